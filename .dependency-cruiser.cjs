@@ -1,0 +1,46 @@
+/** Layers, lowest first. A file may import its own layer and the lower ones listed for it. */
+const layers = {
+  base: [],
+  uapi: ['base'],
+  pt: ['base'],
+  core: ['base', 'pt'],
+  pci: ['base', 'uapi'],
+  devices: ['base', 'pci'],
+  drivers: ['base', 'uapi', 'pt', 'core', 'pci'],
+  iommufd: ['base', 'uapi', 'pt', 'core'],
+  vfio: ['base', 'uapi', 'core', 'pci', 'iommufd'],
+  machine: ['base', 'uapi', 'pt', 'core', 'pci', 'drivers', 'devices', 'iommufd', 'vfio'],
+  host: ['base', 'uapi', 'machine'],
+  inspector: ['base', 'machine'],
+  cli: ['base', 'machine', 'host', 'inspector'],
+};
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    ...Object.entries(layers).map(([layer, allowed]) => ({
+      name: `layer-${layer}`,
+      severity: 'error',
+      from: { path: `^src/${layer}/`, pathNot: '\\.test\\.ts$' },
+      to: { path: '^src/', pathNot: `^src/(${[layer, ...allowed].join('|')})/` },
+    })),
+    {
+      name: 'node-only-at-the-edge',
+      comment:
+        'Only host, cli and inspector may use node: modules or packages; zod may check machine descriptions.',
+      severity: 'error',
+      from: { pathNot: ['^src/(host|cli|inspector)/', '\\.test\\.ts$'] },
+      to: { dependencyTypes: ['core', 'npm', 'npm-optional'], pathNot: 'node_modules/zod/' },
+    },
+    {
+      name: 'one-door-to-native-code',
+      severity: 'error',
+      from: { pathNot: '^src/host/ffi\\.ts$' },
+      to: { path: 'node_modules/koffi/' },
+    },
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    doNotFollow: { path: 'node_modules' },
+  },
+};

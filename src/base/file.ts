@@ -1,0 +1,142 @@
+/**
+ * Open file descriptions and what a character device does with them (struct file, struct file_operations).
+ *
+ * A handler may return a WaitQueue instead of an answer: the caller sleeps and the handler runs again.
+ */
+import { bugOn } from './bug.ts';
+import type { Result } from './errno.ts';
+import type { Outcome, WaitQueue } from './wait-queue.ts';
+import type { PageSource, Task } from './task.ts';
+
+export const POLLIN = 0x001;
+export const POLLOUT = 0x004;
+export const POLLERR = 0x008;
+export const POLLHUP = 0x010;
+export const POLLRDNORM = 0x040;
+
+/** What a driver offers for one kind of file. Absent members give the kernel's default errno (ENOTTY, EINVAL, ENODEV). */
+export interface FileOps {
+  /** cmd is already cut to 32 bits; arg is the raw argument. The result is the return value of ioctl(2). */
+  ioctl?(file: OpenFile, task: Task, cmd: number, arg: bigint): Outcome<Result<number>>;
+  /** `offset` is undefined for read(2) on a stream; else the file position or pread's offset. */
+  read?(
+    file: OpenFile,
+    task: Task,
+    into: Uint8Array,
+    offset: bigint | undefined,
+  ): Outcome<Result<number>>;
+  write?(
+    file: OpenFile,
+    task: Task,
+    from: Uint8Array,
+    offset: bigint | undefined,
+  ): Outcome<Result<number>>;
+  mmap?(file: OpenFile, task: Task, request: MmapRequest): Result<Mapping>;
+  /** Ready events now; `wakes` is woken when that may have changed. */
+  poll?(file: OpenFile): { events: number; wakes?: WaitQueue };
+  /** The last reference is gone. */
+  release?(file: OpenFile): void;
+  /** Extra lines of /proc/PID/fdinfo/FD. */
+  fdinfo?(file: OpenFile): string;
+  /** True when read and write on this file must reach the handlers (event queues); a plain control file says no. */
+  readonly stream?: boolean;
+}
+
+export interface MmapRequest {
+  readonly offset: bigint;
+  readonly length: bigint;
+  readonly read: boolean;
+  readonly write: boolean;
+  readonly exec: boolean;
+  readonly shared: boolean;
+}
+
+/** What an mmap shows: registers whose loads and stores are calls, or plain pages. */
+export type Mapping =
+  | {
+      readonly kind: 'mmio';
+      readonly window: MmioWindow;
+      readonly start: number;
+      readonly length: number;
+    }
+  | {
+      readonly kind: 'pages';
+      readonly pages: SharedPages;
+      readonly start: number;
+      open(): void;
+      close(): void;
+    };
+
+/** Registers of a device: widths 1, 2, 4, 8. Offsets are bytes from the start of the window. */
+export interface MmioWindow {
+  /** For traces: '0000:00:04.0 BAR 0'. */
+  readonly name: string;
+  readonly length: number;
+  /** Physical page frame number of the first page, for peer-to-peer mappings. */
+  readonly pfn: number;
+  load(offset: number, width: number): bigint;
+  store(offset: number, width: number, value: bigint): void;
+}
+
+/** Pages shared between the kernel and a program's mmap. */
+export interface SharedPages {
+  readonly length: number;
+  read(offset: number, into: Uint8Array): void;
+  write(offset: number, from: Uint8Array): void;
+  free(): void;
+}
+
+/** An open file of ours. Counted: every fd, every kernel-side holder; `release` runs when the last goes. */
+export class OpenFile {
+  /** Shown by readlink of /proc/PID/fd/N: '/dev/iommu', 'anon_inode:[vfio-device]'. */
+  readonly name: string;
+  readonly ops: FileOps;
+  /** private_data: only the ops that made it look inside. */
+  readonly priv: object;
+  readonly readable: boolean;
+  readonly writable: boolean;
+  nonblocking = false;
+  /** File position of plain read(2) and write(2). */
+  position = 0n;
+  #refs = 1;
+
+  constructor(
+    name: string,
+    ops: FileOps,
+    priv: object,
+    mode: { read: boolean; write: boolean } = { read: true, write: true },
+  ) {
+    this.name = name;
+    this.ops = ops;
+    this.priv = priv;
+    this.readable = mode.read;
+    this.writable = mode.write;
+  }
+  get released(): boolean {
+    return this.#refs === 0;
+  }
+  get(): this {
+    bugOn(this.#refs === 0, `${this.name}: reference taken after release`);
+    this.#refs++;
+    return this;
+  }
+  put(): void {
+    bugOn(this.#refs === 0, `${this.name}: released twice`);
+    if (--this.#refs === 0) this.ops.release?.(this);
+  }
+}
+
+/** A file of the host: memfd, hugetlbfs, a regular file, a pipe. Known only by what can be pinned of it. */
+export class ForeignFile {
+  /** dev:ino: equal for the same inode. */
+  readonly inode: string;
+  /** Bytes, asked afresh each time. */
+  readonly size: () => bigint;
+  /** Present for shmem, memfd and hugetlbfs only. */
+  readonly pages: PageSource | undefined;
+  constructor(inode: string, size: () => bigint, pages?: PageSource) {
+    this.inode = inode;
+    this.size = size;
+    this.pages = pages;
+  }
+}

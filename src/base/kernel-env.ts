@@ -1,0 +1,42 @@
+/** What every kernel layer is given instead of globals: time, the event stream, the kernel's traits, and the seed. */
+import { Clock } from './clock.ts';
+import type { KernelTrait } from './kernel-traits.ts';
+import { Trace } from './trace.ts';
+
+export class KernelEnv {
+  readonly clock: Clock;
+  readonly trace: Trace;
+  readonly #traits: Set<KernelTrait>;
+  readonly #warnedOnce = new Set<string>();
+  /** Ids of warnings so far, in order: what a test can observe. */
+  readonly warnings: string[] = [];
+  /** True after something that taints a kernel: noiommu, a Bug. */
+  tainted = false;
+
+  constructor(traits: Iterable<KernelTrait> = []) {
+    this.clock = new Clock();
+    this.trace = new Trace(() => this.clock.nowNs);
+    this.#traits = new Set(traits);
+  }
+  has(trait: KernelTrait): boolean {
+    return this.#traits.has(trait);
+  }
+  /** For module parameters that can be written while the kernel runs. */
+  setTrait(trait: KernelTrait, on: boolean): void {
+    if (on) this.#traits.add(trait);
+    else this.#traits.delete(trait);
+  }
+  /** The kernel's WARN_ON(): `id` is the stable name of core.md 11.1. */
+  warn(id: string, text: string): void {
+    this.warnings.push(id);
+    this.trace.emit({ kind: 'warn', id, text });
+  }
+  warnOnce(id: string, text: string): void {
+    if (this.#warnedOnce.has(id)) return;
+    this.#warnedOnce.add(id);
+    this.warn(id, text);
+  }
+  log(level: 'err' | 'warn' | 'info', text: string): void {
+    this.trace.emit({ kind: 'log', level, text });
+  }
+}

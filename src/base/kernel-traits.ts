@@ -1,0 +1,23 @@
+/**
+ * Behaviours that differ between kernel versions, by name. Shared code asks `env.has('…')`, never for a version;
+ * which kernel has which trait is said in machine/kernel.ts only.
+ */
+export const KERNEL_TRAITS = {
+  'bus-domain-alloc-last-device':
+    'iommu_domain_alloc(bus): the last mapped device decides, one warning (posted v1)',
+  'bus-domain-alloc-refuse':
+    'iommu_domain_alloc(bus): devices of different drivers refuse the allocation (6.8 to 6.12)',
+  'type1-errno-search': 'type1 looks for a domain by errno: EINVAL tries the next one (seed 004)',
+  'test-dev': 'the core calls test_dev before every attach (seed 000)',
+  'aux-domains': 'aux domains and mdev iommu devices exist (5.8, seed 002)',
+  'iommufd-noiommu': 'iommufd binds devices without an IOMMU (7.3)',
+  'noiommu-cdev': 'noiommu devices have a cdev (7.3)',
+  'unsafe-noiommu-mode': 'the vfio parameter enable_unsafe_noiommu_mode is Y',
+  'unsafe-interrupts': 'the parameter allow_unsafe_interrupts is Y',
+  'vfio-container-iommufd': '/dev/vfio/vfio is served by iommufd',
+  'iommufd-selftest': 'IOMMU_TEST_CMD is built in',
+  'passthrough-default': 'iommu.passthrough=1: the default domain is IDENTITY',
+  'strict-default': 'iommu.strict=1: the default domain flushes at unmap',
+} as const;
+
+export type KernelTrait = keyof typeof KERNEL_TRAITS;

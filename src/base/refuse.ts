@@ -1,0 +1,46 @@
+/**
+ * Where an errno is born: it stays a constant, and the reason goes to whoever listens.
+ *
+ * Every refusal of the kernel layers passes here, so traces, `explain`, and the generated docs/errno.md have one source.
+ */
+import type { Errno } from './errno.ts';
+
+export type Facts = Readonly<Record<string, bigint | number | string | boolean>>;
+
+export interface Refusal {
+  readonly errno: Errno;
+  /** The rule that was broken, as a sentence. */
+  readonly rule: string;
+  readonly facts: Facts;
+}
+
+const NO_FACTS: Facts = Object.freeze({});
+let listener: ((refusal: Refusal) => void) | undefined;
+
+/** `if (…) return refuse(EINVAL, 'the rule that was broken', { the, values });` */
+export function refuse<E extends Errno>(errno: E, rule: string, facts: Facts = NO_FACTS): E {
+  listener?.({ errno, rule, facts });
+  return errno;
+}
+
+/** Run one call and hand each refusal inside it to `on`: the source of `explain` and of traces. */
+export function listening<T>(on: (refusal: Refusal) => void, call: () => T): T {
+  const outer = listener;
+  listener = on;
+  try {
+    return call();
+  } finally {
+    listener = outer;
+  }
+}
+
+/** Run one call unheard: for tests of compatibility that must not log. */
+export function silently<T>(call: () => T): T {
+  const outer = listener;
+  listener = undefined;
+  try {
+    return call();
+  } finally {
+    listener = outer;
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * Sleeping without async: a handler returns the queue it waits on and is run again when it is woken.
+ *
+ * Look first, change after: a handler that returns a queue has changed nothing and holds nothing, so that
+ * cancelling (a signal, the death of the process) is just dropping the request.
+ */
+export class WaitQueue {
+  readonly #sleepers = new Set<() => void>();
+  /** Park a retry; the result cancels it. */
+  add(retry: () => void): () => void {
+    this.#sleepers.add(retry);
+    return () => this.#sleepers.delete(retry);
+  }
+  wakeAll(): void {
+    const woken = [...this.#sleepers];
+    this.#sleepers.clear();
+    for (const retry of woken) retry();
+  }
+  get idle(): boolean {
+    return this.#sleepers.size === 0;
+  }
+}
+
+export type Outcome<T> = T | WaitQueue;
+
+/** Run `handler` now, and again after every wake-up, until it gives an answer. Returns a cancel. */
+export function run<T>(handler: () => Outcome<T>, answer: (value: T) => void): () => void {
+  let cancel = (): void => undefined;
+  const attempt = (): void => {
+    const out = handler();
+    if (out instanceof WaitQueue) cancel = out.add(attempt);
+    else answer(out);
+  };
+  attempt();
+  return () => cancel();
+}

@@ -1,0 +1,132 @@
+/** Domains and their types (core.md 3.1, 3.2): what a device's DMA is translated by. */
+import type { Result, Status } from '../base/errno.ts';
+import type { DirtySink, PageTable } from '../pt/page-table.ts';
+import type { Gather } from '../pt/gather.ts';
+import type { Device } from './device.ts';
+import type { IommuOps } from './driver.ts';
+import type { IopfGroup } from './iopf.ts';
+import type { IommuCore } from './iommu-core.ts';
+
+export const IOMMU_DOMAIN_BLOCKED = 0;
+export const IOMMU_DOMAIN_UNMANAGED = 1;
+export const IOMMU_DOMAIN_DMA = 3;
+export const IOMMU_DOMAIN_IDENTITY = 4;
+export const IOMMU_DOMAIN_DMA_FQ = 11;
+export const IOMMU_DOMAIN_SVA = 16;
+export const IOMMU_DOMAIN_PLATFORM = 32;
+export const IOMMU_DOMAIN_NESTED = 64;
+/** Feature bits inside the type value. */
+export const IOMMU_DOMAIN_F_PAGING = 1;
+export const IOMMU_DOMAIN_F_DMA_API = 2;
+
+export interface Geometry {
+  /** Inclusive. */
+  apertureStart: bigint;
+  apertureEnd: bigint;
+  forceAperture: boolean;
+}
+
+/**
+ * What a domain can do; the members a domain's driver lacks are absent. All attach callbacks run under group.mutex.
+ * A callback that fails must leave the device as it was (core.md 7).
+ */
+export interface DomainOps {
+  attachDev?(domain: Domain, dev: Device, old: Domain | undefined): Status;
+  /** Set or replace on a PASID; with the driver's blocked domain it removes, and must not fail. */
+  setDevPasid?(domain: Domain, dev: Device, pasid: number, old: Domain | undefined): Status;
+  /** Is this domain compatible with this device? Changes nothing and logs nothing (core.md 6). */
+  testDev?(domain: Domain, dev: Device, pasid: number, old: Domain | undefined): Status;
+
+  /** For domains without a PageTable. Granules of the smallest page size; returns via `mapped` what was installed. */
+  mapPages?(
+    domain: Domain,
+    iovaG: number,
+    paG: number,
+    pageG: number,
+    count: number,
+    prot: number,
+    progress: MapProgress,
+  ): Status;
+  unmapPages?(domain: Domain, iovaG: number, pageG: number, count: number, gather: Gather): number;
+  iovaToPhys?(domain: Domain, iova: bigint): bigint;
+
+  iotlbSyncMap?(domain: Domain, iovaG: number, lengthG: number): Status;
+  iotlbSync?(domain: Domain, gather: Gather): void;
+  flushIotlbAll?(domain: Domain): void;
+  enforceCacheCoherency?(domain: Domain): boolean;
+  setPgtableQuirks?(domain: Domain, quirks: number): Status;
+  /** NESTED only. `done` tells the entries handled, also on error. */
+  cacheInvalidateUser?(domain: Domain, array: UserArray): { done: number; status: Status };
+  free?(domain: Domain): void;
+}
+
+export interface MapProgress {
+  mapped: number;
+}
+
+/** Vendor data from user space, handed down as bytes (core.md 10.2). */
+export interface UserData {
+  readonly type: number;
+  readonly bytes: Uint8Array;
+  /** Copy a possibly changed struct back to where it came from, truncated to the user's length. */
+  copyBack?(from: Uint8Array): Status<'EFAULT' | 'EINVAL'>;
+}
+export interface UserArray {
+  readonly type: number;
+  readonly entryLength: number;
+  readonly entryCount: number;
+  /** Bytes of entry `index` under the copy rules of core.md 10.2, extended with zeros to `size`. */
+  entry(
+    index: number,
+    size: number,
+    minSize: number,
+  ): Result<Uint8Array, 'EFAULT' | 'EINVAL' | 'E2BIG'>;
+}
+
+export interface DirtyOps {
+  setDirtyTracking(domain: Domain, on: boolean): Status;
+  readAndClearDirty(
+    domain: Domain,
+    iovaG: number,
+    lengthG: number,
+    noClear: boolean,
+    gather: Gather | undefined,
+    sink: DirtySink,
+  ): Status;
+}
+
+/** At most one per domain (core.md 3.2). */
+export type DomainCookie =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'dma-iova' | 'dma-msi' | 'sva' | 'iommufd'; readonly priv: object }
+  | {
+      readonly kind: 'fault-handler';
+      readonly handler: (domain: Domain, dev: Device, iova: bigint, flags: number) => Status;
+      readonly token: unknown;
+    };
+
+export interface Domain {
+  readonly core: IommuCore;
+  /** For traces: 'paging#3', 'identity', 'blocked'. */
+  readonly name: string;
+  type: number;
+  ops: DomainOps;
+  /** The ops that made it; undefined for static domains. */
+  owner: IommuOps | undefined;
+  /** Present when the domain is backed by the generic page table (is_iommupt). */
+  pt: PageTable | undefined;
+  pgsizeBitmap: bigint;
+  geometry: Geometry;
+  dirtyOps: DirtyOps | undefined;
+  iopfHandler: ((group: IopfGroup) => Status) | undefined;
+  cookie: DomainCookie;
+  /** The driver's own record (to_intel_domain() and friends). */
+  priv: unknown;
+}
+
+/** Kept by whoever attaches through the handle API; faults are routed by it. */
+export interface AttachHandle {
+  domain: Domain | undefined;
+  /** iommufd's record. */
+  priv?: object;
+}

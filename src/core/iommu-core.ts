@@ -1,0 +1,33 @@
+/**
+ * The state the IOMMU layer keeps outside of any device: registered instances, groups, devices by bus.
+ * One per machine; every Device, IommuGroup and Domain knows its core.
+ */
+import { IdTable } from '../base/id-table.ts';
+import type { KernelEnv } from '../base/kernel-env.ts';
+import { Lock } from '../base/lock.ts';
+import type { Ram } from '../pt/ram.ts';
+import type { BusName, Device } from './device.ts';
+import type { IommuDevice } from './driver.ts';
+import type { IommuGroup } from './group.ts';
+
+export class IommuCore {
+  readonly env: KernelEnv;
+  readonly ram: Ram;
+  /** In order of registration. */
+  readonly instances: IommuDevice[] = [];
+  /** Lowest free id first, from 0 as in /sys/kernel/iommu_groups. */
+  readonly groups = new IdTable<IommuGroup>(0);
+  /** Devices by bus, in order of discovery. */
+  readonly buses = new Map<BusName, Device[]>();
+  readonly probeLock = new Lock('iommu_probe_device_lock');
+  #domainSeq = 0;
+
+  constructor(env: KernelEnv, ram: Ram) {
+    this.env = env;
+    this.ram = ram;
+  }
+  /** A name for a new domain, for traces: 'paging#3'. */
+  nameDomain(kind: string): string {
+    return `${kind}#${++this.#domainSeq}`;
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * What the machine needs to know of a program's memory to give its pages frame numbers.
+ *
+ * The host implements ProcessMemory with /proc and process_vm_readv; tests and in-process programs with arrays.
+ * machine/mm.ts makes an Mm of it.
+ */
+import type { UserMemory } from '../base/task.ts';
+import type { MmioWindow } from '../base/file.ts';
+
+/** One mapping of an address space (a line of /proc/PID/maps). Addresses are page indexes: va >> 12. */
+export interface Vma {
+  readonly start: number;
+  /** Exclusive. */
+  readonly end: number;
+  readonly readable: boolean;
+  readonly writable: boolean;
+  readonly shared: boolean;
+  /** Identity of what is mapped: 'dev:ino' for files and shared memory, undefined for private anonymous memory. */
+  readonly object: string | undefined;
+  /** Page index in the object of `start`. */
+  readonly objectOffset: number;
+  /** Pages are of a huge page (hugetlb). */
+  readonly huge: boolean;
+  /** Device registers mapped here, not memory. */
+  readonly io?: { readonly window: MmioWindow; readonly offset: number };
+}
+
+export interface ProcessMemory extends UserMemory {
+  readonly alive: boolean;
+  vma(index: number): Vma | undefined;
+  /** Size in bytes of a mapped object, to know what lies beyond the end of file. */
+  objectSize?(object: string): bigint;
+  /**
+   * Hold the page at `index` so that it stays what it is now, if the host can (host.md section 4); the result reads and writes
+   * the held page. Undefined: the page is reached through the address space, whatever is mapped there later.
+   */
+  hold?(index: number, count: number, write: boolean): HeldPages | undefined;
+}
+
+export interface HeldPages {
+  read(page: number, offset: number, into: Uint8Array): boolean;
+  write(page: number, offset: number, from: Uint8Array): boolean;
+  release(): void;
+}

@@ -1,0 +1,64 @@
+/**
+ * The RAM of the simulated machine in which tables and queues live: one fixed arena of 32-bit words.
+ *
+ * Physical address 0 is its first byte; frame 0 is never handed out, so a zero pointer is never valid. The arena
+ * never grows (a view, once made, stays good); the host commits its pages only when they are touched.
+ */
+import { bugOn } from '../base/bug.ts';
+import { ENOMEM, type Result } from '../base/errno.ts';
+import { refuse } from '../base/refuse.ts';
+
+/** Words in a 4 KiB frame. */
+export const FRAME_WORDS = 1024;
+
+export class Ram {
+  readonly words: Int32Array;
+  readonly bytes: Uint8Array;
+  /** Frames 0 … frameCount-1 exist. */
+  readonly frameCount: number;
+  readonly #free: number[] = [];
+  #fresh = 1;
+  /** Frames handed out now. */
+  used = 0;
+  /** Asked before each allocation: true makes it fail (failure injection). */
+  failNext: (() => boolean) | undefined;
+
+  constructor(sizeBytes: number) {
+    bugOn(sizeBytes % 4096 !== 0 || sizeBytes < 8192, 'RAM is made of whole frames, two at least');
+    const arena = new ArrayBuffer(sizeBytes);
+    this.words = new Int32Array(arena);
+    this.bytes = new Uint8Array(arena);
+    this.frameCount = sizeBytes / 4096;
+  }
+  /** A zeroed frame. */
+  alloc(): Result<number, 'ENOMEM'> {
+    if (this.failNext?.()) return refuse(ENOMEM, 'allocation of a frame was made to fail');
+    const recycled = this.#free.pop();
+    if (recycled !== undefined) {
+      this.words.fill(0, recycled * FRAME_WORDS, (recycled + 1) * FRAME_WORDS);
+      this.used++;
+      return recycled;
+    }
+    if (this.#fresh >= this.frameCount) {
+      return refuse(ENOMEM, 'the simulated RAM is used up', { frames: this.frameCount });
+    }
+    this.used++;
+    return this.#fresh++;
+  }
+  /** `count` zeroed frames in a row: for queues and large root tables. Never recycled one by one out of order. */
+  allocRun(count: number): Result<number, 'ENOMEM'> {
+    if (count === 1) return this.alloc();
+    if (this.failNext?.() || this.#fresh + count > this.frameCount) {
+      return refuse(ENOMEM, 'no run of frames in the simulated RAM', { count });
+    }
+    const first = this.#fresh;
+    this.#fresh += count;
+    this.used += count;
+    return first;
+  }
+  free(frame: number, count = 1): void {
+    bugOn(frame <= 0 || frame + count > this.#fresh, `frame ${frame} was never handed out`);
+    for (let n = 0; n < count; n++) this.#free.push(frame + n);
+    this.used -= count;
+  }
+}
