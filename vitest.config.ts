@@ -9,6 +9,7 @@ export default defineConfig({
           include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
           exclude: ['test/host/**', 'src/host/**'],
           testTimeout: 60_000,
+          setupFiles: ['test/record-refusals.ts'],
         },
       },
       {

@@ -1,0 +1,133 @@
+// `npm run conformance -- iommufd`: the kernel's iommufd selftests, unmodified, under `softiommu run --selftest`.
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { needPackages } from './debian.mjs';
+import { buildIommu, fetchSelftests } from './kernel-selftests.mjs';
+
+const SOFTIOMMU = new URL('../dist/cli/main.js', import.meta.url).pathname;
+const NEEDED = {
+  gcc: 'builds the programs',
+  'libc6-dev': 'C headers',
+  'libcap-dev': 'iommufd.c drops capabilities',
+  'xz-utils': 'unpacks the kernel source',
+};
+
+export async function iommufd(options) {
+  if (!needPackages(NEEDED, options.install)) return 2;
+  const kernel = fetchSelftests();
+  const programs = buildIommu(kernel, ['iommufd', 'iommufd_fail_nth']);
+  console.log(`\nLinux ${kernel.version}: tools/testing/selftests/iommu\n`);
+  let bad = 0;
+  for (const program of programs) {
+    const results = await runProgram(program, options);
+    bad += report(program, results, options);
+  }
+  return bad ? 1 : 0;
+}
+
+function softiommuArgs(options, more) {
+  const mode = options.mode ? ['--mode', options.mode] : [];
+  return [SOFTIOMMU, 'run', '--selftest', ...mode, ...more];
+}
+
+/** Runs the whole program once, showing progress, and collects its TAP lines. */
+function runProgram(program, options) {
+  return new Promise((resolve) => {
+    const filter = options.test ? ['-t', options.test] : [];
+    const child = spawn(
+      process.execPath,
+      [...softiommuArgs(options, []), '--', program, ...filter],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    const results = [];
+    const notes = [];
+    let rest = '';
+    let err = '';
+    child.stdout.on('data', (data) => {
+      const lines = (rest + data).split('\n');
+      rest = lines.pop();
+      for (const line of lines) takeLine(line, results, notes);
+      if (process.stdout.isTTY) process.stdout.write(`\r${results.length} tests run`);
+    });
+    child.stderr.on('data', (data) => (err += data));
+    child.on('close', (code, signal) => {
+      if (process.stdout.isTTY) process.stdout.write('\r\x1b[K');
+      results.exit = signal ?? code;
+      results.stderr = err;
+      resolve(results);
+    });
+  });
+}
+
+function takeLine(line, results, notes) {
+  const tap = /^(ok|not ok) \d+ (\S+)(?: # (SKIP|XFAIL|XPASS)?\s*(.*))?/.exec(line);
+  if (tap) {
+    const [, word, name, directive, why] = tap;
+    const outcome = directive === 'SKIP' ? 'skipped' : word === 'ok' ? 'passed' : 'failed';
+    results.push({ name, outcome, note: why || notes.join(' ') });
+    notes.length = 0;
+  } else if (/^# .*:\d+:/.test(line)) notes.push(line.slice(2).trim());
+  else if (/^# .*(timed out|terminated|timeout)/i.test(line)) notes.push(line.slice(2).trim());
+  else if (/^# +RUN/.test(line)) notes.length = 0;
+}
+
+function report(program, results, options) {
+  const rows = new Map();
+  for (const { name, outcome, note } of results) {
+    const [fixture, variant] = name.split('.');
+    const key = name.split('.').length === 3 ? `${fixture}.${variant}` : fixture;
+    const row = rows.get(key) ?? { passed: 0, failed: 0, skipped: 0, failures: [] };
+    row[outcome]++;
+    if (outcome === 'failed') row.failures.push({ name, note });
+    rows.set(key, row);
+  }
+  const title = program.split('/').at(-1);
+  console.log(`| ${title.padEnd(52)} | passed | failed | skipped |`);
+  console.log(`| ${'-'.repeat(52)} | -----: | -----: | ------: |`);
+  let passed = 0;
+  for (const [fixture, row] of rows) {
+    passed += row.passed;
+    const cells = [row.passed, row.failed, row.skipped].map((n) => String(n).padStart(6));
+    console.log(`| ${fixture.padEnd(52)} | ${cells[0]} | ${cells[1]} | ${cells[2].padStart(7)} |`);
+  }
+  console.log(`\n${title}: ${passed} of ${results.length} passed, exit ${results.exit}\n`);
+  if (results.stderr.trim()) console.log(results.stderr.trim().slice(-2000), '\n');
+  const failures = [...rows.values()].flatMap((row) => row.failures);
+  for (const failure of failures) {
+    console.log(`  ${failure.name}\n    ${failure.note || '(no message)'}`);
+    const reason = options.explain === false ? undefined : explain(program, failure.name, options);
+    if (reason) console.log(`    softiommu: ${reason}`);
+  }
+  return failures.length + (results.length === 0 ? 1 : 0);
+}
+
+/** Runs one test alone under a trace; the last refusal before it failed is the reason. */
+function explain(program, name, options) {
+  const parts = name.split('.');
+  const select =
+    parts.length === 3
+      ? ['-f', parts[0], '-v', parts[1], '-t', parts[2]]
+      : ['-f', parts[0], '-t', parts[1]];
+  const dir = mkdtempSync(join(tmpdir(), 'softiommu-'));
+  const trace = join(dir, 'trace.jsonl');
+  try {
+    spawnSync(
+      process.execPath,
+      [...softiommuArgs(options, [`--trace=${trace}`]), '--', program, ...select],
+      { timeout: 90_000 },
+    );
+    const last = readFileSync(trace, 'utf8')
+      .split('\n')
+      .filter((line) => line.includes('"refusals":[{'))
+      .map((line) => JSON.parse(line))
+      .at(-1)?.event;
+    const refusal = last?.refusals.at(-1);
+    return refusal && `${last.command ?? last.name}: ${refusal.errno}: ${refusal.rule}`;
+  } catch {
+    return undefined;
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}

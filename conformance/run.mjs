@@ -1,0 +1,36 @@
+// `npm run conformance -- SUITE [--install] [--mode namespace|traps] [--test NAME]`: foreign programs, unmodified, with a table of results.
+import { existsSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { UserError } from './debian.mjs';
+import { iommufd } from './iommufd.mjs';
+
+const SUITES = { iommufd };
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    install: { type: 'boolean', default: false },
+    mode: { type: 'string' },
+    test: { type: 'string' },
+    explain: { type: 'boolean', default: true },
+  },
+  allowNegative: true,
+});
+const suite = SUITES[positionals[0]];
+if (!suite || positionals.length !== 1) {
+  console.error(
+    `usage: npm run conformance -- {${Object.keys(SUITES).join('|')}} [--install] [--mode MODE] [--test NAME]`,
+  );
+  process.exit(2);
+}
+if (!existsSync(new URL('../dist/cli/main.js', import.meta.url))) {
+  console.error('dist/ is missing: run npm run build first');
+  process.exit(2);
+}
+try {
+  process.exitCode = await suite(values);
+} catch (error) {
+  if (!(error instanceof UserError)) throw error;
+  console.error(`conformance: ${error.message}`);
+  process.exitCode = 2;
+}

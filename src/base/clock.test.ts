@@ -1,0 +1,42 @@
+import { expect, test } from 'vitest';
+import { Clock } from './clock.ts';
+
+test('timers run in order of time, then of setting, at their own time', () => {
+  const clock = new Clock();
+  const ran: [string, number][] = [];
+  const note = (name: string) => () => ran.push([name, clock.nowNs]);
+  clock.after(20, note('b'));
+  clock.after(10, note('a'));
+  clock.after(20, note('c'));
+  clock.advance(15);
+  expect(ran).toEqual([['a', 10]]);
+  expect(clock.nowNs).toBe(15);
+  expect(clock.nextDeadlineNs).toBe(20);
+  clock.advance(5);
+  expect(ran.slice(1)).toEqual([
+    ['b', 20],
+    ['c', 20],
+  ]);
+});
+test('a disposed timer does not run', () => {
+  const clock = new Clock();
+  const timer = clock.after(1, () => {
+    throw new Error('ran');
+  });
+  timer[Symbol.dispose]();
+  clock.advance(5);
+  expect(clock.nextDeadlineNs).toBeUndefined();
+});
+test('a timer set by a timer runs in the same advance when it is due', () => {
+  const clock = new Clock();
+  const ran: number[] = [];
+  clock.after(10, () => clock.after(5, () => ran.push(clock.nowNs)));
+  clock.advance(20);
+  expect(ran).toEqual([15]);
+});
+test('time never goes back', () => {
+  const clock = new Clock();
+  clock.advanceTo(50);
+  clock.advanceTo(10);
+  expect(clock.nowNs).toBe(50);
+});
