@@ -74,6 +74,8 @@ export interface MmioWindow {
   readonly length: number;
   /** Physical page frame number of the first page, for peer-to-peer mappings. */
   readonly pfn: number;
+  /** False now: a touch is a SIGBUS (memory decode is off, the device sleeps). Absent: always accessible. */
+  readonly accessible?: () => boolean;
   load(offset: number, width: number): bigint;
   store(offset: number, width: number, value: bigint): void;
 }

@@ -1,0 +1,40 @@
+/** A base address register: where it is decoded now, and the registers behind it as a window (vfio.md 2.11, 2.14). */
+import type { MmioWindow } from '../base/file.ts';
+import { PCI_BASE_ADDRESS_0 } from '../uapi/pci-regs.ts';
+import type { ConfigSpace } from './config-space.ts';
+import type { BarSpec } from './identity.ts';
+
+export class PciBar {
+  readonly index: number;
+  readonly size: number;
+  readonly kind: BarSpec['kind'];
+  readonly prefetchable: boolean;
+  readonly window: MmioWindow;
+  readonly #config: ConfigSpace;
+
+  constructor(spec: BarSpec, config: ConfigSpace, window: (bar: PciBar) => MmioWindow) {
+    this.index = spec.index;
+    this.size = spec.size;
+    this.kind = spec.kind;
+    this.prefetchable = spec.prefetchable ?? false;
+    this.#config = config;
+    this.window = window(this);
+  }
+  get isIo(): boolean {
+    return this.kind === 'io';
+  }
+  get #at(): number {
+    return PCI_BASE_ADDRESS_0 + 4 * this.index;
+  }
+  /** Bus address now: what the register says. A double: BARs live below 2^52. */
+  get address(): number {
+    const low = this.#config.read(this.#at, 4);
+    const high = this.kind === 'mem64' ? this.#config.read(this.#at + 4, 4) : 0;
+    return high * 2 ** 32 + ((low & (this.isIo ? ~3 : ~15)) >>> 0);
+  }
+  /** As firmware does at power-on. */
+  assign(address: number): void {
+    this.#config.write(this.#at, 4, (address % 2 ** 32) | 0);
+    if (this.kind === 'mem64') this.#config.write(this.#at + 4, 4, Math.floor(address / 2 ** 32));
+  }
+}

@@ -1,0 +1,285 @@
+/**
+ * One PCI function as hardware: configuration space, BAR windows, interrupts, bus mastering and reset (vfio.md 6.0).
+ *
+ * The machine makes one for every device model; sysfs reads its configuration space, vfio virtualises it. Effects
+ * of configuration writes happen here, at the write.
+ */
+import { bugOn } from '../base/bug.ts';
+import { ENOTTY, type Status } from '../base/errno.ts';
+import type { MmioWindow } from '../base/file.ts';
+import type { KernelEnv } from '../base/kernel-env.ts';
+import { refuse } from '../base/refuse.ts';
+import {
+  PCI_CAP_ID_EXP,
+  PCI_CAP_ID_MSI,
+  PCI_CAP_ID_MSIX,
+  PCI_CAP_ID_PM,
+  PCI_COMMAND,
+  PCI_COMMAND_INTX_DISABLE,
+  PCI_COMMAND_IO,
+  PCI_COMMAND_MASTER,
+  PCI_COMMAND_MEMORY,
+  PCI_EXP_DEVCTL,
+  PCI_EXP_DEVCTL_BCR_FLR,
+  PCI_MSI_FLAGS_64BIT,
+  PCI_MSI_FLAGS_ENABLE,
+  PCI_MSIX_FLAGS_ENABLE,
+  PCI_MSIX_FLAGS_MASKALL,
+  PCI_PM_CTRL,
+  PCI_PM_CTRL_STATE_MASK,
+  PCI_STATUS,
+  PCI_STATUS_INTERRUPT,
+} from '../uapi/pci-regs.ts';
+import { PciBar } from './bar.ts';
+import { ConfigSpace } from './config-space.ts';
+import { HostIrqs } from './host-irqs.ts';
+import { pciName, type PciAddress, type PciIdentity, type PciRegisters } from './identity.ts';
+import { MsixTable, type MsiMessage } from './msix.ts';
+
+export class PciDeviceFunction {
+  readonly env: KernelEnv;
+  readonly at: PciAddress;
+  /** '0000:00:04.0' */
+  readonly name: string;
+  readonly identity: PciIdentity;
+  readonly config: ConfigSpace;
+  /** Index 0…5; undefined where unimplemented, and at the upper half of a 64-bit BAR. */
+  readonly bars: readonly (PciBar | undefined)[];
+  readonly msix: MsixTable | undefined;
+  readonly irqs: HostIrqs;
+  /** Image of the expansion ROM, when there is one. */
+  rom: Uint8Array | undefined;
+  /**
+   * The functions that a slot or bus reset of this one resets, itself included; undefined: no such reset is
+   * possible (root bus). Set by whoever knows the topology.
+   */
+  hotResetSet: () => readonly PciDeviceFunction[] | undefined = () => undefined;
+  /** Told after every change of COMMAND or of the power state, and after a reset. */
+  readonly watchers = new Set<() => void>();
+  #registers: PciRegisters | undefined;
+  #intx = false;
+
+  constructor(env: KernelEnv, at: PciAddress, identity: PciIdentity) {
+    this.env = env;
+    this.at = at;
+    this.name = pciName(at);
+    this.identity = identity;
+    this.config = new ConfigSpace(identity);
+    const bars: (PciBar | undefined)[] = Array.from({ length: 6 }, () => undefined);
+    for (const spec of identity.bars) {
+      bugOn(bars[spec.index] !== undefined, `${this.name}: BAR ${spec.index} is given twice`);
+      bars[spec.index] = new PciBar(spec, this.config, (bar) => this.#window(bar));
+    }
+    this.bars = bars;
+    this.irqs = new HostIrqs(this);
+    this.msix =
+      identity.msix &&
+      new MsixTable(identity.msix, (vector, message) => this.#sendMsix(vector, message));
+  }
+  /** Put the registers behind the BARs: the device model, made with a port of this function. */
+  connect(registers: PciRegisters): void {
+    bugOn(this.#registers !== undefined, `${this.name}: connected twice`);
+    this.#registers = registers;
+  }
+
+  get devfn(): number {
+    return (this.at.device << 3) | this.at.fn;
+  }
+  /** bus << 8 | devfn: what the function puts on the bus with every request. */
+  get requesterId(): number {
+    return (this.at.bus << 8) | this.devfn;
+  }
+  get command(): number {
+    return this.config.read(PCI_COMMAND, 2);
+  }
+  get busMaster(): boolean {
+    return (this.command & PCI_COMMAND_MASTER) !== 0 && this.powerState === 0;
+  }
+  get memoryEnabled(): boolean {
+    return (this.command & PCI_COMMAND_MEMORY) !== 0 && this.powerState === 0;
+  }
+  get ioEnabled(): boolean {
+    return (this.command & PCI_COMMAND_IO) !== 0 && this.powerState === 0;
+  }
+  /** 0 for D0 … 3 for D3hot. */
+  get powerState(): number {
+    const pm = this.config.capability(PCI_CAP_ID_PM);
+    return pm === 0 ? 0 : this.config.read(pm + PCI_PM_CTRL, 2) & PCI_PM_CTRL_STATE_MASK;
+  }
+  get msiCapacity(): number {
+    return this.identity.msiVectors ?? 0;
+  }
+  /** Level of the interrupt pin, whatever masks it. */
+  get intxAsserted(): boolean {
+    return this.#intx;
+  }
+  get canResetFunction(): boolean {
+    return this.identity.pcie?.flr === true || (this.identity.functionReset ?? true);
+  }
+
+  readConfig(offset: number, width: number): number {
+    return this.config.read(offset, width);
+  }
+  writeConfig(offset: number, width: number, value: number): void {
+    const before = this.command;
+    const state = this.powerState;
+    this.config.write(offset, width, value);
+    if (this.#asksForFlr(offset, width, value)) {
+      this.reset();
+      return;
+    }
+    this.#followMsix();
+    const after = this.command;
+    const opened = before & ~after & PCI_COMMAND_INTX_DISABLE;
+    if (opened && this.#intx) this.#deliverIntx();
+    if (before !== after || state !== this.powerState) this.#changed();
+  }
+
+  /** The device model asks for an interrupt message. Dropped while bus mastering is off; MSI-X may keep it pending. */
+  raise(vector: number): void {
+    if (!this.busMaster) {
+      this.#trace(this.identity.msix ? 'msix' : 'msi', vector, false);
+      return;
+    }
+    if (this.#msixEnabled) {
+      if (!this.msix!.raise(vector)) this.#trace('msix', vector, false);
+      return;
+    }
+    const message = this.#msiMessage(vector);
+    this.#trace('msi', vector, message !== undefined && this.irqs.deliver(message));
+  }
+  /** True when messages replace the pin. */
+  get messagesEnabled(): boolean {
+    return this.#msixEnabled || (this.#msiFlags & PCI_MSI_FLAGS_ENABLE) !== 0;
+  }
+  /** The device model drives its pin. */
+  setIntx(asserted: boolean): void {
+    if (this.#intx === asserted) return;
+    this.#intx = asserted;
+    const status = this.config.read(PCI_STATUS, 2) & ~PCI_STATUS_INTERRUPT;
+    this.config.force(PCI_STATUS, 2, status | (asserted ? PCI_STATUS_INTERRUPT : 0));
+    if (asserted) this.#deliverIntx();
+  }
+
+  /** What FLR or a bus reset does to the hardware: everything is as at power-on, configuration space too. */
+  reset(): void {
+    this.#intx = false;
+    this.config.reset();
+    this.msix?.reset();
+    this.#registers?.reset();
+    this.env.trace.emit({ kind: 'life', what: 'device-reset', who: this.name });
+    this.#changed();
+  }
+  /**
+   * Reset the function alone, keeping what configuration space says. ENOTTY: there is no way to.
+   * @kernel pci_reset_function
+   */
+  resetFunction(): Status {
+    if (!this.canResetFunction) return refuse(ENOTTY, 'the function cannot be reset alone');
+    this.resetKeepingConfig();
+    return undefined;
+  }
+  /** Save, reset, restore: the part every reset of the kernel has in common. */
+  resetKeepingConfig(): void {
+    const saved = this.config.bytes.slice();
+    const messages = Array.from({ length: this.msix?.vectors ?? 0 }, (_, n) => ({
+      message: this.msix!.message(n),
+      masked: this.msix!.isMasked(n),
+    }));
+    this.reset();
+    this.config.bytes.set(saved);
+    const status = this.config.read(PCI_STATUS, 2) & ~PCI_STATUS_INTERRUPT;
+    this.config.force(PCI_STATUS, 2, status | (this.#intx ? PCI_STATUS_INTERRUPT : 0));
+    for (const [n, entry] of messages.entries()) this.msix!.program(n, entry.message, entry.masked);
+    this.#followMsix();
+    this.#changed();
+  }
+
+  #asksForFlr(offset: number, width: number, value: number): boolean {
+    const exp = this.config.capability(PCI_CAP_ID_EXP);
+    if (exp === 0 || !this.identity.pcie?.flr) return false;
+    const high = exp + PCI_EXP_DEVCTL + 1;
+    if (offset > high || offset + width <= high) return false;
+    return ((value >>> (8 * (high - offset))) & (PCI_EXP_DEVCTL_BCR_FLR >> 8)) !== 0;
+  }
+  get #msiFlags(): number {
+    const cap = this.config.capability(PCI_CAP_ID_MSI);
+    return cap === 0 ? 0 : this.config.read(cap + 2, 2);
+  }
+  get #msixFlags(): number {
+    const cap = this.config.capability(PCI_CAP_ID_MSIX);
+    return cap === 0 ? 0 : this.config.read(cap + 2, 2);
+  }
+  get #msixEnabled(): boolean {
+    return (this.#msixFlags & PCI_MSIX_FLAGS_ENABLE) !== 0;
+  }
+  #followMsix(): void {
+    const flags = this.#msixFlags;
+    this.msix?.control(
+      (flags & PCI_MSIX_FLAGS_ENABLE) !== 0,
+      (flags & PCI_MSIX_FLAGS_MASKALL) !== 0,
+    );
+  }
+  #msiMessage(vector: number): MsiMessage | undefined {
+    const flags = this.#msiFlags;
+    if ((flags & PCI_MSI_FLAGS_ENABLE) === 0) return undefined;
+    const cap = this.config.capability(PCI_CAP_ID_MSI);
+    const wide = (flags & PCI_MSI_FLAGS_64BIT) !== 0;
+    const enabled = 1 << ((flags >> 4) & 7);
+    const data = this.config.read(cap + (wide ? 12 : 8), 2);
+    return {
+      addressLo: this.config.read(cap + 4, 4),
+      addressHi: wide ? this.config.read(cap + 8, 4) : 0,
+      data: (data & ~(enabled - 1)) | (vector % enabled),
+    };
+  }
+  #sendMsix(vector: number, message: MsiMessage): void {
+    this.#trace('msix', vector, this.irqs.deliver(message));
+  }
+  #deliverIntx(): void {
+    const masked = (this.command & PCI_COMMAND_INTX_DISABLE) !== 0 || this.messagesEnabled;
+    this.#trace('intx', 0, !masked && this.irqs.assertIntx());
+  }
+  #changed(): void {
+    for (const watcher of this.watchers) watcher();
+  }
+  #trace(index: string, vector: number, delivered: boolean): void {
+    const { trace } = this.env;
+    if (trace.on) trace.emit({ kind: 'interrupt', device: this.name, index, vector, delivered });
+  }
+
+  #window(bar: PciBar): MmioWindow {
+    return {
+      name: `${this.name} BAR ${bar.index}`,
+      length: bar.size,
+      get pfn() {
+        return Math.floor(bar.address / 4096);
+      },
+      accessible: () => (bar.isIo ? this.ioEnabled : this.memoryEnabled),
+      load: (offset, width) => this.#load(bar, offset, width),
+      store: (offset, width, value) => this.#store(bar, offset, width, value),
+    };
+  }
+  /** All ones where nothing answers. */
+  #load(bar: PciBar, offset: number, width: number): bigint {
+    const ones = (1n << BigInt(8 * width)) - 1n;
+    if (!bar.window.accessible!() || offset + width > bar.size) return ones;
+    const msix = this.msix;
+    const value = msix?.covers(bar.index, offset)
+      ? msix.load(offset, width)
+      : (this.#registers?.mmioRead(bar.index, offset, width) ?? ones);
+    this.#traceMmio(bar, offset, width, value, false);
+    return value & ones;
+  }
+  #store(bar: PciBar, offset: number, width: number, value: bigint): void {
+    if (!bar.window.accessible!() || offset + width > bar.size) return;
+    this.#traceMmio(bar, offset, width, value, true);
+    if (this.msix?.covers(bar.index, offset)) this.msix.store(offset, width, value);
+    else this.#registers?.mmioWrite(bar.index, offset, width, value);
+  }
+  #traceMmio(bar: PciBar, offset: number, width: number, value: bigint, write: boolean): void {
+    const { trace } = this.env;
+    if (!trace.on) return;
+    trace.emit({ kind: 'mmio', device: this.name, region: bar.index, offset, width, write, value });
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * What a PCI function is: the facts from which its configuration space is made, and the registers behind its BARs.
+ *
+ * The PCI layer owns these interfaces because it is the layer that calls them; devices/port.ts passes them on to
+ * the authors of device models. Follows vfio.md 6.0.
+ */
+export interface PciIdentity {
+  readonly vendor: number;
+  readonly device: number;
+  readonly revision: number;
+  /** 24 bits: base class, sub class, programming interface. */
+  readonly classCode: number;
+  readonly subsystemVendor?: number;
+  readonly subsystem?: number;
+  /** Index 0…5. */
+  readonly bars: readonly BarSpec[];
+  /** 1…4 for INTA…INTD; 0 for none. */
+  readonly interruptPin: number;
+  /** MSI vectors (a power of two), 0 for no MSI capability. */
+  readonly msiVectors?: number;
+  readonly msi64?: boolean;
+  readonly msix?: {
+    readonly vectors: number;
+    readonly bar: number;
+    readonly tableOffset: number;
+    readonly pbaOffset: number;
+  };
+  /** PCIe capability; absent: a conventional PCI function. */
+  readonly pcie?: {
+    readonly flr: boolean;
+    readonly type: PciePortType;
+  };
+  /** Widths and features for extended capabilities. */
+  readonly pasidBits?: number;
+  readonly ats?: boolean;
+  readonly pri?: boolean;
+  /** Bits of the ACS capability register; absent: no ACS capability. */
+  readonly acs?: number;
+  readonly powerManagement?: boolean;
+  /** False: the function cannot be reset alone (no FLR, no other method). FLR counts by itself. Default true. */
+  readonly functionReset?: boolean;
+  /** A bridge (header type 1) and the buses below it. */
+  readonly bridge?: {
+    readonly primary: number;
+    readonly secondary: number;
+    readonly subordinate: number;
+  };
+  /** Bit 7 of the header type: other functions exist in this slot. */
+  readonly multifunction?: boolean;
+}
+
+export type PciePortType =
+  | 'endpoint'
+  | 'legacy-endpoint'
+  | 'rc-integrated'
+  | 'root-port'
+  | 'upstream-port'
+  | 'downstream-port'
+  | 'pcie-to-pci-bridge';
+
+export interface BarSpec {
+  readonly index: number;
+  readonly size: number;
+  readonly kind: 'mem32' | 'mem64' | 'io';
+  readonly prefetchable?: boolean;
+}
+
+/** The registers behind the BARs. A DeviceModel is one. */
+export interface PciRegisters {
+  /** Registers of BAR `bar`; width 1, 2, 4 or 8. Values are zero-extended. */
+  mmioRead(bar: number, offset: number, width: number): bigint;
+  mmioWrite(bar: number, offset: number, width: number, value: bigint): void;
+  /** Function-level or bus reset, and power-on. */
+  reset(): void;
+}
+
+/** Where a function stands. */
+export interface PciAddress {
+  readonly segment: number;
+  readonly bus: number;
+  readonly device: number;
+  readonly fn: number;
+}
+
+/** '0000:00:04.0' */
+export function pciName(at: PciAddress): string {
+  const two = (n: number): string => n.toString(16).padStart(2, '0');
+  return `${at.segment.toString(16).padStart(4, '0')}:${two(at.bus)}:${two(at.device)}.${at.fn.toString(16)}`;
+}
