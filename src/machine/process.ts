@@ -4,6 +4,7 @@
  * The host implements ProcessMemory with /proc and process_vm_readv; tests and in-process programs with arrays.
  * machine/mm.ts makes an Mm of it.
  */
+import type { Status } from '../base/errno.ts';
 import type { UserMemory } from '../base/task.ts';
 import type { MmioWindow } from '../base/file.ts';
 
@@ -41,4 +42,15 @@ export interface HeldPages {
   read(page: number, offset: number, into: Uint8Array): boolean;
   write(page: number, offset: number, from: Uint8Array): boolean;
   release(): void;
+}
+
+/** A file that can be pinned by itself, without an address space that maps it: memfd, hugetlbfs, shmem. */
+export interface ObjectMemory {
+  /** Equal to Vma.object of mappings of it: 'dev:ino'. */
+  readonly object: string;
+  readonly huge?: boolean;
+  /** Bytes, asked afresh. */
+  size(): bigint;
+  read(offset: bigint, into: Uint8Array): Status<'EFAULT'>;
+  write(offset: bigint, from: Uint8Array): Status<'EFAULT'>;
 }
