@@ -12,6 +12,8 @@ export interface DevicePort {
   write(at: bigint, from: Uint8Array, pasid?: number): Status<'EFAULT'>;
   /** Send the MSI or MSI-X message of this vector, if enabled and unmasked; else it stays pending. */
   interrupt(vector: number): void;
+  /** True while MSI or MSI-X is on: messages replace the pin. */
+  readonly messagesEnabled: boolean;
   /** Drive the legacy interrupt pin. */
   intx(asserted: boolean): void;
   readonly clock: Clock;
