@@ -43,7 +43,7 @@ export interface PageTable {
   readonly apertureStart: bigint;
   readonly apertureLast: bigint;
   readonly signExtend: boolean;
-  /** Null for a format without a dirty bit. */
+  /** False for a format without a dirty bit. */
   readonly canDirty: boolean;
   /** Frame number (4 KiB) of the top table, and its level: what a driver puts into its device table. */
   readonly topPfn: number;
@@ -71,7 +71,9 @@ export interface PageTable {
   /** Set the dirty bit(s) of the leaf at iovaG as hardware would; false where nothing is mapped. */
   markDirty(iovaG: number): boolean;
   walk(iova: bigint): Result<WalkStep[], 'ERANGE'>;
-  /** Frames of RAM in use by tables. */
+  /** Make every leaf from now on force-coherent (SNP, FC). EOPNOTSUPP: the format cannot. */
+  addFeature(feature: 'force-coherent'): Status;
+  /** Frames of RAM in use by tables; those on a freelist no longer count. */
   readonly frames: number;
   /** Free every table. */
   destroy(): void;

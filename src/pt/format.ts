@@ -1,0 +1,104 @@
+/**
+ * The contract of a page-table format (formats.md 1): what an entry looks like, and nothing else.
+ *
+ * A format is mostly constants, so that one engine serves all of them at the speed of a special one; the few
+ * functions are asked once when a table is made, or on rare entries. All formats here are radix trees of 512
+ * eight-byte items. Words are pairs of 32-bit halves; sizes and levels count granules: level n spans 2^(9n) granules.
+ */
+import type { Errno, Result } from '../base/errno.ts';
+import type { Gather } from './gather.ts';
+
+/** Items of a table, as an exponent. */
+export const LEVEL_BITS = 9;
+export const TABLE_ITEMS = 512;
+
+/** One 64-bit word as two int32 halves. */
+export interface Word {
+  readonly lo: number;
+  readonly hi: number;
+}
+
+/** What a driver may ask of a table. Shared code asks for these, never for a format's name. */
+export type PtFeature =
+  | 'dma-incoherent'
+  | 'full-va'
+  | 'dynamic-top'
+  | 'sign-extend'
+  | 'flush-range'
+  | 'flush-range-no-gaps'
+  | 'detailed-gather'
+  | 'force-coherent'
+  | 'force-writable'
+  | 'svnapot-64k'
+  | 'memory-types';
+
+export type Features = ReadonlySet<PtFeature>;
+
+export interface PtFormat {
+  readonly name: string;
+  readonly granuleLg2: number;
+  /** Widest input and output address, in bits. */
+  readonly maxVaLg2: number;
+  readonly maxOaLg2: number;
+  /** The only input widths allowed, for a format that has a list of them; the top level follows from the width. */
+  readonly exactVaLg2?: readonly number[];
+  /** Levels the top table may have at creation, and the errno of another one. */
+  readonly topLevel: {
+    readonly min: number;
+    readonly max: number;
+    readonly refusal: Errno<'EINVAL' | 'EOPNOTSUPP'>;
+  };
+  /** The input width is cut to what the top table spans, unless it grows. */
+  readonly cutToTop?: boolean;
+  readonly features: readonly PtFeature[];
+  /** Features a driver must ask for. */
+  readonly mandatory: readonly PtFeature[];
+
+  /** An item is empty when none of these bits is set. */
+  readonly present: Word;
+  /** Above level 0 bit number `(lo >>> shift) & mask` of `leaves` tells leaf from table. */
+  readonly kind: { readonly shift: number; readonly mask: number; readonly leaves: number };
+  /** Output granule or table address: `bits` bits from bit `shift` (10 to 12) on. */
+  readonly address: { readonly shift: number; readonly bits: number };
+  /** Software bit of a table pointer: its table has been flushed for incoherent hardware. */
+  readonly flushed?: Word;
+
+  /** Everything of a table pointer but the address. `level` is that of the item. */
+  table(level: number): Word;
+  /** Exponents, in granules, of the leaves at a level: [9n, 9n + 8]. More than 9n: contiguous items. */
+  leafSizes(level: number, features: Features): readonly number[];
+  /** Bits that tell the size of a leaf, address bits included: they are zero in an aligned address. */
+  leaf(level: number, sizeLg2: number): Word;
+  /** Bits of a leaf that come from the protection bits of core.md 3.4. */
+  attrs(prot: number, features: Features): Result<Word>;
+  /** The protection bits a leaf grants; of a table pointer, those it leaves possible. */
+  protOf(lo: number, hi: number): number;
+
+  /** Leaves of several identical items: all bits of `mask` are set in them. */
+  readonly contiguous?: { readonly mask: Word; sizeLg2(lo: number, hi: number): number };
+  readonly dirty?: {
+    readonly mask: Word;
+    /** Leaves of n > 1 items are reported without their last item (iommufd.md 5.2, a quirk of the mock driver). */
+    readonly skipsLastItem?: boolean;
+  };
+}
+
+/** What a table tells its driver while it changes. */
+export interface PtHooks {
+  /** The top table grew: publish it in the device tables. */
+  changeTop(topPfn: number, topLevel: number): void;
+}
+
+export interface PtConfig {
+  /** Input and output width the hardware can do, in bits. */
+  readonly vaLg2: number;
+  readonly oaLg2: number;
+  /** Default: the lowest one that spans vaLg2. */
+  readonly topLevel?: number;
+  readonly features?: readonly PtFeature[];
+  readonly hooks?: PtHooks;
+  /** The device whose walks do not snoop: wanted by dma-incoherent. */
+  readonly device?: object;
+  /** Flush the range of a gather now; the engine frees or keeps the freelist itself. */
+  iotlbSync?(gather: Gather): void;
+}

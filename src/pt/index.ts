@@ -1,0 +1,37 @@
+/**
+ * softiommu/pt: IOMMU page tables over a flat RAM, bit for bit as the hardware reads them.
+ *
+ * @example
+ * const ram = new Ram(1 << 24);
+ * const table = createPageTable(vtdss, ram, { vaLg2: 48, oaLg2: 46 });
+ * if (!isErrno(table)) table.map(0x1000, 0x8000, 1, IOMMU_READ | IOMMU_WRITE);
+ *
+ * @module
+ */
+export { createPageTable } from './create.ts';
+export type { Features, PtConfig, PtFeature, PtFormat, PtHooks, Word } from './format.ts';
+export { amdv1, amdv1mock, amdv1mockShortRuns } from './formats/amdv1.ts';
+export { riscv64 } from './formats/riscv.ts';
+export { vtdss } from './formats/vtdss.ts';
+export { x86_64 } from './formats/x86-64.ts';
+export {
+  freeGathered,
+  gatherIsDisjoint,
+  gatherRange,
+  newGather,
+  resetGather,
+  type Gather,
+} from './gather.ts';
+export { pageSizes, pickPageCount, pickPageSize, type PageSizes } from './page-size.ts';
+export {
+  IOMMU_CACHE,
+  IOMMU_MMIO,
+  IOMMU_NOEXEC,
+  IOMMU_PRIV,
+  IOMMU_READ,
+  IOMMU_WRITE,
+  type DirtySink,
+  type PageTable,
+  type WalkStep,
+} from './page-table.ts';
+export { FRAME_WORDS, Ram } from './ram.ts';

@@ -1,0 +1,262 @@
+/**
+ * The state of one page table in RAM: its geometry, the constants of its format flattened, and reading items.
+ *
+ * map.ts, unmap.ts, dirty.ts and walk.ts are the work done on it; generic-table.ts puts them behind one interface.
+ * Inside the engine an address is *folded*: with sign extension the upper half follows the lower one directly.
+ */
+import { bugOn } from '../base/bug.ts';
+import { EOPNOTSUPP, isErrno, type Status } from '../base/errno.ts';
+import { refuse, silently } from '../base/refuse.ts';
+import { toGranules } from '../base/u64.ts';
+import type { Features, PtConfig, PtFeature, PtFormat, Word } from './format.ts';
+import { LEVEL_BITS } from './format.ts';
+import { gatherIsDisjoint, gatherRange, type Gather } from './gather.ts';
+import { pageSizes, type PageSizes } from './page-size.ts';
+import { FRAME_WORDS, type Ram } from './ram.ts';
+
+const PROTS = 64;
+/** 2^-9n: moves the index of level n to the low bits. */
+const LEVEL_SCALE = Float64Array.from({ length: 6 }, (_, n) => 2 ** (-LEVEL_BITS * n));
+
+export interface Geometry {
+  readonly vaLg2: number;
+  readonly oaLg2: number;
+  readonly topLevel: number;
+  readonly pgsizeBitmap: bigint;
+  readonly features: Features;
+}
+
+export class Table {
+  readonly format: PtFormat;
+  readonly ram: Ram;
+  readonly words: Int32Array;
+  readonly config: PtConfig;
+  readonly features: Set<PtFeature>;
+  readonly granuleLg2: number;
+  readonly vaLg2: number;
+  readonly signExtend: boolean;
+  readonly growing: boolean;
+  readonly noGaps: boolean;
+  readonly detailed: boolean;
+
+  // The format, flattened.
+  readonly presentLo: number;
+  readonly presentHi: number;
+  readonly kindShift: number;
+  readonly kindMask: number;
+  readonly kindLeaves: number;
+  readonly addressShift: number;
+  readonly addressMask: number;
+  readonly addressHiMask: number;
+  /** Granules per unit of the high half's address field. */
+  readonly hiUnit: number;
+  readonly tableShift: number;
+  readonly hasContiguous: boolean;
+  readonly contigLo: number;
+  readonly contigHi: number;
+  /** Table pointers by level of the item, software bit included. */
+  readonly tableBits: readonly Word[];
+  readonly attrOk = new Uint8Array(PROTS);
+  readonly attrLo = new Int32Array(PROTS);
+  readonly attrHi = new Int32Array(PROTS);
+
+  /** First granule beyond the output width. */
+  readonly oaEndG: number;
+  /** Largest granule number a 64-bit address can have. */
+  readonly lastAddressG: number;
+  /** Last granule of the input width; with sign extension, folded. */
+  readonly vaLastG: number;
+  /** Last granule that needs no folding and lies within the present top table. */
+  directLastG = 0;
+
+  topLevel: number;
+  topPfn = 0;
+  topWord = 0;
+  frames = 0;
+  mapped = 0;
+  sizes: PageSizes;
+  /** Single granules may be mapped. */
+  granuleAllowed = false;
+  /** The level-0 table used last: its first granule (folded) and first word; -1: none. */
+  leafStartG = -1;
+  leafWord = 0;
+  destroyed = false;
+
+  constructor(format: PtFormat, ram: Ram, config: PtConfig, geometry: Geometry) {
+    this.format = format;
+    this.ram = ram;
+    this.words = ram.words;
+    this.config = config;
+    this.features = new Set(geometry.features);
+    this.granuleLg2 = format.granuleLg2;
+    this.vaLg2 = geometry.vaLg2;
+    this.signExtend = this.features.has('sign-extend');
+    this.growing = this.features.has('dynamic-top');
+    this.noGaps = this.features.has('flush-range-no-gaps');
+    this.detailed = this.features.has('detailed-gather');
+
+    const { shift, bits } = format.address;
+    this.presentLo = format.present.lo;
+    this.presentHi = format.present.hi;
+    this.kindShift = format.kind.shift;
+    this.kindMask = format.kind.mask;
+    this.kindLeaves = format.kind.leaves;
+    this.addressShift = shift;
+    this.addressMask = -(1 << shift);
+    this.addressHiMask = 2 ** (shift + bits - 32) - 1;
+    this.hiUnit = 2 ** (32 - shift);
+    this.tableShift = shift - format.granuleLg2 + 2;
+    const room = 2 ** (32 - shift + format.granuleLg2 - 12);
+    bugOn(ram.frameCount > room, `${format.name}: tables live below frame ${room}`);
+    this.hasContiguous = format.contiguous !== undefined;
+    this.contigLo = format.contiguous?.mask.lo ?? 0;
+    this.contigHi = format.contiguous?.mask.hi ?? 0;
+    const flushed = this.features.has('dma-incoherent') ? (format.flushed?.lo ?? 0) : 0;
+    this.tableBits = [0, 1, 2, 3, 4, 5].map((level) => {
+      const word = format.table(level);
+      return { lo: word.lo | flushed, hi: word.hi };
+    });
+
+    const widthG = geometry.vaLg2 - format.granuleLg2;
+    this.oaEndG = 2 ** (geometry.oaLg2 - format.granuleLg2);
+    this.lastAddressG = 2 ** (64 - format.granuleLg2) - 1;
+    this.vaLastG = 2 ** widthG - 1;
+    this.topLevel = geometry.topLevel;
+    this.sizes = pageSizes(geometry.pgsizeBitmap, format.granuleLg2);
+    this.granuleAllowed = this.sizes.smallest === 0;
+    this.#compileAttrs();
+  }
+
+  #compileAttrs(): void {
+    for (let prot = 0; prot < PROTS; prot++) {
+      const attrs = prot & 3 ? silently(() => this.format.attrs(prot, this.features)) : undefined;
+      const ok = attrs !== undefined && !isErrno(attrs);
+      this.attrOk[prot] = ok ? 1 : 0;
+      if (ok) {
+        this.attrLo[prot] = attrs.lo;
+        this.attrHi[prot] = attrs.hi;
+      }
+    }
+  }
+
+  /** Give the table its top frame; the frame must be zeroed. */
+  setTop(frame: number, level: number): void {
+    this.topPfn = frame;
+    this.topWord = frame * FRAME_WORDS;
+    this.topLevel = level;
+    const spanG = 2 ** (LEVEL_BITS * (level + 1)) - 1;
+    this.directLastG = this.signExtend ? (this.vaLastG + 1) / 2 - 1 : Math.min(spanG, this.vaLastG);
+  }
+
+  /** Switch on a feature that only changes leaves made from now on. */
+  addFeature(feature: 'force-coherent'): Status {
+    if (!this.format.features.includes(feature)) {
+      return refuse(EOPNOTSUPP, 'the format has no such feature', { feature });
+    }
+    this.features.add(feature);
+    this.#compileAttrs();
+    return undefined;
+  }
+
+  /** Folded granule, or -1 when the address is outside the present table. */
+  fold(iovaG: number): number {
+    if (iovaG <= this.directLastG) return iovaG;
+    if (!this.signExtend) return -1;
+    const folded = iovaG - (this.lastAddressG - this.vaLastG);
+    return folded > this.directLastG ? folded : -1;
+  }
+
+  isContiguous(lo: number, hi: number): boolean {
+    return (
+      this.hasContiguous &&
+      (lo & this.contigLo) === this.contigLo &&
+      (hi & this.contigHi) === this.contigHi
+    );
+  }
+
+  /** Note a removed range in the gather, after a forced sync when the hardware wants no gaps. */
+  gatherRemoved(gather: Gather, iovaG: number, removedG: number): void {
+    if (gather.queued) return;
+    if (this.noGaps && gatherIsDisjoint(gather, iovaG, removedG)) {
+      this.config.iotlbSync?.(gather);
+      gather.start = Infinity;
+      gather.end = 0;
+    }
+    gatherRange(gather, iovaG, removedG);
+  }
+
+  lookup(iovaG: number): number {
+    const va = iovaG <= this.directLastG ? iovaG : this.fold(iovaG);
+    if (va < 0) return -1;
+    const words = this.words;
+    const mask = this.addressMask;
+    const shift = this.tableShift;
+    let table = this.topWord;
+    for (let level = this.topLevel; level > 0; level--) {
+      const at = table + (((va * LEVEL_SCALE[level]!) & 511) << 1);
+      const lo = words[at]!;
+      if ((lo & this.presentLo) === 0 && (words[at + 1]! & this.presentHi) === 0) return -1;
+      if (((this.kindLeaves >>> ((lo >>> this.kindShift) & this.kindMask)) & 1) !== 0) {
+        return this.leafOutput(lo, words[at + 1]!, level, va);
+      }
+      table = (lo & mask) >>> shift;
+    }
+    const at = table + ((va & 511) << 1);
+    const lo = words[at]!;
+    const hi = words[at + 1]!;
+    if ((lo & this.presentLo) === 0 && (hi & this.presentHi) === 0) return -1;
+    if (this.isContiguous(lo, hi)) return this.leafOutput(lo, hi, 0, va);
+    const output = lo >>> this.addressShift;
+    const high = hi & this.addressHiMask;
+    return high === 0 ? output : output + high * this.hiUnit;
+  }
+
+  /** Address field of an item, in granules. */
+  addressG(lo: number, hi: number): number {
+    return (lo >>> this.addressShift) + (hi & this.addressHiMask) * this.hiUnit;
+  }
+
+  leafSizeLg2(lo: number, hi: number, level: number): number {
+    return this.isContiguous(lo, hi) ? this.format.contiguous!.sizeLg2(lo, hi) : level * LEVEL_BITS;
+  }
+
+  /** Output granule of the leaf for a folded address inside it. */
+  leafOutput(lo: number, hi: number, level: number, va: number): number {
+    const size = 2 ** this.leafSizeLg2(lo, hi, level);
+    const address = this.addressG(lo, hi);
+    return address - (address % size) + (va % size);
+  }
+
+  isEmpty(lo: number, hi: number): boolean {
+    return (lo & this.presentLo) === 0 && (hi & this.presentHi) === 0;
+  }
+
+  isLeaf(lo: number, level: number): boolean {
+    return (
+      level === 0 || ((this.kindLeaves >>> ((lo >>> this.kindShift) & this.kindMask)) & 1) !== 0
+    );
+  }
+
+  /** First word of the table an item points to. */
+  tableWord(lo: number): number {
+    return (lo & this.addressMask) >>> this.tableShift;
+  }
+
+  /** Write a table pointer. */
+  link(at: number, frame: number, level: number): void {
+    const bits = this.tableBits[level]!;
+    const address = frame * 2 ** (12 - this.granuleLg2);
+    this.words[at] = bits.lo | (address << this.addressShift);
+    this.words[at + 1] = bits.hi | Math.floor(address / this.hiUnit);
+  }
+
+  /** Word of the item for a folded address in a table of that level. */
+  itemWord(table: number, va: number, level: number): number {
+    return table + (((va * LEVEL_SCALE[level]!) & 511) << 1);
+  }
+
+  /** Granule number of a byte address. */
+  granule(address: bigint): number {
+    return toGranules(address, this.granuleLg2);
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * Unmapping a range (core.md 3.8, "unmap range"): whole leaves only, until a hole or the end.
+ *
+ * A leaf in which the range ends goes whole; one in which the range begins stays. Tables that the range covers are
+ * unlinked when they are empty and freed after the sync, through the gather.
+ */
+import { LEVEL_BITS } from './format.ts';
+import type { Gather } from './gather.ts';
+import { isInside } from './map.ts';
+import { FRAME_WORDS } from './ram.ts';
+import type { Table } from './table.ts';
+
+/** One unmap under way. Addresses are folded granules, `last` inclusive. */
+interface Removal {
+  readonly table: Table;
+  va: number;
+  readonly last: number;
+  readonly freed: number[];
+  leafLevels: number;
+  tableLevels: number;
+}
+
+/** @kernel pt_iommu_unmap_range */
+export function unmapRange(
+  table: Table,
+  iovaG: number,
+  lengthG: number,
+  gather: Gather | undefined,
+): number {
+  if (lengthG <= 0 || iovaG + lengthG - 1 > table.lastAddressG) return 0;
+  if (!isInside(table, iovaG, lengthG)) return 0;
+  const start = table.fold(iovaG);
+  const removal: Removal = {
+    table,
+    va: start,
+    last: start + lengthG - 1,
+    freed: [],
+    leafLevels: 0,
+    tableLevels: 0,
+  };
+  removeIn(removal, table.topWord, table.topLevel);
+  const removed = removal.va - start;
+  finish(removal, iovaG, removed, gather);
+  return removed;
+}
+
+function finish(removal: Removal, iovaG: number, removedG: number, gather: Gather | undefined) {
+  const { table, freed } = removal;
+  table.frames -= freed.length;
+  if (freed.length > 0) table.leafStartG = -1;
+  if (!gather) {
+    for (const frame of freed) table.ram.free(frame);
+    return;
+  }
+  // Nothing removed at IOVA 0 makes the inclusive end wrap to the last address: the kernel's full sync.
+  if (removedG === 0 && iovaG === 0) table.gatherRemoved(gather, 0, table.lastAddressG + 1);
+  else table.gatherRemoved(gather, iovaG, removedG);
+  for (const frame of freed) gather.freelist.push(frame);
+  if (table.detailed) {
+    gather.leafLevels |= removal.leafLevels;
+    gather.tableLevels |= removal.tableLevels;
+  }
+}
+
+/** Remove from `removal.va` on within one table; false at a hole or a leaf that begins earlier. */
+function removeIn(removal: Removal, base: number, level: number): boolean {
+  const { table } = removal;
+  const { words } = table;
+  const end = base + FRAME_WORDS;
+  for (let at = table.itemWord(base, removal.va, level); at < end;) {
+    if (removal.va > removal.last) return true;
+    const lo = words[at]!;
+    const hi = words[at + 1]!;
+    if (table.isEmpty(lo, hi)) return false;
+    if (table.isLeaf(lo, level)) {
+      const sizeLg2 = table.leafSizeLg2(lo, hi, level);
+      if (removal.va % 2 ** sizeLg2 !== 0) return false;
+      const items = 2 ** (sizeLg2 - level * LEVEL_BITS);
+      words.fill(0, at, at + items * 2);
+      removal.va += 2 ** sizeLg2;
+      removal.leafLevels |= 1 << level;
+      at += items * 2;
+    } else {
+      if (!removeTable(removal, at, level)) return false;
+      at += 2;
+    }
+  }
+  return true;
+}
+
+/** Remove what lies under a table pointer, and the table itself when the range covers it. */
+function removeTable(removal: Removal, at: number, level: number): boolean {
+  const { table } = removal;
+  const spanG = 2 ** (level * LEVEL_BITS);
+  const covered = removal.va % spanG === 0 && removal.va + spanG - 1 <= removal.last;
+  const child = table.tableWord(table.words[at]!);
+  if (!removeIn(removal, child, level - 1)) return false;
+  if (!covered) return true;
+  table.words[at] = 0;
+  table.words[at + 1] = 0;
+  removal.freed.push(child / FRAME_WORDS);
+  removal.tableLevels |= 1 << level;
+  return true;
+}
