@@ -98,7 +98,14 @@ export interface DirtyOps {
 /** At most one per domain (core.md 3.2). */
 export type DomainCookie =
   | { readonly kind: 'none' }
-  | { readonly kind: 'dma-iova' | 'dma-msi' | 'sva' | 'iommufd'; readonly priv: object }
+  | {
+      readonly kind: 'dma-iova' | 'dma-msi' | 'sva' | 'iommufd';
+      readonly priv: object;
+      /** Run by domainFree: gives back what the cookie holds (IOVAs, MSI pages, the mm). */
+      readonly release?: () => void;
+      /** IOMMUFD: map the doorbell page of an MSI and say where (iommufd_sw_msi). */
+      readonly mapMsi?: (domain: Domain, dev: Device, msiAddr: bigint) => Result<bigint>;
+    }
   | {
       readonly kind: 'fault-handler';
       readonly handler: (domain: Domain, dev: Device, iova: bigint, flags: number) => Status;
