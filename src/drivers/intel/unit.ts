@@ -1,0 +1,355 @@
+/**
+ * A VT-d remapping unit: registers, caches, translation (formats.md 7, 11.1, 12).
+ *
+ * It shares RAM and its register page with the driver and nothing else. Whatever it cached stays in use until a
+ * descriptor of the invalidation queue drops it. A request is answered from the IOTLB, else by lookup and walk.
+ *
+ * NOT IMPLEMENTED: interrupt remapping, performance monitoring, page requests.
+ */
+import type { PhysicalMemory } from '../../base/physical-memory.ts';
+import type { Explanation, RemappingUnit } from '../../core/remapping-unit.ts';
+import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
+import { explain } from './explain.ts';
+import { FAULT_CODES } from './fault-codes.ts';
+import { FaultRecorder } from './faults.ts';
+import { writeCap, writeEcap, type IntelHardware } from './hardware.ts';
+import { runDescriptor, type CacheControl, type GranuleRange } from './invalidation.ts';
+import { Iotlb, TLB_MASK, TLB_READ, TLB_WRITE, type TlbTag } from './iotlb.ts';
+import {
+  isFault,
+  lookupContext,
+  lookupPasid,
+  type CachedContext,
+  type LookupEnv,
+  type LookupFault,
+  type Translation,
+} from './lookup.ts';
+import {
+  FSTS_IQE,
+  GCMD_QIE,
+  GCMD_SRTP,
+  GCMD_TE,
+  iqa,
+  REG_CAP,
+  REG_ECAP,
+  REG_FRCD,
+  REG_FSTS,
+  REG_GCMD,
+  REG_GSTS,
+  REG_IQA,
+  REG_IQH,
+  REG_IQT,
+  REG_RTADDR,
+  REG_VER,
+  rtaddr,
+  RTADDR_SCALABLE,
+  type RegisterPort,
+} from './registers.ts';
+import { Walker } from './walk.ts';
+
+/** The interrupt address range 0xfee00000…0xfeefffff in granules. */
+const MSI_FIRST_G = 0xfee00;
+const MSI_LAST_G = 0xfeeff;
+const FRONT_MASK = 255;
+
+/** A resolved (requester, PASID): the first thing a request meets. */
+interface Front {
+  readonly requesterId: number;
+  readonly pasid: number;
+  readonly word: number;
+  readonly hash: number;
+}
+interface Resolved {
+  readonly translation: Translation;
+  readonly tag: TlbTag;
+}
+const NOBODY: Front = { requesterId: -1, pasid: -1, word: 0, hash: 0 };
+
+export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
+  readonly name: string;
+  readonly granuleLg2 = 12;
+  readonly hw: IntelHardware;
+  readonly #ram: Ram;
+  readonly #regs = new Int32Array(FRAME_WORDS * 2);
+  readonly #walker: Walker;
+  readonly #faults: FaultRecorder;
+  readonly #tlb: Iotlb;
+  readonly #words: Int32Array;
+  #front: Front[] = new Array<Front>(FRONT_MASK + 1).fill(NOBODY);
+  readonly #contexts = new Map<number, CachedContext>();
+  /** By requester and PASID: what a PASID cache holds; in legacy mode what the context holds. */
+  readonly #resolved = new Map<number, Resolved>();
+  /** Devices whose ATS capability is enabled. */
+  readonly #atsEnabled = new Set<number>();
+  /** Copies of registers the request path needs. */
+  #enabled = false;
+  #rootPfn = 0;
+  #scalable = false;
+
+  /** `faultInterrupt` is the wire to the driver's handler. */
+  constructor(
+    hw: IntelHardware,
+    ram: Ram,
+    memory: PhysicalMemory | undefined,
+    faultInterrupt: () => void,
+  ) {
+    this.name = hw.name;
+    this.hw = hw;
+    this.#ram = ram;
+    this.#walker = new Walker(hw, ram, memory);
+    this.#faults = new FaultRecorder(this.#regs, hw.faultRecords, faultInterrupt);
+    this.#tlb = new Iotlb(() => this.#dropFront());
+    this.#words = this.#tlb.words;
+    this.#regs[REG_VER / 4] = 0x60;
+    writeCap(hw, this.#regs, REG_CAP / 4);
+    writeEcap(hw, this.#regs, REG_ECAP / 4);
+  }
+
+  // --- requests ---
+
+  translate(requesterId: number, pasid: number, iovaG: number, write: boolean): number {
+    const front = this.#front[(requesterId ^ (pasid + 1)) & FRONT_MASK]!;
+    if (front.requesterId === requesterId && front.pasid === pasid) {
+      const low = iovaG | 0;
+      const high = low === iovaG ? 0 : (iovaG * 2 ** -32) | 0;
+      const t = this.#words;
+      const at = ((low ^ front.hash) & TLB_MASK) << 2;
+      if (t[at] === low && t[at + 1] === (front.word | high)) {
+        if ((t[at + 3]! & (write ? TLB_WRITE : TLB_READ)) !== 0 && t[at + 2]! >= 0) {
+          return t[at + 2]!;
+        }
+      }
+    }
+    return this.#miss(requesterId, pasid, iovaG, write);
+  }
+
+  explain(requesterId: number, pasid: number, iova: bigint, write: boolean): Explanation {
+    return explain(this.#lookupEnv(), this.#enabled, { requesterId, pasid, iova, write });
+  }
+
+  /** The device's own ATS enable bit: with it set, the device asks for translations and caches them itself. */
+  setAts(requesterId: number, enabled: boolean): void {
+    if (enabled) this.#atsEnabled.add(requesterId);
+    else {
+      this.#atsEnabled.delete(requesterId);
+      this.#tlb.retire((tag) => tag.kind === 'device' && tag.did === requesterId);
+    }
+  }
+
+  #miss(requesterId: number, pasid: number, iovaG: number, write: boolean): number {
+    if (!this.#enabled) return iovaG;
+    if (pasid < 0 && iovaG >= MSI_FIRST_G && iovaG <= MSI_LAST_G) {
+      return this.#interruptRange(requesterId, iovaG, write);
+    }
+    const ats = this.#atsEnabled.has(requesterId);
+    const deviceTag = ats ? this.#tlb.tag('device', requesterId, pasid) : undefined;
+    if (deviceTag !== undefined) {
+      this.#setFront(requesterId, pasid, deviceTag);
+      const cached = this.#tlb.find(deviceTag, iovaG, write);
+      if (cached >= 0) return cached;
+    }
+    const resolved = this.#resolve(requesterId, pasid, ats);
+    if (isFault(resolved)) return this.#refuse(resolved, requesterId, pasid, iovaG, write);
+    this.#tlb.revive(resolved.tag);
+    if (deviceTag === undefined) this.#setFront(requesterId, pasid, resolved.tag);
+    const out = this.#translateBy(resolved, iovaG, write);
+    if (out < 0) {
+      const fault = { fault: this.#walker.fault, fpd: resolved.translation.fpd };
+      return this.#refuse(fault, requesterId, pasid, iovaG, write);
+    }
+    if (deviceTag !== undefined) {
+      const entry = this.#tlb.peek(resolved.tag, iovaG);
+      this.#tlb.fill(deviceTag, iovaG, out, entry & (TLB_READ | TLB_WRITE), entry >>> 8);
+    }
+    return out;
+  }
+
+  /** Writes are interrupt messages and are not translated; reads are refused. */
+  #interruptRange(requesterId: number, iovaG: number, write: boolean): number {
+    if (write) return iovaG;
+    const fault = this.#scalable ? FAULT_CODES.INTERRUPT_RANGE : FAULT_CODES.NO_READ;
+    return this.#refuse({ fault, fpd: false }, requesterId, -1, iovaG, write);
+  }
+
+  #translateBy(resolved: Resolved, iovaG: number, write: boolean): number {
+    const { tag, translation } = resolved;
+    const cached = this.#tlb.find(tag, iovaG, write);
+    if (cached >= 0) return cached;
+    const walker = this.#walker;
+    if (!walker.walk(translation, iovaG, write)) return -1;
+    this.#tlb.fill(tag, iovaG, walker.out, walker.permissions, walker.leafLg2);
+    return walker.out;
+  }
+
+  #resolve(requesterId: number, pasid: number, ats: boolean): Resolved | LookupFault {
+    let context = this.#contexts.get(requesterId);
+    if (context === undefined) {
+      const found = lookupContext(this.#lookupEnv(), requesterId);
+      if (isFault(found)) return found;
+      this.#contexts.set(requesterId, found);
+      context = found;
+    }
+    if (ats && !context.ats) {
+      const code = this.#scalable ? FAULT_CODES.DTE_CLEAR : FAULT_CODES.TRANSLATION_REQUEST_BLOCKED;
+      return { fault: code, fpd: context.fpd };
+    }
+    const key = resolvedKey(requesterId, pasid);
+    const known = this.#resolved.get(key);
+    if (known !== undefined) return known;
+    const translation = lookupPasid(this.#lookupEnv(), context, pasid);
+    if (isFault(translation)) return translation;
+    const staged = translation.kind === 'first' || translation.kind === 'nested';
+    const effective = pasid >= 0 ? pasid : context.ridPasid;
+    const tag = this.#tlb.tag(translation.kind, translation.did, staged ? effective : -1);
+    const resolved = { translation, tag };
+    this.#resolved.set(key, resolved);
+    return resolved;
+  }
+
+  #setFront(requesterId: number, pasid: number, tag: TlbTag): void {
+    const slot = (requesterId ^ (pasid + 1)) & FRONT_MASK;
+    const front = this.#front[slot]!;
+    if (front.requesterId === requesterId && front.pasid === pasid && front.word === tag.word) {
+      return;
+    }
+    this.#front[slot] = { requesterId, pasid, word: tag.word, hash: tag.hash };
+  }
+
+  #refuse(
+    why: LookupFault,
+    requesterId: number,
+    pasid: number,
+    iovaG: number,
+    write: boolean,
+  ): number {
+    if (!why.fpd) this.#faults.record({ requesterId, pasid, iovaG, write, code: why.fault });
+    return -1;
+  }
+
+  #lookupEnv(): LookupEnv {
+    return {
+      hw: this.hw,
+      ram: this.#ram,
+      rootPfn: this.#rootPfn,
+      scalable: this.#scalable,
+    };
+  }
+
+  #dropFront(): void {
+    this.#front.fill(NOBODY);
+  }
+
+  // --- registers ---
+
+  read32(offset: number): number {
+    return this.#regs[offset >> 2] ?? -1;
+  }
+
+  write32(offset: number, value: number): void {
+    const records = REG_FRCD + this.hw.faultRecords * 16;
+    if (offset >= REG_FRCD && offset < records) this.#faults.writeRecord(offset >> 2, value);
+    else if (offset === REG_FSTS) this.#faults.writeStatus(value);
+    else if (offset === REG_GCMD) this.#command(value);
+    else if (WRITABLE.has(offset)) {
+      this.#regs[offset >> 2] = value;
+      if (offset === REG_IQT) this.#runQueue();
+    }
+  }
+
+  #command(value: number): void {
+    if ((value & GCMD_SRTP) !== 0) {
+      this.#rootPfn = rtaddr.address.get(this.#regs, REG_RTADDR / 4);
+      this.#scalable = rtaddr.mode.get(this.#regs, REG_RTADDR / 4) === RTADDR_SCALABLE;
+    }
+    this.#enabled = (value & GCMD_TE) !== 0;
+    // Requests that passed while translation was off left nothing behind, but be sure.
+    this.#dropFront();
+    this.#regs[REG_GSTS / 4] = value;
+    if ((value & GCMD_QIE) !== 0) this.#runQueue();
+  }
+
+  #runQueue(): void {
+    const regs = this.#regs;
+    if ((regs[REG_GSTS / 4]! & GCMD_QIE) === 0 || (regs[REG_FSTS / 4]! & FSTS_IQE) !== 0) return;
+    const base = iqa.address.get(regs, REG_IQA / 4) * FRAME_WORDS;
+    const lg2 = iqa.wide.get(regs, REG_IQA / 4) === 1 ? 5 : 4;
+    const sizeBytes = 4096 << iqa.size.get(regs, REG_IQA / 4);
+    const tail = regs[REG_IQT / 4]!;
+    let head = regs[REG_IQH / 4]!;
+    while (head !== tail) {
+      const at = base + (head >> 2);
+      if (at + 4 > this.#ram.words.length || !runDescriptor(this.#ram, at, this)) {
+        regs[REG_FSTS / 4]! |= FSTS_IQE;
+        break;
+      }
+      head = (head + (1 << lg2)) % sizeBytes;
+    }
+    regs[REG_IQH / 4] = head;
+  }
+
+  // --- invalidation ---
+
+  invalidateContexts(matches: (did: number, requesterId: number) => boolean): void {
+    for (const [requesterId, context] of this.#contexts) {
+      if (!matches(context.did, requesterId)) continue;
+      this.#contexts.delete(requesterId);
+      if (context.translation !== undefined) this.#resolved.delete(resolvedKey(requesterId, -1));
+    }
+    this.#dropFront();
+  }
+
+  invalidatePasids(matches: (did: number, pasid: number) => boolean): void {
+    for (const [key, { translation }] of this.#resolved) {
+      const requesterId = Math.floor(key / PASID_SPAN);
+      const tagged = (key % PASID_SPAN) - 1;
+      const pasid = tagged >= 0 ? tagged : (this.#contexts.get(requesterId)?.ridPasid ?? 0);
+      if (!translation.legacy && matches(translation.did, pasid)) this.#resolved.delete(key);
+    }
+    this.#dropFront();
+  }
+
+  invalidateIotlb(did: number | undefined, range: GranuleRange | undefined): void {
+    if (range === undefined || did === undefined) {
+      this.#tlb.retire((tag) => tag.kind !== 'device' && (did === undefined || tag.did === did));
+      return;
+    }
+    let nested = false;
+    for (const tag of this.#tlb.tags()) {
+      if (tag.did !== did) continue;
+      if (tag.kind === 'nested') nested = true;
+      if (tag.kind === 'second' || tag.kind === 'pass') {
+        this.#tlb.invalidateRange(tag, range.startG, range.countG);
+      }
+    }
+    // A nested entry is keyed by the first stage's address: the range says nothing about it.
+    if (nested) this.#tlb.retire((tag) => tag.kind === 'nested' && tag.did === did);
+  }
+
+  invalidatePasidIotlb(did: number, pasid: number, range: GranuleRange | undefined): void {
+    const matches = (tag: TlbTag): boolean =>
+      (tag.kind === 'first' || tag.kind === 'nested') && tag.did === did && tag.pasid === pasid;
+    if (range === undefined) {
+      this.#tlb.retire(matches);
+      return;
+    }
+    for (const tag of this.#tlb.tags()) {
+      if (matches(tag)) this.#tlb.invalidateRange(tag, range.startG, range.countG);
+    }
+  }
+
+  invalidateDevTlb(requesterId: number, pasid: number | undefined, range: GranuleRange): void {
+    for (const tag of this.#tlb.tags()) {
+      if (tag.kind !== 'device' || tag.did !== requesterId) continue;
+      if (pasid !== undefined && tag.pasid !== pasid) continue;
+      this.#tlb.invalidateRange(tag, range.startG, range.countG);
+    }
+  }
+}
+
+/** Plain registers software may write. */
+const WRITABLE = new Set([REG_RTADDR, REG_RTADDR + 4, REG_IQT, REG_IQT + 4, REG_IQA, REG_IQA + 4]);
+const PASID_SPAN = 2 ** 21;
+
+function resolvedKey(requesterId: number, pasid: number): number {
+  return requesterId * PASID_SPAN + pasid + 1;
+}

@@ -1,0 +1,286 @@
+/**
+ * Page walks of a VT-d unit: second stage, first stage, nested (formats.md 3, 4, 12).
+ *
+ * Reads entries as pairs of 32-bit words; addresses are granule numbers of 4 KiB. Results stand in fields of the
+ * walker so that nothing is allocated. First-stage tables of a guest live in pinned pages outside the RAM arena
+ * and are read through PhysicalMemory.
+ */
+import type { PhysicalMemory } from '../../base/physical-memory.ts';
+import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
+import { FAULT_CODES as F } from './fault-codes.ts';
+import type { IntelHardware } from './hardware.ts';
+import { TLB_READ, TLB_WRITE } from './iotlb.ts';
+import type { Translation } from './lookup.ts';
+
+const SS_READ = 1 << 0;
+const SS_WRITE = 1 << 1;
+const PS = 1 << 7;
+const SS_ACCESSED = 1 << 8;
+const SS_DIRTY = 1 << 9;
+const FS_PRESENT = 1 << 0;
+const FS_WRITE = 1 << 1;
+const FS_USER = 1 << 2;
+const FS_ACCESSED = 1 << 5;
+const FS_DIRTY = 1 << 6;
+/** Granules of a leaf at level 0, 1, 2. */
+const LEAF_LG2 = [0, 9, 18];
+
+export class Walker {
+  readonly #ram: Ram;
+  readonly #memory: PhysicalMemory | undefined;
+  readonly #maxLeafSs: number;
+  readonly #maxLeafFs: number;
+  readonly #superpage2m: boolean;
+  readonly #entry = new DataView(new ArrayBuffer(8));
+  readonly #entryBytes = new Uint8Array(this.#entry.buffer);
+
+  /** Fault code, 0 when the walk succeeded. */
+  fault = 0;
+  /** Output granule of the walk. */
+  out = 0;
+  /** TLB_READ and TLB_WRITE as they may be cached. */
+  permissions = 0;
+  /** Granules (lg2) of the leaf, the smaller one when nested. */
+  leafLg2 = 0;
+  #low = 0;
+  #high = 0;
+
+  constructor(hw: IntelHardware, ram: Ram, memory: PhysicalMemory | undefined) {
+    this.#ram = ram;
+    this.#memory = memory;
+    this.#superpage2m = hw.superpage2m;
+    this.#maxLeafSs = hw.superpage1g ? 2 : hw.superpage2m ? 1 : 0;
+    this.#maxLeafFs = hw.firstStage1g ? 2 : 1;
+  }
+
+  /** Walk whatever stages the translation has; false means `fault` tells why. */
+  walk(t: Translation, iovaG: number, write: boolean): boolean {
+    this.fault = 0;
+    if (t.kind === 'second') return this.#second(t, iovaG, write);
+    if (t.kind === 'pass') return this.#pass(t, iovaG);
+    return this.#first(t, iovaG, write);
+  }
+
+  #fail(code: number): false {
+    this.fault = code;
+    return false;
+  }
+
+  #pass(t: Translation, iovaG: number): boolean {
+    if (iovaG >= t.ssLimitG) return this.#fail(t.legacy ? F.ABOVE_WIDTH : F.SS_TOO_LARGE);
+    this.out = iovaG;
+    this.permissions = TLB_READ | TLB_WRITE;
+    this.leafLg2 = 0;
+    return true;
+  }
+
+  #second(t: Translation, iovaG: number, write: boolean): boolean {
+    if (iovaG >= t.ssLimitG) return this.#fail(t.legacy ? F.ABOVE_WIDTH : F.SS_TOO_LARGE);
+    const words = this.#ram.words;
+    const frames = this.#ram.frameCount;
+    const low = iovaG | 0;
+    const high = (iovaG * 2 ** -32) | 0;
+    let table = t.ssRoot;
+    let rights = SS_READ | SS_WRITE;
+    for (let level = t.ssLevels - 1; ; level--) {
+      if (table >= frames) return this.#fail(ssPointerFault(t, level));
+      const at = table * FRAME_WORDS + indexAt(low, high, level) * 2;
+      const entry = words[at]!;
+      rights &= entry;
+      if (rights === 0) return this.#fail(ssPermissionFault(t, write));
+      const next = (words[at + 1]! & 0xf_ffff) * 0x10_0000 + (entry >>> 12);
+      if (level === 0 || (entry & PS) !== 0) {
+        if (level > 0 && !this.#ssLeafAllowed(level)) {
+          return this.#fail(t.legacy ? F.TABLE_RESERVED : F.SS_RESERVED);
+        }
+        return this.#ssLeaf(t, { at, entry, rights, level, next, iovaG, write });
+      }
+      table = next;
+    }
+  }
+
+  #ssLeafAllowed(level: number): boolean {
+    return level === 1 ? this.#superpage2m : level <= this.#maxLeafSs;
+  }
+
+  #ssLeaf(t: Translation, leaf: SsLeaf): boolean {
+    const { rights, level, write } = leaf;
+    if ((rights & (write ? SS_WRITE : SS_READ)) === 0) {
+      return this.#fail(ssPermissionFault(t, write));
+    }
+    let cached = rights & (TLB_READ | TLB_WRITE);
+    if (t.ssade) {
+      const set = SS_ACCESSED | (write ? SS_DIRTY : 0);
+      const marked = leaf.entry | set;
+      if (marked !== leaf.entry) this.#ram.words[leaf.at] = marked;
+      // A clean leaf is not cached as writable: the first write must come here to set D.
+      if ((marked & SS_DIRTY) === 0) cached &= ~TLB_WRITE;
+    }
+    const lg2 = LEAF_LG2[level]!;
+    this.out = lg2 === 0 ? leaf.next : joinLeaf(leaf.next, leaf.iovaG, lg2);
+    this.permissions = cached;
+    this.leafLg2 = lg2;
+    return true;
+  }
+
+  #first(t: Translation, iovaG: number, write: boolean): boolean {
+    const levels = t.fsLevels;
+    if (!canonical(iovaG, levels)) return this.#fail(F.NOT_CANONICAL);
+    const low = iovaG | 0;
+    const high = (iovaG * 2 ** -32) | 0;
+    let table = t.fsRoot;
+    let rights = FS_WRITE | FS_USER;
+    for (let level = levels - 1; ; level--) {
+      const offset = indexAt(low, high, level) * 8;
+      const frame = this.#tableFrame(t, table);
+      if (frame < 0) return false;
+      if (!this.#readEntry(frame, offset)) {
+        return this.#fail(level === levels - 1 ? F.FS_TOP_ACCESS : F.FS_ACCESS);
+      }
+      const entry = this.#low;
+      if ((entry & FS_PRESENT) === 0) return this.#fail(F.FS_NOT_PRESENT);
+      rights &= entry;
+      const next = (this.#high & 0xf_ffff) * 0x10_0000 + (entry >>> 12);
+      const place = { guestPfn: table, frame, offset };
+      if (level === 0 || (entry & PS) !== 0) {
+        return this.#fsLeaf(t, place, { next, level, rights, iovaG, write });
+      }
+      if (!this.#markFirst(t, place, FS_ACCESSED)) return false;
+      table = next;
+    }
+  }
+
+  /** Where a first-stage table is in host memory: behind the second stage when nested; -1 after a fault. */
+  #tableFrame(t: Translation, guestPfn: number): number {
+    if (t.kind !== 'nested') return guestPfn;
+    if (guestPfn >= t.ssLimitG) {
+      this.#fail(F.FS_ABOVE_WIDTH);
+      return -1;
+    }
+    if (this.#second(t, guestPfn, false)) return this.out;
+    if (this.fault === F.SS_PERMISSION) this.fault = F.NESTED_READ;
+    return -1;
+  }
+
+  #readEntry(frame: number, offset: number): boolean {
+    if (frame < this.#ram.frameCount) {
+      const at = frame * FRAME_WORDS + (offset >> 2);
+      this.#low = this.#ram.words[at]!;
+      this.#high = this.#ram.words[at + 1]!;
+      return true;
+    }
+    if (this.#memory === undefined) return false;
+    if (this.#memory.read(frame, offset, this.#entryBytes) !== undefined) return false;
+    this.#low = this.#entry.getInt32(0, true);
+    this.#high = this.#entry.getInt32(4, true);
+    return true;
+  }
+
+  /** Set A and D in the entry just read, as the hardware does. */
+  #markFirst(t: Translation, place: FsPlace, bits: number): boolean {
+    const { guestPfn, frame, offset } = place;
+    const marked = this.#low | bits;
+    if (marked === this.#low) return true;
+    if (t.kind === 'nested' && !this.#second(t, guestPfn, true)) {
+      if (this.fault === F.SS_PERMISSION) this.fault = F.NESTED_WRITE;
+      return false;
+    }
+    if (frame < this.#ram.frameCount) {
+      this.#ram.words[frame * FRAME_WORDS + (offset >> 2)] = marked;
+      return true;
+    }
+    this.#entry.setInt32(0, marked, true);
+    this.#entry.setInt32(4, this.#high, true);
+    return this.#memory?.write(frame, offset, this.#entryBytes) === undefined
+      ? true
+      : this.#fail(F.FS_ACCESS);
+  }
+
+  #fsLeaf(t: Translation, place: FsPlace, leaf: FsLeaf): boolean {
+    if (leaf.level > this.#maxLeafFs) return this.#fail(F.FS_RESERVED);
+    const code = fsRightsFault(leaf.rights, leaf.write);
+    if (code !== 0) return this.#fail(code);
+    if (!this.#markFirst(t, place, FS_ACCESSED | (leaf.write ? FS_DIRTY : 0))) return false;
+    const lg2 = LEAF_LG2[leaf.level]!;
+    const target = lg2 === 0 ? leaf.next : joinLeaf(leaf.next, leaf.iovaG, lg2);
+    // Only a dirty leaf is cached as writable: the first write must come here to set D.
+    const writable = leaf.write || ((this.#low & FS_DIRTY) !== 0 && (leaf.rights & FS_WRITE) !== 0);
+    const cached = TLB_READ | (writable ? TLB_WRITE : 0);
+    if (t.kind !== 'nested') {
+      this.out = target;
+      this.permissions = cached;
+      this.leafLg2 = lg2;
+      return true;
+    }
+    if (!this.#second(t, target, leaf.write)) return false;
+    this.permissions &= cached;
+    this.leafLg2 = Math.min(this.leafLg2, lg2);
+    return true;
+  }
+}
+
+interface SsLeaf {
+  at: number;
+  entry: number;
+  rights: number;
+  level: number;
+  next: number;
+  iovaG: number;
+  write: boolean;
+}
+/** Where a first-stage entry stands: its table as the guest names it, and in host memory. */
+interface FsPlace {
+  guestPfn: number;
+  frame: number;
+  offset: number;
+}
+interface FsLeaf {
+  next: number;
+  level: number;
+  rights: number;
+  iovaG: number;
+  write: boolean;
+}
+
+/** Index into the table of `level` (0 has the smallest leaves) for granule high:low. */
+export function indexAt(low: number, high: number, level: number): number {
+  switch (level) {
+    case 0:
+      return low & 511;
+    case 1:
+      return (low >>> 9) & 511;
+    case 2:
+      return (low >>> 18) & 511;
+    case 3:
+      return (low >>> 27) | ((high & 15) << 5);
+    default:
+      return (high >>> 4) & 511;
+  }
+}
+
+/** A large leaf's frame with the low granule bits of the address. */
+function joinLeaf(frame: number, iovaG: number, lg2: number): number {
+  const size = 2 ** lg2;
+  return Math.floor(frame / size) * size + (iovaG % size);
+}
+
+/** Are the bits above the first stage's width copies of its top bit? */
+export function canonical(iovaG: number, levels: number): boolean {
+  const half = 2 ** (9 * levels - 1);
+  return iovaG < half || iovaG >= 2 ** 52 - half;
+}
+
+function ssPermissionFault(t: Translation, write: boolean): number {
+  if (!t.legacy) return F.SS_PERMISSION;
+  return write ? F.NO_WRITE : F.NO_READ;
+}
+
+function ssPointerFault(t: Translation, level: number): number {
+  if (t.legacy) return F.NEXT_TABLE;
+  return level === t.ssLevels - 1 ? F.SS_BAD_ROOT : F.SS_ACCESS;
+}
+
+function fsRightsFault(rights: number, write: boolean): number {
+  if ((rights & FS_USER) === 0) return F.USER_BIT;
+  return write && (rights & FS_WRITE) === 0 ? F.SM_NO_WRITE : 0;
+}

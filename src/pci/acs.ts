@@ -1,0 +1,60 @@
+/** Access control services: can two functions reach each other without passing the IOMMU? (core.md 2.3) */
+import type { PciFunction } from './topology.ts';
+
+/** Bits of the ACS capability and control registers. */
+export const PCI_ACS_SV = 0x01;
+export const PCI_ACS_TB = 0x02;
+export const PCI_ACS_RR = 0x04;
+export const PCI_ACS_CR = 0x08;
+export const PCI_ACS_UF = 0x10;
+export const PCI_ACS_EC = 0x20;
+export const PCI_ACS_DT = 0x40;
+
+/** What isolation asks for: source validation, request and completion redirect, upstream forwarding. */
+export const REQ_ACS_FLAGS = PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF;
+
+/** @kernel pci_acs_enabled */
+export function acsEnabled(fn: PciFunction, flags: number): boolean {
+  if (fn.config.acsQuirk !== undefined) return fn.config.acsQuirk === 'enabled';
+  switch (fn.type) {
+    case 'pci':
+    case 'pci-bridge':
+    case 'pcie-to-pci-bridge':
+    case 'pci-to-pcie-bridge':
+    case 'rc-event-collector':
+      return false;
+    case 'root-port':
+    case 'downstream-port':
+      return acsFlagsEnabled(fn, flags);
+    case 'endpoint':
+    case 'legacy-endpoint':
+    case 'rc-integrated':
+    case 'upstream-port':
+      return !fn.multifunction || acsFlagsEnabled(fn, flags);
+  }
+}
+
+/** A flag the capability does not offer counts as wired on, except egress control. */
+function acsFlagsEnabled(fn: PciFunction, flags: number): boolean {
+  if (fn.acs === undefined) return false;
+  const asked = flags & (fn.acs.capability | PCI_ACS_EC);
+  return (fn.acs.control & asked) === asked;
+}
+
+/** The function and every bridge above it up to the root bus. @kernel pci_acs_path_enabled */
+export function acsPathEnabled(start: PciFunction, flags: number): boolean {
+  let fn: PciFunction | undefined = start;
+  for (;;) {
+    if (!acsEnabled(fn, flags)) return false;
+    if (fn.bus.isRoot) return true;
+    fn = fn.bus.bridge ?? bridgeAbove(fn);
+    if (fn === undefined) return true;
+  }
+}
+
+/** A bus of VFs has no bridge of its own: the one of the nearest bus above that has one. */
+function bridgeAbove(fn: PciFunction): PciFunction | undefined {
+  let bus = fn.bus.parent;
+  while (bus !== undefined && bus.bridge === undefined) bus = bus.parent;
+  return bus?.bridge;
+}
