@@ -42,7 +42,17 @@ export interface DeviceConfig {
   readonly untrusted?: boolean;
   readonly coherent?: boolean;
   /** PCI only; a VF with its PF, a page-request capability. */
-  readonly pci?: { readonly isVf: boolean; readonly hasPri: boolean; readonly physfn?: Device };
+  readonly pci?: {
+    readonly isVf: boolean;
+    readonly hasPri: boolean;
+    readonly physfn?: Device;
+    /** True for a device that may send requests under this one's id, or the other way round. */
+    readonly dmaAliasOf?: (other: Device) => boolean;
+  };
+  /** The container an fsl-mc device lives in. */
+  readonly container?: Device;
+  /** The bus's dma_configure(): finds the fwspec; called by a probe that has none. */
+  readonly dmaConfigure?: (dev: Device) => void;
   readonly dmaMask?: bigint;
 }
 

@@ -2,11 +2,12 @@
  * The state the IOMMU layer keeps outside of any device: registered instances, groups, devices by bus.
  * One per machine; every Device, IommuGroup and Domain knows its core.
  */
+import { EPROBE_DEFER, type Errno } from '../base/errno.ts';
 import { IdTable } from '../base/id-table.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
 import { Lock } from '../base/lock.ts';
 import type { Ram } from '../pt/ram.ts';
-import type { BusName, Device } from './device.ts';
+import { SCANNED_BUSES, type BusName, type Device } from './device.ts';
 import type { IommuDevice } from './driver.ts';
 import type { IommuGroup } from './group.ts';
 
@@ -19,6 +20,12 @@ export class IommuCore {
   readonly groups = new IdTable<IommuGroup>(0);
   /** Devices by bus, in order of discovery. */
   readonly buses = new Map<BusName, Device[]>();
+  /** Buses whose devices are probed as they come: the scanned ones, and those an instance was registered on. */
+  readonly notifiedBuses = new Set<BusName>(SCANNED_BUSES);
+  /** PASIDs of the machine in use. */
+  readonly globalPasids = new IdTable<object>(1, 0xffff_fffe);
+  /** What the driver core says about a missing supplier: EPROBE_DEFER, or ENODEV once waiting is pointless. */
+  deferredProbeVerdict: Errno = EPROBE_DEFER;
   readonly probeLock = new Lock('iommu_probe_device_lock');
   #domainSeq = 0;
 
