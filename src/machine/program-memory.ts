@@ -1,0 +1,197 @@
+/**
+ * The address space of a program that runs inside the library: mappings of plain arrays, shared objects and registers.
+ * It implements what the host implements for real processes with /proc (process.ts).
+ */
+import { EFAULT, EINVAL, ENOMEM, type Result, type Status } from '../base/errno.ts';
+import type { MmioWindow } from '../base/file.ts';
+import { refuse } from '../base/refuse.ts';
+import { hex, PAGE_SIZE } from '../base/u64.ts';
+import type { ObjectMemory, ProcessMemory, Vma } from './process.ts';
+
+export interface MapOptions {
+  /** Default true. */
+  readonly readable?: boolean;
+  readonly writable?: boolean;
+  /** Where to map; must be page aligned and free. Default: the next free place. */
+  readonly address?: bigint;
+  readonly huge?: boolean;
+}
+
+/** Bytes several address spaces can map: a memfd. */
+export class SharedObject implements ObjectMemory {
+  readonly object: string;
+  readonly huge: boolean;
+  bytes: Uint8Array;
+  constructor(object: string, length: number, huge = false) {
+    this.object = object;
+    this.bytes = new Uint8Array(length);
+    this.huge = huge;
+  }
+  size(): bigint {
+    return BigInt(this.bytes.length);
+  }
+  read(offset: bigint, into: Uint8Array): Status<'EFAULT'> {
+    const part = this.#part(offset, into.length);
+    if (!part) return refuse(EFAULT, 'beyond the end of the object', { object: this.object });
+    into.set(part);
+    return undefined;
+  }
+  write(offset: bigint, from: Uint8Array): Status<'EFAULT'> {
+    const part = this.#part(offset, from.length);
+    if (!part) return refuse(EFAULT, 'beyond the end of the object', { object: this.object });
+    part.set(from);
+    return undefined;
+  }
+  #part(offset: bigint, length: number): Uint8Array | undefined {
+    const end = offset + BigInt(length);
+    return end <= this.size() ? this.bytes.subarray(Number(offset), Number(end)) : undefined;
+  }
+}
+
+interface Area extends Vma {
+  /** The whole object, or the area's own bytes; undefined for registers. */
+  readonly store: SharedObject | Uint8Array | undefined;
+}
+
+/** Where mappings begin when nobody asks for an address: below 2^47 and above null by far. */
+const FIRST_INDEX = 0x7f00_0000_0;
+
+export class ProgramMemory implements ProcessMemory {
+  alive = true;
+  /** In order of address. */
+  readonly #areas: Area[] = [];
+  readonly #objects = new Map<string, SharedObject>();
+  #next = FIRST_INDEX;
+
+  /** Private anonymous memory. ENOMEM: the place is taken; EINVAL: no length, or not page aligned. */
+  map(length: number, options: MapOptions = {}): Result<bigint, 'EINVAL' | 'ENOMEM'> {
+    const bytes = new Uint8Array(Math.ceil(length / PAGE_SIZE) * PAGE_SIZE);
+    return this.#insert(length, options, { store: bytes, object: undefined, objectOffset: 0 });
+  }
+  mapShared(
+    object: SharedObject,
+    offset: number,
+    length: number,
+    options: MapOptions = {},
+  ): Result<bigint, 'EINVAL' | 'ENOMEM'> {
+    if (offset % PAGE_SIZE !== 0) return refuse(EINVAL, 'the offset is not page aligned');
+    this.#objects.set(object.object, object);
+    const what = { store: object, object: object.object, objectOffset: offset / PAGE_SIZE };
+    return this.#insert(length, { huge: object.huge, ...options }, what);
+  }
+  mapRegisters(
+    window: MmioWindow,
+    offset: number,
+    length: number,
+    options: MapOptions = {},
+  ): Result<bigint, 'EINVAL' | 'ENOMEM'> {
+    return this.#insert(length, options, {
+      store: undefined,
+      object: undefined,
+      objectOffset: 0,
+      io: { window, offset },
+    });
+  }
+  /** Whole mappings only: EINVAL when the range is not exactly one. */
+  unmap(address: bigint, length: number): Status<'EINVAL'> {
+    const start = Number(address / BigInt(PAGE_SIZE));
+    const at = this.#areas.findIndex((area) => area.start === start);
+    const area = this.#areas[at];
+    if (area?.end !== start + Math.ceil(length / PAGE_SIZE)) {
+      return refuse(EINVAL, 'only a whole mapping can be unmapped', { address: hex(address) });
+    }
+    this.#areas.splice(at, 1);
+    return undefined;
+  }
+  exit(): void {
+    this.alive = false;
+    this.#areas.length = 0;
+  }
+
+  vma(index: number): Area | undefined {
+    return this.#areas.find((area) => index >= area.start && index < area.end);
+  }
+  objectSize(object: string): bigint {
+    return this.#objects.get(object)!.size();
+  }
+  read(addr: bigint, into: Uint8Array): Status<'EFAULT'> {
+    return this.#copy(addr, into, false);
+  }
+  write(addr: bigint, from: Uint8Array): Status<'EFAULT'> {
+    return this.#copy(addr, from, true);
+  }
+  /** The bytes behind an address, as far as the mapping goes: how the program itself uses its memory. */
+  view(addr: bigint, length: number): Uint8Array | undefined {
+    const index = Number(addr / BigInt(PAGE_SIZE));
+    const area = this.vma(index);
+    if (!area?.store) return undefined;
+    const offset = Number(addr - BigInt(area.start) * BigInt(PAGE_SIZE));
+    if (offset + length > (area.end - area.start) * PAGE_SIZE) return undefined;
+    return bytesOf(area).subarray(offset, offset + length);
+  }
+
+  #copy(addr: bigint, bytes: Uint8Array, write: boolean): Status<'EFAULT'> {
+    let done = 0;
+    while (done < bytes.length) {
+      const at = addr + BigInt(done);
+      const area = this.vma(Number(at / BigInt(PAGE_SIZE)));
+      if (!area?.store) return refuse(EFAULT, 'no memory at this address', { va: hex(at) });
+      if (write ? !area.writable : !area.readable) {
+        return refuse(EFAULT, 'the mapping does not allow this access', { va: hex(at), write });
+      }
+      const offset = Number(at - BigInt(area.start) * BigInt(PAGE_SIZE));
+      const store = bytesOf(area);
+      const n = Math.min(bytes.length - done, store.length - offset);
+      if (n <= 0) return refuse(EFAULT, 'beyond the end of the mapped object', { va: hex(at) });
+      if (write) store.set(bytes.subarray(done, done + n), offset);
+      else bytes.set(store.subarray(offset, offset + n), done);
+      done += n;
+    }
+    return undefined;
+  }
+
+  #insert(
+    length: number,
+    options: MapOptions,
+    what: Pick<Area, 'store' | 'object' | 'objectOffset' | 'io'>,
+  ): Result<bigint, 'EINVAL' | 'ENOMEM'> {
+    const pages = Math.ceil(length / PAGE_SIZE);
+    if (pages === 0) return refuse(EINVAL, 'a mapping has a length');
+    const start = this.#place(pages, options.address);
+    if (start === undefined) return refuse(EINVAL, 'the address is not page aligned');
+    const end = start + pages;
+    if (this.#areas.some((area) => area.start < end && start < area.end)) {
+      return refuse(ENOMEM, 'something is mapped there', { index: start });
+    }
+    this.#areas.push({
+      start,
+      end,
+      readable: options.readable ?? true,
+      writable: options.writable ?? true,
+      shared: what.object !== undefined,
+      huge: options.huge ?? false,
+      ...what,
+    });
+    this.#areas.sort((a, b) => a.start - b.start);
+    return BigInt(start) * BigInt(PAGE_SIZE);
+  }
+
+  /** Large mappings start at a multiple of 2 MiB, so that large pages can serve them. A page stays free in between. */
+  #place(pages: number, address: bigint | undefined): number | undefined {
+    if (address !== undefined) {
+      return address % BigInt(PAGE_SIZE) === 0n ? Number(address / BigInt(PAGE_SIZE)) : undefined;
+    }
+    const align = pages >= 512 ? 512 : 1;
+    const start = Math.ceil(this.#next / align) * align;
+    this.#next = start + pages + 1;
+    return start;
+  }
+}
+
+/** From the first byte of the area on. */
+function bytesOf(area: Area): Uint8Array {
+  const { store } = area;
+  if (!(store instanceof SharedObject)) return store!;
+  const from = area.objectOffset * PAGE_SIZE;
+  return store.bytes.subarray(from, from + (area.end - area.start) * PAGE_SIZE);
+}
