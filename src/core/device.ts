@@ -54,6 +54,13 @@ export interface DeviceConfig {
   /** The bus's dma_configure(): finds the fwspec; called by a probe that has none. */
   readonly dmaConfigure?: (dev: Device) => void;
   readonly dmaMask?: bigint;
+  /** What firmware or a bridge leaves reachable (dma_range_map), and the limit of the bus. Inclusive. */
+  readonly dmaRange?: { readonly start: bigint; readonly last: bigint };
+  readonly busDmaLimit?: bigint;
+  /** Memory windows of the host bridge: a DMA there would be peer to peer. Inclusive. */
+  readonly hostWindows?: readonly { readonly start: bigint; readonly last: bigint }[];
+  /** dma_get_min_align_mask(): low address bits the device needs kept. */
+  readonly minAlignMask?: number;
 }
 
 export class Device {

@@ -7,6 +7,15 @@ import type { IommuOps } from './driver.ts';
 import type { IopfGroup } from './iopf.ts';
 import type { IommuCore } from './iommu-core.ts';
 
+export {
+  IOMMU_CACHE,
+  IOMMU_MMIO,
+  IOMMU_NOEXEC,
+  IOMMU_PRIV,
+  IOMMU_READ,
+  IOMMU_WRITE,
+} from '../pt/page-table.ts';
+
 export const IOMMU_DOMAIN_BLOCKED = 0;
 export const IOMMU_DOMAIN_UNMANAGED = 1;
 export const IOMMU_DOMAIN_DMA = 3;
