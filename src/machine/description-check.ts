@@ -5,7 +5,7 @@
 import { Clock } from '../base/clock.ts';
 import { EFAULT } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
-import type { DeviceModel, DevicePort, DeviceType } from '../devices/port.ts';
+import type { BarSpec, DeviceModel, DevicePort, DeviceType } from '../devices/port.ts';
 import {
   BRIDGE_TYPES,
   parseShape,
@@ -276,37 +276,37 @@ function virtualFunctionHasItsPf(check: Check, entry: Entry): void {
   }
 }
 
-/** 512 MiB below the interrupt window, less what the platform needs. */
-const MAX_MEM32 = 2 ** 28;
-const MAX_MEM64 = 2 ** 36;
-const MAX_IO = 256;
+/** What the windows of the platform have room for. */
+const BAR_SIZES: Readonly<Record<BarSpec['kind'], { least: number; most: number }>> = {
+  io: { least: 4, most: 256 },
+  mem32: { least: 16, most: 2 ** 28 },
+  mem64: { least: 16, most: 2 ** 36 },
+};
 const MAX_PASID_BITS = 20;
 
 function modelCanExist(check: Check, entry: Entry): void {
   const { pci } = modelOf(check.types, entry.device) ?? {};
   if (!pci) return;
   for (const bar of pci.bars) {
-    const most = bar.kind === 'io' ? MAX_IO : bar.kind === 'mem32' ? MAX_MEM32 : MAX_MEM64;
-    const least = bar.kind === 'io' ? 4 : 16;
-    if (!Number.isInteger(Math.log2(bar.size)) || bar.size < least) {
-      const rule = `the size of a ${bar.kind} BAR is a power of two from ${least} on`;
-      check.report(entry, 'options', `BAR ${bar.index}: ${rule}`);
-    } else if (bar.size > most) {
-      check.report(entry, 'options', `BAR ${bar.index}: at most ${most} bytes of ${bar.kind}`);
-    }
+    const problem = barProblem(bar);
+    if (problem) check.report(entry, 'options', `BAR ${bar.index}: ${problem}`);
   }
   const bits = pci.pasidBits ?? 0;
   if (bits < 0 || bits > MAX_PASID_BITS) {
     check.report(entry, 'options', `a PASID has 0 to ${MAX_PASID_BITS} bits, not ${bits}`);
   }
-  const conventional = entry.parent?.device.type;
-  if (pci.pcie && (conventional === 'pci-bridge' || conventional === 'pcie-to-pci-bridge')) {
-    check.report(
-      entry,
-      'type',
-      `no PCIe function stands on the conventional bus of a ${conventional}`,
-    );
+  const above = entry.parent?.device.type ?? '';
+  if (pci.pcie && ['pci-bridge', 'pcie-to-pci-bridge'].includes(above)) {
+    check.report(entry, 'type', `no PCIe function stands on the conventional bus of a ${above}`);
   }
+}
+
+function barProblem(bar: BarSpec): string | undefined {
+  const { least, most } = BAR_SIZES[bar.kind];
+  if (!Number.isInteger(Math.log2(bar.size)) || bar.size < least) {
+    return `the size of a ${bar.kind} BAR is a power of two from ${least} on`;
+  }
+  return bar.size > most ? `at most ${most} bytes of ${bar.kind}` : undefined;
 }
 
 /** A model of this description, not plugged in anywhere; undefined for bridges, unknown types and wrong options. */

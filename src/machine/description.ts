@@ -162,7 +162,7 @@ function problemsOf(issue: z.core.$ZodIssue): Problem[] {
   if (issue.code === 'invalid_value') {
     return [{ path, message: `allowed: ${issue.values.map(String).join(', ')}` }];
   }
-  if (issue.code === 'invalid_union' && issue.note === 'No matching discriminator') {
+  if (issue.code === 'invalid_union' && path[0] === 'iommus') {
     return [{ path, message: 'allowed: intel, mock' }];
   }
   return [{ path, message: issue.message }];
