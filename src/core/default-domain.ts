@@ -2,6 +2,8 @@
 import { EINVAL, EOPNOTSUPP, isErrno, type Result, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
+import { getDmaCookie } from './cookies.ts';
+import { createDeviceDirectMappings } from './direct-map.ts';
 import { devHasIommu, type Device } from './device.ts';
 import {
   IOMMU_DOMAIN_DMA,
@@ -15,7 +17,7 @@ import { domainFree, pagingDomainAllocFlags } from './domain-alloc.ts';
 import { callDefDomainType, callResult } from './driver-call.ts';
 import { IOMMU_HWPT_ALLOC_PASID, type IommuOps } from './driver.ts';
 import type { IommuGroup } from './group.ts';
-import { groupSetDomain, groupSetDomainMustSucceed } from './set-domain.ts';
+import { groupSetDomain, groupSetDomainMustSucceed, groupSetDomainNofail } from './set-domain.ts';
 import { maxPasidsOf } from './test-dev.ts';
 
 /**
@@ -31,10 +33,18 @@ export function setupDefaultDomain(group: IommuGroup, target: number): Status {
   if (isErrno(domain)) return domain;
   if (domain === group.defaultDomain) return undefined;
 
+  if (isDmaType(domain)) {
+    const rc = getDmaCookie(domain);
+    if (rc) {
+      domainFree(domain);
+      return rc;
+    }
+  }
   return installDefaultDomain(group, domain);
 }
 
 function installDefaultDomain(group: IommuGroup, domain: Domain): Status {
+  const directFailed = mapDirectRegions(group, domain);
   const old = { default: group.defaultDomain, domain: group.domain };
   group.defaultDomain = domain;
   if (group.domain === undefined) {
@@ -49,6 +59,14 @@ function installDefaultDomain(group: IommuGroup, domain: Domain): Status {
   } else {
     const rc = groupSetDomain(group, domain);
     if (rc) return restoreDefault(group, domain, old.default, rc);
+  }
+  if (directFailed) {
+    const rc = retryDirectRegions(group, domain);
+    if (rc) {
+      if (!old.default) return rc;
+      if (old.domain) void groupSetDomainNofail(group, old.domain);
+      return restoreDefault(group, domain, old.default, rc);
+    }
   }
   if (old.default) domainFree(old.default);
   return undefined;
@@ -65,6 +83,27 @@ function restoreDefault(
   group.defaultDomain = old;
   domainFree(failed);
   return rc;
+}
+
+function mapDirectRegions(group: IommuGroup, domain: Domain): boolean {
+  let failed = false;
+  for (const member of group.devices) {
+    if (!createDeviceDirectMappings(member.dev, domain)) continue;
+    failed = true;
+    group.core.env.warnOnce(
+      'direct-map-failed',
+      `${member.dev.name}: its direct mappings could not be made before the attach`,
+    );
+  }
+  return failed;
+}
+
+function retryDirectRegions(group: IommuGroup, domain: Domain): Status {
+  for (const member of group.devices) {
+    const rc = createDeviceDirectMappings(member.dev, domain);
+    if (rc) return rc;
+  }
+  return undefined;
 }
 
 /**

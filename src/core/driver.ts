@@ -106,6 +106,8 @@ export interface ViommuCore {
   reportEvent(type: number, bytes: Uint8Array): Status;
   /** Publish pages for mmap; the result is the byte offset on the iommufd. */
   mmapAlloc(pages: import('../base/file.ts').SharedPages): Result<bigint>;
+  /** Take back what mmapAlloc published, when the rest of the initialisation fails. */
+  mmapDestroy?(offset: bigint): void;
   /** Shared pages for mmapAlloc. */
   newPages(lengthBytes: number): Result<import('../base/file.ts').SharedPages>;
 }

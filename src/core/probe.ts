@@ -6,6 +6,8 @@
  */
 import { EINVAL, ENODEV, isErrno, type Result, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
+import { createDeviceDirectMappings } from './direct-map.ts';
+import { setupDmaOps } from './dma-iommu.ts';
 import { setupDefaultDomain } from './default-domain.ts';
 import { devHasIommu, type BusName, type Device } from './device.ts';
 import {
@@ -67,6 +69,7 @@ function setupQueuedGroup(group: IommuGroup): Status {
   using _ = group.mutex.hold();
   const rc = setupDefaultDomain(group, 0);
   if (rc) return rc;
+  for (const member of group.devices) setupDmaOps(member.dev);
   return undefined;
 }
 
@@ -95,12 +98,17 @@ function joinGroup(dev: Device, group: IommuGroup, queue: Set<IommuGroup> | unde
     deinitDevice(dev, group);
     return rc;
   }
+  if (group.defaultDomain) setupDmaOps(dev);
   return undefined;
 }
 
 function firstDomain(dev: Device, group: IommuGroup, queue: Set<IommuGroup> | undefined): Status {
   if (group.defaultDomain && !group.domain) {
     dev.core.env.warn('default-without-domain', `group ${String(group.id)}: on no domain`);
+  }
+  if (group.defaultDomain) {
+    // What the set below refuses is refused there; mappings alone do not keep a device out.
+    void createDeviceDirectMappings(dev, group.defaultDomain);
   }
   if (group.domain) {
     if (dev.core.env.has('test-dev')) {
