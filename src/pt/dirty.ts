@@ -36,7 +36,7 @@ interface Search extends DirtyQuery {
 export function readDirty(table: Table, query: DirtyQuery): Status {
   const { iovaG, lengthG } = query;
   if (lengthG <= 0) return refuse(EINVAL, 'the length is 0');
-  if (iovaG + lengthG - 1 > table.lastAddressG) {
+  if (iovaG > table.lastAddressG - (lengthG - 1)) {
     return refuse(EOVERFLOW, 'the range wraps around the 64-bit address space', { iovaG, lengthG });
   }
   if (!isInside(table, iovaG, lengthG)) {

@@ -76,7 +76,7 @@ interface MapArguments {
 
 /** The checks of the specification's table, rows 1 to 6. Returns the attribute bits of the leaves. */
 function checkMap(table: Table, map: MapArguments): Result<Word> {
-  const { iovaG, paG, lengthG, prot } = map;
+  const { paG, prot } = map;
   if (!(prot & (IOMMU_READ | IOMMU_WRITE))) {
     return refuse(EINVAL, 'a mapping must allow reading or writing', { prot });
   }
@@ -87,16 +87,13 @@ function checkMap(table: Table, map: MapArguments): Result<Word> {
   if (isErrno(attrs)) return attrs;
   const status = checkLength(table, map);
   if (status) return status;
-  if (!isInside(table, iovaG, lengthG)) {
-    const grown = grow(table, iovaG, lengthG);
-    if (grown) return grown;
-  }
-  return attrs;
+  const grown = growToFit(table, map);
+  return grown ?? attrs;
 }
 
 function checkLength(table: Table, { iovaG, paG, lengthG }: MapArguments): Status {
   if (lengthG <= 0) return refuse(EINVAL, 'the length is 0');
-  if (iovaG + lengthG - 1 > table.lastAddressG) {
+  if (iovaG > table.lastAddressG - (lengthG - 1)) {
     return refuse(EOVERFLOW, 'the range wraps around the 64-bit address space', { iovaG, lengthG });
   }
   const cpuPageLg2 = 12 - table.granuleLg2;
@@ -126,14 +123,22 @@ function sameHalf(table: Table, first: number, last: number): boolean {
   return !table.signExtend || first <= table.directLastG === last <= table.directLastG;
 }
 
-/** Put tables on top until the range fits; the driver learns of the new top. @kernel increase_top */
-function grow(table: Table, iovaG: number, lengthG: number): Status {
+/** A range outside the table, or a first leaf of a level above its top, makes a growing table grow. */
+function growToFit(table: Table, { iovaG, paG, lengthG }: MapArguments): Status {
+  const inside = isInside(table, iovaG, lengthG);
+  if (inside && !table.growing) return undefined;
   const last = iovaG + lengthG - 1;
   if (!table.growing || last > table.vaLastG) {
     return refuse(ERANGE, 'the range is not inside the table', { iovaG, lengthG });
   }
-  let level = table.topLevel;
+  const sizeLg2 = pickPageSize(table.sizes, iovaG, paG, lengthG);
+  let level = Math.max(table.topLevel, Math.floor(sizeLg2 / LEVEL_BITS));
   while (2 ** (LEVEL_BITS * (level + 1)) <= last) level++;
+  return level === table.topLevel ? undefined : grow(table, level);
+}
+
+/** Put tables on top, up to `level`; the driver learns of the new top. @kernel increase_top */
+function grow(table: Table, level: number): Status {
   const frames = allocTables(table, level - table.topLevel);
   if (isErrno(frames)) return frames;
   let below = table.topPfn;

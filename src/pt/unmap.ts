@@ -27,7 +27,7 @@ export function unmapRange(
   lengthG: number,
   gather: Gather | undefined,
 ): number {
-  if (lengthG <= 0 || iovaG + lengthG - 1 > table.lastAddressG) return 0;
+  if (lengthG <= 0 || iovaG > table.lastAddressG - (lengthG - 1)) return 0;
   if (!isInside(table, iovaG, lengthG)) return 0;
   const start = table.fold(iovaG);
   const removal: Removal = {

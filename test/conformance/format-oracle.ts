@@ -1,0 +1,169 @@
+/**
+ * The page-table formats a second time, slowly: bigint words straight from formats.md 1 to 5, as the oracle of src/pt.
+ *
+ * Shares no code with the engine but the protection bits' names; reads the RAM as little-endian u64.
+ */
+import { bit, fieldGet, fieldPrep, mask } from '../../src/base/u64.ts';
+import {
+  IOMMU_CACHE,
+  IOMMU_MMIO,
+  IOMMU_NOEXEC,
+  IOMMU_READ,
+  IOMMU_WRITE,
+} from '../../src/pt/index.ts';
+
+export type Flag = 'force-coherent' | 'dma-incoherent' | 'memory-types';
+
+export interface OracleLeaf {
+  readonly pa: bigint;
+  readonly sizeLg2: number;
+}
+
+export interface Oracle {
+  readonly granuleLg2: number;
+  kind(entry: bigint, level: number): 'empty' | 'table' | 'leaf';
+  tablePa(entry: bigint): bigint;
+  decode(entry: bigint, level: number): OracleLeaf;
+  /** The word of each item of a leaf. */
+  leaf(leaf: OracleLeaf, level: number, prot: number, flags: ReadonlySet<Flag>): bigint;
+  table(pa: bigint, level: number, flags: ReadonlySet<Flag>): bigint;
+}
+
+const ADDRESS = mask(51, 12);
+const naturalLg2 = (granuleLg2: number, level: number) => granuleLg2 + 9 * level;
+
+/** VT-d second stage and x86-64 share the leaf rule: level 0, or PS. */
+function psDecode(entry: bigint, level: number): OracleLeaf {
+  return { pa: entry & ADDRESS, sizeLg2: naturalLg2(12, level) };
+}
+
+export const vtdssOracle: Oracle = {
+  granuleLg2: 12,
+  kind: (entry, level) =>
+    entry === 0n ? 'empty' : level === 0 || entry & bit(7) ? 'leaf' : 'table',
+  tablePa: (entry) => entry & ADDRESS,
+  decode: psDecode,
+  leaf: ({ pa }, level, prot, flags) =>
+    pa |
+    (prot & IOMMU_READ ? bit(0) : 0n) |
+    (prot & IOMMU_WRITE ? bit(1) : 0n) |
+    (level > 0 ? bit(7) : 0n) |
+    (flags.has('force-coherent') ? bit(11) : 0n),
+  table: (pa, _level, flags) => pa | bit(0) | bit(1) | (flags.has('dma-incoherent') ? bit(10) : 0n),
+};
+
+export const x86Oracle: Oracle = {
+  granuleLg2: 12,
+  kind: (entry, level) =>
+    !(entry & bit(0)) ? 'empty' : level === 0 || entry & bit(7) ? 'leaf' : 'table',
+  tablePa: (entry) => entry & ADDRESS,
+  decode: psDecode,
+  leaf: ({ pa }, level, prot) =>
+    pa |
+    bit(0) |
+    bit(2) |
+    bit(5) |
+    (prot & IOMMU_WRITE ? bit(1) | bit(6) : 0n) |
+    (level > 0 ? bit(7) : 0n),
+  table: (pa, _level, flags) =>
+    pa | bit(0) | bit(1) | bit(2) | bit(5) | (flags.has('dma-incoherent') ? bit(9) : 0n),
+};
+
+function amd(granuleLg2: number): Oracle {
+  const next = mask(11, 9);
+  const address = (entry: bigint) => fieldGet(ADDRESS, entry) << BigInt(granuleLg2);
+  const field = (pa: bigint) => fieldPrep(ADDRESS, pa >> BigInt(granuleLg2));
+  return {
+    granuleLg2,
+    kind(entry, level) {
+      if (!(entry & bit(0))) return 'empty';
+      const nextLevel = fieldGet(next, entry);
+      return level === 0 || nextLevel === 0n || nextLevel === 7n ? 'leaf' : 'table';
+    },
+    tablePa: address,
+    decode(entry, level) {
+      if (fieldGet(next, entry) !== 7n) {
+        return { pa: address(entry), sizeLg2: naturalLg2(granuleLg2, level) };
+      }
+      let zero = 0;
+      while (fieldGet(ADDRESS, entry) & bit(zero)) zero++;
+      const sizeLg2 = granuleLg2 + zero + 1;
+      return { pa: (address(entry) >> BigInt(sizeLg2)) << BigInt(sizeLg2), sizeLg2 };
+    },
+    leaf({ pa, sizeLg2 }, level, prot, flags) {
+      const rights =
+        bit(0) |
+        (prot & IOMMU_READ ? bit(61) : 0n) |
+        (prot & IOMMU_WRITE ? bit(62) : 0n) |
+        (flags.has('force-coherent') ? bit(60) : 0n);
+      if (sizeLg2 === naturalLg2(granuleLg2, level)) return rights | field(pa);
+      const code = bit(sizeLg2 - granuleLg2 - 1) - 1n;
+      return rights | fieldPrep(next, 7n) | field(pa) | fieldPrep(ADDRESS, code);
+    },
+    table: (pa, level) => field(pa) | bit(0) | fieldPrep(next, BigInt(level)) | bit(61) | bit(62),
+  };
+}
+export const amdv1Oracle = amd(12);
+export const amdv1mockOracle = amd(11);
+
+const PPN = mask(53, 10);
+export const riscvOracle: Oracle = {
+  granuleLg2: 12,
+  kind(entry, level) {
+    if (!(entry & bit(0))) return 'empty';
+    return level === 0 || entry & (bit(1) | bit(2) | bit(3)) ? 'leaf' : 'table';
+  },
+  tablePa: (entry) => fieldGet(PPN, entry) << 12n,
+  decode(entry, level) {
+    const address = fieldGet(PPN, entry) << 12n;
+    if (entry & bit(63)) return { pa: (address >> 16n) << 16n, sizeLg2: 16 };
+    return { pa: address, sizeLg2: naturalLg2(12, level) };
+  },
+  leaf({ pa, sizeLg2 }, _level, prot, flags) {
+    let word = fieldPrep(PPN, pa >> 12n) | bit(0) | bit(4) | bit(6);
+    if (prot & IOMMU_WRITE) word |= bit(1) | bit(2) | bit(7);
+    if (prot & IOMMU_READ) word |= bit(1);
+    if (!(prot & IOMMU_NOEXEC)) word |= bit(3);
+    if (sizeLg2 === 16) word |= bit(63) | bit(13);
+    if (!flags.has('memory-types')) return word;
+    if (prot & IOMMU_MMIO) return word | bit(62);
+    return prot & IOMMU_CACHE ? word : word | bit(61);
+  },
+  table: (pa) => fieldPrep(PPN, pa >> 12n) | bit(0),
+};
+
+/** The words of RAM, as hardware reads them. */
+export function readWord(bytes: Uint8Array, pa: bigint): bigint {
+  return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(Number(pa), true);
+}
+
+export interface OracleStep {
+  readonly level: number;
+  readonly entry: bigint;
+  readonly entryPa: bigint;
+}
+
+/** All entries from the top to the leaf or the hole; the output address, if there is one. */
+export function oracleWalk(
+  oracle: Oracle,
+  bytes: Uint8Array,
+  top: { pfn: number; level: number },
+  iova: bigint,
+): { steps: OracleStep[]; pa: bigint | undefined; leaf: OracleLeaf | undefined } {
+  const steps: OracleStep[] = [];
+  let base = BigInt(top.pfn) << 12n;
+  for (let level = top.level; ; level--) {
+    const index = (iova >> BigInt(oracle.granuleLg2 + 9 * level)) & 511n;
+    const entryPa = base + index * 8n;
+    const entry = readWord(bytes, entryPa);
+    steps.push({ level, entry, entryPa });
+    const kind = oracle.kind(entry, level);
+    if (kind === 'empty') return { steps, pa: undefined, leaf: undefined };
+    if (kind === 'leaf') {
+      const leaf = oracle.decode(entry, level);
+      const inside = iova & (bit(leaf.sizeLg2) - 1n);
+      return { steps, pa: leaf.pa | inside, leaf };
+    }
+    base = oracle.tablePa(entry);
+  }
+}
