@@ -9,8 +9,8 @@ import { bugOn } from './bug.ts';
 /** Outermost first; see docs/concurrency.md. A lock may only be taken under locks that stand above it. */
 export const LOCK_ORDER = [
   'iommu_probe_device_lock',
-  'vfio_container.group_lock',
   'vfio_group.group_lock',
+  'vfio_container.group_lock',
   'vfio_device_set.lock',
   'vfio_iommu.lock',
   'iommufd_ioas.mutex',

@@ -1,0 +1,214 @@
+/**
+ * /dev/vfio/devices/vfioN: BIND to an iommufd, ATTACH and DETACH (vfio.md 3.1 to 3.4).
+ */
+import {
+  E2BIG,
+  EBADFD,
+  EBUSY,
+  EINVAL,
+  EOPNOTSUPP,
+  isErrno,
+  type Result,
+  type Status,
+} from '../base/errno.ts';
+import { refuse } from '../base/refuse.ts';
+import type { Task } from '../base/task.ts';
+import {
+  VFIO_DEVICE_ATTACH_PASID,
+  VFIO_DEVICE_BIND_FLAG_TOKEN,
+  VFIO_DEVICE_DETACH_PASID,
+  vfio_device_attach_iommufd_pt,
+  vfio_device_bind_iommufd,
+  vfio_device_detach_iommufd_pt,
+} from '../uapi/vfio.ts';
+import type { VfioDeviceFile } from './device-access.ts';
+import type { VfioDevice } from './device.ts';
+import { DeviceIommufd } from './iommufd.ts';
+import { copyFromUser, copyToUser, readArg, readRest } from './ioctl.ts';
+
+type BindArg = ReturnType<typeof vfio_device_bind_iommufd.view>;
+
+/** @kernel vfio_df_ioctl_bind_iommufd */
+export function bindIommufd(access: VfioDeviceFile, task: Task, arg: bigint): Status {
+  const bind = readBind(task, arg);
+  if (isErrno(bind)) return bind;
+  if (access.group) return refuse(EINVAL, 'a device fd from a group is not bound to an iommufd');
+  const { device } = access;
+  const blocked = blockGroup(device);
+  if (blocked) return blocked;
+  const rc = bindBlocked(access, task, bind, arg);
+  if (rc) unblockGroup(device);
+  return rc;
+}
+
+function readBind(task: Task, arg: bigint): Result<BindArg> {
+  const bind = readArg(task, arg, vfio_device_bind_iommufd, 4);
+  if (isErrno(bind)) return bind;
+  const { argsz } = bind;
+  if (argsz < 16) return refuse(EINVAL, 'argsz is smaller than the struct', { argsz, min: 16 });
+  const rest = readRest(task, arg, bind, 4, Math.min(argsz, vfio_device_bind_iommufd.size));
+  if (rest) return rest;
+  const tail = checkZeroTail(task, arg, vfio_device_bind_iommufd.size, argsz);
+  if (tail) return tail;
+  if ((bind.iommufd | 0) < 0) return refuse(EINVAL, 'a negative fd', { iommufd: bind.iommufd | 0 });
+  if (bind.flags & ~VFIO_DEVICE_BIND_FLAG_TOKEN) {
+    return refuse(EINVAL, 'an unknown flag', { flags: bind.flags });
+  }
+  return bind;
+}
+/** Bytes a newer caller knows of and we do not must be zero. */
+function checkZeroTail(task: Task, arg: bigint, from: number, to: number): Status {
+  for (let at = from; at < to; at += 4096) {
+    const part = copyFromUser(task, arg + BigInt(at), Math.min(4096, to - at));
+    if (isErrno(part)) return part;
+    if (part.some((byte) => byte !== 0)) {
+      return refuse(E2BIG, 'bytes beyond the known struct are not zero', {
+        known: from,
+        argsz: to,
+      });
+    }
+  }
+  return undefined;
+}
+
+/** While a cdev is bound, its group cannot be opened. @kernel vfio_device_block_group */
+function blockGroup(device: VfioDevice): Status {
+  const { group } = device;
+  if (!group) return undefined;
+  using _ = group.lock.hold();
+  if (group.openedFile) {
+    return refuse(EBUSY, 'the group of the device is open', { group: group.nodeName });
+  }
+  group.cdevOpen++;
+  return undefined;
+}
+function unblockGroup(device: VfioDevice): void {
+  if (device.group) device.group.cdevOpen--;
+}
+
+function bindBlocked(access: VfioDeviceFile, task: Task, bind: BindArg, arg: bigint): Status {
+  const { device } = access;
+  if (access.accessGranted) return refuse(EINVAL, 'this fd is bound already');
+  const token = checkToken(device, task, bind);
+  if (token) return token;
+  const api = device.subsystem.iommufd;
+  const file = task.getFile(bind.iommufd | 0);
+  if (isErrno(file)) return file;
+  const ctx = api?.ctxFromFile(file);
+  if (!api || !ctx) return refuse(EBADFD, 'the fd is not an iommufd');
+  const rc = openBound(device, () => DeviceIommufd.bind(device, api, ctx));
+  if (rc) {
+    api.ctxPut(ctx);
+    return rc;
+  }
+  bind.out_devid = device.iommufd!.bound.devid;
+  const at = vfio_device_bind_iommufd.offsets.out_devid;
+  const copied = copyToUser(task, arg + BigInt(at), bind.bytes.subarray(at, at + 4));
+  if (copied) {
+    device.close(() => unbind(device));
+    return copied;
+  }
+  access.accessGranted = true;
+  return undefined;
+}
+
+function openBound(device: VfioDevice, bind: () => Result<DeviceIommufd>): Status {
+  if (device.openCount > 0) return refuse(EINVAL, 'the device is open through another fd');
+  return device.open(
+    () => {
+      const bound = bind();
+      if (isErrno(bound)) return bound;
+      device.iommufd = bound;
+      return undefined;
+    },
+    () => {
+      device.iommufd?.unbind();
+      device.iommufd = undefined;
+    },
+  );
+}
+
+function checkToken(device: VfioDevice, task: Task, bind: BindArg): Status {
+  const given = (bind.flags & VFIO_DEVICE_BIND_FLAG_TOKEN) !== 0;
+  if (!device.ops.checkToken) {
+    return given ? refuse(EINVAL, 'the driver of the device knows no tokens') : undefined;
+  }
+  if (!given) return device.ops.checkToken(undefined);
+  const uuid = copyFromUser(task, bind.token_uuid_ptr, 16);
+  if (isErrno(uuid)) return uuid;
+  return device.ops.checkToken(
+    Array.from(uuid, (byte) => byte.toString(16).padStart(2, '0')).join(''),
+  );
+}
+
+function unbind(device: VfioDevice): void {
+  const bound = device.iommufd;
+  device.iommufd = undefined;
+  bound?.unbind();
+  bound?.api.ctxPut(bound.ctx);
+}
+
+/** The last reference to the file is gone. @kernel vfio_df_unbind_iommufd */
+export function unbindIommufd(access: VfioDeviceFile): void {
+  if (!access.accessGranted) return;
+  const { device } = access;
+  device.close(() => unbind(device));
+  unblockGroup(device);
+}
+
+/** @kernel vfio_df_ioctl_attach_pt */
+export function attachIommufdPt(access: VfioDeviceFile, task: Task, arg: bigint): Status {
+  const attach = readArg(task, arg, vfio_device_attach_iommufd_pt, 12);
+  if (isErrno(attach)) return attach;
+  const wrong = readPasid(access, task, arg, {
+    argument: attach,
+    flag: VFIO_DEVICE_ATTACH_PASID,
+    from: 12,
+  });
+  if (wrong) return wrong;
+  const id = access.device.iommufd!.attach(attach.flags ? attach.pasid : 0, attach.pt_id);
+  if (isErrno(id)) return id;
+  attach.pt_id = id;
+  const at = vfio_device_attach_iommufd_pt.offsets.pt_id;
+  const copied = copyToUser(task, arg + BigInt(at), attach.bytes.subarray(at, at + 4));
+  if (copied) access.device.iommufd!.detach(attach.flags ? attach.pasid : 0);
+  return copied;
+}
+
+/** Detaching what is not attached is a success. @kernel vfio_df_ioctl_detach_pt */
+export function detachIommufdPt(access: VfioDeviceFile, task: Task, arg: bigint): Status {
+  const detach = readArg(task, arg, vfio_device_detach_iommufd_pt, 8);
+  if (isErrno(detach)) return detach;
+  const wrong = readPasid(access, task, arg, {
+    argument: detach,
+    flag: VFIO_DEVICE_DETACH_PASID,
+    from: 8,
+  });
+  if (wrong) return wrong;
+  access.device.iommufd!.detach(detach.flags ? detach.pasid : 0);
+  return undefined;
+}
+
+/** The flag that announces a pasid, and the pasid itself: the last four bytes of both structs. */
+function readPasid(
+  access: VfioDeviceFile,
+  task: Task,
+  arg: bigint,
+  about: {
+    argument: { argsz: number; flags: number; bytes: Uint8Array };
+    flag: number;
+    from: number;
+  },
+): Status {
+  const { argument, flag, from } = about;
+  if (argument.flags & ~flag) return refuse(EINVAL, 'an unknown flag', { flags: argument.flags });
+  if (!argument.flags) return undefined;
+  if (!access.device.ops.pasids) return refuse(EOPNOTSUPP, 'the driver attaches no PASIDs');
+  if (argument.argsz < from + 4) {
+    return refuse(EINVAL, 'argsz leaves no room for the pasid', { argsz: argument.argsz });
+  }
+  const pasid = copyFromUser(task, arg + BigInt(from), 4);
+  if (isErrno(pasid)) return pasid;
+  argument.bytes.set(pasid, from);
+  return undefined;
+}

@@ -1,0 +1,152 @@
+/**
+ * The open file of a device, from a group or from its cdev: who answers which call (vfio.md 2.1, 1.6).
+ *
+ * A cdev file answers nothing but BIND until it is bound; a file from a group is usable at once.
+ */
+import { EINVAL, ENODEV, EPERM, isErrno, type Result, type Status } from '../base/errno.ts';
+import { OpenFile, type FileOps } from '../base/file.ts';
+import { refuse } from '../base/refuse.ts';
+import { CAP_SYS_RAWIO, type Task } from '../base/task.ts';
+import { hex } from '../base/u64.ts';
+import {
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  VFIO_DEVICE_BIND_IOMMUFD,
+  VFIO_DEVICE_DETACH_IOMMUFD_PT,
+} from '../uapi/vfio.ts';
+import { attachIommufdPt, bindIommufd, detachIommufdPt, unbindIommufd } from './cdev.ts';
+import { VfioDeviceFile } from './device-access.ts';
+import type { VfioDevice } from './device.ts';
+import type { VfioGroup } from './group.ts';
+
+const FILE_NAME = 'anon_inode:[vfio-device]';
+
+/**
+ * Any number may open it; it is useless until bound.
+ * @kernel vfio_device_fops_cdev_open
+ */
+export function openCdev(device: VfioDevice, task: Task): Result<OpenFile> {
+  if (!device.registered) return refuse(ENODEV, 'the vfio driver let the device go');
+  if (device.kind === 'noiommu' && !task.capable(CAP_SYS_RAWIO)) {
+    return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO');
+  }
+  return new OpenFile(
+    `/dev/vfio/devices/${device.cdevName}`,
+    deviceFileOps,
+    new VfioDeviceFile(device),
+  );
+}
+
+/**
+ * Open a device through its group and give the program an fd.
+ * @kernel vfio_group_ioctl_get_device_fd
+ */
+export function openGroupDevice(
+  group: VfioGroup,
+  groupFile: OpenFile,
+  device: VfioDevice,
+  task: Task,
+): Result<number> {
+  const access = new VfioDeviceFile(device, { group, file: groupFile });
+  const rc = startGroupDevice(group, device, task);
+  if (rc) return rc;
+  access.accessGranted = true;
+  groupFile.get();
+  if (device.kind === 'noiommu') {
+    const text = `vfio-noiommu device opened by user (pid ${task.pid})`;
+    group.subsystem.env.log('warn', `${device.dev.name}: ${text}`);
+  }
+  const file = new OpenFile(FILE_NAME, deviceFileOps, access);
+  const fd = task.installFile(file, true);
+  if (isErrno(fd)) file.put();
+  return fd;
+}
+
+function startGroupDevice(group: VfioGroup, device: VfioDevice, task: Task): Status {
+  using _ = group.lock.hold();
+  if (!group.isInUse) {
+    return refuse(EINVAL, 'the group has no container', { group: group.nodeName });
+  }
+  return device.open(
+    () => useContainer(group, device, task),
+    () => unuseContainer(group, device),
+  );
+}
+
+/** The first open of a device: join the container, or bind to the iommufd in its place. */
+function useContainer(group: VfioGroup, device: VfioDevice, task: Task): Status {
+  if (group.iommufd) return group.iommufd.openDevice(task, device);
+  const iommu = group.container!.iommu;
+  if (!iommu) return refuse(EINVAL, 'the container has no IOMMU type yet');
+  if (group.kind === 'noiommu' && !task.capable(CAP_SYS_RAWIO)) {
+    return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO');
+  }
+  group.containerUsers++;
+  if (device.ops.dmaUnmap) iommu.registerDevice(device);
+  return undefined;
+}
+function unuseContainer(group: VfioGroup, device: VfioDevice): void {
+  device.iommufd?.unbind();
+  device.iommufd = undefined;
+  if (!group.container) return;
+  group.container.iommu?.unregisterDevice(device);
+  group.containerUsers--;
+}
+
+function release(file: OpenFile): void {
+  const access = file.priv as VfioDeviceFile;
+  const { device, group } = access;
+  if (!group) {
+    unbindIommufd(access);
+    return;
+  }
+  if (access.accessGranted) {
+    using _ = group.lock.hold();
+    device.close(() => unuseContainer(group, device));
+  }
+  access.groupFile!.put();
+}
+
+function ioctl(file: OpenFile, task: Task, cmd: number, arg: bigint): Result<number> {
+  const access = file.priv as VfioDeviceFile;
+  if (cmd === VFIO_DEVICE_BIND_IOMMUFD) return bindIommufd(access, task, arg) ?? 0;
+  const refused = notYet(access, { cmd: hex(cmd) });
+  if (refused) return refused;
+  if (access.isCdev && cmd === VFIO_DEVICE_ATTACH_IOMMUFD_PT) {
+    return attachIommufdPt(access, task, arg) ?? 0;
+  }
+  if (access.isCdev && cmd === VFIO_DEVICE_DETACH_IOMMUFD_PT) {
+    return detachIommufdPt(access, task, arg) ?? 0;
+  }
+  return access.device.ops.ioctl(task, cmd, arg, access);
+}
+
+function notYet(access: VfioDeviceFile, facts: { cmd: string }): Status {
+  if (access.accessGranted) return undefined;
+  return refuse(EINVAL, 'the cdev is not bound to an iommufd yet', facts);
+}
+
+export const deviceFileOps: FileOps = {
+  ioctl,
+  release,
+  read(file, task, into, offset) {
+    const access = file.priv as VfioDeviceFile;
+    const refused = notYet(access, { cmd: 'read' });
+    return refused ?? access.device.ops.read(task, into, offset ?? file.position);
+  },
+  write(file, task, from, offset) {
+    const access = file.priv as VfioDeviceFile;
+    const refused = notYet(access, { cmd: 'write' });
+    return refused ?? access.device.ops.write(task, from, offset ?? file.position);
+  },
+  mmap(file, task, request) {
+    const access = file.priv as VfioDeviceFile;
+    const refused = notYet(access, { cmd: 'mmap' });
+    if (refused) return refused;
+    if (access.device.ops.mmap) return access.device.ops.mmap(task, request);
+    return refuse(EINVAL, 'the device has nothing to map');
+  },
+  fdinfo(file) {
+    const path = (file.priv as VfioDeviceFile).device.ops.sysPath;
+    return path === undefined ? '' : `vfio-device-syspath: ${path}\n`;
+  },
+};

@@ -1,0 +1,78 @@
+/**
+ * The mappings of a type1 container: disjoint ranges of I/O pages, sorted (vfio.md 1.9, 1.10).
+ *
+ * Everything is counted in 4 KiB pages as doubles: a 64-bit space has 2^52 of them, so even its very end is exact.
+ */
+import type { Mm } from '../base/task.ts';
+
+/** One MAP_DMA (struct vfio_dma). */
+export interface Dma {
+  /** First I/O page: iova >> 12. */
+  readonly start: number;
+  readonly npages: number;
+  /** First page of the program: vaddr >> 12. Changes with VADDR. */
+  vaddr: number;
+  readonly read: boolean;
+  readonly write: boolean;
+  /** Whose memory and whose limit. Changes with VADDR. */
+  mm: Mm;
+  /** Pages the mm may lock; Infinity with CAP_IPC_LOCK. */
+  lockLimit: number;
+  vaddrInvalid: boolean;
+  /** Pages pinned and present in every domain. */
+  iommuMapped: boolean;
+  /** What is mapped, in order: frame number, count, 1 when pinned or 0 for device memory. */
+  runs: number[];
+  /** Pages pinned now that count against the limit. */
+  accounted: number;
+  /** Dirty bits, one per page, while tracking is on. */
+  dirty: Uint8Array | undefined;
+  /** Pages that emulated devices pinned: I/O page to frame and count. */
+  readonly devicePins: Map<number, DevicePin>;
+}
+export interface DevicePin {
+  readonly pfn: number;
+  count: number;
+}
+
+export class DmaList {
+  readonly #sorted: Dma[] = [];
+  get size(): number {
+    return this.#sorted.length;
+  }
+  [Symbol.iterator](): IterableIterator<Dma> {
+    return this.#sorted.values();
+  }
+  insert(dma: Dma): void {
+    this.#sorted.splice(this.#firstEndingAfter(dma.start), 0, dma);
+  }
+  remove(dma: Dma): void {
+    this.#sorted.splice(this.#sorted.indexOf(dma, this.#firstEndingAfter(dma.start)), 1);
+  }
+  /** The first that overlaps the pages, or undefined. */
+  find(start: number, npages: number): Dma | undefined {
+    const dma = this.#sorted[this.#firstEndingAfter(start)];
+    return dma && dma.start < start + npages ? dma : undefined;
+  }
+  /** All that overlap the pages, in order. */
+  overlapping(start: number, npages: number): Dma[] {
+    const found: Dma[] = [];
+    for (let at = this.#firstEndingAfter(start); at < this.#sorted.length; at++) {
+      const dma = this.#sorted[at]!;
+      if (dma.start >= start + npages) break;
+      found.push(dma);
+    }
+    return found;
+  }
+  #firstEndingAfter(page: number): number {
+    let low = 0;
+    let high = this.#sorted.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const dma = this.#sorted[middle]!;
+      if (dma.start + dma.npages > page) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+}

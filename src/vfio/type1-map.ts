@@ -1,0 +1,152 @@
+/** VFIO_IOMMU_MAP_DMA of type1: the checks in their order, then pin and map (vfio.md 1.9). */
+import {
+  EEXIST,
+  EINVAL,
+  ENOENT,
+  ENOMEM,
+  ENOSPC,
+  EOVERFLOW,
+  isErrno,
+  type Result,
+  type Status,
+} from '../base/errno.ts';
+import { refuse } from '../base/refuse.ts';
+import { CAP_IPC_LOCK, type Task } from '../base/task.ts';
+import { U64_MAX } from '../base/u64.ts';
+import {
+  VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_VADDR,
+  VFIO_DMA_MAP_FLAG_WRITE,
+  vfio_iommu_type1_dma_map,
+} from '../uapi/vfio.ts';
+import { isValidIova } from './iova-list.ts';
+import { readArg } from './ioctl.ts';
+import { newDirtyBitmap } from './type1-dirty.ts';
+import type { Dma } from './type1-dma.ts';
+import { mapIntoDomain, pinDma, unmapFromDomain, unpinDma } from './type1-pin.ts';
+import type { Type1Iommu } from './type1.ts';
+
+const READ_WRITE = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+
+/** @kernel vfio_iommu_type1_map_dma */
+export function mapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {
+  const map = readArg(task, arg, vfio_iommu_type1_dma_map, 32);
+  if (isErrno(map)) return map;
+  const wrong = checkArguments(iommu, map);
+  if (wrong) return wrong;
+  const start = Number(map.iova >> 12n);
+  const npages = Number(map.size >> 12n);
+  if (map.flags & VFIO_DMA_MAP_FLAG_VADDR) return updateVaddr(iommu, task, map, { start, npages });
+  if (iommu.dmas.find(start, npages)) {
+    return refuse(EEXIST, 'the range overlaps a mapping', { iova: map.iova, size: map.size });
+  }
+  if (iommu.available === 0) return refuse(ENOSPC, 'dma_entry_limit mappings exist');
+  if (!isValidIova(iommu.iovas, map.iova, map.iova + map.size - 1n)) {
+    return refuse(EINVAL, 'the range is not inside the valid I/O addresses', {
+      iova: map.iova,
+      size: map.size,
+    });
+  }
+  return addMapping(iommu, newDma(task, map, { start, npages }));
+}
+
+function checkArguments(iommu: Type1Iommu, map: vfio_iommu_type1_dma_map): Status {
+  const { flags, size, iova, vaddr } = map;
+  if (flags & ~(READ_WRITE | VFIO_DMA_MAP_FLAG_VADDR)) {
+    return refuse(EINVAL, 'an unknown flag', { flags });
+  }
+  if (size === 0n) return refuse(EINVAL, 'the size is 0');
+  if (iova + size - 1n > U64_MAX) return refuse(EOVERFLOW, 'the I/O range wraps', { iova, size });
+  if (vaddr + size - 1n > U64_MAX) return refuse(EOVERFLOW, 'the memory wraps', { vaddr, size });
+  const vaddrOnly = (flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0;
+  if (vaddrOnly === ((flags & READ_WRITE) !== 0)) {
+    return refuse(EINVAL, 'either READ or WRITE, or VADDR alone', { flags });
+  }
+  const pgsize = iommu.pgsize;
+  if (((size | iova | vaddr) & (pgsize - 1n)) === 0n) return undefined;
+  return refuse(EINVAL, 'not a multiple of the page size', { iova, vaddr, size, pgsize });
+}
+
+interface Pages {
+  readonly start: number;
+  readonly npages: number;
+}
+
+function lockLimitOf(task: Task): number {
+  return task.capable(CAP_IPC_LOCK) ? Infinity : Number(task.rlimitMemlock >> 12n);
+}
+function newDma(task: Task, map: vfio_iommu_type1_dma_map, pages: Pages): Dma {
+  return {
+    ...pages,
+    vaddr: Number(map.vaddr >> 12n),
+    read: (map.flags & VFIO_DMA_MAP_FLAG_READ) !== 0,
+    write: (map.flags & VFIO_DMA_MAP_FLAG_WRITE) !== 0,
+    mm: task.mm,
+    lockLimit: lockLimitOf(task),
+    vaddrInvalid: false,
+    iommuMapped: false,
+    runs: [],
+    accounted: 0,
+    dirty: undefined,
+    devicePins: new Map(),
+  };
+}
+
+/** Pin, map into every domain, publish; nothing stays of it on failure. */
+function addMapping(iommu: Type1Iommu, dma: Dma): Status {
+  if (iommu.domains.length > 0) {
+    const rc = pinDma(iommu.subsystem.memory, dma) ?? mapEverywhere(iommu, dma);
+    if (rc) {
+      unpinDma(iommu.subsystem.memory, dma);
+      return rc;
+    }
+    dma.iommuMapped = true;
+  }
+  if (iommu.dirtyTracking) dma.dirty = newDirtyBitmap(dma, iommu.pgsize);
+  iommu.dmas.insert(dma);
+  iommu.available--;
+  return undefined;
+}
+function mapEverywhere(iommu: Type1Iommu, dma: Dma): Status {
+  for (const [n, { domain }] of iommu.domains.entries()) {
+    const rc = mapIntoDomain(domain, dma);
+    if (!rc) continue;
+    for (const done of iommu.domains.slice(0, n)) unmapFromDomain(done.domain, dma);
+    return rc;
+  }
+  return undefined;
+}
+
+/** The memory of an existing mapping moved to another address, perhaps of another process (exec of a new QEMU). */
+function updateVaddr(
+  iommu: Type1Iommu,
+  task: Task,
+  map: vfio_iommu_type1_dma_map,
+  pages: Pages,
+): Status {
+  const dma = findInvalid(iommu, pages);
+  if (isErrno(dma)) return dma;
+  const moved = dma.mm !== task.mm;
+  const limit = lockLimitOf(task);
+  if (moved && task.mm.lockedVm + dma.accounted > limit) {
+    return refuse(ENOMEM, 'RLIMIT_MEMLOCK is exceeded', { limit });
+  }
+  if (moved) {
+    dma.mm.lockedVm -= dma.accounted;
+    task.mm.lockedVm += dma.accounted;
+    dma.mm = task.mm;
+    dma.lockLimit = limit;
+  }
+  dma.vaddr = Number(map.vaddr >> 12n);
+  dma.vaddrInvalid = false;
+  iommu.vaddrInvalidCount--;
+  return undefined;
+}
+function findInvalid(iommu: Type1Iommu, { start, npages }: Pages): Result<Dma> {
+  const dma = iommu.dmas.find(start, npages);
+  if (!dma) return refuse(ENOENT, 'there is no mapping to give a new address');
+  if (dma.start !== start || dma.npages !== npages || !dma.vaddrInvalid) {
+    return refuse(EINVAL, 'not exactly one mapping whose address is invalid');
+  }
+  return dma;
+}
