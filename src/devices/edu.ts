@@ -47,6 +47,10 @@ const OPTIONS = {
     default: 28,
     help: 'bus address bits the DMA engine drives; higher ones are cut',
   },
+  pcie: {
+    default: false,
+    help: 'a PCIe endpoint with function-level reset; QEMU has it conventional',
+  },
   dma_delay_us: { default: 100_000, help: 'microseconds from the start of a DMA to its end' },
 } as const;
 
@@ -58,6 +62,7 @@ export const edu: DeviceType = {
     new Edu(port, {
       maskBits: Number(options['dma_mask_bits'] ?? OPTIONS.dma_mask_bits.default),
       delayNs: Number(options['dma_delay_us'] ?? OPTIONS.dma_delay_us.default) * 1000,
+      pcie: Boolean(options['pcie'] ?? OPTIONS.pcie.default),
     }),
 };
 
@@ -78,7 +83,7 @@ type WideRegister = 0x80 | 0x88 | 0x90;
 
 class Edu implements DeviceModel {
   readonly name = 'edu';
-  readonly pci = IDENTITY;
+  readonly pci: PciIdentity;
   readonly #port: DevicePort;
   readonly #dmaMask: bigint;
   readonly #delayNs: number;
@@ -94,8 +99,9 @@ class Edu implements DeviceModel {
   #working: Disposable | undefined;
   #transfer: Disposable | undefined;
 
-  constructor(port: DevicePort, config: { maskBits: number; delayNs: number }) {
+  constructor(port: DevicePort, config: { maskBits: number; delayNs: number; pcie: boolean }) {
     this.#port = port;
+    this.pci = config.pcie ? { ...IDENTITY, pcie: { flr: true, type: 'endpoint' } } : IDENTITY;
     this.#dmaMask = (1n << BigInt(config.maskBits)) - 1n;
     this.#delayNs = config.delayNs;
   }

@@ -1,11 +1,12 @@
 /** Device models by the name a machine description uses, and the contract for writing one (entry `softiommu/devices`). */
 import { edu } from './edu.ts';
+import { generic } from './generic.ts';
 import type { DeviceType } from './port.ts';
 
 export type { BarSpec, DeviceModel, DevicePort, DeviceType, PciIdentity } from './port.ts';
-export { edu };
+export { edu, generic };
 
 /** Every device model that comes with softiommu, by name. */
 export const DEVICE_TYPES: ReadonlyMap<string, DeviceType> = new Map(
-  [edu].map((type) => [type.type, type]),
+  [edu, generic].map((type) => [type.type, type]),
 );

@@ -1,0 +1,83 @@
+/**
+ * A function without behaviour: ids, BARs that hold what is written, capabilities as asked for. It fills places in a
+ * topology: neighbours, virtual functions, devices whose registers do not matter.
+ *
+ * NOT IMPLEMENTED: it does no DMA and raises no interrupt.
+ */
+import type { BarSpec, DeviceModel, DeviceType, PciIdentity } from './port.ts';
+
+const OPTIONS = {
+  vendor: { default: 0x1b36, help: 'vendor id' },
+  device: { default: 0x0010, help: 'device id' },
+  class: { default: 0x020000, help: 'class code, 24 bits' },
+  revision: { default: 1, help: 'revision id' },
+  bar_size: { default: 0x4000, help: 'bytes of BAR 0, 64-bit memory; 0 for none' },
+  pcie: { default: true, help: 'a PCIe endpoint with function-level reset, or conventional PCI' },
+  msix_vectors: { default: 4, help: 'MSI-X vectors, their table in BAR 4; 0 for none' },
+  pasid_bits: { default: 0, help: 'width of the PASID capability; 0 for none' },
+  ats: { default: false, help: 'address translation services' },
+  pri: { default: false, help: 'page requests' },
+} as const;
+
+type Options = { readonly [K in keyof typeof OPTIONS]: number | boolean };
+
+export const generic: DeviceType = {
+  type: 'generic',
+  summary: 'a function without behaviour, for neighbours and virtual functions',
+  options: OPTIONS,
+  create(_port, given) {
+    const chosen = Object.entries(OPTIONS).map(([key, { default: value }]) => [
+      key,
+      given[key] ?? value,
+    ]);
+    return new Generic(Object.fromEntries(chosen) as Options);
+  },
+};
+
+class Generic implements DeviceModel {
+  readonly name = 'generic';
+  readonly pci: PciIdentity;
+  readonly #registers: Uint8Array;
+
+  constructor(options: Options) {
+    this.pci = identityOf(options);
+    this.#registers = new Uint8Array(Number(options.bar_size));
+  }
+  reset(): void {
+    this.#registers.fill(0);
+  }
+  mmioRead(_bar: number, offset: number, width: number): bigint {
+    let value = 0n;
+    for (let n = width - 1; n >= 0; n--) {
+      value = (value << 8n) | BigInt(this.#registers[offset + n] ?? 0);
+    }
+    return value;
+  }
+  mmioWrite(_bar: number, offset: number, width: number, value: bigint): void {
+    for (let n = 0; n < width; n++) {
+      if (offset + n >= this.#registers.length) return;
+      this.#registers[offset + n] = Number((value >> BigInt(8 * n)) & 0xffn);
+    }
+  }
+}
+
+function identityOf(options: Options): PciIdentity {
+  const vectors = Number(options.msix_vectors);
+  const bars: BarSpec[] = [];
+  if (options.bar_size) bars.push({ index: 0, size: Number(options.bar_size), kind: 'mem64' });
+  if (vectors > 0) bars.push({ index: 4, size: 0x2000, kind: 'mem32' });
+  return {
+    vendor: Number(options.vendor),
+    device: Number(options.device),
+    revision: Number(options.revision),
+    classCode: Number(options.class),
+    bars,
+    interruptPin: 0,
+    powerManagement: true,
+    ...(vectors > 0 && { msix: { vectors, bar: 4, tableOffset: 0, pbaOffset: 0x1000 } }),
+    ...(options.pcie && { pcie: { flr: true, type: 'endpoint' as const } }),
+    pasidBits: Number(options.pasid_bits),
+    ats: Boolean(options.ats),
+    pri: Boolean(options.pri),
+  };
+}

@@ -1,0 +1,157 @@
+/**
+ * Machines by name (`preset:NAME`): small descriptions that each show one thing. Data only, so the browser has them too.
+ */
+import type { MachineInput } from '../description.ts';
+
+export interface Preset {
+  readonly summary: string;
+  readonly machine: MachineInput;
+}
+
+const EDU = { type: 'edu', at: '0000:00:04.0' } as const;
+
+export const PRESETS: Readonly<Record<string, Preset>> = {
+  default: {
+    summary: 'one Intel IOMMU, an edu at 0000:00:04.0 bound to vfio-pci, alone in its group',
+    machine: { devices: [EDU] },
+  },
+  'direct-mapped': {
+    summary: 'firmware wants memory of the edu mapped one to one (RMRR): no user may own it',
+    machine: {
+      devices: [{ ...EDU, directRegions: [{ start: '0x7b000000', last: '0x7b7fffff' }] }],
+    },
+  },
+  mock: {
+    summary: "the kernel's mock IOMMU in place of real hardware, and the iommufd selftest commands",
+    machine: {
+      kernel: { with: ['test-dev', 'aux-domains', 'iommufd-selftest'] },
+      iommus: [{ type: 'mock' }],
+      devices: [EDU],
+    },
+  },
+  multifunction: {
+    summary: 'a two-function endpoint without ACS: both functions are one group',
+    machine: {
+      devices: [
+        {
+          type: 'root-port',
+          at: '0000:00:01.0',
+          devices: [
+            { type: 'edu', at: '0000:01:00.0', options: { pcie: true }, acs: false },
+            { type: 'edu', at: '0000:01:00.1', options: { pcie: true }, acs: false },
+          ],
+        },
+      ],
+    },
+  },
+  'narrow-39-bit': {
+    summary: 'an IOMMU that translates 39-bit addresses only',
+    machine: { iommus: [{ type: 'intel', width: 39 }], devices: [EDU] },
+  },
+  noiommu: {
+    summary: 'no IOMMU and enable_unsafe_noiommu_mode=Y: addresses on the bus are physical',
+    machine: {
+      kernel: { with: ['test-dev', 'aux-domains', 'unsafe-noiommu-mode'] },
+      iommus: [],
+      devices: [{ ...EDU, options: { dma_mask_bits: 52 } }],
+    },
+  },
+  'not-viable': {
+    summary: 'the edu shares its group with a function that a kernel driver holds',
+    machine: {
+      devices: [
+        {
+          type: 'root-port',
+          at: '0000:00:01.0',
+          devices: [
+            { type: 'edu', at: '0000:01:00.0', options: { pcie: true }, acs: false },
+            { type: 'generic', at: '0000:01:00.1', driver: 'e1000e', acs: false },
+          ],
+        },
+      ],
+    },
+  },
+  'pcie-to-pci-bridge': {
+    summary: 'two conventional functions behind a PCIe-to-PCI bridge: one requester id, one group',
+    machine: {
+      devices: [
+        {
+          type: 'root-port',
+          at: '0000:00:01.0',
+          devices: [
+            {
+              type: 'pcie-to-pci-bridge',
+              at: '0000:01:00.0',
+              driver: 'none',
+              devices: [
+                { type: 'edu', at: '0000:02:04.0' },
+                { type: 'edu', at: '0000:02:05.0' },
+              ],
+            },
+          ],
+        },
+      ],
+    },
+  },
+  sriov: {
+    summary: 'a physical function with two virtual functions, each in a group of its own',
+    machine: {
+      devices: [
+        {
+          type: 'root-port',
+          at: '0000:00:01.0',
+          devices: [
+            { type: 'generic', at: '0000:01:00.0', driver: 'igb' },
+            { type: 'generic', at: '0000:01:10.0', vfOf: '0000:01:00.0' },
+            { type: 'generic', at: '0000:01:10.1', vfOf: '0000:01:00.0' },
+          ],
+        },
+      ],
+    },
+  },
+  'switch-without-acs': {
+    summary: 'a switch whose downstream ports do not isolate: everything below is one group',
+    machine: {
+      devices: [
+        {
+          type: 'root-port',
+          at: '0000:00:01.0',
+          devices: [
+            {
+              type: 'upstream-port',
+              at: '0000:01:00.0',
+              devices: [
+                {
+                  type: 'downstream-port',
+                  at: '0000:02:00.0',
+                  acs: false,
+                  devices: [{ type: 'edu', at: '0000:03:00.0', options: { pcie: true } }],
+                },
+                {
+                  type: 'downstream-port',
+                  at: '0000:02:01.0',
+                  acs: false,
+                  devices: [{ type: 'edu', at: '0000:04:00.0', options: { pcie: true } }],
+                },
+              ],
+            },
+          ],
+        },
+      ],
+    },
+  },
+  'two-drivers': {
+    summary: 'two IOMMU drivers at once: an edu behind an Intel unit, another behind the mock',
+    machine: {
+      iommus: [{ type: 'intel' }, { type: 'mock' }],
+      devices: [EDU, { type: 'edu', at: '0000:00:05.0', iommu: 'mock0' }],
+    },
+  },
+  'two-iommus': {
+    summary: 'two Intel units that differ: 48 bits with snoop control, 39 bits without',
+    machine: {
+      iommus: [{ type: 'intel' }, { type: 'intel', width: 39, snoopControl: false }],
+      devices: [EDU, { type: 'edu', at: '0000:00:05.0', iommu: 'dmar1' }],
+    },
+  },
+};
