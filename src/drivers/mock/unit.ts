@@ -1,0 +1,135 @@
+/**
+ * The translating side of the mock IOMMU: it asks the domains the driver put a device on.
+ *
+ * Other than a real unit it shares objects with its driver, caches nothing and needs no invalidation: it exists so
+ * that devices behind the mock driver can do DMA.
+ */
+import { fromGranules, toGranules } from '../../base/u64.ts';
+import { IOMMU_DOMAIN_F_PAGING, IOMMU_DOMAIN_IDENTITY, type Domain } from '../../core/domain.ts';
+import type { IommuCore } from '../../core/iommu-core.ts';
+import type { Explanation, RemappingUnit } from '../../core/remapping-unit.ts';
+import { isErrno } from '../../base/errno.ts';
+import { IOMMU_READ, IOMMU_WRITE, type WalkStep } from '../../pt/page-table.ts';
+import { granuleLg2 } from '../../core/granule.ts';
+import type { Device } from '../../core/device.ts';
+import { mockDeviceOf } from './device.ts';
+import { mockNestedOf } from './nested.ts';
+import { mockPagingOf } from './paging.ts';
+
+export const MOCK_FAULT_BLOCKED = 1;
+export const MOCK_FAULT_UNMAPPED = 2;
+export const MOCK_FAULT_DENIED = 3;
+
+interface Outcome {
+  /** Output granule, or -1. */
+  readonly paG: number;
+  readonly code: number;
+  readonly reason: string;
+}
+
+export class MockUnit implements RemappingUnit {
+  readonly name: string;
+  readonly granuleLg2 = 11;
+  readonly #core: IommuCore;
+  readonly #devices = new Map<number, Device>();
+
+  constructor(core: IommuCore, name: string) {
+    this.#core = core;
+    this.name = name;
+  }
+  /** Say which device sends requests under this id. */
+  connect(requesterId: number, dev: Device): void {
+    this.#devices.set(requesterId, dev);
+  }
+  disconnect(requesterId: number): void {
+    this.#devices.delete(requesterId);
+  }
+
+  translate(requesterId: number, pasid: number, iovaG: number, write: boolean): number {
+    const { paG, code, reason } = this.#resolve(requesterId, pasid, iovaG, write);
+    const { trace } = this.#core.env;
+    if (paG < 0 && trace.on) {
+      const device = this.#devices.get(requesterId)?.name ?? `id ${requesterId.toString(16)}`;
+      const iova = fromGranules(iovaG, this.granuleLg2);
+      trace.emit({
+        kind: 'fault',
+        unit: this.name,
+        device,
+        ...(pasid >= 0 && { pasid }),
+        write,
+        iova,
+        code,
+        reason,
+        text: `${this.name}: ${device}: ${write ? 'write' : 'read'} at 0x${iova.toString(16)}: ${reason}`,
+      });
+    }
+    return paG;
+  }
+
+  explain(requesterId: number, pasid: number, iova: bigint, write: boolean): Explanation {
+    const { paG, reason } = this.#resolve(
+      requesterId,
+      pasid,
+      toGranules(iova, this.granuleLg2),
+      write,
+    );
+    const domain = this.#domainOf(requesterId, pasid);
+    const steps = domain && translating(domain)?.pt?.walk(iova);
+    const walk: WalkStep[] = steps === undefined || isErrno(steps) ? [] : steps;
+    const low = iova & ((1n << BigInt(this.granuleLg2)) - 1n);
+    return paG < 0
+      ? { tables: [], walk, refused: reason }
+      : { tables: [], walk, pa: fromGranules(paG, this.granuleLg2) | low };
+  }
+
+  #domainOf(requesterId: number, pasid: number): Domain | undefined {
+    const dev = this.#devices.get(requesterId);
+    if (!dev?.iommu?.iommuDev) return undefined;
+    const record = mockDeviceOf(dev);
+    return pasid < 0 ? record.domain : record.pasids.get(pasid);
+  }
+
+  #resolve(requesterId: number, pasid: number, iovaG: number, write: boolean): Outcome {
+    const attached = this.#domainOf(requesterId, pasid);
+    if (!attached) return blocked('the device, or its PASID, is on no domain');
+    if (attached.type === IOMMU_DOMAIN_IDENTITY) return { paG: iovaG, code: 0, reason: '' };
+    const domain = translating(attached);
+    if (!domain) return blocked('the domain blocks everything');
+    return domain.pt ? throughTable(domain, iovaG, write) : throughList(domain, iovaG, write);
+  }
+}
+
+/** A nested mock domain has no stage of its own: its parent translates. */
+function translating(domain: Domain): Domain | undefined {
+  const parent = mockNestedOf(domain)?.parent;
+  if (parent) return parent;
+  return (domain.type & IOMMU_DOMAIN_F_PAGING) !== 0 ? domain : undefined;
+}
+
+function blocked(reason: string): Outcome {
+  return { paG: -1, code: MOCK_FAULT_BLOCKED, reason };
+}
+
+function throughTable(domain: Domain, iovaG: number, write: boolean): Outcome {
+  const { pt } = domain;
+  const paG = pt ? pt.lookup(iovaG) : -1;
+  if (!pt || paG < 0) return { paG: -1, code: MOCK_FAULT_UNMAPPED, reason: 'nothing is mapped' };
+  const steps = pt.walk(fromGranules(iovaG, pt.granuleLg2));
+  const prot = isErrno(steps) ? 0 : (steps.at(-1)?.prot ?? 0);
+  return permit(paG, (prot & (write ? IOMMU_WRITE : IOMMU_READ)) !== 0);
+}
+
+/** The page list counts in granules of its own. */
+function throughList(domain: Domain, iovaG: number, write: boolean): Outcome {
+  const { pages } = mockPagingOf(domain);
+  const scale = 2 ** (granuleLg2(domain) - 11);
+  const listG = Math.floor(iovaG / scale);
+  const paG = pages ? pages.lookup(listG) : -1;
+  if (!pages || paG < 0) return { paG: -1, code: MOCK_FAULT_UNMAPPED, reason: 'nothing is mapped' };
+  return permit(paG * scale + (iovaG % scale), pages.allows(listG, write));
+}
+
+function permit(paG: number, allowed: boolean): Outcome {
+  if (allowed) return { paG, code: 0, reason: '' };
+  return { paG: -1, code: MOCK_FAULT_DENIED, reason: 'the mapping does not allow this access' };
+}
