@@ -72,7 +72,7 @@ class Grouping implements PciGrouping {
       const group = this.#groupOf(top);
       if (group) return { group };
     }
-    for (let bus: PciBus | undefined = top.bus; bus?.parent; bus = bus.parent) {
+    for (let bus: PciBus = top.bus; bus.parent !== undefined; bus = bus.parent) {
       if (bus.bridge === undefined) continue;
       if (acsPathEnabled(bus.bridge, REQ_ACS_FLAGS)) break;
       top = bus.bridge;

@@ -1,5 +1,5 @@
 /** Access control services: can two functions reach each other without passing the IOMMU? (core.md 2.3) */
-import type { PciFunction } from './topology.ts';
+import type { PciFunction, PciFunctionType } from './topology.ts';
 
 /** Bits of the ACS capability and control registers. */
 export const PCI_ACS_SV = 0x01;
@@ -16,23 +16,30 @@ export const REQ_ACS_FLAGS = PCI_ACS_SV | PCI_ACS_RR | PCI_ACS_CR | PCI_ACS_UF;
 /** @kernel pci_acs_enabled */
 export function acsEnabled(fn: PciFunction, flags: number): boolean {
   if (fn.config.acsQuirk !== undefined) return fn.config.acsQuirk === 'enabled';
-  switch (fn.type) {
-    case 'pci':
-    case 'pci-bridge':
-    case 'pcie-to-pci-bridge':
-    case 'pci-to-pcie-bridge':
-    case 'rc-event-collector':
+  switch (ACS_RULES[fn.type]) {
+    case 'never':
       return false;
-    case 'root-port':
-    case 'downstream-port':
+    case 'register':
       return acsFlagsEnabled(fn, flags);
-    case 'endpoint':
-    case 'legacy-endpoint':
-    case 'rc-integrated':
-    case 'upstream-port':
+    case 'unless-alone':
       return !fn.multifunction || acsFlagsEnabled(fn, flags);
   }
 }
+
+/** How each kind of function answers: never isolated, by its register, or isolated when it has no sibling. */
+const ACS_RULES: Readonly<Record<PciFunctionType, 'never' | 'register' | 'unless-alone'>> = {
+  pci: 'never',
+  'pci-bridge': 'never',
+  'pcie-to-pci-bridge': 'never',
+  'pci-to-pcie-bridge': 'never',
+  'rc-event-collector': 'never',
+  'root-port': 'register',
+  'downstream-port': 'register',
+  'upstream-port': 'unless-alone',
+  endpoint: 'unless-alone',
+  'legacy-endpoint': 'unless-alone',
+  'rc-integrated': 'unless-alone',
+};
 
 /** A flag the capability does not offer counts as wired on, except egress control. */
 function acsFlagsEnabled(fn: PciFunction, flags: number): boolean {

@@ -1,0 +1,101 @@
+/**
+ * The driver's record of a domain (struct dmar_domain) and of a device (struct device_domain_info).
+ */
+import { Bug } from '../../base/bug.ts';
+import type { Device } from '../../core/device.ts';
+import type { Domain } from '../../core/domain.ts';
+import type { PciFunction } from '../../pci/topology.ts';
+import type { PageTable } from '../../pt/page-table.ts';
+import type { IntelIommu } from './iommu.ts';
+import type { PasidTable } from './pasid-table.ts';
+
+/** PASID 0 stands for requests without a PASID: RID_PASID of every context entry. */
+export const IOMMU_NO_PASID = 0;
+
+export type IntelDomainKind = 'second' | 'first' | 'nested' | 'sva' | 'identity' | 'blocked';
+
+export interface IntelDomain {
+  readonly domain: Domain;
+  readonly kind: IntelDomainKind;
+  /** Width of the table in bits: 39, 48 or 57. 0 without a table of its own. */
+  readonly width: number;
+  /** The table is written for walks that snoop. */
+  readonly coherent: boolean;
+  readonly nestParent: boolean;
+  /** Every access is made coherent. */
+  forceSnooping: boolean;
+  dirtyTracking: boolean;
+  /** Domain id on each unit it is attached to. */
+  readonly dids: Map<IntelIommu, { readonly did: number; refs: number }>;
+  readonly attachments: Set<Attachment>;
+  /** Nested domains on this nest parent. */
+  readonly nested: Set<IntelDomain>;
+  readonly guest: GuestTable | undefined;
+  /** Page table of a shared address space. */
+  readonly shared: PageTable | undefined;
+}
+
+/** What user space said of the first stage of a nested domain. */
+export interface GuestTable {
+  readonly parent: IntelDomain;
+  readonly rootPfn: number;
+  readonly addrWidth: number;
+  readonly flags: number;
+}
+
+export interface Attachment {
+  readonly device: IntelDevice;
+  readonly pasid: number;
+  readonly domain: IntelDomain;
+  /** Domain id in the entry. */
+  readonly did: number;
+}
+
+export interface IntelDevice {
+  readonly dev: Device;
+  readonly fn: PciFunction;
+  readonly iommu: IntelIommu;
+  /** The id its requests carry. */
+  readonly requesterId: number;
+  /** Every id under which its requests arrive and that gets an entry. */
+  readonly aliases: readonly number[];
+  readonly atsSupported: boolean;
+  atsEnabled: boolean;
+  /** Scalable mode only. */
+  readonly pasidTable: PasidTable | undefined;
+  readonly pasidEnabled: boolean;
+  /** By PASID; IOMMU_NO_PASID is the RID. Blocked means absent. */
+  readonly attached: Map<number, Attachment>;
+}
+
+export type IntelDomainInit = Pick<IntelDomain, 'domain' | 'kind'> & Partial<IntelDomain>;
+
+export function newIntelDomain(init: IntelDomainInit): IntelDomain {
+  const record: IntelDomain = {
+    width: 0,
+    coherent: true,
+    nestParent: false,
+    forceSnooping: false,
+    dirtyTracking: false,
+    dids: new Map(),
+    attachments: new Set(),
+    nested: new Set(),
+    guest: undefined,
+    shared: undefined,
+    ...init,
+  };
+  init.domain.priv = record;
+  return record;
+}
+
+/** @kernel to_dmar_domain */
+export function toIntelDomain(domain: Domain): IntelDomain {
+  return domain.priv as IntelDomain;
+}
+
+/** @kernel dev_iommu_priv_get */
+export function toIntelDevice(dev: Device): IntelDevice {
+  const priv = dev.iommu?.priv;
+  if (priv === undefined) throw new Bug(`${dev.name} was not probed by the intel driver`);
+  return priv as IntelDevice;
+}

@@ -1,0 +1,76 @@
+/**
+ * The fault interrupt handler: reads the fault recording registers, clears them, logs (formats.md 11.1).
+ *
+ * Reading goes from the first index, wrapping, until a record without F. Faults are only reported.
+ */
+import type { Device } from '../../core/device.ts';
+import type { KernelEnv } from '../../base/kernel-env.ts';
+import { fromGranules, hex } from '../../base/u64.ts';
+import { bdf } from '../../pci/topology.ts';
+import { faultReason } from './fault-codes.ts';
+import {
+  FSTS_PFO,
+  FSTS_PPF,
+  read64,
+  REG_CAP,
+  REG_FRCD,
+  REG_FSTS,
+  type RegisterPort,
+} from './registers.ts';
+import { faultRecord } from './words.ts';
+
+interface FaultLogConfig {
+  readonly env: KernelEnv;
+  readonly unit: string;
+  readonly port: RegisterPort;
+  readonly deviceOf: (requesterId: number) => Device | undefined;
+}
+
+const F_BIT = 1 << 31;
+
+/** @kernel dmar_fault */
+export function handleFaults(config: FaultLogConfig): void {
+  const { port } = config;
+  const status = port.read32(REG_FSTS);
+  if ((status & (FSTS_PPF | FSTS_PFO)) === 0) return;
+  const count = Number((read64(port, REG_CAP) >> 40n) & 0xffn) + 1;
+  const words = new Int32Array(4);
+  let index = (status >> 8) & 0xff;
+  for (let n = 0; n < count; n++) {
+    const at = REG_FRCD + index * 16;
+    for (let word = 0; word < 4; word++) words[word] = port.read32(at + word * 4);
+    if (faultRecord.f.get(words, 0) === 0) break;
+    port.write32(at + 12, F_BIT);
+    report(config, words);
+    index = (index + 1) % count;
+  }
+  port.write32(REG_FSTS, FSTS_PFO);
+}
+
+function report(config: FaultLogConfig, words: Int32Array): void {
+  const { env } = config;
+  if (!env.trace.on) return;
+  const requesterId = faultRecord.sid.get(words, 0);
+  const code = faultRecord.reason.get(words, 0);
+  const write = faultRecord.read.get(words, 0) === 0;
+  const iova = fromGranules(faultRecord.address.get(words, 0), 12);
+  const hasPasid = faultRecord.pasidPresent.get(words, 0) === 1;
+  const pasid = faultRecord.pasid.get(words, 0);
+  const reason = faultReason(code);
+  const kind = `DMA ${write ? 'Write' : 'Read'} ${hasPasid ? `PASID ${hex(pasid)}` : 'NO_PASID'}`;
+  const text =
+    `DMAR: [${kind}] Request device [${bdf(requesterId)}] fault addr ${hex(iova)} ` +
+    `[fault reason 0x${code.toString(16).padStart(2, '0')}] ${reason}`;
+  env.log('err', text);
+  env.trace.emit({
+    kind: 'fault',
+    unit: config.unit,
+    device: config.deviceOf(requesterId)?.name ?? bdf(requesterId),
+    ...(hasPasid && { pasid }),
+    write,
+    iova,
+    code,
+    reason,
+    text,
+  });
+}
