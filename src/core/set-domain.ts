@@ -6,6 +6,7 @@
  */
 import { EBUSY, EINVAL, ENODEV, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
+import { refuseWholeDevice } from './aux-feature.ts';
 import { devHasIommu, type Device } from './device.ts';
 import { IOMMU_DOMAIN_BLOCKED, type Domain } from './domain.ts';
 import { callAttachDev } from './driver-call.ts';
@@ -178,7 +179,7 @@ function testMembers(group: IommuGroup, domain: Domain, old: Domain | undefined)
 /**
  * The rules of attaching to a group, then the set.
  * Errnos: EBUSY the group is on a domain of somebody; EINVAL the first member has no IOMMU or the domain is of
- * another driver; then those of groupSetDomain.
+ * another driver; EPERM a member is split into aux domains; then those of groupSetDomain.
  * @kernel __iommu_attach_group
  */
 export function attachGroupLocked(domain: Domain, group: IommuGroup): Status {
@@ -196,6 +197,10 @@ export function attachGroupLocked(domain: Domain, group: IommuGroup): Status {
   // With test-dev the owner is part of the test of every member.
   if (!group.core.env.has('test-dev') && !isOwnerCompatible(first, domain)) {
     return refuse(EINVAL, 'the domain was made by another IOMMU driver', { domain: domain.name });
+  }
+  for (const member of group.devices) {
+    const split = refuseWholeDevice(domain, member.dev);
+    if (split) return split;
   }
   return groupSetDomain(group, domain);
 }
