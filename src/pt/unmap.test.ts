@@ -1,0 +1,167 @@
+import { describe, expect, test } from 'vitest';
+import { Bug } from '../base/bug.ts';
+import { isErrno } from '../base/errno.ts';
+import {
+  amdv1,
+  createPageTable,
+  freeGathered,
+  newGather,
+  Ram,
+  riscv64,
+  vtdss,
+  type PageTable,
+  type PtConfig,
+  type PtFormat,
+} from './index.ts';
+
+function make(format: PtFormat, config: PtConfig): { pt: PageTable; ram: Ram } {
+  const ram = new Ram(1 << 22);
+  const pt = createPageTable(format, ram, config);
+  if (isErrno(pt)) throw new Bug(pt.name);
+  return { pt, ram };
+}
+const vtd = () => make(vtdss, { vaLg2: 39, oaLg2: 52 });
+
+describe('unmap never splits a leaf', () => {
+  test.each([
+    ['2 MiB', vtdss, 512],
+    ['64 KiB of 16 items', amdv1, 16],
+    ['4 MiB of 2 items', amdv1, 1024],
+  ] as const)('%s', (_name, format, size) => {
+    const { pt } = make(format, { vaLg2: 39, oaLg2: 52, topLevel: 2 });
+    expect(pt.map(size, 4 * size, size, 3)).toBe(undefined);
+    // Starting inside: nothing.
+    expect(pt.unmap(size + 1, size - 1, newGather())).toBe(0);
+    expect(pt.unmap(size + 1, 1, newGather())).toBe(0);
+    expect(pt.unmap(size + 1, 1, undefined)).toBe(0);
+    expect(pt.lookup(size + 1)).toBe(4 * size + 1);
+    // Ending inside: the whole leaf.
+    const gather = newGather();
+    expect(pt.unmap(size, 1, gather)).toBe(size);
+    expect([gather.start, gather.end]).toEqual([size, 2 * size - 1]);
+    expect(pt.lookup(2 * size - 1)).toBe(-1);
+  });
+});
+
+test('a hole stops it, and what was removed before is told', () => {
+  const { pt } = vtd();
+  expect(pt.map(10, 1, 3, 3)).toBe(undefined);
+  expect(pt.map(20, 1, 1, 3)).toBe(undefined);
+  expect(pt.unmap(10, 20, newGather())).toBe(3);
+  expect(pt.lookup(20)).toBe(1);
+  expect(pt.unmap(10, 20, newGather())).toBe(0);
+  expect(pt.unmap(0x4000, 5, newGather())).toBe(0);
+});
+
+test('length 0, a range outside the table, a range that wraps: nothing', () => {
+  const { pt } = vtd();
+  expect(pt.map(2 ** 27 - 1, 1, 1, 3)).toBe(undefined);
+  expect(pt.unmap(2 ** 27 - 1, 0, newGather())).toBe(0);
+  expect(pt.unmap(2 ** 27 - 1, 2, newGather())).toBe(0);
+  expect(pt.unmap(2 ** 27, 1, newGather())).toBe(0);
+  expect(pt.unmap(2 ** 52 - 1, 2, newGather())).toBe(0);
+  expect(pt.lookup(2 ** 27 - 1)).toBe(1);
+});
+
+describe('tables', () => {
+  test('covered tables wait on the freelist of the gather until they are freed', () => {
+    const { pt, ram } = vtd();
+    expect(pt.map(0, 1, 1536, 3)).toBe(undefined);
+    expect(ram.used).toBe(5);
+    const gather = newGather();
+    expect(pt.unmap(0, 1024 + 5, gather)).toBe(1024 + 5);
+    expect(gather.freelist.length).toBe(2);
+    expect([ram.used, pt.frames]).toEqual([5, 3]);
+    freeGathered(gather, ram);
+    expect([ram.used, gather.freelist.length]).toEqual([3, 0]);
+    expect(pt.lookup(1024 + 5)).toBe(1024 + 6);
+  });
+
+  test('without a gather they are freed at once', () => {
+    const { pt, ram } = vtd();
+    expect(pt.map(0, 1, 2 ** 18, 3)).toBe(undefined);
+    expect(pt.unmap(0, 2 ** 18, undefined)).toBe(2 ** 18);
+    expect([ram.used, pt.frames]).toEqual([1, 1]);
+  });
+
+  test('a table with a hole stays, although the range covers it', () => {
+    const { pt, ram } = vtd();
+    expect(pt.map(0, 1, 511, 3)).toBe(undefined);
+    expect(pt.unmap(0, 512, undefined)).toBe(511);
+    expect(ram.used).toBe(3);
+  });
+
+  test('pages go on being mapped after the last table used was freed', () => {
+    const { pt, ram } = vtd();
+    expect(pt.map(0, 1, 512, 3)).toBe(undefined);
+    expect(pt.unmap(0, 512, undefined)).toBe(512);
+    const other = ram.alloc();
+    expect(pt.map(3, 9, 1, 3)).toBe(undefined);
+    expect(pt.lookup(3)).toBe(9);
+    const words = ram.words.slice(Number(other) * 1024, Number(other) * 1024 + 1024);
+    expect(words.every((word) => word === 0)).toBe(true);
+  });
+
+  test('destroying gives every frame back, tables of unmapped pages too', () => {
+    const { pt, ram } = vtd();
+    expect(pt.map(0, 1, 3000, 3)).toBe(undefined);
+    expect(pt.map(2 ** 26, 512, 512, 3)).toBe(undefined);
+    expect(pt.unmap(5, 1, undefined)).toBe(1);
+    pt.destroy();
+    expect(ram.used).toBe(0);
+    expect(() => pt.destroy()).toThrow('once');
+  });
+});
+
+describe('the gather', () => {
+  test('a queued gather records no range, only tables', () => {
+    const { pt } = vtd();
+    expect(pt.map(0, 1, 513, 3)).toBe(undefined);
+    const gather = newGather(true);
+    expect(pt.unmap(512, 1, gather)).toBe(1);
+    expect(pt.unmap(0, 512, gather)).toBe(512);
+    expect([gather.start, gather.end, gather.freelist.length]).toEqual([Infinity, 0, 1]);
+  });
+
+  test('removing nothing at IOVA 0 asks for a flush of everything; elsewhere for none', () => {
+    const { pt } = vtd();
+    const all = newGather();
+    expect(pt.unmap(0, 1, all)).toBe(0);
+    expect([all.start, all.end]).toEqual([0, 2 ** 52 - 1]);
+    const none = newGather();
+    expect(pt.unmap(7, 1, none)).toBe(0);
+    expect(none.start > none.end).toBe(true);
+  });
+
+  test('hardware that wants no gaps is synced before a distant range', () => {
+    const synced: [number, number][] = [];
+    const { pt } = make(amdv1, {
+      vaLg2: 39,
+      oaLg2: 52,
+      topLevel: 2,
+      features: ['flush-range-no-gaps'],
+      iotlbSync: (gather) => void synced.push([gather.start, gather.end]),
+    });
+    for (const at of [5, 6, 100]) expect(pt.map(at, at, 1, 3)).toBe(undefined);
+    const gather = newGather();
+    for (const at of [5, 6, 100]) expect(pt.unmap(at, 1, gather)).toBe(1);
+    expect(synced).toEqual([[5, 6]]);
+    expect([gather.start, gather.end]).toEqual([100, 100]);
+  });
+
+  test('a detailed gather tells the levels of leaves and freed tables', () => {
+    const features = ['sign-extend', 'detailed-gather'] as const;
+    const { pt } = make(riscv64, { vaLg2: 39, oaLg2: 56, features });
+    expect(pt.map(0, 512, 1024, 3)).toBe(undefined);
+    expect(pt.map(1024, 1, 512, 3)).toBe(undefined);
+    const large = newGather();
+    expect(pt.unmap(0, 1024, large)).toBe(1024);
+    expect([large.leafLevels, large.tableLevels]).toEqual([0b10, 0]);
+    const small = newGather();
+    expect(pt.unmap(1024, 1, small)).toBe(1);
+    expect([small.leafLevels, small.tableLevels]).toEqual([1, 0]);
+    expect(pt.map(1024, 1, 1, 3)).toBe(undefined);
+    expect(pt.unmap(1024, 512, small)).toBe(512);
+    expect([small.leafLevels, small.tableLevels]).toEqual([1, 0b10]);
+  });
+});
