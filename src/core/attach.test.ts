@@ -1,6 +1,6 @@
 /** The call log of core.md 11.5, row by row, and the rules of 4.2. */
 import { describe, expect, test } from 'vitest';
-import { EINVAL, ENOMEM, EBUSY, ENODEV, EIO, type Errno, type Status } from '../base/errno.ts';
+import { EINVAL, ENOMEM, EBUSY, ENODEV, EIO, type Errno } from '../base/errno.ts';
 import {
   attachDevice,
   attachGroup,
@@ -36,7 +36,7 @@ interface Row {
   readonly flow: string;
   /** Bring the group to where the row begins. */
   readonly before?: readonly ((f: Flow) => unknown)[];
-  readonly act: (f: Flow) => Status | void;
+  readonly act: (f: Flow) => unknown;
   readonly calls: readonly string[];
   readonly result?: Errno;
   /** The group's domain afterwards. */

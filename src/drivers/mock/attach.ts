@@ -7,7 +7,7 @@ import { refuse } from '../../base/refuse.ts';
 import type { Device } from '../../core/device.ts';
 import { IOMMU_DOMAIN_BLOCKED, type Domain, type DomainOps } from '../../core/domain.ts';
 import type { VdeviceCore, ViommuCore } from '../../core/driver.ts';
-type IopfQueue = object;
+import { iopfQueueAddDevice, iopfQueueRemoveDevice, type IopfQueue } from '../../core/iopf.ts';
 import { mockDeviceOf, type MockDevice } from './device.ts';
 import { takeFailure, type MockDriverKnobs } from './knobs.ts';
 import { mockNestedOf } from './nested.ts';
@@ -126,15 +126,18 @@ function enableIopf(queue: FaultQueue, record: MockDevice, domain: Domain): Stat
   const shared = queue();
   if (!shared) return refuseNoQueue(record.dev);
   if (record.iopfUsers === 0) {
-    return refuseNoQueue(record.dev);
+    const rc = iopfQueueAddDevice(shared, record.dev);
+    if (rc) return rc;
   }
   record.iopfUsers++;
   return undefined;
 }
 
-function disableIopf(_queue: FaultQueue, record: MockDevice, old: Domain | undefined): void {
+function disableIopf(queue: FaultQueue, record: MockDevice, old: Domain | undefined): void {
   if (!needsIopf(old) || record.iopfUsers === 0) return;
-  --record.iopfUsers;
+  if (--record.iopfUsers > 0) return;
+  const shared = queue();
+  if (shared) iopfQueueRemoveDevice(shared, record.dev);
 }
 
 function refuseNoQueue(dev: Device): Status {

@@ -25,6 +25,7 @@ import {
 import { fwspecInit, instanceForDevice } from '../../core/fwspec.ts';
 import { genericDeviceGroup, genericSingleDeviceGroup } from '../../core/group-ops.ts';
 import type { IommuCore } from '../../core/iommu-core.ts';
+import { iopfQueueAlloc, iopfQueueFree, type IopfQueue } from '../../core/iopf.ts';
 import {
   busAddDevice,
   busRemoveDevice,
@@ -79,6 +80,8 @@ export interface MockDriver {
   removeDevice(dev: Device): void;
   /** What may be turned on a device, before or after its probe. */
   knobsOf(dev: Device): MockDeviceKnobs;
+  /** Have a queue for page faults, or none: without it fault-capable domains are refused. */
+  setFaultQueue(on: boolean): void;
 }
 
 /** A driver with no instance yet. */
@@ -91,7 +94,8 @@ export function createMockDriver(core: IommuCore, knobs: MockDriverKnobs = {}): 
     deviceKnobs.set(dev, known);
     return known;
   };
-  const faults = () => undefined;
+  let queue: IopfQueue | undefined = iopfQueueAlloc(core.env, `${name}-iopfq`);
+  const faults = (): IopfQueue | undefined => queue;
   const attachOps = makeAttachOps(knobs, faults);
   const staticOps = makeAttachOps({ ...knobs, testDev: false }, faults);
   const blockedPasid = knobs.blockedPasid ?? true;
@@ -121,6 +125,11 @@ export function createMockDriver(core: IommuCore, knobs: MockDriverKnobs = {}): 
       return dev;
     },
     removeDevice: busRemoveDevice,
+    setFaultQueue(on) {
+      if (on === (queue !== undefined)) return;
+      if (queue) iopfQueueFree(queue);
+      queue = on ? iopfQueueAlloc(core.env, `${name}-iopfq`) : undefined;
+    },
   };
 }
 
