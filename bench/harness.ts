@@ -1,0 +1,60 @@
+/**
+ * What a benchmark file exports, and how it is measured. `node bench/run.mjs` runs all bench/*.bench.ts.
+ *
+ * To add one: bench/NAME.bench.ts with `export const benchmarks: Benchmark[]`, and bench/c/NAME.c whose lines of
+ * output carry the same ids (bench/c/bench.h). A benchmark without a C line is only reported.
+ */
+export interface Benchmark {
+  /** The same id in the C program; unique in the file. */
+  readonly id: string;
+  /** What one operation is. */
+  readonly title: string;
+  /** Largest ratio to C that is wanted, if one is. */
+  readonly aim?: number;
+  /** Operations done by one call of `run`. */
+  readonly ops: number;
+  /** Before each round, not timed. */
+  setup?(): void;
+  /** The work. Returns something that depends on it, so that it cannot be optimised away. */
+  run(): number;
+  /** After each round, not timed: must throw when the work was not done right. */
+  verify?(result: number): void;
+}
+
+export interface Measurement {
+  readonly id: string;
+  readonly title: string;
+  readonly aim: number | null;
+  readonly ns: number;
+}
+
+const WARM_UP_ROUNDS = 8;
+const ROUNDS = 15;
+
+/** Median time of an operation over the rounds after warming up. */
+export function measure(benchmark: Benchmark): Measurement {
+  const times: number[] = [];
+  for (let round = 0; round < WARM_UP_ROUNDS + ROUNDS; round++) {
+    benchmark.setup?.();
+    const start = process.hrtime.bigint();
+    const result = benchmark.run();
+    const ns = Number(process.hrtime.bigint() - start) / benchmark.ops;
+    benchmark.verify?.(result);
+    if (round >= WARM_UP_ROUNDS) times.push(ns);
+  }
+  times.sort((a, b) => a - b);
+  const { id, title, aim } = benchmark;
+  return { id, title, aim: aim ?? null, ns: times[ROUNDS >> 1]! };
+}
+
+/** A repeatable shuffle of 0 … count-1: the same order as shuffled() of bench/c/bench.h. */
+export function shuffled(count: number): Int32Array {
+  const order = Int32Array.from({ length: count }, (_, n) => n);
+  let seed = 12345;
+  for (let n = count - 1; n > 0; n--) {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    const other = seed % (n + 1);
+    [order[n], order[other]] = [order[other]!, order[n]!];
+  }
+  return order;
+}

@@ -1,0 +1,129 @@
+#!/usr/bin/env node
+/**
+ * Run every bench/*.bench.ts beside its C baseline and print a table.
+ *
+ *   node bench/run.mjs [--only WORD] [--repeat N] [--json FILE] [--check]
+ *
+ * Both sides run in the same session, in turns; the figure is the best of the per-run medians. --check fails when an
+ * aim is missed. The sources are compiled with tsc into .cache/bench, as the package ships them.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: 'string', default: '' },
+    repeat: { type: 'string', default: '3' },
+    json: { type: 'string' },
+    check: { type: 'boolean', default: false },
+  },
+});
+const repeat = Math.max(1, Number(options.repeat) || 1);
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+const cache = path.join(root, '.cache', 'bench');
+const js = path.join(cache, 'js');
+
+/** Standard output of a command, or a stop with what it said. */
+function capture(command, args) {
+  const done = spawnSync(command, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 26 });
+  if (done.status !== 0) {
+    throw new Error(`${command} ${args.join(' ')}: ${done.error ?? done.stderr}${done.stdout}`);
+  }
+  return done.stdout;
+}
+
+function compileTypeScript() {
+  mkdirSync(js, { recursive: true });
+  writeFileSync(path.join(js, 'package.json'), '{ "type": "module" }\n');
+  const tsc = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  const done = spawnSync(process.execPath, [tsc, '-p', path.join(root, 'bench')], {
+    encoding: 'utf8',
+  });
+  // Type errors do not stop the emit; `npm run types` is where they are reported.
+  if (done.status !== 0) process.stderr.write(`tsc reported errors:\n${done.stdout}`);
+}
+
+const hasGcc = spawnSync('gcc', ['--version']).status === 0;
+
+/** Path of the compiled baseline, or undefined when there is none. */
+function compileC(name) {
+  const source = path.join(root, 'bench', 'c', `${name}.c`);
+  if (!existsSync(source) || !hasGcc) return undefined;
+  const binary = path.join(cache, name);
+  capture('gcc', ['-O2', '-std=gnu11', '-Wall', '-Werror', '-o', binary, source]);
+  return binary;
+}
+
+/** Keep the best figure of each id. */
+function keepBest(best, rows) {
+  for (const row of rows) {
+    const known = best.get(row.id);
+    if (!known || row.ns < known.ns) best.set(row.id, row);
+  }
+}
+
+function runFile(name) {
+  const binary = compileC(name);
+  const child = [
+    path.join(js, 'bench', 'measure-file.js'),
+    path.join(js, 'bench', `${name}.bench.js`),
+  ];
+  const inC = new Map();
+  const inJs = new Map();
+  for (let n = 0; n < repeat; n++) {
+    if (binary) {
+      const lines = capture(binary, []).trim().split('\n');
+      keepBest(
+        inC,
+        lines.map((line) => ({ id: line.split(' ')[0], ns: Number(line.split(' ')[1]) })),
+      );
+    }
+    const lines = capture(process.execPath, child).trim().split('\n');
+    keepBest(
+      inJs,
+      lines.map((line) => JSON.parse(line)),
+    );
+  }
+  return [...inJs.values()].map(({ id, title, aim, ns }) => {
+    const c = inC.get(id)?.ns ?? null;
+    return { file: name, id, title, c, ours: ns, ratio: c === null ? null : ns / c, aim };
+  });
+}
+
+function verdict({ ratio, aim }) {
+  if (aim === null) return '';
+  if (ratio === null) return 'no C';
+  return ratio <= aim ? 'ok' : 'MISSED';
+}
+
+function print(rows) {
+  const figure = (value, digits = 2) => (value === null ? '-' : value.toFixed(digits));
+  const table = [['benchmark', 'C ns', 'ours ns', 'ratio', 'aim', '']];
+  for (const row of rows) {
+    const aim = row.aim === null ? '' : `<= ${row.aim}`;
+    table.push([row.title, figure(row.c), figure(row.ours), figure(row.ratio), aim, verdict(row)]);
+  }
+  const widths = table[0].map((_, n) => Math.max(...table.map((line) => line[n].length)));
+  for (const line of table) {
+    const cells = line.map((cell, n) =>
+      n === 0 ? cell.padEnd(widths[n]) : cell.padStart(widths[n]),
+    );
+    console.log(cells.join('  ').trimEnd());
+  }
+}
+
+const names = readdirSync(path.join(root, 'bench'))
+  .filter((file) => file.endsWith('.bench.ts') && file.includes(options.only))
+  .map((file) => file.slice(0, -'.bench.ts'.length))
+  .sort();
+if (names.length === 0) throw new Error(`no bench/*${options.only}*.bench.ts`);
+compileTypeScript();
+if (!hasGcc) console.error('gcc is not installed: no C figures');
+const rows = names.flatMap(runFile);
+print(rows);
+if (options.json)
+  writeFileSync(options.json, `${JSON.stringify({ node: process.version, rows }, null, 2)}\n`);
+if (options.check && rows.some((row) => verdict(row) === 'MISSED')) process.exitCode = 1;
