@@ -18,7 +18,7 @@ interface Declared {
 /** Names the public headers do not have. */
 const EXCUSED: readonly [pattern: RegExp, reason: string][] = [
   [
-    /^iommu_test_|^IOMMU_TEST_|^MOCK_|_selftest|_SELFTEST/,
+    /^iommu_test_|^IOMMU_TEST_|^MOCK_|^TEST_|_selftest|_SELFTEST/,
     'declared in the selftest header, which is not public',
   ],
 ];

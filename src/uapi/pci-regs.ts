@@ -84,7 +84,7 @@ export const PCI_AF_CAP_FLR = 0x02;
 export const PCI_AF_CTRL = 4;
 export const PCI_AF_CTRL_FLR = 0x01;
 
-export const PCI_EXT_CAP_ID_AER = 0x01;
+export const PCI_EXT_CAP_ID_ERR = 0x01;
 export const PCI_EXT_CAP_ID_ACS = 0x0d;
 export const PCI_EXT_CAP_ID_ARI = 0x0e;
 export const PCI_EXT_CAP_ID_ATS = 0x0f;
