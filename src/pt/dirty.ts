@@ -6,6 +6,7 @@
 import { EINVAL, EOPNOTSUPP, EOVERFLOW, ERANGE, type Status } from '../base/errno.ts';
 import { bugOn } from '../base/bug.ts';
 import { refuse } from '../base/refuse.ts';
+import { pow2 } from '../base/u64.ts';
 import { LEVEL_BITS } from './format.ts';
 import { gatherRange, type Gather } from './gather.ts';
 import { isInside } from './map.ts';
@@ -63,7 +64,7 @@ interface Place {
 }
 
 function search(table: Table, query: Search, base: number, { level, startG }: Place): void {
-  const itemG = 2 ** (level * LEVEL_BITS);
+  const itemG = pow2(level * LEVEL_BITS);
   const from = Math.max(0, Math.floor((query.first - startG) / itemG));
   const to = Math.min(FRAME_WORDS / 2 - 1, Math.floor((query.last - startG) / itemG));
   for (let index = from; index <= to;) {
@@ -90,7 +91,7 @@ function visitLeaf(
   { level, startG }: Place,
   index: number,
 ): number {
-  const itemG = 2 ** (level * LEVEL_BITS);
+  const itemG = pow2(level * LEVEL_BITS);
   const { first, items } = leafItems(table, base + 2 * index, level);
   const end = (first - base) / 2 + items;
   if (!isDirty(table, first, items)) return end;
@@ -111,7 +112,7 @@ function visitLeaf(
 /** First word and number of the items of the leaf that has an item at `at`. */
 function leafItems(table: Table, at: number, level: number): { first: number; items: number } {
   const sizeLg2 = table.leafSizeLg2(table.words[at]!, table.words[at + 1]!, level);
-  const items = 2 ** (sizeLg2 - level * LEVEL_BITS);
+  const items = pow2(sizeLg2 - level * LEVEL_BITS);
   return { first: at - (at % (items * 2)), items };
 }
 

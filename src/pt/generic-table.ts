@@ -7,6 +7,7 @@
  */
 import { bugOn } from '../base/bug.ts';
 import type { Result, Status } from '../base/errno.ts';
+import { TABLE_ITEMS } from './format.ts';
 import { markDirty, readDirty } from './dirty.ts';
 import type { Gather } from './gather.ts';
 import { mapRange } from './map.ts';
@@ -28,6 +29,7 @@ export class GenericTable extends Table implements PageTable {
     bugOn((bitmap & ~this.sizes.bitmap) !== 0n, 'page sizes can only be taken away');
     this.sizes = pageSizes(bitmap, this.granuleLg2);
     this.granuleAllowed = this.sizes.smallest === 0;
+    this.fastProt = -1;
   }
   get apertureStart(): bigint {
     return 0n;
@@ -40,45 +42,47 @@ export class GenericTable extends Table implements PageTable {
   }
 
   map(iovaG: number, paG: number, lengthG: number, prot: number): Status {
-    if (
-      lengthG === 1 &&
-      iovaG <= this.directLastG &&
-      paG < this.oaEndG &&
-      this.granuleAllowed &&
-      this.attrOk[prot] === 1 &&
-      iovaG - (iovaG & 511) === this.leafStartG
-    ) {
-      const words = this.words;
-      const at = this.leafWord + ((iovaG & 511) << 1);
-      if ((words[at]! & this.presentLo) === 0 && (words[at + 1]! & this.presentHi) === 0) {
-        words[at + 1] = this.attrHi[prot]! | (paG / this.hiUnit);
-        words[at] = this.attrLo[prot]! | (paG << this.addressShift);
-        this.mapped = 1;
-        return undefined;
-      }
+    if (lengthG === 1 && prot === this.fastProt && paG < this.oaEndG) {
+      let index = iovaG - this.leafStartG;
+      if (!(index >= 0 && index < TABLE_ITEMS)) index = this.useLeafTable(iovaG);
+      if (index >= 0 && this.#mapItem(this.leafWord | (index << 1), paG)) return undefined;
     }
     return mapRange(this, iovaG, paG, lengthG, prot);
   }
 
+  /** Write a one-granule leaf into an empty item. */
+  #mapItem(at: number, paG: number): boolean {
+    const words = this.words;
+    if ((words[at]! & this.presentLo) !== 0 || (words[at + 1]! & this.presentHi) !== 0) {
+      return false;
+    }
+    words[at] = this.fastLo | (paG << this.addressShift);
+    words[at + 1] = this.fastHi | (paG * this.hiScale);
+    this.mapped = 1;
+    return true;
+  }
+
   unmap(iovaG: number, lengthG: number, gather: Gather | undefined): number {
-    if (
-      lengthG === 1 &&
-      gather !== undefined &&
-      iovaG <= this.directLastG &&
-      iovaG - (iovaG & 511) === this.leafStartG
-    ) {
-      const words = this.words;
-      const at = this.leafWord + ((iovaG & 511) << 1);
-      const lo = words[at]!;
-      if ((lo & this.presentLo) !== 0 && !this.isContiguous(lo, words[at + 1]!)) {
-        words[at] = 0;
-        words[at + 1] = 0;
+    if (lengthG === 1 && gather !== undefined) {
+      let index = iovaG - this.leafStartG;
+      if (!(index >= 0 && index < TABLE_ITEMS)) index = this.useLeafTable(iovaG);
+      if (index >= 0 && this.#clearItem(this.leafWord | (index << 1))) {
         this.gatherRemoved(gather, iovaG, 1);
         if (this.detailed) gather.leafLevels |= 1;
         return 1;
       }
     }
     return unmapRange(this, iovaG, lengthG, gather);
+  }
+
+  /** Clear the item of a one-granule leaf. */
+  #clearItem(at: number): boolean {
+    const words = this.words;
+    const lo = words[at]!;
+    if ((lo & this.presentLo) === 0 || this.isContiguous(lo, words[at + 1]!)) return false;
+    words[at] = 0;
+    words[at + 1] = 0;
+    return true;
   }
 
   iovaToPhys(iova: bigint): bigint {
@@ -103,7 +107,7 @@ export class GenericTable extends Table implements PageTable {
   destroy(): void {
     bugOn(this.destroyed, 'a page table is destroyed once');
     this.destroyed = true;
-    this.leafStartG = -1;
+    this.forgetLeafTable();
     this.#freeBelow(this.topWord, this.topLevel);
     this.ram.free(this.topPfn);
     this.frames = 0;

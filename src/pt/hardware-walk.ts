@@ -5,6 +5,7 @@
  * device table or a foreign root shows as it would on a machine. Rights are ANDed down the walk; formats whose table
  * pointers carry none grant all there. Checks of address width are the caller's: each IOMMU has its own fault code.
  */
+import { pow2 } from '../base/u64.ts';
 import { LEVEL_BITS, type PtFormat } from './format.ts';
 import { IOMMU_READ, IOMMU_WRITE } from './page-table.ts';
 import { FRAME_WORDS, type Ram } from './ram.ts';
@@ -47,7 +48,7 @@ export class HardwareWalk {
     let base = topPfn * FRAME_WORDS;
     this.prot = IOMMU_READ | IOMMU_WRITE;
     for (let level = topLevel; ; level--) {
-      const at = base + 2 * (Math.floor(iovaG / 2 ** (LEVEL_BITS * level)) % 512);
+      const at = base + 2 * (Math.floor(iovaG / pow2(LEVEL_BITS * level)) % 512);
       this.level = level;
       this.itemWord = at;
       if (at + 1 >= this.#words.length) return this.#fail('bus-error');
@@ -75,14 +76,14 @@ export class HardwareWalk {
       this.#words[at + 1] = hi | this.#dirtyHi;
     }
     this.fault = 'none';
-    const size = 2 ** this.sizeLg2;
+    const size = pow2(this.sizeLg2);
     const address = this.#address(lo, hi);
     return address - (address % size) + (iovaG % size);
   }
 
   #address(lo: number, hi: number): number {
     const { shift, bits } = this.#format.address;
-    return (lo >>> shift) + (hi & (2 ** (shift + bits - 32) - 1)) * this.#unit;
+    return (lo >>> shift) + (hi & (pow2(shift + bits - 32) - 1)) * this.#unit;
   }
 
   #fail(fault: WalkFault): number {

@@ -15,6 +15,7 @@ import {
   type Status,
 } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
+import { pow2 } from '../base/u64.ts';
 import { LEVEL_BITS, TABLE_ITEMS, type Word } from './format.ts';
 import { gatherRange, newGather } from './gather.ts';
 import { pickPageCount, pickPageSize } from './page-size.ts';
@@ -45,6 +46,7 @@ export function mapRange(
   table.mapped = 0;
   const attrs = checkMap(table, { iovaG, paG, lengthG, prot });
   if (isErrno(attrs)) return attrs;
+  table.useProt(prot, attrs);
   const start = table.fold(iovaG);
   while (table.mapped < lengthG) {
     const va = start + table.mapped;
@@ -97,7 +99,7 @@ function checkLength(table: Table, { iovaG, paG, lengthG }: MapArguments): Statu
     return refuse(EOVERFLOW, 'the range wraps around the 64-bit address space', { iovaG, lengthG });
   }
   const cpuPageLg2 = 12 - table.granuleLg2;
-  const cpuPage = 2 ** cpuPageLg2;
+  const cpuPage = pow2(cpuPageLg2);
   if (lengthG === cpuPage && table.sizes.floor[cpuPageLg2] === cpuPageLg2) {
     if (iovaG % cpuPage !== 0 || paG % cpuPage !== 0) {
       return refuse(ENXIO, 'a page must be aligned to its size', { iovaG, paG });
@@ -133,7 +135,7 @@ function growToFit(table: Table, { iovaG, paG, lengthG }: MapArguments): Status 
   }
   const sizeLg2 = pickPageSize(table.sizes, iovaG, paG, lengthG);
   let level = Math.max(table.topLevel, Math.floor(sizeLg2 / LEVEL_BITS));
-  while (2 ** (LEVEL_BITS * (level + 1)) <= last) level++;
+  while (pow2(LEVEL_BITS * (level + 1)) <= last) level++;
   return level === table.topLevel ? undefined : grow(table, level);
 }
 
@@ -167,11 +169,11 @@ function allocTables(table: Table, count: number): Result<number[], 'ENOMEM'> {
 }
 
 function mapRun(table: Table, run: Run): Status {
-  const sizeG = 2 ** run.sizeLg2;
+  const sizeG = pow2(run.sizeLg2);
   while (run.count > 0) {
     const at = descend(table, run.va, run.level);
     if (isErrno(at)) return at;
-    const items = 2 ** (run.sizeLg2 - run.level * LEVEL_BITS);
+    const items = pow2(run.sizeLg2 - run.level * LEVEL_BITS);
     const index = (at % FRAME_WORDS) / 2;
     const room = Math.floor((TABLE_ITEMS - index) / items);
     const wanted = Math.min(run.count, room);
@@ -208,10 +210,6 @@ function descend(table: Table, va: number, level: number): Result<number> {
       return refuse(EADDRINUSE, 'a larger page covers the address', { va, level: at });
     }
     base = table.tableWord(lo);
-  }
-  if (level === 0) {
-    table.leafStartG = va - (va % TABLE_ITEMS);
-    table.leafWord = base;
   }
   return table.itemWord(base, va, level);
 }
@@ -265,8 +263,8 @@ function fillPages(table: Table, at: number, run: Run, count: number): number {
 function fillLeaves(table: Table, at: number, run: Run, count: number): number {
   const { words, addressShift, hiUnit } = table;
   const bits = table.format.leaf(run.level, run.sizeLg2);
-  const items = 2 ** (run.sizeLg2 - run.level * LEVEL_BITS);
-  const sizeG = 2 ** run.sizeLg2;
+  const items = pow2(run.sizeLg2 - run.level * LEVEL_BITS);
+  const sizeG = pow2(run.sizeLg2);
   for (let n = 0; n < count; n++) {
     const first = at + n * items * 2;
     if (!makeRoom(table, first, items, run.level)) return n;
@@ -293,7 +291,7 @@ function makeRoom(table: Table, first: number, items: number, level: number): bo
   }
   if (emptied.length === 0) return true;
   words.fill(0, first, first + items * 2);
-  table.leafStartG = -1;
+  table.forgetLeafTable();
   const gather = newGather();
   gatherRange(gather, 0, table.lastAddressG + 1);
   table.config.iotlbSync?.(gather);

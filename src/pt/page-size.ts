@@ -5,6 +5,7 @@
  * granule itself is 0. The bitmap is compiled once into a table, because every map call asks.
  */
 import { bugOn } from '../base/bug.ts';
+import { pow2 } from '../base/u64.ts';
 
 /** A page-size bitmap made ready for questions. */
 export interface PageSizes {
@@ -80,10 +81,10 @@ export function pickPageCount(
   paG: number,
   lengthG: number,
 ): number {
-  const page = 2 ** sizeLg2;
+  const page = pow2(sizeLg2);
   const next = sizes.above[sizeLg2]!;
   if (next >= 0 && trailingZeros(Math.abs(iovaG - paG)) >= next) {
-    const larger = 2 ** next;
+    const larger = pow2(next);
     const toBoundary = larger - (iovaG % larger);
     if (toBoundary + larger <= lengthG) return toBoundary / page;
   }

@@ -5,16 +5,17 @@
  * Inside the engine an address is *folded*: with sign extension the upper half follows the lower one directly.
  */
 import { bugOn } from '../base/bug.ts';
-import { EOPNOTSUPP, isErrno, type Status } from '../base/errno.ts';
-import { refuse, silently } from '../base/refuse.ts';
-import { toGranules } from '../base/u64.ts';
+import { EOPNOTSUPP, type Status } from '../base/errno.ts';
+import { refuse } from '../base/refuse.ts';
+import { pow2, toGranules } from '../base/u64.ts';
 import type { Features, PtConfig, PtFeature, PtFormat, Word } from './format.ts';
 import { LEVEL_BITS } from './format.ts';
 import { gatherIsDisjoint, gatherRange, type Gather } from './gather.ts';
 import { pageSizes, type PageSizes } from './page-size.ts';
 import { FRAME_WORDS, type Ram } from './ram.ts';
 
-const PROTS = 64;
+/** Further than 512 granules below any address. */
+const NO_LEAF_TABLE = -1e6;
 /** 2^-9n: moves the index of level n to the low bits. */
 const LEVEL_SCALE = Float64Array.from({ length: 6 }, (_, n) => 2 ** (-LEVEL_BITS * n));
 
@@ -48,17 +49,20 @@ export class Table {
   readonly addressShift: number;
   readonly addressMask: number;
   readonly addressHiMask: number;
-  /** Granules per unit of the high half's address field. */
+  /** Granules per unit of the high half's address field, and its inverse. */
   readonly hiUnit: number;
+  readonly hiScale: number;
   readonly tableShift: number;
   readonly hasContiguous: boolean;
   readonly contigLo: number;
   readonly contigHi: number;
   /** Table pointers by level of the item, software bit included. */
   readonly tableBits: readonly Word[];
-  readonly attrOk = new Uint8Array(PROTS);
-  readonly attrLo = new Int32Array(PROTS);
-  readonly attrHi = new Int32Array(PROTS);
+  /** `lo & tableMask` of an ordinary table pointer, by level of the item. Anything else takes the slow way. */
+  readonly tableMask: number;
+  readonly tableValues: readonly number[];
+  readonly tableValue1: number;
+  readonly tableValue2: number;
 
   /** First granule beyond the output width. */
   readonly oaEndG: number;
@@ -77,9 +81,13 @@ export class Table {
   sizes: PageSizes;
   /** Single granules may be mapped. */
   granuleAllowed = false;
-  /** The level-0 table used last: its first granule (folded) and first word; -1: none. */
-  leafStartG = -1;
+  /** The level-0 table used last: its first granule, not folded, and its first word. */
+  leafStartG = NO_LEAF_TABLE;
   leafWord = 0;
+  /** The protection bits mapped last and what they make of a one-granule leaf; -1: none such. */
+  fastProt = -1;
+  fastLo = 0;
+  fastHi = 0;
   destroyed = false;
 
   constructor(format: PtFormat, ram: Ram, config: PtConfig, geometry: Geometry) {
@@ -105,8 +113,10 @@ export class Table {
     this.addressMask = -(1 << shift);
     this.addressHiMask = 2 ** (shift + bits - 32) - 1;
     this.hiUnit = 2 ** (32 - shift);
+    this.hiScale = 2 ** (shift - 32);
     this.tableShift = shift - format.granuleLg2 + 2;
-    const room = 2 ** (32 - shift + format.granuleLg2 - 12);
+    // The low half of an item must hold a table's address, and an int32 the number of its first word.
+    const room = Math.min(2 ** (32 - shift + format.granuleLg2 - 12), 2 ** 21);
     bugOn(ram.frameCount > room, `${format.name}: tables live below frame ${room}`);
     this.hasContiguous = format.contiguous !== undefined;
     this.contigLo = format.contiguous?.mask.lo ?? 0;
@@ -117,6 +127,12 @@ export class Table {
       return { lo: word.lo | flushed, hi: word.hi };
     });
 
+    const kindBits = format.kind.mask << format.kind.shift;
+    this.tableMask = format.table(0).lo | kindBits;
+    this.tableValues = this.tableBits.map(({ lo }) => lo & this.tableMask);
+    this.tableValue1 = this.tableValues[1]!;
+    this.tableValue2 = this.tableValues[2]!;
+
     const widthG = geometry.vaLg2 - format.granuleLg2;
     this.oaEndG = 2 ** (geometry.oaLg2 - format.granuleLg2);
     this.lastAddressG = 2 ** (64 - format.granuleLg2) - 1;
@@ -124,19 +140,6 @@ export class Table {
     this.topLevel = geometry.topLevel;
     this.sizes = pageSizes(geometry.pgsizeBitmap, format.granuleLg2);
     this.granuleAllowed = this.sizes.smallest === 0;
-    this.#compileAttrs();
-  }
-
-  #compileAttrs(): void {
-    for (let prot = 0; prot < PROTS; prot++) {
-      const attrs = prot & 3 ? silently(() => this.format.attrs(prot, this.features)) : undefined;
-      const ok = attrs !== undefined && !isErrno(attrs);
-      this.attrOk[prot] = ok ? 1 : 0;
-      if (ok) {
-        this.attrLo[prot] = attrs.lo;
-        this.attrHi[prot] = attrs.hi;
-      }
-    }
   }
 
   /** Give the table its top frame; the frame must be zeroed. */
@@ -154,7 +157,7 @@ export class Table {
       return refuse(EOPNOTSUPP, 'the format has no such feature', { feature });
     }
     this.features.add(feature);
-    this.#compileAttrs();
+    this.fastProt = -1;
     return undefined;
   }
 
@@ -185,30 +188,79 @@ export class Table {
     gatherRange(gather, iovaG, removedG);
   }
 
+  /** Output granule of an input granule, or -1. Unrolled below level 3: it runs once per IOTLB miss. */
   lookup(iovaG: number): number {
     const va = iovaG <= this.directLastG ? iovaG : this.fold(iovaG);
     if (va < 0) return -1;
+    const table = this.tableAtLevel1(va);
+    if (table < 0) return this.lookupSlow(va);
     const words = this.words;
-    const mask = this.addressMask;
-    const shift = this.tableShift;
-    let table = this.topWord;
-    for (let level = this.topLevel; level > 0; level--) {
-      const at = table + (((va * LEVEL_SCALE[level]!) & 511) << 1);
-      const lo = words[at]!;
-      if ((lo & this.presentLo) === 0 && (words[at + 1]! & this.presentHi) === 0) return -1;
-      if (((this.kindLeaves >>> ((lo >>> this.kindShift) & this.kindMask)) & 1) !== 0) {
-        return this.leafOutput(lo, words[at + 1]!, level, va);
-      }
-      table = (lo & mask) >>> shift;
-    }
-    const at = table + ((va & 511) << 1);
-    const lo = words[at]!;
+    const low = va | 0;
+    let lo = words[table | ((low >>> 8) & 1022)]!;
+    if ((lo & this.tableMask) !== this.tableValue1) return this.lookupSlow(va);
+    const at = ((lo & this.addressMask) >>> this.tableShift) | ((low << 1) & 1022);
+    lo = words[at]!;
     const hi = words[at + 1]!;
-    if ((lo & this.presentLo) === 0 && (hi & this.presentHi) === 0) return -1;
-    if (this.isContiguous(lo, hi)) return this.leafOutput(lo, hi, 0, va);
-    const output = lo >>> this.addressShift;
-    const high = hi & this.addressHiMask;
-    return high === 0 ? output : output + high * this.hiUnit;
+    if ((lo & this.presentLo) === 0 || this.isContiguous(lo, hi)) return this.lookupSlow(va);
+    return (hi & this.addressHiMask) === 0 ? lo >>> this.addressShift : this.addressG(lo, hi);
+  }
+
+  /** First word of the level-1 table for a folded address, or -1 where the way there is out of the ordinary. */
+  tableAtLevel1(va: number): number {
+    const words = this.words;
+    const top = this.topLevel;
+    let table = this.topWord;
+    for (let level = top; level > 2; level--) {
+      const lo = words[table | (((va * LEVEL_SCALE[level]!) & 511) << 1)]!;
+      if ((lo & this.tableMask) !== this.tableValues[level]) return -1;
+      table = (lo & this.addressMask) >>> this.tableShift;
+    }
+    if (top < 2) return table;
+    const lo = words[table | (((va | 0) >>> 17) & 1022)]!;
+    if ((lo & this.tableMask) !== this.tableValue2) return -1;
+    return (lo & this.addressMask) >>> this.tableShift;
+  }
+
+  /** Any table, any leaf. */
+  lookupSlow(va: number): number {
+    let table = this.topWord;
+    for (let level = this.topLevel; ; level--) {
+      const at = this.itemWord(table, va, level);
+      const lo = this.words[at]!;
+      const hi = this.words[at + 1]!;
+      if (this.isEmpty(lo, hi)) return -1;
+      if (this.isLeaf(lo, level)) return this.leafOutput(lo, hi, level, va);
+      table = this.tableWord(lo);
+    }
+  }
+
+  /**
+   * Remember the level-0 table of an address, without making one. Returns the index in it, or -1: there is none.
+   */
+  useLeafTable(iovaG: number): number {
+    const va = this.fold(iovaG);
+    if (va < 0) return -1;
+    const table = this.tableAtLevel1(va);
+    if (table < 0) return -1;
+    const low = va | 0;
+    const lo = this.words[table | ((low >>> 8) & 1022)]!;
+    if ((lo & this.tableMask) !== this.tableValue1) return -1;
+    const index = low & 511;
+    this.leafWord = (lo & this.addressMask) >>> this.tableShift;
+    this.leafStartG = iovaG - index;
+    return index;
+  }
+
+  /** Let single granules with these protection bits be mapped the fast way. */
+  useProt(prot: number, attrs: Word): void {
+    if (!this.granuleAllowed) return;
+    this.fastProt = prot;
+    this.fastLo = attrs.lo;
+    this.fastHi = attrs.hi;
+  }
+
+  forgetLeafTable(): void {
+    this.leafStartG = NO_LEAF_TABLE;
   }
 
   /** Address field of an item, in granules. */
@@ -222,7 +274,7 @@ export class Table {
 
   /** Output granule of the leaf for a folded address inside it. */
   leafOutput(lo: number, hi: number, level: number, va: number): number {
-    const size = 2 ** this.leafSizeLg2(lo, hi, level);
+    const size = pow2(this.leafSizeLg2(lo, hi, level));
     const address = this.addressG(lo, hi);
     return address - (address % size) + (va % size);
   }

@@ -4,6 +4,7 @@
  * A leaf in which the range ends goes whole; one in which the range begins stays. Tables that the range covers are
  * unlinked when they are empty and freed after the sync, through the gather.
  */
+import { pow2 } from '../base/u64.ts';
 import { LEVEL_BITS } from './format.ts';
 import type { Gather } from './gather.ts';
 import { isInside } from './map.ts';
@@ -47,7 +48,7 @@ export function unmapRange(
 function finish(removal: Removal, iovaG: number, removedG: number, gather: Gather | undefined) {
   const { table, freed } = removal;
   table.frames -= freed.length;
-  if (freed.length > 0) table.leafStartG = -1;
+  if (freed.length > 0) table.forgetLeafTable();
   if (!gather) {
     for (const frame of freed) table.ram.free(frame);
     return;
@@ -74,12 +75,14 @@ function removeIn(removal: Removal, base: number, level: number): boolean {
     if (table.isEmpty(lo, hi)) return false;
     if (table.isLeaf(lo, level)) {
       const sizeLg2 = table.leafSizeLg2(lo, hi, level);
-      if (removal.va % 2 ** sizeLg2 !== 0) return false;
-      const items = 2 ** (sizeLg2 - level * LEVEL_BITS);
-      words.fill(0, at, at + items * 2);
-      removal.va += 2 ** sizeLg2;
+      if (!startsAt(removal.va, sizeLg2)) return false;
+      const next = at + 2 * pow2(sizeLg2 - level * LEVEL_BITS);
+      for (; at < next; at += 2) {
+        words[at] = 0;
+        words[at + 1] = 0;
+      }
+      removal.va += pow2(sizeLg2);
       removal.leafLevels |= 1 << level;
-      at += items * 2;
     } else {
       if (!removeTable(removal, at, level)) return false;
       at += 2;
@@ -91,8 +94,9 @@ function removeIn(removal: Removal, base: number, level: number): boolean {
 /** Remove what lies under a table pointer, and the table itself when the range covers it. */
 function removeTable(removal: Removal, at: number, level: number): boolean {
   const { table } = removal;
-  const spanG = 2 ** (level * LEVEL_BITS);
-  const covered = removal.va % spanG === 0 && removal.va + spanG - 1 <= removal.last;
+  const spanG = pow2(level * LEVEL_BITS);
+  const covered =
+    startsAt(removal.va, level * LEVEL_BITS) && removal.va + spanG - 1 <= removal.last;
   const child = table.tableWord(table.words[at]!);
   if (!removeIn(removal, child, level - 1)) return false;
   if (!covered) return true;
@@ -101,4 +105,8 @@ function removeTable(removal: Removal, at: number, level: number): boolean {
   removal.freed.push(child / FRAME_WORDS);
   removal.tableLevels |= 1 << level;
   return true;
+}
+
+function startsAt(va: number, sizeLg2: number): boolean {
+  return sizeLg2 === 0 || va % pow2(sizeLg2) === 0;
 }
