@@ -172,7 +172,7 @@ export class IovaDomain {
     let pfn = this.#findBelow(from, size, align);
     if (pfn < 0 && from <= limitPfn) pfn = this.#findBelow(limitPfn + 1, size, align);
     if (pfn < 0) {
-      if (is32) this.#tooLarge32 = size;
+      if (limitPfn === this.dma32Pfn - 1) this.#tooLarge32 = size;
       return -1;
     }
     this.#used.insert(pfn, pfn + size - 1);
