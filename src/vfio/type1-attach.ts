@@ -87,12 +87,14 @@ function attachByMatch(iommu: Type1Iommu, group: ContainerGroup): Status {
   }
   if (used !== fresh) {
     domainFree(fresh.domain);
-    return commit(iommu, used, group, iovas);
+    commit(iommu, used, group, iovas);
+    return undefined;
   }
   const failed = fillDomain(iommu, fresh, iovas);
   if (failed) return abandon(fresh, group, failed);
   iommu.domains.unshift(fresh);
-  return commit(iommu, fresh, group, iovas);
+  commit(iommu, fresh, group, iovas);
+  return undefined;
 }
 
 /** The routine of seed 004: the first domain that does not say EINVAL. */
@@ -117,7 +119,8 @@ function attachByErrno(iommu: Type1Iommu, group: ContainerGroup): Status {
     if (failed) return abandon(domain, group, failed);
     iommu.domains.unshift(domain);
   }
-  return commit(iommu, domain, group, iovas);
+  commit(iommu, domain, group, iovas);
+  return undefined;
 }
 
 function allocDomain(group: ContainerGroup): Result<ContainerDomain> {
@@ -139,10 +142,9 @@ function commit(
   domain: ContainerDomain,
   group: ContainerGroup,
   place: Place,
-): undefined {
+): void {
   domain.groups.push(group);
   iommu.iovas = place.iovas;
-  return undefined;
 }
 
 interface Place {

@@ -74,7 +74,10 @@ function checkRange(
     return refuse(EINVAL, 'size is 0 or not a multiple of the page size', { size, pgsize });
   }
   if (iova + size - 1n > U64_MAX) return refuse(EOVERFLOW, 'the range wraps', { iova, size });
-  if (!bitmap) return undefined;
+  return bitmap ? checkTracking(iommu, bitmap) : undefined;
+}
+function checkTracking(iommu: Type1Iommu, bitmap: vfio_bitmap): Status {
+  const { pgsize } = iommu;
   if (!iommu.dirtyTracking) return refuse(EINVAL, 'dirty tracking is off');
   if (bitmap.pgsize === pgsize) return undefined;
   return refuse(EINVAL, 'the bitmap is not of the smallest page size', { pgsize: bitmap.pgsize });

@@ -19,6 +19,7 @@ import { deviceIommuCapable } from '../core/probe.ts';
 import { groupRemoveDevice } from '../core/release.ts';
 import type { IommuCore } from '../core/iommu-core.ts';
 import type { IommuGroup } from '../core/group.ts';
+import type { PciDeviceFunction } from '../pci/function.ts';
 import { openContainer } from './container.ts';
 import { openCdev } from './device-file.ts';
 import { VfioDevice, type VfioDeviceKind, type VfioDeviceOps } from './device.ts';
@@ -59,6 +60,9 @@ export class VfioSubsystem {
   readonly parameters: VfioParameters = { dmaEntryLimit: 65535, disableDenylist: false };
   /** Are interrupts of every member remapped, so that a device cannot forge them? Set by whoever knows the hardware. */
   hasIsolatedMsi: (group: IommuGroup) => boolean = () => true;
+  /** The device of a function, bound or not. Set by whoever knows the topology; else only those seen by vfio-pci. */
+  deviceOfFunction: (fn: PciDeviceFunction) => Device | undefined = (fn) => this.#functions.get(fn);
+  readonly #functions = new WeakMap<PciDeviceFunction, Device>();
   readonly #drivers: readonly ContainerIommuDriver[];
   readonly #groups = new Map<IommuGroup, VfioGroup>();
   readonly #groupMinors = new IdTable<VfioGroup>(0);
@@ -76,6 +80,10 @@ export class VfioSubsystem {
     this.memory = given.memory;
     this.iommufd = given.iommufd;
     this.#drivers = [noiommuDriver(this.env), type1Driver(this)];
+  }
+
+  noteFunction(fn: PciDeviceFunction, dev: Device): void {
+    this.#functions.set(fn, dev);
   }
 
   /** By index, lowest first. */

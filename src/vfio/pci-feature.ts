@@ -1,0 +1,95 @@
+/** VFIO_DEVICE_FEATURE of vfio-pci: the checks all features share, and low power (vfio.md 2.10). */
+import { EINVAL, ENOTTY, isErrno, type Result, type Status } from '../base/errno.ts';
+import { refuse } from '../base/refuse.ts';
+import type { Eventfd, Task } from '../base/task.ts';
+import {
+  VFIO_DEVICE_FEATURE_GET,
+  VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY,
+  VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
+  VFIO_DEVICE_FEATURE_LOW_POWER_EXIT,
+  VFIO_DEVICE_FEATURE_MASK,
+  VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2,
+  VFIO_DEVICE_FEATURE_PROBE,
+  VFIO_DEVICE_FEATURE_SET,
+  vfio_device_feature,
+} from '../uapi/vfio.ts';
+import { copyFromUser, readArg } from './ioctl.ts';
+import type { VfioPciDevice } from './pci-core.ts';
+
+interface Feature {
+  readonly ops: number;
+  /** Bytes of its data. */
+  readonly size: number;
+  run(device: VfioPciDevice, task: Task, data: bigint): Status;
+}
+
+const SET = VFIO_DEVICE_FEATURE_SET;
+/** Features that are not here are ENOTTY. */
+const FEATURES: Readonly<Record<number, Feature>> = {
+  [VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY]: {
+    ops: SET,
+    size: 0,
+    run: (device) => enterLowPower(device, undefined),
+  },
+  [VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP]: {
+    ops: SET,
+    size: 8,
+    run: enterWithWakeup,
+  },
+  [VFIO_DEVICE_FEATURE_LOW_POWER_EXIT]: {
+    ops: SET,
+    size: 0,
+    run(device) {
+      device.wake(false);
+      return undefined;
+    },
+  },
+};
+
+/** @kernel vfio_ioctl_device_feature */
+export function deviceFeature(device: VfioPciDevice, task: Task, arg: bigint): Status {
+  const given = readArg(task, arg, vfio_device_feature, 8);
+  if (isErrno(given)) return given;
+  const { flags, argsz } = given;
+  const both = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
+  if (flags & ~(VFIO_DEVICE_FEATURE_MASK | both | VFIO_DEVICE_FEATURE_PROBE)) {
+    return refuse(EINVAL, 'an unknown flag', { flags });
+  }
+  const probe = (flags & VFIO_DEVICE_FEATURE_PROBE) !== 0;
+  if (!probe && (flags & both) === both) return refuse(EINVAL, 'GET and SET at once', { flags });
+  const feature = find(flags & VFIO_DEVICE_FEATURE_MASK);
+  if (isErrno(feature)) return feature;
+  if (flags & both & ~feature.ops) {
+    return refuse(EINVAL, 'the feature does not offer this operation', { flags });
+  }
+  if (probe) return undefined;
+  if ((flags & both) === 0) return refuse(EINVAL, 'neither GET nor SET nor PROBE', { flags });
+  if (argsz - 8 < feature.size) {
+    return refuse(EINVAL, 'argsz leaves no room for the data', { argsz, size: feature.size });
+  }
+  return feature.run(device, task, arg + 8n);
+}
+
+function find(index: number): Result<Feature> {
+  if (index === VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2) {
+    return refuse(EINVAL, 'the device does not support PRE_COPY');
+  }
+  return FEATURES[index] ?? refuse(ENOTTY, 'the device does not have this feature', { index });
+}
+
+function enterLowPower(device: VfioPciDevice, wakeup: Eventfd | undefined): Status {
+  if (device.lowPower) {
+    wakeup?.put();
+    return refuse(EINVAL, 'the device is in low power already');
+  }
+  device.lowPower = { wakeup };
+  return undefined;
+}
+function enterWithWakeup(device: VfioPciDevice, task: Task, data: bigint): Status {
+  const raw = copyFromUser(task, data, 8);
+  if (isErrno(raw)) return raw;
+  const fd = new DataView(raw.buffer).getInt32(0, true);
+  if (fd < 0) return refuse(EINVAL, 'a negative fd', { fd });
+  const eventfd = task.getEventfd(fd);
+  return isErrno(eventfd) ? eventfd : enterLowPower(device, eventfd);
+}

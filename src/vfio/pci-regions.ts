@@ -1,0 +1,205 @@
+/**
+ * Regions of a vfio PCI device: where they are in the file, GET_REGION_INFO, read, write and mmap (vfio.md 2.2, 2.4, 2.14).
+ *
+ * Memory BARs are reported from 0x10 << 40 on, so that a filter that sees only an offset can tell them from the
+ * regions a program handles itself; index << 40 works for every region, for some programs hard-code it.
+ */
+import { EINVAL, EIO, isErrno, type Result, type Status } from '../base/errno.ts';
+import type { Mapping, MmapRequest, MmioWindow } from '../base/file.ts';
+import { refuse } from '../base/refuse.ts';
+import type { Task } from '../base/task.ts';
+import type { PciBar } from '../pci/bar.ts';
+import {
+  VFIO_PCI_BAR5_REGION_INDEX,
+  VFIO_PCI_CONFIG_REGION_INDEX,
+  VFIO_PCI_NUM_REGIONS,
+  VFIO_PCI_ROM_REGION_INDEX,
+  VFIO_PCI_VGA_REGION_INDEX,
+  VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
+  VFIO_REGION_INFO_FLAG_CAPS,
+  VFIO_REGION_INFO_FLAG_MMAP,
+  VFIO_REGION_INFO_FLAG_READ,
+  VFIO_REGION_INFO_FLAG_WRITE,
+  vfio_region_info,
+} from '../uapi/vfio.ts';
+import { capChain, copyToUser, readArg, type InfoCap } from './ioctl.ts';
+import { romSize } from './pci-config.ts';
+import type { VfioPciDevice } from './pci-core.ts';
+
+const INDEX_SHIFT = 40n;
+const OFFSET_MASK = (1n << INDEX_SHIFT) - 1n;
+/** Added to the index of a memory BAR in the offset that is reported. */
+const MEMORY_BARS = 0x10;
+const PAGE = 4096;
+
+interface Place {
+  readonly index: number;
+  /** Offset in the region. */
+  readonly at: number;
+}
+
+function placeOf(offset: bigint): Place {
+  const index = Number(offset >> INDEX_SHIFT);
+  const isBar = index >= MEMORY_BARS && index <= MEMORY_BARS + VFIO_PCI_BAR5_REGION_INDEX;
+  return { index: isBar ? index - MEMORY_BARS : index, at: Number(offset & OFFSET_MASK) };
+}
+function offsetOf(index: number, bar: PciBar | undefined): bigint {
+  return BigInt(bar && !bar.isIo ? index + MEMORY_BARS : index) << INDEX_SHIFT;
+}
+/** A BAR below a page has neighbours that a mapping would show too. */
+function canMmap(bar: PciBar): boolean {
+  return !bar.isIo && bar.size >= PAGE;
+}
+
+// ---- GET_REGION_INFO
+
+/** @kernel vfio_pci_ioctl_get_region_info */
+export function getRegionInfo(device: VfioPciDevice, task: Task, arg: bigint): Status {
+  const info = readArg(task, arg, vfio_region_info, 32);
+  if (isErrno(info)) return info;
+  const { index, argsz } = info;
+  if (index >= VFIO_PCI_NUM_REGIONS || index === VFIO_PCI_VGA_REGION_INDEX) {
+    return refuse(EINVAL, 'the device has no such region', { index });
+  }
+  const region = describe(device, index);
+  const bar = device.fn.bars[index];
+  info.flags = region.flags;
+  info.size = BigInt(region.size);
+  info.offset = offsetOf(index, bar);
+  info.cap_offset = 0;
+  if (region.caps.length > 0) {
+    const chain = capChain(region.caps, vfio_region_info.size);
+    info.flags |= VFIO_REGION_INFO_FLAG_CAPS;
+    if (argsz < vfio_region_info.size + chain.length) {
+      info.argsz = vfio_region_info.size + chain.length;
+    } else {
+      const rc = copyToUser(task, arg + BigInt(vfio_region_info.size), chain);
+      if (rc) return rc;
+      info.cap_offset = vfio_region_info.size;
+    }
+  }
+  return copyToUser(task, arg, info.bytes);
+}
+
+function describe(
+  device: VfioPciDevice,
+  index: number,
+): { size: number; flags: number; caps: InfoCap[] } {
+  const readWrite = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+  if (index === VFIO_PCI_CONFIG_REGION_INDEX) {
+    return { size: device.config.size, flags: readWrite, caps: [] };
+  }
+  if (index === VFIO_PCI_ROM_REGION_INDEX) {
+    const size = romSize(device.fn);
+    return { size, flags: size === 0 ? 0 : VFIO_REGION_INFO_FLAG_READ, caps: [] };
+  }
+  const bar = device.fn.bars[index];
+  if (!bar) return { size: 0, flags: 0, caps: [] };
+  if (!canMmap(bar)) return { size: bar.size, flags: readWrite, caps: [] };
+  const hasTable = device.fn.msix?.bar === index;
+  return {
+    size: bar.size,
+    flags: readWrite | VFIO_REGION_INFO_FLAG_MMAP,
+    caps: hasTable
+      ? [{ id: VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, version: 1, body: new Uint8Array(0) }]
+      : [],
+  };
+}
+
+// ---- read and write
+
+type Access =
+  | { readonly write: false; readonly data: Uint8Array }
+  | { readonly write: true; readonly data: Uint8Array };
+
+/** @kernel vfio_pci_rw */
+export function readWrite(device: VfioPciDevice, offset: bigint, access: Access): Result<number> {
+  if (access.data.length === 0) return 0;
+  const { index, at } = placeOf(offset);
+  if (index === VFIO_PCI_CONFIG_REGION_INDEX) {
+    return access.write
+      ? device.config.write(at, access.data)
+      : device.config.read(at, access.data);
+  }
+  if (index === VFIO_PCI_ROM_REGION_INDEX) return readRom(device, at, access);
+  const bar = index <= VFIO_PCI_BAR5_REGION_INDEX ? device.fn.bars[index] : undefined;
+  if (!bar) return refuse(EINVAL, 'the device has no such region', { index });
+  if (at >= bar.size) return refuse(EINVAL, 'the access begins beyond the BAR', { index, at });
+  return accessBar(device, bar, at, access);
+}
+
+/** Greedy pieces of 8, 4, 2 and 1 aligned bytes. */
+function accessBar(device: VfioPciDevice, bar: PciBar, at: number, access: Access): Result<number> {
+  const count = Math.min(access.data.length, bar.size - at);
+  const view = new DataView(access.data.buffer, access.data.byteOffset, count);
+  for (let done = 0; done < count;) {
+    const width = pieceAt(at + done, count - done);
+    if (!bar.isIo && !device.isMemoryAccessible()) {
+      return refuse(EIO, 'memory decode is off or the device sleeps', { bar: bar.index });
+    }
+    if (device.fn.msix?.bar === bar.index && device.fn.msix.inTable(at + done)) {
+      if (!access.write) access.data.fill(0xff, done, done + width);
+    } else if (access.write) {
+      bar.window.store(at + done, width, getPiece(view, done, width));
+    } else {
+      setPiece(view, done, width, bar.window.load(at + done, width));
+    }
+    done += width;
+  }
+  return count;
+}
+function pieceAt(at: number, left: number): 1 | 2 | 4 | 8 {
+  if (at % 8 === 0 && left >= 8) return 8;
+  if (at % 4 === 0 && left >= 4) return 4;
+  return at % 2 === 0 && left >= 2 ? 2 : 1;
+}
+function getPiece(view: DataView, at: number, width: 1 | 2 | 4 | 8): bigint {
+  if (width === 8) return view.getBigUint64(at, true);
+  if (width === 4) return BigInt(view.getUint32(at, true));
+  return BigInt(width === 2 ? view.getUint16(at, true) : view.getUint8(at));
+}
+function setPiece(view: DataView, at: number, width: 1 | 2 | 4 | 8, value: bigint): void {
+  if (width === 8) view.setBigUint64(at, value, true);
+  else if (width === 4) view.setUint32(at, Number(value), true);
+  else if (width === 2) view.setUint16(at, Number(value), true);
+  else view.setUint8(at, Number(value));
+}
+
+function readRom(device: VfioPciDevice, at: number, access: Access): Result<number> {
+  const size = romSize(device.fn);
+  if (access.write) return refuse(EINVAL, 'the ROM cannot be written');
+  if (at >= size) return refuse(EINVAL, 'the access begins beyond the ROM', { at, size });
+  const count = Math.min(access.data.length, size - at);
+  const image = device.fn.rom!;
+  for (let n = 0; n < count; n++) access.data[n] = image[at + n] ?? 0xff;
+  return count;
+}
+
+// ---- mmap
+
+/** @kernel vfio_pci_core_mmap */
+export function mmapRegion(device: VfioPciDevice, request: MmapRequest): Result<Mapping> {
+  const { index, at } = placeOf(request.offset);
+  if (!request.shared) return refuse(EINVAL, 'a BAR is mapped MAP_SHARED only');
+  const bar = index <= VFIO_PCI_BAR5_REGION_INDEX ? device.fn.bars[index] : undefined;
+  if (!bar || !canMmap(bar)) return refuse(EINVAL, 'the region cannot be mapped', { index });
+  const length = Number(request.length);
+  if (at + length > bar.size) {
+    return refuse(EINVAL, 'the mapping goes beyond the BAR', { index, at, length });
+  }
+  return { kind: 'mmio', window: userWindow(device, bar), start: at, length };
+}
+/** The BAR as its user may touch it: SIGBUS while the virtual or the real decode is off. */
+function userWindow(device: VfioPciDevice, bar: PciBar): MmioWindow {
+  const { window } = bar;
+  return {
+    name: window.name,
+    length: window.length,
+    get pfn() {
+      return window.pfn;
+    },
+    accessible: () => device.isOpen && device.isMemoryAccessible(),
+    load: (offset, width) => window.load(offset, width),
+    store: (offset, width, value) => window.store(offset, width, value),
+  };
+}
