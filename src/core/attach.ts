@@ -15,6 +15,7 @@ import {
   findMember,
   groupSetDomain,
   groupSetDomainNofail,
+  isReplaceable,
 } from './set-domain.ts';
 import { testDevice } from './test-dev.ts';
 
@@ -121,6 +122,9 @@ export function replaceGroupHandle(
   // The kernel sets it before it knows: a failed replace has changed the handle.
   handle.domain = domain;
   using _ = group.mutex.hold();
+  if (!isReplaceable(group, domain)) {
+    return refuse(EINVAL, 'the domain was made by another IOMMU driver', { domain: domain.name });
+  }
   const rc = groupSetDomain(group, domain);
   if (rc) return rc;
   group.pasidArray.set(IOMMU_NO_PASID, { domain, handle });

@@ -41,6 +41,8 @@ export interface DeviceConfig {
   readonly ats?: boolean;
   readonly untrusted?: boolean;
   readonly coherent?: boolean;
+  /** False where interrupts of the device are not kept apart from those of others (no interrupt remapping). */
+  readonly isolatedMsi?: boolean;
   /** PCI only; a VF with its PF, a page-request capability. */
   readonly pci?: {
     readonly isVf: boolean;

@@ -200,3 +200,12 @@ function maxPasids(dev: Device, instance: IommuDevice): number {
 export function deviceIommuCapable(dev: Device, cap: number): boolean {
   return devHasIommu(dev) && callCapable(dev.iommu.iommuDev.ops, dev, cap);
 }
+
+/**
+ * Do the interrupts of every member stay apart from those of others?
+ * @kernel iommu_group_has_isolated_msi
+ */
+export function groupHasIsolatedMsi(group: IommuGroup): boolean {
+  using _ = group.mutex.hold();
+  return group.devices.every(({ dev }) => dev.config.isolatedMsi ?? true);
+}

