@@ -8,7 +8,7 @@ import type { IommuCore } from '../core/iommu-core.ts';
 import { busAddDevice, busRemoveDevice } from '../core/register.ts';
 import { createPciGrouping, type PciGrouping } from '../drivers/pci-group.ts';
 import { PciBus } from '../pci/topology.ts';
-import { parseAddress, type DeviceTypes } from './description-check.ts';
+import { iommuNames, parseAddress, type DeviceTypes } from './description-check.ts';
 import type { DeviceDescription, MachineDescription } from './description.ts';
 import type { Bus } from './dma-port.ts';
 import { Firmware } from './firmware.ts';
@@ -27,6 +27,7 @@ export class Hardware {
   readonly #memory: MachineMemory;
   readonly #types: DeviceTypes;
   readonly #bus: Bus;
+  readonly #nameAbove: (pci: PciDev) => string | undefined;
   readonly #rootDescriptions: readonly DeviceDescription[];
 
   constructor(parts: {
@@ -46,7 +47,15 @@ export class Hardware {
       for (const bar of pci.fn.bars) if (bar && !bar.isIo) this.#memory.addWindow(bar.window);
       pci.fn.hotResetSet = () => this.#hotResetSet(pci);
     }
-    this.iommus = makeIommus(this.core, this.grouping, parts.description);
+    const above = new Map(this.all().map((pci) => [pci.place, pci]));
+    const names = iommuNames(parts.description);
+    this.#nameAbove = (pci) => nameAbove(pci, names[0]);
+    this.iommus = makeIommus({
+      ...parts,
+      grouping: this.grouping,
+      functions: () => this.#devices.values(),
+      nameAbove: (fn) => this.#nameAbove(above.get(fn)!),
+    });
   }
 
   /** What the kernel knows, by address. */
@@ -71,13 +80,10 @@ export class Hardware {
   vfsOf(pf: PciDev): PciDev[] {
     return this.all().filter((pci) => pci.physfn === pf);
   }
-  /** The IOMMU above a function: its own word, its bridge's, or the first there is. */
+  /** Undefined: addresses of this function are physical. */
   iommuOf(pci: PciDev): MachineIommu | undefined {
-    for (let at: PciDev | undefined = pci; at; at = at.parent) {
-      const name = at.description.iommu;
-      if (name !== undefined) return this.iommus.find((iommu) => iommu.name === name);
-    }
-    return this.iommus[0];
+    const name = this.#nameAbove(pci);
+    return this.iommus.find((iommu) => iommu.name === name);
   }
 
   /** The kernel finds a function: it gets its unit and is probed by the IOMMU layer. */
@@ -85,13 +91,14 @@ export class Hardware {
     pci.present = true;
     const iommu = this.iommuOf(pci);
     this.grouping.bind(pci.dev, pci.place);
-    pci.port.unit = iommu?.plug(pci, pci.dev);
+    pci.port.unit = iommu?.unit;
+    iommu?.plug(pci);
     busAddDevice(pci.dev);
   }
   /** The kernel forgets a function; the hardware stays. */
   forget(pci: PciDev): void {
     busRemoveDevice(pci.dev);
-    this.iommuOf(pci)?.unplug?.(pci);
+    this.iommuOf(pci)?.unplug(pci);
     this.grouping.unbind(pci.dev);
     pci.present = false;
     pci.driverOverride = undefined;
@@ -140,6 +147,15 @@ export class Hardware {
     if (!pci.parent || pci.physfn) return undefined;
     return this.childrenOf(pci.parent).map((sibling) => sibling.fn);
   }
+}
+
+/** Its own word, that of a bridge above it, or the first there is; 'none' is no name of any. */
+function nameAbove(pci: PciDev, first: string | undefined): string | undefined {
+  for (let at: PciDev | undefined = pci; at; at = at.parent) {
+    const name = at.description.iommu;
+    if (name !== undefined) return name;
+  }
+  return first;
 }
 
 /** A virtual function is made from its physical one, so that comes first. */

@@ -4,21 +4,46 @@
  * Everything a program can reach hangs on `root` (nodes) and `syscalls` (calls); everything a test wants to know of the
  * whole is here: the state digest, what is left over, the Bugs met.
  */
-import type { Status } from '../base/errno.ts';
+import { Bug, bugOn } from '../base/bug.ts';
+import type { Result, Status } from '../base/errno.ts';
+import type { SharedPages } from '../base/file.ts';
 import { KernelEnv } from '../base/kernel-env.ts';
 import { UserAccounts } from '../base/task.ts';
+import { WaitQueue } from '../base/wait-queue.ts';
 import { IommuCore } from '../core/iommu-core.ts';
+import { stateDigest } from '../core/state-digest.ts';
+import { DEVICE_TYPES } from '../devices/index.ts';
 import { Ram } from '../pt/ram.ts';
+import { VfioSubsystem } from '../vfio/vfio-core.ts';
+import { parseDescription, type DeviceTypes } from './description-check.ts';
+import type { MachineDescription, MachineInput, Problem } from './description.ts';
+import { devRoot } from './dev.ts';
+import { DriverCore } from './driver-core.ts';
+import { hostDrivers } from './drivers.ts';
 import { Guard } from './guard.ts';
-import { DEFAULT_KERNEL, traitsOf } from './kernel.ts';
+import { Hardware } from './hardware.ts';
+import { traitsOf } from './kernel.ts';
 import { FilePages, MachineMm, ObjectTable } from './mm.ts';
 import type { DirNode } from './nodes.ts';
+import { makeModules, type Modules } from './parameters.ts';
 import { MachineMemory } from './physical-memory.ts';
+import type { PciDev } from './pci-dev.ts';
+import { PRESETS } from './presets/index.ts';
 import type { ObjectMemory, ProcessMemory } from './process.ts';
+import { Program, type Credentials } from './program.ts';
 import { Syscalls } from './syscalls.ts';
+import { sysfsRoot } from './sysfs/index.ts';
 import { dir } from './tree.ts';
 
+export interface MachineOptions {
+  /** Device models besides those that come with softiommu. */
+  readonly deviceTypes?: DeviceTypes;
+  /** Pages a program may mmap; the host gives memory real processes can share. */
+  readonly newSharedPages?: (lengthBytes: number) => Result<SharedPages>;
+}
+
 export class Machine {
+  readonly description: MachineDescription;
   readonly env: KernelEnv;
   readonly ram: Ram;
   readonly core: IommuCore;
@@ -26,31 +51,76 @@ export class Machine {
   readonly accounts = new UserAccounts();
   readonly guard: Guard;
   readonly syscalls: Syscalls;
+  readonly hardware: Hardware;
+  readonly drivers: DriverCore;
+  readonly vfio: VfioSubsystem;
+  readonly modules: Modules;
   /** Children 'dev' and 'sys'. */
   readonly root: DirNode;
   readonly #objects = new ObjectTable();
+  readonly #programs = new Set<Program>();
   #mmSeq = 0;
+  #inodeSeq = 0;
 
-  constructor() {
-    this.env = new KernelEnv(traitsOf(DEFAULT_KERNEL));
-    this.ram = new Ram(2 ** 28);
+  /** A machine of a checked description: the default preset when none is given. */
+  constructor(
+    description: MachineDescription = defaultDescription(),
+    options: MachineOptions = {},
+  ) {
+    this.description = description;
+    this.env = new KernelEnv(traitsOf(description.kernel));
+    this.ram = new Ram(description.ramMiB * 2 ** 20);
     this.core = new IommuCore(this.env, this.ram);
     this.memory = new MachineMemory(this.ram);
     this.guard = new Guard(this.env);
     this.syscalls = new Syscalls(this.env, this.guard);
-    const dev = dir(() => ({}), true);
-    const sys = dir(() => ({}), true);
+    const { core, memory } = this;
+    const types = allTypes(options);
+    this.hardware = new Hardware({ core, memory, types, description });
+    this.vfio = new VfioSubsystem({ core, memory, iommufd: undefined });
+    this.drivers = new DriverCore(this.env);
+    for (const driver of hostDrivers()) this.drivers.add(driver);
+    this.modules = makeModules(this.env, this.vfio);
+    const dev = devRoot({ vfio: this.vfio });
+    const sys = sysfsRoot(this);
     this.root = dir(() => ({ dev, sys }), true);
+    this.#boot();
+  }
+
+  /** Check a description and build the machine, or say everything that is wrong with it. */
+  static create(
+    input: MachineInput = {},
+    options: MachineOptions = {},
+  ): { readonly machine: Machine } | { readonly problems: readonly Problem[] } {
+    const checked = parseDescription(input, allTypes(options));
+    if ('problems' in checked) return checked;
+    return { machine: new Machine(checked.description, options) };
   }
 
   /** A new address space. Call its `exit()` when the last task of it is gone. */
   addMm(memory: ProcessMemory): MachineMm {
     return new MachineMm(++this.#mmSeq, { memory, frames: this.memory, objects: this.#objects });
   }
-
   /** A file that can be pinned by itself (ForeignFile.pages). */
   filePages(memory: ObjectMemory): FilePages {
     return new FilePages({ memory, frames: this.memory, objects: this.#objects });
+  }
+  /** A program inside the library. Its `exit()` closes everything it has open. */
+  program(credentials: Credentials = {}): Program {
+    const program = new Program(
+      {
+        root: this.root,
+        syscalls: this.syscalls,
+        clock: this.env.clock,
+        addMm: (memory) => this.addMm(memory),
+        filePages: (memory) => this.filePages(memory),
+        nextInode: () => ++this.#inodeSeq,
+      },
+      1000 + this.#programs.size,
+      credentials,
+    );
+    this.#programs.add(program);
+    return program;
   }
 
   /** Run every timer of the machine up to then: device delays, flush queues. */
@@ -63,4 +133,94 @@ export class Machine {
       },
     );
   }
+
+  /** Write to `remove`: the driver lets go, the kernel forgets the function and everything behind it. */
+  removeDevice(pci: PciDev): Status | WaitQueue {
+    for (const child of this.hardware.childrenOf(pci)) {
+      if (!child.present) continue;
+      const rc = this.removeDevice(child);
+      if (rc) return rc;
+    }
+    const rc = pci.driver && this.drivers.unbind(pci.driver, pci);
+    if (rc) return rc;
+    this.hardware.forget(pci);
+    return undefined;
+  }
+  /** Write to `rescan`: functions that are plugged in but unknown are found, parents first. */
+  rescan(): void {
+    this.#scan(undefined);
+  }
+
+  /** The whole state as text: equal digests are equal states. */
+  stateDigest(): string {
+    const devices = this.hardware
+      .all()
+      .map(
+        (pci) => `pci ${pci.name} driver=${pci.driver?.name ?? '-'} ${pci.driverOverride ?? '-'}`,
+      );
+    const pins = `pins ${this.memory.pinTotal} ram ${this.ram.used}`;
+    return [stateDigest(this.core), ...devices, pins].join('\n');
+  }
+
+  /** What a machine without users should not have: open devices, owned groups, pins, Bugs. */
+  leftovers(): string[] {
+    const out: string[] = this.guard.reports.map((r) => `Bug in ${r.during}: ${r.message}`);
+    if (this.memory.pinTotal !== 0) out.push(`${this.memory.pinTotal} pins`);
+    for (const device of this.vfio.devices()) {
+      if (device.openCount > 0) out.push(`${device.dev.name} is open ${device.openCount} times`);
+    }
+    for (const [id, group] of this.core.groups.entries()) {
+      if (group.owner) out.push(`group ${id} is owned`);
+      if (group.pasidArray.size > 0) out.push(`group ${id} has PASIDs attached`);
+    }
+    for (const program of this.#programs) {
+      if (program.openFds > 0) out.push(`program ${program.pid} has ${program.openFds} open files`);
+    }
+    return out;
+  }
+  assertIdle(): void {
+    const left = this.leftovers();
+    bugOn(left.length > 0, `the machine is not idle: ${left.join('; ')}`);
+  }
+
+  /** Programs end, drivers let go, devices leave: what remains afterwards is a leak, and a Bug. */
+  close(): void {
+    for (const program of this.#programs) program.exit();
+    this.assertIdle();
+    for (const pci of this.hardware.childrenOf(undefined)) {
+      if (!pci.present) continue;
+      if (this.removeDevice(pci)) throw new Bug(`${pci.name} could not be removed`);
+    }
+  }
+
+  /** The kernel finds the devices, then the drivers their devices. */
+  #boot(): void {
+    for (const pci of this.hardware.all()) pci.present = false;
+    for (const pci of this.hardware.all()) {
+      if (this.#driverOf(pci) === 'vfio-pci') pci.driverOverride = 'vfio-pci';
+    }
+    this.#scan(undefined);
+  }
+  /** All functions of a bus first, then what is behind its bridges, as the kernel scans. */
+  #scan(bridge: PciDev | undefined): void {
+    const found = this.hardware.childrenOf(bridge);
+    const fresh = found.filter((pci) => !pci.present);
+    for (const pci of fresh) this.hardware.discover(pci);
+    for (const pci of found) if (pci.isBridge) this.#scan(pci);
+    if (!this.drivers.autoprobe) return;
+    for (const pci of fresh) this.drivers.attach(pci);
+  }
+  #driverOf(pci: PciDev): string {
+    return pci.description.driver ?? (pci.isBridge ? 'pcieport' : 'vfio-pci');
+  }
+}
+
+function allTypes(options: MachineOptions): DeviceTypes {
+  return new Map([...DEVICE_TYPES, ...(options.deviceTypes ?? [])]);
+}
+
+function defaultDescription(): MachineDescription {
+  const checked = parseDescription(PRESETS['default']!.machine, DEVICE_TYPES);
+  if ('problems' in checked) throw new Bug('the default preset is no machine');
+  return checked.description;
 }

@@ -5,6 +5,7 @@
 import type { Result } from '../base/errno.ts';
 import type { OpenFile } from '../base/file.ts';
 import type { Task } from '../base/task.ts';
+import type { Outcome } from '../base/wait-queue.ts';
 
 export type Node = DirNode | LinkNode | AttrNode | DeviceNode;
 
@@ -31,7 +32,8 @@ export interface AttrNode {
   /** What stat says: 4096 for sysfs text, the real size for config and resource files. */
   readonly size: number;
   read(task: Task): Result<Uint8Array>;
-  write?(task: Task, data: Uint8Array, offset: number): Result<number>;
+  /** A WaitQueue: not answered yet (unbind of a device in use); run again when woken. */
+  write?(task: Task, data: Uint8Array, offset: number): Outcome<Result<number>>;
 }
 /** A character device node. */
 export interface DeviceNode {

@@ -36,6 +36,8 @@ export class PciDev {
   /** False between remove and rescan: the hardware is there, the kernel does not know it. */
   present = true;
   numaNode = -1;
+  /** By writing the sysfs file `enable`. */
+  enabledByHand = false;
 
   constructor(parts: {
     description: DeviceDescription;

@@ -176,7 +176,8 @@ export class Program implements Task {
     if (file instanceof ProgramEventfd) return file.write(from);
     if (file instanceof AttrFile) {
       const at = Number(offset ?? 0n);
-      return this.#host.syscalls.writeAttr(this, file.path, file.node, from, at);
+      const { path, node } = file;
+      return this.#wait(() => this.#host.syscalls.writeAttr(this, path, node, from, at));
     }
     const open = this.#open(fd);
     if (isErrno(open)) return open;

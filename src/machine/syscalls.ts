@@ -146,7 +146,7 @@ export class Syscalls {
     node: AttrNode,
     data: Uint8Array,
     offset = 0,
-  ): Result<number> {
+  ): Outcome<Result<number>> {
     const args = { data: new TextDecoder().decode(data.subarray(0, 64)).trimEnd() };
     return this.#call({ pid: task.pid, name: 'write', file: path, args }, () => {
       if (!node.write) return refuse(EINVAL, 'the attribute cannot be written', { path });

@@ -2,9 +2,18 @@
  * Building and walking node trees (nodes.ts): directories from tables or functions, links, text attributes,
  * and path resolution as the kernel does it.
  */
-import { EINVAL, ELOOP, ENOENT, ENOTDIR, isErrno, type Result } from '../base/errno.ts';
+import {
+  EINVAL,
+  ELOOP,
+  ENOENT,
+  ENOTDIR,
+  isErrno,
+  type Result,
+  type Status,
+} from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
+import type { Outcome } from '../base/wait-queue.ts';
 import type { AttrNode, DirNode, LinkNode, Node } from './nodes.ts';
 
 type Entries = Readonly<Record<string, Node | undefined>>;
@@ -39,7 +48,7 @@ export function textAttr(read: () => string, mode = 0o444): AttrNode {
 /** A text attribute that is written whole: the text arrives as given, newline and all. */
 export function writableAttr(
   read: (() => string) | undefined,
-  write: (text: string, task: Task) => Result<undefined> | undefined,
+  write: (text: string, task: Task) => Outcome<Status>,
   mode = read ? 0o644 : 0o200,
 ): AttrNode {
   return {
@@ -50,8 +59,7 @@ export function writableAttr(
       read ? encoder.encode(read()) : refuse(EINVAL, 'the attribute can only be written'),
     write(task, data, offset) {
       if (offset !== 0) return refuse(EINVAL, 'an attribute is written whole, from its start');
-      const rc = write(decoder.decode(data), task);
-      return isErrno(rc) ? rc : data.length;
+      return write(decoder.decode(data), task) ?? data.length;
     },
   };
 }

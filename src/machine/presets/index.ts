@@ -110,12 +110,13 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     },
   },
   'switch-without-acs': {
-    summary: 'a switch whose downstream ports do not isolate: everything below is one group',
+    summary: 'a switch below ports that do not isolate: everything down to the root port is one group',
     machine: {
       devices: [
         {
           type: 'root-port',
           at: '0000:00:01.0',
+          acs: false,
           devices: [
             {
               type: 'upstream-port',

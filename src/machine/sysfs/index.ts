@@ -1,0 +1,50 @@
+/** The tree below /sys, as far as it is ours; the rest of the host's shows through in merged directories. */
+import type { DirNode } from '../nodes.ts';
+import { dir, textAttr } from '../tree.ts';
+import { iommuClass, iommuGroupsDir, virtualIommu } from './iommu.ts';
+import { moduleDir, pciBusDir } from './pci-bus.ts';
+import { pciDeviceDir } from './pci-device.ts';
+import { vfioClass, vfioDevClass, virtualVfio } from './vfio-class.ts';
+import type { SysfsWorld } from './world.ts';
+
+export function sysfsRoot(world: SysfsWorld): DirNode {
+  const pciBus = pciBusDir(world);
+  const modules = moduleDir(world);
+  const groups = iommuGroupsDir(world);
+  const classes = dir(
+    () => ({
+      iommu: iommuClass(world),
+      vfio: vfioClass(world),
+      'vfio-dev': vfioDevClass(world),
+    }),
+    true,
+  );
+  const devices = devicesDir(world);
+  const bus = dir(() => ({ pci: pciBus }), true);
+  const kernel = dir(() => ({ iommu_groups: groups }), true);
+  return dir(() => ({ bus, class: classes, devices, kernel, module: modules }), true);
+}
+
+function devicesDir(world: SysfsWorld): DirNode {
+  const virtual = dir(() => ({ iommu: virtualIommu(world), vfio: virtualVfio(world) }), true);
+  return dir(() => ({ ...rootBuses(world), virtual }), true);
+}
+
+/** pciDDDD:BB, one per root bus. */
+function rootBuses(world: SysfsWorld): Record<string, DirNode> {
+  const out: Record<string, DirNode> = {};
+  for (const pci of world.hardware.childrenOf(undefined)) {
+    const name = pci.sysPath.split('/')[3]!;
+    out[name] ??= dir(() => ({
+      ...Object.fromEntries(
+        world.hardware
+          .childrenOf(undefined)
+          .filter((each) => each.present && each.sysPath.split('/')[3] === name)
+          .map((each) => [each.name, pciDeviceDir(world, each)]),
+      ),
+      uevent: textAttr(() => '', 0o644),
+      power: dir(() => ({ control: textAttr(() => 'auto\n', 0o644) })),
+    }));
+  }
+  return out;
+}
