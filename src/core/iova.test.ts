@@ -105,16 +105,16 @@ describe('the caches', () => {
   });
 });
 
+const command = fc.record({
+  free: fc.boolean(),
+  size: fc.integer({ min: 1, max: 48 }),
+  limit: fc.constantFrom(200, 511),
+  pick: fc.nat(),
+});
+const reserved = fc.array(fc.tuple(fc.nat(511), fc.nat(40)), { maxLength: 4 });
+
 // The model knows only which granules are taken; it says whether an answer is allowed, and whether refusing is.
 describe('against a model of granules', () => {
-  const command = fc.record({
-    free: fc.boolean(),
-    size: fc.integer({ min: 1, max: 48 }),
-    limit: fc.constantFrom(200, 511),
-    pick: fc.nat(),
-  });
-  const reserved = fc.array(fc.tuple(fc.nat(511), fc.nat(40)), { maxLength: 4 });
-
   test('ranges never overlap, are aligned, within limits, and only refused when nothing fits', () => {
     fc.assert(
       fc.property(reserved, fc.array(command, { maxLength: 80 }), (regions, commands) => {
@@ -151,7 +151,9 @@ describe('against a model of granules', () => {
       { numRuns: 300 },
     );
   });
+});
 
+describe('in order', () => {
   test('without frees every range is the highest that fits below the last', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 20 }), { maxLength: 30 }), (sizes) => {
