@@ -1,12 +1,15 @@
 /** The drivers of the simulated kernel: vfio-pci, the passive ones, and host drivers that use the DMA API (vfio.md 1.3). */
-import type { Status } from '../base/errno.ts';
+import { isErrno, type Status } from '../base/errno.ts';
 import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from '../uapi/pci-regs.ts';
+import { bindPci, unbindPci } from '../vfio/pci-driver.ts';
+import type { VfioSubsystem } from '../vfio/vfio-core.ts';
 import { HOST_DRIVERS } from './description.ts';
 import { KernelDriver } from './driver-core.ts';
 import type { PciDev } from './pci-dev.ts';
 
-export function hostDrivers(): KernelDriver[] {
+export function hostDrivers(vfio: VfioSubsystem): KernelDriver[] {
   return [
+    vfioPci(vfio),
     new KernelDriver({
       name: 'pcieport',
       driverManagedDma: true,
@@ -19,6 +22,21 @@ export function hostDrivers(): KernelDriver[] {
     }),
     ...HOST_DRIVERS.map(hostDriver),
   ];
+}
+
+/** It matches by driver_override and new_id only. */
+function vfioPci(vfio: VfioSubsystem): KernelDriver {
+  return new KernelDriver({
+    name: 'vfio-pci',
+    driverManagedDma: true,
+    hooks: {
+      probe(pci): Status {
+        const bound = bindPci(vfio, pci.dev, pci.fn, pci.sysPath);
+        return isErrno(bound) ? bound : undefined;
+      },
+      remove: (pci) => unbindPci(vfio, pci.dev),
+    },
+  });
 }
 
 function isPciePort(pci: PciDev): boolean {

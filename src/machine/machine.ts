@@ -79,7 +79,7 @@ export class Machine {
     this.hardware = new Hardware({ core, memory, types, description });
     this.vfio = new VfioSubsystem({ core, memory, iommufd: undefined });
     this.drivers = new DriverCore(this.env);
-    for (const driver of hostDrivers()) this.drivers.add(driver);
+    for (const driver of hostDrivers(this.vfio)) this.drivers.add(driver);
     this.modules = makeModules(this.env, this.vfio);
     const dev = devRoot({ vfio: this.vfio });
     const sys = sysfsRoot(this);

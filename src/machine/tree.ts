@@ -56,7 +56,7 @@ export function writableAttr(
     mode,
     size: 4096,
     read: () =>
-      read ? encoder.encode(read()) : refuse(EINVAL, 'the attribute can only be written'),
+      read ? encoder.encode(read()) : refuse(EACCES, 'the attribute can only be written'),
     write(task, data, offset) {
       if (offset !== 0) return refuse(EINVAL, 'an attribute is written whole, from its start');
       return write(decoder.decode(data), task) ?? data.length;
