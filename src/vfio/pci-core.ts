@@ -123,26 +123,9 @@ export class VfioPciDevice implements VfioDeviceOps {
   ioctl(task: Task, cmd: number, arg: bigint, file: DeviceAccess): Result<number> {
     // Entering low power comes by DEVICE_FEATURE itself; anything else wakes the device.
     if (cmd !== VFIO_DEVICE_FEATURE) this.wake(true);
-    switch (cmd) {
-      case VFIO_DEVICE_GET_INFO:
-        return this.#getInfo(task, arg) ?? 0;
-      case VFIO_DEVICE_GET_REGION_INFO:
-        return getRegionInfo(this, task, arg) ?? 0;
-      case VFIO_DEVICE_GET_IRQ_INFO:
-        return getIrqInfo(this, task, arg) ?? 0;
-      case VFIO_DEVICE_SET_IRQS:
-        return setIrqs(this, task, arg);
-      case VFIO_DEVICE_RESET:
-        return this.reset() ?? 0;
-      case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO:
-        return getHotResetInfo(this, task, arg, file) ?? 0;
-      case VFIO_DEVICE_PCI_HOT_RESET:
-        return hotReset(this, task, arg, file) ?? 0;
-      case VFIO_DEVICE_FEATURE:
-        return deviceFeature(this, task, arg) ?? 0;
-      default:
-        return refuse(ENOTTY, 'vfio-pci has no such request', { cmd: hex(cmd) });
-    }
+    const handler = IOCTLS[cmd];
+    if (handler) return handler(this, task, arg, file) ?? 0;
+    return refuse(ENOTTY, 'vfio-pci has no such request', { cmd: hex(cmd) });
   }
   read(_task: Task, into: Uint8Array, offset: bigint): Result<number> {
     this.wake(true);
@@ -177,7 +160,8 @@ export class VfioPciDevice implements VfioDeviceOps {
     asleep.wakeup?.put();
   }
 
-  #getInfo(task: Task, arg: bigint): Status {
+  /** @kernel vfio_pci_ioctl_get_info */
+  getInfo(task: Task, arg: bigint): Status {
     const info = readArg(task, arg, vfio_device_info, 16);
     if (isErrno(info)) return info;
     info.flags = VFIO_DEVICE_FLAGS_PCI | (this.#resetWorks ? VFIO_DEVICE_FLAGS_RESET : 0);
@@ -209,3 +193,21 @@ export class VfioPciDevice implements VfioDeviceOps {
     if (wanted !== command) this.fn.writeConfig(PCI_COMMAND, 2, wanted);
   }
 }
+
+type Handler = (
+  device: VfioPciDevice,
+  task: Task,
+  arg: bigint,
+  file: DeviceAccess,
+) => Result<number> | undefined;
+
+const IOCTLS: Readonly<Record<number, Handler>> = {
+  [VFIO_DEVICE_GET_INFO]: (device, task, arg) => device.getInfo(task, arg),
+  [VFIO_DEVICE_GET_REGION_INFO]: getRegionInfo,
+  [VFIO_DEVICE_GET_IRQ_INFO]: getIrqInfo,
+  [VFIO_DEVICE_SET_IRQS]: setIrqs,
+  [VFIO_DEVICE_RESET]: (device) => device.reset(),
+  [VFIO_DEVICE_GET_PCI_HOT_RESET_INFO]: getHotResetInfo,
+  [VFIO_DEVICE_PCI_HOT_RESET]: hotReset,
+  [VFIO_DEVICE_FEATURE]: deviceFeature,
+};

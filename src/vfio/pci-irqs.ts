@@ -80,7 +80,7 @@ export class VfioPciIrqs {
   /** @kernel vfio_pci_set_intx_trigger */
   intxTrigger(request: IrqRequest): Status {
     const { data, start, count } = request;
-    if (this.#active === 'intx' && count === 0 && data.kind === 'none') {
+    if (this.#asksToDisable('intx', request)) {
       this.#disable();
       return undefined;
     }
@@ -117,13 +117,18 @@ export class VfioPciIrqs {
       }
       this.#active = 'intx';
       this.#masked = this.#config().intxDisabled;
+      this.#intx = eventfd;
+      if (!this.#masked) this.#openLine();
+      return undefined;
     }
     this.#intx?.put();
     this.#intx = eventfd;
-    if (this.#masked) return undefined;
-    this.#setLine(true);
-    if (this.#fn.intxAsserted && !this.#masked) this.#onIntx();
     return undefined;
+  }
+  /** A line that is up already fires at once. */
+  #openLine(): void {
+    this.#setLine(true);
+    if (this.#fn.intxAsserted) this.#onIntx();
   }
   /** The line is masked by itself until the user unmasks it. */
   #onIntx(): void {
@@ -177,7 +182,7 @@ export class VfioPciIrqs {
    */
   msiTrigger(kind: 'msi' | 'msix', request: IrqRequest): Result<number> {
     const { data, start, count } = request;
-    if (this.#active === kind && count === 0 && data.kind === 'none') {
+    if (this.#asksToDisable(kind, request)) {
       this.#disable();
       return 0;
     }
@@ -194,6 +199,9 @@ export class VfioPciIrqs {
       if (data.kind === 'none' || data.values[n]) this.#vectors.get(start + n)?.signal();
     }
     return 0;
+  }
+  #asksToDisable(kind: ActiveIrq, { count, data }: IrqRequest): boolean {
+    return this.#active === kind && count === 0 && data.kind === 'none';
   }
   #enableMsi(kind: 'msi' | 'msix', request: IrqRequest, fds: Int32Array): Result<number> {
     const wanted = request.start + request.count;

@@ -203,18 +203,14 @@ function extendedCaps(perms: Perms): void {
   let at = PCI_CFG_SPACE_SIZE;
   let link = 0;
   let visible = 0;
-  let owner = 128;
-  for (let guard = 0; at >= PCI_CFG_SPACE_SIZE && guard < 480; guard++) {
+  for (let owner = 128; at >= PCI_CFG_SPACE_SIZE && owner < 256; owner++) {
     const header = image.getUint32(at, true);
     if (header === 0) break;
     const length = EXTENDED_LENGTH[header & 0xffff];
+    // A hidden first capability stays as an empty one, for the chain begins at it.
     if (length !== undefined || at === PCI_CFG_SPACE_SIZE) {
-      perms.owner.fill(owner++, at, at + (length ?? 4));
-      set(perms, at, 4, 0xffff_ffff, 0);
-      for (let n = 4; n < (length ?? 4); n++) set(perms, at + n, 1, 0, 0);
-      if (length === undefined) image.setUint32(at, header & 0xfff0_0000, true);
-      else visible++;
-      if (header & 0xffff && length !== undefined) extendedRule(perms, header & 0xffff, at);
+      showExtended(perms, at, length, owner);
+      if (length !== undefined) visible++;
       if (link) relink(image, link, at);
       link = at;
     }
@@ -222,6 +218,18 @@ function extendedCaps(perms: Perms): void {
   }
   if (link) relink(image, link, 0);
   if (visible === 0) image.setUint32(PCI_CFG_SPACE_SIZE, 0, true);
+}
+function showExtended(perms: Perms, at: number, length: number | undefined, owner: number): void {
+  const { image } = perms;
+  const header = image.getUint32(at, true);
+  perms.owner.fill(owner, at, at + (length ?? 4));
+  set(perms, at, 4, 0xffff_ffff, 0);
+  if (length === undefined) {
+    image.setUint32(at, (header & 0xfff0_0000) >>> 0, true);
+    return;
+  }
+  for (let n = 4; n < length; n++) set(perms, at + n, 1, 0, 0);
+  extendedRule(perms, header & 0xffff, at);
 }
 function relink(image: DataView, from: number, to: number): void {
   image.setUint32(from, ((image.getUint32(from, true) & 0x000f_ffff) | (to << 20)) >>> 0, true);

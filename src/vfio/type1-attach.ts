@@ -12,6 +12,7 @@ import { getMsiCookie } from '../core/cookies.ts';
 import { domainFree } from '../core/domain-alloc.ts';
 import type { Domain } from '../core/domain.ts';
 import type { IommuGroup } from '../core/group.ts';
+import { groupHasIsolatedMsi } from '../core/probe.ts';
 import {
   getGroupResvRegions,
   IOMMU_RESV_MSI,
@@ -164,7 +165,10 @@ function checkPlace(iommu: Type1Iommu, group: ContainerGroup, domain: Domain): R
   const iovas = cutReserved(clipToAperture(iommu.iovas, aperture), regions);
   if (iovas.length === 0) return refuse(EINVAL, 'no valid I/O address is left');
   const { subsystem } = iommu;
-  if (!subsystem.hasIsolatedMsi(group.iommuGroup) && !subsystem.env.has('unsafe-interrupts')) {
+  if (
+    !groupHasIsolatedMsi(group.translation.interruptGroup) &&
+    !subsystem.env.has('unsafe-interrupts')
+  ) {
     return refuse(EPERM, 'interrupts are not isolated and allow_unsafe_interrupts is N');
   }
   return { iovas, msiBase: softwareMsi(regions) };

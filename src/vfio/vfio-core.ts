@@ -58,8 +58,6 @@ export class VfioSubsystem {
   readonly memory: PhysicalMemory;
   readonly iommufd: IommufdApi | undefined;
   readonly parameters: VfioParameters = { dmaEntryLimit: 65535, disableDenylist: false };
-  /** Are interrupts of every member remapped, so that a device cannot forge them? Set by whoever knows the hardware. */
-  hasIsolatedMsi: (group: IommuGroup) => boolean = () => true;
   /** The device of a function, bound or not. Set by whoever knows the topology; else only those seen by vfio-pci. */
   deviceOfFunction: (fn: PciDeviceFunction) => Device | undefined = (fn) => this.#functions.get(fn);
   readonly #functions = new WeakMap<PciDeviceFunction, Device>();
