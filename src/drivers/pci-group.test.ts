@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EINVAL, isErrno } from '../base/errno.ts';
+import { must } from '../../test/drivers/intel-bench.ts';
+import { EINVAL } from '../base/errno.ts';
 import { KernelEnv } from '../base/kernel-env.ts';
 import { Device } from '../core/device.ts';
 import { groupAddDevice } from '../core/group-ops.ts';
@@ -21,8 +22,7 @@ function partition(order: readonly PciFunction[]): string[][] {
   for (const fn of order) {
     const dev = new Device(core, { name: fn.name, bus: 'pci' });
     grouping.bind(dev, fn);
-    const group = grouping.deviceGroup(dev);
-    if (isErrno(group)) throw new Error(group.name);
+    const group = must(grouping.deviceGroup(dev));
     expect(groupAddDevice(group, dev)).toBeUndefined();
     groups.set(group, [...(groups.get(group) ?? []), fn.name.slice(5)]);
   }

@@ -6,13 +6,15 @@ import type { KernelTrait } from '../../src/base/kernel-traits.ts';
 import type { FaultEvent, TraceEvent } from '../../src/base/trace.ts';
 import { Device, type DeviceConfig } from '../../src/core/device.ts';
 import { IommuCore } from '../../src/core/iommu-core.ts';
+import { deviceClaimDmaOwner } from '../../src/core/ownership.ts';
 import { probeDevice } from '../../src/core/probe.ts';
 import { deviceRegister } from '../../src/core/register.ts';
 import { PciBus, type PciFunction } from '../../src/pci/topology.ts';
 import { Ram } from '../../src/pt/ram.ts';
 import { createPciGrouping, type PciGrouping } from '../../src/drivers/pci-group.ts';
 import {
-  createIntelUnit,
+  createIntelDriver,
+  type IntelDriver,
   type IntelUnitConfig,
   type IntelUnitHandle,
 } from '../../src/drivers/intel/driver.ts';
@@ -23,6 +25,7 @@ export interface IntelBench {
   readonly pci: PciGrouping;
   readonly bus: PciBus;
   readonly events: TraceEvent[];
+  readonly driver: IntelDriver;
   readonly handle: IntelUnitHandle;
   /** A device in a slot of the root bus, probed. */
   device(slot: number, config?: Partial<DeviceConfig>): Device;
@@ -47,7 +50,8 @@ export function intelBench(
   const events: TraceEvent[] = [];
   core.env.trace.listen(({ event }) => events.push(event));
   const pci = createPciGrouping();
-  const handle = must(createIntelUnit(core, { ...config, pci }));
+  const driver = createIntelDriver(core, pci);
+  const handle = must(driver.addUnit(config));
   const bus = new PciBus({ number: 0 });
   const status = deviceRegister(core, handle.instance, handle.ops);
   if (status) throw new Bug(`the unit was not registered: ${status.name}`);
@@ -64,6 +68,7 @@ export function intelBench(
     pci,
     bus,
     events,
+    driver,
     handle,
     deviceOf,
     device: (slot, more) => deviceOf(bus.add({ slot, type: 'endpoint' }), more),
@@ -73,4 +78,24 @@ export function intelBench(
     },
     faults: () => events.filter((event) => event.kind === 'fault'),
   };
+}
+
+/** A device of the bench that user space owns: its group is attached to the blocked domain. */
+export function ownedDevice(
+  bench: IntelBench,
+  slot = 4,
+  config: Partial<DeviceConfig> = {},
+): Device {
+  const dev = bench.device(slot, config);
+  const rc = deviceClaimDmaOwner(dev, bench);
+  if (rc) throw new Bug(`${dev.name} cannot be claimed: ${rc.name}`);
+  return dev;
+}
+
+/** 64-bit words of RAM from a word index on. */
+export function words64(ram: Ram, at: number, count: number): bigint[] {
+  return Array.from({ length: count }, (_, n) => {
+    const low = BigInt(ram.words[at + 2 * n]! >>> 0);
+    return low | (BigInt(ram.words[at + 2 * n + 1]! >>> 0) << 32n);
+  });
 }

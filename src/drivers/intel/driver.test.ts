@@ -1,0 +1,498 @@
+import { describe, expect, it } from 'vitest';
+import {
+  intelBench,
+  must,
+  ownedDevice as owned,
+  words64,
+} from '../../../test/drivers/intel-bench.ts';
+import { EINVAL, ENODEV, ENOMEM, ENOSPC, EOPNOTSUPP } from '../../base/errno.ts';
+import { attachGroup, detachGroup, replaceGroupHandle } from '../../core/attach.ts';
+import { domainFree, pagingDomainAlloc, pagingDomainAllocFlags } from '../../core/domain-alloc.ts';
+import {
+  IOMMU_CAP_CACHE_COHERENCY,
+  IOMMU_CAP_DEFERRED_FLUSH,
+  IOMMU_CAP_DIRTY_TRACKING,
+  IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
+  IOMMU_CAP_NOEXEC,
+  IOMMU_CAP_PCI_ATS_SUPPORTED,
+  IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+  IOMMU_HWPT_ALLOC_NEST_PARENT,
+  IOMMU_HWPT_ALLOC_PASID,
+} from '../../core/driver.ts';
+import { iommuMap, iommuUnmap } from '../../core/map.ts';
+import { attachDevicePasid, detachDevicePasid, replaceDevicePasid } from '../../core/pasid.ts';
+import { probeDevice } from '../../core/probe.ts';
+import { releaseDevice } from '../../core/release.ts';
+import { Device } from '../../core/device.ts';
+import { newGather } from '../../pt/gather.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
+import { createIntelUnit, createIntelDriver, type IntelUnitConfig } from './driver.ts';
+import { toIntelDevice } from './domain.ts';
+
+const RW = IOMMU_READ | IOMMU_WRITE;
+const SECOND = { firstStage: false };
+const LEGACY = { scalable: false };
+const PASIDS = { pasidBits: 20 };
+
+/** A bench with one owned device attached to a fresh paging domain. */
+function attached(config: IntelUnitConfig = {}, device = {}, flags = 0) {
+  const bench = intelBench(config);
+  const dev = owned(bench, 4, device);
+  const domain = must(pagingDomainAllocFlags(dev, flags));
+  expect(attachGroup(domain, dev.iommuGroup!)).toBeUndefined();
+  return { bench, dev, domain };
+}
+
+describe.each([
+  ['legacy', { scalable: false }, 0x02, 0x05],
+  ['scalable, second stage', { firstStage: false }, 0x59, 0x79],
+  ['scalable, first stage', {}, 0x59, 0x71],
+] as const)('an intel unit in %s mode', (_name, config, blockedCode, unmappedCode) => {
+  it('blocks a device that user space owns, and says so', () => {
+    const bench = intelBench(config);
+    const dev = owned(bench);
+    expect(bench.dma(dev, 0x1000, true)).toBe(-1);
+    expect(bench.faults()).toMatchObject([
+      { code: blockedCode, write: true, iova: 0x100_0000n, device: '0000:00:04.0' },
+    ]);
+  });
+
+  it('translates what is mapped and nothing else', () => {
+    const bench = intelBench(config);
+    const dev = owned(bench);
+    const domain = must(pagingDomainAlloc(dev));
+    expect(attachGroup(domain, dev.iommuGroup!)).toBeUndefined();
+    expect(iommuMap(domain, 0x10_0000n, 0x70_0000n, 0x3000n, RW)).toBeUndefined();
+    expect(bench.dma(dev, 0x100)).toBe(0x700);
+    expect(bench.dma(dev, 0x102, true)).toBe(0x702);
+    expect(bench.dma(dev, 0x103, true)).toBe(-1);
+    expect(bench.faults()).toMatchObject([{ code: unmappedCode, iova: 0x10_3000n }]);
+    expect(iommuUnmap(domain, 0x10_0000n, 0x3000n)).toBe(0x3000n);
+    expect(bench.dma(dev, 0x100)).toBe(-1);
+    detachGroup(domain, dev.iommuGroup!);
+    domainFree(domain);
+  });
+
+  it('serves a stale translation until the IOTLB is told', () => {
+    const bench = intelBench(config);
+    const dev = owned(bench);
+    const domain = must(pagingDomainAlloc(dev));
+    expect(attachGroup(domain, dev.iommuGroup!)).toBeUndefined();
+    expect(iommuMap(domain, 0x10_0000n, 0x70_0000n, 0x1000n, RW)).toBeUndefined();
+    expect(bench.dma(dev, 0x100)).toBe(0x700);
+    // Straight into the table, as a driver that forgets its flush.
+    expect(domain.pt!.unmap(0x100, 1, undefined)).toBe(1);
+    expect(bench.dma(dev, 0x100)).toBe(0x700);
+    domain.ops.flushIotlbAll!(domain);
+    expect(bench.dma(dev, 0x100)).toBe(-1);
+  });
+});
+
+describe('the bytes the driver writes', () => {
+  it('are a legacy context entry for a paging domain: T 0, AW 2, the root, the domain id, P', () => {
+    const { bench, domain } = attached(LEGACY);
+    const at = bench.handle.instance.findContext(4 << 3)!;
+    const root = BigInt(domain.pt!.topPfn) << 12n;
+    expect(words64(bench.ram, at, 2)).toEqual([root | 1n, 2n | (2n << 8n)]);
+  });
+
+  it('are T 1 for a device with a device TLB', () => {
+    const { bench, domain } = attached(LEGACY, { ats: true });
+    const at = bench.handle.instance.findContext(4 << 3)!;
+    const root = BigInt(domain.pt!.topPfn) << 12n;
+    expect(words64(bench.ram, at, 1)).toEqual([root | 1n | (1n << 2n)]);
+  });
+
+  it('are T 2, the largest AW and domain id 1 for identity', () => {
+    const bench = intelBench(LEGACY);
+    const dev = owned(bench);
+    expect(attachGroup(bench.handle.ops.identityDomain!, dev.iommuGroup!)).toBeUndefined();
+    const at = bench.handle.instance.findContext(4 << 3)!;
+    expect(words64(bench.ram, at, 2)).toEqual([1n | (2n << 2n), 2n | (1n << 8n)]);
+  });
+
+  it.each([
+    ['first stage', {}, (top: bigint) => [1n | (2n << 2n) | (1n << 6n), 2n | (1n << 23n), top]],
+    [
+      'second stage',
+      SECOND,
+      (top: bigint) => [1n | (2n << 2n) | (2n << 6n) | top, 2n | (1n << 23n), 0n],
+    ],
+    [
+      'second stage of an incoherent unit',
+      { ...SECOND, coherentWalks: false },
+      (top: bigint) => [1n | (2n << 2n) | (2n << 6n) | top, 2n, 0n],
+    ],
+  ] as const)('are a PASID entry for the %s', (_name, config, expected) => {
+    const { bench, dev, domain } = attached(config);
+    const at = toIntelDevice(dev).pasidTable!.find(0)!;
+    const top = BigInt(domain.pt!.topPfn) << 12n;
+    expect(words64(bench.ram, at, 8)).toEqual([...expected(top), 0n, 0n, 0n, 0n, 0n]);
+  });
+
+  it('are PGTT 4 and domain id 1 for identity, and nothing for blocked', () => {
+    const bench = intelBench();
+    const dev = owned(bench);
+    const entry = () => words64(bench.ram, toIntelDevice(dev).pasidTable!.find(0)!, 2);
+    expect(attachGroup(bench.handle.ops.identityDomain!, dev.iommuGroup!)).toBeUndefined();
+    expect(entry()).toEqual([1n | (2n << 2n) | (4n << 6n), 1n | (1n << 23n)]);
+    detachGroup(bench.handle.ops.identityDomain!, dev.iommuGroup!);
+    expect(entry()).toEqual([0n, 0n]);
+  });
+
+  it('are a scalable context entry with the directory, its size, DTE and PASIDE', () => {
+    const bench = intelBench();
+    const dev = bench.device(4, { ...PASIDS, ats: true });
+    const at = bench.handle.instance.findContext(4 << 3)!;
+    const directory = BigInt(toIntelDevice(dev).pasidTable!.directoryPfn) << 12n;
+    expect(words64(bench.ram, at, 4)).toEqual([
+      1n | (1n << 2n) | (1n << 3n) | (7n << 9n) | directory,
+      0n,
+      0n,
+      0n,
+    ]);
+  });
+});
+
+describe('a domain that does not fit is refused with EINVAL, softly', () => {
+  const wide: IntelUnitConfig = { ...SECOND, widths: [39, 48, 57], mgaw: 57 };
+  it.each([
+    ['more levels than the unit walks', wide, { ...SECOND, widths: [39] }, 0],
+    ['a wider address', { ...SECOND, mgaw: 48 }, { ...SECOND, mgaw: 46 }, 0],
+    ['2 MiB pages the unit lacks', SECOND, { ...SECOND, superpage2m: false }, 0],
+    ['1 GiB pages the unit lacks', SECOND, { ...SECOND, superpage1g: false }, 0],
+    ['first stage on a unit without', {}, SECOND, 0],
+    ['five levels on a unit with four', { firstStage5: true }, {}, 0],
+    ['1 GiB first-stage pages', {}, { firstStage1g: false }, 0],
+    ['second stage on a unit without', SECOND, { secondStage: false, nested: false }, 0],
+    [
+      'dirty tracking the unit lacks',
+      SECOND,
+      { ...SECOND, ssade: false },
+      IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
+    ],
+    ['a table for coherent walks', SECOND, { ...SECOND, coherentWalks: false }, 0],
+  ] as const)('%s', (_name, from, to, flags) => {
+    const bench = intelBench({ ...from, scope: (fn) => fn.devfn < 8 << 3 });
+    const second = must(
+      createIntelUnit(bench.core, { ...to, pci: bench.pci, driver: bench.driver }),
+    );
+    expect(second.ops).toBe(bench.handle.ops);
+    const domain = must(pagingDomainAllocFlags(bench.device(4), flags));
+    const other = owned(bench, 9);
+    expect(toIntelDevice(other).iommu).toBe(second.instance);
+    const logged = bench.events.filter((event) => event.kind === 'log').length;
+    expect(attachGroup(domain, other.iommuGroup!)).toBe(EINVAL);
+    expect(bench.events.filter((event) => event.kind === 'log')).toHaveLength(logged);
+    expect(other.iommuGroup!.domain).toBe(bench.handle.ops.blockedDomain);
+  });
+
+  it('enforced coherency on a unit without snoop control', () => {
+    const bench = intelBench({ ...SECOND, scope: (fn) => fn.devfn < 8 << 3 });
+    must(
+      createIntelUnit(bench.core, {
+        ...SECOND,
+        snoopControl: false,
+        pci: bench.pci,
+        driver: bench.driver,
+      }),
+    );
+    const domain = must(pagingDomainAlloc(bench.device(4)));
+    expect(domain.ops.enforceCacheCoherency!(domain)).toBe(true);
+    expect(attachGroup(domain, owned(bench, 9).iommuGroup!)).toBe(EINVAL);
+  });
+
+  it('identity on a unit without pass-through, whose devices want DMA by default', () => {
+    const bench = intelBench({ passThrough: false });
+    const dev = owned(bench);
+    expect(attachGroup(bench.handle.ops.identityDomain!, dev.iommuGroup!)).toBe(EINVAL);
+    expect(bench.handle.ops.defDomainType!(dev)).toBe(3);
+  });
+});
+
+describe('an attach that fails for want of something leaves the device as it was', () => {
+  it('ENOSPC: every domain id is taken', () => {
+    const { bench, dev, domain } = attached({ domainIdBits: 4 });
+    expect(iommuMap(domain, 0x1000n, 0x5000n, 0x1000n, RW)).toBeUndefined();
+    // 16 ids without 0 and 1; the default domain gave its id back.
+    for (let slot = 5; slot < 5 + 13; slot++) {
+      const more = owned(bench, slot);
+      const own = must(pagingDomainAlloc(more));
+      expect(attachGroup(own, more.iommuGroup!)).toBeUndefined();
+    }
+    const extra = must(pagingDomainAlloc(dev));
+    expect(replaceGroupHandle(dev.iommuGroup!, extra, { domain: undefined })).toBe(ENOSPC);
+    expect(bench.dma(dev, 1)).toBe(5);
+  });
+
+  it('ENOMEM: no RAM for a context table', () => {
+    const bench = intelBench(LEGACY);
+    const bus = bench.bus;
+    const dev = bench.deviceOf(bus.add({ slot: 4, type: 'endpoint' }));
+    expect(dev.iommuGroup).toBeDefined();
+    bench.ram.failNext = () => true;
+    const fn = bus.add({ slot: 5, type: 'endpoint' });
+    const late = new Device(bench.core, { name: fn.name, bus: 'pci' });
+    bench.pci.bind(late, fn);
+    expect(probeDevice(late)).toBe(ENOMEM);
+    expect(late.iommu).toBeUndefined();
+  });
+
+  it('ENODEV: no RAM for a PASID table', () => {
+    const { bench, dev, domain } = attached({}, PASIDS);
+    bench.ram.failNext = () => true;
+    expect(attachDevicePasid(domain, dev, 1000)).toBe(ENODEV);
+    bench.ram.failNext = undefined;
+    expect(attachDevicePasid(domain, dev, 1000)).toBeUndefined();
+  });
+
+  it('ENODEV: a device that is on no unit is not probed', () => {
+    const bench = intelBench();
+    const dev = new Device(bench.core, { name: 'serial0', bus: 'platform' });
+    expect(probeDevice(dev)).toBe(ENODEV);
+  });
+});
+
+describe('PASIDs', () => {
+  it('are address spaces of their own beside the RID', () => {
+    const { bench, dev, domain } = attached({}, PASIDS);
+    const other = must(pagingDomainAlloc(dev));
+    expect(attachDevicePasid(other, dev, 7)).toBeUndefined();
+    expect(iommuMap(domain, 0x1000n, 0x5000n, 0x1000n, RW)).toBeUndefined();
+    expect(iommuMap(other, 0x1000n, 0x6000n, 0x1000n, RW)).toBeUndefined();
+    expect(bench.dma(dev, 1)).toBe(5);
+    expect(bench.dma(dev, 1, false, 7)).toBe(6);
+    expect(bench.dma(dev, 1, false, 8)).toBe(-1);
+    expect(bench.faults()).toMatchObject([{ code: 0x59, pasid: 8 }]);
+  });
+
+  it('can be replaced, and are blocked when detached', () => {
+    const { bench, dev } = attached({}, PASIDS);
+    const [one, two] = [must(pagingDomainAlloc(dev)), must(pagingDomainAlloc(dev))];
+    expect(iommuMap(one, 0x1000n, 0x5000n, 0x1000n, RW)).toBeUndefined();
+    expect(iommuMap(two, 0x1000n, 0x6000n, 0x1000n, RW)).toBeUndefined();
+    expect(attachDevicePasid(one, dev, 100, { domain: undefined })).toBeUndefined();
+    expect(bench.dma(dev, 1, true, 100)).toBe(5);
+    expect(replaceDevicePasid(two, dev, 100, { domain: undefined })).toBeUndefined();
+    expect(bench.dma(dev, 1, true, 100)).toBe(6);
+    detachDevicePasid(two, dev, 100);
+    expect(bench.dma(dev, 1, true, 100)).toBe(-1);
+    domainFree(one);
+    domainFree(two);
+  });
+
+  it.each([
+    ['EOPNOTSUPP on a device without them', {}, {}, 0, EOPNOTSUPP],
+    ['EOPNOTSUPP in legacy mode', LEGACY, PASIDS, 0, EOPNOTSUPP],
+    ['EINVAL for a domain with dirty tracking', SECOND, PASIDS, 2, EINVAL],
+  ] as const)('%s', (_name, config, device, flags, expected) => {
+    const { dev, domain } = attached(config, device, flags);
+    expect(domain.ops.testDev!(domain, dev, 5, undefined)).toBe(expected);
+    expect(domain.ops.setDevPasid!(domain, dev, 5, undefined)).toBe(expected);
+  });
+});
+
+describe('allocation of paging domains', () => {
+  it.each([
+    ['an unknown flag', {}, 4],
+    ['a nest parent on a unit that cannot nest', { nested: false }, IOMMU_HWPT_ALLOC_NEST_PARENT],
+    ['dirty tracking on a unit without', { ssade: false }, IOMMU_HWPT_ALLOC_DIRTY_TRACKING],
+    [
+      'a nest parent on a unit without second stage',
+      { secondStage: false, nested: false },
+      IOMMU_HWPT_ALLOC_NEST_PARENT,
+    ],
+    ['dirty tracking in legacy mode', LEGACY, IOMMU_HWPT_ALLOC_DIRTY_TRACKING],
+  ] as const)('refuses %s with EOPNOTSUPP', (_name, config, flags) => {
+    const bench = intelBench(config);
+    expect(pagingDomainAllocFlags(bench.device(4), flags)).toBe(EOPNOTSUPP);
+  });
+
+  it('refuses vendor data with EOPNOTSUPP', () => {
+    const bench = intelBench();
+    const data = { type: 1, bytes: new Uint8Array(8) };
+    expect(pagingDomainAllocFlags(bench.device(4), 0, data)).toBe(EOPNOTSUPP);
+  });
+
+  it.each([
+    ['first stage: half of the sign-extended space', {}, 0, (1n << 47n) - 1n, 0x40201000n],
+    ['PASID keeps the first stage', {}, IOMMU_HWPT_ALLOC_PASID, (1n << 47n) - 1n, 0x40201000n],
+    ['nest parent: second stage', {}, IOMMU_HWPT_ALLOC_NEST_PARENT, (1n << 48n) - 1n, 0x40201000n],
+    ['39 bits', { ...SECOND, widths: [39] }, 0, (1n << 39n) - 1n, 0x40201000n],
+    ['MGAW below the table', { ...SECOND, mgaw: 46 }, 0, (1n << 46n) - 1n, 0x40201000n],
+    ['no 1 GiB pages', { ...SECOND, superpage1g: false }, 0, (1n << 48n) - 1n, 0x201000n],
+    [
+      'no super pages',
+      { ...LEGACY, superpage1g: false, superpage2m: false },
+      0,
+      (1n << 48n) - 1n,
+      0x1000n,
+    ],
+  ] as const)('%s', (_name, config, flags, last, sizes) => {
+    const domain = must(pagingDomainAllocFlags(intelBench(config).device(4), flags));
+    expect(domain.geometry.apertureEnd).toBe(last);
+    expect(domain.pgsizeBitmap).toBe(sizes);
+  });
+});
+
+describe('dirty tracking', () => {
+  it('sees what the device wrote, page by page, and cleaning makes it see the next write', () => {
+    const { bench, dev, domain } = attached(SECOND, {}, IOMMU_HWPT_ALLOC_DIRTY_TRACKING);
+    expect(iommuMap(domain, 0x10_0000n, 0x70_0000n, 0x4000n, RW)).toBeUndefined();
+    expect(bench.dma(dev, 0x100, true)).toBe(0x700);
+    expect(domain.dirtyOps!.setDirtyTracking(domain, true)).toBeUndefined();
+    expect(bench.dma(dev, 0x101, true)).toBe(0x701);
+    expect(bench.dma(dev, 0x102)).toBe(0x702);
+    const dirty = () => {
+      const found: number[] = [];
+      const gather = newGather();
+      expect(
+        domain.dirtyOps!.readAndClearDirty(domain, 0x100, 4, false, gather, (startG) =>
+          found.push(startG),
+        ),
+      ).toBeUndefined();
+      domain.ops.iotlbSync!(domain, gather);
+      return found;
+    };
+    expect(dirty()).toEqual([0x101]);
+    expect(dirty()).toEqual([]);
+    expect(bench.dma(dev, 0x101, true)).toBe(0x701);
+    expect(bench.dma(dev, 0x102, true)).toBe(0x702);
+    expect(dirty()).toEqual([0x101, 0x102]);
+  });
+});
+
+describe('enforced coherency', () => {
+  it('puts SNP into every new leaf of the second stage, also when attached already', () => {
+    const { bench, dev, domain } = attached(SECOND);
+    expect(domain.ops.enforceCacheCoherency!(domain)).toBe(true);
+    expect(iommuMap(domain, 0x1000n, 0x5000n, 0x1000n, RW)).toBeUndefined();
+    expect(bench.dma(dev, 1)).toBe(5);
+    const steps = bench.handle.unit.explain(4 << 3, -1, 0x1000n, false);
+    expect(steps.walk[steps.walk.length - 1]!.entry & (1n << 11n)).toBe(1n << 11n);
+    expect(domain.ops.enforceCacheCoherency!(domain)).toBe(true);
+  });
+  it('is refused once mappings exist that were made without', () => {
+    const { domain } = attached(SECOND);
+    expect(iommuMap(domain, 0x1000n, 0x5000n, 0x1000n, RW)).toBeUndefined();
+    expect(domain.ops.enforceCacheCoherency!(domain)).toBe(false);
+  });
+  it('is refused by a unit without snoop control', () => {
+    const { domain } = attached({ snoopControl: false });
+    expect(domain.ops.enforceCacheCoherency!(domain)).toBe(false);
+  });
+  it('sets PGSNP for the first stage', () => {
+    const { dev, domain } = attached();
+    expect(domain.ops.enforceCacheCoherency!(domain)).toBe(true);
+    expect(toIntelDevice(dev).pasidTable!.get(0, 'pgsnp')).toBe(1);
+  });
+});
+
+describe('what the driver says of its devices', () => {
+  it.each([
+    ['everything', {}, { ats: true }, [true, true, true, true, true, false]],
+    ['no snoop control', { snoopControl: false }, {}, [true, true, false, true, false, false]],
+    ['legacy mode', LEGACY, { ats: true }, [true, true, true, false, true, false]],
+    [
+      'an untrusted device',
+      {},
+      { ats: true, untrusted: true },
+      [true, true, true, true, false, false],
+    ],
+  ] as const)('capabilities: %s', (_name, config, device, expected) => {
+    const bench = intelBench(config);
+    const dev = bench.device(4, device);
+    const caps = [
+      IOMMU_CAP_CACHE_COHERENCY,
+      IOMMU_CAP_DEFERRED_FLUSH,
+      IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
+      IOMMU_CAP_DIRTY_TRACKING,
+      IOMMU_CAP_PCI_ATS_SUPPORTED,
+      IOMMU_CAP_NOEXEC,
+    ];
+    expect(caps.map((cap) => bench.handle.ops.capable!(dev, cap))).toEqual(expected);
+  });
+
+  it('hardware info is the CAP and ECAP registers; another type is EOPNOTSUPP', () => {
+    const bench = intelBench();
+    const dev = bench.device(4);
+    const info = must(bench.handle.ops.hwInfo!(dev, 0));
+    const view = new DataView(info.bytes.buffer);
+    expect([info.type, info.bytes.length, view.getBigUint64(0, true)]).toEqual([1, 24, 0n]);
+    const cap = view.getBigUint64(8, true);
+    expect([cap & 7n, (cap >> 8n) & 31n, (cap >> 16n) & 63n]).toEqual([6n, 6n, 47n]);
+    const ecap = view.getBigUint64(16, true);
+    expect([(ecap >> 26n) & 1n, (ecap >> 43n) & 1n, (ecap >> 35n) & 31n]).toEqual([1n, 1n, 19n]);
+    expect(bench.handle.ops.hwInfo!(dev, 2)).toBe(EOPNOTSUPP);
+  });
+
+  it('reserved regions: firmware ranges of the device, then the interrupt window', () => {
+    const rmrr = { start: 0x7000_0000n, length: 0x1_0000n };
+    const bench = intelBench({
+      rmrrs: [
+        { ...rmrr, of: (fn) => fn.devfn === 4 << 3 },
+        { ...rmrr, relaxable: true, of: (fn) => fn.devfn === 5 << 3 },
+      ],
+    });
+    const msi = { start: 0xfee0_0000n, length: 0x10_0000n, prot: 0, type: 3 };
+    const regions = (slot: number) => bench.handle.ops.getResvRegions!(bench.device(slot));
+    expect(regions(4)).toEqual([{ ...rmrr, prot: RW, type: 0 }, msi]);
+    expect(regions(5)).toEqual([{ ...rmrr, prot: RW, type: 1 }, msi]);
+    expect(regions(6)).toEqual([msi]);
+  });
+});
+
+describe('a device with a TLB of its own', () => {
+  it.each([
+    ['legacy', LEGACY],
+    ['scalable', {}],
+  ] as const)('keeps a translation until it is told, %s mode', (_name, config) => {
+    const { bench, dev, domain } = attached(config, { ats: true });
+    expect(iommuMap(domain, 0x1000n, 0x5000n, 0x2000n, RW)).toBeUndefined();
+    expect(bench.dma(dev, 1, true)).toBe(5);
+    expect(domain.pt!.unmap(1, 1, undefined)).toBe(1);
+    // The unit's own cache forgets; the device's does not.
+    bench.handle.instance.queue.iotlbGlobal();
+    expect(bench.dma(dev, 1, true)).toBe(5);
+    bench.handle.instance.queue.devTlb(4 << 3, -1, { startG: 1, order: 0 });
+    expect(bench.dma(dev, 1, true)).toBe(-1);
+  });
+
+  it('forgets at an ordinary unmap', () => {
+    const { bench, dev, domain } = attached({}, { ats: true });
+    expect(iommuMap(domain, 0x1000n, 0x5000n, 0x2000n, RW)).toBeUndefined();
+    expect(bench.dma(dev, 1, true)).toBe(5);
+    expect(iommuUnmap(domain, 0x1000n, 0x1000n)).toBe(0x1000n);
+    expect(bench.dma(dev, 1, true)).toBe(-1);
+    expect(bench.dma(dev, 2, true)).toBe(6);
+  });
+});
+
+describe('release', () => {
+  it('gives every frame back', () => {
+    const bench = intelBench();
+    bench.device(3);
+    const before = bench.ram.used;
+    const dev = bench.device(4, PASIDS);
+    const domain = must(pagingDomainAlloc(dev));
+    expect(attachDevicePasid(domain, dev, 700)).toBeUndefined();
+    detachDevicePasid(domain, dev, 700);
+    domainFree(domain);
+    releaseDevice(dev);
+    expect(bench.ram.used).toBe(before);
+  });
+});
+
+describe('several units', () => {
+  it('share the ops; a device belongs to the unit that names it, else to the one without scope', () => {
+    const bench = intelBench({ scope: (fn) => fn.devfn === 5 << 3 });
+    const other = must(createIntelUnit(bench.core, { pci: bench.pci, driver: bench.driver }));
+    expect(other.instance.name).toBe('dmar1');
+    expect(toIntelDevice(bench.device(5)).iommu).toBe(bench.handle.instance);
+    expect(toIntelDevice(bench.device(6)).iommu).toBe(other.instance);
+  });
+  it('two drivers do not know each other', () => {
+    const bench = intelBench();
+    expect(createIntelDriver(bench.core, bench.pci).ops).not.toBe(bench.handle.ops);
+  });
+});
