@@ -45,13 +45,13 @@ export class GenericTable extends Table implements PageTable {
     if (lengthG === 1 && prot === this.fastProt && paG < this.oaEndG) {
       let index = iovaG - this.leafStartG;
       if (!(index >= 0 && index < TABLE_ITEMS)) index = this.useLeafTable(iovaG);
-      if (index >= 0 && this.#mapItem(this.leafWord | (index << 1), paG)) return undefined;
+      if (index >= 0 && this.mapItem(this.leafWord | (index << 1), paG)) return undefined;
     }
     return mapRange(this, iovaG, paG, lengthG, prot);
   }
 
   /** Write a one-granule leaf into an empty item. */
-  #mapItem(at: number, paG: number): boolean {
+  mapItem(at: number, paG: number): boolean {
     const words = this.words;
     if ((words[at]! & this.presentLo) !== 0 || (words[at + 1]! & this.presentHi) !== 0) {
       return false;
@@ -66,7 +66,7 @@ export class GenericTable extends Table implements PageTable {
     if (lengthG === 1 && gather !== undefined) {
       let index = iovaG - this.leafStartG;
       if (!(index >= 0 && index < TABLE_ITEMS)) index = this.useLeafTable(iovaG);
-      if (index >= 0 && this.#clearItem(this.leafWord | (index << 1))) {
+      if (index >= 0 && this.clearItem(this.leafWord | (index << 1))) {
         this.gatherRemoved(gather, iovaG, 1);
         if (this.detailed) gather.leafLevels |= 1;
         return 1;
@@ -76,7 +76,7 @@ export class GenericTable extends Table implements PageTable {
   }
 
   /** Clear the item of a one-granule leaf. */
-  #clearItem(at: number): boolean {
+  clearItem(at: number): boolean {
     const words = this.words;
     const lo = words[at]!;
     if ((lo & this.presentLo) === 0 || this.isContiguous(lo, words[at + 1]!)) return false;
@@ -107,7 +107,7 @@ export class GenericTable extends Table implements PageTable {
   destroy(): void {
     bugOn(this.destroyed, 'a page table is destroyed once');
     this.destroyed = true;
-    this.forgetLeafTable();
+    this.forgetTables();
     this.#freeBelow(this.topWord, this.topLevel);
     this.ram.free(this.topPfn);
     this.frames = 0;

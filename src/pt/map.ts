@@ -291,7 +291,7 @@ function makeRoom(table: Table, first: number, items: number, level: number): bo
   }
   if (emptied.length === 0) return true;
   words.fill(0, first, first + items * 2);
-  table.forgetLeafTable();
+  table.forgetTables();
   const gather = newGather();
   gatherRange(gather, 0, table.lastAddressG + 1);
   table.config.iotlbSync?.(gather);

@@ -14,8 +14,13 @@ import { gatherIsDisjoint, gatherRange, type Gather } from './gather.ts';
 import { pageSizes, type PageSizes } from './page-size.ts';
 import { FRAME_WORDS, type Ram } from './ram.ts';
 
-/** Further than 512 granules below any address. */
-const NO_LEAF_TABLE = -1e6;
+/** Granules under a level-1 table. */
+const MIDDLE_SPAN = 2 ** (2 * LEVEL_BITS);
+/** Further below any address than a remembered table spans. */
+const NO_TABLE = -(2 ** 30);
+const LEVEL_3_SCALE = 2 ** -27;
+/** An item's index, doubled: items are two words. */
+const INDEX_MASK = 1022;
 /** 2^-9n: moves the index of level n to the low bits. */
 const LEVEL_SCALE = Float64Array.from({ length: 6 }, (_, n) => 2 ** (-LEVEL_BITS * n));
 
@@ -63,6 +68,7 @@ export class Table {
   readonly tableValues: readonly number[];
   readonly tableValue1: number;
   readonly tableValue2: number;
+  readonly tableValue3: number;
 
   /** First granule beyond the output width. */
   readonly oaEndG: number;
@@ -70,6 +76,8 @@ export class Table {
   readonly lastAddressG: number;
   /** Last granule of the input width; with sign extension, folded. */
   readonly vaLastG: number;
+  /** A level-1 table lies wholly inside the input width. */
+  readonly spansMiddle: boolean;
   /** Last granule that needs no folding and lies within the present top table. */
   directLastG = 0;
 
@@ -82,8 +90,11 @@ export class Table {
   /** Single granules may be mapped. */
   granuleAllowed = false;
   /** The level-0 table used last: its first granule, not folded, and its first word. */
-  leafStartG = NO_LEAF_TABLE;
+  leafStartG = NO_TABLE;
   leafWord = 0;
+  /** The level-1 table used last, likewise. */
+  middleStartG = NO_TABLE;
+  middleWord = 0;
   /** The protection bits mapped last and what they make of a one-granule leaf; -1: none such. */
   fastProt = -1;
   fastLo = 0;
@@ -132,11 +143,13 @@ export class Table {
     this.tableValues = this.tableBits.map(({ lo }) => lo & this.tableMask);
     this.tableValue1 = this.tableValues[1]!;
     this.tableValue2 = this.tableValues[2]!;
+    this.tableValue3 = this.tableValues[3]!;
 
     const widthG = geometry.vaLg2 - format.granuleLg2;
     this.oaEndG = 2 ** (geometry.oaLg2 - format.granuleLg2);
     this.lastAddressG = 2 ** (64 - format.granuleLg2) - 1;
     this.vaLastG = 2 ** widthG - 1;
+    this.spansMiddle = widthG - (this.signExtend ? 1 : 0) >= 2 * LEVEL_BITS;
     this.topLevel = geometry.topLevel;
     this.sizes = pageSizes(geometry.pgsizeBitmap, format.granuleLg2);
     this.granuleAllowed = this.sizes.smallest === 0;
@@ -188,37 +201,56 @@ export class Table {
     gatherRange(gather, iovaG, removedG);
   }
 
-  /** Output granule of an input granule, or -1. Unrolled below level 3: it runs once per IOTLB miss. */
+  /** Output granule of an input granule, or -1. One item read per level. */
   lookup(iovaG: number): number {
     const va = iovaG <= this.directLastG ? iovaG : this.fold(iovaG);
     if (va < 0) return -1;
-    const table = this.tableAtLevel1(va);
+    const table = this.leafTable(va);
     if (table < 0) return this.lookupSlow(va);
-    const words = this.words;
-    const low = va | 0;
-    let lo = words[table | ((low >>> 8) & 1022)]!;
-    if ((lo & this.tableMask) !== this.tableValue1) return this.lookupSlow(va);
-    const at = ((lo & this.addressMask) >>> this.tableShift) | ((low << 1) & 1022);
-    lo = words[at]!;
-    const hi = words[at + 1]!;
-    if ((lo & this.presentLo) === 0 || this.isContiguous(lo, hi)) return this.lookupSlow(va);
+    const at = table | ((va << 1) & INDEX_MASK);
+    const lo = this.words[at]!;
+    const hi = this.words[at + 1]!;
+    if ((lo & this.presentLo) === 0 || (this.hasContiguous && this.isContiguous(lo, hi))) {
+      return this.lookupSlow(va);
+    }
     return (hi & this.addressHiMask) === 0 ? lo >>> this.addressShift : this.addressG(lo, hi);
   }
 
-  /** First word of the level-1 table for a folded address, or -1 where the way there is out of the ordinary. */
-  tableAtLevel1(va: number): number {
+  /**
+   * First word of the level-0 table of a folded address, or -1 where the way there is out of the ordinary.
+   * Written out for three and four levels, because it runs once per page mapped and per IOTLB miss.
+   */
+  leafTable(va: number): number {
     const words = this.words;
-    const top = this.topLevel;
+    const mask = this.tableMask;
+    const low = va | 0;
     let table = this.topWord;
-    for (let level = top; level > 2; level--) {
-      const lo = words[table | (((va * LEVEL_SCALE[level]!) & 511) << 1)]!;
-      if ((lo & this.tableMask) !== this.tableValues[level]) return -1;
+    let lo = 0;
+    if (this.topLevel === 3) {
+      lo = words[table | (((va * LEVEL_3_SCALE) & 511) << 1)]!;
+      if ((lo & mask) !== this.tableValue3) return -1;
       table = (lo & this.addressMask) >>> this.tableShift;
+    } else if (this.topLevel !== 2) {
+      table = this.tableAtLevel2(va);
+      if (table < 0) return -1;
     }
-    if (top < 2) return table;
-    const lo = words[table | (((va | 0) >>> 17) & 1022)]!;
-    if ((lo & this.tableMask) !== this.tableValue2) return -1;
-    return (lo & this.addressMask) >>> this.tableShift;
+    lo = words[table | ((low >>> 17) & INDEX_MASK)]!;
+    if ((lo & mask) !== this.tableValue2) return -1;
+    lo = words[((lo & this.addressMask) >>> this.tableShift) | ((low >>> 8) & INDEX_MASK)]!;
+    if ((lo & mask) !== this.tableValue1) return -1;
+    return ((lo & this.addressMask) >>> this.tableShift) | 0;
+  }
+
+  /** The level-2 table of a tree of five or six levels, or -1; also for the two-level tree, which has none. */
+  tableAtLevel2(va: number): number {
+    if (this.topLevel < 2) return -1;
+    let table = this.topWord;
+    for (let level = this.topLevel; level > 2; level--) {
+      const lo = this.words[this.itemWord(table, va, level)]!;
+      if ((lo & this.tableMask) !== this.tableValues[level]) return -1;
+      table = this.tableWord(lo);
+    }
+    return table;
   }
 
   /** Any table, any leaf. */
@@ -235,20 +267,35 @@ export class Table {
   }
 
   /**
-   * Remember the level-0 table of an address, without making one. Returns the index in it, or -1: there is none.
+   * Remember the level-0 table of an address, without making one. Returns the index in it, or -1: there is none,
+   * or the way there is out of the ordinary. The level-1 table is remembered too: it spans 1 GiB.
    */
   useLeafTable(iovaG: number): number {
-    const va = this.fold(iovaG);
-    if (va < 0) return -1;
-    const table = this.tableAtLevel1(va);
-    if (table < 0) return -1;
-    const low = va | 0;
-    const lo = this.words[table | ((low >>> 8) & 1022)]!;
+    let inside = iovaG - this.middleStartG;
+    if (!(inside >= 0 && inside < MIDDLE_SPAN)) {
+      if (!this.useMiddleTable(iovaG)) return -1;
+      inside = iovaG - this.middleStartG;
+    }
+    const lo = this.words[this.middleWord | ((inside >>> 8) & INDEX_MASK)]!;
     if ((lo & this.tableMask) !== this.tableValue1) return -1;
-    const index = low & 511;
+    const index = inside & 511;
     this.leafWord = (lo & this.addressMask) >>> this.tableShift;
     this.leafStartG = iovaG - index;
     return index;
+  }
+
+  useMiddleTable(iovaG: number): boolean {
+    const va = this.fold(iovaG);
+    if (va < 0 || !this.spansMiddle) return false;
+    let table = this.topWord;
+    for (let level = this.topLevel; level > 1; level--) {
+      const lo = this.words[this.itemWord(table, va, level)]!;
+      if ((lo & this.tableMask) !== this.tableValues[level]) return false;
+      table = this.tableWord(lo);
+    }
+    this.middleWord = table;
+    this.middleStartG = iovaG - (va % MIDDLE_SPAN);
+    return true;
   }
 
   /** Let single granules with these protection bits be mapped the fast way. */
@@ -259,8 +306,9 @@ export class Table {
     this.fastHi = attrs.hi;
   }
 
-  forgetLeafTable(): void {
-    this.leafStartG = NO_LEAF_TABLE;
+  forgetTables(): void {
+    this.leafStartG = NO_TABLE;
+    this.middleStartG = NO_TABLE;
   }
 
   /** Address field of an item, in granules. */

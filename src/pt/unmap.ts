@@ -48,7 +48,7 @@ export function unmapRange(
 function finish(removal: Removal, iovaG: number, removedG: number, gather: Gather | undefined) {
   const { table, freed } = removal;
   table.frames -= freed.length;
-  if (freed.length > 0) table.forgetLeafTable();
+  if (freed.length > 0) table.forgetTables();
   if (!gather) {
     for (const frame of freed) table.ram.free(frame);
     return;
