@@ -1,0 +1,31 @@
+/** `softiommu run -- PROGRAM ARGS…`: an unmodified program on the simulated machine. */
+import { Command, Option } from '@commander-js/extra-typings';
+import { writeSync } from 'node:fs';
+
+const MODES = ['namespace', 'traps'] as const;
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
+export function runCommand() {
+  return new Command('run')
+    .description('run an unmodified program on the simulated machine')
+    .argument('<program...>', 'the program and its arguments, after --')
+    .option('--machine <file>', 'machine description: a YAML file, or preset:NAME')
+    .option('--device <spec>', 'add a device, e.g. edu,bdf=0000:00:04.0', collect, [] as string[])
+    .option('--iommu <spec>', 'use this IOMMU, e.g. intel', collect, [] as string[])
+    .option('--trace [file]', 'show the calls, DMA and faults; to standard error, or to a file')
+    .option('--selftest', "provide the kernel's selftest device and its mock IOMMU")
+    .addOption(new Option('--mode <mode>', 'how /dev and /sys reach the program').choices(MODES))
+    .passThroughOptions()
+    .action(async (argv, options) => {
+      // Native code is loaded by `run` and `doctor` only.
+      const { planRun } = await import('../run-plan.ts');
+      const plan = planRun(argv, options);
+      const { run, endLike } = await import('../../host/run.ts');
+      const result = await run(plan);
+      if (result.kind === 'failed') writeSync(2, `softiommu: ${result.message}\n`);
+      endLike(result);
+    });
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+/** The command line: a table of commands. User errors are one line; the exit status of `run` is the program's. */
+import { readFileSync } from 'node:fs';
+import { Command } from '@commander-js/extra-typings';
+import { doctorCommand } from './commands/doctor.ts';
+import { runCommand } from './commands/run.ts';
+import { topologyCommand } from './commands/topology.ts';
+
+const packageFile = new URL('../../package.json', import.meta.url);
+
+function version(): string {
+  try {
+    return (JSON.parse(readFileSync(packageFile, 'utf8')) as { version?: string }).version ?? '0';
+  } catch {
+    return 'unknown'; // run from an unusual place
+  }
+}
+
+const program = new Command('softiommu')
+  .description('The Linux IOMMU subsystem in user space')
+  .version(version())
+  .showHelpAfterError('(softiommu --help shows what there is)')
+  .enablePositionalOptions();
+program.addCommand(runCommand());
+program.addCommand(topologyCommand());
+program.addCommand(doctorCommand());
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const text = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`softiommu: ${text}\n`);
+  process.exitCode = 125;
+}

@@ -1,0 +1,34 @@
+/** What the trap handlers share: the machine, the run's tables, and how a call is parked or reported. */
+import type { Errno, Result } from '../base/errno.ts';
+import { isErrno } from '../base/errno.ts';
+import type { Outcome } from '../base/wait-queue.ts';
+import type { Answer, Notification } from './listener.ts';
+import type { HostTask, Processes, TaskParts } from './processes.ts';
+
+export interface CallContext extends TaskParts {
+  readonly processes: Processes;
+  /** Run a call that may sleep; the answer goes out when it is there. */
+  park<T>(
+    call: Notification,
+    run: () => Outcome<Result<T>>,
+    answer: (result: Result<T>) => Answer,
+  ): Answer;
+  /** Loads and stores of this process will reach our registers. False: somebody else traces it. */
+  traceProcess(pid: number): boolean;
+  /** Make the waiting caller run a system call of its own in place of the trapped one; answers the notification. */
+  inject(call: Notification, calls: readonly { nr: number; args: readonly number[] }[]): Answer;
+  /** A line for the user of softiommu. */
+  warn(text: string): void;
+}
+
+export interface Caller {
+  readonly call: Notification;
+  readonly task: HostTask;
+}
+
+export function errnoAnswer(errno: Errno): number {
+  return -errno.number;
+}
+export function numberAnswer(result: Result<number>): Answer {
+  return isErrno(result) ? -result.number : result;
+}

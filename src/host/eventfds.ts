@@ -1,0 +1,104 @@
+/**
+ * Eventfds of a program, signalled by us (host.md section 5).
+ *
+ * pidfd_getfd() gives our own descriptor of one. Where a container forbids it, eventfd2() is trapped, the eventfd is ours
+ * from the start, and 'eventfd-id' of /proc/PID/fdinfo tells which one a descriptor means.
+ */
+import { readFileSync } from 'node:fs';
+import { EBADF, EINVAL } from '../base/errno.ts';
+import type { Result } from '../base/errno.ts';
+import { refuse } from '../base/refuse.ts';
+import type { Eventfd } from '../base/task.ts';
+import * as libc from './libc.ts';
+import type { Listener, Notification, Answer } from './listener.ts';
+
+const ONE = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
+
+/** A descriptor of another process to wait on, and what to do when it is readable. */
+export interface Watches {
+  watchFd(fd: number, run: () => void): Disposable;
+}
+
+export class HostEventfd implements Eventfd {
+  readonly id: string;
+  readonly #fd: number;
+  readonly #watches: Watches;
+  constructor(id: string, fd: number, watches: Watches) {
+    this.id = id;
+    this.#fd = fd;
+    this.#watches = watches;
+  }
+  signal(): void {
+    libc.write(this.#fd, ONE);
+  }
+  listen(run: () => void): Disposable {
+    const count = Buffer.alloc(8);
+    return this.#watches.watchFd(this.#fd, () => {
+      libc.read(this.#fd, count);
+      run();
+    });
+  }
+  put(): void {
+    libc.close(this.#fd);
+  }
+}
+
+export class Eventfds {
+  readonly #watches: Watches;
+  /** Where eventfd2() is trapped: eventfd-id → our descriptor, for the whole run. */
+  readonly #trapped = new Map<string, number>();
+  constructor(watches: Watches) {
+    this.#watches = watches;
+  }
+
+  get(pid: number, tid: number, fd: number): Result<HostEventfd, 'EBADF' | 'EINVAL'> {
+    const link = libc.readlink(`/proc/${tid}/fd/${fd}`);
+    if (typeof link === 'number') return refuse(EBADF, 'the descriptor is not open', { fd });
+    const id = link === 'anon_inode:[eventfd]' ? eventfdId(`/proc/${tid}/fdinfo/${fd}`) : undefined;
+    if (id === undefined) return refuse(EINVAL, 'the descriptor is not an eventfd', { fd, link });
+    const ours = this.#duplicate(id, pid, fd);
+    if (ours < 0) {
+      return refuse(EBADF, 'the eventfd was made where softiommu could not see it', { fd, id });
+    }
+    return new HostEventfd(id, ours, this.#watches);
+  }
+
+  /** eventfd() and eventfd2(), made by us and installed in the program. */
+  create(listener: Listener, call: Notification): Answer {
+    const flags = call.nr === libc.NR.eventfd2 ? call.uint(1) : 0;
+    const ours = libc.eventfd2(call.uint(0), flags | libc.O_CLOEXEC);
+    if (ours < 0) return ours;
+    const id = eventfdId(`/proc/self/fdinfo/${ours}`);
+    const cloexec = (flags & libc.O_CLOEXEC) !== 0;
+    const given = listener.addFd(call, ours, { cloexec, send: true });
+    if (given < 0 || id === undefined) {
+      libc.close(ours);
+      return given < 0 ? given : 'answered';
+    }
+    this.#trapped.set(id, ours);
+    return 'answered';
+  }
+
+  closeAll(): void {
+    for (const fd of this.#trapped.values()) libc.close(fd);
+    this.#trapped.clear();
+  }
+
+  #duplicate(id: string, pid: number, fd: number): number {
+    const known = this.#trapped.get(id);
+    if (known !== undefined) return libc.duplicate(known);
+    const pidfd = libc.pidfdOpen(pid);
+    if (pidfd < 0) return pidfd;
+    const ours = libc.pidfdGetfd(pidfd, fd);
+    libc.close(pidfd);
+    return ours;
+  }
+}
+
+function eventfdId(path: string): string | undefined {
+  try {
+    return /^eventfd-id:\s*(\d+)/m.exec(readFileSync(path, 'latin1'))?.[1];
+  } catch {
+    return undefined; // the descriptor was closed meanwhile
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * The only file that loads native code: one door for system calls and three functions of the C library.
+ *
+ * Addresses cross as numbers, which is the cheapest way (performance.md C); whoever passes one keeps its buffer alive.
+ */
+import { createRequire } from 'node:module';
+
+type NativeFunction = (...args: readonly unknown[]) => number | bigint;
+interface Koffi {
+  load(path: string | null): {
+    func(name: string, result: string, args: readonly string[]): NativeFunction;
+  };
+  address(value: unknown): bigint;
+  errno(): number;
+}
+
+/** Something the host lacks; the message names it and the remedy. Shown to the user as one line. */
+export class HostError extends Error {
+  override name = 'HostError';
+}
+
+function loadKoffi(): Koffi {
+  try {
+    return createRequire(import.meta.url)('koffi') as Koffi;
+  } catch {
+    throw new HostError(
+      "the optional package 'koffi' is not installed, so foreign programs cannot be run: npm install koffi",
+    );
+  }
+}
+
+if (process.platform !== 'linux' || process.arch !== 'x64') {
+  throw new HostError(
+    `programs can be run on Linux x86-64 only; this is ${process.platform} ${process.arch}`,
+  );
+}
+const koffi = loadKoffi();
+const libc = koffi.load(null);
+const rawSyscall = libc.func('syscall', 'long', [
+  'long',
+  'int64',
+  'int64',
+  'int64',
+  'int64',
+  'int64',
+  'int64',
+]);
+const rawSpawn = libc.func('posix_spawn', 'int', [
+  'void*',
+  'str',
+  'int64',
+  'int64',
+  'int64',
+  'int64',
+]);
+const rawSigaction = libc.func('sigaction', 'int', ['int', 'int64', 'int64']);
+const dlsym = libc.func('dlsym', 'uint64', ['int64', 'str']);
+
+export type Word = number | bigint;
+
+/** The result, or minus the errno: what the kernel itself returns. */
+export function syscall(
+  nr: number,
+  ...[a = 0, b = 0, c = 0, d = 0, e = 0, f = 0]: readonly Word[]
+): number {
+  const result = Number(rawSyscall(nr, a, b, c, d, e, f));
+  return result === -1 ? -koffi.errno() : result;
+}
+
+const addresses = new WeakMap<ArrayBufferLike, number>();
+
+/** Where the bytes are. Remembered per buffer: the memory behind an ArrayBuffer does not move. */
+export function addressOf(bytes: Uint8Array): number {
+  let base = addresses.get(bytes.buffer);
+  if (base === undefined) {
+    base = Number(koffi.address(new Uint8Array(bytes.buffer)));
+    addresses.set(bytes.buffer, base);
+  }
+  return base + bytes.byteOffset;
+}
+
+/** A NUL-terminated copy of a string, for a system call. */
+export function cString(text: string): Buffer {
+  return Buffer.from(`${text}\0`);
+}
+
+/** A NULL-terminated array of strings; the buffers must outlive the use of its address. */
+export function cStrings(texts: readonly string[]): { address: number; keep: Buffer[] } {
+  const keep = texts.map(cString);
+  const table = Buffer.alloc((keep.length + 1) * 8);
+  keep.forEach((text, index) => table.writeBigUInt64LE(BigInt(addressOf(text)), index * 8));
+  return { address: addressOf(table), keep: [...keep, table] };
+}
+
+/** Start a program as a child of this thread. The result is its pid or minus an errno. */
+export function posixSpawn(path: string, argv: readonly string[], envp: readonly string[]): number {
+  const pid = Buffer.alloc(4);
+  const args = cStrings(argv);
+  const env = cStrings(envp);
+  const error = Number(rawSpawn(pid, path, 0, 0, args.address, env.address));
+  return error === 0 ? pid.readInt32LE(0) : -error;
+}
+
+/** Handle a signal by calling a harmless C function: its only effect is to interrupt a wait with EINTR. */
+export function interruptOn(signal: number): void {
+  const action = Buffer.alloc(152);
+  action.writeBigUInt64LE(BigInt(dlsym(0, 'getpid')), 0);
+  rawSigaction(signal, addressOf(action), 0);
+}
+
+/** Give a signal back its default meaning, so that it is not inherited as ignored. */
+export function defaultSignal(signal: number): void {
+  rawSigaction(signal, addressOf(Buffer.alloc(152)), 0);
+}

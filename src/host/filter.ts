@@ -1,0 +1,83 @@
+/**
+ * Which system calls of a program are trapped (host.md 7.3). Everything else runs at full speed.
+ *
+ * Path calls are trapped in both modes, because opening a device node must give one of our files; with path traps
+ * all calls that name a path are, and short writes, which may be meant for a sysfs attribute.
+ */
+import {
+  ARCH_X86_64,
+  DATA,
+  FilterAssembler,
+  SECCOMP_RET_ALLOW,
+  SECCOMP_RET_USER_NOTIF,
+} from './bpf.ts';
+import { NR } from './libc.ts';
+
+export interface FilterOptions {
+  /** Answer all path calls ourselves; otherwise a mount namespace shows the tree and only opens are looked at. */
+  readonly pathTraps: boolean;
+  /** Make the program's eventfds ourselves, where pidfd_getfd is forbidden. */
+  readonly eventfds: boolean;
+}
+
+/** VFIO's ioctl type, which is also iommufd's: ';'. */
+const IOCTL_TYPE = 0x3b00;
+/** KVM_SET_DEVICE_ATTR: QEMU tells KVM of its VFIO group with it. */
+const KVM_SET_DEVICE_ATTR = 0x4018aee1;
+/** sysfs values are short; longer writes are data. */
+export const LONGEST_ATTRIBUTE_WRITE = 256;
+/** Descriptors of event queues are installed from here on, so that a filter can tell them by number. */
+export const FIRST_STREAM_FD = 960;
+export const LAST_STREAM_FD = 1023;
+
+const OPENS = [NR.open, NR.openat, NR.openat2, NR.creat];
+const PATHS = [
+  NR.stat,
+  NR.lstat,
+  NR.access,
+  NR.chdir,
+  NR.getcwd,
+  NR.readlink,
+  NR.statfs,
+  NR.getxattr,
+  NR.lgetxattr,
+  NR.listxattr,
+  NR.llistxattr,
+  NR.readlinkat,
+  NR.faccessat,
+  NR.faccessat2,
+];
+/** By path or by descriptor, which must show a character device. */
+const STATS = [NR.fstat, NR.newfstatat, NR.statx];
+const POSITIONED = [NR.pread64, NR.pwrite64, NR.preadv, NR.pwritev, NR.preadv2, NR.pwritev2];
+const STREAMS = [NR.readv, NR.writev];
+
+export function filterProgram(options: FilterOptions): Buffer {
+  const program = new FilterAssembler();
+  program.load(DATA.arch).ifEqual(ARCH_X86_64, undefined, 'allow').load(DATA.nr);
+  program.ifEqual(NR.ioctl, 'ioctl').ifEqual(NR.mmap, 'mmap');
+  program.ifEqual(NR.read, 'stream').ifEqual(NR.write, 'write');
+  for (const nr of STREAMS) program.ifEqual(nr, 'stream');
+  const always: number[] = [...OPENS, ...STATS, ...POSITIONED];
+  if (options.pathTraps) always.push(...PATHS);
+  if (options.eventfds) always.push(NR.eventfd, NR.eventfd2);
+  for (const nr of always) program.ifEqual(nr, 'notify');
+  program.return(SECCOMP_RET_ALLOW);
+
+  program.label('ioctl').load(DATA.argLow(1)).ifEqual(KVM_SET_DEVICE_ATTR, 'notify');
+  program.and(0xff00).ifEqual(IOCTL_TYPE, 'notify', 'allow');
+  // Files mapped shared, and offsets only our regions have.
+  program.label('mmap').load(DATA.argLow(4)).ifEqual(0xffffffff, 'allow');
+  program.load(DATA.argLow(3)).ifAnyBit(0x20, 'allow').ifAnyBit(1, 'notify');
+  program.load(DATA.argHigh(5)).ifAtLeast(0x100, 'notify', 'allow');
+  program.label('write');
+  if (options.pathTraps) {
+    program.load(DATA.argHigh(2)).ifEqual(0, undefined, 'stream');
+    program.load(DATA.argLow(2)).ifAtLeast(LONGEST_ATTRIBUTE_WRITE + 1, 'stream', 'notify');
+  }
+  program.label('stream').load(DATA.argLow(0)).ifAtLeast(FIRST_STREAM_FD, undefined, 'allow');
+  program.ifAtLeast(LAST_STREAM_FD + 1, 'allow', 'notify');
+  program.label('notify').return(SECCOMP_RET_USER_NOTIF);
+  program.label('allow').return(SECCOMP_RET_ALLOW);
+  return program.assemble();
+}

@@ -1,0 +1,266 @@
+/**
+ * The single wait loop: listener, closes, eventfds, the ends of processes, the clock (host.md 7.1).
+ *
+ * One turn answers everything that is ready. Nothing here ever waits but the poll at the top.
+ */
+import { isErrno } from '../base/errno.ts';
+import type { Result } from '../base/errno.ts';
+import { run as runOutcome } from '../base/wait-queue.ts';
+import type { Outcome } from '../base/wait-queue.ts';
+import type { Machine } from '../machine/machine.ts';
+import type { CallContext } from './call-context.ts';
+import { Eventfds } from './eventfds.ts';
+import { FileTraps } from './file-traps.ts';
+import type { Launched } from './launch.ts';
+import * as libc from './libc.ts';
+import { NR } from './libc.ts';
+import { Listener } from './listener.ts';
+import type { Answer, Notification } from './listener.ts';
+import { MemoryMap } from './memory-map.ts';
+import { MmioTraps } from './mmio-traps.ts';
+import { OpenFiles } from './open-files.ts';
+import { PathTraps } from './path-traps.ts';
+import { Processes } from './processes.ts';
+import { injectCalls } from './ptrace.ts';
+import { pendingSignal } from './signals.ts';
+import type { TreeBackend } from './tree-backend.ts';
+
+export interface LoopParts {
+  readonly machine: Machine;
+  readonly launched: Launched;
+  readonly tree: TreeBackend;
+  /** Readable when the main thread wants the loop to look at `stopRequested`. */
+  readonly wakeFd: number;
+  readonly warn: (text: string) => void;
+}
+
+interface Parked {
+  readonly call: Notification;
+  cancel: () => void;
+}
+
+const NS_PER_MS = 1e6;
+/** With sleepers: how often to look whether a signal or death has ended their wait. */
+const SLEEPER_CHECK_MS = 20;
+/** A ptrace stop interrupts poll; should that be lost, this bounds the delay. */
+const TRACE_CHECK_MS = 10;
+
+export class KernelLoop implements CallContext {
+  readonly machine: Machine;
+  readonly listener: Listener;
+  readonly files: OpenFiles;
+  readonly eventfds: Eventfds;
+  readonly map: MemoryMap;
+  readonly processes: Processes;
+  readonly watches = this;
+  readonly warn: (text: string) => void;
+
+  readonly #parts: LoopParts;
+  readonly #mmio: MmioTraps;
+  readonly #fileTraps: FileTraps;
+  readonly #pathTraps: PathTraps;
+  readonly #poller = new libc.Poller();
+  readonly #watched = new Map<number, Set<() => void>>();
+  readonly #parked = new Map<bigint, Parked>();
+  readonly #startNs = libc.monotonicNs();
+  readonly #programFd: number;
+  #fds: number[] = [];
+  #listening = true;
+  /** Wait status of the program, once it has ended. */
+  #exitStatus: number | undefined;
+
+  constructor(parts: LoopParts) {
+    this.#parts = parts;
+    this.machine = parts.machine;
+    this.warn = parts.warn;
+    this.listener = new Listener(parts.launched.listener);
+    this.files = new OpenFiles((entry) => {
+      if (entry.kind === 'file') this.machine.syscalls.close(parts.launched.pid, entry.file);
+    });
+    this.eventfds = new Eventfds(this);
+    this.map = new MemoryMap(this.files.windowOf);
+    this.processes = new Processes(this);
+    this.#mmio = new MmioTraps(this);
+    this.#fileTraps = new FileTraps(this);
+    this.#pathTraps = new PathTraps(this, parts.tree);
+    this.watchFd(this.files.inotify, () => undefined);
+    // Its end must wake us: the hang-up of the listener may come before there is anything to reap.
+    this.#programFd = libc.pidfdOpen(parts.launched.pid);
+    this.watchFd(this.#programFd, () => undefined);
+    this.watchFd(parts.wakeFd, () => libc.read(parts.wakeFd, Buffer.alloc(8)));
+  }
+
+  /** Until the program ends; the result is its wait status. */
+  run(): number {
+    while (this.#exitStatus === undefined) this.#turn();
+    return this.#exitStatus;
+  }
+
+  close(): void {
+    for (const parked of this.#parked.values()) parked.cancel();
+    this.files.closeAll();
+    this.eventfds.closeAll();
+    this.processes.closeAll();
+    libc.close(this.#programFd);
+    libc.close(this.listener.fd);
+  }
+
+  watchFd(fd: number, run: () => void): Disposable {
+    const runs = this.#watched.get(fd) ?? new Set();
+    runs.add(run);
+    this.#watched.set(fd, runs);
+    this.#fds = [];
+    return {
+      [Symbol.dispose]: () => {
+        runs.delete(run);
+        if (runs.size === 0) this.#watched.delete(fd);
+        this.#fds = [];
+      },
+    };
+  }
+
+  park<T>(
+    call: Notification,
+    run: () => Outcome<Result<T>>,
+    answer: (result: Result<T>) => Answer,
+  ): Answer {
+    let immediate: Answer | undefined;
+    let parked = false;
+    const cancel = runOutcome(run, (result) => {
+      const given = answer(result);
+      if (!parked) {
+        immediate = given;
+        return;
+      }
+      this.#parked.delete(call.id);
+      this.listener.answer(call, given);
+    });
+    if (immediate !== undefined) return immediate;
+    parked = true;
+    this.#parked.set(call.id, { call, cancel });
+    return 'answered';
+  }
+
+  traceProcess(pid: number): boolean {
+    return this.#mmio.trace(pid);
+  }
+
+  inject(call: Notification, calls: readonly { nr: number; args: readonly number[] }[]): Answer {
+    const rc = injectCalls(call.tid, calls, {
+      alreadySeized: this.#mmio.isTraced(call.tid),
+      release: () => this.listener.answer(call, 0),
+    });
+    if (rc !== -libc.HOST_ERRNO.EPERM) return 'answered';
+    this.warn('a traced program cannot be moved into a simulated directory');
+    return -libc.HOST_ERRNO.EPERM;
+  }
+
+  #turn(): void {
+    this.#reap();
+    if (this.#exitStatus !== undefined) return;
+    if (this.#fds.length === 0) {
+      this.#fds = [...(this.#listening ? [this.listener.fd] : []), ...this.#watched.keys()];
+      this.#poller.set(this.#fds);
+    }
+    const ready = this.#poller.wait(this.#timeoutMs());
+    this.map.newTurn();
+    this.#advanceClock();
+    if (ready > 0) this.#dispatch();
+    if (this.#parked.size > 0) this.#checkSleepers();
+  }
+
+  #dispatch(): void {
+    const fds = this.#fds;
+    let notified = false;
+    fds.forEach((fd, index) => {
+      const events = this.#poller.events(index);
+      if (events === 0) return;
+      if (fd === this.listener.fd) {
+        notified = (events & 1) !== 0;
+        if (!notified) this.#listening = false; // the last program is gone
+        if (!notified) this.#fds = [];
+      } else for (const run of [...(this.#watched.get(fd) ?? [])]) run();
+    });
+    this.files.drainCloses();
+    if (notified) this.#serve();
+  }
+
+  #serve(): void {
+    const call = this.listener.receive();
+    if (!call) return;
+    // A close that came before this call in the program must be seen before it here.
+    this.files.drainCloses();
+    const answer = this.#handle(call);
+    this.listener.answer(call, answer);
+  }
+
+  #handle(call: Notification): Answer {
+    try {
+      if (call.nr === NR.eventfd || call.nr === NR.eventfd2) {
+        return this.eventfds.create(this.listener, call);
+      }
+      return FILE_CALLS.has(call.nr) ? this.#fileTraps.handle(call) : this.#pathTraps.handle(call);
+    } catch (error) {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.warn(`bug in the host layer while answering system call ${call.nr}: ${text}`);
+      return -libc.HOST_ERRNO.EIO;
+    }
+  }
+
+  #reap(): void {
+    for (;;) {
+      const event = libc.waitNow(-1);
+      if (!event) return;
+      const stopped = (event.status & 0xff) === 0x7f;
+      if (stopped) {
+        this.map.newTurn();
+        this.#mmio.onStop(event.pid, event.status);
+        continue;
+      }
+      this.#mmio.onExit(event.pid);
+      if (event.pid === this.#parts.launched.pid) this.#exitStatus = event.status;
+    }
+  }
+
+  #checkSleepers(): void {
+    for (const [id, { call, cancel }] of [...this.#parked]) {
+      const alive = this.listener.valid(call);
+      if (alive && !pendingSignal(call.tid)) continue;
+      this.#parked.delete(id);
+      cancel();
+      if (alive) this.listener.answer(call, -libc.HOST_ERRNO.EINTR);
+    }
+  }
+
+  #advanceClock(): void {
+    const rc = this.machine.advanceTo(libc.monotonicNs() - this.#startNs);
+    if (isErrno(rc)) this.warn('a timer of the machine failed; see the report above');
+  }
+
+  #timeoutMs(): number {
+    const bounds = [];
+    if (this.#mmio.active) bounds.push(TRACE_CHECK_MS);
+    if (this.#parked.size > 0) bounds.push(SLEEPER_CHECK_MS);
+    const due = this.machine.env.clock.nextDeadlineNs;
+    if (due !== undefined) {
+      const left = due - (libc.monotonicNs() - this.#startNs);
+      bounds.push(Math.max(0, Math.ceil(left / NS_PER_MS)));
+    }
+    return bounds.length > 0 ? Math.min(...bounds) : -1;
+  }
+}
+
+const FILE_CALLS: ReadonlySet<number> = new Set([
+  NR.ioctl,
+  NR.mmap,
+  NR.read,
+  NR.write,
+  NR.readv,
+  NR.writev,
+  NR.pread64,
+  NR.pwrite64,
+  NR.preadv,
+  NR.pwritev,
+  NR.preadv2,
+  NR.pwritev2,
+]);

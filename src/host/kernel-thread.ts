@@ -1,0 +1,55 @@
+/**
+ * The worker that holds the whole simulated kernel (architecture 2.4). The main thread keeps the command line and signals.
+ *
+ * Programs are started from here, because only the thread that seized a program may steer it.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { writeSync, openSync } from 'node:fs';
+import { HostError } from './ffi.ts';
+import { KernelLoop } from './kernel-loop.ts';
+import { launch } from './launch.ts';
+import { endDescendants } from './leftovers.ts';
+import type { RunPlan, RunResult } from './run.ts';
+import { buildMachine } from './run-machine.ts';
+import { PathTrapTree } from './tree-backend.ts';
+
+function warn(text: string): void {
+  writeSync(2, `softiommu: ${text}\n`);
+}
+
+function main(plan: RunPlan): RunResult {
+  const { machine, finish } = buildMachine(plan, {
+    warn,
+    traceFd: plan.trace === undefined ? undefined : traceDescriptor(plan.trace),
+  });
+  const tree = new PathTrapTree(machine.root);
+  try {
+    const launched = launch(plan.argv, plan.launch);
+    if (typeof launched === 'number') return { kind: 'exit', status: launched };
+    parentPort?.postMessage({ kind: 'started', pid: launched.pid } satisfies RunResult);
+    const loop = new KernelLoop({ machine, launched, tree, wakeFd: plan.wakeFd, warn });
+    const status = loop.run();
+    endDescendants();
+    loop.close();
+    const signal = status & 0x7f;
+    return signal === 0 ? { kind: 'exit', status: status >> 8 } : { kind: 'signal', signal };
+  } finally {
+    tree.close();
+    finish();
+  }
+}
+
+function traceDescriptor(file: string): number {
+  return file === '-' ? 2 : openSync(file, 'w');
+}
+
+function outcome(): RunResult {
+  try {
+    return main(workerData as RunPlan);
+  } catch (error) {
+    if (error instanceof HostError) return { kind: 'failed', message: error.message };
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return { kind: 'failed', message: `bug in the host layer: ${text}` };
+  }
+}
+parentPort?.postMessage(outcome());

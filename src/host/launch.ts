@@ -1,0 +1,69 @@
+/**
+ * Starting a program with the filter installed, and receiving the listener (host.md 7.2).
+ *
+ * The launcher is a process of its own, because a filter stays with the thread that installs it and all its children.
+ */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { HostError, posixSpawn } from './ffi.ts';
+import * as libc from './libc.ts';
+import type { FilterOptions } from './filter.ts';
+import type { NamespacePlan } from './namespace-enter.ts';
+
+export interface LaunchOptions extends FilterOptions {
+  /** SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: a signal does not restart a call that is being answered. */
+  readonly killable: boolean;
+  /** The soft limit the program would have had without Node, which raises it. */
+  readonly openFilesLimit?: number;
+  readonly namespace?: NamespacePlan;
+}
+
+export interface Launched {
+  readonly pid: number;
+  /** Close-on-exec; readable when a call is trapped, hung up when the last program is gone. */
+  readonly listener: number;
+  /** /dev/fuse of the program's mounts, in namespace mode. */
+  readonly fuse: number | undefined;
+}
+
+const STDIO = [0, 1, 2];
+
+/** The exit status instead, when the launcher ended before a program ran (it has said why). */
+export function launch(argv: readonly string[], options: LaunchOptions): Launched | number {
+  const pair = libc.socketpair();
+  if (typeof pair === 'number') throw new HostError(`socketpair failed (errno ${-pair})`);
+  const [ours, theirs] = pair;
+  libc.setCloexec(ours, true);
+  for (const fd of STDIO) libc.setCloexec(fd, false); // Node keeps its streams to itself
+  const pid = posixSpawn(
+    process.execPath,
+    [process.execPath, ...launcherArguments(), String(theirs), JSON.stringify(options), ...argv],
+    Object.entries(process.env).map(([name, value]) => `${name}=${value!}`),
+  );
+  libc.close(theirs);
+  if (pid < 0) throw new HostError(`the launcher did not start (errno ${-pid})`);
+  const fuse = options.namespace ? libc.receiveFd(ours) : undefined;
+  const listener = fuse !== undefined && fuse < 0 ? fuse : libc.receiveFd(ours);
+  libc.close(ours);
+  if (listener >= 0) return { pid, listener, fuse };
+  const status = libc.waitFor(pid)?.status ?? 0;
+  return (status & 0x7f) === 0 ? status >> 8 : 125;
+}
+
+/** Sources run through the loader they were started with; the built package runs as it is. */
+function launcherArguments(): string[] {
+  const isSource = import.meta.url.endsWith('.ts');
+  const file = fileURLToPath(new URL(`./launcher-main.${isSource ? 'ts' : 'js'}`, import.meta.url));
+  return [...(isSource ? process.execArgv : []), file];
+}
+
+/** What our parent has: Node raises the soft limit of its own process to the hard one. */
+export function parentOpenFilesLimit(): number | undefined {
+  try {
+    const limits = readFileSync(`/proc/${process.ppid}/limits`, 'latin1');
+    const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1];
+    return soft === undefined ? undefined : Number(soft);
+  } catch {
+    return undefined; // another user's process: keep Node's limit
+  }
+}

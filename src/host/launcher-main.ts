@@ -1,0 +1,107 @@
+/**
+ * The launcher: the process that becomes the program. It installs the filter, hands the listener over and executes.
+ *
+ * Arguments: SOCKET OPTIONS(JSON) PROGRAM ARGS… Nothing else of softiommu remains in the process afterwards.
+ */
+import { writeSync } from 'node:fs';
+import { addressOf, cString, cStrings, defaultSignal, syscall } from './ffi.ts';
+import { filterProgram } from './filter.ts';
+import { HOST_ERRNO, NR, sendFd, setCloexec, SIGPIPE } from './libc.ts';
+import { enterNamespace } from './namespace-enter.ts';
+import type { LaunchOptions } from './launch.ts';
+
+const SECCOMP_SET_MODE_FILTER = 1;
+const NEW_LISTENER = 8;
+const WAIT_KILLABLE_RECV = 32;
+const SIGXFSZ = 25;
+const SIGKILL = 9;
+
+function main(): void {
+  const [socketText, optionsText, ...argv] = process.argv.slice(2);
+  const socket = Number(socketText);
+  const options = JSON.parse(optionsText!) as LaunchOptions;
+  setCloexec(socket, true);
+  syscall(NR.prctl, 1, SIGKILL); // PR_SET_PDEATHSIG: no program without its machine
+  if (options.namespace) {
+    const fuse = enterNamespace(options.namespace);
+    if (typeof fuse === 'string') return fail(fuse, 125);
+    if (sendFd(socket, fuse) < 0) return fail('the supervisor is gone', 125);
+    syscall(NR.close, fuse);
+  }
+  const listener = installFilter(options);
+  if (listener < 0) {
+    return fail(`the kernel refused the system call filter (errno ${-listener})`, 125);
+  }
+  if (sendFd(socket, listener) < 0) return fail('the supervisor is gone', 125);
+  syscall(NR.close, listener);
+  restoreProcess(options);
+  const error = executeFromPath(argv);
+  const missing = error === HOST_ERRNO.ENOENT || error === HOST_ERRNO.ENOTDIR;
+  if (missing) return fail(`${argv[0]!}: no such program`, 127);
+  fail(`${argv[0]!}: ${reasonNotRun(error)}`, 126);
+}
+
+function reasonNotRun(error: number): string {
+  if (error === HOST_ERRNO.EACCES) return 'permission denied, or not an executable file';
+  return `cannot be executed (errno ${error})`;
+}
+
+function installFilter(options: LaunchOptions): number {
+  const code = filterProgram(options);
+  const program = Buffer.alloc(16);
+  program.writeUInt16LE(code.length / 8, 0);
+  program.writeBigUInt64LE(BigInt(addressOf(code)), 8);
+  const flags = NEW_LISTENER | (options.killable ? WAIT_KILLABLE_RECV : 0);
+  const install = (): number =>
+    syscall(NR.seccomp, SECCOMP_SET_MODE_FILTER, flags, addressOf(program));
+  const listener = install();
+  if (listener !== -HOST_ERRNO.EACCES) return listener;
+  syscall(NR.prctl, 38, 1); // PR_SET_NO_NEW_PRIVS: the price of a filter without CAP_SYS_ADMIN
+  return install();
+}
+
+/** Undo what Node changed at its start: ignored signals, the mask, the limit of open files. */
+function restoreProcess(options: LaunchOptions): void {
+  defaultSignal(SIGPIPE);
+  defaultSignal(SIGXFSZ);
+  syscall(14, 2, addressOf(Buffer.alloc(8)), 0, 8); // rt_sigprocmask(SIG_SETMASK, none)
+  const limits = Buffer.alloc(16);
+  syscall(302, 0, 7, 0, addressOf(limits)); // prlimit64(RLIMIT_NOFILE)
+  if (options.openFilesLimit !== undefined) {
+    limits.writeBigUInt64LE(BigInt(options.openFilesLimit), 0);
+    syscall(302, 0, 7, addressOf(limits), 0);
+  }
+  for (const fd of [0, 1, 2]) setCloexec(fd, false);
+}
+
+/** execvp(): the first candidate that runs; the errno that says most when none does. */
+function executeFromPath(argv: readonly string[]): number {
+  const program = argv[0]!;
+  const args = cStrings(argv);
+  const env = cStrings(Object.entries(process.env).map(([name, value]) => `${name}=${value!}`));
+  const candidates = program.includes('/')
+    ? [program]
+    : (process.env['PATH'] ?? '/bin:/usr/bin').split(':').map((dir) => `${dir || '.'}/${program}`);
+  let worst: number = HOST_ERRNO.ENOENT;
+  for (const candidate of program === '' ? [] : candidates) {
+    const path = cString(candidate);
+    let error = -syscall(59, addressOf(path), args.address, env.address);
+    if (error === HOST_ERRNO.ENOEXEC) error = executeScript(candidate, argv, env.address);
+    if (error !== HOST_ERRNO.ENOENT && error !== HOST_ERRNO.ENOTDIR) worst = error;
+  }
+  return worst;
+}
+
+/** A text without a first line '#!…' is run by the shell. */
+function executeScript(path: string, argv: readonly string[], env: number): number {
+  const shell = cString('/bin/sh');
+  const args = cStrings(['/bin/sh', path, ...argv.slice(1)]);
+  return -syscall(59, addressOf(shell), args.address, env);
+}
+
+function fail(message: string, status: number): void {
+  writeSync(2, `softiommu: ${message}\n`);
+  process.exit(status);
+}
+
+main();

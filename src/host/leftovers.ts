@@ -1,0 +1,42 @@
+/**
+ * No stray processes: when the program has ended, what it left behind ends too, for the machine they used is gone.
+ *
+ * softiommu is the reaper of orphans among its descendants (PR_SET_CHILD_SUBREAPER), so all of them are its children.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { syscall } from './ffi.ts';
+import { kill, NR, SIGKILL, waitNow } from './libc.ts';
+
+const PR_SET_CHILD_SUBREAPER = 36;
+
+export function becomeReaper(): void {
+  syscall(NR.prctl, PR_SET_CHILD_SUBREAPER, 1);
+}
+
+/** Kill until there is nothing left; children of killed ones become ours and are found at the next look. */
+export function endDescendants(): void {
+  for (let round = 0; round < 1000; round++) {
+    const children = childrenOf(process.pid);
+    for (const pid of children) kill(pid, SIGKILL);
+    while (waitNow(-1)) continue;
+    if (children.length === 0) return;
+    syscall(NR.poll, 0, 0, 1);
+  }
+}
+
+function childrenOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => parentOf(pid) === parent);
+}
+function parentOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The name in brackets may hold anything, brackets too.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return Number(fields[1]);
+  } catch {
+    return undefined; // it ended meanwhile
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Loads and stores to mapped registers (host.md section 3): SIGBUS, a ptrace stop, decode, emulate, go on.
+ *
+ * A process is seized when it maps registers, all threads at once, and its children with it. At exit and exec it is let
+ * go again, so that its real parent sees it end.
+ */
+import { isErrno } from '../base/errno.ts';
+import type { CallContext } from './call-context.ts';
+import { SIGBUS, SIGTRAP } from './libc.ts';
+import { emulate } from './mmio-emulate.ts';
+import type { Bus } from './mmio-emulate.ts';
+import { decodeAccess } from './mmio-decode.ts';
+import type { Access } from './mmio-decode.ts';
+import * as ptrace from './ptrace.ts';
+import { interruptOn } from './ffi.ts';
+import { RemoteMemory } from './remote-memory.ts';
+
+const SIGCHLD = 17;
+const EVENT_EXEC = 4;
+const EVENT_EXIT = 6;
+const EVENT_STOP = 128;
+const LONGEST_INSTRUCTION = 15;
+const MAX_DECODED = 4096;
+
+export class MmioTraps {
+  readonly #context: CallContext;
+  readonly #traced = new Set<number>();
+  readonly #decoded = new Map<string, Access>();
+  readonly #regs = Buffer.alloc(ptrace.REGS_SIZE);
+
+  constructor(context: CallContext) {
+    this.#context = context;
+  }
+  get active(): boolean {
+    return this.#traced.size > 0;
+  }
+  isTraced(tid: number): boolean {
+    return this.#traced.has(tid);
+  }
+
+  trace(pid: number): boolean {
+    if (!this.active) interruptOn(SIGCHLD);
+    return ptrace.seizeProcess(pid, this.#traced) === 0;
+  }
+  onExit(tid: number): void {
+    this.#traced.delete(tid);
+  }
+
+  onStop(tid: number, status: number): void {
+    this.#traced.add(tid); // a new thread or child reports itself by its first stop
+    const signal = (status >> 8) & 0xff;
+    const event = status >>> 16;
+    if (event === EVENT_EXIT || event === EVENT_EXEC) {
+      this.#traced.delete(tid);
+      ptrace.detach(tid);
+    } else if (event === EVENT_STOP && signal !== SIGTRAP) ptrace.listen(tid);
+    else if (event !== 0) ptrace.resume(tid);
+    else if (signal === SIGBUS && this.#access(tid)) ptrace.resume(tid);
+    else ptrace.resume(tid, signal);
+  }
+
+  /** False: not an access to our registers, or none we can carry out; the signal goes to the program. */
+  #access(tid: number): boolean {
+    const address = ptrace.faultAddress(tid);
+    const pid = this.#context.processes.processOf(tid);
+    const page = Number(address >> 12n);
+    const vma = this.#context.map.find(pid, page);
+    if (!vma?.io) return false;
+    const at = vma.io.offset + (page - vma.start) * 4096 + Number(address & 0xfffn);
+    ptrace.getRegs(tid, this.#regs);
+    const access = this.#decode(tid, this.#regs.readBigUInt64LE(ptrace.REGS.rip));
+    const { window } = vma.io;
+    if (!access) return false;
+    const { syscalls } = this.#context.machine;
+    const bus: Bus = {
+      load: (offset, width) => {
+        const value = syscalls.load(window, at + offset, width);
+        return isErrno(value) ? BigInt.asUintN(width * 8, -1n) : value;
+      },
+      store: (offset, width, value) => void syscalls.store(window, at + offset, width, value),
+    };
+    const memory = new RemoteMemory(tid);
+    if (!emulate(access, { tid, regs: this.#regs, bus, memory, address })) {
+      this.#context.warn(`${window.name}: cannot carry out ${access.text} of process ${pid}`);
+      return false;
+    }
+    ptrace.setRegs(tid, this.#regs);
+    return true;
+  }
+
+  /** By its bytes, so that code that changes is decoded again. */
+  #decode(tid: number, rip: bigint): Access | undefined {
+    const code = Buffer.alloc(LONGEST_INSTRUCTION);
+    const length = new RemoteMemory(tid).readSome(rip, code);
+    const bytes = code.subarray(0, length);
+    const key = bytes.toString('latin1');
+    const known = this.#decoded.get(key);
+    if (known) return known;
+    const access = decodeAccess(bytes);
+    if (access && this.#decoded.size < MAX_DECODED) this.#decoded.set(key, access);
+    if (!access) {
+      this.#context.warn(`cannot decode ${bytes.toString('hex')}, which touched device registers`);
+    }
+    return access;
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * What this host permits, found out by trying: the ground of `doctor` and of the choice of mode.
+ *
+ * Nothing is left changed: seccomp is asked with a filter the kernel cannot read, which fails after the flags were checked.
+ */
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { addressOf, syscall } from './ffi.ts';
+import * as libc from './libc.ts';
+import { HOST_ERRNO, NR } from './libc.ts';
+
+export interface HostFacts {
+  readonly release: string;
+  readonly listener: boolean;
+  readonly killableListener: boolean;
+  readonly pidfdGetfd: boolean;
+  readonly processMemory: boolean;
+  readonly userNamespaces: boolean;
+  readonly mayMount: boolean;
+  readonly fuse: boolean;
+  /** kernel.yama.ptrace_scope; 0 where there is no Yama. */
+  readonly ptraceScope: number;
+  readonly memlock: string;
+  readonly temporary: boolean;
+}
+
+const SECCOMP_SET_MODE_FILTER = 1;
+const NEW_LISTENER = 8;
+const WAIT_KILLABLE_RECV = 32;
+const CAP_SYS_ADMIN = 21n;
+
+export function probeHost(): HostFacts {
+  const status = text('/proc/self/status');
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+  return {
+    release: libc.kernelRelease(),
+    listener: filterFlagsKnown(NEW_LISTENER),
+    killableListener: filterFlagsKnown(NEW_LISTENER | WAIT_KILLABLE_RECV),
+    pidfdGetfd: canGetFd(),
+    processMemory: canReadMemory(),
+    userNamespaces: Number(text('/proc/sys/user/max_user_namespaces').trim() || '0') > 0,
+    mayMount: ((effective >> CAP_SYS_ADMIN) & 1n) === 1n && mountAllowed(),
+    fuse: may('/dev/fuse', constants.R_OK | constants.W_OK),
+    ptraceScope: Number(text('/proc/sys/kernel/yama/ptrace_scope').trim() || '0'),
+    memlock: /^Max locked memory\s+(\w+)/m.exec(text('/proc/self/limits'))?.[1] ?? 'unknown',
+    temporary:
+      may(process.env['TMPDIR'] ?? '/tmp', constants.W_OK) || may('/var/tmp', constants.W_OK),
+  };
+}
+
+/** EFAULT: the flags were good and the filter was looked for; EINVAL: the flags are unknown. */
+function filterFlagsKnown(flags: number): boolean {
+  const rc = syscall(NR.seccomp, SECCOMP_SET_MODE_FILTER, flags, 0);
+  return rc === -HOST_ERRNO.EFAULT;
+}
+function canGetFd(): boolean {
+  const pidfd = libc.pidfdOpen(process.pid);
+  if (pidfd < 0) return false;
+  const fd = libc.pidfdGetfd(pidfd, pidfd);
+  libc.close(pidfd);
+  if (fd >= 0) libc.close(fd);
+  return fd >= 0;
+}
+function canReadMemory(): boolean {
+  const from = Buffer.from('x');
+  const into = Buffer.alloc(1);
+  const vector = (bytes: Buffer): Buffer => {
+    const iov = Buffer.alloc(16);
+    iov.writeBigUInt64LE(BigInt(addressOf(bytes)), 0);
+    iov.writeBigUInt64LE(1n, 8);
+    return iov;
+  };
+  const [local, remote] = [vector(into), vector(from)];
+  const at = [addressOf(local), 1, addressOf(remote), 1, 0];
+  return syscall(NR.process_vm_readv, process.pid, ...at) === 1 && into[0] === from[0];
+}
+/** An unmount of nothing: EPERM when it is forbidden, EINVAL or ENOENT when only the place is wrong. */
+function mountAllowed(): boolean {
+  const nowhere = Buffer.from('/nonexistent-softiommu\0');
+  const rc = syscall(NR.umount2, addressOf(nowhere), 0);
+  return rc !== -HOST_ERRNO.EPERM && rc !== -HOST_ERRNO.ENOSYS;
+}
+
+function text(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return ''; // this kernel has no such file
+  }
+}
+function may(path: string, mode: number): boolean {
+  try {
+    accessSync(path, mode);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * The processes of a run: which process a thread belongs to, and the address space it has now.
+ *
+ * Kept by looking, not by tracing: a thread that calls is alive, a pidfd tells the end of a process, and an address
+ * space that no longer answers was replaced by exec.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import { EBADF, EINVAL, ENOMEM, EMFILE, isErrno } from '../base/errno.ts';
+import type { Result } from '../base/errno.ts';
+import { ForeignFile } from '../base/file.ts';
+import type { OpenFile } from '../base/file.ts';
+import { refuse } from '../base/refuse.ts';
+import type { Eventfd, Task } from '../base/task.ts';
+import { U64_MAX } from '../base/u64.ts';
+import type { Machine } from '../machine/machine.ts';
+import type { MachineMm } from '../machine/mm.ts';
+import { FIRST_STREAM_FD, LAST_STREAM_FD } from './filter.ts';
+import type { Eventfds, Watches } from './eventfds.ts';
+import * as libc from './libc.ts';
+import type { Listener, Notification } from './listener.ts';
+import type { MemoryMap } from './memory-map.ts';
+import type { OpenFiles } from './open-files.ts';
+import { AddressSpace, RemoteMemory } from './remote-memory.ts';
+
+/** What tasks are made of. */
+export interface TaskParts {
+  readonly machine: Machine;
+  readonly listener: Listener;
+  readonly files: OpenFiles;
+  readonly eventfds: Eventfds;
+  readonly map: MemoryMap;
+  readonly watches: Watches;
+}
+
+interface Process {
+  readonly pidfd: number;
+  readonly watch: Disposable;
+  space: AddressSpace | undefined;
+  mm: MachineMm;
+}
+
+export class Processes {
+  readonly #parts: TaskParts;
+  readonly #processOf = new Map<number, number>();
+  readonly #processes = new Map<number, Process>();
+  constructor(parts: TaskParts) {
+    this.#parts = parts;
+  }
+
+  task(call: Notification): HostTask {
+    return new HostTask(this, this.#parts, call, this.processOf(call.tid));
+  }
+
+  processOf(tid: number): number {
+    const known = this.#processOf.get(tid);
+    if (known !== undefined && libc.exists(`/proc/${known}/task/${tid}`)) return known;
+    const pid = Number(/^Tgid:\s*(\d+)/m.exec(statusOf(tid))?.[1] ?? tid);
+    this.#processOf.set(tid, pid);
+    return pid;
+  }
+
+  /** The address space of a process now; a new one after exec. */
+  mm(pid: number): MachineMm {
+    const process = this.#processes.get(pid) ?? this.#add(pid);
+    if (process.space?.alive) return process.mm;
+    process.mm.exit();
+    this.#open(process, pid);
+    return process.mm;
+  }
+
+  closeAll(): void {
+    for (const pid of [...this.#processes.keys()]) this.#drop(pid);
+  }
+
+  #add(pid: number): Process {
+    const pidfd = libc.pidfdOpen(pid);
+    const space = AddressSpace.open(pid, this.#parts.map);
+    const process: Process = {
+      pidfd,
+      watch: this.#parts.watches.watchFd(pidfd, () => this.#drop(pid)),
+      space,
+      mm: this.#parts.machine.addMm(space ?? NO_MEMORY),
+    };
+    this.#processes.set(pid, process);
+    return process;
+  }
+  #open(process: Process, pid: number): void {
+    process.space = AddressSpace.open(pid, this.#parts.map);
+    process.mm = this.#parts.machine.addMm(process.space ?? NO_MEMORY);
+  }
+  #drop(pid: number): void {
+    const process = this.#processes.get(pid);
+    if (!process) return;
+    this.#processes.delete(pid);
+    process.watch[Symbol.dispose]();
+    libc.close(process.pidfd);
+    process.mm.exit();
+    process.space?.close();
+  }
+}
+
+/** The address space of a process we may not look into, or that is gone. */
+const NO_MEMORY = {
+  alive: false,
+  vma: () => undefined,
+  read: () => refuse(EINVAL, 'the address space cannot be reached') as never,
+  write: () => refuse(EINVAL, 'the address space cannot be reached') as never,
+};
+
+function statusOf(tid: number): string {
+  try {
+    return readFileSync(`/proc/${tid}/status`, 'latin1');
+  } catch {
+    return ''; // the thread has died; its answer will be refused by the kernel
+  }
+}
+
+/** The caller of one trapped call. */
+export class HostTask implements Task {
+  readonly pid: number;
+  readonly tid: number;
+  readonly mem: RemoteMemory;
+  readonly #processes: Processes;
+  readonly #parts: TaskParts;
+  readonly #call: Notification;
+  #status: string | undefined;
+
+  constructor(processes: Processes, parts: TaskParts, call: Notification, pid: number) {
+    this.#processes = processes;
+    this.#parts = parts;
+    this.#call = call;
+    this.tid = call.tid;
+    this.pid = pid;
+    this.mem = new RemoteMemory(call.tid);
+  }
+  get uid(): number {
+    return Number(/^Uid:\s*\d+\s+(\d+)/m.exec(this.#statusText())?.[1] ?? 65534);
+  }
+  get mm(): MachineMm {
+    return this.#processes.mm(this.pid);
+  }
+  capable(cap: number): boolean {
+    const effective = /^CapEff:\s*([0-9a-f]+)/m.exec(this.#statusText())?.[1] ?? '0';
+    return ((BigInt(`0x${effective}`) >> BigInt(cap)) & 1n) === 1n;
+  }
+  get rlimitMemlock(): bigint {
+    let limits = '';
+    try {
+      limits = readFileSync(`/proc/${this.pid}/limits`, 'latin1');
+    } catch {
+      return 0n; // gone
+    }
+    const soft = /^Max locked memory\s+(\w+)/m.exec(limits)?.[1] ?? '0';
+    return soft === 'unlimited' ? U64_MAX : BigInt(soft);
+  }
+
+  getFile(fd: number): Result<OpenFile | ForeignFile, 'EBADF'> {
+    const path = `/proc/${this.tid}/fd/${fd}`;
+    const entry = this.#parts.files.of(this.tid, fd);
+    if (entry?.kind === 'file') return entry.file;
+    const stat = fd < 0 ? undefined : statOf(path);
+    if (!stat) return refuse(EBADF, 'the descriptor is not open', { fd });
+    const inode = `${stat.dev}:${stat.ino}`;
+    return new ForeignFile(inode, () => statOf(path)?.size ?? 0n);
+  }
+
+  installFile(file: OpenFile, cloexec: boolean): Result<number, 'EMFILE' | 'ENOMEM'> {
+    const opened = this.#parts.files.create(file);
+    if (typeof opened === 'number') {
+      return refuse(ENOMEM, 'the host has no descriptor left for softiommu', { errno: -opened });
+    }
+    const fd = installDescriptor(this.#parts.listener, this.#call, opened.fd, {
+      cloexec,
+      stream: file.ops.stream === true,
+    });
+    libc.close(opened.fd);
+    if (fd === -libc.HOST_ERRNO.EMFILE) return refuse(EMFILE, 'the program has no free descriptor');
+    if (fd < 0) return refuse(ENOMEM, 'the descriptor could not be installed', { errno: -fd });
+    return fd;
+  }
+
+  getEventfd(fd: number): Result<Eventfd, 'EBADF' | 'EINVAL'> {
+    return this.#parts.eventfds.get(this.pid, this.tid, fd);
+  }
+
+  #statusText(): string {
+    return (this.#status ??= statusOf(this.tid));
+  }
+}
+
+/** Lowest free number; an event queue goes where reads are trapped, if a number there is free. */
+function installDescriptor(
+  listener: Listener,
+  call: Notification,
+  fd: number,
+  how: { cloexec: boolean; stream: boolean },
+): number {
+  const cloexec = how.cloexec;
+  for (let at = FIRST_STREAM_FD; how.stream && at <= LAST_STREAM_FD; at++) {
+    const taken = libc.readlink(`/proc/${call.tid}/fd/${at}`);
+    if (taken !== -libc.HOST_ERRNO.ENOENT) continue;
+    const given = listener.addFd(call, fd, { cloexec, at });
+    if (given >= 0) return given;
+    break; // RLIMIT_NOFILE is lower: reads of this queue will not be seen, poll works
+  }
+  return listener.addFd(call, fd, { cloexec });
+}
+
+function statOf(path: string): { dev: bigint; ino: bigint; size: bigint } | undefined {
+  try {
+    return statSync(path, { bigint: true });
+  } catch {
+    return undefined; // not open
+  }
+}
+
+/** For callers that only need to know whether a result is one. */
+export function resultNumber(result: Result<number>): number {
+  return isErrno(result) ? -result.number : result;
+}

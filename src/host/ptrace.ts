@@ -1,0 +1,148 @@
+/**
+ * ptrace, for the two things nothing else can do: emulating loads and stores of registers, and making a waiting thread
+ * run a system call of ours (chdir). Only SEIZE is used, so that a program is never stopped when it need not be.
+ */
+import { readdirSync } from 'node:fs';
+import { addressOf, syscall } from './ffi.ts';
+import { NR, waitFor } from './libc.ts';
+
+const REQUEST = {
+  cont: 7,
+  singleStep: 9,
+  getRegs: 12,
+  setRegs: 13,
+  detach: 17,
+  getSigInfo: 0x4202,
+  getRegSet: 0x4204,
+  setRegSet: 0x4205,
+  seize: 0x4206,
+  interrupt: 0x4207,
+  listen: 0x4208,
+} as const;
+/** CLONE, FORK, VFORK, EXEC, EXIT: children are traced from their first instruction. */
+const OPTIONS = 8 | 2 | 4 | 0x10 | 0x40;
+const NT_X86_XSTATE = 0x202;
+
+/** Byte offsets in struct user_regs_struct. */
+export const REGS = {
+  r10: 56,
+  rax: 80,
+  rdx: 96,
+  rsi: 104,
+  rdi: 112,
+  origRax: 120,
+  rip: 128,
+  eflags: 144,
+  rsp: 152,
+} as const;
+export const REGS_SIZE = 216;
+
+function ptrace(request: number, tid: number, addr: number, data: number): number {
+  return syscall(NR.ptrace, request, tid, addr, data);
+}
+export function seize(tid: number, options: number = OPTIONS): number {
+  return ptrace(REQUEST.seize, tid, 0, options);
+}
+export function interrupt(tid: number): number {
+  return ptrace(REQUEST.interrupt, tid, 0, 0);
+}
+export function detach(tid: number, signal = 0): number {
+  return ptrace(REQUEST.detach, tid, 0, signal);
+}
+export function resume(tid: number, signal = 0): number {
+  return ptrace(REQUEST.cont, tid, 0, signal);
+}
+export function listen(tid: number): number {
+  return ptrace(REQUEST.listen, tid, 0, 0);
+}
+export function getRegs(tid: number, regs: Uint8Array): number {
+  return ptrace(REQUEST.getRegs, tid, 0, addressOf(regs));
+}
+export function setRegs(tid: number, regs: Uint8Array): number {
+  return ptrace(REQUEST.setRegs, tid, 0, addressOf(regs));
+}
+/** The address a SIGBUS or SIGSEGV was about. */
+export function faultAddress(tid: number): bigint {
+  const info = Buffer.alloc(128);
+  ptrace(REQUEST.getSigInfo, tid, 0, addressOf(info));
+  return info.readBigUInt64LE(16);
+}
+/** XSAVE area: returns its length, or minus an errno. */
+export function getVectorState(tid: number, into: Uint8Array): number {
+  const iov = vector(into);
+  const rc = ptrace(REQUEST.getRegSet, tid, NT_X86_XSTATE, addressOf(iov));
+  return rc < 0 ? rc : Number(iov.readBigUInt64LE(8));
+}
+export function setVectorState(tid: number, from: Uint8Array): number {
+  return ptrace(REQUEST.setRegSet, tid, NT_X86_XSTATE, addressOf(vector(from)));
+}
+function vector(bytes: Uint8Array): Buffer {
+  const iov = Buffer.alloc(16);
+  iov.writeBigUInt64LE(BigInt(addressOf(bytes)), 0);
+  iov.writeBigUInt64LE(BigInt(bytes.length), 8);
+  return iov;
+}
+
+/** Attach to every thread of a process. Returns minus the errno of the first refusal, or 0. */
+export function seizeProcess(pid: number, seized: Set<number>): number {
+  for (;;) {
+    const fresh = readdirSync(`/proc/${pid}/task`)
+      .map(Number)
+      .filter((tid) => !seized.has(tid));
+    if (fresh.length === 0) return 0;
+    for (const tid of fresh) {
+      const rc = seize(tid);
+      if (rc === -3) continue; // it ended meanwhile
+      if (rc < 0) return rc;
+      seized.add(tid);
+    }
+  }
+}
+
+export interface Injected {
+  readonly nr: number;
+  readonly args: readonly number[];
+}
+
+/**
+ * Make a thread that waits for the answer to a trapped call run other system calls first, then return the result of the
+ * first from the call it made. `release` answers the notification. Minus an errno when the thread cannot be traced.
+ */
+export function injectCalls(
+  tid: number,
+  calls: readonly Injected[],
+  how: { alreadySeized: boolean; release: () => void },
+): number {
+  if (!how.alreadySeized) {
+    const rc = seize(tid, 0);
+    if (rc < 0) return rc;
+  }
+  interrupt(tid);
+  how.release();
+  if (!waitFor(tid)) return 0; // it died
+  const saved = Buffer.alloc(REGS_SIZE);
+  getRegs(tid, saved);
+  const results = calls.map((call) => runOne(tid, saved, call));
+  saved.writeBigInt64LE(BigInt(results[0] ?? 0), REGS.rax);
+  setRegs(tid, saved);
+  if (how.alreadySeized) resume(tid);
+  else detach(tid);
+  return results[0] ?? 0;
+}
+
+const SYSCALL_LENGTH = 2n;
+
+function runOne(tid: number, saved: Buffer, call: Injected): number {
+  const regs = Buffer.from(saved);
+  regs.writeBigInt64LE(BigInt(call.nr), REGS.rax);
+  regs.writeBigInt64LE(-1n, REGS.origRax);
+  [REGS.rdi, REGS.rsi, REGS.rdx, REGS.r10].forEach((at, index) =>
+    regs.writeBigInt64LE(BigInt(call.args[index] ?? 0), at),
+  );
+  regs.writeBigUInt64LE(saved.readBigUInt64LE(REGS.rip) - SYSCALL_LENGTH, REGS.rip);
+  setRegs(tid, regs);
+  ptrace(REQUEST.singleStep, tid, 0, 0);
+  waitFor(tid);
+  getRegs(tid, regs);
+  return Number(regs.readBigInt64LE(REGS.rax));
+}

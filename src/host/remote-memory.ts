@@ -1,0 +1,121 @@
+/**
+ * The memory of a program, from outside (host.md section 4).
+ *
+ * RemoteMemory is copy_from_user() and copy_to_user() in the name of a thread: protections count. AddressSpace is one
+ * address space for longer than a call: it dies with it, at exec or at the last exit, and never shows its successor.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { EFAULT } from '../base/errno.ts';
+import type { Status } from '../base/errno.ts';
+import { refuse } from '../base/refuse.ts';
+import type { UserMemory } from '../base/task.ts';
+import type { ProcessMemory, Vma } from '../machine/process.ts';
+import { addressOf, syscall } from './ffi.ts';
+import { NR, pread, pwrite } from './libc.ts';
+import type { MemoryMap } from './memory-map.ts';
+
+const local = Buffer.alloc(16);
+const remote = Buffer.alloc(16);
+const localAt = addressOf(local);
+const remoteAt = addressOf(remote);
+/** Up to here a copy through /proc/PID/mem is the faster one. */
+const SMALL = 16384;
+
+function copy(nr: number, tid: number, addr: bigint, bytes: Uint8Array): number {
+  local.writeBigUInt64LE(BigInt(addressOf(bytes)), 0);
+  local.writeBigUInt64LE(BigInt(bytes.length), 8);
+  remote.writeBigUInt64LE(BigInt.asUintN(64, addr), 0);
+  remote.writeBigUInt64LE(BigInt(bytes.length), 8);
+  return syscall(nr, tid, localAt, 1, remoteAt, 1, 0);
+}
+
+export class RemoteMemory implements UserMemory {
+  readonly #tid: number;
+  constructor(tid: number) {
+    this.#tid = tid;
+  }
+  read(addr: bigint, into: Uint8Array): Status<'EFAULT'> {
+    if (into.length === 0) return undefined;
+    if (copy(NR.process_vm_readv, this.#tid, addr, into) === into.length) return undefined;
+    return refuse(EFAULT, 'the program gave an address it cannot read', facts(addr, into));
+  }
+  write(addr: bigint, from: Uint8Array): Status<'EFAULT'> {
+    if (from.length === 0) return undefined;
+    if (copy(NR.process_vm_writev, this.#tid, addr, from) === from.length) return undefined;
+    return refuse(EFAULT, 'the program gave an address it cannot write', facts(addr, from));
+  }
+  /** Up to the end of the mapping: how many bytes there were. */
+  readSome(addr: bigint, into: Uint8Array): number {
+    return Math.max(0, copy(NR.process_vm_readv, this.#tid, addr, into));
+  }
+  /** A NUL-terminated string; undefined is a fault, and a longer one is ENAMETOOLONG to the caller. */
+  readString(addr: bigint, limit = 4096): string | undefined | 'too long' {
+    const chunk = Buffer.alloc(limit);
+    let length = 0;
+    while (length < limit) {
+      const at = addr + BigInt(length);
+      const inPage = 4096 - Number(at & 0xfffn);
+      const want = Math.min(length === 0 ? Math.min(inPage, 256) : inPage, limit - length);
+      const got = this.readSome(at, chunk.subarray(length, length + want));
+      if (got === 0) return undefined;
+      const end = chunk.subarray(0, length + got).indexOf(0, length);
+      if (end >= 0) return chunk.toString('utf8', 0, end);
+      length += got;
+    }
+    return 'too long';
+  }
+}
+
+function facts(addr: bigint, bytes: Uint8Array): { addr: bigint; length: number } {
+  return { addr, length: bytes.length };
+}
+
+export class AddressSpace implements ProcessMemory {
+  readonly pid: number;
+  readonly #memFd: number;
+  readonly #map: MemoryMap;
+  readonly #probe = Buffer.alloc(1);
+  #alive = true;
+
+  /** Undefined when the process is gone or we may not look into it. */
+  static open(pid: number, map: MemoryMap): AddressSpace | undefined {
+    try {
+      return new AddressSpace(pid, openSync(`/proc/${pid}/mem`, 'r+'), map);
+    } catch {
+      return undefined;
+    }
+  }
+  private constructor(pid: number, memFd: number, map: MemoryMap) {
+    this.pid = pid;
+    this.#memFd = memFd;
+    this.#map = map;
+  }
+  /** /proc/PID/mem stays with the address space it was opened on, and reads as empty when that is gone. */
+  get alive(): boolean {
+    if (this.#alive && pread(this.#memFd, this.#probe, 0) === 0) this.close();
+    return this.#alive;
+  }
+  read(addr: bigint, into: Uint8Array): Status<'EFAULT'> {
+    if (into.length === 0) return undefined;
+    if (this.#transfer(pread, NR.process_vm_readv, addr, into) === into.length) return undefined;
+    return refuse(EFAULT, 'the address space has nothing readable there', facts(addr, into));
+  }
+  write(addr: bigint, from: Uint8Array): Status<'EFAULT'> {
+    if (from.length === 0) return undefined;
+    if (this.#transfer(pwrite, NR.process_vm_writev, addr, from) === from.length) return undefined;
+    return refuse(EFAULT, 'the address space has nothing writable there', facts(addr, from));
+  }
+  vma(index: number): Vma | undefined {
+    return this.alive ? this.#map.find(this.pid, index) : undefined;
+  }
+  close(): void {
+    if (!this.#alive) return;
+    this.#alive = false;
+    closeSync(this.#memFd);
+  }
+  #transfer(small: typeof pread, large: number, addr: bigint, bytes: Uint8Array): number {
+    if (!this.#alive || addr >= 1n << 63n) return -1;
+    if (bytes.length <= SMALL) return small(this.#memFd, bytes, addr);
+    return this.alive ? copy(large, this.pid, addr, bytes) : -1;
+  }
+}

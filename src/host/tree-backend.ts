@@ -1,0 +1,49 @@
+/**
+ * How the simulated /dev and /sys reach a program: path traps over a shadow tree, or a mount namespace (host.md 2).
+ *
+ * Path traps need nothing but the seccomp listener. A mount namespace lets the kernel do all path work but opening
+ * device nodes.
+ */
+import type { DirNode } from '../machine/nodes.ts';
+import { ShadowTree } from './shadow-tree.ts';
+
+export interface TreeBackend {
+  /** The simulated root; its directories are merged with the host's. */
+  readonly root: DirNode;
+  /** Could this absolute host path lead into the simulated tree? */
+  concerns(path: string): boolean;
+  /** The simulated path that a host path, seen as a descriptor or current directory, stands for. */
+  virtualPath(hostPath: string): string | undefined;
+  /** A host directory that shows the entries of a simulated one as they are now. */
+  directory(path: string, node: DirNode): string;
+  /** A host file that stands for a simulated one. */
+  place(path: string): string;
+  close(): void;
+}
+
+export class PathTrapTree implements TreeBackend {
+  readonly root: DirNode;
+  readonly #shadow = new ShadowTree();
+  readonly #tops: readonly string[];
+
+  constructor(root: DirNode) {
+    this.root = root;
+    this.#tops = [...root.entries()].map(([name]) => `/${name}`);
+  }
+  concerns(path: string): boolean {
+    if (path.includes('/..') || path.startsWith('//') || path.startsWith('/./')) return true;
+    return this.#tops.some((top) => path === top || path.startsWith(`${top}/`));
+  }
+  virtualPath(hostPath: string): string | undefined {
+    return this.#shadow.virtualPath(hostPath);
+  }
+  directory(path: string, node: DirNode): string {
+    return this.#shadow.sync(path, node);
+  }
+  place(path: string): string {
+    return this.#shadow.place(path);
+  }
+  close(): void {
+    this.#shadow.remove();
+  }
+}
