@@ -215,6 +215,9 @@ export class Machine {
   }
 }
 
+/** Device models that come with softiommu, for whoever writes descriptions. */
+export const KNOWN_DEVICE_TYPES: DeviceTypes = DEVICE_TYPES;
+
 function allTypes(options: MachineOptions): DeviceTypes {
   return new Map([...DEVICE_TYPES, ...(options.deviceTypes ?? [])]);
 }

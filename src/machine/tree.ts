@@ -3,6 +3,7 @@
  * and path resolution as the kernel does it.
  */
 import {
+  EACCES,
   EINVAL,
   ELOOP,
   ENOENT,

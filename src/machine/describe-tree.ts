@@ -1,0 +1,66 @@
+/** A machine as a tree for people, after `lspci -tv`: every function with its driver, group and IOMMU. */
+import type { Machine } from './machine.ts';
+import type { PciDev } from './pci-dev.ts';
+
+export function describeTree(machine: Machine): string {
+  return [...iommuLines(machine), ...busLines(machine), ...groupLines(machine)].join('\n') + '\n';
+}
+
+function iommuLines(machine: Machine): string[] {
+  const { iommus } = machine.hardware;
+  if (iommus.length === 0) return ['no IOMMU: addresses on the bus are physical', ''];
+  return [...iommus.map(({ name, summary }) => `${name}: ${summary}`), ''];
+}
+
+function busLines(machine: Machine): string[] {
+  const roots = machine.hardware.childrenOf(undefined);
+  const buses = new Set(roots.map((pci) => pci.name.slice(0, 7)));
+  return [...buses].flatMap((bus) => [
+    `-[${bus}]`,
+    ...branchLines(
+      machine,
+      roots.filter((pci) => pci.name.startsWith(bus)),
+      ' ',
+    ),
+  ]);
+}
+
+function branchLines(machine: Machine, devices: readonly PciDev[], indent: string): string[] {
+  return devices.flatMap((pci, n) => {
+    const last = n === devices.length - 1;
+    const line = `${indent}${last ? '└─' : '├─'}${functionText(pci)}`;
+    const below = machine.hardware.childrenOf(pci);
+    return [line, ...branchLines(machine, below, `${indent}${last ? '  ' : '│ '}`)];
+  });
+}
+
+function functionText(pci: PciDev): string {
+  const { identity } = pci.fn;
+  const hex = (n: number): string => n.toString(16).padStart(4, '0');
+  const parts = [
+    `${pci.name} ${pci.description.type} [${hex(identity.vendor)}:${hex(identity.device)}]`,
+    pci.physfn && `virtual function of ${pci.physfn.name}`,
+    pci.present ? `driver ${pci.driver?.name ?? 'none'}` : 'removed',
+    pci.dev.iommuGroup ? `group ${pci.dev.iommuGroup.id}` : 'no group',
+    pci.dev.iommu?.iommuDev && pci.dev.iommu.iommuDev.name,
+  ];
+  return parts.filter(Boolean).join(', ');
+}
+
+/** What a person wants to know before writing a program: may the group be taken, and where is it opened. */
+function groupLines(machine: Machine): string[] {
+  const lines: string[] = [];
+  for (const group of machine.vfio.groups()) {
+    const names = group.devices.map((device) => `${device.dev.name} (${device.cdevName})`);
+    const holder = machine.hardware
+      .devices()
+      .find(
+        (pci) => pci.dev.iommuGroup === group.iommuGroup && pci.driver?.driverManagedDma === false,
+      );
+    const verdict = holder
+      ? `not viable: ${holder.name} is held by ${holder.driver!.name}`
+      : 'viable';
+    lines.push(`/dev/vfio/${group.nodeName}: ${names.join(', ')}: ${verdict}`);
+  }
+  return lines.length > 0 ? ['', ...lines] : [];
+}
