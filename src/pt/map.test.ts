@@ -175,6 +175,53 @@ describe('large leaves and what is below them', () => {
   });
 });
 
+describe('the remembered tables do not widen the address space', () => {
+  test('a table of less than one level-0 table: the last page, and the one behind it', () => {
+    const { pt } = make(amdv1, { vaLg2: 20, oaLg2: 52, topLevel: 1 });
+    for (const at of [0, 1, 255]) expect(pt.map(at, 7 + at, 1, RW)).toBe(undefined);
+    expect(pt.map(256, 7, 1, RW)).toBe(ERANGE);
+    expect(pt.unmap(256, 1, newGather())).toBe(0);
+    expect([pt.lookup(255), pt.lookup(256)]).toEqual([262, -1]);
+  });
+
+  test('a signed table: an address between the halves, after its image in the upper half was used', () => {
+    const { pt } = make(x86_64, { vaLg2: 48, oaLg2: 52, features: ['sign-extend'] });
+    const upper = 2 ** 52 - 2 ** 35;
+    expect(pt.map(upper, 1, 1, RW)).toBe(undefined);
+    expect(pt.map(upper + 1, 2, 1, RW)).toBe(undefined);
+    expect(pt.map(2 ** 35 + 2, 3, 1, RW)).toBe(ERANGE);
+    expect(pt.unmap(2 ** 35, 1, newGather())).toBe(0);
+    expect(pt.lookup(2 ** 35)).toBe(-1);
+    expect(pt.unmap(upper + 1, 1, newGather())).toBe(1);
+    expect([pt.lookup(upper), pt.lookup(upper + 1)]).toEqual([1, -1]);
+  });
+
+  test('pages next to each other keep being mapped while the top grows', () => {
+    const { pt } = make(amdv1, {
+      vaLg2: 64,
+      oaLg2: 52,
+      topLevel: 1,
+      features: ['dynamic-top'],
+      hooks: { changeTop: () => undefined },
+    });
+    expect(pt.map(5, 1, 1, RW)).toBe(undefined);
+    expect(pt.map(2 ** 51, 2, 1, RW)).toBe(undefined);
+    expect(pt.map(6, 3, 1, RW)).toBe(undefined);
+    expect(pt.map(2 ** 51 + 1, 4, 1, RW)).toBe(undefined);
+    expect([5, 2 ** 51, 6, 2 ** 51 + 1].map((at) => pt.lookup(at))).toEqual([1, 2, 3, 4]);
+  });
+
+  test('rights of the page before are not those of the next', () => {
+    const { pt } = vtd();
+    expect(pt.map(1, 1, 1, RW)).toBe(undefined);
+    expect(pt.map(2, 2, 1, IOMMU_READ)).toBe(undefined);
+    expect(pt.map(3, 3, 1, 0)).toBe(EINVAL);
+    expect(pt.walk(0x2000n)).toMatchObject([{}, {}, { prot: IOMMU_READ }]);
+    pt.pgsizeBitmap = 0x200000n;
+    expect(pt.map(4, 4, 1, IOMMU_READ)).toBe(ENXIO);
+  });
+});
+
 describe('a growing top', () => {
   const growing = (tops: [number, number][] = []) =>
     make(amdv1, {

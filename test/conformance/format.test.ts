@@ -60,7 +60,7 @@ describe.each(CASES)('$name', (c) => {
       const level = Math.floor((sizeLg2 - g) / 9);
       const items = 2 ** (sizeLg2 - g - 9 * level);
       for (const iovaG of places(c, sizeG)) {
-        const { pt, ram } = make(c);
+        const { pt, ram } = make(c, 1 << 18);
         // The highest aligned output address: all its upper bits are set.
         const paG = paTopG - sizeG;
         expect(pt.map(iovaG, paG, sizeG, RW | IOMMU_CACHE)).toBe(undefined);
