@@ -86,7 +86,7 @@ describe('use and unuse of the default domain', () => {
   });
 });
 
-describe('claim and release', () => {
+describe('claim', () => {
   test('nobody cannot own: EINVAL, warned', () => {
     const rig = new Rig();
     expect(groupClaimDmaOwner(rig.group, undefined)).toBe(EINVAL);
@@ -123,6 +123,9 @@ describe('claim and release', () => {
     expect(groupClaimDmaOwner(rig.group, OWNER)).toBe(EBUSY);
     expect(deviceClaimDmaOwner(rig.a, OWNER)).toBe(EBUSY);
   });
+});
+
+describe('release', () => {
   test('a PASID is in use: EBUSY on claim, a warning on release', () => {
     const rig = new Rig();
     const u = rig.domain('U');
@@ -150,6 +153,9 @@ describe('claim and release', () => {
     expect(rig.warnings).toEqual(['release-unowned', 'release-unowned']);
     expect(stateDigest(rig.core).replace(/warnings.*/, '')).toBe(before.replace(/warnings.*/, ''));
   });
+});
+
+describe('blocking the group', () => {
   test('a device is being reset: EBUSY, and nobody owns the group', () => {
     const rig = new Rig();
     expect(resetPrepare(rig.a)).toBeUndefined();

@@ -98,6 +98,9 @@ describe('while a device is reset', () => {
     expect(resetPrepare(rig.a)).toBeUndefined();
     expect(attachDevice(u, rig.a)).toBe(EBUSY);
   });
+});
+
+describe('what goes on during a reset', () => {
   test('a deferred attach of the blocked device: EBUSY', () => {
     const rig = new Rig();
     expect(resetPrepare(rig.a)).toBeUndefined();
