@@ -160,16 +160,19 @@ describe('each stage of compatibility', () => {
 
 const ERRNOS: readonly (Errno | undefined)[] = [undefined, EINVAL, EBUSY, ENODEV, EPERM];
 
+/** A driver that lacks a feature stops most calls at once: that is drawn seldom. */
+const mostly = fc.nat(7).map((n) => n > 0);
+
 const world = fc.record({
   testDev: fc.boolean(),
-  blockedPasid: fc.boolean(),
-  blocked: fc.boolean(),
-  pasid: fc.boolean(),
+  blockedPasid: mostly,
+  blocked: mostly,
+  pasid: mostly,
   members: fc.array(
     fc.record({
-      pasidBits: fc.constantFrom(0, 2, 4),
-      failTest: fc.constantFrom(...ERRNOS),
-      direct: fc.boolean(),
+      pasidBits: fc.constantFrom(0, 2, 4, 4, 4),
+      failTest: fc.constantFrom(undefined, undefined, undefined, ...ERRNOS),
+      direct: fc.nat(3).map((n) => n === 0),
       noDirty: fc.boolean(),
     }),
     { minLength: 1, maxLength: 3 },
@@ -181,7 +184,7 @@ const world = fc.record({
       ),
       member: fc.nat(2),
       domain: fc.nat(3),
-      pasid: fc.integer({ min: 1, max: 6 }),
+      pasid: fc.constantFrom(1, 2, 5),
     }),
     { maxLength: 8 },
   ),
@@ -189,7 +192,7 @@ const world = fc.record({
     domain: fc.nat(5),
     member: fc.nat(2),
     whole: fc.boolean(),
-    pasid: fc.constantFrom(0, 0, 1, 2, 5, 20),
+    pasid: fc.constantFrom(0, 0, 0, 1, 1, 2, 5, 20),
     mode: fc.constantFrom(...(['attach', 'replace'] as const)),
   }),
 });
