@@ -6,10 +6,15 @@ import type { KernelTrait } from '../../src/base/kernel-traits.ts';
 import type { FaultEvent, TraceEvent } from '../../src/base/trace.ts';
 import { Device, type DeviceConfig } from '../../src/core/device.ts';
 import { IommuCore } from '../../src/core/iommu-core.ts';
+import { attachGroup } from '../../src/core/attach.ts';
+import type { Domain } from '../../src/core/domain.ts';
+import { pagingDomainAlloc } from '../../src/core/domain-alloc.ts';
+import { iommuMap } from '../../src/core/map.ts';
 import { deviceClaimDmaOwner } from '../../src/core/ownership.ts';
 import { probeDevice } from '../../src/core/probe.ts';
 import { deviceRegister } from '../../src/core/register.ts';
 import { PciBus, type PciFunction } from '../../src/pci/topology.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../../src/pt/page-table.ts';
 import { Ram } from '../../src/pt/ram.ts';
 import { createPciGrouping, type PciGrouping } from '../../src/drivers/pci-group.ts';
 import {
@@ -18,6 +23,10 @@ import {
   type IntelUnitConfig,
   type IntelUnitHandle,
 } from '../../src/drivers/intel/driver.ts';
+
+export const RW = IOMMU_READ | IOMMU_WRITE;
+/** Requester id of the scene's device. */
+export const SCENE_RID = 4 << 3;
 
 export interface IntelBench {
   readonly core: IommuCore;
@@ -98,4 +107,55 @@ export function words64(ram: Ram, at: number, count: number): bigint[] {
     const low = BigInt(ram.words[at + 2 * n]! >>> 0);
     return low | (BigInt(ram.words[at + 2 * n + 1]! >>> 0) << 32n);
   });
+}
+
+/** One owned device on a paging domain that maps granule 1 to 5, and where the unit reads its entries. */
+export interface Scene {
+  readonly bench: IntelBench;
+  readonly dev: Device;
+  readonly domain: Domain;
+  readonly words: Int32Array;
+  /** Word indexes of the entries the unit reads for this device. */
+  readonly root: number;
+  readonly context: number;
+  readonly dir: number;
+  readonly pasid: number;
+  /** Word index of the leaf that maps granule 1. */
+  readonly leaf: number;
+  readonly top: number;
+}
+
+export function scene(config: IntelUnitConfig, device = {}): Scene {
+  const bench = intelBench(config);
+  const dev = ownedDevice(bench, 4, device);
+  const domain = must(pagingDomainAlloc(dev));
+  const attached = attachGroup(domain, dev.iommuGroup!);
+  const rc = attached ?? iommuMap(domain, 0x1000n, 0x5000n, 0x1000n, RW);
+  if (rc) throw new Bug(`the scene could not be set: ${rc.name}`);
+  const explained = bench.handle.unit.explain(SCENE_RID, -1, 0x1000n, false);
+  const at = (name: string) => {
+    const found = explained.tables.find((table) => table.name === name);
+    return found ? Number(found.pa / 4n) : -1;
+  };
+  const walk = explained.walk;
+  return {
+    bench,
+    dev,
+    domain,
+    words: bench.ram.words,
+    root: at('root entry'),
+    context: at('context entry'),
+    dir: at('PASID directory entry'),
+    pasid: at('PASID entry'),
+    leaf: Number(walk[walk.length - 1]!.entryPa / 4n),
+    top: Number(walk[0]!.entryPa / 4n),
+  };
+}
+
+/** Tell the unit to forget everything it cached. */
+export function flushAll(bench: IntelBench): void {
+  const { queue } = bench.handle.instance;
+  queue.contextGlobal();
+  if (bench.handle.unit.hw.scalable) queue.pasidCacheGlobal();
+  queue.iotlbGlobal();
 }

@@ -1,20 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import {
-  intelBench,
-  must,
-  ownedDevice as owned,
-  words64,
-} from '../../../test/drivers/intel-bench.ts';
+import { intelBench, must, ownedDevice as owned } from '../../../test/drivers/intel-bench.ts';
 import { EINVAL, ENODEV, ENOMEM, ENOSPC, EOPNOTSUPP } from '../../base/errno.ts';
 import { attachGroup, detachGroup, replaceGroupHandle } from '../../core/attach.ts';
 import { domainFree, pagingDomainAlloc, pagingDomainAllocFlags } from '../../core/domain-alloc.ts';
 import {
-  IOMMU_CAP_CACHE_COHERENCY,
-  IOMMU_CAP_DEFERRED_FLUSH,
-  IOMMU_CAP_DIRTY_TRACKING,
-  IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
-  IOMMU_CAP_NOEXEC,
-  IOMMU_CAP_PCI_ATS_SUPPORTED,
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
   IOMMU_HWPT_ALLOC_PASID,
@@ -85,72 +74,6 @@ describe.each([
     expect(bench.dma(dev, 0x100)).toBe(0x700);
     domain.ops.flushIotlbAll!(domain);
     expect(bench.dma(dev, 0x100)).toBe(-1);
-  });
-});
-
-describe('the bytes the driver writes', () => {
-  it('are a legacy context entry for a paging domain: T 0, AW 2, the root, the domain id, P', () => {
-    const { bench, domain } = attached(LEGACY);
-    const at = bench.handle.instance.findContext(4 << 3)!;
-    const root = BigInt(domain.pt!.topPfn) << 12n;
-    expect(words64(bench.ram, at, 2)).toEqual([root | 1n, 2n | (2n << 8n)]);
-  });
-
-  it('are T 1 for a device with a device TLB', () => {
-    const { bench, domain } = attached(LEGACY, { ats: true });
-    const at = bench.handle.instance.findContext(4 << 3)!;
-    const root = BigInt(domain.pt!.topPfn) << 12n;
-    expect(words64(bench.ram, at, 1)).toEqual([root | 1n | (1n << 2n)]);
-  });
-
-  it('are T 2, the largest AW and domain id 1 for identity', () => {
-    const bench = intelBench(LEGACY);
-    const dev = owned(bench);
-    expect(attachGroup(bench.handle.ops.identityDomain!, dev.iommuGroup!)).toBeUndefined();
-    const at = bench.handle.instance.findContext(4 << 3)!;
-    expect(words64(bench.ram, at, 2)).toEqual([1n | (2n << 2n), 2n | (1n << 8n)]);
-  });
-
-  it.each([
-    ['first stage', {}, (top: bigint) => [1n | (2n << 2n) | (1n << 6n), 2n | (1n << 23n), top]],
-    [
-      'second stage',
-      SECOND,
-      (top: bigint) => [1n | (2n << 2n) | (2n << 6n) | top, 2n | (1n << 23n), 0n],
-    ],
-    [
-      'second stage of an incoherent unit',
-      { ...SECOND, coherentWalks: false },
-      (top: bigint) => [1n | (2n << 2n) | (2n << 6n) | top, 2n, 0n],
-    ],
-  ] as const)('are a PASID entry for the %s', (_name, config, expected) => {
-    const { bench, dev, domain } = attached(config);
-    const at = toIntelDevice(dev).pasidTable!.find(0)!;
-    const top = BigInt(domain.pt!.topPfn) << 12n;
-    expect(words64(bench.ram, at, 8)).toEqual([...expected(top), 0n, 0n, 0n, 0n, 0n]);
-  });
-
-  it('are PGTT 4 and domain id 1 for identity, and nothing for blocked', () => {
-    const bench = intelBench();
-    const dev = owned(bench);
-    const entry = () => words64(bench.ram, toIntelDevice(dev).pasidTable!.find(0)!, 2);
-    expect(attachGroup(bench.handle.ops.identityDomain!, dev.iommuGroup!)).toBeUndefined();
-    expect(entry()).toEqual([1n | (2n << 2n) | (4n << 6n), 1n | (1n << 23n)]);
-    detachGroup(bench.handle.ops.identityDomain!, dev.iommuGroup!);
-    expect(entry()).toEqual([0n, 0n]);
-  });
-
-  it('are a scalable context entry with the directory, its size, DTE and PASIDE', () => {
-    const bench = intelBench();
-    const dev = bench.device(4, { ...PASIDS, ats: true });
-    const at = bench.handle.instance.findContext(4 << 3)!;
-    const directory = BigInt(toIntelDevice(dev).pasidTable!.directoryPfn) << 12n;
-    expect(words64(bench.ram, at, 4)).toEqual([
-      1n | (1n << 2n) | (1n << 3n) | (7n << 9n) | directory,
-      0n,
-      0n,
-      0n,
-    ]);
   });
 });
 
@@ -385,60 +308,6 @@ describe('enforced coherency', () => {
     const { dev, domain } = attached();
     expect(domain.ops.enforceCacheCoherency!(domain)).toBe(true);
     expect(toIntelDevice(dev).pasidTable!.get(0, 'pgsnp')).toBe(1);
-  });
-});
-
-describe('what the driver says of its devices', () => {
-  it.each([
-    ['everything', {}, { ats: true }, [true, true, true, true, true, false]],
-    ['no snoop control', { snoopControl: false }, {}, [true, true, false, true, false, false]],
-    ['legacy mode', LEGACY, { ats: true }, [true, true, true, false, true, false]],
-    [
-      'an untrusted device',
-      {},
-      { ats: true, untrusted: true },
-      [true, true, true, true, false, false],
-    ],
-  ] as const)('capabilities: %s', (_name, config, device, expected) => {
-    const bench = intelBench(config);
-    const dev = bench.device(4, device);
-    const caps = [
-      IOMMU_CAP_CACHE_COHERENCY,
-      IOMMU_CAP_DEFERRED_FLUSH,
-      IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
-      IOMMU_CAP_DIRTY_TRACKING,
-      IOMMU_CAP_PCI_ATS_SUPPORTED,
-      IOMMU_CAP_NOEXEC,
-    ];
-    expect(caps.map((cap) => bench.handle.ops.capable!(dev, cap))).toEqual(expected);
-  });
-
-  it('hardware info is the CAP and ECAP registers; another type is EOPNOTSUPP', () => {
-    const bench = intelBench();
-    const dev = bench.device(4);
-    const info = must(bench.handle.ops.hwInfo!(dev, 0));
-    const view = new DataView(info.bytes.buffer);
-    expect([info.type, info.bytes.length, view.getBigUint64(0, true)]).toEqual([1, 24, 0n]);
-    const cap = view.getBigUint64(8, true);
-    expect([cap & 7n, (cap >> 8n) & 31n, (cap >> 16n) & 63n]).toEqual([6n, 6n, 47n]);
-    const ecap = view.getBigUint64(16, true);
-    expect([(ecap >> 26n) & 1n, (ecap >> 43n) & 1n, (ecap >> 35n) & 31n]).toEqual([1n, 1n, 19n]);
-    expect(bench.handle.ops.hwInfo!(dev, 2)).toBe(EOPNOTSUPP);
-  });
-
-  it('reserved regions: firmware ranges of the device, then the interrupt window', () => {
-    const rmrr = { start: 0x7000_0000n, length: 0x1_0000n };
-    const bench = intelBench({
-      rmrrs: [
-        { ...rmrr, of: (fn) => fn.devfn === 4 << 3 },
-        { ...rmrr, relaxable: true, of: (fn) => fn.devfn === 5 << 3 },
-      ],
-    });
-    const msi = { start: 0xfee0_0000n, length: 0x10_0000n, prot: 0, type: 3 };
-    const regions = (slot: number) => bench.handle.ops.getResvRegions!(bench.device(slot));
-    expect(regions(4)).toEqual([{ ...rmrr, prot: RW, type: 0 }, msi]);
-    expect(regions(5)).toEqual([{ ...rmrr, prot: RW, type: 1 }, msi]);
-    expect(regions(6)).toEqual([msi]);
   });
 });
 

@@ -20,6 +20,9 @@ type TableStep = Explanation['tables'][number];
 
 const ADDRESS = mask(51, 12);
 const PS = bit(7);
+/** 1 GiB; above it the PS bit is reserved. Whether the unit knows the size is left to the walk. */
+const LARGEST_LEAF = 2;
+const RESERVED = 'a reserved bit is set: no leaf is that large';
 
 export function explain(env: LookupEnv, enabled: boolean, request: ExplainRequest): Explanation {
   const { iova } = request;
@@ -95,6 +98,7 @@ function second(
     steps.push(step);
     rights &= step.entry;
     if (step.kind === 'leaf') {
+      if (level > LARGEST_LEAF) return { refused: RESERVED };
       if ((rights & (write ? 2n : 1n)) === 0n) return noRight(write, 'second');
       return { pa: step.pa! | (address & (bit(step.sizeLg2!) - 1n)) };
     }
@@ -126,13 +130,16 @@ function firstStage(ram: Ram, t: Translation, request: ExplainRequest, steps: Wa
       return { refused: `nothing is mapped in the first stage at level ${level}` };
     }
     rights &= step.entry;
-    if (step.kind === 'leaf') {
-      if ((rights & 4n) === 0n) return { refused: 'the first stage maps no user page here' };
-      if (request.write && (rights & 2n) === 0n) return noRight(true, 'first');
-      return { pa: step.pa! | (request.iova & (bit(step.sizeLg2!) - 1n)) };
-    }
+    if (step.kind === 'leaf') return firstLeaf(step, rights, request);
     table = step.pa!;
   }
+}
+
+function firstLeaf(step: WalkStep, rights: bigint, request: ExplainRequest): Found {
+  if (step.level > LARGEST_LEAF) return { refused: RESERVED };
+  if ((rights & 4n) === 0n) return { refused: 'the first stage maps no user page here' };
+  if (request.write && (rights & 2n) === 0n) return noRight(true, 'first');
+  return { pa: step.pa! | (request.iova & (bit(step.sizeLg2!) - 1n)) };
 }
 
 function noRight(write: boolean, stage: string): Found {
