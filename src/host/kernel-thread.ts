@@ -5,6 +5,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { writeSync, openSync } from 'node:fs';
+import { formatEvent } from '../machine/trace-text.ts';
 import { HostError } from './ffi.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from './launch.ts';
@@ -18,10 +19,12 @@ function warn(text: string): void {
 }
 
 function main(plan: RunPlan): RunResult {
-  const { machine, finish } = buildMachine(plan, {
+  using built = buildMachine(plan.machine, {
     warn,
     traceFd: plan.trace === undefined ? undefined : traceDescriptor(plan.trace),
+    format: formatEvent,
   });
+  const { machine } = built;
   const tree = new PathTrapTree(machine.root);
   try {
     const launched = launch(plan.argv, plan.launch);
@@ -35,7 +38,6 @@ function main(plan: RunPlan): RunResult {
     return signal === 0 ? { kind: 'exit', status: status >> 8 } : { kind: 'signal', signal };
   } finally {
     tree.close();
-    finish();
   }
 }
 

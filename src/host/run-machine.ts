@@ -1,16 +1,47 @@
-/** The machine of a run, and its trace going to a file. */
+/** The machine of a run, its trace going to a file, its Bugs to the user. */
+import { closeSync, writeSync } from 'node:fs';
+import type { Stamped } from '../base/trace.ts';
+import type { MachineDescription } from '../machine/description.ts';
 import { Machine } from '../machine/machine.ts';
-import type { RunPlan } from './run.ts';
 
-export interface RunMachine {
-  readonly machine: Machine;
-  finish(): void;
+export interface RunOutput {
+  readonly warn: (text: string) => void;
+  /** Where the trace goes. */
+  readonly traceFd: number | undefined;
+  readonly format: (stamped: Stamped) => string | undefined;
 }
 
-export function buildMachine(
-  _plan: RunPlan,
-  _output: { warn: (text: string) => void; traceFd: number | undefined },
-): RunMachine {
-  const machine = new Machine();
-  return { machine, finish: () => undefined };
+export interface RunMachine extends Disposable {
+  readonly machine: Machine;
+}
+
+export function buildMachine(description: MachineDescription, output: RunOutput): RunMachine {
+  const machine = new Machine(description);
+  machine.guard.onBug = (report) => output.warn(`BUG in ${report.during}\n${report.stack}`);
+  const { traceFd, format } = output;
+  if (traceFd === undefined) return { machine, [Symbol.dispose]: () => undefined };
+  let open = true;
+  const listener = machine.env.trace.listen((stamped) => {
+    const text = format(stamped);
+    if (text !== undefined && open) open = writeAll(traceFd, `${text}\n`);
+  });
+  return {
+    machine,
+    [Symbol.dispose]() {
+      listener[Symbol.dispose]();
+      if (traceFd > 2) closeSync(traceFd);
+    },
+  };
+}
+
+/** False when nobody reads any more: the program goes on without its trace. */
+function writeAll(fd: number, text: string): boolean {
+  try {
+    for (let bytes = Buffer.from(text); bytes.length > 0;) {
+      bytes = bytes.subarray(writeSync(fd, bytes));
+    }
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EAGAIN';
+  }
 }

@@ -7,13 +7,14 @@ import { Worker } from 'node:worker_threads';
 import { addressOf, defaultSignal, syscall } from './ffi.ts';
 import { becomeReaper } from './leftovers.ts';
 import { eventfd2, NR, O_CLOEXEC, O_NONBLOCK } from './libc.ts';
+import type { MachineDescription } from '../machine/description.ts';
 import type { LaunchOptions } from './launch.ts';
 
 /** Plain data: it crosses to the worker. */
 export interface RunPlan {
   readonly argv: readonly string[];
   /** The machine, as parsed and checked. */
-  readonly machine: unknown;
+  readonly machine: MachineDescription;
   /** A file, or '-' for standard error. */
   readonly trace: string | undefined;
   readonly launch: LaunchOptions;

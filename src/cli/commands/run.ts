@@ -4,8 +4,8 @@ import { writeSync } from 'node:fs';
 
 const MODES = ['namespace', 'traps'] as const;
 
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
+function collect(value: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), value];
 }
 
 export function runCommand() {
@@ -13,8 +13,8 @@ export function runCommand() {
     .description('run an unmodified program on the simulated machine')
     .argument('<program...>', 'the program and its arguments, after --')
     .option('--machine <file>', 'machine description: a YAML file, or preset:NAME')
-    .option('--device <spec>', 'add a device, e.g. edu,bdf=0000:00:04.0', collect, [] as string[])
-    .option('--iommu <spec>', 'use this IOMMU, e.g. intel', collect, [] as string[])
+    .option('--device <spec>', 'add a device, e.g. edu,bdf=0000:00:04.0', collect)
+    .option('--iommu <spec>', 'use this IOMMU, e.g. intel', collect)
     .option('--trace [file]', 'show the calls, DMA and faults; to standard error, or to a file')
     .option('--selftest', "provide the kernel's selftest device and its mock IOMMU")
     .addOption(new Option('--mode <mode>', 'how /dev and /sys reach the program').choices(MODES))
