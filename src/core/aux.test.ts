@@ -59,6 +59,9 @@ describe('the feature', () => {
     expect(devDisableFeature(rig.a, IOMMU_DEV_FEAT_AUX)).toBeUndefined();
     expect(devFeatureEnabled(rig.a, IOMMU_DEV_FEAT_AUX)).toBe(false);
   });
+});
+
+describe('the feature of a driver with calls of its own', () => {
   test("is the driver's word when it has calls of its own", () => {
     const rig = newRig();
     const asked: string[] = [];
@@ -168,6 +171,9 @@ describe('the PASID of an aux domain', () => {
     auxDetachDevice(u, rig.b);
     expect(rig.log.take()).toEqual(['set(K,A,1,U)', 'set(K,B,1,U)']);
   });
+});
+
+describe('an aux attach', () => {
   test('leaves the primary domain alone, and forbids taking the whole device', () => {
     const rig = newRig();
     enableAux(rig.a);

@@ -6,6 +6,7 @@ import { EPROBE_DEFER, type Errno } from '../base/errno.ts';
 import { IdTable } from '../base/id-table.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
 import { Lock } from '../base/lock.ts';
+import type { PhysicalMemory } from '../base/physical-memory.ts';
 import type { Ram } from '../pt/ram.ts';
 import { SCANNED_BUSES, type BusName, type Device } from './device.ts';
 import type { IommuDevice } from './driver.ts';
@@ -14,6 +15,8 @@ import type { IommuGroup } from './group.ts';
 export class IommuCore {
   readonly env: KernelEnv;
   readonly ram: Ram;
+  /** What the DMA API copies bounce buffers with; set by the machine. */
+  memory: PhysicalMemory | undefined;
   /** In order of registration. */
   readonly instances: IommuDevice[] = [];
   /** Lowest free id first, from 0 as in /sys/kernel/iommu_groups. */
