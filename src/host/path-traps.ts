@@ -163,7 +163,8 @@ export class PathTraps {
   #openPath(call: Notification, flags: number, place: NodePlace): Answer {
     const { node, path } = place;
     const host = node.kind === 'dir' ? this.#tree.directory(path, node) : this.#tree.place(path);
-    return this.#giveHostFile(call, host, flags);
+    // The kernel hands over no O_PATH descriptors; a read-only one of the empty stand-in does the same.
+    return this.#giveHostFile(call, host, flags & ~(libc.O_PATH | libc.O_ACCMODE));
   }
 
   #give(call: Notification, opened: Opened<Entry> | number, flags: number): Answer {
@@ -189,7 +190,7 @@ export class PathTraps {
     return this.#chdirTo(call, this.#tree.directory(place.path, place.node));
   }
   #chdirTo(call: Notification, path: string): Answer {
-    const fd = libc.open(path, libc.O_DIRECTORY | libc.O_PATH | libc.O_CLOEXEC);
+    const fd = libc.open(path, libc.O_DIRECTORY | libc.O_CLOEXEC);
     if (fd < 0) return fd;
     const theirs = this.#context.listener.addFd(call, fd, { cloexec: true });
     libc.close(fd);
