@@ -1,0 +1,95 @@
+/**
+ * The library's machine: built in one line, with programs, devices and domains that throw SoftIommuError.
+ */
+import type { Errno } from '../base/errno.ts';
+import { listening, type Refusal } from '../base/refuse.ts';
+import { formatEvent } from '../base/trace-text.ts';
+import type { Stamped } from '../base/trace.ts';
+import type { Explanation } from '../core/remapping-unit.ts';
+import { describeTree } from '../machine/describe-tree.ts';
+import type { MachineInput } from '../machine/description.ts';
+import { Machine as Kernel, type MachineOptions } from '../machine/machine.ts';
+import { PRESETS } from '../machine/presets/index.ts';
+import type { Credentials } from '../machine/program.ts';
+import { SimDevice } from './device.ts';
+import { SoftIommuError, unwrap } from './error.ts';
+import { Program } from './program.ts';
+
+/** A description that describes no machine that can be; every problem with its place. */
+export class MachineDescriptionError extends Error {
+  override name = 'MachineDescriptionError';
+  readonly problems: readonly {
+    readonly path: readonly (string | number)[];
+    readonly message: string;
+  }[];
+  constructor(problems: MachineDescriptionError['problems']) {
+    super(problems.map((p) => `${p.path.join('.')}: ${p.message}`).join('\n'));
+    this.problems = problems;
+  }
+}
+
+export class Machine {
+  /** The simulated kernel itself: errno values instead of exceptions, everything open to look at. */
+  readonly kernel: Kernel;
+
+  /** `new Machine()`, `new Machine('preset:two-iommus')`, or a description as in a machine file. */
+  constructor(
+    machine: MachineInput | `preset:${string}` = 'preset:default',
+    options: MachineOptions = {},
+  ) {
+    const made = Kernel.create(typeof machine === 'string' ? preset(machine) : machine, options);
+    if ('problems' in made) throw new MachineDescriptionError(made.problems);
+    this.kernel = made.machine;
+  }
+
+  /** A process with its own memory and files; root unless said otherwise. */
+  program(credentials: Credentials = {}): Program {
+    return new Program(this.kernel.program(credentials));
+  }
+  /** A device by its address. Throws ENODEV. */
+  device(address: string): SimDevice {
+    return new SimDevice(this.kernel, address);
+  }
+  /** Let simulated time pass. */
+  advance(deltaNs: number): void {
+    this.call('clock', () => this.kernel.advanceTo(this.kernel.env.clock.nowNs + deltaNs));
+  }
+  /** Hear every event; dispose the result to stop. */
+  trace(listener: (event: Stamped, text: string) => void): Disposable {
+    return this.kernel.env.trace.listen((event) => {
+      listener(event, formatEvent(event));
+    });
+  }
+  /** How the address `iova` of a device is translated now, level by level. */
+  explain(
+    address: string,
+    iova: bigint,
+    options: { pasid?: number; write?: boolean } = {},
+  ): Explanation {
+    return this.device(address).explain(iova, options);
+  }
+  /** The devices, groups and IOMMUs as text. */
+  topology(): string {
+    return describeTree(this.kernel);
+  }
+  /** Programs end and devices leave; what is left over is a leak and throws. */
+  close(): void {
+    this.kernel.close();
+  }
+
+  /** Run something of the kernel and turn its errno into an exception. */
+  call<T>(what: string, run: () => T | Errno): T {
+    const refusals: Refusal[] = [];
+    const result = listening((refusal) => refusals.push(refusal), run);
+    return unwrap(result, what, refusals);
+  }
+}
+
+export { SoftIommuError };
+
+function preset(name: string): MachineInput {
+  const found = PRESETS[name.slice('preset:'.length)];
+  if (found) return found.machine;
+  const names = Object.keys(PRESETS).join(', ');
+  throw new MachineDescriptionError([{ path: [], message: `no ${name}; presets: ${names}` }]);
+}

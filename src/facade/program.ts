@@ -1,0 +1,151 @@
+/**
+ * A program inside the library, with system calls that throw: open, ioctl, read, write, mmap, eventfd over plain memory.
+ */
+import type { Errno } from '../base/errno.ts';
+import { listening, type Refusal } from '../base/refuse.ts';
+import { decodeIoctl } from '../machine/decode.ts';
+import { OpenFile } from '../base/file.ts';
+import type { Program as KernelProgram } from '../machine/program.ts';
+import type { MapOptions } from '../machine/program-memory.ts';
+import type { OpenFlags } from '../machine/syscalls.ts';
+import { unwrap } from './error.ts';
+
+/** Memory of a program: where it is, and its bytes. */
+export interface ProgramBuffer {
+  readonly address: bigint;
+  readonly bytes: Uint8Array;
+}
+
+/** Mapped registers: each load and store is an access of the device. */
+export interface RegisterWindow {
+  readonly address: bigint;
+  load(offset: number, width: 1 | 2 | 4 | 8): bigint;
+  store(offset: number, width: 1 | 2 | 4 | 8, value: bigint | number): void;
+}
+
+/** The argument of an ioctl: a number, or a struct that is copied in and, after the call, out again. */
+export type IoctlArg = number | bigint | Uint8Array | { readonly bytes: Uint8Array };
+
+const SCRATCH_BYTES = 0x1_0000;
+
+export class Program {
+  /** The same process with errno values instead of exceptions. */
+  readonly kernel: KernelProgram;
+  readonly #scratch: ProgramBuffer;
+
+  constructor(kernel: KernelProgram) {
+    this.kernel = kernel;
+    this.#scratch = this.alloc(SCRATCH_BYTES);
+  }
+  get pid(): number {
+    return this.kernel.pid;
+  }
+
+  open(path: string, flags: Partial<OpenFlags> = {}): number {
+    return this.#call(`open ${path}`, () => this.kernel.open(path, flags));
+  }
+  close(fd: number): void {
+    this.#call('close', () => this.kernel.close(fd));
+  }
+  dup(fd: number): number {
+    return this.#call('dup', () => this.kernel.dup(fd));
+  }
+  /** Throws SoftIommuError; the result is the ioctl's own (0, an fd, a count). */
+  ioctl(fd: number, request: number, arg: IoctlArg = 0): number {
+    const name = this.#commandName(fd, request);
+    if (typeof arg === 'number' || typeof arg === 'bigint') {
+      return this.#call(name, () => this.kernel.ioctl(fd, request, BigInt(arg)));
+    }
+    const bytes = arg instanceof Uint8Array ? arg : arg.bytes;
+    const { address, bytes: scratch } = this.#scratch;
+    scratch.set(bytes);
+    try {
+      return this.#call(name, () => this.kernel.ioctl(fd, request, address));
+    } finally {
+      bytes.set(scratch.subarray(0, bytes.length));
+    }
+  }
+  /** pread(2) with an offset, read(2) without; the bytes that were read. */
+  read(fd: number, length: number, offset?: bigint): Uint8Array {
+    const into = new Uint8Array(length);
+    const n = this.#call('read', () => this.kernel.read(fd, into, offset));
+    return into.subarray(0, n);
+  }
+  write(fd: number, from: Uint8Array, offset?: bigint): number {
+    return this.#call('write', () => this.kernel.write(fd, from, offset));
+  }
+
+  /** Anonymous memory. */
+  alloc(length: number, options: MapOptions = {}): ProgramBuffer {
+    const address = this.#call('mmap', () => this.kernel.mmap(length, options));
+    return { address, bytes: this.kernel.mem.view(address, length)! };
+  }
+  /** Memory of a memfd. */
+  mmapShared(fd: number, length: number, offset = 0n): ProgramBuffer {
+    const address = this.#call('mmap', () => this.kernel.mmap(length, { fd, offset }));
+    return { address, bytes: this.kernel.mem.view(address, length)! };
+  }
+  /** Registers of a device file. An access while memory decoding is off throws EFAULT (a SIGBUS). */
+  mmapRegisters(fd: number, length: number, offset: bigint): RegisterWindow {
+    const address = this.#call('mmap', () => this.kernel.mmap(length, { fd, offset }));
+    return {
+      address,
+      load: (at, width) => this.#call('load', () => this.kernel.load(address + BigInt(at), width)),
+      store: (at, width, value) =>
+        this.#call('store', () => this.kernel.store(address + BigInt(at), width, BigInt(value))),
+    };
+  }
+  munmap(address: bigint, length: number): void {
+    this.#call('munmap', () => this.kernel.munmap(address, length));
+  }
+
+  eventfd(): number {
+    return this.#call('eventfd', () => this.kernel.eventfd());
+  }
+  /** Wait for an eventfd, letting simulated time pass; its count. */
+  waitEventfd(fd: number): bigint {
+    return new DataView(this.read(fd, 8).buffer).getBigUint64(0, true);
+  }
+  memfd(length: number, huge = false): number {
+    return this.#call('memfd_create', () => this.kernel.memfd(length, huge));
+  }
+
+  readText(path: string): string {
+    const fd = this.open(path, { write: false });
+    try {
+      return new TextDecoder().decode(this.read(fd, 0x1_0000, 0n));
+    } finally {
+      this.close(fd);
+    }
+  }
+  writeText(path: string, text: string): void {
+    const fd = this.open(path, { read: false });
+    try {
+      this.write(fd, new TextEncoder().encode(text));
+    } finally {
+      this.close(fd);
+    }
+  }
+  readdir(path: string): string[] {
+    return this.#call(`readdir ${path}`, () => this.kernel.readdir(path));
+  }
+  readlink(path: string): string {
+    return this.#call(`readlink ${path}`, () => this.kernel.readlink(path));
+  }
+  /** Every file is closed and the memory is gone. */
+  exit(): void {
+    this.kernel.exit();
+  }
+
+  #commandName(fd: number, request: number): string {
+    const file = this.kernel.getFile(fd);
+    const known =
+      file instanceof OpenFile ? decodeIoctl(file, this.kernel, request, 0n) : undefined;
+    return `ioctl ${known?.command ?? '0x' + request.toString(16)}`;
+  }
+  #call<T>(syscall: string, call: () => T | Errno): T {
+    const refusals: Refusal[] = [];
+    const result = listening((refusal) => refusals.push(refusal), call);
+    return unwrap(result, syscall, refusals);
+  }
+}

@@ -1,0 +1,16 @@
+/**
+ * softiommu: the Linux IOMMU subsystem in user space.
+ *
+ * A Machine has simulated PCI devices behind real IOMMU page tables; a Program on it makes the system calls of
+ * /dev/iommu and /dev/vfio; everything that is refused says why (SoftIommuError).
+ */
+export { Machine, MachineDescriptionError } from './facade/machine.ts';
+export { SoftIommuError } from './facade/error.ts';
+export { Program } from './facade/program.ts';
+export type { IoctlArg, ProgramBuffer, RegisterWindow } from './facade/program.ts';
+export { DmaMemory, SimDevice, SimDomain } from './facade/device.ts';
+export type { MachineInput } from './machine/description.ts';
+export type { MachineOptions } from './machine/machine.ts';
+export { PRESETS } from './machine/presets/index.ts';
+export type { Explanation } from './core/remapping-unit.ts';
+export type { Stamped, TraceEvent } from './base/trace.ts';
