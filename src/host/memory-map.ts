@@ -16,7 +16,7 @@ export interface MapsLine extends Vma {
   readonly name: string;
 }
 
-const LINE = /^([0-9a-f]+)-([0-9a-f]+) (.{4}) ([0-9a-f]+) ([0-9a-f]+:[0-9a-f]+) (\d+)\s*(.*)$/gm;
+const LINE = /^([0-9a-f]+)-([0-9a-f]+) (.{4}) ([0-9a-f]+) ([0-9a-f]+:[0-9a-f]+) (\d+)[ \t]*(.*)$/gm;
 
 export function parseMaps(text: string): MapsLine[] {
   const lines: MapsLine[] = [];
