@@ -75,7 +75,10 @@ export class Client {
     this.put(this.buffer, new TextEncoder().encode(`${name}\0`));
     return this.plain(group, uapi.VFIO_GROUP_GET_DEVICE_FD, this.buffer);
   }
-  map(fd: number, given: { flags?: number; vaddr?: bigint; iova: bigint; size: bigint }): Result<number> {
+  map(
+    fd: number,
+    given: { flags?: number; vaddr?: bigint; iova: bigint; size: bigint },
+  ): Result<number> {
     const values = { flags: 3, vaddr: 0n, ...given };
     return this.call(fd, uapi.VFIO_IOMMU_MAP_DMA, uapi.vfio_iommu_type1_dma_map, values).rc;
   }
@@ -94,7 +97,8 @@ export class Client {
     data: readonly number[] = [],
     element: 1 | 4 = 4,
   ): Result<number> {
-    const raw = element === 1 ? Uint8Array.from(data) : new Uint8Array(Int32Array.from(data).buffer);
+    const raw =
+      element === 1 ? Uint8Array.from(data) : new Uint8Array(Int32Array.from(data).buffer);
     const values = { start: 0, count: data.length, ...given };
     return this.call(fd, uapi.VFIO_DEVICE_SET_IRQS, uapi.vfio_irq_set, values, raw).rc;
   }

@@ -160,7 +160,12 @@ describe('groups', () => {
   });
   test('a second group attaches to the container at once, sees its mappings, and outlives the first', () => {
     const client = new Client(
-      machineOf({ devices: [{ type: 'edu', at: EDU }, { type: 'edu', at: '0000:00:05.0' }] }),
+      machineOf({
+        devices: [
+          { type: 'edu', at: EDU },
+          { type: 'edu', at: '0000:00:05.0' },
+        ],
+      }),
     );
     const { c, g } = client.container(3);
     const vaddr = client.memory(4096);
