@@ -7,6 +7,7 @@
 import {
   amdv1,
   createPageTable,
+  freeGathered,
   newGather,
   Ram,
   riscv64,
@@ -86,6 +87,11 @@ function unmapRandom(): number {
 function fill(): number {
   return pt.map(BASE, 0x10_0001, PAGES, READ_WRITE) === undefined ? 0 : 1;
 }
+function unmapAll(): number {
+  const removed = pt.unmap(BASE, PAGES, gather);
+  freeGathered(gather, ram);
+  return removed;
+}
 function walkRandom(): number {
   let sum = 0;
   for (let i = 0; i < PAGES; i++) sum += pt.lookup(BASE + order[i]!);
@@ -133,6 +139,7 @@ export const benchmarks: Benchmark[] = [
   { id: 'unmap-neighbours', title: 'unmap one page, neighbours', ops: PAGES, setup: full, run: unmapNeighbours, verify: allRemoved },
   { id: 'unmap-random', title: 'unmap one page, random in 1 GiB', ops: PAGES, setup: full, run: unmapRandom, verify: allRemoved },
   { id: 'fill', title: 'map 1 GiB in one call, per 4 KiB page', ops: PAGES, setup: empty, run: fill, verify: noneFailed },
+  { id: 'unmap-all', title: 'unmap 1 GiB in one call, per 4 KiB page', ops: PAGES, setup: full, run: unmapAll, verify: allRemoved },
   { id: 'walk-random', title: 'walk, random in 1 GiB', aim: 3, ops: PAGES, setup: fullForWalks, run: walkRandom, verify: sumIsRight },
   { id: 'walk-neighbours', title: 'walk, neighbours', ops: PAGES, setup: fullForWalks, run: walkNeighbours, verify: sumIsRight },
 ];

@@ -97,6 +97,38 @@ static int unmap_page(uint64_t pfn)
 	return 1;
 }
 
+/* Unlink the level-0 table of a page and put it on the free list. */
+static uint32_t free_tables[ARENA_FRAMES], free_count;
+static void drop_table(uint64_t pfn)
+{
+	uint64_t *table = frame(root);
+	for (int level = 3; level > 1; level--)
+		table = frame((table[(pfn >> (9 * level)) & 511] & ADDRESS) >> 12);
+	uint64_t *entry = &table[(pfn >> 9) & 511];
+	free_tables[free_count++] = (uint32_t)((*entry & ADDRESS) >> 12);
+	*entry = 0;
+}
+
+/* Clear whole tables entry by entry, as a hole must be noticed; the table is given up when it is empty. */
+static uint64_t unmap_run(uint64_t pfn, uint64_t count)
+{
+	uint64_t removed = 0;
+	while (removed < count) {
+		uint64_t *entry = leaf_entry(pfn + removed), at = (pfn + removed) & 511;
+		uint64_t left = count - removed, n = left < 512 - at ? left : 512 - at, i;
+		if (!entry)
+			return removed;
+		for (i = 0; i < n && entry[i]; i++)
+			entry[i] = 0;
+		removed += i;
+		if (i < n)
+			return removed;
+		if (n == 512)
+			drop_table(pfn + removed - 512);
+	}
+	return removed;
+}
+
 static inline uint64_t lookup(uint64_t pfn)
 {
 	uint64_t *entry = leaf_entry(pfn);
@@ -115,6 +147,7 @@ static void empty(void)
 	root = new_table();
 	gather_start = ~0ull;
 	gather_end = 0;
+	free_count = 0;
 }
 
 static void full(void)
@@ -170,6 +203,11 @@ static uint64_t fill(void)
 	return map_run(BASE, 0x100001, PAGES, READ_WRITE);
 }
 
+static uint64_t unmap_all(void)
+{
+	return unmap_run(BASE, PAGES);
+}
+
 static uint64_t walk_random(void)
 {
 	uint64_t sum = 0;
@@ -211,6 +249,7 @@ int main(void)
 	bench("unmap-neighbours", PAGES, full, unmap_neighbours, all_removed);
 	bench("unmap-random", PAGES, full, unmap_random, all_removed);
 	bench("fill", PAGES, empty, fill, none_failed);
+	bench("unmap-all", PAGES, full, unmap_all, all_removed);
 	full();
 	bench("walk-random", PAGES, NULL, walk_random, sum_is_right);
 	bench("walk-neighbours", PAGES, NULL, walk_neighbours, sum_is_right);

@@ -121,18 +121,18 @@ describe('map: the rest of the table', () => {
 describe('large leaves and what is below them', () => {
   test('an empty lower table is removed, its hardware caches flushed first', () => {
     const ram = new Ram(1 << 22);
-    const flushed: number[] = [];
+    const flushed: number[][] = [];
     const pt = createPageTable(vtdss, ram, {
       vaLg2: 39,
       oaLg2: 52,
-      iotlbSync: () => flushed.push(ram.used),
+      iotlbSync: ({ start, end }) => flushed.push([start, end, ram.used]),
     });
     if (isErrno(pt)) throw new Bug(pt.name);
     expect(pt.map(512, 0, 1, RW)).toBe(undefined);
     expect(pt.unmap(512, 1, newGather())).toBe(1);
     expect(ram.used).toBe(3);
     expect(pt.map(512, 512, 512, RW)).toBe(undefined);
-    expect(flushed).toEqual([3]);
+    expect(flushed).toEqual([[512, 1023, 3]]);
     expect(ram.used).toBe(2);
     expect(pt.walk(512n << 12n)).toMatchObject([{ kind: 'table' }, { kind: 'leaf', sizeLg2: 21 }]);
     // The remembered level-0 table is gone: a page there meets the large leaf.

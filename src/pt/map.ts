@@ -33,6 +33,8 @@ interface Run {
   /** Leaves still to install. */
   count: number;
   readonly attrs: Word;
+  /** The table in hand was made just now: its items are empty. */
+  fresh: boolean;
 }
 
 /** @kernel pt_iommu_map_range */
@@ -63,6 +65,7 @@ export function mapRange(
       sizeLg2,
       count: pickPageCount(table.sizes, sizeLg2, va, pa, left),
       attrs,
+      fresh: false,
     });
     if (status) return status;
   }
@@ -171,7 +174,7 @@ function allocTables(table: Table, count: number): Result<number[], 'ENOMEM'> {
 function mapRun(table: Table, run: Run): Status {
   const sizeG = pow2(run.sizeLg2);
   while (run.count > 0) {
-    const at = descend(table, run.va, run.level);
+    const at = descend(table, run);
     if (isErrno(at)) return at;
     const items = pow2(run.sizeLg2 - run.level * LEVEL_BITS);
     const index = (at % FRAME_WORDS) / 2;
@@ -194,8 +197,10 @@ function mapRun(table: Table, run: Run): Status {
   return undefined;
 }
 
-/** Word of the item for `va` at `level`; tables missing on the way are made. */
-function descend(table: Table, va: number, level: number): Result<number> {
+/** Word of the item for the next leaf of a run; tables missing on the way are made. */
+function descend(table: Table, run: Run): Result<number> {
+  const { va, level } = run;
+  run.fresh = false;
   let base = table.topWord;
   for (let at = table.topLevel; at > level; at--) {
     const word = table.itemWord(base, va, at);
@@ -203,6 +208,7 @@ function descend(table: Table, va: number, level: number): Result<number> {
     if (table.isEmpty(lo, table.words[word + 1]!)) {
       const made = buildChain(table, va, word, at, level);
       if (isErrno(made)) return made;
+      run.fresh = true;
       base = made;
       break;
     }
@@ -235,28 +241,35 @@ function buildChain(
 
 /** Up to `count` one-item leaves at level 0; stops before the first item that is taken. */
 function fillPages(table: Table, at: number, run: Run, count: number): number {
-  const { words, presentLo, presentHi, addressShift, hiUnit } = table;
-  let free = 0;
-  while (
-    free < count &&
-    (words[at + 2 * free]! & presentLo) === 0 &&
-    (words[at + 2 * free + 1]! & presentHi) === 0
-  ) {
-    free++;
-  }
+  const { words, addressShift, hiUnit } = table;
+  const free = run.fresh ? count : countEmpty(table, at, count);
+  const lo = run.attrs.lo;
+  const step = 1 << addressShift;
   let pa = run.paG;
-  for (let n = 0; n < free;) {
-    const untilCarry = hiUnit - (pa % hiUnit);
-    const stop = Math.min(free, n + untilCarry);
+  let word = at;
+  for (let left = free; left > 0;) {
+    // Until the address carries into the high half.
+    const low = pa % hiUnit;
+    const row = Math.min(left, hiUnit - low);
     const hi = run.attrs.hi | Math.floor(pa / hiUnit);
-    const first = (pa % hiUnit) - n;
-    pa += stop - n;
-    for (; n < stop; n++) {
-      words[at + 2 * n] = run.attrs.lo | ((first + n) << addressShift);
-      words[at + 2 * n + 1] = hi;
+    const end = word + 2 * row;
+    for (let address = low << addressShift; word < end; word += 2, address = (address + step) | 0) {
+      words[word] = lo | address;
+      words[word + 1] = hi;
     }
+    pa += row;
+    left -= row;
   }
   return free;
+}
+
+/** Items in a row that are empty, from word `at` on, at most `count`. */
+function countEmpty(table: Table, at: number, count: number): number {
+  const { words, presentLo, presentHi } = table;
+  for (let n = 0, word = at; n < count; n++, word += 2) {
+    if ((words[word]! & presentLo) !== 0 || (words[word + 1]! & presentHi) !== 0) return n;
+  }
+  return count;
 }
 
 /** Leaves above level 0, or of several items. */
@@ -267,7 +280,7 @@ function fillLeaves(table: Table, at: number, run: Run, count: number): number {
   const sizeG = pow2(run.sizeLg2);
   for (let n = 0; n < count; n++) {
     const first = at + n * items * 2;
-    if (!makeRoom(table, first, items, run.level)) return n;
+    if (!run.fresh && !makeRoom(table, first, items, run, n)) return n;
     const pa = run.paG + n * sizeG;
     const lo = run.attrs.lo | bits.lo | (pa << addressShift);
     const hi = run.attrs.hi | bits.hi | Math.floor(pa / hiUnit);
@@ -279,8 +292,12 @@ function fillLeaves(table: Table, at: number, run: Run, count: number): number {
   return count;
 }
 
-/** Are the items free? Tables under them that hold nothing are removed, once it is sure that none holds a leaf. */
-function makeRoom(table: Table, first: number, items: number, level: number): boolean {
+/**
+ * Are the items of leaf `n` free? Tables under them that hold nothing are removed, once it is sure that none holds
+ * a leaf.
+ */
+function makeRoom(table: Table, first: number, items: number, run: Run, n: number): boolean {
+  const { level, sizeLg2 } = run;
   const { words } = table;
   const emptied: number[] = [];
   for (let at = first; at < first + items * 2; at += 2) {
@@ -293,7 +310,8 @@ function makeRoom(table: Table, first: number, items: number, level: number): bo
   words.fill(0, first, first + items * 2);
   table.forgetTables();
   const gather = newGather();
-  gatherRange(gather, 0, table.lastAddressG + 1);
+  const sizeG = pow2(sizeLg2);
+  gatherRange(gather, table.unfold(run.va + n * sizeG), sizeG);
   table.config.iotlbSync?.(gather);
   for (const frame of emptied) table.ram.free(frame);
   table.frames -= emptied.length;

@@ -201,6 +201,11 @@ export class Table {
     gatherRange(gather, iovaG, removedG);
   }
 
+  /** The address a folded granule stands for. */
+  unfold(va: number): number {
+    return va <= this.directLastG ? va : va + (this.lastAddressG - this.vaLastG);
+  }
+
   /** Output granule of an input granule, or -1. One item read per level. */
   lookup(iovaG: number): number {
     const va = iovaG <= this.directLastG ? iovaG : this.fold(iovaG);

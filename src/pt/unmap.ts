@@ -68,8 +68,10 @@ function removeIn(removal: Removal, base: number, level: number): boolean {
   const { table } = removal;
   const { words } = table;
   const end = base + FRAME_WORDS;
-  for (let at = table.itemWord(base, removal.va, level); at < end;) {
-    if (removal.va > removal.last) return true;
+  let at = table.itemWord(base, removal.va, level);
+  while (at < end && removal.va <= removal.last) {
+    if (level === 0) at = removePages(removal, at, end);
+    if (at === end || removal.va > removal.last) return true;
     const lo = words[at]!;
     const hi = words[at + 1]!;
     if (table.isEmpty(lo, hi)) return false;
@@ -77,10 +79,8 @@ function removeIn(removal: Removal, base: number, level: number): boolean {
       const sizeLg2 = table.leafSizeLg2(lo, hi, level);
       if (!startsAt(removal.va, sizeLg2)) return false;
       const next = at + 2 * pow2(sizeLg2 - level * LEVEL_BITS);
-      for (; at < next; at += 2) {
-        words[at] = 0;
-        words[at + 1] = 0;
-      }
+      words.fill(0, at, next);
+      at = next;
       removal.va += pow2(sizeLg2);
       removal.leafLevels |= 1 << level;
     } else {
@@ -89,6 +89,24 @@ function removeIn(removal: Removal, base: number, level: number): boolean {
     }
   }
   return true;
+}
+
+/** Clear the row of one-granule leaves that begins at word `at`; the word behind it. */
+function removePages(removal: Removal, at: number, end: number): number {
+  const { table } = removal;
+  const { words, presentLo } = table;
+  const stop = Math.min(end, at + 2 * (removal.last - removal.va + 1));
+  let word = at;
+  while (word < stop) {
+    const lo = words[word]!;
+    if ((lo & presentLo) === 0 || table.isContiguous(lo, words[word + 1]!)) break;
+    word += 2;
+  }
+  if (word === at) return at;
+  words.fill(0, at, word);
+  removal.va += (word - at) / 2;
+  removal.leafLevels |= 1;
+  return word;
 }
 
 /** Remove what lies under a table pointer, and the table itself when the range covers it. */
