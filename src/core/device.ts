@@ -38,6 +38,9 @@ export interface DeviceConfig {
   readonly bus: BusName;
   /** Width of the PASID capability, 0 without one. */
   readonly pasidBits?: number;
+  /** What the PASID capability can do besides. */
+  readonly pasidExec?: boolean;
+  readonly pasidPriv?: boolean;
   readonly ats?: boolean;
   readonly untrusted?: boolean;
   readonly coherent?: boolean;

@@ -1,0 +1,303 @@
+/** ACCESS: an in-kernel user of an IOAS, which pins or reads and writes by IOVA (iommufd.md 3.9). */
+import {
+  EINVAL,
+  ENOENT,
+  EOVERFLOW,
+  EPERM,
+  isErrno,
+  type Result,
+  type Status,
+} from '../base/errno.ts';
+import { refuse } from '../base/refuse.ts';
+import type { Task } from '../base/task.ts';
+import { hex, U64_MAX } from '../base/u64.ts';
+import { addPair, hiWord, joinWords, lessPair, loWord, PAIR } from '../base/word-pair.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
+import type { Area } from './area.ts';
+import type { IommufdContext } from './context.ts';
+import type { IopagetableUser } from './io-pagetable.ts';
+import { Ioas } from './ioas.ts';
+import { addAccess, removeAccess } from './iopt-domains.ts';
+import { IommufdObject } from './object.ts';
+
+export interface AccessOps {
+  /** Pages are pinned: IOVAs must be page aligned. */
+  readonly needsPinPages: boolean;
+  /** Unpin everything in the range before returning. */
+  unmap(iova: bigint, length: bigint): void;
+}
+
+export class Access extends IommufdObject implements IopagetableUser {
+  static readonly kind = 'ACCESS';
+  readonly ctx: IommufdContext;
+  readonly ops: AccessOps | undefined;
+  /** Made by iommufd itself for a hardware queue: locks what it pins and does not keep the context open. */
+  readonly internal: boolean;
+  readonly alignment: number;
+  ioas: Ioas | undefined;
+
+  constructor(ctx: IommufdContext, ops: AccessOps | undefined) {
+    super();
+    this.ctx = ctx;
+    this.ops = ops;
+    this.internal = ops === undefined;
+    this.alignment = ops?.needsPinPages === false ? 1 : 4096;
+  }
+  notifyUnmap(iova: bigint, length: bigint): void {
+    this.ops?.unmap(iova, length);
+  }
+  override destroy(): void {
+    if (this.ioas) accessDetach(this);
+    if (!this.internal) this.ctx.file.put();
+  }
+}
+
+/**
+ * A new access; it takes an id. Without ops it is an internal one.
+ * @kernel iommufd_access_create
+ */
+export function accessCreate(ctx: IommufdContext, ops: AccessOps | undefined): Result<Access> {
+  const access = new Access(ctx, ops);
+  const rc = ctx.objects.reserve(access);
+  if (rc) return rc;
+  // The driver holds it.
+  access.users++;
+  if (!access.internal) ctx.file.get();
+  ctx.objects.publish(access);
+  return access;
+}
+/** @kernel iommufd_access_destroy */
+export function accessDestroy(access: Access): void {
+  access.users--;
+  access.ctx.objects.remove(access);
+}
+
+/** Errnos: ENOENT no such IOAS; EINVAL attached already; EADDRINUSE its alignment. @kernel iommufd_access_attach */
+export function accessAttach(access: Access, ioasId: number): Status {
+  if (access.ioas) return refuse(EINVAL, 'the access is attached already');
+  const ioas = access.ctx.objects.get(ioasId, Ioas);
+  if (isErrno(ioas)) return ioas;
+  return join(access, ioas);
+}
+/** Errnos: ENOENT not attached, or no such IOAS; EADDRINUSE. @kernel iommufd_access_replace */
+export function accessReplace(access: Access, ioasId: number): Status {
+  const old = access.ioas;
+  if (!old) return refuse(ENOENT, 'the access is attached to nothing');
+  const ioas = access.ctx.objects.get(ioasId, Ioas);
+  if (isErrno(ioas)) return ioas;
+  if (ioas === old) return undefined;
+  const rc = join(access, ioas);
+  if (rc) return rc;
+  leave(access, old);
+  return undefined;
+}
+/** @kernel iommufd_access_detach */
+export function accessDetach(access: Access): void {
+  const { ioas } = access;
+  if (!ioas) return;
+  leave(access, ioas);
+  access.ioas = undefined;
+}
+function join(access: Access, ioas: Ioas): Status {
+  const rc = addAccess(ioas.iopt, access);
+  if (rc) return rc;
+  access.ioas = ioas;
+  ioas.users++;
+  return undefined;
+}
+function leave(access: Access, ioas: Ioas): void {
+  // Pins of the driver still name the IOAS that is left.
+  const now = access.ioas;
+  access.ioas = ioas;
+  access.notifyUnmap(0n, U64_MAX);
+  access.ioas = now;
+  removeAccess(ioas.iopt, access);
+  ioas.users--;
+}
+
+interface Stretch {
+  readonly area: Area;
+  readonly hi: number;
+  readonly lo: number;
+  readonly lastHi: number;
+  readonly lastLo: number;
+  readonly isLast: boolean;
+}
+
+/** The areas behind a range one after the other; ENOENT at a hole. */
+function* stretches(
+  ioas: Ioas,
+  iova: bigint,
+  length: bigint,
+): IterableIterator<Result<Stretch, 'ENOENT'>> {
+  const last = iova + length - 1n;
+  const endHi = hiWord(last);
+  const endLo = loWord(last);
+  let hi = hiWord(iova);
+  let lo = loWord(iova);
+  for (;;) {
+    const area = ioas.iopt.areas.find(hi, lo);
+    if (!area) {
+      yield refuse(ENOENT, 'the range is not mapped completely', { iova: hex(joinWords(hi, lo)) });
+      return;
+    }
+    const isLast = !lessPair(area.lastHi, area.lastLo, endHi, endLo);
+    const lastHi = isLast ? endHi : area.lastHi;
+    const lastLo = isLast ? endLo : area.lastLo;
+    yield { area, hi, lo, lastHi, lastLo, isLast };
+    if (isLast) return;
+    addPair(lastHi, lastLo, 0, 1);
+    hi = PAIR.hi;
+    lo = PAIR.lo;
+  }
+}
+
+function checkRange(access: Access, iova: bigint, length: bigint): Result<Ioas> {
+  if (length === 0n) return refuse(EINVAL, 'the length is 0');
+  if (iova + length - 1n > U64_MAX) return refuse(EOVERFLOW, 'the range wraps');
+  return access.ioas ?? refuse(ENOENT, 'the access is attached to nothing');
+}
+function checkProtection(area: Area, write: boolean): Status {
+  if ((area.prot & (write ? IOMMU_WRITE : IOMMU_READ)) === 0 || (write && !area.pages.writable)) {
+    return refuse(EPERM, 'the mapping does not allow this access', { write });
+  }
+  if (area.pages.isDmabuf) return refuse(EINVAL, 'a dma-buf cannot be accessed by the kernel');
+  return undefined;
+}
+
+/**
+ * Pin the pages of a range; the result is their frame numbers.
+ * Errnos: EINVAL EOVERFLOW of the range or its alignment; ENOENT; EPERM; those of pinning.
+ * @kernel iommufd_access_pin_pages
+ */
+export function accessPinPages(
+  access: Access,
+  iova: bigint,
+  length: bigint,
+  write: boolean,
+): Result<number[]> {
+  const ioas = checkRange(access, iova, length);
+  if (isErrno(ioas)) return ioas;
+  const pfns: number[] = [];
+  const done: Stretch[] = [];
+  for (const stretch of stretches(ioas, iova, length)) {
+    const rc = isErrno(stretch) ? stretch : pinStretch(access, stretch, write);
+    if (rc || isErrno(stretch)) {
+      for (const pinned of done) unpinStretch(access, pinned);
+      return rc as Exclude<typeof rc, undefined>;
+    }
+    done.push(stretch);
+    const { area } = stretch;
+    const last = area.indexAt(stretch.lastHi, stretch.lastLo);
+    for (let index = area.indexAt(stretch.hi, stretch.lo); index <= last; index++) {
+      pfns.push(area.pages.pfn(index));
+    }
+  }
+  return pfns;
+}
+
+function pinStretch(access: Access, stretch: Stretch, write: boolean): Status {
+  const { area } = stretch;
+  const aligned =
+    area.offsetAt(stretch.lo) === 0 && (stretch.isLast || area.offsetAt(stretch.lastLo) === 4095);
+  if (area.preventAccess || !aligned) {
+    return refuse(EINVAL, 'the range cannot be pinned page by page, or is being unmapped', {
+      iova: hex(joinWords(stretch.hi, stretch.lo)),
+    });
+  }
+  const rc =
+    checkProtection(area, write) ??
+    area.pages.hold(
+      area.indexAt(stretch.hi, stretch.lo),
+      area.indexAt(stretch.lastHi, stretch.lastLo),
+    );
+  if (rc) return rc;
+  area.numAccesses++;
+  if (access.internal) area.numLocks++;
+  return undefined;
+}
+function unpinStretch(access: Access, { area, hi, lo, lastHi, lastLo }: Stretch): void {
+  area.pages.release(area.indexAt(hi, lo), area.indexAt(lastHi, lastLo));
+  area.numAccesses--;
+  if (access.internal) area.numLocks--;
+}
+
+/** Undo accessPinPages with the same range. @kernel iommufd_access_unpin_pages */
+export function accessUnpinPages(access: Access, iova: bigint, length: bigint): void {
+  if (!access.ioas || length === 0n) return;
+  for (const stretch of stretches(access.ioas, iova, length)) {
+    if (isErrno(stretch)) return;
+    unpinStretch(access, stretch);
+  }
+}
+
+export interface AccessRw {
+  readonly write: boolean;
+  /** Always through the pages, never through the address space. */
+  readonly slowPath: boolean;
+  /** The task on whose behalf; undefined for a kernel thread. */
+  readonly task: Task | undefined;
+}
+
+/**
+ * Copy between a buffer and the memory behind a range.
+ * Errnos: EINVAL EOVERFLOW; ENOENT; EPERM; EFAULT. What was copied before a failure stays.
+ * @kernel iommufd_access_rw
+ */
+export function accessRw(access: Access, iova: bigint, bytes: Uint8Array, how: AccessRw): Status {
+  const ioas = checkRange(access, iova, BigInt(bytes.length));
+  if (isErrno(ioas)) return ioas;
+  let done = 0;
+  for (const stretch of stretches(ioas, iova, BigInt(bytes.length))) {
+    if (isErrno(stretch)) return stretch;
+    const { area } = stretch;
+    if (area.preventAccess) return refuse(EINVAL, 'the mapping is being unmapped');
+    const length = Number(
+      joinWords(stretch.lastHi, stretch.lastLo) - joinWords(stretch.hi, stretch.lo) + 1n,
+    );
+    const part = bytes.subarray(done, done + length);
+    const rc = checkProtection(area, how.write) ?? copyStretch(stretch, part, how);
+    if (rc) return rc;
+    done += length;
+  }
+  return undefined;
+}
+
+function copyStretch({ area, hi, lo }: Stretch, bytes: Uint8Array, how: AccessRw): Status {
+  const { origin } = area.pages;
+  const index = area.indexAt(hi, lo);
+  const offset = area.offsetAt(lo);
+  if (origin.kind === 'user' && !how.slowPath && how.task?.mm === origin.mm) {
+    const va = (BigInt(origin.firstPage + index) << 12n) | BigInt(offset);
+    return how.write ? how.task.mem.write(va, bytes) : how.task.mem.read(va, bytes);
+  }
+  return copyPages(area, index, offset, bytes, how.write);
+}
+
+/** @kernel iopt_pages_rw_access */
+function copyPages(
+  area: Area,
+  firstIndex: number,
+  firstOffset: number,
+  bytes: Uint8Array,
+  write: boolean,
+): Status {
+  const { subsystem } = area.pages;
+  let index = firstIndex;
+  let offset = firstOffset;
+  for (let done = 0; done < bytes.length;) {
+    if (subsystem.shouldFail('iommufd: page rw')) {
+      return refuse(EINVAL, 'the copy of a page was made to fail');
+    }
+    const part = bytes.subarray(done, done + Math.min(4096 - offset, bytes.length - done));
+    const at = offset;
+    const rc = area.pages.borrow(index, (pfn) =>
+      write ? subsystem.memory.write(pfn, at, part) : subsystem.memory.read(pfn, at, part),
+    );
+    if (rc) return rc;
+    done += part.length;
+    offset = 0;
+    index++;
+  }
+  return undefined;
+}

@@ -1,0 +1,69 @@
+/** One mapping of an IOAS: an interval of IOVAs on part of a pages object (iommufd.md 3.1). */
+import type { Domain } from '../core/domain.ts';
+import { PAIR, subPair } from '../base/word-pair.ts';
+import type { Pages } from './pages.ts';
+
+export class Area {
+  readonly startHi: number;
+  readonly startLo: number;
+  readonly lastHi: number;
+  readonly lastLo: number;
+  readonly pages: Pages;
+  /** First page inside the pages object. */
+  readonly firstIndex: number;
+  /** Byte of that page at which the area begins. */
+  readonly pageOffset: number;
+  /** IOMMU_READ and friends. */
+  readonly prot: number;
+  /** The domain that holds the pins; undefined with no domain attached. */
+  storageDomain: Domain | undefined;
+  /** Pins of in-kernel accesses. */
+  numAccesses = 0;
+  /** Pins that forbid to unmap. */
+  numLocks = 0;
+  /** An unmap is under way: no new access. */
+  preventAccess = false;
+
+  constructor(place: Span, piece: Piece, prot: number) {
+    this.startHi = place.startHi;
+    this.startLo = place.startLo;
+    this.lastHi = place.lastHi;
+    this.lastLo = place.lastLo;
+    this.pages = piece.pages;
+    this.firstIndex = piece.firstIndex;
+    this.pageOffset = piece.pageOffset;
+    this.prot = prot;
+  }
+  /** Index of the last page the area touches. */
+  get lastIndex(): number {
+    return this.indexAt(this.lastHi, this.lastLo);
+  }
+  /** Index of the page at an IOVA inside the area. */
+  indexAt(hi: number, lo: number): number {
+    subPair(hi, lo, this.startHi, this.startLo);
+    return this.firstIndex + PAIR.hi * 0x10_0000 + Math.floor((PAIR.lo + this.pageOffset) / 4096);
+  }
+  /** Offset in its page of an IOVA inside the area. */
+  offsetAt(lo: number): number {
+    return (lo - this.startLo + this.pageOffset) & 0xfff;
+  }
+  /** Bytes; exact below 2^53, which every area that can be pinned is. */
+  get length(): number {
+    subPair(this.lastHi, this.lastLo, this.startHi, this.startLo);
+    return PAIR.hi * 0x1_0000_0000 + PAIR.lo + 1;
+  }
+}
+
+/** An interval of IOVAs. */
+export interface Span {
+  readonly startHi: number;
+  readonly startLo: number;
+  readonly lastHi: number;
+  readonly lastLo: number;
+}
+/** Part of a pages object. */
+export interface Piece {
+  readonly pages: Pages;
+  readonly firstIndex: number;
+  readonly pageOffset: number;
+}

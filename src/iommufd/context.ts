@@ -1,0 +1,37 @@
+/** One open of /dev/iommu: its objects, and what is common to them (iommufd.md chapter 1). */
+import { Bug } from '../base/bug.ts';
+import type { OpenFile } from '../base/file.ts';
+import { MmapRegions } from './mmap.ts';
+import { ObjectTable, type IommufdObject } from './object.ts';
+import type { AccountMode } from './pages.ts';
+import type { IommufdSubsystem } from './subsystem.ts';
+
+export class IommufdContext {
+  readonly subsystem: IommufdSubsystem;
+  readonly objects = new ObjectTable();
+  readonly mmapRegions = new MmapRegions();
+  /** What pages of callers who may not lock freely are charged to. */
+  accountMode: AccountMode;
+  /** The IOAS that plays the container of VFIO; no user is held on it. */
+  vfioIoas: IommufdObject | undefined;
+  /** A noiommu group uses this context as its container. */
+  noIommuMode = false;
+  #file: OpenFile | undefined;
+
+  constructor(subsystem: IommufdSubsystem, accountMode: AccountMode) {
+    this.subsystem = subsystem;
+    this.accountMode = accountMode;
+    this.objects.failLookup = () => subsystem.shouldFail('iommufd: object lookup');
+  }
+  get file(): OpenFile {
+    if (!this.#file) throw new Bug('an iommufd without its file');
+    return this.#file;
+  }
+  set file(file: OpenFile) {
+    this.#file = file;
+  }
+  /** The last reference to the file is gone. */
+  release(): void {
+    this.objects.destroyAll();
+  }
+}

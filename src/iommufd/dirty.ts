@@ -1,0 +1,185 @@
+/** Dirty tracking: HWPT_SET_DIRTY_TRACKING and HWPT_GET_DIRTY_BITMAP (iommufd.md 2.13, 2.14). */
+import { EINVAL, EOPNOTSUPP, EOVERFLOW, isErrno, type Status } from '../base/errno.ts';
+import { refuse } from '../base/refuse.ts';
+import type { Task } from '../base/task.ts';
+import { U64_MAX } from '../base/u64.ts';
+import { granuleOf, hiWord, joinWords, loWord } from '../base/word-pair.ts';
+import type { Domain } from '../core/domain.ts';
+import { granuleLg2 } from '../core/granule.ts';
+import { iotlbSync } from '../core/iotlb.ts';
+import { newGather } from '../pt/gather.ts';
+import type { DirtySink } from '../pt/page-table.ts';
+import {
+  IOMMU_HWPT_DIRTY_TRACKING_ENABLE,
+  IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR,
+  type iommu_hwpt_get_dirty_bitmap,
+  type iommu_hwpt_set_dirty_tracking,
+} from '../uapi/iommufd.ts';
+import type { IoPagetable } from './io-pagetable.ts';
+import { HwptPaging } from './hwpt-object.ts';
+import type { Ucmd } from './ioctl.ts';
+
+/** @kernel iommufd_hwpt_set_dirty_tracking */
+export function hwptSetDirtyTracking(ucmd: Ucmd<iommu_hwpt_set_dirty_tracking>): Status {
+  const { cmd, ctx } = ucmd;
+  if (cmd.flags & ~IOMMU_HWPT_DIRTY_TRACKING_ENABLE) {
+    return refuse(EOPNOTSUPP, 'unknown flag', { flags: cmd.flags });
+  }
+  const hwpt = ctx.objects.get(cmd.hwpt_id, HwptPaging);
+  if (isErrno(hwpt)) return hwpt;
+  const { domain } = hwpt;
+  const ops = domain.dirtyOps;
+  if (!ops) return refuseUntracked(hwpt.id);
+  const on = (cmd.flags & IOMMU_HWPT_DIRTY_TRACKING_ENABLE) !== 0;
+  if (on) {
+    const rc = clearDirty(hwpt.ioas.iopt, domain);
+    if (rc) return rc;
+  }
+  return ops.setDirtyTracking(domain, on);
+}
+function refuseUntracked(id: number): Status {
+  return refuse(EOPNOTSUPP, 'the hwpt was not allocated with DIRTY_TRACKING', { hwpt_id: id });
+}
+
+/** Tracking starts from clean pages. @kernel iopt_clear_dirty_data */
+function clearDirty(iopt: IoPagetable, domain: Domain): Status {
+  for (const area of iopt.areas.values()) {
+    if (!area.storageDomain) continue;
+    const rc = readDirty(domain, [area.startHi, area.startLo, area.length], false, () => undefined);
+    if (rc) return rc;
+  }
+  return undefined;
+}
+
+function readDirty(
+  domain: Domain,
+  [hi, lo, length]: readonly [hi: number, lo: number, length: number],
+  noClear: boolean,
+  sink: DirtySink,
+): Status {
+  const lg2 = granuleLg2(domain);
+  const gather = newGather();
+  const startG = granuleOf(hi, lo, lg2);
+  const ops = domain.dirtyOps!;
+  const rc = ops.readAndClearDirty(domain, startG, length / 2 ** lg2, noClear, gather, sink);
+  if (!noClear) iotlbSync(domain, gather);
+  return rc;
+}
+
+/** @kernel iommufd_hwpt_get_dirty_bitmap */
+export function hwptGetDirtyBitmap(ucmd: Ucmd<iommu_hwpt_get_dirty_bitmap>): Status {
+  const { cmd, ctx, task } = ucmd;
+  if (cmd.flags & ~IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR || cmd.__reserved !== 0) {
+    return refuse(EOPNOTSUPP, 'unknown flag or the reserved field is not 0', { flags: cmd.flags });
+  }
+  const hwpt = ctx.objects.get(cmd.hwpt_id, HwptPaging);
+  if (isErrno(hwpt)) return hwpt;
+  const { iopt } = hwpt.ioas;
+  const rc = checkBitmapRange(cmd, iopt.alignment);
+  if (rc) return rc;
+  if (!hwpt.domain.dirtyOps) return refuseUntracked(hwpt.id);
+
+  const noClear = (cmd.flags & IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR) !== 0;
+  const bitmap = new UserBitmap(task, cmd.data, cmd.iova, cmd.page_size & -cmd.page_size);
+  readAreas(
+    iopt,
+    hwpt.domain,
+    { first: cmd.iova, last: cmd.iova + cmd.length - 1n, noClear },
+    bitmap,
+  );
+  bitmap.flush();
+  return undefined;
+}
+
+function checkBitmapRange(cmd: iommu_hwpt_get_dirty_bitmap, alignment: number): Status {
+  const { iova, length, page_size: pageSize } = cmd;
+  // In u64 arithmetic a length of 0 wraps, but for iova 0, where the end test comes out right.
+  const end = iova + length;
+  if ((length === 0n && iova !== 0n) || end - 1n > U64_MAX) {
+    return refuse(EOVERFLOW, 'the range is empty or wraps');
+  }
+  const mask = BigInt(alignment) - 1n;
+  if (((iova | end) & mask) !== 0n) {
+    return refuse(EINVAL, 'the range does not fit the IOVA alignment', { alignment });
+  }
+  if (pageSize === 0n || ((iova | end) & (pageSize - 1n)) !== 0n) {
+    return refuse(EINVAL, 'the range is not made of pages of page_size', { page_size: pageSize });
+  }
+  return undefined;
+}
+
+/** Area by area while they follow each other; a hole ends the walk without an error. */
+function readAreas(
+  iopt: IoPagetable,
+  domain: Domain,
+  range: { readonly first: bigint; readonly last: bigint; readonly noClear: boolean },
+  bitmap: UserBitmap,
+): void {
+  if (range.last < range.first) return;
+  const lg2 = granuleLg2(domain);
+  const sink: DirtySink = (startG, lengthG) =>
+    bitmap.record(BigInt(startG) << BigInt(lg2), BigInt(lengthG) << BigInt(lg2));
+  for (let at = range.first; at <= range.last;) {
+    const area = iopt.areas.find(hiWord(at), loWord(at));
+    if (!area) return;
+    const areaLast = joinWords(area.lastHi, area.lastLo);
+    const last = areaLast < range.last ? areaLast : range.last;
+    const length = Number(last - at + 1n);
+    if (readDirty(domain, [hiWord(at), loWord(at), length], range.noClear, sink)) return;
+    at = last + 1n;
+  }
+}
+
+/** A bitmap in the caller's memory: bits are set, never cleared; what cannot be written is lost. */
+class UserBitmap {
+  readonly #task: Task;
+  readonly #data: bigint;
+  readonly #base: bigint;
+  readonly #pageLg2: bigint;
+  /** Bytes by offset, in chunks of 4096. */
+  readonly #chunks = new Map<number, Uint8Array>();
+
+  constructor(task: Task, data: bigint, base: bigint, pageSize: bigint) {
+    this.#task = task;
+    this.#data = data;
+    this.#base = base;
+    this.#pageLg2 = BigInt(pageSize.toString(2).length - 1);
+  }
+  record(start: bigint, length: bigint): void {
+    const end = start + length;
+    if (end <= this.#base) return;
+    const from = start > this.#base ? start - this.#base : 0n;
+    const first = Number(from >> this.#pageLg2);
+    const last = Number((end - 1n - this.#base) >> this.#pageLg2);
+    for (let bit = first; bit <= last; bit++) {
+      const byte = Math.floor(bit / 8);
+      this.#chunk(byte)[byte & 4095]! |= 1 << (bit & 7);
+    }
+  }
+  flush(): void {
+    for (const [number, bits] of this.#chunks) this.#merge(number, bits);
+  }
+  #chunk(byte: number): Uint8Array {
+    const number = byte >> 12;
+    let bits = this.#chunks.get(number);
+    if (!bits) this.#chunks.set(number, (bits = new Uint8Array(4096)));
+    return bits;
+  }
+  /** Only bytes with a bit in them are touched: the bitmap may end anywhere. */
+  #merge(number: number, bits: Uint8Array): void {
+    for (let at = 0; at < bits.length;) {
+      if (bits[at] === 0) {
+        at++;
+        continue;
+      }
+      let end = at + 1;
+      while (end < bits.length && bits[end] !== 0) end++;
+      const addr = this.#data + BigInt(number * 4096 + at);
+      const old = new Uint8Array(end - at);
+      if (this.#task.mem.read(addr, old)) return;
+      for (let n = 0; n < old.length; n++) old[n]! |= bits[at + n]!;
+      if (this.#task.mem.write(addr, old)) return;
+      at = end;
+    }
+  }
+}

@@ -1,0 +1,372 @@
+/** Commands that map and unmap in an IOAS (iommufd.md 2.4-2.7). */
+import {
+  EBADF,
+  EINVAL,
+  ENODEV,
+  ENOENT,
+  EOPNOTSUPP,
+  EOVERFLOW,
+  isErrno,
+  type Result,
+  type Status,
+} from '../base/errno.ts';
+import { ForeignFile, OpenFile } from '../base/file.ts';
+import { refuse } from '../base/refuse.ts';
+import type { Task } from '../base/task.ts';
+import { hex, U64_MAX } from '../base/u64.ts';
+import {
+  addPair,
+  hiWord,
+  joinWords,
+  lessPair,
+  loWord,
+  pageOf,
+  PAIR,
+  subPair,
+} from '../base/word-pair.ts';
+import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
+import {
+  iommu_ioas_copy as copyLayout,
+  iommu_ioas_map as mapLayout,
+  iommu_ioas_map_file as mapFileLayout,
+  iommu_ioas_unmap as unmapLayout,
+  IOMMU_IOAS_MAP_FIXED_IOVA,
+  IOMMU_IOAS_MAP_READABLE,
+  IOMMU_IOAS_MAP_WRITEABLE,
+  type iommu_ioas_copy,
+  type iommu_ioas_map,
+  type iommu_ioas_map_file,
+  type iommu_ioas_unmap,
+} from '../uapi/iommufd.ts';
+import { TEST_COPY_FLAG_SYZ } from '../uapi/iommufd-test.ts';
+import type { Area } from './area.ts';
+import type { IommufdContext } from './context.ts';
+import { Dmabuf } from './dmabuf.ts';
+import type { IoPagetable, SizedPiece } from './io-pagetable.ts';
+import { Ioas } from './ioas.ts';
+import type { Ucmd } from './ioctl.ts';
+import type { Placement } from './iova-alloc.ts';
+import { Pages, type PageOrigin } from './pages.ts';
+
+const KNOWN_FLAGS = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;
+const ALL_ONES = 0xffff_ffff;
+/** Word numbers of u64 fields: the low word; the high one follows. */
+const MAP = words(mapLayout.offsets);
+const MAP_FILE = words(mapFileLayout.offsets);
+const COPY = words(copyLayout.offsets);
+const UNMAP = words(unmapLayout.offsets);
+
+function words<Names extends string>(offsets: Readonly<Record<Names, number>>) {
+  return Object.fromEntries(
+    Object.entries<number>(offsets).map(([name, at]) => [name, at >> 2]),
+  ) as Record<Names, number>;
+}
+
+export function protOf(flags: number): number {
+  let prot = IOMMU_CACHE;
+  if (flags & IOMMU_IOAS_MAP_WRITEABLE) prot |= IOMMU_WRITE;
+  if (flags & IOMMU_IOAS_MAP_READABLE) prot |= IOMMU_READ;
+  return prot;
+}
+
+function checkFlags(flags: number): Status {
+  if ((flags & ~KNOWN_FLAGS) === 0) return undefined;
+  return refuse(EOPNOTSUPP, 'unknown flag', { flags });
+}
+function checkAccess(flags: number): Status {
+  if ((flags & (IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE)) !== 0) return undefined;
+  return refuse(EINVAL, 'neither READABLE nor WRITEABLE was asked for');
+}
+function allOnes(u: Uint32Array, at: number): boolean {
+  return u[at] === ALL_ONES && u[at + 1] === ALL_ONES;
+}
+function refuseWrap(): Status {
+  return refuse(EOVERFLOW, 'the address or the length is 2^64-1, or the range wraps');
+}
+
+/** @kernel iommufd_ioas_map */
+export function ioasMap(ucmd: Ucmd<iommu_ioas_map>): Status {
+  const { cmd, ctx, words: u } = ucmd;
+  const flags = cmd.flags;
+  const unknown = checkFlags(flags);
+  if (unknown) return unknown;
+  if (cmd.__reserved !== 0) return refuse(EOPNOTSUPP, 'the reserved field is not 0');
+  if (allOnes(u, MAP.iova) || allOnes(u, MAP.length)) return refuseWrap();
+  const rc = checkAccess(flags);
+  if (rc) return rc;
+  const ioas = ctx.objects.get(cmd.ioas_id, Ioas);
+  if (isErrno(ioas)) return ioas;
+  const failed = mapUserPages(ctx, ucmd.task, ioas.iopt, {
+    fixed: (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0,
+    iovaHi: u[MAP.iova + 1]!,
+    iovaLo: u[MAP.iova]!,
+    vaHi: u[MAP.user_va + 1]!,
+    vaLo: u[MAP.user_va]!,
+    lengthHi: u[MAP.length + 1]!,
+    lengthLo: u[MAP.length]!,
+    prot: protOf(flags),
+  });
+  if (failed) return failed;
+  u[MAP.iova] = ioas.iopt.mappedLo;
+  u[MAP.iova + 1] = ioas.iopt.mappedHi;
+  return ucmd.respond();
+}
+
+export interface UserMap {
+  readonly fixed: boolean;
+  readonly iovaHi: number;
+  readonly iovaLo: number;
+  readonly vaHi: number;
+  readonly vaLo: number;
+  readonly lengthHi: number;
+  readonly lengthLo: number;
+  readonly prot: number;
+}
+
+/**
+ * Map memory of the caller; the IOVA is then in mappedHi, mappedLo of the table.
+ * Errnos: EOVERFLOW EINVAL of the range; those of IoPagetable.mapPages.
+ * @kernel iopt_map_user_pages
+ */
+export function mapUserPages(
+  ctx: IommufdContext,
+  task: Task,
+  iopt: IoPagetable,
+  map: UserMap,
+): Status {
+  const { lengthHi, lengthLo } = map;
+  if (addPair(map.vaHi, map.vaLo, lengthHi, lengthLo)) return refuseWrap();
+  const tooLong = lengthHi === ALL_ONES && lengthLo > ALL_ONES - 4096;
+  if ((lengthHi === 0 && lengthLo === 0) || tooLong) {
+    return refuse(EINVAL, 'the length is 0 or leaves no room for a page');
+  }
+  subPair(lengthHi, lengthLo, 0, 1);
+  const spanHi = PAIR.hi;
+  const spanLo = PAIR.lo;
+  const origin = { kind: 'user', mm: task.mm, firstPage: pageOf(map.vaHi, map.vaLo) } as const;
+  const pageOffset = map.vaLo & 0xfff;
+  const pages = newPages(ctx, task, origin, { pageOffset, spanHi, spanLo, prot: map.prot });
+  const place: Placement = {
+    fixed: map.fixed,
+    iovaHi: map.iovaHi,
+    iovaLo: map.iovaLo,
+    hintHi: map.vaHi,
+    hintLo: map.vaLo,
+    spanHi,
+    spanLo,
+    prot: map.prot,
+  };
+  return iopt.mapPages(place, [{ pages, firstIndex: 0, pageOffset, spanHi, spanLo }]);
+}
+
+function newPages(
+  ctx: IommufdContext,
+  task: Task,
+  origin: PageOrigin,
+  extent: {
+    readonly pageOffset: number;
+    readonly spanHi: number;
+    readonly spanLo: number;
+    readonly prot: number;
+  },
+): Pages {
+  const lastPage =
+    extent.spanHi * 0x10_0000 + Math.floor((extent.spanLo + extent.pageOffset) / 4096);
+  return new Pages(ctx.subsystem, task, {
+    origin,
+    npages: lastPage + 1,
+    writable: (extent.prot & IOMMU_WRITE) !== 0,
+    accountMode: ctx.accountMode,
+  });
+}
+
+/** @kernel iommufd_ioas_map_file */
+export function ioasMapFile(ucmd: Ucmd<iommu_ioas_map_file>): Status {
+  const { cmd, ctx, task, words: u } = ucmd;
+  const flags = cmd.flags;
+  const early = checkFlags(flags);
+  if (early) return early;
+  if (allOnes(u, MAP_FILE.iova) || allOnes(u, MAP_FILE.length)) return refuseWrap();
+  const rc = checkAccess(flags);
+  if (rc) return rc;
+  const ioas = ctx.objects.get(cmd.ioas_id, Ioas);
+  if (isErrno(ioas)) return ioas;
+
+  if (cmd.length === 0n) return refuse(EINVAL, 'the length is 0');
+  const last = cmd.start + cmd.length - 1n;
+  if (last > U64_MAX) return refuseWrap();
+  const origin = fileOrigin(task, cmd.fd | 0, cmd.start, last);
+  if (isErrno(origin)) return origin;
+
+  const spanHi = hiWord(cmd.length - 1n);
+  const spanLo = loWord(cmd.length - 1n);
+  const startLo = u[MAP_FILE.start]!;
+  const prot = protOf(flags);
+  const pageOffset = startLo & 0xfff;
+  const pages = newPages(ctx, task, origin, { pageOffset, spanHi, spanLo, prot });
+  const place: Placement = {
+    fixed: (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0,
+    iovaHi: u[MAP_FILE.iova + 1]!,
+    iovaLo: u[MAP_FILE.iova]!,
+    hintHi: u[MAP_FILE.start + 1]!,
+    hintLo: startLo,
+    spanHi,
+    spanLo,
+    prot,
+  };
+  const failed = ioas.iopt.mapPages(place, [{ pages, firstIndex: 0, pageOffset, spanHi, spanLo }]);
+  if (failed) return failed;
+  u[MAP_FILE.iova] = ioas.iopt.mappedLo;
+  u[MAP_FILE.iova + 1] = ioas.iopt.mappedHi;
+  return ucmd.respond();
+}
+
+function fileOrigin(task: Task, fd: number, start: bigint, last: bigint): Result<PageOrigin> {
+  const file = task.getFile(fd);
+  if (isErrno(file)) return refuse(EBADF, 'the file descriptor is not open', { fd });
+  const firstPage = Number(start >> 12n);
+  if (file instanceof ForeignFile) return { kind: 'file', file, firstPage };
+  if (file.priv instanceof Dmabuf) return dmabufOrigin(file.priv, firstPage, last);
+  // Any other file of ours is taken here and refused at the pin, like every file without pages.
+  return { kind: 'file', file: new ForeignFile(file.name, () => 0n), firstPage };
+}
+function dmabufOrigin(dmabuf: Dmabuf, firstPage: number, last: bigint): Result<PageOrigin> {
+  if (dmabuf.length <= last) {
+    return refuse(EINVAL, 'the range leaves the dma-buf', { length: dmabuf.length });
+  }
+  if (dmabuf.firstPfn === undefined) {
+    return refuse(EOPNOTSUPP, 'this exporter of dma-bufs is not supported');
+  }
+  if (dmabuf.revoked) return refuse(ENODEV, 'the dma-buf was revoked');
+  return { kind: 'dmabuf', dmabuf, firstPage };
+}
+
+/** @kernel iommufd_ioas_copy */
+export function ioasCopy(ucmd: Ucmd<iommu_ioas_copy>): Status {
+  const { cmd, ctx, words: u } = ucmd;
+  const selftest = ctx.subsystem.env.has('iommufd-selftest');
+  const isSyz = selftest && (cmd.flags & TEST_COPY_FLAG_SYZ) !== 0;
+  const flags = isSyz ? cmd.flags & ~TEST_COPY_FLAG_SYZ : cmd.flags;
+  if (isSyz) syzSourceIova(ctx, cmd);
+  const early = checkFlags(flags);
+  if (early) return early;
+  if (allOnes(u, COPY.length) || allOnes(u, COPY.src_iova) || allOnes(u, COPY.dst_iova)) {
+    return refuseWrap();
+  }
+  const rc = checkAccess(flags);
+  if (rc) return rc;
+  const src = ctx.objects.get(cmd.src_ioas_id, Ioas);
+  if (isErrno(src)) return src;
+  const pieces = getPages(src.iopt, cmd.src_iova, cmd.length);
+  if (isErrno(pieces)) return pieces;
+  const dst = ctx.objects.get(cmd.dst_ioas_id, Ioas);
+  if (isErrno(dst)) return dst;
+
+  const hint = originOffset(pieces[0]!);
+  const place: Placement = {
+    fixed: (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0,
+    iovaHi: u[COPY.dst_iova + 1]!,
+    iovaLo: u[COPY.dst_iova]!,
+    hintHi: hiWord(hint),
+    hintLo: loWord(hint),
+    spanHi: hiWord(cmd.length - 1n),
+    spanLo: loWord(cmd.length - 1n),
+    prot: protOf(flags),
+  };
+  const failed = dst.iopt.mapPages(place, pieces);
+  if (failed) return failed;
+  u[COPY.dst_iova] = dst.iopt.mappedLo;
+  u[COPY.dst_iova + 1] = dst.iopt.mappedHi;
+  return ucmd.respond();
+}
+
+/** The fuzzer's notation: the nth area of the source and an offset in it. */
+function syzSourceIova(ctx: IommufdContext, cmd: iommu_ioas_copy): void {
+  const src = ctx.objects.get(cmd.src_ioas_id, Ioas);
+  if (isErrno(src)) return;
+  let nth = Number(cmd.src_iova & 0xffff_ffffn);
+  for (const area of src.iopt.areas.values()) {
+    if (nth-- > 0) continue;
+    cmd.src_iova = (joinWords(area.startHi, area.startLo) + (cmd.src_iova >> 32n)) & U64_MAX;
+    return;
+  }
+}
+
+/** Address of a piece's first byte where it comes from. */
+function originOffset(piece: SizedPiece): bigint {
+  const page = piece.pages.origin.firstPage + piece.firstIndex;
+  return (BigInt(page) << 12n) | BigInt(piece.pageOffset);
+}
+
+/**
+ * The memory behind a range, area by area.
+ * Errnos: EINVAL EOVERFLOW of the range; ENOENT not all of it is mapped.
+ * @kernel iopt_get_pages
+ */
+function getPages(iopt: IoPagetable, iova: bigint, length: bigint): Result<SizedPiece[]> {
+  if (length === 0n) return refuse(EINVAL, 'the length is 0');
+  const last = iova + length - 1n;
+  if (last > U64_MAX) return refuse(EOVERFLOW, 'the source range wraps');
+  const pieces: SizedPiece[] = [];
+  const lastHi = hiWord(last);
+  const lastLo = loWord(last);
+  let hi = hiWord(iova);
+  let lo = loWord(iova);
+  for (;;) {
+    const area = iopt.areas.find(hi, lo);
+    if (!area) {
+      return refuse(ENOENT, 'the source range is not mapped completely', {
+        iova: hex(joinWords(hi, lo)),
+      });
+    }
+    const ends = !lessPair(area.lastHi, area.lastLo, lastHi, lastLo);
+    pieces.push(pieceOf(area, hi, lo, ends ? lastHi : area.lastHi, ends ? lastLo : area.lastLo));
+    if (ends) return pieces;
+    addPair(area.lastHi, area.lastLo, 0, 1);
+    hi = PAIR.hi;
+    lo = PAIR.lo;
+  }
+}
+function pieceOf(area: Area, hi: number, lo: number, lastHi: number, lastLo: number): SizedPiece {
+  const firstIndex = area.indexAt(hi, lo);
+  const pageOffset = area.offsetAt(lo);
+  subPair(lastHi, lastLo, hi, lo);
+  return { pages: area.pages, firstIndex, pageOffset, spanHi: PAIR.hi, spanLo: PAIR.lo };
+}
+
+/** @kernel iommufd_ioas_unmap */
+export function ioasUnmap(ucmd: Ucmd<iommu_ioas_unmap>): Status {
+  const { cmd, ctx, words: u } = ucmd;
+  const ioas = ctx.objects.get(cmd.ioas_id, Ioas);
+  if (isErrno(ioas)) return ioas;
+  const { iopt } = ioas;
+  const iovaHi = u[UNMAP.iova + 1]!;
+  const iovaLo = u[UNMAP.iova]!;
+  const all = iovaHi === 0 && iovaLo === 0 && allOnes(u, UNMAP.length);
+  const rc = all
+    ? iopt.unmapAll()
+    : unmapIova(iopt, iovaHi, iovaLo, u[UNMAP.length + 1]!, u[UNMAP.length]!);
+  if (rc) return rc;
+  u[UNMAP.length] = iopt.unmappedLo;
+  u[UNMAP.length + 1] = iopt.unmappedHi;
+  return ucmd.respond();
+}
+function unmapIova(
+  iopt: IoPagetable,
+  iovaHi: number,
+  iovaLo: number,
+  lengthHi: number,
+  lengthLo: number,
+): Status {
+  const wraps = (hi: number, lo: number): boolean => hi === ALL_ONES && lo === ALL_ONES;
+  if (wraps(iovaHi, iovaLo) || wraps(lengthHi, lengthLo)) return refuseWrap();
+  if (lengthHi === 0 && lengthLo === 0) return refuse(EINVAL, 'the length is 0');
+  subPair(lengthHi, lengthLo, 0, 1);
+  if (addPair(iovaHi, iovaLo, PAIR.hi, PAIR.lo)) return refuseWrap();
+  return iopt.unmapRange(iovaHi, iovaLo, PAIR.hi, PAIR.lo, true);
+}
+
+/** Only for the type guard of tests and vfio: a file of ours with a dma-buf behind it. */
+export function dmabufOf(file: OpenFile | ForeignFile): Dmabuf | undefined {
+  return file instanceof OpenFile && file.priv instanceof Dmabuf ? file.priv : undefined;
+}

@@ -1,0 +1,82 @@
+/** Automatic placement of a mapping: the lowest place that fits (iommufd.md 3.3). */
+import { EINVAL, ENOSPC, EOVERFLOW, type Status } from '../base/errno.ts';
+import { startInHole, START, type GapRequest } from '../base/interval-gap.ts';
+import { refuse } from '../base/refuse.ts';
+import { lessPair } from '../base/word-pair.ts';
+import type { IntervalMap } from '../base/interval-map.ts';
+import type { Area, Span } from './area.ts';
+import type { AllowedSpan } from './reserved.ts';
+
+/** Where new areas go. */
+export interface Placement {
+  readonly fixed: boolean;
+  /** With `fixed`. */
+  readonly iovaHi: number;
+  readonly iovaLo: number;
+  /** Address of the first byte in its origin: the hint for alignment. */
+  readonly hintHi: number;
+  readonly hintLo: number;
+  /** Length minus one. */
+  readonly spanHi: number;
+  readonly spanLo: number;
+  readonly prot: number;
+}
+
+/** A transparent huge page: no placement is aligned higher. */
+const MAX_ALIGN_LG2 = 21;
+
+/**
+ * Find a place for the length and the hint, into foundHi and foundLo of the areas.
+ * Errnos: EOVERFLOW too long; EINVAL the alignment cannot be had; ENOSPC.
+ * @kernel iopt_alloc_iova
+ */
+export function allocIova(
+  areas: IntervalMap<Area>,
+  allowedSpans: readonly AllowedSpan[],
+  place: Placement,
+  alignment: number,
+): Status {
+  const { spanHi, spanLo } = place;
+  // length >= ULONG_MAX / 2
+  if (spanHi > 0x7fff_ffff || (spanHi === 0x7fff_ffff && spanLo >= 0xffff_fffe)) {
+    return refuse(EOVERFLOW, 'the length is too large to be placed');
+  }
+  const alignLg2 = alignmentOf(place);
+  if (2 ** alignLg2 < alignment) {
+    return refuse(EINVAL, 'address and length do not allow the IOVA alignment', {
+      alignment,
+    });
+  }
+  const want = { spanHi, spanLo, alignLg2, offset: place.hintLo & 0xfff };
+  for (const allowed of allowedSpans) {
+    const first = { ...want, ...windowOf(allowed.span) };
+    const { startHi, startLo, lastHi, lastLo } = allowed.span;
+    if (!startInHole(first, startHi, startLo, lastHi, lastLo)) continue;
+    const fromHi = START.hi;
+    const fromLo = START.lo;
+    for (const free of allowed.free) {
+      if (lessPair(free.lastHi, free.lastLo, fromHi, fromLo)) continue;
+      const early = lessPair(free.startHi, free.startLo, fromHi, fromLo);
+      const window = early ? { ...free, startHi: fromHi, startLo: fromLo } : free;
+      if (areas.findGap({ ...want, ...windowOf(window) })) return undefined;
+    }
+  }
+  return refuse(ENOSPC, 'no free place is large enough');
+}
+
+function windowOf(span: Span): Pick<GapRequest, 'firstHi' | 'firstLo' | 'lastHi' | 'lastLo'> {
+  return {
+    firstHi: span.startHi,
+    firstLo: span.startLo,
+    lastHi: span.lastHi,
+    lastLo: span.lastLo,
+  };
+}
+
+/** log2 of min(roundup_pow2(length), lowest set bit of the hint, 2 MiB). */
+function alignmentOf(place: Placement): number {
+  // roundup_pow2(length) = 2^n for the smallest n with length - 1 < 2^n.
+  let lg2 = place.spanHi > 0 ? MAX_ALIGN_LG2 : 32 - Math.clz32(place.spanLo);
+  if (place.hintLo !== 0) lg2 = Math.min(lg2, 31 - Math.clz32(place.hintLo & -place.hintLo));
+  return Math.min(lg2, MAX_ALIGN_LG2);
+}

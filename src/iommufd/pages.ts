@@ -1,0 +1,252 @@
+/**
+ * Pages objects: where the memory of areas comes from, its pins, and who pays for them (iommufd.md 3.1, 3.4, 3.8).
+ *
+ * A pages object is made by one MAP and shared by COPY and by cutting. Its pages are pinned when the first domain or
+ * access needs them.
+ */
+import { EFAULT, EINVAL, ENODEV, ENOMEM, type Status } from '../base/errno.ts';
+import type { ForeignFile } from '../base/file.ts';
+import { refuse } from '../base/refuse.ts';
+import { CAP_IPC_LOCK, type Mm, type Task } from '../base/task.ts';
+import type { Dmabuf } from './dmabuf.ts';
+import { PinRuns, type PinRun } from './pin-runs.ts';
+import type { IommufdSubsystem } from './subsystem.ts';
+
+export type PageOrigin =
+  | { readonly kind: 'user'; readonly mm: Mm; readonly firstPage: number }
+  | { readonly kind: 'file'; readonly file: ForeignFile; readonly firstPage: number }
+  | { readonly kind: 'dmabuf'; readonly dmabuf: Dmabuf; readonly firstPage: number };
+
+/** Who is charged: nobody, the user, or the address space. */
+export type AccountMode = 'none' | 'user' | 'mm';
+
+export interface PagesInit {
+  readonly origin: PageOrigin;
+  readonly npages: number;
+  readonly writable: boolean;
+  /** What a context asks for when the caller may not lock memory freely. */
+  readonly accountMode: AccountMode;
+}
+
+const NO_RUNS = new PinRuns();
+
+export class Pages {
+  readonly subsystem: IommufdSubsystem;
+  readonly origin: PageOrigin;
+  readonly npages: number;
+  readonly writable: boolean;
+  accountMode: AccountMode;
+  /** Who is charged; IOAS_CHANGE_PROCESS moves it. */
+  source: Task;
+  /** Whose VmPin shows the pages. */
+  counted: Task;
+  /** Areas of a dma-buf, each with what unmaps it when the memory is taken away. */
+  readonly #mapped: Map<object, () => void> | undefined;
+  #attachment: Disposable | undefined;
+  /** Pages charged now. */
+  npinned = 0;
+  /** Permanently dead: the dma-buf was revoked while mapped. */
+  revoked = false;
+  #runs = NO_RUNS;
+
+  constructor(subsystem: IommufdSubsystem, task: Task, init: PagesInit) {
+    this.subsystem = subsystem;
+    this.source = task;
+    this.counted = task;
+    this.origin = init.origin;
+    this.npages = init.npages;
+    this.writable = init.writable;
+    this.accountMode =
+      init.origin.kind === 'dmabuf' || task.capable(CAP_IPC_LOCK) ? 'none' : init.accountMode;
+    if (init.origin.kind === 'dmabuf') this.#mapped = new Map();
+  }
+
+  /** An area of this memory is in a table now. */
+  join(area: object, unmap: () => void): void {
+    if (!this.#mapped || this.origin.kind !== 'dmabuf') return;
+    this.#attachment ??= this.origin.dmabuf.attach({ revoke: () => this.#revoke() });
+    this.#mapped.set(area, unmap);
+  }
+  leave(area: object): void {
+    if (!this.#mapped) return;
+    this.#mapped.delete(area);
+    if (this.#mapped.size > 0) return;
+    this.#attachment?.[Symbol.dispose]();
+    this.#attachment = undefined;
+  }
+  /** The exporter takes the memory away: the areas stay, with nothing behind them, for ever. */
+  #revoke(): void {
+    for (const unmap of this.#mapped?.values() ?? []) unmap();
+    this.revoked = true;
+  }
+  get isDmabuf(): boolean {
+    return this.#mapped !== undefined;
+  }
+
+  /** Pin what of [first, last] is not pinned, charge it, and hold all of it. All or nothing. */
+  hold(first: number, last: number): Status {
+    if (this.origin.kind === 'dmabuf') return this.revoked ? refuseRevoked() : undefined;
+    if (this.#runs === NO_RUNS) this.#runs = new PinRuns();
+    const fresh: PinRun[] = [];
+    for (const gap of this.#runs.gaps(first, last)) {
+      const rc = this.#pin(gap.first, gap.last, fresh);
+      if (rc) return this.#abandon(fresh, rc);
+    }
+    let npages = 0;
+    for (const run of fresh) npages += run.count;
+    const rc = npages > 0 ? this.#charge(npages) : undefined;
+    if (rc) return this.#abandon(fresh, rc);
+    this.#runs.add(fresh);
+    this.#runs.hold(first, last);
+    return undefined;
+  }
+  release(first: number, last: number): void {
+    if (this.origin.kind === 'dmabuf') return;
+    let npages = 0;
+    this.#runs.release(first, last, (run) => {
+      this.subsystem.memory.unpin(run.pfn, run.count, this.writable);
+      npages += run.count;
+    });
+    this.uncharge(npages);
+  }
+
+  /** Frame of a page that is held, or -1. */
+  pfn(index: number): number {
+    if (this.origin.kind === 'dmabuf') {
+      return this.revoked ? -1 : this.origin.dmabuf.pfn + this.origin.firstPage + index;
+    }
+    return this.#runs.pfn(index);
+  }
+  /** Pages in consecutive frames from `index` on, not beyond `last`; at most a batch. Index must be held. */
+  runFrom(index: number, last: number): number {
+    const limit = Math.min(last - index + 1, this.subsystem.chunkPages);
+    if (this.origin.kind === 'dmabuf') return last - index + 1;
+    let count = 0;
+    let pfn = -1;
+    for (const run of this.#runs.over(index, index + limit - 1)) {
+      const skip = Math.max(0, index - run.index);
+      if (pfn >= 0 && run.pfn !== pfn) break;
+      count += run.count - skip;
+      pfn = run.pfn + run.count;
+      if (count >= limit) return limit;
+    }
+    return count;
+  }
+  /** Frame of one page for a moment: pinned for this use, and not charged, when nobody holds it. */
+  borrow(index: number, use: (pfn: number) => Status): Status {
+    const held = this.pfn(index);
+    if (held >= 0) return use(held);
+    if (this.origin.kind === 'dmabuf') return refuseRevoked();
+    const rc = this.#pinFromOrigin(index, 1);
+    if (rc) return rc;
+    const pfn = this.subsystem.pinBuffer[0]!;
+    const used = use(pfn);
+    this.subsystem.memory.unpin(pfn, 1, this.writable);
+    return used;
+  }
+
+  #pin(first: number, last: number, into: PinRun[]): Status {
+    const { subsystem } = this;
+    const chunk = subsystem.chunkPages;
+    for (let index = first; index <= last;) {
+      if (subsystem.shouldFail('iommufd: temporary batch')) {
+        return refuse(ENOMEM, 'the batch allocation was made to fail');
+      }
+      const count = Math.min(chunk, last - index + 1);
+      const rc = this.#pinFromOrigin(index, count);
+      if (rc) return rc;
+      appendRuns(into, index, count, subsystem.pinBuffer);
+      index += count;
+    }
+    return undefined;
+  }
+  #pinFromOrigin(index: number, count: number): Status {
+    const { origin, subsystem } = this;
+    if (subsystem.shouldFail('iommufd: pin')) return refuse(EFAULT, 'the pin was made to fail');
+    const at = origin.firstPage + index;
+    if (origin.kind === 'user') {
+      if (!origin.mm.alive) {
+        return refuse(EFAULT, 'the address space the memory was mapped from is gone');
+      }
+      return origin.mm.pin(at, count, this.writable, subsystem.pinBuffer, 0);
+    }
+    if (origin.kind === 'file') {
+      if (!origin.file.pages) {
+        return refuse(EINVAL, 'only shmem, memfd and hugetlbfs files can be pinned');
+      }
+      return origin.file.pages.pin(at, count, this.writable, subsystem.pinBuffer, 0);
+    }
+    return undefined;
+  }
+  #abandon(fresh: readonly PinRun[], rc: Status): Status {
+    for (const run of fresh) this.subsystem.memory.unpin(run.pfn, run.count, false);
+    return rc;
+  }
+
+  #charge(npages: number): Status<'ENOMEM'> {
+    if (this.subsystem.shouldFail('iommufd: charge')) {
+      return refuse(ENOMEM, 'the charge was made to fail');
+    }
+    const rc = charge(this.subsystem, this.source, this.accountMode, npages);
+    if (rc) return rc;
+    this.counted.mm.pinnedVm += npages;
+    this.npinned += npages;
+    return undefined;
+  }
+  /** Give back the charge of pages that are pinned no more. */
+  uncharge(npages: number): void {
+    if (npages === 0) return;
+    uncharge(this.subsystem, this.source, this.accountMode, npages);
+    this.counted.mm.pinnedVm -= npages;
+    this.npinned -= npages;
+  }
+}
+
+/** The limit is RLIMIT_MEMLOCK of the one who mapped. */
+export function charge(
+  subsystem: IommufdSubsystem,
+  task: Task,
+  mode: AccountMode,
+  npages: number,
+): Status<'ENOMEM'> {
+  if (mode === 'none') return undefined;
+  const limit = Number(task.rlimitMemlock >> 12n);
+  const now = mode === 'user' ? subsystem.accounts.lockedPages(task.uid) : task.mm.lockedVm;
+  if (now + npages > limit) {
+    return refuse(ENOMEM, 'RLIMIT_MEMLOCK does not allow to pin so many pages', {
+      pinned: now,
+      wanted: npages,
+      limit,
+    });
+  }
+  if (mode === 'user') subsystem.accounts.add(task.uid, npages);
+  else task.mm.lockedVm += npages;
+  return undefined;
+}
+export function uncharge(
+  subsystem: IommufdSubsystem,
+  task: Task,
+  mode: AccountMode,
+  npages: number,
+): void {
+  if (mode === 'user') subsystem.accounts.add(task.uid, -npages);
+  else if (mode === 'mm') task.mm.lockedVm -= npages;
+}
+
+function refuseRevoked(): ReturnType<typeof refuse<typeof ENODEV>> {
+  return refuse(ENODEV, 'the dma-buf was revoked');
+}
+
+/** Frame numbers as runs, joined to the last run where they go on. */
+function appendRuns(into: PinRun[], index: number, count: number, pfns: Float64Array): void {
+  let last = into[into.length - 1];
+  for (let n = 0; n < count; n++) {
+    const pfn = pfns[n]!;
+    if (last && last.index + last.count === index + n && last.pfn + last.count === pfn) {
+      last.count++;
+      continue;
+    }
+    last = { index: index + n, count: 1, pfn, holders: 0 };
+    into.push(last);
+  }
+}

@@ -1,0 +1,61 @@
+/** VIOMMU_ALLOC (iommufd.md 2.17). */
+import { EINVAL, EOPNOTSUPP, isErrno, type Result, type Status } from '../base/errno.ts';
+import { refuse } from '../base/refuse.ts';
+import { devHasIommu } from '../core/device.ts';
+import type { UserData } from '../core/domain.ts';
+import { IOMMU_VIOMMU_TYPE_DEFAULT, type iommu_viommu_alloc } from '../uapi/iommufd.ts';
+import { IommufdDevice } from './device-object.ts';
+import { HwptPaging } from './hwpt-object.ts';
+import type { Ucmd } from './ioctl.ts';
+import { readUserData } from './user-data.ts';
+import { Viommu } from './viommu-object.ts';
+
+/** @kernel iommufd_viommu_alloc_ioctl */
+export function viommuAlloc(ucmd: Ucmd<iommu_viommu_alloc>): Status {
+  const { cmd, ctx } = ucmd;
+  if (cmd.flags !== 0 || cmd.type === IOMMU_VIOMMU_TYPE_DEFAULT) {
+    return refuse(EOPNOTSUPP, 'unknown flag, or no type', { flags: cmd.flags, type: cmd.type });
+  }
+  const idev = ctx.objects.get(cmd.dev_id, IommufdDevice);
+  if (isErrno(idev)) return idev;
+  const { dev } = idev;
+  if (!devHasIommu(dev) || !isSupported(idev, cmd.type)) {
+    return refuse(EOPNOTSUPP, 'the IOMMU of the device offers no vIOMMU of this type', {
+      device: dev.name,
+      type: cmd.type,
+    });
+  }
+  const hwpt = ctx.objects.get(cmd.hwpt_id, HwptPaging);
+  if (isErrno(hwpt)) return hwpt;
+  if (!hwpt.nestParent) {
+    return refuse(EINVAL, 'the hwpt was not allocated as nest parent', { hwpt_id: hwpt.id });
+  }
+  const viommu = new Viommu(hwpt, cmd.type, dev.iommu.iommuDev);
+  const rc = ctx.objects.reserve(viommu) ?? initViommu(ucmd, viommu);
+  if (rc) return rc;
+  cmd.out_viommu_id = viommu.id;
+  const failed = ucmd.respond();
+  if (failed) ctx.objects.abort(viommu);
+  else ctx.objects.publish(viommu);
+  return failed;
+}
+
+function isSupported(idev: IommufdDevice, type: number): boolean {
+  const ops = idev.dev.iommu?.iommuDev?.ops;
+  return ops?.viommuInit !== undefined && ops.viommuSupports?.(idev.dev, type) === true;
+}
+
+function initViommu(ucmd: Ucmd<iommu_viommu_alloc>, viommu: Viommu): Status {
+  const { ctx } = ucmd;
+  const data = readData(ucmd);
+  const rc = isErrno(data) ? data : viommu.iommuDev.ops.viommuInit!(viommu, viommu.parent, data);
+  // The driver made nothing: there is nothing of it to destroy.
+  if (rc) viommu.ops = {};
+  if (rc) ctx.objects.abort(viommu);
+  return rc;
+}
+function readData(ucmd: Ucmd<iommu_viommu_alloc>): Result<UserData | undefined> {
+  const { cmd, task } = ucmd;
+  if (cmd.data_len === 0) return undefined;
+  return readUserData(task, cmd.type, cmd.data_uptr, cmd.data_len);
+}
