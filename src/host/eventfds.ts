@@ -70,13 +70,13 @@ export class Eventfds {
     if (ours < 0) return ours;
     const id = eventfdId(`/proc/self/fdinfo/${ours}`);
     const cloexec = (flags & libc.O_CLOEXEC) !== 0;
-    const given = listener.addFd(call, ours, { cloexec, send: true });
+    const given = listener.addFd(call, ours, { cloexec });
     if (given < 0 || id === undefined) {
       libc.close(ours);
-      return given < 0 ? given : 'answered';
+      return given;
     }
     this.#trapped.set(id, ours);
-    return 'answered';
+    return given;
   }
 
   closeAll(): void {

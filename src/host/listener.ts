@@ -12,7 +12,6 @@ const ID_VALID = 0x40082102;
 const ADD_FD = 0x40182103;
 const SET_FLAGS = 0x40082104;
 const ADD_FD_SETFD = 1;
-const ADD_FD_SEND = 2;
 const CONTINUE = 1;
 
 /** What becomes of a trapped call: a result, minus an errno, done as it stands, or answered already. */
@@ -74,26 +73,33 @@ export class Listener {
     if (answer === 'continue') response.writeUInt32LE(CONTINUE, 20);
     else if (answer < 0) response.writeInt32LE(Number(answer), 16);
     else response.writeBigInt64LE(BigInt(answer), 8);
-    return libc.ioctl(this.fd, SEND, this.#responseAt) === 0;
+    return uninterrupted(() => libc.ioctl(this.fd, SEND, this.#responseAt)) === 0;
   }
   /** Is the caller still there and waiting for this answer? */
   valid(call: Notification): boolean {
     this.#idBytes.writeBigUInt64LE(call.id, 0);
     return libc.ioctl(this.fd, ID_VALID, addressOf(this.#idBytes)) === 0;
   }
-  /** Give the caller a descriptor for an open file of ours: its number, or minus an errno. */
-  addFd(
-    to: Notification,
-    fd: number,
-    how: { cloexec: boolean; send?: boolean; at?: number },
-  ): number {
+  /**
+   * Give the caller a descriptor for an open file of ours: its number, or minus an errno.
+   *
+   * The answer is a call of its own: a signal to us during the combined one (ADDFD_FLAG_SEND) would answer 0.
+   */
+  addFd(to: Notification, fd: number, how: { cloexec: boolean; at?: number }): number {
     const add = this.#addFd.fill(0);
     add.writeBigUInt64LE(to.id, 0);
-    const flags = (how.at === undefined ? 0 : ADD_FD_SETFD) | (how.send ? ADD_FD_SEND : 0);
-    add.writeUInt32LE(flags, 8);
+    add.writeUInt32LE(how.at === undefined ? 0 : ADD_FD_SETFD, 8);
     add.writeUInt32LE(fd, 12);
     add.writeUInt32LE(how.at ?? 0, 16);
     add.writeUInt32LE(how.cloexec ? libc.O_CLOEXEC : 0, 20);
-    return libc.ioctl(this.fd, ADD_FD, addressOf(add));
+    return uninterrupted(() => libc.ioctl(this.fd, ADD_FD, addressOf(add)));
+  }
+}
+
+/** A ptrace stop of a program is a signal to us. */
+function uninterrupted(call: () => number): number {
+  for (;;) {
+    const rc = call();
+    if (rc !== -libc.HOST_ERRNO.EINTR) return rc;
   }
 }

@@ -170,18 +170,18 @@ export class PathTraps {
   #give(call: Notification, opened: Opened<Entry> | number, flags: number): Answer {
     if (typeof opened === 'number') return opened;
     const cloexec = (flags & libc.O_CLOEXEC) !== 0;
-    const fd = this.#context.listener.addFd(call, opened.fd, { cloexec, send: true });
+    const fd = this.#context.listener.addFd(call, opened.fd, { cloexec });
     libc.close(opened.fd);
-    return fd < 0 ? fd : 'answered';
+    return fd;
   }
 
   #giveHostFile(call: Notification, path: string, flags: number, mode = 0): Answer {
     const fd = libc.open(path, flags | libc.O_CLOEXEC, mode);
     if (fd < 0) return fd;
     const cloexec = (flags & libc.O_CLOEXEC) !== 0;
-    const given = this.#context.listener.addFd(call, fd, { cloexec, send: true });
+    const given = this.#context.listener.addFd(call, fd, { cloexec });
     libc.close(fd);
-    return given < 0 ? given : 'answered';
+    return given;
   }
 
   /** A directory is made current by the thread itself: we open it, and it runs fchdir. */
