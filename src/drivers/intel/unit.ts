@@ -14,7 +14,7 @@ import { FAULT_CODES } from './fault-codes.ts';
 import { FaultRecorder } from './faults.ts';
 import { writeCap, writeEcap, type IntelHardware } from './hardware.ts';
 import { runDescriptor, type CacheControl, type GranuleRange } from './invalidation.ts';
-import { Iotlb, TLB_MASK, TLB_READ, TLB_WRITE, type TlbTag } from './iotlb.ts';
+import { highOf, Iotlb, TLB_MASK, TLB_READ, TLB_WRITE, type TlbTag } from './iotlb.ts';
 import {
   isFault,
   lookupContext,
@@ -58,12 +58,14 @@ interface Front {
   readonly pasid: number;
   readonly word: number;
   readonly hash: number;
+  /** What its misses are walked by; undefined for a device with a TLB of its own. */
+  readonly resolved: Resolved | undefined;
 }
 interface Resolved {
   readonly translation: Translation;
   readonly tag: TlbTag;
 }
-const NOBODY: Front = { requesterId: -1, pasid: -1, word: 0, hash: 0 };
+const NOBODY: Front = { requesterId: -1, pasid: -1, word: 0, hash: 0, resolved: undefined };
 
 export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   readonly name: string;
@@ -74,7 +76,12 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   readonly #walker: Walker;
   readonly #faults: FaultRecorder;
   readonly #tlb: Iotlb;
-  readonly #words: Int32Array;
+  /** The IOTLB, and the requester of last time: plain fields, because every request reads them. */
+  private readonly words: Int32Array;
+  private lastRequesterId = -1;
+  private lastPasid = -1;
+  private lastWord = 0;
+  private lastHash = 0;
   #front: Front[] = new Array<Front>(FRONT_MASK + 1).fill(NOBODY);
   readonly #contexts = new Map<number, CachedContext>();
   /** By requester and PASID: what a PASID cache holds; in legacy mode what the context holds. */
@@ -99,7 +106,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     this.#walker = new Walker(hw, ram, memory);
     this.#faults = new FaultRecorder(this.#regs, hw.faultRecords, faultInterrupt);
     this.#tlb = new Iotlb(() => this.#dropFront());
-    this.#words = this.#tlb.words;
+    this.words = this.#tlb.words;
     this.#regs[REG_VER / 4] = 0x60;
     writeCap(hw, this.#regs, REG_CAP / 4);
     writeEcap(hw, this.#regs, REG_ECAP / 4);
@@ -108,19 +115,54 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   // --- requests ---
 
   translate(requesterId: number, pasid: number, iovaG: number, write: boolean): number {
-    const front = this.#front[(requesterId ^ (pasid + 1)) & FRONT_MASK]!;
-    if (front.requesterId === requesterId && front.pasid === pasid) {
+    if (requesterId === this.lastRequesterId && pasid === this.lastPasid) {
       const low = iovaG | 0;
       const high = low === iovaG ? 0 : (iovaG * 2 ** -32) | 0;
-      const t = this.#words;
-      const at = ((low ^ front.hash) & TLB_MASK) << 2;
-      if (t[at] === low && t[at + 1] === (front.word | high)) {
-        if ((t[at + 3]! & (write ? TLB_WRITE : TLB_READ)) !== 0 && t[at + 2]! >= 0) {
-          return t[at + 2]!;
-        }
+      const t = this.words;
+      const at = ((low ^ this.lastHash) & TLB_MASK) << 2;
+      if (t[at] === low && t[at + 1] === (this.lastWord | high)) {
+        const out = t[at + 2]!;
+        if ((t[at + 3]! & (write ? TLB_WRITE : TLB_READ)) !== 0 && out >= 0) return out;
       }
     }
-    return this.#miss(requesterId, pasid, iovaG, write);
+    return this.#other(requesterId, pasid, iovaG, write);
+  }
+
+  /** Not the requester of last time, or not in the IOTLB. */
+  #other(requesterId: number, pasid: number, iovaG: number, write: boolean): number {
+    const front = this.#front[frontSlot(requesterId, pasid)]!;
+    if (front.requesterId !== requesterId || front.pasid !== pasid) {
+      return this.#miss(requesterId, pasid, iovaG, write);
+    }
+    this.#setLast(front);
+    const t = this.words;
+    const low = iovaG | 0;
+    const at = ((low ^ front.hash) & TLB_MASK) << 2;
+    if (t[at] === low && t[at + 1] === (front.word | highOf(iovaG))) {
+      const out = t[at + 2]!;
+      if ((t[at + 3]! & (write ? TLB_WRITE : TLB_READ)) !== 0 && out >= 0) return out;
+    }
+    return this.#walkFor(front, iovaG, write);
+  }
+
+  /** A miss of a requester whose translation is known: only the walk is left, unless something is refused. */
+  #walkFor(front: Front, iovaG: number, write: boolean): number {
+    const { resolved } = front;
+    if (resolved !== undefined && (iovaG < MSI_FIRST_G || iovaG > MSI_LAST_G)) {
+      const walker = this.#walker;
+      if (walker.walk(resolved.translation, iovaG, write)) {
+        this.#tlb.fill(resolved.tag, iovaG, walker.out, walker.permissions, walker.leafLg2);
+        return walker.out;
+      }
+    }
+    return this.#miss(front.requesterId, front.pasid, iovaG, write);
+  }
+
+  #setLast(front: Front): void {
+    this.lastRequesterId = front.requesterId;
+    this.lastPasid = front.pasid;
+    this.lastWord = front.word;
+    this.lastHash = front.hash;
   }
 
   explain(requesterId: number, pasid: number, iova: bigint, write: boolean): Explanation {
@@ -144,14 +186,16 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     const ats = this.#atsEnabled.has(requesterId);
     const deviceTag = ats ? this.#tlb.tag('device', requesterId, pasid) : undefined;
     if (deviceTag !== undefined) {
-      this.#setFront(requesterId, pasid, deviceTag);
+      this.#setFront(requesterId, pasid, deviceTag, undefined);
       const cached = this.#tlb.find(deviceTag, iovaG, write);
       if (cached >= 0) return cached;
     }
     const resolved = this.#resolve(requesterId, pasid, ats);
     if (isFault(resolved)) return this.#refuse(resolved, requesterId, pasid, iovaG, write);
     this.#tlb.revive(resolved.tag);
-    if (deviceTag === undefined) this.#setFront(requesterId, pasid, resolved.tag);
+    if (deviceTag === undefined) {
+      this.#setFront(requesterId, pasid, resolved.tag, resolved);
+    }
     const out = this.#translateBy(resolved, iovaG, write);
     if (out < 0) {
       const fault = { fault: this.#walker.fault, fpd: resolved.translation.fpd };
@@ -206,13 +250,15 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     return resolved;
   }
 
-  #setFront(requesterId: number, pasid: number, tag: TlbTag): void {
-    const slot = (requesterId ^ (pasid + 1)) & FRONT_MASK;
+  #setFront(requesterId: number, pasid: number, tag: TlbTag, resolved: Resolved | undefined): void {
+    const slot = frontSlot(requesterId, pasid);
     const front = this.#front[slot]!;
     if (front.requesterId === requesterId && front.pasid === pasid && front.word === tag.word) {
       return;
     }
-    this.#front[slot] = { requesterId, pasid, word: tag.word, hash: tag.hash };
+    const added = { requesterId, pasid, word: tag.word, hash: tag.hash, resolved };
+    this.#front[slot] = added;
+    this.#setLast(added);
   }
 
   #refuse(
@@ -237,6 +283,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
 
   #dropFront(): void {
     this.#front.fill(NOBODY);
+    this.#setLast(NOBODY);
   }
 
   // --- registers ---
@@ -350,6 +397,9 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
 const WRITABLE = new Set([REG_RTADDR, REG_RTADDR + 4, REG_IQT, REG_IQT + 4, REG_IQA, REG_IQA + 4]);
 const PASID_SPAN = 2 ** 21;
 
+function frontSlot(requesterId: number, pasid: number): number {
+  return (requesterId ^ (requesterId >>> 8) ^ (pasid + 1)) & FRONT_MASK;
+}
 function resolvedKey(requesterId: number, pasid: number): number {
   return requesterId * PASID_SPAN + pasid + 1;
 }

@@ -58,6 +58,7 @@ export class Walker {
     this.fault = 0;
     if (t.kind === 'second') return this.#second(t, iovaG, write);
     if (t.kind === 'pass') return this.#pass(t, iovaG);
+    if (t.kind === 'first' && this.#firstInRam(t, iovaG, write)) return true;
     return this.#first(t, iovaG, write);
   }
 
@@ -88,14 +89,11 @@ export class Walker {
       const entry = words[at]!;
       rights &= entry;
       if (rights === 0) return this.#fail(ssPermissionFault(t, write));
-      const next = (words[at + 1]! & 0xf_ffff) * 0x10_0000 + (entry >>> 12);
-      if (level === 0 || (entry & PS) !== 0) {
-        if (level > 0 && !this.#ssLeafAllowed(level)) {
-          return this.#fail(t.legacy ? F.TABLE_RESERVED : F.SS_RESERVED);
-        }
-        return this.#ssLeaf(t, { at, entry, rights, level, next, iovaG, write });
-      }
-      table = next;
+      table = (words[at + 1]! & 0xf_ffff) * 0x10_0000 + (entry >>> 12);
+      if (level > 0 && (entry & PS) === 0) continue;
+      if (!this.#ssMark(t, at, level, rights, write)) return false;
+      this.out = level === 0 ? table : joinLeaf(table, iovaG, LEAF_LG2[level]!);
+      return true;
     }
   }
 
@@ -103,24 +101,58 @@ export class Walker {
     return level === 1 ? this.#superpage2m : level <= this.#maxLeafSs;
   }
 
-  #ssLeaf(t: Translation, leaf: SsLeaf): boolean {
-    const { rights, level, write } = leaf;
+  /** Check the leaf at word `at`, set its A and D, and say what may be cached. */
+  #ssMark(t: Translation, at: number, level: number, rights: number, write: boolean): boolean {
+    if (level > 0 && !this.#ssLeafAllowed(level)) {
+      return this.#fail(t.legacy ? F.TABLE_RESERVED : F.SS_RESERVED);
+    }
     if ((rights & (write ? SS_WRITE : SS_READ)) === 0) {
       return this.#fail(ssPermissionFault(t, write));
     }
     let cached = rights & (TLB_READ | TLB_WRITE);
     if (t.ssade) {
-      const set = SS_ACCESSED | (write ? SS_DIRTY : 0);
-      const marked = leaf.entry | set;
-      if (marked !== leaf.entry) this.#ram.words[leaf.at] = marked;
+      const entry = this.#ram.words[at]!;
+      const marked = entry | SS_ACCESSED | (write ? SS_DIRTY : 0);
+      if (marked !== entry) this.#ram.words[at] = marked;
       // A clean leaf is not cached as writable: the first write must come here to set D.
       if ((marked & SS_DIRTY) === 0) cached &= ~TLB_WRITE;
     }
-    const lg2 = LEAF_LG2[level]!;
-    this.out = lg2 === 0 ? leaf.next : joinLeaf(leaf.next, leaf.iovaG, lg2);
     this.permissions = cached;
-    this.leafLg2 = lg2;
+    this.leafLg2 = LEAF_LG2[level]!;
     return true;
+  }
+
+  /** The plain case without allocation: every table in RAM, nothing refused. False: walk again, in full. */
+  #firstInRam(t: Translation, iovaG: number, write: boolean): boolean {
+    if (!canonical(iovaG, t.fsLevels)) return false;
+    const words = this.#ram.words;
+    const frames = this.#ram.frameCount;
+    const low = iovaG | 0;
+    const high = (iovaG * 2 ** -32) | 0;
+    const needed = FS_PRESENT | FS_USER | (write ? FS_WRITE : 0);
+    const dirty = FS_ACCESSED | (Number(write) * FS_DIRTY);
+    let rights = FS_WRITE;
+    let table = t.fsRoot;
+    for (let level = t.fsLevels - 1; table < frames; level--) {
+      const at = table * FRAME_WORDS + indexAt(low, high, level) * 2;
+      const entry = words[at]!;
+      if ((entry & needed) !== needed) return false;
+      rights &= entry;
+      table = (words[at + 1]! & 0xf_ffff) * 0x10_0000 + (entry >>> 12);
+      if (level > 0 && (entry & PS) === 0) {
+        if ((entry & FS_ACCESSED) === 0) words[at] = entry | FS_ACCESSED;
+        continue;
+      }
+      if (level > this.#maxLeafFs) return false;
+      const marked = entry | dirty;
+      if (marked !== entry) words[at] = marked;
+      this.leafLg2 = LEAF_LG2[level]!;
+      this.out = level === 0 ? table : joinLeaf(table, iovaG, this.leafLg2);
+      // Only a dirty leaf is cached as writable, as in #fsLeaf.
+      this.permissions = TLB_READ | (marked & FS_DIRTY ? rights : 0);
+      return true;
+    }
+    return false;
   }
 
   #first(t: Translation, iovaG: number, write: boolean): boolean {
@@ -219,15 +251,6 @@ export class Walker {
   }
 }
 
-interface SsLeaf {
-  at: number;
-  entry: number;
-  rights: number;
-  level: number;
-  next: number;
-  iovaG: number;
-  write: boolean;
-}
 /** Where a first-stage entry stands: its table as the guest names it, and in host memory. */
 interface FsPlace {
   guestPfn: number;
