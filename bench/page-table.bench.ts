@@ -60,28 +60,32 @@ function fullForWalks(): void {
 }
 
 function mapNeighbours(): number {
+  const table = pt;
   let failed = 0;
   for (let n = 0; n < PAGES; n++) {
-    if (pt.map(BASE + n, target(n), 1, READ_WRITE) !== undefined) failed++;
+    if (table.map(BASE + n, target(n), 1, READ_WRITE) !== undefined) failed++;
   }
   return failed;
 }
 function mapRandom(): number {
+  const table = pt;
   let failed = 0;
   for (let i = 0; i < PAGES; i++) {
     const n = order[i]!;
-    if (pt.map(BASE + n, target(n), 1, READ_WRITE) !== undefined) failed++;
+    if (table.map(BASE + n, target(n), 1, READ_WRITE) !== undefined) failed++;
   }
   return failed;
 }
 function unmapNeighbours(): number {
+  const table = pt;
   let removed = 0;
-  for (let n = 0; n < PAGES; n++) removed += pt.unmap(BASE + n, 1, gather);
+  for (let n = 0; n < PAGES; n++) removed += table.unmap(BASE + n, 1, gather);
   return removed;
 }
 function unmapRandom(): number {
+  const table = pt;
   let removed = 0;
-  for (let i = 0; i < PAGES; i++) removed += pt.unmap(BASE + order[i]!, 1, gather);
+  for (let i = 0; i < PAGES; i++) removed += table.unmap(BASE + order[i]!, 1, gather);
   return removed;
 }
 function fill(): number {
@@ -93,13 +97,15 @@ function unmapAll(): number {
   return removed;
 }
 function walkRandom(): number {
+  const table = pt;
   let sum = 0;
-  for (let i = 0; i < PAGES; i++) sum += pt.lookup(BASE + order[i]!);
+  for (let i = 0; i < PAGES; i++) sum += table.lookup(BASE + order[i]!);
   return sum;
 }
 function walkNeighbours(): number {
+  const table = pt;
   let sum = 0;
-  for (let n = 0; n < PAGES; n++) sum += pt.lookup(BASE + n);
+  for (let n = 0; n < PAGES; n++) sum += table.lookup(BASE + n);
   return sum;
 }
 
