@@ -1,21 +1,32 @@
 /** The tree below /dev, as far as it is ours: iommu and vfio/ (vfio.md 1.1). */
+import { openIommufd, openVfioCompat } from '../iommufd/main.ts';
+import type { IommufdSubsystem } from '../iommufd/subsystem.ts';
 import type { VfioNode, VfioSubsystem } from '../vfio/vfio-core.ts';
 import type { DeviceNode, DirNode, Node } from './nodes.ts';
 import { dir } from './tree.ts';
 
 export interface DevWorld {
   readonly vfio: VfioSubsystem;
+  readonly iommufd: IommufdSubsystem;
 }
+
+/** A misc device with a dynamic minor, as a kernel that has just booted hands them out. */
+const IOMMU_NODE = { kind: 'device', mode: 0o660, major: 10, minor: 126 } as const;
+const CONTAINER_NODE = { kind: 'device', mode: 0o666, major: 10, minor: 196 } as const;
 
 export function devRoot(world: DevWorld): DirNode {
   const vfio = vfioDir(world);
-  return dir(() => ({ vfio }), true);
+  const iommu: DeviceNode = { ...IOMMU_NODE, open: () => openIommufd(world.iommufd) };
+  return dir(() => ({ iommu, vfio }), true);
 }
 
 /** A kernel without cdevs has no devices/ below it. */
 function vfioDir(world: DevWorld): DirNode {
   return dir(() => {
     const out: Record<string, Node> = {};
+    if (world.iommufd.env.has('vfio-container-iommufd')) {
+      out['vfio'] = { ...CONTAINER_NODE, open: () => openVfioCompat(world.iommufd) };
+    }
     const cdevs: Record<string, Node> = {};
     for (const node of world.vfio.nodes()) {
       const [, first, second] = node.path.split('/') as [string, string, string | undefined];

@@ -14,6 +14,8 @@ import { IommuCore } from '../core/iommu-core.ts';
 import { stateDigest } from '../core/state-digest.ts';
 import { DEVICE_TYPES } from '../devices/index.ts';
 import { Ram } from '../pt/ram.ts';
+import { IommufdSubsystem } from '../iommufd/subsystem.ts';
+import { IOMMUFD_API } from '../vfio/iommufd-api.ts';
 import { VfioSubsystem } from '../vfio/vfio-core.ts';
 import { parseDescription, type DeviceTypes } from './description-check.ts';
 import type { MachineDescription, MachineInput, Problem } from './description.ts';
@@ -31,6 +33,8 @@ import type { PciDev } from './pci-dev.ts';
 import { PRESETS } from './presets/index.ts';
 import type { ObjectMemory, ProcessMemory } from './process.ts';
 import { Program, type Credentials } from './program.ts';
+import { MachineSelftest } from './selftest-hardware.ts';
+import { PlainPages } from './shared-pages.ts';
 import { Syscalls } from './syscalls.ts';
 import { sysfsRoot } from './sysfs/index.ts';
 import { dir } from './tree.ts';
@@ -53,6 +57,7 @@ export class Machine {
   readonly syscalls: Syscalls;
   readonly hardware: Hardware;
   readonly drivers: DriverCore;
+  readonly iommufd: IommufdSubsystem;
   readonly vfio: VfioSubsystem;
   readonly modules: Modules;
   /** Children 'dev' and 'sys'. */
@@ -77,11 +82,18 @@ export class Machine {
     const { core, memory } = this;
     const types = allTypes(options);
     this.hardware = new Hardware({ core, memory, types, description });
-    this.vfio = new VfioSubsystem({ core, memory, iommufd: undefined });
+    this.iommufd = new IommufdSubsystem({
+      core,
+      memory,
+      accounts: this.accounts,
+      newSharedPages: options.newSharedPages ?? ((length) => this.#plainPages(length)),
+      ...(this.env.has('iommufd-selftest') && { selftest: new MachineSelftest(core) }),
+    });
+    this.vfio = new VfioSubsystem({ core, memory, iommufd: IOMMUFD_API });
     this.drivers = new DriverCore(this.env);
     for (const driver of hostDrivers(this.vfio)) this.drivers.add(driver);
     this.modules = makeModules(this.env, this.vfio);
-    const dev = devRoot({ vfio: this.vfio });
+    const dev = devRoot(this);
     const sys = sysfsRoot(this);
     this.root = dir(() => ({ dev, sys }), true);
     this.#boot();
@@ -191,6 +203,10 @@ export class Machine {
       if (!pci.present) continue;
       if (this.removeDevice(pci)) throw new Bug(`${pci.name} could not be removed`);
     }
+  }
+
+  #plainPages(lengthBytes: number): SharedPages {
+    return new PlainPages(`pages:${++this.#inodeSeq}`, lengthBytes);
   }
 
   /** The kernel finds the devices, then the drivers their devices. */

@@ -15,6 +15,8 @@ export interface MapOptions {
   /** Where to map; must be page aligned and free. Default: the next free place. */
   readonly address?: bigint;
   readonly huge?: boolean;
+  /** Called when the mapping goes. */
+  readonly onUnmap?: () => void;
 }
 
 /** Bytes several address spaces can map: a memfd. */
@@ -51,6 +53,8 @@ export class SharedObject implements ObjectMemory {
 interface Area extends Vma {
   /** The whole object, or the area's own bytes; undefined for registers. */
   readonly store: SharedObject | Uint8Array | undefined;
+  /** The mapping goes. */
+  readonly onUnmap?: (() => void) | undefined;
 }
 
 /** Where mappings begin when nobody asks for an address: below 2^47 and above null by far. */
@@ -101,11 +105,12 @@ export class ProgramMemory implements ProcessMemory {
       return refuse(EINVAL, 'only a whole mapping can be unmapped', { address: hex(address) });
     }
     this.#areas.splice(at, 1);
+    area.onUnmap?.();
     return undefined;
   }
   exit(): void {
     this.alive = false;
-    this.#areas.length = 0;
+    for (const area of this.#areas.splice(0)) area.onUnmap?.();
   }
 
   vma(index: number): Area | undefined {
@@ -170,6 +175,7 @@ export class ProgramMemory implements ProcessMemory {
       writable: options.writable ?? true,
       shared: what.object !== undefined,
       huge: options.huge ?? false,
+      onUnmap: options.onUnmap,
       ...what,
     });
     this.#areas.sort((a, b) => a.start - b.start);

@@ -31,6 +31,7 @@ import type { FilePages } from './mm.ts';
 import { ProgramEventfd } from './program-eventfd.ts';
 import { ProgramMemory, SharedObject, type MapOptions } from './program-memory.ts';
 import type { ObjectMemory, ProcessMemory } from './process.ts';
+import { PlainPages } from './shared-pages.ts';
 import type { OpenFlags, Syscalls } from './syscalls.ts';
 import { lookupPath } from './tree.ts';
 import type { Clock } from '../base/clock.ts';
@@ -300,8 +301,15 @@ export class Program implements Task {
     if (mapping.kind === 'mmio') {
       return this.mem.mapRegisters(mapping.window, mapping.start, length, options);
     }
-    const object = `pages:${this.#host.nextInode()}`;
-    return refuse(EINVAL, 'shared pages are not mapped into in-process programs', { object });
+    const { pages, start } = mapping;
+    if (!(pages instanceof PlainPages)) {
+      return refuse(EINVAL, 'these pages belong to another process of the host');
+    }
+    mapping.open();
+    const onUnmap = (): void => {
+      mapping.close();
+    };
+    return this.mem.mapShared(pages.object, start, length, { ...options, onUnmap });
   }
   #registers(address: bigint): { window: Windowed; offset: number } | undefined {
     const area = this.mem.vma(Number(address / BigInt(PAGE_SIZE)));
