@@ -1,0 +1,251 @@
+/** Device cdevs and iommufd in the place of a container: vfio.md 1.12, 1.15a, chapter 3. */
+import { describe, expect, test } from 'vitest';
+import {
+  E2BIG,
+  EBADF,
+  EBADFD,
+  EBUSY,
+  EFAULT,
+  EINVAL,
+  ENOENT,
+  EPERM,
+} from '../../src/base/errno.ts';
+import { openIommufd } from '../../src/iommufd/main.ts';
+import { IommufdSubsystem } from '../../src/iommufd/subsystem.ts';
+import type { Machine } from '../../src/machine/machine.ts';
+import * as i from '../../src/uapi/iommufd.ts';
+import * as v from '../../src/uapi/vfio.ts';
+import { IOMMUFD_API } from '../../src/vfio/iommufd-api.ts';
+import { Client, EDU, machineOf, ok } from './client.ts';
+
+class CdevClient extends Client {
+  readonly subsystem: IommufdSubsystem;
+  constructor(machine: Machine, credentials = {}) {
+    super(machine, credentials);
+    (machine.vfio as { iommufd: unknown }).iommufd = IOMMUFD_API;
+    const { core, memory, accounts } = machine;
+    this.subsystem = new IommufdSubsystem({
+      core,
+      memory,
+      accounts,
+      newSharedPages: () => {
+        throw new Error('no pages are shared here');
+      },
+    });
+  }
+  iommufd(): number {
+    return ok(this.program.installFile(openIommufd(this.subsystem)));
+  }
+  cdev(index = 0): number {
+    const [device] = [...this.machine.vfio.devices()].filter((d) => d.index === index);
+    return ok(this.open(`/dev/vfio/devices/${device!.cdevName}`));
+  }
+  bind(d: number, iommufd: number, values: Record<string, number | bigint> = {}) {
+    const type = v.vfio_device_bind_iommufd;
+    return this.call(d, v.VFIO_DEVICE_BIND_IOMMUFD, type, { iommufd: iommufd >>> 0, ...values });
+  }
+  attach(d: number, pt_id: number, values: Record<string, number> = {}) {
+    const type = v.vfio_device_attach_iommufd_pt;
+    return this.call(d, v.VFIO_DEVICE_ATTACH_IOMMUFD_PT, type, { pt_id, ...values });
+  }
+  detach(d: number, values: Record<string, number> = {}) {
+    return this.call(d, v.VFIO_DEVICE_DETACH_IOMMUFD_PT, v.vfio_device_detach_iommufd_pt, values)
+      .rc;
+  }
+  ioas(iommufd: number): number {
+    const { rc, out } = this.call(iommufd, i.IOMMU_IOAS_ALLOC, i.iommu_ioas_alloc, { size: 12 });
+    expect(rc).toBe(0);
+    return out.out_ioas_id;
+  }
+}
+function rig() {
+  const client = new CdevClient(machineOf());
+  return { client, iommufd: client.iommufd(), d: client.cdev() };
+}
+
+test('the worked cdev sequence (1.15a)', () => {
+  const { client, iommufd, d } = rig();
+  const info = () => client.call(d, v.VFIO_DEVICE_GET_INFO, v.vfio_device_info).rc;
+  expect(info()).toBe(EINVAL);
+  expect(client.attach(d, 1).rc).toBe(EINVAL);
+  expect(client.pread(d, 7n << 40n, 4)).toBe(EINVAL);
+  expect(client.pwrite(d, 7n << 40n, Uint8Array.of(0))).toBe(EINVAL);
+  expect(client.program.mmap(0x1000, { fd: d, offset: 0x10n << 40n })).toBe(EINVAL);
+  expect(client.bind(d, -2).rc).toBe(EINVAL);
+  expect(client.bind(d, 99).rc).toBe(EBADF);
+  const container = ok(client.open('/dev/vfio/vfio'));
+  expect(client.bind(d, container).rc).toBe(EBADFD);
+  expect(client.bind(d, client.eventfd()).rc).toBe(EBADFD);
+  const g = client.group();
+  expect(client.bind(d, iommufd).rc).toBe(EBUSY);
+  expect(client.bind(d, 99).rc).toBe(EBUSY);
+  expect(client.program.close(g)).toBeUndefined();
+
+  const bound = client.bind(d, iommufd);
+  expect(bound.rc).toBe(0);
+  const devid = bound.out.out_devid;
+  expect(devid).toBeGreaterThan(0);
+  expect(client.bind(d, iommufd).rc).toBe(EINVAL);
+  expect(client.bind(client.cdev(), iommufd).rc).toBe(EINVAL);
+  expect(client.open(client.groupPath())).toBe(EBUSY);
+  expect(info()).toBe(0);
+  expect(client.attach(d, devid).rc).toBe(EINVAL);
+  expect(client.attach(d, 0).rc).toBe(ENOENT);
+  expect(client.attach(d, 0xffff_ffff).rc).toBe(ENOENT);
+  const ioas = client.ioas(iommufd);
+  const first = client.attach(d, ioas);
+  expect(first.rc).toBe(0);
+  expect(first.out.pt_id).not.toBe(ioas);
+  const again = client.attach(d, ioas);
+  expect([again.rc, again.out.pt_id]).toEqual([0, first.out.pt_id]);
+  expect(client.detach(d)).toBe(0);
+  expect(client.detach(d)).toBe(0);
+  const destroy = () =>
+    client.call(iommufd, i.IOMMU_DESTROY, i.iommu_destroy, { size: 8, id: devid }).rc;
+  expect(destroy()).toBe(EBUSY);
+  expect(client.program.close(d)).toBeUndefined();
+  expect(destroy()).toBe(ENOENT);
+  client.machine.close();
+});
+
+describe('BIND, in the order of its checks (3.2)', () => {
+  test('argsz, tail, flags, tokens', () => {
+    const { client, iommufd, d } = rig();
+    expect(client.plain(d, v.VFIO_DEVICE_BIND_IOMMUFD, 0n)).toBe(EFAULT);
+    expect(client.bind(d, iommufd, { argsz: 15 }).rc).toBe(EINVAL);
+    const type = v.vfio_device_bind_iommufd;
+    const tail = (byte: number) =>
+      client.call(
+        d,
+        v.VFIO_DEVICE_BIND_IOMMUFD,
+        type,
+        { iommufd: 0xffff_fffe },
+        Uint8Array.of(byte),
+      ).rc;
+    expect(tail(1)).toBe(E2BIG);
+    expect(tail(0)).toBe(EINVAL);
+    expect(client.bind(d, iommufd, { flags: 2 }).rc).toBe(EINVAL);
+    expect(client.bind(d, iommufd, { flags: 1, token_uuid_ptr: 0n }).rc).toBe(EFAULT);
+    expect(client.bind(d, iommufd, { flags: 1, token_uuid_ptr: client.buffer }).rc).toBe(EINVAL);
+    expect(client.bind(d, iommufd, { argsz: 16 }).rc).toBe(0);
+  });
+  test('a device fd from a group is not bound', () => {
+    const { client, iommufd } = rig();
+    const { d } = client.device();
+    expect(client.bind(d, iommufd).rc).toBe(EINVAL);
+  });
+  test('an answer that cannot be written undoes the bind', () => {
+    const { client, iommufd, d } = rig();
+    const page = ok(client.program.mmap(0x1000));
+    client.put(page, Uint8Array.from([16, 0, 0, 0, 0, 0, 0, 0, iommufd, 0, 0, 0, 0, 0, 0, 0]));
+    const mem = client.program.mem as { write: (at: bigint, from: Uint8Array) => unknown };
+    const write = mem.write.bind(mem);
+    mem.write = () => EFAULT;
+    expect(client.plain(d, v.VFIO_DEVICE_BIND_IOMMUFD, page)).toBe(EFAULT);
+    mem.write = write;
+    expect(client.open(client.groupPath())).toBeGreaterThan(0);
+  });
+  test('a group with a foreign owner is EPERM', () => {
+    const client = new CdevClient(machineOf('not-viable'));
+    expect(client.bind(client.cdev(), client.iommufd()).rc).toBe(EPERM);
+  });
+  test('closing the iommufd first leaves the device bound', () => {
+    const { client, iommufd, d } = rig();
+    expect(client.bind(d, iommufd).rc).toBe(0);
+    const ioas = client.ioas(iommufd);
+    expect(client.program.close(iommufd)).toBeUndefined();
+    expect(client.attach(d, ioas).rc).toBe(0);
+    expect(client.program.close(d)).toBeUndefined();
+    client.machine.close();
+  });
+});
+
+describe('ATTACH and DETACH (3.3)', () => {
+  test('argsz, flags and pasids', () => {
+    const { client, iommufd, d } = rig();
+    expect(client.bind(d, iommufd).rc).toBe(0);
+    const ioas = client.ioas(iommufd);
+    expect(client.plain(d, v.VFIO_DEVICE_ATTACH_IOMMUFD_PT, 0n)).toBe(EFAULT);
+    expect(client.attach(d, ioas, { argsz: 11 }).rc).toBe(EINVAL);
+    expect(client.attach(d, ioas, { flags: 2 }).rc).toBe(EINVAL);
+    expect(client.attach(d, ioas, { flags: 1, argsz: 12 }).rc).toBe(EINVAL);
+    expect(client.attach(d, ioas, { flags: 1, pasid: 5 }).rc).toBe(EINVAL);
+    expect(client.detach(d, { argsz: 7 })).toBe(EINVAL);
+    expect(client.detach(d, { flags: 2 })).toBe(EINVAL);
+    expect(client.detach(d, { flags: 1, argsz: 8 })).toBe(EINVAL);
+    expect(client.detach(d, { flags: 1, pasid: 5 })).toBe(0);
+    expect(client.attach(d, ioas, { argsz: 12 }).rc).toBe(0);
+  });
+  test('an attach while attached is a replace', () => {
+    const { client, iommufd, d } = rig();
+    expect(client.bind(d, iommufd).rc).toBe(0);
+    const [one, two] = [client.ioas(iommufd), client.ioas(iommufd)];
+    const first = client.attach(d, one).out.pt_id;
+    const second = client.attach(d, two);
+    expect(second.rc).toBe(0);
+    expect(second.out.pt_id).not.toBe(first);
+    expect(client.attach(d, 999).rc).toBe(ENOENT);
+    expect(client.attach(d, two).out.pt_id).toBe(second.out.pt_id);
+  });
+});
+
+describe('iommufd as the container of a group (1.12)', () => {
+  test('the compat IOAS is made, devices attach to it at open, mappings go through it', () => {
+    const { client, iommufd } = rig();
+    const g = client.group();
+    expect(client.setContainer(g, iommufd)).toBe(0);
+    expect(client.setContainer(g, iommufd)).toBe(EINVAL);
+    expect(client.call(g, v.VFIO_GROUP_GET_STATUS, v.vfio_group_status).out.flags).toBe(3);
+    const d = ok(client.deviceFd(g, EDU));
+    expect(client.plain(iommufd, v.VFIO_SET_IOMMU, 3)).toBe(0);
+    const vaddr = client.memory(0x1000);
+    expect(client.map(iommufd, { vaddr, iova: 0x1000n, size: 0x1000n })).toBe(0);
+    expect(client.unmap(iommufd, { iova: 0x1000n, size: 0x1000n })).toEqual({
+      rc: 0,
+      size: 0x1000n,
+    });
+    expect(client.plain(g, v.VFIO_GROUP_UNSET_CONTAINER)).toBe(0);
+    expect(client.call(d, v.VFIO_DEVICE_GET_INFO, v.vfio_device_info).rc).toBe(0);
+    client.machine.close();
+  });
+  test('a group without an IOMMU puts the context into no-iommu mode', () => {
+    const client = new CdevClient(machineOf('noiommu'));
+    const [group] = [...client.machine.vfio.groups()];
+    const g = ok(client.open(`/dev/vfio/${group!.nodeName}`));
+    const iommufd = client.iommufd();
+    expect(client.setContainer(g, iommufd)).toBe(0);
+    expect(client.plain(iommufd, v.VFIO_SET_IOMMU, 1)).toBe(EINVAL);
+    expect(client.plain(iommufd, v.VFIO_SET_IOMMU, 8)).toBe(0);
+    expect(client.deviceFd(g, EDU)).toBeGreaterThan(0);
+    client.machine.close();
+  });
+  test('an IOAS for VFIO in that context makes the open EPERM', () => {
+    const client = new CdevClient(machineOf('noiommu'));
+    const [group] = [...client.machine.vfio.groups()];
+    const g = ok(client.open(`/dev/vfio/${group!.nodeName}`));
+    const iommufd = client.iommufd();
+    expect(client.setContainer(g, iommufd)).toBe(0);
+    const values = { size: 12, ioas_id: client.ioas(iommufd), op: 1 };
+    expect(client.call(iommufd, i.IOMMU_VFIO_IOAS, i.iommu_vfio_ioas, values).rc).toBe(0);
+    expect(client.deviceFd(g, EDU)).toBe(EPERM);
+  });
+});
+
+describe('a cdev without an IOMMU (3.5, seed 001)', () => {
+  test('its name says so, opening needs CAP_SYS_RAWIO, and it binds and attaches', () => {
+    const machine = machineOf('noiommu');
+    const weak = new CdevClient(machine, { uid: 0, capabilities: [] });
+    const [device] = [...machine.vfio.devices()];
+    expect(device!.cdevName).toBe('noiommu-vfio0');
+    expect(weak.open('/dev/vfio/devices/noiommu-vfio0')).toBe(EPERM);
+    const client = new CdevClient(machine);
+    const iommufd = client.iommufd();
+    const d = client.cdev();
+    expect(client.bind(d, iommufd).rc).toBe(0);
+    const ioas = client.ioas(iommufd);
+    expect(client.attach(d, ioas).rc).toBe(0);
+    expect(client.attach(d, ioas, { flags: 1, pasid: 1 }).rc).toBe(EINVAL);
+    expect(client.detach(d)).toBe(0);
+    machine.close();
+  });
+});
