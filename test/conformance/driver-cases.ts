@@ -1,0 +1,86 @@
+/**
+ * The IOMMU drivers the shared suite runs over, and what the suite needs of each.
+ *
+ * A new driver joins by adding a row. What a driver does not have is said by a property with a reason, never by a name.
+ */
+import { Bug } from '../../src/base/bug.ts';
+import { KernelEnv } from '../../src/base/kernel-env.ts';
+import type { TraceEvent } from '../../src/base/trace.ts';
+import type { Device } from '../../src/core/device.ts';
+import type { IommuOps } from '../../src/core/driver.ts';
+import { IommuCore } from '../../src/core/iommu-core.ts';
+import type { RemappingUnit } from '../../src/core/remapping-unit.ts';
+import { createMockDriver } from '../../src/drivers/mock/index.ts';
+import type { IntelUnitConfig } from '../../src/drivers/intel/driver.ts';
+import { Ram } from '../../src/pt/ram.ts';
+import { intelBench, must } from '../drivers/intel-bench.ts';
+
+export interface DriverCase {
+  readonly name: string;
+  make(): DriverMachine;
+}
+
+export interface DriverMachine {
+  readonly core: IommuCore;
+  readonly ops: IommuOps;
+  readonly unit: RemappingUnit;
+  readonly events: TraceEvent[];
+  /** A probed device in a group of its own. */
+  device(index: number): { readonly dev: Device; readonly requesterId: number };
+  /** Why PASIDs, or stale translations, are not to be tested here; undefined: they are. */
+  readonly noPasids?: string;
+  readonly noCaches?: string;
+}
+
+function intel(name: string, config: IntelUnitConfig, noPasids?: string): DriverCase {
+  return {
+    name: `intel, ${name}`,
+    make() {
+      const bench = intelBench(config);
+      return {
+        core: bench.core,
+        ops: bench.handle.ops,
+        unit: bench.handle.unit,
+        events: bench.events,
+        device: (index) => ({
+          dev: bench.device(index, { pasidBits: 20 }),
+          requesterId: index << 3,
+        }),
+        ...(noPasids !== undefined && { noPasids }),
+      };
+    },
+  };
+}
+
+const mock: DriverCase = {
+  name: 'mock',
+  make() {
+    const core = new IommuCore(new KernelEnv(['test-dev']), new Ram(1 << 24));
+    const events: TraceEvent[] = [];
+    core.env.trace.listen(({ event }) => events.push(event));
+    const driver = createMockDriver(core, { identity: true });
+    must(driver.registerInstance({ maxPasids: 2 ** 20 }));
+    return {
+      core,
+      ops: driver.ops,
+      unit: driver.unit,
+      events,
+      device(index) {
+        const config = { name: `mock${index}`, bus: 'pci' as const, pasidBits: 20 };
+        const dev = driver.addDevice({ config });
+        if (dev.iommuGroup === undefined) throw new Bug('the mock device was not probed');
+        driver.unit.connect(index << 3, dev);
+        return { dev, requesterId: index << 3 };
+      },
+      noCaches: 'the mock unit asks the domain itself and caches nothing',
+    };
+  },
+};
+
+export const DRIVER_CASES: readonly DriverCase[] = [
+  mock,
+  intel('legacy', { scalable: false }, 'legacy mode has no PASIDs'),
+  intel('second stage', { firstStage: false }),
+  intel('first stage', {}),
+  intel('first stage, five levels', { firstStage5: true }),
+];
