@@ -30,6 +30,53 @@ const FORMATTERS: Formatters = {
   life: (e) => `  - ${e.what} ${e.who}${e.detail ? ` (${e.detail})` : ''}`,
 };
 
+/** A listener for `Trace.listen`, with what it still holds. */
+export interface TraceView {
+  readonly take: (stamped: Stamped) => void;
+  /** Print what is held back: at the end. */
+  readonly flush: () => void;
+}
+
+/** Events that happen inside a call, before it is answered. */
+const INSIDE: ReadonlySet<TraceEvent['kind']> = new Set([
+  'driver',
+  'map',
+  'unmap',
+  'invalidate',
+  'life',
+  'warn',
+]);
+
+/** Lines for a person: a call first, then what it made happen, indented. */
+export function textView(print: (line: string) => void): TraceView {
+  let held: Stamped[] = [];
+  const flush = (): void => {
+    for (const stamped of held) print(formatEvent(stamped));
+    held = [];
+  };
+  return {
+    take(stamped) {
+      if (INSIDE.has(stamped.event.kind)) {
+        held.push(stamped);
+        return;
+      }
+      if (stamped.event.kind === 'syscall') {
+        print(formatEvent(stamped));
+        flush();
+        return;
+      }
+      flush();
+      print(formatEvent(stamped));
+    },
+    flush,
+  };
+}
+
+/** Lines for a program: every event at once, as JSON. */
+export function jsonView(print: (line: string) => void): TraceView {
+  return { take: (stamped) => print(toJsonLine(stamped)), flush: () => undefined };
+}
+
 /** One line for a person. */
 export function formatEvent({ event }: Stamped): string {
   return (FORMATTERS[event.kind] as Formatter<TraceEvent>)(event);

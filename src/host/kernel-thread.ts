@@ -5,7 +5,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { writeSync, openSync } from 'node:fs';
-import { formatEvent } from '../machine/trace-text.ts';
+import { jsonView, textView } from '../base/trace-text.ts';
 import { HostError } from './ffi.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from './launch.ts';
@@ -22,7 +22,8 @@ function main(plan: RunPlan): RunResult {
   using built = buildMachine(plan.machine, {
     warn,
     traceFd: plan.trace === undefined ? undefined : traceDescriptor(plan.trace),
-    format: formatEvent,
+    // Text for people; JSON lines for programs, told by the file's name.
+    view: plan.trace?.endsWith('.jsonl') ? jsonView : textView,
   });
   const { machine } = built;
   const tree = new PathTrapTree(machine.root);

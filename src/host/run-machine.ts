@@ -1,6 +1,6 @@
 /** The machine of a run, its trace going to a file, its Bugs to the user. */
 import { closeSync, writeSync } from 'node:fs';
-import type { Stamped } from '../base/trace.ts';
+import type { TraceView } from '../base/trace-text.ts';
 import type { MachineDescription } from '../machine/description.ts';
 import { Machine } from '../machine/machine.ts';
 
@@ -8,7 +8,7 @@ export interface RunOutput {
   readonly warn: (text: string) => void;
   /** Where the trace goes. */
   readonly traceFd: number | undefined;
-  readonly format: (stamped: Stamped) => string | undefined;
+  readonly view: (print: (line: string) => void) => TraceView;
 }
 
 export interface RunMachine extends Disposable {
@@ -18,17 +18,18 @@ export interface RunMachine extends Disposable {
 export function buildMachine(description: MachineDescription, output: RunOutput): RunMachine {
   const machine = new Machine(description);
   machine.guard.onBug = (report) => output.warn(`BUG in ${report.during}\n${report.stack}`);
-  const { traceFd, format } = output;
+  const { traceFd } = output;
   if (traceFd === undefined) return { machine, [Symbol.dispose]: () => undefined };
   let open = true;
-  const listener = machine.env.trace.listen((stamped) => {
-    const text = format(stamped);
-    if (text !== undefined && open) open = writeAll(traceFd, `${text}\n`);
+  const view = output.view((line) => {
+    if (open) open = writeAll(traceFd, `${line}\n`);
   });
+  const listener = machine.env.trace.listen(view.take);
   return {
     machine,
     [Symbol.dispose]() {
       listener[Symbol.dispose]();
+      view.flush();
       if (traceFd > 2) closeSync(traceFd);
     },
   };
