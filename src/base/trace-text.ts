@@ -121,13 +121,14 @@ function facts(all: Facts): string {
 }
 
 function structText(fields: Readonly<Record<string, unknown>>): string {
-  const shown = Object.entries(fields).filter(([name]) => !isNoise(name));
+  const shown = Object.entries(fields).filter(([name], place) => !isNoise(name, place));
   return `{${shown.map(([name, value]) => `${name}=${valueText(value)}`).join(', ')}}`;
 }
 
-/** Sizes and padding say nothing to a reader. */
-function isNoise(name: string): boolean {
-  return name === 'size' || name === 'argsz' || name.startsWith('__') || name === 'pad';
+/** The size of the struct itself and padding say nothing to a reader. */
+function isNoise(name: string, place: number): boolean {
+  if (place === 0 && (name === 'size' || name === 'argsz')) return true;
+  return name.startsWith('__') || name === 'pad';
 }
 
 function changes(
@@ -135,7 +136,10 @@ function changes(
   after: Readonly<Record<string, unknown>>,
 ): string {
   return Object.entries(after)
-    .filter(([name, value]) => !isNoise(name) && valueText(value) !== valueText(before[name]))
+    .filter(
+      ([name, value], place) =>
+        !isNoise(name, place) && valueText(value) !== valueText(before[name]),
+    )
     .map(([name, value]) => `${name}=${valueText(value)}`)
     .join(', ');
 }
