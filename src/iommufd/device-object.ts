@@ -36,7 +36,7 @@ const igroups = new WeakMap<IommufdContext, Map<IommuGroup, Igroup>>();
 /** The group's record in a context. @kernel iommufd_get_group */
 export function getIgroup(ctx: IommufdContext, group: IommuGroup): Igroup {
   let table = igroups.get(ctx);
-  if (!table) igroups.set(ctx, (table = new Map()));
+  if (!table) igroups.set(ctx, (table = new Map<IommuGroup, Igroup>()));
   let igroup = table.get(group);
   if (!igroup) table.set(group, (igroup = new Igroup(group)));
   return igroup;

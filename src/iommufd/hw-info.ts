@@ -44,8 +44,8 @@ export function getHwInfo(ucmd: Ucmd<iommu_hw_info>): Status {
 }
 
 function vendorInfo(dev: Device, wanted: number): Result<{ type: number; bytes: Uint8Array }> {
-  const hwInfo = devHasIommu(dev) ? dev.iommu.iommuDev.ops.hwInfo : undefined;
-  if (hwInfo) return hwInfo(dev, wanted);
+  const ops = devHasIommu(dev) ? dev.iommu.iommuDev.ops : undefined;
+  if (ops?.hwInfo) return ops.hwInfo(dev, wanted);
   return { type: IOMMU_HW_INFO_TYPE_NONE, bytes: new Uint8Array(0) };
 }
 

@@ -67,13 +67,8 @@ export class HwQueue extends IommufdObject {
 /** @kernel iommufd_hw_queue_alloc_ioctl */
 export function hwQueueAlloc(ucmd: Ucmd<iommu_hw_queue_alloc>): Status {
   const { cmd, ctx } = ucmd;
-  if (cmd.flags !== 0 || cmd.type === 0) {
-    return refuse(EOPNOTSUPP, 'unknown flag, or no type', { flags: cmd.flags });
-  }
-  if (cmd.length === 0n) return refuse(EINVAL, 'the length is 0');
-  if (cmd.nesting_parent_iova + cmd.length - 1n > U64_MAX) {
-    return refuse(EOVERFLOW, 'the queue wraps');
-  }
+  const unfit = checkRequest(cmd);
+  if (unfit) return unfit;
   const viommu = ctx.objects.get(cmd.viommu_id, Viommu);
   if (isErrno(viommu)) return viommu;
   const { ops } = viommu;
@@ -92,6 +87,15 @@ export function hwQueueAlloc(ucmd: Ucmd<iommu_hw_queue_alloc>): Status {
   if (failed) ctx.objects.abort(queue);
   else ctx.objects.publish(queue);
   return failed;
+}
+
+function checkRequest(cmd: iommu_hw_queue_alloc): Status {
+  if (cmd.flags !== 0 || cmd.type === 0) {
+    return refuse(EOPNOTSUPP, 'unknown flag, or no type', { flags: cmd.flags });
+  }
+  if (cmd.length === 0n) return refuse(EINVAL, 'the length is 0');
+  if (cmd.nesting_parent_iova + cmd.length - 1n <= U64_MAX) return undefined;
+  return refuse(EOVERFLOW, 'the queue wraps');
 }
 
 function startQueue(queue: HwQueue): Status {

@@ -50,7 +50,7 @@ export class HwptPaging extends Hwpt {
     this.enforceCacheCoherency = init.enforceCacheCoherency;
     ioas.users++;
   }
-  override get paging(): HwptPaging {
+  override get paging(): this {
     return this;
   }
   override destroy(): void {

@@ -244,10 +244,7 @@ function dmabufOrigin(dmabuf: Dmabuf, firstPage: number, last: bigint): Result<P
 /** @kernel iommufd_ioas_copy */
 export function ioasCopy(ucmd: Ucmd<iommu_ioas_copy>): Status {
   const { cmd, ctx, words: u } = ucmd;
-  const selftest = ctx.subsystem.env.has('iommufd-selftest');
-  const isSyz = selftest && (cmd.flags & TEST_COPY_FLAG_SYZ) !== 0;
-  const flags = isSyz ? cmd.flags & ~TEST_COPY_FLAG_SYZ : cmd.flags;
-  if (isSyz) syzSourceIova(ctx, cmd);
+  const flags = copyFlags(ctx, cmd);
   const early = checkFlags(flags);
   if (early) return early;
   if (allOnes(u, COPY.length) || allOnes(u, COPY.src_iova) || allOnes(u, COPY.dst_iova)) {
@@ -280,7 +277,13 @@ export function ioasCopy(ucmd: Ucmd<iommu_ioas_copy>): Status {
   return ucmd.respond();
 }
 
-/** The fuzzer's notation: the nth area of the source and an offset in it. */
+/** The fuzzer's notation, with the selftest only: the nth area of the source and an offset in it. */
+function copyFlags(ctx: IommufdContext, cmd: iommu_ioas_copy): number {
+  const isSyz = ctx.subsystem.env.has('iommufd-selftest') && (cmd.flags & TEST_COPY_FLAG_SYZ) !== 0;
+  if (!isSyz) return cmd.flags;
+  syzSourceIova(ctx, cmd);
+  return cmd.flags & ~TEST_COPY_FLAG_SYZ;
+}
 function syzSourceIova(ctx: IommufdContext, cmd: iommu_ioas_copy): void {
   const src = ctx.objects.get(cmd.src_ioas_id, Ioas);
   if (isErrno(src)) return;

@@ -115,13 +115,13 @@ export function ctxFromFile(file: object): IommufdContext | undefined {
 
 /** open("/dev/iommu"): a context of its own. @kernel iommufd_fops_open */
 export function openIommufd(subsystem: IommufdSubsystem): OpenFile {
-  return open(subsystem, '/dev/iommu', new IommufdContext(subsystem, 'user'));
+  return open('/dev/iommu', new IommufdContext(subsystem, 'user'));
 }
 /** open("/dev/vfio/vfio") when iommufd serves it: pages are charged to the address space. */
 export function openVfioCompat(subsystem: IommufdSubsystem): OpenFile {
-  return open(subsystem, '/dev/vfio/vfio', new IommufdContext(subsystem, 'mm'));
+  return open('/dev/vfio/vfio', new IommufdContext(subsystem, 'mm'));
 }
-function open(subsystem: IommufdSubsystem, name: string, ctx: IommufdContext): OpenFile {
+function open(name: string, ctx: IommufdContext): OpenFile {
   const file = new OpenFile(name, iommufdOps, ctx);
   ctx.file = file;
   return file;

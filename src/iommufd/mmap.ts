@@ -51,8 +51,12 @@ export class MmapRegions {
     }
     const { owner, pages } = region;
     owner.users++;
-    const open = (): void => void owner.users++;
-    const close = (): void => void owner.users--;
+    const open = (): void => {
+      owner.users++;
+    };
+    const close = (): void => {
+      owner.users--;
+    };
     return { kind: 'pages', pages, start: 0, open, close };
   }
 }

@@ -19,8 +19,7 @@ export function testDirty(ucmd: TestCmd): Status {
   const { cmd, ctx, task } = ucmd;
   const u = uapi.iommu_test_dirty.view(cmd.u);
   const { iova, length, page_size: pageSize, uptr } = u;
-  const misaligned = pageSize === 0n || iova % pageSize !== 0n || length % pageSize !== 0n;
-  if (misaligned || length === 0n || uptr === 0n) {
+  if (uptr === 0n || !isPaged(iova, length, pageSize)) {
     return refuse(EINVAL, 'length, page_size or uptr is 0, or the range is not whole pages');
   }
   const bits = length / pageSize;
@@ -28,7 +27,7 @@ export function testDirty(ucmd: TestCmd): Status {
   const hwpt = ctx.objects.get(cmd.id, HwptPaging);
   if (isErrno(hwpt)) return hwpt;
   const hardware = ctx.subsystem.selftest;
-  if (!hardware?.isDirtyTracking(hwpt.domain)) {
+  if (!hwpt.domain.dirtyOps || !hardware?.isDirtyTracking(hwpt.domain)) {
     return refuse(EINVAL, 'dirty tracking is not switched on', { hwpt_id: hwpt.id });
   }
   const bitmap = new Uint8Array(Math.ceil(Number(bits) / 8));
@@ -42,6 +41,11 @@ export function testDirty(ucmd: TestCmd): Status {
   }
   u.out_nr_dirty = count;
   return ucmd.respond();
+}
+
+function isPaged(iova: bigint, length: bigint, pageSize: bigint): boolean {
+  if (pageSize === 0n || length === 0n) return false;
+  return iova % pageSize === 0n && length % pageSize === 0n;
 }
 
 /** The fd is the return value of the ioctl. @kernel iommufd_test_dmabuf_get */

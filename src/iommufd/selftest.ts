@@ -110,6 +110,9 @@ function addReserved(ucmd: TestCmd): Status {
 /** @kernel iommufd_test_mock_domain */
 function mockDomain(ucmd: TestCmd, flags: number): Status {
   const { ctx, cmd } = ucmd;
+  if (flags & ~(uapi.MOCK_FLAGS_DEVICE_NO_DIRTY | uapi.MOCK_FLAGS_DEVICE_PASID)) {
+    return refuse(EINVAL, 'unknown flag of a mock device', { flags });
+  }
   const hardware = hardwareOf(ucmd);
   if (isErrno(hardware)) return hardware;
   const object = new Selftest();
