@@ -37,26 +37,25 @@ export const generic: DeviceType = {
 class Generic implements DeviceModel {
   readonly name = 'generic';
   readonly pci: PciIdentity;
-  readonly #registers: Uint8Array;
+  /** Bytes that are not 0, by offset: a BAR may be far larger than what is ever written to it. */
+  readonly #registers = new Map<number, number>();
 
   constructor(options: Options) {
     this.pci = identityOf(options);
-    this.#registers = new Uint8Array(Number(options.bar_size));
   }
   reset(): void {
-    this.#registers.fill(0);
+    this.#registers.clear();
   }
   mmioRead(_bar: number, offset: number, width: number): bigint {
     let value = 0n;
     for (let n = width - 1; n >= 0; n--) {
-      value = (value << 8n) | BigInt(this.#registers[offset + n] ?? 0);
+      value = (value << 8n) | BigInt(this.#registers.get(offset + n) ?? 0);
     }
     return value;
   }
   mmioWrite(_bar: number, offset: number, width: number, value: bigint): void {
     for (let n = 0; n < width; n++) {
-      if (offset + n >= this.#registers.length) return;
-      this.#registers[offset + n] = Number((value >> BigInt(8 * n)) & 0xffn);
+      this.#registers.set(offset + n, Number((value >> BigInt(8 * n)) & 0xffn));
     }
   }
 }

@@ -172,10 +172,12 @@ export class DriverCore {
   }
 }
 
+const HEX = /^(0x)?[0-9a-f]+$/i;
+
 /** "vendor device [subvendor subdevice class class_mask driver_data]" in hex. */
 function parseId(text: string): Result<DynamicId, 'EINVAL'> {
   const words = text.trim().split(/\s+/);
-  const numbers = words.map((word) => parseInt(word, 16));
+  const numbers = words.map((word) => (HEX.test(word) ? parseInt(word, 16) : NaN));
   const [vendor, device] = numbers;
   if (vendor === undefined || device === undefined || numbers.some(Number.isNaN)) {
     return refuse(EINVAL, 'an id is at least a vendor and a device, in hex', { text: text.trim() });

@@ -90,6 +90,7 @@ export class Machine {
       ...(this.env.has('iommufd-selftest') && { selftest: new MachineSelftest(core) }),
     });
     this.vfio = new VfioSubsystem({ core, memory, iommufd: IOMMUFD_API });
+    this.vfio.deviceOfFunction = (fn) => this.hardware.all().find((pci) => pci.fn === fn)?.dev;
     this.drivers = new DriverCore(this.env);
     for (const driver of hostDrivers(this.vfio)) this.drivers.add(driver);
     this.modules = makeModules(this.env, this.vfio);

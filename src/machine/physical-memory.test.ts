@@ -21,7 +21,7 @@ function setup() {
 }
 const indexOf = (va: bigint): number => Number(va >> 12n);
 function must<T>(value: T): Exclude<T, { readonly number: number }> {
-  if (isErrno(value)) throw new Error(value.name);
+  if (isErrno(value)) throw new Bug(value.name);
   return value as never;
 }
 function pin(mm: MachineMm, index: number, count: number, write = true): Float64Array {
@@ -170,6 +170,9 @@ describe('access', () => {
     frames.unpin(pfn!, 1);
     expect(frames.read(pfn!, 0, new Uint8Array(1))).toBe(EFAULT);
   });
+});
+
+describe('access through other ways', () => {
   test('a page the host can hold is reached through the hold, until the last pin goes', () => {
     const { process, frames } = setup();
     const held = { bytes: new Uint8Array(0x2000), released: 0 };

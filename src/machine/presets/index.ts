@@ -74,6 +74,8 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
   'pcie-to-pci-bridge': {
     summary: 'two conventional functions behind a PCIe-to-PCI bridge: one requester id, one group',
     machine: {
+      // In scalable mode the driver sets up no table for the id a bridge takes over.
+      iommus: [{ type: 'intel', scalable: false }],
       devices: [
         {
           type: 'root-port',
@@ -110,7 +112,8 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     },
   },
   'switch-without-acs': {
-    summary: 'a switch below ports that do not isolate: everything down to the root port is one group',
+    summary:
+      'a switch below ports that do not isolate: everything down to the root port is one group',
     machine: {
       devices: [
         {

@@ -47,7 +47,7 @@ function groupDir(world: SysfsWorld, group: IommuGroup): DirNode {
 export function iommuClass(world: SysfsWorld): DirNode {
   return dir(() =>
     Object.fromEntries(
-      world.core.instances.map(({ name }) => [name, link(`../../devices/virtual/iommu/${name}`)]),
+      world.hardware.iommus.map(({ name }) => [name, link(`../../devices/virtual/iommu/${name}`)]),
     ),
   );
 }

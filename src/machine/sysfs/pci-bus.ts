@@ -82,13 +82,19 @@ export function moduleDir(world: SysfsWorld): DirNode {
   return dir(
     () =>
       Object.fromEntries(
-        Object.entries(world.modules).map(([name, parameters]) => [
+        modulesOf(world).map(([name, parameters]) => [
           name,
           dir(() => ({ parameters: parametersDir(parameters), refcnt: textAttr(() => '0\n') })),
         ]),
       ),
     true,
   );
+}
+
+/** Those with parameters, and those of the drivers. */
+function modulesOf(world: SysfsWorld): [string, SysfsWorld['modules'][string]][] {
+  const drivers = [...world.drivers.drivers.values()].map((driver) => [driver.module, {}]);
+  return Object.entries({ ...Object.fromEntries(drivers), ...world.modules });
 }
 
 function parametersDir(parameters: SysfsWorld['modules'][string]): DirNode {

@@ -1,0 +1,199 @@
+import { describe, expect, test } from 'vitest';
+import { Bug } from '../base/bug.ts';
+import { EFAULT, EIO, isErrno } from '../base/errno.ts';
+import { domainFree, iommuMap, pagingDomainAlloc } from '../core/index.ts';
+import {
+  attachGroup,
+  detachGroup,
+  deviceClaimDmaOwner,
+  deviceReleaseDmaOwner,
+} from '../core/index.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
+import { PCI_COMMAND, PCI_COMMAND_MASTER } from '../uapi/pci-regs.ts';
+import type { MachineInput } from './description.ts';
+import { Machine } from './machine.ts';
+import type { PciDev } from './pci-dev.ts';
+import { PRESETS } from './presets/index.ts';
+
+function build(input: MachineInput): Machine {
+  const made = Machine.create(input);
+  if ('problems' in made) throw new Bug(made.problems.map((p) => p.message).join('; '));
+  return made.machine;
+}
+function must<T>(value: T): Exclude<T, { readonly number: number }> {
+  if (isErrno(value)) throw new Bug(value.name);
+  return value as never;
+}
+/** Group ids as lists of the devices in them. */
+function groupsOf(machine: Machine): string[][] {
+  return [...machine.core.groups.entries()].map(([, group]) =>
+    group.devices.map((member) => member.name).sort(),
+  );
+}
+
+const GROUPS: Readonly<Record<string, string[][]>> = {
+  default: [['0000:00:04.0']],
+  'direct-mapped': [['0000:00:04.0']],
+  mock: [['0000:00:04.0']],
+  multifunction: [['0000:00:01.0'], ['0000:01:00.0', '0000:01:00.1']],
+  'narrow-39-bit': [['0000:00:04.0']],
+  noiommu: [['0000:00:04.0']],
+  'not-viable': [['0000:00:01.0'], ['0000:01:00.0', '0000:01:00.1']],
+  'pcie-to-pci-bridge': [['0000:00:01.0'], ['0000:01:00.0', '0000:02:04.0', '0000:02:05.0']],
+  sriov: [['0000:00:01.0'], ['0000:01:00.0'], ['0000:01:10.0'], ['0000:01:10.1']],
+  'switch-without-acs': [
+    [
+      '0000:00:01.0',
+      '0000:01:00.0',
+      '0000:02:00.0',
+      '0000:02:01.0',
+      '0000:03:00.0',
+      '0000:04:00.0',
+    ],
+  ],
+  'two-drivers': [['0000:00:04.0'], ['0000:00:05.0']],
+  'two-iommus': [['0000:00:04.0'], ['0000:00:05.0']],
+};
+
+describe('presets', () => {
+  test('each has its groups written down here', () => {
+    expect(Object.keys(PRESETS).sort()).toEqual(Object.keys(GROUPS).sort());
+  });
+  test.for(Object.keys(PRESETS))(
+    '%s comes up with its groups, and goes without a trace',
+    (name) => {
+      const machine = build(PRESETS[name]!.machine);
+      expect(groupsOf(machine)).toEqual(GROUPS[name]);
+      expect(machine.env.warnings).toEqual([]);
+      machine.close();
+      expect(machine.memory.pinTotal).toBe(0);
+      expect([...machine.core.groups.entries()]).toEqual([]);
+    },
+  );
+  test('two machines of one description are equal, and stay so', () => {
+    const [a, b] = [build(PRESETS['sriov']!.machine), build(PRESETS['sriov']!.machine)];
+    expect(a.stateDigest()).toBe(b.stateDigest());
+  });
+});
+
+/** Attach the group of a device to a domain of its own and let it write through it. */
+function dmaThroughDomain(machine: Machine, pci: PciDev): Uint8Array {
+  const domain = must(pagingDomainAlloc(pci.dev));
+  const group = pci.dev.iommuGroup!;
+  const frame = must(machine.ram.alloc());
+  expect(deviceClaimDmaOwner(pci.dev, machine)).toBeUndefined();
+  expect(attachGroup(domain, group)).toBeUndefined();
+  const prot = IOMMU_READ | IOMMU_WRITE;
+  expect(iommuMap(domain, 0x200_0000n, BigInt(frame) << 12n, 4096n, prot)).toBeUndefined();
+  pci.fn.writeConfig(PCI_COMMAND, 2, pci.fn.command | PCI_COMMAND_MASTER);
+  expect(pci.port.write(0x200_0010n, Uint8Array.of(1, 2, 3))).toBeUndefined();
+  expect(pci.port.write(0x200_1000n, Uint8Array.of(1))).toBe(EFAULT);
+  const seen = machine.ram.bytes.slice(frame * 4096 + 16, frame * 4096 + 19);
+  detachGroup(domain, group);
+  deviceReleaseDmaOwner(pci.dev);
+  domainFree(domain);
+  machine.ram.free(frame);
+  return seen;
+}
+
+describe('DMA', () => {
+  const translated = Object.keys(PRESETS).filter(
+    (name) => !['noiommu', 'not-viable', 'direct-mapped'].includes(name),
+  );
+  test.for(translated)(
+    '%s: every user device reaches what its domain maps, and nothing else',
+    (name) => {
+      const machine = build(PRESETS[name]!.machine);
+      for (const pci of machine.hardware.devices()) {
+        if (pci.driver?.name !== 'vfio-pci') continue;
+        expect([...dmaThroughDomain(machine, pci)]).toEqual([1, 2, 3]);
+      }
+      machine.close();
+    },
+  );
+  test('without an IOMMU addresses are physical', () => {
+    const machine = build(PRESETS['noiommu']!.machine);
+    const pci = machine.hardware.device('0000:00:04.0')!;
+    pci.fn.writeConfig(PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+    const frame = must(machine.ram.alloc());
+    expect(pci.port.write(BigInt(frame) << 12n, Uint8Array.of(9))).toBeUndefined();
+    expect(machine.ram.bytes[frame * 4096]).toBe(9);
+    expect(pci.port.read(0x7fff_ffff_0000n, new Uint8Array(4))).toBe(EFAULT);
+  });
+  test('a function that is not bus master has every transfer refused', () => {
+    const machine = build(PRESETS['noiommu']!.machine);
+    const pci = machine.hardware.device('0000:00:04.0')!;
+    expect(pci.port.write(0x1000n, Uint8Array.of(9))).toBe(EFAULT);
+  });
+  test('the interrupt window takes aligned 4-byte writes only', () => {
+    const machine = build(PRESETS['noiommu']!.machine);
+    const pci = machine.hardware.device('0000:00:04.0')!;
+    pci.fn.writeConfig(PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+    expect(pci.port.read(0xfee0_0000n, new Uint8Array(4))).toBe(EFAULT);
+    expect(pci.port.write(0xfee0_0002n, new Uint8Array(4))).toBe(EFAULT);
+    expect(pci.port.write(0xfee0_0000n, new Uint8Array(8))).toBe(EFAULT);
+    expect(pci.port.write(0xfee0_0000n, new Uint8Array(4))).toBeUndefined();
+  });
+  test('one device can write the registers of another', () => {
+    const machine = build({
+      iommus: [],
+      devices: [
+        { type: 'edu', at: '0000:00:04.0', driver: 'none' },
+        { type: 'edu', at: '0000:00:05.0', driver: 'none' },
+      ],
+    });
+    const [from, to] = machine.hardware.devices();
+    from!.fn.writeConfig(PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+    const bar = BigInt(to!.fn.bars[0]!.address);
+    expect(from!.port.write(bar + 4n, Uint8Array.of(1, 0, 0, 0))).toBeUndefined();
+    expect(to!.fn.bars[0]!.window.load(4, 4)).toBe(0xffff_fffen);
+  });
+});
+
+describe('a Bug in a call', () => {
+  test('answers EIO, is reported with the call, and taints the machine', () => {
+    const machine = new Machine();
+    const logged: string[] = [];
+    using _ = machine.env.trace.listen(({ event }) => {
+      if (event.kind === 'log') logged.push(event.text);
+    });
+    using held = machine.core.probeLock.hold();
+    const answer = machine.guard.run(
+      () => 'ioctl(/dev/iommu)',
+      () => {
+        throw new Bug('impossible');
+      },
+    );
+    expect(answer).toBe(EIO);
+    expect(machine.env.tainted).toBe(true);
+    expect(machine.guard.reports[0]).toMatchObject({
+      during: 'ioctl(/dev/iommu)',
+      message: 'impossible',
+      locksAbandoned: ['iommu_probe_device_lock'],
+    });
+    expect(logged).toEqual(['BUG in ioctl(/dev/iommu): impossible']);
+    expect(() => machine.assertIdle()).toThrow('Bug in ioctl(/dev/iommu)');
+    expect(machine.core.probeLock.isHeld).toBe(false);
+    // The abandoned lock is given back so that `using` finds it.
+    machine.core.probeLock.hold();
+    expect(held).toBe(machine.core.probeLock);
+  });
+  test('in a timer is reported too', () => {
+    const machine = new Machine();
+    machine.env.clock.after(5, () => {
+      throw new Bug('late');
+    });
+    expect(machine.advanceTo(10)).toBe(EIO);
+    expect(machine.guard.reports[0]!.during).toBe('a timer');
+  });
+});
+
+test('what is left over is named, and close() refuses to overlook it', () => {
+  const machine = new Machine();
+  const program = machine.program();
+  const fd = must(program.open('/dev/vfio/vfio'));
+  expect(machine.leftovers()).toEqual([`program ${program.pid} has 1 open files`]);
+  expect(() => machine.assertIdle()).toThrow(Bug);
+  expect(program.close(fd)).toBeUndefined();
+  expect(machine.leftovers()).toEqual([]);
+});
