@@ -3,7 +3,7 @@
  *
  * Arguments: SOCKET OPTIONS(JSON) PROGRAM ARGS… Nothing else of softiommu remains in the process afterwards.
  */
-import { writeSync } from 'node:fs';
+import { existsSync, writeSync } from 'node:fs';
 import { addressOf, cString, cStrings, defaultSignal, syscall } from './ffi.ts';
 import { filterProgram } from './filter.ts';
 import { HOST_ERRNO, NR, sendFd, setCloexec, SIGPIPE } from './libc.ts';
@@ -87,7 +87,8 @@ function executeFromPath(argv: readonly string[]): number {
     const path = cString(candidate);
     let error = -syscall(59, addressOf(path), args.address, env.address);
     if (error === HOST_ERRNO.ENOEXEC) error = executeScript(candidate, argv, env.address);
-    if (error !== HOST_ERRNO.ENOENT && error !== HOST_ERRNO.ENOTDIR) worst = error;
+    // A directory of PATH that may not be searched says nothing of the program.
+    if (existsSync(candidate)) worst = error;
   }
   return worst;
 }

@@ -42,8 +42,9 @@ export function run(
   return new Promise((resolve) => {
     let pid: number | undefined;
     const signals = forwardSignals(() => pid);
-    // Its output goes to the descriptors directly: the main thread must not touch the program's streams.
-    const worker = new Worker(file, { workerData: { ...plan, wakeFd } satisfies RunPlan });
+    // With streams of its own the worker keeps Node from opening ours, which would make the program's output non-blocking.
+    const workerData = { ...plan, wakeFd } satisfies RunPlan;
+    const worker = new Worker(file, { workerData, stdout: true, stderr: true });
     worker.on('message', (result: RunResult) => {
       if (result.kind === 'started') pid = result.pid;
       else {

@@ -1,0 +1,97 @@
+/** The three places the tests of real programs run in (issue 2), and the programs, compiled once. */
+import { spawnSync, spawn } from 'node:child_process';
+import type { ChildProcess, SpawnSyncReturns } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildDist, PROJECT } from './build.ts';
+
+const PROGRAMS = join(PROJECT, '.cache/test-programs');
+const isRoot = process.getuid?.() === 0;
+
+export interface Environment {
+  readonly name: string;
+  /** Why it cannot be tried here. */
+  readonly skip?: string;
+  /** What comes before `node`. */
+  readonly prefix: readonly string[];
+}
+
+/** Denies what a default container denies: mounts, namespaces, pidfd_getfd, kcmp, io_uring, userfaultfd. */
+const CONTAINER = join(PROJECT, 'test/host/container.py');
+const WITHOUT_CAPABILITIES = isRoot
+  ? ['setpriv', '--bounding-set=-sys_admin,-sys_ptrace,-ipc_lock,-sys_resource,-sys_rawio']
+  : [];
+const has = (program: string): boolean => spawnSync('which', [program]).status === 0;
+
+function environment(
+  name: string,
+  prefix: readonly string[],
+  skip: string | undefined,
+): Environment {
+  return skip === undefined ? { name, prefix } : { name, prefix, skip };
+}
+
+export const ENVIRONMENTS: readonly Environment[] = [
+  environment(isRoot ? 'as root' : 'as the user of the tests', [], undefined),
+  environment(
+    'as an ordinary user',
+    ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'],
+    !isRoot ? 'the first environment is one already' : has('setpriv') ? undefined : 'no setpriv',
+  ),
+  environment(
+    'in a default container',
+    [...WITHOUT_CAPABILITIES, 'python3', CONTAINER],
+    has('python3') && (!isRoot || has('setpriv')) ? undefined : 'no python3 or setpriv',
+  ),
+];
+
+export const MAIN = join(buildDist(), 'cli/main.js');
+
+/** Compile a C program of test/host/programs or examples; the result is its path. */
+export function compile(source: string, ...flags: string[]): string {
+  const from = join(PROJECT, source);
+  const name = source.replace(/^.*\//, '').replace(/\.c$/, '') + flags.join('');
+  const to = join(PROGRAMS, name);
+  mkdirSync(PROGRAMS, { recursive: true });
+  const built = statSync(to, { throwIfNoEntry: false });
+  if (built && built.mtimeMs > statSync(from).mtimeMs) return to;
+  const args = ['-D_GNU_SOURCE', '-O1', '-w', ...flags, '-o', to, from, '-lpthread'];
+  const { status, stderr } = spawnSync('gcc', args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(stderr);
+  chmodSync(to, 0o755);
+  return to;
+}
+
+export interface RunOptions {
+  readonly environment?: Environment;
+  readonly flags?: readonly string[];
+  readonly input?: string;
+}
+
+function commandLine(argv: readonly string[], options: RunOptions): string[] {
+  const prefix = options.environment?.prefix ?? [];
+  return [...prefix, process.execPath, MAIN, 'run', ...(options.flags ?? []), '--', ...argv];
+}
+/** HOME of another user would be unreadable. */
+const env = { ...process.env, HOME: tmpdir() };
+
+export function softiommu(
+  argv: readonly string[],
+  options: RunOptions = {},
+): SpawnSyncReturns<string> {
+  const [command, ...args] = commandLine(argv, options);
+  const input = options.input ?? '';
+  return spawnSync(command!, args, { encoding: 'utf8', input, env, timeout: 60_000 });
+}
+export function startSoftiommu(argv: readonly string[], options: RunOptions = {}): ChildProcess {
+  const [command, ...args] = commandLine(argv, options);
+  return spawn(command!, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** Directories of runs that are over. */
+export function strayDirectories(): string[] {
+  return readdirSync(tmpdir())
+    .filter((name) => name.startsWith('softiommu-'))
+    .filter((name) => !existsSync(`/proc/${name.split('-')[1]!}`));
+}

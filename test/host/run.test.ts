@@ -1,0 +1,215 @@
+/** Unmodified programs under `softiommu run`, in each environment (issue 2). */
+import { afterAll, describe, expect, test } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PROJECT } from './build.ts';
+import {
+  compile,
+  ENVIRONMENTS,
+  softiommu,
+  startSoftiommu,
+  strayDirectories,
+} from './environments.ts';
+
+const eduC = compile('examples/edu-dma.c');
+const eduStatic = compile('examples/edu-dma.c', '-static');
+const mmio = compile('test/host/programs/mmio.c');
+const refusals = compile('test/host/programs/refusals.c');
+const threads = compile('test/host/programs/threads.c');
+
+afterAll(() => {
+  expect(strayDirectories()).toEqual([]);
+});
+
+describe.for(ENVIRONMENTS)('$name', (environment) => {
+  const run = (argv: readonly string[], flags: readonly string[] = []) =>
+    softiommu(argv, { environment, flags });
+  const it = environment.skip === undefined ? test : test.skip;
+
+  it('the C example does its DMA through container, group and type1', () => {
+    const { stdout, stderr, status } = run([eduC]);
+    expect(stderr).toBe('');
+    expect(stdout).toContain('came back the same, each time with an interrupt');
+    expect(stdout).toContain('after the unmap the device cannot write to the memory any more');
+    expect(status).toBe(0);
+  });
+
+  it('the same program linked statically', () => {
+    const { stdout, status } = run([eduStatic]);
+    expect(stdout).toContain('reached nothing');
+    expect(status).toBe(0);
+  });
+
+  it('the Python example does its DMA through the cdev and /dev/iommu', () => {
+    const { stdout, stderr, status } = run(['python3', join(PROJECT, 'examples/edu-dma.py')]);
+    expect(stderr).toBe('');
+    expect(stdout).toContain('came back the same');
+    expect(stdout).toContain('the mapped registers show the same device');
+    expect(status).toBe(0);
+  });
+
+  it('every load and store does what the processor does with memory', () => {
+    const { stdout, status } = run([mmio]);
+    expect(stdout).toBe('0 differences\n');
+    expect(status).toBe(0);
+  });
+
+  it('threads and children use device files and mapped registers at once', () => {
+    const { stdout, status } = run([threads]);
+    expect(stdout).toBe('child 42\n');
+    expect(status).toBe(0);
+  });
+
+  it('bad calls get the errno of the kernel', () => {
+    const lines = run([refusals]).stdout.trimEnd().split('\n');
+    expect(Object.fromEntries(lines.map((line) => line.split(': ')))).toEqual(REFUSALS);
+  });
+
+  it('a shell walks the simulated tree', () => {
+    const script = `cd /sys/bus/pci/devices && pwd && ls && cat 0000:00:04.0/vendor &&
+      cd 0000:00:04.0 && pwd -P && basename $(readlink driver) && readlink -f iommu_group &&
+      test -c /dev/vfio/vfio && test ! -w vendor && cat ../0000:00:04.0/device &&
+      cd /tmp && cat ../sys/bus/pci/devices/0000:00:04.0/class && ls /dev/vfio && cat < /dev/null`;
+    const { stdout, stderr, status } = run(['sh', '-c', script]);
+    expect(stderr).toBe('');
+    expect(stdout.split('\n')).toEqual([
+      ...['/sys/bus/pci/devices', '0000:00:04.0', '0x1234'],
+      ...['/sys/bus/pci/devices/0000:00:04.0', 'vfio-pci', '/sys/kernel/iommu_groups/0'],
+      ...['0x11e8', '0x00ff00', '0', 'devices', 'vfio', ''],
+    ]);
+    expect(status).toBe(0);
+  });
+
+  it('a write to a sysfs attribute has its effect and its errno', () => {
+    const script = `cd /sys/bus/pci/drivers/vfio-pci; printf nonsense | tee bind; echo $?
+      echo 0000:00:04.0 > unbind; echo $?; test -e /sys/bus/pci/devices/0000:00:04.0/driver; echo $?
+      echo 0000:00:04.0 > bind; echo $?; test -e /sys/bus/pci/devices/0000:00:04.0/driver; echo $?`;
+    const { stdout, stderr } = run(['sh', '-c', script]);
+    expect(stdout.split('\n')).toEqual(['nonsense1', '0', '1', '0', '0', '']);
+    expect(stderr).toContain('No such device');
+  });
+
+  it('lspci shows the device as the kernel would', () => {
+    const { stdout, error } = run(['lspci', '-nn']);
+    if (error) return;
+    if (stdout !== '') expect(stdout).toContain('[1234:11e8] (rev 10)');
+  });
+
+  it('the exit status is the program’s', () => {
+    expect(run(['sh', '-c', 'exit 7']).status).toBe(7);
+  });
+
+  it('death by a signal is the program’s', () => {
+    expect(run(['sh', '-c', 'kill -USR1 $$']).signal).toBe('SIGUSR1');
+  });
+
+  it('a missing program is 127, one that cannot be executed 126, each with one line', () => {
+    const missing = run(['no-such-program-here']);
+    expect([missing.status, missing.stderr]).toEqual([
+      127,
+      'softiommu: no-such-program-here: no such program\n',
+    ]);
+    const text = run(['/etc/passwd']);
+    expect([text.status, text.stderr]).toEqual([
+      126,
+      'softiommu: /etc/passwd: permission denied, or not an executable file\n',
+    ]);
+  });
+});
+
+const REFUSALS = {
+  'no such node': 'ENOENT',
+  'a node is no directory': 'ENOTDIR',
+  'exclusive creation of what is there': 'EEXIST',
+  'a directory opened for writing': 'EISDIR',
+  'a bad path pointer': 'EFAULT',
+  'a write-only attribute read': 'EACCES',
+  'an attribute written that cannot be': 'EACCES',
+  'a group opened twice': 'EBUSY',
+  'an unknown ioctl': 'EINVAL',
+  'a struct at a bad address': 'EFAULT',
+  'a struct in read-only memory': 'EFAULT',
+  'a struct too small': 'EINVAL',
+  'a container that is no container': 'EBADFD',
+  'a container that is not open': 'EBADF',
+  'an ioctl on a foreign file': 'ENOTTY',
+  'an ioctl on a closed descriptor': 'EBADF',
+  'a read of a control file': 'EINVAL',
+  'a mapping of a control file': 'ENODEV',
+  'a container set': '0',
+  'its IOMMU set': '0',
+  'read-only memory mapped for writing': 'EFAULT',
+  'nothing mapped': 'EFAULT',
+  fstat: '0',
+  'a character device': '1',
+  'a duplicate after the close of the first': '0',
+  'the ioctl of a child': '0',
+  'a group opened again after its close': '0',
+};
+
+describe('a run leaves nothing behind', () => {
+  const finished = (child: ReturnType<typeof startSoftiommu>) =>
+    new Promise<{ code: number | null; signal: string | null; out: string }>((resolve) => {
+      let out = '';
+      child.stdout!.on('data', (chunk: Buffer) => (out += chunk.toString()));
+      child.on('exit', (code, signal) => resolve({ code, signal, out }));
+    });
+  const firstOutput = (child: ReturnType<typeof startSoftiommu>) =>
+    new Promise<string>((resolve) =>
+      child.stdout!.once('data', (b: Buffer) => resolve(b.toString())),
+    );
+
+  test('after SIGTERM, which is passed on', async () => {
+    const child = startSoftiommu(['sh', '-c', 'echo $$; exec sleep 60']);
+    const end = finished(child);
+    const pid = Number(await firstOutput(child));
+    child.kill('SIGTERM');
+    expect((await end).signal).toBe('SIGTERM');
+    expect(alive(pid)).toBe(false);
+  });
+
+  test('after SIGINT, which a program may handle', async () => {
+    const child = startSoftiommu(['sh', '-c', 'trap "exit 3" INT; echo ready; sleep 60 & wait']);
+    const end = finished(child);
+    await firstOutput(child);
+    child.kill('SIGINT');
+    expect((await end).code).toBe(3);
+  });
+
+  test('when the program has left children behind', async () => {
+    const child = startSoftiommu(['sh', '-c', 'sleep 60 & echo $!']);
+    const end = finished(child);
+    const pid = Number(await firstOutput(child));
+    expect((await end).code).toBe(0);
+    expect(alive(pid)).toBe(false);
+  });
+
+  test('when softiommu itself is killed, the program goes with it', async () => {
+    const child = startSoftiommu(['sh', '-c', 'echo $$; exec sleep 60']);
+    const end = finished(child);
+    const pid = Number(await firstOutput(child));
+    child.kill('SIGKILL');
+    await end;
+    await expect.poll(() => alive(pid)).toBe(false);
+    // Its directory goes with the next run.
+    expect(softiommu(['true']).status).toBe(0);
+    expect(strayDirectories()).toEqual([]);
+  });
+
+  test('when nobody reads its output any more', async () => {
+    const child = startSoftiommu(['yes']);
+    const end = finished(child);
+    await firstOutput(child);
+    child.stdout!.destroy();
+    expect((await end).signal).toBe('SIGPIPE');
+  });
+});
+
+function alive(pid: number): boolean {
+  try {
+    // A zombie has ended: its new parent has only not looked yet.
+    return !readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z ');
+  } catch {
+    return false;
+  }
+}
