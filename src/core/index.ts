@@ -4,13 +4,16 @@
  */
 export * from './attach.ts';
 export * from './auto-domain.ts';
+export * from './aux-feature.ts';
 export * from './aux.ts';
 export * from './bus-alloc.ts';
 export * from './cookies.ts';
 export * from './default-domain.ts';
 export * from './device.ts';
 export * from './direct-map.ts';
+export * from './dirty.ts';
 export * from './dma-iommu.ts';
+export * from './dma-map.ts';
 export * from './domain-alloc.ts';
 export * from './domain.ts';
 export * from './driver-binding.ts';
@@ -27,6 +30,7 @@ export * from './iopf.ts';
 export * from './iotlb.ts';
 export * from './map.ts';
 export * from './mdev.ts';
+export * from './msi.ts';
 export * from './ownership.ts';
 export * from './pasid.ts';
 export { deviceIommuCapable, groupHasIsolatedMsi, probeDevice } from './probe.ts';
