@@ -28,6 +28,7 @@ import {
   type IovaRange,
 } from './iova-list.ts';
 import { translationFor, type GroupTranslation } from './type1-aux.ts';
+import { setIommuMapped } from './type1-device-pins.ts';
 import { mapIntoDomain, pinDma, unmapFromDomain, unpinDma } from './type1-pin.ts';
 import type { Type1Iommu } from './type1.ts';
 
@@ -205,7 +206,7 @@ function fillDomain(iommu: Type1Iommu, fresh: ContainerDomain, place: Place): St
     for (const dma of pinned) unpinDma(iommu.subsystem.memory, dma);
     return rc;
   }
-  for (const dma of pinned) dma.iommuMapped = true;
+  for (const dma of pinned) setIommuMapped(dma, true);
   return undefined;
 }
 function setMsiCookie(domain: Domain, base: bigint | undefined): Status {
@@ -243,7 +244,7 @@ function dropDomain(iommu: Type1Iommu, domain: ContainerDomain): void {
       if (dma.iommuMapped) unmapFromDomain(domain.domain, dma);
       if (!last) continue;
       unpinDma(iommu.subsystem.memory, dma);
-      dma.iommuMapped = false;
+      setIommuMapped(dma, false);
     }
   }
   iommu.domains.splice(iommu.domains.indexOf(domain), 1);

@@ -31,6 +31,7 @@ import type { ContainerIommu, ContainerIommuDriver } from './iommu-driver.ts';
 import { capChain, copyToUser, readArg, type InfoCap } from './ioctl.ts';
 import type { IovaRange } from './iova-list.ts';
 import { attachGroupTo, detachGroupFrom, type ContainerDomain } from './type1-attach.ts';
+import { dropDevicePins } from './type1-device-pins.ts';
 import { dirtyPages } from './type1-dirty.ts';
 import { DmaList, type Dma } from './type1-dma.ts';
 import { mapDma } from './type1-map.ts';
@@ -147,20 +148,13 @@ export class Type1Iommu implements ContainerIommu {
       for (const { domain } of this.domains) unmapFromDomain(domain, dma);
     }
     unpinDma(this.subsystem.memory, dma);
-    this.#unpinDevices(dma);
+    dropDevicePins(this, dma);
     this.dmas.remove(dma);
     if (dma.vaddrInvalid) this.vaddrInvalidCount--;
     this.available++;
   }
   removeAll(): void {
     for (const dma of [...this.dmas]) this.remove(dma);
-  }
-
-  #unpinDevices(dma: Dma): void {
-    for (const { pfn, count } of dma.devicePins.values()) {
-      for (let n = 0; n < count; n++) this.subsystem.memory.unpin(pfn, 1, dma.write);
-    }
-    dma.devicePins.clear();
   }
 
   /** @kernel vfio_iommu_type1_get_info */
