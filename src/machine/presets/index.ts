@@ -154,7 +154,10 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
   'two-iommus': {
     summary: 'two Intel units that differ: 48 bits with snoop control, 39 bits without',
     machine: {
-      iommus: [{ type: 'intel' }, { type: 'intel', width: 39, snoopControl: false }],
+      iommus: [
+        { type: 'intel', scalable: false },
+        { type: 'intel', scalable: false, width: 39, snoopControl: false },
+      ],
       devices: [EDU, { type: 'edu', at: '0000:00:05.0', iommu: 'dmar1' }],
     },
   },

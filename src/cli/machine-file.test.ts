@@ -1,0 +1,110 @@
+import { writeFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { topologyText } from './commands/topology.ts';
+import { MachineFileError, resolveMachine, type MachineChoice } from './machine-file.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'softiommu-test-'));
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+function file(text: string): string {
+  const name = join(folder, 'm.yaml');
+  writeFileSync(name, text);
+  return name;
+}
+function mistake(choice: MachineChoice): string {
+  try {
+    resolveMachine(choice);
+  } catch (error) {
+    if (error instanceof MachineFileError) return error.message.replaceAll(`${folder}/`, '');
+    throw error;
+  }
+  throw new Error('accepted');
+}
+
+describe('a YAML file', () => {
+  test('is a machine, with defaults for what it leaves out', () => {
+    const yaml =
+      'devices:\n  - type: edu\n    at: "0000:00:07.0"\n    options: { dma_mask_bits: 32 }\n';
+    const machine = resolveMachine({ machine: file(yaml) });
+    expect(machine.devices[0]).toMatchObject({ at: '0000:00:07.0', acs: true });
+    expect(machine.iommus).toEqual([{ type: 'intel' }]);
+  });
+  test.for([
+    [
+      'a key',
+      'devices:\n  - type: edu\n    at: "0000:00:04.0"\n    color: red\n',
+      'm.yaml:4: devices[0].color: unknown key',
+    ],
+    [
+      'a value',
+      'iommus:\n  - type: intel\n    width: 40\n',
+      'm.yaml:3: iommus[0].width: allowed: 39, 48, 57',
+    ],
+    [
+      'an element',
+      'kernel:\n  with:\n    - test-dev\n    - speed\n',
+      'm.yaml:4: kernel.with[1]: allowed: ',
+    ],
+    [
+      'hardware',
+      'devices:\n  - type: edu\n    at: "0000:00:04.0"\n  - type: edu\n    at: "0000:00:04.0"\n',
+      'm.yaml:5: devices[1].at: two functions are at 0000:00:04.0',
+    ],
+    ['YAML itself', 'devices:\n  - [edu\n', 'm.yaml:3: '],
+  ])('a mistake in %s is reported with its line', ([, yaml, message]) => {
+    expect(mistake({ machine: file(yaml!) })).toContain(message);
+  });
+  test('that cannot be read is named', () => {
+    expect(mistake({ machine: '/nowhere.yaml' })).toBe(
+      'machine file /nowhere.yaml cannot be read (ENOENT)',
+    );
+  });
+});
+
+describe('flags', () => {
+  test('--device adds to the machine, --iommu replaces its IOMMUs', () => {
+    const machine = resolveMachine({
+      device: ['edu,bdf=0000:00:05.0,driver=none,dma_mask_bits=0x20,pcie=true'],
+      iommu: ['intel,width=39,scalable=false'],
+    });
+    expect(machine.devices.map((d) => d.at)).toEqual(['0000:00:04.0', '0000:00:05.0']);
+    expect(machine.devices[1]).toMatchObject({
+      driver: 'none',
+      options: { dma_mask_bits: 32, pcie: true },
+    });
+    expect(machine.iommus).toEqual([{ type: 'intel', width: 39, scalable: false }]);
+  });
+  test.for([
+    [{ machine: 'preset:nope' }, 'there is no preset:nope; presets: default, direct-mapped'],
+    [
+      { device: ['edu'] },
+      '--device edu: bdf= is missing, such as edu,bdf=0000:00:05.0; other keys: bdf, driver, iommu, dma_mask_bits',
+    ],
+    [{ device: ['edu,fast'] }, "--device edu,fast: 'fast' is not KEY=VALUE"],
+    [
+      { device: ['edo,bdf=0000:00:05.0'] },
+      "--device (number 1): devices[1].type: unknown device type 'edo'; allowed: ",
+    ],
+    [{ device: ['edu,bdf=0000:00:04.0'] }, '--device (number 1): devices[1].at: two functions'],
+    [{ iommu: ['amd'] }, "--iommu amd: unknown type 'amd'; allowed: intel, mock"],
+    [
+      { iommu: ['intel,speed=1'] },
+      "--iommu intel,speed=1: unknown key 'speed'; allowed: name, scalable, width",
+    ],
+    [{ iommu: ['intel,width=40'] }, '--iommu (number 1): iommus[0].width: allowed: 39, 48, 57'],
+  ] as const)('%o: the message says what would be allowed', ([choice, message]) => {
+    expect(mistake(choice)).toContain(message);
+  });
+});
+
+test('the topology shows groups, drivers and why a group is not viable', () => {
+  const text = topologyText({ machine: 'preset:not-viable' });
+  expect(text).toContain('└─0000:00:01.0 root-port [1b36:000c], driver pcieport, group 0, dmar0');
+  expect(text).toContain('├─0000:01:00.0 edu [1234:11e8], driver vfio-pci, group 1, dmar0');
+  expect(text).toContain(
+    '/dev/vfio/1: 0000:01:00.0 (vfio0): not viable: 0000:01:00.1 is held by e1000e',
+  );
+});
