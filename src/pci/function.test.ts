@@ -1,0 +1,236 @@
+import { describe, expect, test } from 'vitest';
+import { Bug } from '../base/bug.ts';
+import { EBUSY, EINVAL, ENODEV, ENOSPC, ENOTTY } from '../base/errno.ts';
+import { KernelEnv } from '../base/kernel-env.ts';
+import { PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX, PCI_COMMAND } from '../uapi/pci-regs.ts';
+import { PciDeviceFunction } from './function.ts';
+import type { PciIdentity } from './identity.ts';
+
+const FULL: PciIdentity = {
+  vendor: 0x1234,
+  device: 0x5678,
+  revision: 2,
+  classCode: 0x010802,
+  interruptPin: 1,
+  bars: [
+    { index: 0, size: 2 ** 33, kind: 'mem64', prefetchable: true },
+    { index: 2, size: 0x2000, kind: 'mem32' },
+    { index: 3, size: 8, kind: 'io' },
+  ],
+  msiVectors: 4,
+  msix: { vectors: 4, bar: 2, tableOffset: 0x1000, pbaOffset: 0x1800 },
+  pcie: { flr: true, type: 'endpoint' },
+  powerManagement: true,
+  acs: 0x1d,
+  ats: true,
+};
+
+function rig(identity: PciIdentity = FULL) {
+  const calls: string[] = [];
+  const fn = new PciDeviceFunction(
+    new KernelEnv(),
+    { segment: 0, bus: 2, device: 3, fn: 1 },
+    identity,
+  );
+  fn.connect({
+    mmioRead: (bar, offset, width) => {
+      calls.push(`r${bar}:${offset}/${width}`);
+      return 0x1122_3344_5566_7788n;
+    },
+    mmioWrite: (bar, offset, width, value) =>
+      void calls.push(`w${bar}:${offset}/${width}=${value}`),
+    reset: () => void calls.push('reset'),
+  });
+  return { fn, calls };
+}
+
+describe('configuration space', () => {
+  test('the header says what the function is', () => {
+    const { fn } = rig();
+    expect(fn.name).toBe('0000:02:03.1');
+    expect(fn.requesterId).toBe(0x0219);
+    expect(fn.readConfig(0, 4)).toBe(0x5678_1234);
+    expect(fn.readConfig(8, 4)).toBe(0x0108_0202);
+    expect(fn.readConfig(4094, 4) >>> 16).toBe(0xffff);
+  });
+  test('only writable bits change', () => {
+    const { fn } = rig();
+    fn.writeConfig(0, 4, 0xffff_ffff);
+    fn.writeConfig(PCI_COMMAND, 2, 0xffff);
+    expect(fn.readConfig(0, 4)).toBe(0x5678_1234);
+    expect(fn.command).toBe(0x0547);
+  });
+  test('BARs size, also above 4 GiB', () => {
+    const { fn } = rig();
+    for (let at = 0x10; at < 0x28; at += 4) fn.writeConfig(at, 4, 0xffff_ffff);
+    const read = [0x10, 0x14, 0x18, 0x1c, 0x20].map((at) => fn.readConfig(at, 4));
+    expect(read).toEqual([0x0000_000c, 0xffff_fffe, 0xffff_e000, 0xffff_fff9, 0]);
+    fn.bars[0]!.assign(0x40_0000_0000);
+    expect(fn.bars[0]!.address).toBe(0x40_0000_0000);
+    expect(fn.bars[0]!.window.pfn).toBe(0x400_0000);
+  });
+  test('both chains are linked and end', () => {
+    const { fn } = rig();
+    const ids: number[] = [];
+    for (let at = fn.readConfig(0x34, 1); at; at = fn.readConfig(at + 1, 1))
+      ids.push(fn.readConfig(at, 1));
+    expect(ids).toEqual([1, 5, 0x11, 0x10]);
+    const extended: number[] = [];
+    for (let at = 0x100; at; at = fn.readConfig(at, 4) >>> 20) extended.push(fn.readConfig(at, 2));
+    expect(extended).toEqual([0x0d, 0x0f]);
+  });
+  test('BARs that cannot be are Bugs', () => {
+    for (const bars of [
+      [{ index: 0, size: 0x3000, kind: 'mem32' as const }],
+      [{ index: 5, size: 0x1000, kind: 'mem64' as const }],
+      [{ index: 0, size: 2, kind: 'io' as const }],
+    ]) {
+      expect(() => rig({ ...FULL, bars })).toThrow(Bug);
+    }
+  });
+});
+
+describe('windows', () => {
+  test('nothing answers while decode is off or beyond the end', () => {
+    const { fn, calls } = rig();
+    const { window } = fn.bars[2]!;
+    expect(window.load(0, 4)).toBe(0xffff_ffffn);
+    window.store(0, 4, 1n);
+    expect(calls).toEqual([]);
+    fn.writeConfig(PCI_COMMAND, 2, 2);
+    expect(window.load(0, 4)).toBe(0x5566_7788n);
+    expect(window.load(0x1ffe, 4)).toBe(0xffff_ffffn);
+    window.store(8, 2, 7n);
+    expect(calls).toEqual(['r2:0/4', 'w2:8/2=7']);
+  });
+  test('I/O decode is its own', () => {
+    const { fn } = rig();
+    fn.writeConfig(PCI_COMMAND, 2, 2);
+    expect(fn.bars[3]!.window.load(0, 1)).toBe(0xffn);
+    fn.writeConfig(PCI_COMMAND, 2, 1);
+    expect(fn.bars[3]!.window.load(0, 1)).toBe(0x88n);
+  });
+});
+
+describe('MSI-X', () => {
+  test('a masked vector waits in the pending bits and is sent when unmasked', () => {
+    const { fn } = rig();
+    let seen = 0;
+    fn.writeConfig(PCI_COMMAND, 2, 6);
+    expect(fn.irqs.allocVectors('msix', 4)).toBe(4);
+    fn.irqs.request(1, () => seen++);
+    const { window } = fn.bars[2]!;
+    window.store(0x1000 + 16 + 12, 4, 1n);
+    fn.raise(1);
+    expect(seen).toBe(0);
+    expect(window.load(0x1800, 8)).toBe(2n);
+    window.store(0x1800, 8, 0n);
+    expect(window.load(0x1800, 8)).toBe(2n);
+    window.store(0x1000 + 16 + 12, 4, 0n);
+    expect(seen).toBe(1);
+    expect(window.load(0x1800, 8)).toBe(0n);
+  });
+  test('the function mask holds everything back', () => {
+    const { fn } = rig();
+    let seen = 0;
+    fn.writeConfig(PCI_COMMAND, 2, 6);
+    expect(fn.irqs.allocVectors('msix', 1)).toBe(1);
+    fn.irqs.request(0, () => seen++);
+    const cap = fn.config.capability(PCI_CAP_ID_MSIX);
+    fn.writeConfig(cap + 2, 2, 0xc000);
+    fn.raise(0);
+    expect(seen).toBe(0);
+    fn.writeConfig(cap + 2, 2, 0x8000);
+    expect(seen).toBe(1);
+  });
+  test('a message somebody scribbled over goes nowhere', () => {
+    const { fn } = rig();
+    let seen = 0;
+    fn.writeConfig(PCI_COMMAND, 2, 6);
+    expect(fn.irqs.allocVectors('msix', 1)).toBe(1);
+    fn.irqs.request(0, () => seen++);
+    fn.bars[2]!.window.store(0x1000, 4, 0x1000n);
+    fn.raise(0);
+    expect(seen).toBe(0);
+  });
+});
+
+describe('vectors of the host', () => {
+  test('one capability at a time, within hardware and host', () => {
+    const { fn } = rig();
+    expect(fn.irqs.allocVectors('msi', 9)).toBe(4);
+    expect(fn.irqs.allocVectors('msix', 1)).toBe(EBUSY);
+    expect(fn.irqs.allocAt(5)).toBe(EINVAL);
+    fn.irqs.freeVectors();
+    fn.irqs.available = 0;
+    expect(fn.irqs.allocVectors('msix', 1)).toBe(ENOSPC);
+    fn.irqs.available = 1;
+    expect(fn.irqs.allocVectors('msix', 2)).toBe(1);
+    expect(fn.irqs.allocAt(0)).toBeUndefined();
+    expect(fn.irqs.allocAt(1)).toBe(ENOSPC);
+  });
+  test('what is not there is ENODEV', () => {
+    const { fn } = rig({ ...FULL, msiVectors: 0, interruptPin: 0 });
+    expect(fn.irqs.allocVectors('msi', 1)).toBe(ENODEV);
+    expect(fn.irqs.requestIntx(() => undefined)).toBe(ENODEV);
+  });
+});
+
+describe('reset', () => {
+  test('FLR puts everything back to power-on', () => {
+    const { fn, calls } = rig();
+    fn.bars[2]!.assign(0x8000_0000);
+    fn.writeConfig(PCI_COMMAND, 2, 7);
+    const exp = fn.config.capability(PCI_CAP_ID_EXP);
+    fn.writeConfig(exp + 8, 2, 0x8000);
+    expect(calls).toEqual(['reset']);
+    expect([fn.command, fn.bars[2]!.address, fn.readConfig(exp + 8, 2)]).toEqual([0, 0, 0x2810]);
+  });
+  test('the kernel keeps configuration over it, and a function without a method is ENOTTY', () => {
+    const { fn } = rig();
+    fn.bars[2]!.assign(0x8000_0000);
+    expect(fn.resetFunction()).toBeUndefined();
+    expect(fn.bars[2]!.address).toBe(0x8000_0000);
+    const stuck = rig({ ...FULL, pcie: { flr: false, type: 'endpoint' }, functionReset: false });
+    expect(stuck.fn.resetFunction()).toBe(ENOTTY);
+  });
+  test('D3 stops decode, mastering and messages', () => {
+    const { fn } = rig();
+    fn.writeConfig(PCI_COMMAND, 2, 7);
+    const pm = fn.config.capability(1);
+    fn.writeConfig(pm + 4, 2, 3);
+    expect([fn.memoryEnabled, fn.ioEnabled, fn.busMaster]).toEqual([false, false, false]);
+    fn.writeConfig(pm + 4, 2, 0);
+    expect(fn.busMaster).toBe(true);
+  });
+});
+
+test('INTx is level: STATUS shows it, INTX_DISABLE holds it back, clearing that delivers it', () => {
+  const { fn } = rig();
+  let seen = 0;
+  expect(fn.irqs.requestIntx(() => seen++)).toBeUndefined();
+  fn.writeConfig(PCI_COMMAND, 2, 0x400);
+  fn.setIntx(true);
+  expect([seen, fn.readConfig(6, 2) & 8]).toEqual([0, 8]);
+  fn.writeConfig(PCI_COMMAND, 2, 0);
+  expect(seen).toBe(1);
+  fn.setIntx(false);
+  expect(fn.readConfig(6, 2) & 8).toBe(0);
+  fn.irqs.freeIntx();
+});
+
+test('a bridge has a type 1 header with its buses', () => {
+  const { fn } = rig({
+    vendor: 0x1b36,
+    device: 0xc,
+    revision: 0,
+    classCode: 0x060400,
+    interruptPin: 0,
+    bars: [],
+    bridge: { primary: 0, secondary: 1, subordinate: 4 },
+    pcie: { flr: false, type: 'root-port' },
+  });
+  expect(fn.readConfig(0x0e, 1)).toBe(1);
+  expect(fn.readConfig(0x18, 4) & 0xff_ffff).toBe(0x04_01_00);
+  expect((fn.readConfig(fn.config.capability(PCI_CAP_ID_EXP) + 2, 2) >> 4) & 15).toBe(4);
+});
