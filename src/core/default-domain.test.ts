@@ -13,6 +13,7 @@ import {
   IOMMU_DOMAIN_PLATFORM,
   IOMMU_DOMAIN_UNMANAGED,
 } from './domain.ts';
+import { groupAlloc } from './group-ops.ts';
 import type { IommuGroup } from './group.ts';
 import { iovaToPhys } from './map.ts';
 import { IOMMU_RESV_DIRECT } from './resv-region.ts';
@@ -116,6 +117,9 @@ describe('setting up a default domain', () => {
     });
     expect(out.iommuGroup).toBe(rig.group);
     expect(setup(rig.group, 0)).toBe(EINVAL);
+  });
+  test('a group without devices: EINVAL', () => {
+    expect(setup(must(groupAlloc(newCore())), 0)).toBe(EINVAL);
   });
   test('the target against the opinion of a device: EINVAL', () => {
     const rig = new Rig({ members: [opinion('A', DMA)] });

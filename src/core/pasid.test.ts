@@ -172,6 +172,14 @@ describe('a removal that fails', () => {
     expect(rig.warnings).toEqual(['pasid-remove-failed', 'pasid-remove-failed']);
     expect(rig.group.pasidArray.size).toBe(0);
   });
+  test('for want of a blocked domain is warned too', () => {
+    const rig = new Rig({ members: [{ name: 'A' }] });
+    const u = rig.domain('U');
+    expect(attachDevicePasid(u, rig.a, 5)).toBeUndefined();
+    Object.assign(rig.mock.ops, { blockedDomain: undefined });
+    detachDevicePasid(u, rig.a, 5);
+    expect(rig.warnings).toEqual(['pasid-remove-failed']);
+  });
 });
 
 describe('global PASIDs', () => {

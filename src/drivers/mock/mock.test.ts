@@ -20,7 +20,7 @@ import {
   type Device,
   type Domain,
 } from '../../core/index.ts';
-import { mockNestedOf, mockPagingOf } from './index.ts';
+import { mockNestedOf, mockPagingOf, createMockDriver } from './index.ts';
 
 describe('a mock device', () => {
   test('has a group of its own, on a static blocked domain that is also the default one', () => {
@@ -35,6 +35,10 @@ describe('a mock device', () => {
     const yes = (dev: Device) => caps.filter((cap) => deviceIommuCapable(dev, cap));
     expect(yes(selftest().dev)).toEqual([0, 5]);
     expect(yes(selftest(true).dev)).toEqual([0]);
+  });
+  test('is not probed by a driver of another instance: ENODEV', () => {
+    const { dev } = selftest();
+    expect(createMockDriver(dev.core).ops.probeDevice(dev)).toBe(ENODEV);
   });
   test('tells its hardware information, and no other kind', () => {
     const { mock, dev } = selftest();
@@ -180,6 +184,14 @@ describe('PASID 1024', () => {
     dev.iommuGroup!.pasidArray.delete(1024);
     expect(set(domain)).toBe(ENOMEM);
     expect(set(domain)).toBeUndefined();
+  });
+});
+
+describe('a nested domain', () => {
+  test('on a parent that is no paging domain: EINVAL', () => {
+    const { mock, dev } = selftest();
+    const parent = mock.ops.blockedDomain!;
+    expect(mock.ops.domainAllocNested!(dev, parent, 0, data(SELFTEST, 0))).toBe(EINVAL);
   });
 });
 

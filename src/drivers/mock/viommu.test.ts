@@ -86,9 +86,9 @@ describe('the vIOMMU', () => {
     expect(v.mock.ops.viommuInit!(v.viommu, v.viommu.parent, user)).toBe(EFAULT);
     expect(v.freed).toEqual(['mmap', 'pages']);
   });
-  test('data shorter or longer than its struct: EINVAL', () => {
+  test('data of another type, shorter or longer than its struct: EINVAL', () => {
     const v = virtual();
-    for (const user of [data(VIOMMU, 1), data(VIOMMU, 1, 0, 0, 0, 0, 0, 0)]) {
+    for (const user of [data(1, 1, 0), data(VIOMMU, 1), data(VIOMMU, 1, 0, 0, 0, 0, 0, 0)]) {
       expect(v.mock.ops.viommuInit!(v.viommu, v.viommu.parent, user)).toBe(EINVAL);
     }
   });
