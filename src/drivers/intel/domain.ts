@@ -6,7 +6,7 @@ import type { Device } from '../../core/device.ts';
 import type { Domain } from '../../core/domain.ts';
 import type { PciFunction } from '../../pci/topology.ts';
 import type { PageTable } from '../../pt/page-table.ts';
-import type { IntelIommu } from './iommu.ts';
+import type { DomainIdHolder, IntelIommu } from './iommu.ts';
 import type { PasidTable } from './pasid-table.ts';
 
 /** PASID 0 stands for requests without a PASID: RID_PASID of every context entry. */
@@ -14,8 +14,7 @@ export const IOMMU_NO_PASID = 0;
 
 export type IntelDomainKind = 'second' | 'first' | 'nested' | 'sva' | 'identity' | 'blocked';
 
-export interface IntelDomain {
-  readonly domain: Domain;
+export interface IntelDomain extends DomainIdHolder {
   readonly kind: IntelDomainKind;
   /** Width of the table in bits: 39, 48 or 57. 0 without a table of its own. */
   readonly width: number;
@@ -25,8 +24,6 @@ export interface IntelDomain {
   /** Every access is made coherent. */
   forceSnooping: boolean;
   dirtyTracking: boolean;
-  /** Domain id on each unit it is attached to. */
-  readonly dids: Map<IntelIommu, { readonly did: number; refs: number }>;
   readonly attachments: Set<Attachment>;
   /** Nested domains on this nest parent. */
   readonly nested: Set<IntelDomain>;

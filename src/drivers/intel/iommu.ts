@@ -9,12 +9,12 @@ import { isErrno, ENOSPC, type Result, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { pow2 } from '../../base/u64.ts';
 import type { Device } from '../../core/device.ts';
+import type { Domain } from '../../core/domain.ts';
 import type { IommuDevice } from '../../core/driver.ts';
 import type { IommuCore } from '../../core/iommu-core.ts';
 import type { IommuGroup } from '../../core/group.ts';
 import type { PciFunction } from '../../pci/topology.ts';
 import { FRAME_WORDS } from '../../pt/ram.ts';
-import type { IntelDomain } from './domain.ts';
 import type { IntelHardware } from './hardware.ts';
 import { QueuedInvalidation } from './queue.ts';
 import {
@@ -60,6 +60,12 @@ export interface IntelIommuConfig {
   readonly defDomainType: ((fn: PciFunction) => number) | undefined;
 }
 
+/** A domain as a unit counts it: it has one id per unit. */
+export interface DomainIdHolder {
+  readonly domain: Domain;
+  readonly dids: Map<IntelIommu, { readonly did: number; refs: number }>;
+}
+
 export class IntelIommu implements IommuDevice {
   readonly name: string;
   readonly core: IommuCore;
@@ -69,7 +75,7 @@ export class IntelIommu implements IommuDevice {
   /** Probed devices by requester id, for faults. */
   readonly devices = new Map<number, Device>();
   /** Domains by domain id. */
-  readonly domains = new Map<number, IntelDomain>();
+  readonly domains = new Map<number, DomainIdHolder>();
   readonly #port: RegisterPort;
   readonly #rootPfn: number;
 
@@ -182,7 +188,7 @@ export class IntelIommu implements IommuDevice {
   }
 
   /** A domain id of this unit, shared by everything the domain is attached to. ENOSPC: all are taken. */
-  attachDomain(domain: IntelDomain): Status<'ENOSPC'> {
+  attachDomain(domain: DomainIdHolder): Status<'ENOSPC'> {
     const known = domain.dids.get(this);
     if (known !== undefined) {
       known.refs++;
@@ -197,7 +203,7 @@ export class IntelIommu implements IommuDevice {
     return refuse(ENOSPC, 'every domain id of the unit is taken', { unit: this.name });
   }
 
-  detachDomain(domain: IntelDomain): void {
+  detachDomain(domain: DomainIdHolder): void {
     const known = domain.dids.get(this);
     if (known === undefined) throw new Bug(`${domain.domain.name} has no id on ${this.name}`);
     if (--known.refs > 0) return;
