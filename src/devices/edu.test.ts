@@ -209,6 +209,9 @@ describe('DMA', () => {
     expect(port.touched).toEqual([]);
     expect(read(device, EDU_REG.dmaCommand) & 1n).toBe(0n);
   });
+});
+
+describe('DMA on the bus', () => {
   test('the bus address is cut to the DMA mask', () => {
     const { device, port } = setup();
     dma(device, 0x1000_2000, EDU_BUFFER, 4, 0x1);

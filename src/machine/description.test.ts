@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Bug } from '../base/bug.ts';
 import { DEVICE_TYPES } from '../devices/index.ts';
 import { parseDescription } from './description-check.ts';
 import { PRESETS } from './presets/index.ts';
@@ -15,7 +16,7 @@ const port = (at: string, devices: object[], type = 'root-port'): object => ({ t
 
 test('an empty description is a machine: one Intel IOMMU and no device', () => {
   const checked = parseDescription({}, DEVICE_TYPES);
-  if ('problems' in checked) throw new Error('refused');
+  if ('problems' in checked) throw new Bug('refused');
   expect(checked.description.iommus).toEqual([{ type: 'intel' }]);
   expect(checked.description.kernel.version).toBe('7.3');
 });

@@ -202,6 +202,9 @@ describe('access through other ways', () => {
     frames.unpin(pfn! + 1, 1);
     expect(held.released).toBe(1);
   });
+});
+
+describe('access to registers', () => {
   test('registers are read and written in dwords, and bytes at the edges', () => {
     const { frames } = setup();
     const cycles: string[] = [];

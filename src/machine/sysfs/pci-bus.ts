@@ -93,8 +93,9 @@ export function moduleDir(world: SysfsWorld): DirNode {
 
 /** Those with parameters, and those of the drivers. */
 function modulesOf(world: SysfsWorld): [string, SysfsWorld['modules'][string]][] {
-  const drivers = [...world.drivers.drivers.values()].map((driver) => [driver.module, {}]);
-  return Object.entries({ ...Object.fromEntries(drivers), ...world.modules });
+  const names = [...world.drivers.drivers.values()].map((driver) => driver.module);
+  const all = new Set([...names, ...Object.keys(world.modules)]);
+  return [...all].map((name) => [name, world.modules[name] ?? {}]);
 }
 
 function parametersDir(parameters: SysfsWorld['modules'][string]): DirNode {

@@ -129,6 +129,9 @@ describe('what a client reads', () => {
       }
     }
   });
+});
+
+describe('relations', () => {
   test('a bridge holds what is behind it', () => {
     const { program } = boot('pcie-to-pci-bridge');
     expect(program.realpath('/sys/bus/pci/devices/0000:02:05.0')).toBe(
@@ -225,6 +228,9 @@ describe('driver binding', () => {
   ] as const)('%s', ([, what, path, errno]) => {
     expect(echo(boot().program, what, path)).toBe(errno);
   });
+});
+
+describe('overrides and ids', () => {
   test('an override sends the device to another driver, and an empty one takes it back', () => {
     const { program } = boot();
     expect(echo(program, '0000:00:04.0', `${VFIO_PCI}/unbind`)).toBeUndefined();
