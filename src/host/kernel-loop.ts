@@ -5,6 +5,7 @@
  */
 import { isErrno } from '../base/errno.ts';
 import type { Result } from '../base/errno.ts';
+import type { OpenFile } from '../base/file.ts';
 import { run as runOutcome } from '../base/wait-queue.ts';
 import type { Outcome } from '../base/wait-queue.ts';
 import type { Machine } from '../machine/machine.ts';
@@ -75,7 +76,7 @@ export class KernelLoop implements CallContext {
     this.warn = parts.warn;
     this.listener = new Listener(parts.launched.listener);
     this.files = new OpenFiles((entry) => {
-      if (entry.kind === 'file') this.machine.syscalls.close(parts.launched.pid, entry.file);
+      if (entry.kind === 'file') this.#released(entry.file);
     });
     this.eventfds = new Eventfds(this);
     this.map = new MemoryMap(this.files.windowOf);
@@ -124,21 +125,26 @@ export class KernelLoop implements CallContext {
     run: () => Outcome<Result<T>>,
     answer: (result: Result<T>) => Answer,
   ): Answer {
-    let immediate: Answer | undefined;
-    let parked = false;
+    const now: { answer?: Answer; parked: boolean } = { parked: false };
     const cancel = runOutcome(run, (result) => {
       const given = answer(result);
-      if (!parked) {
-        immediate = given;
+      if (!now.parked) {
+        now.answer = given;
         return;
       }
       this.#parked.delete(call.id);
       this.listener.answer(call, given);
     });
-    if (immediate !== undefined) return immediate;
-    parked = true;
+    if (now.answer !== undefined) return now.answer;
+    now.parked = true;
     this.#parked.set(call.id, { call, cancel });
     return 'answered';
+  }
+
+  /** A Bug in a release has been reported by the machine's guard. */
+  #released(file: OpenFile): void {
+    const rc = this.machine.syscalls.close(this.#parts.launched.pid, file);
+    if (rc) this.warn(`${file.name}: its release failed with ${rc.name}`);
   }
 
   traceProcess(pid: number): boolean {

@@ -8,22 +8,18 @@ import { fileURLToPath } from 'node:url';
 import { HostError, posixSpawn } from './ffi.ts';
 import * as libc from './libc.ts';
 import type { FilterOptions } from './filter.ts';
-import type { NamespacePlan } from './namespace-enter.ts';
 
 export interface LaunchOptions extends FilterOptions {
   /** SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: a signal does not restart a call that is being answered. */
   readonly killable: boolean;
   /** The soft limit the program would have had without Node, which raises it. */
   readonly openFilesLimit?: number;
-  readonly namespace?: NamespacePlan;
 }
 
 export interface Launched {
   readonly pid: number;
   /** Close-on-exec; readable when a call is trapped, hung up when the last program is gone. */
   readonly listener: number;
-  /** /dev/fuse of the program's mounts, in namespace mode. */
-  readonly fuse: number | undefined;
 }
 
 const STDIO = [0, 1, 2];
@@ -42,10 +38,9 @@ export function launch(argv: readonly string[], options: LaunchOptions): Launche
   );
   libc.close(theirs);
   if (pid < 0) throw new HostError(`the launcher did not start (errno ${-pid})`);
-  const fuse = options.namespace ? libc.receiveFd(ours) : undefined;
-  const listener = fuse !== undefined && fuse < 0 ? fuse : libc.receiveFd(ours);
+  const listener = libc.receiveFd(ours);
   libc.close(ours);
-  if (listener >= 0) return { pid, listener, fuse };
+  if (listener >= 0) return { pid, listener };
   const status = libc.waitFor(pid)?.status ?? 0;
   return (status & 0x7f) === 0 ? status >> 8 : 125;
 }

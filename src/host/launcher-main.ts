@@ -7,7 +7,6 @@ import { existsSync, writeSync } from 'node:fs';
 import { addressOf, cString, cStrings, defaultSignal, syscall } from './ffi.ts';
 import { filterProgram } from './filter.ts';
 import { HOST_ERRNO, NR, sendFd, setCloexec, SIGPIPE } from './libc.ts';
-import { enterNamespace } from './namespace-enter.ts';
 import type { LaunchOptions } from './launch.ts';
 
 const SECCOMP_SET_MODE_FILTER = 1;
@@ -22,22 +21,16 @@ function main(): void {
   const options = JSON.parse(optionsText!) as LaunchOptions;
   setCloexec(socket, true);
   syscall(NR.prctl, 1, SIGKILL); // PR_SET_PDEATHSIG: no program without its machine
-  if (options.namespace) {
-    const fuse = enterNamespace(options.namespace);
-    if (typeof fuse === 'string') return fail(fuse, 125);
-    if (sendFd(socket, fuse) < 0) return fail('the supervisor is gone', 125);
-    syscall(NR.close, fuse);
-  }
   const listener = installFilter(options);
   if (listener < 0) {
-    return fail(`the kernel refused the system call filter (errno ${-listener})`, 125);
+    fail(`the kernel refused the system call filter (errno ${-listener})`, 125);
   }
-  if (sendFd(socket, listener) < 0) return fail('the supervisor is gone', 125);
+  if (sendFd(socket, listener) < 0) fail('the supervisor is gone', 125);
   syscall(NR.close, listener);
   restoreProcess(options);
   const error = executeFromPath(argv);
   const missing = error === HOST_ERRNO.ENOENT || error === HOST_ERRNO.ENOTDIR;
-  if (missing) return fail(`${argv[0]!}: no such program`, 127);
+  if (missing) fail(`${argv[0]!}: no such program`, 127);
   fail(`${argv[0]!}: ${reasonNotRun(error)}`, 126);
 }
 
@@ -100,7 +93,7 @@ function executeScript(path: string, argv: readonly string[], env: number): numb
   return -syscall(59, addressOf(shell), args.address, env);
 }
 
-function fail(message: string, status: number): void {
+function fail(message: string, status: number): never {
   writeSync(2, `softiommu: ${message}\n`);
   process.exit(status);
 }

@@ -149,7 +149,7 @@ function operandOf(instruction: Iced.Instruction, index: number): Operand | unde
   return { kind: 'immediate', value: instruction.immediate(index) };
 }
 
-function registerOf(register: number): Operand | undefined {
+function registerOf(register: Iced.Register): Operand | undefined {
   if (register >= Register.XMM0 && register <= Register.XMM15) {
     return { kind: 'vector', index: register - Register.XMM0, width: 16 };
   }

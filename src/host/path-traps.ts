@@ -48,7 +48,7 @@ export class PathTraps {
     if (typeof what === 'number') return what;
     const path = task.mem.readString(what.pathAt);
     if (path === undefined) return -HOST_ERRNO.EFAULT;
-    if (path === 'too long') return -HOST_ERRNO.ENAMETOOLONG;
+    if (typeof path !== 'string') return -HOST_ERRNO.ENAMETOOLONG;
     if (path === '') return this.#emptyPath(call, what);
     const place = this.#locate(call, what, path);
     if (place === 'continue') return 'continue';
@@ -59,13 +59,7 @@ export class PathTraps {
 
   /** Where a path leads; 'continue' when the kernel gets there by itself. */
   #locate(call: Notification, what: PathCall, path: string): Place | 'continue' {
-    if (path.startsWith('/')) {
-      const unshadowed = this.#tree.virtualPath(path) ?? path;
-      if (unshadowed === path && !this.#tree.concerns(path))
-        return this.#descriptorLink(call, what, path);
-      const place = walkPath(this.#tree.root, unshadowed, what.follow);
-      return place.kind === 'host' && place.direct && unshadowed === path ? 'continue' : place;
-    }
+    if (path.startsWith('/')) return this.#locateAbsolute(call, what, path);
     const base = this.#base(call, what.dirFd);
     if (base === undefined) return 'continue';
     const virtual = this.#tree.virtualPath(base);
@@ -73,8 +67,14 @@ export class PathTraps {
     const absolute = path === '.' ? from : join(from, path);
     if (virtual === undefined && !this.#tree.concerns(absolute)) return 'continue';
     const place = walkPath(this.#tree.root, absolute, what.follow);
-    const natively = place.kind === 'host' && place.direct && virtual === undefined;
-    return natively ? 'continue' : place;
+    return virtual === undefined && isDirect(place) ? 'continue' : place;
+  }
+  #locateAbsolute(call: Notification, what: PathCall, path: string): Place | 'continue' {
+    const virtual = this.#tree.virtualPath(path);
+    if (virtual !== undefined) return walkPath(this.#tree.root, virtual, what.follow);
+    if (!this.#tree.concerns(path)) return this.#descriptorLink(call, what, path);
+    const place = walkPath(this.#tree.root, path, what.follow);
+    return isDirect(place) ? 'continue' : place;
   }
 
   /** readlink(/proc/self/fd/N) of a file of ours must not show what it is made of. */
@@ -273,6 +273,11 @@ export class PathTraps {
         return what.kind === 'listxattr' ? 0 : -HOST_ERRNO.ENODATA;
     }
   }
+}
+
+/** The kernel gets there by itself. */
+function isDirect(place: Place): boolean {
+  return place.kind === 'host' && place.direct;
 }
 
 type NodePlace = Extract<Place, { kind: 'node' }>;

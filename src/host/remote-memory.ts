@@ -49,7 +49,7 @@ export class RemoteMemory implements UserMemory {
     return Math.max(0, copy(NR.process_vm_readv, this.#tid, addr, into));
   }
   /** A NUL-terminated string; undefined is a fault, and a longer one is ENAMETOOLONG to the caller. */
-  readString(addr: bigint, limit = 4096): string | undefined | 'too long' {
+  readString(addr: bigint, limit = 4096): string | undefined | { tooLong: true } {
     const chunk = Buffer.alloc(limit);
     let length = 0;
     while (length < limit) {
@@ -62,7 +62,7 @@ export class RemoteMemory implements UserMemory {
       if (end >= 0) return chunk.toString('utf8', 0, end);
       length += got;
     }
-    return 'too long';
+    return { tooLong: true };
   }
 }
 

@@ -74,7 +74,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     expect(stderr).toBe('');
     expect(stdout.split('\n')).toEqual([
       ...['/sys/bus/pci/devices', '0000:00:04.0', '0x1234'],
-      ...['/sys/bus/pci/devices/0000:00:04.0', 'vfio-pci', '/sys/kernel/iommu_groups/0'],
+      ...['/sys/devices/pci0000:00/0000:00:04.0', 'vfio-pci', '/sys/kernel/iommu_groups/0'],
       ...['0x11e8', '0x00ff00', '0', 'devices', 'vfio', ''],
     ]);
     expect(status).toBe(0);
