@@ -18,3 +18,9 @@ test('a view of too few bytes is a bug', () => {
     '3 bytes given, 4 needed',
   );
 });
+test('a new struct is zero but for the values given, and says its own length', () => {
+  const sized = struct('sized', 16, { argsz: u32, flags: u32, size: u64 });
+  expect([...sized.make({ flags: 3 }).bytes.subarray(0, 8)]).toEqual([16, 0, 0, 0, 3, 0, 0, 0]);
+  const plain = struct('plain', 8, { flags: u32, size: u32 });
+  expect([...plain.make().bytes]).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
+});

@@ -5,7 +5,7 @@
  * changed, reserved, logged or warned.
  */
 import { EBUSY, EINVAL, ENODEV, EOPNOTSUPP, type Errno, type Status } from '../base/errno.ts';
-import { refuse, silently } from '../base/refuse.ts';
+import { listening, refuse, silently, type Refusal } from '../base/refuse.ts';
 import { devHasIommu, type Device } from './device.ts';
 import type { Domain } from './domain.ts';
 import { callTestDev } from './driver-call.ts';
@@ -184,8 +184,19 @@ function testMembers(group: IommuGroup, domain: Domain): Outcome {
 function verdictOfTest(domain: Domain, dev: Device, old: Domain | undefined): Verdict {
   const unfit = checkCompatible(domain, dev, 0);
   if (unfit?.rc) return refused(dev, unfit.stage, unfit.rc, COMPAT_REASONS[unfit.stage]);
-  const rc = callTestDev(domain, dev, 0, old);
-  return rc ? refused(dev, 'driver', rc, DRIVER_REASON) : pass(dev);
+  return askDriver(domain, dev, 0, old);
+}
+
+/** The driver's own test, and its own words for a refusal. */
+function askDriver(domain: Domain, dev: Device, pasid: number, old: Domain | undefined): Verdict {
+  const said: Refusal[] = [];
+  const rc = listening(
+    (refusal) => said.push(refusal),
+    () => callTestDev(domain, dev, pasid, old),
+  );
+  if (!rc) return pass(dev);
+  const words = said.findLast((refusal) => refusal.errno === rc)?.rule;
+  return refused(dev, 'driver', rc, words ?? DRIVER_REASON);
 }
 
 /** What attaching this member would say: the driver is asked only if the test has not done so. */
@@ -205,8 +216,7 @@ function verdictOfAttach(
     return refused(dev, 'driver', refuse(ENODEV, reason), reason);
   }
   if (isTested) return pass(dev);
-  const rc = callTestDev(domain, dev, 0, group.domain);
-  return rc ? refused(dev, 'driver', rc, DRIVER_REASON) : pass(dev);
+  return askDriver(domain, dev, 0, group.domain);
 }
 
 const DRIVER_REASON = 'the IOMMU driver says that the domain does not fit the device';
@@ -238,8 +248,7 @@ function testPasid(
   const verdicts = members.map((member) => {
     const unfit = testsFirst ? checkCompatible(domain, member, pasid) : undefined;
     if (unfit?.rc) return refused(member, unfit.stage, unfit.rc, COMPAT_REASONS[unfit.stage]);
-    const rc = callTestDev(domain, member, pasid, input.mode === 'replace' ? old : undefined);
-    return rc ? refused(member, 'driver', rc, DRIVER_REASON) : pass(member);
+    return askDriver(domain, member, pasid, input.mode === 'replace' ? old : undefined);
   });
   const failed = verdicts.find((verdict) => verdict.errno);
   if (failed) return { errno: failed.errno, verdicts };
