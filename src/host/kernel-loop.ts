@@ -177,18 +177,14 @@ export class KernelLoop implements CallContext {
 
   #dispatch(): void {
     const fds = this.#fds;
-    let notified = false;
-    fds.forEach((fd, index) => {
-      const events = this.#poller.events(index);
-      if (events === 0) return;
-      if (fd === this.listener.fd) {
-        notified = (events & 1) !== 0;
-        if (!notified) this.#listening = false; // the last program is gone
-        if (!notified) this.#fds = [];
-      } else for (const run of [...(this.#watched.get(fd) ?? [])]) run();
-    });
-    this.files.drainCloses();
-    if (notified) this.#serve();
+    const ready = fds.filter((_fd, index) => this.#poller.events(index) !== 0);
+    const listenerEvents = this.#listening ? this.#poller.events(0) : 0;
+    for (const fd of ready) for (const run of [...(this.#watched.get(fd) ?? [])]) run();
+    if ((listenerEvents & 1) !== 0) this.#serve();
+    else if (listenerEvents !== 0) {
+      this.#listening = false; // the last program is gone
+      this.#fds = [];
+    } else this.files.drainCloses();
   }
 
   #serve(): void {
