@@ -85,6 +85,10 @@ export class SimDevice {
         refuse(ENODEV, 'there is no device at this address', { address }),
     );
   }
+  /** The address, as sysfs names it. */
+  get name(): string {
+    return this.kernel.name;
+  }
   get address(): string {
     return this.kernel.name;
   }

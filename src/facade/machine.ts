@@ -42,6 +42,18 @@ export class Machine {
     this.kernel = made.machine;
   }
 
+  /** The same as `new Machine(…)`. */
+  static create(
+    machine: MachineInput | `preset:${string}` = 'preset:default',
+    options: MachineOptions = {},
+  ): Machine {
+    return new Machine(machine, options);
+  }
+
+  /** Every device the simulated kernel knows, by address. */
+  get devices(): SimDevice[] {
+    return this.kernel.hardware.devices().map((pci) => new SimDevice(this.kernel, pci.name));
+  }
   /** A process with its own memory and files; root unless said otherwise. */
   program(credentials: Credentials = {}): Program {
     return new Program(this.kernel.program(credentials));
