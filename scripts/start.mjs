@@ -66,7 +66,7 @@ function showTrace(argv) {
     encoding: 'utf8',
   });
   const lines = stderr.trim().split('\n');
-  const shown = lines.filter((line) => !/^\s*(mmio|invalidate)/.test(line)).slice(0, 60);
+  const shown = lines.filter((line) => !/^\s*·|: invalidate /.test(line)).slice(0, 90);
   console.log(shown.join('\n'));
   if (lines.length > shown.length) console.log(`… ${lines.length - shown.length} more lines`);
 }

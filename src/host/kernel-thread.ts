@@ -23,6 +23,7 @@ function main(plan: RunPlan): RunResult {
     warn,
     traceFd: plan.trace === undefined ? undefined : traceDescriptor(plan.trace),
     // Text for people; JSON lines for programs, told by the file's name.
+    walks: plan.trace?.endsWith('.jsonl') !== true,
     view: plan.trace?.endsWith('.jsonl') ? jsonView : textView,
   });
   const { machine } = built;

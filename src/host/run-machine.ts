@@ -3,11 +3,14 @@ import { closeSync, writeSync } from 'node:fs';
 import type { TraceView } from '../base/trace-text.ts';
 import type { MachineDescription } from '../machine/description.ts';
 import { Machine } from '../machine/machine.ts';
+import { firstWalks } from './walk-text.ts';
 
 export interface RunOutput {
   readonly warn: (text: string) => void;
   /** Where the trace goes. */
   readonly traceFd: number | undefined;
+  /** Show the first translation of each device level by level. */
+  readonly walks: boolean;
   readonly view: (print: (line: string) => void) => TraceView;
 }
 
@@ -21,14 +24,17 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
   const { traceFd } = output;
   if (traceFd === undefined) return { machine, [Symbol.dispose]: () => undefined };
   let open = true;
-  const view = output.view((line) => {
+  const print = (line: string): void => {
     if (open) open = writeAll(traceFd, `${line}\n`);
-  });
+  };
+  const view = output.view(print);
   const listener = machine.env.trace.listen(view.take);
+  const walks = output.walks ? machine.env.trace.listen(firstWalks(machine, print)) : undefined;
   return {
     machine,
     [Symbol.dispose]() {
       listener[Symbol.dispose]();
+      walks?.[Symbol.dispose]();
       view.flush();
       if (traceFd > 2) closeSync(traceFd);
     },
