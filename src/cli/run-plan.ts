@@ -1,6 +1,8 @@
 /** From the options of `run` to a plan the kernel thread can follow. */
 import { chooseLaunch } from '../host/choose.ts';
 import type { RunPlan } from '../host/run.ts';
+import type { MachineDescription } from '../machine/description.ts';
+import { DEFAULT_KERNEL } from '../machine/kernel.ts';
 import { resolveMachine } from './machine-file.ts';
 
 export interface RunFlags {
@@ -15,8 +17,17 @@ export interface RunFlags {
 export function planRun(argv: readonly string[], flags: RunFlags): Omit<RunPlan, 'wakeFd'> {
   return {
     argv,
-    machine: resolveMachine(flags),
+    machine: flags.selftest ? withSelftest(resolveMachine(flags)) : resolveMachine(flags),
     trace: flags.trace === true ? '-' : flags.trace,
     launch: chooseLaunch(flags.mode),
+  };
+}
+
+/** IOMMU_TEST_CMD and its mock IOMMU, as a kernel built with IOMMUFD_TEST has them. */
+function withSelftest(machine: MachineDescription): MachineDescription {
+  const { kernel } = machine;
+  return {
+    ...machine,
+    kernel: { ...kernel, with: [...(kernel?.with ?? DEFAULT_KERNEL.with), 'iommufd-selftest'] },
   };
 }
