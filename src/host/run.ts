@@ -101,5 +101,7 @@ export function endLike(result: Exclude<RunResult, { kind: 'started' }>): never 
   syscall(302, 0, 4, addressOf(Buffer.alloc(16)), 0);
   defaultSignal(result.signal);
   process.kill(process.pid, result.signal);
+  // Another thread may be the one to take it.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
   process.exit(128 + result.signal);
 }
