@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { topologyText } from './commands/topology.ts';
-import { MachineFileError, resolveMachine, type MachineChoice } from './machine-file.ts';
+import { resolveMachine, type MachineChoice } from './machine-file.ts';
+import { UserMistake } from './user-file.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'softiommu-test-'));
 afterAll(() => {
@@ -18,7 +19,7 @@ function mistake(choice: MachineChoice): string {
   try {
     resolveMachine(choice);
   } catch (error) {
-    if (error instanceof MachineFileError) return error.message.replaceAll(`${folder}/`, '');
+    if (error instanceof UserMistake) return error.message.replaceAll(`${folder}/`, '');
     throw error;
   }
   throw new Error('accepted');

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Command } from '@commander-js/extra-typings';
 import { doctorCommand } from './commands/doctor.ts';
 import { runCommand } from './commands/run.ts';
+import { testAttachCommand } from './commands/test-attach.ts';
 import { topologyCommand } from './commands/topology.ts';
 
 const packageFile = new URL('../../package.json', import.meta.url);
@@ -23,6 +24,7 @@ const program = new Command('softiommu')
   .enablePositionalOptions();
 program.addCommand(runCommand());
 program.addCommand(topologyCommand());
+program.addCommand(testAttachCommand());
 program.addCommand(doctorCommand());
 
 try {

@@ -254,9 +254,9 @@ function testPasid(
   if (failed) return { errno: failed.errno, verdicts };
   // With test-dev the real call tests before it looks at the slot; without, the slot comes first.
   const slot = testsFirst ? checkSlot(group, pasid, input, options) : undefined;
-  return slot
-    ? refuseAll(shown, slot.stage, slot.errno, slot.reason)
-    : { errno: undefined, verdicts };
+  if (slot) return refuseAll(shown, slot.stage, slot.errno, slot.reason);
+  // Members without PASIDs do not take part: with none of the others the call has nothing to do.
+  return members.length > 0 ? { errno: undefined, verdicts } : accept(shown);
 }
 
 interface Refused {

@@ -4,7 +4,7 @@ import { describeTree } from '../../machine/describe-tree.ts';
 import { PRESETS } from '../../machine/presets/index.ts';
 import { loadMachine, type MachineChoice } from '../machine-file.ts';
 
-/** The text of the command; throws MachineFileError for a machine that cannot be. */
+/** The text of the command; throws UserMistake for a machine that cannot be. */
 export function topologyText(choice: MachineChoice): string {
   return describeTree(loadMachine(choice));
 }

@@ -1,0 +1,135 @@
+/** `softiommu test-attach`: would these attaches succeed, and if not, why not, for every device (seed 000)? */
+import { Command } from '@commander-js/extra-typings';
+import { testWishes, type WishAnswer } from '../../machine/test-wishes.ts';
+import { parseWishes, type Wish, type WishList } from '../../machine/wish-list.ts';
+import { loadMachine } from '../machine-file.ts';
+import { parseYaml, problemsText, readUserFile, UserMistake, type Places } from '../user-file.ts';
+
+export interface WishRun {
+  readonly list: WishList;
+  readonly answers: readonly WishAnswer[];
+}
+
+/** Read both files and ask. Throws UserMistake with one line per problem. */
+export function testAttachFiles(machineName: string, wishesName: string): WishRun {
+  const machine = loadMachine({ machine: machineName });
+  const text = readUserFile(wishesName, 'wishes file');
+  return askWishes(machine, text, wishesName);
+}
+
+function askWishes(machine: ReturnType<typeof loadMachine>, text: string, name: string): WishRun {
+  const file = parseYaml(text, name);
+  // In a file that is only a list, there is no key 'wishes'.
+  const isBare = Array.isArray(file.value);
+  const places: Places = { place: (path) => file.place(isBare ? path.slice(1) : path) };
+  const parsed = parseWishes(file.value);
+  if ('problems' in parsed) throw new UserMistake(problemsText(parsed.problems, places));
+  const asked = testWishes(machine, parsed.list);
+  if ('problems' in asked) throw new UserMistake(problemsText(asked.problems, places));
+  return { list: parsed.list, answers: asked.answers };
+}
+
+// --- as JSON ---
+
+/** Everything a script may want, as plain data. */
+export function answersAsData({ list, answers }: WishRun) {
+  return {
+    ok: answers.every(({ errno }) => errno === undefined),
+    whatIf: list.whatIf,
+    wishes: answers.map(({ wish, errno, devices }, index) => ({
+      wish: index + 1,
+      domain: wish.domain,
+      target: wish.device !== undefined ? { device: wish.device } : { group: wish.group },
+      pasid: wish.pasid,
+      mode: wish.mode,
+      errno: errno?.name ?? null,
+      devices: devices.map((each) => ({
+        device: each.device ?? null,
+        errno: each.errno?.name ?? null,
+        stage: each.stage,
+        reason: each.reason,
+      })),
+    })),
+  };
+}
+
+// --- as a table ---
+
+const HEAD = ['wish', 'domain', 'target', 'pasid', 'mode', 'device', 'result', 'stage', 'reason'];
+
+/** One line per wish and device, and what the calls would return. */
+export function answersAsTable({ answers }: WishRun): string {
+  const rows = answers.flatMap(({ wish, devices }, index) =>
+    devices.map(({ device, errno, stage, reason }, member) => [
+      ...(member === 0 ? wishCells(wish, index) : ['', '', '', '', '']),
+      device ?? '-',
+      errno?.name ?? 'ok',
+      errno ? stage : '',
+      reason,
+    ]),
+  );
+  const refused = answers.filter(({ errno }) => errno !== undefined).length;
+  const verdict =
+    refused === 0
+      ? `all ${String(answers.length)} would succeed`
+      : `${String(refused)} of ${String(answers.length)} would be refused`;
+  return `${columns([HEAD, ...rows])}\n\n${verdict}\n`;
+}
+
+function wishCells(wish: Wish, index: number): string[] {
+  const target = wish.device ?? `group ${String(wish.group)}`;
+  return [String(index + 1), domainText(wish.domain), target, String(wish.pasid), wish.mode];
+}
+
+function domainText(domain: Wish['domain']): string {
+  if (typeof domain === 'string') return domain;
+  const flags = domain.flags.map((flag) => ` ${flag}`).join('');
+  return `${domain.type}${flags} of ${domain.device ?? domain.iommu ?? '?'}`;
+}
+
+function columns(rows: readonly (readonly string[])[]): string {
+  const widths = HEAD.map((_, n) => Math.max(...rows.map((row) => row[n]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, n) => cell.padEnd(widths[n] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+// --- the command ---
+
+const STATUS = { passed: 0, refused: 1, badInput: 2 } as const;
+
+export function testAttachCommand() {
+  return new Command('test-attach')
+    .description('ask whether attaches would succeed, and why not; nothing is attached')
+    .argument('<machine>', 'machine description: a YAML file, or preset:NAME')
+    .argument('<wishes>', 'YAML or JSON file: a list of wishes, or an object with wishes')
+    .option('--json', 'answer as JSON')
+    .addHelpText('after', HELP)
+    .action((machine, wishes, options) => {
+      try {
+        const run = testAttachFiles(machine, wishes);
+        const data = answersAsData(run);
+        const text = options.json ? `${JSON.stringify(data, undefined, 2)}\n` : answersAsTable(run);
+        process.stdout.write(text);
+        process.exitCode = data.ok ? STATUS.passed : STATUS.refused;
+      } catch (error) {
+        if (!(error instanceof UserMistake)) throw error;
+        process.stderr.write(`softiommu: ${error.message}\n`);
+        process.exitCode = STATUS.badInput;
+      }
+    });
+}
+
+const HELP = `
+A wish: { domain: NAME or DOMAIN, device: BDF or group: N, pasid: 0, mode: attach or replace }
+A domain: { device: BDF or iommu: NAME, type: paging, identity, blocked or default,
+            flags: [nest-parent, dirty-tracking, pasid] }
+The file: a list of wishes, or { domains: { NAME: DOMAIN }, before: [WISH], wishes: [WISH], whatIf: false };
+'before' is attached for real first; whatIf leaves out what is only in the way now (busy, reset, PASID taken).
+
+Exit status: 0 all would succeed, 1 some would be refused, 2 the files are wrong.`;
