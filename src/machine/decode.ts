@@ -7,6 +7,7 @@ import type { OpenFile } from '../base/file.ts';
 import type { Task } from '../base/task.ts';
 import type { Fields, Struct } from '../base/struct.ts';
 import * as iommufd from '../uapi/iommufd.ts';
+import * as iommufdTest from '../uapi/iommufd-test.ts';
 import * as vfio from '../uapi/vfio.ts';
 
 export interface Decoded {
@@ -40,6 +41,62 @@ const OTHER_STRUCTS: Readonly<Record<string, string>> = {
 const FIRST = 0x3b64;
 const LAST = 0x3bff;
 
+/** The names of the bits in a struct's `flags` begin so. */
+const FLAG_PREFIXES: Readonly<Record<string, readonly string[]>> = {
+  iommu_hwpt_alloc: ['IOMMU_HWPT_ALLOC_', 'IOMMU_HWPT_FAULT_'],
+  iommu_hwpt_get_dirty_bitmap: ['IOMMU_HWPT_GET_DIRTY_BITMAP_'],
+  iommu_hwpt_set_dirty_tracking: ['IOMMU_HWPT_DIRTY_TRACKING_'],
+  iommu_ioas_copy: ['IOMMU_IOAS_MAP_'],
+  iommu_ioas_map: ['IOMMU_IOAS_MAP_'],
+  iommu_ioas_map_file: ['IOMMU_IOAS_MAP_'],
+  vfio_device_info: ['VFIO_DEVICE_FLAGS_'],
+  vfio_group_status: ['VFIO_GROUP_FLAGS_'],
+  vfio_iommu_type1_dma_map: ['VFIO_DMA_MAP_FLAG_'],
+  vfio_iommu_type1_dma_unmap: ['VFIO_DMA_UNMAP_FLAG_'],
+  vfio_iommu_type1_info: ['VFIO_IOMMU_INFO_'],
+  vfio_irq_info: ['VFIO_IRQ_INFO_'],
+  vfio_irq_set: ['VFIO_IRQ_SET_'],
+  vfio_region_info: ['VFIO_REGION_INFO_FLAG_'],
+};
+const HEADERS: Readonly<Record<string, unknown>> = { ...iommufd, ...vfio };
+
+/** Single bits by name, per struct. */
+const FLAGS = new Map(
+  Object.entries(FLAG_PREFIXES).map(([struct, prefixes]) => [
+    struct,
+    prefixes.flatMap((prefix) => bitsNamed(prefix)),
+  ]),
+);
+
+function bitsNamed(prefix: string): { bit: number; name: string }[] {
+  return Object.entries(HEADERS).flatMap(([name, bit]) => {
+    if (!name.startsWith(prefix) || typeof bit !== 'number' || bit >= FIRST) return [];
+    return bit !== 0 && (bit & (bit - 1)) === 0 ? [{ bit, name: name.slice(prefix.length) }] : [];
+  });
+}
+
+/** 3 → 'READ|WRITE'; bits without a name stay a number. */
+function flagText(struct: string, flags: number): string | number {
+  const named = (FLAGS.get(struct) ?? []).filter(({ bit }) => (flags & bit) !== 0);
+  const rest = named.reduce((left, { bit }) => left & ~bit, flags) >>> 0;
+  if (named.length === 0) return flags;
+  return [...named.map(({ name }) => name), ...(rest ? [`0x${rest.toString(16)}`] : [])].join('|');
+}
+
+/** Commands whose argument points at something that is no struct. */
+const POINTED: Readonly<Record<string, (task: Task, arg: bigint) => unknown>> = {
+  VFIO_GROUP_SET_CONTAINER: (task, arg) => {
+    const fd = new Uint8Array(4);
+    if (task.mem.read(arg, fd)) return undefined;
+    return new DataView(fd.buffer).getInt32(0, true);
+  },
+  VFIO_GROUP_GET_DEVICE_FD: (task, arg) => {
+    const name = new Uint8Array(12);
+    if (task.mem.read(arg, name)) return undefined;
+    return new TextDecoder().decode(name).split('\0', 1)[0];
+  },
+};
+
 /** Constants of a header that are commands and whose name begins so. */
 function commands(header: Readonly<Record<string, unknown>>, pattern: RegExp): [number, Command][] {
   return Object.entries(header).flatMap(([name, value]): [number, Command][] => {
@@ -53,7 +110,11 @@ function commands(header: Readonly<Record<string, unknown>>, pattern: RegExp): [
 const CONTAINER = commands(vfio, /^VFIO_(GET_API_VERSION|CHECK_EXTENSION|SET_IOMMU|IOMMU_)/);
 const GROUP: Commands = new Map(commands(vfio, /^VFIO_GROUP_/));
 const DEVICE: Commands = new Map(commands(vfio, /^VFIO_DEVICE_/));
-const IOMMUFD: Commands = new Map([...CONTAINER, ...commands(iommufd, /^IOMMU_/)]);
+const IOMMUFD: Commands = new Map([
+  ...CONTAINER,
+  ...commands(iommufd, /^IOMMU_/),
+  ...commands(iommufdTest, /^IOMMU_TEST_CMD$/),
+]);
 
 function commandsOf(file: string): Commands {
   if (file === '/dev/iommu' || file === '/dev/vfio/vfio') return IOMMUFD;
@@ -71,12 +132,19 @@ export function decodeIoctl(
   const known = commandsOf(file.name).get(cmd);
   if (!known) return undefined;
   const { name, layout } = known;
-  if (!layout) return { command: name, ...(arg !== 0n && { args: { arg } }) };
+  if (!layout)
+    return { command: name, ...(arg !== 0n && { args: { arg: pointed(name, task, arg) } }) };
   const bytes = new Uint8Array(layout.size);
   if (!readStruct(task, arg, bytes)) return { command: name };
   const view = layout.view(bytes) as unknown as Record<string, unknown>;
   const fields = Object.keys(layout.offsets).filter((field) => !field.startsWith('__'));
-  return { command: name, args: Object.fromEntries(fields.map((field) => [field, view[field]])) };
+  const value = (field: string): unknown =>
+    field === 'flags' ? flagText(layout.cName, Number(view[field])) : view[field];
+  return { command: name, args: Object.fromEntries(fields.map((field) => [field, value(field)])) };
+}
+
+function pointed(command: string, task: Task, arg: bigint): unknown {
+  return POINTED[command]?.(task, arg) ?? arg;
 }
 
 /** The caller's struct may be an older, shorter one: its first word is its size. */
