@@ -6,6 +6,7 @@
 import type { Errno } from './errno.ts';
 import type { Facts, Refusal } from './refuse.ts';
 
+/** Everything a machine tells of itself. */
 export type TraceEvent =
   | SyscallEvent
   | DriverCallEvent
@@ -122,6 +123,7 @@ export interface LifeEvent {
   readonly detail?: string;
 }
 
+/** An event with its number and its time. */
 export interface Stamped {
   readonly seq: number;
   readonly timeNs: number;

@@ -8,9 +8,11 @@ import { isErrno, type Result, type Status } from '../base/errno.ts';
 import { isSoft } from './errno-contract.ts';
 import type { Domain } from './domain.ts';
 
+/** What a search works on: the candidates, and how to try, make and drop one. */
 export interface DomainSearch<T> {
   /** In the order to try. */
   readonly candidates: Iterable<T>;
+  /** Try one; undefined is success. */
   attach(candidate: T): Status;
   /** Make a new one when none fits. */
   alloc(): Result<T>;
@@ -18,6 +20,7 @@ export interface DomainSearch<T> {
   free(fresh: T): void;
 }
 
+/** The domain that was attached, and whether it was made for this. */
 export interface FoundDomain<T> {
   readonly domain: T;
   readonly isNew: boolean;
@@ -58,11 +61,14 @@ export interface Type1Domain {
   readonly enforceCacheCoherency: boolean;
 }
 
+/** A search by the rules of VFIO type1. */
 export interface Type1Search<T extends Type1Domain> {
   /** Attached to the group already. */
   readonly fresh: T;
   readonly existing: Iterable<T>;
+  /** Attach the group to this one as well. */
   attach(candidate: T): Status;
+  /** Take the group off this one. */
   detach(candidate: T): void;
 }
 

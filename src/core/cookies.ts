@@ -57,9 +57,11 @@ export function getMsiCookie(domain: Domain, base: bigint): Status<'EINVAL' | 'E
   return undefined;
 }
 
+/** The DMA cookie of a domain; undefined without one. */
 export function dmaCookieOf(domain: Domain): DmaIovaCookie | undefined {
   return domain.cookie.kind === 'dma-iova' ? dmaCookies.get(domain) : undefined;
 }
+/** The MSI cookie of a domain; undefined without one. */
 export function msiCookieOf(domain: Domain): DmaMsiCookie | undefined {
   return domain.cookie.kind === 'dma-msi' ? msiCookies.get(domain) : undefined;
 }

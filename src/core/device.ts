@@ -6,14 +6,17 @@ import type { FaultParam } from './iopf.ts';
 
 /** Scanned by an instance registration in this order. mdev devices are never scanned. */
 export const SCANNED_BUSES = ['platform', 'pci', 'amba', 'fsl-mc', 'host1x', 'cdx'] as const;
+/** Buses the IOMMU layer looks at. */
 export type BusName = (typeof SCANNED_BUSES)[number] | 'mdev' | 'iommufd-mock';
 
+/** What firmware says of a device: its IOMMU, and its ids there. @kernel iommu_fwspec */
 export interface Fwspec {
   readonly fwnode: object;
   flags: number;
   readonly ids: number[];
 }
 
+/** What the IOMMU layer keeps for a device. @kernel dev_iommu */
 export interface DevIommu {
   faultParam: FaultParam | undefined;
   fwspec: Fwspec | undefined;
@@ -33,6 +36,7 @@ export interface DeviceDriver {
   readonly driverManagedDma: boolean;
 }
 
+/** What a device is at birth. */
 export interface DeviceConfig {
   readonly name: string;
   readonly bus: BusName;
@@ -68,6 +72,7 @@ export interface DeviceConfig {
   readonly minAlignMask?: number;
 }
 
+/** A device as the IOMMU layer sees it. @kernel device */
 export class Device {
   readonly core: IommuCore;
   readonly name: string;

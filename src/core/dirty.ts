@@ -83,6 +83,7 @@ export class DirtyBitmap {
     );
     for (let page = first; page <= last; page++) this.bytes[page >>> 3]! |= 1 << (page & 7);
   };
+  /** Is the page of this address marked? */
   has(iova: bigint): boolean {
     const page = Number((iova >> this.#pageLg2) - this.#start);
     return page >= 0 && page < this.#pages && (this.bytes[page >>> 3]! & (1 << (page & 7))) !== 0;

@@ -57,6 +57,7 @@ export function newDomain(core: IommuCore, init: DomainInit): Domain {
   };
 }
 
+/** What a driver knows of a domain that stands on a page table. */
 export interface PtDomainInit extends Omit<DomainInit, 'type' | 'pgsizeBitmap'> {
   readonly pt: PageTable;
 }

@@ -28,6 +28,7 @@ export const IOMMU_DOMAIN_NESTED = 64;
 export const IOMMU_DOMAIN_F_PAGING = 1;
 export const IOMMU_DOMAIN_F_DMA_API = 2;
 
+/** Addresses a domain can map. @kernel iommu_domain_geometry */
 export interface Geometry {
   /** Inclusive. */
   apertureStart: bigint;
@@ -40,6 +41,7 @@ export interface Geometry {
  * A callback that fails must leave the device as it was (core.md 7).
  */
 export interface DomainOps {
+  /** Put the domain on a device; an errno of the contract (errno-contract.ts), and then nothing changed. @kernel attach_dev */
   attachDev?(domain: Domain, dev: Device, old: Domain | undefined): Status;
   /** Set or replace on a PASID; with the driver's blocked domain it removes, and must not fail. */
   setDevPasid?(domain: Domain, dev: Device, pasid: number, old: Domain | undefined): Status;
@@ -56,19 +58,28 @@ export interface DomainOps {
     prot: number,
     progress: MapProgress,
   ): Status;
+  /** Bytes removed. @kernel unmap_pages */
   unmapPages?(domain: Domain, iovaG: number, pageG: number, count: number, gather: Gather): number;
+  /** 0 where nothing is mapped. @kernel iova_to_phys */
   iovaToPhys?(domain: Domain, iova: bigint): bigint;
 
+  /** New entries must be seen by hardware that caches absent ones. @kernel iotlb_sync_map */
   iotlbSyncMap?(domain: Domain, iovaG: number, lengthG: number): Status;
+  /** Forget what was gathered, and only then reuse its pages. @kernel iotlb_sync */
   iotlbSync?(domain: Domain, gather: Gather): void;
+  /** Forget everything of the domain. @kernel flush_iotlb_all */
   flushIotlbAll?(domain: Domain): void;
+  /** True when every DMA of the domain is coherent from now on. @kernel enforce_cache_coherency */
   enforceCacheCoherency?(domain: Domain): boolean;
+  /** @kernel set_pgtable_quirks */
   setPgtableQuirks?(domain: Domain, quirks: number): Status;
   /** NESTED only. `done` tells the entries handled, also on error. */
   cacheInvalidateUser?(domain: Domain, array: UserArray): { done: number; status: Status };
+  /** Nobody is attached any more. @kernel free */
   free?(domain: Domain): void;
 }
 
+/** How far a mapping got when it failed. */
 export interface MapProgress {
   mapped: number;
 }
@@ -80,6 +91,7 @@ export interface UserData {
   /** Copy a possibly changed struct back to where it came from, truncated to the user's length. */
   copyBack?(from: Uint8Array): Status<'EFAULT' | 'EINVAL'>;
 }
+/** An array of structs from the user. @kernel iommu_user_data_array */
 export interface UserArray {
   readonly type: number;
   readonly entryLength: number;
@@ -92,8 +104,11 @@ export interface UserArray {
   ): Result<Uint8Array, 'EFAULT' | 'EINVAL' | 'E2BIG'>;
 }
 
+/** Dirty tracking. @kernel iommu_dirty_ops */
 export interface DirtyOps {
+  /** @kernel set_dirty_tracking */
   setDirtyTracking(domain: Domain, on: boolean): Status;
+  /** @kernel read_and_clear_dirty */
   readAndClearDirty(
     domain: Domain,
     iovaG: number,
@@ -117,10 +132,12 @@ export type DomainCookie =
     }
   | {
       readonly kind: 'fault-handler';
+      /** Hears of every fault of the domain. */
       readonly handler: (domain: Domain, dev: Device, iova: bigint, flags: number) => Status;
       readonly token: unknown;
     };
 
+/** A translation that devices can be attached to. @kernel iommu_domain */
 export interface Domain {
   readonly core: IommuCore;
   /** For traces: 'paging#3', 'identity', 'blocked'. */
@@ -134,6 +151,7 @@ export interface Domain {
   pgsizeBitmap: bigint;
   geometry: Geometry;
   dirtyOps: DirtyOps | undefined;
+  /** Who is asked when a page is missing; undefined: nobody. */
   iopfHandler: ((group: IopfGroup) => Status) | undefined;
   cookie: DomainCookie;
   /** The driver's own record (to_intel_domain() and friends). */

@@ -27,36 +27,51 @@ export const IOMMU_HWPT_ALLOC_PASID = 8;
  */
 export interface IommuOps {
   readonly name: string;
+  /** One of the IOMMU_CAP constants. @kernel capable */
   capable?(dev: Device, cap: number): boolean;
   /** Vendor structure for IOMMU_GET_HW_INFO; EOPNOTSUPP for a type it does not know. */
   hwInfo?(dev: Device, requestedType: number): Result<{ type: number; bytes: Uint8Array }>;
 
+  /** For drivers without a static one. @kernel domain_alloc_identity */
   domainAllocIdentity?(dev: Device): Result<Domain>;
+  /** @kernel domain_alloc_paging */
   domainAllocPaging?(dev: Device): Result<Domain>;
+  /** EOPNOTSUPP for flags it does not know. @kernel domain_alloc_paging_flags */
   domainAllocPagingFlags?(dev: Device, flags: number, data: UserData | undefined): Result<Domain>;
+  /** @kernel domain_alloc_sva */
   domainAllocSva?(dev: Device, mm: SvaMm): Result<Domain>;
+  /** @kernel domain_alloc_nested */
   domainAllocNested?(dev: Device, parent: Domain, flags: number, data: UserData): Result<Domain>;
 
   /** ENODEV: not mine. */
   probeDevice(dev: Device): Result<IommuDevice>;
+  /** The device leaves; it is on the release domain already. @kernel release_device */
   releaseDevice?(dev: Device): void;
+  /** The device has its group and default domain. @kernel probe_finalize */
   probeFinalize?(dev: Device): void;
   /** Undefined is a driver bug: warned, EINVAL. */
   deviceGroup(dev: Device): Result<IommuGroup> | undefined;
+  /** @kernel get_resv_regions */
   getResvRegions?(dev: Device): readonly ResvRegion[];
+  /** Firmware ids of a device. @kernel of_xlate */
   ofXlate?(dev: Device, ids: readonly number[]): Status;
+  /** True: the first DMA call attaches (kdump). @kernel is_attach_deferred */
   isAttachDeferred?(dev: Device): boolean;
+  /** Answer a page request. @kernel page_response */
   pageResponse?(dev: Device, fault: IopfFault, response: PageResponse): void;
   /** IOMMU_DOMAIN_IDENTITY, IOMMU_DOMAIN_DMA or 0 for no opinion. */
   defDomainType?(dev: Device): number;
 
   /** vIOMMU: undefined or false means unsupported. */
   viommuSupports?(dev: Device, type: number): boolean;
+  /** @kernel viommu_init */
   viommuInit?(viommu: ViommuCore, parent: Domain, data: UserData | undefined): Status;
 
   /** 5.8: aux domains on the PASID layer (core.md 8). */
   devHasFeature?(dev: Device, feature: number): boolean;
+  /** @kernel dev_enable_feat */
   devEnableFeature?(dev: Device, feature: number): Status;
+  /** EBUSY while in use. @kernel dev_disable_feat */
   devDisableFeature?(dev: Device, feature: number): Status;
 
   readonly defaultDomainOps: DomainOps;
@@ -111,6 +126,7 @@ export interface ViommuCore {
   /** Shared pages for mmapAlloc. */
   newPages(lengthBytes: number): Result<import('../base/file.ts').SharedPages>;
 }
+/** The core's part of a vDEVICE. @kernel iommufd_vdevice */
 export interface VdeviceCore {
   readonly dev: Device;
   readonly virtId: bigint;
@@ -118,19 +134,27 @@ export interface VdeviceCore {
   /** Called at destruction. */
   destroy?: (() => void) | undefined;
 }
+/** The core's part of a hardware queue. @kernel iommufd_hw_queue */
 export interface HwQueueCore {
   readonly type: number;
   readonly index: number;
   readonly baseAddr: bigint;
   readonly length: bigint;
   priv: unknown;
+  /** Set by the driver: the queue goes away. */
   destroy?: (() => void) | undefined;
 }
+/** What a driver provides for a vIOMMU. @kernel iommufd_viommu_ops */
 export interface ViommuOps {
+  /** @kernel destroy */
   destroy?(viommu: ViommuCore): void;
+  /** @kernel alloc_domain_nested */
   allocDomainNested?(viommu: ViommuCore, flags: number, data: UserData): Result<Domain>;
+  /** @kernel cache_invalidate */
   cacheInvalidate?(viommu: ViommuCore, array: UserArray): { done: number; status: Status };
+  /** @kernel vdevice_init */
   vdeviceInit?(viommu: ViommuCore, vdevice: VdeviceCore): Status;
+  /** Does it have queues of this type? @kernel get_hw_queue_size */
   hwQueueSupports?(viommu: ViommuCore, type: number): boolean;
   /** May name an earlier queue this one depends on. */
   hwQueueInitPhys?(

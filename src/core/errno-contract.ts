@@ -6,6 +6,7 @@
  */
 import { EBUSY, EINVAL, ENODEV, ENOMEM, ENOSPC, type Errno, type Status } from '../base/errno.ts';
 
+/** What the errno of an attach means. */
 export interface AttachVerdict {
   readonly kind: 'ok' | 'soft' | 'hard';
   /** What ran out, is in the way, or does not fit. */

@@ -8,6 +8,7 @@ import type { Domain } from './domain.ts';
 export const IOMMU_FAULT_READ = 0;
 export const IOMMU_FAULT_WRITE = 1;
 
+/** Hears of a DMA that was refused. @kernel iommu_fault_handler_t */
 export type FaultHandler = (domain: Domain, dev: Device, iova: bigint, flags: number) => Status;
 
 /**

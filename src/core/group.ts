@@ -21,6 +21,7 @@ export interface PasidEntry {
   handle: AttachHandle | undefined;
 }
 
+/** Devices that cannot be told apart or isolated: the unit of ownership. @kernel iommu_group */
 export class IommuGroup {
   readonly core: IommuCore;
   readonly id: number;
@@ -41,6 +42,7 @@ export class IommuGroup {
   /** Seed 002: the domain was set by iommu_aux_attach_group. */
   auxDomainAttached = false;
   iommuData: unknown;
+  /** Called when the group is freed. */
   releaseIommuData: ((data: unknown) => void) | undefined;
   refs = 1;
 

@@ -12,6 +12,7 @@ import { SCANNED_BUSES, type BusName, type Device } from './device.ts';
 import type { IommuDevice } from './driver.ts';
 import type { IommuGroup } from './group.ts';
 
+/** The state the IOMMU layer keeps outside of any device. */
 export class IommuCore {
   readonly env: KernelEnv;
   readonly ram: Ram;

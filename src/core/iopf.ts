@@ -29,6 +29,7 @@ export interface IopfFault {
   readonly perm: number;
   readonly addr: bigint;
 }
+/** The answer to a page request. @kernel iommu_page_response */
 export interface PageResponse {
   readonly pasid: number;
   readonly grpid: number;
@@ -42,6 +43,7 @@ export interface IopfGroup {
   /** For the handler's owner. */
   cookie: number;
 }
+/** What is kept for a device that reports page requests. @kernel iommu_fault_param */
 export interface FaultParam {
   readonly dev: Device;
   readonly queue: IopfQueue;

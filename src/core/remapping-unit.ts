@@ -6,6 +6,7 @@
  */
 import type { WalkStep } from '../pt/page-table.ts';
 
+/** Hardware that translates: what stands between a device and memory. */
 export interface RemappingUnit {
   readonly name: string;
   /** Translation granule: 12, or 11 for the mock. */
@@ -19,6 +20,7 @@ export interface RemappingUnit {
   explain(requesterId: number, pasid: number, iova: bigint, write: boolean): Explanation;
 }
 
+/** How an address is translated, level by level. */
 export interface Explanation {
   /** Device-table steps in order: root entry, context entry, PASID entry… each with its raw words. */
   readonly tables: readonly {

@@ -12,6 +12,7 @@ export const IOMMU_RESV_RESERVED = 2;
 export const IOMMU_RESV_MSI = 3;
 export const IOMMU_RESV_SW_MSI = 4;
 
+/** A range of IOVAs with a fate of its own. @kernel iommu_resv_region */
 export interface ResvRegion {
   readonly start: bigint;
   readonly length: bigint;

@@ -19,6 +19,7 @@ import {
   pasidMembers,
 } from './test-dev.ts';
 
+/** Which check refuses. */
 export type TestStage =
   | 'ok'
   | 'no-group'
@@ -33,6 +34,7 @@ export type TestStage =
   | 'direct-map'
   | 'driver';
 
+/** One attach somebody would like to make. */
 export interface TestInput {
   readonly domain: Domain;
   readonly target: Device | { readonly group: IommuGroup };
@@ -41,6 +43,7 @@ export interface TestInput {
   readonly mode?: 'attach' | 'replace';
 }
 
+/** The answer for one device of one input. */
 export interface TestResult {
   /** Position of the input in the list. */
   readonly index: number;
@@ -52,6 +55,7 @@ export interface TestResult {
   readonly reason: string;
 }
 
+/** All answers. */
 export interface TestReport {
   /** Per input and member, in order. */
   readonly results: readonly TestResult[];
@@ -61,6 +65,7 @@ export interface TestReport {
   readonly errno: Status;
 }
 
+/** How to ask. */
 export interface TestOptions {
   /** Only compatibility: leave out busy, reset and slot, which may have changed by the time of the attach. */
   readonly whatIf?: boolean;

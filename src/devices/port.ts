@@ -9,6 +9,7 @@ export type { BarSpec, PciIdentity } from '../pci/identity.ts';
 export interface DevicePort {
   /** EFAULT: blocked by the IOMMU, or nothing there (the device sees an unsupported request). Refused while bus mastering is off. */
   read(at: bigint, into: Uint8Array, pasid?: number): Status<'EFAULT'>;
+  /** EFAULT as for read. */
   write(at: bigint, from: Uint8Array, pasid?: number): Status<'EFAULT'>;
   /** Send the MSI or MSI-X message of this vector, if enabled and unmasked; else it stays pending. */
   interrupt(vector: number): void;
@@ -33,6 +34,7 @@ export interface DeviceType {
   readonly options: Readonly<
     Record<string, { readonly default: number | string | boolean; readonly help: string }>
   >;
+  /** A device at power-on. */
   create(
     port: DevicePort,
     options: Readonly<Record<string, number | string | boolean>>,

@@ -13,15 +13,21 @@ import { acsEnabled, acsPathEnabled, REQ_ACS_FLAGS } from '../pci/acs.ts';
 import { areDmaAliases, dmaAliases } from '../pci/alias.ts';
 import type { PciBus, PciFunction } from '../pci/topology.ts';
 
+/** PCI functions and their groups. @kernel pci_device_group */
 export interface PciGrouping {
+  /** This device is that function. */
   bind(dev: Device, fn: PciFunction): void;
+  /** The device is gone. */
   unbind(dev: Device): void;
+  /** Undefined for a device that is no PCI function. */
   functionOf(dev: Device): PciFunction | undefined;
+  /** Undefined for a function the kernel does not know. */
   deviceOf(fn: PciFunction): Device | undefined;
   /** For IommuOps.deviceGroup: an existing group with a reference taken, or a new one. */
   deviceGroup(dev: Device): Result<IommuGroup>;
 }
 
+/** Grouping for one machine. */
 export function createPciGrouping(): PciGrouping {
   return new Grouping();
 }

@@ -35,6 +35,7 @@ export class DmaMemory {
     this.pa = BigInt(first) << 12n;
     this.bytes = kernel.ram.bytes.subarray(first * 4096, (first + frames) * 4096);
   }
+  /** Give it back; nothing may be mapped to it any more. */
   free(): void {
     this.#kernel.ram.free(Number(this.pa >> 12n), this.bytes.length / 4096);
   }
@@ -66,11 +67,13 @@ export class SimDomain {
   iovaToPhys(iova: bigint): bigint {
     return iovaToPhys(this.kernel, iova);
   }
+  /** Nobody may be attached any more. @kernel iommu_domain_free */
   free(): void {
     domainFree(this.kernel);
   }
 }
 
+/** A simulated PCI function with what its driver, its owner and the device itself can do. */
 export class SimDevice {
   /** The function as the simulated kernel knows it. */
   readonly kernel: PciDev;
@@ -107,6 +110,7 @@ export class SimDevice {
   allocDomain(): SimDomain {
     return new SimDomain(call('alloc domain', () => pagingDomainAlloc(this.kernel.dev)));
   }
+  /** Memory of the machine that a domain can map. */
   allocMemory(length: number): DmaMemory {
     return new DmaMemory(this.#machine, length);
   }
@@ -114,6 +118,7 @@ export class SimDevice {
   claim(owner: object): void {
     call('claim', () => deviceClaimDmaOwner(this.kernel.dev, owner));
   }
+  /** Give the group back to the kernel: it goes to its default domain. @kernel iommu_device_release_dma_owner */
   release(): void {
     deviceReleaseDmaOwner(this.kernel.dev);
   }
@@ -121,6 +126,7 @@ export class SimDevice {
   attach(domain: SimDomain): void {
     call('attach', () => attachGroup(domain.kernel, this.kernel.dev.iommuGroup!));
   }
+  /** Back to the blocking domain of the owner. @kernel iommu_detach_group */
   detach(domain: SimDomain): void {
     detachGroup(domain.kernel, this.kernel.dev.iommuGroup!);
   }
@@ -131,10 +137,12 @@ export class SimDevice {
     call('DMA read', () => this.kernel.port.read(iova, into, pasid));
     return into;
   }
+  /** What the device would do itself: write memory through its IOMMU. EFAULT: blocked. */
   dmaWrite(iova: bigint, bytes: Uint8Array, pasid?: number): void {
     call('DMA write', () => this.kernel.port.write(iova, bytes, pasid));
   }
 
+  /** How an IOVA of the device is translated now, level by level. */
   explain(iova: bigint, options: { pasid?: number; write?: boolean } = {}): Explanation {
     const { unit, requesterId } = this.kernel.port;
     if (!unit) return { tables: [], walk: [], pa: iova };

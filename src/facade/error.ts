@@ -2,6 +2,7 @@
 import { isErrno, type Errno, type ErrnoName } from '../base/errno.ts';
 import type { Facts, Refusal } from '../base/refuse.ts';
 
+/** What a call of the library throws when the kernel refuses: the errno and the rule that was broken. */
 export class SoftIommuError extends Error {
   override name = 'SoftIommuError';
   /** 'EBUSY' */

@@ -19,7 +19,9 @@ export interface ProgramBuffer {
 /** Mapped registers: each load and store is an access of the device. */
 export interface RegisterWindow {
   readonly address: bigint;
+  /** The value at an offset. */
   load(offset: number, width: 1 | 2 | 4 | 8): bigint;
+  /** Write the value at an offset. */
   store(offset: number, width: 1 | 2 | 4 | 8, value: bigint | number): void;
 }
 
@@ -28,6 +30,7 @@ export type IoctlArg = number | bigint | Uint8Array | { readonly bytes: Uint8Arr
 
 const SCRATCH_BYTES = 0x1_0000;
 
+/** A process inside the library: system calls that throw SoftIommuError. */
 export class Program {
   /** The same process with errno values instead of exceptions. */
   readonly kernel: KernelProgram;
@@ -41,12 +44,15 @@ export class Program {
     return this.kernel.pid;
   }
 
+  /** A file descriptor. ENOENT, EACCES, EBUSY: as the file says. */
   open(path: string, flags: Partial<OpenFlags> = {}): number {
     return this.#call(`open ${path}`, () => this.kernel.open(path, flags));
   }
+  /** EBADF: it is not open. */
   close(fd: number): void {
     this.#call('close', () => this.kernel.close(fd));
   }
+  /** Another descriptor of the same open file. */
   dup(fd: number): number {
     return this.#call('dup', () => this.kernel.dup(fd));
   }
@@ -71,6 +77,7 @@ export class Program {
     const n = this.#call('read', () => this.kernel.read(fd, into, offset));
     return into.subarray(0, n);
   }
+  /** pwrite(2) with an offset, write(2) without; the bytes that were written. */
   write(fd: number, from: Uint8Array, offset?: bigint): number {
     return this.#call('write', () => this.kernel.write(fd, from, offset));
   }
@@ -95,10 +102,12 @@ export class Program {
         this.#call('store', () => this.kernel.store(address + BigInt(at), width, BigInt(value))),
     };
   }
+  /** Pages that a device has pinned stay until they are unpinned. */
   munmap(address: bigint, length: number): void {
     this.#call('munmap', () => this.kernel.munmap(address, length));
   }
 
+  /** A descriptor that counts events. */
   eventfd(): number {
     return this.#call('eventfd', () => this.kernel.eventfd());
   }
@@ -106,10 +115,12 @@ export class Program {
   waitEventfd(fd: number): bigint {
     return new DataView(this.read(fd, 8).buffer).getBigUint64(0, true);
   }
+  /** A file of anonymous memory; huge: of 2 MiB pages. */
   memfd(length: number, huge = false): number {
     return this.#call('memfd_create', () => this.kernel.memfd(length, huge));
   }
 
+  /** A whole small file, as of sysfs. */
   readText(path: string): string {
     const fd = this.open(path, { write: false });
     try {
@@ -118,6 +129,7 @@ export class Program {
       this.close(fd);
     }
   }
+  /** As `echo TEXT > PATH`. */
   writeText(path: string, text: string): void {
     const fd = this.open(path, { read: false });
     try {
@@ -126,9 +138,11 @@ export class Program {
       this.close(fd);
     }
   }
+  /** Names in a directory. */
   readdir(path: string): string[] {
     return this.#call(`readdir ${path}`, () => this.kernel.readdir(path));
   }
+  /** Where a symbolic link leads. */
   readlink(path: string): string {
     return this.#call(`readlink ${path}`, () => this.kernel.readlink(path));
   }

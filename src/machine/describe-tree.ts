@@ -57,9 +57,12 @@ function groupLines(machine: Machine): string[] {
       .find(
         (pci) => pci.dev.iommuGroup === group.iommuGroup && pci.driver?.driverManagedDma === false,
       );
+    const bound = group.iommuGroup.devices.find((member) => member.dev.iommu?.requireDirect);
     const verdict = holder
       ? `not viable: ${holder.name} is held by ${holder.driver!.name}`
-      : 'viable';
+      : bound
+        ? `not to be owned: firmware wants direct mappings for ${bound.dev.name}`
+        : 'viable';
     lines.push(`/dev/vfio/${group.nodeName}: ${names.join(', ')}: ${verdict}`);
   }
   return lines.length > 0 ? ['', ...lines] : [];

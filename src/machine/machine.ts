@@ -39,6 +39,7 @@ import { Syscalls } from './syscalls.ts';
 import { sysfsRoot } from './sysfs/index.ts';
 import { dir } from './tree.ts';
 
+/** What a machine gets besides its description. */
 export interface MachineOptions {
   /** Device models besides those that come with softiommu. */
   readonly deviceTypes?: DeviceTypes;

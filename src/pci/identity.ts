@@ -58,6 +58,7 @@ export type PciePortType =
   | 'downstream-port'
   | 'pcie-to-pci-bridge';
 
+/** One base address register. */
 export interface BarSpec {
   readonly index: number;
   readonly size: number;
@@ -69,6 +70,7 @@ export interface BarSpec {
 export interface PciRegisters {
   /** Registers of BAR `bar`; width 1, 2, 4 or 8. Values are zero-extended. */
   mmioRead(bar: number, offset: number, width: number): bigint;
+  /** A store to a BAR. */
   mmioWrite(bar: number, offset: number, width: number, value: bigint): void;
   /** Function-level or bus reset, and power-on. */
   reset(): void;

@@ -32,8 +32,10 @@ export type PtFeature =
   | 'svnapot-64k'
   | 'memory-types';
 
+/** Which features a table uses. */
 export type Features = ReadonlySet<PtFeature>;
 
+/** What one page-table format is: constants and small functions over one entry. */
 export interface PtFormat {
   readonly name: string;
   readonly granuleLg2: number;
@@ -75,7 +77,11 @@ export interface PtFormat {
   protOf(lo: number, hi: number): number;
 
   /** Leaves of several identical items: all bits of `mask` are set in them. */
-  readonly contiguous?: { readonly mask: Word; sizeLg2(lo: number, hi: number): number };
+  readonly contiguous?: {
+    readonly mask: Word;
+    /** Exponent, in granules, of what the run of an item maps. */
+    sizeLg2(lo: number, hi: number): number;
+  };
   readonly dirty?: {
     readonly mask: Word;
     /** Leaves of n > 1 items are reported without their last item (iommufd.md 5.2, a quirk of the mock driver). */
@@ -89,6 +95,7 @@ export interface PtHooks {
   changeTop(topPfn: number, topLevel: number): void;
 }
 
+/** What a table is made for: widths and features. */
 export interface PtConfig {
   /** Input and output width the hardware can do, in bits. */
   readonly vaLg2: number;

@@ -1,6 +1,7 @@
 /** Invalidations collected over several unmaps (core.md 3.5). Ranges are granules of the domain's table, last inclusive. */
 import type { Ram } from './ram.ts';
 
+/** What was unmapped and must be forgotten by the hardware. @kernel iommu_iotlb_gather */
 export interface Gather {
   /** First granule to invalidate; Infinity when nothing was gathered. */
   start: number;
@@ -17,6 +18,7 @@ export interface Gather {
   freelist: number[];
 }
 
+/** An empty one. @kernel iommu_iotlb_gather_init */
 export function newGather(queued = false): Gather {
   return {
     start: Infinity,

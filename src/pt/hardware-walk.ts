@@ -13,6 +13,7 @@ import { FRAME_WORDS, type Ram } from './ram.ts';
 /** Why a walk gave no address. `bus-error`: an item points outside the RAM. */
 export type WalkFault = 'none' | 'not-present' | 'permission' | 'bus-error';
 
+/** A walk as the hardware does it: from the root in RAM, trusting nothing. */
 export class HardwareWalk {
   readonly #format: PtFormat;
   readonly #words: Int32Array;

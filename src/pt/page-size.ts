@@ -21,6 +21,7 @@ export interface PageSizes {
 
 const WIDTH = 64;
 
+/** Precompute what picking a page size needs of a bitmap. */
 export function pageSizes(bitmap: bigint, granuleLg2: number): PageSizes {
   const floor = new Int8Array(WIDTH).fill(-1);
   const above = new Int8Array(WIDTH).fill(-1);

@@ -34,6 +34,7 @@ export interface WalkStep {
   readonly prot?: number;
 }
 
+/** A page table in RAM, and what can be done with it. */
 export interface PageTable {
   readonly formatName: string;
   readonly granuleLg2: number;
@@ -61,6 +62,7 @@ export interface PageTable {
   lookup(iovaG: number): number;
   /** Any byte; 0n where nothing is mapped. */
   iovaToPhys(iova: bigint): bigint;
+  /** Report and, unless told otherwise, clear the dirty pages of a range. */
   readDirty(
     iovaG: number,
     lengthG: number,
@@ -70,6 +72,7 @@ export interface PageTable {
   ): Status;
   /** Set the dirty bit(s) of the leaf at iovaG as hardware would; false where nothing is mapped. */
   markDirty(iovaG: number): boolean;
+  /** The entries on the way to an address. */
   walk(iova: bigint): Result<WalkStep[], 'ERANGE'>;
   /** Make every leaf from now on force-coherent (SNP, FC). EOPNOTSUPP: the format cannot. */
   addFeature(feature: 'force-coherent'): Status;

@@ -11,6 +11,7 @@ import { refuse } from '../base/refuse.ts';
 /** Words in a 4 KiB frame. */
 export const FRAME_WORDS = 1024;
 
+/** Memory of the machine: bytes, and frames to be had. */
 export class Ram {
   readonly words: Int32Array;
   readonly bytes: Uint8Array;
@@ -56,6 +57,7 @@ export class Ram {
     this.used += count;
     return first;
   }
+  /** Give frames back. */
   free(frame: number, count = 1): void {
     bugOn(frame <= 0 || frame + count > this.#fresh, `frame ${frame} was never handed out`);
     for (let n = 0; n < count; n++) this.#free.push(frame + n);

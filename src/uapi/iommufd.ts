@@ -31,6 +31,7 @@ export const IOMMU_HW_QUEUE_ALLOC = io(0x94);
 export const IOMMU_IOAS_NOIOMMU_GET_PA = io(0x95);
 
 export const iommu_destroy = struct('iommu_destroy', 8, { size: u32, id: u32 });
+/** One `struct iommu_destroy`. */
 export type iommu_destroy = Of<typeof iommu_destroy>;
 
 export const iommu_ioas_alloc = struct('iommu_ioas_alloc', 12, {
@@ -38,9 +39,11 @@ export const iommu_ioas_alloc = struct('iommu_ioas_alloc', 12, {
   flags: u32,
   out_ioas_id: u32,
 });
+/** One `struct iommu_ioas_alloc`. */
 export type iommu_ioas_alloc = Of<typeof iommu_ioas_alloc>;
 
 export const iommu_iova_range = struct('iommu_iova_range', 16, { start: u64, last: u64 });
+/** One `struct iommu_iova_range`. */
 export type iommu_iova_range = Of<typeof iommu_iova_range>;
 
 export const iommu_ioas_iova_ranges = struct('iommu_ioas_iova_ranges', 32, {
@@ -51,6 +54,7 @@ export const iommu_ioas_iova_ranges = struct('iommu_ioas_iova_ranges', 32, {
   allowed_iovas: u64,
   out_iova_alignment: u64,
 });
+/** One `struct iommu_ioas_iova_ranges`. */
 export type iommu_ioas_iova_ranges = Of<typeof iommu_ioas_iova_ranges>;
 
 export const iommu_ioas_allow_iovas = struct('iommu_ioas_allow_iovas', 24, {
@@ -60,6 +64,7 @@ export const iommu_ioas_allow_iovas = struct('iommu_ioas_allow_iovas', 24, {
   __reserved: u32,
   allowed_iovas: u64,
 });
+/** One `struct iommu_ioas_allow_iovas`. */
 export type iommu_ioas_allow_iovas = Of<typeof iommu_ioas_allow_iovas>;
 
 export const IOMMU_IOAS_MAP_FIXED_IOVA = 1;
@@ -74,6 +79,7 @@ export const iommu_ioas_map = struct('iommu_ioas_map', 40, {
   length: u64,
   iova: u64, //        in if FIXED_IOVA, out otherwise
 });
+/** One `struct iommu_ioas_map`. */
 export type iommu_ioas_map = Of<typeof iommu_ioas_map>;
 
 export const iommu_ioas_map_file = struct('iommu_ioas_map_file', 40, {
@@ -85,6 +91,7 @@ export const iommu_ioas_map_file = struct('iommu_ioas_map_file', 40, {
   length: u64,
   iova: u64,
 });
+/** One `struct iommu_ioas_map_file`. */
 export type iommu_ioas_map_file = Of<typeof iommu_ioas_map_file>;
 
 export const iommu_ioas_copy = struct('iommu_ioas_copy', 40, {
@@ -96,6 +103,7 @@ export const iommu_ioas_copy = struct('iommu_ioas_copy', 40, {
   dst_iova: u64,
   src_iova: u64,
 });
+/** One `struct iommu_ioas_copy`. */
 export type iommu_ioas_copy = Of<typeof iommu_ioas_copy>;
 
 export const iommu_ioas_unmap = struct('iommu_ioas_unmap', 24, {
@@ -104,6 +112,7 @@ export const iommu_ioas_unmap = struct('iommu_ioas_unmap', 24, {
   iova: u64,
   length: u64,
 });
+/** One `struct iommu_ioas_unmap`. */
 export type iommu_ioas_unmap = Of<typeof iommu_ioas_unmap>;
 
 export const IOMMU_OPTION_RLIMIT_MODE = 0;
@@ -118,6 +127,7 @@ export const iommu_option = struct('iommu_option', 24, {
   object_id: u32,
   val64: u64,
 });
+/** One `struct iommu_option`. */
 export type iommu_option = Of<typeof iommu_option>;
 
 export const IOMMU_VFIO_IOAS_GET = 0;
@@ -129,6 +139,7 @@ export const iommu_vfio_ioas = struct('iommu_vfio_ioas', 12, {
   op: u16,
   __reserved: u16,
 });
+/** One `struct iommu_vfio_ioas`. */
 export type iommu_vfio_ioas = Of<typeof iommu_vfio_ioas>;
 
 export const IOMMU_HWPT_ALLOC_NEST_PARENT = 1;
@@ -152,6 +163,7 @@ export const iommu_hwpt_alloc = struct('iommu_hwpt_alloc', 48, {
   fault_id: u32,
   __reserved2: u32,
 });
+/** One `struct iommu_hwpt_alloc`. */
 export type iommu_hwpt_alloc = Of<typeof iommu_hwpt_alloc>;
 
 export const IOMMU_VTD_S1_SRE = 1;
@@ -163,6 +175,7 @@ export const iommu_hwpt_vtd_s1 = struct('iommu_hwpt_vtd_s1', 24, {
   addr_width: u32,
   __reserved: u32,
 });
+/** One `struct iommu_hwpt_vtd_s1`. */
 export type iommu_hwpt_vtd_s1 = Of<typeof iommu_hwpt_vtd_s1>;
 export const iommu_hwpt_arm_smmuv3 = struct('iommu_hwpt_arm_smmuv3', 16, { ste: bytes(16) });
 export const iommu_hwpt_amd_guest = struct('iommu_hwpt_amd_guest', 32, { dte: bytes(32) });
@@ -189,6 +202,7 @@ export const iommu_hw_info = struct('iommu_hw_info', 40, {
   __reserved: bytes(3),
   out_capabilities: u64,
 });
+/** One `struct iommu_hw_info`. */
 export type iommu_hw_info = Of<typeof iommu_hw_info>;
 export const iommu_hw_info_vtd = struct('iommu_hw_info_vtd', 24, {
   flags: u32,
@@ -196,6 +210,7 @@ export const iommu_hw_info_vtd = struct('iommu_hw_info_vtd', 24, {
   cap_reg: u64,
   ecap_reg: u64,
 });
+/** One `struct iommu_hw_info_vtd`. */
 export type iommu_hw_info_vtd = Of<typeof iommu_hw_info_vtd>;
 
 export const IOMMU_HWPT_DIRTY_TRACKING_ENABLE = 1;
@@ -205,6 +220,7 @@ export const iommu_hwpt_set_dirty_tracking = struct('iommu_hwpt_set_dirty_tracki
   hwpt_id: u32,
   __reserved: u32,
 });
+/** One `struct iommu_hwpt_set_dirty_tracking`. */
 export type iommu_hwpt_set_dirty_tracking = Of<typeof iommu_hwpt_set_dirty_tracking>;
 
 export const IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR = 1;
@@ -218,6 +234,7 @@ export const iommu_hwpt_get_dirty_bitmap = struct('iommu_hwpt_get_dirty_bitmap',
   page_size: u64,
   data: u64,
 });
+/** One `struct iommu_hwpt_get_dirty_bitmap`. */
 export type iommu_hwpt_get_dirty_bitmap = Of<typeof iommu_hwpt_get_dirty_bitmap>;
 
 export const IOMMU_HWPT_INVALIDATE_DATA_VTD_S1 = 0;
@@ -231,6 +248,7 @@ export const iommu_hwpt_invalidate = struct('iommu_hwpt_invalidate', 32, {
   entry_num: u32,
   __reserved: u32,
 });
+/** One `struct iommu_hwpt_invalidate`. */
 export type iommu_hwpt_invalidate = Of<typeof iommu_hwpt_invalidate>;
 export const IOMMU_VTD_INV_FLAGS_LEAF = 1;
 export const iommu_hwpt_vtd_s1_invalidate = struct('iommu_hwpt_vtd_s1_invalidate', 24, {
@@ -239,6 +257,7 @@ export const iommu_hwpt_vtd_s1_invalidate = struct('iommu_hwpt_vtd_s1_invalidate
   flags: u32,
   __reserved: u32,
 });
+/** One `struct iommu_hwpt_vtd_s1_invalidate`. */
 export type iommu_hwpt_vtd_s1_invalidate = Of<typeof iommu_hwpt_vtd_s1_invalidate>;
 
 export const IOMMU_PGFAULT_FLAGS_PASID_VALID = 1;
@@ -254,6 +273,7 @@ export const iommu_hwpt_pgfault = struct('iommu_hwpt_pgfault', 40, {
   length: u32,
   cookie: u32,
 });
+/** One `struct iommu_hwpt_pgfault`. */
 export type iommu_hwpt_pgfault = Of<typeof iommu_hwpt_pgfault>;
 export const IOMMUFD_PAGE_RESP_SUCCESS = 0;
 export const IOMMUFD_PAGE_RESP_INVALID = 1;
@@ -261,6 +281,7 @@ export const iommu_hwpt_page_response = struct('iommu_hwpt_page_response', 8, {
   cookie: u32,
   code: u32,
 });
+/** One `struct iommu_hwpt_page_response`. */
 export type iommu_hwpt_page_response = Of<typeof iommu_hwpt_page_response>;
 
 export const iommu_fault_alloc = struct('iommu_fault_alloc', 16, {
@@ -269,6 +290,7 @@ export const iommu_fault_alloc = struct('iommu_fault_alloc', 16, {
   out_fault_id: u32,
   out_fault_fd: u32,
 });
+/** One `struct iommu_fault_alloc`. */
 export type iommu_fault_alloc = Of<typeof iommu_fault_alloc>;
 
 export const IOMMU_VIOMMU_TYPE_DEFAULT = 0;
@@ -285,6 +307,7 @@ export const iommu_viommu_alloc = struct('iommu_viommu_alloc', 40, {
   __reserved: u32,
   data_uptr: u64,
 });
+/** One `struct iommu_viommu_alloc`. */
 export type iommu_viommu_alloc = Of<typeof iommu_viommu_alloc>;
 
 export const iommu_vdevice_alloc = struct('iommu_vdevice_alloc', 24, {
@@ -294,12 +317,14 @@ export const iommu_vdevice_alloc = struct('iommu_vdevice_alloc', 24, {
   out_vdevice_id: u32,
   virt_id: u64,
 });
+/** One `struct iommu_vdevice_alloc`. */
 export type iommu_vdevice_alloc = Of<typeof iommu_vdevice_alloc>;
 
 export const iommu_ioas_change_process = struct('iommu_ioas_change_process', 8, {
   size: u32,
   __reserved: u32,
 });
+/** One `struct iommu_ioas_change_process`. */
 export type iommu_ioas_change_process = Of<typeof iommu_ioas_change_process>;
 
 export const IOMMU_VEVENTQ_FLAG_LOST_EVENTS = 1;
@@ -317,6 +342,7 @@ export const iommu_veventq_alloc = struct('iommu_veventq_alloc', 32, {
   out_veventq_fd: u32,
   __reserved: u32,
 });
+/** One `struct iommu_veventq_alloc`. */
 export type iommu_veventq_alloc = Of<typeof iommu_veventq_alloc>;
 
 export const iommu_hw_queue_alloc = struct('iommu_hw_queue_alloc', 40, {
@@ -329,6 +355,7 @@ export const iommu_hw_queue_alloc = struct('iommu_hw_queue_alloc', 40, {
   nesting_parent_iova: u64,
   length: u64,
 });
+/** One `struct iommu_hw_queue_alloc`. */
 export type iommu_hw_queue_alloc = Of<typeof iommu_hw_queue_alloc>;
 
 export const iommu_ioas_noiommu_get_pa = struct('iommu_ioas_noiommu_get_pa', 40, {
@@ -340,4 +367,5 @@ export const iommu_ioas_noiommu_get_pa = struct('iommu_ioas_noiommu_get_pa', 40,
   length: u64,
   out_phys: u64,
 });
+/** One `struct iommu_ioas_noiommu_get_pa`. */
 export type iommu_ioas_noiommu_get_pa = Of<typeof iommu_ioas_noiommu_get_pa>;

@@ -47,6 +47,7 @@ export const VFIO_UPDATE_VADDR = 10;
 export const VFIO_GROUP_FLAGS_VIABLE = 1;
 export const VFIO_GROUP_FLAGS_CONTAINER_SET = 2;
 export const vfio_group_status = struct('vfio_group_status', 8, { argsz: u32, flags: u32 });
+/** One `struct vfio_group_status`. */
 export type vfio_group_status = Of<typeof vfio_group_status>;
 
 export const vfio_info_cap_header = struct('vfio_info_cap_header', 8, {
@@ -82,6 +83,7 @@ export const vfio_region_info = struct('vfio_region_info', 32, {
   size: u64,
   offset: u64,
 });
+/** One `struct vfio_region_info`. */
 export type vfio_region_info = Of<typeof vfio_region_info>;
 
 export const VFIO_PCI_BAR0_REGION_INDEX = 0;
@@ -125,6 +127,7 @@ export const vfio_irq_set = struct('vfio_irq_set', 20, {
   start: u32,
   count: u32,
 });
+/** One `struct vfio_irq_set`. */
 export type vfio_irq_set = Of<typeof vfio_irq_set>;
 
 export const VFIO_PCI_HOT_RESET_FLAG_DEV_ID = 1;
@@ -208,6 +211,7 @@ export const vfio_iommu_type1_dma_map = struct('vfio_iommu_type1_dma_map', 32, {
   iova: u64,
   size: u64,
 });
+/** One `struct vfio_iommu_type1_dma_map`. */
 export type vfio_iommu_type1_dma_map = Of<typeof vfio_iommu_type1_dma_map>;
 
 export const VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP = 1;
@@ -220,8 +224,10 @@ export const vfio_iommu_type1_dma_unmap = struct('vfio_iommu_type1_dma_unmap', 2
   iova: u64,
   size: u64,
 });
+/** One `struct vfio_iommu_type1_dma_unmap`. */
 export type vfio_iommu_type1_dma_unmap = Of<typeof vfio_iommu_type1_dma_unmap>;
 export const vfio_bitmap = struct('vfio_bitmap', 24, { pgsize: u64, size: u64, data: u64 });
+/** One `struct vfio_bitmap`. */
 export type vfio_bitmap = Of<typeof vfio_bitmap>;
 
 export const VFIO_IOMMU_DIRTY_PAGES_FLAG_START = 1;
@@ -239,4 +245,5 @@ export const vfio_iommu_type1_dirty_bitmap_get = struct('vfio_iommu_type1_dirty_
   bitmap_size: u64,
   data: u64,
 });
+/** One `struct vfio_iommu_type1_dirty_bitmap_get`. */
 export type vfio_iommu_type1_dirty_bitmap_get = Of<typeof vfio_iommu_type1_dirty_bitmap_get>;

@@ -63,6 +63,7 @@ export interface IntelUnitHandle {
   readonly registers: RegisterPort;
 }
 
+/** One driver, any number of units. */
 export interface IntelDriver {
   readonly ops: IommuOps;
   readonly units: readonly IntelUnitHandle[];
@@ -75,6 +76,7 @@ export const IOMMU_HW_INFO_TYPE_INTEL_VTD = 1;
 const MSI_START = 0xfee0_0000n;
 const MSI_LENGTH = 0x10_0000n;
 
+/** The driver, without a unit yet. */
 export function createIntelDriver(core: IommuCore, pci: PciGrouping): IntelDriver {
   const units: IntelUnitHandle[] = [];
   const ops = createOps(core, pci, units);

@@ -9,6 +9,7 @@ import type { MockDeviceKnobs } from './knobs.ts';
 /** Words of a device's cache that a vIOMMU can invalidate. */
 export const CACHE_WORDS = 4;
 
+/** What the mock keeps for a device. */
 export class MockDevice {
   readonly dev: Device;
   readonly knobs: MockDeviceKnobs;

@@ -73,10 +73,13 @@ export interface MockDriver {
   readonly unit: MockUnit;
   /** For the paging domains allocated from now on. */
   readonly domainKnobs: MockDomainKnobs;
+  /** Another IOMMU of this driver. */
   registerInstance(request?: MockInstanceRequest): Result<IommuDevice>;
+  /** Its devices are released. */
   unregisterInstance(instance: IommuDevice): void;
   /** Put a device on its bus; it is probed there and then if its bus is a scanned one. */
   addDevice(request: MockDeviceRequest): Device;
+  /** Unplug it. */
   removeDevice(dev: Device): void;
   /** What may be turned on a device, before or after its probe. */
   knobsOf(dev: Device): MockDeviceKnobs;

@@ -54,6 +54,7 @@ export interface MockDeviceKnobs {
   capabilities: readonly number[];
 }
 
+/** A call that is to fail. */
 export interface MockFailure {
   readonly errno: Errno;
   readonly domain?: Domain;

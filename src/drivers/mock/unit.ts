@@ -27,6 +27,7 @@ interface Outcome {
   readonly reason: string;
 }
 
+/** The mock hardware: it translates by the attached domain. */
 export class MockUnit implements RemappingUnit {
   readonly name: string;
   readonly granuleLg2 = 11;
@@ -41,6 +42,7 @@ export class MockUnit implements RemappingUnit {
   connect(requesterId: number, dev: Device): void {
     this.#devices.set(requesterId, dev);
   }
+  /** No requester has this id any more. */
   disconnect(requesterId: number): void {
     this.#devices.delete(requesterId);
   }
