@@ -64,7 +64,7 @@ const HEADERS: Readonly<Record<string, unknown>> = { ...iommufd, ...vfio };
 const FLAGS = new Map(
   Object.entries(FLAG_PREFIXES).map(([struct, prefixes]) => [
     struct,
-    prefixes.flatMap((prefix) => bitsNamed(prefix)),
+    prefixes.flatMap((prefix) => bitsNamed(prefix)).sort((a, b) => a.bit - b.bit),
   ]),
 );
 
