@@ -1,15 +1,24 @@
 /** A simulated device and domains from TypeScript: attach, map, DMA without any ioctl. */
-import { ENODEV, type Errno } from '../base/errno.ts';
+import { ENODEV, type Errno, type ErrnoName } from '../base/errno.ts';
 import { listening, refuse, type Refusal } from '../base/refuse.ts';
-import { domainFree, iommuMap, iommuUnmap, iovaToPhys, pagingDomainAlloc } from '../core/index.ts';
 import {
+  attachDevicePasid,
   attachGroup,
+  detachDevicePasid,
+  detachGroup,
   deviceClaimDmaOwner,
   deviceReleaseDmaOwner,
-  detachGroup,
+  domainFree,
+  iommuMap,
+  iommuUnmap,
+  iovaToPhys,
+  pagingDomainAlloc,
+  testAttach,
+  type TestStage,
 } from '../core/index.ts';
 import type { Domain } from '../core/domain.ts';
 import type { Explanation } from '../core/remapping-unit.ts';
+import { fieldsGiven } from '../machine/given.ts';
 import type { Machine as Kernel } from '../machine/machine.ts';
 import type { PciDev } from '../machine/pci-dev.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
@@ -41,6 +50,26 @@ export class DmaMemory {
   }
 }
 
+/** How to ask testAttach(). */
+export interface TestAttachOptions {
+  readonly pasid?: number;
+  readonly mode?: 'attach' | 'replace';
+  /** Only compatibility: leave out what may have changed by the time of the attach. */
+  readonly whatIf?: boolean;
+}
+
+/** The answer of testAttach() for one device. */
+export interface AttachAnswer {
+  /** Its address. */
+  readonly device: string | undefined;
+  /** The errno the attach would fail with; undefined: it would succeed. */
+  readonly code: ErrnoName | undefined;
+  /** Which check refuses. */
+  readonly stage: TestStage;
+  /** The rule that would be broken, in words. */
+  readonly reason: string;
+}
+
 /** A paging domain of one IOMMU. */
 export class SimDomain {
   /** The domain as the kernel has it. */
@@ -48,7 +77,7 @@ export class SimDomain {
   constructor(domain: Domain) {
     this.kernel = domain;
   }
-  /** Map physical memory at an IOVA. EINVAL: not aligned; EADDRINUSE: something is mapped there. */
+  /** Map physical memory at an IOVA. EINVAL: not aligned; EADDRINUSE: something is mapped there. @kernel iommu_map */
   map(
     iova: bigint,
     memory: { readonly pa: bigint; readonly bytes: Uint8Array },
@@ -59,11 +88,11 @@ export class SimDomain {
     const size = BigInt(memory.bytes.length);
     call('map', () => iommuMap(this.kernel, iova, memory.pa, size, prot));
   }
-  /** Bytes removed. */
+  /** Bytes removed. @kernel iommu_unmap */
   unmap(iova: bigint, length: bigint): bigint {
     return iommuUnmap(this.kernel, iova, length);
   }
-  /** 0 where nothing is mapped. */
+  /** 0 where nothing is mapped. @kernel iommu_iova_to_phys */
   iovaToPhys(iova: bigint): bigint {
     return iovaToPhys(this.kernel, iova);
   }
@@ -106,7 +135,7 @@ export class SimDevice {
     fn.writeConfig(PCI_COMMAND, 2, on ? command | PCI_COMMAND_MASTER : command);
   }
 
-  /** A new domain that this device can be attached to. */
+  /** A new domain that this device can be attached to. ENODEV: no IOMMU. @kernel iommu_paging_domain_alloc */
   allocDomain(): SimDomain {
     return new SimDomain(call('alloc domain', () => pagingDomainAlloc(this.kernel.dev)));
   }
@@ -114,21 +143,55 @@ export class SimDevice {
   allocMemory(length: number): DmaMemory {
     return new DmaMemory(this.#machine, length);
   }
-  /** Own the group's DMA as a user would, so that a domain can be attached. EBUSY, EPERM: somebody else has it. */
-  claim(owner: object): void {
+  /**
+   * Own the group's DMA as a user would: it is blocked until a domain is attached. EBUSY, EPERM: somebody else has it.
+   * @kernel iommu_device_claim_dma_owner
+   */
+  claim(owner: object = this): void {
     call('claim', () => deviceClaimDmaOwner(this.kernel.dev, owner));
   }
   /** Give the group back to the kernel: it goes to its default domain. @kernel iommu_device_release_dma_owner */
   release(): void {
     deviceReleaseDmaOwner(this.kernel.dev);
   }
-  /** Put the device's group on a domain. */
-  attach(domain: SimDomain): void {
-    call('attach', () => attachGroup(domain.kernel, this.kernel.dev.iommuGroup!));
+  /**
+   * Put the device's group on a domain, or one PASID of it.
+   * EINVAL: this domain does not fit this device, another may; EBUSY: attached already.
+   * @kernel iommu_attach_group
+   */
+  attach(domain: SimDomain, options: { pasid?: number } = {}): void {
+    const { dev } = this.kernel;
+    const { pasid } = options;
+    call('attach', () => {
+      if (pasid !== undefined) return attachDevicePasid(domain.kernel, dev, pasid);
+      return dev.iommuGroup
+        ? attachGroup(domain.kernel, dev.iommuGroup)
+        : refuse(ENODEV, 'the device is in no group', { address: this.address });
+    });
   }
-  /** Back to the blocking domain of the owner. @kernel iommu_detach_group */
-  detach(domain: SimDomain): void {
-    detachGroup(domain.kernel, this.kernel.dev.iommuGroup!);
+  /** Back to the blocking domain of the owner, or nothing on the PASID. @kernel iommu_detach_group */
+  detach(domain: SimDomain, options: { pasid?: number } = {}): void {
+    const { dev } = this.kernel;
+    if (options.pasid !== undefined) detachDevicePasid(domain.kernel, dev, options.pasid);
+    else if (dev.iommuGroup) detachGroup(domain.kernel, dev.iommuGroup);
+  }
+  /**
+   * Would attach() succeed? One answer per member of the group; nothing is attached, nothing changes.
+   * @kernel test_dev
+   */
+  testAttach(domain: SimDomain, options: TestAttachOptions = {}): readonly AttachAnswer[] {
+    const { pasid, mode, whatIf } = options;
+    const { iommuGroup } = this.kernel.dev;
+    const members = iommuGroup && !pasid && mode === 'replace' ? { group: iommuGroup } : undefined;
+    const input = { domain: domain.kernel, target: members ?? this.kernel.dev };
+    const given = fieldsGiven({ pasid, mode });
+    const report = testAttach([{ ...input, ...given }], fieldsGiven({ whatIf }));
+    return report.results.map(({ device, errno, stage, reason }) => ({
+      device: device?.name,
+      code: errno?.name,
+      stage,
+      reason,
+    }));
   }
 
   /** What the device would do itself: read memory through its IOMMU. EFAULT: blocked. */

@@ -28,6 +28,20 @@ export class MachineDescriptionError extends Error {
   }
 }
 
+/**
+ * One simulated computer.
+ *
+ * @example
+ * const machine = new Machine();
+ * const device = machine.device('0000:00:04.0');
+ * const domain = device.allocDomain();
+ * const memory = device.allocMemory(4096);
+ * device.claim();
+ * device.attach(domain);
+ * domain.map(0x10000n, memory);
+ * device.busMaster = true;
+ * device.dmaWrite(0x10000n, Uint8Array.of(1, 2, 3));
+ */
 export class Machine {
   /** The simulated kernel itself: errno values instead of exceptions, everything open to look at. */
   readonly kernel: Kernel;

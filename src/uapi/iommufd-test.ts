@@ -17,6 +17,7 @@ export const iommu_test_cmd = struct('iommu_test_cmd', 72, {
   last: u32,
   __pad: u32,
 });
+/** One `struct iommu_test_cmd`. */
 export type iommu_test_cmd = Of<typeof iommu_test_cmd>;
 
 export const IOMMU_TEST_OP_ADD_RESERVED = 1;

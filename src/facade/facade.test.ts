@@ -1,0 +1,104 @@
+import { describe, expect, test } from 'vitest';
+import { Machine, SoftIommuError, type MachineInput } from '../index.ts';
+
+const EDU = '0000:00:04.0';
+
+/** One device with 16-bit PASIDs. */
+const PASIDS: MachineInput = {
+  devices: [{ type: 'generic', at: EDU, options: { pcie: true, pasid_bits: 16 } }],
+};
+
+function caught(run: () => unknown): SoftIommuError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof SoftIommuError) return error;
+    throw error;
+  }
+  throw new Error('nothing was thrown');
+}
+
+describe('a device of the library', () => {
+  test('writes memory through the domain it is attached to', () => {
+    const machine = new Machine();
+    const device = machine.device(EDU);
+    const domain = device.allocDomain();
+    const memory = device.allocMemory(4096);
+    device.claim();
+    device.attach(domain);
+    domain.map(0x1_0000n, memory);
+    device.busMaster = true;
+    device.dmaWrite(0x1_0004n, Uint8Array.of(1, 2, 3));
+    expect([...memory.bytes.subarray(4, 7)]).toEqual([1, 2, 3]);
+    expect([...device.dmaRead(0x1_0004n, 3)]).toEqual([1, 2, 3]);
+    expect(domain.iovaToPhys(0x1_0004n)).toBe(memory.pa + 4n);
+    expect(domain.unmap(0x1_0000n, 4096n)).toBe(4096n);
+    expect(caught(() => device.dmaRead(0x1_0004n, 3))).toMatchObject({ code: 'EFAULT' });
+    device.detach(domain);
+    device.release();
+    domain.free();
+    memory.free();
+    machine.close();
+  });
+  test('serves a PASID beside its own domain', () => {
+    const machine = new Machine(PASIDS);
+    const device = machine.device(EDU);
+    const domain = device.allocDomain();
+    const memory = device.allocMemory(4096);
+    device.attach(domain, { pasid: 9 });
+    domain.map(0x2000n, memory);
+    device.busMaster = true;
+    device.dmaWrite(0x2000n, Uint8Array.of(7), 9);
+    expect(memory.bytes[0]).toBe(7);
+    expect(caught(() => device.dmaWrite(0x2000n, Uint8Array.of(7))).code).toBe('EFAULT');
+    expect(caught(() => device.attach(domain, { pasid: 9 }))).toMatchObject({
+      code: 'EBUSY',
+      errno: -16,
+      syscall: 'attach',
+    });
+    device.detach(domain, { pasid: 9 });
+    domain.free();
+    memory.free();
+    machine.close();
+  });
+  test('that is not there is ENODEV with its address', () => {
+    const machine = new Machine();
+    expect(caught(() => machine.device('0000:00:1e.0'))).toMatchObject({
+      code: 'ENODEV',
+      reason: 'there is no device at this address',
+      facts: { address: '0000:00:1e.0' },
+    });
+  });
+  test('without an IOMMU has no domain and no group to attach', () => {
+    const machine = new Machine('preset:noiommu');
+    const device = machine.device(EDU);
+    expect(caught(() => device.allocDomain())).toMatchObject({ code: 'ENODEV' });
+    const foreign = new Machine().device(EDU).allocDomain();
+    expect(caught(() => device.attach(foreign)).code).toBe('EINVAL');
+  });
+});
+
+describe('testAttach', () => {
+  test('predicts the errno and the reason, for every member', () => {
+    const machine = new Machine('preset:two-iommus');
+    const wide = machine.device(EDU).allocDomain();
+    const narrow = machine.device('0000:00:05.0');
+    const before = machine.kernel.stateDigest();
+    const [answer] = narrow.testAttach(wide);
+    expect(answer).toMatchObject({ device: '0000:00:05.0', code: 'EINVAL', stage: 'driver' });
+    expect(machine.kernel.stateDigest()).toBe(before);
+    narrow.claim();
+    const error = caught(() => narrow.attach(wide));
+    expect(error).toMatchObject({ code: answer!.code, reason: answer!.reason });
+  });
+  test('tells busy from unfit', () => {
+    const device = new Machine(PASIDS).device(EDU);
+    const [one, two] = [device.allocDomain(), device.allocDomain()];
+    device.claim();
+    device.attach(one);
+    expect(device.testAttach(two)[0]).toMatchObject({ code: 'EBUSY', stage: 'busy' });
+    expect(device.testAttach(two, { whatIf: true })[0]).toMatchObject({ stage: 'ok' });
+    expect(device.testAttach(two, { mode: 'replace' })[0]).toMatchObject({ stage: 'ok' });
+    expect(device.testAttach(two, { pasid: 70_000 })[0]).toMatchObject({ stage: 'pasid-range' });
+  });
+});
