@@ -22,7 +22,7 @@ const CONTAINER = join(PROJECT, 'test/host/container.py');
 const WITHOUT_CAPABILITIES = isRoot
   ? ['setpriv', '--bounding-set=-sys_admin,-sys_ptrace,-ipc_lock,-sys_resource,-sys_rawio']
   : [];
-const has = (program: string): boolean => spawnSync('which', [program]).status === 0;
+export const has = (program: string): boolean => spawnSync('which', [program]).status === 0;
 
 function environment(
   name: string,
