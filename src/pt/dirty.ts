@@ -96,12 +96,7 @@ function visitLeaf(
   const end = (first - base) / 2 + items;
   if (!isDirty(table, first, items)) return end;
   const leafG = startG + itemG * ((first - base) / 2);
-  if (table.format.dirty!.skipsLastItem && items > 1) {
-    const counted = end - 1 - index;
-    if (counted > 0) query.sink(startG + itemG * index + query.unfold, counted * itemG);
-  } else {
-    query.sink(leafG + query.unfold, items * itemG);
-  }
+  query.sink(leafG + query.unfold, items * itemG);
   if (!query.noClear) {
     setDirty(table, first, items, false);
     if (query.gather) gatherRange(query.gather, leafG + query.unfold, items * itemG);

@@ -82,11 +82,7 @@ export interface PtFormat {
     /** Exponent, in granules, of what the run of an item maps. */
     sizeLg2(lo: number, hi: number): number;
   };
-  readonly dirty?: {
-    readonly mask: Word;
-    /** Leaves of n > 1 items are reported without their last item (iommufd.md 5.2, a quirk of the mock driver). */
-    readonly skipsLastItem?: boolean;
-  };
+  readonly dirty?: { readonly mask: Word };
 }
 
 /** What a table tells its driver while it changes. */

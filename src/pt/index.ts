@@ -10,7 +10,7 @@
  */
 export { createPageTable } from './create.ts';
 export type { Features, PtConfig, PtFeature, PtFormat, PtHooks, Word } from './format.ts';
-export { amdv1, amdv1mock, amdv1mockShortRuns } from './formats/amdv1.ts';
+export { amdv1, amdv1mock } from './formats/amdv1.ts';
 export { riscv64 } from './formats/riscv.ts';
 export { vtdss } from './formats/vtdss.ts';
 export { x86_64 } from './formats/x86-64.ts';

@@ -400,12 +400,13 @@ test('dirty bits are read where they were set, once, or with NO_CLEAR again', ()
     return peek(fd.task, ARRAY + 0xff1n, 1)[0];
   };
   expect(mark(0x05)).toBe(2n);
-  expect([get(), get()]).toEqual([0x05, 0]);
-  expect(mark(0x05)).toBe(2n);
-  expect([get(1), get(1)]).toEqual([0x05, 0x05]);
-  expect(get()).toBe(0x05);
+  // Without large pages each leaf is a CPU page: two bits of 2 KiB.
+  expect([get(), get()]).toEqual([0x0f, 0]);
+  expect(mark(0x01)).toBe(1n);
+  expect([get(1), get(1)]).toEqual([0x03, 0x03]);
+  expect(get()).toBe(0x03);
   expect(mark(0x02)).toBe(1n);
-  expect(get()).toBe(0x01);
+  expect(get()).toBe(0x03);
   expect(destroy(fd, hwpt)).toBeUndefined();
   fd.close();
 });

@@ -87,6 +87,9 @@ function cacheInvalidateUser(domain: Domain, array: UserArray): { done: number; 
 
 function invalidateEntry(nested: MockNested, array: UserArray, index: number): Status {
   const { size } = iommu_hwpt_invalidate_selftest;
+  if (array.entryLength !== size) {
+    return refuse(EINVAL, 'the entries have another length', { entry_len: array.entryLength });
+  }
   const bytes = array.entry(index, size, size);
   if (isErrno(bytes)) return bytes;
   const { flags, iotlb_id: word } = iommu_hwpt_invalidate_selftest.view(bytes);

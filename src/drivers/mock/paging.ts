@@ -17,7 +17,7 @@ import {
 } from '../../core/driver.ts';
 import { granuleLg2 } from '../../core/granule.ts';
 import { gatherPage } from '../../core/iotlb.ts';
-import { amdv1mockShortRuns, createPageTable } from '../../pt/index.ts';
+import { amdv1mock, createPageTable } from '../../pt/index.ts';
 import { IOMMU_HWPT_DATA_SELFTEST, iommu_hwpt_selftest } from '../../uapi/iommufd-test.ts';
 import type { MockDomainKnobs } from './knobs.ts';
 import { PageList } from './page-list.ts';
@@ -109,7 +109,7 @@ function readTableType(data: UserData | undefined): Result<number> {
 
 function ptDomain(request: PagingRequest, tableType: number): Result<Domain> {
   const { dev, knobs, attachOps } = request;
-  const pt = createPageTable(amdv1mockShortRuns, dev.core.ram, {
+  const pt = createPageTable(amdv1mock, dev.core.ram, {
     vaLg2: VA_LG2,
     oaLg2: OA_LG2,
     topLevel: TOP_LEVEL,

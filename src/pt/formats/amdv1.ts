@@ -81,9 +81,3 @@ export const amdv1mock: PtFormat = {
   maxOaLg2: 51,
   features: [],
 };
-
-/** The same, reporting dirty runs the way the kernel's selftest expects. */
-export const amdv1mockShortRuns: PtFormat = {
-  ...amdv1mock,
-  dirty: { mask: { lo: D, hi: 0 }, skipsLastItem: true },
-};
