@@ -11,40 +11,55 @@ export interface Benchmark {
   readonly title: string;
   /** Largest ratio to C that is wanted, if one is. */
   readonly aim?: number;
+  /** A figure known beforehand, in place of a C line: what Linux needs for the same. */
+  readonly reference?: number;
   /** Operations done by one call of `run`. */
   readonly ops: number;
+  /** Measured rounds; default 15. Long ones do with fewer. */
+  readonly rounds?: number;
   /** Before each round, not timed. */
   setup?(): void;
   /** The work. Returns something that depends on it, so that it cannot be optimised away. */
   run(): number;
   /** After each round, not timed: must throw when the work was not done right. */
   verify?(result: number): void;
+  /** The figure itself, when it is no time: called once, in place of `run`. */
+  figure?(): number;
 }
 
 export interface Measurement {
   readonly id: string;
   readonly title: string;
   readonly aim: number | null;
+  readonly reference: number | null;
   readonly ns: number;
 }
 
 const WARM_UP_ROUNDS = 8;
 const ROUNDS = 15;
+/** Of benchmarks that say how many rounds they want. */
+const FEW_WARM_UP_ROUNDS = 2;
 
 /** Median time of an operation over the rounds after warming up. */
 export function measure(benchmark: Benchmark): Measurement {
+  const { id, title, aim, reference } = benchmark;
+  const ns = benchmark.figure ? benchmark.figure() : medianTime(benchmark);
+  return { id, title, aim: aim ?? null, reference: reference ?? null, ns };
+}
+function medianTime(benchmark: Benchmark): number {
   const times: number[] = [];
-  for (let round = 0; round < WARM_UP_ROUNDS + ROUNDS; round++) {
+  const warmUp = benchmark.rounds === undefined ? WARM_UP_ROUNDS : FEW_WARM_UP_ROUNDS;
+  const rounds = benchmark.rounds ?? ROUNDS;
+  for (let round = 0; round < warmUp + rounds; round++) {
     benchmark.setup?.();
     const start = process.hrtime.bigint();
     const result = benchmark.run();
     const ns = Number(process.hrtime.bigint() - start) / benchmark.ops;
     benchmark.verify?.(result);
-    if (round >= WARM_UP_ROUNDS) times.push(ns);
+    if (round >= warmUp) times.push(ns);
   }
   times.sort((a, b) => a - b);
-  const { id, title, aim } = benchmark;
-  return { id, title, aim: aim ?? null, ns: times[ROUNDS >> 1]! };
+  return times[rounds >> 1]!;
 }
 
 /** A repeatable shuffle of 0 … count-1: the same order as shuffled() of bench/c/bench.h. */

@@ -68,6 +68,7 @@ function keepBest(best, rows) {
 function runFile(name) {
   const binary = compileC(name);
   const child = [
+    '--expose-gc',
     path.join(js, 'bench', 'measure-file.js'),
     path.join(js, 'bench', `${name}.bench.js`),
   ];
@@ -87,8 +88,8 @@ function runFile(name) {
       lines.map((line) => JSON.parse(line)),
     );
   }
-  return [...inJs.values()].map(({ id, title, aim, ns }) => {
-    const c = inC.get(id)?.ns ?? null;
+  return [...inJs.values()].map(({ id, title, aim, reference, ns }) => {
+    const c = inC.get(id)?.ns ?? reference;
     return { file: name, id, title, c, ours: ns, ratio: c === null ? null : ns / c, aim };
   });
 }

@@ -7,8 +7,10 @@
 #include <string.h>
 #include <time.h>
 
-#define BENCH_WARM_UP 3
+#ifndef BENCH_ROUNDS
 #define BENCH_ROUNDS 15
+#endif
+#define BENCH_WARM_UP 3
 
 static inline double bench_now(void)
 {
@@ -24,7 +26,7 @@ static int bench_compare(const void *a, const void *b)
 }
 
 /* setup() and verify() are not timed; run() returns a value so that the work is kept. */
-static void bench(const char *id, long ops, void (*setup)(void), uint64_t (*run)(void),
+static inline void bench(const char *id, long ops, void (*setup)(void), uint64_t (*run)(void),
 		  void (*verify)(uint64_t))
 {
 	double times[BENCH_ROUNDS];
@@ -53,7 +55,7 @@ static void bench_check(int holds, const char *what)
 }
 
 /* A repeatable shuffle of 0 ... count-1: the same order as shuffled() of bench/harness.ts. */
-static uint32_t *shuffled(uint32_t count)
+static inline uint32_t *shuffled(uint32_t count)
 {
 	uint32_t *order = malloc(count * sizeof(*order)), seed = 12345;
 	for (uint32_t n = 0; n < count; n++)
