@@ -30,15 +30,18 @@ export interface IoctlOp {
   readonly struct: string;
   readonly size: number;
   readonly minSize: number;
+  /** First kernel that has it. */
+  readonly since: string;
   run(ctx: IommufdContext, task: Task, addr: bigint): Result<number>;
 }
 
-/** A command, its struct, the last field of the oldest struct still accepted, and its handler. */
+/** A command, its struct, the last field of the oldest struct still accepted, its handler; since which kernel. */
 export function ioctlOp<F extends Fields>(
   command: number,
   layout: Struct<F>,
   last: NoInfer<keyof F>,
   execute: (ucmd: Ucmd<View<F>>) => Status,
+  since: string,
 ): IoctlOp {
   const minSize = layout.end(last);
   const { size } = layout;
@@ -49,8 +52,9 @@ export function ioctlOp<F extends Fields>(
     struct: layout.cName,
     size,
     minSize,
+    since,
     run(ctx, task, addr) {
-      const userSize = readStruct(task.mem, addr, buffer, minSize);
+      const userSize = readStruct(task.mem, addr, call, minSize);
       if (isErrno(userSize)) return userSize;
       call.begin(ctx, task, addr, userSize);
       return execute(call) ?? call.result;
@@ -61,7 +65,7 @@ export function ioctlOp<F extends Fields>(
 class Call<Cmd> implements Ucmd<Cmd> {
   readonly cmd: Cmd;
   readonly words: Uint32Array;
-  readonly #buffer: Uint8Array;
+  readonly buffer: Uint8Array;
   #ctx: IommufdContext | undefined;
   #task: Task | undefined;
   #addr = 0n;
@@ -70,7 +74,7 @@ class Call<Cmd> implements Ucmd<Cmd> {
 
   constructor(cmd: Cmd, buffer: Uint8Array) {
     this.cmd = cmd;
-    this.#buffer = buffer;
+    this.buffer = buffer;
     this.words = new Uint32Array(buffer.buffer, 0, buffer.length >> 2);
   }
   begin(ctx: IommufdContext, task: Task, addr: bigint, userSize: number): void {
@@ -87,28 +91,34 @@ class Call<Cmd> implements Ucmd<Cmd> {
     return this.#task!;
   }
   respond(): Status<'EFAULT'> {
-    const buffer = this.#buffer;
+    const buffer = this.buffer;
     const out = this.#userSize < buffer.length ? buffer.subarray(0, this.#userSize) : buffer;
     return this.task.mem.write(this.#addr, out);
   }
   respondAt(at: number, count: number): Status<'EFAULT'> {
-    return this.task.mem.write(this.#addr + BigInt(at), this.#buffer.subarray(at, at + count));
+    return this.task.mem.write(this.#addr + BigInt(at), this.buffer.subarray(at, at + count));
   }
 }
 
-/** The struct into `buffer`; the result is the size the caller says it has. */
+interface StructBuffer {
+  readonly buffer: Uint8Array;
+  readonly words: Uint32Array;
+}
+
+/** The struct into the buffer; the result is the size the caller says it has. */
 function readStruct(
   mem: UserMemory,
   addr: bigint,
-  buffer: Uint8Array,
+  into: StructBuffer,
   minSize: number,
 ): Result<number, 'EFAULT' | 'EINVAL' | 'E2BIG'> {
+  const { buffer, words } = into;
   // Most callers have the struct we have: one copy does it. Near the end of a mapping it may be too much.
   const whole = mem.read(addr, buffer) === undefined;
   if (!whole && mem.read(addr, buffer.subarray(0, 4))) {
     return refuse(EFAULT, 'the struct is not readable', { addr });
   }
-  const size = new DataView(buffer.buffer).getUint32(0, true);
+  const size = words[0]!;
   if (size < minSize) {
     return refuse(EINVAL, 'size is below the oldest struct', { size, minSize });
   }

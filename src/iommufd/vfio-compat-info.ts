@@ -23,7 +23,8 @@ export function compatGetInfo(
     return refuse(EFAULT, 'the struct is not readable', { arg });
   }
   const room = info.argsz;
-  if (room < MIN_ARGSZ) return refuse(EINVAL, 'argsz is below the struct', { argsz: room });
+  if (room < MIN_ARGSZ)
+    return refuse(EINVAL, 'argsz is below the struct', { argsz: room, min: MIN_ARGSZ });
   info.cap_offset = 0;
   const ioas = getIoas();
   if (isErrno(ioas)) return ioas;

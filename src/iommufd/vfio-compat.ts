@@ -144,7 +144,11 @@ function readStruct(
   const argsz = view.getUint32(0, true);
   const flags = view.getUint32(4, true);
   if (argsz >= bytes.length && (flags & ~knownFlags) === 0) return undefined;
-  return refuse(EINVAL, 'argsz is below the struct, or a flag is unknown', { argsz, flags });
+  return refuse(EINVAL, 'argsz is below the struct, or a flag is unknown', {
+    argsz,
+    min: bytes.length,
+    flags,
+  });
 }
 
 const DMA_READ = 1;

@@ -116,6 +116,9 @@ const IOMMUFD: Commands = new Map([
   ...commands(iommufdTest, /^IOMMU_TEST_CMD$/),
 ]);
 
+/** Every VFIO command of the headers by the kind of file it is for: what docs/abi.md is made from. */
+export const VFIO_COMMANDS = { container: new Map(CONTAINER), group: GROUP, device: DEVICE };
+
 function commandsOf(file: string): Commands {
   if (file === '/dev/iommu' || file === '/dev/vfio/vfio') return IOMMUFD;
   if (file.startsWith('/dev/vfio/devices/') || file.includes('[vfio-device]')) return DEVICE;
