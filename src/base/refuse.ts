@@ -28,10 +28,18 @@ export function refuse<E extends Errno>(errno: E, rule: string, facts: Facts = N
   return errno;
 }
 
-/** Run one call and hand each refusal inside it to `on`: the source of `explain` and of traces. */
+/**
+ * Run one call and hand each refusal inside it to `on`: the source of `explain` and of traces. Whoever listens outside
+ * hears it too.
+ */
 export function listening<T>(on: (refusal: Refusal) => void, call: () => T): T {
   const outer = listener;
-  listener = on;
+  listener = outer
+    ? (refusal) => {
+        on(refusal);
+        outer(refusal);
+      }
+    : on;
   try {
     return call();
   } finally {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { VFIO_GROUP_GET_STATUS } from '../uapi/index.ts';
 import { Machine, SoftIommuError, type MachineInput } from '../index.ts';
 
 const EDU = '0000:00:04.0';
@@ -75,6 +76,23 @@ describe('a device of the library', () => {
     expect(caught(() => device.allocDomain())).toMatchObject({ code: 'ENODEV' });
     const foreign = new Machine().device(EDU).allocDomain();
     expect(caught(() => device.attach(foreign)).code).toBe('EINVAL');
+  });
+});
+
+describe('a program of the library', () => {
+  test('is told why a call was refused', () => {
+    const program = new Machine().program();
+    const group = program.open('/dev/vfio/0');
+    const error = caught(() => program.ioctl(group, VFIO_GROUP_GET_STATUS, new Uint8Array(8)));
+    expect(error).toMatchObject({
+      code: 'EINVAL',
+      errno: -22,
+      syscall: 'ioctl VFIO_GROUP_GET_STATUS',
+      reason: 'argsz is smaller than the struct',
+      facts: { argsz: 0, min: 8 },
+      message: 'EINVAL: argsz is smaller than the struct, ioctl VFIO_GROUP_GET_STATUS',
+    });
+    expect(caught(() => program.open('/dev/vfio/9'))).toMatchObject({ code: 'ENOENT' });
   });
 });
 
