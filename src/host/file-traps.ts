@@ -26,7 +26,9 @@ export class FileTraps {
   }
 
   handle(call: Notification): Answer {
-    const entry = this.#context.files.of(call.tid, call.int(call.nr === NR.mmap ? 4 : 0));
+    const { files, processes } = this.#context;
+    const link = processes.descriptorLink(call.tid, call.int(call.nr === NR.mmap ? 4 : 0));
+    const entry = typeof link === 'number' ? undefined : files.byLink(link);
     if (call.nr === NR.ioctl) return this.#ioctl(call, entry);
     if (!entry) return 'continue';
     if (call.nr === NR.mmap) return this.#mmap(call, entry);

@@ -1,7 +1,7 @@
 /**
  * The seccomp listener: receiving trapped calls and answering them.
  *
- * One request buffer is reused, so a call that is parked must be copied (Notification.keep).
+ * Request buffers are reused: a notification must not be looked at after its answer.
  */
 import { addressOf } from './ffi.ts';
 import * as libc from './libc.ts';
@@ -22,7 +22,7 @@ export class Notification {
   /** The calling thread. */
   readonly tid: number;
   readonly nr: number;
-  /** struct seccomp_data of this call. */
+  /** struct seccomp_notif of this call. */
   readonly #bytes: Buffer;
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
@@ -44,6 +44,10 @@ export class Notification {
   get instructionPointer(): bigint {
     return this.#bytes.readBigUInt64LE(24);
   }
+  /** For the next request; nobody may ask this notification any more. */
+  reclaim(): Buffer {
+    return this.#bytes;
+  }
 }
 
 export class Listener {
@@ -54,6 +58,9 @@ export class Listener {
   readonly #responseAt = addressOf(this.#response);
   readonly #addFd = Buffer.alloc(24);
   readonly #idBytes = Buffer.alloc(8);
+  #spare: Buffer | undefined;
+
+  readonly #send = (): number => libc.ioctl(this.fd, SEND, this.#responseAt);
 
   constructor(fd: number) {
     this.fd = fd;
@@ -61,7 +68,8 @@ export class Listener {
   }
   /** Undefined when the caller has died meanwhile. */
   receive(): Notification | undefined {
-    const request = Buffer.alloc(80);
+    const request = this.#spare?.fill(0) ?? Buffer.alloc(80);
+    this.#spare = undefined;
     const rc = libc.ioctl(this.fd, RECV, addressOf(request));
     return rc < 0 ? undefined : new Notification(request);
   }
@@ -73,7 +81,8 @@ export class Listener {
     if (answer === 'continue') response.writeUInt32LE(CONTINUE, 20);
     else if (answer < 0) response.writeInt32LE(Number(answer), 16);
     else response.writeBigInt64LE(BigInt(answer), 8);
-    return uninterrupted(() => libc.ioctl(this.fd, SEND, this.#responseAt)) === 0;
+    this.#spare = to.reclaim();
+    return uninterrupted(this.#send) === 0;
   }
   /** Is the caller still there and waiting for this answer? */
   valid(call: Notification): boolean {

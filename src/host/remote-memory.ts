@@ -21,12 +21,21 @@ const remoteAt = addressOf(remote);
 /** Up to here a copy through /proc/PID/mem is the faster one. */
 const SMALL = 16384;
 
+/** Small copies go through one buffer whose address is known. */
+const bounce = Buffer.alloc(4096);
+const bounceAt = addressOf(bounce);
+
 function copy(nr: number, tid: number, addr: bigint, bytes: Uint8Array): number {
-  local.writeBigUInt64LE(BigInt(addressOf(bytes)), 0);
-  local.writeBigUInt64LE(BigInt(bytes.length), 8);
+  const { length } = bytes;
+  const small = length <= bounce.length;
+  if (small && nr === NR.process_vm_writev) bounce.set(bytes);
+  local.writeBigUInt64LE(BigInt(small ? bounceAt : addressOf(bytes)), 0);
+  local.writeUInt32LE(length, 8);
   remote.writeBigUInt64LE(BigInt.asUintN(64, addr), 0);
-  remote.writeBigUInt64LE(BigInt(bytes.length), 8);
-  return syscall(nr, tid, localAt, 1, remoteAt, 1, 0);
+  remote.writeUInt32LE(length, 8);
+  const done = syscall(nr, tid, localAt, 1, remoteAt, 1, 0);
+  if (small && nr === NR.process_vm_readv && done > 0) bytes.set(bounce.subarray(0, done));
+  return done;
 }
 
 export class RemoteMemory implements UserMemory {
