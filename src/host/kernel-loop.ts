@@ -19,6 +19,7 @@ import { Listener } from './listener.ts';
 import type { Answer, Notification } from './listener.ts';
 import { MemoryMap } from './memory-map.ts';
 import { MmioTraps } from './mmio-traps.ts';
+import { HostObjects } from './objects.ts';
 import { OpenFiles } from './open-files.ts';
 import { PathTraps } from './path-traps.ts';
 import { Processes } from './processes.ts';
@@ -45,6 +46,10 @@ const NS_PER_MS = 1e6;
 const SLEEPER_CHECK_MS = 20;
 /** A ptrace stop interrupts poll; should that be lost, this bounds the delay. */
 const TRACE_CHECK_MS = 10;
+/** After an access to registers the next one is likely to be near: this long it is looked for without sleeping. */
+const SPIN_NS = 40_000;
+/** Then the other programs have their turn. */
+const MOST_STOPS = 16;
 
 export class KernelLoop implements CallContext {
   readonly machine: Machine;
@@ -52,6 +57,7 @@ export class KernelLoop implements CallContext {
   readonly files: OpenFiles;
   readonly eventfds: Eventfds;
   readonly map: MemoryMap;
+  readonly objects = new HostObjects();
   readonly processes: Processes;
   readonly watches = this;
   readonly warn: (text: string) => void;
@@ -67,6 +73,8 @@ export class KernelLoop implements CallContext {
   readonly #programFd: number;
   #fds: number[] = [];
   #listening = true;
+  /** The last look at stopped threads was cut short. */
+  #stopsLeft = false;
   /** Wait status of the program, once it has ended. */
   #exitStatus: number | undefined;
 
@@ -79,7 +87,7 @@ export class KernelLoop implements CallContext {
       if (entry.kind === 'file') this.#released(entry.file);
     });
     this.eventfds = new Eventfds(this);
-    this.map = new MemoryMap(this.files.windowOf);
+    this.map = new MemoryMap(this.files.windowOf, (line) => this.objects.isHuge(line));
     this.processes = new Processes(this);
     this.#mmio = new MmioTraps(this);
     this.#fileTraps = new FileTraps(this);
@@ -192,6 +200,7 @@ export class KernelLoop implements CallContext {
     if (!call) return;
     // A close that came before this call in the program must be seen before it here.
     this.files.drainCloses();
+    this.processes.newCall();
     const answer = this.#handle(call);
     this.listener.answer(call, answer);
   }
@@ -210,13 +219,21 @@ export class KernelLoop implements CallContext {
   }
 
   #reap(): void {
-    for (;;) {
+    let spinUntil = 0;
+    this.#stopsLeft = true;
+    for (let stops = 0; stops < MOST_STOPS;) {
       const event = libc.waitNow(-1);
-      if (!event) return;
+      if (!event) {
+        this.#stopsLeft = stops > 0 && libc.monotonicNs() < spinUntil;
+        if (!this.#stopsLeft) return;
+        continue;
+      }
       const stopped = (event.status & 0xff) === 0x7f;
       if (stopped) {
         this.map.newTurn();
         this.#mmio.onStop(event.pid, event.status);
+        spinUntil = libc.monotonicNs() + SPIN_NS;
+        stops++;
         continue;
       }
       this.#mmio.onExit(event.pid);
@@ -240,6 +257,7 @@ export class KernelLoop implements CallContext {
   }
 
   #timeoutMs(): number {
+    if (this.#stopsLeft) return 0;
     const bounds = [];
     if (this.#mmio.active) bounds.push(TRACE_CHECK_MS);
     if (this.#parked.size > 0) bounds.push(SLEEPER_CHECK_MS);

@@ -134,8 +134,14 @@ export function pwrite(fd: number, from: Uint8Array, at: Word): number {
 export function ioctl(fd: number, command: number, arg: Word): number {
   return syscall(NR.ioctl, fd, command, arg);
 }
-export function memfdCreate(name: string): number {
-  return withPath(name, (at) => syscall(NR.memfd_create, at, 1));
+export const MFD_CLOEXEC = 1;
+export const MFD_ALLOW_SEALING = 2;
+export const MFD_HUGETLB = 4;
+export function memfdCreate(name: string, flags = MFD_CLOEXEC): number {
+  return withPath(name, (at) => syscall(NR.memfd_create, at, flags));
+}
+export function ftruncate(fd: number, length: Word): number {
+  return syscall(77, fd, length);
 }
 export function eventfd2(value: number, flags: number): number {
   return syscall(NR.eventfd2, value, flags);

@@ -1,15 +1,21 @@
 /**
- * /proc/PID/maps as Vmas. Parsed at most once a turn: nothing of the caller changes while it waits for its answer.
+ * /proc/PID/maps as Vmas: single mappings where the kernel tells them, else all, parsed at most once a turn, for nothing
+ * of the caller changes while it waits for its answer.
  */
 import { readFileSync } from 'node:fs';
 import type { MmioWindow } from '../base/file.ts';
 import type { Vma } from '../machine/process.ts';
+import * as libc from './libc.ts';
+import { queryMapping } from './map-query.ts';
 
 /** Which registers a mapping of one of our files shows. */
 export type WindowOf = (
   name: string,
   pageOffset: number,
 ) => { window: MmioWindow; offset: number } | undefined;
+
+/** Is this memory made of huge pages? */
+export type IsHuge = (line: { name: string; object: string | undefined }) => boolean;
 
 export interface MapsLine extends Vma {
   /** The pathname column: '[heap]', '/memfd:x (deleted)', ''. */
@@ -29,7 +35,7 @@ export function parseMaps(text: string): MapsLine[] {
       shared: perms![3] === 's',
       object: inode === '0' ? undefined : `${device!}:${inode!}`,
       objectOffset: pageOf(offset!),
-      huge: name!.startsWith('/anon_hugepage'),
+      huge: false,
       name: name!,
     });
   }
@@ -41,46 +47,98 @@ function pageOf(hex: string): number {
   return hex.length <= 3 ? 0 : Number.parseInt(hex.slice(0, -3), 16);
 }
 
+/** More questions than this in a turn: reading everything once is cheaper. */
+const MOST_QUERIES = 16;
+
+/** What is known of a process this turn. */
+interface Turn {
+  /** -1: asking for single mappings is not possible. */
+  mapsFd: number;
+  queries: number;
+  /** Answers so far, or all mappings in order. */
+  lines: MapsLine[];
+  complete: boolean;
+}
+
 export class MemoryMap {
   readonly #windowOf: WindowOf;
-  readonly #turns = new Map<number, MapsLine[]>();
-  constructor(windowOf: WindowOf) {
+  readonly #isHuge: IsHuge;
+  readonly #turns = new Map<number, Turn>();
+  constructor(windowOf: WindowOf, isHuge: IsHuge) {
     this.#windowOf = windowOf;
+    this.#isHuge = isHuge;
   }
   /** Forget everything: programs have run since. */
   newTurn(): void {
-    if (this.#turns.size > 0) this.#turns.clear();
+    if (this.#turns.size === 0) return;
+    for (const { mapsFd } of this.#turns.values()) if (mapsFd >= 0) libc.close(mapsFd);
+    this.#turns.clear();
   }
-  find(pid: number, index: number): Vma | undefined {
-    const lines = this.#lines(pid);
-    let low = 0;
-    let high = lines.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (lines[middle]!.end <= index) low = middle + 1;
-      else high = middle;
+  find(pid: number, index: number): MapsLine | undefined {
+    const turn = this.#turn(pid);
+    const known = turn.complete ? search(turn.lines, index) : turn.lines.find(covers(index));
+    if (known || turn.complete) return known;
+    if (turn.queries++ < MOST_QUERIES && turn.mapsFd >= 0) {
+      const line = queryMapping(turn.mapsFd, index);
+      if (line === 'none') return undefined;
+      if (line !== 'unknown') {
+        const shown = this.#completed(line);
+        turn.lines.push(shown);
+        return shown;
+      }
     }
-    const found = lines[low];
-    return found && found.start <= index ? found : undefined;
+    this.#readAll(pid, turn);
+    return search(turn.lines, index);
   }
-  #lines(pid: number): MapsLine[] {
-    let lines = this.#turns.get(pid);
-    if (!lines) {
-      lines = this.#read(pid);
-      this.#turns.set(pid, lines);
+  #turn(pid: number): Turn {
+    let turn = this.#turns.get(pid);
+    if (!turn) {
+      const mapsFd = libc.open(`/proc/${pid}/maps`, libc.O_CLOEXEC);
+      turn = { mapsFd, queries: 0, lines: [], complete: false };
+      this.#turns.set(pid, turn);
     }
-    return lines;
+    return turn;
   }
-  #read(pid: number): MapsLine[] {
-    let text: string;
-    try {
-      text = readFileSync(`/proc/${pid}/maps`, 'latin1');
-    } catch {
-      return []; // the process is gone
+  /** A page of an address space that shows page `objectIndex` of an object now. */
+  findObject(pid: number, object: string, objectIndex: number): number | undefined {
+    const turn = this.#turn(pid);
+    if (!turn.complete) this.#readAll(pid, turn);
+    for (const line of turn.lines) {
+      const inside = objectIndex - line.objectOffset;
+      const shows = line.object === object && line.shared;
+      if (shows && inside >= 0 && inside < line.end - line.start) return line.start + inside;
     }
-    return parseMaps(text).map((line) => {
-      const io = this.#windowOf(line.name, line.objectOffset);
-      return io ? { ...line, io } : line;
-    });
+    return undefined;
+  }
+  #readAll(pid: number, turn: Turn): void {
+    turn.lines = readMaps(pid).map((line) => this.#completed(line));
+    turn.complete = true;
+  }
+  #completed(line: MapsLine): MapsLine {
+    const io = this.#windowOf(line.name, line.objectOffset);
+    const huge = line.huge || this.#isHuge(line);
+    return { ...line, huge, ...(io && { io }) };
+  }
+}
+
+function covers(index: number): (line: MapsLine) => boolean {
+  return ({ start, end }) => start <= index && index < end;
+}
+function search(lines: readonly MapsLine[], index: number): MapsLine | undefined {
+  let low = 0;
+  let high = lines.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (lines[middle]!.end <= index) low = middle + 1;
+    else high = middle;
+  }
+  const found = lines[low];
+  return found && found.start <= index ? found : undefined;
+}
+function readMaps(pid: number): MapsLine[] {
+  try {
+    return parseMaps(readFileSync(`/proc/${pid}/maps`, 'latin1'));
+  } catch {
+    return []; // the process is gone
   }
 }

@@ -4,7 +4,7 @@
  * Kept by looking, not by tracing: a thread that calls is alive, a pidfd tells the end of a process, and an address
  * space that no longer answers was replaced by exec.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { EBADF, EINVAL, ENOMEM, EMFILE, isErrno } from '../base/errno.ts';
 import type { Result } from '../base/errno.ts';
 import { ForeignFile } from '../base/file.ts';
@@ -19,8 +19,11 @@ import type { Eventfds, Watches } from './eventfds.ts';
 import * as libc from './libc.ts';
 import type { Listener, Notification } from './listener.ts';
 import type { MemoryMap } from './memory-map.ts';
+import { objectOf, statOf } from './objects.ts';
+import type { HostObjects } from './objects.ts';
 import type { OpenFiles } from './open-files.ts';
 import { AddressSpace, RemoteMemory } from './remote-memory.ts';
+import type { SpaceParts } from './remote-memory.ts';
 
 /** What tasks are made of. */
 export interface TaskParts {
@@ -29,6 +32,7 @@ export interface TaskParts {
   readonly files: OpenFiles;
   readonly eventfds: Eventfds;
   readonly map: MemoryMap;
+  readonly objects: HostObjects;
   readonly watches: Watches;
 }
 
@@ -41,18 +45,40 @@ interface Process {
 
 export class Processes {
   readonly #parts: TaskParts;
+  readonly #space: SpaceParts;
   readonly #processOf = new Map<number, number>();
   readonly #processes = new Map<number, Process>();
+  /** The thread whose process has been confirmed in this call. */
+  #proven = 0;
   constructor(parts: TaskParts) {
     this.#parts = parts;
+    const spaces = (): AddressSpace[] =>
+      [...this.#processes.values()].flatMap(({ space }) => space ?? []);
+    this.#space = { map: parts.map, objects: parts.objects, spaces };
   }
 
   task(call: Notification): HostTask {
     return new HostTask(this, this.#parts, call, this.processOf(call.tid));
   }
 
+  /** Before each trapped call: what was proved of threads holds no longer. */
+  newCall(): void {
+    this.#proven = 0;
+  }
+
+  /** The text of a thread's /proc/…/fd/N, or minus an errno. It proves as well which process the thread is of. */
+  descriptorLink(tid: number, fd: number): string | number {
+    const known = this.#processOf.get(tid);
+    if (known === undefined) return libc.readlink(`/proc/${tid}/fd/${fd}`);
+    const link = libc.readlink(`/proc/${known}/task/${tid}/fd/${fd}`);
+    if (typeof link === 'number') return libc.readlink(`/proc/${tid}/fd/${fd}`);
+    this.#proven = tid;
+    return link;
+  }
+
   processOf(tid: number): number {
     const known = this.#processOf.get(tid);
+    if (known !== undefined && this.#proven === tid) return known;
     if (known !== undefined && libc.exists(`/proc/${known}/task/${tid}`)) return known;
     const pid = Number(/^Tgid:\s*(\d+)/m.exec(statusOf(tid))?.[1] ?? tid);
     this.#processOf.set(tid, pid);
@@ -74,7 +100,7 @@ export class Processes {
 
   #add(pid: number): Process {
     const pidfd = libc.pidfdOpen(pid);
-    const space = AddressSpace.open(pid, this.#parts.map);
+    const space = AddressSpace.open(pid, this.#space);
     const process: Process = {
       pidfd,
       watch: this.#parts.watches.watchFd(pidfd, () => this.#drop(pid)),
@@ -85,7 +111,7 @@ export class Processes {
     return process;
   }
   #open(process: Process, pid: number): void {
-    process.space = AddressSpace.open(pid, this.#parts.map);
+    process.space = AddressSpace.open(pid, this.#space);
     process.mm = this.#parts.machine.addMm(process.space ?? NO_MEMORY);
   }
   #drop(pid: number): void {
@@ -160,8 +186,13 @@ export class HostTask implements Task {
     if (entry?.kind === 'file') return entry.file;
     const stat = fd < 0 ? undefined : statOf(path);
     if (!stat) return refuse(EBADF, 'the descriptor is not open', { fd });
-    const inode = `${stat.dev}:${stat.ino}`;
-    return new ForeignFile(inode, () => statOf(path)?.size ?? 0n);
+    const object = this.#parts.objects.ofDescriptor(this.tid, fd);
+    if (!object) return new ForeignFile(objectOf(stat), () => stat.size);
+    return new ForeignFile(
+      object.object,
+      () => object.size(),
+      this.#parts.machine.filePages(object),
+    );
   }
 
   installFile(file: OpenFile, cloexec: boolean): Result<number, 'EMFILE' | 'ENOMEM'> {
@@ -204,14 +235,6 @@ function installDescriptor(
     break; // RLIMIT_NOFILE is lower: reads of this queue will not be seen, poll works
   }
   return listener.addFd(call, fd, { cloexec });
-}
-
-function statOf(path: string): { dev: bigint; ino: bigint; size: bigint } | undefined {
-  try {
-    return statSync(path, { bigint: true });
-  } catch {
-    return undefined; // not open
-  }
 }
 
 /** For callers that only need to know whether a result is one. */

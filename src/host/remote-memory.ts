@@ -9,10 +9,12 @@ import { EFAULT } from '../base/errno.ts';
 import type { Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { UserMemory } from '../base/task.ts';
-import type { ProcessMemory, Vma } from '../machine/process.ts';
+import type { HeldPages, ProcessMemory } from '../machine/process.ts';
 import { addressOf, syscall } from './ffi.ts';
 import { NR, pread, pwrite } from './libc.ts';
-import type { MemoryMap } from './memory-map.ts';
+import type { MapsLine, MemoryMap } from './memory-map.ts';
+import { holdObject } from './objects.ts';
+import type { HostObjects } from './objects.ts';
 
 const local = Buffer.alloc(16);
 const remote = Buffer.alloc(16);
@@ -79,25 +81,33 @@ function facts(addr: bigint, bytes: Uint8Array): { addr: bigint; length: number 
   return { addr, length: bytes.length };
 }
 
+/** What an address space needs to know of the run. */
+export interface SpaceParts {
+  readonly map: MemoryMap;
+  readonly objects: HostObjects;
+  /** Every address space of the run that is known now. */
+  spaces(): Iterable<AddressSpace>;
+}
+
 export class AddressSpace implements ProcessMemory {
   readonly pid: number;
   readonly #memFd: number;
-  readonly #map: MemoryMap;
+  readonly #parts: SpaceParts;
   readonly #probe = Buffer.alloc(1);
   #alive = true;
 
   /** Undefined when the process is gone or we may not look into it. */
-  static open(pid: number, map: MemoryMap): AddressSpace | undefined {
+  static open(pid: number, parts: SpaceParts): AddressSpace | undefined {
     try {
-      return new AddressSpace(pid, openSync(`/proc/${pid}/mem`, 'r+'), map);
+      return new AddressSpace(pid, openSync(`/proc/${pid}/mem`, 'r+'), parts);
     } catch {
       return undefined;
     }
   }
-  private constructor(pid: number, memFd: number, map: MemoryMap) {
+  private constructor(pid: number, memFd: number, parts: SpaceParts) {
     this.pid = pid;
     this.#memFd = memFd;
-    this.#map = map;
+    this.#parts = parts;
   }
   /** /proc/PID/mem stays with the address space it was opened on, and reads as empty when that is gone. */
   get alive(): boolean {
@@ -114,8 +124,33 @@ export class AddressSpace implements ProcessMemory {
     if (this.#transfer(pwrite, NR.process_vm_writev, addr, from) === from.length) return undefined;
     return refuse(EFAULT, 'the address space has nothing writable there', facts(addr, from));
   }
-  vma(index: number): Vma | undefined {
-    return this.alive ? this.#map.find(this.pid, index) : undefined;
+  vma(index: number): MapsLine | undefined {
+    return this.alive ? this.#parts.map.find(this.pid, index) : undefined;
+  }
+  /** Shared pages by their object; private ones cannot be held from outside. */
+  hold(index: number): HeldPages | undefined {
+    const vma = this.vma(index);
+    if (!vma?.shared || vma.object === undefined) return undefined;
+    const first = vma.objectOffset + (index - vma.start);
+    const object = this.#parts.objects.ofMapping(this.pid, vma);
+    return object ? holdObject(object, first) : this.#holdMapped(vma.object, first, index);
+  }
+  /** An object without a descriptor: through this address space, and when it is gone through another that maps it. */
+  #holdMapped(object: string, first: number, index: number): HeldPages {
+    const copy = (page: number, use: (space: AddressSpace, at: number) => boolean): boolean => {
+      if (this.alive && use(this, index + page)) return true;
+      for (const space of this.#parts.spaces()) {
+        const at = this.#parts.map.findObject(space.pid, object, first + page);
+        if (at !== undefined && space.alive && use(space, at)) return true;
+      }
+      return false;
+    };
+    const va = (at: number, offset: number): bigint => (BigInt(at) << 12n) + BigInt(offset);
+    return {
+      read: (page, offset, into) => copy(page, (space, at) => !space.read(va(at, offset), into)),
+      write: (page, offset, from) => copy(page, (space, at) => !space.write(va(at, offset), from)),
+      release: () => undefined,
+    };
   }
   close(): void {
     if (!this.#alive) return;
