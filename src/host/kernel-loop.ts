@@ -12,6 +12,7 @@ import type { Machine } from '../machine/machine.ts';
 import type { CallContext } from './call-context.ts';
 import { Eventfds } from './eventfds.ts';
 import { FileTraps } from './file-traps.ts';
+import { Injection } from './injection.ts';
 import type { Launched } from './launch.ts';
 import * as libc from './libc.ts';
 import { NR } from './libc.ts';
@@ -23,7 +24,6 @@ import { HostObjects } from './objects.ts';
 import { OpenFiles } from './open-files.ts';
 import { PathTraps } from './path-traps.ts';
 import { Processes } from './processes.ts';
-import { injectCalls } from './ptrace.ts';
 import { pendingSignal } from './signals.ts';
 import type { TreeBackend } from './tree-backend.ts';
 
@@ -69,6 +69,8 @@ export class KernelLoop implements CallContext {
   readonly #poller = new libc.Poller();
   readonly #watched = new Map<number, Set<() => void>>();
   readonly #parked = new Map<bigint, Parked>();
+  /** Callers that run calls of ours, by the notification. */
+  readonly #injections = new Map<bigint, Injection>();
   readonly #startNs = libc.monotonicNs();
   readonly #programFd: number;
   #fds: number[] = [];
@@ -141,7 +143,7 @@ export class KernelLoop implements CallContext {
         return;
       }
       this.#parked.delete(call.id);
-      this.listener.answer(call, given);
+      this.#answer(call, given);
     });
     if (now.answer !== undefined) return now.answer;
     now.parked = true;
@@ -159,14 +161,25 @@ export class KernelLoop implements CallContext {
     return this.#mmio.trace(pid);
   }
 
-  inject(call: Notification, calls: readonly { nr: number; args: readonly number[] }[]): Answer {
-    const rc = injectCalls(call.tid, calls, {
+  inject(call: Notification): Injection | number {
+    const open = this.#injections.get(call.id);
+    if (open) return open;
+    const begun = Injection.begin(call.tid, {
       alreadySeized: this.#mmio.isTraced(call.tid),
       release: () => this.listener.answer(call, 0),
     });
-    if (rc !== -libc.HOST_ERRNO.EPERM) return 'answered';
-    this.warn('a traced program cannot be moved into a simulated directory');
-    return -libc.HOST_ERRNO.EPERM;
+    if (typeof begun !== 'number') this.#injections.set(call.id, begun);
+    return begun;
+  }
+  /** A thread that was made to run calls of ours gets its result in its register. */
+  #answer(call: Notification, answer: Answer): void {
+    const open = this.#injections.get(call.id);
+    if (!open) {
+      this.listener.answer(call, answer);
+      return;
+    }
+    this.#injections.delete(call.id);
+    open.finish(typeof answer === 'string' ? 0 : answer);
   }
 
   #turn(): void {
@@ -202,7 +215,7 @@ export class KernelLoop implements CallContext {
     this.files.drainCloses();
     this.processes.newCall();
     const answer = this.#handle(call);
-    this.listener.answer(call, answer);
+    this.#answer(call, answer);
   }
 
   #handle(call: Notification): Answer {
@@ -247,7 +260,7 @@ export class KernelLoop implements CallContext {
       if (alive && !pendingSignal(call.tid)) continue;
       this.#parked.delete(id);
       cancel();
-      if (alive) this.listener.answer(call, -libc.HOST_ERRNO.EINTR);
+      if (alive) this.#answer(call, -libc.HOST_ERRNO.EINTR);
     }
   }
 

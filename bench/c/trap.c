@@ -1,0 +1,164 @@
+/*
+ * Trapped calls: what a program waits for an ioctl that a supervisor answers.
+ *
+ * Without an argument this is the baseline: a C supervisor that does for an ioctl what softiommu does. It polls,
+ * receives, finds out which file the descriptor is, reads the struct from the program, writes it back, answers.
+ * `trap client` is the program alone, to be run under softiommu: the same ioctl, and loads of a mapped register.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/vfio.h>
+#include <poll.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "bench.h"
+
+#define IOCTLS 5000
+#define LOADS 2000
+#define NOTIF_SET_FLAGS _IOW('!', 4, uint64_t)
+
+static int group;
+static volatile uint32_t *registers;
+
+static uint64_t ioctls(void)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+	uint64_t sum = 0;
+
+	for (int n = 0; n < IOCTLS; n++) {
+		status.flags = 0;
+		sum += ioctl(group, VFIO_GROUP_GET_STATUS, &status) == 0 && (status.flags & 1);
+	}
+	return sum;
+}
+static void all_answered(uint64_t sum)
+{
+	bench_check(sum == IOCTLS, "an ioctl was not answered");
+}
+
+static uint64_t loads(void)
+{
+	uint64_t sum = 0;
+
+	for (int n = 0; n < LOADS; n++)
+		sum += registers[0] == 0x010000ed;
+	return sum;
+}
+static void all_loaded(uint64_t sum)
+{
+	bench_check(sum == LOADS, "a register did not have its value");
+}
+
+/* Under softiommu, which has the edu device in group 0. */
+static void client(void)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+	struct vfio_region_info region = { .argsz = sizeof(region), .index = 0 };
+	int container = open("/dev/vfio/vfio", O_RDWR), device;
+
+	group = open("/dev/vfio/0", O_RDWR);
+	bench_check(container >= 0 && group >= 0, "the device nodes are there");
+	bench_check(ioctl(group, VFIO_GROUP_GET_STATUS, &status) == 0, "the group answers");
+	bench("ioctl", IOCTLS, NULL, ioctls, all_answered);
+
+	bench_check(ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) == 0, "container");
+	bench_check(ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) == 0, "IOMMU");
+	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0");
+	bench_check(device >= 0 && ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region) == 0, "BAR 0");
+	registers = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, device, region.offset);
+	bench_check(registers != MAP_FAILED, "BAR 0 is mapped");
+	bench("bar-load", LOADS, NULL, loads, all_loaded);
+}
+
+#define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+static struct sock_filter filter[] = {
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 4),
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff00),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ';' << 8, 0, 1),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+	ALLOW,
+};
+
+static void answer(int listener, char *wanted)
+{
+	struct seccomp_notif call = { 0 };
+	struct seccomp_notif_resp reply = { 0 };
+	char path[64], link[256];
+	struct vfio_group_status status;
+	struct iovec here = { &status, sizeof(status) }, there;
+	ssize_t length;
+
+	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call))
+		return;
+	snprintf(path, sizeof(path), "/proc/%u/fd/%d", call.pid, (int)call.data.args[0]);
+	length = readlink(path, link, sizeof(link) - 1);
+	link[length < 0 ? 0 : length] = 0;
+	reply.id = call.id;
+	there = (struct iovec){ (void *)call.data.args[2], sizeof(status) };
+	if (strcmp(link, wanted) != 0)
+		reply.error = -ENOTTY;
+	else if (process_vm_readv(call.pid, &here, 1, &there, 1, 0) != sizeof(status))
+		reply.error = -EFAULT;
+	else {
+		status.flags = VFIO_GROUP_FLAGS_VIABLE;
+		if (process_vm_writev(call.pid, &here, 1, &there, 1, 0) != sizeof(status))
+			reply.error = -EFAULT;
+	}
+	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &reply);
+}
+
+static void baseline(void)
+{
+	struct sock_fprog program = { sizeof(filter) / sizeof(*filter), filter };
+	int ready[2], go[2], listener, pidfd;
+	char wanted[256] = { 0 }, path[64], byte = 0;
+	struct pollfd wait = { .events = POLLIN };
+	pid_t pid;
+
+	bench_check(pipe(ready) == 0 && pipe(go) == 0, "pipes");
+	pid = fork();
+	if (pid == 0) {
+		group = memfd_create("group", 0);
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		int own[2] = { syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+				       SECCOMP_FILTER_FLAG_NEW_LISTENER, &program), group };
+		bench_check(write(ready[1], own, sizeof(own)) == sizeof(own), "handing over");
+		bench_check(read(go[0], &byte, 1) == 1, "the supervisor is ready");
+		close(own[0]);
+		bench("ioctl", IOCTLS, NULL, ioctls, all_answered);
+		_exit(0);
+	}
+	int theirs[2];
+	bench_check(read(ready[0], theirs, sizeof(theirs)) == sizeof(theirs), "the program is ready");
+	pidfd = syscall(SYS_pidfd_open, pid, 0);
+	listener = syscall(SYS_pidfd_getfd, pidfd, theirs[0], 0);
+	bench_check(listener >= 0, "the listener is ours");
+	ioctl(listener, NOTIF_SET_FLAGS, 1UL); /* SYNC_WAKE_UP, where the kernel has it */
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, theirs[1]);
+	bench_check(readlink(path, wanted, sizeof(wanted) - 1) > 0, "the file has a name");
+	bench_check(write(go[1], &byte, 1) == 1, "go");
+	wait.fd = listener;
+	while (poll(&wait, 1, -1) > 0 && (wait.revents & POLLIN))
+		answer(listener, wanted);
+	waitpid(pid, NULL, 0);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && strcmp(argv[1], "client") == 0)
+		client();
+	else
+		baseline();
+	return 0;
+}
