@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { intelBench, must, ownedDevice as owned } from '../../../test/drivers/intel-bench.ts';
+import {
+  intelBench,
+  must,
+  ownedDevice as owned,
+  type IntelBench,
+} from '../../../test/drivers/intel-bench.ts';
 import { EINVAL, ENODEV, ENOMEM, ENOSPC, EOPNOTSUPP } from '../../base/errno.ts';
 import { attachGroup, detachGroup, replaceGroupHandle } from '../../core/attach.ts';
 import { domainFree, pagingDomainAlloc, pagingDomainAllocFlags } from '../../core/domain-alloc.ts';
@@ -11,17 +16,32 @@ import {
 import { iommuMap, iommuUnmap } from '../../core/map.ts';
 import { attachDevicePasid, detachDevicePasid, replaceDevicePasid } from '../../core/pasid.ts';
 import { probeDevice } from '../../core/probe.ts';
+import { deviceRegister } from '../../core/register.ts';
 import { releaseDevice } from '../../core/release.ts';
 import { Device } from '../../core/device.ts';
 import { newGather } from '../../pt/gather.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
-import { createIntelUnit, createIntelDriver, type IntelUnitConfig } from './driver.ts';
+import {
+  createIntelUnit,
+  createIntelDriver,
+  type IntelUnitConfig,
+  type IntelUnitHandle,
+} from './driver.ts';
 import { toIntelDevice } from './domain.ts';
 
 const RW = IOMMU_READ | IOMMU_WRITE;
 const SECOND = { firstStage: false };
 const LEGACY = { scalable: false };
 const PASIDS = { pasidBits: 20 };
+
+/** One more unit of the bench's driver, registered: it takes what the first has not in its scope. */
+function secondUnit(bench: IntelBench, config: IntelUnitConfig): IntelUnitHandle {
+  const handle = must(
+    createIntelUnit(bench.core, { ...config, pci: bench.pci, driver: bench.driver }),
+  );
+  expect(deviceRegister(bench.core, handle.instance, handle.ops)).toBeUndefined();
+  return handle;
+}
 
 /** A bench with one owned device attached to a fresh paging domain. */
 function attached(config: IntelUnitConfig = {}, device = {}, flags = 0) {
@@ -97,9 +117,7 @@ describe('a domain that does not fit is refused with EINVAL, softly', () => {
     ['a table for coherent walks', SECOND, { ...SECOND, coherentWalks: false }, 0],
   ] as const)('%s', (_name, from, to, flags) => {
     const bench = intelBench({ ...from, scope: (fn) => fn.devfn < 8 << 3 });
-    const second = must(
-      createIntelUnit(bench.core, { ...to, pci: bench.pci, driver: bench.driver }),
-    );
+    const second = secondUnit(bench, to);
     expect(second.ops).toBe(bench.handle.ops);
     const domain = must(pagingDomainAllocFlags(bench.device(4), flags));
     const other = owned(bench, 9);
@@ -112,14 +130,7 @@ describe('a domain that does not fit is refused with EINVAL, softly', () => {
 
   it('enforced coherency on a unit without snoop control', () => {
     const bench = intelBench({ ...SECOND, scope: (fn) => fn.devfn < 8 << 3 });
-    must(
-      createIntelUnit(bench.core, {
-        ...SECOND,
-        snoopControl: false,
-        pci: bench.pci,
-        driver: bench.driver,
-      }),
-    );
+    secondUnit(bench, { ...SECOND, snoopControl: false });
     const domain = must(pagingDomainAlloc(bench.device(4)));
     expect(domain.ops.enforceCacheCoherency!(domain)).toBe(true);
     expect(attachGroup(domain, owned(bench, 9).iommuGroup!)).toBe(EINVAL);
@@ -355,7 +366,7 @@ describe('release', () => {
 describe('several units', () => {
   it('share the ops; a device belongs to the unit that names it, else to the one without scope', () => {
     const bench = intelBench({ scope: (fn) => fn.devfn === 5 << 3 });
-    const other = must(createIntelUnit(bench.core, { pci: bench.pci, driver: bench.driver }));
+    const other = secondUnit(bench, {});
     expect(other.instance.name).toBe('dmar1');
     expect(toIntelDevice(bench.device(5)).iommu).toBe(bench.handle.instance);
     expect(toIntelDevice(bench.device(6)).iommu).toBe(other.instance);

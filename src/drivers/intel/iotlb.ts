@@ -1,17 +1,29 @@
 /**
  * The translation caches of a VT-d unit: a direct-mapped IOTLB in typed arrays (formats.md 7, 12).
  *
- * An entry is four words: low word of the granule, tag and high part of the granule, output frame, permissions.
- * A tag is a small number for (domain id, PASID, kind); retiring it forgets everything cached under it at once.
- * A device TLB is the same cache under a tag of its own, which only device-TLB invalidations retire.
+ * An entry is four words: low word of the granule; tag and high part of the granule; output frame for reads; the same
+ * for writes. A tag is a small number for (domain id, PASID, kind); retiring it forgets everything cached under it at
+ * once. A device TLB is the same cache under a tag of its own, which only device-TLB invalidations retire.
+ *
+ * Behind the entries, in the same array, stands the front table: which tag a requester and PASID are looked up under.
+ * One array for both keeps a hit at a handful of loads (docs/performance.md).
  */
 import { pow2 } from '../../base/u64.ts';
 
-export const TLB_LG2 = 12;
-export const TLB_MASK = (1 << TLB_LG2) - 1;
-/** Permission bits of an entry's last word; the leaf's size in granules (lg2) stands in bits 8 and up. */
-export const TLB_READ = 1;
-export const TLB_WRITE = 2;
+// Private to the module: V8 folds such a constant, while an exported one is a load and a check each time.
+const TLB_LG2 = 12;
+const TLB_MASK = (1 << TLB_LG2) - 1;
+/** An output frame that is none: the access is not allowed, or the frame has more than 31 bits and stands in `wide`. */
+const REFUSED = -1;
+const WIDE = -2;
+/** First word of the front table, of 256 times four words: requester id, PASID, tag word, hash. */
+const FRONT = 4 << TLB_LG2;
+const FRONT_SLOTS = 256;
+const MAY_READ = 1;
+const MAY_WRITE = 2;
+/** Permissions, in fill() and peek(). */
+export const TLB_READ = MAY_READ;
+export const TLB_WRITE = MAY_WRITE;
 const LAST_TAG = 0xfff;
 /** Pages up to which an invalidation looks each one up instead of scanning the cache. */
 const PROBE_LIMIT = 64;
@@ -31,18 +43,21 @@ export interface TlbTag {
   large: boolean;
 }
 
-export class Iotlb {
-  /** Four words an entry; see the head. */
-  readonly words = new Int32Array(4 << TLB_LG2);
-  /** Output frames that do not fit 31 bits; the entry then says -1. */
-  readonly wide = new Float64Array(1 << TLB_LG2);
+/** `W` is what the misses of a requester are walked by. */
+export class Iotlb<W> {
+  /** See the head. A plain field: every request reads it. */
+  private readonly words = new Int32Array(FRONT + 4 * FRONT_SLOTS);
+  /** Size of the leaf of each entry in granules, lg2. */
+  readonly #leaves = new Uint8Array(1 << TLB_LG2);
+  /** Output frames that do not fit 31 bits. */
+  readonly #wide = new Float64Array(1 << TLB_LG2);
+  /** Of the front table: undefined for a device with a TLB of its own. */
+  readonly #walkedBy = new Array<W | undefined>(FRONT_SLOTS).fill(undefined);
   readonly #tags = new Map<string, TlbTag>();
   #lastTag = 0;
-  readonly #retired: () => void;
 
-  /** `retired` is called whenever a tag word became invalid, so that copies of it are dropped. */
-  constructor(retired: () => void) {
-    this.#retired = retired;
+  constructor() {
+    this.dropFront();
   }
 
   tag(kind: TagKind, did: number, pasid: number): TlbTag {
@@ -61,38 +76,88 @@ export class Iotlb {
     if (tag.word === 0) this.#number(tag);
   }
 
+  /** The output frame of a request, or -1: not cached, not allowed, or a frame of more than 31 bits. */
+  hit(requesterId: number, pasid: number, iovaG: number, write: boolean): number {
+    const t = this.words;
+    const front = FRONT + (frontSlot(requesterId, pasid) << 2);
+    const low = iovaG | 0;
+    const at = ((low ^ t[front + 3]!) & TLB_MASK) << 2;
+    const high = low === iovaG ? 0 : highOf(iovaG);
+    if (
+      t[front] === requesterId &&
+      t[front + 1] === pasid &&
+      t[at] === low &&
+      t[at + 1] === (t[front + 2]! | high)
+    ) {
+      return t[at + (write ? 3 : 2)]!;
+    }
+    return REFUSED;
+  }
+
+  /** What the misses of this requester are walked by, if that is known. */
+  walkedBy(requesterId: number, pasid: number): W | undefined {
+    const slot = frontSlot(requesterId, pasid);
+    const front = FRONT + (slot << 2);
+    const same = this.words[front] === requesterId && this.words[front + 1] === pasid;
+    return same ? this.#walkedBy[slot] : undefined;
+  }
+  /** From now on requests of this requester and PASID are looked up under `tag`. */
+  setFront(requesterId: number, pasid: number, tag: TlbTag, walkedBy: W | undefined): void {
+    const t = this.words;
+    const slot = frontSlot(requesterId, pasid);
+    const at = FRONT + (slot << 2);
+    t[at] = requesterId;
+    t[at + 1] = pasid;
+    t[at + 2] = tag.word;
+    t[at + 3] = tag.hash;
+    this.#walkedBy[slot] = walkedBy;
+  }
+  /** Every requester is looked up from the start again. */
+  dropFront(): void {
+    this.words.fill(-1, FRONT);
+  }
+
   fill(tag: TlbTag, iovaG: number, out: number, permissions: number, leafLg2: number): void {
+    const t = this.words;
     const low = iovaG | 0;
     const slot = (low ^ tag.hash) & TLB_MASK;
     const at = slot << 2;
-    this.words[at] = low;
-    this.words[at + 1] = tag.word | highOf(iovaG);
-    this.words[at + 3] = permissions | (leafLg2 << 8);
-    if (leafLg2 > 0) tag.large = true;
-    if (out < 0x8000_0000) this.words[at + 2] = out;
-    else {
-      this.words[at + 2] = -1;
-      this.wide[slot] = out;
+    let frame = out;
+    if (out >= 0x8000_0000) {
+      frame = WIDE;
+      this.#wide[slot] = out;
     }
+    t[at] = low;
+    t[at + 1] = tag.word | highOf(iovaG);
+    t[at + 2] = (permissions & MAY_READ) !== 0 ? frame : REFUSED;
+    t[at + 3] = (permissions & MAY_WRITE) !== 0 ? frame : REFUSED;
+    this.#leaves[slot] = leafLg2;
+    if (leafLg2 > 0) tag.large = true;
   }
 
   /** The cached output frame for an access, or -1: nothing cached, or without the permission. */
   find(tag: TlbTag, iovaG: number, write: boolean): number {
+    const slot = this.#slotOf(tag, iovaG);
+    if (slot < 0) return -1;
+    const out = this.words[(slot << 2) + (write ? 3 : 2)]!;
+    return out === WIDE ? this.#wide[slot]! : out;
+  }
+
+  /** What is cached: permissions, and the size of the leaf from bit 8 on; 0 for nothing. */
+  peek(tag: TlbTag, iovaG: number): number {
+    const slot = this.#slotOf(tag, iovaG);
+    if (slot < 0) return 0;
+    const read = this.words[(slot << 2) + 2]! === REFUSED ? 0 : MAY_READ;
+    const write = this.words[(slot << 2) + 3]! === REFUSED ? 0 : MAY_WRITE;
+    return read | write | (this.#leaves[slot]! << 8);
+  }
+
+  #slotOf(tag: TlbTag, iovaG: number): number {
     const low = iovaG | 0;
     const slot = (low ^ tag.hash) & TLB_MASK;
     const at = slot << 2;
-    const t = this.words;
-    if (t[at] !== low || t[at + 1] !== (tag.word | highOf(iovaG)) || tag.word === 0) return -1;
-    if ((t[at + 3]! & (write ? TLB_WRITE : TLB_READ)) === 0) return -1;
-    return t[at + 2]! >= 0 ? t[at + 2]! : this.wide[slot]!;
-  }
-
-  /** Permissions and leaf size of what is cached, or 0. */
-  peek(tag: TlbTag, iovaG: number): number {
-    const low = iovaG | 0;
-    const at = ((low ^ tag.hash) & TLB_MASK) << 2;
     const hit = this.words[at] === low && this.words[at + 1] === (tag.word | highOf(iovaG));
-    return hit && tag.word !== 0 ? this.words[at + 3]! : 0;
+    return hit && tag.word !== 0 ? slot : -1;
   }
 
   /** Forget everything under the tags that match. */
@@ -103,7 +168,7 @@ export class Iotlb {
         tag.large = false;
       }
     }
-    this.#retired();
+    this.dropFront();
   }
 
   /** Forget what overlaps `countG` granules from `startG` on; a cached piece of a large leaf goes with its leaf. */
@@ -114,12 +179,8 @@ export class Iotlb {
       return;
     }
     for (let n = 0; n < countG; n++) {
-      const iovaG = startG + n;
-      const low = iovaG | 0;
-      const at = ((low ^ tag.hash) & TLB_MASK) << 2;
-      if (this.words[at] === low && this.words[at + 1] === (tag.word | highOf(iovaG))) {
-        this.words[at + 1] = 0;
-      }
+      const slot = this.#slotOf(tag, startG + n);
+      if (slot >= 0) this.words[(slot << 2) + 1] = 0;
     }
   }
 
@@ -129,11 +190,11 @@ export class Iotlb {
 
   #scan(tag: TlbTag, firstG: number, lastG: number): void {
     const t = this.words;
-    for (let at = 0; at < t.length; at += 4) {
+    for (let at = 0; at < FRONT; at += 4) {
       const word = t[at + 1]!;
       if ((word & ~0xf_ffff) !== tag.word) continue;
       const iovaG = (word & 0xf_ffff) * pow2(32) + (t[at]! >>> 0);
-      const leaf = pow2(t[at + 3]! >>> 8);
+      const leaf = pow2(this.#leaves[at >> 2]!);
       const leafStart = Math.floor(iovaG / leaf) * leaf;
       if (leafStart <= lastG && leafStart + leaf - 1 >= firstG) t[at + 1] = 0;
     }
@@ -142,9 +203,9 @@ export class Iotlb {
   #number(tag: TlbTag): void {
     if (this.#lastTag === LAST_TAG) {
       for (const other of this.#tags.values()) other.word = 0;
-      this.words.fill(0);
+      this.words.fill(0, 0, FRONT);
       this.#lastTag = 0;
-      this.#retired();
+      this.dropFront();
     }
     const id = ++this.#lastTag;
     tag.word = id << 20;
@@ -152,7 +213,12 @@ export class Iotlb {
   }
 }
 
+/** A requester's place in the front table. */
+function frontSlot(requesterId: number, pasid: number): number {
+  return (requesterId ^ (requesterId >>> 8) ^ (pasid + 1)) & (FRONT_SLOTS - 1);
+}
+
 /** Bits 51:32 of a granule number. */
-export function highOf(granule: number): number {
+function highOf(granule: number): number {
   return (granule * 2 ** -32) | 0;
 }

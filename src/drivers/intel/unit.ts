@@ -14,7 +14,7 @@ import { FAULT_CODES } from './fault-codes.ts';
 import { FaultRecorder } from './faults.ts';
 import { writeCap, writeEcap, type IntelHardware } from './hardware.ts';
 import { runDescriptor, type CacheControl, type GranuleRange } from './invalidation.ts';
-import { highOf, Iotlb, TLB_MASK, TLB_READ, TLB_WRITE, type TlbTag } from './iotlb.ts';
+import { Iotlb, TLB_READ, TLB_WRITE, type TlbTag } from './iotlb.ts';
 import {
   isFault,
   lookupContext,
@@ -50,22 +50,11 @@ import { Walker } from './walk.ts';
 /** The interrupt address range 0xfee00000…0xfeefffff in granules. */
 const MSI_FIRST_G = 0xfee00;
 const MSI_LAST_G = 0xfeeff;
-const FRONT_MASK = 255;
 
-/** A resolved (requester, PASID): the first thing a request meets. */
-interface Front {
-  readonly requesterId: number;
-  readonly pasid: number;
-  readonly word: number;
-  readonly hash: number;
-  /** What its misses are walked by; undefined for a device with a TLB of its own. */
-  readonly resolved: Resolved | undefined;
-}
 interface Resolved {
   readonly translation: Translation;
   readonly tag: TlbTag;
 }
-const NOBODY: Front = { requesterId: -1, pasid: -1, word: 0, hash: 0, resolved: undefined };
 
 export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   readonly name: string;
@@ -75,14 +64,8 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   readonly #regs = new Int32Array(FRAME_WORDS * 2);
   readonly #walker: Walker;
   readonly #faults: FaultRecorder;
-  readonly #tlb: Iotlb;
-  /** The IOTLB, and the requester of last time: plain fields, because every request reads them. */
-  private readonly words: Int32Array;
-  private lastRequesterId = -1;
-  private lastPasid = -1;
-  private lastWord = 0;
-  private lastHash = 0;
-  #front: Front[] = new Array<Front>(FRONT_MASK + 1).fill(NOBODY);
+  /** A plain field, because every request reads it. */
+  private readonly tlb = new Iotlb<Resolved>();
   readonly #contexts = new Map<number, CachedContext>();
   /** By requester and PASID: what a PASID cache holds; in legacy mode what the context holds. */
   readonly #resolved = new Map<number, Resolved>();
@@ -105,8 +88,6 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     this.#ram = ram;
     this.#walker = new Walker(hw, ram, memory);
     this.#faults = new FaultRecorder(this.#regs, hw.faultRecords, faultInterrupt);
-    this.#tlb = new Iotlb(() => this.#dropFront());
-    this.words = this.#tlb.words;
     this.#regs[REG_VER / 4] = 0x60;
     writeCap(hw, this.#regs, REG_CAP / 4);
     writeEcap(hw, this.#regs, REG_ECAP / 4);
@@ -114,55 +95,10 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
 
   // --- requests ---
 
+  /** Small, so that callers have it and the hit inlined. */
   translate(requesterId: number, pasid: number, iovaG: number, write: boolean): number {
-    if (requesterId === this.lastRequesterId && pasid === this.lastPasid) {
-      const low = iovaG | 0;
-      const high = low === iovaG ? 0 : (iovaG * 2 ** -32) | 0;
-      const t = this.words;
-      const at = ((low ^ this.lastHash) & TLB_MASK) << 2;
-      if (t[at] === low && t[at + 1] === (this.lastWord | high)) {
-        const out = t[at + 2]!;
-        if ((t[at + 3]! & (write ? TLB_WRITE : TLB_READ)) !== 0 && out >= 0) return out;
-      }
-    }
-    return this.#other(requesterId, pasid, iovaG, write);
-  }
-
-  /** Not the requester of last time, or not in the IOTLB. */
-  #other(requesterId: number, pasid: number, iovaG: number, write: boolean): number {
-    const front = this.#front[frontSlot(requesterId, pasid)]!;
-    if (front.requesterId !== requesterId || front.pasid !== pasid) {
-      return this.#miss(requesterId, pasid, iovaG, write);
-    }
-    this.#setLast(front);
-    const t = this.words;
-    const low = iovaG | 0;
-    const at = ((low ^ front.hash) & TLB_MASK) << 2;
-    if (t[at] === low && t[at + 1] === (front.word | highOf(iovaG))) {
-      const out = t[at + 2]!;
-      if ((t[at + 3]! & (write ? TLB_WRITE : TLB_READ)) !== 0 && out >= 0) return out;
-    }
-    return this.#walkFor(front, iovaG, write);
-  }
-
-  /** A miss of a requester whose translation is known: only the walk is left, unless something is refused. */
-  #walkFor(front: Front, iovaG: number, write: boolean): number {
-    const { resolved } = front;
-    if (resolved !== undefined && (iovaG < MSI_FIRST_G || iovaG > MSI_LAST_G)) {
-      const walker = this.#walker;
-      if (walker.walk(resolved.translation, iovaG, write)) {
-        this.#tlb.fill(resolved.tag, iovaG, walker.out, walker.permissions, walker.leafLg2);
-        return walker.out;
-      }
-    }
-    return this.#miss(front.requesterId, front.pasid, iovaG, write);
-  }
-
-  #setLast(front: Front): void {
-    this.lastRequesterId = front.requesterId;
-    this.lastPasid = front.pasid;
-    this.lastWord = front.word;
-    this.lastHash = front.hash;
+    const out = this.tlb.hit(requesterId, pasid, iovaG, write);
+    return out >= 0 ? out : this.#miss(requesterId, pasid, iovaG, write);
   }
 
   explain(requesterId: number, pasid: number, iova: bigint, write: boolean): Explanation {
@@ -174,27 +110,38 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     if (enabled) this.#atsEnabled.add(requesterId);
     else {
       this.#atsEnabled.delete(requesterId);
-      this.#tlb.retire((tag) => tag.kind === 'device' && tag.did === requesterId);
+      this.tlb.retire((tag) => tag.kind === 'device' && tag.did === requesterId);
     }
   }
 
+  /**
+   * No hit. One function for all of that on purpose: it is larger than what V8 inlines, and only so is translate() small
+   * enough to be inlined itself (docs/performance.md).
+   */
+  // eslint-disable-next-line complexity -- see above
   #miss(requesterId: number, pasid: number, iovaG: number, write: boolean): number {
-    if (!this.#enabled) return iovaG;
-    if (pasid < 0 && iovaG >= MSI_FIRST_G && iovaG <= MSI_LAST_G) {
-      return this.#interruptRange(requesterId, iovaG, write);
+    const isMessage = pasid < 0 && iovaG >= MSI_FIRST_G && iovaG <= MSI_LAST_G;
+    const known = isMessage ? undefined : this.tlb.walkedBy(requesterId, pasid);
+    const walker = this.#walker;
+    // The requester's translation is known: only the walk is left, unless something is refused.
+    if (known !== undefined && walker.walk(known.translation, iovaG, write)) {
+      this.tlb.fill(known.tag, iovaG, walker.out, walker.permissions, walker.leafLg2);
+      return walker.out;
     }
+    if (!this.#enabled) return iovaG;
+    if (isMessage) return this.#interruptRange(requesterId, iovaG, write);
     const ats = this.#atsEnabled.has(requesterId);
-    const deviceTag = ats ? this.#tlb.tag('device', requesterId, pasid) : undefined;
+    const deviceTag = ats ? this.tlb.tag('device', requesterId, pasid) : undefined;
     if (deviceTag !== undefined) {
-      this.#setFront(requesterId, pasid, deviceTag, undefined);
-      const cached = this.#tlb.find(deviceTag, iovaG, write);
+      this.tlb.setFront(requesterId, pasid, deviceTag, undefined);
+      const cached = this.tlb.find(deviceTag, iovaG, write);
       if (cached >= 0) return cached;
     }
     const resolved = this.#resolve(requesterId, pasid, ats);
     if (isFault(resolved)) return this.#refuse(resolved, requesterId, pasid, iovaG, write);
-    this.#tlb.revive(resolved.tag);
+    this.tlb.revive(resolved.tag);
     if (deviceTag === undefined) {
-      this.#setFront(requesterId, pasid, resolved.tag, resolved);
+      this.tlb.setFront(requesterId, pasid, resolved.tag, resolved);
     }
     const out = this.#translateBy(resolved, iovaG, write);
     if (out < 0) {
@@ -202,8 +149,8 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
       return this.#refuse(fault, requesterId, pasid, iovaG, write);
     }
     if (deviceTag !== undefined) {
-      const entry = this.#tlb.peek(resolved.tag, iovaG);
-      this.#tlb.fill(deviceTag, iovaG, out, entry & (TLB_READ | TLB_WRITE), entry >>> 8);
+      const entry = this.tlb.peek(resolved.tag, iovaG);
+      this.tlb.fill(deviceTag, iovaG, out, entry & (TLB_READ | TLB_WRITE), entry >>> 8);
     }
     return out;
   }
@@ -217,11 +164,11 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
 
   #translateBy(resolved: Resolved, iovaG: number, write: boolean): number {
     const { tag, translation } = resolved;
-    const cached = this.#tlb.find(tag, iovaG, write);
+    const cached = this.tlb.find(tag, iovaG, write);
     if (cached >= 0) return cached;
     const walker = this.#walker;
     if (!walker.walk(translation, iovaG, write)) return -1;
-    this.#tlb.fill(tag, iovaG, walker.out, walker.permissions, walker.leafLg2);
+    this.tlb.fill(tag, iovaG, walker.out, walker.permissions, walker.leafLg2);
     return walker.out;
   }
 
@@ -244,21 +191,10 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     if (isFault(translation)) return translation;
     const staged = translation.kind === 'first' || translation.kind === 'nested';
     const effective = pasid >= 0 ? pasid : context.ridPasid;
-    const tag = this.#tlb.tag(translation.kind, translation.did, staged ? effective : -1);
+    const tag = this.tlb.tag(translation.kind, translation.did, staged ? effective : -1);
     const resolved = { translation, tag };
     this.#resolved.set(key, resolved);
     return resolved;
-  }
-
-  #setFront(requesterId: number, pasid: number, tag: TlbTag, resolved: Resolved | undefined): void {
-    const slot = frontSlot(requesterId, pasid);
-    const front = this.#front[slot]!;
-    if (front.requesterId === requesterId && front.pasid === pasid && front.word === tag.word) {
-      return;
-    }
-    const added = { requesterId, pasid, word: tag.word, hash: tag.hash, resolved };
-    this.#front[slot] = added;
-    this.#setLast(added);
   }
 
   #refuse(
@@ -279,11 +215,6 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
       rootPfn: this.#rootPfn,
       scalable: this.#scalable,
     };
-  }
-
-  #dropFront(): void {
-    this.#front.fill(NOBODY);
-    this.#setLast(NOBODY);
   }
 
   // --- registers ---
@@ -310,7 +241,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     }
     this.#enabled = (value & GCMD_TE) !== 0;
     // Requests that passed while translation was off left nothing behind, but be sure.
-    this.#dropFront();
+    this.tlb.dropFront();
     this.#regs[REG_GSTS / 4] = value;
     if ((value & GCMD_QIE) !== 0) this.#runQueue();
   }
@@ -342,7 +273,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
       this.#contexts.delete(requesterId);
       if (context.translation !== undefined) this.#resolved.delete(resolvedKey(requesterId, -1));
     }
-    this.#dropFront();
+    this.tlb.dropFront();
   }
 
   invalidatePasids(matches: (did: number, pasid: number) => boolean): void {
@@ -352,43 +283,43 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
       const pasid = tagged >= 0 ? tagged : (this.#contexts.get(requesterId)?.ridPasid ?? 0);
       if (!translation.legacy && matches(translation.did, pasid)) this.#resolved.delete(key);
     }
-    this.#dropFront();
+    this.tlb.dropFront();
   }
 
   invalidateIotlb(did: number | undefined, range: GranuleRange | undefined): void {
     if (range === undefined || did === undefined) {
-      this.#tlb.retire((tag) => tag.kind !== 'device' && (did === undefined || tag.did === did));
+      this.tlb.retire((tag) => tag.kind !== 'device' && (did === undefined || tag.did === did));
       return;
     }
     let nested = false;
-    for (const tag of this.#tlb.tags()) {
+    for (const tag of this.tlb.tags()) {
       if (tag.did !== did) continue;
       if (tag.kind === 'nested') nested = true;
       if (tag.kind === 'second' || tag.kind === 'pass') {
-        this.#tlb.invalidateRange(tag, range.startG, range.countG);
+        this.tlb.invalidateRange(tag, range.startG, range.countG);
       }
     }
     // A nested entry is keyed by the first stage's address: the range says nothing about it.
-    if (nested) this.#tlb.retire((tag) => tag.kind === 'nested' && tag.did === did);
+    if (nested) this.tlb.retire((tag) => tag.kind === 'nested' && tag.did === did);
   }
 
   invalidatePasidIotlb(did: number, pasid: number, range: GranuleRange | undefined): void {
     const matches = (tag: TlbTag): boolean =>
       (tag.kind === 'first' || tag.kind === 'nested') && tag.did === did && tag.pasid === pasid;
     if (range === undefined) {
-      this.#tlb.retire(matches);
+      this.tlb.retire(matches);
       return;
     }
-    for (const tag of this.#tlb.tags()) {
-      if (matches(tag)) this.#tlb.invalidateRange(tag, range.startG, range.countG);
+    for (const tag of this.tlb.tags()) {
+      if (matches(tag)) this.tlb.invalidateRange(tag, range.startG, range.countG);
     }
   }
 
   invalidateDevTlb(requesterId: number, pasid: number | undefined, range: GranuleRange): void {
-    for (const tag of this.#tlb.tags()) {
+    for (const tag of this.tlb.tags()) {
       if (tag.kind !== 'device' || tag.did !== requesterId) continue;
       if (pasid !== undefined && tag.pasid !== pasid) continue;
-      this.#tlb.invalidateRange(tag, range.startG, range.countG);
+      this.tlb.invalidateRange(tag, range.startG, range.countG);
     }
   }
 }
@@ -397,9 +328,6 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
 const WRITABLE = new Set([REG_RTADDR, REG_RTADDR + 4, REG_IQT, REG_IQT + 4, REG_IQA, REG_IQA + 4]);
 const PASID_SPAN = 2 ** 21;
 
-function frontSlot(requesterId: number, pasid: number): number {
-  return (requesterId ^ (requesterId >>> 8) ^ (pasid + 1)) & FRONT_MASK;
-}
 function resolvedKey(requesterId: number, pasid: number): number {
   return requesterId * PASID_SPAN + pasid + 1;
 }

@@ -6,12 +6,17 @@
  * and are read through PhysicalMemory.
  */
 import type { PhysicalMemory } from '../../base/physical-memory.ts';
+import { pow2 } from '../../base/u64.ts';
 import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
 import { FAULT_CODES as F } from './fault-codes.ts';
 import type { IntelHardware } from './hardware.ts';
 import { TLB_READ, TLB_WRITE } from './iotlb.ts';
 import type { Translation } from './lookup.ts';
 
+// Private copies: V8 folds them, while an imported constant is a load and a check each time.
+const ROW = FRAME_WORDS;
+const MAY_READ = TLB_READ;
+const MAY_WRITE = TLB_WRITE;
 const SS_READ = 1 << 0;
 const SS_WRITE = 1 << 1;
 const PS = 1 << 7;
@@ -22,6 +27,8 @@ const FS_WRITE = 1 << 1;
 const FS_USER = 1 << 2;
 const FS_ACCESSED = 1 << 5;
 const FS_DIRTY = 1 << 6;
+/** What turns the right a write needs into the mark it leaves. */
+const FS_WRITE_TO_DIRTY = 5;
 /** Granules of a leaf at level 0, 1, 2. */
 const LEAF_LG2 = [0, 9, 18];
 
@@ -38,7 +45,7 @@ export class Walker {
   fault = 0;
   /** Output granule of the walk. */
   out = 0;
-  /** TLB_READ and TLB_WRITE as they may be cached. */
+  /** MAY_READ and MAY_WRITE as they may be cached. */
   permissions = 0;
   /** Granules (lg2) of the leaf, the smaller one when nested. */
   leafLg2 = 0;
@@ -70,7 +77,7 @@ export class Walker {
   #pass(t: Translation, iovaG: number): boolean {
     if (iovaG >= t.ssLimitG) return this.#fail(t.legacy ? F.ABOVE_WIDTH : F.SS_TOO_LARGE);
     this.out = iovaG;
-    this.permissions = TLB_READ | TLB_WRITE;
+    this.permissions = MAY_READ | MAY_WRITE;
     this.leafLg2 = 0;
     return true;
   }
@@ -85,7 +92,7 @@ export class Walker {
     let rights = SS_READ | SS_WRITE;
     for (let level = t.ssLevels - 1; ; level--) {
       if (table >= frames) return this.#fail(ssPointerFault(t, level));
-      const at = table * FRAME_WORDS + indexAt(low, high, level) * 2;
+      const at = table * ROW + indexAt(low, high, level) * 2;
       const entry = words[at]!;
       rights &= entry;
       if (rights === 0) return this.#fail(ssPermissionFault(t, write));
@@ -109,13 +116,13 @@ export class Walker {
     if ((rights & (write ? SS_WRITE : SS_READ)) === 0) {
       return this.#fail(ssPermissionFault(t, write));
     }
-    let cached = rights & (TLB_READ | TLB_WRITE);
+    let cached = rights & (MAY_READ | MAY_WRITE);
     if (t.ssade) {
       const entry = this.#ram.words[at]!;
       const marked = entry | SS_ACCESSED | (write ? SS_DIRTY : 0);
       if (marked !== entry) this.#ram.words[at] = marked;
       // A clean leaf is not cached as writable: the first write must come here to set D.
-      if ((marked & SS_DIRTY) === 0) cached &= ~TLB_WRITE;
+      if ((marked & SS_DIRTY) === 0) cached &= ~MAY_WRITE;
     }
     this.permissions = cached;
     this.leafLg2 = LEAF_LG2[level]!;
@@ -129,12 +136,11 @@ export class Walker {
     const frames = this.#ram.frameCount;
     const low = iovaG | 0;
     const high = (iovaG * 2 ** -32) | 0;
-    const needed = FS_PRESENT | FS_USER | (write ? FS_WRITE : 0);
-    const dirty = FS_ACCESSED | (Number(write) * FS_DIRTY);
+    const needed = write ? FS_PRESENT | FS_USER | FS_WRITE : FS_PRESENT | FS_USER;
     let rights = FS_WRITE;
     let table = t.fsRoot;
     for (let level = t.fsLevels - 1; table < frames; level--) {
-      const at = table * FRAME_WORDS + indexAt(low, high, level) * 2;
+      const at = table * ROW + indexAt(low, high, level) * 2;
       const entry = words[at]!;
       if ((entry & needed) !== needed) return false;
       rights &= entry;
@@ -144,12 +150,12 @@ export class Walker {
         continue;
       }
       if (level > this.#maxLeafFs) return false;
-      const marked = entry | dirty;
+      const marked = entry | FS_ACCESSED | ((needed & FS_WRITE) << FS_WRITE_TO_DIRTY);
       if (marked !== entry) words[at] = marked;
       this.leafLg2 = LEAF_LG2[level]!;
       this.out = level === 0 ? table : joinLeaf(table, iovaG, this.leafLg2);
       // Only a dirty leaf is cached as writable, as in #fsLeaf.
-      this.permissions = TLB_READ | (marked & FS_DIRTY ? rights : 0);
+      this.permissions = MAY_READ | (marked & FS_DIRTY ? rights : 0);
       return true;
     }
     return false;
@@ -196,7 +202,7 @@ export class Walker {
 
   #readEntry(frame: number, offset: number): boolean {
     if (frame < this.#ram.frameCount) {
-      const at = frame * FRAME_WORDS + (offset >> 2);
+      const at = frame * ROW + (offset >> 2);
       this.#low = this.#ram.words[at]!;
       this.#high = this.#ram.words[at + 1]!;
       return true;
@@ -218,7 +224,7 @@ export class Walker {
       return false;
     }
     if (frame < this.#ram.frameCount) {
-      this.#ram.words[frame * FRAME_WORDS + (offset >> 2)] = marked;
+      this.#ram.words[frame * ROW + (offset >> 2)] = marked;
       return true;
     }
     this.#entry.setInt32(0, marked, true);
@@ -237,7 +243,7 @@ export class Walker {
     const target = lg2 === 0 ? leaf.next : joinLeaf(leaf.next, leaf.iovaG, lg2);
     // Only a dirty leaf is cached as writable: the first write must come here to set D.
     const writable = leaf.write || ((this.#low & FS_DIRTY) !== 0 && (leaf.rights & FS_WRITE) !== 0);
-    const cached = TLB_READ | (writable ? TLB_WRITE : 0);
+    const cached = MAY_READ | (writable ? MAY_WRITE : 0);
     if (t.kind !== 'nested') {
       this.out = target;
       this.permissions = cached;
@@ -283,14 +289,14 @@ export function indexAt(low: number, high: number, level: number): number {
 
 /** A large leaf's frame with the low granule bits of the address. */
 function joinLeaf(frame: number, iovaG: number, lg2: number): number {
-  const size = 2 ** lg2;
+  const size = pow2(lg2);
   return Math.floor(frame / size) * size + (iovaG % size);
 }
 
 /** Are the bits above the first stage's width copies of its top bit? */
 export function canonical(iovaG: number, levels: number): boolean {
-  const half = 2 ** (9 * levels - 1);
-  return iovaG < half || iovaG >= 2 ** 52 - half;
+  const half = pow2(9 * levels - 1);
+  return iovaG < half || iovaG >= 0x10_0000_0000_0000 - half;
 }
 
 function ssPermissionFault(t: Translation, write: boolean): number {
