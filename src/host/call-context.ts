@@ -2,6 +2,7 @@
 import type { Errno, Result } from '../base/errno.ts';
 import { isErrno } from '../base/errno.ts';
 import type { Outcome } from '../base/wait-queue.ts';
+import type { Injection } from './injection.ts';
 import type { Answer, Notification } from './listener.ts';
 import type { HostTask, Processes, TaskParts } from './processes.ts';
 
@@ -15,8 +16,11 @@ export interface CallContext extends TaskParts {
   ): Answer;
   /** Loads and stores of this process will reach our registers. False: somebody else traces it. */
   traceProcess(pid: number): boolean;
-  /** Make the waiting caller run a system call of its own in place of the trapped one; answers the notification. */
-  inject(call: Notification, calls: readonly { nr: number; args: readonly number[] }[]): Answer;
+  /**
+   * Let the waiting caller make system calls of its own before it gets its answer. Minus an errno when it cannot be
+   * traced. Descriptors must be given to it before.
+   */
+  inject(call: Notification): Injection | number;
   /** A line for the user of softiommu. */
   warn(text: string): void;
 }

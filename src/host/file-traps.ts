@@ -9,6 +9,7 @@ import type { Outcome } from '../base/wait-queue.ts';
 import { WaitQueue } from '../base/wait-queue.ts';
 import { numberAnswer } from './call-context.ts';
 import type { CallContext } from './call-context.ts';
+import { HugePages, MAP_HUGETLB } from './huge-pages.ts';
 import { readFileSync } from 'node:fs';
 import { HOST_ERRNO, NR, O_NONBLOCK } from './libc.ts';
 import type { Answer, Notification } from './listener.ts';
@@ -21,12 +22,16 @@ const PAGE = 4096n;
 
 export class FileTraps {
   readonly #context: CallContext;
+  readonly #hugePages: HugePages;
   constructor(context: CallContext) {
     this.#context = context;
+    this.#hugePages = new HugePages(context);
   }
 
   handle(call: Notification): Answer {
+    if (call.nr === NR.memfd_create) return this.#hugePages.memfdCreate(call);
     const { files, processes } = this.#context;
+    if (call.nr === NR.mmap && isHugeAnonymous(call)) return this.#hugePages.mmap(call);
     const link = processes.descriptorLink(call.tid, call.int(call.nr === NR.mmap ? 4 : 0));
     const entry = typeof link === 'number' ? undefined : files.byLink(link);
     if (call.nr === NR.ioctl) return this.#ioctl(call, entry);
@@ -185,6 +190,11 @@ export class FileTraps {
     // The kernel maps the empty file: each access faults and comes to us.
     return 'continue';
   }
+}
+
+function isHugeAnonymous(call: Notification): boolean {
+  const MAP_ANONYMOUS = 0x20;
+  return (call.uint(3) & MAP_HUGETLB) !== 0 && (call.uint(3) & MAP_ANONYMOUS) !== 0;
 }
 
 interface Piece {

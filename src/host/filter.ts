@@ -30,6 +30,11 @@ export const LONGEST_ATTRIBUTE_WRITE = 256;
 export const FIRST_STREAM_FD = 960;
 export const LAST_STREAM_FD = 1023;
 
+/** In the upper half of the descriptor, which the kernel does not look at, of mappings made by injection. */
+export const INJECTED_MMAP = 0x50f7_1001n;
+const MAP_HUGETLB = 0x40000;
+const MFD_HUGETLB = 4;
+
 const OPENS = [NR.open, NR.openat, NR.openat2, NR.creat];
 const PATHS = [
   NR.stat,
@@ -57,6 +62,7 @@ export function filterProgram(options: FilterOptions): Buffer {
   program.load(DATA.arch).ifEqual(ARCH_X86_64, undefined, 'allow').load(DATA.nr);
   program.ifEqual(NR.ioctl, 'ioctl').ifEqual(NR.mmap, 'mmap');
   program.ifEqual(NR.read, 'stream').ifEqual(NR.write, 'write');
+  program.ifEqual(NR.memfd_create, 'memfd');
   for (const nr of STREAMS) program.ifEqual(nr, 'stream');
   const always: number[] = [...OPENS, ...STATS, ...POSITIONED];
   if (options.pathTraps) always.push(...PATHS);
@@ -66,10 +72,13 @@ export function filterProgram(options: FilterOptions): Buffer {
 
   program.label('ioctl').load(DATA.argLow(1)).ifEqual(KVM_SET_DEVICE_ATTR, 'notify');
   program.and(0xff00).ifEqual(IOCTL_TYPE, 'notify', 'allow');
-  // Files mapped shared, and offsets only our regions have.
-  program.label('mmap').load(DATA.argLow(4)).ifEqual(0xffffffff, 'allow');
+  // A mapping we have injected, or huge pages the host may not have, or files mapped shared, or offsets only our regions have.
+  program.label('mmap').load(DATA.argHigh(4)).ifEqual(Number(INJECTED_MMAP), 'allow');
+  program.load(DATA.argLow(3)).ifAnyBit(MAP_HUGETLB, 'notify');
+  program.load(DATA.argLow(4)).ifEqual(0xffffffff, 'allow');
   program.load(DATA.argLow(3)).ifAnyBit(0x20, 'allow').ifAnyBit(1, 'notify');
   program.load(DATA.argHigh(5)).ifAtLeast(0x100, 'notify', 'allow');
+  program.label('memfd').load(DATA.argLow(1)).ifAnyBit(MFD_HUGETLB, 'notify', 'allow');
   program.label('write');
   if (options.pathTraps) {
     program.load(DATA.argHigh(2)).ifEqual(0, undefined, 'stream');

@@ -286,6 +286,7 @@ export class KernelLoop implements CallContext {
 const FILE_CALLS: ReadonlySet<number> = new Set([
   NR.ioctl,
   NR.mmap,
+  NR.memfd_create,
   NR.read,
   NR.write,
   NR.readv,

@@ -7,8 +7,9 @@
 import { accessSync, constants, statSync, lstatSync, readlinkSync, statfsSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { isErrno } from '../base/errno.ts';
-import type { DeviceNode, Node } from '../machine/nodes.ts';
+import type { DeviceNode } from '../machine/nodes.ts';
 import type { AttrNode } from '../machine/nodes.ts';
+import { mayAccess, R_OK, W_OK } from './access.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from './libc.ts';
 import { HOST_ERRNO, NR } from './libc.ts';
@@ -24,9 +25,6 @@ import type { NodeStat } from './stat.ts';
 import type { TreeBackend } from './tree-backend.ts';
 
 const AT_FDCWD = -100;
-const W_OK = 2;
-const X_OK = 1;
-const R_OK = 4;
 
 export class PathTraps {
   readonly #context: CallContext;
@@ -195,10 +193,14 @@ export class PathTraps {
     const theirs = this.#context.listener.addFd(call, fd, { cloexec: true });
     libc.close(fd);
     if (theirs < 0) return theirs;
-    return this.#context.inject(call, [
-      { nr: NR.fchdir, args: [theirs] },
-      { nr: NR.close, args: [theirs] },
-    ]);
+    const thread = this.#context.inject(call);
+    if (typeof thread === 'number') {
+      this.#context.warn('a traced program cannot be moved into a simulated directory');
+      return thread;
+    }
+    const result = thread.run(NR.fchdir, theirs);
+    thread.run(NR.close, theirs);
+    return result;
   }
 
   #getcwd(call: Notification): Answer {
@@ -289,15 +291,6 @@ interface StatTarget {
 
 function nameOf(entry: Entry): string {
   return entry.kind === 'file' ? entry.file.name : entry.path;
-}
-
-/** Nodes belong to the user of the run: the owner's bits count, as sysfs itself lets them count for root too. */
-function mayAccess(node: Node, mode: number): boolean {
-  if (node.kind === 'dir' || node.kind === 'link')
-    return (mode & W_OK) === 0 || node.kind === 'link';
-  const owner = (node.mode >> 6) & 7;
-  if ((mode & X_OK) !== 0) return false;
-  return (owner & mode) === mode;
 }
 
 function answerText(task: HostTask, what: PathCall, text: string): Answer {

@@ -1,10 +1,10 @@
 /**
  * ptrace, for the two things nothing else can do: emulating loads and stores of registers, and making a waiting thread
- * run a system call of ours (chdir). Only SEIZE is used, so that a program is never stopped when it need not be.
+ * run a system call of ours (injection.ts). Only SEIZE is used, so that a program is never stopped when it need not be.
  */
 import { readdirSync } from 'node:fs';
 import { addressOf, syscall } from './ffi.ts';
-import { NR, waitFor } from './libc.ts';
+import { NR } from './libc.ts';
 
 const REQUEST = {
   cont: 7,
@@ -26,6 +26,8 @@ const NT_X86_XSTATE = 0x202;
 /** Byte offsets in struct user_regs_struct. */
 export const REGS = {
   r10: 56,
+  r9: 64,
+  r8: 72,
   rax: 80,
   rdx: 96,
   rsi: 104,
@@ -51,6 +53,9 @@ export function detach(tid: number, signal = 0): number {
 }
 export function resume(tid: number, signal = 0): number {
   return ptrace(REQUEST.cont, tid, 0, signal);
+}
+export function singleStep(tid: number): number {
+  return ptrace(REQUEST.singleStep, tid, 0, 0);
 }
 export function listen(tid: number): number {
   return ptrace(REQUEST.listen, tid, 0, 0);
@@ -97,52 +102,4 @@ export function seizeProcess(pid: number, seized: Set<number>): number {
       seized.add(tid);
     }
   }
-}
-
-export interface Injected {
-  readonly nr: number;
-  readonly args: readonly number[];
-}
-
-/**
- * Make a thread that waits for the answer to a trapped call run other system calls first, then return the result of the
- * first from the call it made. `release` answers the notification. Minus an errno when the thread cannot be traced.
- */
-export function injectCalls(
-  tid: number,
-  calls: readonly Injected[],
-  how: { alreadySeized: boolean; release: () => void },
-): number {
-  if (!how.alreadySeized) {
-    const rc = seize(tid, 0);
-    if (rc < 0) return rc;
-  }
-  interrupt(tid);
-  how.release();
-  if (!waitFor(tid)) return 0; // it died
-  const saved = Buffer.alloc(REGS_SIZE);
-  getRegs(tid, saved);
-  const results = calls.map((call) => runOne(tid, saved, call));
-  saved.writeBigInt64LE(BigInt(results[0] ?? 0), REGS.rax);
-  setRegs(tid, saved);
-  if (how.alreadySeized) resume(tid);
-  else detach(tid);
-  return results[0] ?? 0;
-}
-
-const SYSCALL_LENGTH = 2n;
-
-function runOne(tid: number, saved: Buffer, call: Injected): number {
-  const regs = Buffer.from(saved);
-  regs.writeBigInt64LE(BigInt(call.nr), REGS.rax);
-  regs.writeBigInt64LE(-1n, REGS.origRax);
-  [REGS.rdi, REGS.rsi, REGS.rdx, REGS.r10].forEach((at, index) =>
-    regs.writeBigInt64LE(BigInt(call.args[index] ?? 0), at),
-  );
-  regs.writeBigUInt64LE(saved.readBigUInt64LE(REGS.rip) - SYSCALL_LENGTH, REGS.rip);
-  setRegs(tid, regs);
-  ptrace(REQUEST.singleStep, tid, 0, 0);
-  waitFor(tid);
-  getRegs(tid, regs);
-  return Number(regs.readBigInt64LE(REGS.rax));
 }
