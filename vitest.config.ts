@@ -1,9 +1,18 @@
+import { resolve } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
+/** As users import it, from the sources: see `paths` of tsconfig.json. */
+const alias = [
+  { find: /^softiommu$/, replacement: resolve('src/index.ts') },
+  { find: /^softiommu\/(\w+)$/, replacement: resolve('src/$1/index.ts') },
+];
+
 export default defineConfig({
+  resolve: { alias },
   test: {
     projects: [
       {
+        resolve: { alias },
         test: {
           name: 'kernel',
           include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
@@ -13,6 +22,7 @@ export default defineConfig({
         },
       },
       {
+        resolve: { alias },
         test: {
           name: 'host',
           include: ['test/host/**/*.test.ts', 'src/host/**/*.test.ts'],

@@ -5,29 +5,32 @@
  * This is the recipe of a parent driver: attach the mdev's group, ask for the group's aux domain, ask for its PASID,
  * program the PASID into the hardware queue of the mdev.
  */
-import { isErrno, type Result, type Status } from '../src/base/errno.ts';
-import { KernelEnv } from '../src/base/kernel-env.ts';
+import assert from 'node:assert/strict';
 import {
+  attachDevice,
   auxAttachGroup,
   auxDetachGroup,
   auxGetDomainForDev,
   auxGetPasid,
-  attachDevice,
   devDisableFeature,
   devEnableFeature,
+  type Device,
   getDomainForDev,
-  IommuCore,
-  iommuMap,
   IOMMU_DEV_FEAT_AUX,
   IOMMU_READ,
   IOMMU_WRITE,
+  IommuCore,
+  iommuMap,
+  isErrno,
+  KernelEnv,
   mdevCreate,
   mdevSetIommuDevice,
   pagingDomainAlloc,
-  type Device,
-} from '../src/core/index.ts';
-import { createMockDriver } from '../src/drivers/mock/index.ts';
-import { Ram } from '../src/pt/ram.ts';
+  type Result,
+  type Status,
+} from 'softiommu/core';
+import { createMockDriver } from 'softiommu/drivers';
+import { Ram } from 'softiommu/pt';
 import { runIfMain, type Print } from './run.ts';
 
 const REQUESTER = 0x0020;
@@ -50,13 +53,17 @@ export function main(print: Print): void {
     const { granuleLg2 } = mock.unit;
     const granule = mock.unit.translate(REQUESTER, pasid, Number(IOVA >> BigInt(granuleLg2)), true);
     const pa = BigInt(granule) << BigInt(granuleLg2);
+    assert.equal(pa, mdev.name === 'mdev-a' ? 0x10_0000n : 0x20_0000n);
     print(
       `${mdev.name}: PASID ${String(pasid)}, iova 0x${IOVA.toString(16)} is 0x${pa.toString(16)}`,
     );
   }
   print(`the primary domain is untouched: ${String(getDomainForDev(phys) === primary)}`);
+  assert.equal(getDomainForDev(phys), primary);
   print(`taking the whole device: ${nameOf(attachDevice(must(pagingDomainAlloc(phys)), phys))}`);
-  print(`switching AUX off now: ${nameOf(devDisableFeature(phys, IOMMU_DEV_FEAT_AUX))}`);
+  const busy = nameOf(devDisableFeature(phys, IOMMU_DEV_FEAT_AUX));
+  print(`switching AUX off now: ${busy}`);
+  assert.equal(busy, 'EBUSY');
   for (const mdev of mdevs) {
     const domain = auxGetDomainForDev(mdev);
     if (domain && mdev.iommuGroup) auxDetachGroup(domain, mdev.iommuGroup, phys);

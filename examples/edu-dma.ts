@@ -4,14 +4,9 @@
  * Each time: find the device in sysfs, map memory for it, let it copy bytes out and back by DMA, wait for its interrupt,
  * then let it touch an address that is not mapped and see the fault. Run: npx tsx examples/edu-dma.ts
  */
-import { Machine, type Program } from '../src/index.ts';
-import {
-  iommu_ioas_alloc,
-  iommu_ioas_map,
-  IOMMU_IOAS_ALLOC,
-  IOMMU_IOAS_MAP,
-} from '../src/uapi/iommufd.ts';
-import * as vfio from '../src/uapi/vfio.ts';
+import { Machine, type Program } from 'softiommu';
+import { iommu_ioas_alloc, IOMMU_IOAS_ALLOC, IOMMU_IOAS_MAP, iommu_ioas_map } from 'softiommu/uapi';
+import * as vfio from 'softiommu/uapi';
 import { runIfMain, type Print } from './run.ts';
 
 const IOVA = 0x10_0000n;

@@ -4,7 +4,8 @@
  *
  * The machine has two Intel units that differ: 48 bits with snoop control, and 39 bits without.
  */
-import { Machine, SoftIommuError, type SimDevice, type SimDomain } from '../src/index.ts';
+import assert from 'node:assert/strict';
+import { Machine, SoftIommuError, type SimDevice, type SimDomain } from 'softiommu';
 import { runIfMain, type Print } from './run.ts';
 
 export function main(print: Print): void {
@@ -18,7 +19,10 @@ export function main(print: Print): void {
     print(`${device.address} is on domain ${domains.indexOf(domain) + 1} of ${domains.length}`);
   }
   // A group that is on a domain already is not a question of fit: the search would end here.
-  print(`attach on top of another domain: ${codeOf(() => wide.attach(domains[1]!)) ?? 'no error'}`);
+  const busy = codeOf(() => wide.attach(domains[1]!));
+  print(`attach on top of another domain: ${busy ?? 'no error'}`);
+  assert.equal(busy, 'EBUSY');
+  assert.equal(domains.length, 2);
   wide.detach(domains[0]!);
   narrow.detach(domains[1]!);
   for (const device of [wide, narrow]) device.release();

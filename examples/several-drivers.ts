@@ -4,7 +4,8 @@
  * A domain belongs to the driver that made it: attaching it to a device of the other driver is refused before any
  * driver is asked. Run: npx tsx examples/several-drivers.ts
  */
-import { Machine, SoftIommuError, type SimDevice } from '../src/index.ts';
+import assert from 'node:assert/strict';
+import { Machine, SoftIommuError, type SimDevice } from 'softiommu';
 import { runIfMain, type Print } from './run.ts';
 
 const IOVA = 0x200_0000n;
@@ -25,6 +26,7 @@ export function main(print: Print): void {
     throw new Error('a domain of another driver was accepted');
   } catch (error) {
     if (!(error instanceof SoftIommuError)) throw error;
+    assert.equal(error.code, 'EINVAL');
     print(`an Intel domain on the mock's device: ${error.code}, ${error.reason}`);
   }
   domain.free();
@@ -42,6 +44,7 @@ function copy(device: SimDevice): string {
   device.busMaster = true;
   device.dmaWrite(IOVA, new TextEncoder().encode('hello'));
   const text = new TextDecoder().decode(memory.bytes.subarray(0, 5));
+  assert.equal(text, 'hello');
   domain.unmap(IOVA, 4096n);
   device.detach(domain);
   device.release();

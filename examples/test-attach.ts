@@ -4,8 +4,8 @@
  * Each answer is the errno the real call would give, the stage that refuses, and the reason in words. Afterwards the
  * real calls are made, and agree. Run: npx tsx examples/test-attach.ts
  */
-import { testAttach, type TestInput } from '../src/core/test-attach.ts';
-import { Machine, SoftIommuError, type SimDevice, type SimDomain } from '../src/index.ts';
+import { Machine, type SimDevice, type SimDomain, SoftIommuError } from 'softiommu';
+import { testAttach, type TestInput } from 'softiommu/core';
 import { runIfMain, type Print } from './run.ts';
 
 export function main(print: Print): void {

@@ -2,26 +2,31 @@
  * A whole IOMMU driver in one file: one table per device, no hardware tables in between, no caches.
  * docs/writing-a-driver.md goes through it part by part.
  */
-import { isErrno, type Result } from '../src/base/errno.ts';
-import { KernelEnv } from '../src/base/kernel-env.ts';
-import { attachGroup } from '../src/core/attach.ts';
-import { Device } from '../src/core/device.ts';
+import assert from 'node:assert/strict';
 import {
-  IOMMU_DOMAIN_BLOCKED,
-  IOMMU_DOMAIN_IDENTITY,
+  attachGroup,
+  Device,
+  deviceClaimDmaOwner,
+  deviceRegister,
   type Domain,
   type DomainOps,
-} from '../src/core/domain.ts';
-import { newDomain, newPtDomain, pagingDomainAlloc } from '../src/core/domain-alloc.ts';
-import type { IommuOps } from '../src/core/driver.ts';
-import { genericDeviceGroup } from '../src/core/group-ops.ts';
-import { IommuCore } from '../src/core/iommu-core.ts';
-import { iommuMap, iommuUnmap } from '../src/core/map.ts';
-import { deviceClaimDmaOwner } from '../src/core/ownership.ts';
-import { probeDevice } from '../src/core/probe.ts';
-import { deviceRegister, newIommuDevice } from '../src/core/register.ts';
-import { hex } from '../src/base/u64.ts';
-import { createPageTable, IOMMU_READ, IOMMU_WRITE, Ram, riscv64 } from '../src/pt/index.ts';
+  genericDeviceGroup,
+  IOMMU_DOMAIN_BLOCKED,
+  IOMMU_DOMAIN_IDENTITY,
+  IommuCore,
+  iommuMap,
+  type IommuOps,
+  iommuUnmap,
+  isErrno,
+  KernelEnv,
+  newDomain,
+  newIommuDevice,
+  newPtDomain,
+  pagingDomainAlloc,
+  probeDevice,
+  type Result,
+} from 'softiommu/core';
+import { createPageTable, IOMMU_READ, IOMMU_WRITE, Ram, riscv64 } from 'softiommu/pt';
 import { runIfMain, type Print } from './run.ts';
 
 /** 1. What the hardware knows of a device: nothing (blocked), everything (bypass), or the root of a table. */
@@ -87,9 +92,10 @@ export function main(print: Print): void {
   const core = new IommuCore(new KernelEnv(), new Ram(1 << 20));
   const tiny = createTinyDriver(core);
   const dev = new Device(core, { name: '0000:00:04.0', bus: 'pci' });
-  const show = (what: string): void => {
+  const show = (what: string, expected: number): void => {
     const out = tiny.translate(dev, 0x100);
-    print(`${what}: 0x100 -> ${out < 0 ? 'refused' : hex(out)}`);
+    assert.equal(out, expected);
+    print(`${what}: 0x100 -> ${out < 0 ? 'refused' : `0x${out.toString(16)}`}`);
   };
   const must = (status: unknown) => {
     if (isErrno(status)) throw new Error(status.name);
@@ -97,17 +103,17 @@ export function main(print: Print): void {
 
   must(deviceRegister(core, tiny.instance, tiny.ops));
   must(probeDevice(dev));
-  show('probed, default domain');
+  show('probed, default domain', -1);
   must(deviceClaimDmaOwner(dev, core));
-  show('claimed, blocked');
+  show('claimed, blocked', -1);
 
   const domain = pagingDomainAlloc(dev);
   if (isErrno(domain)) throw new Error(domain.name);
   must(attachGroup(domain, dev.iommuGroup!));
   must(iommuMap(domain, 0x10_0000n, 0x70_0000n, 0x1000n, IOMMU_READ | IOMMU_WRITE));
-  show('attached and mapped');
+  show('attached and mapped', 0x700);
   iommuUnmap(domain, 0x10_0000n, 0x1000n);
-  show('unmapped');
+  show('unmapped', -1);
 }
 
 runIfMain(import.meta.url, main);

@@ -1,12 +1,14 @@
 /** The examples run, and print what they promise. */
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import type { Print } from '../examples/run.ts';
 import { main as eduDma } from '../examples/edu-dma.ts';
 import { main as errnoContract } from '../examples/errno-contract.ts';
 import { main as noiommu } from '../examples/noiommu.ts';
 import { main as severalDrivers } from '../examples/several-drivers.ts';
 import { main as testAttach } from '../examples/test-attach.ts';
 
-function output(main: (print: (line: string) => void) => void): string[] {
+function output(main: (print: Print) => void): string[] {
   const lines: string[] = [];
   main((line) => lines.push(line));
   return lines;
@@ -47,5 +49,20 @@ describe('examples', () => {
     expect(lines[0]).toBe('48-bit domain on 0000:00:04.0: ok');
     expect(lines.filter((line) => line.includes('EINVAL (driver)'))).toHaveLength(1);
     expect(lines.at(-1)).toBe('the real attaches gave the same answers');
+  });
+});
+
+describe('every example', () => {
+  const names = readdirSync('examples').flatMap((name) =>
+    name.endsWith('.ts') && name !== 'run.ts' ? [name.slice(0, -3)] : [],
+  );
+  test.for(names)('%s runs, explains itself and checks itself', async (name) => {
+    const text = readFileSync(`examples/${name}.ts`, 'utf8');
+    expect(text).toMatch(/^\/\*\*\n \* [\s\S]*?\n \*\/\n/);
+    expect(text).toMatch(/assert|throw new Error/);
+    // Only what a user has: the entry points of the package.
+    expect(text).not.toMatch(/from '\.\.\/src/);
+    const example = (await import(`../examples/${name}.ts`)) as { main: (print: Print) => void };
+    expect(output(example.main).length).toBeGreaterThan(1);
   });
 });

@@ -43,3 +43,7 @@ export * from './state-digest.ts';
 export * from './sva.ts';
 export * from './test-attach.ts';
 export { testDevice, isOwnerCompatible } from './test-dev.ts';
+// What a driver needs besides: errnos and their reasons, and the kernel it lives in.
+export * from '../base/errno.ts';
+export { refuse } from '../base/refuse.ts';
+export { KernelEnv } from '../base/kernel-env.ts';

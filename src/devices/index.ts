@@ -10,3 +10,8 @@ export { edu, generic };
 export const DEVICE_TYPES: ReadonlyMap<string, DeviceType> = new Map(
   [edu, generic].map((type) => [type.type, type]),
 );
+// What a device model needs of PCI, of time, and to see that its DMA failed.
+export type { PciePortType, PciRegisters } from '../pci/identity.ts';
+export { Clock } from '../base/clock.ts';
+export { EFAULT, isErrno, type Errno, type Status } from '../base/errno.ts';
+export { refuse } from '../base/refuse.ts';

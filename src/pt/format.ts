@@ -69,7 +69,10 @@ export interface PtFormat {
   table(level: number): Word;
   /** Exponents, in granules, of the leaves at a level: [9n, 9n + 8]. More than 9n: contiguous items. */
   leafSizes(level: number, features: Features): readonly number[];
-  /** Bits that tell the size of a leaf, address bits included: they are zero in an aligned address. */
+  /**
+   * Bits that tell the size of a leaf, address bits included: they are zero in an aligned address. Not asked for leaves
+   * of one item at level 0: what every leaf has is in attrs.
+   */
   leaf(level: number, sizeLg2: number): Word;
   /** Bits of a leaf that come from the protection bits of core.md 3.4. */
   attrs(prot: number, features: Features): Result<Word>;

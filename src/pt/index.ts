@@ -36,3 +36,13 @@ export {
   type WalkStep,
 } from './page-table.ts';
 export { FRAME_WORDS, Ram } from './ram.ts';
+// What a format needs to refuse a configuration or an access, and a caller to see it.
+export {
+  EINVAL,
+  EOPNOTSUPP,
+  isErrno,
+  type Errno,
+  type Result,
+  type Status,
+} from '../base/errno.ts';
+export { refuse } from '../base/refuse.ts';
