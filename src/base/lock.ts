@@ -55,11 +55,23 @@ export class Lock implements Disposable {
     bugOn(!held.includes(this), `${this.name}: not held`);
   }
   [Symbol.dispose](): void {
+    this.release();
+  }
+  /** The same as leaving `using`; on hot paths: `lock.hold(); try { … } finally { lock.release(); }` */
+  release(): void {
     bugOn(held.pop() !== this, `${this.name}: released out of order`);
   }
 }
 
-/** Drop every lock after a Bug ended a call: only the loop that reports the Bug calls this. */
-export function abandonLocks(): string[] {
-  return held.splice(0).map((lock) => lock.name);
+/** How many locks are held now: a callback must come back with as many as it was called with. */
+export function locksHeld(): number {
+  return held.length;
+}
+
+/**
+ * Drop every lock but the outermost `keep`, after a Bug ended a call. Only the loop that reports the Bug calls this,
+ * and whoever catches a driver that keeps a lock.
+ */
+export function abandonLocks(keep = 0): string[] {
+  return held.splice(keep).map((lock) => lock.name);
 }

@@ -180,9 +180,12 @@ describe('allocating a default domain', () => {
   });
   test('a default domain that has a cookie already is freed: EEXIST', () => {
     const rig = new Rig();
-    const odd = rig.domain('X');
-    odd.cookie = { kind: 'iommufd', priv: {} };
-    Object.assign(rig.mock.ops, { domainAllocPagingFlags: () => odd });
+    const alloc = rig.mock.ops.domainAllocPagingFlags!.bind(rig.mock.ops);
+    Object.assign(rig.mock.ops, {
+      domainAllocPagingFlags(...args: Parameters<typeof alloc>) {
+        return Object.assign(must(alloc(...args)), { cookie: { kind: 'iommufd', priv: {} } });
+      },
+    });
     expect(setup(rig.group, DMA)).toBe(EEXIST);
     expect(rig.on).toBe('D');
   });
@@ -197,9 +200,12 @@ describe('direct mappings', () => {
   });
   test('that cannot be made are tried again after the attach; then the old domain comes back', () => {
     const rig = new Rig();
-    const odd = rig.domain('X');
-    odd.pgsizeBitmap = 0n;
-    Object.assign(rig.mock.ops, { domainAllocPagingFlags: () => odd });
+    const alloc = rig.mock.ops.domainAllocPagingFlags!.bind(rig.mock.ops);
+    Object.assign(rig.mock.ops, {
+      domainAllocPagingFlags(...args: Parameters<typeof alloc>) {
+        return rig.call('X', Object.assign(must(alloc(...args)), { pgsizeBitmap: 0n }));
+      },
+    });
     rig.mock.knobsOf(rig.a).resvRegions = [region];
     const before = rig.group.defaultDomain;
     rig.log.take();

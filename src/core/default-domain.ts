@@ -14,7 +14,7 @@ import {
   type Domain,
 } from './domain.ts';
 import { domainFree, pagingDomainAllocFlags } from './domain-alloc.ts';
-import { callDefDomainType, callResult } from './driver-call.ts';
+import { callDefDomainType, callAlloc } from './driver-call.ts';
 import { IOMMU_HWPT_ALLOC_PASID, type IommuOps } from './driver.ts';
 import type { IommuGroup } from './group.ts';
 import { groupSetDomain, groupSetDomainMustSucceed, groupSetDomainNofail } from './set-domain.ts';
@@ -213,13 +213,14 @@ function identityDomainAlloc(dev: Device): Result<Domain> {
     return refuse(EOPNOTSUPP, 'the driver has no identity domain', { device: dev.name });
   }
   const about = { op: 'domain_alloc_identity', driver: ops.name };
-  const domain = callResult(dev, about, () => ops.domainAllocIdentity!(dev));
+  const domain = callAlloc(dev, about, () => ops.domainAllocIdentity!(dev));
   if (domain === undefined) {
     return refuse(EOPNOTSUPP, 'the driver made no identity domain', { device: dev.name });
   }
   if (isErrno(domain)) return domain;
   domain.type = IOMMU_DOMAIN_IDENTITY;
   domain.owner ??= ops;
+  dev.core.domains.add(domain);
   return domain;
 }
 

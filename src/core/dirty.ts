@@ -6,7 +6,9 @@ import { bugOn } from '../base/bug.ts';
 import { refuse } from '../base/refuse.ts';
 import { alignUp, fromGranules, toGranules } from '../base/u64.ts';
 import { newGather, type Gather } from '../pt/gather.ts';
+import type { DirtySink } from '../pt/page-table.ts';
 import type { Domain } from './domain.ts';
+import { callDomainStatus } from './driver-call.ts';
 import { granuleLg2 } from './granule.ts';
 import { iotlbSync } from './iotlb.ts';
 
@@ -22,7 +24,9 @@ export type DirtyRecorder = (iova: bigint, length: bigint) => void;
  */
 export function setDirtyTracking(domain: Domain, on: boolean): Status {
   if (!domain.dirtyOps) return refuseDirty(domain);
-  return domain.dirtyOps.setDirtyTracking(domain, on);
+  return callDomainStatus(domain, 'set_dirty_tracking', () =>
+    domain.dirtyOps!.setDirtyTracking(domain, on),
+  );
 }
 
 /**
@@ -45,13 +49,18 @@ export function readAndClearDirty(
   const startG = toGranules(range.iova, lg2);
   // A granule that is touched counts.
   const endG = toGranules(alignUp(range.iova + range.length, lg2), lg2);
-  const rc = domain.dirtyOps.readAndClearDirty(
-    domain,
-    startG,
-    range.length === 0n ? 0 : endG - startG,
-    noClear,
-    noClear ? undefined : own,
-    (startG, lengthG) => record(fromGranules(startG, lg2), fromGranules(lengthG, lg2)),
+  const sink: DirtySink = (leafG, lengthG) =>
+    record(fromGranules(leafG, lg2), fromGranules(lengthG, lg2));
+  const lengthG = range.length === 0n ? 0 : endG - startG;
+  const rc = callDomainStatus(domain, 'read_and_clear_dirty', () =>
+    domain.dirtyOps!.readAndClearDirty(
+      domain,
+      startG,
+      lengthG,
+      noClear,
+      noClear ? undefined : own,
+      sink,
+    ),
   );
   if (!gather) iotlbSync(domain, own);
   return rc;

@@ -21,7 +21,7 @@ import {
   type Geometry,
   type UserData,
 } from './domain.ts';
-import { callResult } from './driver-call.ts';
+import { callAlloc, callFree } from './driver-call.ts';
 import type { IommuOps, SvaMm } from './driver.ts';
 import type { IommuCore } from './iommu-core.ts';
 
@@ -128,11 +128,11 @@ function callPagingAlloc(
 ): Result<Domain> {
   if (flags === 0 && data === undefined && ops.domainAllocPaging) {
     const about = { op: 'domain_alloc_paging', driver: ops.name };
-    return orNoMemory(callResult(dev, about, () => ops.domainAllocPaging!(dev)));
+    return orNoMemory(callAlloc(dev, about, () => ops.domainAllocPaging!(dev)));
   }
   if (ops.domainAllocPagingFlags) {
     const about = { op: 'domain_alloc_paging_flags', driver: ops.name };
-    return orNoMemory(callResult(dev, about, () => ops.domainAllocPagingFlags!(dev, flags, data)));
+    return orNoMemory(callAlloc(dev, about, () => ops.domainAllocPagingFlags!(dev, flags, data)));
   }
   return refuse(EOPNOTSUPP, 'the IOMMU driver makes no such paging domains', {
     driver: ops.name,
@@ -164,7 +164,7 @@ export function nestedDomainAlloc(
   }
   const about = { op: 'domain_alloc_nested', driver: ops.name, domain: parent };
   const domain = orNoMemory(
-    callResult(dev, about, () => ops.domainAllocNested!(dev, parent, flags, data)),
+    callAlloc(dev, about, () => ops.domainAllocNested!(dev, parent, flags, data)),
   );
   if (isErrno(domain)) return domain;
   return adopt(domain, ops, IOMMU_DOMAIN_NESTED);
@@ -182,7 +182,7 @@ export function svaDomainAlloc(dev: Device, mm: SvaMm): Result<Domain> {
     return refuse(EOPNOTSUPP, 'the IOMMU driver cannot share address spaces', { driver: ops.name });
   }
   const about = { op: 'domain_alloc_sva', driver: ops.name };
-  const domain = orNoMemory(callResult(dev, about, () => ops.domainAllocSva!(dev, mm)));
+  const domain = orNoMemory(callAlloc(dev, about, () => ops.domainAllocSva!(dev, mm)));
   if (isErrno(domain)) return domain;
   return adopt(domain, ops, IOMMU_DOMAIN_SVA);
 }
@@ -194,6 +194,7 @@ function orNoMemory(domain: Result<Domain> | undefined): Result<Domain> {
 function adopt(domain: Domain, ops: IommuOps, type: number): Domain {
   domain.type = type;
   domain.owner = ops;
+  domain.core.domains.add(domain);
   return domain;
 }
 
@@ -205,7 +206,8 @@ export function domainFree(domain: Domain): void {
   assertUnused(domain);
   if ('release' in domain.cookie) domain.cookie.release();
   domain.cookie = { kind: 'none' };
-  domain.ops.free?.(domain);
+  domain.core.domains.delete(domain);
+  callFree(domain);
 }
 
 /** A group without devices may still name its domains while it is taken apart. */

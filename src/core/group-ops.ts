@@ -56,6 +56,7 @@ export function groupGet(dev: Device): IommuGroup | undefined {
 /** @kernel iommu_group_ref_get */
 export function groupRefGet(group: IommuGroup): IommuGroup {
   group.refs++;
+  group.core.groupRefs++;
   return group;
 }
 
@@ -66,6 +67,7 @@ export function groupRefGet(group: IommuGroup): IommuGroup {
 export function groupPut(group: IommuGroup | undefined): void {
   if (!group) return;
   bugOn(group.refs <= 0, `group ${String(group.id)}: put without a reference`);
+  group.core.groupRefs--;
   if (--group.refs > 0) return;
   if (group.defaultDomain ?? group.blockingDomain) {
     group.core.env.warn(

@@ -49,5 +49,6 @@ export class IommuGroup {
   constructor(core: IommuCore, id: number) {
     this.core = core;
     this.id = id;
+    core.groupRefs++;
   }
 }

@@ -9,6 +9,7 @@ import { Lock } from '../base/lock.ts';
 import type { PhysicalMemory } from '../base/physical-memory.ts';
 import type { Ram } from '../pt/ram.ts';
 import { SCANNED_BUSES, type BusName, type Device } from './device.ts';
+import type { Domain } from './domain.ts';
 import type { IommuDevice } from './driver.ts';
 import type { IommuGroup } from './group.ts';
 
@@ -22,6 +23,10 @@ export class IommuCore {
   readonly instances: IommuDevice[] = [];
   /** Lowest free id first, from 0 as in /sys/kernel/iommu_groups. */
   readonly groups = new IdTable<IommuGroup>(0);
+  /** References to groups taken and not yet put, of all groups together. */
+  groupRefs = 0;
+  /** Allocated and not yet freed. Static domains are not among them. */
+  readonly domains = new Set<Domain>();
   /** Devices by bus, in order of discovery. */
   readonly buses = new Map<BusName, Device[]>();
   /** Buses whose devices are probed as they come: the scanned ones, and those an instance was registered on. */

@@ -14,6 +14,7 @@ import {
   type Gather,
 } from '../pt/gather.ts';
 import type { Domain } from './domain.ts';
+import { callDomain, callDomainStatus } from './driver-call.ts';
 import { granuleLg2 } from './granule.ts';
 
 /**
@@ -21,14 +22,17 @@ import { granuleLg2 } from './granule.ts';
  * @kernel iommu_iotlb_sync
  */
 export function iotlbSync(domain: Domain, gather: Gather): void {
-  if (gather.start <= gather.end) domain.ops.iotlbSync?.(domain, gather);
+  if (gather.start <= gather.end && domain.ops.iotlbSync) {
+    callDomain(domain, 'iotlb_sync', () => domain.ops.iotlbSync!(domain, gather));
+  }
   freeGathered(gather, domain.core.ram);
   resetGather(gather);
 }
 
 /** @kernel iommu_flush_iotlb_all */
 export function flushIotlbAll(domain: Domain): void {
-  domain.ops.flushIotlbAll?.(domain);
+  if (!domain.ops.flushIotlbAll) return;
+  callDomain(domain, 'flush_iotlb_all', () => domain.ops.flushIotlbAll!(domain));
 }
 
 /**
@@ -49,5 +53,8 @@ export function gatherPage(domain: Domain, gather: Gather, iovaG: number, pageG:
  * @kernel iommu_sync_map
  */
 export function syncMap(domain: Domain, iovaG: number, lengthG: number): Status {
-  return domain.ops.iotlbSyncMap?.(domain, iovaG, lengthG);
+  if (!domain.ops.iotlbSyncMap) return undefined;
+  return callDomainStatus(domain, 'iotlb_sync_map', () =>
+    domain.ops.iotlbSyncMap!(domain, iovaG, lengthG),
+  );
 }

@@ -27,6 +27,7 @@ import {
   type Domain,
   type MapProgress,
 } from './domain.ts';
+import { callDomain, callDomainStatus } from './driver-call.ts';
 import { domainPageSizes, granuleLg2, smallestPageLg2 } from './granule.ts';
 import { iotlbSync, syncMap } from './iotlb.ts';
 
@@ -121,7 +122,6 @@ function mapPages(
   lengthG: number,
   prot: number,
 ): Status {
-  const { ops } = domain;
   const sizes = domainPageSizes(domain);
   const progress: MapProgress = { mapped: 0 };
   let done = 0;
@@ -132,8 +132,7 @@ function mapPages(
     const sizeLg2 = pickPageSize(sizes, at, to, left);
     const count = pickPageCount(sizes, sizeLg2, at, to, left);
     progress.mapped = 0;
-    const rc = ops.mapPages!(domain, at, to, pow2(sizeLg2), count, prot, progress);
-    bugOn(!rc && progress.mapped <= 0, `${domain.name}: map_pages succeeded without mapping`);
+    const rc = callMapPages(domain, { at, to, pageG: pow2(sizeLg2), count, prot }, progress);
     done += progress.mapped;
     if (rc) {
       if (done > 0) unmapGranules(domain, iovaG, done);
@@ -141,6 +140,28 @@ function mapPages(
     }
   }
   return undefined;
+}
+
+interface MapPages {
+  readonly at: number;
+  readonly to: number;
+  readonly pageG: number;
+  readonly count: number;
+  readonly prot: number;
+}
+
+function callMapPages(domain: Domain, request: MapPages, progress: MapProgress): Status {
+  const { at, to, pageG, count, prot } = request;
+  const rc = callDomainStatus(domain, 'map_pages', () =>
+    domain.ops.mapPages!(domain, at, to, pageG, count, prot, progress),
+  );
+  const { mapped } = progress;
+  bugOn(!rc && mapped <= 0, `${domain.name}: map_pages succeeded without mapping`);
+  bugOn(
+    !Number.isInteger(mapped) || mapped < 0 || mapped > pageG * count,
+    `${domain.name}: map_pages says it mapped ${String(mapped)} of ${String(pageG * count)} granules`,
+  );
+  return rc;
 }
 
 function traceMap(domain: Domain, iovaG: number, paG: number, lengthG: number, prot: number): void {
@@ -188,11 +209,15 @@ export function iommuUnmapFast(domain: Domain, iova: bigint, size: bigint, gathe
  * @kernel iommu_unmap
  */
 export function unmapGranules(domain: Domain, iovaG: number, lengthG: number): number {
-  const gather = newGather();
+  // One gather serves unmap after unmap; a driver that unmaps from its sync gets another.
+  const gather = spareGather ?? newGather();
+  spareGather = undefined;
   const removed = unmapGranulesFast(domain, iovaG, lengthG, gather);
   iotlbSync(domain, gather);
+  spareGather = gather;
   return removed;
 }
+let spareGather: Gather | undefined;
 
 /**
  * Unmap granules into a gather.
@@ -228,7 +253,13 @@ function unmapPages(domain: Domain, iovaG: number, lengthG: number, gather: Gath
     const at = iovaG + done;
     const sizeLg2 = pickPageSize(sizes, at, at, lengthG - done);
     const count = pickPageCount(sizes, sizeLg2, at, at, lengthG - done);
-    const removed = domain.ops.unmapPages!(domain, at, pow2(sizeLg2), count, gather);
+    const removed = callDomain(domain, 'unmap_pages', () =>
+      domain.ops.unmapPages!(domain, at, pow2(sizeLg2), count, gather),
+    );
+    bugOn(
+      !Number.isInteger(removed) || removed < 0,
+      `${domain.name}: unmap_pages answered with ${String(removed)}`,
+    );
     if (removed === 0) break;
     done += removed;
   }
@@ -306,7 +337,8 @@ export function iovaToPhys(domain: Domain, iova: bigint): bigint {
   if (domain.type === IOMMU_DOMAIN_IDENTITY) return iova;
   if (domain.type === IOMMU_DOMAIN_BLOCKED) return 0n;
   if (domain.pt) return domain.pt.iovaToPhys(iova);
-  return domain.ops.iovaToPhys?.(domain, iova) ?? 0n;
+  if (!domain.ops.iovaToPhys) return 0n;
+  return callDomain(domain, 'iova_to_phys', () => domain.ops.iovaToPhys!(domain, iova));
 }
 
 /** Where a granule is mapped to, or -1: not ambiguous for a mapping to physical address 0. */
