@@ -29,6 +29,7 @@ export class Clock {
   get nextDeadlineNs(): number | undefined {
     return this.#timers[0]?.atNs;
   }
+  /** Run every timer due in this span. */
   advance(deltaNs: number): void {
     this.advanceTo(this.#nowNs + deltaNs);
   }

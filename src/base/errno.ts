@@ -46,6 +46,7 @@ const NUMBERS = {
   EPROBE_DEFER: 517,
 } as const;
 
+/** 'EINVAL' */
 export type ErrnoName = keyof typeof NUMBERS;
 
 /** One error number. Compare with `===`: there is exactly one instance per name. */
@@ -60,12 +61,15 @@ export class Errno<Name extends ErrnoName = ErrnoName> {
   static of<Name extends ErrnoName>(name: Name): Errno<Name> {
     return Object.freeze(new Errno(name));
   }
+  /** Its name. */
   toString(): string {
     return this.name;
   }
 }
 
+/** A value, or why there is none. */
 export type Result<T, E extends ErrnoName = ErrnoName> = T | Errno<E>;
+/** Undefined is success. */
 export type Status<E extends ErrnoName = ErrnoName> = Errno<E> | undefined;
 
 /** The kernel's IS_ERR(). */

@@ -3,6 +3,7 @@ import { Clock } from './clock.ts';
 import type { KernelTrait } from './kernel-traits.ts';
 import { Trace } from './trace.ts';
 
+/** The kernel around a layer: its traits, its clock, its log and its events. */
 export class KernelEnv {
   readonly clock: Clock;
   readonly trace: Trace;
@@ -18,6 +19,7 @@ export class KernelEnv {
     this.trace = new Trace(() => this.clock.nowNs);
     this.#traits = new Set(traits);
   }
+  /** Does this kernel have the trait? */
   has(trait: KernelTrait): boolean {
     return this.#traits.has(trait);
   }
@@ -31,11 +33,13 @@ export class KernelEnv {
     this.warnings.push(id);
     this.trace.emit({ kind: 'warn', id, text });
   }
+  /** A warning that is printed once per key. */
   warnOnce(id: string, text: string): void {
     if (this.#warnedOnce.has(id)) return;
     this.#warnedOnce.add(id);
     this.warn(id, text);
   }
+  /** A line of the kernel log. */
   log(level: 'err' | 'warn' | 'info', text: string): void {
     this.trace.emit({ kind: 'log', level, text });
   }

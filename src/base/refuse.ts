@@ -5,6 +5,7 @@
  */
 import type { Errno } from './errno.ts';
 
+/** The values a refusal was about. */
 export type Facts = Readonly<Record<string, bigint | number | string | boolean>>;
 
 export interface Refusal {

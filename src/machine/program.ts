@@ -36,6 +36,7 @@ import type { OpenFlags, Syscalls } from './syscalls.ts';
 import { lookupPath } from './tree.ts';
 import type { Clock } from '../base/clock.ts';
 
+/** Who a program runs as. */
 export interface Credentials {
   /** Default 0. */
   readonly uid?: number;

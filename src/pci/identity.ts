@@ -49,6 +49,7 @@ export interface PciIdentity {
   readonly multifunction?: boolean;
 }
 
+/** What a PCIe function is, by its capability. */
 export type PciePortType =
   | 'endpoint'
   | 'legacy-endpoint'

@@ -3,6 +3,7 @@
  */
 import type { MachineInput } from '../description.ts';
 
+/** A machine with a name. */
 export interface Preset {
   readonly summary: string;
   readonly machine: MachineInput;
