@@ -2,7 +2,9 @@
 import { HostError } from './ffi.ts';
 import { parentOpenFilesLimit } from './launch.ts';
 import type { LaunchOptions } from './launch.ts';
+import { namespaceObstacle } from './doctor.ts';
 import { probeHost } from './probe.ts';
+import type { HostFacts } from './probe.ts';
 
 export function chooseLaunch(mode: 'namespace' | 'traps' | undefined): LaunchOptions {
   const host = probeHost();
@@ -16,14 +18,20 @@ export function chooseLaunch(mode: 'namespace' | 'traps' | undefined): LaunchOpt
       `this kernel (${host.release}) lacks SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: Linux 5.19 or later is needed`,
     );
   }
-  if (mode === 'namespace') {
-    throw new HostError('namespace mode is not available in this version: leave --mode out');
-  }
+  const namespace = mode === 'namespace' ? namespaceEntry(host) : undefined;
   const openFilesLimit = parentOpenFilesLimit();
   return {
-    pathTraps: true,
+    pathTraps: namespace === undefined,
     eventfds: !host.pidfdGetfd,
     killable: true,
+    ...(namespace && { namespace }),
     ...(openFilesLimit !== undefined && { openFilesLimit }),
   };
+}
+
+/** Traps are the default everywhere: they work wherever programs can be run at all (docs/architecture.md). */
+function namespaceEntry(host: HostFacts): NonNullable<LaunchOptions['namespace']> {
+  const obstacle = namespaceObstacle(host);
+  if (obstacle) throw new HostError(`--mode namespace: ${obstacle.finding}: ${obstacle.remedy}`);
+  return host.mayMount ? 'unshare' : 'user-namespace';
 }

@@ -18,6 +18,28 @@ export function formatDiagnosis({ verdict, topic, finding, remedy }: Diagnosis):
   return remedy === undefined ? line : `${line}\n${' '.repeat(26)}-> ${remedy}`;
 }
 
+/** What keeps a mount namespace from being made, first things first. */
+export function namespaceObstacle(
+  host: HostFacts,
+): { readonly finding: string; readonly remedy: string } | undefined {
+  if (!host.fuse) {
+    return {
+      finding: '/dev/fuse cannot be opened for reading and writing',
+      remedy: 'modprobe fuse, chmod 666 /dev/fuse, or docker run --device /dev/fuse',
+    };
+  }
+  if (host.mayMount) return undefined;
+  if (!host.userNamespaces) {
+    return {
+      finding: 'mount(2) is refused, and so are user namespaces',
+      remedy: host.appArmorRestricts
+        ? 'sysctl kernel.apparmor_restrict_unprivileged_userns=0, or run as root'
+        : 'sysctl user.max_user_namespaces=15000, run as root, or docker run --privileged',
+    };
+  }
+  return undefined;
+}
+
 type Check = (host: HostFacts) => Diagnosis;
 
 /** A check with one good and one bad answer. */
@@ -63,6 +85,14 @@ const CHECKS: readonly Check[] = [
       remedy: 'docker run --cap-add SYS_PTRACE',
     },
   ),
+  (host) => {
+    const topic = 'mount namespace';
+    const obstacle = namespaceObstacle(host);
+    const way = host.mayMount ? 'as root' : 'in a user namespace';
+    if (!obstacle) return { verdict: 'ok', topic, finding: `--mode namespace works, ${way}` };
+    const finding = `${obstacle.finding}: --mode namespace is refused, the default is not affected`;
+    return { verdict: 'reduced', topic, finding, remedy: obstacle.remedy };
+  },
   check(
     'temporary files',
     (host) => host.temporary,

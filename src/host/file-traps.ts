@@ -5,13 +5,17 @@
  */
 import { EFAULT, isErrno } from '../base/errno.ts';
 import type { Result } from '../base/errno.ts';
+import type { Mapping } from '../base/file.ts';
 import type { Outcome } from '../base/wait-queue.ts';
 import { WaitQueue } from '../base/wait-queue.ts';
 import { numberAnswer } from './call-context.ts';
 import type { CallContext } from './call-context.ts';
 import { HugePages, MAP_HUGETLB } from './huge-pages.ts';
 import { readFileSync } from 'node:fs';
+import { INJECTED_MMAP } from './filter.ts';
+import * as libc from './libc.ts';
 import { HOST_ERRNO, NR, O_NONBLOCK } from './libc.ts';
+import { HostPages } from './shared-memory.ts';
 import type { Answer, Notification } from './listener.ts';
 import type { AttrEntry, Entry, FileEntry } from './open-files.ts';
 
@@ -35,7 +39,7 @@ export class FileTraps {
     const link = processes.descriptorLink(call.tid, call.int(call.nr === NR.mmap ? 4 : 0));
     const entry = typeof link === 'number' ? undefined : files.byLink(link);
     if (call.nr === NR.ioctl) return this.#ioctl(call, entry);
-    if (!entry) return 'continue';
+    if (!entry) return call.nr === NR.mmap ? this.#mmapForeign(link) : 'continue';
     if (call.nr === NR.mmap) return this.#mmap(call, entry);
     if (call.nr === NR.fstat) return 'continue';
     return entry.kind === 'attr' ? this.#attrTransfer(call, entry) : this.#transfer(call, entry);
@@ -97,7 +101,7 @@ export class FileTraps {
   #attrTransfer(call: Notification, entry: AttrEntry): Answer {
     const plan = this.#plan(call);
     if (typeof plan === 'number') return plan;
-    if (!plan.write) return 'continue';
+    if (!plan.write) return entry.node.live ? this.#liveRead(call, entry, plan) : 'continue';
     if (!entry.writable) return -HOST_ERRNO.EBADF;
     const task = this.#context.processes.task(call);
     const bytes = Buffer.alloc(plan.total);
@@ -110,6 +114,19 @@ export class FileTraps {
       if (plan.offset === undefined && typeof result === 'number') entry.position += result;
       return numberAnswer(result);
     });
+  }
+
+  /** An attribute that changes while it is open. */
+  #liveRead(call: Notification, entry: AttrEntry, plan: Plan): Answer {
+    const { machine, processes } = this.#context;
+    const task = processes.task(call);
+    const text = machine.syscalls.readAttr(task, entry.path, entry.node);
+    if (isErrno(text)) return -text.number;
+    const at = plan.offset === undefined ? entry.position : Number(plan.offset);
+    const part = text.subarray(at, at + plan.total);
+    if (scatter(task.mem, plan, part)) return -HOST_ERRNO.EFAULT;
+    if (plan.offset === undefined) entry.position += part.length;
+    return part.length;
   }
 
   #isNonblocking(call: Notification): boolean {
@@ -156,6 +173,12 @@ export class FileTraps {
     return pieces;
   }
 
+  /** An attribute in our FUSE mount cannot be mapped, as in sysfs. */
+  #mmapForeign(link: string | number): Answer {
+    const mounted = typeof link === 'string' && this.#context.isMounted(link);
+    return mounted ? -HOST_ERRNO.ENODEV : 'continue';
+  }
+
   #mmap(call: Notification, entry: Entry): Answer {
     if (entry.kind === 'attr') return 'continue';
     const [length, prot, flags, offset] = [call.arg(1), call.uint(2), call.uint(3), call.arg(5)];
@@ -172,10 +195,7 @@ export class FileTraps {
       shared: (flags & 1) !== 0,
     });
     if (isErrno(mapping)) return -mapping.number;
-    if (mapping.kind === 'pages') {
-      this.#context.warn(`${entry.file.name}: shared pages cannot be mapped by a real program yet`);
-      return -HOST_ERRNO.ENODEV;
-    }
+    if (mapping.kind === 'pages') return this.#mmapPages(call, mapping);
     const firstPage = Number(offset / PAGE);
     const endPage = firstPage + Math.ceil(mapping.length / Number(PAGE));
     const { window, start } = mapping;
@@ -190,12 +210,38 @@ export class FileTraps {
     // The kernel maps the empty file: each access faults and comes to us.
     return 'continue';
   }
+
+  /** The program maps the memory itself; a descriptor of its own tells when the last mapping made by this call goes. */
+  #mmapPages(call: Notification, mapping: PagesMapping): Answer {
+    const result = this.#mapMemory(call, mapping);
+    if (result < 0) mapping.close();
+    return result;
+  }
+  #mapMemory(call: Notification, { pages, start, close }: PagesMapping): number {
+    if (!(pages instanceof HostPages)) return -HOST_ERRNO.ENODEV;
+    const { listener, files } = this.#context;
+    const memory = pages.reopen();
+    if (memory < 0) return memory;
+    const watching = files.watchPages(pages.path, close);
+    const theirs = watching < 0 ? watching : listener.addFd(call, memory, { cloexec: true });
+    libc.close(memory);
+    if (theirs < 0) return theirs;
+    const thread = this.#context.inject(call);
+    if (typeof thread === 'number') return thread;
+    const file = (INJECTED_MMAP << 32n) | BigInt(theirs);
+    const [prot, flags] = [call.uint(2), call.uint(3)];
+    const result = thread.run(NR.mmap, call.arg(0), call.arg(1), prot, flags, file, start);
+    thread.run(NR.close, theirs);
+    return result;
+  }
 }
 
 function isHugeAnonymous(call: Notification): boolean {
   const MAP_ANONYMOUS = 0x20;
   return (call.uint(3) & MAP_HUGETLB) !== 0 && (call.uint(3) & MAP_ANONYMOUS) !== 0;
 }
+
+type PagesMapping = Extract<Mapping, { kind: 'pages' }>;
 
 interface Piece {
   readonly addr: bigint;

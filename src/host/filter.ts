@@ -18,6 +18,8 @@ export interface FilterOptions {
   readonly pathTraps: boolean;
   /** Make the program's eventfds ourselves, where pidfd_getfd is forbidden. */
   readonly eventfds: boolean;
+  /** The program has the capabilities of the simulated machine, not the host's (capabilities.ts). */
+  readonly capabilities?: boolean;
 }
 
 /** VFIO's ioctl type, which is also iommufd's: ';'. */
@@ -34,6 +36,8 @@ export const LAST_STREAM_FD = 1023;
 export const INJECTED_MMAP = 0x50f7_1001n;
 const MAP_HUGETLB = 0x40000;
 const MFD_HUGETLB = 4;
+const MAP_SHARED = 1;
+const MAP_SHARED_OR_PRIVATE = 3;
 
 const OPENS = [NR.open, NR.openat, NR.openat2, NR.creat];
 const PATHS = [
@@ -52,8 +56,11 @@ const PATHS = [
   NR.faccessat,
   NR.faccessat2,
 ];
+/** What a mount does not say rightly: names behind /proc/self/fd, and that sysfs is sysfs. */
+const NATIVE_PATHS = [NR.readlink, NR.readlinkat, NR.statfs];
 /** By path or by descriptor, which must show a character device. */
-const STATS = [NR.fstat, NR.newfstatat, NR.statx];
+const STATS_BY_PATH = [NR.newfstatat, NR.statx];
+const AT_EMPTY_PATH = 0x1000;
 const POSITIONED = [NR.pread64, NR.pwrite64, NR.preadv, NR.pwritev, NR.preadv2, NR.pwritev2];
 const STREAMS = [NR.readv, NR.writev];
 
@@ -64,8 +71,13 @@ export function filterProgram(options: FilterOptions): Buffer {
   program.ifEqual(NR.read, 'stream').ifEqual(NR.write, 'write');
   program.ifEqual(NR.memfd_create, 'memfd');
   for (const nr of STREAMS) program.ifEqual(nr, 'stream');
-  const always: number[] = [...OPENS, ...STATS, ...POSITIONED];
-  if (options.pathTraps) always.push(...PATHS);
+  const always: number[] = [...OPENS, NR.fstat, ...POSITIONED];
+  if (options.pathTraps) always.push(...PATHS, ...STATS_BY_PATH);
+  else {
+    always.push(...NATIVE_PATHS);
+    program.ifEqual(NR.newfstatat, 'newfstatat').ifEqual(NR.statx, 'statx');
+  }
+  if (options.capabilities) always.push(NR.capget, NR.capset);
   if (options.eventfds) always.push(NR.eventfd, NR.eventfd2);
   for (const nr of always) program.ifEqual(nr, 'notify');
   program.return(SECCOMP_RET_ALLOW);
@@ -76,8 +88,14 @@ export function filterProgram(options: FilterOptions): Buffer {
   program.label('mmap').load(DATA.argHigh(4)).ifEqual(Number(INJECTED_MMAP), 'allow');
   program.load(DATA.argLow(3)).ifAnyBit(MAP_HUGETLB, 'notify');
   program.load(DATA.argLow(4)).ifEqual(0xffffffff, 'allow');
-  program.load(DATA.argLow(3)).ifAnyBit(0x20, 'allow').ifAnyBit(1, 'notify');
+  program.load(DATA.argLow(3)).ifAnyBit(0x20, 'allow');
+  // A mount shows attributes as files, which must not be mapped: reading them would be a call to ourselves.
+  program.ifAnyBit(options.pathTraps ? MAP_SHARED : MAP_SHARED_OR_PRIVATE, 'notify');
   program.load(DATA.argHigh(5)).ifAtLeast(0x100, 'notify', 'allow');
+  if (!options.pathTraps) {
+    program.label('newfstatat').load(DATA.argLow(3)).ifAnyBit(AT_EMPTY_PATH, 'notify', 'allow');
+    program.label('statx').load(DATA.argLow(2)).ifAnyBit(AT_EMPTY_PATH, 'notify', 'allow');
+  }
   program.label('memfd').load(DATA.argLow(1)).ifAnyBit(MFD_HUGETLB, 'notify', 'allow');
   program.label('write');
   if (options.pathTraps) {

@@ -10,6 +10,7 @@ import { run as runOutcome } from '../base/wait-queue.ts';
 import type { Outcome } from '../base/wait-queue.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { CallContext } from './call-context.ts';
+import { Capabilities } from './capabilities.ts';
 import { Eventfds } from './eventfds.ts';
 import { FileTraps } from './file-traps.ts';
 import { Injection } from './injection.ts';
@@ -25,6 +26,8 @@ import { OpenFiles } from './open-files.ts';
 import { PathTraps } from './path-traps.ts';
 import { Processes } from './processes.ts';
 import { pendingSignal } from './signals.ts';
+import type { FuseServer } from './fuse-server.ts';
+import { walkPath } from './path-walk.ts';
 import type { TreeBackend } from './tree-backend.ts';
 
 export interface LoopParts {
@@ -34,6 +37,8 @@ export interface LoopParts {
   /** Readable when the main thread wants the loop to look at `stopRequested`. */
   readonly wakeFd: number;
   readonly warn: (text: string) => void;
+  /** Programs have the capabilities of the simulated machine. */
+  readonly capabilities?: boolean;
 }
 
 interface Parked {
@@ -90,7 +95,7 @@ export class KernelLoop implements CallContext {
     });
     this.eventfds = new Eventfds(this);
     this.map = new MemoryMap(this.files.windowOf, (line) => this.objects.isHuge(line));
-    this.processes = new Processes(this);
+    this.processes = new Processes(this, parts.capabilities ? new Capabilities() : undefined);
     this.#mmio = new MmioTraps(this);
     this.#fileTraps = new FileTraps(this);
     this.#pathTraps = new PathTraps(this, parts.tree);
@@ -99,6 +104,28 @@ export class KernelLoop implements CallContext {
     this.#programFd = libc.pidfdOpen(parts.launched.pid);
     this.watchFd(this.#programFd, () => undefined);
     this.watchFd(parts.wakeFd, () => libc.read(parts.wakeFd, Buffer.alloc(8)));
+    if (parts.tree.server) this.#serveTree(parts.tree.server);
+  }
+
+  #serveTree(server: FuseServer): void {
+    const { syscalls } = this.machine;
+    server.connect({
+      settle: () => this.files.drainCloses(),
+      task: (tid) => this.processes.taskOf(tid),
+      readAttr: (task, path, node) => syscalls.readAttr(task, path, node),
+      writeAttr: (...args) => syscalls.writeAttr(...args),
+      bug: (op, error) => this.warn(`bug in the host layer in FUSE request ${op}: ${error}`),
+    });
+    const watch = this.watchFd(server.fd, () => {
+      if (!server.serve()) watch[Symbol.dispose]();
+    });
+  }
+
+  isMounted(path: string): boolean {
+    const { tree } = this.#parts;
+    if (!tree.native || !tree.concerns(path)) return false;
+    const place = walkPath(tree.root, path, false);
+    return place.kind === 'node' && !(place.node.kind === 'dir' && place.node.merged);
   }
 
   /** Until the program ends; the result is its wait status. */
@@ -223,12 +250,18 @@ export class KernelLoop implements CallContext {
       if (call.nr === NR.eventfd || call.nr === NR.eventfd2) {
         return this.eventfds.create(this.listener, call);
       }
+      if (call.nr === NR.capget || call.nr === NR.capset) return this.#capabilities(call);
       return FILE_CALLS.has(call.nr) ? this.#fileTraps.handle(call) : this.#pathTraps.handle(call);
     } catch (error) {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.warn(`bug in the host layer while answering system call ${call.nr}: ${text}`);
       return -libc.HOST_ERRNO.EIO;
     }
+  }
+
+  #capabilities(call: Notification): Answer {
+    const { pid, mem } = this.processes.task(call);
+    return this.processes.capabilities?.handle(call, pid, mem) ?? 'continue';
   }
 
   #reap(): void {

@@ -12,6 +12,7 @@ import { launch } from './launch.ts';
 import { endDescendants } from './leftovers.ts';
 import type { RunPlan, RunResult } from './run.ts';
 import { buildMachine } from './run-machine.ts';
+import { NamespaceTree } from './namespace-tree.ts';
 import { PathTrapTree } from './tree-backend.ts';
 
 function warn(text: string): void {
@@ -27,13 +28,19 @@ function main(plan: RunPlan): RunResult {
     view: plan.trace?.endsWith('.jsonl') ? jsonView : textView,
   });
   const { machine } = built;
-  const tree = new PathTrapTree(machine.root);
+  const tree = plan.launch.namespace
+    ? new NamespaceTree(machine.root)
+    : new PathTrapTree(machine.root);
   try {
-    const launched = launch(plan.argv, plan.launch);
+    const launched = launch(plan.argv, plan.launch, tree);
     if (typeof launched === 'number') return { kind: 'exit', status: launched };
     parentPort?.postMessage({ kind: 'started', pid: launched.pid } satisfies RunResult);
-    const loop = new KernelLoop({ machine, launched, tree, wakeFd: plan.wakeFd, warn });
+    const loop = new KernelLoop({
+      ...{ machine, launched, tree, wakeFd: plan.wakeFd, warn },
+      capabilities: plan.launch.capabilities === true,
+    });
     const status = loop.run();
+    tree.unmount();
     endDescendants();
     loop.close();
     const signal = status & 0x7f;

@@ -7,7 +7,9 @@ import { existsSync, writeSync } from 'node:fs';
 import { addressOf, cString, cStrings, defaultSignal, syscall } from './ffi.ts';
 import { filterProgram } from './filter.ts';
 import { HOST_ERRNO, NR, sendFd, setCloexec, SIGPIPE } from './libc.ts';
-import type { LaunchOptions } from './launch.ts';
+import type { LauncherOrder, LaunchOptions } from './launch.ts';
+import type { MountPlan } from './mount-plan.ts';
+import { dropAmbient, mountFuse, rebuild, unshareMounts } from './mount-tree.ts';
 
 const SECCOMP_SET_MODE_FILTER = 1;
 const NEW_LISTENER = 8;
@@ -18,9 +20,10 @@ const SIGKILL = 9;
 function main(): void {
   const [socketText, optionsText, ...argv] = process.argv.slice(2);
   const socket = Number(socketText);
-  const options = JSON.parse(optionsText!) as LaunchOptions;
+  const options = JSON.parse(optionsText!) as LauncherOrder;
   setCloexec(socket, true);
   syscall(NR.prctl, 1, SIGKILL); // PR_SET_PDEATHSIG: no program without its machine
+  if (options.plan) enterNamespace(socket, options, options.plan);
   const listener = installFilter(options);
   if (listener < 0) {
     fail(`the kernel refused the system call filter (errno ${-listener})`, 125);
@@ -32,6 +35,19 @@ function main(): void {
   const missing = error === HOST_ERRNO.ENOENT || error === HOST_ERRNO.ENOTDIR;
   if (missing) fail(`${argv[0]!}: no such program`, 127);
   fail(`${argv[0]!}: ${reasonNotRun(error)}`, 126);
+}
+
+function enterNamespace(socket: number, options: LauncherOrder, plan: MountPlan): void {
+  try {
+    unshareMounts(options.namespace === 'user-namespace');
+    const fuse = mountFuse(plan);
+    if (sendFd(socket, fuse) < 0) fail('the supervisor is gone', 125);
+    syscall(NR.close, fuse);
+    rebuild(plan);
+    dropAmbient();
+  } catch (error) {
+    fail(error instanceof Error ? error.message : String(error), 125);
+  }
 }
 
 function reasonNotRun(error: number): string {

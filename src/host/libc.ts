@@ -34,6 +34,8 @@ export const NR = {
   prctl: 157,
   mount: 165,
   umount2: 166,
+  capget: 125,
+  capset: 126,
   getxattr: 191,
   lgetxattr: 192,
   listxattr: 194,

@@ -19,6 +19,7 @@ import { join, walkPath } from './path-walk.ts';
 import type { Place } from './path-walk.ts';
 import { PATH_CALLS } from './path-calls.ts';
 import type { PathCall } from './path-calls.ts';
+import { ProcFiles } from './proc-files.ts';
 import type { HostTask } from './processes.ts';
 import { encodeStat, encodeStatfs, encodeStatx, statOfFile, statOfNode } from './stat.ts';
 import type { NodeStat } from './stat.ts';
@@ -32,8 +33,11 @@ export class PathTraps {
   /** Which node a device file was opened from, for fstat. */
   readonly #openedFrom = new WeakMap<object, DeviceNode>();
 
+  readonly #procFiles: ProcFiles;
+
   constructor(context: CallContext, tree: TreeBackend) {
     this.#context = context;
+    this.#procFiles = new ProcFiles(context);
     this.#tree = tree;
   }
 
@@ -48,8 +52,17 @@ export class PathTraps {
     if (path === undefined) return -HOST_ERRNO.EFAULT;
     if (typeof path !== 'string') return -HOST_ERRNO.ENAMETOOLONG;
     if (path === '') return this.#emptyPath(call, what);
+    if (what.kind === 'open' && path.startsWith('/proc/')) {
+      const given = this.#procFiles.open(call, path, what.flags);
+      if (given !== undefined) return given;
+    }
+    return this.#answerPath(call, task, what, path);
+  }
+
+  #answerPath(call: Notification, task: HostTask, what: PathCall, path: string): Answer {
     const place = this.#locate(call, what, path);
     if (place === 'continue') return 'continue';
+    if (this.#tree.native && !neededInMount(what, place, path)) return 'continue';
     if (place.kind === 'error') return -place.errno;
     if (place.kind === 'host') return this.#onHost(call, task, what, place.path);
     return this.#onNode(call, task, what, place);
@@ -233,7 +246,7 @@ export class PathTraps {
       const node = this.#openedFrom.get(entry.file);
       return this.#answerStat(task, to, statOfFile(entry.file, node));
     }
-    const virtual = this.#tree.virtualPath(link);
+    const virtual = this.#tree.native ? undefined : this.#tree.virtualPath(link);
     if (virtual === undefined) return 'continue';
     const place = walkPath(this.#tree.root, virtual, false);
     return place.kind === 'node'
@@ -275,6 +288,14 @@ export class PathTraps {
         return what.kind === 'listxattr' ? 0 : -HOST_ERRNO.ENODATA;
     }
   }
+}
+
+/** With the tree mounted, what the kernel would do wrong: open device nodes, name our descriptors, take FUSE for sysfs. */
+function neededInMount(what: PathCall, place: Place, path: string): boolean {
+  if (place.kind !== 'node') return false;
+  if (what.kind === 'readlink') return path.startsWith('/proc/');
+  if (what.kind === 'statfs') return true;
+  return what.kind === 'open' && place.node.kind === 'device' && (what.flags & libc.O_PATH) === 0;
 }
 
 /** The kernel gets there by itself. */

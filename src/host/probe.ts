@@ -3,6 +3,7 @@
  *
  * Nothing is left changed: seccomp is asked with a filter the kernel cannot read, which fails after the flags were checked.
  */
+import { spawnSync } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { addressOf, syscall } from './ffi.ts';
 import * as libc from './libc.ts';
@@ -14,7 +15,10 @@ export interface HostFacts {
   readonly killableListener: boolean;
   readonly pidfdGetfd: boolean;
   readonly processMemory: boolean;
+  /** A user namespace with mounts of its own can be made, by trying. */
   readonly userNamespaces: boolean;
+  /** kernel.apparmor_restrict_unprivileged_userns */
+  readonly appArmorRestricts: boolean;
   readonly mayMount: boolean;
   readonly fuse: boolean;
   /** kernel.yama.ptrace_scope; 0 where there is no Yama. */
@@ -37,7 +41,12 @@ export function probeHost(): HostFacts {
     killableListener: filterFlagsKnown(NEW_LISTENER | WAIT_KILLABLE_RECV),
     pidfdGetfd: canGetFd(),
     processMemory: canReadMemory(),
-    userNamespaces: Number(text('/proc/sys/user/max_user_namespaces').trim() || '0') > 0,
+    // Tried only when somebody asks: it starts a process.
+    get userNamespaces() {
+      return canUnshareUser();
+    },
+    appArmorRestricts:
+      text('/proc/sys/kernel/apparmor_restrict_unprivileged_userns').trim() === '1',
     mayMount: ((effective >> CAP_SYS_ADMIN) & 1n) === 1n && mountAllowed(),
     fuse: may('/dev/fuse', constants.R_OK | constants.W_OK),
     ptraceScope: Number(text('/proc/sys/kernel/yama/ptrace_scope').trim() || '0'),
@@ -72,6 +81,12 @@ function canReadMemory(): boolean {
   const [local, remote] = [vector(into), vector(from)];
   const at = [addressOf(local), 1, addressOf(remote), 1, 0];
   return syscall(NR.process_vm_readv, process.pid, ...at) === 1 && into[0] === from[0];
+}
+/** With a mount inside: AppArmor lets the namespace be made and then takes its rights. */
+function canUnshareUser(): boolean {
+  const args = ['--user', '--mount', '--map-current-user', '--keep-caps', '--'];
+  const inside = ['mount', '-t', 'tmpfs', 'none', '/tmp'];
+  return spawnSync('/usr/bin/unshare', [...args, ...inside], { stdio: 'ignore' }).status === 0;
 }
 /** An unmount of nothing: EPERM when it is forbidden, EINVAL or ENOENT when only the place is wrong. */
 function mountAllowed(): boolean {

@@ -5,6 +5,7 @@
  * space that no longer answers was replaced by exec.
  */
 import { readFileSync } from 'node:fs';
+import { Bug } from '../base/bug.ts';
 import { EBADF, EINVAL, ENOMEM, EMFILE, isErrno } from '../base/errno.ts';
 import type { Result } from '../base/errno.ts';
 import { ForeignFile } from '../base/file.ts';
@@ -16,8 +17,10 @@ import type { Machine } from '../machine/machine.ts';
 import type { MachineMm } from '../machine/mm.ts';
 import { FIRST_STREAM_FD, LAST_STREAM_FD } from './filter.ts';
 import type { Eventfds, Watches } from './eventfds.ts';
+import type { Capabilities } from './capabilities.ts';
 import * as libc from './libc.ts';
-import type { Listener, Notification } from './listener.ts';
+import { Notification } from './listener.ts';
+import type { Listener } from './listener.ts';
 import type { MemoryMap } from './memory-map.ts';
 import { objectOf, statOf } from './objects.ts';
 import type { HostObjects } from './objects.ts';
@@ -34,6 +37,8 @@ export interface TaskParts {
   readonly map: MemoryMap;
   readonly objects: HostObjects;
   readonly watches: Watches;
+  /** Is this path in our own FUSE mount? Then any look at it from here would wait for ourselves. */
+  isMounted(path: string): boolean;
 }
 
 interface Process {
@@ -46,12 +51,15 @@ interface Process {
 export class Processes {
   readonly #parts: TaskParts;
   readonly #space: SpaceParts;
+  /** Present when programs have the capabilities of the simulated machine. */
+  readonly capabilities: Capabilities | undefined;
   readonly #processOf = new Map<number, number>();
   readonly #processes = new Map<number, Process>();
   /** The thread whose process has been confirmed in this call. */
   #proven = 0;
-  constructor(parts: TaskParts) {
+  constructor(parts: TaskParts, capabilities?: Capabilities) {
     this.#parts = parts;
+    this.capabilities = capabilities;
     const spaces = (): AddressSpace[] =>
       [...this.#processes.values()].flatMap(({ space }) => space ?? []);
     this.#space = { map: parts.map, objects: parts.objects, spaces };
@@ -59,6 +67,10 @@ export class Processes {
 
   task(call: Notification): HostTask {
     return new HostTask(this, this.#parts, call, this.processOf(call.tid));
+  }
+  /** The caller of something that is no trapped call: it can be given no descriptor. */
+  taskOf(tid: number): HostTask {
+    return new HostTask(this, this.#parts, { tid }, this.processOf(tid));
   }
 
   /** Before each trapped call: what was proved of threads holds no longer. */
@@ -94,6 +106,15 @@ export class Processes {
     return process.mm;
   }
 
+  /** The address space of a process that has one already. */
+  peek(pid: number): MachineMm | undefined {
+    return this.#processes.get(pid)?.mm;
+  }
+  /** Give a caller a descriptor of ours; an event queue goes where reads are trapped. */
+  install(call: Notification, fd: number, how: { cloexec: boolean; stream: boolean }): number {
+    return installDescriptor(this.#parts.listener, call, fd, how);
+  }
+
   closeAll(): void {
     for (const pid of [...this.#processes.keys()]) this.#drop(pid);
   }
@@ -118,6 +139,7 @@ export class Processes {
     const process = this.#processes.get(pid);
     if (!process) return;
     this.#processes.delete(pid);
+    this.capabilities?.forget(pid);
     process.watch[Symbol.dispose]();
     libc.close(process.pidfd);
     process.mm.exit();
@@ -148,16 +170,16 @@ export class HostTask implements Task {
   readonly mem: RemoteMemory;
   readonly #processes: Processes;
   readonly #parts: TaskParts;
-  readonly #call: Notification;
+  readonly #call: Notification | undefined;
   #status: string | undefined;
 
-  constructor(processes: Processes, parts: TaskParts, call: Notification, pid: number) {
+  constructor(processes: Processes, parts: TaskParts, caller: { tid: number }, pid: number) {
     this.#processes = processes;
     this.#parts = parts;
-    this.#call = call;
-    this.tid = call.tid;
+    this.#call = caller instanceof Notification ? caller : undefined;
+    this.tid = caller.tid;
     this.pid = pid;
-    this.mem = new RemoteMemory(call.tid);
+    this.mem = new RemoteMemory(caller.tid);
   }
   get uid(): number {
     return Number(/^Uid:\s*\d+\s+(\d+)/m.exec(this.#statusText())?.[1] ?? 65534);
@@ -166,6 +188,8 @@ export class HostTask implements Task {
     return this.#processes.mm(this.pid);
   }
   capable(cap: number): boolean {
+    const { capabilities } = this.#processes;
+    if (capabilities) return capabilities.has(this.pid, cap);
     const effective = /^CapEff:\s*([0-9a-f]+)/m.exec(this.#statusText())?.[1] ?? '0';
     return ((BigInt(`0x${effective}`) >> BigInt(cap)) & 1n) === 1n;
   }
@@ -184,6 +208,10 @@ export class HostTask implements Task {
     const path = `/proc/${this.tid}/fd/${fd}`;
     const entry = this.#parts.files.of(this.tid, fd);
     if (entry?.kind === 'file') return entry.file;
+    const link = libc.readlink(path);
+    if (typeof link === 'string' && this.#parts.isMounted(link)) {
+      return new ForeignFile(`softiommu:${link}`, () => 0n);
+    }
     const stat = fd < 0 ? undefined : statOf(path);
     if (!stat) return refuse(EBADF, 'the descriptor is not open', { fd });
     const object = this.#parts.objects.ofDescriptor(this.tid, fd);
@@ -196,11 +224,13 @@ export class HostTask implements Task {
   }
 
   installFile(file: OpenFile, cloexec: boolean): Result<number, 'EMFILE' | 'ENOMEM'> {
+    const call = this.#call;
+    if (!call) throw new Bug('a file is installed outside a trapped call');
     const opened = this.#parts.files.create(file);
     if (typeof opened === 'number') {
       return refuse(ENOMEM, 'the host has no descriptor left for softiommu', { errno: -opened });
     }
-    const fd = installDescriptor(this.#parts.listener, this.#call, opened.fd, {
+    const fd = installDescriptor(this.#parts.listener, call, opened.fd, {
       cloexec,
       stream: file.ops.stream === true,
     });
@@ -212,6 +242,10 @@ export class HostTask implements Task {
 
   getEventfd(fd: number): Result<Eventfd, 'EBADF' | 'EINVAL'> {
     return this.#parts.eventfds.get(this.pid, this.tid, fd);
+  }
+
+  shouldFail(point: string): boolean {
+    return this.#parts.machine.faults?.shouldFail(this.tid, point) === true;
   }
 
   #statusText(): string {

@@ -18,7 +18,7 @@ export class ShadowTree {
   readonly root: string;
 
   constructor() {
-    this.root = makeRoot();
+    this.root = makeTemporaryDirectory();
   }
   /** The simulated path a host path stands for; undefined when it is outside the tree. */
   virtualPath(hostPath: string): string | undefined {
@@ -53,7 +53,7 @@ export class ShadowTree {
     return host;
   }
   remove(): void {
-    fs.rmSync(this.root, { recursive: true, force: true });
+    removeTemporaryDirectory(this.root);
   }
 }
 
@@ -99,7 +99,7 @@ function show(path: string, what: Placeholder): void {
 }
 
 /** Also sweeps up after runs that were killed with SIGKILL and could not. */
-function makeRoot(): string {
+export function makeTemporaryDirectory(): string {
   for (const base of [tmpdir(), '/tmp', '/var/tmp', '/dev/shm']) {
     try {
       sweep(base);
@@ -109,6 +109,10 @@ function makeRoot(): string {
     }
   }
   throw new HostError('no directory for temporary files is writable: set TMPDIR to one that is');
+}
+
+export function removeTemporaryDirectory(path: string): void {
+  fs.rmSync(path, { recursive: true, force: true });
 }
 
 function sweep(base: string): void {

@@ -5,9 +5,19 @@
  * device nodes.
  */
 import type { DirNode } from '../machine/nodes.ts';
+import type { FuseServer } from './fuse-server.ts';
+import type { MountPlan } from './mount-plan.ts';
 import { ShadowTree } from './shadow-tree.ts';
 
 export interface TreeBackend {
+  /** The kernel itself sees the tree: only what a mount cannot do is answered by traps. */
+  readonly native: boolean;
+  /** Mounts of the namespace, and who answers for the tree in it; not with path traps. */
+  readonly plan?: MountPlan;
+  readonly server?: FuseServer | undefined;
+  mounted?(fd: number): FuseServer;
+  /** Before the last programs are ended: none may wait for us. */
+  unmount(): void;
   /** The simulated root; its directories are merged with the host's. */
   readonly root: DirNode;
   /** Could this absolute host path lead into the simulated tree? */
@@ -21,7 +31,14 @@ export interface TreeBackend {
   close(): void;
 }
 
+/** Could an absolute path lead below one of these? */
+export function concernsTops(tops: readonly string[], path: string): boolean {
+  if (path.includes('/..') || path.startsWith('//') || path.startsWith('/./')) return true;
+  return tops.some((top) => path === top || path.startsWith(`${top}/`));
+}
+
 export class PathTrapTree implements TreeBackend {
+  readonly native = false;
   readonly root: DirNode;
   readonly #shadow = new ShadowTree();
   readonly #tops: readonly string[];
@@ -31,8 +48,7 @@ export class PathTrapTree implements TreeBackend {
     this.#tops = [...root.entries()].map(([name]) => `/${name}`);
   }
   concerns(path: string): boolean {
-    if (path.includes('/..') || path.startsWith('//') || path.startsWith('/./')) return true;
-    return this.#tops.some((top) => path === top || path.startsWith(`${top}/`));
+    return concernsTops(this.#tops, path);
   }
   virtualPath(hostPath: string): string | undefined {
     return this.#shadow.virtualPath(hostPath);
@@ -42,6 +58,9 @@ export class PathTrapTree implements TreeBackend {
   }
   place(path: string): string {
     return this.#shadow.place(path);
+  }
+  unmount(): void {
+    return; // nothing is mounted
   }
   close(): void {
     this.#shadow.remove();

@@ -11,6 +11,8 @@ const isRoot = process.getuid?.() === 0;
 
 export interface Environment {
   readonly name: string;
+  /** `--mode` */
+  readonly mode: 'traps' | 'namespace';
   /** Why it cannot be tried here. */
   readonly skip?: string;
   /** What comes before `node`. */
@@ -24,25 +26,61 @@ const WITHOUT_CAPABILITIES = isRoot
   : [];
 export const has = (program: string): boolean => spawnSync('which', [program]).status === 0;
 
+const AS_NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+/** A host whose users may open /dev/fuse, in a mount namespace of the test's own; then the arguments. */
+const WITH_FUSE = [
+  ...['unshare', '--mount', 'sh', '-c'],
+  `mount -t tmpfs none /mnt && mknod -m 666 /mnt/fuse c 10 229 &&
+   mount --bind /mnt/fuse /dev/fuse && exec "$@"`,
+  'sh',
+];
+
+/** Why something cannot be tried here, found by trying. */
+function failing(command: readonly string[], reason: string): string | undefined {
+  const [program, ...args] = command;
+  return spawnSync(program!, args, { stdio: 'ignore' }).status === 0 ? undefined : reason;
+}
+
 function environment(
   name: string,
+  mode: Environment['mode'],
   prefix: readonly string[],
   skip: string | undefined,
 ): Environment {
-  return skip === undefined ? { name, prefix } : { name, prefix, skip };
+  return { name: `${name}, --mode ${mode}`, mode, prefix, ...(skip !== undefined && { skip }) };
 }
 
+const noOtherUser = !isRoot
+  ? 'the first environment is one already'
+  : failing([...AS_NOBODY, 'true'], 'no setpriv');
+const USER_MOUNTS = [
+  ...['unshare', '--user', '--mount', '--map-current-user', '--keep-caps', '--'],
+  ...['mount', '-t', 'tmpfs', 'none', '/mnt'],
+];
+
 export const ENVIRONMENTS: readonly Environment[] = [
-  environment(isRoot ? 'as root' : 'as the user of the tests', [], undefined),
-  environment(
-    'as an ordinary user',
-    ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'],
-    !isRoot ? 'the first environment is one already' : has('setpriv') ? undefined : 'no setpriv',
-  ),
+  environment(isRoot ? 'as root' : 'as the user of the tests', 'traps', [], undefined),
+  environment('as an ordinary user', 'traps', AS_NOBODY, noOtherUser),
   environment(
     'in a default container',
+    'traps',
     [...WITHOUT_CAPABILITIES, 'python3', CONTAINER],
     has('python3') && (!isRoot || has('setpriv')) ? undefined : 'no python3 or setpriv',
+  ),
+  environment(
+    'as root',
+    'namespace',
+    [],
+    !isRoot
+      ? 'the tests are not run by root'
+      : failing(['unshare', '--mount', 'test', '-w', '/dev/fuse'], 'no mounts or no /dev/fuse'),
+  ),
+  environment(
+    'as an ordinary user',
+    'namespace',
+    [...WITH_FUSE, ...AS_NOBODY],
+    noOtherUser ??
+      failing([...WITH_FUSE, ...AS_NOBODY, ...USER_MOUNTS], 'no user namespaces or no FUSE'),
   ),
 ];
 
@@ -71,7 +109,9 @@ export interface RunOptions {
 
 function commandLine(argv: readonly string[], options: RunOptions): string[] {
   const prefix = options.environment?.prefix ?? [];
-  return [...prefix, process.execPath, MAIN, 'run', ...(options.flags ?? []), '--', ...argv];
+  const mode = options.environment ? ['--mode', options.environment.mode] : [];
+  const flags = [...mode, ...(options.flags ?? [])];
+  return [...prefix, process.execPath, MAIN, 'run', ...flags, '--', ...argv];
 }
 /** HOME of another user would be unreadable. */
 const env = { ...process.env, HOME: tmpdir() };
