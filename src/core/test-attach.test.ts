@@ -15,6 +15,8 @@ import {
 } from '../base/errno.ts';
 import { listening } from '../base/refuse.ts';
 import { attachDevice, attachGroup, replaceGroupHandle } from './attach.ts';
+import { auxAttachDevice } from './aux.ts';
+import { devEnableFeature, IOMMU_DEV_FEAT_AUX } from './aux-feature.ts';
 import { Device } from './device.ts';
 import type { Domain, DomainOps } from './domain.ts';
 import { groupAddDevice, groupAlloc } from './group-ops.ts';
@@ -125,6 +127,9 @@ describe('each stage of compatibility', () => {
     domain.ops = withoutPasid(domain);
     expect(stagesOf({ domain, target, pasid: 7 })[0]).toEqual(['pasid-unsupported', EOPNOTSUPP]);
   });
+});
+
+describe('the answers', () => {
   test('driver: each member has its own answer, and later tests run after a failure', () => {
     const rig = new Rig({ traits: ['test-dev'] });
     rig.mock.knobsOf(rig.a).failTest = EPERM;
@@ -143,6 +148,14 @@ describe('each stage of compatibility', () => {
     expect(errnos).toEqual([EPERM, undefined]);
     expect(errno).toBe(EPERM);
     expect(results.map(({ reason }) => reason !== '')).toEqual([true, false, false, false]);
+  });
+  test('a device split into aux domains cannot be taken as a whole: EPERM', () => {
+    const rig = new Rig({ traits: ['aux-domains'] });
+    const input = { domain: rig.domain('U'), target: { group: rig.group } };
+    expect(stagesOf(input)[0]).toEqual(['ok', undefined]);
+    expect(devEnableFeature(rig.b, IOMMU_DEV_FEAT_AUX)).toBeUndefined();
+    expect(stagesOf(input)[0]).toEqual(['driver', EPERM]);
+    expect(attachForReal(input)).toBe(EPERM);
   });
   test('a test is not heard as a refusal', () => {
     const rig = new Rig();
@@ -165,6 +178,7 @@ const mostly = fc.nat(7).map((n) => n > 0);
 
 const world = fc.record({
   testDev: fc.boolean(),
+  auxDomains: fc.boolean(),
   blockedPasid: mostly,
   blocked: mostly,
   pasid: mostly,
@@ -174,13 +188,14 @@ const world = fc.record({
       failTest: fc.constantFrom(undefined, undefined, undefined, ...ERRNOS),
       direct: fc.nat(3).map((n) => n === 0),
       noDirty: fc.boolean(),
+      attachDeferred: fc.nat(3).map((n) => n === 0),
     }),
     { minLength: 1, maxLength: 3 },
   ),
   steps: fc.array(
     fc.record({
       kind: fc.constantFrom(
-        ...(['claim', 'release', 'attach', 'pasid', 'unpasid', 'reset', 'done'] as const),
+        ...(['claim', 'release', 'attach', 'pasid', 'unpasid', 'reset', 'done', 'aux'] as const),
       ),
       member: fc.nat(2),
       domain: fc.nat(3),
@@ -197,18 +212,21 @@ const world = fc.record({
   }),
 });
 
+const TEST_DEV = ['test-dev'] as const;
+const AUX_DOMAINS = ['aux-domains'] as const;
+
 type World = typeof world extends fc.Arbitrary<infer T> ? T : never;
 
 /** A rig in some state, and domains to attach: four of its own driver, one foreign, the blocked one. */
 function build(w: World): { rig: Rig; domains: Domain[] } {
   const region = { start: 0x1000n, length: 0x1000n, prot: 3, type: IOMMU_RESV_DIRECT };
   const rig = new Rig({
-    traits: w.testDev ? ['test-dev'] : [],
+    traits: [...(w.testDev ? TEST_DEV : []), ...(w.auxDomains ? AUX_DOMAINS : [])],
     driver: { blocked: w.blocked, blockedPasid: w.blockedPasid, pasid: w.pasid },
-    members: w.members.map(({ pasidBits, direct, noDirty }, index) => ({
+    members: w.members.map(({ pasidBits, direct, noDirty, attachDeferred }, index) => ({
       name: `M${String(index)}`,
       pasidBits,
-      knobs: { resvRegions: direct ? [region] : [], noDirty },
+      knobs: { resvRegions: direct ? [region] : [], noDirty, attachDeferred },
     })),
   });
   const domains = Array.from({ length: 4 }, (_, n) => rig.domain(`U${String(n)}`));
@@ -242,6 +260,8 @@ const STEPS: Record<Step['kind'], (w: StepWorld) => unknown> = {
     const old = rig.group.pasidArray.get(pasid)?.domain;
     if (old) detachDevicePasid(old, dev, pasid);
   },
+  aux: ({ dev, domain }) =>
+    devEnableFeature(dev, IOMMU_DEV_FEAT_AUX) ?? auxAttachDevice(domain, dev),
   reset: ({ dev }) => resetPrepare(dev),
   done({ rig, dev }) {
     if (rig.group.devices.some((member) => member.dev === dev && member.blocked)) resetDone(dev);

@@ -6,6 +6,7 @@
  */
 import { EBUSY, EINVAL, ENODEV, EOPNOTSUPP, type Errno, type Status } from '../base/errno.ts';
 import { listening, refuse, silently, type Refusal } from '../base/refuse.ts';
+import { refuseWholeDevice } from './aux-feature.ts';
 import { devHasIommu, type Device } from './device.ts';
 import type { Domain } from './domain.ts';
 import { callTestDev } from './driver-call.ts';
@@ -157,6 +158,15 @@ function checkRidState(
   }
   if (!group.core.env.has('test-dev') && !isOwnerCompatible(first, domain)) {
     return refuseAll(members, 'owner', refuse(EINVAL, OTHER_DRIVER), OTHER_DRIVER);
+  }
+  return checkWholeDevices(members, domain);
+}
+
+/** A device split into aux domains is not taken as a whole. */
+function checkWholeDevices(members: readonly Device[], domain: Domain): Outcome | undefined {
+  for (const member of members) {
+    const split = refuseWholeDevice(domain, member);
+    if (split) return refuseAll(members, 'driver', split, 'the device is split into aux domains');
   }
   return undefined;
 }
