@@ -1,4 +1,6 @@
 /** Does a wanted range fit into one hole? The rule of iommufd.md 3.3 on pairs of 32-bit words. */
+import { pow2 } from './u64.ts';
+
 const TWO_32 = 0x1_0000_0000;
 
 /** A wanted place. */
@@ -27,7 +29,7 @@ export function startInHole(
   lastHi: number,
   lastLo: number,
 ): boolean {
-  const step = 2 ** want.alignLg2;
+  const step = pow2(want.alignLg2);
   let startLo = Math.ceil(lo / step) * step;
   let startHi = hi;
   if (startLo >= TWO_32) {

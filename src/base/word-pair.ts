@@ -1,4 +1,6 @@
 /** Sixty-four bit numbers as two 32-bit words, where a bigint would be too slow: keys and lengths of areas. */
+import { pow2 } from './u64.ts';
+
 const TWO_32 = 0x1_0000_0000;
 
 /** The result of the last addPair() or subPair(). */
@@ -50,5 +52,5 @@ export function pageOf(hi: number, lo: number): number {
 }
 /** The address in granules of 2^lg2 bytes; exact for lg2 >= 11. */
 export function granuleOf(hi: number, lo: number, lg2: number): number {
-  return hi * 2 ** (32 - lg2) + (lo >>> lg2);
+  return hi * pow2(32 - lg2) + (lo >>> lg2);
 }

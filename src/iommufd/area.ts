@@ -24,11 +24,19 @@ export class Area {
   /** An unmap is under way: no new access. */
   preventAccess = false;
 
-  constructor(place: Span, piece: Piece, prot: number) {
-    this.startHi = place.startHi;
-    this.startLo = place.startLo;
-    this.lastHi = place.lastHi;
-    this.lastLo = place.lastLo;
+  // eslint-disable-next-line max-params -- two 64-bit addresses are four numbers; no object a mapping
+  constructor(
+    startHi: number,
+    startLo: number,
+    lastHi: number,
+    lastLo: number,
+    piece: Piece,
+    prot: number,
+  ) {
+    this.startHi = startHi;
+    this.startLo = startLo;
+    this.lastHi = lastHi;
+    this.lastLo = lastLo;
     this.pages = piece.pages;
     this.firstIndex = piece.firstIndex;
     this.pageOffset = piece.pageOffset;

@@ -5,6 +5,7 @@
  */
 import { bugOn } from '../base/bug.ts';
 import type { Status } from '../base/errno.ts';
+import { pow2 } from '../base/u64.ts';
 import { granuleOf } from '../base/word-pair.ts';
 import { IOMMU_CACHE, IOMMU_MMIO } from '../pt/page-table.ts';
 import type { Domain } from '../core/domain.ts';
@@ -43,14 +44,14 @@ export function mapArea(area: Area, domain: Domain, singlePages: boolean): Statu
   const { pages } = area;
   if (pages.revoked) return undefined;
   const lg2 = granuleLg2(domain);
-  const perPage = 2 ** (12 - lg2);
+  const perPage = pow2(12 - lg2);
   const startG = granuleOf(area.startHi, area.startLo, lg2);
-  const endG = startG + area.length / 2 ** lg2;
+  const endG = startG + area.length / pow2(lg2);
   const prot = pages.origin.kind === 'dmabuf' ? (area.prot & ~IOMMU_CACHE) | IOMMU_MMIO : area.prot;
   const lastIndex = area.lastIndex;
 
   let iovaG = startG;
-  let skipG = area.pageOffset / 2 ** lg2;
+  let skipG = area.pageOffset / pow2(lg2);
   for (let index = area.firstIndex; index <= lastIndex;) {
     const count = singlePages ? 1 : pages.runFrom(index, lastIndex);
     const lengthG = Math.min(count * perPage - skipG, endG - iovaG);
@@ -69,7 +70,7 @@ export function mapArea(area: Area, domain: Domain, singlePages: boolean): Statu
 export function unmapArea(area: Area, domain: Domain): void {
   if (area.pages.revoked) return;
   const lg2 = granuleLg2(domain);
-  unmapRange(domain, granuleOf(area.startHi, area.startLo, lg2), area.length / 2 ** lg2);
+  unmapRange(domain, granuleOf(area.startHi, area.startLo, lg2), area.length / pow2(lg2));
 }
 
 function unmapRange(domain: Domain, startG: number, lengthG: number): void {

@@ -60,18 +60,21 @@ export class IoPagetable {
    * @kernel iopt_map_pages
    */
   mapPages(place: Placement, pieces: readonly SizedPiece[]): Status {
-    using _ = this.iovaLock.hold();
-    const rc = this.#place(place);
-    if (rc) return rc;
-    const startHi = this.mappedHi;
-    const startLo = this.mappedLo;
-    const made: Area[] = [];
-    const failed = this.#addAreas(place.prot, pieces, made);
-    if (!failed) return undefined;
-    for (const area of made.reverse()) this.#forget(area);
-    this.mappedHi = startHi;
-    this.mappedLo = startLo;
-    return failed;
+    this.iovaLock.hold();
+    try {
+      return this.#place(place) ?? this.#addAreas(place.prot, pieces);
+    } finally {
+      this.iovaLock.release();
+    }
+  }
+  /** The same for one piece, which is what every map but a copy has. @kernel iopt_map_pages */
+  mapPiece(place: Placement, piece: Piece): Status {
+    this.iovaLock.hold();
+    try {
+      return this.#place(place) ?? this.#addOne(place, piece);
+    } finally {
+      this.iovaLock.release();
+    }
   }
 
   /** iopt_alloc_area_pages' checks: length, then the address, given or found. */
@@ -124,39 +127,61 @@ export class IoPagetable {
     return undefined;
   }
 
-  #addAreas(prot: number, pieces: readonly SizedPiece[], made: Area[]): Status {
+  #addOne(place: Placement, piece: Piece): Status {
+    const rc = this.#checkPiece(place.prot, piece);
+    if (rc) return rc;
+    const { mappedHi, mappedLo } = this;
+    addPair(mappedHi, mappedLo, place.spanHi, place.spanLo);
+    const area = new Area(mappedHi, mappedLo, PAIR.hi, PAIR.lo, piece, place.prot);
+    this.#insert(area);
+    if (this.domains.length === 0) return undefined;
+    const failed = fillArea(area, this.domains, !this.largePages);
+    if (failed) this.#forget(area);
+    return failed;
+  }
+  /** One after the other from the place found on; all of them or none. */
+  #addAreas(prot: number, pieces: readonly SizedPiece[]): Status {
+    const made: Area[] = [];
+    let failed: Status;
     let hi = this.mappedHi;
     let lo = this.mappedLo;
     for (const piece of pieces) {
-      if ((prot & IOMMU_WRITE) !== 0 && !piece.pages.writable) {
-        return refuse(
-          EPERM,
-          'the memory was mapped read-only first, it cannot be written through a copy',
-        );
-      }
-      if ((piece.pageOffset & (this.alignment - 1)) !== 0) {
-        return refuse(EINVAL, 'the offset in the page does not fit the IOVA alignment', {
-          offset: piece.pageOffset,
-          alignment: this.alignment,
-        });
-      }
+      failed = this.#checkPiece(prot, piece);
+      if (failed) break;
       addPair(hi, lo, piece.spanHi, piece.spanLo);
-      const span = { startHi: hi, startLo: lo, lastHi: PAIR.hi, lastLo: PAIR.lo };
-      const area = new Area(span, piece, prot);
-      const fits = this.areas.insert(hi, lo, span.lastHi, span.lastLo, area);
-      bugOn(!fits, 'the place found for an area is taken');
-      if (area.pages.isDmabuf) area.pages.join(area, () => this.#evacuate(area));
+      const area = new Area(hi, lo, PAIR.hi, PAIR.lo, piece, prot);
+      this.#insert(area);
       made.push(area);
-      addPair(span.lastHi, span.lastLo, 0, 1);
+      addPair(area.lastHi, area.lastLo, 0, 1);
       hi = PAIR.hi;
       lo = PAIR.lo;
     }
-    if (this.domains.length === 0) return undefined;
-    for (const area of made) {
-      const rc = fillArea(area, this.domains, !this.largePages);
-      if (rc) return rc;
+    for (const area of this.domains.length > 0 ? made : []) {
+      failed ??= fillArea(area, this.domains, !this.largePages);
+    }
+    if (failed) for (const area of made.reverse()) this.#forget(area);
+    return failed;
+  }
+  #checkPiece(prot: number, piece: Piece): Status {
+    if ((prot & IOMMU_WRITE) !== 0 && !piece.pages.writable) {
+      return refuse(
+        EPERM,
+        'the memory was mapped read-only first, it cannot be written through a copy',
+      );
+    }
+    if ((piece.pageOffset & (this.alignment - 1)) !== 0) {
+      return refuse(EINVAL, 'the offset in the page does not fit the IOVA alignment', {
+        offset: piece.pageOffset,
+        alignment: this.alignment,
+      });
     }
     return undefined;
+  }
+  #insert(area: Area): void {
+    const { startHi, startLo, lastHi, lastLo, pages } = area;
+    const fits = this.areas.insert(startHi, startLo, lastHi, lastLo, area);
+    bugOn(!fits, 'the place found for an area is taken');
+    if (pages.isDmabuf) pages.join(area, () => this.#evacuate(area));
   }
   /** A dma-buf was revoked. */
   #evacuate(area: Area): void {
@@ -200,14 +225,8 @@ export class IoPagetable {
         continue;
       }
       rounds = 0;
-      using _ = this.iovaLock.hold();
-      this.#forget(area);
+      this.#remove(area);
       removed++;
-      subPair(area.lastHi, area.lastLo, area.startHi, area.startLo);
-      addPair(PAIR.hi, PAIR.lo, 0, 1);
-      addPair(this.unmappedHi, this.unmappedLo, PAIR.hi, PAIR.lo);
-      this.unmappedHi = PAIR.hi;
-      this.unmappedLo = PAIR.lo;
     }
     if (removed === 0 && mustExist) {
       return refuse(ENOENT, 'nothing is mapped in the range', {
@@ -220,6 +239,19 @@ export class IoPagetable {
   unmappedHi = 0;
   unmappedLo = 0;
 
+  #remove(area: Area): void {
+    this.iovaLock.hold();
+    try {
+      this.#forget(area);
+    } finally {
+      this.iovaLock.release();
+    }
+    subPair(area.lastHi, area.lastLo, area.startHi, area.startLo);
+    addPair(PAIR.hi, PAIR.lo, 0, 1);
+    addPair(this.unmappedHi, this.unmappedLo, PAIR.hi, PAIR.lo);
+    this.unmappedHi = PAIR.hi;
+    this.unmappedLo = PAIR.lo;
+  }
   #mayRemove(area: Area, startHi: number, startLo: number, lastHi: number, lastLo: number): Status {
     if (area.numLocks > 0) {
       return refuse(EBUSY, 'the mapping is locked by a hardware queue', {

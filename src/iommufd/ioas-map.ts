@@ -156,7 +156,7 @@ export function mapUserPages(
     spanLo,
     prot: map.prot,
   };
-  return iopt.mapPages(place, [{ pages, firstIndex: 0, pageOffset, spanHi, spanLo }]);
+  return iopt.mapPiece(place, { pages, firstIndex: 0, pageOffset });
 }
 
 function newPages(
@@ -214,7 +214,7 @@ export function ioasMapFile(ucmd: Ucmd<iommu_ioas_map_file>): Status {
     spanLo,
     prot,
   };
-  const failed = ioas.iopt.mapPages(place, [{ pages, firstIndex: 0, pageOffset, spanHi, spanLo }]);
+  const failed = ioas.iopt.mapPiece(place, { pages, firstIndex: 0, pageOffset });
   if (failed) return failed;
   u[MAP_FILE.iova] = ioas.iopt.mappedLo;
   u[MAP_FILE.iova + 1] = ioas.iopt.mappedHi;

@@ -46,13 +46,10 @@ function split(iopt: IoPagetable, area: Area, hi: number, lo: number): void {
   const startHi = PAIR.hi;
   const startLo = PAIR.lo;
   const { pages, prot } = area;
-  const left = new Area({ ...placeOf(area), lastHi: hi, lastLo: lo }, area, prot);
+  const left = new Area(area.startHi, area.startLo, hi, lo, area, prot);
   const firstIndex = area.indexAt(startHi, startLo);
-  const right = new Area(
-    { ...placeOf(area), startHi, startLo },
-    { pages, firstIndex, pageOffset: area.offsetAt(startLo) },
-    prot,
-  );
+  const rest = { pages, firstIndex, pageOffset: area.offsetAt(startLo) };
+  const right = new Area(startHi, startLo, area.lastHi, area.lastLo, rest, prot);
   iopt.areas.erase(area.startHi, area.startLo);
   for (const half of [left, right]) {
     iopt.areas.insert(half.startHi, half.startLo, half.lastHi, half.lastLo, half);
@@ -60,8 +57,4 @@ function split(iopt: IoPagetable, area: Area, hi: number, lo: number): void {
   }
   // A page that both halves touch has one holder more; it is pinned, so this cannot fail.
   if (area.storageDomain && left.lastIndex === firstIndex) void pages.hold(firstIndex, firstIndex);
-}
-function placeOf(area: Area) {
-  const { startHi, startLo, lastHi, lastLo } = area;
-  return { startHi, startLo, lastHi, lastLo };
 }

@@ -2,6 +2,7 @@
 import { EINVAL, ENOSPC, EOVERFLOW, type Status } from '../base/errno.ts';
 import { startInHole, START, type GapRequest } from '../base/interval-gap.ts';
 import { refuse } from '../base/refuse.ts';
+import { pow2 } from '../base/u64.ts';
 import { lessPair } from '../base/word-pair.ts';
 import type { IntervalMap } from '../base/interval-map.ts';
 import type { Area, Span } from './area.ts';
@@ -42,7 +43,7 @@ export function allocIova(
     return refuse(EOVERFLOW, 'the length is too large to be placed');
   }
   const alignLg2 = alignmentOf(place);
-  if (2 ** alignLg2 < alignment) {
+  if (pow2(alignLg2) < alignment) {
     return refuse(EINVAL, 'address and length do not allow the IOVA alignment', {
       alignment,
     });

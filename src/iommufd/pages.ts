@@ -86,7 +86,7 @@ export class Pages {
   /** Pin what of [first, last] is not pinned, charge it, and hold all of it. All or nothing. */
   hold(first: number, last: number): Status {
     if (this.origin.kind === 'dmabuf') return this.revoked ? refuseRevoked() : undefined;
-    if (this.#runs === NO_RUNS) this.#runs = new PinRuns();
+    if (this.#runs.runs.length === 0) return this.#holdFirst(first, last);
     const fresh: PinRun[] = [];
     for (const gap of this.#runs.gaps(first, last)) {
       const rc = this.#pin(gap.first, gap.last, fresh);
@@ -100,8 +100,24 @@ export class Pages {
     this.#runs.hold(first, last);
     return undefined;
   }
+  /** The same while nothing is pinned: what is pinned now is what is held. */
+  #holdFirst(first: number, last: number): Status {
+    const fresh: PinRun[] = [];
+    const rc = this.#pin(first, last, fresh) ?? this.#charge(last - first + 1);
+    if (rc) return this.#abandon(fresh, rc);
+    for (const run of fresh) run.holders = 1;
+    this.#runs = new PinRuns(fresh);
+    return undefined;
+  }
   release(first: number, last: number): void {
     if (this.origin.kind === 'dmabuf') return;
+    const only = this.#runs.only(first, last);
+    if (only) {
+      this.#runs = NO_RUNS;
+      this.subsystem.memory.unpin(only.pfn, only.count, this.writable);
+      this.uncharge(only.count);
+      return;
+    }
     let npages = 0;
     this.#runs.release(first, last, (run) => {
       this.subsystem.memory.unpin(run.pfn, run.count, this.writable);
@@ -121,16 +137,7 @@ export class Pages {
   runFrom(index: number, last: number): number {
     const limit = Math.min(last - index + 1, this.subsystem.chunkPages);
     if (this.origin.kind === 'dmabuf') return last - index + 1;
-    let count = 0;
-    let pfn = -1;
-    for (const run of this.#runs.over(index, index + limit - 1)) {
-      const skip = Math.max(0, index - run.index);
-      if (pfn >= 0 && run.pfn !== pfn) break;
-      count += run.count - skip;
-      pfn = run.pfn + run.count;
-      if (count >= limit) return limit;
-    }
-    return count;
+    return this.#runs.consecutive(index, limit);
   }
   /** Frame of one page for a moment: pinned for this use, and not charged, when nobody holds it. */
   borrow(index: number, use: (pfn: number) => Status): Status {

@@ -14,7 +14,11 @@ export interface PinRun {
 
 export class PinRuns {
   /** Ascending, disjoint. */
-  readonly runs: PinRun[] = [];
+  readonly runs: PinRun[];
+
+  constructor(runs: PinRun[] = []) {
+    this.runs = runs;
+  }
 
   /** Position of the first run that ends after `index`. */
   #position(index: number): number {
@@ -75,13 +79,26 @@ export class PinRuns {
     }
     if (kept < at) this.runs.splice(kept, at - kept);
   }
-  /** The runs that overlap the range, as they are. */
-  *over(first: number, last: number): IterableIterator<PinRun> {
-    for (let at = this.#position(first); at < this.runs.length; at++) {
-      const run = this.runs[at]!;
-      if (run.index > last) return;
-      yield run;
+  /** The one run there is, when one holder holds exactly that range. */
+  only(first: number, last: number): PinRun | undefined {
+    const run = this.runs[0];
+    if (this.runs.length !== 1 || run?.holders !== 1) return undefined;
+    return run.index === first && run.count === last - first + 1 ? run : undefined;
+  }
+  /** Pages in consecutive frames from `index` on, at most `limit`; 0 when the page is not pinned. */
+  consecutive(index: number, limit: number): number {
+    const { runs } = this;
+    let at = this.#position(index);
+    let run = runs[at];
+    if (!run || run.index > index) return 0;
+    let count = run.index + run.count - index;
+    while (count < limit) {
+      const next = runs[++at];
+      if (next?.index !== index + count || next.pfn !== run.pfn + run.count) break;
+      count += next.count;
+      run = next;
     }
+    return Math.min(count, limit);
   }
 
   /** Make run borders at first and after last; the result is the position of the first run inside. */

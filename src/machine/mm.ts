@@ -32,6 +32,8 @@ export class MachineMm implements Mm {
   readonly #objects: ObjectTable;
   readonly #private: PageOwner;
   #exited = false;
+  /** The way through the address space used last: one serves all private pages. */
+  #reach: { readonly delta: number; readonly reach: Reach } | undefined;
 
   constructor(
     id: number,
@@ -127,11 +129,17 @@ export class MachineMm implements Mm {
       { index: span.ownerIndex, count: span.count, huge: span.vma.huge },
       (first, n) => {
         const held = this.#memory.hold?.(first + delta, n, write);
-        return held ? heldReach(held, first, n) : addressSpaceReach(this.#memory, delta);
+        return held ? heldReach(held, first, n) : this.#throughSpace(delta);
       },
       pfns,
       at,
     );
+  }
+  #throughSpace(delta: number): Reach {
+    if (this.#reach?.delta !== delta) {
+      this.#reach = { delta, reach: addressSpaceReach(this.#memory, delta) };
+    }
+    return this.#reach.reach;
   }
 }
 

@@ -59,6 +59,8 @@ interface Area extends Vma {
 
 /** Where mappings begin when nobody asks for an address: below 2^47 and above null by far. */
 const FIRST_INDEX = 0x7f00_0000_0;
+/** The address space ends at 2^47, less a page. */
+const LAST_INDEX = 2 ** 35 - 1;
 
 export class ProgramMemory implements ProcessMemory {
   alive = true;
@@ -114,7 +116,8 @@ export class ProgramMemory implements ProcessMemory {
   }
 
   vma(index: number): Area | undefined {
-    return this.#areas.find((area) => index >= area.start && index < area.end);
+    for (const area of this.#areas) if (index >= area.start && index < area.end) return area;
+    return undefined;
   }
   objectSize(object: string): bigint {
     return this.#objects.get(object)!.size();
@@ -136,20 +139,22 @@ export class ProgramMemory implements ProcessMemory {
   }
 
   #copy(addr: bigint, bytes: Uint8Array, write: boolean): Status<'EFAULT'> {
+    // Addresses are numbers here: no mapping ends above 2^47, and what is rounded far beyond finds none.
+    const first = Number(addr);
     let done = 0;
     while (done < bytes.length) {
-      const at = addr + BigInt(done);
-      const area = this.vma(Number(at / BigInt(PAGE_SIZE)));
+      const at = first + done;
+      const area = this.vma(Math.floor(at / PAGE_SIZE));
       if (!area?.store) return refuse(EFAULT, 'no memory at this address', { va: hex(at) });
       if (write ? !area.writable : !area.readable) {
         return refuse(EFAULT, 'the mapping does not allow this access', { va: hex(at), write });
       }
-      const offset = Number(at - BigInt(area.start) * BigInt(PAGE_SIZE));
+      const offset = at - area.start * PAGE_SIZE;
       const store = bytesOf(area);
       const n = Math.min(bytes.length - done, store.length - offset);
       if (n <= 0) return refuse(EFAULT, 'beyond the end of the mapped object', { va: hex(at) });
-      if (write) store.set(bytes.subarray(done, done + n), offset);
-      else bytes.set(store.subarray(offset, offset + n), done);
+      if (write) copyBytes(bytes, done, store, offset, n);
+      else copyBytes(store, offset, bytes, done, n);
       done += n;
     }
     return undefined;
@@ -165,6 +170,9 @@ export class ProgramMemory implements ProcessMemory {
     const start = this.#place(pages, options.address);
     if (start === undefined) return refuse(EINVAL, 'the address is not page aligned');
     const end = start + pages;
+    if (end > LAST_INDEX) {
+      return refuse(ENOMEM, 'the address space of a program ends at 2^47', { index: start });
+    }
     if (this.#areas.some((area) => area.start < end && start < area.end)) {
       return refuse(ENOMEM, 'something is mapped there', { index: start });
     }
@@ -192,6 +200,14 @@ export class ProgramMemory implements ProcessMemory {
     this.#next = start + pages + 1;
     return start;
   }
+}
+
+/** Below this many bytes a loop is faster than a view and set(). */
+const FEW_BYTES = 80;
+
+function copyBytes(from: Uint8Array, at: number, to: Uint8Array, toAt: number, n: number): void {
+  if (n > FEW_BYTES) to.set(from.subarray(at, at + n), toAt);
+  else for (let done = 0; done < n; done++) to[toAt + done] = from[at + done]!;
 }
 
 /** From the first byte of the area on. */

@@ -53,7 +53,7 @@ export function resetGather(gather: Gather): void {
   gather.pgsize = 0;
   gather.leafLevels = 0;
   gather.tableLevels = 0;
-  gather.freelist.length = 0;
+  if (gather.freelist.length > 0) gather.freelist.length = 0;
 }
 
 /**
@@ -61,6 +61,7 @@ export function resetGather(gather: Gather): void {
  * @kernel iommu_put_pages_list
  */
 export function freeGathered(gather: Gather, ram: Ram): void {
+  if (gather.freelist.length === 0) return;
   for (const frame of gather.freelist) ram.free(frame);
   gather.freelist.length = 0;
 }
