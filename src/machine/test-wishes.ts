@@ -3,7 +3,14 @@
  * which device (core.md 6.5, seed 000)? The machine is as before afterwards, but for what `before` attached.
  */
 import { Bug } from '../base/bug.ts';
-import { EOPNOTSUPP, isErrno, type Errno, type Result, type Status } from '../base/errno.ts';
+import {
+  ENODEV,
+  EOPNOTSUPP,
+  isErrno,
+  type Errno,
+  type Result,
+  type Status,
+} from '../base/errno.ts';
 import { listening, refuse, type Refusal } from '../base/refuse.ts';
 import { attachGroup } from '../core/attach.ts';
 import type { Device } from '../core/device.ts';
@@ -117,7 +124,7 @@ function attachReally(machine: Machine, maker: DomainMaker, wish: Wish): Status 
       ? deviceAt(machine, wish.device).iommuGroup
       : groupTarget(machine, wish).group;
   const dev = wish.device !== undefined ? deviceAt(machine, wish.device) : group?.devices[0]?.dev;
-  if (!dev || !group) return refuse(EOPNOTSUPP, 'there is no group with a device to attach');
+  if (!dev || !group) return refuse(ENODEV, 'the device is in no group');
   const rc =
     wish.pasid === 0
       ? claimAndAttach(made.domain, group, maker)

@@ -83,6 +83,13 @@ const WISHES = [
     'alloc',
   ],
   [
+    'for the default domain of a device without any stops at the domain',
+    'preset:noiommu',
+    `{ domain: { device: '${A}', type: default }, device: '${A}' }`,
+    'EOPNOTSUPP',
+    'alloc',
+  ],
+  [
     'for a PASID nobody has attached cannot replace',
     'preset:default',
     `{ domain: { device: '${A}', flags: [pasid] }, device: '${A}', pasid: 5, mode: replace }`,
@@ -147,6 +154,16 @@ wishes:
   });
   test('is left out by whatIf', () => {
     expect(ask(PASIDS, busy(true)).ok).toBe(true);
+  });
+  test('needs a group', () => {
+    const machine = file(
+      `devices:\n  - { type: edu, at: '${A}' }\n  - { type: edu, at: '${B}', iommu: none }\n`,
+      'half.yaml',
+    );
+    const text = `domains: { d: { iommu: dmar0 } }\nbefore: [{ domain: d, device: '${B}' }]\nwishes: [{ domain: d, device: '${A}' }]\n`;
+    expect(mistake(machine, text)).toBe(
+      'w.yaml:2: before[0]: cannot be attached: ENODEV, the device is in no group',
+    );
   });
   test('must be possible', () => {
     const text = `domains: { d: { iommu: dmar0 } }\nbefore:\n  - { domain: d, device: '${B}' }\nwishes: [{ domain: d, device: '${A}' }]\n`;
