@@ -16,6 +16,7 @@ export const KERNEL_TRAITS = {
   'unsafe-interrupts': 'the parameter allow_unsafe_interrupts is Y',
   'vfio-container-iommufd': '/dev/vfio/vfio is served by iommufd',
   'iommufd-selftest': 'IOMMU_TEST_CMD is built in',
+  'fault-injection': 'fail-nth of threads and its switches in debugfs (CONFIG_FAULT_INJECTION)',
   'passthrough-default': 'iommu.passthrough=1: the default domain is IDENTITY',
   'strict-default': 'iommu.strict=1: the default domain flushes at unmap',
 } as const;

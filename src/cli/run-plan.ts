@@ -19,15 +19,18 @@ export function planRun(argv: readonly string[], flags: RunFlags): Omit<RunPlan,
     argv,
     machine: flags.selftest ? withSelftest(resolveMachine(flags)) : resolveMachine(flags),
     trace: flags.trace === true ? '-' : flags.trace,
-    launch: chooseLaunch(flags.mode),
+    launch: { ...chooseLaunch(flags.mode), capabilities: flags.selftest === true },
   };
 }
 
-/** IOMMU_TEST_CMD and its mock IOMMU, as a kernel built with IOMMUFD_TEST has them. */
+/** IOMMU_TEST_CMD and its mock IOMMU, as a kernel built with IOMMUFD_TEST has them; its tests are run by root. */
 function withSelftest(machine: MachineDescription): MachineDescription {
   const { kernel } = machine;
   return {
     ...machine,
-    kernel: { ...kernel, with: [...(kernel?.with ?? DEFAULT_KERNEL.with), 'iommufd-selftest'] },
+    kernel: {
+      ...kernel,
+      with: [...(kernel?.with ?? DEFAULT_KERNEL.with), 'iommufd-selftest', 'fault-injection'],
+    },
   };
 }

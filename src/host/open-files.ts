@@ -51,6 +51,8 @@ export class OpenFiles {
   readonly inotify = libc.inotifyInit();
   readonly #byLink = new Map<string, Entry>();
   readonly #byWatch = new Map<number, Entry>();
+  /** Mappings of shared memory that still live, by the watch of its inode. */
+  readonly #pages = new Map<number, (() => void)[]>();
   readonly #released: (entry: Entry) => void;
   #seq = 0;
 
@@ -101,11 +103,30 @@ export class OpenFiles {
     return found && { window: found.window, offset: found.start + (page - found.firstPage) * 4096 };
   };
 
+  /**
+   * Shared memory a program is about to map through a description of its own: `closed` when that is gone, with every
+   * mapping made of it. Minus an errno.
+   */
+  watchPages(path: string, closed: () => void): number {
+    const watch = libc.watchClose(this.inotify, path);
+    if (watch < 0) return watch;
+    const waiting = this.#pages.get(watch) ?? [];
+    waiting.push(closed);
+    this.#pages.set(watch, waiting);
+    return watch;
+  }
+  #pagesClosed(watch: number): void {
+    const waiting = this.#pages.get(watch);
+    waiting?.pop()?.();
+    if (waiting?.length === 0) this.#pages.delete(watch);
+  }
+
   /** Release what programs have closed for the last time. Done before each call, so that the order is theirs. */
   drainCloses(): void {
     for (const { watch, gone } of libc.readInotify(this.inotify)) {
       const entry = gone ? this.#byWatch.get(watch) : undefined;
       if (entry) this.#forget(entry);
+      else if (gone) this.#pagesClosed(watch);
     }
   }
   /** At the end of the run: everything still open is released. */

@@ -3,6 +3,7 @@ import { closeSync, writeSync } from 'node:fs';
 import type { TraceView } from '../base/trace-text.ts';
 import type { MachineDescription } from '../machine/description.ts';
 import { Machine } from '../machine/machine.ts';
+import { HostPages } from './shared-memory.ts';
 import { firstWalks } from './walk-text.ts';
 
 export interface RunOutput {
@@ -19,7 +20,9 @@ export interface RunMachine extends Disposable {
 }
 
 export function buildMachine(description: MachineDescription, output: RunOutput): RunMachine {
-  const machine = new Machine(description);
+  const machine = new Machine(description, {
+    newSharedPages: (length) => HostPages.create(length),
+  });
   machine.guard.onBug = (report) => output.warn(`BUG in ${report.during}\n${report.stack}`);
   const { traceFd } = output;
   if (traceFd === undefined) return { machine, [Symbol.dispose]: () => undefined };

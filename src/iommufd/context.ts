@@ -21,6 +21,7 @@ export class IommufdContext {
   constructor(subsystem: IommufdSubsystem, accountMode: AccountMode) {
     this.subsystem = subsystem;
     this.accountMode = accountMode;
+    this.objects.failAlloc = () => subsystem.shouldFail('slab: object');
     this.objects.failLookup = () => subsystem.shouldFail('iommufd: object lookup');
   }
   get file(): OpenFile {

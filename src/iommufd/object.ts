@@ -2,7 +2,7 @@
  * Objects of one iommufd by id: reserved, then published; looked up by kind; counted by their users (iommufd.md 1.5-1.8).
  */
 import { bugOn } from '../base/bug.ts';
-import { EBUSY, ENOENT, isErrno, type Result, type Status } from '../base/errno.ts';
+import { EBUSY, ENOENT, ENOMEM, isErrno, type Result, type Status } from '../base/errno.ts';
 import { IdTable } from '../base/id-table.ts';
 import { refuse } from '../base/refuse.ts';
 
@@ -24,9 +24,12 @@ export class ObjectTable {
   readonly #reserved = new Set<IommufdObject>();
   /** Failure injection at each lookup. */
   failLookup: (() => boolean) | undefined;
+  /** And at each allocation. */
+  failAlloc: (() => boolean) | undefined;
 
   /** Give the object an id that is not found yet: publish or abort follows. */
-  reserve(object: IommufdObject): Status<'ENOSPC'> {
+  reserve(object: IommufdObject): Status<'ENOSPC' | 'ENOMEM'> {
+    if (this.failAlloc?.()) return refuse(ENOMEM, 'the allocation was made to fail');
     const id = this.#ids.reserve();
     if (isErrno(id)) return id;
     object.id = id;

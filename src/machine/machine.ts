@@ -36,6 +36,7 @@ import { Program, type Credentials } from './program.ts';
 import { MachineSelftest } from './selftest-hardware.ts';
 import { PlainPages } from './shared-pages.ts';
 import { Syscalls } from './syscalls.ts';
+import { FaultInjection } from './fault-injection.ts';
 import { sysfsRoot } from './sysfs/index.ts';
 import { dir } from './tree.ts';
 
@@ -61,6 +62,8 @@ export class Machine {
   readonly iommufd: IommufdSubsystem;
   readonly vfio: VfioSubsystem;
   readonly modules: Modules;
+  /** Of a kernel built with it. */
+  readonly faults: FaultInjection | undefined;
   /** Children 'dev' and 'sys'. */
   readonly root: DirNode;
   readonly #objects = new ObjectTable();
@@ -95,6 +98,7 @@ export class Machine {
     this.drivers = new DriverCore(this.env);
     for (const driver of hostDrivers(this.vfio)) this.drivers.add(driver);
     this.modules = makeModules(this.env, this.vfio);
+    if (this.env.has('fault-injection')) this.faults = new FaultInjection(this.env);
     const dev = devRoot(this);
     const sys = sysfsRoot(this);
     this.root = dir(() => ({ dev, sys }), true);

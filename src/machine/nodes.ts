@@ -31,6 +31,8 @@ export interface AttrNode {
   readonly mode: number;
   /** What stat says: 4096 for sysfs text, the real size for config and resource files. */
   readonly size: number;
+  /** The text changes while the file is open: each read asks afresh. */
+  readonly live?: boolean;
   read(task: Task): Result<Uint8Array>;
   /** A WaitQueue: not answered yet (unbind of a device in use); run again when woken. */
   write?(task: Task, data: Uint8Array, offset: number): Outcome<Result<number>>;

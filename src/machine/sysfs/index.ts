@@ -21,7 +21,9 @@ export function sysfsRoot(world: SysfsWorld): DirNode {
   );
   const devices = devicesDir(world);
   const bus = dir(() => ({ pci: pciBus }), true);
-  const kernel = dir(() => ({ iommu_groups: groups }), true);
+  const { faults } = world;
+  const debug = faults && dir(() => faults.directories(), true);
+  const kernel = dir(() => ({ iommu_groups: groups, debug }), true);
   return dir(() => ({ bus, class: classes, devices, kernel, module: modules }), true);
 }
 

@@ -1,4 +1,5 @@
 /** What sysfs shows: the parts of a machine its files read and change. */
+import type { FaultInjection } from '../fault-injection.ts';
 import type { IommuCore } from '../../core/iommu-core.ts';
 import type { VfioSubsystem } from '../../vfio/vfio-core.ts';
 import type { DriverCore } from '../driver-core.ts';
@@ -12,6 +13,7 @@ export interface SysfsWorld {
   readonly drivers: DriverCore;
   readonly vfio: VfioSubsystem;
   readonly modules: Modules;
+  readonly faults: FaultInjection | undefined;
   /** Write to `remove` and `rescan`. */
   removeDevice(pci: PciDev): void;
   rescan(): void;
