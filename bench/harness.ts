@@ -47,6 +47,8 @@ export function measure(benchmark: Benchmark): Measurement {
   return { id, title, aim: aim ?? null, reference: reference ?? null, ns };
 }
 function medianTime(benchmark: Benchmark): number {
+  const { id, title, aim = null, aimNs = null } = benchmark;
+  if (benchmark.timed) return { id, title, aim, aimNs, ns: benchmark.timed() };
   const times: number[] = [];
   const warmUp = benchmark.rounds === undefined ? WARM_UP_ROUNDS : FEW_WARM_UP_ROUNDS;
   const rounds = benchmark.rounds ?? ROUNDS;

@@ -90,11 +90,13 @@ function runFile(name) {
   }
   return [...inJs.values()].map(({ id, title, aim, reference, ns }) => {
     const c = inC.get(id)?.ns ?? reference;
-    return { file: name, id, title, c, ours: ns, ratio: c === null ? null : ns / c, aim };
+    return { file: name, id, title, c, ours: ns, ratio: c === null ? null : ns / c, aim, aimNs };
   });
 }
 
-function verdict({ ratio, aim }) {
+function verdict({ ratio, aim, ours, aimNs }) {
+  if (aimNs !== null && ours > aimNs) return 'MISSED';
+  if (aim === null && aimNs !== null) return 'ok';
   if (aim === null) return '';
   if (ratio === null) return 'no C';
   return ratio <= aim ? 'ok' : 'MISSED';
@@ -104,7 +106,8 @@ function print(rows) {
   const figure = (value, digits = 2) => (value === null ? '-' : value.toFixed(digits));
   const table = [['benchmark', 'C ns', 'ours ns', 'ratio', 'aim', '']];
   for (const row of rows) {
-    const aim = row.aim === null ? '' : `<= ${row.aim}`;
+    const ratioAim = row.aim === null ? '' : `<= ${row.aim}`;
+    const aim = row.aimNs === null ? ratioAim : `${ratioAim} <= ${row.aimNs} ns`.trim();
     table.push([row.title, figure(row.c), figure(row.ours), figure(row.ratio), aim, verdict(row)]);
   }
   const widths = table[0].map((_, n) => Math.max(...table.map((line) => line[n].length)));

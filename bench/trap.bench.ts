@@ -1,0 +1,53 @@
+/**
+ * Trapped calls of a real program under softiommu: an ioctl that reads and writes a struct, and a load of a mapped
+ * register. bench/c/trap.c is both the program and, for the ioctl, a supervisor in C that does the same.
+ */
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import type { Benchmark } from './harness.ts';
+
+const CACHE = join(import.meta.dirname, '../..');
+const MAIN = join(CACHE, 'js/src/cli/main.js');
+
+let figures: ReadonlyMap<string, number> | undefined;
+
+/** What the program measured, by id. One run gives all. */
+function figure(id: string): number {
+  figures ??= runClient();
+  const ns = figures.get(id);
+  if (ns === undefined) throw new Error(`the program did not measure ${id}`);
+  return ns;
+}
+function runClient(): ReadonlyMap<string, number> {
+  const argv = [MAIN, 'run', '--', join(CACHE, 'trap'), 'client'];
+  const { status, stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`the program failed (${status}): ${stderr}`);
+  const lines = stdout.trim().split('\n');
+  return new Map(lines.map((line) => line.split(' ')).map(([id, ns]) => [id!, Number(ns)]));
+}
+
+const none = { ops: 1, run: () => 0 };
+
+export const benchmarks: Benchmark[] = [
+  {
+    ...none,
+    id: 'ioctl',
+    title: 'trapped ioctl: read and write a struct',
+    aim: 1.5,
+    timed: () => figure('ioctl'),
+  },
+  {
+    ...none,
+    id: 'ioctls-25k',
+    title: '25 000 trapped ioctls',
+    aimNs: 1e9,
+    timed: () => 25_000 * figure('ioctl'),
+  },
+  {
+    ...none,
+    id: 'bar-load',
+    title: 'load of a mapped register',
+    aimNs: 35_000,
+    timed: () => figure('bar-load'),
+  },
+];

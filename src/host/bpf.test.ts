@@ -1,0 +1,122 @@
+/** The filter as the kernel runs it: a small interpreter of classic BPF over samples of struct seccomp_data. */
+import { describe, expect, test } from 'vitest';
+import { Bug } from '../base/bug.ts';
+import { ARCH_X86_64, FilterAssembler, SECCOMP_RET_ALLOW, SECCOMP_RET_USER_NOTIF } from './bpf.ts';
+import { FIRST_STREAM_FD, filterProgram, LONGEST_ATTRIBUTE_WRITE } from './filter.ts';
+import type { FilterOptions } from './filter.ts';
+import { NR } from './libc.ts';
+
+const ARCH_I386 = 0x40000003;
+
+function seccompData(nr: number, args: readonly (number | bigint)[], arch = ARCH_X86_64): Buffer {
+  const data = Buffer.alloc(64);
+  data.writeUInt32LE(nr, 0);
+  data.writeUInt32LE(arch, 4);
+  args.forEach((arg, index) => {
+    data.writeBigUInt64LE(BigInt.asUintN(64, BigInt(arg)), 16 + index * 8);
+  });
+  return data;
+}
+
+/** Opcodes by their numbers in linux/bpf_common.h, so that the assembler's own are not trusted. */
+function interpret(program: Buffer, data: Buffer): number {
+  let accumulator = 0;
+  for (let pc = 0; pc * 8 < program.length; pc++) {
+    const code = program.readUInt16LE(pc * 8);
+    const [yes, no] = [program[pc * 8 + 2]!, program[pc * 8 + 3]!];
+    const k = program.readUInt32LE(pc * 8 + 4);
+    if (code === 0x06) return k;
+    if (code === 0x20) accumulator = data.readUInt32LE(k);
+    else if (code === 0x54) accumulator = (accumulator & k) >>> 0;
+    else if (code === 0x15) pc += accumulator === k ? yes : no;
+    else if (code === 0x35) pc += accumulator >= k ? yes : no;
+    else if (code === 0x45) pc += (accumulator & k) !== 0 ? yes : no;
+    else throw new Error(`opcode ${code}`);
+  }
+  throw new Error('fell off the end');
+}
+
+const TRAPS: FilterOptions = { pathTraps: true, eventfds: false };
+const NAMESPACE: FilterOptions = { pathTraps: false, eventfds: false };
+
+function isTrapped(options: FilterOptions, nr: number, args: readonly (number | bigint)[] = []) {
+  const action = interpret(filterProgram(options), seccompData(nr, args));
+  expect([SECCOMP_RET_ALLOW, SECCOMP_RET_USER_NOTIF]).toContain(action);
+  return action === SECCOMP_RET_USER_NOTIF;
+}
+
+const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
+const MAP_ANONYMOUS = 0x20;
+const AT_EMPTY_PATH = 0x1000;
+
+describe('what the filter traps', () => {
+  test.for([
+    ['an ioctl of VFIO', NR.ioctl, [5, 0x3b64, 0], true],
+    ['an ioctl of a terminal', NR.ioctl, [0, 0x5401, 0], false],
+    ["KVM's word for a VFIO group", NR.ioctl, [5, 0x4018aee1, 0], true],
+    ['an ioctl with bits above 32', NR.ioctl, [5, 0x1_0000_3b64, 0], true],
+    ['an open', NR.openat, [-100, 0, 0, 0], true],
+    ['getppid', 110, [], false],
+    ['a pread', NR.pread64, [5, 0, 4, 0], true],
+    ['a read of a low descriptor', NR.read, [5, 0, 4], false],
+    ['a read where event queues are', NR.read, [FIRST_STREAM_FD, 0, 4], true],
+    ['a read behind them', NR.read, [1024, 0, 4], false],
+    ['a shared mapping of a file', NR.mmap, [0, 4096, 3, MAP_SHARED, 5, 0], true],
+    ['shared memory without a file', NR.mmap, [0, 1, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0], false],
+    ['a mapping at an offset of ours', NR.mmap, [0, 1, 1, MAP_PRIVATE, 5, 1n << 40n], true],
+    ['an eventfd', NR.eventfd2, [0, 0], false],
+  ] as const)('%s', ([, nr, args, trapped]) => {
+    for (const options of [TRAPS, NAMESPACE]) expect(isTrapped(options, nr, args)).toBe(trapped);
+  });
+
+  test('without a mount every call that names a path, with one only what FUSE cannot do', () => {
+    for (const nr of [NR.stat, NR.lstat, NR.access, NR.chdir, NR.getcwd, NR.faccessat2]) {
+      expect(isTrapped(TRAPS, nr)).toBe(true);
+      expect(isTrapped(NAMESPACE, nr)).toBe(false);
+    }
+    for (const nr of [NR.readlink, NR.readlinkat, NR.statfs, NR.fstat]) {
+      expect(isTrapped(NAMESPACE, nr)).toBe(true);
+    }
+  });
+  test.for([
+    [NR.newfstatat, [5, 0, 0, AT_EMPTY_PATH]],
+    [NR.statx, [5, 0, AT_EMPTY_PATH, 0, 0]],
+  ] as const)('with a mount, a stat (call %i) only of a descriptor', ([nr, args]) => {
+    expect(isTrapped(NAMESPACE, nr, args)).toBe(true);
+    expect(isTrapped(NAMESPACE, nr, [-100, 0, 0, 0, 0])).toBe(false);
+    expect(isTrapped(TRAPS, nr, [-100, 0, 0, 0, 0])).toBe(true);
+  });
+  test('with a mount, a private mapping of a file: it may be an attribute', () => {
+    const args = [0, 4096, 1, MAP_PRIVATE, 5, 0];
+    expect(isTrapped(NAMESPACE, NR.mmap, args)).toBe(true);
+    expect(isTrapped(TRAPS, NR.mmap, args)).toBe(false);
+  });
+  test('without a mount, writes as short as an attribute', () => {
+    const write = (length: number | bigint) => [5, 0, length];
+    expect(isTrapped(TRAPS, NR.write, write(LONGEST_ATTRIBUTE_WRITE))).toBe(true);
+    expect(isTrapped(TRAPS, NR.write, write(LONGEST_ATTRIBUTE_WRITE + 1))).toBe(false);
+    expect(isTrapped(TRAPS, NR.write, write(1n << 32n))).toBe(false);
+    expect(isTrapped(NAMESPACE, NR.write, write(1))).toBe(false);
+  });
+  test('eventfds where they must be ours', () => {
+    expect(isTrapped({ ...TRAPS, eventfds: true }, NR.eventfd2)).toBe(true);
+  });
+  test('nothing of another architecture, whose numbers mean other calls', () => {
+    const data = seccompData(NR.ioctl, [5, 0x3b64], ARCH_I386);
+    expect(interpret(filterProgram(TRAPS), data)).toBe(SECCOMP_RET_ALLOW);
+  });
+});
+
+describe('the assembler', () => {
+  test('refuses a label that is not defined', () => {
+    expect(() => new FilterAssembler().ifEqual(1, 'nowhere').assemble()).toThrow(Bug);
+  });
+  test('refuses a jump backwards and one too far', () => {
+    const back = new FilterAssembler().label('start').ifEqual(1, 'start').return(0);
+    expect(() => back.assemble()).toThrow(Bug);
+    const far = new FilterAssembler().ifEqual(1, 'end');
+    for (let n = 0; n < 256; n++) far.load(0);
+    expect(() => far.label('end').return(0).assemble()).toThrow(Bug);
+  });
+});
