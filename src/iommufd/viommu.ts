@@ -31,7 +31,13 @@ export function viommuAlloc(ucmd: Ucmd<iommu_viommu_alloc>): Status {
     return refuse(EINVAL, 'the hwpt was not allocated as nest parent', { hwpt_id: hwpt.id });
   }
   const viommu = new Viommu(hwpt, cmd.type, dev.iommu.iommuDev);
-  const rc = ctx.objects.reserve(viommu) ?? initViommu(ucmd, viommu);
+  const unreserved = ctx.objects.reserve(viommu);
+  if (unreserved) {
+    viommu.ops = {};
+    viommu.destroy();
+    return unreserved;
+  }
+  const rc = initViommu(ucmd, viommu);
   if (rc) return rc;
   cmd.out_viommu_id = viommu.id;
   const failed = ucmd.respond();
