@@ -88,7 +88,7 @@ function runFile(name) {
       lines.map((line) => JSON.parse(line)),
     );
   }
-  return [...inJs.values()].map(({ id, title, aim, reference, ns }) => {
+  return [...inJs.values()].map(({ id, title, aim, aimNs, reference, ns }) => {
     const c = inC.get(id)?.ns ?? reference;
     return { file: name, id, title, c, ours: ns, ratio: c === null ? null : ns / c, aim, aimNs };
   });
