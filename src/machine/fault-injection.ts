@@ -8,21 +8,26 @@ import type { KernelEnv } from '../base/kernel-env.ts';
 import type { AttrNode, DirNode } from './nodes.ts';
 import { dir, writableAttr } from './tree.ts';
 
-/** A switch of debugfs: Y or N. */
-interface Switch {
-  on: boolean;
+/** The kinds of points, and their directories in debugfs. */
+type Kind = 'failslab' | 'fail_page_alloc' | 'fail_iommufd';
+const KINDS: readonly Kind[] = ['failslab', 'fail_page_alloc', 'fail_iommufd'];
+
+interface Switches {
+  /** Allocations that may sleep are spared, as all of ours may: the default of the kernel. */
+  ignoresWait: boolean;
+  /** 0: failures are not logged. */
+  verbose: number;
 }
 
 export class FaultInjection {
   readonly #env: KernelEnv;
   /** Failure points until the next failure, by thread; 0: it has happened, or is off. */
   readonly #left = new Map<number, number>();
-  /** Allocations that may sleep are spared, as all of ours may: the default of the kernel. */
-  readonly #slabIgnoresWait: Switch = { on: true };
-  readonly #logs = new Map([
-    ['failslab', 2],
-    ['fail_iommufd', 2],
-  ]);
+  readonly #switches: Readonly<Record<Kind, Switches>> = {
+    failslab: { ignoresWait: true, verbose: 2 },
+    fail_page_alloc: { ignoresWait: true, verbose: 2 },
+    fail_iommufd: { ignoresWait: false, verbose: 2 },
+  };
 
   constructor(env: KernelEnv) {
     this.#env = env;
@@ -36,15 +41,16 @@ export class FaultInjection {
   left(tid: number): number {
     return this.#left.get(tid) ?? 0;
   }
-  /** A thread passes a point where it could fail: 'slab: …' is an allocation. @kernel should_fail_ex */
+  /** A thread passes a point where it could fail; 'slab: …' and 'page: …' are allocations. @kernel should_fail_ex */
   shouldFail(tid: number, point: string): boolean {
     const left = this.left(tid);
-    const isSlab = point.startsWith('slab:');
-    if (left === 0 || (isSlab && this.#slabIgnoresWait.on)) return false;
+    if (left === 0) return false;
+    const { ignoresWait, verbose } = this.#switches[kindOf(point)];
+    if (ignoresWait) return false;
     this.#left.set(tid, left - 1);
     if (left > 1) return false;
-    if (this.#logs.get(isSlab ? 'failslab' : 'fail_iommufd') !== 0) {
-      this.#env.log('info', `fault injection: ${point} is made to fail for thread ${tid}`);
+    if (verbose > 0) {
+      this.#env.log('info', `fault injection: '${point}' is made to fail for thread ${tid}`);
     }
     return true;
   }
@@ -55,8 +61,8 @@ export class FaultInjection {
       ...writableAttr(
         () => `${this.left(tid)}\n`,
         (text) => {
-          const nth = Number(/^\d+(?=\s*$)/.exec(text)?.[0] ?? NaN);
-          if (!(nth <= 0x7fff_ffff)) return refuse(EINVAL, 'fail-nth is a number', { text });
+          const nth = wholeNumber(text);
+          if (nth === undefined) return refuse(EINVAL, 'fail-nth is a number', { text });
           this.arm(tid, nth);
           return undefined;
         },
@@ -68,38 +74,49 @@ export class FaultInjection {
 
   /** Of /sys/kernel/debug. */
   directories(): Record<string, DirNode> {
-    const verbose = (name: string): AttrNode => this.#verbose(name);
-    return {
-      failslab: dir(() => ({
-        'ignore-gfp-wait': yesNo(this.#slabIgnoresWait),
-        verbose: verbose('failslab'),
-      })),
-      fail_iommufd: dir(() => ({ verbose: verbose('fail_iommufd') })),
-    };
+    return Object.fromEntries(KINDS.map((kind) => [kind, this.#directory(kind)]));
   }
-  #verbose(name: string): AttrNode {
-    return writableAttr(
-      () => `${this.#logs.get(name)!}\n`,
-      (text) => {
-        const level = Number(/^\d+(?=\s*$)/.exec(text)?.[0] ?? NaN);
-        if (Number.isNaN(level)) return refuse(EINVAL, 'verbose is a number', { text });
-        this.#logs.set(name, level);
-        return undefined;
-      },
-      0o600,
-    );
+  #directory(kind: Kind): DirNode {
+    const switches = this.#switches[kind];
+    const spares = kind === 'fail_iommufd' ? undefined : ignoreWait(switches);
+    return dir(() => ({ 'ignore-gfp-wait': spares, verbose: verbosity(switches) }));
   }
 }
 
-function yesNo(state: Switch): AttrNode {
+function kindOf(point: string): Kind {
+  if (point.startsWith('slab:')) return 'failslab';
+  return point.startsWith('page:') ? 'fail_page_alloc' : 'fail_iommufd';
+}
+
+function verbosity(switches: Switches): AttrNode {
   return writableAttr(
-    () => (state.on ? 'Y\n' : 'N\n'),
+    () => `${switches.verbose}\n`,
     (text) => {
-      const word = text.trim().toLowerCase();
-      if (!['y', 'n', '1', '0'].includes(word)) return refuse(EINVAL, 'Y or N', { text });
-      state.on = word === 'y' || word === '1';
+      const level = wholeNumber(text);
+      if (level === undefined) return refuse(EINVAL, 'verbose is a number', { text });
+      switches.verbose = level;
       return undefined;
     },
     0o600,
   );
+}
+function ignoreWait(switches: Switches): AttrNode {
+  return writableAttr(
+    () => (switches.ignoresWait ? 'Y\n' : 'N\n'),
+    (text) => {
+      const word = text.trim().toLowerCase();
+      if (!['y', 'n', '1', '0'].includes(word)) {
+        return refuse(EINVAL, 'the switch is Y or N', { text });
+      }
+      switches.ignoresWait = word === 'y' || word === '1';
+      return undefined;
+    },
+    0o600,
+  );
+}
+/** What fits an int. */
+function wholeNumber(text: string): number | undefined {
+  const digits = /^\d+(?=\s*$)/.exec(text)?.[0];
+  const value = Number(digits ?? NaN);
+  return value <= 0x7fff_ffff ? value : undefined;
 }

@@ -98,7 +98,10 @@ export class Machine {
     this.drivers = new DriverCore(this.env);
     for (const driver of hostDrivers(this.vfio)) this.drivers.add(driver);
     this.modules = makeModules(this.env, this.vfio);
-    if (this.env.has('fault-injection')) this.faults = new FaultInjection(this.env);
+    if (this.env.has('fault-injection')) {
+      this.faults = new FaultInjection(this.env);
+      this.ram.failNext = () => this.iommufd.shouldFail('page: frame of the simulated RAM');
+    }
     const dev = devRoot(this);
     const sys = sysfsRoot(this);
     this.root = dir(() => ({ dev, sys }), true);
