@@ -98,6 +98,14 @@ export interface IommuDevice {
   priv: unknown;
 }
 
+/** Who caches translations of an address space, and must be told (struct mmu_notifier). */
+export interface SvaWatcher {
+  /** Pages are gone, or may be used for less. Granules of 4 KiB, `lastG` inclusive. */
+  invalidate(startG: number, lastG: number): void;
+  /** The address space ends, and its page table with it. */
+  release(): void;
+}
+
 /** An address space whose page tables a device may share. */
 export interface SvaMm {
   readonly id: number;
@@ -106,6 +114,12 @@ export interface SvaMm {
   readonly usable: boolean;
   /** Resolve a fault: false is a bad address or a missing permission. */
   handleFault(addr: bigint, perm: number): boolean;
+  /** Its page table in RAM, in the processor's format (x86-64): what units walk that have no other way to it. */
+  readonly pageTable?: { readonly topPfn: number; readonly topLevel: number };
+  /** Tell this watcher from now on; the result ends that. */
+  watch?(watcher: SvaWatcher): () => void;
+  /** Tell all watchers to forget a range, as when the kernel unmaps addresses of its own. */
+  invalidateSecondaryTlbs?(startG: number, lastG: number): void;
 }
 
 /** The core's part of a vIOMMU, filled by the driver in viommuInit. */

@@ -184,6 +184,18 @@ function dropIfDead(state: SvaState, core: IommuCore, data: MmData): void {
   freeGlobalPasid(core, data.pasid);
 }
 
+/**
+ * The kernel changed addresses of its own, which every page table shows: what devices cached of them is forgotten.
+ * @kernel iommu_sva_invalidate_kva_range
+ */
+export function svaInvalidateKvaRange(core: IommuCore, startG: number, lastG: number): void {
+  const state = stateOf(core);
+  using _ = state.lock.hold();
+  for (const { mm, domains } of state.mms.values()) {
+    if (domains.size > 0) mm.invalidateSecondaryTlbs?.(startG, lastG);
+  }
+}
+
 /** @kernel iommu_sva_iopf_handler */
 function svaIopfHandler(group: IopfGroup): ReturnType<typeof iopfGroupQueueWork> {
   return iopfGroupQueueWork(group, () => {

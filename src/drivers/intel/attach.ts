@@ -18,6 +18,7 @@ import {
 } from './domain.ts';
 import { clearEntry, didOfKind, prepareEntry, writeEntry } from './entries.ts';
 import type { IntelHardware } from './hardware.ts';
+import { disableIopf, enableIopf } from './prq.ts';
 
 /** Does this domain fit this device? EINVAL: another domain may; EOPNOTSUPP: no PASID here. */
 export function testDev(domain: Domain, dev: Device, pasid: number): Status {
@@ -57,7 +58,7 @@ function compatible(record: IntelDomain, device: IntelDevice): Status<'EINVAL'> 
     case 'nested':
       return nestedFits(record, hw);
     case 'sva':
-      return hw.firstStage ? undefined : unfit('the unit has no first stage', record);
+      return svaFits(record, hw);
   }
 }
 
@@ -120,6 +121,14 @@ function nestedFits(record: IntelDomain, hw: IntelHardware): Status<'EINVAL'> {
   return secondStageFits(parent, hw);
 }
 
+function svaFits(record: IntelDomain, hw: IntelHardware): Status<'EINVAL'> {
+  if (!hw.firstStage) return unfit('the unit has no first stage', record);
+  if (record.shared?.topLevel === 4 && !hw.firstStage5) {
+    return unfit('the processor walks five levels, the first stage of the unit four', record);
+  }
+  return undefined;
+}
+
 /**
  * Attach to the RID.
  * EINVAL: incompatible; ENOMEM, ENODEV: no table; ENOSPC: no domain id. The device then keeps its old domain.
@@ -141,19 +150,31 @@ function attach(record: IntelDomain, device: IntelDevice, pasid: number): Status
     detach(device, pasid);
     return undefined;
   }
+  const iopf = record.domain.iopfHandler !== undefined;
+  const noPri = iopf ? enableIopf(device) : undefined;
+  if (noPri) return noPri;
+  const undo = (): void => {
+    if (iopf) disableIopf(device);
+  };
   const holder = didHolder(record);
   const noDid = holder && device.iommu.attachDomain(holder);
-  if (noDid) return noDid;
+  if (noDid) {
+    undo();
+    return noDid;
+  }
   const noTable = prepareEntry(device, pasid);
   if (noTable) {
     if (holder) device.iommu.detachDomain(holder);
+    undo();
     return noTable;
   }
   detach(device, pasid);
-  const attachment: Attachment = { device, pasid, domain: record, did: didOfKind(record, device) };
+  const did = didOfKind(record, device);
+  const attachment: Attachment = { device, pasid, domain: record, did, iopf };
   const status = writeEntry(attachment);
   if (status) {
     if (holder) device.iommu.detachDomain(holder);
+    undo();
     return status;
   }
   record.attachments.add(attachment);
@@ -174,6 +195,7 @@ export function detach(device: IntelDevice, pasid: number): void {
   clearEntry(attachment);
   device.attached.delete(pasid);
   attachment.domain.attachments.delete(attachment);
+  if (attachment.iopf) disableIopf(device);
   const holder = didHolder(attachment.domain);
   if (holder) device.iommu.detachDomain(holder);
 }

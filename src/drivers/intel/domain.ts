@@ -28,9 +28,12 @@ export interface IntelDomain extends DomainIdHolder {
   /** Nested domains on this nest parent. */
   readonly nested: Set<IntelDomain>;
   readonly guest: GuestTable | undefined;
-  /** Page table of a shared address space. */
-  readonly shared: PageTable | undefined;
+  /** Table of a shared address space, which is not the domain's own. */
+  readonly shared: SharedTable | undefined;
 }
+
+/** The top of a process's page table. */
+export type SharedTable = Pick<PageTable, 'topPfn' | 'topLevel'>;
 
 /** What user space said of the first stage of a nested domain. */
 export interface GuestTable {
@@ -46,6 +49,8 @@ export interface Attachment {
   readonly domain: IntelDomain;
   /** Domain id in the entry. */
   readonly did: number;
+  /** The domain handles page faults: the device may ask for pages. */
+  readonly iopf: boolean;
 }
 
 export interface IntelDevice {
@@ -58,6 +63,10 @@ export interface IntelDevice {
   readonly aliases: readonly number[];
   readonly atsSupported: boolean;
   atsEnabled: boolean;
+  /** The device and its unit know page requests. */
+  readonly priSupported: boolean;
+  /** Attachments of domains that handle page faults. */
+  faultCapable: number;
   /** Scalable mode only. */
   readonly pasidTable: PasidTable | undefined;
   readonly pasidEnabled: boolean;

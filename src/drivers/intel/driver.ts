@@ -4,7 +4,7 @@
  * createIntelDriver() makes the ops once per machine, addUnit() a unit with its registers; the caller registers the
  * instance with the core. One driver serves several units; a device belongs to the unit whose scope names it.
  *
- * NOT IMPLEMENTED: interrupt remapping, page requests and shared virtual addressing (no domain_alloc_sva), vIOMMU.
+ * NOT IMPLEMENTED: interrupt remapping, vIOMMU.
  */
 import { ENODEV, EOPNOTSUPP, isErrno, type Result } from '../../base/errno.ts';
 import type { PhysicalMemory } from '../../base/physical-memory.ts';
@@ -39,7 +39,9 @@ import { IntelIommu, type Rmrr } from './iommu.ts';
 import { domainAllocNested } from './nested.ts';
 import { domainAllocPagingFlags, FIRST_STAGE_OPS } from './paging.ts';
 import { PasidTable } from './pasid-table.ts';
+import { handlePageRequests, pageResponse } from './prq.ts';
 import { read64, REG_CAP, REG_ECAP, type RegisterPort } from './registers.ts';
+import { domainAllocSva } from './sva.ts';
 import { newBlockedDomain, newIdentityDomain } from './static-domains.ts';
 import { IntelUnit } from './unit.ts';
 
@@ -100,14 +102,19 @@ function addUnit(
 ): Result<IntelUnitHandle, 'ENOMEM'> {
   const hw = resolveHardware({ name: `dmar${units.length}`, ...config });
   const made: { instance?: IntelIommu } = {};
-  const unit: IntelUnit = new IntelUnit(hw, core.ram, config.memory, () =>
-    handleFaults({
-      env: core.env,
-      unit: hw.name,
-      port: unit,
-      deviceOf: (requesterId) => made.instance?.devices.get(requesterId),
-    }),
-  );
+  const unit: IntelUnit = new IntelUnit(hw, core.ram, config.memory, {
+    fault: () => {
+      handleFaults({
+        env: core.env,
+        unit: hw.name,
+        port: unit,
+        deviceOf: (requesterId) => made.instance?.devices.get(requesterId),
+      });
+    },
+    pageRequest: () => {
+      if (made.instance) handlePageRequests(made.instance, unit);
+    },
+  });
   const instance = IntelIommu.create(core, ops, {
     hw,
     port: unit,
@@ -140,6 +147,8 @@ function createOps(core: IommuCore, pci: PciGrouping, units: IntelUnitHandle[]):
     defDomainType,
     domainAllocPagingFlags,
     domainAllocNested,
+    domainAllocSva,
+    pageResponse,
   };
 }
 
@@ -187,6 +196,8 @@ function newIntelDevice(
     iommu,
     requesterId: fn.requesterId,
     aliases: [...new Set(aliases.map((alias) => alias.requesterId))],
+    priSupported: supportsPri(iommu, dev),
+    faultCapable: 0,
     atsSupported: ats && (dev.config.ats ?? false) && !(dev.config.untrusted ?? false),
     atsEnabled: false,
     pasidTable,
@@ -202,6 +213,11 @@ function newIntelDevice(
   }
   if (device.atsSupported) setAts(device, true);
   return device;
+}
+
+function supportsPri({ hw }: IntelIommu, { config }: Device): boolean {
+  const ats = (config.ats ?? false) && !(config.untrusted ?? false);
+  return hw.pageRequests && ats && (config.pci?.hasPri ?? false);
 }
 
 /** @kernel intel_iommu_release_device */

@@ -86,6 +86,11 @@ export function clearEntry(attachment: Attachment): void {
   for (const requesterId of device.aliases) device.iommu.clearContext(requesterId);
 }
 
+/** Clear an entry whose table goes away under it; requests are then blocked without a record (FPD). */
+export function silenceEntry(attachment: Attachment): void {
+  attachment.device.pasidTable!.clear(attachment.pasid, () => flushAttachment(attachment), true);
+}
+
 /** Replace the fields of a present PASID entry, P off in between. */
 export function rewriteEntry(attachment: Attachment): Status {
   clearEntry(attachment);
@@ -154,6 +159,7 @@ export function writeScalableContext(device: IntelDevice): Status<'ENOMEM'> {
     scalableContext.pdts.set(words, at, pasidTable!.pdts);
     scalableContext.rid_pasid.set(words, at, IOMMU_NO_PASID);
     scalableContext.dte.set(words, at, Number(device.atsSupported));
+    scalableContext.pre.set(words, at, Number(device.priSupported));
     scalableContext.paside.set(words, at, Number(device.pasidEnabled));
     scalableContext.p.set(words, at, 1);
   }

@@ -19,7 +19,10 @@ function bare(faultRecords: number) {
   const ram = new Ram(1 << 16);
   const hw = resolveHardware({ scalable: false, faultRecords });
   let interrupts = 0;
-  const unit = new IntelUnit(hw, ram, undefined, () => interrupts++);
+  const unit = new IntelUnit(hw, ram, undefined, {
+    fault: () => interrupts++,
+    pageRequest: () => undefined,
+  });
   const root = must(ram.alloc());
   unit.write32(REG_RTADDR, root << 12);
   unit.write32(REG_GCMD, GCMD_SRTP);

@@ -25,6 +25,8 @@ export interface IntelHardwareConfig {
   readonly ssade?: boolean;
   /** Device TLBs. Default true. */
   readonly ats?: boolean;
+  /** Page requests of devices with ATS and PRI; needs ATS and PASIDs. Default false. */
+  readonly pageRequests?: boolean;
   /** Pass-through translation type. Default true. */
   readonly passThrough?: boolean;
   /** PASID width, 0 for none. Default 20 in scalable mode. */
@@ -58,6 +60,7 @@ export interface IntelHardware {
   readonly coherentWalks: boolean;
   readonly ssade: boolean;
   readonly ats: boolean;
+  readonly pageRequests: boolean;
   readonly passThrough: boolean;
   readonly pasidBits: number;
   readonly domainIdBits: number;
@@ -96,6 +99,7 @@ export function resolveHardware(config: IntelHardwareConfig): IntelHardware {
   bugOn(hw.mgaw < 12 || hw.mgaw > 57, 'MGAW is a width of 12 to 57 bits');
   bugOn(hw.domainIdBits < 4 || hw.domainIdBits > 16 || hw.domainIdBits % 2 !== 0, 'ND is even');
   bugOn(hw.pasidBits > 20, 'a PASID has 20 bits at most');
+  bugOn(hw.pageRequests && !(hw.ats && hw.pasidBits > 0), 'page requests need ATS and PASIDs');
   bugOn(hw.nested && !(hw.firstStage && hw.secondStage), 'nesting needs both stages');
   return hw;
 }
@@ -122,6 +126,7 @@ function resolveScalable(config: IntelHardwareConfig, scalable: boolean) {
   const secondStage = !scalable || having(config.secondStage, true);
   return {
     ssade: having(config.ssade, true),
+    pageRequests: having(config.pageRequests, false),
     pasidBits: scalable ? (config.pasidBits ?? 20) : 0,
     firstStage,
     firstStage5: firstStage && having(config.firstStage5, false),
@@ -169,6 +174,7 @@ export function writeEcap(hw: IntelHardware, words: Int32Array, at: number): voi
     pt: hw.passThrough,
     sc: hw.snoopControl,
     nest: hw.nested,
+    prs: hw.pageRequests,
     srs: hw.supervisor,
     eafs: hw.extendedAccess,
     pasid: hw.pasidBits > 0,

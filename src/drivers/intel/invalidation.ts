@@ -10,6 +10,7 @@ import { MAMV } from './hardware.ts';
 import {
   DESC_CONTEXT,
   DESC_DEV_TLB,
+  DESC_PAGE_RESPONSE,
   DESC_IOTLB,
   DESC_PASID_CACHE,
   DESC_PASID_DEV_TLB,
@@ -17,6 +18,7 @@ import {
   DESC_WAIT,
   descContext,
   descDevTlb,
+  descPageResponse,
   descIotlb,
   descPasidCache,
   descPasidDevTlb,
@@ -41,6 +43,15 @@ export interface CacheControl {
   invalidatePasidIotlb(did: number, pasid: number, range: GranuleRange | undefined): void;
   /** PASID -1: requests without one; undefined: all of the device. */
   invalidateDevTlb(requesterId: number, pasid: number | undefined, range: GranuleRange): void;
+  respond(response: PageGroupResponse): void;
+}
+/** What goes back to a device for a group of page requests. PASID -1: its requests carried none. */
+export interface PageGroupResponse {
+  readonly requesterId: number;
+  readonly pasid: number;
+  readonly group: number;
+  /** 0 success, 1 invalid, 15 failure. */
+  readonly code: number;
 }
 export interface GranuleRange {
   readonly startG: number;
@@ -56,6 +67,7 @@ const HANDLERS = new Map<number, Handler>([
   [DESC_PASID_IOTLB, pasidIotlb],
   [DESC_PASID_CACHE, pasidCache],
   [DESC_PASID_DEV_TLB, pasidDevTlb],
+  [DESC_PAGE_RESPONSE, pageResponse],
 ]);
 
 /** Carry out the descriptor at word `at`; false when it is not a valid one. */
@@ -167,6 +179,17 @@ function pasidDevTlb(words: Int32Array, at: number, caches: CacheControl): boole
   const global = descPasidDevTlb.global.get(words, at) === 1;
   const pasid = global ? undefined : descPasidDevTlb.pasid.get(words, at);
   caches.invalidateDevTlb(descPasidDevTlb.sid.get(words, at), pasid, range);
+  return true;
+}
+
+function pageResponse(words: Int32Array, at: number, caches: CacheControl): boolean {
+  const hasPasid = descPageResponse.pasidPresent.get(words, at) === 1;
+  caches.respond({
+    requesterId: descPageResponse.rid.get(words, at),
+    pasid: hasPasid ? descPageResponse.pasid.get(words, at) : -1,
+    group: descPageResponse.group.get(words, at),
+    code: descPageResponse.code.get(words, at),
+  });
   return true;
 }
 

@@ -13,6 +13,7 @@ import type { Domain } from '../../core/domain.ts';
 import type { IommuDevice } from '../../core/driver.ts';
 import type { IommuCore } from '../../core/iommu-core.ts';
 import type { IommuGroup } from '../../core/group.ts';
+import { iopfQueueAlloc, type IopfQueue } from '../../core/iopf.ts';
 import type { PciFunction } from '../../pci/topology.ts';
 import { FRAME_WORDS } from '../../pt/ram.ts';
 import type { IntelHardware } from './hardware.ts';
@@ -21,7 +22,9 @@ import {
   GCMD_QIE,
   GCMD_SRTP,
   GCMD_TE,
+  pqa,
   REG_GCMD,
+  REG_PQA,
   REG_RTADDR,
   rtaddr,
   RTADDR_LEGACY,
@@ -47,6 +50,8 @@ export interface Rmrr {
 /** The device's side of ATS: its capability's enable bit. */
 export interface AtsControl {
   setAts(requesterId: number, enabled: boolean): void;
+  /** The same of its page request interface. */
+  setPri(requesterId: number, enabled: boolean): void;
 }
 
 export interface IntelIommuConfig {
@@ -72,6 +77,10 @@ export class IntelIommu implements IommuDevice {
   readonly hw: IntelHardware;
   readonly config: IntelIommuConfig;
   readonly queue: QueuedInvalidation;
+  /** Devices that ask for pages; undefined on a unit without page requests. */
+  readonly iopfQueue: IopfQueue | undefined;
+  /** Frame of the page request queue, 0 without one. */
+  readonly prqPfn: number;
   /** Probed devices by requester id, for faults. */
   readonly devices = new Map<number, Device>();
   /** Domains by domain id. */
@@ -91,7 +100,7 @@ export class IntelIommu implements IommuDevice {
     core: IommuCore,
     ops: IommuDevice['ops'],
     config: IntelIommuConfig,
-    frames: { root: number; queue: QueuedInvalidation },
+    frames: { root: number; prq: number; queue: QueuedInvalidation },
   ) {
     this.core = core;
     this.ops = ops;
@@ -102,6 +111,9 @@ export class IntelIommu implements IommuDevice {
     this.#port = config.port;
     this.#rootPfn = frames.root;
     this.queue = frames.queue;
+    this.prqPfn = frames.prq;
+    this.iopfQueue =
+      frames.prq > 0 ? iopfQueueAlloc(core.env, `${config.hw.name}-iopfq`) : undefined;
   }
 
   /** Allocate the tables and switch the unit on: nothing is present yet, so everything is blocked. */
@@ -118,7 +130,13 @@ export class IntelIommu implements IommuDevice {
       core.ram.free(root);
       return queue;
     }
-    const iommu = new IntelIommu(core, ops, config, { root, queue });
+    const prq = hw.pageRequests ? core.ram.alloc() : 0;
+    if (isErrno(prq)) {
+      queue.destroy();
+      core.ram.free(root);
+      return prq;
+    }
+    const iommu = new IntelIommu(core, ops, config, { root, prq, queue });
     iommu.#switchOn();
     return iommu;
   }
@@ -129,6 +147,12 @@ export class IntelIommu implements IommuDevice {
     rtaddr.address.set(words, 0, this.#rootPfn);
     this.#port.write32(REG_RTADDR, words[0]!);
     this.#port.write32(REG_RTADDR + 4, words[1]!);
+    if (this.prqPfn > 0) {
+      words.fill(0);
+      pqa.address.set(words, 0, this.prqPfn);
+      this.#port.write32(REG_PQA, words[0]!);
+      this.#port.write32(REG_PQA + 4, words[1]!);
+    }
     this.#port.write32(REG_GCMD, GCMD_SRTP | GCMD_QIE);
     this.queue.contextGlobal();
     if (this.hw.scalable) this.queue.pasidCacheGlobal();

@@ -47,6 +47,8 @@ export interface CachedContext {
   readonly did: number;
   readonly fpd: boolean;
   readonly ats: boolean;
+  /** Page requests are allowed. */
+  readonly pre: boolean;
   readonly translation: Translation | undefined;
   readonly directoryPfn: number;
   readonly directoryEntries: number;
@@ -111,6 +113,7 @@ function legacyLookup(env: LookupEnv, requesterId: number): CachedContext | Look
     did: translation.did,
     fpd,
     ats: legacyContext.t.get(words, at) === T_SECOND_STAGE_ATS,
+    pre: false,
     translation,
     directoryPfn: 0,
     directoryEntries: 0,
@@ -179,6 +182,7 @@ function decodeScalable(
     did: 0,
     fpd,
     ats,
+    pre: scalableContext.pre.get(words, at) === 1,
     translation: undefined,
     directoryPfn: scalableContext.pasiddirptr.get(words, at),
     directoryEntries: pow2(scalableContext.pdts.get(words, at) + 7),

@@ -99,13 +99,16 @@ export class PasidTable {
     pasidEntry[field].set(this.#ram.words, at, value);
   }
 
-  /** Drop P, flush by `flush`, then zero the entry. */
-  clear(pasid: number, flush: () => void): void {
+  /** Drop P, flush by `flush`, then zero the entry; with `silent`, leave FPD as its only bit. */
+  clear(pasid: number, flush: () => void, silent = false): void {
     const at = this.find(pasid);
-    if (at === undefined || pasidEntry.p.get(this.#ram.words, at) === 0) return;
-    pasidEntry.p.set(this.#ram.words, at, 0);
-    flush();
+    if (at === undefined) return;
+    if (pasidEntry.p.get(this.#ram.words, at) === 1) {
+      pasidEntry.p.set(this.#ram.words, at, 0);
+      flush();
+    }
     this.#ram.words.fill(0, at, at + ENTRY_WORDS);
+    pasidEntry.fpd.set(this.#ram.words, at, Number(silent));
   }
 
   /** Free every table. The context entry must not point here any more. */

@@ -9,11 +9,12 @@ import type { Facts } from '../../base/refuse.ts';
 import { pow2 } from '../../base/u64.ts';
 import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
 import { MAMV, type IntelHardware } from './hardware.ts';
-import { encodeSized } from './invalidation.ts';
+import { encodeSized, type PageGroupResponse } from './invalidation.ts';
 import { iqa, REG_IQA, REG_IQT, type RegisterPort } from './registers.ts';
 import {
   DESC_CONTEXT,
   DESC_DEV_TLB,
+  DESC_PAGE_RESPONSE,
   DESC_IOTLB,
   DESC_PASID_CACHE,
   DESC_PASID_DEV_TLB,
@@ -21,6 +22,7 @@ import {
   DESC_WAIT,
   descContext,
   descDevTlb,
+  descPageResponse,
   descIotlb,
   descPasidCache,
   descPasidDevTlb,
@@ -102,6 +104,12 @@ export class QueuedInvalidation {
     port.write32(REG_IQT, 0);
     const at = { unit: hw.name, queue: queue * FRAME_WORDS, status, wide: hw.scalable };
     return new QueuedInvalidation(env, ram, port, at);
+  }
+
+  /** Give the frames back; the unit must not be told anything any more. */
+  destroy(): void {
+    this.#ram.free(this.#queue / FRAME_WORDS);
+    this.#ram.free(this.#status / FRAME_WORDS);
   }
 
   contextGlobal(): void {
@@ -195,6 +203,19 @@ export class QueuedInvalidation {
       descPasidDevTlb.pasid.set(words, at, pasid);
       descPasidDevTlb.size.set(words, at, Number(order > 0));
       descPasidDevTlb.address.set(words, at, address);
+    });
+  }
+
+  pageResponse(response: PageGroupResponse): void {
+    const { requesterId, pasid, group, code } = response;
+    this.#submit('page-response', { requesterId, pasid, group, code }, (words, at) => {
+      descPageResponse.type.set(words, at, DESC_PAGE_RESPONSE);
+      descPageResponse.code.set(words, at, code);
+      descPageResponse.rid.set(words, at, requesterId);
+      descPageResponse.group.set(words, at, group);
+      if (pasid < 0) return;
+      descPageResponse.pasidPresent.set(words, at, 1);
+      descPageResponse.pasid.set(words, at, pasid);
     });
   }
 

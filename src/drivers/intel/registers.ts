@@ -17,6 +17,11 @@ export const REG_FECTL = 0x38;
 export const REG_IQH = 0x80;
 export const REG_IQT = 0x88;
 export const REG_IQA = 0x90;
+/** Page request queue: head, tail, address, status. */
+export const REG_PQH = 0xc0;
+export const REG_PQT = 0xc8;
+export const REG_PQA = 0xd0;
+export const REG_PRS = 0xdc;
 /** Where this unit puts its fault recording registers: CAP.FRO says so. */
 export const REG_FRCD = 0x400;
 
@@ -29,10 +34,16 @@ export const FSTS_PFO = 1 << 0;
 export const FSTS_PPF = 1 << 1;
 export const FSTS_IQE = 1 << 4;
 
+/** Page requests wait; one was lost because the queue was full. */
+export const PRS_PPR = 1 << 0;
+export const PRS_PRO = 1 << 1;
+
 export const rtaddr = layout('vtd_rtaddr', 64, { mode: [10, 11], address: [12, 63] });
 export const RTADDR_LEGACY = 0;
 export const RTADDR_SCALABLE = 1;
 export const iqa = layout('vtd_iqa', 64, { size: [0, 2], wide: [11, 11], address: [12, 63] });
+
+export const pqa = layout('vtd_pqa', 64, { size: [0, 4], address: [12, 63] });
 
 export const cap = layout('vtd_cap', 64, {
   nd: [0, 2],

@@ -4,7 +4,7 @@
  * It shares RAM and its register page with the driver and nothing else. Whatever it cached stays in use until a
  * descriptor of the invalidation queue drops it. A request is answered from the IOTLB, else by lookup and walk.
  *
- * NOT IMPLEMENTED: interrupt remapping, performance monitoring, page requests.
+ * NOT IMPLEMENTED: interrupt remapping, performance monitoring.
  */
 import type { PhysicalMemory } from '../../base/physical-memory.ts';
 import type { Explanation, RemappingUnit } from '../../core/remapping-unit.ts';
@@ -13,7 +13,12 @@ import { explain } from './explain.ts';
 import { FAULT_CODES } from './fault-codes.ts';
 import { FaultRecorder } from './faults.ts';
 import { writeCap, writeEcap, type IntelHardware } from './hardware.ts';
-import { runDescriptor, type CacheControl, type GranuleRange } from './invalidation.ts';
+import {
+  runDescriptor,
+  type CacheControl,
+  type GranuleRange,
+  type PageGroupResponse,
+} from './invalidation.ts';
 import { Iotlb, TLB_READ, TLB_WRITE, type TlbTag } from './iotlb.ts';
 import {
   isFault,
@@ -24,6 +29,7 @@ import {
   type LookupFault,
   type Translation,
 } from './lookup.ts';
+import { PageRequestQueue, type PageRequest } from './page-requests.ts';
 import {
   FSTS_IQE,
   GCMD_QIE,
@@ -39,6 +45,9 @@ import {
   REG_IQA,
   REG_IQH,
   REG_IQT,
+  REG_PQA,
+  REG_PQH,
+  REG_PRS,
   REG_RTADDR,
   REG_VER,
   rtaddr,
@@ -71,23 +80,29 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   readonly #resolved = new Map<number, Resolved>();
   /** Devices whose ATS capability is enabled. */
   readonly #atsEnabled = new Set<number>();
+  /** Devices whose PRI capability is enabled. */
+  readonly #priEnabled = new Set<number>();
+  readonly #pageRequests: PageRequestQueue;
+  /** The wire back to the devices that asked for pages. */
+  onPageResponse: ((response: PageGroupResponse) => void) | undefined;
   /** Copies of registers the request path needs. */
   #enabled = false;
   #rootPfn = 0;
   #scalable = false;
 
-  /** `faultInterrupt` is the wire to the driver's handler. */
+  /** The interrupts are the wires to the driver's handlers. */
   constructor(
     hw: IntelHardware,
     ram: Ram,
     memory: PhysicalMemory | undefined,
-    faultInterrupt: () => void,
+    interrupts: { readonly fault: () => void; readonly pageRequest: () => void },
   ) {
     this.name = hw.name;
     this.hw = hw;
     this.#ram = ram;
     this.#walker = new Walker(hw, ram, memory);
-    this.#faults = new FaultRecorder(this.#regs, hw.faultRecords, faultInterrupt);
+    this.#faults = new FaultRecorder(this.#regs, hw.faultRecords, interrupts.fault);
+    this.#pageRequests = new PageRequestQueue(this.#regs, ram, interrupts.pageRequest);
     this.#regs[REG_VER / 4] = 0x60;
     writeCap(hw, this.#regs, REG_CAP / 4);
     writeEcap(hw, this.#regs, REG_ECAP / 4);
@@ -112,6 +127,39 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
       this.#atsEnabled.delete(requesterId);
       this.tlb.retire((tag) => tag.kind === 'device' && tag.did === requesterId);
     }
+  }
+
+  /** The device's PRI enable bit: it may ask for pages. */
+  setPri(requesterId: number, enabled: boolean): void {
+    if (enabled) this.#priEnabled.add(requesterId);
+    else this.#priEnabled.delete(requesterId);
+  }
+
+  /**
+   * A device asks for a page. False: there will be no response, because it may not ask or the queue is full; the
+   * response to the group comes through onPageResponse, when the last of its requests was accepted.
+   */
+  requestPage(request: PageRequest): boolean {
+    const { requesterId, pasid, iovaG, write } = request;
+    if (!this.#enabled || !this.#priEnabled.has(requesterId)) return false;
+    const context = this.#contextOf(requesterId);
+    if (isFault(context)) {
+      this.#refuse(context, requesterId, pasid, iovaG, write);
+      return false;
+    }
+    if (!context.pre) {
+      const code = this.#scalable
+        ? FAULT_CODES.PAGE_REQUEST_NOT_ENABLED
+        : FAULT_CODES.PAGE_REQUEST_IN_LEGACY_MODE;
+      this.#refuse({ fault: code, fpd: context.fpd }, requesterId, pasid, iovaG, write);
+      return false;
+    }
+    return this.#pageRequests.put(request);
+  }
+
+  /** A response from the invalidation queue. */
+  respond(response: PageGroupResponse): void {
+    this.onPageResponse?.(response);
   }
 
   /**
@@ -145,7 +193,10 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     }
     const out = this.#translateBy(resolved, iovaG, write);
     if (out < 0) {
-      const fault = { fault: this.#walker.fault, fpd: resolved.translation.fpd };
+      const code = this.#walker.fault;
+      // A device that may ask for the page is told that it is missing; that is no fault yet.
+      const recoverable = ats && this.#priEnabled.has(requesterId) && RECOVERABLE.has(code);
+      const fault = { fault: code, fpd: recoverable || resolved.translation.fpd };
       return this.#refuse(fault, requesterId, pasid, iovaG, write);
     }
     if (deviceTag !== undefined) {
@@ -172,14 +223,17 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     return walker.out;
   }
 
+  #contextOf(requesterId: number): CachedContext | LookupFault {
+    const known = this.#contexts.get(requesterId);
+    if (known !== undefined) return known;
+    const found = lookupContext(this.#lookupEnv(), requesterId);
+    if (!isFault(found)) this.#contexts.set(requesterId, found);
+    return found;
+  }
+
   #resolve(requesterId: number, pasid: number, ats: boolean): Resolved | LookupFault {
-    let context = this.#contexts.get(requesterId);
-    if (context === undefined) {
-      const found = lookupContext(this.#lookupEnv(), requesterId);
-      if (isFault(found)) return found;
-      this.#contexts.set(requesterId, found);
-      context = found;
-    }
+    const context = this.#contextOf(requesterId);
+    if (isFault(context)) return context;
     if (ats && !context.ats) {
       const code = this.#scalable ? FAULT_CODES.DTE_CLEAR : FAULT_CODES.TRANSLATION_REQUEST_BLOCKED;
       return { fault: code, fpd: context.fpd };
@@ -227,6 +281,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     const records = REG_FRCD + this.hw.faultRecords * 16;
     if (offset >= REG_FRCD && offset < records) this.#faults.writeRecord(offset >> 2, value);
     else if (offset === REG_FSTS) this.#faults.writeStatus(value);
+    else if (offset === REG_PRS) this.#pageRequests.writeStatus(value);
     else if (offset === REG_GCMD) this.#command(value);
     else if (WRITABLE.has(offset)) {
       this.#regs[offset >> 2] = value;
@@ -325,7 +380,11 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
 }
 
 /** Plain registers software may write. */
-const WRITABLE = new Set([REG_RTADDR, REG_RTADDR + 4, REG_IQT, REG_IQT + 4, REG_IQA, REG_IQA + 4]);
+const WRITABLE = new Set(
+  [REG_RTADDR, REG_IQT, REG_IQA, REG_PQA, REG_PQH].flatMap((offset) => [offset, offset + 4]),
+);
+/** What a page request may mend: nothing mapped, or not for writing. */
+const RECOVERABLE = new Set<number>([FAULT_CODES.FS_NOT_PRESENT, FAULT_CODES.SM_NO_WRITE]);
 const PASID_SPAN = 2 ** 21;
 
 function resolvedKey(requesterId: number, pasid: number): number {

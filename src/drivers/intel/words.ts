@@ -120,6 +120,16 @@ export const descPasidDevTlb = layout('vtd_desc_pasid_dev_tlb', 128, {
   address: [76, 127],
 });
 
+/** A response to a group of page requests, put into the invalidation queue. */
+export const descPageResponse = layout('vtd_desc_page_response', 128, {
+  type: [0, 3],
+  pasidPresent: [4, 4],
+  code: [12, 15],
+  rid: [16, 31],
+  pasid: [32, 51],
+  group: [67, 75],
+});
+
 export const DESC_CONTEXT = 1;
 export const DESC_IOTLB = 2;
 export const DESC_DEV_TLB = 3;
@@ -127,6 +137,7 @@ export const DESC_WAIT = 5;
 export const DESC_PASID_IOTLB = 6;
 export const DESC_PASID_CACHE = 7;
 export const DESC_PASID_DEV_TLB = 8;
+export const DESC_PAGE_RESPONSE = 9;
 /** Granularity of context and IOTLB invalidations. */
 export const GRAN_GLOBAL = 1;
 export const GRAN_DOMAIN = 2;
@@ -153,6 +164,22 @@ export const faultRecord = layout('vtd_fault_record', 128, {
   read: [126, 126],
   f: [127, 127],
 });
+
+/** A record of the page request queue, 32 bytes. */
+export const pageRequest = layout('vtd_page_request', 256, {
+  type: [0, 7],
+  pasidPresent: [8, 8],
+  rid: [16, 31],
+  pasid: [32, 51],
+  execute: [52, 52],
+  privileged: [53, 53],
+  read: [64, 64],
+  write: [65, 65],
+  last: [66, 66],
+  group: [67, 75],
+  page: [76, 127],
+});
+export const PAGE_REQUEST = 1;
 
 type AnyLayout = Readonly<Record<string, Field | number | string>> & { readonly $words: number };
 

@@ -1,0 +1,90 @@
+/**
+ * The page request queue of a VT-d unit, as the unit fills it (formats.md 11.1).
+ *
+ * A device with ATS that misses a page asks for it: the unit writes a record of 32 bytes into the queue and raises the
+ * page-request interrupt. With the queue full, requests are dropped and the overflow is noted until the driver clears it.
+ */
+import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
+import { pqa, PRS_PPR, PRS_PRO, REG_PQA, REG_PQH, REG_PQT, REG_PRS } from './registers.ts';
+import { PAGE_REQUEST, pageRequest } from './words.ts';
+
+/** What a device asks for. */
+export interface PageRequest {
+  readonly requesterId: number;
+  /** -1 without PASID. */
+  readonly pasid: number;
+  readonly iovaG: number;
+  readonly read: boolean;
+  readonly write: boolean;
+  readonly execute?: boolean;
+  readonly privileged?: boolean;
+  /** The last of its group: the response to the group comes after it. */
+  readonly last: boolean;
+  /** 0…511, chosen by the device. */
+  readonly group: number;
+}
+
+const RECORD_BYTES = 32;
+const HEAD = REG_PQH / 4;
+const TAIL = REG_PQT / 4;
+const STATUS = REG_PRS / 4;
+
+export class PageRequestQueue {
+  readonly #regs: Int32Array;
+  readonly #ram: Ram;
+  readonly #interrupt: () => void;
+
+  constructor(regs: Int32Array, ram: Ram, interrupt: () => void) {
+    this.#regs = regs;
+    this.#ram = ram;
+    this.#interrupt = interrupt;
+  }
+
+  /** False: the queue is full or was never set up, and the request is lost. */
+  put(request: PageRequest): boolean {
+    const regs = this.#regs;
+    const frame = pqa.address.get(regs, REG_PQA / 4);
+    const bytes = 4096 << pqa.size.get(regs, REG_PQA / 4);
+    const tail = regs[TAIL]!;
+    const next = (tail + RECORD_BYTES) % bytes;
+    const at = frame * FRAME_WORDS + (tail >> 2);
+    if (frame === 0 || at + RECORD_BYTES / 4 > this.#ram.words.length) return false;
+    if (next === regs[HEAD] || (regs[STATUS]! & PRS_PRO) !== 0) {
+      regs[STATUS]! |= PRS_PRO;
+      this.#raise();
+      return false;
+    }
+    writeRecord(this.#ram.words, at, request);
+    regs[TAIL] = next;
+    this.#raise();
+    return true;
+  }
+
+  /** A write to the status register: both bits are write-1-to-clear. */
+  writeStatus(value: number): void {
+    this.#regs[STATUS]! &= ~(value & (PRS_PPR | PRS_PRO));
+  }
+
+  #raise(): void {
+    const pending = (this.#regs[STATUS]! & PRS_PPR) !== 0;
+    this.#regs[STATUS]! |= PRS_PPR;
+    if (!pending) this.#interrupt();
+  }
+}
+
+function writeRecord(words: Int32Array, at: number, request: PageRequest): void {
+  words.fill(0, at, at + RECORD_BYTES / 4);
+  pageRequest.type.set(words, at, PAGE_REQUEST);
+  pageRequest.rid.set(words, at, request.requesterId);
+  if (request.pasid >= 0) {
+    pageRequest.pasidPresent.set(words, at, 1);
+    pageRequest.pasid.set(words, at, request.pasid);
+  }
+  pageRequest.execute.set(words, at, Number(request.execute ?? false));
+  pageRequest.privileged.set(words, at, Number(request.privileged ?? false));
+  pageRequest.read.set(words, at, Number(request.read));
+  pageRequest.write.set(words, at, Number(request.write));
+  pageRequest.last.set(words, at, Number(request.last));
+  pageRequest.group.set(words, at, request.group);
+  pageRequest.page.set(words, at, request.iovaG);
+}
