@@ -16,6 +16,7 @@ import {
   groupSetDomain,
   groupSetDomainNofail,
   isReplaceable,
+  refuseSplitMember,
 } from './set-domain.ts';
 import { testDevice } from './test-dev.ts';
 
@@ -108,7 +109,7 @@ export function detachGroupHandle(_domain: Domain, group: IommuGroup): void {
 
 /**
  * Swap the domain without a moment in between; the old one stays on an error.
- * Errnos: EINVAL no domain, no handle, or refused; EBUSY a reset; driver's.
+ * Errnos: EINVAL no domain, no handle, or refused; EPERM a member is split into aux domains; EBUSY a reset; driver's.
  * @kernel iommu_replace_group_handle
  */
 export function replaceGroupHandle(
@@ -125,7 +126,7 @@ export function replaceGroupHandle(
   if (!isReplaceable(group, domain)) {
     return refuse(EINVAL, 'the domain was made by another IOMMU driver', { domain: domain.name });
   }
-  const rc = groupSetDomain(group, domain);
+  const rc = refuseSplitMember(group, domain) ?? groupSetDomain(group, domain);
   if (rc) return rc;
   group.pasidArray.set(IOMMU_NO_PASID, { domain, handle });
   return undefined;

@@ -3,7 +3,13 @@ import { describe, expect, test } from 'vitest';
 import { enableAux, newRig, TRAITS } from '../../test/core/mdev-rig.ts';
 import { Rig } from '../../test/core/rig.ts';
 import { EBUSY, EINVAL, ENODEV, ENOMEM, EPERM, type Errno } from '../base/errno.ts';
-import { attachDevice, attachGroup, getDomainForDev } from './attach.ts';
+import {
+  attachDevice,
+  attachGroup,
+  attachGroupHandle,
+  getDomainForDev,
+  replaceGroupHandle,
+} from './attach.ts';
 import {
   devDisableFeature,
   devEnableFeature,
@@ -14,6 +20,7 @@ import {
 } from './aux-feature.ts';
 import { auxAttachDevice, auxDetachDevice, auxGetPasid } from './aux.ts';
 import { IOMMU_DOMAIN_DMA } from './domain.ts';
+import { testAttach } from './test-attach.ts';
 
 describe('the feature', () => {
   test('is there with PASIDs, and only when the kernel has aux domains', () => {
@@ -184,5 +191,21 @@ describe('an aux attach', () => {
     expect(attachDevice(rig.domain('V'), rig.a)).toBe(EPERM);
     expect(attachGroup(rig.domain('W'), rig.a.iommuGroup!)).toBe(EPERM);
     expect(getDomainForDev(rig.a)).toBe(primary);
+  });
+  test('forbids replacing what has the whole device by another unmanaged domain, but not staying', () => {
+    const rig = newRig();
+    const group = rig.a.iommuGroup!;
+    const v = rig.domain('V');
+    expect(attachGroupHandle(v, group, { domain: undefined })).toBeUndefined();
+    enableAux(rig.a);
+    const w = rig.domain('W');
+    rig.log.take();
+    for (const domain of [w, v]) {
+      const foretold = testAttach([{ target: { group }, domain, mode: 'replace' }]).errno;
+      const rc = replaceGroupHandle(group, domain, { domain: undefined });
+      expect([rc, foretold]).toEqual(domain === w ? [EPERM, EPERM] : [undefined, undefined]);
+      expect(group.domain).toBe(v);
+    }
+    expect(rig.log.take()).toEqual([]);
   });
 });

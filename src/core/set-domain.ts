@@ -208,9 +208,15 @@ export function attachGroupLocked(domain: Domain, group: IommuGroup): Status {
   if (!group.core.env.has('test-dev') && !isOwnerCompatible(first, domain)) {
     return refuse(EINVAL, 'the domain was made by another IOMMU driver', { domain: domain.name });
   }
+  return refuseSplitMember(group, domain) ?? groupSetDomain(group, domain);
+}
+
+/** EPERM when a member is split into aux domains; staying where it is does not take it. */
+export function refuseSplitMember(group: IommuGroup, domain: Domain): Status<'EPERM'> {
+  if (group.domain === domain) return undefined;
   for (const member of group.devices) {
     const split = refuseWholeDevice(domain, member.dev);
     if (split) return split;
   }
-  return groupSetDomain(group, domain);
+  return undefined;
 }

@@ -129,6 +129,8 @@ function testRid(
     : checkReplaceOwner(group, domain);
   if (refused) return refused;
   if (group.domain === domain) return accept(members);
+  const split = checkWholeDevices(members, domain);
+  if (split) return split;
   if (group.recoveryCnt > 0 && !options.whatIf) {
     const reason = 'a member of the group is being reset';
     return refuseAll(members, 'reset', refuse(EBUSY, reason), reason);
@@ -159,7 +161,7 @@ function checkRidState(
   if (!group.core.env.has('test-dev') && !isOwnerCompatible(first, domain)) {
     return refuseAll(members, 'owner', refuse(EINVAL, OTHER_DRIVER), OTHER_DRIVER);
   }
-  return checkWholeDevices(members, domain);
+  return undefined;
 }
 
 /** A device split into aux domains is not taken as a whole. */
