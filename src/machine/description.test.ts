@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { Bug } from '../base/bug.ts';
+import { EFAULT } from '../base/errno.ts';
 import { DEVICE_TYPES } from '../devices/index.ts';
+import type { DeviceType } from '../devices/port.ts';
 import { parseDescription } from './description-check.ts';
 import { PRESETS } from './presets/index.ts';
 
@@ -239,4 +241,18 @@ describe('impossible hardware', () => {
     const devices = [edu('0000:00:04.1', { iommu: 'x' }), { type: 'edo', at: '0000:00:05.0' }];
     expect(problems({ devices })).toHaveLength(3);
   });
+});
+
+test('a model that does DMA while it is looked at reaches nothing: EFAULT', () => {
+  const answers: unknown[] = [];
+  const eager: DeviceType = {
+    ...DEVICE_TYPES.get('edu')!,
+    create(devicePort, options) {
+      answers.push(devicePort.read(0n, new Uint8Array(4)), devicePort.write(0n, new Uint8Array(4)));
+      return DEVICE_TYPES.get('edu')!.create(devicePort, options);
+    },
+  };
+  const types = new Map([['eager', eager]]);
+  parseDescription({ devices: [{ type: 'eager', at: '0000:00:04.0' }] }, types);
+  expect(answers).toEqual([EFAULT, EFAULT]);
 });

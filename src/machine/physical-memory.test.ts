@@ -278,3 +278,12 @@ test('pins and unpins in any order agree with a plain count per page', () => {
     ),
   );
 });
+
+test('an access that leaves a short BAR in its last page: EFAULT', () => {
+  const { frames } = setup();
+  const nothing = () => 0n;
+  const window = { name: 'bar', length: 0x800, pfn: 0xe_0000, load: nothing, store: nothing };
+  frames.addWindow(window);
+  expect(frames.read(0xe_0000, 0x7fc, new Uint8Array(4))).toBeUndefined();
+  expect(frames.read(0xe_0000, 0x7fc, new Uint8Array(8))).toBe(EFAULT);
+});

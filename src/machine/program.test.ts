@@ -15,9 +15,11 @@ import {
   ESPIPE,
   isErrno,
 } from '../base/errno.ts';
-import { OpenFile, type FileOps } from '../base/file.ts';
+import { OpenFile, type FileOps, type SharedPages } from '../base/file.ts';
 import { WaitQueue } from '../base/wait-queue.ts';
 import { Machine } from './machine.ts';
+import { ProgramEventfd } from './program-eventfd.ts';
+import { SharedObject } from './program-memory.ts';
 import type { Program } from './program.ts';
 import { dir, link, lookupPath, textAttr } from './tree.ts';
 
@@ -203,4 +205,40 @@ test('links that go round in circles are ELOOP', () => {
   }));
   expect(lookupPath(root, '/a')).toBe(ELOOP);
   expect(lookupPath(root, '/up')).toMatchObject({ path: '/x' });
+});
+
+describe('what else a program is refused', () => {
+  test('an eventfd that counts nothing, when it may not wait: EAGAIN', () => {
+    const eventfd = new ProgramEventfd('e', 0n);
+    eventfd.nonblocking = true;
+    expect(eventfd.read(eight())).toBe(EAGAIN);
+  });
+  test('pages that another process of the host owns: EINVAL', () => {
+    const pages = { lengthBytes: 4096 } as unknown as SharedPages;
+    const { program, fd } = withFile({ mmap: () => ({ kind: 'pages', pages, start: 0 }) });
+    expect(program.mmap(4096, { fd })).toBe(EINVAL);
+  });
+  test('an attribute that is read-only, or written from its middle: EINVAL', () => {
+    const { machine, program } = start();
+    const bytes = new TextEncoder().encode('identity');
+    const attr = textAttr(() => 'x\n');
+    expect(machine.syscalls.writeAttr(program, '/sys/x', attr, bytes)).toBe(EINVAL);
+    const fd = must(program.open('/sys/kernel/iommu_groups/0/type', { write: true }));
+    expect(program.write(fd, bytes, 3n)).toBe(EINVAL);
+  });
+  test('bytes behind the end of an object: EFAULT', () => {
+    const object = new SharedObject('memfd:x', 4096);
+    expect(object.read(4090n, eight())).toBe(EFAULT);
+    expect(object.write(4090n, eight())).toBe(EFAULT);
+    expect(object.read(4088n, eight())).toBeUndefined();
+  });
+  test('a module parameter that is no number: EINVAL', () => {
+    const { program } = start();
+    const path = '/sys/module/vfio_iommu_type1/parameters/dma_entry_limit';
+    const fd = must(program.open(path, { write: true }));
+    for (const text of ['', 'many', '-1', '4294967296']) {
+      expect(program.write(fd, new TextEncoder().encode(text), 0n)).toBe(EINVAL);
+    }
+    expect(program.write(fd, new TextEncoder().encode('7\n'), 0n)).toBe(2);
+  });
 });

@@ -177,3 +177,22 @@ test('without the trait a backed mdev is an emulated one', () => {
   const { iommu } = contain(r);
   expect(iommu.emulated).toEqual([r.mdev.iommuGroup]);
 });
+
+test('a driver without mmap: EINVAL', () => {
+  const r = rig(false);
+  const { client } = r;
+  const g = ok(client.open(`/dev/vfio/${r.device.group!.nodeName}`));
+  const c = ok(client.open('/dev/vfio/vfio'));
+  expect(client.setContainer(g, c)).toBe(0);
+  expect(client.plain(c, v.VFIO_SET_IOMMU, 3)).toBe(0);
+  const d = ok(client.deviceFd(g, 'mdev0'));
+  expect(client.program.mmap(0x1000, { fd: d })).toBe(EINVAL);
+});
+
+test('a page is not pinned while an address of the container is invalid: EBUSY', () => {
+  const r = rig(false);
+  const { iommu } = contain(r);
+  iommu.vaddrInvalidCount = 1;
+  expect(pinPages(iommu, r.device, { page: 0, npages: 1, write: false })).toBe(EBUSY);
+  iommu.vaddrInvalidCount = 0;
+});
