@@ -23,14 +23,27 @@ export class WaitQueue {
 
 export type Outcome<T> = T | WaitQueue;
 
-/** Run `handler` now, and again after every wake-up, until it gives an answer. Returns a cancel. */
-export function run<T>(handler: () => Outcome<T>, answer: (value: T) => void): () => void {
-  let cancel = (): void => undefined;
+/**
+ * Run `handler` now, and again after every wake-up, until it gives an answer. Returns a cancel.
+ *
+ * Whoever wakes is in the middle of a call and holds its locks: `later` keeps the new attempt until that call is over.
+ */
+export function run<T>(
+  handler: () => Outcome<T>,
+  answer: (value: T) => void,
+  later: (attempt: () => void) => void,
+): () => void {
+  let cancel: (() => void) | undefined;
+  let cancelled = false;
   const attempt = (): void => {
+    if (cancelled) return;
     const out = handler();
-    if (out instanceof WaitQueue) cancel = out.add(attempt);
+    if (out instanceof WaitQueue) cancel = out.add(() => later(attempt));
     else answer(out);
   };
   attempt();
-  return () => cancel();
+  return () => {
+    cancelled = true;
+    cancel?.();
+  };
 }

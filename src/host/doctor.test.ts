@@ -53,6 +53,7 @@ describe('doctor', () => {
 
   test('a user namespace does where mounts are refused', () => {
     const line = diagnose({ ...GOOD, mayMount: false }).find((l) => l.topic === 'mount namespace');
-    expect(line).toMatchObject({ verdict: 'ok', finding: expect.stringContaining('user namespace') });
+    expect(line?.verdict).toBe('ok');
+    expect(line?.finding).toContain('user namespace');
   });
 });

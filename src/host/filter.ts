@@ -36,7 +36,6 @@ export const LAST_STREAM_FD = 1023;
 export const INJECTED_MMAP = 0x50f7_1001n;
 const MAP_HUGETLB = 0x40000;
 const MFD_HUGETLB = 4;
-const MAP_SHARED = 1;
 const MAP_SHARED_OR_PRIVATE = 3;
 
 const OPENS = [NR.open, NR.openat, NR.openat2, NR.creat];
@@ -89,8 +88,8 @@ export function filterProgram(options: FilterOptions): Buffer {
   program.load(DATA.argLow(3)).ifAnyBit(MAP_HUGETLB, 'notify');
   program.load(DATA.argLow(4)).ifEqual(0xffffffff, 'allow');
   program.load(DATA.argLow(3)).ifAnyBit(0x20, 'allow');
-  // A mount shows attributes as files, which must not be mapped: reading them would be a call to ourselves.
-  program.ifAnyBit(options.pathTraps ? MAP_SHARED : MAP_SHARED_OR_PRIVATE, 'notify');
+  // Private ones too: attributes cannot be mapped, and in a mount a look at one would be a call to ourselves.
+  program.ifAnyBit(MAP_SHARED_OR_PRIVATE, 'notify');
   program.load(DATA.argHigh(5)).ifAtLeast(0x100, 'notify', 'allow');
   if (!options.pathTraps) {
     program.label('newfstatat').load(DATA.argLow(3)).ifAnyBit(AT_EMPTY_PATH, 'notify', 'allow');

@@ -32,6 +32,8 @@ export interface AttrAccess {
     data: Uint8Array,
     offset: number,
   ): Outcome<Result<number>>;
+  /** When the call that wakes a waiting one is over. */
+  later(attempt: () => void): void;
   /** A mistake of ours; its caller gets EIO. */
   bug(op: number, error: string): void;
 }
@@ -158,16 +160,19 @@ export class FuseServer {
     if (op !== FUSE.write) return -HOST_ERRNO.ENOSYS;
     const data = Uint8Array.from(args.subarray(40, 40 + args.readUInt32LE(16)));
     const task = access.task(tid);
-    return this.#await(request.unique, () => access.writeAttr(task, path, node, data, offset));
+    return this.#await(request.unique, access, () =>
+      access.writeAttr(task, path, node, data, offset),
+    );
   }
 
-  #await(unique: bigint, call: () => Outcome<Result<number>>): Reply {
+  #await(unique: bigint, access: AttrAccess, call: () => Outcome<Result<number>>): Reply {
     const now: { reply?: Reply; parked: boolean } = { parked: false };
-    const cancel = run(call, (result) => {
+    const answer = (result: Result<number>): void => {
       const reply = isErrno(result) ? -result.number : wire.encodeWritten(result);
       if (!now.parked) now.reply = reply;
       else if (this.#waiting.delete(unique)) this.#send(unique, reply);
-    });
+    };
+    const cancel = run(call, answer, (attempt) => access.later(attempt));
     if (now.reply !== undefined) return now.reply;
     now.parked = true;
     this.#waiting.set(unique, cancel);

@@ -74,6 +74,9 @@ export class KernelLoop implements CallContext {
   readonly #poller = new libc.Poller();
   readonly #watched = new Map<number, Set<() => void>>();
   readonly #parked = new Map<bigint, Parked>();
+  /** Woken in this turn: tried again when the call that woke them is over. */
+  #woken: (() => void)[] = [];
+  readonly #later = (attempt: () => void): void => void this.#woken.push(attempt);
   /** Callers that run calls of ours, by the notification. */
   readonly #injections = new Map<bigint, Injection>();
   readonly #startNs = libc.monotonicNs();
@@ -114,6 +117,7 @@ export class KernelLoop implements CallContext {
       task: (tid) => this.processes.taskOf(tid),
       readAttr: (task, path, node) => syscalls.readAttr(task, path, node),
       writeAttr: (...args) => syscalls.writeAttr(...args),
+      later: this.#later,
       bug: (op, error) => this.warn(`bug in the host layer in FUSE request ${op}: ${error}`),
     });
     const watch = this.watchFd(server.fd, () => {
@@ -163,7 +167,7 @@ export class KernelLoop implements CallContext {
     answer: (result: Result<T>) => Answer,
   ): Answer {
     const now: { answer?: Answer; parked: boolean } = { parked: false };
-    const cancel = runOutcome(run, (result) => {
+    const answered = (result: Result<T>): void => {
       const given = answer(result);
       if (!now.parked) {
         now.answer = given;
@@ -171,7 +175,8 @@ export class KernelLoop implements CallContext {
       }
       this.#parked.delete(call.id);
       this.#answer(call, given);
-    });
+    };
+    const cancel = runOutcome(run, answered, this.#later);
     if (now.answer !== undefined) return now.answer;
     now.parked = true;
     this.#parked.set(call.id, { call, cancel });
@@ -212,6 +217,7 @@ export class KernelLoop implements CallContext {
   #turn(): void {
     this.#reap();
     if (this.#exitStatus !== undefined) return;
+    this.#runWoken();
     if (this.#fds.length === 0) {
       this.#fds = [...(this.#listening ? [this.listener.fd] : []), ...this.#watched.keys()];
       this.#poller.set(this.#fds);
@@ -220,7 +226,16 @@ export class KernelLoop implements CallContext {
     this.map.newTurn();
     this.#advanceClock();
     if (ready > 0) this.#dispatch();
+    this.#runWoken();
     if (this.#parked.size > 0) this.#checkSleepers();
+  }
+
+  #runWoken(): void {
+    while (this.#woken.length > 0) {
+      const attempts = this.#woken;
+      this.#woken = [];
+      for (const attempt of attempts) attempt();
+    }
   }
 
   #dispatch(): void {

@@ -18,6 +18,7 @@ const eduC = compile('examples/edu-dma.c');
 const eduStatic = compile('examples/edu-dma.c', '-static');
 const mmio = compile('test/host/programs/mmio.c');
 const refusals = compile('test/host/programs/refusals.c');
+const descriptors = compile('test/host/programs/descriptors.c');
 const threads = compile('test/host/programs/threads.c');
 
 afterAll(() => {
@@ -66,6 +67,14 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
   it('bad calls get the errno of the kernel', () => {
     const lines = run([refusals]).stdout.trimEnd().split('\n');
     expect(Object.fromEntries(lines.map((line) => line.split(': ')))).toEqual(REFUSALS);
+  });
+
+  it('descriptors mean the same after dup, fork and a socket, while others close them', () => {
+    const { stdout, stderr, status } = run([descriptors]);
+    expect(stderr).toBe('');
+    const lines = stdout.trimEnd().split('\n');
+    expect(Object.fromEntries(lines.map((line) => line.split(': ')))).toEqual(DESCRIPTORS);
+    expect(status).toBe(0);
   });
 
   it('a shell walks the simulated tree', () => {
@@ -150,6 +159,29 @@ const REFUSALS = {
   'a duplicate after the close of the first': '0',
   'the ioctl of a child': '0',
   'a group opened again after its close': '0',
+};
+
+const DESCRIPTORS = {
+  'anything but success and EBADF': '0',
+  'an ioctl on a descriptor passed over a socket': '0',
+  'the group while the other process has it': 'EBUSY',
+  'the group when it has ended': '0',
+  'an unbind of a device in use, interrupted': 'EINTR',
+  'an unbind of a device in use has ended': '0',
+  'a waiting unbind can be killed': '1',
+  'the unbind when the device is closed': '12',
+  'the group of an unbound device': 'ENOENT',
+  'the bind': '12',
+  'an eventfd takes no ioctl of VFIO': 'ENOTTY',
+  'an attribute takes none': 'ENOTTY',
+  'a directory takes none': 'ENOTTY',
+  'an attribute mapped': 'ENODEV',
+  'an attribute mapped privately': 'ENODEV',
+  'a pipe is no eventfd': 'EINVAL',
+  'an attribute is no eventfd': 'EINVAL',
+  'a container is no eventfd': 'EINVAL',
+  'a closed descriptor is no eventfd': 'EBADF',
+  'an eventfd': '0',
 };
 
 describe('a run leaves nothing behind', () => {
