@@ -71,7 +71,7 @@ function hits(unit: typeof first, devices: number): number {
   for (let i = 0; i < HITS; i++) {
     const rid = RID | ((i % devices) << 8);
     const page = BASE + (order[i & (PAGES - 1)]! & (HOT - 1));
-    sum = (sum + unit.translate(rid, -1, page, (i & 1) === 0)) | 0;
+    sum = (sum + (unit.translate(rid, -1, page, (i & 1) === 0) | 0)) | 0;
   }
   return sum;
 }
@@ -79,14 +79,14 @@ function hitsOfOne(): number {
   let sum = 0;
   for (let i = 0; i < HITS; i++) {
     const page = BASE + (order[i & (PAGES - 1)]! & (HOT - 1));
-    sum = (sum + first.translate(RID, -1, page, false)) | 0;
+    sum = (sum + (first.translate(RID, -1, page, false) | 0)) | 0;
   }
   return sum;
 }
 function misses(unit: typeof first): number {
   let sum = 0;
   for (let i = 0; i < PAGES; i++) {
-    sum = (sum + unit.translate(RID, -1, BASE + order[i]!, false)) | 0;
+    sum = (sum + (unit.translate(RID, -1, BASE + order[i]!, false) | 0)) | 0;
   }
   return sum;
 }
