@@ -56,20 +56,16 @@ export class Capabilities {
     const header = Buffer.alloc(8);
     if (mem.readSome(call.arg(0), header) < 8) return -HOST_ERRNO.EFAULT;
     const words = WORDS.get(header.readUInt32LE(0));
-    if (words === undefined) {
-      header.writeUInt32LE(VERSION_3, 0);
-      if (mem.write(call.arg(0), header.subarray(0, 4))) return -HOST_ERRNO.EFAULT;
-      return call.nr === NR.capget && call.arg(1) === 0n ? 0 : -HOST_ERRNO.EINVAL;
-    }
+    if (words === undefined) return unknownVersion(call, mem);
     const target = header.readInt32LE(4);
     const data = Buffer.alloc(12 * words);
     if (call.nr === NR.capget) {
       writeSets(data, this.#of(target === 0 ? pid : target));
       return mem.write(call.arg(1), data) ? -HOST_ERRNO.EFAULT : 0;
     }
-    if (target !== 0 && target !== pid && target !== call.tid) return -HOST_ERRNO.EPERM;
-    if (mem.readSome(call.arg(1), data) < data.length) return -HOST_ERRNO.EFAULT;
-    return this.#set(pid, readSets(data));
+    if (![0, pid, call.tid].includes(target)) return -HOST_ERRNO.EPERM;
+    const short = mem.readSome(call.arg(1), data) < data.length;
+    return short ? -HOST_ERRNO.EFAULT : this.#set(pid, readSets(data));
   }
   /** The rules of capset(2) for a thread that may set its inheritable set. */
   #set(pid: number, wanted: Sets): Answer {
@@ -88,6 +84,14 @@ export class Capabilities {
     this.#sets.set(pid, sets);
     return sets;
   }
+}
+
+/** The kernel tells which version it would like; that is what a capget() without data is for. */
+function unknownVersion(call: Notification, mem: RemoteMemory): Answer {
+  const version = Buffer.alloc(4);
+  version.writeUInt32LE(VERSION_3, 0);
+  if (mem.write(call.arg(0), version)) return -HOST_ERRNO.EFAULT;
+  return call.nr === NR.capget && call.arg(1) === 0n ? 0 : -HOST_ERRNO.EINVAL;
 }
 
 function parentOf(pid: number): number | undefined {

@@ -217,12 +217,13 @@ export class FileTraps {
     if (result < 0) mapping.close();
     return result;
   }
-  #mapMemory(call: Notification, { pages, start, close }: PagesMapping): number {
+  #mapMemory(call: Notification, mapping: PagesMapping): number {
+    const { pages, start } = mapping;
     if (!(pages instanceof HostPages)) return -HOST_ERRNO.ENODEV;
     const { listener, files } = this.#context;
     const memory = pages.reopen();
     if (memory < 0) return memory;
-    const watching = files.watchPages(pages.path, close);
+    const watching = files.watchPages(pages.path, () => mapping.close());
     const theirs = watching < 0 ? watching : listener.addFd(call, memory, { cloexec: true });
     libc.close(memory);
     if (theirs < 0) return theirs;

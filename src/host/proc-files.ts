@@ -38,7 +38,8 @@ export class ProcFiles {
     const { processes } = this.#context;
     const pid = processes.processOf(tid);
     const mm = processes.peek(pid);
-    if (!mm) return undefined;
+    const own = pid === processes.processOf(call.tid) && processes.capabilities !== undefined;
+    if (!mm && !own) return undefined;
     let text: string;
     try {
       text = readFileSync(`/proc/${tid}/status`, 'latin1');
@@ -46,7 +47,7 @@ export class ProcFiles {
       return undefined; // gone
     }
     const shown = processes.capabilities?.inStatus(pid, text) ?? text;
-    return this.#giveText(call, path, withPins(shown, mm), flags);
+    return this.#giveText(call, path, mm ? withPins(shown, mm) : shown, flags);
   }
   #giveText(call: Notification, path: string, text: string, flags: number): Answer {
     const made = libc.memfdCreate(`softiommu-text:${path}`);

@@ -60,9 +60,7 @@ export class Processes {
   constructor(parts: TaskParts, capabilities?: Capabilities) {
     this.#parts = parts;
     this.capabilities = capabilities;
-    const spaces = (): AddressSpace[] =>
-      [...this.#processes.values()].flatMap(({ space }) => space ?? []);
-    this.#space = { map: parts.map, objects: parts.objects, spaces };
+    this.#space = { map: parts.map, objects: parts.objects, spaces: () => this.#spaces() };
   }
 
   task(call: Notification): HostTask {
@@ -113,6 +111,16 @@ export class Processes {
   /** Give a caller a descriptor of ours; an event queue goes where reads are trapped. */
   install(call: Notification, fd: number, how: { cloexec: boolean; stream: boolean }): number {
     return installDescriptor(this.#parts.listener, call, fd, how);
+  }
+
+  /** Of every process that has made a trapped call and lives. */
+  *#spaces(): IterableIterator<AddressSpace> {
+    for (const pid of new Set(this.#processOf.values())) {
+      if (!libc.exists(`/proc/${pid}`)) continue;
+      this.mm(pid);
+      const space = this.#processes.get(pid)?.space;
+      if (space) yield space;
+    }
   }
 
   closeAll(): void {
