@@ -1,5 +1,5 @@
 /** Unmodified programs under `softiommu run`, in each environment (issue 2). */
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import {
   has,
   MAIN,
   softiommu,
-  startSoftiommu,
+  startSoftiommu as startIn,
   strayDirectories,
 } from './environments.ts';
 
@@ -184,14 +184,35 @@ const DESCRIPTORS = {
   'an eventfd': '0',
 };
 
-describe('a run leaves nothing behind', () => {
-  const finished = (child: ReturnType<typeof startSoftiommu>) =>
+test('namespace mode says which setting keeps it from working', ({ skip }) => {
+  const container = ENVIRONMENTS.find(({ name }) => name.startsWith('in a default container'))!;
+  skip(container.skip !== undefined, container.skip);
+  const environment = { ...container, mode: 'namespace' } as const;
+  const { status, stdout, stderr } = softiommu(['true'], { environment });
+  expect([status, stdout]).toEqual([125, '']);
+  expect(stderr).toMatch(/^softiommu: --mode namespace: .*(mount\(2\)|\/dev\/fuse).*: .+\n$/);
+});
+
+/** One place for each mode, the first that can be tried. */
+const PLACES = ENVIRONMENTS.filter(
+  (place, index) =>
+    place.skip === undefined &&
+    ENVIRONMENTS.findIndex((e) => e.skip === undefined && e.mode === place.mode) === index,
+);
+
+describe.for(PLACES)('a run leaves nothing behind: $name', (environment) => {
+  const startSoftiommu = (argv: readonly string[]) => startIn(argv, { environment });
+  const mounts = readFileSync('/proc/self/mounts', 'latin1');
+  afterEach(() => {
+    expect(readFileSync('/proc/self/mounts', 'latin1')).toBe(mounts);
+  });
+  const finished = (child: ReturnType<typeof startIn>) =>
     new Promise<{ code: number | null; signal: string | null; out: string }>((resolve) => {
       let out = '';
       child.stdout!.on('data', (chunk: Buffer) => (out += chunk.toString()));
       child.on('exit', (code, signal) => resolve({ code, signal, out }));
     });
-  const firstOutput = (child: ReturnType<typeof startSoftiommu>) =>
+  const firstOutput = (child: ReturnType<typeof startIn>) =>
     new Promise<string>((resolve) =>
       child.stdout!.once('data', (b: Buffer) => resolve(b.toString())),
     );
@@ -229,13 +250,26 @@ describe('a run leaves nothing behind', () => {
     await end;
     await expect.poll(() => alive(pid)).toBe(false);
     // Its directory goes with the next run.
-    expect(softiommu(['true']).status).toBe(0);
+    expect(softiommu(['true'], { environment }).status).toBe(0);
     expect(strayDirectories()).toEqual([]);
+  });
+
+  test('when the program is killed', async () => {
+    const child = startSoftiommu(['sh', '-c', 'echo $$; kill -KILL $$']);
+    expect((await finished(child)).signal).toBe('SIGKILL');
+  });
+
+  test('when a child still waits for an attribute to be written', async () => {
+    const child = startSoftiommu(['python3', join(PROJECT, 'test/host/programs/waiting.py')]);
+    const end = finished(child);
+    const pid = Number(await firstOutput(child));
+    expect((await end).code).toBe(5);
+    expect(alive(pid)).toBe(false);
   });
 
   test('when nobody reads its output any more', () => {
     // A pipe of the shell: those of Node are sockets, which are reset and not broken.
-    const line = `('${process.execPath}' '${MAIN}' run -- yes; echo $? >&2) | head -n 1`;
+    const line = `('${process.execPath}' '${MAIN}' run --mode ${environment.mode} -- yes; echo $? >&2) | head -n 1`;
     const { stdout, stderr } = spawnSync('sh', ['-c', line], { encoding: 'utf8', timeout: 60_000 });
     expect(stdout).toBe('y\n');
     expect(Number(stderr)).toBe(128 + 13);
