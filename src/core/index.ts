@@ -15,6 +15,7 @@ export * from './dirty.ts';
 export * from './dma-iommu.ts';
 export * from './dma-map.ts';
 export * from './domain-alloc.ts';
+export * from './domain-ops.ts';
 export * from './domain.ts';
 export * from './driver-binding.ts';
 export * from './driver.ts';

@@ -11,6 +11,7 @@ import {
 import { refuse } from '../base/refuse.ts';
 import { devHasIommu } from '../core/device.ts';
 import { nestedDomainAlloc, pagingDomainAllocFlags } from '../core/domain-alloc.ts';
+import { enforceCacheCoherency } from '../core/domain-ops.ts';
 import type { Domain, UserData } from '../core/domain.ts';
 import { IOMMU_CAP_DIRTY_TRACKING, type IommuOps } from '../core/driver.ts';
 import { deviceIommuCapable } from '../core/probe.ts';
@@ -67,7 +68,7 @@ export function hwptPagingAlloc(
     domain,
     pasidCompat: (request.flags & PASID) !== 0,
     nestParent: (request.flags & NEST_PARENT) !== 0,
-    enforceCacheCoherency: coherent && domain.ops.enforceCacheCoherency?.(domain) === true,
+    enforceCacheCoherency: coherent && enforceCacheCoherency(domain),
   });
   domain.cookie = { kind: 'iommufd', priv: hwpt };
   const rc = ioas.ctx.objects.reserve(hwpt);

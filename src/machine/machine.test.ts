@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Bug } from '../base/bug.ts';
 import { EFAULT, EIO, isErrno } from '../base/errno.ts';
-import { domainFree, iommuMap, pagingDomainAlloc } from '../core/index.ts';
+import { domainFree, groupGet, iommuMap, pagingDomainAlloc } from '../core/index.ts';
 import {
   attachGroup,
   detachGroup,
@@ -196,4 +196,14 @@ test('what is left over is named, and close() refuses to overlook it', () => {
   expect(() => machine.assertIdle()).toThrow(Bug);
   expect(program.close(fd)).toBeUndefined();
   expect(machine.leftovers()).toEqual([]);
+});
+
+test('a domain or a group that outlives every device is a leak, and named', () => {
+  const machine = new Machine();
+  const dev = machine.core.buses.get('pci')!.find((one) => one.name === '0000:00:04.0')!;
+  const domain = must(pagingDomainAlloc(dev));
+  groupGet(dev);
+  expect(() => machine.close()).toThrow(
+    `leaked: ${domain.name} of driver intel, group 0 (1 references)`,
+  );
 });

@@ -212,6 +212,16 @@ export class Machine {
       if (!pci.present) continue;
       if (this.removeDevice(pci)) throw new Bug(`${pci.name} could not be removed`);
     }
+    this.#assertNothingLeft();
+  }
+
+  /** Without devices there are no groups and no domains: what is left was leaked. */
+  #assertNothingLeft(): void {
+    const { domains, groups } = this.core;
+    const names = [...domains].map(({ name, owner }) => `${name} of driver ${owner?.name ?? '-'}`);
+    for (const [id, group] of groups.entries())
+      names.push(`group ${id} (${group.refs} references)`);
+    bugOn(names.length > 0, `leaked: ${names.join(', ')}`);
   }
 
   #plainPages(lengthBytes: number): SharedPages {

@@ -215,7 +215,15 @@ describe('what else a program is refused', () => {
   });
   test('pages that another process of the host owns: EINVAL', () => {
     const pages = { lengthBytes: 4096 } as unknown as SharedPages;
-    const { program, fd } = withFile({ mmap: () => ({ kind: 'pages', pages, start: 0 }) });
+    const { program, fd } = withFile({
+      mmap: () => ({
+        kind: 'pages',
+        pages,
+        start: 0,
+        open: () => undefined,
+        close: () => undefined,
+      }),
+    });
     expect(program.mmap(4096, { fd })).toBe(EINVAL);
   });
   test('an attribute that is read-only, or written from its middle: EINVAL', () => {

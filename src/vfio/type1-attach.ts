@@ -10,6 +10,7 @@ import { refuse } from '../base/refuse.ts';
 import { attachBySearch, reuseType1Domain } from '../core/auto-domain.ts';
 import { getMsiCookie } from '../core/cookies.ts';
 import { domainFree } from '../core/domain-alloc.ts';
+import { enforceCacheCoherency } from '../core/domain-ops.ts';
 import type { Domain } from '../core/domain.ts';
 import type { IommuGroup } from '../core/group.ts';
 import { groupHasIsolatedMsi } from '../core/probe.ts';
@@ -132,7 +133,7 @@ function allocDomain(group: ContainerGroup): Result<ContainerDomain> {
 }
 function enforceCoherency(fresh: ContainerDomain): void {
   const { domain } = fresh;
-  fresh.enforceCacheCoherency = domain.ops.enforceCacheCoherency?.(domain) ?? false;
+  fresh.enforceCacheCoherency = enforceCacheCoherency(domain);
 }
 function abandon<S extends Status>(fresh: ContainerDomain, group: ContainerGroup, why: S): S {
   group.translation.detach(fresh.domain);
