@@ -19,12 +19,26 @@ export async function iommufd(options) {
   const kernel = fetchSelftests();
   const programs = buildIommu(kernel, ['iommufd', 'iommufd_fail_nth']);
   console.log(`\nLinux ${kernel.version}: tools/testing/selftests/iommu\n`);
-  let bad = 0;
+  const totals = [];
   for (const program of programs) {
     const results = await runProgram(program, options);
-    bad += report(program, results, options);
+    totals.push(report(program, results, options));
   }
-  return bad ? 1 : 0;
+  console.log(
+    `as ${process.getuid() === 0 ? 'root' : `user ${process.getuid()}`}, Linux ${kernel.version}:`,
+  );
+  for (const { title, passed, failed, skipped, planned } of totals) {
+    const missing = planned - passed - failed - skipped;
+    const rest = [
+      skipped > 0 && `${skipped} skipped by the program itself`,
+      failed > 0 && `${failed} failed`,
+      missing > 0 && `${missing} not run`,
+    ].filter(Boolean);
+    console.log(
+      `  ${title.padEnd(18)} ${passed + skipped} of ${planned} ok${rest.map((r) => `, ${r}`).join('')}`,
+    );
+  }
+  return totals.every((t) => t.planned > 0 && t.passed + t.skipped === t.planned) ? 0 : 1;
 }
 
 function softiommuArgs(options, more) {
@@ -41,7 +55,7 @@ function runProgram(program, options) {
       [...softiommuArgs(options, []), '--', program, ...filter],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
-    const results = [];
+    const results = Object.assign([], { planned: 0 });
     const notes = [];
     let rest = '';
     let err = '';
@@ -49,7 +63,8 @@ function runProgram(program, options) {
       const lines = (rest + data).split('\n');
       rest = lines.pop();
       for (const line of lines) takeLine(line, results, notes);
-      if (process.stdout.isTTY) process.stdout.write(`\r${results.length} tests run`);
+      if (process.stdout.isTTY)
+        process.stdout.write(`\r${results.length} of ${results.planned} tests run`);
     });
     child.stderr.on('data', (data) => (err += data));
     child.on('close', (code, signal) => {
@@ -62,6 +77,8 @@ function runProgram(program, options) {
 }
 
 function takeLine(line, results, notes) {
+  const plan = /^1\.\.(\d+)$/.exec(line);
+  if (plan) results.planned = Number(plan[1]);
   const tap = /^(ok|not ok) \d+ (\S+)(?: # (SKIP|XFAIL|XPASS)?\s*(.*))?/.exec(line);
   if (tap) {
     const [, word, name, directive, why] = tap;
@@ -87,8 +104,10 @@ function report(program, results, options) {
   console.log(`| ${title.padEnd(52)} | passed | failed | skipped |`);
   console.log(`| ${'-'.repeat(52)} | -----: | -----: | ------: |`);
   let passed = 0;
+  let skipped = 0;
   for (const [fixture, row] of rows) {
     passed += row.passed;
+    skipped += row.skipped;
     const cells = [row.passed, row.failed, row.skipped].map((n) => String(n).padStart(6));
     console.log(`| ${fixture.padEnd(52)} | ${cells[0]} | ${cells[1]} | ${cells[2].padStart(7)} |`);
   }
@@ -100,7 +119,8 @@ function report(program, results, options) {
     const reason = options.explain === false ? undefined : explain(program, failure.name, options);
     if (reason) console.log(`    softiommu: ${reason}`);
   }
-  return failures.length + (results.length === 0 ? 1 : 0);
+  // A program that died half way has run fewer tests than it planned.
+  return { title, passed, failed: failures.length, skipped, planned: results.planned };
 }
 
 /** Runs one test alone under a trace; the last refusal before it failed is the reason. */
