@@ -87,18 +87,28 @@ const step = fc.oneof(
       kind: fc.constant('gap' as const),
       first: place,
       last: place,
-      length: fc.constantFrom(1n, 2n, 0x800n, 0x1000n, 0x5000n, 0x1_0000_0000n),
-      lg2: fc.constantFrom(0, 11, 12, 14, 21),
+      length: fc.constantFrom(1n, 2n, 0x800n, 0x1000n, 0x2000n, 0x5000n, 0x1_0000_0000n),
+      lg2: fc.constantFrom(0, 11, 12, 13, 14, 21),
       offset: fc.constantFrom(0, 0x800),
     }),
   },
 );
 
-test('an interval map does what a sorted list does', () => {
+/** Two pages every four, so that no hole of two pages is aligned to four; every ninth hole is larger. */
+const HOLES = Array.from({ length: 80 }, (_, n) => {
+  const start = BigInt(n * 4 + 2) * 0x1000n + (n % 9 === 0 ? 0x1000n : 0n);
+  return { start, last: start + 0x1fffn - (n % 9 === 0 ? 0x1000n : 0n) };
+});
+
+test.for([
+  ['does what a sorted list does', []],
+  ['does it among many holes of the wrong alignment too', HOLES],
+] as const)('an interval map %s', ([, first]) => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 600, size: 'max' }), (steps) => {
       const map = new IntervalMap<Range>();
       const model = new Model();
+      for (const r of first) expect(insert(map, r)).toBe(model.insert(r));
       for (const s of steps) {
         if (s.kind === 'insert') expect(insert(map, s.r)).toBe(model.insert(s.r));
         else if (s.kind === 'find') {
@@ -118,7 +128,7 @@ test('an interval map does what a sorted list does', () => {
       }
       expect([...map.values()]).toEqual(model.ranges);
     }),
-    { numRuns: 150 },
+    { numRuns: 150, endOnFailure: true },
   );
 });
 
@@ -160,4 +170,25 @@ test('erasing what does not start there is a Bug', () => {
   const map = new IntervalMap<Range>();
   insert(map, { start: 0x1000n, last: 0x1fffn });
   expect(() => map.erase(0, 0x1001)).toThrow('no range starts');
+});
+
+test('a range that reaches into a leaf whose first range is gone is met there', () => {
+  const map = new IntervalMap<Range>();
+  const all = Array.from({ length: 200 }, (_, n) => {
+    const start = BigInt(n) * 0x1000n;
+    return { start, last: start + 0xfffn };
+  });
+  for (const r of all) insert(map, r);
+  // Whatever leaf border lies in the middle, a long range now crosses it.
+  for (let n = 50; n < 150; n++) {
+    if (n % 40 !== 0) map.erase(0, n * 0x1000);
+  }
+  const long = { start: 0x51000n, last: 0x77fffn };
+  expect(insert(map, long)).toBe(true);
+  for (let at = long.start; at <= long.last; at += 0x1000n) {
+    expect(map.find(hi(at), lo(at))).toBe(long);
+    expect(map.seek(hi(at), lo(at))).toBe(long);
+    expect(insert(map, { start: at, last: at })).toBe(false);
+    expect(map.findGap(request(at, 0x77fffn, 0x10n, 0, 0))).toBe(false);
+  }
 });

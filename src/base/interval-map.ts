@@ -7,11 +7,15 @@
  */
 import { Bug, bugOn } from './bug.ts';
 import { less, START, startInHole, type GapRequest } from './interval-gap.ts';
+import { GapHints } from './interval-hint.ts';
 import { KeySlab, NodeSlab, FANOUT } from './interval-slabs.ts';
 
 const TWO_32 = 0x1_0000_0000;
 /** Gaps are doubles, inexact beyond 2^53: a bound is taken a little larger than what it bounds. */
 const SLACK = 1 + 2 ** -50;
+
+/** A search that looked at more holes than this leaves a hint. */
+const LONG_SEARCH = 8;
 
 export type { GapRequest } from './interval-gap.ts';
 
@@ -31,6 +35,11 @@ export class IntervalMap<T extends object> {
   /** Where the hole begins that findGap() looks at. */
   #fromHi = 0;
   #fromLo = 0;
+  #nearLeaf = 0;
+  #nearAt = 0;
+  /** Holes the last search looked at. */
+  #looks = 0;
+  readonly #hints = new GapHints();
   /** Result of findGap(). */
   foundHi = 0;
   foundLo = 0;
@@ -48,9 +57,9 @@ export class IntervalMap<T extends object> {
     const leaf = this.#descend(startHi, startLo);
     const keys = this.#leaves;
     const at = keys.upperBound(leaf, startHi, startLo);
-    if (this.#collides(leaf, at, startHi, startLo, lastHi, lastLo)) return false;
+    if (this.#leaves.collides(leaf, at, startHi, startLo, lastHi, lastLo)) return false;
     this.#size++;
-    const old = this.#gapBefore(leaf, at);
+    const old = this.#leaves.gapBefore(leaf, at);
     if (keys.count[leaf]! < FANOUT) {
       keys.insertAt(leaf, at, startHi, startLo, lastHi, lastLo, value);
       this.#gapSplit(leaf, at, old);
@@ -61,8 +70,8 @@ export class IntervalMap<T extends object> {
     const kept = keys.count[leaf]!;
     if (at > kept) keys.insertAt(right, at - kept, startHi, startLo, lastHi, lastLo, value);
     else keys.insertAt(leaf, at, startHi, startLo, lastHi, lastLo, value);
-    this.#leaves.maxGap[leaf] = this.#leafGap(leaf);
-    this.#leaves.maxGap[right] = this.#leafGap(right);
+    this.#leaves.maxGap[leaf] = this.#leaves.largestGap(leaf);
+    this.#leaves.maxGap[right] = this.#leaves.largestGap(right);
     this.#addChild(1, right, at === FANOUT);
     this.#descend(startHi, startLo);
     this.#gapUp(1);
@@ -72,22 +81,14 @@ export class IntervalMap<T extends object> {
 
   /** The value whose range contains the key. */
   find(hi: number, lo: number): T | undefined {
-    const leaf = this.#descend(hi, lo);
-    const at = this.#leaves.upperBound(leaf, hi, lo) - 1;
-    if (at < 0 || less(this.#leaves.lastHi(leaf, at), this.#leaves.lastLo(leaf, at), hi, lo)) {
-      return undefined;
-    }
-    return this.#leaves.value(leaf, at);
+    return this.#near(hi, lo) ? this.#leaves.value(this.#nearLeaf, this.#nearAt) : undefined;
   }
 
   /** The first value whose range ends at or after the key; next() goes on from there. */
   seek(hi: number, lo: number): T | undefined {
-    const leaf = this.#descend(hi, lo);
-    const at = this.#leaves.upperBound(leaf, hi, lo) - 1;
-    const ends =
-      at < 0 || less(this.#leaves.lastHi(leaf, at), this.#leaves.lastLo(leaf, at), hi, lo);
-    this.#leaf = leaf;
-    this.#at = ends ? at : at - 1;
+    const covers = this.#near(hi, lo);
+    this.#leaf = this.#nearLeaf;
+    this.#at = covers ? this.#nearAt - 1 : this.#nearAt;
     return this.next();
   }
   /** The value after the one seek() or next() gave. Nothing may have been inserted or erased in between. */
@@ -122,8 +123,9 @@ export class IntervalMap<T extends object> {
       at < 0 || keys.startHi(leaf, at) !== startHi || keys.startLo(leaf, at) !== startLo,
       'no range starts at the one to erase',
     );
+    if (this.#hints.any) this.#hintHole(leaf, at);
     const value = keys.value(leaf, at);
-    const lost = this.#gapBefore(leaf, at);
+    const lost = this.#leaves.gapBefore(leaf, at);
     keys.eraseAt(leaf, at);
     this.#size--;
     if (keys.count[leaf] === 0) {
@@ -139,7 +141,7 @@ export class IntervalMap<T extends object> {
       // The gap before the first range of all does not count, so the new first one's is lost.
       this.#gapLost(leaf, Infinity);
     } else {
-      this.#gapGrown(leaf, this.#gapBefore(leaf, at));
+      this.#gapGrown(leaf, this.#leaves.gapBefore(leaf, at));
     }
     return value;
   }
@@ -148,7 +150,12 @@ export class IntervalMap<T extends object> {
   findGap(want: GapRequest): boolean {
     const wanted = want.spanHi * TWO_32 + want.spanLo;
     if (!this.#enterWindow(want)) return false;
-    for (;;) {
+    const found = this.#searchFrom(want, wanted);
+    if (found && this.#looks > LONG_SEARCH) this.#hints.record(want, this.#fromHi, this.#fromLo);
+    return found;
+  }
+  #searchFrom(want: GapRequest, wanted: number): boolean {
+    for (this.#looks = 0; ; this.#looks++) {
       if (this.#at >= this.#leaves.count[this.#leaf]!) {
         const after = this.#leaves.next[this.#leaf]!;
         if (after < 0)
@@ -202,17 +209,48 @@ export class IntervalMap<T extends object> {
     this.#fromHi = this.#fromLo === 0 ? lastHi + 1 : lastHi;
     return true;
   }
-  /** The first place at or after the window's start that no range covers: cursor and #from. */
+  /** The first place at or after the window's start, or the hint's, that no range covers: cursor and #from. */
   #enterWindow(want: GapRequest): boolean {
-    this.#fromHi = want.firstHi;
-    this.#fromLo = want.firstLo;
-    this.#leaf = this.#descend(want.firstHi, want.firstLo);
-    this.#at = this.#leaves.upperBound(this.#leaf, want.firstHi, want.firstLo);
-    if (this.#at === 0) return true;
-    const lastHi = this.#leaves.lastHi(this.#leaf, this.#at - 1);
-    const lastLo = this.#leaves.lastLo(this.#leaf, this.#at - 1);
-    if (less(lastHi, lastLo, want.firstHi, want.firstLo)) return true;
-    return this.#startAfter(this.#leaf, this.#at - 1);
+    let { firstHi, firstLo } = want;
+    const hint = this.#hints.find(want);
+    if (hint && less(firstHi, firstLo, hint.fromHi, hint.fromLo)) {
+      firstHi = hint.fromHi;
+      firstLo = hint.fromLo;
+    }
+    this.#fromHi = firstHi;
+    this.#fromLo = firstLo;
+    const covered = this.#near(firstHi, firstLo);
+    this.#leaf = this.#nearLeaf;
+    this.#at = this.#nearAt + 1;
+    return !covered || this.#startAfter(this.#leaf, this.#nearAt);
+  }
+  /**
+   * Set #near to the last entry that starts at or before the key, index -1 for none; true when it reaches the key.
+   * It may be the last one of the leaf before: a leaf that lost its first entry keeps its place in the tree.
+   */
+  #near(hi: number, lo: number): boolean {
+    const keys = this.#leaves;
+    let leaf = this.#descend(hi, lo);
+    let at = keys.upperBound(leaf, hi, lo) - 1;
+    if (at < 0 && keys.prev[leaf]! >= 0) {
+      leaf = keys.prev[leaf]!;
+      at = keys.count[leaf]! - 1;
+    }
+    this.#nearLeaf = leaf;
+    this.#nearAt = at;
+    return at >= 0 && !less(keys.lastHi(leaf, at), keys.lastLo(leaf, at), hi, lo);
+  }
+  /** An entry is about to go: its hole begins after the entry before it. */
+  #hintHole(leaf: number, at: number): void {
+    const keys = this.#leaves;
+    const before = at > 0 ? leaf : keys.prev[leaf]!;
+    if (before < 0) {
+      this.#hints.holeAt(0, 0);
+      return;
+    }
+    const n = at > 0 ? at - 1 : keys.count[before]! - 1;
+    const lo = (keys.lastLo(before, n) + 1) >>> 0;
+    this.#hints.holeAt(keys.lastHi(before, n) + (lo === 0 ? 1 : 0), lo);
   }
 
   #stepBack(): void {
@@ -224,7 +262,7 @@ export class IntervalMap<T extends object> {
   #nextGap(leaf: number, at: number, wanted: number): boolean {
     const keys = this.#leaves;
     for (let n = at + 1; n < keys.count[leaf]!; n++) {
-      if (this.#gapBefore(leaf, n) * SLACK > wanted) {
+      if (this.#leaves.gapBefore(leaf, n) * SLACK > wanted) {
         this.#leaf = leaf;
         this.#at = n;
         return true;
@@ -254,7 +292,7 @@ export class IntervalMap<T extends object> {
       bugOn(node < 0, 'a node promises a gap that none of its children has');
     }
     for (let n = 0; n < this.#leaves.count[node]!; n++) {
-      if (this.#gapBefore(node, n) * SLACK > wanted) {
+      if (this.#leaves.gapBefore(node, n) * SLACK > wanted) {
         this.#leaf = node;
         this.#at = n;
         return true;
@@ -266,63 +304,20 @@ export class IntervalMap<T extends object> {
     return level === 0 ? this.#leaves.maxGap[node]! : this.#nodes.maxGap[node]!;
   }
 
-  // eslint-disable-next-line max-params -- two 64-bit keys are four numbers
-  #collides(
-    leaf: number,
-    at: number,
-    startHi: number,
-    startLo: number,
-    lastHi: number,
-    lastLo: number,
-  ): boolean {
-    const keys = this.#leaves;
-    if (at > 0 && !less(keys.lastHi(leaf, at - 1), keys.lastLo(leaf, at - 1), startHi, startLo)) {
-      return true;
-    }
-    if (at < keys.count[leaf]!) {
-      return !less(lastHi, lastLo, keys.startHi(leaf, at), keys.startLo(leaf, at));
-    }
-    const after = keys.next[leaf]!;
-    return after >= 0 && !less(lastHi, lastLo, keys.startHi(after, 0), keys.startLo(after, 0));
-  }
-
-  /** Bytes free before an entry; 0 before the very first, whose gap no search needs a bound for. */
-  #gapBefore(leaf: number, at: number): number {
-    const keys = this.#leaves;
-    if (at >= keys.count[leaf]!) return 0;
-    let beforeLeaf = leaf;
-    let before = at - 1;
-    if (before < 0) {
-      beforeLeaf = keys.prev[leaf]!;
-      if (beforeLeaf < 0) return 0;
-      before = keys.count[beforeLeaf]! - 1;
-      if (before < 0) return 0;
-    }
-    return (
-      (keys.startHi(leaf, at) - keys.lastHi(beforeLeaf, before)) * TWO_32 +
-      (keys.startLo(leaf, at) - keys.lastLo(beforeLeaf, before)) -
-      1
-    );
-  }
-  #leafGap(leaf: number): number {
-    let max = 0;
-    for (let n = 0; n < this.#leaves.count[leaf]!; n++) {
-      const gap = this.#gapBefore(leaf, n);
-      if (gap > max) max = gap;
-    }
-    return max;
-  }
-
   /** A range was inserted at `at` into a gap of `old` bytes; the path is the leaf's. */
   #gapSplit(leaf: number, at: number, old: number): void {
     if (old > 0 && old >= this.#leaves.maxGap[leaf]!) this.#gapLost(leaf, old);
-    else this.#gapGrown(leaf, Math.max(this.#gapBefore(leaf, at), this.#gapBefore(leaf, at + 1)));
+    else
+      this.#gapGrown(
+        leaf,
+        Math.max(this.#leaves.gapBefore(leaf, at), this.#leaves.gapBefore(leaf, at + 1)),
+      );
   }
   /** The leaf of the current path lost a gap of `old` bytes: recompute only when that was its largest. */
   #gapLost(leaf: number, old: number): void {
     const keys = this.#leaves;
     if (old < keys.maxGap[leaf]!) return;
-    const max = this.#leafGap(leaf);
+    const max = this.#leaves.largestGap(leaf);
     if (max === keys.maxGap[leaf]) return;
     keys.maxGap[leaf] = max;
     this.#gapUp(1);
@@ -357,7 +352,7 @@ export class IntervalMap<T extends object> {
   }
   #refreshLeaf(leaf: number): void {
     if (leaf < 0 || this.#leaves.count[leaf] === 0) return;
-    const max = this.#leafGap(leaf);
+    const max = this.#leaves.largestGap(leaf);
     if (max === this.#leaves.maxGap[leaf]) return;
     this.#leaves.maxGap[leaf] = max;
     this.#descend(this.#leaves.startHi(leaf, 0), this.#leaves.startLo(leaf, 0));

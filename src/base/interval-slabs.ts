@@ -2,8 +2,10 @@
  * The nodes of an IntervalMap in typed arrays: leaves with ranges and values, inner nodes with keys and children.
  * A slab grows by doubling; freed nodes are used again.
  */
+import { less } from './interval-gap.ts';
 
 export const FANOUT = 32;
+const TWO_32 = 0x1_0000_0000;
 const FIRST_NODES = 4;
 
 function grown32(old: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
@@ -103,6 +105,52 @@ export class KeySlab<T extends object> {
     for (let n = leaf * FANOUT + at; n < end; n++) this.#copy(n + 1, n);
     this.#values[end] = undefined;
     this.count[leaf]!--;
+  }
+  /** Bytes free before an entry; 0 before the very first, whose gap no search needs a bound for. */
+  gapBefore(leaf: number, at: number): number {
+    if (at >= this.count[leaf]!) return 0;
+    let beforeLeaf = leaf;
+    let before = at - 1;
+    if (before < 0) {
+      beforeLeaf = this.prev[leaf]!;
+      if (beforeLeaf < 0) return 0;
+      before = this.count[beforeLeaf]! - 1;
+      if (before < 0) return 0;
+    }
+    return (
+      (this.startHi(leaf, at) - this.lastHi(beforeLeaf, before)) * TWO_32 +
+      (this.startLo(leaf, at) - this.lastLo(beforeLeaf, before)) -
+      1
+    );
+  }
+  largestGap(leaf: number): number {
+    let max = 0;
+    for (let n = 0; n < this.count[leaf]!; n++) {
+      const gap = this.gapBefore(leaf, n);
+      if (gap > max) max = gap;
+    }
+    return max;
+  }
+  /** Does a range that would be entry `at` meet the one before it or the one after it? */
+  // eslint-disable-next-line max-params -- two 64-bit keys are four numbers
+  collides(
+    leaf: number,
+    at: number,
+    startHi: number,
+    startLo: number,
+    lastHi: number,
+    lastLo: number,
+  ): boolean {
+    const before = at > 0 ? leaf : this.prev[leaf]!;
+    const n = at > 0 ? at - 1 : before < 0 ? -1 : this.count[before]! - 1;
+    if (before >= 0 && !less(this.lastHi(before, n), this.lastLo(before, n), startHi, startLo)) {
+      return true;
+    }
+    if (at < this.count[leaf]!) {
+      return !less(lastHi, lastLo, this.startHi(leaf, at), this.startLo(leaf, at));
+    }
+    const after = this.next[leaf]!;
+    return after >= 0 && !less(lastHi, lastLo, this.startHi(after, 0), this.startLo(after, 0));
   }
   /** Move the entries from `at` on into a new leaf behind this one. */
   split(leaf: number, at: number): number {
