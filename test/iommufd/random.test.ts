@@ -1,161 +1,128 @@
 /**
- * Random commands, valid or not, with failures injected: never a Bug, never a leaked pin, never an id skipped.
+ * Random commands, valid or not, in several contexts, with failures injected: never a Bug, never a leaked pin, never an
+ * id skipped, and whatever fails leaves the state as it was.
+ *
+ * SOFTIOMMU_RANDOM_RUNS=N sets the number of commands of each test: millions for a night.
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { isErrno } from '../../src/base/errno.ts';
 import { OpenFile } from '../../src/base/file.ts';
-import * as uapi from '../../src/uapi/iommufd.ts';
-import * as t from '../../src/uapi/iommufd-test.ts';
-import { copy, destroy, hwptAlloc, map, mockDomain, testOp, unmap } from './calls.ts';
-import { ARRAY, BUFFER, World, type Iommufd } from './world.ts';
+import { ioasAlloc, map, mockDomain } from './calls.ts';
+import { Observer } from './random-state.ts';
+import { step, type Step } from './random-steps.ts';
+import { BUFFER, World, type Iommufd } from './world.ts';
 
-const id = fc.integer({ min: 0, max: 12 });
-const iova = fc
-  .tuple(fc.constantFrom(0n, 0x100_0000n, 0x100_0800n), fc.integer({ min: 0, max: 6 }))
-  .map(([base, page]) => base + BigInt(page) * 0x1000n);
-const va = fc
-  .tuple(fc.constantFrom(0n, 0x800n, 0x801n), fc.integer({ min: 0, max: 17 }))
-  .map(([offset, page]) => BUFFER + offset + BigInt(page) * 0x1000n);
-const length = fc.constantFrom(0x800n, 0x1000n, 0x1800n, 0x3000n, 0n, 1n);
-const flags = fc.constantFrom(0, 1, 2, 3, 4, 8, 11);
-const pasid = fc.constantFrom(0, 5, 1024);
+const COMMANDS = Number(process.env['SOFTIOMMU_RANDOM_RUNS'] ?? 6000);
+const LENGTH = 60;
+const TIMEOUT = Math.max(60_000, COMMANDS * 20);
+const PARAMETERS = { numRuns: Math.max(1, Math.ceil(COMMANDS / (LENGTH / 2))) };
+/** Which of the three contexts a command goes to. Most go to one, so that its objects meet. */
+const where = fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, fc.constantFrom(1, 2));
+const commands = fc.array(fc.tuple(where, step), { maxLength: LENGTH, size: 'max' });
 
-type Step = (fd: Iommufd) => void;
-const member = <T extends object>(values: fc.Arbitrary<T>, run: (fd: Iommufd, v: T) => unknown) =>
-  values.map(
-    (v): Step =>
-      (fd) =>
-        void run(fd, v),
-  );
+/** Two programs, the first with two contexts. */
+class Scene {
+  readonly world = new World();
+  readonly contexts: Iommufd[];
+  readonly observer: Observer;
+  readonly #ramUsed: number;
+  /** Says at each point where something can fail whether it does. */
+  fails: (() => boolean) | undefined;
 
-const step: fc.Arbitrary<Step> = fc.oneof(
-  member(fc.record({}), (fd) => fd.call(uapi.IOMMU_IOAS_ALLOC, uapi.iommu_ioas_alloc, {})),
-  member(fc.record({ id }), (fd, v) => destroy(fd, v.id)),
-  member(fc.record({ id, va, length, iova, fixed: fc.boolean() }), (fd, v) =>
-    map(fd, v.id, v.va, v.length, v.fixed ? v.iova : undefined),
-  ),
-  member(fc.record({ id, va, length, iova }), (fd, v) => map(fd, v.id, v.va, v.length, v.iova, 4)),
-  member(fc.record({ id, iova, length }), (fd, v) => unmap(fd, v.id, v.iova, v.length)),
-  member(fc.record({ src: id, dst: id, iova, length, to: iova }), (fd, v) =>
-    copy(fd, v, v.iova, v.length, v.to),
-  ),
-  member(fc.record({ id, dev: fc.constantFrom(undefined, 0, 1, 4) }), (fd, v) =>
-    mockDomain(fd, v.id, v.dev),
-  ),
-  member(fc.record({ id, pt_id: id }), (fd, v) =>
-    testOp(fd, 10, v.id, t.iommu_test_mock_domain_replace, { pt_id: v.pt_id }),
-  ),
-  member(fc.record({ id, pasid, pt_id: id, op: fc.constantFrom(18, 19, 20) }), (fd, v) =>
-    testOp(fd, v.op, v.id, t.iommu_test_pasid_attach, { pasid: v.pasid, pt_id: v.pt_id }),
-  ),
-  member(fc.record({ dev: id, pt: id, flags, nested: fc.boolean() }), (fd, v) =>
-    hwptAlloc(fd, v.dev, v.pt, {
-      flags: v.flags,
-      ...(v.nested && { data_type: t.IOMMU_HWPT_DATA_SELFTEST, data_len: 4, data_uptr: ARRAY }),
-    }),
-  ),
-  member(fc.record({ dev_id: id, hwpt_id: id }), (fd, v) =>
-    fd.call(uapi.IOMMU_VIOMMU_ALLOC, uapi.iommu_viommu_alloc, {
-      ...v,
-      type: t.IOMMU_VIOMMU_TYPE_SELFTEST,
-    }),
-  ),
-  member(fc.record({ viommu_id: id, dev_id: id, virt: fc.integer({ min: 0, max: 2 }) }), (fd, v) =>
-    fd.call(uapi.IOMMU_VDEVICE_ALLOC, uapi.iommu_vdevice_alloc, {
-      viommu_id: v.viommu_id,
-      dev_id: v.dev_id,
-      virt_id: BigInt(v.virt),
-    }),
-  ),
-  member(
-    fc.record({ viommu_id: id, index: fc.integer({ min: 0, max: 2 }), iova, length }),
-    (fd, v) =>
-      fd.call(uapi.IOMMU_HW_QUEUE_ALLOC, uapi.iommu_hw_queue_alloc, {
-        viommu_id: v.viommu_id,
-        type: t.IOMMU_HW_QUEUE_TYPE_SELFTEST,
-        index: v.index,
-        nesting_parent_iova: v.iova,
-        length: v.length,
-      }),
-  ),
-  member(fc.record({ viommu_id: id }), (fd, v) =>
-    fd.call(uapi.IOMMU_VEVENTQ_ALLOC, uapi.iommu_veventq_alloc, {
-      ...v,
-      type: t.IOMMU_VEVENTQ_TYPE_SELFTEST,
-      veventq_depth: 1,
-    }),
-  ),
-  member(fc.record({}), (fd) => fd.call(uapi.IOMMU_FAULT_QUEUE_ALLOC, uapi.iommu_fault_alloc, {})),
-  member(fc.record({ id, flags: fc.constantFrom(0, 1) }), (fd, v) =>
-    testOp(fd, 5, v.id, t.iommu_test_create_access, { flags: v.flags }),
-  ),
-  member(
-    fc.record({ fd: fc.integer({ min: 3, max: 6 }), iova, length, flags: fc.constantFrom(0, 1) }),
-    (fd, v) =>
-      testOp(fd, 7, v.fd, t.iommu_test_access_pages, {
-        flags: v.flags,
-        iova: v.iova,
-        length: v.length,
-      }),
-  ),
-  member(
-    fc.record({ fd: fc.integer({ min: 3, max: 6 }), item: fc.integer({ min: 0, max: 3 }) }),
-    (fd, v) => testOp(fd, 6, v.fd, t.iommu_test_destroy_access_pages, { access_pages_id: v.item }),
-  ),
-  member(fc.record({ fd: fc.integer({ min: 3, max: 6 }), ioas_id: id }), (fd, v) =>
-    testOp(fd, 11, v.fd, t.iommu_test_access_replace_ioas, { ioas_id: v.ioas_id }),
-  ),
-  member(fc.record({ fd: fc.integer({ min: 3, max: 6 }) }), (fd, v) => fd.task.close(v.fd)),
-  member(fc.record({ id, on: fc.constantFrom(0n, 1n) }), (fd, v) =>
-    fd.call(uapi.IOMMU_OPTION, uapi.iommu_option, { option_id: 1, object_id: v.id, val64: v.on }),
-  ),
-  member(fc.record({ limit: fc.constantFrom(16, 100, 65536) }), (fd, v) =>
-    testOp(fd, 9, 0, t.iommu_test_memory_limit, v),
-  ),
-);
+  constructor() {
+    const { world } = this;
+    const first = world.task();
+    this.contexts = [world.open(first), world.open(first), world.open()];
+    this.observer = new Observer(world, this.contexts);
+    this.#ramUsed = world.ram.used;
+    const unlucky = () => this.fails?.() === true;
+    for (const { task } of this.contexts) task.failing = unlucky;
+    world.ram.failNext = unlucky;
+  }
 
-test('random commands leave nothing behind', () => {
+  /** A command, and everything that must hold after it. The result is false when it failed. */
+  run(at: number, { run, partial }: Step): boolean {
+    const fd = this.contexts[at]!;
+    const { fails } = this;
+    this.fails = undefined;
+    const before = this.observer.digest();
+    const result = this.observer.withLowestIds(fd, () => {
+      this.fails = fails;
+      const result = run(fd);
+      this.fails = undefined;
+      return result;
+    });
+    this.observer.checkPins();
+    const failed = isErrno(result);
+    if (failed && !partial) expect(this.observer.digest()).toBe(before);
+    this.fails = fails;
+    return !failed;
+  }
+
+  /** What a program does at its end: its files are closed. */
+  close(): void {
+    this.fails = undefined;
+    for (const { task } of this.contexts) {
+      for (const [number, file] of [...task.fds]) {
+        if (file instanceof OpenFile) task.close(number);
+      }
+    }
+    for (const fd of this.contexts) fd.close();
+    expect(this.contexts.map((fd) => fd.file.released)).toEqual([true, true, true]);
+    expect(this.world.frames.totalPins).toBe(0);
+    expect(this.contexts.map((fd) => fd.task.mm.pinnedVm)).toEqual([0, 0, 0]);
+    expect(this.world.ram.used).toBe(this.#ramUsed);
+    expect(this.world.core.groups.size).toBe(0);
+  }
+}
+
+test('random commands with random failures leave nothing behind', { timeout: TIMEOUT }, () => {
   fc.assert(
-    fc.property(
-      fc.array(step, { maxLength: 80, size: 'max' }),
-      fc.infiniteStream(fc.integer({ min: 0, max: 40 })),
-      (steps, dice) => {
-        const world = new World();
-        const fd = world.open();
-        const used = world.ram.used;
-        const unlucky = () => dice.next().value === 0;
-        fd.task.failing = unlucky;
-        world.ram.failNext = unlucky;
-        for (const run of steps) run(fd);
-        // What a program does at its end: its files are closed.
-        fd.task.failing = undefined;
-        world.ram.failNext = undefined;
-        for (const [number, file] of [...fd.task.fds]) {
-          if (file instanceof OpenFile) fd.task.close(number);
-        }
-        fd.close();
-        expect(fd.file.released).toBe(true);
-        expect(world.frames.totalPins).toBe(0);
-        expect(fd.task.mm.pinnedVm).toBe(0);
-        expect(world.ram.used).toBe(used);
-        expect(world.core.groups.size).toBe(0);
-      },
-    ),
-    { numRuns: 60 },
+    fc.property(commands, fc.infiniteStream(fc.nat(40)), (steps, dice) => {
+      const scene = new Scene();
+      scene.fails = () => dice.next().value === 0;
+      for (const [at, step] of steps) scene.run(at, step);
+      scene.close();
+    }),
+    PARAMETERS,
   );
 });
+
+test('a command that fails at any point is undone, and then works', { timeout: TIMEOUT }, () => {
+  let points = 0;
+  fc.assert(
+    fc.property(commands, (steps) => {
+      const scene = new Scene();
+      for (const [at, step] of steps) points += failEverywhere(scene, at, step);
+      scene.close();
+    }),
+    { ...PARAMETERS, numRuns: Math.ceil(PARAMETERS.numRuns / 3) },
+  );
+  expect(points).toBeGreaterThan(0);
+});
+
+/** Let the first, second, … point of a command fail, until it gets through; the result is the number of points. */
+function failEverywhere(scene: Scene, at: number, step: Step): number {
+  for (let nth = 1; ; nth++) {
+    let count = 0;
+    scene.fails = () => ++count === nth;
+    const worked = scene.run(at, step);
+    scene.fails = undefined;
+    if (worked || count < nth) return nth - 1;
+  }
+}
 
 test('a failure at any point of a map or attach leaves the same ids free', () => {
   for (let nth = 1; ; nth++) {
     const world = new World();
     const fd = world.open();
     let count = 0;
+    ioasAlloc(fd);
     fd.task.failing = () => ++count === nth;
-    const ioas = fd.call(uapi.IOMMU_IOAS_ALLOC, uapi.iommu_ioas_alloc, {});
     const mapped = map(fd, 1, BUFFER, 0x4000n, 0x100_0000n);
     const made = mockDomain(fd, 1);
-    const failed = [ioas, mapped, made].some(isErrno);
+    const failed = [mapped, made].some(isErrno);
     fd.task.failing = undefined;
     if (isErrno(made)) expect(mockDomain(fd, 1)).toMatchObject({ stdev: 2, idev: 3, hwpt: 4 });
     fd.close();
