@@ -11,6 +11,7 @@ import type { Domain } from './domain.ts';
 import { domainFree, pagingDomainAlloc } from './domain-alloc.ts';
 import { setDirtyTracking } from './dirty.ts';
 import { setupDefaultDomain } from './default-domain.ts';
+import { callOps } from './driver-call.ts';
 import { groupAlloc, groupRefGet } from './group-ops.ts';
 import { flushIotlbAll } from './iotlb.ts';
 import { iommuMap, iommuUnmap, iovaToPhys } from './map.ts';
@@ -210,4 +211,10 @@ describe('a leak is named', () => {
       /mock, device_group: took 1 references to groups where none are wanted/,
     );
   });
+});
+
+test('a callback about no device is named too', () => {
+  const { mock } = new Rig();
+  const hwInfo = () => callOps(mock.ops, 'hw_info', () => BigInt('x'));
+  expect(hwInfo).toThrow(/^driver mock, hw_info: /);
 });

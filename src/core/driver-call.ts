@@ -70,6 +70,11 @@ export function callDomain<T>(domain: Domain, op: string, call: () => T): T {
   return guarded({ op, driver: driverOfDomain(domain) }, call);
 }
 
+/** Run one callback about neither, or by way of a vIOMMU. Not part of the call log. */
+export function callOps<T>(ops: IommuOps, op: string, call: () => T): T {
+  return guarded({ op, driver: ops.name }, call);
+}
+
 /** The same for a callback that returns `int`. */
 export function callDomainStatus(domain: Domain, op: string, call: () => Status): Status {
   const about = { op, driver: driverOfDomain(domain) };

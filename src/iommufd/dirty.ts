@@ -5,6 +5,7 @@ import type { Task } from '../base/task.ts';
 import { U64_MAX } from '../base/u64.ts';
 import { granuleOf, hiWord, joinWords, loWord } from '../base/word-pair.ts';
 import type { Domain } from '../core/domain.ts';
+import { callDomainStatus } from '../core/driver-call.ts';
 import { granuleLg2 } from '../core/granule.ts';
 import { iotlbSync } from '../core/iotlb.ts';
 import { newGather } from '../pt/gather.ts';
@@ -35,7 +36,7 @@ export function hwptSetDirtyTracking(ucmd: Ucmd<iommu_hwpt_set_dirty_tracking>):
     const rc = clearDirty(hwpt.ioas.iopt, domain);
     if (rc) return rc;
   }
-  return ops.setDirtyTracking(domain, on);
+  return callDomainStatus(domain, 'set_dirty_tracking', () => ops.setDirtyTracking(domain, on));
 }
 function refuseUntracked(id: number): Status {
   return refuse(EOPNOTSUPP, 'the hwpt was not allocated with DIRTY_TRACKING', { hwpt_id: id });
@@ -61,7 +62,9 @@ function readDirty(
   const gather = newGather();
   const startG = granuleOf(hi, lo, lg2);
   const ops = domain.dirtyOps!;
-  const rc = ops.readAndClearDirty(domain, startG, length / 2 ** lg2, noClear, gather, sink);
+  const rc = callDomainStatus(domain, 'read_and_clear_dirty', () =>
+    ops.readAndClearDirty(domain, startG, length / 2 ** lg2, noClear, gather, sink),
+  );
   if (!noClear) iotlbSync(domain, gather);
   return rc;
 }

@@ -3,6 +3,7 @@ import { EOPNOTSUPP, isErrno, type Result, type Status } from '../base/errno.ts'
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
 import { devHasIommu, type Device } from '../core/device.ts';
+import { callOps } from '../core/driver-call.ts';
 import { IOMMU_CAP_DIRTY_TRACKING, IOMMU_CAP_PCI_ATS_SUPPORTED } from '../core/driver.ts';
 import { deviceIommuCapable } from '../core/probe.ts';
 import {
@@ -45,7 +46,7 @@ export function getHwInfo(ucmd: Ucmd<iommu_hw_info>): Status {
 
 function vendorInfo(dev: Device, wanted: number): Result<{ type: number; bytes: Uint8Array }> {
   const ops = devHasIommu(dev) ? dev.iommu.iommuDev.ops : undefined;
-  if (ops?.hwInfo) return ops.hwInfo(dev, wanted);
+  if (ops?.hwInfo) return callOps(ops, 'hw_info', () => ops.hwInfo!(dev, wanted));
   return { type: IOMMU_HW_INFO_TYPE_NONE, bytes: new Uint8Array(0) };
 }
 

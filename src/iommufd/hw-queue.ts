@@ -12,6 +12,7 @@ import {
 import { refuse } from '../base/refuse.ts';
 import { U64_MAX } from '../base/u64.ts';
 import type { HwQueueCore } from '../core/driver.ts';
+import { callOps } from '../core/driver-call.ts';
 import type { iommu_hw_queue_alloc } from '../uapi/iommufd.ts';
 import {
   accessAttach,
@@ -100,7 +101,9 @@ function checkRequest(cmd: iommu_hw_queue_alloc): Status {
 
 function startQueue(queue: HwQueue): Status {
   const { viommu, core, pinned } = queue;
-  const started = viommu.ops.hwQueueInitPhys!(viommu, core, core.index, pinned.basePa);
+  const started = callOps(viommu.iommuDev.ops, 'hw_queue_init_phys', () =>
+    viommu.ops.hwQueueInitPhys!(viommu, core, core.index, pinned.basePa),
+  );
   if (isErrno(started)) return started;
   const needed = [...viommu.ctx.objects.all()].find(
     (other) => other instanceof HwQueue && other.core === started?.dependsOn,

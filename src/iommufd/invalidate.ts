@@ -4,6 +4,7 @@ import { refuse } from '../base/refuse.ts';
 import { PAGE_SIZE } from '../base/u64.ts';
 import type { iommu_hwpt_invalidate } from '../uapi/iommufd.ts';
 import { HwptNested } from './hwpt-object.ts';
+import { callDomain, callOps } from '../core/driver-call.ts';
 import type { Ucmd } from './ioctl.ts';
 import type { IommufdObject } from './object.ts';
 import { UserEntries } from './user-data.ts';
@@ -47,11 +48,19 @@ function isArray(uptr: bigint, length: number, count: number): boolean {
 function invalidateObject(object: IommufdObject, entries: UserEntries): Invalidated {
   if (object instanceof HwptNested) {
     const { domain } = object;
-    if (domain.ops.cacheInvalidateUser) return domain.ops.cacheInvalidateUser(domain, entries);
+    if (domain.ops.cacheInvalidateUser) {
+      return callDomain(domain, 'cache_invalidate_user', () =>
+        domain.ops.cacheInvalidateUser!(domain, entries),
+      );
+    }
     return nothing(refuse(EOPNOTSUPP, 'the IOMMU driver has no caches to invalidate'));
   }
   if (object instanceof Viommu) {
-    if (object.ops.cacheInvalidate) return object.ops.cacheInvalidate(object, entries);
+    if (object.ops.cacheInvalidate) {
+      return callOps(object.iommuDev.ops, 'cache_invalidate', () =>
+        object.ops.cacheInvalidate!(object, entries),
+      );
+    }
     return nothing(refuse(EOPNOTSUPP, 'the vIOMMU has no caches to invalidate'));
   }
   return nothing(refuse(EINVAL, 'only nested hwpts and vIOMMUs have caches to invalidate'));

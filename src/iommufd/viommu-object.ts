@@ -4,6 +4,7 @@ import { EOPNOTSUPP, isErrno, type Result, type Status } from '../base/errno.ts'
 import type { SharedPages } from '../base/file.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Domain, UserData } from '../core/domain.ts';
+import { callOps } from '../core/driver-call.ts';
 import type { IommuDevice, VdeviceCore, ViommuCore, ViommuOps } from '../core/driver.ts';
 import type { IommufdContext } from './context.ts';
 import type { HwptPaging } from './hwpt-object.ts';
@@ -66,7 +67,9 @@ export function allocNestedDomain(viommu: Viommu, flags: number, data: UserData)
   if (!viommu.ops.allocDomainNested) {
     return refuse(EOPNOTSUPP, 'the vIOMMU makes no nested domains', { type: viommu.type });
   }
-  const domain = viommu.ops.allocDomainNested(viommu, flags, data);
+  const domain = callOps(viommu.iommuDev.ops, 'alloc_domain_nested', () =>
+    viommu.ops.allocDomainNested!(viommu, flags, data),
+  );
   if (isErrno(domain)) return domain;
   if (domain.owner === undefined) domain.owner = viommu.iommuDev.ops;
   if (domain.owner !== viommu.iommuDev.ops) {

@@ -2,6 +2,7 @@
 import { EINVAL, EOPNOTSUPP, isErrno, type Result, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import { devHasIommu } from '../core/device.ts';
+import { callOps } from '../core/driver-call.ts';
 import type { UserData } from '../core/domain.ts';
 import { IOMMU_VIOMMU_TYPE_DEFAULT, type iommu_viommu_alloc } from '../uapi/iommufd.ts';
 import { IommufdDevice } from './device-object.ts';
@@ -51,10 +52,15 @@ function isSupported(idev: IommufdDevice, type: number): boolean {
   return ops?.viommuInit !== undefined && ops.viommuSupports?.(idev.dev, type) === true;
 }
 
+function initByDriver(viommu: Viommu, data: UserData | undefined): Status {
+  const { ops } = viommu.iommuDev;
+  return callOps(ops, 'viommu_init', () => ops.viommuInit!(viommu, viommu.parent, data));
+}
+
 function initViommu(ucmd: Ucmd<iommu_viommu_alloc>, viommu: Viommu): Status {
   const { ctx } = ucmd;
   const data = readData(ucmd);
-  const rc = isErrno(data) ? data : viommu.iommuDev.ops.viommuInit!(viommu, viommu.parent, data);
+  const rc = isErrno(data) ? data : initByDriver(viommu, data);
   // The driver made nothing: there is nothing of it to destroy.
   if (rc) viommu.ops = {};
   if (rc) ctx.objects.abort(viommu);
