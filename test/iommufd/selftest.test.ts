@@ -168,6 +168,20 @@ function viommu(fd: Iommufd, dev_id: number, hwpt_id: number, data_len = 0): num
   };
   return fd.must(uapi.IOMMU_VIOMMU_ALLOC, uapi.iommu_viommu_alloc, values).out_viommu_id;
 }
+
+test('a vIOMMU that gets no id is ENOMEM and holds nothing', () => {
+  const fd = new World().open();
+  const ioas = ioasAlloc(fd);
+  const dev = mock(fd, ioas);
+  const parent = must(hwptAlloc(fd, dev.idev, ioas, { flags: uapi.IOMMU_HWPT_ALLOC_NEST_PARENT }));
+  const values = { type: t.IOMMU_VIOMMU_TYPE_SELFTEST, dev_id: dev.idev, hwpt_id: parent };
+  fd.task.failing = (point) => point === 'slab: object';
+  expect(fd.call(uapi.IOMMU_VIOMMU_ALLOC, uapi.iommu_viommu_alloc, values)).toBe(ENOMEM);
+  fd.task.failing = undefined;
+  expect(destroy(fd, parent)).toBeUndefined();
+  fd.close();
+});
+
 const vdevice = (fd: Iommufd, viommu_id: number, dev_id: number, virt_id: bigint) => {
   const out = fd.call(uapi.IOMMU_VDEVICE_ALLOC, uapi.iommu_vdevice_alloc, {
     viommu_id,
