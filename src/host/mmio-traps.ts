@@ -5,8 +5,11 @@
  * go again, so that its real parent sees it end.
  */
 import { isErrno } from '../base/errno.ts';
+import type { Vma } from '../machine/process.ts';
 import type { CallContext } from './call-context.ts';
+import * as libc from './libc.ts';
 import { SIGBUS, SIGTRAP } from './libc.ts';
+import { queryMapping } from './map-query.ts';
 import { emulate } from './mmio-emulate.ts';
 import type { Bus } from './mmio-emulate.ts';
 import { decodeAccess } from './mmio-decode.ts';
@@ -25,6 +28,9 @@ const MAX_DECODED = 4096;
 export class MmioTraps {
   readonly #context: CallContext;
   readonly #traced = new Set<number>();
+  readonly #processes = new Map<number, number>();
+  /** /proc/PID/maps of traced processes. */
+  readonly #mapsFds = new Map<number, number>();
   readonly #decoded = new Map<string, Access>();
   readonly #regs = Buffer.alloc(ptrace.REGS_SIZE);
 
@@ -43,7 +49,7 @@ export class MmioTraps {
     return ptrace.seizeProcess(pid, this.#traced) === 0;
   }
   onExit(tid: number): void {
-    this.#traced.delete(tid);
+    this.#forget(tid);
   }
 
   onStop(tid: number, status: number): void {
@@ -51,7 +57,7 @@ export class MmioTraps {
     const signal = (status >> 8) & 0xff;
     const event = status >>> 16;
     if (event === EVENT_EXIT || event === EVENT_EXEC) {
-      this.#traced.delete(tid);
+      this.#forget(tid);
       ptrace.detach(tid);
     } else if (event === EVENT_STOP && signal !== SIGTRAP) ptrace.listen(tid);
     else if (event !== 0) ptrace.resume(tid);
@@ -62,9 +68,9 @@ export class MmioTraps {
   /** False: not an access to our registers, or none we can carry out; the signal goes to the program. */
   #access(tid: number): boolean {
     const address = ptrace.faultAddress(tid);
-    const pid = this.#context.processes.processOf(tid);
+    const pid = this.#processOf(tid);
     const page = Number(address >> 12n);
-    const vma = this.#context.map.find(pid, page);
+    const vma = this.#mapping(pid, page);
     if (!vma?.io) return false;
     const at = vma.io.offset + (page - vma.start) * 4096 + Number(address & 0xfffn);
     ptrace.getRegs(tid, this.#regs);
@@ -86,6 +92,38 @@ export class MmioTraps {
     }
     ptrace.setRegs(tid, this.#regs);
     return true;
+  }
+
+  /** A thread stays in its process, and we are told of its end. */
+  #processOf(tid: number): number {
+    let pid = this.#processes.get(tid);
+    if (pid === undefined) {
+      pid = this.#context.processes.processOf(tid);
+      this.#processes.set(tid, pid);
+    }
+    return pid;
+  }
+
+  /** Asked afresh at each access, through a descriptor that is kept: exec, which replaces what it shows, is reported to us. */
+  #mapping(pid: number, page: number): Vma | undefined {
+    let fd = this.#mapsFds.get(pid);
+    if (fd === undefined) {
+      fd = libc.open(`/proc/${pid}/maps`, libc.O_CLOEXEC);
+      this.#mapsFds.set(pid, fd);
+    }
+    const line = fd < 0 ? 'unknown' : queryMapping(fd, page);
+    if (line === 'none') return undefined;
+    if (line === 'unknown') return this.#context.map.find(pid, page);
+    const io = this.#context.files.windowOf(line.name, line.objectOffset);
+    return io ? { ...line, io } : line;
+  }
+
+  #forget(tid: number): void {
+    this.#traced.delete(tid);
+    this.#processes.delete(tid);
+    const fd = this.#mapsFds.get(tid);
+    this.#mapsFds.delete(tid);
+    if (fd !== undefined && fd >= 0) libc.close(fd);
   }
 
   /** By its bytes, so that code that changes is decoded again. */
