@@ -230,6 +230,9 @@ export class FuseServer {
 
 type Operation = (request: Request, server: FuseServer) => Reply;
 
+/** Nobody makes, removes or renames what is in sysfs. */
+const CHANGES = [FUSE.symlink, FUSE.mknod, FUSE.mkdir, FUSE.unlink, FUSE.rmdir, FUSE.rename];
+
 /** Operations that concern no node. */
 const OPERATIONS: Readonly<Record<number, Operation>> = {
   [FUSE.init]: ({ args }) => wire.encodeInit(args),
@@ -253,6 +256,7 @@ const OPERATIONS: Readonly<Record<number, Operation>> = {
   [FUSE.releasedir]: () => EMPTY,
   [FUSE.destroy]: () => EMPTY,
   [FUSE.create]: () => -HOST_ERRNO.EACCES,
+  ...Object.fromEntries(CHANGES.map((op) => [op, () => -HOST_ERRNO.EPERM])),
   [FUSE.ioctl]: () => -HOST_ERRNO.ENOTTY,
   [FUSE.getxattr]: () => -HOST_ERRNO.ENODATA,
   // Asked for the size alone, the answer is the size: none.
