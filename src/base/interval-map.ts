@@ -7,15 +7,11 @@
  */
 import { Bug, bugOn } from './bug.ts';
 import { less, START, startInHole, type GapRequest } from './interval-gap.ts';
-import { GapHints } from './interval-hint.ts';
 import { KeySlab, NodeSlab, FANOUT } from './interval-slabs.ts';
 
 const TWO_32 = 0x1_0000_0000;
 /** Gaps are doubles, inexact beyond 2^53: a bound is taken a little larger than what it bounds. */
 const SLACK = 1 + 2 ** -50;
-
-/** A search that looked at more holes than this leaves a hint. Off: with hints for every search the model disagrees. */
-const LONG_SEARCH = Infinity;
 
 export type { GapRequest } from './interval-gap.ts';
 
@@ -37,9 +33,6 @@ export class IntervalMap<T extends object> {
   #fromLo = 0;
   #nearLeaf = 0;
   #nearAt = 0;
-  /** Holes the last search looked at. */
-  #looks = 0;
-  readonly #hints = new GapHints();
   /** Result of findGap(). */
   foundHi = 0;
   foundLo = 0;
@@ -123,7 +116,6 @@ export class IntervalMap<T extends object> {
       at < 0 || keys.startHi(leaf, at) !== startHi || keys.startLo(leaf, at) !== startLo,
       'no range starts at the one to erase',
     );
-    if (this.#hints.any) this.#hintHole(leaf, at);
     const value = keys.value(leaf, at);
     const lost = this.#leaves.gapBefore(leaf, at);
     keys.eraseAt(leaf, at);
@@ -150,12 +142,10 @@ export class IntervalMap<T extends object> {
   findGap(want: GapRequest): boolean {
     const wanted = want.spanHi * TWO_32 + want.spanLo;
     if (!this.#enterWindow(want)) return false;
-    const found = this.#searchFrom(want, wanted);
-    if (found && this.#looks > LONG_SEARCH) this.#hints.record(want, this.#fromHi, this.#fromLo);
-    return found;
+    return this.#searchFrom(want, wanted);
   }
   #searchFrom(want: GapRequest, wanted: number): boolean {
-    for (this.#looks = 0; ; this.#looks++) {
+    for (;;) {
       if (this.#at >= this.#leaves.count[this.#leaf]!) {
         const after = this.#leaves.next[this.#leaf]!;
         if (after < 0)
@@ -209,14 +199,8 @@ export class IntervalMap<T extends object> {
     this.#fromHi = this.#fromLo === 0 ? lastHi + 1 : lastHi;
     return true;
   }
-  /** The first place at or after the window's start, or the hint's, that no range covers: cursor and #from. */
-  #enterWindow(want: GapRequest): boolean {
-    let { firstHi, firstLo } = want;
-    const hint = this.#hints.find(want);
-    if (hint && less(firstHi, firstLo, hint.fromHi, hint.fromLo)) {
-      firstHi = hint.fromHi;
-      firstLo = hint.fromLo;
-    }
+  /** The first place at or after the window's start that no range covers: cursor and #from. */
+  #enterWindow({ firstHi, firstLo }: GapRequest): boolean {
     this.#fromHi = firstHi;
     this.#fromLo = firstLo;
     const covered = this.#near(firstHi, firstLo);
@@ -240,19 +224,6 @@ export class IntervalMap<T extends object> {
     this.#nearAt = at;
     return at >= 0 && !less(keys.lastHi(leaf, at), keys.lastLo(leaf, at), hi, lo);
   }
-  /** An entry is about to go: its hole begins after the entry before it. */
-  #hintHole(leaf: number, at: number): void {
-    const keys = this.#leaves;
-    const before = at > 0 ? leaf : keys.prev[leaf]!;
-    if (before < 0) {
-      this.#hints.holeAt(0, 0);
-      return;
-    }
-    const n = at > 0 ? at - 1 : keys.count[before]! - 1;
-    const lo = (keys.lastLo(before, n) + 1) >>> 0;
-    this.#hints.holeAt(keys.lastHi(before, n) + (lo === 0 ? 1 : 0), lo);
-  }
-
   #stepBack(): void {
     if (--this.#at >= 0) return;
     this.#leaf = this.#leaves.prev[this.#leaf]!;
