@@ -146,6 +146,9 @@ describe('the tree by FUSE', () => {
     expect(open(lookup('read-only'), 0)).toBe(0);
     expect(open(lookup('value'), libc.O_RDWR)).toBe(0);
   });
+});
+
+describe('directories by FUSE', () => {
   test('a directory is listed in pieces, each entry once', () => {
     const names: string[] = [];
     for (let from = 0; ;) {
