@@ -1,6 +1,6 @@
 /** Binding devices to an iommufd, by VFIO and by the selftest (iommufd.md 4.1, 4.7). */
-import { EINVAL, ENODEV, EPERM, type Result, type Status } from '../base/errno.ts';
-import { bugOn } from '../base/bug.ts';
+import { EINVAL, EPERM, type Result, type Status } from '../base/errno.ts';
+import { Bug, bugOn } from '../base/bug.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Device } from '../core/device.ts';
 import { IOMMU_CAP_CACHE_COHERENCY, IOMMU_CAP_ENFORCE_CACHE_COHERENCY } from '../core/driver.ts';
@@ -14,7 +14,7 @@ export { attachedHwpt, deviceAttach, deviceDetach, deviceReplace, NO_PASID } fro
 
 /**
  * Bind a device: DMA of its group is owned by this context from now on. The device's id is `idev.id`.
- * Errnos: EINVAL no cache coherency; ENODEV no group; EPERM interrupts not isolated, or another owner; EBUSY.
+ * Errnos: EINVAL no cache coherency; EPERM interrupts not isolated, or another owner; EBUSY.
  * @kernel iommufd_device_bind
  */
 export function deviceBind(ctx: IommufdContext, dev: Device): Result<IommufdDevice> {
@@ -54,7 +54,8 @@ function bindIommu(idev: IommufdDevice): Status {
     return refuse(EINVAL, 'the DMA of the device is not cache coherent', { device: dev.name });
   }
   const group = dev.iommuGroup;
-  if (!group) return refuse(ENODEV, 'the device is in no IOMMU group', { device: dev.name });
+  // The core gives every device its IOMMU and its group together.
+  if (!group) throw new Bug(`${dev.name} has an IOMMU and no group`);
   const igroup = getIgroup(ctx, group);
   igroup.devices++;
   const rc = checkInterrupts(idev) ?? deviceClaimDmaOwner(dev, ctx);

@@ -3,6 +3,7 @@
  * (iommufd.md 4.7, 2.21).
  */
 import { EOPNOTSUPP, isErrno, type Result } from '../base/errno.ts';
+import { Bug } from '../base/bug.ts';
 import { refuse } from '../base/refuse.ts';
 import { newPtDomain } from '../core/domain-alloc.ts';
 import type { Domain, DomainOps, UserData } from '../core/domain.ts';
@@ -21,7 +22,9 @@ const domainOps: DomainOps = {
 /** Stands where a driver's ops stand: owner of these domains, refused by every real device. */
 export const noiommuOps: IommuOps = {
   name: 'iommufd-noiommu',
-  probeDevice: () => refuse(EOPNOTSUPP, 'nothing is probed by the noiommu operations'),
+  probeDevice() {
+    throw new Bug('nothing is probed by the noiommu operations: they are never registered');
+  },
   deviceGroup: () => undefined,
   defaultDomainOps: domainOps,
 };

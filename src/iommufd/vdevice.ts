@@ -1,5 +1,6 @@
 /** VDEVICE: a device as a vIOMMU's guest knows it (iommufd.md 2.18). */
-import { EEXIST, EINVAL, ENOENT, isErrno, type Status } from '../base/errno.ts';
+import { EEXIST, EINVAL, isErrno, type Status } from '../base/errno.ts';
+import { bugOn } from '../base/bug.ts';
 import { refuse } from '../base/refuse.ts';
 import { hex } from '../base/u64.ts';
 import type { VdeviceCore } from '../core/driver.ts';
@@ -67,7 +68,8 @@ function checkDevice(viommu: Viommu, idev: IommufdDevice, virtId: bigint): Statu
       device: idev.dev.name,
     });
   }
-  if (idev.unbinding) return refuse(ENOENT, 'the device is being unbound');
+  // Unbinding is one step here: no call can come in between.
+  bugOn(idev.unbinding, 'a device that is being unbound is still found');
   if (idev.vdev) return refuse(EEXIST, 'the device has a vDEVICE already', { dev_id: idev.id });
   if (viommu.vdevices.has(virtId)) {
     return refuse(EEXIST, 'the virtual id is taken in this vIOMMU', { virt_id: hex(virtId) });

@@ -1,16 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Bug } from '../base/bug.ts';
-import { EFAULT, EINVAL, isErrno } from '../base/errno.ts';
+import { EFAULT, EINVAL, ENOMEM, isErrno } from '../base/errno.ts';
 import type { MmioWindow } from '../base/file.ts';
 import { Ram } from '../pt/ram.ts';
 import { FilePages, MachineMm, ObjectTable } from './mm.ts';
-import { FIRST_PINNED_PFN, MachineMemory } from './physical-memory.ts';
+import { FIRST_PINNED_PFN, MachineMemory, newPageOwner } from './physical-memory.ts';
 import { ProgramMemory, SharedObject } from './program-memory.ts';
 import type { HeldPages } from './process.ts';
 
-function setup() {
-  const frames = new MachineMemory(new Ram(2 ** 20));
+function setup(addressLg2?: number) {
+  const frames = new MachineMemory(new Ram(2 ** 20), addressLg2);
   const objects = new ObjectTable();
   let id = 0;
   const process = (memory = new ProgramMemory()) => ({
@@ -29,6 +29,21 @@ function pin(mm: MachineMm, index: number, count: number, write = true): Float64
   expect(mm.pin(index, count, write, pfns, 0)).toBeUndefined();
   return pfns;
 }
+
+test('a physical address space that is full gives no more frames: ENOMEM, EFAULT for a name', () => {
+  // Frames of programs begin at 256 GiB, so 39 bits leave 256 regions of a GiB.
+  const { process, frames } = setup(39);
+  const { memory, mm } = process();
+  const owner = newPageOwner('somebody', true);
+  for (let gib = 0; gib < 255; gib++) expect(isErrno(frames.nameOf(owner, gib << 18))).toBe(false);
+  const index = indexOf(must(memory.map(0x1000)));
+  pin(mm, index, 1);
+  const other = process();
+  const there = indexOf(must(other.memory.map(0x1000)));
+  expect(other.mm.pin(there, 1, true, new Float64Array(1), 0)).toBe(ENOMEM);
+  expect(other.mm.lookup(there)).toBe(EFAULT);
+  expect(frames.pinTotal).toBe(1);
+});
 
 describe('naming', () => {
   test('neighbours in memory are neighbours in frames, aligned to 2 MiB alike', () => {

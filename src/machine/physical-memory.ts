@@ -21,8 +21,7 @@ import { PinRegion, REGION_FRAMES, type Reach } from './pin-region.ts';
 /** 256 GiB: below it RAM and BARs, above it pages of programs. */
 export const FIRST_PINNED_PFN = 0x400_0000;
 const FIRST_REGION = FIRST_PINNED_PFN / REGION_FRAMES;
-/** Physical addresses have 52 bits. */
-const LAST_REGION = 2 ** 40 / REGION_FRAMES - 1;
+const PAGE_LG2 = 12;
 
 /** Whose pages: the private memory of one address space, or an object that several may map. */
 export interface PageOwner {
@@ -39,6 +38,8 @@ export function newPageOwner(name: string, keepsNames: boolean): PageOwner {
 
 export class MachineMemory implements PhysicalMemory {
   readonly #ram: Ram;
+  /** Above it there are no addresses. */
+  readonly #lastRegion: number;
   /** Index: region number - FIRST_REGION. */
   readonly #regions: (PinRegion | undefined)[] = [];
   readonly #freeRegions: number[] = [];
@@ -48,8 +49,9 @@ export class MachineMemory implements PhysicalMemory {
   /** Pins of all frames together: zero when idle. */
   pinTotal = 0;
 
-  constructor(ram: Ram) {
+  constructor(ram: Ram, addressLg2 = 52) {
     this.#ram = ram;
+    this.#lastRegion = 2 ** (addressLg2 - PAGE_LG2) / REGION_FRAMES - 1;
   }
 
   read(pfn: number, offset: number, into: Uint8Array): Status<'EFAULT'> {
@@ -172,7 +174,7 @@ export class MachineMemory implements PhysicalMemory {
     const known = owner.regions.get(gib);
     if (known !== undefined) return known;
     const number = this.#freeRegions.pop() ?? FIRST_REGION + this.#regions.length;
-    if (number > LAST_REGION) {
+    if (number > this.#lastRegion) {
       return refuse(ENOMEM, 'the physical address space has no room for another GiB of pages');
     }
     const region = new PinRegion(gib * REGION_FRAMES);

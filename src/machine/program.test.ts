@@ -39,6 +39,12 @@ function withFile(ops: FileOps, mode?: { read: boolean; write: boolean }) {
 }
 const eight = (): Uint8Array => new Uint8Array(8);
 
+test('the address space of a program ends', () => {
+  const { program } = start();
+  expect(program.mmap(0x1000, { address: (1n << 47n) - 0x1000n })).toBe(ENOMEM);
+  expect(program.mmap(0x1000, { address: (1n << 47n) - 0x2000n })).toBe((1n << 47n) - 0x2000n);
+});
+
 describe('files', () => {
   test('absent operations answer as the kernel does', () => {
     const { program, fd } = withFile({});

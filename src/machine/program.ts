@@ -19,7 +19,7 @@ import {
   type Result,
   type Status,
 } from '../base/errno.ts';
-import { bugOn } from '../base/bug.ts';
+import { Bug, bugOn } from '../base/bug.ts';
 import { ForeignFile, OpenFile, type Mapping } from '../base/file.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Eventfd, Task } from '../base/task.ts';
@@ -129,7 +129,7 @@ export class Program implements Task {
     const { node } = found;
     if (node.kind === 'dir') return refuse(EISDIR, 'a directory is read with readdir', { path });
     if (node.kind === 'attr') return this.#install(new AttrFile(found.path, node));
-    if (node.kind !== 'device') return refuse(EINVAL, 'a link that leads nowhere', { path });
+    if (node.kind !== 'device') throw new Bug(`${path} was followed and ends at a link`);
     if (!this.#mayOpen(node.mode)) {
       return refuse(EACCES, 'the mode of the node does not allow it', { path, uid: this.uid });
     }

@@ -1,0 +1,160 @@
+/** Refusals that depend on the device bound, or on its IOMMU driver (iommufd.md 2.11, 2.12, 4.1 to 4.7). */
+import { expect, test } from 'vitest';
+import { EINVAL, ENODEV, EOPNOTSUPP, EPERM, isErrno, type Result } from '../../src/base/errno.ts';
+import type { DeviceConfig } from '../../src/core/device.ts';
+import { IOMMU_CAP_ENFORCE_CACHE_COHERENCY } from '../../src/core/driver.ts';
+import { IOMMU_RESV_SW_MSI } from '../../src/core/resv-region.ts';
+import {
+  createMockDriver,
+  type MockDeviceKnobs,
+  type MockDriverKnobs,
+} from '../../src/drivers/mock/index.ts';
+import { deviceAttach, deviceBind, type IommufdDevice } from '../../src/iommufd/device.ts';
+import { ctxFromFile } from '../../src/iommufd/main.ts';
+import * as uapi from '../../src/uapi/iommufd.ts';
+import * as t from '../../src/uapi/iommufd-test.ts';
+import { hwptAlloc, ioasAlloc, mock } from './calls.ts';
+import { ARRAY, World } from './world.ts';
+
+const NESTED = { data_type: t.IOMMU_HWPT_DATA_SELFTEST, data_len: 4, data_uptr: ARRAY };
+
+function must<T>(value: Result<T>): T {
+  if (isErrno(value)) throw new Error(value.name);
+  return value;
+}
+
+/** A driver of its own beside the selftest's, an open iommufd, an IOAS. */
+function rig(knobs: MockDriverKnobs = {}) {
+  const world = new World();
+  const driver = createMockDriver(world.core, { name: 'other', ...knobs });
+  const fwnode = {};
+  const instance = must(driver.registerInstance({ name: 'other0', fwnode }));
+  const fd = world.open();
+  let devices = 0;
+  const add = (config: Partial<DeviceConfig> = {}, deviceKnobs: Partial<MockDeviceKnobs> = {}) =>
+    driver.addDevice({
+      config: { name: `dev${devices++}`, bus: 'pci', pasidBits: 10, ...config },
+      fwnode,
+      knobs: deviceKnobs,
+    });
+  const bind = (...device: Parameters<typeof add>): Result<IommufdDevice> =>
+    deviceBind(ctxFromFile(fd.file)!, add(...device));
+  return { world, driver, instance, fd, bind, add, ioas: ioasAlloc(fd) };
+}
+
+test('a device is bound when its DMA is coherent and its interrupts are isolated', () => {
+  const { world, bind, fd } = rig();
+  expect(bind({}, { cacheCoherency: false })).toBe(EINVAL);
+  expect(bind({ isolatedMsi: false })).toBe(EPERM);
+  world.env.setTrait('unsafe-interrupts', true);
+  expect(isErrno(bind({ isolatedMsi: false }))).toBe(false);
+  expect(ioasAlloc(fd)).toBe(3);
+});
+
+test('the devices of a group are attached to one hwpt', () => {
+  const { fd, bind, ioas } = rig({ group: 'instance' });
+  const [a, b] = [must(bind()), must(bind())];
+  const first = must(deviceAttach(a, 0, ioas));
+  const second = must(hwptAlloc(fd, a.id, ioas));
+  expect(deviceAttach(b, 0, second)).toBe(EINVAL);
+  expect(deviceAttach(b, 0, first)).toBe(first);
+});
+
+test('page faults of a VF come through its PF', () => {
+  const { fd, bind, ioas } = rig();
+  const idev = must(bind({ pci: { isVf: true, hasPri: true } }));
+  const { out_fault_id: fault_id } = fd.must(
+    uapi.IOMMU_FAULT_QUEUE_ALLOC,
+    uapi.iommu_fault_alloc,
+    {},
+  );
+  const flags = uapi.IOMMU_HWPT_FAULT_ID_VALID;
+  expect(deviceAttach(idev, 0, must(hwptAlloc(fd, idev.id, ioas, { flags, fault_id })))).toBe(
+    EINVAL,
+  );
+  expect(isErrno(deviceAttach(idev, 0, ioas))).toBe(false);
+});
+
+test('a device with two windows for MSIs is not attached, and reserves nothing', () => {
+  const { bind, ioas } = rig();
+  const window = { length: 0x1000n, prot: 0, type: IOMMU_RESV_SW_MSI };
+  const resvRegions = [
+    { ...window, start: 0x800_0000n },
+    { ...window, start: 0x900_0000n },
+  ];
+  const idev = must(bind({}, { resvRegions }));
+  expect(deviceAttach(idev, 0, ioas)).toBe(EINVAL);
+});
+
+test('a domain enforces the coherency its device wants, or is not made', () => {
+  const { fd, bind, driver, ioas } = rig();
+  const capabilities = [IOMMU_CAP_ENFORCE_CACHE_COHERENCY];
+  const idev = must(bind({}, { capabilities }));
+  driver.domainKnobs.enforceCoherency = false;
+  expect(hwptAlloc(fd, idev.id, ioas)).toBe(EINVAL);
+  driver.domainKnobs.enforceCoherency = true;
+  expect(isErrno(hwptAlloc(fd, idev.id, ioas))).toBe(false);
+});
+
+test('a domain of pages larger than those of the CPU holds no IOAS', () => {
+  const { fd, bind, driver, ioas } = rig();
+  const idev = must(bind());
+  Object.assign(driver.domainKnobs, { backing: 'map-pages', pgsizeBitmap: 1n << 16n });
+  expect(hwptAlloc(fd, idev.id, ioas)).toBe(EINVAL);
+});
+
+test('a driver that knows neither flags nor data, and one without nested caches', () => {
+  const plain = rig({ alloc: 'plain' });
+  const one = must(plain.bind());
+  const flags = uapi.IOMMU_HWPT_ALLOC_NEST_PARENT;
+  expect(hwptAlloc(plain.fd, one.id, plain.ioas, { flags })).toBe(EOPNOTSUPP);
+  expect(isErrno(hwptAlloc(plain.fd, one.id, plain.ioas))).toBe(false);
+
+  const { fd, driver, bind, ioas } = rig();
+  const alloc = driver.ops.domainAllocNested!;
+  const withoutCaches: typeof alloc = (...given) => {
+    const domain = alloc(...given);
+    if (isErrno(domain)) return domain;
+    const { cacheInvalidateUser: _none, ...ops } = domain.ops;
+    return Object.assign(domain, { ops });
+  };
+  Object.assign(driver.ops, { domainAllocNested: withoutCaches });
+  const idev = must(bind());
+  const parent = must(hwptAlloc(fd, idev.id, ioas, { flags }));
+  const hwpt_id = must(hwptAlloc(fd, idev.id, parent, NESTED));
+  const values = { hwpt_id, data_uptr: ARRAY, data_type: 0, entry_len: 8, entry_num: 1 };
+  expect(fd.call(uapi.IOMMU_HWPT_INVALIDATE, uapi.iommu_hwpt_invalidate, values)).toBe(EOPNOTSUPP);
+});
+
+test('a vIOMMU is for the devices behind its own IOMMU', () => {
+  const { fd, bind, ioas } = rig();
+  const dev = mock(fd, ioas);
+  const flags = uapi.IOMMU_HWPT_ALLOC_NEST_PARENT;
+  const hwpt_id = must(hwptAlloc(fd, dev.idev, ioas, { flags }));
+  const viommu_id = fd.must(uapi.IOMMU_VIOMMU_ALLOC, uapi.iommu_viommu_alloc, {
+    type: t.IOMMU_VIOMMU_TYPE_SELFTEST,
+    dev_id: dev.idev,
+    hwpt_id,
+  }).out_viommu_id;
+  const stranger = must(bind());
+  expect(hwptAlloc(fd, stranger.id, viommu_id, NESTED)).toBe(EINVAL);
+  const vdevice = { viommu_id, dev_id: stranger.id, virt_id: 1n };
+  expect(fd.call(uapi.IOMMU_VDEVICE_ALLOC, uapi.iommu_vdevice_alloc, vdevice)).toBe(EINVAL);
+});
+
+test('a device whose IOMMU went away gets no page table', () => {
+  const { fd, bind, driver, instance, ioas } = rig();
+  const idev = must(bind());
+  driver.unregisterInstance(instance);
+  expect(hwptAlloc(fd, idev.id, ioas)).toBe(ENODEV);
+});
+
+test('a device without an IOMMU has no hardware to tell of, and its page tables no flags', () => {
+  const { world, fd, ioas } = rig();
+  const idev = must(deviceBind(ctxFromFile(fd.file)!, world.noiommuDevice()));
+  const info = { dev_id: idev.id };
+  expect(fd.call(uapi.IOMMU_GET_HW_INFO, uapi.iommu_hw_info, info)).toBe(EOPNOTSUPP);
+  const flags = uapi.IOMMU_HWPT_ALLOC_NEST_PARENT;
+  expect(hwptAlloc(fd, idev.id, ioas, { flags })).toBe(EOPNOTSUPP);
+  expect(isErrno(hwptAlloc(fd, idev.id, ioas))).toBe(false);
+});
