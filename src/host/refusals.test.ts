@@ -1,0 +1,75 @@
+/** What the host cannot give a program, met on the test's own process (host.md sections 4, 5). */
+import { expect, test } from 'vitest';
+import { EBADF, EFAULT, EINVAL, ENOMEM, isErrno } from '../base/errno.ts';
+import { Eventfds } from './eventfds.ts';
+import { addressOf } from './ffi.ts';
+import * as libc from './libc.ts';
+import { MemoryMap } from './memory-map.ts';
+import { HostObject, HostObjects } from './objects.ts';
+import { AddressSpace, RemoteMemory } from './remote-memory.ts';
+import { HostPages } from './shared-memory.ts';
+
+const ME = process.pid;
+/** Nothing is ever mapped in the first page. */
+const NOWHERE = 0n;
+
+test('an address where nothing is mapped is EFAULT, to a thread and to an address space', () => {
+  const memory = new RemoteMemory(ME);
+  const own = Buffer.from('softiommu');
+  const into = new Uint8Array(own.length);
+  expect(memory.read(BigInt(addressOf(own)), into)).toBeUndefined();
+  expect(Buffer.from(into).toString()).toBe('softiommu');
+  expect(memory.read(NOWHERE, into)).toBe(EFAULT);
+  expect(memory.write(NOWHERE, into)).toBe(EFAULT);
+
+  const objects = new HostObjects();
+  const space = AddressSpace.open(ME, {
+    map: new MemoryMap(
+      () => undefined,
+      () => false,
+    ),
+    objects,
+    spaces: () => [],
+  });
+  if (!space) throw new Error('this process cannot look into itself');
+  expect(space.read(BigInt(addressOf(own)), into)).toBeUndefined();
+  expect(space.read(NOWHERE, into)).toBe(EFAULT);
+  expect(space.write(NOWHERE, into)).toBe(EFAULT);
+  space.close();
+});
+
+test('a memfd ends where it ends, and a store beyond does not make it longer', () => {
+  const fd = libc.memfdCreate('softiommu-test');
+  expect(libc.ftruncate(fd, 4096)).toBe(0);
+  const object = new HostObject('test', fd, false);
+  expect(object.write(4088n, new Uint8Array(8).fill(7))).toBeUndefined();
+  const into = new Uint8Array(8);
+  expect(object.read(4088n, into)).toBeUndefined();
+  expect([...into]).toEqual([7, 7, 7, 7, 7, 7, 7, 7]);
+  expect(object.read(4092n, into)).toBe(EFAULT);
+  expect(object.write(4092n, into)).toBe(EFAULT);
+  expect(object.size()).toBe(4096n);
+});
+
+test('an eventfd is an open descriptor of one', () => {
+  const eventfds = new Eventfds({
+    watchFd() {
+      throw new Error('nothing is watched here');
+    },
+  });
+  const fd = libc.eventfd2(0, libc.O_CLOEXEC);
+  const other = libc.memfdCreate('softiommu-test');
+  const made = eventfds.get(ME, ME, fd);
+  if (isErrno(made)) throw new Error(made.name);
+  made.put();
+  expect(eventfds.get(ME, ME, other)).toBe(EINVAL);
+  // The descriptor is there by its thread, but its process is another one, where it is not.
+  expect(eventfds.get(2 ** 22 + 1, ME, fd)).toBe(EBADF);
+  libc.close(fd);
+  libc.close(other);
+  expect(eventfds.get(ME, ME, fd)).toBe(EBADF);
+});
+
+test('shared pages no file can hold are ENOMEM', () => {
+  expect(HostPages.create(-1)).toBe(ENOMEM);
+});
