@@ -28,6 +28,7 @@ export default defineConfig({
           include: ['test/host/**/*.test.ts', 'src/host/**/*.test.ts'],
           testTimeout: 120_000,
           fileParallelism: false,
+          setupFiles: ['test/record-refusals.ts'],
         },
       },
     ],
