@@ -12,6 +12,7 @@ import {
   EIO,
   ENODEV,
   ENOENT,
+  ENOMEM,
   ENOSPC,
   EOPNOTSUPP,
   EOVERFLOW,
@@ -279,6 +280,49 @@ test('the selftest says what it finds wrong', () => {
   const dirty = { iova: 0n, length: (1n << 27n) + 1n, page_size: 1n, uptr: ARRAY };
   const dirtyOp = t.IOMMU_TEST_OP_DIRTY;
   expect(testOp(fd, dirtyOp, dev.hwpt, t.iommu_test_dirty, dirty)).toBe(EOVERFLOW);
+  fd.task.close(file);
+  fd.close();
+});
+
+test.for([
+  ['iommufd: pin', EFAULT],
+  ['iommufd: temporary batch', ENOMEM],
+  ['iommufd: charge', ENOMEM],
+] as const)('%s made to fail: the map is refused and undone', ([point, errno]) => {
+  const fd = new World().open();
+  const ioas = ioasAlloc(fd);
+  mock(fd, ioas);
+  fd.task.failing = (at) => at === point;
+  expect(map(fd, ioas, BUFFER, PAGE, IOVA)).toBe(errno);
+  fd.task.failing = undefined;
+  expect(fd.world.frames.totalPins).toBe(0);
+  expect(map(fd, ioas, BUFFER, PAGE, IOVA)).toBe(IOVA);
+  fd.close();
+});
+
+test('an attach or a lookup that was made to fail leaves nothing', () => {
+  const fd = new World().open();
+  const ioas = ioasAlloc(fd);
+  fd.task.failing = (at) => at === 'iommufd: reserved regions';
+  expect(mockDomain(fd, ioas)).toBe(EINVAL);
+  fd.task.failing = (at) => at === 'iommufd: object lookup';
+  expect(mockDomain(fd, ioas)).toBe(ENOENT);
+  expect(map(fd, ioas, BUFFER, PAGE, IOVA)).toBe(ENOENT);
+  fd.task.failing = undefined;
+  expect(mock(fd, ioas)).toEqual({ stdev: 2, idev: 3, hwpt: 4 });
+  fd.close();
+});
+
+test('an access that was not made to pin pages pins none', () => {
+  const fd = new World().open();
+  const ioas = ioasAlloc(fd);
+  map(fd, ioas, BUFFER, PAGE, IOVA);
+  const made = testOp(fd, t.IOMMU_TEST_OP_CREATE_ACCESS, ioas, t.iommu_test_create_access, {});
+  const file = must(made as never as Result<{ out_access_fd: number }>).out_access_fd;
+  const pages = { iova: IOVA, length: PAGE, uptr: BUFFER };
+  const op = t.IOMMU_TEST_OP_ACCESS_PAGES;
+  expect(testOp(fd, op, file, t.iommu_test_access_pages, pages)).toBe(EOPNOTSUPP);
+  expect(fd.world.frames.totalPins).toBe(0);
   fd.task.close(file);
   fd.close();
 });
