@@ -81,7 +81,9 @@ for (const { cName, offsets } of structs.sort((a, b) => a.cName.localeCompare(b.
   }
   const fields: Record<string, number> = {};
   for (const field of Object.keys(offsets)) {
-    const at = compile(`printf("%zu", offsetof(struct ${cName}, ${PATHS[`${cName}.${field}`] ?? field}));`);
+    const at = compile(
+      `printf("%zu", offsetof(struct ${cName}, ${PATHS[`${cName}.${field}`] ?? field}));`,
+    );
     if (at === undefined) golden.absent.push(`${cName}.${field}`);
     else fields[field] = Number(at);
   }

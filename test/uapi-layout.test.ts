@@ -31,7 +31,10 @@ const constants: [string, number][] = [];
 for (const name of readdirSync('src/uapi').filter(
   (n) => n.endsWith('.ts') && !n.includes('.test.'),
 )) {
-  const exported = (await import(/* @vite-ignore */ `../src/uapi/${name}`)) as Record<string, unknown>;
+  const exported = (await import(/* @vite-ignore */ `../src/uapi/${name}`)) as Record<
+    string,
+    unknown
+  >;
   for (const [key, value] of Object.entries(exported)) {
     if (typeof value === 'number' && /^[A-Z][A-Za-z0-9_]+$/.test(key)) constants.push([key, value]);
     else if (typeof value === 'object' && value !== null && 'cName' in value)

@@ -2,7 +2,6 @@
 import { chooseLaunch } from '../host/choose.ts';
 import type { RunPlan } from '../host/run.ts';
 import type { MachineDescription } from '../machine/description.ts';
-import { DEFAULT_KERNEL } from '../machine/kernel.ts';
 import { resolveMachine } from './machine-file.ts';
 
 export interface RunFlags {
@@ -30,7 +29,7 @@ function withSelftest(machine: MachineDescription): MachineDescription {
     ...machine,
     kernel: {
       ...kernel,
-      with: [...(kernel?.with ?? DEFAULT_KERNEL.with), 'iommufd-selftest', 'fault-injection'],
+      with: [...kernel.with, 'iommufd-selftest', 'fault-injection'],
     },
   };
 }

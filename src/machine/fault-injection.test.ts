@@ -89,7 +89,7 @@ test('an object that cannot be allocated is ENOMEM, and the next call works', ()
   const program = made.machine.program();
   program.shouldFail = (point) => faults!.shouldFail(program.tid, point);
   const slab = faults!.directories()['failslab']!.lookup('ignore-gfp-wait') as AttrNode;
-  slab.write!(NO_TASK, bytes('N'), 0);
+  expect(slab.write!(NO_TASK, bytes('N'), 0)).toBe(1);
   faults!.arm(program.tid, 1);
   const fd = program.open('/dev/iommu');
   const at = program.mem.map(4096);

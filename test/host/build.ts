@@ -2,11 +2,23 @@
  * Builds the sources once for tests that start real processes: `node dist/cli/main.js` starts faster than a loader.
  * Type errors are the type checker's business; only what changed is written again.
  */
-import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+  rmSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
 
-export const PROJECT = join(import.meta.dirname, '../..');
+const CHECKOUT = join(import.meta.dirname, '../..');
+/** What programs under test are run from: the checkout, or a copy where other users cannot enter it. */
+export const PROJECT = everybodyMayEnter(CHECKOUT) ? CHECKOUT : readableCopy();
 export const DIST = join(PROJECT, '.cache/dist');
 
 export function buildDist(): string {
@@ -36,4 +48,25 @@ export function buildDist(): string {
 /** For a run from nothing. */
 export function cleanDist(): void {
   rmSync(DIST, { recursive: true, force: true });
+}
+
+function everybodyMayEnter(dir: string): boolean {
+  const above = dirname(dir);
+  return (statSync(dir).mode & 0o005) === 0o005 && (above === dir || everybodyMayEnter(above));
+}
+
+/** Packages that dist/ loads. */
+const RUNTIME = ['@commander-js', '@koromix', 'commander', 'iced-x86', 'koffi', 'yaml', 'zod'];
+
+function readableCopy(): string {
+  const copy = join(tmpdir(), `checkout-${statSync(CHECKOUT).ino}-of-softiommu`);
+  const parts = ['src', 'examples', 'test/host', 'package.json'];
+  const packages = RUNTIME.map((name) => join('node_modules', name));
+  for (const part of [...parts, ...packages]) {
+    const from = join(CHECKOUT, part);
+    if (!statSync(from, { throwIfNoEntry: false })) continue;
+    cpSync(from, join(copy, part), { recursive: true, preserveTimestamps: true });
+  }
+  spawnSync('chmod', ['-R', 'a+rX', copy]);
+  return copy;
 }
