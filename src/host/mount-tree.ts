@@ -58,7 +58,9 @@ export function rebuild(plan: MountPlan): void {
     must(`/${top.name}`, mount(to, `/${top.name}`, null, MS.move));
   }
   must('leaving the staging directory', -umount(plan.staging));
-  process.chdir(process.cwd()); // it may be in one of them
+  // Where the program stands may be in one of them; elsewhere it stays, even where its user could not go.
+  const cwd = process.cwd();
+  if (/^\/(dev|sys)(\/|$)/.test(cwd)) process.chdir(cwd);
 }
 
 /** The program gets no more rights than softiommu has outside the namespace. */

@@ -16,6 +16,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
 
+/** Packages that dist/ loads. */
+const RUNTIME = ['@commander-js', '@koromix', 'commander', 'iced-x86', 'koffi', 'yaml', 'zod'];
+
 const CHECKOUT = join(import.meta.dirname, '../..');
 /** What programs under test are run from: the checkout, or a copy where other users cannot enter it. */
 export const PROJECT = everybodyMayEnter(CHECKOUT) ? CHECKOUT : readableCopy();
@@ -54,9 +57,6 @@ function everybodyMayEnter(dir: string): boolean {
   const above = dirname(dir);
   return (statSync(dir).mode & 0o005) === 0o005 && (above === dir || everybodyMayEnter(above));
 }
-
-/** Packages that dist/ loads. */
-const RUNTIME = ['@commander-js', '@koromix', 'commander', 'iced-x86', 'koffi', 'yaml', 'zod'];
 
 function readableCopy(): string {
   const copy = join(tmpdir(), `checkout-${statSync(CHECKOUT).ino}-of-softiommu`);
