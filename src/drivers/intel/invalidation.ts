@@ -209,10 +209,3 @@ function sizedRange(address: number, sized: boolean): GranuleRange {
   }
   return maskedRange(address, order);
 }
-
-/** The address field of a device-TLB invalidation of 2^order granules around `startG`. */
-export function encodeSized(startG: number, order: number): number {
-  if (order === 0) return startG;
-  const countG = pow2(order);
-  return Math.floor(startG / countG) * countG + (countG / 2 - 1);
-}

@@ -9,7 +9,7 @@ import type { Facts } from '../../base/refuse.ts';
 import { pow2 } from '../../base/u64.ts';
 import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
 import { MAMV, type IntelHardware } from './hardware.ts';
-import { encodeSized, type PageGroupResponse } from './invalidation.ts';
+import type { PageGroupResponse } from './invalidation.ts';
 import { iqa, REG_IQA, REG_IQT, type RegisterPort } from './registers.ts';
 import {
   DESC_CONTEXT,
@@ -246,4 +246,11 @@ export class QueuedInvalidation {
     this.#ram.words.fill(0, at, at + this.#descriptorWords);
     return at;
   }
+}
+
+/** The address field of a device-TLB invalidation of 2^order granules around `startG`. */
+function encodeSized(startG: number, order: number): number {
+  if (order === 0) return startG;
+  const countG = pow2(order);
+  return Math.floor(startG / countG) * countG + (countG / 2 - 1);
 }
