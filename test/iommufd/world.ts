@@ -7,6 +7,7 @@ import {
   EBADF,
   EFAULT,
   EINVAL,
+  EMFILE,
   isErrno,
   type Errno,
   type Result,
@@ -14,6 +15,7 @@ import {
 } from '../../src/base/errno.ts';
 import { ForeignFile, OpenFile, type SharedPages } from '../../src/base/file.ts';
 import { KernelEnv } from '../../src/base/kernel-env.ts';
+import type { KernelTrait } from '../../src/base/kernel-traits.ts';
 import type { PhysicalMemory } from '../../src/base/physical-memory.ts';
 import { UserAccounts, type Eventfd, type Mm, type Task } from '../../src/base/task.ts';
 import { U64_MAX } from '../../src/base/u64.ts';
@@ -29,50 +31,69 @@ import type { Fields, Struct, View } from '../../src/base/struct.ts';
 const FIRST_PFN = 0x10_0000;
 
 export class Frames implements PhysicalMemory {
-  readonly bytes = new Map<number, Uint8Array>();
+  /** Of frames that were touched; the others are zero. */
+  readonly #bytes = new Map<number, Uint8Array>();
+  /** Frames with a pin. */
   readonly count = new Map<number, number>();
   readonly compound = new Set<number>();
+  readonly #holes = new Set<number>();
   #next = FIRST_PFN;
+  totalPins = 0;
 
   fresh(pages: number, alignPages = 1): number {
     const first = Math.ceil(this.#next / alignPages) * alignPages;
+    this.#leaveHole(first - this.#next);
     this.#next = first + pages;
-    for (let n = 0; n < pages; n++) this.bytes.set(first + n, new Uint8Array(4096));
     return first;
   }
   /** Leave a hole in the frame numbers. */
   skip(): void {
-    this.#next += 7;
+    this.#leaveHole(7);
   }
   read(pfn: number, offset: number, into: Uint8Array): Status<'EFAULT'> {
-    const page = this.bytes.get(pfn);
-    if (!page) return EFAULT;
-    into.set(page.subarray(offset, offset + into.length));
+    if (!this.#exists(pfn)) return EFAULT;
+    const page = this.#bytes.get(pfn);
+    if (page) into.set(page.subarray(offset, offset + into.length));
+    else into.fill(0);
     return undefined;
   }
   write(pfn: number, offset: number, from: Uint8Array): Status<'EFAULT'> {
-    const page = this.bytes.get(pfn);
-    if (!page) return EFAULT;
+    if (!this.#exists(pfn)) return EFAULT;
+    let page = this.#bytes.get(pfn);
+    if (!page) this.#bytes.set(pfn, (page = new Uint8Array(4096)));
     page.set(from, offset);
     return undefined;
   }
+  /** What a page is when it was made of another one. */
+  copy(from: number, to: number): void {
+    const page = this.#bytes.get(from);
+    if (page) this.#bytes.set(to, page.slice());
+  }
+  #leaveHole(pages: number): void {
+    for (let n = 0; n < pages; n++) this.#holes.add(this.#next + n);
+    this.#next += pages;
+  }
+  #exists(pfn: number): boolean {
+    return pfn >= FIRST_PFN && pfn < this.#next && !this.#holes.has(pfn);
+  }
   addPin(pfn: number, count: number): void {
     for (let n = 0; n < count; n++) this.count.set(pfn + n, this.pins(pfn + n) + 1);
+    this.totalPins += count;
   }
   unpin(pfn: number, count: number): void {
     for (let n = 0; n < count; n++) {
-      if (this.pins(pfn + n) === 0) throw new Bug(`frame ${pfn + n} unpinned too often`);
-      this.count.set(pfn + n, this.pins(pfn + n) - 1);
+      const pins = this.pins(pfn + n);
+      if (pins === 0) throw new Bug(`frame ${pfn + n} unpinned too often`);
+      if (pins === 1) this.count.delete(pfn + n);
+      else this.count.set(pfn + n, pins - 1);
     }
+    this.totalPins -= count;
   }
   pins(pfn: number): number {
     return this.count.get(pfn) ?? 0;
   }
   isCompound(pfn: number): boolean {
     return this.compound.has(pfn);
-  }
-  get totalPins(): number {
-    return [...this.count.values()].reduce((sum, n) => sum + n, 0);
   }
 }
 
@@ -104,6 +125,28 @@ export class TestMm implements Mm {
   }
   unmap(va: bigint, pages: number): void {
     for (let n = 0; n < pages; n++) this.pages.delete(Number(va >> 12n) + n);
+  }
+  /** The pages at one address read-only at another, shared with children as both. */
+  mapReadOnly(va: bigint, of: bigint, pages: number): void {
+    for (let n = 0; n < pages; n++) {
+      const { pfn } = this.pages.get(Number(of >> 12n) + n)!;
+      this.pages.set(Number(va >> 12n) + n, { pfn, writable: false });
+    }
+  }
+  /** A copy, page by page; of `shared` indexes the same pages. */
+  fork(isShared: (index: number) => boolean): TestMm {
+    const child = new TestMm(this.#frames);
+    const copies = new Map<number, number>();
+    for (const [index, { pfn, writable }] of this.pages) {
+      let own = isShared(index) ? pfn : copies.get(pfn);
+      if (own === undefined) {
+        own = this.#frames.fresh(1);
+        this.#frames.copy(pfn, own);
+        copies.set(pfn, own);
+      }
+      child.pages.set(index, { pfn: own, writable });
+    }
+    return child;
   }
   pfnAt(va: bigint): number {
     return this.pages.get(Number(va >> 12n))!.pfn;
@@ -152,7 +195,7 @@ export class TestTask implements Task {
   readonly pid = ++pids;
   readonly tid = this.pid;
   uid = 1000;
-  readonly mm: TestMm;
+  mm: TestMm;
   readonly caps = new Set<number>([14, 17, 21, 24]);
   rlimitMemlock = U64_MAX;
   readonly fds = new Map<number, OpenFile | ForeignFile>();
@@ -169,7 +212,11 @@ export class TestTask implements Task {
   getFile(fd: number): Result<OpenFile | ForeignFile, 'EBADF'> {
     return this.fds.get(fd) ?? EBADF;
   }
-  installFile(file: OpenFile | ForeignFile): number {
+  installFile(file: OpenFile | ForeignFile): number;
+  installFile(file: OpenFile | ForeignFile, cloexec: boolean): Result<number, 'EMFILE'>;
+  installFile(file: OpenFile | ForeignFile, cloexec?: boolean): Result<number, 'EMFILE'> {
+    // The calls of a kernel, unlike those of a test, can fail.
+    if (cloexec !== undefined && this.shouldFail('fd')) return EMFILE;
     let fd = 3;
     while (this.fds.has(fd)) fd++;
     this.fds.set(fd, file);
@@ -183,6 +230,29 @@ export class TestTask implements Task {
   getEventfd(): Result<Eventfd, 'EBADF' | 'EINVAL'> {
     return EINVAL;
   }
+  /** A child with its own memory and the same open files. */
+  fork(): TestTask {
+    const child = new TestTask(this.mm.fork(isSharedPage));
+    child.uid = this.uid;
+    child.rlimitMemlock = this.rlimitMemlock;
+    child.caps.clear();
+    for (const cap of this.caps) child.caps.add(cap);
+    for (const [fd, file] of this.fds) {
+      if (file instanceof OpenFile) file.get();
+      child.fds.set(fd, file);
+    }
+    child.failing = this.failing;
+    return child;
+  }
+  /** Another program in the same process: new memory, the same files. */
+  exec(mm: TestMm): void {
+    this.mm.alive = false;
+    this.mm = mm;
+  }
+  exit(): void {
+    this.mm.alive = false;
+    for (const fd of [...this.fds.keys()]) this.close(fd);
+  }
   shouldFail(point: string): boolean {
     return this.failing?.(point) ?? false;
   }
@@ -190,21 +260,52 @@ export class TestTask implements Task {
 
 /** Where every test process has its struct, its arrays and its buffer. */
 export const ARG = 0x10_0000n;
+/** The page of the struct again, read-only: answers cannot be written. */
+export const ARG_READ_ONLY = 0x18_0000n;
 export const ARRAY = 0x20_0000n;
 export const BUFFER = 0x4000_0000n;
 export const BUFFER_PAGES = 16;
+/** Memory that a child shares with its parent. */
+export const SHARED = 0x5000_0000n;
+export const SHARED_PAGES = 4;
+
+function isSharedPage(index: number): boolean {
+  const first = Number(SHARED >> 12n);
+  return index >= first && index < first + SHARED_PAGES;
+}
+
+/** How the caller gives its struct, where not as it should. */
+export interface CallFlaws {
+  /** The size it claims. */
+  readonly size?: number;
+  /** One bit turned over, before `size` is set. */
+  readonly flip?: { readonly word: number; readonly bit: number };
+  /** At the end of its page, over that end, nowhere, or where it cannot be written. */
+  readonly place?: 'edge' | 'torn' | 'nowhere' | 'read-only';
+  /** What lies behind the struct. */
+  readonly tail?: number;
+}
+
+const TRAITS: readonly KernelTrait[] = ['iommufd-noiommu', 'iommufd-selftest', 'test-dev'];
 
 export class World {
-  readonly env = new KernelEnv(['iommufd-noiommu', 'iommufd-selftest', 'test-dev']);
-  readonly ram = new Ram(1 << 26);
-  readonly core = new IommuCore(this.env, this.ram);
+  readonly env: KernelEnv;
+  readonly ram: Ram;
+  readonly core: IommuCore;
   readonly frames = new Frames();
   readonly accounts = new UserAccounts();
   readonly subsystem: IommufdSubsystem;
+  sharedPagesMade = 0;
   sharedPagesFreed = 0;
   #devices = 0;
+  #inodes = 0;
 
-  constructor() {
+  constructor(
+    given: { readonly ramBytes?: number; readonly traits?: readonly KernelTrait[] } = {},
+  ) {
+    this.env = new KernelEnv([...TRAITS, ...(given.traits ?? [])]);
+    this.ram = new Ram(given.ramBytes ?? 1 << 26);
+    this.core = new IommuCore(this.env, this.ram);
     this.subsystem = new IommufdSubsystem({
       core: this.core,
       memory: this.frames,
@@ -214,11 +315,30 @@ export class World {
     });
   }
   task(): TestTask {
+    return new TestTask(this.mm());
+  }
+  /** The memory of a program that has just started. */
+  mm(): TestMm {
     const mm = new TestMm(this.frames);
     mm.map(ARG, 1);
+    mm.mapReadOnly(ARG_READ_ONLY, ARG, 1);
     mm.map(ARRAY, 4);
     mm.map(BUFFER, BUFFER_PAGES, { alignPages: 512 });
-    return new TestTask(mm);
+    mm.map(SHARED, SHARED_PAGES);
+    return mm;
+  }
+  /** A memfd of so many pages. */
+  memfd(pages: number): ForeignFile {
+    const first = this.frames.fresh(pages);
+    const { frames } = this;
+    return new ForeignFile(`memfd:${++this.#inodes}`, () => BigInt(pages) << 12n, {
+      pin(index, count, _write, pfns, at) {
+        if (index + count > pages) return EINVAL;
+        for (let n = 0; n < count; n++) pfns[at + n] = first + index + n;
+        frames.addPin(first + index, count);
+        return undefined;
+      },
+    });
   }
   open(task: TestTask = this.task()): Iommufd {
     return new Iommufd(this, task, openIommufd(this.subsystem));
@@ -228,6 +348,7 @@ export class World {
     return new Device(this.core, { name: `noiommu${++this.#devices}`, bus: 'platform' });
   }
   #newSharedPages(length: number): SharedPages {
+    this.sharedPagesMade++;
     const bytes = new Uint8Array(length);
     return {
       length,
@@ -245,6 +366,8 @@ export class Iommufd {
   readonly world: World;
   task: TestTask;
   readonly file: OpenFile;
+  /** How the next struct is given. */
+  flaws: CallFlaws = {};
   constructor(world: World, task: TestTask, file: OpenFile) {
     this.world = world;
     this.task = task;
@@ -256,16 +379,32 @@ export class Iommufd {
     if (result instanceof WaitQueue) throw new Bug('an iommufd ioctl never sleeps');
     return result;
   }
-  /** A command with its struct: the errno, or the struct after the call. `size` overrides what the caller claims. */
+  /** A command with its struct: the errno, or the struct after the call. */
   call<F extends Fields>(cmd: number, layout: Struct<F>, values: Values<F>): View<F> | Errno {
     const view = layout.view(new Uint8Array(layout.size));
     const fields = view as unknown as Record<string, unknown>;
     if ('size' in layout.offsets) fields['size'] = layout.size;
+    if ('argsz' in layout.offsets) fields['argsz'] = layout.size;
     for (const [name, value] of Object.entries(values)) fields[name] = value;
-    void this.task.mem.write(ARG, view.bytes);
-    const rc = this.ioctl(cmd, ARG);
-    void this.task.mem.read(ARG, view.bytes);
+    spoil(view.bytes, this.flaws);
+    const arg = this.#put(view.bytes);
+    const rc = this.ioctl(cmd, arg);
+    void this.task.mem.read(arg, view.bytes);
     return isErrno(rc) ? rc : view;
+  }
+  /** Write the struct where the call finds it. */
+  #put(bytes: Uint8Array): bigint {
+    const { place, tail } = this.flaws;
+    const end = ARG + 4096n;
+    if (place === 'nowhere') return end;
+    let arg = ARG;
+    if (place === 'edge') arg = end - BigInt(bytes.length);
+    if (place === 'torn') arg = end - BigInt(bytes.length) + 4n;
+    const fits = place === 'torn' ? bytes.subarray(0, bytes.length - 4) : bytes;
+    void this.task.mem.write(arg, fits);
+    if (tail !== undefined)
+      void this.task.mem.write(arg + BigInt(bytes.length), Uint8Array.of(tail));
+    return place === 'read-only' ? ARG_READ_ONLY : arg;
   }
   /** The same, for calls that must work. */
   must<F extends Fields>(cmd: number, layout: Struct<F>, values: Values<F>): View<F> {
@@ -276,6 +415,12 @@ export class Iommufd {
   close(): void {
     this.file.put();
   }
+}
+
+function spoil(bytes: Uint8Array, { size, flip }: CallFlaws): void {
+  const words = new Uint32Array(bytes.buffer, 0, bytes.length >> 2);
+  if (flip) words[flip.word % words.length]! ^= 1 << flip.bit;
+  if (size !== undefined) words[0] = size;
 }
 
 /** Bytes at an address of a task. */
