@@ -120,8 +120,8 @@ export function holdObject(object: HostObject, firstPage: number): HeldPages {
   const at = (page: number, offset: number): bigint =>
     (BigInt(firstPage + page) << 12n) + BigInt(offset);
   return {
-    read: (page, offset, into) => object.read(at(page, offset), into) === undefined,
-    write: (page, offset, from) => object.write(at(page, offset), from) === undefined,
+    read: (page, offset, into) => object.read(at(page, offset), into),
+    write: (page, offset, from) => object.write(at(page, offset), from),
     release: () => undefined,
   };
 }

@@ -137,20 +137,29 @@ export class AddressSpace implements ProcessMemory {
   }
   /** An object without a descriptor: through this address space, and when it is gone through another that maps it. */
   #holdMapped(object: string, first: number, index: number): HeldPages {
-    const copy = (page: number, use: (space: AddressSpace, at: number) => boolean): boolean => {
-      if (this.alive && use(this, index + page)) return true;
+    const copy = (
+      page: number,
+      use: (space: AddressSpace, at: number) => Status<'EFAULT'>,
+    ): Status<'EFAULT'> => {
+      if (this.#shows(index + page, object, first + page) && !use(this, index + page)) {
+        return undefined;
+      }
       for (const space of this.#parts.spaces()) {
         const at = this.#parts.map.findObject(space.pid, object, first + page);
-        if (at !== undefined && space.alive && use(space, at)) return true;
+        if (at !== undefined && space.alive && !use(space, at)) return undefined;
       }
-      return false;
+      return refuse(EFAULT, 'no process maps this shared memory any more', { object });
     };
     const va = (at: number, offset: number): bigint => (BigInt(at) << 12n) + BigInt(offset);
     return {
-      read: (page, offset, into) => copy(page, (space, at) => !space.read(va(at, offset), into)),
-      write: (page, offset, from) => copy(page, (space, at) => !space.write(va(at, offset), from)),
+      read: (page, offset, into) => copy(page, (space, at) => space.read(va(at, offset), into)),
+      write: (page, offset, from) => copy(page, (space, at) => space.write(va(at, offset), from)),
       release: () => undefined,
     };
+  }
+  #shows(index: number, object: string, objectIndex: number): boolean {
+    const vma = this.vma(index);
+    return vma?.object === object && vma.objectOffset + (index - vma.start) === objectIndex;
   }
   close(): void {
     if (!this.#alive) return;

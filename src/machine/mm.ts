@@ -8,6 +8,7 @@ import { EFAULT, EINVAL, ENOMEM, isErrno, type Result, type Status } from '../ba
 import { refuse } from '../base/refuse.ts';
 import type { Mm, PageSource, UserMemory } from '../base/task.ts';
 import { PAGE_SIZE } from '../base/u64.ts';
+import { LeavingPages, PageCopies, placeOf, type PinnedPage } from './leaving-pages.ts';
 import { newPageOwner, type MachineMemory, type PageOwner } from './physical-memory.ts';
 import type { Reach } from './pin-region.ts';
 import type { HeldPages, ObjectMemory, ProcessMemory, Vma } from './process.ts';
@@ -15,6 +16,17 @@ import type { HeldPages, ObjectMemory, ProcessMemory, Vma } from './process.ts';
 /** The objects several address spaces and files may show, by their identity. */
 export class ObjectTable {
   readonly #owners = new Map<string, PageOwner>();
+  /** For a call that takes pages out of an object: truncation, a punched hole. Undefined: none of them is pinned. */
+  leaving(
+    frames: MachineMemory,
+    object: string,
+    span: { index: number; count: number },
+  ): LeavingPages | undefined {
+    const owner = this.#owners.get(object);
+    const pages: PinnedPage[] = [];
+    if (owner) frames.eachPinned(owner, span, (page) => pages.push(page));
+    return pages.length === 0 ? undefined : new LeavingPages(frames, pages, () => true);
+  }
   owner(object: string): PageOwner {
     let owner = this.#owners.get(object);
     if (!owner) this.#owners.set(object, (owner = newPageOwner(`object ${object}`, false)));
@@ -32,8 +44,12 @@ export class MachineMm implements Mm {
   readonly #objects: ObjectTable;
   readonly #private: PageOwner;
   #exited = false;
-  /** The way through the address space used last: one serves all private pages. */
-  #reach: { readonly delta: number; readonly reach: Reach } | undefined;
+  /** The way to all private pages that have not been moved. */
+  readonly #direct: Reach;
+  /** Frames of pages that mremap has moved; some may be unpinned already. */
+  readonly #moved = new Set<number>();
+  /** Taken when the address space was about to end. */
+  #reserve: PageCopies | undefined;
 
   constructor(
     id: number,
@@ -45,6 +61,7 @@ export class MachineMm implements Mm {
     this.#frames = parts.frames;
     this.#objects = parts.objects;
     this.#private = newPageOwner(`address space ${id}`, true);
+    this.#direct = this.#through(0);
   }
   get alive(): boolean {
     return !this.#exited && this.#memory.alive;
@@ -54,6 +71,56 @@ export class MachineMm implements Mm {
     if (this.#exited) return;
     this.#exited = true;
     this.#frames.forget(this.#private);
+  }
+
+  /** For a call that takes pages away from this address space. Undefined: none of them is pinned. */
+  leaving(index: number, count: number): LeavingPages | undefined {
+    const pages = this.#showing(index, count);
+    if (pages.length === 0) return undefined;
+    return new LeavingPages(this.#frames, pages, followsAddress);
+  }
+  /** mremap has put pages elsewhere: the pinned ones are the same, at another address. */
+  move(index: number, count: number, to: number): void {
+    const pages = this.#showing(index, count);
+    const ways = new Map<number, Reach>();
+    for (const page of pages) {
+      const { delta } = page.reach;
+      if (delta === undefined) {
+        this.#frames.detach(page.pfn);
+        continue;
+      }
+      const now = delta + to - index;
+      if (!ways.has(now)) ways.set(now, this.#through(now));
+      this.#frames.detach(page.pfn, ways.get(now));
+      this.#moved.add(page.pfn);
+    }
+  }
+  /** The process may be about to end or to become another program: pinned pages go on as they are now. */
+  keepForEnd(): void {
+    const pages = this.#showing(0, Infinity).filter(followsAddress);
+    if (pages.length === 0) return;
+    this.#reserve = new PageCopies();
+    for (const page of pages) this.#reserve.take(placeOf(page), page);
+  }
+  /** It has gone on instead. */
+  dropReserve(): void {
+    this.#reserve = undefined;
+  }
+  /** Is anything pinned whose bytes end with the address space? */
+  get hasPins(): boolean {
+    return this.#showing(0, Infinity).some(followsAddress);
+  }
+
+  /** The pinned private pages that are at these addresses now. */
+  #showing(index: number, count: number): PinnedPage[] {
+    const pages: PinnedPage[] = [];
+    this.#frames.eachPinned(this.#private, { index, count }, (page) => pages.push(page));
+    for (const pfn of this.#moved) {
+      const page = this.#frames.pinned(pfn);
+      if (page?.reach.delta === undefined || page.reach === this.#direct) this.#moved.delete(pfn);
+      else if (placeOf(page) >= index && placeOf(page) < index + count) pages.push(page);
+    }
+    return pages;
   }
 
   pin(
@@ -129,17 +196,41 @@ export class MachineMm implements Mm {
       { index: span.ownerIndex, count: span.count, huge: span.vma.huge },
       (first, n) => {
         const held = this.#memory.hold?.(first + delta, n, write);
-        return held ? heldReach(held, first, n) : this.#throughSpace(delta);
+        if (held) return heldReach(held, first, n);
+        return delta === 0 ? this.#direct : this.#through(delta);
       },
       pfns,
       at,
     );
   }
-  #throughSpace(delta: number): Reach {
-    if (this.#reach?.delta !== delta) {
-      this.#reach = { delta, reach: addressSpaceReach(this.#memory, delta) };
-    }
-    return this.#reach.reach;
+
+  /** To pages by their address: as long as they are shown there. */
+  #through(delta: number): Reach {
+    const memory = this.#memory;
+    return {
+      delta,
+      read: (index, offset, into) => {
+        if (memory.alive) return memory.read(byteAddress(index + delta, offset), into);
+        const reserve = this.#reserve;
+        return reserve ? reserve.read(index + delta, offset, into) : this.#lost(index);
+      },
+      write: (index, offset, from) => {
+        const place = index + delta;
+        if (this.#reserve?.has(place)) {
+          const kept = this.#reserve.write(place, offset, from);
+          if (!memory.alive) return kept;
+        }
+        return memory.alive ? memory.write(byteAddress(place, offset), from) : this.#lost(index);
+      },
+      drop: () => undefined,
+    };
+  }
+  #lost(index: number): typeof EFAULT {
+    return refuse(
+      EFAULT,
+      'the process that had this page was killed, and with it went what a pinned page would still hold',
+      { mm: this.id, ...va(index) },
+    );
   }
 }
 
@@ -186,20 +277,14 @@ function byteAddress(index: number, offset: number): bigint {
   return (BigInt(index) << 12n) + BigInt(offset);
 }
 
-function addressSpaceReach(memory: ProcessMemory, delta: number): Reach {
-  return {
-    read: (index, offset, into) =>
-      memory.alive && memory.read(byteAddress(index + delta, offset), into) === undefined,
-    write: (index, offset, from) =>
-      memory.alive && memory.write(byteAddress(index + delta, offset), from) === undefined,
-    drop: () => undefined,
-  };
+function followsAddress({ reach }: PinnedPage): boolean {
+  return reach.delta !== undefined;
 }
 
 function fileReach(memory: ObjectMemory): Reach {
   return {
-    read: (index, offset, into) => memory.read(byteAddress(index, offset), into) === undefined,
-    write: (index, offset, from) => memory.write(byteAddress(index, offset), from) === undefined,
+    read: (index, offset, into) => memory.read(byteAddress(index, offset), into),
+    write: (index, offset, from) => memory.write(byteAddress(index, offset), from),
     drop: () => undefined,
   };
 }

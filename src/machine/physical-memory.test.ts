@@ -192,13 +192,13 @@ describe('access through other ways', () => {
     const { process, frames } = setup();
     const held = { bytes: new Uint8Array(0x2000), released: 0 };
     class Holding extends ProgramMemory {
-      hold(): HeldPages {
+      override hold(): HeldPages {
         return {
           read: (page, offset, into) => {
             into.set(held.bytes.subarray(page * 4096 + offset, page * 4096 + offset + into.length));
-            return true;
+            return undefined;
           },
-          write: () => true,
+          write: () => undefined,
           release: () => held.released++,
         };
       }

@@ -8,6 +8,9 @@
  * A page of a program gets its frame number from its identity: 1 GiB of an object (or of the private memory of one
  * address space) is one region of 2^18 frames, and a page keeps its place inside it. So neighbours stay neighbours,
  * alignment survives up to 1 GiB, large pages can be used, and naming a page is an addition.
+ *
+ * A pinned page can lose its name: the program unmaps it, and what it maps there next is another page. The frame stays
+ * with the old page until its last pin goes; the new page is named in a further region for the same GiB.
  */
 import { Bug, bugOn } from '../base/bug.ts';
 import { EFAULT, ENOMEM, isErrno, type Result, type Status } from '../base/errno.ts';
@@ -16,6 +19,7 @@ import type { PhysicalMemory } from '../base/physical-memory.ts';
 import { refuse } from '../base/refuse.ts';
 import { PAGE_SIZE } from '../base/u64.ts';
 import { FRAME_WORDS, type Ram } from '../pt/ram.ts';
+import type { PinnedPage } from './leaving-pages.ts';
 import { PinRegion, REGION_FRAMES, type Reach } from './pin-region.ts';
 
 /** 256 GiB: below it RAM and BARs, above it pages of programs. */
@@ -25,8 +29,8 @@ const PAGE_LG2 = 12;
 
 /** Whose pages: the private memory of one address space, or an object that several may map. */
 export interface PageOwner {
-  /** Region number by page index / REGION_FRAMES. */
-  readonly regions: Map<number, number>;
+  /** Region numbers by page index / REGION_FRAMES. More than one only while pages are pinned that lost their name. */
+  readonly regions: Map<number, number[]>;
   readonly name: string;
   /** Regions of a live owner keep their numbers while nothing is pinned. */
   keepsNames: boolean;
@@ -82,9 +86,42 @@ export class MachineMemory implements PhysicalMemory {
 
   /** Frame number of page `index` of an owner, whether pinned or not. */
   nameOf(owner: PageOwner, index: number): Result<number, 'ENOMEM'> {
-    const region = this.#named(owner, Math.floor(index / REGION_FRAMES));
+    const region = this.#named(owner, index);
     if (isErrno(region)) return region;
     return region * REGION_FRAMES + (index % REGION_FRAMES);
+  }
+
+  /** Visit the pinned pages `index`… that an owner still shows. */
+  eachPinned(
+    owner: PageOwner,
+    span: { index: number; count: number },
+    visit: (page: PinnedPage) => void,
+  ): void {
+    const end = span.index + span.count;
+    for (const [gib, numbers] of owner.regions) {
+      const first = gib * REGION_FRAMES;
+      const from = Math.max(span.index, first);
+      const to = Math.min(end, first + REGION_FRAMES);
+      for (const number of from < to ? numbers : []) {
+        const region = this.#regions[number - FIRST_REGION]!;
+        region.eachPinned(from - first, to - first, (at, reach) => {
+          if (region.isNameless(at)) return;
+          visit({ index: first + at, pfn: number * REGION_FRAMES + at, reach });
+        });
+      }
+    }
+  }
+  /** The owner no longer shows the page of this frame, which is pinned: it loses its name, and may go another way. */
+  detach(pfn: number, reach?: Reach): void {
+    const region = this.#regionOf(pfn);
+    if (!region) throw new Bug(`frame 0x${pfn.toString(16)} is not pinned`);
+    region.detach(pfn % REGION_FRAMES, reach);
+  }
+  /** The pinned page of a program at a frame. */
+  pinned(pfn: number): PinnedPage | undefined {
+    const region = this.#regionOf(pfn);
+    const reach = region?.reachOf(pfn % REGION_FRAMES);
+    return reach && { pfn, index: region!.firstIndex + (pfn % REGION_FRAMES), reach };
   }
 
   /**
@@ -101,14 +138,15 @@ export class MachineMemory implements PhysicalMemory {
     let done = 0;
     while (done < span.count) {
       const index = span.index + done;
-      const number = this.#named(owner, Math.floor(index / REGION_FRAMES));
+      const number = this.#named(owner, index);
       if (isErrno(number)) {
         for (let n = 0; n < done; n++) this.unpin(pfns[at + n]!, 1);
         return number;
       }
       const place = index % REGION_FRAMES;
-      const run = Math.min(span.count - done, REGION_FRAMES - place);
+      const limit = Math.min(span.count - done, REGION_FRAMES - place);
       const region = this.#regions[number - FIRST_REGION]!;
+      const run = this.#sameRegion(owner, index, limit, number);
       region.pin(place, run, span.huge, (from, n) => reach(index - place + from, n));
       const first = number * REGION_FRAMES + place;
       for (let n = 0; n < run; n++) pfns[at + done + n] = first + n;
@@ -121,7 +159,7 @@ export class MachineMemory implements PhysicalMemory {
   /** The owner is gone: its names go with the last pin. */
   forget(owner: PageOwner): void {
     owner.keepsNames = false;
-    for (const number of [...owner.regions.values()]) {
+    for (const number of [...owner.regions.values()].flat()) {
       const region = this.#regions[number - FIRST_REGION]!;
       if (region.pinned === 0) this.#dropUnnamed(region);
     }
@@ -170,9 +208,14 @@ export class MachineMemory implements PhysicalMemory {
     }
   }
 
-  #named(owner: PageOwner, gib: number): Result<number, 'ENOMEM'> {
-    const known = owner.regions.get(gib);
-    if (known !== undefined) return known;
+  /** The region that names a page: the first in which that place is not taken by a page that lost its name. */
+  #named(owner: PageOwner, index: number): Result<number, 'ENOMEM'> {
+    const gib = Math.floor(index / REGION_FRAMES);
+    const numbers = owner.regions.get(gib);
+    const place = index % REGION_FRAMES;
+    for (let n = 0; numbers && n < numbers.length; n++) {
+      if (!this.#regions[numbers[n]! - FIRST_REGION]!.isNameless(place)) return numbers[n]!;
+    }
     const number = this.#freeRegions.pop() ?? FIRST_REGION + this.#regions.length;
     if (number > this.#lastRegion) {
       return refuse(ENOMEM, 'the physical address space has no room for another GiB of pages');
@@ -180,19 +223,30 @@ export class MachineMemory implements PhysicalMemory {
     const region = new PinRegion(gib * REGION_FRAMES);
     this.#regions[number - FIRST_REGION] = region;
     this.#owners.set(region, owner);
-    owner.regions.set(gib, number);
+    if (numbers) numbers.push(number);
+    else owner.regions.set(gib, [number]);
     return number;
+  }
+  /** How many pages from `index` on are named in that region too. */
+  #sameRegion(owner: PageOwner, index: number, limit: number, number: number): number {
+    const numbers = owner.regions.get(Math.floor(index / REGION_FRAMES))!;
+    if (number === numbers[0] && this.#regions[number - FIRST_REGION]!.nameless === 0) return limit;
+    let run = 1;
+    while (run < limit && this.#named(owner, index + run) === number) run++;
+    return run;
   }
 
   #dropUnnamed(region: PinRegion): void {
     const owner = this.#owners.get(region)!;
-    if (owner.keepsNames) return;
     const gib = region.firstIndex / REGION_FRAMES;
-    const number = owner.regions.get(gib)!;
-    owner.regions.delete(gib);
+    const numbers = owner.regions.get(gib)!;
+    if (owner.keepsNames && numbers.length === 1) return;
+    const at = numbers.findIndex((n) => this.#regions[n - FIRST_REGION] === region);
+    const [number] = numbers.splice(at, 1);
+    if (numbers.length === 0) owner.regions.delete(gib);
     this.#owners.delete(region);
-    this.#regions[number - FIRST_REGION] = undefined;
-    this.#freeRegions.push(number);
+    this.#regions[number! - FIRST_REGION] = undefined;
+    this.#freeRegions.push(number!);
   }
 
   #access(pfn: number, offset: number, bytes: Uint8Array, write: boolean): Status<'EFAULT'> {
@@ -233,6 +287,7 @@ export class MachineMemory implements PhysicalMemory {
       const region = this.#regionOf(frame);
       if (!region) return nothingThere(frame);
       const n = region.access(frame % REGION_FRAMES, start % PAGE_SIZE, bytes, done, write);
+      if (isErrno(n)) return n;
       if (n === 0) return nothingThere(frame);
       done += n;
     }

@@ -4,32 +4,40 @@
  * Counts live in chunks of 512 frames (2 MiB), made when first pinned, so an empty region costs nothing.
  */
 import { Bug, bugOn } from '../base/bug.ts';
+import type { Result, Status } from '../base/errno.ts';
 import { PAGE_SIZE } from '../base/u64.ts';
 
 /** Frames of a region: 1 GiB. */
 export const REGION_FRAMES = 0x4_0000;
 const CHUNK_FRAMES = 512;
 
-/** The way to the bytes of pages, by the owner's page index. */
+/** The way to the bytes of pages, by the owner's page index. An access may run over several pages. */
 export interface Reach {
-  /** False: the page cannot be reached any more. May run over several pages. */
-  read(index: number, offset: number, into: Uint8Array): boolean;
-  write(index: number, offset: number, from: Uint8Array): boolean;
-  /** One page of this reach was unpinned for good. */
+  read(index: number, offset: number, into: Uint8Array): Status<'EFAULT'>;
+  write(index: number, offset: number, from: Uint8Array): Status<'EFAULT'>;
+  /** One page of this reach was unpinned for good, or goes another way now. */
   drop(): void;
+  /** The bytes are those of the address space at index + delta, whatever is there: see leaving-pages.ts. */
+  readonly delta?: number;
 }
 
 interface Chunk {
   readonly pins: Int32Array;
   readonly reach: (Reach | undefined)[];
-  readonly huge: Uint8Array;
+  /** Bits: HUGE, NAMELESS. */
+  readonly flags: Uint8Array;
 }
+const HUGE = 1;
+/** The page is pinned, but its owner shows another one at its index. */
+const NAMELESS = 2;
 
 export class PinRegion {
   /** Page index of the owner at frame 0 of this region. */
   readonly firstIndex: number;
   /** Frames with at least one pin. */
   pinned = 0;
+  /** Of those, the nameless. */
+  nameless = 0;
   readonly #chunks: (Chunk | undefined)[] = [];
 
   constructor(firstIndex: number) {
@@ -40,7 +48,27 @@ export class PinRegion {
     return this.#chunk(at)?.pins[at % CHUNK_FRAMES] ?? 0;
   }
   isHuge(at: number): boolean {
-    return this.#chunk(at)?.huge[at % CHUNK_FRAMES] === 1;
+    return this.#hasFlag(at, HUGE);
+  }
+  isNameless(at: number): boolean {
+    return this.nameless > 0 && this.#hasFlag(at, NAMELESS);
+  }
+  reachOf(at: number): Reach | undefined {
+    return this.#reach(at);
+  }
+
+  /** A pinned page that its owner no longer shows: no pin finds it, and it may be reached another way. */
+  detach(at: number, reach?: Reach): void {
+    const chunk = this.#chunk(at);
+    const place = at % CHUNK_FRAMES;
+    if (!chunk?.pins[place]) throw new Bug('a frame was detached that is not pinned');
+    if (reach) {
+      chunk.reach[place]!.drop();
+      chunk.reach[place] = reach;
+    }
+    if ((chunk.flags[place]! & NAMELESS) !== 0) return;
+    chunk.flags[place]! |= NAMELESS;
+    this.nameless++;
   }
 
   /** `reach` is asked once per run of frames that had no pin. */
@@ -73,12 +101,29 @@ export class PinRegion {
       if (--chunk.pins[place] > 0) continue;
       chunk.reach[place]!.drop();
       chunk.reach[place] = undefined;
+      if ((chunk.flags[place]! & NAMELESS) !== 0) this.nameless--;
+      chunk.flags[place] = 0;
       this.pinned--;
     }
   }
 
-  /** Read or write `bytes` from `done` on, as far as one way leads; the result is the bytes moved, 0 for a failure. */
-  access(at: number, offset: number, bytes: Uint8Array, done: number, write: boolean): number {
+  /** Every frame of [from, to) with a pin. */
+  eachPinned(from: number, to: number, visit: (at: number, reach: Reach) => void): void {
+    for (let at = from; at < to && this.pinned > 0; at++) {
+      const chunk = this.#chunk(at);
+      if (!chunk) at += CHUNK_FRAMES - 1 - (at % CHUNK_FRAMES);
+      else if (chunk.pins[at % CHUNK_FRAMES]! > 0) visit(at, chunk.reach[at % CHUNK_FRAMES]!);
+    }
+  }
+
+  /** Read or write `bytes` from `done` on, as far as one way leads; the result is the bytes moved, 0 when none is pinned. */
+  access(
+    at: number,
+    offset: number,
+    bytes: Uint8Array,
+    done: number,
+    write: boolean,
+  ): Result<number, 'EFAULT'> {
     const reach = this.#reach(at);
     if (!reach) return 0;
     let n = Math.min(bytes.length - done, PAGE_SIZE - offset);
@@ -87,8 +132,8 @@ export class PinRegion {
     }
     const part = bytes.subarray(done, done + n);
     const index = this.firstIndex + at;
-    const ok = write ? reach.write(index, offset, part) : reach.read(index, offset, part);
-    return ok ? n : 0;
+    const rc = write ? reach.write(index, offset, part) : reach.read(index, offset, part);
+    return rc ?? n;
   }
 
   #firstPins(at: number, count: number, huge: boolean, reach: Reach): void {
@@ -97,11 +142,14 @@ export class PinRegion {
       const place = (at + n) % CHUNK_FRAMES;
       chunk.pins[place] = 1;
       chunk.reach[place] = reach;
-      chunk.huge[place] = huge ? 1 : 0;
+      chunk.flags[place] = huge ? HUGE : 0;
     }
     this.pinned += count;
   }
 
+  #hasFlag(at: number, flag: number): boolean {
+    return ((this.#chunk(at)?.flags[at % CHUNK_FRAMES] ?? 0) & flag) !== 0;
+  }
   #chunk(at: number): Chunk | undefined {
     return this.#chunks[Math.floor(at / CHUNK_FRAMES)];
   }
@@ -114,6 +162,6 @@ function newChunk(): Chunk {
   return {
     pins: new Int32Array(CHUNK_FRAMES),
     reach: new Array<Reach | undefined>(CHUNK_FRAMES).fill(undefined),
-    huge: new Uint8Array(CHUNK_FRAMES),
+    flags: new Uint8Array(CHUNK_FRAMES),
   };
 }

@@ -33,14 +33,14 @@ export interface ProcessMemory extends UserMemory {
   objectSize?(object: string): bigint;
   /**
    * Hold the page at `index` so that it stays what it is now, if the host can (host.md section 4); the result reads and writes
-   * the held page. Undefined: the page is reached through the address space, whatever is mapped there later.
+   * the held page. Undefined: the page is reached through the address space, which must tell MachineMm when it goes.
    */
   hold?(index: number, count: number, write: boolean): HeldPages | undefined;
 }
 
 export interface HeldPages {
-  read(page: number, offset: number, into: Uint8Array): boolean;
-  write(page: number, offset: number, from: Uint8Array): boolean;
+  read(page: number, offset: number, into: Uint8Array): Status<'EFAULT'>;
+  write(page: number, offset: number, from: Uint8Array): Status<'EFAULT'>;
   release(): void;
 }
 

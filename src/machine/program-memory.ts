@@ -6,7 +6,7 @@ import { EFAULT, EINVAL, ENOMEM, type Result, type Status } from '../base/errno.
 import type { MmioWindow } from '../base/file.ts';
 import { refuse } from '../base/refuse.ts';
 import { hex, PAGE_SIZE } from '../base/u64.ts';
-import type { ObjectMemory, ProcessMemory, Vma } from './process.ts';
+import type { HeldPages, ObjectMemory, ProcessMemory, Vma } from './process.ts';
 
 export interface MapOptions {
   /** Default true. */
@@ -109,6 +109,20 @@ export class ProgramMemory implements ProcessMemory {
     this.#areas.splice(at, 1);
     area.onUnmap?.();
     return undefined;
+  }
+  /** Shared objects stay what they are, mapped or not. */
+  hold(index: number): HeldPages | undefined {
+    const area = this.vma(index);
+    if (!(area?.store instanceof SharedObject)) return undefined;
+    const { store } = area;
+    const first = area.objectOffset + index - area.start;
+    const at = (page: number, offset: number): bigint =>
+      BigInt(first + page) * BigInt(PAGE_SIZE) + BigInt(offset);
+    return {
+      read: (page, offset, into) => store.read(at(page, offset), into),
+      write: (page, offset, from) => store.write(at(page, offset), from),
+      release: () => undefined,
+    };
   }
   exit(): void {
     this.alive = false;

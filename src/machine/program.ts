@@ -210,7 +210,11 @@ export class Program implements Task {
     return isErrno(mapping) ? mapping : this.#mapDevice(mapping, length, options);
   }
   munmap(address: bigint, length: number): Status {
-    return this.mem.unmap(address, length);
+    const first = Math.floor(Number(address) / PAGE_SIZE);
+    const leaving = this.mm.leaving(first, Math.ceil(length / PAGE_SIZE));
+    const rc = this.mem.unmap(address, length);
+    if (!rc) leaving?.gone();
+    return rc;
   }
   /** A load of the program itself, from memory or registers. EFAULT: SIGSEGV or SIGBUS. */
   load(address: bigint, width: number): Result<bigint> {
@@ -267,6 +271,7 @@ export class Program implements Task {
       const rc = this.close(fd);
       bugOn(rc !== undefined && rc !== EIO, 'an open file could not be closed');
     }
+    this.mm.keepForEnd(); // another program may have the files this one pinned memory for
     this.mem.exit();
     this.mm.exit();
   }

@@ -1,0 +1,256 @@
+/** What a device with a pin sees of a page that its program shows no longer: the same as on Linux, the old page. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Bug } from '../base/bug.ts';
+import { EFAULT, isErrno } from '../base/errno.ts';
+import { Ram } from '../pt/ram.ts';
+import { FilePages, MachineMm, ObjectTable } from './mm.ts';
+import { MachineMemory } from './physical-memory.ts';
+import { ProgramMemory, SharedObject } from './program-memory.ts';
+
+const PAGE = 4096;
+const PLACE = 0x1000_0000;
+
+function setup() {
+  const frames = new MachineMemory(new Ram(2 ** 20));
+  const objects = new ObjectTable();
+  const memory = new ProgramMemory();
+  const mm = new MachineMm(1, { memory, frames, objects });
+  return { frames, objects, memory, mm };
+}
+type Setup = ReturnType<typeof setup>;
+
+function mapAt({ memory }: Setup, page: number, count = 1): void {
+  const options = { address: BigInt(page) << 12n, writable: true };
+  if (isErrno(memory.map(count * PAGE, options))) throw new Bug('the place is taken');
+}
+function pin({ mm }: Setup, page: number, count = 1): number[] {
+  const pfns = new Float64Array(count);
+  expect(mm.pin(page, count, true, pfns, 0)).toBeUndefined();
+  return [...pfns];
+}
+/** munmap as the kernel makes it: the pinned pages are asked for first. */
+function munmap({ mm, memory }: Setup, page: number, count = 1): void {
+  const leaving = mm.leaving(page, count);
+  expect(memory.unmap(BigInt(page) << 12n, count * PAGE)).toBeUndefined();
+  leaving?.gone();
+}
+function poke({ memory }: Setup, page: number, value: number): void {
+  expect(memory.write(BigInt(page) << 12n, Uint8Array.of(value))).toBeUndefined();
+}
+function peek({ memory }: Setup, page: number): number {
+  const into = new Uint8Array(1);
+  expect(memory.read(BigInt(page) << 12n, into)).toBeUndefined();
+  return into[0]!;
+}
+function load({ frames }: Setup, pfn: number): number | 'EFAULT' {
+  const into = new Uint8Array(1);
+  return frames.read(pfn, 0, into) === EFAULT ? 'EFAULT' : into[0]!;
+}
+function store({ frames }: Setup, pfn: number, value: number): void {
+  expect(frames.write(pfn, 0, Uint8Array.of(value))).toBeUndefined();
+}
+
+describe('a pinned private page', () => {
+  test('keeps its bytes after munmap, for reads and writes of the device', () => {
+    const s = setup();
+    mapAt(s, PLACE);
+    poke(s, PLACE, 7);
+    const [pfn] = pin(s, PLACE);
+    munmap(s, PLACE);
+    expect(load(s, pfn!)).toBe(7);
+    store(s, pfn!, 8);
+    expect(load(s, pfn!)).toBe(8);
+    s.frames.unpin(pfn!, 1);
+    expect(load(s, pfn!)).toBe('EFAULT');
+    expect(s.frames.pinTotal).toBe(0);
+  });
+  test('is another page than what is mapped at its address next', () => {
+    const s = setup();
+    mapAt(s, PLACE);
+    const [old] = pin(s, PLACE);
+    munmap(s, PLACE);
+    mapAt(s, PLACE);
+    poke(s, PLACE, 9);
+    expect(load(s, old!)).toBe(0);
+    const [fresh] = pin(s, PLACE);
+    expect(fresh).not.toBe(old);
+    expect(s.mm.lookup(PLACE)).toBe(fresh);
+    expect(load(s, fresh!)).toBe(9);
+    store(s, old!, 1);
+    expect(peek(s, PLACE)).toBe(9);
+    store(s, fresh!, 2);
+    expect(peek(s, PLACE)).toBe(2);
+    s.frames.unpin(old!, 1);
+    expect(s.mm.lookup(PLACE)).toBe(fresh);
+    s.frames.unpin(fresh!, 1);
+  });
+  test('in the middle of a run splits the frames of what is pinned there next', () => {
+    const s = setup();
+    mapAt(s, PLACE);
+    mapAt(s, PLACE + 1);
+    mapAt(s, PLACE + 2);
+    const [, middle] = pin(s, PLACE, 3);
+    munmap(s, PLACE + 1);
+    mapAt(s, PLACE + 1);
+    const again = pin(s, PLACE, 3);
+    expect([again[0], again[2]]).toEqual([middle! - 1, middle! + 1]);
+    expect(again[1]).not.toBe(middle);
+  });
+  test('that mremap has moved is followed to its new address, and kept when that goes', () => {
+    const s = setup();
+    mapAt(s, PLACE);
+    poke(s, PLACE, 5);
+    const [pfn] = pin(s, PLACE);
+    mapAt(s, PLACE + 8);
+    s.mm.move(PLACE, 1, PLACE + 8);
+    store(s, pfn!, 6);
+    expect([peek(s, PLACE), peek(s, PLACE + 8)]).toEqual([5, 6]);
+    munmap(s, PLACE + 8);
+    store(s, pfn!, 4);
+    expect(load(s, pfn!)).toBe(4);
+    expect(peek(s, PLACE)).toBe(5);
+  });
+  test('moved, and pinned again at its new address, is still one page when that goes', () => {
+    const s = setup();
+    mapAt(s, PLACE);
+    const [first] = pin(s, PLACE);
+    mapAt(s, PLACE + 8);
+    s.mm.move(PLACE, 1, PLACE + 8);
+    const [second] = pin(s, PLACE + 8);
+    munmap(s, PLACE + 8);
+    store(s, first!, 3);
+    expect(load(s, second!)).toBe(3);
+  });
+  test('moved there and back is found again', () => {
+    const s = setup();
+    mapAt(s, PLACE);
+    mapAt(s, PLACE + 8);
+    const [pfn] = pin(s, PLACE);
+    s.mm.move(PLACE, 1, PLACE + 8);
+    s.mm.move(PLACE + 8, 1, PLACE);
+    store(s, pfn!, 3);
+    expect(peek(s, PLACE)).toBe(3);
+    munmap(s, PLACE);
+    expect(load(s, pfn!)).toBe(3);
+  });
+  test('of a process that ends is kept when it was asked before, and else lost: EFAULT', () => {
+    for (const kept of [true, false]) {
+      const s = setup();
+      mapAt(s, PLACE);
+      poke(s, PLACE, 7);
+      const [pfn] = pin(s, PLACE);
+      expect(s.mm.hasPins).toBe(true);
+      if (kept) s.mm.keepForEnd();
+      s.memory.exit();
+      s.mm.exit();
+      expect(load(s, pfn!)).toBe(kept ? 7 : 'EFAULT');
+      expect(s.frames.write(pfn!, 0, Uint8Array.of(1))).toBe(kept ? undefined : EFAULT);
+      expect(load(s, pfn!)).toBe(kept ? 1 : 'EFAULT');
+      s.frames.unpin(pfn!, 1);
+    }
+  });
+  test('of a process that was about to end and did not is the living one', () => {
+    const s = setup();
+    mapAt(s, PLACE);
+    const [pfn] = pin(s, PLACE);
+    s.mm.keepForEnd();
+    store(s, pfn!, 1);
+    expect(peek(s, PLACE)).toBe(1);
+    s.mm.dropReserve();
+    s.memory.exit();
+    expect(load(s, pfn!)).toBe('EFAULT');
+  });
+  test('that cannot be read when it goes is no page afterwards: EFAULT', () => {
+    const s = setup();
+    mapAt(s, PLACE);
+    const [pfn] = pin(s, PLACE);
+    expect(s.memory.unmap(BigInt(PLACE) << 12n, PAGE)).toBeUndefined();
+    s.mm.leaving(PLACE, 1)!.gone();
+    expect(load(s, pfn!)).toBe('EFAULT');
+  });
+});
+
+describe('a pinned page of an object', () => {
+  test('stays with its bytes when the object is made shorter, and is not what comes there next', () => {
+    const s = setup();
+    const object = new SharedObject('memfd:1', 2 * PAGE);
+    object.bytes.fill(3);
+    const file = new FilePages({ memory: object, frames: s.frames, objects: s.objects });
+    const pfns = new Float64Array(2);
+    expect(file.pin(0, 2, true, pfns, 0)).toBeUndefined();
+    const leaving = s.objects.leaving(s.frames, 'memfd:1', { index: 1, count: 1 })!;
+    object.bytes = object.bytes.slice(0, PAGE);
+    leaving.gone();
+    expect([load(s, pfns[0]!), load(s, pfns[1]!)]).toEqual([3, 3]);
+    object.bytes = new Uint8Array(2 * PAGE);
+    const again = new Float64Array(2);
+    expect(file.pin(0, 2, true, again, 0)).toBeUndefined();
+    expect(again[0]).toBe(pfns[0]);
+    expect(load(s, again[1]!)).toBe(0);
+    expect(load(s, pfns[1]!)).toBe(3);
+  });
+  test('that nobody has pinned needs nothing', () => {
+    const s = setup();
+    expect(s.objects.leaving(s.frames, 'memfd:1', { index: 0, count: 1 })).toBeUndefined();
+    expect(s.mm.leaving(PLACE, 1)).toBeUndefined();
+    expect(s.mm.hasPins).toBe(false);
+  });
+  test('is the same after the mapping has gone', () => {
+    const s = setup();
+    const object = new SharedObject('memfd:1', PAGE);
+    const va = s.memory.mapShared(object, 0, PAGE, { writable: true });
+    if (isErrno(va)) throw new Bug('mapShared');
+    const [pfn] = pin(s, Number(va >> 12n));
+    munmap(s, Number(va >> 12n));
+    store(s, pfn!, 4);
+    expect(object.bytes[0]).toBe(4);
+  });
+});
+
+/** The model: a page is an object, an address shows one or none, a pin is a reference to one. */
+const PAGES = 6;
+const action = fc.oneof(
+  fc.record({ kind: fc.constant('map' as const), at: fc.nat(PAGES - 1) }),
+  fc.record({ kind: fc.constant('unmap' as const), at: fc.nat(PAGES - 1) }),
+  fc.record({ kind: fc.constant('poke' as const), at: fc.nat(PAGES - 1), value: fc.nat(255) }),
+  fc.record({ kind: fc.constant('pin' as const), at: fc.nat(PAGES - 1) }),
+  fc.record({ kind: fc.constant('unpin' as const), which: fc.nat(9) }),
+  fc.record({ kind: fc.constant('store' as const), which: fc.nat(9), value: fc.nat(255) }),
+);
+test('devices see the pages of the model, whatever is mapped and unmapped', () => {
+  fc.assert(
+    fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
+      const s = setup();
+      const shown = new Map<number, { value: number }>();
+      const pins: { pfn: number; page: { value: number } }[] = [];
+      for (const step of actions) {
+        if (step.kind === 'map' && !shown.has(step.at)) {
+          mapAt(s, PLACE + step.at);
+          shown.set(step.at, { value: 0 });
+        } else if (step.kind === 'unmap' && shown.delete(step.at)) munmap(s, PLACE + step.at);
+        else if (step.kind === 'poke' && shown.has(step.at)) {
+          poke(s, PLACE + step.at, step.value);
+          shown.get(step.at)!.value = step.value;
+        } else if (step.kind === 'pin' && shown.has(step.at)) {
+          pins.push({ pfn: pin(s, PLACE + step.at)[0]!, page: shown.get(step.at)! });
+        } else if (step.kind === 'unpin' && pins[step.which]) {
+          s.frames.unpin(pins.splice(step.which, 1)[0]!.pfn, 1);
+        } else if (step.kind === 'store' && pins[step.which]) {
+          store(s, pins[step.which]!.pfn, step.value);
+          pins[step.which]!.page.value = step.value;
+        }
+        for (const { pfn, page } of pins) {
+          expect(load(s, pfn)).toBe(page.value);
+          // A frame is a page, and a page is a frame.
+          for (const other of pins) expect(other.pfn === pfn).toBe(other.page === page);
+        }
+        for (const [at, page] of shown) expect(peek(s, PLACE + at)).toBe(page.value);
+      }
+      for (const { pfn } of pins) s.frames.unpin(pfn, 1);
+      expect(s.frames.pinTotal).toBe(0);
+      s.mm.exit();
+    }),
+    { numRuns: 300 },
+  );
+});
