@@ -13,6 +13,7 @@ import { FaultSource } from './fault.ts';
 import { hwptPagingAlloc } from './hwpt.ts';
 import { HwptPaging, Hwpt } from './hwpt-object.ts';
 import { Ioas } from './ioas.ts';
+import { groupSetupMsi } from './sw-msi.ts';
 
 /** The RID. */
 export const NO_PASID = 0;
@@ -149,11 +150,17 @@ function attachDriver(
   pasid: number,
   handle: AttachHandle,
 ): Status {
-  const rc = checkCompatible(hwpt, idev, pasid);
+  const rc = setupDoorbells(hwpt, idev, pasid) ?? checkCompatible(hwpt, idev, pasid);
   if (rc || idev.isNoiommu) return rc;
   return pasid === NO_PASID
     ? attachGroupHandle(hwpt.domain, idev.igroup!.group!, handle)
     : attachDevicePasid(hwpt.domain, idev.dev, pasid, handle);
+}
+
+/** Interrupts are requests of the RID: those set up already must not be lost on the way. */
+function setupDoorbells(hwpt: Hwpt, idev: IommufdDevice, pasid: number): Status {
+  if (pasid !== NO_PASID || idev.isNoiommu) return undefined;
+  return groupSetupMsi(idev.igroup!, hwpt.paging);
 }
 
 /** @kernel iommufd_hwpt_pasid_compat */
@@ -235,7 +242,7 @@ function replaceDriver(
   pasid: number,
   handle: AttachHandle,
 ): Status {
-  const rc = checkCompatible(hwpt, idev, pasid);
+  const rc = setupDoorbells(hwpt, idev, pasid) ?? checkCompatible(hwpt, idev, pasid);
   if (rc || idev.isNoiommu) return rc;
   return pasid === NO_PASID
     ? replaceGroupHandle(idev.igroup!.group!, hwpt.domain, handle)

@@ -5,11 +5,13 @@ import { MmapRegions } from './mmap.ts';
 import { ObjectTable, type IommufdObject } from './object.ts';
 import type { AccountMode } from './pages.ts';
 import type { IommufdSubsystem } from './subsystem.ts';
+import { SwMsiPages } from './sw-msi.ts';
 
 export class IommufdContext {
   readonly subsystem: IommufdSubsystem;
   readonly objects = new ObjectTable();
   readonly mmapRegions = new MmapRegions();
+  readonly swMsiPages = new SwMsiPages();
   /** What pages of callers who may not lock freely are charged to. */
   accountMode: AccountMode;
   /** The IOAS that plays the container of VFIO; no user is held on it. */

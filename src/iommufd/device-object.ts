@@ -8,6 +8,7 @@ import type { IommuGroup } from '../core/group.ts';
 import type { IommufdContext } from './context.ts';
 import type { Hwpt } from './hwpt-object.ts';
 import { IommufdObject } from './object.ts';
+import type { SwMsiGroup, SwMsiPage } from './sw-msi.ts';
 
 /** What a PASID of a group is attached to, and which members asked for it. */
 export interface Attachment {
@@ -16,7 +17,7 @@ export interface Attachment {
   readonly devices: Set<IommufdDevice>;
 }
 
-export class Igroup {
+export class Igroup implements SwMsiGroup {
   /** Undefined for a noiommu device, which has one of these for itself. */
   readonly group: IommuGroup | undefined;
   readonly lock = new Lock('iommufd_group.lock');
@@ -24,6 +25,8 @@ export class Igroup {
   readonly attachments = new Map<number, Attachment>();
   /** Start of the software MSI window; undefined until a device brings one. */
   swMsiStart: bigint | undefined;
+  /** Doorbell pages its devices were told to write to. */
+  readonly requiredSwMsi = new Set<SwMsiPage>();
   devices = 0;
 
   constructor(group: IommuGroup | undefined) {
@@ -41,6 +44,10 @@ export function getIgroup(ctx: IommufdContext, group: IommuGroup): Igroup {
   if (!igroup) table.set(group, (igroup = new Igroup(group)));
   return igroup;
 }
+/** Undefined: no device of the group is bound here. */
+export function findIgroup(ctx: IommufdContext, group: IommuGroup): Igroup | undefined {
+  return igroups.get(ctx)?.get(group);
+}
 export function putIgroup(ctx: IommufdContext, igroup: Igroup): void {
   if (--igroup.devices > 0) return;
   bugOn(igroup.attachments.size > 0, 'a group is dropped with something attached');
@@ -48,7 +55,7 @@ export function putIgroup(ctx: IommufdContext, igroup: Igroup): void {
 }
 /** Is a device of the group bound here? noiommu groups never match. @kernel iommufd_ctx_has_group */
 export function ctxHasGroup(ctx: IommufdContext, group: IommuGroup): boolean {
-  return (igroups.get(ctx)?.get(group)?.devices ?? 0) > 0;
+  return (findIgroup(ctx, group)?.devices ?? 0) > 0;
 }
 
 /** A vDEVICE as its device sees it. */

@@ -6,6 +6,7 @@ import type { Fault } from './fault.ts';
 import { Ioas } from './ioas.ts';
 import { removeDomain } from './iopt-domains.ts';
 import { IommufdObject } from './object.ts';
+import type { SwMsiPage } from './sw-msi.ts';
 
 export abstract class Hwpt extends IommufdObject {
   readonly ctx: IommufdContext;
@@ -42,6 +43,8 @@ export class HwptPaging extends Hwpt {
   readonly enforceCacheCoherency: boolean;
   /** Made by attaching to an IOAS: freed with its last attachment, found by the search. */
   autoDomain = false;
+  /** Doorbell pages mapped in the domain beside the areas. */
+  readonly presentSwMsi = new Set<SwMsiPage>();
 
   constructor(ioas: Ioas, init: PagingInit) {
     super(ioas.ctx, init.domain, init.pasidCompat);

@@ -23,13 +23,14 @@ import {
   IOMMU_HWPT_FAULT_ID_VALID as FAULT_ID_VALID,
   type iommu_hwpt_alloc,
 } from '../uapi/iommufd.ts';
-import { IommufdDevice } from './device-object.ts';
+import { findIgroup, IommufdDevice } from './device-object.ts';
 import { Fault } from './fault.ts';
 import { noiommuAllocPaging, noiommuOps } from './hwpt-noiommu.ts';
 import { HwptNested, HwptPaging, type Hwpt } from './hwpt-object.ts';
 import { Ioas } from './ioas.ts';
 import { addDomain } from './iopt-domains.ts';
 import type { Ucmd } from './ioctl.ts';
+import { swMsi } from './sw-msi.ts';
 import { readUserData } from './user-data.ts';
 import { allocNestedDomain, Viommu } from './viommu-object.ts';
 
@@ -70,7 +71,7 @@ export function hwptPagingAlloc(
     nestParent: (request.flags & NEST_PARENT) !== 0,
     enforceCacheCoherency: coherent && enforceCacheCoherency(domain),
   });
-  domain.cookie = { kind: 'iommufd', priv: hwpt };
+  setCookie(hwpt);
   const rc = ioas.ctx.objects.reserve(hwpt);
   if (rc) {
     hwpt.destroy();
@@ -79,6 +80,19 @@ export function hwptPagingAlloc(
   const failed = settle(hwpt, coherent, request);
   if (failed) ioas.ctx.objects.abort(hwpt);
   return failed ?? hwpt;
+}
+
+/** Interrupts of a device on the domain find their way through the paging hwpt at the bottom. */
+function setCookie(hwpt: Hwpt): void {
+  const { ctx, paging } = hwpt;
+  hwpt.domain.cookie = {
+    kind: 'iommufd',
+    priv: hwpt,
+    mapMsi(_domain, dev, msiAddr) {
+      const igroup = dev.iommuGroup && findIgroup(ctx, dev.iommuGroup);
+      return igroup ? swMsi(ctx.swMsiPages, paging, igroup, msiAddr) : msiAddr;
+    },
+  };
 }
 
 function settle(hwpt: HwptPaging, coherent: boolean, request: PagingRequest): Status {
@@ -168,7 +182,7 @@ function nestedInit(domain: Domain, flags: number) {
   return { domain, pasidCompat: (flags & PASID) !== 0 };
 }
 function reserveNested(hwpt: HwptNested): Result<HwptNested> {
-  hwpt.domain.cookie = { kind: 'iommufd', priv: hwpt };
+  setCookie(hwpt);
   const rc = hwpt.ctx.objects.reserve(hwpt);
   if (rc) hwpt.destroy();
   return rc ?? hwpt;

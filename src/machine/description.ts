@@ -72,6 +72,8 @@ const mock = z.strictObject({
   pasidBits: z.int().min(0).max(20).optional(),
   dirtyTracking: z.boolean().optional(),
   cacheCoherency: z.boolean().optional(),
+  /** 'translated': interrupt messages go through the tables, the kernel has to map the doorbell. Default: they pass. */
+  messages: z.literal(['pass', 'translated']).optional(),
 });
 
 const iommu = z.discriminatedUnion('type', [intel, mock]);

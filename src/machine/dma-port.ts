@@ -15,7 +15,7 @@ import type { RemappingUnit } from '../core/remapping-unit.ts';
 import type { DevicePort } from '../devices/port.ts';
 import type { PciDeviceFunction } from '../pci/function.ts';
 
-/** Writes to this MiB are interrupt messages on this host, whatever a page table says. */
+/** Writes that end in this MiB are interrupt messages on this host; most units let them pass whatever a table says. */
 const FIRST_MESSAGE_PFN = 0xfee00;
 const LAST_MESSAGE_PFN = 0xfeeff;
 
@@ -26,6 +26,8 @@ export interface Bus {
 
 export class DmaPort implements DevicePort {
   readonly #bus: Bus;
+  /** The unit translates interrupt messages like every other write. */
+  translatesMessages = false;
   #fn: PciDeviceFunction | undefined;
   #unit: RemappingUnit | undefined;
   #requesterId = 0;
@@ -101,7 +103,8 @@ export class DmaPort implements DevicePort {
     const size = 1 << lg2;
     let granule = Number(at >> BigInt(lg2));
     let offset = Number(at & BigInt(size - 1));
-    if (pasid < 0 && isMessage(granule, lg2)) return this.#message(at, bytes, write);
+    const passes = pasid < 0 && !this.translatesMessages;
+    if (passes && isMessage(granule, lg2)) return this.#message(at, bytes, write);
     let from = 0;
     while (from < bytes.length) {
       const first = this.#translate(granule, pasid, write);
@@ -139,6 +142,10 @@ export class DmaPort implements DevicePort {
     bytes: Uint8Array,
     write: boolean,
   ): Status<'EFAULT'> {
+    // Only a message that was translated comes so far.
+    if (isMessage(granule, lg2)) {
+      return this.#message((BigInt(granule) << BigInt(lg2)) + BigInt(offset), bytes, write);
+    }
     const perFrame = PAGE_SIZE >> lg2;
     const pfn = Math.floor(granule / perFrame);
     const at = (granule % perFrame) * (1 << lg2) + offset;
@@ -162,7 +169,7 @@ export class DmaPort implements DevicePort {
       });
     }
     const data = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
-    this.#function.irqs.deliver({ addressLo: Number(at), addressHi: 0, data });
+    this.#function.irqs.arrive(data);
     return undefined;
   }
 }

@@ -15,6 +15,7 @@ import {
   IOMMU_RESV_DIRECT,
   IOMMU_RESV_DIRECT_RELAXABLE,
   IOMMU_RESV_MSI,
+  IOMMU_RESV_SW_MSI,
   type ResvRegion,
 } from '../core/resv-region.ts';
 import {
@@ -26,9 +27,10 @@ import { read64, REG_CAP, REG_ECAP } from '../drivers/intel/registers.ts';
 import { createMockDriver, type MockDriver } from '../drivers/mock/driver.ts';
 import type { PciGrouping } from '../drivers/pci-group.ts';
 import type { PciFunction } from '../pci/topology.ts';
-import { IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
+import { IOMMU_MMIO, IOMMU_NOEXEC, IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
 import { iommuNames } from './description-check.ts';
 import type { DirectRegion, IommuDescription, MachineDescription } from './description.ts';
+import { translatedRoute } from './doorbell-route.ts';
 import type { Node } from './nodes.ts';
 import type { MachineMemory } from './physical-memory.ts';
 import type { PciDev } from './pci-dev.ts';
@@ -164,15 +166,23 @@ function mockMaker(world: IommuWorld): Maker {
       unit: made.unit,
       summary: "the kernel's mock IOMMU: 2 KiB granules, 51-bit addresses",
       plug(pci) {
+        const translated = options.messages === 'translated';
+        pci.port.translatesMessages = translated;
+        pci.fn.irqs.route = translated ? translatedRoute(pci) : undefined;
+        const window = translated ? SW_MSI_WINDOW : MSI_WINDOW;
         Object.assign(made.knobsOf(pci.dev), {
-          resvRegions: [MSI_WINDOW, ...pci.description.directRegions.map(resvRegion)],
+          resvRegions: [window, ...pci.description.directRegions.map(resvRegion)],
           noDirty: options.dirtyTracking === false,
           cacheCoherency: options.cacheCoherency ?? true,
         });
         made.unit.connect(pci.port.requesterId, pci.dev);
         nameInstance(pci, fwnode);
       },
-      unplug: (pci) => made.unit.disconnect(pci.port.requesterId),
+      unplug(pci) {
+        made.unit.disconnect(pci.port.requesterId);
+        pci.port.translatesMessages = false;
+        pci.fn.irqs.route = undefined;
+      },
     };
   };
 }
@@ -183,6 +193,14 @@ const MSI_WINDOW: ResvRegion = {
   length: 0x10_0000n,
   prot: 0,
   type: IOMMU_RESV_MSI,
+};
+
+/** Left to the kernel for doorbells, where drivers of units that translate messages have it. */
+const SW_MSI_WINDOW: ResvRegion = {
+  start: 0x800_0000n,
+  length: 0x10_0000n,
+  prot: IOMMU_WRITE | IOMMU_NOEXEC | IOMMU_MMIO,
+  type: IOMMU_RESV_SW_MSI,
 };
 
 function resvRegion(region: DirectRegion): ResvRegion {

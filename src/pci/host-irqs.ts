@@ -4,7 +4,7 @@
  * Allocating writes the message address and data into the function as a kernel does; a message that comes back is
  * matched by what it says, so one that somebody scribbled over goes nowhere. Follows vfio.md 2.6.
  */
-import { EBUSY, EINVAL, ENODEV, ENOSPC, type Result, type Status } from '../base/errno.ts';
+import { EBUSY, EINVAL, ENODEV, ENOSPC, isErrno, type Result, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import {
   PCI_CAP_ID_MSI,
@@ -20,10 +20,19 @@ import type { MsiMessage } from './msix.ts';
 
 export type IrqKind = 'intx' | 'msi' | 'msix';
 
-/** The window every message of this host goes to. */
-const DOORBELL = 0xfee0_0000;
+/** The MiB every message of this host ends in, and where in it the kernel sends those it sets up. */
+export const DOORBELL = 0xfee0_0000n;
+const DOORBELL_MIB = DOORBELL >> 20n;
 const MSI_DATA = 0x40;
 const MSIX_DATA = 0x1000;
+
+/** What lies between a function and the doorbell: an IOMMU that translates messages too. */
+export interface DoorbellRoute {
+  /** The address to program for the doorbell, made reachable. @kernel iommu_dma_prepare_msi */
+  prepare(doorbell: bigint): Result<bigint>;
+  /** Where a write to an address ends; undefined: it is blocked on the way. */
+  follow(address: bigint): bigint | undefined;
+}
 
 export class HostIrqs {
   readonly #fn: PciDeviceFunction;
@@ -31,6 +40,10 @@ export class HostIrqs {
   #intx: (() => void) | undefined;
   #kind: 'msi' | 'msix' | undefined;
   #allocated = 0;
+  /** Undefined: messages are not translated. */
+  route: DoorbellRoute | undefined;
+  /** What the function was told to write to. */
+  #address = DOORBELL;
   /** Vectors this host can spare for the function. */
   available = 2048;
 
@@ -43,7 +56,8 @@ export class HostIrqs {
 
   /**
    * Enable the capability with up to `count` vectors, 1 at least. The result is how many there are.
-   * ENODEV: no such capability; EBUSY: vectors are out already; ENOSPC: none to be had.
+   * ENODEV: no such capability; EBUSY: vectors are out already; ENOSPC: none to be had; those of the way to the
+   * doorbell.
    * @kernel pci_alloc_irq_vectors
    */
   allocVectors(kind: 'msi' | 'msix', count: number): Result<number> {
@@ -54,6 +68,9 @@ export class HostIrqs {
     const hardware = kind === 'msi' ? fn.msiCapacity : fn.msix!.vectors;
     const given = Math.min(count, hardware, this.available);
     if (given < 1) return refuse(ENOSPC, 'no interrupt vector is to be had', { count });
+    const address = this.route ? this.route.prepare(DOORBELL) : DOORBELL;
+    if (isErrno(address)) return address;
+    this.#address = address;
     this.#kind = kind;
     this.#allocated = given;
     if (kind === 'msi') this.#programMsi(cap, given);
@@ -86,7 +103,7 @@ export class HostIrqs {
     if (this.#kind === 'msix') {
       const data = MSIX_DATA + vector;
       this.#handlers.set(data, handler);
-      this.#fn.msix!.program(vector, { addressLo: DOORBELL, addressHi: 0, data }, false);
+      this.#fn.msix!.program(vector, this.#message(data), false);
     } else {
       this.#handlers.set(MSI_DATA + vector, handler);
     }
@@ -99,7 +116,7 @@ export class HostIrqs {
     }
     const data = MSIX_DATA + vector;
     this.#handlers.delete(data);
-    this.#fn.msix!.program(vector, { addressLo: DOORBELL, addressHi: 0, data }, true);
+    this.#fn.msix!.program(vector, this.#message(data), true);
   }
   /** Take the INTx line; ENODEV when the function has no pin. */
   requestIntx(handler: () => void): Status {
@@ -115,8 +132,14 @@ export class HostIrqs {
 
   /** A message arrived on the bus; false when it is nobody's. */
   deliver(message: MsiMessage): boolean {
-    if (message.addressHi !== 0 || message.addressLo >>> 20 !== DOORBELL >>> 20) return false;
-    const handler = this.#handlers.get(message.data);
+    const address = (BigInt(message.addressHi) << 32n) | BigInt(message.addressLo);
+    const end = this.route ? this.route.follow(address) : address;
+    if (end === undefined || end >> 20n !== DOORBELL_MIB) return false;
+    return this.arrive(message.data);
+  }
+  /** It reached the doorbell; false when it is nobody's. */
+  arrive(data: number): boolean {
+    const handler = this.#handlers.get(data);
     handler?.();
     return handler !== undefined;
   }
@@ -126,12 +149,21 @@ export class HostIrqs {
     return this.#intx !== undefined;
   }
 
+  #message(data: number): MsiMessage {
+    const address = this.#address;
+    return {
+      addressLo: Number(address & 0xffff_ffffn),
+      addressHi: Number(address >> 32n),
+      data,
+    };
+  }
   #programMsi(cap: number, count: number): void {
     const fn = this.#fn;
     const flags = fn.config.read(cap + 2, 2);
     const wide = (flags & PCI_MSI_FLAGS_64BIT) !== 0;
-    fn.writeConfig(cap + 4, 4, DOORBELL);
-    if (wide) fn.writeConfig(cap + 8, 4, 0);
+    const { addressLo, addressHi } = this.#message(MSI_DATA);
+    fn.writeConfig(cap + 4, 4, addressLo);
+    if (wide) fn.writeConfig(cap + 8, 4, addressHi);
     fn.writeConfig(cap + (wide ? 12 : 8), 2, MSI_DATA);
     const mme = Math.min(Math.ceil(Math.log2(count)), (flags & PCI_MSI_FLAGS_QMASK) >> 1) << 4;
     fn.writeConfig(cap + 2, 2, (flags & ~PCI_MSI_FLAGS_QSIZE) | mme | PCI_MSI_FLAGS_ENABLE);

@@ -1,20 +1,39 @@
 /** Refusals that depend on the device bound, or on its IOMMU driver (iommufd.md 2.11, 2.12, 4.1 to 4.7). */
 import { expect, test } from 'vitest';
-import { EINVAL, ENODEV, EOPNOTSUPP, EPERM, isErrno, type Result } from '../../src/base/errno.ts';
+import {
+  EADDRINUSE,
+  EINVAL,
+  ENODEV,
+  EOPNOTSUPP,
+  EPERM,
+  isErrno,
+  type Result,
+} from '../../src/base/errno.ts';
 import type { DeviceConfig } from '../../src/core/device.ts';
+import { IOMMU_READ } from '../../src/core/domain.ts';
 import { IOMMU_CAP_ENFORCE_CACHE_COHERENCY } from '../../src/core/driver.ts';
+import { iommuMap, iommuUnmap } from '../../src/core/map.ts';
+import { dmaPrepareMsi } from '../../src/core/msi.ts';
 import { IOMMU_RESV_SW_MSI } from '../../src/core/resv-region.ts';
 import {
   createMockDriver,
   type MockDeviceKnobs,
   type MockDriverKnobs,
 } from '../../src/drivers/mock/index.ts';
-import { deviceAttach, deviceBind, type IommufdDevice } from '../../src/iommufd/device.ts';
+import {
+  attachedHwpt,
+  deviceAttach,
+  deviceBind,
+  deviceDetach,
+  deviceReplace,
+  type IommufdDevice,
+} from '../../src/iommufd/device.ts';
+import { HwptPaging } from '../../src/iommufd/hwpt-object.ts';
 import { ctxFromFile } from '../../src/iommufd/main.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
-import { hwptAlloc, ioasAlloc, mock } from './calls.ts';
-import { ARRAY, World } from './world.ts';
+import { hwptAlloc, ioasAlloc, map, mock } from './calls.ts';
+import { ARRAY, BUFFER, World } from './world.ts';
 
 const NESTED = { data_type: t.IOMMU_HWPT_DATA_SELFTEST, data_len: 4, data_uptr: ARRAY };
 
@@ -84,6 +103,28 @@ test('a device with two windows for MSIs is not attached, and reserves nothing',
   ];
   const idev = must(bind({}, { resvRegions }));
   expect(deviceAttach(idev, 0, ioas)).toBe(EINVAL);
+});
+
+test('an hwpt without room for the doorbells of a group is not attached, and the old one stays', () => {
+  const { fd, bind, ioas } = rig();
+  const start = 0x800_0000n;
+  const window = { start, length: 0x1000n, prot: 0, type: IOMMU_RESV_SW_MSI };
+  const idev = must(bind({}, { resvRegions: [window] }));
+  const first = must(deviceAttach(idev, 0, ioas));
+  expect(dmaPrepareMsi(idev.dev, 0x1_0000_0040n)).toBe(start + 0x40n);
+  const other = ioasAlloc(fd);
+  const full = must(hwptAlloc(fd, idev.id, other));
+  const { domain } = must(ctxFromFile(fd.file)!.objects.get(full, HwptPaging));
+  expect(iommuMap(domain, start, 0n, 0x1000n, IOMMU_READ)).toBeUndefined();
+  expect(deviceReplace(idev, 0, full)).toBe(EADDRINUSE);
+  expect(attachedHwpt(idev, 0)?.id).toBe(first);
+  deviceDetach(idev, 0);
+  expect(deviceAttach(idev, 0, full)).toBe(EADDRINUSE);
+  expect(attachedHwpt(idev, 0)).toBeUndefined();
+  // Nothing of the window stays reserved in the IOAS it did not get to.
+  expect(map(fd, other, BUFFER, 0x1000n, start)).toBe(EADDRINUSE);
+  expect(iommuUnmap(domain, start, 0x1000n)).toBe(0x1000n);
+  expect(map(fd, other, BUFFER, 0x1000n, start)).toBe(start);
 });
 
 test('a domain enforces the coherency its device wants, or is not made', () => {
