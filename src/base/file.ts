@@ -4,7 +4,7 @@
  * A handler may return a WaitQueue instead of an answer: the caller sleeps and the handler runs again.
  */
 import { bugOn } from './bug.ts';
-import type { Result } from './errno.ts';
+import type { Result, Status } from './errno.ts';
 import type { Outcome, WaitQueue } from './wait-queue.ts';
 import type { PageSource, Task } from './task.ts';
 
@@ -22,13 +22,13 @@ export interface FileOps {
   read?(
     file: OpenFile,
     task: Task,
-    into: Uint8Array,
+    into: UserBuffer,
     offset: bigint | undefined,
   ): Outcome<Result<number>>;
   write?(
     file: OpenFile,
     task: Task,
-    from: Uint8Array,
+    from: UserBuffer,
     offset: bigint | undefined,
   ): Outcome<Result<number>>;
   mmap?(file: OpenFile, task: Task, request: MmapRequest): Result<Mapping>;
@@ -40,6 +40,34 @@ export interface FileOps {
   fdinfo?(file: OpenFile): string;
   /** True when read and write on this file must reach the handlers (event queues); a plain control file says no. */
   readonly stream?: boolean;
+}
+
+/** The program's buffer of a read(2) or write(2). What could not be copied was not read: the handler hears of it. */
+export interface UserBuffer {
+  readonly length: number;
+  /** copy_to_user(buf + at, from) */
+  copyTo(at: number, from: Uint8Array): Status<'EFAULT'>;
+  /** copy_from_user(into, buf + at) */
+  copyFrom(at: number, into: Uint8Array): Status<'EFAULT'>;
+}
+
+/** A buffer the kernel layers can reach themselves: that of a program in this process. */
+export function plainBuffer(bytes: Uint8Array): UserBuffer {
+  const part = (at: number, length: number): Uint8Array => {
+    bugOn(at + length > bytes.length, 'a read or write beyond the count it was given');
+    return bytes.subarray(at, at + length);
+  };
+  return {
+    length: bytes.length,
+    copyTo(at, from) {
+      part(at, from.length).set(from);
+      return undefined;
+    },
+    copyFrom(at, into) {
+      into.set(part(at, into.length));
+      return undefined;
+    },
+  };
 }
 
 export interface MmapRequest {

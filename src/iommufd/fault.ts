@@ -1,6 +1,13 @@
 /** FAULT: a queue of page faults that a program reads and answers (iommufd.md 2.16). */
 import { EINVAL, EOPNOTSUPP, ESPIPE, isErrno, type Result, type Status } from '../base/errno.ts';
-import { OpenFile, POLLIN, POLLOUT, POLLRDNORM, type FileOps } from '../base/file.ts';
+import {
+  OpenFile,
+  POLLIN,
+  POLLOUT,
+  POLLRDNORM,
+  type FileOps,
+  type UserBuffer,
+} from '../base/file.ts';
 import { IdTable } from '../base/id-table.ts';
 import { Bug } from '../base/bug.ts';
 import { refuse } from '../base/refuse.ts';
@@ -155,8 +162,11 @@ export function checkOffset(offset: bigint | undefined): Status<'ESPIPE'> {
   return refuse(ESPIPE, 'an event queue has no offsets', { offset });
 }
 
-/** Whole groups while they fit. @kernel iommufd_fault_fops_read */
-function readFaults(fault: Fault, into: Uint8Array): Result<number> {
+/**
+ * Whole groups while they fit; a group that could not be copied whole stays first in the queue.
+ * @kernel iommufd_fault_fops_read
+ */
+function readFaults(fault: Fault, into: UserBuffer): Result<number> {
   const { size } = iommu_hwpt_pgfault;
   if (into.length % size !== 0) {
     return refuse(ESPIPE, 'the count is not a multiple of the message', { count: into.length });
@@ -165,50 +175,56 @@ function readFaults(fault: Fault, into: Uint8Array): Result<number> {
   for (;;) {
     const group = fault.deliver[0];
     if (!group) return done;
-    if (group.faults.length * size > into.length - done) {
+    const length = group.faults.length * size;
+    if (length > into.length - done) {
       return done > 0 ? done : refuse(EINVAL, 'the first group of faults does not fit');
     }
     const cookie = fault.awaiting.reserve();
-    if (isErrno(cookie)) return cookie;
+    if (isErrno(cookie)) return done > 0 ? done : cookie;
+    const rc = into.copyTo(done, messagesOf(group, cookie));
+    if (rc) {
+      fault.awaiting.abort(cookie);
+      return done > 0 ? done : rc;
+    }
     fault.deliver.shift();
     fault.awaiting.publish(cookie, group);
     group.cookie = cookie;
-    for (const message of group.faults) {
-      writeMessage(into.subarray(done, done + size), group, message);
-      done += size;
-    }
+    done += length;
   }
 }
-function writeMessage(
-  bytes: Uint8Array,
-  group: IopfGroup,
-  message: IopfGroup['faults'][number],
-): void {
-  const out = iommu_hwpt_pgfault.view(bytes.fill(0));
+function messagesOf(group: IopfGroup, cookie: number): Uint8Array {
+  const { size } = iommu_hwpt_pgfault;
+  const bytes = new Uint8Array(group.faults.length * size);
   const source = group.attachHandle.priv;
-  out.flags = message.flags & 3;
-  out.dev_id = source instanceof FaultSource ? source.device.id : 0;
-  out.pasid = message.pasid;
-  out.grpid = message.grpid;
-  out.perm = message.perm;
-  out.addr = message.addr;
-  out.cookie = group.cookie;
+  const devId = source instanceof FaultSource ? source.device.id : 0;
+  group.faults.forEach((message, index) => {
+    const out = iommu_hwpt_pgfault.view(bytes.subarray(index * size, (index + 1) * size));
+    out.flags = message.flags & 3;
+    out.dev_id = devId;
+    out.pasid = message.pasid;
+    out.grpid = message.grpid;
+    out.perm = message.perm;
+    out.addr = message.addr;
+    out.cookie = cookie;
+  });
+  return bytes;
 }
 
 /** @kernel iommufd_fault_fops_write */
-function writeResponses(fault: Fault, from: Uint8Array): Result<number> {
+function writeResponses(fault: Fault, from: UserBuffer): Result<number> {
   const { size } = iommu_hwpt_page_response;
   if (from.length % size !== 0) {
     return refuse(ESPIPE, 'the count is not a multiple of the response', { count: from.length });
   }
+  const bytes = new Uint8Array(size);
   for (let done = 0; done < from.length; done += size) {
-    const { cookie, code } = iommu_hwpt_page_response.view(from.subarray(done, done + size));
-    const rc = answer(fault, cookie, code);
+    const rc = from.copyFrom(done, bytes) ?? answer(fault, bytes);
     if (rc) return done > 0 ? done : rc;
   }
   return from.length;
 }
-function answer(fault: Fault, cookie: number, code: number): Status {
+function answer(fault: Fault, response: Uint8Array): Status {
+  const { cookie, code } = iommu_hwpt_page_response.view(response);
   if (code !== IOMMUFD_PAGE_RESP_SUCCESS && code !== IOMMUFD_PAGE_RESP_INVALID) {
     return refuse(EINVAL, 'unknown response code', { code });
   }

@@ -1,7 +1,7 @@
 /** VEVENTQ: events of a vIOMMU's hardware, for its guest (iommufd.md 2.19). */
 import { Bug } from '../base/bug.ts';
 import { EEXIST, EINVAL, EOPNOTSUPP, isErrno, type Result, type Status } from '../base/errno.ts';
-import { POLLIN, POLLRDNORM, type FileOps, type OpenFile } from '../base/file.ts';
+import { POLLIN, POLLRDNORM, type FileOps, type OpenFile, type UserBuffer } from '../base/file.ts';
 import { refuse } from '../base/refuse.ts';
 import { WaitQueue } from '../base/wait-queue.ts';
 import {
@@ -118,8 +118,11 @@ function queueOf(file: OpenFile): Veventq {
   throw new Bug(`${file.name} is no event queue`);
 }
 
-/** Whole records while they fit. @kernel iommufd_veventq_fops_read */
-function readEvents(queue: Veventq, into: Uint8Array): Result<number> {
+/**
+ * Whole records while they fit; one that could not be copied whole stays first in the queue.
+ * @kernel iommufd_veventq_fops_read
+ */
+function readEvents(queue: Veventq, into: UserBuffer): Result<number> {
   if (into.length < HEADER) {
     return refuse(EINVAL, 'the buffer does not hold the header of an event', {
       count: into.length,
@@ -129,15 +132,23 @@ function readEvents(queue: Veventq, into: Uint8Array): Result<number> {
   for (;;) {
     const event = queue.events[0];
     if (!event) return done;
-    const size = HEADER + (event.bytes?.length ?? 0);
-    if (size > into.length - done) {
-      return done > 0 ? done : refuse(EINVAL, 'the first event does not fit', { size });
+    const record = recordOf(event);
+    if (record.length > into.length - done) {
+      return done > 0
+        ? done
+        : refuse(EINVAL, 'the first event does not fit', { size: record.length });
     }
-    const header = iommufd_vevent_header.view(into.subarray(done, done + HEADER));
-    header.flags = event.bytes ? 0 : IOMMU_VEVENTQ_FLAG_LOST_EVENTS;
-    header.sequence = event.sequence;
-    if (event.bytes) into.set(event.bytes, done + HEADER);
+    const rc = into.copyTo(done, record);
+    if (rc) return done > 0 ? done : rc;
     queue.take();
-    done += size;
+    done += record.length;
   }
+}
+function recordOf(event: Vevent): Uint8Array {
+  const record = new Uint8Array(HEADER + (event.bytes?.length ?? 0));
+  const header = iommufd_vevent_header.view(record.subarray(0, HEADER));
+  header.flags = event.bytes ? 0 : IOMMU_VEVENTQ_FLAG_LOST_EVENTS;
+  header.sequence = event.sequence;
+  if (event.bytes) record.set(event.bytes, HEADER);
+  return record;
 }

@@ -15,7 +15,14 @@ import {
   type Result,
   type Status,
 } from '../base/errno.ts';
-import type { Mapping, MmapRequest, MmioWindow, OpenFile } from '../base/file.ts';
+import {
+  plainBuffer,
+  type Mapping,
+  type MmapRequest,
+  type MmioWindow,
+  type OpenFile,
+  type UserBuffer,
+} from '../base/file.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
 import { listening, refuse, type Refusal } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
@@ -87,7 +94,7 @@ export class Syscalls {
   read(
     task: Task,
     file: OpenFile,
-    into: Uint8Array,
+    into: Uint8Array | UserBuffer,
     offset: bigint | undefined,
   ): Outcome<Result<number>> {
     const name = offset === undefined ? 'read' : 'pread64';
@@ -97,7 +104,7 @@ export class Syscalls {
       if (!file.readable) return refuse(EBADF, 'the file was not opened for reading');
       if (offset !== undefined && file.ops.stream) return noPosition(file);
       if (!file.ops.read) return refuse(EINVAL, 'this file cannot be read', { file: file.name });
-      return advance(file, offset, file.ops.read(file, task, into, at));
+      return advance(file, offset, file.ops.read(file, task, bufferOf(into), at));
     });
   }
 
@@ -105,7 +112,7 @@ export class Syscalls {
   write(
     task: Task,
     file: OpenFile,
-    from: Uint8Array,
+    from: Uint8Array | UserBuffer,
     offset: bigint | undefined,
   ): Outcome<Result<number>> {
     const name = offset === undefined ? 'write' : 'pwrite64';
@@ -116,7 +123,7 @@ export class Syscalls {
       if (offset !== undefined && file.ops.stream) return noPosition(file);
       if (!file.ops.write)
         return refuse(EINVAL, 'this file cannot be written', { file: file.name });
-      return advance(file, offset, file.ops.write(file, task, from, at));
+      return advance(file, offset, file.ops.write(file, task, bufferOf(from), at));
     });
   }
 
@@ -198,6 +205,10 @@ export class Syscalls {
 
   /** Refusals of the latest call, innermost first: what an error message of the library says. */
   lastRefusals: readonly Refusal[] = [];
+}
+
+function bufferOf(buffer: Uint8Array | UserBuffer): UserBuffer {
+  return buffer instanceof Uint8Array ? plainBuffer(buffer) : buffer;
 }
 
 function noPosition(file: OpenFile): Errno<'ESPIPE'> {

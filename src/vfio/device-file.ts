@@ -18,6 +18,9 @@ import { VfioDeviceFile } from './device-access.ts';
 import type { VfioDevice } from './device.ts';
 import type { VfioGroup } from './group.ts';
 
+/** Most bytes one read or write moves; a longer one is cut short, as read(2) may. */
+const LONGEST_TRANSFER = 1 << 24;
+
 const FILE_NAME = 'anon_inode:[vfio-device]';
 
 /**
@@ -131,12 +134,17 @@ export const deviceFileOps: FileOps = {
   read(file, task, into, offset) {
     const access = file.priv as VfioDeviceFile;
     const refused = notYet(access, { cmd: 'read' });
-    return refused ?? access.device.ops.read(task, into, offset ?? file.position);
+    if (refused) return refused;
+    const bytes = new Uint8Array(Math.min(into.length, LONGEST_TRANSFER));
+    const got = access.device.ops.read(task, bytes, offset ?? file.position);
+    return isErrno(got) ? got : (into.copyTo(0, bytes.subarray(0, got)) ?? got);
   },
   write(file, task, from, offset) {
     const access = file.priv as VfioDeviceFile;
     const refused = notYet(access, { cmd: 'write' });
-    return refused ?? access.device.ops.write(task, from, offset ?? file.position);
+    if (refused) return refused;
+    const bytes = new Uint8Array(Math.min(from.length, LONGEST_TRANSFER));
+    return from.copyFrom(0, bytes) ?? access.device.ops.write(task, bytes, offset ?? file.position);
   },
   mmap(file, task, request) {
     const access = file.priv as VfioDeviceFile;

@@ -16,7 +16,7 @@ import {
   isErrno,
   type Result,
 } from '../../src/base/errno.ts';
-import { ForeignFile, OpenFile } from '../../src/base/file.ts';
+import { ForeignFile, OpenFile, plainBuffer } from '../../src/base/file.ts';
 import { U64_MAX } from '../../src/base/u64.ts';
 import { WaitQueue } from '../../src/base/wait-queue.ts';
 import { openVfioCompat } from '../../src/iommufd/main.ts';
@@ -47,14 +47,19 @@ function read(
   offset?: bigint,
 ): Result<number> & unknown {
   const file = task.fds.get(fd) as OpenFile;
-  const out = file.ops.read!(file, task, (lastRead = new Uint8Array(count)), offset);
+  const out = file.ops.read!(file, task, plainBuffer((lastRead = new Uint8Array(count))), offset);
   if (out instanceof WaitQueue) throw new Error('these queues never block');
   return out;
 }
 let lastRead = new Uint8Array(0);
 function write(task: TestTask, fd: number, words: readonly number[]): unknown {
   const file = task.fds.get(fd) as OpenFile;
-  return file.ops.write!(file, task, new Uint8Array(new Uint32Array(words).buffer), undefined);
+  return file.ops.write!(
+    file,
+    task,
+    plainBuffer(new Uint8Array(new Uint32Array(words).buffer)),
+    undefined,
+  );
 }
 const words = (bytes: Uint8Array): number[] => [
   ...new Uint32Array(bytes.buffer, 0, bytes.length >> 2),
