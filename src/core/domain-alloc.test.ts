@@ -28,7 +28,7 @@ import {
 } from './driver.ts';
 import { iommuMap } from './map.ts';
 
-const DATA: UserData = { type: 0, bytes: new Uint8Array(0) };
+const DATA: UserData = { type: 0, length: 0, copy: () => new Uint8Array(0) };
 const MM = { id: 1, alive: true, usable: true, handleFault: () => true };
 
 /** What the driver was asked for. */

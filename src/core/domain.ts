@@ -84,10 +84,13 @@ export interface MapProgress {
   mapped: number;
 }
 
-/** Vendor data from user space, handed down as bytes (core.md 10.2). */
+/** Vendor data in user space, for the driver to read (core.md 10.2). */
 export interface UserData {
   readonly type: number;
-  readonly bytes: Uint8Array;
+  /** Bytes the user says there are. */
+  readonly length: number;
+  /** Read all of them: the last thing to do, and only for a length that some version of the struct has. */
+  copy(): Result<Uint8Array, 'EFAULT'>;
   /** Copy a possibly changed struct back to where it came from, truncated to the user's length. */
   copyBack?(from: Uint8Array): Status<'EFAULT' | 'EINVAL'>;
 }
@@ -96,7 +99,10 @@ export interface UserArray {
   readonly type: number;
   readonly entryLength: number;
   readonly entryCount: number;
-  /** Bytes of entry `index` under the copy rules of core.md 10.2, extended with zeros to `size`. */
+  /**
+   * Bytes of entry `index`, extended with zeros to `size`. A length below `minSize` or above `size` is EINVAL; with
+   * `minSize` 0, as when the whole array is copied, a longer entry is taken when its tail is 0, else E2BIG.
+   */
   entry(
     index: number,
     size: number,

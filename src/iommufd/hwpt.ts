@@ -31,7 +31,7 @@ import { Ioas } from './ioas.ts';
 import { addDomain } from './iopt-domains.ts';
 import type { Ucmd } from './ioctl.ts';
 import { swMsi } from './sw-msi.ts';
-import { readUserData } from './user-data.ts';
+import { userData } from './user-data.ts';
 import { allocNestedDomain, Viommu } from './viommu-object.ts';
 
 /** The ops that make domains for a device. */
@@ -200,12 +200,7 @@ export function hwptAlloc(ucmd: Ucmd<iommu_hwpt_alloc>): Status {
   const pt = ctx.objects.lookup(cmd.pt_id);
   if (!pt) return refuse(EINVAL, 'no object has the id pt_id', { pt_id: cmd.pt_id });
 
-  let data: UserData | undefined;
-  if (cmd.data_len > 0) {
-    const read = readUserData(task, cmd.data_type, cmd.data_uptr, cmd.data_len);
-    if (isErrno(read)) return read;
-    data = read;
-  }
+  const data = userData(task, cmd.data_type, cmd.data_uptr, cmd.data_len);
   const hwpt = allocOn(pt, idev, cmd.flags, data);
   if (isErrno(hwpt)) return hwpt;
   const rc = linkFault(hwpt, cmd.flags, cmd.fault_id) ?? answer(ucmd, hwpt);

@@ -5,23 +5,25 @@ import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
 import type { UserArray, UserData } from '../core/domain.ts';
 
-/** No vendor structure is near this size; a longer one is refused by the driver by its length alone. */
-const MAX_VENDOR_BYTES = 4096;
-
-/** EFAULT: unreadable. */
-export function readUserData(
+/** Vendor data of a command; none when the length is 0. */
+export function userData(
   task: Task,
   type: number,
   uptr: bigint,
   length: number,
-): Result<UserData, 'EFAULT'> {
-  const bytes = new Uint8Array(Math.min(length, MAX_VENDOR_BYTES));
-  if (task.mem.read(uptr, bytes)) {
-    return refuse(EFAULT, 'the vendor data is not readable', { uptr, length });
-  }
-  const copyBack = (from: Uint8Array): Status<'EFAULT' | 'EINVAL'> =>
-    task.mem.write(uptr, from.subarray(0, length));
-  return { type, bytes, copyBack };
+): UserData | undefined {
+  if (length === 0) return undefined;
+  return {
+    type,
+    length,
+    copy() {
+      const bytes = new Uint8Array(length);
+      if (!task.mem.read(uptr, bytes)) return bytes;
+      return refuse(EFAULT, 'the vendor data is not readable', { uptr, length });
+    },
+    copyBack: (from: Uint8Array): Status<'EFAULT' | 'EINVAL'> =>
+      task.mem.write(uptr, from.subarray(0, length)),
+  };
 }
 
 /** An array of vendor entries in the caller's memory. */
@@ -48,6 +50,9 @@ export class UserEntries implements UserArray {
     const { entryLength } = this;
     if (entryLength < minSize) {
       return refuse(EINVAL, 'the entries are too short', { entryLength, minSize });
+    }
+    if (minSize > 0 && entryLength > size) {
+      return refuse(EINVAL, 'the entries are longer than known', { entryLength, size });
     }
     const all = new Uint8Array(entryLength);
     if (this.#task.mem.read(this.#uptr + BigInt(index * entryLength), all)) {

@@ -1,5 +1,5 @@
 /** VIOMMU_ALLOC (iommufd.md 2.17). */
-import { EINVAL, EOPNOTSUPP, isErrno, type Result, type Status } from '../base/errno.ts';
+import { EINVAL, EOPNOTSUPP, isErrno, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import { devHasIommu } from '../core/device.ts';
 import { callOps } from '../core/driver-call.ts';
@@ -8,7 +8,7 @@ import { IOMMU_VIOMMU_TYPE_DEFAULT, type iommu_viommu_alloc } from '../uapi/iomm
 import { IommufdDevice } from './device-object.ts';
 import { HwptPaging } from './hwpt-object.ts';
 import type { Ucmd } from './ioctl.ts';
-import { readUserData } from './user-data.ts';
+import { userData } from './user-data.ts';
 import { Viommu } from './viommu-object.ts';
 
 /** @kernel iommufd_viommu_alloc_ioctl */
@@ -58,16 +58,11 @@ function initByDriver(viommu: Viommu, data: UserData | undefined): Status {
 }
 
 function initViommu(ucmd: Ucmd<iommu_viommu_alloc>, viommu: Viommu): Status {
-  const { ctx } = ucmd;
-  const data = readData(ucmd);
-  const rc = isErrno(data) ? data : initByDriver(viommu, data);
+  const { cmd, ctx } = ucmd;
+  const data = userData(ucmd.task, cmd.type, cmd.data_uptr, cmd.data_len);
+  const rc = initByDriver(viommu, data);
   // The driver made nothing: there is nothing of it to destroy.
   if (rc) viommu.ops = {};
   if (rc) ctx.objects.abort(viommu);
   return rc;
-}
-function readData(ucmd: Ucmd<iommu_viommu_alloc>): Result<UserData | undefined> {
-  const { cmd, task } = ucmd;
-  if (cmd.data_len === 0) return undefined;
-  return readUserData(task, cmd.type, cmd.data_uptr, cmd.data_len);
 }

@@ -11,8 +11,11 @@ export const VIOMMU = 0xdeadbeef;
 export function words(...values: number[]): Uint8Array {
   return new Uint8Array(new Uint32Array(values).buffer);
 }
+export function userData(type: number, bytes: Uint8Array): UserData {
+  return { type, length: bytes.length, copy: () => bytes };
+}
 export function data(type: number, ...values: number[]): UserData {
-  return { type, bytes: words(...values) };
+  return userData(type, words(...values));
 }
 export function array(type: number, ...entries: number[][]): UserArray {
   return {
@@ -22,7 +25,7 @@ export function array(type: number, ...entries: number[][]): UserArray {
     entry(index, size, minSize) {
       const bytes = words(...entries[index]!);
       if (bytes.length < minSize) return refuse(EINVAL, 'too short');
-      if (bytes.length > size) return refuse(E2BIG, 'too long');
+      if (bytes.length > size) return refuse(minSize > 0 ? EINVAL : E2BIG, 'too long');
       const full = new Uint8Array(size);
       full.set(bytes);
       return full;

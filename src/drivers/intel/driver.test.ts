@@ -1,3 +1,4 @@
+import { userData } from '../../../test/core/mock-data.ts';
 import { describe, expect, it } from 'vitest';
 import {
   intelBench,
@@ -244,7 +245,7 @@ describe('allocation of paging domains', () => {
 
   it('refuses vendor data with EOPNOTSUPP', () => {
     const bench = intelBench();
-    const data = { type: 1, bytes: new Uint8Array(8) };
+    const data = userData(1, new Uint8Array(8));
     expect(pagingDomainAllocFlags(bench.device(4), 0, data)).toBe(EOPNOTSUPP);
   });
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { userData } from '../../../test/core/mock-data.ts';
 import { intelBench, must, ownedDevice, RW, words64 } from '../../../test/drivers/intel-bench.ts';
 import { Bug } from '../../base/bug.ts';
 import { EFAULT, EINVAL, EOPNOTSUPP, type Status } from '../../base/errno.ts';
@@ -59,7 +60,7 @@ function s1(fields: { flags?: bigint; addr?: bigint; width?: number; reserved?: 
   view.setBigUint64(8, fields.addr ?? 0x1000n, true);
   view.setUint32(16, fields.width ?? 48, true);
   view.setUint32(20, fields.reserved ?? 0, true);
-  return { type: 1, bytes: new Uint8Array(view.buffer) };
+  return userData(1, new Uint8Array(view.buffer));
 }
 
 /** A guest with its tables at guest pages 1…4 (top first), mapping granule 0x10 to guest page 9. */
@@ -228,7 +229,7 @@ describe('allocation of nested domains', () => {
   it.each([
     ['EOPNOTSUPP: an unknown flag', {}, 4, s1(), EOPNOTSUPP],
     ['EINVAL: data of another type', {}, 0, { ...s1(), type: 2 }, EINVAL],
-    ['EINVAL: data too short', {}, 0, { type: 1, bytes: new Uint8Array(16) }, EINVAL],
+    ['EINVAL: data too short', {}, 0, userData(1, new Uint8Array(16)), EINVAL],
     ['EOPNOTSUPP: an unknown S1 flag', {}, 0, s1({ flags: 8n }), EOPNOTSUPP],
     ['EOPNOTSUPP: a reserved field', {}, 0, s1({ reserved: 1 }), EOPNOTSUPP],
   ] as const)('%s', (_name, config, flags, data, expected) => {

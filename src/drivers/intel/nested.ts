@@ -13,15 +13,18 @@ import {
 } from '../../core/domain.ts';
 import { newDomain } from '../../core/domain-alloc.ts';
 import { IOMMU_HWPT_ALLOC_PASID } from '../../core/driver.ts';
+import { copyStructFromUser } from '../../core/user-data.ts';
+import {
+  iommu_hwpt_vtd_s1,
+  IOMMU_HWPT_DATA_VTD_S1,
+  IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
+} from '../../uapi/iommufd.ts';
 import { attachDev, setDevPasid, testDev } from './attach.ts';
 import { newIntelDomain, toIntelDevice, toIntelDomain } from './domain.ts';
 import { IOMMU_VTD_S1_EAFE, IOMMU_VTD_S1_SRE, IOMMU_VTD_S1_WPE } from './entries.ts';
 import { flushDomain } from './flush.ts';
 import { alignedRange } from './queue.ts';
 
-/** data_type values of IOMMU_HWPT_ALLOC and IOMMU_HWPT_INVALIDATE. */
-export const IOMMU_HWPT_DATA_VTD_S1 = 1;
-export const IOMMU_HWPT_INVALIDATE_DATA_VTD_S1 = 0;
 const STRUCT_SIZE = 24;
 /** iommu_hwpt_vtd_s1_invalidate: only leaves changed. */
 const IOMMU_VTD_INV_FLAGS_LEAF = 1;
@@ -62,24 +65,23 @@ export function domainAllocNested(
 
 /** struct iommu_hwpt_vtd_s1 { flags; pgtbl_addr; addr_width; __reserved }. */
 function decodeS1(data: UserData) {
-  if (data.type !== IOMMU_HWPT_DATA_VTD_S1 || data.bytes.length !== STRUCT_SIZE) {
-    return refuse(EINVAL, 'the data is not an iommu_hwpt_vtd_s1', {
-      type: data.type,
-      length: data.bytes.length,
-    });
-  }
-  const view = viewOf(data.bytes);
-  const flags = view.getBigUint64(0, true);
-  const pgtblAddr = view.getBigUint64(8, true);
+  const s1 = copyStructFromUser(
+    data,
+    IOMMU_HWPT_DATA_VTD_S1,
+    iommu_hwpt_vtd_s1,
+    iommu_hwpt_vtd_s1.size,
+  );
+  if (isErrno(s1)) return s1;
+  const { flags, pgtbl_addr: pgtblAddr } = s1;
   const known = BigInt(IOMMU_VTD_S1_SRE | IOMMU_VTD_S1_EAFE | IOMMU_VTD_S1_WPE);
-  if ((flags & ~known) !== 0n || view.getUint32(20, true) !== 0) {
+  if ((flags & ~known) !== 0n || s1.__reserved !== 0) {
     return refuse(EOPNOTSUPP, 'an unknown flag or a reserved field of iommu_hwpt_vtd_s1', {
       flags,
     });
   }
   return {
     rootPfn: Number(pgtblAddr >> 12n),
-    addrWidth: view.getUint32(16, true),
+    addrWidth: s1.addr_width,
     flags: Number(flags),
   };
 }

@@ -10,6 +10,7 @@ import {
   type UserData,
 } from '../../core/domain.ts';
 import { IOMMU_HWPT_ALLOC_PASID, type ViommuCore } from '../../core/driver.ts';
+import { copyStructFromUser } from '../../core/user-data.ts';
 import {
   IOMMU_HWPT_DATA_SELFTEST,
   IOMMU_HWPT_INVALIDATE_DATA_SELFTEST,
@@ -18,7 +19,6 @@ import {
   iommu_hwpt_selftest,
 } from '../../uapi/iommufd-test.ts';
 import { checkNestParent } from './paging.ts';
-import { structFromUser } from './user-data.ts';
 
 const IOTLB_WORDS = 4;
 
@@ -58,7 +58,7 @@ export function allocNested(
   if (data.type !== IOMMU_HWPT_DATA_SELFTEST) {
     return refuse(EOPNOTSUPP, 'the data is not for the mock driver', { type: data.type });
   }
-  const view = structFromUser(data, IOMMU_HWPT_DATA_SELFTEST, iommu_hwpt_selftest, 4);
+  const view = copyStructFromUser(data, IOMMU_HWPT_DATA_SELFTEST, iommu_hwpt_selftest, 4);
   if (isErrno(view)) return view;
   return newDomain(parent.core, {
     kind: 'nested',
@@ -87,9 +87,6 @@ function cacheInvalidateUser(domain: Domain, array: UserArray): { done: number; 
 
 function invalidateEntry(nested: MockNested, array: UserArray, index: number): Status {
   const { size } = iommu_hwpt_invalidate_selftest;
-  if (array.entryLength !== size) {
-    return refuse(EINVAL, 'the entries have another length', { entry_len: array.entryLength });
-  }
   const bytes = array.entry(index, size, size);
   if (isErrno(bytes)) return bytes;
   const { flags, iotlb_id: word } = iommu_hwpt_invalidate_selftest.view(bytes);

@@ -17,12 +17,12 @@ import {
 } from '../../core/driver.ts';
 import { granuleLg2 } from '../../core/granule.ts';
 import { gatherPage } from '../../core/iotlb.ts';
+import { copyStructFromUser } from '../../core/user-data.ts';
 import { amdv1mock, createPageTable } from '../../pt/index.ts';
 import { IOMMU_HWPT_DATA_SELFTEST, iommu_hwpt_selftest } from '../../uapi/iommufd-test.ts';
 import type { MockDomainKnobs } from './knobs.ts';
 import { PageList } from './page-list.ts';
 import { mockDeviceOf } from './device.ts';
-import { structFromUser } from './user-data.ts';
 
 /** Values of pagetable_type. */
 const MOCK_IOMMUPT_DEFAULT = 0;
@@ -100,7 +100,7 @@ function readTableType(data: UserData | undefined): Result<number> {
   if (data.type !== IOMMU_HWPT_DATA_SELFTEST) {
     return refuse(EOPNOTSUPP, 'the data is not for the mock driver', { type: data.type });
   }
-  const view = structFromUser(data, IOMMU_HWPT_DATA_SELFTEST, iommu_hwpt_selftest, 4);
+  const view = copyStructFromUser(data, IOMMU_HWPT_DATA_SELFTEST, iommu_hwpt_selftest, 4);
   if (isErrno(view)) return view;
   const type = view.pagetable_type;
   if (type === MOCK_IOMMUPT_DEFAULT || type === MOCK_IOMMUPT_HUGE) return type;

@@ -14,6 +14,7 @@ import { refuse } from '../../base/refuse.ts';
 import type { Device } from '../../core/device.ts';
 import type { Domain, DomainOps, UserArray, UserData } from '../../core/domain.ts';
 import type { HwQueueCore, ViommuCore, ViommuOps } from '../../core/driver.ts';
+import { copyStructFromUser } from '../../core/user-data.ts';
 import {
   IOMMU_HW_QUEUE_TYPE_SELFTEST,
   IOMMU_VEVENTQ_TYPE_SELFTEST,
@@ -25,7 +26,6 @@ import {
 } from '../../uapi/iommufd-test.ts';
 import { CACHE_WORDS, mockDeviceOf } from './device.ts';
 import { allocNested, checkInvalidation, zeroWords } from './nested.ts';
-import { structFromUser } from './user-data.ts';
 
 const MMAP_LENGTH = 2 * 4096;
 /** The struct may end after the fields a caller knows: in_data and out_data. */
@@ -61,7 +61,12 @@ export function viommuInit(
 }
 
 function publishPages(viommu: ViommuCore, record: MockViommu, data: UserData): Status {
-  const view = structFromUser(data, IOMMU_VIOMMU_TYPE_SELFTEST, iommu_viommu_selftest, MIN_DATA);
+  const view = copyStructFromUser(
+    data,
+    IOMMU_VIOMMU_TYPE_SELFTEST,
+    iommu_viommu_selftest,
+    MIN_DATA,
+  );
   if (isErrno(view)) return view;
   const pages = viommu.newPages(MMAP_LENGTH);
   if (isErrno(pages)) return pages;
