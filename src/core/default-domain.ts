@@ -206,7 +206,12 @@ function groupDomainAlloc(dev: Device, type: number): Result<Domain> {
   return domain;
 }
 
-function identityDomainAlloc(dev: Device): Result<Domain> {
+/**
+ * The identity domain of a device's driver: the static one, else one made for it, which is the caller's to free.
+ * Errnos: EOPNOTSUPP the driver has none; driver's.
+ * @kernel __iommu_alloc_identity_domain
+ */
+export function identityDomainAlloc(dev: Device): Result<Domain> {
   const ops: IommuOps | undefined = dev.iommu?.iommuDev?.ops;
   if (ops?.identityDomain) return ops.identityDomain;
   if (!ops?.domainAllocIdentity) {

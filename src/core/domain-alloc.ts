@@ -220,6 +220,10 @@ function assertUnused(domain: Domain): void {
       group.domain === domain || group.blockingDomain === domain,
       `${domain.name} is freed while group ${String(id)} is attached to it`,
     );
+    bugOn(
+      group.defaultDomain === domain,
+      `${domain.name} is freed while it is the default domain of group ${String(id)}`,
+    );
     for (const entry of group.pasidArray.values()) {
       bugOn(entry.domain === domain, `${domain.name} is freed while a PASID is attached to it`);
     }

@@ -76,6 +76,12 @@ export function callOps<T>(ops: IommuOps, op: string, call: () => T): T {
 }
 
 /** The same for a callback that returns `int`. */
+export function callOpsStatus(ops: IommuOps, op: string, call: () => Status): Status {
+  const about = { op, driver: ops.name };
+  return checkedStatus(about, guarded(about, call));
+}
+
+/** A callback about a domain that returns `int`. */
 export function callDomainStatus(domain: Domain, op: string, call: () => Status): Status {
   const about = { op, driver: driverOfDomain(domain) };
   return checkedStatus(about, guarded(about, call));

@@ -58,7 +58,8 @@ export class HwQueue extends IommufdObject {
     viommu.users++;
   }
   override destroy(): void {
-    this.core.destroy?.();
+    const { ops } = this.viommu.iommuDev;
+    if (this.core.destroy) callOps(ops, 'hw_queue_destroy', this.core.destroy);
     if (this.dependsOn) this.dependsOn.users--;
     unpinQueue(this.pinned);
     this.viommu.users--;

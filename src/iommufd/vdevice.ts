@@ -4,6 +4,7 @@ import { bugOn } from '../base/bug.ts';
 import { refuse } from '../base/refuse.ts';
 import { hex } from '../base/u64.ts';
 import type { VdeviceCore } from '../core/driver.ts';
+import { callOps, callOpsStatus } from '../core/driver-call.ts';
 import type { iommu_vdevice_alloc } from '../uapi/iommufd.ts';
 import { IommufdDevice, type VdeviceLink } from './device-object.ts';
 import type { Ucmd } from './ioctl.ts';
@@ -28,7 +29,8 @@ export class Vdevice extends IommufdObject implements VdeviceLink {
     idev.vdev = this;
   }
   override destroy(): void {
-    this.core.destroy?.();
+    const { ops } = this.viommu.iommuDev;
+    if (this.core.destroy) callOps(ops, 'vdevice_destroy', this.core.destroy);
     this.viommu.vdevices.delete(this.core.virtId);
     this.viommu.users--;
     this.idev.vdev = undefined;
@@ -56,10 +58,16 @@ export function vdeviceAlloc(ucmd: Ucmd<iommu_vdevice_alloc>): Status {
     return rc;
   }
   cmd.out_vdevice_id = vdevice.id;
-  const failed = viommu.ops.vdeviceInit?.(viommu, vdevice.core) ?? ucmd.respond();
+  const failed = initByDriver(viommu, vdevice.core) ?? ucmd.respond();
   if (failed) ctx.objects.abort(vdevice);
   else ctx.objects.publish(vdevice);
   return failed;
+}
+
+function initByDriver(viommu: Viommu, core: VdeviceCore): Status {
+  const { ops } = viommu;
+  if (!ops.vdeviceInit) return undefined;
+  return callOpsStatus(viommu.iommuDev.ops, 'vdevice_init', () => ops.vdeviceInit!(viommu, core));
 }
 
 function checkDevice(viommu: Viommu, idev: IommufdDevice, virtId: bigint): Status {

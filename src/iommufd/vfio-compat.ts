@@ -103,6 +103,7 @@ function checkExtension(ctx: IommufdContext, type: bigint): Result<number> {
     case VFIO_UNMAP_ALL:
       return ctx.noIommuMode ? 0 : 1;
     case VFIO_NOIOMMU_IOMMU:
+      // Told of the build, not of the parameter enable_unsafe_noiommu_mode; every kernel here is built with it.
       return 1;
     case VFIO_DMA_CC_IOMMU: {
       const ioas = compatIoas(ctx);

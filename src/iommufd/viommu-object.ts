@@ -39,7 +39,8 @@ export class Viommu extends IommufdObject implements ViommuCore {
     return this.hwpt.domain;
   }
   override destroy(): void {
-    this.ops.destroy?.(this);
+    const { ops } = this;
+    if (ops.destroy) callOps(this.iommuDev.ops, 'viommu_destroy', () => ops.destroy!(this));
     this.ctx.mmapRegions.withdraw(this);
     this.hwpt.users--;
   }

@@ -2,7 +2,7 @@
 import { EINVAL, EOPNOTSUPP, isErrno, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import { devHasIommu } from '../core/device.ts';
-import { callOps } from '../core/driver-call.ts';
+import { callOpsStatus } from '../core/driver-call.ts';
 import type { UserData } from '../core/domain.ts';
 import { IOMMU_VIOMMU_TYPE_DEFAULT, type iommu_viommu_alloc } from '../uapi/iommufd.ts';
 import { IommufdDevice } from './device-object.ts';
@@ -54,7 +54,7 @@ function isSupported(idev: IommufdDevice, type: number): boolean {
 
 function initByDriver(viommu: Viommu, data: UserData | undefined): Status {
   const { ops } = viommu.iommuDev;
-  return callOps(ops, 'viommu_init', () => ops.viommuInit!(viommu, viommu.parent, data));
+  return callOpsStatus(ops, 'viommu_init', () => ops.viommuInit!(viommu, viommu.parent, data));
 }
 
 function initViommu(ucmd: Ucmd<iommu_viommu_alloc>, viommu: Viommu): Status {

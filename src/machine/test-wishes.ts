@@ -14,6 +14,7 @@ import {
 import { listening, refuse, type Refusal } from '../base/refuse.ts';
 import { attachGroup } from '../core/attach.ts';
 import type { Device } from '../core/device.ts';
+import { identityDomainAlloc } from '../core/default-domain.ts';
 import { domainFree, pagingDomainAlloc, pagingDomainAllocFlags } from '../core/domain-alloc.ts';
 import type { Domain } from '../core/domain.ts';
 import {
@@ -196,15 +197,13 @@ class DomainMaker {
   }
   /** One that the driver or the group has anyway; an identity domain may also be made. */
   #standingDomain(dev: Device, type: Exclude<DomainWish['type'], 'paging'>): Result<Domain> {
-    const standing = standingDomain(dev, type) ?? (type === 'identity' && this.#newIdentity(dev));
-    return standing || refuse(EOPNOTSUPP, `the device has no ${type} domain`, { device: dev.name });
-  }
-  #newIdentity(dev: Device): Result<Domain> | undefined {
-    const ops = dev.iommu?.iommuDev?.ops;
-    const made = ops?.domainAllocIdentity?.(dev);
-    if (!made || isErrno(made)) return made;
-    made.owner = ops;
-    this.#own.add(made);
+    const standing = standingDomain(dev, type);
+    if (standing) return standing;
+    if (type !== 'identity') {
+      return refuse(EOPNOTSUPP, `the device has no ${type} domain`, { device: dev.name });
+    }
+    const made = identityDomainAlloc(dev);
+    if (!isErrno(made)) this.#own.add(made);
     return made;
   }
 }
