@@ -3,25 +3,26 @@
  *
  * A descriptor that is not ours is the host's own affair: the call goes on as if nothing had happened.
  */
-import { EFAULT, isErrno } from '../base/errno.ts';
+import { isErrno } from '../base/errno.ts';
 import type { Result } from '../base/errno.ts';
-import type { Mapping } from '../base/file.ts';
+import type { Mapping, OpenFile } from '../base/file.ts';
 import type { Outcome } from '../base/wait-queue.ts';
-import { WaitQueue } from '../base/wait-queue.ts';
 import { numberAnswer } from './call-context.ts';
 import type { CallContext } from './call-context.ts';
 import { HugePages, MAP_HUGETLB } from './huge-pages.ts';
-import { readFileSync } from 'node:fs';
 import { INJECTED_MMAP } from './filter.ts';
 import * as libc from './libc.ts';
-import { HOST_ERRNO, NR, O_NONBLOCK } from './libc.ts';
+import { HOST_ERRNO, NR } from './libc.ts';
 import { HostPages } from './shared-memory.ts';
 import type { Answer, Notification } from './listener.ts';
 import type { AttrEntry, Entry, FileEntry } from './open-files.ts';
+import type { HostTask } from './processes.ts';
+import { eachBuffer, gather, scatter, transferPlan } from './transfers.ts';
+import type { Move, TransferPlan } from './transfers.ts';
 
 const KVM_SET_DEVICE_ATTR = 0x4018aee1;
-/** Most bytes one read or write moves; a longer one is cut short, as read(2) may. */
-const LONGEST_TRANSFER = 1 << 24;
+/** More is not written to a sysfs attribute at once: a page. */
+const LONGEST_ATTRIBUTE = 4096;
 const PAGE = 4096n;
 
 export class FileTraps {
@@ -69,42 +70,32 @@ export class FileTraps {
     return this.#context.files.of(call.tid, fd.readInt32LE(0)) ? 0 : 'continue';
   }
 
+  /** A read or write of a file of ours: buffer by buffer, as the kernel does for files that know of no vectors. */
   #transfer(call: Notification, entry: FileEntry): Answer {
-    const plan = this.#plan(call);
+    const plan = transferPlan(call, () => this.#context.processes.task(call).mem);
     if (typeof plan === 'number') return plan;
+    if (plan.flags !== 0) return -HOST_ERRNO.EOPNOTSUPP;
     const { machine, processes } = this.#context;
     const { syscalls } = machine;
     const task = processes.task(call);
     const { file } = entry;
-    if (file.ops.stream) file.nonblocking = this.#isNonblocking(call);
-    const bytes = Buffer.alloc(plan.total);
-    if (plan.write) {
-      if (isErrno(gather(task.mem, plan, bytes))) return -HOST_ERRNO.EFAULT;
-      const run = (): Outcome<Result<number>> => syscalls.write(task, file, bytes, plan.offset);
-      return this.#context.park(call, run, this.#afterStream(entry));
-    }
-    const run = (): Outcome<Result<number>> => {
-      const got = syscalls.read(task, file, bytes, plan.offset);
-      if (got instanceof WaitQueue || isErrno(got)) return got;
-      return scatter(task.mem, plan, bytes.subarray(0, got)) ?? got;
-    };
-    return this.#context.park(call, run, this.#afterStream(entry));
-  }
-  #afterStream(entry: FileEntry): (result: Result<number>) => Answer {
-    return (result) => {
+    const move: Move = (buffer, at) =>
+      plan.write ? syscalls.write(task, file, buffer, at) : syscalls.read(task, file, buffer, at);
+    const run = (): Outcome<Result<number>> => eachBuffer(plan, task.mem, move);
+    return this.#context.park(call, run, (result) => {
       entry.readiness?.update();
       return numberAnswer(result);
-    };
+    });
   }
 
   /** Reads find the text in the file itself. */
   #attrTransfer(call: Notification, entry: AttrEntry): Answer {
-    const plan = this.#plan(call);
-    if (typeof plan === 'number') return plan;
-    if (!plan.write) return entry.node.live ? this.#liveRead(call, entry, plan) : 'continue';
-    if (!entry.writable) return -HOST_ERRNO.EBADF;
     const task = this.#context.processes.task(call);
-    const bytes = Buffer.alloc(plan.total);
+    const plan = transferPlan(call, () => task.mem);
+    if (typeof plan === 'number') return plan;
+    if (!plan.write) return entry.node.live ? this.#liveRead(task, entry, plan) : 'continue';
+    if (!entry.writable) return -HOST_ERRNO.EBADF;
+    const bytes = Buffer.alloc(Math.min(plan.total, LONGEST_ATTRIBUTE));
     if (gather(task.mem, plan, bytes)) return -HOST_ERRNO.EFAULT;
     const at = plan.offset === undefined ? entry.position : Number(plan.offset);
     const { syscalls } = this.#context.machine;
@@ -117,60 +108,14 @@ export class FileTraps {
   }
 
   /** An attribute that changes while it is open. */
-  #liveRead(call: Notification, entry: AttrEntry, plan: Plan): Answer {
-    const { machine, processes } = this.#context;
-    const task = processes.task(call);
-    const text = machine.syscalls.readAttr(task, entry.path, entry.node);
+  #liveRead(task: HostTask, entry: AttrEntry, plan: TransferPlan): Answer {
+    const text = this.#context.machine.syscalls.readAttr(task, entry.path, entry.node);
     if (isErrno(text)) return -text.number;
     const at = plan.offset === undefined ? entry.position : Number(plan.offset);
     const part = text.subarray(at, at + plan.total);
     if (scatter(task.mem, plan, part)) return -HOST_ERRNO.EFAULT;
     if (plan.offset === undefined) entry.position += part.length;
     return part.length;
-  }
-
-  #isNonblocking(call: Notification): boolean {
-    try {
-      const info = readFileSync(`/proc/${call.tid}/fdinfo/${call.int(0)}`, 'latin1');
-      const flags = /^flags:\s*([0-7]+)/m.exec(info)?.[1] ?? '0';
-      return (Number.parseInt(flags, 8) & O_NONBLOCK) !== 0;
-    } catch {
-      return false; // closed meanwhile
-    }
-  }
-
-  /** Where the bytes of a read or write are in the program, and which place of the file is meant. */
-  #plan(call: Notification): Plan | number {
-    const spelling = SPELLINGS[call.nr];
-    if (!spelling) return -HOST_ERRNO.EINVAL;
-    const { write, positioned, vectors } = spelling;
-    const offset = positioned ? BigInt.asIntN(64, call.arg(3)) : undefined;
-    if (offset !== undefined && offset < 0n) return -HOST_ERRNO.EINVAL;
-    if (!vectors) {
-      const length = Math.min(Number(call.arg(2)), LONGEST_TRANSFER);
-      const pieces = [{ addr: call.arg(1), length }];
-      return { write, offset, total: length, pieces };
-    }
-    const pieces = this.#vectors(call);
-    if (typeof pieces === 'number') return pieces;
-    const total = pieces.reduce((sum, piece) => sum + piece.length, 0);
-    return { write, offset, total, pieces };
-  }
-
-  #vectors(call: Notification): Piece[] | number {
-    const count = call.uint(2);
-    if (count > 1024) return -HOST_ERRNO.EINVAL;
-    const iov = Buffer.alloc(count * 16);
-    const { mem } = this.#context.processes.task(call);
-    if (count > 0 && mem.read(call.arg(1), iov)) return -HOST_ERRNO.EFAULT;
-    let room = LONGEST_TRANSFER;
-    const pieces: Piece[] = [];
-    for (let at = 0; at < iov.length; at += 16) {
-      const length = Math.min(Number(iov.readBigUInt64LE(at + 8)), room);
-      room -= length;
-      pieces.push({ addr: iov.readBigUInt64LE(at), length });
-    }
-    return pieces;
   }
 
   /** An attribute in our FUSE mount cannot be mapped, as in sysfs. */
@@ -195,7 +140,7 @@ export class FileTraps {
       shared: (flags & 1) !== 0,
     });
     if (isErrno(mapping)) return -mapping.number;
-    if (mapping.kind === 'pages') return this.#mmapPages(call, mapping);
+    if (mapping.kind === 'pages') return this.#mmapPages(call, entry.file, mapping);
     const firstPage = Number(offset / PAGE);
     const endPage = firstPage + Math.ceil(mapping.length / Number(PAGE));
     const { window, start } = mapping;
@@ -211,20 +156,37 @@ export class FileTraps {
     return 'continue';
   }
 
-  /** The program maps the memory itself; a descriptor of its own tells when the last mapping made by this call goes. */
-  #mmapPages(call: Notification, mapping: PagesMapping): Answer {
-    const result = this.#mapMemory(call, mapping);
-    if (result < 0) mapping.close();
+  /**
+   * The program maps the memory itself, through a description of its own that lives as long as the mapping. The mapping
+   * keeps our file open, as a vma does.
+   */
+  #mmapPages(call: Notification, file: OpenFile, mapping: PagesMapping): Answer {
+    const { files, machine, processes } = this.#context;
+    const { pages } = mapping;
+    const pid = processes.processOf(call.tid);
+    const mark = files.newMark();
+    const result =
+      pages instanceof HostPages
+        ? this.#mapMemory(call, pages, mapping.start, mark)
+        : -HOST_ERRNO.ENODEV;
+    if (result < 0 || !(pages instanceof HostPages)) {
+      mapping.close();
+      return result;
+    }
+    file.get();
+    files.watchMapping({
+      lives: () => pages.isMapped(mark),
+      closed: () => {
+        mapping.close();
+        if (machine.syscalls.close(pid, file)) this.#context.warn(`${file.name}: not released`);
+      },
+    });
     return result;
   }
-  #mapMemory(call: Notification, mapping: PagesMapping): number {
-    const { pages, start } = mapping;
-    if (!(pages instanceof HostPages)) return -HOST_ERRNO.ENODEV;
-    const { listener, files } = this.#context;
-    const memory = pages.reopen();
+  #mapMemory(call: Notification, pages: HostPages, start: number, mark: number): number {
+    const memory = pages.reopen(mark);
     if (memory < 0) return memory;
-    const watching = files.watchPages(pages.path, () => mapping.close());
-    const theirs = watching < 0 ? watching : listener.addFd(call, memory, { cloexec: true });
+    const theirs = this.#context.listener.addFd(call, memory, { cloexec: true });
     libc.close(memory);
     if (theirs < 0) return theirs;
     const thread = this.#context.inject(call);
@@ -243,57 +205,3 @@ function isHugeAnonymous(call: Notification): boolean {
 }
 
 type PagesMapping = Extract<Mapping, { kind: 'pages' }>;
-
-interface Piece {
-  readonly addr: bigint;
-  readonly length: number;
-}
-interface Plan {
-  readonly write: boolean;
-  readonly offset: bigint | undefined;
-  readonly total: number;
-  readonly pieces: readonly Piece[];
-}
-interface Spelling {
-  readonly write: boolean;
-  readonly positioned: boolean;
-  readonly vectors: boolean;
-}
-const SPELLINGS: Readonly<Record<number, Spelling>> = {
-  [NR.read]: { write: false, positioned: false, vectors: false },
-  [NR.write]: { write: true, positioned: false, vectors: false },
-  [NR.pread64]: { write: false, positioned: true, vectors: false },
-  [NR.pwrite64]: { write: true, positioned: true, vectors: false },
-  [NR.readv]: { write: false, positioned: false, vectors: true },
-  [NR.writev]: { write: true, positioned: false, vectors: true },
-  [NR.preadv]: { write: false, positioned: true, vectors: true },
-  [NR.pwritev]: { write: true, positioned: true, vectors: true },
-  [NR.preadv2]: { write: false, positioned: true, vectors: true },
-  [NR.pwritev2]: { write: true, positioned: true, vectors: true },
-};
-
-type Memory = CallContext['processes'] extends { task(call: Notification): infer T }
-  ? T extends { mem: infer M }
-    ? M
-    : never
-  : never;
-
-function gather(mem: Memory, plan: Plan, into: Buffer): typeof EFAULT | undefined {
-  let at = 0;
-  for (const { addr, length } of plan.pieces) {
-    const rc = mem.read(addr, into.subarray(at, at + length));
-    if (rc) return rc;
-    at += length;
-  }
-  return undefined;
-}
-function scatter(mem: Memory, plan: Plan, from: Uint8Array): typeof EFAULT | undefined {
-  let at = 0;
-  for (const { addr, length } of plan.pieces) {
-    const rc = mem.write(addr, from.subarray(at, Math.min(at + length, from.length)));
-    if (rc) return rc;
-    at += length;
-    if (at >= from.length) break;
-  }
-  return undefined;
-}

@@ -3,10 +3,12 @@
  *
  * Each open file is an empty memfd of its own in the program: readlink(/proc/PID/fd/N) tells it through dup, fork and
  * SCM_RIGHTS, and inotify tells its last close, mappings included. Loads and stores to a mapping of it fault, since the
- * file has no bytes. An event queue is a pipe instead, so that poll(2) and epoll work natively on it.
+ * file has no bytes and is sealed against getting any. A read or write that is not trapped is EINVAL or EPERM, never a
+ * success. An event queue is a pipe instead, so that poll(2) and epoll work natively on it.
  */
 import type { MmioWindow, OpenFile } from '../base/file.ts';
 import type { AttrNode } from '../machine/nodes.ts';
+import { refuseReadAndWrite, seal, SEAL } from './descriptions.ts';
 import * as libc from './libc.ts';
 
 /** A descriptor of a program that is ours. */
@@ -33,6 +35,11 @@ export interface AttrEntry extends EntryBase {
   readonly writable: boolean;
   position: number;
 }
+/** One mmap of pages the kernel shares, and what became of it by fork and by cutting. */
+export interface SharedMapping {
+  lives(): boolean;
+  closed(): void;
+}
 export interface RegisterMapping {
   readonly firstPage: number;
   readonly endPage: number;
@@ -51,8 +58,8 @@ export class OpenFiles {
   readonly inotify = libc.inotifyInit();
   readonly #byLink = new Map<string, Entry>();
   readonly #byWatch = new Map<number, Entry>();
-  /** Mappings of shared memory that still live, by the watch of its inode. */
-  readonly #pages = new Map<number, (() => void)[]>();
+  /** Mappings of memory shared with programs that were alive at the last look. */
+  readonly #mappings = new Set<SharedMapping>();
   readonly #released: (entry: Entry) => void;
   #seq = 0;
 
@@ -63,8 +70,9 @@ export class OpenFiles {
   /** An open file description for `file`; minus an errno when the host is out of descriptors. */
   create(file: OpenFile): Opened<FileEntry> | number {
     if (file.ops.stream) return this.#createStream(file);
-    const made = this.#memfd(libc.O_RDWR);
+    const made = this.#memfd(libc.O_RDWR, { seals: SEAL.grow | SEAL.shrink });
     if (typeof made === 'number') return made;
+    refuseReadAndWrite(made.fd);
     const entry: FileEntry = { kind: 'file', file, windows: [], ...made.at };
     return this.#publish(made.fd, entry);
   }
@@ -75,7 +83,8 @@ export class OpenFiles {
     text: Uint8Array,
   ): Opened<AttrEntry> | number {
     const access = attr.flags & libc.O_ACCMODE;
-    const made = this.#memfd(access, text);
+    const seals = SEAL.grow | SEAL.shrink | SEAL.write;
+    const made = this.#memfd(access, { seals, content: text });
     if (typeof made === 'number') return made;
     const { path, node } = attr;
     const writable = access !== 0;
@@ -103,22 +112,23 @@ export class OpenFiles {
     return found && { window: found.window, offset: found.start + (page - found.firstPage) * 4096 };
   };
 
-  /**
-   * Shared memory a program is about to map through a description of its own: `closed` when that is gone, with every
-   * mapping made of it. Minus an errno.
-   */
-  watchPages(path: string, closed: () => void): number {
-    const watch = libc.watchClose(this.inotify, path);
-    if (watch < 0) return watch;
-    const waiting = this.#pages.get(watch) ?? [];
-    waiting.push(closed);
-    this.#pages.set(watch, waiting);
-    return watch;
+  /** A mark for the description a program is about to map shared memory through. */
+  newMark(): number {
+    return ++this.#seq;
   }
-  #pagesClosed(watch: number): void {
-    const waiting = this.#pages.get(watch);
-    waiting?.pop()?.();
-    if (waiting?.length === 0) this.#pages.delete(watch);
+  /** `closed` when every mapping made through the marked description is gone. */
+  watchMapping(mapping: SharedMapping): void {
+    this.#mappings.add(mapping);
+  }
+  /** Two unmappings can give one event of inotify, so each mapping is asked. */
+  #lookAtMappings(): void {
+    for (const mapping of this.#mappings) {
+      if (!mapping.lives()) this.#endMapping(mapping);
+    }
+  }
+  #endMapping(mapping: SharedMapping): void {
+    this.#mappings.delete(mapping);
+    mapping.closed();
   }
 
   /** Release what programs have closed for the last time. Done before each call, so that the order is theirs. */
@@ -126,12 +136,13 @@ export class OpenFiles {
     for (const { watch, gone } of libc.readInotify(this.inotify)) {
       const entry = gone ? this.#byWatch.get(watch) : undefined;
       if (entry) this.#forget(entry);
-      else if (gone) this.#pagesClosed(watch);
     }
+    if (this.#mappings.size > 0) this.#lookAtMappings();
   }
   /** At the end of the run: everything still open is released. */
   closeAll(): void {
     for (const entry of [...this.#byLink.values()]) this.#forget(entry);
+    for (const mapping of this.#mappings) this.#endMapping(mapping);
     libc.close(this.inotify);
   }
   get count(): number {
@@ -153,10 +164,14 @@ export class OpenFiles {
   }
 
   /** The first descriptor of a memfd is closed before the watch is set: its close must not be taken for the program's. */
-  #memfd(access: number, content?: Uint8Array): Made | number {
-    const first = libc.memfdCreate(`softiommu:${++this.#seq}`);
+  #memfd(access: number, how: { seals: number; content?: Uint8Array }): Made | number {
+    const first = libc.memfdCreate(
+      `softiommu:${++this.#seq}`,
+      libc.MFD_CLOEXEC | libc.MFD_ALLOW_SEALING,
+    );
     if (first < 0) return first;
-    if (content && content.length > 0) libc.pwrite(first, content, 0);
+    if (how.content && how.content.length > 0) libc.pwrite(first, how.content, 0);
+    seal(first, how.seals);
     const fd = libc.open(`/proc/self/fd/${first}`, access | libc.O_CLOEXEC);
     libc.close(first);
     return this.#watched(fd);
@@ -179,7 +194,9 @@ export class OpenFiles {
     if (typeof ends === 'number') return ends;
     const blocking = file.nonblocking ? libc.O_NONBLOCK : 0;
     const path = `/proc/self/fd/${ends[0]}`;
-    const made = this.#watched(libc.open(path, libc.O_RDWR | libc.O_CLOEXEC | blocking));
+    // What cannot be written is never ready for it, and a write that is not trapped must not fill the pipe.
+    const access = file.ops.write ? libc.O_RDWR : 0;
+    const made = this.#watched(libc.open(path, access | libc.O_CLOEXEC | blocking));
     if (typeof made === 'number') {
       ends.forEach(libc.close);
       return made;

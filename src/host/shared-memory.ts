@@ -4,6 +4,7 @@ import { ENOMEM } from '../base/errno.ts';
 import type { Result } from '../base/errno.ts';
 import type { SharedPages } from '../base/file.ts';
 import { refuse } from '../base/refuse.ts';
+import { descriptionLives, markDescription } from './descriptions.ts';
 import * as libc from './libc.ts';
 
 export class HostPages implements SharedPages {
@@ -20,12 +21,16 @@ export class HostPages implements SharedPages {
     this.#fd = fd;
     this.length = length;
   }
-  /** An open file description of its own: its last close is the end of what was mapped through it. */
-  reopen(): number {
-    return libc.open(this.path, libc.O_RDWR | libc.O_CLOEXEC);
+  /** An open file description of its own, for a program to map once: it lives as long as what was mapped through it. */
+  reopen(mark: number): number {
+    const fd = libc.open(`/proc/self/fd/${this.#fd}`, libc.O_RDWR | libc.O_CLOEXEC);
+    const rc = fd < 0 ? fd : markDescription(fd, mark);
+    if (rc >= 0) return fd;
+    if (fd >= 0) libc.close(fd);
+    return rc;
   }
-  get path(): string {
-    return `/proc/self/fd/${this.#fd}`;
+  isMapped(mark: number): boolean {
+    return descriptionLives(this.#fd, mark);
   }
   read(offset: number, into: Uint8Array): void {
     if (libc.pread(this.#fd, into, offset) !== into.length) throw new Bug('beyond shared pages');

@@ -1,0 +1,45 @@
+/**
+ * Things done to open file descriptions, so that the host's kernel treats ours as the simulated one would.
+ *
+ * At the last position a file can have, read(2) and write(2) are EINVAL: what the kernel answers for a file that has
+ * neither. And a lock that belongs to a description tells whether that still exists, mappings included.
+ */
+import { addressOf, syscall } from './ffi.ts';
+import { NR } from './libc.ts';
+
+const LSEEK = 8;
+const LAST_POSITION = (1n << 63n) - 1n;
+const F_ADD_SEALS = 1033;
+export const SEAL = { shrink: 2, grow: 4, write: 8 } as const;
+const SEAL_SEALS = 1;
+const F_OFD_GETLK = 36;
+const F_OFD_SETLK = 37;
+const F_WRLCK = 1;
+const F_UNLCK = 2;
+
+export function refuseReadAndWrite(fd: number): number {
+  return syscall(LSEEK, fd, LAST_POSITION, 0);
+}
+/** Nobody can undo it. */
+export function seal(fd: number, seals: number): number {
+  return syscall(NR.fcntl, fd, F_ADD_SEALS, seals | SEAL_SEALS);
+}
+
+const lock = Buffer.alloc(32);
+const lockAt = addressOf(lock);
+/** struct flock of one byte. */
+function flockOf(byte: number): number {
+  lock.fill(0).writeInt16LE(F_WRLCK, 0);
+  lock.writeBigInt64LE(BigInt(byte), 8);
+  lock.writeBigInt64LE(1n, 16);
+  return lockAt;
+}
+/** Mark a description: the byte is locked as long as it lives. */
+export function markDescription(fd: number, byte: number): number {
+  return syscall(NR.fcntl, fd, F_OFD_SETLK, flockOf(byte));
+}
+/** Does the description that marked this byte of the file still live? Asked through another one. */
+export function descriptionLives(fd: number, byte: number): boolean {
+  const rc = syscall(NR.fcntl, fd, F_OFD_GETLK, flockOf(byte));
+  return rc === 0 && lock.readInt16LE(0) !== F_UNLCK;
+}
