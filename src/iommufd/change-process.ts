@@ -6,7 +6,7 @@ import type { iommu_ioas_change_process } from '../uapi/iommufd.ts';
 import type { IommufdContext } from './context.ts';
 import { Ioas } from './ioas.ts';
 import type { Ucmd } from './ioctl.ts';
-import { charge, uncharge, type Pages } from './pages.ts';
+import { charge, payerOf, uncharge, type Pages } from './pages.ts';
 
 /** @kernel iommufd_ioas_change_process */
 export function ioasChangeProcess(ucmd: Ucmd<iommu_ioas_change_process>): Status {
@@ -35,12 +35,18 @@ function collectPages(ctx: IommufdContext): Set<Pages> | undefined {
 /** Charge the caller for everything first; then nothing can fail. */
 function moveTo(ctx: IommufdContext, task: Task, all: readonly Pages[]): Status {
   const { subsystem } = ctx;
-  const moving = all.filter((p) => p.source.mm !== task.mm || p.source.uid !== task.uid);
+  const moving = all.filter((pages) => {
+    const { mm, uid } = payerOf(task, pages.accountMode);
+    return pages.source.mm !== mm || pages.source.uid !== uid;
+  });
   const charged: Pages[] = [];
   for (const pages of moving) {
-    const rc = charge(subsystem, task, pages.accountMode, pages.npinned);
+    const { accountMode, npinned } = pages;
+    const rc = charge(subsystem, payerOf(task, accountMode), accountMode, npinned);
     if (rc) {
-      for (const done of charged) uncharge(subsystem, task, done.accountMode, done.npinned);
+      for (const done of charged) {
+        uncharge(subsystem, payerOf(task, done.accountMode), done.accountMode, done.npinned);
+      }
       return rc;
     }
     charged.push(pages);
@@ -49,11 +55,11 @@ function moveTo(ctx: IommufdContext, task: Task, all: readonly Pages[]): Status 
     uncharge(subsystem, pages.source, pages.accountMode, pages.npinned);
     // What may be locked freely stays where it was counted (2.8).
     if (pages.accountMode !== 'none') {
-      pages.source.mm.pinnedVm -= pages.npinned;
+      pages.counted.pinnedVm -= pages.npinned;
       task.mm.pinnedVm += pages.npinned;
-      pages.counted = task;
+      pages.counted = task.mm;
     }
-    pages.source = task;
+    pages.source = payerOf(task, pages.accountMode);
   }
   return undefined;
 }

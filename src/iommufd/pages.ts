@@ -20,6 +20,20 @@ export type PageOrigin =
 /** Who is charged: nobody, the user, or the address space. */
 export type AccountMode = 'none' | 'user' | 'mm';
 
+/**
+ * Whom pages are charged to. What the caller is at the call counts: it may change its user or its memory later, or be
+ * gone.
+ */
+export interface Payer {
+  readonly task: Task;
+  readonly mm: Mm;
+  /** -1 where no user is charged. */
+  readonly uid: number;
+}
+export function payerOf(task: Task, mode: AccountMode): Payer {
+  return { task, mm: task.mm, uid: mode === 'user' ? task.uid : -1 };
+}
+
 export interface PagesInit {
   readonly origin: PageOrigin;
   readonly npages: number;
@@ -37,9 +51,9 @@ export class Pages {
   readonly writable: boolean;
   accountMode: AccountMode;
   /** Who is charged; IOAS_CHANGE_PROCESS moves it. */
-  source: Task;
+  source: Payer;
   /** Whose VmPin shows the pages. */
-  counted: Task;
+  counted: Mm;
   /** Areas of a dma-buf, each with what unmaps it when the memory is taken away. */
   readonly #mapped: Map<object, () => void> | undefined;
   #attachment: Disposable | undefined;
@@ -51,13 +65,13 @@ export class Pages {
 
   constructor(subsystem: IommufdSubsystem, task: Task, init: PagesInit) {
     this.subsystem = subsystem;
-    this.source = task;
-    this.counted = task;
     this.origin = init.origin;
     this.npages = init.npages;
     this.writable = init.writable;
     this.accountMode =
       init.origin.kind === 'dmabuf' || task.capable(CAP_IPC_LOCK) ? 'none' : init.accountMode;
+    this.source = payerOf(task, this.accountMode);
+    this.counted = this.source.mm;
     if (init.origin.kind === 'dmabuf') this.#mapped = new Map();
   }
 
@@ -196,7 +210,7 @@ export class Pages {
     }
     const rc = charge(this.subsystem, this.source, this.accountMode, npages);
     if (rc) return rc;
-    this.counted.mm.pinnedVm += npages;
+    this.counted.pinnedVm += npages;
     this.npinned += npages;
     return undefined;
   }
@@ -204,7 +218,7 @@ export class Pages {
   uncharge(npages: number): void {
     if (npages === 0) return;
     uncharge(this.subsystem, this.source, this.accountMode, npages);
-    this.counted.mm.pinnedVm -= npages;
+    this.counted.pinnedVm -= npages;
     this.npinned -= npages;
   }
 }
@@ -212,13 +226,13 @@ export class Pages {
 /** The limit is RLIMIT_MEMLOCK of the one who mapped. */
 export function charge(
   subsystem: IommufdSubsystem,
-  task: Task,
+  payer: Payer,
   mode: AccountMode,
   npages: number,
 ): Status<'ENOMEM'> {
   if (mode === 'none') return undefined;
-  const limit = Number(task.rlimitMemlock >> 12n);
-  const now = mode === 'user' ? subsystem.accounts.lockedPages(task.uid) : task.mm.lockedVm;
+  const limit = Number(payer.task.rlimitMemlock >> 12n);
+  const now = mode === 'user' ? subsystem.accounts.lockedPages(payer.uid) : payer.mm.lockedVm;
   if (now + npages > limit) {
     return refuse(ENOMEM, 'RLIMIT_MEMLOCK does not allow to pin so many pages', {
       pinned: now,
@@ -226,18 +240,18 @@ export function charge(
       limit,
     });
   }
-  if (mode === 'user') subsystem.accounts.add(task.uid, npages);
-  else task.mm.lockedVm += npages;
+  if (mode === 'user') subsystem.accounts.add(payer.uid, npages);
+  else payer.mm.lockedVm += npages;
   return undefined;
 }
 export function uncharge(
   subsystem: IommufdSubsystem,
-  task: Task,
+  payer: Payer,
   mode: AccountMode,
   npages: number,
 ): void {
-  if (mode === 'user') subsystem.accounts.add(task.uid, -npages);
-  else if (mode === 'mm') task.mm.lockedVm -= npages;
+  if (mode === 'user') subsystem.accounts.add(payer.uid, -npages);
+  else if (mode === 'mm') payer.mm.lockedVm -= npages;
 }
 
 function refuseRevoked(): ReturnType<typeof refuse<typeof ENODEV>> {

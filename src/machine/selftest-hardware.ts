@@ -10,10 +10,10 @@ import { devHasIommu, type Device } from '../core/device.ts';
 import type { Domain } from '../core/domain.ts';
 import type { IommuDevice } from '../core/driver.ts';
 import type { IommuCore } from '../core/iommu-core.ts';
-import { mockDeviceOf } from '../drivers/mock/device.ts';
+import { MockDevice } from '../drivers/mock/device.ts';
 import { createMockDriver, type MockDriver } from '../drivers/mock/driver.ts';
 import { mockNestedOf } from '../drivers/mock/nested.ts';
-import { mockPagingOf } from '../drivers/mock/paging.ts';
+import { MockPaging } from '../drivers/mock/paging.ts';
 import { mockReportVevent } from '../drivers/mock/viommu.ts';
 import type { SelftestDevice, SelftestHardware } from '../iommufd/subsystem.ts';
 import { MOCK_FLAGS_DEVICE_NO_DIRTY, MOCK_FLAGS_DEVICE_PASID } from '../uapi/iommufd-test.ts';
@@ -49,7 +49,7 @@ export class MachineSelftest implements SelftestHardware {
     return { dev, remove: () => this.#driver.removeDevice(dev) };
   }
   isDirtyTracking(domain: Domain): boolean {
-    return mockPagingOf(domain).dirtyTracking;
+    return domain.priv instanceof MockPaging && domain.priv.dirtyTracking;
   }
   markDirty(domain: Domain, iova: bigint): void {
     const { pt } = domain;
@@ -59,9 +59,13 @@ export class MachineSelftest implements SelftestHardware {
     return mockNestedOf(domain)?.iotlb[id];
   }
   deviceCache(dev: Device, id: number): number | undefined {
-    return mockDeviceOf(dev).cache[id];
+    return dev.iommu?.priv instanceof MockDevice ? dev.iommu.priv.cache[id] : undefined;
   }
   triggerVevent(dev: Device): Status {
+    // Devices of VFIO are found by their id like mock ones.
+    if (!(dev.iommu?.priv instanceof MockDevice)) {
+      return refuse(ENODEV, 'only mock devices report test events', { device: dev.name });
+    }
     return mockReportVevent(dev);
   }
 }
