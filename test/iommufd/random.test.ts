@@ -1,117 +1,111 @@
 /**
- * Random commands, valid or not, in several contexts, with failures injected: never a Bug, never a leaked pin, never an
- * id skipped, and whatever fails leaves the state as it was.
+ * Random commands, valid or not, of several programs in several contexts, with failures injected: never a Bug or a kernel
+ * warning, never a leaked pin, never an id skipped, and whatever fails leaves the state as it was. With the mock's devices,
+ * and with VT-d's beside them.
  *
- * SOFTIOMMU_RANDOM_RUNS=N sets the number of commands of each test: millions for a night.
+ * SOFTIOMMU_RANDOM_RUNS=N sets the number of commands of all tests together: millions for a night.
+ * SOFTIOMMU_RANDOM_SEED=N repeats a run.
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { IOCTLS } from '../../src/iommufd/main.ts';
+import * as selftest from '../../src/uapi/iommufd-test.ts';
+import * as vfio from '../../src/uapi/vfio.ts';
 import { isErrno } from '../../src/base/errno.ts';
-import { OpenFile } from '../../src/base/file.ts';
 import { ioasAlloc, map, mockDomain } from './calls.ts';
-import { Observer } from './random-state.ts';
-import { step, type Step } from './random-steps.ts';
-import { BUFFER, World, type Iommufd } from './world.ts';
+import { Coverage } from './random-coverage.ts';
+import { Scene } from './random-scene.ts';
+import { CDEV_PRELUDE, COMMANDS, everyTurn, mockTurn, PRELUDE, type Turn } from './random-steps.ts';
+import { BUFFER, World } from './world.ts';
 
-const COMMANDS = Number(process.env['SOFTIOMMU_RANDOM_RUNS'] ?? 6000);
-const LENGTH = 60;
-const TIMEOUT = Math.max(60_000, COMMANDS * 20);
-const PARAMETERS = { numRuns: Math.max(1, Math.ceil(COMMANDS / (LENGTH / 2))) };
-/** Which of the three contexts a command goes to. Most go to one, so that its objects meet. */
-const where = fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, fc.constantFrom(1, 2));
-const commands = fc.array(fc.tuple(where, step), { maxLength: LENGTH, size: 'max' });
+const COMMANDS_WANTED = Number(process.env['SOFTIOMMU_RANDOM_RUNS'] ?? 60_000);
+const SEED = Number(process.env['SOFTIOMMU_RANDOM_SEED'] ?? Date.now() & 0x7fff_ffff);
+const LENGTH = 80;
+/** Commands a program makes on the average. */
+const MEAN = LENGTH / 2 + 5;
+const TIMEOUT = Math.max(300_000, COMMANDS_WANTED * 20);
+const coverage = new Coverage();
 
-/** Two programs, the first with two contexts. */
-class Scene {
-  readonly world = new World();
-  readonly contexts: Iommufd[];
-  readonly observer: Observer;
-  readonly #ramUsed: number;
-  /** Says at each point where something can fail whether it does. */
-  fails: (() => boolean) | undefined;
-
-  constructor() {
-    const { world } = this;
-    const first = world.task();
-    this.contexts = [world.open(first), world.open(first), world.open()];
-    this.observer = new Observer(world, this.contexts);
-    this.#ramUsed = world.ram.used;
-    const unlucky = () => this.fails?.() === true;
-    for (const { task } of this.contexts) task.failing = unlucky;
-    world.ram.failNext = unlucky;
-  }
-
-  /** A command, and everything that must hold after it. The result is false when it failed. */
-  run(at: number, { run, partial }: Step): boolean {
-    const fd = this.contexts[at]!;
-    const { fails } = this;
-    this.fails = undefined;
-    const before = this.observer.digest();
-    const result = this.observer.withLowestIds(fd, () => {
-      this.fails = fails;
-      const result = run(fd);
-      this.fails = undefined;
-      return result;
-    });
-    this.observer.checkPins();
-    const failed = isErrno(result);
-    if (failed && !partial) expect(this.observer.digest()).toBe(before);
-    this.fails = fails;
-    return !failed;
-  }
-
-  /** What a program does at its end: its files are closed. */
-  close(): void {
-    this.fails = undefined;
-    for (const { task } of this.contexts) {
-      for (const [number, file] of [...task.fds]) {
-        if (file instanceof OpenFile) task.close(number);
-      }
-    }
-    for (const fd of this.contexts) fd.close();
-    expect(this.contexts.map((fd) => fd.file.released)).toEqual([true, true, true]);
-    expect(this.world.frames.totalPins).toBe(0);
-    expect(this.contexts.map((fd) => fd.task.mm.pinnedVm)).toEqual([0, 0, 0]);
-    expect(this.world.ram.used).toBe(this.#ramUsed);
-    expect(this.world.core.groups.size).toBe(0);
-  }
+interface Program {
+  /** Steps of the prelude. */
+  readonly prelude: number;
+  readonly turns: readonly Turn[];
+}
+function programs(turn: fc.Arbitrary<Turn>): fc.Arbitrary<Program> {
+  return fc.record({
+    prelude: fc.nat(PRELUDE.length),
+    turns: fc.array(turn, { maxLength: LENGTH, size: 'max' }),
+  });
+}
+/** So many runs that a share of the commands is made. */
+function parameters(share: number) {
+  return { seed: SEED, numRuns: Math.max(1, Math.ceil((COMMANDS_WANTED * share) / MEAN)) };
+}
+function begin(withHardware: boolean, { prelude }: Program): Scene {
+  const scene = new Scene(coverage, withHardware);
+  const steps = (withHardware ? CDEV_PRELUDE : PRELUDE).slice(0, prelude);
+  for (const step of steps) scene.run({ task: 0, context: 0, step });
+  return scene;
 }
 
-test('random commands with random failures leave nothing behind', { timeout: TIMEOUT }, () => {
+const KINDS = [
+  ['mock devices', false, mockTurn],
+  ['mock devices and those of VFIO', true, everyTurn],
+] as const;
+
+test.each(KINDS)('%s: random failures leave nothing behind', { timeout: TIMEOUT }, (...kind) => {
+  const [, withHardware, turn] = kind;
   fc.assert(
-    fc.property(commands, fc.infiniteStream(fc.nat(40)), (steps, dice) => {
-      const scene = new Scene();
+    fc.property(programs(turn), fc.infiniteStream(fc.nat(60)), (program, dice) => {
+      const scene = begin(withHardware, program);
       scene.fails = () => dice.next().value === 0;
-      for (const [at, step] of steps) scene.run(at, step);
+      for (const turn of program.turns) scene.run(turn);
       scene.close();
     }),
-    PARAMETERS,
+    parameters(0.4),
   );
 });
 
-test('a command that fails at any point is undone, and then works', { timeout: TIMEOUT }, () => {
+test.each(KINDS)('%s: a failure at any point is undone', { timeout: TIMEOUT }, (...kind) => {
+  const [, withHardware, turn] = kind;
   let points = 0;
   fc.assert(
-    fc.property(commands, (steps) => {
-      const scene = new Scene();
-      for (const [at, step] of steps) points += failEverywhere(scene, at, step);
+    fc.property(programs(turn), (program) => {
+      const scene = begin(withHardware, program);
+      for (const turn of program.turns) points += failEverywhere(scene, turn);
       scene.close();
     }),
-    { ...PARAMETERS, numRuns: Math.ceil(PARAMETERS.numRuns / 3) },
+    parameters(0.04),
   );
   expect(points).toBeGreaterThan(0);
 });
 
-/** Let the first, second, … point of a command fail, until it gets through; the result is the number of points. */
-function failEverywhere(scene: Scene, at: number, step: Step): number {
+/** Let the first, second, … point of a step fail, until it gets through; the result is the number of points. */
+function failEverywhere(scene: Scene, turn: Turn): number {
   for (let nth = 1; ; nth++) {
     let count = 0;
     scene.fails = () => ++count === nth;
-    const worked = scene.run(at, step);
+    const worked = scene.run(turn);
     scene.fails = undefined;
-    if (worked || count < nth) return nth - 1;
+    if (worked === true || count < nth) return nth - 1;
   }
 }
+
+test('every command is among the random ones, has worked and has failed', () => {
+  if (process.env['SOFTIOMMU_RANDOM_SHOW']) console.log(`seed ${SEED}, ${coverage.toString()}`);
+  const numbers = new Set(COMMANDS.map(({ cmd }) => cmd));
+  const names = new Set(COMMANDS.map(({ name }) => name));
+  const ioctls = IOCTLS.map(({ command }) => command).filter((cmd) => cmd !== 0x3ba0);
+  expect(ioctls.filter((cmd) => !numbers.has(cmd))).toEqual([]);
+  const operations = Object.keys(selftest).filter((name) => name.startsWith('IOMMU_TEST_OP_'));
+  const ofVfio = Object.keys(vfio).filter((name) =>
+    /^VFIO_(GET_API|CHECK_EXT|SET_IOMMU|IOMMU_(GET_INFO|(UN)?MAP_DMA|DIRTY_PAGES)|DEVICE_\w+_IOMMUFD)(?!.*_FLAG)/.test(
+      name,
+    ),
+  );
+  expect([...operations, ...ofVfio].filter((name) => !names.has(name))).toEqual([]);
+  expect(coverage.missing(COMMANDS)).toEqual([]);
+});
 
 test('a failure at any point of a map or attach leaves the same ids free', () => {
   for (let nth = 1; ; nth++) {

@@ -383,8 +383,9 @@ export class Iommufd {
   call<F extends Fields>(cmd: number, layout: Struct<F>, values: Values<F>): View<F> | Errno {
     const view = layout.view(new Uint8Array(layout.size));
     const fields = view as unknown as Record<string, unknown>;
-    if ('size' in layout.offsets) fields['size'] = layout.size;
-    if ('argsz' in layout.offsets) fields['argsz'] = layout.size;
+    // The first field says how long the struct is.
+    for (const name of ['size', 'argsz'])
+      if (layout.offsets[name] === 0) fields[name] = layout.size;
     for (const [name, value] of Object.entries(values)) fields[name] = value;
     spoil(view.bytes, this.flaws);
     const arg = this.#put(view.bytes);

@@ -1,0 +1,82 @@
+/**
+ * Devices a random program reaches through VFIO: behind a VT-d unit (one alone in its group, two that share one), behind
+ * no IOMMU, and an emulated one.
+ */
+import { Bug } from '../../src/base/bug.ts';
+import { ENOTTY, isErrno, type Result } from '../../src/base/errno.ts';
+import { Device } from '../../src/core/device.ts';
+import { probeDevice } from '../../src/core/probe.ts';
+import { deviceRegister } from '../../src/core/register.ts';
+import { createIntelDriver } from '../../src/drivers/intel/driver.ts';
+import { createPciGrouping } from '../../src/drivers/pci-group.ts';
+import { PciBus, type PciFunctionConfig } from '../../src/pci/topology.ts';
+import type { VfioDeviceOps } from '../../src/vfio/device.ts';
+import { IOMMUFD_API } from '../../src/vfio/iommufd-api.ts';
+import { VfioSubsystem, type VfioNode } from '../../src/vfio/vfio-core.ts';
+import type { World } from './world.ts';
+
+const OPS: VfioDeviceOps = {
+  name: 'vfio-test',
+  pasids: true,
+  openDevice: () => undefined,
+  closeDevice: () => undefined,
+  ioctl: () => ENOTTY,
+  read: () => ENOTTY,
+  write: () => ENOTTY,
+};
+
+/** A device the unit translates for. */
+export interface Requester {
+  readonly dev: Device;
+  /** Output page of a request, or -1; `pasid` is -1 for one without. */
+  translate(page: number, pasid: number, write: boolean): number;
+}
+export interface Hardware {
+  readonly devices: readonly Device[];
+  readonly requesters: readonly Requester[];
+  readonly cdevs: readonly VfioNode[];
+}
+
+export function plugIn(world: World): Hardware {
+  const { core, frames: memory } = world;
+  const pci = createPciGrouping();
+  const driver = createIntelDriver(core, pci);
+  const handle = must(driver.addUnit({ memory, pageRequests: true }));
+  if (deviceRegister(core, handle.instance, handle.ops)) throw new Bug('no unit');
+  const bus = new PciBus({ number: 0 });
+  const requester = (config: PciFunctionConfig): Requester => {
+    const fn = bus.add(config);
+    const dev = new Device(core, {
+      name: fn.name,
+      bus: 'pci',
+      pasidBits: 16,
+      ats: true,
+      pci: { isVf: false, hasPri: true },
+    });
+    pci.bind(dev, fn);
+    if (probeDevice(dev)) throw new Bug(`${dev.name} was not probed`);
+    return {
+      dev,
+      translate: (page, pasid, write) => handle.unit.translate(fn.requesterId, pasid, page, write),
+    };
+  };
+  const type = 'endpoint';
+  const requesters = [
+    requester({ slot: 4, type }),
+    requester({ slot: 5, func: 0, type, multifunction: true }),
+    requester({ slot: 5, func: 1, type, multifunction: true }),
+  ];
+  const vfio = new VfioSubsystem({ core, memory, iommufd: IOMMUFD_API });
+  const lonely = world.noiommuDevice();
+  const emulated = new Device(core, { name: 'mdev0', bus: 'mdev' });
+  const devices = [...requesters.map(({ dev }) => dev), lonely];
+  for (const dev of devices) must(vfio.registerDevice(dev, OPS));
+  must(vfio.registerDevice(emulated, { ...OPS, dmaUnmap: () => undefined }, true));
+  const cdevs = [...vfio.nodes()].filter((node) => node.path.startsWith('vfio/devices/'));
+  return { devices: [...devices, emulated], requesters, cdevs };
+}
+
+function must<T>(result: Result<T>): T {
+  if (isErrno(result)) throw new Bug(`not made: ${result.name}`);
+  return result;
+}

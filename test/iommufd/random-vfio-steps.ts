@@ -1,0 +1,155 @@
+/** Random commands of VFIO: the container's on an iommufd, cdevs that are bound and attached, and DMA of what is bound. */
+import fc from 'fast-check';
+import { EBADF } from '../../src/base/errno.ts';
+import type { Fields, Struct } from '../../src/base/struct.ts';
+import { WaitQueue } from '../../src/base/wait-queue.ts';
+import * as uapi from '../../src/uapi/vfio.ts';
+import { flag, iova, length, one, pasid, va } from './random-arguments.ts';
+import {
+  otherCommand,
+  plainCommand,
+  SKIPPED,
+  structCommand,
+  type Command,
+} from './random-command.ts';
+import { pick, sure, type Caller, type Value } from './random-picks.ts';
+import type { Scene } from './random-scene.ts';
+import { ARG, Iommufd } from './world.ts';
+
+const CUT = 'the mappings are cut before they are unmapped, and stay cut (6)';
+const UNTOLD = 'the ranges are unmapped all the same (6)';
+const NOT_HERE = 'dirty tracking is not part of the compatibility (6)';
+const nothing = fc.constant(0n);
+
+export const COMPAT_COMMANDS: readonly Command[] = [
+  plainCommand('VFIO_GET_API_VERSION', uapi.VFIO_GET_API_VERSION, nothing, {
+    weight: 1,
+    always: { works: 'the answer is 0' },
+  }),
+  plainCommand(
+    'VFIO_CHECK_EXTENSION',
+    uapi.VFIO_CHECK_EXTENSION,
+    fc.constantFrom(1n, 3n, 4n, 4n, 8n, 9n),
+    { weight: 1 },
+  ),
+  plainCommand('VFIO_SET_IOMMU', uapi.VFIO_SET_IOMMU, fc.constantFrom(1n, 3n, 3n, 7n)),
+  structCommand('VFIO_IOMMU_GET_INFO', uapi.VFIO_IOMMU_GET_INFO, uapi.vfio_iommu_type1_info, {
+    argsz: fc.constantFrom(24, 16, 72, 200, 4),
+  }),
+  structCommand(
+    'VFIO_IOMMU_MAP_DMA',
+    uapi.VFIO_IOMMU_MAP_DMA,
+    uapi.vfio_iommu_type1_dma_map,
+    { flags: flag(3, 1, 2, 0, 4), vaddr: va, iova, size: length },
+    { weight: 6 },
+  ),
+  structCommand(
+    'VFIO_IOMMU_UNMAP_DMA',
+    uapi.VFIO_IOMMU_UNMAP_DMA,
+    uapi.vfio_iommu_type1_dma_unmap,
+    { flags: flag(0, 1, 2), iova, size: length },
+    { weight: 4, partial: CUT, unanswered: UNTOLD },
+  ),
+  structCommand(
+    'VFIO_IOMMU_UNMAP_DMA of everything',
+    uapi.VFIO_IOMMU_UNMAP_DMA,
+    uapi.vfio_iommu_type1_dma_unmap,
+    { flags: fc.constant(2), iova: nothing, size: flag(0n, 1n) },
+    { weight: 1, partial: CUT, unanswered: UNTOLD },
+  ),
+  structCommand(
+    'VFIO_IOMMU_DIRTY_PAGES',
+    uapi.VFIO_IOMMU_DIRTY_PAGES,
+    uapi.vfio_iommu_type1_dirty_bitmap,
+    { flags: fc.constantFrom(1, 2, 4) },
+    { weight: 1, always: { fails: NOT_HERE } },
+  ),
+  plainCommand('an unknown ioctl', 0x3bff, fc.constantFrom(ARG, 0n), {
+    weight: 1,
+    always: { fails: 'nobody knows it' },
+  }),
+];
+
+/** A command of a cdev, with what the caller of an iommufd has to spoil its struct. */
+function onCdev<F extends Fields>(
+  caller: Caller,
+  { fd, ...values }: Record<string, number | bigint>,
+  [cmd, layout]: readonly [number, Struct<F>],
+  scene: Scene,
+): unknown {
+  const file = caller.openFile(Number(fd));
+  if (!file?.ops.ioctl) return EBADF;
+  const { subsystem } = scene.world;
+  // The host says whose call fails; on the way through VFIO nobody else does.
+  const outer = subsystem.caller;
+  subsystem.caller = caller.task;
+  const result = new Iommufd(scene.world, caller.task, file).call(cmd, layout, values as never);
+  subsystem.caller = outer;
+  return result instanceof WaitQueue ? SKIPPED : result;
+}
+const BIND = [uapi.VFIO_DEVICE_BIND_IOMMUFD, uapi.vfio_device_bind_iommufd] as const;
+const ATTACH = [uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, uapi.vfio_device_attach_iommufd_pt] as const;
+const DETACH = [uapi.VFIO_DEVICE_DETACH_IOMMUFD_PT, uapi.vfio_device_detach_iommufd_pt] as const;
+const attachable: fc.Arbitrary<Value> = fc.oneof(
+  pick('IOAS'),
+  pick('attachable'),
+  pick('HWPT'),
+  pick('PASID hwpt'),
+);
+const cdev = fc.oneof(sure('bound cdev fd'), sure('bound cdev fd'), sure('cdev fd'));
+
+export const CDEV_COMMANDS: readonly Command[] = [
+  otherCommand(
+    'open of a cdev',
+    { n: fc.nat(7) },
+    ({ task }, { n }, scene) => scene.openCdev(task, Number(n)),
+    { weight: 4 },
+  ),
+  otherCommand(
+    'VFIO_DEVICE_BIND_IOMMUFD',
+    {
+      fd: sure('cdev fd'),
+      iommufd: fc.oneof(sure('iommufd'), sure('iommufd'), sure('iommufd'), sure('any fd')),
+      flags: flag(0, 1, 2),
+      argsz: flag(24, 16, 12),
+    },
+    (caller, values, scene) => onCdev(caller, values, BIND, scene),
+    { weight: 6 },
+  ),
+  otherCommand(
+    'VFIO_DEVICE_ATTACH_IOMMUFD_PT',
+    { fd: cdev, flags: flag(0, 2), pt_id: attachable, argsz: flag(16, 12, 8) },
+    (caller, values, scene) => onCdev(caller, values, ATTACH, scene),
+    { weight: 8 },
+  ),
+  otherCommand(
+    'VFIO_DEVICE_ATTACH_IOMMUFD_PT of a PASID',
+    { fd: cdev, flags: fc.constant(1), pt_id: attachable, pasid, argsz: flag(16, 12) },
+    (caller, values, scene) => onCdev(caller, values, ATTACH, scene),
+    { weight: 4 },
+  ),
+  otherCommand(
+    'VFIO_DEVICE_DETACH_IOMMUFD_PT',
+    { fd: cdev, flags: flag(0, 1, 2), pasid, argsz: flag(12, 8, 4) },
+    (caller, values, scene) => onCdev(caller, values, DETACH, scene),
+    { weight: 2 },
+  ),
+  otherCommand(
+    'DMA',
+    {
+      n: fc.nat(7),
+      /** Only says whose mappings are met. */
+      hwpt: sure('HWPT'),
+      iova: fc.oneof(sure('mapping'), sure('mapping page 2'), iova),
+      pasid: fc.oneof(one(3, -1), one(1, 5)),
+      write: fc.nat(1),
+    },
+    (_caller, values, scene) =>
+      scene.dma(Number(values['n']), {
+        iova: BigInt(values['iova']!),
+        pasid: Number(values['pasid']),
+        write: values['write'] === 1,
+      }),
+    { weight: 6 },
+  ),
+];
