@@ -2,7 +2,12 @@
 import { describe, expect, test } from 'vitest';
 import { Bug } from '../base/bug.ts';
 import { ARCH_X86_64, FilterAssembler, SECCOMP_RET_ALLOW, SECCOMP_RET_USER_NOTIF } from './bpf.ts';
-import { FIRST_STREAM_FD, filterProgram, LONGEST_ATTRIBUTE_WRITE } from './filter.ts';
+import {
+  FIRST_STREAM_FD,
+  filterProgram,
+  INJECTED_CALL,
+  LONGEST_ATTRIBUTE_WRITE,
+} from './filter.ts';
 import type { FilterOptions } from './filter.ts';
 import { NR } from './libc.ts';
 
@@ -21,6 +26,7 @@ function seccompData(nr: number, args: readonly (number | bigint)[], arch = ARCH
 /** Opcodes by their numbers in linux/bpf_common.h, so that the assembler's own are not trusted. */
 function interpret(program: Buffer, data: Buffer): number {
   let accumulator = 0;
+  let index = 0;
   for (let pc = 0; pc * 8 < program.length; pc++) {
     const code = program.readUInt16LE(pc * 8);
     const [yes, no] = [program[pc * 8 + 2]!, program[pc * 8 + 3]!];
@@ -28,6 +34,10 @@ function interpret(program: Buffer, data: Buffer): number {
     if (code === 0x06) return k;
     if (code === 0x20) accumulator = data.readUInt32LE(k);
     else if (code === 0x54) accumulator = (accumulator & k) >>> 0;
+    else if (code === 0x34) accumulator = Math.trunc(accumulator / k);
+    else if (code === 0x24) accumulator = Math.imul(accumulator, k) >>> 0;
+    else if (code === 0x1c) accumulator = (accumulator - index) >>> 0;
+    else if (code === 0x07) index = accumulator;
     else if (code === 0x15) pc += accumulator === k ? yes : no;
     else if (code === 0x35) pc += accumulator >= k ? yes : no;
     else if (code === 0x45) pc += (accumulator & k) !== 0 ? yes : no;
@@ -60,6 +70,11 @@ describe('what the filter traps', () => {
     ['getppid', 110, [], false],
     ['a pread', NR.pread64, [5, 0, 4, 0], true],
     ['a read of a low descriptor', NR.read, [5, 0, 4], false],
+    ['a read as long as faults', NR.read, [5, 0, 40], true],
+    ['a read as long as two', NR.read, [5, 0, 80], true],
+    ['a read as long as one and a half', NR.read, [5, 0, 60], false],
+    ['a read of nothing', NR.read, [5, 0, 0], false],
+    ['a write as long as a fault where no attributes are', NR.writev, [5, 0, 40], false],
     ['a read where event queues are', NR.read, [FIRST_STREAM_FD, 0, 4], true],
     ['a read behind them', NR.read, [1024, 0, 4], false],
     ['a shared mapping of a file', NR.mmap, [0, 4096, 3, MAP_SHARED, 5, 0], true],
@@ -67,6 +82,15 @@ describe('what the filter traps', () => {
     ['shared memory without a file', NR.mmap, [0, 1, 3, MAP_SHARED | MAP_ANONYMOUS, -1, 0], false],
     ['a mapping at an offset of ours', NR.mmap, [0, 1, 1, MAP_PRIVATE, 5, 1n << 40n], true],
     ['an eventfd', NR.eventfd2, [0, 0], false],
+    ['memory in the place of other memory', NR.mmap, [4096, 1, 3, 0x32, -1, 0], true],
+    ['munmap', NR.munmap, [4096, 4096], true],
+    ['munmap made by injection', NR.munmap, [4096, 4096, 0, 0, 0, INJECTED_CALL << 32n], false],
+    ['mremap', NR.mremap, [4096, 4096, 8192, 1, 0], true],
+    ['a smaller file', NR.ftruncate, [5, 0], true],
+    ['MADV_DONTNEED', NR.madvise, [4096, 4096, 4], true],
+    ['MADV_FREE, which pinned pages do not mind', NR.madvise, [4096, 4096, 8], false],
+    ['MADV_REMOVE made by injection', NR.madvise, [0, 1, 9, 0, 0, INJECTED_CALL << 32n], false],
+    ['an end', NR.exit_group, [0], true],
   ] as const)('%s', ([, nr, args, trapped]) => {
     for (const options of [TRAPS, NAMESPACE]) expect(isTrapped(options, nr, args)).toBe(trapped);
   });
@@ -94,6 +118,13 @@ describe('what the filter traps', () => {
     expect(isTrapped(TRAPS, NR.write, write(LONGEST_ATTRIBUTE_WRITE + 1))).toBe(false);
     expect(isTrapped(TRAPS, NR.write, write(1n << 32n))).toBe(false);
     expect(isTrapped(NAMESPACE, NR.write, write(1))).toBe(false);
+  });
+});
+
+describe('what the filter traps in some runs, and never', () => {
+  test('where event queues have events, every read and write', () => {
+    const events = (nr: number) => isTrapped({ ...NAMESPACE, events: true }, nr, [5, 0, 1 << 20]);
+    for (const nr of [NR.read, NR.write, NR.readv, NR.writev]) expect(events(nr)).toBe(true);
   });
   test('eventfds where they must be ours', () => {
     expect(isTrapped({ ...TRAPS, eventfds: true }, NR.eventfd2)).toBe(true);

@@ -21,8 +21,6 @@ export interface CallContext extends TaskParts {
    * traced. Descriptors must be given to it before.
    */
   inject(call: Notification): Injection | number;
-  /** A line for the user of softiommu. */
-  warn(text: string): void;
 }
 
 export interface Caller {

@@ -20,12 +20,16 @@ export interface FilterOptions {
   readonly eventfds: boolean;
   /** The program has the capabilities of the simulated machine, not the host's (capabilities.ts). */
   readonly capabilities?: boolean;
+  /** Event queues can have events: any read or write may be of one, whatever number its descriptor was given. */
+  readonly events?: boolean;
 }
 
 /** VFIO's ioctl type, which is also iommufd's: ';'. */
 const IOCTL_TYPE = 0x3b00;
 /** KVM_SET_DEVICE_ATTR: QEMU tells KVM of its VFIO group with it. */
 const KVM_SET_DEVICE_ATTR = 0x4018aee1;
+/** sizeof(struct iommu_hwpt_pgfault) */
+const FAULT_MESSAGE = 40;
 /** sysfs values are short; longer writes are data. */
 export const LONGEST_ATTRIBUTE_WRITE = 256;
 /** Descriptors of event queues are installed from here on, so that a filter can tell them by number. */
@@ -34,6 +38,8 @@ export const LAST_STREAM_FD = 1023;
 
 /** In the upper half of the descriptor, which the kernel does not look at, of mappings made by injection. */
 export const INJECTED_MMAP = 0x50f7_1001n;
+/** In the upper half of the sixth argument, which the other calls made by injection do not have. */
+export const INJECTED_CALL = 0x50f7_1002n;
 const MAP_HUGETLB = 0x40000;
 const MFD_HUGETLB = 4;
 const MAP_SHARED_OR_PRIVATE = 3;
@@ -62,15 +68,24 @@ const STATS_BY_PATH = [NR.newfstatat, NR.statx];
 const AT_EMPTY_PATH = 0x1000;
 const POSITIONED = [NR.pread64, NR.pwrite64, NR.preadv, NR.pwritev, NR.preadv2, NR.pwritev2];
 const STREAMS = [NR.readv, NR.writev];
+const MAP_FIXED = 0x10;
+/** They take pages away from an address space or a file, which a device may have pinned (mapping-traps.ts). */
+const PAGE_REMOVERS = [NR.munmap, NR.mremap, NR.brk, NR.ftruncate, NR.fallocate];
+/** They end the address space itself. */
+const ENDINGS = [NR.execve, NR.execveat, NR.exit_group];
+const MADV = { dontNeed: 4, remove: 9, dontNeedLocked: 24 } as const;
 
 export function filterProgram(options: FilterOptions): Buffer {
   const program = new FilterAssembler();
   program.load(DATA.arch).ifEqual(ARCH_X86_64, undefined, 'allow').load(DATA.nr);
   program.ifEqual(NR.ioctl, 'ioctl').ifEqual(NR.mmap, 'mmap');
-  program.ifEqual(NR.read, 'stream').ifEqual(NR.write, 'write');
+  program.ifEqual(NR.read, options.events ? 'notify' : 'read');
+  program.ifEqual(NR.write, options.events ? 'notify' : 'write');
   program.ifEqual(NR.memfd_create, 'memfd');
-  for (const nr of STREAMS) program.ifEqual(nr, 'stream');
-  const always: number[] = [...OPENS, NR.fstat, ...POSITIONED];
+  program.ifEqual(NR.madvise, 'madvise');
+  for (const nr of STREAMS) program.ifEqual(nr, options.events ? 'notify' : 'stream');
+  for (const nr of PAGE_REMOVERS) program.ifEqual(nr, 'remover');
+  const always: number[] = [...OPENS, NR.fstat, ...POSITIONED, ...ENDINGS];
   if (options.pathTraps) always.push(...PATHS, ...STATS_BY_PATH);
   else {
     always.push(...NATIVE_PATHS);
@@ -83,9 +98,10 @@ export function filterProgram(options: FilterOptions): Buffer {
 
   program.label('ioctl').load(DATA.argLow(1)).ifEqual(KVM_SET_DEVICE_ATTR, 'notify');
   program.and(0xff00).ifEqual(IOCTL_TYPE, 'notify', 'allow');
-  // A mapping we have injected, or huge pages the host may not have, or files mapped shared, or offsets only our regions have.
+  // A mapping we have injected, or huge pages the host may not have, or one that takes the place of another, or files
+  // mapped shared, or offsets only our regions have.
   program.label('mmap').load(DATA.argHigh(4)).ifEqual(Number(INJECTED_MMAP), 'allow');
-  program.load(DATA.argLow(3)).ifAnyBit(MAP_HUGETLB, 'notify');
+  program.load(DATA.argLow(3)).ifAnyBit(MAP_HUGETLB | MAP_FIXED, 'notify');
   program.load(DATA.argLow(4)).ifEqual(0xffffffff, 'allow');
   program.load(DATA.argLow(3)).ifAnyBit(0x20, 'allow');
   // Private ones too: attributes cannot be mapped, and in a mount a look at one would be a call to ourselves.
@@ -95,7 +111,14 @@ export function filterProgram(options: FilterOptions): Buffer {
     program.label('newfstatat').load(DATA.argLow(3)).ifAnyBit(AT_EMPTY_PATH, 'notify', 'allow');
     program.label('statx').load(DATA.argLow(2)).ifAnyBit(AT_EMPTY_PATH, 'notify', 'allow');
   }
+  program.label('madvise').load(DATA.argLow(2));
+  for (const advice of Object.values(MADV)) program.ifEqual(advice, 'remover');
+  program.return(SECCOMP_RET_ALLOW);
+  program.label('remover').load(DATA.argHigh(5)).ifEqual(Number(INJECTED_CALL), 'allow', 'notify');
   program.label('memfd').load(DATA.argLow(1)).ifAnyBit(MFD_HUGETLB, 'notify', 'allow');
+  // Whole messages of a fault queue: dup() or a socket may have given it any number.
+  program.label('read').load(DATA.argLow(2)).ifEqual(0, 'stream');
+  program.remainder(DATA.argLow(2), FAULT_MESSAGE).ifEqual(0, 'notify', 'stream');
   program.label('write');
   if (options.pathTraps) {
     program.load(DATA.argHigh(2)).ifEqual(0, undefined, 'stream');

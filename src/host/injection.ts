@@ -6,6 +6,7 @@
  * its register at the end.
  */
 import { addressOf, syscall } from './ffi.ts';
+import { INJECTED_CALL } from './filter.ts';
 import { NR, waitFor } from './libc.ts';
 import * as ptrace from './ptrace.ts';
 import { REGS, REGS_SIZE } from './ptrace.ts';
@@ -14,6 +15,8 @@ const SIGTRAP = 5;
 const TKILL = 200;
 const SYSCALL_LENGTH = 2n;
 const ARGUMENTS = [REGS.rdi, REGS.rsi, REGS.rdx, REGS.r10, REGS.r8, REGS.r9];
+/** Lets the filter pass what it would otherwise trap, which would never be answered while we wait. */
+const NOT_GIVEN = [0, 0, 0, 0, 0, INJECTED_CALL << 32n];
 /** Below the red zone of the stack: nobody minds what is there while the thread is stopped. */
 const SCRATCH_BELOW_STACK = 1024n;
 
@@ -57,7 +60,7 @@ export class Injection {
     regs.writeBigInt64LE(BigInt(nr), REGS.rax);
     regs.writeBigInt64LE(-1n, REGS.origRax);
     ARGUMENTS.forEach((at, index) =>
-      regs.writeBigInt64LE(BigInt.asIntN(64, BigInt(args[index] ?? 0)), at),
+      regs.writeBigInt64LE(BigInt.asIntN(64, BigInt(args[index] ?? NOT_GIVEN[index]!)), at),
     );
     regs.writeBigUInt64LE(this.#saved.readBigUInt64LE(REGS.rip) - SYSCALL_LENGTH, REGS.rip);
     ptrace.setRegs(this.tid, regs);

@@ -19,10 +19,12 @@ import * as libc from './libc.ts';
 import { NR } from './libc.ts';
 import { Listener } from './listener.ts';
 import type { Answer, Notification } from './listener.ts';
+import { MAPPING_CALLS, MappingTraps, replacesMapping } from './mapping-traps.ts';
 import { MemoryMap } from './memory-map.ts';
 import { MmioTraps } from './mmio-traps.ts';
 import { HostObjects } from './objects.ts';
 import { OpenFiles } from './open-files.ts';
+import { OtherHolders } from './other-holders.ts';
 import { PathTraps } from './path-traps.ts';
 import { Processes } from './processes.ts';
 import { pendingSignal } from './signals.ts';
@@ -71,6 +73,7 @@ export class KernelLoop implements CallContext {
   readonly #mmio: MmioTraps;
   readonly #fileTraps: FileTraps;
   readonly #pathTraps: PathTraps;
+  readonly #mappingTraps: MappingTraps;
   readonly #poller = new libc.Poller();
   readonly #watched = new Map<number, Set<() => void>>();
   readonly #parked = new Map<bigint, Parked>();
@@ -102,6 +105,7 @@ export class KernelLoop implements CallContext {
     this.#mmio = new MmioTraps(this);
     this.#fileTraps = new FileTraps(this);
     this.#pathTraps = new PathTraps(this, parts.tree);
+    this.#mappingTraps = new MappingTraps(this, new OtherHolders(this));
     this.watchFd(this.files.inotify, () => undefined);
     // Its end must wake us: the hang-up of the listener may come before there is anything to reap.
     this.#programFd = libc.pidfdOpen(parts.launched.pid);
@@ -256,6 +260,7 @@ export class KernelLoop implements CallContext {
     // A close that came before this call in the program must be seen before it here.
     this.files.drainCloses();
     this.processes.newCall();
+    this.#mappingTraps.returned(call.tid);
     const answer = this.#handle(call);
     this.#answer(call, answer);
   }
@@ -266,6 +271,10 @@ export class KernelLoop implements CallContext {
         return this.eventfds.create(this.listener, call);
       }
       if (call.nr === NR.capget || call.nr === NR.capset) return this.#capabilities(call);
+      if (MAPPING_CALLS.has(call.nr)) return this.#mappingTraps.handle(call, () => 'continue');
+      if (replacesMapping(call)) {
+        return this.#mappingTraps.handle(call, () => this.#fileTraps.handle(call));
+      }
       return FILE_CALLS.has(call.nr) ? this.#fileTraps.handle(call) : this.#pathTraps.handle(call);
     } catch (error) {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -304,7 +313,7 @@ export class KernelLoop implements CallContext {
 
   #checkSleepers(): void {
     for (const [id, { call, cancel }] of [...this.#parked]) {
-      const alive = this.listener.valid(call);
+      const alive = this.#injections.has(id) || this.listener.valid(call);
       if (alive && !pendingSignal(call.tid)) continue;
       this.#parked.delete(id);
       cancel();

@@ -6,7 +6,7 @@
 import { existsSync, writeSync } from 'node:fs';
 import { addressOf, cString, cStrings, defaultSignal, syscall } from './ffi.ts';
 import { filterProgram } from './filter.ts';
-import { HOST_ERRNO, NR, sendFd, setCloexec, SIGPIPE } from './libc.ts';
+import { HOST_ERRNO, NR, preparedSend, sendFd, setCloexec, SIGPIPE } from './libc.ts';
 import type { LauncherOrder, LaunchOptions } from './launch.ts';
 import type { MountPlan } from './mount-plan.ts';
 import { dropAmbient, mountFuse, rebuild, unshareMounts } from './mount-tree.ts';
@@ -24,11 +24,14 @@ function main(): void {
   setCloexec(socket, true);
   syscall(NR.prctl, 1, SIGKILL); // PR_SET_PDEATHSIG: no program without its machine
   if (options.plan) enterNamespace(socket, options, options.plan);
+  // Between the two the supervisor can answer nothing, not even a munmap of V8: nothing may be allocated.
+  const send = preparedSend(socket);
   const listener = installFilter(options);
+  const sent = listener < 0 ? 0 : send(listener);
   if (listener < 0) {
     fail(`the kernel refused the system call filter (errno ${-listener})`, 125);
   }
-  if (sendFd(socket, listener) < 0) fail('the supervisor is gone', 125);
+  if (sent < 0) fail('the supervisor is gone', 125);
   syscall(NR.close, listener);
   restoreProcess(options);
   const error = executeFromPath(argv);

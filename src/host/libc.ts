@@ -16,14 +16,19 @@ export const NR = {
   poll: 7,
   mmap: 9,
   munmap: 11,
+  brk: 12,
   ioctl: 16,
   pread64: 17,
   pwrite64: 18,
   readv: 19,
   writev: 20,
   access: 21,
+  mremap: 25,
+  madvise: 28,
+  execve: 59,
   fcntl: 72,
   truncate: 76,
+  ftruncate: 77,
   getcwd: 79,
   chdir: 80,
   fchdir: 81,
@@ -40,6 +45,7 @@ export const NR = {
   lgetxattr: 192,
   listxattr: 194,
   llistxattr: 195,
+  exit_group: 231,
   inotify_add_watch: 254,
   openat: 257,
   newfstatat: 262,
@@ -47,6 +53,7 @@ export const NR = {
   faccessat: 269,
   unshare: 272,
   eventfd: 284,
+  fallocate: 285,
   eventfd2: 290,
   preadv: 295,
   pwritev: 296,
@@ -54,6 +61,7 @@ export const NR = {
   process_vm_writev: 311,
   seccomp: 317,
   memfd_create: 319,
+  execveat: 322,
   preadv2: 327,
   pwritev2: 328,
   statx: 332,
@@ -250,12 +258,19 @@ export function monotonicNs(): number {
 
 /** Pass one descriptor over a socket. */
 export function sendFd(socket: number, fd: number): number {
+  return preparedSend(socket)(fd);
+}
+/** sendFd() with everything it needs made in advance: the call itself is nothing but a system call. */
+export function preparedSend(socket: number): (fd: number) => number {
   return withMessage((message, control) => {
     control.writeBigUInt64LE(20n, 0);
     control.writeInt32LE(1, 8); // SOL_SOCKET
     control.writeInt32LE(1, 12); // SCM_RIGHTS
-    control.writeInt32LE(fd, 16);
-    return syscall(46, socket, addressOf(message), 0);
+    const at = addressOf(message);
+    return (fd) => {
+      control.writeInt32LE(fd, 16);
+      return syscall(46, socket, at, 0);
+    };
   });
 }
 /** Receive one descriptor; a message without one, or end of file, gives -EBADF. */
@@ -267,7 +282,9 @@ export function receiveFd(socket: number): number {
     return got ? control.readInt32LE(16) : -HOST_ERRNO.EBADF;
   });
 }
-function withMessage(call: (message: Buffer, control: Buffer) => number): number {
+/** The buffers of the last message: addresses do not keep them. */
+const kept: Buffer[] = [];
+function withMessage<T>(call: (message: Buffer, control: Buffer) => T): T {
   const data = Buffer.from('x');
   const iov = Buffer.alloc(16);
   const control = Buffer.alloc(24);
@@ -278,8 +295,8 @@ function withMessage(call: (message: Buffer, control: Buffer) => number): number
   message.writeBigUInt64LE(1n, 24);
   message.writeBigUInt64LE(BigInt(addressOf(control)), 32);
   message.writeBigUInt64LE(24n, 40);
-  const result = call(message, control);
-  return data.length === 1 ? result : 0;
+  kept.splice(0, kept.length, data, iov, control, message);
+  return call(message, control);
 }
 
 /** fcntl-free uname, for the doctor. */

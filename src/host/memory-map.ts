@@ -101,14 +101,18 @@ export class MemoryMap {
   }
   /** A page of an address space that shows page `objectIndex` of an object now. */
   findObject(pid: number, object: string, objectIndex: number): number | undefined {
-    const turn = this.#turn(pid);
-    if (!turn.complete) this.#readAll(pid, turn);
-    for (const line of turn.lines) {
+    for (const line of this.mappings(pid)) {
       const inside = objectIndex - line.objectOffset;
       const shows = line.object === object && line.shared;
       if (shows && inside >= 0 && inside < line.end - line.start) return line.start + inside;
     }
     return undefined;
+  }
+  /** All of a process. */
+  mappings(pid: number): readonly MapsLine[] {
+    const turn = this.#turn(pid);
+    if (!turn.complete) this.#readAll(pid, turn);
+    return turn.lines;
   }
   #readAll(pid: number, turn: Turn): void {
     turn.lines = readMaps(pid).map((line) => this.#completed(line));

@@ -73,6 +73,24 @@ export class HostObjects {
     return this.#get(vma.object, () => openMapping(pid, vma), vma.huge);
   }
 
+  /** Memory that is reached through the processes that map it, because no descriptor of it was to be had. */
+  readonly #mappedOnly = new Map<string, number>();
+  get someMappedOnly(): boolean {
+    return this.#mappedOnly.size > 0;
+  }
+  isMappedOnly(object: string): boolean {
+    return this.#mappedOnly.has(object);
+  }
+  /** The result ends it. */
+  mappedOnly(object: string): () => void {
+    this.#mappedOnly.set(object, (this.#mappedOnly.get(object) ?? 0) + 1);
+    return () => {
+      const left = this.#mappedOnly.get(object)! - 1;
+      if (left > 0) this.#mappedOnly.set(object, left);
+      else this.#mappedOnly.delete(object);
+    };
+  }
+
   #get(object: string, open: () => number, huge?: boolean): HostObject | undefined {
     const known = this.#known.get(object)?.deref();
     if (known) return known;

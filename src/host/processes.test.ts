@@ -1,7 +1,7 @@
 /** The test's own process as the caller of trapped calls: what its descriptors and its memory cannot give (host.md 4, 5). */
 import { closeSync, openSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { EBADF, EINVAL, EMFILE, ENOMEM, isErrno } from '../base/errno.ts';
+import { EBADF, EFAULT, EMFILE, ENOMEM, isErrno } from '../base/errno.ts';
 import { ForeignFile, OpenFile } from '../base/file.ts';
 import { Machine } from '../machine/machine.ts';
 import * as libc from './libc.ts';
@@ -56,7 +56,7 @@ test('a process that is gone has an address space with nothing in it', () => {
   const { processes } = caller();
   const mm = processes.mm(2 ** 22 + 1);
   expect(mm.alive).toBe(false);
-  expect(mm.mem.read(0n, new Uint8Array(1))).toBe(EINVAL);
-  expect(mm.mem.write(0n, new Uint8Array(1))).toBe(EINVAL);
+  expect(mm.mem.read(0n, new Uint8Array(1))).toBe(EFAULT);
+  expect(mm.mem.write(0n, new Uint8Array(1))).toBe(EFAULT);
   expect(isErrno(mm.lookup(0))).toBe(true);
 });

@@ -6,7 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Bug } from '../base/bug.ts';
-import { EBADF, EINVAL, ENOMEM, EMFILE, isErrno } from '../base/errno.ts';
+import { EBADF, EFAULT, ENOMEM, EMFILE, isErrno } from '../base/errno.ts';
 import type { Result } from '../base/errno.ts';
 import { ForeignFile } from '../base/file.ts';
 import type { OpenFile } from '../base/file.ts';
@@ -25,6 +25,7 @@ import type { MemoryMap } from './memory-map.ts';
 import { objectOf, statOf } from './objects.ts';
 import type { HostObjects } from './objects.ts';
 import type { OpenFiles } from './open-files.ts';
+import { processIds } from './other-holders.ts';
 import { AddressSpace, RemoteMemory } from './remote-memory.ts';
 import type { SpaceParts } from './remote-memory.ts';
 
@@ -37,6 +38,8 @@ export interface TaskParts {
   readonly map: MemoryMap;
   readonly objects: HostObjects;
   readonly watches: Watches;
+  /** A line for the user of softiommu. */
+  warn(text: string): void;
   /** Is this path in our own FUSE mount? Then any look at it from here would wait for ourselves. */
   isMounted(path: string): boolean;
 }
@@ -60,7 +63,12 @@ export class Processes {
   constructor(parts: TaskParts, capabilities?: Capabilities) {
     this.#parts = parts;
     this.capabilities = capabilities;
-    this.#space = { map: parts.map, objects: parts.objects, spaces: () => this.#spaces() };
+    this.#space = {
+      map: parts.map,
+      objects: parts.objects,
+      warn: (text) => parts.warn(text),
+      showing: (object, page) => this.#showing(object, page),
+    };
   }
 
   task(call: Notification): HostTask {
@@ -113,13 +121,17 @@ export class Processes {
     return installDescriptor(this.#parts.listener, call, fd, how);
   }
 
-  /** Of every process that has made a trapped call and lives. */
-  *#spaces(): IterableIterator<AddressSpace> {
-    for (const pid of new Set(this.#processOf.values())) {
-      if (!libc.exists(`/proc/${pid}`)) continue;
-      this.mm(pid);
-      const space = this.#processes.get(pid)?.space;
-      if (space) yield space;
+  /** Processes that have made a trapped call first, then whoever else maps it. */
+  *#showing(object: string, page: number): IterableIterator<{ space: AddressSpace; at: number }> {
+    const known = new Set(this.#processOf.values());
+    for (const pids of [() => known, () => processIds().filter((pid) => !known.has(pid))]) {
+      for (const pid of pids()) {
+        const at = this.#parts.map.findObject(pid, object, page);
+        if (at === undefined) continue;
+        this.mm(pid);
+        const space = this.#processes.get(pid)?.space;
+        if (space) yield { space, at };
+      }
     }
   }
 
@@ -159,8 +171,8 @@ export class Processes {
 const NO_MEMORY = {
   alive: false,
   vma: () => undefined,
-  read: () => refuse(EINVAL, 'the address space cannot be reached') as never,
-  write: () => refuse(EINVAL, 'the address space cannot be reached') as never,
+  read: () => refuse(EFAULT, 'the address space cannot be reached'),
+  write: () => refuse(EFAULT, 'the address space cannot be reached'),
 };
 
 function statusOf(tid: number): string {

@@ -29,7 +29,8 @@ test('an address where nothing is mapped is EFAULT, to a thread and to an addres
       () => false,
     ),
     objects,
-    spaces: () => [],
+    showing: () => [],
+    warn: () => undefined,
   });
   if (!space) throw new Error('this process cannot look into itself');
   expect(space.read(BigInt(addressOf(own)), into)).toBeUndefined();

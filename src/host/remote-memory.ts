@@ -85,8 +85,12 @@ function facts(addr: bigint, bytes: Uint8Array): { addr: bigint; length: number 
 export interface SpaceParts {
   readonly map: MemoryMap;
   readonly objects: HostObjects;
-  /** Every address space of the run that is known now. */
-  spaces(): Iterable<AddressSpace>;
+  warn(text: string): void;
+  /** Address spaces that show a page of an object, and where. */
+  showing(
+    object: string,
+    page: number,
+  ): Iterable<{ readonly space: AddressSpace; readonly at: number }>;
 }
 
 export class AddressSpace implements ProcessMemory {
@@ -95,6 +99,7 @@ export class AddressSpace implements ProcessMemory {
   readonly #parts: SpaceParts;
   readonly #probe = Buffer.alloc(1);
   #alive = true;
+  #loss = false;
 
   /** Undefined when the process is gone or we may not look into it. */
   static open(pid: number, parts: SpaceParts): AddressSpace | undefined {
@@ -144,9 +149,8 @@ export class AddressSpace implements ProcessMemory {
       if (this.#shows(index + page, object, first + page) && !use(this, index + page)) {
         return undefined;
       }
-      for (const space of this.#parts.spaces()) {
-        const at = this.#parts.map.findObject(space.pid, object, first + page);
-        if (at !== undefined && space.alive && !use(space, at)) return undefined;
+      for (const { space, at } of this.#parts.showing(object, first + page)) {
+        if (space.alive && !use(space, at)) return undefined;
       }
       return refuse(EFAULT, 'no process maps this shared memory any more', { object });
     };
@@ -154,12 +158,18 @@ export class AddressSpace implements ProcessMemory {
     return {
       read: (page, offset, into) => copy(page, (space, at) => space.read(va(at, offset), into)),
       write: (page, offset, from) => copy(page, (space, at) => space.write(va(at, offset), from)),
-      release: () => undefined,
+      release: this.#parts.objects.mappedOnly(object),
     };
   }
   #shows(index: number, object: string, objectIndex: number): boolean {
     const vma = this.vma(index);
     return vma?.object === object && vma.objectOffset + (index - vma.start) === objectIndex;
+  }
+  lost(): void {
+    if (this.#loss) return;
+    this.#loss = true;
+    const advice = '--pin=exact would have kept them';
+    this.#parts.warn(`a device lost its pages of process ${this.pid}, which was killed: ${advice}`);
   }
   close(): void {
     if (!this.#alive) return;
@@ -169,6 +179,9 @@ export class AddressSpace implements ProcessMemory {
   #transfer(small: typeof pread, large: number, addr: bigint, bytes: Uint8Array): number {
     if (!this.#alive || addr >= 1n << 63n) return -1;
     if (bytes.length <= SMALL) return small(this.#memFd, bytes, addr);
-    return this.alive ? copy(large, this.pid, addr, bytes) : -1;
+    if (!this.alive) return -1;
+    const done = copy(large, this.pid, addr, bytes);
+    // What mprotect forbids the program now, a pin still reaches.
+    return done === bytes.length ? done : small(this.#memFd, bytes, addr);
   }
 }

@@ -97,7 +97,10 @@ describe('a pinned private page', () => {
     expect([again[0], again[2]]).toEqual([middle! - 1, middle! + 1]);
     expect(again[1]).not.toBe(middle);
   });
-  test('that mremap has moved is followed to its new address, and kept when that goes', () => {
+});
+
+describe('a pinned private page that mremap has moved', () => {
+  test('is followed to its new address, and kept when that goes', () => {
     const s = setup();
     mapAt(s, PLACE);
     poke(s, PLACE, 5);
@@ -111,7 +114,7 @@ describe('a pinned private page', () => {
     expect(load(s, pfn!)).toBe(4);
     expect(peek(s, PLACE)).toBe(5);
   });
-  test('moved, and pinned again at its new address, is still one page when that goes', () => {
+  test('and pinned again at its new address, is still one page when that goes', () => {
     const s = setup();
     mapAt(s, PLACE);
     const [first] = pin(s, PLACE);
@@ -122,7 +125,7 @@ describe('a pinned private page', () => {
     store(s, first!, 3);
     expect(load(s, second!)).toBe(3);
   });
-  test('moved there and back is found again', () => {
+  test('there and back is found again', () => {
     const s = setup();
     mapAt(s, PLACE);
     mapAt(s, PLACE + 8);
@@ -134,7 +137,10 @@ describe('a pinned private page', () => {
     munmap(s, PLACE);
     expect(load(s, pfn!)).toBe(3);
   });
-  test('of a process that ends is kept when it was asked before, and else lost: EFAULT', () => {
+});
+
+describe('a pinned private page of a process', () => {
+  test('that ends is kept when it was asked before, and else lost: EFAULT', () => {
     for (const kept of [true, false]) {
       const s = setup();
       mapAt(s, PLACE);
@@ -150,7 +156,7 @@ describe('a pinned private page', () => {
       s.frames.unpin(pfn!, 1);
     }
   });
-  test('of a process that was about to end and did not is the living one', () => {
+  test('that was about to end and did not is the living one', () => {
     const s = setup();
     mapAt(s, PLACE);
     const [pfn] = pin(s, PLACE);
@@ -161,7 +167,7 @@ describe('a pinned private page', () => {
     s.memory.exit();
     expect(load(s, pfn!)).toBe('EFAULT');
   });
-  test('that cannot be read when it goes is no page afterwards: EFAULT', () => {
+  test('and cannot be read when it goes is no page afterwards: EFAULT', () => {
     const s = setup();
     mapAt(s, PLACE);
     const [pfn] = pin(s, PLACE);
@@ -210,46 +216,80 @@ describe('a pinned page of an object', () => {
 
 /** The model: a page is an object, an address shows one or none, a pin is a reference to one. */
 const PAGES = 6;
-const action = fc.oneof(
-  fc.record({ kind: fc.constant('map' as const), at: fc.nat(PAGES - 1) }),
-  fc.record({ kind: fc.constant('unmap' as const), at: fc.nat(PAGES - 1) }),
-  fc.record({ kind: fc.constant('poke' as const), at: fc.nat(PAGES - 1), value: fc.nat(255) }),
-  fc.record({ kind: fc.constant('pin' as const), at: fc.nat(PAGES - 1) }),
-  fc.record({ kind: fc.constant('unpin' as const), which: fc.nat(9) }),
-  fc.record({ kind: fc.constant('store' as const), which: fc.nat(9), value: fc.nat(255) }),
+interface ModelPage {
+  value: number;
+}
+class Scene {
+  readonly s = setup();
+  readonly shown = new Map<number, ModelPage>();
+  readonly pins: { pfn: number; page: ModelPage }[] = [];
+
+  map(at: number): void {
+    if (this.shown.has(at)) return;
+    mapAt(this.s, PLACE + at);
+    this.shown.set(at, { value: 0 });
+  }
+  unmap(at: number): void {
+    if (this.shown.delete(at)) munmap(this.s, PLACE + at);
+  }
+  poke(at: number, value: number): void {
+    const page = this.shown.get(at);
+    if (!page) return;
+    poke(this.s, PLACE + at, value);
+    page.value = value;
+  }
+  pin(at: number): void {
+    const page = this.shown.get(at);
+    if (page) this.pins.push({ pfn: pin(this.s, PLACE + at)[0]!, page });
+  }
+  unpin(which: number): void {
+    const [pin] = this.pins.splice(which, 1);
+    if (pin) this.s.frames.unpin(pin.pfn, 1);
+  }
+  store(which: number, value: number): void {
+    const pin = this.pins[which];
+    if (!pin) return;
+    store(this.s, pin.pfn, value);
+    pin.page.value = value;
+  }
+  check(): void {
+    for (const { pfn, page } of this.pins) {
+      expect(load(this.s, pfn)).toBe(page.value);
+      // A frame is a page, and a page is a frame.
+      for (const other of this.pins) expect(other.pfn === pfn).toBe(other.page === page);
+    }
+    for (const [at, page] of this.shown) expect(peek(this.s, PLACE + at)).toBe(page.value);
+  }
+}
+const place = fc.nat(PAGES - 1);
+const which = fc.nat(9);
+const value = fc.nat(255);
+const action: fc.Arbitrary<(scene: Scene) => void> = fc.oneof(
+  place.map((at) => (scene: Scene) => scene.map(at)),
+  place.map((at) => (scene: Scene) => scene.unmap(at)),
+  place.map((at) => (scene: Scene) => scene.pin(at)),
+  which.map((n) => (scene: Scene) => scene.unpin(n)),
+  fc.tuple(place, value).map(
+    ([at, byte]) =>
+      (scene: Scene) =>
+        scene.poke(at, byte),
+  ),
+  fc.tuple(which, value).map(
+    ([n, byte]) =>
+      (scene: Scene) =>
+        scene.store(n, byte),
+  ),
 );
 test('devices see the pages of the model, whatever is mapped and unmapped', () => {
   fc.assert(
     fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
-      const s = setup();
-      const shown = new Map<number, { value: number }>();
-      const pins: { pfn: number; page: { value: number } }[] = [];
-      for (const step of actions) {
-        if (step.kind === 'map' && !shown.has(step.at)) {
-          mapAt(s, PLACE + step.at);
-          shown.set(step.at, { value: 0 });
-        } else if (step.kind === 'unmap' && shown.delete(step.at)) munmap(s, PLACE + step.at);
-        else if (step.kind === 'poke' && shown.has(step.at)) {
-          poke(s, PLACE + step.at, step.value);
-          shown.get(step.at)!.value = step.value;
-        } else if (step.kind === 'pin' && shown.has(step.at)) {
-          pins.push({ pfn: pin(s, PLACE + step.at)[0]!, page: shown.get(step.at)! });
-        } else if (step.kind === 'unpin' && pins[step.which]) {
-          s.frames.unpin(pins.splice(step.which, 1)[0]!.pfn, 1);
-        } else if (step.kind === 'store' && pins[step.which]) {
-          store(s, pins[step.which]!.pfn, step.value);
-          pins[step.which]!.page.value = step.value;
-        }
-        for (const { pfn, page } of pins) {
-          expect(load(s, pfn)).toBe(page.value);
-          // A frame is a page, and a page is a frame.
-          for (const other of pins) expect(other.pfn === pfn).toBe(other.page === page);
-        }
-        for (const [at, page] of shown) expect(peek(s, PLACE + at)).toBe(page.value);
+      const scene = new Scene();
+      for (const act of actions) {
+        act(scene);
+        scene.check();
       }
-      for (const { pfn } of pins) s.frames.unpin(pfn, 1);
-      expect(s.frames.pinTotal).toBe(0);
-      s.mm.exit();
+      while (scene.pins.length > 0) scene.unpin(0);
+      expect(scene.s.frames.pinTotal).toBe(0);
     }),
     { numRuns: 300 },
   );

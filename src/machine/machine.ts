@@ -25,6 +25,7 @@ import { hostDrivers } from './drivers.ts';
 import { Guard } from './guard.ts';
 import { Hardware } from './hardware.ts';
 import { traitsOf } from './kernel.ts';
+import type { LeavingPages } from './leaving-pages.ts';
 import { FilePages, MachineMm, ObjectTable } from './mm.ts';
 import type { DirNode } from './nodes.ts';
 import { makeModules, type Modules } from './parameters.ts';
@@ -125,6 +126,14 @@ export class Machine {
   /** A file that can be pinned by itself (ForeignFile.pages). */
   filePages(memory: ObjectMemory): FilePages {
     return new FilePages({ memory, frames: this.memory, objects: this.#objects });
+  }
+  /** For a call that takes pages out of an object. Undefined: none of them is pinned. */
+  objectLeaving(
+    object: string,
+    span: { index: number; count: number },
+    goes: (index: number) => boolean = () => true,
+  ): LeavingPages | undefined {
+    return this.#objects.leaving(this.memory, object, span, goes);
   }
   /** A program inside the library. Its `exit()` closes everything it has open. */
   program(credentials: Credentials = {}): Program {

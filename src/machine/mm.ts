@@ -21,10 +21,15 @@ export class ObjectTable {
     frames: MachineMemory,
     object: string,
     span: { index: number; count: number },
+    goes: (index: number) => boolean = () => true,
   ): LeavingPages | undefined {
     const owner = this.#owners.get(object);
     const pages: PinnedPage[] = [];
-    if (owner) frames.eachPinned(owner, span, (page) => pages.push(page));
+    if (owner) {
+      frames.eachPinned(owner, span, (page) => {
+        if (goes(page.index)) pages.push(page);
+      });
+    }
     return pages.length === 0 ? undefined : new LeavingPages(frames, pages, () => true);
   }
   owner(object: string): PageOwner {
@@ -78,6 +83,10 @@ export class MachineMm implements Mm {
     const pages = this.#showing(index, count);
     if (pages.length === 0) return undefined;
     return new LeavingPages(this.#frames, pages, followsAddress);
+  }
+  /** Is a page at these addresses pinned? */
+  shows(index: number, count: number): boolean {
+    return this.#showing(index, count).length > 0;
   }
   /** mremap has put pages elsewhere: the pinned ones are the same, at another address. */
   move(index: number, count: number, to: number): void {
@@ -226,6 +235,7 @@ export class MachineMm implements Mm {
     };
   }
   #lost(index: number): typeof EFAULT {
+    this.#memory.lost?.();
     return refuse(
       EFAULT,
       'the process that had this page was killed, and with it went what a pinned page would still hold',

@@ -36,6 +36,8 @@ export interface ProcessMemory extends UserMemory {
    * the held page. Undefined: the page is reached through the address space, which must tell MachineMm when it goes.
    */
   hold?(index: number, count: number, write: boolean): HeldPages | undefined;
+  /** A device wants a pinned page that ended with this address space. */
+  lost?(): void;
 }
 
 export interface HeldPages {

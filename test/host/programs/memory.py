@@ -193,4 +193,5 @@ def pages():
     os.close(fd)
 
 
-globals()[sys.argv[1]]()
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()

@@ -1,0 +1,256 @@
+"""What a device with pinned pages sees when the program that pinned them does something to its mappings."""
+import ctypes, os, signal, struct, sys
+
+from memory import ANON, FIXED, PRIVATE, SHARED, access_read, ioas_map, iommufd, last_error, libc
+from memory import map_file, memory, mock_domain, show, test_op
+
+PAGE = 4096
+IOVA = 0x1000000
+libc.mremap.restype = ctypes.c_void_p
+libc.mremap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int, ctypes.c_void_p]
+libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.sbrk.restype = ctypes.c_void_p
+libc.sbrk.argtypes = [ctypes.c_long]
+libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+
+
+class Device:
+    """Everything mapped in its IOAS is pinned for a mock domain; its reads and writes are those of an access."""
+
+    def __init__(self):
+        self.fd, self.ioas = iommufd()
+        mock_domain(self.fd, self.ioas)
+        self.access = struct.unpack("<I", test_op(self.fd, 5, self.ioas, b"")[:4])[0]
+
+    def map(self, at, length=PAGE, iova=IOVA):
+        return ioas_map(self.fd, self.ioas, at, length, iova)
+
+    def read(self, iova=IOVA, length=3):
+        out = access_read(self.fd, self.access, iova, length)
+        return out if isinstance(out, str) else out.decode()
+
+    def write(self, text, iova=IOVA):
+        data = ctypes.create_string_buffer(text.encode())
+        out = test_op(self.fd, 8, self.access, struct.pack("<QQQI", iova, len(text), ctypes.addressof(data), 1 | 4))
+        return out if isinstance(out, str) else "ok"
+
+
+def put(at, text):
+    ctypes.memmove(at, text.encode(), len(text))
+
+
+def get(at, length=3):
+    return ctypes.string_at(at, length).replace(b"\0", b".").decode()
+
+
+def private(pages=1, text="old", address=None):
+    how = PRIVATE | ANON | (FIXED if address else 0)
+    at = memory(pages * PAGE, how, address=address)
+    for page in range(pages):
+        put(at + page * PAGE, text)
+    return at
+
+
+def unmap():
+    device = Device()
+    at = private()
+    device.map(at)
+    libc.munmap(at, PAGE)
+    show("after munmap", device.read())
+    show("written there", device.write("dev"))
+    private(1, "new", at)
+    show("behind a new mapping", device.read())
+    show("the new one", get(at))
+    show("mapped as well", device.map(at, iova=2 * IOVA))
+    show("is another page", (device.read(), device.read(2 * IOVA)))
+    device.write("two", 2 * IOVA)
+    show("and written by itself", (get(at), device.read()))
+
+
+def over():
+    device = Device()
+    at = private(3)
+    device.map(at, 3 * PAGE)
+    private(1, "new", at + PAGE)
+    show("a mapping over the middle", [device.read(IOVA + n * PAGE) for n in range(3)])
+    put(at, "one")
+    show("its neighbours are the program's", device.read())
+    libc.munmap(at + 2 * PAGE, PAGE)
+    show("munmap of one page", [device.read(IOVA + n * PAGE) for n in range(3)])
+    show("at a bad address", (libc.munmap(at + 1, PAGE), last_error()))
+    show("with a bad descriptor", (memory(PAGE, PRIVATE | FIXED, fd=999, address=at), last_error()))
+    put(at, "two")
+    show("leaves it the program's", device.read())
+
+
+def remap():
+    device = Device()
+    at = private(2)
+    device.map(at, 2 * PAGE)
+    blocker = private(1, "end", at + 2 * PAGE)
+    moved = libc.mremap(at, 2 * PAGE, 8 * PAGE, 1, None)
+    show("moved", moved != at)
+    device.write("dev")
+    show("the device follows", get(moved))
+    put(moved + PAGE, "cpu")
+    show("and sees", device.read(IOVA + PAGE))
+    show("shrunk", libc.mremap(moved, 8 * PAGE, PAGE, 0, None) == moved)
+    show("the tail is kept", device.read(IOVA + PAGE))
+    put(moved, "now")
+    show("the head is the program's", device.read())
+    libc.mremap(blocker, PAGE, PAGE, 3, moved)
+    show("another page in its place", (get(moved), device.read()))
+
+
+def advice():
+    device = Device()
+    at = private(2)
+    device.map(at, 2 * PAGE)
+    libc.madvise(at, PAGE, 4)
+    show("thrown away", get(at))
+    put(at, "new")
+    show("the device keeps", device.read())
+    put(at + PAGE, "cpu")
+    show("and shares the next", device.read(IOVA + PAGE))
+
+
+def heap():
+    device = Device()
+    libc.sbrk((-libc.sbrk(0)) % PAGE)
+    at = libc.sbrk(2 * PAGE)
+    put(at, "one")
+    put(at + PAGE, "two")
+    device.map(at, 2 * PAGE)
+    libc.sbrk(-PAGE)
+    libc.sbrk(PAGE)
+    show("a new page", get(at + PAGE))
+    put(at, "cpu")
+    show("the device has", (device.read(), device.read(IOVA + PAGE)))
+
+
+def cow():
+    device = Device()
+    at = private()
+    device.map(at)
+    there, here = os.pipe(), os.pipe()
+    if os.fork() == 0:
+        put(at, "kid")
+        os.write(there[1], b"x")
+        os.read(here[0], 1)
+        os.write(there[1], get(at).encode())
+        os._exit(0)
+    os.read(there[0], 1)
+    show("a child's store is its own", (get(at), device.read()))
+    put(at, "cpu")
+    show("the parent's is seen", device.read())
+    device.write("dev")
+    show("and the device's", get(at))
+    os.write(here[1], b"x")
+    show("the child has", os.read(there[0], 3).decode())
+    os.wait()
+
+
+def protect():
+    device = Device()
+    at = private(8)
+    device.map(at, 8 * PAGE)
+    libc.mprotect(at, 8 * PAGE, 0)
+    show("no access for the program", device.read())
+    show("much of it", device.read(IOVA, 8 * PAGE).count("old"))
+    show("written", device.write("dev"))
+    libc.mprotect(at, 8 * PAGE, 1)
+    show("seen", get(at))
+
+
+def child(device, run):
+    """A child maps memory for the device and does something; its wait status."""
+    if os.fork() == 0:
+        at = private()
+        device.map(at)
+        run(at)
+        os._exit(0)
+    return os.wait()[1]
+
+
+def ended():
+    device = Device()
+    child(device, lambda at: put(at, "end"))
+    show("after exit", device.read())
+    show("written", device.write("dev"))
+    show("read", device.read())
+
+
+def execed():
+    device = Device()
+    child(device, lambda at: os.execv("/bin/true", ["true"]))
+    show("after exec", device.read())
+
+    def fails(at):
+        try:
+            os.execv("/nonexistent", ["x"])
+        except OSError:
+            put(at, "new")
+        show("after an exec that failed", second.read())
+
+    second = Device()
+    child(second, fails)
+
+
+def killed():
+    device = Device()
+    show("status", child(device, lambda at: os.kill(os.getpid(), signal.SIGKILL)))
+    show("after SIGKILL", device.read())
+
+
+def shared():
+    device = Device()
+    at = memory(PAGE, SHARED | ANON)
+    put(at, "old")
+    device.map(at)
+    there, here = os.pipe(), os.pipe()
+    if os.fork() == 0:
+        os.read(here[0], 1)
+        put(at, "kid")
+        os.write(there[1], b"x")
+        os.read(here[0], 1)
+        os._exit(0)
+    libc.munmap(at, PAGE)
+    show("a child still maps it", device.read())
+    os.write(here[1], b"x")
+    os.read(there[0], 1)
+    show("and writes", device.read())
+    # The child has made no call of ours so far: its exit is the first.
+    os.write(here[1], b"x")
+    os.wait()
+    show("nobody maps it", device.read())
+    second = Device()
+    at = memory(PAGE, SHARED | ANON)
+    put(at, "two")
+    second.map(at)
+    libc.munmap(at, PAGE)
+    show("nobody ever did but we", second.read())
+
+
+def truncated():
+    device = Device()
+    file = os.memfd_create("dma")
+    os.ftruncate(file, 4 * PAGE)
+    at = memory(4 * PAGE, SHARED, file)
+    for page in range(4):
+        put(at + page * PAGE, f"pg{page}")
+    show("a memfd", map_file(device.fd, device.ioas, file, 0, 4 * PAGE, IOVA))
+    libc.fallocate(file, 3, PAGE, PAGE)
+    show("a hole", get(at + PAGE))
+    put(at + PAGE, "new")
+    libc.madvise(at + 2 * PAGE, PAGE, 9)
+    os.ftruncate(file, 3 * PAGE + 1)
+    os.ftruncate(file, 4 * PAGE)
+    put(at, "cpu")
+    show("the program", [get(at + n * PAGE) for n in range(4)])
+    show("the device", [device.read(IOVA + n * PAGE).replace(chr(0), ".") for n in range(4)])
+    os.ftruncate(file, 0)
+    show("nothing left", device.read())
+
+
+globals()[sys.argv[1]]()
