@@ -1,5 +1,4 @@
 /** Does a wanted range fit into one hole? The rule of iommufd.md 3.3 on pairs of 32-bit words. */
-import { pow2 } from './u64.ts';
 
 const TWO_32 = 0x1_0000_0000;
 
@@ -29,15 +28,11 @@ export function startInHole(
   lastHi: number,
   lastLo: number,
 ): boolean {
-  const step = pow2(want.alignLg2);
-  let startLo = Math.ceil(lo / step) * step;
-  let startHi = hi;
-  if (startLo >= TWO_32) {
-    startLo -= TWO_32;
-    startHi++;
-    if (startHi >= TWO_32) return false;
-  }
-  startLo = (startLo | want.offset) >>> 0;
+  const mask = alignMask(want.alignLg2);
+  const aligned = ((lo + mask) & ~mask) >>> 0;
+  const startHi = aligned < lo ? hi + 1 : hi;
+  if (startHi >= TWO_32) return false;
+  const startLo = (aligned | want.offset) >>> 0;
   if (!less(startHi, startLo, lastHi, lastLo)) return false;
   let roomLo = lastLo - startLo;
   let roomHi = lastHi - startHi;
@@ -49,6 +44,11 @@ export function startInHole(
   START.hi = startHi;
   START.lo = startLo;
   return true;
+}
+
+/** 2^lg2 - 1 as an int32, for lg2 < 32. */
+export function alignMask(lg2: number): number {
+  return ((1 << lg2) - 1) | 0;
 }
 
 export function less(aHi: number, aLo: number, bHi: number, bLo: number): boolean {

@@ -132,6 +132,113 @@ test.for([
   );
 });
 
+/** Places of the 53-bit space as numbers, for models of thousands of ranges. */
+class Places {
+  readonly starts: number[] = [];
+  readonly lasts: number[] = [];
+  readonly map = new IntervalMap<object>();
+  /** Repeatable: 0 … below - 1. */
+  random: (below: number) => number;
+  constructor(seed: number) {
+    let state = seed >>> 0;
+    this.random = (below) => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return Math.floor((state / 2 ** 32) * below);
+    };
+  }
+  add(start: number, last: number): void {
+    const at = this.starts.findIndex((s) => s > start);
+    this.starts.splice(at < 0 ? this.starts.length : at, 0, start);
+    this.lasts.splice(at < 0 ? this.lasts.length : at, 0, last);
+    const [hi1, lo1, hi2, lo2] = [start / 2 ** 32, start, last / 2 ** 32, last];
+    expect(this.map.insert(hi1 >>> 0, lo1 >>> 0, hi2 >>> 0, lo2 >>> 0, {})).toBe(true);
+  }
+  remove(at: number): void {
+    const start = this.starts[at]!;
+    this.starts.splice(at, 1);
+    this.lasts.splice(at, 1);
+    this.map.erase((start / 2 ** 32) >>> 0, start >>> 0);
+  }
+  /** From end to end. */
+  search(length: number, lg2: number, offset: number, first: number): number | undefined {
+    const step = 2 ** lg2;
+    let from = first;
+    for (let n = 0; n <= this.starts.length; n++) {
+      if ((this.lasts[n] ?? Infinity) < first) continue;
+      const last = (this.starts[n] ?? 2 ** 53) - 1;
+      const aligned = Math.ceil(from / step) * step;
+      const start = aligned - (aligned % 4096) + ((aligned % 4096) | offset);
+      if (start < last && last - start >= length - 1) return start;
+      if (this.lasts[n] !== undefined && this.lasts[n]! >= from) from = this.lasts[n]! + 1;
+    }
+    return undefined;
+  }
+  find(length: number, lg2: number, offset: number, first: number): number | undefined {
+    const { map } = this;
+    const want = request(BigInt(first), 2n ** 53n - 1n, BigInt(length), lg2, offset);
+    return map.findGap(want) ? map.foundHi * 2 ** 32 + map.foundLo : undefined;
+  }
+}
+
+test('at every alignment and offset the first hole that fits is found, whatever was asked before', () => {
+  fc.assert(
+    fc.property(fc.integer(), fc.constantFrom(0, 4, 9, 12), (seed, unitLg2) => {
+      const places = new Places(seed);
+      const { random } = places;
+      // Two thousand ranges with holes of one to eight units between them: three levels of nodes.
+      for (let n = 0, at = 2 ** 32 - 2 ** 21; n < 2000; n++) {
+        at += random(9) * 2 ** unitLg2;
+        const length = (1 + random(4)) * 2 ** unitLg2;
+        places.add(at, at + length - 1);
+        at += length;
+      }
+      for (let n = 0; n < 400; n++) {
+        if (random(3) === 0 && places.starts.length > 0) {
+          places.remove(random(places.starts.length));
+          continue;
+        }
+        const lg2 = random(22);
+        const offset = random(2) === 0 || lg2 > 11 ? 0 : random(2 ** (12 - lg2)) * 2 ** lg2;
+        const length = 1 + random(10 * 2 ** unitLg2);
+        const first = random(4) === 0 ? 2 ** 32 + random(2 ** (unitLg2 + 12)) : 4096;
+        const found = places.find(length, lg2, offset, first);
+        expect(found).toBe(places.search(length, lg2, offset, first));
+        if (found !== undefined && random(2) === 0) places.add(found, found + length - 1);
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('a hole made in front of everything is found at every alignment asked before', () => {
+  const places = new Places(1);
+  for (let n = 1000; n > 0; n--) {
+    places.add(n * 0x2_0000, n * 0x2_0000 + 0xffff);
+    for (const lg2 of [12, 13, 16]) {
+      expect(places.find(0x1_0000, lg2, 0, 0x2_0000)).toBe(
+        places.search(0x1_0000, lg2, 0, 0x2_0000),
+      );
+    }
+  }
+  for (let n = 1000; n > 1; n--) {
+    places.remove(0);
+    for (const lg2 of [12, 13, 16]) {
+      const first = places.starts[0]!;
+      expect(places.find(0x1_0000, lg2, 0, first)).toBe(places.search(0x1_0000, lg2, 0, first));
+    }
+  }
+});
+
+test.for([1, -1])('a hole that grows by %d page over whole leaves is found', (step) => {
+  const places = new Places(1);
+  for (let n = 0; n < 2000; n++) places.add(0x1000 + n * 0x1000, 0x1fff + n * 0x1000);
+  for (let n = 1; n <= 150; n++) {
+    places.remove(step > 0 ? 1000 : 1000 - n);
+    const hole = step > 0 ? 1000 : 1000 - n;
+    expect(places.find(n * 0x1000, 12, 0, 0x1000)).toBe(0x1000 + hole * 0x1000);
+  }
+});
+
 test('ten thousand ranges in any order come out sorted, and every hole between them is found again', () => {
   fc.assert(
     fc.property(fc.integer(), (seed) => {

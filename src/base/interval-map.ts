@@ -2,37 +2,35 @@
  * Disjoint [start, last] ranges of bytes with exact 64-bit inclusive ends: the areas of an io page table.
  *
  * A B+tree over typed arrays. A key is a pair (hi, lo) of 32-bit words, compared hi first; there is no bigint and no
- * object per range. Every node knows a bound for the largest free gap below it, so that the first gap of a wanted size is found
- * in logarithmic time. iommufd.md 3.1, 3.3.
+ * object per range. The tree knows how much room its holes have, so that the first hole that takes a wanted length at a
+ * wanted alignment is found in logarithmic time (interval-nodes.ts). iommufd.md 3.1, 3.3.
  */
-import { Bug, bugOn } from './bug.ts';
-import { less, START, startInHole, type GapRequest } from './interval-gap.ts';
-import { KeySlab, NodeSlab, FANOUT } from './interval-slabs.ts';
+import { bugOn } from './bug.ts';
+import { alignMask, less, START, startInHole, type GapRequest } from './interval-gap.ts';
+import { FANOUT, LeafSlab } from './interval-leaves.ts';
+import { NodeSlab, type Room } from './interval-nodes.ts';
 
 const TWO_32 = 0x1_0000_0000;
-/** Gaps are doubles, inexact beyond 2^53: a bound is taken a little larger than what it bounds. */
-const SLACK = 1 + 2 ** -50;
+const ALL_ONES = 0xffff_ffff;
 
 export type { GapRequest } from './interval-gap.ts';
 
 export class IntervalMap<T extends object> {
-  readonly #leaves = new KeySlab<T>();
+  readonly #leaves = new LeafSlab<T>();
   readonly #nodes = new NodeSlab();
   /** Inner levels above the leaves. */
   #height = 0;
   #root = 0;
   #size = 0;
-  /** The path of the last descent, by level: node and child index. Level 0 is the leaf: index of the entry. */
+  /** The path of the last descent, by level: node and child index. Level 0 is the leaf. */
   readonly #pathNode = new Int32Array(16);
   readonly #pathAt = new Int32Array(16);
   /** Cursor of seek() and next(). */
   #leaf = -1;
   #at = 0;
-  /** Where the hole begins that findGap() looks at. */
-  #fromHi = 0;
-  #fromLo = 0;
+  /** The last range that starts at or before the key looked for last. Insert and erase look there first. */
   #nearLeaf = 0;
-  #nearAt = 0;
+  #nearAt = -1;
   /** Result of findGap(). */
   foundHi = 0;
   foundLo = 0;
@@ -44,32 +42,47 @@ export class IntervalMap<T extends object> {
   get size(): number {
     return this.#size;
   }
+  /** Bytes of the arrays: for the memory benchmark. */
+  get byteSize(): number {
+    return this.#leaves.byteSize + this.#nodes.byteSize;
+  }
 
   /** False: the range overlaps one that is there. */
   insert(startHi: number, startLo: number, lastHi: number, lastLo: number, value: T): boolean {
-    const leaf = this.#descend(startHi, startLo);
-    const keys = this.#leaves;
-    const at = keys.upperBound(leaf, startHi, startLo);
-    if (this.#leaves.collides(leaf, at, startHi, startLo, lastHi, lastLo)) return false;
-    this.#size++;
-    const old = this.#leaves.gapBefore(leaf, at);
-    if (keys.count[leaf]! < FANOUT) {
-      keys.insertAt(leaf, at, startHi, startLo, lastHi, lastLo, value);
-      this.#gapSplit(leaf, at, old);
-      if (at === keys.count[leaf]! - 1) this.#refreshAfter(leaf);
-      return true;
+    const leaves = this.#leaves;
+    let leaf = this.#nearLeaf;
+    let at = this.#nearAt + 1;
+    if (!this.#belongsAt(leaf, at, startHi, startLo)) {
+      leaf = this.#leafOf(startHi, startLo);
+      at = leaves.upperBound(leaf, startHi, startLo);
     }
-    const right = keys.split(leaf, at === FANOUT ? FANOUT - 1 : FANOUT >> 1);
-    const kept = keys.count[leaf]!;
-    if (at > kept) keys.insertAt(right, at - kept, startHi, startLo, lastHi, lastLo, value);
-    else keys.insertAt(leaf, at, startHi, startLo, lastHi, lastLo, value);
-    this.#leaves.maxGap[leaf] = this.#leaves.largestGap(leaf);
-    this.#leaves.maxGap[right] = this.#leaves.largestGap(right);
-    this.#addChild(1, right, at === FANOUT);
-    this.#descend(startHi, startLo);
-    this.#gapUp(1);
-    this.#refreshAfter(right);
+    if (leaves.collides(leaf, at, startHi, startLo, lastHi, lastLo)) return false;
+    this.#size++;
+    if (leaves.count[leaf] === FANOUT) {
+      this.#split(leaf, at, startHi, startLo);
+      leaf = this.#leafOf(startHi, startLo);
+      at = leaves.upperBound(leaf, startHi, startLo);
+    }
+    leaves.insertAt(leaf, at, startHi, startLo, lastHi, lastLo, value);
+    this.#nearLeaf = leaf;
+    this.#nearAt = at;
+    if (this.#nodes.rooms.length > 0) this.#holeMade(leaf, at, at === 0);
     return true;
+  }
+  /** Is (leaf, at) between a range that starts before the key and one that starts after it? False also when unsure. */
+  #belongsAt(leaf: number, at: number, hi: number, lo: number): boolean {
+    const leaves = this.#leaves;
+    if (at < 1 || at > leaves.count[leaf]!) return false;
+    if (!less(leaves.startHi(leaf, at - 1), leaves.startLo(leaf, at - 1), hi, lo)) return false;
+    if (at === leaves.count[leaf]!) return leaves.next[leaf]! < 0;
+    return less(hi, lo, leaves.startHi(leaf, at), leaves.startLo(leaf, at));
+  }
+  /** Make two leaves of a full one; in the middle, but where ranges are appended the left one stays full. */
+  #split(leaf: number, at: number, startHi: number, startLo: number): void {
+    this.#descend(startHi, startLo);
+    const appending = at === FANOUT;
+    const right = this.#leaves.split(leaf, appending ? FANOUT - 1 : FANOUT >> 1);
+    this.#addChild(1, right, appending);
   }
 
   /** The value whose range contains the key. */
@@ -109,228 +122,212 @@ export class IntervalMap<T extends object> {
 
   /** Remove the range that starts exactly there. */
   erase(startHi: number, startLo: number): T {
-    const leaf = this.#descend(startHi, startLo);
-    const keys = this.#leaves;
-    const at = keys.upperBound(leaf, startHi, startLo) - 1;
-    bugOn(
-      at < 0 || keys.startHi(leaf, at) !== startHi || keys.startLo(leaf, at) !== startLo,
-      'no range starts at the one to erase',
-    );
-    const value = keys.value(leaf, at);
-    const lost = this.#leaves.gapBefore(leaf, at);
-    keys.eraseAt(leaf, at);
-    this.#size--;
-    if (keys.count[leaf] === 0) {
-      const after = keys.next[leaf]!;
-      this.#dropLeaf(leaf);
-      this.#refreshLeaf(after);
-      return value;
+    const leaves = this.#leaves;
+    let leaf = this.#nearLeaf;
+    let at = this.#nearAt;
+    if (at < 0 || at >= leaves.count[leaf]! || !leaves.startsAt(leaf, at, startHi, startLo)) {
+      leaf = this.#leafOf(startHi, startLo);
+      at = leaves.upperBound(leaf, startHi, startLo) - 1;
+      bugOn(
+        at < 0 || !leaves.startsAt(leaf, at, startHi, startLo),
+        'no range starts at the one to erase',
+      );
     }
-    if (at === keys.count[leaf]) {
-      this.#gapLost(leaf, lost);
-      this.#refreshAfter(leaf);
-    } else if (at === 0 && keys.prev[leaf]! < 0) {
-      // The gap before the first range of all does not count, so the new first one's is lost.
-      this.#gapLost(leaf, Infinity);
-    } else {
-      this.#gapGrown(leaf, this.#leaves.gapBefore(leaf, at));
+    this.#size--;
+    if (leaves.count[leaf] === 1) return this.#eraseLeaf(leaf, startHi, startLo);
+    const value = leaves.eraseAt(leaf, at);
+    this.#nearLeaf = leaf;
+    this.#nearAt = at - 1;
+    if (this.#nodes.rooms.length > 0) this.#holeGrown(leaf, at - 1);
+    return value;
+  }
+  #eraseLeaf(leaf: number, startHi: number, startLo: number): T {
+    this.#nearAt = -1;
+    const before = this.#leaves.prev[leaf]!;
+    this.#descend(startHi, startLo);
+    const value = this.#leaves.eraseAt(leaf, 0);
+    if (this.#height === 0) return value;
+    this.#dropLeaf(leaf);
+    if (before >= 0 && this.#nodes.rooms.length > 0) {
+      this.#holeGrown(before, this.#leaves.count[before]! - 1);
     }
     return value;
   }
 
   /** The lowest start in the window where the wanted range fits between the ranges: into foundHi, foundLo. */
   findGap(want: GapRequest): boolean {
-    const wanted = want.spanHi * TWO_32 + want.spanLo;
-    if (!this.#enterWindow(want)) return false;
-    return this.#searchFrom(want, wanted);
+    const leaves = this.#leaves;
+    const covered = this.#near(want.firstHi, want.firstLo);
+    let leaf = this.#nearLeaf;
+    let at = this.#nearAt;
+    if (!covered) {
+      // The hole the window begins in, or before the first range of all.
+      const { firstHi, firstLo } = want;
+      if (++at >= leaves.count[leaf]!) {
+        leaf = leaves.next[leaf]!;
+        at = 0;
+      }
+      if (leaf < 0 || leaves.count[leaf] === 0) {
+        return this.#fits(want, firstHi, firstLo, ALL_ONES, ALL_ONES);
+      }
+      const endHi = leaves.startHi(leaf, at);
+      const endLo = leaves.startLo(leaf, at);
+      if (this.#fitsBefore(want, firstHi, firstLo, endHi, endLo)) return true;
+      if (!less(endHi, endLo, want.lastHi, want.lastLo)) return false;
+    }
+    return this.#searchFrom(want, leaf, at);
   }
-  #searchFrom(want: GapRequest, wanted: number): boolean {
+  #searchFrom(want: GapRequest, first: number, firstAt: number): boolean {
+    const leaves = this.#leaves;
+    const need = Math.max(1, want.spanHi * TWO_32 + want.spanLo);
+    const mask = alignMask(want.alignLg2);
+    let leaf = first;
+    let at = firstAt;
+    let room: Room | undefined;
     for (;;) {
-      if (this.#at >= this.#leaves.count[this.#leaf]!) {
-        const after = this.#leaves.next[this.#leaf]!;
-        if (after < 0)
-          return this.#fits(want, this.#fromHi, this.#fromLo, want.lastHi, want.lastLo);
-        this.#leaf = after;
-        this.#at = 0;
+      const found = leaves.firstWithRoom(leaf, at, mask, want.offset, need);
+      if (found >= 0) {
+        const answer = this.#fitsBehind(want, leaf, found);
+        if (answer !== undefined) return answer;
+        at = found + 1;
+        continue;
       }
-      const startHi = this.#leaves.startHi(this.#leaf, this.#at);
-      const startLo = this.#leaves.startLo(this.#leaf, this.#at);
-      if (this.#fitsBefore(want, this.#fromHi, this.#fromLo, startHi, startLo)) return true;
-      if (!less(startHi, startLo, want.lastHi, want.lastLo)) return false;
-      if (this.#nextGap(this.#leaf, this.#at, wanted)) this.#stepBack();
-      else {
-        // No gap between two ranges is large enough: only what follows the last range is left.
-        this.#leaf = this.#lastLeaf();
-        this.#at = this.#leaves.count[this.#leaf]! - 1;
+      if (this.#height === 0) return false;
+      if (room === undefined) {
+        room = this.#nodes.roomOf(mask, want.offset);
+        this.#descend(leaves.startHi(leaf, 0), leaves.startLo(leaf, 0));
+      } else if (at === 0) {
+        room.bound[this.#pathNode[1]! * FANOUT + this.#pathAt[1]!] = leaves.mostRoom;
       }
-      if (!this.#startAfter(this.#leaf, this.#at)) return false;
-      if (less(want.lastHi, want.lastLo, this.#fromHi, this.#fromLo)) return false;
-      this.#at++;
+      leaf = this.#nextLeaf(room, need);
+      if (leaf < 0) return false;
+      at = 0;
     }
   }
-
-  /** Bytes of the typed arrays: for the memory benchmark. */
-  get byteSize(): number {
-    return this.#leaves.byteSize + this.#nodes.byteSize;
-  }
-
-  #fits(want: GapRequest, hi: number, lo: number, lastHi: number, lastLo: number): boolean {
-    const start = startInHole(want, hi, lo, lastHi, lastLo);
-    if (!start) return false;
-    this.foundHi = START.hi;
-    this.foundLo = START.lo;
-    return true;
+  /** Undefined: it does not, only the rounded room said so; a later hole may. */
+  #fitsBehind(want: GapRequest, leaf: number, at: number): boolean | undefined {
+    const leaves = this.#leaves;
+    const lastLo = leaves.lastLo(leaf, at);
+    const fromLo = (lastLo + 1) >>> 0;
+    const fromHi = leaves.lastHi(leaf, at) + (fromLo === 0 ? 1 : 0);
+    if (less(want.lastHi, want.lastLo, fromHi, fromLo)) return false;
+    let after = leaf;
+    let n = at + 1;
+    if (n >= leaves.count[leaf]!) {
+      after = leaves.next[leaf]!;
+      n = 0;
+    }
+    if (after < 0) return this.#fits(want, fromHi, fromLo, ALL_ONES, ALL_ONES);
+    const endHi = leaves.startHi(after, n);
+    const endLo = leaves.startLo(after, n);
+    if (this.#fitsBefore(want, fromHi, fromLo, endHi, endLo)) return true;
+    return less(endHi, endLo, want.lastHi, want.lastLo) ? undefined : false;
   }
   #fitsBefore(want: GapRequest, hi: number, lo: number, endHi: number, endLo: number): boolean {
     if (endHi === hi && endLo === lo) return false;
     const lastLo = (endLo - 1) >>> 0;
-    const lastHi = endLo === 0 ? endHi - 1 : endHi;
-    if (less(want.lastHi, want.lastLo, lastHi, lastLo)) {
-      return this.#fits(want, hi, lo, want.lastHi, want.lastLo);
-    }
-    return this.#fits(want, hi, lo, lastHi, lastLo);
+    return this.#fits(want, hi, lo, endLo === 0 ? endHi - 1 : endHi, lastLo);
   }
-  /** Set #fromHi, #fromLo to the address after an entry; false: there is none. */
-  #startAfter(leaf: number, at: number): boolean {
-    const lastHi = this.#leaves.lastHi(leaf, at);
-    const lastLo = this.#leaves.lastLo(leaf, at);
-    if (lastLo === 0xffff_ffff && lastHi === 0xffff_ffff) return false;
-    this.#fromLo = (lastLo + 1) >>> 0;
-    this.#fromHi = this.#fromLo === 0 ? lastHi + 1 : lastHi;
+  #fits(want: GapRequest, hi: number, lo: number, lastHi: number, lastLo: number): boolean {
+    const cut = less(want.lastHi, want.lastLo, lastHi, lastLo);
+    const endHi = cut ? want.lastHi : lastHi;
+    const endLo = cut ? want.lastLo : lastLo;
+    if (!startInHole(want, hi, lo, endHi, endLo)) return false;
+    this.foundHi = START.hi;
+    this.foundLo = START.lo;
     return true;
   }
-  /** The first place at or after the window's start that no range covers: cursor and #from. */
-  #enterWindow({ firstHi, firstLo }: GapRequest): boolean {
-    this.#fromHi = firstHi;
-    this.#fromLo = firstLo;
-    const covered = this.#near(firstHi, firstLo);
-    this.#leaf = this.#nearLeaf;
-    this.#at = this.#nearAt + 1;
-    return !covered || this.#startAfter(this.#leaf, this.#nearAt);
+
+  /** The next leaf after the path's that promises so much room, the path moved to it; -1: none does. */
+  #nextLeaf(room: Room, need: number): number {
+    const nodes = this.#nodes;
+    const path = this.#pathNode;
+    const places = this.#pathAt;
+    let level = 1;
+    let from = places[1]! + 1;
+    for (;;) {
+      const node = path[level]!;
+      const at = nodes.promising(room, node, from, need);
+      if (at >= 0) {
+        places[level] = at;
+        const child = nodes.child(node, at);
+        if (level === 1) return child;
+        path[--level] = child;
+        from = 0;
+        continue;
+      }
+      if (level === this.#height) return -1;
+      // Nothing more below this node: from now on it promises no more than its children do.
+      const above = ++level;
+      room.bound[path[above]! * FANOUT + places[above]!] = nodes.most(room, node);
+      from = places[above]! + 1;
+    }
   }
+
+  /**
+   * The hole behind a new range. It is part of what was there, so no bound can be too low, but for two cases: the leaf
+   * did not count it before, being first; and alignup(x) | offset may be lower for a higher x.
+   */
+  #holeMade(leaf: number, at: number, first: boolean): void {
+    let found = false;
+    for (const room of this.#nodes.rooms) {
+      if (!first && room.offset === 0) continue;
+      if (!found) this.#descend(this.#leaves.startHi(leaf, at), this.#leaves.startLo(leaf, at));
+      found = true;
+      this.#raise(room, this.#leaves.roomAfter(leaf, at, room.mask, room.offset));
+    }
+  }
+  /** The hole behind an entry is larger now; at -1 it is the one behind the last entry of the leaf before. */
+  #holeGrown(leaf: number, at: number): void {
+    const leaves = this.#leaves;
+    let owner = leaf;
+    let n = at;
+    if (n < 0) {
+      owner = leaves.prev[leaf]!;
+      if (owner < 0) return;
+      n = leaves.count[owner]! - 1;
+    }
+    this.#descend(leaves.startHi(owner, n), leaves.startLo(owner, n));
+    for (const room of this.#nodes.rooms) {
+      this.#raise(room, leaves.roomAfter(owner, n, room.mask, room.offset));
+    }
+  }
+  /** The leaf of the path has a hole with this room. */
+  #raise(room: Room, size: number): void {
+    const { bound } = room;
+    for (let level = 1; level <= this.#height; level++) {
+      const n = this.#pathNode[level]! * FANOUT + this.#pathAt[level]!;
+      if (bound[n]! >= size) return;
+      bound[n] = size;
+    }
+  }
+
   /**
    * Set #near to the last entry that starts at or before the key, index -1 for none; true when it reaches the key.
    * It may be the last one of the leaf before: a leaf that lost its first entry keeps its place in the tree.
    */
   #near(hi: number, lo: number): boolean {
-    const keys = this.#leaves;
-    let leaf = this.#descend(hi, lo);
-    let at = keys.upperBound(leaf, hi, lo) - 1;
-    if (at < 0 && keys.prev[leaf]! >= 0) {
-      leaf = keys.prev[leaf]!;
-      at = keys.count[leaf]! - 1;
+    const leaves = this.#leaves;
+    let leaf = this.#leafOf(hi, lo);
+    let at = leaves.upperBound(leaf, hi, lo) - 1;
+    if (at < 0 && leaves.prev[leaf]! >= 0) {
+      leaf = leaves.prev[leaf]!;
+      at = leaves.count[leaf]! - 1;
     }
     this.#nearLeaf = leaf;
     this.#nearAt = at;
-    return at >= 0 && !less(keys.lastHi(leaf, at), keys.lastLo(leaf, at), hi, lo);
+    return at >= 0 && !less(leaves.lastHi(leaf, at), leaves.lastLo(leaf, at), hi, lo);
   }
-  #stepBack(): void {
-    if (--this.#at >= 0) return;
-    this.#leaf = this.#leaves.prev[this.#leaf]!;
-    this.#at = this.#leaves.count[this.#leaf]! - 1;
-  }
-  /** Set the cursor to the first entry after (leaf, at) whose gap before it may hold `wanted` + 1 bytes. */
-  #nextGap(leaf: number, at: number, wanted: number): boolean {
-    const keys = this.#leaves;
-    for (let n = at + 1; n < keys.count[leaf]!; n++) {
-      if (this.#leaves.gapBefore(leaf, n) * SLACK > wanted) {
-        this.#leaf = leaf;
-        this.#at = n;
-        return true;
-      }
+  #leafOf(hi: number, lo: number): number {
+    const nodes = this.#nodes;
+    let node = this.#root;
+    for (let level = this.#height; level > 0; level--) {
+      node = nodes.child(node, nodes.lowerChild(node, hi, lo));
     }
-    // Up from this leaf until a later sibling promises a gap, then down.
-    this.#descend(keys.startHi(leaf, at), keys.startLo(leaf, at));
-    for (let level = 1; level <= this.#height; level++) {
-      const node = this.#pathNode[level]!;
-      const from = this.#pathAt[level]! + 1;
-      const child = this.#childWithGap(level, node, from, wanted);
-      if (child >= 0) return this.#firstGapBelow(level - 1, child, wanted);
-    }
-    return false;
+    return node;
   }
-  #childWithGap(level: number, node: number, from: number, wanted: number): number {
-    for (let n = from; n < this.#nodes.count[node]!; n++) {
-      const child = this.#nodes.child(node, n);
-      if (this.#maxGap(level - 1, child) * SLACK > wanted) return child;
-    }
-    return -1;
-  }
-  #firstGapBelow(level: number, top: number, wanted: number): boolean {
-    let node = top;
-    for (let at = level; at > 0; at--) {
-      node = this.#childWithGap(at, node, 0, wanted);
-      bugOn(node < 0, 'a node promises a gap that none of its children has');
-    }
-    for (let n = 0; n < this.#leaves.count[node]!; n++) {
-      if (this.#leaves.gapBefore(node, n) * SLACK > wanted) {
-        this.#leaf = node;
-        this.#at = n;
-        return true;
-      }
-    }
-    throw new Bug('a leaf promises a gap that it does not have');
-  }
-  #maxGap(level: number, node: number): number {
-    return level === 0 ? this.#leaves.maxGap[node]! : this.#nodes.maxGap[node]!;
-  }
-
-  /** A range was inserted at `at` into a gap of `old` bytes; the path is the leaf's. */
-  #gapSplit(leaf: number, at: number, old: number): void {
-    if (old > 0 && old >= this.#leaves.maxGap[leaf]!) this.#gapLost(leaf, old);
-    else
-      this.#gapGrown(
-        leaf,
-        Math.max(this.#leaves.gapBefore(leaf, at), this.#leaves.gapBefore(leaf, at + 1)),
-      );
-  }
-  /** The leaf of the current path lost a gap of `old` bytes: recompute only when that was its largest. */
-  #gapLost(leaf: number, old: number): void {
-    const keys = this.#leaves;
-    if (old < keys.maxGap[leaf]!) return;
-    const max = this.#leaves.largestGap(leaf);
-    if (max === keys.maxGap[leaf]) return;
-    keys.maxGap[leaf] = max;
-    this.#gapUp(1);
-  }
-  #gapGrown(leaf: number, gap: number): void {
-    if (gap <= this.#leaves.maxGap[leaf]!) return;
-    this.#leaves.maxGap[leaf] = gap;
-    this.#raise(gap);
-  }
-  /** Recompute the bounds above the current path's leaf. */
-  #gapUp(from: number): void {
-    for (let level = from; level <= this.#height; level++) {
-      const node = this.#pathNode[level]!;
-      let max = 0;
-      for (let n = 0; n < this.#nodes.count[node]!; n++) {
-        max = Math.max(max, this.#maxGap(level - 1, this.#nodes.child(node, n)));
-      }
-      this.#nodes.maxGap[node] = max;
-    }
-  }
-  /** A gap grew in the leaf of the current path. */
-  #raise(gap: number): void {
-    for (let level = 1; level <= this.#height; level++) {
-      const node = this.#pathNode[level]!;
-      if (this.#nodes.maxGap[node]! >= gap) return;
-      this.#nodes.maxGap[node] = gap;
-    }
-  }
-  /** The gap before the first entry of the following leaf changed. */
-  #refreshAfter(leaf: number): void {
-    this.#refreshLeaf(this.#leaves.next[leaf]!);
-  }
-  #refreshLeaf(leaf: number): void {
-    if (leaf < 0 || this.#leaves.count[leaf] === 0) return;
-    const max = this.#leaves.largestGap(leaf);
-    if (max === this.#leaves.maxGap[leaf]) return;
-    this.#leaves.maxGap[leaf] = max;
-    this.#descend(this.#leaves.startHi(leaf, 0), this.#leaves.startLo(leaf, 0));
-    this.#gapUp(1);
-  }
-
-  #descend(hi: number, lo: number): number {
+  /** The same, and the path is set. */
+  #descend(hi: number, lo: number): void {
     let node = this.#root;
     for (let level = this.#height; level > 0; level--) {
       const at = this.#nodes.lowerChild(node, hi, lo);
@@ -338,32 +335,17 @@ export class IntervalMap<T extends object> {
       this.#pathAt[level] = at;
       node = this.#nodes.child(node, at);
     }
-    return node;
-  }
-  #lastLeaf(): number {
-    let node = this.#root;
-    for (let level = this.#height; level > 0; level--) {
-      node = this.#nodes.child(node, this.#nodes.count[node]! - 1);
-    }
-    return node;
   }
 
-  #firstKey(level: number, node: number): [number, number] {
-    return level === 0
-      ? [this.#leaves.startHi(node, 0), this.#leaves.startLo(node, 0)]
-      : [this.#nodes.keyHi(node, 0), this.#nodes.keyLo(node, 0)];
-  }
   #addChild(level: number, child: number, appending: boolean): void {
     const nodes = this.#nodes;
-    const [hi, lo] = this.#firstKey(level - 1, child);
+    const from = level === 1 ? this.#leaves : undefined;
+    const hi = from ? from.startHi(child, 0) : nodes.keyHi(child, 0);
+    const lo = from ? from.startLo(child, 0) : nodes.keyLo(child, 0);
     if (level > this.#height) {
       const root = nodes.alloc();
       nodes.insertAt(root, 0, 0, 0, this.#root);
       nodes.insertAt(root, 1, hi, lo, child);
-      nodes.maxGap[root] = Math.max(
-        this.#maxGap(level - 1, this.#root),
-        this.#maxGap(level - 1, child),
-      );
       this.#root = root;
       this.#height++;
       return;
@@ -378,28 +360,16 @@ export class IntervalMap<T extends object> {
     const kept = nodes.count[node]!;
     if (at > kept) nodes.insertAt(right, at - kept, hi, lo, child);
     else nodes.insertAt(node, at, hi, lo, child);
-    for (const half of [node, right]) {
-      let max = 0;
-      for (let n = 0; n < nodes.count[half]!; n++) {
-        max = Math.max(max, this.#maxGap(level - 1, nodes.child(half, n)));
-      }
-      nodes.maxGap[half] = max;
-    }
     this.#addChild(level + 1, right, appending);
   }
 
   /** Take an empty leaf out of the tree, and every inner node that becomes empty with it. */
   #dropLeaf(leaf: number): void {
-    if (this.#height === 0) {
-      this.#leaves.maxGap[leaf] = 0;
-      return;
-    }
     this.#leaves.unlink(leaf);
     for (let level = 1; level <= this.#height; level++) {
       const node = this.#pathNode[level]!;
       this.#nodes.eraseAt(node, this.#pathAt[level]!);
       if (this.#nodes.count[node]! > 0) {
-        this.#gapUp(level);
         this.#lowerRoot();
         return;
       }
