@@ -18,7 +18,12 @@ export function planRun(argv: readonly string[], flags: RunFlags): Omit<RunPlan,
     argv,
     machine: flags.selftest ? withSelftest(resolveMachine(flags)) : resolveMachine(flags),
     trace: flags.trace === true ? '-' : flags.trace,
-    launch: { ...chooseLaunch(flags.mode), capabilities: flags.selftest === true },
+    launch: {
+      ...chooseLaunch(flags.mode),
+      capabilities: flags.selftest === true,
+      // Only the selftest's devices report page faults and events.
+      events: flags.selftest === true,
+    },
   };
 }
 

@@ -1,7 +1,7 @@
 /**
  * An assembler for seccomp filters: instructions with labels instead of jump distances.
  *
- * Only loads of struct seccomp_data, comparisons, AND and return are needed.
+ * Only loads of struct seccomp_data, comparisons, AND, a remainder and return are needed.
  */
 import { Bug } from '../base/bug.ts';
 
@@ -38,6 +38,12 @@ export class FilterAssembler {
   }
   and(mask: number): this {
     return this.#add({ code: 0x54, value: mask });
+  }
+  /** The field at an offset modulo a constant: there is no instruction for it. */
+  remainder(offset: number, divisor: number): this {
+    this.#add({ code: 0x20, value: offset }).#add({ code: 0x34, value: divisor });
+    this.#add({ code: 0x24, value: divisor }).#add({ code: 0x07, value: 0 });
+    return this.#add({ code: 0x20, value: offset }).#add({ code: 0x1c, value: 0 });
   }
   /** A missing label means the next instruction. */
   ifEqual(value: number, yes?: string, no?: string): this {
