@@ -77,13 +77,13 @@ const MADV = { dontNeed: 4, remove: 9, dontNeedLocked: 24 } as const;
 
 export function filterProgram(options: FilterOptions): Buffer {
   const program = new FilterAssembler();
+  const transfer = (label: string): string => (options.events ? 'notify' : label);
   program.load(DATA.arch).ifEqual(ARCH_X86_64, undefined, 'allow').load(DATA.nr);
   program.ifEqual(NR.ioctl, 'ioctl').ifEqual(NR.mmap, 'mmap');
-  program.ifEqual(NR.read, options.events ? 'notify' : 'read');
-  program.ifEqual(NR.write, options.events ? 'notify' : 'write');
+  program.ifEqual(NR.read, transfer('read')).ifEqual(NR.write, transfer('write'));
   program.ifEqual(NR.memfd_create, 'memfd');
   program.ifEqual(NR.madvise, 'madvise');
-  for (const nr of STREAMS) program.ifEqual(nr, options.events ? 'notify' : 'stream');
+  for (const nr of STREAMS) program.ifEqual(nr, transfer('stream'));
   for (const nr of PAGE_REMOVERS) program.ifEqual(nr, 'remover');
   const always: number[] = [...OPENS, NR.fstat, ...POSITIONED, ...ENDINGS];
   if (options.pathTraps) always.push(...PATHS, ...STATS_BY_PATH);
