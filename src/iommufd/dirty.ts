@@ -83,13 +83,9 @@ export function hwptGetDirtyBitmap(ucmd: Ucmd<iommu_hwpt_get_dirty_bitmap>): Sta
   if (!hwpt.domain.dirtyOps) return refuseUntracked(hwpt.id);
 
   const noClear = (cmd.flags & IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR) !== 0;
-  const bitmap = new UserBitmap(task, cmd.data, cmd.iova, cmd.page_size & -cmd.page_size);
-  readAreas(
-    iopt,
-    hwpt.domain,
-    { first: cmd.iova, last: cmd.iova + cmd.length - 1n, noClear },
-    bitmap,
-  );
+  const range = { first: cmd.iova, last: cmd.iova + cmd.length - 1n, noClear };
+  const bitmap = new UserBitmap(task, cmd.data, range, cmd.page_size & -cmd.page_size);
+  readAreas(iopt, hwpt.domain, range, bitmap);
   bitmap.flush();
   return undefined;
 }
@@ -111,11 +107,17 @@ function checkBitmapRange(cmd: iommu_hwpt_get_dirty_bitmap, alignment: number): 
   return undefined;
 }
 
+interface BitmapRange {
+  readonly first: bigint;
+  readonly last: bigint;
+  readonly noClear: boolean;
+}
+
 /** Area by area while they follow each other; a hole ends the walk without an error. */
 function readAreas(
   iopt: IoPagetable,
   domain: Domain,
-  range: { readonly first: bigint; readonly last: bigint; readonly noClear: boolean },
+  range: BitmapRange,
   bitmap: UserBitmap,
 ): void {
   if (range.last < range.first) return;
@@ -133,27 +135,32 @@ function readAreas(
   }
 }
 
-/** A bitmap in the caller's memory: bits are set, never cleared; what cannot be written is lost. */
+/**
+ * A bitmap in the caller's memory, one bit a page of the range: bits are set, never cleared; what cannot be written is
+ * lost. A leaf that sticks out of the range is reported whole, and has bits only for what is inside.
+ */
 class UserBitmap {
   readonly #task: Task;
   readonly #data: bigint;
-  readonly #base: bigint;
+  readonly #range: BitmapRange;
   readonly #pageLg2: bigint;
   /** Bytes by offset, in chunks of 4096. */
   readonly #chunks = new Map<number, Uint8Array>();
 
-  constructor(task: Task, data: bigint, base: bigint, pageSize: bigint) {
+  constructor(task: Task, data: bigint, range: BitmapRange, pageSize: bigint) {
     this.#task = task;
     this.#data = data;
-    this.#base = base;
+    this.#range = range;
     this.#pageLg2 = BigInt(pageSize.toString(2).length - 1);
   }
   record(start: bigint, length: bigint): void {
-    const end = start + length;
-    if (end <= this.#base) return;
-    const from = start > this.#base ? start - this.#base : 0n;
-    const first = Number(from >> this.#pageLg2);
-    const last = Number((end - 1n - this.#base) >> this.#pageLg2);
+    const base = this.#range.first;
+    const from = start > base ? start : base;
+    const leafLast = start + length - 1n;
+    const to = leafLast < this.#range.last ? leafLast : this.#range.last;
+    if (to < from) return;
+    const first = Number((from - base) >> this.#pageLg2);
+    const last = Number((to - base) >> this.#pageLg2);
     for (let bit = first; bit <= last; bit++) {
       const byte = Math.floor(bit / 8);
       this.#chunk(byte)[byte & 4095]! |= 1 << (bit & 7);

@@ -53,6 +53,7 @@ function vendorInfo(dev: Device, wanted: number): Result<{ type: number; bytes: 
 /** As much as fits, and zeros up to the end of the caller's buffer. */
 function writeInfo(task: Task, cmd: iommu_hw_info, bytes: Uint8Array): Status<'EFAULT'> {
   const room = cmd.data_len;
+  if (room === 0) return undefined;
   const rc = task.mem.write(cmd.data_uptr, bytes.subarray(0, room));
   if (rc) return rc;
   for (let at = bytes.length; at < room;) {
