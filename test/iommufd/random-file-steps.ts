@@ -6,6 +6,7 @@ import { WaitQueue } from '../../src/base/wait-queue.ts';
 import { flag } from './random-arguments.ts';
 import { otherCommand, SKIPPED, type Command } from './random-command.ts';
 import { pick, sure, type Caller } from './random-picks.ts';
+import { give } from './random-scene.ts';
 import { BUFFER, SHARED } from './world.ts';
 
 const CAPS = [14, 17, 24];
@@ -148,7 +149,7 @@ const FILES: readonly Command[] = [
       const file = task.getFile(Number(fd));
       if (isErrno(file)) return file;
       if (file instanceof OpenFile) file.get();
-      return task.installFile(file);
+      return give(task, file);
     },
     { weight: 1 },
   ),
@@ -168,7 +169,7 @@ const FILES: readonly Command[] = [
       const file = task.getFile(Number(fd));
       if (isErrno(file)) return file;
       if (file instanceof OpenFile) file.get();
-      return scene.taskAt(Number(to)).installFile(file);
+      return give(scene.taskAt(Number(to)), file);
     },
     { weight: 1 },
   ),
@@ -183,7 +184,7 @@ const FILES: readonly Command[] = [
 const NEVER = { weight: 1, always: { works: 'nothing to refuse' } } as const;
 
 const PROGRAMS: readonly Command[] = [
-  otherCommand('fork', {}, ({ task }, _values, scene) => scene.fork(task), { weight: 1 }),
+  otherCommand('fork', {}, ({ task }, _values, scene) => scene.fork(task), { weight: 2 }),
   otherCommand('exit', {}, ({ task }, _values, scene) => scene.exit(task), { weight: 1 }),
   otherCommand('exec', {}, ({ task }, _values, scene) => scene.exec(task), NEVER),
   otherCommand(

@@ -6,6 +6,7 @@ import { Bug } from '../../src/base/bug.ts';
 import { ENOTTY, isErrno, type Result } from '../../src/base/errno.ts';
 import { Device } from '../../src/core/device.ts';
 import { probeDevice } from '../../src/core/probe.ts';
+import { releaseDevice } from '../../src/core/release.ts';
 import { deviceRegister } from '../../src/core/register.ts';
 import { createIntelDriver } from '../../src/drivers/intel/driver.ts';
 import { createPciGrouping } from '../../src/drivers/pci-group.ts';
@@ -13,7 +14,7 @@ import { PciBus, type PciFunctionConfig } from '../../src/pci/topology.ts';
 import type { VfioDeviceOps } from '../../src/vfio/device.ts';
 import { IOMMUFD_API } from '../../src/vfio/iommufd-api.ts';
 import { VfioSubsystem, type VfioNode } from '../../src/vfio/vfio-core.ts';
-import type { World } from './world.ts';
+import { World } from './world.ts';
 
 const OPS: VfioDeviceOps = {
   name: 'vfio-test',
@@ -35,6 +36,8 @@ export interface Hardware {
   readonly devices: readonly Device[];
   readonly requesters: readonly Requester[];
   readonly cdevs: readonly VfioNode[];
+  /** All files are closed: the devices go away. */
+  unplug(): void;
 }
 
 export function plugIn(world: World): Hardware {
@@ -73,7 +76,29 @@ export function plugIn(world: World): Hardware {
   for (const dev of devices) must(vfio.registerDevice(dev, OPS));
   must(vfio.registerDevice(emulated, { ...OPS, dmaUnmap: () => undefined }, true));
   const cdevs = [...vfio.nodes()].filter((node) => node.path.startsWith('vfio/devices/'));
-  return { devices: [...devices, emulated], requesters, cdevs };
+  devices.push(emulated);
+  const unplug = () => {
+    for (const dev of devices) {
+      if (vfio.unregisterDevice(dev)) throw new Bug(`${dev.name} is in use at the end`);
+      if (dev.iommu) releaseDevice(dev);
+      pci.unbind(dev);
+    }
+  };
+  return { devices, requesters, cdevs, unplug };
+}
+
+let framesOfUnit: number | undefined;
+
+/** Frames a unit keeps when its devices have come and gone: root table, context table, queues. */
+export function ramOfUnit(): number {
+  if (framesOfUnit === undefined) {
+    const world = new World({ ramBytes: 1 << 23 });
+    const before = world.ram.used;
+    world.env.setTrait('unsafe-noiommu-mode', true);
+    plugIn(world).unplug();
+    framesOfUnit = world.ram.used - before;
+  }
+  return framesOfUnit;
 }
 
 function must<T>(result: Result<T>): T {

@@ -1,7 +1,7 @@
 /** Programs at work on /dev/iommu: who they are, what they have open, and what must hold after each of their steps. */
 import { Bug } from '../../src/base/bug.ts';
 import { EFAULT, EMFILE, ESRCH, isErrno, type Result } from '../../src/base/errno.ts';
-import { OpenFile, type Mapping } from '../../src/base/file.ts';
+import { OpenFile, type ForeignFile, type Mapping } from '../../src/base/file.ts';
 import { hiWord, loWord } from '../../src/base/word-pair.ts';
 import type { IommuCore } from '../../src/core/iommu-core.ts';
 import { stateDigest } from '../../src/core/state-digest.ts';
@@ -13,16 +13,21 @@ import { IOMMU_READ, IOMMU_WRITE } from '../../src/pt/page-table.ts';
 import type { Device } from '../../src/core/device.ts';
 import { didFail, SKIPPED, type Step } from './random-command.ts';
 import type { Coverage } from './random-coverage.ts';
-import { plugIn, type Hardware } from './random-hardware.ts';
+import { plugIn, ramOfUnit, type Hardware } from './random-hardware.ts';
 import { Caller } from './random-picks.ts';
 import { contextOf, Observer, UIDS } from './random-state.ts';
 import { commandOf, type Turn } from './random-steps.ts';
 import { Iommufd, World, type TestMm, type TestTask } from './world.ts';
 
-const MAX_TASKS = 4;
+const MAX_TASKS = 3;
 /** Interrupt messages are not translated. */
 const MSI = { first: 0xfee0_0000n, last: 0xfeef_ffffn };
-const NO_HARDWARE: Hardware = { devices: [], requesters: [], cdevs: [] };
+const NO_HARDWARE: Hardware = {
+  devices: [],
+  requesters: [],
+  cdevs: [],
+  unplug: () => undefined,
+};
 
 type PagesMapping = Extract<Mapping, { kind: 'pages' }>;
 interface ProgramMapping {
@@ -52,8 +57,8 @@ export class Scene {
   constructor(coverage: Coverage, withHardware: boolean) {
     const { world } = this;
     this.#coverage = coverage;
+    this.#ramUsed = world.ram.used + (withHardware ? ramOfUnit() : 0);
     this.#hardware = withHardware ? plugIn(world) : NO_HARDWARE;
-    this.#ramUsed = world.ram.used;
     this.#coreState = coreState(world.core);
     world.ram.failNext = () => this.#isUnlucky();
     const task = this.#addTask(world.task());
@@ -139,7 +144,7 @@ export class Scene {
     const node = this.#hardware.cdevs[n % this.#hardware.cdevs.length];
     if (!node) return SKIPPED;
     const file = node.open(task);
-    return isErrno(file) ? file : task.installFile(file);
+    return isErrno(file) ? file : give(task, file);
   }
 
   /** A request of a device: it gets what the attached page table says, and nothing where nothing is mapped. */
@@ -167,22 +172,22 @@ export class Scene {
       task.exit();
     }
     const { world } = this;
-    const left = this.#contexts.filter((file) => !file.released).length;
-    const mms = this.#mms.map((mm) => mm.pinnedVm + mm.lockedVm);
-    const users = UIDS.map((uid) => world.accounts.lockedPages(uid));
-    const leaks = {
-      contexts: left,
-      pins: world.frames.totalPins,
-      accounted: [...mms, ...users].reduce((sum, pages) => sum + Math.abs(pages), 0),
-      frames: world.ram.used - this.#ramUsed,
-      shared: world.sharedPagesMade - world.sharedPagesFreed,
-    };
-    for (const [what, count] of Object.entries(leaks)) {
-      if (count !== 0) throw new Bug(`${count} ${what} are left at the end`);
-    }
     const state = coreState(world.core);
     if (state !== this.#coreState) {
       throw new Bug(`the core is not as at the start:\n${this.#coreState}\nnow\n${state}`);
+    }
+    this.#hardware.unplug();
+    const mms = this.#mms.map((mm) => mm.pinnedVm + mm.lockedVm);
+    const users = UIDS.map((uid) => world.accounts.lockedPages(uid));
+    const leaks = {
+      contexts: this.#contexts.filter((file) => !file.released).length,
+      pins: world.frames.totalPins,
+      charges: [...mms, ...users].reduce((sum, pages) => sum + Math.abs(pages), 0),
+      frames: world.ram.used - this.#ramUsed,
+      'shared pages': world.sharedPagesMade - world.sharedPagesFreed,
+    };
+    for (const [what, count] of Object.entries(leaks)) {
+      if (count !== 0) throw new Bug(`${count} ${what} are left at the end`);
     }
   }
 
@@ -222,9 +227,16 @@ export class Scene {
   }
 }
 
+/** A descriptor for a file whose reference the caller has; the program may have none left. */
+export function give(task: TestTask, file: OpenFile | ForeignFile): Result<number> {
+  const fd = task.installFile(file, true);
+  if (isErrno(fd) && file instanceof OpenFile) file.put();
+  return fd;
+}
+
 /** A group keeps the blocking domain it once needed. */
 function coreState(core: IommuCore): string {
-  return stateDigest(core).replaceAll(/ blocking=\S+/g, '');
+  return stateDigest(core).replaceAll(/ blocking=\S+|\nwarnings .*/g, '');
 }
 function isExcused(step: Step): boolean {
   const { partial, unanswered } = commandOf(step);

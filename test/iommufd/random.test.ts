@@ -15,7 +15,9 @@ import { isErrno } from '../../src/base/errno.ts';
 import { ioasAlloc, map, mockDomain } from './calls.ts';
 import { Coverage } from './random-coverage.ts';
 import { Scene } from './random-scene.ts';
-import { CDEV_PRELUDE, COMMANDS, everyTurn, mockTurn, PRELUDE, type Turn } from './random-steps.ts';
+import type { Step } from './random-command.ts';
+import { PRELUDES } from './random-preludes.ts';
+import { COMMANDS, everyTurn, mockTurn, type Turn } from './random-steps.ts';
 import { BUFFER, World } from './world.ts';
 
 const COMMANDS_WANTED = Number(process.env['SOFTIOMMU_RANDOM_RUNS'] ?? 60_000);
@@ -27,51 +29,61 @@ const TIMEOUT = Math.max(300_000, COMMANDS_WANTED * 20);
 const coverage = new Coverage();
 
 interface Program {
-  /** Steps of the prelude. */
-  readonly prelude: number;
+  /** What it begins with, and how much of that. */
+  readonly prelude: readonly Step[];
   readonly turns: readonly Turn[];
 }
-function programs(turn: fc.Arbitrary<Turn>): fc.Arbitrary<Program> {
-  return fc.record({
-    prelude: fc.nat(PRELUDE.length),
-    turns: fc.array(turn, { maxLength: LENGTH, size: 'max' }),
-  });
+function programs({ preludes, turn }: Kind): fc.Arbitrary<Program> {
+  const prelude = fc
+    .tuple(fc.constantFrom(...preludes), fc.nat(20))
+    .map(([steps, length]) => steps.slice(0, length));
+  return fc.record({ prelude, turns: fc.array(turn, { maxLength: LENGTH, size: 'max' }) });
 }
 /** So many runs that a share of the commands is made. */
 function parameters(share: number) {
   return { seed: SEED, numRuns: Math.max(1, Math.ceil((COMMANDS_WANTED * share) / MEAN)) };
 }
-function begin(withHardware: boolean, { prelude }: Program): Scene {
-  const scene = new Scene(coverage, withHardware);
-  const steps = (withHardware ? CDEV_PRELUDE : PRELUDE).slice(0, prelude);
-  for (const step of steps) scene.run({ task: 0, context: 0, step });
+function begin({ hardware }: Kind, { prelude }: Program): Scene {
+  const scene = new Scene(coverage, hardware);
+  for (const step of prelude) scene.run({ task: 0, context: 0, step });
   return scene;
 }
 
-const KINDS = [
-  ['mock devices', false, mockTurn],
-  ['mock devices and those of VFIO', true, everyTurn],
-] as const;
+interface Kind {
+  /** Devices of VFIO are there. */
+  readonly hardware: boolean;
+  readonly turn: fc.Arbitrary<Turn>;
+  readonly preludes: readonly (readonly Step[])[];
+}
+const KINDS: readonly (readonly [string, Kind])[] = [
+  ['mock devices', { hardware: false, turn: mockTurn, preludes: PRELUDES.mock }],
+  [
+    'devices of VFIO and mock ones',
+    { hardware: true, turn: everyTurn, preludes: PRELUDES.everything },
+  ],
+];
 
-test.each(KINDS)('%s: random failures leave nothing behind', { timeout: TIMEOUT }, (...kind) => {
-  const [, withHardware, turn] = kind;
-  fc.assert(
-    fc.property(programs(turn), fc.infiniteStream(fc.nat(60)), (program, dice) => {
-      const scene = begin(withHardware, program);
-      scene.fails = () => dice.next().value === 0;
-      for (const turn of program.turns) scene.run(turn);
-      scene.close();
-    }),
-    parameters(0.4),
-  );
-});
+test.each(KINDS)(
+  '%s: random failures leave nothing behind',
+  { timeout: TIMEOUT },
+  (_what, kind) => {
+    fc.assert(
+      fc.property(programs(kind), fc.infiniteStream(fc.nat(60)), (program, dice) => {
+        const scene = begin(kind, program);
+        scene.fails = () => dice.next().value === 0;
+        for (const turn of program.turns) scene.run(turn);
+        scene.close();
+      }),
+      parameters(0.4),
+    );
+  },
+);
 
-test.each(KINDS)('%s: a failure at any point is undone', { timeout: TIMEOUT }, (...kind) => {
-  const [, withHardware, turn] = kind;
+test.each(KINDS)('%s: a failure at any point is undone', { timeout: TIMEOUT }, (_what, kind) => {
   let points = 0;
   fc.assert(
-    fc.property(programs(turn), (program) => {
-      const scene = begin(withHardware, program);
+    fc.property(programs(kind), (program) => {
+      const scene = begin(kind, program);
       for (const turn of program.turns) points += failEverywhere(scene, turn);
       scene.close();
     }),
@@ -90,6 +102,16 @@ function failEverywhere(scene: Scene, turn: Turn): number {
     if (worked === true || count < nth) return nth - 1;
   }
 }
+
+test('every prelude gets where it wants to', () => {
+  for (const prelude of PRELUDES.everything) {
+    const scene = new Scene(new Coverage(), true);
+    for (const step of prelude) {
+      expect([step.name, scene.run({ task: 0, context: 0, step })]).toEqual([step.name, true]);
+    }
+    scene.close();
+  }
+});
 
 test('every command is among the random ones, has worked and has failed', () => {
   if (process.env['SOFTIOMMU_RANDOM_SHOW']) console.log(`seed ${SEED}, ${coverage.toString()}`);

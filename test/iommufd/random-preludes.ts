@@ -1,0 +1,185 @@
+/** How random programs begin: each prelude builds up a situation that chance alone seldom reaches. */
+import * as t from '../../src/uapi/iommufd-test.ts';
+import type { Step } from './random-command.ts';
+import type { Pick, PickName, Values } from './random-picks.ts';
+import { APERTURE } from './random-arguments.ts';
+import { ARRAY, BUFFER } from './world.ts';
+
+const first = (pick: PickName): Pick => ({ pick, n: 0 });
+const step = (name: string, values: Values = {}, data: readonly number[] = []): Step => ({
+  name,
+  values,
+  data,
+});
+const map = (page: number, flags = 7): Step =>
+  step('IOMMU_IOAS_MAP', {
+    flags,
+    ioas_id: first('IOAS'),
+    user_va: BUFFER + BigInt(page) * 0x1000n,
+    length: 0x2000n,
+    iova: APERTURE + BigInt(page) * 0x1000n,
+  });
+const hwpt = (flags: number): Step =>
+  step('IOMMU_HWPT_ALLOC', { flags, dev_id: first('DEVICE'), pt_id: first('IOAS') });
+const replace = (pick: PickName): Step =>
+  step('IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE', { on: first('SELFTEST'), pt_id: first(pick) });
+
+const IOAS = step('IOMMU_IOAS_ALLOC');
+const DEVICE = step('IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS', {
+  on: first('IOAS'),
+  dev_flags: t.MOCK_FLAGS_DEVICE_PASID,
+});
+const FAULTS = step('IOMMU_FAULT_QUEUE_ALLOC');
+const ON_DEVICE = { dev_id: first('DEVICE') };
+const ON_VIOMMU = { viommu_id: first('VIOMMU') };
+
+const MOCK: readonly (readonly Step[])[] = [
+  // A guest with all its queues.
+  [
+    IOAS,
+    DEVICE,
+    map(0),
+    hwpt(1),
+    step(
+      'IOMMU_VIOMMU_ALLOC',
+      {
+        ...ON_DEVICE,
+        type: t.IOMMU_VIOMMU_TYPE_SELFTEST,
+        hwpt_id: first('nest parent'),
+        data_len: 24,
+        data_uptr: ARRAY,
+      },
+      [0xbeef, 0, 0, 0, 0, 0],
+    ),
+    step('IOMMU_VDEVICE_ALLOC', { ...ON_VIOMMU, ...ON_DEVICE, virt_id: 1n }),
+    FAULTS,
+    step('IOMMU_VEVENTQ_ALLOC', {
+      ...ON_VIOMMU,
+      type: t.IOMMU_VEVENTQ_TYPE_SELFTEST,
+      veventq_depth: 2,
+    }),
+    step(
+      'IOMMU_HWPT_ALLOC with data',
+      {
+        ...ON_DEVICE,
+        flags: 4,
+        pt_id: first('VIOMMU'),
+        data_type: t.IOMMU_HWPT_DATA_SELFTEST,
+        data_len: 8,
+        data_uptr: ARRAY,
+        fault_id: first('FAULT'),
+      },
+      [7, 0],
+    ),
+    replace('HWPT_NESTED'),
+    step('IOMMU_HW_QUEUE_ALLOC', {
+      ...ON_VIOMMU,
+      type: t.IOMMU_HW_QUEUE_TYPE_SELFTEST,
+      index: 0,
+      nesting_parent_iova: APERTURE,
+      length: 0x1000n,
+    }),
+  ],
+  // PASIDs.
+  [IOAS, DEVICE, hwpt(8), replace('PASID hwpt'), map(0), hwpt(8)],
+  // Dirty pages.
+  [
+    IOAS,
+    DEVICE,
+    hwpt(2),
+    map(0),
+    step('IOMMU_HWPT_SET_DIRTY_TRACKING', { flags: 1, hwpt_id: first('dirty hwpt') }),
+    replace('dirty hwpt'),
+  ],
+  // Kernel accesses, beside a device.
+  [
+    IOAS,
+    map(0),
+    step('IOMMU_TEST_OP_CREATE_ACCESS', { on: first('IOAS'), flags: 1 }),
+    step('IOMMU_TEST_OP_ACCESS_PAGES', {
+      on: first('access fd'),
+      iova: first('mapping'),
+      length: 0x1000n,
+    }),
+    DEVICE,
+    IOAS,
+  ],
+  // Files.
+  [
+    IOAS,
+    DEVICE,
+    step('memfd_create', { pages: 4 }),
+    step('IOMMU_TEST_OP_DMABUF_GET', { length: 0x3000 }),
+    step('IOMMU_IOAS_MAP_FILE', {
+      flags: 6,
+      ioas_id: first('IOAS'),
+      fd: first('dmabuf fd'),
+      length: 0x2000n,
+    }),
+  ],
+  // A container.
+  [
+    IOAS,
+    step('IOMMU_VFIO_IOAS', { ioas_id: first('IOAS'), op: 1 }),
+    step('VFIO_SET_IOMMU', { arg: 1n }),
+    DEVICE,
+    step('VFIO_IOMMU_MAP_DMA', { flags: 3, vaddr: BUFFER, iova: APERTURE, size: 0x4000n }),
+  ],
+  [step('fork'), IOAS, DEVICE, map(0)],
+];
+
+/** `nth`: of the cdevs the program has open. */
+const bind = (n: number, nth = 0): readonly Step[] => [
+  step('open of a cdev', { n }),
+  step('VFIO_DEVICE_BIND_IOMMUFD', {
+    fd: { pick: 'cdev fd', n: nth },
+    iommufd: first('iommufd'),
+  }),
+];
+const bound = (n: number): readonly Step[] => [IOAS, map(0), ...bind(n)];
+const attach = (pick: PickName, nth = 0): Step =>
+  step('VFIO_DEVICE_ATTACH_IOMMUFD_PT', {
+    fd: { pick: 'bound cdev fd', n: nth },
+    pt_id: first(pick),
+  });
+const attachPasid = step('VFIO_DEVICE_ATTACH_IOMMUFD_PT of a PASID', {
+  fd: first('bound cdev fd'),
+  flags: 1,
+  pt_id: first('PASID hwpt'),
+  pasid: 5,
+});
+
+const CDEVS: readonly (readonly Step[])[] = [
+  // One device after the other: alone, two of a group, without IOMMU, emulated.
+  ...[0, 1, 2, 3, 4].map((n) => [...bound(n), attach('IOAS'), map(4, 5)]),
+  [...bound(1), attach('IOAS'), ...bind(2, 1), attach('IOAS', 1)],
+  // A guest.
+  [
+    ...bound(0),
+    hwpt(1),
+    FAULTS,
+    step(
+      'IOMMU_HWPT_ALLOC of a guest of Intel',
+      {
+        ...ON_DEVICE,
+        pt_id: first('nest parent'),
+        data_type: 1,
+        data_len: 24,
+        data_uptr: ARRAY,
+      },
+      [0, 0, Number(APERTURE), 0, 48, 0],
+    ),
+    attach('HWPT_NESTED'),
+  ],
+  // PASIDs, dirty pages.
+  [...bound(0), hwpt(8), attach('PASID hwpt'), attachPasid],
+  [
+    ...bound(0),
+    hwpt(2),
+    attach('dirty hwpt'),
+    step('IOMMU_HWPT_SET_DIRTY_TRACKING', { flags: 1, hwpt_id: first('dirty hwpt') }),
+  ],
+];
+
+/** Without and with devices of VFIO. */
+export const PRELUDES = { mock: MOCK, everything: [...MOCK, ...CDEVS, ...CDEVS] };
