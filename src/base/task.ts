@@ -16,6 +16,12 @@ export const CAP_SYS_RESOURCE = 24;
 export interface UserMemory {
   read(addr: bigint, into: Uint8Array): Status<'EFAULT'>;
   write(addr: bigint, from: Uint8Array): Status<'EFAULT'>;
+  /**
+   * The same for whole 32-bit words, where that is cheaper: structs of commands on the data path. Addresses are numbers
+   * here, so no memory may lie at 2^53 or above.
+   */
+  readWords?(addr: number, into: Uint32Array): Status<'EFAULT'>;
+  writeWords?(addr: number, from: Uint32Array): Status<'EFAULT'>;
 }
 
 /**

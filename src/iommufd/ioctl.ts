@@ -54,10 +54,7 @@ export function ioctlOp<F extends Fields>(
     minSize,
     since,
     run(ctx, task, addr) {
-      const userSize = readStruct(task.mem, addr, call, minSize);
-      if (isErrno(userSize)) return userSize;
-      call.begin(ctx, task, addr, userSize);
-      return execute(call) ?? call.result;
+      return call.begin(ctx, task, addr, minSize) ?? execute(call) ?? call.result;
     },
   };
 }
@@ -69,6 +66,8 @@ class Call<Cmd> implements Ucmd<Cmd> {
   #ctx: IommufdContext | undefined;
   #task: Task | undefined;
   #addr = 0n;
+  /** The same address. */
+  #at = 0;
   #userSize = 0;
   result = 0;
 
@@ -77,12 +76,29 @@ class Call<Cmd> implements Ucmd<Cmd> {
     this.buffer = buffer;
     this.words = new Uint32Array(buffer.buffer, 0, buffer.length >> 2);
   }
-  begin(ctx: IommufdContext, task: Task, addr: bigint, userSize: number): void {
+  /** Take in the caller's struct, checked. */
+  begin(
+    ctx: IommufdContext,
+    task: Task,
+    addr: bigint,
+    minSize: number,
+  ): Status<'EFAULT' | 'EINVAL' | 'E2BIG'> {
+    const at = Number(addr);
+    const { mem } = task;
+    // Most callers have the struct we have: one copy does it. Near the end of a mapping it may be too much.
+    const failed = mem.readWords ? mem.readWords(at, this.words) : mem.read(addr, this.buffer);
+    this.#userSize = this.words[0]!;
+    if (failed || this.#userSize !== this.buffer.length) {
+      const userSize = readStruct(mem, addr, this, { minSize, whole: !failed });
+      if (isErrno(userSize)) return userSize;
+      this.#userSize = userSize;
+    }
     this.#ctx = ctx;
     this.#task = task;
     this.#addr = addr;
-    this.#userSize = userSize;
+    this.#at = at;
     this.result = 0;
+    return undefined;
   }
   get ctx(): IommufdContext {
     return this.#ctx!;
@@ -91,9 +107,12 @@ class Call<Cmd> implements Ucmd<Cmd> {
     return this.#task!;
   }
   respond(): Status<'EFAULT'> {
-    const buffer = this.buffer;
+    const { buffer } = this;
+    const { mem } = this.task;
+    if (this.#userSize >= buffer.length && mem.writeWords)
+      return mem.writeWords(this.#at, this.words);
     const out = this.#userSize < buffer.length ? buffer.subarray(0, this.#userSize) : buffer;
-    return this.task.mem.write(this.#addr, out);
+    return mem.write(this.#addr, out);
   }
   respondAt(at: number, count: number): Status<'EFAULT'> {
     return this.task.mem.write(this.#addr + BigInt(at), this.buffer.subarray(at, at + count));
@@ -105,16 +124,15 @@ interface StructBuffer {
   readonly words: Uint32Array;
 }
 
-/** The struct into the buffer; the result is the size the caller says it has. */
+/** The struct of a caller that has it at another size into the buffer; the result is that size. */
 function readStruct(
   mem: UserMemory,
   addr: bigint,
   into: StructBuffer,
-  minSize: number,
+  how: { readonly minSize: number; readonly whole: boolean },
 ): Result<number, 'EFAULT' | 'EINVAL' | 'E2BIG'> {
   const { buffer, words } = into;
-  // Most callers have the struct we have: one copy does it. Near the end of a mapping it may be too much.
-  const whole = mem.read(addr, buffer) === undefined;
+  const { minSize, whole } = how;
   if (!whole && mem.read(addr, buffer.subarray(0, 4))) {
     return refuse(EFAULT, 'the struct is not readable', { addr });
   }

@@ -53,6 +53,8 @@ export class SharedObject implements ObjectMemory {
 interface Area extends Vma {
   /** The whole object, or the area's own bytes; undefined for registers. */
   readonly store: SharedObject | Uint8Array | undefined;
+  /** The area's own bytes again, for words at any address. */
+  readonly words: DataView | undefined;
   /** The mapping goes. */
   readonly onUnmap?: (() => void) | undefined;
 }
@@ -68,11 +70,19 @@ export class ProgramMemory implements ProcessMemory {
   readonly #areas: Area[] = [];
   readonly #objects = new Map<string, SharedObject>();
   #next = FIRST_INDEX;
+  /** The area found last. */
+  #hit: Area | undefined;
 
   /** Private anonymous memory. ENOMEM: the place is taken; EINVAL: no length, or not page aligned. */
   map(length: number, options: MapOptions = {}): Result<bigint, 'EINVAL' | 'ENOMEM'> {
     const bytes = new Uint8Array(Math.ceil(length / PAGE_SIZE) * PAGE_SIZE);
-    return this.#insert(length, options, { store: bytes, object: undefined, objectOffset: 0 });
+    const words = new DataView(bytes.buffer);
+    return this.#insert(length, options, {
+      store: bytes,
+      words,
+      object: undefined,
+      objectOffset: 0,
+    });
   }
   mapShared(
     object: SharedObject,
@@ -82,8 +92,16 @@ export class ProgramMemory implements ProcessMemory {
   ): Result<bigint, 'EINVAL' | 'ENOMEM'> {
     if (offset % PAGE_SIZE !== 0) return refuse(EINVAL, 'the offset is not page aligned');
     this.#objects.set(object.object, object);
-    const what = { store: object, object: object.object, objectOffset: offset / PAGE_SIZE };
-    return this.#insert(length, { huge: object.huge, ...options }, what);
+    return this.#insert(
+      length,
+      { huge: object.huge, ...options },
+      {
+        store: object,
+        words: undefined,
+        object: object.object,
+        objectOffset: offset / PAGE_SIZE,
+      },
+    );
   }
   mapRegisters(
     window: MmioWindow,
@@ -93,6 +111,7 @@ export class ProgramMemory implements ProcessMemory {
   ): Result<bigint, 'EINVAL' | 'ENOMEM'> {
     return this.#insert(length, options, {
       store: undefined,
+      words: undefined,
       object: undefined,
       objectOffset: 0,
       io: { window, offset },
@@ -107,6 +126,7 @@ export class ProgramMemory implements ProcessMemory {
       return refuse(EINVAL, 'only a whole mapping can be unmapped', { address: hex(address) });
     }
     this.#areas.splice(at, 1);
+    this.#hit = undefined;
     area.onUnmap?.();
     return undefined;
   }
@@ -126,21 +146,63 @@ export class ProgramMemory implements ProcessMemory {
   }
   exit(): void {
     this.alive = false;
+    this.#hit = undefined;
     for (const area of this.#areas.splice(0)) area.onUnmap?.();
   }
 
   vma(index: number): Area | undefined {
-    for (const area of this.#areas) if (index >= area.start && index < area.end) return area;
+    const hit = this.#hit;
+    if (hit && index >= hit.start && index < hit.end) return hit;
+    const area = this.#areaAt(index);
+    if (area) this.#hit = area;
+    return area;
+  }
+  #areaAt(index: number): Area | undefined {
+    const areas = this.#areas;
+    let first = 0;
+    let count = areas.length;
+    while (count > 0) {
+      const half = count >> 1;
+      const area = areas[first + half]!;
+      if (index >= area.end) {
+        first += half + 1;
+        count -= half + 1;
+      } else if (index < area.start) count = half;
+      else return area;
+    }
     return undefined;
   }
   objectSize(object: string): bigint {
     return this.#objects.get(object)!.size();
   }
+  // Addresses are numbers below: no mapping ends above 2^47, and what is rounded far beyond finds none.
   read(addr: bigint, into: Uint8Array): Status<'EFAULT'> {
-    return this.#copy(addr, into, false);
+    return this.#copy(Number(addr), into, false);
   }
   write(addr: bigint, from: Uint8Array): Status<'EFAULT'> {
-    return this.#copy(addr, from, true);
+    return this.#copy(Number(addr), from, true);
+  }
+  readWords(addr: number, into: Uint32Array): Status<'EFAULT'> {
+    const area = this.#wordsAt(addr, into.length);
+    if (!area?.readable) return this.#copy(addr, bytesOfWords(into), false);
+    const words = area.words!;
+    const offset = addr - area.start * PAGE_SIZE;
+    for (let n = 0; n < into.length; n++) into[n] = words.getUint32(offset + n * 4, true);
+    return undefined;
+  }
+  writeWords(addr: number, from: Uint32Array): Status<'EFAULT'> {
+    const area = this.#wordsAt(addr, from.length);
+    if (!area?.writable) return this.#copy(addr, bytesOfWords(from), true);
+    const words = area.words!;
+    const offset = addr - area.start * PAGE_SIZE;
+    for (let n = 0; n < from.length; n++) words.setUint32(offset + n * 4, from[n]!, true);
+    return undefined;
+  }
+  /** The area that holds all of these words as plain bytes of its own. */
+  #wordsAt(addr: number, count: number): Area | undefined {
+    const area = this.vma(Math.floor(addr / PAGE_SIZE));
+    if (!area?.words) return undefined;
+    return addr + count * 4 <= area.end * PAGE_SIZE ? area : undefined;
   }
   /** The bytes behind an address, as far as the mapping goes: how the program itself uses its memory. */
   view(addr: bigint, length: number): Uint8Array | undefined {
@@ -152,9 +214,7 @@ export class ProgramMemory implements ProcessMemory {
     return bytesOf(area).subarray(offset, offset + length);
   }
 
-  #copy(addr: bigint, bytes: Uint8Array, write: boolean): Status<'EFAULT'> {
-    // Addresses are numbers here: no mapping ends above 2^47, and what is rounded far beyond finds none.
-    const first = Number(addr);
+  #copy(first: number, bytes: Uint8Array, write: boolean): Status<'EFAULT'> {
     let done = 0;
     while (done < bytes.length) {
       const at = first + done;
@@ -177,7 +237,7 @@ export class ProgramMemory implements ProcessMemory {
   #insert(
     length: number,
     options: MapOptions,
-    what: Pick<Area, 'store' | 'object' | 'objectOffset' | 'io'>,
+    what: Pick<Area, 'store' | 'words' | 'object' | 'objectOffset' | 'io'>,
   ): Result<bigint, 'EINVAL' | 'ENOMEM'> {
     const pages = Math.ceil(length / PAGE_SIZE);
     if (pages === 0) return refuse(EINVAL, 'a mapping has a length');
@@ -222,6 +282,10 @@ const FEW_BYTES = 80;
 function copyBytes(from: Uint8Array, at: number, to: Uint8Array, toAt: number, n: number): void {
   if (n > FEW_BYTES) to.set(from.subarray(at, at + n), toAt);
   else for (let done = 0; done < n; done++) to[toAt + done] = from[at + done]!;
+}
+
+function bytesOfWords(words: Uint32Array): Uint8Array {
+  return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }
 
 /** From the first byte of the area on. */
