@@ -1,4 +1,7 @@
-/** How random programs begin: each prelude builds up a situation that chance alone seldom reaches. */
+/**
+ * How random programs begin: each prelude builds up a situation that chance alone seldom reaches, and names the commands
+ * that go on from there more often than others.
+ */
 import * as t from '../../src/uapi/iommufd-test.ts';
 import type { Step } from './random-command.ts';
 import type { Pick, PickName, Values } from './random-picks.ts';
@@ -33,99 +36,131 @@ const FAULTS = step('IOMMU_FAULT_QUEUE_ALLOC');
 const ON_DEVICE = { dev_id: first('DEVICE') };
 const ON_VIOMMU = { viommu_id: first('VIOMMU') };
 
-const MOCK: readonly (readonly Step[])[] = [
-  // A guest with all its queues.
-  [
-    IOAS,
-    DEVICE,
-    map(0),
-    hwpt(1),
-    step(
-      'IOMMU_VIOMMU_ALLOC',
-      {
-        ...ON_DEVICE,
-        type: t.IOMMU_VIOMMU_TYPE_SELFTEST,
-        hwpt_id: first('nest parent'),
-        data_len: 24,
-        data_uptr: ARRAY,
-      },
-      [0xbeef, 0, 0, 0, 0, 0],
-    ),
-    step('IOMMU_VDEVICE_ALLOC', { ...ON_VIOMMU, ...ON_DEVICE, virt_id: 1n }),
-    FAULTS,
-    step('IOMMU_VEVENTQ_ALLOC', {
-      ...ON_VIOMMU,
-      type: t.IOMMU_VEVENTQ_TYPE_SELFTEST,
-      veventq_depth: 2,
-    }),
-    step(
-      'IOMMU_HWPT_ALLOC with data',
-      {
-        ...ON_DEVICE,
-        flags: 4,
-        pt_id: first('VIOMMU'),
-        data_type: t.IOMMU_HWPT_DATA_SELFTEST,
-        data_len: 8,
-        data_uptr: ARRAY,
-        fault_id: first('FAULT'),
-      },
-      [7, 0],
-    ),
-    replace('HWPT_NESTED'),
-    step('IOMMU_HW_QUEUE_ALLOC', {
-      ...ON_VIOMMU,
-      type: t.IOMMU_HW_QUEUE_TYPE_SELFTEST,
-      index: 0,
-      nesting_parent_iova: APERTURE,
-      length: 0x1000n,
-    }),
-  ],
-  // PASIDs.
-  [IOAS, DEVICE, hwpt(8), replace('PASID hwpt'), map(0), hwpt(8)],
-  // Dirty pages.
-  [
-    IOAS,
-    DEVICE,
-    hwpt(2),
-    map(0),
-    step('IOMMU_HWPT_SET_DIRTY_TRACKING', { flags: 1, hwpt_id: first('dirty hwpt') }),
-    replace('dirty hwpt'),
-  ],
-  // Kernel accesses, beside a device.
-  [
-    IOAS,
-    map(0),
-    step('IOMMU_TEST_OP_CREATE_ACCESS', { on: first('IOAS'), flags: 1 }),
-    step('IOMMU_TEST_OP_ACCESS_PAGES', {
-      on: first('access fd'),
-      iova: first('mapping'),
-      length: 0x1000n,
-    }),
-    DEVICE,
-    IOAS,
-  ],
-  // Files.
-  [
-    IOAS,
-    DEVICE,
-    step('memfd_create', { pages: 4 }),
-    step('IOMMU_TEST_OP_DMABUF_GET', { length: 0x3000 }),
-    step('IOMMU_IOAS_MAP_FILE', {
-      flags: 6,
-      ioas_id: first('IOAS'),
-      fd: first('dmabuf fd'),
-      length: 0x2000n,
-    }),
-  ],
-  // A container.
-  [
-    IOAS,
-    step('IOMMU_VFIO_IOAS', { ioas_id: first('IOAS'), op: 1 }),
-    step('VFIO_SET_IOMMU', { arg: 1n }),
-    DEVICE,
-    step('VFIO_IOMMU_MAP_DMA', { flags: 3, vaddr: BUFFER, iova: APERTURE, size: 0x4000n }),
-  ],
-  [step('fork'), IOAS, DEVICE, map(0)],
+export interface Prelude {
+  readonly steps: readonly Step[];
+  /** Names of commands made more often. */
+  readonly then: RegExp;
+}
+
+const GUEST =
+  /VIOMMU|VDEVICE|VEVENT|HW_QUEUE|NESTED|INVALIDATE|IOTLB|CACHE|IOPF|FAULT|with data|faults|responses|events|mmap$|munmap$|poll|REPLACE/;
+
+const MOCK: readonly Prelude[] = [
+  {
+    then: GUEST,
+    steps: [
+      IOAS,
+      DEVICE,
+      map(0),
+      hwpt(1),
+      step(
+        'IOMMU_VIOMMU_ALLOC',
+        {
+          ...ON_DEVICE,
+          type: t.IOMMU_VIOMMU_TYPE_SELFTEST,
+          hwpt_id: first('nest parent'),
+          data_len: 24,
+          data_uptr: ARRAY,
+        },
+        [0xbeef, 0, 0, 0, 0, 0],
+      ),
+      step('IOMMU_VDEVICE_ALLOC', { ...ON_VIOMMU, ...ON_DEVICE, virt_id: 1n }),
+      FAULTS,
+      step('IOMMU_VEVENTQ_ALLOC', {
+        ...ON_VIOMMU,
+        type: t.IOMMU_VEVENTQ_TYPE_SELFTEST,
+        veventq_depth: 2,
+      }),
+      step(
+        'IOMMU_HWPT_ALLOC with data',
+        {
+          ...ON_DEVICE,
+          flags: 4,
+          pt_id: first('VIOMMU'),
+          data_type: t.IOMMU_HWPT_DATA_SELFTEST,
+          data_len: 8,
+          data_uptr: ARRAY,
+          fault_id: first('FAULT'),
+        },
+        [7, 0],
+      ),
+      replace('HWPT_NESTED'),
+      step('IOMMU_HW_QUEUE_ALLOC', {
+        ...ON_VIOMMU,
+        type: t.IOMMU_HW_QUEUE_TYPE_SELFTEST,
+        index: 0,
+        nesting_parent_iova: APERTURE,
+        length: 0x1000n,
+      }),
+    ],
+  },
+  {
+    then: /PASID|HWPT_ALLOC$|REPLACE|IOPF/,
+    steps: [IOAS, DEVICE, hwpt(8), replace('PASID hwpt'), map(0), hwpt(8)],
+  },
+  {
+    then: /DIRTY|IOAS_MAP|UNMAP/,
+    steps: [
+      IOAS,
+      DEVICE,
+      hwpt(2),
+      map(0),
+      step('IOMMU_HWPT_SET_DIRTY_TRACKING', { flags: 1, hwpt_id: first('dirty hwpt') }),
+      replace('dirty hwpt'),
+    ],
+  },
+  {
+    then: /ACCESS|COPY|UNMAP|CHECK_REFS/,
+    steps: [
+      IOAS,
+      map(0),
+      step('IOMMU_TEST_OP_CREATE_ACCESS', { on: first('IOAS'), flags: 1 }),
+      step('IOMMU_TEST_OP_ACCESS_PAGES', {
+        on: first('access fd'),
+        iova: first('mapping'),
+        length: 0x1000n,
+      }),
+      DEVICE,
+      IOAS,
+    ],
+  },
+  {
+    then: /MAP_FILE|DMABUF|memfd|CHANGE_PROCESS|COPY|fork|exec|exit|UNMAP/,
+    steps: [
+      IOAS,
+      DEVICE,
+      step('memfd_create', { pages: 4 }),
+      step('IOMMU_TEST_OP_DMABUF_GET', { length: 0x3000 }),
+      step('IOMMU_IOAS_MAP_FILE', {
+        flags: 6,
+        ioas_id: first('IOAS'),
+        fd: first('dmabuf fd'),
+        length: 0x2000n,
+      }),
+    ],
+  },
+  {
+    then: /^VFIO_(GET|CHECK|SET|IOMMU)/,
+    steps: [
+      IOAS,
+      step('IOMMU_VFIO_IOAS', { ioas_id: first('IOAS'), op: 1 }),
+      step('VFIO_SET_IOMMU', { arg: 1n }),
+      DEVICE,
+      step('VFIO_IOMMU_MAP_DMA', { flags: 3, vaddr: BUFFER, iova: APERTURE, size: 0x4000n }),
+    ],
+  },
+  {
+    then: /fork|exec|exit|send|dup|close|open$|set|memory|accounting|MAP/,
+    steps: [
+      step('capset', { cap: 0 }),
+      step('IOMMU_OPTION accounting', { option_id: 0, op: 0, object_id: 0, val64: 0n }),
+      step('fork'),
+      IOAS,
+      DEVICE,
+      map(0),
+    ],
+  },
+  { then: /./, steps: [] },
 ];
 
 /** `nth`: of the cdevs the program has open. */
@@ -149,36 +184,48 @@ const attachPasid = step('VFIO_DEVICE_ATTACH_IOMMUFD_PT of a PASID', {
   pasid: 5,
 });
 
-const CDEVS: readonly (readonly Step[])[] = [
+const CDEV = /cdev|VFIO_DEVICE|DMA$/;
+
+const CDEVS: readonly Prelude[] = [
   // One device after the other: alone, two of a group, without IOMMU, emulated.
-  ...[0, 1, 2, 3, 4].map((n) => [...bound(n), attach('IOAS'), map(4, 5)]),
-  [...bound(1), attach('IOAS'), ...bind(2, 1), attach('IOAS', 1)],
-  // A guest.
-  [
-    ...bound(0),
-    hwpt(1),
-    FAULTS,
-    step(
-      'IOMMU_HWPT_ALLOC of a guest of Intel',
-      {
-        ...ON_DEVICE,
-        pt_id: first('nest parent'),
-        data_type: 1,
-        data_len: 24,
-        data_uptr: ARRAY,
-      },
-      [0, 0, Number(APERTURE), 0, 48, 0],
-    ),
-    attach('HWPT_NESTED'),
-  ],
-  // PASIDs, dirty pages.
-  [...bound(0), hwpt(8), attach('PASID hwpt'), attachPasid],
-  [
-    ...bound(0),
-    hwpt(2),
-    attach('dirty hwpt'),
-    step('IOMMU_HWPT_SET_DIRTY_TRACKING', { flags: 1, hwpt_id: first('dirty hwpt') }),
-  ],
+  ...[0, 1, 2, 3, 4].map((n) => ({
+    then: n === 3 ? /VFIO_DEVICE|GET_PA|IOAS_MAP|UNMAP/ : CDEV,
+    steps: [...bound(n), attach('IOAS'), map(4, 5)],
+  })),
+  { then: CDEV, steps: [...bound(1), attach('IOAS'), ...bind(2, 1), attach('IOAS', 1)] },
+  {
+    then: /VFIO_DEVICE|guest of Intel|IOPF|faults|responses|DMA$/,
+    steps: [
+      ...bound(0),
+      hwpt(1),
+      FAULTS,
+      step(
+        'IOMMU_HWPT_ALLOC of a guest of Intel',
+        {
+          ...ON_DEVICE,
+          pt_id: first('nest parent'),
+          data_type: 1,
+          data_len: 24,
+          data_uptr: ARRAY,
+        },
+        [0, 0, Number(APERTURE), 0, 48, 0],
+      ),
+      attach('HWPT_NESTED'),
+    ],
+  },
+  {
+    then: /VFIO_DEVICE|PASID|DMA$/,
+    steps: [...bound(0), hwpt(8), attach('PASID hwpt'), attachPasid],
+  },
+  {
+    then: /VFIO_DEVICE|DIRTY|DMA$/,
+    steps: [
+      ...bound(0),
+      hwpt(2),
+      attach('dirty hwpt'),
+      step('IOMMU_HWPT_SET_DIRTY_TRACKING', { flags: 1, hwpt_id: first('dirty hwpt') }),
+    ],
+  },
 ];
 
 /** Without and with devices of VFIO. */

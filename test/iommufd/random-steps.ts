@@ -11,7 +11,7 @@ import { TEST_COMMANDS } from './random-test-steps.ts';
 import { CDEV_COMMANDS, COMPAT_COMMANDS } from './random-vfio-steps.ts';
 
 /** What goes to /dev/iommu and to files it gives. */
-const MOCK_COMMANDS: readonly Command[] = [
+export const MOCK_COMMANDS: readonly Command[] = [
   ...IOAS_COMMANDS,
   ...HWPT_COMMANDS,
   ...QUEUE_COMMANDS,
@@ -38,9 +38,13 @@ const mostlyFirst = fc.oneof(
   { weight: 8, arbitrary: fc.constant(0) },
   { weight: 1, arbitrary: fc.nat(3) },
 );
-function turns(commands: readonly Command[]): fc.Arbitrary<Turn> {
-  const step = fc.oneof(...commands.map(({ weight, steps }) => ({ weight, arbitrary: steps })));
-  return fc.record({ task: mostlyFirst, context: mostlyFirst, step });
+const MORE_OFTEN = 8;
+
+/** Turns with all commands, those of a name more often than others. */
+export function turnsOf(commands: readonly Command[], often: RegExp): fc.Arbitrary<Turn> {
+  const weighted = commands.map(({ name, weight, steps }) => ({
+    weight: often.test(name) ? weight * MORE_OFTEN : weight,
+    arbitrary: steps,
+  }));
+  return fc.record({ task: mostlyFirst, context: mostlyFirst, step: fc.oneof(...weighted) });
 }
-export const mockTurn = turns(MOCK_COMMANDS);
-export const everyTurn = turns([...MOCK_COMMANDS, ...CDEV_COMMANDS, ...CDEV_COMMANDS]);

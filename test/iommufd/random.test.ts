@@ -15,9 +15,9 @@ import { isErrno } from '../../src/base/errno.ts';
 import { ioasAlloc, map, mockDomain } from './calls.ts';
 import { Coverage } from './random-coverage.ts';
 import { Scene } from './random-scene.ts';
-import type { Step } from './random-command.ts';
-import { PRELUDES } from './random-preludes.ts';
-import { COMMANDS, everyTurn, mockTurn, type Turn } from './random-steps.ts';
+import type { Command, Step } from './random-command.ts';
+import { PRELUDES, type Prelude } from './random-preludes.ts';
+import { COMMANDS, MOCK_COMMANDS, turnsOf, type Turn } from './random-steps.ts';
 import { BUFFER, World } from './world.ts';
 
 const COMMANDS_WANTED = Number(process.env['SOFTIOMMU_RANDOM_RUNS'] ?? 60_000);
@@ -33,11 +33,17 @@ interface Program {
   readonly prelude: readonly Step[];
   readonly turns: readonly Turn[];
 }
-function programs({ preludes, turn }: Kind): fc.Arbitrary<Program> {
-  const prelude = fc
-    .tuple(fc.constantFrom(...preludes), fc.nat(20))
-    .map(([steps, length]) => steps.slice(0, length));
-  return fc.record({ prelude, turns: fc.array(turn, { maxLength: LENGTH, size: 'max' }) });
+/** A prelude, mostly all of it, and what follows. */
+function programs({ preludes, commands }: Kind): fc.Arbitrary<Program> {
+  const length = fc.oneof({ weight: 3, arbitrary: fc.constant(99) }, fc.nat(8));
+  return fc.oneof(
+    ...preludes.map(({ steps, then }) =>
+      fc.record({
+        prelude: length.map((upTo) => steps.slice(0, upTo)),
+        turns: fc.array(turnsOf(commands, then), { maxLength: LENGTH, size: 'max' }),
+      }),
+    ),
+  );
 }
 /** So many runs that a share of the commands is made. */
 function parameters(share: number) {
@@ -52,14 +58,14 @@ function begin({ hardware }: Kind, { prelude }: Program): Scene {
 interface Kind {
   /** Devices of VFIO are there. */
   readonly hardware: boolean;
-  readonly turn: fc.Arbitrary<Turn>;
-  readonly preludes: readonly (readonly Step[])[];
+  readonly commands: readonly Command[];
+  readonly preludes: readonly Prelude[];
 }
 const KINDS: readonly (readonly [string, Kind])[] = [
-  ['mock devices', { hardware: false, turn: mockTurn, preludes: PRELUDES.mock }],
+  ['mock devices', { hardware: false, commands: MOCK_COMMANDS, preludes: PRELUDES.mock }],
   [
     'devices of VFIO and mock ones',
-    { hardware: true, turn: everyTurn, preludes: PRELUDES.everything },
+    { hardware: true, commands: COMMANDS, preludes: PRELUDES.everything },
   ],
 ];
 
@@ -104,9 +110,9 @@ function failEverywhere(scene: Scene, turn: Turn): number {
 }
 
 test('every prelude gets where it wants to', () => {
-  for (const prelude of PRELUDES.everything) {
+  for (const { steps } of PRELUDES.everything) {
     const scene = new Scene(new Coverage(), true);
-    for (const step of prelude) {
+    for (const step of steps) {
       expect([step.name, scene.run({ task: 0, context: 0, step })]).toEqual([step.name, true]);
     }
     scene.close();
