@@ -1,5 +1,6 @@
 /** Requests over a socket pair in place of /dev/fuse. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { spawnSync } from 'node:child_process';
 import { EINVAL } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
@@ -62,12 +63,18 @@ afterEach(() => {
 });
 
 let unique = 0n;
-function send(op: number, node: number, args: Uint8Array = new Uint8Array(0)): bigint {
+function send(
+  op: number,
+  node: number,
+  args: Uint8Array = new Uint8Array(0),
+  tid = process.pid,
+): bigint {
   const bytes = Buffer.alloc(40 + args.length);
   bytes.writeUInt32LE(bytes.length, 0);
   bytes.writeUInt32LE(op, 4);
   bytes.writeBigUInt64LE(++unique, 8);
   bytes.writeBigUInt64LE(BigInt(node), 16);
+  bytes.writeUInt32LE(tid, 32);
   bytes.set(args, 40);
   libc.write(ours, bytes);
   server.serve();
@@ -187,11 +194,28 @@ describe('a write that waits', () => {
     for (const attempt of woken) attempt();
     expect(reply()).toMatchObject({ unique: number, error: 0 });
   });
-  test('is EINTR after a signal, and is not tried again', () => {
-    const number = send(FUSE.write, lookup('value'), writeArgs('wait'));
+  const signal = (number: bigint): void => {
     const args = Buffer.alloc(8);
     args.writeBigUInt64LE(number);
     send(FUSE.interrupt, 0, args);
+  };
+  test('goes on after a signal', () => {
+    const number = send(FUSE.write, lookup('value'), writeArgs('wait'));
+    signal(number);
+    expect(reply()).toBeUndefined();
+    expect(server.hasSignalled).toBe(true);
+    free = true;
+    wait.wakeAll();
+    for (const attempt of woken) attempt();
+    expect(reply()).toMatchObject({ unique: number, error: 0 });
+    expect(server.hasSignalled).toBe(false);
+  });
+  test('is EINTR when its caller dies, and is not tried again', () => {
+    const dead = spawnSync('true').pid;
+    const number = send(FUSE.write, lookup('value'), writeArgs('wait'), dead);
+    server.endDying();
+    expect(reply()).toBeUndefined();
+    signal(number);
     expect(reply()).toMatchObject({ unique: number, error: -HOST_ERRNO.EINTR });
     expect(wait.idle).toBe(true);
   });

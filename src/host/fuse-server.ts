@@ -11,6 +11,7 @@ import { run } from '../base/wait-queue.ts';
 import type { Outcome } from '../base/wait-queue.ts';
 import type { AttrNode, DirNode, Node } from '../machine/nodes.ts';
 import { mayAccess, W_OK, R_OK } from './access.ts';
+import { isDying } from './signals.ts';
 import * as wire from './fuse-protocol.ts';
 import { FUSE } from './fuse-protocol.ts';
 import type { Request } from './fuse-protocol.ts';
@@ -58,7 +59,7 @@ export class FuseServer {
   readonly #known = new Map<number, Known>();
   readonly #byKey = new Map<string, Known>();
   /** Writes that wait, by the number of their request. */
-  readonly #waiting = new Map<bigint, () => void>();
+  readonly #waiting = new Map<bigint, Waiting>();
   readonly #buffer = Buffer.alloc(wire.BUFFER_SIZE);
   readonly #started = Math.floor(Date.now() / 1000);
   #access: AttrAccess | undefined;
@@ -91,7 +92,7 @@ export class FuseServer {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    for (const cancel of this.#waiting.values()) cancel();
+    for (const { cancel } of this.#waiting.values()) cancel();
     this.#waiting.clear();
     libc.close(this.fd);
   }
@@ -160,12 +161,11 @@ export class FuseServer {
     if (op !== FUSE.write) return -HOST_ERRNO.ENOSYS;
     const data = Uint8Array.from(args.subarray(40, 40 + args.readUInt32LE(16)));
     const task = access.task(tid);
-    return this.#await(request.unique, access, () =>
-      access.writeAttr(task, path, node, data, offset),
-    );
+    return this.#await(request, access, () => access.writeAttr(task, path, node, data, offset));
   }
 
-  #await(unique: bigint, access: AttrAccess, call: () => Outcome<Result<number>>): Reply {
+  #await(request: Request, access: AttrAccess, call: () => Outcome<Result<number>>): Reply {
+    const { unique, tid } = request;
     const now: { reply?: Reply; parked: boolean } = { parked: false };
     const answer = (result: Result<number>): void => {
       const reply = isErrno(result) ? -result.number : wire.encodeWritten(result);
@@ -175,17 +175,29 @@ export class FuseServer {
     const cancel = run(call, answer, (attempt) => access.later(attempt));
     if (now.reply !== undefined) return now.reply;
     now.parked = true;
-    this.#waiting.set(unique, cancel);
+    this.#waiting.set(unique, { tid, cancel, signalled: false });
     return undefined;
   }
 
-  /** A signal to a caller that waits. */
+  /** A signal to a caller that waits. Only the first is told, and only a fatal one ends the wait. */
   interrupt(unique: bigint): void {
-    const cancel = this.#waiting.get(unique);
-    if (!cancel) return;
-    this.#waiting.delete(unique);
-    cancel();
-    this.#send(unique, -HOST_ERRNO.EINTR);
+    const waiting = this.#waiting.get(unique);
+    if (waiting) waiting.signalled = true;
+    this.endDying();
+  }
+  /** There are callers with a signal, which may get a fatal one. */
+  get hasSignalled(): boolean {
+    for (const { signalled } of this.#waiting.values()) if (signalled) return true;
+    return false;
+  }
+  /** The kernel keeps a caller from dying until it is answered. */
+  endDying(): void {
+    for (const [unique, { tid, cancel, signalled }] of [...this.#waiting]) {
+      if (!signalled || !isDying(tid)) continue;
+      this.#waiting.delete(unique);
+      cancel();
+      this.#send(unique, -HOST_ERRNO.EINTR);
+    }
   }
 
   #lookup(path: string, node: Node, name: string): Reply {
@@ -226,6 +238,12 @@ export class FuseServer {
     }
     return node;
   }
+}
+
+interface Waiting {
+  readonly tid: number;
+  readonly cancel: () => void;
+  signalled: boolean;
 }
 
 type Operation = (request: Request, server: FuseServer) => Reply;

@@ -27,7 +27,6 @@ import { OpenFiles } from './open-files.ts';
 import { OtherHolders } from './other-holders.ts';
 import { PathTraps } from './path-traps.ts';
 import { Processes } from './processes.ts';
-import { pendingSignal } from './signals.ts';
 import type { FuseServer } from './fuse-server.ts';
 import { walkPath } from './path-walk.ts';
 import type { TreeBackend } from './tree-backend.ts';
@@ -49,7 +48,7 @@ interface Parked {
 }
 
 const NS_PER_MS = 1e6;
-/** With sleepers: how often to look whether a signal or death has ended their wait. */
+/** With sleepers: how often to look whether one of them has died. */
 const SLEEPER_CHECK_MS = 20;
 /** A ptrace stop interrupts poll; should that be lost, this bounds the delay. */
 const TRACE_CHECK_MS = 10;
@@ -231,7 +230,7 @@ export class KernelLoop implements CallContext {
     this.#advanceClock();
     if (ready > 0) this.#dispatch();
     this.#runWoken();
-    if (this.#parked.size > 0) this.#checkSleepers();
+    if (this.#hasSleepers) this.#checkSleepers();
   }
 
   #runWoken(): void {
@@ -311,14 +310,20 @@ export class KernelLoop implements CallContext {
     }
   }
 
+  /**
+   * Callers that have died. No signal ends a sleep here: what waits is an unbind, which goes on until the device is
+   * closed; a handler runs after it.
+   */
   #checkSleepers(): void {
     for (const [id, { call, cancel }] of [...this.#parked]) {
-      const alive = this.#injections.has(id) || this.listener.valid(call);
-      if (alive && !pendingSignal(call.tid)) continue;
+      if (this.#injections.has(id) || this.listener.valid(call)) continue;
       this.#parked.delete(id);
       cancel();
-      if (alive) this.#answer(call, -libc.HOST_ERRNO.EINTR);
     }
+    this.#parts.tree.server?.endDying();
+  }
+  get #hasSleepers(): boolean {
+    return this.#parked.size > 0 || this.#parts.tree.server?.hasSignalled === true;
   }
 
   #advanceClock(): void {
@@ -330,7 +335,7 @@ export class KernelLoop implements CallContext {
     if (this.#stopsLeft) return 0;
     const bounds = [];
     if (this.#mmio.active) bounds.push(TRACE_CHECK_MS);
-    if (this.#parked.size > 0) bounds.push(SLEEPER_CHECK_MS);
+    if (this.#hasSleepers) bounds.push(SLEEPER_CHECK_MS);
     const due = this.machine.env.clock.nextDeadlineNs;
     if (due !== undefined) {
       const left = due - (libc.monotonicNs() - this.#startNs);

@@ -11,6 +11,9 @@ import type { AttrNode } from '../machine/nodes.ts';
 import { refuseReadAndWrite, seal, SEAL } from './descriptions.ts';
 import * as libc from './libc.ts';
 
+/** Events in a row that are told one by one; then a byte stands for all of them. */
+const MOST_EDGES = 1024;
+
 /** A descriptor of a program that is ours. */
 export type Entry = FileEntry | AttrEntry;
 
@@ -212,12 +215,18 @@ interface Made {
   readonly at: EntryBase;
 }
 
-/** Makes a pipe readable exactly while the event queue has something to read: one byte is in it, or none. */
+/**
+ * Makes a pipe readable exactly while the event queue has something to read.
+ *
+ * A new event is a byte more, because epoll's edges come with writes: whoever waits for an edge hears of each event, also
+ * when older ones are still unread.
+ */
 export class Readiness {
   readonly #file: OpenFile;
   readonly #ends: readonly [number, number];
-  readonly #byte = Buffer.alloc(1);
-  #shown = false;
+  readonly #bytes = Buffer.alloc(MOST_EDGES);
+  /** Bytes in the pipe. */
+  #shown = 0;
   #cancel: (() => void) | undefined;
 
   constructor(file: OpenFile, ends: readonly [number, number]) {
@@ -225,14 +234,23 @@ export class Readiness {
     this.#ends = ends;
     this.update();
   }
+  /** After a read: nothing new has come. */
   update(): void {
+    this.#look(false);
+  }
+  #look(woken: boolean): void {
     this.#cancel?.();
     const state = this.#file.ops.poll?.(this.#file);
     const ready = ((state?.events ?? 0) & 1) !== 0;
-    if (ready && !this.#shown) libc.write(this.#ends[1], this.#byte);
-    if (!ready && this.#shown) libc.read(this.#ends[0], this.#byte);
-    this.#shown = ready;
-    this.#cancel = state?.wakes?.add(() => this.update());
+    if (!ready || this.#shown === MOST_EDGES) this.#drain();
+    if (ready && (woken || this.#shown === 0)) {
+      this.#shown += Math.max(0, libc.write(this.#ends[1], this.#bytes.subarray(0, 1)));
+    }
+    this.#cancel = state?.wakes?.add(() => this.#look(true));
+  }
+  #drain(): void {
+    if (this.#shown > 0) libc.read(this.#ends[0], this.#bytes);
+    this.#shown = 0;
   }
   close(): void {
     this.#cancel?.();

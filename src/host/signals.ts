@@ -1,16 +1,17 @@
-/** Would a signal have ended this thread's sleep? Read from /proc, because a trapped call is not woken by one. */
+/** Is a thread about to die? Read from /proc: one that waits for us hears of no signal, and we of none of its. */
 import { readFileSync } from 'node:fs';
 
-export function pendingSignal(tid: number): boolean {
+const SIGKILL = 1n << 8n;
+
+/** A fatal signal puts SIGKILL into every thread of its process. */
+export function isDying(tid: number): boolean {
   let status: string;
   try {
     status = readFileSync(`/proc/${tid}/status`, 'latin1');
   } catch {
-    return true; // the thread is gone
+    return true; // it is gone
   }
-  const set = (name: string): bigint => {
-    const hex = new RegExp(`^${name}:\\s*([0-9a-f]+)`, 'm').exec(status)?.[1];
-    return BigInt(`0x${hex ?? '0'}`);
-  };
-  return ((set('SigPnd') | set('ShdPnd')) & ~set('SigBlk') & ~set('SigIgn')) !== 0n;
+  const pending = /^SigPnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0';
+  const shared = /^ShdPnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0';
+  return ((BigInt(`0x${pending}`) | BigInt(`0x${shared}`)) & SIGKILL) !== 0n;
 }

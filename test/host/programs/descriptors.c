@@ -108,7 +108,8 @@ static void passed_on(void)
 	close(group);
 }
 
-static void nothing(int signal) {}
+static volatile int handled;
+static void handle(int signal) { handled++; }
 static long unbind(void)
 {
 	int fd = open(UNBIND, O_WRONLY);
@@ -129,18 +130,10 @@ static int open_device(int *container, int *group)
 static void waiting(void)
 {
 	int container, group, device = open_device(&container, &group), status;
-	struct sigaction action = { .sa_handler = nothing };
+	struct sigaction action = { .sa_handler = handle };
 	pid_t child;
 
 	sigaction(SIGALRM, &action, NULL);
-	child = fork();
-	if (child == 0) {
-		close(device); close(group); close(container);
-		ualarm(200000, 0);
-		SHOW("an unbind of a device in use, interrupted", unbind());
-		_exit(0);
-	}
-	waitpid(child, &status, 0);
 	child = fork();
 	if (child == 0) {
 		close(device); close(group); close(container);
@@ -156,10 +149,19 @@ static void waiting(void)
 	child = fork();
 	if (child == 0) {
 		close(device); close(group); close(container);
+		ualarm(50000, 0);
 		SHOW("the unbind when the device is closed", unbind());
+		printf("the handler of a signal meanwhile: %d\n", handled);
+		fflush(stdout);
 		_exit(0);
 	}
+	usleep(200000);
+	printf("an interrupted unbind has ended: %d\n", waitpid(child, &status, WNOHANG) != 0);
+	kill(child, SIGSTOP);
+	kill(child, SIGCONT);
 	usleep(100000);
+	printf("one that was stopped and continued has: %d\n", waitpid(child, &status, WNOHANG) != 0);
+	fflush(stdout);
 	close(device); close(group); close(container);
 	waitpid(child, &status, 0);
 	SHOW("the group of an unbound device", open("/dev/vfio/0", O_RDWR));
