@@ -1,7 +1,7 @@
 /** Addresses, lengths and flags from small sets, so that random commands often meet. */
 import fc from 'fast-check';
 import { U64_MAX } from '../../src/base/u64.ts';
-import { ARRAY, BUFFER, SHARED } from './world.ts';
+import { ARRAY, ARRAY_READ_ONLY, BUFFER, SHARED } from './world.ts';
 
 /** Where the aperture of the mock's tables begins. */
 export const APERTURE = 0x100_0000n;
@@ -34,8 +34,16 @@ export const va: fc.Arbitrary<bigint> = fc.oneof(
 );
 /** FIXED 1, WRITEABLE 2, READABLE 4. */
 export const mapFlags: fc.Arbitrary<number> = fc.oneof(one(12, 7, 7, 6, 5, 3), one(1, 0, 1, 8, 14));
-/** A pointer to what the step has put at ARRAY; beyond, or unaligned. */
-export const pointer: fc.Arbitrary<bigint> = flag(ARRAY, 0n, ARRAY + 1n, ARRAY + 0x4000n, U64_MAX);
+/** A pointer to what the step has put at ARRAY; beyond, unaligned, or to what cannot be written. */
+export const pointer: fc.Arbitrary<bigint> = flag(
+  ARRAY,
+  0n,
+  ARRAY + 1n,
+  ARRAY + 0x4000n,
+  ARRAY_READ_ONLY,
+  ARRAY_READ_ONLY,
+  U64_MAX,
+);
 export const pasid = fc.constantFrom(1, 5, 5, 1024, 0, 1 << 20);
 
 export { one };

@@ -86,10 +86,15 @@ function ioasOf(object: object): Ioas | undefined {
 const kind = (is: Kind) => (caller: Caller, n: number) => idOf(caller, n, is);
 const open = (is: (priv: object) => boolean) => (caller: Caller, n: number) => caller.file(is, n);
 
-/** Is it the file of a test access? Its class is private to the selftest. */
-function accessOf(priv: object): Access | undefined {
-  const { access } = priv as { access?: unknown };
-  return access instanceof Access ? access : undefined;
+interface SelftestAccess {
+  readonly access: Access;
+  /** What it has pinned. */
+  readonly items: ReadonlyMap<number, { readonly iova: bigint; readonly length: bigint }>;
+}
+/** What is behind the file of a test access; its class is private to the selftest. */
+export function selftestAccessOf(priv: object): SelftestAccess | undefined {
+  const { access } = priv as Partial<SelftestAccess>;
+  return access instanceof Access ? (priv as SelftestAccess) : undefined;
 }
 function isSelftest(object: IommufdObject): boolean {
   return (object.constructor as { kind?: string }).kind === 'SELFTEST';
@@ -99,9 +104,9 @@ function isParent(object: IommufdObject): boolean {
 }
 
 function accessFile(caller: Caller, n: number): number {
-  const fd = caller.file((priv) => accessOf(priv) !== undefined, n);
+  const fd = caller.file((priv) => selftestAccessOf(priv) !== undefined, n);
   const file = caller.openFile(fd);
-  caller.ioas = (file && accessOf(file.priv)?.ioas) ?? caller.ioas;
+  caller.ioas = (file && selftestAccessOf(file.priv)?.access.ioas) ?? caller.ioas;
   return fd;
 }
 function mapping(caller: Caller, n: number): bigint {
@@ -131,9 +136,8 @@ function virtualId(caller: Caller, n: number): number {
 }
 function accessItem(caller: Caller, n: number): number {
   for (const file of caller.task.fds.values()) {
-    if (!(file instanceof OpenFile) || !accessOf(file.priv)) continue;
-    const { items } = file.priv as { items?: Map<number, unknown> };
-    const ids = [...(items?.keys() ?? [])];
+    const access = file instanceof OpenFile ? selftestAccessOf(file.priv) : undefined;
+    const ids = [...(access?.items.keys() ?? [])];
     if (ids.length > 0) return ids[n % ids.length]!;
   }
   return n;

@@ -72,6 +72,9 @@ export class Scene {
         return scene.#contexts;
       },
       devices: this.#hardware.devices,
+      get mapped() {
+        return scene.#mappings.map(({ mapping }) => mapping.pages);
+      },
     });
     this.#observer.look(task);
   }

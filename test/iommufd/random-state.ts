@@ -4,7 +4,7 @@
  * leaves a snapshot, so that a command that failed can be shown to have changed nothing.
  */
 import { Bug } from '../../src/base/bug.ts';
-import type { OpenFile } from '../../src/base/file.ts';
+import type { OpenFile, SharedPages } from '../../src/base/file.ts';
 import type { Device } from '../../src/core/device.ts';
 import type { Domain } from '../../src/core/domain.ts';
 import { granuleLg2 } from '../../src/core/granule.ts';
@@ -23,6 +23,7 @@ import type { Pages } from '../../src/iommufd/pages.ts';
 import { Vdevice } from '../../src/iommufd/vdevice.ts';
 import { Veventq } from '../../src/iommufd/veventq.ts';
 import { Viommu } from '../../src/iommufd/viommu-object.ts';
+import { Model } from './random-model.ts';
 import { Names, Snapshot } from './random-snapshot.ts';
 import type { TestMm, TestTask, World } from './world.ts';
 
@@ -35,6 +36,8 @@ export interface Watched {
   /** Files of contexts that are open. */
   readonly contexts: readonly OpenFile[];
   readonly devices: readonly Device[];
+  /** Pages of vIOMMUs that programs have mapped, once per mapping. */
+  readonly mapped: readonly SharedPages[];
 }
 export const UIDS = [1000, 1001];
 
@@ -51,6 +54,7 @@ interface Ids {
 
 export class Observer {
   readonly #watched: Watched;
+  readonly #model: Model;
   readonly #names = new Names();
   readonly #payers = new WeakMap<Pages, { shown: Payer; charged: Payer }>();
   readonly #ids = new WeakMap<IommufdContext, Ids>();
@@ -58,9 +62,17 @@ export class Observer {
   #now = new Snapshot();
   #last = new Snapshot();
   readonly #pages = new Set<Pages>();
+  readonly #objects: IommufdObject[] = [];
 
   constructor(watched: Watched) {
     this.#watched = watched;
+    this.#model = new Model({
+      tasks: watched.tasks,
+      frames: watched.world.frames,
+      get mapped() {
+        return watched.mapped;
+      },
+    });
   }
 
   /** Check everything after a command of `caller`, and remember what was seen. */
@@ -70,7 +82,9 @@ export class Observer {
     this.#pages.clear();
     const { world, contexts, tasks, devices } = this.#watched;
     checkWarnings(world);
+    this.#objects.length = 0;
     for (const file of contexts) this.#context(contextOf(file), caller);
+    this.#model.check(this.#objects);
     for (const task of tasks) this.#task(task);
     for (const device of devices) this.#device(device);
     this.#frames();
@@ -153,6 +167,7 @@ export class Observer {
     const objects = new Map<number, IommufdObject>();
     for (const object of ctx.objects.all()) {
       objects.set(object.id, object);
+      this.#objects.push(object);
       this.#object(object);
       if (object instanceof Ioas) this.#ioas(object, caller);
     }

@@ -263,6 +263,7 @@ export const ARG = 0x10_0000n;
 /** The page of the struct again, read-only: answers cannot be written. */
 export const ARG_READ_ONLY = 0x18_0000n;
 export const ARRAY = 0x20_0000n;
+export const ARRAY_READ_ONLY = 0x28_0000n;
 export const BUFFER = 0x4000_0000n;
 export const BUFFER_PAGES = 16;
 /** Memory that a child shares with its parent. */
@@ -323,6 +324,7 @@ export class World {
     mm.map(ARG, 1);
     mm.mapReadOnly(ARG_READ_ONLY, ARG, 1);
     mm.map(ARRAY, 4);
+    mm.mapReadOnly(ARRAY_READ_ONLY, ARRAY, 1);
     mm.map(BUFFER, BUFFER_PAGES, { alignPages: 512 });
     mm.map(SHARED, SHARED_PAGES);
     return mm;
