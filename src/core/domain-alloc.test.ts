@@ -129,6 +129,13 @@ describe('freeing a domain', () => {
     expect(() => domainFree(u)).toThrow('attached to it');
     expect(() => domainFree(v)).toThrow('PASID is attached');
   });
+  test('is a bug while a group falls back to it', () => {
+    const rig = new Rig();
+    const [u, d] = [rig.domain('U'), rig.domain('D')];
+    expect(attachGroup(u, rig.group)).toBeUndefined();
+    rig.group.defaultDomain = d;
+    expect(() => domainFree(d)).toThrow('default domain of group');
+  });
 });
 
 describe('dirty pages', () => {

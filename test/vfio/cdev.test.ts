@@ -205,4 +205,80 @@ describe('a cdev without an IOMMU (3.5, seed 001)', () => {
     expect(client.detach(d)).toBe(0);
     machine.close();
   });
+  test('before BIND nothing works but BIND; afterwards it is a device like others', () => {
+    const client = new CdevClient(machineOf('noiommu'));
+    expect(client.machine.env.tainted).toBe(true);
+    const iommufd = client.iommufd();
+    const d = client.cdev();
+    const info = () => client.call(d, v.VFIO_DEVICE_GET_INFO, v.vfio_device_info).rc;
+    const region = () =>
+      client.call(d, v.VFIO_DEVICE_GET_REGION_INFO, v.vfio_region_info, { index: 0 }).rc;
+    expect([info(), region(), client.plain(d, v.VFIO_DEVICE_RESET)]).toEqual([
+      EINVAL,
+      EINVAL,
+      EINVAL,
+    ]);
+    expect(client.attach(d, 1).rc).toBe(EINVAL);
+    expect(client.bind(d, iommufd).rc).toBe(0);
+    expect(client.bind(d, iommufd).rc).toBe(EINVAL);
+    expect([info(), region()]).toEqual([0, 0]);
+    client.machine.close();
+  });
+  test('an attach while attached is a replace, and the old page table goes', () => {
+    const client = new CdevClient(machineOf('noiommu'));
+    const iommufd = client.iommufd();
+    const d = client.cdev();
+    expect(client.bind(d, iommufd).rc).toBe(0);
+    const [one, two] = [client.ioas(iommufd), client.ioas(iommufd)];
+    const first = client.attach(d, one).out.pt_id;
+    const second = client.attach(d, two).out.pt_id;
+    const destroy = (id: number) =>
+      client.call(iommufd, i.IOMMU_DESTROY, i.iommu_destroy, { size: 8, id }).rc;
+    expect([destroy(first), destroy(second), destroy(one)]).toEqual([ENOENT, EBUSY, 0]);
+    expect(client.program.close(d)).toBeUndefined();
+    expect([destroy(second), destroy(two)]).toEqual([ENOENT, 0]);
+    client.machine.close();
+  });
+  test('hot reset: its own id, and a neighbour that nobody has bound is not owned', () => {
+    const [A, B] = ['0000:01:00.0', '0000:01:00.1'] as const;
+    const client = new CdevClient(
+      machineOf({
+        kernel: { with: ['unsafe-noiommu-mode'] },
+        iommus: [],
+        devices: [
+          {
+            type: 'root-port',
+            at: '0000:00:01.0',
+            devices: [A, B].map((at) => ({ type: 'edu', at, options: { pcie: true } })),
+          },
+        ],
+      }),
+    );
+    const iommufd = client.iommufd();
+    const d = client.cdev(0);
+    const ids = (): [number, ...number[]] => {
+      const type = v.vfio_pci_hot_reset_info;
+      const { rc, out, all } = client.call(d, v.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, type, {
+        argsz: 28,
+      });
+      expect(rc).toBe(0);
+      const entry = (n: number) => v.vfio_pci_dependent_device.view(all.subarray(12 + 8 * n)).id;
+      return [out.flags, entry(0) | 0, entry(1) | 0];
+    };
+    const devid = client.bind(d, iommufd).out.out_devid;
+    expect(ids()).toEqual([v.VFIO_PCI_HOT_RESET_FLAG_DEV_ID, devid, -1]);
+    const other = client.bind(client.cdev(1), iommufd).out.out_devid;
+    const owned = v.VFIO_PCI_HOT_RESET_FLAG_DEV_ID | v.VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED;
+    expect(ids()).toEqual([owned, devid, other]);
+    client.machine.close();
+  });
+  test('a kernel that cannot bind it has no node for it', () => {
+    const kernel = { version: '6.12', with: ['unsafe-noiommu-mode' as const] };
+    const edu = { type: 'edu', at: '0000:00:04.0' };
+    const client = new CdevClient(machineOf({ kernel, iommus: [], devices: [edu] }));
+    const nodes = [...client.machine.vfio.nodes()].map((node) => node.path);
+    expect(nodes.filter((path) => path.startsWith('vfio/devices/'))).toEqual([]);
+    expect(nodes.some((path) => path.startsWith('vfio/noiommu-'))).toBe(true);
+    client.machine.close();
+  });
 });
