@@ -11,6 +11,7 @@ export interface RunFlags {
   readonly trace?: string | true;
   readonly selftest?: true;
   readonly mode?: 'namespace' | 'traps';
+  readonly pin?: 'copy' | 'exact';
 }
 
 export function planRun(argv: readonly string[], flags: RunFlags): Omit<RunPlan, 'wakeFd'> {
@@ -18,6 +19,7 @@ export function planRun(argv: readonly string[], flags: RunFlags): Omit<RunPlan,
     argv,
     machine: flags.selftest ? withSelftest(resolveMachine(flags)) : resolveMachine(flags),
     trace: flags.trace === true ? '-' : flags.trace,
+    pin: flags.pin,
     launch: {
       ...chooseLaunch(flags.mode),
       capabilities: flags.selftest === true,

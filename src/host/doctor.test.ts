@@ -14,6 +14,7 @@ const GOOD: HostFacts = {
   fuse: true,
   ptraceScope: 0,
   memlock: 'unlimited',
+  ioUring: true,
   temporary: true,
 };
 
@@ -30,6 +31,7 @@ describe('doctor', () => {
     [{ processMemory: false }, 'missing', 'process memory', 'SYS_PTRACE'],
     [{ ptraceScope: 2 }, 'reduced', 'ptrace', 'kernel.yama.ptrace_scope=1'],
     [{ pidfdGetfd: false }, 'reduced', 'pidfd_getfd', 'SYS_PTRACE'],
+    [{ ioUring: false }, 'reduced', 'io_uring', 'kernel.io_uring_disabled=0'],
     [{ temporary: false }, 'missing', 'temporary files', 'TMPDIR'],
     [{ fuse: false }, 'reduced', 'mount namespace', '/dev/fuse'],
     [

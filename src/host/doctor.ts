@@ -93,6 +93,11 @@ const CHECKS: readonly Check[] = [
     const finding = `${obstacle.finding}: --mode namespace is refused, the default is not affected`;
     return { verdict: 'reduced', topic, finding, remedy: obstacle.remedy };
   },
+  check('io_uring', (host) => host.ioUring, '--pin=exact works', {
+    verdict: 'reduced',
+    finding: 'refused: --pin=exact is refused too, the default is not affected',
+    remedy: "sysctl kernel.io_uring_disabled=0; let the container's seccomp profile allow it",
+  }),
   check(
     'temporary files',
     (host) => host.temporary,

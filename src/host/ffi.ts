@@ -11,6 +11,7 @@ interface Koffi {
     func(name: string, result: string, args: readonly string[]): NativeFunction;
   };
   address(value: unknown): bigint;
+  view(address: bigint, length: number): ArrayBuffer;
   errno(): number;
 }
 
@@ -77,6 +78,11 @@ export function addressOf(bytes: Uint8Array): number {
     addresses.set(bytes.buffer, base);
   }
   return base + bytes.byteOffset;
+}
+
+/** The memory at an address, which must stay mapped for good. */
+export function viewOf(address: number, length: number): Buffer {
+  return Buffer.from(koffi.view(BigInt(address), length));
 }
 
 /** A NUL-terminated copy of a string, for a system call. */

@@ -26,6 +26,7 @@ export class Injection {
   readonly #saved = Buffer.alloc(REGS_SIZE);
   /** Signals that came in between, for the thread to get afterwards. */
   readonly #signals: number[] = [];
+  readonly #atEnd: (() => void)[] = [];
   #alive = true;
 
   /** Minus an errno when the thread cannot be traced: the trapped call is not answered then. */
@@ -81,8 +82,13 @@ export class Injection {
     return false;
   }
 
+  /** Something to do in the thread before it goes on. */
+  atEnd(run: () => void): void {
+    this.#atEnd.push(run);
+  }
   /** The thread goes on as if its trapped call had returned `result`. */
   finish(result: number | bigint): void {
+    for (const run of this.#atEnd) run();
     if (!this.#alive) return;
     this.#saved.writeBigInt64LE(BigInt(result), REGS.rax);
     ptrace.setRegs(this.tid, this.#saved);

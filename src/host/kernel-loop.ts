@@ -12,11 +12,14 @@ import type { Machine } from '../machine/machine.ts';
 import type { CallContext } from './call-context.ts';
 import { Capabilities } from './capabilities.ts';
 import { Eventfds } from './eventfds.ts';
+import { ExactPins } from './exact-pins.ts';
+import type { CurrentCall } from './exact-pins.ts';
 import { FileTraps } from './file-traps.ts';
 import { Injection } from './injection.ts';
 import type { Launched } from './launch.ts';
 import * as libc from './libc.ts';
 import { NR } from './libc.ts';
+import type { IoUring } from './io-uring.ts';
 import { Listener } from './listener.ts';
 import type { Answer, Notification } from './listener.ts';
 import { MAPPING_CALLS, MappingTraps, replacesMapping } from './mapping-traps.ts';
@@ -40,6 +43,8 @@ export interface LoopParts {
   readonly warn: (text: string) => void;
   /** Programs have the capabilities of the simulated machine. */
   readonly capabilities?: boolean;
+  /** Present with `--pin=exact`. */
+  readonly ring?: IoUring | undefined;
 }
 
 interface Parked {
@@ -64,6 +69,7 @@ export class KernelLoop implements CallContext {
   readonly eventfds: Eventfds;
   readonly map: MemoryMap;
   readonly objects = new HostObjects();
+  readonly pins: ExactPins | undefined;
   readonly processes: Processes;
   readonly watches = this;
   readonly warn: (text: string) => void;
@@ -83,6 +89,7 @@ export class KernelLoop implements CallContext {
   readonly #injections = new Map<bigint, Injection>();
   readonly #startNs = libc.monotonicNs();
   readonly #programFd: number;
+  #current: Notification | undefined;
   #fds: number[] = [];
   #listening = true;
   /** The last look at stopped threads was cut short. */
@@ -100,6 +107,7 @@ export class KernelLoop implements CallContext {
     });
     this.eventfds = new Eventfds(this);
     this.map = new MemoryMap(this.files.windowOf, (line) => this.objects.isHuge(line));
+    this.pins = parts.ring && new ExactPins(this, parts.ring);
     this.processes = new Processes(this, parts.capabilities ? new Capabilities() : undefined);
     this.#mmio = new MmioTraps(this);
     this.#fileTraps = new FileTraps(this);
@@ -260,8 +268,15 @@ export class KernelLoop implements CallContext {
     this.files.drainCloses();
     this.processes.newCall();
     this.#mappingTraps.returned(call.tid);
+    this.#current = call;
     const answer = this.#handle(call);
+    this.#current = undefined;
     this.#answer(call, answer);
+  }
+  /** For what must be done by a program itself. */
+  current(): CurrentCall | undefined {
+    const call = this.#current;
+    return call && { call, pid: this.processes.processOf(call.tid) };
   }
 
   #handle(call: Notification): Answer {

@@ -6,6 +6,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { writeSync, openSync } from 'node:fs';
 import { jsonView, textView } from '../base/trace-text.ts';
+import { openRing } from './exact-pins.ts';
 import { HostError } from './ffi.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from './launch.ts';
@@ -32,17 +33,20 @@ function main(plan: RunPlan): RunResult {
     ? new NamespaceTree(machine.root)
     : new PathTrapTree(machine.root);
   try {
+    const ring = plan.pin === 'exact' ? openRing() : undefined;
     const launched = launch(plan.argv, plan.launch, tree);
     if (typeof launched === 'number') return { kind: 'exit', status: launched };
     parentPort?.postMessage({ kind: 'started', pid: launched.pid } satisfies RunResult);
     const loop = new KernelLoop({
       ...{ machine, launched, tree, wakeFd: plan.wakeFd, warn },
       capabilities: plan.launch.capabilities === true,
+      ring,
     });
     const status = loop.run();
     tree.unmount();
     endDescendants();
     loop.close();
+    ring?.close();
     const signal = status & 0x7f;
     return signal === 0 ? { kind: 'exit', status: status >> 8 } : { kind: 'signal', signal };
   } finally {

@@ -6,6 +6,7 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { addressOf, syscall } from './ffi.ts';
+import { IoUring } from './io-uring.ts';
 import * as libc from './libc.ts';
 import { HOST_ERRNO, NR } from './libc.ts';
 
@@ -24,6 +25,7 @@ export interface HostFacts {
   /** kernel.yama.ptrace_scope; 0 where there is no Yama. */
   readonly ptraceScope: number;
   readonly memlock: string;
+  readonly ioUring: boolean;
   readonly temporary: boolean;
 }
 
@@ -51,6 +53,7 @@ export function probeHost(): HostFacts {
     fuse: may('/dev/fuse', constants.R_OK | constants.W_OK),
     ptraceScope: Number(text('/proc/sys/kernel/yama/ptrace_scope').trim() || '0'),
     memlock: /^Max locked memory\s+(\w+)/m.exec(text('/proc/self/limits'))?.[1] ?? 'unknown',
+    ioUring: canRegisterBuffers(),
     temporary:
       may(process.env['TMPDIR'] ?? '/tmp', constants.W_OK) || may('/var/tmp', constants.W_OK),
   };
@@ -68,6 +71,12 @@ function canGetFd(): boolean {
   libc.close(pidfd);
   if (fd >= 0) libc.close(fd);
   return fd >= 0;
+}
+function canRegisterBuffers(): boolean {
+  const ring = IoUring.open();
+  if (typeof ring === 'number') return false;
+  ring.close();
+  return true;
 }
 function canReadMemory(): boolean {
   const from = Buffer.from('x');

@@ -18,6 +18,7 @@ import type { MachineMm } from '../machine/mm.ts';
 import { FIRST_STREAM_FD, LAST_STREAM_FD } from './filter.ts';
 import type { Eventfds, Watches } from './eventfds.ts';
 import type { Capabilities } from './capabilities.ts';
+import type { ExactPins } from './exact-pins.ts';
 import * as libc from './libc.ts';
 import { Notification } from './listener.ts';
 import type { Listener } from './listener.ts';
@@ -40,6 +41,8 @@ export interface TaskParts {
   readonly watches: Watches;
   /** A line for the user of softiommu. */
   warn(text: string): void;
+  /** Present with `--pin=exact`. */
+  readonly pins?: ExactPins | undefined;
   /** Is this path in our own FUSE mount? Then any look at it from here would wait for ourselves. */
   isMounted(path: string): boolean;
 }
@@ -67,6 +70,7 @@ export class Processes {
       map: parts.map,
       objects: parts.objects,
       warn: (text) => parts.warn(text),
+      pins: parts.pins,
       showing: (object, page) => this.#showing(object, page),
     };
   }

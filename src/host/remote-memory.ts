@@ -10,6 +10,7 @@ import type { Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { UserMemory } from '../base/task.ts';
 import type { HeldPages, ProcessMemory } from '../machine/process.ts';
+import type { ExactPins } from './exact-pins.ts';
 import { addressOf, syscall } from './ffi.ts';
 import { NR, pread, pwrite } from './libc.ts';
 import type { MapsLine, MemoryMap } from './memory-map.ts';
@@ -86,6 +87,8 @@ export interface SpaceParts {
   readonly map: MemoryMap;
   readonly objects: HostObjects;
   warn(text: string): void;
+  /** Present with `--pin=exact`. */
+  readonly pins?: ExactPins | undefined;
   /** Address spaces that show a page of an object, and where. */
   showing(
     object: string,
@@ -132,10 +135,13 @@ export class AddressSpace implements ProcessMemory {
   vma(index: number): MapsLine | undefined {
     return this.alive ? this.#parts.map.find(this.pid, index) : undefined;
   }
-  /** Shared pages by their object; private ones cannot be held from outside. */
-  hold(index: number): HeldPages | undefined {
+  /** Shared pages by their object; private ones by the host's kernel, if that is wanted. */
+  hold(index: number, count: number): HeldPages | undefined {
     const vma = this.vma(index);
-    if (!vma?.shared || vma.object === undefined) return undefined;
+    if (!vma) return undefined;
+    if (!vma.shared || vma.object === undefined) {
+      return this.#parts.pins?.hold(this.pid, index, count);
+    }
     const first = vma.objectOffset + (index - vma.start);
     const object = this.#parts.objects.ofMapping(this.pid, vma);
     return object ? holdObject(object, first) : this.#holdMapped(vma.object, first, index);

@@ -17,6 +17,8 @@ export interface RunPlan {
   readonly machine: MachineDescription;
   /** A file, or '-' for standard error. */
   readonly trace: string | undefined;
+  /** How private pages are pinned: by copying them when their mapping goes, or by the host's kernel. */
+  readonly pin?: 'copy' | 'exact' | undefined;
   readonly launch: LaunchOptions;
   readonly wakeFd: number;
 }

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { join } from 'node:path';
 import { PROJECT } from './build.ts';
 import { ENVIRONMENTS, softiommu } from './environments.ts';
+import type { Environment } from './environments.ts';
 
 const PROGRAM = join(PROJECT, 'test/host/programs/pins.py');
 
@@ -67,26 +68,98 @@ const EXPECTED = {
     nothing left: cpu`,
 };
 
+const READ_ONLY = {
+  readonly: `
+    to read only: ok
+    kept: old`,
+};
+const ELSEWHERE = {
+  elsewhere: `
+    pinned by a child: old`,
+};
+const MANY = {
+  many: `
+    mapped: ok
+    kept: 600`,
+};
+const KILLED = (after: string) => ({
+  killed: `
+    status: 9
+    after SIGKILL: ${after}`,
+});
+
 function lines(text: string): string[] {
   return text.trim().split(/\n\s*/);
+}
+/** What the program prints for all these parts, each in a process of its own. */
+function output(parts: Record<string, string>): string[] {
+  return Object.entries(parts).flatMap(([part, text]) => [`==: ${part}`, ...lines(text)]);
+}
+function run(
+  parts: Record<string, string>,
+  options: { environment: Environment; flags?: string[]; limit?: string },
+): { lines: string[]; stderr: string } {
+  const program = ['python3', PROGRAM, ...Object.keys(parts)];
+  const { environment, flags = [], limit } = options;
+  const prefix = [...environment.prefix, ...(limit === undefined ? [] : ['prlimit', limit])];
+  const { stdout, stderr } = softiommu(program, {
+    environment: { ...environment, prefix },
+    flags: ['--selftest', ...flags],
+  });
+  return { lines: lines(stdout), stderr };
 }
 
 describe.for(ENVIRONMENTS)('$name', (environment) => {
   const it = environment.skip === undefined ? test : test.skip;
-  it.for(Object.entries(EXPECTED))('%s', ([part, expected]) => {
-    const { stdout, stderr } = softiommu(['python3', PROGRAM, part], {
-      environment,
-      flags: ['--selftest'],
-    });
-    expect(stderr).toBe('');
-    expect(lines(stdout)).toEqual(lines(expected));
+  it('a device sees the pages it has pinned, whatever the program maps, moves and ends', () => {
+    const parts = { ...EXPECTED, ...READ_ONLY, ...ELSEWHERE, ...MANY };
+    expect(run(parts, { environment })).toEqual({ lines: output(parts), stderr: '' });
   });
   it('what ends by SIGKILL is lost, which is said', () => {
-    const { stdout, stderr } = softiommu(['python3', PROGRAM, 'killed'], {
-      environment,
-      flags: ['--selftest'],
-    });
-    expect(lines(stdout)).toEqual(['status: 9', 'after SIGKILL: EFAULT']);
+    const parts = KILLED('EFAULT');
+    const { lines, stderr } = run(parts, { environment });
+    expect(lines).toEqual(output(parts));
     expect(stderr).toMatch(/^softiommu: a device lost its pages of process \d+, which was killed/);
   });
+});
+
+describe.for(ENVIRONMENTS)('--pin=exact, $name', (environment) => {
+  const it = environment.skip === undefined && allowsRing(environment) ? test : test.skip;
+  const flags = ['--pin=exact'];
+  it('is the same, and outlives SIGKILL', () => {
+    const parts = { ...EXPECTED, ...MANY, ...KILLED('old') };
+    expect(run(parts, { environment, flags })).toEqual({ lines: output(parts), stderr: '' });
+  });
+  it.for([
+    [READ_ONLY, 'they are read-only, which io_uring does not pin'],
+    [ELSEWHERE, 'they were pinned in a call of another process'],
+  ] as const)('what cannot be pinned so is copied, which is said: %o', ([parts, reason]) => {
+    const { lines, stderr } = run(parts, { environment, flags });
+    expect(lines).toEqual(output(parts));
+    expect(stderr).toBe(`${COPIED}${reason}\n`);
+  });
+  it('the limit of locked memory is that of the user', () => {
+    if (process.getuid?.() === 0 && environment.name.startsWith('as root')) return; // CAP_IPC_LOCK
+    const limited = { environment, flags, limit: '--memlock=65536' };
+    const { lines, stderr } = run(MANY, limited);
+    expect(lines).toEqual(output(MANY));
+    expect(stderr).toBe(`${COPIED}the limit of locked memory is reached (ulimit -l)\n`);
+  });
+});
+
+const COPIED = 'softiommu: --pin=exact: some pages are copied when their mapping goes: ';
+
+function allowsRing(environment: Environment): boolean {
+  return softiommu(['true'], { environment, flags: ['--pin=exact'] }).status === 0;
+}
+
+test('--pin=exact on a host without io_uring starts nothing and says what to do', () => {
+  const environment = ENVIRONMENTS.find(({ name }) => name.includes('container'))!;
+  if (environment.skip !== undefined) return;
+  const { status, stdout, stderr } = softiommu(['echo', 'started'], {
+    environment,
+    flags: ['--pin=exact'],
+  });
+  expect([status, stdout]).toEqual([125, '']);
+  expect(stderr).toMatch(/^softiommu: --pin=exact: this host forbids io_uring \(errno 1\): allow/);
 });

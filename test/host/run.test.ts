@@ -195,6 +195,16 @@ test('namespace mode says which setting keeps it from working', ({ skip }) => {
   expect(stderr).toMatch(/^softiommu: --mode namespace: .*(mount\(2\)|\/dev\/fuse).*: .+\n$/);
 });
 
+test.for([
+  [['--mode', 'what'], "option '--mode <mode>' argument 'what' is invalid"],
+  [['--pin=what'], "option '--pin <how>' argument 'what' is invalid"],
+  [['--nosuch'], "unknown option '--nosuch'"],
+] as const)('a wrong flag is 125: %o', ([flags, message]) => {
+  const { status, stdout, stderr } = softiommu(['true'], { flags });
+  expect([status, stdout]).toEqual([125, '']);
+  expect(stderr).toContain(message);
+});
+
 /** One place for each mode, the first that can be tried. */
 const PLACES = ENVIRONMENTS.filter(
   (place, index) =>

@@ -3,6 +3,9 @@ import { Command, Option } from '@commander-js/extra-typings';
 import { writeSync } from 'node:fs';
 
 const MODES = ['namespace', 'traps'] as const;
+/** A fault of softiommu's own command line, as with docker run: the program's statuses are its own. */
+const STATUS_FAILED = 125;
+const PINS = ['copy', 'exact'] as const;
 
 function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];
@@ -18,7 +21,16 @@ export function runCommand() {
     .option('--trace [file]', 'show the calls, DMA and faults; to standard error, or to a file')
     .option('--selftest', "provide the kernel's selftest device and its mock IOMMU")
     .addOption(new Option('--mode <mode>', 'how /dev and /sys reach the program').choices(MODES))
+    .addOption(
+      new Option(
+        '--pin <how>',
+        "pinned private pages: copied when their mapping goes, or held by the host's io_uring",
+      )
+        .choices(PINS)
+        .default('copy' as const),
+    )
     .passThroughOptions()
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : STATUS_FAILED))
     .action(async (argv, options) => {
       // Native code is loaded by `run` and `doctor` only.
       const { planRun } = await import('../run-plan.ts');

@@ -38,8 +38,8 @@ def ioas_alloc(fd):
     return ioctl(fd, 0x3B81, "III", 0, 0)[2]
 
 
-def ioas_map(fd, ioas, va, length, iova=0x1000000):
-    out = ioctl(fd, 0x3B85, "IIIIQQQ", 7, ioas, 0, va, length, iova)
+def ioas_map(fd, ioas, va, length, iova=0x1000000, flags=7):
+    out = ioctl(fd, 0x3B85, "IIIIQQQ", flags, ioas, 0, va, length, iova)
     return out if isinstance(out, str) else "ok"
 
 

@@ -23,8 +23,8 @@ class Device:
         mock_domain(self.fd, self.ioas)
         self.access = struct.unpack("<I", test_op(self.fd, 5, self.ioas, b"")[:4])[0]
 
-    def map(self, at, length=PAGE, iova=IOVA):
-        return ioas_map(self.fd, self.ioas, at, length, iova)
+    def map(self, at, length=PAGE, iova=IOVA, flags=7):
+        return ioas_map(self.fd, self.ioas, at, length, iova, flags)
 
     def read(self, iova=IOVA, length=3):
         out = access_read(self.fd, self.access, iova, length)
@@ -253,4 +253,39 @@ def truncated():
     show("nothing left", device.read())
 
 
-globals()[sys.argv[1]]()
+def readonly():
+    device = Device()
+    at = private()
+    libc.mprotect(at, PAGE, 1)
+    show("to read only", device.map(at, flags=5))
+    libc.munmap(at, PAGE)
+    show("kept", device.read())
+
+
+def elsewhere():
+    fd, ioas = iommufd()
+    access = struct.unpack("<I", test_op(fd, 5, ioas, b"")[:4])[0]
+    at = private()
+    ioas_map(fd, ioas, at, PAGE)
+    if os.fork() == 0:
+        mock_domain(fd, ioas)
+        os._exit(0)
+    os.wait()
+    libc.munmap(at, PAGE)
+    show("pinned by a child", access_read(fd, access, IOVA, 3).decode())
+
+
+def many():
+    device = Device()
+    at = private(600)
+    show("mapped", device.map(at, 600 * PAGE))
+    libc.munmap(at, 600 * PAGE)
+    show("kept", device.read(IOVA, 600 * PAGE).count("old"))
+
+
+for part in sys.argv[1:]:
+    show("==", part)
+    if os.fork() == 0:
+        globals()[part]()
+        os._exit(0)
+    os.wait()
