@@ -4,7 +4,7 @@
  * Taking a lock twice is the deadlock the kernel would have; taking one against the order of LOCK_ORDER is
  * the deadlock it could have. Both are Bugs.
  */
-import { bugOn } from './bug.ts';
+import { Bug, bugOn } from './bug.ts';
 
 /** Outermost first; see docs/concurrency.md. A lock may only be taken under locks that stand above it. */
 export const LOCK_ORDER = [
@@ -59,7 +59,7 @@ export class Lock implements Disposable {
   }
   /** The same as leaving `using`; on hot paths: `lock.hold(); try { … } finally { lock.release(); }` */
   release(): void {
-    bugOn(held.pop() !== this, `${this.name}: released out of order`);
+    if (held.pop() !== this) throw new Bug(`${this.name}: released out of order`);
   }
 }
 

@@ -268,7 +268,7 @@ function copyStretch({ area, hi, lo }: Stretch, bytes: Uint8Array, how: AccessRw
   const index = area.indexAt(hi, lo);
   const offset = area.offsetAt(lo);
   if (origin.kind === 'user' && !how.slowPath && how.task?.mm === origin.mm) {
-    const va = (BigInt(origin.firstPage + index) << 12n) | BigInt(offset);
+    const va = (BigInt(area.pages.firstPage + index) << 12n) | BigInt(offset);
     return how.write ? how.task.mem.write(va, bytes) : how.task.mem.read(va, bytes);
   }
   return copyPages(area, index, offset, bytes, how.write);

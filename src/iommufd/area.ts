@@ -5,9 +5,10 @@ import type { Pages } from './pages.ts';
 
 export class Area {
   readonly startHi: number;
-  readonly startLo: number;
   readonly lastHi: number;
-  readonly lastLo: number;
+  /** As int32: a field that holds more is a reference to a number on the heap. */
+  readonly #startLo: number;
+  readonly #lastLo: number;
   readonly pages: Pages;
   /** First page inside the pages object. */
   readonly firstIndex: number;
@@ -34,13 +35,19 @@ export class Area {
     prot: number,
   ) {
     this.startHi = startHi;
-    this.startLo = startLo;
+    this.#startLo = startLo | 0;
     this.lastHi = lastHi;
-    this.lastLo = lastLo;
+    this.#lastLo = lastLo | 0;
     this.pages = piece.pages;
     this.firstIndex = piece.firstIndex;
     this.pageOffset = piece.pageOffset;
     this.prot = prot;
+  }
+  get startLo(): number {
+    return this.#startLo >>> 0;
+  }
+  get lastLo(): number {
+    return this.#lastLo >>> 0;
   }
   /** Index of the last page the area touches. */
   get lastIndex(): number {

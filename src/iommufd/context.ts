@@ -1,9 +1,10 @@
 /** One open of /dev/iommu: its objects, and what is common to them (iommufd.md chapter 1). */
 import { Bug } from '../base/bug.ts';
 import type { OpenFile } from '../base/file.ts';
+import type { Mm } from '../base/task.ts';
 import { MmapRegions } from './mmap.ts';
 import { ObjectTable, type IommufdObject } from './object.ts';
-import type { AccountMode } from './pages.ts';
+import type { AccountMode, UserOrigin } from './pages.ts';
 import type { IommufdSubsystem } from './subsystem.ts';
 import { SwMsiPages } from './sw-msi.ts';
 
@@ -19,6 +20,7 @@ export class IommufdContext {
   /** A noiommu group uses this context as its container. */
   noIommuMode = false;
   #file: OpenFile | undefined;
+  #userOrigin: UserOrigin | undefined;
 
   constructor(subsystem: IommufdSubsystem, accountMode: AccountMode) {
     this.subsystem = subsystem;
@@ -32,6 +34,11 @@ export class IommufdContext {
   }
   set file(file: OpenFile) {
     this.#file = file;
+  }
+  /** The origin of memory of an address space: the same object for one mapping after the other. */
+  userOrigin(mm: Mm): UserOrigin {
+    if (this.#userOrigin?.mm !== mm) this.#userOrigin = { kind: 'user', mm };
+    return this.#userOrigin;
   }
   /** The last reference to the file is gone. */
   release(): void {

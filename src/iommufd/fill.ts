@@ -3,7 +3,7 @@
  *
  * The data path: granules and frame numbers only.
  */
-import { bugOn } from '../base/bug.ts';
+import { Bug } from '../base/bug.ts';
 import type { Status } from '../base/errno.ts';
 import { pow2 } from '../base/u64.ts';
 import { granuleOf } from '../base/word-pair.ts';
@@ -75,5 +75,6 @@ export function unmapArea(area: Area, domain: Domain): void {
 
 function unmapRange(domain: Domain, startG: number, lengthG: number): void {
   const removed = unmapGranules(domain, startG, lengthG);
-  bugOn(removed !== lengthG, `${domain.name}: ${removed} of ${lengthG} granules were unmapped`);
+  if (removed === lengthG) return;
+  throw new Bug(`${domain.name}: ${removed} of ${lengthG} granules were unmapped`);
 }

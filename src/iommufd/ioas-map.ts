@@ -50,7 +50,7 @@ import { Pages, type PageOrigin } from './pages.ts';
 
 const KNOWN_FLAGS = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;
 const ALL_ONES = 0xffff_ffff;
-/** Word numbers of u64 fields: the low word; the high one follows. */
+/** Word numbers of fields; of a u64 the low word, the high one follows. */
 const MAP = words(mapLayout.offsets);
 const MAP_FILE = words(mapFileLayout.offsets);
 const COPY = words(copyLayout.offsets);
@@ -86,15 +86,15 @@ function refuseWrap(): Status {
 
 /** @kernel iommufd_ioas_map */
 export function ioasMap(ucmd: Ucmd<iommu_ioas_map>): Status {
-  const { cmd, ctx, words: u } = ucmd;
-  const flags = cmd.flags;
+  const { ctx, words: u } = ucmd;
+  const flags = u[MAP.flags]!;
   const unknown = checkFlags(flags);
   if (unknown) return unknown;
-  if (cmd.__reserved !== 0) return refuse(EOPNOTSUPP, 'the reserved field is not 0');
+  if (u[MAP.__reserved] !== 0) return refuse(EOPNOTSUPP, 'the reserved field is not 0');
   if (allOnes(u, MAP.iova) || allOnes(u, MAP.length)) return refuseWrap();
   const rc = checkAccess(flags);
   if (rc) return rc;
-  const ioas = ctx.objects.get(cmd.ioas_id, Ioas);
+  const ioas = ctx.objects.get(u[MAP.ioas_id]!, Ioas);
   if (isErrno(ioas)) return ioas;
   const failed = mapUserPages(ctx, ucmd.task, ioas.iopt, {
     fixed: (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0,
@@ -143,9 +143,14 @@ export function mapUserPages(
   subPair(lengthHi, lengthLo, 0, 1);
   const spanHi = PAIR.hi;
   const spanLo = PAIR.lo;
-  const origin = { kind: 'user', mm: task.mm, firstPage: pageOf(map.vaHi, map.vaLo) } as const;
   const pageOffset = map.vaLo & 0xfff;
-  const pages = newPages(ctx, task, origin, { pageOffset, spanHi, spanLo, prot: map.prot });
+  const pages = new Pages(ctx.subsystem, task, {
+    origin: ctx.userOrigin(task.mm),
+    firstPage: pageOf(map.vaHi, map.vaLo),
+    npages: pageCount(pageOffset, spanHi, spanLo),
+    writable: (map.prot & IOMMU_WRITE) !== 0,
+    accountMode: ctx.accountMode,
+  });
   const place: Placement = {
     fixed: map.fixed,
     iovaHi: map.iovaHi,
@@ -159,25 +164,9 @@ export function mapUserPages(
   return iopt.mapPiece(place, { pages, firstIndex: 0, pageOffset });
 }
 
-function newPages(
-  ctx: IommufdContext,
-  task: Task,
-  origin: PageOrigin,
-  extent: {
-    readonly pageOffset: number;
-    readonly spanHi: number;
-    readonly spanLo: number;
-    readonly prot: number;
-  },
-): Pages {
-  const lastPage =
-    extent.spanHi * 0x10_0000 + Math.floor((extent.spanLo + extent.pageOffset) / 4096);
-  return new Pages(ctx.subsystem, task, {
-    origin,
-    npages: lastPage + 1,
-    writable: (extent.prot & IOMMU_WRITE) !== 0,
-    accountMode: ctx.accountMode,
-  });
+/** Pages that a length of span + 1 touches from an offset in its first page on. */
+function pageCount(pageOffset: number, spanHi: number, spanLo: number): number {
+  return spanHi * 0x10_0000 + Math.floor((spanLo + pageOffset) / 4096) + 1;
 }
 
 /** @kernel iommufd_ioas_map_file */
@@ -195,7 +184,7 @@ export function ioasMapFile(ucmd: Ucmd<iommu_ioas_map_file>): Status {
   if (cmd.length === 0n) return refuse(EINVAL, 'the length is 0');
   const last = cmd.start + cmd.length - 1n;
   if (last > U64_MAX) return refuseWrap();
-  const origin = fileOrigin(task, cmd.fd | 0, cmd.start, last);
+  const origin = fileOrigin(task, cmd.fd | 0, last);
   if (isErrno(origin)) return origin;
 
   const spanHi = hiWord(cmd.length - 1n);
@@ -203,7 +192,13 @@ export function ioasMapFile(ucmd: Ucmd<iommu_ioas_map_file>): Status {
   const startLo = u[MAP_FILE.start]!;
   const prot = protOf(flags);
   const pageOffset = startLo & 0xfff;
-  const pages = newPages(ctx, task, origin, { pageOffset, spanHi, spanLo, prot });
+  const pages = new Pages(ctx.subsystem, task, {
+    origin,
+    firstPage: Number(cmd.start >> 12n),
+    npages: pageCount(pageOffset, spanHi, spanLo),
+    writable: (prot & IOMMU_WRITE) !== 0,
+    accountMode: ctx.accountMode,
+  });
   const place: Placement = {
     fixed: (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0,
     iovaHi: u[MAP_FILE.iova + 1]!,
@@ -221,16 +216,15 @@ export function ioasMapFile(ucmd: Ucmd<iommu_ioas_map_file>): Status {
   return ucmd.respond();
 }
 
-function fileOrigin(task: Task, fd: number, start: bigint, last: bigint): Result<PageOrigin> {
+function fileOrigin(task: Task, fd: number, last: bigint): Result<PageOrigin> {
   const file = task.getFile(fd);
   if (isErrno(file)) return refuse(EBADF, 'the file descriptor is not open', { fd });
-  const firstPage = Number(start >> 12n);
-  if (file instanceof ForeignFile) return { kind: 'file', file, firstPage };
-  if (file.priv instanceof Dmabuf) return dmabufOrigin(file.priv, firstPage, last);
+  if (file instanceof ForeignFile) return { kind: 'file', file };
+  if (file.priv instanceof Dmabuf) return dmabufOrigin(file.priv, last);
   // Any other file of ours is taken here and refused at the pin, like every file without pages.
-  return { kind: 'file', file: new ForeignFile(file.name, () => 0n), firstPage };
+  return { kind: 'file', file: new ForeignFile(file.name, () => 0n) };
 }
-function dmabufOrigin(dmabuf: Dmabuf, firstPage: number, last: bigint): Result<PageOrigin> {
+function dmabufOrigin(dmabuf: Dmabuf, last: bigint): Result<PageOrigin> {
   if (dmabuf.length <= last) {
     return refuse(EINVAL, 'the range leaves the dma-buf', { length: dmabuf.length });
   }
@@ -238,13 +232,13 @@ function dmabufOrigin(dmabuf: Dmabuf, firstPage: number, last: bigint): Result<P
     return refuse(EOPNOTSUPP, 'this exporter of dma-bufs is not supported');
   }
   if (dmabuf.revoked) return refuse(ENODEV, 'the dma-buf was revoked');
-  return { kind: 'dmabuf', dmabuf, firstPage };
+  return { kind: 'dmabuf', dmabuf };
 }
 
 /** @kernel iommufd_ioas_copy */
 export function ioasCopy(ucmd: Ucmd<iommu_ioas_copy>): Status {
-  const { cmd, ctx, words: u } = ucmd;
-  const flags = copyFlags(ctx, cmd);
+  const { ctx, words: u } = ucmd;
+  const flags = copyFlags(ctx, ucmd.cmd);
   const early = checkFlags(flags);
   if (early) return early;
   if (allOnes(u, COPY.length) || allOnes(u, COPY.src_iova) || allOnes(u, COPY.dst_iova)) {
@@ -252,29 +246,39 @@ export function ioasCopy(ucmd: Ucmd<iommu_ioas_copy>): Status {
   }
   const rc = checkAccess(flags);
   if (rc) return rc;
-  const src = ctx.objects.get(cmd.src_ioas_id, Ioas);
+  const src = ctx.objects.get(u[COPY.src_ioas_id]!, Ioas);
   if (isErrno(src)) return src;
-  const pieces = getPages(src.iopt, cmd.src_iova, cmd.length);
+  const pieces = getPages(src.iopt, u);
   if (isErrno(pieces)) return pieces;
-  const dst = ctx.objects.get(cmd.dst_ioas_id, Ioas);
+  const dst = ctx.objects.get(u[COPY.dst_ioas_id]!, Ioas);
   if (isErrno(dst)) return dst;
-
-  const hint = originOffset(pieces[0]!);
-  const place: Placement = {
-    fixed: (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0,
-    iovaHi: u[COPY.dst_iova + 1]!,
-    iovaLo: u[COPY.dst_iova]!,
-    hintHi: hiWord(hint),
-    hintLo: loWord(hint),
-    spanHi: hiWord(cmd.length - 1n),
-    spanLo: loWord(cmd.length - 1n),
-    prot: protOf(flags),
-  };
-  const failed = dst.iopt.mapPages(place, pieces);
+  const failed = copyTo(dst.iopt, u, pieces, flags);
   if (failed) return failed;
   u[COPY.dst_iova] = dst.iopt.mappedLo;
   u[COPY.dst_iova + 1] = dst.iopt.mappedHi;
   return ucmd.respond();
+}
+function copyTo(
+  iopt: IoPagetable,
+  u: Uint32Array,
+  pieces: readonly SizedPiece[],
+  flags: number,
+): Status {
+  const first = pieces[0]!;
+  // Address of the first byte where it comes from.
+  const page = first.pages.firstPage + first.firstIndex;
+  subPair(u[COPY.length + 1]!, u[COPY.length]!, 0, 1);
+  const place: Placement = {
+    fixed: (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0,
+    iovaHi: u[COPY.dst_iova + 1]!,
+    iovaLo: u[COPY.dst_iova]!,
+    hintHi: Math.floor(page / 0x10_0000),
+    hintLo: (page % 0x10_0000) * 4096 + first.pageOffset,
+    spanHi: PAIR.hi,
+    spanLo: PAIR.lo,
+    prot: protOf(flags),
+  };
+  return pieces.length === 1 ? iopt.mapPiece(place, first) : iopt.mapPages(place, pieces);
 }
 
 /** The fuzzer's notation, with the selftest only: the nth area of the source and an offset in it. */
@@ -295,26 +299,22 @@ function syzSourceIova(ctx: IommufdContext, cmd: iommu_ioas_copy): void {
   }
 }
 
-/** Address of a piece's first byte where it comes from. */
-function originOffset(piece: SizedPiece): bigint {
-  const page = piece.pages.origin.firstPage + piece.firstIndex;
-  return (BigInt(page) << 12n) | BigInt(piece.pageOffset);
-}
-
 /**
- * The memory behind a range, area by area.
+ * The memory behind the source range of an IOAS_COPY, area by area.
  * Errnos: EINVAL EOVERFLOW of the range; ENOENT not all of it is mapped.
  * @kernel iopt_get_pages
  */
-function getPages(iopt: IoPagetable, iova: bigint, length: bigint): Result<SizedPiece[]> {
-  if (length === 0n) return refuse(EINVAL, 'the length is 0');
-  const last = iova + length - 1n;
-  if (last > U64_MAX) return refuse(EOVERFLOW, 'the source range wraps');
+function getPages(iopt: IoPagetable, u: Uint32Array): Result<SizedPiece[]> {
+  const lengthHi = u[COPY.length + 1]!;
+  const lengthLo = u[COPY.length]!;
+  let hi = u[COPY.src_iova + 1]!;
+  let lo = u[COPY.src_iova]!;
+  if (lengthHi === 0 && lengthLo === 0) return refuse(EINVAL, 'the length is 0');
+  subPair(lengthHi, lengthLo, 0, 1);
+  if (addPair(hi, lo, PAIR.hi, PAIR.lo)) return refuse(EOVERFLOW, 'the source range wraps');
+  const lastHi = PAIR.hi;
+  const lastLo = PAIR.lo;
   const pieces: SizedPiece[] = [];
-  const lastHi = hiWord(last);
-  const lastLo = loWord(last);
-  let hi = hiWord(iova);
-  let lo = loWord(iova);
   for (;;) {
     const area = iopt.areas.find(hi, lo);
     if (!area) {
@@ -339,8 +339,8 @@ function pieceOf(area: Area, hi: number, lo: number, lastHi: number, lastLo: num
 
 /** @kernel iommufd_ioas_unmap */
 export function ioasUnmap(ucmd: Ucmd<iommu_ioas_unmap>): Status {
-  const { cmd, ctx, words: u } = ucmd;
-  const ioas = ctx.objects.get(cmd.ioas_id, Ioas);
+  const { ctx, words: u } = ucmd;
+  const ioas = ctx.objects.get(u[UNMAP.ioas_id]!, Ioas);
   if (isErrno(ioas)) return ioas;
   const { iopt } = ioas;
   const iovaHi = u[UNMAP.iova + 1]!;

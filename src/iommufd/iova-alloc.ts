@@ -48,30 +48,42 @@ export function allocIova(
       alignment,
     });
   }
-  const want = { spanHi, spanLo, alignLg2, offset: place.hintLo & 0xfff };
+  const want: Want = {
+    firstHi: 0,
+    firstLo: 0,
+    lastHi: 0,
+    lastLo: 0,
+    spanHi,
+    spanLo,
+    alignLg2,
+    offset: place.hintLo & 0xfff,
+  };
   for (const allowed of allowedSpans) {
-    const first = { ...want, ...windowOf(allowed.span) };
     const { startHi, startLo, lastHi, lastLo } = allowed.span;
-    if (!startInHole(first, startHi, startLo, lastHi, lastLo)) continue;
+    setWindow(want, allowed.span);
+    if (!startInHole(want, startHi, startLo, lastHi, lastLo)) continue;
     const fromHi = START.hi;
     const fromLo = START.lo;
     for (const free of allowed.free) {
       if (lessPair(free.lastHi, free.lastLo, fromHi, fromLo)) continue;
-      const early = lessPair(free.startHi, free.startLo, fromHi, fromLo);
-      const window = early ? { ...free, startHi: fromHi, startLo: fromLo } : free;
-      if (areas.findGap({ ...want, ...windowOf(window) })) return undefined;
+      setWindow(want, free);
+      if (lessPair(free.startHi, free.startLo, fromHi, fromLo)) {
+        want.firstHi = fromHi;
+        want.firstLo = fromLo;
+      }
+      if (areas.findGap(want)) return undefined;
     }
   }
   return refuse(ENOSPC, 'no free place is large enough');
 }
 
-function windowOf(span: Span): Pick<GapRequest, 'firstHi' | 'firstLo' | 'lastHi' | 'lastLo'> {
-  return {
-    firstHi: span.startHi,
-    firstLo: span.startLo,
-    lastHi: span.lastHi,
-    lastLo: span.lastLo,
-  };
+type Want = { -readonly [Field in keyof GapRequest]: GapRequest[Field] };
+
+function setWindow(want: Want, span: Span): void {
+  want.firstHi = span.startHi;
+  want.firstLo = span.startLo;
+  want.lastHi = span.lastHi;
+  want.lastLo = span.lastLo;
 }
 
 /** log2 of min(roundup_pow2(length), lowest set bit of the hint, 2 MiB). */

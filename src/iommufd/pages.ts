@@ -12,10 +12,14 @@ import type { Dmabuf } from './dmabuf.ts';
 import { PinRuns, type PinRun } from './pin-runs.ts';
 import type { IommufdSubsystem } from './subsystem.ts';
 
+export interface UserOrigin {
+  readonly kind: 'user';
+  readonly mm: Mm;
+}
 export type PageOrigin =
-  | { readonly kind: 'user'; readonly mm: Mm; readonly firstPage: number }
-  | { readonly kind: 'file'; readonly file: ForeignFile; readonly firstPage: number }
-  | { readonly kind: 'dmabuf'; readonly dmabuf: Dmabuf; readonly firstPage: number };
+  | UserOrigin
+  | { readonly kind: 'file'; readonly file: ForeignFile }
+  | { readonly kind: 'dmabuf'; readonly dmabuf: Dmabuf };
 
 /** Who is charged: nobody, the user, or the address space. */
 export type AccountMode = 'none' | 'user' | 'mm';
@@ -36,6 +40,8 @@ export function payerOf(task: Task, mode: AccountMode): Payer {
 
 export interface PagesInit {
   readonly origin: PageOrigin;
+  /** Page number in the origin. */
+  readonly firstPage: number;
   readonly npages: number;
   readonly writable: boolean;
   /** What a context asks for when the caller may not lock memory freely. */
@@ -47,6 +53,7 @@ const NO_RUNS = new PinRuns();
 export class Pages {
   readonly subsystem: IommufdSubsystem;
   readonly origin: PageOrigin;
+  readonly firstPage: number;
   readonly npages: number;
   readonly writable: boolean;
   accountMode: AccountMode;
@@ -66,6 +73,7 @@ export class Pages {
   constructor(subsystem: IommufdSubsystem, task: Task, init: PagesInit) {
     this.subsystem = subsystem;
     this.origin = init.origin;
+    this.firstPage = init.firstPage;
     this.npages = init.npages;
     this.writable = init.writable;
     this.accountMode =
@@ -143,7 +151,7 @@ export class Pages {
   /** Frame of a page that is held, or -1. */
   pfn(index: number): number {
     if (this.origin.kind === 'dmabuf') {
-      return this.revoked ? -1 : this.origin.dmabuf.pfn + this.origin.firstPage + index;
+      return this.revoked ? -1 : this.origin.dmabuf.pfn + this.firstPage + index;
     }
     return this.#runs.pfn(index);
   }
@@ -184,7 +192,7 @@ export class Pages {
   #pinFromOrigin(index: number, count: number): Status {
     const { origin, subsystem } = this;
     if (subsystem.shouldFail('iommufd: pin')) return refuse(EFAULT, 'the pin was made to fail');
-    const at = origin.firstPage + index;
+    const at = this.firstPage + index;
     if (origin.kind === 'user') {
       if (!origin.mm.alive) {
         return refuse(EFAULT, 'the address space the memory was mapped from is gone');
