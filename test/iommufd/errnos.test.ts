@@ -48,7 +48,38 @@ function prepare(): { fd: Iommufd; ioas: number; dev: MockDomain } {
   return { fd, ioas, dev: mock(fd, ioas) };
 }
 
+/** iommufd.md 1.2: number, sizeof, smallest size. */
+const SIZES: readonly (readonly [nr: number, size: number, min: number])[] = [
+  [0x80, 8, 8],
+  [0x81, 12, 12],
+  [0x82, 24, 24],
+  [0x83, 40, 40],
+  [0x84, 32, 32],
+  [0x85, 40, 40],
+  [0x86, 24, 24],
+  [0x87, 24, 24],
+  [0x88, 12, 12],
+  [0x89, 48, 24],
+  [0x8a, 40, 32],
+  [0x8b, 16, 16],
+  [0x8c, 48, 48],
+  [0x8d, 32, 32],
+  [0x8e, 16, 16],
+  [0x8f, 40, 40],
+  [0x90, 40, 24],
+  [0x91, 24, 24],
+  [0x92, 8, 8],
+  [0x93, 32, 28],
+  [0x94, 40, 40],
+  [0x95, 40, 40],
+  [0xa0, 72, 68],
+];
+
 describe('dispatch', () => {
+  test('numbers and sizes are those of the specification', () => {
+    const served = IOCTLS.map((op) => [op.command, op.size, op.minSize]);
+    expect(served).toEqual(SIZES.map(([nr, size, min]) => [0x3b00 | nr, size, min]));
+  });
   test.for(IOCTLS.map((op) => [op.struct, op] as const))(
     '%s: short EINVAL, unknown tail E2BIG, bad pointer EFAULT',
     ([, op]) => {
