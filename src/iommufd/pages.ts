@@ -38,6 +38,16 @@ export function payerOf(task: Task, mode: AccountMode): Payer {
   return { task, mm: task.mm, uid: mode === 'user' ? task.uid : -1 };
 }
 
+/** The same as payerOf(), and the same object for one call of a task after the other. */
+function samePayer(subsystem: IommufdSubsystem, task: Task, mode: AccountMode): Payer {
+  const last = subsystem.lastPayer;
+  const uid = mode === 'user' ? task.uid : -1;
+  if (last?.task === task && last.mm === task.mm && last.uid === uid) return last;
+  const payer = payerOf(task, mode);
+  subsystem.lastPayer = payer;
+  return payer;
+}
+
 export interface PagesInit {
   readonly origin: PageOrigin;
   /** Page number in the origin. */
@@ -78,7 +88,7 @@ export class Pages {
     this.writable = init.writable;
     this.accountMode =
       init.origin.kind === 'dmabuf' || task.capable(CAP_IPC_LOCK) ? 'none' : init.accountMode;
-    this.source = payerOf(task, this.accountMode);
+    this.source = samePayer(subsystem, task, this.accountMode);
     this.counted = this.source.mm;
     if (init.origin.kind === 'dmabuf') this.#mapped = new Map();
   }

@@ -9,6 +9,7 @@ import type { Task, UserAccounts } from '../base/task.ts';
 import type { Device } from '../core/device.ts';
 import type { Domain } from '../core/domain.ts';
 import type { IommuCore } from '../core/iommu-core.ts';
+import type { Payer } from './pages.ts';
 
 /** A device of the selftest's own bus, with an IOMMU. */
 export interface SelftestDevice {
@@ -57,6 +58,8 @@ export class IommufdSubsystem {
   tempMemoryLimit = DEFAULT_MEMORY_LIMIT;
   /** Frame numbers on their way from a pin to a table. */
   readonly pinBuffer = new Float64Array(DEFAULT_MEMORY_LIMIT / 8);
+  /** Whom the pages mapped last are charged to. */
+  lastPayer: Payer | undefined;
   /** Who makes the current call, for failure injection. */
   caller: Task | undefined;
 
