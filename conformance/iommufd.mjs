@@ -43,7 +43,8 @@ export async function iommufd(options) {
 
 function softiommuArgs(options, more) {
   const mode = options.mode ? ['--mode', options.mode] : [];
-  return [SOFTIOMMU, 'run', '--selftest', ...mode, ...more];
+  const pin = options.pin ? [`--pin=${options.pin}`] : [];
+  return [SOFTIOMMU, 'run', '--selftest', ...mode, ...pin, ...more];
 }
 
 /** Runs the whole program once, showing progress, and collects its TAP lines. */

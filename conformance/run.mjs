@@ -1,4 +1,4 @@
-// `npm run conformance -- SUITE [--install] [--mode namespace|traps] [--test NAME]`: foreign programs, unmodified, with a table of results.
+// `npm run conformance -- SUITE [--install] [--mode namespace|traps] [--pin copy|exact] [--test NAME]`: foreign programs, unmodified, with a table of results.
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { UserError } from './debian.mjs';
@@ -11,6 +11,7 @@ const { values, positionals } = parseArgs({
   options: {
     install: { type: 'boolean', default: false },
     mode: { type: 'string' },
+    pin: { type: 'string' },
     test: { type: 'string' },
     explain: { type: 'boolean', default: true },
   },
@@ -19,7 +20,7 @@ const { values, positionals } = parseArgs({
 const suite = SUITES[positionals[0]];
 if (!suite || positionals.length !== 1) {
   console.error(
-    `usage: npm run conformance -- {${Object.keys(SUITES).join('|')}} [--install] [--mode MODE] [--test NAME]`,
+    `usage: npm run conformance -- {${Object.keys(SUITES).join('|')}} [--install] [--mode MODE] [--pin HOW] [--test NAME]`,
   );
   process.exit(2);
 }
