@@ -87,7 +87,20 @@ function canRunPrograms() {
     encoding: 'utf8',
   });
   if (status === 0) return true;
-  const missing = stdout.split('\n').find((line) => line.startsWith('missing')) ?? stderr.trim();
+  const lines = stdout.split('\n');
+  const at = lines.findIndex((line) => line.startsWith('missing'));
+  const words = (line) =>
+    line
+      .trim()
+      .replace(/^missing +|-> /g, '')
+      .replace(/ {2,}/g, ': ');
+  const missing =
+    at < 0
+      ? stderr.trim()
+      : lines
+          .slice(at, at + 2)
+          .map(words)
+          .join('; ');
   console.log(`This host cannot run foreign programs: ${missing}`);
   return false;
 }
