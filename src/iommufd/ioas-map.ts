@@ -96,14 +96,18 @@ export function ioasMap(ucmd: Ucmd<iommu_ioas_map>): Status {
   if (rc) return rc;
   const ioas = ctx.objects.get(u[MAP.ioas_id]!, Ioas);
   if (isErrno(ioas)) return ioas;
+  const vaHi = u[MAP.user_va + 1]!;
+  const vaLo = u[MAP.user_va]!;
+  const bad = checkUserRange(vaHi, vaLo, u[MAP.length + 1]!, u[MAP.length]!);
+  if (bad) return bad;
   const failed = mapUserPages(ctx, ucmd.task, ioas.iopt, {
     fixed: (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0,
     iovaHi: u[MAP.iova + 1]!,
     iovaLo: u[MAP.iova]!,
-    vaHi: u[MAP.user_va + 1]!,
-    vaLo: u[MAP.user_va]!,
-    lengthHi: u[MAP.length + 1]!,
-    lengthLo: u[MAP.length]!,
+    hintHi: vaHi,
+    hintLo: vaLo,
+    spanHi: PAIR.hi,
+    spanLo: PAIR.lo,
     prot: protOf(flags),
   });
   if (failed) return failed;
@@ -112,55 +116,41 @@ export function ioasMap(ucmd: Ucmd<iommu_ioas_map>): Status {
   return ucmd.respond();
 }
 
-export interface UserMap {
-  readonly fixed: boolean;
-  readonly iovaHi: number;
-  readonly iovaLo: number;
-  readonly vaHi: number;
-  readonly vaLo: number;
-  readonly lengthHi: number;
-  readonly lengthLo: number;
-  readonly prot: number;
+/** A range of the caller's memory: its length minus one into PAIR. Errnos: EOVERFLOW EINVAL. */
+export function checkUserRange(
+  vaHi: number,
+  vaLo: number,
+  lengthHi: number,
+  lengthLo: number,
+): Status {
+  if (addPair(vaHi, vaLo, lengthHi, lengthLo)) return refuseWrap();
+  const tooLong = lengthHi === ALL_ONES && lengthLo > ALL_ONES - 4096;
+  if ((lengthHi === 0 && lengthLo === 0) || tooLong) {
+    return refuse(EINVAL, 'the length is 0 or leaves no room for a page');
+  }
+  subPair(lengthHi, lengthLo, 0, 1);
+  return undefined;
 }
 
 /**
- * Map memory of the caller; the IOVA is then in mappedHi, mappedLo of the table.
- * Errnos: EOVERFLOW EINVAL of the range; those of IoPagetable.mapPages.
+ * Map memory of the caller, whose address is the hint of the placement; the IOVA is then in mappedHi, mappedLo of the
+ * table. Errnos: those of IoPagetable.mapPages.
  * @kernel iopt_map_user_pages
  */
 export function mapUserPages(
   ctx: IommufdContext,
   task: Task,
   iopt: IoPagetable,
-  map: UserMap,
+  place: Placement,
 ): Status {
-  const { lengthHi, lengthLo } = map;
-  if (addPair(map.vaHi, map.vaLo, lengthHi, lengthLo)) return refuseWrap();
-  const tooLong = lengthHi === ALL_ONES && lengthLo > ALL_ONES - 4096;
-  if ((lengthHi === 0 && lengthLo === 0) || tooLong) {
-    return refuse(EINVAL, 'the length is 0 or leaves no room for a page');
-  }
-  subPair(lengthHi, lengthLo, 0, 1);
-  const spanHi = PAIR.hi;
-  const spanLo = PAIR.lo;
-  const pageOffset = map.vaLo & 0xfff;
+  const pageOffset = place.hintLo & 0xfff;
   const pages = new Pages(ctx.subsystem, task, {
     origin: ctx.userOrigin(task.mm),
-    firstPage: pageOf(map.vaHi, map.vaLo),
-    npages: pageCount(pageOffset, spanHi, spanLo),
-    writable: (map.prot & IOMMU_WRITE) !== 0,
+    firstPage: pageOf(place.hintHi, place.hintLo),
+    npages: pageCount(pageOffset, place.spanHi, place.spanLo),
+    writable: (place.prot & IOMMU_WRITE) !== 0,
     accountMode: ctx.accountMode,
   });
-  const place: Placement = {
-    fixed: map.fixed,
-    iovaHi: map.iovaHi,
-    iovaLo: map.iovaLo,
-    hintHi: map.vaHi,
-    hintLo: map.vaLo,
-    spanHi,
-    spanLo,
-    prot: map.prot,
-  };
   return iopt.mapPiece(place, { pages, firstIndex: 0, pageOffset });
 }
 

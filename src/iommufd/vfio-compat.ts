@@ -15,7 +15,7 @@ import {
 import { refuse } from '../base/refuse.ts';
 import { CAP_SYS_RAWIO, type Task } from '../base/task.ts';
 import { hex, U64_MAX } from '../base/u64.ts';
-import { hiWord, joinWords, loWord } from '../base/word-pair.ts';
+import { hiWord, joinWords, loWord, PAIR } from '../base/word-pair.ts';
 import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
 import {
   VFIO_CHECK_EXTENSION,
@@ -34,7 +34,7 @@ import {
 } from '../uapi/vfio.ts';
 import type { IommufdContext } from './context.ts';
 import { Ioas, newIoas } from './ioas.ts';
-import { mapUserPages } from './ioas-map.ts';
+import { checkUserRange, mapUserPages } from './ioas-map.ts';
 import { cutIova } from './iopt-cut.ts';
 import { disableLargePages } from './iopt-domains.ts';
 import { compatGetInfo } from './vfio-compat-info.ts';
@@ -166,14 +166,18 @@ function mapDma(ctx: IommufdContext, task: Task, arg: bigint): Result<number> {
   let prot = IOMMU_CACHE;
   if (map.flags & DMA_READ) prot |= IOMMU_READ;
   if (map.flags & DMA_WRITE) prot |= IOMMU_WRITE;
+  const hintHi = hiWord(map.vaddr);
+  const hintLo = loWord(map.vaddr);
+  const bad = checkUserRange(hintHi, hintLo, hiWord(map.size), loWord(map.size));
+  if (bad) return bad;
   const failed = mapUserPages(ctx, task, ioas.iopt, {
     fixed: true,
     iovaHi: hiWord(map.iova),
     iovaLo: loWord(map.iova),
-    vaHi: hiWord(map.vaddr),
-    vaLo: loWord(map.vaddr),
-    lengthHi: hiWord(map.size),
-    lengthLo: loWord(map.size),
+    hintHi,
+    hintLo,
+    spanHi: PAIR.hi,
+    spanLo: PAIR.lo,
     prot,
   });
   return failed ?? 0;
