@@ -26,8 +26,9 @@ export class ObjectTable {
     const owner = this.#owners.get(object);
     const pages: PinnedPage[] = [];
     if (owner) {
-      frames.eachPinned(owner, span, (page) => {
+      frames.somePinned(owner, span, (page) => {
         if (goes(page.index)) pages.push(page);
+        return false;
       });
     }
     return pages.length === 0 ? undefined : new LeavingPages(frames, pages, () => true);
@@ -86,7 +87,7 @@ export class MachineMm implements Mm {
   }
   /** Is a page at these addresses pinned? */
   shows(index: number, count: number): boolean {
-    return this.#showing(index, count).length > 0;
+    return this.#some(index, count, () => true);
   }
   /** mremap has put pages elsewhere: the pinned ones are the same, at another address. */
   move(index: number, count: number, to: number): void {
@@ -117,19 +118,26 @@ export class MachineMm implements Mm {
   }
   /** Is anything pinned whose bytes end with the address space? */
   get hasPins(): boolean {
-    return this.#showing(0, Infinity).some(followsAddress);
+    return this.#some(0, Infinity, followsAddress);
   }
 
   /** The pinned private pages that are at these addresses now. */
   #showing(index: number, count: number): PinnedPage[] {
     const pages: PinnedPage[] = [];
-    this.#frames.eachPinned(this.#private, { index, count }, (page) => pages.push(page));
+    this.#some(index, count, (page) => {
+      pages.push(page);
+      return false;
+    });
+    return pages;
+  }
+  #some(index: number, count: number, found: (page: PinnedPage) => boolean): boolean {
+    if (this.#frames.somePinned(this.#private, { index, count }, found)) return true;
     for (const pfn of this.#moved) {
       const page = this.#frames.pinned(pfn);
       if (page?.reach.delta === undefined || page.reach === this.#direct) this.#moved.delete(pfn);
-      else if (placeOf(page) >= index && placeOf(page) < index + count) pages.push(page);
+      else if (placeOf(page) >= index && placeOf(page) < index + count && found(page)) return true;
     }
-    return pages;
+    return false;
   }
 
   pin(

@@ -91,12 +91,12 @@ export class MachineMemory implements PhysicalMemory {
     return region * REGION_FRAMES + (index % REGION_FRAMES);
   }
 
-  /** Visit the pinned pages `index`… that an owner still shows. */
-  eachPinned(
+  /** The pinned pages `index`… that an owner still shows, until one is what is looked for. */
+  somePinned(
     owner: PageOwner,
     span: { index: number; count: number },
-    visit: (page: PinnedPage) => void,
-  ): void {
+    found: (page: PinnedPage) => boolean,
+  ): boolean {
     const end = span.index + span.count;
     for (const [gib, numbers] of owner.regions) {
       const first = gib * REGION_FRAMES;
@@ -104,12 +104,14 @@ export class MachineMemory implements PhysicalMemory {
       const to = Math.min(end, first + REGION_FRAMES);
       for (const number of from < to ? numbers : []) {
         const region = this.#regions[number - FIRST_REGION]!;
-        region.eachPinned(from - first, to - first, (at, reach) => {
-          if (region.isNameless(at)) return;
-          visit({ index: first + at, pfn: number * REGION_FRAMES + at, reach });
+        const pfn = number * REGION_FRAMES;
+        const one = region.somePinned(from - first, to - first, (at, reach) => {
+          return !region.isNameless(at) && found({ index: first + at, pfn: pfn + at, reach });
         });
+        if (one) return true;
       }
     }
+    return false;
   }
   /** The owner no longer shows the page of this frame, which is pinned: it loses its name, and may go another way. */
   detach(pfn: number, reach?: Reach): void {

@@ -107,13 +107,15 @@ export class PinRegion {
     }
   }
 
-  /** Every frame of [from, to) with a pin. */
-  eachPinned(from: number, to: number, visit: (at: number, reach: Reach) => void): void {
+  /** The frames of [from, to) with a pin, until one is what is looked for. */
+  somePinned(from: number, to: number, found: (at: number, reach: Reach) => boolean): boolean {
     for (let at = from; at < to && this.pinned > 0; at++) {
       const chunk = this.#chunk(at);
-      if (!chunk) at += CHUNK_FRAMES - 1 - (at % CHUNK_FRAMES);
-      else if (chunk.pins[at % CHUNK_FRAMES]! > 0) visit(at, chunk.reach[at % CHUNK_FRAMES]!);
+      const place = at % CHUNK_FRAMES;
+      if (!chunk) at += CHUNK_FRAMES - 1 - place;
+      else if (chunk.pins[place]! > 0 && found(at, chunk.reach[place]!)) return true;
     }
+    return false;
   }
 
   /** Read or write `bytes` from `done` on, as far as one way leads; the result is the bytes moved, 0 when none is pinned. */
