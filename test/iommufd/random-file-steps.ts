@@ -28,7 +28,8 @@ function transfer(caller: Caller, way: 'read' | 'write', how: Transfer): unknown
   const { bytes, offset = -1, reach = bytes.length } = how;
   const buffer = tornBuffer(bytes, reach);
   const result = call(file, caller.task, buffer, offset < 0 ? undefined : BigInt(offset));
-  return result instanceof WaitQueue ? SKIPPED : result;
+  // Nothing to read, nothing to write: that shows nothing.
+  return result instanceof WaitQueue || result === 0 ? SKIPPED : result;
 }
 function tornBuffer(bytes: Uint8Array, reach: number): UserBuffer {
   const whole = plainBuffer(bytes);
@@ -53,14 +54,19 @@ const offset = flag(-1, 0, 8);
 const QUEUES: readonly Command[] = [
   otherCommand(
     'read of faults',
-    { fd: sure('fault fd'), count: fc.constantFrom(40, 40, 80, 400, 0, 39), offset, reach },
+    {
+      fd: fc.oneof(sure('unread fd'), sure('fault fd')),
+      count: fc.constantFrom(40, 40, 80, 400, 0, 39),
+      offset,
+      reach,
+    },
     (caller, values) => transfer(caller, 'read', transferOf(values)),
     { weight: 4 },
   ),
   otherCommand(
     'write of responses',
     {
-      fd: sure('fault fd'),
+      fd: fc.oneof(sure('awaiting fd'), sure('awaiting fd'), sure('fault fd')),
       cookie: pick('cookie'),
       code: flag(0, 1, 2),
       count: fc.constantFrom(8, 8, 16, 0, 7),

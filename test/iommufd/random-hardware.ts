@@ -36,6 +36,7 @@ export interface Hardware {
   readonly devices: readonly Device[];
   readonly requesters: readonly Requester[];
   readonly cdevs: readonly VfioNode[];
+  readonly groups: readonly VfioNode[];
   /** All files are closed: the devices go away. */
   unplug(): void;
 }
@@ -75,7 +76,10 @@ export function plugIn(world: World): Hardware {
   const devices = [...requesters.map(({ dev }) => dev), lonely];
   for (const dev of devices) must(vfio.registerDevice(dev, OPS));
   must(vfio.registerDevice(emulated, { ...OPS, dmaUnmap: () => undefined }, true));
-  const cdevs = [...vfio.nodes()].filter((node) => node.path.startsWith('vfio/devices/'));
+  const nodes = [...vfio.nodes()];
+  const cdevs = nodes.filter(({ path }) => path.startsWith('vfio/devices/'));
+  // The container is none of ours: type1 pins pages by itself.
+  const groups = nodes.filter((node) => !cdevs.includes(node) && node.path !== 'vfio/vfio');
   devices.push(emulated);
   const unplug = () => {
     for (const dev of devices) {
@@ -84,7 +88,7 @@ export function plugIn(world: World): Hardware {
       pci.unbind(dev);
     }
   };
-  return { devices, requesters, cdevs, unplug };
+  return { devices, requesters, cdevs, groups, unplug };
 }
 
 let framesOfUnit: number | undefined;

@@ -33,6 +33,8 @@ export class Model {
   readonly #pinned = new Map<Pages, Set<number>>();
   readonly #accesses = new Map<Area, number>();
   readonly #locks = new Map<Area, number>();
+  /** What a vIOMMU lists, less what there is. */
+  readonly #children = new Map<Viommu, number>();
   /** Of the files that programs have open. */
   readonly #behindFiles = new Set<object>();
 
@@ -45,6 +47,7 @@ export class Model {
     this.#pinned.clear();
     this.#accesses.clear();
     this.#locks.clear();
+    this.#children.clear();
     this.#behindFiles.clear();
     for (const task of this.#holders.tasks) {
       for (const file of task.fds.values()) {
@@ -54,6 +57,9 @@ export class Model {
     for (const object of objects) this.#count(object);
     for (const file of this.#behindFiles) this.#pinnedByTest(file);
     for (const object of objects) this.#compare(object);
+    for (const [{ id }, extra] of this.#children) {
+      if (extra !== 0) throw new Bug(`vIOMMU ${id} has ${extra} in its lists that are gone`);
+    }
     this.#comparePins();
   }
 
@@ -69,12 +75,22 @@ export class Model {
       this.#hold(object.hwpt, 1);
       const { pages } = object.priv as { pages?: SharedPages };
       this.#hold(object, this.#holders.mapped.filter((mapped) => mapped === pages).length);
+      this.#children.set(object, (this.#children.get(object) ?? 0) + childrenOf(object));
     } else if (object instanceof Vdevice) {
       this.#hold(object.viommu, 1);
       this.#hold(object.idev, 1);
-    } else if (object instanceof Veventq) this.#hold(object.viommu, 1);
-    else if (object instanceof HwQueue) this.#countQueue(object);
+      this.#isChild(object.viommu, object.idev.vdev === object);
+    } else if (object instanceof Veventq) {
+      this.#hold(object.viommu, 1);
+      this.#isChild(object.viommu, object.viommu.eventQueues.includes(object));
+    }
+    if (object instanceof HwQueue) this.#countQueue(object);
     else if (object instanceof Ioas) this.#pinnedByTables(object);
+  }
+  /** One of what the vIOMMU has in its lists. */
+  #isChild(viommu: Viommu, isThere: boolean): void {
+    if (!isThere) throw new Bug('a vDEVICE or event queue is not known to its parent');
+    this.#children.set(viommu, (this.#children.get(viommu) ?? 0) - 1);
   }
   #countHwpt(hwpt: Hwpt): void {
     if (hwpt instanceof HwptPaging) this.#hold(hwpt.ioas, 1);
@@ -179,4 +195,8 @@ export class Model {
     }
     if (count.size !== pins.size) throw new Bug(`${count.size - pins.size} frames stay pinned`);
   }
+}
+
+function childrenOf(viommu: Viommu): number {
+  return viommu.vdevices.size + viommu.eventQueues.length;
 }

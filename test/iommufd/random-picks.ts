@@ -19,6 +19,7 @@ import { Vdevice } from '../../src/iommufd/vdevice.ts';
 import { Veventq } from '../../src/iommufd/veventq.ts';
 import { Viommu } from '../../src/iommufd/viommu-object.ts';
 import { VfioDeviceFile } from '../../src/vfio/device-access.ts';
+import { VfioGroup } from '../../src/vfio/group.ts';
 import type { Iommufd, TestTask } from './world.ts';
 
 export interface Pick {
@@ -170,11 +171,14 @@ const PICKS = {
   'access item': accessItem,
   'access fd': accessFile,
   'fault fd': open((p) => p instanceof Fault),
+  'unread fd': open((p) => p instanceof Fault && p.deliver.length > 0),
+  'awaiting fd': open((p) => p instanceof Fault && p.awaiting.size > 0),
   'event fd': open((p) => p instanceof Veventq),
   'dmabuf fd': open((p) => p instanceof Dmabuf),
   'memfd': open((p) => p instanceof ForeignFile),
   'iommufd': open((p) => p instanceof IommufdContext),
   'cdev fd': open((p) => p instanceof VfioDeviceFile),
+  'group fd': open((p) => p instanceof VfioGroup),
   'bound cdev fd': open((p) => p instanceof VfioDeviceFile && p.accessGranted),
   'any fd': open(() => true),
 };

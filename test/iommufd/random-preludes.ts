@@ -213,6 +213,15 @@ const CDEVS: readonly Prelude[] = [
       attach('HWPT_NESTED'),
     ],
   },
+  // Groups in the place of cdevs: translated, and without IOMMU.
+  ...[0, 2].map((n) => ({
+    then: /GROUP|group|VFIO_IOMMU|DMA$|VFIO_IOAS/,
+    steps: [
+      step('open of a group', { n }),
+      step('VFIO_GROUP_SET_CONTAINER', { fd: first('group fd'), iommufd: first('iommufd') }),
+      step('VFIO_GROUP_GET_DEVICE_FD', { fd: first('group fd'), n: n === 0 ? 0 : 3 }),
+    ],
+  })),
   {
     then: /VFIO_DEVICE|PASID|DMA$/,
     steps: [...bound(0), hwpt(8), attach('PASID hwpt'), attachPasid],

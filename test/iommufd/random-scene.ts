@@ -11,6 +11,7 @@ import { openIommufd, openVfioCompat } from '../../src/iommufd/main.ts';
 import { HwptPaging } from '../../src/iommufd/hwpt-object.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../src/pt/page-table.ts';
 import type { Device } from '../../src/core/device.ts';
+import type { VfioNode } from '../../src/vfio/vfio-core.ts';
 import { didFail, SKIPPED, type Step } from './random-command.ts';
 import type { Coverage } from './random-coverage.ts';
 import { plugIn, ramOfUnit, type Hardware } from './random-hardware.ts';
@@ -26,6 +27,7 @@ const NO_HARDWARE: Hardware = {
   devices: [],
   requesters: [],
   cdevs: [],
+  groups: [],
   unplug: () => undefined,
 };
 
@@ -144,7 +146,21 @@ export class Scene {
     return 0;
   }
   openCdev(task: TestTask, n: number): Result<number> | typeof SKIPPED {
-    const node = this.#hardware.cdevs[n % this.#hardware.cdevs.length];
+    return this.#openNode(task, this.#hardware.cdevs, n);
+  }
+  openGroup(task: TestTask, n: number): Result<number> | typeof SKIPPED {
+    return this.#openNode(task, this.#hardware.groups, n);
+  }
+  /** Now and then one that is not there. */
+  deviceName(n: number): string {
+    return this.#hardware.devices[n]?.name ?? 'nobody';
+  }
+  #openNode(
+    task: TestTask,
+    nodes: readonly VfioNode[],
+    n: number,
+  ): Result<number> | typeof SKIPPED {
+    const node = nodes[n % nodes.length];
     if (!node) return SKIPPED;
     const file = node.open(task);
     return isErrno(file) ? file : give(task, file);

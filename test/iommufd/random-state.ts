@@ -164,6 +164,7 @@ export class Observer {
     now.add('context', this.#names.of(ctx));
     now.add('accounting', ctx.accountMode);
     now.add('vfio ioas', ctx.vfioIoas?.id);
+    now.add('noiommu mode', ctx.noIommuMode);
     const objects = new Map<number, IommufdObject>();
     for (const object of ctx.objects.all()) {
       objects.set(object.id, object);
@@ -273,6 +274,9 @@ export class Observer {
 function checkMirror(area: Area, domains: readonly Domain[], previous: Area | undefined): void {
   if ((area.storageDomain !== undefined) !== domains.length > 0) {
     throw new Bug('an area is filled without a domain, or not filled with one');
+  }
+  if (area.storageDomain && !domains.includes(area.storageDomain)) {
+    throw new Bug('the pins of an area are held by a domain that was removed');
   }
   for (const domain of domains) {
     const lg2 = granuleLg2(domain);

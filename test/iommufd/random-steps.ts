@@ -8,7 +8,7 @@ import { FILE_COMMANDS } from './random-file-steps.ts';
 import { HWPT_COMMANDS, QUEUE_COMMANDS } from './random-hwpt-steps.ts';
 import { IOAS_COMMANDS } from './random-ioas-steps.ts';
 import { TEST_COMMANDS } from './random-test-steps.ts';
-import { CDEV_COMMANDS, COMPAT_COMMANDS } from './random-vfio-steps.ts';
+import { CDEV_COMMANDS, COMPAT_COMMANDS, GROUP_COMMANDS } from './random-vfio-steps.ts';
 
 /** What goes to /dev/iommu and to files it gives. */
 export const MOCK_COMMANDS: readonly Command[] = [
@@ -19,7 +19,7 @@ export const MOCK_COMMANDS: readonly Command[] = [
   ...FILE_COMMANDS,
   ...COMPAT_COMMANDS,
 ];
-export const COMMANDS: readonly Command[] = [...MOCK_COMMANDS, ...CDEV_COMMANDS];
+export const COMMANDS: readonly Command[] = [...MOCK_COMMANDS, ...CDEV_COMMANDS, ...GROUP_COMMANDS];
 const BY_NAME = new Map(COMMANDS.map((command) => [command.name, command]));
 
 export function commandOf(step: Step): Command {

@@ -70,7 +70,16 @@ export const COMPAT_COMMANDS: readonly Command[] = [
   }),
 ];
 
-/** A command of a cdev, with what the caller of an iommufd has to spoil its struct. */
+/** The host says whose call fails; on the way through VFIO nobody else does. */
+function calledBy(caller: Caller, scene: Scene, call: () => unknown): unknown {
+  const { subsystem } = scene.world;
+  const outer = subsystem.caller;
+  subsystem.caller = caller.task;
+  const result = call();
+  subsystem.caller = outer;
+  return result instanceof WaitQueue ? SKIPPED : result;
+}
+/** A command with a struct, of a file that is no iommufd. */
 function onCdev<F extends Fields>(
   caller: Caller,
   { fd, ...values }: Record<string, number | bigint>,
@@ -79,13 +88,21 @@ function onCdev<F extends Fields>(
 ): unknown {
   const file = caller.openFile(Number(fd));
   if (!file?.ops.ioctl) return EBADF;
-  const { subsystem } = scene.world;
-  // The host says whose call fails; on the way through VFIO nobody else does.
-  const outer = subsystem.caller;
-  subsystem.caller = caller.task;
-  const result = new Iommufd(scene.world, caller.task, file).call(cmd, layout, values as never);
-  subsystem.caller = outer;
-  return result instanceof WaitQueue ? SKIPPED : result;
+  const iommufd = new Iommufd(scene.world, caller.task, file);
+  return calledBy(caller, scene, () => iommufd.call(cmd, layout, values as never));
+}
+/** A command of a group with bytes at ARG. */
+function onGroup(
+  caller: Caller,
+  fd: number,
+  scene: Scene,
+  how: { cmd: number; bytes: Uint8Array },
+) {
+  const file = caller.openFile(fd);
+  if (!file?.ops.ioctl) return EBADF;
+  void caller.task.mem.write(ARG, how.bytes);
+  const { task } = caller;
+  return calledBy(caller, scene, () => file.ops.ioctl!(file, task, how.cmd, ARG));
 }
 const BIND = [uapi.VFIO_DEVICE_BIND_IOMMUFD, uapi.vfio_device_bind_iommufd] as const;
 const ATTACH = [uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, uapi.vfio_device_attach_iommufd_pt] as const;
@@ -151,5 +168,51 @@ export const CDEV_COMMANDS: readonly Command[] = [
         write: values['write'] === 1,
       }),
     { weight: 6 },
+  ),
+];
+
+const STATUS = [uapi.VFIO_GROUP_GET_STATUS, uapi.vfio_group_status] as const;
+const group = fc.oneof(sure('group fd'), sure('group fd'), sure('cdev fd'));
+
+/** A group whose container is an iommufd. */
+export const GROUP_COMMANDS: readonly Command[] = [
+  otherCommand('open of a group', { n: fc.nat(3) }, ({ task }, { n }, scene) =>
+    scene.openGroup(task, Number(n)),
+  ),
+  otherCommand(
+    'VFIO_GROUP_GET_STATUS',
+    { fd: group, argsz: flag(8, 4) },
+    (caller, values, scene) => onCdev(caller, values, STATUS, scene),
+    { weight: 1 },
+  ),
+  otherCommand(
+    'VFIO_GROUP_SET_CONTAINER',
+    { fd: group, iommufd: fc.oneof(sure('iommufd'), sure('iommufd'), sure('any fd')) },
+    (caller, { fd, iommufd }, scene) =>
+      onGroup(caller, Number(fd), scene, {
+        cmd: uapi.VFIO_GROUP_SET_CONTAINER,
+        bytes: new Uint8Array(Int32Array.of(Number(iommufd)).buffer),
+      }),
+    { weight: 4 },
+  ),
+  otherCommand(
+    'VFIO_GROUP_UNSET_CONTAINER',
+    { fd: group },
+    (caller, { fd }, scene) =>
+      onGroup(caller, Number(fd), scene, {
+        cmd: uapi.VFIO_GROUP_UNSET_CONTAINER,
+        bytes: new Uint8Array(),
+      }),
+    { weight: 1 },
+  ),
+  otherCommand(
+    'VFIO_GROUP_GET_DEVICE_FD',
+    { fd: group, n: fc.nat(5) },
+    (caller, { fd, n }, scene) =>
+      onGroup(caller, Number(fd), scene, {
+        cmd: uapi.VFIO_GROUP_GET_DEVICE_FD,
+        bytes: new TextEncoder().encode(`${scene.deviceName(Number(n))}\0`),
+      }),
+    { weight: 4 },
   ),
 ];

@@ -127,7 +127,7 @@ test('every command is among the random ones, has worked and has failed', () => 
   expect(ioctls.filter((cmd) => !numbers.has(cmd))).toEqual([]);
   const operations = Object.keys(selftest).filter((name) => name.startsWith('IOMMU_TEST_OP_'));
   const ofVfio = Object.keys(vfio).filter((name) =>
-    /^VFIO_(GET_API|CHECK_EXT|SET_IOMMU|IOMMU_(GET_INFO|(UN)?MAP_DMA|DIRTY_PAGES)|DEVICE_\w+_IOMMUFD)(?!.*_FLAG)/.test(
+    /^VFIO_(GET_API|CHECK_EXT|SET_IOMMU|IOMMU_(GET_INFO|(UN)?MAP_DMA|DIRTY_PAGES)|DEVICE_\w+_IOMMUFD|GROUP_(GET|SET|UNSET))(?!.*_FLAG)/.test(
       name,
     ),
   );
