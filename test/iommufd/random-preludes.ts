@@ -45,6 +45,15 @@ export interface Prelude {
 const GUEST =
   /VIOMMU|VDEVICE|VEVENT|HW_QUEUE|NESTED|INVALIDATE|IOTLB|CACHE|IOPF|FAULT|with data|faults|responses|events|mmap$|munmap$|poll|REPLACE/;
 
+const FAULT = step('IOMMU_TEST_OP_TRIGGER_IOPF', {
+  ...ON_DEVICE,
+  pasid: 0,
+  grpid: 1,
+  perm: 3,
+  addr: APERTURE,
+});
+const READ = step('read of faults', { fd: first('unread fd'), count: 40, offset: -1, reach: 40 });
+
 const MOCK: readonly Prelude[] = [
   {
     then: GUEST,
@@ -92,6 +101,10 @@ const MOCK: readonly Prelude[] = [
         nesting_parent_iova: APERTURE,
         length: 0x1000n,
       }),
+      FAULT,
+      FAULT,
+      READ,
+      step('IOMMU_TEST_OP_TRIGGER_VEVENT', { on: 0, ...ON_DEVICE }),
     ],
   },
   {
@@ -150,6 +163,23 @@ const MOCK: readonly Prelude[] = [
     ],
   },
   {
+    then: /CHANGE_PROCESS|MAP_FILE|exec|setuid|memfd|UNMAP/,
+    steps: [
+      step('capset', { cap: 0 }),
+      step('IOMMU_OPTION accounting', { option_id: 0, op: 0, object_id: 0, val64: 1n }),
+      step('fork'),
+      IOAS,
+      DEVICE,
+      step('memfd_create', { pages: 4 }),
+      step('IOMMU_IOAS_MAP_FILE', {
+        flags: 6,
+        ioas_id: first('IOAS'),
+        fd: first('memfd'),
+        length: 0x2000n,
+      }),
+    ],
+  },
+  {
     then: /fork|exec|exit|send|dup|close|open$|set|memory|accounting|MAP/,
     steps: [
       step('capset', { cap: 0 }),
@@ -203,6 +233,8 @@ const CDEVS: readonly Prelude[] = [
         'IOMMU_HWPT_ALLOC of a guest of Intel',
         {
           ...ON_DEVICE,
+          flags: 4,
+          fault_id: first('FAULT'),
           pt_id: first('nest parent'),
           data_type: 1,
           data_len: 24,
@@ -211,6 +243,8 @@ const CDEVS: readonly Prelude[] = [
         [0, 0, Number(APERTURE), 0, 48, 0],
       ),
       attach('HWPT_NESTED'),
+      FAULT,
+      READ,
     ],
   },
   // Groups in the place of cdevs: translated, and without IOMMU.

@@ -17,7 +17,7 @@ import type { Coverage } from './random-coverage.ts';
 import { plugIn, ramOfUnit, type Hardware } from './random-hardware.ts';
 import { Caller } from './random-picks.ts';
 import { contextOf, Observer, UIDS } from './random-state.ts';
-import { commandOf, type Turn } from './random-steps.ts';
+import { commandOf, isPartialIoctl, type Turn } from './random-steps.ts';
 import { Iommufd, World, type TestMm, type TestTask } from './world.ts';
 
 const MAX_TASKS = 3;
@@ -259,7 +259,10 @@ function coreState(core: IommuCore): string {
 }
 function isExcused(step: Step): boolean {
   const { partial, unanswered } = commandOf(step);
-  return partial !== undefined || (unanswered !== undefined && step.flaws?.place === 'read-only');
+  if (partial !== undefined) return true;
+  // With a bit turned over it may be what another row is.
+  if (step.flaws?.flip) return isPartialIoctl(commandOf(step).cmd);
+  return unanswered !== undefined && step.flaws?.place === 'read-only';
 }
 
 /** The page a request gets; -1 for none, undefined where a guest's own table decides. */

@@ -22,6 +22,14 @@ export const MOCK_COMMANDS: readonly Command[] = [
 export const COMMANDS: readonly Command[] = [...MOCK_COMMANDS, ...CDEV_COMMANDS, ...GROUP_COMMANDS];
 const BY_NAME = new Map(COMMANDS.map((command) => [command.name, command]));
 
+const PARTIAL = new Set(
+  COMMANDS.filter(({ partial }) => partial !== undefined).map(({ cmd }) => cmd),
+);
+
+/** Does a row of this ioctl leave what was done before a failure? */
+export function isPartialIoctl(cmd: number | undefined): boolean {
+  return cmd !== undefined && PARTIAL.has(cmd);
+}
 export function commandOf(step: Step): Command {
   return BY_NAME.get(step.name)!;
 }
