@@ -119,6 +119,11 @@ describe('what the filter traps', () => {
     expect(isTrapped(TRAPS, NR.write, write(1n << 32n))).toBe(false);
     expect(isTrapped(NAMESPACE, NR.write, write(1))).toBe(false);
   });
+  test('with a mount, writes as long as answers to faults', () => {
+    const trapped = (length: number) => isTrapped(NAMESPACE, NR.write, [5, 0, length]);
+    for (const length of [8, 16, 256]) expect(trapped(length)).toBe(true);
+    for (const length of [0, 7, 12, 264]) expect(trapped(length)).toBe(false);
+  });
 });
 
 describe('what the filter traps in some runs, and never', () => {

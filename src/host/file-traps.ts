@@ -39,6 +39,8 @@ export class FileTraps {
     if (call.nr === NR.mmap && isHugeAnonymous(call)) return this.#hugePages.mmap(call);
     const link = processes.descriptorLink(call.tid, call.int(call.nr === NR.mmap ? 4 : 0));
     const entry = typeof link === 'number' ? undefined : files.byLink(link);
+    // Left to the kernel, the call could find what another thread opens there before it is made.
+    if (link === -HOST_ERRNO.ENOENT && call.nr !== NR.mmap) return -HOST_ERRNO.EBADF;
     if (call.nr === NR.ioctl) return this.#ioctl(call, entry);
     if (!entry) return call.nr === NR.mmap ? this.#mmapForeign(link) : 'continue';
     if (call.nr === NR.mmap) return this.#mmap(call, entry);

@@ -30,6 +30,9 @@ const IOCTL_TYPE = 0x3b00;
 const KVM_SET_DEVICE_ATTR = 0x4018aee1;
 /** sizeof(struct iommu_hwpt_pgfault) */
 const FAULT_MESSAGE = 40;
+/** sizeof(struct iommu_hwpt_page_response), and as many as are looked for at any descriptor. */
+const FAULT_ANSWER = 8;
+const MOST_ANSWERS = 32 * FAULT_ANSWER;
 /** sysfs values are short; longer writes are data. */
 export const LONGEST_ATTRIBUTE_WRITE = 256;
 /** Descriptors of event queues are installed from here on, so that a filter can tell them by number. */
@@ -123,6 +126,13 @@ export function filterProgram(options: FilterOptions): Buffer {
   if (options.pathTraps) {
     program.load(DATA.argHigh(2)).ifEqual(0, undefined, 'stream');
     program.load(DATA.argLow(2)).ifAtLeast(LONGEST_ATTRIBUTE_WRITE + 1, 'stream', 'notify');
+  } else {
+    // Some answers to faults: natively they would go into the pipe that stands for the queue.
+    program
+      .load(DATA.argLow(2))
+      .ifEqual(0, 'stream')
+      .ifAtLeast(MOST_ANSWERS + 1, 'stream');
+    program.remainder(DATA.argLow(2), FAULT_ANSWER).ifEqual(0, 'notify');
   }
   program.label('stream').load(DATA.argLow(0)).ifAtLeast(FIRST_STREAM_FD, undefined, 'allow');
   program.ifAtLeast(LAST_STREAM_FD + 1, 'allow', 'notify');

@@ -78,6 +78,7 @@ export const HOST_ERRNO = {
   ESRCH: 3,
   EINTR: 4,
   EIO: 5,
+  ENXIO: 6,
   ENOEXEC: 8,
   EBADF: 9,
   ECHILD: 10,

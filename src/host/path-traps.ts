@@ -52,8 +52,9 @@ export class PathTraps {
     if (path === undefined) return -HOST_ERRNO.EFAULT;
     if (typeof path !== 'string') return -HOST_ERRNO.ENAMETOOLONG;
     if (path === '') return this.#emptyPath(call, what);
-    if (what.kind === 'open' && path.startsWith('/proc/')) {
-      const given = this.#procFiles.open(call, path, what.flags);
+    if (what.kind === 'open') {
+      const given =
+        this.#procFiles.open(call, path, what.flags) ?? this.#openAgain(call, task, what, path);
       if (given !== undefined) return given;
     }
     return this.#answerPath(call, task, what, path);
@@ -143,6 +144,15 @@ export class PathTraps {
     if ((flags & libc.O_DIRECTORY) !== 0) return -HOST_ERRNO.ENOTDIR;
     if (node.kind === 'link') return -HOST_ERRNO.ELOOP;
     if (node.kind === 'attr') return this.#openAttr(call, task, { path, node, flags });
+    return this.#openDevice(call, task, { path, node, flags });
+  }
+  #openDevice(
+    call: Notification,
+    task: HostTask,
+    device: { path: string; node: DeviceNode; flags: number },
+  ): Answer {
+    const { path, node, flags } = device;
+    const access = flags & libc.O_ACCMODE;
     const file = this.#context.machine.syscalls.open(task, node, path, {
       read: access !== libc.O_WRONLY,
       write: access !== 0,
@@ -150,8 +160,23 @@ export class PathTraps {
     });
     if (isErrno(file)) return -file.number;
     this.#openedFrom.set(file, node);
-    const given = this.#give(call, this.#context.files.create(file), flags);
-    return given;
+    return this.#give(call, this.#context.files.create(file), flags);
+  }
+
+  /** By the name of a descriptor: the node is opened anew, and an anonymous file has none. Undefined: not of ours. */
+  #openAgain(call: Notification, task: HostTask, what: PathCall, path: string): Answer | undefined {
+    const { flags } = what;
+    if ((flags & (libc.O_PATH | libc.O_NOFOLLOW)) !== 0) return undefined;
+    const name = descriptorNamed(path, task.pid);
+    const link = name === undefined ? -1 : libc.readlink(name);
+    const entry = typeof link === 'string' ? this.#context.files.byLink(link) : undefined;
+    if (!entry) return undefined;
+    if (entry.kind === 'attr') {
+      return this.#openAttr(call, task, { path: entry.path, node: entry.node, flags });
+    }
+    const node = this.#openedFrom.get(entry.file);
+    if (!node) return -HOST_ERRNO.ENXIO;
+    return this.#openDevice(call, task, { path: entry.file.name, node, flags });
   }
 
   #openAttr(
@@ -304,6 +329,21 @@ function isDirect(place: Place): boolean {
 }
 
 type NodePlace = Extract<Place, { kind: 'node' }>;
+
+/** The link in /proc that a path is, when it names a descriptor. */
+function descriptorNamed(path: string, pid: number): string | undefined {
+  const standard = STANDARD[path];
+  if (standard !== undefined) return `/proc/${pid}/fd/${standard}`;
+  const found = /^(?:\/proc\/(self|thread-self|\d+)(?:\/task\/\d+)?|\/dev)\/fd\/(\d+)$/.exec(path);
+  if (!found) return undefined;
+  const owner = /^\d+$/.test(found[1] ?? '') ? found[1]! : pid;
+  return `/proc/${owner}/fd/${found[2]!}`;
+}
+const STANDARD: Readonly<Record<string, number>> = {
+  '/dev/stdin': 0,
+  '/dev/stdout': 1,
+  '/dev/stderr': 2,
+};
 
 interface StatTarget {
   readonly extended: boolean;

@@ -70,6 +70,8 @@ export class Fault extends IommufdObject {
       if (which(group)) respond(group, IOMMU_PAGE_RESP_INVALID);
       else this.deliver.push(group);
     }
+    // Who shows the queue as readable must learn that it is not.
+    if (queued.length > 0 && this.deliver.length === 0) this.wakes.wakeAll();
     for (const [cookie, group] of [...this.awaiting.entries()]) {
       if (!which(group)) continue;
       this.awaiting.remove(cookie);

@@ -53,6 +53,7 @@ function fileOf(fd: Iommufd, number: number) {
   return {
     read: (into: UserBuffer) => done(file.ops.read!(file, fd.task, into, undefined)),
     write: (from: UserBuffer) => done(file.ops.write!(file, fd.task, from, undefined)),
+    poll: () => file.ops.poll!(file),
     ready: () => (file.ops.poll!(file).events & 1) !== 0,
   };
 }
@@ -112,6 +113,14 @@ describe('a fault queue', () => {
     expect(destroy(fd, dev.stdev)).toBeUndefined();
     expect(read(plainBuffer(new Uint8Array(MESSAGE)))).toBe(0);
     expect(fault_id).toBeGreaterThan(0);
+    fd.close();
+  });
+  test('whoever shows it as readable hears that its faults were dropped with their device', () => {
+    const { fd, dev, poll } = withFaults(2);
+    let woken = 0;
+    poll().wakes?.add(() => woken++);
+    expect(destroy(fd, dev.stdev)).toBeUndefined();
+    expect([woken, poll().events & 1]).toEqual([1, 0]);
     fd.close();
   });
   test('responses before unmapped memory count, with none before it is EFAULT', () => {
