@@ -1,6 +1,6 @@
 /**
- * Mappings of an IOAS: the interval map below them against C (bench/c/areas.c), and whole commands against what
- * Linux 6.12 was measured to need on comparable hardware. The trap is not part of any figure.
+ * Mappings of an IOAS: whole commands against what Linux 6.12 was measured to need on comparable hardware, and the
+ * interval map below them against C (bench/c/areas.c). The trap is not part of any figure.
  */
 import { IntervalMap } from '../src/base/interval-map.ts';
 import { shuffled, type Benchmark } from './harness.ts';
@@ -12,131 +12,41 @@ const CALLS = 20_000;
 /** Above the aperture's start of the selftest's page table. */
 const BASE = 0x100_0000;
 const PAGE = 4096;
+const ANYWHERE = -1;
 
-const ORDER = shuffled(MILLION);
-const VALUES = Array.from({ length: MILLION }, (_, n) => ({ n }));
-let map = new IntervalMap<{ n: number }>();
-
-/** Ranges of four bytes every eight bytes, from 4 GiB on: as in areas.c. */
-function insert(n: number): boolean {
-  return map.insert(1, n * 8, 1, n * 8 + 3, VALUES[n]!);
+interface World {
+  readonly program: IommufdProgram;
+  readonly ioas: number;
 }
-function insertAll(order: Int32Array | undefined): number {
-  let done = 0;
-  for (let n = 0; n < MILLION; n++) if (insert(order ? order[n]! : n)) done++;
-  return done;
+/** Made when first used: no benchmark measures it, and few need it. */
+function later<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
 }
-function fill(): void {
-  map = new IntervalMap();
-  insertAll(ORDER);
-}
-function isAll(count: number): void {
-  if (count !== MILLION) throw new Error(`${String(count)} ranges`);
-}
-
-const intervalMap: Benchmark[] = [
-  {
-    id: 'insert-seq',
-    title: 'interval map, 1 M ranges: insert, ascending',
-    ops: MILLION,
-    rounds: 5,
-    setup: () => void (map = new IntervalMap()),
-    run: () => insertAll(undefined),
-    verify: isAll,
-  },
-  {
-    id: 'insert-random',
-    title: 'interval map, 1 M ranges: insert, random',
-    aim: 3,
-    ops: MILLION,
-    rounds: 5,
-    setup: () => void (map = new IntervalMap()),
-    run: () => insertAll(ORDER),
-    verify: isAll,
-  },
-  {
-    id: 'find-random',
-    title: 'interval map, 1 M ranges: find, random',
-    aim: 2,
-    ops: MILLION,
-    rounds: 5,
-    run() {
-      let found = 0;
-      for (let n = 0; n < MILLION; n++) {
-        const key = ORDER[n]!;
-        if (map.find(1, key * 8 + 2)!.n === key) found++;
-      }
-      return found;
-    },
-    verify: isAll,
-  },
-  {
-    id: 'erase-random',
-    title: 'interval map, 1 M ranges: erase, random',
-    aim: 3,
-    ops: MILLION,
-    rounds: 5,
-    setup: fill,
-    run() {
-      let sum = 0;
-      for (let n = 0; n < MILLION; n++) if (map.erase(1, ORDER[n]! * 8).n === ORDER[n]) sum++;
-      return sum;
-    },
-    verify: isAll,
-  },
-];
-
-/** Map and unmap one page, again and again, beside `held` other mappings. */
-function mapUnmap(program: IommufdProgram, ioas: number, held: number): () => number {
-  for (let n = 0; n < held; n++) program.map(ioas, n & 511, 1, BASE + n * PAGE);
-  return () => {
-    let bytes = 0;
-    for (let n = 0; n < CALLS; n++) {
-      const at = BASE + (held + (n & 255)) * PAGE;
-      program.map(ioas, n & 511, 1, at);
-      bytes += program.unmap(ioas, at, PAGE);
-    }
-    return bytes;
-  };
-}
-function isCalls(bytes: number): void {
-  if (bytes !== CALLS * PAGE) throw new Error(`${String(bytes)} bytes unmapped`);
-}
-
-function newIoas(withDomain: boolean): { program: IommufdProgram; ioas: number } {
+function newWorld(withDomain: boolean): World {
   const program = new IommufdProgram();
   const ioas = program.ioasAlloc();
   if (withDomain) program.attachDevice(ioas);
   return { program, ioas };
 }
-function repeated(withDomain: boolean, held: number): () => number {
-  let run: (() => number) | undefined;
-  return () => {
-    const { program, ioas } = newIoas(withDomain);
-    run ??= mapUnmap(program, ioas, held);
-    return run();
+const plain = later(() => newWorld(false));
+const attached = later(() => newWorld(true));
+
+function isCount(wanted: number): (count: number) => void {
+  return (count) => {
+    if (count !== wanted) throw new Error(`${String(count)} of ${String(wanted)} were done`);
   };
 }
 
-/** One program that maps HELD pages and unmaps them again. */
-function manyMappings() {
-  const { program, ioas } = newIoas(false);
-  return {
-    mapAll(): number {
-      for (let n = 0; n < HELD; n++) program.map(ioas, n & 511, 1, BASE + n * 2 * PAGE);
-      return HELD;
-    },
-    unmapEach(): number {
-      let bytes = 0;
-      for (let n = 0; n < HELD; n++) bytes += program.unmap(ioas, BASE + n * 2 * PAGE, PAGE);
-      return bytes / PAGE;
-    },
-    unmapAll: () => program.unmapAll(ioas) / PAGE,
-  };
-}
-const many = manyMappings();
-function isHeld(count: number): void {
-  if (count !== HELD) throw new Error(`${String(count)} mappings`);
+/** Map and unmap one page, again and again. */
+function mapUnmap({ program, ioas }: World): number {
+  let bytes = 0;
+  for (let n = 0; n < CALLS; n++) {
+    const at = BASE + (n & 255) * PAGE;
+    program.map(ioas, n & 511, 1, at);
+    bytes += program.unmap(ioas, at, PAGE);
+  }
+  return bytes / PAGE;
 }
 
 const commands: Benchmark[] = [
@@ -146,8 +56,9 @@ const commands: Benchmark[] = [
     aim: 2,
     reference: 345,
     ops: CALLS,
-    run: repeated(false, 0),
-    verify: isCalls,
+    setup: () => void plain(),
+    run: () => mapUnmap(plain()),
+    verify: isCount(CALLS),
   },
   {
     id: 'map-unmap-domain',
@@ -155,8 +66,9 @@ const commands: Benchmark[] = [
     aim: 2,
     reference: 2200,
     ops: CALLS,
-    run: repeated(true, 0),
-    verify: isCalls,
+    setup: () => void attached(),
+    run: () => mapUnmap(attached()),
+    verify: isCount(CALLS),
   },
   {
     id: 'map-100k',
@@ -164,9 +76,13 @@ const commands: Benchmark[] = [
     aim: 2,
     reference: 500,
     ops: HELD,
-    setup: () => void many.unmapAll(),
-    run: many.mapAll,
-    verify: isHeld,
+    series: '100k',
+    run() {
+      const { program, ioas } = plain();
+      for (let n = 0; n < HELD; n++) program.map(ioas, n & 511, 1, BASE + n * 2 * PAGE);
+      return HELD;
+    },
+    verify: isCount(HELD),
   },
   {
     id: 'unmap-100k',
@@ -174,54 +90,107 @@ const commands: Benchmark[] = [
     aim: 2,
     reference: 270,
     ops: HELD,
-    setup() {
-      many.unmapAll();
-      many.mapAll();
+    series: '100k',
+    run() {
+      const { program, ioas } = plain();
+      let bytes = 0;
+      for (let n = 0; n < HELD; n++) bytes += program.unmap(ioas, BASE + n * 2 * PAGE, PAGE);
+      return bytes / PAGE;
     },
-    run: many.unmapEach,
-    verify: isHeld,
+    verify: isCount(HELD),
   },
 ];
 
-let full: { program: IommufdProgram; ioas: number } | undefined;
-/** An IOAS that holds a million mappings the allocation placed, nothing free between them. */
-function million(): { program: IommufdProgram; ioas: number } {
-  if (!full) {
-    full = newIoas(false);
-    for (let n = 0; n < MILLION; n++) full.program.map(full.ioas, n & 511, 1, -1);
-  }
-  return full;
+/**
+ * A million mappings of two pages with holes of two pages between them, each hole beginning at an odd page: large
+ * enough for two pages, of no use for two aligned ones. The first page is never used.
+ */
+const full = later(() => {
+  const world = newWorld(false);
+  const before = heapBytes();
+  for (let n = 0; n < MILLION; n++) mapNth(world, n);
+  return { ...world, bytes: (heapBytes() - before) / MILLION };
+});
+function mapNth({ program, ioas }: World, n: number): void {
+  program.map(ioas, n & 511, 2, startOfNth(n));
 }
+function startOfNth(n: number): number {
+  return (n * 4 + 3) * PAGE;
+}
+/** Bytes that are in use after everything else was collected. */
+function heapBytes(): number {
+  globalThis.gc?.();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
 const AUTO_CALLS = 2000;
+const ORDER = shuffled(MILLION);
+
+/** Map `length` bytes of the buffer from `offset` on wherever there is room, and unmap them. */
+function autoMap({ program, ioas }: World, offset: number, length: number): boolean {
+  return program.unmap(ioas, program.mapBytes(ioas, offset, length, ANYWHERE), length) === length;
+}
+function autoMaps(offset: number, length: number): () => number {
+  return () => {
+    let done = 0;
+    for (let n = 0; n < AUTO_CALLS; n++) if (autoMap(full(), offset, length)) done++;
+    return done;
+  };
+}
+const auto = {
+  aimNs: 10_000,
+  ops: AUTO_CALLS,
+  setup: () => void full(),
+  verify: isCount(AUTO_CALLS),
+};
 
 const allocation: Benchmark[] = [
   {
-    id: 'auto-1m',
-    title: 'IOAS_MAP where there is room + IOAS_UNMAP, 1 M held',
-    aim: 1,
-    reference: 10_000,
-    ops: AUTO_CALLS,
+    ...auto,
+    id: 'auto-small',
+    title: 'automatic MAP + UNMAP, 1 M held: every hole is too small',
+    run: autoMaps(0, 4 * PAGE),
+  },
+  {
+    ...auto,
+    id: 'auto-misaligned',
+    title: 'the same: every hole is large enough, at the wrong alignment',
+    run: autoMaps(0, 2 * PAGE),
+  },
+  {
+    ...auto,
+    id: 'auto-offset',
+    title: 'the same: every hole lacks half a page behind the offset of the buffer',
+    run: autoMaps(0x800, 2 * PAGE),
+  },
+  {
+    ...auto,
+    id: 'auto-ten',
+    title: 'the same: ten alignments in turn, 4 KiB to 2 MiB',
     run() {
-      const { program, ioas } = million();
-      let bytes = 0;
-      for (let n = 0; n < AUTO_CALLS; n++) {
-        bytes += program.unmap(ioas, program.map(ioas, n & 511, 1, -1), PAGE);
-      }
-      return bytes / PAGE;
-    },
-    verify(count) {
-      if (count !== AUTO_CALLS) throw new Error(`${String(count)} unmapped`);
+      let done = 0;
+      for (let n = 0; n < AUTO_CALLS; n++) if (autoMap(full(), 0, PAGE << (n % 10))) done++;
+      return done;
     },
   },
   {
-    id: 'auto-holes',
-    title: 'the same, beside 1 M holes of the right size at the wrong alignment',
-    aim: 1,
-    reference: 10_000,
-    ops: AUTO_CALLS,
-    run: holes(),
-    verify(count) {
-      if (count !== AUTO_CALLS) throw new Error(`${String(count)} unmapped`);
+    ...auto,
+    id: 'auto-anywhere',
+    title: 'the same: one hole fits, anywhere (made by one more UNMAP and MAP)',
+    run() {
+      const world = full();
+      const { program, ioas } = world;
+      let done = 0;
+      for (let n = 0; n < AUTO_CALLS; n++) {
+        const nth = ORDER[n]!;
+        program.unmap(ioas, startOfNth(nth), 2 * PAGE);
+        const found = program.map(ioas, 0, 2, ANYWHERE);
+        if (found === startOfNth(nth) - PAGE) done++;
+        program.unmap(ioas, found, 2 * PAGE);
+        mapNth(world, nth);
+      }
+      return done;
     },
   },
   {
@@ -230,41 +199,71 @@ const allocation: Benchmark[] = [
     aim: 1,
     reference: 400,
     ops: 1,
-    rounds: 1,
     run: () => 0,
-    figure: bytesPerMapping,
+    figure: () => full().bytes,
   },
 ];
 
-/** Pages two apart, one off: every hole has two pages' room, none an aligned pair. */
-function holes(): () => number {
-  let world: { program: IommufdProgram; ioas: number } | undefined;
-  return () => {
-    if (!world) {
-      world = newIoas(false);
-      const { program, ioas } = world;
-      for (let n = 0; n < MILLION; n++) program.map(ioas, n & 511, 1, (n * 3 + 2) * PAGE);
-    }
-    const { program, ioas } = world;
-    let bytes = 0;
-    for (let n = 0; n < AUTO_CALLS; n++) {
-      bytes += program.unmap(ioas, program.map(ioas, 0, 2, -1), 2 * PAGE);
-    }
-    return bytes / (2 * PAGE);
-  };
-}
+const VALUES = later(() => Array.from({ length: MILLION }, (_, n) => ({ n })));
+let map = new IntervalMap<{ n: number }>();
 
-function heapBytes(): number {
-  globalThis.gc?.();
-  const { heapUsed, external, arrayBuffers } = process.memoryUsage();
-  void arrayBuffers;
-  return heapUsed + external;
+/** Ranges of four bytes every eight bytes, from 4 GiB on: as in areas.c. */
+function insertAll(order: Int32Array | undefined): number {
+  const values = VALUES();
+  let done = 0;
+  for (let n = 0; n < MILLION; n++) {
+    const key = order ? order[n]! : n;
+    if (map.insert(1, key * 8, 1, key * 8 + 3, values[key]!)) done++;
+  }
+  return done;
 }
-function bytesPerMapping(): number {
-  const { program, ioas } = newIoas(false);
-  const before = heapBytes();
-  for (let n = 0; n < MILLION; n++) program.map(ioas, n & 511, 1, BASE + n * PAGE);
-  return (heapBytes() - before) / MILLION;
+function empty(): void {
+  VALUES();
+  map = new IntervalMap();
 }
+const million = { ops: MILLION, rounds: 3, series: 'interval map', verify: isCount(MILLION) };
 
-export const benchmarks: Benchmark[] = [...intervalMap, ...commands, ...allocation];
+const intervalMap: Benchmark[] = [
+  {
+    ...million,
+    id: 'insert-seq',
+    title: 'interval map, 1 M ranges: insert, ascending',
+    setup: empty,
+    run: () => insertAll(undefined),
+  },
+  {
+    ...million,
+    id: 'insert-random',
+    title: 'interval map, 1 M ranges: insert, random',
+    aim: 3,
+    setup: empty,
+    run: () => insertAll(ORDER),
+  },
+  {
+    ...million,
+    id: 'find-random',
+    title: 'interval map, 1 M ranges: find, random',
+    aim: 2,
+    run() {
+      let found = 0;
+      for (let n = 0; n < MILLION; n++) {
+        const key = ORDER[n]!;
+        if (map.find(1, key * 8 + 2)!.n === key) found++;
+      }
+      return found;
+    },
+  },
+  {
+    ...million,
+    id: 'erase-random',
+    title: 'interval map, 1 M ranges: erase, random',
+    aim: 3,
+    run() {
+      let sum = 0;
+      for (let n = 0; n < MILLION; n++) if (map.erase(1, ORDER[n]! * 8).n === ORDER[n]) sum++;
+      return sum;
+    },
+  },
+];
+
+export const benchmarks: Benchmark[] = [...commands, ...allocation, ...intervalMap];

@@ -17,8 +17,10 @@ export interface Benchmark {
   readonly reference?: number;
   /** Operations done by one call of `run`. */
   readonly ops: number;
-  /** Measured rounds; default 15. Long ones do with fewer. */
+  /** Measured rounds; default 15. Long ones do with fewer. The first of a series says it for all. */
   readonly rounds?: number;
+  /** Neighbours with the same word take turns: every round runs each once, so one may need what another has left. */
+  readonly series?: string;
   /** Before each round, not timed. */
   setup?(): void;
   /** The work. Returns something that depends on it, so that it cannot be optimised away. */
@@ -43,27 +45,46 @@ const ROUNDS = 15;
 /** Of benchmarks that say how many rounds they want. */
 const FEW_WARM_UP_ROUNDS = 2;
 
-/** Median time of an operation over the rounds after warming up. */
-export function measure(benchmark: Benchmark): Measurement {
+/** One measurement each, in their order. */
+export function measureAll(benchmarks: readonly Benchmark[]): Measurement[] {
+  const done: Measurement[] = [];
+  for (let n = 0; n < benchmarks.length;) {
+    const { series } = benchmarks[n]!;
+    let end = n + 1;
+    while (series !== undefined && benchmarks[end]?.series === series) end++;
+    done.push(...measureSeries(benchmarks.slice(n, end)));
+    n = end;
+  }
+  return done;
+}
+function measureSeries(series: readonly Benchmark[]): Measurement[] {
+  const times = series.map((): number[] => []);
+  const { figure, rounds } = series[0]!;
+  const warmUp = rounds === undefined ? WARM_UP_ROUNDS : FEW_WARM_UP_ROUNDS;
+  const total = figure ? 0 : warmUp + (rounds ?? ROUNDS);
+  for (let round = 0; round < total; round++) {
+    for (const [n, benchmark] of series.entries()) {
+      const ns = timeRound(benchmark);
+      if (round >= warmUp) times[n]!.push(ns);
+    }
+  }
+  return series.map((benchmark, n) => measurement(benchmark, times[n]!));
+}
+function timeRound(benchmark: Benchmark): number {
+  benchmark.setup?.();
+  const start = process.hrtime.bigint();
+  const result = benchmark.run();
+  const ns = Number(process.hrtime.bigint() - start) / benchmark.ops;
+  benchmark.verify?.(result);
+  return ns;
+}
+/** The median time of an operation over the rounds after warming up. */
+function measurement(benchmark: Benchmark, times: number[]): Measurement {
   const { id, title, aim, aimNs, reference } = benchmark;
-  const ns = benchmark.figure ? benchmark.figure() : medianTime(benchmark);
+  times.sort((a, b) => a - b);
+  const ns = benchmark.figure ? benchmark.figure() : times[times.length >> 1]!;
   const aims = { aim: aim ?? null, aimNs: aimNs ?? null, reference: reference ?? null };
   return { id, title, ...aims, ns };
-}
-function medianTime(benchmark: Benchmark): number {
-  const times: number[] = [];
-  const warmUp = benchmark.rounds === undefined ? WARM_UP_ROUNDS : FEW_WARM_UP_ROUNDS;
-  const rounds = benchmark.rounds ?? ROUNDS;
-  for (let round = 0; round < warmUp + rounds; round++) {
-    benchmark.setup?.();
-    const start = process.hrtime.bigint();
-    const result = benchmark.run();
-    const ns = Number(process.hrtime.bigint() - start) / benchmark.ops;
-    benchmark.verify?.(result);
-    if (round >= warmUp) times.push(ns);
-  }
-  times.sort((a, b) => a - b);
-  return times[rounds >> 1]!;
 }
 
 /** A repeatable shuffle of 0 … count-1: the same order as shuffled() of bench/c/bench.h. */

@@ -34,6 +34,7 @@ export class IommufdProgram {
   readonly file: OpenFile;
   /** Guaranteed 2 MiB aligned. */
   readonly buffer: bigint;
+  readonly #bufferAt: number;
   readonly #arg: bigint;
   readonly #words: DataView;
 
@@ -55,6 +56,7 @@ export class IommufdProgram {
     this.task = taskOf(this.memory, mm);
     this.#arg = must(this.memory.map(4096));
     this.buffer = must(this.memory.map(BUFFER_PAGES * 4096, { address: 0x4000_0000n }));
+    this.#bufferAt = Number(this.buffer);
     const bytes = this.memory.view(this.#arg, 4096)!;
     this.#words = new DataView(bytes.buffer, bytes.byteOffset);
     this.file = openIommufd(subsystem);
@@ -77,13 +79,17 @@ export class IommufdProgram {
   }
   /** Map pages of the buffer at an IOVA below 2^53, or wherever there is room for -1; the result is the IOVA. */
   map(ioas: number, page: number, pages: number, iova: number): number {
+    return this.mapBytes(ioas, page * 4096, pages * 4096, iova);
+  }
+  /** The same in bytes, from an offset in the buffer on. */
+  mapBytes(ioas: number, offset: number, length: number, iova: number): number {
     const words = this.#words;
     words.setUint32(0, 40, true);
     words.setUint32(4, iova < 0 ? RW : RW | uapi.IOMMU_IOAS_MAP_FIXED_IOVA, true);
     words.setUint32(8, ioas, true);
     words.setUint32(12, 0, true);
-    this.#setU64(16, Number(this.buffer) + page * 4096);
-    this.#setU64(24, pages * 4096);
+    this.#setU64(16, this.#bufferAt + offset);
+    this.#setU64(24, length);
     this.#setU64(32, Math.max(iova, 0));
     this.#call(uapi.IOMMU_IOAS_MAP);
     return words.getUint32(36, true) * 2 ** 32 + words.getUint32(32, true);

@@ -2,7 +2,7 @@
  * Disjoint ranges with 64-bit inclusive ends in a B+tree of 32 keys a node: what src/base/interval-map.ts does in
  * typed arrays, without its bounds for free gaps. Inserting checks for overlap, as ours does.
  */
-#define BENCH_ROUNDS 5
+#define BENCH_ROUNDS 3
 #include "bench.h"
 
 #define COUNT 1000000u
