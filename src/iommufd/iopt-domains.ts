@@ -2,14 +2,14 @@
 import { EINVAL, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import { PAGE_SIZE, U64_MAX } from '../base/u64.ts';
-import { granuleLg2 } from '../core/granule.ts';
+import { smallestPageLg2 } from '../core/granule.ts';
 import type { Domain } from '../core/domain.ts';
 import type { Area } from './area.ts';
 import { fillArea, mapArea, unfillArea, unmapArea } from './fill.ts';
 import type { IoPagetable, IopagetableUser } from './io-pagetable.ts';
 
 function pageSizeOf(domain: Domain): number {
-  return 2 ** granuleLg2(domain);
+  return 2 ** smallestPageLg2(domain);
 }
 
 /** What domains, accesses and the large-pages switch ask for now. */
