@@ -35,17 +35,22 @@ export class FileTraps {
 
   handle(call: Notification): Answer {
     if (call.nr === NR.memfd_create) return this.#hugePages.memfdCreate(call);
+    if (call.nr === NR.mmap) return this.#mmapCall(call);
     const { files, processes } = this.#context;
-    if (call.nr === NR.mmap && isHugeAnonymous(call)) return this.#hugePages.mmap(call);
-    const link = processes.descriptorLink(call.tid, call.int(call.nr === NR.mmap ? 4 : 0));
-    const entry = typeof link === 'number' ? undefined : files.byLink(link);
+    const link = processes.descriptorLink(call.tid, call.int(0));
     // Left to the kernel, the call could find what another thread opens there before it is made.
-    if (link === -HOST_ERRNO.ENOENT && call.nr !== NR.mmap) return -HOST_ERRNO.EBADF;
+    if (link === -HOST_ERRNO.ENOENT) return -HOST_ERRNO.EBADF;
+    const entry = typeof link === 'number' ? undefined : files.byLink(link);
     if (call.nr === NR.ioctl) return this.#ioctl(call, entry);
-    if (!entry) return call.nr === NR.mmap ? this.#mmapForeign(link) : 'continue';
-    if (call.nr === NR.mmap) return this.#mmap(call, entry);
-    if (call.nr === NR.fstat) return 'continue';
+    if (!entry) return 'continue';
     return entry.kind === 'attr' ? this.#attrTransfer(call, entry) : this.#transfer(call, entry);
+  }
+  #mmapCall(call: Notification): Answer {
+    if (isHugeAnonymous(call)) return this.#hugePages.mmap(call);
+    const { files, processes } = this.#context;
+    const link = processes.descriptorLink(call.tid, call.int(4));
+    const entry = typeof link === 'number' ? undefined : files.byLink(link);
+    return entry ? this.#mmap(call, entry) : this.#mmapForeign(link);
   }
 
   #ioctl(call: Notification, entry: Entry | undefined): Answer {
