@@ -18,7 +18,7 @@ export const reserved = flag(0, 1, 0x8000_0000);
 export const iova: fc.Arbitrary<bigint> = fc.oneof(
   { weight: 12, arbitrary: fc.nat(7).map((page) => APERTURE + BigInt(page) * 0x1000n) },
   // Over the end of a table: its second half needs a frame more.
-  one(3, APERTURE + 0x1f_f000n, APERTURE + 0x1f_e000n, APERTURE + 0x1f_f800n),
+  one(5, APERTURE + 0x1f_f000n, APERTURE + 0x1f_e000n, APERTURE + 0x1f_f800n),
   one(3, APERTURE + 0x800n, APERTURE + 0x3800n, 0n, 0x2000n, 0x20_0000n, 0xfee0_0000n),
   one(1, U64_MAX, U64_MAX - 0xfffn, 1n << 38n, APERTURE + 1n, 0x7fff_f000n),
 );

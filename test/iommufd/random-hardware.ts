@@ -96,7 +96,7 @@ let framesOfUnit: number | undefined;
 /** Frames a unit keeps when its devices have come and gone: root table, context table, queues. */
 export function ramOfUnit(): number {
   if (framesOfUnit === undefined) {
-    const world = new World({ ramBytes: 1 << 23 });
+    const world = new World({ ramBytes: 1 << 21 });
     const before = world.ram.used;
     world.env.setTrait('unsafe-noiommu-mode', true);
     plugIn(world).unplug();

@@ -80,7 +80,7 @@ export const HWPT_COMMANDS: readonly Command[] = [
       data_uptr: pointer,
       fault_id: pick('FAULT'),
     },
-    { data: intelData },
+    { weight: 3, data: intelData },
   ),
   structCommand('IOMMU_GET_HW_INFO', uapi.IOMMU_GET_HW_INFO, uapi.iommu_hw_info, {
     flags: flag(0, 1, 2),
@@ -137,7 +137,7 @@ export const HWPT_COMMANDS: readonly Command[] = [
       entry_len: flag(12, 8, 24),
       entry_num: fc.constantFrom(0, 1, 1, 2),
     },
-    { weight: 1, data: deviceEntries, partial: ENTRIES, unanswered: ENTRIES },
+    { weight: 3, data: deviceEntries, partial: ENTRIES, unanswered: ENTRIES },
   ),
   structCommand(
     'IOMMU_HWPT_INVALIDATE of a guest of Intel',
@@ -150,7 +150,7 @@ export const HWPT_COMMANDS: readonly Command[] = [
       entry_len: flag(24, 16, 32),
       entry_num: fc.constantFrom(0, 1, 1, 2),
     },
-    { weight: 1, data: intelEntries, partial: ENTRIES, unanswered: ENTRIES },
+    { weight: 5, data: intelEntries, partial: ENTRIES, unanswered: ENTRIES },
   ),
 ];
 

@@ -172,5 +172,6 @@ export const IOAS_COMMANDS: readonly Command[] = [
       iova: fc.oneof(sure('mapping'), sure('mapping'), sure('mapping page 2'), iova),
       length,
     },
+    { weight: 3 },
   ),
 ];

@@ -40,7 +40,7 @@ interface ProgramMapping {
 
 export class Scene {
   readonly world = new World({
-    ramBytes: 1 << 23,
+    ramBytes: 1 << 21,
     traits: ['noiommu-cdev', 'unsafe-noiommu-mode'],
   });
   readonly #hardware: Hardware;

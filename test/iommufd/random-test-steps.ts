@@ -87,7 +87,7 @@ const CHECKS: readonly Command[] = [
       uptr: fc.constantFrom(BUFFER, BUFFER + 0x1000n, BUFFER + 1n),
       refs: fc.constantFrom(0, 1, 2),
     },
-    { weight: 1 },
+    { weight: 3 },
   ),
   testCommand(
     'IOMMU_TEST_OP_MD_CHECK_IOTLB',
@@ -98,6 +98,7 @@ const CHECKS: readonly Command[] = [
       id: flag(0, 3, 4),
       iotlb: fc.constantFrom(t.IOMMU_TEST_IOTLB_DEFAULT, 7, 0),
     },
+    { weight: 4 },
   ),
   testCommand(
     'IOMMU_TEST_OP_DEV_CHECK_CACHE',
@@ -170,7 +171,7 @@ const ACCESSES: readonly Command[] = [
       uptr: pointer,
       flags: fc.constantFrom(0, 1, 4, 5, 8),
     },
-    { weight: 3, unanswered: REACHED },
+    { weight: 5, unanswered: REACHED },
   ),
   testCommand(
     'IOMMU_TEST_OP_ACCESS_REPLACE_IOAS',

@@ -20,7 +20,7 @@ import { PRELUDES, type Prelude } from './random-preludes.ts';
 import { COMMANDS, MOCK_COMMANDS, turnsOf, type Turn } from './random-steps.ts';
 import { BUFFER, World } from './world.ts';
 
-const COMMANDS_WANTED = Number(process.env['SOFTIOMMU_RANDOM_RUNS'] ?? 60_000);
+const COMMANDS_WANTED = Number(process.env['SOFTIOMMU_RANDOM_RUNS'] ?? 100_000);
 const SEED = Number(process.env['SOFTIOMMU_RANDOM_SEED'] ?? Date.now() & 0x7fff_ffff);
 const LENGTH = 80;
 /** Commands a program makes on the average. */
