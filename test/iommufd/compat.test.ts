@@ -16,12 +16,12 @@ import { U64_MAX } from '../../src/base/u64.ts';
 import { IOMMU_CAP_ENFORCE_CACHE_COHERENCY } from '../../src/core/driver.ts';
 import { createMockDriver } from '../../src/drivers/mock/index.ts';
 import { deviceAttach, deviceBind } from '../../src/iommufd/device.ts';
-import { ctxFromFile } from '../../src/iommufd/main.ts';
+import { ctxFromFile, openVfioCompat } from '../../src/iommufd/main.ts';
 import { vfioCompatSetNoIommu } from '../../src/iommufd/vfio-compat.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import { checkMap, ioasAlloc, map, mock, unmap } from './calls.ts';
-import { ARG, BUFFER, peek, poke, World, type Iommufd } from './world.ts';
+import { ARG, BUFFER, Iommufd, peek, poke, World } from './world.ts';
 
 const PAGE = 0x1000n;
 const APERTURE = 0x100_0000n;
@@ -140,6 +140,15 @@ test('DMA_CC: every hwpt enforces coherency, or there is none', () => {
   expect(extension(fd, v.VFIO_DMA_CC_IOMMU)).toBe(1);
   mock(fd, ioas);
   expect(extension(fd, v.VFIO_DMA_CC_IOMMU)).toBe(0);
+});
+
+test('/dev/vfio/vfio charges the address space from the start, /dev/iommu the user', () => {
+  const world = new World();
+  const task = world.task();
+  const mode = (fd: Iommufd) =>
+    fd.must(uapi.IOMMU_OPTION, uapi.iommu_option, { op: uapi.IOMMU_OPTION_OP_GET }).val64;
+  expect(mode(new Iommufd(world, task, openVfioCompat(world.subsystem)))).toBe(1n);
+  expect(mode(world.open(task))).toBe(0n);
 });
 
 describe('MAP_DMA', () => {

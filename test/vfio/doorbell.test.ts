@@ -4,6 +4,7 @@ import { EOPNOTSUPP, isErrno } from '../../src/base/errno.ts';
 import { EDU_REG } from '../../src/devices/edu.ts';
 import type { MachineInput } from '../../src/machine/description.ts';
 import * as i from '../../src/uapi/iommufd.ts';
+import * as t from '../../src/uapi/iommufd-test.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import { CdevClient } from './cdev-client.ts';
 import { machineOf, ok } from './client.ts';
@@ -68,6 +69,11 @@ class Edu {
     const { fn } = this.client.machine.hardware.device(this.#name)!;
     return fn.config.read(fn.config.capability(5) + 4, 4);
   }
+  /** Its id as a DEVICE. */
+  get devid(): number {
+    const { hardware, vfio } = this.client.machine;
+    return vfio.deviceOf(hardware.device(this.#name)!.dev)!.iommufd!.bound.devid;
+  }
   /** What an address of the device is translated to; undefined where it is blocked. */
   resolve(iova: bigint): bigint | undefined {
     const { port } = this.client.machine.hardware.device(this.#name)!;
@@ -128,8 +134,7 @@ test('another hwpt of the same IOAS gets the doorbell too', () => {
   const ioas = client.ioas(iommufd);
   edu.attach(ioas);
   expect(edu.enable()).toBe(0);
-  const dev_id = client.machine.vfio.deviceOf(client.machine.hardware.device('0000:00:04.0')!.dev)!
-    .iommufd!.bound.devid;
+  const dev_id = edu.devid;
   const made = client.call(iommufd, i.IOMMU_HWPT_ALLOC, i.iommu_hwpt_alloc, {
     size: i.iommu_hwpt_alloc.size,
     dev_id,
@@ -138,6 +143,44 @@ test('another hwpt of the same IOAS gets the doorbell too', () => {
   expect(made.rc).toBe(0);
   edu.attach(made.out.out_hwpt_id);
   expect(edu.ring()).toBe(1);
+  client.machine.close();
+});
+
+test('the doorbell of a device on a nested hwpt stands in its parent', () => {
+  const { client, iommufd, edus } = rig();
+  const edu = edus[0].bind(iommufd);
+  const alloc = (values: Record<string, number | bigint>) => {
+    const size = i.iommu_hwpt_alloc.size;
+    const dev_id = edu.devid;
+    const made = client.call(iommufd, i.IOMMU_HWPT_ALLOC, i.iommu_hwpt_alloc, {
+      ...{ size, dev_id },
+      ...values,
+    });
+    expect(made.rc).toBe(0);
+    return made.out.out_hwpt_id;
+  };
+  const parent = alloc({ pt_id: client.ioas(iommufd), flags: i.IOMMU_HWPT_ALLOC_NEST_PARENT });
+  const data_uptr = client.memory(0x1000);
+  const data = { data_type: t.IOMMU_HWPT_DATA_SELFTEST, data_len: 4, data_uptr };
+  edu.attach(alloc({ pt_id: parent, ...data }));
+  expect(edu.enable()).toBe(0);
+  expect([edu.address, edu.ring()]).toEqual([Number(WINDOW), 1]);
+  edu.attach(parent);
+  expect(edu.ring()).toBe(1);
+  client.machine.close();
+});
+
+test('everything is given back at the end', () => {
+  const { client, iommufd, edus } = rig();
+  const { core } = client.machine;
+  const used = core.ram.used;
+  for (const edu of edus) {
+    edu.bind(iommufd).attach(client.ioas(iommufd));
+    expect(edu.enable()).toBe(0);
+  }
+  for (const edu of edus) client.program.close(edu.d);
+  client.program.close(iommufd);
+  expect(core.ram.used).toBe(used);
   client.machine.close();
 });
 
