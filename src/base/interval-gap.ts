@@ -31,7 +31,6 @@ export function startInHole(
   const mask = alignMask(want.alignLg2);
   const aligned = ((lo + mask) & ~mask) >>> 0;
   const startHi = aligned < lo ? hi + 1 : hi;
-  if (startHi >= TWO_32) return false;
   const startLo = (aligned | want.offset) >>> 0;
   if (!less(startHi, startLo, lastHi, lastLo)) return false;
   let roomLo = lastLo - startLo;

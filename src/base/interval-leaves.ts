@@ -13,6 +13,8 @@ const LEAF_WORDS = FANOUT * ENTRY;
 const TWO_32 = 0x1_0000_0000;
 const ALL_ONES = 0xffff_ffff;
 const FIRST_LEAVES = 4;
+/** So many places for values are given back when all are free. */
+const MANY_VALUES = 4096;
 
 export class LeafSlab<T extends object> {
   /** startHi, startLo, lastHi, lastLo, number of the value. */
@@ -94,6 +96,10 @@ export class LeafSlab<T extends object> {
     const value = this.#values[number]!;
     this.#values[number] = undefined;
     this.#freeValues.push(number);
+    if (this.#values.length > MANY_VALUES && this.#freeValues.length === this.#values.length) {
+      this.#values.length = 0;
+      this.#freeValues.length = 0;
+    }
     return value;
   }
   #keep(value: T): number {

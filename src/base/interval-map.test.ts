@@ -264,6 +264,21 @@ test('ten thousand ranges in any order come out sorted, and every hole between t
   );
 });
 
+test('a map that was emptied is used again', () => {
+  const map = new IntervalMap<Range>();
+  for (const base of [0n, 0x1_0000_0000n]) {
+    const all = Array.from({ length: 5000 }, (_, n) => {
+      const start = base + BigInt((n * 7919) % 5000) * 0x1000n;
+      return { start, last: start + 0xfffn };
+    });
+    for (const r of all) expect(insert(map, r)).toBe(true);
+    for (const r of all) expect(map.find(hi(r.last), lo(r.last))).toBe(r);
+    for (const r of all) expect(map.erase(hi(r.start), lo(r.start))).toBe(r);
+    expect(map.size).toBe(0);
+    expect([...map.values()]).toEqual([]);
+  }
+});
+
 test('the whole 64-bit space is one range', () => {
   const map = new IntervalMap<Range>();
   const all = { start: 0n, last: MAX };

@@ -5,7 +5,7 @@ import { refuse } from '../base/refuse.ts';
 import { pow2 } from '../base/u64.ts';
 import { lessPair } from '../base/word-pair.ts';
 import type { IntervalMap } from '../base/interval-map.ts';
-import type { Area, Span } from './area.ts';
+import type { Span } from './area.ts';
 import type { AllowedSpan } from './reserved.ts';
 
 /** Where new areas go. */
@@ -32,7 +32,7 @@ const MAX_ALIGN_LG2 = 21;
  * @kernel iopt_alloc_iova
  */
 export function allocIova(
-  areas: IntervalMap<Area>,
+  areas: IntervalMap<object>,
   allowedSpans: readonly AllowedSpan[],
   place: Placement,
   alignment: number,
