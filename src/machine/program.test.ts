@@ -21,6 +21,7 @@ import { Machine } from './machine.ts';
 import { ProgramEventfd } from './program-eventfd.ts';
 import { SharedObject } from './program-memory.ts';
 import type { Program } from './program.ts';
+import { PlainPages } from './shared-pages.ts';
 import { dir, link, lookupPath, textAttr } from './tree.ts';
 
 function must<T>(value: T): Exclude<T, { readonly number: number }> {
@@ -219,18 +220,40 @@ describe('what else a program is refused', () => {
     eventfd.nonblocking = true;
     expect(eventfd.read(eight())).toBe(EAGAIN);
   });
-  test('pages that another process of the host owns: EINVAL', () => {
-    const pages = { lengthBytes: 4096 } as unknown as SharedPages;
-    const { program, fd } = withFile({
+  function withPages(pages: SharedPages) {
+    const seen = { closed: 0, released: 0 };
+    const opened = withFile({
       mmap: () => ({
         kind: 'pages',
         pages,
         start: 0,
         open: () => undefined,
-        close: () => undefined,
+        close: () => seen.closed++,
       }),
+      release: () => seen.released++,
     });
+    return { ...opened, seen };
+  }
+  test('pages that another process of the host owns: EINVAL', () => {
+    const { program, fd, seen } = withPages({ lengthBytes: 4096 } as unknown as SharedPages);
     expect(program.mmap(4096, { fd })).toBe(EINVAL);
+    expect(seen).toEqual({ closed: 1, released: 0 });
+  });
+  test('mapped pages are closed once, and keep their file open until then', () => {
+    const { program, fd, seen } = withPages(new PlainPages('pages', 4096));
+    const at = must(program.mmap(4096, { fd }));
+    program.close(fd);
+    expect(seen).toEqual({ closed: 0, released: 0 });
+    expect(program.munmap(at, 4096)).toBeUndefined();
+    expect(seen).toEqual({ closed: 1, released: 1 });
+  });
+  test('at the end of a program its mappings go as well', () => {
+    const { program, fd, seen } = withPages(new PlainPages('pages', 4096));
+    must(program.mmap(4096, { fd }));
+    expect(program.mmap(4096, { fd, address: 8n })).toBe(EINVAL);
+    expect(seen).toEqual({ closed: 1, released: 0 });
+    program.exit();
+    expect(seen).toEqual({ closed: 2, released: 1 });
   });
   test('an attribute that is read-only, or written from its middle: EINVAL', () => {
     const { machine, program } = start();

@@ -207,7 +207,7 @@ export class Program implements Task {
       exec: false,
       shared: true,
     });
-    return isErrno(mapping) ? mapping : this.#mapDevice(mapping, length, options);
+    return isErrno(mapping) ? mapping : this.#mapDevice(open, mapping, length, options);
   }
   munmap(address: bigint, length: number): Status {
     const first = Math.floor(Number(address) / PAGE_SIZE);
@@ -303,19 +303,29 @@ export class Program implements Task {
       this.#host.clock.advanceTo(deadline);
     }
   }
-  #mapDevice(mapping: Mapping, length: number, options: MapOptions): Result<bigint> {
+  #mapDevice(
+    file: OpenFile,
+    mapping: Mapping,
+    length: number,
+    options: MapOptions,
+  ): Result<bigint> {
     if (mapping.kind === 'mmio') {
       return this.mem.mapRegisters(mapping.window, mapping.start, length, options);
     }
     const { pages, start } = mapping;
-    if (!(pages instanceof PlainPages)) {
-      return refuse(EINVAL, 'these pages belong to another process of the host');
-    }
-    mapping.open();
+    // As long as it lasts the mapping keeps the file open.
+    file.get();
     const onUnmap = (): void => {
       mapping.close();
+      const rc = this.#host.syscalls.close(this.pid, file);
+      bugOn(rc !== undefined && rc !== EIO, 'a mapped file could not be closed');
     };
-    return this.mem.mapShared(pages.object, start, length, { ...options, onUnmap });
+    const mapped =
+      pages instanceof PlainPages
+        ? this.mem.mapShared(pages.object, start, length, { ...options, onUnmap })
+        : refuse(EINVAL, 'these pages belong to another process of the host');
+    if (isErrno(mapped)) onUnmap();
+    return mapped;
   }
   #registers(address: bigint): { window: Windowed; offset: number } | undefined {
     const area = this.mem.vma(Number(address / BigInt(PAGE_SIZE)));
