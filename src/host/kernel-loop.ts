@@ -237,6 +237,7 @@ export class KernelLoop implements CallContext {
     this.map.newTurn();
     this.#advanceClock();
     if (ready > 0) this.#dispatch();
+    else if (ready === 0 && !this.#stopsLeft) this.#mmio.rest();
     this.#runWoken();
     if (this.#hasSleepers) this.#checkSleepers();
   }
@@ -316,7 +317,7 @@ export class KernelLoop implements CallContext {
       if (stopped) {
         this.map.newTurn();
         this.#mmio.onStop(event.pid, event.status);
-        spinUntil = libc.monotonicNs() + SPIN_NS;
+        spinUntil = this.#mmio.sharesCpu ? 0 : libc.monotonicNs() + SPIN_NS;
         stops++;
         continue;
       }
