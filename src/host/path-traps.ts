@@ -52,12 +52,12 @@ export class PathTraps {
     if (path === undefined) return -HOST_ERRNO.EFAULT;
     if (typeof path !== 'string') return -HOST_ERRNO.ENAMETOOLONG;
     if (path === '') return this.#emptyPath(call, what);
-    if (what.kind === 'open') {
-      const given =
-        this.#procFiles.open(call, path, what.flags) ?? this.#openAgain(call, task, what, path);
-      if (given !== undefined) return given;
-    }
-    return this.#answerPath(call, task, what, path);
+    const given = what.kind === 'open' ? this.#procFiles.open(call, path, what.flags) : undefined;
+    return (
+      given ??
+      this.#throughDescriptor(call, task, what, path) ??
+      this.#answerPath(call, task, what, path)
+    );
   }
 
   #answerPath(call: Notification, task: HostTask, what: PathCall, path: string): Answer {
@@ -163,14 +163,24 @@ export class PathTraps {
     return this.#give(call, this.#context.files.create(file), flags);
   }
 
-  /** By the name of a descriptor: the node is opened anew, and an anonymous file has none. Undefined: not of ours. */
-  #openAgain(call: Notification, task: HostTask, what: PathCall, path: string): Answer | undefined {
-    const { flags } = what;
-    if ((flags & (libc.O_PATH | libc.O_NOFOLLOW)) !== 0) return undefined;
+  /** Opened or looked at by the name of a descriptor. Undefined: not of ours. */
+  #throughDescriptor(
+    call: Notification,
+    task: HostTask,
+    what: PathCall,
+    path: string,
+  ): Answer | undefined {
+    if (!what.follow || (what.kind !== 'open' && what.kind !== 'stat')) return undefined;
     const name = descriptorNamed(path, task.pid);
     const link = name === undefined ? -1 : libc.readlink(name);
     const entry = typeof link === 'string' ? this.#context.files.byLink(link) : undefined;
     if (!entry) return undefined;
+    if (what.kind === 'stat') return this.#answerStat(task, what, this.#statOf(entry));
+    if ((what.flags & libc.O_PATH) !== 0) return undefined;
+    return this.#openAgain(call, task, what, entry);
+  }
+  /** The node is opened anew, and an anonymous file has none. */
+  #openAgain(call: Notification, task: HostTask, { flags }: PathCall, entry: Entry): Answer {
     if (entry.kind === 'attr') {
       return this.#openAttr(call, task, { path: entry.path, node: entry.node, flags });
     }
@@ -264,13 +274,7 @@ export class PathTraps {
     if (typeof link === 'number') return 'continue';
     const task = this.#context.processes.task(call);
     const entry = this.#context.files.byLink(link);
-    if (entry?.kind === 'attr') {
-      return this.#answerStat(task, to, statOfNode(entry.node, entry.path));
-    }
-    if (entry) {
-      const node = this.#openedFrom.get(entry.file);
-      return this.#answerStat(task, to, statOfFile(entry.file, node));
-    }
+    if (entry) return this.#answerStat(task, to, this.#statOf(entry));
     const virtual = this.#tree.native ? undefined : this.#tree.virtualPath(link);
     if (virtual === undefined) return 'continue';
     const place = walkPath(this.#tree.root, virtual, false);
@@ -279,6 +283,10 @@ export class PathTraps {
       : 'continue';
   }
 
+  #statOf(entry: Entry): NodeStat {
+    if (entry.kind === 'attr') return statOfNode(entry.node, entry.path);
+    return statOfFile(entry.file, this.#openedFrom.get(entry.file));
+  }
   #answerStat(task: HostTask, to: StatTarget, stat: NodeStat): Answer {
     const bytes = to.extended ? encodeStatx(stat) : encodeStat(stat);
     return task.mem.write(to.outAt, bytes) ? -HOST_ERRNO.EFAULT : 0;

@@ -3,6 +3,7 @@
 #include <linux/vfio.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #define LENGTH (2 * PAGE)
@@ -91,6 +92,25 @@ static void outlives(void)
 	munmap((void *)at, LENGTH);
 }
 
+/* What a descriptor's name in /proc says of it. */
+static const char *named(int fd)
+{
+	static char text[8][160];
+	static int turn;
+	char *into = text[turn++ & 7], path[32], target[64];
+	struct stat by_name, by_fd;
+	long length;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	length = readlink(path, target, sizeof(target));
+	if (stat(path, &by_name) || fstat(fd, &by_fd))
+		return strerrorname_np(errno);
+	snprintf(into, sizeof(text[0]), "%.*s, %s, %s", (int)length, target,
+		 S_ISCHR(by_name.st_mode) ? "a character device" : "no device",
+		 by_name.st_ino == by_fd.st_ino && by_name.st_rdev == by_fd.st_rdev ? "the same" : "another");
+	return into;
+}
+
 /* Files that are for ioctls only. */
 static void control(const char *what, int fd)
 {
@@ -125,10 +145,21 @@ static void empty_queue(void)
 	SHOW("of two messages", read(50, message, 80));
 	SHOW("an answer to nothing", write(50, &(struct response){ 1, 0 }, 8));
 	SHOW("a part of a message where it was made", read(queue.out_fd, message, 39));
+	SHOW("opened by its name in /proc", open("/proc/self/fd/50", O_RDONLY));
 }
 
 int main(int argc, char **argv)
 {
+	if (argc > 1 && !strcmp(argv[1], "names")) {
+		struct fault_alloc queue = { sizeof(queue) };
+		int fd = iommufd();
+
+		ioctl(fd, FAULT_QUEUE_ALLOC, &queue);
+		SAY("an iommufd", "%s", named(fd));
+		SAY("a cdev", "%s", named(open("/dev/vfio/devices/vfio0", O_RDWR)));
+		SAY("a queue", "%s", named(queue.out_fd));
+		return 0;
+	}
 	if (argc > 1) {
 		control("an iommufd", iommufd());
 		control("a container", open("/dev/vfio/vfio", O_RDWR));
