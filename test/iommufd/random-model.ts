@@ -8,6 +8,7 @@ import { hiWord, loWord } from '../../src/base/word-pair.ts';
 import { Access } from '../../src/iommufd/access.ts';
 import type { Area } from '../../src/iommufd/area.ts';
 import { IommufdDevice } from '../../src/iommufd/device-object.ts';
+import { Fault } from '../../src/iommufd/fault.ts';
 import { Hwpt, HwptNested, HwptPaging } from '../../src/iommufd/hwpt-object.ts';
 import { HwQueue } from '../../src/iommufd/hw-queue.ts';
 import { Ioas } from '../../src/iommufd/ioas.ts';
@@ -33,6 +34,7 @@ export class Model {
   readonly #pinned = new Map<Pages, Set<number>>();
   readonly #accesses = new Map<Area, number>();
   readonly #locks = new Map<Area, number>();
+  readonly #handles = new Set<object>();
   /** What a vIOMMU lists, less what there is. */
   readonly #children = new Map<Viommu, number>();
   /** Of the files that programs have open. */
@@ -48,6 +50,7 @@ export class Model {
     this.#accesses.clear();
     this.#locks.clear();
     this.#children.clear();
+    this.#handles.clear();
     this.#behindFiles.clear();
     for (const task of this.#holders.tasks) {
       for (const file of task.fds.values()) {
@@ -100,7 +103,8 @@ export class Model {
   #countDevice(device: IommufdDevice): void {
     this.#hold(device, 1);
     const { igroup, dev } = device;
-    for (const [pasid, { hwpt, devices }] of igroup?.attachments ?? []) {
+    for (const [pasid, { hwpt, handle, devices }] of igroup?.attachments ?? []) {
+      this.#handles.add(handle);
       if (!devices.has(device)) continue;
       this.#hold(device, 1);
       this.#hold(hwpt, 1);
@@ -165,6 +169,7 @@ export class Model {
     if (users !== wanted) {
       throw new Bug(`${object.constructor.name} ${id} has ${users} users, should have ${wanted}`);
     }
+    if (object instanceof Fault) this.#compareFaults(object);
     if (!(object instanceof Ioas)) return;
     for (const area of object.iopt.areas.values()) {
       const accesses = this.#accesses.get(area) ?? 0;
@@ -177,6 +182,13 @@ export class Model {
         throw new Bug(`${area.pages.npinned} pages are charged, ${pinned} are in use`);
       }
     }
+  }
+  /** What waits in a queue came through an attachment that is still there. */
+  #compareFaults(fault: Fault): void {
+    const waiting = [...fault.deliver];
+    for (const [, group] of fault.awaiting.entries()) waiting.push(group);
+    if (waiting.every((group) => this.#handles.has(group.attachHandle))) return;
+    throw new Bug(`fault queue ${fault.id} has faults of what is not attached any more`);
   }
   /** Each frame has a pin for each pages object that uses it. */
   #comparePins(): void {

@@ -164,6 +164,9 @@ export class Observer {
     now.add('context', this.#names.of(ctx));
     now.add('accounting', ctx.accountMode);
     now.add('vfio ioas', ctx.vfioIoas?.id);
+    if (ctx.vfioIoas && !ctx.objects.has(ctx.vfioIoas)) {
+      throw new Bug('the container is an IOAS that was destroyed');
+    }
     now.add('noiommu mode', ctx.noIommuMode);
     const objects = new Map<number, IommufdObject>();
     for (const object of ctx.objects.all()) {

@@ -93,7 +93,7 @@ test.each(KINDS)('%s: a failure at any point is undone', { timeout: TIMEOUT }, (
       for (const turn of program.turns) points += failEverywhere(scene, turn);
       scene.close();
     }),
-    parameters(0.04),
+    parameters(0.08),
   );
   expect(points).toBeGreaterThan(0);
 });
