@@ -336,23 +336,18 @@ export function ioasUnmap(ucmd: Ucmd<iommu_ioas_unmap>): Status {
   const iovaHi = u[UNMAP.iova + 1]!;
   const iovaLo = u[UNMAP.iova]!;
   const all = iovaHi === 0 && iovaLo === 0 && allOnes(u, UNMAP.length);
-  const rc = all
-    ? iopt.unmapAll()
-    : unmapIova(iopt, iovaHi, iovaLo, u[UNMAP.length + 1]!, u[UNMAP.length]!);
+  const rc = all ? iopt.unmapAll() : unmapIova(iopt, u);
   if (rc) return rc;
   u[UNMAP.length] = iopt.unmappedLo;
   u[UNMAP.length + 1] = iopt.unmappedHi;
   return ucmd.respond();
 }
-function unmapIova(
-  iopt: IoPagetable,
-  iovaHi: number,
-  iovaLo: number,
-  lengthHi: number,
-  lengthLo: number,
-): Status {
-  const wraps = (hi: number, lo: number): boolean => hi === ALL_ONES && lo === ALL_ONES;
-  if (wraps(iovaHi, iovaLo) || wraps(lengthHi, lengthLo)) return refuseWrap();
+function unmapIova(iopt: IoPagetable, u: Uint32Array): Status {
+  const iovaHi = u[UNMAP.iova + 1]!;
+  const iovaLo = u[UNMAP.iova]!;
+  const lengthHi = u[UNMAP.length + 1]!;
+  const lengthLo = u[UNMAP.length]!;
+  if (allOnes(u, UNMAP.iova) || allOnes(u, UNMAP.length)) return refuseWrap();
   if (lengthHi === 0 && lengthLo === 0) return refuse(EINVAL, 'the length is 0');
   subPair(lengthHi, lengthLo, 0, 1);
   if (addPair(iovaHi, iovaLo, PAIR.hi, PAIR.lo)) return refuseWrap();
