@@ -1,11 +1,12 @@
 /** What a row of the table of random commands is, and the ways to write one. */
 import fc from 'fast-check';
-import { isErrno } from '../../src/base/errno.ts';
+import { EBADF, isErrno } from '../../src/base/errno.ts';
 import type { Fields, Struct } from '../../src/base/struct.ts';
+import { WaitQueue } from '../../src/base/wait-queue.ts';
 import { iommu_test_cmd, IOMMU_TEST_CMD } from '../../src/uapi/iommufd-test.ts';
 import type { Caller, Value, Values } from './random-picks.ts';
 import type { Scene } from './random-scene.ts';
-import { ARRAY, type CallFlaws } from './world.ts';
+import { ARRAY, Iommufd, type CallFlaws, type World } from './world.ts';
 
 /** A command with everything that was left to chance: plain data, so that fast-check can print and shrink it. */
 export interface Step {
@@ -131,6 +132,36 @@ export function testCommand<F extends Fields>(
       return caller.fd.call(IOMMU_TEST_CMD, iommu_test_cmd, cmd);
     },
   };
+}
+
+/** A command with a struct of another file: `fd` says of which. */
+export function fileCommand<F extends Fields>(
+  name: string,
+  cmd: number,
+  layout: Struct<F>,
+  fields: Generated,
+  extras: Extras = {},
+): Command {
+  return {
+    ...row(name, extras),
+    steps: stepsOf(name, fields, extras),
+    run(caller, step, { world }) {
+      const { fd, ...values } = caller.resolve(step.values);
+      const file = caller.openFile(Number(fd));
+      if (!file?.ops.ioctl) return EBADF;
+      const iommufd = new Iommufd(world, caller.task, file);
+      iommufd.flaws = step.flaws ?? NO_FLAWS;
+      return calledBy(caller, world, () => iommufd.call(cmd, layout, values as never));
+    },
+  };
+}
+/** The host says whose call fails; on the way through VFIO nobody else does. */
+export function calledBy(caller: Caller, { subsystem }: World, call: () => unknown): unknown {
+  const outer = subsystem.caller;
+  subsystem.caller = caller.task;
+  const result = call();
+  subsystem.caller = outer;
+  return result instanceof WaitQueue ? SKIPPED : result;
 }
 
 /** A command of /dev/iommu with a plain argument. */

@@ -43,7 +43,7 @@ export interface Prelude {
 }
 
 const GUEST =
-  /VIOMMU|VDEVICE|VEVENT|HW_QUEUE|NESTED|INVALIDATE|IOTLB|CACHE|IOPF|FAULT|with data|faults|responses|events|mmap$|munmap$|poll|REPLACE/;
+  /VIOMMU|VDEVICE|VEVENT|HW_QUEUE|NESTED|INVALIDATE|IOTLB|CACHE|IOPF|FAULT|with data|faults|responses|events|mmap$|munmap$|poll|REPLACE|close|DESTROY/;
 
 const FAULT = step('IOMMU_TEST_OP_TRIGGER_IOPF', {
   ...ON_DEVICE,
@@ -131,7 +131,7 @@ const MOCK: readonly Prelude[] = [
     ],
   },
   {
-    then: /ACCESS|COPY|UNMAP a|CHECK_REFS/,
+    then: /ACCESS|COPY|UNMAP a|CHECK_REFS|MOCK_DOMAIN$/,
     steps: [
       IOAS,
       map(0),
@@ -141,7 +141,6 @@ const MOCK: readonly Prelude[] = [
         iova: first('mapping'),
         length: 0x1000n,
       }),
-      DEVICE,
       IOAS,
     ],
   },
