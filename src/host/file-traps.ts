@@ -45,6 +45,14 @@ export class FileTraps {
     if (!entry) return 'continue';
     return entry.kind === 'attr' ? this.#attrTransfer(call, entry) : this.#transfer(call, entry);
   }
+  /** ftruncate and fallocate, among calls that may change memory: only regular files have a size to change. */
+  resize(call: Notification): Answer {
+    if (call.nr !== NR.ftruncate && call.nr !== NR.fallocate) return 'continue';
+    const link = this.#context.processes.descriptorLink(call.tid, call.int(0));
+    const entry = typeof link === 'string' ? this.#context.files.byLink(link) : undefined;
+    if (entry?.kind !== 'file') return 'continue';
+    return call.nr === NR.ftruncate ? -HOST_ERRNO.EINVAL : -HOST_ERRNO.ENODEV;
+  }
   #mmapCall(call: Notification): Answer {
     if (isHugeAnonymous(call)) return this.#hugePages.mmap(call);
     const { files, processes } = this.#context;

@@ -43,6 +43,8 @@ export interface LoopParts {
   readonly warn: (text: string) => void;
   /** Programs have the capabilities of the simulated machine. */
   readonly capabilities?: boolean;
+  /** Every read and write of a program is trapped (FilterOptions.events). */
+  readonly events?: boolean;
   /** Present with `--pin=exact`. */
   readonly ring?: IoUring | undefined;
 }
@@ -73,6 +75,7 @@ export class KernelLoop implements CallContext {
   readonly processes: Processes;
   readonly watches = this;
   readonly warn: (text: string) => void;
+  readonly seesEveryRead: boolean;
 
   readonly #parts: LoopParts;
   readonly #mmio: MmioTraps;
@@ -101,6 +104,7 @@ export class KernelLoop implements CallContext {
     this.#parts = parts;
     this.machine = parts.machine;
     this.warn = parts.warn;
+    this.seesEveryRead = parts.events === true;
     this.listener = new Listener(parts.launched.listener);
     this.files = new OpenFiles((entry) => {
       if (entry.kind === 'file') this.#released(entry.file);
@@ -286,7 +290,8 @@ export class KernelLoop implements CallContext {
         return this.eventfds.create(this.listener, call);
       }
       if (call.nr === NR.capget || call.nr === NR.capset) return this.#capabilities(call);
-      if (MAPPING_CALLS.has(call.nr)) return this.#mappingTraps.handle(call, () => 'continue');
+      if (MAPPING_CALLS.has(call.nr))
+        return this.#mappingTraps.handle(call, () => this.#fileTraps.resize(call));
       if (replacesMapping(call)) {
         return this.#mappingTraps.handle(call, () => this.#fileTraps.handle(call));
       }

@@ -40,6 +40,7 @@ function main(plan: RunPlan): RunResult {
     const loop = new KernelLoop({
       ...{ machine, launched, tree, wakeFd: plan.wakeFd, warn },
       capabilities: plan.launch.capabilities === true,
+      events: plan.launch.events === true,
       ring,
     });
     const status = loop.run();

@@ -39,6 +39,8 @@ export interface TaskParts {
   readonly map: MemoryMap;
   readonly objects: HostObjects;
   readonly watches: Watches;
+  /** An event queue may have any number: all reads are trapped. */
+  readonly seesEveryRead?: boolean;
   /** A line for the user of softiommu. */
   warn(text: string): void;
   /** Present with `--pin=exact`. */
@@ -122,7 +124,7 @@ export class Processes {
   }
   /** Give a caller a descriptor of ours; an event queue goes where reads are trapped. */
   install(call: Notification, fd: number, how: { cloexec: boolean; stream: boolean }): number {
-    return installDescriptor(this.#parts.listener, call, fd, how);
+    return installDescriptor(this.#parts, call, fd, how);
   }
 
   /** Processes that have made a trapped call first, then whoever else maps it. */
@@ -254,7 +256,7 @@ export class HostTask implements Task {
     if (typeof opened === 'number') {
       return refuse(ENOMEM, 'the host has no descriptor left for softiommu', { errno: -opened });
     }
-    const fd = installDescriptor(this.#parts.listener, call, opened.fd, {
+    const fd = installDescriptor(this.#parts, call, opened.fd, {
       cloexec,
       stream: file.ops.stream === true,
     });
@@ -277,15 +279,16 @@ export class HostTask implements Task {
   }
 }
 
-/** Lowest free number; an event queue goes where reads are trapped, if a number there is free. */
+/** Lowest free number; an event queue goes where reads are trapped if not all are, if a number there is free. */
 function installDescriptor(
-  listener: Listener,
+  { listener, seesEveryRead }: TaskParts,
   call: Notification,
   fd: number,
   how: { cloexec: boolean; stream: boolean },
 ): number {
   const cloexec = how.cloexec;
-  for (let at = FIRST_STREAM_FD; how.stream && at <= LAST_STREAM_FD; at++) {
+  const apart = how.stream && !seesEveryRead;
+  for (let at = FIRST_STREAM_FD; apart && at <= LAST_STREAM_FD; at++) {
     const taken = libc.readlink(`/proc/${call.tid}/fd/${at}`);
     if (taken !== -libc.HOST_ERRNO.ENOENT) continue;
     const given = listener.addFd(call, fd, { cloexec, at });

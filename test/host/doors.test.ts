@@ -73,6 +73,7 @@ const DOORS: Readonly<Record<string, Door>> = {
     program: 'doors-queues',
     flags: SELFTEST,
     expected: `
+      at the lowest number: 1
       opened: 1
       close-on-exec: 1
       nothing to read: 0
@@ -218,10 +219,10 @@ const DOORS: Readonly<Record<string, Door>> = {
     flags: [],
     args: ['control'],
     expected: `
-      an iommufd: read EINVAL, of 40 bytes EINVAL, of a page EINVAL, readv EINVAL, pread EINVAL, write EINVAL, of a page EINVAL, writev EINVAL, pwrite EINVAL, mmap ENXIO, poll 0x5, epoll EPERM
-      a container: read EINVAL, of 40 bytes EINVAL, of a page EINVAL, readv EINVAL, pread EINVAL, write EINVAL, of a page EINVAL, writev EINVAL, pwrite EINVAL, mmap ENODEV, poll 0x5, epoll EPERM
-      a group: read EINVAL, of 40 bytes EINVAL, of a page EINVAL, readv EINVAL, pread EINVAL, write EINVAL, of a page EINVAL, writev EINVAL, pwrite EINVAL, mmap ENODEV, poll 0x5, epoll EPERM
-      a cdev: read EINVAL, of 40 bytes EINVAL, of a page EINVAL, readv EINVAL, pread EINVAL, write EINVAL, of a page EINVAL, writev EINVAL, pwrite EINVAL, mmap EINVAL, poll 0x5, epoll EPERM
+      an iommufd: read EINVAL, of 40 bytes EINVAL, of a page EINVAL, readv EINVAL, pread EINVAL, write EINVAL, of a page EINVAL, writev EINVAL, pwrite EINVAL, mmap ENXIO, ftruncate EINVAL, fallocate ENODEV, poll 0x5, epoll EPERM
+      a container: read EINVAL, of 40 bytes EINVAL, of a page EINVAL, readv EINVAL, pread EINVAL, write EINVAL, of a page EINVAL, writev EINVAL, pwrite EINVAL, mmap ENODEV, ftruncate EINVAL, fallocate ENODEV, poll 0x5, epoll EPERM
+      a group: read EINVAL, of 40 bytes EINVAL, of a page EINVAL, readv EINVAL, pread EINVAL, write EINVAL, of a page EINVAL, writev EINVAL, pwrite EINVAL, mmap ENODEV, ftruncate EINVAL, fallocate ENODEV, poll 0x5, epoll EPERM
+      a cdev: read EINVAL, of 40 bytes EINVAL, of a page EINVAL, readv EINVAL, pread EINVAL, write EINVAL, of a page EINVAL, writev EINVAL, pwrite EINVAL, mmap EINVAL, ftruncate EINVAL, fallocate ENODEV, poll 0x5, epoll EPERM
       an empty fault queue at 50: poll: 0x4
       read of it: 0
       of two messages: 0

@@ -125,6 +125,7 @@ static void control(const char *what, int fd)
 	       name(write(fd, buffer, 4)), name(write(fd, buffer, PAGE)), name(writev(fd, &vector, 1)));
 	printf("pwrite %s, ", name(pwrite(fd, buffer, 4, 0)));
 	printf("mmap %s, ", name(mapped(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0))));
+	printf("ftruncate %s, fallocate %s, ", name(ftruncate(fd, PAGE)), name(fallocate(fd, 0, 0, PAGE)));
 	poll(&poll_fd, 1, 0);
 	printf("poll %#x, epoll %s\n", poll_fd.revents, name(epoll_ctl(epoll_create1(0), EPOLL_CTL_ADD, fd, &event)));
 	fflush(stdout);

@@ -63,6 +63,7 @@ static void reads(void)
 	struct iovec two[2] = { { messages, 40 }, { messages + 1, 40 } };
 
 	munmap(edge + PAGE, PAGE);
+	SAY("at the lowest number", "%d", on.queue == on.fd + 1);
 	SAY("opened", "%d", (fcntl(on.queue, F_GETFL) & (O_ACCMODE | O_NONBLOCK)) == O_RDWR);
 	SAY("close-on-exec", "%d", fcntl(on.queue, F_GETFD) == FD_CLOEXEC);
 	SHOW("nothing to read", read(on.queue, messages, 40));
