@@ -12,6 +12,7 @@ export const KERNEL_TRAITS = {
   'aux-domains': 'aux domains and mdev iommu devices exist (5.8, seed 002)',
   'iommufd-noiommu': 'iommufd binds devices without an IOMMU (7.3)',
   'noiommu-cdev': 'noiommu devices have a cdev (7.3)',
+  'vfio-dmabuf': 'vfio-pci exports memory BARs as dma-bufs (7.3)',
   'unsafe-noiommu-mode': 'the vfio parameter enable_unsafe_noiommu_mode is Y',
   'unsafe-interrupts': 'the parameter allow_unsafe_interrupts is Y',
   'vfio-container-iommufd': '/dev/vfio/vfio is served by iommufd',

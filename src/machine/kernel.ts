@@ -13,7 +13,7 @@ const VERSIONS: Readonly<Record<string, readonly KernelTrait[]>> = {
   '6.6': [],
   '6.8': ['bus-domain-alloc-refuse'],
   '6.12': ['bus-domain-alloc-refuse'],
-  '7.3': ['iommufd-noiommu', 'noiommu-cdev'],
+  '7.3': ['iommufd-noiommu', 'noiommu-cdev', 'vfio-dmabuf'],
 };
 
 export const KERNEL_VERSIONS: readonly string[] = Object.keys(VERSIONS);

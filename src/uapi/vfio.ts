@@ -162,8 +162,20 @@ export const VFIO_DEVICE_FEATURE_PCI_VF_TOKEN = 0;
 export const VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY = 3;
 export const VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP = 4;
 export const VFIO_DEVICE_FEATURE_LOW_POWER_EXIT = 5;
+export const VFIO_DEVICE_FEATURE_DMA_BUF = 11;
 export const VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 = 12;
 export const vfio_device_feature = struct('vfio_device_feature', 8, { argsz: u32, flags: u32 });
+/** Followed by nr_ranges of vfio_region_dma_range. */
+export const vfio_device_feature_dma_buf = struct('vfio_device_feature_dma_buf', 16, {
+  region_index: u32,
+  open_flags: u32,
+  flags: u32,
+  nr_ranges: u32,
+});
+export const vfio_region_dma_range = struct('vfio_region_dma_range', 16, {
+  offset: u64,
+  length: u64,
+});
 
 export const VFIO_DEVICE_BIND_FLAG_TOKEN = 1;
 /** `iommufd` is an s32: sign it with `| 0`. */

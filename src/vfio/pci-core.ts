@@ -2,7 +2,7 @@
  * vfio-pci: what a PCI device answers on its fd (vfio.md 2.1, 2.3, 2.7, 2.10, 2.13).
  *
  * NOT IMPLEMENTED, and answered as a kernel without it: migration and dirty logging (DEVICE_FEATURE 1, 2, 6 to 9:
- * ENOTTY), dma-buf export (11: ENOTTY), IOEVENTFD and graphics (ENOTTY), VGA regions, SR-IOV and VF tokens.
+ * ENOTTY), IOEVENTFD and graphics (ENOTTY), VGA regions, SR-IOV and VF tokens.
  */
 import { EINVAL, ENOTTY, isErrno, type Result, type Status } from '../base/errno.ts';
 import type { Mapping, MmapRequest } from '../base/file.ts';
@@ -40,6 +40,7 @@ import {
 import type { DeviceAccess, VfioDeviceOps } from './device.ts';
 import { copyToUser, readArg } from './ioctl.ts';
 import { VfioPciConfig } from './pci-config.ts';
+import { BarExports } from './pci-dmabuf.ts';
 import { deviceFeature } from './pci-feature.ts';
 import { getHotResetInfo, hotReset } from './pci-hot-reset.ts';
 import { VfioPciIrqs } from './pci-irqs.ts';
@@ -56,6 +57,7 @@ export class VfioPciDevice implements VfioDeviceOps {
   readonly fn: PciDeviceFunction;
   readonly sysPath?: string;
   readonly irqs: VfioPciIrqs;
+  readonly exports = new BarExports();
   #config: VfioPciConfig | undefined;
   /** Configuration space as it was before the first open. */
   #saved: Uint8Array | undefined;
@@ -70,6 +72,19 @@ export class VfioPciDevice implements VfioDeviceOps {
     if (sysPath !== undefined) this.sysPath = sysPath;
     this.irqs = new VfioPciIrqs(fn, () => this.config);
   }
+  /** Does this kernel export BARs as dma-bufs? */
+  get canExport(): boolean {
+    return this.subsystem.env.has('vfio-dmabuf');
+  }
+  /** Registers answer whoever reaches them: the user has not switched them off, and no reset is under way. */
+  answers(): boolean {
+    return this.isOpen && this.fn.memoryEnabled && this.isMemoryAccessible();
+  }
+  /** Something changed that may decide whether registers answer. */
+  followAccess(): void {
+    if (!this.exports.isEmpty) this.exports.follow(this.answers());
+  }
+  readonly #watcher = (): void => this.followAccess();
   get isOpen(): boolean {
     return this.#config !== undefined;
   }
@@ -89,6 +104,7 @@ export class VfioPciDevice implements VfioDeviceOps {
     this.#setCommand(0, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
     this.#resetWorks = !this.#resetFunction();
     this.#setCommand(PCI_COMMAND_INTX_DISABLE, 0);
+    this.fn.watchers.add(this.#watcher);
     this.#config = new VfioPciConfig(this.fn, {
       setIntxDisabled: (disabled) => this.irqs.setIntxDisabled(disabled),
       resetFunction: () => void this.#resetFunction(),
@@ -102,6 +118,8 @@ export class VfioPciDevice implements VfioDeviceOps {
     this.#toD0();
     this.#setCommand(PCI_COMMAND_MASTER, 0);
     this.irqs.disableAll();
+    this.fn.watchers.delete(this.#watcher);
+    this.exports.close();
     this.#config = undefined;
     this.fn.config.bytes.set(this.#saved!);
     this.#saved = undefined;
@@ -133,7 +151,10 @@ export class VfioPciDevice implements VfioDeviceOps {
   }
   write(_task: Task, from: Uint8Array, offset: bigint): Result<number> {
     this.wake(true);
-    return readWrite(this, offset, { write: true, data: from });
+    const done = readWrite(this, offset, { write: true, data: from });
+    // The command register may have been among it.
+    this.followAccess();
+    return done;
   }
   mmap(_task: Task, request: MmapRequest): Result<Mapping> {
     return mmapRegion(this, request);
@@ -156,6 +177,7 @@ export class VfioPciDevice implements VfioDeviceOps {
     // Without a wake-up eventfd the device goes back to sleep after the access.
     if (tell && !asleep.wakeup) return;
     this.lowPower = undefined;
+    this.followAccess();
     if (tell) asleep.wakeup?.signal();
     asleep.wakeup?.put();
   }

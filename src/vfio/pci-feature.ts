@@ -3,6 +3,7 @@ import { EINVAL, ENOTTY, isErrno, type Result, type Status } from '../base/errno
 import { refuse } from '../base/refuse.ts';
 import type { Eventfd, Task } from '../base/task.ts';
 import {
+  VFIO_DEVICE_FEATURE_DMA_BUF,
   VFIO_DEVICE_FEATURE_GET,
   VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY,
   VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
@@ -12,18 +13,22 @@ import {
   VFIO_DEVICE_FEATURE_PROBE,
   VFIO_DEVICE_FEATURE_SET,
   vfio_device_feature,
+  vfio_device_feature_dma_buf,
 } from '../uapi/vfio.ts';
 import { copyFromUser, readArg } from './ioctl.ts';
 import type { VfioPciDevice } from './pci-core.ts';
+import { exportDmabuf } from './pci-dmabuf.ts';
 
 interface Feature {
   readonly ops: number;
   /** Bytes of its data. */
   readonly size: number;
-  run(device: VfioPciDevice, task: Task, data: bigint): Status;
+  /** Undefined is 0; DMA_BUF answers with an fd. */
+  run(device: VfioPciDevice, task: Task, data: bigint): Result<number> | undefined;
 }
 
 const SET = VFIO_DEVICE_FEATURE_SET;
+const GET = VFIO_DEVICE_FEATURE_GET;
 /** Features that are not here are ENOTTY. */
 const FEATURES: Readonly<Record<number, Feature>> = {
   [VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY]: {
@@ -44,10 +49,19 @@ const FEATURES: Readonly<Record<number, Feature>> = {
       return undefined;
     },
   },
+  [VFIO_DEVICE_FEATURE_DMA_BUF]: {
+    ops: GET,
+    size: vfio_device_feature_dma_buf.size,
+    run: exportDmabuf,
+  },
 };
 
 /** @kernel vfio_ioctl_device_feature */
-export function deviceFeature(device: VfioPciDevice, task: Task, arg: bigint): Status {
+export function deviceFeature(
+  device: VfioPciDevice,
+  task: Task,
+  arg: bigint,
+): Result<number> | undefined {
   const given = readArg(task, arg, vfio_device_feature, 8);
   if (isErrno(given)) return given;
   const { flags, argsz } = given;
@@ -57,7 +71,7 @@ export function deviceFeature(device: VfioPciDevice, task: Task, arg: bigint): S
   }
   const probe = (flags & VFIO_DEVICE_FEATURE_PROBE) !== 0;
   if (!probe && (flags & both) === both) return refuse(EINVAL, 'GET and SET at once', { flags });
-  const feature = find(flags & VFIO_DEVICE_FEATURE_MASK);
+  const feature = find(device, flags & VFIO_DEVICE_FEATURE_MASK);
   if (isErrno(feature)) return feature;
   if (flags & both & ~feature.ops) {
     return refuse(EINVAL, 'the feature does not offer this operation', { flags });
@@ -70,11 +84,13 @@ export function deviceFeature(device: VfioPciDevice, task: Task, arg: bigint): S
   return feature.run(device, task, arg + 8n);
 }
 
-function find(index: number): Result<Feature> {
+function find(device: VfioPciDevice, index: number): Result<Feature> {
   if (index === VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2) {
     return refuse(EINVAL, 'the device does not support PRE_COPY');
   }
-  return FEATURES[index] ?? refuse(ENOTTY, 'the device does not have this feature', { index });
+  const isMissing = index === VFIO_DEVICE_FEATURE_DMA_BUF && !device.canExport;
+  const feature = isMissing ? undefined : FEATURES[index];
+  return feature ?? refuse(ENOTTY, 'the device does not have this feature', { index });
 }
 
 function enterLowPower(device: VfioPciDevice, wakeup: Eventfd | undefined): Status {
@@ -83,6 +99,7 @@ function enterLowPower(device: VfioPciDevice, wakeup: Eventfd | undefined): Stat
     return refuse(EINVAL, 'the device is in low power already');
   }
   device.lowPower = { wakeup };
+  device.followAccess();
   return undefined;
 }
 function enterWithWakeup(device: VfioPciDevice, task: Task, data: bigint): Status {

@@ -580,7 +580,7 @@ describe('reset and low power', () => {
     [1 | GET, ENOTTY],
     [2 | SET, ENOTTY],
     [6 | SET, ENOTTY],
-    [11 | GET, ENOTTY],
+    [11 | GET, EINVAL],
     [12 | SET | PROBE_FLAG, EINVAL],
     [3 | SET | PROBE_FLAG, 0],
     [3 | GET | PROBE_FLAG, EINVAL],
