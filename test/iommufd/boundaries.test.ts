@@ -8,11 +8,15 @@ import {
   ENODEV,
   ENOENT,
   ENOSPC,
+  ENXIO,
   EOPNOTSUPP,
   EPERM,
   isErrno,
 } from '../../src/base/errno.ts';
 import { U64_MAX } from '../../src/base/u64.ts';
+import { mockPagingOf } from '../../src/drivers/mock/paging.ts';
+import { HwptPaging } from '../../src/iommufd/hwpt-object.ts';
+import { ctxFromFile } from '../../src/iommufd/main.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
 import * as v from '../../src/uapi/vfio.ts';
@@ -77,6 +81,24 @@ describe('vendor data is looked at last', () => {
     expect([...new Uint32Array(peek(fd.task, EDGE - 8n, 8).buffer)]).toEqual([0xcafe, 0xcafe]);
     expect(destroy(fd, id as number)).toBeUndefined();
   });
+});
+
+test('pages a vIOMMU has published go with it, and their offsets are given again', () => {
+  const { fd, dev, parent } = scene();
+  const alloc = () => {
+    const values = { type: t.IOMMU_VIOMMU_TYPE_SELFTEST, dev_id: dev.idev, hwpt_id: parent };
+    const data = { data_len: 24, data_uptr: ARRAY };
+    const out = fd.must(uapi.IOMMU_VIOMMU_ALLOC, uapi.iommu_viommu_alloc, { ...values, ...data });
+    const { out_mmap_offset: at } = t.iommu_viommu_selftest.view(peek(fd.task, ARRAY, 24));
+    return { id: out.out_viommu_id, at };
+  };
+  const [first, second] = [alloc(), alloc()];
+  expect([first.at, second.at]).toEqual([0x1000n, 0x3000n]);
+  expect(destroy(fd, first.id)).toBeUndefined();
+  const shared = { read: true, write: true, exec: false, shared: true };
+  const request = { offset: first.at, length: 0x2000n, ...shared };
+  expect(fd.file.ops.mmap!(fd.file, fd.task, request)).toBe(ENXIO);
+  expect(alloc().at).toBe(first.at);
 });
 
 describe('GET_HW_INFO gives what fits and zeros the rest', () => {
@@ -231,6 +253,19 @@ describe('GET_DIRTY_BITMAP', () => {
     expect([...peek(fd.task, ARRAY, 1)]).toEqual([0b0000_0011]);
     expect(get(fd, { hwpt_id: hwpt, iova: behind, length: PAGE })).toBeUndefined();
     expect([...peek(fd.task, ARRAY, 1)]).toEqual([0b0000_0011]);
+  });
+  test('what is cleared is forgotten by the IOMMU, what is only read is not', () => {
+    const { fd, ioas, hwpt } = tracked();
+    expect(map(fd, ioas, BUFFER, PAGE, APERTURE)).toBe(APERTURE);
+    const paging = ctxFromFile(fd.file)!.objects.get(hwpt, HwptPaging);
+    if (isErrno(paging)) throw new Error(paging.name);
+    const syncs = () => mockPagingOf(paging.domain).syncs;
+    mark(fd, hwpt, APERTURE);
+    const [range, before] = [{ hwpt_id: hwpt, iova: APERTURE, length: PAGE }, syncs()];
+    expect(get(fd, { ...range, flags: 1 })).toBeUndefined();
+    expect(syncs()).toBe(before);
+    expect(get(fd, range)).toBeUndefined();
+    expect(syncs()).toBe(before + 1);
   });
   test('a bitmap that is not mapped is no error', () => {
     const { fd, ioas, hwpt } = tracked();

@@ -21,7 +21,7 @@ import { vfioCompatSetNoIommu } from '../../src/iommufd/vfio-compat.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import { checkMap, ioasAlloc, map, mock, unmap } from './calls.ts';
-import { ARG, BUFFER, Iommufd, peek, poke, World } from './world.ts';
+import { ARG, ARG_READ_ONLY, BUFFER, Iommufd, peek, poke, World } from './world.ts';
 
 const PAGE = 0x1000n;
 const APERTURE = 0x100_0000n;
@@ -226,6 +226,14 @@ describe('UNMAP_DMA', () => {
   ])('%s', ([, type, values, result, size]) => {
     const fd = mapped(type);
     expect(unmapDma(fd, values)).toEqual([result, size]);
+  });
+  test('a size that cannot be written back is EFAULT, and all is unmapped', () => {
+    const fd = mapped(3);
+    const raw = v.vfio_iommu_type1_dma_unmap.view(new Uint8Array(24));
+    Object.assign(raw, { argsz: 24, iova: PAGE, size: 3n * PAGE });
+    poke(fd.task, ARG, raw.bytes);
+    expect(fd.ioctl(v.VFIO_IOMMU_UNMAP_DMA, ARG_READ_ONLY)).toBe(EFAULT);
+    expect(unmapDma(fd, { iova: PAGE, size: 3n * PAGE })).toEqual([0, 0n]);
   });
   test('the pieces of a cut show the memory they showed, and can be cut again', () => {
     const fd = new World().open();
