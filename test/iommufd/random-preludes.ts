@@ -54,59 +54,60 @@ const FAULT = step('IOMMU_TEST_OP_TRIGGER_IOPF', {
 });
 const READ = step('read of faults', { fd: first('unread fd'), count: 40, offset: -1, reach: 40 });
 
+/** A guest with all its queues. */
+const GUEST_STEPS: readonly Step[] = [
+  IOAS,
+  DEVICE,
+  map(0),
+  hwpt(1),
+  step(
+    'IOMMU_VIOMMU_ALLOC',
+    {
+      ...ON_DEVICE,
+      type: t.IOMMU_VIOMMU_TYPE_SELFTEST,
+      hwpt_id: first('nest parent'),
+      data_len: 24,
+      data_uptr: ARRAY,
+    },
+    [0xbeef, 0, 0, 0, 0, 0],
+  ),
+  step('IOMMU_VDEVICE_ALLOC', { ...ON_VIOMMU, ...ON_DEVICE, virt_id: 1n }),
+  FAULTS,
+  step('IOMMU_VEVENTQ_ALLOC', {
+    ...ON_VIOMMU,
+    type: t.IOMMU_VEVENTQ_TYPE_SELFTEST,
+    veventq_depth: 2,
+  }),
+  step(
+    'IOMMU_HWPT_ALLOC with data',
+    {
+      ...ON_DEVICE,
+      flags: 4,
+      pt_id: first('VIOMMU'),
+      data_type: t.IOMMU_HWPT_DATA_SELFTEST,
+      data_len: 8,
+      data_uptr: ARRAY,
+      fault_id: first('FAULT'),
+    },
+    [7, 0],
+  ),
+  replace('HWPT_NESTED'),
+  step('IOMMU_HW_QUEUE_ALLOC', {
+    ...ON_VIOMMU,
+    type: t.IOMMU_HW_QUEUE_TYPE_SELFTEST,
+    index: 0,
+    nesting_parent_iova: APERTURE,
+    length: 0x1000n,
+  }),
+  FAULT,
+  FAULT,
+  READ,
+  step('IOMMU_TEST_OP_TRIGGER_VEVENT', { on: 0, ...ON_DEVICE }),
+];
+
 const MOCK: readonly Prelude[] = [
-  {
-    then: GUEST,
-    steps: [
-      IOAS,
-      DEVICE,
-      map(0),
-      hwpt(1),
-      step(
-        'IOMMU_VIOMMU_ALLOC',
-        {
-          ...ON_DEVICE,
-          type: t.IOMMU_VIOMMU_TYPE_SELFTEST,
-          hwpt_id: first('nest parent'),
-          data_len: 24,
-          data_uptr: ARRAY,
-        },
-        [0xbeef, 0, 0, 0, 0, 0],
-      ),
-      step('IOMMU_VDEVICE_ALLOC', { ...ON_VIOMMU, ...ON_DEVICE, virt_id: 1n }),
-      FAULTS,
-      step('IOMMU_VEVENTQ_ALLOC', {
-        ...ON_VIOMMU,
-        type: t.IOMMU_VEVENTQ_TYPE_SELFTEST,
-        veventq_depth: 2,
-      }),
-      step(
-        'IOMMU_HWPT_ALLOC with data',
-        {
-          ...ON_DEVICE,
-          flags: 4,
-          pt_id: first('VIOMMU'),
-          data_type: t.IOMMU_HWPT_DATA_SELFTEST,
-          data_len: 8,
-          data_uptr: ARRAY,
-          fault_id: first('FAULT'),
-        },
-        [7, 0],
-      ),
-      replace('HWPT_NESTED'),
-      step('IOMMU_HW_QUEUE_ALLOC', {
-        ...ON_VIOMMU,
-        type: t.IOMMU_HW_QUEUE_TYPE_SELFTEST,
-        index: 0,
-        nesting_parent_iova: APERTURE,
-        length: 0x1000n,
-      }),
-      FAULT,
-      FAULT,
-      READ,
-      step('IOMMU_TEST_OP_TRIGGER_VEVENT', { on: 0, ...ON_DEVICE }),
-    ],
-  },
+  { then: GUEST, steps: GUEST_STEPS },
+  { then: /DESTROY|close|VEVENT|FAULT|VDEVICE|VIOMMU|munmap$/, steps: GUEST_STEPS },
   {
     then: /PASID|HWPT_ALLOC$|REPLACE|IOPF/,
     steps: [IOAS, DEVICE, hwpt(8), replace('PASID hwpt'), map(0), hwpt(8)],

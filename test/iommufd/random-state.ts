@@ -23,6 +23,7 @@ import type { Pages } from '../../src/iommufd/pages.ts';
 import { Vdevice } from '../../src/iommufd/vdevice.ts';
 import { Veventq } from '../../src/iommufd/veventq.ts';
 import { Viommu } from '../../src/iommufd/viommu-object.ts';
+import { APERTURE } from './random-arguments.ts';
 import { Model } from './random-model.ts';
 import { Names, Snapshot } from './random-snapshot.ts';
 import type { TestMm, TestTask, World } from './world.ts';
@@ -248,6 +249,7 @@ export class Observer {
       checkMirror(area, iopt.domains, previous);
       previous = area;
     }
+    checkHoles(iopt);
   }
   #area(area: Area, caller: TestTask): void {
     const now = this.#now;
@@ -270,6 +272,24 @@ export class Observer {
     now.add('pinned', pages.npinned);
     now.add('revoked', pages.revoked);
     now.add('storage', this.#names.of(area.storageDomain));
+  }
+}
+
+/** Pages where random mappings are: the first of the aperture, and those at the end of a table. */
+const PROBES = [
+  ...Array.from({ length: 18 }, (_, page) => page),
+  ...Array.from({ length: 6 }, (_, page) => 0x1fd + page),
+].map((page) => Number(APERTURE) + page * 0x1000);
+
+/** Where no area is, nothing is mapped. */
+function checkHoles({ areas, domains }: Ioas['iopt']): void {
+  if (domains.length === 0) return;
+  for (const iova of PROBES) {
+    if (areas.find(0, iova)) continue;
+    for (const domain of domains) {
+      const granule = granuleOf(0, iova, granuleLg2(domain));
+      mustBe(`granule ${granule} outside of areas`, lookupGranule(domain, granule), -1);
+    }
   }
 }
 
