@@ -34,6 +34,12 @@ export interface DoorbellRoute {
   follow(address: bigint): bigint | undefined;
 }
 
+/** Does a translated message end at the doorbell? */
+function followed(route: DoorbellRoute, { addressHi, addressLo }: MsiMessage): boolean {
+  const end = route.follow((BigInt(addressHi) << 32n) | BigInt(addressLo));
+  return end !== undefined && end >> 20n === DOORBELL_MIB;
+}
+
 export class HostIrqs {
   readonly #fn: PciDeviceFunction;
   readonly #handlers = new Map<number, () => void>();
@@ -132,10 +138,10 @@ export class HostIrqs {
 
   /** A message arrived on the bus; false when it is nobody's. */
   deliver(message: MsiMessage): boolean {
-    const address = (BigInt(message.addressHi) << 32n) | BigInt(message.addressLo);
-    const end = this.route ? this.route.follow(address) : address;
-    if (end === undefined || end >> 20n !== DOORBELL_MIB) return false;
-    return this.arrive(message.data);
+    const reached = this.route
+      ? followed(this.route, message)
+      : message.addressHi === 0 && message.addressLo >>> 20 === Number(DOORBELL_MIB);
+    return reached && this.arrive(message.data);
   }
   /** It reached the doorbell; false when it is nobody's. */
   arrive(data: number): boolean {

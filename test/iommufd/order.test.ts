@@ -327,6 +327,21 @@ inOrder(
 );
 
 inOrder(
+  'HWPT_ALLOC on a vIOMMU',
+  uapi.IOMMU_HWPT_ALLOC,
+  uapi.iommu_hwpt_alloc,
+  ({ idev, viommu }) => ({ dev_id: idev, pt_id: viommu, ...DATA }),
+  [
+    ['unknown flag', EOPNOTSUPP, () => ({ flags: 2 })],
+    ['no data', EOPNOTSUPP, () => ({ flags: 4, data_type: 0, data_len: 0 })],
+    ['data type', EOPNOTSUPP, () => ({ ...DATA, data_type: 1, data_len: 3 })],
+    ['data length', EINVAL, () => ({ ...DATA, data_len: 3 })],
+    ['data unreadable', EFAULT, () => ({ ...DATA, data_uptr: BAD })],
+    ['no fault queue', ENOENT, () => ({ ...DATA, flags: 4, fault_id: 99 })],
+  ],
+);
+
+inOrder(
   'GET_HW_INFO',
   uapi.IOMMU_GET_HW_INFO,
   uapi.iommu_hw_info,
