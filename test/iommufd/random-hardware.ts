@@ -8,7 +8,7 @@ import { Device } from '../../src/core/device.ts';
 import { probeDevice } from '../../src/core/probe.ts';
 import { releaseDevice } from '../../src/core/release.ts';
 import { deviceRegister } from '../../src/core/register.ts';
-import { createIntelDriver } from '../../src/drivers/intel/driver.ts';
+import { createIntelDriver, type IntelUnitConfig } from '../../src/drivers/intel/driver.ts';
 import { createPciGrouping } from '../../src/drivers/pci-group.ts';
 import { PciBus, type PciFunctionConfig } from '../../src/pci/topology.ts';
 import type { VfioDeviceOps } from '../../src/vfio/device.ts';
@@ -41,11 +41,26 @@ export interface Hardware {
   unplug(): void;
 }
 
-export function plugIn(world: World): Hardware {
+/** Units as they differ in what they walk. */
+const UNITS = {
+  scalable: { pageRequests: true },
+  'second stage': { firstStage: false, nested: false },
+  'small pages': {
+    superpage2m: false,
+    superpage1g: false,
+    firstStage1g: false,
+    snoopControl: false,
+  },
+  legacy: { scalable: false },
+} satisfies Record<string, IntelUnitConfig>;
+export type UnitName = keyof typeof UNITS;
+export const UNIT_NAMES = Object.keys(UNITS) as UnitName[];
+
+export function plugIn(world: World, unit: UnitName): Hardware {
   const { core, frames: memory } = world;
   const pci = createPciGrouping();
   const driver = createIntelDriver(core, pci);
-  const handle = must(driver.addUnit({ memory, pageRequests: true }));
+  const handle = must(driver.addUnit({ memory, ...UNITS[unit] }));
   if (deviceRegister(core, handle.instance, handle.ops)) throw new Bug('no unit');
   const bus = new PciBus({ number: 0 });
   const requester = (config: PciFunctionConfig): Requester => {
@@ -91,18 +106,19 @@ export function plugIn(world: World): Hardware {
   return { devices, requesters, cdevs, groups, unplug };
 }
 
-let framesOfUnit: number | undefined;
+const framesOf = new Map<UnitName, number>();
 
 /** Frames a unit keeps when its devices have come and gone: root table, context table, queues. */
-export function ramOfUnit(): number {
-  if (framesOfUnit === undefined) {
+export function ramOfUnit(unit: UnitName): number {
+  let frames = framesOf.get(unit);
+  if (frames === undefined) {
     const world = new World({ ramBytes: 1 << 21 });
     const before = world.ram.used;
     world.env.setTrait('unsafe-noiommu-mode', true);
-    plugIn(world).unplug();
-    framesOfUnit = world.ram.used - before;
+    plugIn(world, unit).unplug();
+    framesOf.set(unit, (frames = world.ram.used - before));
   }
-  return framesOfUnit;
+  return frames;
 }
 
 function must<T>(result: Result<T>): T {

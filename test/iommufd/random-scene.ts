@@ -14,7 +14,7 @@ import type { Device } from '../../src/core/device.ts';
 import type { VfioNode } from '../../src/vfio/vfio-core.ts';
 import { didFail, SKIPPED, type Step } from './random-command.ts';
 import type { Coverage } from './random-coverage.ts';
-import { plugIn, ramOfUnit, type Hardware } from './random-hardware.ts';
+import { plugIn, ramOfUnit, type Hardware, type UnitName } from './random-hardware.ts';
 import { Caller } from './random-picks.ts';
 import { contextOf, Observer, UIDS } from './random-state.ts';
 import { commandOf, isPartialIoctl, type Turn } from './random-steps.ts';
@@ -56,11 +56,11 @@ export class Scene {
   fails: (() => boolean) | undefined;
   #armed = false;
 
-  constructor(coverage: Coverage, withHardware: boolean) {
+  constructor(coverage: Coverage, unit?: UnitName) {
     const { world } = this;
     this.#coverage = coverage;
-    this.#ramUsed = world.ram.used + (withHardware ? ramOfUnit() : 0);
-    this.#hardware = withHardware ? plugIn(world) : NO_HARDWARE;
+    this.#ramUsed = world.ram.used + (unit ? ramOfUnit(unit) : 0);
+    this.#hardware = unit ? plugIn(world, unit) : NO_HARDWARE;
     this.#coreState = coreState(world.core);
     world.ram.failNext = () => this.#isUnlucky();
     const task = this.#addTask(world.task());
@@ -174,6 +174,8 @@ export class Scene {
     const { requesters } = this.#hardware;
     const requester = requesters[n % requesters.length];
     if (!requester || (iova >= MSI.first && iova <= MSI.last)) return SKIPPED;
+    // Attaching to a PASID works on a device that has none, and means nothing (core.md 5).
+    if (pasid >= 0 && requester.dev.iommu?.maxPasids === 0) return SKIPPED;
     const got = requester.translate(Number(iova >> 12n), pasid, write);
     const attachment = this.#attachmentOf(requester.dev, Math.max(pasid, 0));
     const wanted = attachment ? pageOf(attachment, iova, write) : -1;

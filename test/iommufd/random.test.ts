@@ -14,6 +14,7 @@ import * as vfio from '../../src/uapi/vfio.ts';
 import { isErrno } from '../../src/base/errno.ts';
 import { ioasAlloc, map, mockDomain } from './calls.ts';
 import { Coverage } from './random-coverage.ts';
+import { UNIT_NAMES, type UnitName } from './random-hardware.ts';
 import { Scene } from './random-scene.ts';
 import type { Command, Step } from './random-command.ts';
 import { PRELUDES, type Prelude } from './random-preludes.ts';
@@ -29,16 +30,18 @@ const TIMEOUT = Math.max(300_000, COMMANDS_WANTED * 20);
 const coverage = new Coverage();
 
 interface Program {
+  readonly unit: UnitName | undefined;
   /** What it begins with, and how much of that. */
   readonly prelude: readonly Step[];
   readonly turns: readonly Turn[];
 }
 /** A prelude, mostly all of it, and what follows. */
-function programs({ preludes, commands }: Kind): fc.Arbitrary<Program> {
+function programs({ units, preludes, commands }: Kind): fc.Arbitrary<Program> {
   const length = fc.oneof({ weight: 3, arbitrary: fc.constant(99) }, fc.nat(8));
   return fc.oneof(
     ...preludes.map(({ steps, then }) =>
       fc.record({
+        unit: fc.constantFrom(...units),
         prelude: length.map((upTo) => steps.slice(0, upTo)),
         turns: fc.array(turnsOf(commands, then), { maxLength: LENGTH, size: 'max' }),
       }),
@@ -49,23 +52,27 @@ function programs({ preludes, commands }: Kind): fc.Arbitrary<Program> {
 function parameters(share: number) {
   return { seed: SEED, numRuns: Math.max(1, Math.ceil((COMMANDS_WANTED * share) / MEAN)) };
 }
-function begin({ hardware }: Kind, { prelude }: Program): Scene {
-  const scene = new Scene(coverage, hardware);
+function begin({ unit, prelude }: Program): Scene {
+  const scene = new Scene(coverage, unit);
   for (const step of prelude) scene.run({ task: 0, context: 0, step });
   return scene;
 }
 
 interface Kind {
-  /** Devices of VFIO are there. */
-  readonly hardware: boolean;
+  /** Units with devices of VFIO behind them; undefined: none of both. */
+  readonly units: readonly (UnitName | undefined)[];
   readonly commands: readonly Command[];
   readonly preludes: readonly Prelude[];
 }
 const KINDS: readonly (readonly [string, Kind])[] = [
-  ['mock devices', { hardware: false, commands: MOCK_COMMANDS, preludes: PRELUDES.mock }],
+  ['mock devices', { units: [undefined], commands: MOCK_COMMANDS, preludes: PRELUDES.mock }],
   [
     'devices of VFIO and mock ones',
-    { hardware: true, commands: COMMANDS, preludes: PRELUDES.everything },
+    {
+      units: ['scalable', 'scalable', ...UNIT_NAMES],
+      commands: COMMANDS,
+      preludes: PRELUDES.everything,
+    },
   ],
 ];
 
@@ -75,7 +82,7 @@ test.each(KINDS)(
   (_what, kind) => {
     fc.assert(
       fc.property(programs(kind), fc.infiniteStream(fc.nat(60)), (program, dice) => {
-        const scene = begin(kind, program);
+        const scene = begin(program);
         scene.fails = () => dice.next().value === 0;
         for (const turn of program.turns) scene.run(turn);
         scene.close();
@@ -89,7 +96,7 @@ test.each(KINDS)('%s: a failure at any point is undone', { timeout: TIMEOUT }, (
   let points = 0;
   fc.assert(
     fc.property(programs(kind), (program) => {
-      const scene = begin(kind, program);
+      const scene = begin(program);
       for (const turn of program.turns) points += failEverywhere(scene, turn);
       scene.close();
     }),
@@ -111,7 +118,7 @@ function failEverywhere(scene: Scene, turn: Turn): number {
 
 test('every prelude gets where it wants to', () => {
   for (const { steps } of PRELUDES.everything) {
-    const scene = new Scene(new Coverage(), true);
+    const scene = new Scene(new Coverage(), 'scalable');
     for (const step of steps) {
       expect([step.name, scene.run({ task: 0, context: 0, step })]).toEqual([step.name, true]);
     }
