@@ -92,8 +92,8 @@ export function faultAlloc(ucmd: Ucmd<iommu_fault_alloc>): Status {
   const fault = new Fault(ctx);
   const rc = ctx.objects.reserve(fault);
   if (rc) return rc;
-  cmd.out_fault_id = fault.id;
   const failed = installQueue(ucmd, fault, '[iommufd-pgfault]', faultOps, (fd) => {
+    cmd.out_fault_id = fault.id;
     cmd.out_fault_fd = fd;
   });
   if (failed) ctx.objects.abort(fault);
@@ -109,7 +109,7 @@ export function installQueue(
   ops: FileOps,
   answer: (fd: number) => void,
 ): Status {
-  // An fd cannot be taken back from the caller: prove first that the answer can be written.
+  // An fd cannot be taken back from the caller: prove first, with what is there, that the answer can be written.
   const unwritable = ucmd.respond();
   if (unwritable) return unwritable;
   const file = eventFile(name, ops, queue, ucmd.ctx);

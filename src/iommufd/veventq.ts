@@ -87,8 +87,8 @@ export function veventqAlloc(ucmd: Ucmd<iommu_veventq_alloc>): Status {
     queue.destroy();
     return rc;
   }
-  cmd.out_veventq_id = queue.id;
   const failed = installQueue(ucmd, queue, '[iommufd-viommu-event]', veventOps, (fd) => {
+    cmd.out_veventq_id = queue.id;
     cmd.out_veventq_fd = fd;
   });
   if (failed) ctx.objects.abort(queue);

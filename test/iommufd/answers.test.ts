@@ -1,6 +1,14 @@
 /** What comes back to the caller, and what a command has done when its answer cannot be written (iommufd.md 1.4). */
 import { describe, expect, test } from 'vitest';
-import { EFAULT, EINVAL, ENOENT, isErrno, type Errno } from '../../src/base/errno.ts';
+import {
+  EBUSY,
+  EFAULT,
+  EINVAL,
+  EMFILE,
+  ENOENT,
+  isErrno,
+  type Errno,
+} from '../../src/base/errno.ts';
 import { deviceAttach, deviceBind } from '../../src/iommufd/device.ts';
 import { ctxFromFile } from '../../src/iommufd/main.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
@@ -288,6 +296,25 @@ test('GET_PA without an answer is EFAULT', () => {
   fd.flaws = { place: 'read-only' };
   expect(getPa()).toBe(EFAULT);
 });
+
+test.for(['FAULT', 'VEVENTQ_ALLOC'])(
+  '%s without a free descriptor is EMFILE, tells nothing and is undone',
+  (name) => {
+    const s = scene();
+    const { fd } = s;
+    const [, call] = UNDONE.find(([other]) => other === name)!;
+    const struct = () => peek(fd.task, ARG, 32);
+    const installFile = fd.task.installFile.bind(fd.task);
+    fd.task.installFile = () => EMFILE as never;
+    expect(call(s)).toBe(EMFILE);
+    const told = new Uint32Array(struct().buffer).slice(2, name === 'FAULT' ? 4 : 8);
+    expect([...told]).toEqual(name === 'FAULT' ? [0, 0] : [s.viommu, 1, 1, 0, 0, 0]);
+    fd.task.installFile = installFile;
+    const next = s.nested + 1;
+    expect(isErrno(call(s))).toBe(false);
+    expect(destroy(fd, next)).toBe(EBUSY);
+  },
+);
 
 describe('how much is written', () => {
   /** Call with a struct of `size` bytes in front of a canary; what stands behind it afterwards. */
