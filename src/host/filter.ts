@@ -75,7 +75,7 @@ const MAP_FIXED = 0x10;
 /** They take pages away from an address space or a file, which a device may have pinned (mapping-traps.ts). */
 const PAGE_REMOVERS = [NR.munmap, NR.mremap, NR.brk, NR.ftruncate, NR.fallocate];
 /** They end the address space itself. */
-const ENDINGS = [NR.execve, NR.execveat, NR.exit_group];
+const ENDINGS = [NR.execve, NR.execveat, NR.exit, NR.exit_group];
 const MADV = { dontNeed: 4, remove: 9, dontNeedLocked: 24 } as const;
 
 export function filterProgram(options: FilterOptions): Buffer {

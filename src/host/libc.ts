@@ -26,6 +26,7 @@ export const NR = {
   mremap: 25,
   madvise: 28,
   execve: 59,
+  exit: 60,
   fcntl: 72,
   truncate: 76,
   ftruncate: 77,

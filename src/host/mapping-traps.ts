@@ -5,6 +5,7 @@
  * A device that has such a page pinned goes on using it (machine/leaving-pages.ts). The call is made by injection, so
  * that its result is known: only when it has worked are the pinned pages parted from what the program sees.
  */
+import { readdirSync } from 'node:fs';
 import type { LeavingPages } from '../machine/leaving-pages.ts';
 import type { MachineMm } from '../machine/mm.ts';
 import type { CallContext } from './call-context.ts';
@@ -38,6 +39,7 @@ export const MAPPING_CALLS: ReadonlySet<number> = new Set([
   NR.fallocate,
   NR.execve,
   NR.execveat,
+  NR.exit,
   NR.exit_group,
 ]);
 
@@ -161,8 +163,8 @@ export class MappingTraps {
   }
 
   #ending(call: Notification, pid: number, mm: MachineMm): void {
-    const exits = call.nr === NR.exit_group;
-    if (!mm.alive) return;
+    if (!mm.alive || (call.nr === NR.exit && threadCount(pid) > 1)) return;
+    const exits = call.nr === NR.exit_group || call.nr === NR.exit;
     if (mm.hasPins && (!exits || this.#others.existBeside(pid))) {
       mm.keepForEnd();
       if (!exits) this.#executing.set(call.tid, mm);
@@ -172,7 +174,15 @@ export class MappingTraps {
   }
 }
 
-const ENDS: ReadonlySet<number> = new Set([NR.execve, NR.execveat, NR.exit_group]);
+const ENDS: ReadonlySet<number> = new Set([NR.execve, NR.execveat, NR.exit, NR.exit_group]);
+
+function threadCount(pid: number): number {
+  try {
+    return readdirSync(`/proc/${pid}/task`).length;
+  } catch {
+    return 0; // gone
+  }
+}
 
 function whenGone(...leaving: readonly (LeavingPages | undefined)[]): Effect | undefined {
   const pages = leaving.filter((one) => one !== undefined);

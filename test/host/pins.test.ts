@@ -50,6 +50,7 @@ const EXPECTED = {
     seen: dev`,
   ended: `
     after exit: end
+    after the last thread: old
     written: ok
     read: dev`,
   execed: `

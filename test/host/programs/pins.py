@@ -177,6 +177,9 @@ def ended():
     device = Device()
     child(device, lambda at: put(at, "end"))
     show("after exit", device.read())
+    second = Device()
+    child(second, lambda at: libc.syscall(60, 0))
+    show("after the last thread", second.read())
     show("written", device.write("dev"))
     show("read", device.read())
 
