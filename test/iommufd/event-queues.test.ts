@@ -1,11 +1,14 @@
 /** Reads and writes of event queues whose buffers cannot all be reached (iommufd.md 2.16, 2.19): nothing is lost. */
 import { describe, expect, test } from 'vitest';
-import { EFAULT, EINVAL, ESPIPE, type Result, type Status } from '../../src/base/errno.ts';
+import { EFAULT, EINVAL, ESPIPE, isErrno, type Result, type Status } from '../../src/base/errno.ts';
 import { OpenFile, plainBuffer, type UserBuffer } from '../../src/base/file.ts';
 import { refuse } from '../../src/base/refuse.ts';
 import { WaitQueue, type Outcome } from '../../src/base/wait-queue.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
+import { IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE, reportDeviceFault } from '../../src/core/iopf.ts';
+import type { IommufdContext } from '../../src/iommufd/context.ts';
+import { IommufdDevice } from '../../src/iommufd/device-object.ts';
 import { destroy, hwptAlloc, ioasAlloc, mock, only, testOp } from './calls.ts';
 import { ARRAY, poke, World, type Iommufd } from './world.ts';
 
@@ -121,6 +124,28 @@ describe('a fault queue', () => {
     poll().wakes?.add(() => woken++);
     expect(destroy(fd, dev.stdev)).toBeUndefined();
     expect([woken, poll().events & 1]).toEqual([1, 0]);
+    fd.close();
+  });
+  test('a group of several faults is read as a whole, answered once, or not at all', () => {
+    const { fd, dev, read, write, ready } = withFaults(0);
+    const ctx = fd.file.priv as IommufdContext;
+    const device = ctx.objects.get(dev.idev, IommufdDevice);
+    if (isErrno(device)) throw new Error(device.name);
+    const fault = { pasid: 0, grpid: 7, perm: 1 };
+    expect(reportDeviceFault(device.dev, { ...fault, flags: 0, addr: 0x1000n })).toBeUndefined();
+    expect(ready()).toBe(false);
+    const last = { ...fault, flags: IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE, addr: 0x2000n };
+    expect(reportDeviceFault(device.dev, last)).toBeUndefined();
+    expect(read(plainBuffer(new Uint8Array(MESSAGE)))).toBe(EINVAL);
+    expect(read(tornBuffer(2 * MESSAGE, MESSAGE + 39))).toBe(EFAULT);
+    const bytes = new Uint8Array(3 * MESSAGE);
+    expect(read(plainBuffer(bytes))).toBe(2 * MESSAGE);
+    expect(messages(bytes.subarray(0, 2 * MESSAGE))).toEqual([
+      [7, 1],
+      [7, 1],
+    ]);
+    const answer = new Uint8Array(new Uint32Array([1, CODE_SUCCESS]).buffer);
+    expect([write(plainBuffer(answer)), write(plainBuffer(answer))]).toEqual([8, EINVAL]);
     fd.close();
   });
   test('responses before unmapped memory count, with none before it is EFAULT', () => {
