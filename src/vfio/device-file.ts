@@ -32,6 +32,7 @@ export function openCdev(device: VfioDevice, task: Task): Result<OpenFile> {
   if (device.kind === 'noiommu' && !task.capable(CAP_SYS_RAWIO)) {
     return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO');
   }
+  device.cdevFiles++;
   return new OpenFile(
     `/dev/vfio/devices/${device.cdevName}`,
     deviceFileOps,
@@ -100,6 +101,7 @@ function release(file: OpenFile): void {
   const { device, group } = access;
   if (!group) {
     unbindIommufd(access);
+    device.closeCdev();
     return;
   }
   if (access.accessGranted) {

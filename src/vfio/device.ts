@@ -56,9 +56,11 @@ export class VfioDevice {
   group: VfioGroup | undefined;
   registered = true;
   openCount = 0;
+  /** Files of its cdev, bound or not: each keeps the driver from letting it go. */
+  cdevFiles = 0;
   /** What it is bound to and attached to when it is used through iommufd. */
   iommufd: DeviceIommufd | undefined;
-  /** Woken at the last close: unbind waits for it. */
+  /** Woken when it may be held by nobody any more: unbind waits for that. */
   readonly closed = new WaitQueue();
   #requestTimer: Disposable | undefined;
 
@@ -79,6 +81,21 @@ export class VfioDevice {
   }
   get isNoiommuCdev(): boolean {
     return this.kind === 'noiommu' && this.subsystem.env.has('noiommu-cdev');
+  }
+
+  /** Does anybody have it open, so that its driver must wait? */
+  get isHeld(): boolean {
+    return this.openCount > 0 || this.cdevFiles > 0;
+  }
+  closeCdev(): void {
+    this.cdevFiles--;
+    this.#letGo();
+  }
+  #letGo(): void {
+    if (this.isHeld) return;
+    this.#requestTimer?.[Symbol.dispose]();
+    this.#requestTimer = undefined;
+    this.closed.wakeAll();
   }
 
   /** Count one more user; the first makes `start` succeed before the driver's open. */
@@ -102,10 +119,8 @@ export class VfioDevice {
     if (--this.openCount > 0) return;
     this.ops.closeDevice();
     stop();
-    this.#requestTimer?.[Symbol.dispose]();
-    this.#requestTimer = undefined;
     this.subsystem.env.trace.emit({ kind: 'life', what: 'device-unbind', who: this.dev.name });
-    this.closed.wakeAll();
+    this.#letGo();
   }
   /** Ask the user to let go, now and every 10 s until the last close. */
   requestBack(): void {
@@ -113,7 +128,7 @@ export class VfioDevice {
     this.ops.request?.();
     this.#requestTimer = this.subsystem.env.clock.after(10e9, () => {
       this.#requestTimer = undefined;
-      if (this.openCount > 0) this.requestBack();
+      if (this.isHeld) this.requestBack();
     });
   }
 }

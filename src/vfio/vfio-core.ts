@@ -129,7 +129,7 @@ export class VfioSubsystem {
   unregisterDevice(dev: Device): Outcome<Status> {
     const device = this.#byDevice.get(dev);
     if (!device) return refuse(ENODEV, 'no vfio driver holds the device', { device: dev.name });
-    if (device.openCount > 0) {
+    if (device.isHeld) {
       device.requestBack();
       return device.closed;
     }
