@@ -214,12 +214,7 @@ test('links that go round in circles are ELOOP', () => {
   expect(lookupPath(root, '/up')).toMatchObject({ path: '/x' });
 });
 
-describe('what else a program is refused', () => {
-  test('an eventfd that counts nothing, when it may not wait: EAGAIN', () => {
-    const eventfd = new ProgramEventfd('e', 0n);
-    eventfd.nonblocking = true;
-    expect(eventfd.read(eight())).toBe(EAGAIN);
-  });
+describe('mapped pages of a file', () => {
   function withPages(pages: SharedPages) {
     const seen = { closed: 0, released: 0 };
     const opened = withFile({
@@ -242,7 +237,7 @@ describe('what else a program is refused', () => {
   test('mapped pages are closed once, and keep their file open until then', () => {
     const { program, fd, seen } = withPages(new PlainPages('pages', 4096));
     const at = must(program.mmap(4096, { fd }));
-    program.close(fd);
+    expect(program.close(fd)).toBeUndefined();
     expect(seen).toEqual({ closed: 0, released: 0 });
     expect(program.munmap(at, 4096)).toBeUndefined();
     expect(seen).toEqual({ closed: 1, released: 1 });
@@ -254,6 +249,14 @@ describe('what else a program is refused', () => {
     expect(seen).toEqual({ closed: 1, released: 0 });
     program.exit();
     expect(seen).toEqual({ closed: 2, released: 1 });
+  });
+});
+
+describe('what else a program is refused', () => {
+  test('an eventfd that counts nothing, when it may not wait: EAGAIN', () => {
+    const eventfd = new ProgramEventfd('e', 0n);
+    eventfd.nonblocking = true;
+    expect(eventfd.read(eight())).toBe(EAGAIN);
   });
   test('an attribute that is read-only, or written from its middle: EINVAL', () => {
     const { machine, program } = start();
