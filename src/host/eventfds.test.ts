@@ -1,7 +1,8 @@
 /** Eventfds whose programs do what would make a plain read or write of ours wait. */
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { HostEventfd } from './eventfds.ts';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Eventfds, HostEventfd } from './eventfds.ts';
 import * as libc from './libc.ts';
+import { Notification } from './listener.ts';
 
 const BLOCKING = 0;
 let fd: number;
@@ -56,4 +57,27 @@ test('a listener that comes after the program has read it hears nothing, and nob
   count();
   ready();
   expect(heard).toBe(0);
+});
+
+describe('eventfds made for programs', () => {
+  const watches = { watchFd: () => ({ [Symbol.dispose]: () => undefined }) };
+  const listener = { addFd: () => 5 };
+  function eventfd2(): Notification {
+    const bytes = Buffer.alloc(80);
+    bytes.writeInt32LE(libc.NR.eventfd2, 16);
+    return new Notification(bytes);
+  }
+  test('that no program has any more are not kept for ever', () => {
+    const eventfds = new Eventfds(watches, () => []);
+    for (let n = 0; n < 3000; n++) expect(eventfds.create(listener, eventfd2())).toBe(5);
+    expect(eventfds.kept).toBeLessThanOrEqual(1024);
+    eventfds.closeAll();
+  });
+  test('that one has open are', () => {
+    // This process has them all.
+    const eventfds = new Eventfds(watches, () => [process.pid]);
+    for (let n = 0; n < 1500; n++) eventfds.create(listener, eventfd2());
+    expect(eventfds.kept).toBe(1500);
+    eventfds.closeAll();
+  });
 });

@@ -4,7 +4,7 @@
  * pidfd_getfd() gives our own descriptor of one. Where a container forbids it, eventfd2() is trapped, the eventfd is ours
  * from the start, and 'eventfd-id' of /proc/PID/fdinfo tells which one a descriptor means.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { EBADF, EINVAL } from '../base/errno.ts';
 import type { Result } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
@@ -13,6 +13,8 @@ import { addressOf, syscall } from './ffi.ts';
 import * as libc from './libc.ts';
 import type { Listener, Notification, Answer } from './listener.ts';
 
+const EVENTFD = 'anon_inode:[eventfd]';
+const FIRST_SWEEP = 1024;
 const ONE = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
 
 /** A descriptor of another process to wait on, and what to do when it is readable. */
@@ -46,16 +48,20 @@ export class HostEventfd implements Eventfd {
 
 export class Eventfds {
   readonly #watches: Watches;
-  /** Where eventfd2() is trapped: eventfd-id → our descriptor, for the whole run. */
+  readonly #processes: () => Iterable<number>;
+  /** Where eventfd2() is trapped: eventfd-id → our descriptor. */
   readonly #trapped = new Map<string, number>();
-  constructor(watches: Watches) {
+  /** With so many it is time to look which of them programs still have. */
+  #sweepAt = FIRST_SWEEP;
+  constructor(watches: Watches, processes = otherProcesses) {
     this.#watches = watches;
+    this.#processes = processes;
   }
 
   get(pid: number, tid: number, fd: number): Result<HostEventfd, 'EBADF' | 'EINVAL'> {
     const link = libc.readlink(`/proc/${tid}/fd/${fd}`);
     if (typeof link === 'number') return refuse(EBADF, 'the descriptor is not open', { fd });
-    const id = link === 'anon_inode:[eventfd]' ? eventfdId(`/proc/${tid}/fdinfo/${fd}`) : undefined;
+    const id = link === EVENTFD ? eventfdId(`/proc/${tid}/fdinfo/${fd}`) : undefined;
     if (id === undefined) return refuse(EINVAL, 'the descriptor is not an eventfd', { fd, link });
     const ours = this.#duplicate(id, pid, fd);
     if (ours < 0) {
@@ -65,7 +71,8 @@ export class Eventfds {
   }
 
   /** eventfd() and eventfd2(), made by us and installed in the program. */
-  create(listener: Listener, call: Notification): Answer {
+  create(listener: Pick<Listener, 'addFd'>, call: Notification): Answer {
+    if (this.#trapped.size >= this.#sweepAt) this.#sweep();
     const flags = call.nr === libc.NR.eventfd2 ? call.uint(1) : 0;
     const ours = libc.eventfd2(call.uint(0), flags | libc.O_CLOEXEC);
     if (ours < 0) return ours;
@@ -78,6 +85,24 @@ export class Eventfds {
     }
     this.#trapped.set(id, ours);
     return given;
+  }
+
+  get kept(): number {
+    return this.#trapped.size;
+  }
+  /**
+   * Close ours of those that no program has open. One that is only under way in a socket is lost: whoever receives it
+   * and gives it to a device is told so (EBADF).
+   */
+  #sweep(): void {
+    const open = new Set<string>();
+    for (const pid of this.#processes()) for (const id of eventfdsOf(pid)) open.add(id);
+    for (const [id, fd] of this.#trapped) {
+      if (open.has(id)) continue;
+      this.#trapped.delete(id);
+      libc.close(fd);
+    }
+    this.#sweepAt = Math.max(FIRST_SWEEP, 2 * this.#trapped.size);
   }
 
   closeAll(): void {
@@ -93,6 +118,26 @@ export class Eventfds {
     const ours = libc.pidfdGetfd(pidfd, fd);
     libc.close(pidfd);
     return ours;
+  }
+}
+
+function* otherProcesses(): Iterable<number> {
+  for (const name of readdirSync('/proc')) {
+    if (/^\d+$/.test(name) && Number(name) !== process.pid) yield Number(name);
+  }
+}
+function* eventfdsOf(pid: number): Iterable<string> {
+  for (const fd of namesIn(`/proc/${pid}/fd`)) {
+    if (libc.readlink(`/proc/${pid}/fd/${fd}`) !== EVENTFD) continue;
+    const id = eventfdId(`/proc/${pid}/fdinfo/${fd}`);
+    if (id !== undefined) yield id;
+  }
+}
+function namesIn(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch {
+    return []; // it has ended, or is none of ours
   }
 }
 

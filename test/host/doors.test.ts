@@ -185,7 +185,13 @@ const DOORS: Readonly<Record<string, Door>> = {
       the next id is the next: 0
       faults reported, read and answered in a storm: 200
       and none left: 0
-      threads with a wrong id under signals of their own: 0`,
+      threads with a wrong id under signals of their own: 0
+      a device bound: 0
+      an ioctl meanwhile: 2
+      an unbind whose file was closed and that got signals still waits: 1
+      when the device is closed: 12
+      and then the signals are handled: 1
+      bound again: 12`,
   },
   'pages of a vIOMMU': {
     program: 'doors-mappings',

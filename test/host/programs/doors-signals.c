@@ -199,6 +199,49 @@ static void threads(void)
 	SAY("threads with a wrong id under signals of their own", "%d", wrong);
 }
 
+#define DRIVER "/sys/bus/pci/drivers/vfio-pci/"
+#define BDF "0000:00:04.0"
+static volatile int unbinding;
+static void *unbind(void *arg)
+{
+	unbinding = 1;
+	long rc = write(*(int *)arg, BDF, sizeof(BDF) - 1);
+	unbinding = 2;
+	return (void *)rc;
+}
+/* The one call that sleeps: its file is closed, its thread gets signals, and it goes on. */
+static void blocked(void)
+{
+	struct { uint32_t argsz, flags, fd, devid; } bind = { 16 };
+	int device = open("/dev/vfio/devices/vfio0", O_RDWR), attribute = open(DRIVER "unbind", O_WRONLY);
+	pthread_t thread;
+	void *result;
+
+	bind.fd = iommufd();
+	SHOW("a device bound", ioctl(device, _IO(';', 118), &bind));
+	handler(0);
+	handled = 0;
+	pthread_create(&thread, NULL, unbind, &attribute);
+	while (unbinding == 0)
+		usleep(1000);
+	usleep(100000);
+	close(attribute);
+	for (int n = 0; n < 5; n++) {
+		pthread_kill(thread, SIGALRM);
+		usleep(30000);
+	}
+	SHOW("an ioctl meanwhile", ioas_alloc(bind.fd));
+	SAY("an unbind whose file was closed and that got signals still waits", "%d", unbinding == 1);
+	close(device);
+	pthread_join(thread, &result);
+	SAY("when the device is closed", "%ld", (long)result);
+	SAY("and then the signals are handled", "%d", handled > 0);
+	attribute = open(DRIVER "bind", O_WRONLY);
+	SHOW("bound again", write(attribute, BDF, sizeof(BDF) - 1));
+	close(attribute);
+	close(bind.fd);
+}
+
 int main(void)
 {
 	on = faulty();
@@ -209,5 +252,6 @@ int main(void)
 	storm("handlers that do not", 0);
 	queue_in_storm();
 	threads();
+	blocked();
 	return 0;
 }
