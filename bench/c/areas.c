@@ -3,6 +3,7 @@
  * typed arrays, without its bounds for free gaps. Inserting checks for overlap, as ours does.
  */
 #define BENCH_ROUNDS 3
+#define BENCH_WARM_UP 1
 #include "bench.h"
 
 #define COUNT 1000000u

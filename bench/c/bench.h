@@ -10,7 +10,9 @@
 #ifndef BENCH_ROUNDS
 #define BENCH_ROUNDS 15
 #endif
+#ifndef BENCH_WARM_UP
 #define BENCH_WARM_UP 3
+#endif
 
 static inline double bench_now(void)
 {
