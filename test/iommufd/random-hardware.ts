@@ -3,7 +3,8 @@
  * no IOMMU, and an emulated one.
  */
 import { Bug } from '../../src/base/bug.ts';
-import { ENOTTY, isErrno, type Result } from '../../src/base/errno.ts';
+import { EBUSY, ENOTTY, isErrno, type Result } from '../../src/base/errno.ts';
+import { WaitQueue } from '../../src/base/wait-queue.ts';
 import { Device } from '../../src/core/device.ts';
 import { probeDevice } from '../../src/core/probe.ts';
 import { releaseDevice } from '../../src/core/release.ts';
@@ -35,8 +36,12 @@ export interface Requester {
 export interface Hardware {
   readonly devices: readonly Device[];
   readonly requesters: readonly Requester[];
+  /** Nodes there are now. */
   readonly cdevs: readonly VfioNode[];
   readonly groups: readonly VfioNode[];
+  /** The vfio driver lets a device go, or takes it again. */
+  unbind(n: number): Result<number>;
+  bind(n: number): Result<number>;
   /** All files are closed: the devices go away. */
   unplug(): void;
 }
@@ -88,22 +93,43 @@ export function plugIn(world: World, unit: UnitName): Hardware {
   const vfio = new VfioSubsystem({ core, memory, iommufd: IOMMUFD_API });
   const lonely = world.noiommuDevice();
   const emulated = new Device(core, { name: 'mdev0', bus: 'mdev' });
-  const devices = [...requesters.map(({ dev }) => dev), lonely];
-  for (const dev of devices) must(vfio.registerDevice(dev, OPS));
-  must(vfio.registerDevice(emulated, { ...OPS, dmaUnmap: () => undefined }, true));
-  const nodes = [...vfio.nodes()];
-  const cdevs = nodes.filter(({ path }) => path.startsWith('vfio/devices/'));
-  // The container is none of ours: type1 pins pages by itself.
-  const groups = nodes.filter((node) => !cdevs.includes(node) && node.path !== 'vfio/vfio');
-  devices.push(emulated);
-  const unplug = () => {
-    for (const dev of devices) {
-      if (vfio.unregisterDevice(dev)) throw new Bug(`${dev.name} is in use at the end`);
-      if (dev.iommu) releaseDevice(dev);
-      pci.unbind(dev);
-    }
+  const devices = [...requesters.map(({ dev }) => dev), lonely, emulated];
+  const bind = (dev: Device): Result<number> => {
+    if (vfio.deviceOf(dev)) return EBUSY;
+    const ops = dev === emulated ? { ...OPS, dmaUnmap: () => undefined } : OPS;
+    const made = vfio.registerDevice(dev, ops, dev === emulated);
+    return isErrno(made) ? made : 0;
   };
-  return { devices, requesters, cdevs, groups, unplug };
+  const unbind = (dev: Device): Result<number> => {
+    const rc = vfio.unregisterDevice(dev);
+    return rc instanceof WaitQueue ? EBUSY : (rc ?? 0);
+  };
+  for (const dev of devices) must(bind(dev));
+  const nodes = (ofCdevs: boolean) =>
+    [...vfio.nodes()].filter(({ path }) => path.startsWith('vfio/devices/') === ofCdevs);
+  return {
+    devices,
+    requesters,
+    get cdevs() {
+      return nodes(true);
+    },
+    get groups() {
+      // The container is none of ours: type1 pins pages by itself.
+      return nodes(false).filter(({ path }) => path !== 'vfio/vfio');
+    },
+    unbind: (n) => unbind(devices[n % devices.length]!),
+    bind(n) {
+      const free = devices.filter((dev) => !vfio.deviceOf(dev));
+      return free.length > 0 ? bind(free[n % free.length]!) : EBUSY;
+    },
+    unplug() {
+      for (const dev of devices) {
+        if (unbind(dev) === EBUSY) throw new Bug(`${dev.name} is in use at the end`);
+        if (dev.iommu) releaseDevice(dev);
+        pci.unbind(dev);
+      }
+    },
+  };
 }
 
 const framesOf = new Map<UnitName, number>();

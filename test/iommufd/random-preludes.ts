@@ -230,7 +230,10 @@ const CDEVS: readonly Prelude[] = [
     then: n === 3 ? /GET_PA|IOAS_MAP|UNMAP a/ : CDEV,
     steps: [...bound(n), attach('IOAS'), map(4, 5)],
   })),
-  { then: CDEV, steps: [...bound(1), attach('IOAS'), ...bind(2, 1), attach('IOAS', 1)] },
+  {
+    then: CDEV,
+    steps: [...bound(1), attach('IOAS'), ...bind(2, 1), attach('IOAS', 1), hwpt(0), hwpt(0)],
+  },
   {
     then: /ATTACH|guest of Intel|IOPF|faults|responses|DMA$/,
     steps: [
@@ -255,6 +258,17 @@ const CDEVS: readonly Prelude[] = [
       READ,
     ],
   },
+  // Another address space, with the page table of another driver.
+  {
+    then: /VFIO_DEVICE_ATTACH|MOCK_DOMAIN_REPLACE|HWPT_ALLOC$/,
+    steps: [
+      ...bound(0),
+      attach('IOAS'),
+      IOAS,
+      step('IOMMU_TEST_OP_MOCK_DOMAIN', { on: { pick: 'IOAS', n: 1 } }),
+    ],
+  },
+  { then: /driver|cdev|VFIO_DEVICE/, steps: [step('unbind of a driver', { n: 3 }), ...bound(0)] },
   // Groups in the place of cdevs: translated, and without IOMMU.
   ...[0, 2].map((n) => ({
     then: /GROUP|group|VFIO_IOMMU|DMA$|VFIO_IOAS/,

@@ -132,6 +132,15 @@ export const CDEV_COMMANDS: readonly Command[] = [
     { fd: cdev, flags: flag(0, 1, 2), pasid, argsz: flag(12, 8, 4) },
     { weight: 2 },
   ),
+  otherCommand('unbind of a driver', { n: fc.nat(4) }, (_caller, { n }, scene) =>
+    scene.unbind(Number(n)),
+  ),
+  otherCommand(
+    'bind of a driver',
+    { n: fc.nat(4) },
+    (_caller, { n }, scene) => scene.bind(Number(n)),
+    { weight: 3 },
+  ),
   otherCommand(
     'DMA',
     {

@@ -282,3 +282,81 @@ describe('a cdev without an IOMMU (3.5, seed 001)', () => {
     client.machine.close();
   });
 });
+
+test('a cdev that is open keeps the driver from letting its device go, bound or not', () => {
+  const client = new CdevClient(machineOf());
+  const { vfio } = client.machine;
+  const [device] = [...vfio.devices()].filter(({ index }) => index === 0);
+  const { dev, closed } = device!;
+  const d = client.cdev(0);
+  const other = client.cdev(0);
+  expect(vfio.unregisterDevice(dev)).toBe(closed);
+  expect(client.bind(d, client.iommufd()).rc).toBe(0);
+  client.program.close(d);
+  expect(vfio.unregisterDevice(dev)).toBe(closed);
+  let woken = 0;
+  closed.add(() => woken++);
+  client.program.close(other);
+  expect(woken).toBe(1);
+  expect(vfio.unregisterDevice(dev)).toBeUndefined();
+});
+
+describe('a kernel without groups (001: a NULL group is tolerated everywhere)', () => {
+  const kernel = { with: ['vfio-cdev-only' as const, 'unsafe-noiommu-mode' as const] };
+  const edu = { type: 'edu', at: EDU };
+  const nodes = (client: CdevClient) => [...client.machine.vfio.nodes()].map(({ path }) => path);
+
+  test('a device without an IOMMU has a cdev and nothing else, and everything works', () => {
+    const client = new CdevClient(machineOf({ kernel, iommus: [], devices: [edu] }));
+    const { machine } = client;
+    expect(nodes(client)).toEqual(['vfio/devices/noiommu-vfio0']);
+    expect([...machine.vfio.groups()]).toEqual([]);
+    const [device] = [...machine.vfio.devices()];
+    expect([device!.group, device!.dev.iommuGroup, machine.env.tainted]).toEqual([
+      undefined,
+      undefined,
+      true,
+    ]);
+    expect(client.program.realpath(`/sys/bus/pci/devices/${EDU}/iommu_group`)).toBe(ENOENT);
+    const iommufd = client.iommufd();
+    const d = client.cdev();
+    expect(client.bind(d, iommufd).rc).toBe(0);
+    const ioas_id = client.ioas(iommufd);
+    expect(client.attach(d, ioas_id).rc).toBe(0);
+    const user_va = client.memory(0x1000);
+    const map = { size: 40, flags: 7, ioas_id, user_va, length: 0x1000n, iova: 0x1000n };
+    expect(client.call(iommufd, i.IOMMU_IOAS_MAP, i.iommu_ioas_map, map).rc).toBe(0);
+    const ask = { size: 40, ioas_id, iova: 0x1000n, length: 0x1000n };
+    const layout = i.iommu_ioas_noiommu_get_pa;
+    const { rc, out } = client.call(iommufd, i.IOMMU_IOAS_NOIOMMU_GET_PA, layout, ask);
+    expect([rc, out.length]).toEqual([0, 0x1000n]);
+    ok(client.pwrite(d, (7n << 40n) + 4n, Uint8Array.of(6, 0)));
+    const { port } = machine.hardware.device(EDU)!;
+    expect(port.write(out.out_phys, Uint8Array.of(42))).toBeUndefined();
+    expect([...client.bytes(user_va, 1)]).toEqual([42]);
+    const irqs = { flags: v.VFIO_IRQ_SET_DATA_EVENTFD | v.VFIO_IRQ_SET_ACTION_TRIGGER, index: 1 };
+    expect(client.setIrqs(d, irqs, [client.eventfd()])).toBe(0);
+    expect(client.plain(d, v.VFIO_DEVICE_RESET)).toBe(0);
+    expect(client.attach(d, client.ioas(iommufd)).rc).toBe(0);
+    expect(client.detach(d)).toBe(0);
+    expect(client.program.close(d)).toBeUndefined();
+    expect(machine.vfio.unregisterDevice(device!.dev)).toBeUndefined();
+    expect(nodes(client)).toEqual([]);
+  });
+  test('a device with an IOMMU is bound through its cdev', () => {
+    const client = new CdevClient(machineOf({ kernel, devices: [edu] }));
+    expect(nodes(client)).toEqual(['vfio/devices/vfio0']);
+    const iommufd = client.iommufd();
+    const d = client.cdev();
+    expect(client.bind(d, iommufd).rc).toBe(0);
+    expect(client.attach(d, client.ioas(iommufd)).rc).toBe(0);
+    expect(client.program.close(d)).toBeUndefined();
+    client.machine.close();
+  });
+  test('without a cdev for it either, vfio does not take a device without an IOMMU', () => {
+    const old = { version: '6.12', ...kernel };
+    const client = new CdevClient(machineOf({ kernel: old, iommus: [], devices: [edu] }));
+    expect([...client.machine.vfio.devices()]).toEqual([]);
+    expect(client.machine.env.tainted).toBe(false);
+  });
+});
