@@ -15,6 +15,7 @@ export const KERNEL_TRAITS = {
   'vfio-dmabuf': 'vfio-pci exports memory BARs as dma-bufs (7.3)',
   'unsafe-noiommu-mode': 'the vfio parameter enable_unsafe_noiommu_mode is Y',
   'unsafe-interrupts': 'the parameter allow_unsafe_interrupts is Y',
+  'vfio-cdev-only': 'VFIO has no groups and no containers (CONFIG_VFIO_GROUP=n)',
   'vfio-container-iommufd': '/dev/vfio/vfio is served by iommufd',
   'iommufd-selftest': 'IOMMU_TEST_CMD is built in',
   'fault-injection': 'fail-nth of threads and its switches in debugfs (CONFIG_FAULT_INJECTION)',

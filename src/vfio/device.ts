@@ -52,7 +52,7 @@ export class VfioDevice {
   readonly kind: VfioDeviceKind;
   /** The N of vfioN: lowest free. */
   readonly index: number;
-  /** Undefined for a noiommu device that has no group interface. */
+  /** Undefined in a kernel without groups. */
   group: VfioGroup | undefined;
   registered = true;
   openCount = 0;

@@ -106,7 +106,7 @@ export class VfioSubsystem {
     const index = this.#devices.reserve();
     if (isErrno(index)) return index;
     const device = new VfioDevice(this, dev, { ops, kind, index });
-    const rc = this.#joinGroup(device);
+    const rc = this.#hasGroups ? this.#joinGroup(device) : undefined;
     if (rc) {
       this.#devices.abort(index);
       return rc;
@@ -142,7 +142,7 @@ export class VfioSubsystem {
 
   /** Every node now; asked afresh each time. */
   *nodes(): IterableIterator<VfioNode> {
-    if (!this.env.has('vfio-container-iommufd')) yield this.#containerNode();
+    if (this.#hasGroups && !this.env.has('vfio-container-iommufd')) yield this.#containerNode();
     for (const [minor, group] of this.#groupMinors.entries()) {
       yield {
         path: `vfio/${group.nodeName}`,
@@ -166,6 +166,14 @@ export class VfioSubsystem {
     return device.kind !== 'noiommu' || device.isNoiommuCdev;
   }
 
+  get #hasGroups(): boolean {
+    return !this.env.has('vfio-cdev-only');
+  }
+  /** Is there a way for a user to open a device without an IOMMU in this kernel, and is it allowed? */
+  get #takesNoiommu(): boolean {
+    const isBuilt = this.#hasGroups || this.env.has('noiommu-cdev');
+    return isBuilt && this.env.has('unsafe-noiommu-mode');
+  }
   #containerNode(): VfioNode {
     return {
       path: 'vfio/vfio',
@@ -188,7 +196,7 @@ export class VfioSubsystem {
   #kindOf(dev: Device, emulated: boolean): Result<VfioDeviceKind> {
     if (emulated) return 'emulated';
     if (!devHasIommu(dev)) {
-      if (this.env.has('unsafe-noiommu-mode')) return 'noiommu';
+      if (this.#takesNoiommu) return 'noiommu';
       return refuse(EINVAL, 'the device has no IOMMU and enable_unsafe_noiommu_mode is N', {
         device: dev.name,
       });
@@ -216,7 +224,8 @@ export class VfioSubsystem {
     return undefined;
   }
   #leaveGroup(device: VfioDevice): void {
-    const group = device.group!;
+    const { group } = device;
+    if (!group) return;
     group.devices.splice(group.devices.indexOf(device), 1);
     device.group = undefined;
     if (group.isDead) {
