@@ -52,10 +52,8 @@ function programs({ units, preludes, commands }: Kind): fc.Arbitrary<Program> {
 function parameters(share: number) {
   return { seed: SEED, numRuns: Math.max(1, Math.ceil((COMMANDS_WANTED * share) / MEAN)) };
 }
-function begin({ unit, prelude }: Program): Scene {
-  const scene = new Scene(coverage, unit);
-  for (const step of prelude) scene.run({ task: 0, context: 0, step });
-  return scene;
+function preludeOf({ prelude }: Program): Turn[] {
+  return prelude.map((step) => ({ task: 0, context: 0, step }));
 }
 
 interface Kind {
@@ -82,7 +80,8 @@ test.each(KINDS)(
   (_what, kind) => {
     fc.assert(
       fc.property(programs(kind), fc.infiniteStream(fc.nat(60)), (program, dice) => {
-        const scene = begin(program);
+        const scene = new Scene(coverage, program.unit);
+        for (const turn of preludeOf(program)) scene.run(turn);
         scene.fails = () => dice.next().value === 0;
         for (const turn of program.turns) scene.run(turn);
         scene.close();
@@ -96,8 +95,9 @@ test.each(KINDS)('%s: a failure at any point is undone', { timeout: TIMEOUT }, (
   let points = 0;
   fc.assert(
     fc.property(programs(kind), (program) => {
-      const scene = begin(program);
-      for (const turn of program.turns) points += failEverywhere(scene, turn);
+      const scene = new Scene(coverage, program.unit);
+      for (const turn of [...preludeOf(program), ...program.turns])
+        points += failEverywhere(scene, turn);
       scene.close();
     }),
     parameters(0.08),
