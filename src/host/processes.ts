@@ -104,7 +104,7 @@ export class Processes {
     const known = this.#processOf.get(tid);
     if (known !== undefined && this.#proven === tid) return known;
     if (known !== undefined && libc.exists(`/proc/${known}/task/${tid}`)) return known;
-    const pid = Number(/^Tgid:\s*(\d+)/m.exec(statusOf(tid))?.[1] ?? tid);
+    const pid = Number(/^Tgid:\s*(\d+)/m.exec(textOf(`/proc/${tid}/status`))?.[1] ?? tid);
     this.#processOf.set(tid, pid);
     return pid;
   }
@@ -181,11 +181,12 @@ const NO_MEMORY = {
   write: () => refuse(EFAULT, 'the address space cannot be reached'),
 };
 
-function statusOf(tid: number): string {
+/** Of a file in /proc; nothing when what it speaks of is gone. */
+function textOf(path: string): string {
   try {
-    return readFileSync(`/proc/${tid}/status`, 'latin1');
+    return readFileSync(path, 'latin1');
   } catch {
-    return ''; // the thread has died; its answer will be refused by the kernel
+    return '';
   }
 }
 
@@ -220,12 +221,8 @@ export class HostTask implements Task {
     return ((BigInt(`0x${effective}`) >> BigInt(cap)) & 1n) === 1n;
   }
   get rlimitMemlock(): bigint {
-    let limits = '';
-    try {
-      limits = readFileSync(`/proc/${this.pid}/limits`, 'latin1');
-    } catch {
-      return 0n; // gone
-    }
+    // Of a process that is gone: what all programs of the run begin with.
+    const limits = textOf(`/proc/${this.pid}/limits`) || textOf('/proc/self/limits');
     const soft = /^Max locked memory\s+(\w+)/m.exec(limits)?.[1] ?? '0';
     return soft === 'unlimited' ? U64_MAX : BigInt(soft);
   }
@@ -275,7 +272,7 @@ export class HostTask implements Task {
   }
 
   #statusText(): string {
-    return (this.#status ??= statusOf(this.tid));
+    return (this.#status ??= textOf(`/proc/${this.tid}/status`));
   }
 }
 

@@ -39,6 +39,24 @@ test('an address where nothing is mapped is EFAULT, to a thread and to an addres
   space.close();
 });
 
+test('shared memory that no process maps any more is EFAULT', () => {
+  const object = '00:01:42';
+  const line = { start: 16, end: 17, readable: true, writable: true, shared: true, huge: false };
+  let shown: object | undefined = { ...line, object, objectOffset: 0, name: '' };
+  const space = AddressSpace.open(ME, {
+    map: { find: () => shown } as unknown as MemoryMap,
+    objects: new HostObjects(),
+    showing: () => [],
+    warn: () => undefined,
+  });
+  const held = space!.hold(16, 1)!;
+  shown = undefined;
+  expect(held.read(0, 0, new Uint8Array(1))).toBe(EFAULT);
+  expect(held.write(0, 0, new Uint8Array(1))).toBe(EFAULT);
+  held.release();
+  space!.close();
+});
+
 test('a memfd ends where it ends, and a store beyond does not make it longer', () => {
   const fd = libc.memfdCreate('softiommu-test');
   expect(libc.ftruncate(fd, 4096)).toBe(0);

@@ -3,12 +3,12 @@
  * have; a row is written with the helpers of `random-command.ts`.
  */
 import fc from 'fast-check';
-import type { Command, Step } from './random-command.ts';
-import { FILE_COMMANDS } from './random-file-steps.ts';
-import { HWPT_COMMANDS, QUEUE_COMMANDS } from './random-hwpt-steps.ts';
-import { IOAS_COMMANDS } from './random-ioas-steps.ts';
-import { TEST_COMMANDS } from './random-test-steps.ts';
-import { CDEV_COMMANDS, COMPAT_COMMANDS, GROUP_COMMANDS } from './random-vfio-steps.ts';
+import type { Command, Step } from './command.ts';
+import { FILE_COMMANDS } from './file-steps.ts';
+import { HWPT_COMMANDS, QUEUE_COMMANDS } from './hwpt-steps.ts';
+import { IOAS_COMMANDS } from './ioas-steps.ts';
+import { TEST_COMMANDS } from './test-steps.ts';
+import { CDEV_COMMANDS, COMPAT_COMMANDS, GROUP_COMMANDS } from './vfio-steps.ts';
 
 /** What goes to /dev/iommu and to files it gives. */
 export const MOCK_COMMANDS: readonly Command[] = [

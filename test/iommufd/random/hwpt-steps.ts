@@ -1,11 +1,11 @@
 /** Random commands on page tables, their dirty bits and caches, fault queues and what belongs to vIOMMUs. */
 import fc from 'fast-check';
-import { U64_MAX } from '../../src/base/u64.ts';
-import * as uapi from '../../src/uapi/iommufd.ts';
-import * as t from '../../src/uapi/iommufd-test.ts';
-import { flag, iova, length, one, pointer, reserved } from './random-arguments.ts';
-import { structCommand, type Command } from './random-command.ts';
-import { pick, sure } from './random-picks.ts';
+import { U64_MAX } from '../../../src/base/u64.ts';
+import * as uapi from '../../../src/uapi/iommufd.ts';
+import * as t from '../../../src/uapi/iommufd-test.ts';
+import { flag, iova, length, one, pointer, reserved } from './arguments.ts';
+import { structCommand, type Command } from './command.ts';
+import { pick, sure } from './picks.ts';
 
 const ENTRIES = 'entries before the bad one are done, and the count says how many (2.15)';
 

@@ -1,5 +1,5 @@
 /** Which random commands worked and which failed: a row that never does one of both tests nothing. */
-import type { Command, Step } from './random-command.ts';
+import type { Command, Step } from './command.ts';
 
 interface Count {
   worked: number;

@@ -3,30 +3,30 @@
  * are charged to whom they belong, page tables that mirror their IOAS, ids lowest first, no kernel warning. The walk
  * leaves a snapshot, so that a command that failed can be shown to have changed nothing.
  */
-import { Bug } from '../../src/base/bug.ts';
-import type { OpenFile, SharedPages } from '../../src/base/file.ts';
-import type { Device } from '../../src/core/device.ts';
-import type { Domain } from '../../src/core/domain.ts';
-import { granuleLg2 } from '../../src/core/granule.ts';
-import { lookupGranule } from '../../src/core/map.ts';
-import { granuleOf } from '../../src/base/word-pair.ts';
-import { mockNestedOf } from '../../src/drivers/mock/nested.ts';
-import { MockPaging } from '../../src/drivers/mock/paging.ts';
-import type { Area } from '../../src/iommufd/area.ts';
-import { IommufdContext } from '../../src/iommufd/context.ts';
-import { IommufdDevice } from '../../src/iommufd/device-object.ts';
-import { Fault } from '../../src/iommufd/fault.ts';
-import { Hwpt } from '../../src/iommufd/hwpt-object.ts';
-import { Ioas } from '../../src/iommufd/ioas.ts';
-import type { IommufdObject } from '../../src/iommufd/object.ts';
-import type { Pages } from '../../src/iommufd/pages.ts';
-import { Vdevice } from '../../src/iommufd/vdevice.ts';
-import { Veventq } from '../../src/iommufd/veventq.ts';
-import { Viommu } from '../../src/iommufd/viommu-object.ts';
-import { APERTURE } from './random-arguments.ts';
-import { Model } from './random-model.ts';
-import { Names, Snapshot } from './random-snapshot.ts';
-import type { TestMm, TestTask, World } from './world.ts';
+import { Bug } from '../../../src/base/bug.ts';
+import type { OpenFile, SharedPages } from '../../../src/base/file.ts';
+import type { Device } from '../../../src/core/device.ts';
+import type { Domain } from '../../../src/core/domain.ts';
+import { granuleLg2 } from '../../../src/core/granule.ts';
+import { lookupGranule } from '../../../src/core/map.ts';
+import { granuleOf } from '../../../src/base/word-pair.ts';
+import { mockNestedOf } from '../../../src/drivers/mock/nested.ts';
+import { MockPaging } from '../../../src/drivers/mock/paging.ts';
+import type { Area } from '../../../src/iommufd/area.ts';
+import { IommufdContext } from '../../../src/iommufd/context.ts';
+import { IommufdDevice } from '../../../src/iommufd/device-object.ts';
+import { Fault } from '../../../src/iommufd/fault.ts';
+import { Hwpt } from '../../../src/iommufd/hwpt-object.ts';
+import { Ioas } from '../../../src/iommufd/ioas.ts';
+import type { IommufdObject } from '../../../src/iommufd/object.ts';
+import type { Pages } from '../../../src/iommufd/pages.ts';
+import { Vdevice } from '../../../src/iommufd/vdevice.ts';
+import { Veventq } from '../../../src/iommufd/veventq.ts';
+import { Viommu } from '../../../src/iommufd/viommu-object.ts';
+import { APERTURE } from './arguments.ts';
+import { Model } from './model.ts';
+import { Names, Snapshot } from './snapshot.ts';
+import type { TestMm, TestTask, World } from '../world.ts';
 
 /** What the observer looks at; the scene keeps it up to date. */
 export interface Watched {

@@ -3,24 +3,24 @@
  * waits for. A step holds a pick, `n` chooses among the candidates; without any it is a wrong value.
  */
 import fc from 'fast-check';
-import { ForeignFile, OpenFile } from '../../src/base/file.ts';
-import { joinWords } from '../../src/base/word-pair.ts';
-import { Access } from '../../src/iommufd/access.ts';
-import type { Area } from '../../src/iommufd/area.ts';
-import { IommufdContext } from '../../src/iommufd/context.ts';
-import { IommufdDevice } from '../../src/iommufd/device-object.ts';
-import { Dmabuf } from '../../src/iommufd/dmabuf.ts';
-import { Fault } from '../../src/iommufd/fault.ts';
-import { Hwpt, HwptNested, HwptPaging } from '../../src/iommufd/hwpt-object.ts';
-import { HwQueue } from '../../src/iommufd/hw-queue.ts';
-import { Ioas } from '../../src/iommufd/ioas.ts';
-import type { IommufdObject } from '../../src/iommufd/object.ts';
-import { Vdevice } from '../../src/iommufd/vdevice.ts';
-import { Veventq } from '../../src/iommufd/veventq.ts';
-import { Viommu } from '../../src/iommufd/viommu-object.ts';
-import { VfioDeviceFile } from '../../src/vfio/device-access.ts';
-import { VfioGroup } from '../../src/vfio/group.ts';
-import type { Iommufd, TestTask } from './world.ts';
+import { ForeignFile, OpenFile } from '../../../src/base/file.ts';
+import { joinWords } from '../../../src/base/word-pair.ts';
+import { Access } from '../../../src/iommufd/access.ts';
+import type { Area } from '../../../src/iommufd/area.ts';
+import { IommufdContext } from '../../../src/iommufd/context.ts';
+import { IommufdDevice } from '../../../src/iommufd/device-object.ts';
+import { Dmabuf } from '../../../src/iommufd/dmabuf.ts';
+import { Fault } from '../../../src/iommufd/fault.ts';
+import { Hwpt, HwptNested, HwptPaging } from '../../../src/iommufd/hwpt-object.ts';
+import { HwQueue } from '../../../src/iommufd/hw-queue.ts';
+import { Ioas } from '../../../src/iommufd/ioas.ts';
+import type { IommufdObject } from '../../../src/iommufd/object.ts';
+import { Vdevice } from '../../../src/iommufd/vdevice.ts';
+import { Veventq } from '../../../src/iommufd/veventq.ts';
+import { Viommu } from '../../../src/iommufd/viommu-object.ts';
+import { VfioDeviceFile } from '../../../src/vfio/device-access.ts';
+import { VfioGroup } from '../../../src/vfio/group.ts';
+import type { Iommufd, TestTask } from '../world.ts';
 
 export interface Pick {
   readonly pick: PickName;

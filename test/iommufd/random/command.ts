@@ -1,12 +1,12 @@
 /** What a row of the table of random commands is, and the ways to write one. */
 import fc from 'fast-check';
-import { EBADF, isErrno } from '../../src/base/errno.ts';
-import type { Fields, Struct } from '../../src/base/struct.ts';
-import { WaitQueue } from '../../src/base/wait-queue.ts';
-import { iommu_test_cmd, IOMMU_TEST_CMD } from '../../src/uapi/iommufd-test.ts';
-import type { Caller, Value, Values } from './random-picks.ts';
-import type { Scene } from './random-scene.ts';
-import { ARRAY, Iommufd, type CallFlaws, type World } from './world.ts';
+import { EBADF, isErrno } from '../../../src/base/errno.ts';
+import type { Fields, Struct } from '../../../src/base/struct.ts';
+import { WaitQueue } from '../../../src/base/wait-queue.ts';
+import { iommu_test_cmd, IOMMU_TEST_CMD } from '../../../src/uapi/iommufd-test.ts';
+import type { Caller, Value, Values } from './picks.ts';
+import type { Scene } from './scene.ts';
+import { ARRAY, Iommufd, type CallFlaws, type World } from '../world.ts';
 
 /** A command with everything that was left to chance: plain data, so that fast-check can print and shrink it. */
 export interface Step {

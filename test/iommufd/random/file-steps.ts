@@ -1,13 +1,18 @@
 /** Random calls on files other than /dev/iommu's ioctls, and what programs do: fork, exec, exit, close, change rights. */
 import fc from 'fast-check';
-import { EBADF, EFAULT, EINVAL, ENODEV, isErrno } from '../../src/base/errno.ts';
-import { OpenFile, plainBuffer, type MmapRequest, type UserBuffer } from '../../src/base/file.ts';
-import { WaitQueue } from '../../src/base/wait-queue.ts';
-import { flag } from './random-arguments.ts';
-import { otherCommand, SKIPPED, type Command } from './random-command.ts';
-import { pick, sure, type Caller } from './random-picks.ts';
-import { give } from './random-scene.ts';
-import { BUFFER, SHARED } from './world.ts';
+import { EBADF, EFAULT, EINVAL, ENODEV, isErrno } from '../../../src/base/errno.ts';
+import {
+  OpenFile,
+  plainBuffer,
+  type MmapRequest,
+  type UserBuffer,
+} from '../../../src/base/file.ts';
+import { WaitQueue } from '../../../src/base/wait-queue.ts';
+import { flag } from './arguments.ts';
+import { otherCommand, SKIPPED, type Command } from './command.ts';
+import { pick, sure, type Caller } from './picks.ts';
+import { give } from './scene.ts';
+import { BUFFER, SHARED } from '../world.ts';
 
 const CAPS = [14, 17, 24];
 

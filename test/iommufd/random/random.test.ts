@@ -8,18 +8,18 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { IOCTLS } from '../../src/iommufd/main.ts';
-import * as selftest from '../../src/uapi/iommufd-test.ts';
-import * as vfio from '../../src/uapi/vfio.ts';
-import { isErrno } from '../../src/base/errno.ts';
-import { ioasAlloc, map, mockDomain } from './calls.ts';
-import { Coverage } from './random-coverage.ts';
-import { UNIT_NAMES, type UnitName } from './random-hardware.ts';
-import { Scene } from './random-scene.ts';
-import type { Command, Step } from './random-command.ts';
-import { PRELUDES, type Prelude } from './random-preludes.ts';
-import { COMMANDS, MOCK_COMMANDS, turnsOf, type Turn } from './random-steps.ts';
-import { BUFFER, World } from './world.ts';
+import { IOCTLS } from '../../../src/iommufd/main.ts';
+import * as selftest from '../../../src/uapi/iommufd-test.ts';
+import * as vfio from '../../../src/uapi/vfio.ts';
+import { isErrno } from '../../../src/base/errno.ts';
+import { ioasAlloc, map, mockDomain } from '../calls.ts';
+import { Coverage } from './coverage.ts';
+import { UNIT_NAMES, type UnitName } from './hardware.ts';
+import { Scene } from './scene.ts';
+import type { Command, Step } from './command.ts';
+import { PRELUDES, type Prelude } from './preludes.ts';
+import { COMMANDS, MOCK_COMMANDS, turnsOf, type Turn } from './steps.ts';
+import { BUFFER, World } from '../world.ts';
 
 const COMMANDS_WANTED = Number(process.env['SOFTIOMMU_RANDOM_RUNS'] ?? 100_000);
 const SEED = Number(process.env['SOFTIOMMU_RANDOM_SEED'] ?? Date.now() & 0x7fff_ffff);

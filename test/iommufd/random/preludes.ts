@@ -2,11 +2,11 @@
  * How random programs begin: each prelude builds up a situation that chance alone seldom reaches, and names the commands
  * that go on from there more often than others.
  */
-import * as t from '../../src/uapi/iommufd-test.ts';
-import type { Step } from './random-command.ts';
-import type { Pick, PickName, Values } from './random-picks.ts';
-import { APERTURE } from './random-arguments.ts';
-import { ARRAY, BUFFER } from './world.ts';
+import * as t from '../../../src/uapi/iommufd-test.ts';
+import type { Step } from './command.ts';
+import type { Pick, PickName, Values } from './picks.ts';
+import { APERTURE } from './arguments.ts';
+import { ARRAY, BUFFER } from '../world.ts';
 
 const first = (pick: PickName): Pick => ({ pick, n: 0 });
 const step = (name: string, values: Values = {}, data: readonly number[] = []): Step => ({

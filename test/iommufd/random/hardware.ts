@@ -2,20 +2,20 @@
  * Devices a random program reaches through VFIO: behind a VT-d unit (one alone in its group, two that share one), behind
  * no IOMMU, and an emulated one.
  */
-import { Bug } from '../../src/base/bug.ts';
-import { EBUSY, ENOTTY, isErrno, type Result } from '../../src/base/errno.ts';
-import { WaitQueue } from '../../src/base/wait-queue.ts';
-import { Device } from '../../src/core/device.ts';
-import { probeDevice } from '../../src/core/probe.ts';
-import { releaseDevice } from '../../src/core/release.ts';
-import { deviceRegister } from '../../src/core/register.ts';
-import { createIntelDriver, type IntelUnitConfig } from '../../src/drivers/intel/driver.ts';
-import { createPciGrouping } from '../../src/drivers/pci-group.ts';
-import { PciBus, type PciFunctionConfig } from '../../src/pci/topology.ts';
-import type { VfioDeviceOps } from '../../src/vfio/device.ts';
-import { IOMMUFD_API } from '../../src/vfio/iommufd-api.ts';
-import { VfioSubsystem, type VfioNode } from '../../src/vfio/vfio-core.ts';
-import { World } from './world.ts';
+import { Bug } from '../../../src/base/bug.ts';
+import { EBUSY, ENOTTY, isErrno, type Result } from '../../../src/base/errno.ts';
+import { WaitQueue } from '../../../src/base/wait-queue.ts';
+import { Device } from '../../../src/core/device.ts';
+import { probeDevice } from '../../../src/core/probe.ts';
+import { releaseDevice } from '../../../src/core/release.ts';
+import { deviceRegister } from '../../../src/core/register.ts';
+import { createIntelDriver, type IntelUnitConfig } from '../../../src/drivers/intel/driver.ts';
+import { createPciGrouping } from '../../../src/drivers/pci-group.ts';
+import { PciBus, type PciFunctionConfig } from '../../../src/pci/topology.ts';
+import type { VfioDeviceOps } from '../../../src/vfio/device.ts';
+import { IOMMUFD_API } from '../../../src/vfio/iommufd-api.ts';
+import { VfioSubsystem, type VfioNode } from '../../../src/vfio/vfio-core.ts';
+import { World } from '../world.ts';
 
 const OPS: VfioDeviceOps = {
   name: 'vfio-test',

@@ -1,11 +1,11 @@
 /** Random commands on address spaces: mapping, unmapping, copying, options. */
 import fc from 'fast-check';
-import { U64_MAX } from '../../src/base/u64.ts';
-import * as uapi from '../../src/uapi/iommufd.ts';
-import { TEST_COPY_FLAG_SYZ } from '../../src/uapi/iommufd-test.ts';
-import { flag, iova, length, mapFlags, pointer, reserved, va } from './random-arguments.ts';
-import { structCommand, type Command } from './random-command.ts';
-import { pick, sure } from './random-picks.ts';
+import { U64_MAX } from '../../../src/base/u64.ts';
+import * as uapi from '../../../src/uapi/iommufd.ts';
+import { TEST_COPY_FLAG_SYZ } from '../../../src/uapi/iommufd-test.ts';
+import { flag, iova, length, mapFlags, pointer, reserved, va } from './arguments.ts';
+import { structCommand, type Command } from './command.ts';
+import { pick, sure } from './picks.ts';
 
 const UNANSWERED = 'Linux leaves the mapping in place when the answer cannot be written (1.4)';
 const IN_ORDER = 'areas go one after the other: those before the failing one are gone (2.7)';

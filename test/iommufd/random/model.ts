@@ -2,23 +2,23 @@
  * What holders and pins there must be, counted anew from who holds what (iommufd.md 1.5, 3.4), beside the counters that
  * iommufd keeps.
  */
-import { Bug } from '../../src/base/bug.ts';
-import { OpenFile, type SharedPages } from '../../src/base/file.ts';
-import { hiWord, loWord } from '../../src/base/word-pair.ts';
-import { Access } from '../../src/iommufd/access.ts';
-import type { Area } from '../../src/iommufd/area.ts';
-import { IommufdDevice } from '../../src/iommufd/device-object.ts';
-import { Fault } from '../../src/iommufd/fault.ts';
-import { Hwpt, HwptNested, HwptPaging } from '../../src/iommufd/hwpt-object.ts';
-import { HwQueue } from '../../src/iommufd/hw-queue.ts';
-import { Ioas } from '../../src/iommufd/ioas.ts';
-import type { IommufdObject } from '../../src/iommufd/object.ts';
-import type { Pages } from '../../src/iommufd/pages.ts';
-import { Vdevice } from '../../src/iommufd/vdevice.ts';
-import { Veventq } from '../../src/iommufd/veventq.ts';
-import { Viommu } from '../../src/iommufd/viommu-object.ts';
-import { selftestAccessOf } from './random-picks.ts';
-import type { Frames, TestTask } from './world.ts';
+import { Bug } from '../../../src/base/bug.ts';
+import { OpenFile, type SharedPages } from '../../../src/base/file.ts';
+import { hiWord, loWord } from '../../../src/base/word-pair.ts';
+import { Access } from '../../../src/iommufd/access.ts';
+import type { Area } from '../../../src/iommufd/area.ts';
+import { IommufdDevice } from '../../../src/iommufd/device-object.ts';
+import { Fault } from '../../../src/iommufd/fault.ts';
+import { Hwpt, HwptNested, HwptPaging } from '../../../src/iommufd/hwpt-object.ts';
+import { HwQueue } from '../../../src/iommufd/hw-queue.ts';
+import { Ioas } from '../../../src/iommufd/ioas.ts';
+import type { IommufdObject } from '../../../src/iommufd/object.ts';
+import type { Pages } from '../../../src/iommufd/pages.ts';
+import { Vdevice } from '../../../src/iommufd/vdevice.ts';
+import { Veventq } from '../../../src/iommufd/veventq.ts';
+import { Viommu } from '../../../src/iommufd/viommu-object.ts';
+import { selftestAccessOf } from './picks.ts';
+import type { Frames, TestTask } from '../world.ts';
 
 export interface Holders {
   readonly tasks: readonly TestTask[];

@@ -1,10 +1,10 @@
 /** Random operations of IOMMU_TEST_CMD: mock devices, accesses, faults and events, dma-bufs. */
 import fc from 'fast-check';
-import * as t from '../../src/uapi/iommufd-test.ts';
-import { flag, iova, length, one, pasid, pointer, va } from './random-arguments.ts';
-import { testCommand, type Command } from './random-command.ts';
-import { pick, sure } from './random-picks.ts';
-import { BUFFER } from './world.ts';
+import * as t from '../../../src/uapi/iommufd-test.ts';
+import { flag, iova, length, one, pasid, pointer, va } from './arguments.ts';
+import { testCommand, type Command } from './command.ts';
+import { pick, sure } from './picks.ts';
+import { BUFFER } from '../world.ts';
 
 const UNANSWERED = 'the device is attached, only the answer could not be written (5.3)';
 const attachable = fc.oneof(pick('attachable'), pick('IOAS'), pick('HWPT'), pick('PASID hwpt'));

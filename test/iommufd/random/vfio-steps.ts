@@ -1,8 +1,8 @@
 /** Random commands of VFIO: the container's on an iommufd, cdevs that are bound and attached, and DMA of what is bound. */
 import fc from 'fast-check';
-import { EBADF } from '../../src/base/errno.ts';
-import * as uapi from '../../src/uapi/vfio.ts';
-import { flag, iova, length, one, pasid, va } from './random-arguments.ts';
+import { EBADF } from '../../../src/base/errno.ts';
+import * as uapi from '../../../src/uapi/vfio.ts';
+import { flag, iova, length, one, pasid, va } from './arguments.ts';
 import {
   calledBy,
   fileCommand,
@@ -10,10 +10,10 @@ import {
   plainCommand,
   structCommand,
   type Command,
-} from './random-command.ts';
-import { pick, sure, type Caller, type Value } from './random-picks.ts';
-import type { Scene } from './random-scene.ts';
-import { ARG } from './world.ts';
+} from './command.ts';
+import { pick, sure, type Caller, type Value } from './picks.ts';
+import type { Scene } from './scene.ts';
+import { ARG } from '../world.ts';
 
 const CUT = 'the mappings are cut before they are unmapped, and stay cut (6)';
 const UNTOLD = 'the ranges are unmapped all the same (6)';

@@ -1,24 +1,24 @@
 /** Programs at work on /dev/iommu: who they are, what they have open, and what must hold after each of their steps. */
-import { Bug } from '../../src/base/bug.ts';
-import { EFAULT, EMFILE, ENODEV, ESRCH, isErrno, type Result } from '../../src/base/errno.ts';
-import { OpenFile, type ForeignFile, type Mapping } from '../../src/base/file.ts';
-import { hiWord, loWord } from '../../src/base/word-pair.ts';
-import type { IommuCore } from '../../src/core/iommu-core.ts';
-import { stateDigest } from '../../src/core/state-digest.ts';
-import { IommufdContext } from '../../src/iommufd/context.ts';
-import { IommufdDevice, type Attachment } from '../../src/iommufd/device-object.ts';
-import { openIommufd, openVfioCompat } from '../../src/iommufd/main.ts';
-import { HwptPaging } from '../../src/iommufd/hwpt-object.ts';
-import { IOMMU_READ, IOMMU_WRITE } from '../../src/pt/page-table.ts';
-import type { Device } from '../../src/core/device.ts';
-import type { VfioNode } from '../../src/vfio/vfio-core.ts';
-import { didFail, SKIPPED, type Step } from './random-command.ts';
-import type { Coverage } from './random-coverage.ts';
-import { plugIn, ramOfUnit, type Hardware, type UnitName } from './random-hardware.ts';
-import { Caller } from './random-picks.ts';
-import { contextOf, Observer, UIDS } from './random-state.ts';
-import { commandOf, isPartialIoctl, type Turn } from './random-steps.ts';
-import { Iommufd, World, type TestMm, type TestTask } from './world.ts';
+import { Bug } from '../../../src/base/bug.ts';
+import { EFAULT, EMFILE, ENODEV, ESRCH, isErrno, type Result } from '../../../src/base/errno.ts';
+import { OpenFile, type ForeignFile, type Mapping } from '../../../src/base/file.ts';
+import { hiWord, loWord } from '../../../src/base/word-pair.ts';
+import type { IommuCore } from '../../../src/core/iommu-core.ts';
+import { stateDigest } from '../../../src/core/state-digest.ts';
+import { IommufdContext } from '../../../src/iommufd/context.ts';
+import { IommufdDevice, type Attachment } from '../../../src/iommufd/device-object.ts';
+import { openIommufd, openVfioCompat } from '../../../src/iommufd/main.ts';
+import { HwptPaging } from '../../../src/iommufd/hwpt-object.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../../../src/pt/page-table.ts';
+import type { Device } from '../../../src/core/device.ts';
+import type { VfioNode } from '../../../src/vfio/vfio-core.ts';
+import { didFail, SKIPPED, type Step } from './command.ts';
+import type { Coverage } from './coverage.ts';
+import { plugIn, ramOfUnit, type Hardware, type UnitName } from './hardware.ts';
+import { Caller } from './picks.ts';
+import { contextOf, Observer, UIDS } from './state.ts';
+import { commandOf, isPartialIoctl, type Turn } from './steps.ts';
+import { Iommufd, World, type TestMm, type TestTask } from '../world.ts';
 
 const MAX_TASKS = 3;
 /** Interrupt messages are not translated. */
