@@ -241,7 +241,6 @@ export class KernelLoop implements CallContext {
     this.map.newTurn();
     this.#advanceClock();
     if (ready > 0) this.#dispatch();
-    else if (ready === 0 && !this.#stopsLeft) this.#mmio.rest();
     this.#runWoken();
     if (this.#hasSleepers) this.#checkSleepers();
   }
@@ -322,7 +321,7 @@ export class KernelLoop implements CallContext {
       if (stopped) {
         this.map.newTurn();
         this.#mmio.onStop(event.pid, event.status);
-        spinUntil = this.#mmio.sharesCpu ? 0 : libc.monotonicNs() + SPIN_NS;
+        spinUntil = libc.monotonicNs() + SPIN_NS;
         stops++;
         continue;
       }

@@ -17,7 +17,6 @@ import type { Access } from './mmio-decode.ts';
 import * as ptrace from './ptrace.ts';
 import { interruptOn } from './ffi.ts';
 import { RemoteMemory } from './remote-memory.ts';
-import { SameCpu } from './same-cpu.ts';
 
 const SIGCHLD = 17;
 const EVENT_EXEC = 4;
@@ -34,20 +33,12 @@ export class MmioTraps {
   readonly #mapsFds = new Map<number, number>();
   readonly #decoded = new Map<string, Access>();
   readonly #regs = Buffer.alloc(ptrace.REGS_SIZE);
-  readonly #cpu = new SameCpu();
 
   constructor(context: CallContext) {
     this.#context = context;
   }
   get active(): boolean {
     return this.#traced.size > 0;
-  }
-  get sharesCpu(): boolean {
-    return this.#cpu.bound;
-  }
-  /** Nothing has stopped for a while. */
-  rest(): void {
-    this.#cpu.leave();
   }
   isTraced(tid: number): boolean {
     return this.#traced.has(tid);
@@ -76,8 +67,6 @@ export class MmioTraps {
 
   /** False: not an access to our registers, or none we can carry out; the signal goes to the program. */
   #access(tid: number): boolean {
-    if (this.#traced.size === 1) this.#cpu.follow(tid);
-    else this.#cpu.leave();
     const address = ptrace.faultAddress(tid);
     const pid = this.#processOf(tid);
     const page = Number(address >> 12n);
