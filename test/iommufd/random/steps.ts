@@ -1,6 +1,6 @@
 /**
- * The table of everything a random program does, and random steps of it. `random-coverage.ts` says what the table must
- * have; a row is written with the helpers of `random-command.ts`.
+ * The table of everything a random program does, and random steps of it. `coverage.ts` says what the table must
+ * have; a row is written with the helpers of `command.ts`.
  */
 import fc from 'fast-check';
 import type { Command, Step } from './command.ts';
