@@ -98,7 +98,7 @@ export class Scene {
       this.#observer.takeOver(caller.fd!.file, task);
     }
     this.#contexts = this.#contexts.filter((file) => !file.released);
-    this.#observer.look(task);
+    this.#observer.look(task, command.name);
     if (failed && !isExcused(step)) {
       const changed = this.#observer.changed();
       if (changed) throw new Bug(`${command.name} failed and changed something:\n${changed}`);
