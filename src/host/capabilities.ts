@@ -5,9 +5,9 @@
  * capget(2) and capset(2) speak of these then, and the host's own set stays as it is. A child has what its parent had
  * when it was first seen.
  */
-import { readFileSync } from 'node:fs';
 import { HOST_ERRNO, NR } from './libc.ts';
 import type { Answer, Notification } from './listener.ts';
+import { parentOf } from './proc.ts';
 import type { RemoteMemory } from './remote-memory.ts';
 
 interface Sets {
@@ -92,15 +92,6 @@ function unknownVersion(call: Notification, mem: RemoteMemory): Answer {
   version.writeUInt32LE(VERSION_3, 0);
   if (mem.write(call.arg(0), version)) return -HOST_ERRNO.EFAULT;
   return call.nr === NR.capget && call.arg(1) === 0n ? 0 : -HOST_ERRNO.EINVAL;
-}
-
-function parentOf(pid: number): number | undefined {
-  try {
-    const parent = /^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
-    return parent === undefined ? undefined : Number(parent);
-  } catch {
-    return undefined; // gone
-  }
 }
 
 /** struct __user_cap_data_struct[]: effective, permitted, inheritable, lower words first. */

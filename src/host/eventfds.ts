@@ -4,7 +4,6 @@
  * pidfd_getfd() gives our own descriptor of one. Where a container forbids it, eventfd2() is trapped, the eventfd is ours
  * from the start, and 'eventfd-id' of /proc/PID/fdinfo tells which one a descriptor means.
  */
-import { readdirSync, readFileSync } from 'node:fs';
 import { EBADF, EINVAL } from '../base/errno.ts';
 import type { Result } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
@@ -12,6 +11,7 @@ import type { Eventfd } from '../base/task.ts';
 import { addressOf, syscall } from './ffi.ts';
 import * as libc from './libc.ts';
 import type { Listener, Notification, Answer } from './listener.ts';
+import { descriptorsOf, processIds, textOf } from './proc.ts';
 
 const EVENTFD = 'anon_inode:[eventfd]';
 const FIRST_SWEEP = 1024;
@@ -121,23 +121,13 @@ export class Eventfds {
   }
 }
 
-function* otherProcesses(): Iterable<number> {
-  for (const name of readdirSync('/proc')) {
-    if (/^\d+$/.test(name) && Number(name) !== process.pid) yield Number(name);
-  }
+function otherProcesses(): Iterable<number> {
+  return processIds().filter((pid) => pid !== process.pid);
 }
 function* eventfdsOf(pid: number): Iterable<string> {
-  for (const fd of namesIn(`/proc/${pid}/fd`)) {
-    if (libc.readlink(`/proc/${pid}/fd/${fd}`) !== EVENTFD) continue;
-    const id = eventfdId(`/proc/${pid}/fdinfo/${fd}`);
+  for (const { fd, link } of descriptorsOf(pid)) {
+    const id = link === EVENTFD ? eventfdId(`/proc/${pid}/fdinfo/${fd}`) : undefined;
     if (id !== undefined) yield id;
-  }
-}
-function namesIn(dir: string): string[] {
-  try {
-    return readdirSync(dir);
-  } catch {
-    return []; // it has ended, or is none of ours
   }
 }
 
@@ -162,9 +152,5 @@ function takeCount(fd: number): boolean {
 }
 
 function eventfdId(path: string): string | undefined {
-  try {
-    return /^eventfd-id:\s*(\d+)/m.exec(readFileSync(path, 'latin1'))?.[1];
-  } catch {
-    return undefined; // the descriptor was closed meanwhile
-  }
+  return /^eventfd-id:\s*(\d+)/m.exec(textOf(path))?.[1];
 }

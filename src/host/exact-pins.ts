@@ -6,6 +6,7 @@
  */
 import { EFAULT, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
+import { PAGE_SIZE } from '../base/u64.ts';
 import type { HeldPages } from '../machine/process.ts';
 import { HostError } from './ffi.ts';
 import { poke, type Injection } from './injection.ts';
@@ -13,15 +14,12 @@ import {
   bufferUpdate,
   IO_URING_REGISTER,
   IoUring,
-  iovec,
   LONGEST_BUFFER,
   MOST_BUFFERS,
   REGISTER_BUFFERS_UPDATE,
 } from './io-uring.ts';
-import { HOST_ERRNO, NR } from './libc.ts';
+import { HOST_ERRNO, iovec, NR } from './libc.ts';
 import type { Listener, Notification } from './listener.ts';
-
-const PAGE = 4096;
 
 /** The call that is being answered. */
 export interface CurrentCall {
@@ -73,13 +71,13 @@ export class ExactPins {
   #pin(pid: number, index: number, count: number): HeldPages | string {
     const current = this.#parts.current();
     if (current?.pid !== pid) return 'they were pinned in a call of another process';
-    if (count * PAGE > LONGEST_BUFFER) return 'a pin has more than 1 GiB';
+    if (count * PAGE_SIZE > LONGEST_BUFFER) return 'a pin has more than 1 GiB';
     if (this.#free.length === 0 && this.#used === MOST_BUFFERS) {
       return `there are more than ${MOST_BUFFERS} pins`;
     }
     const slot = this.#free.pop() ?? this.#used++;
-    const address = BigInt(index) * BigInt(PAGE);
-    const rc = this.#register(current.call, slot, iovec(address, BigInt(count) * BigInt(PAGE)));
+    const address = BigInt(index) * BigInt(PAGE_SIZE);
+    const rc = this.#register(current.call, slot, iovec(address, count * PAGE_SIZE));
     if (rc >= 0) return this.#held(slot, address);
     this.#free.push(slot);
     return REASONS[-rc] ?? `the kernel says errno ${-rc}`;
@@ -87,7 +85,7 @@ export class ExactPins {
 
   #held(slot: number, first: bigint): HeldPages {
     const ring = this.#ring;
-    const at = (page: number, offset: number): bigint => first + BigInt(page * PAGE + offset);
+    const at = (page: number, offset: number): bigint => first + BigInt(page * PAGE_SIZE + offset);
     return {
       read: (page, offset, into) => done(ring.read(slot, at(page, offset), into)),
       write: (page, offset, from) => done(ring.write(slot, at(page, offset), from)),

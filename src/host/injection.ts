@@ -7,7 +7,7 @@
  */
 import { addressOf, syscall } from './ffi.ts';
 import { INJECTED_CALL } from './filter.ts';
-import { NR, waitFor } from './libc.ts';
+import { iovec, NR, waitFor } from './libc.ts';
 import * as ptrace from './ptrace.ts';
 import { REGS, REGS_SIZE } from './ptrace.ts';
 
@@ -104,12 +104,8 @@ function isStop(status: number | undefined): boolean {
 
 /** Write into the program's memory while it is stopped. */
 export function poke(tid: number, at: bigint, bytes: Uint8Array): boolean {
-  const local = Buffer.alloc(16);
-  const remote = Buffer.alloc(16);
-  local.writeBigUInt64LE(BigInt(addressOf(bytes)), 0);
-  local.writeBigUInt64LE(BigInt(bytes.length), 8);
-  remote.writeBigUInt64LE(at, 0);
-  remote.writeBigUInt64LE(BigInt(bytes.length), 8);
+  const local = iovec(addressOf(bytes), bytes.length);
+  const remote = iovec(at, bytes.length);
   const args = [addressOf(local), 1, addressOf(remote), 1, 0];
   return syscall(NR.process_vm_writev, tid, ...args) === bytes.length;
 }

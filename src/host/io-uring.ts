@@ -6,7 +6,7 @@
  */
 import { addressOf, syscall, viewOf } from './ffi.ts';
 import * as libc from './libc.ts';
-import { HOST_ERRNO, NR } from './libc.ts';
+import { HOST_ERRNO, iovec, NR } from './libc.ts';
 
 const IO_URING_SETUP = 425;
 const IO_URING_ENTER = 426;
@@ -43,13 +43,6 @@ export function bufferUpdate(slot: number, iovAt: bigint): Buffer {
   update.writeBigUInt64LE(iovAt, 8);
   update.writeUInt32LE(1, 24);
   return update;
-}
-/** struct iovec; no length takes the buffer out again. */
-export function iovec(address: bigint, length: bigint): Buffer {
-  const iov = Buffer.alloc(16);
-  iov.writeBigUInt64LE(address, 0);
-  iov.writeBigUInt64LE(length, 8);
-  return iov;
 }
 
 export class IoUring {
@@ -107,7 +100,7 @@ export class IoUring {
   }
   /** Let the pages of a buffer go. */
   unregister(slot: number): void {
-    const none = iovec(0n, 0n);
+    const none = iovec(0, 0); // no length takes the buffer out again
     const update = bufferUpdate(slot, BigInt(addressOf(none)));
     const args = [REGISTER_BUFFERS_UPDATE, addressOf(update), update.length];
     const rc = syscall(IO_URING_REGISTER, this.fd, ...args);

@@ -3,12 +3,12 @@
  *
  * The launcher is a process of its own, because a filter stays with the thread that installs it and all its children.
  */
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { HostError, posixSpawn } from './ffi.ts';
 import * as libc from './libc.ts';
 import type { FilterOptions } from './filter.ts';
 import type { MountPlan } from './mount-plan.ts';
+import { textOf } from './proc.ts';
 import type { TreeBackend } from './tree-backend.ts';
 
 export interface LaunchOptions extends FilterOptions {
@@ -91,11 +91,7 @@ function launcherArguments(): string[] {
 
 /** What our parent has: Node raises the soft limit of its own process to the hard one. */
 export function parentOpenFilesLimit(): number | undefined {
-  try {
-    const limits = readFileSync(`/proc/${process.ppid}/limits`, 'latin1');
-    const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1];
-    return soft === undefined ? undefined : Number(soft);
-  } catch {
-    return undefined; // another user's process: keep Node's limit
-  }
+  // Of another user's process nothing is known: keep Node's limit.
+  const soft = /^Max open files\s+(\d+)/m.exec(textOf(`/proc/${process.ppid}/limits`))?.[1];
+  return soft === undefined ? undefined : Number(soft);
 }

@@ -3,9 +3,9 @@
  *
  * softiommu is the reaper of orphans among its descendants (PR_SET_CHILD_SUBREAPER), so all of them are its children.
  */
-import { readdirSync, readFileSync } from 'node:fs';
 import { syscall } from './ffi.ts';
 import { kill, NR, SIGKILL, waitNow } from './libc.ts';
+import { parentOf, processIds } from './proc.ts';
 
 const PR_SET_CHILD_SUBREAPER = 36;
 
@@ -25,18 +25,5 @@ export function endDescendants(): void {
 }
 
 function childrenOf(parent: number): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => parentOf(pid) === parent);
-}
-function parentOf(pid: number): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The name in brackets may hold anything, brackets too.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return Number(fields[1]);
-  } catch {
-    return undefined; // it ended meanwhile
-  }
+  return processIds().filter((pid) => parentOf(pid) === parent);
 }

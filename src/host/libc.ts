@@ -264,41 +264,49 @@ export function sendFd(socket: number, fd: number): number {
 }
 /** sendFd() with everything it needs made in advance: the call itself is nothing but a system call. */
 export function preparedSend(socket: number): (fd: number) => number {
-  return withMessage((message, control) => {
-    control.writeBigUInt64LE(20n, 0);
-    control.writeInt32LE(1, 8); // SOL_SOCKET
-    control.writeInt32LE(1, 12); // SCM_RIGHTS
-    const at = addressOf(message);
-    return (fd) => {
-      control.writeInt32LE(fd, 16);
-      return syscall(46, socket, at, 0);
-    };
-  });
+  const message = newMessage();
+  const { control } = message;
+  control.writeBigUInt64LE(20n, 0);
+  control.writeInt32LE(1, 8); // SOL_SOCKET
+  control.writeInt32LE(1, 12); // SCM_RIGHTS
+  const at = addressOf(message.header);
+  return (fd) => {
+    // By the message, so that all of it is kept as long as this function is.
+    message.control.writeInt32LE(fd, 16);
+    return syscall(46, socket, at, 0);
+  };
 }
 /** Receive one descriptor; a message without one, or end of file, gives -EBADF. */
 export function receiveFd(socket: number): number {
-  return withMessage((message, control) => {
-    const length = syscall(47, socket, addressOf(message), 0x40000000);
-    if (length < 0) return length;
-    const got = length > 0 && message.readBigUInt64LE(40) >= 20n;
-    return got ? control.readInt32LE(16) : -HOST_ERRNO.EBADF;
-  });
+  const message = newMessage();
+  const length = syscall(47, socket, addressOf(message.header), 0x40000000);
+  if (length < 0) return length;
+  const got = length > 0 && message.header.readBigUInt64LE(40) >= 20n;
+  return got ? message.control.readInt32LE(16) : -HOST_ERRNO.EBADF;
 }
-/** The buffers of the last message: addresses do not keep them. */
-const kept: Buffer[] = [];
-function withMessage<T>(call: (message: Buffer, control: Buffer) => T): T {
-  const data = Buffer.from('x');
-  const iov = Buffer.alloc(16);
+/** struct msghdr of one byte and one descriptor, with what it points to: whoever uses its address keeps all of it. */
+interface FdMessage {
+  readonly header: Buffer;
+  readonly control: Buffer;
+  readonly data: readonly Buffer[];
+}
+function newMessage(): FdMessage {
+  const byte = Buffer.from('x');
+  const iov = iovec(addressOf(byte), 1);
   const control = Buffer.alloc(24);
-  const message = Buffer.alloc(56);
-  iov.writeBigUInt64LE(BigInt(addressOf(data)), 0);
-  iov.writeBigUInt64LE(1n, 8);
-  message.writeBigUInt64LE(BigInt(addressOf(iov)), 16);
-  message.writeBigUInt64LE(1n, 24);
-  message.writeBigUInt64LE(BigInt(addressOf(control)), 32);
-  message.writeBigUInt64LE(24n, 40);
-  kept.splice(0, kept.length, data, iov, control, message);
-  return call(message, control);
+  const header = Buffer.alloc(56);
+  header.writeBigUInt64LE(BigInt(addressOf(iov)), 16);
+  header.writeBigUInt64LE(1n, 24);
+  header.writeBigUInt64LE(BigInt(addressOf(control)), 32);
+  header.writeBigUInt64LE(24n, 40);
+  return { header, control, data: [byte, iov] };
+}
+/** struct iovec. */
+export function iovec(address: number | bigint, length: number | bigint): Buffer {
+  const iov = Buffer.alloc(16);
+  iov.writeBigUInt64LE(BigInt(address), 0);
+  iov.writeBigUInt64LE(BigInt(length), 8);
+  return iov;
 }
 
 /** fcntl-free uname, for the doctor. */

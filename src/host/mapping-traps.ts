@@ -5,7 +5,6 @@
  * A device that has such a page pinned goes on using it (machine/leaving-pages.ts). The call is made by injection, so
  * that its result is known: only when it has worked are the pinned pages parted from what the program sees.
  */
-import { readdirSync } from 'node:fs';
 import type { LeavingPages } from '../machine/leaving-pages.ts';
 import type { MachineMm } from '../machine/mm.ts';
 import type { CallContext } from './call-context.ts';
@@ -14,6 +13,7 @@ import { NR } from './libc.ts';
 import type { Answer, Notification } from './listener.ts';
 import { objectOf, statOf } from './objects.ts';
 import type { OtherHolders } from './other-holders.ts';
+import { namesIn } from './proc.ts';
 
 const PAGE = 4096n;
 const MAP_FIXED = 0x10;
@@ -163,7 +163,7 @@ export class MappingTraps {
   }
 
   #ending(call: Notification, pid: number, mm: MachineMm): void {
-    if (!mm.alive || (call.nr === NR.exit && threadCount(pid) > 1)) return;
+    if (!mm.alive || (call.nr === NR.exit && namesIn(`/proc/${pid}/task`).length > 1)) return;
     const exits = call.nr === NR.exit_group || call.nr === NR.exit;
     if (mm.hasPins && (!exits || this.#others.existBeside(pid))) {
       mm.keepForEnd();
@@ -175,14 +175,6 @@ export class MappingTraps {
 }
 
 const ENDS: ReadonlySet<number> = new Set([NR.execve, NR.execveat, NR.exit, NR.exit_group]);
-
-function threadCount(pid: number): number {
-  try {
-    return readdirSync(`/proc/${pid}/task`).length;
-  } catch {
-    return 0; // gone
-  }
-}
 
 function whenGone(...leaving: readonly (LeavingPages | undefined)[]): Effect | undefined {
   const pages = leaving.filter((one) => one !== undefined);

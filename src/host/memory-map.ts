@@ -2,11 +2,11 @@
  * /proc/PID/maps as Vmas: single mappings where the kernel tells them, else all, parsed at most once a turn, for nothing
  * of the caller changes while it waits for its answer.
  */
-import { readFileSync } from 'node:fs';
 import type { MmioWindow } from '../base/file.ts';
 import type { Vma } from '../machine/process.ts';
 import * as libc from './libc.ts';
 import { queryMapping } from './map-query.ts';
+import { textOf } from './proc.ts';
 
 /** Which registers a mapping of one of our files shows. */
 export type WindowOf = (
@@ -102,9 +102,8 @@ export class MemoryMap {
   /** A page of an address space that shows page `objectIndex` of an object now. */
   findObject(pid: number, object: string, objectIndex: number): number | undefined {
     for (const line of this.mappings(pid)) {
-      const inside = objectIndex - line.objectOffset;
-      const shows = line.object === object && line.shared;
-      if (shows && inside >= 0 && inside < line.end - line.start) return line.start + inside;
+      const at = placeIn(line, object, objectIndex);
+      if (at !== undefined) return at;
     }
     return undefined;
   }
@@ -115,7 +114,7 @@ export class MemoryMap {
     return turn.lines;
   }
   #readAll(pid: number, turn: Turn): void {
-    turn.lines = readMaps(pid).map((line) => this.#completed(line));
+    turn.lines = parseMaps(textOf(`/proc/${pid}/maps`)).map((line) => this.#completed(line));
     turn.complete = true;
   }
   #completed(line: MapsLine): MapsLine {
@@ -139,10 +138,9 @@ function search(lines: readonly MapsLine[], index: number): MapsLine | undefined
   const found = lines[low];
   return found && found.start <= index ? found : undefined;
 }
-function readMaps(pid: number): MapsLine[] {
-  try {
-    return parseMaps(readFileSync(`/proc/${pid}/maps`, 'latin1'));
-  } catch {
-    return []; // the process is gone
-  }
+/** Where a shared mapping shows a page of an object. */
+export function placeIn(line: MapsLine, object: string, page: number): number | undefined {
+  if (!line.shared || line.object !== object) return undefined;
+  const at = line.start + page - line.objectOffset;
+  return at >= line.start && at < line.end ? at : undefined;
 }

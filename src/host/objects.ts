@@ -4,13 +4,14 @@
  * Such a page stays the same page for every process, after munmap, and after the process that mapped it is gone. An
  * object nobody gives us a descriptor for is reached through any process of the run that still maps it.
  */
-import { readdirSync, statSync, statfsSync } from 'node:fs';
+import { statSync, statfsSync } from 'node:fs';
 import { EFAULT } from '../base/errno.ts';
 import type { Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { HeldPages, ObjectMemory } from '../machine/process.ts';
 import * as libc from './libc.ts';
 import type { MapsLine } from './memory-map.ts';
+import { descriptorsOf } from './proc.ts';
 
 const TMPFS_MAGIC = 0x01021994;
 const HUGETLBFS_MAGIC = 0x958458f6;
@@ -108,10 +109,10 @@ function openMapping(pid: number, vma: MapsLine): number {
   const name = `${pageHex(vma.start)}-${pageHex(vma.end)}`;
   const direct = openBest(`/proc/${pid}/map_files/${name}`);
   if (direct >= 0) return direct;
-  for (const fd of descriptorsOf(pid)) {
-    const path = `/proc/${pid}/fd/${fd}`;
+  for (const { fd, link } of descriptorsOf(pid)) {
     // A stat of every descriptor would be slow: the name in the maps is the link's text.
-    if (libc.readlink(path) !== vma.name) continue;
+    if (link !== vma.name) continue;
+    const path = `/proc/${pid}/fd/${fd}`;
     const stat = statOf(path);
     if (stat && objectOf(stat) === vma.object) return openBest(path);
   }
@@ -121,13 +122,6 @@ function openMapping(pid: number, vma: MapsLine): number {
 function openBest(path: string): number {
   const fd = libc.open(path, libc.O_RDWR | libc.O_CLOEXEC);
   return fd >= 0 ? fd : libc.open(path, libc.O_CLOEXEC);
-}
-function descriptorsOf(pid: number): string[] {
-  try {
-    return readdirSync(`/proc/${pid}/fd`);
-  } catch {
-    return []; // gone, or not ours to look into
-  }
 }
 function pageHex(index: number): string {
   return `${index.toString(16)}000`;

@@ -3,10 +3,9 @@
  *
  * Asked at rare moments, when a process with pinned pages ends or unmaps such memory, so everything is looked up afresh.
  */
-import { readdirSync } from 'node:fs';
 import type { LeavingPages } from '../machine/leaving-pages.ts';
-import * as libc from './libc.ts';
-import type { MapsLine } from './memory-map.ts';
+import { placeIn, type MapsLine } from './memory-map.ts';
+import { descriptorsOf, processIds } from './proc.ts';
 import type { TaskParts } from './processes.ts';
 
 /** Pages by index. */
@@ -24,14 +23,12 @@ export class OtherHolders {
   /** Does another process have one of our files open? */
   existBeside(pid: number): boolean {
     const { files } = this.#parts;
-    return processIds().some(
-      (other) =>
-        other !== pid &&
-        entries(`/proc/${other}/fd`).some((fd) => {
-          const link = libc.readlink(`/proc/${other}/fd/${fd}`);
-          return typeof link === 'string' && files.byLink(link)?.kind === 'file';
-        }),
-    );
+    for (const other of processIds().filter((one) => one !== pid)) {
+      for (const { link } of descriptorsOf(other)) {
+        if (files.byLink(link)?.kind === 'file') return true;
+      }
+    }
+    return false;
   }
 
   /**
@@ -59,10 +56,8 @@ export class OtherHolders {
     const { map } = this.#parts;
     return processIds().some((other) =>
       map.mappings(other).some((line) => {
-        const at = line.start + page - line.objectOffset;
-        if (!line.shared || line.object !== object || at < line.start || at >= line.end) {
-          return false;
-        }
+        const at = placeIn(line, object, page);
+        if (at === undefined) return false;
         return other !== pid || at < span.index || at >= span.index + span.count;
       }),
     );
@@ -75,18 +70,4 @@ function objectSpan(line: MapsLine, { index, count }: Span): Span | undefined {
   const to = Math.min(line.end, index + count);
   if (!line.shared || from >= to) return undefined;
   return { index: line.objectOffset + from - line.start, count: to - from };
-}
-
-/** Of this host, as far as we may see them. */
-export function processIds(): number[] {
-  return entries('/proc')
-    .map(Number)
-    .filter((pid) => pid > 0);
-}
-function entries(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return []; // gone, or not ours to look into
-  }
 }

@@ -4,11 +4,12 @@
  * Nothing is left changed: seccomp is asked with a filter the kernel cannot read, which fails after the flags were checked.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { addressOf, syscall } from './ffi.ts';
 import { IoUring } from './io-uring.ts';
 import * as libc from './libc.ts';
 import { HOST_ERRNO, NR } from './libc.ts';
+import { textOf } from './proc.ts';
 
 export interface HostFacts {
   readonly release: string;
@@ -35,7 +36,7 @@ const WAIT_KILLABLE_RECV = 32;
 const CAP_SYS_ADMIN = 21n;
 
 export function probeHost(): HostFacts {
-  const status = text('/proc/self/status');
+  const status = textOf('/proc/self/status');
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
   return {
     release: libc.kernelRelease(),
@@ -48,11 +49,11 @@ export function probeHost(): HostFacts {
       return canUnshareUser();
     },
     appArmorRestricts:
-      text('/proc/sys/kernel/apparmor_restrict_unprivileged_userns').trim() === '1',
+      textOf('/proc/sys/kernel/apparmor_restrict_unprivileged_userns').trim() === '1',
     mayMount: ((effective >> CAP_SYS_ADMIN) & 1n) === 1n && mountAllowed(),
     fuse: may('/dev/fuse', constants.R_OK | constants.W_OK),
-    ptraceScope: Number(text('/proc/sys/kernel/yama/ptrace_scope').trim() || '0'),
-    memlock: /^Max locked memory\s+(\w+)/m.exec(text('/proc/self/limits'))?.[1] ?? 'unknown',
+    ptraceScope: Number(textOf('/proc/sys/kernel/yama/ptrace_scope').trim() || '0'),
+    memlock: /^Max locked memory\s+(\w+)/m.exec(textOf('/proc/self/limits'))?.[1] ?? 'unknown',
     ioUring: canRegisterBuffers(),
     temporary:
       may(process.env['TMPDIR'] ?? '/tmp', constants.W_OK) || may('/var/tmp', constants.W_OK),
@@ -81,13 +82,7 @@ function canRegisterBuffers(): boolean {
 function canReadMemory(): boolean {
   const from = Buffer.from('x');
   const into = Buffer.alloc(1);
-  const vector = (bytes: Buffer): Buffer => {
-    const iov = Buffer.alloc(16);
-    iov.writeBigUInt64LE(BigInt(addressOf(bytes)), 0);
-    iov.writeBigUInt64LE(1n, 8);
-    return iov;
-  };
-  const [local, remote] = [vector(into), vector(from)];
+  const [local, remote] = [libc.iovec(addressOf(into), 1), libc.iovec(addressOf(from), 1)];
   const at = [addressOf(local), 1, addressOf(remote), 1, 0];
   return syscall(NR.process_vm_readv, process.pid, ...at) === 1 && into[0] === from[0];
 }
@@ -104,13 +99,6 @@ function mountAllowed(): boolean {
   return rc !== -HOST_ERRNO.EPERM && rc !== -HOST_ERRNO.ENOSYS;
 }
 
-function text(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return ''; // this kernel has no such file
-  }
-}
 function may(path: string, mode: number): boolean {
   try {
     accessSync(path, mode);

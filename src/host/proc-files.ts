@@ -2,12 +2,12 @@
  * Files of /proc that show what only the simulated kernel knows: VmLck, VmPin and capabilities in a process's status, and
  * fail-nth of a thread. The rest of /proc is the host's.
  */
-import { readFileSync } from 'node:fs';
 import type { MachineMm } from '../machine/mm.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from './libc.ts';
 import { HOST_ERRNO } from './libc.ts';
 import type { Answer, Notification } from './listener.ts';
+import { textOf } from './proc.ts';
 
 const PATTERN = /^\/proc\/(self|thread-self|\d+)(?:\/task\/(\d+))?\/(status|fail-nth)$/;
 const KIB_PER_PAGE = 4;
@@ -40,12 +40,8 @@ export class ProcFiles {
     const mm = processes.peek(pid);
     const own = pid === processes.processOf(call.tid) && processes.capabilities !== undefined;
     if (!mm && !own) return undefined;
-    let text: string;
-    try {
-      text = readFileSync(`/proc/${tid}/status`, 'latin1');
-    } catch {
-      return undefined; // gone
-    }
+    const text = textOf(`/proc/${tid}/status`);
+    if (text === '') return undefined; // gone
     const shown = processes.capabilities?.inStatus(pid, text) ?? text;
     return this.#giveText(call, path, mm ? withPins(shown, mm) : shown, flags);
   }

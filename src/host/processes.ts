@@ -4,7 +4,6 @@
  * Kept by looking, not by tracing: a thread that calls is alive, a pidfd tells the end of a process, and an address
  * space that no longer answers was replaced by exec.
  */
-import { readFileSync } from 'node:fs';
 import { Bug } from '../base/bug.ts';
 import { EBADF, EFAULT, ENOMEM, EMFILE, isErrno } from '../base/errno.ts';
 import type { Result } from '../base/errno.ts';
@@ -26,7 +25,7 @@ import type { MemoryMap } from './memory-map.ts';
 import { objectOf, statOf } from './objects.ts';
 import type { HostObjects } from './objects.ts';
 import type { OpenFiles } from './open-files.ts';
-import { processIds } from './other-holders.ts';
+import { processIds, textOf } from './proc.ts';
 import { AddressSpace, RemoteMemory } from './remote-memory.ts';
 import type { SpaceParts } from './remote-memory.ts';
 
@@ -180,15 +179,6 @@ const NO_MEMORY = {
   read: () => refuse(EFAULT, 'the address space cannot be reached'),
   write: () => refuse(EFAULT, 'the address space cannot be reached'),
 };
-
-/** Of a file in /proc; nothing when what it speaks of is gone. */
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
-}
 
 /** The caller of one trapped call. */
 export class HostTask implements Task {

@@ -4,7 +4,7 @@
  */
 import { readdirSync } from 'node:fs';
 import { addressOf, syscall } from './ffi.ts';
-import { NR } from './libc.ts';
+import { iovec, NR } from './libc.ts';
 
 const REQUEST = {
   cont: 7,
@@ -74,18 +74,13 @@ export function faultAddress(tid: number): bigint {
 }
 /** XSAVE area: returns its length, or minus an errno. */
 export function getVectorState(tid: number, into: Uint8Array): number {
-  const iov = vector(into);
+  const iov = iovec(addressOf(into), into.length);
   const rc = ptrace(REQUEST.getRegSet, tid, NT_X86_XSTATE, addressOf(iov));
   return rc < 0 ? rc : Number(iov.readBigUInt64LE(8));
 }
 export function setVectorState(tid: number, from: Uint8Array): number {
-  return ptrace(REQUEST.setRegSet, tid, NT_X86_XSTATE, addressOf(vector(from)));
-}
-function vector(bytes: Uint8Array): Buffer {
-  const iov = Buffer.alloc(16);
-  iov.writeBigUInt64LE(BigInt(addressOf(bytes)), 0);
-  iov.writeBigUInt64LE(BigInt(bytes.length), 8);
-  return iov;
+  const iov = iovec(addressOf(from), from.length);
+  return ptrace(REQUEST.setRegSet, tid, NT_X86_XSTATE, addressOf(iov));
 }
 
 /** Attach to every thread of a process. Returns minus the errno of the first refusal, or 0. */

@@ -1,16 +1,12 @@
 /** Is a thread about to die? Read from /proc: one that waits for us hears of no signal, and we of none of its. */
-import { readFileSync } from 'node:fs';
+import { textOf } from './proc.ts';
 
 const SIGKILL = 1n << 8n;
 
 /** A fatal signal puts SIGKILL into every thread of its process. */
 export function isDying(tid: number): boolean {
-  let status: string;
-  try {
-    status = readFileSync(`/proc/${tid}/status`, 'latin1');
-  } catch {
-    return true; // it is gone
-  }
+  const status = textOf(`/proc/${tid}/status`);
+  if (status === '') return true; // it is gone
   const pending = /^SigPnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0';
   const shared = /^ShdPnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0';
   return ((BigInt(`0x${pending}`) | BigInt(`0x${shared}`)) & SIGKILL) !== 0n;

@@ -131,7 +131,7 @@ export class Machine {
   objectLeaving(
     object: string,
     span: { index: number; count: number },
-    goes: (index: number) => boolean = () => true,
+    goes?: (index: number) => boolean,
   ): LeavingPages | undefined {
     return this.#objects.leaving(this.memory, object, span, goes);
   }
