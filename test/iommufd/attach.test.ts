@@ -10,53 +10,36 @@ import {
   ENOSPC,
   isErrno,
   type Errno,
-  type Result,
 } from '../../src/base/errno.ts';
 import {
   IOMMU_RESV_DIRECT_RELAXABLE,
   IOMMU_RESV_MSI,
   IOMMU_RESV_RESERVED,
 } from '../../src/core/resv-region.ts';
-import {
-  createMockDriver,
-  type MockDeviceKnobs,
-  type MockDriverKnobs,
-} from '../../src/drivers/mock/index.ts';
+import { type MockDeviceKnobs, type MockDriverKnobs } from '../../src/drivers/mock/index.ts';
 import {
   attachedHwpt,
   deviceAttach,
-  deviceBind,
   deviceDetach,
   deviceReplace,
   type IommufdDevice,
 } from '../../src/iommufd/device.ts';
 import { HwptPaging } from '../../src/iommufd/hwpt-object.ts';
 import { ctxFromFile } from '../../src/iommufd/main.ts';
+import { must } from '../core/rig.ts';
 import { destroy, hwptAlloc, ioasAlloc, map, mock, unmap } from './calls.ts';
-import { BUFFER, World, type Iommufd } from './world.ts';
+import { deviceRig } from './device-rig.ts';
+import { BUFFER, type Iommufd } from './world.ts';
 
 const PAGE = 0x1000n;
 const APERTURE = 0x100_0000n;
 const RID = 0;
 
-function must<T>(value: Result<T>): T {
-  if (isErrno(value)) throw new Error(value.name);
-  return value;
-}
 function rig(knobs: MockDriverKnobs = {}) {
-  const world = new World();
-  const driver = createMockDriver(world.core, { name: 'other', ...knobs });
-  const fwnode = {};
-  must(driver.registerInstance({ name: 'other0', fwnode }));
-  const fd = world.open();
-  let devices = 0;
-  const bind = (device: Partial<MockDeviceKnobs> = {}): IommufdDevice => {
-    const config = { name: `dev${devices++}`, bus: 'pci', pasidBits: 10 } as const;
-    return must(
-      deviceBind(ctxFromFile(fd.file)!, driver.addDevice({ config, fwnode, knobs: device })),
-    );
-  };
-  return { world, driver, fd, bind, ioas: ioasAlloc(fd) };
+  const made = deviceRig(knobs);
+  const bind = (device: Partial<MockDeviceKnobs> = {}): IommufdDevice =>
+    must(made.bind({}, device));
+  return { ...made, bind };
 }
 const at = (idev: IommufdDevice) => attachedHwpt(idev, RID)?.id;
 const usersOf = (fd: Iommufd, id: number) =>

@@ -10,7 +10,6 @@ import {
   EPERM,
   isErrno,
   type Errno,
-  type Result,
 } from '../../src/base/errno.ts';
 import { U64_MAX } from '../../src/base/u64.ts';
 import { Device } from '../../src/core/device.ts';
@@ -31,6 +30,7 @@ import { HwptPaging } from '../../src/iommufd/hwpt-object.ts';
 import { ctxFromFile } from '../../src/iommufd/main.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
+import { must } from '../core/rig.ts';
 import { destroy, hwptAlloc, ioasAlloc, map, mock, only, unmap } from './calls.ts';
 import { ARRAY, BUFFER, peek, World, type Iommufd } from './world.ts';
 
@@ -38,10 +38,6 @@ const PAGE = 0x1000n;
 const IOVA = 0x100_0000n;
 const RID = 0;
 
-function must<T>(value: Result<T>): T {
-  if (isErrno(value)) throw new Error(value.name);
-  return value;
-}
 const ctxOf = (fd: Iommufd) => ctxFromFile(fd.file)!;
 function bindNoiommu(fd: Iommufd, dev = fd.world.noiommuDevice()): IommufdDevice {
   return must(deviceBind(ctxOf(fd), dev));

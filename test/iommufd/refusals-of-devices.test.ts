@@ -1,68 +1,31 @@
 /** Refusals that depend on the device bound, or on its IOMMU driver (iommufd.md 2.11, 2.12, 4.1 to 4.7). */
 import { expect, test } from 'vitest';
-import {
-  EADDRINUSE,
-  EINVAL,
-  ENODEV,
-  EOPNOTSUPP,
-  EPERM,
-  isErrno,
-  type Result,
-} from '../../src/base/errno.ts';
-import type { DeviceConfig } from '../../src/core/device.ts';
+import { EADDRINUSE, EINVAL, ENODEV, EOPNOTSUPP, EPERM, isErrno } from '../../src/base/errno.ts';
 import { IOMMU_READ } from '../../src/core/domain.ts';
 import { IOMMU_CAP_ENFORCE_CACHE_COHERENCY } from '../../src/core/driver.ts';
 import { iommuMap, iommuUnmap } from '../../src/core/map.ts';
 import { dmaPrepareMsi } from '../../src/core/msi.ts';
 import { IOMMU_RESV_SW_MSI } from '../../src/core/resv-region.ts';
 import {
-  createMockDriver,
-  type MockDeviceKnobs,
-  type MockDriverKnobs,
-} from '../../src/drivers/mock/index.ts';
-import {
   attachedHwpt,
   deviceAttach,
   deviceBind,
   deviceDetach,
   deviceReplace,
-  type IommufdDevice,
 } from '../../src/iommufd/device.ts';
 import { HwptPaging } from '../../src/iommufd/hwpt-object.ts';
 import { ctxFromFile } from '../../src/iommufd/main.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
+import { must } from '../core/rig.ts';
 import { hwptAlloc, ioasAlloc, map, mock } from './calls.ts';
-import { ARRAY, BUFFER, World } from './world.ts';
+import { deviceRig } from './device-rig.ts';
+import { ARRAY, BUFFER } from './world.ts';
 
 const NESTED = { data_type: t.IOMMU_HWPT_DATA_SELFTEST, data_len: 4, data_uptr: ARRAY };
 
-function must<T>(value: Result<T>): T {
-  if (isErrno(value)) throw new Error(value.name);
-  return value;
-}
-
-/** A driver of its own beside the selftest's, an open iommufd, an IOAS. */
-function rig(knobs: MockDriverKnobs = {}) {
-  const world = new World();
-  const driver = createMockDriver(world.core, { name: 'other', ...knobs });
-  const fwnode = {};
-  const instance = must(driver.registerInstance({ name: 'other0', fwnode }));
-  const fd = world.open();
-  let devices = 0;
-  const add = (config: Partial<DeviceConfig> = {}, deviceKnobs: Partial<MockDeviceKnobs> = {}) =>
-    driver.addDevice({
-      config: { name: `dev${devices++}`, bus: 'pci', pasidBits: 10, ...config },
-      fwnode,
-      knobs: deviceKnobs,
-    });
-  const bind = (...device: Parameters<typeof add>): Result<IommufdDevice> =>
-    deviceBind(ctxFromFile(fd.file)!, add(...device));
-  return { world, driver, instance, fd, bind, add, ioas: ioasAlloc(fd) };
-}
-
 test('a device is bound when its DMA is coherent and its interrupts are isolated', () => {
-  const { world, bind, fd } = rig();
+  const { world, bind, fd } = deviceRig();
   expect(bind({}, { cacheCoherency: false })).toBe(EINVAL);
   expect(bind({ isolatedMsi: false })).toBe(EPERM);
   world.env.setTrait('unsafe-interrupts', true);
@@ -71,7 +34,7 @@ test('a device is bound when its DMA is coherent and its interrupts are isolated
 });
 
 test('the devices of a group are attached to one hwpt', () => {
-  const { fd, bind, ioas } = rig({ group: 'instance' });
+  const { fd, bind, ioas } = deviceRig({ group: 'instance' });
   const [a, b] = [must(bind()), must(bind())];
   const first = must(deviceAttach(a, 0, ioas));
   const second = must(hwptAlloc(fd, a.id, ioas));
@@ -80,7 +43,7 @@ test('the devices of a group are attached to one hwpt', () => {
 });
 
 test('page faults of a VF come through its PF', () => {
-  const { fd, bind, ioas } = rig();
+  const { fd, bind, ioas } = deviceRig();
   const idev = must(bind({ pci: { isVf: true, hasPri: true } }));
   const { out_fault_id: fault_id } = fd.must(
     uapi.IOMMU_FAULT_QUEUE_ALLOC,
@@ -95,7 +58,7 @@ test('page faults of a VF come through its PF', () => {
 });
 
 test('a device with two windows for MSIs is not attached, and reserves nothing', () => {
-  const { bind, ioas } = rig();
+  const { bind, ioas } = deviceRig();
   const window = { length: 0x1000n, prot: 0, type: IOMMU_RESV_SW_MSI };
   const resvRegions = [
     { ...window, start: 0x800_0000n },
@@ -106,7 +69,7 @@ test('a device with two windows for MSIs is not attached, and reserves nothing',
 });
 
 test('an hwpt without room for the doorbells of a group is not attached, and the old one stays', () => {
-  const { fd, bind, ioas } = rig();
+  const { fd, bind, ioas } = deviceRig();
   const start = 0x800_0000n;
   const window = { start, length: 0x1000n, prot: 0, type: IOMMU_RESV_SW_MSI };
   const idev = must(bind({}, { resvRegions: [window] }));
@@ -128,7 +91,7 @@ test('an hwpt without room for the doorbells of a group is not attached, and the
 });
 
 test('a domain enforces the coherency its device wants, or is not made', () => {
-  const { fd, bind, driver, ioas } = rig();
+  const { fd, bind, driver, ioas } = deviceRig();
   const capabilities = [IOMMU_CAP_ENFORCE_CACHE_COHERENCY];
   const idev = must(bind({}, { capabilities }));
   driver.domainKnobs.enforceCoherency = false;
@@ -138,20 +101,20 @@ test('a domain enforces the coherency its device wants, or is not made', () => {
 });
 
 test('a domain of pages larger than those of the CPU holds no IOAS', () => {
-  const { fd, bind, driver, ioas } = rig();
+  const { fd, bind, driver, ioas } = deviceRig();
   const idev = must(bind());
   Object.assign(driver.domainKnobs, { backing: 'map-pages', pgsizeBitmap: 1n << 16n });
   expect(hwptAlloc(fd, idev.id, ioas)).toBe(EINVAL);
 });
 
 test('a driver that knows neither flags nor data, and one without nested caches', () => {
-  const plain = rig({ alloc: 'plain' });
+  const plain = deviceRig({ alloc: 'plain' });
   const one = must(plain.bind());
   const flags = uapi.IOMMU_HWPT_ALLOC_NEST_PARENT;
   expect(hwptAlloc(plain.fd, one.id, plain.ioas, { flags })).toBe(EOPNOTSUPP);
   expect(isErrno(hwptAlloc(plain.fd, one.id, plain.ioas))).toBe(false);
 
-  const { fd, driver, bind, ioas } = rig();
+  const { fd, driver, bind, ioas } = deviceRig();
   const alloc = driver.ops.domainAllocNested!;
   const withoutCaches: typeof alloc = (...given) => {
     const domain = alloc(...given);
@@ -168,7 +131,7 @@ test('a driver that knows neither flags nor data, and one without nested caches'
 });
 
 test('a vIOMMU is for the devices behind its own IOMMU', () => {
-  const { fd, bind, ioas } = rig();
+  const { fd, bind, ioas } = deviceRig();
   const dev = mock(fd, ioas);
   const flags = uapi.IOMMU_HWPT_ALLOC_NEST_PARENT;
   const hwpt_id = must(hwptAlloc(fd, dev.idev, ioas, { flags }));
@@ -184,14 +147,14 @@ test('a vIOMMU is for the devices behind its own IOMMU', () => {
 });
 
 test('a device whose IOMMU went away gets no page table', () => {
-  const { fd, bind, driver, instance, ioas } = rig();
+  const { fd, bind, driver, instance, ioas } = deviceRig();
   const idev = must(bind());
   driver.unregisterInstance(instance);
   expect(hwptAlloc(fd, idev.id, ioas)).toBe(ENODEV);
 });
 
 test('a device without an IOMMU has no hardware to tell of, and its page tables no flags', () => {
-  const { world, fd, ioas } = rig();
+  const { world, fd, ioas } = deviceRig();
   const idev = must(deviceBind(ctxFromFile(fd.file)!, world.noiommuDevice()));
   const info = { dev_id: idev.id };
   expect(fd.call(uapi.IOMMU_GET_HW_INFO, uapi.iommu_hw_info, info)).toBe(EOPNOTSUPP);

@@ -42,6 +42,7 @@ import { Viommu } from '../../src/iommufd/viommu-object.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
 import * as v from '../../src/uapi/vfio.ts';
+import { must } from '../core/rig.ts';
 import { checkRefs, hwptAlloc, ioasAlloc, map, mock, mockDomain, testOp, unmap } from './calls.ts';
 import { ARG, ARRAY, BUFFER, BUFFER_PAGES, poke, World, type Iommufd } from './world.ts';
 
@@ -50,10 +51,6 @@ const IOVA = 0x100_0000n;
 const PAGE = 0x1000n;
 const NESTED = { data_type: t.IOMMU_HWPT_DATA_SELFTEST, data_len: 4, data_uptr: ARRAY };
 
-function must<T>(value: Result<T>): T {
-  if (isErrno(value)) throw new Error(value.name);
-  return value;
-}
 function contextOf(fd: Iommufd): IommufdContext {
   return ctxFromFile(fd.file)!;
 }

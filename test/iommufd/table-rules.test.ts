@@ -9,7 +9,6 @@ import {
   EPERM,
   isErrno,
   type Errno,
-  type Result,
 } from '../../src/base/errno.ts';
 import { U64_MAX } from '../../src/base/u64.ts';
 import {
@@ -26,6 +25,7 @@ import {
 import { ctxFromFile } from '../../src/iommufd/main.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
+import { must } from '../core/rig.ts';
 import {
   checkMap,
   checkRefs,
@@ -45,10 +45,6 @@ const APERTURE = 0x100_0000n;
 const WRITE_ONLY = uapi.IOMMU_IOAS_MAP_WRITEABLE;
 const READ_ONLY = uapi.IOMMU_IOAS_MAP_READABLE;
 
-function must<T>(value: Result<T>): T {
-  if (isErrno(value)) throw new Error(value.name);
-  return value;
-}
 /** The alignment, and the ranges as pairs. */
 function ranges(fd: Iommufd, ioas_id: number) {
   const values = { ioas_id, num_iovas: 8, allowed_iovas: ARRAY };

@@ -15,6 +15,7 @@ import { PciBus, type PciFunctionConfig } from '../../../src/pci/topology.ts';
 import type { VfioDeviceOps } from '../../../src/vfio/device.ts';
 import { IOMMUFD_API } from '../../../src/vfio/iommufd-api.ts';
 import { VfioSubsystem, type VfioNode } from '../../../src/vfio/vfio-core.ts';
+import { must } from '../../core/rig.ts';
 import { World } from '../world.ts';
 
 const OPS: VfioDeviceOps = {
@@ -145,9 +146,4 @@ export function ramOfUnit(unit: UnitName): number {
     framesOf.set(unit, (frames = world.ram.used - before));
   }
   return frames;
-}
-
-function must<T>(result: Result<T>): T {
-  if (isErrno(result)) throw new Bug(`not made: ${result.name}`);
-  return result;
 }
