@@ -18,7 +18,7 @@ export default defineConfig({
           include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
           exclude: ['test/host/**', 'src/host/**'],
           testTimeout: 60_000,
-          setupFiles: ['test/record-refusals.ts'],
+          setupFiles: ['test/record-refusals.ts', 'test/random-seed.ts'],
         },
       },
       {
@@ -28,7 +28,7 @@ export default defineConfig({
           include: ['test/host/**/*.test.ts', 'src/host/**/*.test.ts'],
           testTimeout: 120_000,
           fileParallelism: false,
-          setupFiles: ['test/record-refusals.ts'],
+          setupFiles: ['test/record-refusals.ts', 'test/random-seed.ts'],
         },
       },
     ],

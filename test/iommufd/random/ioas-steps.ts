@@ -116,7 +116,7 @@ export const IOAS_COMMANDS: readonly Command[] = [
     uapi.IOMMU_IOAS_UNMAP,
     uapi.iommu_ioas_unmap,
     { ioas_id: pick('IOAS'), iova: sure('mapping'), length: sure('mapping length') },
-    { weight: 3, unanswered: UNANSWERED },
+    { weight: 3, partial: IN_ORDER, unanswered: UNANSWERED },
   ),
   structCommand(
     'IOMMU_IOAS_UNMAP everything',
