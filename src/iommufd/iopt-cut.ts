@@ -40,20 +40,19 @@ function checkCut(iopt: IoPagetable, area: Area, iova: bigint): Status {
   return undefined;
 }
 
+/** A mapping in domains has no large pages, so is aligned to pages: no page has two holders now. */
 function split(iopt: IoPagetable, area: Area, hi: number, lo: number): void {
   addPair(hi, lo, 0, 1);
   const startHi = PAIR.hi;
   const startLo = PAIR.lo;
   const { pages, prot } = area;
   const left = new Area(area.startHi, area.startLo, hi, lo, area, prot);
-  const firstIndex = area.indexAt(startHi, startLo);
-  const rest = { pages, firstIndex, pageOffset: area.offsetAt(startLo) };
+  const pageOffset = area.offsetAt(startLo);
+  const rest = { pages, firstIndex: area.indexAt(startHi, startLo), pageOffset };
   const right = new Area(startHi, startLo, area.lastHi, area.lastLo, rest, prot);
   iopt.areas.erase(area.startHi, area.startLo);
   for (const half of [left, right]) {
     iopt.areas.insert(half.startHi, half.startLo, half.lastHi, half.lastLo, half);
     half.storageDomain = area.storageDomain;
   }
-  // A page that both halves touch has one holder more; it is pinned, so this cannot fail.
-  if (area.storageDomain && left.lastIndex === firstIndex) void pages.hold(firstIndex, firstIndex);
 }
