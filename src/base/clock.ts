@@ -4,7 +4,6 @@
  */
 export class Clock {
   #nowNs = 0;
-  #seq = 0;
   readonly #timers: Timer[] = [];
 
   /** Nanoseconds since the machine started. */
@@ -13,7 +12,7 @@ export class Clock {
   }
   /** Run once, `delayNs` from now, in the turn that advances the clock past it. Dispose cancels. */
   after(delayNs: number, run: () => void): Disposable {
-    const timer = { atNs: this.#nowNs + Math.max(0, delayNs), seq: this.#seq++, run };
+    const timer = { atNs: this.#nowNs + Math.max(0, delayNs), run };
     const timers = this.#timers;
     let at = timers.length;
     while (at > 0 && timers[at - 1]!.atNs > timer.atNs) at--;
@@ -48,6 +47,5 @@ export class Clock {
 
 interface Timer {
   readonly atNs: number;
-  readonly seq: number;
   readonly run: () => void;
 }

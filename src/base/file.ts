@@ -10,8 +10,6 @@ import type { PageSource, Task } from './task.ts';
 
 export const POLLIN = 0x001;
 export const POLLOUT = 0x004;
-export const POLLERR = 0x008;
-export const POLLHUP = 0x010;
 export const POLLRDNORM = 0x040;
 
 /** What a driver offers for one kind of file. Absent members give the kernel's default errno (ENOTTY, EINVAL, ENODEV). */

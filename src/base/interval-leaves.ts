@@ -128,8 +128,7 @@ export class LeafSlab<T extends object> {
     if (start < lo) hi++;
     return (words[after]! - hi) * TWO_32 + (words[after + 1]! - ((start | offset) >>> 0) - 1);
   }
-  /** The first range at or after `at` with at least so much room behind it, or -1; #most is then that of the rest. */
-
+  /** The first range at or after `at` with at least so much room behind it, or -1; mostRoom is then that of the rest. */
   firstWithRoom(leaf: number, at: number, mask: number, offset: number, need: number): number {
     const count = this.count[leaf]!;
     let most = -1;

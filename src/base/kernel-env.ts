@@ -1,4 +1,4 @@
-/** What every kernel layer is given instead of globals: time, the event stream, the kernel's traits, and the seed. */
+/** What every kernel layer is given instead of globals: time, the event stream, and the kernel's traits. */
 import { Clock } from './clock.ts';
 import type { KernelTrait } from './kernel-traits.ts';
 import { Trace } from './trace.ts';

@@ -1,5 +1,5 @@
 /**
- * One event stream. Every view (strace text, ftrace, JSONL, the inspector) is made from it.
+ * One event stream. Every view (text after strace, JSON lines) is made from it.
  *
  * Emitting costs one test when nobody listens: `if (trace.on) trace.emit({ … })`.
  */

@@ -1,6 +1,6 @@
 /**
  * The whole state of the core as text, for comparing before and after: two equal digests are the same state.
- * Used by tests that must change nothing, and by the inspector.
+ * For whoever must see that nothing changed.
  */
 import type { Device } from './device.ts';
 import type { AttachHandle, Domain } from './domain.ts';

@@ -3,7 +3,7 @@
  *
  * Shares no code with the engine but the protection bits' names; reads the RAM as little-endian u64.
  */
-import { bit, fieldGet, fieldPrep, mask } from '../../src/base/u64.ts';
+import { bit, mask } from '../../src/base/u64.ts';
 import {
   IOMMU_CACHE,
   IOMMU_MMIO,
@@ -30,6 +30,16 @@ export interface Oracle {
 }
 
 const ADDRESS = mask(51, 12);
+
+/** FIELD_GET(). */
+function fieldGet(m: bigint, word: bigint): bigint {
+  return (word & m) / (m & -m);
+}
+/** FIELD_PREP(). */
+function fieldPrep(m: bigint, value: bigint): bigint {
+  return (value * (m & -m)) & m;
+}
+
 const naturalLg2 = (granuleLg2: number, level: number) => granuleLg2 + 9 * level;
 
 /** VT-d second stage and x86-64 share the leaf rule: level 0, or PS. */
