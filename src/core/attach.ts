@@ -20,7 +20,7 @@ import {
 } from './set-domain.ts';
 import { testDevice } from './test-dev.ts';
 
-/** The index of the handle of the RID attach in a group's PASID array. */
+/** Requests without a PASID: the index of the RID's attach in a group's PASID array, RID_PASID of a context entry. */
 export const IOMMU_NO_PASID = 0;
 
 /**

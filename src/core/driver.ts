@@ -18,7 +18,6 @@ export const IOMMU_CAP_PCI_ATS_SUPPORTED = 6;
 /** Flags of a paging allocation: those of IOMMU_HWPT_ALLOC. */
 export const IOMMU_HWPT_ALLOC_NEST_PARENT = 1;
 export const IOMMU_HWPT_ALLOC_DIRTY_TRACKING = 2;
-export const IOMMU_HWPT_FAULT_ID_VALID = 4;
 export const IOMMU_HWPT_ALLOC_PASID = 8;
 
 /**
@@ -53,8 +52,6 @@ export interface IommuOps {
   deviceGroup(dev: Device): Result<IommuGroup> | undefined;
   /** @kernel get_resv_regions */
   getResvRegions?(dev: Device): readonly ResvRegion[];
-  /** Firmware ids of a device. @kernel of_xlate */
-  ofXlate?(dev: Device, ids: readonly number[]): Status;
   /** True: the first DMA call attaches (kdump). @kernel is_attach_deferred */
   isAttachDeferred?(dev: Device): boolean;
   /** Answer a page request. @kernel page_response */

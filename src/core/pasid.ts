@@ -24,7 +24,6 @@ import {
 
 /** No PASID: what allocGlobalPasid answers when there is none to give. */
 export const IOMMU_PASID_INVALID = 0xffff_ffff;
-export const IOMMU_FIRST_GLOBAL_PASID = 1;
 
 /**
  * Attach a domain to a PASID of every member that has PASIDs.

@@ -1,10 +1,10 @@
 /** What the trap handlers share: the machine, the run's tables, and how a call is parked or reported. */
-import type { Errno, Result } from '../base/errno.ts';
+import type { Result } from '../base/errno.ts';
 import { isErrno } from '../base/errno.ts';
 import type { Outcome } from '../base/wait-queue.ts';
 import type { Injection } from './injection.ts';
 import type { Answer, Notification } from './listener.ts';
-import type { HostTask, Processes, TaskParts } from './processes.ts';
+import type { Processes, TaskParts } from './processes.ts';
 
 export interface CallContext extends TaskParts {
   readonly processes: Processes;
@@ -23,14 +23,6 @@ export interface CallContext extends TaskParts {
   inject(call: Notification): Injection | number;
 }
 
-export interface Caller {
-  readonly call: Notification;
-  readonly task: HostTask;
-}
-
-export function errnoAnswer(errno: Errno): number {
-  return -errno.number;
-}
 export function numberAnswer(result: Result<number>): Answer {
   return isErrno(result) ? -result.number : result;
 }

@@ -41,9 +41,6 @@ export class Notification {
   uint(index: number): number {
     return this.#bytes.readUInt32LE(32 + index * 8);
   }
-  get instructionPointer(): bigint {
-    return this.#bytes.readBigUInt64LE(24);
-  }
   /** For the next request; nobody may ask this notification any more. */
   reclaim(): Buffer {
     return this.#bytes;

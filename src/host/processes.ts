@@ -5,7 +5,7 @@
  * space that no longer answers was replaced by exec.
  */
 import { Bug } from '../base/bug.ts';
-import { EBADF, EFAULT, ENOMEM, EMFILE, isErrno } from '../base/errno.ts';
+import { EBADF, EFAULT, ENOMEM, EMFILE } from '../base/errno.ts';
 import type { Result } from '../base/errno.ts';
 import { ForeignFile } from '../base/file.ts';
 import type { OpenFile } from '../base/file.ts';
@@ -283,9 +283,4 @@ function installDescriptor(
     break; // RLIMIT_NOFILE is lower: reads of this queue will not be seen, poll works
   }
   return listener.addFd(call, fd, { cloexec });
-}
-
-/** For callers that only need to know whether a result is one. */
-export function resultNumber(result: Result<number>): number {
-  return isErrno(result) ? -result.number : result;
 }

@@ -175,11 +175,6 @@ export class MachineMemory implements PhysicalMemory {
     this.#windows.push(window);
     this.#windows.sort((a, b) => a.pfn - b.pfn);
   }
-  removeWindow(window: MmioWindow): void {
-    const at = this.#windows.indexOf(window);
-    bugOn(at < 0, `${window.name} is not part of the physical address space`);
-    this.#windows.splice(at, 1);
-  }
 
   /** What lies at a frame, in words, for explanations. */
   describe(pfn: number): string | undefined {

@@ -18,8 +18,6 @@ import {
 import type { PciDeviceFunction } from './function.ts';
 import type { MsiMessage } from './msix.ts';
 
-export type IrqKind = 'intx' | 'msi' | 'msix';
-
 /** The MiB every message of this host ends in, and where in it the kernel sends those it sets up. */
 export const DOORBELL = 0xfee0_0000n;
 const DOORBELL_MIB = DOORBELL >> 20n;

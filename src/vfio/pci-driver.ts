@@ -2,14 +2,11 @@
 import { EINVAL, type Result, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Outcome } from '../base/wait-queue.ts';
-import type { Device, DeviceDriver } from '../core/device.ts';
+import type { Device } from '../core/device.ts';
 import type { PciDeviceFunction } from '../pci/function.ts';
 import type { VfioDevice } from './device.ts';
 import { VfioPciDevice } from './pci-core.ts';
 import type { VfioSubsystem } from './vfio-core.ts';
-
-/** What dev.driver is while bound: binding it does not claim the default domain. */
-export const VFIO_PCI_DRIVER: DeviceDriver = { name: 'vfio-pci', driverManagedDma: true };
 
 const INTEL = 0x8086;
 /** Accelerators that a user could make harm the host: refused unless disable_denylist is Y. */

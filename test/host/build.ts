@@ -10,7 +10,6 @@ import {
   readdirSync,
   statSync,
   writeFileSync,
-  rmSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -46,11 +45,6 @@ export function buildDist(): string {
   }
   writeFileSync(join(DIST, 'package.json'), '{"type":"module"}');
   return DIST;
-}
-
-/** For a run from nothing. */
-export function cleanDist(): void {
-  rmSync(DIST, { recursive: true, force: true });
 }
 
 function everybodyMayEnter(dir: string): boolean {

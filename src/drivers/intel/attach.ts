@@ -6,10 +6,10 @@
  */
 import { EINVAL, EOPNOTSUPP, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
+import { IOMMU_NO_PASID } from '../../core/attach.ts';
 import type { Device } from '../../core/device.ts';
 import type { Domain } from '../../core/domain.ts';
 import {
-  IOMMU_NO_PASID,
   toIntelDevice,
   toIntelDomain,
   type Attachment,

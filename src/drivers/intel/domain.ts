@@ -9,9 +9,6 @@ import type { PageTable } from '../../pt/page-table.ts';
 import type { DomainIdHolder, IntelIommu } from './iommu.ts';
 import type { PasidTable } from './pasid-table.ts';
 
-/** PASID 0 stands for requests without a PASID: RID_PASID of every context entry. */
-export const IOMMU_NO_PASID = 0;
-
 export type IntelDomainKind = 'second' | 'first' | 'nested' | 'sva' | 'identity' | 'blocked';
 
 export interface IntelDomain extends DomainIdHolder {

@@ -29,6 +29,7 @@ import {
 import { dmaAliases } from '../../pci/alias.ts';
 import type { PciFunction } from '../../pci/topology.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
+import { IOMMU_HW_INFO_TYPE_INTEL_VTD, iommu_hw_info_vtd } from '../../uapi/iommufd.ts';
 import type { PciGrouping } from '../pci-group.ts';
 import { detach } from './attach.ts';
 import { toIntelDevice, type IntelDevice } from './domain.ts';
@@ -73,8 +74,6 @@ export interface IntelDriver {
   addUnit(config: IntelUnitConfig): Result<IntelUnitHandle, 'ENOMEM'>;
 }
 
-/** IOMMU_HW_INFO_TYPE_INTEL_VTD. */
-export const IOMMU_HW_INFO_TYPE_INTEL_VTD = 1;
 const MSI_START = 0xfee0_0000n;
 const MSI_LENGTH = 0x10_0000n;
 
@@ -249,16 +248,16 @@ function capable(dev: Device, cap: number): boolean {
   }
 }
 
-/** struct iommu_hw_info_vtd { flags; __reserved; cap_reg; ecap_reg }. @kernel intel_iommu_hw_info */
+/** @kernel intel_iommu_hw_info */
 function hwInfo(dev: Device, requestedType: number): Result<{ type: number; bytes: Uint8Array }> {
   if (requestedType !== 0 && requestedType !== IOMMU_HW_INFO_TYPE_INTEL_VTD) {
     return refuse(EOPNOTSUPP, 'the unit has no hardware info of that type', { requestedType });
   }
   const { port } = toIntelDevice(dev).iommu.config;
-  const bytes = new Uint8Array(24);
-  const view = new DataView(bytes.buffer);
-  view.setBigUint64(8, read64(port, REG_CAP), true);
-  view.setBigUint64(16, read64(port, REG_ECAP), true);
+  const { bytes } = iommu_hw_info_vtd.make({
+    cap_reg: read64(port, REG_CAP),
+    ecap_reg: read64(port, REG_ECAP),
+  });
   return { type: IOMMU_HW_INFO_TYPE_INTEL_VTD, bytes };
 }
 

@@ -33,7 +33,6 @@ import {
   GRAN_GLOBAL,
   GRAN_PAGE,
   GRAN_PASID,
-  GRAN_PC_DOMAIN,
   GRAN_PC_GLOBAL,
   GRAN_PC_PASID,
 } from './words.ts';
@@ -169,13 +168,6 @@ export class QueuedInvalidation {
     this.#submit('pasid', { granularity: 'global' }, (words, at) => {
       descPasidCache.type.set(words, at, DESC_PASID_CACHE);
       descPasidCache.granularity.set(words, at, GRAN_PC_GLOBAL);
-    });
-  }
-  pasidCacheDomain(did: number): void {
-    this.#submit('pasid', { granularity: 'domain', did }, (words, at) => {
-      descPasidCache.type.set(words, at, DESC_PASID_CACHE);
-      descPasidCache.granularity.set(words, at, GRAN_PC_DOMAIN);
-      descPasidCache.did.set(words, at, did);
     });
   }
   pasidCache(did: number, pasid: number): void {
