@@ -1,5 +1,5 @@
 /**
- * Trapped calls on descriptors: ioctl, pread and pwrite in all spellings, reads of event queues, short writes, mmap, fstat.
+ * Trapped calls on descriptors: ioctl, pread and pwrite in all spellings, reads of event queues, short writes, mmap, ftruncate.
  *
  * A descriptor that is not ours is the host's own affair: the call goes on as if nothing had happened.
  */
@@ -43,15 +43,8 @@ export class FileTraps {
     const entry = typeof link === 'number' ? undefined : files.byLink(link);
     if (call.nr === NR.ioctl) return this.#ioctl(call, entry);
     if (!entry) return 'continue';
+    if (call.nr === NR.ftruncate || call.nr === NR.fallocate) return resize(call.nr, entry);
     return entry.kind === 'attr' ? this.#attrTransfer(call, entry) : this.#transfer(call, entry);
-  }
-  /** ftruncate and fallocate, among calls that may change memory: only regular files have a size to change. */
-  resize(call: Notification): Answer {
-    if (call.nr !== NR.ftruncate && call.nr !== NR.fallocate) return 'continue';
-    const link = this.#context.processes.descriptorLink(call.tid, call.int(0));
-    const entry = typeof link === 'string' ? this.#context.files.byLink(link) : undefined;
-    if (entry?.kind !== 'file') return 'continue';
-    return call.nr === NR.ftruncate ? -HOST_ERRNO.EINVAL : -HOST_ERRNO.ENODEV;
   }
   #mmapCall(call: Notification): Answer {
     if (isHugeAnonymous(call)) return this.#hugePages.mmap(call);
@@ -214,6 +207,11 @@ export class FileTraps {
   }
 }
 
+/** Only regular files have a size to change. */
+function resize(nr: number, entry: Entry): Answer {
+  if (entry.kind === 'attr') return 'continue';
+  return nr === NR.ftruncate ? -HOST_ERRNO.EINVAL : -HOST_ERRNO.ENODEV;
+}
 function isHugeAnonymous(call: Notification): boolean {
   const MAP_ANONYMOUS = 0x20;
   return (call.uint(3) & MAP_HUGETLB) !== 0 && (call.uint(3) & MAP_ANONYMOUS) !== 0;

@@ -12,6 +12,7 @@ import {
   SECCOMP_RET_USER_NOTIF,
 } from './bpf.ts';
 import { NR } from './libc.ts';
+import { MADV, MAP_FIXED, SHM_REMAP, UFFDIO_MOVE } from './taken-pages.ts';
 
 export interface FilterOptions {
   /** Answer all path calls ourselves; otherwise a mount namespace shows the tree and only opens are looked at. */
@@ -71,12 +72,18 @@ const STATS_BY_PATH = [NR.newfstatat, NR.statx];
 const AT_EMPTY_PATH = 0x1000;
 const POSITIONED = [NR.pread64, NR.pwrite64, NR.preadv, NR.pwritev, NR.preadv2, NR.pwritev2];
 const STREAMS = [NR.readv, NR.writev];
-const MAP_FIXED = 0x10;
 /** They take pages away from an address space or a file, which a device may have pinned (mapping-traps.ts). */
-const PAGE_REMOVERS = [NR.munmap, NR.mremap, NR.brk, NR.ftruncate, NR.fallocate];
+const PAGE_REMOVERS = [
+  NR.munmap,
+  NR.mremap,
+  NR.brk,
+  NR.shmdt,
+  NR.ftruncate,
+  NR.truncate,
+  NR.fallocate,
+];
 /** They end the address space itself. */
 const ENDINGS = [NR.execve, NR.execveat, NR.exit, NR.exit_group];
-const MADV = { dontNeed: 4, remove: 9, dontNeedLocked: 24 } as const;
 
 export function filterProgram(options: FilterOptions): Buffer {
   const program = new FilterAssembler();
@@ -85,10 +92,11 @@ export function filterProgram(options: FilterOptions): Buffer {
   program.ifEqual(NR.ioctl, 'ioctl').ifEqual(NR.mmap, 'mmap');
   program.ifEqual(NR.read, transfer('read')).ifEqual(NR.write, transfer('write'));
   program.ifEqual(NR.memfd_create, 'memfd');
-  program.ifEqual(NR.madvise, 'madvise');
+  program.ifEqual(NR.madvise, 'madvise').ifEqual(NR.process_madvise, 'process_madvise');
+  program.ifEqual(NR.shmat, 'shmat');
   for (const nr of STREAMS) program.ifEqual(nr, transfer('stream'));
-  for (const nr of PAGE_REMOVERS) program.ifEqual(nr, 'remover');
-  const always: number[] = [...OPENS, NR.fstat, ...POSITIONED, ...ENDINGS];
+  for (const nr of [...PAGE_REMOVERS, ...OPENS]) program.ifEqual(nr, 'remover');
+  const always: number[] = [NR.fstat, ...POSITIONED, ...ENDINGS];
   if (options.pathTraps) always.push(...PATHS, ...STATS_BY_PATH);
   else {
     always.push(...NATIVE_PATHS);
@@ -100,6 +108,7 @@ export function filterProgram(options: FilterOptions): Buffer {
   program.return(SECCOMP_RET_ALLOW);
 
   program.label('ioctl').load(DATA.argLow(1)).ifEqual(KVM_SET_DEVICE_ATTR, 'notify');
+  program.ifEqual(UFFDIO_MOVE, 'notify');
   program.and(0xff00).ifEqual(IOCTL_TYPE, 'notify', 'allow');
   // A mapping we have injected, or huge pages the host may not have, or one that takes the place of another, or files
   // mapped shared, or offsets only our regions have.
@@ -114,11 +123,29 @@ export function filterProgram(options: FilterOptions): Buffer {
     program.label('newfstatat').load(DATA.argLow(3)).ifAnyBit(AT_EMPTY_PATH, 'notify', 'allow');
     program.label('statx').load(DATA.argLow(2)).ifAnyBit(AT_EMPTY_PATH, 'notify', 'allow');
   }
-  program.label('madvise').load(DATA.argLow(2));
-  for (const advice of Object.values(MADV)) program.ifEqual(advice, 'remover');
-  program.return(SECCOMP_RET_ALLOW);
-  program.label('remover').load(DATA.argHigh(5)).ifEqual(Number(INJECTED_CALL), 'allow', 'notify');
+  addTakingCalls(program);
   program.label('memfd').load(DATA.argLow(1)).ifAnyBit(MFD_HUGETLB, 'notify', 'allow');
+  addTransfers(program, options);
+  program.label('notify').return(SECCOMP_RET_USER_NOTIF);
+  program.label('allow').return(SECCOMP_RET_ALLOW);
+  return program.assemble();
+}
+
+/** Calls that take pages away, but for those we make ourselves. */
+function addTakingCalls(program: FilterAssembler): void {
+  for (const [call, argument] of [
+    ['madvise', 2],
+    ['process_madvise', 3],
+  ] as const) {
+    program.label(call).load(DATA.argLow(argument));
+    for (const advice of Object.values(MADV)) program.ifEqual(advice, 'remover');
+    program.return(SECCOMP_RET_ALLOW);
+  }
+  program.label('shmat').load(DATA.argLow(2)).ifAnyBit(SHM_REMAP, 'remover', 'allow');
+  program.label('remover').load(DATA.argHigh(5)).ifEqual(Number(INJECTED_CALL), 'allow', 'notify');
+}
+
+function addTransfers(program: FilterAssembler, options: FilterOptions): void {
   // Whole messages of a fault queue: dup() or a socket may have given it any number.
   program.label('read').load(DATA.argLow(2)).ifEqual(0, 'stream');
   program.remainder(DATA.argLow(2), FAULT_MESSAGE).ifEqual(0, 'notify', 'stream');
@@ -136,7 +163,4 @@ export function filterProgram(options: FilterOptions): Buffer {
   }
   program.label('stream').load(DATA.argLow(0)).ifAtLeast(FIRST_STREAM_FD, undefined, 'allow');
   program.ifAtLeast(LAST_STREAM_FD + 1, 'allow', 'notify');
-  program.label('notify').return(SECCOMP_RET_USER_NOTIF);
-  program.label('allow').return(SECCOMP_RET_ALLOW);
-  return program.assemble();
 }

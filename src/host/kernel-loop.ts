@@ -22,7 +22,7 @@ import { NR } from './libc.ts';
 import type { IoUring } from './io-uring.ts';
 import { Listener } from './listener.ts';
 import type { Answer, Notification } from './listener.ts';
-import { MAPPING_CALLS, MappingTraps, replacesMapping } from './mapping-traps.ts';
+import { MappingTraps, mayTakePages } from './mapping-traps.ts';
 import { MemoryMap } from './memory-map.ts';
 import { MmioTraps } from './mmio-traps.ts';
 import { HostObjects } from './objects.ts';
@@ -289,17 +289,18 @@ export class KernelLoop implements CallContext {
         return this.eventfds.create(this.listener, call);
       }
       if (call.nr === NR.capget || call.nr === NR.capset) return this.#capabilities(call);
-      if (MAPPING_CALLS.has(call.nr))
-        return this.#mappingTraps.handle(call, () => this.#fileTraps.resize(call));
-      if (replacesMapping(call)) {
-        return this.#mappingTraps.handle(call, () => this.#fileTraps.handle(call));
-      }
-      return FILE_CALLS.has(call.nr) ? this.#fileTraps.handle(call) : this.#pathTraps.handle(call);
+      const go = (): Answer => this.#go(call);
+      return mayTakePages(call) ? this.#mappingTraps.handle(call, go) : go();
     } catch (error) {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.warn(`bug in the host layer while answering system call ${call.nr}: ${text}`);
       return -libc.HOST_ERRNO.EIO;
     }
+  }
+
+  /** As if no device had anything pinned. */
+  #go(call: Notification): Answer {
+    return FILE_CALLS.has(call.nr) ? this.#fileTraps.handle(call) : this.#pathTraps.handle(call);
   }
 
   #capabilities(call: Notification): Answer {
@@ -379,4 +380,6 @@ const FILE_CALLS: ReadonlySet<number> = new Set([
   NR.pwritev,
   NR.preadv2,
   NR.pwritev2,
+  NR.ftruncate,
+  NR.fallocate,
 ]);

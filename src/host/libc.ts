@@ -25,8 +25,10 @@ export const NR = {
   access: 21,
   mremap: 25,
   madvise: 28,
+  shmat: 30,
   execve: 59,
   exit: 60,
+  shmdt: 67,
   fcntl: 72,
   truncate: 76,
   ftruncate: 77,
@@ -70,6 +72,7 @@ export const NR = {
   openat2: 437,
   pidfd_getfd: 438,
   faccessat2: 439,
+  process_madvise: 440,
 } as const;
 
 /** Numbers of errnos that only the host speaks of; the kernel layers' own are in base/errno.ts. */
@@ -87,6 +90,7 @@ export const HOST_ERRNO = {
   ENOMEM: 12,
   EACCES: 13,
   EFAULT: 14,
+  EBUSY: 16,
   EEXIST: 17,
   ENODEV: 19,
   ENOTDIR: 20,
@@ -108,6 +112,7 @@ export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
+export const O_TRUNC = 0o1000;
 export const O_NONBLOCK = 0o4000;
 export const O_DIRECTORY = 0o200000;
 export const O_NOFOLLOW = 0o400000;

@@ -1,6 +1,6 @@
 /**
- * Calls that take pages away from a program: munmap, mmap over a mapping, mremap, brk, madvise, ftruncate, fallocate, and
- * the ends of an address space, exec and exit.
+ * Calls that take pages away from a program: munmap, mmap over a mapping, mremap, brk, madvise, shmdt, files made shorter,
+ * and the ends of an address space, exec and exit.
  *
  * A device that has such a page pinned goes on using it (machine/leaving-pages.ts). The call is made by injection, so
  * that its result is known: only when it has worked are the pinned pages parted from what the program sees.
@@ -9,42 +9,66 @@ import type { LeavingPages } from '../machine/leaving-pages.ts';
 import type { MachineMm } from '../machine/mm.ts';
 import type { CallContext } from './call-context.ts';
 import { INJECTED_CALL, INJECTED_MMAP } from './filter.ts';
-import { NR } from './libc.ts';
+import type { Injection } from './injection.ts';
+import { HOST_ERRNO, NR } from './libc.ts';
 import type { Answer, Notification } from './listener.ts';
-import { objectOf, statOf } from './objects.ts';
 import type { OtherHolders } from './other-holders.ts';
 import { namesIn } from './proc.ts';
+import type { RemoteMemory } from './remote-memory.ts';
+import {
+  advised,
+  MADV,
+  MAP_FIXED,
+  PAGE,
+  takenOfFile,
+  takenPages,
+  UFFDIO_MOVE,
+} from './taken-pages.ts';
+import type { TakenPages } from './taken-pages.ts';
 
-const PAGE = 4096n;
-const MAP_FIXED = 0x10;
-const MADV_REMOVE = 9;
-const MREMAP_FIXED = 2;
-const FALLOC_FL_PUNCH_HOLE = 2;
 const ARGUMENTS = [0, 1, 2, 3, 4, 5];
+/** UIO_MAXIOV: process_madvise takes no more ranges. */
+const MOST_RANGES = 1024n;
+/** sizeof(struct iovec) */
+const IOVEC = 16n;
+/** What /proc/PID/fd shows of one. */
+const USERFAULTFD = 'anon_inode:[userfaultfd]';
 
-/** Pages by index. */
-interface Span {
-  readonly index: number;
-  readonly count: number;
-}
 /** What a call does to pinned pages if it works; the result of mremap is where they are now, if that is known. */
 type Effect = (result: number | undefined) => void;
 
-export const MAPPING_CALLS: ReadonlySet<number> = new Set([
+interface Caller {
+  readonly call: Notification;
+  readonly pid: number;
+  readonly mm: MachineMm | undefined;
+}
+
+const TAKING_CALLS: ReadonlySet<number> = new Set([
   NR.munmap,
   NR.mremap,
   NR.brk,
   NR.madvise,
+  NR.process_madvise,
+  NR.shmdt,
+  NR.shmat,
   NR.ftruncate,
+  NR.truncate,
   NR.fallocate,
+  NR.open,
+  NR.openat,
+  NR.openat2,
+  NR.creat,
   NR.execve,
   NR.execveat,
   NR.exit,
   NR.exit_group,
 ]);
 
-export function replacesMapping(call: Notification): boolean {
-  return call.nr === NR.mmap && (call.uint(3) & MAP_FIXED) !== 0;
+/** Calls this file is asked about; whether one takes anything is seen then. */
+export function mayTakePages(call: Notification): boolean {
+  if (call.nr === NR.mmap) return (call.uint(3) & MAP_FIXED) !== 0;
+  if (call.nr === NR.ioctl) return call.uint(1) === UFFDIO_MOVE;
+  return TAKING_CALLS.has(call.nr);
 }
 
 export class MappingTraps {
@@ -76,7 +100,11 @@ export class MappingTraps {
       if (mm) this.#ending(call, pid, mm);
       return go();
     }
-    const effect = this.#effect(call, pid, mm);
+    const caller: Caller = { call, pid, mm };
+    if (call.nr === NR.process_madvise) return this.#adviseRanges(caller);
+    const stays = this.#stays(caller);
+    if (stays !== undefined) return stays;
+    const effect = this.#effect(caller);
     return effect ? this.#carryOut(call, go, effect) : go();
   }
 
@@ -86,80 +114,97 @@ export class MappingTraps {
       if (typeof answer !== 'string' && answer >= 0) effect(Number(answer));
       return answer;
     }
-    const thread = this.#context.inject(call);
-    if (typeof thread === 'number') {
-      // The call goes on by itself.
-      this.#context.warn(
-        `thread ${call.tid} is traced by a debugger: pinned pages are parted from it as if its call had worked`,
-      );
-      effect(undefined);
-      return 'continue';
-    }
+    const thread = this.#thread(call, effect);
+    if (!thread) return 'continue';
     const args = ARGUMENTS.map((n) => call.arg(n));
     if (call.nr === NR.mmap) args[4] = (INJECTED_MMAP << 32n) | (args[4]! & 0xffff_ffffn);
     else args[5] = INJECTED_CALL << 32n;
     const result = thread.run(call.nr, ...args);
     const failed = call.nr === NR.brk ? BigInt(result) !== call.arg(0) : result < 0;
-    if (!failed) effect(result);
+    if (!failed || isPartial(call.nr, result)) effect(result);
     return result;
   }
+  /** Undefined: a debugger has the thread, the call goes on by itself, and is taken to have worked. */
+  #thread(call: Notification, effect: Effect): Injection | undefined {
+    const thread = this.#context.inject(call);
+    if (typeof thread !== 'number') return thread;
+    this.#context.warn(
+      `thread ${call.tid} is traced by a debugger: pinned pages are parted from it as if its call had worked`,
+    );
+    effect(undefined);
+    return undefined;
+  }
 
+  /** Linux leaves a pinned page where it is: the answer to a call that could only do as much. */
+  #stays({ call, mm }: Caller): Answer | undefined {
+    if (call.nr === NR.madvise && call.uint(2) === MADV.free) {
+      const span = advised(call.arg(0), call.arg(1), MADV.free)?.gone[0];
+      return span && mm?.shows(span.index, span.count) ? 0 : 'continue';
+    }
+    return call.nr === NR.ioctl ? this.#userfaultMove(call, mm) : undefined;
+  }
+  /** UFFDIO_MOVE of a pinned page is EBUSY; the struct says so too, where it would say how far it came. */
+  #userfaultMove(call: Notification, mm: MachineMm | undefined): Answer | undefined {
+    const { processes } = this.#context;
+    if (processes.descriptorLink(call.tid, call.int(0)) !== USERFAULTFD) return undefined;
+    const { mem } = processes.task(call);
+    const move = Buffer.alloc(40);
+    if (mem.read(call.arg(2), move)) return undefined;
+    const [from, length] = [move.readBigUInt64LE(8), move.readBigUInt64LE(16)];
+    if (!mm?.shows(Number(from / PAGE), Number(length / PAGE))) return undefined;
+    move.writeBigInt64LE(BigInt(-HOST_ERRNO.EBUSY), 32);
+    return mem.write(call.arg(2), move) ? -HOST_ERRNO.EFAULT : -HOST_ERRNO.EBUSY;
+  }
   /** Undefined: no pinned page is concerned. */
-  #effect(call: Notification, pid: number, mm: MachineMm | undefined): Effect | undefined {
-    if (call.nr === NR.ftruncate || call.nr === NR.fallocate) {
-      return whenGone(this.#leavingFile(call));
-    }
-    const change = this.#change(call, pid);
-    if (!change) return undefined;
+  #effect(caller: Caller): Effect | undefined {
+    const { call, pid } = caller;
+    const { machine, map } = this.#context;
+    const file = takenOfFile(call);
+    if (file) return whenGone(machine.objectLeaving(file.object, file.span));
+    const taken = takenPages({ call, pid, map });
+    return taken && this.#effectOn(caller, taken);
+  }
+  #effectOn({ pid, mm }: Caller, taken: TakenPages): Effect | undefined {
     const leaving: (LeavingPages | undefined)[] = [];
-    for (const span of change.gone) {
+    const { gone, moved, removed } = taken;
+    for (const span of gone) {
       leaving.push(mm?.leaving(span.index, span.count));
-      if (call.nr === NR.madvise && call.uint(2) !== MADV_REMOVE) continue;
-      leaving.push(...this.#others.lastMappings(pid, span, call.nr === NR.madvise));
+      // An advice unmaps nothing: only the one to remove takes shared memory away.
+      if (removed === false) continue;
+      leaving.push(...this.#others.lastMappings(pid, span, removed === true));
     }
-    const { moved } = change;
     const moves = moved && mm?.shows(moved.index, moved.count) === true;
-    const gone = whenGone(...leaving);
-    if (!gone && !moves) return undefined;
+    const parted = whenGone(...leaving);
+    if (!parted && !moves) return undefined;
     return (result) => {
-      gone?.(result);
+      parted?.(result);
       if (!moves) return;
       if (result === undefined) mm.leaving(moved.index, moved.count)?.gone();
       else mm.move(moved.index, moved.count, Math.floor(result / Number(PAGE)));
     };
   }
 
-  /** What a call takes away or moves in the address space of its caller. */
-  #change(call: Notification, pid: number): { gone: Span[]; moved?: Span } | undefined {
-    const [address, length] = [call.arg(0), call.arg(1)];
-    if (call.nr === NR.brk) {
-      const heap = this.#context.map.find(pid, pageUp(address));
-      const index = pageUp(address);
-      return heap?.name === '[heap]' ? { gone: [{ index, count: heap.end - index }] } : undefined;
+  /** process_madvise, range after range: how far it comes is not known before. */
+  #adviseRanges(caller: Caller): Answer {
+    const { call } = caller;
+    const { mem } = this.#context.processes.task(call);
+    const ranges = rangesAt(mem, call.arg(1), call.arg(2));
+    const effects = ranges.map(([at, length]) => {
+      const taken = advised(at, length, call.uint(3));
+      return taken && this.#effectOn(caller, taken);
+    });
+    if (effects.every((effect) => effect === undefined)) return 'continue';
+    const thread = this.#thread(call, () => effects.forEach((effect) => effect?.(undefined)));
+    if (!thread) return 'continue';
+    let advisedBytes = 0;
+    for (const [n, effect] of effects.entries()) {
+      const one = [call.arg(0), call.arg(1) + BigInt(n) * IOVEC, 1n, call.arg(3)];
+      const result = thread.run(call.nr, ...one, call.arg(4), INJECTED_CALL << 32n);
+      if (result >= 0 || isPartial(call.nr, result)) effect?.(result);
+      if (result < 0) return advisedBytes > 0 ? advisedBytes : result;
+      advisedBytes += result;
     }
-    if (address % PAGE !== 0n || length > 1n << 47n) return undefined; // it will fail
-    const index = Number(address / PAGE);
-    const count = pageUp(length);
-    if (call.nr !== NR.mremap) return { gone: [{ index, count }] };
-    const kept = Math.min(count, pageUp(call.arg(2)));
-    const gone = [{ index: index + kept, count: count - kept }];
-    if ((call.uint(3) & MREMAP_FIXED) !== 0) {
-      gone.push({ index: pageUp(call.arg(4)), count: pageUp(call.arg(2)) });
-    }
-    return { gone, moved: { index, count: kept } };
-  }
-
-  /** A memfd made shorter, or a hole punched: pages that are zeroed in part stay the same pages. */
-  #leavingFile(call: Notification): LeavingPages | undefined {
-    const punch = call.nr === NR.fallocate;
-    if (punch && (call.uint(1) & FALLOC_FL_PUNCH_HOLE) === 0) return undefined;
-    const stat = statOf(`/proc/${call.tid}/fd/${call.int(0)}`);
-    if (!stat) return undefined;
-    const from = call.arg(punch ? 2 : 1);
-    const index = pageUp(from);
-    const end = punch ? Number((from + call.arg(3)) / PAGE) : pageUp(stat.size);
-    if (end <= index) return undefined;
-    return this.#context.machine.objectLeaving(objectOf(stat), { index, count: end - index });
+    return advisedBytes;
   }
 
   #ending(call: Notification, pid: number, mm: MachineMm): void {
@@ -176,11 +221,21 @@ export class MappingTraps {
 
 const ENDS: ReadonlySet<number> = new Set([NR.execve, NR.execveat, NR.exit, NR.exit_group]);
 
+/** An advice on a range with a hole in it has been taken where there was something. */
+function isPartial(nr: number, result: number): boolean {
+  return (nr === NR.madvise || nr === NR.process_madvise) && result === -HOST_ERRNO.ENOMEM;
+}
+function rangesAt(mem: RemoteMemory, at: bigint, count: bigint): [bigint, bigint][] {
+  if (count > MOST_RANGES) return [];
+  const bytes = Buffer.alloc(Number(count * IOVEC));
+  if (mem.read(at, bytes)) return [];
+  return Array.from({ length: Number(count) }, (_, n) => [
+    bytes.readBigUInt64LE(16 * n),
+    bytes.readBigUInt64LE(16 * n + 8),
+  ]);
+}
+
 function whenGone(...leaving: readonly (LeavingPages | undefined)[]): Effect | undefined {
   const pages = leaving.filter((one) => one !== undefined);
   return pages.length === 0 ? undefined : () => pages.forEach((one) => one.gone());
-}
-
-function pageUp(bytes: bigint): number {
-  return Number((bytes + PAGE - 1n) / PAGE);
 }

@@ -21,7 +21,8 @@ export interface PathCall {
   readonly emptyPath: boolean;
 }
 
-const AT_FDCWD = -100;
+/** The current directory, where a descriptor of a directory is asked for. */
+export const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 

@@ -17,15 +17,13 @@ import type { Answer, Notification } from './listener.ts';
 import type { Opened, Entry } from './open-files.ts';
 import { join, walkPath } from './path-walk.ts';
 import type { Place } from './path-walk.ts';
-import { PATH_CALLS } from './path-calls.ts';
+import { AT_FDCWD, PATH_CALLS } from './path-calls.ts';
 import type { PathCall } from './path-calls.ts';
 import { ProcFiles } from './proc-files.ts';
 import type { HostTask } from './processes.ts';
 import { encodeStat, encodeStatfs, encodeStatx, statOfFile, statOfNode } from './stat.ts';
 import type { NodeStat } from './stat.ts';
 import type { TreeBackend } from './tree-backend.ts';
-
-const AT_FDCWD = -100;
 
 export class PathTraps {
   readonly #context: CallContext;

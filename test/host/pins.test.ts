@@ -35,6 +35,25 @@ const EXPECTED = {
     thrown away: ...
     the device keeps: old
     and shares the next: cpu`,
+  holes: `
+    advice on a hole: (-1, 'ENOMEM')
+    is taken beside it: ['...', '...']
+    the device: ['old', 'old', 'old']`,
+  lazy: `
+    to be freed at need: 0
+    a pinned page stays: ('old', 'old')`,
+  ranges: `
+    two ranges: 12288
+    the device: ['old', 'new', 'old', 'old']`,
+  guarded: `
+    behind a guard: old`,
+  segments: `
+    detached: 0
+    nobody has it: old
+    attached twice: cpu
+    in its place: True
+    the program: cpu
+    the device: old`,
   heap: `
     a new page: ...
     the device has: ('cpu', 'two')`,
@@ -67,6 +86,11 @@ const EXPECTED = {
     the program: ['cpu', 'new', '...', 'p..']
     the device: ['cpu', 'pg1', 'pg2', 'p..']
     nothing left: cpu`,
+  names: `
+    truncated and opened: ['no0', 'new']
+    truncated and opened: ['no1', 'new']
+    truncated and opened: ['no2', 'new']
+    not there: ENOENT`,
 };
 
 const READ_ONLY = {
@@ -115,6 +139,17 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
   it('a device sees the pages it has pinned, whatever the program maps, moves and ends', () => {
     const parts = { ...EXPECTED, ...READ_ONLY, ...ELSEWHERE, ...MANY };
     expect(run(parts, { environment })).toEqual({ lines: output(parts), stderr: '' });
+  });
+  it('userfaultfd cannot move a pinned page', () => {
+    const { lines: printed } = run({ userfault: '' }, { environment });
+    const refused = `
+      pinned: ('EBUSY', -16)
+      moved: old
+      the device: old`;
+    // Containers forbid it, and so may a host.
+    const without = 'userfaultfd: cannot move';
+    const expected = [refused, without].map((userfault) => output({ userfault }));
+    expect(expected).toContainEqual(printed);
   });
   it('what ends by SIGKILL is lost, which is said', () => {
     const parts = KILLED('EFAULT');

@@ -1,5 +1,5 @@
 """What a device with pinned pages sees when the program that pinned them does something to its mappings."""
-import ctypes, os, signal, struct, sys
+import ctypes, errno, fcntl, os, signal, struct, sys
 
 from memory import ANON, FIXED, PRIVATE, SHARED, access_read, ioas_map, iommufd, last_error, libc
 from memory import map_file, memory, mock_domain, show, test_op
@@ -12,6 +12,9 @@ libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 libc.sbrk.restype = ctypes.c_void_p
 libc.sbrk.argtypes = [ctypes.c_long]
+libc.shmat.restype = ctypes.c_void_p
+libc.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
+libc.shmdt.argtypes = [ctypes.c_void_p]
 libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
 
 
@@ -113,6 +116,87 @@ def advice():
     show("the device keeps", device.read())
     put(at + PAGE, "cpu")
     show("and shares the next", device.read(IOVA + PAGE))
+
+
+def holes():
+    device = Device()
+    at = private(3)
+    device.map(at, 3 * PAGE)
+    libc.munmap(at + PAGE, PAGE)
+    show("advice on a hole", (libc.madvise(at, 3 * PAGE, 4), last_error()))
+    show("is taken beside it", [get(at), get(at + 2 * PAGE)])
+    show("the device", [device.read(IOVA + n * PAGE) for n in range(3)])
+
+
+def lazy():
+    device = Device()
+    at = private()
+    device.map(at)
+    free, page_out = 8, 21
+    show("to be freed at need", libc.madvise(at, PAGE, free))
+    libc.madvise(at, PAGE, page_out)
+    show("a pinned page stays", (get(at), device.read()))
+
+
+def advise_ranges(ranges, advice):
+    """process_madvise of ourselves; before Linux 6.13 madvise does what it would."""
+    iovecs = b"".join(struct.pack("<QQ", *one) for one in ranges)
+    pidfd = os.pidfd_open(os.getpid())
+    done = libc.syscall(440, pidfd, ctypes.c_char_p(iovecs), len(ranges), advice, 0)
+    if done == -1 and last_error() == "EINVAL":
+        for at, length in ranges:
+            libc.madvise(at, length, advice)
+        done = sum(length for _, length in ranges)
+    os.close(pidfd)
+    return done
+
+
+def ranges():
+    device = Device()
+    at = private(4)
+    device.map(at, 4 * PAGE)
+    show("two ranges", advise_ranges([(at, PAGE), (at + 2 * PAGE, 2 * PAGE)], 4))
+    for page in range(4):
+        put(at + page * PAGE, "new")
+    show("the device", [device.read(IOVA + n * PAGE) for n in range(4)])
+
+
+def guarded():
+    device = Device()
+    at = private(2)
+    device.map(at, 2 * PAGE)
+    if libc.madvise(at, PAGE, 102) < 0:  # before Linux 6.13
+        libc.munmap(at, PAGE)
+    show("behind a guard", device.read())
+
+
+def segment(text):
+    number = libc.shmget(0, 2 * PAGE, 0o1600)
+    at = libc.shmat(number, None, 0)
+    libc.shmctl(number, 0, None)
+    put(at, text)
+    return number, at
+
+
+def segments():
+    device = Device()
+    number, at = segment("old")
+    device.map(at)
+    show("detached", libc.shmdt(at))
+    show("nobody has it", device.read())
+    second = Device()
+    number, one = segment("two")
+    two = libc.shmat(number, None, 0)
+    second.map(one)
+    libc.shmdt(one)
+    put(two, "cpu")
+    show("attached twice", second.read())
+    third = Device()
+    below = private(2)
+    third.map(below, 2 * PAGE)
+    show("in its place", libc.shmat(number, below, 0o40000) == below)
+    show("the program", get(below))
+    show("the device", third.read())
 
 
 def heap():
@@ -254,6 +338,53 @@ def truncated():
     show("the device", [device.read(IOVA + n * PAGE).replace(chr(0), ".") for n in range(4)])
     os.ftruncate(file, 0)
     show("nothing left", device.read())
+
+
+def names():
+    """Files made shorter by a name of theirs."""
+    device = Device()
+    os.chdir("/dev/shm")
+    name = f"softiommu-{os.getpid()}"
+    file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    for at, how in enumerate([name, f"/dev/shm/{name}", f"/proc/self/fd/{file}"]):
+        os.ftruncate(file, PAGE)
+        os.pwrite(file, f"no{at}".encode(), 0)
+        iova = IOVA + 2 * at * PAGE
+        map_file(device.fd, device.ioas, file, 0, PAGE, iova)
+        os.truncate(how, 0)
+        os.ftruncate(file, PAGE)
+        os.pwrite(file, b"new", 0)
+        map_file(device.fd, device.ioas, file, 0, PAGE, iova + PAGE)
+        os.close(os.open(how, os.O_WRONLY | os.O_TRUNC))
+        show("truncated and opened", [device.read(iova), device.read(iova + PAGE)])
+    os.unlink(name)
+    try:
+        os.open("/dev/shm/softiommu-none/x", os.O_WRONLY | os.O_TRUNC)
+    except FileNotFoundError:
+        show("not there", "ENOENT")
+
+
+def userfault():
+    """UFFDIO_MOVE, where there is a userfaultfd that can."""
+    uffd = libc.syscall(323, os.O_CLOEXEC | 1)
+    api = bytearray(struct.pack("<QQQ", 0xAA, 1 << 16, 0))
+    try:
+        fcntl.ioctl(uffd, 0xC018AA3F, api)
+        at, to = private(2), memory(2 * PAGE, PRIVATE | ANON)
+        fcntl.ioctl(uffd, 0xC020AA00, bytearray(struct.pack("<QQQQ", to, 2 * PAGE, 1, 0)))
+    except (OSError, ValueError):
+        show("userfaultfd", "cannot move")
+        return
+    device = Device()
+    device.map(at)
+    for page in range(2):
+        move = bytearray(struct.pack("<QQQQq", to + page * PAGE, at + page * PAGE, PAGE, 0, 0))
+        try:
+            fcntl.ioctl(uffd, 0xC028AA05, move)
+            show("moved", get(to + page * PAGE))
+        except OSError as error:
+            show("pinned", (errno.errorcode[error.errno], struct.unpack("<QQQQq", move)[4]))
+    show("the device", device.read())
 
 
 def readonly():
