@@ -58,10 +58,13 @@ describe('a YAML file', () => {
   ])('a mistake in %s is reported with its line', ([, yaml, message]) => {
     expect(mistake({ machine: file(yaml!) })).toContain(message);
   });
-  test('that cannot be read is named', () => {
-    expect(mistake({ machine: '/nowhere.yaml' })).toBe(
-      'machine file /nowhere.yaml cannot be read (ENOENT)',
-    );
+  test.for([
+    ['/nowhere.yaml', 'machine file /nowhere.yaml cannot be read: there is no such file'],
+    ['/', 'machine file / cannot be read: it is a directory'],
+    ['two-iommus', 'there is no machine file two-iommus; the preset is preset:two-iommus'],
+    ['preset:toString', 'there is no preset:toString; presets: default'],
+  ])('%s: the message says why it cannot be read', ([machine, message]) => {
+    expect(mistake({ machine: machine! })).toContain(message);
   });
 });
 

@@ -3,6 +3,7 @@
  *
  * Every mistake is reported with its place (file and line, or flag) and what would be allowed.
  */
+import { existsSync } from 'node:fs';
 import {
   IOMMU_OPTIONS,
   type MachineDescription,
@@ -74,12 +75,15 @@ function flagPlace(
 
 function readSource(name: string): Source {
   if (name.startsWith('preset:')) {
-    const preset = PRESETS[name.slice('preset:'.length)];
-    if (!preset) {
+    const key = name.slice('preset:'.length);
+    if (!Object.hasOwn(PRESETS, key)) {
       const names = Object.keys(PRESETS).sort().join(', ');
       throw new UserMistake(`there is no ${name}; presets: ${names}`);
     }
-    return { input: preset.machine, place: () => name };
+    return { input: PRESETS[key]!.machine, place: () => name };
+  }
+  if (Object.hasOwn(PRESETS, name) && !existsSync(name)) {
+    throw new UserMistake(`there is no machine file ${name}; the preset is preset:${name}`);
   }
   return parseMachineText(readUserFile(name, 'machine file'), name);
 }

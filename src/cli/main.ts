@@ -6,6 +6,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { runCommand } from './commands/run.ts';
 import { testAttachCommand } from './commands/test-attach.ts';
 import { topologyCommand } from './commands/topology.ts';
+import { STATUS_FAILED, withUsage } from './usage.ts';
 
 const packageFile = new URL('../../package.json', import.meta.url);
 
@@ -17,11 +18,12 @@ function version(): string {
   }
 }
 
-const program = new Command('softiommu')
-  .description('The Linux IOMMU subsystem in user space')
-  .version(version())
-  .showHelpAfterError('(softiommu --help shows what there is)')
-  .enablePositionalOptions();
+const program = withUsage(
+  new Command('softiommu')
+    .description('The Linux IOMMU subsystem in user space')
+    .version(version())
+    .enablePositionalOptions(),
+);
 program.addCommand(runCommand());
 program.addCommand(topologyCommand());
 program.addCommand(testAttachCommand());
@@ -32,5 +34,5 @@ try {
 } catch (error) {
   const text = error instanceof Error ? error.message : String(error);
   process.stderr.write(`softiommu: ${text}\n`);
-  process.exitCode = 125;
+  process.exitCode = STATUS_FAILED;
 }

@@ -20,10 +20,16 @@ export function readUserFile(name: string, what: string): string {
   try {
     return readFileSync(name, 'utf8');
   } catch (error) {
-    const reason = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-    throw new UserMistake(`${what} ${name} cannot be read (${reason})`);
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+    throw new UserMistake(`${what} ${name} cannot be read: ${REASONS[code] ?? code}`);
   }
 }
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EISDIR: 'it is a directory',
+  ENOENT: 'there is no such file',
+  ENOTDIR: 'there is no such file',
+};
 
 /** Text as data with the lines of its keys. Throws UserMistake for what is no YAML. */
 export function parseYaml(text: string, name: string): Places & { readonly value: unknown } {

@@ -56,7 +56,13 @@ function main(plan: RunPlan): RunResult {
 }
 
 function traceDescriptor(file: string): number {
-  return file === '-' ? 2 : openSync(file, 'w');
+  if (file === '-') return 2;
+  try {
+    return openSync(file, 'w');
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new HostError(`the trace cannot be written: ${reason}`);
+  }
 }
 
 function outcome(): RunResult {

@@ -3,7 +3,7 @@
  *
  * Arguments: SOCKET OPTIONS(JSON) PROGRAM ARGS… Nothing else of softiommu remains in the process afterwards.
  */
-import { existsSync, writeSync } from 'node:fs';
+import { existsSync, statSync, writeSync } from 'node:fs';
 import { addressOf, cString, cStrings, defaultSignal, syscall } from './ffi.ts';
 import { filterProgram } from './filter.ts';
 import { HOST_ERRNO, NR, preparedSend, sendFd, setCloexec, SIGPIPE } from './libc.ts';
@@ -37,7 +37,7 @@ function main(): void {
   const error = executeFromPath(argv);
   const missing = error === HOST_ERRNO.ENOENT || error === HOST_ERRNO.ENOTDIR;
   if (missing) fail(`${argv[0]!}: no such program`, 127);
-  fail(`${argv[0]!}: ${reasonNotRun(error)}`, 126);
+  fail(`${argv[0]!}: ${reasonNotRun(argv[0]!, error)}`, 126);
 }
 
 function enterNamespace(socket: number, options: LauncherOrder, plan: MountPlan): void {
@@ -53,9 +53,12 @@ function enterNamespace(socket: number, options: LauncherOrder, plan: MountPlan)
   }
 }
 
-function reasonNotRun(error: number): string {
-  if (error === HOST_ERRNO.EACCES) return 'permission denied, or not an executable file';
-  return `cannot be executed (errno ${error})`;
+function reasonNotRun(program: string, error: number): string {
+  if (error !== HOST_ERRNO.EACCES) return `cannot be executed (errno ${error})`;
+  const found = statSync(program, { throwIfNoEntry: false });
+  if (found?.isDirectory()) return 'is a directory';
+  if (found && (found.mode & 0o111) === 0) return 'is not executable (chmod +x makes it so)';
+  return 'permission denied';
 }
 
 function installFilter(options: LaunchOptions): number {

@@ -126,7 +126,12 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     const text = run(['/etc/passwd']);
     expect([text.status, text.stderr]).toEqual([
       126,
-      'softiommu: /etc/passwd: permission denied, or not an executable file\n',
+      'softiommu: /etc/passwd: is not executable (chmod +x makes it so)\n',
+    ]);
+    const directory = run(['/etc']);
+    expect([directory.status, directory.stderr]).toEqual([
+      126,
+      'softiommu: /etc: is a directory\n',
     ]);
   });
 });

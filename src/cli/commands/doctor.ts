@@ -1,11 +1,15 @@
 /** `softiommu doctor`: what this host permits, one line each, with one remedy where something is missing. */
 import { Command } from '@commander-js/extra-typings';
+import { withUsage } from '../usage.ts';
 
 export function doctorCommand() {
-  return new Command('doctor').description('check what this host permits').action(async () => {
-    const { diagnose, formatDiagnosis } = await import('../../host/doctor.ts');
-    const lines = diagnose();
-    process.stdout.write(`${lines.map(formatDiagnosis).join('\n')}\n`);
-    process.exitCode = lines.some((line) => line.verdict === 'missing') ? 1 : 0;
-  });
+  const command = new Command('doctor')
+    .description('check what this host permits')
+    .action(async () => {
+      const { diagnose, formatDiagnosis } = await import('../../host/doctor.ts');
+      const lines = diagnose();
+      process.stdout.write(`${lines.map(formatDiagnosis).join('\n')}\n`);
+      process.exitCode = lines.some((line) => line.verdict === 'missing') ? 1 : 0;
+    });
+  return withUsage(command);
 }

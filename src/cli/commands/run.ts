@@ -1,10 +1,9 @@
 /** `softiommu run -- PROGRAM ARGS…`: an unmodified program on the simulated machine. */
 import { Command, Option } from '@commander-js/extra-typings';
 import { writeSync } from 'node:fs';
+import { withUsage } from '../usage.ts';
 
 const MODES = ['namespace', 'traps'] as const;
-/** A fault of softiommu's own command line, as with docker run: the program's statuses are its own. */
-const STATUS_FAILED = 125;
 const PINS = ['copy', 'exact'] as const;
 
 function collect(value: string, before: string[] | undefined): string[] {
@@ -12,13 +11,13 @@ function collect(value: string, before: string[] | undefined): string[] {
 }
 
 export function runCommand() {
-  return new Command('run')
+  const command = new Command('run')
     .description('run an unmodified program on the simulated machine')
     .argument('<program...>', 'the program and its arguments, after --')
     .option('--machine <file>', 'machine description: a YAML file, or preset:NAME')
     .option('--device <spec>', 'add a device, e.g. edu,bdf=0000:00:04.0', collect)
     .option('--iommu <spec>', 'use this IOMMU, e.g. intel', collect)
-    .option('--trace [file]', 'show the calls, DMA and faults; to standard error, or to a file')
+    .option('--trace [file]', 'show the calls, DMA and faults; on standard error, or in a file')
     .option('--selftest', "provide the kernel's selftest device and its mock IOMMU")
     .addOption(new Option('--mode <mode>', 'how /dev and /sys reach the program').choices(MODES))
     .addOption(
@@ -30,7 +29,6 @@ export function runCommand() {
         .default('copy' as const),
     )
     .passThroughOptions()
-    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : STATUS_FAILED))
     .action(async (argv, options) => {
       // Native code is loaded by `run` and `doctor` only.
       const { planRun } = await import('../run-plan.ts');
@@ -40,4 +38,5 @@ export function runCommand() {
       if (result.kind === 'failed') writeSync(2, `softiommu: ${result.message}\n`);
       endLike(result);
     });
+  return withUsage(command);
 }

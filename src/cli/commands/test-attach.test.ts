@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -288,13 +287,6 @@ describe('the exit status', () => {
   ] as const)('is %s', async ([, wishes, expected]) => {
     expect(await status(wishes)).toBe(expected);
   });
-});
-
-test('a wrong command line is bad input too, help is not', () => {
-  const status = (...args: string[]) =>
-    spawnSync('npx', ['tsx', 'src/cli/main.ts', 'test-attach', ...args]).status;
-  expect(status('preset:default')).toBe(2);
-  expect(status('--help')).toBe(0);
 });
 
 test('asking changes nothing', async () => {

@@ -3,6 +3,7 @@ import { Command } from '@commander-js/extra-typings';
 import { testWishes, type WishAnswer } from '../../machine/test-wishes.ts';
 import { parseWishes, type Wish, type WishList } from '../../machine/wish-list.ts';
 import { loadMachine } from '../machine-file.ts';
+import { withUsage } from '../usage.ts';
 import { parseYaml, problemsText, readUserFile, UserMistake, type Places } from '../user-file.ts';
 
 export interface WishRun {
@@ -104,33 +105,26 @@ function columns(rows: readonly (readonly string[])[]): string {
 const STATUS = { passed: 0, refused: 1, badInput: 2 } as const;
 
 export function testAttachCommand() {
-  return (
-    new Command('test-attach')
-      .description('ask whether attaches would succeed, and why not; nothing is attached')
-      .argument('<machine>', 'machine description: a YAML file, or preset:NAME')
-      .argument('<wishes>', 'YAML or JSON file: a list of wishes, or an object with wishes')
-      .option('--json', 'answer as JSON')
-      .addHelpText('after', HELP)
-      // Commander's own status for a wrong command line, 1, means something else here.
-      .exitOverride(({ exitCode }) =>
-        process.exit(exitCode === 0 ? STATUS.passed : STATUS.badInput),
-      )
-      .action((machine, wishes, options) => {
-        try {
-          const run = testAttachFiles(machine, wishes);
-          const data = answersAsData(run);
-          const text = options.json
-            ? `${JSON.stringify(data, undefined, 2)}\n`
-            : answersAsTable(run);
-          process.stdout.write(text);
-          process.exitCode = data.ok ? STATUS.passed : STATUS.refused;
-        } catch (error) {
-          if (!(error instanceof UserMistake)) throw error;
-          process.stderr.write(`softiommu: ${error.message}\n`);
-          process.exitCode = STATUS.badInput;
-        }
-      })
-  );
+  const command = new Command('test-attach')
+    .description('ask whether attaches would succeed, and why not; nothing is attached')
+    .argument('<machine>', 'machine description: a YAML file, or preset:NAME')
+    .argument('<wishes>', 'YAML or JSON file: a list of wishes, or an object with wishes')
+    .option('--json', 'answer as JSON')
+    .addHelpText('after', HELP)
+    .action((machine, wishes, options) => {
+      try {
+        const run = testAttachFiles(machine, wishes);
+        const data = answersAsData(run);
+        const text = options.json ? `${JSON.stringify(data, undefined, 2)}\n` : answersAsTable(run);
+        process.stdout.write(text);
+        process.exitCode = data.ok ? STATUS.passed : STATUS.refused;
+      } catch (error) {
+        if (!(error instanceof UserMistake)) throw error;
+        process.stderr.write(`softiommu: ${error.message}\n`);
+        process.exitCode = STATUS.badInput;
+      }
+    });
+  return withUsage(command, STATUS.badInput);
 }
 
 const HELP = `

@@ -3,6 +3,7 @@ import { Command } from '@commander-js/extra-typings';
 import { describeTree } from '../../machine/describe-tree.ts';
 import { PRESETS } from '../../machine/presets/index.ts';
 import { loadMachine, type MachineChoice } from '../machine-file.ts';
+import { withUsage } from '../usage.ts';
 
 /** The text of the command; throws UserMistake for a machine that cannot be. */
 export function topologyText(choice: MachineChoice): string {
@@ -22,7 +23,7 @@ export function topologyCommand() {
     ...(before ?? []),
     value,
   ];
-  return new Command('topology')
+  const command = new Command('topology')
     .description('check a machine description and show its devices, groups and IOMMUs')
     .option('--machine <file>', 'YAML file or preset:NAME', 'preset:default')
     .option('--device <spec>', 'add a device: TYPE,bdf=DDDD:BB:DD.F[,OPTION=VALUE…]', collect)
@@ -31,4 +32,5 @@ export function topologyCommand() {
     .action((options) => {
       process.stdout.write(options.presets ? presetList() : topologyText(options));
     });
+  return withUsage(command);
 }

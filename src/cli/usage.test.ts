@@ -1,0 +1,33 @@
+import { spawnSync } from 'node:child_process';
+import { expect, test } from 'vitest';
+
+function softiommu(...args: string[]) {
+  const argv = ['--import', 'tsx', 'src/cli/main.ts', ...args];
+  const { status, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
+  return { status, lines: stderr.trimEnd().split('\n') };
+}
+
+test.for([
+  [['frobnicate'], 125, "unknown command 'frobnicate'", 'softiommu'],
+  [['run'], 125, "missing required argument 'program'", 'softiommu run'],
+  [['run', '--fast', '--', 'ls'], 125, "unknown option '--fast'", 'softiommu run'],
+  [['topology', '--fast'], 125, "unknown option '--fast'", 'softiommu topology'],
+  [
+    ['test-attach', 'preset:default'],
+    2,
+    "missing required argument 'wishes'",
+    'softiommu test-attach',
+  ],
+] as const)(
+  '%s: a status of its own, what is wrong, and where help is',
+  ([args, status, what, help]) => {
+    expect(softiommu(...args)).toEqual({
+      status,
+      lines: [`softiommu: ${what}`, `(${help} --help shows what there is)`],
+    });
+  },
+);
+
+test('help was asked for', () => {
+  expect(softiommu('test-attach', '--help').status).toBe(0);
+});
