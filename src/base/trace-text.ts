@@ -104,7 +104,8 @@ function syscall(e: SyscallEvent): string {
   return `[${e.pid}] ${e.name}(${parts}) = ${resultText(e.result)}${changed ? `  → ${changed}` : ''}${reason}`;
 }
 
-function resultText(result: number | Errno): string {
+function resultText(result: number | Errno | undefined): string {
+  if (result === undefined) return 'ok';
   return isErrno(result) ? `-1 ${result.name}` : String(result);
 }
 

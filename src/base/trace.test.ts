@@ -29,17 +29,17 @@ test('a warning can be observed by its id, and warned once when asked', () => {
   env.warnOnce('multi-driver', 'b');
   expect(env.warnings).toEqual(['nofail-failed', 'multi-driver']);
 });
-test('a refusal says which rule broke, with the values, to the innermost listener only', () => {
-  const heard: Refusal[] = [];
+test('a refusal says which rule broke, with the values, to everybody who listens', () => {
+  const heard: [string, Refusal][] = [];
+  const by = (who: string) => (refusal: Refusal) => heard.push([who, refusal]);
   const call = () => refuse(EINVAL, 'iova is not aligned', { iova: 0x123n });
-  expect(listening((r) => heard.push(r), call)).toBe(EINVAL);
-  expect(
-    listening(
-      (r) => heard.push(r),
-      () => silently(call),
-    ),
-  ).toBe(EINVAL);
-  expect(heard).toEqual([{ errno: EINVAL, rule: 'iova is not aligned', facts: { iova: 0x123n } }]);
+  expect(listening(by('outer'), () => listening(by('inner'), call))).toBe(EINVAL);
+  expect(listening(by('nobody'), () => silently(call))).toBe(EINVAL);
+  const refusal = { errno: EINVAL, rule: 'iova is not aligned', facts: { iova: 0x123n } };
+  expect(heard).toEqual([
+    ['inner', refusal],
+    ['outer', refusal],
+  ]);
 });
 test('a failed call reads as strace would show it, with the reason behind it', () => {
   const text = formatEvent(

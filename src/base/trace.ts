@@ -33,7 +33,8 @@ export interface SyscallEvent {
   /** Arguments before the call and after it, decoded with the uapi names. */
   readonly args?: Readonly<Record<string, unknown>>;
   readonly after?: Readonly<Record<string, unknown>>;
-  readonly result: number | Errno;
+  /** Absent: it succeeded, with a value the kernel layers do not know, such as where a mapping lies. */
+  readonly result?: number | Errno;
   /** Refusals met inside the call, innermost first. */
   readonly refusals: readonly Refusal[];
 }

@@ -3,6 +3,7 @@ import { Bug } from '../base/bug.ts';
 import {
   EAGAIN,
   EBADF,
+  EBUSY,
   EDEADLK,
   EFAULT,
   EINVAL,
@@ -44,6 +45,27 @@ test('the address space of a program ends', () => {
   const { program } = start();
   expect(program.mmap(0x1000, { address: (1n << 47n) - 0x1000n })).toBe(ENOMEM);
   expect(program.mmap(0x1000, { address: (1n << 47n) - 0x2000n })).toBe((1n << 47n) - 0x2000n);
+});
+
+test('the trace has the result of a call where the kernel layers know it', () => {
+  const { machine, program } = start();
+  const heard: unknown[] = [];
+  using _ = machine.env.trace.listen(({ event }) => {
+    if (event.kind === 'syscall') heard.push([event.name, event.result]);
+  });
+  const fd = must(program.open('/sys/bus/pci/devices/0000:00:04.0/vendor', { write: false }));
+  must(program.read(fd, eight()));
+  const group = must(program.open('/dev/vfio/0'));
+  expect(program.close(group)).toBeUndefined();
+  must(program.open('/dev/vfio/0'));
+  expect(program.open('/dev/vfio/0')).toBe(EBUSY);
+  expect(heard).toEqual([
+    ['read', '0x1234\n'.length],
+    ['openat', undefined],
+    ['close', 0],
+    ['openat', undefined],
+    ['openat', EBUSY],
+  ]);
 });
 
 describe('files', () => {

@@ -196,8 +196,8 @@ export class Syscalls {
       () => this.#guard.run(during, run),
     );
     if (trace.on && !(result instanceof WaitQueue)) {
-      const outcome = isErrno(result) || typeof result === 'number' ? result : 0;
-      trace.emit({ kind: 'syscall', ...call, ...details?.(), result: outcome, refusals });
+      const answer = { ...call, ...details?.(), ...answerOf(result) };
+      trace.emit({ kind: 'syscall', ...answer, refusals });
     }
     this.lastRefusals = refusals;
     return result;
@@ -205,6 +205,13 @@ export class Syscalls {
 
   /** Refusals of the latest call, innermost first: what an error message of the library says. */
   lastRefusals: readonly Refusal[] = [];
+}
+
+/** Which descriptor a file gets and where a mapping goes is decided after the call: they have no result yet. */
+function answerOf(result: unknown): { readonly result?: number | Errno } {
+  if (isErrno(result) || typeof result === 'number') return { result };
+  if (result instanceof Uint8Array) return { result: result.length };
+  return result === undefined ? { result: 0 } : {};
 }
 
 function bufferOf(buffer: Uint8Array | UserBuffer): UserBuffer {
