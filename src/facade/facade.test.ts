@@ -94,6 +94,28 @@ describe('a program of the library', () => {
     });
     expect(caught(() => program.open('/dev/vfio/9'))).toMatchObject({ code: 'ENOENT' });
   });
+  test('writes small files, and shares memory of a file between mappings', () => {
+    const program = new Machine().program();
+    const driver = '/sys/bus/pci/drivers/vfio-pci';
+    program.writeText(`${driver}/unbind`, EDU);
+    expect(program.readdir(driver)).not.toContain(EDU);
+    program.writeText(`${driver}/bind`, EDU);
+    expect(program.readdir(driver)).toContain(EDU);
+    expect(caught(() => program.writeText(`${driver}/bind`, EDU)).code).toBe('EBUSY');
+    const file = program.memfd(0x2000);
+    const [one, two] = [
+      program.mmapShared(file, 0x2000),
+      program.mmapShared(file, 0x1000, 0x1000n),
+    ];
+    one.bytes.set([1, 2, 3], 0x1000);
+    expect([...two.bytes.subarray(0, 3)]).toEqual([1, 2, 3]);
+  });
+});
+
+test('a preset that is not there is a mistake of the description', () => {
+  for (const name of ['nope', 'toString']) {
+    expect(() => new Machine(`preset:${name}`)).toThrow(`no preset:${name}; presets: default`);
+  }
 });
 
 describe('testAttach', () => {

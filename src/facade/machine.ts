@@ -114,8 +114,8 @@ export class Machine {
 export { SoftIommuError };
 
 function preset(name: string): MachineInput {
-  const found = PRESETS[name.slice('preset:'.length)];
-  if (found) return found.machine;
+  const key = name.slice('preset:'.length);
+  if (Object.hasOwn(PRESETS, key)) return PRESETS[key]!.machine;
   const names = Object.keys(PRESETS).join(', ');
   throw new MachineDescriptionError([{ path: [], message: `no ${name}; presets: ${names}` }]);
 }
