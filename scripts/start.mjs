@@ -74,8 +74,12 @@ function summary(name, events) {
   const count = (kind, test = () => true) =>
     all.filter((event) => event.kind === kind && test(event)).length;
   const faults = all.filter((event) => event.kind === 'fault');
+  const some = (number, what) => `${number} ${what}${number === 1 ? '' : 's'}`;
   title(
-    `${name}: ${count('syscall')} calls, ${count('mmio')} register accesses, ${count('map')} maps, ${count('dma', (dma) => dma.ok)} DMA transfers, ${count('interrupt')} interrupts, ${faults.length} faults`,
+    `${name}: ${some(count('syscall'), 'call')}, ${count('mmio')} register accesses, ${some(count('map'), 'map')}, ${some(
+      count('dma', (dma) => dma.ok),
+      'DMA transfer',
+    )}, ${some(count('interrupt'), 'interrupt')}, ${some(faults.length, 'fault')}`,
   );
   for (const fault of faults) console.log(`    ${fault.text}`);
 }
