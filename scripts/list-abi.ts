@@ -9,7 +9,17 @@ import { ENOTTY } from '../src/base/errno.ts';
 import { listening } from '../src/base/refuse.ts';
 import { IOCTLS } from '../src/iommufd/main.ts';
 import { Machine, type Program } from '../src/index.ts';
+import { RELEASES } from '../src/base/kernel-release.ts';
+import { KERNEL_TRAITS } from '../src/base/kernel-traits.ts';
 import { VFIO_COMMANDS } from '../src/machine/decode.ts';
+import { TRAIT_SPANS, type Span } from '../src/machine/kernel.ts';
+import {
+  COMMANDS_SINCE,
+  FIELDS_SINCE,
+  FLAGS_SINCE,
+  MMAP_SINCE,
+  type Since,
+} from '../src/uapi/iommufd-since.ts';
 import * as iommufd from '../src/uapi/index.ts';
 import * as vfio from '../src/uapi/vfio.ts';
 
@@ -47,7 +57,8 @@ const IOMMUFD_NAMES = new Map(
 );
 
 function iommufdRows(): Row[] {
-  return IOCTLS.map(({ command, struct, size, minSize, since }) => {
+  return IOCTLS.map(({ command, struct, size, minSize }) => {
+    const since = COMMANDS_SINCE.get(command)?.since ?? '?';
     const name = IOMMUFD_NAMES.get(command) ?? '?';
     const state = PARTLY[name] ?? 'done';
     return { nr: command, name, struct, size: `${size}`, min: `${minSize}`, since, state };
@@ -172,6 +183,101 @@ function features(): string[] {
     .map(([name]) => name.slice('VFIO_DEVICE_FEATURE_'.length));
 }
 
+// --- older kernels ---
+
+/** What is the same whatever the release: the specification tells too little, or it is not modelled. */
+const SAME_IN_ALL: readonly (readonly [what: string, why: string])[] = [
+  [
+    'which check comes first, where nothing above says so',
+    'the specification knows the order of 7.3, and of 6.12 where it was seen to differ',
+  ],
+  [
+    '`IOMMU_HWPT_ALLOC` of 6.6: a `pt_id` that is no IOAS',
+    'answered as by 7.3: the specification does not tell',
+  ],
+  [
+    '`IOMMU_HWPT_ALLOC`: user data for a hwpt on an IOAS',
+    'left to the driver, as in 7.3; new since 6.12, the errno before is not told',
+  ],
+  [
+    '`IOMMU_HWPT_INVALIDATE`: bounds of `entry_len` and `entry_num`',
+    'absent in the first 6.12, but in its later stable releases',
+  ],
+  [
+    '`IOMMU_IOAS_MAP_FILE` of a dma-buf',
+    'came after the command, the release is not told; dma-bufs of vfio-pci exist since 7.3 only',
+  ],
+  [
+    'attach: a second attach of the same device is EBUSY; a VF with PRI takes no hwpt with a fault queue',
+    'new since 6.12; the first cannot be reached by a program, of the second the release is not told',
+  ],
+  [
+    'PASIDs of VFIO attach and detach',
+    'their release is not told; a PASID needs a hwpt of `IOMMU_HWPT_ALLOC_PASID`, so nothing attaches before 6.14',
+  ],
+  [
+    'doorbells: fixed pages per iommufd',
+    '6.12 had a cookie per domain; which IOVA it gives is not modelled',
+  ],
+  ['`IOMMU_TEST_CMD` and the mock driver behind it', 'those of 7.3, which its test program needs'],
+  [
+    'VFIO, but for cdevs (6.6), and dma-bufs and cdevs of devices without an IOMMU (7.3)',
+    'as in 7.3',
+  ],
+  ['uname(2) and `/proc/version`', "the host's"],
+];
+
+const HOW_OLD = `Of the commands above, a machine's kernel serves those it is new enough for. \`kernel: { version: '6.12' }\` in a machine's
+description chooses one of ${RELEASES.join(', ')}: for a release between
+two of them take the older one. A trait is added by \`with:\` and taken away by \`without:\` (a 6.12 with a backport).
+An unknown command is ENOTTY, an unknown flag EOPNOTSUPP, and what is not 0 beyond the struct of that kernel E2BIG, or
+EOPNOTSUPP in a reserved field; the refusal names the release that has it.
+The releases are those of the specification this was written from, some of them approximate. Where it knows only 6.12 and
+7.3, what changed in between changes with 6.13 here ("6.13 or later").`;
+
+function joined(since: Since): string {
+  return since.endsWith('?') ? `${since.slice(0, -1)} or later` : since;
+}
+function span({ since, before }: Span): string {
+  if (!since) return `before ${before ?? '?'}`;
+  return before ? `since ${since}, before ${before}` : `since ${since}`;
+}
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+function olderKernels(): string {
+  const fields = FIELDS_SINCE.map(({ struct, field, since, before }) => [
+    `\`${struct}.${field}\``,
+    joined(since),
+    before === 'shorter' ? 'the struct ends before it' : 'a reserved byte, and 0',
+  ]);
+  const flags = Object.entries(FLAGS_SINCE).flatMap(([place, rows]) =>
+    rows.map(({ name, since }) => [
+      `${place}: \`${name}\``,
+      joined(since),
+      place.includes('out_') ? 'not told' : 'EOPNOTSUPP',
+    ]),
+  );
+  const members = [...fields, ...flags, ['mmap(2) of the file', MMAP_SINCE, 'ENODEV']];
+  const traits = Object.entries(TRAIT_SPANS).map(([trait, releases]) => [
+    `\`${trait}\``,
+    span(releases),
+    KERNEL_TRAITS[trait as keyof typeof TRAIT_SPANS],
+  ]);
+  return [
+    '## Older kernels',
+    HOW_OLD,
+    'What joined a command later than the command itself:',
+    table(['what', 'since', 'before'], members),
+    'What differs besides, by the name to use in `with:` and `without:`:',
+    table(['trait', 'kernels', 'what'], traits),
+    'What is the same whatever the version says:',
+    table(['what', 'why'], SAME_IN_ALL),
+  ].join('\n\n');
+}
+
 // --- the page ---
 
 const HEAD =
@@ -207,6 +313,7 @@ const page = [
     'The commands above, and:',
     vfioRows('device', openCdev, OF_CDEV),
   ),
+  `${olderKernels()}\n`,
 ].join('\n');
 
 if (process.argv.includes('--check')) {

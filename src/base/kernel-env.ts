@@ -1,5 +1,6 @@
-/** What every kernel layer is given instead of globals: time, the event stream, and the kernel's traits. */
+/** What every kernel layer is given instead of globals: time, the event stream, the kernel's release and traits. */
 import { Clock } from './clock.ts';
+import { NEWEST_RELEASE, type Release } from './kernel-release.ts';
 import type { KernelTrait } from './kernel-traits.ts';
 import { Trace } from './trace.ts';
 
@@ -7,6 +8,8 @@ import { Trace } from './trace.ts';
 export class KernelEnv {
   readonly clock: Clock;
   readonly trace: Trace;
+  /** For tables that say since when something is there; all else asks for traits. */
+  readonly release: Release;
   readonly #traits: Set<KernelTrait>;
   readonly #warnedOnce = new Set<string>();
   /** Ids of warnings so far, in order: what a test can observe. */
@@ -14,7 +17,8 @@ export class KernelEnv {
   /** True after something that taints a kernel: noiommu, a Bug. */
   tainted = false;
 
-  constructor(traits: Iterable<KernelTrait> = []) {
+  constructor(traits: Iterable<KernelTrait> = [], release: Release = NEWEST_RELEASE) {
+    this.release = release;
     this.clock = new Clock();
     this.trace = new Trace(() => this.clock.nowNs);
     this.#traits = new Set(traits);

@@ -10,6 +10,13 @@ export const KERNEL_TRAITS = {
   'type1-errno-search': 'type1 looks for a domain by errno: EINVAL tries the next one (seed 004)',
   'test-dev': 'the core calls test_dev before every attach (seed 000)',
   'aux-domains': 'aux domains and mdev iommu devices exist (5.8, seed 002)',
+  'no-iommufd': 'there is no /dev/iommu (before 6.2)',
+  'vfio-groups-only': 'VFIO has no cdevs (before 6.6)',
+  'map-length-first':
+    'IOAS_MAP: a length near 2^64 is EINVAL, also where the range wraps (to 6.12)',
+  'dirty-bitmap-empty-einval': 'GET_DIRTY_BITMAP: an empty range is EINVAL, at any IOVA (to 6.12)',
+  'hwpt-invalidate-nested-only': 'HWPT_INVALIDATE: what is no nested hwpt is ENOENT (to 6.12)',
+  'nested-wants-invalidate': 'a nested domain that cannot invalidate is EINVAL (to 6.12)',
   'iommufd-noiommu': 'iommufd binds devices without an IOMMU (7.3)',
   'noiommu-cdev': 'noiommu devices have a cdev (7.3)',
   'vfio-dmabuf': 'vfio-pci exports memory BARs as dma-bufs (7.3)',

@@ -78,6 +78,9 @@ export function hwptGetDirtyBitmap(ucmd: Ucmd<iommu_hwpt_get_dirty_bitmap>): Sta
   const hwpt = ctx.objects.get(cmd.hwpt_id, HwptPaging);
   if (isErrno(hwpt)) return hwpt;
   const { iopt } = hwpt.ioas;
+  if (cmd.length === 0n && ctx.subsystem.env.has('dirty-bitmap-empty-einval')) {
+    return refuse(EINVAL, 'the range is empty');
+  }
   const rc = checkBitmapRange(cmd, iopt.alignment);
   if (rc) return rc;
   if (!hwpt.domain.dirtyOps) return refuseUntracked(hwpt.id);

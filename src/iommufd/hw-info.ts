@@ -14,14 +14,18 @@ import {
   IOMMU_HW_INFO_FLAG_INPUT_TYPE,
   IOMMU_HW_INFO_TYPE_DEFAULT,
   IOMMU_HW_INFO_TYPE_NONE,
+  iommu_hw_info as layout,
   type iommu_hw_info,
 } from '../uapi/iommufd.ts';
 import { IommufdDevice } from './device-object.ts';
 import type { Ucmd } from './ioctl.ts';
+import type { KernelAbi } from './kernel-abi.ts';
 
 /** @kernel iommufd_get_hw_info */
 export function getHwInfo(ucmd: Ucmd<iommu_hw_info>): Status {
   const { cmd, ctx, task } = ucmd;
+  const later = checkLater(cmd, ctx.subsystem.abi);
+  if (later) return later;
   if (cmd.flags & ~IOMMU_HW_INFO_FLAG_INPUT_TYPE || cmd.__reserved.some((byte) => byte !== 0)) {
     return refuse(EOPNOTSUPP, 'unknown flag or a reserved byte is not 0', { flags: cmd.flags });
   }
@@ -38,10 +42,27 @@ export function getHwInfo(ucmd: Ucmd<iommu_hw_info>): Status {
   if (rc) return rc;
   cmd.data_len = info.bytes.length;
   cmd.out_data_type = info.type;
-  cmd.out_capabilities = capabilities(dev);
-  const maxPasids = dev.iommu?.maxPasids ?? 0;
-  cmd.out_max_pasid_log2 = maxPasids > 0 ? Math.floor(Math.log2(maxPasids)) : 0;
+  const { abi } = ctx.subsystem;
+  cmd.out_capabilities = capabilities(dev) & ~BigInt(abi.hwCapabilities.bits);
+  cmd.out_max_pasid_log2 = tellsPasids(abi) ? maxPasidLog2(dev) : 0;
   return ucmd.respond();
+}
+
+/** What kernels before this one refused. */
+function checkLater(cmd: iommu_hw_info, abi: KernelAbi): Status<'EOPNOTSUPP'> {
+  const rc = abi.hwInfoFlags.refuse(cmd.flags);
+  if (rc || tellsPasids(abi) || cmd.out_max_pasid_log2 === 0) return rc;
+  return refuse(EOPNOTSUPP, 'a byte that is reserved in this kernel is not 0', {
+    field: 'out_max_pasid_log2',
+    kernel: abi.release,
+  });
+}
+function tellsPasids(abi: KernelAbi): boolean {
+  return abi.hasField(layout.cName, 'out_max_pasid_log2');
+}
+function maxPasidLog2(dev: Device): number {
+  const maxPasids = dev.iommu?.maxPasids ?? 0;
+  return maxPasids > 0 ? Math.floor(Math.log2(maxPasids)) : 0;
 }
 
 function vendorInfo(dev: Device, wanted: number): Result<{ type: number; bytes: Uint8Array }> {

@@ -10,7 +10,7 @@ import {
 } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import { devHasIommu } from '../core/device.ts';
-import { nestedDomainAlloc, pagingDomainAllocFlags } from '../core/domain-alloc.ts';
+import { domainFree, nestedDomainAlloc, pagingDomainAllocFlags } from '../core/domain-alloc.ts';
 import { enforceCacheCoherency } from '../core/domain-ops.ts';
 import type { Domain, UserData } from '../core/domain.ts';
 import { IOMMU_CAP_DIRTY_TRACKING, type IommuOps } from '../core/driver.ts';
@@ -120,6 +120,8 @@ function checkPagingFlags(idev: IommufdDevice, request: PagingRequest): Status {
   if (!plain && !idev.isNoiommu && !ops.domainAllocPagingFlags) {
     return refuse(EOPNOTSUPP, 'the IOMMU driver knows no flags and no data', { driver: ops.name });
   }
+  const later = idev.ctx.subsystem.abi.pagingFlags.refuse(flags);
+  if (later) return later;
   if (flags & ~(NEST_PARENT | DIRTY_TRACKING | FAULT_ID_VALID | PASID)) {
     return refuse(EOPNOTSUPP, 'unknown flag', { flags });
   }
@@ -145,6 +147,8 @@ function hwptNestedAlloc(
   flags: number,
   data: UserData | undefined,
 ): Result<HwptNested> {
+  const later = idev.ctx.subsystem.abi.nestedFlags.refuse(flags);
+  if (later) return later;
   const ops = opsOf(idev);
   if (flags & ~(FAULT_ID_VALID | PASID) || !data || !ops?.domainAllocNested) {
     return refuse(EOPNOTSUPP, 'unknown flag, no data, or the IOMMU driver cannot nest', { flags });
@@ -156,6 +160,13 @@ function hwptNestedAlloc(
   }
   const domain = nestedDomainAlloc(idev.dev, parent.domain, flags & ~FAULT_ID_VALID, data);
   if (isErrno(domain)) return domain;
+  const { env } = idev.ctx.subsystem;
+  if (!domain.ops.cacheInvalidateUser && env.has('nested-wants-invalidate')) {
+    domainFree(domain);
+    return refuse(EINVAL, 'the nested domain has no way to invalidate its caches', {
+      driver: ops.name,
+    });
+  }
   return reserveNested(new HwptNested(parent, parent, nestedInit(domain, flags)));
 }
 
@@ -171,6 +182,8 @@ function viommuNestedAlloc(
       device: idev.dev.name,
     });
   }
+  const later = idev.ctx.subsystem.abi.nestedFlags.refuse(flags);
+  if (later) return later;
   if (flags & ~(FAULT_ID_VALID | PASID)) return refuse(EOPNOTSUPP, 'unknown flag', { flags });
   if (!data) return refuse(EOPNOTSUPP, 'a nested hwpt wants data');
   const domain = allocNestedDomain(viommu, flags & ~FAULT_ID_VALID, data);

@@ -38,6 +38,10 @@ function invalidate(ucmd: Ucmd<iommu_hwpt_invalidate>): Invalidated {
   }
   const object = ctx.objects.lookup(cmd.hwpt_id);
   if (!object) return nothing(refuse(ENOENT, 'no object has this id', { id: cmd.hwpt_id }));
+  const isNested = object instanceof HwptNested;
+  if (!isNested && ctx.subsystem.env.has('hwpt-invalidate-nested-only')) {
+    return nothing(refuse(ENOENT, 'no nested hwpt has this id', { id: cmd.hwpt_id }));
+  }
   const entries = new UserEntries(task, cmd.data_uptr, cmd.data_type, length, count);
   return invalidateObject(object, entries);
 }

@@ -10,7 +10,8 @@ import {
   type Result,
   type Status,
 } from '../base/errno.ts';
-import { ForeignFile, OpenFile } from '../base/file.ts';
+import { ForeignFile } from '../base/file.ts';
+import type { KernelEnv } from '../base/kernel-env.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
 import { hex, U64_MAX } from '../base/u64.ts';
@@ -98,7 +99,8 @@ export function ioasMap(ucmd: Ucmd<iommu_ioas_map>): Status {
   if (isErrno(ioas)) return ioas;
   const vaHi = u[MAP.user_va + 1]!;
   const vaLo = u[MAP.user_va]!;
-  const bad = checkUserRange(vaHi, vaLo, u[MAP.length + 1]!, u[MAP.length]!);
+  const { env } = ctx.subsystem;
+  const bad = checkUserRange(vaHi, vaLo, u[MAP.length + 1]!, u[MAP.length]!, env);
   if (bad) return bad;
   const failed = mapUserPages(ctx, ucmd.task, ioas.iopt, {
     fixed: (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0,
@@ -122,9 +124,11 @@ export function checkUserRange(
   vaLo: number,
   lengthHi: number,
   lengthLo: number,
+  env: KernelEnv,
 ): Status {
-  if (addPair(vaHi, vaLo, lengthHi, lengthLo)) return refuseWrap();
   const tooLong = lengthHi === ALL_ONES && lengthLo > ALL_ONES - 4096;
+  const wraps = addPair(vaHi, vaLo, lengthHi, lengthLo);
+  if (wraps && !(tooLong && env.has('map-length-first'))) return refuseWrap();
   if ((lengthHi === 0 && lengthLo === 0) || tooLong) {
     return refuse(EINVAL, 'the length is 0 or leaves no room for a page');
   }
@@ -352,9 +356,4 @@ function unmapIova(iopt: IoPagetable, u: Uint32Array): Status {
   subPair(lengthHi, lengthLo, 0, 1);
   if (addPair(iovaHi, iovaLo, PAIR.hi, PAIR.lo)) return refuseWrap();
   return iopt.unmapRange(iovaHi, iovaLo, PAIR.hi, PAIR.lo, true);
-}
-
-/** Only for the type guard of tests and vfio: a file of ours with a dma-buf behind it. */
-export function dmabufOf(file: OpenFile | ForeignFile): Dmabuf | undefined {
-  return file instanceof OpenFile && file.priv instanceof Dmabuf ? file.priv : undefined;
 }

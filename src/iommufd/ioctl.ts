@@ -5,10 +5,12 @@
  * allocates nothing of its own.
  */
 import { E2BIG, EFAULT, EINVAL, isErrno, type Result, type Status } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
+import { refuse, type Facts } from '../base/refuse.ts';
 import type { Fields, Struct, View } from '../base/struct.ts';
 import type { Task, UserMemory } from '../base/task.ts';
+import { releaseOf } from '../uapi/iommufd-since.ts';
 import type { IommufdContext } from './context.ts';
+import type { KernelAbi } from './kernel-abi.ts';
 
 /** One call in progress: who calls, the command's struct, and the way back. */
 export interface Ucmd<Cmd> {
@@ -30,39 +32,68 @@ export interface IoctlOp {
   readonly struct: string;
   readonly size: number;
   readonly minSize: number;
-  /** First kernel that has it. */
-  readonly since: string;
+  offsetOf(field: string): number;
+  /** The same command of a kernel whose struct ends there; `beyond` tells of what later kernels have behind. */
+  cut(size: number, beyond: Facts): IoctlOp;
   run(ctx: IommufdContext, task: Task, addr: bigint): Result<number>;
 }
 
-/** A command, its struct, the last field of the oldest struct still accepted, its handler; since which kernel. */
+/** A command, its struct, the last field of the oldest struct still accepted, its handler. */
 export function ioctlOp<F extends Fields>(
   command: number,
   layout: Struct<F>,
   last: NoInfer<keyof F>,
   execute: (ucmd: Ucmd<View<F>>) => Status,
-  since: string,
 ): IoctlOp {
-  const minSize = layout.end(last);
-  const { size } = layout;
-  const buffer = new Uint8Array(size);
-  const call = new Call(layout.view(buffer), buffer);
+  return makeOp({ command, layout, execute, minSize: layout.end(last) }, layout.size, {});
+}
+
+interface OpParts<F extends Fields> {
+  readonly command: number;
+  readonly layout: Struct<F>;
+  readonly minSize: number;
+  readonly execute: (ucmd: Ucmd<View<F>>) => Status;
+}
+
+function makeOp<F extends Fields>(parts: OpParts<F>, size: number, beyond: Facts): IoctlOp {
+  const { command, layout, minSize, execute } = parts;
+  const whole = new Uint8Array(layout.size);
+  const call = new Call(layout.view(whole), whole.subarray(0, size), beyond);
+  const run: IoctlOp['run'] = (ctx, task, addr) =>
+    call.begin(ctx, task, addr, minSize) ?? execute(call) ?? call.result;
   return {
     command,
     struct: layout.cName,
     size,
     minSize,
-    since,
-    run(ctx, task, addr) {
-      return call.begin(ctx, task, addr, minSize) ?? execute(call) ?? call.result;
-    },
+    offsetOf: (field) => layout.offsets[field]!,
+    cut: (shorter, facts) => makeOp(parts, shorter, facts),
+    run: size === layout.size ? run : withZerosBehind(run, whole.subarray(size)),
   };
+}
+
+/** To the handler a field its kernel does not have is 0 at every call, whatever the last one left there. */
+function withZerosBehind(run: IoctlOp['run'], behind: Uint8Array): IoctlOp['run'] {
+  return (ctx, task, addr) => {
+    behind.fill(0);
+    return run(ctx, task, addr);
+  };
+}
+
+/** The command as a kernel has it: its struct ends before the first field of later ones. */
+export function opFor(op: IoctlOp, abi: KernelAbi): IoctlOp {
+  const first = abi.laterFields(op.struct).find(({ before }) => before === 'shorter');
+  if (!first) return op;
+  const { field, since } = first;
+  return op.cut(op.offsetOf(field), { field, kernel: abi.release, since: releaseOf(since) });
 }
 
 class Call<Cmd> implements Ucmd<Cmd> {
   readonly cmd: Cmd;
   readonly words: Uint32Array;
   readonly buffer: Uint8Array;
+  /** About the fields a caller may know beyond the struct. */
+  readonly beyond: Facts;
   #ctx: IommufdContext | undefined;
   #task: Task | undefined;
   #addr = 0n;
@@ -71,7 +102,8 @@ class Call<Cmd> implements Ucmd<Cmd> {
   #userSize = 0;
   result = 0;
 
-  constructor(cmd: Cmd, buffer: Uint8Array) {
+  constructor(cmd: Cmd, buffer: Uint8Array, beyond: Facts) {
+    this.beyond = beyond;
     this.cmd = cmd;
     this.buffer = buffer;
     this.words = new Uint32Array(buffer.buffer, 0, buffer.length >> 2);
@@ -120,6 +152,7 @@ class Call<Cmd> implements Ucmd<Cmd> {
 }
 
 interface StructBuffer {
+  readonly beyond: Facts;
   readonly buffer: Uint8Array;
   readonly words: Uint32Array;
 }
@@ -141,7 +174,8 @@ function readStruct(
     return refuse(EINVAL, 'size is below the oldest struct', { size, minSize });
   }
   if (size > buffer.length) {
-    const rc = checkZeroTail(mem, addr + BigInt(buffer.length), size - buffer.length);
+    const tail = { start: addr + BigInt(buffer.length), length: size - buffer.length };
+    const rc = checkZeroTail(mem, tail, into.beyond);
     if (rc) return rc;
   }
   if (!whole) {
@@ -153,18 +187,18 @@ function readStruct(
 }
 
 /** Page by page, so that a non-zero byte before a hole is found before the hole. */
-export function checkZeroTail(
+function checkZeroTail(
   mem: UserMemory,
-  addr: bigint,
-  length: number,
+  { start, length }: { readonly start: bigint; readonly length: number },
+  beyond: Facts,
 ): Status<'EFAULT' | 'E2BIG'> {
   const page = new Uint8Array(Math.min(length, 4096));
   for (let done = 0; done < length;) {
-    const at = addr + BigInt(done);
+    const at = start + BigInt(done);
     const part = page.subarray(0, Math.min(length - done, 4096 - Number(at & 0xfffn)));
     if (mem.read(at, part)) return refuse(EFAULT, 'the struct tail is not readable', { at });
     if (part.some((byte) => byte !== 0)) {
-      return refuse(E2BIG, 'bytes beyond the known struct are not zero', { at });
+      return refuse(E2BIG, 'bytes beyond the known struct are not zero', { at, ...beyond });
     }
     done += part.length;
   }

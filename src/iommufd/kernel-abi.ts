@@ -42,7 +42,9 @@ class LaterFlags {
     return refuse(EOPNOTSUPP, 'the flag is of a later kernel', facts);
   }
   #flags() {
-    return FLAGS_SINCE[this.#place].filter((flag) => !isSince(this.#release, releaseOf(flag.since)));
+    return FLAGS_SINCE[this.#place].filter(
+      (flag) => !isSince(this.#release, releaseOf(flag.since)),
+    );
   }
 }
 
@@ -53,6 +55,7 @@ export class KernelAbi {
   readonly hwInfoFlags: LaterFlags;
   readonly hwCapabilities: LaterFlags;
   readonly #env: KernelEnv;
+  readonly #laterFields: readonly FieldSince[];
 
   constructor(env: KernelEnv) {
     const { release } = env;
@@ -61,6 +64,7 @@ export class KernelAbi {
     this.pagingFlags = new LaterFlags(release, 'IOMMU_HWPT_ALLOC on an IOAS');
     this.nestedFlags = new LaterFlags(release, 'IOMMU_HWPT_ALLOC, nested');
     this.hwInfoFlags = new LaterFlags(release, 'IOMMU_GET_HW_INFO');
+    this.#laterFields = FIELDS_SINCE.filter(({ since }) => !isSince(release, releaseOf(since)));
     this.hwCapabilities = new LaterFlags(release, 'IOMMU_GET_HW_INFO, out_capabilities');
   }
   /** Does this kernel serve the command? */
@@ -78,9 +82,7 @@ export class KernelAbi {
   }
   /** Fields of a struct this kernel does not have, the oldest first. */
   laterFields(struct: string): readonly FieldSince[] {
-    return FIELDS_SINCE.filter(
-      (row) => row.struct === struct && !isSince(this.release, releaseOf(row.since)),
-    );
+    return this.#laterFields.filter((row) => row.struct === struct);
   }
   /** For the refusal of a command that only later kernels have; undefined for others. */
   tooOldFor(command: number): TooOld | undefined {

@@ -1,7 +1,7 @@
 /**
  * /dev/iommu: the table of commands, and the order in which a call is taken apart (iommufd.md 1.2, 1.3).
  */
-import { EFAULT, ENOENT, ENOTTY, type Result, type Status } from '../base/errno.ts';
+import { EFAULT, ENODEV, ENOENT, ENOTTY, type Result, type Status } from '../base/errno.ts';
 import { OpenFile, type FileOps } from '../base/file.ts';
 import { Bug } from '../base/bug.ts';
 import { refuse } from '../base/refuse.ts';
@@ -19,7 +19,8 @@ import { hwptAlloc } from './hwpt.ts';
 import { hwptInvalidate } from './invalidate.ts';
 import { ioasAlloc, ioasAllowIovas, ioasIovaRanges } from './ioas.ts';
 import { ioasCopy, ioasMap, ioasMapFile, ioasUnmap } from './ioas-map.ts';
-import { ioctlOp, type IoctlOp, type Ucmd } from './ioctl.ts';
+import { ioctlOp, opFor, type IoctlOp, type Ucmd } from './ioctl.ts';
+import type { KernelAbi } from './kernel-abi.ts';
 import { ioasNoiommuGetPa } from './noiommu-get-pa.ts';
 import { option, vfioIoas } from './option.ts';
 import { selftest } from './selftest.ts';
@@ -37,70 +38,85 @@ function destroy(ucmd: Ucmd<uapi.iommu_destroy>): Status {
   return objects.destroy(object);
 }
 
-/** Every command: number, struct, last field of the oldest struct, handler; since which kernel. */
+/** Every command: number, struct, last field of the oldest struct, handler. Which kernel has it: uapi/iommufd-since.ts. */
 // prettier-ignore
 export const IOCTLS: readonly IoctlOp[] = [
-  ioctlOp(uapi.IOMMU_DESTROY, uapi.iommu_destroy, 'id', destroy, '6.2'),
-  ioctlOp(uapi.IOMMU_IOAS_ALLOC, uapi.iommu_ioas_alloc, 'out_ioas_id', ioasAlloc, '6.2'),
-  ioctlOp(uapi.IOMMU_IOAS_ALLOW_IOVAS, uapi.iommu_ioas_allow_iovas, 'allowed_iovas', ioasAllowIovas, '6.2'),
-  ioctlOp(uapi.IOMMU_IOAS_COPY, uapi.iommu_ioas_copy, 'src_iova', ioasCopy, '6.2'),
-  ioctlOp(uapi.IOMMU_IOAS_IOVA_RANGES, uapi.iommu_ioas_iova_ranges, 'out_iova_alignment', ioasIovaRanges, '6.2'),
-  ioctlOp(uapi.IOMMU_IOAS_MAP, uapi.iommu_ioas_map, 'iova', ioasMap, '6.2'),
-  ioctlOp(uapi.IOMMU_IOAS_UNMAP, uapi.iommu_ioas_unmap, 'length', ioasUnmap, '6.2'),
-  ioctlOp(uapi.IOMMU_OPTION, uapi.iommu_option, 'val64', option, '6.2'),
-  ioctlOp(uapi.IOMMU_VFIO_IOAS, uapi.iommu_vfio_ioas, '__reserved', vfioIoas, '6.2'),
-  ioctlOp(uapi.IOMMU_HWPT_ALLOC, uapi.iommu_hwpt_alloc, '__reserved', hwptAlloc, '6.7'),
-  ioctlOp(uapi.IOMMU_GET_HW_INFO, uapi.iommu_hw_info, '__reserved', getHwInfo, '6.6'),
-  ioctlOp(uapi.IOMMU_HWPT_SET_DIRTY_TRACKING, uapi.iommu_hwpt_set_dirty_tracking, '__reserved', hwptSetDirtyTracking, '6.7'),
-  ioctlOp(uapi.IOMMU_HWPT_GET_DIRTY_BITMAP, uapi.iommu_hwpt_get_dirty_bitmap, 'data', hwptGetDirtyBitmap, '6.7'),
-  ioctlOp(uapi.IOMMU_HWPT_INVALIDATE, uapi.iommu_hwpt_invalidate, '__reserved', hwptInvalidate, '6.8'),
-  ioctlOp(uapi.IOMMU_FAULT_QUEUE_ALLOC, uapi.iommu_fault_alloc, 'out_fault_fd', faultAlloc, '6.11'),
-  ioctlOp(uapi.IOMMU_IOAS_MAP_FILE, uapi.iommu_ioas_map_file, 'iova', ioasMapFile, '6.13'),
-  ioctlOp(uapi.IOMMU_VIOMMU_ALLOC, uapi.iommu_viommu_alloc, 'out_viommu_id', viommuAlloc, '6.13'),
-  ioctlOp(uapi.IOMMU_VDEVICE_ALLOC, uapi.iommu_vdevice_alloc, 'virt_id', vdeviceAlloc, '6.13'),
-  ioctlOp(uapi.IOMMU_IOAS_CHANGE_PROCESS, uapi.iommu_ioas_change_process, '__reserved', ioasChangeProcess, '6.14'),
-  ioctlOp(uapi.IOMMU_VEVENTQ_ALLOC, uapi.iommu_veventq_alloc, 'out_veventq_fd', veventqAlloc, '6.15'),
-  ioctlOp(uapi.IOMMU_HW_QUEUE_ALLOC, uapi.iommu_hw_queue_alloc, 'length', hwQueueAlloc, '6.17'),
-  ioctlOp(uapi.IOMMU_IOAS_NOIOMMU_GET_PA, uapi.iommu_ioas_noiommu_get_pa, 'out_phys', ioasNoiommuGetPa, '7.3'),
-  ioctlOp(IOMMU_TEST_CMD, iommu_test_cmd, 'last', selftest, '6.2'),
+  ioctlOp(uapi.IOMMU_DESTROY, uapi.iommu_destroy, 'id', destroy),
+  ioctlOp(uapi.IOMMU_IOAS_ALLOC, uapi.iommu_ioas_alloc, 'out_ioas_id', ioasAlloc),
+  ioctlOp(uapi.IOMMU_IOAS_ALLOW_IOVAS, uapi.iommu_ioas_allow_iovas, 'allowed_iovas', ioasAllowIovas),
+  ioctlOp(uapi.IOMMU_IOAS_COPY, uapi.iommu_ioas_copy, 'src_iova', ioasCopy),
+  ioctlOp(uapi.IOMMU_IOAS_IOVA_RANGES, uapi.iommu_ioas_iova_ranges, 'out_iova_alignment', ioasIovaRanges),
+  ioctlOp(uapi.IOMMU_IOAS_MAP, uapi.iommu_ioas_map, 'iova', ioasMap),
+  ioctlOp(uapi.IOMMU_IOAS_UNMAP, uapi.iommu_ioas_unmap, 'length', ioasUnmap),
+  ioctlOp(uapi.IOMMU_OPTION, uapi.iommu_option, 'val64', option),
+  ioctlOp(uapi.IOMMU_VFIO_IOAS, uapi.iommu_vfio_ioas, '__reserved', vfioIoas),
+  ioctlOp(uapi.IOMMU_HWPT_ALLOC, uapi.iommu_hwpt_alloc, '__reserved', hwptAlloc),
+  ioctlOp(uapi.IOMMU_GET_HW_INFO, uapi.iommu_hw_info, '__reserved', getHwInfo),
+  ioctlOp(uapi.IOMMU_HWPT_SET_DIRTY_TRACKING, uapi.iommu_hwpt_set_dirty_tracking, '__reserved', hwptSetDirtyTracking),
+  ioctlOp(uapi.IOMMU_HWPT_GET_DIRTY_BITMAP, uapi.iommu_hwpt_get_dirty_bitmap, 'data', hwptGetDirtyBitmap),
+  ioctlOp(uapi.IOMMU_HWPT_INVALIDATE, uapi.iommu_hwpt_invalidate, '__reserved', hwptInvalidate),
+  ioctlOp(uapi.IOMMU_FAULT_QUEUE_ALLOC, uapi.iommu_fault_alloc, 'out_fault_fd', faultAlloc),
+  ioctlOp(uapi.IOMMU_IOAS_MAP_FILE, uapi.iommu_ioas_map_file, 'iova', ioasMapFile),
+  ioctlOp(uapi.IOMMU_VIOMMU_ALLOC, uapi.iommu_viommu_alloc, 'out_viommu_id', viommuAlloc),
+  ioctlOp(uapi.IOMMU_VDEVICE_ALLOC, uapi.iommu_vdevice_alloc, 'virt_id', vdeviceAlloc),
+  ioctlOp(uapi.IOMMU_IOAS_CHANGE_PROCESS, uapi.iommu_ioas_change_process, '__reserved', ioasChangeProcess),
+  ioctlOp(uapi.IOMMU_VEVENTQ_ALLOC, uapi.iommu_veventq_alloc, 'out_veventq_fd', veventqAlloc),
+  ioctlOp(uapi.IOMMU_HW_QUEUE_ALLOC, uapi.iommu_hw_queue_alloc, 'length', hwQueueAlloc),
+  ioctlOp(uapi.IOMMU_IOAS_NOIOMMU_GET_PA, uapi.iommu_ioas_noiommu_get_pa, 'out_phys', ioasNoiommuGetPa),
+  ioctlOp(IOMMU_TEST_CMD, iommu_test_cmd, 'last', selftest),
 ];
 
-const BY_COMMAND = new Map(IOCTLS.map((op) => [op.command, op]));
-const FIRST_NR = uapi.IOMMUFD_CMD_BASE;
-
-/** @kernel iommufd_fops_ioctl */
-function ioctl(ctx: IommufdContext, task: Task, cmd: number, arg: bigint): Result<number> {
-  const op = BY_COMMAND.get(cmd);
-  if (op && op.command !== IOMMU_TEST_CMD) return op.run(ctx, task, arg);
-  const hasSelftest = ctx.subsystem.env.has('iommufd-selftest');
-  if (op && hasSelftest) return op.run(ctx, task, arg);
-  const nr = cmd & 0xff;
-  const lastNr = hasSelftest ? 0xa0 : 0x95;
-  if (nr < FIRST_NR || nr > lastNr) return vfioCompatIoctl(ctx, task, cmd, arg);
-  // An unreadable argument is found before an unknown command.
-  if (task.mem.read(arg, new Uint8Array(4))) {
-    return refuse(EFAULT, 'the size of the struct is not readable', { arg: hex(arg) });
-  }
-  return refuse(ENOTTY, 'unknown command', { cmd: hex(cmd) });
+/** The file operations of one kernel: its commands, at its sizes. */
+function fileOpsOf(abi: KernelAbi): FileOps {
+  const served = IOCTLS.filter((op) => abi.hasCommand(op.command)).map((op) => opFor(op, abi));
+  const byCommand = new Map(served.map((op) => [op.command, op]));
+  const lastNr = Math.max(...served.map((op) => op.command & 0xff));
+  return {
+    ioctl(file, task, cmd, arg) {
+      const ctx = ctxOf(file);
+      const { subsystem } = ctx;
+      const outer = subsystem.caller;
+      subsystem.caller = task;
+      const op = byCommand.get(cmd);
+      const result = op ? op.run(ctx, task, arg) : unserved({ ctx, task, cmd, arg, lastNr });
+      subsystem.caller = outer;
+      return result;
+    },
+    mmap(file, _task, request) {
+      if (!abi.hasMmap) {
+        return refuse(ENODEV, 'mapping an iommufd is of a later kernel', { ...abi.tooOldForMmap });
+      }
+      return ctxOf(file).mmapRegions.map(request);
+    },
+    release(file) {
+      ctxOf(file).release();
+    },
+  };
 }
 
-export const iommufdOps: FileOps = {
-  ioctl(file, task, cmd, arg) {
-    const ctx = ctxOf(file);
-    const { subsystem } = ctx;
-    const outer = subsystem.caller;
-    subsystem.caller = task;
-    const result = ioctl(ctx, task, cmd, arg);
-    subsystem.caller = outer;
-    return result;
-  },
-  mmap(file, _task, request) {
-    return ctxOf(file).mmapRegions.map(request);
-  },
-  release(file) {
-    ctxOf(file).release();
-  },
-};
+interface UnservedCall {
+  readonly ctx: IommufdContext;
+  readonly task: Task;
+  readonly cmd: number;
+  readonly arg: bigint;
+  /** Of the last command in the kernel's table. */
+  readonly lastNr: number;
+}
+
+/** A command that is not in the kernel's table. @kernel iommufd_fops_ioctl */
+function unserved({ ctx, task, cmd, arg, lastNr }: UnservedCall): Result<number> {
+  const nr = cmd & 0xff;
+  const isInTable = nr >= uapi.IOMMUFD_CMD_BASE && nr <= lastNr;
+  // An unreadable argument is found before an unknown command.
+  if (isInTable && task.mem.read(arg, new Uint8Array(4))) {
+    return refuse(EFAULT, 'the size of the struct is not readable', { arg: hex(arg) });
+  }
+  const tooOld = ctx.subsystem.abi.tooOldFor(cmd);
+  if (tooOld)
+    return refuse(ENOTTY, 'the command is of a later kernel', { cmd: hex(cmd), ...tooOld });
+  if (!isInTable) return vfioCompatIoctl(ctx, task, cmd, arg);
+  return refuse(ENOTTY, 'unknown command', { cmd: hex(cmd) });
+}
 
 function ctxOf(file: OpenFile): IommufdContext {
   if (file.priv instanceof IommufdContext) return file.priv;
@@ -123,7 +139,9 @@ export function openVfioCompat(subsystem: IommufdSubsystem): OpenFile {
   return open('/dev/vfio/vfio', new IommufdContext(subsystem, 'mm'));
 }
 function open(name: string, ctx: IommufdContext): OpenFile {
-  const file = new OpenFile(name, iommufdOps, ctx);
+  const { subsystem } = ctx;
+  subsystem.fileOps ??= fileOpsOf(subsystem.abi);
+  const file = new OpenFile(name, subsystem.fileOps, ctx);
   ctx.file = file;
   return file;
 }

@@ -2,13 +2,14 @@
  * What all iommufds of a machine share, and what iommufd needs of the world (iommufd.md chapter 1, 5.1).
  */
 import type { Result, Status } from '../base/errno.ts';
-import type { SharedPages } from '../base/file.ts';
+import type { FileOps, SharedPages } from '../base/file.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
 import type { PhysicalMemory } from '../base/physical-memory.ts';
 import type { Task, UserAccounts } from '../base/task.ts';
 import type { Device } from '../core/device.ts';
 import type { Domain } from '../core/domain.ts';
 import type { IommuCore } from '../core/iommu-core.ts';
+import { KernelAbi } from './kernel-abi.ts';
 import type { Payer } from './pages.ts';
 
 /** A device of the selftest's own bus, with an IOMMU. */
@@ -50,6 +51,10 @@ export const DEFAULT_MEMORY_LIMIT = 65536;
 export class IommufdSubsystem {
   readonly core: IommuCore;
   readonly env: KernelEnv;
+  /** What this kernel knows of the ABI. */
+  readonly abi: KernelAbi;
+  /** Of /dev/iommu, made at the first open. */
+  fileOps: FileOps | undefined;
   readonly memory: PhysicalMemory;
   readonly accounts: UserAccounts;
   readonly newSharedPages: (lengthBytes: number) => Result<SharedPages>;
@@ -66,6 +71,7 @@ export class IommufdSubsystem {
   constructor(world: IommufdWorld) {
     this.core = world.core;
     this.env = world.core.env;
+    this.abi = new KernelAbi(this.env);
     this.memory = world.memory;
     this.accounts = world.accounts;
     this.newSharedPages = world.newSharedPages;

@@ -168,7 +168,8 @@ function mapDma(ctx: IommufdContext, task: Task, arg: bigint): Result<number> {
   if (map.flags & DMA_WRITE) prot |= IOMMU_WRITE;
   const hintHi = hiWord(map.vaddr);
   const hintLo = loWord(map.vaddr);
-  const bad = checkUserRange(hintHi, hintLo, hiWord(map.size), loWord(map.size));
+  const { env } = ctx.subsystem;
+  const bad = checkUserRange(hintHi, hintLo, hiWord(map.size), loWord(map.size), env);
   if (bad) return bad;
   const failed = mapUserPages(ctx, task, ioas.iopt, {
     fixed: true,

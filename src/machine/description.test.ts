@@ -46,7 +46,7 @@ const SHAPES: readonly (readonly [what: string, value: unknown, problem: string]
   [
     'an unknown kernel',
     { kernel: { version: '7.9' } },
-    'kernel.version: allowed: 5.8, 6.6, 6.8, 6.12, 7.3',
+    'kernel.version: allowed: 5.8, 6.2, 6.6, 6.7, 6.8, 6.11, 6.12, 6.13, 6.14, 6.15, 6.17, 7.2, 7.3',
   ],
   [
     'an unknown trait',

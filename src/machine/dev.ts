@@ -1,4 +1,7 @@
 /** The tree below /dev, as far as it is ours: iommu and vfio/ (vfio.md 1.1). */
+import { ENODEV, type Result } from '../base/errno.ts';
+import type { OpenFile } from '../base/file.ts';
+import { refuse } from '../base/refuse.ts';
 import { openIommufd, openVfioCompat } from '../iommufd/main.ts';
 import type { IommufdSubsystem } from '../iommufd/subsystem.ts';
 import type { VfioNode, VfioSubsystem } from '../vfio/vfio-core.ts';
@@ -16,8 +19,15 @@ const CONTAINER_NODE = { kind: 'device', mode: 0o666, major: 10, minor: 196 } as
 
 export function devRoot(world: DevWorld): DirNode {
   const vfio = vfioDir(world);
-  const iommu: DeviceNode = { ...IOMMU_NODE, open: () => openIommufd(world.iommufd) };
+  const iommu: DeviceNode = { ...IOMMU_NODE, open: () => openIommu(world.iommufd) };
   return dir(() => ({ iommu, vfio }), true);
+}
+
+/** A kernel without iommufd has the node too: without it the host's own would show through. */
+function openIommu(iommufd: IommufdSubsystem): Result<OpenFile> {
+  const { env } = iommufd;
+  if (!env.has('no-iommufd')) return openIommufd(iommufd);
+  return refuse(ENODEV, 'this kernel has no iommufd', { kernel: env.release, since: '6.2' });
 }
 
 /** A kernel without cdevs has no devices/ below it. */

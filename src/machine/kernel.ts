@@ -2,21 +2,36 @@
  * Which kernel the machine runs: the only place that knows versions. A version is a set of traits, and a
  * description adds or removes single ones.
  */
+import { Bug } from '../base/bug.ts';
+import { isSince, NEWEST_RELEASE, RELEASES, type Release } from '../base/kernel-release.ts';
 import { KERNEL_TRAITS, type KernelTrait } from '../base/kernel-traits.ts';
+
+/** The releases that have a trait by themselves: from one on, up to the one before another. */
+export interface Span {
+  readonly since?: Release;
+  readonly before?: Release;
+}
 
 /**
  * What a released kernel did by itself. Seeds that never landed ('test-dev', 'aux-domains' after 5.15) are not in
- * any version; a machine without a word about its kernel gets them on top (DEFAULT_KERNEL).
+ * any later version; a machine without a word about its kernel gets them on top (DEFAULT_KERNEL). What the
+ * specification knows of 6.12 and of 7.3 only changes with 6.13 here.
  */
-const VERSIONS: Readonly<Record<string, readonly KernelTrait[]>> = {
-  '5.8': ['aux-domains'],
-  '6.6': [],
-  '6.8': ['bus-domain-alloc-refuse'],
-  '6.12': ['bus-domain-alloc-refuse'],
-  '7.3': ['iommufd-noiommu', 'noiommu-cdev', 'vfio-dmabuf'],
+export const TRAIT_SPANS: Readonly<Partial<Record<KernelTrait, Span>>> = {
+  'aux-domains': { before: '6.2' },
+  'bus-domain-alloc-refuse': { since: '6.8', before: '6.13' },
+  'dirty-bitmap-empty-einval': { before: '6.13' },
+  'hwpt-invalidate-nested-only': { before: '6.13' },
+  'iommufd-noiommu': { since: '7.3' },
+  'map-length-first': { before: '6.13' },
+  'nested-wants-invalidate': { before: '6.13' },
+  'no-iommufd': { before: '6.2' },
+  'noiommu-cdev': { since: '7.3' },
+  'vfio-dmabuf': { since: '7.3' },
+  'vfio-groups-only': { before: '6.6' },
 };
 
-export const KERNEL_VERSIONS: readonly string[] = Object.keys(VERSIONS);
+export const KERNEL_VERSIONS: readonly string[] = RELEASES;
 
 export interface KernelDescription {
   readonly version: string;
@@ -25,18 +40,31 @@ export interface KernelDescription {
   readonly without: readonly KernelTrait[];
 }
 
-/** 7.3, with the posted series the project is about. */
+/** The newest, with the posted series the project is about. */
 export const DEFAULT_KERNEL: KernelDescription = {
-  version: '7.3',
+  version: NEWEST_RELEASE,
   with: ['test-dev', 'aux-domains'],
   without: [],
 };
 
 export const TRAIT_NAMES = Object.keys(KERNEL_TRAITS) as KernelTrait[];
 
+export function releaseOf(kernel: KernelDescription): Release {
+  const release = RELEASES.find((name) => name === kernel.version);
+  if (!release) throw new Bug(`no kernel is called ${kernel.version}`);
+  return release;
+}
+
 export function traitsOf(kernel: KernelDescription): Set<KernelTrait> {
-  const traits = new Set(VERSIONS[kernel.version] ?? []);
+  const release = releaseOf(kernel);
+  const traits = new Set(TRAIT_NAMES.filter((trait) => isInSpan(release, TRAIT_SPANS[trait])));
   for (const trait of kernel.with) traits.add(trait);
   for (const trait of kernel.without) traits.delete(trait);
   return traits;
+}
+
+function isInSpan(release: Release, span: Span | undefined): boolean {
+  if (!span) return false;
+  const { since, before } = span;
+  return (!since || isSince(release, since)) && !(before && isSince(release, before));
 }

@@ -24,7 +24,7 @@ import { DriverCore } from './driver-core.ts';
 import { hostDrivers } from './drivers.ts';
 import { Guard } from './guard.ts';
 import { Hardware } from './hardware.ts';
-import { traitsOf } from './kernel.ts';
+import { releaseOf, traitsOf } from './kernel.ts';
 import type { LeavingPages } from './leaving-pages.ts';
 import { FilePages, MachineMm, ObjectTable } from './mm.ts';
 import type { DirNode } from './nodes.ts';
@@ -78,7 +78,7 @@ export class Machine {
     options: MachineOptions = {},
   ) {
     this.description = description;
-    this.env = new KernelEnv(traitsOf(description.kernel));
+    this.env = new KernelEnv(traitsOf(description.kernel), releaseOf(description.kernel));
     this.ram = new Ram(description.ramMiB * 2 ** 20);
     this.core = new IommuCore(this.env, this.ram);
     this.memory = new MachineMemory(this.ram);
@@ -94,7 +94,8 @@ export class Machine {
       newSharedPages: options.newSharedPages ?? ((length) => this.#plainPages(length)),
       ...(this.env.has('iommufd-selftest') && { selftest: new MachineSelftest(core) }),
     });
-    this.vfio = new VfioSubsystem({ core, memory, iommufd: IOMMUFD_API });
+    const iommufd = this.env.has('no-iommufd') ? undefined : IOMMUFD_API;
+    this.vfio = new VfioSubsystem({ core, memory, iommufd });
     this.vfio.deviceOfFunction = (fn) => this.hardware.all().find((pci) => pci.fn === fn)?.dev;
     this.drivers = new DriverCore(this.env);
     for (const driver of hostDrivers(this.vfio)) this.drivers.add(driver);

@@ -89,7 +89,7 @@ export const FLAGS_SINCE = {
     { name: 'FAULT_ID_VALID', bits: uapi.IOMMU_HWPT_FAULT_ID_VALID, since: '6.11' },
     { name: 'PASID', bits: uapi.IOMMU_HWPT_ALLOC_PASID, since: '6.14' },
   ],
-  'IOMMU_GET_HW_INFO': [
+  IOMMU_GET_HW_INFO: [
     { name: 'INPUT_TYPE', bits: uapi.IOMMU_HW_INFO_FLAG_INPUT_TYPE, since: '6.17' },
   ],
   'IOMMU_GET_HW_INFO, out_capabilities': [

@@ -162,7 +162,7 @@ export class VfioSubsystem {
   }
   /** A noiommu device has one only in kernels that can bind it. */
   hasCdev(device: VfioDevice): boolean {
-    if (this.iommufd === undefined) return false;
+    if (this.iommufd === undefined || this.env.has('vfio-groups-only')) return false;
     return device.kind !== 'noiommu' || device.isNoiommuCdev;
   }
 

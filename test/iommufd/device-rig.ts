@@ -12,8 +12,7 @@ import { must } from '../core/rig.ts';
 import { ioasAlloc } from './calls.ts';
 import { World } from './world.ts';
 
-export function deviceRig(knobs: MockDriverKnobs = {}) {
-  const world = new World();
+export function deviceRig(knobs: MockDriverKnobs = {}, world = new World()) {
   const driver = createMockDriver(world.core, { name: 'other', ...knobs });
   const fwnode = {};
   const instance = must(driver.registerInstance({ name: 'other0', fwnode }));

@@ -302,9 +302,13 @@ export class World {
   #inodes = 0;
 
   constructor(
-    given: { readonly ramBytes?: number; readonly traits?: readonly KernelTrait[] } = {},
+    given: {
+      readonly ramBytes?: number;
+      readonly traits?: readonly KernelTrait[];
+      readonly env?: KernelEnv;
+    } = {},
   ) {
-    this.env = new KernelEnv([...TRAITS, ...(given.traits ?? [])]);
+    this.env = given.env ?? new KernelEnv([...TRAITS, ...(given.traits ?? [])]);
     this.ram = new Ram(given.ramBytes ?? 1 << 26);
     this.core = new IommuCore(this.env, this.ram);
     this.subsystem = new IommufdSubsystem({
