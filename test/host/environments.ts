@@ -129,9 +129,10 @@ export function startSoftiommu(argv: readonly string[], options: RunOptions = {}
   return spawn(command!, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
-/** Directories of runs that are over. */
+/** Directories of runs that are over; those of other tests have no number. */
 export function strayDirectories(): string[] {
-  return readdirSync(tmpdir())
-    .filter((name) => name.startsWith('softiommu-'))
-    .filter((name) => !existsSync(`/proc/${name.split('-')[1]!}`));
+  return readdirSync(tmpdir()).filter((name) => {
+    const pid = /^softiommu-(\d+)-/.exec(name)?.[1];
+    return pid !== undefined && !existsSync(`/proc/${pid}`);
+  });
 }
