@@ -1,6 +1,6 @@
 /**
- * Files of /proc that show what only the simulated kernel knows: VmLck, VmPin and capabilities in a process's status, and
- * fail-nth of a thread. The rest of /proc is the host's.
+ * Files of /proc that show what only the simulated kernel knows: VmLck, VmPin and capabilities in a process's status, what
+ * a file of ours adds to its fdinfo, and fail-nth of a thread. The rest of /proc is the host's.
  */
 import type { MachineMm } from '../machine/mm.ts';
 import type { CallContext } from './call-context.ts';
@@ -9,7 +9,8 @@ import { HOST_ERRNO } from './libc.ts';
 import type { Answer, Notification } from './listener.ts';
 import { textOf } from './proc.ts';
 
-const PATTERN = /^\/proc\/(self|thread-self|\d+)(?:\/task\/(\d+))?\/(status|fail-nth)$/;
+const PATTERN =
+  /^\/proc\/(self|thread-self|\d+)(?:\/task\/(\d+))?\/(status|fail-nth|fdinfo\/(\d+))$/;
 const KIB_PER_PAGE = 4;
 
 export class ProcFiles {
@@ -25,6 +26,8 @@ export class ProcFiles {
     const tid = this.#thread(call, found[1]!, found[2]);
     if (!libc.exists(`/proc/${tid}`)) return undefined;
     if (found[3] === 'status') return this.#status(call, path, tid, flags);
+    if (found[4] !== undefined)
+      return this.#fdinfo(call, path, { tid, fd: Number(found[4]) }, flags);
     return this.#failNth(call, path, tid, flags);
   }
   #thread(call: Notification, name: string, task: string | undefined): number {
@@ -44,6 +47,18 @@ export class ProcFiles {
     if (text === '') return undefined; // gone
     const shown = processes.capabilities?.inStatus(pid, text) ?? text;
     return this.#giveText(call, path, mm ? withPins(shown, mm) : shown, flags);
+  }
+  #fdinfo(
+    call: Notification,
+    path: string,
+    { tid, fd }: { tid: number; fd: number },
+    flags: number,
+  ): Answer | undefined {
+    if ((flags & libc.O_ACCMODE) !== 0) return undefined;
+    const entry = this.#context.files.of(tid, fd);
+    const added = entry?.kind === 'file' ? entry.file.ops.fdinfo?.(entry.file) : undefined;
+    if (added === undefined) return undefined;
+    return this.#giveText(call, path, textOf(`/proc/${tid}/fdinfo/${fd}`) + added, flags);
   }
   #giveText(call: Notification, path: string, text: string, flags: number): Answer {
     const made = libc.memfdCreate(`softiommu-text:${path}`);

@@ -92,6 +92,26 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     expect(status).toBe(0);
   });
 
+  it('the fdinfo of a device names the device', () => {
+    const script = `import os
+fd = os.open("/dev/vfio/devices/vfio0", os.O_RDWR)
+other = os.open("/dev/null", os.O_RDWR)
+for name in (f"self/fdinfo/{fd}", f"{os.getpid()}/task/{os.getpid()}/fdinfo/{fd}", f"self/fdinfo/{other}"):
+    lines = open("/proc/" + name).read().splitlines()
+    print(lines[0][:4], [line for line in lines if line.startswith("vfio")])
+try: open("/proc/self/fdinfo/77")
+except OSError as error: print(error.strerror)`;
+    const { stdout, stderr } = run(['python3', '-c', script]);
+    expect(stderr).toBe('');
+    const device = "['vfio-device-syspath: /sys/devices/pci0000:00/0000:00:04.0']";
+    expect(stdout.trimEnd().split('\n')).toEqual([
+      `pos: ${device}`,
+      `pos: ${device}`,
+      'pos: []',
+      'No such file or directory',
+    ]);
+  });
+
   it('a write to a sysfs attribute has its effect and its errno', () => {
     const script = `cd /sys/bus/pci/drivers/vfio-pci; printf nonsense | tee bind; echo $?
       echo 0000:00:04.0 > unbind; echo $?; test -e /sys/bus/pci/devices/0000:00:04.0/driver; echo $?
