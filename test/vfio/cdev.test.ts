@@ -13,7 +13,7 @@ import {
 import * as i from '../../src/uapi/iommufd.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import { CdevClient } from './cdev-client.ts';
-import { EDU, machineOf, ok } from './client.ts';
+import { EDU, machineOf, ok, twoNoiommuFunctions } from './client.ts';
 
 function rig() {
   const client = new CdevClient(machineOf());
@@ -240,20 +240,7 @@ describe('a cdev without an IOMMU (3.5, seed 001)', () => {
     client.machine.close();
   });
   test('hot reset: its own id, and a neighbour that nobody has bound is not owned', () => {
-    const [A, B] = ['0000:01:00.0', '0000:01:00.1'] as const;
-    const client = new CdevClient(
-      machineOf({
-        kernel: { with: ['unsafe-noiommu-mode'] },
-        iommus: [],
-        devices: [
-          {
-            type: 'root-port',
-            at: '0000:00:01.0',
-            devices: [A, B].map((at) => ({ type: 'edu', at, options: { pcie: true } })),
-          },
-        ],
-      }),
-    );
+    const client = new CdevClient(twoNoiommuFunctions());
     const iommufd = client.iommufd();
     const d = client.cdev(0);
     const ids = (): [number, ...number[]] => {

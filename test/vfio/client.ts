@@ -14,6 +14,19 @@ export function machineOf(input: MachineInput | string = 'default'): Machine {
   if ('problems' in made) throw new Error(JSON.stringify(made.problems));
   return made.machine;
 }
+/** A machine without an IOMMU and with two functions on a bus, 0000:01:00.0 and .1; `second` is the other's driver. */
+export function twoNoiommuFunctions(second = 'vfio-pci'): Machine {
+  const edu = { type: 'edu', options: { pcie: true } };
+  const devices = [
+    { ...edu, at: '0000:01:00.0' },
+    { ...edu, at: '0000:01:00.1', driver: second },
+  ];
+  return machineOf({
+    kernel: { with: ['unsafe-noiommu-mode'] },
+    iommus: [],
+    devices: [{ type: 'root-port', at: '0000:00:01.0', devices }],
+  });
+}
 export function ok<T>(value: Result<T>): T {
   if (isErrno(value)) throw new Error(`unexpected ${value.name}`);
   return value;

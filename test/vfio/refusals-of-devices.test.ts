@@ -9,7 +9,7 @@ import { Machine } from '../../src/machine/machine.ts';
 import * as i from '../../src/uapi/iommufd.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import type { VfioDeviceOps } from '../../src/vfio/device.ts';
-import { Client, EDU, machineOf, ok } from './client.ts';
+import { Client, EDU, machineOf, ok, twoNoiommuFunctions } from './client.ts';
 import { PROBE } from './probe-device.ts';
 
 function deviceOf(client: Client, name = EDU): Device {
@@ -112,29 +112,13 @@ test('a hot reset with the group of another device is refused', () => {
 });
 
 test('the list of a hot reset wants a group of every function', () => {
-  const [ONE, TWO] = ['0000:01:00.0', '0000:01:00.1'] as const;
-  const client = new Client(
-    machineOf({
-      kernel: { with: ['unsafe-noiommu-mode'] },
-      iommus: [],
-      devices: [
-        {
-          type: 'root-port',
-          at: '0000:00:01.0',
-          devices: [
-            { type: 'edu', at: ONE, options: { pcie: true } },
-            { type: 'edu', at: TWO, options: { pcie: true }, driver: 'none' },
-          ],
-        },
-      ],
-    }),
-  );
+  const client = new Client(twoNoiommuFunctions('none'));
   const [group] = [...client.machine.vfio.groups()];
   const g = ok(client.open(`/dev/vfio/${group!.nodeName}`));
   const c = ok(client.open('/dev/vfio/vfio'));
   expect(client.setContainer(g, c)).toBe(0);
   expect(client.plain(c, v.VFIO_SET_IOMMU, v.VFIO_NOIOMMU_IOMMU)).toBe(0);
-  const d = ok(client.deviceFd(g, ONE));
+  const d = ok(client.deviceFd(g, '0000:01:00.0'));
   const request = v.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO;
   expect(client.call(d, request, v.vfio_pci_hot_reset_info, { argsz: 28 }).rc).toBe(EPERM);
   client.machine.close();
