@@ -14,6 +14,7 @@ import {
   type MachineDescription,
   type Problem,
 } from './description.ts';
+import { contradictionsOf } from './kernel.ts';
 
 export type DeviceTypes = ReadonlyMap<string, DeviceType>;
 
@@ -101,7 +102,7 @@ const RULES: readonly Rule[] = [
 ];
 
 function checkDescription(description: MachineDescription, types: DeviceTypes): Problem[] {
-  const problems: Problem[] = [...checkIommus(description)];
+  const problems: Problem[] = [...checkKernel(description), ...checkIommus(description)];
   const entries = entriesOf(description);
   const byAddress = new Map<string, Entry>();
   for (const entry of entries) {
@@ -123,6 +124,10 @@ export function iommuNames(description: MachineDescription): string[] {
   const counts = { intel: 0, mock: 0 };
   const prefix = { intel: 'dmar', mock: 'mock' };
   return description.iommus.map(({ name, type }) => name ?? `${prefix[type]}${counts[type]++}`);
+}
+
+function checkKernel({ kernel }: MachineDescription): Problem[] {
+  return contradictionsOf(kernel).map((message) => ({ path: ['kernel', 'with'], message }));
 }
 
 function checkIommus(description: MachineDescription): Problem[] {

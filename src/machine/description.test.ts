@@ -49,6 +49,16 @@ const SHAPES: readonly (readonly [what: string, value: unknown, problem: string]
     'kernel.version: allowed: 5.8, 6.2, 6.6, 6.7, 6.8, 6.11, 6.12, 6.13, 6.14, 6.15, 6.17, 7.2, 7.3',
   ],
   [
+    'a kernel without groups, of a version without cdevs',
+    { kernel: { version: '6.2', with: ['vfio-cdev-only'] } },
+    'kernel.with: vfio-cdev-only cannot be in a kernel with vfio-groups-only: VFIO has no cdevs',
+  ],
+  [
+    'iommufd as the container of a kernel before it',
+    { kernel: { version: '5.8', with: ['vfio-container-iommufd'] } },
+    'kernel.with: vfio-container-iommufd cannot be in a kernel with no-iommufd: there is no /dev/',
+  ],
+  [
     'an unknown trait',
     { kernel: { with: ['fast'] } },
     'kernel.with.0: allowed: bus-domain-alloc-last-device',

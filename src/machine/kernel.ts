@@ -1,6 +1,6 @@
 /**
- * Which kernel the machine runs: the only place that knows versions. A version is a set of traits, and a
- * description adds or removes single ones.
+ * Which kernel the machine runs. A version is a set of traits, and a description adds or removes single ones; what
+ * joined the ABI of /dev/iommu in which version is in uapi/iommufd-since.ts.
  */
 import { Bug } from '../base/bug.ts';
 import { isSince, NEWEST_RELEASE, RELEASES, type Release } from '../base/kernel-release.ts';
@@ -61,6 +61,23 @@ export function traitsOf(kernel: KernelDescription): Set<KernelTrait> {
   for (const trait of kernel.with) traits.add(trait);
   for (const trait of kernel.without) traits.delete(trait);
   return traits;
+}
+
+/** Traits that need something a kernel with the other trait does not have yet. */
+const EXCLUDES: readonly (readonly [trait: KernelTrait, old: KernelTrait])[] = [
+  ['iommufd-noiommu', 'no-iommufd'],
+  ['iommufd-selftest', 'no-iommufd'],
+  ['vfio-container-iommufd', 'no-iommufd'],
+  ['noiommu-cdev', 'vfio-groups-only'],
+  ['vfio-cdev-only', 'vfio-groups-only'],
+];
+
+/** Why there can be no such kernel, if there cannot. */
+export function contradictionsOf(kernel: KernelDescription): string[] {
+  const traits = traitsOf(kernel);
+  return EXCLUDES.filter(([trait, old]) => traits.has(trait) && traits.has(old)).map(
+    ([trait, old]) => `${trait} cannot be in a kernel with ${old}: ${KERNEL_TRAITS[old]}`,
+  );
 }
 
 function isInSpan(release: Release, span: Span | undefined): boolean {
