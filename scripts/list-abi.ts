@@ -224,6 +224,10 @@ const SAME_IN_ALL: readonly (readonly [what: string, why: string])[] = [
     'VFIO, but for cdevs (6.6), and dma-bufs and cdevs of devices without an IOMMU (7.3)',
     'as in 7.3',
   ],
+  [
+    'the node `/dev/iommu`',
+    "is there before 6.2 too, and opening it is ENODEV: without it the host's own would show through",
+  ],
   ['uname(2) and `/proc/version`', "the host's"],
 ];
 

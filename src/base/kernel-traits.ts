@@ -10,7 +10,7 @@ export const KERNEL_TRAITS = {
   'type1-errno-search': 'type1 looks for a domain by errno: EINVAL tries the next one (seed 004)',
   'test-dev': 'the core calls test_dev before every attach (seed 000)',
   'aux-domains': 'aux domains and mdev iommu devices exist (5.8, seed 002)',
-  'no-iommufd': 'there is no /dev/iommu (before 6.2)',
+  'no-iommufd': 'there is no iommufd (before 6.2)',
   'vfio-groups-only': 'VFIO has no cdevs (before 6.6)',
   'map-length-first':
     'IOAS_MAP: a length near 2^64 is EINVAL, also where the range wraps (to 6.12)',

@@ -56,7 +56,7 @@ const SHAPES: readonly (readonly [what: string, value: unknown, problem: string]
   [
     'iommufd as the container of a kernel before it',
     { kernel: { version: '5.8', with: ['vfio-container-iommufd'] } },
-    'kernel.with: vfio-container-iommufd cannot be in a kernel with no-iommufd: there is no /dev/',
+    'kernel.with: vfio-container-iommufd cannot be in a kernel with no-iommufd: there is no iommufd',
   ],
   [
     'an unknown trait',
