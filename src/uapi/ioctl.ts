@@ -7,7 +7,3 @@ export const IOMMUFD_TYPE = 0x3b;
 export function io(nr: number): number {
   return (IOMMUFD_TYPE << 8) | nr;
 }
-/** _IOC_NR() */
-export function ioctlNr(cmd: number): number {
-  return cmd & 0xff;
-}
