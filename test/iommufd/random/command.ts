@@ -41,14 +41,18 @@ export interface Always {
   readonly works?: string;
 }
 
-export interface Extras {
+export interface Extras extends Pick<Command, 'partial' | 'unanswered' | 'always'> {
   readonly weight?: number;
   readonly data?: fc.Arbitrary<readonly number[]>;
-  readonly partial?: string;
-  readonly unanswered?: string;
-  readonly always?: Always;
 }
 type Generated = Readonly<Record<string, fc.Arbitrary<Value>>>;
+/** A command with a struct: its fields that are not left at 0. */
+interface StructRow<F extends Fields> extends Extras {
+  readonly name: string;
+  readonly cmd: number;
+  readonly layout: Struct<F>;
+  readonly fields: Generated;
+}
 
 const NO_FLAWS: CallFlaws = {};
 /** Sizes around those of all structs, and of none. */
@@ -69,17 +73,22 @@ const flaws: fc.Arbitrary<CallFlaws> = fc.oneof(
 );
 const NO_DATA: fc.Arbitrary<readonly number[]> = fc.constant([]);
 
-function stepsOf(name: string, fields: Generated, extras: Extras): fc.Arbitrary<Step> {
-  return fc.record({
-    name: fc.constant(name),
-    values: fc.record(fields),
-    flaws,
-    data: extras.data ?? NO_DATA,
-  });
+function stepsOf({
+  name,
+  fields,
+  data = NO_DATA,
+}: Omit<StructRow<Fields>, 'cmd' | 'layout'>): fc.Arbitrary<Step> {
+  return fc.record({ name: fc.constant(name), values: fc.record(fields), flaws, data });
 }
 function row(name: string, extras: Extras): Omit<Command, 'steps' | 'run'> {
-  const { data: _data, weight = 2, ...kept } = extras;
-  return { ...kept, name, weight };
+  const { weight = 2, partial, unanswered, always } = extras;
+  return {
+    name,
+    weight,
+    ...(partial !== undefined && { partial }),
+    ...(unanswered !== undefined && { unanswered }),
+    ...(always !== undefined && { always }),
+  };
 }
 
 /** Words where the structs point to, and the struct as the step gives it. */
@@ -91,17 +100,12 @@ function prepare(caller: Caller, step: Step): void {
 }
 
 /** A command of /dev/iommu with a struct. */
-export function structCommand<F extends Fields>(
-  name: string,
-  cmd: number,
-  layout: Struct<F>,
-  fields: Generated,
-  extras: Extras = {},
-): Command {
+export function structCommand<F extends Fields>(given: StructRow<F>): Command {
+  const { name, cmd, layout } = given;
   return {
-    ...row(name, extras),
+    ...row(name, given),
     cmd,
-    steps: stepsOf(name, fields, extras),
+    steps: stepsOf(given),
     run(caller, step) {
       if (!caller.fd) return SKIPPED;
       const values = caller.resolve(step.values);
@@ -111,21 +115,21 @@ export function structCommand<F extends Fields>(
   };
 }
 
-/** An operation of IOMMU_TEST_CMD: `on` is the id of the command, the other fields are of its member of the union. */
+/**
+ * An operation of IOMMU_TEST_CMD: `on` is the id of the command, the other fields are of its member of the union, which
+ * is `layout`.
+ */
 export function testCommand<F extends Fields>(
-  name: string,
-  op: number,
-  member: Struct<F>,
-  fields: Generated,
-  extras: Extras = {},
+  given: Omit<StructRow<F>, 'cmd'> & { readonly op: number },
 ): Command {
+  const { name, op, layout } = given;
   return {
-    ...row(name, extras),
-    steps: stepsOf(name, fields, extras),
+    ...row(name, given),
+    steps: stepsOf(given),
     run(caller, step) {
       if (!caller.fd) return SKIPPED;
       const { on = 0, ...values } = caller.resolve(step.values);
-      const u = member.view(new Uint8Array(48));
+      const u = layout.view(new Uint8Array(48));
       for (const [field, value] of Object.entries(values)) {
         (u as unknown as Record<string, unknown>)[field] = value;
       }
@@ -137,16 +141,11 @@ export function testCommand<F extends Fields>(
 }
 
 /** A command with a struct of another file: `fd` says of which. */
-export function fileCommand<F extends Fields>(
-  name: string,
-  cmd: number,
-  layout: Struct<F>,
-  fields: Generated,
-  extras: Extras = {},
-): Command {
+export function fileCommand<F extends Fields>(given: StructRow<F>): Command {
+  const { name, cmd, layout } = given;
   return {
-    ...row(name, extras),
-    steps: stepsOf(name, fields, extras),
+    ...row(name, given),
+    steps: stepsOf(given),
     run(caller, step, { world }) {
       const { fd, ...values } = caller.resolve(step.values);
       const file = caller.openFile(Number(fd));

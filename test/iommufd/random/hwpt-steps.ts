@@ -39,24 +39,24 @@ const { IOMMU_HWPT_ALLOC, iommu_hwpt_alloc } = uapi;
 const { IOMMU_HWPT_INVALIDATE, iommu_hwpt_invalidate } = uapi;
 
 export const HWPT_COMMANDS: readonly Command[] = [
-  structCommand(
-    'IOMMU_HWPT_ALLOC',
-    IOMMU_HWPT_ALLOC,
-    iommu_hwpt_alloc,
-    {
+  structCommand({
+    name: 'IOMMU_HWPT_ALLOC',
+    cmd: IOMMU_HWPT_ALLOC,
+    layout: iommu_hwpt_alloc,
+    fields: {
       flags: plainFlags,
       dev_id: pick('DEVICE'),
       pt_id: pick('IOAS'),
       __reserved: reserved,
       fault_id: pick('FAULT'),
     },
-    { weight: 6 },
-  ),
-  structCommand(
-    'IOMMU_HWPT_ALLOC with data',
-    IOMMU_HWPT_ALLOC,
-    iommu_hwpt_alloc,
-    {
+    weight: 6,
+  }),
+  structCommand({
+    name: 'IOMMU_HWPT_ALLOC with data',
+    cmd: IOMMU_HWPT_ALLOC,
+    layout: iommu_hwpt_alloc,
+    fields: {
       flags: fc.oneof(plainFlags, nestedFlags),
       dev_id: pick('DEVICE'),
       pt_id: fc.oneof(pick('hwpt base'), pick('nest parent'), pick('VIOMMU')),
@@ -65,13 +65,14 @@ export const HWPT_COMMANDS: readonly Command[] = [
       data_uptr: pointer,
       fault_id: pick('FAULT'),
     },
-    { weight: 6, data: mockData },
-  ),
-  structCommand(
-    'IOMMU_HWPT_ALLOC of a guest of Intel',
-    IOMMU_HWPT_ALLOC,
-    iommu_hwpt_alloc,
-    {
+    weight: 6,
+    data: mockData,
+  }),
+  structCommand({
+    name: 'IOMMU_HWPT_ALLOC of a guest of Intel',
+    cmd: IOMMU_HWPT_ALLOC,
+    layout: iommu_hwpt_alloc,
+    fields: {
       flags: nestedFlags,
       dev_id: pick('DEVICE'),
       pt_id: pick('nest parent'),
@@ -80,29 +81,35 @@ export const HWPT_COMMANDS: readonly Command[] = [
       data_uptr: pointer,
       fault_id: pick('FAULT'),
     },
-    { weight: 3, data: intelData },
-  ),
-  structCommand('IOMMU_GET_HW_INFO', uapi.IOMMU_GET_HW_INFO, uapi.iommu_hw_info, {
-    flags: flag(0, 1, 2),
-    dev_id: pick('DEVICE'),
-    data_len: fc.constantFrom(0, 8, 24, 64, 0x5000),
-    data_uptr: pointer,
-    out_data_type: flag(0, 1, t.IOMMU_HW_INFO_TYPE_SELFTEST),
+    weight: 3,
+    data: intelData,
   }),
-  structCommand(
-    'IOMMU_HWPT_SET_DIRTY_TRACKING',
-    uapi.IOMMU_HWPT_SET_DIRTY_TRACKING,
-    uapi.iommu_hwpt_set_dirty_tracking,
-    {
+  structCommand({
+    name: 'IOMMU_GET_HW_INFO',
+    cmd: uapi.IOMMU_GET_HW_INFO,
+    layout: uapi.iommu_hw_info,
+    fields: {
+      flags: flag(0, 1, 2),
+      dev_id: pick('DEVICE'),
+      data_len: fc.constantFrom(0, 8, 24, 64, 0x5000),
+      data_uptr: pointer,
+      out_data_type: flag(0, 1, t.IOMMU_HW_INFO_TYPE_SELFTEST),
+    },
+  }),
+  structCommand({
+    name: 'IOMMU_HWPT_SET_DIRTY_TRACKING',
+    cmd: uapi.IOMMU_HWPT_SET_DIRTY_TRACKING,
+    layout: uapi.iommu_hwpt_set_dirty_tracking,
+    fields: {
       flags: fc.constantFrom(1, 1, 1, 0, 2),
       hwpt_id: fc.oneof(sure('dirty hwpt'), pick('HWPT')),
     },
-  ),
-  structCommand(
-    'IOMMU_HWPT_GET_DIRTY_BITMAP',
-    uapi.IOMMU_HWPT_GET_DIRTY_BITMAP,
-    uapi.iommu_hwpt_get_dirty_bitmap,
-    {
+  }),
+  structCommand({
+    name: 'IOMMU_HWPT_GET_DIRTY_BITMAP',
+    cmd: uapi.IOMMU_HWPT_GET_DIRTY_BITMAP,
+    layout: uapi.iommu_hwpt_get_dirty_bitmap,
+    fields: {
       hwpt_id: fc.oneof(sure('dirty hwpt'), sure('dirty hwpt'), pick('HWPT')),
       flags: flag(0, 1, 2),
       __reserved: reserved,
@@ -111,12 +118,12 @@ export const HWPT_COMMANDS: readonly Command[] = [
       page_size: fc.constantFrom(0x800n, 0x1000n, 0x1000n, 0n, 0x1800n, 0x20_0000n),
       data: pointer,
     },
-  ),
-  structCommand(
-    'IOMMU_HWPT_INVALIDATE',
-    IOMMU_HWPT_INVALIDATE,
-    iommu_hwpt_invalidate,
-    {
+  }),
+  structCommand({
+    name: 'IOMMU_HWPT_INVALIDATE',
+    cmd: IOMMU_HWPT_INVALIDATE,
+    layout: iommu_hwpt_invalidate,
+    fields: {
       hwpt_id: fc.oneof(pick('HWPT_NESTED'), pick('cached'), pick('HWPT')),
       data_uptr: pointer,
       data_type: flag(t.IOMMU_HWPT_INVALIDATE_DATA_SELFTEST, 0, 7),
@@ -124,45 +131,58 @@ export const HWPT_COMMANDS: readonly Command[] = [
       entry_num: fc.constantFrom(0, 1, 1, 2, 3, 1 << 20),
       __reserved: reserved,
     },
-    { data: entries, partial: ENTRIES, unanswered: ENTRIES },
-  ),
-  structCommand(
-    'IOMMU_HWPT_INVALIDATE of a vIOMMU',
-    IOMMU_HWPT_INVALIDATE,
-    iommu_hwpt_invalidate,
-    {
+    data: entries,
+    partial: ENTRIES,
+    unanswered: ENTRIES,
+  }),
+  structCommand({
+    name: 'IOMMU_HWPT_INVALIDATE of a vIOMMU',
+    cmd: IOMMU_HWPT_INVALIDATE,
+    layout: iommu_hwpt_invalidate,
+    fields: {
       hwpt_id: pick('VIOMMU'),
       data_uptr: pointer,
       data_type: flag(t.IOMMU_VIOMMU_INVALIDATE_DATA_SELFTEST, 0),
       entry_len: flag(12, 8, 24),
       entry_num: fc.constantFrom(0, 1, 1, 2),
     },
-    { weight: 3, data: deviceEntries, partial: ENTRIES, unanswered: ENTRIES },
-  ),
-  structCommand(
-    'IOMMU_HWPT_INVALIDATE of a guest of Intel',
-    IOMMU_HWPT_INVALIDATE,
-    iommu_hwpt_invalidate,
-    {
+    weight: 3,
+    data: deviceEntries,
+    partial: ENTRIES,
+    unanswered: ENTRIES,
+  }),
+  structCommand({
+    name: 'IOMMU_HWPT_INVALIDATE of a guest of Intel',
+    cmd: IOMMU_HWPT_INVALIDATE,
+    layout: iommu_hwpt_invalidate,
+    fields: {
       hwpt_id: pick('HWPT_NESTED'),
       data_uptr: pointer,
       data_type: flag(uapi.IOMMU_HWPT_INVALIDATE_DATA_VTD_S1, 2),
       entry_len: flag(24, 16, 32),
       entry_num: fc.constantFrom(0, 1, 1, 2),
     },
-    { weight: 5, data: intelEntries, partial: ENTRIES, unanswered: ENTRIES },
-  ),
+    weight: 5,
+    data: intelEntries,
+    partial: ENTRIES,
+    unanswered: ENTRIES,
+  }),
 ];
 
 export const QUEUE_COMMANDS: readonly Command[] = [
-  structCommand('IOMMU_FAULT_QUEUE_ALLOC', uapi.IOMMU_FAULT_QUEUE_ALLOC, uapi.iommu_fault_alloc, {
-    flags: reserved,
+  structCommand({
+    name: 'IOMMU_FAULT_QUEUE_ALLOC',
+    cmd: uapi.IOMMU_FAULT_QUEUE_ALLOC,
+    layout: uapi.iommu_fault_alloc,
+    fields: {
+      flags: reserved,
+    },
   }),
-  structCommand(
-    'IOMMU_VIOMMU_ALLOC',
-    uapi.IOMMU_VIOMMU_ALLOC,
-    uapi.iommu_viommu_alloc,
-    {
+  structCommand({
+    name: 'IOMMU_VIOMMU_ALLOC',
+    cmd: uapi.IOMMU_VIOMMU_ALLOC,
+    layout: uapi.iommu_viommu_alloc,
+    fields: {
       flags: reserved,
       type: flag(t.IOMMU_VIOMMU_TYPE_SELFTEST, 0, 1),
       dev_id: pick('DEVICE'),
@@ -173,37 +193,38 @@ export const QUEUE_COMMANDS: readonly Command[] = [
       data_len: fc.constantFrom(0, 24, 24, 8, 4),
       data_uptr: pointer,
     },
-    { weight: 3, data: fc.constant([0xbeef, 0, 0, 0, 0, 0]) },
-  ),
-  structCommand(
-    'IOMMU_VDEVICE_ALLOC',
-    uapi.IOMMU_VDEVICE_ALLOC,
-    uapi.iommu_vdevice_alloc,
-    {
+    weight: 3,
+    data: fc.constant([0xbeef, 0, 0, 0, 0, 0]),
+  }),
+  structCommand({
+    name: 'IOMMU_VDEVICE_ALLOC',
+    cmd: uapi.IOMMU_VDEVICE_ALLOC,
+    layout: uapi.iommu_vdevice_alloc,
+    fields: {
       viommu_id: pick('VIOMMU'),
       dev_id: pick('DEVICE'),
       virt_id: fc.constantFrom(1n, 2n, 3n, 0n, U64_MAX),
     },
-    { weight: 4 },
-  ),
-  structCommand(
-    'IOMMU_VEVENTQ_ALLOC',
-    uapi.IOMMU_VEVENTQ_ALLOC,
-    uapi.iommu_veventq_alloc,
-    {
+    weight: 4,
+  }),
+  structCommand({
+    name: 'IOMMU_VEVENTQ_ALLOC',
+    cmd: uapi.IOMMU_VEVENTQ_ALLOC,
+    layout: uapi.iommu_veventq_alloc,
+    fields: {
       flags: reserved,
       viommu_id: pick('VIOMMU'),
       type: flag(t.IOMMU_VEVENTQ_TYPE_SELFTEST, 0, 1),
       veventq_depth: fc.constantFrom(1, 2, 2, 0, 1 << 20),
       __reserved: reserved,
     },
-    { weight: 3 },
-  ),
-  structCommand(
-    'IOMMU_HW_QUEUE_ALLOC',
-    uapi.IOMMU_HW_QUEUE_ALLOC,
-    uapi.iommu_hw_queue_alloc,
-    {
+    weight: 3,
+  }),
+  structCommand({
+    name: 'IOMMU_HW_QUEUE_ALLOC',
+    cmd: uapi.IOMMU_HW_QUEUE_ALLOC,
+    layout: uapi.iommu_hw_queue_alloc,
+    fields: {
       flags: reserved,
       viommu_id: pick('VIOMMU'),
       type: flag(t.IOMMU_HW_QUEUE_TYPE_SELFTEST, 0, 1),
@@ -211,6 +232,6 @@ export const QUEUE_COMMANDS: readonly Command[] = [
       nesting_parent_iova: fc.oneof(sure('mapping'), sure('mapping'), iova),
       length,
     },
-    { weight: 4 },
-  ),
+    weight: 4,
+  }),
 ];
