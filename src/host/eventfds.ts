@@ -1,5 +1,5 @@
 /**
- * Eventfds of a program, signalled by us (host.md section 5).
+ * Eventfds of a program, signalled by us.
  *
  * pidfd_getfd() gives our own descriptor of one. Where a container forbids it, eventfd2() is trapped, the eventfd is ours
  * from the start, and 'eventfd-id' of /proc/PID/fdinfo tells which one a descriptor means.

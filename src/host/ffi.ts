@@ -1,7 +1,7 @@
 /**
  * The only file that loads native code: one door for system calls and three functions of the C library.
  *
- * Addresses cross as numbers, which is the cheapest way (performance.md C); whoever passes one keeps its buffer alive.
+ * Addresses cross as numbers, which is the cheapest way; whoever passes one keeps its buffer alive.
  */
 import { createRequire } from 'node:module';
 

@@ -1,5 +1,5 @@
 /**
- * Which system calls of a program are trapped (host.md 7.3). Everything else runs at full speed.
+ * Which system calls of a program are trapped. Everything else runs at full speed.
  *
  * Path calls are trapped in both modes, because opening a device node must give one of our files; with path traps
  * all calls that name a path are, and short writes, which may be meant for a sysfs attribute.

@@ -1,5 +1,5 @@
 /**
- * The simulated tree as a FUSE file system (host.md section 2), served by the one wait loop.
+ * The simulated tree as a FUSE file system, served by the one wait loop.
  *
  * Every look goes to the tree, so that a change is seen at once; a write to an attribute returns its errno, and may wait.
  * Device nodes show as what they are, but opening one is never FUSE's business: the opens are trapped.

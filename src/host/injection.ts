@@ -1,6 +1,6 @@
 /**
- * System calls made by a program's thread on our behalf, while it waits for the answer to a trapped call
- * (host.md section 4): what only the process itself can do, as going to a directory, mapping memory, or pinning it.
+ * System calls made by a program's thread on our behalf, while it waits for the answer to a trapped call:
+ * what only the process itself can do, as going to a directory, mapping memory, or pinning it.
  *
  * The trapped call is answered at the start, because only then can the thread be stopped; the real result is put into
  * its register at the end.

@@ -1,5 +1,5 @@
 /**
- * An io_uring whose registered buffers are pages of programs (host.md section 4): the kernel keeps such a page for as long
+ * An io_uring whose registered buffers are pages of programs: the kernel keeps such a page for as long
  * as it is registered, whatever becomes of the mapping and the process. Layouts are those of linux/io_uring.h.
  *
  * A program registers its own pages, by a call made in its name; reads and writes are ours, through a memfd.

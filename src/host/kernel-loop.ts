@@ -1,5 +1,5 @@
 /**
- * The single wait loop: listener, closes, eventfds, the ends of processes, the clock (host.md 7.1).
+ * The single wait loop: listener, closes, eventfds, the ends of processes, the clock.
  *
  * One turn answers everything that is ready. Nothing here ever waits but the poll at the top.
  */

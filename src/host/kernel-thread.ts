@@ -1,5 +1,5 @@
 /**
- * The worker that holds the whole simulated kernel (architecture 2.4). The main thread keeps the command line and signals.
+ * The worker that holds the whole simulated kernel. The main thread keeps the command line and signals.
  *
  * Programs are started from here, because only the thread that seized a program may steer it.
  */

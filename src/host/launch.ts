@@ -1,5 +1,5 @@
 /**
- * Starting a program with the filter installed, and receiving the listener (host.md 7.2).
+ * Starting a program with the filter installed, and receiving the listener.
  *
  * The launcher is a process of its own, because a filter stays with the thread that installs it and all its children.
  */

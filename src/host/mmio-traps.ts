@@ -1,5 +1,5 @@
 /**
- * Loads and stores to mapped registers (host.md section 3): SIGBUS, a ptrace stop, decode, emulate, go on.
+ * Loads and stores to mapped registers: SIGBUS, a ptrace stop, decode, emulate, go on.
  *
  * A process is seized when it maps registers, all threads at once, and its children with it. At exit and exec it is let
  * go again, so that its real parent sees it end.

@@ -1,6 +1,6 @@
 /**
  * What a mount namespace must show: directories that mix the host's entries with simulated ones are rebuilt, all others
- * are bound as they are (host.md section 2). Plain data, made by the supervisor and carried out by the launcher.
+ * are bound as they are. Plain data, made by the supervisor and carried out by the launcher.
  */
 import type { DirNode } from '../machine/nodes.ts';
 

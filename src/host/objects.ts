@@ -1,5 +1,5 @@
 /**
- * Shared memory and files of programs, reached by a descriptor of our own (host.md section 4).
+ * Shared memory and files of programs, reached by a descriptor of our own.
  *
  * Such a page stays the same page for every process, after munmap, and after the process that mapped it is gone. An
  * object nobody gives us a descriptor for is reached through any process of the run that still maps it.

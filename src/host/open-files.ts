@@ -1,5 +1,5 @@
 /**
- * Which of our open files is behind a descriptor of a program (host.md section 2).
+ * Which of our open files is behind a descriptor of a program.
  *
  * Each open file is an empty memfd of its own in the program: readlink(/proc/PID/fd/N) tells it through dup, fork and
  * SCM_RIGHTS, and inotify tells its last close, mappings included. Loads and stores to a mapping of it fault, since the

@@ -1,4 +1,4 @@
-/** The test's own process as the caller of trapped calls: what its descriptors and its memory cannot give (host.md 4, 5). */
+/** The test's own process as the caller of trapped calls: what its descriptors and its memory cannot give. */
 import { closeSync, openSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { EBADF, EFAULT, EMFILE, ENOMEM, isErrno } from '../base/errno.ts';

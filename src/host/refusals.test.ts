@@ -1,4 +1,4 @@
-/** What the host cannot give a program, met on the test's own process (host.md sections 4, 5). */
+/** What the host cannot give a program, met on the test's own process. */
 import { expect, test } from 'vitest';
 import { EBADF, EFAULT, EINVAL, ENOMEM, isErrno } from '../base/errno.ts';
 import { Eventfds } from './eventfds.ts';

@@ -1,5 +1,5 @@
 /**
- * The memory of a program, from outside (host.md section 4).
+ * The memory of a program, from outside.
  *
  * RemoteMemory is copy_from_user() and copy_to_user() in the name of a thread: protections count. AddressSpace is one
  * address space for longer than a call: it dies with it, at exec or at the last exit, and never shows its successor.

@@ -1,5 +1,5 @@
 /**
- * How the simulated /dev and /sys reach a program: path traps over a shadow tree, or a mount namespace (host.md 2).
+ * How the simulated /dev and /sys reach a program: path traps over a shadow tree, or a mount namespace.
  *
  * Path traps need nothing but the seccomp listener. A mount namespace lets the kernel do all path work but opening
  * device nodes.

@@ -1,5 +1,5 @@
 /**
- * The bus between a device model and memory: one DevicePort per function (architecture 1.2, 2.7; vfio.md 7.2).
+ * The bus between a device model and memory: one DevicePort per function (vfio.md 7.2).
  *
  * A DMA address goes granule by granule through the remapping unit above the function; runs that come out contiguous
  * move as one. Bytes before a refused granule have moved, as on a real bus.

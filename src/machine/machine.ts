@@ -1,5 +1,5 @@
 /**
- * One simulated computer: the kernel layers wired to RAM, devices, files and time (architecture 1.2).
+ * One simulated computer: the kernel layers wired to RAM, devices, files and time.
  *
  * Everything a program can reach hangs on `root` (nodes) and `syscalls` (calls); everything a test wants to know of the
  * whole is here: the state digest, what is left over, the Bugs met.

@@ -32,7 +32,7 @@ export interface ProcessMemory extends UserMemory {
   /** Size in bytes of a mapped object, to know what lies beyond the end of file. */
   objectSize?(object: string): bigint;
   /**
-   * Hold the page at `index` so that it stays what it is now, if the host can (host.md section 4); the result reads and writes
+   * Hold the page at `index` so that it stays what it is now, if the host can; the result reads and writes
    * the held page. Undefined: the page is reached through the address space, which must tell MachineMm when it goes.
    */
   hold?(index: number, count: number, write: boolean): HeldPages | undefined;

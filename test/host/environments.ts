@@ -1,4 +1,4 @@
-/** The three places the tests of real programs run in (issue 2), and the programs, compiled once. */
+/** The places the tests of real programs run in, and the programs, compiled once. */
 import { spawnSync, spawn } from 'node:child_process';
 import type { ChildProcess, SpawnSyncReturns } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';

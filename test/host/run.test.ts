@@ -1,4 +1,4 @@
-/** Unmodified programs under `softiommu run`, in each environment (issue 2). */
+/** Unmodified programs under `softiommu run`. */
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
