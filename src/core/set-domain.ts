@@ -76,7 +76,7 @@ export function deviceSetDomain(
   if (blocksDirectDma(group, dev, domain)) {
     dev.core.env.warn(
       'require-direct',
-      `${dev.name}: firmware has requested this device have a 1:1 IOMMU mapping, rejecting configuring the device without a 1:1 mapping`,
+      `${dev.name}: the firmware wants direct mappings, and the domain would have none`,
     );
     return refuse(
       EINVAL,

@@ -77,7 +77,7 @@ function checkInterrupts(idev: IommufdDevice): Status {
       'interrupts of the group are not isolated, and the parameter allow_unsafe_interrupts is N',
     );
   }
-  env.log('warn', 'MSI interrupts are not secure, they cannot be isolated by the platform');
+  env.log('warn', 'the platform does not keep the message interrupts of devices apart');
   return undefined;
 }
 

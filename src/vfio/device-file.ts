@@ -56,8 +56,8 @@ export function openGroupDevice(
   access.accessGranted = true;
   groupFile.get();
   if (device.kind === 'noiommu') {
-    const text = `vfio-noiommu device opened by user (pid ${task.pid})`;
-    group.subsystem.env.log('warn', `${device.dev.name}: ${text}`);
+    const text = `${device.dev.name}: opened without an IOMMU by process ${task.pid}`;
+    group.subsystem.env.log('warn', text);
   }
   const file = new OpenFile(FILE_NAME, deviceFileOps, access);
   const fd = task.installFile(file, true);

@@ -115,8 +115,7 @@ export class VfioSubsystem {
     this.#byDevice.set(dev, device);
     if (kind === 'noiommu') {
       this.env.tainted = true;
-      const text = 'Adding kernel taint for vfio-noiommu group on device';
-      this.env.log('warn', `vfio-noiommu ${dev.name}: ${text}`);
+      this.env.log('warn', `${dev.name}: users may do DMA without an IOMMU, the kernel is tainted`);
     }
     return device;
   }
