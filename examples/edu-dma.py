@@ -64,6 +64,8 @@ class Edu:
 
     def __init__(self, path):
         (cdev,) = os.listdir(f"{path}/vfio-dev")
+        if cdev.startswith("noiommu-"):
+            sys.exit("edu-dma: without an IOMMU addresses are physical; see examples/noiommu.ts")
         self.fd = os.open(f"/dev/vfio/devices/{cdev}", os.O_RDWR)
         self.iommu = os.open("/dev/iommu", os.O_RDWR)
         self.devid = call(self.fd, VFIO_DEVICE_BIND_IOMMUFD, "=IIiI", 16, 0, self.iommu, 0)[3]

@@ -1,6 +1,6 @@
 /**
  * A whole IOMMU driver in one file: one table per device, no hardware tables in between, no caches.
- * docs/writing-a-driver.md goes through it part by part.
+ * docs/writing-a-driver.md goes through it part by part. Run: npx tsx examples/writing-a-driver.ts
  */
 import assert from 'node:assert/strict';
 import {

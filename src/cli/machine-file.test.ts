@@ -112,3 +112,7 @@ test('the topology shows groups, drivers and why a group is not viable', () => {
     '/dev/vfio/1: 0000:01:00.0 (vfio0): not viable: 0000:01:00.1 is held by e1000e',
   );
 });
+
+test('the topology of a machine without devices says so', () => {
+  expect(topologyText({ machine: file('devices: []\n') })).toMatch(/^dmar0: .*\n\nno devices\n$/);
+});

@@ -14,6 +14,7 @@ function iommuLines(machine: Machine): string[] {
 
 function busLines(machine: Machine): string[] {
   const roots = machine.hardware.childrenOf(undefined);
+  if (roots.length === 0) return ['no devices'];
   const buses = new Set(roots.map((pci) => pci.name.slice(0, 7)));
   return [...buses].flatMap((bus) => [
     `-[${bus}]`,

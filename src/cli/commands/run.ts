@@ -17,7 +17,10 @@ export function runCommand() {
     .option('--machine <file>', 'machine description: a YAML file, or preset:NAME')
     .option('--device <spec>', 'add a device, e.g. edu,bdf=0000:00:04.0', collect)
     .option('--iommu <spec>', 'use this IOMMU, e.g. intel', collect)
-    .option('--trace [file]', 'show the calls, DMA and faults; on standard error, or in a file')
+    .option(
+      '--trace [file]',
+      'show the calls, DMA and faults: on standard error, or in a file; JSON lines if it ends in .jsonl',
+    )
     .option('--selftest', "provide the kernel's selftest device and its mock IOMMU")
     .addOption(new Option('--mode <mode>', 'how /dev and /sys reach the program').choices(MODES))
     .addOption(
