@@ -5,7 +5,7 @@ import { EOPNOTSUPP, type Status } from '../base/errno.ts';
 import { bugOn } from '../base/bug.ts';
 import { refuse } from '../base/refuse.ts';
 import { alignUp, fromGranules, toGranules } from '../base/u64.ts';
-import { newGather, type Gather } from '../pt/gather.ts';
+import { newGather } from '../pt/gather.ts';
 import type { DirtySink } from '../pt/page-table.ts';
 import type { Domain } from './domain.ts';
 import { callDomainStatus } from './driver-call.ts';
@@ -30,8 +30,7 @@ export function setDirtyTracking(domain: Domain, on: boolean): Status {
 }
 
 /**
- * Report and, unless told not to, clean the dirty pages of a range. What was cleaned goes into the gather, which the
- * caller syncs; without one it is synced here.
+ * Report and, unless told not to, clean the dirty pages of a range.
  * Errnos: EOPNOTSUPP the domain cannot track; those of its page table.
  * @kernel iommu_dirty_ops.read_and_clear_dirty
  */
@@ -40,29 +39,32 @@ export function readAndClearDirty(
   range: { readonly iova: bigint; readonly length: bigint },
   flags: number,
   record: DirtyRecorder,
-  gather?: Gather,
 ): Status {
-  if (!domain.dirtyOps) return refuseDirty(domain);
   const lg2 = granuleLg2(domain);
-  const noClear = (flags & IOMMU_DIRTY_NO_CLEAR) !== 0;
-  const own = gather ?? newGather();
   const startG = toGranules(range.iova, lg2);
   // A granule that is touched counts.
   const endG = toGranules(alignUp(range.iova + range.length, lg2), lg2);
-  const sink: DirtySink = (leafG, lengthG) =>
-    record(fromGranules(leafG, lg2), fromGranules(lengthG, lg2));
   const lengthG = range.length === 0n ? 0 : endG - startG;
-  const rc = callDomainStatus(domain, 'read_and_clear_dirty', () =>
-    domain.dirtyOps!.readAndClearDirty(
-      domain,
-      startG,
-      lengthG,
-      noClear,
-      noClear ? undefined : own,
-      sink,
-    ),
+  const noClear = (flags & IOMMU_DIRTY_NO_CLEAR) !== 0;
+  return readDirtyGranules(domain, { startG, lengthG }, noClear, (leafG, count) =>
+    record(fromGranules(leafG, lg2), fromGranules(count, lg2)),
   );
-  if (!gather) iotlbSync(domain, own);
+}
+
+/** The same in granules: the data path. What was cleaned is invalidated before it returns. */
+export function readDirtyGranules(
+  domain: Domain,
+  { startG, lengthG }: { readonly startG: number; readonly lengthG: number },
+  noClear: boolean,
+  sink: DirtySink,
+): Status {
+  const ops = domain.dirtyOps;
+  if (!ops) return refuseDirty(domain);
+  const gather = noClear ? undefined : newGather();
+  const rc = callDomainStatus(domain, 'read_and_clear_dirty', () =>
+    ops.readAndClearDirty(domain, startG, lengthG, noClear, gather, sink),
+  );
+  if (gather) iotlbSync(domain, gather);
   return rc;
 }
 

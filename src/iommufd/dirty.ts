@@ -2,13 +2,11 @@
 import { EINVAL, EOPNOTSUPP, EOVERFLOW, isErrno, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
-import { U64_MAX } from '../base/u64.ts';
+import { pow2, U64_MAX } from '../base/u64.ts';
 import { granuleOf, hiWord, joinWords, loWord } from '../base/word-pair.ts';
 import type { Domain } from '../core/domain.ts';
-import { callDomainStatus } from '../core/driver-call.ts';
+import { readDirtyGranules, setDirtyTracking } from '../core/dirty.ts';
 import { granuleLg2 } from '../core/granule.ts';
-import { iotlbSync } from '../core/iotlb.ts';
-import { newGather } from '../pt/gather.ts';
 import type { DirtySink } from '../pt/page-table.ts';
 import {
   IOMMU_HWPT_DIRTY_TRACKING_ENABLE,
@@ -29,14 +27,13 @@ export function hwptSetDirtyTracking(ucmd: Ucmd<iommu_hwpt_set_dirty_tracking>):
   const hwpt = ctx.objects.get(cmd.hwpt_id, HwptPaging);
   if (isErrno(hwpt)) return hwpt;
   const { domain } = hwpt;
-  const ops = domain.dirtyOps;
-  if (!ops) return refuseUntracked(hwpt.id);
+  if (!domain.dirtyOps) return refuseUntracked(hwpt.id);
   const on = (cmd.flags & IOMMU_HWPT_DIRTY_TRACKING_ENABLE) !== 0;
   if (on) {
     const rc = clearDirty(hwpt.ioas.iopt, domain);
     if (rc) return rc;
   }
-  return callDomainStatus(domain, 'set_dirty_tracking', () => ops.setDirtyTracking(domain, on));
+  return setDirtyTracking(domain, on);
 }
 function refuseUntracked(id: number): Status {
   return refuse(EOPNOTSUPP, 'the hwpt was not allocated with DIRTY_TRACKING', { hwpt_id: id });
@@ -59,14 +56,8 @@ function readDirty(
   sink: DirtySink,
 ): Status {
   const lg2 = granuleLg2(domain);
-  const gather = newGather();
-  const startG = granuleOf(hi, lo, lg2);
-  const ops = domain.dirtyOps!;
-  const rc = callDomainStatus(domain, 'read_and_clear_dirty', () =>
-    ops.readAndClearDirty(domain, startG, length / 2 ** lg2, noClear, gather, sink),
-  );
-  if (!noClear) iotlbSync(domain, gather);
-  return rc;
+  const range = { startG: granuleOf(hi, lo, lg2), lengthG: length / pow2(lg2) };
+  return readDirtyGranules(domain, range, noClear, sink);
 }
 
 /** @kernel iommufd_hwpt_get_dirty_bitmap */
