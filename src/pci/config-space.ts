@@ -6,7 +6,6 @@
 import { bugOn } from '../base/bug.ts';
 import {
   PCI_BASE_ADDRESS_0,
-  PCI_BIST,
   PCI_BRIDGE_CONTROL,
   PCI_CACHE_LINE_SIZE,
   PCI_CAPABILITY_LIST,
@@ -96,7 +95,6 @@ export class ConfigSpace {
     this.#clear.setUint16(PCI_STATUS, 0xf900, true);
     w.setUint8(PCI_CACHE_LINE_SIZE, 0xff);
     w.setUint8(PCI_INTERRUPT_LINE, 0xff);
-    bugOn(w.getUint8(PCI_BIST) !== 0, 'BIST is not modelled');
     if (pci.bridge) return;
     v.setUint16(PCI_SUBSYSTEM_VENDOR_ID, pci.subsystemVendor ?? 0, true);
     v.setUint16(PCI_SUBSYSTEM_ID, pci.subsystem ?? 0, true);

@@ -161,7 +161,7 @@ function checkPlace(iommu: Type1Iommu, group: ContainerGroup, domain: Domain): R
   const aperture = apertureOf(domain);
   const cut = checkAperture(iommu.iovas, iommu.dmas, aperture);
   if (cut) return cut;
-  const regions = reservedOf(group.iommuGroup);
+  const regions = getGroupResvRegions(group.iommuGroup);
   const reserved = checkReserved(regions, iommu.dmas);
   if (reserved) return reserved;
   const iovas = cutReserved(clipToAperture(iommu.iovas, aperture), regions);
@@ -181,9 +181,6 @@ function softwareMsi(regions: readonly ResvRegion[]): bigint | undefined {
 }
 function apertureOf(domain: Domain): IovaRange {
   return { start: domain.geometry.apertureStart, last: domain.geometry.apertureEnd };
-}
-export function reservedOf(group: IommuGroup): readonly ResvRegion[] {
-  return getGroupResvRegions(group);
 }
 
 /** Every mapping of the container into a new domain, then its MSI cookie. @kernel vfio_iommu_replay */
@@ -254,7 +251,7 @@ function rebuildIovas(iommu: Type1Iommu): IovaRange[] {
   let list: IovaRange[] = [];
   for (const { domain } of iommu.domains) list = clipToAperture(list, apertureOf(domain));
   for (const { groups } of iommu.domains) {
-    for (const group of groups) list = cutReserved(list, reservedOf(group.iommuGroup));
+    for (const group of groups) list = cutReserved(list, getGroupResvRegions(group.iommuGroup));
   }
   return list;
 }

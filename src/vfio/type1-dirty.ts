@@ -27,7 +27,8 @@ import { copyFromUser, copyToUser, readArg } from './ioctl.ts';
 import type { Dma } from './type1-dma.ts';
 import type { Type1Iommu } from './type1.ts';
 
-const MAX_BITMAP = 0x1000_0000n;
+/** Bytes of a bitmap that a call may ask for. */
+export const MAX_DIRTY_BITMAP = 0x1000_0000n;
 const MAX_PAGES = 0x7fff_ffff;
 /** First address that is not a user's. */
 const USER_END = 1n << 47n;
@@ -91,7 +92,7 @@ export function checkBitmap(
   }
   const npages = bitmap.pgsize === 0n ? 0n : size >> BigInt(ffs(bitmap.pgsize));
   const needed = ((npages + 63n) / 64n) * 8n;
-  if (npages > 0n && bitmap.size > 0n && bitmap.size <= MAX_BITMAP && bitmap.size >= needed) {
+  if (npages > 0n && bitmap.size > 0n && bitmap.size <= MAX_DIRTY_BITMAP && bitmap.size >= needed) {
     return undefined;
   }
   return refuse(EINVAL, 'the bitmap does not have the right size', { size: bitmap.size, needed });

@@ -32,7 +32,7 @@ import { capChain, copyToUser, readArg, type InfoCap } from './ioctl.ts';
 import type { IovaRange } from './iova-list.ts';
 import { attachGroupTo, detachGroupFrom, type ContainerDomain } from './type1-attach.ts';
 import { dropDevicePins } from './type1-device-pins.ts';
-import { dirtyPages } from './type1-dirty.ts';
+import { dirtyPages, MAX_DIRTY_BITMAP } from './type1-dirty.ts';
 import { DmaList, type Dma } from './type1-dma.ts';
 import { mapDma } from './type1-map.ts';
 import { unmapFromDomain, unpinDma } from './type1-pin.ts';
@@ -41,7 +41,6 @@ import type { VfioSubsystem } from './vfio-core.ts';
 
 /** Extensions that type1 says it has while it is not yet chosen. */
 const SUPPORTED = [VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL];
-const MAX_DIRTY_BITMAP = 0x1000_0000n;
 
 export function type1Driver(subsystem: VfioSubsystem): ContainerIommuDriver {
   return {
