@@ -11,6 +11,7 @@ import {
   type Errno,
   type Status,
 } from '../base/errno.ts';
+import type { MockDriverKnobs } from '../drivers/mock/knobs.ts';
 import { attachGroupHandle } from './attach.ts';
 import { getMsiCookie } from './cookies.ts';
 import { IOMMU_DOMAIN_NESTED, type AttachHandle, type Domain } from './domain.ts';
@@ -55,8 +56,14 @@ interface Setup {
   readonly responses: PageResponse[];
 }
 /** Device A on a fault queue and on a fault-capable domain U, attached with a handle; groups are kept in `taken`. */
-function setup(options: { queued?: boolean; handler?: (group: IopfGroup) => Status } = {}): Setup {
-  const rig = new Rig({ driver: { group: 'own' } });
+function setup(
+  options: {
+    queued?: boolean;
+    handler?: (group: IopfGroup) => Status;
+    driver?: MockDriverKnobs;
+  } = {},
+): Setup {
+  const rig = new Rig({ driver: { group: 'own', ...options.driver } });
   const responses: PageResponse[] = [];
   rig.mock.ops.pageResponse = (_dev, _fault, response) => responses.push(response);
   const queue = iopfQueueAlloc(rig.core.env, 'test');
@@ -202,6 +209,12 @@ describe('a page request with a PASID', () => {
     u.type = IOMMU_DOMAIN_NESTED;
     expect(reportDeviceFault(rig.a, report)).toBeUndefined();
     expect(taken[0]?.attachHandle).toBe(handle);
+  });
+  test('goes nowhere when the driver keeps the PASID table', () => {
+    const { rig, u, taken } = setup({ driver: { userPasidTable: false } });
+    u.type = IOMMU_DOMAIN_NESTED;
+    expect(reportDeviceFault(rig.a, report)).toBe(EINVAL);
+    expect(taken).toEqual([]);
   });
 });
 
