@@ -129,10 +129,15 @@ export function startSoftiommu(argv: readonly string[], options: RunOptions = {}
   return spawn(command!, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
-/** Directories of runs that are over; those of other tests have no number. */
-export function strayDirectories(): string[] {
+/** Directories of runs that are over, of ours: those of other tests have no number. */
+function directoriesOfEndedRuns(): string[] {
   return readdirSync(tmpdir()).filter((name) => {
     const pid = /^softiommu-(\d+)-/.exec(name)?.[1];
     return pid !== undefined && !existsSync(`/proc/${pid}`);
   });
+}
+const left = new Set(directoriesOfEndedRuns());
+/** What runs have left behind since the tests began. */
+export function strayDirectories(): string[] {
+  return directoriesOfEndedRuns().filter((name) => !left.has(name));
 }

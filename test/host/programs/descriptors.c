@@ -129,10 +129,12 @@ static int open_device(int *container, int *group)
 }
 static void waiting(void)
 {
-	int container, group, device = open_device(&container, &group), status;
+	int container, group, device = open_device(&container, &group), status, set[2];
 	struct sigaction action = { .sa_handler = handle };
 	pid_t child;
+	char byte;
 
+	pipe(set);
 	sigaction(SIGALRM, &action, NULL);
 	child = fork();
 	if (child == 0) {
@@ -150,11 +152,14 @@ static void waiting(void)
 	if (child == 0) {
 		close(device); close(group); close(container);
 		ualarm(50000, 0);
+		write(set[1], "", 1);
 		SHOW("the unbind when the device is closed", unbind());
 		printf("the handler of a signal meanwhile: %d\n", handled);
 		fflush(stdout);
 		_exit(0);
 	}
+	/* From here on the alarm is set, so it comes before the close, however slow the child is. */
+	read(set[0], &byte, 1);
 	usleep(200000);
 	printf("an interrupted unbind has ended: %d\n", waitpid(child, &status, WNOHANG) != 0);
 	kill(child, SIGSTOP);

@@ -201,13 +201,29 @@ static void threads(void)
 
 #define DRIVER "/sys/bus/pci/drivers/vfio-pci/"
 #define BDF "0000:00:04.0"
-static volatile int unbinding;
+static volatile int unbinding, unbinder;
 static void *unbind(void *arg)
 {
+	unbinder = gettid();
 	unbinding = 1;
 	long rc = write(*(int *)arg, BDF, sizeof(BDF) - 1);
 	unbinding = 2;
 	return (void *)rc;
+}
+/* A thread that is in write(2), and not about to be. */
+static int in_write(int tid)
+{
+	char name[64], text[64] = "";
+	int fd;
+
+	snprintf(name, sizeof(name), "/proc/self/task/%d/syscall", tid);
+	fd = open(name, O_RDONLY);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0) {
+		usleep(500000); /* no such file in this kernel: it will be by now */
+		return 1;
+	}
+	close(fd);
+	return strncmp(text, "1 ", 2) == 0;
 }
 /* The one call that sleeps: its file is closed, its thread gets signals, and it goes on. */
 static void blocked(void)
@@ -222,9 +238,9 @@ static void blocked(void)
 	handler(0);
 	handled = 0;
 	pthread_create(&thread, NULL, unbind, &attribute);
-	while (unbinding == 0)
+	while (unbinding == 0 || !in_write(unbinder))
 		usleep(1000);
-	usleep(100000);
+	destroy(bind.fd, 999); /* Answered after the write was seen. */
 	close(attribute);
 	for (int n = 0; n < 5; n++) {
 		pthread_kill(thread, SIGALRM);
