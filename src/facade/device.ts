@@ -1,6 +1,6 @@
 /** A simulated device and domains from TypeScript: attach, map, DMA without any ioctl. */
-import { ENODEV, type Errno, type ErrnoName } from '../base/errno.ts';
-import { listening, refuse, type Refusal } from '../base/refuse.ts';
+import { ENODEV, type ErrnoName } from '../base/errno.ts';
+import { refuse } from '../base/refuse.ts';
 import {
   attachDevicePasid,
   attachGroup,
@@ -23,13 +23,7 @@ import type { Machine as Kernel } from '../machine/machine.ts';
 import type { PciDev } from '../machine/pci-dev.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from '../uapi/pci-regs.ts';
-import { unwrap } from './error.ts';
-
-function call<T>(what: string, run: () => T | Errno): T {
-  const refusals: Refusal[] = [];
-  const result = listening((refusal) => refusals.push(refusal), run);
-  return unwrap(result, what, refusals);
-}
+import { call } from './error.ts';
 
 /** A run of the machine's RAM that DMA can reach. */
 export class DmaMemory {
@@ -117,10 +111,7 @@ export class SimDevice {
         refuse(ENODEV, 'there is no device at this address', { address }),
     );
   }
-  /** The address, as sysfs names it. */
-  get name(): string {
-    return this.kernel.name;
-  }
+  /** As sysfs names it: '0000:00:04.0'. */
   get address(): string {
     return this.kernel.name;
   }
@@ -182,8 +173,8 @@ export class SimDevice {
   testAttach(domain: SimDomain, options: TestAttachOptions = {}): readonly AttachAnswer[] {
     const { pasid, mode, whatIf } = options;
     const { iommuGroup } = this.kernel.dev;
-    const members = iommuGroup && !pasid && mode === 'replace' ? { group: iommuGroup } : undefined;
-    const input = { domain: domain.kernel, target: members ?? this.kernel.dev };
+    const group = iommuGroup && !pasid ? { group: iommuGroup } : undefined;
+    const input = { domain: domain.kernel, target: group ?? this.kernel.dev };
     const given = fieldsGiven({ pasid, mode });
     const report = testAttach([{ ...input, ...given }], fieldsGiven({ whatIf }));
     return report.results.map(({ device, errno, stage, reason }) => ({

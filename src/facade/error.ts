@@ -1,6 +1,6 @@
 /** The one exception of the library: an errno with its reason, in the fields Node's own errors have. */
 import { isErrno, type Errno, type ErrnoName } from '../base/errno.ts';
-import type { Facts, Refusal } from '../base/refuse.ts';
+import { listening, type Facts, type Refusal } from '../base/refuse.ts';
 
 /** What a call of the library throws when the kernel refuses: the errno and the rule that was broken. */
 export class SoftIommuError extends Error {
@@ -28,8 +28,10 @@ export class SoftIommuError extends Error {
   }
 }
 
-/** The value, or a SoftIommuError. */
-export function unwrap<T>(result: T | Errno, syscall: string, refusals: readonly Refusal[]): T {
+/** Run something of the kernel; its errno becomes a SoftIommuError. */
+export function call<T>(syscall: string, run: () => T | Errno): T {
+  const refusals: Refusal[] = [];
+  const result = listening((refusal) => refusals.push(refusal), run);
   if (isErrno(result)) throw new SoftIommuError(result, syscall, refusals);
   return result;
 }

@@ -79,6 +79,22 @@ describe('a device of the library', () => {
   });
 });
 
+test('what is mapped for reading alone cannot be written, and is explained so', () => {
+  const machine = new Machine(PASIDS);
+  const device = machine.device(EDU);
+  const domain = device.allocDomain();
+  const memory = device.allocMemory(4096);
+  device.attach(domain, { pasid: 9 });
+  domain.map(0x2000n, memory, { write: false });
+  device.busMaster = true;
+  memory.bytes.set([5, 6]);
+  expect([...device.dmaRead(0x2000n, 2, 9)]).toEqual([5, 6]);
+  expect(caught(() => device.dmaWrite(0x2000n, Uint8Array.of(7), 9)).code).toBe('EFAULT');
+  expect(machine.explain(EDU, 0x2001n, { pasid: 9 })).toMatchObject({ pa: memory.pa + 1n });
+  expect(machine.explain(EDU, 0x2001n, { pasid: 9, write: true }).refused).toBeDefined();
+  expect(machine.explain(EDU, 0x2001n).refused).toBeDefined();
+});
+
 describe('a program of the library', () => {
   test('is told why a call was refused', () => {
     const program = new Machine().program();
@@ -109,12 +125,18 @@ describe('a program of the library', () => {
     ];
     one.bytes.set([1, 2, 3], 0x1000);
     expect([...two.bytes.subarray(0, 3)]).toEqual([1, 2, 3]);
+    const huge = program.mmapShared(program.memfd(0x20_0000, true), 0x20_0000);
+    expect(huge.address % 0x20_0000n).toBe(0n);
+    const place = 0x7000_0000n;
+    expect(program.alloc(0x1000, { address: place }).address).toBe(place);
+    expect(caught(() => program.alloc(0x1000, { address: 1n })).code).toBe('EINVAL');
   });
 });
 
 test('a preset that is not there is a mistake of the description', () => {
   for (const name of ['nope', 'toString']) {
-    expect(() => new Machine(`preset:${name}`)).toThrow(`no preset:${name}; presets: default`);
+    const message = new RegExp(`^no preset:${name}; presets: default,`);
+    expect(() => new Machine(`preset:${name}`)).toThrow(message);
   }
 });
 
@@ -130,6 +152,18 @@ describe('testAttach', () => {
     narrow.claim();
     const error = caught(() => narrow.attach(wide));
     expect(error).toMatchObject({ code: answer!.code, reason: answer!.reason });
+  });
+  test('asks for what attach() does: the whole group', () => {
+    const device = new Machine('preset:multifunction').device('0000:01:00.0');
+    const domain = device.allocDomain();
+    device.claim();
+    expect(device.testAttach(domain)).toEqual([
+      { device: '0000:01:00.0', code: undefined, stage: 'ok', reason: '' },
+      { device: '0000:01:00.1', code: undefined, stage: 'ok', reason: '' },
+    ]);
+    device.attach(domain);
+    const codes = device.testAttach(device.allocDomain()).map(({ code }) => code);
+    expect(codes).toEqual(['EBUSY', 'EBUSY']);
   });
   test('tells busy from unfit', () => {
     const device = new Machine(PASIDS).device(EDU);

@@ -2,7 +2,6 @@
  * The library's machine: built in one line, with programs, devices and domains that throw SoftIommuError.
  */
 import type { Errno } from '../base/errno.ts';
-import { listening, type Refusal } from '../base/refuse.ts';
 import { formatEvent } from '../base/trace-text.ts';
 import type { Stamped } from '../base/trace.ts';
 import type { Explanation } from '../core/remapping-unit.ts';
@@ -12,7 +11,7 @@ import { Machine as Kernel, type MachineOptions } from '../machine/machine.ts';
 import { PRESETS } from '../machine/presets/index.ts';
 import type { Credentials } from '../machine/program.ts';
 import { SimDevice } from './device.ts';
-import { SoftIommuError, unwrap } from './error.ts';
+import { call, SoftIommuError } from './error.ts';
 import { Program } from './program.ts';
 
 /** A description that describes no machine that can be; every problem with its place. */
@@ -23,7 +22,7 @@ export class MachineDescriptionError extends Error {
     readonly message: string;
   }[];
   constructor(problems: MachineDescriptionError['problems']) {
-    super(problems.map((p) => `${p.path.join('.')}: ${p.message}`).join('\n'));
+    super(problems.map((p) => [p.path.join('.'), p.message].filter(Boolean).join(': ')).join('\n'));
     this.problems = problems;
   }
 }
@@ -105,9 +104,7 @@ export class Machine {
 
   /** Run something of the kernel and turn its errno into an exception. */
   call<T>(what: string, run: () => T | Errno): T {
-    const refusals: Refusal[] = [];
-    const result = listening((refusal) => refusals.push(refusal), run);
-    return unwrap(result, what, refusals);
+    return call(what, run);
   }
 }
 

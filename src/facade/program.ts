@@ -1,14 +1,12 @@
 /**
  * A program inside the library, with system calls that throw: open, ioctl, read, write, mmap, eventfd over plain memory.
  */
-import type { Errno } from '../base/errno.ts';
-import { listening, type Refusal } from '../base/refuse.ts';
 import { decodeIoctl } from '../machine/decode.ts';
 import { OpenFile } from '../base/file.ts';
 import type { Program as KernelProgram } from '../machine/program.ts';
 import type { MapOptions } from '../machine/program-memory.ts';
 import type { OpenFlags } from '../machine/syscalls.ts';
-import { unwrap } from './error.ts';
+import { call } from './error.ts';
 
 /** Memory of a program: where it is, and its bytes. */
 export interface ProgramBuffer {
@@ -46,27 +44,27 @@ export class Program {
 
   /** A file descriptor. ENOENT, EACCES, EBUSY: as the file says. */
   open(path: string, flags: Partial<OpenFlags> = {}): number {
-    return this.#call(`open ${path}`, () => this.kernel.open(path, flags));
+    return call(`open ${path}`, () => this.kernel.open(path, flags));
   }
   /** EBADF: it is not open. */
   close(fd: number): void {
-    this.#call('close', () => this.kernel.close(fd));
+    call('close', () => this.kernel.close(fd));
   }
   /** Another descriptor of the same open file. */
   dup(fd: number): number {
-    return this.#call('dup', () => this.kernel.dup(fd));
+    return call('dup', () => this.kernel.dup(fd));
   }
   /** Throws SoftIommuError; the result is the ioctl's own (0, an fd, a count). */
   ioctl(fd: number, request: number, arg: IoctlArg = 0): number {
     const name = this.#commandName(fd, request);
     if (typeof arg === 'number' || typeof arg === 'bigint') {
-      return this.#call(name, () => this.kernel.ioctl(fd, request, BigInt(arg)));
+      return call(name, () => this.kernel.ioctl(fd, request, BigInt(arg)));
     }
     const bytes = arg instanceof Uint8Array ? arg : arg.bytes;
     const { address, bytes: scratch } = this.#scratch;
     scratch.set(bytes);
     try {
-      return this.#call(name, () => this.kernel.ioctl(fd, request, address));
+      return call(name, () => this.kernel.ioctl(fd, request, address));
     } finally {
       bytes.set(scratch.subarray(0, bytes.length));
     }
@@ -74,42 +72,42 @@ export class Program {
   /** pread(2) with an offset, read(2) without; the bytes that were read. */
   read(fd: number, length: number, offset?: bigint): Uint8Array {
     const into = new Uint8Array(length);
-    const n = this.#call('read', () => this.kernel.read(fd, into, offset));
+    const n = call('read', () => this.kernel.read(fd, into, offset));
     return into.subarray(0, n);
   }
   /** pwrite(2) with an offset, write(2) without; the bytes that were written. */
   write(fd: number, from: Uint8Array, offset?: bigint): number {
-    return this.#call('write', () => this.kernel.write(fd, from, offset));
+    return call('write', () => this.kernel.write(fd, from, offset));
   }
 
   /** Anonymous memory. */
   alloc(length: number, options: MapOptions = {}): ProgramBuffer {
-    const address = this.#call('mmap', () => this.kernel.mmap(length, options));
+    const address = call('mmap', () => this.kernel.mmap(length, options));
     return { address, bytes: this.kernel.mem.view(address, length)! };
   }
   /** Memory of a memfd. */
   mmapShared(fd: number, length: number, offset = 0n): ProgramBuffer {
-    const address = this.#call('mmap', () => this.kernel.mmap(length, { fd, offset }));
+    const address = call('mmap', () => this.kernel.mmap(length, { fd, offset }));
     return { address, bytes: this.kernel.mem.view(address, length)! };
   }
   /** Registers of a device file. An access while memory decoding is off throws EFAULT (a SIGBUS). */
   mmapRegisters(fd: number, length: number, offset: bigint): RegisterWindow {
-    const address = this.#call('mmap', () => this.kernel.mmap(length, { fd, offset }));
+    const address = call('mmap', () => this.kernel.mmap(length, { fd, offset }));
     return {
       address,
-      load: (at, width) => this.#call('load', () => this.kernel.load(address + BigInt(at), width)),
+      load: (at, width) => call('load', () => this.kernel.load(address + BigInt(at), width)),
       store: (at, width, value) =>
-        this.#call('store', () => this.kernel.store(address + BigInt(at), width, BigInt(value))),
+        call('store', () => this.kernel.store(address + BigInt(at), width, BigInt(value))),
     };
   }
   /** Pages that a device has pinned stay until they are unpinned. */
   munmap(address: bigint, length: number): void {
-    this.#call('munmap', () => this.kernel.munmap(address, length));
+    call('munmap', () => this.kernel.munmap(address, length));
   }
 
   /** A descriptor that counts events. */
   eventfd(): number {
-    return this.#call('eventfd', () => this.kernel.eventfd());
+    return call('eventfd', () => this.kernel.eventfd());
   }
   /** Wait for an eventfd, letting simulated time pass; its count. */
   waitEventfd(fd: number): bigint {
@@ -117,7 +115,7 @@ export class Program {
   }
   /** A file of anonymous memory; huge: of 2 MiB pages. */
   memfd(length: number, huge = false): number {
-    return this.#call('memfd_create', () => this.kernel.memfd(length, huge));
+    return call('memfd_create', () => this.kernel.memfd(length, huge));
   }
 
   /** A whole small file, as of sysfs. */
@@ -140,11 +138,11 @@ export class Program {
   }
   /** Names in a directory. */
   readdir(path: string): string[] {
-    return this.#call(`readdir ${path}`, () => this.kernel.readdir(path));
+    return call(`readdir ${path}`, () => this.kernel.readdir(path));
   }
   /** Where a symbolic link leads. */
   readlink(path: string): string {
-    return this.#call(`readlink ${path}`, () => this.kernel.readlink(path));
+    return call(`readlink ${path}`, () => this.kernel.readlink(path));
   }
   /** Every file is closed and the memory is gone. */
   exit(): void {
@@ -156,10 +154,5 @@ export class Program {
     const known =
       file instanceof OpenFile ? decodeIoctl(file, this.kernel, request, 0n) : undefined;
     return `ioctl ${known?.command ?? '0x' + request.toString(16)}`;
-  }
-  #call<T>(syscall: string, call: () => T | Errno): T {
-    const refusals: Refusal[] = [];
-    const result = listening((refusal) => refusals.push(refusal), call);
-    return unwrap(result, syscall, refusals);
   }
 }
