@@ -12,35 +12,35 @@ function roundUp(size: number): number {
 describe('allocation', () => {
   test('goes from the limit downwards', () => {
     const iovad = new IovaDomain(12, 1);
-    expect(iovad.alloc(1, LIMIT, true)).toBe(0x3fff);
-    expect(iovad.alloc(1, LIMIT, true)).toBe(0x3ffe);
-    expect(iovad.alloc(4, LIMIT, true)).toBe(0x3ff8);
-    expect(iovad.alloc(1, LIMIT, true)).toBe(0x3ff7);
+    expect(iovad.alloc(1, LIMIT)).toBe(0x3fff);
+    expect(iovad.alloc(1, LIMIT)).toBe(0x3ffe);
+    expect(iovad.alloc(4, LIMIT)).toBe(0x3ff8);
+    expect(iovad.alloc(1, LIMIT)).toBe(0x3ff7);
   });
   test('is aligned to the next power of two of the size', () => {
     const iovad = new IovaDomain(12, 1);
-    expect(iovad.alloc(1, LIMIT, true)).toBe(0x3fff);
-    expect(iovad.alloc(33, LIMIT, true) % 64).toBe(0);
-    expect(iovad.alloc(64, LIMIT, true) % 64).toBe(0);
+    expect(iovad.alloc(1, LIMIT)).toBe(0x3fff);
+    expect(iovad.alloc(33, LIMIT) % 64).toBe(0);
+    expect(iovad.alloc(64, LIMIT) % 64).toBe(0);
   });
   test('begins below where the last one ended, then once more from the limit', () => {
     const iovad = new IovaDomain(12, 1);
-    expect(iovad.alloc(1, 127, true)).toBe(127);
-    expect(iovad.alloc(64, 127, true)).toBe(-1);
-    expect(iovad.alloc(32, 127, true)).toBe(64);
+    expect(iovad.alloc(1, 127)).toBe(127);
+    expect(iovad.alloc(64, 127)).toBe(-1);
+    expect(iovad.alloc(32, 127)).toBe(64);
     // Nothing is free below 64 that is aligned and not 0 but 32; after it only the gap above is left.
-    expect(iovad.alloc(32, 127, true)).toBe(32);
-    expect(iovad.alloc(31, 127, true)).toBe(96);
+    expect(iovad.alloc(32, 127)).toBe(32);
+    expect(iovad.alloc(31, 127)).toBe(96);
   });
   test('finds what was freed above', () => {
     const iovad = new IovaDomain(12, 1);
-    const pfns = Array.from({ length: 8 }, () => iovad.alloc(1, LIMIT, true));
+    const pfns = Array.from({ length: 8 }, () => iovad.alloc(1, LIMIT));
     iovad.free(pfns[2]!);
-    expect(iovad.alloc(1, LIMIT, true)).toBe(pfns[2]);
+    expect(iovad.alloc(1, LIMIT)).toBe(pfns[2]);
   });
   test('never gives out what lies below the start, nor 0', () => {
     const iovad = new IovaDomain(12, 1);
-    const all = Array.from({ length: 16 }, () => iovad.alloc(1, 7, true));
+    const all = Array.from({ length: 16 }, () => iovad.alloc(1, 7));
     expect(all).toEqual([7, 6, 5, 4, 3, 2, 1, -1, -1, -1, -1, -1, -1, -1, -1, -1]);
   });
   test('passes over reserved ranges, also when they overlap', () => {
@@ -48,17 +48,17 @@ describe('allocation', () => {
     iovad.reserve(4, 6);
     iovad.reserve(5, 10);
     iovad.reserve(14, 100);
-    const all = Array.from({ length: 9 }, () => iovad.alloc(1, 15, true));
+    const all = Array.from({ length: 9 }, () => iovad.alloc(1, 15));
     expect(all).toEqual([13, 12, 11, 3, 2, 1, -1, -1, -1]);
   });
   test('a size that failed below 4 GiB is not tried again until something there is freed', () => {
     const iovad = new IovaDomain(28, 1);
     // Sixteen granules of 256 MiB below 4 GiB; 0 is never given out.
-    const held = iovad.alloc(8, 15, true);
+    const held = iovad.alloc(8, 15);
     expect(held).toBe(8);
-    expect(iovad.alloc(8, 15, true)).toBe(-1);
+    expect(iovad.alloc(8, 15)).toBe(-1);
     iovad.free(held);
-    expect(iovad.alloc(8, 15, true)).toBe(8);
+    expect(iovad.alloc(8, 15)).toBe(8);
   });
   test('freeing what is not allocated is a bug', () => {
     expect(() => new IovaDomain(12, 1).free(5)).toThrow('not allocated');
@@ -135,7 +135,7 @@ describe('against a model of granules', () => {
             continue;
           }
           const align = roundUp(size);
-          const pfn = iovad.alloc(size, limit, true);
+          const pfn = iovad.alloc(size, limit);
           if (pfn < 0) {
             for (let at = 0; at + size - 1 <= limit; at += align)
               expect(fits(at, size)).toBe(false);
@@ -163,7 +163,7 @@ describe('in order', () => {
           const align = roundUp(size);
           const expected = Math.floor((low - size) / align) * align;
           if (expected < 1) return;
-          expect(iovad.alloc(size, 511, true)).toBe(expected);
+          expect(iovad.alloc(size, 511)).toBe(expected);
           low = expected;
         }
       }),

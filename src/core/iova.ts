@@ -148,10 +148,10 @@ export class IovaDomain {
     const rounded = roundForCache(size);
     const cached = this.#fromCache(rounded, limitPfn);
     if (cached >= 0) return cached;
-    const found = this.alloc(rounded, limitPfn, true);
+    const found = this.alloc(rounded, limitPfn);
     if (found >= 0 || !flushRcache) return found;
     this.flushRcaches();
-    return this.alloc(rounded, limitPfn, true);
+    return this.alloc(rounded, limitPfn);
   }
   /** @kernel free_iova_fast */
   freeFast(pfn: number, size: number): void {
@@ -161,13 +161,14 @@ export class IovaDomain {
     this.free(pfn);
   }
   /**
-   * The highest fit below where the last search ended; if there is none, the highest below the limit.
+   * The highest fit below where the last search ended; if there is none, the highest below the limit. Aligned to the
+   * size, rounded up to a power of two.
    * @kernel alloc_iova
    */
-  alloc(size: number, limitPfn: number, sizeAligned: boolean): number {
+  alloc(size: number, limitPfn: number): number {
     const is32 = limitPfn < this.dma32Pfn;
     if (is32 && size >= this.#tooLarge32) return -1;
-    const align = sizeAligned ? pow2(ceilLg2(size)) : 1;
+    const align = pow2(ceilLg2(size));
     const from = Math.min(limitPfn + 1, is32 ? this.#below32 : this.#below);
     let pfn = this.#findBelow(from, size, align);
     if (pfn < 0 && from <= limitPfn) pfn = this.#findBelow(limitPfn + 1, size, align);

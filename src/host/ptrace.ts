@@ -48,8 +48,8 @@ export function seize(tid: number, options: number = OPTIONS): number {
 export function interrupt(tid: number): number {
   return ptrace(REQUEST.interrupt, tid, 0, 0);
 }
-export function detach(tid: number, signal = 0): number {
-  return ptrace(REQUEST.detach, tid, 0, signal);
+export function detach(tid: number): number {
+  return ptrace(REQUEST.detach, tid, 0, 0);
 }
 export function resume(tid: number, signal = 0): number {
   return ptrace(REQUEST.cont, tid, 0, signal);

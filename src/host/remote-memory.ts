@@ -23,6 +23,7 @@ const localAt = addressOf(local);
 const remoteAt = addressOf(remote);
 /** Up to here a copy through /proc/PID/mem is the faster one. */
 const SMALL = 16384;
+const PATH_MAX = 4096;
 
 /** Small copies go through one buffer whose address is known. */
 const bounce = Buffer.alloc(4096);
@@ -60,14 +61,14 @@ export class RemoteMemory implements UserMemory {
   readSome(addr: bigint, into: Uint8Array): number {
     return Math.max(0, copy(NR.process_vm_readv, this.#tid, addr, into));
   }
-  /** A NUL-terminated string; undefined is a fault, and a longer one is ENAMETOOLONG to the caller. */
-  readString(addr: bigint, limit = 4096): string | undefined | { tooLong: true } {
-    const chunk = Buffer.alloc(limit);
+  /** A path, NUL-terminated; undefined is a fault, and a longer one is ENAMETOOLONG to the caller. */
+  readString(addr: bigint): string | undefined | { tooLong: true } {
+    const chunk = Buffer.alloc(PATH_MAX);
     let length = 0;
-    while (length < limit) {
+    while (length < PATH_MAX) {
       const at = addr + BigInt(length);
       const inPage = 4096 - Number(at & 0xfffn);
-      const want = Math.min(length === 0 ? Math.min(inPage, 256) : inPage, limit - length);
+      const want = Math.min(length === 0 ? Math.min(inPage, 256) : inPage, PATH_MAX - length);
       const got = this.readSome(at, chunk.subarray(length, length + want));
       if (got === 0) return undefined;
       const end = chunk.subarray(0, length + got).indexOf(0, length);
