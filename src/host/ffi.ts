@@ -1,5 +1,5 @@
 /**
- * The only file that loads native code: one door for system calls and three functions of the C library.
+ * The only file that loads native code: one door for system calls, a few functions of the C library, and machine code of ours.
  *
  * Addresses cross as numbers, which is the cheapest way; whoever passes one keeps its buffer alive.
  */
@@ -55,6 +55,7 @@ const rawSpawn = libc.func('posix_spawn', 'int', [
   'int64',
 ]);
 const rawSigaction = libc.func('sigaction', 'int', ['int', 'int64', 'int64']);
+const rawOnce = libc.func('pthread_once', 'int', ['int64', 'int64']);
 const dlsym = libc.func('dlsym', 'uint64', ['int64', 'str']);
 
 export type Word = number | bigint;
@@ -83,6 +84,20 @@ export function addressOf(bytes: Uint8Array): number {
 /** The memory at an address, which must stay mapped for good. */
 export function viewOf(address: number, length: number): Buffer {
   return Buffer.from(koffi.view(BigInt(address), length));
+}
+
+/** Put machine code where it can be executed, for good. */
+export function mapCode(code: Buffer): number {
+  const at = syscall(9, 0, 4096, 3, 0x22, -1, 0); // mmap: readable and writable, private and anonymous
+  if (at < 0) throw new HostError(`no memory for machine code (errno ${-at})`);
+  viewOf(at, code.length).set(code);
+  const rc = syscall(10, at, 4096, 5); // mprotect: readable and executable
+  if (rc < 0) throw new HostError(`this host lets no memory become executable (errno ${-rc})`);
+  return at;
+}
+/** Call a C function that takes nothing and returns nothing. */
+export function callAt(address: number): void {
+  rawOnce(addressOf(Buffer.alloc(4)), address);
 }
 
 /** A NUL-terminated copy of a string, for a system call. */

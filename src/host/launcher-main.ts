@@ -6,7 +6,8 @@
 import { existsSync, statSync, writeSync } from 'node:fs';
 import { addressOf, cString, cStrings, defaultSignal, syscall } from './ffi.ts';
 import { filterProgram } from './filter.ts';
-import { HOST_ERRNO, NR, preparedSend, sendFd, setCloexec, SIGPIPE } from './libc.ts';
+import { installFilter, type Installed } from './install-filter.ts';
+import { HOST_ERRNO, NR, sendFd, setCloexec, SIGPIPE } from './libc.ts';
 import type { LauncherOrder, LaunchOptions } from './launch.ts';
 import type { MountPlan } from './mount-plan.ts';
 import { dropAmbient, mountFuse, rebuild, unshareMounts } from './mount-tree.ts';
@@ -24,10 +25,7 @@ function main(): void {
   setCloexec(socket, true);
   syscall(NR.prctl, 1, SIGKILL); // PR_SET_PDEATHSIG: no program without its machine
   if (options.plan) enterNamespace(socket, options, options.plan);
-  // Between the two the supervisor can answer nothing, not even a munmap of V8: nothing may be allocated.
-  const send = preparedSend(socket);
-  const listener = installFilter(options);
-  const sent = listener < 0 ? 0 : send(listener);
+  const { listener, sent } = install(socket, options);
   if (listener < 0) {
     fail(`the kernel refused the system call filter (errno ${-listener})`, 125);
   }
@@ -61,18 +59,17 @@ function reasonNotRun(program: string, error: number): string {
   return 'permission denied';
 }
 
-function installFilter(options: LaunchOptions): number {
+function install(socket: number, options: LaunchOptions): Installed {
   const code = filterProgram(options);
   const program = Buffer.alloc(16);
   program.writeUInt16LE(code.length / 8, 0);
   program.writeBigUInt64LE(BigInt(addressOf(code)), 8);
   const flags = NEW_LISTENER | (options.killable ? WAIT_KILLABLE_RECV : 0);
-  const install = (): number =>
-    syscall(NR.seccomp, SECCOMP_SET_MODE_FILTER, flags, addressOf(program));
-  const listener = install();
-  if (listener !== -HOST_ERRNO.EACCES) return listener;
+  const how = { operation: SECCOMP_SET_MODE_FILTER, flags, program: addressOf(program) };
+  const installed = installFilter(how, socket);
+  if (installed.listener !== -HOST_ERRNO.EACCES) return installed;
   syscall(NR.prctl, 38, 1); // PR_SET_NO_NEW_PRIVS: the price of a filter without CAP_SYS_ADMIN
-  return install();
+  return installFilter(how, socket);
 }
 
 /** Undo what Node changed at its start: ignored signals, the mask, the limit of open files. */

@@ -26,6 +26,7 @@ export const NR = {
   mremap: 25,
   madvise: 28,
   shmat: 30,
+  sendmsg: 46,
   execve: 59,
   exit: 60,
   shmdt: 67,
@@ -265,21 +266,19 @@ export function monotonicNs(): number {
 
 /** Pass one descriptor over a socket. */
 export function sendFd(socket: number, fd: number): number {
-  return preparedSend(socket)(fd);
+  const message = preparedMessage();
+  message.keep.control.writeInt32LE(fd, 16);
+  return syscall(NR.sendmsg, socket, message.at, 0);
 }
-/** sendFd() with everything it needs made in advance: the call itself is nothing but a system call. */
-export function preparedSend(socket: number): (fd: number) => number {
+/** A message that lacks nothing but the number of the descriptor. */
+export function preparedMessage(): { at: number; descriptorAt: number; keep: FdMessage } {
   const message = newMessage();
   const { control } = message;
   control.writeBigUInt64LE(20n, 0);
   control.writeInt32LE(1, 8); // SOL_SOCKET
   control.writeInt32LE(1, 12); // SCM_RIGHTS
-  const at = addressOf(message.header);
-  return (fd) => {
-    // By the message, so that all of it is kept as long as this function is.
-    message.control.writeInt32LE(fd, 16);
-    return syscall(46, socket, at, 0);
-  };
+  const descriptorAt = addressOf(control) + 16;
+  return { at: addressOf(message.header), descriptorAt, keep: message };
 }
 /** Receive one descriptor; a message without one, or end of file, gives -EBADF. */
 export function receiveFd(socket: number): number {
@@ -290,7 +289,7 @@ export function receiveFd(socket: number): number {
   return got ? message.control.readInt32LE(16) : -HOST_ERRNO.EBADF;
 }
 /** struct msghdr of one byte and one descriptor, with what it points to: whoever uses its address keeps all of it. */
-interface FdMessage {
+export interface FdMessage {
   readonly header: Buffer;
   readonly control: Buffer;
   readonly data: readonly Buffer[];
