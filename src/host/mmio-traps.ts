@@ -8,7 +8,7 @@ import { isErrno } from '../base/errno.ts';
 import type { Vma } from '../machine/process.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from './libc.ts';
-import { SIGBUS, SIGTRAP } from './libc.ts';
+import { SIGBUS, SIGCHLD, SIGTRAP } from './libc.ts';
 import { queryMapping } from './map-query.ts';
 import { emulate } from './mmio-emulate.ts';
 import type { Bus } from './mmio-emulate.ts';
@@ -18,7 +18,6 @@ import * as ptrace from './ptrace.ts';
 import { interruptOn } from './ffi.ts';
 import { RemoteMemory } from './remote-memory.ts';
 
-const SIGCHLD = 17;
 const EVENT_EXEC = 4;
 const EVENT_EXIT = 6;
 const EVENT_STOP = 128;
