@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import { addressOf } from './ffi.ts';
 import { installFilter } from './install-filter.ts';
 import * as libc from './libc.ts';
 
@@ -17,7 +16,7 @@ test('what seccomp(2) gives goes over the socket in the same breath', () => {
   // An operation that installs nothing and answers 0, which is a descriptor too.
   const action = Buffer.alloc(4);
   action.writeUInt32LE(0x7fff_0000); // SECCOMP_RET_ALLOW
-  const how = { operation: SECCOMP_GET_ACTION_AVAIL, flags: 0, program: addressOf(action) };
+  const how = { operation: SECCOMP_GET_ACTION_AVAIL, flags: 0, program: action };
   expect(installFilter(how, theirs)).toEqual({ listener: 0, sent: 1 });
   const received = libc.receiveFd(ours);
   expect(libc.readlink(`/proc/self/fd/${received}`)).toBe(libc.readlink('/proc/self/fd/0'));
@@ -25,7 +24,7 @@ test('what seccomp(2) gives goes over the socket in the same breath', () => {
 });
 test('what it refuses goes nowhere', () => {
   const [ours, theirs] = sockets();
-  const how = { operation: 99, flags: 0, program: 0 };
+  const how = { operation: 99, flags: 0, program: Buffer.alloc(16) };
   expect(installFilter(how, theirs)).toEqual({ listener: -EINVAL, sent: 0 });
   libc.close(theirs);
   expect(libc.receiveFd(ours)).toBe(-libc.HOST_ERRNO.EBADF);

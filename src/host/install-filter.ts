@@ -30,20 +30,26 @@ export interface Installed {
   readonly sent: number;
 }
 
+/** Arguments of seccomp(2). */
+export interface FilterCall {
+  readonly operation: number;
+  readonly flags: number;
+  readonly program: Buffer;
+  /** What the program's bytes point to. */
+  readonly behind?: Buffer;
+}
+
 /** seccomp(operation, flags, program), and if that gives a listener, sendmsg() of it over the socket. */
-export function installFilter(
-  how: { readonly operation: number; readonly flags: number; readonly program: number },
-  socket: number,
-): Installed {
+export function installFilter(how: FilterCall, socket: number): Installed {
   const message = preparedMessage();
-  inUse.push(message);
+  inUse.push(message, how);
   const words = Buffer.alloc(64);
   const set = (at: number, value: number): void => {
     words.writeBigInt64LE(BigInt(value), at);
   };
   set(WORDS.operation, how.operation);
   set(WORDS.flags, how.flags);
-  set(WORDS.program, how.program);
+  set(WORDS.program, addressOf(how.program));
   set(WORDS.descriptorAt, message.descriptorAt);
   set(WORDS.socket, socket);
   set(WORDS.message, message.at);

@@ -65,7 +65,7 @@ function install(socket: number, options: LaunchOptions): Installed {
   program.writeUInt16LE(code.length / 8, 0);
   program.writeBigUInt64LE(BigInt(addressOf(code)), 8);
   const flags = NEW_LISTENER | (options.killable ? WAIT_KILLABLE_RECV : 0);
-  const how = { operation: SECCOMP_SET_MODE_FILTER, flags, program: addressOf(program) };
+  const how = { operation: SECCOMP_SET_MODE_FILTER, flags, program, behind: code };
   const installed = installFilter(how, socket);
   if (installed.listener !== -HOST_ERRNO.EACCES) return installed;
   syscall(NR.prctl, 38, 1); // PR_SET_NO_NEW_PRIVS: the price of a filter without CAP_SYS_ADMIN
