@@ -89,7 +89,7 @@ def over():
 
 def remap():
     device = Device()
-    at = private(2)
+    at = private(3)
     device.map(at, 2 * PAGE)
     blocker = private(1, "end", at + 2 * PAGE)
     moved = libc.mremap(at, 2 * PAGE, 8 * PAGE, 1, None)
@@ -201,11 +201,15 @@ def segments():
 
 def heap():
     device = Device()
-    libc.sbrk((-libc.sbrk(0)) % PAGE)
-    at = libc.sbrk(2 * PAGE)
-    put(at, "one")
-    put(at + PAGE, "two")
-    device.map(at, 2 * PAGE)
+    while True:
+        libc.sbrk((-libc.sbrk(0)) % PAGE)
+        at = libc.sbrk(2 * PAGE)
+        put(at, "one")
+        put(at + PAGE, "two")
+        device.map(at, 2 * PAGE)
+        if libc.sbrk(0) == at + 2 * PAGE:  # or Python's own heap has grown behind
+            break
+        device = Device()
     libc.sbrk(-PAGE)
     libc.sbrk(PAGE)
     show("a new page", get(at + PAGE))
