@@ -11,8 +11,8 @@ import {
   SECCOMP_RET_ALLOW,
   SECCOMP_RET_USER_NOTIF,
 } from './bpf.ts';
-import { NR } from './libc.ts';
-import { MADV, MAP_FIXED, SHM_REMAP, UFFDIO_MOVE } from './taken-pages.ts';
+import { MAP_FIXED, NR } from './libc.ts';
+import { MADV, SHM_REMAP, UFFDIO_MOVE } from './taken-pages.ts';
 
 export interface FilterOptions {
   /** Answer all path calls ourselves; otherwise a mount namespace shows the tree and only opens are looked at. */
@@ -48,7 +48,7 @@ const MAP_HUGETLB = 0x40000;
 const MFD_HUGETLB = 4;
 const MAP_SHARED_OR_PRIVATE = 3;
 
-const OPENS = [NR.open, NR.openat, NR.openat2, NR.creat];
+export const OPENS = [NR.open, NR.openat, NR.openat2, NR.creat];
 const PATHS = [
   NR.stat,
   NR.lstat,
@@ -73,7 +73,7 @@ const AT_EMPTY_PATH = 0x1000;
 const POSITIONED = [NR.pread64, NR.pwrite64, NR.preadv, NR.pwritev, NR.preadv2, NR.pwritev2];
 const STREAMS = [NR.readv, NR.writev];
 /** They take pages away from an address space or a file, which a device may have pinned (mapping-traps.ts). */
-const PAGE_REMOVERS = [
+export const PAGE_REMOVERS = [
   NR.munmap,
   NR.mremap,
   NR.brk,
@@ -83,7 +83,7 @@ const PAGE_REMOVERS = [
   NR.fallocate,
 ];
 /** They end the address space itself. */
-const ENDINGS = [NR.execve, NR.execveat, NR.exit, NR.exit_group];
+export const ENDINGS = [NR.execve, NR.execveat, NR.exit, NR.exit_group];
 
 export function filterProgram(options: FilterOptions): Buffer {
   const program = new FilterAssembler();

@@ -10,13 +10,12 @@ import type { CallContext } from './call-context.ts';
 import { INJECTED_MMAP } from './filter.ts';
 import type { Injection } from './injection.ts';
 import * as libc from './libc.ts';
-import { HOST_ERRNO, NR } from './libc.ts';
+import { HOST_ERRNO, MAP_FIXED, NR } from './libc.ts';
 import type { Answer, Notification } from './listener.ts';
 import { HUGE_PREFIX } from './objects.ts';
 
 export const MAP_HUGETLB = 0x40000;
 const MAP_PRIVATE = 2;
-const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;
 const MAP_NORESERVE = 0x4000;
 const MAP_FIXED_NOREPLACE = 0x100000;

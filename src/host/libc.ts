@@ -108,6 +108,9 @@ export const HOST_ERRNO = {
   EOPNOTSUPP: 95,
 } as const;
 
+/** Of mmap. */
+export const MAP_FIXED = 0x10;
+
 export const O_ACCMODE = 3;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;

@@ -8,29 +8,25 @@
 import type { LeavingPages } from '../machine/leaving-pages.ts';
 import type { MachineMm } from '../machine/mm.ts';
 import type { CallContext } from './call-context.ts';
-import { INJECTED_CALL, INJECTED_MMAP } from './filter.ts';
+import { ENDINGS, INJECTED_CALL, INJECTED_MMAP, OPENS, PAGE_REMOVERS } from './filter.ts';
 import type { Injection } from './injection.ts';
-import { HOST_ERRNO, NR } from './libc.ts';
+import { HOST_ERRNO, MAP_FIXED, NR } from './libc.ts';
 import type { Answer, Notification } from './listener.ts';
 import type { OtherHolders } from './other-holders.ts';
 import { namesIn } from './proc.ts';
-import type { RemoteMemory } from './remote-memory.ts';
 import {
   advised,
   MADV,
-  MAP_FIXED,
   PAGE,
+  spanOf,
   takenOfFile,
   takenPages,
   UFFDIO_MOVE,
 } from './taken-pages.ts';
-import type { TakenPages } from './taken-pages.ts';
+import type { Span, TakenPages } from './taken-pages.ts';
+import { IOVEC_SIZE, iovecsAt } from './transfers.ts';
 
 const ARGUMENTS = [0, 1, 2, 3, 4, 5];
-/** UIO_MAXIOV: process_madvise takes no more ranges. */
-const MOST_RANGES = 1024n;
-/** sizeof(struct iovec) */
-const IOVEC = 16n;
 /** What /proc/PID/fd shows of one. */
 const USERFAULTFD = 'anon_inode:[userfaultfd]';
 
@@ -43,25 +39,14 @@ interface Caller {
   readonly mm: MachineMm | undefined;
 }
 
+const ENDS: ReadonlySet<number> = new Set(ENDINGS);
 const TAKING_CALLS: ReadonlySet<number> = new Set([
-  NR.munmap,
-  NR.mremap,
-  NR.brk,
+  ...PAGE_REMOVERS,
+  ...OPENS,
+  ...ENDINGS,
   NR.madvise,
   NR.process_madvise,
-  NR.shmdt,
   NR.shmat,
-  NR.ftruncate,
-  NR.truncate,
-  NR.fallocate,
-  NR.open,
-  NR.openat,
-  NR.openat2,
-  NR.creat,
-  NR.execve,
-  NR.execveat,
-  NR.exit,
-  NR.exit_group,
 ]);
 
 /** Calls this file is asked about; whether one takes anything is seen then. */
@@ -138,8 +123,7 @@ export class MappingTraps {
   /** Linux leaves a pinned page where it is: the answer to a call that could only do as much. */
   #stays({ call, mm }: Caller): Answer | undefined {
     if (call.nr === NR.madvise && call.uint(2) === MADV.free) {
-      const span = advised(call.arg(0), call.arg(1), MADV.free)?.gone[0];
-      return span && mm?.shows(span.index, span.count) ? 0 : 'continue';
+      return showsPinned(mm, spanOf(call.arg(0), call.arg(1))) ? 0 : 'continue';
     }
     return call.nr === NR.ioctl ? this.#userfaultMove(call, mm) : undefined;
   }
@@ -166,12 +150,11 @@ export class MappingTraps {
   }
   #effectOn({ pid, mm }: Caller, taken: TakenPages): Effect | undefined {
     const leaving: (LeavingPages | undefined)[] = [];
-    const { gone, moved, removed } = taken;
+    const { gone, moved, shared } = taken;
     for (const span of gone) {
       leaving.push(mm?.leaving(span.index, span.count));
-      // An advice unmaps nothing: only the one to remove takes shared memory away.
-      if (removed === false) continue;
-      leaving.push(...this.#others.lastMappings(pid, span, removed === true));
+      if (shared === 'kept') continue;
+      leaving.push(...this.#others.lastMappings(pid, span, shared === 'removed'));
     }
     const moves = moved && mm?.shows(moved.index, moved.count) === true;
     const parted = whenGone(...leaving);
@@ -188,9 +171,14 @@ export class MappingTraps {
   #adviseRanges(caller: Caller): Answer {
     const { call } = caller;
     const { mem } = this.#context.processes.task(call);
-    const ranges = rangesAt(mem, call.arg(1), call.arg(2));
-    const effects = ranges.map(([at, length]) => {
-      const taken = advised(at, length, call.uint(3));
+    const ranges = iovecsAt(() => mem, call.arg(1), call.arg(2));
+    if (typeof ranges === 'number') return 'continue'; // it will fail
+    if (call.uint(3) === MADV.free) {
+      const stays = ranges.some(({ addr, bytes }) => showsPinned(caller.mm, spanOf(addr, bytes)));
+      return stays ? ranges.reduce((sum, { bytes }) => sum + bytes, 0n) : 'continue';
+    }
+    const effects = ranges.map(({ addr, bytes }) => {
+      const taken = advised(addr, bytes, call.uint(3));
       return taken && this.#effectOn(caller, taken);
     });
     if (effects.every((effect) => effect === undefined)) return 'continue';
@@ -198,7 +186,7 @@ export class MappingTraps {
     if (!thread) return 'continue';
     let advisedBytes = 0;
     for (const [n, effect] of effects.entries()) {
-      const one = [call.arg(0), call.arg(1) + BigInt(n) * IOVEC, 1n, call.arg(3)];
+      const one = [call.arg(0), call.arg(1) + BigInt(n * IOVEC_SIZE), 1n, call.arg(3)];
       const result = thread.run(call.nr, ...one, call.arg(4), INJECTED_CALL << 32n);
       if (result >= 0 || isPartial(call.nr, result)) effect?.(result);
       if (result < 0) return advisedBytes > 0 ? advisedBytes : result;
@@ -219,20 +207,12 @@ export class MappingTraps {
   }
 }
 
-const ENDS: ReadonlySet<number> = new Set([NR.execve, NR.execveat, NR.exit, NR.exit_group]);
-
 /** An advice on a range with a hole in it has been taken where there was something. */
 function isPartial(nr: number, result: number): boolean {
   return (nr === NR.madvise || nr === NR.process_madvise) && result === -HOST_ERRNO.ENOMEM;
 }
-function rangesAt(mem: RemoteMemory, at: bigint, count: bigint): [bigint, bigint][] {
-  if (count > MOST_RANGES) return [];
-  const bytes = Buffer.alloc(Number(count * IOVEC));
-  if (mem.read(at, bytes)) return [];
-  return Array.from({ length: Number(count) }, (_, n) => [
-    bytes.readBigUInt64LE(16 * n),
-    bytes.readBigUInt64LE(16 * n + 8),
-  ]);
+function showsPinned(mm: MachineMm | undefined, span: Span | undefined): boolean {
+  return span !== undefined && mm?.shows(span.index, span.count) === true;
 }
 
 function whenGone(...leaving: readonly (LeavingPages | undefined)[]): Effect | undefined {

@@ -7,12 +7,7 @@ import type { LeavingPages } from '../machine/leaving-pages.ts';
 import { placeIn, type MapsLine } from './memory-map.ts';
 import { descriptorsOf, processIds } from './proc.ts';
 import type { TaskParts } from './processes.ts';
-
-/** Pages by index. */
-interface Span {
-  readonly index: number;
-  readonly count: number;
-}
+import type { Span } from './taken-pages.ts';
 
 export class OtherHolders {
   readonly #parts: Pick<TaskParts, 'machine' | 'files' | 'map' | 'objects'>;

@@ -7,7 +7,7 @@ import { NR } from './libc.ts';
 import type { Notification } from './listener.ts';
 import type { MemoryMap } from './memory-map.ts';
 import { objectOf, statOf } from './objects.ts';
-import { AT_FDCWD, PATH_CALLS } from './path-calls.ts';
+import { AT_FDCWD, PATH_CALLS, type PathCall } from './path-calls.ts';
 import { textOf } from './proc.ts';
 import { RemoteMemory } from './remote-memory.ts';
 
@@ -21,8 +21,8 @@ export interface TakenPages {
   readonly gone: readonly Span[];
   /** Shown elsewhere afterwards: the result of the call tells where. */
   readonly moved?: Span;
-  /** The memory behind a shared mapping loses its pages too. */
-  readonly removed?: boolean;
+  /** What becomes of the memory behind a shared mapping, if more or less than that it is unmapped. */
+  readonly shared?: 'kept' | 'removed';
 }
 /** Of a file made shorter, or with a hole: pages that are zeroed in part stay the same pages. */
 export interface TakenOfFile {
@@ -31,8 +31,6 @@ export interface TakenOfFile {
 }
 
 export const PAGE = 4096n;
-/** Of mmap. */
-export const MAP_FIXED = 0x10;
 export const MADV = {
   dontNeed: 4,
   free: 8,
@@ -47,7 +45,6 @@ export const UFFDIO_MOVE = 0xc028aa05;
 const SHM_RND = 0o20000;
 const MREMAP_FIXED = 2;
 const FALLOC_FL_PUNCH_HOLE = 2;
-const ADVICE_THAT_TAKES: ReadonlySet<number> = new Set(Object.values(MADV));
 
 interface Caller {
   readonly call: Notification;
@@ -55,10 +52,10 @@ interface Caller {
   readonly map: MemoryMap;
 }
 const FROM_ADDRESS_SPACE: Readonly<Record<number, (caller: Caller) => TakenPages | undefined>> = {
-  [NR.munmap]: ({ call }) => rangeOf(call.arg(0), call.arg(1)),
-  [NR.mmap]: ({ call }) => rangeOf(call.arg(0), call.arg(1)),
+  [NR.munmap]: replaced,
+  [NR.mmap]: replaced,
   [NR.madvise]: ({ call }) => advised(call.arg(0), call.arg(1), call.uint(2)),
-  [NR.mremap]: ({ call }) => moving(call),
+  [NR.mremap]: moving,
   [NR.brk]: lowered,
   [NR.shmdt]: detached,
   [NR.shmat]: attachedOver,
@@ -67,18 +64,24 @@ const FROM_ADDRESS_SPACE: Readonly<Record<number, (caller: Caller) => TakenPages
 export function takenPages(caller: Caller): TakenPages | undefined {
   return FROM_ADDRESS_SPACE[caller.call.nr]?.(caller);
 }
-/** Undefined: this advice leaves the pages where they are. */
+/** By an advice that the filter traps. */
 export function advised(at: bigint, length: bigint, advice: number): TakenPages | undefined {
-  const taken = ADVICE_THAT_TAKES.has(advice) ? rangeOf(at, length) : undefined;
-  return taken && { ...taken, removed: advice === MADV.remove };
+  return taking(spanOf(at, length), advice === MADV.remove ? 'removed' : 'kept');
+}
+/** Undefined: a call on these addresses will fail. */
+export function spanOf(at: bigint, length: bigint): Span | undefined {
+  if (at % PAGE !== 0n || length > 1n << 47n) return undefined;
+  return { index: Number(at / PAGE), count: pageUp(length) };
+}
+function taking(span: Span | undefined, shared?: 'kept' | 'removed'): TakenPages | undefined {
+  return span && { gone: [span], ...(shared && { shared }) };
 }
 
-function rangeOf(at: bigint, length: bigint): TakenPages | undefined {
-  if (at % PAGE !== 0n || length > 1n << 47n) return undefined; // it will fail
-  return { gone: [{ index: Number(at / PAGE), count: pageUp(length) }] };
+function replaced({ call }: Caller): TakenPages | undefined {
+  return taking(spanOf(call.arg(0), call.arg(1)));
 }
-function moving(call: Notification): TakenPages | undefined {
-  const whole = rangeOf(call.arg(0), call.arg(1))?.gone[0];
+function moving({ call }: Caller): TakenPages | undefined {
+  const whole = spanOf(call.arg(0), call.arg(1));
   if (!whole) return undefined;
   const { index, count } = whole;
   const kept = Math.min(count, pageUp(call.arg(2)));
@@ -107,7 +110,8 @@ function detached({ call, pid, map }: Caller): TakenPages | undefined {
 function attachedOver({ call }: Caller): TakenPages | undefined {
   const [at, flags] = [call.arg(1), call.uint(2)];
   if ((flags & SHM_REMAP) === 0) return undefined;
-  return rangeOf((flags & SHM_RND) !== 0 ? at - (at % PAGE) : at, sizeOfSegment(call.int(0)));
+  const place = (flags & SHM_RND) !== 0 ? at - (at % PAGE) : at;
+  return taking(spanOf(place, sizeOfSegment(call.int(0))));
 }
 /** In bytes; 0 when there is none of this number. */
 function sizeOfSegment(id: number): bigint {
@@ -118,36 +122,60 @@ function sizeOfSegment(id: number): bigint {
   return 0n;
 }
 
+/** Bytes of a file that go. */
+interface Loss {
+  /** A way to the file for ourselves. */
+  readonly file: string;
+  readonly from: bigint;
+  /** Absent: up to the end of the file. */
+  readonly to?: bigint;
+}
+const FROM_FILE: Readonly<Record<number, (call: Notification) => Loss | undefined>> = {
+  [NR.ftruncate]: (call) => ({ file: fileAt(call), from: call.arg(1) }),
+  [NR.truncate]: truncated,
+  [NR.fallocate]: punched,
+  [NR.open]: emptied,
+  [NR.openat]: emptied,
+  [NR.openat2]: emptied,
+  [NR.creat]: emptied,
+};
+
 /** Undefined: no file loses pages. */
 export function takenOfFile(call: Notification): TakenOfFile | undefined {
-  const mem = new RemoteMemory(call.tid);
-  const from = firstByteGone(call, mem);
-  const path = from === undefined ? undefined : fileOf(call, mem);
-  const stat = path === undefined ? undefined : statOf(path);
-  if (from === undefined || !stat) return undefined;
-  const index = pageUp(from);
-  const end = call.nr === NR.fallocate ? Number((from + call.arg(3)) / PAGE) : pageUp(stat.size);
+  const loss = FROM_FILE[call.nr]?.(call);
+  const stat = loss && statOf(loss.file);
+  if (!stat) return undefined;
+  const index = pageUp(loss.from);
+  const end = loss.to === undefined ? pageUp(stat.size) : Number(loss.to / PAGE);
   if (end <= index) return undefined;
   return { object: objectOf(stat), span: { index, count: end - index } };
 }
-function firstByteGone(call: Notification, mem: RemoteMemory): bigint | undefined {
-  if (call.nr === NR.ftruncate || call.nr === NR.truncate) return call.arg(1);
-  if (call.nr === NR.fallocate) {
-    return (call.uint(1) & FALLOC_FL_PUNCH_HOLE) !== 0 ? call.arg(2) : undefined;
-  }
-  const what = PATH_CALLS[call.nr]?.(call, mem);
-  const empties = typeof what === 'object' && (what.flags & libc.O_TRUNC) !== 0;
-  return empties ? 0n : undefined;
+function punched(call: Notification): Loss | undefined {
+  if ((call.uint(1) & FALLOC_FL_PUNCH_HOLE) === 0) return undefined;
+  return { file: fileAt(call), from: call.arg(2), to: call.arg(2) + call.arg(3) };
 }
-/** A way to it for ourselves; undefined when the call names none. */
-function fileOf(call: Notification, mem: RemoteMemory): string | undefined {
+function truncated(call: Notification): Loss | undefined {
+  const file = fileNamed(call, { dirFd: AT_FDCWD, pathAt: call.arg(0) });
+  return file === undefined ? undefined : { file, from: call.arg(1) };
+}
+function emptied(call: Notification): Loss | undefined {
+  const what = PATH_CALLS[call.nr]!(call, new RemoteMemory(call.tid));
+  if (typeof what === 'number' || (what.flags & libc.O_TRUNC) === 0) return undefined;
+  const file = fileNamed(call, what);
+  return file === undefined ? undefined : { file, from: 0n };
+}
+function fileAt(call: Notification): string {
+  return `/proc/${call.tid}/fd/${call.int(0)}`;
+}
+function fileNamed(
+  call: Notification,
+  { dirFd, pathAt }: Pick<PathCall, 'dirFd' | 'pathAt'>,
+): string | undefined {
   const proc = `/proc/${call.tid}`;
-  if (call.nr === NR.ftruncate || call.nr === NR.fallocate) return `${proc}/fd/${call.int(0)}`;
-  const named = PATH_CALLS[call.nr]?.(call, mem) ?? { dirFd: AT_FDCWD, pathAt: call.arg(0) };
-  const path = typeof named === 'number' ? undefined : mem.readString(named.pathAt);
-  if (typeof named === 'number' || typeof path !== 'string') return undefined;
+  const path = new RemoteMemory(call.tid).readString(pathAt);
+  if (typeof path !== 'string') return undefined;
   if (path.startsWith('/')) return `${proc}/root${path.replace(/^\/proc\/self\//, `${proc}/`)}`;
-  return `${proc}/${named.dirFd === AT_FDCWD ? 'cwd' : `fd/${named.dirFd}`}/${path}`;
+  return `${proc}/${dirFd === AT_FDCWD ? 'cwd' : `fd/${dirFd}`}/${path}`;
 }
 function pageUp(bytes: bigint): number {
   return Number((bytes + PAGE - 1n) / PAGE);

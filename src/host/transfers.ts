@@ -13,7 +13,10 @@ import type { Notification } from './listener.ts';
 
 /** MAX_RW_COUNT: no call moves more. */
 const MOST_BYTES = 0x7fff_f000;
-const MOST_BUFFERS = 1024;
+/** UIO_MAXIOV */
+const MOST_BUFFERS = 1024n;
+/** sizeof(struct iovec) */
+export const IOVEC_SIZE = 16;
 const LONGEST_SIGNED = 1n << 63n;
 const RWF_HIPRI = 1;
 
@@ -72,20 +75,32 @@ export function transferPlan(call: Notification, mem: () => UserMemory): Transfe
 }
 
 function vectorsOf(call: Notification, mem: () => UserMemory): Buffers[] | number {
-  const count = call.arg(2);
-  if (count > MOST_BUFFERS) return -HOST_ERRNO.EINVAL;
-  const iov = Buffer.alloc(Number(count) * 16);
-  if (iov.length > 0 && mem().read(call.arg(1), iov)) return -HOST_ERRNO.EFAULT;
+  const iovecs = iovecsAt(mem, call.arg(1), call.arg(2));
+  if (typeof iovecs === 'number') return iovecs;
   let room = MOST_BYTES;
   const buffers: Buffers[] = [];
-  for (let at = 0; at < iov.length; at += 16) {
-    const bytes = iov.readBigUInt64LE(at + 8);
+  for (const { addr, bytes } of iovecs) {
     if (bytes >= LONGEST_SIGNED) return -HOST_ERRNO.EINVAL;
     const length = Math.min(Number(bytes), room);
     room -= length;
-    buffers.push({ addr: iov.readBigUInt64LE(at), length });
+    buffers.push({ addr, length });
   }
   return buffers;
+}
+
+/** struct iovec of a program, as it is there; minus an errno when it cannot be read. */
+export function iovecsAt(
+  mem: () => UserMemory,
+  at: bigint,
+  count: bigint,
+): { readonly addr: bigint; readonly bytes: bigint }[] | number {
+  if (count > MOST_BUFFERS) return -HOST_ERRNO.EINVAL;
+  const iov = Buffer.alloc(Number(count) * IOVEC_SIZE);
+  if (iov.length > 0 && mem().read(at, iov)) return -HOST_ERRNO.EFAULT;
+  return Array.from({ length: Number(count) }, (_, n) => ({
+    addr: iov.readBigUInt64LE(n * IOVEC_SIZE),
+    bytes: iov.readBigUInt64LE(n * IOVEC_SIZE + 8),
+  }));
 }
 
 /** One read or write of one buffer. */

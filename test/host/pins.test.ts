@@ -41,7 +41,9 @@ const EXPECTED = {
     the device: ['old', 'old', 'old']`,
   lazy: `
     to be freed at need: 0
-    a pinned page stays: ('old', 'old')`,
+    by ranges: 4096
+    a pinned page stays: ('old', 'old')
+    and is the program's: cpu`,
   ranges: `
     two ranges: 12288
     the device: ['old', 'new', 'old', 'old']`,

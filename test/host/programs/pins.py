@@ -130,12 +130,15 @@ def holes():
 
 def lazy():
     device = Device()
-    at = private()
-    device.map(at)
+    at = private(2)
+    device.map(at, 2 * PAGE)
     free, page_out = 8, 21
     show("to be freed at need", libc.madvise(at, PAGE, free))
-    libc.madvise(at, PAGE, page_out)
+    show("by ranges", advise_ranges([(at + PAGE, PAGE)], free))
+    libc.madvise(at, 2 * PAGE, page_out)
     show("a pinned page stays", (get(at), device.read()))
+    put(at + PAGE, "cpu")
+    show("and is the program's", device.read(IOVA + PAGE))
 
 
 def advise_ranges(ranges, advice):
