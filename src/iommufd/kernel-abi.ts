@@ -14,6 +14,7 @@ import {
   releaseOf,
   type FieldSince,
   type FlagPlace,
+  type FlagSince,
 } from '../uapi/iommufd-since.ts';
 
 /** Facts of a refusal: this kernel, and the first one that would not refuse. */
@@ -27,24 +28,19 @@ class LaterFlags {
   /** Their bits. */
   readonly bits: number;
   readonly #release: Release;
-  readonly #place: FlagPlace;
+  readonly #flags: readonly FlagSince[];
 
   constructor(release: Release, place: FlagPlace) {
     this.#release = release;
-    this.#place = place;
-    this.bits = this.#flags().reduce((bits, flag) => bits | flag.bits, 0);
+    this.#flags = FLAGS_SINCE[place].filter(({ since }) => !isSince(release, releaseOf(since)));
+    this.bits = this.#flags.reduce((bits, flag) => bits | flag.bits, 0);
   }
   /** Errnos: EOPNOTSUPP. */
   refuse(given: number): Status<'EOPNOTSUPP'> {
     if ((given & this.bits) === 0) return undefined;
-    const [first] = this.#flags().filter((flag) => given & flag.bits);
-    const facts = { flag: first!.name, kernel: this.#release, since: releaseOf(first!.since) };
+    const first = this.#flags.find((flag) => (given & flag.bits) !== 0)!;
+    const facts = { flag: first.name, kernel: this.#release, since: releaseOf(first.since) };
     return refuse(EOPNOTSUPP, 'the flag is of a later kernel', facts);
-  }
-  #flags() {
-    return FLAGS_SINCE[this.#place].filter(
-      (flag) => !isSince(this.#release, releaseOf(flag.since)),
-    );
   }
 }
 

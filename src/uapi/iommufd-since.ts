@@ -71,7 +71,7 @@ export const FIELDS_SINCE: readonly FieldSince[] = [
   { struct: 'iommu_viommu_alloc', field: 'data_len', since: '6.17', before: 'shorter' },
 ];
 
-interface FlagSince {
+export interface FlagSince {
   readonly name: string;
   readonly bits: number;
   readonly since: Since;
