@@ -239,9 +239,14 @@ const PLACES = ENVIRONMENTS.filter(
 
 describe.for(PLACES)('a run leaves nothing behind: $name', (environment) => {
   const startSoftiommu = (argv: readonly string[]) => startIn(argv, { environment });
+  const mounts = () => readFileSync('/proc/self/mounts', 'latin1').split('\n');
+  const before = new Set(mounts());
   afterEach(() => {
     // Whatever else the host mounts meanwhile.
-    expect(readFileSync('/proc/self/mounts', 'latin1')).not.toMatch(/^softiommu /m);
+    const left = mounts().filter((line) => !before.has(line));
+    expect(left.filter((line) => /^softiommu | \/(dev|sys)[/ ]|\/softiommu-/.test(line))).toEqual(
+      [],
+    );
   });
   const finished = (child: ReturnType<typeof startIn>) =>
     new Promise<{ code: number | null; signal: string | null }>((resolve) => {

@@ -1,5 +1,6 @@
 /** A driver of its own beside the selftest's, its devices, an open iommufd, an IOAS. */
-import type { Result } from '../../src/base/errno.ts';
+import { isErrno, type Result } from '../../src/base/errno.ts';
+import type { IommuOps } from '../../src/core/driver.ts';
 import type { DeviceConfig } from '../../src/core/device.ts';
 import {
   createMockDriver,
@@ -27,4 +28,16 @@ export function deviceRig(knobs: MockDriverKnobs = {}, world = new World()) {
   const bind = (...device: Parameters<typeof add>): Result<IommufdDevice> =>
     deviceBind(ctxFromFile(fd.file)!, add(...device));
   return { world, driver, instance, fd, bind, add, ioas: ioasAlloc(fd) };
+}
+
+/** Nested domains of the driver have no caches to invalidate from now on. */
+export function withoutNestedCaches(driver: { readonly ops: IommuOps }): void {
+  const alloc = driver.ops.domainAllocNested!;
+  const withoutCaches: typeof alloc = (...given) => {
+    const domain = alloc(...given);
+    if (isErrno(domain)) return domain;
+    const { cacheInvalidateUser: _none, ...ops } = domain.ops;
+    return Object.assign(domain, { ops });
+  };
+  Object.assign(driver.ops, { domainAllocNested: withoutCaches });
 }

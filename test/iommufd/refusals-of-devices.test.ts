@@ -19,7 +19,7 @@ import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
 import { must } from '../core/rig.ts';
 import { hwptAlloc, ioasAlloc, map, mock } from './calls.ts';
-import { deviceRig } from './device-rig.ts';
+import { deviceRig, withoutNestedCaches } from './device-rig.ts';
 import { ARRAY, BUFFER } from './world.ts';
 
 const NESTED = { data_type: t.IOMMU_HWPT_DATA_SELFTEST, data_len: 4, data_uptr: ARRAY };
@@ -115,14 +115,7 @@ test('a driver that knows neither flags nor data, and one without nested caches'
   expect(isErrno(hwptAlloc(plain.fd, one.id, plain.ioas))).toBe(false);
 
   const { fd, driver, bind, ioas } = deviceRig();
-  const alloc = driver.ops.domainAllocNested!;
-  const withoutCaches: typeof alloc = (...given) => {
-    const domain = alloc(...given);
-    if (isErrno(domain)) return domain;
-    const { cacheInvalidateUser: _none, ...ops } = domain.ops;
-    return Object.assign(domain, { ops });
-  };
-  Object.assign(driver.ops, { domainAllocNested: withoutCaches });
+  withoutNestedCaches(driver);
   const idev = must(bind());
   const parent = must(hwptAlloc(fd, idev.id, ioas, { flags }));
   const hwpt_id = must(hwptAlloc(fd, idev.id, parent, NESTED));

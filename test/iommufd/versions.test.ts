@@ -30,7 +30,7 @@ import { COMMANDS_SINCE } from '../../src/uapi/iommufd-since.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
 import { must } from '../core/rig.ts';
 import { hwptAlloc, ioasAlloc, map, mock } from './calls.ts';
-import { deviceRig } from './device-rig.ts';
+import { deviceRig, withoutNestedCaches } from './device-rig.ts';
 import { ARG, ARRAY, BUFFER, peek, poke, World, type Iommufd } from './world.ts';
 
 const SELFTEST: readonly KernelTrait[] = ['iommufd-selftest'];
@@ -367,14 +367,7 @@ describe('errnos of 6.12 and before', () => {
   });
   test.for(from('6.7'))('a nested domain that cannot invalidate in %s', (release) => {
     const { fd, driver, bind, ioas } = deviceRig({}, worldOf(release));
-    const alloc = driver.ops.domainAllocNested!;
-    const withoutCaches: typeof alloc = (...given) => {
-      const domain = alloc(...given);
-      if (isErrno(domain)) return domain;
-      const { cacheInvalidateUser: _none, ...ops } = domain.ops;
-      return Object.assign(domain, { ops });
-    };
-    Object.assign(driver.ops, { domainAllocNested: withoutCaches });
+    withoutNestedCaches(driver);
     const idev = must(bind());
     const parent = must(hwptAlloc(fd, idev.id, ioas, { flags: NEST_PARENT }));
     const data = { data_type: t.IOMMU_HWPT_DATA_SELFTEST, data_len: 4, data_uptr: ARRAY };
