@@ -3,10 +3,10 @@ import { bugOn } from '../base/bug.ts';
 import { EINVAL, EOPNOTSUPP, isErrno, type Result, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import { LEVEL_BITS, type PtConfig, type PtFeature, type PtFormat } from './format.ts';
-import { GenericTable } from './generic-table.ts';
+import { GenericTable } from './engine/generic-table.ts';
 import type { PageTable } from './page-table.ts';
 import type { Ram } from './ram.ts';
-import type { Geometry } from './table.ts';
+import type { Geometry } from './engine/table.ts';
 
 /**
  * An empty page table of that format in RAM.

@@ -22,7 +22,7 @@ export {
   resetGather,
   type Gather,
 } from './gather.ts';
-export { HardwareWalk, type WalkFault } from './hardware-walk.ts';
+export { HardwareWalk, type WalkFault } from './walk/interpreted.ts';
 export { pageSizes, pickPageCount, pickPageSize, type PageSizes } from './page-size.ts';
 export {
   IOMMU_CACHE,

@@ -5,15 +5,15 @@
  * table used is remembered, because programs map and unmap neighbours (docs/performance.md). Anything but the plain
  * case falls through to the full version, which makes every check in its order.
  */
-import { bugOn } from '../base/bug.ts';
-import type { Result, Status } from '../base/errno.ts';
-import { TABLE_ITEMS } from './format.ts';
+import { bugOn } from '../../base/bug.ts';
+import type { Result, Status } from '../../base/errno.ts';
+import { TABLE_ITEMS } from '../format.ts';
 import { markDirty, readDirty } from './dirty.ts';
-import type { Gather } from './gather.ts';
+import type { Gather } from '../gather.ts';
 import { mapRange } from './map.ts';
-import { pageSizes } from './page-size.ts';
-import type { DirtySink, PageTable, WalkStep } from './page-table.ts';
-import { FRAME_WORDS } from './ram.ts';
+import { pageSizes } from '../page-size.ts';
+import type { DirtySink, PageTable, WalkStep } from '../page-table.ts';
+import { FRAME_WORDS } from '../ram.ts';
 import { Table } from './table.ts';
 import { unmapRange } from './unmap.ts';
 import { iovaToPhys, walk } from './walk.ts';

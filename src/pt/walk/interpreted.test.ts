@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { Bug } from '../base/bug.ts';
-import { isErrno } from '../base/errno.ts';
+import { Bug } from '../../base/bug.ts';
+import { isErrno } from '../../base/errno.ts';
 import {
   amdv1,
   createPageTable,
@@ -11,7 +11,7 @@ import {
   vtdss,
   type PtConfig,
   type PtFormat,
-} from './index.ts';
+} from '../index.ts';
 
 function make(format: PtFormat, config: PtConfig) {
   const ram = new Ram(1 << 20);

@@ -1,10 +1,10 @@
 /**
  * Looking at a table: iova_to_phys, and a walk told step by step for dumps and explanations.
  */
-import { ERANGE, type Result } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import { fromGranules } from '../base/u64.ts';
-import type { WalkStep } from './page-table.ts';
+import { ERANGE, type Result } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import { fromGranules } from '../../base/u64.ts';
+import type { WalkStep } from '../page-table.ts';
 import type { Table } from './table.ts';
 
 /**

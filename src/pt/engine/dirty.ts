@@ -3,15 +3,15 @@
  *
  * A leaf is dirty when any of its items is; it is reported and cleaned whole. Holes are passed over.
  */
-import { EINVAL, EOPNOTSUPP, EOVERFLOW, ERANGE, type Status } from '../base/errno.ts';
-import { bugOn } from '../base/bug.ts';
-import { refuse } from '../base/refuse.ts';
-import { pow2 } from '../base/u64.ts';
-import { LEVEL_BITS } from './format.ts';
-import { gatherRange, type Gather } from './gather.ts';
+import { EINVAL, EOPNOTSUPP, EOVERFLOW, ERANGE, type Status } from '../../base/errno.ts';
+import { bugOn } from '../../base/bug.ts';
+import { refuse } from '../../base/refuse.ts';
+import { pow2 } from '../../base/u64.ts';
+import { LEVEL_BITS } from '../format.ts';
+import { gatherRange, type Gather } from '../gather.ts';
 import { isInside } from './map.ts';
-import type { DirtySink } from './page-table.ts';
-import { FRAME_WORDS } from './ram.ts';
+import type { DirtySink } from '../page-table.ts';
+import { FRAME_WORDS } from '../ram.ts';
 import type { Table } from './table.ts';
 
 interface DirtyQuery {

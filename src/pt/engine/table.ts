@@ -4,15 +4,15 @@
  * map.ts, unmap.ts, dirty.ts and walk.ts are the work done on it; generic-table.ts puts them behind one interface.
  * Inside the engine an address is *folded*: with sign extension the upper half follows the lower one directly.
  */
-import { bugOn } from '../base/bug.ts';
-import { EOPNOTSUPP, type Status } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import { pow2, toGranules } from '../base/u64.ts';
-import type { Features, PtConfig, PtFeature, PtFormat, Word } from './format.ts';
-import { LEVEL_BITS } from './format.ts';
-import { gatherIsDisjoint, gatherRange, type Gather } from './gather.ts';
-import { pageSizes, type PageSizes } from './page-size.ts';
-import { FRAME_WORDS, type Ram } from './ram.ts';
+import { bugOn } from '../../base/bug.ts';
+import { EOPNOTSUPP, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import { pow2, toGranules } from '../../base/u64.ts';
+import type { Features, PtConfig, PtFeature, PtFormat, Word } from '../format.ts';
+import { LEVEL_BITS } from '../format.ts';
+import { gatherIsDisjoint, gatherRange, type Gather } from '../gather.ts';
+import { pageSizes, type PageSizes } from '../page-size.ts';
+import { FRAME_WORDS, type Ram } from '../ram.ts';
 
 /** Granules under a level-1 table. */
 const MIDDLE_SPAN = 2 ** (2 * LEVEL_BITS);

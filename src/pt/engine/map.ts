@@ -13,14 +13,14 @@ import {
   isErrno,
   type Result,
   type Status,
-} from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import { pow2 } from '../base/u64.ts';
-import { LEVEL_BITS, TABLE_ITEMS, type Word } from './format.ts';
-import { gatherRange, newGather } from './gather.ts';
-import { pickPageCount, pickPageSize } from './page-size.ts';
-import { IOMMU_READ, IOMMU_WRITE } from './page-table.ts';
-import { FRAME_WORDS } from './ram.ts';
+} from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import { pow2 } from '../../base/u64.ts';
+import { LEVEL_BITS, TABLE_ITEMS, type Word } from '../format.ts';
+import { gatherRange, newGather } from '../gather.ts';
+import { pickPageCount, pickPageSize } from '../page-size.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../page-table.ts';
+import { FRAME_WORDS } from '../ram.ts';
 import type { Table } from './table.ts';
 
 /** A row of leaves of one size. */

@@ -5,10 +5,10 @@
  * device table or a foreign root shows as it would on a machine. Rights are ANDed down the walk; formats whose table
  * pointers carry none grant all there. Checks of address width are the caller's: each IOMMU has its own fault code.
  */
-import { pow2 } from '../base/u64.ts';
-import { LEVEL_BITS, type PtFormat } from './format.ts';
-import { IOMMU_READ, IOMMU_WRITE } from './page-table.ts';
-import { FRAME_WORDS, type Ram } from './ram.ts';
+import { pow2 } from '../../base/u64.ts';
+import { LEVEL_BITS, type PtFormat } from '../format.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../page-table.ts';
+import { FRAME_WORDS, type Ram } from '../ram.ts';
 
 /** Why a walk gave no address. `bus-error`: an item points outside the RAM. */
 export type WalkFault = 'none' | 'not-present' | 'permission' | 'bus-error';

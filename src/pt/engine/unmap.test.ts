@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { Bug } from '../base/bug.ts';
-import { isErrno } from '../base/errno.ts';
+import { Bug } from '../../base/bug.ts';
+import { isErrno } from '../../base/errno.ts';
 import {
   amdv1,
   createPageTable,
@@ -12,7 +12,7 @@ import {
   type PageTable,
   type PtConfig,
   type PtFormat,
-} from './index.ts';
+} from '../index.ts';
 
 function make(format: PtFormat, config: PtConfig): { pt: PageTable; ram: Ram } {
   const ram = new Ram(1 << 22);

@@ -4,11 +4,11 @@
  * A leaf in which the range ends goes whole; one in which the range begins stays. Tables that the range covers are
  * unlinked when they are empty and freed after the sync, through the gather.
  */
-import { pow2 } from '../base/u64.ts';
-import { LEVEL_BITS } from './format.ts';
-import type { Gather } from './gather.ts';
+import { pow2 } from '../../base/u64.ts';
+import { LEVEL_BITS } from '../format.ts';
+import type { Gather } from '../gather.ts';
 import { isInside } from './map.ts';
-import { FRAME_WORDS } from './ram.ts';
+import { FRAME_WORDS } from '../ram.ts';
 import type { Table } from './table.ts';
 
 /** One unmap under way. Addresses are folded granules, `last` inclusive. */

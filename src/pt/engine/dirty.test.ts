@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { Bug } from '../base/bug.ts';
-import { EINVAL, EOPNOTSUPP, EOVERFLOW, ERANGE, isErrno } from '../base/errno.ts';
+import { Bug } from '../../base/bug.ts';
+import { EINVAL, EOPNOTSUPP, EOVERFLOW, ERANGE, isErrno } from '../../base/errno.ts';
 import {
   amdv1,
   amdv1mock,
@@ -13,7 +13,7 @@ import {
   type PageTable,
   type PtConfig,
   type PtFormat,
-} from './index.ts';
+} from '../index.ts';
 
 function make(format: PtFormat, config: PtConfig): PageTable {
   const pt = createPageTable(format, new Ram(1 << 22), config);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Bug } from '../base/bug.ts';
+import { Bug } from '../../base/bug.ts';
 import {
   EADDRINUSE,
   EINVAL,
@@ -9,7 +9,7 @@ import {
   ERANGE,
   isErrno,
   type Errno,
-} from '../base/errno.ts';
+} from '../../base/errno.ts';
 import {
   amdv1,
   amdv1mock,
@@ -24,7 +24,7 @@ import {
   type PageTable,
   type PtConfig,
   type PtFormat,
-} from './index.ts';
+} from '../index.ts';
 
 const RW = IOMMU_READ | IOMMU_WRITE;
 
