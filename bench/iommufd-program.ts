@@ -7,7 +7,7 @@ import type { OpenFile } from '../src/base/file.ts';
 import { KernelEnv } from '../src/base/kernel-env.ts';
 import { UserAccounts, type Task } from '../src/base/task.ts';
 import { U64_MAX } from '../src/base/u64.ts';
-import { IommuCore } from '../src/core/iommu-core.ts';
+import { IommuCore } from '../src/core/contract/iommu-core.ts';
 import { openIommufd } from '../src/iommufd/main.ts';
 import { IommufdSubsystem } from '../src/iommufd/subsystem.ts';
 import { MachineMm, ObjectTable } from '../src/machine/mm.ts';

@@ -6,15 +6,15 @@
  */
 import { isErrno, type Result } from '../src/base/errno.ts';
 import { KernelEnv } from '../src/base/kernel-env.ts';
-import { attachGroup } from '../src/core/attach.ts';
-import { Device } from '../src/core/device.ts';
-import type { Domain } from '../src/core/domain.ts';
-import { pagingDomainAlloc } from '../src/core/domain-alloc.ts';
-import { IommuCore } from '../src/core/iommu-core.ts';
-import { mapGranules } from '../src/core/map.ts';
-import { deviceClaimDmaOwner } from '../src/core/ownership.ts';
-import { probeDevice } from '../src/core/probe.ts';
-import { deviceRegister } from '../src/core/register.ts';
+import { attachGroup } from '../src/core/attach/attach.ts';
+import { Device } from '../src/core/contract/device.ts';
+import type { Domain } from '../src/core/contract/domain.ts';
+import { pagingDomainAlloc } from '../src/core/map/domain-alloc.ts';
+import { IommuCore } from '../src/core/contract/iommu-core.ts';
+import { mapGranules } from '../src/core/map/map.ts';
+import { deviceClaimDmaOwner } from '../src/core/group/ownership.ts';
+import { probeDevice } from '../src/core/probe/probe.ts';
+import { deviceRegister } from '../src/core/probe/register.ts';
 import { createIntelDriver, type IntelUnitConfig } from '../src/drivers/intel/driver.ts';
 import { createPciGrouping } from '../src/drivers/pci-group.ts';
 import { PciBus } from '../src/pci/topology.ts';

@@ -2,10 +2,10 @@
  * The whole state of the core as text, for comparing before and after: two equal digests are the same state.
  * For whoever must see that nothing changed.
  */
-import type { Device } from './device.ts';
-import type { AttachHandle, Domain } from './domain.ts';
-import type { IommuGroup } from './group.ts';
-import type { IommuCore } from './iommu-core.ts';
+import type { Device } from './contract/device.ts';
+import type { AttachHandle, Domain } from './contract/domain.ts';
+import type { IommuGroup } from './contract/group.ts';
+import type { IommuCore } from './contract/iommu-core.ts';
 
 /** One line per instance, device, group, member and PASID. */
 export function stateDigest(core: IommuCore): string {

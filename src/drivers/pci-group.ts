@@ -6,9 +6,9 @@
  */
 import { EINVAL, isErrno, type Result } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
-import type { Device } from '../core/device.ts';
-import type { IommuGroup } from '../core/group.ts';
-import { groupAlloc, groupRefGet } from '../core/group-ops.ts';
+import type { Device } from '../core/contract/device.ts';
+import type { IommuGroup } from '../core/contract/group.ts';
+import { groupAlloc, groupRefGet } from '../core/group/group-ops.ts';
 import { acsEnabled, acsPathEnabled, REQ_ACS_FLAGS } from '../pci/acs.ts';
 import { areDmaAliases, dmaAliases } from '../pci/alias.ts';
 import type { PciBus, PciFunction } from '../pci/topology.ts';

@@ -16,8 +16,8 @@ import {
   testAttach,
   type TestStage,
 } from '../core/index.ts';
-import type { Domain } from '../core/domain.ts';
-import type { Explanation } from '../core/remapping-unit.ts';
+import type { Domain } from '../core/contract/domain.ts';
+import type { Explanation } from '../core/contract/remapping-unit.ts';
 import { fieldsGiven } from '../machine/given.ts';
 import type { Machine as Kernel } from '../machine/machine.ts';
 import type { PciDev } from '../machine/pci-dev.ts';

@@ -4,7 +4,7 @@
 import type { Errno } from '../base/errno.ts';
 import { formatEvent } from '../base/trace-text.ts';
 import type { Stamped } from '../base/trace.ts';
-import type { Explanation } from '../core/remapping-unit.ts';
+import type { Explanation } from '../core/contract/remapping-unit.ts';
 import { describeTree } from '../machine/describe-tree.ts';
 import type { MachineInput } from '../machine/description.ts';
 import { Machine as Kernel, type MachineOptions } from '../machine/machine.ts';

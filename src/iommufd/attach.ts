@@ -3,10 +3,10 @@
  */
 import { EBUSY, EINVAL, ENOENT, isErrno, type Result, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
-import { attachGroupHandle, detachGroupHandle, replaceGroupHandle } from '../core/attach.ts';
-import { attachFirstFitting } from '../core/auto-domain.ts';
-import type { AttachHandle } from '../core/domain.ts';
-import { attachDevicePasid, detachDevicePasid, replaceDevicePasid } from '../core/pasid.ts';
+import { attachGroupHandle, detachGroupHandle, replaceGroupHandle } from '../core/attach/attach.ts';
+import { attachFirstFitting } from '../core/attach/auto-domain.ts';
+import type { AttachHandle } from '../core/contract/domain.ts';
+import { attachDevicePasid, detachDevicePasid, replaceDevicePasid } from '../core/attach/pasid.ts';
 import type { Attachment, Igroup, IommufdDevice } from './device-object.ts';
 import { reserveDeviceRegions } from './device-regions.ts';
 import { FaultSource } from './fault.ts';

@@ -1,10 +1,10 @@
 /** DEVICE objects and the groups they come in (iommufd.md 4.1, 4.2). */
 import { bugOn } from '../base/bug.ts';
 import { Lock } from '../base/lock.ts';
-import { deviceReleaseDmaOwner } from '../core/ownership.ts';
-import type { Device } from '../core/device.ts';
-import type { AttachHandle } from '../core/domain.ts';
-import type { IommuGroup } from '../core/group.ts';
+import { deviceReleaseDmaOwner } from '../core/group/ownership.ts';
+import type { Device } from '../core/contract/device.ts';
+import type { AttachHandle } from '../core/contract/domain.ts';
+import type { IommuGroup } from '../core/contract/group.ts';
 import type { IommufdContext } from './context.ts';
 import type { Hwpt } from './hwpt-object.ts';
 import { IommufdObject } from './object.ts';

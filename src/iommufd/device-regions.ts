@@ -6,7 +6,7 @@ import {
   IOMMU_RESV_DIRECT_RELAXABLE,
   IOMMU_RESV_MSI,
   IOMMU_RESV_SW_MSI,
-} from '../core/resv-region.ts';
+} from '../core/contract/resv-region.ts';
 import type { Igroup, IommufdDevice } from './device-object.ts';
 import type { IoPagetable } from './io-pagetable.ts';
 

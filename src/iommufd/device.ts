@@ -2,10 +2,13 @@
 import { EINVAL, EPERM, type Result, type Status } from '../base/errno.ts';
 import { Bug, bugOn } from '../base/bug.ts';
 import { refuse } from '../base/refuse.ts';
-import type { Device } from '../core/device.ts';
-import { IOMMU_CAP_CACHE_COHERENCY, IOMMU_CAP_ENFORCE_CACHE_COHERENCY } from '../core/driver.ts';
-import { deviceClaimDmaOwner } from '../core/ownership.ts';
-import { deviceIommuCapable, groupHasIsolatedMsi } from '../core/probe.ts';
+import type { Device } from '../core/contract/device.ts';
+import {
+  IOMMU_CAP_CACHE_COHERENCY,
+  IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
+} from '../core/contract/driver.ts';
+import { deviceClaimDmaOwner } from '../core/group/ownership.ts';
+import { deviceIommuCapable, groupHasIsolatedMsi } from '../core/probe/probe.ts';
 import type { IommufdContext } from './context.ts';
 import { getIgroup, Igroup, IommufdDevice, putIgroup } from './device-object.ts';
 

@@ -4,9 +4,9 @@ import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
 import { pow2, U64_MAX } from '../base/u64.ts';
 import { granuleOf, hiWord, joinWords, loWord } from '../base/word-pair.ts';
-import type { Domain } from '../core/domain.ts';
-import { readDirtyGranules, setDirtyTracking } from '../core/dirty.ts';
-import { granuleLg2 } from '../core/granule.ts';
+import type { Domain } from '../core/contract/domain.ts';
+import { readDirtyGranules, setDirtyTracking } from '../core/map/dirty.ts';
+import { granuleLg2 } from '../core/contract/granule.ts';
 import type { DirtySink } from '../pt/page-table.ts';
 import {
   IOMMU_HWPT_DIRTY_TRACKING_ENABLE,

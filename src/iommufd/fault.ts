@@ -17,8 +17,8 @@ import {
   iopfFreeGroup,
   iopfGroupResponse,
   type IopfGroup,
-} from '../core/iopf.ts';
-import type { AttachHandle } from '../core/domain.ts';
+} from '../core/contract/iopf.ts';
+import type { AttachHandle } from '../core/contract/domain.ts';
 import {
   iommu_hwpt_page_response,
   iommu_hwpt_pgfault,

@@ -2,10 +2,10 @@
 import { EOPNOTSUPP, isErrno, type Result, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
-import { devHasIommu, type Device } from '../core/device.ts';
-import { callOps } from '../core/driver-call.ts';
-import { IOMMU_CAP_DIRTY_TRACKING, IOMMU_CAP_PCI_ATS_SUPPORTED } from '../core/driver.ts';
-import { deviceIommuCapable } from '../core/probe.ts';
+import { devHasIommu, type Device } from '../core/contract/device.ts';
+import { callOps } from '../core/contract/driver-call.ts';
+import { IOMMU_CAP_DIRTY_TRACKING, IOMMU_CAP_PCI_ATS_SUPPORTED } from '../core/contract/driver.ts';
+import { deviceIommuCapable } from '../core/probe/probe.ts';
 import {
   IOMMU_HW_CAP_DIRTY_TRACKING,
   IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED,

@@ -11,8 +11,8 @@ import {
 } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import { U64_MAX } from '../base/u64.ts';
-import type { HwQueueCore } from '../core/driver.ts';
-import { callOps } from '../core/driver-call.ts';
+import type { HwQueueCore } from '../core/contract/driver.ts';
+import { callOps } from '../core/contract/driver-call.ts';
 import type { iommu_hw_queue_alloc } from '../uapi/iommufd.ts';
 import {
   accessAttach,

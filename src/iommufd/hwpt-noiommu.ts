@@ -5,9 +5,9 @@
 import { EOPNOTSUPP, isErrno, type Result } from '../base/errno.ts';
 import { Bug } from '../base/bug.ts';
 import { refuse } from '../base/refuse.ts';
-import { newPtDomain } from '../core/domain-alloc.ts';
-import type { Domain, DomainOps, UserData } from '../core/domain.ts';
-import type { IommuOps } from '../core/driver.ts';
+import { newPtDomain } from '../core/map/domain-alloc.ts';
+import type { Domain, DomainOps, UserData } from '../core/contract/domain.ts';
+import type { IommuOps } from '../core/contract/driver.ts';
 import { createPageTable } from '../pt/create.ts';
 import { amdv1 } from '../pt/formats/amdv1.ts';
 import type { PageTable } from '../pt/page-table.ts';

@@ -1,6 +1,6 @@
 /** Hardware page tables: paging ones mirror an IOAS, nested ones are the user's on top of one (iommufd.md 1.5, 2.11). */
-import type { Domain } from '../core/domain.ts';
-import { domainFree } from '../core/domain-alloc.ts';
+import type { Domain } from '../core/contract/domain.ts';
+import { domainFree } from '../core/map/domain-alloc.ts';
 import type { IommufdContext } from './context.ts';
 import type { Fault } from './fault.ts';
 import { Ioas } from './ioas.ts';

@@ -9,12 +9,12 @@ import {
   type Status,
 } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
-import { devHasIommu } from '../core/device.ts';
-import { domainFree, nestedDomainAlloc, pagingDomainAllocFlags } from '../core/domain-alloc.ts';
-import { enforceCacheCoherency } from '../core/domain-ops.ts';
-import type { Domain, UserData } from '../core/domain.ts';
-import { IOMMU_CAP_DIRTY_TRACKING, type IommuOps } from '../core/driver.ts';
-import { deviceIommuCapable } from '../core/probe.ts';
+import { devHasIommu } from '../core/contract/device.ts';
+import { domainFree, nestedDomainAlloc, pagingDomainAllocFlags } from '../core/map/domain-alloc.ts';
+import { enforceCacheCoherency } from '../core/map/domain-ops.ts';
+import type { Domain, UserData } from '../core/contract/domain.ts';
+import { IOMMU_CAP_DIRTY_TRACKING, type IommuOps } from '../core/contract/driver.ts';
+import { deviceIommuCapable } from '../core/probe/probe.ts';
 import {
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING as DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT as NEST_PARENT,

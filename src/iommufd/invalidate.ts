@@ -4,7 +4,7 @@ import { refuse } from '../base/refuse.ts';
 import { PAGE_SIZE } from '../base/u64.ts';
 import type { iommu_hwpt_invalidate } from '../uapi/iommufd.ts';
 import { HwptNested } from './hwpt-object.ts';
-import { callDomain, callOps } from '../core/driver-call.ts';
+import { callDomain, callOps } from '../core/contract/driver-call.ts';
 import type { Ucmd } from './ioctl.ts';
 import type { IommufdObject } from './object.ts';
 import { UserEntries } from './user-data.ts';

@@ -10,7 +10,7 @@ import {
   type iommu_ioas_allow_iovas,
   type iommu_ioas_iova_ranges,
 } from '../uapi/iommufd.ts';
-import type { Domain } from '../core/domain.ts';
+import type { Domain } from '../core/contract/domain.ts';
 import type { IommufdContext } from './context.ts';
 import { IoPagetable } from './io-pagetable.ts';
 import type { Ucmd } from './ioctl.ts';

@@ -2,8 +2,8 @@
 import { EINVAL, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import { PAGE_SIZE, U64_MAX } from '../base/u64.ts';
-import { smallestPageLg2 } from '../core/granule.ts';
-import type { Domain } from '../core/domain.ts';
+import { smallestPageLg2 } from '../core/contract/granule.ts';
+import type { Domain } from '../core/contract/domain.ts';
 import type { Area } from './area.ts';
 import { fillArea, mapArea, unfillArea, unmapArea } from './fill.ts';
 import type { IoPagetable, IopagetableUser } from './io-pagetable.ts';

@@ -18,8 +18,8 @@ import {
   IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE,
   IOMMU_FAULT_PAGE_REQUEST_PASID_VALID,
   reportDeviceFault,
-} from '../core/iopf.ts';
-import { iovaToPhys } from '../core/map.ts';
+} from '../core/contract/iopf.ts';
+import { iovaToPhys } from '../core/map/map.ts';
 import * as uapi from '../uapi/iommufd-test.ts';
 import { attachedHwpt, deviceAttach, deviceDetach, deviceReplace, NO_PASID } from './attach.ts';
 import { deviceBindMock, deviceUnbind } from './device.ts';

@@ -6,9 +6,9 @@ import type { FileOps, SharedPages } from '../base/file.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
 import type { PhysicalMemory } from '../base/physical-memory.ts';
 import type { Task, UserAccounts } from '../base/task.ts';
-import type { Device } from '../core/device.ts';
-import type { Domain } from '../core/domain.ts';
-import type { IommuCore } from '../core/iommu-core.ts';
+import type { Device } from '../core/contract/device.ts';
+import type { Domain } from '../core/contract/domain.ts';
+import type { IommuCore } from '../core/contract/iommu-core.ts';
 import { KernelAbi } from './kernel-abi.ts';
 import type { Payer } from './pages.ts';
 

@@ -1,8 +1,8 @@
 /** Doorbell pages of a context: their places, their limit, and what a failure leaves (iommufd.md 4.6). */
 import { expect, test } from 'vitest';
 import { EADDRINUSE, EOVERFLOW, isErrno } from '../base/errno.ts';
-import { IOMMU_READ } from '../core/domain.ts';
-import { iommuMap } from '../core/map.ts';
+import { IOMMU_READ } from '../core/contract/domain.ts';
+import { iommuMap } from '../core/map/map.ts';
 import { World } from '../../test/iommufd/world.ts';
 import { noiommuAllocPaging } from './hwpt-noiommu.ts';
 import { groupSetupMsi, MAX_SW_MSI_PAGES, swMsi, SwMsiPages, type SwMsiPage } from './sw-msi.ts';

@@ -9,8 +9,8 @@
 import { EOVERFLOW, isErrno, type Result, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import { hex } from '../base/u64.ts';
-import { IOMMU_MMIO, IOMMU_READ, IOMMU_WRITE, type Domain } from '../core/domain.ts';
-import { iommuMap } from '../core/map.ts';
+import { IOMMU_MMIO, IOMMU_READ, IOMMU_WRITE, type Domain } from '../core/contract/domain.ts';
+import { iommuMap } from '../core/map/map.ts';
 
 const PAGE = 4096n;
 /** Doorbell pages a context can have. */

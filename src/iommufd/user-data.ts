@@ -3,7 +3,7 @@ import { E2BIG, EFAULT, EINVAL, type Result, type Status } from '../base/errno.t
 import { bugOn } from '../base/bug.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
-import type { UserArray, UserData } from '../core/domain.ts';
+import type { UserArray, UserData } from '../core/contract/domain.ts';
 
 /** Vendor data of a command; none when the length is 0. */
 export function userData(

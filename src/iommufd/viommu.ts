@@ -1,9 +1,9 @@
 /** VIOMMU_ALLOC (iommufd.md 2.17). */
 import { EINVAL, EOPNOTSUPP, isErrno, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
-import { devHasIommu } from '../core/device.ts';
-import { callOpsStatus } from '../core/driver-call.ts';
-import type { UserData } from '../core/domain.ts';
+import { devHasIommu } from '../core/contract/device.ts';
+import { callOpsStatus } from '../core/contract/driver-call.ts';
+import type { UserData } from '../core/contract/domain.ts';
 import { IOMMU_VIOMMU_TYPE_DEFAULT, type iommu_viommu_alloc } from '../uapi/iommufd.ts';
 import { IommufdDevice } from './device-object.ts';
 import { HwptPaging } from './hwpt-object.ts';

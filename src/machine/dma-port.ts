@@ -11,7 +11,7 @@ import type { KernelEnv } from '../base/kernel-env.ts';
 import type { PhysicalMemory } from '../base/physical-memory.ts';
 import { refuse } from '../base/refuse.ts';
 import { hex, PAGE_SIZE } from '../base/u64.ts';
-import type { RemappingUnit } from '../core/remapping-unit.ts';
+import type { RemappingUnit } from '../core/contract/remapping-unit.ts';
 import type { DevicePort } from '../devices/port.ts';
 import type { PciDeviceFunction } from '../pci/function.ts';
 

@@ -2,7 +2,7 @@
  * The way of interrupt messages through an IOMMU that translates them, as on Arm: the kernel maps the doorbell where
  * the user of the device left a window, and the hardware walks the tables for every message (core.md 3.7; iommufd.md 4.6).
  */
-import { dmaPrepareMsi } from '../core/msi.ts';
+import { dmaPrepareMsi } from '../core/dma/msi.ts';
 import type { DoorbellRoute } from '../pci/host-irqs.ts';
 import type { PciDev } from './pci-dev.ts';
 

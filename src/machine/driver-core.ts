@@ -5,8 +5,8 @@ import { EBUSY, EEXIST, EINVAL, ENODEV, isErrno, type Result, type Status } from
 import type { KernelEnv } from '../base/kernel-env.ts';
 import { refuse } from '../base/refuse.ts';
 import { WaitQueue, type Outcome } from '../base/wait-queue.ts';
-import type { DeviceDriver } from '../core/device.ts';
-import { deviceUnuseDefaultDomain, deviceUseDefaultDomain } from '../core/ownership.ts';
+import type { DeviceDriver } from '../core/contract/device.ts';
+import { deviceUnuseDefaultDomain, deviceUseDefaultDomain } from '../core/group/ownership.ts';
 import type { PciDev } from './pci-dev.ts';
 
 /** One entry of new_id. Undefined members match anything. */

@@ -3,9 +3,9 @@
  * and what the kernel sees of it by scanning (core.md 1.4, 2.3).
  */
 import { Bug } from '../base/bug.ts';
-import type { Device } from '../core/device.ts';
-import type { IommuCore } from '../core/iommu-core.ts';
-import { busAddDevice, busRemoveDevice } from '../core/register.ts';
+import type { Device } from '../core/contract/device.ts';
+import type { IommuCore } from '../core/contract/iommu-core.ts';
+import { busAddDevice, busRemoveDevice } from '../core/probe/register.ts';
 import { createPciGrouping, type PciGrouping } from '../drivers/pci-group.ts';
 import { PciBus } from '../pci/topology.ts';
 import { iommuNames, parseAddress, type DeviceTypes } from './description-check.ts';

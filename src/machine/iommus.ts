@@ -6,18 +6,18 @@
 import { Bug } from '../base/bug.ts';
 import { isErrno } from '../base/errno.ts';
 import { fieldsGiven } from './given.ts';
-import type { IommuDevice } from '../core/driver.ts';
-import { fwspecInit } from '../core/fwspec.ts';
-import type { IommuCore } from '../core/iommu-core.ts';
-import { deviceRegister } from '../core/register.ts';
-import type { RemappingUnit } from '../core/remapping-unit.ts';
+import type { IommuDevice } from '../core/contract/driver.ts';
+import { fwspecInit } from '../core/probe/fwspec.ts';
+import type { IommuCore } from '../core/contract/iommu-core.ts';
+import { deviceRegister } from '../core/probe/register.ts';
+import type { RemappingUnit } from '../core/contract/remapping-unit.ts';
 import {
   IOMMU_RESV_DIRECT,
   IOMMU_RESV_DIRECT_RELAXABLE,
   IOMMU_RESV_MSI,
   IOMMU_RESV_SW_MSI,
   type ResvRegion,
-} from '../core/resv-region.ts';
+} from '../core/contract/resv-region.ts';
 import {
   createIntelDriver,
   type IntelDriver,

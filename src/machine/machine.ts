@@ -10,7 +10,7 @@ import type { SharedPages } from '../base/file.ts';
 import { KernelEnv } from '../base/kernel-env.ts';
 import { UserAccounts } from '../base/task.ts';
 import { WaitQueue } from '../base/wait-queue.ts';
-import { IommuCore } from '../core/iommu-core.ts';
+import { IommuCore } from '../core/contract/iommu-core.ts';
 import { stateDigest } from '../core/state-digest.ts';
 import { DEVICE_TYPES } from '../devices/index.ts';
 import { Ram } from '../pt/ram.ts';

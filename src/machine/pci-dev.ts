@@ -2,8 +2,8 @@
  * A PCI function as the simulated kernel knows it (struct pci_dev): its hardware, its place in the tree, its port,
  * its device in the IOMMU layer, and its driver.
  */
-import type { IommuCore } from '../core/iommu-core.ts';
-import { Device } from '../core/device.ts';
+import type { IommuCore } from '../core/contract/iommu-core.ts';
+import { Device } from '../core/contract/device.ts';
 import type { DeviceModel } from '../devices/port.ts';
 import { PciDeviceFunction } from '../pci/function.ts';
 import type { PciIdentity } from '../pci/identity.ts';

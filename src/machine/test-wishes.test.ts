@@ -1,8 +1,8 @@
 /** Domains that are made for a wish and freed after the answer (core.md 6.5). */
 import { expect, test } from 'vitest';
 import { ENOMEM, EOPNOTSUPP, type Errno, type Result } from '../base/errno.ts';
-import { newDomain } from '../core/domain-alloc.ts';
-import type { Domain } from '../core/domain.ts';
+import { newDomain } from '../core/map/domain-alloc.ts';
+import type { Domain } from '../core/contract/domain.ts';
 import { machineOf } from '../../test/vfio/client.ts';
 import { testWishes } from './test-wishes.ts';
 import { parseWishes } from './wish-list.ts';

@@ -12,20 +12,20 @@ import {
   type Status,
 } from '../base/errno.ts';
 import { listening, refuse, type Refusal } from '../base/refuse.ts';
-import { attachGroup } from '../core/attach.ts';
-import type { Device } from '../core/device.ts';
-import { identityDomainAlloc } from '../core/default-domain.ts';
-import { domainFree, pagingDomainAlloc, pagingDomainAllocFlags } from '../core/domain-alloc.ts';
-import type { Domain } from '../core/domain.ts';
+import { attachGroup } from '../core/attach/attach.ts';
+import type { Device } from '../core/contract/device.ts';
+import { identityDomainAlloc } from '../core/group/default-domain.ts';
+import { domainFree, pagingDomainAlloc, pagingDomainAllocFlags } from '../core/map/domain-alloc.ts';
+import type { Domain } from '../core/contract/domain.ts';
 import {
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
   IOMMU_HWPT_ALLOC_PASID,
-} from '../core/driver.ts';
-import type { IommuGroup } from '../core/group.ts';
-import { groupClaimDmaOwner, groupDmaOwnerClaimed } from '../core/ownership.ts';
-import { attachDevicePasid } from '../core/pasid.ts';
-import { testAttach, type TestInput, type TestStage } from '../core/test-attach.ts';
+} from '../core/contract/driver.ts';
+import type { IommuGroup } from '../core/contract/group.ts';
+import { groupClaimDmaOwner, groupDmaOwnerClaimed } from '../core/group/ownership.ts';
+import { attachDevicePasid } from '../core/attach/pasid.ts';
+import { testAttach, type TestInput, type TestStage } from '../core/attach/test-attach.ts';
 import type { Problem } from './description.ts';
 import type { Machine } from './machine.ts';
 import type { DomainWish, Wish, WishList } from './wish-list.ts';

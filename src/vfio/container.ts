@@ -10,7 +10,7 @@ import { Lock } from '../base/lock.ts';
 import { refuse } from '../base/refuse.ts';
 import { CAP_SYS_RAWIO, type Task } from '../base/task.ts';
 import { hex } from '../base/u64.ts';
-import { groupClaimDmaOwner, groupReleaseDmaOwner } from '../core/ownership.ts';
+import { groupClaimDmaOwner, groupReleaseDmaOwner } from '../core/group/ownership.ts';
 import {
   VFIO_API_VERSION,
   VFIO_CHECK_EXTENSION,

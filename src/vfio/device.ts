@@ -7,7 +7,7 @@ import { isErrno, type Result, type Status } from '../base/errno.ts';
 import type { Mapping, MmapRequest } from '../base/file.ts';
 import type { Task } from '../base/task.ts';
 import { WaitQueue } from '../base/wait-queue.ts';
-import type { Device } from '../core/device.ts';
+import type { Device } from '../core/contract/device.ts';
 import type { DeviceIommufd } from './iommufd.ts';
 import type { VfioGroup } from './group.ts';
 import type { VfioSubsystem } from './vfio-core.ts';

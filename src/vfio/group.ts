@@ -20,8 +20,8 @@ import { Lock } from '../base/lock.ts';
 import { refuse } from '../base/refuse.ts';
 import { CAP_SYS_RAWIO, type Task } from '../base/task.ts';
 import { hex } from '../base/u64.ts';
-import { groupDmaOwnerClaimed } from '../core/ownership.ts';
-import type { IommuGroup } from '../core/group.ts';
+import { groupDmaOwnerClaimed } from '../core/group/ownership.ts';
+import type { IommuGroup } from '../core/contract/group.ts';
 import {
   VFIO_GROUP_FLAGS_CONTAINER_SET,
   VFIO_GROUP_FLAGS_VIABLE,

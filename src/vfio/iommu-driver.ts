@@ -4,7 +4,7 @@
  */
 import type { Result, Status } from '../base/errno.ts';
 import type { Task } from '../base/task.ts';
-import type { IommuGroup } from '../core/group.ts';
+import type { IommuGroup } from '../core/contract/group.ts';
 import type { VfioDevice, VfioDeviceKind } from './device.ts';
 
 export interface ContainerIommuDriver {

@@ -8,8 +8,8 @@ import { EINVAL, EPERM, isErrno, type Result, type Status } from '../base/errno.
 import type { ForeignFile, OpenFile } from '../base/file.ts';
 import { refuse } from '../base/refuse.ts';
 import { CAP_SYS_RAWIO, type Task } from '../base/task.ts';
-import type { Device } from '../core/device.ts';
-import type { IommuGroup } from '../core/group.ts';
+import type { Device } from '../core/contract/device.ts';
+import type { IommuGroup } from '../core/contract/group.ts';
 import type { VfioDevice } from './device.ts';
 import type { VfioGroup } from './group.ts';
 

@@ -5,7 +5,7 @@
  */
 import { EINVAL, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
-import { IOMMU_RESV_DIRECT_RELAXABLE, type ResvRegion } from '../core/resv-region.ts';
+import { IOMMU_RESV_DIRECT_RELAXABLE, type ResvRegion } from '../core/contract/resv-region.ts';
 import type { DmaList } from './type1-dma.ts';
 
 export interface IovaRange {

@@ -9,8 +9,8 @@ import type { Mapping, MmapRequest } from '../base/file.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Eventfd, Task } from '../base/task.ts';
 import { hex } from '../base/u64.ts';
-import { devHasIommu, type Device } from '../core/device.ts';
-import { resetDone, resetPrepare } from '../core/reset.ts';
+import { devHasIommu, type Device } from '../core/contract/device.ts';
+import { resetDone, resetPrepare } from '../core/group/reset.ts';
 import type { PciDeviceFunction } from '../pci/function.ts';
 import {
   PCI_CAP_ID_PM,

@@ -2,7 +2,7 @@
 import { EINVAL, type Result, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Outcome } from '../base/wait-queue.ts';
-import type { Device } from '../core/device.ts';
+import type { Device } from '../core/contract/device.ts';
 import type { PciDeviceFunction } from '../pci/function.ts';
 import type { VfioDevice } from './device.ts';
 import { VfioPciDevice } from './pci-core.ts';

@@ -11,8 +11,8 @@ import {
 } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
-import { devHasIommu } from '../core/device.ts';
-import { resetDone, resetPrepare } from '../core/reset.ts';
+import { devHasIommu } from '../core/contract/device.ts';
+import { resetDone, resetPrepare } from '../core/group/reset.ts';
 import type { PciDeviceFunction } from '../pci/function.ts';
 import {
   VFIO_PCI_DEVID_NOT_OWNED,

@@ -7,19 +7,19 @@
  */
 import { EBUSY, EINVAL, EPERM, isErrno, type Result, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
-import { attachBySearch, reuseType1Domain } from '../core/auto-domain.ts';
-import { getMsiCookie } from '../core/cookies.ts';
-import { domainFree } from '../core/domain-alloc.ts';
-import { enforceCacheCoherency } from '../core/domain-ops.ts';
-import type { Domain } from '../core/domain.ts';
-import type { IommuGroup } from '../core/group.ts';
-import { groupHasIsolatedMsi } from '../core/probe.ts';
+import { attachBySearch, reuseType1Domain } from '../core/attach/auto-domain.ts';
+import { getMsiCookie } from '../core/dma/cookies.ts';
+import { domainFree } from '../core/map/domain-alloc.ts';
+import { enforceCacheCoherency } from '../core/map/domain-ops.ts';
+import type { Domain } from '../core/contract/domain.ts';
+import type { IommuGroup } from '../core/contract/group.ts';
+import { groupHasIsolatedMsi } from '../core/probe/probe.ts';
 import {
   getGroupResvRegions,
   IOMMU_RESV_MSI,
   IOMMU_RESV_SW_MSI,
   type ResvRegion,
-} from '../core/resv-region.ts';
+} from '../core/contract/resv-region.ts';
 import type { VfioDeviceKind } from './device.ts';
 import {
   checkAperture,

@@ -5,19 +5,19 @@
  * as an aux domain where the feature is enabled, else by attaching the whole device (a VF behind an mdev).
  */
 import type { Result, Status } from '../base/errno.ts';
-import { attachGroup, detachGroup } from '../core/attach.ts';
+import { attachGroup, detachGroup } from '../core/attach/attach.ts';
 import {
   attachSubdevGroup,
   auxAttachGroup,
   auxDetachGroup,
   detachSubdevGroup,
-} from '../core/aux.ts';
-import { devFeatureEnabled, IOMMU_DEV_FEAT_AUX } from '../core/aux-feature.ts';
-import type { Device } from '../core/device.ts';
-import { pagingDomainAlloc } from '../core/domain-alloc.ts';
-import type { Domain } from '../core/domain.ts';
-import type { IommuGroup } from '../core/group.ts';
-import { mdevGetIommuDevice, mdevGroupIommuDevice } from '../core/mdev.ts';
+} from '../core/aux/aux.ts';
+import { devFeatureEnabled, IOMMU_DEV_FEAT_AUX } from '../core/attach/aux-feature.ts';
+import type { Device } from '../core/contract/device.ts';
+import { pagingDomainAlloc } from '../core/map/domain-alloc.ts';
+import type { Domain } from '../core/contract/domain.ts';
+import type { IommuGroup } from '../core/contract/group.ts';
+import { mdevGetIommuDevice, mdevGroupIommuDevice } from '../core/aux/mdev.ts';
 import type { VfioDeviceKind } from './device.ts';
 import type { VfioSubsystem } from './vfio-core.ts';
 

@@ -7,9 +7,9 @@
 import { EFAULT, ENOMEM, type Status } from '../base/errno.ts';
 import { refuse, silently } from '../base/refuse.ts';
 import type { PhysicalMemory } from '../base/physical-memory.ts';
-import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE, type Domain } from '../core/domain.ts';
-import { granuleLg2 } from '../core/granule.ts';
-import { mapGranules, unmapGranules } from '../core/map.ts';
+import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE, type Domain } from '../core/contract/domain.ts';
+import { granuleLg2 } from '../core/contract/granule.ts';
+import { mapGranules, unmapGranules } from '../core/map/map.ts';
 import type { Dma } from './type1-dma.ts';
 
 const BATCH = 512;

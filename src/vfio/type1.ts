@@ -8,7 +8,7 @@ import { Lock } from '../base/lock.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
 import { hex } from '../base/u64.ts';
-import type { IommuGroup } from '../core/group.ts';
+import type { IommuGroup } from '../core/contract/group.ts';
 import {
   VFIO_DMA_CC_IOMMU,
   VFIO_IOMMU_DIRTY_PAGES,

@@ -6,10 +6,10 @@
 import { Bug } from '../../src/base/bug.ts';
 import { KernelEnv } from '../../src/base/kernel-env.ts';
 import type { TraceEvent } from '../../src/base/trace.ts';
-import type { Device } from '../../src/core/device.ts';
-import type { IommuOps } from '../../src/core/driver.ts';
-import { IommuCore } from '../../src/core/iommu-core.ts';
-import type { RemappingUnit } from '../../src/core/remapping-unit.ts';
+import type { Device } from '../../src/core/contract/device.ts';
+import type { IommuOps } from '../../src/core/contract/driver.ts';
+import { IommuCore } from '../../src/core/contract/iommu-core.ts';
+import type { RemappingUnit } from '../../src/core/contract/remapping-unit.ts';
 import { createMockDriver } from '../../src/drivers/mock/index.ts';
 import type { IntelUnitConfig } from '../../src/drivers/intel/driver.ts';
 import { Ram } from '../../src/pt/ram.ts';

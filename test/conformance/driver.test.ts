@@ -1,12 +1,16 @@
 /** What every IOMMU driver must do, whatever its tables look like (core.md 3 to 7; formats.md 12). */
 import { beforeEach, describe, expect, it } from 'vitest';
-import { attachGroup, detachGroup, replaceGroupHandle } from '../../src/core/attach.ts';
-import type { Device } from '../../src/core/device.ts';
-import type { Domain } from '../../src/core/domain.ts';
-import { domainFree, pagingDomainAlloc } from '../../src/core/domain-alloc.ts';
-import { iommuMap, iommuUnmap } from '../../src/core/map.ts';
-import { deviceClaimDmaOwner, deviceReleaseDmaOwner } from '../../src/core/ownership.ts';
-import { attachDevicePasid, detachDevicePasid, replaceDevicePasid } from '../../src/core/pasid.ts';
+import { attachGroup, detachGroup, replaceGroupHandle } from '../../src/core/attach/attach.ts';
+import type { Device } from '../../src/core/contract/device.ts';
+import type { Domain } from '../../src/core/contract/domain.ts';
+import { domainFree, pagingDomainAlloc } from '../../src/core/map/domain-alloc.ts';
+import { iommuMap, iommuUnmap } from '../../src/core/map/map.ts';
+import { deviceClaimDmaOwner, deviceReleaseDmaOwner } from '../../src/core/group/ownership.ts';
+import {
+  attachDevicePasid,
+  detachDevicePasid,
+  replaceDevicePasid,
+} from '../../src/core/attach/pasid.ts';
 import { stateDigest } from '../../src/core/state-digest.ts';
 import { newGather } from '../../src/pt/gather.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../src/pt/page-table.ts';

@@ -2,10 +2,10 @@
 import { KernelEnv } from '../../src/base/kernel-env.ts';
 import type { KernelTrait } from '../../src/base/kernel-traits.ts';
 import type { PhysicalMemory } from '../../src/base/physical-memory.ts';
-import type { Device, DeviceConfig } from '../../src/core/device.ts';
-import type { Domain } from '../../src/core/domain.ts';
-import { IommuCore } from '../../src/core/iommu-core.ts';
-import { iovaToPhys } from '../../src/core/map.ts';
+import type { Device, DeviceConfig } from '../../src/core/contract/device.ts';
+import type { Domain } from '../../src/core/contract/domain.ts';
+import { IommuCore } from '../../src/core/contract/iommu-core.ts';
+import { iovaToPhys } from '../../src/core/map/map.ts';
 import {
   createMockDriver,
   type MockDeviceKnobs,

@@ -1,11 +1,11 @@
 /** For the tests of aux domains: devices with AUX enabled and a mediated device on one of them. */
 import type { Status } from '../../src/base/errno.ts';
-import { devEnableFeature, IOMMU_DEV_FEAT_AUX } from '../../src/core/aux-feature.ts';
-import type { Device } from '../../src/core/device.ts';
-import type { Domain } from '../../src/core/domain.ts';
-import { groupAddDevice } from '../../src/core/group-ops.ts';
-import type { IommuGroup } from '../../src/core/group.ts';
-import { mdevCreate, mdevSetIommuDevice } from '../../src/core/mdev.ts';
+import { devEnableFeature, IOMMU_DEV_FEAT_AUX } from '../../src/core/attach/aux-feature.ts';
+import type { Device } from '../../src/core/contract/device.ts';
+import type { Domain } from '../../src/core/contract/domain.ts';
+import { groupAddDevice } from '../../src/core/group/group-ops.ts';
+import type { IommuGroup } from '../../src/core/contract/group.ts';
+import { mdevCreate, mdevSetIommuDevice } from '../../src/core/aux/mdev.ts';
 import { must, Rig, type RigOptions } from './rig.ts';
 
 function done(rc: Status): void {

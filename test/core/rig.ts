@@ -13,12 +13,12 @@ import {
   type MockDriverKnobs,
 } from '../../src/drivers/mock/index.ts';
 import { Ram } from '../../src/pt/ram.ts';
-import type { BusName, Device, DeviceConfig } from '../../src/core/device.ts';
-import type { Domain } from '../../src/core/domain.ts';
-import { pagingDomainAlloc } from '../../src/core/domain-alloc.ts';
-import { groupAlloc, groupRefGet } from '../../src/core/group-ops.ts';
-import type { IommuGroup } from '../../src/core/group.ts';
-import { IommuCore } from '../../src/core/iommu-core.ts';
+import type { BusName, Device, DeviceConfig } from '../../src/core/contract/device.ts';
+import type { Domain } from '../../src/core/contract/domain.ts';
+import { pagingDomainAlloc } from '../../src/core/map/domain-alloc.ts';
+import { groupAlloc, groupRefGet } from '../../src/core/group/group-ops.ts';
+import type { IommuGroup } from '../../src/core/contract/group.ts';
+import { IommuCore } from '../../src/core/contract/iommu-core.ts';
 
 /** The object, or a failed test. */
 export function must<T>(result: Result<T>): T {

@@ -15,7 +15,7 @@ import {
   IOMMU_RESV_DIRECT_RELAXABLE,
   IOMMU_RESV_MSI,
   IOMMU_RESV_RESERVED,
-} from '../../src/core/resv-region.ts';
+} from '../../src/core/contract/resv-region.ts';
 import { type MockDeviceKnobs, type MockDriverKnobs } from '../../src/drivers/mock/index.ts';
 import {
   attachedHwpt,

@@ -13,7 +13,7 @@ import {
   type Errno,
 } from '../../src/base/errno.ts';
 import { U64_MAX } from '../../src/base/u64.ts';
-import { IOMMU_CAP_ENFORCE_CACHE_COHERENCY } from '../../src/core/driver.ts';
+import { IOMMU_CAP_ENFORCE_CACHE_COHERENCY } from '../../src/core/contract/driver.ts';
 import { createMockDriver } from '../../src/drivers/mock/index.ts';
 import { deviceAttach, deviceBind } from '../../src/iommufd/device.ts';
 import { ctxFromFile, openVfioCompat } from '../../src/iommufd/main.ts';

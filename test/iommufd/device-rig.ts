@@ -1,7 +1,7 @@
 /** A driver of its own beside the selftest's, its devices, an open iommufd, an IOAS. */
 import { isErrno, type Result } from '../../src/base/errno.ts';
-import type { IommuOps } from '../../src/core/driver.ts';
-import type { DeviceConfig } from '../../src/core/device.ts';
+import type { IommuOps } from '../../src/core/contract/driver.ts';
+import type { DeviceConfig } from '../../src/core/contract/device.ts';
 import {
   createMockDriver,
   type MockDeviceKnobs,

@@ -1,7 +1,7 @@
 /** What iommufd asks of IOMMU drivers: a driver that throws or answers nonsense is named (core.md 11.2, iommufd.md 2.17 to 2.20). */
 import { expect, test } from 'vitest';
 import { EINVAL, ENODEV, isErrno, type Status } from '../../src/base/errno.ts';
-import type { ViommuOps } from '../../src/core/driver.ts';
+import type { ViommuOps } from '../../src/core/contract/driver.ts';
 import { ctxFromFile } from '../../src/iommufd/main.ts';
 import { Viommu } from '../../src/iommufd/viommu-object.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';

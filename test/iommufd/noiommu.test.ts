@@ -12,9 +12,9 @@ import {
   type Errno,
 } from '../../src/base/errno.ts';
 import { U64_MAX } from '../../src/base/u64.ts';
-import { Device } from '../../src/core/device.ts';
-import { groupAddDevice, groupAlloc, groupPut } from '../../src/core/group-ops.ts';
-import { groupClaimDmaOwner, groupDmaOwnerClaimed } from '../../src/core/ownership.ts';
+import { Device } from '../../src/core/contract/device.ts';
+import { groupAddDevice, groupAlloc, groupPut } from '../../src/core/group/group-ops.ts';
+import { groupClaimDmaOwner, groupDmaOwnerClaimed } from '../../src/core/group/ownership.ts';
 import { createMockDriver } from '../../src/drivers/mock/index.ts';
 import {
   attachedHwpt,

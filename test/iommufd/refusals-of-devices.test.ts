@@ -1,11 +1,11 @@
 /** Refusals that depend on the device bound, or on its IOMMU driver (iommufd.md 2.11, 2.12, 4.1 to 4.7). */
 import { expect, test } from 'vitest';
 import { EADDRINUSE, EINVAL, ENODEV, EOPNOTSUPP, EPERM, isErrno } from '../../src/base/errno.ts';
-import { IOMMU_READ } from '../../src/core/domain.ts';
-import { IOMMU_CAP_ENFORCE_CACHE_COHERENCY } from '../../src/core/driver.ts';
-import { iommuMap, iommuUnmap } from '../../src/core/map.ts';
-import { dmaPrepareMsi } from '../../src/core/msi.ts';
-import { IOMMU_RESV_SW_MSI } from '../../src/core/resv-region.ts';
+import { IOMMU_READ } from '../../src/core/contract/domain.ts';
+import { IOMMU_CAP_ENFORCE_CACHE_COHERENCY } from '../../src/core/contract/driver.ts';
+import { iommuMap, iommuUnmap } from '../../src/core/map/map.ts';
+import { dmaPrepareMsi } from '../../src/core/dma/msi.ts';
+import { IOMMU_RESV_SW_MSI } from '../../src/core/contract/resv-region.ts';
 import {
   attachedHwpt,
   deviceAttach,

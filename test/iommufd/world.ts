@@ -20,11 +20,11 @@ import type { PhysicalMemory } from '../../src/base/physical-memory.ts';
 import { UserAccounts, type Eventfd, type Mm, type Task } from '../../src/base/task.ts';
 import { U64_MAX } from '../../src/base/u64.ts';
 import { WaitQueue } from '../../src/base/wait-queue.ts';
-import { IommuCore } from '../../src/core/iommu-core.ts';
+import { IommuCore } from '../../src/core/contract/iommu-core.ts';
 import { MachineSelftest } from '../../src/machine/selftest-hardware.ts';
 import { openIommufd } from '../../src/iommufd/main.ts';
 import { IommufdSubsystem } from '../../src/iommufd/subsystem.ts';
-import { Device } from '../../src/core/device.ts';
+import { Device } from '../../src/core/contract/device.ts';
 import { Ram } from '../../src/pt/ram.ts';
 import type { Fields, Struct, View } from '../../src/base/struct.ts';
 

@@ -1,8 +1,8 @@
 /** How type1 finds a domain for a further group: both policies with the same inputs (vfio.md 1.13, 1.14, 1.15b). */
 import { describe, expect, test } from 'vitest';
 import { EINVAL, ERRNO, type ErrnoName, type Status } from '../../src/base/errno.ts';
-import type { Device } from '../../src/core/device.ts';
-import type { Domain, DomainOps } from '../../src/core/domain.ts';
+import type { Device } from '../../src/core/contract/device.ts';
+import type { Domain, DomainOps } from '../../src/core/contract/domain.ts';
 import { getDomainForDev, iovaToPhys } from '../../src/core/index.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import { Client, machineOf, name, ok } from './client.ts';

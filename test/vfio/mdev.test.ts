@@ -12,11 +12,11 @@ import {
   isErrno,
 } from '../../src/base/errno.ts';
 import { refuse } from '../../src/base/refuse.ts';
-import { devEnableFeature, IOMMU_DEV_FEAT_AUX } from '../../src/core/aux-feature.ts';
-import { auxGetDomainForDev, auxGetPasid } from '../../src/core/aux.ts';
-import type { Device } from '../../src/core/device.ts';
+import { devEnableFeature, IOMMU_DEV_FEAT_AUX } from '../../src/core/attach/aux-feature.ts';
+import { auxGetDomainForDev, auxGetPasid } from '../../src/core/aux/aux.ts';
+import type { Device } from '../../src/core/contract/device.ts';
 import { getDomainForDev, iovaToPhys } from '../../src/core/index.ts';
-import { mdevCreate, mdevSetIommuDevice } from '../../src/core/mdev.ts';
+import { mdevCreate, mdevSetIommuDevice } from '../../src/core/aux/mdev.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import type { VfioDevice, VfioDeviceOps } from '../../src/vfio/device.ts';

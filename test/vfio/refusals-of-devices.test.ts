@@ -2,9 +2,9 @@
 import { expect, test } from 'vitest';
 import { EINVAL, ENOMEM, ENOTTY, EOPNOTSUPP, EPERM, isErrno } from '../../src/base/errno.ts';
 import { refuse } from '../../src/base/refuse.ts';
-import type { Device } from '../../src/core/device.ts';
-import { mdevCreate, mdevRemove } from '../../src/core/mdev.ts';
-import { IOMMU_RESV_RESERVED } from '../../src/core/resv-region.ts';
+import type { Device } from '../../src/core/contract/device.ts';
+import { mdevCreate, mdevRemove } from '../../src/core/aux/mdev.ts';
+import { IOMMU_RESV_RESERVED } from '../../src/core/contract/resv-region.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import * as i from '../../src/uapi/iommufd.ts';
 import * as v from '../../src/uapi/vfio.ts';

@@ -6,9 +6,9 @@
  */
 import { EINVAL, EOPNOTSUPP, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
-import { IOMMU_NO_PASID } from '../../core/attach.ts';
-import type { Device } from '../../core/device.ts';
-import type { Domain } from '../../core/domain.ts';
+import { IOMMU_NO_PASID } from '../../core/attach/attach.ts';
+import type { Device } from '../../core/contract/device.ts';
+import type { Domain } from '../../core/contract/domain.ts';
 import {
   toIntelDevice,
   toIntelDomain,

@@ -2,8 +2,8 @@
  * The driver's record of a domain (struct dmar_domain) and of a device (struct device_domain_info).
  */
 import { Bug } from '../../base/bug.ts';
-import type { Device } from '../../core/device.ts';
-import type { Domain } from '../../core/domain.ts';
+import type { Device } from '../../core/contract/device.ts';
+import type { Domain } from '../../core/contract/domain.ts';
 import type { PciFunction } from '../../pci/topology.ts';
 import type { PageTable } from '../../pt/page-table.ts';
 import type { DomainIdHolder, IntelIommu } from './iommu.ts';

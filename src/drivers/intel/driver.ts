@@ -9,7 +9,7 @@
 import { ENODEV, EOPNOTSUPP, isErrno, type Result } from '../../base/errno.ts';
 import type { PhysicalMemory } from '../../base/physical-memory.ts';
 import { refuse } from '../../base/refuse.ts';
-import type { Device } from '../../core/device.ts';
+import type { Device } from '../../core/contract/device.ts';
 import {
   IOMMU_CAP_CACHE_COHERENCY,
   IOMMU_CAP_DEFERRED_FLUSH,
@@ -17,15 +17,15 @@ import {
   IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
   IOMMU_CAP_PCI_ATS_SUPPORTED,
   type IommuOps,
-} from '../../core/driver.ts';
-import { IOMMU_DOMAIN_DMA } from '../../core/domain.ts';
-import type { IommuCore } from '../../core/iommu-core.ts';
+} from '../../core/contract/driver.ts';
+import { IOMMU_DOMAIN_DMA } from '../../core/contract/domain.ts';
+import type { IommuCore } from '../../core/contract/iommu-core.ts';
 import {
   IOMMU_RESV_DIRECT,
   IOMMU_RESV_DIRECT_RELAXABLE,
   IOMMU_RESV_MSI,
   type ResvRegion,
-} from '../../core/resv-region.ts';
+} from '../../core/contract/resv-region.ts';
 import { dmaAliases } from '../../pci/alias.ts';
 import type { PciFunction } from '../../pci/topology.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';

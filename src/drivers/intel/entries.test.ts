@@ -6,8 +6,8 @@ import {
   words64,
 } from '../../../test/drivers/intel-bench.ts';
 import { EOPNOTSUPP } from '../../base/errno.ts';
-import { attachGroup, detachGroup } from '../../core/attach.ts';
-import { pagingDomainAllocFlags } from '../../core/domain-alloc.ts';
+import { attachGroup, detachGroup } from '../../core/attach/attach.ts';
+import { pagingDomainAllocFlags } from '../../core/map/domain-alloc.ts';
 import {
   IOMMU_CAP_CACHE_COHERENCY,
   IOMMU_CAP_DEFERRED_FLUSH,
@@ -15,7 +15,7 @@ import {
   IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
   IOMMU_CAP_NOEXEC,
   IOMMU_CAP_PCI_ATS_SUPPORTED,
-} from '../../core/driver.ts';
+} from '../../core/contract/driver.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
 import { type IntelUnitConfig } from './driver.ts';
 import { toIntelDevice } from './domain.ts';

@@ -2,7 +2,7 @@
  * What the driver writes for each kind of domain: legacy context entries, scalable PASID entries (formats.md 7).
  */
 import { isErrno, type Status } from '../../base/errno.ts';
-import { IOMMU_NO_PASID } from '../../core/attach.ts';
+import { IOMMU_NO_PASID } from '../../core/attach/attach.ts';
 import type { Attachment, IntelDevice, IntelDomain } from './domain.ts';
 import { flushAttachment } from './flush.ts';
 import { awOfWidth, type IntelHardware } from './hardware.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isErrno } from '../../base/errno.ts';
-import { iommuMap, iommuUnmap } from '../../core/map.ts';
+import { iommuMap, iommuUnmap } from '../../core/map/map.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
 import type { IntelUnitConfig } from './driver.ts';
 

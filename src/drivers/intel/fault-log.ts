@@ -3,7 +3,7 @@
  *
  * Reading goes from the first index, wrapping, until a record without F. Faults are only reported.
  */
-import type { Device } from '../../core/device.ts';
+import type { Device } from '../../core/contract/device.ts';
 import type { KernelEnv } from '../../base/kernel-env.ts';
 import { fromGranules, hex } from '../../base/u64.ts';
 import { bdf } from '../../pci/topology.ts';

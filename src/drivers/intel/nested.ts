@@ -3,17 +3,17 @@
  */
 import { EINVAL, EOPNOTSUPP, isErrno, type Result, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
-import type { Device } from '../../core/device.ts';
+import type { Device } from '../../core/contract/device.ts';
 import {
   IOMMU_DOMAIN_NESTED,
   type Domain,
   type DomainOps,
   type UserArray,
   type UserData,
-} from '../../core/domain.ts';
-import { newDomain } from '../../core/domain-alloc.ts';
-import { IOMMU_HWPT_ALLOC_PASID } from '../../core/driver.ts';
-import { copyStructFromUser } from '../../core/user-data.ts';
+} from '../../core/contract/domain.ts';
+import { newDomain } from '../../core/map/domain-alloc.ts';
+import { IOMMU_HWPT_ALLOC_PASID } from '../../core/contract/driver.ts';
+import { copyStructFromUser } from '../../core/contract/user-data.ts';
 import {
   iommu_hwpt_vtd_s1,
   IOMMU_HWPT_DATA_VTD_S1,

@@ -6,15 +6,15 @@ import { bugOn } from '../../base/bug.ts';
 import { EOPNOTSUPP, isErrno, type Result, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { fls } from '../../base/u64.ts';
-import type { Device } from '../../core/device.ts';
-import type { Domain, DomainOps, UserData } from '../../core/domain.ts';
-import { newPtDomain, ptDirtyOps, reducePageSizes } from '../../core/domain-alloc.ts';
+import type { Device } from '../../core/contract/device.ts';
+import type { Domain, DomainOps, UserData } from '../../core/contract/domain.ts';
+import { newPtDomain, ptDirtyOps, reducePageSizes } from '../../core/map/domain-alloc.ts';
 import {
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
   IOMMU_HWPT_ALLOC_PASID,
-} from '../../core/driver.ts';
-import type { IommuCore } from '../../core/iommu-core.ts';
+} from '../../core/contract/driver.ts';
+import type { IommuCore } from '../../core/contract/iommu-core.ts';
 import { createPageTable } from '../../pt/create.ts';
 import type { PtConfig, PtFeature, PtFormat } from '../../pt/format.ts';
 import { vtdss } from '../../pt/formats/vtdss.ts';

@@ -5,7 +5,7 @@
 import { ENODEV, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { fromGranules } from '../../base/u64.ts';
-import type { Device } from '../../core/device.ts';
+import type { Device } from '../../core/contract/device.ts';
 import {
   iopfQueueAddDevice,
   iopfQueueRemoveDevice,
@@ -17,7 +17,7 @@ import {
   reportDeviceFault,
   type IopfFault,
   type PageResponse,
-} from '../../core/iopf.ts';
+} from '../../core/contract/iopf.ts';
 import { FRAME_WORDS } from '../../pt/ram.ts';
 import { toIntelDevice, type IntelDevice } from './domain.ts';
 import type { IntelIommu } from './iommu.ts';

@@ -2,14 +2,14 @@
 import { describe, expect, it } from 'vitest';
 import { intelBench, must, words64, type IntelBench } from '../../../test/drivers/intel-bench.ts';
 import { EINVAL, ENODEV, ENOSPC, EOPNOTSUPP } from '../../base/errno.ts';
-import type { Device, DeviceConfig } from '../../core/device.ts';
-import type { SvaMm, SvaWatcher } from '../../core/driver.ts';
+import type { Device, DeviceConfig } from '../../core/contract/device.ts';
+import type { SvaMm, SvaWatcher } from '../../core/contract/driver.ts';
 import {
   mmPasidDrop,
   svaBindDevice,
   svaInvalidateKvaRange,
   svaUnbindDevice,
-} from '../../core/sva.ts';
+} from '../../core/sva/sva.ts';
 import { createPageTable } from '../../pt/create.ts';
 import { newGather } from '../../pt/gather.ts';
 import { x86_64 } from '../../pt/formats/x86-64.ts';

@@ -6,10 +6,10 @@
  */
 import { EINVAL, EOPNOTSUPP, type Result } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
-import type { Device } from '../../core/device.ts';
-import { newDomain } from '../../core/domain-alloc.ts';
-import { IOMMU_DOMAIN_SVA, type Domain } from '../../core/domain.ts';
-import type { SvaMm } from '../../core/driver.ts';
+import type { Device } from '../../core/contract/device.ts';
+import { newDomain } from '../../core/map/domain-alloc.ts';
+import { IOMMU_DOMAIN_SVA, type Domain } from '../../core/contract/domain.ts';
+import type { SvaMm } from '../../core/contract/driver.ts';
 import { setDevPasid, testDev } from './attach.ts';
 import { newIntelDomain, toIntelDevice, type IntelDomain } from './domain.ts';
 import { silenceEntry } from './entries.ts';

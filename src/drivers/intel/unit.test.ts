@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { iommuMap } from '../../core/map.ts';
+import { iommuMap } from '../../core/map/map.ts';
 import { FRAME_WORDS } from '../../pt/ram.ts';
 import type { IntelUnitConfig } from './driver.ts';
 import { toIntelDevice } from './domain.ts';

@@ -7,7 +7,7 @@
  * NOT IMPLEMENTED: interrupt remapping, performance monitoring.
  */
 import type { PhysicalMemory } from '../../base/physical-memory.ts';
-import type { Explanation, RemappingUnit } from '../../core/remapping-unit.ts';
+import type { Explanation, RemappingUnit } from '../../core/contract/remapping-unit.ts';
 import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
 import { explain } from './explain.ts';
 import { FAULT_CODES } from './fault-codes.ts';

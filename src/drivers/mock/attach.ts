@@ -4,10 +4,14 @@
  */
 import { EINVAL, ENODEV, ENOENT, ENOMEM, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
-import type { Device } from '../../core/device.ts';
-import { IOMMU_DOMAIN_BLOCKED, type Domain, type DomainOps } from '../../core/domain.ts';
-import type { VdeviceCore, ViommuCore } from '../../core/driver.ts';
-import { iopfQueueAddDevice, iopfQueueRemoveDevice, type IopfQueue } from '../../core/iopf.ts';
+import type { Device } from '../../core/contract/device.ts';
+import { IOMMU_DOMAIN_BLOCKED, type Domain, type DomainOps } from '../../core/contract/domain.ts';
+import type { VdeviceCore, ViommuCore } from '../../core/contract/driver.ts';
+import {
+  iopfQueueAddDevice,
+  iopfQueueRemoveDevice,
+  type IopfQueue,
+} from '../../core/contract/iopf.ts';
 import { mockDeviceOf, type MockDevice } from './device.ts';
 import { takeFailure, type MockDriverKnobs } from './knobs.ts';
 import { mockNestedOf } from './nested.ts';

@@ -1,8 +1,8 @@
 /** What the mock driver keeps of a device it serves: dev_iommu.priv. */
 import { Bug } from '../../base/bug.ts';
-import type { Device } from '../../core/device.ts';
-import type { Domain } from '../../core/domain.ts';
-import type { VdeviceCore, ViommuCore } from '../../core/driver.ts';
+import type { Device } from '../../core/contract/device.ts';
+import type { Domain } from '../../core/contract/domain.ts';
+import type { VdeviceCore, ViommuCore } from '../../core/contract/driver.ts';
 import { IOMMU_TEST_DEV_CACHE_DEFAULT } from '../../uapi/iommufd-test.ts';
 import type { MockDeviceKnobs } from './knobs.ts';
 

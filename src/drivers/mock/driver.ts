@@ -7,25 +7,25 @@
  */
 import { ENODEV, EOPNOTSUPP, type Result } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
-import { Device } from '../../core/device.ts';
-import { newDomain } from '../../core/domain-alloc.ts';
+import { Device } from '../../core/contract/device.ts';
+import { newDomain } from '../../core/map/domain-alloc.ts';
 import {
   IOMMU_DOMAIN_BLOCKED,
   IOMMU_DOMAIN_IDENTITY,
   IOMMU_DOMAIN_PLATFORM,
   type Domain,
   type DomainOps,
-} from '../../core/domain.ts';
+} from '../../core/contract/domain.ts';
 import {
   IOMMU_CAP_CACHE_COHERENCY,
   IOMMU_CAP_DIRTY_TRACKING,
   type IommuDevice,
   type IommuOps,
-} from '../../core/driver.ts';
-import { fwspecInit, instanceForDevice } from '../../core/fwspec.ts';
-import { genericDeviceGroup, genericSingleDeviceGroup } from '../../core/group-ops.ts';
-import type { IommuCore } from '../../core/iommu-core.ts';
-import { iopfQueueAlloc, iopfQueueFree, type IopfQueue } from '../../core/iopf.ts';
+} from '../../core/contract/driver.ts';
+import { fwspecInit, instanceForDevice } from '../../core/probe/fwspec.ts';
+import { genericDeviceGroup, genericSingleDeviceGroup } from '../../core/group/group-ops.ts';
+import type { IommuCore } from '../../core/contract/iommu-core.ts';
+import { iopfQueueAlloc, iopfQueueFree, type IopfQueue } from '../../core/contract/iopf.ts';
 import {
   busAddDevice,
   busRemoveDevice,
@@ -33,8 +33,8 @@ import {
   deviceRegisterBus,
   deviceUnregister,
   newIommuDevice,
-} from '../../core/register.ts';
-import type { BusName } from '../../core/device.ts';
+} from '../../core/probe/register.ts';
+import type { BusName } from '../../core/contract/device.ts';
 import {
   IOMMU_HW_INFO_SELFTEST_REGVAL,
   IOMMU_HW_INFO_TYPE_SELFTEST,

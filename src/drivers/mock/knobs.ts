@@ -3,10 +3,10 @@
  * iommufd selftest (core.md 10.4).
  */
 import type { Errno, Result } from '../../base/errno.ts';
-import type { Device, DeviceConfig } from '../../core/device.ts';
-import type { Domain } from '../../core/domain.ts';
-import type { IommuGroup } from '../../core/group.ts';
-import type { ResvRegion } from '../../core/resv-region.ts';
+import type { Device, DeviceConfig } from '../../core/contract/device.ts';
+import type { Domain } from '../../core/contract/domain.ts';
+import type { IommuGroup } from '../../core/contract/group.ts';
+import type { ResvRegion } from '../../core/contract/resv-region.ts';
 
 /** Properties of a driver: they are its ops, so they are fixed when it is made. */
 export interface MockDriverKnobs {

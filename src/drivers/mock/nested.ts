@@ -1,16 +1,16 @@
 /** Nested domains of the mock driver: four cache words that can be invalidated, no translation (iommufd.md 5.2). */
 import { EINVAL, EOPNOTSUPP, isErrno, type Result, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
-import { newDomain } from '../../core/domain-alloc.ts';
+import { newDomain } from '../../core/map/domain-alloc.ts';
 import {
   IOMMU_DOMAIN_NESTED,
   type Domain,
   type DomainOps,
   type UserArray,
   type UserData,
-} from '../../core/domain.ts';
-import { IOMMU_HWPT_ALLOC_PASID, type ViommuCore } from '../../core/driver.ts';
-import { copyStructFromUser } from '../../core/user-data.ts';
+} from '../../core/contract/domain.ts';
+import { IOMMU_HWPT_ALLOC_PASID, type ViommuCore } from '../../core/contract/driver.ts';
+import { copyStructFromUser } from '../../core/contract/user-data.ts';
 import {
   IOMMU_HWPT_DATA_SELFTEST,
   IOMMU_HWPT_INVALIDATE_DATA_SELFTEST,

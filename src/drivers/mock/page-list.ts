@@ -1,7 +1,7 @@
 /** The backing of a mock domain without a page table: the pages themselves, in a map by granule. */
 import { EEXIST, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
-import type { MapProgress } from '../../core/domain.ts';
+import type { MapProgress } from '../../core/contract/domain.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
 import type { MockDomainKnobs } from './knobs.ts';
 

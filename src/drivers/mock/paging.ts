@@ -2,22 +2,27 @@
 import { EOPNOTSUPP, EINVAL, isErrno, type Result, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { fromGranules, toGranules } from '../../base/u64.ts';
-import type { Device } from '../../core/device.ts';
-import { newDomain, newPtDomain, ptDirtyOps, reducePageSizes } from '../../core/domain-alloc.ts';
+import type { Device } from '../../core/contract/device.ts';
+import {
+  newDomain,
+  newPtDomain,
+  ptDirtyOps,
+  reducePageSizes,
+} from '../../core/map/domain-alloc.ts';
 import {
   IOMMU_DOMAIN_UNMANAGED,
   type Domain,
   type DomainOps,
   type UserData,
-} from '../../core/domain.ts';
+} from '../../core/contract/domain.ts';
 import {
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
   IOMMU_HWPT_ALLOC_PASID,
-} from '../../core/driver.ts';
-import { granuleLg2 } from '../../core/granule.ts';
-import { gatherPage } from '../../core/iotlb.ts';
-import { copyStructFromUser } from '../../core/user-data.ts';
+} from '../../core/contract/driver.ts';
+import { granuleLg2 } from '../../core/contract/granule.ts';
+import { gatherPage } from '../../core/map/iotlb.ts';
+import { copyStructFromUser } from '../../core/contract/user-data.ts';
 import { amdv1mock, createPageTable } from '../../pt/index.ts';
 import { IOMMU_HWPT_DATA_SELFTEST, iommu_hwpt_selftest } from '../../uapi/iommufd-test.ts';
 import type { MockDomainKnobs } from './knobs.ts';

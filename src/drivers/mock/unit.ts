@@ -5,13 +5,17 @@
  * that devices behind the mock driver can do DMA.
  */
 import { fromGranules, toGranules } from '../../base/u64.ts';
-import { IOMMU_DOMAIN_F_PAGING, IOMMU_DOMAIN_IDENTITY, type Domain } from '../../core/domain.ts';
-import type { IommuCore } from '../../core/iommu-core.ts';
-import type { Explanation, RemappingUnit } from '../../core/remapping-unit.ts';
+import {
+  IOMMU_DOMAIN_F_PAGING,
+  IOMMU_DOMAIN_IDENTITY,
+  type Domain,
+} from '../../core/contract/domain.ts';
+import type { IommuCore } from '../../core/contract/iommu-core.ts';
+import type { Explanation, RemappingUnit } from '../../core/contract/remapping-unit.ts';
 import { isErrno } from '../../base/errno.ts';
 import { IOMMU_READ, IOMMU_WRITE, type WalkStep } from '../../pt/page-table.ts';
-import { granuleLg2 } from '../../core/granule.ts';
-import type { Device } from '../../core/device.ts';
+import { granuleLg2 } from '../../core/contract/granule.ts';
+import type { Device } from '../../core/contract/device.ts';
 import { mockDeviceOf } from './device.ts';
 import { mockNestedOf } from './nested.ts';
 import { mockPagingOf } from './paging.ts';

@@ -11,10 +11,10 @@ import {
 } from '../../base/errno.ts';
 import type { SharedPages } from '../../base/file.ts';
 import { refuse } from '../../base/refuse.ts';
-import type { Device } from '../../core/device.ts';
-import type { Domain, DomainOps, UserArray, UserData } from '../../core/domain.ts';
-import type { HwQueueCore, ViommuCore, ViommuOps } from '../../core/driver.ts';
-import { copyStructFromUser } from '../../core/user-data.ts';
+import type { Device } from '../../core/contract/device.ts';
+import type { Domain, DomainOps, UserArray, UserData } from '../../core/contract/domain.ts';
+import type { HwQueueCore, ViommuCore, ViommuOps } from '../../core/contract/driver.ts';
+import { copyStructFromUser } from '../../core/contract/user-data.ts';
 import {
   IOMMU_HW_QUEUE_TYPE_SELFTEST,
   IOMMU_VEVENTQ_TYPE_SELFTEST,

@@ -4,10 +4,10 @@ import {
   groupReservedRegionsShow,
   groupTypeShow,
   groupTypeStore,
-} from '../../core/group-sysfs.ts';
+} from '../../core/group/group-sysfs.ts';
 import { isErrno } from '../../base/errno.ts';
-import type { IommuGroup } from '../../core/group.ts';
-import { instanceDevices } from '../../core/register.ts';
+import type { IommuGroup } from '../../core/contract/group.ts';
+import { instanceDevices } from '../../core/probe/register.ts';
 import type { DirNode } from '../nodes.ts';
 import { dir, link, textAttr, writableAttr } from '../tree.ts';
 import { relative, type SysfsWorld } from './world.ts';

@@ -6,7 +6,7 @@
 import { EBUSY, EINVAL, EIO, EPERM, type Result, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { CAP_SYS_ADMIN, type Task } from '../../base/task.ts';
-import { resetDone, resetPrepare } from '../../core/reset.ts';
+import { resetDone, resetPrepare } from '../../core/group/reset.ts';
 import type { PciBar } from '../../pci/bar.ts';
 import { PCI_COMMAND, PCI_INTERRUPT_LINE } from '../../uapi/pci-regs.ts';
 import type { AttrNode, DirNode, Node } from '../nodes.ts';

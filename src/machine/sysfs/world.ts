@@ -1,6 +1,6 @@
 /** What sysfs shows: the parts of a machine its files read and change. */
 import type { FaultInjection } from '../fault-injection.ts';
-import type { IommuCore } from '../../core/iommu-core.ts';
+import type { IommuCore } from '../../core/contract/iommu-core.ts';
 import type { VfioSubsystem } from '../../vfio/vfio-core.ts';
 import type { DriverCore } from '../driver-core.ts';
 import type { Hardware } from '../hardware.ts';

@@ -5,10 +5,10 @@
 import { Bug } from '../../../src/base/bug.ts';
 import { EBUSY, ENOTTY, isErrno, type Result } from '../../../src/base/errno.ts';
 import { WaitQueue } from '../../../src/base/wait-queue.ts';
-import { Device } from '../../../src/core/device.ts';
-import { probeDevice } from '../../../src/core/probe.ts';
-import { releaseDevice } from '../../../src/core/release.ts';
-import { deviceRegister } from '../../../src/core/register.ts';
+import { Device } from '../../../src/core/contract/device.ts';
+import { probeDevice } from '../../../src/core/probe/probe.ts';
+import { releaseDevice } from '../../../src/core/probe/release.ts';
+import { deviceRegister } from '../../../src/core/probe/register.ts';
 import { createIntelDriver, type IntelUnitConfig } from '../../../src/drivers/intel/driver.ts';
 import { createPciGrouping } from '../../../src/drivers/pci-group.ts';
 import { PciBus, type PciFunctionConfig } from '../../../src/pci/topology.ts';

@@ -5,10 +5,10 @@
  */
 import { Bug } from '../../../src/base/bug.ts';
 import type { OpenFile, SharedPages } from '../../../src/base/file.ts';
-import type { Device } from '../../../src/core/device.ts';
-import type { Domain } from '../../../src/core/domain.ts';
-import { granuleLg2 } from '../../../src/core/granule.ts';
-import { lookupGranule } from '../../../src/core/map.ts';
+import type { Device } from '../../../src/core/contract/device.ts';
+import type { Domain } from '../../../src/core/contract/domain.ts';
+import { granuleLg2 } from '../../../src/core/contract/granule.ts';
+import { lookupGranule } from '../../../src/core/map/map.ts';
 import { granuleOf } from '../../../src/base/word-pair.ts';
 import { mockNestedOf } from '../../../src/drivers/mock/nested.ts';
 import { MockPaging } from '../../../src/drivers/mock/paging.ts';
