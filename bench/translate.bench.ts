@@ -15,7 +15,7 @@ import { mapGranules } from '../src/core/map/map.ts';
 import { deviceClaimDmaOwner } from '../src/core/group/ownership.ts';
 import { probeDevice } from '../src/core/probe/probe.ts';
 import { deviceRegister } from '../src/core/probe/register.ts';
-import { createIntelDriver, type IntelUnitConfig } from '../src/drivers/intel/driver.ts';
+import { createIntelDriver, type IntelUnitConfig } from '../src/drivers/intel/driver/driver.ts';
 import { createPciGrouping } from '../src/drivers/pci-group.ts';
 import { PciBus } from '../src/pci/topology.ts';
 import { Ram } from '../src/pt/ram.ts';

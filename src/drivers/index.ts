@@ -10,5 +10,5 @@ export {
   type IntelDriver,
   type IntelUnitConfig,
   type IntelUnitHandle,
-} from './intel/driver.ts';
+} from './intel/driver/driver.ts';
 export { createPciGrouping, type PciGrouping } from './pci-group.ts';

@@ -22,7 +22,7 @@ import {
   createIntelDriver,
   type IntelDriver,
   type IntelUnitHandle,
-} from '../drivers/intel/driver.ts';
+} from '../drivers/intel/driver/driver.ts';
 import { read64, REG_CAP, REG_ECAP } from '../drivers/intel/registers.ts';
 import { createMockDriver, type MockDriver } from '../drivers/mock/driver.ts';
 import type { PciGrouping } from '../drivers/pci-group.ts';

@@ -11,7 +11,7 @@ import type { IommuOps } from '../../src/core/contract/driver.ts';
 import { IommuCore } from '../../src/core/contract/iommu-core.ts';
 import type { RemappingUnit } from '../../src/core/contract/remapping-unit.ts';
 import { createMockDriver } from '../../src/drivers/mock/index.ts';
-import type { IntelUnitConfig } from '../../src/drivers/intel/driver.ts';
+import type { IntelUnitConfig } from '../../src/drivers/intel/driver/driver.ts';
 import { Ram } from '../../src/pt/ram.ts';
 import { intelBench, must } from '../drivers/intel-bench.ts';
 

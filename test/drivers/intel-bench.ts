@@ -22,7 +22,7 @@ import {
   type IntelDriver,
   type IntelUnitConfig,
   type IntelUnitHandle,
-} from '../../src/drivers/intel/driver.ts';
+} from '../../src/drivers/intel/driver/driver.ts';
 
 export const RW = IOMMU_READ | IOMMU_WRITE;
 /** Requester id of the scene's device. */

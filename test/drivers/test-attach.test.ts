@@ -10,7 +10,7 @@ import { deviceClaimDmaOwner } from '../../src/core/group/ownership.ts';
 import { attachDevicePasid, replaceDevicePasid } from '../../src/core/attach/pasid.ts';
 import { stateDigest } from '../../src/core/state-digest.ts';
 import { testAttach, type TestInput } from '../../src/core/attach/test-attach.ts';
-import { createIntelUnit } from '../../src/drivers/intel/driver.ts';
+import { createIntelUnit } from '../../src/drivers/intel/driver/driver.ts';
 import { isErrno } from '../../src/base/errno.ts';
 import { intelBench, must } from './intel-bench.ts';
 

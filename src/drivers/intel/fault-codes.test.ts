@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { IntelUnitConfig } from './driver.ts';
+import type { IntelUnitConfig } from './driver/driver.ts';
 import { faultReason } from './fault-codes.ts';
 import { GCMD_QIE, GCMD_SRTP, GCMD_TE, REG_GCMD, REG_RTADDR } from './registers.ts';
 import {

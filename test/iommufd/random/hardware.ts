@@ -9,7 +9,10 @@ import { Device } from '../../../src/core/contract/device.ts';
 import { probeDevice } from '../../../src/core/probe/probe.ts';
 import { releaseDevice } from '../../../src/core/probe/release.ts';
 import { deviceRegister } from '../../../src/core/probe/register.ts';
-import { createIntelDriver, type IntelUnitConfig } from '../../../src/drivers/intel/driver.ts';
+import {
+  createIntelDriver,
+  type IntelUnitConfig,
+} from '../../../src/drivers/intel/driver/driver.ts';
 import { createPciGrouping } from '../../../src/drivers/pci-group.ts';
 import { PciBus, type PciFunctionConfig } from '../../../src/pci/topology.ts';
 import type { VfioDeviceOps } from '../../../src/vfio/device.ts';

@@ -1,11 +1,11 @@
 /** The driver's blocked and identity domains: one of each, never freed (core.md 3.1, formats.md 7). */
-import { newDomain } from '../../core/map/domain-alloc.ts';
+import { newDomain } from '../../../core/map/domain-alloc.ts';
 import {
   IOMMU_DOMAIN_BLOCKED,
   IOMMU_DOMAIN_IDENTITY,
   type Domain,
-} from '../../core/contract/domain.ts';
-import type { IommuCore } from '../../core/contract/iommu-core.ts';
+} from '../../../core/contract/domain.ts';
+import type { IommuCore } from '../../../core/contract/iommu-core.ts';
 import { attachDev, setDevPasid, testDev } from './attach.ts';
 import { newIntelDomain } from './domain.ts';
 

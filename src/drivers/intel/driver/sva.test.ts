@@ -1,26 +1,31 @@
 /** Shared address spaces and page requests on the intel driver: core.md 9.2, 9.3, 10.1; formats.md 7, 11.1. */
 import { describe, expect, it } from 'vitest';
-import { intelBench, must, words64, type IntelBench } from '../../../test/drivers/intel-bench.ts';
-import { EINVAL, ENODEV, ENOSPC, EOPNOTSUPP } from '../../base/errno.ts';
-import type { Device, DeviceConfig } from '../../core/contract/device.ts';
-import type { SvaMm, SvaWatcher } from '../../core/contract/driver.ts';
+import {
+  intelBench,
+  must,
+  words64,
+  type IntelBench,
+} from '../../../../test/drivers/intel-bench.ts';
+import { EINVAL, ENODEV, ENOSPC, EOPNOTSUPP } from '../../../base/errno.ts';
+import type { Device, DeviceConfig } from '../../../core/contract/device.ts';
+import type { SvaMm, SvaWatcher } from '../../../core/contract/driver.ts';
 import {
   mmPasidDrop,
   svaBindDevice,
   svaInvalidateKvaRange,
   svaUnbindDevice,
-} from '../../core/sva/sva.ts';
-import { createPageTable } from '../../pt/create.ts';
-import { newGather } from '../../pt/gather.ts';
-import { x86_64 } from '../../pt/formats/x86-64.ts';
-import { FRAME_WORDS } from '../../pt/ram.ts';
+} from '../../../core/sva/sva.ts';
+import { createPageTable } from '../../../pt/create.ts';
+import { newGather } from '../../../pt/gather.ts';
+import { x86_64 } from '../../../pt/formats/x86-64.ts';
+import { FRAME_WORDS } from '../../../pt/ram.ts';
 import { toIntelDevice } from './domain.ts';
 import type { IntelUnitConfig } from './driver.ts';
-import type { PageGroupResponse } from './invalidation.ts';
-import { PageRequestQueue } from './page-requests.ts';
+import type { PageGroupResponse } from '../unit/invalidation.ts';
+import { PageRequestQueue } from '../unit/page-requests.ts';
 import { handlePageRequests } from './prq.ts';
-import { PRS_PPR, PRS_PRO, REG_PQA, REG_PQH, REG_PQT, REG_PRS } from './registers.ts';
-import { pasidEntry, scalableContext } from './words.ts';
+import { PRS_PPR, PRS_PRO, REG_PQA, REG_PQH, REG_PQT, REG_PRS } from '../registers.ts';
+import { pasidEntry, scalableContext } from '../words.ts';
 
 const UNIT: IntelUnitConfig = { pageRequests: true };
 const PRI = { pasidBits: 20, ats: true, pci: { isVf: false, hasPri: true } };

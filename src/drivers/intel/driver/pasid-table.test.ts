@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { EBUSY, ENODEV, isErrno } from '../../base/errno.ts';
-import { Ram } from '../../pt/ram.ts';
+import { EBUSY, ENODEV, isErrno } from '../../../base/errno.ts';
+import { Ram } from '../../../pt/ram.ts';
 import { PasidTable } from './pasid-table.ts';
 
 function table(ram: Ram): PasidTable {

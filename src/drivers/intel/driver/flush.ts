@@ -4,9 +4,9 @@
  *
  * Second stage: IOTLB by domain id. First stage: by domain id and PASID. Devices with ATS: their own TLB, last.
  */
-import type { Gather } from '../../pt/gather.ts';
-import { IOMMU_NO_PASID } from '../../core/attach/attach.ts';
-import type { Domain } from '../../core/contract/domain.ts';
+import type { Gather } from '../../../pt/gather.ts';
+import { IOMMU_NO_PASID } from '../../../core/attach/attach.ts';
+import type { Domain } from '../../../core/contract/domain.ts';
 import { toIntelDomain, type Attachment, type IntelDomain } from './domain.ts';
 import { alignedRange, type AlignedRange } from './queue.ts';
 

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { iommuMap } from '../../core/map/map.ts';
-import { FRAME_WORDS } from '../../pt/ram.ts';
-import type { IntelUnitConfig } from './driver.ts';
-import { toIntelDevice } from './domain.ts';
-import { FSTS_IQE, REG_FSTS, REG_IQT } from './registers.ts';
-import { legacyContext, pasidEntry } from './words.ts';
+import { iommuMap } from '../../../core/map/map.ts';
+import { FRAME_WORDS } from '../../../pt/ram.ts';
+import type { IntelUnitConfig } from '../driver/driver.ts';
+import { toIntelDevice } from '../driver/domain.ts';
+import { FSTS_IQE, REG_FSTS, REG_IQT } from '../registers.ts';
+import { legacyContext, pasidEntry } from '../words.ts';
 
-import { RW, scene, SCENE_RID as RID } from '../../../test/drivers/intel-bench.ts';
+import { RW, scene, SCENE_RID as RID } from '../../../../test/drivers/intel-bench.ts';
 
 const LEGACY: IntelUnitConfig = { scalable: false };
 const SECOND: IntelUnitConfig = { firstStage: false };

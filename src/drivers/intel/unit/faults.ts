@@ -4,8 +4,8 @@
  * The unit fills the next free record and raises the fault interrupt; a record in use means overflow, and further
  * faults are lost until the driver has cleared it.
  */
-import { faultRecord } from './words.ts';
-import { FSTS_PFO, FSTS_PPF, REG_FRCD, REG_FSTS } from './registers.ts';
+import { faultRecord } from '../words.ts';
+import { FSTS_PFO, FSTS_PPF, REG_FRCD, REG_FSTS } from '../registers.ts';
 
 export interface UnitFault {
   readonly requesterId: number;

@@ -4,11 +4,11 @@
  * Compatibility is a question of its own (test_dev); attaching then only fails for want of memory or domain ids, and
  * before anything changed: all that can fail is done first.
  */
-import { EINVAL, EOPNOTSUPP, type Status } from '../../base/errno.ts';
-import { refuse } from '../../base/refuse.ts';
-import { IOMMU_NO_PASID } from '../../core/attach/attach.ts';
-import type { Device } from '../../core/contract/device.ts';
-import type { Domain } from '../../core/contract/domain.ts';
+import { EINVAL, EOPNOTSUPP, type Status } from '../../../base/errno.ts';
+import { refuse } from '../../../base/refuse.ts';
+import { IOMMU_NO_PASID } from '../../../core/attach/attach.ts';
+import type { Device } from '../../../core/contract/device.ts';
+import type { Domain } from '../../../core/contract/domain.ts';
 import {
   toIntelDevice,
   toIntelDomain,
@@ -17,7 +17,7 @@ import {
   type IntelDomain,
 } from './domain.ts';
 import { clearEntry, didOfKind, prepareEntry, writeEntry } from './entries.ts';
-import type { IntelHardware } from './hardware.ts';
+import type { IntelHardware } from '../hardware.ts';
 import { disableIopf, enableIopf } from './prq.ts';
 
 /** Does this domain fit this device? EINVAL: another domain may; EOPNOTSUPP: no PASID here. */

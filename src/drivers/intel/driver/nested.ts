@@ -1,24 +1,24 @@
 /**
  * Nested domains: a first stage owned by a guest on a second stage of ours (core.md 10.2; iommufd.md 2.11, 2.15).
  */
-import { EINVAL, EOPNOTSUPP, isErrno, type Result, type Status } from '../../base/errno.ts';
-import { refuse } from '../../base/refuse.ts';
-import type { Device } from '../../core/contract/device.ts';
+import { EINVAL, EOPNOTSUPP, isErrno, type Result, type Status } from '../../../base/errno.ts';
+import { refuse } from '../../../base/refuse.ts';
+import type { Device } from '../../../core/contract/device.ts';
 import {
   IOMMU_DOMAIN_NESTED,
   type Domain,
   type DomainOps,
   type UserArray,
   type UserData,
-} from '../../core/contract/domain.ts';
-import { newDomain } from '../../core/map/domain-alloc.ts';
-import { IOMMU_HWPT_ALLOC_PASID } from '../../core/contract/driver.ts';
-import { copyStructFromUser } from '../../core/contract/user-data.ts';
+} from '../../../core/contract/domain.ts';
+import { newDomain } from '../../../core/map/domain-alloc.ts';
+import { IOMMU_HWPT_ALLOC_PASID } from '../../../core/contract/driver.ts';
+import { copyStructFromUser } from '../../../core/contract/user-data.ts';
 import {
   iommu_hwpt_vtd_s1,
   IOMMU_HWPT_DATA_VTD_S1,
   IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
-} from '../../uapi/iommufd.ts';
+} from '../../../uapi/iommufd.ts';
 import { attachDev, setDevPasid, testDev } from './attach.ts';
 import { newIntelDomain, toIntelDevice, toIntelDomain } from './domain.ts';
 import { IOMMU_VTD_S1_EAFE, IOMMU_VTD_S1_SRE, IOMMU_VTD_S1_WPE } from './entries.ts';

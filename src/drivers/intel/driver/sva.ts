@@ -4,12 +4,12 @@
  * The driver writes no page table of its own. It forgets what units cached when the process changes its mappings, and
  * silences the PASID entries when the process ends before its users unbind.
  */
-import { EINVAL, EOPNOTSUPP, type Result } from '../../base/errno.ts';
-import { refuse } from '../../base/refuse.ts';
-import type { Device } from '../../core/contract/device.ts';
-import { newDomain } from '../../core/map/domain-alloc.ts';
-import { IOMMU_DOMAIN_SVA, type Domain } from '../../core/contract/domain.ts';
-import type { SvaMm } from '../../core/contract/driver.ts';
+import { EINVAL, EOPNOTSUPP, type Result } from '../../../base/errno.ts';
+import { refuse } from '../../../base/refuse.ts';
+import type { Device } from '../../../core/contract/device.ts';
+import { newDomain } from '../../../core/map/domain-alloc.ts';
+import { IOMMU_DOMAIN_SVA, type Domain } from '../../../core/contract/domain.ts';
+import type { SvaMm } from '../../../core/contract/driver.ts';
 import { setDevPasid, testDev } from './attach.ts';
 import { newIntelDomain, toIntelDevice, type IntelDomain } from './domain.ts';
 import { silenceEntry } from './entries.ts';

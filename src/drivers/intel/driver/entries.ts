@@ -1,11 +1,11 @@
 /**
  * What the driver writes for each kind of domain: legacy context entries, scalable PASID entries (formats.md 7).
  */
-import { isErrno, type Status } from '../../base/errno.ts';
-import { IOMMU_NO_PASID } from '../../core/attach/attach.ts';
+import { isErrno, type Status } from '../../../base/errno.ts';
+import { IOMMU_NO_PASID } from '../../../core/attach/attach.ts';
 import type { Attachment, IntelDevice, IntelDomain } from './domain.ts';
 import { flushAttachment } from './flush.ts';
-import { awOfWidth, type IntelHardware } from './hardware.ts';
+import { awOfWidth, type IntelHardware } from '../hardware.ts';
 import { FLPT_DEFAULT_DID } from './iommu.ts';
 import type { PasidEntryFields } from './pasid-table.ts';
 import {
@@ -18,7 +18,7 @@ import {
   T_PASS_THROUGH,
   T_SECOND_STAGE,
   T_SECOND_STAGE_ATS,
-} from './words.ts';
+} from '../words.ts';
 
 /** Flags of iommu_hwpt_vtd_s1. */
 export const IOMMU_VTD_S1_SRE = 1;

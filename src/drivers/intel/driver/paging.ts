@@ -2,30 +2,30 @@
  * Paging domains of the intel driver: first or second stage, dirty tracking, enforced coherency
  * (core.md 3.3, 3.7; formats.md 3, 4).
  */
-import { bugOn } from '../../base/bug.ts';
-import { EOPNOTSUPP, isErrno, type Result, type Status } from '../../base/errno.ts';
-import { refuse } from '../../base/refuse.ts';
-import { fls } from '../../base/u64.ts';
-import type { Device } from '../../core/contract/device.ts';
-import type { Domain, DomainOps, UserData } from '../../core/contract/domain.ts';
-import { newPtDomain, ptDirtyOps, reducePageSizes } from '../../core/map/domain-alloc.ts';
+import { bugOn } from '../../../base/bug.ts';
+import { EOPNOTSUPP, isErrno, type Result, type Status } from '../../../base/errno.ts';
+import { refuse } from '../../../base/refuse.ts';
+import { fls } from '../../../base/u64.ts';
+import type { Device } from '../../../core/contract/device.ts';
+import type { Domain, DomainOps, UserData } from '../../../core/contract/domain.ts';
+import { newPtDomain, ptDirtyOps, reducePageSizes } from '../../../core/map/domain-alloc.ts';
 import {
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
   IOMMU_HWPT_ALLOC_PASID,
-} from '../../core/contract/driver.ts';
-import type { IommuCore } from '../../core/contract/iommu-core.ts';
-import { createPageTable } from '../../pt/create.ts';
-import type { PtConfig, PtFeature, PtFormat } from '../../pt/format.ts';
-import { vtdss } from '../../pt/formats/vtdss.ts';
-import { x86_64 } from '../../pt/formats/x86-64.ts';
-import type { PageTable } from '../../pt/page-table.ts';
-import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
+} from '../../../core/contract/driver.ts';
+import type { IommuCore } from '../../../core/contract/iommu-core.ts';
+import { createPageTable } from '../../../pt/create.ts';
+import type { PtConfig, PtFeature, PtFormat } from '../../../pt/format.ts';
+import { vtdss } from '../../../pt/formats/vtdss.ts';
+import { x86_64 } from '../../../pt/formats/x86-64.ts';
+import type { PageTable } from '../../../pt/page-table.ts';
+import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
 import { attachDev, setDevPasid, testDev } from './attach.ts';
 import { newIntelDomain, toIntelDevice, toIntelDomain, type IntelDomain } from './domain.ts';
 import { largestWidth, rewriteEntry } from './entries.ts';
 import { flushDomain, flushIotlbAll, iotlbSync } from './flush.ts';
-import type { IntelHardware } from './hardware.ts';
+import type { IntelHardware } from '../hardware.ts';
 import type { IntelIommu } from './iommu.ts';
 
 const SIZE_2M = 1n << 21n;

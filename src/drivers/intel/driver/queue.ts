@@ -2,15 +2,15 @@
  * The driver's side of queued invalidation (formats.md 7): descriptors are written into RAM, the tail register
  * starts the unit, and a wait descriptor's status word says that all before it is done.
  */
-import { bugOn } from '../../base/bug.ts';
-import { isErrno, type Result } from '../../base/errno.ts';
-import type { KernelEnv } from '../../base/kernel-env.ts';
-import type { Facts } from '../../base/refuse.ts';
-import { pow2 } from '../../base/u64.ts';
-import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
-import { MAMV, type IntelHardware } from './hardware.ts';
-import type { PageGroupResponse } from './invalidation.ts';
-import { iqa, REG_IQA, REG_IQT, type RegisterPort } from './registers.ts';
+import { bugOn } from '../../../base/bug.ts';
+import { isErrno, type Result } from '../../../base/errno.ts';
+import type { KernelEnv } from '../../../base/kernel-env.ts';
+import type { Facts } from '../../../base/refuse.ts';
+import { pow2 } from '../../../base/u64.ts';
+import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
+import { MAMV, type IntelHardware } from '../hardware.ts';
+import type { PageGroupResponse } from '../unit/invalidation.ts';
+import { iqa, REG_IQA, REG_IQT, type RegisterPort } from '../registers.ts';
 import {
   DESC_CONTEXT,
   DESC_DEV_TLB,
@@ -35,7 +35,7 @@ import {
   GRAN_PASID,
   GRAN_PC_GLOBAL,
   GRAN_PC_PASID,
-} from './words.ts';
+} from '../words.ts';
 
 /** A range to invalidate: 2^order granules from `startG`, aligned to its size. */
 export interface AlignedRange {

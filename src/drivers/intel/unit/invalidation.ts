@@ -4,9 +4,9 @@
  *
  * A descriptor the unit does not understand stops the queue with IQE set, as the architecture says.
  */
-import { pow2 } from '../../base/u64.ts';
-import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
-import { MAMV } from './hardware.ts';
+import { pow2 } from '../../../base/u64.ts';
+import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
+import { MAMV } from '../hardware.ts';
 import {
   DESC_CONTEXT,
   DESC_DEV_TLB,
@@ -32,7 +32,7 @@ import {
   GRAN_PC_DOMAIN,
   GRAN_PC_GLOBAL,
   GRAN_PC_PASID,
-} from './words.ts';
+} from '../words.ts';
 
 /** The caches as the queue commands them. Ranges are granules; `undefined` means everything. */
 export interface CacheControl {

@@ -2,10 +2,10 @@
  * The driver's side of page requests: the interrupt handler, the responses, and which devices may ask
  * (core.md 9.2, 9.3; formats.md 11.1).
  */
-import { ENODEV, type Status } from '../../base/errno.ts';
-import { refuse } from '../../base/refuse.ts';
-import { fromGranules } from '../../base/u64.ts';
-import type { Device } from '../../core/contract/device.ts';
+import { ENODEV, type Status } from '../../../base/errno.ts';
+import { refuse } from '../../../base/refuse.ts';
+import { fromGranules } from '../../../base/u64.ts';
+import type { Device } from '../../../core/contract/device.ts';
 import {
   iopfQueueAddDevice,
   iopfQueueRemoveDevice,
@@ -17,12 +17,12 @@ import {
   reportDeviceFault,
   type IopfFault,
   type PageResponse,
-} from '../../core/contract/iopf.ts';
-import { FRAME_WORDS } from '../../pt/ram.ts';
+} from '../../../core/contract/iopf.ts';
+import { FRAME_WORDS } from '../../../pt/ram.ts';
 import { toIntelDevice, type IntelDevice } from './domain.ts';
 import type { IntelIommu } from './iommu.ts';
-import { PRS_PPR, PRS_PRO, REG_PQH, REG_PQT, REG_PRS, type RegisterPort } from './registers.ts';
-import { pageRequest } from './words.ts';
+import { PRS_PPR, PRS_PRO, REG_PQH, REG_PQT, REG_PRS, type RegisterPort } from '../registers.ts';
+import { pageRequest } from '../words.ts';
 
 /** Response codes of the hardware: 0 success, 1 invalid, 15 failure. */
 const CODES = new Map([

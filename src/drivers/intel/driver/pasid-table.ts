@@ -3,12 +3,12 @@
  *
  * Order of writing: all fields, then P. Order of clearing: P, caches, then the rest.
  */
-import { Bug, bugOn } from '../../base/bug.ts';
-import { EBUSY, ENODEV, isErrno, type Result, type Status } from '../../base/errno.ts';
-import { refuse } from '../../base/refuse.ts';
-import { pow2 } from '../../base/u64.ts';
-import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
-import { pasidDirectory, pasidEntry } from './words.ts';
+import { Bug, bugOn } from '../../../base/bug.ts';
+import { EBUSY, ENODEV, isErrno, type Result, type Status } from '../../../base/errno.ts';
+import { refuse } from '../../../base/refuse.ts';
+import { pow2 } from '../../../base/u64.ts';
+import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
+import { pasidDirectory, pasidEntry } from '../words.ts';
 
 const ENTRY_WORDS = 16;
 

@@ -4,10 +4,10 @@ import {
   must,
   ownedDevice as owned,
   words64,
-} from '../../../test/drivers/intel-bench.ts';
-import { EOPNOTSUPP } from '../../base/errno.ts';
-import { attachGroup, detachGroup } from '../../core/attach/attach.ts';
-import { pagingDomainAllocFlags } from '../../core/map/domain-alloc.ts';
+} from '../../../../test/drivers/intel-bench.ts';
+import { EOPNOTSUPP } from '../../../base/errno.ts';
+import { attachGroup, detachGroup } from '../../../core/attach/attach.ts';
+import { pagingDomainAllocFlags } from '../../../core/map/domain-alloc.ts';
 import {
   IOMMU_CAP_CACHE_COHERENCY,
   IOMMU_CAP_DEFERRED_FLUSH,
@@ -15,8 +15,8 @@ import {
   IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
   IOMMU_CAP_NOEXEC,
   IOMMU_CAP_PCI_ATS_SUPPORTED,
-} from '../../core/contract/driver.ts';
-import { IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
+} from '../../../core/contract/driver.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
 import { type IntelUnitConfig } from './driver.ts';
 import { toIntelDevice } from './domain.ts';
 

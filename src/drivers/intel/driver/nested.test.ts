@@ -1,19 +1,25 @@
 import { describe, expect, it } from 'vitest';
-import { userData } from '../../../test/core/mock-data.ts';
-import { intelBench, must, ownedDevice, RW, words64 } from '../../../test/drivers/intel-bench.ts';
-import { Bug } from '../../base/bug.ts';
-import { EFAULT, EINVAL, EOPNOTSUPP, type Status } from '../../base/errno.ts';
-import type { PhysicalMemory } from '../../base/physical-memory.ts';
-import { refuse } from '../../base/refuse.ts';
-import { attachGroup, detachGroup } from '../../core/attach/attach.ts';
+import { userData } from '../../../../test/core/mock-data.ts';
+import {
+  intelBench,
+  must,
+  ownedDevice,
+  RW,
+  words64,
+} from '../../../../test/drivers/intel-bench.ts';
+import { Bug } from '../../../base/bug.ts';
+import { EFAULT, EINVAL, EOPNOTSUPP, type Status } from '../../../base/errno.ts';
+import type { PhysicalMemory } from '../../../base/physical-memory.ts';
+import { refuse } from '../../../base/refuse.ts';
+import { attachGroup, detachGroup } from '../../../core/attach/attach.ts';
 import {
   domainFree,
   nestedDomainAlloc,
   pagingDomainAllocFlags,
-} from '../../core/map/domain-alloc.ts';
-import type { Domain, UserArray } from '../../core/contract/domain.ts';
-import { iommuMap, iommuUnmap } from '../../core/map/map.ts';
-import { IOMMU_HWPT_ALLOC_NEST_PARENT } from '../../core/contract/driver.ts';
+} from '../../../core/map/domain-alloc.ts';
+import type { Domain, UserArray } from '../../../core/contract/domain.ts';
+import { iommuMap, iommuUnmap } from '../../../core/map/map.ts';
+import { IOMMU_HWPT_ALLOC_NEST_PARENT } from '../../../core/contract/driver.ts';
 import type { IntelUnitConfig } from './driver.ts';
 import { toIntelDevice } from './domain.ts';
 

@@ -5,11 +5,11 @@
  * walker so that nothing is allocated. First-stage tables of a guest live in pinned pages outside the RAM arena
  * and are read through PhysicalMemory.
  */
-import type { PhysicalMemory } from '../../base/physical-memory.ts';
-import { pow2 } from '../../base/u64.ts';
-import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
-import { FAULT_CODES as F } from './fault-codes.ts';
-import type { IntelHardware } from './hardware.ts';
+import type { PhysicalMemory } from '../../../base/physical-memory.ts';
+import { pow2 } from '../../../base/u64.ts';
+import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
+import { FAULT_CODES as F } from '../fault-codes.ts';
+import type { IntelHardware } from '../hardware.ts';
 import { TLB_READ, TLB_WRITE } from './iotlb.ts';
 import type { Translation } from './lookup.ts';
 

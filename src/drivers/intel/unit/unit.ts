@@ -6,13 +6,13 @@
  *
  * NOT IMPLEMENTED: interrupt remapping, performance monitoring.
  */
-import type { PhysicalMemory } from '../../base/physical-memory.ts';
-import type { Explanation, RemappingUnit } from '../../core/contract/remapping-unit.ts';
-import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
+import type { PhysicalMemory } from '../../../base/physical-memory.ts';
+import type { Explanation, RemappingUnit } from '../../../core/contract/remapping-unit.ts';
+import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
 import { explain } from './explain.ts';
-import { FAULT_CODES } from './fault-codes.ts';
+import { FAULT_CODES } from '../fault-codes.ts';
 import { FaultRecorder } from './faults.ts';
-import { writeCap, writeEcap, type IntelHardware } from './hardware.ts';
+import { writeCap, writeEcap, type IntelHardware } from '../hardware.ts';
 import {
   runDescriptor,
   type CacheControl,
@@ -53,7 +53,7 @@ import {
   rtaddr,
   RTADDR_SCALABLE,
   type RegisterPort,
-} from './registers.ts';
+} from '../registers.ts';
 import { Walker } from './walk.ts';
 
 /** The interrupt address range 0xfee00000…0xfeefffff in granules. */

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isErrno } from '../../base/errno.ts';
-import { iommuMap, iommuUnmap } from '../../core/map/map.ts';
-import { IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
-import type { IntelUnitConfig } from './driver.ts';
+import { isErrno } from '../../../base/errno.ts';
+import { iommuMap, iommuUnmap } from '../../../core/map/map.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
+import type { IntelUnitConfig } from '../driver/driver.ts';
 
-import { RW, scene, SCENE_RID as RID, type Scene } from '../../../test/drivers/intel-bench.ts';
+import { RW, scene, SCENE_RID as RID, type Scene } from '../../../../test/drivers/intel-bench.ts';
 
 const LEGACY: IntelUnitConfig = { scalable: false };
 const SECOND: IntelUnitConfig = { firstStage: false };

@@ -3,11 +3,11 @@
  *
  * Reading goes from the first index, wrapping, until a record without F. Faults are only reported.
  */
-import type { Device } from '../../core/contract/device.ts';
-import type { KernelEnv } from '../../base/kernel-env.ts';
-import { fromGranules, hex } from '../../base/u64.ts';
-import { bdf } from '../../pci/topology.ts';
-import { faultReason } from './fault-codes.ts';
+import type { Device } from '../../../core/contract/device.ts';
+import type { KernelEnv } from '../../../base/kernel-env.ts';
+import { fromGranules, hex } from '../../../base/u64.ts';
+import { bdf } from '../../../pci/topology.ts';
+import { faultReason } from '../fault-codes.ts';
 import {
   FSTS_PFO,
   FSTS_PPF,
@@ -16,8 +16,8 @@ import {
   REG_FRCD,
   REG_FSTS,
   type RegisterPort,
-} from './registers.ts';
-import { faultRecord } from './words.ts';
+} from '../registers.ts';
+import { faultRecord } from '../words.ts';
 
 interface FaultLogConfig {
   readonly env: KernelEnv;

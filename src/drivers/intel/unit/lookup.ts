@@ -2,10 +2,10 @@
  * How a unit finds the translation of a request: root entry, context entry, PASID directory, PASID entry
  * (formats.md 7). Reads bytes of RAM, decodes and checks them; every refusal is a fault code of formats.md 11.1.
  */
-import { pow2 } from '../../base/u64.ts';
-import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
-import { FAULT_CODES as F } from './fault-codes.ts';
-import { awOfWidth, levelsOfAw, type IntelHardware } from './hardware.ts';
+import { pow2 } from '../../../base/u64.ts';
+import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
+import { FAULT_CODES as F } from '../fault-codes.ts';
+import { awOfWidth, levelsOfAw, type IntelHardware } from '../hardware.ts';
 import type { TagKind } from './iotlb.ts';
 import {
   hasReserved,
@@ -22,7 +22,7 @@ import {
   scalableRoot,
   T_PASS_THROUGH,
   T_SECOND_STAGE_ATS,
-} from './words.ts';
+} from '../words.ts';
 
 /** Where the next table is read from, and how this unit reads it. */
 export interface LookupEnv {

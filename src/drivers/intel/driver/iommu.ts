@@ -4,19 +4,19 @@
  *
  * Everything here is written into RAM or into registers; the unit is reached no other way.
  */
-import { Bug } from '../../base/bug.ts';
-import { isErrno, ENOSPC, type Result, type Status } from '../../base/errno.ts';
-import { refuse } from '../../base/refuse.ts';
-import { pow2 } from '../../base/u64.ts';
-import type { Device } from '../../core/contract/device.ts';
-import type { Domain } from '../../core/contract/domain.ts';
-import type { IommuDevice } from '../../core/contract/driver.ts';
-import type { IommuCore } from '../../core/contract/iommu-core.ts';
-import type { IommuGroup } from '../../core/contract/group.ts';
-import { iopfQueueAlloc, type IopfQueue } from '../../core/contract/iopf.ts';
-import type { PciFunction } from '../../pci/topology.ts';
-import { FRAME_WORDS } from '../../pt/ram.ts';
-import type { IntelHardware } from './hardware.ts';
+import { Bug } from '../../../base/bug.ts';
+import { isErrno, ENOSPC, type Result, type Status } from '../../../base/errno.ts';
+import { refuse } from '../../../base/refuse.ts';
+import { pow2 } from '../../../base/u64.ts';
+import type { Device } from '../../../core/contract/device.ts';
+import type { Domain } from '../../../core/contract/domain.ts';
+import type { IommuDevice } from '../../../core/contract/driver.ts';
+import type { IommuCore } from '../../../core/contract/iommu-core.ts';
+import type { IommuGroup } from '../../../core/contract/group.ts';
+import { iopfQueueAlloc, type IopfQueue } from '../../../core/contract/iopf.ts';
+import type { PciFunction } from '../../../pci/topology.ts';
+import { FRAME_WORDS } from '../../../pt/ram.ts';
+import type { IntelHardware } from '../hardware.ts';
 import { QueuedInvalidation } from './queue.ts';
 import {
   GCMD_QIE,
@@ -30,8 +30,8 @@ import {
   RTADDR_LEGACY,
   RTADDR_SCALABLE,
   type RegisterPort,
-} from './registers.ts';
-import { legacyContext, legacyRoot, scalableContext, scalableRoot } from './words.ts';
+} from '../registers.ts';
+import { legacyContext, legacyRoot, scalableContext, scalableRoot } from '../words.ts';
 
 /** Used by first-stage, pass-through and shared address spaces. */
 export const FLPT_DEFAULT_DID = 1;

@@ -6,10 +6,10 @@
  *
  * NOT IMPLEMENTED: interrupt remapping, vIOMMU.
  */
-import { ENODEV, EOPNOTSUPP, isErrno, type Result } from '../../base/errno.ts';
-import type { PhysicalMemory } from '../../base/physical-memory.ts';
-import { refuse } from '../../base/refuse.ts';
-import type { Device } from '../../core/contract/device.ts';
+import { ENODEV, EOPNOTSUPP, isErrno, type Result } from '../../../base/errno.ts';
+import type { PhysicalMemory } from '../../../base/physical-memory.ts';
+import { refuse } from '../../../base/refuse.ts';
+import type { Device } from '../../../core/contract/device.ts';
 import {
   IOMMU_CAP_CACHE_COHERENCY,
   IOMMU_CAP_DEFERRED_FLUSH,
@@ -17,34 +17,34 @@ import {
   IOMMU_CAP_ENFORCE_CACHE_COHERENCY,
   IOMMU_CAP_PCI_ATS_SUPPORTED,
   type IommuOps,
-} from '../../core/contract/driver.ts';
-import { IOMMU_DOMAIN_DMA } from '../../core/contract/domain.ts';
-import type { IommuCore } from '../../core/contract/iommu-core.ts';
+} from '../../../core/contract/driver.ts';
+import { IOMMU_DOMAIN_DMA } from '../../../core/contract/domain.ts';
+import type { IommuCore } from '../../../core/contract/iommu-core.ts';
 import {
   IOMMU_RESV_DIRECT,
   IOMMU_RESV_DIRECT_RELAXABLE,
   IOMMU_RESV_MSI,
   type ResvRegion,
-} from '../../core/contract/resv-region.ts';
-import { dmaAliases } from '../../pci/alias.ts';
-import type { PciFunction } from '../../pci/topology.ts';
-import { IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
-import { IOMMU_HW_INFO_TYPE_INTEL_VTD, iommu_hw_info_vtd } from '../../uapi/iommufd.ts';
-import type { PciGrouping } from '../pci-group.ts';
+} from '../../../core/contract/resv-region.ts';
+import { dmaAliases } from '../../../pci/alias.ts';
+import type { PciFunction } from '../../../pci/topology.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
+import { IOMMU_HW_INFO_TYPE_INTEL_VTD, iommu_hw_info_vtd } from '../../../uapi/iommufd.ts';
+import type { PciGrouping } from '../../pci-group.ts';
 import { detach } from './attach.ts';
 import { toIntelDevice, type IntelDevice } from './domain.ts';
 import { setAts, writeScalableContext } from './entries.ts';
 import { handleFaults } from './fault-log.ts';
-import { resolveHardware, type IntelHardwareConfig } from './hardware.ts';
+import { resolveHardware, type IntelHardwareConfig } from '../hardware.ts';
 import { IntelIommu, type Rmrr } from './iommu.ts';
 import { domainAllocNested } from './nested.ts';
 import { domainAllocPagingFlags, FIRST_STAGE_OPS } from './paging.ts';
 import { PasidTable } from './pasid-table.ts';
 import { handlePageRequests, pageResponse } from './prq.ts';
-import { read64, REG_CAP, REG_ECAP, type RegisterPort } from './registers.ts';
+import { read64, REG_CAP, REG_ECAP, type RegisterPort } from '../registers.ts';
 import { domainAllocSva } from './sva.ts';
 import { newBlockedDomain, newIdentityDomain } from './static-domains.ts';
-import { IntelUnit } from './unit.ts';
+import { IntelUnit } from '../unit/unit.ts';
 
 /** One unit of a machine description. */
 export interface IntelUnitConfig extends IntelHardwareConfig {

@@ -1,11 +1,11 @@
 /**
  * The driver's record of a domain (struct dmar_domain) and of a device (struct device_domain_info).
  */
-import { Bug } from '../../base/bug.ts';
-import type { Device } from '../../core/contract/device.ts';
-import type { Domain } from '../../core/contract/domain.ts';
-import type { PciFunction } from '../../pci/topology.ts';
-import type { PageTable } from '../../pt/page-table.ts';
+import { Bug } from '../../../base/bug.ts';
+import type { Device } from '../../../core/contract/device.ts';
+import type { Domain } from '../../../core/contract/domain.ts';
+import type { PciFunction } from '../../../pci/topology.ts';
+import type { PageTable } from '../../../pt/page-table.ts';
 import type { DomainIdHolder, IntelIommu } from './iommu.ts';
 import type { PasidTable } from './pasid-table.ts';
 

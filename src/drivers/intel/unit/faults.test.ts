@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { must } from '../../../test/drivers/intel-bench.ts';
-import { FRAME_WORDS, Ram } from '../../pt/ram.ts';
-import { resolveHardware } from './hardware.ts';
+import { must } from '../../../../test/drivers/intel-bench.ts';
+import { FRAME_WORDS, Ram } from '../../../pt/ram.ts';
+import { resolveHardware } from '../hardware.ts';
 import {
   FSTS_PFO,
   FSTS_PPF,
@@ -11,9 +11,9 @@ import {
   REG_FSTS,
   REG_GCMD,
   REG_RTADDR,
-} from './registers.ts';
+} from '../registers.ts';
 import { IntelUnit } from './unit.ts';
-import { faultRecord, legacyContext, legacyRoot } from './words.ts';
+import { faultRecord, legacyContext, legacyRoot } from '../words.ts';
 
 function bare(faultRecords: number) {
   const ram = new Ram(1 << 16);

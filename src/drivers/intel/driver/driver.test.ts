@@ -1,35 +1,35 @@
-import { userData } from '../../../test/core/mock-data.ts';
+import { userData } from '../../../../test/core/mock-data.ts';
 import { describe, expect, it } from 'vitest';
 import {
   intelBench,
   must,
   ownedDevice as owned,
   type IntelBench,
-} from '../../../test/drivers/intel-bench.ts';
-import { EINVAL, ENODEV, ENOMEM, ENOSPC, EOPNOTSUPP } from '../../base/errno.ts';
-import { attachGroup, detachGroup, replaceGroupHandle } from '../../core/attach/attach.ts';
+} from '../../../../test/drivers/intel-bench.ts';
+import { EINVAL, ENODEV, ENOMEM, ENOSPC, EOPNOTSUPP } from '../../../base/errno.ts';
+import { attachGroup, detachGroup, replaceGroupHandle } from '../../../core/attach/attach.ts';
 import {
   domainFree,
   pagingDomainAlloc,
   pagingDomainAllocFlags,
-} from '../../core/map/domain-alloc.ts';
+} from '../../../core/map/domain-alloc.ts';
 import {
   IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
   IOMMU_HWPT_ALLOC_NEST_PARENT,
   IOMMU_HWPT_ALLOC_PASID,
-} from '../../core/contract/driver.ts';
-import { iommuMap, iommuUnmap } from '../../core/map/map.ts';
+} from '../../../core/contract/driver.ts';
+import { iommuMap, iommuUnmap } from '../../../core/map/map.ts';
 import {
   attachDevicePasid,
   detachDevicePasid,
   replaceDevicePasid,
-} from '../../core/attach/pasid.ts';
-import { probeDevice } from '../../core/probe/probe.ts';
-import { deviceRegister } from '../../core/probe/register.ts';
-import { releaseDevice } from '../../core/probe/release.ts';
-import { Device } from '../../core/contract/device.ts';
-import { newGather } from '../../pt/gather.ts';
-import { IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
+} from '../../../core/attach/pasid.ts';
+import { probeDevice } from '../../../core/probe/probe.ts';
+import { deviceRegister } from '../../../core/probe/register.ts';
+import { releaseDevice } from '../../../core/probe/release.ts';
+import { Device } from '../../../core/contract/device.ts';
+import { newGather } from '../../../pt/gather.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
 import {
   createIntelUnit,
   createIntelDriver,

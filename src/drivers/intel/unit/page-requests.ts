@@ -4,9 +4,9 @@
  * A device with ATS that misses a page asks for it: the unit writes a record of 32 bytes into the queue and raises the
  * page-request interrupt. With the queue full, requests are dropped and the overflow is noted until the driver clears it.
  */
-import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
-import { pqa, PRS_PPR, PRS_PRO, REG_PQA, REG_PQH, REG_PQT, REG_PRS } from './registers.ts';
-import { PAGE_REQUEST, pageRequest } from './words.ts';
+import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
+import { pqa, PRS_PPR, PRS_PRO, REG_PQA, REG_PQH, REG_PQT, REG_PRS } from '../registers.ts';
+import { PAGE_REQUEST, pageRequest } from '../words.ts';
 
 /** What a device asks for. */
 export interface PageRequest {

@@ -4,11 +4,11 @@
  * Independent of the caches and of the fast walker, in bigint, so that tests can compare the two.
  */
 import { isFault, lookupContext, lookupPasid, type LookupEnv, type Translation } from './lookup.ts';
-import type { Explanation } from '../../core/contract/remapping-unit.ts';
-import { IOMMU_READ, IOMMU_WRITE, type WalkStep } from '../../pt/page-table.ts';
-import { bit, hex, mask } from '../../base/u64.ts';
-import type { Ram } from '../../pt/ram.ts';
-import { faultReason } from './fault-codes.ts';
+import type { Explanation } from '../../../core/contract/remapping-unit.ts';
+import { IOMMU_READ, IOMMU_WRITE, type WalkStep } from '../../../pt/page-table.ts';
+import { bit, hex, mask } from '../../../base/u64.ts';
+import type { Ram } from '../../../pt/ram.ts';
+import { faultReason } from '../fault-codes.ts';
 
 export interface ExplainRequest {
   readonly requesterId: number;

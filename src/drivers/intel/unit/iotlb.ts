@@ -8,7 +8,7 @@
  * Behind the entries, in the same array, stands the front table: which tag a requester and PASID are looked up under.
  * One array for both keeps a hit at a handful of loads (docs/performance.md).
  */
-import { pow2 } from '../../base/u64.ts';
+import { pow2 } from '../../../base/u64.ts';
 
 // Private to the module: V8 folds such a constant, while an exported one is a load and a check each time.
 const TLB_LG2 = 12;
