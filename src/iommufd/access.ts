@@ -13,11 +13,11 @@ import type { Task } from '../base/task.ts';
 import { hex, U64_MAX } from '../base/u64.ts';
 import { addPair, hiWord, joinWords, lessPair, loWord, PAIR } from '../base/word-pair.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
-import type { Area } from './area.ts';
+import type { Area } from './io-pagetable/area.ts';
 import type { IommufdContext } from './context.ts';
-import type { IopagetableUser } from './io-pagetable.ts';
+import type { IopagetableUser } from './io-pagetable/io-pagetable.ts';
 import { Ioas } from './ioas.ts';
-import { addAccess, removeAccess } from './iopt-domains.ts';
+import { addAccess, removeAccess } from './io-pagetable/iopt-domains.ts';
 import { IommufdObject } from './object.ts';
 
 export interface AccessOps {

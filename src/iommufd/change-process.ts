@@ -6,7 +6,7 @@ import type { iommu_ioas_change_process } from '../uapi/iommufd.ts';
 import type { IommufdContext } from './context.ts';
 import { Ioas } from './ioas.ts';
 import type { Ucmd } from './ioctl.ts';
-import { charge, payerOf, uncharge, type Pages } from './pages.ts';
+import { charge, payerOf, uncharge, type Pages } from './io-pagetable/pages.ts';
 
 /** @kernel iommufd_ioas_change_process */
 export function ioasChangeProcess(ucmd: Ucmd<iommu_ioas_change_process>): Status {

@@ -8,7 +8,7 @@ import {
   IOMMU_RESV_SW_MSI,
 } from '../core/contract/resv-region.ts';
 import type { Igroup, IommufdDevice } from './device-object.ts';
-import type { IoPagetable } from './io-pagetable.ts';
+import type { IoPagetable } from './io-pagetable/io-pagetable.ts';
 
 /**
  * Reserve them with the device as owner, all or none.

@@ -14,7 +14,7 @@ import {
   type iommu_hwpt_get_dirty_bitmap,
   type iommu_hwpt_set_dirty_tracking,
 } from '../uapi/iommufd.ts';
-import type { IoPagetable } from './io-pagetable.ts';
+import type { IoPagetable } from './io-pagetable/io-pagetable.ts';
 import { HwptPaging } from './hwpt-object.ts';
 import type { Ucmd } from './ioctl.ts';
 

@@ -4,7 +4,7 @@ import { domainFree } from '../core/map/domain-alloc.ts';
 import type { IommufdContext } from './context.ts';
 import type { Fault } from './fault.ts';
 import { Ioas } from './ioas.ts';
-import { removeDomain } from './iopt-domains.ts';
+import { removeDomain } from './io-pagetable/iopt-domains.ts';
 import { IommufdObject } from './object.ts';
 import type { SwMsiPage } from './sw-msi.ts';
 

@@ -28,7 +28,7 @@ import { Fault } from './fault.ts';
 import { noiommuAllocPaging, noiommuOps } from './hwpt-noiommu.ts';
 import { HwptNested, HwptPaging, type Hwpt } from './hwpt-object.ts';
 import { Ioas } from './ioas.ts';
-import { addDomain } from './iopt-domains.ts';
+import { addDomain } from './io-pagetable/iopt-domains.ts';
 import type { Ucmd } from './ioctl.ts';
 import { swMsi } from './sw-msi.ts';
 import { userData } from './user-data.ts';

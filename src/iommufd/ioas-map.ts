@@ -40,14 +40,14 @@ import {
   type iommu_ioas_unmap,
 } from '../uapi/iommufd.ts';
 import { TEST_COPY_FLAG_SYZ } from '../uapi/iommufd-test.ts';
-import type { Area } from './area.ts';
+import type { Area } from './io-pagetable/area.ts';
 import type { IommufdContext } from './context.ts';
-import { Dmabuf } from './dmabuf.ts';
-import type { IoPagetable, SizedPiece } from './io-pagetable.ts';
+import { Dmabuf } from './io-pagetable/dmabuf.ts';
+import type { IoPagetable, SizedPiece } from './io-pagetable/io-pagetable.ts';
 import { Ioas } from './ioas.ts';
 import type { Ucmd } from './ioctl.ts';
-import type { Placement } from './iova-alloc.ts';
-import { Pages, type PageOrigin } from './pages.ts';
+import type { Placement } from './io-pagetable/iova-alloc.ts';
+import { Pages, type PageOrigin } from './io-pagetable/pages.ts';
 
 const KNOWN_FLAGS = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;
 const ALL_ONES = 0xffff_ffff;

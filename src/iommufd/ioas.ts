@@ -12,10 +12,10 @@ import {
 } from '../uapi/iommufd.ts';
 import type { Domain } from '../core/contract/domain.ts';
 import type { IommufdContext } from './context.ts';
-import { IoPagetable } from './io-pagetable.ts';
+import { IoPagetable } from './io-pagetable/io-pagetable.ts';
 import type { Ucmd } from './ioctl.ts';
 import { IommufdObject } from './object.ts';
-import { overlaps, type IovaRange } from './reserved.ts';
+import { overlaps, type IovaRange } from './io-pagetable/reserved.ts';
 
 /** A paging hwpt as its IOAS sees it. */
 export interface IoasHwpt {

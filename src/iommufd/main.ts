@@ -23,11 +23,11 @@ import { ioctlOp, opFor, type IoctlOp, type Ucmd } from './ioctl.ts';
 import type { KernelAbi } from './kernel-abi.ts';
 import { ioasNoiommuGetPa } from './noiommu-get-pa.ts';
 import { option, vfioIoas } from './option.ts';
-import { selftest } from './selftest.ts';
+import { selftest } from './selftest/selftest.ts';
 import type { IommufdSubsystem } from './subsystem.ts';
 import { vdeviceAlloc } from './vdevice.ts';
 import { veventqAlloc } from './veventq.ts';
-import { vfioCompatIoctl } from './vfio-compat.ts';
+import { vfioCompatIoctl } from './compat/vfio-compat.ts';
 import { viommuAlloc } from './viommu.ts';
 
 /** @kernel iommufd_destroy */

@@ -15,7 +15,7 @@ import { hiWord, joinWords, loWord } from '../base/word-pair.ts';
 import type { Domain } from '../core/contract/domain.ts';
 import { iovaToPhys } from '../core/map/map.ts';
 import type { iommu_ioas_noiommu_get_pa } from '../uapi/iommufd.ts';
-import type { Area } from './area.ts';
+import type { Area } from './io-pagetable/area.ts';
 import { noiommuOps } from './hwpt-noiommu.ts';
 import { Ioas } from './ioas.ts';
 import type { Ucmd } from './ioctl.ts';

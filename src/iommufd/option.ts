@@ -15,7 +15,7 @@ import {
   type iommu_vfio_ioas,
 } from '../uapi/iommufd.ts';
 import { Ioas } from './ioas.ts';
-import { disableLargePages, enableLargePages } from './iopt-domains.ts';
+import { disableLargePages, enableLargePages } from './io-pagetable/iopt-domains.ts';
 import type { Ucmd } from './ioctl.ts';
 
 /** @kernel iommufd_option */

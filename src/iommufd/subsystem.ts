@@ -10,7 +10,7 @@ import type { Device } from '../core/contract/device.ts';
 import type { Domain } from '../core/contract/domain.ts';
 import type { IommuCore } from '../core/contract/iommu-core.ts';
 import { KernelAbi } from './kernel-abi.ts';
-import type { Payer } from './pages.ts';
+import type { Payer } from './io-pagetable/pages.ts';
 
 /** A device of the selftest's own bus, with an IOMMU. */
 export interface SelftestDevice {

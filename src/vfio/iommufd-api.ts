@@ -25,7 +25,7 @@ import {
   vfioCompatIoasCreate,
   vfioCompatIoasGetId,
   vfioCompatSetNoIommu,
-} from '../iommufd/vfio-compat.ts';
+} from '../iommufd/compat/vfio-compat.ts';
 import type { BoundDevice, Ctx, IommufdApi } from './iommufd.ts';
 
 export const IOMMUFD_API: IommufdApi = {

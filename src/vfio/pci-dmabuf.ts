@@ -9,7 +9,7 @@ import { EINVAL, ENODEV, isErrno, type Result } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
 import { hex, U64_MAX } from '../base/u64.ts';
-import { Dmabuf, dmabufFile } from '../iommufd/dmabuf.ts';
+import { Dmabuf, dmabufFile } from '../iommufd/io-pagetable/dmabuf.ts';
 import type { PciBar } from '../pci/bar.ts';
 import { vfio_device_feature_dma_buf, vfio_region_dma_range } from '../uapi/vfio.ts';
 import { copyFromUser } from './ioctl.ts';

@@ -17,7 +17,7 @@ import { IOMMU_CAP_ENFORCE_CACHE_COHERENCY } from '../../src/core/contract/drive
 import { createMockDriver } from '../../src/drivers/mock/index.ts';
 import { deviceAttach, deviceBind } from '../../src/iommufd/device.ts';
 import { ctxFromFile, openVfioCompat } from '../../src/iommufd/main.ts';
-import { vfioCompatSetNoIommu } from '../../src/iommufd/vfio-compat.ts';
+import { vfioCompatSetNoIommu } from '../../src/iommufd/compat/vfio-compat.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import { checkMap, ioasAlloc, map, mock, unmap } from './calls.ts';

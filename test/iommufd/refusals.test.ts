@@ -31,13 +31,16 @@ import {
   accessUnpinPages,
 } from '../../src/iommufd/access.ts';
 import type { IommufdContext } from '../../src/iommufd/context.ts';
-import { Dmabuf, dmabufFile } from '../../src/iommufd/dmabuf.ts';
+import { Dmabuf, dmabufFile } from '../../src/iommufd/io-pagetable/dmabuf.ts';
 import { Ioas } from '../../src/iommufd/ioas.ts';
-import { cutIova } from '../../src/iommufd/iopt-cut.ts';
+import { cutIova } from '../../src/iommufd/io-pagetable/iopt-cut.ts';
 import { ctxFromFile } from '../../src/iommufd/main.ts';
 import { IommufdSubsystem } from '../../src/iommufd/subsystem.ts';
 import { UserEntries } from '../../src/iommufd/user-data.ts';
-import { vfioCompatIoasCreate, vfioCompatSetNoIommu } from '../../src/iommufd/vfio-compat.ts';
+import {
+  vfioCompatIoasCreate,
+  vfioCompatSetNoIommu,
+} from '../../src/iommufd/compat/vfio-compat.ts';
 import { Viommu } from '../../src/iommufd/viommu-object.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';

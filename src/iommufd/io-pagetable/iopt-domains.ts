@@ -1,9 +1,9 @@
 /** Domains and accesses of an io_pagetable: adding, removing, and the alignment they ask for (iommufd.md 3.2, 3.6). */
-import { EINVAL, type Status } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import { PAGE_SIZE, U64_MAX } from '../base/u64.ts';
-import { smallestPageLg2 } from '../core/contract/granule.ts';
-import type { Domain } from '../core/contract/domain.ts';
+import { EINVAL, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import { PAGE_SIZE, U64_MAX } from '../../base/u64.ts';
+import { smallestPageLg2 } from '../../core/contract/granule.ts';
+import type { Domain } from '../../core/contract/domain.ts';
 import type { Area } from './area.ts';
 import { fillArea, mapArea, unfillArea, unmapArea } from './fill.ts';
 import type { IoPagetable, IopagetableUser } from './io-pagetable.ts';

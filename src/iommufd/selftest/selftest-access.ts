@@ -8,11 +8,11 @@ import {
   isErrno,
   type Result,
   type Status,
-} from '../base/errno.ts';
-import { OpenFile, type FileOps } from '../base/file.ts';
-import { refuse } from '../base/refuse.ts';
-import type { Task } from '../base/task.ts';
-import * as uapi from '../uapi/iommufd-test.ts';
+} from '../../base/errno.ts';
+import { OpenFile, type FileOps } from '../../base/file.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Task } from '../../base/task.ts';
+import * as uapi from '../../uapi/iommufd-test.ts';
 import {
   accessAttach,
   accessCreate,
@@ -22,8 +22,8 @@ import {
   accessRw,
   accessUnpinPages,
   type Access,
-} from './access.ts';
-import type { Ucmd } from './ioctl.ts';
+} from '../access.ts';
+import type { Ucmd } from '../ioctl.ts';
 
 export type TestCmd = Ucmd<uapi.iommu_test_cmd>;
 

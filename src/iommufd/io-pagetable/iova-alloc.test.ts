@@ -1,10 +1,10 @@
 /** Automatic placement against iommufd.md 3.3 said again in bigint, hole by hole. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { EINVAL, ENOSPC, EOVERFLOW } from '../base/errno.ts';
-import { IntervalMap } from '../base/interval-map.ts';
-import { U64_MAX } from '../base/u64.ts';
-import { hiWord, joinWords, loWord } from '../base/word-pair.ts';
+import { EINVAL, ENOSPC, EOVERFLOW } from '../../base/errno.ts';
+import { IntervalMap } from '../../base/interval-map.ts';
+import { U64_MAX } from '../../base/u64.ts';
+import { hiWord, joinWords, loWord } from '../../base/word-pair.ts';
 import { allocIova, type Placement } from './iova-alloc.ts';
 import { holesOf, IovaRules, mergeRanges, type IovaRange } from './reserved.ts';
 

@@ -1,10 +1,10 @@
 /** VFIO_IOMMU_GET_INFO on an iommufd: page sizes and the chain of capabilities (iommufd.md chapter 6, 5). */
-import { EFAULT, EINVAL, isErrno, type Result, type Status } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import { PAGE_SIZE, U64_MAX } from '../base/u64.ts';
-import type { Task } from '../base/task.ts';
-import { vfio_info_cap_header, vfio_iommu_type1_info } from '../uapi/vfio.ts';
-import type { Ioas } from './ioas.ts';
+import { EFAULT, EINVAL, isErrno, type Result, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import { PAGE_SIZE, U64_MAX } from '../../base/u64.ts';
+import type { Task } from '../../base/task.ts';
+import { vfio_info_cap_header, vfio_iommu_type1_info } from '../../uapi/vfio.ts';
+import type { Ioas } from '../ioas.ts';
 
 const MIN_ARGSZ = 16;
 const INFO_PGSIZES = 1;

@@ -4,13 +4,13 @@
  * A pages object is made by one MAP and shared by COPY and by cutting. Its pages are pinned when the first domain or
  * access needs them.
  */
-import { EFAULT, EINVAL, ENODEV, ENOMEM, type Status } from '../base/errno.ts';
-import type { ForeignFile } from '../base/file.ts';
-import { refuse } from '../base/refuse.ts';
-import { CAP_IPC_LOCK, type Mm, type Task } from '../base/task.ts';
+import { EFAULT, EINVAL, ENODEV, ENOMEM, type Status } from '../../base/errno.ts';
+import type { ForeignFile } from '../../base/file.ts';
+import { refuse } from '../../base/refuse.ts';
+import { CAP_IPC_LOCK, type Mm, type Task } from '../../base/task.ts';
 import type { Dmabuf } from './dmabuf.ts';
 import { PinRuns, type PinRun } from './pin-runs.ts';
-import type { IommufdSubsystem } from './subsystem.ts';
+import type { IommufdSubsystem } from '../subsystem.ts';
 
 export interface UserOrigin {
   readonly kind: 'user';

@@ -11,15 +11,23 @@ import {
   EOVERFLOW,
   EPERM,
   type Status,
-} from '../base/errno.ts';
-import { bugOn } from '../base/bug.ts';
-import { IntervalMap } from '../base/interval-map.ts';
-import { Lock } from '../base/lock.ts';
-import { refuse } from '../base/refuse.ts';
-import { hex } from '../base/u64.ts';
-import { addPair, hiWord, joinWords, lessPair, loWord, PAIR, subPair } from '../base/word-pair.ts';
-import { IOMMU_WRITE } from '../pt/page-table.ts';
-import type { Domain } from '../core/contract/domain.ts';
+} from '../../base/errno.ts';
+import { bugOn } from '../../base/bug.ts';
+import { IntervalMap } from '../../base/interval-map.ts';
+import { Lock } from '../../base/lock.ts';
+import { refuse } from '../../base/refuse.ts';
+import { hex } from '../../base/u64.ts';
+import {
+  addPair,
+  hiWord,
+  joinWords,
+  lessPair,
+  loWord,
+  PAIR,
+  subPair,
+} from '../../base/word-pair.ts';
+import { IOMMU_WRITE } from '../../pt/page-table.ts';
+import type { Domain } from '../../core/contract/domain.ts';
 import { Area, type Piece } from './area.ts';
 import { fillArea, unfillArea, unmapArea } from './fill.ts';
 import { allocIova, type Placement } from './iova-alloc.ts';

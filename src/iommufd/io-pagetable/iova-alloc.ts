@@ -1,10 +1,10 @@
 /** Automatic placement of a mapping: the lowest place that fits (iommufd.md 3.3). */
-import { EINVAL, ENOSPC, EOVERFLOW, type Status } from '../base/errno.ts';
-import { startInHole, START, type GapRequest } from '../base/interval-gap.ts';
-import { refuse } from '../base/refuse.ts';
-import { pow2 } from '../base/u64.ts';
-import { lessPair } from '../base/word-pair.ts';
-import type { IntervalMap } from '../base/interval-map.ts';
+import { EINVAL, ENOSPC, EOVERFLOW, type Status } from '../../base/errno.ts';
+import { startInHole, START, type GapRequest } from '../../base/interval-gap.ts';
+import { refuse } from '../../base/refuse.ts';
+import { pow2 } from '../../base/u64.ts';
+import { lessPair } from '../../base/word-pair.ts';
+import type { IntervalMap } from '../../base/interval-map.ts';
 import type { Span } from './area.ts';
 import type { AllowedSpan } from './reserved.ts';
 

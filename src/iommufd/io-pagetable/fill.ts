@@ -3,14 +3,14 @@
  *
  * The data path: granules and frame numbers only.
  */
-import { Bug } from '../base/bug.ts';
-import type { Status } from '../base/errno.ts';
-import { pow2 } from '../base/u64.ts';
-import { granuleOf } from '../base/word-pair.ts';
-import { IOMMU_CACHE, IOMMU_MMIO } from '../pt/page-table.ts';
-import type { Domain } from '../core/contract/domain.ts';
-import { granuleLg2 } from '../core/contract/granule.ts';
-import { mapGranules, unmapGranules } from '../core/map/map.ts';
+import { Bug } from '../../base/bug.ts';
+import type { Status } from '../../base/errno.ts';
+import { pow2 } from '../../base/u64.ts';
+import { granuleOf } from '../../base/word-pair.ts';
+import { IOMMU_CACHE, IOMMU_MMIO } from '../../pt/page-table.ts';
+import type { Domain } from '../../core/contract/domain.ts';
+import { granuleLg2 } from '../../core/contract/granule.ts';
+import { mapGranules, unmapGranules } from '../../core/map/map.ts';
 import type { Area } from './area.ts';
 
 /** Pin an area's pages and map them into every domain; the first one becomes its storage. */

@@ -2,7 +2,7 @@
  * The pinned pages of one pages object: runs of consecutive pages in consecutive frames, each with the number of its
  * holders. A page is pinned once, however many areas and accesses hold it (iommufd.md 3.4).
  */
-import { Bug } from '../base/bug.ts';
+import { Bug } from '../../base/bug.ts';
 
 export interface PinRun {
   /** Page index inside the pages object. */

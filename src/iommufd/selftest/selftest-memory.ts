@@ -1,10 +1,10 @@
 /** Test operations on memory: marking pages dirty, and dma-bufs of simulated device memory (iommufd.md 5.3). */
-import { EBADF, EINVAL, EOPNOTSUPP, EOVERFLOW, isErrno, type Status } from '../base/errno.ts';
-import { OpenFile } from '../base/file.ts';
-import { refuse } from '../base/refuse.ts';
-import * as uapi from '../uapi/iommufd-test.ts';
-import { Dmabuf, dmabufFile } from './dmabuf.ts';
-import { HwptPaging } from './hwpt-object.ts';
+import { EBADF, EINVAL, EOPNOTSUPP, EOVERFLOW, isErrno, type Status } from '../../base/errno.ts';
+import { OpenFile } from '../../base/file.ts';
+import { refuse } from '../../base/refuse.ts';
+import * as uapi from '../../uapi/iommufd-test.ts';
+import { Dmabuf, dmabufFile } from '../io-pagetable/dmabuf.ts';
+import { HwptPaging } from '../hwpt-object.ts';
 import type { TestCmd } from './selftest-access.ts';
 
 const MAX_DIRTY_BITS = 1n << 27n;

@@ -11,22 +11,22 @@ import {
   isErrno,
   type Result,
   type Status,
-} from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import { U64_MAX } from '../base/u64.ts';
+} from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import { U64_MAX } from '../../base/u64.ts';
 import {
   IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE,
   IOMMU_FAULT_PAGE_REQUEST_PASID_VALID,
   reportDeviceFault,
-} from '../core/contract/iopf.ts';
-import { iovaToPhys } from '../core/map/map.ts';
-import * as uapi from '../uapi/iommufd-test.ts';
-import { attachedHwpt, deviceAttach, deviceDetach, deviceReplace, NO_PASID } from './attach.ts';
-import { deviceBindMock, deviceUnbind } from './device.ts';
-import { IommufdDevice } from './device-object.ts';
-import { Hwpt, HwptNested, HwptPaging } from './hwpt-object.ts';
-import { Ioas } from './ioas.ts';
-import { IommufdObject } from './object.ts';
+} from '../../core/contract/iopf.ts';
+import { iovaToPhys } from '../../core/map/map.ts';
+import * as uapi from '../../uapi/iommufd-test.ts';
+import { attachedHwpt, deviceAttach, deviceDetach, deviceReplace, NO_PASID } from '../attach.ts';
+import { deviceBindMock, deviceUnbind } from '../device.ts';
+import { IommufdDevice } from '../device-object.ts';
+import { Hwpt, HwptNested, HwptPaging } from '../hwpt-object.ts';
+import { Ioas } from '../ioas.ts';
+import { IommufdObject } from '../object.ts';
 import {
   testAccessPages,
   testAccessReplaceIoas,
@@ -36,7 +36,7 @@ import {
   type TestCmd,
 } from './selftest-access.ts';
 import { testDirty, testDmabufGet, testDmabufRevoke } from './selftest-memory.ts';
-import { DEFAULT_MEMORY_LIMIT, type SelftestDevice, type SelftestHardware } from './subsystem.ts';
+import { DEFAULT_MEMORY_LIMIT, type SelftestDevice, type SelftestHardware } from '../subsystem.ts';
 
 const MIN_MEMORY_LIMIT = 12;
 

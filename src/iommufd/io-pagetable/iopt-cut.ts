@@ -1,9 +1,9 @@
 /** Cutting an area in two, which only VFIO type1 asks for (iommufd.md 3.7). */
-import { EBUSY, EINVAL, EOPNOTSUPP, type Status } from '../base/errno.ts';
-import { bugOn } from '../base/bug.ts';
-import { refuse } from '../base/refuse.ts';
-import { hex } from '../base/u64.ts';
-import { addPair, hiWord, joinWords, loWord, PAIR } from '../base/word-pair.ts';
+import { EBUSY, EINVAL, EOPNOTSUPP, type Status } from '../../base/errno.ts';
+import { bugOn } from '../../base/bug.ts';
+import { refuse } from '../../base/refuse.ts';
+import { hex } from '../../base/u64.ts';
+import { addPair, hiWord, joinWords, loWord, PAIR } from '../../base/word-pair.ts';
 import { Area } from './area.ts';
 import type { IoPagetable } from './io-pagetable.ts';
 

@@ -1,6 +1,6 @@
 /** One mapping of an IOAS: an interval of IOVAs on part of a pages object (iommufd.md 3.1). */
-import type { Domain } from '../core/contract/domain.ts';
-import { PAIR, subPair } from '../base/word-pair.ts';
+import type { Domain } from '../../core/contract/domain.ts';
+import { PAIR, subPair } from '../../base/word-pair.ts';
 import type { Pages } from './pages.ts';
 
 export class Area {

@@ -11,12 +11,12 @@ import {
   isErrno,
   type Result,
   type Status,
-} from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import { CAP_SYS_RAWIO, type Task } from '../base/task.ts';
-import { hex, U64_MAX } from '../base/u64.ts';
-import { hiWord, joinWords, loWord, PAIR } from '../base/word-pair.ts';
-import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
+} from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import { CAP_SYS_RAWIO, type Task } from '../../base/task.ts';
+import { hex, U64_MAX } from '../../base/u64.ts';
+import { hiWord, joinWords, loWord, PAIR } from '../../base/word-pair.ts';
+import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
 import {
   VFIO_CHECK_EXTENSION,
   VFIO_DMA_CC_IOMMU,
@@ -31,12 +31,12 @@ import {
   VFIO_UNMAP_ALL,
   vfio_iommu_type1_dma_map,
   vfio_iommu_type1_dma_unmap,
-} from '../uapi/vfio.ts';
-import type { IommufdContext } from './context.ts';
-import { Ioas, newIoas } from './ioas.ts';
-import { checkUserRange, mapUserPages } from './ioas-map.ts';
-import { cutIova } from './iopt-cut.ts';
-import { disableLargePages } from './iopt-domains.ts';
+} from '../../uapi/vfio.ts';
+import type { IommufdContext } from '../context.ts';
+import { Ioas, newIoas } from '../ioas.ts';
+import { checkUserRange, mapUserPages } from '../ioas-map.ts';
+import { cutIova } from '../io-pagetable/iopt-cut.ts';
+import { disableLargePages } from '../io-pagetable/iopt-domains.ts';
 import { compatGetInfo } from './vfio-compat-info.ts';
 
 type CompatHandler = (ctx: IommufdContext, task: Task, arg: bigint) => Result<number>;

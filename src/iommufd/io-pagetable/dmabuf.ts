@@ -1,7 +1,7 @@
 /**
  * A dma-buf as iommufd maps it: device memory in consecutive frames that its exporter can take away (iommufd.md 2.5).
  */
-import { OpenFile, type FileOps } from '../base/file.ts';
+import { OpenFile, type FileOps } from '../../base/file.ts';
 
 export interface DmabufUser {
   /** Unmap now; the memory is gone for good. */

@@ -2,8 +2,8 @@
  * Sets of IOVA ranges of an IOAS that may overlap: what is reserved, with its owner, and what is allowed (iommufd.md 3.1).
  * There are few of them and they change seldom; the holes between them are kept ready for the search.
  */
-import { U64_MAX } from '../base/u64.ts';
-import { hiWord, loWord } from '../base/word-pair.ts';
+import { U64_MAX } from '../../base/u64.ts';
+import { hiWord, loWord } from '../../base/word-pair.ts';
 import type { Span } from './area.ts';
 
 export interface IovaRange {
