@@ -1,7 +1,7 @@
 /** The drivers of the simulated kernel: vfio-pci, the passive ones, and host drivers that use the DMA API (vfio.md 1.3). */
 import { isErrno, type Status } from '../base/errno.ts';
 import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from '../uapi/pci-regs.ts';
-import { bindPci, unbindPci } from '../vfio/pci-driver.ts';
+import { bindPci, unbindPci } from '../vfio/pci/driver.ts';
 import type { VfioSubsystem } from '../vfio/vfio-core.ts';
 import { HOST_DRIVERS } from './description.ts';
 import { KernelDriver } from './driver-core.ts';

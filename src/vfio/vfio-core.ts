@@ -27,7 +27,7 @@ import { VfioGroup } from './group.ts';
 import type { ContainerIommuDriver } from './iommu-driver.ts';
 import type { IommufdApi } from './iommufd.ts';
 import { noiommuDriver } from './noiommu.ts';
-import { type1Driver } from './type1.ts';
+import { type1Driver } from './type1/type1.ts';
 
 /** A character device below /dev. */
 export interface VfioNode {

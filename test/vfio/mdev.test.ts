@@ -20,8 +20,8 @@ import { mdevCreate, mdevSetIommuDevice } from '../../src/core/aux/mdev.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import type { VfioDevice, VfioDeviceOps } from '../../src/vfio/device.ts';
-import { pinPages, unpinPages } from '../../src/vfio/type1-device-pins.ts';
-import { Type1Iommu } from '../../src/vfio/type1.ts';
+import { pinPages, unpinPages } from '../../src/vfio/type1/device-pins.ts';
+import { Type1Iommu } from '../../src/vfio/type1/type1.ts';
 import { Client, EDU, ok } from './client.ts';
 import { PROBE } from './probe-device.ts';
 

@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { EINVAL, ENODEV, EPERM } from '../../src/base/errno.ts';
 import { noiommuDriver } from '../../src/vfio/noiommu.ts';
-import { attachGroupTo } from '../../src/vfio/type1-attach.ts';
-import { Type1Iommu } from '../../src/vfio/type1.ts';
+import { attachGroupTo } from '../../src/vfio/type1/attach.ts';
+import { Type1Iommu } from '../../src/vfio/type1/type1.ts';
 import { openCdev } from '../../src/vfio/device-file.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import { Client, EDU, machineOf, ok } from './client.ts';

@@ -4,14 +4,14 @@
  * NOT IMPLEMENTED, and answered as a kernel without it: migration and dirty logging (DEVICE_FEATURE 1, 2, 6 to 9:
  * ENOTTY), IOEVENTFD and graphics (ENOTTY), VGA regions, SR-IOV and VF tokens.
  */
-import { EINVAL, ENOTTY, isErrno, type Result, type Status } from '../base/errno.ts';
-import type { Mapping, MmapRequest } from '../base/file.ts';
-import { refuse } from '../base/refuse.ts';
-import type { Eventfd, Task } from '../base/task.ts';
-import { hex } from '../base/u64.ts';
-import { devHasIommu, type Device } from '../core/contract/device.ts';
-import { resetDone, resetPrepare } from '../core/group/reset.ts';
-import type { PciDeviceFunction } from '../pci/function.ts';
+import { EINVAL, ENOTTY, isErrno, type Result, type Status } from '../../base/errno.ts';
+import type { Mapping, MmapRequest } from '../../base/file.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Eventfd, Task } from '../../base/task.ts';
+import { hex } from '../../base/u64.ts';
+import { devHasIommu, type Device } from '../../core/contract/device.ts';
+import { resetDone, resetPrepare } from '../../core/group/reset.ts';
+import type { PciDeviceFunction } from '../../pci/function.ts';
 import {
   PCI_CAP_ID_PM,
   PCI_COMMAND,
@@ -21,7 +21,7 @@ import {
   PCI_COMMAND_MEMORY,
   PCI_PM_CTRL,
   PCI_PM_CTRL_STATE_MASK,
-} from '../uapi/pci-regs.ts';
+} from '../../uapi/pci-regs.ts';
 import {
   VFIO_DEVICE_FEATURE,
   VFIO_DEVICE_FLAGS_PCI,
@@ -36,18 +36,18 @@ import {
   VFIO_PCI_NUM_IRQS,
   VFIO_PCI_NUM_REGIONS,
   vfio_device_info,
-} from '../uapi/vfio.ts';
-import type { DeviceAccess, VfioDeviceOps } from './device.ts';
-import { copyToUser, readArg } from './ioctl.ts';
-import { VfioPciConfig } from './pci-config.ts';
-import { BarExports } from './pci-dmabuf.ts';
-import { deviceFeature } from './pci-feature.ts';
-import { getHotResetInfo, hotReset } from './pci-hot-reset.ts';
-import { VfioPciIrqs } from './pci-irqs.ts';
-import { matchPciName } from './pci-name.ts';
-import { getRegionInfo, mmapRegion, readWrite } from './pci-regions.ts';
-import { getIrqInfo, setIrqs } from './pci-set-irqs.ts';
-import type { VfioSubsystem } from './vfio-core.ts';
+} from '../../uapi/vfio.ts';
+import type { DeviceAccess, VfioDeviceOps } from '../device.ts';
+import { copyToUser, readArg } from '../ioctl.ts';
+import { VfioPciConfig } from './config.ts';
+import { BarExports } from './dmabuf.ts';
+import { deviceFeature } from './feature.ts';
+import { getHotResetInfo, hotReset } from './hot-reset.ts';
+import { VfioPciIrqs } from './irqs.ts';
+import { matchPciName } from './name.ts';
+import { getRegionInfo, mmapRegion, readWrite } from './regions.ts';
+import { getIrqInfo, setIrqs } from './set-irqs.ts';
+import type { VfioSubsystem } from '../vfio-core.ts';
 
 export class VfioPciDevice implements VfioDeviceOps {
   readonly name = 'vfio-pci';

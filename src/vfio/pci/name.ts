@@ -1,6 +1,6 @@
 /** The string of GET_DEVICE_FD for vfio-pci: a PCI name, then at most one vf_token (vfio.md 1.6). */
-import { EINVAL, type Result } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
+import { EINVAL, type Result } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
 
 const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
 

@@ -3,7 +3,7 @@
  *
  * Everything is counted in 4 KiB pages as doubles: a 64-bit space has 2^52 of them, so even its very end is exact.
  */
-import type { Mm } from '../base/task.ts';
+import type { Mm } from '../../base/task.ts';
 
 /** One MAP_DMA (struct vfio_dma). */
 export interface Dma {

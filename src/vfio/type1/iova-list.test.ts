@@ -1,9 +1,9 @@
 /** Apertures and reserved regions against what is mapped (vfio.md 1.13, 1.15). */
 import { expect, test } from 'vitest';
-import { EINVAL } from '../base/errno.ts';
-import { IOMMU_RESV_RESERVED } from '../core/contract/resv-region.ts';
+import { EINVAL } from '../../base/errno.ts';
+import { IOMMU_RESV_RESERVED } from '../../core/contract/resv-region.ts';
 import { checkAperture, clipToAperture, cutReserved } from './iova-list.ts';
-import { DmaList, type Dma } from './type1-dma.ts';
+import { DmaList, type Dma } from './dma.ts';
 
 const LIST = [{ start: 0x1000n, last: 0xf_ffffn }];
 

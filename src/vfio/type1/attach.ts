@@ -5,22 +5,22 @@
  * with the trait 'type1-errno-search' (seed 004) the errno of the attach decides: EINVAL tries the next domain,
  * anything else ends the call.
  */
-import { EBUSY, EINVAL, EPERM, isErrno, type Result, type Status } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import { attachBySearch, reuseType1Domain } from '../core/attach/auto-domain.ts';
-import { getMsiCookie } from '../core/dma/cookies.ts';
-import { domainFree } from '../core/map/domain-alloc.ts';
-import { enforceCacheCoherency } from '../core/map/domain-ops.ts';
-import type { Domain } from '../core/contract/domain.ts';
-import type { IommuGroup } from '../core/contract/group.ts';
-import { groupHasIsolatedMsi } from '../core/probe/probe.ts';
+import { EBUSY, EINVAL, EPERM, isErrno, type Result, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import { attachBySearch, reuseType1Domain } from '../../core/attach/auto-domain.ts';
+import { getMsiCookie } from '../../core/dma/cookies.ts';
+import { domainFree } from '../../core/map/domain-alloc.ts';
+import { enforceCacheCoherency } from '../../core/map/domain-ops.ts';
+import type { Domain } from '../../core/contract/domain.ts';
+import type { IommuGroup } from '../../core/contract/group.ts';
+import { groupHasIsolatedMsi } from '../../core/probe/probe.ts';
 import {
   getGroupResvRegions,
   IOMMU_RESV_MSI,
   IOMMU_RESV_SW_MSI,
   type ResvRegion,
-} from '../core/contract/resv-region.ts';
-import type { VfioDeviceKind } from './device.ts';
+} from '../../core/contract/resv-region.ts';
+import type { VfioDeviceKind } from '../device.ts';
 import {
   checkAperture,
   checkReserved,
@@ -28,9 +28,9 @@ import {
   cutReserved,
   type IovaRange,
 } from './iova-list.ts';
-import { translationFor, type GroupTranslation } from './type1-aux.ts';
-import { setIommuMapped } from './type1-device-pins.ts';
-import { mapIntoDomain, pinDma, unmapFromDomain, unpinDma } from './type1-pin.ts';
+import { translationFor, type GroupTranslation } from './aux.ts';
+import { setIommuMapped } from './device-pins.ts';
+import { mapIntoDomain, pinDma, unmapFromDomain, unpinDma } from './pin.ts';
 import type { Type1Iommu } from './type1.ts';
 
 /** A domain of the container and the groups on it (struct vfio_domain). */

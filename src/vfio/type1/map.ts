@@ -9,21 +9,21 @@ import {
   isErrno,
   type Result,
   type Status,
-} from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import { CAP_IPC_LOCK, type Task } from '../base/task.ts';
-import { U64_MAX } from '../base/u64.ts';
+} from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import { CAP_IPC_LOCK, type Task } from '../../base/task.ts';
+import { U64_MAX } from '../../base/u64.ts';
 import {
   VFIO_DMA_MAP_FLAG_READ,
   VFIO_DMA_MAP_FLAG_VADDR,
   VFIO_DMA_MAP_FLAG_WRITE,
   vfio_iommu_type1_dma_map,
-} from '../uapi/vfio.ts';
+} from '../../uapi/vfio.ts';
 import { isValidIova } from './iova-list.ts';
-import { readArg } from './ioctl.ts';
-import { newDirtyBitmap } from './type1-dirty.ts';
-import type { Dma } from './type1-dma.ts';
-import { mapIntoDomain, pinDma, unmapFromDomain, unpinDma } from './type1-pin.ts';
+import { readArg } from '../ioctl.ts';
+import { newDirtyBitmap } from './dirty.ts';
+import type { Dma } from './dma.ts';
+import { mapIntoDomain, pinDma, unmapFromDomain, unpinDma } from './pin.ts';
 import type { Type1Iommu } from './type1.ts';
 
 const READ_WRITE = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;

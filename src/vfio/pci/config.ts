@@ -4,10 +4,10 @@
  * Accesses are handled in pieces of at most four aligned bytes that belong to one capability. The user's BARs are a
  * copy: they size as real ones do and move nothing.
  */
-import { EFAULT, type Result } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import type { PciDeviceFunction } from '../pci/function.ts';
-import { barTypeBits } from '../pci/config-space.ts';
+import { EFAULT, type Result } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { PciDeviceFunction } from '../../pci/function.ts';
+import { barTypeBits } from '../../pci/config-space.ts';
 import {
   PCI_BASE_ADDRESS_0,
   PCI_CAP_ID_EXP,
@@ -29,8 +29,8 @@ import {
   PCI_PM_CTRL,
   PCI_PM_CTRL_STATE_MASK,
   PCI_ROM_ADDRESS,
-} from '../uapi/pci-regs.ts';
-import { buildPerms, type ConfigPerms } from './pci-perms.ts';
+} from '../../uapi/pci-regs.ts';
+import { buildPerms, type ConfigPerms } from './perms.ts';
 
 /** What a write to configuration space makes the rest of the device do. */
 export interface ConfigEffects {

@@ -8,12 +8,12 @@ import {
   isErrno,
   type Result,
   type Status,
-} from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import type { Task } from '../base/task.ts';
-import { devHasIommu } from '../core/contract/device.ts';
-import { resetDone, resetPrepare } from '../core/group/reset.ts';
-import type { PciDeviceFunction } from '../pci/function.ts';
+} from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Task } from '../../base/task.ts';
+import { devHasIommu } from '../../core/contract/device.ts';
+import { resetDone, resetPrepare } from '../../core/group/reset.ts';
+import type { PciDeviceFunction } from '../../pci/function.ts';
 import {
   VFIO_PCI_DEVID_NOT_OWNED,
   VFIO_PCI_DEVID_OWNED,
@@ -22,11 +22,11 @@ import {
   vfio_pci_dependent_device,
   vfio_pci_hot_reset,
   vfio_pci_hot_reset_info,
-} from '../uapi/vfio.ts';
-import type { DeviceAccess, VfioDevice } from './device.ts';
-import { groupOf, type VfioGroup } from './group.ts';
-import { copyFromUser, copyToUser, readArg } from './ioctl.ts';
-import type { VfioPciDevice } from './pci-core.ts';
+} from '../../uapi/vfio.ts';
+import type { DeviceAccess, VfioDevice } from '../device.ts';
+import { groupOf, type VfioGroup } from '../group.ts';
+import { copyFromUser, copyToUser, readArg } from '../ioctl.ts';
+import type { VfioPciDevice } from './core.ts';
 
 function affected(device: VfioPciDevice): Result<readonly PciDeviceFunction[]> {
   return device.fn.hotResetSet() ?? refuse(ENODEV, 'neither its slot nor its bus can be reset');

@@ -4,13 +4,13 @@
  * Every page of every mapping counts in the VmLck of the mapping process, twice when mapped twice; device memory
  * does not count. What fails is undone before returning.
  */
-import { EFAULT, ENOMEM, type Status } from '../base/errno.ts';
-import { refuse, silently } from '../base/refuse.ts';
-import type { PhysicalMemory } from '../base/physical-memory.ts';
-import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE, type Domain } from '../core/contract/domain.ts';
-import { granuleLg2 } from '../core/contract/granule.ts';
-import { mapGranules, unmapGranules } from '../core/map/map.ts';
-import type { Dma } from './type1-dma.ts';
+import { EFAULT, ENOMEM, type Status } from '../../base/errno.ts';
+import { refuse, silently } from '../../base/refuse.ts';
+import type { PhysicalMemory } from '../../base/physical-memory.ts';
+import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE, type Domain } from '../../core/contract/domain.ts';
+import { granuleLg2 } from '../../core/contract/granule.ts';
+import { mapGranules, unmapGranules } from '../../core/map/map.ts';
+import type { Dma } from './dma.ts';
 
 const BATCH = 512;
 

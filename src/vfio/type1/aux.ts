@@ -4,22 +4,22 @@
  * With the trait 'aux-domains' an mdev whose members share one physical device is translated by that device's IOMMU:
  * as an aux domain where the feature is enabled, else by attaching the whole device (a VF behind an mdev).
  */
-import type { Result, Status } from '../base/errno.ts';
-import { attachGroup, detachGroup } from '../core/attach/attach.ts';
+import type { Result, Status } from '../../base/errno.ts';
+import { attachGroup, detachGroup } from '../../core/attach/attach.ts';
 import {
   attachSubdevGroup,
   auxAttachGroup,
   auxDetachGroup,
   detachSubdevGroup,
-} from '../core/aux/aux.ts';
-import { devFeatureEnabled, IOMMU_DEV_FEAT_AUX } from '../core/attach/aux-feature.ts';
-import type { Device } from '../core/contract/device.ts';
-import { pagingDomainAlloc } from '../core/map/domain-alloc.ts';
-import type { Domain } from '../core/contract/domain.ts';
-import type { IommuGroup } from '../core/contract/group.ts';
-import { mdevGetIommuDevice, mdevGroupIommuDevice } from '../core/aux/mdev.ts';
-import type { VfioDeviceKind } from './device.ts';
-import type { VfioSubsystem } from './vfio-core.ts';
+} from '../../core/aux/aux.ts';
+import { devFeatureEnabled, IOMMU_DEV_FEAT_AUX } from '../../core/attach/aux-feature.ts';
+import type { Device } from '../../core/contract/device.ts';
+import { pagingDomainAlloc } from '../../core/map/domain-alloc.ts';
+import type { Domain } from '../../core/contract/domain.ts';
+import type { IommuGroup } from '../../core/contract/group.ts';
+import { mdevGetIommuDevice, mdevGroupIommuDevice } from '../../core/aux/mdev.ts';
+import type { VfioDeviceKind } from '../device.ts';
+import type { VfioSubsystem } from '../vfio-core.ts';
 
 export interface GroupTranslation {
   alloc(): Result<Domain>;

@@ -5,15 +5,15 @@
  * Whoever maps one loses it whenever the registers do not answer: memory decode off, a reset, low power. It comes back
  * with them, but for what was mapped; after the last close of the device it never does.
  */
-import { EINVAL, ENODEV, isErrno, type Result } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import type { Task } from '../base/task.ts';
-import { hex, U64_MAX } from '../base/u64.ts';
-import { Dmabuf, dmabufFile } from '../iommufd/io-pagetable/dmabuf.ts';
-import type { PciBar } from '../pci/bar.ts';
-import { vfio_device_feature_dma_buf, vfio_region_dma_range } from '../uapi/vfio.ts';
-import { copyFromUser } from './ioctl.ts';
-import type { VfioPciDevice } from './pci-core.ts';
+import { EINVAL, ENODEV, isErrno, type Result } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Task } from '../../base/task.ts';
+import { hex, U64_MAX } from '../../base/u64.ts';
+import { Dmabuf, dmabufFile } from '../../iommufd/io-pagetable/dmabuf.ts';
+import type { PciBar } from '../../pci/bar.ts';
+import { vfio_device_feature_dma_buf, vfio_region_dma_range } from '../../uapi/vfio.ts';
+import { copyFromUser } from '../ioctl.ts';
+import type { VfioPciDevice } from './core.ts';
 
 const PAGE = 4096n;
 const O_CLOEXEC = 0o2000000;

@@ -3,12 +3,12 @@
  *
  * NOT IMPLEMENTED: behaviour switches for 6.12 errnos; huge-page batching has no parameter (disable_hugepages).
  */
-import { EINVAL, ENOTTY, isErrno, type Result, type Status } from '../base/errno.ts';
-import { Lock } from '../base/lock.ts';
-import { refuse } from '../base/refuse.ts';
-import type { Task } from '../base/task.ts';
-import { hex } from '../base/u64.ts';
-import type { IommuGroup } from '../core/contract/group.ts';
+import { EINVAL, ENOTTY, isErrno, type Result, type Status } from '../../base/errno.ts';
+import { Lock } from '../../base/lock.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Task } from '../../base/task.ts';
+import { hex } from '../../base/u64.ts';
+import type { IommuGroup } from '../../core/contract/group.ts';
 import {
   VFIO_DMA_CC_IOMMU,
   VFIO_IOMMU_DIRTY_PAGES,
@@ -25,19 +25,19 @@ import {
   VFIO_UNMAP_ALL,
   VFIO_UPDATE_VADDR,
   vfio_iommu_type1_info,
-} from '../uapi/vfio.ts';
-import type { VfioDevice, VfioDeviceKind } from './device.ts';
-import type { ContainerIommu, ContainerIommuDriver } from './iommu-driver.ts';
-import { capChain, copyToUser, readArg, type InfoCap } from './ioctl.ts';
+} from '../../uapi/vfio.ts';
+import type { VfioDevice, VfioDeviceKind } from '../device.ts';
+import type { ContainerIommu, ContainerIommuDriver } from '../iommu-driver.ts';
+import { capChain, copyToUser, readArg, type InfoCap } from '../ioctl.ts';
 import type { IovaRange } from './iova-list.ts';
-import { attachGroupTo, detachGroupFrom, type ContainerDomain } from './type1-attach.ts';
-import { dropDevicePins } from './type1-device-pins.ts';
-import { dirtyPages, MAX_DIRTY_BITMAP } from './type1-dirty.ts';
-import { DmaList, type Dma } from './type1-dma.ts';
-import { mapDma } from './type1-map.ts';
-import { unmapFromDomain, unpinDma } from './type1-pin.ts';
-import { unmapDma } from './type1-unmap.ts';
-import type { VfioSubsystem } from './vfio-core.ts';
+import { attachGroupTo, detachGroupFrom, type ContainerDomain } from './attach.ts';
+import { dropDevicePins } from './device-pins.ts';
+import { dirtyPages, MAX_DIRTY_BITMAP } from './dirty.ts';
+import { DmaList, type Dma } from './dma.ts';
+import { mapDma } from './map.ts';
+import { unmapFromDomain, unpinDma } from './pin.ts';
+import { unmapDma } from './unmap.ts';
+import type { VfioSubsystem } from '../vfio-core.ts';
 
 /** Extensions that type1 says it has while it is not yet chosen. */
 const SUPPORTED = [VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL];

@@ -1,8 +1,8 @@
 /** VFIO_DEVICE_GET_IRQ_INFO and SET_IRQS: checks of the arguments, and which handler a pair of index and action has (vfio.md 2.5, 2.6). */
-import { EINVAL, ENOTTY, isErrno, type Result, type Status } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import type { Task } from '../base/task.ts';
-import { PCI_CAP_ID_MSI, PCI_MSI_FLAGS_QMASK } from '../uapi/pci-regs.ts';
+import { EINVAL, ENOTTY, isErrno, type Result, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Task } from '../../base/task.ts';
+import { PCI_CAP_ID_MSI, PCI_MSI_FLAGS_QMASK } from '../../uapi/pci-regs.ts';
 import {
   VFIO_IRQ_INFO_AUTOMASKED,
   VFIO_IRQ_INFO_EVENTFD,
@@ -24,10 +24,10 @@ import {
   VFIO_PCI_REQ_IRQ_INDEX,
   vfio_irq_info,
   vfio_irq_set,
-} from '../uapi/vfio.ts';
-import { copyFromUser, copyToUser, readArg } from './ioctl.ts';
-import type { VfioPciDevice } from './pci-core.ts';
-import type { IrqData, IrqRequest } from './pci-irqs.ts';
+} from '../../uapi/vfio.ts';
+import { copyFromUser, copyToUser, readArg } from '../ioctl.ts';
+import type { VfioPciDevice } from './core.ts';
+import type { IrqData, IrqRequest } from './irqs.ts';
 
 /** How many interrupts an index has now. */
 export function irqCount(device: VfioPciDevice, index: number): number {

@@ -1,12 +1,12 @@
 /** vfio-pci as a driver of the PCI bus: probe and remove (vfio.md 4.2). */
-import { EINVAL, type Result, type Status } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import type { Outcome } from '../base/wait-queue.ts';
-import type { Device } from '../core/contract/device.ts';
-import type { PciDeviceFunction } from '../pci/function.ts';
-import type { VfioDevice } from './device.ts';
-import { VfioPciDevice } from './pci-core.ts';
-import type { VfioSubsystem } from './vfio-core.ts';
+import { EINVAL, type Result, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Outcome } from '../../base/wait-queue.ts';
+import type { Device } from '../../core/contract/device.ts';
+import type { PciDeviceFunction } from '../../pci/function.ts';
+import type { VfioDevice } from '../device.ts';
+import { VfioPciDevice } from './core.ts';
+import type { VfioSubsystem } from '../vfio-core.ts';
 
 const INTEL = 0x8086;
 /** Accelerators that a user could make harm the host: refused unless disable_denylist is Y. */

@@ -38,7 +38,7 @@ import {
   PCI_PM_PMC,
   PCI_STATUS,
   PCI_STATUS_CAP_LIST,
-} from '../uapi/pci-regs.ts';
+} from '../../uapi/pci-regs.ts';
 
 export interface ConfigPerms {
   /** The copy, with its capability chain rebuilt. */

@@ -3,10 +3,10 @@
  *
  * Ranges are bytes with inclusive ends, sorted. An empty list before the first real group means: no limit known.
  */
-import { EINVAL, type Status } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import { IOMMU_RESV_DIRECT_RELAXABLE, type ResvRegion } from '../core/contract/resv-region.ts';
-import type { DmaList } from './type1-dma.ts';
+import { EINVAL, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import { IOMMU_RESV_DIRECT_RELAXABLE, type ResvRegion } from '../../core/contract/resv-region.ts';
+import type { DmaList } from './dma.ts';
 
 export interface IovaRange {
   readonly start: bigint;

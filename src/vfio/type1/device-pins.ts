@@ -12,10 +12,10 @@ import {
   isErrno,
   type Result,
   type Status,
-} from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import type { VfioDevice } from './device.ts';
-import type { Dma } from './type1-dma.ts';
+} from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { VfioDevice } from '../device.ts';
+import type { Dma } from './dma.ts';
 import type { Type1Iommu } from './type1.ts';
 
 /**

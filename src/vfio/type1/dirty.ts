@@ -12,19 +12,19 @@ import {
   isErrno,
   type Result,
   type Status,
-} from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import type { Task } from '../base/task.ts';
-import { ffs, U64_MAX } from '../base/u64.ts';
+} from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Task } from '../../base/task.ts';
+import { ffs, U64_MAX } from '../../base/u64.ts';
 import {
   VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
   VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
   VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
   vfio_iommu_type1_dirty_bitmap,
   vfio_iommu_type1_dirty_bitmap_get,
-} from '../uapi/vfio.ts';
-import { copyFromUser, copyToUser, readArg } from './ioctl.ts';
-import type { Dma } from './type1-dma.ts';
+} from '../../uapi/vfio.ts';
+import { copyFromUser, copyToUser, readArg } from '../ioctl.ts';
+import type { Dma } from './dma.ts';
 import type { Type1Iommu } from './type1.ts';
 
 /** Bytes of a bitmap that a call may ask for. */

@@ -1,7 +1,7 @@
 /** VFIO_DEVICE_FEATURE of vfio-pci: the checks all features share, and low power (vfio.md 2.10). */
-import { EINVAL, ENOTTY, isErrno, type Result, type Status } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import type { Eventfd, Task } from '../base/task.ts';
+import { EINVAL, ENOTTY, isErrno, type Result, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Eventfd, Task } from '../../base/task.ts';
 import {
   VFIO_DEVICE_FEATURE_DMA_BUF,
   VFIO_DEVICE_FEATURE_GET,
@@ -14,10 +14,10 @@ import {
   VFIO_DEVICE_FEATURE_SET,
   vfio_device_feature,
   vfio_device_feature_dma_buf,
-} from '../uapi/vfio.ts';
-import { copyFromUser, readArg } from './ioctl.ts';
-import type { VfioPciDevice } from './pci-core.ts';
-import { exportDmabuf } from './pci-dmabuf.ts';
+} from '../../uapi/vfio.ts';
+import { copyFromUser, readArg } from '../ioctl.ts';
+import type { VfioPciDevice } from './core.ts';
+import { exportDmabuf } from './dmabuf.ts';
 
 interface Feature {
   readonly ops: number;

@@ -4,13 +4,21 @@
  * Only one of INTx, MSI and MSI-X is active. The kernel side of an eventfd is held by this object: a program may
  * close its fd and signalling goes on.
  */
-import { EBUSY, EINVAL, ENOTTY, ERANGE, isErrno, type Result, type Status } from '../base/errno.ts';
-import { bugOn } from '../base/bug.ts';
-import { refuse } from '../base/refuse.ts';
-import type { Eventfd, Task } from '../base/task.ts';
-import type { PciDeviceFunction } from '../pci/function.ts';
-import { PCI_COMMAND, PCI_COMMAND_INTX_DISABLE } from '../uapi/pci-regs.ts';
-import type { VfioPciConfig } from './pci-config.ts';
+import {
+  EBUSY,
+  EINVAL,
+  ENOTTY,
+  ERANGE,
+  isErrno,
+  type Result,
+  type Status,
+} from '../../base/errno.ts';
+import { bugOn } from '../../base/bug.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Eventfd, Task } from '../../base/task.ts';
+import type { PciDeviceFunction } from '../../pci/function.ts';
+import { PCI_COMMAND, PCI_COMMAND_INTX_DISABLE } from '../../uapi/pci-regs.ts';
+import type { VfioPciConfig } from './config.ts';
 
 /** Data of SET_IRQS after the generic checks: nothing, truth values, or fds. */
 export type IrqData =

@@ -1,18 +1,18 @@
 /** VFIO_IOMMU_UNMAP_DMA of type1 (vfio.md 1.10). */
-import { EBUSY, EINVAL, EOVERFLOW, isErrno, type Result, type Status } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
-import type { Task } from '../base/task.ts';
-import { U64_MAX } from '../base/u64.ts';
+import { EBUSY, EINVAL, EOVERFLOW, isErrno, type Result, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Task } from '../../base/task.ts';
+import { U64_MAX } from '../../base/u64.ts';
 import {
   VFIO_DMA_UNMAP_FLAG_ALL,
   VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
   VFIO_DMA_UNMAP_FLAG_VADDR,
   vfio_bitmap,
   vfio_iommu_type1_dma_unmap,
-} from '../uapi/vfio.ts';
-import { copyFromUser, copyToUser, readArg } from './ioctl.ts';
-import { checkBitmap, reportDirty } from './type1-dirty.ts';
-import type { Dma } from './type1-dma.ts';
+} from '../../uapi/vfio.ts';
+import { copyFromUser, copyToUser, readArg } from '../ioctl.ts';
+import { checkBitmap, reportDirty } from './dirty.ts';
+import type { Dma } from './dma.ts';
 import type { Type1Iommu } from './type1.ts';
 
 /** Pages of a 64-bit space. */

@@ -4,11 +4,11 @@
  * Memory BARs are reported from 0x10 << 40 on, so that a filter that sees only an offset can tell them from the
  * regions a program handles itself; index << 40 works for every region, for some programs hard-code it.
  */
-import { EINVAL, EIO, isErrno, type Result, type Status } from '../base/errno.ts';
-import type { Mapping, MmapRequest, MmioWindow } from '../base/file.ts';
-import { refuse } from '../base/refuse.ts';
-import type { Task } from '../base/task.ts';
-import type { PciBar } from '../pci/bar.ts';
+import { EINVAL, EIO, isErrno, type Result, type Status } from '../../base/errno.ts';
+import type { Mapping, MmapRequest, MmioWindow } from '../../base/file.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Task } from '../../base/task.ts';
+import type { PciBar } from '../../pci/bar.ts';
 import {
   VFIO_PCI_BAR5_REGION_INDEX,
   VFIO_PCI_CONFIG_REGION_INDEX,
@@ -21,10 +21,10 @@ import {
   VFIO_REGION_INFO_FLAG_READ,
   VFIO_REGION_INFO_FLAG_WRITE,
   vfio_region_info,
-} from '../uapi/vfio.ts';
-import { capChain, copyToUser, readArg, type InfoCap } from './ioctl.ts';
-import { romSize } from './pci-config.ts';
-import type { VfioPciDevice } from './pci-core.ts';
+} from '../../uapi/vfio.ts';
+import { capChain, copyToUser, readArg, type InfoCap } from '../ioctl.ts';
+import { romSize } from './config.ts';
+import type { VfioPciDevice } from './core.ts';
 
 const INDEX_SHIFT = 40n;
 const OFFSET_MASK = (1n << INDEX_SHIFT) - 1n;
