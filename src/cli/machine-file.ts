@@ -9,10 +9,10 @@ import {
   type MachineDescription,
   type MachineInput,
   type Problem,
-} from '../machine/description.ts';
-import { parseDescription } from '../machine/description-check.ts';
+} from '../machine/description/description.ts';
+import { parseDescription } from '../machine/description/description-check.ts';
 import { KNOWN_DEVICE_TYPES, Machine } from '../machine/machine.ts';
-import { PRESETS } from '../machine/presets/index.ts';
+import { PRESETS } from '../machine/description/presets/index.ts';
 import { parseYaml, problemsText, readUserFile, UserMistake, type Places } from './user-file.ts';
 
 export interface MachineChoice {

@@ -1,7 +1,7 @@
 /** From the options of `run` to a plan the kernel thread can follow. */
 import { chooseLaunch } from '../host/choose.ts';
 import type { RunPlan } from '../host/run.ts';
-import type { MachineDescription } from '../machine/description.ts';
+import type { MachineDescription } from '../machine/description/description.ts';
 import { resolveMachine } from './machine-file.ts';
 
 export interface RunFlags {

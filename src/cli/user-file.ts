@@ -3,7 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { isMap, isNode, isPair, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
-import type { Problem } from '../machine/description.ts';
+import type { Problem } from '../machine/description/description.ts';
 
 /** A mistake of the person at the keyboard: the message is all there is to say. */
 export class UserMistake extends Error {

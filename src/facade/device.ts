@@ -18,9 +18,9 @@ import {
 } from '../core/index.ts';
 import type { Domain } from '../core/contract/domain.ts';
 import type { Explanation } from '../core/contract/remapping-unit.ts';
-import { fieldsGiven } from '../machine/given.ts';
+import { fieldsGiven } from '../machine/description/defined-fields.ts';
 import type { Machine as Kernel } from '../machine/machine.ts';
-import type { PciDev } from '../machine/pci-dev.ts';
+import type { PciDev } from '../machine/kernel/pci-dev.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from '../uapi/pci-regs.ts';
 import { call } from './error.ts';

@@ -3,9 +3,9 @@
  */
 import { decodeIoctl } from '../machine/decode.ts';
 import { OpenFile } from '../base/file.ts';
-import type { Program as KernelProgram } from '../machine/program.ts';
-import type { MapOptions } from '../machine/program-memory.ts';
-import type { OpenFlags } from '../machine/syscalls.ts';
+import type { Program as KernelProgram } from '../machine/program/program.ts';
+import type { MapOptions } from '../machine/program/program-memory.ts';
+import type { OpenFlags } from '../machine/files/syscalls.ts';
 import { call } from './error.ts';
 
 /** Memory of a program: where it is, and its bytes. */

@@ -1,5 +1,5 @@
 /** Who may do what with a simulated node. */
-import type { Node } from '../machine/nodes.ts';
+import type { Node } from '../machine/files/nodes.ts';
 
 export const X_OK = 1;
 export const W_OK = 2;

@@ -7,7 +7,7 @@
 import { EFAULT, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import { PAGE_SIZE } from '../base/u64.ts';
-import type { HeldPages } from '../machine/process.ts';
+import type { HeldPages } from '../machine/memory/process-memory.ts';
 import { HostError } from './ffi.ts';
 import { poke, type Injection } from './injection.ts';
 import {

@@ -9,7 +9,7 @@ import type { Result } from '../base/errno.ts';
 import type { Task } from '../base/task.ts';
 import { run } from '../base/wait-queue.ts';
 import type { Outcome } from '../base/wait-queue.ts';
-import type { AttrNode, DirNode, Node } from '../machine/nodes.ts';
+import type { AttrNode, DirNode, Node } from '../machine/files/nodes.ts';
 import { mayAccess, W_OK, R_OK } from './access.ts';
 import { isDying } from './signals.ts';
 import * as wire from './fuse-protocol.ts';

@@ -2,11 +2,11 @@
  * Calls that take pages away from a program: munmap, mmap over a mapping, mremap, brk, madvise, shmdt, files made shorter,
  * and the ends of an address space, exec and exit.
  *
- * A device that has such a page pinned goes on using it (machine/leaving-pages.ts). The call is made by injection, so
+ * A device that has such a page pinned goes on using it (machine/memory/pin-copies.ts). The call is made by injection, so
  * that its result is known: only when it has worked are the pinned pages parted from what the program sees.
  */
-import type { LeavingPages } from '../machine/leaving-pages.ts';
-import type { MachineMm } from '../machine/mm.ts';
+import type { LeavingPages } from '../machine/memory/pin-copies.ts';
+import type { MachineMm } from '../machine/memory/mm.ts';
 import type { CallContext } from './call-context.ts';
 import { ENDINGS, INJECTED_CALL, INJECTED_MMAP, OPENS, PAGE_REMOVERS } from './filter.ts';
 import type { Injection } from './injection.ts';

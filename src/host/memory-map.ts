@@ -3,7 +3,7 @@
  * of the caller changes while it waits for its answer.
  */
 import type { MmioWindow } from '../base/file.ts';
-import type { Vma } from '../machine/process.ts';
+import type { Vma } from '../machine/memory/process-memory.ts';
 import * as libc from './libc.ts';
 import { queryMapping } from './map-query.ts';
 import { textOf } from './proc.ts';

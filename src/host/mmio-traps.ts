@@ -5,7 +5,7 @@
  * go again, so that its real parent sees it end.
  */
 import { isErrno } from '../base/errno.ts';
-import type { Vma } from '../machine/process.ts';
+import type { Vma } from '../machine/memory/process-memory.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from './libc.ts';
 import { SIGBUS, SIGCHLD, SIGTRAP } from './libc.ts';

@@ -2,7 +2,7 @@
  * What a mount namespace must show: directories that mix the host's entries with simulated ones are rebuilt, all others
  * are bound as they are. Plain data, made by the supervisor and carried out by the launcher.
  */
-import type { DirNode } from '../machine/nodes.ts';
+import type { DirNode } from '../machine/files/nodes.ts';
 
 export interface MountPlan {
   /** An empty directory of the host to build in. */

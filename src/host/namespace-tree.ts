@@ -2,7 +2,7 @@
  * The simulated tree in a mount namespace: the kernel resolves every path, FUSE answers the looks, and only what FUSE
  * cannot do is trapped: opening device nodes, and naming what a descriptor of ours stands for.
  */
-import type { DirNode } from '../machine/nodes.ts';
+import type { DirNode } from '../machine/files/nodes.ts';
 import { Bug } from '../base/bug.ts';
 import { FuseServer } from './fuse-server.ts';
 import { planMounts } from './mount-plan.ts';

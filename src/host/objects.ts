@@ -8,7 +8,7 @@ import { statSync, statfsSync } from 'node:fs';
 import { EFAULT } from '../base/errno.ts';
 import type { Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
-import type { HeldPages, ObjectMemory } from '../machine/process.ts';
+import type { HeldPages, ObjectMemory } from '../machine/memory/process-memory.ts';
 import * as libc from './libc.ts';
 import type { MapsLine } from './memory-map.ts';
 import { descriptorsOf } from './proc.ts';

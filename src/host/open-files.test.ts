@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { OpenFile, POLLIN } from '../base/file.ts';
 import type { FileOps } from '../base/file.ts';
 import { WaitQueue } from '../base/wait-queue.ts';
-import type { AttrNode } from '../machine/nodes.ts';
+import type { AttrNode } from '../machine/files/nodes.ts';
 import { addressOf, syscall } from './ffi.ts';
 import * as libc from './libc.ts';
 import { HOST_ERRNO, NR } from './libc.ts';

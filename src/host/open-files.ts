@@ -7,7 +7,7 @@
  * success. An event queue is a pipe instead, so that poll(2) and epoll work natively on it.
  */
 import type { MmioWindow, OpenFile } from '../base/file.ts';
-import type { AttrNode } from '../machine/nodes.ts';
+import type { AttrNode } from '../machine/files/nodes.ts';
 import { refuseReadAndWrite, seal, SEAL } from './descriptions.ts';
 import * as libc from './libc.ts';
 

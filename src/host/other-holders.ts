@@ -3,7 +3,7 @@
  *
  * Asked at rare moments, when a process with pinned pages ends or unmaps such memory, so everything is looked up afresh.
  */
-import type { LeavingPages } from '../machine/leaving-pages.ts';
+import type { LeavingPages } from '../machine/memory/pin-copies.ts';
 import { placeIn, type MapsLine } from './memory-map.ts';
 import { descriptorsOf, processIds } from './proc.ts';
 import type { TaskParts } from './processes.ts';

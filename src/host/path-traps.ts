@@ -7,8 +7,8 @@
 import { accessSync, constants, statSync, lstatSync, readlinkSync, statfsSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { isErrno } from '../base/errno.ts';
-import type { DeviceNode } from '../machine/nodes.ts';
-import type { AttrNode } from '../machine/nodes.ts';
+import type { DeviceNode } from '../machine/files/nodes.ts';
+import type { AttrNode } from '../machine/files/nodes.ts';
 import { mayAccess, R_OK, W_OK } from './access.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from './libc.ts';

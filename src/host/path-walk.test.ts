@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { dir, link } from '../machine/tree.ts';
-import type { AttrNode, DirNode } from '../machine/nodes.ts';
+import { dir, link } from '../machine/files/tree.ts';
+import type { AttrNode, DirNode } from '../machine/files/nodes.ts';
 import { HOST_ERRNO } from './libc.ts';
 import { walkPath } from './path-walk.ts';
 

@@ -3,7 +3,7 @@
  *
  * Pure: a name that is in no simulated directory leads to the host's file system, whose path is handed back.
  */
-import type { DirNode, Node } from '../machine/nodes.ts';
+import type { DirNode, Node } from '../machine/files/nodes.ts';
 import { HOST_ERRNO } from './libc.ts';
 
 export type Place =

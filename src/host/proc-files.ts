@@ -2,7 +2,7 @@
  * Files of /proc that show what only the simulated kernel knows: VmLck, VmPin and capabilities in a process's status, what
  * a file of ours adds to its fdinfo, and fail-nth of a thread. The rest of /proc is the host's.
  */
-import type { MachineMm } from '../machine/mm.ts';
+import type { MachineMm } from '../machine/memory/mm.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from './libc.ts';
 import { HOST_ERRNO } from './libc.ts';

@@ -13,7 +13,7 @@ import { refuse } from '../base/refuse.ts';
 import type { Eventfd, Task } from '../base/task.ts';
 import { U64_MAX } from '../base/u64.ts';
 import type { Machine } from '../machine/machine.ts';
-import type { MachineMm } from '../machine/mm.ts';
+import type { MachineMm } from '../machine/memory/mm.ts';
 import { FIRST_STREAM_FD, LAST_STREAM_FD } from './filter.ts';
 import type { Eventfds, Watches } from './eventfds.ts';
 import type { Capabilities } from './capabilities.ts';

@@ -9,7 +9,7 @@ import { EFAULT } from '../base/errno.ts';
 import type { Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { UserMemory } from '../base/task.ts';
-import type { HeldPages, ProcessMemory } from '../machine/process.ts';
+import type { HeldPages, ProcessMemory } from '../machine/memory/process-memory.ts';
 import type { ExactPins } from './exact-pins.ts';
 import { addressOf, syscall } from './ffi.ts';
 import { NR, pread, pwrite } from './libc.ts';

@@ -1,7 +1,7 @@
 /** The machine of a run, its trace going to a file, its Bugs to the user. */
 import { closeSync, writeSync } from 'node:fs';
 import type { TraceView } from '../base/trace-text.ts';
-import type { MachineDescription } from '../machine/description.ts';
+import type { MachineDescription } from '../machine/description/description.ts';
 import { Machine } from '../machine/machine.ts';
 import { HostPages } from './shared-memory.ts';
 import { firstWalks } from './walk-text.ts';

@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { addressOf, defaultSignal, syscall } from './ffi.ts';
 import { becomeReaper } from './leftovers.ts';
 import { eventfd2, NR, O_CLOEXEC, O_NONBLOCK } from './libc.ts';
-import type { MachineDescription } from '../machine/description.ts';
+import type { MachineDescription } from '../machine/description/description.ts';
 import type { LaunchOptions } from './launch.ts';
 
 /** Plain data: it crosses to the worker. */

@@ -8,7 +8,7 @@
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
-import type { DirNode, Node } from '../machine/nodes.ts';
+import type { DirNode, Node } from '../machine/files/nodes.ts';
 import { HostError } from './ffi.ts';
 import { join } from './path-walk.ts';
 

@@ -4,7 +4,7 @@
  * Layouts: x86-64 struct stat (144 bytes), struct statx (256), struct statfs (120).
  */
 import type { OpenFile } from '../base/file.ts';
-import type { Node } from '../machine/nodes.ts';
+import type { Node } from '../machine/files/nodes.ts';
 
 export interface NodeStat {
   readonly mode: number;

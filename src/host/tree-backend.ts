@@ -4,7 +4,7 @@
  * Path traps need nothing but the seccomp listener. A mount namespace lets the kernel do all path work but opening
  * device nodes.
  */
-import type { DirNode } from '../machine/nodes.ts';
+import type { DirNode } from '../machine/files/nodes.ts';
 import type { FuseServer } from './fuse-server.ts';
 import type { MountPlan } from './mount-plan.ts';
 import { ShadowTree } from './shadow-tree.ts';

@@ -10,10 +10,10 @@ import {
 } from '../core/index.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from '../uapi/pci-regs.ts';
-import type { MachineInput } from './description.ts';
+import type { MachineInput } from './description/description.ts';
 import { Machine } from './machine.ts';
-import type { PciDev } from './pci-dev.ts';
-import { PRESETS } from './presets/index.ts';
+import type { PciDev } from './kernel/pci-dev.ts';
+import { PRESETS } from './description/presets/index.ts';
 
 function build(input: MachineInput): Machine {
   const made = Machine.create(input);

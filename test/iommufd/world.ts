@@ -21,7 +21,7 @@ import { UserAccounts, type Eventfd, type Mm, type Task } from '../../src/base/t
 import { U64_MAX } from '../../src/base/u64.ts';
 import { WaitQueue } from '../../src/base/wait-queue.ts';
 import { IommuCore } from '../../src/core/contract/iommu-core.ts';
-import { MachineSelftest } from '../../src/machine/selftest-hardware.ts';
+import { MachineSelftest } from '../../src/machine/kernel/selftest-hardware.ts';
 import { openIommufd } from '../../src/iommufd/main.ts';
 import { IommufdSubsystem } from '../../src/iommufd/subsystem.ts';
 import { Device } from '../../src/core/contract/device.ts';

@@ -2,9 +2,9 @@
 import { isErrno, type Errno, type Result } from '../../src/base/errno.ts';
 import type { Fields, Struct, View } from '../../src/base/struct.ts';
 import { Machine } from '../../src/machine/machine.ts';
-import type { MachineInput } from '../../src/machine/description.ts';
-import { PRESETS } from '../../src/machine/presets/index.ts';
-import type { Credentials, Program } from '../../src/machine/program.ts';
+import type { MachineInput } from '../../src/machine/description/description.ts';
+import { PRESETS } from '../../src/machine/description/presets/index.ts';
+import type { Credentials, Program } from '../../src/machine/program/program.ts';
 import * as uapi from '../../src/uapi/vfio.ts';
 
 export const EDU = '0000:00:04.0';

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { EFAULT, EINVAL, ENODEV, ENOTTY, EOPNOTSUPP, type Errno } from '../../src/base/errno.ts';
 import { EDU_REG } from '../../src/devices/edu.ts';
-import type { MachineInput } from '../../src/machine/description.ts';
+import type { MachineInput } from '../../src/machine/description/description.ts';
 import * as i from '../../src/uapi/iommufd.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import { CdevClient } from './cdev-client.ts';

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { EOPNOTSUPP, isErrno } from '../../src/base/errno.ts';
 import { EDU_REG } from '../../src/devices/edu.ts';
-import type { MachineInput } from '../../src/machine/description.ts';
+import type { MachineInput } from '../../src/machine/description/description.ts';
 import * as i from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
 import * as v from '../../src/uapi/vfio.ts';

@@ -291,8 +291,8 @@ describe('the exit status', () => {
 
 test('asking changes nothing', async () => {
   const { loadMachine } = await import('../machine-file.ts');
-  const { testWishes } = await import('../../machine/test-wishes.ts');
-  const { parseWishes } = await import('../../machine/wish-list.ts');
+  const { testWishes } = await import('../../machine/wishes/test-wishes.ts');
+  const { parseWishes } = await import('../../machine/wishes/wish-list.ts');
   const machine = loadMachine({ machine: 'preset:two-iommus' });
   const parsed = parseWishes([
     { domain: { iommu: 'dmar0' }, device: A },

@@ -1,7 +1,7 @@
 /** `softiommu test-attach`: would these attaches succeed, and if not, why not, for every device (seed 000)? */
 import { Command } from '@commander-js/extra-typings';
-import { testWishes, type WishAnswer } from '../../machine/test-wishes.ts';
-import { parseWishes, type Wish, type WishList } from '../../machine/wish-list.ts';
+import { testWishes, type WishAnswer } from '../../machine/wishes/test-wishes.ts';
+import { parseWishes, type Wish, type WishList } from '../../machine/wishes/wish-list.ts';
 import { loadMachine } from '../machine-file.ts';
 import { withUsage } from '../usage.ts';
 import { parseYaml, problemsText, readUserFile, UserMistake, type Places } from '../user-file.ts';

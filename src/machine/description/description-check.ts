@@ -1,0 +1,350 @@
+/**
+ * Can this machine exist? Addresses, buses, slots, BARs, drivers and IOMMUs of a description are checked against each
+ * other and against the device models. Hardware that PCI could not wire up is refused with the place and the reason.
+ */
+import { Clock } from '../../base/clock.ts';
+import { EFAULT } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { BarSpec, DeviceModel, DevicePort, DeviceType } from '../../devices/port.ts';
+import {
+  BRIDGE_TYPES,
+  parseShape,
+  type BridgeType,
+  type DeviceDescription,
+  type MachineDescription,
+  type Problem,
+} from './description.ts';
+import { contradictionsOf } from '../kernel/releases.ts';
+
+export type DeviceTypes = ReadonlyMap<string, DeviceType>;
+
+/** Check a description completely. The result is the description with its defaults, or every problem found. */
+export function parseDescription(
+  value: unknown,
+  types: DeviceTypes,
+): { readonly description: MachineDescription } | { readonly problems: readonly Problem[] } {
+  const shape = parseShape(value);
+  if ('problems' in shape) return shape;
+  const problems = checkDescription(shape.description, types);
+  return problems.length > 0 ? { problems } : shape;
+}
+
+export interface Address {
+  readonly segment: number;
+  readonly bus: number;
+  readonly device: number;
+  readonly fn: number;
+}
+
+/** The text has been checked against the pattern. */
+export function parseAddress(at: string): Address {
+  const [segment, bus, slot] = at.split(':') as [string, string, string];
+  const [device, fn] = slot.split('.') as [string, string];
+  return {
+    segment: parseInt(segment, 16),
+    bus: parseInt(bus, 16),
+    device: parseInt(device, 16),
+    fn: parseInt(fn, 16),
+  };
+}
+
+export function isBridge(type: string): type is BridgeType {
+  return (BRIDGE_TYPES as readonly string[]).includes(type);
+}
+
+/** One device entry with where it stands. */
+export interface Entry {
+  readonly device: DeviceDescription;
+  readonly path: readonly (string | number)[];
+  readonly parent: Entry | undefined;
+}
+
+/** Every device entry, parents first. */
+export function entriesOf(description: MachineDescription): Entry[] {
+  const out: Entry[] = [];
+  const visit = (
+    devices: readonly DeviceDescription[],
+    path: readonly (string | number)[],
+    parent: Entry | undefined,
+  ): void => {
+    for (const [n, device] of devices.entries()) {
+      const entry = { device, path: [...path, n], parent };
+      out.push(entry);
+      visit(device.devices, [...entry.path, 'devices'], entry);
+    }
+  };
+  visit(description.devices, ['devices'], undefined);
+  return out;
+}
+
+interface Check {
+  readonly description: MachineDescription;
+  readonly types: DeviceTypes;
+  readonly entries: readonly Entry[];
+  readonly byAddress: ReadonlyMap<string, Entry>;
+  report(entry: Entry, key: string, message: string): void;
+}
+
+type Rule = (check: Check, entry: Entry) => void;
+
+/** Each rule looks at one entry; all are asked, so a person sees every problem at once. */
+const RULES: readonly Rule[] = [
+  addressIsFree,
+  typeIsKnown,
+  iommuIsKnown,
+  busIsTheParents,
+  portStandsRight,
+  slotHasFunction0,
+  virtualFunctionHasItsPf,
+  modelCanExist,
+  directRegionsAreRanges,
+  driverFits,
+];
+
+function checkDescription(description: MachineDescription, types: DeviceTypes): Problem[] {
+  const problems: Problem[] = [...checkKernel(description), ...checkIommus(description)];
+  const entries = entriesOf(description);
+  const byAddress = new Map<string, Entry>();
+  for (const entry of entries) {
+    if (!byAddress.has(entry.device.at)) byAddress.set(entry.device.at, entry);
+  }
+  const check: Check = {
+    description,
+    types,
+    entries,
+    byAddress,
+    report: (entry, key, message) => problems.push({ path: [...entry.path, key], message }),
+  };
+  for (const entry of entries) for (const rule of RULES) rule(check, entry);
+  return problems;
+}
+
+/** Names the IOMMUs get when they have none: dmar0, dmar1, … and mock0, mock1, …; counted per type. */
+export function iommuNames(description: MachineDescription): string[] {
+  const counts = { intel: 0, mock: 0 };
+  const prefix = { intel: 'dmar', mock: 'mock' };
+  return description.iommus.map(({ name, type }) => name ?? `${prefix[type]}${counts[type]++}`);
+}
+
+function checkKernel({ kernel }: MachineDescription): Problem[] {
+  return contradictionsOf(kernel).map((message) => ({ path: ['kernel', 'with'], message }));
+}
+
+function checkIommus(description: MachineDescription): Problem[] {
+  const names = iommuNames(description);
+  return names.flatMap((name, n) => {
+    const problems: Problem[] = [];
+    if (names.indexOf(name) < n) {
+      problems.push({ path: ['iommus', n, 'name'], message: `two IOMMUs are called ${name}` });
+    }
+    if (name === 'none') {
+      problems.push({ path: ['iommus', n, 'name'], message: `'none' means no IOMMU at all` });
+    }
+    return problems;
+  });
+}
+
+function addressIsFree(check: Check, entry: Entry): void {
+  if (check.byAddress.get(entry.device.at) === entry) return;
+  check.report(entry, 'at', `two functions are at ${entry.device.at}`);
+}
+
+function typeIsKnown(check: Check, entry: Entry): void {
+  const { type, options, devices } = entry.device;
+  if (isBridge(type)) {
+    if (devices.length === 0) check.report(entry, 'devices', 'a bridge has devices behind it');
+    for (const key of Object.keys(options)) {
+      check.report(entry, 'options', `a bridge has no options; '${key}' is given`);
+    }
+    return;
+  }
+  const known = check.types.get(type);
+  if (!known) {
+    const allowed = [...check.types.keys(), ...BRIDGE_TYPES].sort().join(', ');
+    check.report(entry, 'type', `unknown device type '${type}'; allowed: ${allowed}`);
+    return;
+  }
+  if (devices.length > 0) {
+    check.report(entry, 'devices', `only bridges have devices behind them, and ${type} is none`);
+  }
+  for (const [key, value] of Object.entries(options)) {
+    const option = known.options[key];
+    if (!option) {
+      const allowed = Object.keys(known.options).join(', ') || 'none';
+      check.report(entry, 'options', `${type} has no option '${key}'; allowed: ${allowed}`);
+    } else if (typeof value !== typeof option.default) {
+      check.report(entry, 'options', `${key} must be a ${typeof option.default}`);
+    }
+  }
+}
+
+function iommuIsKnown(check: Check, entry: Entry): void {
+  const { iommu } = entry.device;
+  if (iommu === undefined || iommu === 'none') return;
+  const names = iommuNames(check.description);
+  if (names.includes(iommu)) return;
+  check.report(
+    entry,
+    'iommu',
+    `unknown IOMMU '${iommu}'; allowed: ${[...names, 'none'].join(', ')}`,
+  );
+}
+
+/** A bridge's secondary bus is the bus of its first child; all children are on it, and nobody else is. */
+function busIsTheParents(check: Check, entry: Entry): void {
+  const { parent, device } = entry;
+  if (device.vfOf !== undefined) return;
+  const at = parseAddress(device.at);
+  const first = parent?.device.devices[0];
+  if (!parent || !first) {
+    const owner = check.entries.find(
+      (other) => isBridge(other.device.type) && secondaryOf(other) === busKey(at),
+    );
+    if (owner) {
+      check.report(entry, 'at', `bus ${busKey(at)} is the one behind ${owner.device.at}`);
+    }
+    return;
+  }
+  const above = parseAddress(parent.device.at);
+  if (at.segment !== above.segment || at.bus <= above.bus) {
+    check.report(
+      entry,
+      'at',
+      `a bus behind ${parent.device.at} has a higher number in its segment`,
+    );
+  } else if (busKey(at) !== secondaryOf(parent)) {
+    check.report(
+      entry,
+      'at',
+      `the devices behind one bridge share a bus, here ${secondaryOf(parent)!}`,
+    );
+  } else {
+    const other = check.entries.find(
+      (e) => e !== parent && isBridge(e.device.type) && secondaryOf(e) === busKey(at),
+    );
+    if (other && check.entries.indexOf(other) < check.entries.indexOf(parent)) {
+      check.report(entry, 'at', `bus ${busKey(at)} is already the one behind ${other.device.at}`);
+    }
+  }
+}
+
+function busKey(at: Address): string {
+  return `${at.segment.toString(16).padStart(4, '0')}:${at.bus.toString(16).padStart(2, '0')}`;
+}
+function secondaryOf(entry: Entry): string | undefined {
+  const first = entry.device.devices[0];
+  return first && busKey(parseAddress(first.at));
+}
+
+const STANDS_BEHIND: Readonly<Record<string, readonly (string | undefined)[]>> = {
+  'root-port': [undefined],
+  'upstream-port': ['root-port', 'downstream-port'],
+  'downstream-port': ['upstream-port'],
+  'pcie-to-pci-bridge': [undefined, 'root-port', 'downstream-port'],
+  'pci-bridge': [undefined, 'pcie-to-pci-bridge', 'pci-bridge'],
+};
+
+function portStandsRight(check: Check, entry: Entry): void {
+  const { type, at } = entry.device;
+  const above = entry.parent?.device.type;
+  const allowed = STANDS_BEHIND[type];
+  if (allowed && !allowed.includes(above)) {
+    const places = allowed.map((place) => (place ? `behind a ${place}` : 'on a root bus'));
+    check.report(entry, 'type', `a ${type} stands ${places.join(' or ')}`);
+  }
+  if (above === 'upstream-port' && type !== 'downstream-port') {
+    check.report(entry, 'type', 'behind an upstream-port there are downstream-ports only');
+  }
+  const link = above === 'root-port' || above === 'downstream-port';
+  if (link && entry.device.vfOf === undefined && parseAddress(at).device !== 0) {
+    check.report(entry, 'at', `the device at the end of a PCIe link has device number 00`);
+  }
+}
+
+function slotHasFunction0(check: Check, entry: Entry): void {
+  const { at, vfOf } = entry.device;
+  if (vfOf !== undefined || at.endsWith('.0')) return;
+  const function0 = at.slice(0, -1) + '0';
+  if (check.byAddress.has(function0)) return;
+  check.report(entry, 'at', `a slot without function 0 is never looked at: add ${function0}`);
+}
+
+function virtualFunctionHasItsPf(check: Check, entry: Entry): void {
+  const { vfOf } = entry.device;
+  if (vfOf === undefined) return;
+  const pf = check.byAddress.get(vfOf);
+  if (!pf) check.report(entry, 'vfOf', `there is no physical function at ${vfOf}`);
+  else if (pf.device.vfOf !== undefined || isBridge(pf.device.type)) {
+    check.report(entry, 'vfOf', `${vfOf} is no physical function`);
+  } else if (pf.parent !== entry.parent) {
+    check.report(entry, 'vfOf', `a virtual function stands beside its physical function ${vfOf}`);
+  }
+}
+
+/** What the windows of the platform have room for. */
+const BAR_SIZES: Readonly<Record<BarSpec['kind'], { least: number; most: number }>> = {
+  io: { least: 4, most: 256 },
+  mem32: { least: 16, most: 2 ** 28 },
+  mem64: { least: 16, most: 2 ** 36 },
+};
+const MAX_PASID_BITS = 20;
+
+function modelCanExist(check: Check, entry: Entry): void {
+  const { pci } = modelOf(check.types, entry.device) ?? {};
+  if (!pci) return;
+  for (const bar of pci.bars) {
+    const problem = barProblem(bar);
+    if (problem) check.report(entry, 'options', `BAR ${bar.index}: ${problem}`);
+  }
+  const bits = pci.pasidBits ?? 0;
+  if (bits < 0 || bits > MAX_PASID_BITS) {
+    check.report(entry, 'options', `a PASID has 0 to ${MAX_PASID_BITS} bits, not ${bits}`);
+  }
+  const above = entry.parent?.device.type ?? '';
+  if (pci.pcie && ['pci-bridge', 'pcie-to-pci-bridge'].includes(above)) {
+    check.report(entry, 'type', `no PCIe function stands on the conventional bus of a ${above}`);
+  }
+}
+
+function barProblem(bar: BarSpec): string | undefined {
+  const { least, most } = BAR_SIZES[bar.kind];
+  if (!Number.isInteger(Math.log2(bar.size)) || bar.size < least) {
+    return `the size of a ${bar.kind} BAR is a power of two from ${least} on`;
+  }
+  return bar.size > most ? `at most ${most} bytes of ${bar.kind}` : undefined;
+}
+
+/** A model of this description, not plugged in anywhere; undefined for bridges, unknown types and wrong options. */
+function modelOf(types: DeviceTypes, device: DeviceDescription): DeviceModel | undefined {
+  return types.get(device.type)?.create(unpluggedPort(), device.options);
+}
+
+function unpluggedPort(): DevicePort {
+  return {
+    read: () => refuse(EFAULT, 'the device is not plugged in'),
+    write: () => refuse(EFAULT, 'the device is not plugged in'),
+    interrupt: () => undefined,
+    intx: () => undefined,
+    messagesEnabled: false,
+    clock: new Clock(),
+  };
+}
+
+function directRegionsAreRanges(check: Check, entry: Entry): void {
+  for (const region of entry.device.directRegions) {
+    const start = BigInt(region.start);
+    const last = BigInt(region.last);
+    if (start % 4096n !== 0n || (last + 1n) % 4096n !== 0n || last < start) {
+      check.report(entry, 'directRegions', 'a region covers whole pages: start … last, inclusive');
+    }
+  }
+}
+
+function driverFits(check: Check, entry: Entry): void {
+  const { driver, type } = entry.device;
+  if (driver === undefined || driver === 'none') return;
+  if (isBridge(type) !== (driver === 'pcieport')) {
+    const allowed = isBridge(type) ? 'pcieport, none' : 'any but pcieport';
+    check.report(entry, 'driver', `${driver} does not drive a ${type}; allowed: ${allowed}`);
+  }
+}

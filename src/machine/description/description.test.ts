@@ -1,0 +1,268 @@
+import { describe, expect, test } from 'vitest';
+import { Bug } from '../../base/bug.ts';
+import { EFAULT } from '../../base/errno.ts';
+import { DEVICE_TYPES } from '../../devices/index.ts';
+import type { DeviceType } from '../../devices/port.ts';
+import { parseDescription } from './description-check.ts';
+import { PRESETS } from './presets/index.ts';
+
+/** 'devices.0.at: message' of every problem. */
+function problems(value: unknown): string[] {
+  const checked = parseDescription(value, DEVICE_TYPES);
+  if (!('problems' in checked)) return [];
+  return checked.problems.map((p) => `${p.path.join('.')}: ${p.message}`);
+}
+const edu = (at: string, more: object = {}): object => ({ type: 'edu', at, ...more });
+const generic = (at: string, options: object): object => ({ type: 'generic', at, options });
+const port = (at: string, devices: object[], type = 'root-port'): object => ({ type, at, devices });
+
+test('an empty description is a machine: one Intel IOMMU and no device', () => {
+  const checked = parseDescription({}, DEVICE_TYPES);
+  if ('problems' in checked) throw new Bug('refused');
+  expect(checked.description.iommus).toEqual([{ type: 'intel' }]);
+  expect(checked.description.kernel.version).toBe('7.3');
+});
+
+test.for(Object.keys(PRESETS))('preset %s has no problem', (name) => {
+  expect(problems(PRESETS[name]!.machine)).toEqual([]);
+});
+
+const SHAPES: readonly (readonly [what: string, value: unknown, problem: string])[] = [
+  [
+    'an unknown key',
+    { machines: 1 },
+    "machines: unknown key 'machines'; allowed: name, kernel, ramMiB, iommus, devices",
+  ],
+  [
+    'an unknown key of a device',
+    { devices: [edu('0000:00:04.0', { bus: 1 })] },
+    "devices.0.bus: unknown key 'bus'; allowed: type, at",
+  ],
+  [
+    'an unknown key of the kernel',
+    { kernel: { versions: '7.3' } },
+    "kernel.versions: unknown key 'versions'; allowed: version, with, without",
+  ],
+  [
+    'an unknown kernel',
+    { kernel: { version: '7.9' } },
+    'kernel.version: allowed: 5.8, 6.2, 6.6, 6.7, 6.8, 6.11, 6.12, 6.13, 6.14, 6.15, 6.17, 7.2, 7.3',
+  ],
+  [
+    'a kernel without groups, of a version without cdevs',
+    { kernel: { version: '6.2', with: ['vfio-cdev-only'] } },
+    'kernel.with: vfio-cdev-only cannot be in a kernel with vfio-groups-only: VFIO has no cdevs',
+  ],
+  [
+    'iommufd as the container of a kernel before it',
+    { kernel: { version: '5.8', with: ['vfio-container-iommufd'] } },
+    'kernel.with: vfio-container-iommufd cannot be in a kernel with no-iommufd: there is no iommufd',
+  ],
+  [
+    'an unknown trait',
+    { kernel: { with: ['fast'] } },
+    'kernel.with.0: allowed: bus-domain-alloc-last-device',
+  ],
+  [
+    'an unknown kind of IOMMU',
+    { iommus: [{ type: 'amd' }] },
+    'iommus.0.type: allowed: intel, mock',
+  ],
+  [
+    'a width no unit has',
+    { iommus: [{ type: 'intel', width: 40 }] },
+    'iommus.0.width: allowed: 39, 48, 57',
+  ],
+  ['a bad address', { devices: [edu('4.0')] }, 'devices.0.at: must be a PCI address'],
+  ['device 32', { devices: [edu('0000:00:20.0')] }, 'devices.0.at: must be a PCI address'],
+  [
+    'an unknown driver',
+    { devices: [edu('0000:00:04.0', { driver: 'vfio_pci' })] },
+    'devices.0.driver: allowed: vfio-pci, pci-stub',
+  ],
+  ['too much RAM', { ramMiB: 4096 }, 'ramMiB: Too big'],
+];
+
+describe('shape', () => {
+  test.for(SHAPES)('%s is refused', ([, value, problem]) => {
+    const found = problems(value);
+    expect(found).toHaveLength(1);
+    expect(found[0]!.startsWith(problem)).toBe(true);
+  });
+});
+
+const IMPOSSIBLE: readonly (readonly [what: string, devices: object[], problem: string])[] = [
+  [
+    'two functions at one address',
+    [edu('0000:00:04.0'), edu('0000:00:04.0')],
+    'devices.1.at: two functions are at 0000:00:04.0',
+  ],
+  [
+    'an unknown device type',
+    [{ type: 'edo', at: '0000:00:04.0' }],
+    "devices.0.type: unknown device type 'edo'; allowed: downstream-port, edu, generic",
+  ],
+  [
+    'an unknown option',
+    [edu('0000:00:04.0', { options: { speed: 1 } })],
+    "devices.0.options: edu has no option 'speed'; allowed: dma_mask_bits, pcie, dma_delay_us",
+  ],
+  [
+    'an option of the wrong type',
+    [edu('0000:00:04.0', { options: { pcie: 1 } })],
+    'devices.0.options: pcie must be a boolean',
+  ],
+  [
+    'an option of a bridge',
+    [{ ...port('0000:00:01.0', [edu('0000:01:00.0')]), options: { x: 1 } }],
+    "devices.0.options: a bridge has no options; 'x' is given",
+  ],
+  [
+    'a bridge to nowhere',
+    [port('0000:00:01.0', [])],
+    'devices.0.devices: a bridge has devices behind it',
+  ],
+  [
+    'a device behind an endpoint',
+    [{ ...edu('0000:00:04.0'), devices: [edu('0000:01:00.0')] }],
+    'devices.0.devices: only bridges have devices behind them, and edu is none',
+  ],
+  [
+    'an unknown IOMMU',
+    [edu('0000:00:04.0', { iommu: 'dmar1' })],
+    "devices.0.iommu: unknown IOMMU 'dmar1'; allowed: dmar0, none",
+  ],
+  [
+    'function 1 without function 0',
+    [edu('0000:00:04.1')],
+    'devices.0.at: a slot without function 0 is never looked at: add 0000:00:04.0',
+  ],
+  [
+    'two buses behind one bridge',
+    [port('0000:00:01.0', [edu('0000:01:00.0'), edu('0000:02:00.0')])],
+    'devices.0.devices.1.at: the devices behind one bridge share a bus, here 0000:01',
+  ],
+  [
+    'a bus number that does not rise',
+    [port('0000:01:01.0', [edu('0000:01:00.0')])],
+    'devices.0.at: bus 0000:01 is the one behind 0000:01:01.0',
+  ],
+  [
+    'one bus behind two bridges',
+    [port('0000:00:01.0', [edu('0000:01:00.0')]), port('0000:00:02.0', [edu('0000:01:00.1')])],
+    'devices.1.devices.0.at: bus 0000:01 is already the one behind 0000:00:01.0',
+  ],
+  [
+    'a root device on a bus behind a bridge',
+    [port('0000:00:01.0', [edu('0000:01:00.0')]), edu('0000:01:05.0')],
+    'devices.1.at: bus 0000:01 is the one behind 0000:00:01.0',
+  ],
+  [
+    'a downstream port on a root bus',
+    [port('0000:00:01.0', [edu('0000:01:00.0')], 'downstream-port')],
+    'devices.0.type: a downstream-port stands behind a upstream-port',
+  ],
+  [
+    'an endpoint behind an upstream port',
+    [port('0000:00:01.0', [port('0000:01:00.0', [edu('0000:02:00.0')], 'upstream-port')])],
+    'devices.0.devices.0.devices.0.type: behind an upstream-port there are downstream-ports only',
+  ],
+  [
+    'device 4 at the end of a link',
+    [port('0000:00:01.0', [edu('0000:01:04.0')])],
+    'devices.0.devices.0.at: the device at the end of a PCIe link has device number 00',
+  ],
+  [
+    'a VF without its PF',
+    [{ type: 'generic', at: '0000:00:10.0', vfOf: '0000:00:04.0' }],
+    'devices.0.vfOf: there is no physical function at 0000:00:04.0',
+  ],
+  [
+    'a VF of a VF',
+    [
+      generic('0000:00:04.0', {}),
+      { ...generic('0000:00:10.0', {}), vfOf: '0000:00:04.0' },
+      { ...generic('0000:00:10.1', {}), vfOf: '0000:00:10.0' },
+    ],
+    'devices.2.vfOf: 0000:00:10.0 is no physical function',
+  ],
+  [
+    'a BAR that is no power of two',
+    [generic('0000:00:04.0', { bar_size: 5000 })],
+    'devices.0.options: BAR 0: the size of a mem64 BAR is a power of two from 16 on',
+  ],
+  [
+    'a BAR too large',
+    [generic('0000:00:04.0', { bar_size: 2 ** 40 })],
+    'devices.0.options: BAR 0: at most 68719476736 bytes of mem64',
+  ],
+  [
+    'a PASID of 21 bits',
+    [generic('0000:00:04.0', { pasid_bits: 21 })],
+    'devices.0.options: a PASID has 0 to 20 bits, not 21',
+  ],
+  [
+    'PCIe on a conventional bus',
+    [port('0000:00:01.0', [generic('0000:01:00.0', {})], 'pci-bridge')],
+    'devices.0.devices.0.type: no PCIe function stands on the conventional bus of a pci-bridge',
+  ],
+  [
+    'a direct region of half a page',
+    [edu('0000:00:04.0', { directRegions: [{ start: 0, last: 0x7ff }] })],
+    'devices.0.directRegions: a region covers whole pages',
+  ],
+  [
+    'a host driver on a bridge',
+    [{ ...port('0000:00:01.0', [edu('0000:01:00.0')]), driver: 'nvme' }],
+    'devices.0.driver: nvme does not drive a root-port; allowed: pcieport, none',
+  ],
+  [
+    'pcieport on an endpoint',
+    [edu('0000:00:04.0', { driver: 'pcieport' })],
+    'devices.0.driver: pcieport does not drive a edu; allowed: any but pcieport',
+  ],
+];
+
+describe('impossible hardware', () => {
+  test.for(IMPOSSIBLE)('%s', ([, devices, problem]) => {
+    expect(problems({ devices }).find((text) => text.startsWith(problem))).toBeDefined();
+  });
+  test('a VF away from its PF', () => {
+    const devices = [
+      generic('0000:00:04.0', {}),
+      port('0000:00:01.0', [{ ...generic('0000:01:00.0', {}), vfOf: '0000:00:04.0' }]),
+    ];
+    expect(problems({ devices })).toEqual([
+      'devices.1.devices.0.vfOf: a virtual function stands beside its physical function 0000:00:04.0',
+    ]);
+  });
+  test('two IOMMUs of one name, and one called none', () => {
+    const iommus = [
+      { type: 'intel', name: 'a' },
+      { type: 'mock', name: 'a' },
+      { type: 'intel', name: 'none' },
+    ];
+    expect(problems({ iommus })).toEqual([
+      'iommus.1.name: two IOMMUs are called a',
+      "iommus.2.name: 'none' means no IOMMU at all",
+    ]);
+  });
+  test('every problem is reported at once', () => {
+    const devices = [edu('0000:00:04.1', { iommu: 'x' }), { type: 'edo', at: '0000:00:05.0' }];
+    expect(problems({ devices })).toHaveLength(3);
+  });
+});
+
+test('a model that does DMA while it is looked at reaches nothing: EFAULT', () => {
+  const answers: unknown[] = [];
+  const eager: DeviceType = {
+    ...DEVICE_TYPES.get('edu')!,
+    create(devicePort, options) {
+      answers.push(devicePort.read(0n, new Uint8Array(4)), devicePort.write(0n, new Uint8Array(4)));
+      return DEVICE_TYPES.get('edu')!.create(devicePort, options);
+    },
+  };
+  const types = new Map([['eager', eager]]);
+  parseDescription({ devices: [{ type: 'eager', at: '0000:00:04.0' }] }, types);
+  expect(answers).toEqual([EFAULT, EFAULT]);
+});

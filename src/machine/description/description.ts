@@ -1,0 +1,198 @@
+/**
+ * The description of a machine as plain data: what a YAML file, a preset or a program says of the hardware and kernel.
+ *
+ * This file knows shapes; whether such hardware can exist is checked in description-check.ts. Every problem names its
+ * place and what would be allowed.
+ */
+import { z } from 'zod';
+import { DEFAULT_KERNEL, KERNEL_VERSIONS, TRAIT_NAMES } from '../kernel/releases.ts';
+
+export interface Problem {
+  /** Keys and indexes from the top: ['devices', 0, 'at']. */
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+}
+
+/** Types of a device entry that are bridges; every other type is a device model. */
+export const BRIDGE_TYPES = [
+  'root-port',
+  'upstream-port',
+  'downstream-port',
+  'pcie-to-pci-bridge',
+  'pci-bridge',
+] as const;
+export type BridgeType = (typeof BRIDGE_TYPES)[number];
+
+/** Drivers of the simulated kernel that use the DMA API: while one is bound, its group is not viable. */
+export const HOST_DRIVERS = ['ahci', 'e1000e', 'igb', 'nvme', 'snd_hda_intel', 'xhci_hcd'] as const;
+/** Drivers that leave DMA alone, and no driver. */
+export const PASSIVE_DRIVERS = ['vfio-pci', 'pci-stub', 'pcieport', 'none'] as const;
+export const DRIVER_NAMES: readonly string[] = [...PASSIVE_DRIVERS, ...HOST_DRIVERS];
+
+const trait = z.enum(TRAIT_NAMES as [(typeof TRAIT_NAMES)[number], ...typeof TRAIT_NAMES]);
+
+const kernel = z
+  .strictObject({
+    version: z.enum(KERNEL_VERSIONS as [string, ...string[]]).default(DEFAULT_KERNEL.version),
+    /** Traits besides those of the version. Default: test-dev and aux-domains. */
+    with: z.array(trait).default([...DEFAULT_KERNEL.with]),
+    without: z.array(trait).default([]),
+  })
+  .prefault({});
+
+const address = z.union([z.int().nonnegative(), z.string().regex(/^0x[0-9a-fA-F]+$/)]);
+
+const intel = z.strictObject({
+  type: z.literal('intel'),
+  name: z.string().optional(),
+  scalable: z.boolean().optional(),
+  /** Widest address a device may use. */
+  width: z.literal([39, 48, 57]).optional(),
+  superpage2m: z.boolean().optional(),
+  superpage1g: z.boolean().optional(),
+  snoopControl: z.boolean().optional(),
+  coherentWalks: z.boolean().optional(),
+  ssade: z.boolean().optional(),
+  ats: z.boolean().optional(),
+  passThrough: z.boolean().optional(),
+  pasidBits: z.int().min(0).max(20).optional(),
+  domainIdBits: z.literal([4, 6, 8, 10, 12, 14, 16]).optional(),
+  firstStage: z.boolean().optional(),
+  firstStage5: z.boolean().optional(),
+  firstStage1g: z.boolean().optional(),
+  secondStage: z.boolean().optional(),
+  nested: z.boolean().optional(),
+  faultRecords: z.int().min(1).max(256).optional(),
+});
+
+const mock = z.strictObject({
+  type: z.literal('mock'),
+  name: z.string().optional(),
+  /** PASID width of the instance. */
+  pasidBits: z.int().min(0).max(20).optional(),
+  dirtyTracking: z.boolean().optional(),
+  cacheCoherency: z.boolean().optional(),
+  /** 'translated': interrupt messages go through the tables, the kernel has to map the doorbell. Default: they pass. */
+  messages: z.literal(['pass', 'translated']).optional(),
+});
+
+const iommu = z.discriminatedUnion('type', [intel, mock]);
+
+const directRegion = z.strictObject({
+  start: address,
+  /** Last byte, inclusive. */
+  last: address,
+  relaxable: z.boolean().default(false),
+});
+
+const optionValue = z.union([z.number(), z.string(), z.boolean()]);
+
+export interface DeviceDescription {
+  readonly type: string;
+  /** 'DDDD:BB:DD.F' */
+  readonly at: string;
+  readonly driver?: string | undefined;
+  /** Name of an IOMMU, or 'none'. Default: that of the bridge above, else the first one. */
+  readonly iommu?: string | undefined;
+  readonly options: Readonly<Record<string, number | string | boolean>>;
+  /** Bridges and multifunction devices: does the function isolate its peers? Default true. */
+  readonly acs: boolean;
+  /** Memory the firmware wants mapped one to one for this device (RMRR). */
+  readonly directRegions: readonly z.output<typeof directRegion>[];
+  /** A virtual function of the device at this address. */
+  readonly vfOf?: string | undefined;
+  /** Other devfns ('03.1') this function also puts on the bus. */
+  readonly aliases: readonly string[];
+  readonly devices: readonly DeviceDescription[];
+}
+
+const bdf = z.string().regex(/^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/, {
+  error: 'must be a PCI address DDDD:BB:DD.F in lower-case hex, such as 0000:00:04.0',
+});
+
+const device: z.ZodType<DeviceDescription> = z.lazy(() =>
+  z.strictObject({
+    type: z.string(),
+    at: bdf,
+    driver: z.enum(DRIVER_NAMES as [string, ...string[]]).optional(),
+    iommu: z.string().optional(),
+    options: z.record(z.string(), optionValue).default({}),
+    acs: z.boolean().default(true),
+    directRegions: z.array(directRegion).default([]),
+    vfOf: bdf.optional(),
+    aliases: z
+      .array(z.string().regex(/^[01][0-9a-f]\.[0-7]$/, { error: 'must be DD.F, such as 03.1' }))
+      .default([]),
+    devices: z.array(device).default([]),
+  }),
+);
+
+const machine = z.strictObject({
+  /** For people. */
+  name: z.string().default('machine'),
+  kernel,
+  /** RAM for page tables and queues; its pages cost nothing until used. */
+  ramMiB: z.int().min(1).max(2048).default(256),
+  iommus: z.array(iommu).default([{ type: 'intel' }]),
+  devices: z.array(device).default([]),
+});
+
+export type MachineDescription = z.output<typeof machine>;
+/** What may be written: everything with a default may be left out. */
+export type MachineInput = z.input<typeof machine>;
+export type IommuDescription = MachineDescription['iommus'][number];
+export type DirectRegion = DeviceDescription['directRegions'][number];
+
+/** The shape only; use parseDescription (description-check.ts), which also asks whether the hardware can exist. */
+export function parseShape(
+  value: unknown,
+): { readonly description: MachineDescription } | { readonly problems: readonly Problem[] } {
+  const parsed = machine.safeParse(value);
+  if (parsed.success) return { description: parsed.data };
+  return { problems: parsed.error.issues.flatMap(problemsOf) };
+}
+
+function problemsOf(issue: z.core.$ZodIssue): Problem[] {
+  const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
+  if (issue.code === 'unrecognized_keys') {
+    const known = keysAt(path);
+    return issue.keys.map((key) => ({
+      path: [...path, key],
+      message: `unknown key '${key}'${known ? `; allowed: ${known.join(', ')}` : ''}`,
+    }));
+  }
+  if (issue.code === 'invalid_value') {
+    return [{ path, message: `allowed: ${issue.values.map(String).join(', ')}` }];
+  }
+  if (issue.code === 'invalid_union' && path[0] === 'iommus') {
+    return [{ path, message: 'allowed: intel, mock' }];
+  }
+  return [{ path, message: issue.message }];
+}
+
+/** Keys allowed in the object at this place. */
+function keysAt(path: readonly (string | number)[]): readonly string[] | undefined {
+  if (path.length === 0) return Object.keys(machine.shape);
+  if (path[0] === 'kernel') return ['version', 'with', 'without'];
+  if (path.at(-2) === 'directRegions') return Object.keys(directRegion.shape);
+  if (path[0] === 'devices') return DEVICE_KEYS;
+  return undefined;
+}
+
+const DEVICE_KEYS = [
+  'type',
+  'at',
+  'driver',
+  'iommu',
+  'options',
+  'acs',
+  'directRegions',
+  'vfOf',
+  'aliases',
+  'devices',
+];
+
+export const IOMMU_OPTIONS: Readonly<Record<IommuDescription['type'], readonly string[]>> = {
+  intel: Object.keys(intel.shape).filter((key) => key !== 'type'),
+  mock: Object.keys(mock.shape).filter((key) => key !== 'type'),
+};

@@ -1,0 +1,50 @@
+/**
+ * The virtual parts of /dev, /sys and /proc as a tree of nodes. The host shows it through FUSE, a shadow tree or
+ * path traps; in-process programs use it directly. Everything is asked afresh, so a change is seen at the next look.
+ */
+import type { Result } from '../../base/errno.ts';
+import type { OpenFile } from '../../base/file.ts';
+import type { Task } from '../../base/task.ts';
+import type { Outcome } from '../../base/wait-queue.ts';
+
+export type Node = DirNode | LinkNode | AttrNode | DeviceNode;
+
+export interface DirNode {
+  readonly kind: 'dir';
+  /** In the order readdir shows. */
+  entries(): Iterable<readonly [name: string, node: Node]>;
+  lookup(name: string): Node | undefined;
+  /**
+   * True where real entries of the host show through beside ours ('/dev', '/sys', '/sys/bus', '/sys/kernel', …);
+   * false where the directory is ours alone ('/sys/bus/pci/devices', '/dev/vfio').
+   */
+  readonly merged: boolean;
+}
+export interface LinkNode {
+  readonly kind: 'link';
+  target(): string;
+}
+/** A sysfs attribute. */
+export interface AttrNode {
+  readonly kind: 'attr';
+  /** Permission bits, e.g. 0o444. */
+  readonly mode: number;
+  /** What stat says: 4096 for sysfs text, the real size for config and resource files. */
+  readonly size: number;
+  /** The text changes while the file is open: each read asks afresh. */
+  readonly live?: boolean;
+  read(task: Task): Result<Uint8Array>;
+  /** A WaitQueue: not answered yet (unbind of a device in use); run again when woken. */
+  write?(task: Task, data: Uint8Array, offset: number): Outcome<Result<number>>;
+}
+/** A character device node. */
+export interface DeviceNode {
+  readonly kind: 'device';
+  readonly mode: number;
+  readonly major: number;
+  readonly minor: number;
+  open(
+    task: Task,
+    flags: { read: boolean; write: boolean; nonblocking: boolean },
+  ): Result<OpenFile>;
+}

@@ -1,0 +1,111 @@
+/** /sys/bus/pci: devices, drivers, and the files that bind the two (vfio.md 4.2). */
+import { ENODEV, isErrno, type Result } from '../../../base/errno.ts';
+import { refuse } from '../../../base/refuse.ts';
+import type { KernelDriver } from '../../kernel/driver-core.ts';
+import type { DirNode, Node } from '../nodes.ts';
+import { parseBool } from '../../kernel/parameters.ts';
+import type { PciDev } from '../../kernel/pci-dev.ts';
+import { dir, link, textAttr, writableAttr } from '../tree.ts';
+import { rescanFile } from './pci-device.ts';
+import { relative, type SysfsWorld } from './world.ts';
+
+export function pciBusDir(world: SysfsWorld): DirNode {
+  const { drivers } = world;
+  return dir(() => ({
+    devices: devicesDir(world),
+    drivers: dir(() =>
+      Object.fromEntries([...drivers.drivers].map(([name, d]) => [name, driverDir(world, d)])),
+    ),
+    slots: dir(() => ({})),
+    drivers_autoprobe: writableAttr(
+      () => `${drivers.autoprobe ? 1 : 0}\n`,
+      (text) => {
+        const on = parseBool(text);
+        if (isErrno(on)) return on;
+        drivers.autoprobe = on;
+        return undefined;
+      },
+    ),
+    drivers_probe: writableAttr(undefined, (text) => {
+      const pci = named(world, text);
+      if (isErrno(pci)) return pci;
+      drivers.attach(pci);
+      return undefined;
+    }),
+    rescan: rescanFile(world),
+    uevent: writableAttr(undefined, () => undefined),
+  }));
+}
+
+function devicesDir(world: SysfsWorld): DirNode {
+  return dir(() =>
+    Object.fromEntries(
+      world.hardware
+        .devices()
+        .map((pci) => [pci.name, link(relative('/sys/bus/pci/devices', pci.sysPath))]),
+    ),
+  );
+}
+
+function driverDir(world: SysfsWorld, driver: KernelDriver): DirNode {
+  const { drivers, hardware } = world;
+  return dir(() => {
+    const bound: [string, Node][] = driver.bound.map((pci) => [
+      pci.name,
+      link(relative(`/sys/bus/pci/drivers/${driver.name}`, pci.sysPath)),
+    ]);
+    return {
+      ...Object.fromEntries(bound),
+      bind: writableAttr(undefined, (text) => {
+        const pci = named(world, text);
+        return isErrno(pci) ? pci : drivers.bind(driver, pci);
+      }),
+      unbind: writableAttr(undefined, (text) => {
+        const pci = named(world, text);
+        return isErrno(pci) ? pci : drivers.unbind(driver, pci);
+      }),
+      new_id: writableAttr(undefined, (text) => drivers.newId(driver, text, hardware.devices())),
+      remove_id: writableAttr(undefined, (text) => drivers.removeId(driver, text)),
+      uevent: writableAttr(undefined, () => undefined),
+      module: link(`../../../../module/${driver.module}`),
+    };
+  });
+}
+
+function named(world: SysfsWorld, text: string): Result<PciDev, 'ENODEV'> {
+  const name = text.trim();
+  return world.hardware.device(name) ?? refuse(ENODEV, 'no such PCI device', { device: name });
+}
+
+/** /sys/module: the modules a client asks for, with their parameters. */
+export function moduleDir(world: SysfsWorld): DirNode {
+  return dir(
+    () =>
+      Object.fromEntries(
+        modulesOf(world).map(([name, parameters]) => [
+          name,
+          dir(() => ({ parameters: parametersDir(parameters), refcnt: textAttr(() => '0\n') })),
+        ]),
+      ),
+    true,
+  );
+}
+
+/** Those with parameters, and those of the drivers. */
+function modulesOf(world: SysfsWorld): [string, SysfsWorld['modules'][string]][] {
+  const names = [...world.drivers.drivers.values()].map((driver) => driver.module);
+  const all = new Set([...names, ...Object.keys(world.modules)]);
+  return [...all].map((name) => [name, world.modules[name] ?? {}]);
+}
+
+function parametersDir(parameters: SysfsWorld['modules'][string]): DirNode {
+  return dir(() =>
+    Object.fromEntries(
+      Object.entries(parameters).map(([name, parameter]) => {
+        const read = (): string => parameter.read();
+        const { write } = parameter;
+        return [name, write ? writableAttr(read, write) : textAttr(read)];
+      }),
+    ),
+  );
+}

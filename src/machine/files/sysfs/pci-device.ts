@@ -1,0 +1,261 @@
+/**
+ * The directory of one PCI function (vfio.md 4.1): what lspci, QEMU, DPDK, SPDK, libvfn and driverctl read and write.
+ *
+ * NOT IMPLEMENTED: msi_irqs/, mmap of resourceN (VFIO is the way to the registers), sriov_numvfs, VPD.
+ */
+import { EBUSY, EINVAL, EIO, EPERM, type Result, type Status } from '../../../base/errno.ts';
+import { refuse } from '../../../base/refuse.ts';
+import { CAP_SYS_ADMIN, type Task } from '../../../base/task.ts';
+import { resetDone, resetPrepare } from '../../../core/group/reset.ts';
+import type { PciBar } from '../../../pci/bar.ts';
+import { PCI_COMMAND, PCI_INTERRUPT_LINE } from '../../../uapi/pci-regs.ts';
+import type { AttrNode, DirNode, Node } from '../nodes.ts';
+import type { PciDev } from '../../kernel/pci-dev.ts';
+import { dir, link, textAttr, writableAttr } from '../tree.ts';
+import { vfioDevDir } from './vfio-class.ts';
+import { hexText, relative, type SysfsWorld } from './world.ts';
+
+type Entries = Record<string, Node | undefined>;
+
+export function pciDeviceDir(world: SysfsWorld, pci: PciDev): DirNode {
+  return dir(() => ({
+    ...identityFiles(pci),
+    ...resourceFiles(pci),
+    ...stateFiles(world, pci),
+    ...driverFiles(pci),
+    ...linksOf(world, pci),
+    'vfio-dev': vfioDevDir(world, pci),
+    ...childDirs(world, pci),
+  }));
+}
+
+/** Directories of the functions behind a bridge stand inside the bridge's. */
+function childDirs(world: SysfsWorld, pci: PciDev): Entries {
+  const children = world.hardware.childrenOf(pci).filter((child) => child.present);
+  return Object.fromEntries(children.map((child) => [child.name, pciDeviceDir(world, child)]));
+}
+
+function identityFiles(pci: PciDev): Entries {
+  const { identity } = pci.fn;
+  const id = (value: number): AttrNode => textAttr(() => `${hexText(value, 4)}\n`);
+  return {
+    vendor: id(identity.vendor),
+    device: id(identity.device),
+    subsystem_vendor: id(identity.subsystemVendor ?? 0),
+    subsystem_device: id(identity.subsystem ?? 0),
+    class: textAttr(() => `${hexText(identity.classCode, 6)}\n`),
+    revision: textAttr(() => `${hexText(identity.revision, 2)}\n`),
+    modalias: textAttr(() => `${modalias(pci)}\n`),
+    uevent: writableAttr(
+      () => uevent(pci),
+      () => undefined,
+    ),
+    config: configFile(pci),
+    irq: textAttr(() => `${pci.fn.readConfig(PCI_INTERRUPT_LINE, 1)}\n`),
+    ari_enabled: textAttr(() => '0\n'),
+    ...(identity.pcie && linkFiles()),
+  };
+}
+
+/** What a Gen1 x1 link says; the models' link registers say the same. */
+function linkFiles(): Entries {
+  return {
+    current_link_speed: textAttr(() => '2.5 GT/s PCIe\n'),
+    current_link_width: textAttr(() => '1\n'),
+    max_link_speed: textAttr(() => '2.5 GT/s PCIe\n'),
+    max_link_width: textAttr(() => '1\n'),
+  };
+}
+
+/** 'pci:v00001234d000011E8sv…' */
+export function modalias(pci: PciDev): string {
+  const { identity } = pci.fn;
+  const up = (value: number, digits: number): string =>
+    value.toString(16).toUpperCase().padStart(digits, '0');
+  const cls = up(identity.classCode, 6);
+  return (
+    `pci:v${up(identity.vendor, 8)}d${up(identity.device, 8)}` +
+    `sv${up(identity.subsystemVendor ?? 0, 8)}sd${up(identity.subsystem ?? 0, 8)}` +
+    `bc${cls.slice(0, 2)}sc${cls.slice(2, 4)}i${cls.slice(4)}`
+  );
+}
+
+function uevent(pci: PciDev): string {
+  const { identity } = pci.fn;
+  const id = (a: number, b: number): string =>
+    [a, b].map((n) => n.toString(16).toUpperCase().padStart(4, '0')).join(':');
+  return (
+    (pci.driver ? `DRIVER=${pci.driver.name}\n` : '') +
+    `PCI_CLASS=${identity.classCode.toString(16).toUpperCase()}\n` +
+    `PCI_ID=${id(identity.vendor, identity.device)}\n` +
+    `PCI_SUBSYS_ID=${id(identity.subsystemVendor ?? 0, identity.subsystem ?? 0)}\n` +
+    `PCI_SLOT_NAME=${pci.name}\nMODALIAS=${modalias(pci)}\n`
+  );
+}
+
+/** Real configuration space; without CAP_SYS_ADMIN only the header can be read. */
+function configFile(pci: PciDev): AttrNode {
+  const { config } = pci.fn;
+  return {
+    kind: 'attr',
+    mode: 0o644,
+    size: config.size,
+    read: (task) => config.bytes.slice(0, task.capable(CAP_SYS_ADMIN) ? config.size : 64),
+    write(_task, data, offset) {
+      const end = Math.min(offset + data.length, config.size);
+      for (let at = offset; at < end;) {
+        const width = [4, 2, 1].find((w) => at % w === 0 && at + w <= end)!;
+        let value = 0;
+        for (let n = 0; n < width; n++) value += data[at - offset + n]! * 2 ** (8 * n);
+        pci.fn.writeConfig(at, width, value);
+        at += width;
+      }
+      return Math.max(0, end - offset);
+    },
+  };
+}
+
+const RESOURCES = 13;
+
+function resourceFiles(pci: PciDev): Entries {
+  const out: Entries = {
+    resource: textAttr(() => {
+      const lines = Array.from({ length: RESOURCES }, (_, n) => resourceLine(pci.fn.bars[n]));
+      return lines.join('');
+    }),
+  };
+  for (const bar of pci.fn.bars) {
+    if (!bar) continue;
+    out[`resource${bar.index}`] = resourceFile(bar);
+    if (bar.prefetchable) out[`resource${bar.index}_wc`] = resourceFile(bar);
+  }
+  return out;
+}
+
+/** Flags of a resource with the type nibble of its BAR. */
+const RESOURCE_FLAGS = { io: 0x40101, mem32: 0x40200, mem64: 0x140204 } as const;
+const PREFETCH_FLAGS = 0x2008;
+
+function resourceLine(bar: PciBar | undefined): string {
+  if (!bar) return `${[0, 0, 0].map(() => hexText(0, 16)).join(' ')}\n`;
+  const flags = RESOURCE_FLAGS[bar.kind] | (bar.prefetchable ? PREFETCH_FLAGS : 0);
+  const words = [bar.address, bar.address + bar.size - 1, flags];
+  return `${words.map((word) => hexText(word, 16)).join(' ')}\n`;
+}
+
+function resourceFile(bar: PciBar): AttrNode {
+  return {
+    kind: 'attr',
+    mode: 0o600,
+    size: bar.size,
+    read: () => refuse(EIO, 'registers in memory space cannot be read with read(2)'),
+  };
+}
+
+function stateFiles(world: SysfsWorld, pci: PciDev): Entries {
+  return {
+    enable: writableAttr(
+      () => `${isEnabled(world, pci) ? 1 : 0}\n`,
+      (text, task) => setEnable(pci, text, task),
+    ),
+    numa_node: textAttr(() => `${pci.numaNode}\n`),
+    local_cpus: textAttr(() => 'ff\n'),
+    local_cpulist: textAttr(() => '0-7\n'),
+    msi_bus: textAttr(() => '1\n'),
+    broken_parity_status: textAttr(() => '0\n'),
+    d3cold_allowed: textAttr(() => '1\n'),
+    dma_mask_bits: textAttr(() => '32\n'),
+    consistent_dma_mask_bits: textAttr(() => '32\n'),
+    power_state: textAttr(() => `${pci.fn.powerState === 0 ? 'D0' : `D${pci.fn.powerState}`}\n`),
+    power: dir(() => ({
+      control: textAttr(() => 'on\n', 0o644),
+      runtime_status: textAttr(() => 'active\n'),
+    })),
+    ...(pci.fn.canResetFunction && {
+      reset: writableAttr(undefined, (text) => resetByHand(pci, text)),
+      reset_method: textAttr(() => `${pci.fn.identity.pcie?.flr ? 'flr' : 'device_specific'}\n`),
+    }),
+    remove: writableAttr(undefined, (text) => {
+      if (text.trim() !== '0') world.removeDevice(pci);
+      return undefined;
+    }),
+    ...(pci.isBridge && { rescan: rescanFile(world) }),
+  };
+}
+
+export function rescanFile(world: SysfsWorld): AttrNode {
+  return writableAttr(undefined, (text) => {
+    if (text.trim() !== '0') world.rescan();
+    return undefined;
+  });
+}
+
+function isEnabled(world: SysfsWorld, pci: PciDev): boolean {
+  if (pci.driver && !pci.driver.driverManagedDma) return true;
+  return (world.vfio.deviceOf(pci.dev)?.openCount ?? 0) > 0 || pci.enabledByHand;
+}
+
+const DECODE = 0x3;
+
+/** @kernel enable_store */
+function setEnable(pci: PciDev, text: string, task: Task): Status {
+  if (!task.capable(CAP_SYS_ADMIN)) return refuse(EPERM, 'enabling a device needs CAP_SYS_ADMIN');
+  const value = text.trim();
+  if (!/^\d+$/.test(value)) return refuse(EINVAL, 'write 0 or 1', { text: value });
+  if (pci.driver) return refuse(EBUSY, 'the device has a driver', { driver: pci.driver.name });
+  const on = Number(value) !== 0;
+  if (!on && !pci.enabledByHand) return refuse(EIO, 'the device is not enabled');
+  pci.enabledByHand = on;
+  const command = pci.fn.command & ~DECODE;
+  pci.fn.writeConfig(PCI_COMMAND, 2, on ? command | DECODE : command);
+  return undefined;
+}
+
+/** @kernel reset_store */
+function resetByHand(pci: PciDev, text: string): Status {
+  if (Number(text.trim() || 'x') !== 1) return refuse(EINVAL, 'write 1 to reset the function');
+  const rc = resetPrepare(pci.dev);
+  if (rc) return rc;
+  const reset = pci.fn.resetFunction();
+  resetDone(pci.dev);
+  return reset;
+}
+
+/** driver_override holds at most a page. */
+const MAX_OVERRIDE = 4096;
+
+function driverFiles(pci: PciDev): Entries {
+  return {
+    driver_override: writableAttr(
+      () => `${pci.driverOverride ?? '(null)'}\n`,
+      (text) => setOverride(pci, text),
+    ),
+    ...(pci.driver && {
+      driver: link(relative(pci.sysPath, `/sys/bus/pci/drivers/${pci.driver.name}`)),
+    }),
+  };
+}
+
+function setOverride(pci: PciDev, text: string): Result<undefined, 'EINVAL'> {
+  if (text.length >= MAX_OVERRIDE) return refuse(EINVAL, 'a driver name is shorter than a page');
+  const end = text.search(/[\n\0]/);
+  const name = end < 0 ? text : text.slice(0, end);
+  pci.driverOverride = name === '' ? undefined : name;
+  return undefined;
+}
+
+function linksOf(world: SysfsWorld, pci: PciDev): Entries {
+  const { hardware } = world;
+  const here = pci.sysPath;
+  const to = (target: string): Node => link(relative(here, target));
+  const iommu = pci.dev.iommu?.iommuDev;
+  const { iommuGroup } = pci.dev;
+  const vfs = hardware.vfsOf(pci).filter((vf) => vf.present);
+  return {
+    subsystem: to('/sys/bus/pci'),
+    iommu_group: iommuGroup && to(`/sys/kernel/iommu_groups/${iommuGroup.id}`),
+    iommu: iommu && to(`/sys/devices/virtual/iommu/${iommu.name}`),
+    physfn: pci.physfn && to(pci.physfn.sysPath),
+    ...Object.fromEntries(vfs.map((vf, n) => [`virtfn${n}`, to(vf.sysPath)])),
+  };
+}

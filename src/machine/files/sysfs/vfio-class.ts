@@ -1,0 +1,75 @@
+/** Class directories of VFIO: vfio-dev/vfioX of a device, /sys/class/vfio and /sys/class/vfio-dev (vfio.md 3.1). */
+import type { VfioDevice } from '../../../vfio/device.ts';
+import { VFIO_DEVICE_MAJOR, VFIO_GROUP_MAJOR } from '../../../vfio/vfio-core.ts';
+import type { DirNode, Node } from '../nodes.ts';
+import type { PciDev } from '../../kernel/pci-dev.ts';
+import { dir, link, textAttr } from '../tree.ts';
+import { relative, type SysfsWorld } from './world.ts';
+
+/** Undefined while no vfio driver holds the device. */
+export function vfioDevDir(world: SysfsWorld, pci: PciDev): DirNode | undefined {
+  const device = world.vfio.deviceOf(pci.dev);
+  if (!device) return undefined;
+  return dir(() => ({ [device.cdevName]: oneVfioDev(world, pci, device) }));
+}
+
+function oneVfioDev(world: SysfsWorld, pci: PciDev, device: VfioDevice): DirNode {
+  const here = `${pci.sysPath}/vfio-dev/${device.cdevName}`;
+  const number = `${VFIO_DEVICE_MAJOR}:${device.index}`;
+  const hasCdev = world.vfio.hasCdev(device);
+  return dir(() => ({
+    dev: hasCdev ? textAttr(() => `${number}\n`) : undefined,
+    uevent: textAttr(
+      () =>
+        hasCdev
+          ? `MAJOR=${VFIO_DEVICE_MAJOR}\nMINOR=${device.index}\nDEVNAME=vfio/devices/${device.cdevName}\n`
+          : '',
+      0o644,
+    ),
+    subsystem: link(relative(here, '/sys/class/vfio-dev')),
+    device: link(`../../../${pci.name}`),
+    power: dir(() => ({})),
+  }));
+}
+
+export function vfioDevClass(world: SysfsWorld): DirNode {
+  return dir(() => {
+    const out: Record<string, Node> = {};
+    for (const device of world.vfio.devices()) {
+      const pci = world.hardware.of(device.dev);
+      if (!pci) continue;
+      const target = `${pci.sysPath}/vfio-dev/${device.cdevName}`;
+      out[device.cdevName] = link(relative('/sys/class/vfio-dev', target));
+    }
+    return out;
+  });
+}
+
+/** /sys/class/vfio: links to /sys/devices/virtual/vfio/N. */
+export function vfioClass(world: SysfsWorld): DirNode {
+  return dir(() => {
+    const names = [...world.vfio.groups()].map((group) => group.nodeName);
+    return Object.fromEntries(
+      names.map((name) => [name, link(`../../devices/virtual/vfio/${name}`)]),
+    );
+  });
+}
+
+export function virtualVfio(world: SysfsWorld): DirNode {
+  return dir(() => {
+    const groups = [...world.vfio.groups()];
+    return Object.fromEntries(
+      groups.map(({ nodeName, minor }) => [
+        nodeName,
+        dir(() => ({
+          dev: textAttr(() => `${VFIO_GROUP_MAJOR}:${minor}\n`),
+          uevent: textAttr(
+            () => `MAJOR=${VFIO_GROUP_MAJOR}\nMINOR=${minor}\nDEVNAME=vfio/${nodeName}\n`,
+            0o644,
+          ),
+          subsystem: link('../../../../class/vfio'),
+        })),
+      ]),
+    );
+  });
+}

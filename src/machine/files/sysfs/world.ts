@@ -1,0 +1,33 @@
+/** What sysfs shows: the parts of a machine its files read and change. */
+import type { FaultInjection } from '../fault-injection.ts';
+import type { IommuCore } from '../../../core/contract/iommu-core.ts';
+import type { VfioSubsystem } from '../../../vfio/vfio-core.ts';
+import type { DriverCore } from '../../kernel/driver-core.ts';
+import type { Hardware } from '../../hardware/hardware.ts';
+import type { Modules } from '../../kernel/parameters.ts';
+import type { PciDev } from '../../kernel/pci-dev.ts';
+
+export interface SysfsWorld {
+  readonly core: IommuCore;
+  readonly hardware: Hardware;
+  readonly drivers: DriverCore;
+  readonly vfio: VfioSubsystem;
+  readonly modules: Modules;
+  readonly faults: FaultInjection | undefined;
+  /** Write to `remove` and `rescan`. */
+  removeDevice(pci: PciDev): void;
+  rescan(): void;
+}
+
+/** Relative path from the directory `from` to `to`, both absolute: what sysfs links hold. */
+export function relative(from: string, to: string): string {
+  const a = from.split('/').filter(Boolean);
+  const b = to.split('/').filter(Boolean);
+  let same = 0;
+  while (same < a.length && same < b.length && a[same] === b[same]) same++;
+  return [...a.slice(same).map(() => '..'), ...b.slice(same)].join('/');
+}
+
+export function hexText(value: number, digits: number): string {
+  return `0x${value.toString(16).padStart(digits, '0')}`;
+}

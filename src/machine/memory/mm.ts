@@ -1,0 +1,319 @@
+/**
+ * Address spaces and files as sources of pinned pages (core.md 10, vfio.md 7.2): an Mm over a ProcessMemory.
+ *
+ * Private memory is named by (address space, page), shared memory and files by (object, page): two programs that
+ * map one memfd pin the same frames.
+ */
+import { EFAULT, EINVAL, ENOMEM, isErrno, type Result, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Mm, PageSource, UserMemory } from '../../base/task.ts';
+import { PAGE_SIZE } from '../../base/u64.ts';
+import { LeavingPages, PageCopies, placeOf, type PinnedPage } from './pin-copies.ts';
+import { newPageOwner, type MachineMemory, type PageOwner } from './physical-memory.ts';
+import type { Reach } from './pin-region.ts';
+import type { HeldPages, ObjectMemory, ProcessMemory, Vma } from './process-memory.ts';
+
+/** The objects several address spaces and files may show, by their identity. */
+export class ObjectTable {
+  readonly #owners = new Map<string, PageOwner>();
+  /** For a call that takes pages out of an object: truncation, a punched hole. Undefined: none of them is pinned. */
+  leaving(
+    frames: MachineMemory,
+    object: string,
+    span: { index: number; count: number },
+    goes: (index: number) => boolean = () => true,
+  ): LeavingPages | undefined {
+    const owner = this.#owners.get(object);
+    const pages: PinnedPage[] = [];
+    if (owner) {
+      frames.somePinned(owner, span, (page) => {
+        if (goes(page.index)) pages.push(page);
+        return false;
+      });
+    }
+    return pages.length === 0 ? undefined : new LeavingPages(frames, pages, () => true);
+  }
+  owner(object: string): PageOwner {
+    let owner = this.#owners.get(object);
+    if (!owner) this.#owners.set(object, (owner = newPageOwner(`object ${object}`, false)));
+    return owner;
+  }
+}
+
+export class MachineMm implements Mm {
+  readonly id: number;
+  readonly mem: UserMemory;
+  pinnedVm = 0;
+  lockedVm = 0;
+  readonly #memory: ProcessMemory;
+  readonly #frames: MachineMemory;
+  readonly #objects: ObjectTable;
+  readonly #private: PageOwner;
+  #exited = false;
+  /** The way to all private pages that have not been moved. */
+  readonly #direct: Reach;
+  /** Frames of pages that mremap has moved; some may be unpinned already. */
+  readonly #moved = new Set<number>();
+  /** Taken when the address space was about to end. */
+  #reserve: PageCopies | undefined;
+
+  constructor(
+    id: number,
+    parts: { memory: ProcessMemory; frames: MachineMemory; objects: ObjectTable },
+  ) {
+    this.id = id;
+    this.mem = parts.memory;
+    this.#memory = parts.memory;
+    this.#frames = parts.frames;
+    this.#objects = parts.objects;
+    this.#private = newPageOwner(`address space ${id}`, true);
+    this.#direct = this.#through(0);
+  }
+  get alive(): boolean {
+    return !this.#exited && this.#memory.alive;
+  }
+  /** The last task is gone: pinned frames stay, names of other pages go. */
+  exit(): void {
+    if (this.#exited) return;
+    this.#exited = true;
+    this.#frames.forget(this.#private);
+  }
+
+  /** For a call that takes pages away from this address space. Undefined: none of them is pinned. */
+  leaving(index: number, count: number): LeavingPages | undefined {
+    const pages = this.#showing(index, count);
+    if (pages.length === 0) return undefined;
+    return new LeavingPages(this.#frames, pages, followsAddress);
+  }
+  /** Is a page at these addresses pinned? */
+  shows(index: number, count: number): boolean {
+    return this.#some(index, count, () => true);
+  }
+  /** mremap has put pages elsewhere: the pinned ones are the same, at another address. */
+  move(index: number, count: number, to: number): void {
+    const pages = this.#showing(index, count);
+    const ways = new Map<number, Reach>();
+    for (const page of pages) {
+      const { delta } = page.reach;
+      if (delta === undefined) {
+        this.#frames.detach(page.pfn);
+        continue;
+      }
+      const now = delta + to - index;
+      if (!ways.has(now)) ways.set(now, this.#through(now));
+      this.#frames.detach(page.pfn, ways.get(now));
+      this.#moved.add(page.pfn);
+    }
+  }
+  /** The process may be about to end or to become another program: pinned pages go on as they are now. */
+  keepForEnd(): void {
+    const pages = this.#showing(0, Infinity).filter(followsAddress);
+    if (pages.length === 0) return;
+    this.#reserve = new PageCopies();
+    for (const page of pages) this.#reserve.take(placeOf(page), page);
+  }
+  /** It has gone on instead. */
+  dropReserve(): void {
+    this.#reserve = undefined;
+  }
+  /** Is anything pinned whose bytes end with the address space? */
+  get hasPins(): boolean {
+    return this.#some(0, Infinity, followsAddress);
+  }
+
+  /** The pinned private pages that are at these addresses now. */
+  #showing(index: number, count: number): PinnedPage[] {
+    const pages: PinnedPage[] = [];
+    this.#some(index, count, (page) => {
+      pages.push(page);
+      return false;
+    });
+    return pages;
+  }
+  #some(index: number, count: number, found: (page: PinnedPage) => boolean): boolean {
+    if (this.#frames.somePinned(this.#private, { index, count }, found)) return true;
+    for (const pfn of this.#moved) {
+      const page = this.#frames.pinned(pfn);
+      if (page?.reach.delta === undefined || page.reach === this.#direct) this.#moved.delete(pfn);
+      else if (placeOf(page) >= index && placeOf(page) < index + count && found(page)) return true;
+    }
+    return false;
+  }
+
+  pin(
+    index: number,
+    count: number,
+    write: boolean,
+    pfns: Float64Array,
+    at: number,
+  ): Status<'EFAULT' | 'ENOMEM' | 'EINVAL'> {
+    for (let done = 0; done < count;) {
+      const span = this.#span(index + done, count - done, write);
+      const rc = isErrno(span) ? span : this.#pinSpan(span, write, pfns, at + done);
+      if (rc) {
+        for (let n = 0; n < done; n++) this.#frames.unpin(pfns[at + n]!, 1);
+        return rc;
+      }
+      done += (span as Span).count;
+    }
+    return undefined;
+  }
+
+  lookup(index: number): Result<number, 'EFAULT'> {
+    const span = this.#span(index, 1, false);
+    if (isErrno(span)) return span;
+    const pfn = this.#frames.nameOf(span.owner, span.ownerIndex);
+    if (isErrno(pfn)) return refuse(EFAULT, 'the page has no frame number', { errno: ENOMEM.name });
+    return pfn;
+  }
+
+  lookupIo(index: number): Result<number, 'EFAULT'> {
+    const vma = this.#vma(index);
+    if (!vma?.io) return refuse(EFAULT, 'no device registers are mapped here', va(index));
+    const { window, offset } = vma.io;
+    return window.pfn + Math.floor(offset / PAGE_SIZE) + (index - vma.start);
+  }
+
+  #vma(index: number): Vma | undefined {
+    return this.alive ? this.#memory.vma(index) : undefined;
+  }
+
+  /** As many pages from `index` on as one mapping gives. */
+  #span(index: number, count: number, write: boolean): Result<Span, 'EFAULT'> {
+    if (!this.alive) return refuse(EFAULT, 'the address space is gone', { mm: this.id });
+    const vma = this.#vma(index);
+    if (!vma) return refuse(EFAULT, 'nothing is mapped at this address', va(index));
+    if (vma.io) return refuse(EFAULT, 'device registers cannot be pinned', va(index));
+    if (!vma.readable && !vma.writable) {
+      return refuse(EFAULT, 'the mapping allows no access', va(index));
+    }
+    if (write && !vma.writable) return refuse(EFAULT, 'the mapping is read-only', va(index));
+    const inObject = vma.objectOffset + (index - vma.start);
+    const backed = this.#pagesOfFile(vma) - inObject;
+    if (backed <= 0) return refuse(EFAULT, 'the page is beyond the end of the file', va(index));
+    const named = vma.shared && vma.object !== undefined;
+    return {
+      vma,
+      count: Math.min(count, vma.end - index, backed),
+      index,
+      owner: named ? this.#objects.owner(vma.object) : this.#private,
+      ownerIndex: named ? inObject : index,
+    };
+  }
+
+  #pagesOfFile(vma: Vma): number {
+    if (vma.object === undefined || !this.#memory.objectSize) return Infinity;
+    return Math.ceil(Number(this.#memory.objectSize(vma.object)) / PAGE_SIZE);
+  }
+
+  #pinSpan(span: Span, write: boolean, pfns: Float64Array, at: number): Status<'ENOMEM'> {
+    const delta = span.index - span.ownerIndex;
+    return this.#frames.pin(
+      span.owner,
+      { index: span.ownerIndex, count: span.count, huge: span.vma.huge },
+      (first, n) => {
+        const held = this.#memory.hold?.(first + delta, n, write);
+        if (held) return heldReach(held, first, n);
+        return delta === 0 ? this.#direct : this.#through(delta);
+      },
+      pfns,
+      at,
+    );
+  }
+
+  /** To pages by their address: as long as they are shown there. */
+  #through(delta: number): Reach {
+    const memory = this.#memory;
+    return {
+      delta,
+      read: (index, offset, into) => {
+        if (memory.alive) return memory.read(byteAddress(index + delta, offset), into);
+        const reserve = this.#reserve;
+        return reserve ? reserve.read(index + delta, offset, into) : this.#lost(index);
+      },
+      write: (index, offset, from) => {
+        const place = index + delta;
+        if (this.#reserve?.has(place)) {
+          const kept = this.#reserve.write(place, offset, from);
+          if (!memory.alive) return kept;
+        }
+        return memory.alive ? memory.write(byteAddress(place, offset), from) : this.#lost(index);
+      },
+      drop: () => undefined,
+    };
+  }
+  #lost(index: number): typeof EFAULT {
+    this.#memory.lost?.();
+    return refuse(
+      EFAULT,
+      'the process that had this page was killed, and with it went what a pinned page would still hold',
+      { mm: this.id, ...va(index) },
+    );
+  }
+}
+
+/** A file's pages (memfd, hugetlbfs, shmem): the same frames as mappings of it. */
+export class FilePages implements PageSource {
+  readonly #memory: ObjectMemory;
+  readonly #frames: MachineMemory;
+  readonly #owner: PageOwner;
+
+  constructor(parts: { memory: ObjectMemory; frames: MachineMemory; objects: ObjectTable }) {
+    this.#memory = parts.memory;
+    this.#frames = parts.frames;
+    this.#owner = parts.objects.owner(parts.memory.object);
+  }
+  pin(
+    index: number,
+    count: number,
+    _write: boolean,
+    pfns: Float64Array,
+    at: number,
+  ): Status<'EFAULT' | 'ENOMEM' | 'EINVAL'> {
+    const pages = Math.ceil(Number(this.#memory.size()) / PAGE_SIZE);
+    if (index + count > pages) {
+      return refuse(EINVAL, 'the file is shorter than the range', { pages, wanted: index + count });
+    }
+    const span = { index, count, huge: this.#memory.huge ?? false };
+    return this.#frames.pin(this.#owner, span, () => fileReach(this.#memory), pfns, at);
+  }
+}
+
+interface Span {
+  readonly vma: Vma;
+  readonly index: number;
+  readonly count: number;
+  readonly owner: PageOwner;
+  readonly ownerIndex: number;
+}
+
+function va(index: number): { va: string } {
+  return { va: '0x' + (BigInt(index) << 12n).toString(16) };
+}
+
+function byteAddress(index: number, offset: number): bigint {
+  return (BigInt(index) << 12n) + BigInt(offset);
+}
+
+function followsAddress({ reach }: PinnedPage): boolean {
+  return reach.delta !== undefined;
+}
+
+function fileReach(memory: ObjectMemory): Reach {
+  return {
+    read: (index, offset, into) => memory.read(byteAddress(index, offset), into),
+    write: (index, offset, from) => memory.write(byteAddress(index, offset), from),
+    drop: () => undefined,
+  };
+}
+
+function heldReach(held: HeldPages, first: number, count: number): Reach {
+  let live = count;
+  return {
+    read: (index, offset, into) => held.read(index - first, offset, into),
+    write: (index, offset, from) => held.write(index - first, offset, from),
+    drop: () => {
+      if (--live === 0) held.release();
+    },
+  };
+}

@@ -1,0 +1,98 @@
+/**
+ * Pinned pages that an address space or a file is about to show no longer: munmap, a mapping over them, mremap,
+ * MADV_DONTNEED, a truncated memfd.
+ *
+ * A device with a pin goes on using the old page on Linux. Nobody else does, or it would still be shown, so its bytes
+ * can be kept here: they are read before the call, and become the page when the call has succeeded.
+ */
+import { EFAULT, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import { PAGE_SIZE } from '../../base/u64.ts';
+import type { MachineMemory } from './physical-memory.ts';
+import type { Reach } from './pin-region.ts';
+
+/** A pinned page and the way to it now. */
+export interface PinnedPage {
+  readonly pfn: number;
+  readonly index: number;
+  readonly reach: Reach;
+}
+
+/** Bytes of pages, by place: a page index of the address space or of the object they were taken from. */
+export class PageCopies {
+  readonly #pages = new Map<number, Uint8Array>();
+
+  /** A page that cannot be read has no copy. */
+  take(place: number, { index, reach }: PinnedPage): void {
+    if (this.#pages.has(place)) return;
+    const bytes = new Uint8Array(PAGE_SIZE);
+    if (!reach.read(index, 0, bytes)) this.#pages.set(place, bytes);
+  }
+  has(place: number): boolean {
+    return this.#pages.has(place);
+  }
+  read(place: number, offset: number, into: Uint8Array): Status<'EFAULT'> {
+    return this.#each(place, offset, into, (page, part) => part.set(page));
+  }
+  write(place: number, offset: number, from: Uint8Array): Status<'EFAULT'> {
+    return this.#each(place, offset, from, (page, part) => page.set(part));
+  }
+  #each(
+    place: number,
+    offset: number,
+    bytes: Uint8Array,
+    move: (page: Uint8Array, part: Uint8Array) => void,
+  ): Status<'EFAULT'> {
+    for (let done = 0; done < bytes.length;) {
+      const at = (offset + done) % PAGE_SIZE;
+      const page = this.#pages.get(place + Math.floor((offset + done) / PAGE_SIZE));
+      if (!page) return refuse(EFAULT, 'the page could not be read when its mapping went');
+      const n = Math.min(bytes.length - done, PAGE_SIZE - at);
+      move(page.subarray(at, at + n), bytes.subarray(done, done + n));
+      done += n;
+    }
+    return undefined;
+  }
+}
+
+/** Made before the call, with the bytes of the pages; nothing has changed until one of its methods is called. */
+export class LeavingPages {
+  readonly #frames: MachineMemory;
+  readonly #pages: readonly PinnedPage[];
+  readonly #copies = new PageCopies();
+  readonly #isCopied: (page: PinnedPage) => boolean;
+
+  /** What is not copied is held by the host: it stays reachable the way it is. */
+  constructor(
+    frames: MachineMemory,
+    pages: readonly PinnedPage[],
+    isCopied: (page: PinnedPage) => boolean,
+  ) {
+    this.#frames = frames;
+    this.#pages = pages;
+    this.#isCopied = isCopied;
+    for (const page of pages) if (isCopied(page)) this.#copies.take(placeOf(page), page);
+  }
+
+  /** The call has succeeded: what is pinned goes on as the copies. */
+  gone(): void {
+    const kept = new Map<number, Reach>();
+    for (const page of this.#pages) {
+      const delta = page.reach.delta ?? 0;
+      if (!kept.has(delta)) kept.set(delta, this.#keptReach(delta));
+      this.#frames.detach(page.pfn, this.#isCopied(page) ? kept.get(delta) : undefined);
+    }
+  }
+  #keptReach(delta: number): Reach {
+    const copies = this.#copies;
+    return {
+      read: (index, offset, into) => copies.read(index + delta, offset, into),
+      write: (index, offset, from) => copies.write(index + delta, offset, from),
+      drop: () => undefined,
+    };
+  }
+}
+
+export function placeOf({ index, reach }: PinnedPage): number {
+  return index + (reach.delta ?? 0);
+}

@@ -1,0 +1,169 @@
+/**
+ * One GiB of page frames of one owner (see physical-memory.ts): pin counts, and the way to the bytes of each page.
+ *
+ * Counts live in chunks of 512 frames (2 MiB), made when first pinned, so an empty region costs nothing.
+ */
+import { Bug, bugOn } from '../../base/bug.ts';
+import type { Result, Status } from '../../base/errno.ts';
+import { PAGE_SIZE } from '../../base/u64.ts';
+
+/** Frames of a region: 1 GiB. */
+export const REGION_FRAMES = 0x4_0000;
+const CHUNK_FRAMES = 512;
+
+/** The way to the bytes of pages, by the owner's page index. An access may run over several pages. */
+export interface Reach {
+  read(index: number, offset: number, into: Uint8Array): Status<'EFAULT'>;
+  write(index: number, offset: number, from: Uint8Array): Status<'EFAULT'>;
+  /** One page of this reach was unpinned for good, or goes another way now. */
+  drop(): void;
+  /** The bytes are those of the address space at index + delta, whatever is there: see leaving-pages.ts. */
+  readonly delta?: number;
+}
+
+interface Chunk {
+  readonly pins: Int32Array;
+  readonly reach: (Reach | undefined)[];
+  /** Bits: HUGE, NAMELESS. */
+  readonly flags: Uint8Array;
+}
+const HUGE = 1;
+/** The page is pinned, but its owner shows another one at its index. */
+const NAMELESS = 2;
+
+export class PinRegion {
+  /** Page index of the owner at frame 0 of this region. */
+  readonly firstIndex: number;
+  /** Frames with at least one pin. */
+  pinned = 0;
+  /** Of those, the nameless. */
+  nameless = 0;
+  readonly #chunks: (Chunk | undefined)[] = [];
+
+  constructor(firstIndex: number) {
+    this.firstIndex = firstIndex;
+  }
+
+  pins(at: number): number {
+    return this.#chunk(at)?.pins[at % CHUNK_FRAMES] ?? 0;
+  }
+  isHuge(at: number): boolean {
+    return this.#hasFlag(at, HUGE);
+  }
+  isNameless(at: number): boolean {
+    return this.nameless > 0 && this.#hasFlag(at, NAMELESS);
+  }
+  reachOf(at: number): Reach | undefined {
+    return this.#reach(at);
+  }
+
+  /** A pinned page that its owner no longer shows: no pin finds it, and it may be reached another way. */
+  detach(at: number, reach?: Reach): void {
+    const chunk = this.#chunk(at);
+    const place = at % CHUNK_FRAMES;
+    if (!chunk?.pins[place]) throw new Bug('a frame was detached that is not pinned');
+    if (reach) {
+      chunk.reach[place]!.drop();
+      chunk.reach[place] = reach;
+    }
+    if ((chunk.flags[place]! & NAMELESS) !== 0) return;
+    chunk.flags[place]! |= NAMELESS;
+    this.nameless++;
+  }
+
+  /** `reach` is asked once per run of frames that had no pin. */
+  pin(at: number, count: number, huge: boolean, reach: (at: number, count: number) => Reach): void {
+    for (let n = 0; n < count;) {
+      if (this.pins(at + n) > 0) {
+        this.#chunk(at + n)!.pins[(at + n) % CHUNK_FRAMES]!++;
+        n++;
+        continue;
+      }
+      let run = 1;
+      while (n + run < count && this.pins(at + n + run) === 0) run++;
+      this.#firstPins(at + n, run, huge, reach(at + n, run));
+      n += run;
+    }
+  }
+
+  addPin(at: number, count: number): void {
+    for (let n = 0; n < count; n++) {
+      bugOn(this.pins(at + n) === 0, 'another pin was taken on a frame that has none');
+      this.#chunk(at + n)!.pins[(at + n) % CHUNK_FRAMES]!++;
+    }
+  }
+
+  unpin(at: number, count: number): void {
+    for (let n = 0; n < count; n++) {
+      const chunk = this.#chunk(at + n);
+      const place = (at + n) % CHUNK_FRAMES;
+      if (!chunk?.pins[place]) throw new Bug('a frame was unpinned too often');
+      if (--chunk.pins[place] > 0) continue;
+      chunk.reach[place]!.drop();
+      chunk.reach[place] = undefined;
+      if ((chunk.flags[place]! & NAMELESS) !== 0) this.nameless--;
+      chunk.flags[place] = 0;
+      this.pinned--;
+    }
+  }
+
+  /** The frames of [from, to) with a pin, until one is what is looked for. */
+  somePinned(from: number, to: number, found: (at: number, reach: Reach) => boolean): boolean {
+    for (let at = from; at < to && this.pinned > 0; at++) {
+      const chunk = this.#chunk(at);
+      const place = at % CHUNK_FRAMES;
+      if (!chunk) at += CHUNK_FRAMES - 1 - place;
+      else if (chunk.pins[place]! > 0 && found(at, chunk.reach[place]!)) return true;
+    }
+    return false;
+  }
+
+  /** Read or write `bytes` from `done` on, as far as one way leads; the result is the bytes moved, 0 when none is pinned. */
+  access(
+    at: number,
+    offset: number,
+    bytes: Uint8Array,
+    done: number,
+    write: boolean,
+  ): Result<number, 'EFAULT'> {
+    const reach = this.#reach(at);
+    if (!reach) return 0;
+    let n = Math.min(bytes.length - done, PAGE_SIZE - offset);
+    for (let next = at + 1; done + n < bytes.length && this.#reach(next) === reach; next++) {
+      n = Math.min(bytes.length - done, n + PAGE_SIZE);
+    }
+    const part = bytes.subarray(done, done + n);
+    const index = this.firstIndex + at;
+    const rc = write ? reach.write(index, offset, part) : reach.read(index, offset, part);
+    return rc ?? n;
+  }
+
+  #firstPins(at: number, count: number, huge: boolean, reach: Reach): void {
+    for (let n = 0; n < count; n++) {
+      const chunk = (this.#chunks[Math.floor((at + n) / CHUNK_FRAMES)] ??= newChunk());
+      const place = (at + n) % CHUNK_FRAMES;
+      chunk.pins[place] = 1;
+      chunk.reach[place] = reach;
+      chunk.flags[place] = huge ? HUGE : 0;
+    }
+    this.pinned += count;
+  }
+
+  #hasFlag(at: number, flag: number): boolean {
+    return ((this.#chunk(at)?.flags[at % CHUNK_FRAMES] ?? 0) & flag) !== 0;
+  }
+  #chunk(at: number): Chunk | undefined {
+    return this.#chunks[Math.floor(at / CHUNK_FRAMES)];
+  }
+  #reach(at: number): Reach | undefined {
+    return at < REGION_FRAMES ? this.#chunk(at)?.reach[at % CHUNK_FRAMES] : undefined;
+  }
+}
+
+function newChunk(): Chunk {
+  return {
+    pins: new Int32Array(CHUNK_FRAMES),
+    reach: new Array<Reach | undefined>(CHUNK_FRAMES).fill(undefined),
+    flags: new Uint8Array(CHUNK_FRAMES),
+  };
+}

@@ -1,0 +1,58 @@
+/**
+ * What the machine needs to know of a program's memory to give its pages frame numbers.
+ *
+ * The host implements ProcessMemory with /proc and process_vm_readv; tests and in-process programs with arrays.
+ * machine/memory/mm.ts makes an Mm of it.
+ */
+import type { Status } from '../../base/errno.ts';
+import type { UserMemory } from '../../base/task.ts';
+import type { MmioWindow } from '../../base/file.ts';
+
+/** One mapping of an address space (a line of /proc/PID/maps). Addresses are page indexes: va >> 12. */
+export interface Vma {
+  readonly start: number;
+  /** Exclusive. */
+  readonly end: number;
+  readonly readable: boolean;
+  readonly writable: boolean;
+  readonly shared: boolean;
+  /** Identity of what is mapped: 'dev:ino' for files and shared memory, undefined for private anonymous memory. */
+  readonly object: string | undefined;
+  /** Page index in the object of `start`. */
+  readonly objectOffset: number;
+  /** Pages are of a huge page (hugetlb). */
+  readonly huge: boolean;
+  /** Device registers mapped here, not memory. */
+  readonly io?: { readonly window: MmioWindow; readonly offset: number };
+}
+
+export interface ProcessMemory extends UserMemory {
+  readonly alive: boolean;
+  vma(index: number): Vma | undefined;
+  /** Size in bytes of a mapped object, to know what lies beyond the end of file. */
+  objectSize?(object: string): bigint;
+  /**
+   * Hold the page at `index` so that it stays what it is now, if the host can; the result reads and writes
+   * the held page. Undefined: the page is reached through the address space, which must tell MachineMm when it goes.
+   */
+  hold?(index: number, count: number, write: boolean): HeldPages | undefined;
+  /** A device wants a pinned page that ended with this address space. */
+  lost?(): void;
+}
+
+export interface HeldPages {
+  read(page: number, offset: number, into: Uint8Array): Status<'EFAULT'>;
+  write(page: number, offset: number, from: Uint8Array): Status<'EFAULT'>;
+  release(): void;
+}
+
+/** A file that can be pinned by itself, without an address space that maps it: memfd, hugetlbfs, shmem. */
+export interface ObjectMemory {
+  /** Equal to Vma.object of mappings of it: 'dev:ino'. */
+  readonly object: string;
+  readonly huge?: boolean;
+  /** Bytes, asked afresh. */
+  size(): bigint;
+  read(offset: bigint, into: Uint8Array): Status<'EFAULT'>;
+  write(offset: bigint, from: Uint8Array): Status<'EFAULT'>;
+}

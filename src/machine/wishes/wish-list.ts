@@ -1,0 +1,93 @@
+/**
+ * Attaches somebody would like to make, as plain data: what `softiommu test-attach` reads (core.md 6.5, seed 000).
+ *
+ * Domains have names or stand in the wish; `before` are attaches that are made for real first, so that a wish can meet
+ * a group that is busy or a PASID that is taken. This file knows shapes; test-wishes.ts asks the machine.
+ */
+import { z } from 'zod';
+import type { Problem } from '../description/description.ts';
+
+/** Flags of a paging domain, by what they ask for. */
+export const DOMAIN_FLAGS = ['nest-parent', 'dirty-tracking', 'pasid'] as const;
+const DOMAIN_TYPES = ['paging', 'identity', 'blocked', 'default'] as const;
+const MODES = ['attach', 'replace'] as const;
+
+const bdf = z.string().regex(/^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/, {
+  error: 'must be a PCI address DDDD:BB:DD.F in lower-case hex, such as 0000:00:04.0',
+});
+
+const domain = z.strictObject({
+  /** Made for this device, by its driver. */
+  device: bdf.optional(),
+  /** Made for the first device behind this IOMMU. */
+  iommu: z.string().optional(),
+  type: z.enum(DOMAIN_TYPES).default('paging'),
+  flags: z.array(z.enum(DOMAIN_FLAGS)).default([]),
+});
+
+const wish = z.strictObject({
+  /** A name of `domains`, or a domain. */
+  domain: z.union([z.string(), domain]),
+  device: bdf.optional(),
+  group: z.int().nonnegative().optional(),
+  pasid: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .default(0),
+  mode: z.enum(MODES).default('attach'),
+});
+
+const wishList = z.strictObject({
+  /** Only compatibility: leave out what may have changed by the time of the attach. */
+  whatIf: z.boolean().default(false),
+  domains: z.record(z.string(), domain).default({}),
+  before: z.array(wish).default([]),
+  wishes: z.array(wish).min(1, { error: 'at least one wish is needed' }),
+});
+
+export type DomainWish = z.output<typeof domain>;
+export type Wish = z.output<typeof wish>;
+export type WishList = z.output<typeof wishList>;
+
+/** An object with `wishes`, or that list alone; paths of problems begin with 'wishes' in both cases. */
+export function parseWishes(
+  value: unknown,
+): { readonly list: WishList } | { readonly problems: readonly Problem[] } {
+  const parsed = wishList.safeParse(Array.isArray(value) ? { wishes: value } : value);
+  if (parsed.success) return { list: parsed.data };
+  return { problems: parsed.error.issues.flatMap((issue) => problemsOf(issue, [])) };
+}
+
+function problemsOf(issue: z.core.$ZodIssue, above: Problem['path']): Problem[] {
+  const own = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
+  const path = [...above, ...own];
+  if (issue.code === 'unrecognized_keys') {
+    const allowed = keysAt(path).join(', ');
+    return issue.keys.map((key) => ({
+      path: [...path, key],
+      message: `unknown key '${key}'; allowed: ${allowed}`,
+    }));
+  }
+  if (issue.code === 'invalid_value') {
+    return [{ path, message: `allowed: ${issue.values.map(String).join(', ')}` }];
+  }
+  if (issue.code === 'invalid_union') return domainProblems(issue, path);
+  return [{ path, message: issue.message }];
+}
+
+/** A domain that is no name: what is wrong with the object, or that it is neither. */
+function domainProblems(issue: z.core.$ZodIssueInvalidUnion, path: Problem['path']): Problem[] {
+  const ofObject = issue.errors[1] ?? [];
+  const isObject = ofObject.every((each) => each.code !== 'invalid_type' || each.path.length > 0);
+  if (isObject) return ofObject.flatMap((each) => problemsOf(each, path));
+  const message = `must be the name of a domain, or an object with ${Object.keys(domain.shape).join(', ')}`;
+  return [{ path, message }];
+}
+
+/** Keys allowed in the object at this place. */
+function keysAt(path: Problem['path']): readonly string[] {
+  if (path.length === 0) return Object.keys(wishList.shape);
+  if (path[0] === 'domains' || path.at(-1) === 'domain') return Object.keys(domain.shape);
+  return Object.keys(wish.shape);
+}
