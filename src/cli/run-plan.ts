@@ -1,6 +1,6 @@
 /** From the options of `run` to a plan the kernel thread can follow. */
-import { chooseLaunch } from '../host/choose.ts';
-import type { RunPlan } from '../host/run.ts';
+import { chooseLaunch } from '../host/launch/choose.ts';
+import type { RunPlan } from '../host/launch/run.ts';
 import type { MachineDescription } from '../machine/description/description.ts';
 import { resolveMachine } from './machine-file.ts';
 

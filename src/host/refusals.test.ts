@@ -1,13 +1,13 @@
 /** What the host cannot give a program, met on the test's own process. */
 import { expect, test } from 'vitest';
 import { EBADF, EFAULT, EINVAL, ENOMEM, isErrno } from '../base/errno.ts';
-import { Eventfds } from './eventfds.ts';
-import { addressOf } from './ffi.ts';
-import * as libc from './libc.ts';
-import { MemoryMap } from './memory-map.ts';
-import { HostObject, HostObjects } from './objects.ts';
-import { AddressSpace, RemoteMemory } from './remote-memory.ts';
-import { HostPages } from './shared-memory.ts';
+import { Eventfds } from './process/eventfds.ts';
+import { addressOf } from './sys/ffi.ts';
+import * as libc from './sys/libc.ts';
+import { MemoryMap } from './process/memory-map.ts';
+import { HostObject, HostObjects } from './process/objects.ts';
+import { AddressSpace, RemoteMemory } from './process/remote-memory.ts';
+import { HostPages } from './process/shared-memory.ts';
 
 const ME = process.pid;
 /** Nothing is ever mapped in the first page. */

@@ -6,7 +6,7 @@ export function doctorCommand() {
   const command = new Command('doctor')
     .description('check what this host permits')
     .action(async () => {
-      const { diagnose, formatDiagnosis } = await import('../../host/doctor.ts');
+      const { diagnose, formatDiagnosis } = await import('../../host/launch/doctor.ts');
       const lines = diagnose();
       process.stdout.write(`${lines.map(formatDiagnosis).join('\n')}\n`);
       process.exitCode = lines.some((line) => line.verdict === 'missing') ? 1 : 0;

@@ -36,7 +36,7 @@ export function runCommand() {
       // Native code is loaded by `run` and `doctor` only.
       const { planRun } = await import('../run-plan.ts');
       const plan = planRun(argv, options);
-      const { run, endLike } = await import('../../host/run.ts');
+      const { run, endLike } = await import('../../host/launch/run.ts');
       const result = await run(plan);
       if (result.kind === 'failed') writeSync(2, `softiommu: ${result.message}\n`);
       endLike(result);

@@ -1,0 +1,28 @@
+/** What the trap handlers share: the machine, the run's tables, and how a call is parked or reported. */
+import type { Result } from '../../base/errno.ts';
+import { isErrno } from '../../base/errno.ts';
+import type { Outcome } from '../../base/wait-queue.ts';
+import type { Injection } from '../seccomp/injection.ts';
+import type { Answer, Notification } from '../seccomp/listener.ts';
+import type { Processes, TaskParts } from '../process/processes.ts';
+
+export interface CallContext extends TaskParts {
+  readonly processes: Processes;
+  /** Run a call that may sleep; the answer goes out when it is there. */
+  park<T>(
+    call: Notification,
+    run: () => Outcome<Result<T>>,
+    answer: (result: Result<T>) => Answer,
+  ): Answer;
+  /** Loads and stores of this process will reach our registers. False: somebody else traces it. */
+  traceProcess(pid: number): boolean;
+  /**
+   * Let the waiting caller make system calls of its own before it gets its answer. Minus an errno when it cannot be
+   * traced. Descriptors must be given to it before.
+   */
+  inject(call: Notification): Injection | number;
+}
+
+export function numberAnswer(result: Result<number>): Answer {
+  return isErrno(result) ? -result.number : result;
+}

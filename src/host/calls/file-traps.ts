@@ -1,0 +1,220 @@
+/**
+ * Trapped calls on descriptors: ioctl, pread and pwrite in all spellings, reads of event queues, short writes, mmap, ftruncate.
+ *
+ * A descriptor that is not ours is the host's own affair: the call goes on as if nothing had happened.
+ */
+import { isErrno } from '../../base/errno.ts';
+import type { Result } from '../../base/errno.ts';
+import type { Mapping, OpenFile } from '../../base/file.ts';
+import type { Outcome } from '../../base/wait-queue.ts';
+import { numberAnswer } from './call-context.ts';
+import type { CallContext } from './call-context.ts';
+import { HugePages, MAP_HUGETLB } from './huge-pages.ts';
+import { INJECTED_MMAP } from '../seccomp/filter.ts';
+import * as libc from '../sys/libc.ts';
+import { HOST_ERRNO, NR } from '../sys/libc.ts';
+import { HostPages } from '../process/shared-memory.ts';
+import type { Answer, Notification } from '../seccomp/listener.ts';
+import type { AttrEntry, Entry, FileEntry } from '../process/open-files.ts';
+import type { HostTask } from '../process/processes.ts';
+import { eachBuffer, gather, scatter, transferPlan } from './transfers.ts';
+import type { Move, TransferPlan } from './transfers.ts';
+
+const KVM_SET_DEVICE_ATTR = 0x4018aee1;
+/** More is not written to a sysfs attribute at once: a page. */
+const LONGEST_ATTRIBUTE = 4096;
+const PAGE = 4096n;
+
+export class FileTraps {
+  readonly #context: CallContext;
+  readonly #hugePages: HugePages;
+  constructor(context: CallContext) {
+    this.#context = context;
+    this.#hugePages = new HugePages(context);
+  }
+
+  handle(call: Notification): Answer {
+    if (call.nr === NR.memfd_create) return this.#hugePages.memfdCreate(call);
+    if (call.nr === NR.mmap) return this.#mmapCall(call);
+    const { files, processes } = this.#context;
+    const link = processes.descriptorLink(call.tid, call.int(0));
+    // Left to the kernel, the call could find what another thread opens there before it is made.
+    if (link === -HOST_ERRNO.ENOENT) return -HOST_ERRNO.EBADF;
+    const entry = typeof link === 'number' ? undefined : files.byLink(link);
+    if (call.nr === NR.ioctl) return this.#ioctl(call, entry);
+    if (!entry) return 'continue';
+    if (call.nr === NR.ftruncate || call.nr === NR.fallocate) return resize(call.nr, entry);
+    return entry.kind === 'attr' ? this.#attrTransfer(call, entry) : this.#transfer(call, entry);
+  }
+  #mmapCall(call: Notification): Answer {
+    if (isHugeAnonymous(call)) return this.#hugePages.mmap(call);
+    const { files, processes } = this.#context;
+    const link = processes.descriptorLink(call.tid, call.int(4));
+    const entry = typeof link === 'number' ? undefined : files.byLink(link);
+    return entry ? this.#mmap(call, entry) : this.#mmapForeign(link);
+  }
+
+  #ioctl(call: Notification, entry: Entry | undefined): Answer {
+    if (call.uint(1) === KVM_SET_DEVICE_ATTR) return this.#kvmDeviceAttr(call);
+    if (!entry) return 'continue';
+    if (entry.kind === 'attr') return -25; // ENOTTY
+    const { machine, processes } = this.#context;
+    const task = processes.task(call);
+    const { file } = entry;
+    const run = (): Outcome<Result<number>> =>
+      machine.syscalls.ioctl(task, file, call.arg(1), call.arg(2));
+    return this.#context.park(call, run, numberAnswer);
+  }
+
+  /** QEMU tells KVM of its group file: KVM does not know ours, and needs nothing of it. */
+  #kvmDeviceAttr(call: Notification): Answer {
+    const KVM_DEV_VFIO_FILE = 1;
+    const { mem } = this.#context.processes.task(call);
+    const attr = Buffer.alloc(24);
+    const fd = Buffer.alloc(4);
+    if (mem.readSome(call.arg(2), attr) < 24) return 'continue';
+    if (attr.readUInt32LE(4) !== KVM_DEV_VFIO_FILE) return 'continue';
+    if (mem.readSome(attr.readBigUInt64LE(16), fd) < 4) return 'continue';
+    return this.#context.files.of(call.tid, fd.readInt32LE(0)) ? 0 : 'continue';
+  }
+
+  /** A read or write of a file of ours: buffer by buffer, as the kernel does for files that know of no vectors. */
+  #transfer(call: Notification, entry: FileEntry): Answer {
+    const plan = transferPlan(call, () => this.#context.processes.task(call).mem);
+    if (typeof plan === 'number') return plan;
+    if (plan.flags !== 0) return -HOST_ERRNO.EOPNOTSUPP;
+    const { machine, processes } = this.#context;
+    const { syscalls } = machine;
+    const task = processes.task(call);
+    const { file } = entry;
+    const move: Move = (buffer, at) =>
+      plan.write ? syscalls.write(task, file, buffer, at) : syscalls.read(task, file, buffer, at);
+    const run = (): Outcome<Result<number>> => eachBuffer(plan, task.mem, move);
+    return this.#context.park(call, run, (result) => {
+      entry.readiness?.update();
+      return numberAnswer(result);
+    });
+  }
+
+  /** Reads find the text in the file itself. */
+  #attrTransfer(call: Notification, entry: AttrEntry): Answer {
+    const task = this.#context.processes.task(call);
+    const plan = transferPlan(call, () => task.mem);
+    if (typeof plan === 'number') return plan;
+    if (!plan.write) return entry.node.live ? this.#liveRead(task, entry, plan) : 'continue';
+    if (!entry.writable) return -HOST_ERRNO.EBADF;
+    const bytes = Buffer.alloc(Math.min(plan.total, LONGEST_ATTRIBUTE));
+    if (gather(task.mem, plan, bytes)) return -HOST_ERRNO.EFAULT;
+    const at = plan.offset === undefined ? entry.position : Number(plan.offset);
+    const { syscalls } = this.#context.machine;
+    const run = (): Outcome<Result<number>> =>
+      syscalls.writeAttr(task, entry.path, entry.node, bytes, at);
+    return this.#context.park(call, run, (result) => {
+      if (plan.offset === undefined && typeof result === 'number') entry.position += result;
+      return numberAnswer(result);
+    });
+  }
+
+  /** An attribute that changes while it is open. */
+  #liveRead(task: HostTask, entry: AttrEntry, plan: TransferPlan): Answer {
+    const text = this.#context.machine.syscalls.readAttr(task, entry.path, entry.node);
+    if (isErrno(text)) return -text.number;
+    const at = plan.offset === undefined ? entry.position : Number(plan.offset);
+    const part = text.subarray(at, at + plan.total);
+    if (scatter(task.mem, plan, part)) return -HOST_ERRNO.EFAULT;
+    if (plan.offset === undefined) entry.position += part.length;
+    return part.length;
+  }
+
+  /** An attribute in our FUSE mount cannot be mapped, as in sysfs. */
+  #mmapForeign(link: string | number): Answer {
+    const mounted = typeof link === 'string' && this.#context.isMounted(link);
+    return mounted ? -HOST_ERRNO.ENODEV : 'continue';
+  }
+
+  #mmap(call: Notification, entry: Entry): Answer {
+    if (entry.kind === 'attr') return -HOST_ERRNO.ENODEV;
+    const [length, prot, flags, offset] = [call.arg(1), call.uint(2), call.uint(3), call.arg(5)];
+    if (offset % PAGE !== 0n) return -HOST_ERRNO.EINVAL;
+    const { machine, processes } = this.#context;
+    const task = processes.task(call);
+    const has = (bit: number): boolean => (prot & bit) !== 0;
+    const mapping = machine.syscalls.mmap(task, entry.file, {
+      offset,
+      length,
+      read: has(1),
+      write: has(2),
+      exec: has(4),
+      shared: (flags & 1) !== 0,
+    });
+    if (isErrno(mapping)) return -mapping.number;
+    if (mapping.kind === 'pages') return this.#mmapPages(call, entry.file, mapping);
+    const firstPage = Number(offset / PAGE);
+    const endPage = firstPage + Math.ceil(mapping.length / Number(PAGE));
+    const { window, start } = mapping;
+    if (!entry.windows.some((w) => w.firstPage === firstPage && w.endPage === endPage)) {
+      entry.windows.push({ firstPage, endPage, window, start });
+    }
+    if (!this.#context.traceProcess(task.pid)) {
+      const rule =
+        'is traced by a debugger: loads and stores to its mapped registers will be SIGBUS';
+      this.#context.warn(`process ${task.pid} ${rule}`);
+    }
+    // The kernel maps the empty file: each access faults and comes to us.
+    return 'continue';
+  }
+
+  /**
+   * The program maps the memory itself, through a description of its own that lives as long as the mapping. The mapping
+   * keeps our file open, as a vma does.
+   */
+  #mmapPages(call: Notification, file: OpenFile, mapping: PagesMapping): Answer {
+    const { files, machine, processes } = this.#context;
+    const { pages } = mapping;
+    const pid = processes.processOf(call.tid);
+    const mark = files.newMark();
+    const result =
+      pages instanceof HostPages
+        ? this.#mapMemory(call, pages, mapping.start, mark)
+        : -HOST_ERRNO.ENODEV;
+    if (result < 0 || !(pages instanceof HostPages)) {
+      mapping.close();
+      return result;
+    }
+    file.get();
+    files.watchMapping({
+      lives: () => pages.isMapped(mark),
+      closed: () => {
+        mapping.close();
+        if (machine.syscalls.close(pid, file)) this.#context.warn(`${file.name}: not released`);
+      },
+    });
+    return result;
+  }
+  #mapMemory(call: Notification, pages: HostPages, start: number, mark: number): number {
+    const memory = pages.reopen(mark);
+    if (memory < 0) return memory;
+    const theirs = this.#context.listener.addFd(call, memory, { cloexec: true });
+    libc.close(memory);
+    if (theirs < 0) return theirs;
+    const thread = this.#context.inject(call);
+    if (typeof thread === 'number') return thread;
+    const file = (INJECTED_MMAP << 32n) | BigInt(theirs);
+    const [prot, flags] = [call.uint(2), call.uint(3)];
+    const result = thread.run(NR.mmap, call.arg(0), call.arg(1), prot, flags, file, start);
+    thread.run(NR.close, theirs);
+    return result;
+  }
+}
+
+/** Only regular files have a size to change. */
+function resize(nr: number, entry: Entry): Answer {
+  if (entry.kind === 'attr') return 'continue';
+  return nr === NR.ftruncate ? -HOST_ERRNO.EINVAL : -HOST_ERRNO.ENODEV;
+}
+function isHugeAnonymous(call: Notification): boolean {
+  const MAP_ANONYMOUS = 0x20;
+  return (call.uint(3) & MAP_HUGETLB) !== 0 && (call.uint(3) & MAP_ANONYMOUS) !== 0;
+}
+
+type PagesMapping = Extract<Mapping, { kind: 'pages' }>;

@@ -1,0 +1,134 @@
+/**
+ * Huge pages for programs that ask for them on a host that has none free: mmap(MAP_HUGETLB), memfd_create(MFD_HUGETLB).
+ *
+ * The program gets ordinary shared memory aligned as huge pages are; its name tells the machine to treat it as such, so
+ * that it is one run of page frames and large entries of page tables can be used. Where the host has free huge pages
+ * the call goes on untouched. Not the same as real ones: munmap in the middle of a huge page, st_blksize, statfs.
+ */
+import { readFileSync } from 'node:fs';
+import type { CallContext } from './call-context.ts';
+import { INJECTED_MMAP } from '../seccomp/filter.ts';
+import type { Injection } from '../seccomp/injection.ts';
+import * as libc from '../sys/libc.ts';
+import { HOST_ERRNO, MAP_FIXED, NR } from '../sys/libc.ts';
+import type { Answer, Notification } from '../seccomp/listener.ts';
+import { HUGE_PREFIX } from '../process/objects.ts';
+
+export const MAP_HUGETLB = 0x40000;
+const MAP_PRIVATE = 2;
+const MAP_ANONYMOUS = 0x20;
+const MAP_NORESERVE = 0x4000;
+const MAP_FIXED_NOREPLACE = 0x100000;
+const SIZE_SHIFT = 26;
+const SIZE_MASK = 0x3f;
+const DEFAULT_SIZE = 1n << 21n;
+const NAME_BYTES = 249;
+const HUGE_DIRECTORY = '/sys/kernel/mm/hugepages';
+
+export class HugePages {
+  readonly #context: CallContext;
+  constructor(context: CallContext) {
+    this.#context = context;
+  }
+
+  /** mmap() with MAP_HUGETLB and no file. */
+  mmap(call: Notification): Answer {
+    const flags = call.uint(3);
+    const size = hugeSize(flags);
+    const length = roundUp(call.arg(1), size);
+    if (length === 0n || available(size) >= length / size) return 'continue';
+    const address = call.arg(0);
+    const fixed = (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0;
+    if (fixed && address % size !== 0n) return -HOST_ERRNO.EINVAL;
+    return this.#mapInstead(call, { size, length, fixed, address });
+  }
+
+  #mapInstead(call: Notification, want: Wanted): Answer {
+    const memory = libc.memfdCreate(HUGE_PREFIX);
+    if (memory < 0) return memory;
+    const sized = libc.ftruncate(memory, want.length);
+    const theirs =
+      sized < 0 ? sized : this.#context.listener.addFd(call, memory, { cloexec: true });
+    libc.close(memory);
+    if (theirs < 0) return theirs;
+    const thread = this.#context.inject(call);
+    if (typeof thread === 'number') {
+      this.#context.warn('a traced program gets no huge pages: the host has none free');
+      return -HOST_ERRNO.ENOMEM;
+    }
+    const result = mapAligned(thread, call, want, theirs);
+    thread.run(NR.close, theirs);
+    return result;
+  }
+
+  /** memfd_create() with MFD_HUGETLB. */
+  memfdCreate(call: Notification): Answer {
+    const flags = call.uint(1);
+    if (available(hugeSize(flags)) > 0n) return 'continue';
+    const name = this.#context.processes.task(call).mem.readString(call.arg(0));
+    if (name === undefined) return -HOST_ERRNO.EFAULT;
+    if (typeof name !== 'string' || Buffer.byteLength(name) > NAME_BYTES) return -HOST_ERRNO.EINVAL;
+    const kept = flags & libc.MFD_ALLOW_SEALING;
+    const text = `${HUGE_PREFIX}:${name}`.slice(0, NAME_BYTES);
+    const memory = libc.memfdCreate(text, kept | libc.MFD_CLOEXEC);
+    if (memory < 0) return memory;
+    const cloexec = (flags & libc.MFD_CLOEXEC) !== 0;
+    const theirs = this.#context.listener.addFd(call, memory, { cloexec });
+    libc.close(memory);
+    return theirs;
+  }
+}
+
+interface Wanted {
+  readonly size: bigint;
+  readonly length: bigint;
+  readonly fixed: boolean;
+  readonly address: bigint;
+}
+
+function mapAligned(thread: Injection, call: Notification, want: Wanted, fd: number): number {
+  const { size, length } = want;
+  const flags = BigInt(call.uint(3) & ~(MAP_HUGETLB | MAP_ANONYMOUS) & ~(SIZE_MASK << SIZE_SHIFT));
+  const place = want.fixed ? want.address : reserve(thread, length, size);
+  if (place < 0n) return Number(place);
+  const how = want.fixed ? flags : flags | BigInt(MAP_FIXED);
+  const file = (INJECTED_MMAP << 32n) | BigInt(fd);
+  return thread.run(NR.mmap, place, length, call.uint(2), how, file, 0);
+}
+
+/** An aligned hole of the address space, taken by a mapping that is replaced right away. Minus an errno. */
+function reserve(thread: Injection, length: bigint, size: bigint): bigint {
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  const start = BigInt(thread.run(NR.mmap, 0, length + size, 0, flags, -1, 0));
+  if (start < 0n) return start;
+  const place = roundUp(start, size);
+  if (place > start) thread.run(NR.munmap, start, place - start);
+  const tail = start + size - place;
+  if (tail > 0n) thread.run(NR.munmap, place + length, tail);
+  return place;
+}
+
+function roundUp(value: bigint, to: bigint): bigint {
+  return ((value + to - 1n) / to) * to;
+}
+function hugeSize(flags: number): bigint {
+  const lg2 = (flags >>> SIZE_SHIFT) & SIZE_MASK;
+  return lg2 === 0 ? DEFAULT_SIZE : 1n << BigInt(lg2);
+}
+/** Huge pages the host could still give; as many as you like for a size it does not know, which it refuses by itself. */
+function available(size: bigint): bigint {
+  const dir = `${HUGE_DIRECTORY}/hugepages-${size / 1024n}kB`;
+  const free = count(`${dir}/free_hugepages`);
+  if (free === undefined) return size === DEFAULT_SIZE || size === 1n << 30n ? 0n : 1n << 63n;
+  const reserved = count(`${dir}/resv_hugepages`) ?? 0n;
+  const spare =
+    (count(`${dir}/nr_overcommit_hugepages`) ?? 0n) - (count(`${dir}/surplus_hugepages`) ?? 0n);
+  return free - reserved + (spare > 0n ? spare : 0n);
+}
+function count(path: string): bigint | undefined {
+  try {
+    return BigInt(readFileSync(path, 'latin1').trim());
+  } catch {
+    return undefined; // a kernel without huge pages of this size
+  }
+}

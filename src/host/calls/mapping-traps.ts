@@ -1,0 +1,221 @@
+/**
+ * Calls that take pages away from a program: munmap, mmap over a mapping, mremap, brk, madvise, shmdt, files made shorter,
+ * and the ends of an address space, exec and exit.
+ *
+ * A device that has such a page pinned goes on using it (machine/memory/pin-copies.ts). The call is made by injection, so
+ * that its result is known: only when it has worked are the pinned pages parted from what the program sees.
+ */
+import type { LeavingPages } from '../../machine/memory/pin-copies.ts';
+import type { MachineMm } from '../../machine/memory/mm.ts';
+import type { CallContext } from './call-context.ts';
+import { ENDINGS, INJECTED_CALL, INJECTED_MMAP, OPENS, PAGE_REMOVERS } from '../seccomp/filter.ts';
+import type { Injection } from '../seccomp/injection.ts';
+import { HOST_ERRNO, MAP_FIXED, NR } from '../sys/libc.ts';
+import type { Answer, Notification } from '../seccomp/listener.ts';
+import type { OtherHolders } from '../process/other-holders.ts';
+import { namesIn } from '../sys/proc.ts';
+import {
+  advised,
+  MADV,
+  PAGE,
+  spanOf,
+  takenOfFile,
+  takenPages,
+  UFFDIO_MOVE,
+} from './taken-pages.ts';
+import type { Span, TakenPages } from './taken-pages.ts';
+import { IOVEC_SIZE, iovecsAt } from './transfers.ts';
+
+const ARGUMENTS = [0, 1, 2, 3, 4, 5];
+/** What /proc/PID/fd shows of one. */
+const USERFAULTFD = 'anon_inode:[userfaultfd]';
+
+/** What a call does to pinned pages if it works; the result of mremap is where they are now, if that is known. */
+type Effect = (result: number | undefined) => void;
+
+interface Caller {
+  readonly call: Notification;
+  readonly pid: number;
+  readonly mm: MachineMm | undefined;
+}
+
+const ENDS: ReadonlySet<number> = new Set(ENDINGS);
+const TAKING_CALLS: ReadonlySet<number> = new Set([
+  ...PAGE_REMOVERS,
+  ...OPENS,
+  ...ENDINGS,
+  NR.madvise,
+  NR.process_madvise,
+  NR.shmat,
+]);
+
+/** Calls this file is asked about; whether one takes anything is seen then. */
+export function mayTakePages(call: Notification): boolean {
+  if (call.nr === NR.mmap) return (call.uint(3) & MAP_FIXED) !== 0;
+  if (call.nr === NR.ioctl) return call.uint(1) === UFFDIO_MOVE;
+  return TAKING_CALLS.has(call.nr);
+}
+
+export class MappingTraps {
+  readonly #context: CallContext;
+  readonly #others: OtherHolders;
+  /** Threads that are in an exec, with the address space they had. */
+  readonly #executing = new Map<number, MachineMm>();
+
+  constructor(context: CallContext, others: OtherHolders) {
+    this.#context = context;
+    this.#others = others;
+  }
+
+  /** Before every call: a thread that is heard of again with its old address space has not become another program. */
+  returned(tid: number): void {
+    const mm = this.#executing.get(tid);
+    if (!mm) return;
+    this.#executing.delete(tid);
+    if (mm.alive) mm.dropReserve();
+  }
+
+  /** `go` answers the call as if nothing were pinned. */
+  handle(call: Notification, go: () => Answer): Answer {
+    const { machine, processes } = this.#context;
+    if (machine.memory.pinTotal === 0) return go();
+    const pid = processes.processOf(call.tid);
+    const mm = processes.peek(pid);
+    if (ENDS.has(call.nr)) {
+      if (mm) this.#ending(call, pid, mm);
+      return go();
+    }
+    const caller: Caller = { call, pid, mm };
+    if (call.nr === NR.process_madvise) return this.#adviseRanges(caller);
+    const stays = this.#stays(caller);
+    if (stays !== undefined) return stays;
+    const effect = this.#effect(caller);
+    return effect ? this.#carryOut(call, go, effect) : go();
+  }
+
+  #carryOut(call: Notification, go: () => Answer, effect: Effect): Answer {
+    const answer = go();
+    if (answer !== 'continue') {
+      if (typeof answer !== 'string' && answer >= 0) effect(Number(answer));
+      return answer;
+    }
+    const thread = this.#thread(call, effect);
+    if (!thread) return 'continue';
+    const args = ARGUMENTS.map((n) => call.arg(n));
+    if (call.nr === NR.mmap) args[4] = (INJECTED_MMAP << 32n) | (args[4]! & 0xffff_ffffn);
+    else args[5] = INJECTED_CALL << 32n;
+    const result = thread.run(call.nr, ...args);
+    const failed = call.nr === NR.brk ? BigInt(result) !== call.arg(0) : result < 0;
+    if (!failed || isPartial(call.nr, result)) effect(result);
+    return result;
+  }
+  /** Undefined: a debugger has the thread, the call goes on by itself, and is taken to have worked. */
+  #thread(call: Notification, effect: Effect): Injection | undefined {
+    const thread = this.#context.inject(call);
+    if (typeof thread !== 'number') return thread;
+    this.#context.warn(
+      `thread ${call.tid} is traced by a debugger: pinned pages are parted from it as if its call had worked`,
+    );
+    effect(undefined);
+    return undefined;
+  }
+
+  /** Linux leaves a pinned page where it is: the answer to a call that could only do as much. */
+  #stays({ call, mm }: Caller): Answer | undefined {
+    if (call.nr === NR.madvise && call.uint(2) === MADV.free) {
+      return showsPinned(mm, spanOf(call.arg(0), call.arg(1))) ? 0 : 'continue';
+    }
+    return call.nr === NR.ioctl ? this.#userfaultMove(call, mm) : undefined;
+  }
+  /** UFFDIO_MOVE of a pinned page is EBUSY; the struct says so too, where it would say how far it came. */
+  #userfaultMove(call: Notification, mm: MachineMm | undefined): Answer | undefined {
+    const { processes } = this.#context;
+    if (processes.descriptorLink(call.tid, call.int(0)) !== USERFAULTFD) return undefined;
+    const { mem } = processes.task(call);
+    const move = Buffer.alloc(40);
+    if (mem.read(call.arg(2), move)) return undefined;
+    const [from, length] = [move.readBigUInt64LE(8), move.readBigUInt64LE(16)];
+    if (!mm?.shows(Number(from / PAGE), Number(length / PAGE))) return undefined;
+    move.writeBigInt64LE(BigInt(-HOST_ERRNO.EBUSY), 32);
+    return mem.write(call.arg(2), move) ? -HOST_ERRNO.EFAULT : -HOST_ERRNO.EBUSY;
+  }
+  /** Undefined: no pinned page is concerned. */
+  #effect(caller: Caller): Effect | undefined {
+    const { call, pid } = caller;
+    const { machine, map } = this.#context;
+    const file = takenOfFile(call);
+    if (file) return whenGone(machine.objectLeaving(file.object, file.span));
+    const taken = takenPages({ call, pid, map });
+    return taken && this.#effectOn(caller, taken);
+  }
+  #effectOn({ pid, mm }: Caller, taken: TakenPages): Effect | undefined {
+    const leaving: (LeavingPages | undefined)[] = [];
+    const { gone, moved, shared } = taken;
+    for (const span of gone) {
+      leaving.push(mm?.leaving(span.index, span.count));
+      if (shared === 'kept') continue;
+      leaving.push(...this.#others.lastMappings(pid, span, shared === 'removed'));
+    }
+    const moves = moved && mm?.shows(moved.index, moved.count) === true;
+    const parted = whenGone(...leaving);
+    if (!parted && !moves) return undefined;
+    return (result) => {
+      parted?.(result);
+      if (!moves) return;
+      if (result === undefined) mm.leaving(moved.index, moved.count)?.gone();
+      else mm.move(moved.index, moved.count, Math.floor(result / Number(PAGE)));
+    };
+  }
+
+  /** process_madvise, range after range: how far it comes is not known before. */
+  #adviseRanges(caller: Caller): Answer {
+    const { call } = caller;
+    const { mem } = this.#context.processes.task(call);
+    const ranges = iovecsAt(() => mem, call.arg(1), call.arg(2));
+    if (typeof ranges === 'number') return 'continue'; // it will fail
+    if (call.uint(3) === MADV.free) {
+      const stays = ranges.some(({ addr, bytes }) => showsPinned(caller.mm, spanOf(addr, bytes)));
+      return stays ? ranges.reduce((sum, { bytes }) => sum + bytes, 0n) : 'continue';
+    }
+    const effects = ranges.map(({ addr, bytes }) => {
+      const taken = advised(addr, bytes, call.uint(3));
+      return taken && this.#effectOn(caller, taken);
+    });
+    if (effects.every((effect) => effect === undefined)) return 'continue';
+    const thread = this.#thread(call, () => effects.forEach((effect) => effect?.(undefined)));
+    if (!thread) return 'continue';
+    let advisedBytes = 0;
+    for (const [n, effect] of effects.entries()) {
+      const one = [call.arg(0), call.arg(1) + BigInt(n * IOVEC_SIZE), 1n, call.arg(3)];
+      const result = thread.run(call.nr, ...one, call.arg(4), INJECTED_CALL << 32n);
+      if (result >= 0 || isPartial(call.nr, result)) effect?.(result);
+      if (result < 0) return advisedBytes > 0 ? advisedBytes : result;
+      advisedBytes += result;
+    }
+    return advisedBytes;
+  }
+
+  #ending(call: Notification, pid: number, mm: MachineMm): void {
+    if (!mm.alive || (call.nr === NR.exit && namesIn(`/proc/${pid}/task`).length > 1)) return;
+    const exits = call.nr === NR.exit_group || call.nr === NR.exit;
+    if (mm.hasPins && (!exits || this.#others.existBeside(pid))) {
+      mm.keepForEnd();
+      if (!exits) this.#executing.set(call.tid, mm);
+    }
+    const everything = { index: 0, count: Infinity };
+    if (exits) for (const page of this.#others.lastMappings(pid, everything, false)) page.gone();
+  }
+}
+
+/** An advice on a range with a hole in it has been taken where there was something. */
+function isPartial(nr: number, result: number): boolean {
+  return (nr === NR.madvise || nr === NR.process_madvise) && result === -HOST_ERRNO.ENOMEM;
+}
+function showsPinned(mm: MachineMm | undefined, span: Span | undefined): boolean {
+  return span !== undefined && mm?.shows(span.index, span.count) === true;
+}
+
+function whenGone(...leaving: readonly (LeavingPages | undefined)[]): Effect | undefined {
+  const pages = leaving.filter((one) => one !== undefined);
+  return pages.length === 0 ? undefined : () => pages.forEach((one) => one.gone());
+}

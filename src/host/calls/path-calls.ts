@@ -1,0 +1,122 @@
+/** The arguments of each system call that names a path, brought to one form. A table by call number. */
+import * as libc from '../sys/libc.ts';
+import { HOST_ERRNO, NR } from '../sys/libc.ts';
+import type { Notification } from '../seccomp/listener.ts';
+import type { RemoteMemory } from '../process/remote-memory.ts';
+
+export interface PathCall {
+  readonly kind:
+    'open' | 'stat' | 'access' | 'readlink' | 'chdir' | 'statfs' | 'getxattr' | 'listxattr';
+  readonly dirFd: number;
+  readonly pathAt: bigint;
+  /** Follow a link that is the last component. */
+  readonly follow: boolean;
+  readonly flags: number;
+  /** Permission bits for a new file, or access(2)'s question. */
+  readonly mode: number;
+  readonly outAt: bigint;
+  readonly outLength: number;
+  /** statx instead of stat. */
+  readonly extended: boolean;
+  readonly emptyPath: boolean;
+}
+
+/** The current directory, where a descriptor of a directory is asked for. */
+export const AT_FDCWD = -100;
+const AT_SYMLINK_NOFOLLOW = 0x100;
+const AT_EMPTY_PATH = 0x1000;
+
+type Decode = (call: Notification, mem: RemoteMemory) => PathCall | number;
+
+const NONE = {
+  dirFd: AT_FDCWD,
+  follow: true,
+  flags: 0,
+  mode: 0,
+  outAt: 0n,
+  outLength: 0,
+  extended: false,
+  emptyPath: false,
+} as const;
+
+function open(dirFd: number, pathAt: bigint, flags: number, mode: number): PathCall {
+  const exclusive = (flags & libc.O_CREAT) !== 0 && (flags & libc.O_EXCL) !== 0;
+  const follow = (flags & libc.O_NOFOLLOW) === 0 && !exclusive;
+  return { ...NONE, kind: 'open', dirFd, pathAt, follow, flags, mode };
+}
+function openHow(call: Notification, mem: RemoteMemory): PathCall | number {
+  const how = Buffer.alloc(24);
+  if (call.arg(3) < 24n) return -HOST_ERRNO.EINVAL;
+  if (mem.read(call.arg(2), how)) return -HOST_ERRNO.EFAULT;
+  const mode = Number(how.readBigUInt64LE(8) & 0o7777n);
+  return open(call.int(0), call.arg(1), Number(how.readBigUInt64LE(0) & 0x7fffffffn), mode);
+}
+function statAt(
+  call: Notification,
+  flags: number,
+  to: { extended: boolean; outAt: bigint },
+): PathCall {
+  const follow = (flags & AT_SYMLINK_NOFOLLOW) === 0;
+  const emptyPath = (flags & AT_EMPTY_PATH) !== 0;
+  const pathAt = call.arg(1);
+  return { ...NONE, kind: 'stat', dirFd: call.int(0), pathAt, follow, emptyPath, ...to };
+}
+function stat(call: Notification, follow: boolean): PathCall {
+  return { ...NONE, kind: 'stat', pathAt: call.arg(0), follow, outAt: call.arg(1) };
+}
+function lengthOf(value: bigint): number {
+  return Math.min(Number(BigInt.asUintN(32, value)), 4096);
+}
+function xattr(kind: 'getxattr' | 'listxattr', follow: boolean): Decode {
+  return (call) => ({ ...NONE, kind, pathAt: call.arg(0), follow });
+}
+
+export const PATH_CALLS: Readonly<Record<number, Decode>> = {
+  [NR.open]: (call) => open(AT_FDCWD, call.arg(0), call.uint(1), call.uint(2)),
+  [NR.creat]: (call) => open(AT_FDCWD, call.arg(0), 0o1101, call.uint(1)),
+  [NR.openat]: (call) => open(call.int(0), call.arg(1), call.uint(2), call.uint(3)),
+  [NR.openat2]: openHow,
+  [NR.stat]: (call) => stat(call, true),
+  [NR.lstat]: (call) => stat(call, false),
+  [NR.newfstatat]: (call) => statAt(call, call.uint(3), { extended: false, outAt: call.arg(2) }),
+  [NR.statx]: (call) => statAt(call, call.uint(2), { extended: true, outAt: call.arg(4) }),
+  [NR.access]: (call) => ({ ...NONE, kind: 'access', pathAt: call.arg(0), mode: call.uint(1) }),
+  [NR.faccessat]: (call) => ({
+    ...NONE,
+    kind: 'access',
+    dirFd: call.int(0),
+    pathAt: call.arg(1),
+    mode: call.uint(2),
+  }),
+  [NR.faccessat2]: (call) => ({
+    ...NONE,
+    kind: 'access',
+    dirFd: call.int(0),
+    pathAt: call.arg(1),
+    mode: call.uint(2),
+    follow: (call.uint(3) & AT_SYMLINK_NOFOLLOW) === 0,
+  }),
+  [NR.readlink]: (call) => ({
+    ...NONE,
+    kind: 'readlink',
+    pathAt: call.arg(0),
+    follow: false,
+    outAt: call.arg(1),
+    outLength: lengthOf(call.arg(2)),
+  }),
+  [NR.readlinkat]: (call) => ({
+    ...NONE,
+    kind: 'readlink',
+    dirFd: call.int(0),
+    pathAt: call.arg(1),
+    follow: false,
+    outAt: call.arg(2),
+    outLength: lengthOf(call.arg(3)),
+  }),
+  [NR.chdir]: (call) => ({ ...NONE, kind: 'chdir', pathAt: call.arg(0) }),
+  [NR.statfs]: (call) => ({ ...NONE, kind: 'statfs', pathAt: call.arg(0), outAt: call.arg(1) }),
+  [NR.getxattr]: xattr('getxattr', true),
+  [NR.lgetxattr]: xattr('getxattr', false),
+  [NR.listxattr]: xattr('listxattr', true),
+  [NR.llistxattr]: xattr('listxattr', false),
+};

@@ -1,0 +1,96 @@
+/**
+ * Files of /proc that show what only the simulated kernel knows: VmLck, VmPin and capabilities in a process's status, what
+ * a file of ours adds to its fdinfo, and fail-nth of a thread. The rest of /proc is the host's.
+ */
+import type { MachineMm } from '../../machine/memory/mm.ts';
+import type { CallContext } from './call-context.ts';
+import * as libc from '../sys/libc.ts';
+import { HOST_ERRNO } from '../sys/libc.ts';
+import type { Answer, Notification } from '../seccomp/listener.ts';
+import { textOf } from '../sys/proc.ts';
+
+const PATTERN =
+  /^\/proc\/(self|thread-self|\d+)(?:\/task\/(\d+))?\/(status|fail-nth|fdinfo\/(\d+))$/;
+const KIB_PER_PAGE = 4;
+
+export class ProcFiles {
+  readonly #context: CallContext;
+  constructor(context: CallContext) {
+    this.#context = context;
+  }
+
+  /** Undefined: the host's own file is right. */
+  open(call: Notification, path: string, flags: number): Answer | undefined {
+    const found = PATTERN.exec(path);
+    if (!found) return undefined;
+    const tid = this.#thread(call, found[1]!, found[2]);
+    if (!libc.exists(`/proc/${tid}`)) return undefined;
+    if (found[3] === 'status') return this.#status(call, path, tid, flags);
+    if (found[4] !== undefined)
+      return this.#fdinfo(call, path, { tid, fd: Number(found[4]) }, flags);
+    return this.#failNth(call, path, tid, flags);
+  }
+  #thread(call: Notification, name: string, task: string | undefined): number {
+    if (task !== undefined) return Number(task);
+    if (name === 'thread-self') return call.tid;
+    return name === 'self' ? this.#context.processes.processOf(call.tid) : Number(name);
+  }
+
+  #status(call: Notification, path: string, tid: number, flags: number): Answer | undefined {
+    if ((flags & libc.O_ACCMODE) !== 0) return undefined;
+    const { processes } = this.#context;
+    const pid = processes.processOf(tid);
+    const mm = processes.peek(pid);
+    const own = pid === processes.processOf(call.tid) && processes.capabilities !== undefined;
+    if (!mm && !own) return undefined;
+    const text = textOf(`/proc/${tid}/status`);
+    if (text === '') return undefined; // gone
+    const shown = processes.capabilities?.inStatus(pid, text) ?? text;
+    return this.#giveText(call, path, mm ? withPins(shown, mm) : shown, flags);
+  }
+  #fdinfo(
+    call: Notification,
+    path: string,
+    { tid, fd }: { tid: number; fd: number },
+    flags: number,
+  ): Answer | undefined {
+    if ((flags & libc.O_ACCMODE) !== 0) return undefined;
+    const entry = this.#context.files.of(tid, fd);
+    const added = entry?.kind === 'file' ? entry.file.ops.fdinfo?.(entry.file) : undefined;
+    if (added === undefined) return undefined;
+    return this.#giveText(call, path, textOf(`/proc/${tid}/fdinfo/${fd}`) + added, flags);
+  }
+  #giveText(call: Notification, path: string, text: string, flags: number): Answer {
+    const made = libc.memfdCreate(`softiommu-text:${path}`);
+    if (made < 0) return made;
+    libc.write(made, Buffer.from(text, 'latin1'));
+    const readOnly = libc.open(`/proc/self/fd/${made}`, libc.O_CLOEXEC);
+    libc.close(made);
+    if (readOnly < 0) return readOnly;
+    const cloexec = (flags & libc.O_CLOEXEC) !== 0;
+    const given = this.#context.listener.addFd(call, readOnly, { cloexec });
+    libc.close(readOnly);
+    return given;
+  }
+
+  #failNth(call: Notification, path: string, tid: number, flags: number): Answer | undefined {
+    const { faults } = this.#context.machine;
+    if (!faults) return undefined;
+    const node = faults.failNth(tid);
+    const opened = this.#context.files.createAttr({ path, node, flags }, new Uint8Array(0));
+    if (typeof opened === 'number') return opened;
+    const cloexec = (flags & libc.O_CLOEXEC) !== 0;
+    const fd = this.#context.processes.install(call, opened.fd, { cloexec, stream: true });
+    libc.close(opened.fd);
+    return fd < 0 ? -HOST_ERRNO.EMFILE : fd;
+  }
+}
+
+/** What the machine has locked and pinned, on top of what the host has. */
+function withPins(status: string, mm: MachineMm): string {
+  const add = (name: string, pages: number) => (line: string, kib: string) =>
+    pages === 0 ? line : `${name}:\t${String(Number(kib) + pages * KIB_PER_PAGE).padStart(8)} kB`;
+  return status
+    .replace(/^VmLck:\s+(\d+) kB$/m, add('VmLck', mm.lockedVm))
+    .replace(/^VmPin:\s+(\d+) kB$/m, add('VmPin', mm.pinnedVm));
+}

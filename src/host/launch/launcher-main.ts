@@ -1,0 +1,120 @@
+/**
+ * The launcher: the process that becomes the program. It installs the filter, hands the listener over and executes.
+ *
+ * Arguments: SOCKET OPTIONS(JSON) PROGRAM ARGS… Nothing else of softiommu remains in the process afterwards.
+ */
+import { existsSync, statSync, writeSync } from 'node:fs';
+import { addressOf, cString, cStrings, defaultSignal, syscall } from '../sys/ffi.ts';
+import { filterProgram } from '../seccomp/filter.ts';
+import { installFilter, type Installed } from '../seccomp/install-filter.ts';
+import { HOST_ERRNO, NR, sendFd, setCloexec, SIGPIPE } from '../sys/libc.ts';
+import type { LauncherOrder, LaunchOptions } from './launch.ts';
+import type { MountPlan } from '../tree/mount-plan.ts';
+import { dropAmbient, mountFuse, rebuild, unshareMounts } from '../tree/mount-tree.ts';
+
+const SECCOMP_SET_MODE_FILTER = 1;
+const NEW_LISTENER = 8;
+const WAIT_KILLABLE_RECV = 32;
+const SIGXFSZ = 25;
+const SIGKILL = 9;
+
+function main(): void {
+  const [socketText, optionsText, ...argv] = process.argv.slice(2);
+  const socket = Number(socketText);
+  const options = JSON.parse(optionsText!) as LauncherOrder;
+  setCloexec(socket, true);
+  syscall(NR.prctl, 1, SIGKILL); // PR_SET_PDEATHSIG: no program without its machine
+  if (options.plan) enterNamespace(socket, options, options.plan);
+  const { listener, sent } = install(socket, options);
+  if (listener < 0) {
+    fail(`the kernel refused the system call filter (errno ${-listener})`, 125);
+  }
+  if (sent < 0) fail('the supervisor is gone', 125);
+  syscall(NR.close, listener);
+  restoreProcess(options);
+  const error = executeFromPath(argv);
+  const missing = error === HOST_ERRNO.ENOENT || error === HOST_ERRNO.ENOTDIR;
+  if (missing) fail(`${argv[0]!}: no such program`, 127);
+  fail(`${argv[0]!}: ${reasonNotRun(argv[0]!, error)}`, 126);
+}
+
+function enterNamespace(socket: number, options: LauncherOrder, plan: MountPlan): void {
+  try {
+    unshareMounts(options.namespace === 'user-namespace');
+    const fuse = mountFuse(plan);
+    if (sendFd(socket, fuse) < 0) fail('the supervisor is gone', 125);
+    syscall(NR.close, fuse);
+    rebuild(plan);
+    dropAmbient();
+  } catch (error) {
+    fail(error instanceof Error ? error.message : String(error), 125);
+  }
+}
+
+function reasonNotRun(program: string, error: number): string {
+  if (error !== HOST_ERRNO.EACCES) return `cannot be executed (errno ${error})`;
+  const found = statSync(program, { throwIfNoEntry: false });
+  if (found?.isDirectory()) return 'is a directory';
+  if (found && (found.mode & 0o111) === 0) return 'is not executable (chmod +x makes it so)';
+  return 'permission denied';
+}
+
+function install(socket: number, options: LaunchOptions): Installed {
+  const code = filterProgram(options);
+  const program = Buffer.alloc(16);
+  program.writeUInt16LE(code.length / 8, 0);
+  program.writeBigUInt64LE(BigInt(addressOf(code)), 8);
+  const flags = NEW_LISTENER | (options.killable ? WAIT_KILLABLE_RECV : 0);
+  const how = { operation: SECCOMP_SET_MODE_FILTER, flags, program, behind: code };
+  const installed = installFilter(how, socket);
+  if (installed.listener !== -HOST_ERRNO.EACCES) return installed;
+  syscall(NR.prctl, 38, 1); // PR_SET_NO_NEW_PRIVS: the price of a filter without CAP_SYS_ADMIN
+  return installFilter(how, socket);
+}
+
+/** Undo what Node changed at its start: ignored signals, the mask, the limit of open files. */
+function restoreProcess(options: LaunchOptions): void {
+  defaultSignal(SIGPIPE);
+  defaultSignal(SIGXFSZ);
+  syscall(14, 2, addressOf(Buffer.alloc(8)), 0, 8); // rt_sigprocmask(SIG_SETMASK, none)
+  const limits = Buffer.alloc(16);
+  syscall(302, 0, 7, 0, addressOf(limits)); // prlimit64(RLIMIT_NOFILE)
+  if (options.openFilesLimit !== undefined) {
+    limits.writeBigUInt64LE(BigInt(options.openFilesLimit), 0);
+    syscall(302, 0, 7, addressOf(limits), 0);
+  }
+  for (const fd of [0, 1, 2]) setCloexec(fd, false);
+}
+
+/** execvp(): the first candidate that runs; the errno that says most when none does. */
+function executeFromPath(argv: readonly string[]): number {
+  const program = argv[0]!;
+  const args = cStrings(argv);
+  const env = cStrings(Object.entries(process.env).map(([name, value]) => `${name}=${value!}`));
+  const candidates = program.includes('/')
+    ? [program]
+    : (process.env['PATH'] ?? '/bin:/usr/bin').split(':').map((dir) => `${dir || '.'}/${program}`);
+  let worst: number = HOST_ERRNO.ENOENT;
+  for (const candidate of program === '' ? [] : candidates) {
+    const path = cString(candidate);
+    let error = -syscall(59, addressOf(path), args.address, env.address);
+    if (error === HOST_ERRNO.ENOEXEC) error = executeScript(candidate, argv, env.address);
+    // A directory of PATH that may not be searched says nothing of the program.
+    if (existsSync(candidate)) worst = error;
+  }
+  return worst;
+}
+
+/** A text without a first line '#!…' is run by the shell. */
+function executeScript(path: string, argv: readonly string[], env: number): number {
+  const shell = cString('/bin/sh');
+  const args = cStrings(['/bin/sh', path, ...argv.slice(1)]);
+  return -syscall(59, addressOf(shell), args.address, env);
+}
+
+function fail(message: string, status: number): never {
+  writeSync(2, `softiommu: ${message}\n`);
+  process.exit(status);
+}
+
+main();

@@ -1,0 +1,109 @@
+/**
+ * Running a program on the simulated machine: what the command line asks for, and what came of it.
+ *
+ * The main thread passes signals on and takes over the program's end; everything else is the kernel thread's.
+ */
+import { Worker } from 'node:worker_threads';
+import { addressOf, defaultSignal, syscall } from '../sys/ffi.ts';
+import { becomeReaper } from './leftovers.ts';
+import { eventfd2, NR, O_CLOEXEC, O_NONBLOCK } from '../sys/libc.ts';
+import type { MachineDescription } from '../../machine/description/description.ts';
+import type { LaunchOptions } from './launch.ts';
+
+/** Plain data: it crosses to the worker. */
+export interface RunPlan {
+  readonly argv: readonly string[];
+  /** The machine, as parsed and checked. */
+  readonly machine: MachineDescription;
+  /** A file, or '-' for standard error. */
+  readonly trace: string | undefined;
+  /** How private pages are pinned: by copying them when their mapping goes, or by the host's kernel. */
+  readonly pin?: 'copy' | 'exact' | undefined;
+  readonly launch: LaunchOptions;
+  readonly wakeFd: number;
+}
+
+export type RunResult =
+  | { readonly kind: 'started'; readonly pid: number }
+  | { readonly kind: 'exit'; readonly status: number }
+  | { readonly kind: 'signal'; readonly signal: number }
+  | { readonly kind: 'failed'; readonly message: string };
+
+/** Signals that mean the program, when only we get them. The terminal sends the first two to both of us. */
+const FROM_TERMINAL = ['SIGINT', 'SIGQUIT'] as const;
+const FORWARDED = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGCONT'] as const;
+const STATUS_FAILED = 125;
+
+export function run(
+  plan: Omit<RunPlan, 'wakeFd'>,
+): Promise<Exclude<RunResult, { kind: 'started' }>> {
+  becomeReaper();
+  const wakeFd = eventfd2(0, O_CLOEXEC | O_NONBLOCK);
+  const isSource = import.meta.url.endsWith('.ts');
+  const file = new URL(`../loop/kernel-thread.${isSource ? 'ts' : 'js'}`, import.meta.url);
+  return new Promise((resolve) => {
+    let pid: number | undefined;
+    const signals = forwardSignals(() => pid);
+    // With streams of its own the worker keeps Node from opening ours, which would make the program's output non-blocking.
+    const workerData = { ...plan, wakeFd } satisfies RunPlan;
+    const worker = new Worker(file, { workerData, stdout: true, stderr: true });
+    worker.on('message', (result: RunResult) => {
+      if (result.kind === 'started') pid = result.pid;
+      else {
+        signals[Symbol.dispose]();
+        resolve(result);
+      }
+    });
+    worker.on('error', (error) => {
+      signals[Symbol.dispose]();
+      resolve({ kind: 'failed', message: `the kernel thread failed: ${error.message}` });
+    });
+  });
+}
+
+function forwardSignals(target: () => number | undefined): Disposable {
+  const forward = (signal: NodeJS.Signals): void => {
+    const pid = target();
+    if (pid === undefined) return;
+    try {
+      process.kill(pid, signal);
+    } catch {
+      return; // it has just ended
+    }
+  };
+  const fromTerminal = (signal: NodeJS.Signals): void => {
+    if (!isForeground()) forward(signal);
+  };
+  for (const signal of FORWARDED) process.on(signal, forward);
+  for (const signal of FROM_TERMINAL) process.on(signal, fromTerminal);
+  return {
+    [Symbol.dispose]() {
+      for (const signal of FORWARDED) process.off(signal, forward);
+      for (const signal of FROM_TERMINAL) process.off(signal, fromTerminal);
+    },
+  };
+}
+
+/** Does a terminal of ours send its signals to our process group, and so to the program as well? */
+function isForeground(): boolean {
+  const own = syscall(121, 0); // getpgid
+  return [0, 1, 2].some((fd) => terminalGroup(fd) === own);
+}
+function terminalGroup(fd: number): number {
+  const TIOCGPGRP = 0x540f;
+  const group = Buffer.alloc(4);
+  return syscall(NR.ioctl, fd, TIOCGPGRP, addressOf(group)) < 0 ? -1 : group.readInt32LE(0);
+}
+
+/** End this process the way the program ended. */
+export function endLike(result: Exclude<RunResult, { kind: 'started' }>): never {
+  if (result.kind === 'exit') process.exit(result.status);
+  if (result.kind === 'failed') process.exit(STATUS_FAILED);
+  // No core file of ours beside the program's own.
+  syscall(302, 0, 4, addressOf(Buffer.alloc(16)), 0);
+  defaultSignal(result.signal);
+  process.kill(process.pid, result.signal);
+  // Another thread may be the one to take it.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  process.exit(128 + result.signal);
+}

@@ -1,0 +1,385 @@
+/**
+ * The single wait loop: listener, closes, eventfds, the ends of processes, the clock.
+ *
+ * One turn answers everything that is ready. Nothing here ever waits but the poll at the top.
+ */
+import { isErrno } from '../../base/errno.ts';
+import type { Result } from '../../base/errno.ts';
+import type { OpenFile } from '../../base/file.ts';
+import { run as runOutcome } from '../../base/wait-queue.ts';
+import type { Outcome } from '../../base/wait-queue.ts';
+import type { Machine } from '../../machine/machine.ts';
+import type { CallContext } from '../calls/call-context.ts';
+import { Capabilities } from '../process/capabilities.ts';
+import { Eventfds } from '../process/eventfds.ts';
+import { ExactPins } from '../process/exact-pins.ts';
+import type { CurrentCall } from '../process/exact-pins.ts';
+import { FileTraps } from '../calls/file-traps.ts';
+import { Injection } from '../seccomp/injection.ts';
+import type { Launched } from '../launch/launch.ts';
+import * as libc from '../sys/libc.ts';
+import { NR } from '../sys/libc.ts';
+import type { IoUring } from '../sys/io-uring.ts';
+import { Listener } from '../seccomp/listener.ts';
+import type { Answer, Notification } from '../seccomp/listener.ts';
+import { MappingTraps, mayTakePages } from '../calls/mapping-traps.ts';
+import { MemoryMap } from '../process/memory-map.ts';
+import { MmioTraps } from '../mmio/mmio-traps.ts';
+import { HostObjects } from '../process/objects.ts';
+import { OpenFiles } from '../process/open-files.ts';
+import { OtherHolders } from '../process/other-holders.ts';
+import { PathTraps } from '../calls/path-traps.ts';
+import { Processes } from '../process/processes.ts';
+import type { FuseServer } from '../tree/fuse-server.ts';
+import { walkPath } from '../tree/path-walk.ts';
+import type { TreeBackend } from '../tree/tree-backend.ts';
+
+export interface LoopParts {
+  readonly machine: Machine;
+  readonly launched: Launched;
+  readonly tree: TreeBackend;
+  /** Readable when the main thread wants the loop to look at `stopRequested`. */
+  readonly wakeFd: number;
+  readonly warn: (text: string) => void;
+  /** Programs have the capabilities of the simulated machine. */
+  readonly capabilities?: boolean;
+  /** Every read and write of a program is trapped (FilterOptions.events). */
+  readonly events?: boolean;
+  /** Present with `--pin=exact`. */
+  readonly ring?: IoUring | undefined;
+}
+
+interface Parked {
+  readonly call: Notification;
+  cancel: () => void;
+}
+
+const NS_PER_MS = 1e6;
+/** With sleepers: how often to look whether one of them has died. */
+const SLEEPER_CHECK_MS = 20;
+/** A ptrace stop interrupts poll; should that be lost, this bounds the delay. */
+const TRACE_CHECK_MS = 10;
+/** After an access to registers the next one is likely to be near: this long it is looked for without sleeping. */
+const SPIN_NS = 40_000;
+/** Then the other programs have their turn. */
+const MOST_STOPS = 16;
+
+export class KernelLoop implements CallContext {
+  readonly machine: Machine;
+  readonly listener: Listener;
+  readonly files: OpenFiles;
+  readonly eventfds: Eventfds;
+  readonly map: MemoryMap;
+  readonly objects = new HostObjects();
+  readonly pins: ExactPins | undefined;
+  readonly processes: Processes;
+  readonly watches = this;
+  readonly warn: (text: string) => void;
+  readonly seesEveryRead: boolean;
+
+  readonly #parts: LoopParts;
+  readonly #mmio: MmioTraps;
+  readonly #fileTraps: FileTraps;
+  readonly #pathTraps: PathTraps;
+  readonly #mappingTraps: MappingTraps;
+  readonly #poller = new libc.Poller();
+  readonly #watched = new Map<number, Set<() => void>>();
+  readonly #parked = new Map<bigint, Parked>();
+  /** Woken in this turn: tried again when the call that woke them is over. */
+  #woken: (() => void)[] = [];
+  readonly #later = (attempt: () => void): void => void this.#woken.push(attempt);
+  /** Callers that run calls of ours, by the notification. */
+  readonly #injections = new Map<bigint, Injection>();
+  readonly #startNs = libc.monotonicNs();
+  readonly #programFd: number;
+  #current: Notification | undefined;
+  #fds: number[] = [];
+  #listening = true;
+  /** The last look at stopped threads was cut short. */
+  #stopsLeft = false;
+  /** Wait status of the program, once it has ended. */
+  #exitStatus: number | undefined;
+
+  constructor(parts: LoopParts) {
+    this.#parts = parts;
+    this.machine = parts.machine;
+    this.warn = parts.warn;
+    this.seesEveryRead = parts.events === true;
+    this.listener = new Listener(parts.launched.listener);
+    this.files = new OpenFiles((entry) => {
+      if (entry.kind === 'file') this.#released(entry.file);
+    });
+    this.eventfds = new Eventfds(this);
+    this.map = new MemoryMap(this.files.windowOf, (line) => this.objects.isHuge(line));
+    this.pins = parts.ring && new ExactPins(this, parts.ring);
+    this.processes = new Processes(this, parts.capabilities ? new Capabilities() : undefined);
+    this.#mmio = new MmioTraps(this);
+    this.#fileTraps = new FileTraps(this);
+    this.#pathTraps = new PathTraps(this, parts.tree);
+    this.#mappingTraps = new MappingTraps(this, new OtherHolders(this));
+    this.watchFd(this.files.inotify, () => undefined);
+    // Its end must wake us: the hang-up of the listener may come before there is anything to reap.
+    this.#programFd = libc.pidfdOpen(parts.launched.pid);
+    this.watchFd(this.#programFd, () => undefined);
+    this.watchFd(parts.wakeFd, () => libc.read(parts.wakeFd, Buffer.alloc(8)));
+    if (parts.tree.server) this.#serveTree(parts.tree.server);
+  }
+
+  #serveTree(server: FuseServer): void {
+    const { syscalls } = this.machine;
+    server.connect({
+      settle: () => this.files.drainCloses(),
+      task: (tid) => this.processes.taskOf(tid),
+      readAttr: (task, path, node) => syscalls.readAttr(task, path, node),
+      writeAttr: (...args) => syscalls.writeAttr(...args),
+      later: this.#later,
+      bug: (op, error) => this.warn(`bug in the host layer in FUSE request ${op}: ${error}`),
+    });
+    const watch = this.watchFd(server.fd, () => {
+      if (!server.serve()) watch[Symbol.dispose]();
+    });
+  }
+
+  isMounted(path: string): boolean {
+    const { tree } = this.#parts;
+    if (!tree.native || !tree.concerns(path)) return false;
+    const place = walkPath(tree.root, path, false);
+    return place.kind === 'node' && !(place.node.kind === 'dir' && place.node.merged);
+  }
+
+  /** Until the program ends; the result is its wait status. */
+  run(): number {
+    while (this.#exitStatus === undefined) this.#turn();
+    return this.#exitStatus;
+  }
+
+  close(): void {
+    for (const parked of this.#parked.values()) parked.cancel();
+    this.files.closeAll();
+    this.eventfds.closeAll();
+    this.processes.closeAll();
+    libc.close(this.#programFd);
+    libc.close(this.listener.fd);
+  }
+
+  watchFd(fd: number, run: () => void): Disposable {
+    const runs = this.#watched.get(fd) ?? new Set();
+    runs.add(run);
+    this.#watched.set(fd, runs);
+    this.#fds = [];
+    return {
+      [Symbol.dispose]: () => {
+        runs.delete(run);
+        if (runs.size === 0) this.#watched.delete(fd);
+        this.#fds = [];
+      },
+    };
+  }
+
+  park<T>(
+    call: Notification,
+    run: () => Outcome<Result<T>>,
+    answer: (result: Result<T>) => Answer,
+  ): Answer {
+    const now: { answer?: Answer; parked: boolean } = { parked: false };
+    const answered = (result: Result<T>): void => {
+      const given = answer(result);
+      if (!now.parked) {
+        now.answer = given;
+        return;
+      }
+      this.#parked.delete(call.id);
+      this.#answer(call, given);
+    };
+    const cancel = runOutcome(run, answered, this.#later);
+    if (now.answer !== undefined) return now.answer;
+    now.parked = true;
+    this.#parked.set(call.id, { call, cancel });
+    return 'answered';
+  }
+
+  /** A Bug in a release has been reported by the machine's guard. */
+  #released(file: OpenFile): void {
+    const rc = this.machine.syscalls.close(this.#parts.launched.pid, file);
+    if (rc) this.warn(`${file.name}: its release failed with ${rc.name}`);
+  }
+
+  traceProcess(pid: number): boolean {
+    return this.#mmio.trace(pid);
+  }
+
+  inject(call: Notification): Injection | number {
+    const open = this.#injections.get(call.id);
+    if (open) return open;
+    const begun = Injection.begin(call.tid, {
+      alreadySeized: this.#mmio.isTraced(call.tid),
+      release: () => this.listener.answer(call, 0),
+    });
+    if (typeof begun !== 'number') this.#injections.set(call.id, begun);
+    return begun;
+  }
+  /** A thread that was made to run calls of ours gets its result in its register. */
+  #answer(call: Notification, answer: Answer): void {
+    const open = this.#injections.get(call.id);
+    if (!open) {
+      this.listener.answer(call, answer);
+      return;
+    }
+    this.#injections.delete(call.id);
+    open.finish(typeof answer === 'string' ? 0 : answer);
+  }
+
+  #turn(): void {
+    this.#reap();
+    if (this.#exitStatus !== undefined) return;
+    this.#runWoken();
+    if (this.#fds.length === 0) {
+      this.#fds = [...(this.#listening ? [this.listener.fd] : []), ...this.#watched.keys()];
+      this.#poller.set(this.#fds);
+    }
+    const ready = this.#poller.wait(this.#timeoutMs());
+    this.map.newTurn();
+    this.#advanceClock();
+    if (ready > 0) this.#dispatch();
+    this.#runWoken();
+    if (this.#hasSleepers) this.#checkSleepers();
+  }
+
+  #runWoken(): void {
+    while (this.#woken.length > 0) {
+      const attempts = this.#woken;
+      this.#woken = [];
+      for (const attempt of attempts) attempt();
+    }
+  }
+
+  #dispatch(): void {
+    const fds = this.#fds;
+    const ready = fds.filter((_fd, index) => this.#poller.events(index) !== 0);
+    const listenerEvents = this.#listening ? this.#poller.events(0) : 0;
+    for (const fd of ready) for (const run of [...(this.#watched.get(fd) ?? [])]) run();
+    if ((listenerEvents & 1) !== 0) this.#serve();
+    else if (listenerEvents !== 0) {
+      this.#listening = false; // the last program is gone
+      this.#fds = [];
+    } else this.files.drainCloses();
+  }
+
+  #serve(): void {
+    const call = this.listener.receive();
+    if (!call) return;
+    // A close that came before this call in the program must be seen before it here.
+    this.files.drainCloses();
+    this.processes.newCall();
+    this.#mappingTraps.returned(call.tid);
+    this.#current = call;
+    const answer = this.#handle(call);
+    this.#current = undefined;
+    this.#answer(call, answer);
+  }
+  /** For what must be done by a program itself. */
+  current(): CurrentCall | undefined {
+    const call = this.#current;
+    return call && { call, pid: this.processes.processOf(call.tid) };
+  }
+
+  #handle(call: Notification): Answer {
+    try {
+      if (call.nr === NR.eventfd || call.nr === NR.eventfd2) {
+        return this.eventfds.create(this.listener, call);
+      }
+      if (call.nr === NR.capget || call.nr === NR.capset) return this.#capabilities(call);
+      const go = (): Answer => this.#go(call);
+      return mayTakePages(call) ? this.#mappingTraps.handle(call, go) : go();
+    } catch (error) {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.warn(`bug in the host layer while answering system call ${call.nr}: ${text}`);
+      return -libc.HOST_ERRNO.EIO;
+    }
+  }
+
+  /** As if no device had anything pinned. */
+  #go(call: Notification): Answer {
+    return FILE_CALLS.has(call.nr) ? this.#fileTraps.handle(call) : this.#pathTraps.handle(call);
+  }
+
+  #capabilities(call: Notification): Answer {
+    const { pid, mem } = this.processes.task(call);
+    return this.processes.capabilities?.handle(call, pid, mem) ?? 'continue';
+  }
+
+  #reap(): void {
+    let spinUntil = 0;
+    this.#stopsLeft = true;
+    for (let stops = 0; stops < MOST_STOPS;) {
+      const event = libc.waitNow(-1);
+      if (!event) {
+        this.#stopsLeft = stops > 0 && libc.monotonicNs() < spinUntil;
+        if (!this.#stopsLeft) return;
+        continue;
+      }
+      const stopped = (event.status & 0xff) === 0x7f;
+      if (stopped) {
+        this.map.newTurn();
+        this.#mmio.onStop(event.pid, event.status);
+        spinUntil = libc.monotonicNs() + SPIN_NS;
+        stops++;
+        continue;
+      }
+      this.#mmio.onExit(event.pid);
+      if (event.pid === this.#parts.launched.pid) this.#exitStatus = event.status;
+    }
+  }
+
+  /**
+   * Callers that have died. No signal ends a sleep here: what waits is an unbind, which goes on until the device is
+   * closed; a handler runs after it.
+   */
+  #checkSleepers(): void {
+    for (const [id, { call, cancel }] of [...this.#parked]) {
+      if (this.#injections.has(id) || this.listener.valid(call)) continue;
+      this.#parked.delete(id);
+      cancel();
+    }
+    this.#parts.tree.server?.endDying();
+  }
+  get #hasSleepers(): boolean {
+    return this.#parked.size > 0 || this.#parts.tree.server?.hasSignalled === true;
+  }
+
+  #advanceClock(): void {
+    const rc = this.machine.advanceTo(libc.monotonicNs() - this.#startNs);
+    if (isErrno(rc)) this.warn('a timer of the machine failed; see the report above');
+  }
+
+  #timeoutMs(): number {
+    if (this.#stopsLeft) return 0;
+    const bounds = [];
+    if (this.#mmio.active) bounds.push(TRACE_CHECK_MS);
+    if (this.#hasSleepers) bounds.push(SLEEPER_CHECK_MS);
+    const due = this.machine.env.clock.nextDeadlineNs;
+    if (due !== undefined) {
+      const left = due - (libc.monotonicNs() - this.#startNs);
+      bounds.push(Math.max(0, Math.ceil(left / NS_PER_MS)));
+    }
+    return bounds.length > 0 ? Math.min(...bounds) : -1;
+  }
+}
+
+const FILE_CALLS: ReadonlySet<number> = new Set([
+  NR.ioctl,
+  NR.mmap,
+  NR.memfd_create,
+  NR.read,
+  NR.write,
+  NR.readv,
+  NR.writev,
+  NR.pread64,
+  NR.pwrite64,
+  NR.preadv,
+  NR.pwritev,
+  NR.preadv2,
+  NR.pwritev2,
+  NR.ftruncate,
+  NR.fallocate,
+]);

@@ -1,0 +1,57 @@
+/** The machine of a run, its trace going to a file, its Bugs to the user. */
+import { closeSync, writeSync } from 'node:fs';
+import type { TraceView } from '../../base/trace-text.ts';
+import type { MachineDescription } from '../../machine/description/description.ts';
+import { Machine } from '../../machine/machine.ts';
+import { HostPages } from '../process/shared-memory.ts';
+import { firstWalks } from '../walk-text.ts';
+
+export interface RunOutput {
+  readonly warn: (text: string) => void;
+  /** Where the trace goes. */
+  readonly traceFd: number | undefined;
+  /** Show the first translation of each device level by level. */
+  readonly walks: boolean;
+  readonly view: (print: (line: string) => void) => TraceView;
+}
+
+export interface RunMachine extends Disposable {
+  readonly machine: Machine;
+}
+
+export function buildMachine(description: MachineDescription, output: RunOutput): RunMachine {
+  const machine = new Machine(description, {
+    newSharedPages: (length) => HostPages.create(length),
+  });
+  machine.guard.onBug = (report) => output.warn(`BUG in ${report.during}\n${report.stack}`);
+  const { traceFd } = output;
+  if (traceFd === undefined) return { machine, [Symbol.dispose]: () => undefined };
+  let open = true;
+  const print = (line: string): void => {
+    if (open) open = writeAll(traceFd, `${line}\n`);
+  };
+  const view = output.view(print);
+  const listener = machine.env.trace.listen(view.take);
+  const walks = output.walks ? machine.env.trace.listen(firstWalks(machine, print)) : undefined;
+  return {
+    machine,
+    [Symbol.dispose]() {
+      listener[Symbol.dispose]();
+      walks?.[Symbol.dispose]();
+      view.flush();
+      if (traceFd > 2) closeSync(traceFd);
+    },
+  };
+}
+
+/** False when nobody reads any more: the program goes on without its trace. */
+function writeAll(fd: number, text: string): boolean {
+  try {
+    for (let bytes = Buffer.from(text); bytes.length > 0;) {
+      bytes = bytes.subarray(writeSync(fd, bytes));
+    }
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EAGAIN';
+  }
+}

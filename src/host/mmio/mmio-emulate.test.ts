@@ -1,0 +1,214 @@
+/** Instructions as bytes, carried out on registers in a buffer. Expected values are those of the processor's manual. */
+import { describe, expect, test } from 'vitest';
+import { decodeAccess } from './mmio-decode.ts';
+import { emulate } from './mmio-emulate.ts';
+import { REGS, REGS_SIZE } from '../sys/ptrace.ts';
+
+const RBX = 40;
+const CARRY = 1;
+const PARITY = 4;
+const ZERO = 0x40;
+const SIGN = 0x80;
+const ARITHMETIC = 0x8d5;
+
+interface Case {
+  readonly rax?: bigint;
+  readonly rbx?: bigint;
+  readonly memory?: bigint;
+}
+interface Seen {
+  readonly rax: bigint;
+  readonly rbx: bigint;
+  readonly memory: bigint;
+  readonly flags: number;
+  readonly loads: readonly number[];
+  readonly stores: readonly number[];
+  readonly advanced: number;
+}
+
+function run(hex: string, { rax = 0n, rbx = 0n, memory = 0n }: Case): Seen | undefined {
+  const access = decodeAccess(Buffer.from(hex.replaceAll(' ', ''), 'hex'));
+  if (!access) return undefined;
+  const regs = Buffer.alloc(REGS_SIZE);
+  regs.writeBigUInt64LE(rax, REGS.rax);
+  regs.writeBigUInt64LE(rbx, RBX);
+  regs.writeBigUInt64LE(0x1000n, REGS.rip);
+  const cell = Buffer.alloc(8);
+  cell.writeBigUInt64LE(memory);
+  const loads: number[] = [];
+  const stores: number[] = [];
+  const done = emulate(access, {
+    tid: 0,
+    regs,
+    address: 0n,
+    memory: { read: () => undefined, write: () => undefined },
+    bus: {
+      load: (offset, width) => {
+        loads.push(width);
+        return BigInt.asUintN(width * 8, cell.readBigUInt64LE() >> BigInt(offset * 8));
+      },
+      store: (offset, width, value) => {
+        stores.push(width);
+        expect(offset).toBe(0);
+        const kept = cell.readBigUInt64LE() & ~((1n << BigInt(width * 8)) - 1n);
+        cell.writeBigUInt64LE(kept | value);
+      },
+    },
+  });
+  if (!done) return undefined;
+  return {
+    rax: regs.readBigUInt64LE(REGS.rax),
+    rbx: regs.readBigUInt64LE(RBX),
+    memory: cell.readBigUInt64LE(),
+    flags: regs.readUInt32LE(REGS.eflags) & ARITHMETIC,
+    loads,
+    stores,
+    advanced: Number(regs.readBigUInt64LE(REGS.rip)) - 0x1000,
+  };
+}
+
+const ONES = 0xffff_ffff_ffff_ffffn;
+const WORD = 0x8899_aabb_ccdd_eeffn;
+
+type Row = [text: string, hex: string, before: Case, after: Partial<Seen>];
+const ROWS: Row[] = [
+  [
+    'mov eax,[rcx] clears the upper half',
+    '8b 01',
+    { rax: ONES, memory: WORD },
+    { rax: 0xccdd_eeffn, loads: [4], advanced: 2 },
+  ],
+  [
+    'mov ax,[rcx] keeps the rest',
+    '66 8b 01',
+    { rax: ONES, memory: WORD },
+    { rax: 0xffff_ffff_ffff_eeffn, loads: [2], advanced: 3 },
+  ],
+  [
+    'mov ah,[rcx] is the second byte',
+    '8a 21',
+    { rax: 0n, memory: WORD },
+    { rax: 0xff00n, loads: [1] },
+  ],
+  ['mov rax,[rcx]', '48 8b 01', { memory: WORD }, { rax: WORD, loads: [8], advanced: 3 }],
+  [
+    'mov [rcx],eax',
+    '89 01',
+    { rax: WORD, memory: ONES },
+    { memory: 0xffff_ffff_ccdd_eeffn, stores: [4], loads: [] },
+  ],
+  [
+    'mov dword [rcx],imm32',
+    'c7 01 78 56 34 12',
+    {},
+    { memory: 0x1234_5678n, stores: [4], advanced: 6 },
+  ],
+  [
+    'mov qword [rcx],imm32 extends the sign',
+    '48 c7 01 ff ff ff ff',
+    {},
+    { memory: ONES, stores: [8] },
+  ],
+  ['movzx eax,byte [rcx]', '0f b6 01', { rax: ONES, memory: WORD }, { rax: 0xffn, loads: [1] }],
+  [
+    'movsx rax,byte [rcx]',
+    '48 0f be 01',
+    { memory: 0x80n },
+    { rax: 0xffff_ffff_ffff_ff80n, loads: [1] },
+  ],
+  [
+    'movsxd rax,dword [rcx]',
+    '48 63 01',
+    { memory: 0x8000_0000n },
+    { rax: 0xffff_ffff_8000_0000n, loads: [4] },
+  ],
+  [
+    'or [rcx],eax',
+    '09 01',
+    { rax: 0x0fn, memory: 0xf0n },
+    { memory: 0xffn, loads: [4], stores: [4], flags: PARITY },
+  ],
+  [
+    'and [rcx],eax to nothing',
+    '21 01',
+    { rax: 0x0fn, memory: 0xf0n },
+    { memory: 0n, flags: ZERO | PARITY },
+  ],
+  [
+    'test [rcx],eax stores nothing',
+    '85 01',
+    { rax: 0x8000_0000n, memory: 0x8000_0000n },
+    { stores: [], flags: SIGN | PARITY },
+  ],
+  [
+    'cmp [rcx],eax below',
+    '39 01',
+    { rax: 1n, memory: 0n },
+    { stores: [], flags: 0x1 | 0x4 | 0x10 | 0x80 },
+  ],
+  [
+    'add byte [rcx],1 wraps',
+    '80 01 01',
+    { memory: 0xffn },
+    { memory: 0n, stores: [1], flags: CARRY | PARITY | 0x10 | ZERO },
+  ],
+  [
+    'add eax,[rcx] overflows',
+    '03 01',
+    { rax: 0x7fff_ffffn, memory: 1n },
+    { rax: 0x8000_0000n, flags: 0x800 | SIGN | PARITY | 0x10 },
+  ],
+  ['sub [rcx],eax', '29 01', { rax: 1n, memory: 3n }, { memory: 2n, flags: 0 }],
+  [
+    'xchg [rcx],eax',
+    '87 01',
+    { rax: 1n, memory: 2n },
+    { rax: 2n, memory: 1n, loads: [4], stores: [4] },
+  ],
+  [
+    'lock xadd [rcx],eax',
+    'f0 0f c1 01',
+    { rax: 5n, memory: 7n },
+    { rax: 7n, memory: 12n, advanced: 4 },
+  ],
+  [
+    'lock cmpxchg [rcx],ebx that matches',
+    'f0 0f b1 19',
+    { rax: 7n, rbx: 9n, memory: 7n },
+    { memory: 9n, rax: 7n, flags: ZERO | PARITY },
+  ],
+  [
+    'lock cmpxchg [rcx],ebx that does not',
+    'f0 0f b1 19',
+    { rax: 6n, rbx: 9n, memory: 7n },
+    { memory: 7n, rax: 7n },
+  ],
+  [
+    'inc dword [rcx] leaves the carry',
+    'ff 01',
+    { memory: 0xffff_ffffn },
+    { memory: 0n, flags: ZERO | PARITY | 0x10 },
+  ],
+  ['not dword [rcx] sets no flag', 'f7 11', { memory: 0n }, { memory: 0xffff_ffffn, flags: 0 }],
+  [
+    'neg dword [rcx]',
+    'f7 19',
+    { memory: 1n },
+    { memory: 0xffff_ffffn, flags: CARRY | PARITY | 0x10 | SIGN },
+  ],
+];
+
+describe('an instruction on a register', () => {
+  test.for(ROWS)('%s', ([, hex, before, after]) => {
+    expect(run(hex, before)).toMatchObject(after);
+  });
+
+  test.for([
+    ['an undefined opcode', '0f 0b'],
+    ['a call through memory', 'ff 11'],
+    ['a floating-point load', 'd9 01'],
+    ['nothing', ''],
+  ])('%s is not carried out', ([, hex]) => {
+    expect(run(hex!, {})).toBeUndefined();
+  });
+});

@@ -1,0 +1,143 @@
+/**
+ * Loads and stores to mapped registers: SIGBUS, a ptrace stop, decode, emulate, go on.
+ *
+ * A process is seized when it maps registers, all threads at once, and its children with it. At exit and exec it is let
+ * go again, so that its real parent sees it end.
+ */
+import { isErrno } from '../../base/errno.ts';
+import type { Vma } from '../../machine/memory/process-memory.ts';
+import type { CallContext } from '../calls/call-context.ts';
+import * as libc from '../sys/libc.ts';
+import { SIGBUS, SIGCHLD, SIGTRAP } from '../sys/libc.ts';
+import { queryMapping } from '../sys/map-query.ts';
+import { emulate } from './mmio-emulate.ts';
+import type { Bus } from './mmio-emulate.ts';
+import { decodeAccess } from './mmio-decode.ts';
+import type { Access } from './mmio-decode.ts';
+import * as ptrace from '../sys/ptrace.ts';
+import { interruptOn } from '../sys/ffi.ts';
+import { RemoteMemory } from '../process/remote-memory.ts';
+
+const EVENT_EXEC = 4;
+const EVENT_EXIT = 6;
+const EVENT_STOP = 128;
+const LONGEST_INSTRUCTION = 15;
+const MAX_DECODED = 4096;
+
+export class MmioTraps {
+  readonly #context: CallContext;
+  readonly #traced = new Set<number>();
+  readonly #processes = new Map<number, number>();
+  /** /proc/PID/maps of traced processes. */
+  readonly #mapsFds = new Map<number, number>();
+  readonly #decoded = new Map<string, Access>();
+  readonly #regs = Buffer.alloc(ptrace.REGS_SIZE);
+
+  constructor(context: CallContext) {
+    this.#context = context;
+  }
+  get active(): boolean {
+    return this.#traced.size > 0;
+  }
+  isTraced(tid: number): boolean {
+    return this.#traced.has(tid);
+  }
+
+  trace(pid: number): boolean {
+    if (!this.active) interruptOn(SIGCHLD);
+    return ptrace.seizeProcess(pid, this.#traced) === 0;
+  }
+  onExit(tid: number): void {
+    this.#forget(tid);
+  }
+
+  onStop(tid: number, status: number): void {
+    this.#traced.add(tid); // a new thread or child reports itself by its first stop
+    const signal = (status >> 8) & 0xff;
+    const event = status >>> 16;
+    if (event === EVENT_EXIT || event === EVENT_EXEC) {
+      this.#forget(tid);
+      ptrace.detach(tid);
+    } else if (event === EVENT_STOP && signal !== SIGTRAP) ptrace.listen(tid);
+    else if (event !== 0) ptrace.resume(tid);
+    else if (signal === SIGBUS && this.#access(tid)) ptrace.resume(tid);
+    else ptrace.resume(tid, signal);
+  }
+
+  /** False: not an access to our registers, or none we can carry out; the signal goes to the program. */
+  #access(tid: number): boolean {
+    const address = ptrace.faultAddress(tid);
+    const pid = this.#processOf(tid);
+    const page = Number(address >> 12n);
+    const vma = this.#mapping(pid, page);
+    if (!vma?.io) return false;
+    const at = vma.io.offset + (page - vma.start) * 4096 + Number(address & 0xfffn);
+    ptrace.getRegs(tid, this.#regs);
+    const access = this.#decode(tid, this.#regs.readBigUInt64LE(ptrace.REGS.rip));
+    const { window } = vma.io;
+    if (!access) return false;
+    const { syscalls } = this.#context.machine;
+    const bus: Bus = {
+      load: (offset, width) => {
+        const value = syscalls.load(window, at + offset, width);
+        return isErrno(value) ? BigInt.asUintN(width * 8, -1n) : value;
+      },
+      store: (offset, width, value) => void syscalls.store(window, at + offset, width, value),
+    };
+    const memory = new RemoteMemory(tid);
+    if (!emulate(access, { tid, regs: this.#regs, bus, memory, address })) {
+      this.#context.warn(`${window.name}: cannot carry out ${access.text} of process ${pid}`);
+      return false;
+    }
+    ptrace.setRegs(tid, this.#regs);
+    return true;
+  }
+
+  /** A thread stays in its process, and we are told of its end. */
+  #processOf(tid: number): number {
+    let pid = this.#processes.get(tid);
+    if (pid === undefined) {
+      pid = this.#context.processes.processOf(tid);
+      this.#processes.set(tid, pid);
+    }
+    return pid;
+  }
+
+  /** Asked afresh at each access, through a descriptor that is kept: exec, which replaces what it shows, is reported to us. */
+  #mapping(pid: number, page: number): Vma | undefined {
+    let fd = this.#mapsFds.get(pid);
+    if (fd === undefined) {
+      fd = libc.open(`/proc/${pid}/maps`, libc.O_CLOEXEC);
+      this.#mapsFds.set(pid, fd);
+    }
+    const line = fd < 0 ? 'unknown' : queryMapping(fd, page);
+    if (line === 'none') return undefined;
+    if (line === 'unknown') return this.#context.map.find(pid, page);
+    const io = this.#context.files.windowOf(line.name, line.objectOffset);
+    return io ? { ...line, io } : line;
+  }
+
+  #forget(tid: number): void {
+    this.#traced.delete(tid);
+    this.#processes.delete(tid);
+    const fd = this.#mapsFds.get(tid);
+    this.#mapsFds.delete(tid);
+    if (fd !== undefined && fd >= 0) libc.close(fd);
+  }
+
+  /** By its bytes, so that code that changes is decoded again. */
+  #decode(tid: number, rip: bigint): Access | undefined {
+    const code = Buffer.alloc(LONGEST_INSTRUCTION);
+    const length = new RemoteMemory(tid).readSome(rip, code);
+    const bytes = code.subarray(0, length);
+    const key = bytes.toString('latin1');
+    const known = this.#decoded.get(key);
+    if (known) return known;
+    const access = decodeAccess(bytes);
+    if (access && this.#decoded.size < MAX_DECODED) this.#decoded.set(key, access);
+    if (!access) {
+      this.#context.warn(`cannot decode ${bytes.toString('hex')}, which touched device registers`);
+    }
+    return access;
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * Eventfds of a program, signalled by us.
+ *
+ * pidfd_getfd() gives our own descriptor of one. Where a container forbids it, eventfd2() is trapped, the eventfd is ours
+ * from the start, and 'eventfd-id' of /proc/PID/fdinfo tells which one a descriptor means.
+ */
+import { EBADF, EINVAL } from '../../base/errno.ts';
+import type { Result } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Eventfd } from '../../base/task.ts';
+import { addressOf, syscall } from '../sys/ffi.ts';
+import * as libc from '../sys/libc.ts';
+import type { Listener, Notification, Answer } from '../seccomp/listener.ts';
+import { descriptorsOf, processIds, textOf } from '../sys/proc.ts';
+
+const EVENTFD = 'anon_inode:[eventfd]';
+const FIRST_SWEEP = 1024;
+const ONE = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
+
+/** A descriptor of another process to wait on, and what to do when it is readable. */
+export interface Watches {
+  watchFd(fd: number, run: () => void): Disposable;
+}
+
+export class HostEventfd implements Eventfd {
+  readonly id: string;
+  readonly #fd: number;
+  readonly #watches: Watches;
+  constructor(id: string, fd: number, watches: Watches) {
+    this.id = id;
+    this.#fd = fd;
+    this.#watches = watches;
+  }
+  /** A counter that is full stays as it is: a write would wait until the program reads it, and everybody with it. */
+  signal(): void {
+    if (isWritable(this.#fd)) libc.write(this.#fd, ONE);
+  }
+  listen(run: () => void): Disposable {
+    return this.#watches.watchFd(this.#fd, () => {
+      // Not there any more when the program has read it first.
+      if (takeCount(this.#fd)) run();
+    });
+  }
+  put(): void {
+    libc.close(this.#fd);
+  }
+}
+
+export class Eventfds {
+  readonly #watches: Watches;
+  readonly #processes: () => Iterable<number>;
+  /** Where eventfd2() is trapped: eventfd-id → our descriptor. */
+  readonly #trapped = new Map<string, number>();
+  /** With so many it is time to look which of them programs still have. */
+  #sweepAt = FIRST_SWEEP;
+  constructor(watches: Watches, processes = otherProcesses) {
+    this.#watches = watches;
+    this.#processes = processes;
+  }
+
+  get(pid: number, tid: number, fd: number): Result<HostEventfd, 'EBADF' | 'EINVAL'> {
+    const link = libc.readlink(`/proc/${tid}/fd/${fd}`);
+    if (typeof link === 'number') return refuse(EBADF, 'the descriptor is not open', { fd });
+    const id = link === EVENTFD ? eventfdId(`/proc/${tid}/fdinfo/${fd}`) : undefined;
+    if (id === undefined) return refuse(EINVAL, 'the descriptor is not an eventfd', { fd, link });
+    const ours = this.#duplicate(id, pid, fd);
+    if (ours < 0) {
+      return refuse(EBADF, 'the eventfd was made where softiommu could not see it', { fd, id });
+    }
+    return new HostEventfd(id, ours, this.#watches);
+  }
+
+  /** eventfd() and eventfd2(), made by us and installed in the program. */
+  create(listener: Pick<Listener, 'addFd'>, call: Notification): Answer {
+    if (this.#trapped.size >= this.#sweepAt) this.#sweep();
+    const flags = call.nr === libc.NR.eventfd2 ? call.uint(1) : 0;
+    const ours = libc.eventfd2(call.uint(0), flags | libc.O_CLOEXEC);
+    if (ours < 0) return ours;
+    const id = eventfdId(`/proc/self/fdinfo/${ours}`);
+    const cloexec = (flags & libc.O_CLOEXEC) !== 0;
+    const given = listener.addFd(call, ours, { cloexec });
+    if (given < 0 || id === undefined) {
+      libc.close(ours);
+      return given;
+    }
+    this.#trapped.set(id, ours);
+    return given;
+  }
+
+  get kept(): number {
+    return this.#trapped.size;
+  }
+  /**
+   * Close ours of those that no program has open. One that is only under way in a socket is lost: whoever receives it
+   * and gives it to a device is told so (EBADF).
+   */
+  #sweep(): void {
+    const open = new Set<string>();
+    for (const pid of this.#processes()) for (const id of eventfdsOf(pid)) open.add(id);
+    for (const [id, fd] of this.#trapped) {
+      if (open.has(id)) continue;
+      this.#trapped.delete(id);
+      libc.close(fd);
+    }
+    this.#sweepAt = Math.max(FIRST_SWEEP, 2 * this.#trapped.size);
+  }
+
+  closeAll(): void {
+    for (const fd of this.#trapped.values()) libc.close(fd);
+    this.#trapped.clear();
+  }
+
+  #duplicate(id: string, pid: number, fd: number): number {
+    const known = this.#trapped.get(id);
+    if (known !== undefined) return libc.duplicate(known);
+    const pidfd = libc.pidfdOpen(pid);
+    if (pidfd < 0) return pidfd;
+    const ours = libc.pidfdGetfd(pidfd, fd);
+    libc.close(pidfd);
+    return ours;
+  }
+}
+
+function otherProcesses(): Iterable<number> {
+  return processIds().filter((pid) => pid !== process.pid);
+}
+function* eventfdsOf(pid: number): Iterable<string> {
+  for (const { fd, link } of descriptorsOf(pid)) {
+    const id = link === EVENTFD ? eventfdId(`/proc/${pid}/fdinfo/${fd}`) : undefined;
+    if (id !== undefined) yield id;
+  }
+}
+
+const pollEntry = Buffer.alloc(8);
+const pollEntryAt = addressOf(pollEntry);
+function isWritable(fd: number): boolean {
+  const POLLOUT = 4;
+  pollEntry.writeInt32LE(fd, 0);
+  pollEntry.writeInt32LE(POLLOUT, 4);
+  return syscall(libc.NR.poll, pollEntryAt, 1, 0) === 1;
+}
+
+const count = Buffer.alloc(8);
+const countVector = Buffer.alloc(16);
+countVector.writeBigUInt64LE(BigInt(addressOf(count)), 0);
+countVector.writeBigUInt64LE(8n, 8);
+const countVectorAt = addressOf(countVector);
+const RWF_NOWAIT = 8;
+/** Read the counter without waiting, whatever the flags of the program's description are. */
+function takeCount(fd: number): boolean {
+  return syscall(libc.NR.preadv2, fd, countVectorAt, 1, -1, -1, RWF_NOWAIT) === 8;
+}
+
+function eventfdId(path: string): string | undefined {
+  return /^eventfd-id:\s*(\d+)/m.exec(textOf(path))?.[1];
+}

@@ -1,0 +1,130 @@
+/**
+ * `--pin=exact`: private pages of programs are pinned by the host's own kernel (io-uring.ts), as a device would have them.
+ *
+ * The program registers them itself, while it waits for the call that pins. What cannot be pinned so is followed by its
+ * address and copied when its mapping goes, as without the option; each reason is said once.
+ */
+import { EFAULT, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import { PAGE_SIZE } from '../../base/u64.ts';
+import type { HeldPages } from '../../machine/memory/process-memory.ts';
+import { HostError } from '../sys/ffi.ts';
+import { poke, type Injection } from '../seccomp/injection.ts';
+import {
+  bufferUpdate,
+  IO_URING_REGISTER,
+  IoUring,
+  LONGEST_BUFFER,
+  MOST_BUFFERS,
+  REGISTER_BUFFERS_UPDATE,
+} from '../sys/io-uring.ts';
+import { HOST_ERRNO, iovec, NR } from '../sys/libc.ts';
+import type { Listener, Notification } from '../seccomp/listener.ts';
+
+/** The call that is being answered. */
+export interface CurrentCall {
+  readonly call: Notification;
+  readonly pid: number;
+}
+export interface PinParts {
+  readonly listener: Listener;
+  current(): CurrentCall | undefined;
+  inject(call: Notification): Injection | number;
+  warn(text: string): void;
+}
+
+/** For a run that wants it, before anything is started. */
+export function openRing(): IoUring {
+  const ring = IoUring.open();
+  if (typeof ring !== 'number') return ring;
+  const remedy = "allow it by kernel.io_uring_disabled=0 and the container's seccomp profile";
+  throw new HostError(
+    `--pin=exact: this host forbids io_uring (errno ${-ring}): ${remedy}, or leave the option out: pages are then copied when their mapping goes`,
+  );
+}
+
+export class ExactPins {
+  readonly #parts: PinParts;
+  readonly #ring: IoUring;
+  readonly #free: number[] = [];
+  #used = 0;
+  readonly #told = new Set<string>();
+  /** The caller that has our ring, as this descriptor of its own. */
+  #caller: { readonly id: bigint; readonly thread: Injection; readonly fd: number } | undefined;
+
+  constructor(parts: PinParts, ring: IoUring) {
+    this.#parts = parts;
+    this.#ring = ring;
+  }
+
+  hold(pid: number, index: number, count: number): HeldPages | undefined {
+    const held = this.#pin(pid, index, count);
+    if (typeof held !== 'string') return held;
+    if (!this.#told.has(held)) {
+      this.#parts.warn(`--pin=exact: some pages are copied when their mapping goes: ${held}`);
+    }
+    this.#told.add(held);
+    return undefined;
+  }
+
+  /** Or why not. */
+  #pin(pid: number, index: number, count: number): HeldPages | string {
+    const current = this.#parts.current();
+    if (current?.pid !== pid) return 'they were pinned in a call of another process';
+    if (count * PAGE_SIZE > LONGEST_BUFFER) return 'a pin has more than 1 GiB';
+    if (this.#free.length === 0 && this.#used === MOST_BUFFERS) {
+      return `there are more than ${MOST_BUFFERS} pins`;
+    }
+    const slot = this.#free.pop() ?? this.#used++;
+    const address = BigInt(index) * BigInt(PAGE_SIZE);
+    const rc = this.#register(current.call, slot, iovec(address, count * PAGE_SIZE));
+    if (rc >= 0) return this.#held(slot, address);
+    this.#free.push(slot);
+    return REASONS[-rc] ?? `the kernel says errno ${-rc}`;
+  }
+
+  #held(slot: number, first: bigint): HeldPages {
+    const ring = this.#ring;
+    const at = (page: number, offset: number): bigint => first + BigInt(page * PAGE_SIZE + offset);
+    return {
+      read: (page, offset, into) => done(ring.read(slot, at(page, offset), into)),
+      write: (page, offset, from) => done(ring.write(slot, at(page, offset), from)),
+      release: () => {
+        ring.unregister(slot);
+        this.#free.push(slot);
+      },
+    };
+  }
+
+  /** In the name of the caller, with a structure on its stack. */
+  #register(call: Notification, slot: number, iov: Buffer): number {
+    const caller = this.#callerOf(call);
+    if (typeof caller === 'number') return caller;
+    const { thread, fd } = caller;
+    const updateAt = thread.scratch + BigInt(iov.length);
+    const update = bufferUpdate(slot, thread.scratch);
+    if (!poke(thread.tid, thread.scratch, Buffer.concat([iov, update]))) return -HOST_ERRNO.EFAULT;
+    return thread.run(IO_URING_REGISTER, fd, REGISTER_BUFFERS_UPDATE, updateAt, update.length);
+  }
+  #callerOf(call: Notification): { thread: Injection; fd: number } | number {
+    if (this.#caller?.id === call.id) return this.#caller;
+    const fd = this.#parts.listener.addFd(call, this.#ring.fd, { cloexec: true });
+    if (fd < 0) return fd;
+    const thread = this.#parts.inject(call);
+    if (typeof thread === 'number') return thread;
+    thread.atEnd(() => void thread.run(NR.close, fd));
+    this.#caller = { id: call.id, thread, fd };
+    return this.#caller;
+  }
+}
+
+/** Of io_uring_register(), by errno. */
+const REASONS: Readonly<Record<number, string>> = {
+  [HOST_ERRNO.EPERM]: 'the program is traced by a debugger',
+  [HOST_ERRNO.ENOMEM]: 'the limit of locked memory is reached (ulimit -l)',
+  [HOST_ERRNO.EFAULT]: 'they are read-only, which io_uring does not pin',
+};
+
+function done(worked: boolean): Status<'EFAULT'> {
+  return worked ? undefined : refuse(EFAULT, 'the host kernel cannot reach the pinned page');
+}

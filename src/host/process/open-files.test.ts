@@ -1,0 +1,150 @@
+/** Descriptions of ours, met without a trap: what the host's kernel says of them by itself. */
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { OpenFile, POLLIN } from '../../base/file.ts';
+import type { FileOps } from '../../base/file.ts';
+import { WaitQueue } from '../../base/wait-queue.ts';
+import type { AttrNode } from '../../machine/files/nodes.ts';
+import { addressOf, syscall } from '../sys/ffi.ts';
+import * as libc from '../sys/libc.ts';
+import { HOST_ERRNO, NR } from '../sys/libc.ts';
+import { OpenFiles } from './open-files.ts';
+import type { Entry } from './open-files.ts';
+import { HostPages } from './shared-memory.ts';
+
+let files: OpenFiles;
+let released: Entry[];
+const ours: number[] = [];
+
+beforeEach(() => {
+  released = [];
+  files = new OpenFiles((entry) => released.push(entry));
+});
+afterEach(() => {
+  for (const fd of ours.splice(0)) libc.close(fd);
+  files.closeAll();
+});
+
+function opened<E extends Entry>(
+  made: { fd: number; entry: E } | number,
+): { fd: number; entry: E } {
+  if (typeof made === 'number') throw new Error(`errno ${-made}`);
+  ours.push(made.fd);
+  return made;
+}
+const create = (ops: FileOps) => opened(files.create(new OpenFile('/dev/test', ops, {})));
+const bytes = Buffer.alloc(5000);
+const isReadable = (fd: number): boolean => {
+  const poller = new libc.Poller();
+  poller.set([fd]);
+  return poller.wait(0) === 1;
+};
+
+describe('a device file', () => {
+  test('can be neither read nor written nor made longer', () => {
+    const { fd } = create({});
+    for (const length of [1, 4096]) {
+      expect(libc.read(fd, bytes.subarray(0, length))).toBe(-HOST_ERRNO.EINVAL);
+      expect(libc.write(fd, bytes.subarray(0, length))).toBe(-HOST_ERRNO.EINVAL);
+    }
+    expect(libc.pwrite(fd, bytes, 0)).toBe(-HOST_ERRNO.EPERM);
+    expect(libc.ftruncate(fd, 4096)).toBe(-HOST_ERRNO.EPERM);
+  });
+  test('is released with its last copy', () => {
+    const { fd, entry } = create({});
+    const copy = libc.duplicate(fd);
+    libc.close(fd);
+    files.drainCloses();
+    expect(released).toEqual([]);
+    libc.close(copy);
+    files.drainCloses();
+    expect(released).toEqual([entry]);
+    ours.length = 0;
+  });
+});
+
+test('an attribute holds its text and takes no other', () => {
+  const node: AttrNode = { kind: 'attr', mode: 0o644, size: 4096, read: () => Buffer.from('7\n') };
+  const attr = { path: '/sys/x', node, flags: libc.O_RDWR };
+  const { fd } = opened(files.createAttr(attr, Buffer.from('7\n')));
+  expect(libc.pwrite(fd, bytes, 0)).toBe(-HOST_ERRNO.EPERM);
+  expect(libc.read(fd, bytes)).toBe(2);
+  expect(bytes.toString('utf8', 0, 2)).toBe('7\n');
+});
+
+describe('an event queue', () => {
+  function queue(write?: () => number) {
+    const wakes = new WaitQueue();
+    const state = { events: 0 };
+    const ops: FileOps = {
+      stream: true,
+      poll: () => ({ ...state, wakes }),
+      ...(write && { write }),
+    };
+    const { fd, entry } = create(ops);
+    const event = (): void => {
+      state.events = POLLIN;
+      wakes.wakeAll();
+    };
+    const read = (): void => {
+      state.events = 0;
+      entry.readiness!.update();
+    };
+    return { fd, event, read };
+  }
+  test('is readable from its first event until it is read', () => {
+    const { fd, event, read } = queue();
+    expect(isReadable(fd)).toBe(false);
+    event();
+    expect(isReadable(fd)).toBe(true);
+    read();
+    expect(isReadable(fd)).toBe(false);
+  });
+  test('stays so however many events come, each an edge', () => {
+    const { fd, event, read } = queue();
+    const epoll = syscall(291, 0);
+    ours.push(epoll);
+    const what = Buffer.alloc(12);
+    what.writeUInt32LE(0x8000_0000 + POLLIN, 0);
+    expect(syscall(233, epoll, 1, fd, addressOf(what))).toBe(0);
+    const edges = (): number => syscall(232, epoll, addressOf(what), 1, 0);
+    for (let n = 0; n < 3000; n++) {
+      event();
+      expect(edges()).toBe(1);
+      expect(edges()).toBe(0);
+    }
+    read();
+    expect(isReadable(fd)).toBe(false);
+  });
+  test('that cannot be written is not, whoever tries', () => {
+    expect(libc.write(queue().fd, bytes)).toBe(-HOST_ERRNO.EBADF);
+  });
+});
+
+describe('pages shared with programs', () => {
+  function mapped(pages: HostPages, closed: () => void): number {
+    const mark = files.newMark();
+    const fd = pages.reopen(mark);
+    files.watchMapping({ lives: () => pages.isMapped(mark), closed });
+    const at = syscall(NR.mmap, 0, 8192, 1, 1, fd, 0);
+    libc.close(fd);
+    return at;
+  }
+  test('each mapping counts, also when several go between two looks', () => {
+    const pages = HostPages.create(8192) as HostPages;
+    const gone: number[] = [];
+    const at = [0, 1, 2].map((n) => mapped(pages, () => gone.push(n)));
+    files.drainCloses();
+    expect(gone).toEqual([]);
+    syscall(NR.munmap, at[0]!, 8192);
+    syscall(NR.munmap, at[1]!, 8192);
+    files.drainCloses();
+    expect(gone).toEqual([0, 1]);
+    syscall(NR.munmap, at[2]!, 4096);
+    files.drainCloses();
+    expect(gone).toEqual([0, 1]);
+    syscall(NR.munmap, at[2]! + 4096, 4096);
+    files.drainCloses();
+    expect(gone).toEqual([0, 1, 2]);
+    pages.free();
+  });
+});

@@ -1,0 +1,259 @@
+/**
+ * Which of our open files is behind a descriptor of a program.
+ *
+ * Each open file is an empty memfd of its own in the program: readlink(/proc/PID/fd/N) tells it through dup, fork and
+ * SCM_RIGHTS, and inotify tells its last close, mappings included. Loads and stores to a mapping of it fault, since the
+ * file has no bytes and is sealed against getting any. A read or write that is not trapped is EINVAL or EPERM, never a
+ * success. An event queue is a pipe instead, so that poll(2) and epoll work natively on it.
+ */
+import type { MmioWindow, OpenFile } from '../../base/file.ts';
+import type { AttrNode } from '../../machine/files/nodes.ts';
+import { refuseReadAndWrite, seal, SEAL } from '../sys/descriptions.ts';
+import * as libc from '../sys/libc.ts';
+
+/** Events in a row that are told one by one; then a byte stands for all of them. */
+const MOST_EDGES = 1024;
+
+/** A descriptor of a program that is ours. */
+export type Entry = FileEntry | AttrEntry;
+
+interface EntryBase {
+  /** What readlink of /proc/PID/fd/N says. */
+  readonly link: string;
+  readonly watch: number;
+}
+export interface FileEntry extends EntryBase {
+  readonly kind: 'file';
+  readonly file: OpenFile;
+  /** Registers this file's mappings show, by page offset in the file. */
+  readonly windows: RegisterMapping[];
+  /** Our own end of an event queue's pipe. */
+  readonly readiness?: Readiness;
+}
+/** An open sysfs attribute: its text as it was at the open; writes are calls. */
+export interface AttrEntry extends EntryBase {
+  readonly kind: 'attr';
+  readonly path: string;
+  readonly node: AttrNode;
+  readonly writable: boolean;
+  position: number;
+}
+/** One mmap of pages the kernel shares, and what became of it by fork and by cutting. */
+export interface SharedMapping {
+  lives(): boolean;
+  closed(): void;
+}
+export interface RegisterMapping {
+  readonly firstPage: number;
+  readonly endPage: number;
+  readonly window: MmioWindow;
+  /** Byte of the window at `firstPage`. */
+  readonly start: number;
+}
+
+/** A descriptor to give to a program. The caller closes `fd` when the program has its copy. */
+export interface Opened<E extends Entry> {
+  readonly fd: number;
+  readonly entry: E;
+}
+
+export class OpenFiles {
+  readonly inotify = libc.inotifyInit();
+  readonly #byLink = new Map<string, Entry>();
+  readonly #byWatch = new Map<number, Entry>();
+  /** Mappings of memory shared with programs that were alive at the last look. */
+  readonly #mappings = new Set<SharedMapping>();
+  readonly #released: (entry: Entry) => void;
+  #seq = 0;
+
+  constructor(released: (entry: Entry) => void) {
+    this.#released = released;
+  }
+
+  /** An open file description for `file`; minus an errno when the host is out of descriptors. */
+  create(file: OpenFile): Opened<FileEntry> | number {
+    if (file.ops.stream) return this.#createStream(file);
+    const made = this.#memfd(libc.O_RDWR, { seals: SEAL.grow | SEAL.shrink });
+    if (typeof made === 'number') return made;
+    refuseReadAndWrite(made.fd);
+    const entry: FileEntry = { kind: 'file', file, windows: [], ...made.at };
+    return this.#publish(made.fd, entry);
+  }
+
+  /** A copy of an attribute's text. */
+  createAttr(
+    attr: { path: string; node: AttrNode; flags: number },
+    text: Uint8Array,
+  ): Opened<AttrEntry> | number {
+    const access = attr.flags & libc.O_ACCMODE;
+    const seals = SEAL.grow | SEAL.shrink | SEAL.write;
+    const made = this.#memfd(access, { seals, content: text });
+    if (typeof made === 'number') return made;
+    const { path, node } = attr;
+    const writable = access !== 0;
+    const entry: AttrEntry = { kind: 'attr', path, node, writable, position: 0, ...made.at };
+    return this.#publish(made.fd, entry);
+  }
+
+  /** The entry behind a descriptor of a thread; undefined when it is not ours. */
+  of(tid: number, fd: number): Entry | undefined {
+    const link = libc.readlink(`/proc/${tid}/fd/${fd}`);
+    return typeof link === 'number' ? undefined : this.#byLink.get(link);
+  }
+  byLink(link: string): Entry | undefined {
+    return this.#byLink.get(link);
+  }
+
+  /** Registers at a page of a mapping, by the name in /proc/PID/maps. */
+  readonly windowOf = (
+    name: string,
+    page: number,
+  ): { window: MmioWindow; offset: number } | undefined => {
+    const entry = name.startsWith('/memfd:softiommu:') ? this.#byLink.get(name) : undefined;
+    if (entry?.kind !== 'file') return undefined;
+    const found = entry.windows.find((map) => page >= map.firstPage && page < map.endPage);
+    return found && { window: found.window, offset: found.start + (page - found.firstPage) * 4096 };
+  };
+
+  /** A mark for the description a program is about to map shared memory through. */
+  newMark(): number {
+    return ++this.#seq;
+  }
+  /** `closed` when every mapping made through the marked description is gone. */
+  watchMapping(mapping: SharedMapping): void {
+    this.#mappings.add(mapping);
+  }
+  /** Two unmappings can give one event of inotify, so each mapping is asked. */
+  #lookAtMappings(): void {
+    for (const mapping of this.#mappings) {
+      if (!mapping.lives()) this.#endMapping(mapping);
+    }
+  }
+  #endMapping(mapping: SharedMapping): void {
+    this.#mappings.delete(mapping);
+    mapping.closed();
+  }
+
+  /** Release what programs have closed for the last time. Done before each call, so that the order is theirs. */
+  drainCloses(): void {
+    for (const { watch, gone } of libc.readInotify(this.inotify)) {
+      const entry = gone ? this.#byWatch.get(watch) : undefined;
+      if (entry) this.#forget(entry);
+    }
+    if (this.#mappings.size > 0) this.#lookAtMappings();
+  }
+  /** At the end of the run: everything still open is released. */
+  closeAll(): void {
+    for (const entry of [...this.#byLink.values()]) this.#forget(entry);
+    for (const mapping of this.#mappings) this.#endMapping(mapping);
+    libc.close(this.inotify);
+  }
+  get count(): number {
+    return this.#byLink.size;
+  }
+
+  #forget(entry: Entry): void {
+    this.#byLink.delete(entry.link);
+    this.#byWatch.delete(entry.watch);
+    libc.unwatch(this.inotify, entry.watch);
+    if (entry.kind === 'file') entry.readiness?.close();
+    this.#released(entry);
+  }
+
+  #publish<E extends Entry>(fd: number, entry: E): Opened<E> {
+    this.#byLink.set(entry.link, entry);
+    this.#byWatch.set(entry.watch, entry);
+    return { fd, entry };
+  }
+
+  /** The first descriptor of a memfd is closed before the watch is set: its close must not be taken for the program's. */
+  #memfd(access: number, how: { seals: number; content?: Uint8Array }): Made | number {
+    const first = libc.memfdCreate(
+      `softiommu:${++this.#seq}`,
+      libc.MFD_CLOEXEC | libc.MFD_ALLOW_SEALING,
+    );
+    if (first < 0) return first;
+    if (how.content && how.content.length > 0) libc.pwrite(first, how.content, 0);
+    seal(first, how.seals);
+    const fd = libc.open(`/proc/self/fd/${first}`, access | libc.O_CLOEXEC);
+    libc.close(first);
+    return this.#watched(fd);
+  }
+
+  #watched(fd: number): Made | number {
+    if (fd < 0) return fd;
+    const path = `/proc/self/fd/${fd}`;
+    const link = libc.readlink(path);
+    const watch = libc.watchClose(this.inotify, path);
+    if (typeof link === 'number' || watch < 0) {
+      libc.close(fd);
+      return typeof link === 'number' ? link : watch;
+    }
+    return { fd, at: { link, watch } };
+  }
+
+  #createStream(file: OpenFile): Opened<FileEntry> | number {
+    const ends = libc.pipe2(libc.O_CLOEXEC | libc.O_NONBLOCK);
+    if (typeof ends === 'number') return ends;
+    const blocking = file.nonblocking ? libc.O_NONBLOCK : 0;
+    const path = `/proc/self/fd/${ends[0]}`;
+    // What cannot be written is never ready for it, and a write that is not trapped must not fill the pipe.
+    const access = file.ops.write ? libc.O_RDWR : 0;
+    const made = this.#watched(libc.open(path, access | libc.O_CLOEXEC | blocking));
+    if (typeof made === 'number') {
+      ends.forEach(libc.close);
+      return made;
+    }
+    const readiness = new Readiness(file, ends);
+    const entry: FileEntry = { kind: 'file', file, windows: [], readiness, ...made.at };
+    return this.#publish(made.fd, entry);
+  }
+}
+
+interface Made {
+  readonly fd: number;
+  readonly at: EntryBase;
+}
+
+/**
+ * Makes a pipe readable exactly while the event queue has something to read.
+ *
+ * A new event is a byte more, because epoll's edges come with writes: whoever waits for an edge hears of each event, also
+ * when older ones are still unread.
+ */
+export class Readiness {
+  readonly #file: OpenFile;
+  readonly #ends: readonly [number, number];
+  readonly #bytes = Buffer.alloc(MOST_EDGES);
+  /** Bytes in the pipe. */
+  #shown = 0;
+  #cancel: (() => void) | undefined;
+
+  constructor(file: OpenFile, ends: readonly [number, number]) {
+    this.#file = file;
+    this.#ends = ends;
+    this.update();
+  }
+  /** After a read: nothing new has come. */
+  update(): void {
+    this.#look(false);
+  }
+  #look(woken: boolean): void {
+    this.#cancel?.();
+    const state = this.#file.ops.poll?.(this.#file);
+    const ready = ((state?.events ?? 0) & 1) !== 0;
+    if (!ready || this.#shown === MOST_EDGES) this.#drain();
+    if (ready && (woken || this.#shown === 0)) {
+      this.#shown += Math.max(0, libc.write(this.#ends[1], this.#bytes.subarray(0, 1)));
+    }
+    this.#cancel = state?.wakes?.add(() => this.#look(true));
+  }
+  #drain(): void {
+    if (this.#shown > 0) libc.read(this.#ends[0], this.#bytes);
+    this.#shown = 0;
+  }
+  close(): void {
+    this.#cancel?.();
+    this.#ends.forEach(libc.close);
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * Who else of a run holds something: one of our files, or a mapping of shared memory that nobody has a descriptor of.
+ *
+ * Asked at rare moments, when a process with pinned pages ends or unmaps such memory, so everything is looked up afresh.
+ */
+import type { LeavingPages } from '../../machine/memory/pin-copies.ts';
+import { placeIn, type MapsLine } from './memory-map.ts';
+import { descriptorsOf, processIds } from '../sys/proc.ts';
+import type { TaskParts } from './processes.ts';
+import type { Span } from '../calls/taken-pages.ts';
+
+export class OtherHolders {
+  readonly #parts: Pick<TaskParts, 'machine' | 'files' | 'map' | 'objects'>;
+  constructor(parts: Pick<TaskParts, 'machine' | 'files' | 'map' | 'objects'>) {
+    this.#parts = parts;
+  }
+
+  /** Does another process have one of our files open? */
+  existBeside(pid: number): boolean {
+    const { files } = this.#parts;
+    for (const other of processIds().filter((one) => one !== pid)) {
+      for (const { link } of descriptorsOf(other)) {
+        if (files.byLink(link)?.kind === 'file') return true;
+      }
+    }
+    return false;
+  }
+
+  /**
+   * Pinned pages of shared memory that go with these mappings of a process: those nobody else maps, or, when a hole is
+   * being made in the memory itself, all of them.
+   */
+  lastMappings(pid: number, span: Span, removed: boolean): LeavingPages[] {
+    const { machine, map, objects } = this.#parts;
+    if (!removed && !objects.someMappedOnly) return [];
+    const found: LeavingPages[] = [];
+    for (const line of map.mappings(pid)) {
+      const inside = objectSpan(line, span);
+      if (line.object === undefined || !inside) continue;
+      const { object } = line;
+      if (!removed && !objects.isMappedOnly(object)) continue;
+      const goes = (page: number): boolean => removed || !this.#isMapped(object, page, pid, span);
+      const leaving = machine.objectLeaving(object, inside, goes);
+      if (leaving) found.push(leaving);
+    }
+    return found;
+  }
+
+  /** Anywhere but in that span of that process. */
+  #isMapped(object: string, page: number, pid: number, span: Span): boolean {
+    const { map } = this.#parts;
+    return processIds().some((other) =>
+      map.mappings(other).some((line) => {
+        const at = placeIn(line, object, page);
+        if (at === undefined) return false;
+        return other !== pid || at < span.index || at >= span.index + span.count;
+      }),
+    );
+  }
+}
+
+/** The part of a shared mapping's object that lies in a span of addresses. */
+function objectSpan(line: MapsLine, { index, count }: Span): Span | undefined {
+  const from = Math.max(line.start, index);
+  const to = Math.min(line.end, index + count);
+  if (!line.shared || from >= to) return undefined;
+  return { index: line.objectOffset + from - line.start, count: to - from };
+}

@@ -1,0 +1,62 @@
+/** The test's own process as the caller of trapped calls: what its descriptors and its memory cannot give. */
+import { closeSync, openSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { EBADF, EFAULT, EMFILE, ENOMEM, isErrno } from '../../base/errno.ts';
+import { ForeignFile, OpenFile } from '../../base/file.ts';
+import { Machine } from '../../machine/machine.ts';
+import * as libc from '../sys/libc.ts';
+import { Notification } from '../seccomp/listener.ts';
+import { MemoryMap } from './memory-map.ts';
+import { HostObjects } from './objects.ts';
+import { Processes, type TaskParts } from './processes.ts';
+
+const ME = process.pid;
+
+/** `created`: the descriptor our FUSE mount gives or minus an errno; `installed`: what the program is given. */
+function caller(created = 0, installed = 0) {
+  const parts = {
+    machine: new Machine(),
+    listener: { addFd: () => installed },
+    files: {
+      of: () => undefined,
+      create: () => (created < 0 ? created : { fd: openSync('/dev/null', 'r') }),
+    },
+    map: new MemoryMap(
+      () => undefined,
+      () => false,
+    ),
+    objects: new HostObjects(),
+    watches: { watchFd: () => ({ [Symbol.dispose]: () => undefined }) },
+    isMounted: () => false,
+  };
+  const processes = new Processes(parts as unknown as TaskParts);
+  const call = Object.assign(Object.create(Notification.prototype) as Notification, { tid: ME });
+  return { processes, task: processes.task(call) };
+}
+const file = (): OpenFile => new OpenFile('/dev/test', {}, {});
+
+test('a descriptor is a file of the host, or EBADF when it is not open', () => {
+  const { task } = caller();
+  const fd = openSync('/dev/null', 'r');
+  expect(task.getFile(fd)).toBeInstanceOf(ForeignFile);
+  closeSync(fd);
+  expect(task.getFile(fd)).toBe(EBADF);
+  expect(task.getFile(-1)).toBe(EBADF);
+});
+
+test('a file is installed in the program, or the errno says which of us ran out', () => {
+  expect(caller(0, 17).task.installFile(file(), true)).toBe(17);
+  const { EMFILE: full } = libc.HOST_ERRNO;
+  expect(caller(-full, 0).task.installFile(file(), true)).toBe(ENOMEM);
+  expect(caller(0, -full).task.installFile(file(), true)).toBe(EMFILE);
+  expect(caller(0, -1).task.installFile(file(), true)).toBe(ENOMEM);
+});
+
+test('a process that is gone has an address space with nothing in it', () => {
+  const { processes } = caller();
+  const mm = processes.mm(2 ** 22 + 1);
+  expect(mm.alive).toBe(false);
+  expect(mm.mem.read(0n, new Uint8Array(1))).toBe(EFAULT);
+  expect(mm.mem.write(0n, new Uint8Array(1))).toBe(EFAULT);
+  expect(isErrno(mm.lookup(0))).toBe(true);
+});

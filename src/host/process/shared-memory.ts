@@ -1,0 +1,45 @@
+/** Pages the kernel shares with a program's mmap: a memfd both have (FileOps.mmap with kind 'pages'). */
+import { Bug } from '../../base/bug.ts';
+import { ENOMEM } from '../../base/errno.ts';
+import type { Result } from '../../base/errno.ts';
+import type { SharedPages } from '../../base/file.ts';
+import { refuse } from '../../base/refuse.ts';
+import { descriptionLives, markDescription } from '../sys/descriptions.ts';
+import * as libc from '../sys/libc.ts';
+
+export class HostPages implements SharedPages {
+  readonly length: number;
+  readonly #fd: number;
+
+  static create(length: number): Result<HostPages, 'ENOMEM'> {
+    const fd = libc.memfdCreate('softiommu-pages');
+    const rc = fd < 0 ? fd : libc.ftruncate(fd, length);
+    if (rc < 0) return refuse(ENOMEM, 'the host has no memory to share', { errno: -rc });
+    return new HostPages(fd, length);
+  }
+  private constructor(fd: number, length: number) {
+    this.#fd = fd;
+    this.length = length;
+  }
+  /** An open file description of its own, for a program to map once: it lives as long as what was mapped through it. */
+  reopen(mark: number): number {
+    const fd = libc.open(`/proc/self/fd/${this.#fd}`, libc.O_RDWR | libc.O_CLOEXEC);
+    const rc = fd < 0 ? fd : markDescription(fd, mark);
+    if (rc >= 0) return fd;
+    if (fd >= 0) libc.close(fd);
+    return rc;
+  }
+  isMapped(mark: number): boolean {
+    return descriptionLives(this.#fd, mark);
+  }
+  read(offset: number, into: Uint8Array): void {
+    if (libc.pread(this.#fd, into, offset) !== into.length) throw new Bug('beyond shared pages');
+  }
+  write(offset: number, from: Uint8Array): void {
+    if (offset + from.length > this.length) throw new Bug('beyond shared pages');
+    libc.pwrite(this.#fd, from, offset);
+  }
+  free(): void {
+    libc.close(this.#fd);
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * The simulated tree as a FUSE file system, served by the one wait loop.
+ *
+ * Every look goes to the tree, so that a change is seen at once; a write to an attribute returns its errno, and may wait.
+ * Device nodes show as what they are, but opening one is never FUSE's business: the opens are trapped.
+ */
+import { isErrno } from '../../base/errno.ts';
+import type { Result } from '../../base/errno.ts';
+import type { Task } from '../../base/task.ts';
+import { run } from '../../base/wait-queue.ts';
+import type { Outcome } from '../../base/wait-queue.ts';
+import type { AttrNode, DirNode, Node } from '../../machine/files/nodes.ts';
+import { mayAccess, W_OK, R_OK } from './access.ts';
+import { isDying } from '../sys/signals.ts';
+import * as wire from './fuse-protocol.ts';
+import { FUSE } from './fuse-protocol.ts';
+import type { Request } from './fuse-protocol.ts';
+import * as libc from '../sys/libc.ts';
+import { HOST_ERRNO } from '../sys/libc.ts';
+import { join } from './path-walk.ts';
+import { inodeOf, statOfNode } from './stat.ts';
+
+/** What reading and writing attributes needs of the rest; there once a program runs. */
+export interface AttrAccess {
+  /** Called before each request: what programs have closed is released first. */
+  settle(): void;
+  task(tid: number): Task;
+  readAttr(task: Task, path: string, node: AttrNode): Result<Uint8Array>;
+  writeAttr(
+    task: Task,
+    path: string,
+    node: AttrNode,
+    data: Uint8Array,
+    offset: number,
+  ): Outcome<Result<number>>;
+  /** When the call that wakes a waiting one is over. */
+  later(attempt: () => void): void;
+  /** A mistake of ours; its caller gets EIO. */
+  bug(op: number, error: string): void;
+}
+
+/** A name the kernel has looked up and not yet forgotten. */
+interface Known {
+  readonly id: number;
+  readonly path: string;
+  readonly key: string;
+  lookups: number;
+}
+/** Result bytes, or minus an errno; undefined: no answer now. */
+type Reply = Uint8Array | number | undefined;
+
+const ROOT_ID = 1;
+const EMPTY = new Uint8Array(0);
+const FATTR_SIZE = 8;
+
+export class FuseServer {
+  readonly fd: number;
+  readonly #root: DirNode;
+  readonly #known = new Map<number, Known>();
+  readonly #byKey = new Map<string, Known>();
+  /** Writes that wait, by the number of their request. */
+  readonly #waiting = new Map<bigint, Waiting>();
+  readonly #buffer = Buffer.alloc(wire.BUFFER_SIZE);
+  readonly #started = Math.floor(Date.now() / 1000);
+  #access: AttrAccess | undefined;
+  #nextId = ROOT_ID + 1;
+  #open = true;
+
+  constructor(fd: number, root: DirNode) {
+    this.fd = fd;
+    this.#root = root;
+    this.#known.set(ROOT_ID, { id: ROOT_ID, path: '/', key: '/', lookups: 1 });
+  }
+  connect(access: AttrAccess): void {
+    this.#access = access;
+  }
+
+  /** Answer the request that is there; false when the mount is gone. */
+  serve(): boolean {
+    const length = libc.read(this.fd, this.#buffer);
+    if (length === -HOST_ERRNO.ENODEV) return false;
+    // ENOENT: its caller was killed meanwhile.
+    if (length < wire.ARGS) return true;
+    const request = wire.decodeRequest(this.#buffer, length);
+    this.#access?.settle();
+    const reply = this.#guarded(request);
+    if (reply !== undefined) this.#send(request.unique, reply);
+    return true;
+  }
+
+  /** Whoever still waits for an answer gets ECONNABORTED from the kernel. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    for (const { cancel } of this.#waiting.values()) cancel();
+    this.#waiting.clear();
+    libc.close(this.fd);
+  }
+
+  #send(unique: bigint, reply: Uint8Array | number): void {
+    const bytes =
+      typeof reply === 'number'
+        ? wire.encodeReply(unique, -reply)
+        : wire.encodeReply(unique, 0, reply);
+    libc.write(this.fd, bytes);
+  }
+
+  #guarded(request: Request): Reply {
+    try {
+      return this.#answer(request);
+    } catch (error) {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#access?.bug(request.op, text);
+      return -HOST_ERRNO.EIO;
+    }
+  }
+
+  #answer(request: Request): Reply {
+    const answer = OPERATIONS[request.op];
+    if (answer) return answer(request, this);
+    const known = this.#known.get(request.node);
+    const node = known && this.#find(known.path);
+    if (!node) return -HOST_ERRNO.ENOENT;
+    return this.#onNode(request, known.path, node);
+  }
+
+  #onNode(request: Request, path: string, node: Node): Reply {
+    const { op, args } = request;
+    switch (op) {
+      case FUSE.lookup:
+        return this.#lookup(path, node, wire.nameOf(args));
+      case FUSE.getattr:
+        return wire.encodeAttrReply(statOfNode(node, path), this.#started);
+      case FUSE.setattr:
+        if (!isTruncation(args, node)) return -HOST_ERRNO.EPERM;
+        return wire.encodeAttrReply(statOfNode(node, path), this.#started);
+      case FUSE.readlink:
+        return node.kind === 'link' ? Buffer.from(node.target()) : -HOST_ERRNO.EINVAL;
+      case FUSE.access:
+        return mayAccess(node, args.readUInt32LE(0)) ? EMPTY : -HOST_ERRNO.EACCES;
+      case FUSE.opendir:
+        return wire.encodeOpen(0, 0);
+      case FUSE.readdir:
+        return readDirectory(args, path, node);
+      default:
+        return node.kind === 'attr' ? this.#onAttr(request, path, node) : -HOST_ERRNO.ENOSYS;
+    }
+  }
+
+  #onAttr(request: Request, path: string, node: AttrNode): Reply {
+    const { op, args, tid } = request;
+    const access = this.#access;
+    if (op === FUSE.open) return openAttr(node, args.readUInt32LE(0));
+    if (!access) return -HOST_ERRNO.EIO;
+    const offset = Number(args.readBigUInt64LE(8));
+    if (op === FUSE.read) {
+      const text = access.readAttr(access.task(tid), path, node);
+      if (isErrno(text)) return -text.number;
+      return text.subarray(offset, offset + args.readUInt32LE(16));
+    }
+    if (op !== FUSE.write) return -HOST_ERRNO.ENOSYS;
+    const data = Uint8Array.from(args.subarray(40, 40 + args.readUInt32LE(16)));
+    const task = access.task(tid);
+    return this.#await(request, access, () => access.writeAttr(task, path, node, data, offset));
+  }
+
+  #await(request: Request, access: AttrAccess, call: () => Outcome<Result<number>>): Reply {
+    const { unique, tid } = request;
+    const now: { reply?: Reply; parked: boolean } = { parked: false };
+    const answer = (result: Result<number>): void => {
+      const reply = isErrno(result) ? -result.number : wire.encodeWritten(result);
+      if (!now.parked) now.reply = reply;
+      else if (this.#waiting.delete(unique)) this.#send(unique, reply);
+    };
+    const cancel = run(call, answer, (attempt) => access.later(attempt));
+    if (now.reply !== undefined) return now.reply;
+    now.parked = true;
+    this.#waiting.set(unique, { tid, cancel, signalled: false });
+    return undefined;
+  }
+
+  /** A signal to a caller that waits. Only the first is told, and only a fatal one ends the wait. */
+  interrupt(unique: bigint): void {
+    const waiting = this.#waiting.get(unique);
+    if (waiting) waiting.signalled = true;
+    this.endDying();
+  }
+  /** There are callers with a signal, which may get a fatal one. */
+  get hasSignalled(): boolean {
+    for (const { signalled } of this.#waiting.values()) if (signalled) return true;
+    return false;
+  }
+  /** The kernel keeps a caller from dying until it is answered. */
+  endDying(): void {
+    for (const [unique, { tid, cancel, signalled }] of [...this.#waiting]) {
+      if (!signalled || !isDying(tid)) continue;
+      this.#waiting.delete(unique);
+      cancel();
+      this.#send(unique, -HOST_ERRNO.EINTR);
+    }
+  }
+
+  #lookup(path: string, node: Node, name: string): Reply {
+    if (node.kind !== 'dir') return -HOST_ERRNO.ENOTDIR;
+    const child = node.lookup(name);
+    if (!child) return -HOST_ERRNO.ENOENT;
+    const childPath = join(path, name);
+    const known = this.#remember(childPath, child);
+    return wire.encodeEntry(known.id, statOfNode(child, childPath), this.#started);
+  }
+
+  /** Another kind of node at the same path is another inode. */
+  #remember(path: string, node: Node): Known {
+    const key = `${node.kind}:${path}`;
+    let known = this.#byKey.get(key);
+    if (!known) {
+      known = { id: this.#nextId++, path, key, lookups: 0 };
+      this.#byKey.set(key, known);
+      this.#known.set(known.id, known);
+    }
+    known.lookups++;
+    return known;
+  }
+  forget(id: number, count: number): void {
+    const known = this.#known.get(id);
+    if (!known || id === ROOT_ID) return;
+    known.lookups -= count;
+    if (known.lookups > 0) return;
+    this.#known.delete(id);
+    this.#byKey.delete(known.key);
+  }
+
+  #find(path: string): Node | undefined {
+    let node: Node | undefined = this.#root;
+    for (const name of path.split('/')) {
+      if (name === '') continue;
+      node = node?.kind === 'dir' ? node.lookup(name) : undefined;
+    }
+    return node;
+  }
+}
+
+interface Waiting {
+  readonly tid: number;
+  readonly cancel: () => void;
+  signalled: boolean;
+}
+
+type Operation = (request: Request, server: FuseServer) => Reply;
+
+/** Nobody makes, removes or renames what is in sysfs. */
+const CHANGES = [FUSE.symlink, FUSE.mknod, FUSE.mkdir, FUSE.unlink, FUSE.rmdir, FUSE.rename];
+
+/** Operations that concern no node. */
+const OPERATIONS: Readonly<Record<number, Operation>> = {
+  [FUSE.init]: ({ args }) => wire.encodeInit(args),
+  [FUSE.forget]: ({ node, args }, server) => {
+    server.forget(node, Number(args.readBigUInt64LE(0)));
+    return undefined;
+  },
+  [FUSE.batchForget]: ({ args }, server) => {
+    const count = args.readUInt32LE(0);
+    for (let at = 8; at < 8 + count * 16; at += 16) {
+      server.forget(Number(args.readBigUInt64LE(at)), Number(args.readBigUInt64LE(at + 8)));
+    }
+    return undefined;
+  },
+  [FUSE.interrupt]: ({ args }, server) => {
+    server.interrupt(args.readBigUInt64LE(0));
+    return undefined;
+  },
+  [FUSE.statfs]: () => wire.encodeStatfs(),
+  [FUSE.release]: () => EMPTY,
+  [FUSE.releasedir]: () => EMPTY,
+  [FUSE.destroy]: () => EMPTY,
+  [FUSE.create]: () => -HOST_ERRNO.EACCES,
+  ...Object.fromEntries(CHANGES.map((op) => [op, () => -HOST_ERRNO.EPERM])),
+  [FUSE.ioctl]: () => -HOST_ERRNO.ENOTTY,
+  [FUSE.getxattr]: () => -HOST_ERRNO.ENODATA,
+  // Asked for the size alone, the answer is the size: none.
+  [FUSE.listxattr]: ({ args }) => (args.readUInt32LE(0) === 0 ? Buffer.alloc(8) : EMPTY),
+};
+
+/** Attributes have no owner who could do more: root is refused as well, as in sysfs. */
+function openAttr(node: AttrNode, flags: number): Reply {
+  const access = flags & libc.O_ACCMODE;
+  const wanted = (access !== libc.O_WRONLY ? R_OK : 0) | (access !== 0 ? W_OK : 0);
+  if (!mayAccess(node, wanted)) return -HOST_ERRNO.EACCES;
+  return wire.encodeOpen(0, wire.FOPEN_DIRECT_IO);
+}
+
+/** What `>` does; an attribute has no length of its own. */
+function isTruncation(args: Buffer, node: Node): boolean {
+  return node.kind === 'attr' && (args.readUInt32LE(0) & FATTR_SIZE) !== 0;
+}
+
+function readDirectory(args: Buffer, path: string, node: Node): Reply {
+  if (node.kind !== 'dir') return -HOST_ERRNO.ENOTDIR;
+  const entries: wire.DirectoryEntry[] = ['.', '..'].map((name) => ({
+    name,
+    inode: inodeOf(path),
+    mode: 0o040000,
+  }));
+  for (const [name, child] of node.entries()) {
+    const at = join(path, name);
+    entries.push({ name, inode: inodeOf(at), mode: statOfNode(child, at).mode });
+  }
+  return wire.encodeDirectory(entries, Number(args.readBigUInt64LE(8)), args.readUInt32LE(16));
+}

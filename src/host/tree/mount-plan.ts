@@ -1,0 +1,36 @@
+/**
+ * What a mount namespace must show: directories that mix the host's entries with simulated ones are rebuilt, all others
+ * are bound as they are. Plain data, made by the supervisor and carried out by the launcher.
+ */
+import type { DirNode } from '../../machine/files/nodes.ts';
+
+export interface MountPlan {
+  /** An empty directory of the host to build in. */
+  readonly staging: string;
+  /** '/dev' and '/sys'. */
+  readonly tops: readonly PlannedDir[];
+}
+export interface PlannedDir {
+  readonly name: string;
+  readonly children: readonly PlannedChild[];
+}
+export type PlannedChild =
+  | ({ readonly kind: 'merged' } & PlannedDir)
+  | { readonly kind: 'dir' | 'file'; readonly name: string }
+  | { readonly kind: 'link'; readonly name: string; readonly target: string };
+
+/** Simulated entries of merged directories are taken as they are now: what comes and goes is deeper down. */
+export function planMounts(root: DirNode, staging: string): MountPlan {
+  const { children } = planDir('/', root);
+  return { staging, tops: children.filter((child) => child.kind === 'merged') };
+}
+
+function planDir(name: string, dir: DirNode): PlannedDir {
+  const children = [...dir.entries()].map(([childName, child]): PlannedChild => {
+    if (child.kind === 'link') return { kind: 'link', name: childName, target: child.target() };
+    if (child.kind !== 'dir') return { kind: 'file', name: childName };
+    if (!child.merged) return { kind: 'dir', name: childName };
+    return { kind: 'merged', ...planDir(childName, child) };
+  });
+  return { name, children };
+}

@@ -1,0 +1,128 @@
+/**
+ * The shadow tree: a real directory for each simulated one a program has opened or gone to.
+ *
+ * With path traps, directories are what the kernel itself must know: getdents64, fchdir and the current directory work on
+ * them natively, and the name of a shadow directory tells which simulated one it stands for. Files in it are empty
+ * placeholders; whatever names them is answered by the traps.
+ */
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join as joinPath } from 'node:path';
+import type { DirNode, Node } from '../../machine/files/nodes.ts';
+import { HostError } from '../sys/ffi.ts';
+import { join } from './path-walk.ts';
+
+const PREFIX = 'softiommu-';
+
+export class ShadowTree {
+  readonly root: string;
+
+  constructor() {
+    this.root = makeTemporaryDirectory();
+  }
+  /** The simulated path a host path stands for; undefined when it is outside the tree. */
+  virtualPath(hostPath: string): string | undefined {
+    if (hostPath === this.root) return '/';
+    return hostPath.startsWith(`${this.root}/`) ? hostPath.slice(this.root.length) : undefined;
+  }
+  hostPath(virtualPath: string): string {
+    return virtualPath === '/' ? this.root : this.root + virtualPath;
+  }
+
+  /** Make the shadow of a directory show what it has now. Returns its path on the host. */
+  sync(path: string, node: DirNode): string {
+    const host = this.hostPath(path);
+    fs.mkdirSync(host, { recursive: true });
+    const wanted = new Map<string, Placeholder>();
+    if (node.merged) for (const [name, what] of hostEntries(path)) wanted.set(name, what);
+    for (const [name, child] of node.entries()) wanted.set(name, placeholderOf(child));
+    for (const entry of fs.readdirSync(host, { withFileTypes: true })) {
+      const what = wanted.get(entry.name);
+      if (what && isShown(entry, what, joinPath(host, entry.name))) wanted.delete(entry.name);
+      else fs.rmSync(joinPath(host, entry.name), { recursive: true, force: true });
+    }
+    for (const [name, what] of wanted) show(joinPath(host, name), what);
+    return host;
+  }
+
+  /** The placeholder of a file, for O_PATH. */
+  place(path: string): string {
+    const host = this.hostPath(path);
+    fs.mkdirSync(joinPath(host, '..'), { recursive: true });
+    if (!fs.existsSync(host)) fs.writeFileSync(host, '');
+    return host;
+  }
+  remove(): void {
+    removeTemporaryDirectory(this.root);
+  }
+}
+
+type Placeholder = { kind: 'dir' } | { kind: 'file'; mode: number } | { kind: 'link'; to: string };
+
+function placeholderOf(node: Node): Placeholder {
+  if (node.kind === 'dir') return { kind: 'dir' };
+  if (node.kind === 'link') return { kind: 'link', to: node.target() };
+  return { kind: 'file', mode: node.mode };
+}
+
+/** What the host shows in a merged directory; nothing where it has no such directory. */
+function* hostEntries(path: string): Iterable<[string, Placeholder]> {
+  let entries: fs.Dirent[] = [];
+  try {
+    entries = fs.readdirSync(path, { withFileTypes: true });
+  } catch {
+    return;
+  }
+  for (const entry of entries) {
+    if (entry.isDirectory()) yield [entry.name, { kind: 'dir' }];
+    else if (!entry.isSymbolicLink()) yield [entry.name, { kind: 'file', mode: 0o600 }];
+    else yield [entry.name, { kind: 'link', to: linkTarget(join(path, entry.name)) }];
+  }
+}
+function linkTarget(path: string): string {
+  try {
+    return fs.readlinkSync(path);
+  } catch {
+    return '/nonexistent'; // it went away while we looked
+  }
+}
+
+function isShown(entry: fs.Dirent, what: Placeholder, path: string): boolean {
+  if (what.kind === 'dir') return entry.isDirectory();
+  if (what.kind === 'file') return entry.isFile();
+  return entry.isSymbolicLink() && fs.readlinkSync(path) === what.to;
+}
+function show(path: string, what: Placeholder): void {
+  if (what.kind === 'dir') fs.mkdirSync(path);
+  else if (what.kind === 'link') fs.symlinkSync(what.to, path);
+  else fs.writeFileSync(path, '', { mode: what.mode });
+}
+
+/** Also sweeps up after runs that were killed with SIGKILL and could not. */
+export function makeTemporaryDirectory(): string {
+  for (const base of [tmpdir(), '/tmp', '/var/tmp', '/dev/shm']) {
+    try {
+      sweep(base);
+      return fs.mkdtempSync(joinPath(fs.realpathSync(base), `${PREFIX}${process.pid}-`));
+    } catch {
+      continue; // not writable: the next one
+    }
+  }
+  throw new HostError('no directory for temporary files is writable: set TMPDIR to one that is');
+}
+
+export function removeTemporaryDirectory(path: string): void {
+  fs.rmSync(path, { recursive: true, force: true });
+}
+
+function sweep(base: string): void {
+  for (const name of fs.readdirSync(base)) {
+    const owner = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
+    if (owner === undefined || fs.existsSync(`/proc/${owner}`)) continue;
+    try {
+      fs.rmSync(joinPath(base, name), { recursive: true, force: true });
+    } catch {
+      continue; // another user's
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * What stat(2), statx(2) and statfs(2) say of the simulated nodes: character devices, sysfs attributes, links.
+ *
+ * Layouts: x86-64 struct stat (144 bytes), struct statx (256), struct statfs (120).
+ */
+import type { OpenFile } from '../../base/file.ts';
+import type { Node } from '../../machine/files/nodes.ts';
+
+export interface NodeStat {
+  readonly mode: number;
+  readonly size: number;
+  readonly inode: number;
+  readonly major: number;
+  readonly minor: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+const S_IFCHR = 0o020000;
+const S_IFDIR = 0o040000;
+const S_IFREG = 0o100000;
+const S_IFLNK = 0o120000;
+/** Minor number of the anonymous device the nodes seem to live on. */
+const DEVICE_MINOR = 0x50;
+const STARTED = Math.floor(Date.now() / 1000);
+
+/** Nodes belong to the user of the run, as after a udev rule that gives him the devices. */
+const OWNER = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+
+export function statOfNode(node: Node, path: string): NodeStat {
+  const common = { inode: inodeOf(path), major: 0, minor: 0, ...OWNER };
+  switch (node.kind) {
+    case 'dir':
+      return { ...common, mode: S_IFDIR | 0o755, size: 0 };
+    case 'link':
+      return { ...common, mode: S_IFLNK | 0o777, size: Buffer.byteLength(node.target()) };
+    case 'attr':
+      return { ...common, mode: S_IFREG | node.mode, size: node.size };
+    case 'device': {
+      const { major, minor } = node;
+      return { ...common, mode: S_IFCHR | node.mode, size: 0, major, minor };
+    }
+  }
+}
+
+/** An open file of ours: a character device when it was opened by a path, else an anonymous inode. */
+export function statOfFile(file: OpenFile, node: Node | undefined): NodeStat {
+  if (node) return statOfNode(node, file.name);
+  return { mode: 0o600, size: 0, inode: inodeOf(file.name), major: 0, minor: 0, ...OWNER };
+}
+
+/** Stable for a path: FNV-1a, never 0. */
+export function inodeOf(path: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(path)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return hash || 1;
+}
+
+function deviceNumber(major: number, minor: number): bigint {
+  return BigInt((major << 8) | (minor & 0xff)) + (BigInt(minor & ~0xff) << 12n);
+}
+
+export function encodeStat(stat: NodeStat): Buffer {
+  const out = Buffer.alloc(144);
+  out.writeBigUInt64LE(deviceNumber(0, DEVICE_MINOR), 0);
+  out.writeBigUInt64LE(BigInt(stat.inode), 8);
+  out.writeBigUInt64LE(1n, 16);
+  out.writeUInt32LE(stat.mode, 24);
+  out.writeUInt32LE(stat.uid, 28);
+  out.writeUInt32LE(stat.gid, 32);
+  out.writeBigUInt64LE(deviceNumber(stat.major, stat.minor), 40);
+  out.writeBigInt64LE(BigInt(stat.size), 48);
+  out.writeBigInt64LE(4096n, 56);
+  for (const at of [72, 88, 104]) out.writeBigInt64LE(BigInt(STARTED), at);
+  return out;
+}
+
+const STATX_BASIC_STATS = 0x7ff;
+
+export function encodeStatx(stat: NodeStat): Buffer {
+  const out = Buffer.alloc(256);
+  out.writeUInt32LE(STATX_BASIC_STATS, 0);
+  out.writeUInt32LE(4096, 4);
+  out.writeUInt32LE(1, 16);
+  out.writeUInt32LE(stat.uid, 20);
+  out.writeUInt32LE(stat.gid, 24);
+  out.writeUInt16LE(stat.mode, 28);
+  out.writeBigUInt64LE(BigInt(stat.inode), 32);
+  out.writeBigUInt64LE(BigInt(stat.size), 40);
+  for (const at of [64, 96, 112]) out.writeBigInt64LE(BigInt(STARTED), at);
+  out.writeUInt32LE(stat.major, 128);
+  out.writeUInt32LE(stat.minor, 132);
+  out.writeUInt32LE(DEVICE_MINOR, 140);
+  return out;
+}
+
+const SYSFS_MAGIC = 0x62656572n;
+const TMPFS_MAGIC = 0x01021994n;
+
+export function encodeStatfs(path: string): Buffer {
+  const out = Buffer.alloc(120);
+  out.writeBigUInt64LE(path.startsWith('/sys') ? SYSFS_MAGIC : TMPFS_MAGIC, 0);
+  out.writeBigUInt64LE(4096n, 8);
+  out.writeBigUInt64LE(255n, 64);
+  out.writeBigUInt64LE(4096n, 72);
+  return out;
+}

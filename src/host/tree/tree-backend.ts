@@ -1,0 +1,68 @@
+/**
+ * How the simulated /dev and /sys reach a program: path traps over a shadow tree, or a mount namespace.
+ *
+ * Path traps need nothing but the seccomp listener. A mount namespace lets the kernel do all path work but opening
+ * device nodes.
+ */
+import type { DirNode } from '../../machine/files/nodes.ts';
+import type { FuseServer } from './fuse-server.ts';
+import type { MountPlan } from './mount-plan.ts';
+import { ShadowTree } from './shadow-tree.ts';
+
+export interface TreeBackend {
+  /** The kernel itself sees the tree: only what a mount cannot do is answered by traps. */
+  readonly native: boolean;
+  /** Mounts of the namespace, and who answers for the tree in it; not with path traps. */
+  readonly plan?: MountPlan;
+  readonly server?: FuseServer | undefined;
+  mounted?(fd: number): FuseServer;
+  /** Before the last programs are ended: none may wait for us. */
+  unmount(): void;
+  /** The simulated root; its directories are merged with the host's. */
+  readonly root: DirNode;
+  /** Could this absolute host path lead into the simulated tree? */
+  concerns(path: string): boolean;
+  /** The simulated path that a host path, seen as a descriptor or current directory, stands for. */
+  virtualPath(hostPath: string): string | undefined;
+  /** A host directory that shows the entries of a simulated one as they are now. */
+  directory(path: string, node: DirNode): string;
+  /** A host file that stands for a simulated one. */
+  place(path: string): string;
+  close(): void;
+}
+
+/** Could an absolute path lead below one of these? */
+export function concernsTops(tops: readonly string[], path: string): boolean {
+  if (path.includes('/..') || path.startsWith('//') || path.startsWith('/./')) return true;
+  return tops.some((top) => path === top || path.startsWith(`${top}/`));
+}
+
+export class PathTrapTree implements TreeBackend {
+  readonly native = false;
+  readonly root: DirNode;
+  readonly #shadow = new ShadowTree();
+  readonly #tops: readonly string[];
+
+  constructor(root: DirNode) {
+    this.root = root;
+    this.#tops = [...root.entries()].map(([name]) => `/${name}`);
+  }
+  concerns(path: string): boolean {
+    return concernsTops(this.#tops, path);
+  }
+  virtualPath(hostPath: string): string | undefined {
+    return this.#shadow.virtualPath(hostPath);
+  }
+  directory(path: string, node: DirNode): string {
+    return this.#shadow.sync(path, node);
+  }
+  place(path: string): string {
+    return this.#shadow.place(path);
+  }
+  unmount(): void {
+    return; // nothing is mounted
+  }
+  close(): void {
+    this.#shadow.remove();
+  }
+}
