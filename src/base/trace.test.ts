@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { EINVAL } from './errno.ts';
 import { KernelEnv } from './kernel-env.ts';
 import { listening, refuse, silently, type Refusal } from './refuse.ts';
-import { formatEvent, toJsonLine } from './trace-text.ts';
+import { formatEvent, toJsonLine } from '../insight/views/text.ts';
 import type { Stamped, TraceEvent } from './trace.ts';
 
 const stamp = (event: TraceEvent): Stamped => ({ seq: 1, timeNs: 2, event });

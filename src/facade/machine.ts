@@ -2,10 +2,10 @@
  * The library's machine: built in one line, with programs, devices and domains that throw SoftIommuError.
  */
 import type { Errno } from '../base/errno.ts';
-import { formatEvent } from '../base/trace-text.ts';
+import { formatEvent } from '../insight/views/text.ts';
 import type { Stamped } from '../base/trace.ts';
 import type { Explanation } from '../core/contract/remapping-unit.ts';
-import { describeTree } from '../machine/describe-tree.ts';
+import { describeTree } from '../insight/views/tree.ts';
 import type { MachineInput } from '../machine/description/description.ts';
 import { Machine as Kernel, type MachineOptions } from '../machine/machine.ts';
 import { PRESETS } from '../machine/description/presets/index.ts';

@@ -1,7 +1,7 @@
 /**
  * A program inside the library, with system calls that throw: open, ioctl, read, write, mmap, eventfd over plain memory.
  */
-import { decodeIoctl } from '../machine/decode.ts';
+import { decodeIoctl } from '../uapi/decode.ts';
 import { OpenFile } from '../base/file.ts';
 import type { Program as KernelProgram } from '../machine/program/program.ts';
 import type { MapOptions } from '../machine/program/program-memory.ts';

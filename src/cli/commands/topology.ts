@@ -1,6 +1,6 @@
 /** `softiommu topology`: check a machine description and show what comes of it. */
 import { Command } from '@commander-js/extra-typings';
-import { describeTree } from '../../machine/describe-tree.ts';
+import { describeTree } from '../../insight/views/tree.ts';
 import { PRESETS } from '../../machine/description/presets/index.ts';
 import { loadMachine, type MachineChoice } from '../machine-file.ts';
 import { withUsage } from '../usage.ts';

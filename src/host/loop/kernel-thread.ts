@@ -5,7 +5,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { writeSync, openSync } from 'node:fs';
-import { jsonView, textView } from '../../base/trace-text.ts';
+import { jsonView, textView } from '../../insight/views/text.ts';
 import { openRing } from '../process/exact-pins.ts';
 import { HostError } from '../sys/ffi.ts';
 import { KernelLoop } from './kernel-loop.ts';

@@ -1,10 +1,10 @@
 /** The machine of a run, its trace going to a file, its Bugs to the user. */
 import { closeSync, writeSync } from 'node:fs';
-import type { TraceView } from '../../base/trace-text.ts';
+import type { TraceView } from '../../insight/views/text.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import { Machine } from '../../machine/machine.ts';
 import { HostPages } from '../process/shared-memory.ts';
-import { firstWalks } from '../walk-text.ts';
+import { firstWalks } from '../../insight/views/walk.ts';
 
 export interface RunOutput {
   readonly warn: (text: string) => void;

@@ -28,7 +28,7 @@ import { listening, refuse, type Refusal } from '../../base/refuse.ts';
 import type { Task } from '../../base/task.ts';
 import { hex } from '../../base/u64.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
-import { decodeIoctl } from '../decode.ts';
+import { decodeIoctl } from '../../uapi/decode.ts';
 import type { Guard } from './guard.ts';
 import type { AttrNode, DeviceNode } from './nodes.ts';
 

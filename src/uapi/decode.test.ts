@@ -4,14 +4,10 @@ import { OpenFile } from '../base/file.ts';
 import type { Fields, Struct } from '../base/struct.ts';
 import type { Task } from '../base/task.ts';
 import { IOCTLS } from '../iommufd/main.ts';
-import * as iommufd from '../uapi/iommufd.ts';
-import { IOMMU_IOAS_MAP, iommu_ioas_map } from '../uapi/iommufd.ts';
-import { IOMMU_TEST_CMD, iommu_test_cmd } from '../uapi/iommufd-test.ts';
-import {
-  VFIO_GROUP_GET_DEVICE_FD,
-  VFIO_GROUP_SET_CONTAINER,
-  VFIO_IOMMU_MAP_DMA,
-} from '../uapi/vfio.ts';
+import * as iommufd from './iommufd.ts';
+import { IOMMU_IOAS_MAP, iommu_ioas_map } from './iommufd.ts';
+import { IOMMU_TEST_CMD, iommu_test_cmd } from './iommufd-test.ts';
+import { VFIO_GROUP_GET_DEVICE_FD, VFIO_GROUP_SET_CONTAINER, VFIO_IOMMU_MAP_DMA } from './vfio.ts';
 import { decodeIoctl } from './decode.ts';
 
 /** A task with these bytes at address 0. */

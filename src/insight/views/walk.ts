@@ -1,7 +1,7 @@
 /** The first translation of each device, shown level by level in a trace for people. */
-import type { Stamped } from '../base/trace.ts';
-import { hex } from '../base/u64.ts';
-import type { Machine } from '../machine/machine.ts';
+import type { Stamped } from '../../base/trace.ts';
+import { hex } from '../../base/u64.ts';
+import type { Machine } from '../../machine/machine.ts';
 
 /** A listener that prints once per device, after its first transfer that went through. */
 export function firstWalks(machine: Machine, print: (line: string) => void): (s: Stamped) => void {

@@ -6,9 +6,9 @@ import { isErrno } from '../base/errno.ts';
 import type { OpenFile } from '../base/file.ts';
 import type { Task } from '../base/task.ts';
 import type { Fields, Struct } from '../base/struct.ts';
-import * as iommufd from '../uapi/iommufd.ts';
-import * as iommufdTest from '../uapi/iommufd-test.ts';
-import * as vfio from '../uapi/vfio.ts';
+import * as iommufd from './iommufd.ts';
+import * as iommufdTest from './iommufd-test.ts';
+import * as vfio from './vfio.ts';
 
 export interface Decoded {
   readonly command: string;

@@ -1,6 +1,6 @@
 /** A machine as a tree for people, after `lspci -tv`: every function with its driver, group and IOMMU. */
-import type { Machine } from './machine.ts';
-import type { PciDev } from './kernel/pci-dev.ts';
+import type { Machine } from '../../machine/machine.ts';
+import type { PciDev } from '../../machine/kernel/pci-dev.ts';
 
 export function describeTree(machine: Machine): string {
   return [...iommuLines(machine), ...busLines(machine), ...groupLines(machine)].join('\n') + '\n';

@@ -3,10 +3,17 @@
  *
  * Both are views of the one stream in trace.ts; neither decides what is recorded.
  */
-import { isErrno, type Errno } from './errno.ts';
-import type { Facts, Refusal } from './refuse.ts';
-import type { DmaEvent, FaultEvent, MapEvent, Stamped, SyscallEvent, TraceEvent } from './trace.ts';
-import { hex } from './u64.ts';
+import { isErrno, type Errno } from '../../base/errno.ts';
+import type { Facts, Refusal } from '../../base/refuse.ts';
+import type {
+  DmaEvent,
+  FaultEvent,
+  MapEvent,
+  Stamped,
+  SyscallEvent,
+  TraceEvent,
+} from '../../base/trace.ts';
+import { hex } from '../../base/u64.ts';
 
 type Formatter<E> = (event: E) => string;
 type Formatters = { [K in TraceEvent['kind']]: Formatter<Extract<TraceEvent, { kind: K }>> };
