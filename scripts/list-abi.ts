@@ -12,7 +12,7 @@ import { Machine, type Program } from '../src/index.ts';
 import { RELEASES } from '../src/base/kernel-release.ts';
 import { KERNEL_TRAITS } from '../src/base/kernel-traits.ts';
 import { VFIO_COMMANDS } from '../src/uapi/decode.ts';
-import { TRAIT_SPANS, type Span } from '../src/machine/kernel/releases.ts';
+import { TRAIT_SPANS, type Span } from '../src/machine/description/releases.ts';
 import {
   COMMANDS_SINCE,
   FIELDS_SINCE,

@@ -1,6 +1,6 @@
 /**
  * Releases of Linux a machine can run. Nobody but tables compares them: what joined an ABI and when
- * (uapi/iommufd-since.ts), and which kernel has which trait (machine/kernel/releases.ts).
+ * (uapi/iommufd-since.ts), and which kernel has which trait (machine/description/releases.ts).
  */
 
 /** Oldest first: those that differ in something modelled here, as far as the specification tells. */

@@ -1,6 +1,6 @@
 /**
  * Behaviours that differ between kernel versions, by name. Shared code asks `env.has('…')`, never for a version;
- * which kernel has which trait is said in machine/kernel/releases.ts only.
+ * which kernel has which trait is said in machine/description/releases.ts only.
  */
 export const KERNEL_TRAITS = {
   'bus-domain-alloc-last-device':

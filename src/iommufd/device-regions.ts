@@ -2,11 +2,11 @@
 import { EINVAL, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import {
-  getResvRegions,
   IOMMU_RESV_DIRECT_RELAXABLE,
   IOMMU_RESV_MSI,
   IOMMU_RESV_SW_MSI,
 } from '../core/contract/resv-region.ts';
+import { getResvRegions } from '../core/contract/resv-region-list.ts';
 import type { Igroup, IommufdDevice } from './device-object.ts';
 import type { IoPagetable } from './io-pagetable/io-pagetable.ts';
 

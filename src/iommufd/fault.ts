@@ -12,12 +12,8 @@ import { IdTable } from '../base/id-table.ts';
 import { Bug } from '../base/bug.ts';
 import { refuse } from '../base/refuse.ts';
 import { WaitQueue } from '../base/wait-queue.ts';
-import {
-  IOMMU_PAGE_RESP_INVALID,
-  iopfFreeGroup,
-  iopfGroupResponse,
-  type IopfGroup,
-} from '../core/contract/iopf.ts';
+import { iopfFreeGroup, iopfGroupResponse } from '../core/contract/iopf.ts';
+import { IOMMU_PAGE_RESP_INVALID, type IopfGroup } from '../core/contract/iopf-queue.ts';
 import type { AttachHandle } from '../core/contract/domain.ts';
 import {
   iommu_hwpt_page_response,

@@ -24,7 +24,7 @@ import { DriverCore } from './kernel/driver-core.ts';
 import { hostDrivers } from './kernel/drivers.ts';
 import { Guard } from './files/guard.ts';
 import { Hardware } from './hardware/hardware.ts';
-import { releaseOf, traitsOf } from './kernel/releases.ts';
+import { releaseOf, traitsOf } from './description/releases.ts';
 import type { LeavingPages } from './memory/pin-copies.ts';
 import { FilePages, MachineMm, ObjectTable } from './memory/mm.ts';
 import type { DirNode } from './files/nodes.ts';

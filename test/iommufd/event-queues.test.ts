@@ -6,10 +6,8 @@ import { refuse } from '../../src/base/refuse.ts';
 import { WaitQueue, type Outcome } from '../../src/base/wait-queue.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
-import {
-  IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE,
-  reportDeviceFault,
-} from '../../src/core/contract/iopf.ts';
+import { reportDeviceFault } from '../../src/core/contract/iopf.ts';
+import { IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE } from '../../src/core/contract/iopf-queue.ts';
 import type { IommufdContext } from '../../src/iommufd/context.ts';
 import { IommufdDevice } from '../../src/iommufd/device-object.ts';
 import { destroy, hwptAlloc, ioasAlloc, mock, only, testOp } from './calls.ts';

@@ -23,7 +23,7 @@ import { struct, u32 } from '../../src/base/struct.ts';
 import { deviceBind } from '../../src/iommufd/device.ts';
 import { ioctlOp } from '../../src/iommufd/ioctl.ts';
 import { ctxFromFile, openIommufd } from '../../src/iommufd/main.ts';
-import { traitsOf } from '../../src/machine/kernel/releases.ts';
+import { traitsOf } from '../../src/machine/description/releases.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import { COMMANDS_SINCE } from '../../src/uapi/iommufd-since.ts';

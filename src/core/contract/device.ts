@@ -2,7 +2,7 @@
 import type { IommuDevice } from './driver.ts';
 import type { IommuGroup } from './group.ts';
 import type { IommuCore } from './iommu-core.ts';
-import type { FaultParam } from './iopf.ts';
+import type { FaultParam } from './iopf-queue.ts';
 
 /** Scanned by an instance registration in this order. mdev devices are never scanned. */
 export const SCANNED_BUSES = ['platform', 'pci', 'amba', 'fsl-mc', 'host1x', 'cdx'] as const;

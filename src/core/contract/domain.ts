@@ -4,7 +4,7 @@ import type { DirtySink, PageTable } from '../../pt/page-table.ts';
 import type { Gather } from '../../pt/gather.ts';
 import type { Device } from './device.ts';
 import type { IommuOps } from './driver.ts';
-import type { IopfGroup } from './iopf.ts';
+import type { IopfGroup } from './iopf-queue.ts';
 import type { IommuCore } from './iommu-core.ts';
 
 export {

@@ -16,7 +16,7 @@ import { groupAlloc, groupRefGet } from '../group/group-ops.ts';
 import { flushIotlbAll } from '../map/iotlb.ts';
 import { iommuMap, iommuUnmap, iovaToPhys } from '../map/map.ts';
 import { deviceIommuCapable } from '../probe/probe.ts';
-import { getResvRegions } from './resv-region.ts';
+import { getResvRegions } from './resv-region-list.ts';
 import { attachDevicePasid } from '../attach/pasid.ts';
 
 function broken(attachDev: () => unknown): { rig: Rig; u: Domain } {

@@ -2,7 +2,7 @@
 import type { Result, Status } from '../../base/errno.ts';
 import type { Device } from './device.ts';
 import type { Domain, DomainOps, UserData, UserArray } from './domain.ts';
-import type { PageResponse, IopfFault } from './iopf.ts';
+import type { PageResponse, IopfFault } from './iopf-queue.ts';
 import type { IommuGroup } from './group.ts';
 import type { ResvRegion } from './resv-region.ts';
 

@@ -26,18 +26,20 @@ import {
   iopfQueueDiscardPartial,
   iopfQueueFlushDev,
   iopfQueueFree,
-  IopfQueue,
   iopfQueueRemoveDevice,
+  reportDeviceFault,
+} from './iopf.ts';
+import {
+  IopfQueue,
   IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE,
   IOMMU_FAULT_PAGE_REQUEST_PASID_VALID,
   IOMMU_PAGE_RESP_FAILURE,
   IOMMU_PAGE_RESP_INVALID,
   IOMMU_PAGE_RESP_SUCCESS,
-  reportDeviceFault,
   type IopfFault,
   type IopfGroup,
   type PageResponse,
-} from './iopf.ts';
+} from './iopf-queue.ts';
 import { attachDevicePasid } from '../attach/pasid.ts';
 
 const LAST = IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE;

@@ -19,7 +19,8 @@ import { FlushQueue } from './flush-queue.ts';
 import { smallestPageLg2 } from '../contract/granule.ts';
 import { flushIotlbAll } from '../map/iotlb.ts';
 import { IovaDomain } from './iova.ts';
-import { getResvRegions, IOMMU_RESV_MSI, IOMMU_RESV_SW_MSI } from '../contract/resv-region.ts';
+import { IOMMU_RESV_MSI, IOMMU_RESV_SW_MSI } from '../contract/resv-region.ts';
+import { getResvRegions } from '../contract/resv-region-list.ts';
 
 /**
  * Point the DMA API of a device at its default domain, if that is of a DMA kind.

@@ -7,11 +7,11 @@ import { IOMMU_DOMAIN_F_DMA_API, type Domain } from '../contract/domain.ts';
 import { granuleLg2, smallestPageLg2 } from '../contract/granule.ts';
 import { lookupGranule, mapGranules } from '../map/map.ts';
 import {
-  getResvRegions,
   IOMMU_RESV_DIRECT,
   IOMMU_RESV_DIRECT_RELAXABLE,
   type ResvRegion,
 } from '../contract/resv-region.ts';
+import { getResvRegions } from '../contract/resv-region-list.ts';
 
 /**
  * Map the direct regions of a device into its default domain; every DIRECT one also forbids blocking the device.

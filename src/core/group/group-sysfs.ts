@@ -13,13 +13,13 @@ import {
 } from '../contract/domain.ts';
 import type { IommuGroup } from '../contract/group.ts';
 import {
-  getGroupResvRegions,
   IOMMU_RESV_DIRECT,
   IOMMU_RESV_DIRECT_RELAXABLE,
   IOMMU_RESV_MSI,
   IOMMU_RESV_RESERVED,
   IOMMU_RESV_SW_MSI,
 } from '../contract/resv-region.ts';
+import { getGroupResvRegions } from '../contract/resv-region-list.ts';
 
 const TYPE_WORDS = new Map<number, string>([
   [IOMMU_DOMAIN_BLOCKED, 'blocked'],

@@ -20,7 +20,7 @@ import {
 import { attachDevicePasid } from '../attach/pasid.ts';
 import { deviceIommuCapable } from '../probe/probe.ts';
 import { groupRemoveDevice } from '../probe/release.ts';
-import { getGroupResvRegions } from '../contract/resv-region.ts';
+import { getGroupResvRegions } from '../contract/resv-region-list.ts';
 import { svaBindDevice } from '../sva/sva.ts';
 
 interface Fake {

@@ -6,13 +6,13 @@ import { Device } from '../contract/device.ts';
 import { IOMMU_DOMAIN_SVA, type Domain, type DomainOps } from '../contract/domain.ts';
 import { newDomain } from '../map/domain-alloc.ts';
 import type { SvaMm } from '../contract/driver.ts';
+import { reportDeviceFault } from '../contract/iopf.ts';
 import {
   IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE,
   IOMMU_FAULT_PAGE_REQUEST_PASID_VALID,
   IOMMU_PAGE_RESP_INVALID,
   IOMMU_PAGE_RESP_SUCCESS,
-  reportDeviceFault,
-} from '../contract/iopf.ts';
+} from '../contract/iopf-queue.ts';
 import { attachDevicePasid } from '../attach/pasid.ts';
 import { mmPasidDrop, svaBindDevice, svaGetPasid, svaUnbindDevice } from './sva.ts';
 

@@ -22,16 +22,14 @@ import { IOMMU_DOMAIN_SVA, type AttachHandle, type Domain } from '../contract/do
 import { domainFree, svaDomainAlloc } from '../map/domain-alloc.ts';
 import type { SvaMm } from '../contract/driver.ts';
 import type { IommuCore } from '../contract/iommu-core.ts';
+import { iopfFreeGroup, iopfGroupQueueWork, iopfGroupResponse } from '../contract/iopf.ts';
 import {
-  iopfFreeGroup,
-  iopfGroupQueueWork,
-  iopfGroupResponse,
   IOMMU_FAULT_PAGE_REQUEST_PASID_VALID,
   IOMMU_PAGE_RESP_INVALID,
   IOMMU_PAGE_RESP_SUCCESS,
   type IopfFault,
   type IopfGroup,
-} from '../contract/iopf.ts';
+} from '../contract/iopf-queue.ts';
 import {
   allocGlobalPasid,
   attachDevicePasid,

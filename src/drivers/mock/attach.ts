@@ -7,11 +7,8 @@ import { refuse } from '../../base/refuse.ts';
 import type { Device } from '../../core/contract/device.ts';
 import { IOMMU_DOMAIN_BLOCKED, type Domain, type DomainOps } from '../../core/contract/domain.ts';
 import type { VdeviceCore, ViommuCore } from '../../core/contract/driver.ts';
-import {
-  iopfQueueAddDevice,
-  iopfQueueRemoveDevice,
-  type IopfQueue,
-} from '../../core/contract/iopf.ts';
+import { iopfQueueAddDevice, iopfQueueRemoveDevice } from '../../core/contract/iopf.ts';
+import { type IopfQueue } from '../../core/contract/iopf-queue.ts';
 import { mockDeviceOf, type MockDevice } from './device.ts';
 import { takeFailure, type MockDriverKnobs } from './knobs.ts';
 import { mockNestedOf } from './nested.ts';

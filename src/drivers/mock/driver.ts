@@ -25,7 +25,8 @@ import {
 import { fwspecInit, instanceForDevice } from '../../core/probe/fwspec.ts';
 import { genericDeviceGroup, genericSingleDeviceGroup } from '../../core/group/group-ops.ts';
 import type { IommuCore } from '../../core/contract/iommu-core.ts';
-import { iopfQueueAlloc, iopfQueueFree, type IopfQueue } from '../../core/contract/iopf.ts';
+import { iopfQueueAlloc, iopfQueueFree } from '../../core/contract/iopf.ts';
+import { type IopfQueue } from '../../core/contract/iopf-queue.ts';
 import {
   busAddDevice,
   busRemoveDevice,

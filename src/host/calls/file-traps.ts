@@ -10,7 +10,7 @@ import type { Outcome } from '../../base/wait-queue.ts';
 import { numberAnswer } from './call-context.ts';
 import type { CallContext } from './call-context.ts';
 import { HugePages, MAP_HUGETLB } from './huge-pages.ts';
-import { INJECTED_MMAP } from '../seccomp/filter.ts';
+import { INJECTED_MMAP } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO, NR } from '../sys/libc.ts';
 import { HostPages } from '../process/shared-memory.ts';

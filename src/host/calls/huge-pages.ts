@@ -7,7 +7,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { CallContext } from './call-context.ts';
-import { INJECTED_MMAP } from '../seccomp/filter.ts';
+import { INJECTED_MMAP } from '../sys/numbers.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO, MAP_FIXED, NR } from '../sys/libc.ts';

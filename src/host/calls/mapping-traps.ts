@@ -8,22 +8,18 @@
 import type { LeavingPages } from '../../machine/memory/pin-copies.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { CallContext } from './call-context.ts';
-import { ENDINGS, INJECTED_CALL, INJECTED_MMAP, OPENS, PAGE_REMOVERS } from '../seccomp/filter.ts';
+import { ENDINGS, OPENS, PAGE_REMOVERS } from '../seccomp/filter.ts';
+import { INJECTED_CALL, INJECTED_MMAP } from '../sys/numbers.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import { HOST_ERRNO, MAP_FIXED, NR } from '../sys/libc.ts';
 import type { Answer, Notification } from '../seccomp/listener.ts';
 import type { OtherHolders } from '../process/other-holders.ts';
 import { namesIn } from '../sys/proc.ts';
-import {
-  advised,
-  MADV,
-  PAGE,
-  spanOf,
-  takenOfFile,
-  takenPages,
-  UFFDIO_MOVE,
-} from './taken-pages.ts';
-import type { Span, TakenPages } from './taken-pages.ts';
+import { advised, PAGE, spanOf, takenOfFile, takenPages } from './taken-pages.ts';
+import { UFFDIO_MOVE } from '../sys/numbers.ts';
+import { MADV } from '../sys/numbers.ts';
+import type { TakenPages } from './taken-pages.ts';
+import type { Span } from '../sys/map-query.ts';
 import { IOVEC_SIZE, iovecsAt } from './transfers.ts';
 
 const ARGUMENTS = [0, 1, 2, 3, 4, 5];

@@ -1,6 +1,7 @@
 /** The arguments of each system call that names a path, brought to one form. A table by call number. */
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO, NR } from '../sys/libc.ts';
+import { AT_FDCWD } from '../sys/numbers.ts';
 import type { Notification } from '../seccomp/listener.ts';
 import type { RemoteMemory } from '../process/remote-memory.ts';
 
@@ -21,8 +22,6 @@ export interface PathCall {
   readonly emptyPath: boolean;
 }
 
-/** The current directory, where a descriptor of a directory is asked for. */
-export const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 

@@ -4,18 +4,15 @@
  */
 import * as libc from '../sys/libc.ts';
 import { NR } from '../sys/libc.ts';
+import { AT_FDCWD, MADV, SHM_REMAP } from '../sys/numbers.ts';
+import type { Span } from '../sys/map-query.ts';
 import type { Notification } from '../seccomp/listener.ts';
 import type { MemoryMap } from '../process/memory-map.ts';
 import { objectOf, statOf } from '../process/objects.ts';
-import { AT_FDCWD, PATH_CALLS, type PathCall } from './path-calls.ts';
+import { PATH_CALLS, type PathCall } from './path-calls.ts';
 import { textOf } from '../sys/proc.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
 
-/** Pages by index. */
-export interface Span {
-  readonly index: number;
-  readonly count: number;
-}
 /** Of an address space. */
 export interface TakenPages {
   readonly gone: readonly Span[];
@@ -31,17 +28,6 @@ export interface TakenOfFile {
 }
 
 export const PAGE = 4096n;
-export const MADV = {
-  dontNeed: 4,
-  free: 8,
-  remove: 9,
-  dontNeedLocked: 24,
-  guardInstall: 102,
-} as const;
-/** Of shmat. */
-export const SHM_REMAP = 0o40000;
-/** struct uffdio_move of linux/userfaultfd.h: dst, src, len, mode, move. */
-export const UFFDIO_MOVE = 0xc028aa05;
 const SHM_RND = 0o20000;
 const MREMAP_FIXED = 2;
 const FALLOC_FL_PUNCH_HOLE = 2;

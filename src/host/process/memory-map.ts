@@ -3,9 +3,8 @@
  * of the caller changes while it waits for its answer.
  */
 import type { MmioWindow } from '../../base/file.ts';
-import type { Vma } from '../../machine/memory/process-memory.ts';
 import * as libc from '../sys/libc.ts';
-import { queryMapping } from '../sys/map-query.ts';
+import { queryMapping, type MapsLine } from '../sys/map-query.ts';
 import { textOf } from '../sys/proc.ts';
 
 /** Which registers a mapping of one of our files shows. */
@@ -16,11 +15,6 @@ export type WindowOf = (
 
 /** Is this memory made of huge pages? */
 export type IsHuge = (line: { name: string; object: string | undefined }) => boolean;
-
-export interface MapsLine extends Vma {
-  /** The pathname column: '[heap]', '/memfd:x (deleted)', ''. */
-  readonly name: string;
-}
 
 const LINE = /^([0-9a-f]+)-([0-9a-f]+) (.{4}) ([0-9a-f]+) ([0-9a-f]+:[0-9a-f]+) (\d+)[ \t]*(.*)$/gm;
 

@@ -10,7 +10,7 @@ import type { Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { HeldPages, ObjectMemory } from '../../machine/memory/process-memory.ts';
 import * as libc from '../sys/libc.ts';
-import type { MapsLine } from './memory-map.ts';
+import type { MapsLine } from '../sys/map-query.ts';
 import { descriptorsOf } from '../sys/proc.ts';
 
 const TMPFS_MAGIC = 0x01021994;

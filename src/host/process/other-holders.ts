@@ -4,10 +4,11 @@
  * Asked at rare moments, when a process with pinned pages ends or unmaps such memory, so everything is looked up afresh.
  */
 import type { LeavingPages } from '../../machine/memory/pin-copies.ts';
-import { placeIn, type MapsLine } from './memory-map.ts';
+import { placeIn } from './memory-map.ts';
+import { type MapsLine } from '../sys/map-query.ts';
 import { descriptorsOf, processIds } from '../sys/proc.ts';
 import type { TaskParts } from './processes.ts';
-import type { Span } from '../calls/taken-pages.ts';
+import type { Span } from '../sys/map-query.ts';
 
 export class OtherHolders {
   readonly #parts: Pick<TaskParts, 'machine' | 'files' | 'map' | 'objects'>;

@@ -13,7 +13,8 @@ import type { HeldPages, ProcessMemory } from '../../machine/memory/process-memo
 import type { ExactPins } from './exact-pins.ts';
 import { addressOf, syscall } from '../sys/ffi.ts';
 import { NR, pread, pwrite } from '../sys/libc.ts';
-import type { MapsLine, MemoryMap } from './memory-map.ts';
+import type { MemoryMap } from './memory-map.ts';
+import type { MapsLine } from '../sys/map-query.ts';
 import { holdObject } from './objects.ts';
 import type { HostObjects } from './objects.ts';
 

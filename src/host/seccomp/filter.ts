@@ -12,7 +12,10 @@ import {
   SECCOMP_RET_USER_NOTIF,
 } from '../sys/bpf.ts';
 import { MAP_FIXED, NR } from '../sys/libc.ts';
-import { MADV, SHM_REMAP, UFFDIO_MOVE } from '../calls/taken-pages.ts';
+import { INJECTED_CALL, INJECTED_MMAP } from '../sys/numbers.ts';
+import { UFFDIO_MOVE } from '../sys/numbers.ts';
+import { SHM_REMAP } from '../sys/numbers.ts';
+import { MADV } from '../sys/numbers.ts';
 
 export interface FilterOptions {
   /** Answer all path calls ourselves; otherwise a mount namespace shows the tree and only opens are looked at. */
@@ -40,10 +43,6 @@ export const LONGEST_ATTRIBUTE_WRITE = 256;
 export const FIRST_STREAM_FD = 960;
 export const LAST_STREAM_FD = 1023;
 
-/** In the upper half of the descriptor, which the kernel does not look at, of mappings made by injection. */
-export const INJECTED_MMAP = 0x50f7_1001n;
-/** In the upper half of the sixth argument, which the other calls made by injection do not have. */
-export const INJECTED_CALL = 0x50f7_1002n;
 const MAP_HUGETLB = 0x40000;
 const MFD_HUGETLB = 4;
 const MAP_SHARED_OR_PRIVATE = 3;

@@ -6,7 +6,7 @@
  * its register at the end.
  */
 import { addressOf, syscall } from '../sys/ffi.ts';
-import { INJECTED_CALL } from './filter.ts';
+import { INJECTED_CALL } from '../sys/numbers.ts';
 import { iovec, NR, waitFor } from '../sys/libc.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { REGS, REGS_SIZE } from '../sys/ptrace.ts';

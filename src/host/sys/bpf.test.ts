@@ -2,12 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { Bug } from '../../base/bug.ts';
 import { ARCH_X86_64, FilterAssembler, SECCOMP_RET_ALLOW, SECCOMP_RET_USER_NOTIF } from './bpf.ts';
-import {
-  FIRST_STREAM_FD,
-  filterProgram,
-  INJECTED_CALL,
-  LONGEST_ATTRIBUTE_WRITE,
-} from '../seccomp/filter.ts';
+import { FIRST_STREAM_FD, filterProgram, LONGEST_ATTRIBUTE_WRITE } from '../seccomp/filter.ts';
+import { INJECTED_CALL } from './numbers.ts';
 import type { FilterOptions } from '../seccomp/filter.ts';
 import { NR } from './libc.ts';
 

@@ -5,7 +5,7 @@
  */
 import { addressOf } from './ffi.ts';
 import * as libc from './libc.ts';
-import type { MapsLine } from '../process/memory-map.ts';
+import type { Vma } from '../../machine/memory/process-memory.ts';
 
 const PROCMAP_QUERY = 0xc0686611;
 const QUERY_SIZE = 104;
@@ -32,6 +32,18 @@ const query = Buffer.alloc(QUERY_SIZE);
 const name = Buffer.alloc(NAME_SIZE);
 const queryAt = addressOf(query);
 const nameAt = addressOf(name);
+
+/** Pages by index: of an address space, or of a file. */
+export interface Span {
+  readonly index: number;
+  readonly count: number;
+}
+
+/** One mapping, as /proc/PID/maps has a line for it. */
+export interface MapsLine extends Vma {
+  /** The pathname column: '[heap]', '/memfd:x (deleted)', ''. */
+  readonly name: string;
+}
 
 /** The mapping at a page; 'none' when nothing is mapped there, 'unknown' when this kernel cannot say or the process is gone. */
 export function queryMapping(mapsFd: number, index: number): MapsLine | 'none' | 'unknown' {

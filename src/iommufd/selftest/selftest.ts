@@ -14,11 +14,11 @@ import {
 } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { U64_MAX } from '../../base/u64.ts';
+import { reportDeviceFault } from '../../core/contract/iopf.ts';
 import {
   IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE,
   IOMMU_FAULT_PAGE_REQUEST_PASID_VALID,
-  reportDeviceFault,
-} from '../../core/contract/iopf.ts';
+} from '../../core/contract/iopf-queue.ts';
 import { iovaToPhys } from '../../core/map/map.ts';
 import * as uapi from '../../uapi/iommufd-test.ts';
 import { attachedHwpt, deviceAttach, deviceDetach, deviceReplace, NO_PASID } from '../attach.ts';

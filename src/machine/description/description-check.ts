@@ -14,7 +14,7 @@ import {
   type MachineDescription,
   type Problem,
 } from './description.ts';
-import { contradictionsOf } from '../kernel/releases.ts';
+import { contradictionsOf } from './releases.ts';
 
 export type DeviceTypes = ReadonlyMap<string, DeviceType>;
 

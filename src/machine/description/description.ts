@@ -5,7 +5,7 @@
  * place and what would be allowed.
  */
 import { z } from 'zod';
-import { DEFAULT_KERNEL, KERNEL_VERSIONS, TRAIT_NAMES } from '../kernel/releases.ts';
+import { DEFAULT_KERNEL, KERNEL_VERSIONS, TRAIT_NAMES } from './releases.ts';
 
 export interface Problem {
   /** Keys and indexes from the top: ['devices', 0, 'at']. */

@@ -8,7 +8,8 @@ import { EFAULT, EINVAL, ENOMEM, isErrno, type Result, type Status } from '../..
 import { refuse } from '../../base/refuse.ts';
 import type { Mm, PageSource, UserMemory } from '../../base/task.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
-import { LeavingPages, PageCopies, placeOf, type PinnedPage } from './pin-copies.ts';
+import { LeavingPages, PageCopies, placeOf } from './pin-copies.ts';
+import { type PinnedPage } from './pin-region.ts';
 import { newPageOwner, type MachineMemory, type PageOwner } from './physical-memory.ts';
 import type { Reach } from './pin-region.ts';
 import type { HeldPages, ObjectMemory, ProcessMemory, Vma } from './process-memory.ts';

@@ -19,8 +19,7 @@ import type { PhysicalMemory } from '../../base/physical-memory.ts';
 import { refuse } from '../../base/refuse.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
 import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
-import type { PinnedPage } from './pin-copies.ts';
-import { PinRegion, REGION_FRAMES, type Reach } from './pin-region.ts';
+import { PinRegion, REGION_FRAMES, type PinnedPage, type Reach } from './pin-region.ts';
 
 /** 256 GiB: below it RAM and BARs, above it pages of programs. */
 export const FIRST_PINNED_PFN = 0x400_0000;

@@ -9,14 +9,7 @@ import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
 import type { MachineMemory } from './physical-memory.ts';
-import type { Reach } from './pin-region.ts';
-
-/** A pinned page and the way to it now. */
-export interface PinnedPage {
-  readonly pfn: number;
-  readonly index: number;
-  readonly reach: Reach;
-}
+import type { PinnedPage, Reach } from './pin-region.ts';
 
 /** Bytes of pages, by place: a page index of the address space or of the object they were taken from. */
 export class PageCopies {

@@ -17,8 +17,15 @@ export interface Reach {
   write(index: number, offset: number, from: Uint8Array): Status<'EFAULT'>;
   /** One page of this reach was unpinned for good, or goes another way now. */
   drop(): void;
-  /** The bytes are those of the address space at index + delta, whatever is there: see leaving-pages.ts. */
+  /** The bytes are those of the address space at index + delta, whatever is there: see pin-copies.ts. */
   readonly delta?: number;
+}
+
+/** A pinned page and the way to it now. */
+export interface PinnedPage {
+  readonly pfn: number;
+  readonly index: number;
+  readonly reach: Reach;
 }
 
 interface Chunk {

@@ -15,11 +15,11 @@ import type { Domain } from '../../core/contract/domain.ts';
 import type { IommuGroup } from '../../core/contract/group.ts';
 import { groupHasIsolatedMsi } from '../../core/probe/probe.ts';
 import {
-  getGroupResvRegions,
   IOMMU_RESV_MSI,
   IOMMU_RESV_SW_MSI,
   type ResvRegion,
 } from '../../core/contract/resv-region.ts';
+import { getGroupResvRegions } from '../../core/contract/resv-region-list.ts';
 import type { VfioDeviceKind } from '../device.ts';
 import {
   checkAperture,

@@ -9,15 +9,17 @@ import type { Device } from '../../../core/contract/device.ts';
 import {
   iopfQueueAddDevice,
   iopfQueueRemoveDevice,
+  reportDeviceFault,
+} from '../../../core/contract/iopf.ts';
+import {
   IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE,
   IOMMU_FAULT_PAGE_REQUEST_PASID_VALID,
   IOMMU_PAGE_RESP_FAILURE,
   IOMMU_PAGE_RESP_INVALID,
   IOMMU_PAGE_RESP_SUCCESS,
-  reportDeviceFault,
   type IopfFault,
   type PageResponse,
-} from '../../../core/contract/iopf.ts';
+} from '../../../core/contract/iopf-queue.ts';
 import { FRAME_WORDS } from '../../../pt/ram.ts';
 import { toIntelDevice, type IntelDevice } from './domain.ts';
 import type { IntelIommu } from './iommu.ts';

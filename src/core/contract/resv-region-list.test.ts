@@ -10,15 +10,13 @@ import { IOMMU_DOMAIN_UNMANAGED } from './domain.ts';
 import { groupAddDevice, groupAlloc } from '../group/group-ops.ts';
 import { iommuMap, iovaToPhys } from '../map/map.ts';
 import {
-  getGroupResvRegions,
-  getResvRegions,
-  insertResvRegion,
   IOMMU_RESV_DIRECT,
   IOMMU_RESV_DIRECT_RELAXABLE,
   IOMMU_RESV_MSI,
   IOMMU_RESV_RESERVED,
   type ResvRegion,
 } from './resv-region.ts';
+import { getGroupResvRegions, getResvRegions, insertResvRegion } from './resv-region-list.ts';
 import { must } from '../../../test/core/rig.ts';
 
 const D = IOMMU_RESV_DIRECT;
