@@ -1,6 +1,7 @@
 /**
- * Aux domains (feature 002): one physical device serves two mediated devices, each in an address space of its own under
- * a PASID the IOMMU chose, while its kernel driver keeps the primary domain. Run: npx tsx examples/aux-domain.ts
+ * Aux domains, with the group calls of "iommu aux-domain APIs extensions" (Lu Baolu, July 2020; docs/linux/core.md 8.4):
+ * one physical device serves two mediated devices, each in an address space of its own under a PASID the IOMMU chose,
+ * while its kernel driver keeps the primary domain. Run: npx tsx examples/aux-domain.ts
  *
  * This is the recipe of a parent driver: attach the mdev's group, ask for the group's aux domain, ask for its PASID,
  * program the PASID into the hardware queue of the mdev.

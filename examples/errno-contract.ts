@@ -1,6 +1,7 @@
 /**
- * What an errno of attach means (feature 004): EINVAL says "this domain does not fit this device, another may", so a
- * user tries the next domain; every other errno ends the search. Run: npx tsx examples/errno-contract.ts
+ * What an errno of attach means (Nicolin Chen's return value rules, in Linux since 6.2; docs/linux/core.md 7): EINVAL
+ * says "this domain does not fit this device, another may", so a user tries the next domain; every other errno ends the
+ * search. Run: npx tsx examples/errno-contract.ts
  *
  * The machine has two Intel units that differ: 48 bits with snoop control, and 39 bits without.
  */

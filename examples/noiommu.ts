@@ -1,5 +1,6 @@
 /**
- * A device without an IOMMU, bound to iommufd (feature 001): nothing translates, addresses on the bus are physical.
+ * A device without an IOMMU, bound to iommufd, as "iommufd: Allow binding to a noiommu device" (Jacob Pan, May 2026;
+ * docs/linux/core.md 12.2) lets one: nothing translates, addresses on the bus are physical.
  *
  * The program maps memory into an IOAS, which pins it, asks for its physical address with IOMMU_IOAS_NOIOMMU_GET_PA, and
  * gives that to the device. Run: npx tsx examples/noiommu.ts

@@ -1,5 +1,6 @@
 /**
- * Two IOMMU drivers on one machine: an edu behind an Intel unit, another behind the kernel's mock IOMMU (feature 003).
+ * Two IOMMU drivers on one machine: an edu behind an Intel unit, another behind the kernel's mock IOMMU. What "iommu:
+ * Switch __iommu_domain_alloc() to device ops" (Robin Murphy, January 2023; docs/linux/core.md 1.7) is about.
  *
  * A domain belongs to the driver that made it: attaching it to a device of the other driver is refused before any
  * driver is asked. Run: npx tsx examples/several-drivers.ts

@@ -1,5 +1,6 @@
 /**
- * Would it work? test_dev (feature 000) asks for a list of attaches at once, without attaching anything.
+ * Would it work? A list of attaches is asked about at once, without attaching anything, by the operation of "iommu:
+ * Introduce a test_dev domain op and an internal helper" (Nicolin Chen, October 2025; docs/linux/core.md 6).
  *
  * Each answer is the errno the real call would give, the stage that refuses, and the reason in words. Afterwards the
  * real calls are made, and agree. Run: npx tsx examples/test-attach.ts

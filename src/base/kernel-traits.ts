@@ -7,9 +7,10 @@ export const KERNEL_TRAITS = {
     'iommu_domain_alloc(bus): the last mapped device decides, one warning (posted v1)',
   'bus-domain-alloc-refuse':
     'iommu_domain_alloc(bus): devices of different drivers refuse the allocation (6.8 to 6.12)',
-  'type1-errno-search': 'type1 looks for a domain by errno: EINVAL tries the next one (seed 004)',
-  'test-dev': 'the core calls test_dev before every attach (seed 000)',
-  'aux-domains': 'aux domains and mdev iommu devices exist (5.8, seed 002)',
+  'type1-errno-search':
+    'type1 looks for a domain by errno: EINVAL tries the next one (posted 2022)',
+  'test-dev': 'the core calls test_dev before every attach (posted 2025)',
+  'aux-domains': 'aux domains and mdev iommu devices exist (5.2 to 5.17)',
   'no-iommufd': 'there is no iommufd (before 6.2)',
   'vfio-groups-only': 'VFIO has no cdevs (before 6.6)',
   'map-length-first':

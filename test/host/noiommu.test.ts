@@ -1,4 +1,4 @@
-/** A real program with a device without an IOMMU (document 001; iommufd.md 4.7), in each environment. */
+/** A real program with a device without an IOMMU (iommufd.md 4.7), in each environment. */
 import { afterAll, describe, expect, test } from 'vitest';
 import { join } from 'node:path';
 import { PROJECT } from './build.ts';

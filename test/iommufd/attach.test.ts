@@ -1,4 +1,4 @@
-/** Which hwpt an attach ends on, and who goes with whom (iommufd.md 1.9, 4.3 to 4.5; seed 004). */
+/** Which hwpt an attach ends on, and who goes with whom (iommufd.md 1.9, 4.3 to 4.5). */
 import { describe, expect, test } from 'vitest';
 import {
   EADDRINUSE,

@@ -1,4 +1,4 @@
-/** Devices without an IOMMU in iommufd: document 001 and what was merged of it (iommufd.md 2.21, 4.1 to 4.7). */
+/** Devices without an IOMMU in iommufd: as it was posted, and what was merged of it (iommufd.md 2.21, 4.1 to 4.7). */
 import { describe, expect, test } from 'vitest';
 import {
   EBUSY,

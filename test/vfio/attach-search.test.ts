@@ -10,9 +10,9 @@ import { Client, machineOf, name, ok } from './client.ts';
 const SLOTS = ['0000:00:04.0', '0000:00:05.0', '0000:00:06.0'] as const;
 
 /** Two groups on two domains D1 and D2 of one container, and a third group outside. */
-function rig(seed004: boolean) {
+function rig(byErrno: boolean) {
   const machine = machineOf({
-    kernel: { with: seed004 ? ['type1-errno-search'] : [] },
+    kernel: { with: byErrno ? ['type1-errno-search'] : [] },
     devices: SLOTS.map((at) => ({ type: 'edu', at })),
   });
   const client = new Client(machine);
@@ -46,7 +46,7 @@ const set = (plan: Map<Domain, Status>, domain: Domain, errno: ErrnoName | 0): v
   if (errno !== 0) plan.set(domain, ERRNO[errno]);
 };
 
-describe('seed 004: the errno decides', () => {
+describe('with the errno contract, the errno decides', () => {
   test.for([
     { d2: 'EINVAL', d1: 0, result: 0, on: 'd1', seen: 2 },
     { d2: 'EINVAL', d1: 'EINVAL', result: 0, on: 'new', seen: 3 },
@@ -106,7 +106,7 @@ describe('as merged: any errno of a candidate means the next', () => {
 });
 
 test.for([true, false])(
-  'a reserved region over a mapping is EINVAL and undone (seed 004: %s)',
+  'a reserved region over a mapping is EINVAL and undone (by errno: %s)',
   (seed) => {
     const machine = machineOf({
       kernel: { with: seed ? ['type1-errno-search'] : [] },

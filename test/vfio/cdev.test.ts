@@ -188,7 +188,7 @@ describe('iommufd as the container of a group (1.12)', () => {
   });
 });
 
-describe('a cdev without an IOMMU (3.5, seed 001)', () => {
+describe('a cdev without an IOMMU (vfio.md 3.5)', () => {
   test('its name says so, opening needs CAP_SYS_RAWIO, and it binds and attaches', () => {
     const machine = machineOf('noiommu');
     const weak = new CdevClient(machine, { uid: 0, capabilities: [] });

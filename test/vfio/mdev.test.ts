@@ -1,4 +1,4 @@
-/** Mediated devices in a type1 container: pages pinned by their drivers, and aux domains (vfio.md 1.13, 1.16, seed 002). */
+/** Mediated devices in a type1 container: pages pinned by their drivers, and aux domains (vfio.md 1.13, 1.16). */
 import { expect, test } from 'vitest';
 import {
   EACCES,
@@ -140,7 +140,7 @@ test('pins are refused by v1, by the limit, and where nothing is behind a mappin
   expect(pinPages(two.iommu, poor.device, { page: 8, npages: 1, write: true })).toBe(EFAULT);
 });
 
-test('with AUX enabled the mdev gets an aux domain of its device, which keeps its own (seed 002)', () => {
+test('with AUX enabled the mdev gets an aux domain of its device, which keeps its own', () => {
   const r = rig(true);
   const { client, phys, mdev } = r;
   expect(devEnableFeature(phys, IOMMU_DEV_FEAT_AUX)).toBeUndefined();

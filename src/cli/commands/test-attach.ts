@@ -1,4 +1,4 @@
-/** `softiommu test-attach`: would these attaches succeed, and if not, why not, for every device (seed 000)? */
+/** `softiommu test-attach`: would these attaches succeed, and if not, why not, for every device (core.md 6.5)? */
 import { Command } from '@commander-js/extra-typings';
 import { testWishes, type WishAnswer } from '../../machine/wishes/test-wishes.ts';
 import { parseWishes, type Wish, type WishList } from '../../machine/wishes/wish-list.ts';

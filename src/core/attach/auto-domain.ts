@@ -1,7 +1,7 @@
 /**
  * Find a domain for a device among those there are (core.md 7.2).
  *
- * Two policies: by the errno of the attach (seed 004, iommufd), and the one of VFIO type1, which compares drivers and
+ * Two policies: by the errno of the attach (as iommufd does), and the one of VFIO type1, which compares drivers and
  * coherency and does not look at the code.
  */
 import { isErrno, type Result, type Status } from '../../base/errno.ts';

@@ -1,7 +1,7 @@
 /**
  * The building blocks of every RID attach: one device, then a whole group with rollback (core.md 4.1).
  *
- * With the trait 'test-dev' (seed 000) every member is tested before the first of them is attached; in a set that
+ * With the trait 'test-dev' (6.2) every member is tested before the first of them is attached; in a set that
  * must succeed nothing is tested, because a refusal would leave the group on a domain about to be freed (6.4).
  */
 import { EBUSY, EINVAL, ENODEV, type Status } from '../../base/errno.ts';

@@ -1,5 +1,5 @@
 /**
- * Would these attaches succeed? A list of tests that attaches nothing (core.md 6.5, after seed 000).
+ * Would these attaches succeed? A list of tests that attaches nothing (core.md 6.5).
  *
  * Each answer is the one the real call would give now, ENOMEM and ENOSPC of the attach itself apart. Nothing is
  * changed, reserved, logged or warned.

@@ -1,4 +1,4 @@
-/** Seed 000, row by row (core.md 12.1): test_dev before every attach. */
+/** test_dev before every attach: the table of core.md 12.1, row by row. */
 import { describe, expect, test } from 'vitest';
 import { Rig } from '../../../test/core/rig.ts';
 import { createMockDriver } from '../../drivers/mock/index.ts';

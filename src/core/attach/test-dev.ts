@@ -1,5 +1,5 @@
 /**
- * Is a domain compatible with a device? The core's part of test_dev (seed 000; core.md 6.2 with the repairs of 6.4).
+ * Is a domain compatible with a device? The core's part of test_dev (core.md 6.2, with the repairs of 6.4).
  *
  * A passed test is only good while the group mutex is held. Tests change nothing and log nothing.
  */
@@ -94,7 +94,7 @@ export function checkPasidRange(group: IommuGroup | undefined, pasid: number): S
 /**
  * The whole test of one device: the core's checks, then the driver's. Group mutex held.
  * Errnos: those of checkCompatible; EINVAL, EBUSY, ENODEV and others from the driver.
- * @kernel iommu_test_dev (posted in seed 000 as a static helper)
+ * @kernel iommu_test_dev (posted in 2025 as a static helper)
  */
 export function testDevice(
   domain: Domain,

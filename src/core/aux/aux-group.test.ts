@@ -1,4 +1,4 @@
-/** Mediated devices and the group calls of seed 002 v3: core.md 8.3, 8.4 and their rows of 12.3. */
+/** Mediated devices and the group calls for aux domains as posted in v3: core.md 8.3, 8.4 and their rows of 12.3. */
 import { describe, expect, test } from 'vitest';
 import { joinGroup, newMdev, type MdevRig } from '../../../test/core/mdev-rig.ts';
 import { must } from '../../../test/core/rig.ts';
@@ -44,7 +44,7 @@ describe('a mediated device', () => {
     expect(mdevSetIommuDevice(other, phys)).toBeUndefined();
     expect(mdevGroupIommuDevice(group)).toBe(mdevGetIommuDevice(mdev));
   });
-  test('is without a domain after the plain attach: the problem seed 002 solves', () => {
+  test('is without a domain after the plain attach: the problem the group calls solve', () => {
     const { mdev, u, phys } = newMdev();
     expect(mdevAttachDomain(u, mdev)).toBeUndefined();
     expect(auxGetPasid(u, phys)).toBe(1);

@@ -1,4 +1,4 @@
-/** The lookup form of seed 002 v4 and v5: core.md 8.5 and its rows of 12.3. */
+/** Group calls for aux domains by lookup, as posted in v4 and v5: core.md 8.5 and its rows of 12.3. */
 import { describe, expect, test } from 'vitest';
 import { enableAux, joinGroup, newMdev } from '../../../test/core/mdev-rig.ts';
 import { must } from '../../../test/core/rig.ts';

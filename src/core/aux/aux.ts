@@ -1,5 +1,5 @@
 /**
- * Auxiliary domains (core.md 8, seed 002): one device serves many address spaces, each under a PASID its IOMMU chose.
+ * Auxiliary domains (core.md 8): one device serves many address spaces, each under a PASID its IOMMU chose.
  *
  * Built on the PASID layer (8.6): a domain gets one PASID, the same on every device. The group calls remember what a
  * group of mediated devices uses, so that iommu_get_domain_for_dev() and its aux form find the domain: v3 by the

@@ -78,7 +78,7 @@ export function mdevGroupIommuDevice(group: IommuGroup): Device | undefined {
 }
 
 /**
- * Attach a domain to what is behind one mediated device, without telling its group: type1 before seed 002, which left
+ * Attach a domain to what is behind one mediated device, without telling its group: type1 before the group calls (8.4), which left
  * iommu_get_domain_for_dev() without an answer.
  * Errnos: EINVAL nothing is behind it; those of the attach.
  * @kernel vfio_mdev_attach_domain

@@ -185,7 +185,7 @@ export function callSetDevPasid(
   return callStatus(dev, about, () => domain.ops.setDevPasid!(domain, dev, pasid, old));
 }
 
-/** domain->ops->test_dev() of seed 000; a domain without it fits. Group mutex held. */
+/** domain->ops->test_dev() (core.md 6.2); a domain without it fits. Group mutex held. */
 export function callTestDev(
   domain: Domain,
   dev: Device,

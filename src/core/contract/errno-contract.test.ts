@@ -1,4 +1,4 @@
-/** Seed 004, row by row (core.md 12.5): what the errno of an attach means. */
+/** What the errno of an attach means: the table of core.md 12.5, row by row. */
 import { describe, expect, test } from 'vitest';
 import { Rig } from '../../../test/core/rig.ts';
 import { createMockDriver } from '../../drivers/mock/index.ts';

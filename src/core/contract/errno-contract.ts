@@ -1,5 +1,5 @@
 /**
- * What the errno of a failed attach means to the caller (core.md 7.1, seed 004).
+ * What the errno of a failed attach means to the caller (core.md 7.1).
  *
  * EINVAL is soft: the domain's configuration does not fit this device, another domain may. Everything else is hard;
  * an errno outside the contract is to be read as ENODEV, while the user still sees the original.

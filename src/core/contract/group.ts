@@ -39,7 +39,7 @@ export class IommuGroup {
   ownerCnt = 0;
   /** Members being reset. */
   recoveryCnt = 0;
-  /** Seed 002: the domain was set by iommu_aux_attach_group. */
+  /** The domain was set by iommu_aux_attach_group (core.md 8.4). */
   auxDomainAttached = false;
   iommuData: unknown;
   /** Called when the group is freed. */

@@ -1,4 +1,4 @@
-/** What every core call answers for a fake group: core.md 2.7, and the core rows of seed 001 (12.2). */
+/** What every core call answers for a fake group: core.md 2.7, and the core rows of 12.2, noiommu in iommufd. */
 import { describe, expect, test } from 'vitest';
 import { must, Rig } from '../../../test/core/rig.ts';
 import { EINVAL, ENODEV, ENOSPC, EPROBE_DEFER, type Errno } from '../../base/errno.ts';

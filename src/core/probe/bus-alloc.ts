@@ -1,5 +1,5 @@
 /**
- * Allocating a domain for a bus: how it was before 6.13, in its two readings (core.md 1.7, seed 003).
+ * Allocating a domain for a bus: how it was before 6.13, in its two readings (core.md 1.7).
  *
  * Traits: 'bus-domain-alloc-last-device' is the posted v1, where the last device with an IOMMU decides and a mix of
  * drivers is warned once; 'bus-domain-alloc-refuse' is the merged form, where a mix is refused. With neither, the

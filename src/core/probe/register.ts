@@ -1,5 +1,5 @@
 /**
- * Instances of IOMMU hardware come and go; several drivers may be registered at once (core.md 1.2, seed 003).
+ * Instances of IOMMU hardware come and go; several drivers may be registered at once (core.md 1.2, 1.7).
  */
 import { EINVAL, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';

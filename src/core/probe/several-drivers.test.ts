@@ -1,4 +1,4 @@
-/** Seed 003, row by row (core.md 12.4): several IOMMU drivers in one machine. */
+/** Several IOMMU drivers in one machine: the table of core.md 12.4, row by row. */
 import { describe, expect, test } from 'vitest';
 import { must, newCore, listenCalls } from '../../../test/core/rig.ts';
 import { EINVAL, ENODEV, EOPNOTSUPP } from '../../base/errno.ts';

@@ -23,7 +23,7 @@ export interface MockDriverKnobs {
   readonly default?: 'blocked' | 'none' | 'own';
   /** Paging domains can be put on PASIDs. Default: yes. */
   readonly pasid?: boolean;
-  /** The domains have test_dev (seed 000). Default: yes. */
+  /** The domains have test_dev (core.md 6.2). Default: yes. */
   readonly testDev?: boolean;
   /** How paging domains are asked for: with flags (the kernel's mock), without, or not at all. */
   readonly alloc?: 'flags' | 'plain' | 'none';

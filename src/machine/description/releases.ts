@@ -13,7 +13,7 @@ export interface Span {
 }
 
 /**
- * What a released kernel did by itself. Seeds that never landed ('test-dev', 'aux-domains' after 5.15) are not in
+ * What a released kernel did by itself. Proposals that never landed ('test-dev', 'aux-domains' after 5.15) are not in
  * any later version; a machine without a word about its kernel gets them on top (DEFAULT_KERNEL). What the
  * specification knows of 6.12 and of 7.3 only changes with 6.13 here.
  */

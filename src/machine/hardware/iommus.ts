@@ -1,7 +1,7 @@
 /**
  * The IOMMUs of a description: one driver per type, one instance per entry, and which unit stands above which function.
  *
- * A function names its instance by firmware node (fwspec), so instances of different drivers stand side by side (seed 003).
+ * A function names its instance by firmware node (fwspec), so instances of different drivers stand side by side.
  */
 import { Bug } from '../../base/bug.ts';
 import { isErrno } from '../../base/errno.ts';

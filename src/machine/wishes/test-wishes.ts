@@ -1,6 +1,6 @@
 /**
  * Wishes asked of a machine: would these attaches succeed, and if not, which rule of which stage stands in the way of
- * which device (core.md 6.5, seed 000)? The machine is as before afterwards, but for what `before` attached.
+ * which device (core.md 6.5)? The machine is as before afterwards, but for what `before` attached.
  */
 import { Bug } from '../../base/bug.ts';
 import {

@@ -1,5 +1,5 @@
 /**
- * Attaches somebody would like to make, as plain data: what `softiommu test-attach` reads (core.md 6.5, seed 000).
+ * Attaches somebody would like to make, as plain data: what `softiommu test-attach` reads (core.md 6.5).
  *
  * Domains have names or stand in the wish; `before` are attaches that are made for real first, so that a wish can meet
  * a group that is busy or a PASID that is taken. This file knows shapes; test-wishes.ts asks the machine.

@@ -2,7 +2,7 @@
  * Bringing a group into a type1 container and taking it out (vfio.md 1.13, 1.14).
  *
  * Two policies find a domain to share: the merged one compares drivers and coherency and falls back on any errno;
- * with the trait 'type1-errno-search' (seed 004) the errno of the attach decides: EINVAL tries the next domain,
+ * with the trait 'type1-errno-search' (vfio.md 1.14) the errno of the attach decides: EINVAL tries the next domain,
  * anything else ends the call.
  */
 import { EBUSY, EINVAL, EPERM, isErrno, type Result, type Status } from '../../base/errno.ts';
@@ -100,7 +100,7 @@ function attachByMatch(iommu: Type1Iommu, group: ContainerGroup): Status {
   return undefined;
 }
 
-/** The routine of seed 004: the first domain that does not say EINVAL. */
+/** The search by errno (vfio.md 1.14): the first domain that does not say EINVAL. */
 function attachByErrno(iommu: Type1Iommu, group: ContainerGroup): Status {
   const found = attachBySearch<ContainerDomain>({
     candidates: iommu.domains,
