@@ -2,7 +2,8 @@
  * The description of a machine as plain data: what a YAML file, a preset or a program says of the hardware and kernel.
  *
  * This file knows shapes; whether such hardware can exist is checked in description-check.ts. Every problem names its
- * place and what would be allowed.
+ * place and what would be allowed. What a key means is said here once: the JSON Schema, the manual and
+ * `softiommu topology --print` quote it.
  */
 import { z } from 'zod';
 import { DEFAULT_KERNEL, KERNEL_VERSIONS, TRAIT_NAMES } from './releases.ts';
@@ -33,12 +34,18 @@ const trait = z.enum(TRAIT_NAMES as [(typeof TRAIT_NAMES)[number], ...typeof TRA
 
 const kernel = z
   .strictObject({
-    version: z.enum(KERNEL_VERSIONS as [string, ...string[]]).default(DEFAULT_KERNEL.version),
-    /** Traits besides those of the version. Default: test-dev and aux-domains. */
-    with: z.array(trait).default([...DEFAULT_KERNEL.with]),
-    without: z.array(trait).default([]),
+    version: z
+      .enum(KERNEL_VERSIONS as [string, ...string[]])
+      .default(DEFAULT_KERNEL.version)
+      .describe('release of Linux it behaves as'),
+    with: z
+      .array(trait)
+      .default([...DEFAULT_KERNEL.with])
+      .describe('traits besides those of the release; the list given replaces the default'),
+    without: z.array(trait).default([]).describe('traits of the release to leave out'),
   })
-  .prefault({});
+  .prefault({})
+  .describe('which kernel the machine runs');
 
 const address = z.union([z.int().nonnegative(), z.string().regex(/^0x[0-9a-fA-F]+$/)]);
 
@@ -79,29 +86,23 @@ const mock = z.strictObject({
 const iommu = z.discriminatedUnion('type', [intel, mock]);
 
 const directRegion = z.strictObject({
-  start: address,
-  /** Last byte, inclusive. */
-  last: address,
-  relaxable: z.boolean().default(false),
+  start: address.describe('first byte, at a page boundary'),
+  last: address.describe('last byte, inclusive, at the end of a page'),
+  relaxable: z.boolean().default(false).describe('needed at boot only: the device may be owned'),
 });
 
 const optionValue = z.union([z.number(), z.string(), z.boolean()]);
 
+/** One device entry; `device` below says what each key means. */
 export interface DeviceDescription {
   readonly type: string;
-  /** 'DDDD:BB:DD.F' */
   readonly at: string;
   readonly driver?: string | undefined;
-  /** Name of an IOMMU, or 'none'. Default: that of the bridge above, else the first one. */
   readonly iommu?: string | undefined;
   readonly options: Readonly<Record<string, number | string | boolean>>;
-  /** Bridges and multifunction devices: does the function isolate its peers? Default true. */
   readonly acs: boolean;
-  /** Memory the firmware wants mapped one to one for this device (RMRR). */
   readonly directRegions: readonly z.output<typeof directRegion>[];
-  /** A virtual function of the device at this address. */
   readonly vfOf?: string | undefined;
-  /** Other devfns ('03.1') this function also puts on the bus. */
   readonly aliases: readonly string[];
   readonly devices: readonly DeviceDescription[];
 }
@@ -110,36 +111,59 @@ const bdf = z.string().regex(/^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/, {
   error: 'must be a PCI address DDDD:BB:DD.F in lower-case hex, such as 0000:00:04.0',
 });
 
-const device: z.ZodType<DeviceDescription> = z.lazy(() =>
-  z.strictObject({
-    type: z.string(),
-    at: bdf,
-    driver: z.enum(DRIVER_NAMES as [string, ...string[]]).optional(),
-    iommu: z.string().optional(),
-    options: z.record(z.string(), optionValue).default({}),
-    acs: z.boolean().default(true),
-    directRegions: z.array(directRegion).default([]),
-    vfOf: bdf.optional(),
-    aliases: z
-      .array(z.string().regex(/^[01][0-9a-f]\.[0-7]$/, { error: 'must be DD.F, such as 03.1' }))
-      .default([]),
-    devices: z.array(device).default([]),
-  }),
-);
+const devfn = z.string().regex(/^[01][0-9a-f]\.[0-7]$/, { error: 'must be DD.F, such as 03.1' });
 
-const machine = z.strictObject({
-  /** For people. */
-  name: z.string().default('machine'),
+const deviceKeys = {
+  type: z.string().describe('a device model, or a bridge'),
+  at: bdf.describe('PCI address DDDD:BB:DD.F, lower-case hex'),
+  driver: z
+    .enum(DRIVER_NAMES as [string, ...string[]])
+    .optional()
+    .describe('kernel driver bound at boot; by default vfio-pci, of bridges pcieport'),
+  iommu: z
+    .string()
+    .optional()
+    .describe('name of an IOMMU, or none; by default that of the bridge above, else the first one'),
+  options: z.record(z.string(), optionValue).default({}).describe('options of the device model'),
+  acs: z.boolean().default(true).describe('of ports and multifunction devices: isolates its peers'),
+  directRegions: z
+    .array(directRegion)
+    .default([])
+    .describe('memory that firmware wants mapped one to one for this device (RMRR)'),
+  vfOf: bdf.optional().describe('this is a virtual function of the device at that address'),
+  aliases: z.array(devfn).default([]).describe('other DD.F that this function puts on the bus'),
+};
+
+const device: z.ZodType<DeviceDescription> = z
+  .strictObject({
+    ...deviceKeys,
+    devices: z
+      .array(z.lazy(() => device))
+      .default([])
+      .describe('of bridges: what is behind it'),
+  })
+  .meta({ id: 'device' });
+
+/** The shape of a machine file; a JSON Schema, its manual and a printed file are made from it. */
+export const MACHINE_SHAPE = z.strictObject({
+  name: z.string().default('machine').describe('for people'),
   kernel,
-  /** RAM for page tables and queues; its pages cost nothing until used. */
-  ramMiB: z.int().min(1).max(2048).default(256),
-  iommus: z.array(iommu).default([{ type: 'intel' }]),
-  devices: z.array(device).default([]),
+  ramMiB: z
+    .int()
+    .min(1)
+    .max(2048)
+    .default(256)
+    .describe('MiB of RAM for page tables and queues; pages cost nothing until they are used'),
+  iommus: z
+    .array(iommu)
+    .default([{ type: 'intel' }])
+    .describe('IOMMUs; the first one stands above every device that names no other'),
+  devices: z.array(device).default([]).describe('what is plugged into the root buses'),
 });
 
-export type MachineDescription = z.output<typeof machine>;
+export type MachineDescription = z.output<typeof MACHINE_SHAPE>;
 /** What may be written: everything with a default may be left out. */
-export type MachineInput = z.input<typeof machine>;
+export type MachineInput = z.input<typeof MACHINE_SHAPE>;
 export type IommuDescription = MachineDescription['iommus'][number];
 export type DirectRegion = DeviceDescription['directRegions'][number];
 
@@ -147,7 +171,7 @@ export type DirectRegion = DeviceDescription['directRegions'][number];
 export function parseShape(
   value: unknown,
 ): { readonly description: MachineDescription } | { readonly problems: readonly Problem[] } {
-  const parsed = machine.safeParse(value);
+  const parsed = MACHINE_SHAPE.safeParse(value);
   if (parsed.success) return { description: parsed.data };
   return { problems: parsed.error.issues.flatMap(problemsOf) };
 }
@@ -172,25 +196,14 @@ function problemsOf(issue: z.core.$ZodIssue): Problem[] {
 
 /** Keys allowed in the object at this place. */
 function keysAt(path: readonly (string | number)[]): readonly string[] | undefined {
-  if (path.length === 0) return Object.keys(machine.shape);
+  if (path.length === 0) return Object.keys(MACHINE_SHAPE.shape);
   if (path[0] === 'kernel') return ['version', 'with', 'without'];
   if (path.at(-2) === 'directRegions') return Object.keys(directRegion.shape);
   if (path[0] === 'devices') return DEVICE_KEYS;
   return undefined;
 }
 
-const DEVICE_KEYS = [
-  'type',
-  'at',
-  'driver',
-  'iommu',
-  'options',
-  'acs',
-  'directRegions',
-  'vfOf',
-  'aliases',
-  'devices',
-];
+const DEVICE_KEYS = [...Object.keys(deviceKeys), 'devices'];
 
 export const IOMMU_OPTIONS: Readonly<Record<IommuDescription['type'], readonly string[]>> = {
   intel: Object.keys(intel.shape).filter((key) => key !== 'type'),
