@@ -56,7 +56,6 @@ const headers = [
 const knots = {
   types: [
     'vfio/',
-    'pci/(function|host-irqs)',
     'machine/kernel/(driver-core|pci-dev)',
     'iommufd/(subsystem|io-pagetable/pages)',
   ],

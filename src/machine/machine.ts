@@ -95,8 +95,12 @@ export class Machine {
       ...(this.env.has('iommufd-selftest') && { selftest: new MachineSelftest(core) }),
     });
     const iommufd = this.env.has('no-iommufd') ? undefined : IOMMUFD_API;
-    this.vfio = new VfioSubsystem({ core, memory, iommufd });
-    this.vfio.deviceOfFunction = (fn) => this.hardware.all().find((pci) => pci.fn === fn)?.dev;
+    this.vfio = new VfioSubsystem({
+      core,
+      memory,
+      iommufd,
+      deviceOfFunction: (fn) => this.hardware.all().find((pci) => pci.fn === fn)?.dev,
+    });
     this.drivers = new DriverCore(this.env);
     for (const driver of hostDrivers(this.vfio)) this.drivers.add(driver);
     this.modules = makeModules(this.env, this.vfio);

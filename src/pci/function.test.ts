@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { Bug } from '../base/bug.ts';
-import { EBUSY, EINVAL, ENODEV, ENOSPC, ENOTTY } from '../base/errno.ts';
+import { ENOTTY } from '../base/errno.ts';
 import { KernelEnv } from '../base/kernel-env.ts';
 import { PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX, PCI_COMMAND } from '../uapi/pci-regs.ts';
 import { PciDeviceFunction } from './function.ts';
 import type { PciIdentity } from './identity.ts';
+import type { MsiMessage } from './messages.ts';
 
 const FULL: PciIdentity = {
   vendor: 0x1234,
@@ -27,11 +28,14 @@ const FULL: PciIdentity = {
 
 function rig(identity: PciIdentity = FULL) {
   const calls: string[] = [];
-  const fn = new PciDeviceFunction(
-    new KernelEnv(),
-    { segment: 0, bus: 2, device: 3, fn: 1 },
+  const messages: MsiMessage[] = [];
+  let lines = 0;
+  const fn = new PciDeviceFunction({
+    env: new KernelEnv(),
+    at: { segment: 0, bus: 2, device: 3, fn: 1 },
     identity,
-  );
+    sink: { message: (message) => messages.push(message) > 0, line: () => ++lines > 0 },
+  });
   fn.connect({
     mmioRead: (bar, offset, width) => {
       calls.push(`r${bar}:${offset}/${width}`);
@@ -41,7 +45,7 @@ function rig(identity: PciIdentity = FULL) {
       void calls.push(`w${bar}:${offset}/${width}=${value}`),
     reset: () => void calls.push('reset'),
   });
-  return { fn, calls };
+  return { fn, calls, messages, lines: () => lines };
 }
 
 describe('configuration space', () => {
@@ -113,66 +117,44 @@ describe('windows', () => {
 });
 
 describe('MSI-X', () => {
-  test('a masked vector waits in the pending bits and is sent when unmasked', () => {
-    const { fn } = rig();
-    let seen = 0;
+  const ENABLE = 0x8000;
+  const MASK_ALL = 0x4000;
+  /** With both vectors programmed and the capability on. */
+  function enabled() {
+    const { fn, messages } = rig();
     fn.writeConfig(PCI_COMMAND, 2, 6);
-    expect(fn.irqs.allocVectors('msix', 4)).toBe(4);
-    fn.irqs.request(1, () => seen++);
-    const { window } = fn.bars[2]!;
+    const control = fn.config.capability(PCI_CAP_ID_MSIX) + 2;
+    fn.writeConfig(control, 2, ENABLE);
+    for (const n of [0, 1]) fn.msix!.program(n, message(n), false);
+    return { fn, messages, control, window: fn.bars[2]!.window };
+  }
+  const message = (n: number) => ({ addressLo: 0xfee0_0000, addressHi: 0, data: 0x1000 + n });
+
+  test('a masked vector waits in the pending bits and is sent when unmasked', () => {
+    const { fn, messages, window } = enabled();
     window.store(0x1000 + 16 + 12, 4, 1n);
     fn.raise(1);
-    expect(seen).toBe(0);
+    expect(messages).toEqual([]);
     expect(window.load(0x1800, 8)).toBe(2n);
     window.store(0x1800, 8, 0n);
     expect(window.load(0x1800, 8)).toBe(2n);
     window.store(0x1000 + 16 + 12, 4, 0n);
-    expect(seen).toBe(1);
+    expect(messages).toEqual([message(1)]);
     expect(window.load(0x1800, 8)).toBe(0n);
   });
   test('the function mask holds everything back', () => {
-    const { fn } = rig();
-    let seen = 0;
-    fn.writeConfig(PCI_COMMAND, 2, 6);
-    expect(fn.irqs.allocVectors('msix', 1)).toBe(1);
-    fn.irqs.request(0, () => seen++);
-    const cap = fn.config.capability(PCI_CAP_ID_MSIX);
-    fn.writeConfig(cap + 2, 2, 0xc000);
+    const { fn, messages, control } = enabled();
+    fn.writeConfig(control, 2, ENABLE | MASK_ALL);
     fn.raise(0);
-    expect(seen).toBe(0);
-    fn.writeConfig(cap + 2, 2, 0x8000);
-    expect(seen).toBe(1);
+    expect(messages).toEqual([]);
+    fn.writeConfig(control, 2, ENABLE);
+    expect(messages).toEqual([message(0)]);
   });
-  test('a message somebody scribbled over goes nowhere', () => {
-    const { fn } = rig();
-    let seen = 0;
-    fn.writeConfig(PCI_COMMAND, 2, 6);
-    expect(fn.irqs.allocVectors('msix', 1)).toBe(1);
-    fn.irqs.request(0, () => seen++);
-    fn.bars[2]!.window.store(0x1000, 4, 0x1000n);
+  test('a message goes where its entry says, whoever wrote that', () => {
+    const { fn, messages, window } = enabled();
+    window.store(0x1000, 4, 0x1000n);
     fn.raise(0);
-    expect(seen).toBe(0);
-  });
-});
-
-describe('vectors of the host', () => {
-  test('one capability at a time, within hardware and host', () => {
-    const { fn } = rig();
-    expect(fn.irqs.allocVectors('msi', 9)).toBe(4);
-    expect(fn.irqs.allocVectors('msix', 1)).toBe(EBUSY);
-    expect(fn.irqs.allocAt(5)).toBe(EINVAL);
-    fn.irqs.freeVectors();
-    fn.irqs.available = 0;
-    expect(fn.irqs.allocVectors('msix', 1)).toBe(ENOSPC);
-    fn.irqs.available = 1;
-    expect(fn.irqs.allocVectors('msix', 2)).toBe(1);
-    expect(fn.irqs.allocAt(0)).toBeUndefined();
-    expect(fn.irqs.allocAt(1)).toBe(ENOSPC);
-  });
-  test('what is not there is ENODEV', () => {
-    const { fn } = rig({ ...FULL, msiVectors: 0, interruptPin: 0 });
-    expect(fn.irqs.allocVectors('msi', 1)).toBe(ENODEV);
-    expect(fn.irqs.requestIntx(() => undefined)).toBe(ENODEV);
+    expect(messages).toEqual([{ ...message(0), addressLo: 0x1000 }]);
   });
 });
 
@@ -206,17 +188,14 @@ describe('reset', () => {
 });
 
 test('INTx is level: STATUS shows it, INTX_DISABLE holds it back, clearing that delivers it', () => {
-  const { fn } = rig();
-  let seen = 0;
-  expect(fn.irqs.requestIntx(() => seen++)).toBeUndefined();
+  const { fn, lines } = rig();
   fn.writeConfig(PCI_COMMAND, 2, 0x400);
   fn.setIntx(true);
-  expect([seen, fn.readConfig(6, 2) & 8]).toEqual([0, 8]);
+  expect([lines(), fn.readConfig(6, 2) & 8]).toEqual([0, 8]);
   fn.writeConfig(PCI_COMMAND, 2, 0);
-  expect(seen).toBe(1);
+  expect(lines()).toBe(1);
   fn.setIntx(false);
   expect(fn.readConfig(6, 2) & 8).toBe(0);
-  fn.irqs.freeIntx();
 });
 
 test('a bridge has a type 1 header with its buses', () => {

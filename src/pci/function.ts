@@ -32,9 +32,9 @@ import {
 } from '../uapi/pci-regs.ts';
 import { PciBar } from './bar.ts';
 import { ConfigSpace } from './config-space.ts';
-import { HostIrqs } from './host-irqs.ts';
 import { pciName, type PciAddress, type PciIdentity, type PciRegisters } from './identity.ts';
-import { MsixTable, type MsiMessage } from './msix.ts';
+import type { MessageSink, MsiMessage } from './messages.ts';
+import { MsixTable } from './msix.ts';
 
 export class PciDeviceFunction {
   readonly env: KernelEnv;
@@ -46,7 +46,6 @@ export class PciDeviceFunction {
   /** Index 0…5; undefined where unimplemented, and at the upper half of a 64-bit BAR. */
   readonly bars: readonly (PciBar | undefined)[];
   readonly msix: MsixTable | undefined;
-  readonly irqs: HostIrqs;
   /** Image of the expansion ROM, when there is one. */
   rom: Uint8Array | undefined;
   /**
@@ -56,14 +55,23 @@ export class PciDeviceFunction {
   hotResetSet: () => readonly PciDeviceFunction[] | undefined = () => undefined;
   /** Told after every change of COMMAND or of the power state, and after a reset. */
   readonly watchers = new Set<() => void>();
+  readonly #sink: MessageSink;
   #registers: PciRegisters | undefined;
   #intx = false;
 
-  constructor(env: KernelEnv, at: PciAddress, identity: PciIdentity) {
-    this.env = env;
-    this.at = at;
-    this.name = pciName(at);
+  constructor(parts: {
+    env: KernelEnv;
+    at: PciAddress;
+    identity: PciIdentity;
+    /** Where messages and the pin lead. */
+    sink: MessageSink;
+  }) {
+    const { identity } = parts;
+    this.env = parts.env;
+    this.at = parts.at;
+    this.name = pciName(parts.at);
     this.identity = identity;
+    this.#sink = parts.sink;
     this.config = new ConfigSpace(identity);
     const bars: (PciBar | undefined)[] = Array.from({ length: 6 }, () => undefined);
     for (const spec of identity.bars) {
@@ -71,7 +79,6 @@ export class PciDeviceFunction {
       bars[spec.index] = new PciBar(spec, this.config, (bar) => this.#window(bar));
     }
     this.bars = bars;
-    this.irqs = new HostIrqs(this);
     this.msix =
       identity.msix &&
       new MsixTable(identity.msix, (vector, message) => this.#sendMsix(vector, message));
@@ -146,7 +153,7 @@ export class PciDeviceFunction {
       return;
     }
     const message = this.#msiMessage(vector);
-    this.#trace('msi', vector, message !== undefined && this.irqs.deliver(message));
+    this.#trace('msi', vector, message !== undefined && this.#sink.message(message));
   }
   /** True when messages replace the pin. */
   get messagesEnabled(): boolean {
@@ -234,11 +241,11 @@ export class PciDeviceFunction {
     };
   }
   #sendMsix(vector: number, message: MsiMessage): void {
-    this.#trace('msix', vector, this.irqs.deliver(message));
+    this.#trace('msix', vector, this.#sink.message(message));
   }
   #deliverIntx(): void {
     const masked = (this.command & PCI_COMMAND_INTX_DISABLE) !== 0 || this.messagesEnabled;
-    this.#trace('intx', 0, !masked && this.irqs.assertIntx());
+    this.#trace('intx', 0, !masked && this.#sink.line());
   }
   #changed(): void {
     for (const watcher of this.watchers) watcher();

@@ -5,13 +5,7 @@
  */
 import { PCI_MSIX_ENTRY_SIZE } from '../uapi/pci-regs.ts';
 import type { PciIdentity } from './identity.ts';
-
-/** A message as it travels: where it is written and what. */
-export interface MsiMessage {
-  readonly addressLo: number;
-  readonly addressHi: number;
-  readonly data: number;
-}
+import type { MsiMessage } from './messages.ts';
 
 const CTRL_MASK = 1;
 

@@ -58,9 +58,8 @@ export class VfioSubsystem {
   readonly memory: PhysicalMemory;
   readonly iommufd: IommufdApi | undefined;
   readonly parameters: VfioParameters = { dmaEntryLimit: 65535, disableDenylist: false };
-  /** The device of a function, bound or not. Set by whoever knows the topology; else only those seen by vfio-pci. */
-  deviceOfFunction: (fn: PciDeviceFunction) => Device | undefined = (fn) => this.#functions.get(fn);
-  readonly #functions = new WeakMap<PciDeviceFunction, Device>();
+  /** The device of a function, bound or not; undefined: the kernel does not know the function. */
+  readonly deviceOfFunction: (fn: PciDeviceFunction) => Device | undefined;
   readonly #drivers: readonly ContainerIommuDriver[];
   readonly #groups = new Map<IommuGroup, VfioGroup>();
   readonly #groupMinors = new IdTable<VfioGroup>(0);
@@ -72,16 +71,14 @@ export class VfioSubsystem {
     memory: PhysicalMemory;
     /** Undefined: a kernel without iommufd. */
     iommufd: IommufdApi | undefined;
+    deviceOfFunction: (fn: PciDeviceFunction) => Device | undefined;
   }) {
     this.core = given.core;
     this.env = given.core.env;
     this.memory = given.memory;
     this.iommufd = given.iommufd;
+    this.deviceOfFunction = given.deviceOfFunction;
     this.#drivers = [noiommuDriver(this.env), type1Driver(this)];
-  }
-
-  noteFunction(fn: PciDeviceFunction, dev: Device): void {
-    this.#functions.set(fn, dev);
   }
 
   /** By index, lowest first. */

@@ -14,19 +14,23 @@ import { hex, PAGE_SIZE } from '../../base/u64.ts';
 import type { RemappingUnit } from '../../core/contract/remapping-unit.ts';
 import type { DevicePort } from '../../devices/port.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
-
-/** Writes that end in this MiB are interrupt messages on this host; most units let them pass whatever a table says. */
-const FIRST_MESSAGE_PFN = 0xfee00;
-const LAST_MESSAGE_PFN = 0xfeeff;
+import {
+  FIRST_MESSAGE_PFN,
+  LAST_MESSAGE_PFN,
+  type MessageSink,
+  type MsiMessage,
+} from '../../pci/messages.ts';
+import type { InterruptController } from './interrupt-controller.ts';
 
 export interface Bus {
   readonly env: KernelEnv;
   readonly memory: PhysicalMemory;
+  readonly controller: InterruptController;
 }
 
-export class DmaPort implements DevicePort {
+export class DmaPort implements DevicePort, MessageSink {
   readonly #bus: Bus;
-  /** The unit translates interrupt messages like every other write. */
+  /** The unit translates interrupt messages like every other write; most let them pass, whatever a table says. */
   translatesMessages = false;
   #fn: PciDeviceFunction | undefined;
   #unit: RemappingUnit | undefined;
@@ -62,6 +66,17 @@ export class DmaPort implements DevicePort {
   }
   intx(asserted: boolean): void {
     this.#fn?.setIntx(asserted);
+  }
+
+  /** A message of the function's own MSI or MSI-X capability, on its way to the controller. */
+  message({ addressHi, addressLo, data }: MsiMessage): boolean {
+    const lg2 = this.#unit?.granuleLg2 ?? 12;
+    const granule = addressHi * 2 ** (32 - lg2) + Math.floor(addressLo / 2 ** lg2);
+    const end = this.translatesMessages ? this.#translate(granule, -1, true) : granule;
+    return isMessage(end, lg2) && this.#bus.controller.message(this.#function, data);
+  }
+  line(): boolean {
+    return this.#bus.controller.line(this.#function);
   }
 
   read(at: bigint, into: Uint8Array, pasid = -1): Status<'EFAULT'> {
@@ -104,7 +119,7 @@ export class DmaPort implements DevicePort {
     let granule = Number(at >> BigInt(lg2));
     let offset = Number(at & BigInt(size - 1));
     const passes = pasid < 0 && !this.translatesMessages;
-    if (passes && isMessage(granule, lg2)) return this.#message(at, bytes, write);
+    if (passes && isMessage(granule, lg2)) return this.#dataWord(at, bytes, write);
     let from = 0;
     while (from < bytes.length) {
       const first = this.#translate(granule, pasid, write);
@@ -144,7 +159,7 @@ export class DmaPort implements DevicePort {
   ): Status<'EFAULT'> {
     // Only a message that was translated comes so far.
     if (isMessage(granule, lg2)) {
-      return this.#message((BigInt(granule) << BigInt(lg2)) + BigInt(offset), bytes, write);
+      return this.#dataWord((BigInt(granule) << BigInt(lg2)) + BigInt(offset), bytes, write);
     }
     const perFrame = PAGE_SIZE >> lg2;
     const pfn = Math.floor(granule / perFrame);
@@ -162,14 +177,14 @@ export class DmaPort implements DevicePort {
   }
 
   /** A message the device made itself instead of asking the port for an interrupt. */
-  #message(at: bigint, bytes: Uint8Array, write: boolean): Status<'EFAULT'> {
+  #dataWord(at: bigint, bytes: Uint8Array, write: boolean): Status<'EFAULT'> {
     if (!write || bytes.length !== 4 || at % 4n !== 0n) {
       return refuse(EFAULT, 'the interrupt window takes aligned 4-byte writes only', {
         iova: hex(at),
       });
     }
     const data = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
-    this.#function.irqs.arrive(data);
+    this.#bus.controller.message(this.#function, data);
     return undefined;
   }
 }

@@ -12,6 +12,7 @@ import { iommuNames, parseAddress, type DeviceTypes } from '../description/descr
 import type { DeviceDescription, MachineDescription } from '../description/description.ts';
 import type { Bus } from './dma-port.ts';
 import { Firmware } from './firmware.ts';
+import { InterruptController } from './interrupt-controller.ts';
 import { makeIommus, type MachineIommu } from './iommus.ts';
 import type { MachineMemory } from '../memory/physical-memory.ts';
 import { plugIn, type PciDev } from '../kernel/pci-dev.ts';
@@ -19,6 +20,7 @@ import { plugIn, type PciDev } from '../kernel/pci-dev.ts';
 export class Hardware {
   readonly core: IommuCore;
   readonly grouping: PciGrouping = createPciGrouping();
+  readonly controller = new InterruptController();
   readonly iommus: readonly MachineIommu[];
   /** By segment:bus. */
   readonly #buses = new Map<string, PciBus>();
@@ -39,7 +41,7 @@ export class Hardware {
     this.core = parts.core;
     this.#memory = parts.memory;
     this.#types = parts.types;
-    this.#bus = { env: parts.core.env, memory: parts.memory };
+    this.#bus = { env: parts.core.env, memory: parts.memory, controller: this.controller };
     this.#rootDescriptions = parts.description.devices;
     this.#plugBus(this.#rootDescriptions, undefined);
     new Firmware().assign(this.childrenOf(undefined), (bridge) => this.childrenOf(bridge));

@@ -26,6 +26,7 @@ import {
 import { read64, REG_CAP, REG_ECAP } from '../../drivers/intel/registers.ts';
 import { createMockDriver, type MockDriver } from '../../drivers/mock/driver.ts';
 import type { PciGrouping } from '../../drivers/pci-group.ts';
+import { MESSAGE_WINDOW, MESSAGE_WINDOW_SIZE } from '../../pci/messages.ts';
 import type { PciFunction } from '../../pci/topology.ts';
 import { IOMMU_MMIO, IOMMU_NOEXEC, IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
 import { iommuNames } from '../description/description-check.ts';
@@ -34,7 +35,6 @@ import type {
   IommuDescription,
   MachineDescription,
 } from '../description/description.ts';
-import { translatedRoute } from '../kernel/doorbell-route.ts';
 import type { Node } from '../files/nodes.ts';
 import type { MachineMemory } from '../memory/physical-memory.ts';
 import type { PciDev } from '../kernel/pci-dev.ts';
@@ -172,7 +172,6 @@ function mockMaker(world: IommuWorld): Maker {
       plug(pci) {
         const translated = options.messages === 'translated';
         pci.port.translatesMessages = translated;
-        pci.fn.irqs.route = translated ? translatedRoute(pci) : undefined;
         const window = translated ? SW_MSI_WINDOW : MSI_WINDOW;
         Object.assign(made.knobsOf(pci.dev), {
           resvRegions: [window, ...pci.description.directRegions.map(resvRegion)],
@@ -185,7 +184,6 @@ function mockMaker(world: IommuWorld): Maker {
       unplug(pci) {
         made.unit.disconnect(pci.port.requesterId);
         pci.port.translatesMessages = false;
-        pci.fn.irqs.route = undefined;
       },
     };
   };
@@ -193,8 +191,8 @@ function mockMaker(world: IommuWorld): Maker {
 
 /** Message-signalled interrupts are written here on this platform. */
 const MSI_WINDOW: ResvRegion = {
-  start: 0xfee0_0000n,
-  length: 0x10_0000n,
+  start: MESSAGE_WINDOW,
+  length: MESSAGE_WINDOW_SIZE,
   prot: 0,
   type: IOMMU_RESV_MSI,
 };

@@ -31,7 +31,7 @@ function vfioPci(vfio: VfioSubsystem): KernelDriver {
     driverManagedDma: true,
     hooks: {
       probe(pci): Status {
-        const bound = bindPci(vfio, pci.dev, pci.fn, pci.sysPath);
+        const bound = bindPci(vfio, pci);
         return isErrno(bound) ? bound : undefined;
       },
       remove: (pci) => unbindPci(vfio, pci.dev),

@@ -4,6 +4,7 @@
  */
 import type { IommuCore } from '../../core/contract/iommu-core.ts';
 import { Device } from '../../core/contract/device.ts';
+import { dmaPrepareMsi } from '../../core/dma/msi.ts';
 import type { DeviceModel } from '../../devices/port.ts';
 import { PciDeviceFunction } from '../../pci/function.ts';
 import type { PciIdentity } from '../../pci/identity.ts';
@@ -12,7 +13,9 @@ import { requesterIdAtRoot } from '../../pci/alias.ts';
 import { isBridge, parseAddress, type DeviceTypes } from '../description/description-check.ts';
 import type { BridgeType, DeviceDescription } from '../description/description.ts';
 import { DmaPort, type Bus } from '../hardware/dma-port.ts';
+import type { InterruptController } from '../hardware/interrupt-controller.ts';
 import type { KernelDriver } from './driver-core.ts';
+import { PciDevIrqs } from './irqs.ts';
 
 /** Source validation, translation blocking, both redirects, upstream forwarding, direct translated requests. */
 const ACS_CAPABILITY = 0x5f;
@@ -29,6 +32,7 @@ export class PciDev {
   /** The bridge above. */
   readonly parent: PciDev | undefined;
   readonly physfn: PciDev | undefined;
+  readonly irqs: PciDevIrqs;
   /** The device in the IOMMU layer; a new one after remove and rescan. */
   dev: Device;
   driver: KernelDriver | undefined;
@@ -48,6 +52,7 @@ export class PciDev {
     parent: PciDev | undefined;
     physfn: PciDev | undefined;
     core: IommuCore;
+    controller: InterruptController;
   }) {
     this.description = parts.description;
     this.fn = parts.fn;
@@ -56,6 +61,12 @@ export class PciDev {
     this.model = parts.model;
     this.parent = parts.parent;
     this.physfn = parts.physfn;
+    this.irqs = new PciDevIrqs({
+      fn: parts.fn,
+      controller: parts.controller,
+      // A doorbell is mapped where the unit translates what is written to it.
+      prepare: (at) => (parts.port.translatesMessages ? dmaPrepareMsi(this.dev, at) : at),
+    });
     this.dev = this.newDevice(parts.core);
   }
   /** '0000:00:04.0' */
@@ -119,7 +130,7 @@ export function plugIn(plug: PlugIn): PciDev {
     ...(isolates && { acs: ACS_CAPABILITY }),
   };
   const at = parseAddress(description.at);
-  const fn = new PciDeviceFunction(plug.bus.env, at, identity);
+  const fn = new PciDeviceFunction({ env: plug.bus.env, at, identity, sink: port });
   if (model) fn.connect(model);
   const place = plug.on.add({
     slot: at.device,
@@ -132,7 +143,8 @@ export function plugIn(plug: PlugIn): PciDev {
   });
   port.connect(fn, requesterIdAtRoot(place));
   const { parent, core } = plug;
-  return new PciDev({ description, fn, place, port, model, parent, physfn, core });
+  const { controller } = plug.bus;
+  return new PciDev({ description, fn, place, port, model, parent, physfn, core, controller });
 }
 
 /** Functions with a peer to be kept from: switch ports, and PCIe functions that share a slot. */

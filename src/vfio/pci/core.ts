@@ -45,9 +45,19 @@ import { deviceFeature } from './feature.ts';
 import { getHotResetInfo, hotReset } from './hot-reset.ts';
 import { VfioPciIrqs } from './irqs.ts';
 import { matchPciName } from './name.ts';
+import type { PciIrqs } from './pci-irqs.ts';
 import { getRegionInfo, mmapRegion, readWrite } from './regions.ts';
 import { getIrqInfo, setIrqs } from './set-irqs.ts';
 import type { VfioSubsystem } from '../vfio-core.ts';
+
+/** A PCI function as the bus gives it to its driver. @kernel pci_dev */
+export interface VfioPciFunction {
+  readonly dev: Device;
+  readonly fn: PciDeviceFunction;
+  readonly irqs: PciIrqs;
+  /** Its directory in sysfs. */
+  readonly sysPath: string;
+}
 
 export class VfioPciDevice implements VfioDeviceOps {
   readonly name = 'vfio-pci';
@@ -55,7 +65,7 @@ export class VfioPciDevice implements VfioDeviceOps {
   readonly subsystem: VfioSubsystem;
   readonly dev: Device;
   readonly fn: PciDeviceFunction;
-  readonly sysPath?: string;
+  readonly sysPath: string;
   readonly irqs: VfioPciIrqs;
   readonly exports = new BarExports();
   #config: VfioPciConfig | undefined;
@@ -65,12 +75,12 @@ export class VfioPciDevice implements VfioDeviceOps {
   /** In the low power the user asked for, and what tells it that something woke the device. */
   lowPower: { readonly wakeup: Eventfd | undefined } | undefined;
 
-  constructor(subsystem: VfioSubsystem, dev: Device, fn: PciDeviceFunction, sysPath?: string) {
+  constructor(subsystem: VfioSubsystem, pci: VfioPciFunction) {
     this.subsystem = subsystem;
-    this.dev = dev;
-    this.fn = fn;
-    if (sysPath !== undefined) this.sysPath = sysPath;
-    this.irqs = new VfioPciIrqs(fn, () => this.config);
+    this.dev = pci.dev;
+    this.fn = pci.fn;
+    this.sysPath = pci.sysPath;
+    this.irqs = new VfioPciIrqs(pci, () => this.config);
   }
   /** Does this kernel export BARs as dma-bufs? */
   get canExport(): boolean {

@@ -3,9 +3,8 @@ import { EINVAL, type Result, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
 import type { Device } from '../../core/contract/device.ts';
-import type { PciDeviceFunction } from '../../pci/function.ts';
 import type { VfioDevice } from '../device.ts';
-import { VfioPciDevice } from './core.ts';
+import { VfioPciDevice, type VfioPciFunction } from './core.ts';
 import type { VfioSubsystem } from '../vfio-core.ts';
 
 const INTEL = 0x8086;
@@ -17,20 +16,15 @@ const DENYLIST = [0x0435, 0x0443, 0x0b25, 0x0cfe, 0x19e2, 0x19e3, 0x37c8, 0x37c9
  * EINVAL: denylisted, not a type 0 header, no IOMMU while noiommu mode is off, or one that is not coherent.
  * @kernel vfio_pci_probe
  */
-export function bindPci(
-  subsystem: VfioSubsystem,
-  dev: Device,
-  fn: PciDeviceFunction,
-  sysPath?: string,
-): Result<VfioDevice> {
+export function bindPci(subsystem: VfioSubsystem, pci: VfioPciFunction): Result<VfioDevice> {
+  const { dev, fn } = pci;
   const { vendor, device } = fn.identity;
   if (vendor === INTEL && DENYLIST.includes(device) && !subsystem.parameters.disableDenylist) {
     return refuse(EINVAL, 'the device is on the denylist of vfio-pci', { device: dev.name });
   }
   if (fn.identity.bridge)
     return refuse(EINVAL, 'a bridge is not given to a user', { device: dev.name });
-  subsystem.noteFunction(fn, dev);
-  return subsystem.registerDevice(dev, new VfioPciDevice(subsystem, dev, fn, sysPath));
+  return subsystem.registerDevice(dev, new VfioPciDevice(subsystem, pci));
 }
 
 /** Waits until the user let go. @kernel vfio_pci_remove */

@@ -19,6 +19,7 @@ import type { Eventfd, Task } from '../../base/task.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
 import { PCI_COMMAND, PCI_COMMAND_INTX_DISABLE } from '../../uapi/pci-regs.ts';
 import type { VfioPciConfig } from './config.ts';
+import type { PciIrqs } from './pci-irqs.ts';
 
 /** Data of SET_IRQS after the generic checks: nothing, truth values, or fds. */
 export type IrqData =
@@ -37,6 +38,7 @@ export type ActiveIrq = 'none' | 'intx' | 'msi' | 'msix';
 
 export class VfioPciIrqs {
   readonly #fn: PciDeviceFunction;
+  readonly #irqs: PciIrqs;
   readonly #config: () => VfioPciConfig;
   #active: ActiveIrq = 'none';
   /** Vector to its eventfd. */
@@ -47,8 +49,12 @@ export class VfioPciIrqs {
   #unmask: { readonly eventfd: Eventfd; readonly listening: Disposable } | undefined;
   readonly #single = new Map<'err' | 'req', Eventfd>();
 
-  constructor(fn: PciDeviceFunction, config: () => VfioPciConfig) {
-    this.#fn = fn;
+  constructor(
+    pci: { readonly fn: PciDeviceFunction; readonly irqs: PciIrqs },
+    config: () => VfioPciConfig,
+  ) {
+    this.#fn = pci.fn;
+    this.#irqs = pci.irqs;
     this.#config = config;
   }
   get active(): ActiveIrq {
@@ -119,7 +125,7 @@ export class VfioPciIrqs {
     const eventfd = fd < 0 ? undefined : task.getEventfd(fd);
     if (isErrno(eventfd)) return eventfd;
     if (this.#active === 'none') {
-      const rc = this.#fn.irqs.requestIntx(() => this.#onIntx());
+      const rc = this.#irqs.requestIntx(() => this.#onIntx());
       if (rc) {
         eventfd?.put();
         return rc;
@@ -215,11 +221,10 @@ export class VfioPciIrqs {
   #enableMsi(kind: 'msi' | 'msix', request: IrqRequest, fds: Int32Array): Result<number> {
     const wanted = request.start + request.count;
     if (wanted === 0) return refuse(ERANGE, 'no vector to enable the interrupt with');
-    const { irqs } = this.#fn;
-    const given = irqs.allocVectors(kind, wanted);
+    const given = this.#irqs.allocVectors(kind, wanted);
     if (isErrno(given)) return given;
     if (given < wanted) {
-      irqs.freeVectors();
+      this.#irqs.freeVectors();
       return given;
     }
     this.#active = kind;
@@ -242,18 +247,18 @@ export class VfioPciIrqs {
   #setVector(task: Task, vector: number, fd: number): Status {
     this.#clearVector(vector);
     if (fd < 0) return undefined;
-    const rc = this.#fn.irqs.allocAt(vector);
+    const rc = this.#irqs.allocAt(vector);
     if (rc) return rc;
     const eventfd = task.getEventfd(fd);
     if (isErrno(eventfd)) return eventfd;
     this.#vectors.set(vector, eventfd);
-    this.#fn.irqs.request(vector, () => eventfd.signal());
+    this.#irqs.request(vector, () => eventfd.signal());
     return undefined;
   }
   #clearVector(vector: number): void {
     const eventfd = this.#vectors.get(vector);
     if (!eventfd) return;
-    this.#fn.irqs.free(vector);
+    this.#irqs.free(vector);
     this.#vectors.delete(vector);
     eventfd.put();
   }
@@ -295,13 +300,13 @@ export class VfioPciIrqs {
   #disable(): void {
     if (this.#active === 'intx') {
       this.#disarmUnmask();
-      this.#fn.irqs.freeIntx();
+      this.#irqs.freeIntx();
       this.#intx?.put();
       this.#intx = undefined;
       this.#masked = false;
     } else if (this.#active !== 'none') {
       for (const vector of [...this.#vectors.keys()]) this.#clearVector(vector);
-      this.#fn.irqs.freeVectors();
+      this.#irqs.freeVectors();
       this.#msiCount = 0;
     }
     this.#active = 'none';

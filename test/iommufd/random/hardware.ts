@@ -94,7 +94,12 @@ export function plugIn(world: World, unit: UnitName): Hardware {
     requester({ slot: 5, func: 0, type, multifunction: true }),
     requester({ slot: 5, func: 1, type, multifunction: true }),
   ];
-  const vfio = new VfioSubsystem({ core, memory, iommufd: IOMMUFD_API });
+  const vfio = new VfioSubsystem({
+    core,
+    memory,
+    iommufd: IOMMUFD_API,
+    deviceOfFunction: () => undefined,
+  });
   const lonely = world.noiommuDevice();
   const emulated = new Device(core, { name: 'mdev0', bus: 'mdev' });
   const devices = [...requesters.map(({ dev }) => dev), lonely, emulated];

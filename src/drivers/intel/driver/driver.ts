@@ -27,6 +27,7 @@ import {
   type ResvRegion,
 } from '../../../core/contract/resv-region.ts';
 import { dmaAliases } from '../../../pci/alias.ts';
+import { MESSAGE_WINDOW, MESSAGE_WINDOW_SIZE } from '../../../pci/messages.ts';
 import type { PciFunction } from '../../../pci/topology.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
 import { IOMMU_HW_INFO_TYPE_INTEL_VTD, iommu_hw_info_vtd } from '../../../uapi/iommufd.ts';
@@ -73,9 +74,6 @@ export interface IntelDriver {
   /** ENOMEM: no RAM for root table and queue. */
   addUnit(config: IntelUnitConfig): Result<IntelUnitHandle, 'ENOMEM'>;
 }
-
-const MSI_START = 0xfee0_0000n;
-const MSI_LENGTH = 0x10_0000n;
 
 /** The driver, without a unit yet. */
 export function createIntelDriver(core: IommuCore, pci: PciGrouping): IntelDriver {
@@ -261,6 +259,14 @@ function hwInfo(dev: Device, requestedType: number): Result<{ type: number; byte
   return { type: IOMMU_HW_INFO_TYPE_INTEL_VTD, bytes };
 }
 
+/** Interrupt messages are not translated, so nothing is to be mapped there. */
+const MESSAGES: ResvRegion = {
+  start: MESSAGE_WINDOW,
+  length: MESSAGE_WINDOW_SIZE,
+  prot: 0,
+  type: IOMMU_RESV_MSI,
+};
+
 /** @kernel intel_iommu_get_resv_regions */
 function getResvRegions(dev: Device): readonly ResvRegion[] {
   const { fn, iommu } = toIntelDevice(dev);
@@ -272,7 +278,7 @@ function getResvRegions(dev: Device): readonly ResvRegion[] {
       prot: IOMMU_READ | IOMMU_WRITE,
       type: relaxable === true ? IOMMU_RESV_DIRECT_RELAXABLE : IOMMU_RESV_DIRECT,
     }));
-  return [...direct, { start: MSI_START, length: MSI_LENGTH, prot: 0, type: IOMMU_RESV_MSI }];
+  return [...direct, MESSAGES];
 }
 
 /** A unit without pass-through cannot do identity. @kernel device_def_domain_type */

@@ -7,6 +7,7 @@ import { isFault, lookupContext, lookupPasid, type LookupEnv, type Translation }
 import type { Explanation } from '../../../core/contract/remapping-unit.ts';
 import { IOMMU_READ, IOMMU_WRITE, type WalkStep } from '../../../pt/page-table.ts';
 import { bit, hex, mask } from '../../../base/u64.ts';
+import { isMessageAddress } from '../../../pci/messages.ts';
 import type { Ram } from '../../../pt/ram.ts';
 import { faultReason } from '../fault-codes.ts';
 
@@ -27,7 +28,7 @@ const RESERVED = 'a reserved bit is set: no leaf is that large';
 export function explain(env: LookupEnv, enabled: boolean, request: ExplainRequest): Explanation {
   const { iova } = request;
   if (!enabled) return { tables: [], walk: [], pa: iova };
-  if (request.pasid < 0 && iova >= 0xfee0_0000n && iova <= 0xfeef_ffffn) {
+  if (request.pasid < 0 && isMessageAddress(iova)) {
     const refused = 'an address of the interrupt range is not translated';
     return request.write ? { tables: [], walk: [], pa: iova } : { tables: [], walk: [], refused };
   }

@@ -8,6 +8,7 @@
  */
 import type { PhysicalMemory } from '../../../base/physical-memory.ts';
 import type { Explanation, RemappingUnit } from '../../../core/contract/remapping-unit.ts';
+import { FIRST_MESSAGE_PFN, LAST_MESSAGE_PFN } from '../../../pci/messages.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
 import { explain } from './explain.ts';
 import { FAULT_CODES } from '../fault-codes.ts';
@@ -55,10 +56,6 @@ import {
   type RegisterPort,
 } from '../registers.ts';
 import { Walker } from './walk.ts';
-
-/** The interrupt address range 0xfee00000…0xfeefffff in granules. */
-const MSI_FIRST_G = 0xfee00;
-const MSI_LAST_G = 0xfeeff;
 
 interface Resolved {
   readonly translation: Translation;
@@ -168,7 +165,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
    */
   // eslint-disable-next-line complexity -- see above
   #miss(requesterId: number, pasid: number, iovaG: number, write: boolean): number {
-    const isMessage = pasid < 0 && iovaG >= MSI_FIRST_G && iovaG <= MSI_LAST_G;
+    const isMessage = pasid < 0 && iovaG >= FIRST_MESSAGE_PFN && iovaG <= LAST_MESSAGE_PFN;
     const known = isMessage ? undefined : this.tlb.walkedBy(requesterId, pasid);
     const walker = this.#walker;
     // The requester's translation is known: only the walk is left, unless something is refused.
