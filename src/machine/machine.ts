@@ -17,7 +17,7 @@ import { Ram } from '../pt/ram.ts';
 import { IommufdSubsystem } from '../iommufd/subsystem.ts';
 import { IOMMUFD_API } from '../vfio/iommufd-api.ts';
 import { VfioSubsystem } from '../vfio/vfio-core.ts';
-import { parseDescription, type DeviceTypes } from './description/description-check.ts';
+import { driverOf, parseDescription, type DeviceTypes } from './description/description-check.ts';
 import type { MachineDescription, MachineInput, Problem } from './description/description.ts';
 import { devRoot } from './files/dev.ts';
 import { DriverCore } from './kernel/driver-core.ts';
@@ -246,7 +246,7 @@ export class Machine {
   #boot(): void {
     for (const pci of this.hardware.all()) pci.present = false;
     for (const pci of this.hardware.all()) {
-      if (this.#driverOf(pci) === 'vfio-pci') pci.driverOverride = 'vfio-pci';
+      if (driverOf(pci.description) === 'vfio-pci') pci.driverOverride = 'vfio-pci';
     }
     this.#scan(undefined);
   }
@@ -258,9 +258,6 @@ export class Machine {
     for (const pci of found) if (pci.isBridge) this.#scan(pci);
     if (!this.drivers.autoprobe) return;
     for (const pci of fresh) this.drivers.attach(pci);
-  }
-  #driverOf(pci: PciDev): string {
-    return pci.description.driver ?? (pci.isBridge ? 'pcieport' : 'vfio-pci');
   }
 }
 

@@ -1,13 +1,39 @@
-/** `softiommu topology`: check a machine description and show what comes of it. */
+/** `softiommu topology`: check a machine description and show what comes of it, or the complete description. */
+import { isAbsolute, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Command } from '@commander-js/extra-typings';
 import { describeTree } from '../../insight/views/tree.ts';
 import { PRESETS } from '../../machine/description/presets/index.ts';
-import { loadMachine, type MachineChoice } from '../machine-file.ts';
+import { KNOWN_DEVICE_TYPES } from '../../machine/machine.ts';
+import { loadMachine, resolveMachine, type MachineChoice } from '../machine-file.ts';
+import { machineText } from '../machine-text.ts';
 import { withUsage } from '../usage.ts';
 
 /** The text of the command; throws UserMistake for a machine that cannot be. */
 export function topologyText(choice: MachineChoice): string {
   return describeTree(loadMachine(choice));
+}
+
+/** The machine file that makes this machine; throws as topologyText. */
+export function printedMachine(choice: MachineChoice): string {
+  const flags = [
+    ...(choice.device ?? []).map((spec) => ` --device ${spec}`),
+    ...(choice.iommu ?? []).map((spec) => ` --iommu ${spec}`),
+  ];
+  return machineText(resolveMachine(choice), {
+    source: (choice.machine ?? 'preset:default') + flags.join(''),
+    schema: schemaPath(process.cwd()),
+    types: KNOWN_DEVICE_TYPES,
+  });
+}
+
+const PACKAGE = fileURLToPath(new URL('../../..', import.meta.url));
+
+/** As a file in this directory names the schema of the package: relative if the package is below. */
+function schemaPath(directory: string): string {
+  const schema = join(PACKAGE, 'schema/machine.schema.json');
+  const path = relative(directory, schema);
+  return path.startsWith('..') || isAbsolute(path) ? schema : `./${path}`;
 }
 
 export function presetList(): string {
@@ -28,9 +54,11 @@ export function topologyCommand() {
     .option('--machine <file>', 'YAML file or preset:NAME', 'preset:default')
     .option('--device <spec>', 'add a device: TYPE,bdf=DDDD:BB:DD.F[,OPTION=VALUE…]', collect)
     .option('--iommu <spec>', "IOMMU in place of the machine's: TYPE[,OPTION=VALUE…]", collect)
+    .option('--print', 'print the machine file that makes this machine')
     .option('--presets', 'list the presets')
     .action((options) => {
-      process.stdout.write(options.presets ? presetList() : topologyText(options));
+      if (options.presets) process.stdout.write(presetList());
+      else process.stdout.write(options.print ? printedMachine(options) : topologyText(options));
     });
   return withUsage(command);
 }

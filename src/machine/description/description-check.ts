@@ -52,6 +52,11 @@ export function isBridge(type: string): type is BridgeType {
   return (BRIDGE_TYPES as readonly string[]).includes(type);
 }
 
+/** The kernel driver that is bound at boot. */
+export function driverOf({ type, driver }: DeviceDescription): string {
+  return driver ?? (isBridge(type) ? 'pcieport' : 'vfio-pci');
+}
+
 /** One device entry with where it stands. */
 export interface Entry {
   readonly device: DeviceDescription;

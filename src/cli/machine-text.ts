@@ -1,0 +1,108 @@
+/**
+ * A machine description as the file a person would write: every key that was given, and in comments the others with
+ * the value they have. What is printed is read back as the same machine.
+ */
+import { Document, isMap, isScalar } from 'yaml';
+import {
+  driverOf,
+  iommuNames,
+  type DeviceTypes,
+} from '../machine/description/description-check.ts';
+import type { DeviceDescription, MachineDescription } from '../machine/description/description.ts';
+
+export interface MachineTextContext {
+  /** Where the machine comes from: 'preset:default', a file. */
+  readonly source: string;
+  /** Where an editor finds the JSON Schema. */
+  readonly schema: string;
+  readonly types: DeviceTypes;
+}
+
+/** The complete machine file. */
+export function machineText(machine: MachineDescription, context: MachineTextContext): string {
+  const document = new Document({
+    ...machine,
+    iommus: machine.iommus.map(given),
+    devices: machine.devices.map(deviceKeys),
+  });
+  document.commentBefore = [
+    ` yaml-language-server: $schema=${context.schema}`,
+    ` The machine of ${context.source}. A key in a comment has the value shown; docs/machine-file.md explains each.`,
+  ].join('\n');
+  const explained = new Set<string>();
+  const names = iommuNames(machine);
+  for (const [n, iommu] of machine.iommus.entries()) {
+    if (iommu.name === undefined) comment(document, ['iommus', n], [`name: ${names[n]!}`]);
+  }
+  for (const [path, device] of deviceEntries(machine.devices, ['devices'])) {
+    explainDevice(document, path, device, { ...context, explained });
+  }
+  return document.toString({ lineWidth: 0, flowCollectionPadding: false });
+}
+
+type Path = readonly (string | number)[];
+
+function* deviceEntries(
+  devices: readonly DeviceDescription[],
+  path: Path,
+): Generator<[Path, DeviceDescription]> {
+  for (const [n, device] of devices.entries()) {
+    yield [[...path, n], device];
+    yield* deviceEntries(device.devices, [...path, n, 'devices']);
+  }
+}
+
+/** What differs from the default; what is behind a bridge comes last, below everything about the bridge. */
+function deviceKeys(device: DeviceDescription): object {
+  const { type, at, options, acs, directRegions, aliases, devices, ...rest } = device;
+  return given({
+    type,
+    at,
+    ...rest,
+    acs: acs ? undefined : acs,
+    options: Object.keys(options).length > 0 ? options : undefined,
+    directRegions: directRegions.length > 0 ? directRegions.map(given) : undefined,
+    aliases: aliases.length > 0 ? aliases : undefined,
+    devices: devices.length > 0 ? devices.map(deviceKeys) : undefined,
+  });
+}
+
+function given(keys: object): object {
+  return Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined));
+}
+
+/** Say of the first device of a type what the type is and which options it has; of the others only what was given. */
+function explainDevice(
+  document: Document,
+  path: Path,
+  device: DeviceDescription,
+  context: MachineTextContext & { readonly explained: Set<string> },
+): void {
+  quoteAddresses(document, path);
+  const known = context.types.get(device.type);
+  if (!known || context.explained.has(device.type)) return;
+  context.explained.add(device.type);
+  const type = document.getIn([...path, 'type'], true);
+  if (isScalar(type)) type.comment = ` ${known.summary}`;
+  const rest = Object.entries(known.options).filter(([key]) => !(key in device.options));
+  const options = rest.map(([key, { default: value, help }]) => `${key}: ${value} # ${help}`);
+  const inside = isMap(document.getIn([...path, 'options'], true));
+  if (inside) comment(document, [...path, 'options'], options);
+  comment(document, path, [
+    ...(device.driver === undefined ? [`driver: ${driverOf(device)}`] : []),
+    ...(inside || options.length === 0 ? [] : ['options:', ...options.map((line) => `  ${line}`)]),
+  ]);
+}
+
+/** To YAML 1.1 an address is a number of base 60. */
+function quoteAddresses(document: Document, path: Path): void {
+  for (const key of ['at', 'vfOf']) {
+    const node = document.getIn([...path, key], true);
+    if (isScalar(node)) node.type = 'QUOTE_DOUBLE';
+  }
+}
+
+function comment(document: Document, path: Path, lines: readonly string[]): void {
+  const node = document.getIn(path, true);
+  if (isMap(node)) node.comment = lines.map((line) => ` ${line}`).join('\n');
+}
