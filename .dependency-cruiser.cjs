@@ -16,6 +16,15 @@ const layers = {
   cli: ['base', 'machine', 'insight', 'host'],
 };
 
+/**
+ * What the tests of a layer stand on from above it: doubles that are part of the product. Tests beside the sources
+ * import their own layer, lower ones, and the rigs of these in testing/; tests of several layers live in test/.
+ */
+const doubles = {
+  core: ['drivers/mock/'],
+  iommufd: ['drivers/mock/', 'machine/kernel/selftest-hardware'],
+};
+
 /** Rooms of a layer, lowest first, as patterns below the layer's folder. A file may import its own room and lower ones. */
 const rooms = {
   pt: [
@@ -85,6 +94,19 @@ module.exports = {
       severity: 'error',
       from: { path: `^src/${layer}/`, pathNot: TESTS },
       to: { path: '^src/', pathNot: `^src/(${[layer, ...allowed].join('|')})/` },
+    })),
+    ...Object.entries(layers).map(([layer, allowed]) => ({
+      name: `tests-of-${layer}`,
+      comment: 'Tests and rigs stand on their own layer and on lower ones.',
+      severity: 'error',
+      from: { path: [`^src/${layer}/.*${TESTS}`, `^src/testing/${layer}/`] },
+      to: {
+        path: '^src/|^test/',
+        pathNot: [
+          `^src/(testing/)?(${[layer, ...allowed].join('|')})/`,
+          ...(doubles[layer] ?? []).map((file) => `^src/${file}`),
+        ],
+      },
     })),
     ...Object.entries(rooms).flatMap(([layer, order]) =>
       order.slice(0, -1).map((room, n) => ({

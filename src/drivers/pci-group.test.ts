@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { must } from '../../test/drivers/intel-bench.ts';
+import { must } from '../testing/base/must.ts';
 import { EINVAL } from '../base/errno.ts';
 import { KernelEnv } from '../base/kernel-env.ts';
 import { Device } from '../core/contract/device.ts';

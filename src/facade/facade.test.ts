@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { VFIO_GROUP_GET_STATUS } from '../uapi/index.ts';
-import { Machine, SoftIommuError, type MachineInput } from '../index.ts';
+import type { MachineInput } from '../machine/description/description.ts';
+import { SoftIommuError } from './error.ts';
+import { Machine } from './machine.ts';
 
 const EDU = '0000:00:04.0';
 

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { EADDRINUSE, EOVERFLOW, isErrno } from '../base/errno.ts';
 import { IOMMU_READ } from '../core/contract/domain.ts';
 import { iommuMap } from '../core/map/map.ts';
-import { World } from '../../test/iommufd/world.ts';
+import { World } from '../testing/iommufd/world.ts';
 import { noiommuAllocPaging } from './hwpt-noiommu.ts';
 import { groupSetupMsi, MAX_SW_MSI_PAGES, swMsi, SwMsiPages, type SwMsiPage } from './sw-msi.ts';
 

@@ -1,12 +1,8 @@
 import { expect, test } from 'vitest';
 import { EFAULT } from '../base/errno.ts';
 import { OpenFile } from '../base/file.ts';
-import type { Fields, Struct } from '../base/struct.ts';
 import type { Task } from '../base/task.ts';
-import { IOCTLS } from '../iommufd/main.ts';
-import * as iommufd from './iommufd.ts';
 import { IOMMU_IOAS_MAP, iommu_ioas_map } from './iommufd.ts';
-import { IOMMU_TEST_CMD, iommu_test_cmd } from './iommufd-test.ts';
 import { VFIO_GROUP_GET_DEVICE_FD, VFIO_GROUP_SET_CONTAINER, VFIO_IOMMU_MAP_DMA } from './vfio.ts';
 import { decodeIoctl } from './decode.ts';
 
@@ -35,15 +31,6 @@ test('a struct is shown by the names of its header, its flags by theirs', () => 
       iova: 0x1000n,
     },
   });
-});
-test('every command of /dev/iommu is shown by its name, with the struct it is handled with', () => {
-  const header: Readonly<Record<string, unknown>> = { ...iommufd, IOMMU_TEST_CMD, iommu_test_cmd };
-  for (const { command, struct } of IOCTLS) {
-    const shown = decodeIoctl(file('/dev/iommu'), taskWith(new Uint8Array(0x100)), command, 0n)!;
-    expect(header[shown.command]).toBe(command);
-    const fields = Object.keys((header[struct] as Struct<Fields>).offsets);
-    expect(Object.keys(shown.args ?? {})).toEqual(fields.filter((name) => !name.startsWith('__')));
-  }
 });
 test('one number means different things on different files', () => {
   const task = taskWith(new Uint8Array(64).fill(0));

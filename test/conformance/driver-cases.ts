@@ -13,7 +13,8 @@ import type { RemappingUnit } from '../../src/core/contract/remapping-unit.ts';
 import { createMockDriver } from '../../src/drivers/mock/index.ts';
 import type { IntelUnitConfig } from '../../src/drivers/intel/driver/driver.ts';
 import { Ram } from '../../src/pt/ram.ts';
-import { intelBench, must } from '../drivers/intel-bench.ts';
+import { intelRig } from '../../src/testing/drivers/intel-rig.ts';
+import { must } from '../../src/testing/base/must.ts';
 
 export interface DriverCase {
   readonly name: string;
@@ -36,14 +37,14 @@ function intel(name: string, config: IntelUnitConfig, noPasids?: string): Driver
   return {
     name: `intel, ${name}`,
     make() {
-      const bench = intelBench(config);
+      const rig = intelRig(config);
       return {
-        core: bench.core,
-        ops: bench.handle.ops,
-        unit: bench.handle.unit,
-        events: bench.events,
+        core: rig.core,
+        ops: rig.handle.ops,
+        unit: rig.handle.unit,
+        events: rig.events,
         device: (index) => ({
-          dev: bench.device(index, { pasidBits: 20 }),
+          dev: rig.device(index, { pasidBits: 20 }),
           requesterId: index << 3,
         }),
         ...(noPasids !== undefined && { noPasids }),

@@ -14,7 +14,7 @@ import {
 import { stateDigest } from '../../src/core/state-digest.ts';
 import { newGather } from '../../src/pt/gather.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../src/pt/page-table.ts';
-import { must } from '../drivers/intel-bench.ts';
+import { must } from '../../src/testing/base/must.ts';
 import { DRIVER_CASES, type DriverMachine } from './driver-cases.ts';
 
 const RW = IOMMU_READ | IOMMU_WRITE;

@@ -24,8 +24,8 @@ import {
   upperStartG,
   widthLg2,
   type FormatCase,
-} from './format-cases.ts';
-import { oracleWalk, readWord } from './format-oracle.ts';
+} from '../../src/testing/pt/format-cases.ts';
+import { oracleWalk, readWord } from '../../src/testing/pt/format-oracle.ts';
 
 const RW = IOMMU_READ | IOMMU_WRITE;
 

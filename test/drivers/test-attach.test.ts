@@ -12,7 +12,8 @@ import { stateDigest } from '../../src/core/state-digest.ts';
 import { testAttach, type TestInput } from '../../src/core/attach/test-attach.ts';
 import { createIntelUnit } from '../../src/drivers/intel/driver/driver.ts';
 import { isErrno } from '../../src/base/errno.ts';
-import { intelBench, must } from './intel-bench.ts';
+import { intelRig } from '../../src/testing/drivers/intel-rig.ts';
+import { must } from '../../src/testing/base/must.ts';
 
 const unit = fc.record({
   scalable: fc.boolean(),
@@ -60,13 +61,13 @@ interface Built {
 function build(w: World): (Built & { readonly digest: () => string }) | undefined {
   const [first, second] = w.units;
   const scope = (fn: { readonly devfn: number }) => ((fn.devfn >> 3) & 1) === 0;
-  const bench = intelBench(
+  const rig = intelRig(
     { ...first, scope },
     { ramBytes: 1 << 21, traits: w.testDev ? ['test-dev'] : [] },
   );
-  must(createIntelUnit(bench.core, { ...second, pci: bench.pci, driver: bench.driver }));
-  const devices = w.pasidBits.map((pasidBits, n) => bench.device(4 + n, { pasidBits }));
-  for (const dev of devices) expect(deviceClaimDmaOwner(dev, bench)).toBeUndefined();
+  must(createIntelUnit(rig.core, { ...second, pci: rig.pci, driver: rig.driver }));
+  const devices = w.pasidBits.map((pasidBits, n) => rig.device(4 + n, { pasidBits }));
+  for (const dev of devices) expect(deviceClaimDmaOwner(dev, rig)).toBeUndefined();
   const domains = w.domains.flatMap(({ slot, flags, enforce }) => {
     const domain = pagingDomainAllocFlags(devices[slot]!, flags);
     if (isErrno(domain)) return [];
@@ -77,7 +78,7 @@ function build(w: World): (Built & { readonly digest: () => string }) | undefine
   const built = { devices, domains };
   // What happened before. Errnos are part of the game.
   for (const step of w.steps) void attachForReal(inputOf(built, step));
-  return { ...built, digest: () => `${stateDigest(bench.core)} ${String(bench.ram.used)}` };
+  return { ...built, digest: () => `${stateDigest(rig.core)} ${String(rig.ram.used)}` };
 }
 
 function inputOf({ devices, domains }: Built, { slot, domain, pasid, mode }: Where): TestInput {

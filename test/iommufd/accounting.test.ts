@@ -5,8 +5,9 @@ import { deviceBind } from '../../src/iommufd/device.ts';
 import { ctxFromFile } from '../../src/iommufd/main.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
-import { ioasAlloc, map, mock, testOp, unmap } from './calls.ts';
-import { BUFFER, World } from './world.ts';
+import { ioasAlloc, map, mock, testOp, unmap } from '../../src/testing/iommufd/calls.ts';
+import { BUFFER } from '../../src/testing/iommufd/process.ts';
+import { World } from '../../src/testing/iommufd/world.ts';
 
 const APERTURE = 0x100_0000n;
 const CAP_IPC_LOCK = 14;

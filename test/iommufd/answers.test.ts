@@ -13,8 +13,17 @@ import { deviceAttach, deviceBind } from '../../src/iommufd/device.ts';
 import { ctxFromFile } from '../../src/iommufd/main.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
-import { destroy, hwptAlloc, ioasAlloc, map, mock, only, unmap } from './calls.ts';
-import { ARG, ARRAY, BUFFER, peek, poke, World, type Iommufd } from './world.ts';
+import {
+  destroy,
+  hwptAlloc,
+  ioasAlloc,
+  map,
+  mock,
+  only,
+  unmap,
+} from '../../src/testing/iommufd/calls.ts';
+import { ARG, ARRAY, BUFFER, peek, poke } from '../../src/testing/iommufd/process.ts';
+import { World, type Iommufd } from '../../src/testing/iommufd/world.ts';
 
 const APERTURE = 0x100_0000n;
 const PAGE = 0x1000n;

@@ -26,10 +26,18 @@ import {
 } from '../../src/iommufd/device.ts';
 import { HwptPaging } from '../../src/iommufd/hwpt-object.ts';
 import { ctxFromFile } from '../../src/iommufd/main.ts';
-import { must } from '../core/rig.ts';
-import { destroy, hwptAlloc, ioasAlloc, map, mock, unmap } from './calls.ts';
-import { deviceRig } from './device-rig.ts';
-import { BUFFER, type Iommufd } from './world.ts';
+import { must } from '../../src/testing/base/must.ts';
+import {
+  destroy,
+  hwptAlloc,
+  ioasAlloc,
+  map,
+  mock,
+  unmap,
+} from '../../src/testing/iommufd/calls.ts';
+import { deviceRig } from '../../src/testing/iommufd/device-rig.ts';
+import { BUFFER } from '../../src/testing/iommufd/process.ts';
+import { type Iommufd } from '../../src/testing/iommufd/world.ts';
 
 const PAGE = 0x1000n;
 const APERTURE = 0x100_0000n;

@@ -20,8 +20,18 @@ import { ctxFromFile } from '../../src/iommufd/main.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import { destroy, hwptAlloc, ioasAlloc, map, mock, only, testOp, unmap } from './calls.ts';
-import { ARG, ARRAY, BUFFER, peek, poke, World, type Iommufd } from './world.ts';
+import {
+  destroy,
+  hwptAlloc,
+  ioasAlloc,
+  map,
+  mock,
+  only,
+  testOp,
+  unmap,
+} from '../../src/testing/iommufd/calls.ts';
+import { ARG, ARRAY, BUFFER, peek, poke } from '../../src/testing/iommufd/process.ts';
+import { World, type Iommufd } from '../../src/testing/iommufd/world.ts';
 
 const BAD = 0xdead_0000n;
 const APERTURE = 0x100_0000n;

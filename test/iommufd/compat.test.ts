@@ -20,8 +20,9 @@ import { ctxFromFile, openVfioCompat } from '../../src/iommufd/main.ts';
 import { vfioCompatSetNoIommu } from '../../src/iommufd/compat/vfio-compat.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import { checkMap, ioasAlloc, map, mock, unmap } from './calls.ts';
-import { ARG, ARG_READ_ONLY, BUFFER, Iommufd, peek, poke, World } from './world.ts';
+import { checkMap, ioasAlloc, map, mock, unmap } from '../../src/testing/iommufd/calls.ts';
+import { ARG, ARG_READ_ONLY, BUFFER, peek, poke } from '../../src/testing/iommufd/process.ts';
+import { Iommufd, World } from '../../src/testing/iommufd/world.ts';
 
 const PAGE = 0x1000n;
 const APERTURE = 0x100_0000n;

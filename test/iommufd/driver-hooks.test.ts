@@ -6,8 +6,9 @@ import { ctxFromFile } from '../../src/iommufd/main.ts';
 import { Viommu } from '../../src/iommufd/viommu-object.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
-import { destroy, hwptAlloc, ioasAlloc, map, mock } from './calls.ts';
-import { BUFFER, World } from './world.ts';
+import { destroy, hwptAlloc, ioasAlloc, map, mock } from '../../src/testing/iommufd/calls.ts';
+import { BUFFER } from '../../src/testing/iommufd/process.ts';
+import { World } from '../../src/testing/iommufd/world.ts';
 
 const APERTURE = 0x100_0000n;
 const PAGE = 0x1000n;

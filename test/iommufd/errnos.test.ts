@@ -36,8 +36,9 @@ import {
   testOp,
   unmap,
   type MockDomain,
-} from './calls.ts';
-import { ARG, ARRAY, BUFFER, poke, World, type Iommufd } from './world.ts';
+} from '../../src/testing/iommufd/calls.ts';
+import { ARG, ARRAY, BUFFER, poke } from '../../src/testing/iommufd/process.ts';
+import { World, type Iommufd } from '../../src/testing/iommufd/world.ts';
 
 const BAD = 0xdead_0000n;
 

@@ -10,8 +10,16 @@ import { reportDeviceFault } from '../../src/core/contract/iopf.ts';
 import { IOMMU_FAULT_PAGE_REQUEST_LAST_PAGE } from '../../src/core/contract/iopf-queue.ts';
 import type { IommufdContext } from '../../src/iommufd/context.ts';
 import { IommufdDevice } from '../../src/iommufd/device-object.ts';
-import { destroy, hwptAlloc, ioasAlloc, mock, only, testOp } from './calls.ts';
-import { ARRAY, poke, World, type Iommufd } from './world.ts';
+import {
+  destroy,
+  hwptAlloc,
+  ioasAlloc,
+  mock,
+  only,
+  testOp,
+} from '../../src/testing/iommufd/calls.ts';
+import { ARRAY, poke } from '../../src/testing/iommufd/process.ts';
+import { World, type Iommufd } from '../../src/testing/iommufd/world.ts';
 
 /** A buffer of `length` bytes of which only the first `reachable` are mapped. */
 function tornBuffer(length: number, reachable: number, bytes = new Uint8Array(length)): UserBuffer {

@@ -4,8 +4,18 @@ import { EBUSY, EINVAL, ENOENT, EPERM } from '../../src/base/errno.ts';
 import { deviceAttach, deviceBind, deviceDetach, deviceUnbind } from '../../src/iommufd/device.ts';
 import { ctxFromFile } from '../../src/iommufd/main.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
-import { checkMap, checkRefs, destroy, ioasAlloc, map, mock, mockDomain, unmap } from './calls.ts';
-import { ARRAY, BUFFER, peek, World } from './world.ts';
+import {
+  checkMap,
+  checkRefs,
+  destroy,
+  ioasAlloc,
+  map,
+  mock,
+  mockDomain,
+  unmap,
+} from '../../src/testing/iommufd/calls.ts';
+import { ARRAY, BUFFER, peek } from '../../src/testing/iommufd/process.ts';
+import { World } from '../../src/testing/iommufd/world.ts';
 
 test('ids are the lowest free ones, and an automatic hwpt lives as long as its last device', () => {
   const fd = new World().open();

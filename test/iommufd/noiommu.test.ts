@@ -30,9 +30,18 @@ import { HwptPaging } from '../../src/iommufd/hwpt-object.ts';
 import { ctxFromFile } from '../../src/iommufd/main.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
-import { must } from '../core/rig.ts';
-import { destroy, hwptAlloc, ioasAlloc, map, mock, only, unmap } from './calls.ts';
-import { ARRAY, BUFFER, peek, World, type Iommufd } from './world.ts';
+import { must } from '../../src/testing/base/must.ts';
+import {
+  destroy,
+  hwptAlloc,
+  ioasAlloc,
+  map,
+  mock,
+  only,
+  unmap,
+} from '../../src/testing/iommufd/calls.ts';
+import { ARRAY, BUFFER, peek } from '../../src/testing/iommufd/process.ts';
+import { World, type Iommufd } from '../../src/testing/iommufd/world.ts';
 
 const PAGE = 0x1000n;
 const IOVA = 0x100_0000n;

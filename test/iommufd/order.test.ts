@@ -23,8 +23,9 @@ import type { Fields, Struct } from '../../src/base/struct.ts';
 import { U64_MAX } from '../../src/base/u64.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
-import { hwptAlloc, ioasAlloc, map, mock } from './calls.ts';
-import { ARRAY, BUFFER, poke, World, type Iommufd } from './world.ts';
+import { hwptAlloc, ioasAlloc, map, mock } from '../../src/testing/iommufd/calls.ts';
+import { ARRAY, BUFFER, poke } from '../../src/testing/iommufd/process.ts';
+import { World, type Iommufd } from '../../src/testing/iommufd/world.ts';
 
 const BAD = 0xdead_0000n;
 const APERTURE = 0x100_0000n;

@@ -17,10 +17,10 @@ import { HwptPaging } from '../../src/iommufd/hwpt-object.ts';
 import { ctxFromFile } from '../../src/iommufd/main.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
-import { must } from '../core/rig.ts';
-import { hwptAlloc, ioasAlloc, map, mock } from './calls.ts';
-import { deviceRig, withoutNestedCaches } from './device-rig.ts';
-import { ARRAY, BUFFER } from './world.ts';
+import { must } from '../../src/testing/base/must.ts';
+import { hwptAlloc, ioasAlloc, map, mock } from '../../src/testing/iommufd/calls.ts';
+import { deviceRig, withoutNestedCaches } from '../../src/testing/iommufd/device-rig.ts';
+import { ARRAY, BUFFER } from '../../src/testing/iommufd/process.ts';
 
 const NESTED = { data_type: t.IOMMU_HWPT_DATA_SELFTEST, data_len: 4, data_uptr: ARRAY };
 

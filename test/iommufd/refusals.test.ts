@@ -45,9 +45,19 @@ import { Viommu } from '../../src/iommufd/viommu-object.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import { must } from '../core/rig.ts';
-import { checkRefs, hwptAlloc, ioasAlloc, map, mock, mockDomain, testOp, unmap } from './calls.ts';
-import { ARG, ARRAY, BUFFER, BUFFER_PAGES, poke, World, type Iommufd } from './world.ts';
+import { must } from '../../src/testing/base/must.ts';
+import {
+  checkRefs,
+  hwptAlloc,
+  ioasAlloc,
+  map,
+  mock,
+  mockDomain,
+  testOp,
+  unmap,
+} from '../../src/testing/iommufd/calls.ts';
+import { ARG, ARRAY, BUFFER, BUFFER_PAGES, poke } from '../../src/testing/iommufd/process.ts';
+import { World, type Iommufd } from '../../src/testing/iommufd/world.ts';
 
 const BAD = 0xdead_0000n;
 const IOVA = 0x100_0000n;

@@ -34,8 +34,16 @@ import {
   only,
   testOp,
   unmap,
-} from './calls.ts';
-import { ARG, ARRAY, BUFFER, Iommufd, peek, poke, World, type TestTask } from './world.ts';
+} from '../../src/testing/iommufd/calls.ts';
+import {
+  ARG,
+  ARRAY,
+  BUFFER,
+  peek,
+  poke,
+  type TestTask,
+} from '../../src/testing/iommufd/process.ts';
+import { Iommufd, World } from '../../src/testing/iommufd/world.ts';
 
 const APERTURE = 0x100_0000n;
 const PAGE = 0x1000n;

@@ -25,7 +25,7 @@ import {
 import { ctxFromFile } from '../../src/iommufd/main.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
-import { must } from '../core/rig.ts';
+import { must } from '../../src/testing/base/must.ts';
 import {
   checkMap,
   checkRefs,
@@ -37,8 +37,9 @@ import {
   mock,
   testOp,
   unmap,
-} from './calls.ts';
-import { ARRAY, BUFFER, peek, poke, World, type Iommufd } from './world.ts';
+} from '../../src/testing/iommufd/calls.ts';
+import { ARRAY, BUFFER, peek, poke } from '../../src/testing/iommufd/process.ts';
+import { World, type Iommufd } from '../../src/testing/iommufd/world.ts';
 
 const PAGE = 0x1000n;
 const APERTURE = 0x100_0000n;

@@ -28,10 +28,11 @@ import { Machine } from '../../src/machine/machine.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import { COMMANDS_SINCE } from '../../src/uapi/iommufd-since.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
-import { must } from '../core/rig.ts';
-import { hwptAlloc, ioasAlloc, map, mock } from './calls.ts';
-import { deviceRig, withoutNestedCaches } from './device-rig.ts';
-import { ARG, ARRAY, BUFFER, peek, poke, World, type Iommufd } from './world.ts';
+import { must } from '../../src/testing/base/must.ts';
+import { hwptAlloc, ioasAlloc, map, mock } from '../../src/testing/iommufd/calls.ts';
+import { deviceRig, withoutNestedCaches } from '../../src/testing/iommufd/device-rig.ts';
+import { ARG, ARRAY, BUFFER, peek, poke } from '../../src/testing/iommufd/process.ts';
+import { World, type Iommufd } from '../../src/testing/iommufd/world.ts';
 
 const SELFTEST: readonly KernelTrait[] = ['iommufd-selftest'];
 const NEST_PARENT = uapi.IOMMU_HWPT_ALLOC_NEST_PARENT;

@@ -5,7 +5,8 @@ import type { Device } from '../../src/core/contract/device.ts';
 import type { Domain, DomainOps } from '../../src/core/contract/domain.ts';
 import { getDomainForDev, iovaToPhys } from '../../src/core/index.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import { Client, machineOf, name, ok } from './client.ts';
+import { Client, machineOf, name } from '../../src/testing/machine/client.ts';
+import { must } from '../../src/testing/base/must.ts';
 
 const SLOTS = ['0000:00:04.0', '0000:00:05.0', '0000:00:06.0'] as const;
 
@@ -138,6 +139,6 @@ test.for([true, false])(
     expect(client.plain(g, v.VFIO_GROUP_UNSET_CONTAINER)).toBe(0);
     expect(client.map(c, { vaddr: client.buffer, iova: 0x5000n, size: 0x1000n })).toBe(0);
     ops.getResvRegions = original;
-    ok(0);
+    must(0);
   },
 );

@@ -12,8 +12,9 @@ import {
 } from '../../src/base/errno.ts';
 import * as i from '../../src/uapi/iommufd.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import { CdevClient } from './cdev-client.ts';
-import { EDU, machineOf, ok, twoNoiommuFunctions } from './client.ts';
+import { CdevClient } from '../../src/testing/machine/cdev-client.ts';
+import { EDU, machineOf, twoNoiommuFunctions } from '../../src/testing/machine/client.ts';
+import { must } from '../../src/testing/base/must.ts';
 
 function rig() {
   const client = new CdevClient(machineOf());
@@ -30,7 +31,7 @@ test('the worked cdev sequence (1.15a)', () => {
   expect(client.program.mmap(0x1000, { fd: d, offset: 0x10n << 40n })).toBe(EINVAL);
   expect(client.bind(d, -2).rc).toBe(EINVAL);
   expect(client.bind(d, 99).rc).toBe(EBADF);
-  const container = ok(client.open('/dev/vfio/vfio'));
+  const container = must(client.open('/dev/vfio/vfio'));
   expect(client.bind(d, container).rc).toBe(EBADFD);
   expect(client.bind(d, client.eventfd()).rc).toBe(EBADFD);
   const g = client.group();
@@ -93,7 +94,7 @@ describe('BIND, in the order of its checks (3.2)', () => {
   });
   test('an answer that cannot be written undoes the bind', () => {
     const { client, iommufd, d } = rig();
-    const page = ok(client.program.mmap(0x1000));
+    const page = must(client.program.mmap(0x1000));
     client.put(page, Uint8Array.from([16, 0, 0, 0, 0, 0, 0, 0, iommufd, 0, 0, 0, 0, 0, 0, 0]));
     const mem = client.program.mem as { write: (at: bigint, from: Uint8Array) => unknown };
     const write = mem.write.bind(mem);
@@ -153,7 +154,7 @@ describe('iommufd as the container of a group (1.12)', () => {
     expect(client.setContainer(g, iommufd)).toBe(0);
     expect(client.setContainer(g, iommufd)).toBe(EINVAL);
     expect(client.call(g, v.VFIO_GROUP_GET_STATUS, v.vfio_group_status).out.flags).toBe(3);
-    const d = ok(client.deviceFd(g, EDU));
+    const d = must(client.deviceFd(g, EDU));
     expect(client.plain(iommufd, v.VFIO_SET_IOMMU, 3)).toBe(0);
     const vaddr = client.memory(0x1000);
     expect(client.map(iommufd, { vaddr, iova: 0x1000n, size: 0x1000n })).toBe(0);
@@ -168,7 +169,7 @@ describe('iommufd as the container of a group (1.12)', () => {
   test('a group without an IOMMU puts the context into no-iommu mode', () => {
     const client = new CdevClient(machineOf('noiommu'));
     const [group] = [...client.machine.vfio.groups()];
-    const g = ok(client.open(`/dev/vfio/${group!.nodeName}`));
+    const g = must(client.open(`/dev/vfio/${group!.nodeName}`));
     const iommufd = client.iommufd();
     expect(client.setContainer(g, iommufd)).toBe(0);
     expect(client.plain(iommufd, v.VFIO_SET_IOMMU, 1)).toBe(EINVAL);
@@ -179,7 +180,7 @@ describe('iommufd as the container of a group (1.12)', () => {
   test('an IOAS for VFIO in that context makes the open EPERM', () => {
     const client = new CdevClient(machineOf('noiommu'));
     const [group] = [...client.machine.vfio.groups()];
-    const g = ok(client.open(`/dev/vfio/${group!.nodeName}`));
+    const g = must(client.open(`/dev/vfio/${group!.nodeName}`));
     const iommufd = client.iommufd();
     expect(client.setContainer(g, iommufd)).toBe(0);
     const values = { size: 12, ioas_id: client.ioas(iommufd), op: 1 };
@@ -317,7 +318,7 @@ describe('a kernel without groups (001: a NULL group is tolerated everywhere)', 
     const layout = i.iommu_ioas_noiommu_get_pa;
     const { rc, out } = client.call(iommufd, i.IOMMU_IOAS_NOIOMMU_GET_PA, layout, ask);
     expect([rc, out.length]).toEqual([0, 0x1000n]);
-    ok(client.pwrite(d, (7n << 40n) + 4n, Uint8Array.of(6, 0)));
+    must(client.pwrite(d, (7n << 40n) + 4n, Uint8Array.of(6, 0)));
     const { port } = machine.hardware.device(EDU)!;
     expect(port.write(out.out_phys, Uint8Array.of(42))).toBeUndefined();
     expect([...client.bytes(user_va, 1)]).toEqual([42]);

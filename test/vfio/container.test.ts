@@ -12,14 +12,15 @@ import {
   EPERM,
 } from '../../src/base/errno.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import { Client, EDU, machineOf, ok } from './client.ts';
+import { Client, EDU, machineOf } from '../../src/testing/machine/client.ts';
+import { must } from '../../src/testing/base/must.ts';
 
 const MiB = 1n << 20n;
 
 describe('the worked sequence of one group (1.15a)', () => {
   test('every call answers as on Linux', () => {
     const client = new Client(machineOf());
-    const c = ok(client.open('/dev/vfio/vfio'));
+    const c = must(client.open('/dev/vfio/vfio'));
     expect(client.plain(c, v.VFIO_GET_API_VERSION)).toBe(0);
     expect(client.plain(c, v.VFIO_CHECK_EXTENSION, 1)).toBe(1);
     expect(client.plain(c, v.VFIO_SET_IOMMU, 1)).toBe(EINVAL);
@@ -51,13 +52,13 @@ describe('the worked sequence of one group (1.15a)', () => {
     expect(client.unmap(c, { iova: 0n, size: MiB / 2n })).toEqual({ rc: 0, size: MiB });
     expect(client.unmap(c, { iova: 0n, size: MiB })).toEqual({ rc: 0, size: 0n });
 
-    const d = ok(client.deviceFd(g, EDU));
+    const d = must(client.deviceFd(g, EDU));
     expect(client.deviceFd(g, '0000:00:1f.0')).toBe(ENODEV);
-    const again = ok(client.deviceFd(g, EDU));
+    const again = must(client.deviceFd(g, EDU));
     expect(client.plain(g, v.VFIO_GROUP_UNSET_CONTAINER)).toBe(EBUSY);
-    ok(client.program.close(d));
+    must(client.program.close(d));
     expect(client.plain(g, v.VFIO_GROUP_UNSET_CONTAINER)).toBe(EBUSY);
-    ok(client.program.close(again));
+    must(client.program.close(again));
     expect(client.plain(g, v.VFIO_GROUP_UNSET_CONTAINER)).toBe(0);
     expect(client.plain(g, v.VFIO_GROUP_UNSET_CONTAINER)).toBe(EINVAL);
     expect(client.map(c, { vaddr, iova: 0n, size: MiB })).toBe(EINVAL);
@@ -84,7 +85,7 @@ describe('CHECK_EXTENSION (1.7)', () => {
   const none = { 1: 1, 3: 1, 9: 1, 6: 0, 4: 0, 10: 0, 8: 0, 2: 0, 99: 0 };
   test.for(Object.entries(none))('without a driver, %s is %s', ([extension, answer]) => {
     const client = new Client(machineOf());
-    const c = ok(client.open('/dev/vfio/vfio'));
+    const c = must(client.open('/dev/vfio/vfio'));
     expect(client.plain(c, v.VFIO_CHECK_EXTENSION, Number(extension))).toBe(answer);
   });
   const type1 = { 1: 1, 3: 1, 9: 1, 6: 0, 10: 1, 8: 0, 2: 0 };
@@ -95,7 +96,7 @@ describe('CHECK_EXTENSION (1.7)', () => {
   });
   test('an empty container says noiommu when the parameter is Y, and a noiommu one nothing else', () => {
     const client = new Client(machineOf('noiommu'));
-    const c = ok(client.open('/dev/vfio/vfio'));
+    const c = must(client.open('/dev/vfio/vfio'));
     expect(client.plain(c, v.VFIO_CHECK_EXTENSION, 8)).toBe(1);
     expect(client.plain(c, v.VFIO_CHECK_EXTENSION, 1)).toBe(1);
   });
@@ -127,15 +128,15 @@ describe('groups', () => {
   test('a device fd keeps the group open after its fd is closed', () => {
     const client = new Client(machineOf());
     const { g, d } = client.device();
-    ok(client.program.close(g));
+    must(client.program.close(g));
     expect(client.open(client.groupPath())).toBe(EBUSY);
-    ok(client.program.close(d));
-    ok(client.program.close(ok(client.open(client.groupPath()))));
+    must(client.program.close(d));
+    must(client.program.close(must(client.open(client.groupPath()))));
   });
   test('a group with a member on a host driver is not viable and cannot be claimed', () => {
     const client = new Client(machineOf('not-viable'));
     const g = client.group('0000:01:00.0');
-    const c = ok(client.open('/dev/vfio/vfio'));
+    const c = must(client.open('/dev/vfio/vfio'));
     expect(client.call(g, v.VFIO_GROUP_GET_STATUS, v.vfio_group_status).out.flags).toBe(0);
     expect(client.setContainer(g, c)).toBe(EPERM);
   });
@@ -193,8 +194,8 @@ describe('no IOMMU (3.5)', () => {
     expect(noiommuPath(weak)).toMatch(/^\/dev\/vfio\/noiommu-\d+$/);
     expect(weak.open(noiommuPath(weak))).toBe(EPERM);
     const client = new Client(machine);
-    const g = ok(client.open(noiommuPath(client)));
-    const c = ok(client.open('/dev/vfio/vfio'));
+    const g = must(client.open(noiommuPath(client)));
+    const c = must(client.open('/dev/vfio/vfio'));
     expect(client.setContainer(g, c)).toBe(0);
     expect(client.plain(c, v.VFIO_SET_IOMMU, 1)).toBe(ENODEV);
     expect(client.plain(c, v.VFIO_SET_IOMMU, 8)).toBe(0);
@@ -204,8 +205,8 @@ describe('no IOMMU (3.5)', () => {
   test('switching the parameter off refuses new containers but keeps the group', () => {
     const machine = machineOf('noiommu');
     const client = new Client(machine);
-    const g = ok(client.open(noiommuPath(client)));
-    const c = ok(client.open('/dev/vfio/vfio'));
+    const g = must(client.open(noiommuPath(client)));
+    const c = must(client.open('/dev/vfio/vfio'));
     expect(client.setContainer(g, c)).toBe(0);
     machine.env.setTrait('unsafe-noiommu-mode', false);
     expect(client.plain(c, v.VFIO_CHECK_EXTENSION, 8)).toBe(0);

@@ -5,8 +5,9 @@ import { EDU_REG } from '../../src/devices/edu.ts';
 import type { MachineInput } from '../../src/machine/description/description.ts';
 import * as i from '../../src/uapi/iommufd.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import { CdevClient } from './cdev-client.ts';
-import { machineOf, ok } from './client.ts';
+import { CdevClient } from '../../src/testing/machine/cdev-client.ts';
+import { machineOf } from '../../src/testing/machine/client.ts';
+import { must } from '../../src/testing/base/must.ts';
 
 const PAGE = 0x1000n;
 const BAR = 0x10_0000n;
@@ -37,7 +38,7 @@ function rig(input: MachineInput = TWO) {
   const [a, b] = [client.cdev(0), client.cdev(1)];
   for (const d of [a, b]) {
     expect(client.bind(d, iommufd).rc).toBe(0);
-    ok(client.pwrite(d, CONFIG + 4n, Uint8Array.of(6, 0)));
+    must(client.pwrite(d, CONFIG + 4n, Uint8Array.of(6, 0)));
   }
   const ioas_id = client.ioas(iommufd);
   expect(client.attach(b, ioas_id).rc).toBe(0);
@@ -74,7 +75,7 @@ function rig(input: MachineInput = TWO) {
     expect(port().read(at, back)).toBeUndefined();
     return [value, ~value >>> 0].includes(new Uint32Array(back.buffer)[0]!);
   };
-  const command = (value: number) => ok(client.pwrite(a, CONFIG + 4n, Uint8Array.of(value, 0)));
+  const command = (value: number) => must(client.pwrite(a, CONFIG + 4n, Uint8Array.of(value, 0)));
   return { client, iommufd, a, b, exportBar, mapFile, unmap, reaches, command };
 }
 
@@ -128,7 +129,7 @@ describe('the export', () => {
 
 test('another device reaches the registers through its own tables', () => {
   const { client, exportBar, mapFile, unmap, reaches } = rig();
-  const fd = ok(exportBar());
+  const fd = must(exportBar());
   expect(reaches(1)).toBe(false);
   expect(mapFile(fd)).toBe(0);
   expect(reaches(0x1234)).toBe(true);
@@ -142,7 +143,7 @@ test('another device reaches the registers through its own tables', () => {
 
 test('a part of it, by its offset; beyond its end is EINVAL', () => {
   const { exportBar, mapFile } = rig();
-  const fd = ok(exportBar({ ranges: [[PAGE, 2n * PAGE]] }));
+  const fd = must(exportBar({ ranges: [[PAGE, 2n * PAGE]] }));
   expect(mapFile(fd, { length: 3n * PAGE })).toBe(EINVAL);
   expect(mapFile(fd, { start: PAGE, length: 2n * PAGE })).toBe(EINVAL);
   expect(mapFile(fd, { start: PAGE, length: PAGE })).toBe(0);
@@ -150,7 +151,7 @@ test('a part of it, by its offset; beyond its end is EINVAL', () => {
 
 test('iommufd takes dma-bufs of one piece', () => {
   const { exportBar, mapFile } = rig();
-  const fd = ok(
+  const fd = must(
     exportBar({
       ranges: [
         [0n, PAGE],
@@ -172,7 +173,7 @@ describe('what is mapped is lost for good', () => {
     ],
   ])('%s', ([, off, on]) => {
     const r = rig();
-    const fd = ok(r.exportBar());
+    const fd = must(r.exportBar());
     expect(r.mapFile(fd)).toBe(0);
     expect(r.reaches(1)).toBe(true);
     off(r);
@@ -188,7 +189,7 @@ describe('what is mapped is lost for good', () => {
   test('a device in D3', () => {
     const generic = { type: 'generic', at: A, options: { bar_size: Number(BAR) } };
     const r = rig({ devices: [generic, { type: 'edu', at: B }] });
-    const fd = ok(r.exportBar());
+    const fd = must(r.exportBar());
     expect(r.mapFile(fd)).toBe(0);
     expect(r.reaches(1)).toBe(true);
     setPower(r, 3);
@@ -198,7 +199,7 @@ describe('what is mapped is lost for good', () => {
   });
   test('a reset', () => {
     const r = rig();
-    const fd = ok(r.exportBar());
+    const fd = must(r.exportBar());
     expect(r.mapFile(fd)).toBe(0);
     expect(r.client.plain(r.a, v.VFIO_DEVICE_RESET)).toBe(0);
     expect(r.reaches(1)).toBe(false);
@@ -206,21 +207,21 @@ describe('what is mapped is lost for good', () => {
   });
   test('the last close, and then for everybody', () => {
     const r = rig();
-    const fd = ok(r.exportBar());
+    const fd = must(r.exportBar());
     expect(r.mapFile(fd)).toBe(0);
     expect(r.client.program.close(r.a)).toBeUndefined();
     expect(r.reaches(1)).toBe(false);
     expect(r.mapFile(fd, { iova: 2n * IOVA })).toBe(ENODEV);
     const again = r.client.cdev(0);
     expect(r.client.bind(again, r.iommufd).rc).toBe(0);
-    ok(r.client.pwrite(again, CONFIG + 4n, Uint8Array.of(6, 0)));
+    must(r.client.pwrite(again, CONFIG + 4n, Uint8Array.of(6, 0)));
     expect(r.mapFile(fd, { iova: 2n * IOVA })).toBe(ENODEV);
     r.client.machine.close();
   });
   test('one that is exported while the registers are off is revoked from the start', () => {
     const r = rig();
     r.command(4);
-    const fd = ok(r.exportBar());
+    const fd = must(r.exportBar());
     expect(r.mapFile(fd)).toBe(ENODEV);
     r.command(6);
     expect(r.mapFile(fd)).toBe(0);
@@ -235,5 +236,5 @@ function setPower({ client, a }: ReturnType<typeof rig>, state: number): void {
   const { fn } = client.machine.hardware.device(A)!;
   const pm = fn.config.capability(1);
   if (pm === 0) throw new Error('no power management');
-  ok(client.pwrite(a, CONFIG + BigInt(pm) + 4n, Uint8Array.of(state, 0)));
+  must(client.pwrite(a, CONFIG + BigInt(pm) + 4n, Uint8Array.of(state, 0)));
 }

@@ -6,8 +6,9 @@ import type { MachineInput } from '../../src/machine/description/description.ts'
 import * as i from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import { CdevClient } from './cdev-client.ts';
-import { machineOf, ok } from './client.ts';
+import { CdevClient } from '../../src/testing/machine/cdev-client.ts';
+import { machineOf } from '../../src/testing/machine/client.ts';
+import { must } from '../../src/testing/base/must.ts';
 
 const EVENTFD_TRIGGER = v.VFIO_IRQ_SET_DATA_EVENTFD | v.VFIO_IRQ_SET_ACTION_TRIGGER;
 const NONE_TRIGGER = v.VFIO_IRQ_SET_DATA_NONE | v.VFIO_IRQ_SET_ACTION_TRIGGER;
@@ -44,7 +45,7 @@ class Edu {
   }
   bind(iommufd: number): this {
     expect(this.client.bind(this.d, iommufd).rc).toBe(0);
-    ok(this.client.pwrite(this.d, CONFIG + 4n, Uint8Array.of(6, 0)));
+    must(this.client.pwrite(this.d, CONFIG + 4n, Uint8Array.of(6, 0)));
     return this;
   }
   attach(ptId: number): number {
@@ -60,8 +61,8 @@ class Edu {
   }
   /** Interrupts that arrive when the device raises one. */
   ring(): number {
-    ok(this.client.pwrite(this.d, BigInt(EDU_REG.irqRaise), word(1)));
-    ok(this.client.pwrite(this.d, BigInt(EDU_REG.irqAck), word(1)));
+    must(this.client.pwrite(this.d, BigInt(EDU_REG.irqRaise), word(1)));
+    must(this.client.pwrite(this.d, BigInt(EDU_REG.irqAck), word(1)));
     return Number(this.client.counter(this.eventfd));
   }
   /** What the hardware was programmed with. */
@@ -234,8 +235,8 @@ test('a container of type 1 maps the doorbell too', () => {
   const { d } = client.device(v.VFIO_TYPE1v2_IOMMU, '0000:00:04.0');
   const eventfd = client.eventfd();
   expect(client.setIrqs(d, { flags: EVENTFD_TRIGGER, index: MSI }, [eventfd])).toBe(0);
-  ok(client.pwrite(d, CONFIG + 4n, Uint8Array.of(6, 0)));
-  ok(client.pwrite(d, BigInt(EDU_REG.irqRaise), word(1)));
+  must(client.pwrite(d, CONFIG + 4n, Uint8Array.of(6, 0)));
+  must(client.pwrite(d, BigInt(EDU_REG.irqRaise), word(1)));
   expect(client.counter(eventfd)).toBe(1n);
   client.machine.close();
 });

@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest';
 import { EBADF, EINVAL, ENOSPC } from '../../src/base/errno.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import { Client, machineOf, ok } from './client.ts';
+import { Client, machineOf } from '../../src/testing/machine/client.ts';
+import { must } from '../../src/testing/base/must.ts';
 
 const [ONE, TWO] = ['0000:01:00.0', '0000:01:00.1'] as const;
 const HOT_RESET = v.VFIO_DEVICE_PCI_HOT_RESET;
@@ -10,7 +11,7 @@ const HOT_RESET = v.VFIO_DEVICE_PCI_HOT_RESET;
 function rig(preset = 'multifunction') {
   const client = new Client(machineOf(preset));
   const { g } = client.container(3, ONE);
-  const d = ok(client.deviceFd(g, ONE));
+  const d = must(client.deviceFd(g, ONE));
   return { client, g, d };
 }
 const fds = (...list: number[]) => new Uint8Array(Int32Array.from(list).buffer);
@@ -35,9 +36,9 @@ test('HOT_RESET wants the groups of all functions, and resets them', () => {
   expect(call({ count: 3 }, fds(g, g, g))).toBe(EINVAL);
   expect(call({ count: 1 }, fds(99))).toBe(EBADF);
   expect(call({ count: 1 }, fds(d))).toBe(EINVAL);
-  const other = ok(client.deviceFd(g, TWO));
-  ok(client.pwrite(other, (0x10n << 40n) + 4n, Uint8Array.of(1, 2, 3, 4)));
-  const liveness = () => [...ok(client.pread(other, (0x10n << 40n) + 4n, 4))];
+  const other = must(client.deviceFd(g, TWO));
+  must(client.pwrite(other, (0x10n << 40n) + 4n, Uint8Array.of(1, 2, 3, 4)));
+  const liveness = () => [...must(client.pread(other, (0x10n << 40n) + 4n, 4))];
   const before = liveness();
   expect(call({ count: 1 }, fds(g))).toBe(0);
   expect(liveness()).not.toEqual(before);
@@ -46,7 +47,7 @@ test('HOT_RESET wants the groups of all functions, and resets them', () => {
 test('a function of the bus that another driver holds forbids it', () => {
   const client = new Client(machineOf('pcie-to-pci-bridge'));
   const { g } = client.container(3, '0000:02:04.0');
-  const d = ok(client.deviceFd(g, '0000:02:04.0'));
+  const d = must(client.deviceFd(g, '0000:02:04.0'));
   const [second] = [...client.machine.vfio.devices()].filter((x) => x.dev.name === '0000:02:05.0');
   expect(client.machine.vfio.unregisterDevice(second!.dev)).toBeUndefined();
   const rc = client.call(d, HOT_RESET, v.vfio_pci_hot_reset, { count: 1 }, fds(g)).rc;

@@ -22,8 +22,9 @@ import * as v from '../../src/uapi/vfio.ts';
 import type { VfioDevice, VfioDeviceOps } from '../../src/vfio/device.ts';
 import { pinPages, unpinPages } from '../../src/vfio/type1/device-pins.ts';
 import { Type1Iommu } from '../../src/vfio/type1/type1.ts';
-import { Client, EDU, ok } from './client.ts';
-import { PROBE } from './probe-device.ts';
+import { Client, EDU } from '../../src/testing/machine/client.ts';
+import { must } from '../../src/testing/base/must.ts';
+import { PROBE } from '../../src/testing/devices/probe-device.ts';
 
 const PAGE = 0x1000n;
 
@@ -42,7 +43,7 @@ function rig(backed: boolean, credentials = {}): Rig {
   if ('problems' in made) throw new Error(JSON.stringify(made.problems));
   const { machine } = made;
   const phys = machine.core.buses.get('pci')!.find((dev) => dev.name === EDU)!;
-  const mdev = ok(mdevCreate(phys, 'mdev0'));
+  const mdev = must(mdevCreate(phys, 'mdev0'));
   if (backed) expect(mdevSetIommuDevice(mdev, phys)).toBeUndefined();
   const unmaps: string[] = [];
   const ops: VfioDeviceOps = {
@@ -57,16 +58,16 @@ function rig(backed: boolean, credentials = {}): Rig {
       unmaps.push(`${iova}+${length}`);
     },
   };
-  const device = ok(machine.vfio.registerDevice(mdev, ops, true));
+  const device = must(machine.vfio.registerDevice(mdev, ops, true));
   return { client: new Client(machine, credentials), phys, mdev, device, unmaps };
 }
 function contain(r: Rig, type = 3): { c: number; iommu: Type1Iommu } {
-  const c = ok(r.client.open('/dev/vfio/vfio'));
-  const g = ok(r.client.open(`/dev/vfio/${r.device.group!.nodeName}`));
+  const c = must(r.client.open('/dev/vfio/vfio'));
+  const g = must(r.client.open(`/dev/vfio/${r.device.group!.nodeName}`));
   expect(r.client.setContainer(g, c)).toBe(0);
   expect(r.client.plain(c, v.VFIO_SET_IOMMU, type)).toBe(0);
   expect(r.client.deviceFd(g, 'mdev1')).toBe(ENODEV);
-  ok(r.client.deviceFd(g, 'mdev0'));
+  must(r.client.deviceFd(g, 'mdev0'));
   const { iommu } = r.device.group!.container!;
   if (!(iommu instanceof Type1Iommu)) throw new Error('not type1');
   return { c, iommu };
@@ -181,11 +182,11 @@ test('without the trait a backed mdev is an emulated one', () => {
 test('a driver without mmap: EINVAL', () => {
   const r = rig(false);
   const { client } = r;
-  const g = ok(client.open(`/dev/vfio/${r.device.group!.nodeName}`));
-  const c = ok(client.open('/dev/vfio/vfio'));
+  const g = must(client.open(`/dev/vfio/${r.device.group!.nodeName}`));
+  const c = must(client.open('/dev/vfio/vfio'));
   expect(client.setContainer(g, c)).toBe(0);
   expect(client.plain(c, v.VFIO_SET_IOMMU, 3)).toBe(0);
-  const d = ok(client.deviceFd(g, 'mdev0'));
+  const d = must(client.deviceFd(g, 'mdev0'));
   expect(client.program.mmap(0x1000, { fd: d })).toBe(EINVAL);
 });
 

@@ -13,8 +13,9 @@ import {
 } from '../../src/base/errno.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import { Client, EDU, ok } from './client.ts';
-import { accesses, PROBE } from './probe-device.ts';
+import { Client, EDU } from '../../src/testing/machine/client.ts';
+import { must } from '../../src/testing/base/must.ts';
+import { accesses, PROBE } from '../../src/testing/devices/probe-device.ts';
 
 const CONFIG = 7n << 40n;
 const BAR0 = 0x10n << 40n;
@@ -45,7 +46,7 @@ function rig(options: Record<string, boolean | number> = {}): {
 }
 const functionOf = (client: Client) => client.machine.hardware.all()[0]!.fn!;
 function config(client: Client, d: number, at: number, width: number): number {
-  const raw = ok(client.pread(d, CONFIG + BigInt(at), width));
+  const raw = must(client.pread(d, CONFIG + BigInt(at), width));
   return raw.reduceRight((value, byte) => value * 256 + byte, 0);
 }
 function setConfig(client: Client, d: number, at: number, width: number, value: number): void {
@@ -62,10 +63,10 @@ function busMaster(client: Client, d: number): void {
   setConfig(client, d, 4, 2, config(client, d, 4, 2) | 4);
 }
 const raise = (client: Client, d: number, vector: number): void => {
-  ok(client.pwrite(d, BAR0, Uint8Array.of(vector, 0, 0, 0)));
+  must(client.pwrite(d, BAR0, Uint8Array.of(vector, 0, 0, 0)));
 };
 const intx = (client: Client, d: number, level: number): void => {
-  ok(client.pwrite(d, BAR0 + 8n, Uint8Array.of(level, 0, 0, 0)));
+  must(client.pwrite(d, BAR0 + 8n, Uint8Array.of(level, 0, 0, 0)));
 };
 
 describe('info', () => {
@@ -144,7 +145,7 @@ describe('info', () => {
 describe('configuration space (2.11)', () => {
   test('all of it is read at once; beyond it is EFAULT', () => {
     const { client, d } = rig();
-    const all = ok(client.pread(d, CONFIG, 4096));
+    const all = must(client.pread(d, CONFIG, 4096));
     expect(all.length).toBe(4096);
     expect([all[0], all[1], all[2], all[3]]).toEqual([0x36, 0x1b, 0xcd, 0xab]);
     expect(client.pread(d, CONFIG + 4095n, 2)).toBe(EFAULT);
@@ -182,8 +183,8 @@ describe('configuration space (2.11)', () => {
   });
   test('turning memory decode off is EIO for read and SIGBUS for a mapping, until it is on again', () => {
     const { client, d } = rig();
-    const at = ok(client.program.mmap(0x1000, { fd: d, offset: BAR0 }));
-    ok(client.program.store(at + 0x10n, 4, 0x55n) ?? 0);
+    const at = must(client.program.mmap(0x1000, { fd: d, offset: BAR0 }));
+    must(client.program.store(at + 0x10n, 4, 0x55n) ?? 0);
     setConfig(client, d, 4, 2, config(client, d, 4, 2) & ~2);
     expect(client.pread(d, BAR0 + 0x10n, 4)).toBe(EIO);
     expect(client.program.load(at + 0x10n, 4)).toBe(EFAULT);
@@ -228,14 +229,14 @@ describe('configuration space (2.11)', () => {
   test('FLR through DevCtl resets the device and reads 0; configuration stays', () => {
     const { client, d } = rig();
     const exp = findCap(client, d, 0x10);
-    ok(client.pwrite(d, BAR0 + 0x10n, Uint8Array.of(9)));
+    must(client.pwrite(d, BAR0 + 0x10n, Uint8Array.of(9)));
     busMaster(client, d);
     accesses.length = 0;
     setConfig(client, d, exp + 8, 2, config(client, d, exp + 8, 2) | 0x8000);
     expect(accesses).toContain('reset');
     expect(config(client, d, exp + 8, 2) & 0x8000).toBe(0);
     expect(config(client, d, 4, 2) & 7).toBe(7);
-    expect(ok(client.pread(d, BAR0 + 0x10n, 1))[0]).toBe(0);
+    expect(must(client.pread(d, BAR0 + 0x10n, 1))[0]).toBe(0);
   });
   test('of the extended capabilities ATS and PRI are seen, PASID is not', () => {
     const { client, d } = rig();
@@ -265,7 +266,7 @@ describe('configuration space (2.11)', () => {
 describe('read, write and mmap of BARs (2.14)', () => {
   test('an access is split into naturally aligned pieces of up to 8 bytes', () => {
     const { client, d } = rig();
-    ok(client.pread(d, BAR0 + 0x11n, 0x1e));
+    must(client.pread(d, BAR0 + 0x11n, 0x1e));
     expect(accesses).toEqual([
       'r0:11/1',
       'r0:12/2',
@@ -279,8 +280,8 @@ describe('read, write and mmap of BARs (2.14)', () => {
   });
   test('index << 40 names the same BAR', () => {
     const { client, d } = rig();
-    ok(client.pwrite(d, 0x20n, Uint8Array.of(1, 2, 3, 4)));
-    expect([...ok(client.pread(d, BAR0 + 0x20n, 4))]).toEqual([1, 2, 3, 4]);
+    must(client.pwrite(d, 0x20n, Uint8Array.of(1, 2, 3, 4)));
+    expect([...must(client.pread(d, BAR0 + 0x20n, 4))]).toEqual([1, 2, 3, 4]);
   });
   test('the end cuts, beyond is EINVAL, so are regions that are not there; nothing is nothing', () => {
     const { client, d } = rig();
@@ -298,16 +299,16 @@ describe('read, write and mmap of BARs (2.14)', () => {
     const type = v.vfio_region_info;
     const { out } = client.call(d, v.VFIO_DEVICE_GET_REGION_INFO, type, { index: 6 });
     expect([out.size, out.flags]).toEqual([2048n, 1]);
-    expect([...ok(client.pread(d, 6n << 40n, 5))]).toEqual([0x55, 0xaa, 1, 0xff, 0xff]);
+    expect([...must(client.pread(d, 6n << 40n, 5))]).toEqual([0x55, 0xaa, 1, 0xff, 0xff]);
     expect(client.pread(d, (6n << 40n) + 2048n, 1)).toBe(EINVAL);
     expect(client.pwrite(d, 6n << 40n, Uint8Array.of(1))).toBe(EINVAL);
   });
   test('the MSI-X table reads as ones and takes no writes, but is there in a mapping', () => {
     const { client, d } = rig();
     const bar2 = 0x12n << 40n;
-    expect([...ok(client.pread(d, bar2, 4))]).toEqual([255, 255, 255, 255]);
+    expect([...must(client.pread(d, bar2, 4))]).toEqual([255, 255, 255, 255]);
     expect(client.pwrite(d, bar2, Uint8Array.of(1, 2, 3, 4))).toBe(4);
-    const at = ok(client.program.mmap(0x1000, { fd: d, offset: bar2 }));
+    const at = must(client.program.mmap(0x1000, { fd: d, offset: bar2 }));
     expect(client.program.load(at + 12n, 4)).toBe(1n);
     expect(client.program.load(at, 4)).toBe(0n);
   });
@@ -487,7 +488,7 @@ describe('INTx', () => {
     intx(client, d, 1);
     intx(client, d, 0);
     expect(client.counter(fd)).toBe(1n);
-    ok(client.program.write(unmask, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)));
+    must(client.program.write(unmask, Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)));
     intx(client, d, 1);
     expect(client.counter(fd)).toBe(1n);
     expect(client.setIrqs(d, arm, [-1])).toBe(0);
@@ -544,21 +545,21 @@ describe('reset and low power', () => {
     const { client, d } = rig();
     busMaster(client, d);
     setConfig(client, d, 0x10, 4, 0x8000_0000);
-    ok(client.pwrite(d, BAR0 + 0x10n, Uint8Array.of(7)));
+    must(client.pwrite(d, BAR0 + 0x10n, Uint8Array.of(7)));
     expect(client.plain(d, v.VFIO_DEVICE_RESET)).toBe(0);
-    expect(ok(client.pread(d, BAR0 + 0x10n, 1))[0]).toBe(0);
+    expect(must(client.pread(d, BAR0 + 0x10n, 1))[0]).toBe(0);
     expect(config(client, d, 4, 2) & 7).toBe(7);
     expect(config(client, d, 0x10, 4)).toBe(0x8000_000c);
   });
   test('a new open starts with a reset device and bus mastering off', () => {
     const { client, d, g } = rig();
     busMaster(client, d);
-    ok(client.pwrite(d, BAR0 + 0x10n, Uint8Array.of(7)));
+    must(client.pwrite(d, BAR0 + 0x10n, Uint8Array.of(7)));
     expect(client.program.close(d)).toBeUndefined();
     expect(functionOf(client).busMaster).toBe(false);
-    const again = ok(client.deviceFd(g, EDU));
+    const again = must(client.deviceFd(g, EDU));
     expect(config(client, again, 4, 2) & 4).toBe(0);
-    expect(ok(client.pread(again, BAR0 + 0x10n, 1))[0]).toBe(0);
+    expect(must(client.pread(again, BAR0 + 0x10n, 1))[0]).toBe(0);
   });
   test('on the root bus there is no hot reset', () => {
     const { client, d } = rig();
@@ -598,7 +599,7 @@ describe('reset and low power', () => {
   });
   test('in low power a mapping is SIGBUS; another access wakes and tells', () => {
     const { client, d } = rig();
-    const at = ok(client.program.mmap(0x1000, { fd: d, offset: BAR0 }));
+    const at = must(client.program.mmap(0x1000, { fd: d, offset: BAR0 }));
     const fd = client.eventfd();
     const data = new Uint8Array(Int32Array.of(fd, 0).buffer);
     const type = v.vfio_device_feature;

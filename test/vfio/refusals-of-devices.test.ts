@@ -9,8 +9,9 @@ import { Machine } from '../../src/machine/machine.ts';
 import * as i from '../../src/uapi/iommufd.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import type { VfioDeviceOps } from '../../src/vfio/device.ts';
-import { Client, EDU, machineOf, ok, twoNoiommuFunctions } from './client.ts';
-import { PROBE } from './probe-device.ts';
+import { Client, EDU, machineOf, twoNoiommuFunctions } from '../../src/testing/machine/client.ts';
+import { must } from '../../src/testing/base/must.ts';
+import { PROBE } from '../../src/testing/devices/probe-device.ts';
 
 function deviceOf(client: Client, name = EDU): Device {
   return client.machine.core.buses.get('pci')!.find((dev) => dev.name === name)!;
@@ -24,7 +25,7 @@ function mdevRig(pasids: boolean) {
   );
   if ('problems' in made) throw new Error(JSON.stringify(made.problems));
   const client = new Client(made.machine);
-  const mdev = ok(mdevCreate(deviceOf(client), 'mdev0'));
+  const mdev = must(mdevCreate(deviceOf(client), 'mdev0'));
   const ops: VfioDeviceOps = {
     name: 'sample',
     pasids,
@@ -34,9 +35,9 @@ function mdevRig(pasids: boolean) {
     read: () => 0,
     write: () => 0,
   };
-  const device = ok(made.machine.vfio.registerDevice(mdev, ops, true));
-  const iommufd = ok(client.open('/dev/iommu'));
-  const d = ok(client.open(`/dev/vfio/devices/${device.cdevName}`));
+  const device = must(made.machine.vfio.registerDevice(mdev, ops, true));
+  const iommufd = must(client.open('/dev/iommu'));
+  const d = must(client.open(`/dev/vfio/devices/${device.cdevName}`));
   const bind = (values: Record<string, number | bigint> = {}) =>
     client.call(d, v.VFIO_DEVICE_BIND_IOMMUFD, v.vfio_device_bind_iommufd, { iommufd, ...values })
       .rc;
@@ -72,7 +73,7 @@ test('an emulated device has no PASIDs, whatever its driver says', () => {
 
 test('a device of a group is not opened when the IOAS that played its container is gone', () => {
   const client = new Client(machineOf());
-  const iommufd = ok(client.open('/dev/iommu'));
+  const iommufd = must(client.open('/dev/iommu'));
   const g = client.group();
   expect(client.setContainer(g, iommufd)).toBe(0);
   const get = { size: 12, op: i.IOMMU_VFIO_IOAS_GET };
@@ -97,7 +98,7 @@ test('a hot reset with the group of another device is refused', () => {
     }),
   );
   const { g } = client.container(v.VFIO_TYPE1v2_IOMMU, '0000:01:00.0');
-  const d = ok(client.deviceFd(g, '0000:01:00.0'));
+  const d = must(client.deviceFd(g, '0000:01:00.0'));
   const reset = (group: number) =>
     client.call(
       d,
@@ -114,11 +115,11 @@ test('a hot reset with the group of another device is refused', () => {
 test('the list of a hot reset wants a group of every function', () => {
   const client = new Client(twoNoiommuFunctions('none'));
   const [group] = [...client.machine.vfio.groups()];
-  const g = ok(client.open(`/dev/vfio/${group!.nodeName}`));
-  const c = ok(client.open('/dev/vfio/vfio'));
+  const g = must(client.open(`/dev/vfio/${group!.nodeName}`));
+  const c = must(client.open('/dev/vfio/vfio'));
   expect(client.setContainer(g, c)).toBe(0);
   expect(client.plain(c, v.VFIO_SET_IOMMU, v.VFIO_NOIOMMU_IOMMU)).toBe(0);
-  const d = ok(client.deviceFd(g, '0000:01:00.0'));
+  const d = must(client.deviceFd(g, '0000:01:00.0'));
   const request = v.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO;
   expect(client.call(d, request, v.vfio_pci_hot_reset_info, { argsz: 28 }).rc).toBe(EPERM);
   client.machine.close();
@@ -131,9 +132,9 @@ test('a group whose reserved regions leave no address cannot be attached', () =>
   const everything = { start: 0n, length: 1n << 63n, prot: 0, type: IOMMU_RESV_RESERVED };
   const told = ops.getResvRegions;
   Object.assign(ops, { getResvRegions: () => [everything] });
-  const c = ok(client.open('/dev/vfio/vfio'));
+  const c = must(client.open('/dev/vfio/vfio'));
   const g = client.group();
-  ok(client.setContainer(g, c));
+  must(client.setContainer(g, c));
   expect(client.plain(c, v.VFIO_SET_IOMMU, v.VFIO_TYPE1v2_IOMMU)).toBe(EINVAL);
   Object.assign(ops, { getResvRegions: told });
   expect(client.plain(c, v.VFIO_SET_IOMMU, v.VFIO_TYPE1v2_IOMMU)).toBe(0);
@@ -142,8 +143,8 @@ test('a group whose reserved regions leave no address cannot be attached', () =>
 
 test('a mapping of 2^31 pages has no dirty bitmap', () => {
   const { client, device, close } = mdevRig(false);
-  const c = ok(client.open('/dev/vfio/vfio'));
-  const g = ok(client.open(`/dev/vfio/${device.group!.nodeName}`));
+  const c = must(client.open('/dev/vfio/vfio'));
+  const g = must(client.open(`/dev/vfio/${device.group!.nodeName}`));
   expect(client.setContainer(g, c)).toBe(0);
   expect(client.plain(c, v.VFIO_SET_IOMMU, v.VFIO_TYPE1v2_IOMMU)).toBe(0);
   const size = 1n << 43n;

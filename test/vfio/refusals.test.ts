@@ -6,7 +6,8 @@ import { attachGroupTo } from '../../src/vfio/type1/attach.ts';
 import { Type1Iommu } from '../../src/vfio/type1/type1.ts';
 import { openCdev } from '../../src/vfio/device-file.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import { Client, EDU, machineOf, ok } from './client.ts';
+import { Client, EDU, machineOf } from '../../src/testing/machine/client.ts';
+import { must } from '../../src/testing/base/must.ts';
 
 const GENERIC = { type: 'generic', at: '0000:00:05.0' } as const;
 
@@ -27,13 +28,15 @@ describe('vfio-pci does not take', () => {
     const machine = machineOf('multifunction');
     const port = machine.hardware.device('0000:00:01.0')!;
     const client = new Client(machine);
-    const override = ok(
+    const override = must(
       client.program.open('/sys/bus/pci/devices/0000:00:01.0/driver_override', { write: true }),
     );
-    ok(client.program.write(override, new TextEncoder().encode('vfio-pci'), 0n));
-    const unbind = ok(client.program.open('/sys/bus/pci/drivers/pcieport/unbind', { write: true }));
-    ok(client.program.write(unbind, new TextEncoder().encode('0000:00:01.0'), 0n));
-    const bind = ok(client.program.open('/sys/bus/pci/drivers/vfio-pci/bind', { write: true }));
+    must(client.program.write(override, new TextEncoder().encode('vfio-pci'), 0n));
+    const unbind = must(
+      client.program.open('/sys/bus/pci/drivers/pcieport/unbind', { write: true }),
+    );
+    must(client.program.write(unbind, new TextEncoder().encode('0000:00:01.0'), 0n));
+    const bind = must(client.program.open('/sys/bus/pci/drivers/vfio-pci/bind', { write: true }));
     expect(client.program.write(bind, new TextEncoder().encode('0000:00:01.0'), 0n)).toBe(EINVAL);
     expect(port.driver).toBeUndefined();
   });
@@ -56,8 +59,8 @@ test('groups with and without an IOMMU do not share a container: EPERM', () => {
   );
   const groups = [...client.machine.vfio.groups()];
   expect(groups.map((group) => group.kind).sort()).toEqual(['iommu', 'noiommu']);
-  const [one, two] = groups.map((group) => ok(client.open(`/dev/vfio/${group.nodeName}`)));
-  const c = ok(client.open('/dev/vfio/vfio'));
+  const [one, two] = groups.map((group) => must(client.open(`/dev/vfio/${group.nodeName}`)));
+  const c = must(client.open('/dev/vfio/vfio'));
   expect(client.setContainer(one!, c)).toBe(0);
   expect(client.setContainer(two!, c)).toBe(EPERM);
 });
@@ -70,8 +73,8 @@ test('a noiommu container is of type 8: EINVAL', () => {
 test('a group is in a container once: EINVAL', () => {
   const client = new Client(machineOf());
   const [group] = [...client.machine.vfio.groups()];
-  const g = ok(client.open(`/dev/vfio/${group!.nodeName}`));
-  const c = ok(client.open('/dev/vfio/vfio'));
+  const g = must(client.open(`/dev/vfio/${group!.nodeName}`));
+  const c = must(client.open('/dev/vfio/vfio'));
   expect(client.setContainer(g, c)).toBe(0);
   expect(client.plain(c, v.VFIO_SET_IOMMU, 3)).toBe(0);
   const { iommu } = group!.container!;
@@ -83,8 +86,8 @@ test('what vfio-pci let go cannot be opened any more: ENODEV', () => {
   const client = new Client(machineOf());
   const [group] = [...client.machine.vfio.groups()];
   const [device] = group!.devices;
-  const unbind = ok(client.program.open('/sys/bus/pci/drivers/vfio-pci/unbind', { write: true }));
-  ok(client.program.write(unbind, new TextEncoder().encode(EDU), 0n));
+  const unbind = must(client.program.open('/sys/bus/pci/drivers/vfio-pci/unbind', { write: true }));
+  must(client.program.write(unbind, new TextEncoder().encode(EDU), 0n));
   expect(group!.open(client.program)).toBe(ENODEV);
   expect(openCdev(device!, client.program)).toBe(ENODEV);
 });

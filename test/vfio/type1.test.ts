@@ -16,7 +16,8 @@ import {
 } from '../../src/base/errno.ts';
 import { getDomainForDev, iovaToPhys } from '../../src/core/index.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import { Client, EDU, machineOf, ok } from './client.ts';
+import { Client, EDU, machineOf } from '../../src/testing/machine/client.ts';
+import { must } from '../../src/testing/base/must.ts';
 
 const PAGE = 0x1000n;
 const ALL = v.VFIO_DMA_UNMAP_FLAG_ALL;
@@ -88,7 +89,7 @@ describe('MAP_DMA refuses, in this order (1.9)', () => {
   });
   test('memory that cannot be written, for WRITE only', () => {
     const { client, c } = rig();
-    const vaddr = ok(client.program.mmap(0x1000, { writable: false }));
+    const vaddr = must(client.program.mmap(0x1000, { writable: false }));
     expect(client.map(c, { vaddr, iova: 0n, size: PAGE, flags: 2 })).toBe(EFAULT);
     expect(client.map(c, { vaddr, iova: 0n, size: PAGE, flags: 1 })).toBe(0);
   });
@@ -129,7 +130,7 @@ test('a BAR can be mapped and does not count', () => {
   const client = new Client(machineOf());
   const { c, d } = client.device();
   const info = client.call(d, v.VFIO_DEVICE_GET_REGION_INFO, v.vfio_region_info, { index: 0 }).out;
-  const bar = ok(client.program.mmap(0x1000, { fd: d, offset: info.offset }));
+  const bar = must(client.program.mmap(0x1000, { fd: d, offset: info.offset }));
   expect(client.map(c, { vaddr: bar, iova: 0n, size: PAGE })).toBe(0);
   expect(client.program.mm.lockedVm).toBe(0);
   expect(client.unmap(c, { iova: 0n, size: PAGE }).size).toBe(PAGE);
@@ -210,9 +211,9 @@ describe('VADDR', () => {
     expect(client.unmap(c, { flags: VADDR, iova: 0n, size: 2n * PAGE }).rc).toBe(0);
     const heir = new Client(client.machine, { uid: 0, capabilities: [], rlimitMemlock: PAGE });
     const rich = new Client(client.machine);
-    const file = ok(client.program.getFile(c));
-    const fd = ok(heir.program.installFile(ok(file as never)));
-    const fd2 = ok(rich.program.installFile(ok(file as never)));
+    const file = must(client.program.getFile(c));
+    const fd = must(heir.program.installFile(must(file as never)));
+    const fd2 = must(rich.program.installFile(must(file as never)));
     (file as { get?: () => unknown }).get?.();
     (file as { get?: () => unknown }).get?.();
     const there = heir.memory(0x2000);
@@ -336,7 +337,7 @@ test('without isolated interrupts a container takes a group only when allow_unsa
   const client = new Client(machineOf());
   const dev = client.machine.core.buses.get('pci')!.find((d) => d.name === EDU)!;
   (dev.config as { isolatedMsi?: boolean }).isolatedMsi = false;
-  const c = ok(client.open('/dev/vfio/vfio'));
+  const c = must(client.open('/dev/vfio/vfio'));
   const g = client.group();
   expect(client.setContainer(g, c)).toBe(0);
   expect(client.plain(c, v.VFIO_SET_IOMMU, 3)).toBe(EPERM);

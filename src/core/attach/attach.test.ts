@@ -14,7 +14,7 @@ import {
   getDomainForDev,
   replaceGroupHandle,
 } from './attach.ts';
-import { Rig } from '../../../test/core/rig.ts';
+import { Rig } from '../../testing/core/rig.ts';
 import type { AttachHandle, Domain } from '../contract/domain.ts';
 import {
   deviceClaimDmaOwner,

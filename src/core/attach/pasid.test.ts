@@ -1,6 +1,6 @@
 /** PASID attach, replace and detach: the order of checks and what fails where (core.md 5). */
 import { describe, expect, test } from 'vitest';
-import { Rig } from '../../../test/core/rig.ts';
+import { Rig } from '../../testing/core/rig.ts';
 import { createMockDriver } from '../../drivers/mock/index.ts';
 import { EBUSY, EINVAL, EIO, ENODEV, ENOENT, ENOMEM, EOPNOTSUPP } from '../../base/errno.ts';
 import { attachHandleGet } from './attach.ts';

@@ -1,6 +1,6 @@
 /** The corners of setting a domain that no flow reaches by itself (core.md 4.1, 11.1). */
 import { describe, expect, test } from 'vitest';
-import { Rig } from '../../../test/core/rig.ts';
+import { Rig } from '../../testing/core/rig.ts';
 import { EINVAL, EIO, ENODEV } from '../../base/errno.ts';
 import { attachGroup, deferredAttach, detachGroup, driverGetDomainForDev } from './attach.ts';
 import { Device } from '../contract/device.ts';

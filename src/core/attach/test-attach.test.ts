@@ -1,7 +1,8 @@
 /** testAttach predicts what an attach would answer, and changes nothing (core.md 6.5). */
 import { describe, expect, test } from 'vitest';
 import fc from 'fast-check';
-import { Rig, must } from '../../../test/core/rig.ts';
+import { Rig } from '../../testing/core/rig.ts';
+import { must } from '../../testing/base/must.ts';
 import { createMockDriver } from '../../drivers/mock/index.ts';
 import {
   EBUSY,

@@ -1,6 +1,6 @@
 /** test_dev before every attach: the table of core.md 12.1, row by row. */
 import { describe, expect, test } from 'vitest';
-import { Rig } from '../../../test/core/rig.ts';
+import { Rig } from '../../testing/core/rig.ts';
 import { createMockDriver } from '../../drivers/mock/index.ts';
 import {
   EBUSY,

@@ -1,7 +1,7 @@
 /** Mediated devices and the group calls for aux domains as posted in v3: core.md 8.3, 8.4 and their rows of 12.3. */
 import { describe, expect, test } from 'vitest';
-import { joinGroup, newMdev, type MdevRig } from '../../../test/core/mdev-rig.ts';
-import { must } from '../../../test/core/rig.ts';
+import { joinGroup, newMdev, type MdevRig } from '../../testing/core/mdev-rig.ts';
+import { must } from '../../testing/base/must.ts';
 import { EBUSY, EINVAL, ENODEV, ENOMEM, EPERM, isErrno } from '../../base/errno.ts';
 import { attachGroup, detachGroup, getDomainForDev } from '../attach/attach.ts';
 import { devDisableFeature, IOMMU_DEV_FEAT_AUX } from '../attach/aux-feature.ts';

@@ -1,7 +1,7 @@
 /** Group calls for aux domains by lookup, as posted in v4 and v5: core.md 8.5 and its rows of 12.3. */
 import { describe, expect, test } from 'vitest';
-import { enableAux, joinGroup, newMdev } from '../../../test/core/mdev-rig.ts';
-import { must } from '../../../test/core/rig.ts';
+import { enableAux, joinGroup, newMdev } from '../../testing/core/mdev-rig.ts';
+import { must } from '../../testing/base/must.ts';
 import { EBUSY, ENODEV, ENOMEM } from '../../base/errno.ts';
 import { getDomainForDev } from '../attach/attach.ts';
 import { attachSubdevGroup, auxGetDomainForDev, auxGetPasid, detachSubdevGroup } from './aux.ts';

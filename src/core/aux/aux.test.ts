@@ -1,7 +1,7 @@
 /** Aux domains on physical devices: core.md 8.2 and the rows of 12.3 about them. */
 import { describe, expect, test } from 'vitest';
-import { enableAux, newRig, TRAITS } from '../../../test/core/mdev-rig.ts';
-import { Rig } from '../../../test/core/rig.ts';
+import { enableAux, newRig, TRAITS } from '../../testing/core/mdev-rig.ts';
+import { Rig } from '../../testing/core/rig.ts';
 import { EBUSY, EINVAL, ENODEV, ENOMEM, EPERM, type Errno } from '../../base/errno.ts';
 import {
   attachDevice,

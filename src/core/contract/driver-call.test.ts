@@ -1,6 +1,7 @@
 /** A driver that misbehaves is named, whatever it does. */
 import { describe, expect, test } from 'vitest';
-import { Rig, must, newCore } from '../../../test/core/rig.ts';
+import { Rig, newCore } from '../../testing/core/rig.ts';
+import { must } from '../../testing/base/must.ts';
 import { Bug } from '../../base/bug.ts';
 import { EBUSY, ENOMEM } from '../../base/errno.ts';
 import { Lock } from '../../base/lock.ts';

@@ -1,6 +1,6 @@
 /** What the errno of an attach means: the table of core.md 12.5, row by row. */
 import { describe, expect, test } from 'vitest';
-import { Rig } from '../../../test/core/rig.ts';
+import { Rig } from '../../testing/core/rig.ts';
 import { createMockDriver } from '../../drivers/mock/index.ts';
 import {
   EBUSY,

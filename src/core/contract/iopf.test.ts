@@ -1,6 +1,6 @@
 /** Page faults and fault handlers: the tables of core.md 9.1 and 9.2. */
 import { describe, expect, test } from 'vitest';
-import { Rig } from '../../../test/core/rig.ts';
+import { Rig } from '../../testing/core/rig.ts';
 import {
   EBUSY,
   EINVAL,

@@ -1,8 +1,8 @@
 /** Reserved regions and direct mappings: core.md 3.6. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { newDma } from '../../../test/core/dma-rig.ts';
-import { Rig } from '../../../test/core/rig.ts';
+import { newDma } from '../../testing/core/dma-rig.ts';
+import { Rig } from '../../testing/core/rig.ts';
 import { EINVAL, EIO } from '../../base/errno.ts';
 import { Device } from './device.ts';
 import { createDeviceDirectMappings } from '../group/direct-map.ts';
@@ -17,7 +17,7 @@ import {
   type ResvRegion,
 } from './resv-region.ts';
 import { getGroupResvRegions, getResvRegions, insertResvRegion } from './resv-region-list.ts';
-import { must } from '../../../test/core/rig.ts';
+import { must } from '../../testing/base/must.ts';
 
 const D = IOMMU_RESV_DIRECT;
 const R = IOMMU_RESV_RESERVED;

@@ -1,7 +1,8 @@
 /** Cookies and interrupt doorbells: core.md 3.2 and 3.7. */
 import { describe, expect, test } from 'vitest';
-import { newDma } from '../../../test/core/dma-rig.ts';
-import { must, Rig } from '../../../test/core/rig.ts';
+import { newDma } from '../../testing/core/dma-rig.ts';
+import { must } from '../../testing/base/must.ts';
+import { Rig } from '../../testing/core/rig.ts';
 import { EADDRINUSE, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP } from '../../base/errno.ts';
 import { attachGroup } from '../attach/attach.ts';
 import { getDmaCookie, getMsiCookie } from './cookies.ts';

@@ -1,8 +1,8 @@
 /** The DMA API's setting up: allocator, reserved ranges, flush queue (core.md 10.3). */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { GIB, newDma, TestTlb } from '../../../test/core/dma-rig.ts';
-import { must } from '../../../test/core/rig.ts';
+import { GIB, newDma, TestTlb } from '../../testing/core/dma-rig.ts';
+import { must } from '../../testing/base/must.ts';
 import { EINVAL } from '../../base/errno.ts';
 import { dmaCookieOf } from './cookies.ts';
 import type { DeviceConfig } from '../contract/device.ts';

@@ -1,7 +1,7 @@
 /** The DMA API: mapping buffers and scatter lists, core.md 10.3. */
 import { describe, expect, test } from 'vitest';
-import { GIB, newDma, TestTlb, type DmaOptions } from '../../../test/core/dma-rig.ts';
-import { must } from '../../../test/core/rig.ts';
+import { GIB, newDma, TestTlb, type DmaOptions } from '../../testing/core/dma-rig.ts';
+import { must } from '../../testing/base/must.ts';
 import { EINVAL, EIO, ENOMEM, type Errno } from '../../base/errno.ts';
 import { listening, type Refusal } from '../../base/refuse.ts';
 import {

@@ -1,6 +1,7 @@
 /** Which default domain a group gets (core.md 2.5). */
 import { describe, expect, test } from 'vitest';
-import { Rig, must, newCore, type RigOptions } from '../../../test/core/rig.ts';
+import { Rig, newCore, type RigOptions } from '../../testing/core/rig.ts';
+import { must } from '../../testing/base/must.ts';
 import { createMockDriver } from '../../drivers/mock/index.ts';
 import { EEXIST, EINVAL, EOPNOTSUPP, type Errno } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';

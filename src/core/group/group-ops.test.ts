@@ -1,6 +1,7 @@
 /** Groups by hand, their files, and writing `type` (core.md 2.2, 2.4). */
 import { describe, expect, test } from 'vitest';
-import { Rig, must, newCore } from '../../../test/core/rig.ts';
+import { Rig, newCore } from '../../testing/core/rig.ts';
+import { must } from '../../testing/base/must.ts';
 import { CAP_SYS_ADMIN, CAP_SYS_RAWIO } from '../../base/task.ts';
 import { EACCES, EEXIST, EINVAL, EIO, ENOMEM, EPERM, ENODEV } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';

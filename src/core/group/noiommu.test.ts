@@ -1,6 +1,7 @@
 /** What every core call answers for a fake group: core.md 2.7, and the core rows of 12.2, noiommu in iommufd. */
 import { describe, expect, test } from 'vitest';
-import { must, Rig } from '../../../test/core/rig.ts';
+import { must } from '../../testing/base/must.ts';
+import { Rig } from '../../testing/core/rig.ts';
 import { EINVAL, ENODEV, ENOSPC, EPROBE_DEFER, type Errno } from '../../base/errno.ts';
 import { attachDevice, attachGroup, attachGroupHandle, getDomainForDev } from '../attach/attach.ts';
 import { auxAttachDevice, auxGetDomainForDev } from '../aux/aux.ts';

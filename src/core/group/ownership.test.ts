@@ -1,6 +1,7 @@
 /** DMA ownership, row by row (core.md 2.6). */
 import { describe, expect, test } from 'vitest';
-import { Rig, must } from '../../../test/core/rig.ts';
+import { Rig } from '../../testing/core/rig.ts';
+import { must } from '../../testing/base/must.ts';
 import { EBUSY, EINVAL, EIO, ENODEV, EPERM, EPROBE_DEFER } from '../../base/errno.ts';
 import { attachGroup, attachGroupHandle } from '../attach/attach.ts';
 import { bindDriver, unbindDriver } from '../probe/driver-binding.ts';

@@ -1,6 +1,6 @@
 /** What is allowed while a device is reset, and what comes back after it (core.md 4.3). */
 import { describe, expect, test } from 'vitest';
-import { Rig, type RigOptions } from '../../../test/core/rig.ts';
+import { Rig, type RigOptions } from '../../testing/core/rig.ts';
 import { EBUSY, EINVAL, EIO, type Status } from '../../base/errno.ts';
 import {
   attachDevice,

@@ -1,6 +1,7 @@
 /** Making and freeing domains, and reading their dirty bits: core.md 3.3, 3.7, 10.2. */
 import { describe, expect, test } from 'vitest';
-import { must, Rig } from '../../../test/core/rig.ts';
+import { must } from '../../testing/base/must.ts';
+import { Rig } from '../../testing/core/rig.ts';
 import { EINVAL, ENODEV, ENOMEM, EOPNOTSUPP, EOVERFLOW, ERANGE } from '../../base/errno.ts';
 import { attachDevicePasid } from '../attach/pasid.ts';
 import { attachGroup } from '../attach/attach.ts';

@@ -1,6 +1,6 @@
 /** Coherency and quirks of a domain (core.md 3.7). */
 import { describe, expect, test } from 'vitest';
-import { Rig } from '../../../test/core/rig.ts';
+import { Rig } from '../../testing/core/rig.ts';
 import { EBUSY, EINVAL } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { enforceCacheCoherency, setPgtableQuirks } from './domain-ops.ts';

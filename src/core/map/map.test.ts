@@ -1,6 +1,6 @@
 /** Mapping: the tables of core.md 3.4 and the checks of 3.8. */
 import { describe, expect, test } from 'vitest';
-import { BACKINGS, G, M, recorder, RW, setup, type Backing } from '../../../test/core/mapping.ts';
+import { BACKINGS, G, M, recorder, RW, setup, type Backing } from '../../testing/core/mapping.ts';
 import {
   EADDRINUSE,
   EEXIST,

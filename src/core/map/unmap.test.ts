@@ -1,7 +1,7 @@
 /** Unmapping, the gather, and both kinds of domain against a Map (core.md 3.4, 3.5). */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { BACKINGS, M, recorder, RW, setup } from '../../../test/core/mapping.ts';
+import { BACKINGS, M, recorder, RW, setup } from '../../testing/core/mapping.ts';
 import { EADDRINUSE, EEXIST, EIO } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { newGather } from '../../pt/gather.ts';

@@ -1,6 +1,7 @@
 /** Instances, probe and release (core.md 1). */
 import { describe, expect, test } from 'vitest';
-import { Rig, must, newCore, listenCalls } from '../../../test/core/rig.ts';
+import { Rig, newCore, listenCalls } from '../../testing/core/rig.ts';
+import { must } from '../../testing/base/must.ts';
 import { createMockDriver, mockDeviceOf } from '../../drivers/mock/index.ts';
 import { EINVAL, EIO, ENODEV, ENOMEM, EPROBE_DEFER } from '../../base/errno.ts';
 import { attachGroup } from '../attach/attach.ts';

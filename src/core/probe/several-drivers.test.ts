@@ -1,6 +1,7 @@
 /** Several IOMMU drivers in one machine: the table of core.md 12.4, row by row. */
 import { describe, expect, test } from 'vitest';
-import { must, newCore, listenCalls } from '../../../test/core/rig.ts';
+import { must } from '../../testing/base/must.ts';
+import { newCore, listenCalls } from '../../testing/core/rig.ts';
 import { EINVAL, ENODEV, EOPNOTSUPP } from '../../base/errno.ts';
 import type { KernelTrait } from '../../base/kernel-traits.ts';
 import { createMockDriver, type MockDriver } from '../../drivers/mock/index.ts';

@@ -1,6 +1,7 @@
 /** Shared address spaces: core.md 10.1. */
 import { describe, expect, test } from 'vitest';
-import { must, Rig, type RigOptions } from '../../../test/core/rig.ts';
+import { must } from '../../testing/base/must.ts';
+import { Rig, type RigOptions } from '../../testing/core/rig.ts';
 import { EBUSY, EINVAL, ENODEV, ENOMEM, ENOSPC, EOPNOTSUPP, EOVERFLOW } from '../../base/errno.ts';
 import { Device } from '../contract/device.ts';
 import { IOMMU_DOMAIN_SVA, type Domain, type DomainOps } from '../contract/domain.ts';

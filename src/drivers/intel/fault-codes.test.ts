@@ -11,12 +11,7 @@ import {
   scalableRoot,
 } from './words.ts';
 
-import {
-  scene,
-  SCENE_RID as RID,
-  type Scene,
-  flushAll,
-} from '../../../test/drivers/intel-bench.ts';
+import { scene, SCENE_RID as RID, type Scene, flushAll } from '../../testing/drivers/intel-rig.ts';
 
 const LEGACY: IntelUnitConfig = { scalable: false };
 const SECOND: IntelUnitConfig = { firstStage: false };
@@ -34,7 +29,7 @@ interface FaultCase {
 }
 
 function spoilRoot(s: Scene, mode: number, frame?: number): void {
-  const unit = s.bench.handle.unit;
+  const unit = s.rig.handle.unit;
   const pfn = frame ?? unit.read32(REG_RTADDR) >>> 12;
   unit.write32(REG_RTADDR, ((pfn << 12) | (mode << 10)) >>> 0);
   unit.write32(REG_GCMD, GCMD_SRTP | GCMD_TE | GCMD_QIE);
@@ -69,7 +64,7 @@ const LEGACY_FAULTS: Omit<FaultCase, 'config'>[] = [
     spoil: (s) => void (s.words[s.context + 3]! |= 1),
   },
   { code: 0x0c, why: 'PS in the top table', spoil: (s) => void (s.words[s.top]! |= 0x80) },
-  { code: 0x0d, why: 'T 0 and ATS on', spoil: (s) => s.bench.handle.unit.setAts(RID, true) },
+  { code: 0x0d, why: 'T 0 and ATS on', spoil: (s) => s.rig.handle.unit.setAts(RID, true) },
   { code: 0x31, why: 'PASID in legacy mode', spoil: NOTHING, pasid: 3 },
   { code: 0x30, why: 'scalable mode on a legacy unit', spoil: (s) => spoilRoot(s, 1) },
   { code: 0x06, why: 'read of the interrupt range', spoil: NOTHING, iovaG: 0xfee00 },
@@ -94,7 +89,7 @@ const SCALABLE_FAULTS: Omit<FaultCase, 'config'>[] = [
     why: 'reserved bit of the context',
     spoil: (s) => void (s.words[s.context + 7]! |= 1),
   },
-  { code: 0x44, why: 'DTE clear and ATS on', spoil: (s) => s.bench.handle.unit.setAts(RID, true) },
+  { code: 0x44, why: 'DTE clear and ATS on', spoil: (s) => s.rig.handle.unit.setAts(RID, true) },
   { code: 0x45, why: 'PASIDE clear', spoil: NOTHING, pasid: 3 },
   {
     code: 0x46,
@@ -172,15 +167,15 @@ const FAULTS: [string, FaultCase][] = [
 describe('a unit refuses', () => {
   it.each(FAULTS)('%s', (_name, row) => {
     const s = scene(row.config, row.device);
-    expect(s.bench.dma(s.dev, 1)).toBe(5);
+    expect(s.rig.dma(s.dev, 1)).toBe(5);
     row.spoil(s);
-    flushAll(s.bench);
+    flushAll(s.rig);
     const { iovaG = 1, write = false, pasid = -1 } = row;
-    expect(s.bench.dma(s.dev, iovaG, write, pasid)).toBe(-1);
-    expect(s.bench.faults()).toMatchObject([
+    expect(s.rig.dma(s.dev, iovaG, write, pasid)).toBe(-1);
+    expect(s.rig.faults()).toMatchObject([
       { code: row.code, write, iova: BigInt(iovaG) << 12n, reason: faultReason(row.code) },
     ]);
-    const explained = s.bench.handle.unit.explain(RID, pasid, BigInt(iovaG) << 12n, write);
+    const explained = s.rig.handle.unit.explain(RID, pasid, BigInt(iovaG) << 12n, write);
     // What only the device's ATS bit forbids, explain() does not see: it speaks of the tables.
     if (row.code !== 0x0d && row.code !== 0x44) expect(explained.refused).toBeDefined();
   });
@@ -189,9 +184,9 @@ describe('a unit refuses', () => {
 describe('the kernel log', () => {
   it('names device, direction, address and reason', () => {
     const s = scene({}, { pasidBits: 20 });
-    s.bench.dma(s.dev, 0x7f, true);
-    s.bench.dma(s.dev, 0x7f, false, 9);
-    const lines = s.bench.events.flatMap((event) => (event.kind === 'log' ? [event.text] : []));
+    s.rig.dma(s.dev, 0x7f, true);
+    s.rig.dma(s.dev, 0x7f, false, 9);
+    const lines = s.rig.events.flatMap((event) => (event.kind === 'log' ? [event.text] : []));
     expect(lines).toEqual([
       'DMAR: [DMA Write NO_PASID] Request device [00:04.0] fault addr 0x7f000 [fault reason 0x71] first-stage entry not present',
       'DMAR: [DMA Read PASID 0x9] Request device [00:04.0] fault addr 0x7f000 [fault reason 0x59] PASID entry not present',

@@ -1,7 +1,8 @@
 /** The mock driver as the kernel's selftest knows it (core.md 10.4, iommufd.md 5.2), and its knobs. */
 import { describe, expect, test } from 'vitest';
-import { SELFTEST, array, data, selftest, words } from '../../../test/core/mock-data.ts';
-import { Rig, must } from '../../../test/core/rig.ts';
+import { SELFTEST, array, data, selftest, words } from '../../testing/drivers/mock-data.ts';
+import { Rig } from '../../testing/core/rig.ts';
+import { must } from '../../testing/base/must.ts';
 import { EEXIST, EINVAL, EIO, ENODEV, ENOMEM, EOPNOTSUPP } from '../../base/errno.ts';
 import {
   attachDevice,

@@ -1,7 +1,7 @@
 /** The vIOMMU of the mock driver (iommufd.md 5.2). */
 import { describe, expect, test } from 'vitest';
-import { SELFTEST, VIOMMU, array, data, selftest, words } from '../../../test/core/mock-data.ts';
-import { must } from '../../../test/core/rig.ts';
+import { SELFTEST, VIOMMU, array, data, selftest, words } from '../../testing/drivers/mock-data.ts';
+import { must } from '../../testing/base/must.ts';
 import { E2BIG, EEXIST, EFAULT, EINVAL, EIO, ENOENT, EOPNOTSUPP } from '../../base/errno.ts';
 import type { SharedPages } from '../../base/file.ts';
 import { refuse } from '../../base/refuse.ts';

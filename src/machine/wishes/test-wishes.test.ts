@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { ENOMEM, EOPNOTSUPP, type Errno, type Result } from '../../base/errno.ts';
 import { newDomain } from '../../core/map/domain-alloc.ts';
 import type { Domain } from '../../core/contract/domain.ts';
-import { machineOf } from '../../../test/vfio/client.ts';
+import { machineOf } from '../../testing/machine/client.ts';
 import { testWishes } from './test-wishes.ts';
 import { parseWishes } from './wish-list.ts';
 

@@ -1,7 +1,7 @@
 /** Addresses, lengths and flags from small sets, so that random commands often meet. */
 import fc from 'fast-check';
 import { U64_MAX } from '../../../src/base/u64.ts';
-import { ARRAY, ARRAY_READ_ONLY, BUFFER, SHARED } from '../world.ts';
+import { ARRAY, ARRAY_READ_ONLY, BUFFER, SHARED } from '../../../src/testing/iommufd/process.ts';
 
 /** Where the aperture of the mock's tables begins. */
 export const APERTURE = 0x100_0000n;

@@ -6,7 +6,8 @@ import { WaitQueue } from '../../../src/base/wait-queue.ts';
 import { iommu_test_cmd, IOMMU_TEST_CMD } from '../../../src/uapi/iommufd-test.ts';
 import type { Caller, Value, Values } from './picks.ts';
 import type { Scene } from './scene.ts';
-import { ARRAY, Iommufd, type CallFlaws, type World } from '../world.ts';
+import { ARRAY } from '../../../src/testing/iommufd/process.ts';
+import { Iommufd, type CallFlaws, type World } from '../../../src/testing/iommufd/world.ts';
 
 /** A command with everything that was left to chance: plain data, so that fast-check can print and shrink it. */
 export interface Step {

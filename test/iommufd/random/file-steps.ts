@@ -12,7 +12,7 @@ import { flag } from './arguments.ts';
 import { otherCommand, SKIPPED, type Command } from './command.ts';
 import { pick, sure, type Caller } from './picks.ts';
 import { give } from './scene.ts';
-import { BUFFER, SHARED } from '../world.ts';
+import { BUFFER, SHARED } from '../../../src/testing/iommufd/process.ts';
 
 const CAPS = [14, 17, 24];
 

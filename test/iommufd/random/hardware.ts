@@ -18,8 +18,8 @@ import { PciBus, type PciFunctionConfig } from '../../../src/pci/topology.ts';
 import type { VfioDeviceOps } from '../../../src/vfio/device.ts';
 import { IOMMUFD_API } from '../../../src/vfio/iommufd-api.ts';
 import { VfioSubsystem, type VfioNode } from '../../../src/vfio/vfio-core.ts';
-import { must } from '../../core/rig.ts';
-import { World } from '../world.ts';
+import { must } from '../../../src/testing/base/must.ts';
+import { World } from '../../../src/testing/iommufd/world.ts';
 
 const OPS: VfioDeviceOps = {
   name: 'vfio-test',

@@ -18,7 +18,8 @@ import { Vdevice } from '../../../src/iommufd/vdevice.ts';
 import { Veventq } from '../../../src/iommufd/veventq.ts';
 import { Viommu } from '../../../src/iommufd/viommu-object.ts';
 import { selftestAccessOf } from './picks.ts';
-import type { Frames, TestTask } from '../world.ts';
+import type { Frames } from '../../../src/testing/iommufd/frames.ts';
+import type { TestTask } from '../../../src/testing/iommufd/process.ts';
 
 export interface Holders {
   readonly tasks: readonly TestTask[];

@@ -20,7 +20,8 @@ import { Veventq } from '../../../src/iommufd/veventq.ts';
 import { Viommu } from '../../../src/iommufd/viommu-object.ts';
 import { VfioDeviceFile } from '../../../src/vfio/device-access.ts';
 import { VfioGroup } from '../../../src/vfio/group.ts';
-import type { Iommufd, TestTask } from '../world.ts';
+import type { Iommufd } from '../../../src/testing/iommufd/world.ts';
+import type { TestTask } from '../../../src/testing/iommufd/process.ts';
 
 export interface Pick {
   readonly pick: PickName;

@@ -6,7 +6,7 @@ import * as t from '../../../src/uapi/iommufd-test.ts';
 import type { Step } from './command.ts';
 import type { Pick, PickName, Values } from './picks.ts';
 import { APERTURE } from './arguments.ts';
-import { ARRAY, BUFFER } from '../world.ts';
+import { ARRAY, BUFFER } from '../../../src/testing/iommufd/process.ts';
 
 const first = (pick: PickName): Pick => ({ pick, n: 0 });
 const step = (name: string, values: Values = {}, data: readonly number[] = []): Step => ({

@@ -12,7 +12,7 @@ import { IOCTLS } from '../../../src/iommufd/main.ts';
 import * as selftest from '../../../src/uapi/iommufd-test.ts';
 import * as vfio from '../../../src/uapi/vfio.ts';
 import { isErrno } from '../../../src/base/errno.ts';
-import { ioasAlloc, map, mockDomain } from '../calls.ts';
+import { ioasAlloc, map, mockDomain } from '../../../src/testing/iommufd/calls.ts';
 import { Coverage } from './coverage.ts';
 import { UNIT_NAMES, type UnitName } from './hardware.ts';
 import { Scene } from './scene.ts';
@@ -20,7 +20,8 @@ import type { Command, Step } from './command.ts';
 import { PRELUDES, type Prelude } from './preludes.ts';
 import { COMMANDS, MOCK_COMMANDS, turnsOf, type Turn } from './steps.ts';
 import { SEED } from '../../random-seed.ts';
-import { BUFFER, World } from '../world.ts';
+import { BUFFER } from '../../../src/testing/iommufd/process.ts';
+import { World } from '../../../src/testing/iommufd/world.ts';
 
 const COMMANDS_WANTED = Number(process.env['SOFTIOMMU_RANDOM_RUNS'] ?? 400_000);
 /** Commands of all tests together with one seed. */

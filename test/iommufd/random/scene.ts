@@ -18,7 +18,8 @@ import { plugIn, ramOfUnit, type Hardware, type UnitName } from './hardware.ts';
 import { Caller } from './picks.ts';
 import { contextOf, Observer, UIDS } from './state.ts';
 import { commandOf, isPartialIoctl, type Turn } from './steps.ts';
-import { Iommufd, World, type TestMm, type TestTask } from '../world.ts';
+import { Iommufd, World } from '../../../src/testing/iommufd/world.ts';
+import { type TestMm, type TestTask } from '../../../src/testing/iommufd/process.ts';
 
 const MAX_TASKS = 3;
 /** Interrupt messages are not translated. */

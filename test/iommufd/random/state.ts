@@ -26,7 +26,8 @@ import { Viommu } from '../../../src/iommufd/viommu-object.ts';
 import { APERTURE } from './arguments.ts';
 import { Model } from './model.ts';
 import { Names, Snapshot } from './snapshot.ts';
-import type { TestMm, TestTask, World } from '../world.ts';
+import type { TestMm, TestTask } from '../../../src/testing/iommufd/process.ts';
+import type { World } from '../../../src/testing/iommufd/world.ts';
 
 /** What the observer looks at; the scene keeps it up to date. */
 export interface Watched {

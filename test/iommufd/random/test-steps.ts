@@ -4,7 +4,7 @@ import * as t from '../../../src/uapi/iommufd-test.ts';
 import { flag, iova, length, one, pasid, pointer, va } from './arguments.ts';
 import { testCommand, type Command } from './command.ts';
 import { pick, sure } from './picks.ts';
-import { BUFFER } from '../world.ts';
+import { BUFFER } from '../../../src/testing/iommufd/process.ts';
 
 const UNANSWERED = 'the device is attached, only the answer could not be written (5.3)';
 const attachable = fc.oneof(pick('attachable'), pick('IOAS'), pick('HWPT'), pick('PASID hwpt'));

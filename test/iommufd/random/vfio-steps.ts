@@ -13,7 +13,7 @@ import {
 } from './command.ts';
 import { pick, sure, type Caller, type Value } from './picks.ts';
 import type { Scene } from './scene.ts';
-import { ARG } from '../world.ts';
+import { ARG } from '../../../src/testing/iommufd/process.ts';
 
 const CUT = 'the mappings are cut before they are unmapped, and stay cut (6)';
 const UNTOLD = 'the ranges are unmapped all the same (6)';

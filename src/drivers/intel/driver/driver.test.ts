@@ -1,11 +1,11 @@
-import { userData } from '../../../../test/core/mock-data.ts';
+import { userData } from '../../../testing/drivers/mock-data.ts';
 import { describe, expect, it } from 'vitest';
 import {
-  intelBench,
-  must,
+  intelRig,
   ownedDevice as owned,
-  type IntelBench,
-} from '../../../../test/drivers/intel-bench.ts';
+  type IntelRig,
+} from '../../../testing/drivers/intel-rig.ts';
+import { must } from '../../../testing/base/must.ts';
 import { EINVAL, ENODEV, ENOMEM, ENOSPC, EOPNOTSUPP } from '../../../base/errno.ts';
 import { attachGroup, detachGroup, replaceGroupHandle } from '../../../core/attach/attach.ts';
 import {
@@ -43,22 +43,20 @@ const SECOND = { firstStage: false };
 const LEGACY = { scalable: false };
 const PASIDS = { pasidBits: 20 };
 
-/** One more unit of the bench's driver, registered: it takes what the first has not in its scope. */
-function secondUnit(bench: IntelBench, config: IntelUnitConfig): IntelUnitHandle {
-  const handle = must(
-    createIntelUnit(bench.core, { ...config, pci: bench.pci, driver: bench.driver }),
-  );
-  expect(deviceRegister(bench.core, handle.instance, handle.ops)).toBeUndefined();
+/** One more unit of the rig's driver, registered: it takes what the first has not in its scope. */
+function secondUnit(rig: IntelRig, config: IntelUnitConfig): IntelUnitHandle {
+  const handle = must(createIntelUnit(rig.core, { ...config, pci: rig.pci, driver: rig.driver }));
+  expect(deviceRegister(rig.core, handle.instance, handle.ops)).toBeUndefined();
   return handle;
 }
 
-/** A bench with one owned device attached to a fresh paging domain. */
+/** A rig with one owned device attached to a fresh paging domain. */
 function attached(config: IntelUnitConfig = {}, device = {}, flags = 0) {
-  const bench = intelBench(config);
-  const dev = owned(bench, 4, device);
+  const rig = intelRig(config);
+  const dev = owned(rig, 4, device);
   const domain = must(pagingDomainAllocFlags(dev, flags));
   expect(attachGroup(domain, dev.iommuGroup!)).toBeUndefined();
-  return { bench, dev, domain };
+  return { rig, dev, domain };
 }
 
 describe.each([
@@ -67,42 +65,42 @@ describe.each([
   ['scalable, first stage', {}, 0x59, 0x71],
 ] as const)('an intel unit in %s mode', (_name, config, blockedCode, unmappedCode) => {
   it('blocks a device that user space owns, and says so', () => {
-    const bench = intelBench(config);
-    const dev = owned(bench);
-    expect(bench.dma(dev, 0x1000, true)).toBe(-1);
-    expect(bench.faults()).toMatchObject([
+    const rig = intelRig(config);
+    const dev = owned(rig);
+    expect(rig.dma(dev, 0x1000, true)).toBe(-1);
+    expect(rig.faults()).toMatchObject([
       { code: blockedCode, write: true, iova: 0x100_0000n, device: '0000:00:04.0' },
     ]);
   });
 
   it('translates what is mapped and nothing else', () => {
-    const bench = intelBench(config);
-    const dev = owned(bench);
+    const rig = intelRig(config);
+    const dev = owned(rig);
     const domain = must(pagingDomainAlloc(dev));
     expect(attachGroup(domain, dev.iommuGroup!)).toBeUndefined();
     expect(iommuMap(domain, 0x10_0000n, 0x70_0000n, 0x3000n, RW)).toBeUndefined();
-    expect(bench.dma(dev, 0x100)).toBe(0x700);
-    expect(bench.dma(dev, 0x102, true)).toBe(0x702);
-    expect(bench.dma(dev, 0x103, true)).toBe(-1);
-    expect(bench.faults()).toMatchObject([{ code: unmappedCode, iova: 0x10_3000n }]);
+    expect(rig.dma(dev, 0x100)).toBe(0x700);
+    expect(rig.dma(dev, 0x102, true)).toBe(0x702);
+    expect(rig.dma(dev, 0x103, true)).toBe(-1);
+    expect(rig.faults()).toMatchObject([{ code: unmappedCode, iova: 0x10_3000n }]);
     expect(iommuUnmap(domain, 0x10_0000n, 0x3000n)).toBe(0x3000n);
-    expect(bench.dma(dev, 0x100)).toBe(-1);
+    expect(rig.dma(dev, 0x100)).toBe(-1);
     detachGroup(domain, dev.iommuGroup!);
     domainFree(domain);
   });
 
   it('serves a stale translation until the IOTLB is told', () => {
-    const bench = intelBench(config);
-    const dev = owned(bench);
+    const rig = intelRig(config);
+    const dev = owned(rig);
     const domain = must(pagingDomainAlloc(dev));
     expect(attachGroup(domain, dev.iommuGroup!)).toBeUndefined();
     expect(iommuMap(domain, 0x10_0000n, 0x70_0000n, 0x1000n, RW)).toBeUndefined();
-    expect(bench.dma(dev, 0x100)).toBe(0x700);
+    expect(rig.dma(dev, 0x100)).toBe(0x700);
     // Straight into the table, as a driver that forgets its flush.
     expect(domain.pt!.unmap(0x100, 1, undefined)).toBe(1);
-    expect(bench.dma(dev, 0x100)).toBe(0x700);
+    expect(rig.dma(dev, 0x100)).toBe(0x700);
     domain.ops.flushIotlbAll!(domain);
-    expect(bench.dma(dev, 0x100)).toBe(-1);
+    expect(rig.dma(dev, 0x100)).toBe(-1);
   });
 });
 
@@ -125,101 +123,101 @@ describe('a domain that does not fit is refused with EINVAL, softly', () => {
     ],
     ['a table for coherent walks', SECOND, { ...SECOND, coherentWalks: false }, 0],
   ] as const)('%s', (_name, from, to, flags) => {
-    const bench = intelBench({ ...from, scope: (fn) => fn.devfn < 8 << 3 });
-    const second = secondUnit(bench, to);
-    expect(second.ops).toBe(bench.handle.ops);
-    const domain = must(pagingDomainAllocFlags(bench.device(4), flags));
-    const other = owned(bench, 9);
+    const rig = intelRig({ ...from, scope: (fn) => fn.devfn < 8 << 3 });
+    const second = secondUnit(rig, to);
+    expect(second.ops).toBe(rig.handle.ops);
+    const domain = must(pagingDomainAllocFlags(rig.device(4), flags));
+    const other = owned(rig, 9);
     expect(toIntelDevice(other).iommu).toBe(second.instance);
-    const logged = bench.events.filter((event) => event.kind === 'log').length;
+    const logged = rig.events.filter((event) => event.kind === 'log').length;
     expect(attachGroup(domain, other.iommuGroup!)).toBe(EINVAL);
-    expect(bench.events.filter((event) => event.kind === 'log')).toHaveLength(logged);
-    expect(other.iommuGroup!.domain).toBe(bench.handle.ops.blockedDomain);
+    expect(rig.events.filter((event) => event.kind === 'log')).toHaveLength(logged);
+    expect(other.iommuGroup!.domain).toBe(rig.handle.ops.blockedDomain);
   });
 
   it('enforced coherency on a unit without snoop control', () => {
-    const bench = intelBench({ ...SECOND, scope: (fn) => fn.devfn < 8 << 3 });
-    secondUnit(bench, { ...SECOND, snoopControl: false });
-    const domain = must(pagingDomainAlloc(bench.device(4)));
+    const rig = intelRig({ ...SECOND, scope: (fn) => fn.devfn < 8 << 3 });
+    secondUnit(rig, { ...SECOND, snoopControl: false });
+    const domain = must(pagingDomainAlloc(rig.device(4)));
     expect(domain.ops.enforceCacheCoherency!(domain)).toBe(true);
-    expect(attachGroup(domain, owned(bench, 9).iommuGroup!)).toBe(EINVAL);
+    expect(attachGroup(domain, owned(rig, 9).iommuGroup!)).toBe(EINVAL);
   });
 
   it('identity on a unit without pass-through, whose devices want DMA by default', () => {
-    const bench = intelBench({ passThrough: false });
-    const dev = owned(bench);
-    expect(attachGroup(bench.handle.ops.identityDomain!, dev.iommuGroup!)).toBe(EINVAL);
-    expect(bench.handle.ops.defDomainType!(dev)).toBe(3);
+    const rig = intelRig({ passThrough: false });
+    const dev = owned(rig);
+    expect(attachGroup(rig.handle.ops.identityDomain!, dev.iommuGroup!)).toBe(EINVAL);
+    expect(rig.handle.ops.defDomainType!(dev)).toBe(3);
   });
 });
 
 describe('an attach that fails for want of something leaves the device as it was', () => {
   it('ENOSPC: every domain id is taken', () => {
-    const { bench, dev, domain } = attached({ domainIdBits: 4 });
+    const { rig, dev, domain } = attached({ domainIdBits: 4 });
     expect(iommuMap(domain, 0x1000n, 0x5000n, 0x1000n, RW)).toBeUndefined();
     // 16 ids without 0 and 1; the default domain gave its id back.
     for (let slot = 5; slot < 5 + 13; slot++) {
-      const more = owned(bench, slot);
+      const more = owned(rig, slot);
       const own = must(pagingDomainAlloc(more));
       expect(attachGroup(own, more.iommuGroup!)).toBeUndefined();
     }
     const extra = must(pagingDomainAlloc(dev));
     expect(replaceGroupHandle(dev.iommuGroup!, extra, { domain: undefined })).toBe(ENOSPC);
-    expect(bench.dma(dev, 1)).toBe(5);
+    expect(rig.dma(dev, 1)).toBe(5);
   });
 
   it('ENOMEM: no RAM for a context table', () => {
-    const bench = intelBench(LEGACY);
-    const bus = bench.bus;
-    const dev = bench.deviceOf(bus.add({ slot: 4, type: 'endpoint' }));
+    const rig = intelRig(LEGACY);
+    const bus = rig.bus;
+    const dev = rig.deviceOf(bus.add({ slot: 4, type: 'endpoint' }));
     expect(dev.iommuGroup).toBeDefined();
-    bench.ram.failNext = () => true;
+    rig.ram.failNext = () => true;
     const fn = bus.add({ slot: 5, type: 'endpoint' });
-    const late = new Device(bench.core, { name: fn.name, bus: 'pci' });
-    bench.pci.bind(late, fn);
+    const late = new Device(rig.core, { name: fn.name, bus: 'pci' });
+    rig.pci.bind(late, fn);
     expect(probeDevice(late)).toBe(ENOMEM);
     expect(late.iommu).toBeUndefined();
   });
 
   it('ENODEV: no RAM for a PASID table', () => {
-    const { bench, dev, domain } = attached({}, PASIDS);
-    bench.ram.failNext = () => true;
+    const { rig, dev, domain } = attached({}, PASIDS);
+    rig.ram.failNext = () => true;
     expect(attachDevicePasid(domain, dev, 1000)).toBe(ENODEV);
-    bench.ram.failNext = undefined;
+    rig.ram.failNext = undefined;
     expect(attachDevicePasid(domain, dev, 1000)).toBeUndefined();
   });
 
   it('ENODEV: a device that is on no unit is not probed', () => {
-    const bench = intelBench();
-    const dev = new Device(bench.core, { name: 'serial0', bus: 'platform' });
+    const rig = intelRig();
+    const dev = new Device(rig.core, { name: 'serial0', bus: 'platform' });
     expect(probeDevice(dev)).toBe(ENODEV);
   });
 });
 
 describe('PASIDs', () => {
   it('are address spaces of their own beside the RID', () => {
-    const { bench, dev, domain } = attached({}, PASIDS);
+    const { rig, dev, domain } = attached({}, PASIDS);
     const other = must(pagingDomainAlloc(dev));
     expect(attachDevicePasid(other, dev, 7)).toBeUndefined();
     expect(iommuMap(domain, 0x1000n, 0x5000n, 0x1000n, RW)).toBeUndefined();
     expect(iommuMap(other, 0x1000n, 0x6000n, 0x1000n, RW)).toBeUndefined();
-    expect(bench.dma(dev, 1)).toBe(5);
-    expect(bench.dma(dev, 1, false, 7)).toBe(6);
-    expect(bench.dma(dev, 1, false, 8)).toBe(-1);
-    expect(bench.faults()).toMatchObject([{ code: 0x59, pasid: 8 }]);
+    expect(rig.dma(dev, 1)).toBe(5);
+    expect(rig.dma(dev, 1, false, 7)).toBe(6);
+    expect(rig.dma(dev, 1, false, 8)).toBe(-1);
+    expect(rig.faults()).toMatchObject([{ code: 0x59, pasid: 8 }]);
   });
 
   it('can be replaced, and are blocked when detached', () => {
-    const { bench, dev } = attached({}, PASIDS);
+    const { rig, dev } = attached({}, PASIDS);
     const [one, two] = [must(pagingDomainAlloc(dev)), must(pagingDomainAlloc(dev))];
     expect(iommuMap(one, 0x1000n, 0x5000n, 0x1000n, RW)).toBeUndefined();
     expect(iommuMap(two, 0x1000n, 0x6000n, 0x1000n, RW)).toBeUndefined();
     expect(attachDevicePasid(one, dev, 100, { domain: undefined })).toBeUndefined();
-    expect(bench.dma(dev, 1, true, 100)).toBe(5);
+    expect(rig.dma(dev, 1, true, 100)).toBe(5);
     expect(replaceDevicePasid(two, dev, 100, { domain: undefined })).toBeUndefined();
-    expect(bench.dma(dev, 1, true, 100)).toBe(6);
+    expect(rig.dma(dev, 1, true, 100)).toBe(6);
     detachDevicePasid(two, dev, 100);
-    expect(bench.dma(dev, 1, true, 100)).toBe(-1);
+    expect(rig.dma(dev, 1, true, 100)).toBe(-1);
     domainFree(one);
     domainFree(two);
   });
@@ -247,14 +245,14 @@ describe('allocation of paging domains', () => {
     ],
     ['dirty tracking in legacy mode', LEGACY, IOMMU_HWPT_ALLOC_DIRTY_TRACKING],
   ] as const)('refuses %s with EOPNOTSUPP', (_name, config, flags) => {
-    const bench = intelBench(config);
-    expect(pagingDomainAllocFlags(bench.device(4), flags)).toBe(EOPNOTSUPP);
+    const rig = intelRig(config);
+    expect(pagingDomainAllocFlags(rig.device(4), flags)).toBe(EOPNOTSUPP);
   });
 
   it('refuses vendor data with EOPNOTSUPP', () => {
-    const bench = intelBench();
+    const rig = intelRig();
     const data = userData(1, new Uint8Array(8));
-    expect(pagingDomainAllocFlags(bench.device(4), 0, data)).toBe(EOPNOTSUPP);
+    expect(pagingDomainAllocFlags(rig.device(4), 0, data)).toBe(EOPNOTSUPP);
   });
 
   it.each([
@@ -272,7 +270,7 @@ describe('allocation of paging domains', () => {
       0x1000n,
     ],
   ] as const)('%s', (_name, config, flags, last, sizes) => {
-    const domain = must(pagingDomainAllocFlags(intelBench(config).device(4), flags));
+    const domain = must(pagingDomainAllocFlags(intelRig(config).device(4), flags));
     expect(domain.geometry.apertureEnd).toBe(last);
     expect(domain.pgsizeBitmap).toBe(sizes);
   });
@@ -280,12 +278,12 @@ describe('allocation of paging domains', () => {
 
 describe('dirty tracking', () => {
   it('sees what the device wrote, page by page, and cleaning makes it see the next write', () => {
-    const { bench, dev, domain } = attached(SECOND, {}, IOMMU_HWPT_ALLOC_DIRTY_TRACKING);
+    const { rig, dev, domain } = attached(SECOND, {}, IOMMU_HWPT_ALLOC_DIRTY_TRACKING);
     expect(iommuMap(domain, 0x10_0000n, 0x70_0000n, 0x4000n, RW)).toBeUndefined();
-    expect(bench.dma(dev, 0x100, true)).toBe(0x700);
+    expect(rig.dma(dev, 0x100, true)).toBe(0x700);
     expect(domain.dirtyOps!.setDirtyTracking(domain, true)).toBeUndefined();
-    expect(bench.dma(dev, 0x101, true)).toBe(0x701);
-    expect(bench.dma(dev, 0x102)).toBe(0x702);
+    expect(rig.dma(dev, 0x101, true)).toBe(0x701);
+    expect(rig.dma(dev, 0x102)).toBe(0x702);
     const dirty = () => {
       const found: number[] = [];
       const gather = newGather();
@@ -299,19 +297,19 @@ describe('dirty tracking', () => {
     };
     expect(dirty()).toEqual([0x101]);
     expect(dirty()).toEqual([]);
-    expect(bench.dma(dev, 0x101, true)).toBe(0x701);
-    expect(bench.dma(dev, 0x102, true)).toBe(0x702);
+    expect(rig.dma(dev, 0x101, true)).toBe(0x701);
+    expect(rig.dma(dev, 0x102, true)).toBe(0x702);
     expect(dirty()).toEqual([0x101, 0x102]);
   });
 });
 
 describe('enforced coherency', () => {
   it('puts SNP into every new leaf of the second stage, also when attached already', () => {
-    const { bench, dev, domain } = attached(SECOND);
+    const { rig, dev, domain } = attached(SECOND);
     expect(domain.ops.enforceCacheCoherency!(domain)).toBe(true);
     expect(iommuMap(domain, 0x1000n, 0x5000n, 0x1000n, RW)).toBeUndefined();
-    expect(bench.dma(dev, 1)).toBe(5);
-    const steps = bench.handle.unit.explain(4 << 3, -1, 0x1000n, false);
+    expect(rig.dma(dev, 1)).toBe(5);
+    const steps = rig.handle.unit.explain(4 << 3, -1, 0x1000n, false);
     expect(steps.walk[steps.walk.length - 1]!.entry & (1n << 11n)).toBe(1n << 11n);
     expect(domain.ops.enforceCacheCoherency!(domain)).toBe(true);
   });
@@ -336,52 +334,52 @@ describe('a device with a TLB of its own', () => {
     ['legacy', LEGACY],
     ['scalable', {}],
   ] as const)('keeps a translation until it is told, %s mode', (_name, config) => {
-    const { bench, dev, domain } = attached(config, { ats: true });
+    const { rig, dev, domain } = attached(config, { ats: true });
     expect(iommuMap(domain, 0x1000n, 0x5000n, 0x2000n, RW)).toBeUndefined();
-    expect(bench.dma(dev, 1, true)).toBe(5);
+    expect(rig.dma(dev, 1, true)).toBe(5);
     expect(domain.pt!.unmap(1, 1, undefined)).toBe(1);
     // The unit's own cache forgets; the device's does not.
-    bench.handle.instance.queue.iotlbGlobal();
-    expect(bench.dma(dev, 1, true)).toBe(5);
-    bench.handle.instance.queue.devTlb(4 << 3, -1, { startG: 1, order: 0 });
-    expect(bench.dma(dev, 1, true)).toBe(-1);
+    rig.handle.instance.queue.iotlbGlobal();
+    expect(rig.dma(dev, 1, true)).toBe(5);
+    rig.handle.instance.queue.devTlb(4 << 3, -1, { startG: 1, order: 0 });
+    expect(rig.dma(dev, 1, true)).toBe(-1);
   });
 
   it('forgets at an ordinary unmap', () => {
-    const { bench, dev, domain } = attached({}, { ats: true });
+    const { rig, dev, domain } = attached({}, { ats: true });
     expect(iommuMap(domain, 0x1000n, 0x5000n, 0x2000n, RW)).toBeUndefined();
-    expect(bench.dma(dev, 1, true)).toBe(5);
+    expect(rig.dma(dev, 1, true)).toBe(5);
     expect(iommuUnmap(domain, 0x1000n, 0x1000n)).toBe(0x1000n);
-    expect(bench.dma(dev, 1, true)).toBe(-1);
-    expect(bench.dma(dev, 2, true)).toBe(6);
+    expect(rig.dma(dev, 1, true)).toBe(-1);
+    expect(rig.dma(dev, 2, true)).toBe(6);
   });
 });
 
 describe('release', () => {
   it('gives every frame back', () => {
-    const bench = intelBench();
-    bench.device(3);
-    const before = bench.ram.used;
-    const dev = bench.device(4, PASIDS);
+    const rig = intelRig();
+    rig.device(3);
+    const before = rig.ram.used;
+    const dev = rig.device(4, PASIDS);
     const domain = must(pagingDomainAlloc(dev));
     expect(attachDevicePasid(domain, dev, 700)).toBeUndefined();
     detachDevicePasid(domain, dev, 700);
     domainFree(domain);
     releaseDevice(dev);
-    expect(bench.ram.used).toBe(before);
+    expect(rig.ram.used).toBe(before);
   });
 });
 
 describe('several units', () => {
   it('share the ops; a device belongs to the unit that names it, else to the one without scope', () => {
-    const bench = intelBench({ scope: (fn) => fn.devfn === 5 << 3 });
-    const other = secondUnit(bench, {});
+    const rig = intelRig({ scope: (fn) => fn.devfn === 5 << 3 });
+    const other = secondUnit(rig, {});
     expect(other.instance.name).toBe('dmar1');
-    expect(toIntelDevice(bench.device(5)).iommu).toBe(bench.handle.instance);
-    expect(toIntelDevice(bench.device(6)).iommu).toBe(other.instance);
+    expect(toIntelDevice(rig.device(5)).iommu).toBe(rig.handle.instance);
+    expect(toIntelDevice(rig.device(6)).iommu).toBe(other.instance);
   });
   it('two drivers do not know each other', () => {
-    const bench = intelBench();
-    expect(createIntelDriver(bench.core, bench.pci).ops).not.toBe(bench.handle.ops);
+    const rig = intelRig();
+    expect(createIntelDriver(rig.core, rig.pci).ops).not.toBe(rig.handle.ops);
   });
 });

@@ -1,12 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { userData } from '../../../../test/core/mock-data.ts';
-import {
-  intelBench,
-  must,
-  ownedDevice,
-  RW,
-  words64,
-} from '../../../../test/drivers/intel-bench.ts';
+import { userData } from '../../../testing/drivers/mock-data.ts';
+import { intelRig, ownedDevice, RW, words64 } from '../../../testing/drivers/intel-rig.ts';
+import { must } from '../../../testing/base/must.ts';
 import { Bug } from '../../../base/bug.ts';
 import { EFAULT, EINVAL, EOPNOTSUPP, type Status } from '../../../base/errno.ts';
 import type { PhysicalMemory } from '../../../base/physical-memory.ts';
@@ -76,8 +71,8 @@ function s1(fields: { flags?: bigint; addr?: bigint; width?: number; reserved?: 
 /** A guest with its tables at guest pages 1…4 (top first), mapping granule 0x10 to guest page 9. */
 function guest(config: IntelUnitConfig = {}, data = s1()) {
   const memory = new GuestPages();
-  const bench = intelBench({ ...config, memory });
-  const dev = ownedDevice(bench);
+  const rig = intelRig({ ...config, memory });
+  const dev = ownedDevice(rig);
   const parent = must(pagingDomainAllocFlags(dev, IOMMU_HWPT_ALLOC_NEST_PARENT));
   // Guest page n is host frame GUEST + n.
   expect(iommuMap(parent, 0n, BigInt(GUEST) << 12n, 0x10_000n, RW)).toBeUndefined();
@@ -85,7 +80,7 @@ function guest(config: IntelUnitConfig = {}, data = s1()) {
   memory.put(GUEST + 4, 0x10, (9n << 12n) | P_RW_U);
   const nested = must(nestedDomainAlloc(dev, parent, 0, data));
   expect(attachGroup(nested, dev.iommuGroup!)).toBeUndefined();
-  return { memory, bench, dev, parent, nested };
+  return { memory, rig, dev, parent, nested };
 }
 
 function invalidation(
@@ -154,66 +149,66 @@ const FAULTS: [string, number, number, (memory: GuestPages) => void][] = [
 
 describe('a nested domain', () => {
   it('translates by the guest table, then by the parent', () => {
-    const { bench, dev, memory } = guest();
-    expect(bench.dma(dev, 0x10)).toBe(GUEST + 9);
+    const { rig, dev, memory } = guest();
+    expect(rig.dma(dev, 0x10)).toBe(GUEST + 9);
     // Accessed is set in the tables and the leaf, dirty only by a write.
     expect(memory.get(GUEST + 1, 0)).toBe((2n << 12n) | P_RW_U | 0x20n);
     expect(memory.get(GUEST + 4, 0x10)).toBe((9n << 12n) | P_RW_U | 0x20n);
-    expect(bench.dma(dev, 0x10, true)).toBe(GUEST + 9);
+    expect(rig.dma(dev, 0x10, true)).toBe(GUEST + 9);
     expect(memory.get(GUEST + 4, 0x10)).toBe((9n << 12n) | P_RW_U | 0x60n);
   });
 
   it('writes PGTT 3, both roots, and the domain id of the parent', () => {
-    const { bench, dev, parent } = guest();
+    const { rig, dev, parent } = guest();
     const at = toIntelDevice(dev).pasidTable!.find(0)!;
     const top = BigInt(parent.pt!.topPfn) << 12n;
-    const words = words64(bench.ram, at, 3);
+    const words = words64(rig.ram, at, 3);
     expect(words[0]).toBe(top | (3n << 6n) | (2n << 2n) | 1n);
     expect(words[2]).toBe(0x1000n);
   });
 
   it.each(FAULTS)('fault %s', (_name, code, iovaG, spoil) => {
-    const { bench, dev, memory } = guest();
+    const { rig, dev, memory } = guest();
     spoil(memory);
-    expect(bench.dma(dev, iovaG, true)).toBe(-1);
-    expect(bench.faults()).toMatchObject([{ code }]);
+    expect(rig.dma(dev, iovaG, true)).toBe(-1);
+    expect(rig.faults()).toMatchObject([{ code }]);
   });
 
   it('follows an unmap of the parent at once', () => {
-    const { bench, dev, parent } = guest();
-    expect(bench.dma(dev, 0x10)).toBe(GUEST + 9);
+    const { rig, dev, parent } = guest();
+    expect(rig.dma(dev, 0x10)).toBe(GUEST + 9);
     expect(iommuUnmap(parent, 0x9000n, 0x1000n)).toBeGreaterThan(0n);
-    expect(bench.dma(dev, 0x10)).toBe(-1);
+    expect(rig.dma(dev, 0x10)).toBe(-1);
   });
 
   it('and its parent give everything back', () => {
-    const { bench, dev, nested, parent } = guest();
-    const used = bench.ram.used;
+    const { rig, dev, nested, parent } = guest();
+    const used = rig.ram.used;
     detachGroup(nested, dev.iommuGroup!);
     domainFree(nested);
     const frames = parent.pt!.frames;
     domainFree(parent);
-    expect(bench.ram.used).toBe(used - frames);
-    expect(bench.handle.instance.domains.size).toBe(0);
+    expect(rig.ram.used).toBe(used - frames);
+    expect(rig.handle.instance.domains.size).toBe(0);
   });
 });
 
 describe('invalidation of a nested domain', () => {
   it('is stale until the guest says so, then not', () => {
-    const { bench, dev, memory, nested } = guest();
-    expect(bench.dma(dev, 0x10)).toBe(GUEST + 9);
+    const { rig, dev, memory, nested } = guest();
+    expect(rig.dma(dev, 0x10)).toBe(GUEST + 9);
     memory.put(GUEST + 4, 0x10, (0xan << 12n) | P_RW_U);
-    expect(bench.dma(dev, 0x10)).toBe(GUEST + 9);
+    expect(rig.dma(dev, 0x10)).toBe(GUEST + 9);
     expect(invalidate(nested, invalidation({ addr: 0x11_000n }))).toEqual({
       done: 1,
       status: undefined,
     });
-    expect(bench.dma(dev, 0x10)).toBe(GUEST + 9);
+    expect(rig.dma(dev, 0x10)).toBe(GUEST + 9);
     expect(invalidate(nested, invalidation({ addr: 0x10_000n, flags: 1 })).done).toBe(1);
-    expect(bench.dma(dev, 0x10)).toBe(GUEST + 0xa);
+    expect(rig.dma(dev, 0x10)).toBe(GUEST + 0xa);
     memory.put(GUEST + 4, 0x10, (0xbn << 12n) | P_RW_U);
     expect(invalidate(nested, invalidation({ npages: 2n ** 64n - 1n })).done).toBe(1);
-    expect(bench.dma(dev, 0x10)).toBe(GUEST + 0xb);
+    expect(rig.dma(dev, 0x10)).toBe(GUEST + 0xb);
   });
 
   it.each([
@@ -243,19 +238,19 @@ describe('allocation of nested domains', () => {
     ['EOPNOTSUPP: an unknown S1 flag', {}, 0, s1({ flags: 8n }), EOPNOTSUPP],
     ['EOPNOTSUPP: a reserved field', {}, 0, s1({ reserved: 1 }), EOPNOTSUPP],
   ] as const)('%s', (_name, config, flags, data, expected) => {
-    const bench = intelBench(config);
-    const dev = ownedDevice(bench);
+    const rig = intelRig(config);
+    const dev = ownedDevice(rig);
     const parent = must(pagingDomainAllocFlags(dev, IOMMU_HWPT_ALLOC_NEST_PARENT));
     expect(nestedDomainAlloc(dev, parent, flags, data)).toBe(expected);
   });
 
   it('EOPNOTSUPP on a unit that cannot nest; EINVAL on a parent that is none', () => {
-    const plain = intelBench({ nested: false });
+    const plain = intelRig({ nested: false });
     const dev = ownedDevice(plain);
     const domain = must(pagingDomainAllocFlags(dev, 2));
     expect(nestedDomainAlloc(dev, domain, 0, s1())).toBe(EOPNOTSUPP);
-    const bench = intelBench();
-    const other = ownedDevice(bench);
+    const rig = intelRig();
+    const other = ownedDevice(rig);
     expect(nestedDomainAlloc(other, must(pagingDomainAllocFlags(other, 0)), 0, s1())).toBe(EINVAL);
   });
 
@@ -265,8 +260,8 @@ describe('allocation of nested domains', () => {
     ['supervisor requests', {}, s1({ flags: 1n })],
     ['the extended accessed flag', {}, s1({ flags: 2n })],
   ] as const)('attach refuses %s with EINVAL', (_name, config, data) => {
-    const bench = intelBench(config);
-    const dev = ownedDevice(bench);
+    const rig = intelRig(config);
+    const dev = ownedDevice(rig);
     const parent = must(pagingDomainAllocFlags(dev, IOMMU_HWPT_ALLOC_NEST_PARENT));
     const nested = must(nestedDomainAlloc(dev, parent, 0, data));
     expect(attachGroup(nested, dev.iommuGroup!)).toBe(EINVAL);
@@ -275,8 +270,8 @@ describe('allocation of nested domains', () => {
   });
 
   it('a nest parent maps nothing read-only', () => {
-    const bench = intelBench();
-    const dev = ownedDevice(bench);
+    const rig = intelRig();
+    const dev = ownedDevice(rig);
     const parent = must(pagingDomainAllocFlags(dev, IOMMU_HWPT_ALLOC_NEST_PARENT));
     expect(iommuMap(parent, 0n, 0x1000n, 0x1000n, 1)).toBe(EINVAL);
   });

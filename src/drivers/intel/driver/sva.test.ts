@@ -1,11 +1,7 @@
 /** Shared address spaces and page requests on the intel driver: core.md 9.2, 9.3, 10.1; formats.md 7, 11.1. */
 import { describe, expect, it } from 'vitest';
-import {
-  intelBench,
-  must,
-  words64,
-  type IntelBench,
-} from '../../../../test/drivers/intel-bench.ts';
+import { intelRig, words64, type IntelRig } from '../../../testing/drivers/intel-rig.ts';
+import { must } from '../../../testing/base/must.ts';
 import { EINVAL, ENODEV, ENOSPC, EOPNOTSUPP } from '../../../base/errno.ts';
 import type { Device, DeviceConfig } from '../../../core/contract/device.ts';
 import type { SvaMm, SvaWatcher } from '../../../core/contract/driver.ts';
@@ -43,10 +39,10 @@ interface TestMm extends SvaMm {
 }
 
 /** A process whose pages are put into its page table on first use. */
-function processOf(bench: IntelBench, levels: 4 | 5 = 4): TestMm {
+function processOf(rig: IntelRig, levels: 4 | 5 = 4): TestMm {
   const watchers = new Set<SvaWatcher>();
   const table = must(
-    createPageTable(x86_64, bench.ram, {
+    createPageTable(x86_64, rig.ram, {
       vaLg2: levels === 5 ? 57 : 48,
       oaLg2: 52,
       features: ['sign-extend'],
@@ -88,7 +84,7 @@ function processOf(bench: IntelBench, levels: 4 | 5 = 4): TestMm {
 }
 
 interface Scene {
-  readonly bench: IntelBench;
+  readonly rig: IntelRig;
   readonly dev: Device;
   readonly mm: TestMm;
   readonly responses: PageGroupResponse[];
@@ -102,20 +98,20 @@ interface Scene {
 }
 
 function scene(config: Partial<DeviceConfig> = {}, unit: IntelUnitConfig = UNIT): Scene {
-  const bench = intelBench(unit);
-  const dev = bench.device(4, { ...PRI, ...config });
+  const rig = intelRig(unit);
+  const dev = rig.device(4, { ...PRI, ...config });
   const responses: PageGroupResponse[] = [];
-  bench.handle.unit.onPageResponse = (response) => responses.push(response);
+  rig.handle.unit.onPageResponse = (response) => responses.push(response);
   const { requesterId } = toIntelDevice(dev);
-  const run = (): void => bench.core.env.clock.advance(1);
+  const run = (): void => rig.core.env.clock.advance(1);
   return {
-    bench,
+    rig,
     dev,
-    mm: processOf(bench),
+    mm: processOf(rig),
     responses,
     run,
     ask(iovaG, perm, { last = true, pasid = PASID, priv = false } = {}) {
-      return bench.handle.unit.requestPage({
+      return rig.handle.unit.requestPage({
         requesterId,
         pasid,
         iovaG,
@@ -129,7 +125,7 @@ function scene(config: Partial<DeviceConfig> = {}, unit: IntelUnitConfig = UNIT)
   };
 }
 const bind = (s: Scene) => must(svaBindDevice(s.dev, s.mm));
-const dma = (s: Scene, iovaG: number, write = false) => s.bench.dma(s.dev, iovaG, write, PASID);
+const dma = (s: Scene, iovaG: number, write = false) => s.rig.dma(s.dev, iovaG, write, PASID);
 
 describe('an address space shared with a device', () => {
   it('is the first stage of its PASID, with domain id 1', () => {
@@ -142,14 +138,14 @@ describe('an address space shared with a device', () => {
       0,
     ]);
     expect(table.get(PASID, 'pwsnp')).toBe(1);
-    const explained = s.bench.handle.unit.explain(4 << 3, PASID, 0n, false).tables;
+    const explained = s.rig.handle.unit.explain(4 << 3, PASID, 0n, false).tables;
     const context = Number(explained.find(({ name }) => name === 'context entry')!.pa / 4n);
-    expect(scalableContext.pre.get(s.bench.ram.words, context)).toBe(1);
+    expect(scalableContext.pre.get(s.rig.ram.words, context)).toBe(1);
   });
 
   it('of five levels says so in FSPM', () => {
     const s = scene({}, { ...UNIT, widths: [48, 57], firstStage5: true });
-    must(svaBindDevice(s.dev, processOf(s.bench, 5)));
+    must(svaBindDevice(s.dev, processOf(s.rig, 5)));
     expect(toIntelDevice(s.dev).pasidTable!.get(PASID, 'fspm')).toBe(1);
   });
 
@@ -163,7 +159,7 @@ describe('an address space shared with a device', () => {
     expect(s.responses).toEqual([{ requesterId: 4 << 3, pasid: PASID, group: 7, code: 0 }]);
     expect(s.mm.faults).toEqual([[BigInt(VMA.first) << 12n, READ]]);
     expect(dma(s, VMA.first)).toBe(VMA.target);
-    expect(s.bench.faults()).toEqual([]);
+    expect(s.rig.faults()).toEqual([]);
   });
 
   it('answers a group once, when its last request came', () => {
@@ -210,14 +206,14 @@ describe('what was cached of a shared address space', () => {
     s.run();
     expect(dma(s, VMA.first)).toBe(VMA.target);
     s.mm.exit();
-    mmPasidDrop(s.bench.core, s.mm);
+    mmPasidDrop(s.rig.core, s.mm);
     const at = toIntelDevice(s.dev).pasidTable!.find(PASID)!;
-    expect(words64(s.bench.ram, at, 8)).toEqual([2n, 0n, 0n, 0n, 0n, 0n, 0n, 0n]);
-    expect([dma(s, VMA.first), s.bench.faults()]).toEqual([-1, []]);
+    expect(words64(s.rig.ram, at, 8)).toEqual([2n, 0n, 0n, 0n, 0n, 0n, 0n, 0n]);
+    expect([dma(s, VMA.first), s.rig.faults()]).toEqual([-1, []]);
     svaUnbindDevice(handle);
-    expect(pasidEntry.fpd.get(s.bench.ram.words, at)).toBe(0);
+    expect(pasidEntry.fpd.get(s.rig.ram.words, at)).toBe(0);
     expect(dma(s, VMA.first)).toBe(-1);
-    expect(s.bench.faults().map(({ code }) => code)).toEqual([0x59]);
+    expect(s.rig.faults().map(({ code }) => code)).toEqual([0x59]);
   });
 
   it('is told of changes of the kernel’s own addresses while it is bound', () => {
@@ -225,14 +221,14 @@ describe('what was cached of a shared address space', () => {
     const handle = bind(s);
     s.ask(VMA.first, READ);
     s.run();
-    const top = s.bench.handle.unit.explain(4 << 3, PASID, BigInt(VMA.first) << 12n, false).walk;
+    const top = s.rig.handle.unit.explain(4 << 3, PASID, BigInt(VMA.first) << 12n, false).walk;
     expect(dma(s, VMA.first)).toBe(VMA.target);
-    s.bench.ram.words[Number(top[3]!.entryPa / 4n)] = 0;
+    s.rig.ram.words[Number(top[3]!.entryPa / 4n)] = 0;
     expect(dma(s, VMA.first)).toBe(VMA.target);
-    svaInvalidateKvaRange(s.bench.core, VMA.first, VMA.first);
+    svaInvalidateKvaRange(s.rig.core, VMA.first, VMA.first);
     expect(dma(s, VMA.first)).toBe(-1);
     svaUnbindDevice(handle);
-    expect(() => svaInvalidateKvaRange(s.bench.core, 0, 1)).not.toThrow();
+    expect(() => svaInvalidateKvaRange(s.rig.core, 0, 1)).not.toThrow();
   });
 });
 
@@ -255,7 +251,7 @@ describe('sharing is refused', () => {
   });
   it('EINVAL a process of five levels on a unit of four', () => {
     const s = scene();
-    expect(svaBindDevice(s.dev, processOf(s.bench, 5))).toBe(EINVAL);
+    expect(svaBindDevice(s.dev, processOf(s.rig, 5))).toBe(EINVAL);
   });
   it('EOPNOTSUPP a process without a page table in RAM', () => {
     const s = scene();
@@ -309,12 +305,12 @@ describe('page requests of other kinds', () => {
   it('are a fault, 0x47, where the context entry does not allow them', () => {
     const s = scene();
     bind(s);
-    const explained = s.bench.handle.unit.explain(4 << 3, PASID, 0n, false).tables;
+    const explained = s.rig.handle.unit.explain(4 << 3, PASID, 0n, false).tables;
     const context = Number(explained.find(({ name }) => name === 'context entry')!.pa / 4n);
-    scalableContext.pre.set(s.bench.ram.words, context, 0);
-    s.bench.handle.instance.queue.contextGlobal();
+    scalableContext.pre.set(s.rig.ram.words, context, 0);
+    s.rig.handle.instance.queue.contextGlobal();
     expect(s.ask(VMA.first, READ)).toBe(false);
-    expect(s.bench.faults().map(({ code }) => code)).toEqual([0x47]);
+    expect(s.rig.faults().map(({ code }) => code)).toEqual([0x47]);
   });
 });
 
@@ -322,13 +318,13 @@ describe('the page request queue', () => {
   it('has records of 32 bytes, whose head and tail go round', () => {
     const s = scene();
     bind(s);
-    const { unit, instance } = s.bench.handle;
+    const { unit, instance } = s.rig.handle;
     for (let n = 0; n < 200; n++) expect(s.ask(VMA.first, WRITE)).toBe(true);
     const tail = (200 * 32) % 4096;
     expect([unit.read32(REG_PQH), unit.read32(REG_PQT)]).toEqual([tail, tail]);
     const at = instance.prqPfn * FRAME_WORDS + (tail - 32) / 4;
     const page = BigInt(VMA.first) << 12n;
-    expect(words64(s.bench.ram, at, 4)).toEqual([
+    expect(words64(s.rig.ram, at, 4)).toEqual([
       (BigInt(PASID) << 32n) | (BigInt(4 << 3) << 16n) | 0x101n,
       page | (7n << 3n) | 0b110n,
       0n,
@@ -338,22 +334,22 @@ describe('the page request queue', () => {
   it('loses requests while it is full, and the driver says so', () => {
     const s = scene();
     const regs = new Int32Array(1024);
-    regs[REG_PQA / 4] = must(s.bench.ram.alloc()) << 12;
+    regs[REG_PQA / 4] = must(s.rig.ram.alloc()) << 12;
     let interrupts = 0;
-    const queue = new PageRequestQueue(regs, s.bench.ram, () => interrupts++);
+    const queue = new PageRequestQueue(regs, s.rig.ram, () => interrupts++);
     const request = { requesterId: 8, pasid: -1, iovaG: 1, read: true, write: false, last: true };
     for (let n = 0; n < 127; n++) expect(queue.put({ ...request, group: n })).toBe(true);
     expect(queue.put({ ...request, group: 127 })).toBe(false);
     expect([interrupts, regs[REG_PRS / 4]]).toEqual([1, PRS_PPR | PRS_PRO]);
     regs[REG_PQH / 4] = regs[REG_PQT / 4]!;
     expect(queue.put({ ...request, group: 127 })).toBe(false);
-    handlePageRequests(s.bench.handle.instance, {
+    handlePageRequests(s.rig.handle.instance, {
       read32: (offset) => regs[offset / 4]!,
       write32: (_offset, value) => {
         queue.writeStatus(value);
       },
     });
-    const logged = s.bench.events.filter((event) => event.kind === 'log').map(({ text }) => text);
+    const logged = s.rig.events.filter((event) => event.kind === 'log').map(({ text }) => text);
     expect(logged).toContain('dmar0: page request queue overflow');
     expect(queue.put({ ...request, group: 127 })).toBe(true);
   });

@@ -5,7 +5,7 @@ import { iommuMap, iommuUnmap } from '../../../core/map/map.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
 import type { IntelUnitConfig } from '../driver/driver.ts';
 
-import { RW, scene, SCENE_RID as RID, type Scene } from '../../../../test/drivers/intel-bench.ts';
+import { RW, scene, SCENE_RID as RID, type Scene } from '../../../testing/drivers/intel-rig.ts';
 
 const LEGACY: IntelUnitConfig = { scalable: false };
 const SECOND: IntelUnitConfig = { firstStage: false };
@@ -13,7 +13,7 @@ const SECOND: IntelUnitConfig = { firstStage: false };
 describe('explain', () => {
   it('shows every table and every level', () => {
     const s = scene({});
-    const explained = s.bench.handle.unit.explain(RID, -1, 0x1abcn, true);
+    const explained = s.rig.handle.unit.explain(RID, -1, 0x1abcn, true);
     expect(explained.tables.map((table) => table.name)).toEqual([
       'root entry',
       'context entry',
@@ -92,11 +92,11 @@ function change({ domain }: Scene, model: Model, step: Step): void {
   }
 }
 
-function compare({ bench, dev }: Scene, model: Model, { at, write }: Step): void {
+function compare({ rig, dev }: Scene, model: Model, { at, write }: Step): void {
   const found = model.get(at);
   const allowed = found !== undefined && (!write || (found.prot & IOMMU_WRITE) !== 0);
-  expect(bench.dma(dev, at, write)).toBe(allowed ? found.pa : -1);
-  const { pa } = bench.handle.unit.explain(RID, -1, g(at), write);
+  expect(rig.dma(dev, at, write)).toBe(allowed ? found.pa : -1);
+  const { pa } = rig.handle.unit.explain(RID, -1, g(at), write);
   expect(pa).toBe(allowed ? g(found.pa) : undefined);
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { must } from '../../../../test/drivers/intel-bench.ts';
+import { must } from '../../../testing/base/must.ts';
 import { FRAME_WORDS, Ram } from '../../../pt/ram.ts';
 import { resolveHardware } from '../hardware.ts';
 import {

@@ -6,7 +6,7 @@ import { toIntelDevice } from '../driver/domain.ts';
 import { FSTS_IQE, REG_FSTS, REG_IQT } from '../registers.ts';
 import { legacyContext, pasidEntry } from '../words.ts';
 
-import { RW, scene, SCENE_RID as RID } from '../../../../test/drivers/intel-bench.ts';
+import { RW, scene, SCENE_RID as RID } from '../../../testing/drivers/intel-rig.ts';
 
 const LEGACY: IntelUnitConfig = { scalable: false };
 const SECOND: IntelUnitConfig = { firstStage: false };
@@ -15,27 +15,27 @@ const ATS = { ats: true };
 describe('caches keep serving what was true until each is told', () => {
   it('a context entry, in legacy mode', () => {
     const s = scene(LEGACY);
-    expect(s.bench.dma(s.dev, 1)).toBe(5);
+    expect(s.rig.dma(s.dev, 1)).toBe(5);
     legacyContext.p.set(s.words, s.context, 0);
-    expect(s.bench.dma(s.dev, 1)).toBe(5);
-    s.bench.handle.instance.queue.contextDevice(0x7777, RID);
-    expect(s.bench.dma(s.dev, 1)).toBe(5);
+    expect(s.rig.dma(s.dev, 1)).toBe(5);
+    s.rig.handle.instance.queue.contextDevice(0x7777, RID);
+    expect(s.rig.dma(s.dev, 1)).toBe(5);
     const did = legacyContext.did.get(s.words, s.context);
-    s.bench.handle.instance.queue.contextDevice(did, RID);
-    expect(s.bench.dma(s.dev, 1)).toBe(-1);
+    s.rig.handle.instance.queue.contextDevice(did, RID);
+    expect(s.rig.dma(s.dev, 1)).toBe(-1);
   });
 
   it('a PASID entry, also when only the context cache was flushed', () => {
     const s = scene({});
-    expect(s.bench.dma(s.dev, 1)).toBe(5);
+    expect(s.rig.dma(s.dev, 1)).toBe(5);
     pasidEntry.p.set(s.words, s.pasid, 0);
-    s.bench.handle.instance.queue.contextGlobal();
-    expect(s.bench.dma(s.dev, 1)).toBe(5);
+    s.rig.handle.instance.queue.contextGlobal();
+    expect(s.rig.dma(s.dev, 1)).toBe(5);
     const did = pasidEntry.did.get(s.words, s.pasid);
-    s.bench.handle.instance.queue.pasidCache(did, 1);
-    expect(s.bench.dma(s.dev, 1)).toBe(5);
-    s.bench.handle.instance.queue.pasidCache(did, 0);
-    expect(s.bench.dma(s.dev, 1)).toBe(-1);
+    s.rig.handle.instance.queue.pasidCache(did, 1);
+    expect(s.rig.dma(s.dev, 1)).toBe(5);
+    s.rig.handle.instance.queue.pasidCache(did, 0);
+    expect(s.rig.dma(s.dev, 1)).toBe(-1);
   });
 
   it.each([
@@ -44,50 +44,50 @@ describe('caches keep serving what was true until each is told', () => {
     ['first stage', {}],
   ] as const)('a leaf, of which only the named page is forgotten: %s', (_name, config) => {
     const s = scene(config);
-    const { queue } = s.bench.handle.instance;
+    const { queue } = s.rig.handle.instance;
     expect(iommuMap(s.domain, 0x2000n, 0x6000n, 0x1000n, RW)).toBeUndefined();
-    expect([s.bench.dma(s.dev, 1), s.bench.dma(s.dev, 2)]).toEqual([5, 6]);
+    expect([s.rig.dma(s.dev, 1), s.rig.dma(s.dev, 2)]).toEqual([5, 6]);
     s.words[s.leaf] = 0;
     s.words[s.leaf + 2] = 0;
-    const did = [...s.bench.handle.instance.domains].find(([, d]) => d.domain === s.domain)![0];
+    const did = [...s.rig.handle.instance.domains].find(([, d]) => d.domain === s.domain)![0];
     const forget = (startG: number) =>
       config === LEGACY || config === SECOND
         ? queue.iotlbPages(did, { startG, order: 0 })
         : queue.pasidIotlb(did, 0, { startG, order: 0 });
     forget(2);
-    expect([s.bench.dma(s.dev, 1), s.bench.dma(s.dev, 2)]).toEqual([5, -1]);
+    expect([s.rig.dma(s.dev, 1), s.rig.dma(s.dev, 2)]).toEqual([5, -1]);
     forget(1);
-    expect(s.bench.dma(s.dev, 1)).toBe(-1);
+    expect(s.rig.dma(s.dev, 1)).toBe(-1);
   });
 
   it('a piece of a large leaf goes with every page of the leaf', () => {
     const s = scene(SECOND);
     expect(iommuMap(s.domain, 0x20_0000n, 0x40_0000n, 0x20_0000n, RW)).toBeUndefined();
-    expect(s.bench.dma(s.dev, 0x200)).toBe(0x400);
-    expect(s.bench.dma(s.dev, 0x3ff)).toBe(0x5ff);
+    expect(s.rig.dma(s.dev, 0x200)).toBe(0x400);
+    expect(s.rig.dma(s.dev, 0x3ff)).toBe(0x5ff);
     expect(s.domain.pt!.unmap(0x200, 512, undefined)).toBe(512);
-    expect(s.bench.dma(s.dev, 0x3ff)).toBe(0x5ff);
-    const did = [...s.bench.handle.instance.domains].find(([, d]) => d.domain === s.domain)![0];
-    s.bench.handle.instance.queue.iotlbPages(did, { startG: 0x200, order: 0 });
-    expect(s.bench.dma(s.dev, 0x3ff)).toBe(-1);
+    expect(s.rig.dma(s.dev, 0x3ff)).toBe(0x5ff);
+    const did = [...s.rig.handle.instance.domains].find(([, d]) => d.domain === s.domain)![0];
+    s.rig.handle.instance.queue.iotlbPages(did, { startG: 0x200, order: 0 });
+    expect(s.rig.dma(s.dev, 0x3ff)).toBe(-1);
   });
 });
 
 describe('the invalidation queue', () => {
   it('stops with IQE at a descriptor that does not exist', () => {
-    const { bench } = scene({});
-    const { unit } = bench.handle;
+    const { rig } = scene({});
+    const { unit } = rig.handle;
     const at = unit.read32(REG_IQT);
     const base = (unit.read32(0x90) >>> 12) * FRAME_WORDS;
-    bench.ram.words[base + (at >> 2)] = 0xf;
+    rig.ram.words[base + (at >> 2)] = 0xf;
     unit.write32(REG_IQT, (at + 32) % 4096);
     expect(unit.read32(REG_FSTS) & FSTS_IQE).toBe(FSTS_IQE);
   });
 
   it('wraps around', () => {
     const s = scene({});
-    for (let n = 0; n < 300; n++) s.bench.handle.instance.queue.iotlbGlobal();
-    expect(s.bench.dma(s.dev, 1)).toBe(5);
+    for (let n = 0; n < 300; n++) s.rig.handle.instance.queue.iotlbGlobal();
+    expect(s.rig.dma(s.dev, 1)).toBe(5);
   });
 });
 
@@ -98,9 +98,9 @@ describe('the unit under the driver', () => {
   });
   it('lets an ATS device go on while the IOTLB forgets', () => {
     const s = scene({}, ATS);
-    expect(s.bench.dma(s.dev, 1)).toBe(5);
-    s.bench.handle.instance.queue.iotlbGlobal();
-    s.bench.handle.instance.queue.contextGlobal();
-    expect(s.bench.dma(s.dev, 1)).toBe(5);
+    expect(s.rig.dma(s.dev, 1)).toBe(5);
+    s.rig.handle.instance.queue.iotlbGlobal();
+    s.rig.handle.instance.queue.contextGlobal();
+    expect(s.rig.dma(s.dev, 1)).toBe(5);
   });
 });

@@ -1,15 +1,15 @@
 /** A driver of its own beside the selftest's, its devices, an open iommufd, an IOAS. */
-import { isErrno, type Result } from '../../src/base/errno.ts';
-import type { IommuOps } from '../../src/core/contract/driver.ts';
-import type { DeviceConfig } from '../../src/core/contract/device.ts';
+import { isErrno, type Result } from '../../base/errno.ts';
+import type { IommuOps } from '../../core/contract/driver.ts';
+import type { DeviceConfig } from '../../core/contract/device.ts';
 import {
   createMockDriver,
   type MockDeviceKnobs,
   type MockDriverKnobs,
-} from '../../src/drivers/mock/index.ts';
-import { deviceBind, type IommufdDevice } from '../../src/iommufd/device.ts';
-import { ctxFromFile } from '../../src/iommufd/main.ts';
-import { must } from '../core/rig.ts';
+} from '../../drivers/mock/index.ts';
+import { deviceBind, type IommufdDevice } from '../../iommufd/device.ts';
+import { ctxFromFile } from '../../iommufd/main.ts';
+import { must } from '../base/must.ts';
 import { ioasAlloc } from './calls.ts';
 import { World } from './world.ts';
 
@@ -32,11 +32,12 @@ export function deviceRig(knobs: MockDriverKnobs = {}, world = new World()) {
 
 /** Nested domains of the driver have no caches to invalidate from now on. */
 export function withoutNestedCaches(driver: { readonly ops: IommuOps }): void {
-  const alloc = driver.ops.domainAllocNested!;
-  const withoutCaches: typeof alloc = (...given) => {
+  const alloc = driver.ops.domainAllocNested!.bind(driver.ops);
+  const withoutCaches: IommuOps['domainAllocNested'] = (...given) => {
     const domain = alloc(...given);
     if (isErrno(domain)) return domain;
-    const { cacheInvalidateUser: _none, ...ops } = domain.ops;
+    const ops = { ...domain.ops };
+    delete ops.cacheInvalidateUser;
     return Object.assign(domain, { ops });
   };
   Object.assign(driver.ops, { domainAllocNested: withoutCaches });

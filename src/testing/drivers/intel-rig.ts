@@ -1,34 +1,34 @@
-/** Test bench of the intel driver: a core with one unit, and devices on a root bus. Used by tests only. */
-import { Bug } from '../../src/base/bug.ts';
-import { isErrno, type Result } from '../../src/base/errno.ts';
-import { KernelEnv } from '../../src/base/kernel-env.ts';
-import type { KernelTrait } from '../../src/base/kernel-traits.ts';
-import type { FaultEvent, TraceEvent } from '../../src/base/trace.ts';
-import { Device, type DeviceConfig } from '../../src/core/contract/device.ts';
-import { IommuCore } from '../../src/core/contract/iommu-core.ts';
-import { attachGroup } from '../../src/core/attach/attach.ts';
-import type { Domain } from '../../src/core/contract/domain.ts';
-import { pagingDomainAlloc } from '../../src/core/map/domain-alloc.ts';
-import { iommuMap } from '../../src/core/map/map.ts';
-import { deviceClaimDmaOwner } from '../../src/core/group/ownership.ts';
-import { probeDevice } from '../../src/core/probe/probe.ts';
-import { deviceRegister } from '../../src/core/probe/register.ts';
-import { PciBus, type PciFunction } from '../../src/pci/topology.ts';
-import { IOMMU_READ, IOMMU_WRITE } from '../../src/pt/page-table.ts';
-import { Ram } from '../../src/pt/ram.ts';
-import { createPciGrouping, type PciGrouping } from '../../src/drivers/pci-group.ts';
+/** The intel driver in a test: a core with one unit, and devices on a root bus. */
+import { Bug } from '../../base/bug.ts';
+import { KernelEnv } from '../../base/kernel-env.ts';
+import type { KernelTrait } from '../../base/kernel-traits.ts';
+import type { FaultEvent, TraceEvent } from '../../base/trace.ts';
+import { Device, type DeviceConfig } from '../../core/contract/device.ts';
+import { IommuCore } from '../../core/contract/iommu-core.ts';
+import { attachGroup } from '../../core/attach/attach.ts';
+import type { Domain } from '../../core/contract/domain.ts';
+import { pagingDomainAlloc } from '../../core/map/domain-alloc.ts';
+import { iommuMap } from '../../core/map/map.ts';
+import { deviceClaimDmaOwner } from '../../core/group/ownership.ts';
+import { probeDevice } from '../../core/probe/probe.ts';
+import { deviceRegister } from '../../core/probe/register.ts';
+import { PciBus, type PciFunction } from '../../pci/topology.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
+import { Ram } from '../../pt/ram.ts';
+import { createPciGrouping, type PciGrouping } from '../../drivers/pci-group.ts';
 import {
   createIntelDriver,
   type IntelDriver,
   type IntelUnitConfig,
   type IntelUnitHandle,
-} from '../../src/drivers/intel/driver/driver.ts';
+} from '../../drivers/intel/driver/driver.ts';
+import { must } from '../base/must.ts';
 
 export const RW = IOMMU_READ | IOMMU_WRITE;
 /** Requester id of the scene's device. */
 export const SCENE_RID = 4 << 3;
 
-export interface IntelBench {
+export interface IntelRig {
   readonly core: IommuCore;
   readonly ram: Ram;
   readonly pci: PciGrouping;
@@ -45,15 +45,10 @@ export interface IntelBench {
   faults(): FaultEvent[];
 }
 
-export function must<T>(result: Result<T>): T {
-  if (isErrno(result)) throw new Bug(`unexpected ${result.name}`);
-  return result;
-}
-
-export function intelBench(
+export function intelRig(
   config: IntelUnitConfig = {},
   how: { readonly ramBytes?: number; readonly traits?: readonly KernelTrait[] } = {},
-): IntelBench {
+): IntelRig {
   const ram = new Ram(how.ramBytes ?? 1 << 24);
   const core = new IommuCore(new KernelEnv(how.traits ?? ['test-dev']), ram);
   const events: TraceEvent[] = [];
@@ -89,14 +84,10 @@ export function intelBench(
   };
 }
 
-/** A device of the bench that user space owns: its group is attached to the blocked domain. */
-export function ownedDevice(
-  bench: IntelBench,
-  slot = 4,
-  config: Partial<DeviceConfig> = {},
-): Device {
-  const dev = bench.device(slot, config);
-  const rc = deviceClaimDmaOwner(dev, bench);
+/** A device of the rig that user space owns: its group is attached to the blocked domain. */
+export function ownedDevice(rig: IntelRig, slot = 4, config: Partial<DeviceConfig> = {}): Device {
+  const dev = rig.device(slot, config);
+  const rc = deviceClaimDmaOwner(dev, rig);
   if (rc) throw new Bug(`${dev.name} cannot be claimed: ${rc.name}`);
   return dev;
 }
@@ -111,7 +102,7 @@ export function words64(ram: Ram, at: number, count: number): bigint[] {
 
 /** One owned device on a paging domain that maps granule 1 to 5, and where the unit reads its entries. */
 export interface Scene {
-  readonly bench: IntelBench;
+  readonly rig: IntelRig;
   readonly dev: Device;
   readonly domain: Domain;
   readonly words: Int32Array;
@@ -126,23 +117,23 @@ export interface Scene {
 }
 
 export function scene(config: IntelUnitConfig, device = {}): Scene {
-  const bench = intelBench(config);
-  const dev = ownedDevice(bench, 4, device);
+  const rig = intelRig(config);
+  const dev = ownedDevice(rig, 4, device);
   const domain = must(pagingDomainAlloc(dev));
   const attached = attachGroup(domain, dev.iommuGroup!);
   const rc = attached ?? iommuMap(domain, 0x1000n, 0x5000n, 0x1000n, RW);
   if (rc) throw new Bug(`the scene could not be set: ${rc.name}`);
-  const explained = bench.handle.unit.explain(SCENE_RID, -1, 0x1000n, false);
+  const explained = rig.handle.unit.explain(SCENE_RID, -1, 0x1000n, false);
   const at = (name: string) => {
     const found = explained.tables.find((table) => table.name === name);
     return found ? Number(found.pa / 4n) : -1;
   };
   const walk = explained.walk;
   return {
-    bench,
+    rig,
     dev,
     domain,
-    words: bench.ram.words,
+    words: rig.ram.words,
     root: at('root entry'),
     context: at('context entry'),
     dir: at('PASID directory entry'),
@@ -153,9 +144,9 @@ export function scene(config: IntelUnitConfig, device = {}): Scene {
 }
 
 /** Tell the unit to forget everything it cached. */
-export function flushAll(bench: IntelBench): void {
-  const { queue } = bench.handle.instance;
+export function flushAll(rig: IntelRig): void {
+  const { queue } = rig.handle.instance;
   queue.contextGlobal();
-  if (bench.handle.unit.hw.scalable) queue.pasidCacheGlobal();
+  if (rig.handle.unit.hw.scalable) queue.pasidCacheGlobal();
   queue.iotlbGlobal();
 }

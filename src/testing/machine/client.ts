@@ -1,11 +1,12 @@
 /** A VFIO program inside the library, for tests: buffers, structs, and errnos as values. */
-import { isErrno, type Errno, type Result } from '../../src/base/errno.ts';
-import type { Fields, Struct, View } from '../../src/base/struct.ts';
-import { Machine } from '../../src/machine/machine.ts';
-import type { MachineInput } from '../../src/machine/description/description.ts';
-import { PRESETS } from '../../src/machine/description/presets/index.ts';
-import type { Credentials, Program } from '../../src/machine/program/program.ts';
-import * as uapi from '../../src/uapi/vfio.ts';
+import { isErrno, type Result } from '../../base/errno.ts';
+import type { Fields, Struct, View } from '../../base/struct.ts';
+import { Machine } from '../../machine/machine.ts';
+import type { MachineInput } from '../../machine/description/description.ts';
+import { PRESETS } from '../../machine/description/presets/index.ts';
+import type { Credentials, Program } from '../../machine/program/program.ts';
+import * as uapi from '../../uapi/vfio.ts';
+import { must } from '../base/must.ts';
 
 export const EDU = '0000:00:04.0';
 
@@ -27,11 +28,6 @@ export function twoNoiommuFunctions(second = 'vfio-pci'): Machine {
     devices: [{ type: 'root-port', at: '0000:00:01.0', devices }],
   });
 }
-export function ok<T>(value: Result<T>): T {
-  if (isErrno(value)) throw new Error(`unexpected ${value.name}`);
-  return value;
-}
-
 export class Client {
   readonly machine: Machine;
   readonly program: Program;
@@ -40,10 +36,10 @@ export class Client {
   constructor(machine: Machine, credentials: Credentials = {}) {
     this.machine = machine;
     this.program = machine.program(credentials);
-    this.buffer = ok(this.program.mmap(0x4000));
+    this.buffer = must(this.program.mmap(0x4000));
   }
   memory(length: number): bigint {
-    return ok(this.program.mmap(length));
+    return must(this.program.mmap(length));
   }
   open(path: string): Result<number> {
     return this.program.open(path);
@@ -130,31 +126,31 @@ export class Client {
     return isErrno(n) ? 0n : new DataView(into.buffer).getBigUint64(0, true);
   }
   eventfd(): number {
-    return ok(this.program.eventfd());
+    return must(this.program.eventfd());
   }
 
   /** Container with the type set and the group of the device in it. */
   container(type: number, device = EDU): { c: number; g: number } {
-    const c = ok(this.open('/dev/vfio/vfio'));
+    const c = must(this.open('/dev/vfio/vfio'));
     const g = this.group(device);
-    ok(this.setContainer(g, c));
-    ok(this.plain(c, uapi.VFIO_SET_IOMMU, type));
+    must(this.setContainer(g, c));
+    must(this.plain(c, uapi.VFIO_SET_IOMMU, type));
     return { c, g };
   }
   group(device = EDU): number {
-    return ok(this.open(this.groupPath(device)));
+    return must(this.open(this.groupPath(device)));
   }
   groupPath(device = EDU): string {
-    const link = ok(this.program.realpath(`/sys/bus/pci/devices/${device}/iommu_group`));
+    const link = must(this.program.realpath(`/sys/bus/pci/devices/${device}/iommu_group`));
     return `/dev/vfio/${link.split('/').pop()!}`;
   }
   device(type = uapi.VFIO_TYPE1v2_IOMMU, device = EDU): { c: number; g: number; d: number } {
     const { c, g } = this.container(type, device);
-    return { c, g, d: ok(this.deviceFd(g, device)) };
+    return { c, g, d: must(this.deviceFd(g, device)) };
   }
 }
 
 /** A row of a table: what was done and what came of it. */
 export function name(value: Result<number>): string | number {
-  return isErrno(value) ? (value as Errno).name : value;
+  return isErrno(value) ? value.name : value;
 }

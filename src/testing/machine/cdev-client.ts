@@ -1,12 +1,12 @@
 /** A VFIO program that uses device cdevs and iommufds. */
-import { expect } from 'vitest';
-import { openIommufd } from '../../src/iommufd/main.ts';
-import { IommufdSubsystem } from '../../src/iommufd/subsystem.ts';
-import type { Machine } from '../../src/machine/machine.ts';
-import * as i from '../../src/uapi/iommufd.ts';
-import * as v from '../../src/uapi/vfio.ts';
-import { IOMMUFD_API } from '../../src/vfio/iommufd-api.ts';
-import { Client, ok } from './client.ts';
+import { openIommufd } from '../../iommufd/main.ts';
+import { IommufdSubsystem } from '../../iommufd/subsystem.ts';
+import type { Machine } from '../../machine/machine.ts';
+import * as i from '../../uapi/iommufd.ts';
+import * as v from '../../uapi/vfio.ts';
+import { IOMMUFD_API } from '../../vfio/iommufd-api.ts';
+import { Client } from './client.ts';
+import { must } from '../base/must.ts';
 
 export class CdevClient extends Client {
   readonly subsystem: IommufdSubsystem;
@@ -24,11 +24,11 @@ export class CdevClient extends Client {
     });
   }
   iommufd(): number {
-    return ok(this.program.installFile(openIommufd(this.subsystem)));
+    return must(this.program.installFile(openIommufd(this.subsystem)));
   }
   cdev(index = 0): number {
     const [device] = [...this.machine.vfio.devices()].filter((d) => d.index === index);
-    return ok(this.open(`/dev/vfio/devices/${device!.cdevName}`));
+    return must(this.open(`/dev/vfio/devices/${device!.cdevName}`));
   }
   bind(d: number, iommufd: number, values: Record<string, number | bigint> = {}) {
     const type = v.vfio_device_bind_iommufd;
@@ -44,7 +44,7 @@ export class CdevClient extends Client {
   }
   ioas(iommufd: number): number {
     const { rc, out } = this.call(iommufd, i.IOMMU_IOAS_ALLOC, i.iommu_ioas_alloc, { size: 12 });
-    expect(rc).toBe(0);
+    must(rc);
     return out.out_ioas_id;
   }
 }

@@ -1,16 +1,12 @@
 /** For the tests of aux domains: devices with AUX enabled and a mediated device on one of them. */
-import type { Status } from '../../src/base/errno.ts';
-import { devEnableFeature, IOMMU_DEV_FEAT_AUX } from '../../src/core/attach/aux-feature.ts';
-import type { Device } from '../../src/core/contract/device.ts';
-import type { Domain } from '../../src/core/contract/domain.ts';
-import { groupAddDevice } from '../../src/core/group/group-ops.ts';
-import type { IommuGroup } from '../../src/core/contract/group.ts';
-import { mdevCreate, mdevSetIommuDevice } from '../../src/core/aux/mdev.ts';
-import { must, Rig, type RigOptions } from './rig.ts';
-
-function done(rc: Status): void {
-  if (rc) throw new Error(`unexpected ${rc.name}`);
-}
+import { devEnableFeature, IOMMU_DEV_FEAT_AUX } from '../../core/attach/aux-feature.ts';
+import type { Device } from '../../core/contract/device.ts';
+import type { Domain } from '../../core/contract/domain.ts';
+import { groupAddDevice } from '../../core/group/group-ops.ts';
+import type { IommuGroup } from '../../core/contract/group.ts';
+import { mdevCreate, mdevSetIommuDevice } from '../../core/aux/mdev.ts';
+import { done, must } from '../base/must.ts';
+import { Rig, type RigOptions } from './rig.ts';
 
 export const TRAITS = ['aux-domains'] as const;
 

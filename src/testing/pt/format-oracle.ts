@@ -3,14 +3,8 @@
  *
  * Shares no code with the engine but the protection bits' names; reads the RAM as little-endian u64.
  */
-import { bit, mask } from '../../src/base/u64.ts';
-import {
-  IOMMU_CACHE,
-  IOMMU_MMIO,
-  IOMMU_NOEXEC,
-  IOMMU_READ,
-  IOMMU_WRITE,
-} from '../../src/pt/index.ts';
+import { bit, mask } from '../../base/u64.ts';
+import { IOMMU_CACHE, IOMMU_MMIO, IOMMU_NOEXEC, IOMMU_READ, IOMMU_WRITE } from '../../pt/index.ts';
 
 export type Flag = 'force-coherent' | 'dma-incoherent' | 'memory-types';
 

@@ -2,29 +2,24 @@
  * What the tests of the core stand on: a machine with a mock driver, groups of any shape, and the call log in the
  * notation of core.md 11.5: `attach(U,A,K)=EINVAL`.
  */
-import { isErrno, type Result } from '../../src/base/errno.ts';
-import { KernelEnv } from '../../src/base/kernel-env.ts';
-import type { KernelTrait } from '../../src/base/kernel-traits.ts';
-import type { TraceEvent } from '../../src/base/trace.ts';
+import { isErrno } from '../../base/errno.ts';
+import { KernelEnv } from '../../base/kernel-env.ts';
+import type { KernelTrait } from '../../base/kernel-traits.ts';
+import type { TraceEvent } from '../../base/trace.ts';
 import {
   createMockDriver,
   type MockDeviceKnobs,
   type MockDriver,
   type MockDriverKnobs,
-} from '../../src/drivers/mock/index.ts';
-import { Ram } from '../../src/pt/ram.ts';
-import type { BusName, Device, DeviceConfig } from '../../src/core/contract/device.ts';
-import type { Domain } from '../../src/core/contract/domain.ts';
-import { pagingDomainAlloc } from '../../src/core/map/domain-alloc.ts';
-import { groupAlloc, groupRefGet } from '../../src/core/group/group-ops.ts';
-import type { IommuGroup } from '../../src/core/contract/group.ts';
-import { IommuCore } from '../../src/core/contract/iommu-core.ts';
-
-/** The object, or a failed test. */
-export function must<T>(result: Result<T>): T {
-  if (isErrno(result)) throw new Error(`unexpected ${result.name}`);
-  return result;
-}
+} from '../../drivers/mock/index.ts';
+import { Ram } from '../../pt/ram.ts';
+import type { BusName, Device, DeviceConfig } from '../../core/contract/device.ts';
+import type { Domain } from '../../core/contract/domain.ts';
+import { pagingDomainAlloc } from '../../core/map/domain-alloc.ts';
+import { groupAlloc, groupRefGet } from '../../core/group/group-ops.ts';
+import type { IommuGroup } from '../../core/contract/group.ts';
+import { IommuCore } from '../../core/contract/iommu-core.ts';
+import { must } from '../base/must.ts';
 
 export function newCore(traits: readonly KernelTrait[] = []): IommuCore {
   return new IommuCore(new KernelEnv(traits), new Ram(1 << 22));
@@ -114,12 +109,15 @@ export class Rig {
     const group = this.devices[0]?.iommuGroup;
     if (!group) throw new Error('the first device got no group');
     this.group = group;
+    this.#nameDomains(group);
+    this.log.take();
+  }
+  #nameDomains(group: IommuGroup): void {
     if (group.defaultDomain) this.call('D', group.defaultDomain);
     const { blockedDomain, identityDomain, releaseDomain } = this.mock.ops;
     if (blockedDomain) this.call(blockedDomain === group.defaultDomain ? 'D' : 'K', blockedDomain);
     if (identityDomain && identityDomain !== group.defaultDomain) this.call('I', identityDomain);
     if (releaseDomain && releaseDomain !== blockedDomain) this.call('R', releaseDomain);
-    this.log.take();
   }
   get a(): Device {
     return this.devices[0]!;

@@ -1,5 +1,5 @@
 /** A device made to test PCI and VFIO: every kind of BAR, MSI-X, INTx, and registers that do what they are told. */
-import type { DeviceType } from '../../src/devices/port.ts';
+import type { DeviceType } from '../../devices/port.ts';
 
 /** BAR 0: 0x00 write raises that vector; 0x08 drives INTx; 0x10… is memory of 64 bytes. Last accesses are kept. */
 export const accesses: string[] = [];

@@ -1,8 +1,8 @@
 /** Commands of /dev/iommu as a test writes them: the answer, or the errno. */
-import { isErrno, type Errno } from '../../src/base/errno.ts';
-import type { Fields, Struct, View } from '../../src/base/struct.ts';
-import * as uapi from '../../src/uapi/iommufd.ts';
-import * as test from '../../src/uapi/iommufd-test.ts';
+import { isErrno, type Errno } from '../../base/errno.ts';
+import type { Fields, Struct, View } from '../../base/struct.ts';
+import * as uapi from '../../uapi/iommufd.ts';
+import * as test from '../../uapi/iommufd-test.ts';
 import type { Iommufd } from './world.ts';
 
 const RW = uapi.IOMMU_IOAS_MAP_WRITEABLE | uapi.IOMMU_IOAS_MAP_READABLE;

@@ -1,12 +1,13 @@
 /** For the tests of mapping: domains of both kinds, and one that writes down how it is asked to map. */
-import { newDomain, pagingDomainAlloc } from '../../src/core/map/domain-alloc.ts';
+import { newDomain, pagingDomainAlloc } from '../../core/map/domain-alloc.ts';
 import {
   IOMMU_DOMAIN_UNMANAGED,
   IOMMU_READ,
   IOMMU_WRITE,
   type Domain,
-} from '../../src/core/contract/domain.ts';
-import { must, Rig } from './rig.ts';
+} from '../../core/contract/domain.ts';
+import { must } from '../base/must.ts';
+import { Rig } from './rig.ts';
 
 export const RW = IOMMU_READ | IOMMU_WRITE;
 export const BACKINGS = ['pt', 'map-pages'] as const;

@@ -1,9 +1,10 @@
 /** User data and a device of the kernel's selftest, for the tests of the mock driver. */
-import { E2BIG, EINVAL } from '../../src/base/errno.ts';
-import { refuse } from '../../src/base/refuse.ts';
-import type { Device, UserArray, UserData } from '../../src/core/index.ts';
-import { createMockDriver, type MockDriver } from '../../src/drivers/mock/index.ts';
-import { must, newCore } from './rig.ts';
+import { E2BIG, EINVAL } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Device, UserArray, UserData } from '../../core/index.ts';
+import { createMockDriver, type MockDriver } from '../../drivers/mock/index.ts';
+import { must } from '../base/must.ts';
+import { newCore } from '../core/rig.ts';
 
 export const SELFTEST = 0xdead;
 export const VIOMMU = 0xdeadbeef;

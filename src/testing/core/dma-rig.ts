@@ -1,18 +1,18 @@
 /** For the tests of the DMA API: one device on a DMA default domain, and an IOTLB that forgets only when told to. */
-import { KernelEnv } from '../../src/base/kernel-env.ts';
-import type { KernelTrait } from '../../src/base/kernel-traits.ts';
-import type { PhysicalMemory } from '../../src/base/physical-memory.ts';
-import type { Device, DeviceConfig } from '../../src/core/contract/device.ts';
-import type { Domain } from '../../src/core/contract/domain.ts';
-import { IommuCore } from '../../src/core/contract/iommu-core.ts';
-import { iovaToPhys } from '../../src/core/map/map.ts';
+import { KernelEnv } from '../../base/kernel-env.ts';
+import type { KernelTrait } from '../../base/kernel-traits.ts';
+import type { PhysicalMemory } from '../../base/physical-memory.ts';
+import type { Device, DeviceConfig } from '../../core/contract/device.ts';
+import type { Domain } from '../../core/contract/domain.ts';
+import { IommuCore } from '../../core/contract/iommu-core.ts';
+import { iovaToPhys } from '../../core/map/map.ts';
 import {
   createMockDriver,
   type MockDeviceKnobs,
   type MockDriver,
-} from '../../src/drivers/mock/index.ts';
-import { Ram } from '../../src/pt/ram.ts';
-import { must } from './rig.ts';
+} from '../../drivers/mock/index.ts';
+import { Ram } from '../../pt/ram.ts';
+import { must } from '../base/must.ts';
 
 type DomainKnobs = MockDriver['domainKnobs'];
 

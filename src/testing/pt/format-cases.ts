@@ -1,6 +1,6 @@
 /** The page-table configurations every format suite runs over: one row per way a driver uses a format. */
-import { isErrno } from '../../src/base/errno.ts';
-import { Bug } from '../../src/base/bug.ts';
+import { isErrno } from '../../base/errno.ts';
+import { Bug } from '../../base/bug.ts';
 import {
   amdv1,
   amdv1mock,
@@ -12,7 +12,7 @@ import {
   type PageTable,
   type PtConfig,
   type PtFormat,
-} from '../../src/pt/index.ts';
+} from '../../pt/index.ts';
 import {
   amdv1mockOracle,
   amdv1Oracle,
