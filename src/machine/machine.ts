@@ -16,7 +16,8 @@ import { DEVICE_TYPES } from '../devices/index.ts';
 import { Ram } from '../pt/ram.ts';
 import { IommufdSubsystem } from '../iommufd/subsystem.ts';
 import { IOMMUFD_API } from '../vfio/iommufd-api.ts';
-import { VfioSubsystem } from '../vfio/vfio-core.ts';
+import { type1Driver } from '../vfio/type1/type1.ts';
+import { VfioParameters, VfioSubsystem } from '../vfio/vfio-core.ts';
 import { driverOf, parseDescription, type DeviceTypes } from './description/description-check.ts';
 import type { MachineDescription, MachineInput, Problem } from './description/description.ts';
 import { devRoot } from './files/dev.ts';
@@ -95,10 +96,12 @@ export class Machine {
       ...(this.env.has('iommufd-selftest') && { selftest: new MachineSelftest(core) }),
     });
     const iommufd = this.env.has('no-iommufd') ? undefined : IOMMUFD_API;
+    const parameters = new VfioParameters();
     this.vfio = new VfioSubsystem({
       core,
-      memory,
       iommufd,
+      parameters,
+      containerDrivers: [type1Driver({ env: this.env, memory, parameters })],
       deviceOfFunction: (fn) => this.hardware.all().find((pci) => pci.fn === fn)?.dev,
     });
     this.drivers = new DriverCore(this.env);

@@ -4,7 +4,6 @@
 import {
   E2BIG,
   EBADFD,
-  EBUSY,
   EINVAL,
   EOPNOTSUPP,
   isErrno,
@@ -34,10 +33,11 @@ export function bindIommufd(access: VfioDeviceFile, task: Task, arg: bigint): St
   if (isErrno(bind)) return bind;
   if (access.group) return refuse(EINVAL, 'a device fd from a group is not bound to an iommufd');
   const { device } = access;
-  const blocked = blockGroup(device);
+  // While a cdev is bound, its group cannot be opened.
+  const blocked = device.group?.blockOpen();
   if (blocked) return blocked;
   const rc = bindBlocked(access, task, bind, arg);
-  if (rc) unblockGroup(device);
+  if (rc) device.group?.unblockOpen();
   return rc;
 }
 
@@ -71,27 +71,12 @@ function checkZeroTail(task: Task, arg: bigint, from: number, to: number): Statu
   return undefined;
 }
 
-/** While a cdev is bound, its group cannot be opened. @kernel vfio_device_block_group */
-function blockGroup(device: VfioDevice): Status {
-  const { group } = device;
-  if (!group) return undefined;
-  using _ = group.lock.hold();
-  if (group.openedFile) {
-    return refuse(EBUSY, 'the group of the device is open', { group: group.nodeName });
-  }
-  group.cdevOpen++;
-  return undefined;
-}
-function unblockGroup(device: VfioDevice): void {
-  if (device.group) device.group.cdevOpen--;
-}
-
 function bindBlocked(access: VfioDeviceFile, task: Task, bind: BindArg, arg: bigint): Status {
   const { device } = access;
   if (access.accessGranted) return refuse(EINVAL, 'this fd is bound already');
   const token = checkToken(device, task, bind);
   if (token) return token;
-  const api = device.subsystem.iommufd;
+  const api = device.world.iommufd;
   const file = task.getFile(bind.iommufd | 0);
   if (isErrno(file)) return file;
   const ctx = api?.ctxFromFile(file);
@@ -153,7 +138,7 @@ export function unbindIommufd(access: VfioDeviceFile): void {
   if (!access.accessGranted) return;
   const { device } = access;
   device.close(() => unbind(device));
-  unblockGroup(device);
+  device.group?.unblockOpen();
 }
 
 /** @kernel vfio_df_ioctl_attach_pt */

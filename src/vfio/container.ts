@@ -11,20 +11,28 @@ import { refuse } from '../base/refuse.ts';
 import { CAP_SYS_RAWIO, type Task } from '../base/task.ts';
 import { hex } from '../base/u64.ts';
 import { groupClaimDmaOwner, groupReleaseDmaOwner } from '../core/group/ownership.ts';
+import type { IommuGroup } from '../core/contract/group.ts';
 import {
   VFIO_API_VERSION,
   VFIO_CHECK_EXTENSION,
   VFIO_GET_API_VERSION,
   VFIO_SET_IOMMU,
 } from '../uapi/vfio.ts';
-import type { VfioGroup } from './group.ts';
+import type { VfioDeviceKind } from './device-ops.ts';
 import type { ContainerIommu, ContainerIommuDriver } from './iommu-driver.ts';
 
+/** A group as its container sees it; by its identity it owns the DMA of its devices. */
+export interface GroupInContainer {
+  readonly iommuGroup: IommuGroup;
+  readonly kind: VfioDeviceKind;
+}
+
+/** One open of /dev/vfio/vfio (struct vfio_container). */
 export class VfioContainer {
   readonly lock = new Lock('vfio_container.group_lock');
   readonly #drivers: readonly ContainerIommuDriver[];
   /** In order of joining. Guarded by lock. */
-  readonly groups: VfioGroup[] = [];
+  readonly groups: GroupInContainer[] = [];
   iommu: ContainerIommu | undefined;
   /** Set by its first group. */
   noiommu = false;
@@ -62,7 +70,7 @@ export class VfioContainer {
   }
 
   /** @kernel vfio_container_attach_group */
-  attachGroup(task: Task, group: VfioGroup): Status {
+  attachGroup(task: Task, group: GroupInContainer): Status {
     const noiommu = group.kind === 'noiommu';
     if (noiommu && !task.capable(CAP_SYS_RAWIO)) {
       return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO');
@@ -85,7 +93,7 @@ export class VfioContainer {
     return undefined;
   }
   /** @kernel vfio_group_detach_container */
-  detachGroup(group: VfioGroup): void {
+  detachGroup(group: GroupInContainer): void {
     using _ = this.lock.hold();
     this.iommu?.detachGroup(group.iommuGroup);
     if (group.kind === 'iommu') groupReleaseDmaOwner(group.iommuGroup);

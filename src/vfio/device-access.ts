@@ -1,18 +1,24 @@
 /** What an open device file knows of itself: its device, the group it came through, and whether it may be used. */
 import type { OpenFile } from '../base/file.ts';
-import type { DeviceAccess, VfioDevice } from './device.ts';
-import type { VfioGroup } from './group.ts';
+import type { DeviceAccess } from './device-ops.ts';
+import type { VfioDevice } from './device.ts';
+
+/** The group a device file came through, as the file sees it. */
+export interface GroupOfFile {
+  /** The file is closed: one user less, and the last one leaves the container. */
+  closeDevice(device: VfioDevice): void;
+}
 
 /** struct vfio_device_file. */
 export class VfioDeviceFile implements DeviceAccess {
   readonly device: VfioDevice;
   /** Present when it came from a group: that file stays open as long as this one. */
   readonly groupFile: OpenFile | undefined;
-  readonly group: VfioGroup | undefined;
+  readonly group: GroupOfFile | undefined;
   /** Set at open for a group file, at BIND for a cdev. */
   accessGranted = false;
 
-  constructor(device: VfioDevice, from?: { group: VfioGroup; file: OpenFile }) {
+  constructor(device: VfioDevice, from?: { group: GroupOfFile; file: OpenFile }) {
     this.device = device;
     this.group = from?.group;
     this.groupFile = from?.file;

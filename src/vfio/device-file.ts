@@ -16,7 +16,6 @@ import {
 import { attachIommufdPt, bindIommufd, detachIommufdPt, unbindIommufd } from './cdev.ts';
 import { VfioDeviceFile } from './device-access.ts';
 import type { VfioDevice } from './device.ts';
-import type { VfioGroup } from './group.ts';
 
 /** Most bytes one read or write moves; a longer one is cut short, as read(2) may. */
 const LONGEST_TRANSFER = 1 << 24;
@@ -40,60 +39,9 @@ export function openCdev(device: VfioDevice, task: Task): Result<OpenFile> {
   );
 }
 
-/**
- * Open a device through its group and give the program an fd.
- * @kernel vfio_group_ioctl_get_device_fd
- */
-export function openGroupDevice(
-  group: VfioGroup,
-  groupFile: OpenFile,
-  device: VfioDevice,
-  task: Task,
-): Result<number> {
-  const access = new VfioDeviceFile(device, { group, file: groupFile });
-  const rc = startGroupDevice(group, device, task);
-  if (rc) return rc;
-  access.accessGranted = true;
-  groupFile.get();
-  if (device.kind === 'noiommu') {
-    const text = `${device.dev.name}: opened without an IOMMU by process ${task.pid}`;
-    group.subsystem.env.log('warn', text);
-  }
-  const file = new OpenFile(FILE_NAME, deviceFileOps, access);
-  const fd = task.installFile(file, true);
-  if (isErrno(fd)) file.put();
-  return fd;
-}
-
-function startGroupDevice(group: VfioGroup, device: VfioDevice, task: Task): Status {
-  using _ = group.lock.hold();
-  if (!group.isInUse) {
-    return refuse(EINVAL, 'the group has no container', { group: group.nodeName });
-  }
-  return device.open(
-    () => useContainer(group, device, task),
-    () => unuseContainer(group, device),
-  );
-}
-
-/** The first open of a device: join the container, or bind to the iommufd in its place. */
-function useContainer(group: VfioGroup, device: VfioDevice, task: Task): Status {
-  if (group.iommufd) return group.iommufd.openDevice(task, device);
-  const iommu = group.container!.iommu;
-  if (!iommu) return refuse(EINVAL, 'the container has no IOMMU type yet');
-  if (group.kind === 'noiommu' && !task.capable(CAP_SYS_RAWIO)) {
-    return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO');
-  }
-  group.containerUsers++;
-  if (device.ops.dmaUnmap) iommu.registerDevice(device);
-  return undefined;
-}
-function unuseContainer(group: VfioGroup, device: VfioDevice): void {
-  device.iommufd?.unbind();
-  device.iommufd = undefined;
-  if (!group.container) return;
-  group.container.iommu?.unregisterDevice(device);
-  group.containerUsers--;
+/** The open file of a device that came through its group. */
+export function deviceFileOf(access: VfioDeviceFile): OpenFile {
+  return new OpenFile(FILE_NAME, deviceFileOps, access);
 }
 
 function release(file: OpenFile): void {
@@ -104,10 +52,7 @@ function release(file: OpenFile): void {
     device.closeCdev();
     return;
   }
-  if (access.accessGranted) {
-    using _ = group.lock.hold();
-    device.close(() => unuseContainer(group, device));
-  }
+  if (access.accessGranted) group.closeDevice(device);
   access.groupFile!.put();
 }
 

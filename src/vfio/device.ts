@@ -3,57 +3,40 @@
  *
  * One device state is shared by all its open files; the first open makes it, the last close ends it.
  */
-import { isErrno, type Result, type Status } from '../base/errno.ts';
-import type { Mapping, MmapRequest } from '../base/file.ts';
-import type { Task } from '../base/task.ts';
+import { isErrno, type Status } from '../base/errno.ts';
+import type { KernelEnv } from '../base/kernel-env.ts';
 import { WaitQueue } from '../base/wait-queue.ts';
 import type { Device } from '../core/contract/device.ts';
-import type { DeviceIommufd } from './iommufd.ts';
-import type { VfioGroup } from './group.ts';
-import type { VfioSubsystem } from './vfio-core.ts';
+import type { VfioDeviceKind, VfioDeviceOps } from './device-ops.ts';
+import type { DeviceIommufd, IommufdApi } from './iommufd.ts';
 
-/** enum vfio_group_type: how the device's DMA is translated. */
-export type VfioDeviceKind = 'iommu' | 'emulated' | 'noiommu';
-
-/** What a vfio driver offers for one device (struct vfio_device_ops). */
-export interface VfioDeviceOps {
-  /** In logs: 'vfio-pci'. */
-  readonly name: string;
-  /** It takes PASID attaches; EOPNOTSUPP otherwise. */
-  readonly pasids: boolean;
-  openDevice(): Status;
-  closeDevice(): void;
-  /** Everything the core does not answer itself; ENOTTY for the unknown. */
-  ioctl(task: Task, cmd: number, arg: bigint, file: DeviceAccess): Result<number>;
-  read(task: Task, into: Uint8Array, offset: bigint): Result<number>;
-  write(task: Task, from: Uint8Array, offset: bigint): Result<number>;
-  mmap?(task: Task, request: MmapRequest): Result<Mapping>;
-  /** Does the string given to GET_DEVICE_FD name this device? Errnos for bad options. Absent: the exact name. */
-  match?(name: string): Result<boolean>;
-  /** The rules of the VF token at BIND: `uuid` is undefined when none was given. Absent: a token is EINVAL. */
-  checkToken?(uuid: string | undefined): Status;
-  /** Somebody wants the device back: tell the user. Called again every 10 s. */
-  request?(): void;
-  /** An emulated device must let go of pages in this range. */
-  dmaUnmap?(iova: bigint, length: bigint): void;
-  /** Path shown as vfio-device-syspath in fdinfo. */
-  readonly sysPath?: string;
+/** The subsystem as its devices and groups see it. */
+export interface VfioWorld {
+  readonly env: KernelEnv;
+  /** Undefined: a kernel without iommufd. */
+  readonly iommufd: IommufdApi | undefined;
 }
 
-/** The file a call came through, as far as drivers may know. */
-export interface DeviceAccess {
-  readonly isCdev: boolean;
+/** The group as its devices see it. */
+export interface DeviceGroup {
+  /** Name of its node below /dev/vfio. */
+  readonly nodeName: string;
+  /** Keep it from being opened, once more; EBUSY: it is open. */
+  blockOpen(): Status<'EBUSY'>;
+  /** Undo blockOpen(). */
+  unblockOpen(): void;
 }
 
+/** One device in the hands of a vfio driver (struct vfio_device). */
 export class VfioDevice {
-  readonly subsystem: VfioSubsystem;
+  readonly world: VfioWorld;
   readonly dev: Device;
   readonly ops: VfioDeviceOps;
   readonly kind: VfioDeviceKind;
   /** The N of vfioN: lowest free. */
   readonly index: number;
   /** Undefined in a kernel without groups. */
-  group: VfioGroup | undefined;
+  group: DeviceGroup | undefined;
   registered = true;
   openCount = 0;
   /** Files of its cdev, bound or not: each keeps the driver from letting it go. */
@@ -65,11 +48,11 @@ export class VfioDevice {
   #requestTimer: Disposable | undefined;
 
   constructor(
-    subsystem: VfioSubsystem,
+    world: VfioWorld,
     dev: Device,
     what: { ops: VfioDeviceOps; kind: VfioDeviceKind; index: number },
   ) {
-    this.subsystem = subsystem;
+    this.world = world;
     this.dev = dev;
     this.ops = what.ops;
     this.kind = what.kind;
@@ -80,7 +63,7 @@ export class VfioDevice {
     return `${this.isNoiommuCdev ? 'noiommu-' : ''}vfio${this.index}`;
   }
   get isNoiommuCdev(): boolean {
-    return this.kind === 'noiommu' && this.subsystem.env.has('noiommu-cdev');
+    return this.kind === 'noiommu' && this.world.env.has('noiommu-cdev');
   }
 
   /** Does anybody have it open, so that its driver must wait? */
@@ -112,21 +95,21 @@ export class VfioDevice {
       return opened;
     }
     this.openCount = 1;
-    this.subsystem.env.trace.emit({ kind: 'life', what: 'device-bind', who: this.dev.name });
+    this.world.env.trace.emit({ kind: 'life', what: 'device-bind', who: this.dev.name });
     return undefined;
   }
   close(stop: () => void): void {
     if (--this.openCount > 0) return;
     this.ops.closeDevice();
     stop();
-    this.subsystem.env.trace.emit({ kind: 'life', what: 'device-unbind', who: this.dev.name });
+    this.world.env.trace.emit({ kind: 'life', what: 'device-unbind', who: this.dev.name });
     this.#letGo();
   }
   /** Ask the user to let go, now and every 10 s until the last close. */
   requestBack(): void {
     if (this.#requestTimer) return;
     this.ops.request?.();
-    this.#requestTimer = this.subsystem.env.clock.after(10e9, () => {
+    this.#requestTimer = this.world.env.clock.after(10e9, () => {
       this.#requestTimer = undefined;
       if (this.isHeld) this.requestBack();
     });

@@ -32,14 +32,16 @@ import {
   vfio_group_status,
 } from '../uapi/vfio.ts';
 import { containerOf, type VfioContainer } from './container.ts';
-import { openGroupDevice } from './device-file.ts';
-import type { VfioDevice, VfioDeviceKind } from './device.ts';
-import { GroupIommufd } from './iommufd.ts';
+import { VfioDeviceFile } from './device-access.ts';
+import { deviceFileOf } from './device-file.ts';
+import type { VfioDeviceKind } from './device-ops.ts';
+import type { VfioDevice, VfioWorld } from './device.ts';
+import { GroupIommufd } from './group-iommufd.ts';
 import { copyFromUser, copyToUser, readArg } from './ioctl.ts';
-import type { VfioSubsystem } from './vfio-core.ts';
 
+/** struct vfio_group. */
 export class VfioGroup {
-  readonly subsystem: VfioSubsystem;
+  readonly world: VfioWorld;
   readonly iommuGroup: IommuGroup;
   readonly kind: VfioDeviceKind;
   readonly minor: number;
@@ -55,13 +57,8 @@ export class VfioGroup {
   /** Devices of the group bound through their cdev. */
   cdevOpen = 0;
 
-  constructor(
-    subsystem: VfioSubsystem,
-    iommuGroup: IommuGroup,
-    kind: VfioDeviceKind,
-    minor: number,
-  ) {
-    this.subsystem = subsystem;
+  constructor(world: VfioWorld, iommuGroup: IommuGroup, kind: VfioDeviceKind, minor: number) {
+    this.world = world;
     this.iommuGroup = iommuGroup;
     this.kind = kind;
     this.minor = minor;
@@ -102,6 +99,23 @@ export class VfioGroup {
   die(): void {
     using _ = this.lock.hold();
     if (this.isInUse) this.#detachContainer();
+  }
+
+  /** While a device of the group is bound through its cdev. @kernel vfio_device_block_group */
+  blockOpen(): Status<'EBUSY'> {
+    using _ = this.lock.hold();
+    if (this.openedFile) return refuse(EBUSY, 'the group of the device is open', this.#facts());
+    this.cdevOpen++;
+    return undefined;
+  }
+  /** @kernel vfio_device_unblock_group */
+  unblockOpen(): void {
+    this.cdevOpen--;
+  }
+  /** A device file that came through this group is closed. @kernel vfio_df_group_close */
+  closeDevice(device: VfioDevice): void {
+    using _ = this.lock.hold();
+    device.close(() => this.#leaveContainer(device));
   }
 
   ioctl(task: Task, file: OpenFile, cmd: number, arg: bigint): Result<number> {
@@ -167,7 +181,50 @@ export class VfioGroup {
     if (isErrno(name)) return name;
     const device = this.#find(name);
     if (isErrno(device)) return device;
-    return openGroupDevice(this, file, device, task);
+    return this.#openDevice(file, device, task);
+  }
+  /** Open a device and give the program an fd. @kernel vfio_device_open_file */
+  #openDevice(groupFile: OpenFile, device: VfioDevice, task: Task): Result<number> {
+    const access = new VfioDeviceFile(device, { group: this, file: groupFile });
+    const rc = this.#startDevice(device, task);
+    if (rc) return rc;
+    access.accessGranted = true;
+    groupFile.get();
+    if (device.kind === 'noiommu') {
+      const text = `${device.dev.name}: opened without an IOMMU by process ${task.pid}`;
+      this.world.env.log('warn', text);
+    }
+    const file = deviceFileOf(access);
+    const fd = task.installFile(file, true);
+    if (isErrno(fd)) file.put();
+    return fd;
+  }
+  #startDevice(device: VfioDevice, task: Task): Status {
+    using _ = this.lock.hold();
+    if (!this.isInUse) return refuse(EINVAL, 'the group has no container', this.#facts());
+    return device.open(
+      () => this.#joinContainer(device, task),
+      () => this.#leaveContainer(device),
+    );
+  }
+  /** The first open of a device: join the container, or bind to the iommufd in its place. */
+  #joinContainer(device: VfioDevice, task: Task): Status {
+    if (this.iommufd) return this.iommufd.openDevice(task, device);
+    const iommu = this.container!.iommu;
+    if (!iommu) return refuse(EINVAL, 'the container has no IOMMU type yet', this.#facts());
+    if (this.kind === 'noiommu' && !task.capable(CAP_SYS_RAWIO)) {
+      return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO');
+    }
+    this.containerUsers++;
+    if (device.ops.dmaUnmap) iommu.registerDevice(device);
+    return undefined;
+  }
+  #leaveContainer(device: VfioDevice): void {
+    device.iommufd?.unbind();
+    device.iommufd = undefined;
+    if (!this.container) return;
+    this.container.iommu?.unregisterDevice(device);
+    this.containerUsers--;
   }
 
   #find(name: string): Result<VfioDevice> {

@@ -5,7 +5,8 @@
 import type { Result, Status } from '../base/errno.ts';
 import type { Task } from '../base/task.ts';
 import type { IommuGroup } from '../core/contract/group.ts';
-import type { VfioDevice, VfioDeviceKind } from './device.ts';
+import type { VfioDeviceKind } from './device-ops.ts';
+import type { VfioDevice } from './device.ts';
 
 export interface ContainerIommuDriver {
   readonly name: string;

@@ -1,17 +1,13 @@
 /**
- * How VFIO uses iommufd: what it needs of it, a device's binding, and a group whose container is an iommufd
- * (vfio.md 1.12, 3.2, 3.3, 3.5).
+ * How VFIO uses iommufd: what it needs of it, and a device's binding (vfio.md 3.2, 3.3).
  *
  * The interface is VFIO's; vfio/iommufd-api.ts fills it with the kernel-internal calls of src/iommufd.
  */
-import { EINVAL, EPERM, isErrno, type Result, type Status } from '../base/errno.ts';
+import { isErrno, type Result, type Status } from '../base/errno.ts';
 import type { ForeignFile, OpenFile } from '../base/file.ts';
-import { refuse } from '../base/refuse.ts';
-import { CAP_SYS_RAWIO, type Task } from '../base/task.ts';
 import type { Device } from '../core/contract/device.ts';
 import type { IommuGroup } from '../core/contract/group.ts';
-import type { VfioDevice } from './device.ts';
-import type { VfioGroup } from './group.ts';
+import type { VfioDeviceKind, VfioDeviceOps } from './device-ops.ts';
 
 /** A context of iommufd, opaque here. */
 export type Ctx = object;
@@ -41,6 +37,13 @@ export interface IommufdApi {
   ctxHasGroup(ctx: Ctx, group: IommuGroup): boolean;
 }
 
+/** What of a device matters to its binding. */
+export interface Bindable {
+  readonly dev: Device;
+  readonly kind: VfioDeviceKind;
+  readonly ops: VfioDeviceOps;
+}
+
 /** One device bound to a context: what is attached per PASID, so that a second attach is a replace. */
 export class DeviceIommufd {
   readonly api: IommufdApi;
@@ -54,7 +57,7 @@ export class DeviceIommufd {
     this.bound = bound;
   }
   /** @kernel vfio_iommufd_physical_bind */
-  static bind(device: VfioDevice, api: IommufdApi, ctx: Ctx): Result<DeviceIommufd> {
+  static bind(device: Bindable, api: IommufdApi, ctx: Ctx): Result<DeviceIommufd> {
     const bound =
       device.kind === 'emulated'
         ? api.accessBind(ctx, (iova, length) => device.ops.dmaUnmap?.(iova, length))
@@ -75,66 +78,5 @@ export class DeviceIommufd {
   unbind(): void {
     for (const pasid of [...this.#attached].sort((a, b) => b - a)) this.detach(pasid);
     this.bound.unbind();
-  }
-}
-
-/** A context in the place of a container. */
-export class GroupIommufd {
-  readonly #api: IommufdApi;
-  readonly #group: VfioGroup;
-  readonly ctx: Ctx;
-
-  private constructor(group: VfioGroup, api: IommufdApi, ctx: Ctx) {
-    this.#group = group;
-    this.#api = api;
-    this.ctx = ctx;
-  }
-  /** Undefined: the file is no iommufd. @kernel vfio_group_ioctl_set_container */
-  static fromFile(
-    group: VfioGroup,
-    file: OpenFile | ForeignFile,
-  ): Result<GroupIommufd> | undefined {
-    const api = group.subsystem.iommufd;
-    const ctx = api?.ctxFromFile(file);
-    if (!api || !ctx) return undefined;
-    const noiommu = group.kind === 'noiommu' && group.subsystem.env.has('unsafe-noiommu-mode');
-    const made = noiommu ? api.compatSetNoiommu(ctx) : api.compatIoasCreate(ctx);
-    if (isErrno(made)) {
-      api.ctxPut(ctx);
-      return made;
-    }
-    return new GroupIommufd(group, api, ctx);
-  }
-  /** First open of a device of the group: bind and attach it to the compat IOAS. */
-  openDevice(task: Task, device: VfioDevice): Status {
-    if (device.kind === 'noiommu') return this.#openNoiommu(task);
-    const bound = DeviceIommufd.bind(device, this.#api, this.ctx);
-    if (isErrno(bound)) return bound;
-    const ioas = this.#api.compatIoasId(this.ctx);
-    const attached =
-      ioas === undefined
-        ? refuse(EINVAL, 'the compat IOAS of the context is gone')
-        : bound.attach(0, ioas);
-    if (isErrno(attached)) {
-      bound.unbind();
-      return attached;
-    }
-    device.iommufd = bound;
-    return undefined;
-  }
-  put(): void {
-    this.#api.ctxPut(this.ctx);
-  }
-
-  #openNoiommu(task: Task): Status {
-    if (!task.capable(CAP_SYS_RAWIO)) {
-      return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO');
-    }
-    if (this.#api.compatIoasId(this.ctx) !== undefined) {
-      return refuse(EPERM, 'the context has an IOAS for VFIO, so the group has an IOMMU for it', {
-        group: this.#group.nodeName,
-      });
-    }
-    return undefined;
   }
 }

@@ -8,7 +8,6 @@ import { EINVAL, ENODEV, isErrno, type Result, type Status } from '../base/errno
 import type { OpenFile } from '../base/file.ts';
 import { IdTable } from '../base/id-table.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
-import type { PhysicalMemory } from '../base/physical-memory.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
 import type { Outcome } from '../base/wait-queue.ts';
@@ -22,12 +21,12 @@ import type { IommuGroup } from '../core/contract/group.ts';
 import type { PciDeviceFunction } from '../pci/function.ts';
 import { openContainer } from './container.ts';
 import { openCdev } from './device-file.ts';
-import { VfioDevice, type VfioDeviceKind, type VfioDeviceOps } from './device.ts';
+import type { VfioDeviceKind, VfioDeviceOps } from './device-ops.ts';
+import { VfioDevice, type VfioWorld } from './device.ts';
 import { VfioGroup } from './group.ts';
 import type { ContainerIommuDriver } from './iommu-driver.ts';
 import type { IommufdApi } from './iommufd.ts';
 import { noiommuDriver } from './noiommu.ts';
-import { type1Driver } from './type1/type1.ts';
 
 /** A character device below /dev. */
 export interface VfioNode {
@@ -45,40 +44,45 @@ const CONTAINER_MINOR = 196;
 export const VFIO_GROUP_MAJOR = 243;
 export const VFIO_DEVICE_MAJOR = 511;
 
-export interface VfioParameters {
-  /** vfio_iommu_type1: mappings a container may hold. */
-  dmaEntryLimit: number;
-  /** vfio_pci. */
-  disableDenylist: boolean;
+/** Parameters of the modules, as a program may change them while they are loaded. */
+export class VfioParameters {
+  /** dma_entry_limit of vfio_iommu_type1: mappings a container may hold. */
+  dmaEntryLimit = 65535;
+  /** disable_denylist of vfio_pci: devices that are better not given to users are given. */
+  disableDenylist = false;
 }
 
-export class VfioSubsystem {
+/** What the constructor is given. */
+export interface VfioParts {
+  readonly core: IommuCore;
+  /** Undefined: a kernel without iommufd. */
+  readonly iommufd: IommufdApi | undefined;
+  readonly parameters: VfioParameters;
+  /** IOMMU drivers of containers besides the one of no IOMMU. @kernel vfio_register_iommu_driver */
+  readonly containerDrivers: readonly ContainerIommuDriver[];
+  /** The device of a function, whichever driver it has; undefined where the kernel knows none. */
+  readonly deviceOfFunction: (fn: PciDeviceFunction) => Device | undefined;
+}
+
+export class VfioSubsystem implements VfioWorld {
   readonly core: IommuCore;
   readonly env: KernelEnv;
-  readonly memory: PhysicalMemory;
   readonly iommufd: IommufdApi | undefined;
-  readonly parameters: VfioParameters = { dmaEntryLimit: 65535, disableDenylist: false };
-  /** The device of a function, bound or not; undefined: the kernel does not know the function. */
-  readonly deviceOfFunction: (fn: PciDeviceFunction) => Device | undefined;
+  readonly parameters: VfioParameters;
+  readonly deviceOfFunction: VfioParts['deviceOfFunction'];
   readonly #drivers: readonly ContainerIommuDriver[];
   readonly #groups = new Map<IommuGroup, VfioGroup>();
   readonly #groupMinors = new IdTable<VfioGroup>(0);
   readonly #devices = new IdTable<VfioDevice>(0);
   readonly #byDevice = new Map<Device, VfioDevice>();
 
-  constructor(given: {
-    core: IommuCore;
-    memory: PhysicalMemory;
-    /** Undefined: a kernel without iommufd. */
-    iommufd: IommufdApi | undefined;
-    deviceOfFunction: (fn: PciDeviceFunction) => Device | undefined;
-  }) {
-    this.core = given.core;
-    this.env = given.core.env;
-    this.memory = given.memory;
-    this.iommufd = given.iommufd;
-    this.deviceOfFunction = given.deviceOfFunction;
-    this.#drivers = [noiommuDriver(this.env), type1Driver(this)];
+  constructor(parts: VfioParts) {
+    this.core = parts.core;
+    this.env = parts.core.env;
+    this.iommufd = parts.iommufd;
+    this.parameters = parts.parameters;
+    this.deviceOfFunction = parts.deviceOfFunction;
+    this.#drivers = [noiommuDriver(this.env), ...parts.containerDrivers];
   }
 
   /** By index, lowest first. */
@@ -220,7 +224,7 @@ export class VfioSubsystem {
     return undefined;
   }
   #leaveGroup(device: VfioDevice): void {
-    const { group } = device;
+    const group = [...this.groups()].find(({ devices }) => devices.includes(device));
     if (!group) return;
     group.devices.splice(group.devices.indexOf(device), 1);
     device.group = undefined;

@@ -19,9 +19,11 @@ import { getDomainForDev, iovaToPhys } from '../../src/core/index.ts';
 import { mdevCreate, mdevSetIommuDevice } from '../../src/core/aux/mdev.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import type { VfioDevice, VfioDeviceOps } from '../../src/vfio/device.ts';
+import type { VfioDevice } from '../../src/vfio/device.ts';
+import type { VfioDeviceOps } from '../../src/vfio/device-ops.ts';
 import { pinPages, unpinPages } from '../../src/vfio/type1/device-pins.ts';
-import { Type1Iommu } from '../../src/vfio/type1/type1.ts';
+import type { Type1Iommu } from '../../src/vfio/type1/state.ts';
+import { Type1Container } from '../../src/vfio/type1/type1.ts';
 import { Client, EDU } from '../../src/testing/machine/client.ts';
 import { must } from '../../src/testing/base/must.ts';
 import { PROBE } from '../../src/testing/devices/probe-device.ts';
@@ -68,9 +70,9 @@ function contain(r: Rig, type = 3): { c: number; iommu: Type1Iommu } {
   expect(r.client.plain(c, v.VFIO_SET_IOMMU, type)).toBe(0);
   expect(r.client.deviceFd(g, 'mdev1')).toBe(ENODEV);
   must(r.client.deviceFd(g, 'mdev0'));
-  const { iommu } = r.device.group!.container!;
-  if (!(iommu instanceof Type1Iommu)) throw new Error('not type1');
-  return { c, iommu };
+  const { iommu } = r.client.machine.vfio.groupOf(r.mdev.iommuGroup!)!.container!;
+  if (!(iommu instanceof Type1Container)) throw new Error('not type1');
+  return { c, iommu: iommu.iommu };
 }
 
 test('a container of emulated devices pins nothing at map time and knows no limits', () => {

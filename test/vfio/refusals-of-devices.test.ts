@@ -8,7 +8,7 @@ import { IOMMU_RESV_RESERVED } from '../../src/core/contract/resv-region.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import * as i from '../../src/uapi/iommufd.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import type { VfioDeviceOps } from '../../src/vfio/device.ts';
+import type { VfioDeviceOps } from '../../src/vfio/device-ops.ts';
 import { Client, EDU, machineOf, twoNoiommuFunctions } from '../../src/testing/machine/client.ts';
 import { must } from '../../src/testing/base/must.ts';
 import { PROBE } from '../../src/testing/devices/probe-device.ts';

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { EINVAL, ENODEV, EPERM } from '../../src/base/errno.ts';
 import { noiommuDriver } from '../../src/vfio/noiommu.ts';
 import { attachGroupTo } from '../../src/vfio/type1/attach.ts';
-import { Type1Iommu } from '../../src/vfio/type1/type1.ts';
+import { Type1Container } from '../../src/vfio/type1/type1.ts';
 import { openCdev } from '../../src/vfio/device-file.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import { Client, EDU, machineOf } from '../../src/testing/machine/client.ts';
@@ -78,8 +78,8 @@ test('a group is in a container once: EINVAL', () => {
   expect(client.setContainer(g, c)).toBe(0);
   expect(client.plain(c, v.VFIO_SET_IOMMU, 3)).toBe(0);
   const { iommu } = group!.container!;
-  if (!(iommu instanceof Type1Iommu)) throw new Error('not type1');
-  expect(attachGroupTo(iommu, group!.iommuGroup, 'iommu')).toBe(EINVAL);
+  if (!(iommu instanceof Type1Container)) throw new Error('not type1');
+  expect(attachGroupTo(iommu.iommu, group!.iommuGroup, 'iommu')).toBe(EINVAL);
 });
 
 test('what vfio-pci let go cannot be opened any more: ENODEV', () => {

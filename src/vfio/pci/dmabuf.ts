@@ -13,37 +13,11 @@ import { Dmabuf, dmabufFile } from '../../iommufd/io-pagetable/dmabuf.ts';
 import type { PciBar } from '../../pci/bar.ts';
 import { vfio_device_feature_dma_buf, vfio_region_dma_range } from '../../uapi/vfio.ts';
 import { copyFromUser } from '../ioctl.ts';
-import type { VfioPciDevice } from './core.ts';
+import type { VfioPciState } from './state.ts';
 
 const PAGE = 4096n;
 const O_CLOEXEC = 0o2000000;
 const LAST_BAR = 5;
-
-/** What a device has exported. */
-export class BarExports {
-  readonly #exported = new Set<Dmabuf>();
-
-  get isEmpty(): boolean {
-    return this.#exported.size === 0;
-  }
-  add(dmabuf: Dmabuf): void {
-    this.#exported.add(dmabuf);
-  }
-  forget(dmabuf: Dmabuf): void {
-    this.#exported.delete(dmabuf);
-  }
-  /** Registers answer now, or do not. */
-  follow(accessible: boolean): void {
-    for (const dmabuf of this.#exported) {
-      if (dmabuf.revoked === accessible) dmabuf.setRevoked(!accessible);
-    }
-  }
-  /** The last close: what is out stays revoked. */
-  close(): void {
-    this.follow(false);
-    this.#exported.clear();
-  }
-}
 
 interface DmaRange {
   readonly offset: bigint;
@@ -56,7 +30,7 @@ interface DmaRange {
  * those of a new fd.
  * @kernel vfio_pci_core_feature_dma_buf
  */
-export function exportDmabuf(device: VfioPciDevice, task: Task, data: bigint): Result<number> {
+export function exportDmabuf(device: VfioPciState, task: Task, data: bigint): Result<number> {
   const layout = vfio_device_feature_dma_buf;
   const raw = copyFromUser(task, data, layout.size);
   if (isErrno(raw)) return raw;
@@ -96,7 +70,7 @@ function readRanges(task: Task, at: bigint, count: number, bar: PciBar): Result<
 }
 
 /** iommufd knows dma-bufs of one piece; one of several has no first frame. */
-function makeDmabuf(device: VfioPciDevice, bar: PciBar, ranges: readonly DmaRange[]): Dmabuf {
+function makeDmabuf(device: VfioPciState, bar: PciBar, ranges: readonly DmaRange[]): Dmabuf {
   const total = ranges.reduce((sum, { length }) => sum + length, 0n);
   const only = ranges.length === 1 ? ranges[0] : undefined;
   const firstPfn = only && bar.window.pfn + Number(only.offset / PAGE);
@@ -105,7 +79,7 @@ function makeDmabuf(device: VfioPciDevice, bar: PciBar, ranges: readonly DmaRang
   return dmabuf;
 }
 
-function install(device: VfioPciDevice, task: Task, dmabuf: Dmabuf, flags: number): Result<number> {
+function install(device: VfioPciState, task: Task, dmabuf: Dmabuf, flags: number): Result<number> {
   device.exports.add(dmabuf);
   const file = dmabufFile(dmabuf);
   const fd = task.installFile(file, (flags & O_CLOEXEC) !== 0);

@@ -4,7 +4,8 @@ import { refuse } from '../../base/refuse.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
 import type { Device } from '../../core/contract/device.ts';
 import type { VfioDevice } from '../device.ts';
-import { VfioPciDevice, type VfioPciFunction } from './core.ts';
+import { VfioPciDevice } from './core.ts';
+import { VfioPciState, type VfioPciFunction } from './state.ts';
 import type { VfioSubsystem } from '../vfio-core.ts';
 
 const INTEL = 0x8086;
@@ -24,7 +25,8 @@ export function bindPci(subsystem: VfioSubsystem, pci: VfioPciFunction): Result<
   }
   if (fn.identity.bridge)
     return refuse(EINVAL, 'a bridge is not given to a user', { device: dev.name });
-  return subsystem.registerDevice(dev, new VfioPciDevice(subsystem, pci));
+  const state = new VfioPciState(subsystem, pci);
+  return subsystem.registerDevice(dev, new VfioPciDevice(state, pci.sysPath));
 }
 
 /** Waits until the user let go. @kernel vfio_pci_remove */

@@ -16,7 +16,7 @@ import {
   vfio_device_feature_dma_buf,
 } from '../../uapi/vfio.ts';
 import { copyFromUser, readArg } from '../ioctl.ts';
-import type { VfioPciDevice } from './core.ts';
+import type { VfioPciState } from './state.ts';
 import { exportDmabuf } from './dmabuf.ts';
 
 interface Feature {
@@ -24,7 +24,7 @@ interface Feature {
   /** Bytes of its data. */
   readonly size: number;
   /** Undefined is 0; DMA_BUF answers with an fd. */
-  run(device: VfioPciDevice, task: Task, data: bigint): Result<number> | undefined;
+  run(device: VfioPciState, task: Task, data: bigint): Result<number> | undefined;
 }
 
 const SET = VFIO_DEVICE_FEATURE_SET;
@@ -58,7 +58,7 @@ const FEATURES: Readonly<Record<number, Feature>> = {
 
 /** @kernel vfio_ioctl_device_feature */
 export function deviceFeature(
-  device: VfioPciDevice,
+  device: VfioPciState,
   task: Task,
   arg: bigint,
 ): Result<number> | undefined {
@@ -84,7 +84,7 @@ export function deviceFeature(
   return feature.run(device, task, arg + 8n);
 }
 
-function find(device: VfioPciDevice, index: number): Result<Feature> {
+function find(device: VfioPciState, index: number): Result<Feature> {
   if (index === VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2) {
     return refuse(EINVAL, 'the device does not support PRE_COPY');
   }
@@ -93,7 +93,7 @@ function find(device: VfioPciDevice, index: number): Result<Feature> {
   return feature ?? refuse(ENOTTY, 'the device does not have this feature', { index });
 }
 
-function enterLowPower(device: VfioPciDevice, wakeup: Eventfd | undefined): Status {
+function enterLowPower(device: VfioPciState, wakeup: Eventfd | undefined): Status {
   if (device.lowPower) {
     wakeup?.put();
     return refuse(EINVAL, 'the device is in low power already');
@@ -102,7 +102,7 @@ function enterLowPower(device: VfioPciDevice, wakeup: Eventfd | undefined): Stat
   device.followAccess();
   return undefined;
 }
-function enterWithWakeup(device: VfioPciDevice, task: Task, data: bigint): Status {
+function enterWithWakeup(device: VfioPciState, task: Task, data: bigint): Status {
   const raw = copyFromUser(task, data, 8);
   if (isErrno(raw)) return raw;
   const fd = new DataView(raw.buffer).getInt32(0, true);

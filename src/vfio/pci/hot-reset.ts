@@ -23,18 +23,19 @@ import {
   vfio_pci_hot_reset,
   vfio_pci_hot_reset_info,
 } from '../../uapi/vfio.ts';
-import type { DeviceAccess, VfioDevice } from '../device.ts';
-import { groupOf, type VfioGroup } from '../group.ts';
+import type { DeviceAccess } from '../device-ops.ts';
+import type { DeviceGroup, VfioDevice } from '../device.ts';
+import { groupOf } from '../group.ts';
 import { copyFromUser, copyToUser, readArg } from '../ioctl.ts';
-import type { VfioPciDevice } from './core.ts';
+import type { VfioPciState } from './state.ts';
 
-function affected(device: VfioPciDevice): Result<readonly PciDeviceFunction[]> {
+function affected(device: VfioPciState): Result<readonly PciDeviceFunction[]> {
   return device.fn.hotResetSet() ?? refuse(ENODEV, 'neither its slot nor its bus can be reset');
 }
 
 /** @kernel vfio_pci_ioctl_get_pci_hot_reset_info */
 export function getHotResetInfo(
-  device: VfioPciDevice,
+  device: VfioPciState,
   task: Task,
   arg: bigint,
   file: DeviceAccess,
@@ -65,10 +66,7 @@ export function getHotResetInfo(
   return copyToUser(task, arg, out);
 }
 
-function groupIds(
-  device: VfioPciDevice,
-  functions: readonly PciDeviceFunction[],
-): Result<number[]> {
+function groupIds(device: VfioPciState, functions: readonly PciDeviceFunction[]): Result<number[]> {
   const ids: number[] = [];
   for (const fn of functions) {
     const group = device.subsystem.deviceOfFunction(fn)?.iommuGroup;
@@ -77,7 +75,7 @@ function groupIds(
   }
   return ids;
 }
-function devids(device: VfioPciDevice, functions: readonly PciDeviceFunction[]): number[] {
+function devids(device: VfioPciState, functions: readonly PciDeviceFunction[]): number[] {
   const { subsystem } = device;
   const ours = subsystem.deviceOf(device.dev)!.iommufd!;
   return functions.map((fn) => {
@@ -96,7 +94,7 @@ function devidFlags(ids: readonly number[]): number {
 
 /** @kernel vfio_pci_ioctl_pci_hot_reset */
 export function hotReset(
-  device: VfioPciDevice,
+  device: VfioPciState,
   task: Task,
   arg: bigint,
   file: DeviceAccess,
@@ -122,12 +120,12 @@ function readGroups(
   arg: bigint,
   count: number,
   most: number,
-): Result<readonly VfioGroup[]> {
+): Result<readonly DeviceGroup[]> {
   if (count > most) return refuse(EINVAL, 'more groups than functions', { count, most });
   const raw = copyFromUser(task, arg + 12n, 4 * count);
   if (isErrno(raw)) return raw;
   const fds = new DataView(raw.buffer);
-  const groups: VfioGroup[] = [];
+  const groups: DeviceGroup[] = [];
   for (let n = 0; n < count; n++) {
     const fd = fds.getInt32(4 * n, true);
     const file = task.getFile(fd);
@@ -141,9 +139,9 @@ function readGroups(
 
 /** Every function of the set must be in the hands of the caller. */
 function checkOwned(
-  device: VfioPciDevice,
+  device: VfioPciState,
   functions: readonly PciDeviceFunction[],
-  groups: readonly VfioGroup[],
+  groups: readonly DeviceGroup[],
 ): Status {
   const { subsystem } = device;
   const ours = subsystem.deviceOf(device.dev)!;
@@ -163,7 +161,7 @@ function isOwned(ours: VfioDevice, other: VfioDevice): boolean {
   return iommufd.api.ctxHasGroup(iommufd.ctx, other.dev.iommuGroup!);
 }
 
-function resetAll(device: VfioPciDevice, functions: readonly PciDeviceFunction[]): Status {
+function resetAll(device: VfioPciState, functions: readonly PciDeviceFunction[]): Status {
   const prepared = [];
   let rc: Status = undefined;
   for (const fn of functions) {

@@ -24,7 +24,7 @@ import {
 } from '../../uapi/vfio.ts';
 import { capChain, copyToUser, readArg, type InfoCap } from '../ioctl.ts';
 import { romSize } from './config.ts';
-import type { VfioPciDevice } from './core.ts';
+import type { VfioPciState } from './state.ts';
 
 const INDEX_SHIFT = 40n;
 const OFFSET_MASK = (1n << INDEX_SHIFT) - 1n;
@@ -54,7 +54,7 @@ function canMmap(bar: PciBar): boolean {
 // ---- GET_REGION_INFO
 
 /** @kernel vfio_pci_ioctl_get_region_info */
-export function getRegionInfo(device: VfioPciDevice, task: Task, arg: bigint): Status {
+export function getRegionInfo(device: VfioPciState, task: Task, arg: bigint): Status {
   const info = readArg(task, arg, vfio_region_info, 32);
   if (isErrno(info)) return info;
   const { index, argsz } = info;
@@ -82,7 +82,7 @@ export function getRegionInfo(device: VfioPciDevice, task: Task, arg: bigint): S
 }
 
 function describe(
-  device: VfioPciDevice,
+  device: VfioPciState,
   index: number,
 ): { size: number; flags: number; caps: InfoCap[] } {
   const readWrite = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
@@ -113,7 +113,7 @@ type Access =
   | { readonly write: true; readonly data: Uint8Array };
 
 /** @kernel vfio_pci_rw */
-export function readWrite(device: VfioPciDevice, offset: bigint, access: Access): Result<number> {
+export function readWrite(device: VfioPciState, offset: bigint, access: Access): Result<number> {
   if (access.data.length === 0) return 0;
   const { index, at } = placeOf(offset);
   if (index === VFIO_PCI_CONFIG_REGION_INDEX) {
@@ -129,7 +129,7 @@ export function readWrite(device: VfioPciDevice, offset: bigint, access: Access)
 }
 
 /** Greedy pieces of 8, 4, 2 and 1 aligned bytes. */
-function accessBar(device: VfioPciDevice, bar: PciBar, at: number, access: Access): Result<number> {
+function accessBar(device: VfioPciState, bar: PciBar, at: number, access: Access): Result<number> {
   const count = Math.min(access.data.length, bar.size - at);
   const view = new DataView(access.data.buffer, access.data.byteOffset, count);
   for (let done = 0; done < count;) {
@@ -165,7 +165,7 @@ function setPiece(view: DataView, at: number, width: 1 | 2 | 4 | 8, value: bigin
   else view.setUint8(at, Number(value));
 }
 
-function readRom(device: VfioPciDevice, at: number, access: Access): Result<number> {
+function readRom(device: VfioPciState, at: number, access: Access): Result<number> {
   const size = romSize(device.fn);
   if (access.write) return refuse(EINVAL, 'the ROM cannot be written');
   if (at >= size) return refuse(EINVAL, 'the access begins beyond the ROM', { at, size });
@@ -178,7 +178,7 @@ function readRom(device: VfioPciDevice, at: number, access: Access): Result<numb
 // ---- mmap
 
 /** @kernel vfio_pci_core_mmap */
-export function mmapRegion(device: VfioPciDevice, request: MmapRequest): Result<Mapping> {
+export function mmapRegion(device: VfioPciState, request: MmapRequest): Result<Mapping> {
   const { index, at } = placeOf(request.offset);
   if (!request.shared) return refuse(EINVAL, 'a BAR is mapped MAP_SHARED only');
   const bar = index <= VFIO_PCI_BAR5_REGION_INDEX ? device.fn.bars[index] : undefined;
@@ -190,7 +190,7 @@ export function mmapRegion(device: VfioPciDevice, request: MmapRequest): Result<
   return { kind: 'mmio', window: userWindow(device, bar), start: at, length };
 }
 /** The BAR as its user may touch it: SIGBUS while the virtual or the real decode is off. */
-function userWindow(device: VfioPciDevice, bar: PciBar): MmioWindow {
+function userWindow(device: VfioPciState, bar: PciBar): MmioWindow {
   const { window } = bar;
   return {
     name: window.name,

@@ -26,11 +26,11 @@ import {
   vfio_irq_set,
 } from '../../uapi/vfio.ts';
 import { copyFromUser, copyToUser, readArg } from '../ioctl.ts';
-import type { VfioPciDevice } from './core.ts';
+import type { VfioPciState } from './state.ts';
 import type { IrqData, IrqRequest } from './irqs.ts';
 
 /** How many interrupts an index has now. */
-export function irqCount(device: VfioPciDevice, index: number): number {
+export function irqCount(device: VfioPciState, index: number): number {
   const { fn } = device;
   switch (index) {
     case VFIO_PCI_INTX_IRQ_INDEX:
@@ -58,7 +58,7 @@ const IRQ_FLAGS: readonly number[] = [
 ];
 
 /** @kernel vfio_pci_ioctl_get_irq_info */
-export function getIrqInfo(device: VfioPciDevice, task: Task, arg: bigint): Status {
+export function getIrqInfo(device: VfioPciState, task: Task, arg: bigint): Status {
   const info = readArg(task, arg, vfio_irq_info, 16);
   if (isErrno(info)) return info;
   if (info.index >= VFIO_PCI_NUM_IRQS) {
@@ -70,7 +70,7 @@ export function getIrqInfo(device: VfioPciDevice, task: Task, arg: bigint): Stat
 }
 
 /** The result may be positive: vectors available when there are too few. @kernel vfio_pci_ioctl_set_irqs */
-export function setIrqs(device: VfioPciDevice, task: Task, arg: bigint): Result<number> {
+export function setIrqs(device: VfioPciState, task: Task, arg: bigint): Result<number> {
   const set = readArg(task, arg, vfio_irq_set, 20);
   if (isErrno(set)) return set;
   const wrong = checkSet(set, irqCount(device, set.index));
@@ -123,7 +123,7 @@ function readData(task: Task, arg: bigint, set: vfio_irq_set): Result<IrqData> {
   };
 }
 
-type Handler = (device: VfioPciDevice, request: IrqRequest) => Result<number>;
+type Handler = (device: VfioPciState, request: IrqRequest) => Result<number>;
 const none = (rc: Status): Result<number> => rc ?? 0;
 
 /** Pairs that are not here are ENOTTY. */
@@ -150,7 +150,7 @@ const HANDLERS: Readonly<Record<number, Readonly<Record<number, Handler>>>> = {
 };
 
 function dispatch(
-  device: VfioPciDevice,
+  device: VfioPciState,
   index: number,
   action: number,
   request: IrqRequest,

@@ -20,7 +20,7 @@ import {
   type ResvRegion,
 } from '../../core/contract/resv-region.ts';
 import { getGroupResvRegions } from '../../core/contract/resv-region-list.ts';
-import type { VfioDeviceKind } from '../device.ts';
+import type { VfioDeviceKind } from '../device-ops.ts';
 import {
   checkAperture,
   checkReserved,
@@ -28,22 +28,11 @@ import {
   cutReserved,
   type IovaRange,
 } from './iova-list.ts';
-import { translationFor, type GroupTranslation } from './aux.ts';
+import { translationFor } from './aux.ts';
 import { setIommuMapped } from './device-pins.ts';
 import { mapIntoDomain, pinDma, unmapFromDomain, unpinDma } from './pin.ts';
-import type { Type1Iommu } from './type1.ts';
-
-/** A domain of the container and the groups on it (struct vfio_domain). */
-export interface ContainerDomain {
-  readonly domain: Domain;
-  enforceCacheCoherency: boolean;
-  readonly groups: ContainerGroup[];
-}
-export interface ContainerGroup {
-  readonly iommuGroup: IommuGroup;
-  /** How this group's devices are put on a domain: directly, or as aux domains of a parent. */
-  readonly translation: GroupTranslation;
-}
+import { removeAllDmas } from './remove.ts';
+import type { ContainerDomain, ContainerGroup, Type1Iommu } from './state.ts';
 
 /** @kernel vfio_iommu_type1_attach_group */
 export function attachGroupTo(
@@ -55,13 +44,13 @@ export function attachGroupTo(
     return refuse(EBUSY, 'the address of a mapping is invalid until it is mapped again');
   }
   if (iommu.hasGroup(iommuGroup)) return refuse(EINVAL, 'the group is in the container already');
-  const translation = translationFor(iommu.subsystem, iommuGroup, kind);
+  const translation = translationFor(iommu.world.env, iommuGroup, kind);
   if (!translation) {
     iommu.emulated.push(iommuGroup);
     return undefined;
   }
   const group = { iommuGroup, translation };
-  return iommu.subsystem.env.has('type1-errno-search')
+  return iommu.world.env.has('type1-errno-search')
     ? attachByErrno(iommu, group)
     : attachByMatch(iommu, group);
 }
@@ -166,10 +155,9 @@ function checkPlace(iommu: Type1Iommu, group: ContainerGroup, domain: Domain): R
   if (reserved) return reserved;
   const iovas = cutReserved(clipToAperture(iommu.iovas, aperture), regions);
   if (iovas.length === 0) return refuse(EINVAL, 'no valid I/O address is left');
-  const { subsystem } = iommu;
   if (
     !groupHasIsolatedMsi(group.translation.interruptGroup) &&
-    !subsystem.env.has('unsafe-interrupts')
+    !iommu.world.env.has('unsafe-interrupts')
   ) {
     return refuse(EPERM, 'interrupts are not isolated and allow_unsafe_interrupts is N');
   }
@@ -190,7 +178,7 @@ function fillDomain(iommu: Type1Iommu, fresh: ContainerDomain, place: Place): St
   let rc: Status = undefined;
   for (const dma of iommu.dmas) {
     if (!dma.iommuMapped) {
-      rc = pinDma(iommu.subsystem.memory, dma);
+      rc = pinDma(iommu.world.memory, dma);
       if (rc) break;
       pinned.push(dma);
     }
@@ -201,7 +189,7 @@ function fillDomain(iommu: Type1Iommu, fresh: ContainerDomain, place: Place): St
   rc ??= setMsiCookie(fresh.domain, place.msiBase);
   if (rc) {
     for (const dma of mapped) unmapFromDomain(fresh.domain, dma);
-    for (const dma of pinned) unpinDma(iommu.subsystem.memory, dma);
+    for (const dma of pinned) unpinDma(iommu.world.memory, dma);
     return rc;
   }
   for (const dma of pinned) setIommuMapped(dma, true);
@@ -216,7 +204,7 @@ export function detachGroupFrom(iommu: Type1Iommu, iommuGroup: IommuGroup): void
   const at = iommu.emulated.indexOf(iommuGroup);
   if (at >= 0) {
     iommu.emulated.splice(at, 1);
-    if (iommu.isEmpty) iommu.removeAll();
+    if (iommu.isEmpty) removeAllDmas(iommu);
     return;
   }
   for (const domain of iommu.domains) {
@@ -236,12 +224,12 @@ export function detachGroupFrom(iommu: Type1Iommu, iommuGroup: IommuGroup): void
 function dropDomain(iommu: Type1Iommu, domain: ContainerDomain): void {
   const last = iommu.domains.length === 1;
   if (last && iommu.emulated.length === 0) {
-    iommu.removeAll();
+    removeAllDmas(iommu);
   } else {
     for (const dma of iommu.dmas) {
       if (dma.iommuMapped) unmapFromDomain(domain.domain, dma);
       if (!last) continue;
-      unpinDma(iommu.subsystem.memory, dma);
+      unpinDma(iommu.world.memory, dma);
       setIommuMapped(dma, false);
     }
   }

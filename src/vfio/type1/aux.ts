@@ -5,6 +5,7 @@
  * as an aux domain where the feature is enabled, else by attaching the whole device (a VF behind an mdev).
  */
 import type { Result, Status } from '../../base/errno.ts';
+import type { KernelEnv } from '../../base/kernel-env.ts';
 import { attachGroup, detachGroup } from '../../core/attach/attach.ts';
 import {
   attachSubdevGroup,
@@ -18,8 +19,7 @@ import { pagingDomainAlloc } from '../../core/map/domain-alloc.ts';
 import type { Domain } from '../../core/contract/domain.ts';
 import type { IommuGroup } from '../../core/contract/group.ts';
 import { mdevGetIommuDevice, mdevGroupIommuDevice } from '../../core/aux/mdev.ts';
-import type { VfioDeviceKind } from '../device.ts';
-import type { VfioSubsystem } from '../vfio-core.ts';
+import type { VfioDeviceKind } from '../device-ops.ts';
 
 export interface GroupTranslation {
   alloc(): Result<Domain>;
@@ -31,12 +31,12 @@ export interface GroupTranslation {
 
 /** Undefined: an emulated group, whose driver pins what it needs. */
 export function translationFor(
-  subsystem: VfioSubsystem,
+  env: KernelEnv,
   group: IommuGroup,
   kind: VfioDeviceKind,
 ): GroupTranslation | undefined {
   if (kind !== 'emulated') return ownTranslation(group);
-  if (!subsystem.env.has('aux-domains')) return undefined;
+  if (!env.has('aux-domains')) return undefined;
   const phys = mdevGroupIommuDevice(group);
   return phys && mdevTranslation(group, phys);
 }

@@ -16,7 +16,7 @@ import {
 import { refuse } from '../../base/refuse.ts';
 import type { VfioDevice } from '../device.ts';
 import type { Dma } from './dma.ts';
-import type { Type1Iommu } from './type1.ts';
+import type { Type1Iommu } from './state.ts';
 
 /**
  * Frame numbers of `npages` pages from an I/O page on, held until unpinPages or until they are unmapped.
@@ -51,7 +51,7 @@ export function unpinPages(iommu: Type1Iommu, page: number, npages: number): voi
     const dma = iommu.dmas.find(n, 1);
     const pin = dma?.devicePins.get(n);
     if (!dma || !pin) continue;
-    iommu.subsystem.memory.unpin(pin.pfn, 1, dma.write);
+    iommu.world.memory.unpin(pin.pfn, 1, dma.write);
     if (--pin.count > 0) continue;
     dma.devicePins.delete(n);
     if (!dma.iommuMapped) dma.mm.lockedVm--;

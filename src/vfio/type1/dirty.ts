@@ -25,7 +25,7 @@ import {
 } from '../../uapi/vfio.ts';
 import { copyFromUser, copyToUser, readArg } from '../ioctl.ts';
 import type { Dma } from './dma.ts';
-import type { Type1Iommu } from './type1.ts';
+import type { Type1Iommu } from './state.ts';
 
 /** Bytes of a bitmap that a call may ask for. */
 export const MAX_DIRTY_BITMAP = 0x1000_0000n;

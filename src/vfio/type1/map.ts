@@ -24,7 +24,7 @@ import { readArg } from '../ioctl.ts';
 import { newDirtyBitmap } from './dirty.ts';
 import type { Dma } from './dma.ts';
 import { mapIntoDomain, pinDma, unmapFromDomain, unpinDma } from './pin.ts';
-import type { Type1Iommu } from './type1.ts';
+import type { Type1Iommu } from './state.ts';
 
 const READ_WRITE = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
 
@@ -95,9 +95,9 @@ function newDma(task: Task, map: vfio_iommu_type1_dma_map, pages: Pages): Dma {
 /** Pin, map into every domain, publish; nothing stays of it on failure. */
 function addMapping(iommu: Type1Iommu, dma: Dma): Status {
   if (iommu.domains.length > 0) {
-    const rc = pinDma(iommu.subsystem.memory, dma) ?? mapEverywhere(iommu, dma);
+    const rc = pinDma(iommu.world.memory, dma) ?? mapEverywhere(iommu, dma);
     if (rc) {
-      unpinDma(iommu.subsystem.memory, dma);
+      unpinDma(iommu.world.memory, dma);
       return rc;
     }
     dma.iommuMapped = true;

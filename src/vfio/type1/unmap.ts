@@ -13,7 +13,8 @@ import {
 import { copyFromUser, copyToUser, readArg } from '../ioctl.ts';
 import { checkBitmap, reportDirty } from './dirty.ts';
 import type { Dma } from './dma.ts';
-import type { Type1Iommu } from './type1.ts';
+import { removeDma } from './remove.ts';
+import type { Type1Iommu } from './state.ts';
 
 /** Pages of a 64-bit space. */
 const ALL_PAGES = 2 ** 52;
@@ -107,7 +108,7 @@ function unmapRange(
   for (const dma of hit) {
     tellDevices(iommu, dma);
     removed += dma.npages;
-    iommu.remove(dma);
+    removeDma(iommu, dma);
   }
   return BigInt(removed) << 12n;
 }

@@ -15,9 +15,9 @@ import {
 } from '../../../src/drivers/intel/driver/driver.ts';
 import { createPciGrouping } from '../../../src/drivers/pci-group.ts';
 import { PciBus, type PciFunctionConfig } from '../../../src/pci/topology.ts';
-import type { VfioDeviceOps } from '../../../src/vfio/device.ts';
+import type { VfioDeviceOps } from '../../../src/vfio/device-ops.ts';
 import { IOMMUFD_API } from '../../../src/vfio/iommufd-api.ts';
-import { VfioSubsystem, type VfioNode } from '../../../src/vfio/vfio-core.ts';
+import { VfioParameters, VfioSubsystem, type VfioNode } from '../../../src/vfio/vfio-core.ts';
 import { must } from '../../../src/testing/base/must.ts';
 import { World } from '../../../src/testing/iommufd/world.ts';
 
@@ -96,8 +96,9 @@ export function plugIn(world: World, unit: UnitName): Hardware {
   ];
   const vfio = new VfioSubsystem({
     core,
-    memory,
     iommufd: IOMMUFD_API,
+    parameters: new VfioParameters(),
+    containerDrivers: [],
     deviceOfFunction: () => undefined,
   });
   const lonely = world.noiommuDevice();

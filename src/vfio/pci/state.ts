@@ -1,0 +1,157 @@
+/**
+ * The state of one function in the hands of vfio-pci: what its user sees, and whether its registers answer
+ * (vfio.md 2.1, 2.3, 2.7, 2.13).
+ */
+import { EINVAL, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { Eventfd } from '../../base/task.ts';
+import { devHasIommu, type Device } from '../../core/contract/device.ts';
+import { resetDone, resetPrepare } from '../../core/group/reset.ts';
+import type { PciDeviceFunction } from '../../pci/function.ts';
+import {
+  PCI_CAP_ID_PM,
+  PCI_COMMAND,
+  PCI_COMMAND_INTX_DISABLE,
+  PCI_COMMAND_IO,
+  PCI_COMMAND_MASTER,
+  PCI_COMMAND_MEMORY,
+  PCI_PM_CTRL,
+  PCI_PM_CTRL_STATE_MASK,
+} from '../../uapi/pci-regs.ts';
+import type { VfioSubsystem } from '../vfio-core.ts';
+import { VfioPciConfig } from './config.ts';
+import { BarExports } from './exports.ts';
+import { VfioPciIrqs } from './irqs.ts';
+import type { PciIrqs } from './pci-irqs.ts';
+
+/** A PCI function as the bus gives it to its driver. @kernel pci_dev */
+export interface VfioPciFunction {
+  readonly dev: Device;
+  readonly fn: PciDeviceFunction;
+  readonly irqs: PciIrqs;
+  /** Its directory in sysfs. */
+  readonly sysPath: string;
+}
+
+/** struct vfio_pci_core_device. */
+export class VfioPciState {
+  readonly subsystem: VfioSubsystem;
+  readonly dev: Device;
+  readonly fn: PciDeviceFunction;
+  readonly irqs: VfioPciIrqs;
+  readonly exports = new BarExports();
+  #config: VfioPciConfig | undefined;
+  /** Configuration space as it was before the first open. */
+  #saved: Uint8Array | undefined;
+  #resetWorks = false;
+  /** In the low power the user asked for, and what tells it that something woke the device. */
+  lowPower: { readonly wakeup: Eventfd | undefined } | undefined;
+
+  constructor(subsystem: VfioSubsystem, pci: VfioPciFunction) {
+    this.subsystem = subsystem;
+    this.dev = pci.dev;
+    this.fn = pci.fn;
+    this.irqs = new VfioPciIrqs(pci, () => this.config);
+  }
+  /** Does this kernel export BARs as dma-bufs? */
+  get canExport(): boolean {
+    return this.subsystem.env.has('vfio-dmabuf');
+  }
+  /** Does a function reset work on it? Known since its open. */
+  get resetWorks(): boolean {
+    return this.#resetWorks;
+  }
+  /** Registers answer whoever reaches them: the user has not switched them off, and no reset is under way. */
+  answers(): boolean {
+    return this.isOpen && this.fn.memoryEnabled && this.isMemoryAccessible();
+  }
+  /** Something changed that may decide whether registers answer. */
+  followAccess(): void {
+    if (!this.exports.isEmpty) this.exports.follow(this.answers());
+  }
+  readonly #watcher = (): void => this.followAccess();
+  get isOpen(): boolean {
+    return this.#config !== undefined;
+  }
+  get config(): VfioPciConfig {
+    return this.#config!;
+  }
+  /** Virtual decode on and the device awake. */
+  isMemoryAccessible(): boolean {
+    return this.config.memoryEnabled && this.fn.powerState < 3 && this.lowPower === undefined;
+  }
+
+  /** @kernel vfio_pci_core_enable */
+  open(): void {
+    this.#saved = this.fn.config.bytes.slice();
+    this.#toD0();
+    this.#setCommand(PCI_COMMAND_MASTER, 0);
+    this.#setCommand(0, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+    this.#resetWorks = !this.#resetFunction();
+    this.#setCommand(PCI_COMMAND_INTX_DISABLE, 0);
+    this.fn.watchers.add(this.#watcher);
+    this.#config = new VfioPciConfig(this.fn, {
+      setIntxDisabled: (disabled) => this.irqs.setIntxDisabled(disabled),
+      resetFunction: () => void this.#resetFunction(),
+      msiVectorsLg2: () => this.irqs.msiVectorsLg2(),
+    });
+  }
+  /** @kernel vfio_pci_core_disable */
+  close(): void {
+    this.wake(false);
+    this.#toD0();
+    this.#setCommand(PCI_COMMAND_MASTER, 0);
+    this.irqs.disableAll();
+    this.fn.watchers.delete(this.#watcher);
+    this.exports.close();
+    this.#config = undefined;
+    this.fn.config.bytes.set(this.#saved!);
+    this.#saved = undefined;
+    this.#setCommand(PCI_COMMAND_MASTER, 0);
+    if (this.#resetWorks) void this.#resetFunction();
+  }
+
+  /**
+   * Function reset; what configuration space says to the user survives, and so do interrupts and mappings.
+   * EINVAL: there is no working function reset.
+   * @kernel vfio_pci_ioctl_reset
+   */
+  reset(): Status {
+    if (!this.#resetWorks) return refuse(EINVAL, 'no function reset works on this device');
+    this.#toD0();
+    return this.#resetFunction();
+  }
+  /** Leave the low power of the user's choice. */
+  wake(tell: boolean): void {
+    const asleep = this.lowPower;
+    if (!asleep) return;
+    // Without a wake-up eventfd the device goes back to sleep after the access.
+    if (tell && !asleep.wakeup) return;
+    this.lowPower = undefined;
+    this.followAccess();
+    if (tell) asleep.wakeup?.signal();
+    asleep.wakeup?.put();
+  }
+
+  /** While it lasts the device is blocked at its IOMMU. */
+  #resetFunction(): Status {
+    const { dev } = this;
+    if (!this.fn.canResetFunction || !devHasIommu(dev)) return this.fn.resetFunction();
+    const rc = resetPrepare(dev);
+    if (rc) return rc;
+    const failed = this.fn.resetFunction();
+    resetDone(dev);
+    return failed;
+  }
+  #toD0(): void {
+    const pm = this.fn.config.capability(PCI_CAP_ID_PM);
+    if (pm === 0 || this.fn.powerState === 0) return;
+    const control = this.fn.readConfig(pm + PCI_PM_CTRL, 2);
+    this.fn.writeConfig(pm + PCI_PM_CTRL, 2, control & ~PCI_PM_CTRL_STATE_MASK);
+  }
+  #setCommand(clear: number, set: number): void {
+    const command = this.fn.command;
+    const wanted = (command & ~clear) | set;
+    if (wanted !== command) this.fn.writeConfig(PCI_COMMAND, 2, wanted);
+  }
+}
