@@ -1,6 +1,6 @@
 /**
  * The address space of a program that runs inside the library: mappings of plain arrays, shared objects and registers.
- * It implements what the host implements for real processes with /proc (process.ts).
+ * It implements what the host implements for real processes with /proc (process-memory.ts says what).
  */
 import { EFAULT, EINVAL, ENOMEM, type Result, type Status } from '../../base/errno.ts';
 import type { MmioWindow } from '../../base/file.ts';

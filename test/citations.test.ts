@@ -1,0 +1,108 @@
+/** What the checker of comments and pages takes for a citation, a file name, an anchor (scripts/citations.ts). */
+import { describe, expect, test } from 'vitest';
+import {
+  anchors,
+  bareCitations,
+  chapters,
+  citations,
+  comments,
+  fileNames,
+  lineOf,
+  links,
+  sections,
+} from '../scripts/citations.ts';
+
+const cited = (text: string) => citations(text).map(({ page, chapter }) => `${page} ${chapter}`);
+const bare = (text: string) => bareCitations(text).map(({ chapter }) => chapter);
+const named = (text: string) => fileNames(text).map(({ name }) => name);
+
+describe('a citation', () => {
+  test.each([
+    ['(core.md 4.2)', ['core.md 4.2']],
+    ['core.md 8.3, 8.4 and their rows', ['core.md 8.3', 'core.md 8.4']],
+    ['iommufd.md 4.1 to 4.7, in each', ['iommufd.md 4.1', 'iommufd.md 4.7']],
+    ['iommufd.md 2.1-2.3', ['iommufd.md 2.1', 'iommufd.md 2.3']],
+    ['iommufd.md chapter 6, 3.7', ['iommufd.md 6', 'iommufd.md 3.7']],
+    ['vfio.md 1.10 step 10', ['vfio.md 1.10']],
+    ['vfio.md 1.15a, 1.16', ['vfio.md 1.15a', 'vfio.md 1.16']],
+    ['core.md 1, 10.2; formats.md 3', ['core.md 1', 'core.md 10.2', 'formats.md 3']],
+    ['core.md 3.5,\n * formats.md 7', ['core.md 3.5', 'formats.md 7']],
+    ['/**\n * (iommufd.md 2.10,\n * 2.5).', ['iommufd.md 2.10', 'iommufd.md 2.5']],
+    ['docs/linux/core.md 7; of core.md in 2023', ['core.md 7']],
+    ['core.md 4.2.1 or core.md 4.2x', []],
+  ])('in %j is %j', (text, found) => {
+    expect(cited(text)).toEqual(found);
+  });
+
+  test('knows where it stands', () => {
+    const text = 'a\nb (core.md 1.1)';
+    expect(lineOf(text, citations(text)[0]?.at ?? 0)).toBe(2);
+  });
+});
+
+describe('a number alone', () => {
+  test.each([
+    ['the PASID layer (8.6): a domain', ['8.6']],
+    ['(3.3, 3.4)', ['3.3', '3.4']],
+    ['their rows of 12.3 say', ['12.3']],
+    ['Linux 6.12 and (Linux 6.11), 2.5 GT/s', []],
+    ['(2.5 GT/s), (6.11 and later)', []],
+  ])('in %j: %j', (text, found) => {
+    expect(bare(text)).toEqual(found);
+  });
+});
+
+test('comments are found between strings that look like them', () => {
+  const source = "const a = '// no'; // yes\nconst b = `/* no */`; /* and\n yes */\n";
+  expect(comments(source).map(({ text }) => text.trim())).toEqual(['// yes', '/* and\n yes */']);
+});
+
+test('lines of // below one another are one comment', () => {
+  expect(comments('// a (core.md 1,\n// 2)\nx;\n// b\n')).toHaveLength(2);
+  expect(cited(comments('// a (core.md 1,\n// 2)\n')[0]?.text ?? '')).toEqual([
+    'core.md 1',
+    'core.md 2',
+  ]);
+});
+
+test.each([
+  ['see alias.ts and ../pci/acs.ts.', ['alias.ts', 'pci/acs.ts']],
+  ['`src/vfio/pci/core.ts`', ['src/vfio/pci/core.ts']],
+  ['bench/NAME.bench.ts, *.test.ts, FILE.md', []],
+  ['README.md', ['README.md']],
+])('file names in %j: %j', (text, found) => {
+  expect(named(text)).toEqual(found);
+});
+
+const PAGE = `# Page
+
+## 1. First: \`a\` & b
+### 1.2 map / unmap
+\`\`\`text
+## 9. not a heading
+\`\`\`
+### 1.15a Worked
+## Same
+## Same
+See §1.2, [there](#same-1), [code](x.md#y), [web](https://x.org/#z) and \`[no](#no)\`.
+`;
+
+test('chapters of a page', () => {
+  expect([...chapters(PAGE)]).toEqual(['1', '1.2', '1.15a']);
+});
+
+test('anchors of a page', () => {
+  expect([...anchors(PAGE)]).toEqual([
+    'page',
+    '1-first-a--b',
+    '12-map--unmap',
+    '115a-worked',
+    'same',
+    'same-1',
+  ]);
+});
+
+test('links and sections of a page', () => {
+  expect(links(PAGE).map(({ file, anchor }) => `${file}#${anchor}`)).toEqual(['#same-1', 'x.md#y']);
+  expect(sections(PAGE).map(({ chapter }) => chapter)).toEqual(['1.2']);
+});
