@@ -76,7 +76,10 @@ function summary(name, events) {
   const faults = all.filter((event) => event.kind === 'fault');
   const some = (number, what) => `${number} ${what}${number === 1 ? '' : 's'}`;
   title(
-    `${name}: ${some(count('syscall'), 'call')}, ${count('mmio')} register accesses, ${some(count('map'), 'map')}, ${some(
+    `${name}: ${some(
+      count('leave', ({ what }) => what === 'syscall'),
+      'call',
+    )}, ${count('mmio')} register accesses, ${some(count('map'), 'map')}, ${some(
       count('dma', (dma) => dma.ok),
       'DMA transfer',
     )}, ${some(count('interrupt'), 'interrupt')}, ${some(faults.length, 'fault')}`,

@@ -18,4 +18,4 @@ export type { Credentials } from './machine/program/program.ts';
 export type { TestStage } from './core/attach/test-attach.ts';
 export { PRESETS, type Preset } from './machine/description/presets/index.ts';
 export type { Explanation } from './core/contract/remapping-unit.ts';
-export type { Stamped, TraceEvent } from './base/trace.ts';
+export type { Stamped, TraceEvent } from './base/events.ts';

@@ -5,6 +5,12 @@
 export class Clock {
   #nowNs = 0;
   readonly #timers: Timer[] = [];
+  readonly #turns: Turns;
+
+  /** `turns`: who is told what set a timer and when it runs. */
+  constructor(turns: Turns = UNTOLD) {
+    this.#turns = turns;
+  }
 
   /** Nanoseconds since the machine started. */
   get nowNs(): number {
@@ -12,7 +18,8 @@ export class Clock {
   }
   /** Run once, `delayNs` from now, in the turn that advances the clock past it. Dispose cancels. */
   after(delayNs: number, run: () => void): Disposable {
-    const timer = { atNs: this.#nowNs + Math.max(0, delayNs), run };
+    const { cause } = this.#turns;
+    const timer = { atNs: this.#nowNs + Math.max(0, delayNs), run, cause };
     const timers = this.#timers;
     let at = timers.length;
     while (at > 0 && timers[at - 1]!.atNs > timer.atNs) at--;
@@ -39,7 +46,7 @@ export class Clock {
       if (!next || next.atNs > nowNs) break;
       this.#timers.shift();
       this.#nowNs = Math.max(this.#nowNs, next.atNs);
-      next.run();
+      this.#turns.turn('timer', next.cause, next.run);
     }
     this.#nowNs = Math.max(this.#nowNs, nowNs);
   }
@@ -48,4 +55,14 @@ export class Clock {
 interface Timer {
   readonly atNs: number;
   readonly run: () => void;
+  readonly cause: number | undefined;
 }
+
+/** What a clock asks of the event stream. */
+export interface Turns {
+  /** The event that sets going what happens now. */
+  readonly cause: number | undefined;
+  /** Run what was set going then, as a turn of its own. */
+  turn(name: string, cause: number | undefined, run: () => void): void;
+}
+const UNTOLD: Turns = { cause: undefined, turn: (_name, _cause, run) => run() };

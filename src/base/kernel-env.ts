@@ -19,8 +19,8 @@ export class KernelEnv {
 
   constructor(traits: Iterable<KernelTrait> = [], release: Release = NEWEST_RELEASE) {
     this.release = release;
-    this.clock = new Clock();
     this.trace = new Trace(() => this.clock.nowNs);
+    this.clock = new Clock(this.trace);
     this.#traits = new Set(traits);
   }
   /** Does this kernel have the trait? */

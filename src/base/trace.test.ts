@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { EINVAL } from './errno.ts';
 import { KernelEnv } from './kernel-env.ts';
 import { listening, refuse, silently, type Refusal } from './refuse.ts';
-import type { Stamped } from './trace.ts';
+import type { Stamped } from './events.ts';
 
 test('events carry a number and the simulated time, and nothing is kept when nobody listens', () => {
   const env = new KernelEnv();

@@ -1,151 +1,30 @@
 /**
- * One event stream. Every view (text after strace, JSON lines) is made from it.
+ * The one event stream: who listens, what is going on, and in which order it happens.
  *
  * Emitting costs one test when nobody listens: `if (trace.on) trace.emit({ … })`.
  */
-import type { Errno } from './errno.ts';
-import type { Facts, Refusal } from './refuse.ts';
-
-/** Everything a machine tells of itself. */
-export type TraceEvent =
-  | SyscallEvent
-  | DriverCallEvent
-  | MapEvent
-  | DmaEvent
-  | FaultEvent
-  | InvalidateEvent
-  | InterruptEvent
-  | MmioEvent
-  | WarnEvent
-  | LogEvent
-  | LifeEvent;
-
-/** A call of a program, emitted when it is answered. */
-export interface SyscallEvent {
-  readonly kind: 'syscall';
-  readonly pid: number;
-  /** 'ioctl', 'openat', 'pread64', 'mmap', 'close', … */
-  readonly name: string;
-  /** What the fd or path names: '/dev/iommu', '[vfio-device] 0000:00:04.0'. */
-  readonly file: string;
-  /** For ioctl the command's name in the uapi header, or its number in hex. */
-  readonly command?: string;
-  /** Arguments before the call and after it, decoded with the uapi names. */
-  readonly args?: Readonly<Record<string, unknown>>;
-  readonly after?: Readonly<Record<string, unknown>>;
-  /** Absent: it succeeded, with a value the kernel layers do not know, such as where a mapping lies. */
-  readonly result?: number | Errno;
-  /** Refusals met inside the call, innermost first. */
-  readonly refusals: readonly Refusal[];
-}
-/** A callback from the core into an IOMMU driver: the call log of core.md 11.5. */
-export interface DriverCallEvent {
-  readonly kind: 'driver';
-  readonly op: string;
-  readonly driver: string;
-  readonly device?: string;
-  readonly domain?: string;
-  readonly old?: string;
-  readonly pasid?: number;
-  readonly result: Errno | undefined;
-}
-export interface MapEvent {
-  readonly kind: 'map' | 'unmap';
-  readonly domain: string;
-  readonly iova: bigint;
-  readonly pa?: bigint;
-  readonly length: bigint;
-  readonly prot?: number;
-}
-export interface DmaEvent {
-  readonly kind: 'dma';
-  readonly device: string;
-  readonly pasid?: number;
-  readonly write: boolean;
-  readonly iova: bigint;
-  readonly length: number;
-  readonly ok: boolean;
-}
-/** A translation fault in the words of the hardware that recorded it. */
-export interface FaultEvent {
-  readonly kind: 'fault';
-  readonly unit: string;
-  readonly device: string;
-  readonly pasid?: number;
-  readonly write: boolean;
-  readonly iova: bigint;
-  /** Code of the record, e.g. 0x05 for VT-d. */
-  readonly code: number;
-  readonly reason: string;
-  /** The kernel-log line. */
-  readonly text: string;
-}
-export interface InvalidateEvent {
-  readonly kind: 'invalidate';
-  readonly unit: string;
-  /** 'iotlb', 'context', 'pasid', 'dev-tlb'. */
-  readonly cache: string;
-  readonly facts: Facts;
-}
-export interface InterruptEvent {
-  readonly kind: 'interrupt';
-  readonly device: string;
-  /** 'intx', 'msi', 'msix', 'err', 'req'. */
-  readonly index: string;
-  readonly vector: number;
-  readonly delivered: boolean;
-}
-export interface MmioEvent {
-  readonly kind: 'mmio';
-  readonly device: string;
-  readonly region: number;
-  readonly offset: number;
-  readonly width: number;
-  readonly write: boolean;
-  readonly value: bigint;
-}
-/** A kernel WARN: an observable with a stable id (core.md 11.1). */
-export interface WarnEvent {
-  readonly kind: 'warn';
-  readonly id: string;
-  readonly text: string;
-}
-export interface LogEvent {
-  readonly kind: 'log';
-  readonly level: 'err' | 'warn' | 'info';
-  readonly text: string;
-}
-/** Processes and devices coming and going. */
-export interface LifeEvent {
-  readonly kind: 'life';
-  readonly what:
-    'process-start' | 'process-exit' | 'device-bind' | 'device-unbind' | 'device-reset';
-  readonly who: string;
-  readonly detail?: string;
-}
-
-/** An event with its number and its time. */
-export interface Stamped {
-  readonly seq: number;
-  readonly timeNs: number;
-  readonly event: TraceEvent;
-}
+import { Call } from './call.ts';
+import type { CallEnd, CallInfo, Stamped, TraceEvent } from './events.ts';
 
 export class Trace {
   readonly #listeners = new Set<(stamped: Stamped) => void>();
   readonly #nowNs: () => number;
   #seq = 0;
+  #call: Call | undefined;
+  #cause: number | undefined;
   /** True when somebody listens; test it before building an event. */
   on = false;
 
+  /** `nowNs`: the time that events are stamped with. */
   constructor(nowNs: () => number) {
     this.#nowNs = nowNs;
   }
-  emit(event: TraceEvent): void {
-    if (!this.on) return;
-    const stamped = { seq: this.#seq++, timeNs: this.#nowNs(), event };
-    for (const listener of this.#listeners) listener(stamped);
+
+  /** Tell everybody who listens. The number of the event; undefined when nobody does. */
+  emit(event: TraceEvent): number | undefined {
+    return this.on ? this.#tell(event, this.#call?.id, this.#cause) : undefined;
   }
+  /** Hear every event from now on; dispose the result to stop. */
   listen(listener: (stamped: Stamped) => void): Disposable {
     this.#listeners.add(listener);
     this.on = true;
@@ -155,5 +34,68 @@ export class Trace {
         this.on = this.#listeners.size > 0;
       },
     };
+  }
+
+  /** `seq` of the event that sets going what happens now. Undefined: nobody listens, or nothing is going on. */
+  get cause(): number | undefined {
+    return this.on ? this.#cause : undefined;
+  }
+  /** Run what an event sets going, such as what a device does at a store. */
+  because<T>(cause: number | undefined, run: () => T): T {
+    const outer = this.#cause;
+    this.#cause = cause ?? outer;
+    try {
+      return run();
+    } finally {
+      this.#cause = outer;
+    }
+  }
+
+  /**
+   * A call begins: to be asked for only while somebody listens. Run it with `inside`, as often as it takes to be answered,
+   * then `leave`. `cause`: of what it does, where that is not the call itself.
+   */
+  enter(info: CallInfo, cause?: number): Call {
+    const id = this.#seq;
+    this.#tell({ kind: 'enter', ...info }, id, cause ?? this.#cause);
+    return new Call(id, info, cause ?? id);
+  }
+  /** Run a call, or what is left of it after a sleep. */
+  inside<T>(call: Call, run: () => T): T {
+    const outer = this.#call;
+    this.#call = call;
+    try {
+      return this.because(call.cause, () => call.collect(run));
+    } finally {
+      this.#call = outer;
+    }
+  }
+  /** The call is answered, or given up. */
+  leave(call: Call, end: CallEnd): void {
+    if (!this.on) return;
+    const event = { kind: 'leave', ...call.info, ...end, refusals: call.refusals } as const;
+    this.#tell(event, call.id, call.cause);
+  }
+  /** Run something no program asked for, as a call of its own. `cause`: what set it going. */
+  turn<T>(name: string, cause: number | undefined, run: () => T): T {
+    if (!this.on) return run();
+    const call = this.enter({ what: 'turn', name }, cause);
+    try {
+      return this.inside(call, run);
+    } finally {
+      this.leave(call, {});
+    }
+  }
+
+  #tell(event: TraceEvent, call: number | undefined, cause: number | undefined): number {
+    const stamped = {
+      seq: this.#seq++,
+      timeNs: this.#nowNs(),
+      ...(call !== undefined && { call }),
+      ...(cause !== undefined && { cause }),
+      event,
+    };
+    for (const listener of this.#listeners) listener(stamped);
+    return stamped.seq;
   }
 }

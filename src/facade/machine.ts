@@ -2,8 +2,8 @@
  * The library's machine: built in one line, with programs, devices and domains that throw SoftIommuError.
  */
 import type { Errno } from '../base/errno.ts';
-import { formatEvent } from '../insight/views/text.ts';
-import type { Stamped } from '../base/trace.ts';
+import { formatEvent } from '../insight/views/event-text.ts';
+import type { Stamped } from '../base/events.ts';
 import type { Explanation } from '../core/contract/remapping-unit.ts';
 import { describeTree } from '../insight/views/tree.ts';
 import type { MachineInput } from '../machine/description/description.ts';

@@ -280,13 +280,31 @@ export class PciDeviceFunction {
   }
   #store(bar: PciBar, offset: number, width: number, value: bigint): void {
     if (!bar.window.accessible!() || offset + width > bar.size) return;
-    this.#traceMmio(bar, offset, width, value, true);
-    if (this.msix?.covers(bar.index, offset)) this.msix.store(offset, width, value);
-    else this.#registers?.mmioWrite(bar.index, offset, width, value);
-  }
-  #traceMmio(bar: PciBar, offset: number, width: number, value: bigint, write: boolean): void {
     const { trace } = this.env;
-    if (!trace.on) return;
-    trace.emit({ kind: 'mmio', device: this.name, region: bar.index, offset, width, write, value });
+    const write = (): void => {
+      if (this.msix?.covers(bar.index, offset)) this.msix.store(offset, width, value);
+      else this.#registers?.mmioWrite(bar.index, offset, width, value);
+    };
+    if (!trace.on) write();
+    else trace.because(this.#traceMmio(bar, offset, width, value, true), write);
+  }
+  #traceMmio(
+    bar: PciBar,
+    offset: number,
+    width: number,
+    value: bigint,
+    write: boolean,
+  ): number | undefined {
+    const { trace } = this.env;
+    if (!trace.on) return undefined;
+    return trace.emit({
+      kind: 'mmio',
+      device: this.name,
+      region: bar.index,
+      offset,
+      width,
+      write,
+      value,
+    });
   }
 }

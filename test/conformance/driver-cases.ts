@@ -5,7 +5,7 @@
  */
 import { Bug } from '../../src/base/bug.ts';
 import { KernelEnv } from '../../src/base/kernel-env.ts';
-import type { TraceEvent } from '../../src/base/trace.ts';
+import type { TraceEvent } from '../../src/base/events.ts';
 import type { Device } from '../../src/core/contract/device.ts';
 import type { IommuOps } from '../../src/core/contract/driver.ts';
 import { IommuCore } from '../../src/core/contract/iommu-core.ts';

@@ -3,9 +3,10 @@
  *
  * A descriptor that is not ours is the host's own affair: the call goes on as if nothing had happened.
  */
-import { isErrno } from '../../base/errno.ts';
+import { EAGAIN, isErrno } from '../../base/errno.ts';
 import type { Result } from '../../base/errno.ts';
 import type { Mapping, OpenFile } from '../../base/file.ts';
+import { WaitQueue } from '../../base/wait-queue.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
 import { numberAnswer } from './call-context.ts';
 import type { CallContext } from './call-context.ts';
@@ -89,7 +90,12 @@ export class FileTraps {
     const { file } = entry;
     const move: Move = (buffer, at) =>
       plan.write ? syscalls.write(task, file, buffer, at) : syscalls.read(task, file, buffer, at);
-    const run = (): Outcome<Result<number>> => eachBuffer(plan, task.mem, move);
+    const run = (): Outcome<Result<number>> => {
+      const moved = eachBuffer(plan, task.mem, move);
+      // Answered with what was moved before a buffer that would have waited.
+      if (!(moved instanceof WaitQueue)) syscalls.giveUp(task.tid, EAGAIN);
+      return moved;
+    };
     return this.#context.park(call, run, (result) => {
       entry.readiness?.update();
       return numberAnswer(result);

@@ -132,6 +132,7 @@ export class KernelLoop implements CallContext {
       task: (tid) => this.processes.taskOf(tid),
       readAttr: (task, path, node) => syscalls.readAttr(task, path, node),
       writeAttr: (...args) => syscalls.writeAttr(...args),
+      giveUp: (tid) => syscalls.giveUp(tid),
       later: this.#later,
       bug: (op, error) => this.warn(`bug in the host layer in FUSE request ${op}: ${error}`),
     });
@@ -340,6 +341,7 @@ export class KernelLoop implements CallContext {
       if (this.#injections.has(id) || this.listener.valid(call)) continue;
       this.#parked.delete(id);
       cancel();
+      this.machine.syscalls.giveUp(call.tid);
     }
     this.#parts.tree.server?.endDying();
   }

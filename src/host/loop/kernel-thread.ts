@@ -5,14 +5,16 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { writeSync, openSync } from 'node:fs';
-import { jsonView, textView } from '../../insight/views/text.ts';
+import { jsonView } from '../../insight/views/jsonl.ts';
+import { textView } from '../../insight/views/text.ts';
+import { firstWalks } from '../../insight/views/walk.ts';
 import { openRing } from '../process/exact-pins.ts';
 import { HostError } from '../sys/ffi.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
 import { endDescendants } from '../launch/leftovers.ts';
 import type { RunPlan, RunResult } from '../launch/run.ts';
-import { buildMachine } from './run-machine.ts';
+import { buildMachine, type RunOutput } from './run-machine.ts';
 import { NamespaceTree } from '../tree/namespace-tree.ts';
 import { PathTrapTree } from '../tree/tree-backend.ts';
 
@@ -24,9 +26,7 @@ function main(plan: RunPlan): RunResult {
   using built = buildMachine(plan.machine, {
     warn,
     traceFd: plan.trace === undefined ? undefined : traceDescriptor(plan.trace),
-    // Text for people; JSON lines for programs, told by the file's name.
-    walks: plan.trace?.endsWith('.jsonl') !== true,
-    view: plan.trace?.endsWith('.jsonl') ? jsonView : textView,
+    view: viewFor(plan.trace),
   });
   const { machine } = built;
   const tree = plan.launch.namespace
@@ -55,6 +55,11 @@ function main(plan: RunPlan): RunResult {
   }
 }
 
+/** Text for people; JSON lines for programs, told by the file's name. */
+function viewFor(file: string | undefined): RunOutput['view'] {
+  if (file?.endsWith('.jsonl')) return (_machine, print) => jsonView(print);
+  return (machine, print) => textView(print, firstWalks(machine));
+}
 function traceDescriptor(file: string): number {
   if (file === '-') return 2;
   try {

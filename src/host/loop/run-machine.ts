@@ -4,15 +4,12 @@ import type { TraceView } from '../../insight/views/text.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import { Machine } from '../../machine/machine.ts';
 import { HostPages } from '../process/shared-memory.ts';
-import { firstWalks } from '../../insight/views/walk.ts';
 
 export interface RunOutput {
   readonly warn: (text: string) => void;
   /** Where the trace goes. */
   readonly traceFd: number | undefined;
-  /** Show the first translation of each device level by level. */
-  readonly walks: boolean;
-  readonly view: (print: (line: string) => void) => TraceView;
+  readonly view: (machine: Machine, print: (line: string) => void) => TraceView;
 }
 
 export interface RunMachine extends Disposable {
@@ -30,14 +27,12 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
   const print = (line: string): void => {
     if (open) open = writeAll(traceFd, `${line}\n`);
   };
-  const view = output.view(print);
+  const view = output.view(machine, print);
   const listener = machine.env.trace.listen(view.take);
-  const walks = output.walks ? machine.env.trace.listen(firstWalks(machine, print)) : undefined;
   return {
     machine,
     [Symbol.dispose]() {
       listener[Symbol.dispose]();
-      walks?.[Symbol.dispose]();
       view.flush();
       if (traceFd > 2) closeSync(traceFd);
     },

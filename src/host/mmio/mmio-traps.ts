@@ -79,10 +79,10 @@ export class MmioTraps {
     const { syscalls } = this.#context.machine;
     const bus: Bus = {
       load: (offset, width) => {
-        const value = syscalls.load(window, at + offset, width);
+        const value = syscalls.load(pid, window, at + offset, width);
         return isErrno(value) ? BigInt.asUintN(width * 8, -1n) : value;
       },
-      store: (offset, width, value) => void syscalls.store(window, at + offset, width, value),
+      store: (offset, width, value) => void syscalls.store(pid, window, at + offset, width, value),
     };
     const memory = new RemoteMemory(tid);
     if (!emulate(access, { tid, regs: this.#regs, bus, memory, address })) {

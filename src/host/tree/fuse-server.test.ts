@@ -51,6 +51,7 @@ beforeEach(() => {
     task: () => ({}) as Task,
     readAttr: (task, _path, node) => node.read(task),
     writeAttr: (task, _path, node, data, offset) => node.write!(task, data, offset),
+    giveUp: () => undefined,
     later: (attempt) => void woken.push(attempt),
     bug: (_op, error) => {
       throw new Error(error);

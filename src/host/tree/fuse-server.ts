@@ -33,6 +33,8 @@ export interface AttrAccess {
     data: Uint8Array,
     offset: number,
   ): Outcome<Result<number>>;
+  /** The caller of a write that waits is dying. */
+  giveUp(tid: number): void;
   /** When the call that wakes a waiting one is over. */
   later(attempt: () => void): void;
   /** A mistake of ours; its caller gets EIO. */
@@ -196,6 +198,7 @@ export class FuseServer {
       if (!signalled || !isDying(tid)) continue;
       this.#waiting.delete(unique);
       cancel();
+      this.#access?.giveUp(tid);
       this.#send(unique, -HOST_ERRNO.EINTR);
     }
   }

@@ -1,41 +1,10 @@
 /**
- * Trace events as text for people (one line each, after strace) and as JSON lines for programs.
+ * The event stream for people: a call first, then what it made happen, indented.
  *
- * Both are views of the one stream in trace.ts; neither decides what is recorded.
+ * What happens in a system call is held back until it is answered, by the number of the call; all else is shown at once.
  */
-import { isErrno, type Errno } from '../../base/errno.ts';
-import type { Facts, Refusal } from '../../base/refuse.ts';
-import type {
-  DmaEvent,
-  FaultEvent,
-  MapEvent,
-  Stamped,
-  SyscallEvent,
-  TraceEvent,
-} from '../../base/trace.ts';
-import { hex } from '../../base/u64.ts';
-
-type Formatter<E> = (event: E) => string;
-type Formatters = { [K in TraceEvent['kind']]: Formatter<Extract<TraceEvent, { kind: K }>> };
-
-const FORMATTERS: Formatters = {
-  syscall,
-  map,
-  unmap: map,
-  dma,
-  fault,
-  driver: (e) =>
-    `    ${e.driver}: ${e.op}(${[e.domain, e.device, pasidText(e.pasid), e.old && `old ${e.old}`].filter(Boolean).join(', ')})` +
-    (e.result ? ` = ${e.result.name}` : ''),
-  invalidate: (e) => `    ${e.unit}: invalidate ${e.cache} ${facts(e.facts)}`.trimEnd(),
-  interrupt: (e) =>
-    `  ⇡ ${e.device}: ${e.index} ${e.vector} ${e.delivered ? 'signalled' : 'pending, nobody listens'}`,
-  mmio: (e) =>
-    `  · ${e.device} BAR ${e.region} ${e.write ? 'write' : 'read '} +${hex(e.offset)} ${e.width * 8} bit ${e.write ? '←' : '→'} ${hex(e.value)}`,
-  warn: (e) => `  ! WARNING ${e.id}: ${e.text}`,
-  log: (e) => `  # ${e.text}`,
-  life: (e) => `  - ${e.what} ${e.who}${e.detail ? ` (${e.detail})` : ''}`,
-};
+import type { Stamped } from '../../base/events.ts';
+import { formatEvent } from './event-text.ts';
 
 /** A listener for `Trace.listen`, with what it still holds. */
 export interface TraceView {
@@ -44,140 +13,48 @@ export interface TraceView {
   readonly flush: () => void;
 }
 
-/** Events that happen inside a call, before it is answered. */
-const INSIDE: ReadonlySet<TraceEvent['kind']> = new Set([
-  'driver',
-  'map',
-  'unmap',
-  'invalidate',
-  'life',
-  'warn',
-]);
+/** Lines to follow the line of an event, asked for when it happens. */
+export type Footnotes = (stamped: Stamped) => readonly string[];
 
-/** Lines for a person: a call first, then what it made happen, indented. */
-export function textView(print: (line: string) => void): TraceView {
-  let held: Stamped[] = [];
-  const flush = (): void => {
-    for (const stamped of held) print(formatEvent(stamped));
-    held = [];
+/** A system call that goes on. */
+interface Open {
+  /** Its line, should it never be answered. */
+  readonly begun: string;
+  /** The lines of what happened in it so far. */
+  readonly inside: string[];
+}
+
+/** Lines for a person. */
+export function textView(
+  print: (line: string) => void,
+  footnotes: Footnotes = () => [],
+): TraceView {
+  const open = new Map<number, Open>();
+  const show = (line: string, inside: readonly string[] = []): void => {
+    print(line);
+    for (const each of inside) print(each);
   };
   return {
     take(stamped) {
-      if (INSIDE.has(stamped.event.kind)) {
-        held.push(stamped);
+      const { event, call = -1 } = stamped;
+      const line = formatEvent(stamped);
+      if (event.kind === 'enter' || event.kind === 'leave') {
+        if (event.what !== 'syscall') return;
+        if (event.kind === 'enter') open.set(call, { begun: line, inside: [] });
+        else {
+          show(line, open.get(call)?.inside);
+          open.delete(call);
+        }
         return;
       }
-      if (stamped.event.kind === 'syscall') {
-        print(formatEvent(stamped));
-        flush();
-        return;
-      }
-      flush();
-      print(formatEvent(stamped));
+      const lines = [line, ...footnotes(stamped)];
+      const inside = open.get(call)?.inside;
+      if (inside) inside.push(...lines);
+      else lines.forEach(print);
     },
-    flush,
+    flush() {
+      for (const { begun, inside } of open.values()) show(begun, inside);
+      open.clear();
+    },
   };
-}
-
-/** Lines for a program: every event at once, as JSON. */
-export function jsonView(print: (line: string) => void): TraceView {
-  return { take: (stamped) => print(toJsonLine(stamped)), flush: () => undefined };
-}
-
-/** One line for a person. */
-export function formatEvent({ event }: Stamped): string {
-  return (FORMATTERS[event.kind] as Formatter<TraceEvent>)(event);
-}
-
-/** One line of JSON; u64 values are hex strings, errno values their names. */
-export function toJsonLine(stamped: Stamped): string {
-  return JSON.stringify(stamped, (_key, value: unknown) => {
-    if (typeof value === 'bigint') return hex(value);
-    if (isErrno(value)) return value.name;
-    if (value instanceof Uint8Array) return hexBytes(value);
-    return value;
-  });
-}
-
-function hexBytes(bytes: Uint8Array): string {
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-function syscall(e: SyscallEvent): string {
-  const parts = [e.file, e.command, e.args && structText(e.args)].filter(Boolean).join(', ');
-  const changed = e.after && e.args ? changes(e.args, e.after) : undefined;
-  const reason =
-    e.refusals.length > 0 && isErrno(e.result) ? `  ✗ ${refusalText(e.refusals.at(-1)!)}` : '';
-  return `[${e.pid}] ${e.name}(${parts}) = ${resultText(e.result)}${changed ? `  → ${changed}` : ''}${reason}`;
-}
-
-function resultText(result: number | Errno | undefined): string {
-  if (result === undefined) return 'ok';
-  return isErrno(result) ? `-1 ${result.name}` : String(result);
-}
-
-/** The rule that was broken, with the values it was broken by. */
-export function refusalText(refusal: Refusal): string {
-  const values = facts(refusal.facts);
-  return values ? `${refusal.rule} (${values})` : refusal.rule;
-}
-
-function facts(all: Facts): string {
-  return Object.entries(all)
-    .map(([name, value]) => `${name}=${valueText(value)}`)
-    .join(', ');
-}
-
-function structText(fields: Readonly<Record<string, unknown>>): string {
-  const shown = Object.entries(fields).filter(([name], place) => !isNoise(name, place));
-  return `{${shown.map(([name, value]) => `${name}=${valueText(value)}`).join(', ')}}`;
-}
-
-/** The size of the struct itself and padding say nothing to a reader. */
-function isNoise(name: string, place: number): boolean {
-  if (place === 0 && (name === 'size' || name === 'argsz')) return true;
-  return name.startsWith('__') || name === 'pad';
-}
-
-function changes(
-  before: Readonly<Record<string, unknown>>,
-  after: Readonly<Record<string, unknown>>,
-): string {
-  return Object.entries(after)
-    .filter(
-      ([name, value], place) =>
-        !isNoise(name, place) && valueText(value) !== valueText(before[name]),
-    )
-    .map(([name, value]) => `${name}=${valueText(value)}`)
-    .join(', ');
-}
-
-function valueText(value: unknown): string {
-  if (typeof value === 'bigint') return hex(value);
-  if (typeof value === 'number') return value >= 4096 ? hex(value) : String(value);
-  if (typeof value === 'string') return value;
-  if (value instanceof Uint8Array) return `${value.length} bytes`;
-  if (Array.isArray(value)) return `[${value.map(valueText).join(', ')}]`;
-  return typeof value === 'object' && value !== null
-    ? structText(value as Record<string, unknown>)
-    : String(value);
-}
-
-function map(e: MapEvent): string {
-  const target = e.pa === undefined ? '' : ` → ${hex(e.pa)}`;
-  return `    ${e.domain}: ${e.kind} ${hex(e.iova)} +${hex(e.length)}${target}`;
-}
-
-function dma(e: DmaEvent): string {
-  const where = `${e.write ? 'write' : 'read'} ${hex(e.iova)} +${hex(e.length)}`;
-  return `  ⇄ ${e.device}: DMA ${where}${pasidText(e.pasid, ' ')}${e.ok ? '' : '  BLOCKED'}`;
-}
-
-function fault(e: FaultEvent): string {
-  const where = `${e.write ? 'write' : 'read'} ${hex(e.iova)}${pasidText(e.pasid, ' ')}`;
-  return `  ✗ ${e.unit}: ${e.device} ${where}: fault ${hex(e.code)}, ${e.reason}`;
-}
-
-function pasidText(pasid: number | undefined, before = ''): string {
-  return pasid === undefined ? '' : `${before}pasid ${pasid}`;
 }

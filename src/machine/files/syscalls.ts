@@ -1,11 +1,14 @@
 /**
  * The kernel's front door: what happens around a file operation, for real programs (host/) and in-process ones alike.
  *
- * Defaults of absent operations, file modes and positions, the guard against Bugs, and one 'syscall' trace event per
- * answered call with the refusals met inside. A call that returns a WaitQueue is not answered yet: run it again.
+ * Defaults of absent operations, file modes and positions, the guard against Bugs, and the one place where calls are
+ * entered and left in the event stream. A call that returns a WaitQueue is not answered yet: run it again, or give it up.
  */
+import type { Call } from '../../base/call.ts';
 import {
+  EAGAIN,
   EBADF,
+  EINTR,
   EINVAL,
   ENODEV,
   ENOTTY,
@@ -23,8 +26,9 @@ import {
   type OpenFile,
   type UserBuffer,
 } from '../../base/file.ts';
+import type { CallEnd, CallInfo } from '../../base/events.ts';
 import type { KernelEnv } from '../../base/kernel-env.ts';
-import { listening, refuse, type Refusal } from '../../base/refuse.ts';
+import { refuse } from '../../base/refuse.ts';
 import type { Task } from '../../base/task.ts';
 import { hex } from '../../base/u64.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
@@ -38,25 +42,30 @@ export interface OpenFlags {
   readonly nonblocking: boolean;
 }
 
-type Named = Readonly<Record<string, unknown>>;
-
-interface Details {
-  readonly command: string;
-  readonly args?: Named;
-  readonly after?: Named;
-}
-
-/** What a call is called in the trace. */
+/** What a call is called in the event stream. */
 interface CallName {
   readonly pid: number;
+  /** The caller, where it may sleep in the call. */
+  readonly task?: Task;
   readonly name: string;
   readonly file: string;
-  readonly args?: Readonly<Record<string, unknown>>;
+}
+/** What it says of itself when somebody listens: asked before the call, and for `after` once it is answered. */
+interface Telling {
+  readonly before?: () => Pick<CallInfo, 'command' | 'args'>;
+  readonly after?: () => CallEnd['after'];
+}
+/** A call that has not been answered yet. A thread sleeps in one call only. */
+interface Asleep {
+  readonly task: Task;
+  readonly call: Call;
 }
 
 export class Syscalls {
   readonly #env: KernelEnv;
   readonly #guard: Guard;
+  /** By thread. */
+  readonly #asleep = new Map<number, Asleep>();
 
   constructor(env: KernelEnv, guard: Guard) {
     this.#env = env;
@@ -75,22 +84,19 @@ export class Syscalls {
   /** ioctl(2): the request is cut to 32 bits, as the kernel does. */
   ioctl(task: Task, file: OpenFile, request: bigint, arg: bigint): Outcome<Result<number>> {
     const cmd = Number(BigInt.asUintN(32, request));
-    const listened = this.#env.trace.on;
-    const before = listened ? decodeIoctl(file, task, cmd, arg) : undefined;
     return this.#call(
-      { pid: task.pid, name: 'ioctl', file: file.name },
+      { pid: task.pid, task, name: 'ioctl', file: file.name },
       () =>
         file.ops.ioctl?.(file, task, cmd, arg) ??
         refuse(ENOTTY, 'this file has no ioctl at all', { file: file.name }),
-      () => ({
-        command: before?.command ?? hex(cmd),
-        ...(before?.args && { args: before.args }),
-        ...(before?.args && { after: decodeIoctl(file, task, cmd, arg)?.args ?? {} }),
-      }),
+      {
+        before: () => ({ command: hex(cmd), ...decodeIoctl(file, task, cmd, arg) }),
+        after: () => decodeIoctl(file, task, cmd, arg)?.args,
+      },
     );
   }
 
-  /** read(2) when `offset` is undefined, else pread(2). */
+  /** read(2) when `offset` is undefined, else pread(2). EAGAIN: it would wait, and the file is not to. */
   read(
     task: Task,
     file: OpenFile,
@@ -99,13 +105,17 @@ export class Syscalls {
   ): Outcome<Result<number>> {
     const name = offset === undefined ? 'read' : 'pread64';
     const at = this.#place(file, offset);
-    const args = { length: into.length, ...(at !== undefined && { offset: at }) };
-    return this.#call({ pid: task.pid, name, file: file.name, args }, () => {
+    const run = (): Outcome<Result<number>> => {
       if (!file.readable) return refuse(EBADF, 'the file was not opened for reading');
       if (offset !== undefined && file.ops.stream) return noPosition(file);
       if (!file.ops.read) return refuse(EINVAL, 'this file cannot be read', { file: file.name });
       return advance(file, offset, file.ops.read(file, task, bufferOf(into), at));
-    });
+    };
+    return this.#call(
+      { pid: task.pid, task, name, file: file.name },
+      () => unlessNonblocking(file, run()),
+      { before: () => ({ args: transferArgs(into.length, at) }) },
+    );
   }
 
   /** write(2) when `offset` is undefined, else pwrite(2). */
@@ -117,22 +127,27 @@ export class Syscalls {
   ): Outcome<Result<number>> {
     const name = offset === undefined ? 'write' : 'pwrite64';
     const at = this.#place(file, offset);
-    const args = { length: from.length, ...(at !== undefined && { offset: at }) };
-    return this.#call({ pid: task.pid, name, file: file.name, args }, () => {
-      if (!file.writable) return refuse(EBADF, 'the file was not opened for writing');
-      if (offset !== undefined && file.ops.stream) return noPosition(file);
-      if (!file.ops.write)
-        return refuse(EINVAL, 'this file cannot be written', { file: file.name });
-      return advance(file, offset, file.ops.write(file, task, bufferOf(from), at));
-    });
+    return this.#call(
+      { pid: task.pid, task, name, file: file.name },
+      () => {
+        if (!file.writable) return refuse(EBADF, 'the file was not opened for writing');
+        if (offset !== undefined && file.ops.stream) return noPosition(file);
+        if (!file.ops.write)
+          return refuse(EINVAL, 'this file cannot be written', { file: file.name });
+        return advance(file, offset, file.ops.write(file, task, bufferOf(from), at));
+      },
+      { before: () => ({ args: transferArgs(from.length, at) }) },
+    );
   }
 
   mmap(task: Task, file: OpenFile, request: MmapRequest): Result<Mapping> {
-    const args = { offset: request.offset, length: request.length };
-    return this.#call({ pid: task.pid, name: 'mmap', file: file.name, args }, () => {
-      if (!file.ops.mmap) return refuse(ENODEV, 'this file cannot be mapped', { file: file.name });
-      return file.ops.mmap(file, task, request);
-    });
+    return this.#call(
+      { pid: task.pid, name: 'mmap', file: file.name },
+      () =>
+        file.ops.mmap?.(file, task, request) ??
+        refuse(ENODEV, 'this file cannot be mapped', { file: file.name }),
+      { before: () => ({ args: { offset: request.offset, length: request.length } }) },
+    );
   }
 
   /** One reference of `pid` goes: an fd, or the file of a dying process. */
@@ -154,68 +169,121 @@ export class Syscalls {
     data: Uint8Array,
     offset = 0,
   ): Outcome<Result<number>> {
-    const args = { data: new TextDecoder().decode(data.subarray(0, 64)).trimEnd() };
-    return this.#call({ pid: task.pid, name: 'write', file: path, args }, () => {
-      if (!node.write) return refuse(EINVAL, 'the attribute cannot be written', { path });
-      return node.write(task, data, offset);
-    });
+    const text = (): string => new TextDecoder().decode(data.subarray(0, 64)).trimEnd();
+    return this.#call(
+      { pid: task.pid, task, name: 'write', file: path },
+      () =>
+        node.write?.(task, data, offset) ??
+        refuse(EINVAL, 'the attribute cannot be written', { path }),
+      { before: () => ({ args: { data: text() } }) },
+    );
   }
 
   /** A load from mapped registers. EIO: a Bug in the device or below; the bus would give all ones. */
-  load(window: MmioWindow, offset: number, width: number): Result<bigint, 'EIO'> {
-    return this.#guard.run(
-      () => `a ${width}-byte load from ${window.name} + ${hex(offset)}`,
-      () => window.load(offset, width),
-    );
+  load(pid: number, window: MmioWindow, offset: number, width: number): Result<bigint, 'EIO'> {
+    const run = (): Result<bigint, 'EIO'> =>
+      this.#guard.run(
+        () => `a ${width}-byte load from ${window.name} + ${hex(offset)}`,
+        () => window.load(offset, width),
+      );
+    if (!this.#env.trace.on) return run();
+    const args = { offset, width };
+    return this.#access({ what: 'access', pid, name: 'load', file: window.name, args }, run);
   }
+  /** A store to mapped registers. EIO: as for a load. */
   store(
+    pid: number,
     window: MmioWindow,
     offset: number,
     width: number,
     value: bigint,
-  ): Result<undefined, 'EIO'> {
-    return this.#guard.run(
-      () => `a ${width}-byte store to ${window.name} + ${hex(offset)}`,
-      () => {
-        window.store(offset, width, value);
-        return undefined;
-      },
-    );
+  ): Status<'EIO'> {
+    const run = (): Status<'EIO'> =>
+      this.#guard.run(
+        () => `a ${width}-byte store to ${window.name} + ${hex(offset)}`,
+        () => {
+          window.store(offset, width, value);
+          return undefined;
+        },
+      );
+    if (!this.#env.trace.on) return run();
+    const args = { offset, width, value };
+    return this.#access({ what: 'access', pid, name: 'store', file: window.name, args }, run);
+  }
+
+  /** The call that this thread sleeps in will not be run again: its caller is gone, or was answered with `errno`. */
+  giveUp(tid: number, errno: Errno = EINTR): void {
+    const asleep = this.#asleep.get(tid);
+    if (!asleep) return;
+    this.#asleep.delete(tid);
+    this.#env.trace.leave(asleep.call, { result: errno });
   }
 
   #place(file: OpenFile, offset: bigint | undefined): bigint | undefined {
     return offset ?? (file.ops.stream ? undefined : file.position);
   }
 
-  #call<T>(call: CallName, run: () => T, details?: () => Details): T | Errno<'EIO'> {
-    const refusals: Refusal[] = [];
-    const trace = this.#env.trace;
-    const during = (): string => `${call.name}(${call.file})`;
-    const result = listening(
-      (refusal) => refusals.push(refusal),
-      () => this.#guard.run(during, run),
-    );
-    if (trace.on && !(result instanceof WaitQueue)) {
-      const answer = { ...call, ...details?.(), ...answerOf(result) };
-      trace.emit({ kind: 'syscall', ...answer, refusals });
+  /** Run a call: between its two events, when somebody listens. */
+  #call<T>(name: CallName, run: () => T, telling: Telling = {}): T | Errno<'EIO'> {
+    const { trace } = this.#env;
+    const guarded = (): T | Errno<'EIO'> =>
+      this.#guard.run(() => `${name.name}(${name.file})`, run);
+    if (!trace.on && this.#asleep.size === 0) return guarded();
+    const call = this.#woken(name.task) ?? trace.enter(infoOf(name, telling));
+    const result = trace.inside(call, guarded);
+    if (result instanceof WaitQueue && name.task) {
+      this.#asleep.set(name.task.tid, { task: name.task, call });
+      return result;
     }
-    this.lastRefusals = refusals;
+    const after = call.info.args && telling.after?.();
+    trace.leave(call, { ...(after && { after }), ...resultOf(result) });
     return result;
   }
+  /** The call that its caller slept in and that is run again. */
+  #woken(task: Task | undefined): Call | undefined {
+    const asleep = task && this.#asleep.get(task.tid);
+    if (!asleep) return undefined;
+    if (asleep.task === task) {
+      this.#asleep.delete(task.tid);
+      return asleep.call;
+    }
+    this.giveUp(task.tid); // the thread is in another call meanwhile
+    return undefined;
+  }
 
-  /** Refusals of the latest call, innermost first: what an error message of the library says. */
-  lastRefusals: readonly Refusal[] = [];
+  #access<T>(info: CallInfo, run: () => T): T {
+    const { trace } = this.#env;
+    const call = trace.enter(info);
+    const result = trace.inside(call, run);
+    trace.leave(call, resultOf(result));
+    return result;
+  }
 }
 
+function infoOf({ pid, name, file }: CallName, telling: Telling): CallInfo {
+  return { what: 'syscall', pid, name, file, ...telling.before?.() };
+}
 /** Which descriptor a file gets and where a mapping goes is decided after the call: they have no result yet. */
-function answerOf(result: unknown): { readonly result?: number | Errno } {
+function resultOf(result: unknown): Pick<CallEnd, 'result'> {
   if (isErrno(result) || typeof result === 'number') return { result };
   if (result instanceof Uint8Array) return { result: result.length };
   return result === undefined ? { result: 0 } : {};
 }
+function transferArgs(length: number, offset: bigint | undefined): Record<string, unknown> {
+  return { length, ...(offset !== undefined && { offset }) };
+}
 
 function bufferOf(buffer: Uint8Array | UserBuffer): UserBuffer {
   return buffer instanceof Uint8Array ? plainBuffer(buffer) : buffer;
+}
+
+/** What would wait is refused at once. */
+function unlessNonblocking(
+  file: OpenFile,
+  result: Outcome<Result<number>>,
+): Outcome<Result<number>> {
+  if (!(result instanceof WaitQueue) || !file.nonblocking) return result;
+  return refuse(EAGAIN, 'nothing to read yet', { file: file.name });
 }
 
 function noPosition(file: OpenFile): Errno<'ESPIPE'> {

@@ -51,7 +51,7 @@ test('the trace has the result of a call where the kernel layers know it', () =>
   const { machine, program } = start();
   const heard: unknown[] = [];
   using _ = machine.env.trace.listen(({ event }) => {
-    if (event.kind === 'syscall') heard.push([event.name, event.result]);
+    if (event.kind === 'leave') heard.push([event.name, event.result]);
   });
   const fd = must(program.open('/sys/bus/pci/devices/0000:00:04.0/vendor', { write: false }));
   must(program.read(fd, eight()));

@@ -5,7 +5,6 @@
  * simulated time pass until it is answered; where nothing will ever happen it is refused with EDEADLK.
  */
 import {
-  EAGAIN,
   EBADF,
   EDEADLK,
   EFAULT,
@@ -166,12 +165,7 @@ export class Program implements Task {
     }
     const open = this.#open(fd);
     if (isErrno(open)) return open;
-    return this.#wait(() => {
-      const out = this.#host.syscalls.read(this, open, into, offset);
-      return out instanceof WaitQueue && open.nonblocking
-        ? refuse(EAGAIN, 'nothing to read yet', { fd })
-        : out;
-    });
+    return this.#wait(() => this.#host.syscalls.read(this, open, into, offset));
   }
   write(fd: number, from: Uint8Array, offset?: bigint): Result<number> {
     const file = this.#fds.get(fd);
@@ -221,7 +215,7 @@ export class Program implements Task {
     const io = this.#registers(address);
     if (io) {
       if (io.window.accessible?.() === false) return this.#sigbus(address);
-      return this.#host.syscalls.load(io.window, io.offset, width);
+      return this.#host.syscalls.load(this.pid, io.window, io.offset, width);
     }
     const bytes = new Uint8Array(width);
     const rc = this.mem.read(address, bytes);
@@ -231,7 +225,7 @@ export class Program implements Task {
     const io = this.#registers(address);
     if (io) {
       if (io.window.accessible?.() === false) return this.#sigbus(address);
-      return this.#host.syscalls.store(io.window, io.offset, width, value);
+      return this.#host.syscalls.store(this.pid, io.window, io.offset, width, value);
     }
     const bytes = Uint8Array.from({ length: width }, (_, n) =>
       Number((value >> BigInt(8 * n)) & 0xffn),
@@ -299,7 +293,10 @@ export class Program implements Task {
       const out = call();
       if (!(out instanceof WaitQueue)) return out;
       const deadline = this.#host.clock.nextDeadlineNs;
-      if (deadline === undefined) return refuse(EDEADLK, 'the call would wait for ever');
+      if (deadline === undefined) {
+        this.#host.syscalls.giveUp(this.tid, EDEADLK);
+        return refuse(EDEADLK, 'the call would wait for ever');
+      }
       this.#host.clock.advanceTo(deadline);
     }
   }

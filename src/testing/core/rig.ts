@@ -5,7 +5,7 @@
 import { isErrno } from '../../base/errno.ts';
 import { KernelEnv } from '../../base/kernel-env.ts';
 import type { KernelTrait } from '../../base/kernel-traits.ts';
-import type { TraceEvent } from '../../base/trace.ts';
+import type { TraceEvent } from '../../base/events.ts';
 import {
   createMockDriver,
   type MockDeviceKnobs,

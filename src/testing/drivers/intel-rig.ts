@@ -2,7 +2,7 @@
 import { Bug } from '../../base/bug.ts';
 import { KernelEnv } from '../../base/kernel-env.ts';
 import type { KernelTrait } from '../../base/kernel-traits.ts';
-import type { FaultEvent, TraceEvent } from '../../base/trace.ts';
+import type { FaultEvent, TraceEvent } from '../../base/events.ts';
 import { Device, type DeviceConfig } from '../../core/contract/device.ts';
 import { IommuCore } from '../../core/contract/iommu-core.ts';
 import { attachGroup } from '../../core/attach/attach.ts';

@@ -1,14 +1,16 @@
 import { expect, test } from 'vitest';
 import { EINVAL } from '../../base/errno.ts';
-import type { Stamped, TraceEvent } from '../../base/trace.ts';
-import { formatEvent, toJsonLine } from './text.ts';
+import type { Stamped, TraceEvent } from '../../base/events.ts';
+import { formatEvent } from './event-text.ts';
+import { toJsonLine } from './jsonl.ts';
 
 const stamp = (event: TraceEvent): Stamped => ({ seq: 1, timeNs: 2, event });
 
 test('a failed call reads as strace would show it, with the reason behind it', () => {
   const text = formatEvent(
     stamp({
-      kind: 'syscall',
+      kind: 'leave',
+      what: 'syscall',
       pid: 7,
       name: 'ioctl',
       file: '/dev/iommu',
@@ -25,7 +27,8 @@ test('a failed call reads as strace would show it, with the reason behind it', (
 test('a call shows what the kernel wrote back', () => {
   const args = { size: 12, flags: 0, out_ioas_id: 0 };
   const event = stamp({
-    kind: 'syscall',
+    kind: 'leave',
+    what: 'syscall',
     pid: 7,
     name: 'ioctl',
     file: '/dev/iommu',
