@@ -35,7 +35,7 @@ const rooms = {
     '(create|index)',
   ],
   core: ['contract/', 'attach/', 'map/', 'dma/', 'sva/', 'group/', 'probe/', 'aux/', '[^/]+$'],
-  drivers: ['pci-group', 'intel/[^/]+$', 'intel/unit/', 'intel/driver/', 'mock/', 'index'],
+  drivers: ['pci-group', 'unit/', 'intel/[^/]+$', 'intel/unit/', 'intel/driver/', 'mock/', 'index'],
   iommufd: ['io-pagetable/', '(?!main\\.)[^/]+$', 'compat/', 'selftest/', 'main'],
   vfio: ['[^/]+$', 'type1/', 'pci/'],
   machine: [

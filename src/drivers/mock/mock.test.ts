@@ -21,7 +21,8 @@ import {
   type Device,
   type Domain,
 } from '../../core/index.ts';
-import { mockNestedOf, mockPagingOf, createMockDriver } from './index.ts';
+import { unanswered } from '../../core/contract/remapping-unit.ts';
+import { mockNestedOf, mockPagingOf, createMockDriver, MockUnit } from './index.ts';
 
 describe('a mock device', () => {
   test('has a group of its own, on a static blocked domain that is also the default one', () => {
@@ -242,19 +243,21 @@ describe('nested domains', () => {
   });
 });
 
-describe('DMA through the mock unit', () => {
-  const ID = 0x20;
-  const setup = () => {
-    const rig = new Rig({ members: [{ name: 'A' }], driver: { identity: true } });
-    rig.mock.unit.connect(ID, rig.a);
-    const u = rig.domain('U');
-    expect(iommuMap(u, 0x100_0000n, 0x20_0000n, 0x1000n, 1)).toBeUndefined();
-    return { rig, u, unit: rig.mock.unit };
-  };
-  const G = 0x100_0000 / 2048;
+const ID = 0x20;
+/** The first granule that is mapped, for reading. */
+const G = 0x100_0000 / 2048;
 
+function behindTheUnit() {
+  const rig = new Rig({ members: [{ name: 'A' }], driver: { identity: true } });
+  rig.mock.unit.connect(ID, rig.a);
+  const u = rig.domain('U');
+  expect(iommuMap(u, 0x100_0000n, 0x20_0000n, 0x1000n, 1)).toBeUndefined();
+  return { rig, u, unit: rig.mock.unit };
+}
+
+describe('DMA through the mock unit', () => {
   test('goes where the attached domain says, with its permissions', () => {
-    const { rig, u, unit } = setup();
+    const { rig, u, unit } = behindTheUnit();
     expect(attachGroup(u, rig.group)).toBeUndefined();
     const faults: number[] = [];
     using _ = rig.core.env.trace.listen(({ event }) => {
@@ -268,14 +271,14 @@ describe('DMA through the mock unit', () => {
     expect(faults).toEqual([3, 2, 1, 1]);
   });
   test('on a PASID goes through the domain of the PASID', () => {
-    const { rig, u, unit } = setup();
+    const { rig, u, unit } = behindTheUnit();
     expect(attachDevicePasid(u, rig.a, 5)).toBeUndefined();
     expect(unit.translate(ID, 5, G, false)).toBe(0x20_0000 / 2048);
     detachDevicePasid(u, rig.a, 5);
     expect(unit.translate(ID, 5, G, false)).toBe(-1);
   });
   test('is not translated by identity, and stopped by the blocked domain', () => {
-    const { rig, unit } = setup();
+    const { rig, unit } = behindTheUnit();
     expect(attachGroup(rig.mock.ops.identityDomain!, rig.group)).toBeUndefined();
     expect(unit.translate(ID, -1, 77, true)).toBe(77);
     const blocked = new Rig({ members: [{ name: 'A' }] });
@@ -284,7 +287,7 @@ describe('DMA through the mock unit', () => {
     expect(blocked.mock.unit.translate(ID, -1, 77, false)).toBe(-1);
   });
   test('can be explained', () => {
-    const { rig, u, unit } = setup();
+    const { rig, u, unit } = behindTheUnit();
     expect(attachGroup(u, rig.group)).toBeUndefined();
     const allowed = unit.explain(ID, -1, 0x100_0123n, false);
     expect(allowed.pa).toBe(0x20_0123n);
@@ -293,12 +296,45 @@ describe('DMA through the mock unit', () => {
     expect(unit.explain(ID, 9, 0x100_0123n, false).refused).toMatch(/no domain/);
   });
   test('works for a domain without a page table too', () => {
-    const { rig, unit } = setup();
+    const { rig, unit } = behindTheUnit();
     rig.mock.domainKnobs.backing = 'map-pages';
     const list = rig.domain('L');
     expect(iommuMap(list, 0x1000n, 0x5000n, 0x1000n, 3)).toBeUndefined();
     expect(attachGroup(list, rig.group)).toBeUndefined();
     expect(unit.translate(ID, -1, 3, true)).toBe(11);
     expect(unit.translate(ID, -1, 4, true)).toBe(-1);
+  });
+});
+
+describe('requests to the mock unit that are no plain access', () => {
+  test('a translation is told with the rights it has, and nothing is reported', () => {
+    const { rig, u, unit } = behindTheUnit();
+    expect(attachGroup(u, rig.group)).toBeUndefined();
+    const faults: number[] = [];
+    using _ = rig.core.env.trace.listen(({ event }) => {
+      if (event.kind === 'fault') faults.push(event.code);
+    });
+    const ask = (iovaG: number) =>
+      unit.request({ requesterId: ID, pasid: -1, iovaG, access: 'ats' });
+    const outG = 0x20_0000 / 2048 + 1;
+    expect(ask(G + 1)).toEqual({ outcome: 'translated', outG, prot: 1, sizeLg2: 0 });
+    expect(ask(G + 2)).toEqual(unanswered('empty'));
+    expect(unit.requestPage()).toBe(false);
+    expect(faults).toEqual([]);
+  });
+  test('a message passes beside the tables, or goes through them', () => {
+    const { rig, u } = behindTheUnit();
+    expect(attachGroup(u, rig.group)).toBeUndefined();
+    const doorbell = { addressLo: 0xfee0_0004, addressHi: 0, data: 9 };
+    expect(rig.mock.unit.message(ID, doorbell)).toEqual(doorbell);
+    const unit = new MockUnit(rig.core, 'arm', 'translated');
+    unit.connect(ID, rig.a);
+    expect(unit.messages).toBeUndefined();
+    expect(unit.message(ID, doorbell)).toBeUndefined();
+    expect(iommuMap(u, 0x800_0000n, 0xfee0_0000n, 0x1000n, 2)).toBeUndefined();
+    expect(unit.message(ID, { ...doorbell, addressLo: 0x800_0804 })).toEqual({
+      ...doorbell,
+      addressLo: 0xfee0_0804,
+    });
   });
 });

@@ -11,11 +11,21 @@ import {
   type Domain,
 } from '../../core/contract/domain.ts';
 import type { IommuCore } from '../../core/contract/iommu-core.ts';
-import type { Explanation, RemappingUnit } from '../../core/contract/remapping-unit.ts';
+import {
+  unanswered,
+  type BusMessage,
+  type Explanation,
+  type GranuleSpan,
+  type RemappingUnit,
+  type UnitAnswer,
+  type UnitRequest,
+} from '../../core/contract/remapping-unit.ts';
 import { isErrno } from '../../base/errno.ts';
 import { IOMMU_READ, IOMMU_WRITE, type WalkStep } from '../../pt/page-table.ts';
 import { granuleLg2 } from '../../core/contract/granule.ts';
 import type { Device } from '../../core/contract/device.ts';
+import { FIRST_MESSAGE_PFN, LAST_MESSAGE_PFN } from '../../pci/messages.ts';
+import { plainAnswer, translatedMessage } from '../unit/requests.ts';
 import { mockDeviceOf } from './device.ts';
 import { mockNestedOf } from './nested.ts';
 import { mockPagingOf } from './paging.ts';
@@ -23,6 +33,9 @@ import { mockPagingOf } from './paging.ts';
 export const MOCK_FAULT_BLOCKED = 1;
 export const MOCK_FAULT_UNMAPPED = 2;
 export const MOCK_FAULT_DENIED = 3;
+
+/** The MiB of interrupt messages, in granules of 2 KiB. */
+const PASSED: GranuleSpan = { firstG: FIRST_MESSAGE_PFN * 2, lastG: LAST_MESSAGE_PFN * 2 + 1 };
 
 interface Outcome {
   /** Output granule, or -1. */
@@ -37,10 +50,13 @@ export class MockUnit implements RemappingUnit {
   readonly granuleLg2 = 11;
   readonly #core: IommuCore;
   readonly #devices = new Map<number, Device>();
+  readonly messages: GranuleSpan | undefined;
 
-  constructor(core: IommuCore, name: string) {
+  /** `messages`: interrupt messages pass beside the tables, or go through them as every write. */
+  constructor(core: IommuCore, name: string, messages: 'pass' | 'translated' = 'pass') {
     this.#core = core;
     this.name = name;
+    this.messages = messages === 'pass' ? PASSED : undefined;
   }
   /** Say which device sends requests under this id. */
   connect(requesterId: number, dev: Device): void {
@@ -70,6 +86,31 @@ export class MockUnit implements RemappingUnit {
       });
     }
     return paG;
+  }
+
+  request(request: UnitRequest): UnitAnswer {
+    return request.access === 'ats' ? this.#locate(request) : plainAnswer(this, request);
+  }
+
+  /** One granule at a time; a refusal is the device's own matter. */
+  #locate({ requesterId, pasid, iovaG, noWrite }: UnitRequest): UnitAnswer {
+    const { paG } = this.#resolve(requesterId, pasid, iovaG, false);
+    const writable = noWrite !== true ? this.#resolve(requesterId, pasid, iovaG, true).paG : -1;
+    const outG = Math.max(paG, writable);
+    if (outG < 0) return unanswered('empty');
+    const prot = (paG >= 0 ? IOMMU_READ : 0) | (writable >= 0 ? IOMMU_WRITE : 0);
+    return { outcome: 'translated', outG, prot, sizeLg2: 0 };
+  }
+
+  message(requesterId: number, message: BusMessage): BusMessage | undefined {
+    return this.messages && isIn(this.messages, message)
+      ? message
+      : translatedMessage(this, requesterId, message);
+  }
+
+  /** The mock has no page requests: its faults are made by hand. */
+  requestPage(): boolean {
+    return false;
   }
 
   explain(requesterId: number, pasid: number, iova: bigint, write: boolean): Explanation {
@@ -103,6 +144,11 @@ export class MockUnit implements RemappingUnit {
     if (!domain) return blocked('the domain blocks everything');
     return domain.pt ? throughTable(domain, iovaG, write) : throughList(domain, iovaG, write);
   }
+}
+
+function isIn({ firstG, lastG }: GranuleSpan, { addressHi, addressLo }: BusMessage): boolean {
+  const iovaG = addressLo >>> 11;
+  return addressHi === 0 && iovaG >= firstG && iovaG <= lastG;
 }
 
 /** A nested mock domain has no stage of its own: its parent translates. */

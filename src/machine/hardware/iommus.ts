@@ -25,6 +25,7 @@ import {
 } from '../../drivers/intel/driver/driver.ts';
 import { read64, REG_CAP, REG_ECAP } from '../../drivers/intel/registers.ts';
 import { createMockDriver, type MockDriver } from '../../drivers/mock/driver.ts';
+import { MockUnit } from '../../drivers/mock/unit.ts';
 import type { PciGrouping } from '../../drivers/pci-group.ts';
 import { MESSAGE_WINDOW, MESSAGE_WINDOW_SIZE } from '../../pci/messages.ts';
 import type { PciFunction } from '../../pci/topology.ts';
@@ -163,11 +164,12 @@ function mockMaker(world: IommuWorld): Maker {
     const maxPasids = 2 ** (options.pasidBits ?? 20);
     const instance = made.registerInstance({ name, fwnode, maxPasids });
     if (isErrno(instance)) throw new Bug(`${name} could not be registered: ${instance.name}`);
+    const unit = new MockUnit(world.core, name, options.messages);
     return {
       name,
       type: 'mock',
       instance,
-      unit: made.unit,
+      unit,
       summary: "the kernel's mock IOMMU: 2 KiB granules, 51-bit addresses",
       plug(pci) {
         const translated = options.messages === 'translated';
@@ -178,11 +180,11 @@ function mockMaker(world: IommuWorld): Maker {
           noDirty: options.dirtyTracking === false,
           cacheCoherency: options.cacheCoherency ?? true,
         });
-        made.unit.connect(pci.port.requesterId, pci.dev);
+        unit.connect(pci.port.requesterId, pci.dev);
         nameInstance(pci, fwnode);
       },
       unplug(pci) {
-        made.unit.disconnect(pci.port.requesterId);
+        unit.disconnect(pci.port.requesterId);
         pci.port.translatesMessages = false;
       },
     };

@@ -101,7 +101,6 @@ function scene(config: Partial<DeviceConfig> = {}, unit: IntelUnitConfig = UNIT)
   const rig = intelRig(unit);
   const dev = rig.device(4, { ...PRI, ...config });
   const responses: PageGroupResponse[] = [];
-  rig.handle.unit.onPageResponse = (response) => responses.push(response);
   const { requesterId } = toIntelDevice(dev);
   const run = (): void => rig.core.env.clock.advance(1);
   return {
@@ -111,7 +110,8 @@ function scene(config: Partial<DeviceConfig> = {}, unit: IntelUnitConfig = UNIT)
     responses,
     run,
     ask(iovaG, perm, { last = true, pasid = PASID, priv = false } = {}) {
-      return rig.handle.unit.requestPage({
+      const group = 7;
+      const request = {
         requesterId,
         pasid,
         iovaG,
@@ -119,8 +119,11 @@ function scene(config: Partial<DeviceConfig> = {}, unit: IntelUnitConfig = UNIT)
         write: (perm & WRITE) !== 0,
         privileged: priv,
         last,
-        group: 7,
-      });
+        group,
+      };
+      return rig.handle.unit.requestPage(request, (code) =>
+        responses.push({ requesterId, pasid, group, code }),
+      );
     },
   };
 }
@@ -338,11 +341,12 @@ describe('the page request queue', () => {
     let interrupts = 0;
     const queue = new PageRequestQueue(regs, s.rig.ram, () => interrupts++);
     const request = { requesterId: 8, pasid: -1, iovaG: 1, read: true, write: false, last: true };
-    for (let n = 0; n < 127; n++) expect(queue.put({ ...request, group: n })).toBe(true);
-    expect(queue.put({ ...request, group: 127 })).toBe(false);
+    const nobody = () => undefined;
+    for (let n = 0; n < 127; n++) expect(queue.put({ ...request, group: n }, nobody)).toBe(true);
+    expect(queue.put({ ...request, group: 127 }, nobody)).toBe(false);
     expect([interrupts, regs[REG_PRS / 4]]).toEqual([1, PRS_PPR | PRS_PRO]);
     regs[REG_PQH / 4] = regs[REG_PQT / 4]!;
-    expect(queue.put({ ...request, group: 127 })).toBe(false);
+    expect(queue.put({ ...request, group: 127 }, nobody)).toBe(false);
     handlePageRequests(s.rig.handle.instance, {
       read32: (offset) => regs[offset / 4]!,
       write32: (_offset, value) => {
@@ -351,6 +355,6 @@ describe('the page request queue', () => {
     });
     const logged = s.rig.events.filter((event) => event.kind === 'log').map(({ text }) => text);
     expect(logged).toContain('dmar0: page request queue overflow');
-    expect(queue.put({ ...request, group: 127 })).toBe(true);
+    expect(queue.put({ ...request, group: 127 }, nobody)).toBe(true);
   });
 });

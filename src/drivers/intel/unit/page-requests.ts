@@ -4,27 +4,14 @@
  * A device with ATS that misses a page asks for it: the unit writes a record of 32 bytes into the queue and raises the
  * page-request interrupt. With the queue full, requests are dropped and the overflow is noted until the driver clears it.
  */
+import type { PageRequest } from '../../../core/contract/remapping-unit.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
 import { pqa, PRS_PPR, PRS_PRO, REG_PQA, REG_PQH, REG_PQT, REG_PRS } from '../registers.ts';
 import { PAGE_REQUEST, pageRequest } from '../words.ts';
-
-/** What a device asks for. */
-export interface PageRequest {
-  readonly requesterId: number;
-  /** -1 without PASID. */
-  readonly pasid: number;
-  readonly iovaG: number;
-  readonly read: boolean;
-  readonly write: boolean;
-  readonly execute?: boolean;
-  readonly privileged?: boolean;
-  /** The last of its group: the response to the group comes after it. */
-  readonly last: boolean;
-  /** 0…511, chosen by the device. */
-  readonly group: number;
-}
+import type { PageGroupResponse } from './invalidation.ts';
 
 const RECORD_BYTES = 32;
+const GROUPS = 512;
 const HEAD = REG_PQH / 4;
 const TAIL = REG_PQT / 4;
 const STATUS = REG_PRS / 4;
@@ -33,6 +20,8 @@ export class PageRequestQueue {
   readonly #regs: Int32Array;
   readonly #ram: Ram;
   readonly #interrupt: () => void;
+  /** Devices that wait for the response to a group, by requester and group. */
+  readonly #waiting = new Map<number, (code: number) => void>();
 
   constructor(regs: Int32Array, ram: Ram, interrupt: () => void) {
     this.#regs = regs;
@@ -40,8 +29,8 @@ export class PageRequestQueue {
     this.#interrupt = interrupt;
   }
 
-  /** False: the queue is full or was never set up, and the request is lost. */
-  put(request: PageRequest): boolean {
+  /** False: the queue is full or was never set up, and the request is lost. The handler may answer before this returns. */
+  put(request: PageRequest, respond: (code: number) => void): boolean {
     const regs = this.#regs;
     const frame = pqa.address.get(regs, REG_PQA / 4);
     const bytes = 4096 << pqa.size.get(regs, REG_PQA / 4);
@@ -56,8 +45,17 @@ export class PageRequestQueue {
     }
     writeRecord(this.#ram.words, at, request);
     regs[TAIL] = next;
+    this.#waiting.set(groupKey(request), respond);
     this.#raise();
     return true;
+  }
+
+  /** Software answered a group; an answer nobody waits for goes nowhere. */
+  answer(response: PageGroupResponse): void {
+    const key = groupKey(response);
+    const respond = this.#waiting.get(key);
+    this.#waiting.delete(key);
+    respond?.(response.code);
   }
 
   /** A write to the status register: both bits are write-1-to-clear. */
@@ -70,6 +68,10 @@ export class PageRequestQueue {
     this.#regs[STATUS]! |= PRS_PPR;
     if (!pending) this.#interrupt();
   }
+}
+
+function groupKey({ requesterId, group }: { requesterId: number; group: number }): number {
+  return requesterId * GROUPS + group;
 }
 
 function writeRecord(words: Int32Array, at: number, request: PageRequest): void {

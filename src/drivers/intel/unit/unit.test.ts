@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { unanswered, type UnitRequest } from '../../../core/contract/remapping-unit.ts';
 import { iommuMap } from '../../../core/map/map.ts';
 import { FRAME_WORDS } from '../../../pt/ram.ts';
 import type { IntelUnitConfig } from '../driver/driver.ts';
@@ -6,7 +7,7 @@ import { toIntelDevice } from '../driver/domain.ts';
 import { FSTS_IQE, REG_FSTS, REG_IQT } from '../registers.ts';
 import { legacyContext, pasidEntry } from '../words.ts';
 
-import { RW, scene, SCENE_RID as RID } from '../../../testing/drivers/intel-rig.ts';
+import { RW, scene, SCENE_RID as RID, type Scene } from '../../../testing/drivers/intel-rig.ts';
 
 const LEGACY: IntelUnitConfig = { scalable: false };
 const SECOND: IntelUnitConfig = { firstStage: false };
@@ -102,5 +103,71 @@ describe('the unit under the driver', () => {
     s.rig.handle.instance.queue.iotlbGlobal();
     s.rig.handle.instance.queue.contextGlobal();
     expect(s.rig.dma(s.dev, 1)).toBe(5);
+  });
+});
+
+const ask = (s: Scene, more: Partial<UnitRequest> = {}) =>
+  s.rig.handle.unit.request({ requesterId: RID, pasid: -1, iovaG: 1, access: 'ats', ...more });
+const faults = (s: Scene) => s.rig.faults().map(({ code }) => code);
+
+describe('requests that are no plain access', () => {
+  it('an access with attributes is translated as a plain one', () => {
+    const s = scene({});
+    expect(ask(s, { access: 'write', privileged: false })).toEqual({
+      outcome: 'translated',
+      outG: 5,
+      prot: 2,
+      sizeLg2: 0,
+    });
+    expect(ask(s, { access: 'read', iovaG: 2 })).toEqual(unanswered('aborted'));
+    expect(faults(s)).toEqual([0x71]);
+  });
+
+  it.each([
+    ['legacy', LEGACY, 3],
+    ['second stage', SECOND, 3],
+    ['first stage', {}, 3],
+  ] as const)('a translation is told with its rights: %s', (_name, config, prot) => {
+    const s = scene(config, ATS);
+    expect(ask(s)).toEqual({ outcome: 'translated', outG: 5, prot, sizeLg2: 0 });
+    expect(ask(s, { iovaG: 2 })).toEqual(unanswered('empty'));
+    expect(faults(s)).toEqual([]);
+  });
+
+  it('of a page that may only be read, the translation is for reading', () => {
+    const s = scene(SECOND, ATS);
+    expect(iommuMap(s.domain, 0x2000n, 0x6000n, 0x1000n, 1)).toBeUndefined();
+    expect(ask(s, { iovaG: 2 })).toMatchObject({ outcome: 'translated', outG: 6, prot: 1 });
+  });
+
+  it('a device without ATS may not ask; one whose context forbids it is reported', () => {
+    expect(ask(scene({}))).toEqual(unanswered('unsupported'));
+    const s = scene({});
+    s.rig.handle.unit.setAts(RID, true);
+    expect(ask(s)).toEqual(unanswered('unsupported'));
+    expect(faults(s)).toEqual([0x44]);
+  });
+
+  it('a table that cannot be read aborts the request and is reported', () => {
+    const s = scene(SECOND, ATS);
+    s.words[s.top] = -4096 | 3;
+    s.words[s.top + 1] = 0xf_ffff;
+    expect(ask(s)).toEqual(unanswered('aborted'));
+    expect(faults(s)).toEqual([0x78]);
+  });
+
+  it('a message in the interrupt range passes; elsewhere it goes where the table says', () => {
+    const s = scene({});
+    const { unit } = s.rig.handle;
+    const doorbell = { addressLo: 0xfee0_1004, addressHi: 0, data: 0x40 };
+    expect(unit.message(RID, doorbell)).toEqual(doorbell);
+    expect(unit.messages).toEqual({ firstG: 0xfee00, lastG: 0xfeeff });
+    expect(unit.message(RID, { addressLo: 0x1ffc, addressHi: 0, data: 7 })).toEqual({
+      addressLo: 0x5ffc,
+      addressHi: 0,
+      data: 7,
+    });
+    expect(unit.message(RID, { addressLo: 0x2000, addressHi: 1, data: 7 })).toBeUndefined();
+    expect(s.rig.faults().map(({ iova }) => iova)).toEqual([0x1_0000_2000n]);
   });
 });

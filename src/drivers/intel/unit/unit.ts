@@ -7,9 +7,20 @@
  * NOT IMPLEMENTED: interrupt remapping, performance monitoring.
  */
 import type { PhysicalMemory } from '../../../base/physical-memory.ts';
-import type { Explanation, RemappingUnit } from '../../../core/contract/remapping-unit.ts';
+import {
+  unanswered,
+  type BusMessage,
+  type Explanation,
+  type PageRequest,
+  type RemappingUnit,
+  type UnitAnswer,
+  type UnitRequest,
+} from '../../../core/contract/remapping-unit.ts';
 import { FIRST_MESSAGE_PFN, LAST_MESSAGE_PFN } from '../../../pci/messages.ts';
+import { plainAnswer, translatedMessage } from '../../unit/requests.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
+import { EntryCaches, type Resolved } from './entry-caches.ts';
 import { explain } from './explain.ts';
 import { FAULT_CODES } from '../fault-codes.ts';
 import { FaultRecorder } from './faults.ts';
@@ -21,16 +32,8 @@ import {
   type PageGroupResponse,
 } from './invalidation.ts';
 import { Iotlb, TLB_READ, TLB_WRITE, type TlbTag } from './iotlb.ts';
-import {
-  isFault,
-  lookupContext,
-  lookupPasid,
-  type CachedContext,
-  type LookupEnv,
-  type LookupFault,
-  type Translation,
-} from './lookup.ts';
-import { PageRequestQueue, type PageRequest } from './page-requests.ts';
+import { isFault, type LookupFault } from './lookup.ts';
+import { PageRequestQueue } from './page-requests.ts';
 import {
   FSTS_IQE,
   GCMD_QIE,
@@ -57,14 +60,10 @@ import {
 } from '../registers.ts';
 import { Walker } from './walk.ts';
 
-interface Resolved {
-  readonly translation: Translation;
-  readonly tag: TlbTag;
-}
-
 export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   readonly name: string;
   readonly granuleLg2 = 12;
+  readonly messages = { firstG: FIRST_MESSAGE_PFN, lastG: LAST_MESSAGE_PFN };
   readonly hw: IntelHardware;
   readonly #ram: Ram;
   readonly #regs = new Int32Array(FRAME_WORDS * 2);
@@ -72,20 +71,14 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   readonly #faults: FaultRecorder;
   /** A plain field, because every request reads it. */
   private readonly tlb = new Iotlb<Resolved>();
-  readonly #contexts = new Map<number, CachedContext>();
-  /** By requester and PASID: what a PASID cache holds; in legacy mode what the context holds. */
-  readonly #resolved = new Map<number, Resolved>();
+  readonly #entries: EntryCaches;
   /** Devices whose ATS capability is enabled. */
   readonly #atsEnabled = new Set<number>();
   /** Devices whose PRI capability is enabled. */
   readonly #priEnabled = new Set<number>();
   readonly #pageRequests: PageRequestQueue;
-  /** The wire back to the devices that asked for pages. */
-  onPageResponse: ((response: PageGroupResponse) => void) | undefined;
-  /** Copies of registers the request path needs. */
+  /** A copy of the register bit the request path needs. */
   #enabled = false;
-  #rootPfn = 0;
-  #scalable = false;
 
   /** The interrupts are the wires to the driver's handlers. */
   constructor(
@@ -97,6 +90,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     this.name = hw.name;
     this.hw = hw;
     this.#ram = ram;
+    this.#entries = new EntryCaches(hw, ram, this.tlb);
     this.#walker = new Walker(hw, ram, memory);
     this.#faults = new FaultRecorder(this.#regs, hw.faultRecords, interrupts.fault);
     this.#pageRequests = new PageRequestQueue(this.#regs, ram, interrupts.pageRequest);
@@ -113,8 +107,17 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     return out >= 0 ? out : this.#miss(requesterId, pasid, iovaG, write);
   }
 
+  request(request: UnitRequest): UnitAnswer {
+    return request.access === 'ats' ? this.#locate(request) : plainAnswer(this, request);
+  }
+
+  /** Messages of the interrupt range pass; elsewhere a message is a write. */
+  message(requesterId: number, message: BusMessage): BusMessage | undefined {
+    return translatedMessage(this, requesterId, message);
+  }
+
   explain(requesterId: number, pasid: number, iova: bigint, write: boolean): Explanation {
-    return explain(this.#lookupEnv(), this.#enabled, { requesterId, pasid, iova, write });
+    return explain(this.#entries.env(), this.#enabled, { requesterId, pasid, iova, write });
   }
 
   /** The device's own ATS enable bit: with it set, the device asks for translations and caches them itself. */
@@ -132,31 +135,27 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     else this.#priEnabled.delete(requesterId);
   }
 
-  /**
-   * A device asks for a page. False: there will be no response, because it may not ask or the queue is full; the
-   * response to the group comes through onPageResponse, when the last of its requests was accepted.
-   */
-  requestPage(request: PageRequest): boolean {
+  requestPage(request: PageRequest, respond: (code: number) => void): boolean {
     const { requesterId, pasid, iovaG, write } = request;
     if (!this.#enabled || !this.#priEnabled.has(requesterId)) return false;
-    const context = this.#contextOf(requesterId);
+    const context = this.#entries.contextOf(requesterId);
     if (isFault(context)) {
       this.#refuse(context, requesterId, pasid, iovaG, write);
       return false;
     }
     if (!context.pre) {
-      const code = this.#scalable
+      const code = this.#entries.scalable
         ? FAULT_CODES.PAGE_REQUEST_NOT_ENABLED
         : FAULT_CODES.PAGE_REQUEST_IN_LEGACY_MODE;
       this.#refuse({ fault: code, fpd: context.fpd }, requesterId, pasid, iovaG, write);
       return false;
     }
-    return this.#pageRequests.put(request);
+    return this.#pageRequests.put(request, respond);
   }
 
   /** A response from the invalidation queue. */
   respond(response: PageGroupResponse): void {
-    this.onPageResponse?.(response);
+    this.#pageRequests.answer(response);
   }
 
   /**
@@ -182,7 +181,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
       const cached = this.tlb.find(deviceTag, iovaG, write);
       if (cached >= 0) return cached;
     }
-    const resolved = this.#resolve(requesterId, pasid, ats);
+    const resolved = this.#entries.resolve(requesterId, pasid, ats);
     if (isFault(resolved)) return this.#refuse(resolved, requesterId, pasid, iovaG, write);
     this.tlb.revive(resolved.tag);
     if (deviceTag === undefined) {
@@ -203,10 +202,38 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     return out;
   }
 
+  /**
+   * A translation request. What is not mapped or not allowed is told to the device, and is no fault; where writing is
+   * asked for and only reading allowed, the answer is for reading.
+   */
+  #locate({ requesterId, pasid, iovaG, noWrite }: UnitRequest): UnitAnswer {
+    const write = noWrite !== true;
+    if (!this.#mayLocate(requesterId, pasid, iovaG)) return unanswered('unsupported');
+    const resolved = this.#entries.resolve(requesterId, pasid, true);
+    if (isFault(resolved)) {
+      this.#refuse(resolved, requesterId, pasid, iovaG, write);
+      return unanswered('unsupported');
+    }
+    this.tlb.revive(resolved.tag);
+    let outG = this.#translateBy(resolved, iovaG, write);
+    if (outG < 0 && write) outG = this.#translateBy(resolved, iovaG, false);
+    if (outG >= 0) return located(outG, this.tlb.peek(resolved.tag, iovaG));
+    const code = this.#walker.fault;
+    if (TOLD.has(code)) return unanswered('empty');
+    const why = { fault: code, fpd: resolved.translation.fpd };
+    this.#refuse(why, requesterId, pasid, iovaG, write);
+    return unanswered('aborted');
+  }
+
+  #mayLocate(requesterId: number, pasid: number, iovaG: number): boolean {
+    const isMessage = pasid < 0 && iovaG >= FIRST_MESSAGE_PFN && iovaG <= LAST_MESSAGE_PFN;
+    return this.#enabled && this.#atsEnabled.has(requesterId) && !isMessage;
+  }
+
   /** Writes are interrupt messages and are not translated; reads are refused. */
   #interruptRange(requesterId: number, iovaG: number, write: boolean): number {
     if (write) return iovaG;
-    const fault = this.#scalable ? FAULT_CODES.INTERRUPT_RANGE : FAULT_CODES.NO_READ;
+    const fault = this.#entries.scalable ? FAULT_CODES.INTERRUPT_RANGE : FAULT_CODES.NO_READ;
     return this.#refuse({ fault, fpd: false }, requesterId, -1, iovaG, write);
   }
 
@@ -220,34 +247,6 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     return walker.out;
   }
 
-  #contextOf(requesterId: number): CachedContext | LookupFault {
-    const known = this.#contexts.get(requesterId);
-    if (known !== undefined) return known;
-    const found = lookupContext(this.#lookupEnv(), requesterId);
-    if (!isFault(found)) this.#contexts.set(requesterId, found);
-    return found;
-  }
-
-  #resolve(requesterId: number, pasid: number, ats: boolean): Resolved | LookupFault {
-    const context = this.#contextOf(requesterId);
-    if (isFault(context)) return context;
-    if (ats && !context.ats) {
-      const code = this.#scalable ? FAULT_CODES.DTE_CLEAR : FAULT_CODES.TRANSLATION_REQUEST_BLOCKED;
-      return { fault: code, fpd: context.fpd };
-    }
-    const key = resolvedKey(requesterId, pasid);
-    const known = this.#resolved.get(key);
-    if (known !== undefined) return known;
-    const translation = lookupPasid(this.#lookupEnv(), context, pasid);
-    if (isFault(translation)) return translation;
-    const staged = translation.kind === 'first' || translation.kind === 'nested';
-    const effective = pasid >= 0 ? pasid : context.ridPasid;
-    const tag = this.tlb.tag(translation.kind, translation.did, staged ? effective : -1);
-    const resolved = { translation, tag };
-    this.#resolved.set(key, resolved);
-    return resolved;
-  }
-
   #refuse(
     why: LookupFault,
     requesterId: number,
@@ -257,15 +256,6 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   ): number {
     if (!why.fpd) this.#faults.record({ requesterId, pasid, iovaG, write, code: why.fault });
     return -1;
-  }
-
-  #lookupEnv(): LookupEnv {
-    return {
-      hw: this.hw,
-      ram: this.#ram,
-      rootPfn: this.#rootPfn,
-      scalable: this.#scalable,
-    };
   }
 
   // --- registers ---
@@ -288,8 +278,8 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
 
   #command(value: number): void {
     if ((value & GCMD_SRTP) !== 0) {
-      this.#rootPfn = rtaddr.address.get(this.#regs, REG_RTADDR / 4);
-      this.#scalable = rtaddr.mode.get(this.#regs, REG_RTADDR / 4) === RTADDR_SCALABLE;
+      this.#entries.rootPfn = rtaddr.address.get(this.#regs, REG_RTADDR / 4);
+      this.#entries.scalable = rtaddr.mode.get(this.#regs, REG_RTADDR / 4) === RTADDR_SCALABLE;
     }
     this.#enabled = (value & GCMD_TE) !== 0;
     // Requests that passed while translation was off left nothing behind, but be sure.
@@ -320,22 +310,11 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   // --- invalidation ---
 
   invalidateContexts(matches: (did: number, requesterId: number) => boolean): void {
-    for (const [requesterId, context] of this.#contexts) {
-      if (!matches(context.did, requesterId)) continue;
-      this.#contexts.delete(requesterId);
-      if (context.translation !== undefined) this.#resolved.delete(resolvedKey(requesterId, -1));
-    }
-    this.tlb.dropFront();
+    this.#entries.invalidateContexts(matches);
   }
 
   invalidatePasids(matches: (did: number, pasid: number) => boolean): void {
-    for (const [key, { translation }] of this.#resolved) {
-      const requesterId = Math.floor(key / PASID_SPAN);
-      const tagged = (key % PASID_SPAN) - 1;
-      const pasid = tagged >= 0 ? tagged : (this.#contexts.get(requesterId)?.ridPasid ?? 0);
-      if (!translation.legacy && matches(translation.did, pasid)) this.#resolved.delete(key);
-    }
-    this.tlb.dropFront();
+    this.#entries.invalidatePasids(matches);
   }
 
   invalidateIotlb(did: number | undefined, range: GranuleRange | undefined): void {
@@ -382,8 +361,18 @@ const WRITABLE = new Set(
 );
 /** What a page request may mend: nothing mapped, or not for writing. */
 const RECOVERABLE = new Set<number>([FAULT_CODES.FS_NOT_PRESENT, FAULT_CODES.SM_NO_WRITE]);
-const PASID_SPAN = 2 ** 21;
+/** What a device that asks for a translation is told by an answer without rights. */
+const TOLD = new Set<number>([
+  FAULT_CODES.FS_NOT_PRESENT,
+  FAULT_CODES.SM_NO_WRITE,
+  FAULT_CODES.USER_BIT,
+  FAULT_CODES.SS_PERMISSION,
+  FAULT_CODES.NO_READ,
+  FAULT_CODES.NO_WRITE,
+]);
 
-function resolvedKey(requesterId: number, pasid: number): number {
-  return requesterId * PASID_SPAN + pasid + 1;
+/** `entry` as the IOTLB has it: permissions, and the size of the leaf above. */
+function located(outG: number, entry: number): UnitAnswer {
+  const prot = (entry & TLB_READ ? IOMMU_READ : 0) | (entry & TLB_WRITE ? IOMMU_WRITE : 0);
+  return { outcome: 'translated', outG, prot, sizeLg2: entry >>> 8 };
 }
