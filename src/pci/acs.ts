@@ -1,4 +1,7 @@
-/** Access control services: can two functions reach each other without passing the IOMMU? (core.md 2.3) */
+/**
+ * Access control services: can two functions reach each other without passing the IOMMU? (core.md 2.3; PCIe 6.12,
+ * 7.7.11)
+ */
 import type { PciFunction, PciFunctionType } from './topology.ts';
 
 /** Bits of the ACS capability and control registers. */

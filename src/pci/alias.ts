@@ -1,4 +1,4 @@
-/** DMA aliases: the requester ids under which a function's requests arrive at the IOMMU (core.md 2.3). */
+/** DMA aliases: the requester ids under which a function's requests arrive at the IOMMU (core.md 2.3; VT-d 3.12). */
 import type { PciFunction } from './topology.ts';
 
 export interface DmaAlias {

@@ -1,4 +1,7 @@
-/** A base address register: where it is decoded now, and the registers behind it as a window (vfio.md 2.11, 2.14). */
+/**
+ * A base address register: where it is decoded now, and the registers behind it as a window (vfio.md 2.11, 2.14; PCIe
+ * 7.5.1.2.1).
+ */
 import type { MmioWindow } from '../base/file.ts';
 import { PCI_BASE_ADDRESS_0 } from '../uapi/pci-regs.ts';
 import type { ConfigSpace } from './config-space.ts';

@@ -1,6 +1,7 @@
 /**
  * Capabilities as bytes with their write masks: what each one looks like at power-on, and which of its bits
- * software may change. Follows vfio.md 6.0 and the PCI registers of uapi/pci-regs.ts.
+ * software may change. Follows vfio.md 6.0 and the PCI registers of uapi/pci-regs.ts (PCIe 7.5.2
+ * power management, 7.5.3 PCI Express, 7.7.1 MSI, 7.7.2 MSI-X, 7.7.11 ACS, 7.8.9 PASID, chapter 10 ATS and PRI).
  */
 import {
   PCI_CAP_ID_EXP,

@@ -1,5 +1,6 @@
 /**
- * Configuration space of one function: bytes, what software may write, and what a reset brings back (vfio.md 6.0).
+ * Configuration space of one function: bytes, what software may write, and what a reset brings back (vfio.md 6.0; PCIe
+ * 7.5.1, 7.6).
  *
  * It knows bits, not effects: PciDeviceFunction looks at what a write changed and acts.
  */

@@ -1,5 +1,6 @@
 /**
- * One PCI function as hardware: configuration space, BAR windows, interrupts, bus mastering and reset (vfio.md 6.0).
+ * One PCI function as hardware: configuration space, BAR windows, interrupts, bus mastering and reset (vfio.md 6.0;
+ * PCIe 5.3.1, 6.1, 6.6, 7.5.1).
  *
  * The machine makes one for every device model; sysfs reads its configuration space, vfio virtualises it. Effects
  * of configuration writes happen here, at the write.

@@ -2,7 +2,7 @@
  * What a PCI function is: the facts from which its configuration space is made, and the registers behind its BARs.
  *
  * The PCI layer owns these interfaces because it is the layer that calls them; devices/port.ts passes them on to
- * the authors of device models. Follows vfio.md 6.0.
+ * the authors of device models. Follows vfio.md 6.0 (PCIe 7.5.1).
  */
 export interface PciIdentity {
   readonly vendor: number;

@@ -1,5 +1,6 @@
 /**
- * Interrupt messages: writes that end in one MiB of the physical address space and are interrupts there, not data.
+ * Interrupt messages: writes that end in one MiB of the physical address space and are interrupts there, not data
+ * (PCIe 6.1.4.4; VT-d 3.15).
  *
  * The window is where this platform (an x86 computer) has it; it is written down here and nowhere else.
  */

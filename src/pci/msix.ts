@@ -1,5 +1,5 @@
 /**
- * MSI-X table and pending bits of one function: what the hardware keeps in the BAR (vfio.md 2.11, 6.0).
+ * MSI-X table and pending bits of one function: what the hardware keeps in the BAR (vfio.md 2.11, 6.0; PCIe 7.7.2).
  *
  * A vector raised while it is masked, alone or by the function mask, becomes pending and is sent when unmasked.
  */

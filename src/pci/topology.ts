@@ -1,6 +1,6 @@
 /**
  * The PCI tree as grouping sees it: buses, functions, their kinds, ACS, and the quirks that change requester ids
- * (core.md 2.3).
+ * (core.md 2.3; PCIe 7.5.3.2).
  *
  * Pure structure: configuration space and registers are elsewhere. A devfn is slot << 3 | function.
  */

@@ -1,4 +1,4 @@
-/** Reasons a VT-d unit refuses a request (formats.md 11.1), by their code in the fault record. */
+/** Reasons a VT-d unit refuses a request (formats.md 11.1; VT-d 7.1.3), by their code in the fault record. */
 export const FAULT_CODES = {
   ROOT_NOT_PRESENT: 0x01,
   CONTEXT_NOT_PRESENT: 0x02,

@@ -1,6 +1,6 @@
 /**
  * What one VT-d unit can do: the configuration as written by people, resolved into plain facts and into the
- * capability registers (formats.md 3, 4, 7).
+ * capability registers (formats.md 3, 4, 7; VT-d 11.4.2, 11.4.3).
  */
 import { bugOn } from '../../base/bug.ts';
 import { cap, ecap, REG_FRCD } from './registers.ts';

@@ -1,11 +1,12 @@
 /**
  * The register page of a VT-d unit: offsets, capability words, and the port through which a driver reaches it
- * (formats.md 7, 11.1; offsets of the published architecture).
+ * (formats.md 7, 11.1; VT-d 11.4).
  *
  * A driver and a unit share this page and RAM, nothing else.
  */
 import { layout } from '../../base/bitfield.ts';
 
+/** VT-d 11.4 lists them by offset. */
 export const REG_VER = 0x00;
 export const REG_CAP = 0x08;
 export const REG_ECAP = 0x10;
@@ -17,19 +18,20 @@ export const REG_FECTL = 0x38;
 export const REG_IQH = 0x80;
 export const REG_IQT = 0x88;
 export const REG_IQA = 0x90;
-/** Page request queue: head, tail, address, status. */
+/** Page request queue: head, tail, address, status (VT-d 11.4.11). */
 export const REG_PQH = 0xc0;
 export const REG_PQT = 0xc8;
 export const REG_PQA = 0xd0;
 export const REG_PRS = 0xdc;
-/** Where this unit puts its fault recording registers: CAP.FRO says so. */
+/** Where this unit puts its fault recording registers: CAP.FRO says so (VT-d 11.4.7.6). */
 export const REG_FRCD = 0x400;
 
-/** GCMD and GSTS: translation, root table pointer, queued invalidation. */
+/** GCMD and GSTS: translation, root table pointer, queued invalidation (VT-d 11.4.4). */
 export const GCMD_TE = 1 << 31;
 export const GCMD_SRTP = 1 << 30;
 export const GCMD_QIE = 1 << 26;
 
+/** Faults: overflow, a record waits, the invalidation queue stopped (VT-d 11.4.7.1). */
 export const FSTS_PFO = 1 << 0;
 export const FSTS_PPF = 1 << 1;
 export const FSTS_IQE = 1 << 4;
@@ -38,13 +40,17 @@ export const FSTS_IQE = 1 << 4;
 export const PRS_PPR = 1 << 0;
 export const PRS_PRO = 1 << 1;
 
+/** VT-d 11.4.5. */
 export const rtaddr = layout('vtd_rtaddr', 64, { mode: [10, 11], address: [12, 63] });
 export const RTADDR_LEGACY = 0;
 export const RTADDR_SCALABLE = 1;
+/** VT-d 11.4.9.3. */
 export const iqa = layout('vtd_iqa', 64, { size: [0, 2], wide: [11, 11], address: [12, 63] });
 
+/** VT-d 11.4.11.3. */
 export const pqa = layout('vtd_pqa', 64, { size: [0, 4], address: [12, 63] });
 
+/** VT-d 11.4.2. */
 export const cap = layout('vtd_cap', 64, {
   nd: [0, 2],
   cm: [7, 7],
@@ -61,6 +67,7 @@ export const cap = layout('vtd_cap', 64, {
   fs1gp: [56, 56],
   fs5lp: [60, 60],
 });
+/** VT-d 11.4.3. */
 export const ecap = layout('vtd_ecap', 64, {
   c: [0, 0],
   qi: [1, 1],

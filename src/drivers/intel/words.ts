@@ -1,18 +1,21 @@
 /**
- * The words a VT-d unit and its driver exchange through RAM, as declared layouts (formats.md 7 and 11.1).
+ * The words a VT-d unit and its driver exchange through RAM, as declared layouts (formats.md 7, 11.1).
  *
  * Device tables, PASID tables, invalidation descriptors and the fault recording register. Fields named by the
  * architecture keep its names. Bits that no field names are reserved and must be zero.
  */
 import { layout, type Field } from '../../base/bitfield.ts';
 
+/** VT-d 9.1. */
 export const legacyRoot = layout('vtd_root_legacy', 128, { p: [0, 0], contextTable: [12, 63] });
+/** VT-d 9.2. */
 export const scalableRoot = layout('vtd_root_scalable', 128, {
   lp: [0, 0],
   lowerTable: [12, 63],
   up: [64, 64],
   upperTable: [76, 127],
 });
+/** VT-d 9.3. */
 export const legacyContext = layout('vtd_context_legacy', 128, {
   p: [0, 0],
   fpd: [1, 1],
@@ -22,6 +25,7 @@ export const legacyContext = layout('vtd_context_legacy', 128, {
   avl: [67, 70],
   did: [72, 87],
 });
+/** VT-d 9.4. */
 export const scalableContext = layout('vtd_context_scalable', 256, {
   p: [0, 0],
   fpd: [1, 1],
@@ -32,11 +36,13 @@ export const scalableContext = layout('vtd_context_scalable', 256, {
   pasiddirptr: [12, 63],
   rid_pasid: [64, 83],
 });
+/** VT-d 9.5. */
 export const pasidDirectory = layout('vtd_pasid_directory', 64, {
   p: [0, 0],
   fpd: [1, 1],
   table: [12, 63],
 });
+/** VT-d 9.6. */
 export const pasidEntry = layout('vtd_pasid_entry', 512, {
   p: [0, 0],
   fpd: [1, 1],
@@ -64,7 +70,7 @@ export const PGTT_SECOND = 2;
 export const PGTT_NESTED = 3;
 export const PGTT_PASS_THROUGH = 4;
 
-/** Invalidation descriptors share the type in bits 3:0; a 256-bit descriptor has zeros behind. */
+/** Invalidation descriptors share the type in bits 3:0; a 256-bit descriptor has zeros behind. VT-d 6.5.2.1. */
 export const descContext = layout('vtd_desc_context', 128, {
   type: [0, 3],
   granularity: [4, 5],
@@ -72,6 +78,7 @@ export const descContext = layout('vtd_desc_context', 128, {
   sid: [32, 47],
   functionMask: [48, 49],
 });
+/** VT-d 6.5.2.3. */
 export const descIotlb = layout('vtd_desc_iotlb', 128, {
   type: [0, 3],
   granularity: [4, 5],
@@ -82,12 +89,14 @@ export const descIotlb = layout('vtd_desc_iotlb', 128, {
   hint: [70, 70],
   address: [76, 127],
 });
+/** VT-d 6.5.2.5. */
 export const descDevTlb = layout('vtd_desc_dev_tlb', 128, {
   type: [0, 3],
   sid: [32, 47],
   size: [64, 64],
   address: [76, 127],
 });
+/** VT-d 6.5.2.9. */
 export const descWait = layout('vtd_desc_wait', 128, {
   type: [0, 3],
   interrupt: [4, 4],
@@ -96,6 +105,7 @@ export const descWait = layout('vtd_desc_wait', 128, {
   statusData: [32, 63],
   statusAddress: [66, 115],
 });
+/** VT-d 6.5.2.4. */
 export const descPasidIotlb = layout('vtd_desc_pasid_iotlb', 128, {
   type: [0, 3],
   granularity: [4, 5],
@@ -105,12 +115,14 @@ export const descPasidIotlb = layout('vtd_desc_pasid_iotlb', 128, {
   hint: [70, 70],
   address: [76, 127],
 });
+/** VT-d 6.5.2.2. */
 export const descPasidCache = layout('vtd_desc_pasid_cache', 128, {
   type: [0, 3],
   granularity: [4, 5],
   did: [16, 31],
   pasid: [32, 51],
 });
+/** VT-d 6.5.2.6. */
 export const descPasidDevTlb = layout('vtd_desc_pasid_dev_tlb', 128, {
   type: [0, 3],
   sid: [16, 31],
@@ -120,7 +132,7 @@ export const descPasidDevTlb = layout('vtd_desc_pasid_dev_tlb', 128, {
   address: [76, 127],
 });
 
-/** A response to a group of page requests, put into the invalidation queue. */
+/** A response to a group of page requests, put into the invalidation queue. VT-d 7.6.1. */
 export const descPageResponse = layout('vtd_desc_page_response', 128, {
   type: [0, 3],
   pasidPresent: [4, 4],
@@ -151,6 +163,7 @@ export const GRAN_PC_DOMAIN = 0;
 export const GRAN_PC_PASID = 1;
 export const GRAN_PC_GLOBAL = 3;
 
+/** VT-d 11.4.7.6. */
 export const faultRecord = layout('vtd_fault_record', 128, {
   address: [12, 63],
   sid: [64, 79],
@@ -165,7 +178,7 @@ export const faultRecord = layout('vtd_fault_record', 128, {
   f: [127, 127],
 });
 
-/** A record of the page request queue, 32 bytes. */
+/** A record of the page request queue, 32 bytes. VT-d 7.4.1.1. */
 export const pageRequest = layout('vtd_page_request', 256, {
   type: [0, 7],
   pasidPresent: [8, 8],

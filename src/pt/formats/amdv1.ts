@@ -1,5 +1,6 @@
 /**
- * AMDv1, the AMD host page table (formats.md 2), and the variant of the kernel's mock driver with a 2 KiB granule.
+ * AMDv1, the AMD host page table (formats.md 2; AMD 48882 2.2.3), and the variant of the kernel's mock driver with a 2
+ * KiB granule.
  *
  * Every power of two is a leaf size: sizes between the natural ones are runs of identical items whose low address
  * bits are ones up to the bit below half the size.

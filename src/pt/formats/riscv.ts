@@ -1,5 +1,6 @@
 /**
- * RISC-V Sv39, Sv48 and Sv57 (formats.md 5), with Svnapot 64 KiB leaves and page-based memory types.
+ * RISC-V Sv39, Sv48 and Sv57 (formats.md 5; RISC-V privileged architecture 12.4 to 12.6, 13, 14), with Svnapot 64 KiB
+ * leaves and page-based memory types.
  */
 import { EINVAL, EOPNOTSUPP, type Result } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';

@@ -1,5 +1,5 @@
 /**
- * VT-d second stage (formats.md 3): second-level tables of legacy and scalable mode, and nest parents.
+ * VT-d second stage (formats.md 3; VT-d 3.7, 9.8): second-level tables of legacy and scalable mode, and nest parents.
  *
  * No present bit: an item is empty when the whole word is 0.
  */

@@ -1,5 +1,6 @@
 /**
- * x86-64 (formats.md 4): VT-d first stage with sign extension, AMD v2 (guest tables) without.
+ * x86-64 (formats.md 4; VT-d 3.6, 9.7; Intel SDM volume 3A, "Paging"): VT-d first stage with sign extension, AMD v2
+ * (guest tables) without.
  *
  * The kernel's memory encryption feature is left out: the simulated machine has no encryption bit.
  */

@@ -1,5 +1,5 @@
 /**
- * Attaching domains to devices and PASIDs (core.md 4, 5, 7; formats.md 7).
+ * Attaching domains to devices and PASIDs (core.md 4, 5, 7; formats.md 7; VT-d 4.5 for ATS).
  *
  * Compatibility is a question of its own (test_dev); attaching then only fails for want of memory or domain ids, and
  * before anything changed: all that can fail is done first.

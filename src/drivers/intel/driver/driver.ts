@@ -1,5 +1,6 @@
 /**
- * The intel IOMMU driver: VT-d units in legacy or scalable mode (core.md 1, 10.2; formats.md 3, 4, 7, 11.1, 12).
+ * The intel IOMMU driver: VT-d units in legacy or scalable mode (core.md 1, 10.2; formats.md 3, 4, 7, 11.1, 12; VT-d 3,
+ * 6, 7).
  *
  * createIntelDriver() makes the ops once per machine, addUnit() a unit with its registers; the caller registers the
  * instance with the core. One driver serves several units; a device belongs to the unit whose scope names it.

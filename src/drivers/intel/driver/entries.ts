@@ -1,5 +1,6 @@
 /**
- * What the driver writes for each kind of domain: legacy context entries, scalable PASID entries (formats.md 7).
+ * What the driver writes for each kind of domain: legacy context entries, scalable PASID entries (formats.md 7; VT-d
+ * 9.3, 9.6).
  */
 import { isErrno, type Status } from '../../../base/errno.ts';
 import { IOMMU_NO_PASID } from '../../../core/attach/attach.ts';

@@ -1,5 +1,5 @@
 /**
- * The fault interrupt handler: reads the fault recording registers, clears them, logs (formats.md 11.1).
+ * The fault interrupt handler: reads the fault recording registers, clears them, logs (formats.md 11.1; VT-d 7.2, 7.3).
  *
  * Reading goes from the first index, wrapping, until a record without F. Faults are only reported.
  */

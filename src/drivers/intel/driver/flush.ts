@@ -1,6 +1,6 @@
 /**
  * Which caches hold translations of a domain, and how they are told: the cache tags of the driver (core.md 3.5,
- * formats.md 7).
+ * formats.md 7; VT-d 6.5.3.3).
  *
  * Second stage: IOTLB by domain id. First stage: by domain id and PASID. Devices with ATS: their own TLB, last.
  */

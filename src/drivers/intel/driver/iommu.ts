@@ -1,6 +1,6 @@
 /**
  * A unit as its driver knows it: struct intel_iommu. Registers, root table, context tables, domain ids
- * (formats.md 7).
+ * (formats.md 7; VT-d 6.6, 9.1 to 9.4).
  *
  * Everything here is written into RAM or into registers; the unit is reached no other way.
  */

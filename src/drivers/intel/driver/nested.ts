@@ -1,5 +1,6 @@
 /**
- * Nested domains: a first stage owned by a guest on a second stage of ours (core.md 10.2; iommufd.md 2.11, 2.15).
+ * Nested domains: a first stage owned by a guest on a second stage of ours (core.md 10.2; iommufd.md 2.11, 2.15; VT-d
+ * 3.8).
  */
 import { EINVAL, EOPNOTSUPP, isErrno, type Result, type Status } from '../../../base/errno.ts';
 import { refuse } from '../../../base/refuse.ts';

@@ -1,6 +1,6 @@
 /**
  * Paging domains of the intel driver: first or second stage, dirty tracking, enforced coherency
- * (core.md 3.3, 3.7; formats.md 3, 4).
+ * (core.md 3.3, 3.7; formats.md 3, 4; VT-d 3.6, 3.7, 3.10).
  */
 import { bugOn } from '../../../base/bug.ts';
 import { EOPNOTSUPP, isErrno, type Result, type Status } from '../../../base/errno.ts';

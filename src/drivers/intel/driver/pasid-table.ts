@@ -1,5 +1,6 @@
 /**
- * The PASID directory and tables of a device, and the entry each kind of domain gets (formats.md 7).
+ * The PASID directory and tables of a device, and the entry each kind of domain gets (formats.md 7; VT-d 9.5, 9.6,
+ * 6.2.3.1).
  *
  * Order of writing: all fields, then P. Order of clearing: P, caches, then the rest.
  */

@@ -1,6 +1,6 @@
 /**
  * The driver's side of page requests: the interrupt handler, the responses, and which devices may ask
- * (core.md 9.2, 9.3; formats.md 11.1).
+ * (core.md 9.2, 9.3; formats.md 11.1; VT-d 7.5, 7.6).
  */
 import { ENODEV, type Status } from '../../../base/errno.ts';
 import { refuse } from '../../../base/refuse.ts';

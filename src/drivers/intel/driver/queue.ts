@@ -1,6 +1,6 @@
 /**
- * The driver's side of queued invalidation (formats.md 7): descriptors are written into RAM, the tail register
- * starts the unit, and a wait descriptor's status word says that all before it is done.
+ * The driver's side of queued invalidation (formats.md 7; VT-d 6.5.2): descriptors are written into RAM, the tail
+ * register starts the unit, and a wait descriptor's status word says that all before it is done.
  */
 import { bugOn } from '../../../base/bug.ts';
 import { isErrno, type Result } from '../../../base/errno.ts';

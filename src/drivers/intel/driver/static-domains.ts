@@ -1,4 +1,4 @@
-/** The driver's blocked and identity domains: one of each, never freed (core.md 3.1, formats.md 7). */
+/** The driver's blocked and identity domains: one of each, never freed (core.md 3.1; formats.md 7; VT-d 3.9). */
 import { newDomain } from '../../../core/map/domain-alloc.ts';
 import {
   IOMMU_DOMAIN_BLOCKED,

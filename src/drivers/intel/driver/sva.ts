@@ -1,5 +1,6 @@
 /**
- * Shared address spaces: the first stage of a PASID is the page table of a process (core.md 10.1; formats.md 7, SVA).
+ * Shared address spaces: the first stage of a PASID is the page table of a process (core.md 10.1; formats.md 7; VT-d
+ * 3.6).
  *
  * The driver writes no page table of its own. It forgets what units cached when the process changes its mappings, and
  * silences the PASID entries when the process ends before its users unbind.

@@ -1,5 +1,6 @@
 /**
- * How an address is translated now, step by step: the level-by-level view of a request (formats.md 12).
+ * How an address is translated now, step by step: the level-by-level view of a request (formats.md 12; VT-d 3.4 to
+ * 3.9).
  *
  * Independent of the caches and of the fast walker, in bigint, so that tests can compare the two.
  */

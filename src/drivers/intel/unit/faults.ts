@@ -1,5 +1,6 @@
 /**
- * Fault recording of a VT-d unit: the fault status register and the fault recording registers (formats.md 11.1).
+ * Fault recording of a VT-d unit: the fault status register and the fault recording registers (formats.md 11.1; VT-d
+ * 7.2.1).
  *
  * The unit fills the next free record and raises the fault interrupt; a record in use means overflow, and further
  * faults are lost until the driver has cleared it.

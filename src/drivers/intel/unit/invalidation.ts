@@ -1,6 +1,6 @@
 /**
  * The hardware side of queued invalidation: descriptors are read from RAM and carried out on the unit's caches
- * (formats.md 7; descriptor layouts in words.ts).
+ * (formats.md 7; VT-d 6.5.2; descriptor layouts in words.ts).
  *
  * A descriptor the unit does not understand stops the queue with IQE set, as the architecture says.
  */

@@ -1,5 +1,6 @@
 /**
- * The translation caches of a VT-d unit: a direct-mapped IOTLB in typed arrays (formats.md 7, 12).
+ * The translation caches of a VT-d unit: a direct-mapped IOTLB in typed arrays (formats.md 7, 12; VT-d 6.2.4, chapter
+ * 4).
  *
  * An entry is four words: low word of the granule; tag and high part of the granule; output frame for reads; the same
  * for writes. A tag is a small number for (domain id, PASID, kind); retiring it forgets everything cached under it at

@@ -1,6 +1,6 @@
 /**
- * How a unit finds the translation of a request: root entry, context entry, PASID directory, PASID entry
- * (formats.md 7). Reads bytes of RAM, decodes and checks them; every refusal is a fault code of formats.md 11.1.
+ * How a unit finds the translation of a request: root entry, context entry, PASID directory, PASID entry (formats.md 7;
+ * VT-d 3.4). Reads bytes of RAM, decodes and checks them; every refusal is a fault code of formats.md 11.1.
  */
 import { pow2 } from '../../../base/u64.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';

@@ -1,8 +1,9 @@
 /**
- * The page request queue of a VT-d unit, as the unit fills it (formats.md 11.1).
+ * The page request queue of a VT-d unit, as the unit fills it (formats.md 11.1; VT-d 7.4.1).
  *
  * A device with ATS that misses a page asks for it: the unit writes a record of 32 bytes into the queue and raises the
- * page-request interrupt. With the queue full, requests are dropped and the overflow is noted until the driver clears it.
+ * page-request interrupt. With the queue full, requests are dropped and the overflow is noted until the driver clears
+ * it.
  */
 import type { PageRequest } from '../../../core/contract/remapping-unit.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';

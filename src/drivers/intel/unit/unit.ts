@@ -1,5 +1,5 @@
 /**
- * A VT-d remapping unit: registers, caches, translation (formats.md 7, 11.1, 12).
+ * A VT-d remapping unit: registers, caches, translation (formats.md 7, 11.1, 12; VT-d 3, 6, 7).
  *
  * It shares RAM and its register page with the driver and nothing else. Whatever it cached stays in use until a
  * descriptor of the invalidation queue drops it. A request is answered from the IOTLB, else by lookup and walk.

@@ -1,5 +1,5 @@
 /**
- * Page walks of a VT-d unit: second stage, first stage, nested (formats.md 3, 4, 12).
+ * Page walks of a VT-d unit: second stage, first stage, nested (formats.md 3, 4, 12; VT-d 3.6 to 3.8).
  *
  * Reads entries as pairs of 32-bit words; addresses are granule numbers of 4 KiB. Results stand in fields of the
  * walker so that nothing is allocated. First-stage tables of a guest live in pinned pages outside the RAM arena
