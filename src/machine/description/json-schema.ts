@@ -1,0 +1,49 @@
+/**
+ * The JSON Schema of machine files, for editors: the shape of a description, with the options of every device model.
+ *
+ * It knows shapes, as description.ts does; whether such hardware can exist is checked when the file is read.
+ */
+import { z } from 'zod';
+import type { DeviceType } from '../../devices/port.ts';
+import { BRIDGE_TYPES, MACHINE_SHAPE } from './description.ts';
+import type { DeviceTypes } from './description-check.ts';
+
+export type JsonSchema = z.core.JSONSchema.BaseSchema;
+
+/** What may be written in a machine file: keys with a default may be left out. */
+export function machineJsonSchema(types: DeviceTypes): JsonSchema {
+  return z.toJSONSchema(MACHINE_SHAPE, {
+    io: 'input',
+    override: ({ jsonSchema }) => {
+      if (jsonSchema.id === 'device') addDeviceTypes(jsonSchema, types);
+    },
+  });
+}
+
+/** The types there are, and for each of them its options: a description takes any, the check afterwards does not. */
+function addDeviceTypes(device: JsonSchema, types: DeviceTypes): void {
+  const { type, ...rest } = device.properties ?? {};
+  const names = [...types.keys(), ...BRIDGE_TYPES];
+  device.properties = { type: { ...asObject(type), enum: names }, ...rest };
+  device.allOf = [...types.values()].map((each) => ({
+    if: { properties: { type: { const: each.type } } },
+    then: { properties: { options: optionsSchema(each) } },
+  }));
+}
+
+function optionsSchema({ type, options }: DeviceType): JsonSchema {
+  const properties: Record<string, JsonSchema> = {};
+  for (const [key, { default: value, help }] of Object.entries(options)) {
+    properties[key] = { type: kindOf(value), default: value, description: help };
+  }
+  return { description: `options of ${type}`, properties, additionalProperties: false };
+}
+
+function kindOf(value: number | string | boolean): 'number' | 'string' | 'boolean' {
+  if (typeof value === 'number') return 'number';
+  return typeof value === 'string' ? 'string' : 'boolean';
+}
+
+function asObject(schema: JsonSchema | boolean | undefined): JsonSchema {
+  return typeof schema === 'object' ? schema : {};
+}
