@@ -13,6 +13,7 @@ const SCRIPTS = [
   'scripts/check-citations.ts',
   'scripts/list-refusals.mjs',
   'scripts/list-abi.ts',
+  'scripts/list-trapped-calls.ts',
   'scripts/gen-machine-file.ts',
 ];
 const named = process.argv.slice(2);

@@ -16,12 +16,12 @@ import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO, NR } from '../sys/libc.ts';
 import { HostPages } from '../process/shared-memory.ts';
 import type { Answer, Notification } from '../seccomp/listener.ts';
+import { KVM_SET_DEVICE_ATTR } from '../seccomp/trapped.ts';
 import type { AttrEntry, Entry, FileEntry } from '../process/open-files.ts';
 import type { HostTask } from '../process/processes.ts';
 import { eachBuffer, gather, scatter, transferPlan } from './transfers.ts';
-import type { Move, TransferPlan } from './transfers.ts';
+import type { Move, Spelling, TransferPlan } from './transfers.ts';
 
-const KVM_SET_DEVICE_ATTR = 0x4018aee1;
 /** More is not written to a sysfs attribute at once: a page. */
 const LONGEST_ATTRIBUTE = 4096;
 const PAGE = 4096n;
@@ -34,20 +34,42 @@ export class FileTraps {
     this.#hugePages = new HugePages(context);
   }
 
-  handle(call: Notification): Answer {
-    if (call.nr === NR.memfd_create) return this.#hugePages.memfdCreate(call);
-    if (call.nr === NR.mmap) return this.#mmapCall(call);
-    const { files, processes } = this.#context;
-    const link = processes.descriptorLink(call.tid, call.int(0));
-    // Left to the kernel, the call could find what another thread opens there before it is made.
-    if (link === -HOST_ERRNO.ENOENT) return -HOST_ERRNO.EBADF;
-    const entry = typeof link === 'number' ? undefined : files.byLink(link);
-    if (call.nr === NR.ioctl) return this.#ioctl(call, entry);
+  ioctl(call: Notification): Answer {
+    const entry = this.#entryOf(call);
+    if (entry === 'closed') return -HOST_ERRNO.EBADF;
+    if (call.uint(1) === KVM_SET_DEVICE_ATTR) return this.#kvmDeviceAttr(call);
     if (!entry) return 'continue';
-    if (call.nr === NR.ftruncate || call.nr === NR.fallocate) return resize(call.nr, entry);
-    return entry.kind === 'attr' ? this.#attrTransfer(call, entry) : this.#transfer(call, entry);
+    if (entry.kind === 'attr') return -HOST_ERRNO.ENOTTY;
+    const { machine, processes } = this.#context;
+    const task = processes.task(call);
+    const { file } = entry;
+    const run = (): Outcome<Result<number>> =>
+      machine.syscalls.ioctl(task, file, call.arg(1), call.arg(2));
+    return this.#context.park(call, run, numberAnswer);
   }
-  #mmapCall(call: Notification): Answer {
+
+  /** A read or write in any of its spellings. */
+  transfer(call: Notification, spelling: Spelling): Answer {
+    const entry = this.#entryOf(call);
+    if (entry === 'closed') return -HOST_ERRNO.EBADF;
+    if (!entry) return 'continue';
+    return entry.kind === 'attr'
+      ? this.#attrTransfer(call, spelling, entry)
+      : this.#fileTransfer(call, spelling, entry);
+  }
+
+  /** ftruncate() or fallocate(), with its errno for what has no size to change: only regular files have. */
+  resize(call: Notification, errno: number): Answer {
+    const entry = this.#entryOf(call);
+    if (entry === 'closed') return -HOST_ERRNO.EBADF;
+    return !entry || entry.kind === 'attr' ? 'continue' : -errno;
+  }
+
+  memfdCreate(call: Notification): Answer {
+    return this.#hugePages.memfdCreate(call);
+  }
+
+  mmap(call: Notification): Answer {
     if (isHugeAnonymous(call)) return this.#hugePages.mmap(call);
     const { files, processes } = this.#context;
     const link = processes.descriptorLink(call.tid, call.int(4));
@@ -55,16 +77,13 @@ export class FileTraps {
     return entry ? this.#mmap(call, entry) : this.#mmapForeign(link);
   }
 
-  #ioctl(call: Notification, entry: Entry | undefined): Answer {
-    if (call.uint(1) === KVM_SET_DEVICE_ATTR) return this.#kvmDeviceAttr(call);
-    if (!entry) return 'continue';
-    if (entry.kind === 'attr') return -25; // ENOTTY
-    const { machine, processes } = this.#context;
-    const task = processes.task(call);
-    const { file } = entry;
-    const run = (): Outcome<Result<number>> =>
-      machine.syscalls.ioctl(task, file, call.arg(1), call.arg(2));
-    return this.#context.park(call, run, numberAnswer);
+  /** What is behind the first argument; undefined: nothing of ours. */
+  #entryOf(call: Notification): Entry | 'closed' | undefined {
+    const { files, processes } = this.#context;
+    const link = processes.descriptorLink(call.tid, call.int(0));
+    // Left to the kernel, the call could find what another thread opens there before it is made.
+    if (link === -HOST_ERRNO.ENOENT) return 'closed';
+    return typeof link === 'number' ? undefined : files.byLink(link);
   }
 
   /** QEMU tells KVM of its group file: KVM does not know ours, and needs nothing of it. */
@@ -80,8 +99,8 @@ export class FileTraps {
   }
 
   /** A read or write of a file of ours: buffer by buffer, as the kernel does for files that know of no vectors. */
-  #transfer(call: Notification, entry: FileEntry): Answer {
-    const plan = transferPlan(call, () => this.#context.processes.task(call).mem);
+  #fileTransfer(call: Notification, spelling: Spelling, entry: FileEntry): Answer {
+    const plan = transferPlan(call, spelling, () => this.#context.processes.task(call).mem);
     if (typeof plan === 'number') return plan;
     if (plan.flags !== 0) return -HOST_ERRNO.EOPNOTSUPP;
     const { machine, processes } = this.#context;
@@ -103,9 +122,9 @@ export class FileTraps {
   }
 
   /** Reads find the text in the file itself. */
-  #attrTransfer(call: Notification, entry: AttrEntry): Answer {
+  #attrTransfer(call: Notification, spelling: Spelling, entry: AttrEntry): Answer {
     const task = this.#context.processes.task(call);
-    const plan = transferPlan(call, () => task.mem);
+    const plan = transferPlan(call, spelling, () => task.mem);
     if (typeof plan === 'number') return plan;
     if (!plan.write) return entry.node.live ? this.#liveRead(task, entry, plan) : 'continue';
     if (!entry.writable) return -HOST_ERRNO.EBADF;
@@ -213,11 +232,6 @@ export class FileTraps {
   }
 }
 
-/** Only regular files have a size to change. */
-function resize(nr: number, entry: Entry): Answer {
-  if (entry.kind === 'attr') return 'continue';
-  return nr === NR.ftruncate ? -HOST_ERRNO.EINVAL : -HOST_ERRNO.ENODEV;
-}
 function isHugeAnonymous(call: Notification): boolean {
   const MAP_ANONYMOUS = 0x20;
   return (call.uint(3) & MAP_HUGETLB) !== 0 && (call.uint(3) & MAP_ANONYMOUS) !== 0;

@@ -8,17 +8,21 @@
 import type { LeavingPages } from '../../machine/memory/pin-copies.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { CallContext } from './call-context.ts';
-import { ENDINGS, OPENS, PAGE_REMOVERS } from '../seccomp/filter.ts';
 import { INJECTED_CALL, INJECTED_MMAP } from '../sys/numbers.ts';
 import type { Injection } from '../seccomp/injection.ts';
-import { HOST_ERRNO, MAP_FIXED, NR } from '../sys/libc.ts';
+import { HOST_ERRNO, NR } from '../sys/libc.ts';
 import type { Answer, Notification } from '../seccomp/listener.ts';
 import type { OtherHolders } from '../process/other-holders.ts';
 import { namesIn } from '../sys/proc.ts';
-import { advised, PAGE, spanOf, takenOfFile, takenPages } from './taken-pages.ts';
-import { UFFDIO_MOVE } from '../sys/numbers.ts';
 import { MADV } from '../sys/numbers.ts';
-import type { TakenPages } from './taken-pages.ts';
+import {
+  advised,
+  advisedRange,
+  PAGE,
+  spanOf,
+  type Removal,
+  type RemovedPages,
+} from './removed-pages.ts';
 import type { Span } from '../sys/map-query.ts';
 import { IOVEC_SIZE, iovecsAt } from './transfers.ts';
 
@@ -33,23 +37,6 @@ interface Caller {
   readonly call: Notification;
   readonly pid: number;
   readonly mm: MachineMm | undefined;
-}
-
-const ENDS: ReadonlySet<number> = new Set(ENDINGS);
-const TAKING_CALLS: ReadonlySet<number> = new Set([
-  ...PAGE_REMOVERS,
-  ...OPENS,
-  ...ENDINGS,
-  NR.madvise,
-  NR.process_madvise,
-  NR.shmat,
-]);
-
-/** Calls this file is asked about; whether one takes anything is seen then. */
-export function mayTakePages(call: Notification): boolean {
-  if (call.nr === NR.mmap) return (call.uint(3) & MAP_FIXED) !== 0;
-  if (call.nr === NR.ioctl) return call.uint(1) === UFFDIO_MOVE;
-  return TAKING_CALLS.has(call.nr);
 }
 
 export class MappingTraps {
@@ -71,22 +58,29 @@ export class MappingTraps {
     if (mm.alive) mm.dropReserve();
   }
 
-  /** `go` answers the call as if nothing were pinned. */
-  handle(call: Notification, go: () => Answer): Answer {
-    const { machine, processes } = this.#context;
-    if (machine.memory.pinTotal === 0) return go();
-    const pid = processes.processOf(call.tid);
-    const mm = processes.peek(pid);
-    if (ENDS.has(call.nr)) {
-      if (mm) this.#ending(call, pid, mm);
-      return go();
-    }
-    const caller: Caller = { call, pid, mm };
-    if (call.nr === NR.process_madvise) return this.#adviseRanges(caller);
-    const stays = this.#stays(caller);
-    if (stays !== undefined) return stays;
-    const effect = this.#effect(caller);
+  /** A call that removes pages; `go` answers it as if no device had pinned any. */
+  removing(call: Notification, removal: Removal, go: () => Answer): Answer {
+    const caller = this.#callerWithPins(call);
+    const effect = caller && this.#effect(caller, removal);
     return effect ? this.#carryOut(call, go, effect) : go();
+  }
+
+  madvise(call: Notification): Answer {
+    const caller = this.#callerWithPins(call);
+    if (!caller) return 'continue';
+    // Linux leaves a pinned page where it is: that is all this advice could do.
+    if (call.uint(2) === MADV.free) {
+      return showsPinned(caller.mm, spanOf(call.arg(0), call.arg(1))) ? 0 : 'continue';
+    }
+    return this.removing(call, advisedRange, () => 'continue');
+  }
+
+  /** Undefined: nothing is pinned in the whole machine. */
+  #callerWithPins(call: Notification): Caller | undefined {
+    const { machine, processes } = this.#context;
+    if (machine.memory.pinTotal === 0) return undefined;
+    const pid = processes.processOf(call.tid);
+    return { call, pid, mm: processes.peek(pid) };
   }
 
   #carryOut(call: Notification, go: () => Answer, effect: Effect): Answer {
@@ -116,15 +110,14 @@ export class MappingTraps {
     return undefined;
   }
 
-  /** Linux leaves a pinned page where it is: the answer to a call that could only do as much. */
-  #stays({ call, mm }: Caller): Answer | undefined {
-    if (call.nr === NR.madvise && call.uint(2) === MADV.free) {
-      return showsPinned(mm, spanOf(call.arg(0), call.arg(1))) ? 0 : 'continue';
-    }
-    return call.nr === NR.ioctl ? this.#userfaultMove(call, mm) : undefined;
-  }
-  /** UFFDIO_MOVE of a pinned page is EBUSY; the struct says so too, where it would say how far it came. */
-  #userfaultMove(call: Notification, mm: MachineMm | undefined): Answer | undefined {
+  /**
+   * UFFDIO_MOVE of a pinned page is EBUSY; the struct says so too, where it would say how far it came. Undefined: none is
+   * moved.
+   */
+  userfaultMove(call: Notification): Answer | undefined {
+    const caller = this.#callerWithPins(call);
+    if (!caller) return undefined;
+    const { mm } = caller;
     const { processes } = this.#context;
     if (processes.descriptorLink(call.tid, call.int(0)) !== USERFAULTFD) return undefined;
     const { mem } = processes.task(call);
@@ -136,17 +129,17 @@ export class MappingTraps {
     return mem.write(call.arg(2), move) ? -HOST_ERRNO.EFAULT : -HOST_ERRNO.EBUSY;
   }
   /** Undefined: no pinned page is concerned. */
-  #effect(caller: Caller): Effect | undefined {
-    const { call, pid } = caller;
+  #effect(caller: Caller, removal: Removal): Effect | undefined {
     const { machine, map } = this.#context;
-    const file = takenOfFile(call);
-    if (file) return whenGone(machine.objectLeaving(file.object, file.span));
-    const taken = takenPages({ call, pid, map });
-    return taken && this.#effectOn(caller, taken);
+    const removed = removal({ ...caller, map });
+    if (removed && 'object' in removed) {
+      return whenGone(machine.objectLeaving(removed.object, removed.span));
+    }
+    return removed && this.#effectOn(caller, removed);
   }
-  #effectOn({ pid, mm }: Caller, taken: TakenPages): Effect | undefined {
+  #effectOn({ pid, mm }: Caller, removed: RemovedPages): Effect | undefined {
     const leaving: (LeavingPages | undefined)[] = [];
-    const { gone, moved, shared } = taken;
+    const { gone, moved, shared } = removed;
     for (const span of gone) {
       leaving.push(mm?.leaving(span.index, span.count));
       if (shared === 'kept') continue;
@@ -164,8 +157,9 @@ export class MappingTraps {
   }
 
   /** process_madvise, range after range: how far it comes is not known before. */
-  #adviseRanges(caller: Caller): Answer {
-    const { call } = caller;
+  processMadvise(call: Notification): Answer {
+    const caller = this.#callerWithPins(call);
+    if (!caller) return 'continue';
     const { mem } = this.#context.processes.task(call);
     const ranges = iovecsAt(() => mem, call.arg(1), call.arg(2));
     if (typeof ranges === 'number') return 'continue'; // it will fail
@@ -174,10 +168,13 @@ export class MappingTraps {
       return stays ? ranges.reduce((sum, { bytes }) => sum + bytes, 0n) : 'continue';
     }
     const effects = ranges.map(({ addr, bytes }) => {
-      const taken = advised(addr, bytes, call.uint(3));
-      return taken && this.#effectOn(caller, taken);
+      const removed = advised(addr, bytes, call.uint(3));
+      return removed && this.#effectOn(caller, removed);
     });
     if (effects.every((effect) => effect === undefined)) return 'continue';
+    return this.#adviseEach(call, effects);
+  }
+  #adviseEach(call: Notification, effects: readonly (Effect | undefined)[]): Answer {
     const thread = this.#thread(call, () => effects.forEach((effect) => effect?.(undefined)));
     if (!thread) return 'continue';
     let advisedBytes = 0;
@@ -191,18 +188,27 @@ export class MappingTraps {
     return advisedBytes;
   }
 
-  #ending(call: Notification, pid: number, mm: MachineMm): void {
-    if (!mm.alive || (call.nr === NR.exit && namesIn(`/proc/${pid}/task`).length > 1)) return;
-    const exits = call.nr === NR.exit_group || call.nr === NR.exit;
-    if (mm.hasPins && (!exits || this.#others.existBeside(pid))) {
-      mm.keepForEnd();
-      if (!exits) this.#executing.set(call.tid, mm);
-    }
+  /** exec: the address space goes, if it works. */
+  executing(call: Notification): void {
+    const { mm } = this.#callerWithPins(call) ?? {};
+    if (!mm?.alive || !mm.hasPins) return;
+    mm.keepForEnd();
+    this.#executing.set(call.tid, mm);
+  }
+  /** The address space goes with its last thread. */
+  exiting(call: Notification): void {
+    const { pid, mm } = this.#callerWithPins(call) ?? {};
+    if (pid === undefined || !mm?.alive || threadGoesOn(call, pid)) return;
+    if (mm.hasPins && this.#others.existBeside(pid)) mm.keepForEnd();
     const everything = { index: 0, count: Infinity };
-    if (exits) for (const page of this.#others.lastMappings(pid, everything, false)) page.gone();
+    for (const page of this.#others.lastMappings(pid, everything, false)) page.gone();
   }
 }
 
+/** Does the process have other threads that an exit() leaves? */
+function threadGoesOn(call: Notification, pid: number): boolean {
+  return call.nr === NR.exit && namesIn(`/proc/${pid}/task`).length > 1;
+}
 /** An advice on a range with a hole in it has been taken where there was something. */
 function isPartial(nr: number, result: number): boolean {
   return (nr === NR.madvise || nr === NR.process_madvise) && result === -HOST_ERRNO.ENOMEM;

@@ -1,6 +1,6 @@
-/** The arguments of each system call that names a path, brought to one form. A table by call number. */
+/** The arguments of each system call that names a path, brought to one form. */
 import * as libc from '../sys/libc.ts';
-import { HOST_ERRNO, NR } from '../sys/libc.ts';
+import { HOST_ERRNO } from '../sys/libc.ts';
 import { AT_FDCWD } from '../sys/numbers.ts';
 import type { Notification } from '../seccomp/listener.ts';
 import type { RemoteMemory } from '../process/remote-memory.ts';
@@ -25,7 +25,8 @@ export interface PathCall {
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 
-type Decode = (call: Notification, mem: RemoteMemory) => PathCall | number;
+/** Minus an errno: the arguments themselves are wrong. */
+export type DecodePath = (call: Notification, mem: RemoteMemory) => PathCall | number;
 
 const NONE = {
   dirFd: AT_FDCWD,
@@ -66,28 +67,29 @@ function stat(call: Notification, follow: boolean): PathCall {
 function lengthOf(value: bigint): number {
   return Math.min(Number(BigInt.asUintN(32, value)), 4096);
 }
-function xattr(kind: 'getxattr' | 'listxattr', follow: boolean): Decode {
+function xattr(kind: 'getxattr' | 'listxattr', follow: boolean): DecodePath {
   return (call) => ({ ...NONE, kind, pathAt: call.arg(0), follow });
 }
 
-export const PATH_CALLS: Readonly<Record<number, Decode>> = {
-  [NR.open]: (call) => open(AT_FDCWD, call.arg(0), call.uint(1), call.uint(2)),
-  [NR.creat]: (call) => open(AT_FDCWD, call.arg(0), 0o1101, call.uint(1)),
-  [NR.openat]: (call) => open(call.int(0), call.arg(1), call.uint(2), call.uint(3)),
-  [NR.openat2]: openHow,
-  [NR.stat]: (call) => stat(call, true),
-  [NR.lstat]: (call) => stat(call, false),
-  [NR.newfstatat]: (call) => statAt(call, call.uint(3), { extended: false, outAt: call.arg(2) }),
-  [NR.statx]: (call) => statAt(call, call.uint(2), { extended: true, outAt: call.arg(4) }),
-  [NR.access]: (call) => ({ ...NONE, kind: 'access', pathAt: call.arg(0), mode: call.uint(1) }),
-  [NR.faccessat]: (call) => ({
+/** By the name of the call. */
+export const PATH_CALLS = {
+  open: (call) => open(AT_FDCWD, call.arg(0), call.uint(1), call.uint(2)),
+  creat: (call) => open(AT_FDCWD, call.arg(0), 0o1101, call.uint(1)),
+  openat: (call) => open(call.int(0), call.arg(1), call.uint(2), call.uint(3)),
+  openat2: openHow,
+  stat: (call) => stat(call, true),
+  lstat: (call) => stat(call, false),
+  newfstatat: (call) => statAt(call, call.uint(3), { extended: false, outAt: call.arg(2) }),
+  statx: (call) => statAt(call, call.uint(2), { extended: true, outAt: call.arg(4) }),
+  access: (call) => ({ ...NONE, kind: 'access', pathAt: call.arg(0), mode: call.uint(1) }),
+  faccessat: (call) => ({
     ...NONE,
     kind: 'access',
     dirFd: call.int(0),
     pathAt: call.arg(1),
     mode: call.uint(2),
   }),
-  [NR.faccessat2]: (call) => ({
+  faccessat2: (call) => ({
     ...NONE,
     kind: 'access',
     dirFd: call.int(0),
@@ -95,7 +97,7 @@ export const PATH_CALLS: Readonly<Record<number, Decode>> = {
     mode: call.uint(2),
     follow: (call.uint(3) & AT_SYMLINK_NOFOLLOW) === 0,
   }),
-  [NR.readlink]: (call) => ({
+  readlink: (call) => ({
     ...NONE,
     kind: 'readlink',
     pathAt: call.arg(0),
@@ -103,7 +105,7 @@ export const PATH_CALLS: Readonly<Record<number, Decode>> = {
     outAt: call.arg(1),
     outLength: lengthOf(call.arg(2)),
   }),
-  [NR.readlinkat]: (call) => ({
+  readlinkat: (call) => ({
     ...NONE,
     kind: 'readlink',
     dirFd: call.int(0),
@@ -112,10 +114,10 @@ export const PATH_CALLS: Readonly<Record<number, Decode>> = {
     outAt: call.arg(2),
     outLength: lengthOf(call.arg(3)),
   }),
-  [NR.chdir]: (call) => ({ ...NONE, kind: 'chdir', pathAt: call.arg(0) }),
-  [NR.statfs]: (call) => ({ ...NONE, kind: 'statfs', pathAt: call.arg(0), outAt: call.arg(1) }),
-  [NR.getxattr]: xattr('getxattr', true),
-  [NR.lgetxattr]: xattr('getxattr', false),
-  [NR.listxattr]: xattr('listxattr', true),
-  [NR.llistxattr]: xattr('listxattr', false),
-};
+  chdir: (call) => ({ ...NONE, kind: 'chdir', pathAt: call.arg(0) }),
+  statfs: (call) => ({ ...NONE, kind: 'statfs', pathAt: call.arg(0), outAt: call.arg(1) }),
+  getxattr: xattr('getxattr', true),
+  lgetxattr: xattr('getxattr', false),
+  listxattr: xattr('listxattr', true),
+  llistxattr: xattr('listxattr', false),
+} satisfies Readonly<Record<string, DecodePath>>;

@@ -17,11 +17,11 @@ import type { Answer, Notification } from '../seccomp/listener.ts';
 import type { Opened, Entry } from '../process/open-files.ts';
 import { join, walkPath } from '../tree/path-walk.ts';
 import type { Place } from '../tree/path-walk.ts';
-import { PATH_CALLS } from './path-calls.ts';
+import type { DecodePath, PathCall } from './path-calls.ts';
 import { AT_FDCWD } from '../sys/numbers.ts';
-import type { PathCall } from './path-calls.ts';
 import { ProcFiles } from './proc-files.ts';
 import type { HostTask } from '../process/processes.ts';
+import { RemoteMemory } from '../process/remote-memory.ts';
 import { encodeStat, encodeStatfs, encodeStatx, statOfFile, statOfNode } from '../tree/stat.ts';
 import type { NodeStat } from '../tree/stat.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
@@ -40,30 +40,25 @@ export class PathTraps {
     this.#tree = tree;
   }
 
-  handle(call: Notification): Answer {
-    if (call.nr === NR.getcwd) return this.#getcwd(call);
-    if (call.nr === NR.fstat) return this.#fstat(call, call.int(0));
-    const task = this.#context.processes.task(call);
-    const what = PATH_CALLS[call.nr]?.(call, task.mem);
-    if (what === undefined) return 'continue';
+  /** Every call with a path but for getcwd; nothing is built for one whose path the kernel resolves rightly. */
+  answer(call: Notification, decode: DecodePath): Answer {
+    const mem = new RemoteMemory(call.tid);
+    const what = decode(call, mem);
     if (typeof what === 'number') return what;
-    const path = task.mem.readString(what.pathAt);
+    const path = mem.readString(what.pathAt);
     if (path === undefined) return -HOST_ERRNO.EFAULT;
     if (typeof path !== 'string') return -HOST_ERRNO.ENAMETOOLONG;
     if (path === '') return this.#emptyPath(call, what);
     const given = what.kind === 'open' ? this.#procFiles.open(call, path, what.flags) : undefined;
-    return (
-      given ??
-      this.#throughDescriptor(call, task, what, path) ??
-      this.#answerPath(call, task, what, path)
-    );
+    return given ?? this.#throughDescriptor(call, what, path) ?? this.#answerPath(call, what, path);
   }
 
-  #answerPath(call: Notification, task: HostTask, what: PathCall, path: string): Answer {
+  #answerPath(call: Notification, what: PathCall, path: string): Answer {
     const place = this.#locate(call, what, path);
     if (place === 'continue') return 'continue';
     if (this.#tree.native && !neededInMount(what, place, path)) return 'continue';
     if (place.kind === 'error') return -place.errno;
+    const task = this.#context.processes.task(call);
     if (place.kind === 'host') return this.#onHost(call, task, what, place.path);
     return this.#onNode(call, task, what, place);
   }
@@ -163,17 +158,14 @@ export class PathTraps {
   }
 
   /** Opened or looked at by the name of a descriptor. Undefined: not of ours. */
-  #throughDescriptor(
-    call: Notification,
-    task: HostTask,
-    what: PathCall,
-    path: string,
-  ): Answer | undefined {
+  #throughDescriptor(call: Notification, what: PathCall, path: string): Answer | undefined {
     if (!what.follow || (what.kind !== 'open' && what.kind !== 'stat')) return undefined;
-    const name = descriptorNamed(path, task.pid);
+    const { processes } = this.#context;
+    const name = descriptorNamed(path, () => processes.processOf(call.tid));
     const link = name === undefined ? -1 : libc.readlink(name);
     const entry = typeof link === 'string' ? this.#context.files.byLink(link) : undefined;
     if (!entry) return undefined;
+    const task = processes.task(call);
     if (what.kind === 'stat') return this.#answerStat(task, what, this.#statOf(entry));
     if ((what.flags & libc.O_PATH) !== 0) return undefined;
     return this.#openAgain(call, task, what, entry);
@@ -250,7 +242,7 @@ export class PathTraps {
     return result;
   }
 
-  #getcwd(call: Notification): Answer {
+  getcwd(call: Notification): Answer {
     const cwd = libc.readlink(`/proc/${call.tid}/cwd`);
     const virtual = typeof cwd === 'string' ? this.#tree.virtualPath(cwd) : undefined;
     if (virtual === undefined) return 'continue';
@@ -265,8 +257,8 @@ export class PathTraps {
     if (what.kind !== 'stat' || !what.emptyPath) return 'continue';
     return this.#fstatTo(call, what.dirFd, what);
   }
-  #fstat(call: Notification, fd: number): Answer {
-    return this.#fstatTo(call, fd, { extended: false, outAt: call.arg(1) });
+  fstat(call: Notification): Answer {
+    return this.#fstatTo(call, call.int(0), { extended: false, outAt: call.arg(1) });
   }
   #fstatTo(call: Notification, fd: number, to: StatTarget): Answer {
     const link = fd < 0 ? -1 : libc.readlink(`/proc/${call.tid}/fd/${fd}`);
@@ -338,12 +330,12 @@ function isDirect(place: Place): boolean {
 type NodePlace = Extract<Place, { kind: 'node' }>;
 
 /** The link in /proc that a path is, when it names a descriptor. */
-function descriptorNamed(path: string, pid: number): string | undefined {
+function descriptorNamed(path: string, pid: () => number): string | undefined {
   const standard = STANDARD[path];
-  if (standard !== undefined) return `/proc/${pid}/fd/${standard}`;
+  if (standard !== undefined) return `/proc/${pid()}/fd/${standard}`;
   const found = /^(?:\/proc\/(self|thread-self|\d+)(?:\/task\/\d+)?|\/dev)\/fd\/(\d+)$/.exec(path);
   if (!found) return undefined;
-  const owner = /^\d+$/.test(found[1] ?? '') ? found[1]! : pid;
+  const owner = /^\d+$/.test(found[1] ?? '') ? found[1]! : pid();
   return `/proc/${owner}/fd/${found[2]!}`;
 }
 const STANDARD: Readonly<Record<string, number>> = {

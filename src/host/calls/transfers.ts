@@ -8,7 +8,7 @@ import type { Result, Status } from '../../base/errno.ts';
 import type { UserBuffer } from '../../base/file.ts';
 import type { UserMemory } from '../../base/task.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
-import { HOST_ERRNO, NR } from '../sys/libc.ts';
+import { HOST_ERRNO } from '../sys/libc.ts';
 import type { Notification } from '../seccomp/listener.ts';
 
 /** MAX_RW_COUNT: no call moves more. */
@@ -34,30 +34,34 @@ export interface TransferPlan {
   readonly flags: number;
 }
 
-interface Spelling {
+/** How one of the calls passes its arguments. */
+export interface Spelling {
   readonly write: boolean;
   readonly positioned: boolean;
   readonly vectors: boolean;
   /** preadv2 and pwritev2: offset -1 is the position of the file, and there are flags. */
   readonly second?: boolean;
 }
-const SPELLINGS: Readonly<Record<number, Spelling>> = {
-  [NR.read]: { write: false, positioned: false, vectors: false },
-  [NR.write]: { write: true, positioned: false, vectors: false },
-  [NR.pread64]: { write: false, positioned: true, vectors: false },
-  [NR.pwrite64]: { write: true, positioned: true, vectors: false },
-  [NR.readv]: { write: false, positioned: false, vectors: true },
-  [NR.writev]: { write: true, positioned: false, vectors: true },
-  [NR.preadv]: { write: false, positioned: true, vectors: true },
-  [NR.pwritev]: { write: true, positioned: true, vectors: true },
-  [NR.preadv2]: { write: false, positioned: true, vectors: true, second: true },
-  [NR.pwritev2]: { write: true, positioned: true, vectors: true, second: true },
-};
+/** By the name of the call. */
+export const SPELLINGS = {
+  read: { write: false, positioned: false, vectors: false },
+  write: { write: true, positioned: false, vectors: false },
+  pread64: { write: false, positioned: true, vectors: false },
+  pwrite64: { write: true, positioned: true, vectors: false },
+  readv: { write: false, positioned: false, vectors: true },
+  writev: { write: true, positioned: false, vectors: true },
+  preadv: { write: false, positioned: true, vectors: true },
+  pwritev: { write: true, positioned: true, vectors: true },
+  preadv2: { write: false, positioned: true, vectors: true, second: true },
+  pwritev2: { write: true, positioned: true, vectors: true, second: true },
+} satisfies Readonly<Record<string, Spelling>>;
 
 /** The plan, or minus an errno. `mem` is asked for only when there are vectors to read. */
-export function transferPlan(call: Notification, mem: () => UserMemory): TransferPlan | number {
-  const spelling = SPELLINGS[call.nr];
-  if (!spelling) return -HOST_ERRNO.EINVAL;
+export function transferPlan(
+  call: Notification,
+  spelling: Spelling,
+  mem: () => UserMemory,
+): TransferPlan | number {
   const { write, second } = spelling;
   const flags = second ? call.uint(5) & ~RWF_HIPRI : 0;
   let offset = spelling.positioned ? BigInt.asIntN(64, call.arg(3)) : undefined;

@@ -3,6 +3,7 @@
  *
  * One turn answers everything that is ready. Nothing here ever waits but the poll at the top.
  */
+import { Bug } from '../../base/bug.ts';
 import { isErrno } from '../../base/errno.ts';
 import type { Result } from '../../base/errno.ts';
 import type { OpenFile } from '../../base/file.ts';
@@ -18,11 +19,12 @@ import { FileTraps } from '../calls/file-traps.ts';
 import { Injection } from '../seccomp/injection.ts';
 import type { Launched } from '../launch/launch.ts';
 import * as libc from '../sys/libc.ts';
-import { NR } from '../sys/libc.ts';
 import type { IoUring } from '../sys/io-uring.ts';
 import { Listener } from '../seccomp/listener.ts';
 import type { Answer, Notification } from '../seccomp/listener.ts';
-import { MappingTraps, mayTakePages } from '../calls/mapping-traps.ts';
+import { TRAPPED_CALLS } from '../seccomp/trapped.ts';
+import { bindHandlers, HANDLERS, type Traps } from '../calls/table.ts';
+import { MappingTraps } from '../calls/mapping-traps.ts';
 import { MemoryMap } from '../process/memory-map.ts';
 import { MmioTraps } from '../mmio/mmio-traps.ts';
 import { HostObjects } from '../process/objects.ts';
@@ -79,9 +81,8 @@ export class KernelLoop implements CallContext {
 
   readonly #parts: LoopParts;
   readonly #mmio: MmioTraps;
-  readonly #fileTraps: FileTraps;
-  readonly #pathTraps: PathTraps;
-  readonly #mappingTraps: MappingTraps;
+  readonly #traps: Traps;
+  readonly #handlers = bindHandlers(TRAPPED_CALLS, HANDLERS);
   readonly #poller = new libc.Poller();
   readonly #watched = new Map<number, Set<() => void>>();
   readonly #parked = new Map<bigint, Parked>();
@@ -114,9 +115,12 @@ export class KernelLoop implements CallContext {
     this.pins = parts.ring && new ExactPins(this, parts.ring);
     this.processes = new Processes(this, parts.capabilities ? new Capabilities() : undefined);
     this.#mmio = new MmioTraps(this);
-    this.#fileTraps = new FileTraps(this);
-    this.#pathTraps = new PathTraps(this, parts.tree);
-    this.#mappingTraps = new MappingTraps(this, new OtherHolders(this));
+    this.#traps = {
+      context: this,
+      files: new FileTraps(this),
+      paths: new PathTraps(this, parts.tree),
+      mappings: new MappingTraps(this, new OtherHolders(this)),
+    };
     this.watchFd(this.files.inotify, () => undefined);
     // Its end must wake us: the hang-up of the listener may come before there is anything to reap.
     this.#programFd = libc.pidfdOpen(parts.launched.pid);
@@ -272,7 +276,7 @@ export class KernelLoop implements CallContext {
     // A close that came before this call in the program must be seen before it here.
     this.files.drainCloses();
     this.processes.newCall();
-    this.#mappingTraps.returned(call.tid);
+    this.#traps.mappings.returned(call.tid);
     this.#current = call;
     const answer = this.#handle(call);
     this.#current = undefined;
@@ -286,27 +290,14 @@ export class KernelLoop implements CallContext {
 
   #handle(call: Notification): Answer {
     try {
-      if (call.nr === NR.eventfd || call.nr === NR.eventfd2) {
-        return this.eventfds.create(this.listener, call);
-      }
-      if (call.nr === NR.capget || call.nr === NR.capset) return this.#capabilities(call);
-      const go = (): Answer => this.#go(call);
-      return mayTakePages(call) ? this.#mappingTraps.handle(call, go) : go();
+      const handler = this.#handlers.get(call.nr);
+      if (!handler) throw new Bug('the filter traps a call that is in no row');
+      return handler(this.#traps, call);
     } catch (error) {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.warn(`bug in the host layer while answering system call ${call.nr}: ${text}`);
       return -libc.HOST_ERRNO.EIO;
     }
-  }
-
-  /** As if no device had anything pinned. */
-  #go(call: Notification): Answer {
-    return FILE_CALLS.has(call.nr) ? this.#fileTraps.handle(call) : this.#pathTraps.handle(call);
-  }
-
-  #capabilities(call: Notification): Answer {
-    const { pid, mem } = this.processes.task(call);
-    return this.processes.capabilities?.handle(call, pid, mem) ?? 'continue';
   }
 
   #reap(): void {
@@ -367,21 +358,3 @@ export class KernelLoop implements CallContext {
     return bounds.length > 0 ? Math.min(...bounds) : -1;
   }
 }
-
-const FILE_CALLS: ReadonlySet<number> = new Set([
-  NR.ioctl,
-  NR.mmap,
-  NR.memfd_create,
-  NR.read,
-  NR.write,
-  NR.readv,
-  NR.writev,
-  NR.pread64,
-  NR.pwrite64,
-  NR.preadv,
-  NR.pwritev,
-  NR.preadv2,
-  NR.pwritev2,
-  NR.ftruncate,
-  NR.fallocate,
-]);

@@ -69,14 +69,14 @@ describe('eventfds made for programs', () => {
   }
   test('that no program has any more are not kept for ever', () => {
     const eventfds = new Eventfds(watches, () => []);
-    for (let n = 0; n < 3000; n++) expect(eventfds.create(listener, eventfd2())).toBe(5);
+    for (let n = 0; n < 3000; n++) expect(eventfds.create(listener, eventfd2(), 0)).toBe(5);
     expect(eventfds.kept).toBeLessThanOrEqual(1024);
     eventfds.closeAll();
   });
   test('that one has open are', () => {
     // This process has them all.
     const eventfds = new Eventfds(watches, () => [process.pid]);
-    for (let n = 0; n < 1500; n++) eventfds.create(listener, eventfd2());
+    for (let n = 0; n < 1500; n++) eventfds.create(listener, eventfd2(), 0);
     expect(eventfds.kept).toBe(1500);
     eventfds.closeAll();
   });

@@ -71,9 +71,8 @@ export class Eventfds {
   }
 
   /** eventfd() and eventfd2(), made by us and installed in the program. */
-  create(listener: Pick<Listener, 'addFd'>, call: Notification): Answer {
+  create(listener: Pick<Listener, 'addFd'>, call: Notification, flags: number): Answer {
     if (this.#trapped.size >= this.#sweepAt) this.#sweep();
-    const flags = call.nr === libc.NR.eventfd2 ? call.uint(1) : 0;
     const ours = libc.eventfd2(call.uint(0), flags | libc.O_CLOEXEC);
     if (ours < 0) return ours;
     const id = eventfdId(`/proc/self/fdinfo/${ours}`);

@@ -14,7 +14,7 @@ import type { Eventfd, Task } from '../../base/task.ts';
 import { U64_MAX } from '../../base/u64.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
-import { FIRST_STREAM_FD, LAST_STREAM_FD } from '../seccomp/filter.ts';
+import { FIRST_STREAM_FD, LAST_STREAM_FD } from '../seccomp/trapped.ts';
 import type { Eventfds, Watches } from './eventfds.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { ExactPins } from './exact-pins.ts';

@@ -52,8 +52,15 @@ export class FilterAssembler {
   ifAtLeast(value: number, yes?: string, no?: string): this {
     return this.#add({ code: 0x35, value, yes, no });
   }
+  ifAbove(value: number, yes?: string, no?: string): this {
+    return this.#add({ code: 0x25, value, yes, no });
+  }
   ifAnyBit(mask: number, yes?: string, no?: string): this {
     return this.#add({ code: 0x45, value: mask, yes, no });
+  }
+  /** Whatever the value is. */
+  always(label: string): this {
+    return this.ifEqual(0, label, label);
   }
   return(action: number): this {
     return this.#add({ code: 0x06, value: action });

@@ -1,0 +1,129 @@
+/**
+ * Who answers a trapped call: one handler for each row of seccomp/trapped.ts. A row without one does not compile.
+ *
+ * A handler is put together from what the call does: it names a path, moves bytes, removes pages.
+ */
+import { HOST_ERRNO } from '../sys/libc.ts';
+import { UFFDIO_MOVE } from '../sys/numbers.ts';
+import type { Answer, Notification } from '../seccomp/listener.ts';
+import type { TrappedCall, TrappedName } from '../seccomp/trapped.ts';
+import type { CallContext } from './call-context.ts';
+import type { FileTraps } from './file-traps.ts';
+import type { MappingTraps } from './mapping-traps.ts';
+import { PATH_CALLS, type DecodePath } from './path-calls.ts';
+import type { PathTraps } from './path-traps.ts';
+import * as removed from './removed-pages.ts';
+import type { Removal } from './removed-pages.ts';
+import { SPELLINGS, type Spelling } from './transfers.ts';
+
+/** What handlers call. */
+export interface Traps {
+  readonly context: CallContext;
+  readonly files: FileTraps;
+  readonly paths: PathTraps;
+  readonly mappings: MappingTraps;
+}
+/** Answers a call of one kind. */
+export type Handler = (traps: Traps, call: Notification) => Answer;
+/** One for every name. */
+export type Handlers<Name extends string = TrappedName> = { readonly [Key in Name]: Handler };
+
+/** The handlers by the numbers of their calls. */
+export function bindHandlers<const Rows extends readonly TrappedCall[]>(
+  rows: Rows,
+  handlers: Handlers<Rows[number]['name']>,
+): ReadonlyMap<number, Handler> {
+  const byName: Readonly<Record<string, Handler>> = handlers;
+  return new Map(rows.map(({ nr, name }) => [nr, byName[name]!]));
+}
+
+/** The host's kernel does it as it stands. */
+const native: Handler = () => 'continue';
+
+function path(decode: DecodePath): Handler {
+  return ({ paths }, call) => paths.answer(call, decode);
+}
+function opening(decode: DecodePath): Handler {
+  return removing(removed.emptied(decode), path(decode));
+}
+function transfer(spelling: Spelling): Handler {
+  return ({ files }, call) => files.transfer(call, spelling);
+}
+/** With pinned pages among them the call is made by injection, else `otherwise` answers. */
+function removing(removal: Removal, otherwise: Handler = native): Handler {
+  return (traps, call) => traps.mappings.removing(call, removal, () => otherwise(traps, call));
+}
+const executing: Handler = ({ mappings }, call) => {
+  mappings.executing(call);
+  return 'continue';
+};
+const exiting: Handler = ({ mappings }, call) => {
+  mappings.exiting(call);
+  return 'continue';
+};
+const capabilities: Handler = ({ context: { processes } }, call) => {
+  const { pid, mem } = processes.task(call);
+  return processes.capabilities?.handle(call, pid, mem) ?? 'continue';
+};
+
+/** Sorted as the rows are. */
+export const HANDLERS: Handlers = {
+  ioctl: ({ files, mappings }, call) =>
+    (call.uint(1) === UFFDIO_MOVE ? mappings.userfaultMove(call) : undefined) ?? files.ioctl(call),
+  mmap: removing(removed.mappedOver, ({ files }, call) => files.mmap(call)),
+  read: transfer(SPELLINGS.read),
+  write: transfer(SPELLINGS.write),
+  readv: transfer(SPELLINGS.readv),
+  writev: transfer(SPELLINGS.writev),
+  pread64: transfer(SPELLINGS.pread64),
+  pwrite64: transfer(SPELLINGS.pwrite64),
+  preadv: transfer(SPELLINGS.preadv),
+  pwritev: transfer(SPELLINGS.pwritev),
+  preadv2: transfer(SPELLINGS.preadv2),
+  pwritev2: transfer(SPELLINGS.pwritev2),
+  memfd_create: ({ files }, call) => files.memfdCreate(call),
+
+  munmap: removing(removed.unmapped),
+  mremap: removing(removed.remapped),
+  brk: removing(removed.lowered),
+  madvise: ({ mappings }, call) => mappings.madvise(call),
+  process_madvise: ({ mappings }, call) => mappings.processMadvise(call),
+  shmat: removing(removed.attachedOver),
+  shmdt: removing(removed.detached),
+  truncate: removing(removed.shortenedByName),
+  ftruncate: removing(removed.shortened, ({ files }, call) =>
+    files.resize(call, HOST_ERRNO.EINVAL),
+  ),
+  fallocate: removing(removed.punched, ({ files }, call) => files.resize(call, HOST_ERRNO.ENODEV)),
+  execve: executing,
+  execveat: executing,
+  exit: exiting,
+  exit_group: exiting,
+
+  open: opening(PATH_CALLS.open),
+  openat: opening(PATH_CALLS.openat),
+  openat2: opening(PATH_CALLS.openat2),
+  creat: opening(PATH_CALLS.creat),
+  stat: path(PATH_CALLS.stat),
+  lstat: path(PATH_CALLS.lstat),
+  access: path(PATH_CALLS.access),
+  faccessat: path(PATH_CALLS.faccessat),
+  faccessat2: path(PATH_CALLS.faccessat2),
+  chdir: path(PATH_CALLS.chdir),
+  getcwd: ({ paths }, call) => paths.getcwd(call),
+  getxattr: path(PATH_CALLS.getxattr),
+  lgetxattr: path(PATH_CALLS.lgetxattr),
+  listxattr: path(PATH_CALLS.listxattr),
+  llistxattr: path(PATH_CALLS.llistxattr),
+  newfstatat: path(PATH_CALLS.newfstatat),
+  statx: path(PATH_CALLS.statx),
+  fstat: ({ paths }, call) => paths.fstat(call),
+  readlink: path(PATH_CALLS.readlink),
+  readlinkat: path(PATH_CALLS.readlinkat),
+  statfs: path(PATH_CALLS.statfs),
+
+  capget: capabilities,
+  capset: capabilities,
+  eventfd: ({ context }, call) => context.eventfds.create(context.listener, call, 0),
+  eventfd2: ({ context }, call) => context.eventfds.create(context.listener, call, call.uint(1)),
+};

@@ -1,0 +1,36 @@
+/** A trapped call as the kernel reports it (struct seccomp_notif), and what it can be answered. */
+
+/** What becomes of a trapped call: a result, minus an errno, done as it stands, or answered already. */
+export type Answer = number | bigint | 'continue' | 'answered';
+
+/** A system call that waits for our answer: who makes it, and its arguments. */
+export class Notification {
+  readonly id: bigint;
+  /** The calling thread. */
+  readonly tid: number;
+  readonly nr: number;
+  /** struct seccomp_notif of this call. */
+  readonly #bytes: Buffer;
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+    this.id = bytes.readBigUInt64LE(0);
+    this.tid = bytes.readUInt32LE(8);
+    this.nr = bytes.readInt32LE(16);
+  }
+  /** All 64 bits: addresses, lengths, offsets. */
+  arg(index: number): bigint {
+    return this.#bytes.readBigUInt64LE(32 + index * 8);
+  }
+  /** The lower half as an int: file descriptors. */
+  int(index: number): number {
+    return this.#bytes.readInt32LE(32 + index * 8);
+  }
+  /** The lower half as an unsigned int: flags and commands. */
+  uint(index: number): number {
+    return this.#bytes.readUInt32LE(32 + index * 8);
+  }
+  /** For the next request; nobody may ask this notification any more. */
+  reclaim(): Buffer {
+    return this.#bytes;
+  }
+}

@@ -1,0 +1,233 @@
+/**
+ * The system calls of a program that are trapped, one row each: which of its calls, in which runs, and what for.
+ *
+ * Three things are made of the rows: the filter (filter.ts), the dispatch (calls/table.ts, where a row without a handler does
+ * not compile) and the table in docs/doors.md. A call without a row runs at full speed.
+ */
+import { MAP_FIXED, NR } from '../sys/libc.ts';
+import { INJECTED_CALL, INJECTED_MMAP, MADV, SHM_REMAP, UFFDIO_MOVE } from '../sys/numbers.ts';
+
+/** How runs differ in what they trap (FilterOptions says it of one run). */
+export type RunTrait = 'path-traps' | 'mount' | 'events' | 'own-eventfds' | 'own-capabilities';
+
+/** 32 bits of an argument: what a filter can load. */
+export interface Half {
+  readonly argument: number;
+  readonly half: 'low' | 'high';
+}
+/** What a filter can ask of the arguments. */
+export type Condition =
+  | { readonly kind: 'is'; readonly of: Half; readonly values: readonly number[] }
+  | {
+      readonly kind: 'masked';
+      readonly of: Half;
+      readonly mask: number;
+      readonly value: number;
+    }
+  | { readonly kind: 'any-bit'; readonly of: Half; readonly mask: number }
+  /** Both ends belong to it. */
+  | { readonly kind: 'range'; readonly of: Half; readonly first: number; readonly last: number }
+  /** All 64 bits. */
+  | { readonly kind: 'at-most'; readonly argument: number; readonly most: number }
+  /** 0 is none; `most` bounds it. */
+  | {
+      readonly kind: 'multiple';
+      readonly of: Half;
+      readonly unit: number;
+      readonly most?: number;
+    };
+
+/** One step of the decision. Steps are asked in order; the first that fits decides, and after the last the call passes. */
+export interface Step {
+  readonly then: 'trap' | 'pass';
+  /** In words, for the documentation; empty where every call is meant. */
+  readonly which: string;
+  /** Absent: every call. */
+  readonly if?: Condition;
+  /** Only in runs of this kind. */
+  readonly in?: RunTrait;
+}
+
+/** One system call that is trapped. */
+export interface TrappedCall<Name extends string = string> {
+  readonly nr: number;
+  readonly name: Name;
+  /** What for: for the documentation. */
+  readonly purpose: string;
+  readonly when: readonly Step[];
+}
+
+/** VFIO's ioctl type, which is also iommufd's: ';'. */
+const IOCTL_TYPE = 0x3b00;
+/** KVM_SET_DEVICE_ATTR: QEMU tells KVM of its VFIO group with it. */
+export const KVM_SET_DEVICE_ATTR = 0x4018aee1;
+/** sizeof(struct iommu_hwpt_pgfault) */
+const FAULT_MESSAGE = 40;
+/** sizeof(struct iommu_hwpt_page_response), and as many as are looked for at any descriptor. */
+const FAULT_ANSWER = 8;
+const MOST_ANSWERS = 32 * FAULT_ANSWER;
+/** Bytes. sysfs values are short; longer writes are data. */
+export const LONGEST_ATTRIBUTE_WRITE = 256;
+/** Descriptors of event queues are installed from here on, so that a filter can tell them by number. */
+export const FIRST_STREAM_FD = 960;
+export const LAST_STREAM_FD = 1023;
+/** Upper half of the lowest offset that only regions of ours have. */
+const REGION_OFFSET_HIGH = 0x100;
+
+const MAP_HUGETLB = 0x40000;
+const MAP_ANONYMOUS = 0x20;
+const MAP_SHARED_OR_PRIVATE = 3;
+const MFD_HUGETLB = 4;
+const AT_EMPTY_PATH = 0x1000;
+const NO_FD = 0xffff_ffff;
+const HIGHEST = 0xffff_ffff;
+
+const low = (argument: number): Half => ({ argument, half: 'low' });
+const high = (argument: number): Half => ({ argument, half: 'high' });
+const is = (of: Half, ...values: number[]): Condition => ({ kind: 'is', of, values });
+const anyBit = (of: Half, mask: number): Condition => ({ kind: 'any-bit', of, mask });
+
+/** Only when it fits; every call when there is no condition. */
+function trap(which = '', condition?: Condition): Step {
+  return { then: 'trap', which, ...(condition && { if: condition }) };
+}
+function pass(which: string, condition: Condition): Step {
+  return { then: 'pass', which, if: condition };
+}
+function inRuns(trait: RunTrait, step: Step = trap()): Step {
+  return { ...step, in: trait };
+}
+function row<Name extends keyof typeof NR>(
+  name: Name,
+  purpose: string,
+  ...when: readonly Step[]
+): TrappedCall<Name> {
+  return { nr: NR[name], name, purpose, when };
+}
+
+const OURS = 'our own';
+const notInjected = pass(OURS, is(high(5), Number(INJECTED_CALL)));
+const streamFd = trap(`descriptors ${FIRST_STREAM_FD} to ${LAST_STREAM_FD}`, {
+  ...{ kind: 'range', of: low(0), first: FIRST_STREAM_FD, last: LAST_STREAM_FD },
+});
+const takesAway = (argument: number): Step =>
+  trap('advices that take pages away', is(low(argument), ...Object.values(MADV)));
+const ofDescriptor = (flags: number): Step =>
+  trap('`AT_EMPTY_PATH`', anyBit(low(flags), AT_EMPTY_PATH));
+
+const DEVICES = 'device files';
+const TREE = 'the simulated tree';
+const QUEUES = 'event queues';
+const PINS = 'pages that devices have pinned';
+const OPENED = `${TREE}; ${PINS}, when a file is emptied`;
+
+export const TRAPPED_CALLS = [
+  row(
+    'ioctl',
+    'device files; KVM that is told of one; pinned pages that are moved',
+    trap('`KVM_SET_DEVICE_ATTR`, `UFFDIO_MOVE`', is(low(1), KVM_SET_DEVICE_ATTR, UFFDIO_MOVE)),
+    trap('commands of type 0x3b', {
+      ...{ kind: 'masked', of: low(1), mask: 0xff00, value: IOCTL_TYPE },
+    }),
+  ),
+  row(
+    'mmap',
+    `${DEVICES}; huge pages a host has none of; ${PINS}, in whose place something is mapped`,
+    pass(OURS, is(high(4), Number(INJECTED_MMAP))),
+    trap('`MAP_HUGETLB`, `MAP_FIXED`', anyBit(low(3), MAP_HUGETLB | MAP_FIXED)),
+    pass('without a file', is(low(4), NO_FD)),
+    pass('anonymous', anyBit(low(3), MAP_ANONYMOUS)),
+    // Private ones too: attributes cannot be mapped, and in a mount a look at one would be a call to ourselves.
+    trap('of a file', anyBit(low(3), MAP_SHARED_OR_PRIVATE)),
+    trap('from 2^40 on', {
+      ...{ kind: 'range', of: high(5), first: REGION_OFFSET_HIGH, last: HIGHEST },
+    }),
+  ),
+  row(
+    'read',
+    QUEUES,
+    inRuns('events'),
+    // Whole messages of a fault queue: dup() or a socket may have given it any number.
+    trap('as long as fault messages', { kind: 'multiple', of: low(2), unit: FAULT_MESSAGE }),
+    streamFd,
+  ),
+  row(
+    'write',
+    `${QUEUES}, attributes`,
+    inRuns('events'),
+    inRuns(
+      'path-traps',
+      trap(`${LONGEST_ATTRIBUTE_WRITE} bytes at most`, {
+        ...{ kind: 'at-most', argument: 2, most: LONGEST_ATTRIBUTE_WRITE },
+      }),
+    ),
+    // Some answers to faults: natively they would go into the pipe that stands for the queue.
+    inRuns(
+      'mount',
+      trap('as long as some answers to faults', {
+        ...{ kind: 'multiple', of: low(2), unit: FAULT_ANSWER, most: MOST_ANSWERS },
+      }),
+    ),
+    streamFd,
+  ),
+  row('readv', QUEUES, inRuns('events'), streamFd),
+  row('writev', QUEUES, inRuns('events'), streamFd),
+  row('pread64', DEVICES, trap()),
+  row('pwrite64', DEVICES, trap()),
+  row('preadv', DEVICES, trap()),
+  row('pwritev', DEVICES, trap()),
+  row('preadv2', DEVICES, trap()),
+  row('pwritev2', DEVICES, trap()),
+  row(
+    'memfd_create',
+    'huge pages a host has none of',
+    trap('`MFD_HUGETLB`', anyBit(low(1), MFD_HUGETLB)),
+  ),
+
+  row('munmap', PINS, notInjected, trap()),
+  row('mremap', PINS, notInjected, trap()),
+  row('brk', PINS, notInjected, trap()),
+  row('madvise', PINS, notInjected, takesAway(2)),
+  row('process_madvise', PINS, notInjected, takesAway(3)),
+  row('shmat', PINS, notInjected, trap('`SHM_REMAP`', anyBit(low(2), SHM_REMAP))),
+  row('shmdt', PINS, notInjected, trap()),
+  row('truncate', PINS, notInjected, trap()),
+  row('ftruncate', `${PINS}, ${DEVICES}`, notInjected, trap()),
+  row('fallocate', `${PINS}, ${DEVICES}`, notInjected, trap()),
+  row('execve', PINS, trap()),
+  row('execveat', PINS, trap()),
+  row('exit', PINS, trap()),
+  row('exit_group', PINS, trap()),
+
+  row('open', OPENED, notInjected, trap()),
+  row('openat', OPENED, notInjected, trap()),
+  row('openat2', OPENED, notInjected, trap()),
+  row('creat', OPENED, notInjected, trap()),
+  row('stat', TREE, inRuns('path-traps')),
+  row('lstat', TREE, inRuns('path-traps')),
+  row('access', TREE, inRuns('path-traps')),
+  row('faccessat', TREE, inRuns('path-traps')),
+  row('faccessat2', TREE, inRuns('path-traps')),
+  row('chdir', TREE, inRuns('path-traps')),
+  row('getcwd', TREE, inRuns('path-traps')),
+  row('getxattr', TREE, inRuns('path-traps')),
+  row('lgetxattr', TREE, inRuns('path-traps')),
+  row('listxattr', TREE, inRuns('path-traps')),
+  row('llistxattr', TREE, inRuns('path-traps')),
+  // With a descriptor: it must show a character device.
+  row('newfstatat', TREE, inRuns('path-traps'), ofDescriptor(3)),
+  row('statx', TREE, inRuns('path-traps'), ofDescriptor(2)),
+  row('fstat', DEVICES, trap()),
+  // What a mount does not say rightly: names behind /proc/self/fd, and that sysfs is sysfs.
+  row('readlink', TREE, trap()),
+  row('readlinkat', TREE, trap()),
+  row('statfs', TREE, trap()),
+
+  row('capget', 'capabilities of the simulated machine', inRuns('own-capabilities')),
+  row('capset', 'capabilities of the simulated machine', inRuns('own-capabilities')),
+  row('eventfd', 'eventfds that devices signal', inRuns('own-eventfds')),
+  row('eventfd2', 'eventfds that devices signal', inRuns('own-eventfds')),
+] as const;
+
+/** A system call that is trapped, by name. */
+export type TrappedName = (typeof TRAPPED_CALLS)[number]['name'];
