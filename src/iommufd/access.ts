@@ -282,17 +282,17 @@ function copyPages(
   bytes: Uint8Array,
   write: boolean,
 ): Status {
-  const { subsystem } = area.pages;
+  const { world } = area.pages;
   let index = firstIndex;
   let offset = firstOffset;
   for (let done = 0; done < bytes.length;) {
-    if (subsystem.shouldFail('iommufd: page rw')) {
+    if (world.shouldFail('iommufd: page rw')) {
       return refuse(EINVAL, 'the copy of a page was made to fail');
     }
     const part = bytes.subarray(done, done + Math.min(4096 - offset, bytes.length - done));
     const at = offset;
     const rc = area.pages.borrow(index, (pfn) =>
-      write ? subsystem.memory.write(pfn, at, part) : subsystem.memory.read(pfn, at, part),
+      write ? world.memory.write(pfn, at, part) : world.memory.read(pfn, at, part),
     );
     if (rc) return rc;
     done += part.length;

@@ -6,7 +6,7 @@ import type { iommu_ioas_change_process } from '../uapi/iommufd.ts';
 import type { IommufdContext } from './context.ts';
 import { Ioas } from './ioas.ts';
 import type { Ucmd } from './ioctl.ts';
-import { charge, payerOf, uncharge, type Pages } from './io-pagetable/pages.ts';
+import type { Pages } from './io-pagetable/pages.ts';
 
 /** @kernel iommufd_ioas_change_process */
 export function ioasChangeProcess(ucmd: Ucmd<iommu_ioas_change_process>): Status {
@@ -34,32 +34,27 @@ function collectPages(ctx: IommufdContext): Set<Pages> | undefined {
 
 /** Charge the caller for everything first; then nothing can fail. */
 function moveTo(ctx: IommufdContext, task: Task, all: readonly Pages[]): Status {
-  const { subsystem } = ctx;
+  const { accounting } = ctx.subsystem;
+  const takeover = ({ source }: Pages) => accounting.payerOf(task, source.mode);
   const moving = all.filter((pages) => {
-    const { mm, uid } = payerOf(task, pages.accountMode);
+    const { mm, uid } = takeover(pages);
     return pages.source.mm !== mm || pages.source.uid !== uid;
   });
-  const charged: Pages[] = [];
-  for (const pages of moving) {
-    const { accountMode, npinned } = pages;
-    const rc = charge(subsystem, payerOf(task, accountMode), accountMode, npinned);
-    if (rc) {
-      for (const done of charged) {
-        uncharge(subsystem, payerOf(task, done.accountMode), done.accountMode, done.npinned);
-      }
-      return rc;
-    }
-    charged.push(pages);
+  for (const [n, pages] of moving.entries()) {
+    const rc = accounting.charge(takeover(pages), pages.npinned);
+    if (!rc) continue;
+    for (const done of moving.slice(0, n)) accounting.uncharge(takeover(done), done.npinned);
+    return rc;
   }
   for (const pages of moving) {
-    uncharge(subsystem, pages.source, pages.accountMode, pages.npinned);
+    accounting.uncharge(pages.source, pages.npinned);
     // What may be locked freely stays where it was counted (2.8).
-    if (pages.accountMode !== 'none') {
+    if (pages.source.mode !== 'none') {
       pages.counted.pinnedVm -= pages.npinned;
       task.mm.pinnedVm += pages.npinned;
       pages.counted = task.mm;
     }
-    pages.source = payerOf(task, pages.accountMode);
+    pages.source = takeover(pages);
   }
   return undefined;
 }

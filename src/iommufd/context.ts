@@ -4,7 +4,8 @@ import type { OpenFile } from '../base/file.ts';
 import type { Mm } from '../base/task.ts';
 import { MmapRegions } from './mmap.ts';
 import { ObjectTable, type IommufdObject } from './object.ts';
-import type { AccountMode, UserOrigin } from './io-pagetable/pages.ts';
+import type { AccountMode } from './io-pagetable/accounting.ts';
+import type { UserOrigin } from './io-pagetable/pages.ts';
 import type { IommufdSubsystem } from './subsystem.ts';
 import { SwMsiPages } from './sw-msi.ts';
 

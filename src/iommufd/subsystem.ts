@@ -10,7 +10,8 @@ import type { Device } from '../core/contract/device.ts';
 import type { Domain } from '../core/contract/domain.ts';
 import type { IommuCore } from '../core/contract/iommu-core.ts';
 import { KernelAbi } from './kernel-abi.ts';
-import type { Payer } from './io-pagetable/pages.ts';
+import { Accounting } from './io-pagetable/accounting.ts';
+import type { PageWorld } from './io-pagetable/pages.ts';
 
 /** A device of the selftest's own bus, with an IOMMU. */
 export interface SelftestDevice {
@@ -48,7 +49,7 @@ export interface IommufdWorld {
 
 export const DEFAULT_MEMORY_LIMIT = 65536;
 
-export class IommufdSubsystem {
+export class IommufdSubsystem implements PageWorld {
   readonly core: IommuCore;
   readonly env: KernelEnv;
   /** What this kernel knows of the ABI. */
@@ -56,15 +57,13 @@ export class IommufdSubsystem {
   /** Of /dev/iommu, made at the first open. */
   fileOps: FileOps | undefined;
   readonly memory: PhysicalMemory;
-  readonly accounts: UserAccounts;
+  readonly accounting: Accounting;
   readonly newSharedPages: (lengthBytes: number) => Result<SharedPages>;
   readonly selftest: SelftestHardware | undefined;
   /** Bytes of temporary memory: sets the size of batches. IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT. */
   tempMemoryLimit = DEFAULT_MEMORY_LIMIT;
   /** Frame numbers on their way from a pin to a table. */
   readonly pinBuffer = new Float64Array(DEFAULT_MEMORY_LIMIT / 8);
-  /** Whom the pages mapped last are charged to. */
-  lastPayer: Payer | undefined;
   /** Who makes the current call, for failure injection. */
   caller: Task | undefined;
 
@@ -73,7 +72,7 @@ export class IommufdSubsystem {
     this.env = world.core.env;
     this.abi = new KernelAbi(this.env);
     this.memory = world.memory;
-    this.accounts = world.accounts;
+    this.accounting = new Accounting(world.accounts);
     this.newSharedPages = world.newSharedPages;
     this.selftest = world.selftest;
   }

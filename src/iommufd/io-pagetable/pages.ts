@@ -1,16 +1,17 @@
 /**
- * Pages objects: where the memory of areas comes from, its pins, and who pays for them (iommufd.md 3.1, 3.4, 3.8).
+ * Pages objects: where the memory of areas comes from, and its pins (iommufd.md 3.1, 3.4).
  *
  * A pages object is made by one MAP and shared by COPY and by cutting. Its pages are pinned when the first domain or
  * access needs them.
  */
 import { EFAULT, EINVAL, ENODEV, ENOMEM, type Status } from '../../base/errno.ts';
 import type { ForeignFile } from '../../base/file.ts';
+import type { PhysicalMemory } from '../../base/physical-memory.ts';
 import { refuse } from '../../base/refuse.ts';
 import { CAP_IPC_LOCK, type Mm, type Task } from '../../base/task.ts';
+import type { Accounting, AccountMode, Payer } from './accounting.ts';
 import type { Dmabuf } from './dmabuf.ts';
 import { PinRuns, type PinRun } from './pin-runs.ts';
-import type { IommufdSubsystem } from '../subsystem.ts';
 
 export interface UserOrigin {
   readonly kind: 'user';
@@ -21,33 +22,19 @@ export type PageOrigin =
   | { readonly kind: 'file'; readonly file: ForeignFile }
   | { readonly kind: 'dmabuf'; readonly dmabuf: Dmabuf };
 
-/** Who is charged: nobody, the user, or the address space. */
-export type AccountMode = 'none' | 'user' | 'mm';
-
-/**
- * Whom pages are charged to. What the caller is at the call counts: it may change its user or its memory later, or be
- * gone.
- */
-export interface Payer {
-  readonly task: Task;
-  readonly mm: Mm;
-  /** -1 where no user is charged. */
-  readonly uid: number;
-}
-export function payerOf(task: Task, mode: AccountMode): Payer {
-  return { task, mm: task.mm, uid: mode === 'user' ? task.uid : -1 };
+/** What pages need of their machine. */
+export interface PageWorld {
+  readonly memory: PhysicalMemory;
+  readonly accounting: Accounting;
+  /** Frame numbers on their way from a pin to a table. */
+  readonly pinBuffer: Float64Array;
+  /** Pages pinned at a time, no more than the buffer has room for. */
+  readonly chunkPages: number;
+  /** Is the caller to see a failure at this point (iommufd.md 7.1)? */
+  shouldFail(point: string): boolean;
 }
 
-/** The same as payerOf(), and the same object for one call of a task after the other. */
-function samePayer(subsystem: IommufdSubsystem, task: Task, mode: AccountMode): Payer {
-  const last = subsystem.lastPayer;
-  const uid = mode === 'user' ? task.uid : -1;
-  if (last?.task === task && last.mm === task.mm && last.uid === uid) return last;
-  const payer = payerOf(task, mode);
-  subsystem.lastPayer = payer;
-  return payer;
-}
-
+/** Where a MAP got its memory from. */
 export interface PagesInit {
   readonly origin: PageOrigin;
   /** Page number in the origin. */
@@ -61,12 +48,11 @@ export interface PagesInit {
 const NO_RUNS = new PinRuns();
 
 export class Pages {
-  readonly subsystem: IommufdSubsystem;
+  readonly world: PageWorld;
   readonly origin: PageOrigin;
   readonly firstPage: number;
   readonly npages: number;
   readonly writable: boolean;
-  accountMode: AccountMode;
   /** Who is charged; IOAS_CHANGE_PROCESS moves it. */
   source: Payer;
   /** Whose VmPin shows the pages. */
@@ -80,15 +66,15 @@ export class Pages {
   revoked = false;
   #runs = NO_RUNS;
 
-  constructor(subsystem: IommufdSubsystem, task: Task, init: PagesInit) {
-    this.subsystem = subsystem;
+  constructor(world: PageWorld, task: Task, init: PagesInit) {
+    this.world = world;
     this.origin = init.origin;
     this.firstPage = init.firstPage;
     this.npages = init.npages;
     this.writable = init.writable;
-    this.accountMode =
+    const mode =
       init.origin.kind === 'dmabuf' || task.capable(CAP_IPC_LOCK) ? 'none' : init.accountMode;
-    this.source = samePayer(subsystem, task, this.accountMode);
+    this.source = world.accounting.payerOf(task, mode);
     this.counted = this.source.mm;
     if (init.origin.kind === 'dmabuf') this.#mapped = new Map();
   }
@@ -146,13 +132,13 @@ export class Pages {
     const only = this.#runs.only(first, last);
     if (only) {
       this.#runs = NO_RUNS;
-      this.subsystem.memory.unpin(only.pfn, only.count, this.writable);
+      this.world.memory.unpin(only.pfn, only.count, this.writable);
       this.uncharge(only.count);
       return;
     }
     let npages = 0;
     this.#runs.release(first, last, (run) => {
-      this.subsystem.memory.unpin(run.pfn, run.count, this.writable);
+      this.world.memory.unpin(run.pfn, run.count, this.writable);
       npages += run.count;
     });
     this.uncharge(npages);
@@ -167,7 +153,7 @@ export class Pages {
   }
   /** Pages in consecutive frames from `index` on, not beyond `last`; at most a batch. Index must be held. */
   runFrom(index: number, last: number): number {
-    const limit = Math.min(last - index + 1, this.subsystem.chunkPages);
+    const limit = Math.min(last - index + 1, this.world.chunkPages);
     if (this.origin.kind === 'dmabuf') return last - index + 1;
     return this.#runs.consecutive(index, limit);
   }
@@ -178,55 +164,55 @@ export class Pages {
     if (this.origin.kind === 'dmabuf') return refuseRevoked();
     const rc = this.#pinFromOrigin(index, 1);
     if (rc) return rc;
-    const pfn = this.subsystem.pinBuffer[0]!;
+    const pfn = this.world.pinBuffer[0]!;
     const used = use(pfn);
-    this.subsystem.memory.unpin(pfn, 1, this.writable);
+    this.world.memory.unpin(pfn, 1, this.writable);
     return used;
   }
 
   #pin(first: number, last: number, into: PinRun[]): Status {
-    const { subsystem } = this;
-    const chunk = subsystem.chunkPages;
+    const { world } = this;
+    const chunk = world.chunkPages;
     for (let index = first; index <= last;) {
-      if (subsystem.shouldFail('iommufd: temporary batch')) {
+      if (world.shouldFail('iommufd: temporary batch')) {
         return refuse(ENOMEM, 'the batch allocation was made to fail');
       }
       const count = Math.min(chunk, last - index + 1);
       const rc = this.#pinFromOrigin(index, count);
       if (rc) return rc;
-      appendRuns(into, index, count, subsystem.pinBuffer);
+      appendRuns(into, index, count, world.pinBuffer);
       index += count;
     }
     return undefined;
   }
   #pinFromOrigin(index: number, count: number): Status {
-    const { origin, subsystem } = this;
-    if (subsystem.shouldFail('iommufd: pin')) return refuse(EFAULT, 'the pin was made to fail');
+    const { origin, world } = this;
+    if (world.shouldFail('iommufd: pin')) return refuse(EFAULT, 'the pin was made to fail');
     const at = this.firstPage + index;
     if (origin.kind === 'user') {
       if (!origin.mm.alive) {
         return refuse(EFAULT, 'the address space the memory was mapped from is gone');
       }
-      return origin.mm.pin(at, count, this.writable, subsystem.pinBuffer, 0);
+      return origin.mm.pin(at, count, this.writable, world.pinBuffer, 0);
     }
     if (origin.kind === 'file') {
       if (!origin.file.pages) {
         return refuse(EINVAL, 'only shmem, memfd and hugetlbfs files can be pinned');
       }
-      return origin.file.pages.pin(at, count, this.writable, subsystem.pinBuffer, 0);
+      return origin.file.pages.pin(at, count, this.writable, world.pinBuffer, 0);
     }
     return undefined;
   }
   #abandon(fresh: readonly PinRun[], rc: Status): Status {
-    for (const run of fresh) this.subsystem.memory.unpin(run.pfn, run.count, false);
+    for (const run of fresh) this.world.memory.unpin(run.pfn, run.count, false);
     return rc;
   }
 
   #charge(npages: number): Status<'ENOMEM'> {
-    if (this.subsystem.shouldFail('iommufd: charge')) {
+    if (this.world.shouldFail('iommufd: charge')) {
       return refuse(ENOMEM, 'the charge was made to fail');
     }
-    const rc = charge(this.subsystem, this.source, this.accountMode, npages);
+    const rc = this.world.accounting.charge(this.source, npages);
     if (rc) return rc;
     this.counted.pinnedVm += npages;
     this.npinned += npages;
@@ -235,41 +221,10 @@ export class Pages {
   /** Give back the charge of pages that are pinned no more. */
   uncharge(npages: number): void {
     if (npages === 0) return;
-    uncharge(this.subsystem, this.source, this.accountMode, npages);
+    this.world.accounting.uncharge(this.source, npages);
     this.counted.pinnedVm -= npages;
     this.npinned -= npages;
   }
-}
-
-/** The limit is RLIMIT_MEMLOCK of the one who mapped. */
-export function charge(
-  subsystem: IommufdSubsystem,
-  payer: Payer,
-  mode: AccountMode,
-  npages: number,
-): Status<'ENOMEM'> {
-  if (mode === 'none') return undefined;
-  const limit = Number(payer.task.rlimitMemlock >> 12n);
-  const now = mode === 'user' ? subsystem.accounts.lockedPages(payer.uid) : payer.mm.lockedVm;
-  if (now + npages > limit) {
-    return refuse(ENOMEM, 'RLIMIT_MEMLOCK does not allow to pin so many pages', {
-      pinned: now,
-      wanted: npages,
-      limit,
-    });
-  }
-  if (mode === 'user') subsystem.accounts.add(payer.uid, npages);
-  else payer.mm.lockedVm += npages;
-  return undefined;
-}
-export function uncharge(
-  subsystem: IommufdSubsystem,
-  payer: Payer,
-  mode: AccountMode,
-  npages: number,
-): void {
-  if (mode === 'user') subsystem.accounts.add(payer.uid, -npages);
-  else if (mode === 'mm') payer.mm.lockedVm -= npages;
 }
 
 function refuseRevoked(): ReturnType<typeof refuse<typeof ENODEV>> {

@@ -105,7 +105,7 @@ export class Observer {
         const known = this.#payers.get(pages);
         if (!known) continue;
         // Pages that may be locked freely stay where they are shown.
-        const shown = pages.accountMode === 'none' ? known.shown : payer;
+        const shown = pages.source.mode === 'none' ? known.shown : payer;
         this.#payers.set(pages, { shown, charged: payer });
       }
     }
@@ -144,12 +144,13 @@ export class Observer {
     const locked = new Map<TestMm, number>();
     const users = new Map<number, number>();
     for (const pages of this.#pages) {
-      const { npinned, accountMode } = pages;
+      const { npinned } = pages;
+      const { mode } = pages.source;
       held += npinned;
       const payers = this.#payers.get(pages)!;
       add(shown, payers.shown.mm, npinned);
-      if (accountMode === 'mm') add(locked, payers.charged.mm, npinned);
-      if (accountMode === 'user') add(users, payers.charged.uid, npinned);
+      if (mode === 'mm') add(locked, payers.charged.mm, npinned);
+      if (mode === 'user') add(users, payers.charged.uid, npinned);
     }
     mustBe('pinned pages', world.frames.totalPins, held);
     for (const mm of mms) {
