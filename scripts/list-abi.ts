@@ -236,7 +236,7 @@ description chooses one of ${RELEASES.join(', ')}: for a release between
 two of them take the older one. A trait is added by \`with:\` and taken away by \`without:\` (a 6.12 with a backport).
 An unknown command is ENOTTY, an unknown flag EOPNOTSUPP, and what is not 0 beyond the struct of that kernel E2BIG, or
 EOPNOTSUPP in a reserved field; the refusal names the release that has it.
-The releases are those of the specification this was written from, some of them approximate. Where it knows only 6.12 and
+The releases are those of [the specification](linux/iommufd.md), some of them approximate. Where it knows only 6.12 and
 7.3, what changed in between changes with 6.13 here ("6.13 or later").`;
 
 function joined(since: Since): string {

@@ -79,7 +79,7 @@ interface MapArguments {
   readonly prot: number;
 }
 
-/** The checks of the specification's table, rows 1 to 6. Returns the attribute bits of the leaves. */
+/** The checks of the table of core.md 3.8, rows 1 to 6. Returns the attribute bits of the leaves. */
 function checkMap(table: Table, map: MapArguments): Result<Word> {
   const { paG, prot } = map;
   if (!(prot & (IOMMU_READ | IOMMU_WRITE))) {
