@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Bug } from '../base/bug.ts';
-import { EFAULT, EIO, isErrno } from '../base/errno.ts';
+import { EFAULT, EIO } from '../base/errno.ts';
+import { must } from '../testing/base/must.ts';
 import { domainFree, groupGet, iommuMap, pagingDomainAlloc } from '../core/index.ts';
 import {
   attachGroup,
@@ -19,10 +20,6 @@ function build(input: MachineInput): Machine {
   const made = Machine.create(input);
   if ('problems' in made) throw new Bug(made.problems.map((p) => p.message).join('; '));
   return made.machine;
-}
-function must<T>(value: T): Exclude<T, { readonly number: number }> {
-  if (isErrno(value)) throw new Bug(value.name);
-  return value as never;
 }
 /** Group ids as lists of the devices in them. */
 function groupsOf(machine: Machine): string[][] {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Bug } from '../../base/bug.ts';
 import { EFAULT, EINVAL, ENOMEM, isErrno } from '../../base/errno.ts';
+import { must } from '../../testing/base/must.ts';
 import type { MmioWindow } from '../../base/file.ts';
 import { Ram } from '../../pt/ram.ts';
 import { FilePages, MachineMm, ObjectTable } from './mm.ts';
@@ -20,10 +21,6 @@ function setup(addressLg2?: number) {
   return { frames, objects, process };
 }
 const indexOf = (va: bigint): number => Number(va >> 12n);
-function must<T>(value: T): Exclude<T, { readonly number: number }> {
-  if (isErrno(value)) throw new Bug(value.name);
-  return value as never;
-}
 function pin(mm: MachineMm, index: number, count: number, write = true): Float64Array {
   const pfns = new Float64Array(count);
   expect(mm.pin(index, count, write, pfns, 0)).toBeUndefined();

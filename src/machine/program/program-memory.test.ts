@@ -1,12 +1,9 @@
 /** Memory of in-process programs: words are what bytes are, and an area that is gone is not found again. */
 import { expect, test } from 'vitest';
-import { EFAULT, isErrno, type Result } from '../../base/errno.ts';
+import { EFAULT } from '../../base/errno.ts';
+import { must } from '../../testing/base/must.ts';
 import { ProgramMemory, SharedObject } from './program-memory.ts';
 
-function must<T>(result: Result<T>): T {
-  if (isErrno(result)) throw new Error(result.name);
-  return result;
-}
 const PATTERN = Uint8Array.from({ length: 4096 }, (_, n) => (n * 37) & 0xff);
 
 /** Read and write the same place as bytes and as words. */

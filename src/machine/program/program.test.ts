@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { Bug } from '../../base/bug.ts';
 import {
   EAGAIN,
   EBADF,
@@ -16,6 +15,7 @@ import {
   ESPIPE,
   isErrno,
 } from '../../base/errno.ts';
+import { must } from '../../testing/base/must.ts';
 import { OpenFile, type FileOps, type SharedPages } from '../../base/file.ts';
 import { WaitQueue } from '../../base/wait-queue.ts';
 import { Machine } from '../machine.ts';
@@ -25,10 +25,6 @@ import type { Program } from './program.ts';
 import { PlainPages } from './shared-pages.ts';
 import { dir, link, lookupPath, textAttr } from '../files/tree.ts';
 
-function must<T>(value: T): Exclude<T, { readonly number: number }> {
-  if (isErrno(value)) throw new Bug(value.name);
-  return value as never;
-}
 function start(): { machine: Machine; program: Program } {
   const machine = new Machine();
   return { machine, program: machine.program() };

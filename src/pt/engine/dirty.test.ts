@@ -1,12 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { Bug } from '../../base/bug.ts';
 import { EINVAL, EOPNOTSUPP, EOVERFLOW, ERANGE, isErrno } from '../../base/errno.ts';
 import {
   amdv1,
   amdv1mock,
-  createPageTable,
   newGather,
-  Ram,
   riscv64,
   vtdss,
   x86_64,
@@ -14,12 +11,9 @@ import {
   type PtConfig,
   type PtFormat,
 } from '../index.ts';
+import { newTable } from '../../testing/pt/rig.ts';
 
-function make(format: PtFormat, config: PtConfig): PageTable {
-  const pt = createPageTable(format, new Ram(1 << 22), config);
-  if (isErrno(pt)) throw new Bug(pt.name);
-  return pt;
-}
+const make = (format: PtFormat, config: PtConfig): PageTable => newTable(format, config).pt;
 const vtd = () => make(vtdss, { vaLg2: 39, oaLg2: 52 });
 const mock = (format: PtFormat) => make(format, { vaLg2: 38, oaLg2: 51, topLevel: 2 });
 

@@ -21,20 +21,13 @@ import {
   riscv64,
   vtdss,
   x86_64,
-  type PageTable,
   type PtConfig,
-  type PtFormat,
 } from '../index.ts';
+import { newTable } from '../../testing/pt/rig.ts';
 
 const RW = IOMMU_READ | IOMMU_WRITE;
 
-function make(format: PtFormat, config: PtConfig): { pt: PageTable; ram: Ram } {
-  const ram = new Ram(1 << 22);
-  const pt = createPageTable(format, ram, config);
-  if (isErrno(pt)) throw new Bug(pt.name);
-  return { pt, ram };
-}
-const vtd = (more: Partial<PtConfig> = {}) => make(vtdss, { vaLg2: 39, oaLg2: 40, ...more });
+const vtd = (more: Partial<PtConfig> = {}) => newTable(vtdss, { vaLg2: 39, oaLg2: 40, ...more });
 const END = 2 ** 27;
 const WRAP = 2 ** 52 - 1;
 
@@ -67,7 +60,7 @@ describe('map: the checks of core.md 3.8 in their order', () => {
   });
 
   test('5 a CPU page between two granules of the mock is mapped as two, as the selftest does', () => {
-    const { pt } = make(amdv1mock, { vaLg2: 38, oaLg2: 51, topLevel: 2 });
+    const { pt } = newTable(amdv1mock, { vaLg2: 38, oaLg2: 51, topLevel: 2 });
     expect(pt.map(3, 4, 2, RW)).toBe(undefined);
     expect([pt.lookup(3), pt.lookup(4), pt.lookup(5)]).toEqual([4, 5, -1]);
   });
@@ -100,13 +93,13 @@ describe('map: the rest of the table', () => {
   });
 
   test('the check for no access of RISC-V cannot be reached through map', () => {
-    const { pt } = make(riscv64, { vaLg2: 39, oaLg2: 56, features: ['sign-extend'] });
+    const { pt } = newTable(riscv64, { vaLg2: 39, oaLg2: 56, features: ['sign-extend'] });
     expect(pt.map(0, 0, 1, 8)).toBe(EINVAL);
     expect(riscv64.attrs(8, new Set())).toMatchObject({ name: 'EOPNOTSUPP' });
   });
 
   test('a range from one signed half into the other: ERANGE', () => {
-    const { pt } = make(x86_64, { vaLg2: 48, oaLg2: 52, features: ['sign-extend'] });
+    const { pt } = newTable(x86_64, { vaLg2: 48, oaLg2: 52, features: ['sign-extend'] });
     const upper = 2 ** 52 - 2 ** 35;
     expect(pt.map(2 ** 35 - 1, 0, upper - 2 ** 35 + 2, RW)).toBe(ERANGE);
     expect(pt.map(2 ** 35 - 1, 0, 1, RW)).toBe(undefined);
@@ -174,7 +167,7 @@ describe('large leaves and what is below them', () => {
 
 describe('the remembered tables do not widen the address space', () => {
   test('a table of less than one level-0 table: the last page, and the one behind it', () => {
-    const { pt } = make(amdv1, { vaLg2: 20, oaLg2: 52, topLevel: 1 });
+    const { pt } = newTable(amdv1, { vaLg2: 20, oaLg2: 52, topLevel: 1 });
     for (const at of [0, 1, 255]) expect(pt.map(at, 7 + at, 1, RW)).toBe(undefined);
     expect(pt.map(256, 7, 1, RW)).toBe(ERANGE);
     expect(pt.unmap(256, 1, newGather())).toBe(0);
@@ -182,7 +175,7 @@ describe('the remembered tables do not widen the address space', () => {
   });
 
   test('a signed table: an address between the halves, after its image in the upper half was used', () => {
-    const { pt } = make(x86_64, { vaLg2: 48, oaLg2: 52, features: ['sign-extend'] });
+    const { pt } = newTable(x86_64, { vaLg2: 48, oaLg2: 52, features: ['sign-extend'] });
     const upper = 2 ** 52 - 2 ** 35;
     expect(pt.map(upper, 1, 1, RW)).toBe(undefined);
     expect(pt.map(upper + 1, 2, 1, RW)).toBe(undefined);
@@ -194,7 +187,7 @@ describe('the remembered tables do not widen the address space', () => {
   });
 
   test('pages next to each other keep being mapped while the top grows', () => {
-    const { pt } = make(amdv1, {
+    const { pt } = newTable(amdv1, {
       vaLg2: 64,
       oaLg2: 52,
       topLevel: 1,
@@ -221,7 +214,7 @@ describe('the remembered tables do not widen the address space', () => {
 
 describe('a growing top', () => {
   const growing = (tops: [number, number][] = []) =>
-    make(amdv1, {
+    newTable(amdv1, {
       vaLg2: 57,
       oaLg2: 52,
       topLevel: 1,

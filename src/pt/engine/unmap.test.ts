@@ -1,26 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { Bug } from '../../base/bug.ts';
-import { isErrno } from '../../base/errno.ts';
-import {
-  amdv1,
-  createPageTable,
-  freeGathered,
-  newGather,
-  Ram,
-  riscv64,
-  vtdss,
-  type PageTable,
-  type PtConfig,
-  type PtFormat,
-} from '../index.ts';
+import { amdv1, freeGathered, newGather, riscv64, vtdss } from '../index.ts';
+import { newTable } from '../../testing/pt/rig.ts';
 
-function make(format: PtFormat, config: PtConfig): { pt: PageTable; ram: Ram } {
-  const ram = new Ram(1 << 22);
-  const pt = createPageTable(format, ram, config);
-  if (isErrno(pt)) throw new Bug(pt.name);
-  return { pt, ram };
-}
-const vtd = () => make(vtdss, { vaLg2: 39, oaLg2: 52 });
+const vtd = () => newTable(vtdss, { vaLg2: 39, oaLg2: 52 });
 
 describe('unmap never splits a leaf', () => {
   test.each([
@@ -28,7 +10,7 @@ describe('unmap never splits a leaf', () => {
     ['64 KiB of 16 items', amdv1, 16],
     ['4 MiB of 2 items', amdv1, 1024],
   ] as const)('%s', (_name, format, size) => {
-    const { pt } = make(format, { vaLg2: 39, oaLg2: 52, topLevel: 2 });
+    const { pt } = newTable(format, { vaLg2: 39, oaLg2: 52, topLevel: 2 });
     expect(pt.map(size, 4 * size, size, 3)).toBe(undefined);
     // Starting inside: nothing.
     expect(pt.unmap(size + 1, size - 1, newGather())).toBe(0);
@@ -135,7 +117,7 @@ describe('the gather', () => {
 
   test('hardware that wants no gaps is synced before a distant range', () => {
     const synced: [number, number][] = [];
-    const { pt } = make(amdv1, {
+    const { pt } = newTable(amdv1, {
       vaLg2: 39,
       oaLg2: 52,
       topLevel: 2,
@@ -151,7 +133,7 @@ describe('the gather', () => {
 
   test('a detailed gather tells the levels of leaves and freed tables', () => {
     const features = ['sign-extend', 'detailed-gather'] as const;
-    const { pt } = make(riscv64, { vaLg2: 39, oaLg2: 56, features });
+    const { pt } = newTable(riscv64, { vaLg2: 39, oaLg2: 56, features });
     expect(pt.map(0, 512, 1024, 3)).toBe(undefined);
     expect(pt.map(1024, 1, 512, 3)).toBe(undefined);
     const large = newGather();

@@ -1,19 +1,17 @@
 /** Golden words, worked out by hand from the tables of formats.md 2 to 5. */
 import { describe, expect, test } from 'vitest';
-import { Bug } from '../../base/bug.ts';
-import { isErrno } from '../../base/errno.ts';
 import { hex } from '../../base/u64.ts';
 import {
   amdv1,
   amdv1mock,
-  createPageTable,
-  Ram,
   riscv64,
   vtdss,
   x86_64,
   type PtConfig,
   type PtFormat,
 } from '../index.ts';
+import { done, must } from '../../testing/base/must.ts';
+import { newTable } from '../../testing/pt/rig.ts';
 
 /** Raw entries from the top down; frame 1 is the top table, 2 the next, and so on. */
 function entries(
@@ -21,14 +19,10 @@ function entries(
   config: PtConfig,
   map: { iova: bigint; pa: bigint; size: bigint; prot: number },
 ): string[] {
-  const pt = createPageTable(format, new Ram(1 << 20), config);
-  if (isErrno(pt)) throw new Bug(pt.name);
+  const { pt } = newTable(format, config);
   const granules = (address: bigint) => Number(address >> BigInt(format.granuleLg2));
-  const status = pt.map(granules(map.iova), granules(map.pa), granules(map.size), map.prot);
-  if (status) throw new Bug(status.name);
-  const steps = pt.walk(map.iova);
-  if (isErrno(steps)) throw new Bug(steps.name);
-  return steps.map(({ entry }) => hex(entry));
+  done(pt.map(granules(map.iova), granules(map.pa), granules(map.size), map.prot));
+  return must(pt.walk(map.iova)).map(({ entry }) => hex(entry));
 }
 
 const K = 1024n;

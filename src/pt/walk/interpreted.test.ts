@@ -1,22 +1,17 @@
 import { expect, test } from 'vitest';
-import { Bug } from '../../base/bug.ts';
-import { isErrno } from '../../base/errno.ts';
 import {
   amdv1,
-  createPageTable,
   HardwareWalk,
   newGather,
-  Ram,
   riscv64,
   vtdss,
   type PtConfig,
   type PtFormat,
 } from '../index.ts';
+import { newTable } from '../../testing/pt/rig.ts';
 
 function make(format: PtFormat, config: PtConfig) {
-  const ram = new Ram(1 << 20);
-  const pt = createPageTable(format, ram, config);
-  if (isErrno(pt)) throw new Bug(pt.name);
+  const { pt, ram } = newTable(format, config);
   const hardware = new HardwareWalk(format, ram);
   const walk = (iovaG: number, write = false, setDirty = false) =>
     hardware.walk(pt.topPfn, pt.topLevel, iovaG, write, setDirty);

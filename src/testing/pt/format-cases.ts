@@ -1,15 +1,10 @@
 /** The page-table configurations every format suite runs over: one row per way a driver uses a format. */
-import { isErrno } from '../../base/errno.ts';
-import { Bug } from '../../base/bug.ts';
 import {
   amdv1,
   amdv1mock,
-  createPageTable,
-  Ram,
   riscv64,
   vtdss,
   x86_64,
-  type PageTable,
   type PtConfig,
   type PtFormat,
 } from '../../pt/index.ts';
@@ -22,6 +17,7 @@ import {
   type Flag,
   type Oracle,
 } from './format-oracle.ts';
+import { newTable, type PtRig } from './rig.ts';
 
 export interface FormatCase {
   readonly name: string;
@@ -60,11 +56,8 @@ export const CASES: readonly FormatCase[] = [
 ];
 
 /** Both page tables and their RAM, or a Bug. */
-export function make(c: FormatCase, ramBytes = 1 << 24): { pt: PageTable; ram: Ram } {
-  const ram = new Ram(ramBytes);
-  const pt = createPageTable(c.format, ram, c.config);
-  if (isErrno(pt)) throw new Bug(`${c.name}: ${pt.name}`);
-  return { pt, ram };
+export function make(c: FormatCase, ramBytes = 1 << 24): PtRig {
+  return newTable(c.format, c.config, ramBytes);
 }
 
 export function flagsOf(c: FormatCase): ReadonlySet<Flag> {
