@@ -1,4 +1,8 @@
 /** What the checker of comments and pages takes for a citation, a file name, an anchor (scripts/citations.ts). */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
   anchors,
@@ -10,6 +14,7 @@ import {
   lineOf,
   links,
   sections,
+  SPECIFICATION,
 } from '../scripts/citations.ts';
 
 const cited = (text: string) => citations(text).map(({ page, chapter }) => `${page} ${chapter}`);
@@ -105,4 +110,32 @@ test('anchors of a page', () => {
 test('links and sections of a page', () => {
   expect(links(PAGE).map(({ file, anchor }) => `${file}#${anchor}`)).toEqual(['#same-1', 'x.md#y']);
   expect(sections(PAGE).map(({ chapter }) => chapter)).toEqual(['1.2']);
+});
+
+test('what is not there is told with its file and line', () => {
+  const root = mkdtempSync(join(tmpdir(), 'citations-'));
+  const put = (path: string, text: string) => {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+  };
+  for (const page of Object.values(SPECIFICATION))
+    put(page, '# Page\n\n## 1. One\n\nSee §1 and §2.\n');
+  put('src/a.ts', '/** Follows core.md 1, 9.9 and b.ts. */\n\n/* (3.3) */\n');
+  put('docs/c.md', '\n[here](linux/core.md#1-one) [nowhere](linux/core.md#two) [gone](d.md)\n');
+  const script = resolve('scripts/check-citations.ts');
+  const out = spawnSync(resolve('node_modules/.bin/tsx'), [script], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  rmSync(root, { recursive: true });
+  expect(out.status).toBe(1);
+  const told = out.stderr.trim().split('\n');
+  expect(told.filter((line) => line.endsWith('the page has no §2'))).toHaveLength(6);
+  expect(told.filter((line) => !line.endsWith('the page has no §2'))).toEqual([
+    'src/a.ts:1: core.md has no 9.9',
+    'src/a.ts:1: there is no b.ts',
+    'src/a.ts:3: 3.3 is no chapter of core.md',
+    'docs/c.md:2: linux/core.md has no heading #two',
+    'docs/c.md:2: link to d.md leads nowhere',
+  ]);
 });
