@@ -1,6 +1,6 @@
 /**
- * The "edu" teaching device as QEMU has it (vfio.md 6.1): 1234:11e8, one 1 MiB BAR, a factorial unit, a DMA engine
- * with a 4 KiB buffer, one MSI or INTA.
+ * The "edu" teaching device as QEMU has it (vfio.md 6.1; QEMU's docs/specs/edu.rst): 1234:11e8, one 1 MiB BAR, a factorial
+ * unit, a DMA engine with a 4 KiB buffer, one MSI or INTA.
  *
  * Work takes time on the port's clock: 100 ms for a DMA, a little for a factorial. Everything the guest of QEMU could
  * do wrong with a fatal error (a device address outside the buffer) is ignored here: the engine ends, nothing moves.

@@ -1,5 +1,6 @@
 /**
- * What the firmware does before a kernel starts: every BAR gets an address, every bridge its windows, decoding is on.
+ * What the firmware does before a kernel starts: every BAR gets an address, every bridge its windows, decoding is on
+ * (PCIe 7.5.1.1.3, 7.5.1.2.1, 7.5.1.3).
  */
 import {
   PCI_COMMAND,

@@ -1,5 +1,6 @@
 /**
- * The interrupt controller: where messages end that reach the doorbell, and where the lines of the pins end.
+ * The interrupt controller: where messages end that reach the doorbell, and where the lines of the pins end
+ * (PCIe 6.1.2, 6.1.4).
  *
  * An interrupt is found by who sent the message and what it says, as an ITS finds it by device and event id; so two
  * functions may be given the same data. Every function has a line of its own.
