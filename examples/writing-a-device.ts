@@ -6,27 +6,34 @@
  */
 import assert from 'node:assert/strict';
 import { Machine, SoftIommuError } from 'softiommu';
-import { isErrno, type DeviceModel, type DevicePort, type DeviceType } from 'softiommu/devices';
+import {
+  isErrno,
+  type DeviceModel,
+  type DevicePort,
+  type DeviceType,
+  type PciIdentity,
+} from 'softiommu/devices';
 import { runIfMain, type Print } from './run.ts';
 
 /** 1. Registers of BAR 0. Writing `length` starts a sum; `status` is BUSY, then DONE or FAILED. */
 const REG = { address: 0x00, length: 0x08, status: 0x0c, sum: 0x10 } as const;
 const STATUS = { idle: 0, busy: 1, done: 2, failed: 3 } as const;
 
-/** 2. The model: an identity, registers, and work that takes time. It sees its port and nothing else. */
+/** 2. What the configuration space says: it is made from this. */
+const IDENTITY: PciIdentity = {
+  vendor: 0x1234,
+  device: 0xadd0,
+  revision: 1,
+  classCode: 0x12_00_00,
+  bars: [{ index: 0, size: 0x1000, kind: 'mem32' }],
+  interruptPin: 1,
+  msiVectors: 1,
+  msi64: true,
+  pcie: { flr: true, type: 'endpoint' },
+};
+
+/** The model: registers, and work that takes time. It sees its port and nothing else. */
 class Adder implements DeviceModel {
-  readonly name = 'adder';
-  readonly pci = {
-    vendor: 0x1234,
-    device: 0xadd0,
-    revision: 1,
-    classCode: 0x12_00_00,
-    bars: [{ index: 0, size: 0x1000, kind: 'mem32' }],
-    interruptPin: 1,
-    msiVectors: 1,
-    msi64: true,
-    pcie: { flr: true, type: 'endpoint' },
-  } as const;
   readonly #port: DevicePort;
   readonly #nsPerByte: number;
   #address = 0n;
@@ -79,7 +86,8 @@ export const adder: DeviceType = {
   type: 'adder',
   summary: 'adds up bytes by DMA',
   options: { ns_per_byte: { default: 10, help: 'how long a byte takes' } },
-  create: (port, options) => new Adder(port, Number(options['ns_per_byte'] ?? 10)),
+  identity: () => IDENTITY,
+  create: (port, options) => new Adder(port, Number(options['ns_per_byte'])),
 };
 
 /** 6. A machine with one, driven as its driver would. */
@@ -96,7 +104,7 @@ export function main(print: Print): void {
   device.attach(domain);
   domain.map(0x5000n, memory);
   device.busMaster = true;
-  const { model } = device.kernel;
+  const { model } = device.kernel.slot;
   assert(model);
 
   model.mmioWrite(0, REG.address, 8, 0x5000n);

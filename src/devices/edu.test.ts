@@ -3,7 +3,7 @@ import { Clock } from '../base/clock.ts';
 import { EFAULT } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import { edu, EDU_BUFFER, EDU_REG } from './edu.ts';
-import type { DeviceModel, DevicePort } from './port.ts';
+import { optionsOf, type DeviceModel, type DevicePort } from './port.ts';
 
 interface Fake extends DevicePort {
   readonly memory: Uint8Array;
@@ -47,7 +47,7 @@ function setup(options: Record<string, number | boolean> = {}): {
   device: DeviceModel;
 } {
   const port = fakePort();
-  return { port, device: edu.create(port, options) };
+  return { port, device: edu.create(port, optionsOf(edu, options)) };
 }
 const read = (d: DeviceModel, at: number, width = 4): bigint => d.mmioRead(0, at, width);
 const write = (d: DeviceModel, at: number, value: number | bigint, width = 4): void =>
@@ -244,6 +244,9 @@ test('a reset stops the engine and brings back power-on values', () => {
 });
 
 test('it is conventional PCI unless asked to be PCIe', () => {
-  expect(setup().device.pci.pcie).toBeUndefined();
-  expect(setup({ pcie: true }).device.pci.pcie).toEqual({ flr: true, type: 'endpoint' });
+  expect(edu.identity(optionsOf(edu, {})).pcie).toBeUndefined();
+  expect(edu.identity(optionsOf(edu, { pcie: true })).pcie).toEqual({
+    flr: true,
+    type: 'endpoint',
+  });
 });

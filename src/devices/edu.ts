@@ -58,11 +58,12 @@ export const edu: DeviceType = {
   type: 'edu',
   summary: 'QEMU edu: factorial, DMA engine with a 4 KiB buffer, MSI or INTx (1234:11e8)',
   options: OPTIONS,
+  identity: (options) =>
+    options['pcie'] ? { ...IDENTITY, pcie: { flr: true, type: 'endpoint' } } : IDENTITY,
   create: (port, options) =>
     new Edu(port, {
-      maskBits: Number(options['dma_mask_bits'] ?? OPTIONS.dma_mask_bits.default),
-      delayNs: Number(options['dma_delay_us'] ?? OPTIONS.dma_delay_us.default) * 1000,
-      pcie: Boolean(options['pcie'] ?? OPTIONS.pcie.default),
+      maskBits: Number(options['dma_mask_bits']),
+      delayNs: Number(options['dma_delay_us']) * 1000,
     }),
 };
 
@@ -82,8 +83,6 @@ const IDENTITY: PciIdentity = {
 type WideRegister = 0x80 | 0x88 | 0x90;
 
 class Edu implements DeviceModel {
-  readonly name = 'edu';
-  readonly pci: PciIdentity;
   readonly #port: DevicePort;
   readonly #dmaMask: bigint;
   readonly #delayNs: number;
@@ -99,9 +98,8 @@ class Edu implements DeviceModel {
   #working: Disposable | undefined;
   #transfer: Disposable | undefined;
 
-  constructor(port: DevicePort, config: { maskBits: number; delayNs: number; pcie: boolean }) {
+  constructor(port: DevicePort, config: { maskBits: number; delayNs: number }) {
     this.#port = port;
-    this.pci = config.pcie ? { ...IDENTITY, pcie: { flr: true, type: 'endpoint' } } : IDENTITY;
     this.#dmaMask = (1n << BigInt(config.maskBits)) - 1n;
     this.#delayNs = config.delayNs;
   }

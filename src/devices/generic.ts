@@ -4,7 +4,7 @@
  *
  * NOT IMPLEMENTED: it does no DMA and raises no interrupt.
  */
-import type { BarSpec, DeviceModel, DeviceType, PciIdentity } from './port.ts';
+import type { BarSpec, DeviceModel, DeviceOptions, DeviceType, PciIdentity } from './port.ts';
 
 const OPTIONS = {
   vendor: { default: 0x1b36, help: 'vendor id' },
@@ -19,30 +19,18 @@ const OPTIONS = {
   pri: { default: false, help: 'page requests' },
 } as const;
 
-type Options = { readonly [K in keyof typeof OPTIONS]: number | boolean };
-
 export const generic: DeviceType = {
   type: 'generic',
   summary: 'a function without behaviour, for neighbours and virtual functions',
   options: OPTIONS,
-  create(_port, given) {
-    const chosen = Object.entries(OPTIONS).map(([key, { default: value }]) => [
-      key,
-      given[key] ?? value,
-    ]);
-    return new Generic(Object.fromEntries(chosen) as Options);
-  },
+  identity: identityOf,
+  create: () => new Generic(),
 };
 
 class Generic implements DeviceModel {
-  readonly name = 'generic';
-  readonly pci: PciIdentity;
   /** Bytes that are not 0, by offset: a BAR may be far larger than what is ever written to it. */
   readonly #registers = new Map<number, number>();
 
-  constructor(options: Options) {
-    this.pci = identityOf(options);
-  }
   reset(): void {
     this.#registers.clear();
   }
@@ -60,23 +48,24 @@ class Generic implements DeviceModel {
   }
 }
 
-function identityOf(options: Options): PciIdentity {
-  const vectors = Number(options.msix_vectors);
+function identityOf(options: DeviceOptions): PciIdentity {
+  const vectors = Number(options['msix_vectors']);
   const bars: BarSpec[] = [];
-  if (options.bar_size) bars.push({ index: 0, size: Number(options.bar_size), kind: 'mem64' });
+  if (options['bar_size'])
+    bars.push({ index: 0, size: Number(options['bar_size']), kind: 'mem64' });
   if (vectors > 0) bars.push({ index: 4, size: 0x2000, kind: 'mem32' });
   return {
-    vendor: Number(options.vendor),
-    device: Number(options.device),
-    revision: Number(options.revision),
-    classCode: Number(options.class),
+    vendor: Number(options['vendor']),
+    device: Number(options['device']),
+    revision: Number(options['revision']),
+    classCode: Number(options['class']),
     bars,
     interruptPin: 0,
     powerManagement: true,
     ...(vectors > 0 && { msix: { vectors, bar: 4, tableOffset: 0, pbaOffset: 0x1000 } }),
-    ...(options.pcie && { pcie: { flr: true, type: 'endpoint' as const } }),
-    pasidBits: Number(options.pasid_bits),
-    ats: Boolean(options.ats),
-    pri: Boolean(options.pri),
+    ...(options['pcie'] && { pcie: { flr: true, type: 'endpoint' as const } }),
+    pasidBits: Number(options['pasid_bits']),
+    ats: Boolean(options['ats']),
+    pri: Boolean(options['pri']),
   };
 }

@@ -3,7 +3,14 @@ import { edu } from './edu.ts';
 import { generic } from './generic.ts';
 import type { DeviceType } from './port.ts';
 
-export type { BarSpec, DeviceModel, DevicePort, DeviceType, PciIdentity } from './port.ts';
+export type {
+  BarSpec,
+  DeviceModel,
+  DeviceOptions,
+  DevicePort,
+  DeviceType,
+  PciIdentity,
+} from './port.ts';
 export { edu, generic };
 
 /** Every device model that comes with softiommu, by name. */

@@ -20,13 +20,13 @@ export interface DevicePort {
   readonly clock: Clock;
 }
 
-/** A PCI function: how its configuration space looks at power-on, and how its registers behave. */
-export interface DeviceModel extends PciRegisters {
-  readonly name: string;
-  readonly pci: PciIdentity;
-}
+/** How the registers of one device behave. */
+export type DeviceModel = PciRegisters;
 
-/** How a model is made: named in the topology, given its port and its checked options. */
+/** Options of one device: every one its type has, at its default where the description says nothing. */
+export type DeviceOptions = Readonly<Record<string, number | string | boolean>>;
+
+/** A kind of device: named in a machine's description, given its checked options. */
 export interface DeviceType {
   readonly type: string;
   readonly summary: string;
@@ -34,9 +34,15 @@ export interface DeviceType {
   readonly options: Readonly<
     Record<string, { readonly default: number | string | boolean; readonly help: string }>
   >;
-  /** A device at power-on. */
-  create(
-    port: DevicePort,
-    options: Readonly<Record<string, number | string | boolean>>,
-  ): DeviceModel;
+  /** What the function is: configuration space, BARs and capabilities are made from it. No device is made yet. */
+  identity(options: DeviceOptions): PciIdentity;
+  /** One device; the function it belongs to is there, and its port can be used. */
+  create(port: DevicePort, options: DeviceOptions): DeviceModel;
+}
+
+/** All options of a type: what is given, and the defaults of the others. */
+export function optionsOf(type: DeviceType, given: DeviceOptions): DeviceOptions {
+  const out: Record<string, number | string | boolean> = {};
+  for (const [name, option] of Object.entries(type.options)) out[name] = option.default;
+  return { ...out, ...given };
 }

@@ -65,7 +65,7 @@ export class Machine {
 
   /** Every device the simulated kernel knows, by address. */
   get devices(): SimDevice[] {
-    return this.kernel.hardware.devices().map((pci) => new SimDevice(this.kernel, pci.name));
+    return this.kernel.pci.devices().map((pci) => new SimDevice(this.kernel, pci.name));
   }
   /** A process with its own memory and files; root unless said otherwise. */
   program(credentials: Credentials = {}): Program {

@@ -9,10 +9,10 @@ import type { Result, Status } from '../base/errno.ts';
 import type { SharedPages } from '../base/file.ts';
 import { KernelEnv } from '../base/kernel-env.ts';
 import { UserAccounts } from '../base/task.ts';
-import { WaitQueue } from '../base/wait-queue.ts';
 import { IommuCore } from '../core/contract/iommu-core.ts';
 import { stateDigest } from '../core/state-digest.ts';
 import { DEVICE_TYPES } from '../devices/index.ts';
+import { createPciGrouping } from '../drivers/pci-group.ts';
 import { Ram } from '../pt/ram.ts';
 import { IommufdSubsystem } from '../iommufd/subsystem.ts';
 import { IOMMUFD_API } from '../vfio/iommufd-api.ts';
@@ -31,7 +31,7 @@ import { FilePages, MachineMm, ObjectTable } from './memory/mm.ts';
 import type { DirNode } from './files/nodes.ts';
 import { makeModules, type Modules } from './kernel/parameters.ts';
 import { MachineMemory } from './memory/physical-memory.ts';
-import type { PciDev } from './kernel/pci-dev.ts';
+import { PciDevices } from './kernel/pci-devices.ts';
 import { PRESETS } from './description/presets/index.ts';
 import type { ObjectMemory, ProcessMemory } from './memory/process-memory.ts';
 import { Program, type Credentials } from './program/program.ts';
@@ -61,6 +61,8 @@ export class Machine {
   readonly syscalls: Syscalls;
   readonly hardware: Hardware;
   readonly drivers: DriverCore;
+  /** The PCI devices the kernel knows. */
+  readonly pci: PciDevices;
   readonly iommufd: IommufdSubsystem;
   readonly vfio: VfioSubsystem;
   readonly modules: Modules;
@@ -87,7 +89,8 @@ export class Machine {
     this.syscalls = new Syscalls(this.env, this.guard);
     const { core, memory } = this;
     const types = allTypes(options);
-    this.hardware = new Hardware({ core, memory, types, description });
+    const grouping = createPciGrouping();
+    this.hardware = new Hardware({ core, memory, types, description, grouping });
     this.iommufd = new IommufdSubsystem({
       core,
       memory,
@@ -102,9 +105,10 @@ export class Machine {
       iommufd,
       parameters,
       containerDrivers: [type1Driver({ env: this.env, memory, parameters })],
-      deviceOfFunction: (fn) => this.hardware.all().find((pci) => pci.fn === fn)?.dev,
+      deviceOfFunction: (fn) => this.pci.ofFunction(fn)?.dev,
     });
     this.drivers = new DriverCore(this.env);
+    this.pci = new PciDevices({ core, hardware: this.hardware, grouping, drivers: this.drivers });
     for (const driver of hostDrivers(this.vfio)) this.drivers.add(driver);
     this.modules = makeModules(this.env, this.vfio);
     if (this.env.has('fault-injection')) {
@@ -172,30 +176,12 @@ export class Machine {
     );
   }
 
-  /** Write to `remove`: the driver lets go, the kernel forgets the function and everything behind it. */
-  removeDevice(pci: PciDev): Status | WaitQueue {
-    for (const child of this.hardware.childrenOf(pci)) {
-      if (!child.present) continue;
-      const rc = this.removeDevice(child);
-      if (rc) return rc;
-    }
-    const rc = pci.driver && this.drivers.unbind(pci.driver, pci);
-    if (rc) return rc;
-    this.hardware.forget(pci);
-    return undefined;
-  }
-  /** Write to `rescan`: functions that are plugged in but unknown are found, parents first. */
-  rescan(): void {
-    this.#scan(undefined);
-  }
-
   /** The whole state as text: equal digests are equal states. */
   stateDigest(): string {
-    const devices = this.hardware
-      .all()
-      .map(
-        (pci) => `pci ${pci.name} driver=${pci.driver?.name ?? '-'} ${pci.driverOverride ?? '-'}`,
-      );
+    const devices = this.hardware.slots().map((slot) => {
+      const pci = this.pci.at(slot);
+      return `pci ${slot.name} driver=${pci?.driver?.name ?? '-'} ${pci?.driverOverride ?? '-'}`;
+    });
     const pins = `pins ${this.memory.pinTotal} ram ${this.ram.used}`;
     return [stateDigest(this.core), ...devices, pins].join('\n');
   }
@@ -225,9 +211,8 @@ export class Machine {
   close(): void {
     for (const program of this.#programs) program.exit();
     this.assertIdle();
-    for (const pci of this.hardware.childrenOf(undefined)) {
-      if (!pci.present) continue;
-      if (this.removeDevice(pci)) throw new Bug(`${pci.name} could not be removed`);
+    for (const pci of this.pci.childrenOf(undefined)) {
+      if (this.pci.remove(pci)) throw new Bug(`${pci.name} could not be removed`);
     }
     this.#assertNothingLeft();
   }
@@ -245,22 +230,11 @@ export class Machine {
     return new PlainPages(`pages:${++this.#inodeSeq}`, lengthBytes);
   }
 
-  /** The kernel finds the devices, then the drivers their devices. */
+  /** The kernel finds the devices, then the drivers their devices; users' devices are marked for theirs before. */
   #boot(): void {
-    for (const pci of this.hardware.all()) pci.present = false;
-    for (const pci of this.hardware.all()) {
-      if (driverOf(pci.description) === 'vfio-pci') pci.driverOverride = 'vfio-pci';
-    }
-    this.#scan(undefined);
-  }
-  /** All functions of a bus first, then what is behind its bridges, as the kernel scans. */
-  #scan(bridge: PciDev | undefined): void {
-    const found = this.hardware.childrenOf(bridge);
-    const fresh = found.filter((pci) => !pci.present);
-    for (const pci of fresh) this.hardware.discover(pci);
-    for (const pci of found) if (pci.isBridge) this.#scan(pci);
-    if (!this.drivers.autoprobe) return;
-    for (const pci of fresh) this.drivers.attach(pci);
+    this.pci.scan((pci) => {
+      if (driverOf(pci.slot.description) === 'vfio-pci') pci.driverOverride = 'vfio-pci';
+    });
   }
 }
 

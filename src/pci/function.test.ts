@@ -4,7 +4,7 @@ import { ENOTTY } from '../base/errno.ts';
 import { KernelEnv } from '../base/kernel-env.ts';
 import { PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX, PCI_COMMAND } from '../uapi/pci-regs.ts';
 import { PciDeviceFunction } from './function.ts';
-import type { PciIdentity } from './identity.ts';
+import type { PciIdentity, PciRegisters } from './identity.ts';
 import type { MsiMessage } from './messages.ts';
 
 const FULL: PciIdentity = {
@@ -30,13 +30,7 @@ function rig(identity: PciIdentity = FULL) {
   const calls: string[] = [];
   const messages: MsiMessage[] = [];
   let lines = 0;
-  const fn = new PciDeviceFunction({
-    env: new KernelEnv(),
-    at: { segment: 0, bus: 2, device: 3, fn: 1 },
-    identity,
-    sink: { message: (message) => messages.push(message) > 0, line: () => ++lines > 0 },
-  });
-  fn.connect({
+  const registers: PciRegisters = {
     mmioRead: (bar, offset, width) => {
       calls.push(`r${bar}:${offset}/${width}`);
       return 0x1122_3344_5566_7788n;
@@ -44,6 +38,14 @@ function rig(identity: PciIdentity = FULL) {
     mmioWrite: (bar, offset, width, value) =>
       void calls.push(`w${bar}:${offset}/${width}=${value}`),
     reset: () => void calls.push('reset'),
+  };
+  const fn = new PciDeviceFunction({
+    env: new KernelEnv(),
+    at: { segment: 0, bus: 2, device: 3, fn: 1 },
+    identity,
+    sink: { message: (message) => messages.push(message) > 0, line: () => ++lines > 0 },
+    registers: () => registers,
+    hotResetSet: () => undefined,
   });
   return { fn, calls, messages, lines: () => lines };
 }

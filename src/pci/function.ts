@@ -51,13 +51,13 @@ export class PciDeviceFunction {
   rom: Uint8Array | undefined;
   /**
    * The functions that a slot or bus reset of this one resets, itself included; undefined: no such reset is
-   * possible (root bus). Set by whoever knows the topology.
+   * possible (root bus).
    */
-  hotResetSet: () => readonly PciDeviceFunction[] | undefined = () => undefined;
+  readonly hotResetSet: () => readonly PciDeviceFunction[] | undefined;
   /** Told after every change of COMMAND or of the power state, and after a reset. */
   readonly watchers = new Set<() => void>();
   readonly #sink: MessageSink;
-  #registers: PciRegisters | undefined;
+  readonly #registersOf: () => PciRegisters | undefined;
   #intx = false;
 
   constructor(parts: {
@@ -66,6 +66,9 @@ export class PciDeviceFunction {
     identity: PciIdentity;
     /** Where messages and the pin lead. */
     sink: MessageSink;
+    /** What is behind the BARs: asked at every access, because a device is made with a port of its function. */
+    registers: () => PciRegisters | undefined;
+    hotResetSet: () => readonly PciDeviceFunction[] | undefined;
   }) {
     const { identity } = parts;
     this.env = parts.env;
@@ -73,6 +76,8 @@ export class PciDeviceFunction {
     this.name = pciName(parts.at);
     this.identity = identity;
     this.#sink = parts.sink;
+    this.#registersOf = parts.registers;
+    this.hotResetSet = parts.hotResetSet;
     this.config = new ConfigSpace(identity);
     const bars: (PciBar | undefined)[] = Array.from({ length: 6 }, () => undefined);
     for (const spec of identity.bars) {
@@ -83,11 +88,6 @@ export class PciDeviceFunction {
     this.msix =
       identity.msix &&
       new MsixTable(identity.msix, (vector, message) => this.#sendMsix(vector, message));
-  }
-  /** Put the registers behind the BARs: the device model, made with a port of this function. */
-  connect(registers: PciRegisters): void {
-    bugOn(this.#registers !== undefined, `${this.name}: connected twice`);
-    this.#registers = registers;
   }
 
   get devfn(): number {
@@ -174,7 +174,7 @@ export class PciDeviceFunction {
     this.#intx = false;
     this.config.reset();
     this.msix?.reset();
-    this.#registers?.reset();
+    this.#registersOf()?.reset();
     this.env.trace.emit({ kind: 'life', what: 'device-reset', who: this.name });
     this.#changed();
   }
@@ -275,7 +275,7 @@ export class PciDeviceFunction {
     const msix = this.msix;
     const value = msix?.covers(bar.index, offset)
       ? msix.load(offset, width)
-      : (this.#registers?.mmioRead(bar.index, offset, width) ?? ones);
+      : (this.#registersOf()?.mmioRead(bar.index, offset, width) ?? ones);
     this.#traceMmio(bar, offset, width, value, false);
     return value & ones;
   }
@@ -284,7 +284,7 @@ export class PciDeviceFunction {
     const { trace } = this.env;
     const write = (): void => {
       if (this.msix?.covers(bar.index, offset)) this.msix.store(offset, width, value);
-      else this.#registers?.mmioWrite(bar.index, offset, width, value);
+      else this.#registersOf()?.mmioWrite(bar.index, offset, width, value);
     };
     if (!trace.on) write();
     else trace.because(this.#traceMmio(bar, offset, width, value, true), write);

@@ -32,3 +32,9 @@ export interface MessageSink {
 export function isMessageAddress(address: bigint): boolean {
   return address >= MESSAGE_WINDOW && address < MESSAGE_WINDOW + MESSAGE_WINDOW_SIZE;
 }
+
+/** Does a message end at the interrupt controller? */
+export function isInterrupt({ addressHi, addressLo }: MsiMessage): boolean {
+  const pfn = Math.floor(addressLo / 4096);
+  return addressHi === 0 && pfn >= FIRST_MESSAGE_PFN && pfn <= LAST_MESSAGE_PFN;
+}

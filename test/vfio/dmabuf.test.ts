@@ -65,7 +65,7 @@ function rig(input: MachineInput = TWO) {
       ...{ size: 24, ioas_id },
       ...{ iova: IOVA, length: BAR },
     }).rc;
-  const port = () => client.machine.hardware.device(B)!.port;
+  const port = () => client.machine.pci.device(B)!.slot.port;
   /** B writes to a register of A: that of the edu answers with the complement, a generic one with what was written. */
   const reaches = (value: number): boolean => {
     const at = IOVA + BigInt(EDU_REG.liveness);
@@ -233,7 +233,7 @@ function feature({ client, a }: ReturnType<typeof rig>, index: number): void {
   expect(client.call(a, v.VFIO_DEVICE_FEATURE, v.vfio_device_feature, { flags }).rc).toBe(0);
 }
 function setPower({ client, a }: ReturnType<typeof rig>, state: number): void {
-  const { fn } = client.machine.hardware.device(A)!;
+  const { fn } = client.machine.pci.device(A)!;
   const pm = fn.config.capability(1);
   if (pm === 0) throw new Error('no power management');
   must(client.pwrite(a, CONFIG + BigInt(pm) + 4n, Uint8Array.of(state, 0)));

@@ -44,7 +44,7 @@ function rig(options: Record<string, boolean | number> = {}): {
   accesses.length = 0;
   return { client, d, g };
 }
-const functionOf = (client: Client) => client.machine.hardware.all()[0]!.fn!;
+const functionOf = (client: Client) => client.machine.pci.devices()[0]!.fn!;
 function config(client: Client, d: number, at: number, width: number): number {
   const raw = must(client.pread(d, CONFIG + BigInt(at), width));
   return raw.reduceRight((value, byte) => value * 256 + byte, 0);
@@ -425,7 +425,7 @@ describe.each([
   });
   test('nothing to enable with is ERANGE; too few vectors is their number', () => {
     expect(client.setIrqs(d, { flags: EVENTFD | TRIGGER, index, count: 0 })).toBe(ERANGE);
-    client.machine.hardware.all()[0]!.irqs.available = 2;
+    client.machine.pci.devices()[0]!.irqs.available = 2;
     expect(client.setIrqs(d, { flags: EVENTFD | TRIGGER, index }, [-1, -1, -1])).toBe(2);
     expect(client.setIrqs(d, { flags: NONE | TRIGGER, index })).toBe(EINVAL);
     expect(client.setIrqs(d, { flags: EVENTFD | TRIGGER, index }, [-1, -1])).toBe(0);

@@ -13,7 +13,7 @@ const GENERIC = { type: 'generic', at: '0000:00:05.0' } as const;
 
 /** Is the function in the hands of vfio-pci after the boot? */
 function isTaken(input: Parameters<typeof machineOf>[0], at: string): boolean {
-  return machineOf(input).hardware.device(at)?.driver?.name === 'vfio-pci';
+  return machineOf(input).pci.device(at)?.driver?.name === 'vfio-pci';
 }
 
 describe('vfio-pci does not take', () => {
@@ -26,7 +26,7 @@ describe('vfio-pci does not take', () => {
   });
   test('a bridge: EINVAL', () => {
     const machine = machineOf('multifunction');
-    const port = machine.hardware.device('0000:00:01.0')!;
+    const port = machine.pci.device('0000:00:01.0')!;
     const client = new Client(machine);
     const override = must(
       client.program.open('/sys/bus/pci/devices/0000:00:01.0/driver_override', { write: true }),

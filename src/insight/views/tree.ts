@@ -1,6 +1,6 @@
 /** A machine as a tree for people, after `lspci -tv`: every function with its driver, group and IOMMU. */
 import type { Machine } from '../../machine/machine.ts';
-import type { PciDev } from '../../machine/kernel/pci-dev.ts';
+import type { PciSlot } from '../../machine/hardware/slot.ts';
 
 export function describeTree(machine: Machine): string {
   return [...iommuLines(machine), ...busLines(machine), ...groupLines(machine)].join('\n') + '\n';
@@ -15,35 +15,36 @@ function iommuLines(machine: Machine): string[] {
 function busLines(machine: Machine): string[] {
   const roots = machine.hardware.childrenOf(undefined);
   if (roots.length === 0) return ['no devices'];
-  const buses = new Set(roots.map((pci) => pci.name.slice(0, 7)));
+  const buses = new Set(roots.map(({ name }) => name.slice(0, 7)));
   return [...buses].flatMap((bus) => [
     `-[${bus}]`,
     ...branchLines(
       machine,
-      roots.filter((pci) => pci.name.startsWith(bus)),
+      roots.filter(({ name }) => name.startsWith(bus)),
       ' ',
     ),
   ]);
 }
 
-function branchLines(machine: Machine, devices: readonly PciDev[], indent: string): string[] {
-  return devices.flatMap((pci, n) => {
-    const last = n === devices.length - 1;
-    const line = `${indent}${last ? '└─' : '├─'}${functionText(pci)}`;
-    const below = machine.hardware.childrenOf(pci);
+function branchLines(machine: Machine, slots: readonly PciSlot[], indent: string): string[] {
+  return slots.flatMap((slot, n) => {
+    const last = n === slots.length - 1;
+    const line = `${indent}${last ? '└─' : '├─'}${functionText(machine, slot)}`;
+    const below = machine.hardware.childrenOf(slot);
     return [line, ...branchLines(machine, below, `${indent}${last ? '  ' : '│ '}`)];
   });
 }
 
-function functionText(pci: PciDev): string {
-  const { identity } = pci.fn;
+function functionText(machine: Machine, slot: PciSlot): string {
+  const { identity } = slot.fn;
+  const pci = machine.pci.at(slot);
   const hex = (n: number): string => n.toString(16).padStart(4, '0');
   const parts = [
-    `${pci.name} ${pci.description.type} [${hex(identity.vendor)}:${hex(identity.device)}]`,
-    pci.physfn && `virtual function of ${pci.physfn.name}`,
-    pci.present ? `driver ${pci.driver?.name ?? 'none'}` : 'removed',
-    pci.dev.iommuGroup ? `group ${pci.dev.iommuGroup.id}` : 'no group',
-    pci.dev.iommu?.iommuDev && pci.dev.iommu.iommuDev.name,
+    `${slot.name} ${slot.description.type} [${hex(identity.vendor)}:${hex(identity.device)}]`,
+    slot.physfn && `virtual function of ${slot.physfn.name}`,
+    pci ? `driver ${pci.driver?.name ?? 'none'}` : 'removed',
+    pci?.dev.iommuGroup ? `group ${pci.dev.iommuGroup.id}` : 'no group',
+    pci?.dev.iommu?.iommuDev?.name,
   ];
   return parts.filter(Boolean).join(', ');
 }
@@ -53,7 +54,7 @@ function groupLines(machine: Machine): string[] {
   const lines: string[] = [];
   for (const group of machine.vfio.groups()) {
     const names = group.devices.map((device) => `${device.dev.name} (${device.cdevName})`);
-    const holder = machine.hardware
+    const holder = machine.pci
       .devices()
       .find(
         (pci) => pci.dev.iommuGroup === group.iommuGroup && pci.driver?.driverManagedDma === false,

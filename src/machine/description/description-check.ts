@@ -2,10 +2,7 @@
  * Can this machine exist? Addresses, buses, slots, BARs, drivers and IOMMUs of a description are checked against each
  * other and against the device models. Hardware that PCI could not wire up is refused with the place and the reason.
  */
-import { Clock } from '../../base/clock.ts';
-import { EFAULT } from '../../base/errno.ts';
-import { refuse } from '../../base/refuse.ts';
-import type { BarSpec, DeviceModel, DevicePort, DeviceType } from '../../devices/port.ts';
+import { optionsOf, type BarSpec, type DeviceType } from '../../devices/port.ts';
 import {
   BRIDGE_TYPES,
   parseShape,
@@ -101,7 +98,7 @@ const RULES: readonly Rule[] = [
   portStandsRight,
   slotHasFunction0,
   virtualFunctionHasItsPf,
-  modelCanExist,
+  functionCanExist,
   directRegionsAreRanges,
   driverFits,
 ];
@@ -294,9 +291,10 @@ const BAR_SIZES: Readonly<Record<BarSpec['kind'], { least: number; most: number 
 };
 const MAX_PASID_BITS = 20;
 
-function modelCanExist(check: Check, entry: Entry): void {
-  const { pci } = modelOf(check.types, entry.device) ?? {};
-  if (!pci) return;
+function functionCanExist(check: Check, entry: Entry): void {
+  const type = check.types.get(entry.device.type);
+  if (!type) return;
+  const pci = type.identity(optionsOf(type, entry.device.options));
   for (const bar of pci.bars) {
     const problem = barProblem(bar);
     if (problem) check.report(entry, 'options', `BAR ${bar.index}: ${problem}`);
@@ -317,22 +315,6 @@ function barProblem(bar: BarSpec): string | undefined {
     return `the size of a ${bar.kind} BAR is a power of two from ${least} on`;
   }
   return bar.size > most ? `at most ${most} bytes of ${bar.kind}` : undefined;
-}
-
-/** A model of this description, not plugged in anywhere; undefined for bridges, unknown types and wrong options. */
-function modelOf(types: DeviceTypes, device: DeviceDescription): DeviceModel | undefined {
-  return types.get(device.type)?.create(unpluggedPort(), device.options);
-}
-
-function unpluggedPort(): DevicePort {
-  return {
-    read: () => refuse(EFAULT, 'the device is not plugged in'),
-    write: () => refuse(EFAULT, 'the device is not plugged in'),
-    interrupt: () => undefined,
-    intx: () => undefined,
-    messagesEnabled: false,
-    clock: new Clock(),
-  };
 }
 
 function directRegionsAreRanges(check: Check, entry: Entry): void {

@@ -10,7 +10,7 @@ import {
   PCI_INTERRUPT_LINE,
 } from '../../uapi/pci-regs.ts';
 import type { PciBar } from '../../pci/bar.ts';
-import type { PciDev } from '../kernel/pci-dev.ts';
+import type { PciSlot } from './slot.ts';
 
 const MIB = 0x10_0000;
 const PAGE = 0x1000;
@@ -23,36 +23,36 @@ export class Firmware {
   #io = 0xc000;
   #line = 10;
 
-  /** Functions of one bus; `below` gives what is behind a bridge. */
-  assign(functions: readonly PciDev[], below: (bridge: PciDev) => readonly PciDev[]): void {
-    for (const pci of functions) {
-      if (pci.isBridge) this.#bridge(pci, below);
-      else this.#endpoint(pci);
+  /** What is on one bus; `below` gives what is behind a bridge. */
+  assign(slots: readonly PciSlot[], below: (bridge: PciSlot) => readonly PciSlot[]): void {
+    for (const slot of slots) {
+      if (slot.isBridge) this.#bridge(slot, below);
+      else this.#endpoint(slot);
     }
   }
 
-  #endpoint(pci: PciDev): void {
-    for (const bar of pci.fn.bars) if (bar) bar.assign(this.#place(bar));
-    const bars = pci.fn.bars.filter((bar) => bar !== undefined);
+  #endpoint(slot: PciSlot): void {
+    for (const bar of slot.fn.bars) if (bar) bar.assign(this.#place(bar));
+    const bars = slot.fn.bars.filter((bar) => bar !== undefined);
     const decode =
       (bars.some((bar) => bar.isIo) ? PCI_COMMAND_IO : 0) |
       (bars.some((bar) => !bar.isIo) ? PCI_COMMAND_MEMORY : 0);
-    pci.fn.writeConfig(PCI_COMMAND, 2, decode);
-    if (pci.fn.identity.interruptPin === 0) return;
-    pci.fn.writeConfig(PCI_INTERRUPT_LINE, 1, this.#line);
+    slot.fn.writeConfig(PCI_COMMAND, 2, decode);
+    if (slot.fn.identity.interruptPin === 0) return;
+    slot.fn.writeConfig(PCI_INTERRUPT_LINE, 1, this.#line);
     this.#line = this.#line === 11 ? 10 : 11;
   }
 
-  #bridge(pci: PciDev, below: (bridge: PciDev) => readonly PciDev[]): void {
+  #bridge(slot: PciSlot, below: (bridge: PciSlot) => readonly PciSlot[]): void {
     const first = Math.ceil(this.#mem32 / MIB);
     this.#mem32 = first * MIB;
-    this.assign(below(pci), below);
+    this.assign(below(slot), below);
     const end = Math.ceil(this.#mem32 / MIB);
     this.#mem32 = end * MIB;
     // A base above its limit is a closed window.
     const [base, limit] = end > first ? [first, end - 1] : [0xfff, 0];
-    pci.fn.writeConfig(BRIDGE_MEMORY, 4, (((limit << 4) << 16) | (base << 4)) >>> 0);
-    pci.fn.writeConfig(PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    slot.fn.writeConfig(BRIDGE_MEMORY, 4, (((limit << 4) << 16) | (base << 4)) >>> 0);
+    slot.fn.writeConfig(PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
   }
 
   /** Memory BARs begin on pages of their own, so that each can be mapped alone. */

@@ -1,163 +1,125 @@
 /**
- * The PCI tree of a machine: buses and functions from the description, addresses from the firmware, IOMMUs above,
- * and what the kernel sees of it by scanning (core.md 1.4, 2.3).
+ * The PCI tree of a machine: buses and functions from the description, IOMMUs above them, addresses from the
+ * firmware. Whole when it is made, and without a kernel (core.md 1.4, 2.3).
  */
 import { Bug } from '../../base/bug.ts';
-import type { Device } from '../../core/contract/device.ts';
 import type { IommuCore } from '../../core/contract/iommu-core.ts';
-import { busAddDevice, busRemoveDevice } from '../../core/probe/register.ts';
-import { createPciGrouping, type PciGrouping } from '../../drivers/pci-group.ts';
+import type { PciGrouping } from '../../drivers/pci-group.ts';
+import type { PciDeviceFunction } from '../../pci/function.ts';
 import { PciBus } from '../../pci/topology.ts';
 import { iommuNames, parseAddress, type DeviceTypes } from '../description/description-check.ts';
 import type { DeviceDescription, MachineDescription } from '../description/description.ts';
+import type { MachineMemory } from '../memory/physical-memory.ts';
 import type { Bus } from './dma-port.ts';
 import { Firmware } from './firmware.ts';
 import { InterruptController } from './interrupt-controller.ts';
 import { makeIommus, type MachineIommu } from './iommus.ts';
-import type { MachineMemory } from '../memory/physical-memory.ts';
-import { plugIn, type PciDev } from '../kernel/pci-dev.ts';
+import { PciSlot } from './slot.ts';
 
 export class Hardware {
-  readonly core: IommuCore;
-  readonly grouping: PciGrouping = createPciGrouping();
-  readonly controller = new InterruptController();
   readonly iommus: readonly MachineIommu[];
+  readonly controller = new InterruptController();
+  /** By address. */
+  readonly #slots = new Map<string, PciSlot>();
+  /** Sorted by address. */
+  readonly #inOrder: PciSlot[] = [];
   /** By segment:bus. */
   readonly #buses = new Map<string, PciBus>();
-  /** By name, in order of plugging: a bridge before what is behind it. */
-  readonly #devices = new Map<string, PciDev>();
-  readonly #memory: MachineMemory;
   readonly #types: DeviceTypes;
   readonly #bus: Bus;
-  readonly #nameAbove: (pci: PciDev) => string | undefined;
-  readonly #rootDescriptions: readonly DeviceDescription[];
+  /** Name of the IOMMU above, by address of the function. */
+  readonly #iommuAbove: ReadonlyMap<string, string>;
 
   constructor(parts: {
     core: IommuCore;
     memory: MachineMemory;
     types: DeviceTypes;
     description: MachineDescription;
+    /** For the drivers of the IOMMUs. */
+    grouping: PciGrouping;
   }) {
-    this.core = parts.core;
-    this.#memory = parts.memory;
+    const { core, memory, description } = parts;
     this.#types = parts.types;
-    this.#bus = { env: parts.core.env, memory: parts.memory, controller: this.controller };
-    this.#rootDescriptions = parts.description.devices;
-    this.#plugBus(this.#rootDescriptions, undefined);
+    this.#bus = { env: core.env, memory, controller: this.controller };
+    this.#iommuAbove = iommusAbove(description);
+    this.iommus = makeIommus({ ...parts, nameAbove: (at) => this.#iommuAbove.get(at) });
+    this.#plugBus(description.devices, undefined);
     new Firmware().assign(this.childrenOf(undefined), (bridge) => this.childrenOf(bridge));
-    for (const pci of this.#devices.values()) {
-      for (const bar of pci.fn.bars) if (bar && !bar.isIo) this.#memory.addWindow(bar.window);
-      pci.fn.hotResetSet = () => this.#hotResetSet(pci);
+    for (const slot of this.#inOrder) {
+      for (const bar of slot.fn.bars) if (bar && !bar.isIo) memory.addWindow(bar.window);
     }
-    const above = new Map(this.all().map((pci) => [pci.place, pci]));
-    const names = iommuNames(parts.description);
-    this.#nameAbove = (pci) => nameAbove(pci, names[0]);
-    this.iommus = makeIommus({
-      ...parts,
-      grouping: this.grouping,
-      functions: () => this.#devices.values(),
-      nameAbove: (fn) => this.#nameAbove(above.get(fn)!),
-    });
   }
 
-  /** What the kernel knows, by address. */
-  devices(): PciDev[] {
-    return this.all().filter((pci) => pci.present);
+  /** Everything plugged in, by address. */
+  slots(): readonly PciSlot[] {
+    return this.#inOrder;
   }
-  /** What is plugged in, known to the kernel or not. */
-  all(): PciDev[] {
-    return [...this.#devices.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-  }
-  device(name: string): PciDev | undefined {
-    const pci = this.#devices.get(name);
-    return pci?.present ? pci : undefined;
-  }
-  of(dev: Device): PciDev | undefined {
-    const pci = this.#devices.get(dev.name);
-    return pci?.dev === dev ? pci : undefined;
-  }
-  childrenOf(parent: PciDev | undefined): PciDev[] {
-    return this.all().filter((pci) => pci.parent === parent);
-  }
-  vfsOf(pf: PciDev): PciDev[] {
-    return this.all().filter((pci) => pci.physfn === pf);
-  }
-  /** Undefined: addresses of this function are physical. */
-  iommuOf(pci: PciDev): MachineIommu | undefined {
-    const name = this.#nameAbove(pci);
-    return this.iommus.find((iommu) => iommu.name === name);
+  /** Behind a bridge; undefined: on the root buses. */
+  childrenOf(bridge: PciSlot | undefined): PciSlot[] {
+    return this.#inOrder.filter((slot) => slot.parent === bridge);
   }
 
-  /** The kernel finds a function: it gets its unit and is probed by the IOMMU layer. */
-  discover(pci: PciDev): void {
-    pci.present = true;
-    const iommu = this.iommuOf(pci);
-    this.grouping.bind(pci.dev, pci.place);
-    pci.port.unit = iommu?.unit;
-    iommu?.plug(pci);
-    busAddDevice(pci.dev);
-  }
-  /** The kernel forgets a function; the hardware stays. */
-  forget(pci: PciDev): void {
-    busRemoveDevice(pci.dev);
-    this.iommuOf(pci)?.unplug(pci);
-    this.grouping.unbind(pci.dev);
-    pci.present = false;
-    pci.driverOverride = undefined;
-    pci.dev = pci.newDevice(this.core);
-  }
-
-  #plugBus(devices: readonly DeviceDescription[], parent: PciDev | undefined): void {
+  #plugBus(devices: readonly DeviceDescription[], bridge: PciSlot | undefined): void {
     for (const description of sortedPfsFirst(devices)) {
-      const pci = this.#plug(description, parent);
-      if (description.devices.length > 0) this.#plugBus(description.devices, pci);
+      const slot = this.#plug(description, bridge, devices);
+      if (description.devices.length > 0) this.#plugBus(description.devices, slot);
     }
   }
-  #plug(description: DeviceDescription, parent: PciDev | undefined): PciDev {
-    const at = parseAddress(description.at);
-    const physfn = description.vfOf === undefined ? undefined : this.#devices.get(description.vfOf);
-    if (description.vfOf !== undefined && !physfn) {
-      throw new Bug(`${description.at}: the physical function is not there`);
-    }
-    const siblings = parent?.description.devices ?? this.#rootDescriptions;
-    const pci = plugIn({
+  #plug(
+    description: DeviceDescription,
+    parent: PciSlot | undefined,
+    siblings: readonly DeviceDescription[],
+  ): PciSlot {
+    const { at, type, vfOf } = description;
+    const { segment, bus } = parseAddress(at);
+    const physfn = vfOf === undefined ? undefined : this.#slots.get(vfOf);
+    if (vfOf !== undefined && !physfn) throw new Bug(`${at}: the physical function is not there`);
+    const above = this.#iommuAbove.get(at);
+    const slot = new PciSlot({
       bus: this.#bus,
-      core: this.core,
-      types: this.#types,
       description,
-      on: this.#busAt(at.segment, at.bus, parent),
+      type: this.#types.get(type),
+      on: this.#busAt(segment, bus, parent),
       parent,
       physfn,
-      multifunction: !physfn && sharesSlot(description, siblings),
+      multifunction: !physfn && sharesDevice(description, siblings),
+      iommu: this.iommus.find((iommu) => iommu.name === above),
+      hotResetSet: (of) => this.#hotResetSet(of),
     });
-    this.#devices.set(pci.name, pci);
-    return pci;
+    this.#slots.set(at, slot);
+    const after = this.#inOrder.findIndex((other) => other.name > at);
+    this.#inOrder.splice(after < 0 ? this.#inOrder.length : after, 0, slot);
+    return slot;
   }
 
-  #busAt(segment: number, number: number, parent: PciDev | undefined): PciBus {
+  #busAt(segment: number, number: number, bridge: PciSlot | undefined): PciBus {
     const key = `${segment}:${number}`;
     let bus = this.#buses.get(key);
     if (!bus) {
-      bus = new PciBus({ segment, number, bridge: parent?.place });
+      bus = new PciBus({ segment, number, bridge: bridge?.place });
       this.#buses.set(key, bus);
     }
     return bus;
   }
 
   /** A bus reset takes everything on the bus; there is none of a root bus, nor of one virtual function. */
-  #hotResetSet(pci: PciDev): readonly PciDev['fn'][] | undefined {
-    if (!pci.parent || pci.physfn) return undefined;
-    return this.childrenOf(pci.parent).map((sibling) => sibling.fn);
+  #hotResetSet(slot: PciSlot): readonly PciDeviceFunction[] | undefined {
+    if (!slot.parent || slot.physfn) return undefined;
+    return this.childrenOf(slot.parent).map((sibling) => sibling.fn);
   }
 }
 
-/** Its own word, that of a bridge above it, or the first there is; 'none' is no name of any. */
-function nameAbove(pci: PciDev, first: string | undefined): string | undefined {
-  for (let at: PciDev | undefined = pci; at; at = at.parent) {
-    const name = at.description.iommu;
-    if (name !== undefined) return name;
-  }
-  return first;
+/** A function's own word, that of a bridge above it, or the first there is; 'none' is no name of any. */
+function iommusAbove(description: MachineDescription): Map<string, string> {
+  const out = new Map<string, string>();
+  const visit = (devices: readonly DeviceDescription[], above: string | undefined): void => {
+    for (const { at, iommu = above, devices: behind } of devices) {
+      if (iommu !== undefined) out.set(at, iommu);
+      visit(behind, iommu);
+    }
+  };
+  visit(description.devices, iommuNames(description)[0]);
+  return out;
 }
 
 /** A virtual function is made from its physical one, so that comes first. */
@@ -166,9 +128,10 @@ function sortedPfsFirst(devices: readonly DeviceDescription[]): DeviceDescriptio
   return [...devices].sort((a, b) => isVf(a) - isVf(b));
 }
 
-function sharesSlot(device: DeviceDescription, siblings: readonly DeviceDescription[]): boolean {
-  const slot = device.at.slice(0, -1);
+/** Does another function, not a virtual one, have the same device number? */
+function sharesDevice(device: DeviceDescription, siblings: readonly DeviceDescription[]): boolean {
+  const number = device.at.slice(0, -1);
   return siblings.some(
-    (other) => other !== device && other.vfOf === undefined && other.at.slice(0, -1) === slot,
+    (other) => other !== device && other.vfOf === undefined && other.at.slice(0, -1) === number,
   );
 }

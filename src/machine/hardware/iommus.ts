@@ -6,6 +6,7 @@
 import { Bug } from '../../base/bug.ts';
 import { isErrno } from '../../base/errno.ts';
 import { fieldsGiven } from '../description/defined-fields.ts';
+import type { Device } from '../../core/contract/device.ts';
 import type { IommuDevice } from '../../core/contract/driver.ts';
 import { fwspecInit } from '../../core/probe/fwspec.ts';
 import type { IommuCore } from '../../core/contract/iommu-core.ts';
@@ -30,7 +31,7 @@ import type { PciGrouping } from '../../drivers/pci-group.ts';
 import { MESSAGE_WINDOW, MESSAGE_WINDOW_SIZE } from '../../pci/messages.ts';
 import type { PciFunction } from '../../pci/topology.ts';
 import { IOMMU_MMIO, IOMMU_NOEXEC, IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
-import { iommuNames } from '../description/description-check.ts';
+import { entriesOf, iommuNames } from '../description/description-check.ts';
 import type {
   DirectRegion,
   IommuDescription,
@@ -38,7 +39,6 @@ import type {
 } from '../description/description.ts';
 import type { Node } from '../files/nodes.ts';
 import type { MachineMemory } from '../memory/physical-memory.ts';
-import type { PciDev } from '../kernel/pci-dev.ts';
 import { dir, textAttr } from '../files/tree.ts';
 
 export interface MachineIommu {
@@ -48,11 +48,18 @@ export interface MachineIommu {
   readonly unit: RemappingUnit;
   /** One line for people: what it can do. */
   readonly summary: string;
-  /** Tell instance and function of each other, before the device is probed. */
-  plug(pci: PciDev): void;
-  unplug(pci: PciDev): void;
+  /** Tell instance and device of each other, before the device is probed. */
+  plug(dev: Device, at: PluggedIn): void;
+  /** The kernel forgets the device. */
+  unplug(at: PluggedIn): void;
   /** Files of the driver in /sys/class/iommu/NAME. */
   sysfs?(): Record<string, Node>;
+}
+
+/** Where a device stands, as an IOMMU sees it. */
+export interface PluggedIn {
+  readonly requesterId: number;
+  readonly directRegions: readonly DirectRegion[];
 }
 
 export interface IommuWorld {
@@ -60,10 +67,8 @@ export interface IommuWorld {
   readonly memory: MachineMemory;
   readonly grouping: PciGrouping;
   readonly description: MachineDescription;
-  /** Every function plugged in. */
-  functions(): Iterable<PciDev>;
-  /** Name of the IOMMU above a function; undefined: none. */
-  nameAbove(fn: PciFunction): string | undefined;
+  /** Name of the IOMMU above the function at an address; undefined: none. */
+  nameAbove(at: string): string | undefined;
 }
 
 export function makeIommus(world: IommuWorld): MachineIommu[] {
@@ -88,12 +93,12 @@ function intelMaker(world: IommuWorld): Maker {
       ...intelConfig(given as IntelDescription),
       name,
       memory: world.memory,
-      scope: (fn) => world.nameAbove(fn) === name,
-      rmrrs: [...world.functions()].flatMap((pci) =>
-        pci.description.directRegions.map((region) => ({
+      scope: (fn) => world.nameAbove(fn.name) === name,
+      rmrrs: entriesOf(world.description).flatMap(({ device }) =>
+        device.directRegions.map((region) => ({
           ...bytesOf(region),
           relaxable: region.relaxable,
-          of: (fn: PciFunction) => fn === pci.place,
+          of: (fn: PciFunction) => fn.name === device.at,
         })),
       ),
     });
@@ -107,7 +112,7 @@ function intelMaker(world: IommuWorld): Maker {
       instance: handle.instance,
       unit: handle.unit,
       summary: intelSummary(handle),
-      plug: (pci) => nameInstance(pci, fwnode),
+      plug: (dev) => nameInstance(dev, fwnode),
       unplug: () => undefined,
       sysfs: () => intelSysfs(handle),
     };
@@ -161,6 +166,7 @@ function mockMaker(world: IommuWorld): Maker {
     const made = driver;
     const options = given as Extract<IommuDescription, { type: 'mock' }>;
     const fwnode = { iommu: name };
+    const translatesMessages = options.messages === 'translated';
     const maxPasids = 2 ** (options.pasidBits ?? 20);
     const instance = made.registerInstance({ name, fwnode, maxPasids });
     if (isErrno(instance)) throw new Bug(`${name} could not be registered: ${instance.name}`);
@@ -171,22 +177,17 @@ function mockMaker(world: IommuWorld): Maker {
       instance,
       unit,
       summary: "the kernel's mock IOMMU: 2 KiB granules, 51-bit addresses",
-      plug(pci) {
-        const translated = options.messages === 'translated';
-        pci.port.translatesMessages = translated;
-        const window = translated ? SW_MSI_WINDOW : MSI_WINDOW;
-        Object.assign(made.knobsOf(pci.dev), {
-          resvRegions: [window, ...pci.description.directRegions.map(resvRegion)],
+      plug(dev, at) {
+        const window = translatesMessages ? SW_MSI_WINDOW : MSI_WINDOW;
+        Object.assign(made.knobsOf(dev), {
+          resvRegions: [window, ...at.directRegions.map(resvRegion)],
           noDirty: options.dirtyTracking === false,
           cacheCoherency: options.cacheCoherency ?? true,
         });
-        unit.connect(pci.port.requesterId, pci.dev);
-        nameInstance(pci, fwnode);
+        unit.connect(at.requesterId, dev);
+        nameInstance(dev, fwnode);
       },
-      unplug(pci) {
-        unit.disconnect(pci.port.requesterId);
-        pci.port.translatesMessages = false;
-      },
+      unplug: (at) => unit.disconnect(at.requesterId),
     };
   };
 }
@@ -221,7 +222,7 @@ function bytesOf(region: DirectRegion): { start: bigint; length: bigint } {
 }
 
 /** What firmware does for a device: say by which instance it is translated. */
-function nameInstance(pci: PciDev, fwnode: object): void {
-  const rc = fwspecInit(pci.dev, fwnode);
-  if (rc) throw new Bug(`${pci.name} could not name its IOMMU: ${rc.name}`);
+function nameInstance(dev: Device, fwnode: object): void {
+  const rc = fwspecInit(dev, fwnode);
+  if (rc) throw new Bug(`${dev.name} could not name its IOMMU: ${rc.name}`);
 }

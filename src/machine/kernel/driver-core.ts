@@ -111,7 +111,6 @@ export class DriverCore {
     const rc = driver.hooks.remove?.(pci);
     if (rc instanceof WaitQueue || isErrno(rc)) return rc;
     if (!driver.driverManagedDma) deviceUnuseDefaultDomain(pci.dev);
-    pci.driver = undefined;
     pci.dev.driver = undefined;
     driver.bound.splice(driver.bound.indexOf(pci), 1);
     this.env.trace.emit({
@@ -121,6 +120,12 @@ export class DriverCore {
       detail: driver.name,
     });
     return undefined;
+  }
+
+  /** Whatever driver has the device lets it go; as unbind(). @kernel device_release_driver */
+  release(pci: PciDev): Outcome<Status> {
+    const driver = pci.driver && this.drivers.get(pci.driver.name);
+    return driver && this.unbind(driver, pci);
   }
 
   /** Try every matching driver until one takes the device. A probe that fails is logged, as by the kernel. */
@@ -165,11 +170,9 @@ export class DriverCore {
       const rc = deviceUseDefaultDomain(pci.dev);
       if (rc) return rc;
     }
-    pci.driver = driver;
     pci.dev.driver = driver;
     const rc = driver.hooks.probe?.(pci);
     if (rc) {
-      pci.driver = undefined;
       pci.dev.driver = undefined;
       if (!driver.driverManagedDma) deviceUnuseDefaultDomain(pci.dev);
       return rc;

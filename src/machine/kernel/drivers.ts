@@ -13,7 +13,7 @@ export function hostDrivers(vfio: VfioSubsystem): KernelDriver[] {
     new KernelDriver({
       name: 'pcieport',
       driverManagedDma: true,
-      matches: (pci) => isPciePort(pci) && pci.description.driver !== 'none',
+      matches: (pci) => isPciePort(pci) && pci.slot.description.driver !== 'none',
     }),
     new KernelDriver({
       name: 'pci-stub',
@@ -40,10 +40,10 @@ function vfioPci(vfio: VfioSubsystem): KernelDriver {
 }
 
 function isPciePort(pci: PciDev): boolean {
-  return ['root-port', 'upstream-port', 'downstream-port'].includes(pci.description.type);
+  return ['root-port', 'upstream-port', 'downstream-port'].includes(pci.slot.description.type);
 }
 function isDescribedFor(name: string): (pci: PciDev) => boolean {
-  return (pci) => pci.description.driver === name;
+  return (pci) => pci.slot.description.driver === name;
 }
 
 /** It does nothing but hold the device as a driver does: decoding and bus mastering are on, the default domain is in use. */

@@ -4,7 +4,7 @@ import { KernelEnv } from '../../base/kernel-env.ts';
 import { refuse } from '../../base/refuse.ts';
 import { PciDeviceFunction } from '../../pci/function.ts';
 import type { PciIdentity } from '../../pci/identity.ts';
-import { isMessageAddress } from '../../pci/messages.ts';
+import { isInterrupt } from '../../pci/messages.ts';
 import { PCI_COMMAND } from '../../uapi/pci-regs.ts';
 import { InterruptController } from '../hardware/interrupt-controller.ts';
 import { PciDevIrqs } from './irqs.ts';
@@ -30,10 +30,11 @@ function rig(
     at: { segment: 0, bus: 2, device: 3, fn: 1 },
     identity,
     sink: {
-      message: ({ addressLo, data }) =>
-        isMessageAddress(BigInt(addressLo)) && controller.message(fn, data),
+      message: (message) => isInterrupt(message) && controller.message(fn, message.data),
       line: () => controller.line(fn),
     },
+    registers: () => undefined,
+    hotResetSet: () => undefined,
   });
   fn.writeConfig(PCI_COMMAND, 2, 6);
   return { fn, irqs: new PciDevIrqs({ fn, controller, prepare }) };

@@ -211,11 +211,11 @@ describe('memory', () => {
   });
   test('registers answer loads and stores, and SIGBUS while decoding is off', () => {
     const { machine, program } = start();
-    const { window } = machine.hardware.device('0000:00:04.0')!.fn.bars[0]!;
+    const { window } = machine.pci.device('0000:00:04.0')!.fn.bars[0]!;
     const va = must(program.mem.mapRegisters(window, 0, 0x1000));
     expect(program.load(va, 4)).toBe(0x0100_00edn);
     expect(program.store(va + 4n, 4, 1n)).toBeUndefined();
-    machine.hardware.device('0000:00:04.0')!.fn.writeConfig(4, 2, 0);
+    machine.pci.device('0000:00:04.0')!.fn.writeConfig(4, 2, 0);
     expect(program.load(va, 4)).toBe(EFAULT);
     expect(program.store(va, 4, 0n)).toBe(EFAULT);
   });

@@ -13,7 +13,7 @@ const AT = '0000:00:04.0';
 function askIdentity(failure: Errno | 'no op' | undefined) {
   const machine = machineOf('mock');
   const { core } = machine;
-  const { ops } = machine.hardware.device(AT)!.dev.iommu!.iommuDev!;
+  const { ops } = machine.pci.device(AT)!.dev.iommu!.iommuDev!;
   const freed: string[] = [];
   const domainAllocIdentity = (): Result<Domain> => {
     if (failure && failure !== 'no op') return failure;

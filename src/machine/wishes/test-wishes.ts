@@ -95,7 +95,7 @@ function inputOf(
 }
 
 function deviceAt(machine: Machine, address: string): Device {
-  const pci = machine.hardware.device(address);
+  const pci = machine.pci.device(address);
   if (!pci) throw new Bug(`${address} was checked and is gone`);
   return pci.dev;
 }
@@ -235,7 +235,7 @@ function makerDevice(machine: Machine, wish: DomainWish): Device {
   return behind;
 }
 function firstBehind(machine: Machine, iommu: string | undefined): Device | undefined {
-  const devices = machine.hardware.devices().map((pci) => pci.dev);
+  const devices = machine.pci.devices().map((pci) => pci.dev);
   return devices.find((dev) => dev.iommu?.iommuDev?.name === iommu);
 }
 
@@ -300,8 +300,8 @@ function checkTarget(machine: Machine, wish: Wish, path: Problem['path']): Probl
 }
 
 function checkDevice(machine: Machine, address: string, path: Problem['path']): Problem[] {
-  if (machine.hardware.device(address)) return [];
-  const names = machine.hardware.devices().map((pci) => pci.name);
+  if (machine.pci.device(address)) return [];
+  const names = machine.pci.devices().map((pci) => pci.name);
   return [{ path, message: `there is no device ${address}; allowed: ${listOf(names, 'none')}` }];
 }
 

@@ -13,35 +13,35 @@ export const PROBE: DeviceType = {
     reset: { default: true, help: 'another function reset' },
     pin: { default: 1, help: 'interrupt pin' },
   },
-  create(port, given) {
-    const options: typeof given = { flr: true, reset: true, pin: 1, ...given };
-    const scratch = new Uint8Array(64);
+  identity(options) {
     const pcie = { flr: options['flr'] === true, type: 'endpoint' as const };
     return {
-      name: 'probe',
-      pci: {
-        vendor: 0x1b36,
-        device: 0xabcd,
-        revision: 3,
-        classCode: 0x08_80_00,
-        subsystemVendor: 0x1af4,
-        subsystem: 0x1100,
-        interruptPin: Number(options['pin']),
-        bars: [
-          { index: 0, size: 0x4000, kind: 'mem64', prefetchable: true },
-          { index: 2, size: 0x1000, kind: 'mem32' },
-          { index: 3, size: 0x20, kind: 'io' },
-          { index: 4, size: 0x100, kind: 'mem32' },
-        ],
-        msiVectors: 4,
-        msix: { vectors: 8, bar: 2, tableOffset: 0, pbaOffset: 0x800 },
-        powerManagement: true,
-        ats: true,
-        pri: true,
-        pasidBits: 16,
-        functionReset: options['reset'] === true,
-        ...(options['conventional'] ? {} : { pcie }),
-      },
+      vendor: 0x1b36,
+      device: 0xabcd,
+      revision: 3,
+      classCode: 0x08_80_00,
+      subsystemVendor: 0x1af4,
+      subsystem: 0x1100,
+      interruptPin: Number(options['pin']),
+      bars: [
+        { index: 0, size: 0x4000, kind: 'mem64', prefetchable: true },
+        { index: 2, size: 0x1000, kind: 'mem32' },
+        { index: 3, size: 0x20, kind: 'io' },
+        { index: 4, size: 0x100, kind: 'mem32' },
+      ],
+      msiVectors: 4,
+      msix: { vectors: 8, bar: 2, tableOffset: 0, pbaOffset: 0x800 },
+      powerManagement: true,
+      ats: true,
+      pri: true,
+      pasidBits: 16,
+      functionReset: options['reset'] === true,
+      ...(options['conventional'] ? {} : { pcie }),
+    };
+  },
+  create(port) {
+    const scratch = new Uint8Array(64);
+    return {
       mmioRead(bar, offset, width) {
         accesses.push(`r${bar}:${offset.toString(16)}/${width}`);
         let value = 0n;

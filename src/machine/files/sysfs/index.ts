@@ -1,4 +1,5 @@
 /** The tree below /sys, as far as it is ours; the rest of the host's shows through in merged directories. */
+import { sysPathOf } from '../../kernel/pci-dev.ts';
 import type { DirNode } from '../nodes.ts';
 import { dir, textAttr } from '../tree.ts';
 import { iommuClass, iommuGroupsDir, virtualIommu } from './iommu.ts';
@@ -35,13 +36,13 @@ function devicesDir(world: SysfsWorld): DirNode {
 /** pciDDDD:BB, one per root bus. */
 function rootBuses(world: SysfsWorld): Record<string, DirNode> {
   const out: Record<string, DirNode> = {};
-  for (const pci of world.hardware.childrenOf(undefined)) {
-    const name = pci.sysPath.split('/')[3]!;
+  for (const slot of world.hardware.childrenOf(undefined)) {
+    const name = sysPathOf(slot).split('/')[3]!;
     out[name] ??= dir(() => ({
       ...Object.fromEntries(
-        world.hardware
+        world.pci
           .childrenOf(undefined)
-          .filter((each) => each.present && each.sysPath.split('/')[3] === name)
+          .filter((each) => each.sysPath.split('/')[3] === name)
           .map((each) => [each.name, pciDeviceDir(world, each)]),
       ),
       uevent: textAttr(() => '', 0o644),

@@ -25,7 +25,7 @@ function groupDir(world: SysfsWorld, group: IommuGroup): DirNode {
     devices: dir(() =>
       Object.fromEntries(
         group.devices.map((member) => {
-          const pci = world.hardware.of(member.dev);
+          const pci = world.pci.of(member.dev);
           const path = pci?.sysPath ?? `/sys/devices/${member.dev.name}`;
           const here = `/sys/kernel/iommu_groups/${group.id}/devices`;
           return [member.name, link(relative(here, path))];
@@ -59,7 +59,7 @@ export function virtualIommu(world: SysfsWorld): DirNode {
         const here = `/sys/devices/virtual/iommu/${iommu.name}`;
         const members = (): [string, ReturnType<typeof link>][] =>
           instanceDevices(world.core, iommu.instance).map((dev) => {
-            const path = world.hardware.of(dev)?.sysPath ?? `/sys/devices/${dev.name}`;
+            const path = world.pci.of(dev)?.sysPath ?? `/sys/devices/${dev.name}`;
             return [dev.name, link(relative(`${here}/devices`, path))];
           });
         return [

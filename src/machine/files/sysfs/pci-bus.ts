@@ -40,7 +40,7 @@ export function pciBusDir(world: SysfsWorld): DirNode {
 function devicesDir(world: SysfsWorld): DirNode {
   return dir(() =>
     Object.fromEntries(
-      world.hardware
+      world.pci
         .devices()
         .map((pci) => [pci.name, link(relative('/sys/bus/pci/devices', pci.sysPath))]),
     ),
@@ -48,7 +48,7 @@ function devicesDir(world: SysfsWorld): DirNode {
 }
 
 function driverDir(world: SysfsWorld, driver: KernelDriver): DirNode {
-  const { drivers, hardware } = world;
+  const { drivers } = world;
   return dir(() => {
     const bound: [string, Node][] = driver.bound.map((pci) => [
       pci.name,
@@ -64,7 +64,7 @@ function driverDir(world: SysfsWorld, driver: KernelDriver): DirNode {
         const pci = named(world, text);
         return isErrno(pci) ? pci : drivers.unbind(driver, pci);
       }),
-      new_id: writableAttr(undefined, (text) => drivers.newId(driver, text, hardware.devices())),
+      new_id: writableAttr(undefined, (text) => drivers.newId(driver, text, world.pci.devices())),
       remove_id: writableAttr(undefined, (text) => drivers.removeId(driver, text)),
       uevent: writableAttr(undefined, () => undefined),
       module: link(`../../../../module/${driver.module}`),
@@ -74,7 +74,7 @@ function driverDir(world: SysfsWorld, driver: KernelDriver): DirNode {
 
 function named(world: SysfsWorld, text: string): Result<PciDev, 'ENODEV'> {
   const name = text.trim();
-  return world.hardware.device(name) ?? refuse(ENODEV, 'no such PCI device', { device: name });
+  return world.pci.device(name) ?? refuse(ENODEV, 'no such PCI device', { device: name });
 }
 
 /** /sys/module: the modules a client asks for, with their parameters. */

@@ -10,7 +10,7 @@ import { resetDone, resetPrepare } from '../../../core/group/reset.ts';
 import type { PciBar } from '../../../pci/bar.ts';
 import { PCI_COMMAND, PCI_INTERRUPT_LINE } from '../../../uapi/pci-regs.ts';
 import type { AttrNode, DirNode, Node } from '../nodes.ts';
-import type { PciDev } from '../../kernel/pci-dev.ts';
+import { sysPathOf, type PciDev } from '../../kernel/pci-dev.ts';
 import { dir, link, textAttr, writableAttr } from '../tree.ts';
 import { vfioDevDir } from './vfio-class.ts';
 import { hexText, relative, type SysfsWorld } from './world.ts';
@@ -31,7 +31,7 @@ export function pciDeviceDir(world: SysfsWorld, pci: PciDev): DirNode {
 
 /** Directories of the functions behind a bridge stand inside the bridge's. */
 function childDirs(world: SysfsWorld, pci: PciDev): Entries {
-  const children = world.hardware.childrenOf(pci).filter((child) => child.present);
+  const children = world.pci.childrenOf(pci);
   return Object.fromEntries(children.map((child) => [child.name, pciDeviceDir(world, child)]));
 }
 
@@ -176,7 +176,7 @@ function stateFiles(world: SysfsWorld, pci: PciDev): Entries {
       reset_method: textAttr(() => `${pci.fn.identity.pcie?.flr ? 'flr' : 'device_specific'}\n`),
     }),
     remove: writableAttr(undefined, (text) => {
-      if (text.trim() !== '0') world.removeDevice(pci);
+      if (text.trim() !== '0') void world.pci.remove(pci);
       return undefined;
     }),
     ...(pci.isBridge && { rescan: rescanFile(world) }),
@@ -185,7 +185,7 @@ function stateFiles(world: SysfsWorld, pci: PciDev): Entries {
 
 export function rescanFile(world: SysfsWorld): AttrNode {
   return writableAttr(undefined, (text) => {
-    if (text.trim() !== '0') world.rescan();
+    if (text.trim() !== '0') world.pci.scan();
     return undefined;
   });
 }
@@ -245,17 +245,17 @@ function setOverride(pci: PciDev, text: string): Result<undefined, 'EINVAL'> {
 }
 
 function linksOf(world: SysfsWorld, pci: PciDev): Entries {
-  const { hardware } = world;
   const here = pci.sysPath;
   const to = (target: string): Node => link(relative(here, target));
   const iommu = pci.dev.iommu?.iommuDev;
   const { iommuGroup } = pci.dev;
-  const vfs = hardware.vfsOf(pci).filter((vf) => vf.present);
+  const vfs = world.pci.vfsOf(pci);
+  const { physfn } = pci.slot;
   return {
     subsystem: to('/sys/bus/pci'),
     iommu_group: iommuGroup && to(`/sys/kernel/iommu_groups/${iommuGroup.id}`),
     iommu: iommu && to(`/sys/devices/virtual/iommu/${iommu.name}`),
-    physfn: pci.physfn && to(pci.physfn.sysPath),
+    physfn: physfn && to(sysPathOf(physfn)),
     ...Object.fromEntries(vfs.map((vf, n) => [`virtfn${n}`, to(vf.sysPath)])),
   };
 }

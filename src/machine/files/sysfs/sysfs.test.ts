@@ -191,7 +191,7 @@ describe('configuration space', () => {
   });
   test('writes reach the hardware, whatever their width and alignment', () => {
     const { machine, program } = boot();
-    const { fn } = machine.hardware.device('0000:00:04.0')!;
+    const { fn } = machine.pci.device('0000:00:04.0')!;
     const fd = program.open(`${EDU}/config`) as number;
     expect(program.write(fd, Uint8Array.of(0x06), 4n)).toBe(1);
     expect(fn.readConfig(4, 2)).toBe(6);
@@ -264,7 +264,7 @@ describe('overrides and ids', () => {
   });
   test('unbind of a device in use waits; with nobody to close it that is a deadlock', () => {
     const { machine, program } = boot();
-    const device = machine.vfio.deviceOf(machine.hardware.device('0000:00:04.0')!.dev)!;
+    const device = machine.vfio.deviceOf(machine.pci.device('0000:00:04.0')!.dev)!;
     device.openCount = 1;
     machine.env.clock.after(35e9, () => {
       device.openCount = 0;
@@ -299,11 +299,11 @@ describe('devices come and go', () => {
     expect(echo(program, '1', `${EDU}/enable`)).toBeUndefined();
     expect(text(program, `${EDU}/enable`)).toBe('1\n');
     expect(echo(program, '0', `${EDU}/enable`)).toBeUndefined();
-    expect(machine.hardware.device('0000:00:04.0')!.fn.memoryEnabled).toBe(false);
+    expect(machine.pci.device('0000:00:04.0')!.fn.memoryEnabled).toBe(false);
   });
   test('reset brings the device back to power-on', () => {
     const { machine, program } = boot();
-    const { window } = machine.hardware.device('0000:00:04.0')!.fn.bars[0]!;
+    const { window } = machine.pci.device('0000:00:04.0')!.fn.bars[0]!;
     window.store(4, 4, 5n);
     expect(echo(program, '1', `${EDU}/reset`)).toBeUndefined();
     expect(window.load(4, 4)).toBe(0n);

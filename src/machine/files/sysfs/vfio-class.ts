@@ -36,7 +36,7 @@ export function vfioDevClass(world: SysfsWorld): DirNode {
   return dir(() => {
     const out: Record<string, Node> = {};
     for (const device of world.vfio.devices()) {
-      const pci = world.hardware.of(device.dev);
+      const pci = world.pci.of(device.dev);
       if (!pci) continue;
       const target = `${pci.sysPath}/vfio-dev/${device.cdevName}`;
       out[device.cdevName] = link(relative('/sys/class/vfio-dev', target));

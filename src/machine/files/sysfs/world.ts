@@ -5,18 +5,16 @@ import type { VfioSubsystem } from '../../../vfio/vfio-core.ts';
 import type { DriverCore } from '../../kernel/driver-core.ts';
 import type { Hardware } from '../../hardware/hardware.ts';
 import type { Modules } from '../../kernel/parameters.ts';
-import type { PciDev } from '../../kernel/pci-dev.ts';
+import type { PciDevices } from '../../kernel/pci-devices.ts';
 
 export interface SysfsWorld {
   readonly core: IommuCore;
   readonly hardware: Hardware;
+  readonly pci: PciDevices;
   readonly drivers: DriverCore;
   readonly vfio: VfioSubsystem;
   readonly modules: Modules;
   readonly faults: FaultInjection | undefined;
-  /** Write to `remove` and `rescan`. */
-  removeDevice(pci: PciDev): void;
-  rescan(): void;
 }
 
 /** Relative path from the directory `from` to `to`, both absolute: what sysfs links hold. */

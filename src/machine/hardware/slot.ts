@@ -1,0 +1,132 @@
+/**
+ * What is plugged in at one place of the bus: a function, its device model, and its way to memory.
+ *
+ * Hardware only: it is there whether a kernel knows it or not. What a kernel makes of it is a PciDev.
+ */
+import { optionsOf, type DeviceModel, type DeviceType } from '../../devices/port.ts';
+import { requesterIdAtRoot } from '../../pci/alias.ts';
+import { PciDeviceFunction } from '../../pci/function.ts';
+import type { PciIdentity } from '../../pci/identity.ts';
+import type { PciBus, PciFunction } from '../../pci/topology.ts';
+import { isBridge, parseAddress } from '../description/description-check.ts';
+import type { DeviceDescription } from '../description/description.ts';
+import { bridgeIdentity } from './bridge.ts';
+import { DmaPort, type Bus } from './dma-port.ts';
+import type { MachineIommu } from './iommus.ts';
+
+/** Source validation, translation blocking, both redirects, upstream forwarding, direct translated requests. */
+const ACS_CAPABILITY = 0x5f;
+/** What the kernel switches on. */
+const ACS_CONTROL = 0x1d;
+
+/** What is to be plugged in, and where. */
+export interface PlugIn {
+  readonly bus: Bus;
+  readonly description: DeviceDescription;
+  /** Undefined for bridges. */
+  readonly type: DeviceType | undefined;
+  /** The bus it stands on. */
+  readonly on: PciBus;
+  /** The bridge above. */
+  readonly parent: PciSlot | undefined;
+  /** Of a virtual function: the function that carries it. */
+  readonly physfn: PciSlot | undefined;
+  /** Another function answers at the same device number. */
+  readonly multifunction: boolean;
+  /** Undefined: addresses of this function are physical. */
+  readonly iommu: MachineIommu | undefined;
+  /** As PciDeviceFunction has it. */
+  readonly hotResetSet: (slot: PciSlot) => readonly PciDeviceFunction[] | undefined;
+}
+
+/** A function in its place. */
+export class PciSlot {
+  readonly description: DeviceDescription;
+  readonly fn: PciDeviceFunction;
+  readonly place: PciFunction;
+  readonly port: DmaPort;
+  /** Undefined for bridges. */
+  readonly model: DeviceModel | undefined;
+  /** The bridge above. */
+  readonly parent: PciSlot | undefined;
+  readonly physfn: PciSlot | undefined;
+  /** What translates its requests; undefined: nothing does. */
+  readonly iommu: MachineIommu | undefined;
+
+  constructor(plug: PlugIn) {
+    const { bus, description, type, iommu } = plug;
+    const options = type && optionsOf(type, description.options);
+    const identity = withNeighbours(
+      plug,
+      type && options ? type.identity(options) : bridgeIdentity(description),
+    );
+    this.description = description;
+    this.parent = plug.parent;
+    this.physfn = plug.physfn;
+    this.iommu = iommu;
+    this.place = placeOn(plug, identity);
+    this.fn = new PciDeviceFunction({
+      env: bus.env,
+      at: parseAddress(description.at),
+      identity,
+      sink: {
+        message: (message) => this.port.message(message),
+        line: () => bus.controller.line(this.fn),
+      },
+      registers: () => this.model,
+      hotResetSet: () => plug.hotResetSet(this),
+    });
+    this.port = new DmaPort({
+      bus,
+      fn: this.fn,
+      requesterId: requesterIdAtRoot(this.place),
+      unit: iommu?.unit,
+    });
+    this.model = type && options && type.create(this.port, options);
+  }
+  /** '0000:00:04.0' */
+  get name(): string {
+    return this.fn.name;
+  }
+  get isBridge(): boolean {
+    return this.fn.identity.bridge !== undefined;
+  }
+}
+
+/** The identity of the model, and what it says only because of where it stands. */
+function withNeighbours(plug: PlugIn, identity: PciIdentity): PciIdentity {
+  return {
+    ...identity,
+    ...(plug.multifunction && { multifunction: true }),
+    ...(isolates(plug, identity) && { acs: ACS_CAPABILITY }),
+  };
+}
+
+/** Functions with a peer to be kept from: switch ports, and PCIe functions that share a device number. */
+function isolates({ description, multifunction, type }: PlugIn, identity: PciIdentity): boolean {
+  if (!description.acs) return false;
+  if (!type) return ['root-port', 'downstream-port'].includes(description.type);
+  return multifunction && identity.pcie !== undefined;
+}
+
+function placeOn(plug: PlugIn, identity: PciIdentity): PciFunction {
+  const { description, physfn, multifunction } = plug;
+  const at = parseAddress(description.at);
+  const { type } = description;
+  return plug.on.add({
+    slot: at.device,
+    func: at.fn,
+    type: isBridge(type) ? type : (identity.pcie?.type ?? 'pci'),
+    multifunction,
+    ...(identity.acs !== undefined && {
+      acs: { capability: identity.acs, control: ACS_CONTROL },
+    }),
+    ...(physfn && { physfn: physfn.place }),
+    aliasDevfns: description.aliases.map(devfnOf),
+  });
+}
+
+function devfnOf(text: string): number {
+  const [device, fn] = text.split('.') as [string, string];
+  return (parseInt(device, 16) << 3) | parseInt(fn, 16);
+}

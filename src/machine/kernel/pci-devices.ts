@@ -1,0 +1,131 @@
+/**
+ * What the kernel knows of the PCI tree: found by a scan, gone after a removal (vfio.md 4.2).
+ *
+ * A function that was removed stays plugged in; the next scan finds it again, as a new device.
+ */
+import type { Status } from '../../base/errno.ts';
+import type { WaitQueue } from '../../base/wait-queue.ts';
+import type { Device } from '../../core/contract/device.ts';
+import type { IommuCore } from '../../core/contract/iommu-core.ts';
+import { busAddDevice, busRemoveDevice } from '../../core/probe/register.ts';
+import type { PciGrouping } from '../../drivers/pci-group.ts';
+import type { PciDeviceFunction } from '../../pci/function.ts';
+import type { PluggedIn } from '../hardware/iommus.ts';
+import type { Hardware } from '../hardware/hardware.ts';
+import type { PciSlot } from '../hardware/slot.ts';
+import type { DriverCore } from './driver-core.ts';
+import { PciDev } from './pci-dev.ts';
+
+export class PciDevices {
+  readonly #core: IommuCore;
+  readonly #hardware: Hardware;
+  readonly #grouping: PciGrouping;
+  readonly #drivers: DriverCore;
+  readonly #byFunction = new Map<PciDeviceFunction, PciDev>();
+  readonly #byName = new Map<string, PciDev>();
+
+  constructor(parts: {
+    core: IommuCore;
+    hardware: Hardware;
+    grouping: PciGrouping;
+    drivers: DriverCore;
+  }) {
+    this.#core = parts.core;
+    this.#hardware = parts.hardware;
+    this.#grouping = parts.grouping;
+    this.#drivers = parts.drivers;
+  }
+
+  /** All of them, by address. */
+  devices(): PciDev[] {
+    return this.#known(this.#hardware.slots());
+  }
+  /** By address, '0000:00:04.0'. */
+  device(name: string): PciDev | undefined {
+    return this.#byName.get(name);
+  }
+  of(dev: Device): PciDev | undefined {
+    const pci = this.#byName.get(dev.name);
+    return pci?.dev === dev ? pci : undefined;
+  }
+  at(slot: PciSlot): PciDev | undefined {
+    return this.#byFunction.get(slot.fn);
+  }
+  ofFunction(fn: PciDeviceFunction): PciDev | undefined {
+    return this.#byFunction.get(fn);
+  }
+  /** Behind a bridge; undefined: on the root buses. */
+  childrenOf(bridge: PciDev | undefined): PciDev[] {
+    return this.#known(this.#hardware.childrenOf(bridge?.slot));
+  }
+  /** Virtual functions of a physical one. */
+  vfsOf(pf: PciDev): PciDev[] {
+    return this.devices().filter((pci) => pci.slot.physfn === pf.slot);
+  }
+
+  /**
+   * Find what is plugged in and unknown: all functions of a bus, then what is behind its bridges; then their
+   * drivers. `found` hears of each one before a driver does.
+   * @kernel pci_rescan_bus
+   */
+  scan(found: (pci: PciDev) => void = () => undefined): void {
+    this.#scanBus(undefined, found);
+  }
+
+  /**
+   * The driver lets go, the kernel forgets the function and everything behind it. A WaitQueue: somebody still uses
+   * the device; run again when woken.
+   * @kernel pci_stop_and_remove_bus_device
+   */
+  remove(pci: PciDev): Status | WaitQueue {
+    for (const child of this.childrenOf(pci)) {
+      const rc = this.remove(child);
+      if (rc) return rc;
+    }
+    const rc = this.#drivers.release(pci);
+    if (rc) return rc;
+    this.#forget(pci);
+    return undefined;
+  }
+
+  #scanBus(bridge: PciSlot | undefined, found: (pci: PciDev) => void): void {
+    const slots = this.#hardware.childrenOf(bridge);
+    const fresh = slots.filter((slot) => !this.at(slot)).map((slot) => this.#discover(slot));
+    for (const pci of fresh) found(pci);
+    for (const slot of slots) if (slot.isBridge) this.#scanBus(slot, found);
+    if (!this.#drivers.autoprobe) return;
+    for (const pci of fresh) this.#drivers.attach(pci);
+  }
+
+  /** It is made known to its IOMMU, then probed by the IOMMU layer. @kernel pci_device_add */
+  #discover(slot: PciSlot): PciDev {
+    const pci = new PciDev({
+      core: this.#core,
+      controller: this.#hardware.controller,
+      slot,
+      physfn: slot.physfn && this.at(slot.physfn)?.dev,
+    });
+    this.#byFunction.set(slot.fn, pci);
+    this.#byName.set(slot.name, pci);
+    this.#grouping.bind(pci.dev, slot.place);
+    slot.iommu?.plug(pci.dev, placeOf(slot));
+    busAddDevice(pci.dev);
+    return pci;
+  }
+  #forget(pci: PciDev): void {
+    const { slot } = pci;
+    busRemoveDevice(pci.dev);
+    slot.iommu?.unplug(placeOf(slot));
+    this.#grouping.unbind(pci.dev);
+    this.#byFunction.delete(slot.fn);
+    this.#byName.delete(slot.name);
+  }
+
+  #known(slots: readonly PciSlot[]): PciDev[] {
+    return slots.flatMap((slot) => this.at(slot) ?? []);
+  }
+}
+
+function placeOf({ port, description }: PciSlot): PluggedIn {
+  return { requesterId: port.requesterId, directRegions: description.directRegions };
+}
