@@ -37,7 +37,7 @@ describe('a declared field', () => {
       );
     },
   );
-  test('that overlaps another or does not fit is a bug at load time', () => {
+  test('a field that overlaps another or does not fit is a bug at load time', () => {
     expect(() => layout('bad', 64, { a: [0, 3], b: [3, 4] })).toThrow('bit 3 is declared twice');
     expect(() => layout('bad', 64, { a: [0, 64] })).toThrow('do not fit');
     expect(() => layout('bad', 128, { a: [0, 52] })).toThrow('do not fit');

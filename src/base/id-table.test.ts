@@ -10,14 +10,14 @@ function reserve(table: IdTable<object>): number {
 }
 
 describe('ids', () => {
-  test('are the lowest free ones, from the first on', () => {
+  test('ids are the lowest free ones, from the first on', () => {
     const table = new IdTable<object>();
     expect([reserve(table), reserve(table), reserve(table)]).toEqual([1, 2, 3]);
     table.abort(2);
     expect(reserve(table)).toBe(2);
     expect(reserve(table)).toBe(4);
   });
-  test('are found only when published', () => {
+  test('ids are found only when published', () => {
     const table = new IdTable<object>();
     const id = reserve(table);
     const object = {};
@@ -27,7 +27,7 @@ describe('ids', () => {
     expect(table.remove(id)).toBe(object);
     expect(table.isTaken(id)).toBe(false);
   });
-  test('stay taken when buried', () => {
+  test('ids stay taken when buried', () => {
     const table = new IdTable<object>();
     const id = reserve(table);
     table.publish(id, {});
@@ -35,18 +35,18 @@ describe('ids', () => {
     expect(table.get(id)).toBeUndefined();
     expect(reserve(table)).toBe(id + 1);
   });
-  test('run out with ENOSPC', () => {
+  test('ids run out with ENOSPC', () => {
     const table = new IdTable<object>(0, 1);
     expect([table.reserve(), table.reserve(), table.reserve()]).toEqual([0, 1, ENOSPC]);
   });
-  test('published twice, removed twice or aborted without being reserved are bugs', () => {
+  test('ids published twice, removed twice or aborted without being reserved are bugs', () => {
     const table = new IdTable<object>();
     expect(() => table.publish(1, {})).toThrow('without being reserved');
     expect(() => table.abort(1)).toThrow('without being reserved');
     expect(() => table.remove(1)).toThrow('not published');
     expect(() => table.bury(1)).toThrow('not published');
   });
-  test('agree with a plain set', () => {
+  test('ids agree with a plain set', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: -1, max: 20 })), (steps) => {
         const table = new IdTable<object>();

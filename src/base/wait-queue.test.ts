@@ -12,7 +12,7 @@ class FaultQueue {
   }
 }
 const now = (attempt: () => void): void => attempt();
-test('two blocked readers, one event, one cancelled', () => {
+test('each event goes to one blocked reader, in their order, and to none that was cancelled', () => {
   const q = new FaultQueue();
   const got: string[] = [];
   run(

@@ -34,13 +34,13 @@ describe('a table is refused', () => {
     ['a top level too small for the width', vtdss, { vaLg2: 48, oaLg2: 52, topLevel: 2 }, EOPNOTSUPP],
     ['growing without hooks', amdv1, { vaLg2: 64, oaLg2: 52, features: ['dynamic-top'] }, EINVAL],
     ['incoherent without a device', vtdss, { vaLg2: 48, oaLg2: 52, features: ['dma-incoherent'] }, EINVAL],
-  ])('%s', (_name, format, config, errno) => {
+  ])('a table is refused for %s', (_name, format, config, errno) => {
     const ram = new Ram(1 << 16);
     expect(createPageTable(format, ram, config)).toBe(errno);
     expect(ram.used).toBe(0);
   });
 
-  test('sign extension with a growing top, or with the full address space: EINVAL', () => {
+  test('sign extension with a growing top, or with the full address space, is EINVAL', () => {
     const format: PtFormat = { ...amdv1, features: [...amdv1.features, 'sign-extend'] };
     const grows = {
       vaLg2: 48,
@@ -53,7 +53,7 @@ describe('a table is refused', () => {
     expect(createPageTable(format, new Ram(1 << 16), full)).toBe(EINVAL);
   });
 
-  test('no frame for the top table: ENOMEM', () => {
+  test('a table without a frame for its top is ENOMEM', () => {
     const ram = new Ram(1 << 16);
     ram.failNext = () => true;
     expect(createPageTable(vtdss, ram, { vaLg2: 48, oaLg2: 52 })).toBe(ENOMEM);

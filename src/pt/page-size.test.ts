@@ -35,7 +35,7 @@ describe('the vectors of core.md 3.4', () => {
     [0n, 0n, G, NORMAL, [[G, 1]]],
     [G - 2n * M, 2n * G - 2n * M, G + 4n * M, NORMAL, [[2n * M, 1], [G, 1], [2n * M, 1]]],
     [0xf000n, 0x1f000n, 0x32000n, 4n * K | (64n * K) | (2n * M), [[4n * K, 1], [64n * K, 3], [4n * K, 1]]],
-  ])('iova %x, pa %x, size %x', (iova, pa, size, bitmap, expected) => {
+  ])('iova %x, pa %x, size %x take the page sizes of the vector', (iova, pa, size, bitmap, expected) => {
     expect(calls(iova, pa, size, bitmap)).toEqual(expected);
   });
 });

@@ -4,7 +4,7 @@ import { Bug } from '../base/bug.ts';
 import { ENOMEM } from '../base/errno.ts';
 import { Ram } from './ram.ts';
 
-test('frames run out: ENOMEM, until one comes back', () => {
+test('frames run out with ENOMEM, until one comes back', () => {
   const ram = new Ram(4 * 4096);
   expect([ram.alloc(), ram.alloc(), ram.alloc()]).toEqual([1, 2, 3]);
   expect(ram.alloc()).toBe(ENOMEM);
@@ -15,7 +15,7 @@ test('frames run out: ENOMEM, until one comes back', () => {
   expect(ram.words[2 * 1024]).toBe(0);
 });
 
-test('a row of frames must be one that was never split: ENOMEM', () => {
+test('a row of frames must be one that was never split, else ENOMEM', () => {
   const ram = new Ram(6 * 4096);
   expect(ram.allocRun(3)).toBe(1);
   expect(ram.allocRun(3)).toBe(ENOMEM);

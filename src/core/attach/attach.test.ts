@@ -201,7 +201,7 @@ const ROWS: readonly Row[] = [
 ];
 
 describe('driver calls of the main flows', () => {
-  test.for(ROWS)('$flow', (row) => {
+  test.for(ROWS)('$flow makes the driver calls of the kernel', (row) => {
     const rig = new Rig(row.traits ? { traits: row.traits } : {});
     const f = { rig, u: rig.domain('U'), u2: rig.domain('U2') };
     for (const step of row.before ?? []) step(f);
@@ -231,11 +231,11 @@ describe('attach and detach of a device', () => {
     expect(rig.on).toBe('D');
     expect(rig.warnings).toEqual([]);
   });
-  test('a device of a larger group cannot be attached by itself: EINVAL', () => {
+  test('a device of a larger group cannot be attached by itself, which is EINVAL', () => {
     const rig = new Rig();
     expect(attachDevice(rig.domain('U'), rig.a)).toBe(EINVAL);
   });
-  test('a device without a group cannot be attached: ENODEV', () => {
+  test('a device without a group cannot be attached, which is ENODEV', () => {
     const rig = single();
     const u = rig.domain('U');
     rig.mock.removeDevice(rig.a);
@@ -257,13 +257,13 @@ describe('attach and detach of a device', () => {
     expect(rig.on).toBe('U');
     expect(rig.warnings).toEqual(['detach-mismatch']);
   });
-  test('a second attach of the very same domain is refused: EBUSY', () => {
+  test('a second attach of the very same domain is EBUSY', () => {
     const rig = single();
     const u = rig.domain('U');
     expect(attachDevice(u, rig.a)).toBeUndefined();
     expect(attachDevice(u, rig.a)).toBe(EBUSY);
   });
-  test('a domain that cannot be attached at all: ENODEV', () => {
+  test('a domain that cannot be attached at all is ENODEV', () => {
     const rig = single();
     const u = rig.domain('U');
     u.ops = {};
@@ -272,14 +272,14 @@ describe('attach and detach of a device', () => {
 });
 
 describe('attach with a handle', () => {
-  test('without a handle: EINVAL', () => {
+  test('an attach with a handle wants a handle, else EINVAL', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     expect(attachGroupHandle(u, rig.group, undefined)).toBe(EINVAL);
     expect(replaceGroupHandle(rig.group, u, undefined)).toBe(EINVAL);
     expect(replaceGroupHandle(rig.group, undefined, newHandle())).toBe(EINVAL);
   });
-  test('the handle is found only after the attach succeeded, and is gone after the detach', () => {
+  test('a handle is found only after the attach succeeded, and is gone after the detach', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     const handle = newHandle();
@@ -295,7 +295,7 @@ describe('attach with a handle', () => {
     detachGroupHandle(u, rig.group);
     expect(attachHandleGet(rig.group, 0, 0)).toMatchObject({ name: 'ENOENT' });
   });
-  test('a second handle is refused before anything else: EBUSY', () => {
+  test('a second handle is EBUSY before anything else', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     expect(attachGroupHandle(u, rig.group, newHandle())).toBeUndefined();

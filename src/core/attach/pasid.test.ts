@@ -20,7 +20,7 @@ const WITH_AND_WITHOUT = [{ traits: [] }, { traits: ['test-dev'] }] as const;
 describe.each(WITH_AND_WITHOUT)('PASID attach $traits', ({ traits }) => {
   const rigOf = () => new Rig({ traits });
 
-  test('no group: ENODEV', () => {
+  test('a PASID of a device in no group is ENODEV', () => {
     const rig = rigOf();
     const u = rig.domain('U');
     rig.mock.removeDevice(rig.b);
@@ -28,19 +28,19 @@ describe.each(WITH_AND_WITHOUT)('PASID attach $traits', ({ traits }) => {
     expect(replaceDevicePasid(u, rig.b, 5, newHandle())).toBe(ENODEV);
     detachDevicePasid(u, rig.b, 5);
   });
-  test('the domain has no set_dev_pasid: EOPNOTSUPP', () => {
+  test('a domain without set_dev_pasid is EOPNOTSUPP', () => {
     const rig = new Rig({ traits, driver: { pasid: false } });
     expect(attachDevicePasid(rig.domain('U'), rig.a, 5)).toBe(EOPNOTSUPP);
   });
-  test('the driver has no blocked domain: EOPNOTSUPP', () => {
+  test('a driver without a blocked domain is EOPNOTSUPP', () => {
     const rig = new Rig({ traits, driver: { blocked: false } });
     expect(attachDevicePasid(rig.domain('U'), rig.a, 5)).toBe(EOPNOTSUPP);
   });
-  test('the blocked domain takes no PASID off: EOPNOTSUPP', () => {
+  test('a blocked domain that takes no PASID off is EOPNOTSUPP', () => {
     const rig = new Rig({ traits, driver: { blockedPasid: false } });
     expect(attachDevicePasid(rig.domain('U'), rig.a, 5)).toBe(EOPNOTSUPP);
   });
-  test('the domain is of another driver: EINVAL, no callback', () => {
+  test('a domain of another driver is EINVAL, without a callback', () => {
     const rig = rigOf();
     const other = createMockDriver(rig.core, { name: 'other' });
     const u = rig.domain('U');
@@ -49,7 +49,7 @@ describe.each(WITH_AND_WITHOUT)('PASID attach $traits', ({ traits }) => {
     expect(replaceDevicePasid(u, rig.a, 5, newHandle())).toBe(EINVAL);
     expect(rig.log.take()).toEqual([]);
   });
-  test('PASID 0: EINVAL', () => {
+  test('PASID 0 is EINVAL', () => {
     const rig = rigOf();
     expect(attachDevicePasid(rig.domain('U'), rig.a, 0)).toBe(EINVAL);
     expect(replaceDevicePasid(rig.domain('U'), rig.a, 0, newHandle())).toBe(EINVAL);
@@ -59,13 +59,13 @@ describe.each(WITH_AND_WITHOUT)('PASID attach $traits', ({ traits }) => {
 describe.each(WITH_AND_WITHOUT)('PASID attach to members and slots $traits', ({ traits }) => {
   const rigOf = () => new Rig({ traits });
 
-  test('out of range for any member that has PASIDs: EINVAL', () => {
+  test('a PASID out of range for any member that has PASIDs is EINVAL', () => {
     const rig = new Rig({ traits, members: [{ name: 'A' }, { name: 'B', pasidBits: 3 }] });
     const u = rig.domain('U');
     expect(attachDevicePasid(u, rig.a, 8)).toBe(EINVAL);
     expect(attachDevicePasid(u, rig.a, 7)).toBeUndefined();
   });
-  test('a slot in use: EBUSY, and the handle already names the domain', () => {
+  test('a slot in use is EBUSY, and the handle already names the domain', () => {
     const rig = rigOf();
     const u = rig.domain('U');
     const handle = newHandle();
@@ -92,15 +92,15 @@ describe.each(WITH_AND_WITHOUT)('PASID attach to members and slots $traits', ({ 
 describe.each(WITH_AND_WITHOUT)('PASID replace $traits', ({ traits }) => {
   const rigOf = () => new Rig({ traits });
 
-  test('replace needs a handle: EINVAL', () => {
+  test('a replace needs a handle, else EINVAL', () => {
     const rig = rigOf();
     expect(replaceDevicePasid(rig.domain('U'), rig.a, 5, undefined)).toBe(EINVAL);
   });
-  test('replace of nothing: EINVAL', () => {
+  test('a replace of nothing is EINVAL', () => {
     const rig = rigOf();
     expect(replaceDevicePasid(rig.domain('U'), rig.a, 5, newHandle())).toBe(EINVAL);
   });
-  test('replace with the very same handle: EINVAL, warned', () => {
+  test('a replace with the very same handle is EINVAL, and warned', () => {
     const rig = rigOf();
     const u = rig.domain('U');
     const handle = newHandle();
@@ -108,7 +108,7 @@ describe.each(WITH_AND_WITHOUT)('PASID replace $traits', ({ traits }) => {
     expect(replaceDevicePasid(u, rig.a, 5, handle)).toBe(EINVAL);
     expect(rig.warnings).toEqual(['pasid-handle-reuse']);
   });
-  test('replace with the same domain and another handle calls no driver', () => {
+  test('a replace with the same domain and another handle calls no driver', () => {
     const rig = rigOf();
     const u = rig.domain('U');
     const next = newHandle();
@@ -118,7 +118,7 @@ describe.each(WITH_AND_WITHOUT)('PASID replace $traits', ({ traits }) => {
     expect(rig.log.take()).toEqual([]);
     expect(attachHandleGet(rig.group, 5, 0)).toBe(next);
   });
-  test('rollback of a replace that fails too removes the PASID, warned', () => {
+  test('a rollback of a replace that fails too removes the PASID, and is warned', () => {
     const rig = rigOf();
     const [u, u2] = [rig.domain('U'), rig.domain('U2')];
     expect(attachDevicePasid(u, rig.a, 5, newHandle())).toBeUndefined();
@@ -148,7 +148,7 @@ describe('PASID attach, order of checks', () => {
       expect(attachDevicePasid(u, rig.a, 5)).toBe(errno);
     }
   });
-  test('replace wants a blocked domain only with test_dev', () => {
+  test('a replace wants a blocked domain only with test_dev', () => {
     for (const [traits, result] of [
       [[], undefined],
       [['test-dev'], EOPNOTSUPP],
@@ -163,7 +163,7 @@ describe('PASID attach, order of checks', () => {
 });
 
 describe('a removal that fails', () => {
-  test('is warned, and the slot is free', () => {
+  test('a removal that fails is warned, and the slot is free', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     expect(attachDevicePasid(u, rig.a, 5)).toBeUndefined();
@@ -172,7 +172,7 @@ describe('a removal that fails', () => {
     expect(rig.warnings).toEqual(['pasid-remove-failed', 'pasid-remove-failed']);
     expect(rig.group.pasidArray.size).toBe(0);
   });
-  test('for want of a blocked domain is warned too', () => {
+  test('a removal that fails for want of a blocked domain is warned too', () => {
     const rig = new Rig({ members: [{ name: 'A' }] });
     const u = rig.domain('U');
     expect(attachDevicePasid(u, rig.a, 5)).toBeUndefined();
@@ -183,7 +183,7 @@ describe('a removal that fails', () => {
 });
 
 describe('global PASIDs', () => {
-  test('the lowest free one below the limit of the device', () => {
+  test('a global PASID is the lowest free one below the limit of the device', () => {
     const rig = new Rig({
       members: [
         { name: 'A', pasidBits: 2 },
@@ -196,7 +196,7 @@ describe('global PASIDs', () => {
     freeGlobalPasid(rig.core, 2);
     expect(allocGlobalPasid(rig.a)).toBe(2);
   });
-  test('freeing the invalid one is warned', () => {
+  test('freeing the invalid PASID is warned', () => {
     const rig = new Rig();
     freeGlobalPasid(rig.core, IOMMU_PASID_INVALID);
     expect(rig.warnings).toEqual(['pasid-free-invalid']);

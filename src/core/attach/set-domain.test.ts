@@ -10,14 +10,14 @@ import { resetDone, resetPrepare } from '../group/reset.ts';
 import { groupSetDomain, groupSetDomainNofail } from './set-domain.ts';
 
 describe('setting a group', () => {
-  test('to no domain: EINVAL, warned, in both modes', () => {
+  test('setting a group to no domain is EINVAL, and warned, in both modes', () => {
     const rig = new Rig();
     using _ = rig.group.mutex.hold();
     expect(groupSetDomain(rig.group, undefined)).toBe(EINVAL);
     expect(groupSetDomainNofail(rig.group, undefined)).toBe(EINVAL);
     expect(rig.warnings).toEqual(['set-domain-null', 'set-domain-null', 'nofail-failed']);
   });
-  test('without its mutex is a mistake of the caller', () => {
+  test('setting a group without its mutex is a mistake of the caller', () => {
     const rig = new Rig();
     expect(() => groupSetDomain(rig.group, rig.group.defaultDomain)).toThrow(/not held/);
   });
@@ -61,7 +61,7 @@ describe('rolling back and going on', () => {
     expect(rig.log.take()).toEqual(['attach(D,A,U)=EIO', 'attach(D,B,U)=EINVAL', 'attach(D,C,U)']);
     expect(rig.on).toBe('D');
   });
-  test('a device that firmware wants mapped is not even blocked by what must succeed: warned', () => {
+  test('a device that firmware wants mapped is not even blocked by what must succeed, and that is warned', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     expect(groupClaimDmaOwner(rig.group, {})).toBeUndefined();
@@ -82,25 +82,25 @@ describe('a device that is not in its own group', () => {
     rig.group.devices.splice(0, 1);
     return rig;
   };
-  test('cannot be attached late: ENODEV, warned', () => {
+  test('a device that is not in its own group cannot be attached late, which is ENODEV and warned', () => {
     const rig = lost();
     rig.a.iommu!.attachDeferred = true;
     expect(deferredAttach(rig.a, rig.group.defaultDomain!)).toBe(ENODEV);
     expect(rig.warnings).toEqual(['member-missing']);
   });
-  test('cannot be reset: ENODEV, warned both times', () => {
+  test('a device that is not in its own group cannot be reset, which is ENODEV and warned both times', () => {
     const rig = lost();
     expect(resetPrepare(rig.a)).toBe(ENODEV);
     resetDone(rig.a);
     expect(rig.warnings).toEqual(['reset-unbalanced', 'reset-unbalanced']);
   });
-  test('is on nothing, warned', () => {
+  test('a device that is not in its own group is on nothing, and that is warned', () => {
     const rig = lost();
     using _ = rig.group.mutex.hold();
     expect(driverGetDomainForDev(rig.a)).toBeUndefined();
     expect(rig.warnings).toEqual(['member-missing']);
   });
-  test('a late attach without any group: ENODEV', () => {
+  test('a late attach without any group is ENODEV', () => {
     const rig = new Rig();
     const dev = new Device(rig.core, { name: 'X', bus: 'pci' });
     getDevIommu(dev).attachDeferred = true;
@@ -109,13 +109,13 @@ describe('a device that is not in its own group', () => {
 });
 
 describe('states that only a mistake can reach are warned', () => {
-  test('a default domain without a domain', () => {
+  test('a default domain without a domain is warned', () => {
     const rig = new Rig();
     rig.group.domain = undefined;
     rig.mock.addDevice({ config: { name: 'C', bus: 'pci' } });
     expect(rig.warnings).toEqual(['default-without-domain']);
   });
-  test('a blocking domain that got lost, a count that got out of step', () => {
+  test('a blocking domain that got lost, and a count that got out of step, are warned', () => {
     const rig = new Rig();
     expect(resetPrepare(rig.a)).toBeUndefined();
     rig.group.recoveryCnt = 0;

@@ -57,12 +57,12 @@ function stagesOf(input: TestInput): [string, Errno | undefined][] {
 }
 
 describe('each stage', () => {
-  test('no group', () => {
+  test('a test of a device in no group stops at the stage of the group', () => {
     const rig = new Rig();
     rig.mock.removeDevice(rig.b);
     expect(stagesOf({ domain: rig.domain('U'), target: rig.b })).toEqual([['no-group', ENODEV]]);
   });
-  test('no IOMMU', () => {
+  test('a test of a device without an IOMMU stops at the stage of the IOMMU', () => {
     const rig = new Rig();
     const dev = new Device(rig.core, { name: 'X', bus: 'pci' });
     expect(groupAddDevice(must(groupAlloc(rig.core)), dev)).toBeUndefined();
@@ -70,7 +70,7 @@ describe('each stage', () => {
     expect(stagesOf({ domain, target: dev })).toEqual([['noiommu', EINVAL]]);
     expect(stagesOf({ domain, target: dev, pasid: 4 })).toEqual([['noiommu', EINVAL]]);
   });
-  test('singleton', () => {
+  test('a test of one device of a larger group stops at the stage of singletons', () => {
     const rig = new Rig();
     const target = rig.a;
     expect(stagesOf({ domain: rig.domain('U'), target })).toEqual([
@@ -78,7 +78,7 @@ describe('each stage', () => {
       ['singleton', EINVAL],
     ]);
   });
-  test('busy, unless only compatibility is asked for or the domain is to be replaced', () => {
+  test('a busy group is told, unless only compatibility is asked for or the domain is to be replaced', () => {
     const rig = new Rig();
     const target = { group: rig.group };
     expect(attachGroup(rig.domain('U'), rig.group)).toBeUndefined();
@@ -87,7 +87,7 @@ describe('each stage', () => {
     expect(stagesOf({ domain, target, mode: 'replace' })[0]).toEqual(['ok', undefined]);
     expect(testAttach([{ domain, target }], { whatIf: true }).errno).toBeUndefined();
   });
-  test('reset, unless only compatibility is asked for', () => {
+  test('a reset is told, unless only compatibility is asked for', () => {
     const rig = new Rig();
     expect(resetPrepare(rig.a)).toBeUndefined();
     const domain = rig.domain('U');
@@ -102,19 +102,22 @@ describe('each stage', () => {
 });
 
 describe('each stage of compatibility', () => {
-  test.for([[], ['test-dev']] as const)('owner, with traits %s', (traits) => {
-    const rig = new Rig({ traits });
-    const domain = rig.domain('U');
-    domain.owner = createMockDriver(rig.core, { name: 'other' }).ops;
-    for (const mode of ['attach', 'replace'] as const) {
-      expect(stagesOf({ domain, target: { group: rig.group }, mode })[0]).toEqual([
-        'owner',
-        EINVAL,
-      ]);
-    }
-    expect(stagesOf({ domain, target: rig.a, pasid: 5 })[0]).toEqual(['owner', EINVAL]);
-  });
-  test('PASIDs: unsupported, out of range, slot in use, nothing to replace', () => {
+  test.for([[], ['test-dev']] as const)(
+    'a domain of another driver stops at the stage of the owner, with traits %s',
+    (traits) => {
+      const rig = new Rig({ traits });
+      const domain = rig.domain('U');
+      domain.owner = createMockDriver(rig.core, { name: 'other' }).ops;
+      for (const mode of ['attach', 'replace'] as const) {
+        expect(stagesOf({ domain, target: { group: rig.group }, mode })[0]).toEqual([
+          'owner',
+          EINVAL,
+        ]);
+      }
+      expect(stagesOf({ domain, target: rig.a, pasid: 5 })[0]).toEqual(['owner', EINVAL]);
+    },
+  );
+  test('a PASID that is unsupported, out of range, in use, or not there to replace is told', () => {
     const rig = new Rig({ traits: ['test-dev'] });
     const target = rig.a;
     const domain = rig.domain('U');
@@ -131,7 +134,7 @@ describe('each stage of compatibility', () => {
 });
 
 describe('the answers', () => {
-  test('driver: each member has its own answer, and later tests run after a failure', () => {
+  test('each member has the answer of its driver, and later tests run after a failure', () => {
     const rig = new Rig({ traits: ['test-dev'] });
     rig.mock.knobsOf(rig.a).failTest = EPERM;
     const domain = rig.domain('U');
@@ -150,7 +153,7 @@ describe('the answers', () => {
     expect(errno).toBe(EPERM);
     expect(results.map(({ reason }) => reason !== '')).toEqual([true, false, false, false]);
   });
-  test('a device split into aux domains cannot be taken as a whole: EPERM', () => {
+  test('a device split into aux domains cannot be taken as a whole, which is EPERM', () => {
     const rig = new Rig({ traits: ['aux-domains'] });
     const input = { domain: rig.domain('U'), target: { group: rig.group } };
     expect(stagesOf(input)[0]).toEqual(['ok', undefined]);
@@ -289,7 +292,7 @@ describe('on random machines', () => {
   const honest = (w: World): World =>
     w.testDev ? w : { ...w, members: w.members.map((m) => ({ ...m, failTest: undefined })) };
 
-  test('the prediction is what the attach answers', () => {
+  test('on random machines the prediction is what the attach answers', () => {
     fc.assert(
       fc.property(world, (drawn) => {
         const { rig, domains } = build(honest(drawn));
@@ -300,7 +303,7 @@ describe('on random machines', () => {
       { numRuns: 1500 },
     );
   });
-  test('a test changes nothing', () => {
+  test('on random machines a test changes nothing', () => {
     fc.assert(
       fc.property(world, (drawn) => {
         const { rig, domains } = build(honest(drawn));
@@ -311,7 +314,7 @@ describe('on random machines', () => {
       { numRuns: 500 },
     );
   });
-  test('a passed test leaves only ENOMEM and ENOSPC to the attach', () => {
+  test('on random machines a passed test leaves only ENOMEM and ENOSPC to the attach', () => {
     const rig = new Rig({ traits: ['test-dev'] });
     const input = { domain: rig.domain('U'), target: { group: rig.group } };
     rig.mock.knobsOf(rig.b).failAttach.push({ errno: ENOMEM });

@@ -92,7 +92,7 @@ const SITES: readonly Site[] = [
 ];
 
 describe('every attach is tested first', () => {
-  test.for(SITES)('$site', ({ single, act, calls }) => {
+  test.for(SITES)('$site tests before it attaches', ({ single, act, calls }) => {
     const rig = new Rig({ traits, ...(single && { members: [{ name: 'A' }] }) });
     const u = rig.domain('U');
     expect(act(rig, u)).toBeUndefined();
@@ -101,7 +101,7 @@ describe('every attach is tested first', () => {
 
   const CODES: readonly Errno[] = [EINVAL, EBUSY, ENODEV, EPERM];
   test.for(SITES.flatMap((site) => CODES.map((errno) => ({ ...site, errno, name: errno.name }))))(
-    '$site: a test that says $name is passed on, nothing is attached',
+    '$site passes on a test that says $name, and attaches nothing',
     ({ single, act, errno }) => {
       const rig = new Rig({ traits, ...(single && { members: [{ name: 'A' }] }) });
       const u = rig.domain('U');
@@ -127,7 +127,7 @@ describe('every attach is tested first', () => {
     expect(taken.iommuGroup).toBe(rig.group);
     expect(rig.log.take()).toEqual(['test(U,E,0,–)', 'attach(U,E)']);
   });
-  test('replace on a PASID tests with the current domain, and not at all for the same one', () => {
+  test('a replace on a PASID tests with the current domain, and not at all for the same one', () => {
     const rig = new Rig({ traits });
     const [u, u2] = [rig.domain('U'), rig.domain('U2')];
     expect(attachDevicePasid(u, rig.a, 5, newHandle())).toBeUndefined();
@@ -145,7 +145,7 @@ describe('every attach is tested first', () => {
     expect(replaceDevicePasid(u2, rig.a, 5, newHandle())).toBe(EINVAL);
     expect(rig.group.pasidArray.get(5)?.domain).toBe(u);
   });
-  test('for a PASID every member that has PASIDs is tested, others not', () => {
+  test('every member that has PASIDs is tested for a PASID, others not', () => {
     const members = [{ name: 'A' }, { name: 'B', pasidBits: 0 }, { name: 'C' }];
     const rig = new Rig({ traits, members });
     rig.mock.knobsOf(rig.devices[2]!).failTest = EINVAL;
@@ -161,7 +161,7 @@ describe('the checks of the core are the same on every path', () => {
     return u;
   };
   test.for(SITES.map(({ site, single, act }) => ({ site, single, act })))(
-    '$site: a domain of another driver is EINVAL before any callback',
+    '$site refuses a domain of another driver with EINVAL before any callback',
     ({ single, act }) => {
       const rig = new Rig({ traits, ...(single && { members: [{ name: 'A' }] }) });
       const u = foreign(rig);
@@ -169,7 +169,7 @@ describe('the checks of the core are the same on every path', () => {
       expect(rig.log.take()).toEqual([]);
     },
   );
-  test('PASIDs unsupported: EOPNOTSUPP on attach and replace', () => {
+  test('PASIDs that are not supported are EOPNOTSUPP on attach and replace', () => {
     const rig = new Rig({ traits });
     const [u, u2] = [rig.domain('U'), rig.domain('U2')];
     expect(attachDevicePasid(u, rig.a, 5, newHandle())).toBeUndefined();
@@ -178,7 +178,7 @@ describe('the checks of the core are the same on every path', () => {
     expect(attachDevicePasid(u2, rig.a, 6)).toBe(EOPNOTSUPP);
     expect(replaceDevicePasid(u2, rig.a, 5, newHandle())).toBe(EOPNOTSUPP);
   });
-  test('PASID out of range: EINVAL', () => {
+  test('a PASID out of range is EINVAL', () => {
     const rig = new Rig({ traits });
     expect(attachDevicePasid(rig.domain('U'), rig.a, 1024)).toBe(EINVAL);
   });
@@ -193,7 +193,7 @@ describe('the checks of the core are the same on every path', () => {
 
 describe('after a passed test', () => {
   test.for([ENOMEM, ENOSPC].map((errno) => ({ name: errno.name, errno })))(
-    '$name of the attach is passed on, after rollback',
+    '$name of the attach is passed on after a passed test, and rolled back',
     ({ errno }) => {
       const rig = new Rig({ traits });
       rig.mock.knobsOf(rig.b).failAttach.push({ errno });

@@ -21,7 +21,7 @@ import {
 } from './mdev.ts';
 
 describe('a mediated device', () => {
-  test('is alone in a group without domains, and knows its parent and IOMMU device', () => {
+  test('a mediated device is alone in a group without domains, and knows its parent and IOMMU device', () => {
     const { rig, mdev, group, phys } = newMdev();
     expect(group.devices.map((member) => member.dev)).toEqual([mdev]);
     expect([group.domain, group.defaultDomain]).toEqual([undefined, undefined]);
@@ -33,7 +33,7 @@ describe('a mediated device', () => {
     expect(rig.core.groups.size).toBe(groups - 1);
     expect(mdevGetIommuDevice(mdev)).toBeUndefined();
   });
-  test('has no one device behind its group when a member has none, or they differ', () => {
+  test('a mediated device has no one device behind its group when a member has none, or they differ', () => {
     const { rig, mdev, group, phys } = newMdev();
     expect(mdevGroupIommuDevice(group)).toBe(phys);
     const other = must(mdevCreate(rig.b, 'mdev1'));
@@ -44,7 +44,7 @@ describe('a mediated device', () => {
     expect(mdevSetIommuDevice(other, phys)).toBeUndefined();
     expect(mdevGroupIommuDevice(group)).toBe(mdevGetIommuDevice(mdev));
   });
-  test('is without a domain after the plain attach: the problem the group calls solve', () => {
+  test('a mediated device is without a domain after the plain attach: the problem the group calls solve', () => {
     const { mdev, u, phys } = newMdev();
     expect(mdevAttachDomain(u, mdev)).toBeUndefined();
     expect(auxGetPasid(u, phys)).toBe(1);
@@ -53,7 +53,7 @@ describe('a mediated device', () => {
     mdevDetachDomain(u, mdev);
     expect(auxGetPasid(u, phys)).toBe(EINVAL);
   });
-  test('takes the whole device behind it where AUX is off, and nothing where nothing is behind', () => {
+  test('a mediated device takes the whole device behind it where AUX is off, and nothing where nothing is behind', () => {
     const { rig, mdev } = newMdev();
     const u = rig.domain('U', rig.b);
     expect(mdevSetIommuDevice(mdev, undefined)).toBeUndefined();
@@ -68,7 +68,7 @@ describe('a mediated device', () => {
 });
 
 describe('the group calls of v3', () => {
-  test('attach once, and set the domain and the flag of the group', () => {
+  test('the group calls of v3 attach once, and set the domain and the flag of the group', () => {
     const { rig, group, mdev, phys, u } = newMdev();
     expect(auxAttachGroup(u, group, phys)).toBeUndefined();
     expect(rig.log.take()).toEqual(['set(U,A,1,–)']);
@@ -76,7 +76,7 @@ describe('the group calls of v3', () => {
     expect(auxGetDomainForDev(mdev)).toBe(u);
     expect(getDomainForDev(mdev)).toBe(u);
   });
-  test('detach and leave the group without a domain', () => {
+  test('the group calls of v3 detach and leave the group without a domain', () => {
     const { rig, group, mdev, phys, u } = newMdev();
     expect(auxAttachGroup(u, group, phys)).toBeUndefined();
     rig.log.take();
@@ -85,7 +85,7 @@ describe('the group calls of v3', () => {
     expect([group.domain, group.auxDomainAttached]).toEqual([undefined, false]);
     expect([auxGetDomainForDev(mdev), getDomainForDev(mdev)]).toEqual([undefined, undefined]);
   });
-  test('refuse a group that has a domain, without a driver call', () => {
+  test('the group calls of v3 refuse a group that has a domain, without a driver call', () => {
     const { rig, group, phys, u } = newMdev();
     expect(auxAttachGroup(u, group, phys)).toBeUndefined();
     rig.log.take();
@@ -110,17 +110,20 @@ describe('the group calls of v3', () => {
       (r: MdevRig) => r.rig.mock.knobsOf(r.phys).failPasid.push({ errno: ENOMEM }),
       ENOMEM,
     ],
-  ] as const)('return %s and leave the group as it was', ([, before, errno]) => {
-    const r = newMdev();
-    before(r);
-    expect(auxAttachGroup(r.u, r.group, r.phys)).toBe(errno);
-    expect([r.group.domain, r.group.auxDomainAttached]).toEqual([undefined, false]);
-    expect(auxGetDomainForDev(r.mdev)).toBeUndefined();
-  });
+  ] as const)(
+    'the group calls of v3 return %s and leave the group as it was',
+    ([, before, errno]) => {
+      const r = newMdev();
+      before(r);
+      expect(auxAttachGroup(r.u, r.group, r.phys)).toBe(errno);
+      expect([r.group.domain, r.group.auxDomainAttached]).toEqual([undefined, false]);
+      expect(auxGetDomainForDev(r.mdev)).toBeUndefined();
+    },
+  );
 });
 
 describe('the detach of v3', () => {
-  test('warns and changes nothing for another domain, a normal group, and a second time', () => {
+  test('the detach of v3 warns and changes nothing for another domain, a normal group, and a second time', () => {
     const { rig, group, phys, u } = newMdev();
     expect(auxAttachGroup(u, group, phys)).toBeUndefined();
     rig.log.take();
@@ -135,7 +138,7 @@ describe('the detach of v3', () => {
 });
 
 describe('around the group calls of v3', () => {
-  test('are the only source of an aux domain: no group, a normal attach, after detach give none', () => {
+  test('the group calls of v3 are the only source of an aux domain: no group, a normal attach, after detach give none', () => {
     const { rig, mdev } = newMdev();
     const u = rig.domain('U', rig.b);
     expect(auxGetDomainForDev(rig.b)).toBeUndefined();
@@ -145,20 +148,20 @@ describe('around the group calls of v3', () => {
     mdevRemove(mdev);
     expect(auxGetDomainForDev(mdev)).toBeUndefined();
   });
-  test('make one attach however many members the group has', () => {
+  test('the group calls of v3 make one attach however many members the group has', () => {
     const { rig, group, phys, u } = newMdev();
     joinGroup(must(mdevCreate(phys, 'mdev1')), group);
     expect(auxAttachGroup(u, group, phys)).toBeUndefined();
     expect(rig.log.take()).toEqual(['set(U,A,1,–)']);
     expect(group.devices.map(({ dev }) => auxGetDomainForDev(dev))).toEqual([u, u]);
   });
-  test('deadlock inside for_each_dev: the lock problem of v2', () => {
+  test('the group calls of v3 deadlock inside for_each_dev, the lock problem of v2', () => {
     const { group, phys, u } = newMdev();
     expect(() => groupForEachDev(group, () => auxAttachGroup(u, group, phys))).toThrow(
       'taken twice',
     );
   });
-  test('let a parent driver find the PASID, the same for all subdevices of a domain', () => {
+  test('the group calls of v3 let a parent driver find the PASID, the same for all subdevices of a domain', () => {
     const { rig, group, mdev, phys, u } = newMdev();
     const second = must(mdevCreate(phys, 'mdev1'));
     const third = must(mdevCreate(phys, 'mdev2'));

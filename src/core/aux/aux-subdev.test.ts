@@ -10,7 +10,7 @@ import { mdevCreate, mdevGetIommuDevice, mdevRemove, mdevSetIommuDevice } from '
 const lookup = mdevGetIommuDevice;
 
 describe('the lookup form of v4 and v5', () => {
-  test('attaches as an aux domain where AUX is enabled', () => {
+  test('the lookup form of v4 and v5 attaches as an aux domain where AUX is enabled', () => {
     const { rig, group, mdev, phys, u } = newMdev();
     expect(attachSubdevGroup(u, group, lookup)).toBeUndefined();
     expect(rig.log.take()).toEqual(['set(U,A,1,–)']);
@@ -21,7 +21,7 @@ describe('the lookup form of v4 and v5', () => {
     expect(rig.log.take()).toEqual(['set(K,A,1,U)']);
     expect([group.domain, auxGetDomainForDev(mdev)]).toEqual([undefined, undefined]);
   });
-  test('attaches the whole device where AUX is off: a virtual function', () => {
+  test('the lookup form of v4 and v5 attaches the whole device where AUX is off: a virtual function', () => {
     const { rig, group, mdev } = newMdev();
     expect(mdevSetIommuDevice(mdev, rig.b)).toBeUndefined();
     const u = rig.domain('U', rig.b);
@@ -31,7 +31,7 @@ describe('the lookup form of v4 and v5', () => {
     detachSubdevGroup(u, group, lookup);
     expect(getDomainForDev(rig.b)).toBe(rig.b.iommuGroup?.defaultDomain);
   });
-  test('detaches as it attached, whatever AUX is since', () => {
+  test('the lookup form of v4 and v5 detaches as it attached, whatever AUX is since', () => {
     const { rig, group, mdev } = newMdev();
     expect(mdevSetIommuDevice(mdev, rig.b)).toBeUndefined();
     const u = rig.domain('U', rig.b);
@@ -41,7 +41,7 @@ describe('the lookup form of v4 and v5', () => {
     expect(getDomainForDev(rig.b)).toBe(rig.b.iommuGroup?.defaultDomain);
     expect(rig.warnings).toEqual([]);
   });
-  test('refuses a group that has a domain, and one without members', () => {
+  test('the lookup form of v4 and v5 refuses a group that has a domain, and one without members', () => {
     const { rig, group, mdev, u } = newMdev();
     expect(attachSubdevGroup(u, group, lookup)).toBeUndefined();
     expect(attachSubdevGroup(u, group, lookup)).toBe(EBUSY);
@@ -54,7 +54,7 @@ describe('the lookup form of v4 and v5', () => {
 });
 
 describe('the lookup form with several members', () => {
-  test('attaches every member, of different parents', () => {
+  test('the lookup form with several members attaches every member, of different parents', () => {
     const { rig, group, u } = newMdev();
     enableAux(rig.b);
     const other = must(mdevCreate(rig.b, 'mdev1'));
@@ -63,7 +63,7 @@ describe('the lookup form with several members', () => {
     expect(attachSubdevGroup(u, group, lookup)).toBeUndefined();
     expect(rig.log.take()).toEqual(['set(U,A,1,–)', 'set(U,B,1,–)']);
   });
-  test('undoes all of them when one fails, also those never attached', () => {
+  test('the lookup form with several members undoes all of them when one fails, also those never attached', () => {
     const { rig, group, u } = newMdev();
     enableAux(rig.b);
     const other = must(mdevCreate(rig.b, 'mdev1'));
@@ -76,7 +76,7 @@ describe('the lookup form with several members', () => {
     expect(rig.core.globalPasids.size).toBe(0);
     expect(rig.warnings).toEqual([]);
   });
-  test('refuses a member with nothing behind it; a detach passes over it', () => {
+  test('the lookup form with several members refuses a member with nothing behind it; a detach passes over it', () => {
     const { rig, group, mdev, u } = newMdev();
     const orphan = must(mdevCreate(rig.a, 'mdev1'));
     joinGroup(orphan, group);

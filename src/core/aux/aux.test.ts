@@ -23,7 +23,7 @@ import { IOMMU_DOMAIN_DMA } from '../contract/domain.ts';
 import { testAttach } from '../attach/test-attach.ts';
 
 describe('the feature', () => {
-  test('is there with PASIDs, and only when the kernel has aux domains', () => {
+  test('the aux feature is there with PASIDs, and only when the kernel has aux domains', () => {
     const rig = newRig({ members: [{ name: 'A' }, { name: 'B', pasidBits: 0 }] });
     expect(devHasFeature(rig.a, IOMMU_DEV_FEAT_AUX)).toBe(true);
     expect(devHasFeature(rig.b, IOMMU_DEV_FEAT_AUX)).toBe(false);
@@ -45,7 +45,7 @@ describe('the feature', () => {
       IOMMU_DEV_FEAT_AUX,
       EINVAL,
     ],
-  ] as const)('cannot be enabled for %s', ([, options, feature, errno]) => {
+  ] as const)('the aux feature cannot be enabled for %s', ([, options, feature, errno]) => {
     const rig = newRig(options);
     expect(devEnableFeature(rig.a, feature)).toBe(errno);
     expect(devFeatureEnabled(rig.a, feature)).toBe(false);
@@ -53,10 +53,13 @@ describe('the feature', () => {
   test.for([
     ['a kernel without aux domains', { traits: [] }, IOMMU_DEV_FEAT_AUX],
     ['a feature nobody knows', {}, IOMMU_DEV_FEAT_SVA],
-  ] as const)('cannot be disabled for %s: EBUSY', ([, options, feature]) => {
-    expect(devDisableFeature(newRig(options).a, feature)).toBe(EBUSY);
-  });
-  test('cannot be disabled while aux domains are attached', () => {
+  ] as const)(
+    'the aux feature cannot be disabled for %s, which is EBUSY',
+    ([, options, feature]) => {
+      expect(devDisableFeature(newRig(options).a, feature)).toBe(EBUSY);
+    },
+  );
+  test('the aux feature cannot be disabled while aux domains are attached', () => {
     const rig = newRig();
     enableAux(rig.a);
     const u = rig.domain('U');
@@ -69,7 +72,7 @@ describe('the feature', () => {
 });
 
 describe('the feature of a driver with calls of its own', () => {
-  test("is the driver's word when it has calls of its own", () => {
+  test("the aux feature is the driver's word when it has calls of its own", () => {
     const rig = newRig();
     const asked: string[] = [];
     let answer: Errno | undefined = EPERM;
@@ -90,7 +93,7 @@ describe('the feature of a driver with calls of its own', () => {
 });
 
 describe('attaching to a physical device', () => {
-  test('needs the feature enabled: attach and get_pasid, but not detach', () => {
+  test('an aux attach needs the feature enabled: attach and get_pasid, but not detach', () => {
     const rig = newRig();
     const u = rig.domain('U');
     expect(auxAttachDevice(u, rig.a)).toBe(ENODEV);
@@ -102,18 +105,18 @@ describe('attaching to a physical device', () => {
     expect(auxGetPasid(u, rig.a)).toBe(1);
     expect(rig.warnings).toEqual([]);
   });
-  test('is refused by a kernel without aux domains', () => {
+  test('an aux attach is refused by a kernel without aux domains', () => {
     const rig = newRig({ traits: [] });
     expect(auxAttachDevice(rig.domain('U'), rig.a)).toBe(ENODEV);
   });
-  test('is for unmanaged domains only', () => {
+  test('an aux attach is for unmanaged domains only', () => {
     const rig = newRig();
     enableAux(rig.a);
     const u = rig.domain('U');
     u.type = IOMMU_DOMAIN_DMA;
     expect(auxAttachDevice(u, rig.a)).toBe(EPERM);
   });
-  test('programs hardware for the first of several attaches, and takes off the last', () => {
+  test('an aux attach programs hardware for the first of several attaches, and takes off the last', () => {
     const rig = newRig();
     enableAux(rig.a);
     const u = rig.domain('U');
@@ -130,7 +133,7 @@ describe('attaching to a physical device', () => {
 });
 
 describe('the PASID of an aux domain', () => {
-  test('gives a domain one PASID on all devices, and each domain its own', () => {
+  test('an aux domain has one PASID on all devices, and each its own', () => {
     const rig = newRig();
     enableAux(rig.a, rig.b);
     const [u, v] = [rig.domain('U'), rig.domain('V')];
@@ -141,7 +144,7 @@ describe('the PASID of an aux domain', () => {
     expect([auxGetPasid(u, rig.a), auxGetPasid(u, rig.b)]).toEqual([1, 1]);
     expect([auxGetPasid(v, rig.a), auxGetPasid(v, rig.b)]).toEqual([2, 2]);
   });
-  test('returns the PASID when no device is left', () => {
+  test('an aux domain returns its PASID when no device is left', () => {
     const rig = newRig();
     enableAux(rig.a);
     const [u, v] = [rig.domain('U'), rig.domain('V')];
@@ -150,13 +153,13 @@ describe('the PASID of an aux domain', () => {
     expect(auxAttachDevice(v, rig.a)).toBeUndefined();
     expect(auxGetPasid(v, rig.a)).toBe(1);
   });
-  test('fails with ENODEV when no PASID is left', () => {
+  test('an aux attach fails with ENODEV when no PASID is left', () => {
     const rig = newRig({ members: [{ name: 'A', pasidBits: 1 }] });
     enableAux(rig.a);
     expect(auxAttachDevice(rig.domain('U'), rig.a)).toBeUndefined();
     expect(auxAttachDevice(rig.domain('V'), rig.a)).toBe(ENODEV);
   });
-  test('takes back the PASID when the driver refuses', () => {
+  test('an aux attach takes back the PASID when the driver refuses', () => {
     const rig = newRig();
     enableAux(rig.a);
     const u = rig.domain('U');
@@ -166,7 +169,7 @@ describe('the PASID of an aux domain', () => {
     expect(devDisableFeature(rig.a, IOMMU_DEV_FEAT_AUX)).toBeUndefined();
     expect(rig.core.globalPasids.size).toBe(0);
   });
-  test('sets a group of several physical devices once', () => {
+  test('an aux attach sets a group of several physical devices once', () => {
     const rig = new Rig({ traits: TRAITS });
     enableAux(rig.a, rig.b);
     const u = rig.domain('U');
@@ -181,7 +184,7 @@ describe('the PASID of an aux domain', () => {
 });
 
 describe('an aux attach', () => {
-  test('leaves the primary domain alone, and forbids taking the whole device', () => {
+  test('an aux attach leaves the primary domain alone, and forbids taking the whole device', () => {
     const rig = newRig();
     enableAux(rig.a);
     const primary = getDomainForDev(rig.a);
@@ -192,7 +195,7 @@ describe('an aux attach', () => {
     expect(attachGroup(rig.domain('W'), rig.a.iommuGroup!)).toBe(EPERM);
     expect(getDomainForDev(rig.a)).toBe(primary);
   });
-  test('forbids replacing what has the whole device by another unmanaged domain, but not staying', () => {
+  test('an aux attach forbids replacing what has the whole device by another unmanaged domain, but not staying', () => {
     const rig = newRig();
     const group = rig.a.iommuGroup!;
     const v = rig.domain('V');

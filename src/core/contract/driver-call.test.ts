@@ -28,16 +28,16 @@ function broken(attachDev: () => unknown): { rig: Rig; u: Domain } {
 }
 
 describe('a callback', () => {
-  test('that throws is a Bug with the names of driver and op', () => {
+  test('a callback that throws is a Bug with the names of driver and op', () => {
     const { rig, u } = broken(() => BigInt('x'));
     expect(() => attachGroup(u, rig.group)).toThrow(/^driver mock, attach_dev: Cannot convert x/);
     expect(() => attachGroup(u, rig.group)).toThrow(Bug);
   });
-  test.for([0, -22, null, 'EINVAL', {}])('that answers %s is a Bug', (answer) => {
+  test.for([0, -22, null, 'EINVAL', {}])('a callback that answers %s is a Bug', (answer) => {
     const { rig, u } = broken(() => answer);
     expect(() => attachGroup(u, rig.group)).toThrow(/mock, attach_dev: answered with a/);
   });
-  test('that enters the core again is a Bug that names the lock', () => {
+  test('a callback that enters the core again is a Bug that names the lock', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     u.ops = { ...u.ops, setDevPasid: (_domain, dev) => attachGroup(u, dev.iommuGroup!) };
@@ -45,13 +45,13 @@ describe('a callback', () => {
       /mock, set_dev_pasid: iommu_group.mutex: taken twice/,
     );
   });
-  test('that fails with a Bug leaves no lock behind', () => {
+  test('a callback that fails with a Bug leaves no lock behind', () => {
     const { rig, u } = broken(() => 1);
     expect(() => attachGroup(u, rig.group)).toThrow(Bug);
     expect(rig.group.mutex.isHeld).toBe(false);
     expect(attachGroup(rig.domain('U2'), rig.group)).toBeUndefined();
   });
-  test('probe_device that answers with nothing is a Bug', () => {
+  test('a probe_device that answers with nothing is a Bug', () => {
     const core = newCore();
     const mock = createMockDriver(core);
     Object.assign(mock.ops, { probeDevice: () => undefined });
@@ -84,18 +84,18 @@ describe('nonsense as an answer is named', () => {
       () => ({ isAttachDeferred: () => 1 }),
       /is_attach_deferred: answered with a number, not a boolean/,
     ],
-  ] as const)('%s', ([, odd, message]) => {
+  ] as const)('%s: nonsense as an answer is named', ([, odd, message]) => {
     expect(addTo(odd)).toThrow(message);
   });
   test.for([[null], [{}], [[{}]], [[{ start: 0n, length: 0n, prot: 3, type: 0 }]]])(
-    'get_resv_regions, case %#',
+    'get_resv_regions, case %#: nonsense as an answer is named',
     ([regions]) => {
       const rig = new Rig();
       Object.assign(rig.mock.ops, { getResvRegions: () => regions });
       expect(() => getResvRegions(rig.a)).toThrow(/mock, get_resv_regions: answered with what is/);
     },
   );
-  test('capable and def_domain_type', () => {
+  test('capable and def_domain_type: nonsense as an answer is named', () => {
     const rig = new Rig();
     Object.assign(rig.mock.ops, { capable: () => 0, defDomainType: () => 'identity' });
     expect(() => deviceIommuCapable(rig.a, 0)).toThrow(/mock, capable: .*not a boolean/);
@@ -104,7 +104,7 @@ describe('nonsense as an answer is named', () => {
       return setupDefaultDomain(rig.group, 0);
     }).toThrow(/mock, def_domain_type: .*not a number/);
   });
-  test('an allocation: another object, or a domain that somebody has', () => {
+  test('an allocation that answers another object, or a domain that somebody has, is named', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     Object.assign(rig.mock.ops, { domainAllocPagingFlags: () => ({}) });
@@ -123,14 +123,14 @@ describe('a callback about a domain is named too', () => {
     ['iotlb_sync_map', { iotlbSyncMap: oops }, (u) => iommuMap(u, 0x3000000n, 0n, 0x1000n, 3)],
     ['flush_iotlb_all', { flushIotlbAll: oops }, (u) => flushIotlbAll(u)],
     ['free', { free: oops }, (u) => domainFree(u)],
-  ])('%s', ([op, ops, call]) => {
+  ])('%s: a callback about a domain is named', ([op, ops, call]) => {
     const rig = new Rig();
     const u = rig.domain('U');
     expect(iommuMap(u, 0x2000000n, 0x1000n, 0x1000n, 3)).toBeUndefined();
     u.ops = { ...u.ops, ...ops };
     expect(() => call(u)).toThrow(`driver mock, ${op}: oops`);
   });
-  test('set_dirty_tracking', () => {
+  test('set_dirty_tracking: a callback about a domain is named', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     u.dirtyOps = { setDirtyTracking: oops, readAndClearDirty: oops };
@@ -148,26 +148,26 @@ describe('a domain without a page table', () => {
   }
   const map = (u: Domain) => iommuMap(u, 0x2000000n, 0x1000n, 0x1000n, 3);
 
-  test.for([-1, 0.5, 1e9])('map_pages that says it mapped %d granules', (mapped) => {
+  test.for([-1, 0.5, 1e9])('a map_pages that says it mapped %d granules is named', (mapped) => {
     const mapPages = (...args: unknown[]) => {
       (args[6] as { mapped: number }).mapped = mapped;
       return refuse(ENOMEM, 'full');
     };
     expect(() => map(pages({ mapPages }))).toThrow(/map_pages says it mapped/);
   });
-  test.for([-1, NaN, undefined])('unmap_pages that answers %s', (removed) => {
+  test.for([-1, NaN, undefined])('an unmap_pages that answers %s is named', (removed) => {
     const u = pages({ unmapPages: () => removed });
     expect(map(u)).toBeUndefined();
     expect(() => iommuUnmap(u, 0x2000000n, 0x1000n)).toThrow(/unmap_pages answered with/);
   });
-  test('iova_to_phys that throws', () => {
+  test('an iova_to_phys that throws is named', () => {
     const u = pages({ iovaToPhys: () => BigInt('x') });
     expect(() => iovaToPhys(u, 0n)).toThrow(/^driver mock, iova_to_phys: /);
   });
 });
 
 describe('a leak is named', () => {
-  test('a lock that a callback keeps; the next call is served', () => {
+  test('a lock that a callback keeps is named, and the next call is served', () => {
     const lock = new Lock('driver');
     const { rig, u } = broken(() => void lock.hold());
     expect(() => attachGroup(u, rig.group)).toThrow(
@@ -176,12 +176,12 @@ describe('a leak is named', () => {
     expect([lock.isHeld, rig.group.mutex.isHeld]).toEqual([false, false]);
     expect(attachGroup(rig.domain('U2'), rig.group)).toBeUndefined();
   });
-  test('a lock of the caller that a callback lets go', () => {
+  test('a lock of the caller that a callback lets go is named', () => {
     const { rig, u } = broken(() => rig.group.mutex[Symbol.dispose]());
     expect(() => attachGroup(u, rig.group)).toThrow();
     expect(rig.group.mutex.isHeld).toBe(false);
   });
-  test('pages of an allocation that fails', () => {
+  test('pages that an allocation leaks when it fails are named', () => {
     const rig = new Rig();
     const domainAllocPagingFlags = () => {
       must(rig.core.ram.alloc());
@@ -190,14 +190,14 @@ describe('a leak is named', () => {
     Object.assign(rig.mock.ops, { domainAllocPagingFlags });
     expect(() => pagingDomainAlloc(rig.a)).toThrow(/paging_flags: failed, and leaked 1 pages/);
   });
-  test('pages of a domain that is freed', () => {
+  test('pages that a freed domain leaks are named', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     expect(iommuMap(u, 0x2000000n, 0x1000n, 0x1000n, 3)).toBeUndefined();
     u.ops = { ...u.ops, free: () => undefined };
     expect(() => domainFree(u)).toThrow(/mock, free: leaked 3 pages of the table of paging/);
   });
-  test('a reference to a group that device_group takes too much, or forgets to take', () => {
+  test('a reference to a group that device_group takes too much, or forgets to take, is named', () => {
     const tooMany = addTo((core) => ({ deviceGroup: () => groupRefGet(must(groupAlloc(core))) }));
     expect(tooMany).toThrow(/mock, device_group: took 2 references to groups where one is wanted/);
     const shared = addTo((core) => {

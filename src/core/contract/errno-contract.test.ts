@@ -75,30 +75,30 @@ function search(answers: Readonly<Record<string, Status>>, alloc: Errno | 'new' 
 }
 
 describe('a search by errno', () => {
-  test('goes on after EINVAL', () => {
+  test('a search by errno goes on after EINVAL', () => {
     const { tried, result } = search({ one: EINVAL, two: undefined, three: undefined });
     expect(tried).toEqual(['one', 'two']);
     expect(result).toEqual({ domain: 'two', isNew: false });
   });
-  test.for(named)('stops at $name, which is the answer', ({ errno }) => {
+  test.for(named)('a search by errno stops at $name, which is the answer', ({ errno }) => {
     const { tried, result } = search({ one: errno, two: undefined });
     expect(tried).toEqual(['one']);
     expect(result).toBe(errno);
   });
-  test('makes a new domain when none fits', () => {
+  test('a search by errno makes a new domain when none fits', () => {
     const { result, freed } = search({ one: EINVAL, new: undefined });
     expect(result).toEqual({ domain: 'new', isNew: true });
     expect(freed).toEqual([]);
   });
-  test('EINVAL of a new domain is final, and the domain is freed', () => {
+  test('EINVAL of a new domain ends the search, and the domain is freed', () => {
     const { result, freed } = search({ one: EINVAL, new: EINVAL });
     expect(result).toBe(EINVAL);
     expect(freed).toEqual(['new']);
   });
-  test('a failed allocation is the answer', () => {
+  test('a failed allocation is the answer of the search', () => {
     expect(search({ one: EINVAL }, ENOMEM).result).toBe(ENOMEM);
   });
-  test('without candidates nothing is found', () => {
+  test('a search without candidates finds nothing', () => {
     expect(attachFirstFitting([], () => undefined)).toBeUndefined();
   });
 });
@@ -127,24 +127,24 @@ describe('the search of type1', () => {
     return { calls, result };
   };
 
-  test('tries domains of the same ops and coherency only', () => {
+  test('the search of type1 tries domains of the same ops and coherency only', () => {
     expect(isType1Match(like(true, ops), like(true, ops))).toBe(true);
     expect(isType1Match(like(true, ops), like(false, ops))).toBe(false);
     expect(isType1Match(like(true, ops), like(true, { ...ops }))).toBe(false);
   });
-  test('any errno of a candidate brings the new domain back', () => {
+  test('any errno of a candidate brings the new domain of type1 back', () => {
     const [fresh, bad, good] = [like(true, ops), like(true, ops), like(true, ops)];
     const { calls, result } = run(new Map([[bad, EPERM]]), fresh, [bad, good]);
     expect(calls).toEqual(['-new', '+old0', '+new', '-new', '+old1']);
     expect(result).toBe(good);
   });
-  test('without a match the new domain stays attached all the time', () => {
+  test('the new domain of type1 stays attached all the time without a match', () => {
     const fresh = like(true, ops);
     const { calls, result } = run(new Map(), fresh, [like(false, ops)]);
     expect(calls).toEqual([]);
     expect(result).toBe(fresh);
   });
-  test('a new domain that cannot come back is an error', () => {
+  test('a new domain of type1 that cannot come back is an error', () => {
     const [fresh, bad] = [like(true, ops), like(true, ops)];
     const answers = new Map<Type1Domain, Status>([
       [bad, EINVAL],
@@ -166,21 +166,24 @@ describe('the calls pass the code of the driver through', () => {
   const rows = Object.keys(CALLS).flatMap((call) =>
     [...HARD, EINVAL, EFAULT].map((errno) => ({ call, errno, name: errno.name })),
   );
-  test.for(rows)('$call: $name, with the state restored and nothing logged', ({ call, errno }) => {
-    for (const members of [[{ name: 'A' }], [{ name: 'A' }, { name: 'B' }]]) {
-      if (call === 'attach_device' && members.length > 1) continue;
-      const rig = new Rig({ members });
-      const logged: unknown[] = [];
-      rig.core.env.trace.listen(({ event }) => {
-        if (event.kind === 'log' || event.kind === 'warn') logged.push(event);
-      });
-      rig.mock.knobsOf(rig.devices.at(-1)!).failAttach.push({ errno });
-      const before = rig.on;
-      expect(CALLS[call]!(rig)).toBe(errno);
-      expect(rig.on).toBe(before);
-      expect(logged).toEqual([]);
-    }
-  });
+  test.for(rows)(
+    '$call passes on $name of the driver, with the state restored and nothing logged',
+    ({ call, errno }) => {
+      for (const members of [[{ name: 'A' }], [{ name: 'A' }, { name: 'B' }]]) {
+        if (call === 'attach_device' && members.length > 1) continue;
+        const rig = new Rig({ members });
+        const logged: unknown[] = [];
+        rig.core.env.trace.listen(({ event }) => {
+          if (event.kind === 'log' || event.kind === 'warn') logged.push(event);
+        });
+        rig.mock.knobsOf(rig.devices.at(-1)!).failAttach.push({ errno });
+        const before = rig.on;
+        expect(CALLS[call]!(rig)).toBe(errno);
+        expect(rig.on).toBe(before);
+        expect(logged).toEqual([]);
+      }
+    },
+  );
   test('after EINVAL of one domain another one is attached', () => {
     const rig = new Rig();
     const [u, u2] = [rig.domain('U'), rig.domain('U2')];
@@ -191,28 +194,28 @@ describe('the calls pass the code of the driver through', () => {
 });
 
 describe('EINVAL and EBUSY of the core itself', () => {
-  test('EINVAL: more than one device', () => {
+  test('an attach of more than one device is EINVAL of the core', () => {
     const rig = new Rig();
     expect(attachDevice(rig.domain('U'), rig.a)).toBe(EINVAL);
   });
-  test('EINVAL: a domain of another driver', () => {
+  test('a domain of another driver is EINVAL of the core', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     u.owner = createMockDriver(rig.core).ops;
     expect(attachGroup(u, rig.group)).toBe(EINVAL);
   });
-  test('EINVAL: the first device has no IOMMU', () => {
+  test('a first device without an IOMMU is EINVAL of the core', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     rig.a.iommu!.iommuDev = undefined;
     expect(attachGroup(u, rig.group)).toBe(EINVAL);
   });
-  test('EINVAL: firmware wants direct mappings and the domain blocks', () => {
+  test('a domain that blocks where firmware wants direct mappings is EINVAL of the core', () => {
     const region = { start: 0x1000n, length: 0x1000n, prot: 3, type: IOMMU_RESV_DIRECT };
     const rig = new Rig({ members: [{ name: 'A', knobs: { resvRegions: [region] } }] });
     expect(attachGroup(rig.mock.ops.blockedDomain!, rig.group)).toBe(EINVAL);
   });
-  test('EBUSY: attached, being reset, PASID in use', () => {
+  test('a group that is attached, being reset, or has the PASID in use is EBUSY of the core', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     expect(attachGroup(u, rig.group)).toBeUndefined();

@@ -84,13 +84,13 @@ function setup(
 }
 
 describe('a fault queue', () => {
-  test('takes a device once, and only if its driver can answer', () => {
+  test('a fault queue takes a device once, and only if its driver can answer', () => {
     const { rig, queue } = setup();
     expect(iopfQueueAddDevice(queue, rig.a)).toBe(EBUSY);
     delete rig.mock.ops.pageResponse;
     expect(iopfQueueAddDevice(queue, rig.b)).toBe(ENODEV);
   });
-  test('drops partial faults and answers pending groups INVALID when a device leaves', () => {
+  test('a fault queue drops partial faults and answers pending groups INVALID when a device leaves', () => {
     const { rig, queue, taken, responses } = setup();
     expect(reportDeviceFault(rig.a, fault(1))).toBeUndefined();
     expect(reportDeviceFault(rig.a, fault(2, 0))).toBeUndefined();
@@ -102,20 +102,20 @@ describe('a fault queue', () => {
     expect(responses.length).toBe(1);
     iopfFreeGroup(taken[0]!);
   });
-  test('warns when a device leaves a queue it is not on', () => {
+  test('a fault queue warns when a device leaves that is not on it', () => {
     const { rig, queue } = setup();
     iopfQueueRemoveDevice(queue, rig.b);
     iopfQueueRemoveDevice(iopfQueueAlloc(rig.core.env, 'other'), rig.a);
     expect(rig.warnings).toEqual(['iopf-no-param', 'iopf-no-param']);
     expect(rig.a.iommu?.faultParam?.queue).toBe(queue);
   });
-  test('lets all devices go when it is freed; freeing none is nothing', () => {
+  test('a fault queue lets all devices go when it is freed; freeing none is nothing', () => {
     const { rig, queue } = setup();
     iopfQueueFree(queue);
     iopfQueueFree(undefined);
     expect([rig.a.iommu?.faultParam, queue.params.size]).toEqual([undefined, 0]);
   });
-  test('is flushed per device; a device on no queue is ENODEV and a warning', () => {
+  test('a fault queue is flushed per device; a device on no queue is ENODEV and a warning', () => {
     const { rig, taken } = setup();
     const ran: number[] = [];
     expect(reportDeviceFault(rig.a, fault(1))).toBeUndefined();
@@ -127,7 +127,7 @@ describe('a fault queue', () => {
     expect(iopfQueueFlushDev(rig.b)).toBe(ENODEV);
     expect(rig.warnings).toEqual(['iopf-no-param']);
   });
-  test('runs its work when the clock moves', () => {
+  test('a fault queue runs its work when the clock moves', () => {
     const { rig, taken } = setup();
     const ran: number[] = [];
     expect(reportDeviceFault(rig.a, fault(1))).toBeUndefined();
@@ -135,7 +135,7 @@ describe('a fault queue', () => {
     rig.core.env.clock.advance(0);
     expect(ran).toEqual([1]);
   });
-  test('discards partial faults of all devices', () => {
+  test('a fault queue discards partial faults of all devices', () => {
     const { rig, queue, taken } = setup();
     expect(reportDeviceFault(rig.a, fault(1, 0))).toBeUndefined();
     expect(iopfQueueDiscardPartial(queue)).toBeUndefined();
@@ -146,7 +146,7 @@ describe('a fault queue', () => {
 });
 
 describe('a page request', () => {
-  test('reaches the handler with all faults of its number, the last one at the end', () => {
+  test('a page request reaches the handler with all faults of its number, the last one at the end', () => {
     const { rig, taken, responses, handle } = setup();
     const addrs = [0x1000n, 0x2000n, 0x3000n, 0x4000n];
     const parts = [
@@ -164,13 +164,13 @@ describe('a page request', () => {
     iopfFreeGroup(taken[0]!);
     expect(responses).toEqual([{ pasid: 0, grpid: 7, code: IOMMU_PAGE_RESP_SUCCESS }]);
   });
-  test('that the handler refuses is answered FAILURE, which is no error of the driver', () => {
+  test('a page request that the handler refuses is answered FAILURE, which is no error of the driver', () => {
     const { rig, responses } = setup({ handler: () => [EIO][0] });
     expect(reportDeviceFault(rig.a, fault(1))).toBeUndefined();
     expect(responses).toEqual([{ pasid: 0, grpid: 1, code: IOMMU_PAGE_RESP_FAILURE }]);
     expect(rig.a.iommu?.faultParam?.pending.size).toBe(0);
   });
-  test('of a device on no queue is answered INVALID, with a warning', () => {
+  test('a page request of a device on no queue is answered INVALID, with a warning', () => {
     const { rig, responses } = setup({ queued: false });
     expect(reportDeviceFault(rig.a, fault(1))).toBe(EINVAL);
     expect(responses.map(({ code }) => code)).toEqual([IOMMU_PAGE_RESP_INVALID]);
@@ -184,7 +184,7 @@ describe('a page request', () => {
     ],
     ['an attach without a handle', (s: Setup) => s.rig.group.pasidArray.delete(0), fault(1)],
     ['a PASID nobody attached', () => undefined, fault(1, LAST | WITH_PASID, { pasid: 5 })],
-  ] as const)('for %s is answered INVALID', ([, before, report]) => {
+  ] as const)('a page request for %s is answered INVALID', ([, before, report]) => {
     const s = setup();
     before(s);
     expect(reportDeviceFault(s.rig.a, report)).toBe(EINVAL);
@@ -195,7 +195,7 @@ describe('a page request', () => {
 
 describe('a page request with a PASID', () => {
   const report = fault(1, LAST | WITH_PASID, { pasid: 5 });
-  test('goes to the handle of that PASID', () => {
+  test('a page request with a PASID goes to the handle of that PASID', () => {
     const { rig, u, taken } = setup();
     const handle: AttachHandle = { domain: undefined };
     // The mock driver would use a queue of its own for a domain that takes faults when it is attached.
@@ -206,13 +206,13 @@ describe('a page request with a PASID', () => {
     expect(reportDeviceFault(rig.a, report)).toBeUndefined();
     expect(taken[0]?.attachHandle).toBe(handle);
   });
-  test('goes to a nested stage 1 that has a PASID table of its own', () => {
+  test('a page request with a PASID goes to a nested stage 1 that has a PASID table of its own', () => {
     const { rig, u, taken, handle } = setup();
     u.type = IOMMU_DOMAIN_NESTED;
     expect(reportDeviceFault(rig.a, report)).toBeUndefined();
     expect(taken[0]?.attachHandle).toBe(handle);
   });
-  test('goes nowhere when the driver keeps the PASID table', () => {
+  test('a page request with a PASID goes nowhere when the driver keeps the PASID table', () => {
     const { rig, u, taken } = setup({ driver: { userPasidTable: false } });
     u.type = IOMMU_DOMAIN_NESTED;
     expect(reportDeviceFault(rig.a, report)).toBe(EINVAL);
@@ -221,7 +221,7 @@ describe('a page request with a PASID', () => {
 });
 
 describe('a group of faults', () => {
-  test('taken off the pending ones can still be answered, once', () => {
+  test('a group of faults taken off the pending ones can still be answered, once', () => {
     const { rig, taken, responses } = setup();
     expect(reportDeviceFault(rig.a, fault(1))).toBeUndefined();
     const group = taken[0]!;
@@ -237,7 +237,7 @@ describe('a group of faults', () => {
 });
 
 describe('a fault handler', () => {
-  test('hears of faults, and its answer is the result', () => {
+  test('a fault handler hears of faults, and its answer is the result', () => {
     const { rig, u } = setup();
     const heard: unknown[] = [];
     let answer: Errno | undefined = EPERM;
@@ -253,7 +253,7 @@ describe('a fault handler', () => {
     expect(reportIommuFault(u, rig.a, 0n, 0)).toBeUndefined();
     expect(heard[0]).toEqual(['A', 0x1234n, 1]);
   });
-  test('is missing: ENOSYS, and the fault is traced all the same', () => {
+  test('a missing fault handler is ENOSYS, and the fault is traced all the same', () => {
     const { rig, u } = setup();
     const texts: string[] = [];
     rig.core.env.trace.listen(({ event }) => {
@@ -262,7 +262,7 @@ describe('a fault handler', () => {
     expect(reportIommuFault(u, rig.a, 0x1234n, IOMMU_FAULT_WRITE)).toBe(ENOSYS);
     expect(texts).toEqual(['io_page_fault: A iova=0x1234 flags=0x1']);
   });
-  test('is ignored, with a warning, by a domain that has a cookie', () => {
+  test('a fault handler is ignored, with a warning, by a domain that has a cookie', () => {
     const { rig, u } = setup();
     expect(getMsiCookie(u, 0x800_0000n)).toBeUndefined();
     setFaultHandler(u, () => undefined, undefined);

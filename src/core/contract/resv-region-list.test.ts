@@ -46,10 +46,10 @@ describe('inserting a region', () => {
       [region(0, 10, R), region(5, 10, M), region(8, 10, R)],
       ['0 18 2', '5 15 3'],
     ],
-  ])('%s', ([, regions, expected]) => {
+  ])('a region is inserted: %s', ([, regions, expected]) => {
     expect(inserted(regions)).toEqual(expected);
   });
-  test('gives the same cover in any order: sorted, and disjoint within a type', () => {
+  test('regions inserted in any order give the same cover, sorted and disjoint within a type', () => {
     const one = fc.tuple(fc.nat(60), fc.integer({ min: 1, max: 12 }), fc.constantFrom(D, R, M));
     fc.assert(
       fc.property(fc.array(one, { maxLength: 12 }), (all) => {
@@ -75,7 +75,7 @@ describe('inserting a region', () => {
 });
 
 describe('the regions of a group', () => {
-  test('are those of all members, merged', () => {
+  test('the regions of a group are those of all members, merged', () => {
     const rig = new Rig({
       members: [
         { name: 'A', knobs: { resvRegions: [region(0x1000, 0x1000, R), region(0x9000, 1, M)] } },
@@ -88,7 +88,7 @@ describe('the regions of a group', () => {
     ]);
     expect(getResvRegions(rig.b).length).toBe(1);
   });
-  test('end at the first member without an IOMMU: none for a fake group', () => {
+  test('the regions of a group end at the first member without an IOMMU, so a fake group has none', () => {
     const { core } = new Rig();
     const group = must(groupAlloc(core));
     const dev = new Device(core, { name: 'N', bus: 'pci' });
@@ -100,7 +100,7 @@ describe('the regions of a group', () => {
 
 describe('direct mappings', () => {
   const direct = (type: number) => ({ resvRegions: [region(0x20_0800, 0x2000, type)] });
-  test('are made for both direct types, both ends rounded up; only DIRECT forbids blocking', () => {
+  test('direct mappings are made for both direct types, both ends rounded up; only DIRECT forbids blocking', () => {
     for (const [type, required] of [
       [D, true],
       [IOMMU_RESV_DIRECT_RELAXABLE, false],
@@ -113,7 +113,7 @@ describe('direct mappings', () => {
       expect(dev.iommu?.requireDirect).toBe(required);
     }
   });
-  test('leave other types and other domains alone, but DIRECT is still noted', () => {
+  test('direct mappings leave other types and other domains alone, but DIRECT is still noted', () => {
     const { dev, domain } = newDma({ knobs: { resvRegions: [region(0x20_0000, 0x1000, R)] } });
     expect(iovaToPhys(domain, 0x20_0000n)).toBe(0n);
     const other = newDma({ knobs: {} });
@@ -126,7 +126,7 @@ describe('direct mappings', () => {
     ]);
     expect(dev.iommu?.requireDirect).toBe(false);
   });
-  test('skip what is mapped, and map each run between in one call', () => {
+  test('direct mappings skip what is mapped, and map each run between in one call', () => {
     const { core, dev, domain, mock } = newDma();
     expect(iommuMap(domain, 0x20_1000n, 0x20_1000n, 0x1000n, 3)).toBeUndefined();
     Object.assign(mock.knobsOf(dev), { resvRegions: [region(0x20_0000, 0x4000, D)] });
@@ -142,13 +142,13 @@ describe('direct mappings', () => {
     expect(createDeviceDirectMappings(dev, domain)).toBeUndefined();
     expect(maps.length).toBe(2);
   });
-  test('end with the first error', () => {
+  test('direct mappings end with the first error', () => {
     const { dev, domain, mock } = newDma();
     Object.assign(mock.knobsOf(dev), { resvRegions: [region(0x20_0000, 0x1000, D)] });
     domain.ops.iotlbSyncMap = () => [EIO][0];
     expect(createDeviceDirectMappings(dev, domain)).toBe(EIO);
   });
-  test('need page sizes in a DMA domain: EINVAL, warned once', () => {
+  test('direct mappings need page sizes in a DMA domain, else EINVAL, warned once', () => {
     const { core, dev, domain } = newDma();
     const bare = { ...domain, pgsizeBitmap: 0n };
     expect(createDeviceDirectMappings(dev, bare)).toBe(EINVAL);

@@ -17,7 +17,7 @@ const BELL = 0xfee0_0040n;
 const BASE = 0x800_0000n;
 
 describe('a domain has one cookie at most', () => {
-  test('a second one is EEXIST', () => {
+  test('a second cookie of a domain is EEXIST', () => {
     const rig = new Rig();
     const [u, v] = [rig.domain('U'), rig.domain('V')];
     expect(getMsiCookie(u, BASE)).toBeUndefined();
@@ -33,7 +33,7 @@ describe('a domain has one cookie at most', () => {
     u.type = IOMMU_DOMAIN_DMA;
     expect(getMsiCookie(u, BASE)).toBe(EINVAL);
   });
-  test('the cookie is released with the domain', () => {
+  test('a cookie is released with its domain', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     let released = 0;
@@ -44,7 +44,7 @@ describe('a domain has one cookie at most', () => {
 });
 
 describe('the address of a doorbell', () => {
-  test('is itself without a group, without a domain, and on an identity domain', () => {
+  test('the address of a doorbell is itself without a group, without a domain, and on an identity domain', () => {
     const rig = new Rig();
     expect(dmaPrepareMsi(new Device(rig.core, { name: 'N', bus: 'pci' }), BELL)).toBe(BELL);
     const { domain } = rig.group;
@@ -53,7 +53,7 @@ describe('the address of a doorbell', () => {
     rig.group.domain = { ...domain!, type: IOMMU_DOMAIN_IDENTITY };
     expect(dmaPrepareMsi(rig.a, BELL)).toBe(BELL);
   });
-  test('is mapped page by page from the base of an MSI cookie, and found again', () => {
+  test('the address of a doorbell is mapped page by page from the base of an MSI cookie, and found again', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     expect(getMsiCookie(u, BASE)).toBeUndefined();
@@ -64,7 +64,7 @@ describe('the address of a doorbell', () => {
     // The granule of the mock's table is 2 KiB.
     expect(dmaPrepareMsi(rig.b, BELL + 0x1000n)).toBe(BASE + 0x800n + 0x40n);
   });
-  test('is the errno of the map when its place is taken', () => {
+  test('the address of a doorbell is the errno of the map when its place is taken', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     expect(getMsiCookie(u, BASE)).toBeUndefined();
@@ -72,7 +72,7 @@ describe('the address of a doorbell', () => {
     expect(attachGroup(u, rig.group)).toBeUndefined();
     expect(dmaPrepareMsi(rig.a, BELL)).toBe(EADDRINUSE);
   });
-  test('comes from the allocator on a DMA domain, or from a hardware MSI region', () => {
+  test('the address of a doorbell comes from the allocator on a DMA domain, or from a hardware MSI region', () => {
     const { dev, domain } = newDma();
     const at = must(dmaPrepareMsi(dev, BELL));
     expect(iovaToPhys(domain, at)).toBe(BELL);
@@ -80,18 +80,18 @@ describe('the address of a doorbell', () => {
     const fixed = newDma({ knobs: { resvRegions: [region] } });
     expect(dmaPrepareMsi(fixed.dev, BELL)).toBe(BELL);
   });
-  test('is ENOMEM without an IOVA', () => {
+  test('the address of a doorbell is ENOMEM without an IOVA', () => {
     const { dev } = newDma({ config: { dmaMask: 0xf_ffffn } });
     expect(dmaPrepareMsi(dev, BELL)).toBe(ENOMEM);
   });
-  test('is what iommufd says on its domains', () => {
+  test('the address of a doorbell is what iommufd says on its domains', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     u.cookie = { kind: 'iommufd', priv: {}, mapMsi: (...[, , address]) => address + BASE };
     expect(attachGroup(u, rig.group)).toBeUndefined();
     expect(dmaPrepareMsi(rig.a, BELL)).toBe(BELL + BASE);
   });
-  test('has no place on any other domain: EOPNOTSUPP', () => {
+  test('a doorbell has no place on any other domain, which is EOPNOTSUPP', () => {
     const rig = new Rig();
     expect(attachGroup(rig.domain('U'), rig.group)).toBeUndefined();
     expect(dmaPrepareMsi(rig.a, BELL)).toBe(EOPNOTSUPP);

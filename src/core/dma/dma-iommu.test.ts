@@ -94,20 +94,20 @@ describe('some ranges are kept free', () => {
       0xfdff_f000n,
     ],
     ['what a bridge leaves out', { dmaRange: { start: 0n, last: 0x7fff_ffffn } }, [], 0x7fff_f000n],
-  ] as const)('%s', ([, config, regions, expected]) => {
+  ] as const)('a range is kept free: %s', ([, config, regions, expected]) => {
     expect(top(config, [...regions])).toBe(expected);
   });
 });
 
 describe('the flush queue', () => {
-  test('is used when the driver can, else the domain is strict', () => {
+  test('the flush queue is used when the driver can, else the domain is strict', () => {
     expect(newDma(LAZY).domain.type).toBe(IOMMU_DOMAIN_DMA_FQ);
     expect(newDma({ traits: [] }).domain.type).toBe(IOMMU_DOMAIN_DMA);
     expect(newDma({ traits: [], domainKnobs: { backing: 'pt' } }).domain.type).toBe(
       IOMMU_DOMAIN_DMA_FQ,
     );
   });
-  test('leaves a stale translation until the timer, and none after', () => {
+  test('the flush queue leaves a stale translation until the timer, and none after', () => {
     const { core, dev, domain } = newDma(LAZY);
     const tlb = new TestTlb(domain);
     const at = dmaMap(dev, 0x5000n, PAGE, DMA_TO_DEVICE);
@@ -119,7 +119,7 @@ describe('the flush queue', () => {
     core.env.clock.advance(1);
     expect([tlb.translate(at), tlb.flushes, tlb.syncs]).toEqual([0n, 1, 0]);
   });
-  test('gives no IOVA out again before its flush', () => {
+  test('the flush queue gives no IOVA out again before its flush', () => {
     const { core, dev } = newDma(LAZY);
     const first = dmaMap(dev, 0x5000n, PAGE, DMA_TO_DEVICE);
     dmaUnmap(dev, first, PAGE, DMA_TO_DEVICE);
@@ -127,7 +127,7 @@ describe('the flush queue', () => {
     core.env.clock.advance(10 * MS);
     expect(dmaMap(dev, 0x7000n, PAGE, DMA_TO_DEVICE)).toBe(first);
   });
-  test('flushes when the ring is full, and goes on', () => {
+  test('the flush queue flushes when the ring is full, and goes on', () => {
     const { dev, domain } = newDma(LAZY);
     const tlb = new TestTlb(domain);
     for (let n = 0; n < FQ_SIZE.perCpu - 1; n++) {
@@ -140,7 +140,7 @@ describe('the flush queue', () => {
 });
 
 describe('the life of a flush queue', () => {
-  test('holds page-table pages until the flush', () => {
+  test('a flush queue holds page-table pages until the flush', () => {
     const { core, dev } = newDma({
       ...LAZY,
       domainKnobs: { backing: 'pt', aperture: { start: 0n, end: GIB - 1n } },
@@ -155,7 +155,7 @@ describe('the life of a flush queue', () => {
     core.env.clock.advance(10 * MS);
     expect(core.ram.used).toBeLessThan(mapped);
   });
-  test('is one long ring, flushed each second, for devices whose flush is dear', () => {
+  test('a flush queue is one long ring, flushed each second, for devices whose flush is dear', () => {
     const { dev, domain, core } = newDma();
     dev.iommu!.shadowOnFlush = true;
     domain.type = IOMMU_DOMAIN_DMA_FQ;
@@ -171,7 +171,7 @@ describe('the life of a flush queue', () => {
     core.env.clock.advance(MS);
     expect(tlb.flushes).toBe(1);
   });
-  test('can be started while the domain is in use', () => {
+  test('a flush queue can be started while the domain is in use', () => {
     const { dev, domain } = newDma();
     const tlb = new TestTlb(domain);
     const at = dmaMap(dev, 0x5000n, PAGE, DMA_TO_DEVICE);
@@ -181,7 +181,7 @@ describe('the life of a flush queue', () => {
     dmaUnmap(dev, at, PAGE, DMA_TO_DEVICE);
     expect(tlb.translate(at)).toBe(0x5000n);
   });
-  test('ends with its domain: no timer is left', () => {
+  test('a flush queue ends with its domain: no timer is left', () => {
     const { core, dev, domain } = newDma(LAZY);
     dmaUnmap(dev, dmaMap(dev, 0x5000n, PAGE, DMA_TO_DEVICE), PAGE, DMA_TO_DEVICE);
     expect(core.env.clock.nextDeadlineNs).toBeDefined();

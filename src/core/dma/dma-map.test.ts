@@ -38,13 +38,13 @@ function whyNot(call: () => bigint): Errno[] {
 }
 
 describe('mapping a buffer', () => {
-  test('goes top down below 4 GiB first for PCI, and keeps the offset', () => {
+  test('a mapping goes top down below 4 GiB first for PCI, and keeps the offset', () => {
     const { dev, domain } = newDma();
     expect(dmaMap(dev, 0x1234n, 16n, DMA_TO_DEVICE)).toBe(4n * GIB - PAGE + 0x234n);
     expect(dmaMap(dev, 0x5000n, PAGE, DMA_TO_DEVICE)).toBe(4n * GIB - 2n * PAGE);
     expect(iovaToPhys(domain, 4n * GIB - PAGE + 0x234n)).toBe(0x1234n);
   });
-  test('uses the whole mask for other buses, and for PCI after the first failure below 4 GiB', () => {
+  test('a mapping uses the whole mask for other buses, and for PCI after the first failure below 4 GiB', () => {
     const platform = newDma({ config: { bus: 'platform' } });
     expect(dmaMap(platform.dev, 0x5000n, PAGE, DMA_TO_DEVICE)).toBe(64n * GIB - PAGE);
     const pci = newDma();
@@ -52,7 +52,7 @@ describe('mapping a buffer', () => {
     expect(dmaMap(pci.dev, 0n, 2n * GIB, DMA_TO_DEVICE)).toBe(62n * GIB);
     expect(dmaMap(pci.dev, 0n, PAGE, DMA_TO_DEVICE)).toBe(62n * GIB - PAGE);
   });
-  test('stays within the mask, the bus limit and the aperture', () => {
+  test('a mapping stays within the mask, the bus limit and the aperture', () => {
     const mask = newDma({ config: { dmaMask: 0xff_ffffn } });
     expect(dmaMap(mask.dev, 0n, PAGE, DMA_TO_DEVICE)).toBe(0xff_f000n);
     const bus = newDma({ config: { bus: 'platform', busDmaLimit: 0x3fff_ffffn } });
@@ -66,7 +66,7 @@ describe('mapping a buffer', () => {
     ['of registers', DMA_TO_DEVICE, DMA_ATTR_MMIO, {}, IOMMU_MMIO | IOMMU_READ],
     ['privileged', DMA_TO_DEVICE, DMA_ATTR_PRIVILEGED, {}, IOMMU_CACHE | IOMMU_PRIV | IOMMU_READ],
     ['no way', DMA_NONE, 0, {}, 0],
-  ] as const)('%s has the right protection', ([, dir, attrs, options, prot]) => {
+  ] as const)('a mapping for %s has the right protection', ([, dir, attrs, options, prot]) => {
     const rig = newDma(options);
     let seen = -1;
     rig.core.env.trace.listen(({ event }) => {
@@ -78,22 +78,22 @@ describe('mapping a buffer', () => {
 });
 
 describe('a buffer that cannot be mapped', () => {
-  test('frees the IOVA when the map fails', () => {
+  test('a map that fails frees the IOVA', () => {
     const { dev } = newDma({ domainKnobs: { syncMapFailure: EIO } });
     expect(whyNot(() => dmaMap(dev, 0x5000n, PAGE, DMA_TO_DEVICE))).toEqual([EIO]);
     expect(dev.iommuGroup!.defaultDomain!.cookie.kind).toBe('dma-iova');
   });
-  test('fails without an IOVA, and says which limit', () => {
+  test('a buffer without room for an IOVA is not mapped, and the limit is said', () => {
     const { dev } = newDma({ config: { dmaMask: 0xf_ffffn } });
     expect(whyNot(() => dmaMap(dev, 0x5000n, PAGE, DMA_TO_DEVICE)).map(String)).toEqual(['ENOSPC']);
   });
-  test('fails, warned once, for a device that needs more alignment than a granule', () => {
+  test('a buffer is not mapped, warned once, for a device that needs more alignment than a granule', () => {
     const { core, dev } = newDma({ config: { minAlignMask: 0xffff } });
     expect(dmaMap(dev, 0x5000n, PAGE, DMA_TO_DEVICE)).toBe(DMA_MAPPING_ERROR);
     expect(dmaMap(dev, 0x5000n, PAGE, DMA_TO_DEVICE)).toBe(DMA_MAPPING_ERROR);
     expect(core.env.warnings).toEqual(['dma-min-align']);
   });
-  test('does the deferred attach first, and fails when that does', () => {
+  test('a deferred attach comes before the mapping, which fails when that does', () => {
     const { dev, mock, domain } = newDma({ knobs: { attachDeferred: true } });
     expect(dev.iommu?.attachDeferred).toBe(true);
     mock.knobsOf(dev).failAttach.push({ errno: ENOMEM, domain });
@@ -101,7 +101,7 @@ describe('a buffer that cannot be mapped', () => {
     expect(dmaMap(dev, 0x5000n, PAGE, DMA_TO_DEVICE)).not.toBe(DMA_MAPPING_ERROR);
     expect(dev.iommu?.attachDeferred).toBe(false);
   });
-  test('of a device without the DMA API is a bug', () => {
+  test('a buffer of a device without the DMA API is a bug', () => {
     const { dev } = newDma({ traits: ['passthrough-default'], domainKnobs: {} });
     dev.dmaIommu = false;
     expect(() => dmaMap(dev, 0n, PAGE, DMA_TO_DEVICE)).toThrow('does not go through');
@@ -109,7 +109,7 @@ describe('a buffer that cannot be mapped', () => {
 });
 
 describe('unmapping a buffer', () => {
-  test('strict: the device has lost it at once, and the IOVA is free', () => {
+  test('a strict unmap takes the buffer from the device at once, and frees the IOVA', () => {
     const { dev, domain } = newDma();
     const tlb = new TestTlb(domain);
     const at = dmaMap(dev, 0x5008n, PAGE, DMA_TO_DEVICE);
@@ -118,7 +118,7 @@ describe('unmapping a buffer', () => {
     expect([tlb.translate(at), tlb.syncs, tlb.flushes]).toEqual([0n, 1, 0]);
     expect(dmaMap(dev, 0x9008n, PAGE, DMA_TO_DEVICE)).toBe(at);
   });
-  test('of more than was mapped is warned', () => {
+  test('an unmap of more than was mapped is warned', () => {
     const { core, dev } = newDma();
     const at = dmaMap(dev, 0x5000n, PAGE, DMA_TO_DEVICE);
     dmaUnmap(dev, at, PAGE + 1n, DMA_TO_DEVICE);
@@ -135,7 +135,7 @@ const LIST = [
 ];
 
 describe('a scatter list', () => {
-  test('lies in one row, is merged where it may be, and keeps bus addresses', () => {
+  test('a scatter list lies in one row, is merged where it may be, and keeps bus addresses', () => {
     const { dev, domain } = newDma();
     const segments = must(dmaMapSg(dev, LIST, DMA_TO_DEVICE));
     const base = 4n * GIB - 4n * PAGE;
@@ -150,13 +150,13 @@ describe('a scatter list', () => {
     expect(iovaToPhys(domain, base)).toBe(0n);
     expect(iovaToPhys(domain, base + 3n * PAGE)).toBe(0n);
   });
-  test('of bus addresses only needs nothing mapped', () => {
+  test('a scatter list of bus addresses only needs nothing mapped', () => {
     const { dev } = newDma();
     const segments = must(dmaMapSg(dev, [LIST[3]!], DMA_TO_DEVICE));
     expect(segments).toEqual([{ address: 0xfe00_0000n, length: PAGE, isBus: true }]);
     dmaUnmapSg(dev, segments, DMA_TO_DEVICE);
   });
-  test('is never merged into segments longer than 64 KiB', () => {
+  test('a scatter list is never merged into segments longer than 64 KiB', () => {
     const { dev } = newDma();
     const pages = Array.from({ length: 20 }, (_, n) => ({
       pa: BigInt(n) * 2n * PAGE,
@@ -165,7 +165,7 @@ describe('a scatter list', () => {
     const lengths = must(dmaMapSg(dev, pages, DMA_TO_DEVICE)).map((segment) => segment.length);
     expect(lengths).toEqual([16n * PAGE, 4n * PAGE]);
   });
-  test('is padded so that no entry crosses 4 GiB of its row', () => {
+  test('a scatter list is padded so that no entry crosses 4 GiB of its row', () => {
     const { dev, domain } = newDma({ config: { bus: 'platform' } });
     const big = [2n * GIB, GIB + GIB / 2n, GIB].map((length, n) => ({
       pa: BigInt(n) * 8n * GIB,
@@ -182,11 +182,11 @@ describe('a scatter list that cannot be mapped', () => {
     ['EINVAL for a failed map', { domainKnobs: { syncMapFailure: EIO } }, EINVAL],
     ['ENOMEM for want of memory', { domainKnobs: { syncMapFailure: ENOMEM } }, ENOMEM],
     ['ENOMEM for want of IOVA', { config: { dmaMask: 0xf_ffffn } }, ENOMEM],
-  ])('fails with %s', ([, options, errno]) => {
+  ])('a scatter list fails with %s', ([, options, errno]) => {
     const { dev } = newDma(options);
     expect(dmaMapSg(dev, LIST, DMA_TO_DEVICE)).toBe(errno);
   });
-  test('fails with EINVAL when the deferred attach does', () => {
+  test('a scatter list fails with EINVAL when the deferred attach does', () => {
     const { dev, mock, domain } = newDma({ knobs: { attachDeferred: true } });
     mock.knobsOf(dev).failAttach.push({ errno: EIO, domain });
     expect(dmaMapSg(dev, LIST, DMA_TO_DEVICE)).toBe(EINVAL);
@@ -202,7 +202,7 @@ describe('a scatter list that cannot be mapped', () => {
         { pa: 0n, length: 0xffff_f000n },
       ],
     ],
-  ])('an entry too long %s is refused', ([what, entries]) => {
+  ])('a scatter list with an entry too long %s is refused', ([what, entries]) => {
     const { dev } = newDma();
     const heard: string[] = [];
     const call = (): unknown => dmaMapSg(dev, entries, DMA_TO_DEVICE);
@@ -215,7 +215,7 @@ const options: DmaOptions = { config: { untrusted: true } };
 const TEXT = new TextEncoder().encode('secret buffer secret');
 
 describe('an untrusted device', () => {
-  test('sees a copy of what does not fill its granules, and nothing around it', () => {
+  test('an untrusted device sees a copy of what does not fill its granules, and nothing around it', () => {
     const { core, dev, domain } = newDma(options);
     core.ram.bytes.set(TEXT, 0x8100);
     const at = dmaMap(dev, 0x8107n, 6n, DMA_TO_DEVICE);
@@ -226,7 +226,7 @@ describe('an untrusted device', () => {
     expect(core.ram.bytes[there - 1]).toBe(0);
     expect(core.ram.bytes[there + 6]).toBe(0);
   });
-  test('has its writes copied back at the sync and at the unmap, and its pages freed', () => {
+  test('an untrusted device has its writes copied back at the sync and at the unmap, and its pages freed', () => {
     const { core, dev, domain } = newDma(options);
     const used = core.ram.used;
     const at = dmaMap(dev, 0x8ff0n, 0x40n, DMA_FROM_DEVICE);
@@ -239,7 +239,7 @@ describe('an untrusted device', () => {
     expect(core.ram.bytes[0x9010]).toBe(0x22);
     expect(core.ram.used).toBe(used);
   });
-  test('gets later writes of the CPU with the sync', () => {
+  test('an untrusted device gets later writes of the CPU with the sync', () => {
     const { core, dev, domain } = newDma(options);
     const at = dmaMap(dev, 0x8010n, 4n, DMA_TO_DEVICE);
     core.ram.bytes[0x8010] = 0x33;
@@ -251,15 +251,15 @@ describe('an untrusted device', () => {
 });
 
 describe('around bounce buffers, an untrusted device', () => {
-  test('is given whole granules directly', () => {
+  test('an untrusted device is given whole granules directly', () => {
     const { dev, domain } = newDma(options);
     expect(iovaToPhys(domain, dmaMap(dev, 0x8000n, PAGE, DMA_TO_DEVICE))).toBe(0x8000n);
   });
-  test('cannot have part of a page of registers', () => {
+  test('an untrusted device cannot have part of a page of registers', () => {
     const { dev } = newDma(options);
     expect(dmaMap(dev, 0x8010n, 4n, DMA_TO_DEVICE, DMA_ATTR_MMIO)).toBe(DMA_MAPPING_ERROR);
   });
-  test('bounces scatter lists entry by entry', () => {
+  test('an untrusted device has its scatter lists bounced entry by entry', () => {
     const { core, dev } = newDma(options);
     const used = core.ram.used;
     const segments = must(
@@ -278,7 +278,7 @@ describe('around bounce buffers, an untrusted device', () => {
     dmaUnmapSg(dev, segments, DMA_BIDIRECTIONAL);
     expect(core.ram.used).toBe(used);
   });
-  test('is refused when there is nothing to copy with, or no page to copy to', () => {
+  test('an untrusted device is refused when there is nothing to copy with, or no page to copy to', () => {
     const { core, dev } = newDma(options);
     core.ram.failNext = () => true;
     expect(whyNot(() => dmaMap(dev, 0x8010n, 5000n, DMA_TO_DEVICE))).toEqual([ENOMEM]);

@@ -10,20 +10,20 @@ function roundUp(size: number): number {
 }
 
 describe('allocation', () => {
-  test('goes from the limit downwards', () => {
+  test('an allocation of IOVA goes from the limit downwards', () => {
     const iovad = new IovaDomain(12, 1);
     expect(iovad.alloc(1, LIMIT)).toBe(0x3fff);
     expect(iovad.alloc(1, LIMIT)).toBe(0x3ffe);
     expect(iovad.alloc(4, LIMIT)).toBe(0x3ff8);
     expect(iovad.alloc(1, LIMIT)).toBe(0x3ff7);
   });
-  test('is aligned to the next power of two of the size', () => {
+  test('an allocation of IOVA is aligned to the next power of two of the size', () => {
     const iovad = new IovaDomain(12, 1);
     expect(iovad.alloc(1, LIMIT)).toBe(0x3fff);
     expect(iovad.alloc(33, LIMIT) % 64).toBe(0);
     expect(iovad.alloc(64, LIMIT) % 64).toBe(0);
   });
-  test('begins below where the last one ended, then once more from the limit', () => {
+  test('an allocation of IOVA begins below where the last one ended, then once more from the limit', () => {
     const iovad = new IovaDomain(12, 1);
     expect(iovad.alloc(1, 127)).toBe(127);
     expect(iovad.alloc(64, 127)).toBe(-1);
@@ -32,18 +32,18 @@ describe('allocation', () => {
     expect(iovad.alloc(32, 127)).toBe(32);
     expect(iovad.alloc(31, 127)).toBe(96);
   });
-  test('finds what was freed above', () => {
+  test('an allocation of IOVA finds what was freed above', () => {
     const iovad = new IovaDomain(12, 1);
     const pfns = Array.from({ length: 8 }, () => iovad.alloc(1, LIMIT));
     iovad.free(pfns[2]!);
     expect(iovad.alloc(1, LIMIT)).toBe(pfns[2]);
   });
-  test('never gives out what lies below the start, nor 0', () => {
+  test('an allocation of IOVA never gives out what lies below the start, nor 0', () => {
     const iovad = new IovaDomain(12, 1);
     const all = Array.from({ length: 16 }, () => iovad.alloc(1, 7));
     expect(all).toEqual([7, 6, 5, 4, 3, 2, 1, -1, -1, -1, -1, -1, -1, -1, -1, -1]);
   });
-  test('passes over reserved ranges, also when they overlap', () => {
+  test('an allocation of IOVA passes over reserved ranges, also when they overlap', () => {
     const iovad = new IovaDomain(12, 1);
     iovad.reserve(4, 6);
     iovad.reserve(5, 10);
@@ -66,7 +66,7 @@ describe('allocation', () => {
 });
 
 describe('the caches', () => {
-  test('give small ranges back without touching the list', () => {
+  test('the caches of IOVA give small ranges back without touching the list', () => {
     const iovad = new IovaDomain(12, 1);
     const pfn = iovad.allocFast(3, LIMIT, true);
     iovad.freeFast(pfn, 3);
@@ -74,26 +74,26 @@ describe('the caches', () => {
     expect(iovad.allocFast(4, LIMIT, true)).toBe(pfn);
     expect(iovad.rangeCount).toBe(1);
   });
-  test('do not hold ranges above 32 granules', () => {
+  test('the caches of IOVA do not hold ranges above 32 granules', () => {
     const iovad = new IovaDomain(12, 1);
     iovad.freeFast(iovad.allocFast(33, LIMIT, true), 33);
     expect(iovad.rangeCount).toBe(0);
   });
-  test('give nothing above the limit asked for', () => {
+  test('the caches of IOVA give nothing above the limit asked for', () => {
     const iovad = new IovaDomain(12, 1);
     const high = iovad.allocFast(1, LIMIT, true);
     iovad.freeFast(high, 1);
     expect(iovad.allocFast(1, 100, true)).toBe(100);
     expect(iovad.allocFast(1, LIMIT, true)).toBe(high);
   });
-  test('are emptied when there is no other room, and only if asked', () => {
+  test('the caches of IOVA are emptied when there is no other room, and only if asked', () => {
     const iovad = new IovaDomain(12, 1);
     const ones = Array.from({ length: 7 }, () => iovad.allocFast(1, 7, true));
     for (const pfn of ones) iovad.freeFast(pfn, 1);
     expect(iovad.allocFast(4, 7, false)).toBe(-1);
     expect(iovad.allocFast(4, 7, true)).toBe(4);
   });
-  test('hold many magazines and overflow into the list', () => {
+  test('the caches of IOVA hold many magazines and overflow into the list', () => {
     const iovad = new IovaDomain(12, 1);
     const count = MAGAZINE_SIZE * 40;
     const pfns = Array.from({ length: count }, () => iovad.allocFast(1, LIMIT, true));

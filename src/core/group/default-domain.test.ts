@@ -78,14 +78,14 @@ const ROWS: readonly Row[] = [
 ];
 
 describe('the type of a default domain', () => {
-  test.for(ROWS)('when $when', ({ rig: options, type }) => {
+  test.for(ROWS)('a default domain has its type when $when', ({ rig: options, type }) => {
     const rig = new Rig(options);
     expect(rig.group.defaultDomain?.type).toBe(type);
     expect(rig.group.domain).toBe(rig.group.defaultDomain);
     expect(rig.warnings).toEqual([]);
   });
 
-  test('members that disagree: identity wins when it comes later, else the earlier stays', () => {
+  test('members that disagree get identity when it comes later, else the earlier stays', () => {
     for (const [first, second, type] of [
       [DMA, ID, ID],
       [ID, DMA, ID],
@@ -110,7 +110,7 @@ describe('the type of a default domain', () => {
 });
 
 describe('setting up a default domain', () => {
-  test('an untrusted device and a driver that wants identity: impossible, EINVAL', () => {
+  test('an untrusted device of a driver that wants identity is impossible, which is EINVAL', () => {
     const rig = new Rig({ driver: { identity: true } });
     const out = rig.mock.addDevice({
       config: { name: 'C', bus: 'pci', untrusted: true },
@@ -119,21 +119,21 @@ describe('setting up a default domain', () => {
     expect(out.iommuGroup).toBe(rig.group);
     expect(setup(rig.group, 0)).toBe(EINVAL);
   });
-  test('a group without devices: EINVAL', () => {
+  test('a group without devices has no default domain, which is EINVAL', () => {
     expect(setup(must(groupAlloc(newCore())), 0)).toBe(EINVAL);
   });
-  test('the target against the opinion of a device: EINVAL', () => {
+  test('a target against the opinion of a device is EINVAL', () => {
     const rig = new Rig({ members: [opinion('A', DMA)] });
     expect(setup(rig.group, ID)).toBe(EINVAL);
   });
-  test('a target other than the static default domain: EINVAL', () => {
+  test('a target other than the static default domain is EINVAL', () => {
     const rig = new Rig({ driver: { default: 'blocked' } });
     expect(setup(rig.group, DMA)).toBe(EINVAL);
   });
-  test('the driver has no identity domain: EOPNOTSUPP', () => {
+  test('identity of a driver that has no identity domain is EOPNOTSUPP', () => {
     expect(setup(new Rig().group, ID)).toBe(EOPNOTSUPP);
   });
-  test('a driver that allocates its identity domain', () => {
+  test('a driver that allocates its identity domain is asked for it', () => {
     const rig = new Rig();
     const made = { ...rig.domain('I2'), type: 0 };
     Object.assign(rig.mock.ops, { domainAllocIdentity: () => made });
@@ -144,19 +144,19 @@ describe('setting up a default domain', () => {
     expect(setup(rig.group, DMA)).toBeUndefined();
     expect(setup(rig.group, ID)).toBe(EOPNOTSUPP);
   });
-  test('a type that is neither paging nor identity: EINVAL', () => {
+  test('a type that is neither paging nor identity is EINVAL', () => {
     expect(setup(new Rig().group, IOMMU_DOMAIN_PLATFORM)).toBe(EINVAL);
   });
 });
 
 describe('allocating a default domain', () => {
-  test('no type can be made: EINVAL', () => {
+  test('a default domain of which no type can be made is EINVAL', () => {
     const core = newCore(['strict-default']);
     const mock = createMockDriver(core, { default: 'none', alloc: 'none' });
     must(mock.registerInstance());
     expect(mock.addDevice({ config: { name: 'A', bus: 'pci' } }).iommuGroup).toBeUndefined();
   });
-  test('the type it has already: nothing is done', () => {
+  test('the type a group has already changes nothing', () => {
     const rig = new Rig({ traits: ['strict-default'] });
     const before = rig.group.defaultDomain;
     expect(setup(rig.group, DMA)).toBeUndefined();
@@ -194,12 +194,12 @@ describe('allocating a default domain', () => {
 
 describe('direct mappings', () => {
   const region = { start: 0x2000000n, length: 0x3000n, prot: 3, type: IOMMU_RESV_DIRECT };
-  test('are in the default domain before a device is attached to it', () => {
+  test('direct mappings are in the default domain before a device is attached to it', () => {
     const rig = new Rig({ members: [{ name: 'A', knobs: { resvRegions: [region] } }] });
     expect(iovaToPhys(rig.group.defaultDomain!, 0x2001234n)).toBe(0x2001234n);
     expect(rig.a.iommu?.requireDirect).toBe(true);
   });
-  test('that cannot be made are tried again after the attach; then the old domain comes back', () => {
+  test('direct mappings that cannot be made are tried again after the attach; then the old domain comes back', () => {
     const rig = new Rig();
     const alloc = rig.mock.ops.domainAllocPagingFlags!.bind(rig.mock.ops);
     Object.assign(rig.mock.ops, {
@@ -220,7 +220,7 @@ describe('direct mappings', () => {
     expect(rig.group.defaultDomain).toBe(before);
     expect(rig.warnings).toEqual(['direct-map-no-pgsize', 'direct-map-failed']);
   });
-  test('a paging domain of user space does not get them', () => {
+  test('direct mappings are not for a paging domain of user space', () => {
     const rig = new Rig({ members: [{ name: 'A', knobs: { resvRegions: [region] } }] });
     const u = rig.domain('U');
     expect(u.type).toBe(IOMMU_DOMAIN_UNMANAGED);

@@ -40,7 +40,7 @@ import {
 const all = () => true;
 
 describe('a group', () => {
-  test('has the lowest free id, which its last reference gives back', () => {
+  test('a group has the lowest free id, which its last reference gives back', () => {
     const core = newCore();
     const [one, two] = [must(groupAlloc(core)), must(groupAlloc(core))];
     expect([groupId(one), groupId(two)]).toEqual([0, 1]);
@@ -48,7 +48,7 @@ describe('a group', () => {
     expect(groupId(must(groupAlloc(core)))).toBe(0);
     groupPut(undefined);
   });
-  test('is held by each device in it', () => {
+  test('a group is held by each device in it', () => {
     const core = newCore();
     const group = must(groupAlloc(core));
     const dev = new Device(core, { name: 'X', bus: 'pci' });
@@ -60,7 +60,7 @@ describe('a group', () => {
     expect(groupGet(dev)).toBeUndefined();
     expect(core.groups.size).toBe(0);
   });
-  test('a device joins one group only: EEXIST', () => {
+  test('a device joins one group only, else EEXIST', () => {
     const core = newCore();
     const dev = new Device(core, { name: 'X', bus: 'pci' });
     expect(groupAddDevice(must(groupAlloc(core)), dev)).toBeUndefined();
@@ -77,7 +77,7 @@ describe('a group', () => {
 });
 
 describe('what a group carries', () => {
-  test('a name can be set, changed and taken away once; ENOMEM after that', () => {
+  test("a group's name can be set, changed and taken away once; ENOMEM after that", () => {
     const group = must(groupAlloc(newCore()));
     expect(groupNameShow(group)).toBeUndefined();
     expect(groupSetName(group, 'vfio-noiommu')).toBeUndefined();
@@ -93,7 +93,7 @@ describe('what a group carries', () => {
     groupPut(group);
     expect(released).toEqual(['data']);
   });
-  test('a walk stops at the first errno, and may not take the mutex again', () => {
+  test('a walk over a group stops at the first errno, and may not take the mutex again', () => {
     const rig = new Rig();
     const seen: string[] = [];
     const walk = groupForEachDev(rig.group, (dev) => {
@@ -106,7 +106,7 @@ describe('what a group carries', () => {
       /taken twice/,
     );
   });
-  test('that dies with a domain of its own is warned', () => {
+  test('a group that dies with a domain of its own is warned', () => {
     const core = newCore();
     const group = must(groupAlloc(core));
     const rig = new Rig();
@@ -125,7 +125,7 @@ describe('what a group carries', () => {
 });
 
 describe('files', () => {
-  test('reserved_regions: one line each, ends inclusive', () => {
+  test('the file reserved_regions has one line for each, ends inclusive', () => {
     const at = (start: bigint, type: number) => ({ start, length: 0x1000n, prot: 3, type });
     const resvRegions = [
       at(0x1000n, IOMMU_RESV_DIRECT),
@@ -146,7 +146,7 @@ describe('files', () => {
       ].join('\n'),
     );
   });
-  test('type is that of the default domain, not of what the group is on', () => {
+  test('the file type says that of the default domain, not of what the group is on', () => {
     const rig = new Rig({ traits: ['strict-default'] });
     expect(attachGroup(rig.domain('U'), rig.group)).toBeUndefined();
     expect(groupTypeShow(rig.group)).toBe('DMA\n');
@@ -160,18 +160,18 @@ describe('files', () => {
 });
 
 describe('writing type', () => {
-  test('takes both capabilities: EACCES before anything else', () => {
+  test('writing type takes both capabilities, and is EACCES before anything else', () => {
     const group = must(groupAlloc(newCore()));
     for (const has of [CAP_SYS_ADMIN, CAP_SYS_RAWIO]) {
       expect(groupTypeStore(group, 'nonsense', (cap) => cap === has)).toBe(EACCES);
     }
     expect(groupTypeStore(group, 'nonsense', all)).toBe(EINVAL);
   });
-  test('another word: EINVAL', () => {
+  test('writing another word to type is EINVAL', () => {
     expect(groupTypeStore(new Rig().group, 'dma', all)).toBe(EINVAL);
     expect(groupTypeStore(new Rig().group, 'DMA\n\n', all)).toBe(EINVAL);
   });
-  test('drivers are bound: EPERM, but DMA may become DMA-FQ in place', () => {
+  test('writing type while drivers are bound is EPERM, but DMA may become DMA-FQ in place', () => {
     const rig = new Rig({ traits: ['strict-default'] });
     const before = rig.group.defaultDomain;
     expect(deviceUseDefaultDomain(rig.a)).toBeUndefined();
@@ -181,7 +181,7 @@ describe('writing type', () => {
     expect(before?.type).toBe(IOMMU_DOMAIN_DMA_FQ);
     expect(groupTypeStore(rig.group, 'DMA', all)).toBe(EPERM);
   });
-  test('changes the default domain of all members, and frees the old one', () => {
+  test('writing type changes the default domain of all members, and frees the old one', () => {
     const rig = new Rig({ driver: { identity: true } });
     const frames = rig.core.ram.used;
     rig.log.take();
@@ -195,7 +195,7 @@ describe('writing type', () => {
     expect(rig.a.dmaIommu).toBe(true);
     expect(rig.warnings).toEqual([]);
   });
-  test('a driver that fails leaves the old default domain in place', () => {
+  test('writing type to a driver that fails leaves the old default domain in place', () => {
     const rig = new Rig({ driver: { identity: true } });
     const before = rig.group.defaultDomain;
     rig.mock.knobsOf(rig.b).failAttach.push({ errno: ENODEV });
@@ -203,7 +203,7 @@ describe('writing type', () => {
     expect(rig.group.defaultDomain).toBe(before);
     expect(rig.on).toBe('D');
   });
-  test('the device with another opinion: EINVAL', () => {
+  test('writing type against the opinion of a device is EINVAL', () => {
     const rig = new Rig({ members: [{ name: 'A', knobs: { defDomainType: IOMMU_DOMAIN_DMA } }] });
     expect(groupTypeStore(rig.group, 'identity', all)).toBe(EINVAL);
     expect(groupTypeStore(rig.group, 'auto', all)).toBe(4);

@@ -56,7 +56,7 @@ describe('a device in a fake group', () => {
     ['device_claim_dma_owner', (f) => deviceClaimDmaOwner(f.dev, OWNER), ENODEV],
     ['aux_attach_device', (f) => auxAttachDevice(f.u, f.dev), ENODEV],
     ['dev_enable_feature', (f) => devEnableFeature(f.dev, IOMMU_DEV_FEAT_AUX), ENODEV],
-  ])('%s is refused, and changes nothing', ([, call, errno]) => {
+  ])('%s is refused on a fake group, and changes nothing', ([, call, errno]) => {
     const f = fakeGroup();
     expect(call(f)).toBe(errno);
     expect(f.rig.log.take()).toEqual([]);
@@ -68,10 +68,10 @@ describe('a device in a fake group', () => {
     expect([f.group.pasidArray.size, groupDmaOwnerClaimed(f.group)]).toEqual([0, false]);
     expect(f.rig.warnings).toEqual([]);
   });
-  test('cannot share an address space: it has no PASIDs', () => {
+  test('a device in a fake group cannot share an address space, for it has no PASIDs', () => {
     expect(svaBindDevice(fakeGroup().dev, MM)).toBe(ENOSPC);
   });
-  test('is mapped, but has no IOMMU, no capabilities, no domain and no regions', () => {
+  test('a device in a fake group is mapped, but has no IOMMU, no capabilities, no domain and no regions', () => {
     const { dev, group } = fakeGroup();
     expect([deviceIommuMapped(dev), devHasIommu(dev)]).toEqual([true, false]);
     expect([0, 1, 2, 3, 4, 5, 6].some((cap) => deviceIommuCapable(dev, cap))).toBe(false);
@@ -79,7 +79,7 @@ describe('a device in a fake group', () => {
     expect(getGroupResvRegions(group)).toEqual([]);
     expect(dmaPrepareMsi(dev, 0xfee0_0000n)).toBe(0xfee0_0000n);
   });
-  test('leaves it as it came', () => {
+  test('a device in a fake group leaves it as it came', () => {
     const { rig, dev } = fakeGroup();
     groupRemoveDevice(dev);
     expect([dev.iommuGroup, dev.iommu]).toEqual([undefined, undefined]);
@@ -87,7 +87,7 @@ describe('a device in a fake group', () => {
   });
 });
 
-test('a device in no group cannot be attached: ENODEV', () => {
+test('a device in no group cannot be attached, which is ENODEV', () => {
   const rig = new Rig();
   const lone = new Device(rig.core, { name: 'L', bus: 'pci' });
   expect(attachDevice(rig.domain('U'), lone)).toBe(ENODEV);

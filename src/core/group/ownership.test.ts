@@ -34,7 +34,7 @@ describe('use and unuse of the default domain', () => {
     deviceUnuseDefaultDomain(rig.b);
     expect(rig.warnings).toEqual([]);
   });
-  test('without a default domain the driver has to wait: EPROBE_DEFER', () => {
+  test('a driver of a group without a default domain has to wait, which is EPROBE_DEFER', () => {
     const rig = new Rig();
     const dev = new Device(rig.core, { name: 'X', bus: 'pci' });
     expect(groupAddDevice(must(groupAlloc(rig.core)), dev)).toBeUndefined();
@@ -53,12 +53,12 @@ describe('use and unuse of the default domain', () => {
     expect(rig.warnings).toEqual(['release-unowned']);
     expect(rig.group.ownerCnt).toBe(0);
   });
-  test('a user owns the group: EBUSY', () => {
+  test('the default domain of a group that a user owns cannot be used, which is EBUSY', () => {
     const rig = new Rig();
     expect(groupClaimDmaOwner(rig.group, OWNER)).toBeUndefined();
     expect(deviceUseDefaultDomain(rig.a)).toBe(EBUSY);
   });
-  test('drivers are bound and a PASID is in use: EBUSY, and unuse is warned', () => {
+  test('a PASID in use while drivers are bound is EBUSY, and unuse is warned', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     expect(deviceUseDefaultDomain(rig.a)).toBeUndefined();
@@ -88,13 +88,13 @@ describe('use and unuse of the default domain', () => {
 });
 
 describe('claim', () => {
-  test('nobody cannot own: EINVAL, warned', () => {
+  test('nobody cannot be an owner, which is EINVAL and warned', () => {
     const rig = new Rig();
     expect(groupClaimDmaOwner(rig.group, undefined)).toBe(EINVAL);
     expect(deviceClaimDmaOwner(rig.a, undefined)).toBe(EINVAL);
     expect(rig.warnings).toEqual(['owner-null', 'owner-null']);
   });
-  test('a group is claimed once, even by the same owner: EPERM', () => {
+  test('a group is claimed once, even by the same owner, else EPERM', () => {
     const rig = new Rig();
     expect(groupClaimDmaOwner(rig.group, OWNER)).toBeUndefined();
     expect(groupClaimDmaOwner(rig.group, OWNER)).toBe(EPERM);
@@ -111,14 +111,14 @@ describe('claim', () => {
     expect(rig.on).toBe('D');
     expect(rig.group.owner).toBeUndefined();
   });
-  test('a device outside of any group: ENODEV', () => {
+  test('a device outside of any group cannot be claimed, which is ENODEV', () => {
     const rig = new Rig();
     rig.mock.removeDevice(rig.b);
     expect(deviceClaimDmaOwner(rig.b, OWNER)).toBe(ENODEV);
     deviceReleaseDmaOwner(rig.b);
     expect(rig.warnings).toEqual([]);
   });
-  test('the group is attached to something: EBUSY', () => {
+  test('a group that is attached to something cannot be claimed, which is EBUSY', () => {
     const rig = new Rig();
     expect(attachGroup(rig.domain('U'), rig.group)).toBeUndefined();
     expect(groupClaimDmaOwner(rig.group, OWNER)).toBe(EBUSY);
@@ -127,7 +127,7 @@ describe('claim', () => {
 });
 
 describe('release', () => {
-  test('a PASID is in use: EBUSY on claim, a warning on release', () => {
+  test('a PASID in use is EBUSY on claim, and a warning on release', () => {
     const rig = new Rig();
     const u = rig.domain('U');
     expect(attachDevicePasid(u, rig.a, 1)).toBeUndefined();
@@ -157,13 +157,13 @@ describe('release', () => {
 });
 
 describe('blocking the group', () => {
-  test('a device is being reset: EBUSY, and nobody owns the group', () => {
+  test('a group with a device being reset cannot be claimed, which is EBUSY, and nobody owns it', () => {
     const rig = new Rig();
     expect(resetPrepare(rig.a)).toBeUndefined();
     expect(groupClaimDmaOwner(rig.group, OWNER)).toBe(EBUSY);
     expect(rig.group.owner).toBeUndefined();
   });
-  test('firmware wants direct mappings: blocking is refused with EINVAL and a message', () => {
+  test('a group that firmware wants mapped cannot be blocked, which is EINVAL with a message', () => {
     const region = { start: 0x1000n, length: 0x1000n, prot: 3, type: IOMMU_RESV_DIRECT };
     const rig = new Rig({
       members: [{ name: 'A' }, { name: 'B', knobs: { resvRegions: [region] } }],
@@ -179,14 +179,14 @@ describe('blocking the group', () => {
     expect(rig.group.blockingDomain?.type).toBe(1);
     expect(rig.group.domain).toBe(rig.group.blockingDomain);
   });
-  test('the driver cannot block: its errno is the answer and nobody owns the group', () => {
+  test('the errno of a driver that cannot block is the answer, and nobody owns the group', () => {
     const rig = new Rig();
     rig.mock.knobsOf(rig.a).failAttach.push({ errno: EIO });
     expect(groupClaimDmaOwner(rig.group, OWNER)).toBe(EIO);
     expect(rig.on).toBe('D');
     expect(groupDmaOwnerClaimed(rig.group)).toBe(false);
   });
-  test('no IOMMU can block a fake group: ENODEV', () => {
+  test('a fake group cannot be blocked, for there is no IOMMU, which is ENODEV', () => {
     const rig = new Rig();
     const group = must(groupAlloc(rig.core));
     expect(groupAddDevice(group, new Device(rig.core, { name: 'X', bus: 'pci' }))).toBeUndefined();

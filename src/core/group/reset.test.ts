@@ -33,7 +33,7 @@ describe('which devices are bracketed', () => {
     { device: 'without ATS', config: { ats: false }, calls: 0 },
     { device: 'untrusted', config: { untrusted: true }, calls: 0 },
     { device: 'with ATS', config: {}, calls: 1 },
-  ])('a device $device: $calls driver calls', ({ config, calls }) => {
+  ])('a reset of a device $device makes $calls driver calls', ({ config, calls }) => {
     const { rig } = owned({ members: [{ name: 'A', ...config }], traits: ['strict-default'] });
     expect(resetPrepare(rig.a)).toBeUndefined();
     expect(rig.log.take()).toHaveLength(calls);
@@ -45,13 +45,16 @@ describe('which devices are bracketed', () => {
     { pfAts: true, vfAts: true, calls: 1 },
     { pfAts: false, vfAts: true, calls: 0 },
     { pfAts: true, vfAts: false, calls: 0 },
-  ])('a VF ($vfAts) of a PF ($pfAts): $calls driver calls', ({ pfAts, vfAts, calls }) => {
-    const physfn = new Rig({ members: [{ ...pf, ats: pfAts }] }).a;
-    const pci = { isVf: true, hasPri: false, physfn };
-    const { rig } = owned({ members: [{ name: 'VF', ats: vfAts, pci }] });
-    expect(resetPrepare(rig.a)).toBeUndefined();
-    expect(rig.log.take()).toHaveLength(calls);
-  });
+  ])(
+    'a reset of a VF ($vfAts) of a PF ($pfAts) makes $calls driver calls',
+    ({ pfAts, vfAts, calls }) => {
+      const physfn = new Rig({ members: [{ ...pf, ats: pfAts }] }).a;
+      const pci = { isVf: true, hasPri: false, physfn };
+      const { rig } = owned({ members: [{ name: 'VF', ats: vfAts, pci }] });
+      expect(resetPrepare(rig.a)).toBeUndefined();
+      expect(rig.log.take()).toHaveLength(calls);
+    },
+  );
   test('a device without an IOMMU is not bracketed', () => {
     const rig = new Rig();
     rig.mock.removeDevice(rig.b);
@@ -68,23 +71,26 @@ describe('while a device is reset', () => {
     'PASID attach on the sibling': (rig, _u, u2) => attachDevicePasid(u2, rig.b, 6),
     'PASID replace': (rig, _u, u2) => replaceDevicePasid(u2, rig.a, 5, { domain: undefined }),
   };
-  test.for(Object.keys(REFUSED))('%s: EBUSY, no driver call', (name) => {
-    for (const traits of [[], ['test-dev']] as const) {
-      const { rig, u, u2 } = owned({ traits });
-      expect(attachDevicePasid(u, rig.a, 5)).toBeUndefined();
-      expect(resetPrepare(rig.a)).toBeUndefined();
-      rig.log.take();
-      expect(REFUSED[name]!(rig, u, u2)).toBe(EBUSY);
-      expect(rig.log.take()).toEqual([]);
-    }
-  });
+  test.for(Object.keys(REFUSED))(
+    '%s is EBUSY while a device is reset, without a driver call',
+    (name) => {
+      for (const traits of [[], ['test-dev']] as const) {
+        const { rig, u, u2 } = owned({ traits });
+        expect(attachDevicePasid(u, rig.a, 5)).toBeUndefined();
+        expect(resetPrepare(rig.a)).toBeUndefined();
+        rig.log.take();
+        expect(REFUSED[name]!(rig, u, u2)).toBe(EBUSY);
+        expect(rig.log.take()).toEqual([]);
+      }
+    },
+  );
   const FROM_DEFAULT: Record<string, (rig: Rig, u: Domain) => Status> = {
     'attach of the group': (rig, u) => attachGroup(u, rig.group),
     'attach with a handle': (rig, u) => attachGroupHandle(u, rig.group, { domain: undefined }),
     'claim of the group': (rig) => groupClaimDmaOwner(rig.group, OWNER),
     'claim of the sibling': (rig) => deviceClaimDmaOwner(rig.b, OWNER),
   };
-  test.for(Object.keys(FROM_DEFAULT))('%s: EBUSY', (name) => {
+  test.for(Object.keys(FROM_DEFAULT))('%s is EBUSY while a device is reset', (name) => {
     const rig = new Rig();
     const u = rig.domain('U');
     expect(resetPrepare(rig.a)).toBeUndefined();
@@ -92,7 +98,7 @@ describe('while a device is reset', () => {
     resetDone(rig.a);
     expect(FROM_DEFAULT[name]!(rig, u)).toBeUndefined();
   });
-  test('attach of the only device: EBUSY', () => {
+  test('an attach of the only device is EBUSY while it is reset', () => {
     const rig = new Rig({ members: [{ name: 'A' }] });
     const u = rig.domain('U');
     expect(resetPrepare(rig.a)).toBeUndefined();
@@ -101,14 +107,14 @@ describe('while a device is reset', () => {
 });
 
 describe('what goes on during a reset', () => {
-  test('a deferred attach of the blocked device: EBUSY', () => {
+  test('a deferred attach of the blocked device is EBUSY', () => {
     const rig = new Rig();
     expect(resetPrepare(rig.a)).toBeUndefined();
     rig.a.iommu!.attachDeferred = true;
     expect(deferredAttach(rig.a, rig.group.defaultDomain!)).toBe(EBUSY);
     expect(deferredAttach(rig.b, rig.group.defaultDomain!)).toBeUndefined();
   });
-  test('release passes by the blocked member, done brings it to the default domain', () => {
+  test('a release passes by the blocked member, done brings it to the default domain', () => {
     const { rig, u } = owned();
     expect(resetPrepare(rig.a)).toBeUndefined();
     detachGroup(u, rig.group);
@@ -141,7 +147,7 @@ describe('what goes on during a reset', () => {
 });
 
 describe('prepare and done', () => {
-  test('nested brackets are counted', () => {
+  test('nested brackets of a reset are counted', () => {
     const { rig } = owned();
     expect(resetPrepare(rig.a)).toBeUndefined();
     expect(resetPrepare(rig.a)).toBeUndefined();

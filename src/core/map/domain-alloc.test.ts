@@ -45,12 +45,12 @@ function paging(rig: Rig): Domain {
 }
 
 describe('a paging domain', () => {
-  test('is unmanaged and belongs to the driver of the device', () => {
+  test('a paging domain is unmanaged and belongs to the driver of the device', () => {
     const rig = new Rig();
     const domain = must(pagingDomainAlloc(rig.a));
     expect([domain.type, domain.owner]).toEqual([IOMMU_DOMAIN_UNMANAGED, rig.mock.ops]);
   });
-  test('is asked for by the plain call without flags, by the other with flags or data', () => {
+  test('a paging domain is asked for by the plain call without flags, by the other with flags or data', () => {
     const rig = new Rig();
     const asked = listen(rig);
     rig.mock.ops.domainAllocPaging = () => paging(rig);
@@ -60,14 +60,14 @@ describe('a paging domain', () => {
     expect(pagingDomainAllocFlags(rig.a, 0, { ...DATA, type: 0x7777 })).toBe(EOPNOTSUPP);
     expect(asked[2]).toBe('domain_alloc_paging_flags');
   });
-  test('is ENODEV without an IOMMU, EOPNOTSUPP without an operation', () => {
+  test('a paging domain is ENODEV without an IOMMU, EOPNOTSUPP without an operation', () => {
     const rig = new Rig();
     const lone = new Device(rig.core, { name: 'L', bus: 'pci' });
     expect(pagingDomainAlloc(lone)).toBe(ENODEV);
     delete rig.mock.ops.domainAllocPagingFlags;
     expect(pagingDomainAlloc(rig.a)).toBe(EOPNOTSUPP);
   });
-  test('is ENOMEM when the driver answers with nothing, and its errno otherwise', () => {
+  test('a paging domain is ENOMEM when the driver answers with nothing, and its errno otherwise', () => {
     const rig = new Rig();
     const broken: Partial<Record<keyof IommuOps, unknown>> = rig.mock.ops;
     broken.domainAllocPaging = () => undefined;
@@ -75,7 +75,7 @@ describe('a paging domain', () => {
     rig.mock.ops.domainAllocPaging = () => [EINVAL][0]!;
     expect(pagingDomainAlloc(rig.a)).toBe(EINVAL);
   });
-  test('can lose page sizes but gain none', () => {
+  test('a paging domain can lose page sizes but gain none', () => {
     const domain = new Rig().domain('U');
     reducePageSizes(domain, 0x1000n);
     expect([domain.pgsizeBitmap, domain.pt?.pgsizeBitmap]).toEqual([0x1000n, 0x1000n]);
@@ -84,7 +84,7 @@ describe('a paging domain', () => {
 });
 
 describe('a nested domain', () => {
-  test('is refused: ENODEV, EOPNOTSUPP, EINVAL in that order', () => {
+  test('a nested domain is refused: ENODEV, EOPNOTSUPP, EINVAL in that order', () => {
     const rig = new Rig();
     const other = new Rig();
     const lone = new Device(rig.core, { name: 'L', bus: 'pci' });
@@ -95,7 +95,7 @@ describe('a nested domain', () => {
     delete rig.mock.ops.domainAllocNested;
     expect(nestedDomainAlloc(rig.a, other.domain('P'), 0, DATA)).toBe(EOPNOTSUPP);
   });
-  test('is of type NESTED and of the same owner', () => {
+  test('a nested domain is of type NESTED and of the same owner', () => {
     const rig = new Rig();
     rig.mock.ops.domainAllocNested = () => paging(rig);
     const domain = must(nestedDomainAlloc(rig.a, rig.domain('P'), 0, DATA));
@@ -114,7 +114,7 @@ test('an SVA domain needs an IOMMU and a driver that can', () => {
 });
 
 describe('freeing a domain', () => {
-  test('gives its tables back', () => {
+  test('freeing a domain gives its tables back', () => {
     const rig = new Rig();
     const used = rig.core.ram.used;
     const domain = must(pagingDomainAlloc(rig.a));
@@ -122,7 +122,7 @@ describe('freeing a domain', () => {
     domainFree(domain);
     expect(rig.core.ram.used).toBe(used);
   });
-  test('is a bug while a group or a PASID is attached to it', () => {
+  test('freeing a domain is a bug while a group or a PASID is attached to it', () => {
     const rig = new Rig();
     const [u, v] = [rig.domain('U'), rig.domain('V')];
     expect(attachGroup(u, rig.group)).toBeUndefined();
@@ -130,7 +130,7 @@ describe('freeing a domain', () => {
     expect(() => domainFree(u)).toThrow('attached to it');
     expect(() => domainFree(v)).toThrow('PASID is attached');
   });
-  test('is a bug while a group falls back to it', () => {
+  test('freeing a domain is a bug while a group falls back to it', () => {
     const rig = new Rig();
     const [u, d] = [rig.domain('U'), rig.domain('D')];
     expect(attachGroup(u, rig.group)).toBeUndefined();
@@ -150,7 +150,7 @@ describe('dirty pages', () => {
   const range = { iova: 0x110_0000n, length: 0x8000n };
   const none = (): void => undefined;
 
-  test('are reported once, or as long as they are not cleared', () => {
+  test('dirty pages are reported once, or as long as they are not cleared', () => {
     const { domain } = tracked();
     expect(domain.pt?.markDirty(0x110_3000 / 2048)).toBe(true);
     const dirtyNow = (flags: number): number => {
@@ -163,7 +163,7 @@ describe('dirty pages', () => {
     expect(dirtyNow(0)).toBe(1 << 3);
     expect(dirtyNow(0)).toBe(0);
   });
-  test('need a domain that tracks: EOPNOTSUPP', () => {
+  test('dirty pages need a domain that tracks, else EOPNOTSUPP', () => {
     const rig = new Rig();
     const plain = rig.domain('U');
     expect(setDirtyTracking(plain, true)).toBe(EOPNOTSUPP);
@@ -173,11 +173,11 @@ describe('dirty pages', () => {
     ['of nothing', { iova: 0x110_0000n, length: 0n }, EINVAL],
     ['that wraps', { iova: 0xffff_ffff_ffff_f000n, length: 0x2000n }, EOVERFLOW],
     ['outside of the table', { iova: 1n << 40n, length: 0x1000n }, ERANGE],
-  ] as const)('in a range %s are refused', ([, bad, errno]) => {
+  ] as const)('dirty pages in a range %s are refused', ([, bad, errno]) => {
     const { domain } = tracked();
     expect(readAndClearDirty(domain, bad, 0, none)).toBe(errno);
   });
-  test('beyond the bitmap are cut', () => {
+  test('dirty pages beyond the bitmap are cut', () => {
     const bitmap = new DirtyBitmap(0x4000n, 0x4000n, 12);
     bitmap.record(0x2000n, 0x3000n);
     bitmap.record(0x7000n, 0x10_0000n);

@@ -6,15 +6,15 @@ import { refuse } from '../../base/refuse.ts';
 import { enforceCacheCoherency, setPgtableQuirks } from './domain-ops.ts';
 
 describe('quirks of a page table', () => {
-  test('are for unmanaged domains: EINVAL', () => {
+  test('quirks of a page table are for unmanaged domains, else EINVAL', () => {
     const rig = new Rig();
     expect(setPgtableQuirks(rig.group.defaultDomain!, 1)).toBe(EINVAL);
     expect(setPgtableQuirks(rig.mock.ops.blockedDomain!, 1)).toBe(EINVAL);
   });
-  test('need a driver that has some: EINVAL', () => {
+  test('quirks of a page table need a driver that has some, else EINVAL', () => {
     expect(setPgtableQuirks(new Rig().domain('U'), 1)).toBe(EINVAL);
   });
-  test("are the driver's to judge", () => {
+  test("quirks of a page table are the driver's to judge", () => {
     const u = new Rig().domain('U');
     const asked: number[] = [];
     u.ops = {
@@ -30,12 +30,12 @@ describe('quirks of a page table', () => {
   });
 });
 
-test.for([true, false, undefined])('enforcing coherency: the driver says %s', (answer) => {
+test.for([true, false, undefined])('coherency is enforced as the driver says: %s', (answer) => {
   const rig = new Rig();
   rig.mock.domainKnobs.enforceCoherency = answer;
   expect(enforceCacheCoherency(rig.domain('U'))).toBe(answer === true);
 });
-test('enforcing coherency: a driver that throws is named', () => {
+test('a driver that throws while coherency is enforced is named', () => {
   const u = new Rig().domain('U');
   u.ops = { ...u.ops, enforceCacheCoherency: () => BigInt('x') > 0n };
   expect(() => enforceCacheCoherency(u)).toThrow(/^driver mock, enforce_cache_coherency: /);

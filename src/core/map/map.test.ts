@@ -30,11 +30,14 @@ describe('page sizes are chosen as the vectors say', () => {
     [S, 0n, 0n, G, '1G×1'],
     [S, G - 2n * M, 2n * G - 2n * M, G + 4n * M, '2M×1 1G×1 2M×1'],
     [0x1000n | 0x1_0000n | 0x20_0000n, 0xf000n, 0x1_f000n, 0x3_2000n, '4K×1 64K×3 4K×1'],
-  ] as const)('bitmap %x, iova %x, pa %x, size %x: %s', ([bitmap, iova, pa, size, expected]) => {
-    const { domain, calls } = recorder(bitmap);
-    expect(iommuMap(domain, iova, pa, size, RW)).toBeUndefined();
-    expect(calls.join(' ')).toBe(expected);
-  });
+  ] as const)(
+    'bitmap %x, iova %x, pa %x, size %x are mapped as %s',
+    ([bitmap, iova, pa, size, expected]) => {
+      const { domain, calls } = recorder(bitmap);
+      expect(iommuMap(domain, iova, pa, size, RW)).toBeUndefined();
+      expect(calls.join(' ')).toBe(expected);
+    },
+  );
 });
 
 interface Row {
@@ -166,11 +169,14 @@ const BAD_MAPS: Row[] = [
   },
 ];
 describe('map checks its arguments', () => {
-  test.for(BAD_MAPS)('$backing: $what is $errno.name', ({ backing, call, errno, warning }) => {
-    const { rig, domain } = setup(backing);
-    expect(call(domain)).toBe(errno);
-    expect(rig.warnings).toEqual(warning ? [warning] : []);
-  });
+  test.for(BAD_MAPS)(
+    '$what is $errno.name in a domain of $backing',
+    ({ backing, call, errno, warning }) => {
+      const { rig, domain } = setup(backing);
+      expect(call(domain)).toBe(errno);
+      expect(rig.warnings).toEqual(warning ? [warning] : []);
+    },
+  );
 
   test('the warning about a domain without mappings comes once', () => {
     const { rig, domain } = setup('pt');
@@ -193,12 +199,12 @@ describe('map checks its arguments', () => {
 });
 
 describe('a failed map leaves the domain as it was', () => {
-  test('after some pages', () => {
+  test('a map that fails after some pages leaves the domain as it was', () => {
     const { domain } = setup('map-pages', { mapFailure: { afterPages: 2, errno: ENOMEM } });
     expect(iommuMap(domain, 0x1000n, 0x5000n, 0x4000n, RW)).toBe(ENOMEM);
     expect(mockPagingOf(domain).pages?.size).toBe(0);
   });
-  test('when the next page is taken', () => {
+  test('a map whose next page is taken leaves the domain as it was', () => {
     const { domain } = setup('pt');
     expect(iommuMap(domain, 0x110_3000n, 0x9000n, 0x1000n, RW)).toBeUndefined();
     expect(iommuMap(domain, 0x110_0000n, 0x5000n, 0x4000n, RW)).toBe(EADDRINUSE);
@@ -206,12 +212,15 @@ describe('a failed map leaves the domain as it was', () => {
     expect(iovaToPhys(domain, 0x110_2000n)).toBe(0n);
     expect(iovaToPhys(domain, 0x110_3abcn)).toBe(0x9abcn);
   });
-  test.for(BACKINGS)('%s: when the sync fails, with the errno of the sync', (backing) => {
-    const { domain } = setup(backing, { syncMapFailure: EIO });
-    expect(iommuMap(domain, 0x110_0000n, 0x5000n, 0x4000n, RW)).toBe(EIO);
-    expect(iovaToPhys(domain, 0x110_0000n)).toBe(0n);
-    expect(lookupGranule(domain, 0x1100)).toBe(-1);
-  });
+  test.for(BACKINGS)(
+    '%s: a map whose sync fails leaves the domain as it was, with the errno of the sync',
+    (backing) => {
+      const { domain } = setup(backing, { syncMapFailure: EIO });
+      expect(iommuMap(domain, 0x110_0000n, 0x5000n, 0x4000n, RW)).toBe(EIO);
+      expect(iovaToPhys(domain, 0x110_0000n)).toBe(0n);
+      expect(lookupGranule(domain, 0x1100)).toBe(-1);
+    },
+  );
   test('map_pages that succeeds without mapping is a bug of the driver', () => {
     const { domain } = recorder(0x1000n);
     domain.ops.mapPages = () => undefined;
@@ -220,7 +229,7 @@ describe('a failed map leaves the domain as it was', () => {
 });
 
 describe('map_sg', () => {
-  test.for(BACKINGS)('%s: entries follow each other at the IOVA', (backing) => {
+  test.for(BACKINGS)('%s: entries of map_sg follow each other at the IOVA', (backing) => {
     const { domain } = setup(backing);
     const sg = [
       { pa: 0x5000n, length: 0x1000n },
@@ -233,7 +242,7 @@ describe('map_sg', () => {
     expect(iovaToPhys(domain, 0x110_3000n)).toBe(0xa000n);
     expect(iovaToPhys(domain, 0x110_4000n)).toBe(0n);
   });
-  test('neighbours in memory are one mapping', () => {
+  test('neighbours in memory are one mapping of map_sg', () => {
     const { domain, calls } = recorder(0x1000n);
     const sg = [
       { pa: 0x5000n, length: 0x1000n },
@@ -243,7 +252,7 @@ describe('map_sg', () => {
     expect(iommuMapSg(domain, 0n, sg, RW)).toBe(0x3000n);
     expect(calls).toEqual(['4K×2', '4K×1']);
   });
-  test('an error removes what was done and is returned', () => {
+  test('an error of map_sg removes what was done and is returned', () => {
     const { domain } = setup('pt');
     const sg = [
       { pa: 0x5000n, length: 0x1000n },
@@ -252,12 +261,12 @@ describe('map_sg', () => {
     expect(iommuMapSg(domain, 0x110_0000n, sg, RW)).toBe(ENXIO);
     expect(iovaToPhys(domain, 0x110_0000n)).toBe(0n);
   });
-  test('an error of the sync too', () => {
+  test('an error of the sync of map_sg removes what was done, too', () => {
     const { domain } = setup('pt', { syncMapFailure: EIO });
     expect(iommuMapSg(domain, 0x110_0000n, [{ pa: 0x5000n, length: 0x1000n }], RW)).toBe(EIO);
     expect(iovaToPhys(domain, 0x110_0000n)).toBe(0n);
   });
-  test('a domain without mappings refuses', () => {
+  test('a domain without mappings refuses map_sg', () => {
     const { domain } = setup('pt');
     const blocked = { ...domain, type: IOMMU_DOMAIN_BLOCKED };
     expect(iommuMapSg(blocked, 0n, [{ pa: 0n, length: 0x1000n }], RW)).toBe(EINVAL);
@@ -265,7 +274,7 @@ describe('map_sg', () => {
 });
 
 describe('iova_to_phys', () => {
-  test('identity answers its question, blocked answers 0', () => {
+  test('iova_to_phys of identity answers its question, of blocked 0', () => {
     const { domain } = setup('pt');
     expect(iovaToPhys({ ...domain, type: IOMMU_DOMAIN_IDENTITY }, 0x1234n)).toBe(0x1234n);
     expect(iovaToPhys({ ...domain, type: IOMMU_DOMAIN_BLOCKED }, 0x1234n)).toBe(0n);
@@ -281,7 +290,7 @@ describe('iova_to_phys', () => {
 });
 
 describe('maps and unmaps are traced', () => {
-  test('with bytes, on both', () => {
+  test('maps and unmaps are traced in bytes, in both kinds of domain', () => {
     const { rig, domain } = setup('pt');
     const seen: unknown[] = [];
     rig.core.env.trace.listen(({ event }) => {

@@ -20,21 +20,21 @@ import {
 } from './map.ts';
 
 describe('unmap', () => {
-  test.for(BACKINGS)('%s: stops at a hole and says how far it came', (backing) => {
+  test.for(BACKINGS)('%s: an unmap stops at a hole and says how far it came', (backing) => {
     const { domain } = setup(backing);
     expect(iommuMap(domain, 0x110_0000n, 0x5000n, 0x2000n, RW)).toBeUndefined();
     expect(iommuMap(domain, 0x110_3000n, 0x5000n, 0x1000n, RW)).toBeUndefined();
     expect(iommuUnmap(domain, 0x110_0000n, 0x4000n)).toBe(0x2000n);
     expect(iovaToPhys(domain, 0x110_3000n)).toBe(0x5000n);
   });
-  test.for(BACKINGS)('%s: removes a larger leaf whole, and says so', (backing) => {
+  test.for(BACKINGS)('%s: an unmap removes a larger leaf whole, and says so', (backing) => {
     const { domain } = setup(backing);
     const at = 0x120_0000n;
     expect(iommuMap(domain, at, 0x20_0000n, 0x20_0000n, RW)).toBeUndefined();
     expect(iommuUnmap(domain, at, 0x1000n)).toBe(0x20_0000n);
     expect(iovaToPhys(domain, at + 0x10_0000n)).toBe(0n);
   });
-  test.for(BACKINGS)('%s: a misaligned range removes nothing', (backing) => {
+  test.for(BACKINGS)('%s: an unmap of a misaligned range removes nothing', (backing) => {
     const { domain } = setup(backing);
     expect(iommuMap(domain, 0x110_0000n, 0x5000n, 0x2000n, RW)).toBeUndefined();
     expect(iommuUnmap(domain, 0x110_0000n, 0x1001n)).toBe(0n);
@@ -44,7 +44,7 @@ describe('unmap', () => {
 });
 
 describe('the sync after an unmap', () => {
-  test.for(BACKINGS)('%s: syncs once, and not at all for nothing', (backing) => {
+  test.for(BACKINGS)('%s: an unmap syncs once, and not at all for nothing', (backing) => {
     const { domain } = setup(backing);
     expect(iommuMap(domain, 0x110_0000n, 0x5000n, 0x4000n, RW)).toBeUndefined();
     expect(iommuUnmap(domain, 0x110_0000n, 0x4000n)).toBe(0x4000n);
@@ -52,7 +52,7 @@ describe('the sync after an unmap', () => {
     expect(iommuUnmap(domain, 0x110_0000n, 0x4000n)).toBe(0n);
     expect(mockPagingOf(domain).syncs).toBe(1);
   });
-  test.for(BACKINGS)('%s: the fast form leaves the sync to the caller', (backing) => {
+  test.for(BACKINGS)('%s: the fast form of an unmap leaves the sync to the caller', (backing) => {
     const { domain } = setup(backing);
     const gather = newGather();
     expect(iommuMap(domain, 0x110_0000n, 0x5000n, 0x4000n, RW)).toBeUndefined();
@@ -121,7 +121,7 @@ describe.for(BACKINGS)('%s behaves as a Map of granules', (backing) => {
     length: fc.integer({ min: 1, max: 24 }),
     to: fc.nat(255),
   });
-  test('after any sequence of maps and unmaps', () => {
+  test('after any sequence of maps and unmaps a domain is what a Map of granules is', () => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 40 }), (commands) => {
         const { rig, domain } = setup(backing);

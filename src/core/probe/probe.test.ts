@@ -31,14 +31,14 @@ const REGION = { start: 0x1000n, length: 0x1000n, prot: 3, type: IOMMU_RESV_DIRE
 const pci = (name: string) => ({ name, bus: 'pci' }) as const;
 
 describe('registering an instance', () => {
-  test('ops of a module without an owner are refused: EINVAL, warned', () => {
+  test('ops of a module without an owner are refused with EINVAL, and warned', () => {
     const core = newCore();
     const mock = createMockDriver(core, { owner: null });
     expect(mock.registerInstance()).toBe(EINVAL);
     expect(core.env.warnings).toEqual(['register-no-owner']);
     expect(core.instances).toEqual([]);
   });
-  test('a module that is going gives no reference: EINVAL from the probe ends the registration', () => {
+  test('a module that is going gives no reference, and EINVAL from the probe ends the registration', () => {
     const core = newCore();
     busAddDevice(new Device(core, pci('A')));
     const mock = createMockDriver(core, { owner: { going: true } });
@@ -62,7 +62,7 @@ describe('registering an instance', () => {
     expect(log.take().map((line) => line.split(',')[1])).toEqual(['F)', 'P1)', 'P2)', 'C)']);
     expect(instanceDevices(core, instance)).toHaveLength(4);
   });
-  test('ENODEV of a probe is nobody s business, another errno undoes the registration', () => {
+  test("ENODEV of a probe is nobody's business, another errno undoes the registration", () => {
     for (const [failProbe, result] of [
       [ENODEV, undefined],
       [EIO, EIO],
@@ -107,7 +107,7 @@ describe('instances and buses', () => {
 });
 
 describe('fwspec', () => {
-  test('an instance that is not there: the verdict of the driver core', () => {
+  test('a fwspec of an instance that is not there gives the verdict of the driver core', () => {
     const core = newCore();
     const dev = new Device(core, pci('A'));
     expect(fwspecInit(dev, {})).toBe(EPROBE_DEFER);
@@ -115,7 +115,7 @@ describe('fwspec', () => {
     expect(fwspecInit(dev, {})).toBe(ENODEV);
     expect(dev.iommu).toBeUndefined();
   });
-  test('an instance that is not ready yet: EPROBE_DEFER', () => {
+  test('a fwspec of an instance that is not ready yet is EPROBE_DEFER', () => {
     const core = newCore();
     const node = {};
     const mock = createMockDriver(core);
@@ -123,7 +123,7 @@ describe('fwspec', () => {
     instance.ready = false;
     expect(fwspecInit(new Device(core, pci('A')), node)).toBe(EPROBE_DEFER);
   });
-  test('a second time: fine for the same driver, EINVAL for another', () => {
+  test('a second fwspec is fine for the same driver, and EINVAL for another', () => {
     const core = newCore();
     const [one, two, other] = [{}, {}, {}];
     const mock = createMockDriver(core);
@@ -136,7 +136,7 @@ describe('fwspec', () => {
     expect(fwspecInit(dev, other)).toBe(EINVAL);
     expect(dev.iommu?.fwspec?.fwnode).toBe(one);
   });
-  test('ids are appended in order, and need a fwspec: EINVAL', () => {
+  test('ids are appended to a fwspec in order, and need one, else EINVAL', () => {
     const core = newCore();
     const node = {};
     must(createMockDriver(core).registerInstance({ fwnode: node }));
@@ -152,7 +152,7 @@ describe('fwspec', () => {
 });
 
 describe('probing a device', () => {
-  test('no driver: ENODEV, and nothing is left behind', () => {
+  test('a probe without a driver is ENODEV, and leaves nothing behind', () => {
     const dev = new Device(newCore(), pci('A'));
     expect(probeDevice(dev)).toBe(ENODEV);
     expect(dev.iommu).toBeUndefined();
@@ -162,7 +162,7 @@ describe('probing a device', () => {
     expect(probeDevice(rig.a)).toBeUndefined();
     expect(rig.log.take()).toEqual([]);
   });
-  test('the driver gives no group: EINVAL, warned once, and the device is released', () => {
+  test('a driver that gives no group is EINVAL, warned once, and the device is released', () => {
     const core = newCore();
     const mock = createMockDriver(core, { group: () => undefined });
     const released: string[] = [];
@@ -180,7 +180,7 @@ describe('probing a device', () => {
     must(mock.registerInstance());
     expect(probeDevice(new Device(core, pci('A')))).toBe(ENOMEM);
   });
-  test('the first attach fails: warned, the device stays out, the group is gone', () => {
+  test('a device whose first attach fails stays out, with a warning, and the group is gone', () => {
     const core = newCore();
     const mock = createMockDriver(core, { default: 'none' });
     must(mock.registerInstance());
@@ -230,7 +230,7 @@ describe('what a probed device gets', () => {
 });
 
 describe('the course of a probe', () => {
-  test('the bus is asked for a fwspec, and may finish the probe itself: ENODEV', () => {
+  test('the bus is asked for a fwspec, and may finish the probe itself, which is ENODEV', () => {
     const core = newCore();
     const node = {};
     const mock = createMockDriver(core);
@@ -277,7 +277,7 @@ describe('the course of a probe', () => {
 });
 
 describe('capabilities', () => {
-  test('are the answer of the driver, and false without an IOMMU', () => {
+  test('capabilities are the answer of the driver, and false without an IOMMU', () => {
     const rig = new Rig({ members: [{ name: 'A', knobs: { capabilities: [6], noDirty: true } }] });
     const caps = [
       IOMMU_CAP_CACHE_COHERENCY,
@@ -322,7 +322,7 @@ describe('releasing a device', () => {
     releaseDevice(rig.a);
     expect(rig.log.take()).toEqual([]);
   });
-  test('the last device leaves while the group is owned: warned', () => {
+  test('a last device that leaves while the group is owned is warned', () => {
     const rig = new Rig({ members: [{ name: 'A' }] });
     expect(groupClaimDmaOwner(rig.group, {})).toBeUndefined();
     releaseDevice(rig.a);

@@ -80,16 +80,19 @@ describe('devices find their driver', () => {
 });
 
 describe('a domain of one driver and a device of another', () => {
-  test.for([[], ['test-dev']] as const)('EINVAL and no callback, with traits %s', (traits) => {
-    const machine = pair(traits);
-    const { da, db } = devices(machine);
-    const domain = must(pagingDomainAlloc(da));
-    const log = listenCalls(machine.core, (name) => name);
-    expect(attachDevice(domain, db)).toBe(EINVAL);
-    expect(replaceGroupHandle(db.iommuGroup!, domain, { domain: undefined })).toBe(EINVAL);
-    expect(log.take()).toEqual([]);
-    expect(attachDevice(domain, da)).toBeUndefined();
-  });
+  test.for([[], ['test-dev']] as const)(
+    'a domain of one driver and a device of another are EINVAL without a callback, with traits %s',
+    (traits) => {
+      const machine = pair(traits);
+      const { da, db } = devices(machine);
+      const domain = must(pagingDomainAlloc(da));
+      const log = listenCalls(machine.core, (name) => name);
+      expect(attachDevice(domain, db)).toBe(EINVAL);
+      expect(replaceGroupHandle(db.iommuGroup!, domain, { domain: undefined })).toBe(EINVAL);
+      expect(log.take()).toEqual([]);
+      expect(attachDevice(domain, da)).toBeUndefined();
+    },
+  );
   test("static domains fit their own driver's devices only", () => {
     const machine = pair();
     const { da, db } = devices(machine);
@@ -98,12 +101,12 @@ describe('a domain of one driver and a device of another', () => {
     }
     expect(attachDevice(machine.a.ops.identityDomain!, da)).toBeUndefined();
   });
-  test('a group without an IOMMU cannot be blocked: ENODEV', () => {
+  test('a group without an IOMMU cannot be blocked, which is ENODEV', () => {
     const { core } = pair();
     const dev = fakeDevice(core);
     expect(groupClaimDmaOwner(dev.iommuGroup!, {})).toBe(ENODEV);
   });
-  test('allocation by device: ENODEV without an IOMMU, EOPNOTSUPP without an allocator', () => {
+  test('allocation by device is ENODEV without an IOMMU, EOPNOTSUPP without an allocator', () => {
     const { core } = pair();
     expect(pagingDomainAlloc(fakeDevice(core))).toBe(ENODEV);
     const none = createMockDriver(core, { name: 'none', alloc: 'none' });
@@ -118,14 +121,14 @@ describe('allocation for a bus, as posted: the last device decides', () => {
   const traits = ['bus-domain-alloc-last-device'] as const;
   const ownerOf = (core: IommuCore) => (must(domainAlloc(core, 'pci')) as Domain).owner?.name;
 
-  test('in either order of discovery', () => {
+  test('the last device decides an allocation for a bus, in either order of discovery', () => {
     const machine = pair(traits);
     devices(machine);
     expect(ownerOf(machine.core)).toBe('b');
     machine.a.addDevice({ config: { name: 'last', bus: 'pci' } });
     expect(ownerOf(machine.core)).toBe('a');
   });
-  test('a mix is warned once, however often', () => {
+  test('a mix of drivers is warned once, however often', () => {
     const machine = pair(traits);
     devices(machine);
     for (let n = 0; n < 3; n++) expect(ownerOf(machine.core)).toBe('b');
@@ -138,7 +141,7 @@ describe('allocation for a bus, as posted: the last device decides', () => {
     busAddDevice(new Device(machine.core, { name: 'bare', bus: 'mdev' }));
     expect(ownerOf(machine.core)).toBe('b');
   });
-  test('the domain works for some devices and is refused by the others', () => {
+  test('a domain for a bus works for some devices and is refused by the others', () => {
     const machine = pair(traits);
     const { da, db } = devices(machine);
     const domain = must(domainAlloc(machine.core, 'pci'))!;
@@ -148,7 +151,7 @@ describe('allocation for a bus, as posted: the last device decides', () => {
 });
 
 describe('allocation for a bus', () => {
-  test('as merged: a mix is refused each time and warned once', () => {
+  test('as merged, a mix is refused each time and warned once', () => {
     const machine = pair(['bus-domain-alloc-refuse']);
     const { db } = devices(machine);
     for (let n = 0; n < 3; n++) expect(domainAlloc(machine.core, 'pci')).toBeUndefined();
@@ -156,20 +159,20 @@ describe('allocation for a bus', () => {
     machine.b.removeDevice(db);
     expect(must(domainAlloc(machine.core, 'pci'))?.owner).toBe(machine.a.ops);
   });
-  test('no device with an IOMMU: null, in both readings', () => {
+  test('an allocation for a bus without a device with an IOMMU is null, in both readings', () => {
     for (const trait of ['bus-domain-alloc-refuse', 'bus-domain-alloc-last-device'] as const) {
       const { core } = pair([trait]);
       expect(domainAlloc(core, 'pci')).toBeUndefined();
     }
   });
-  test('a driver that cannot allocate: null', () => {
+  test('an allocation of a driver that cannot allocate is null', () => {
     const core = newCore(['bus-domain-alloc-refuse']);
     const none = createMockDriver(core, { alloc: 'none' });
     must(none.registerInstance());
     none.addDevice({ config: { name: 'N', bus: 'pci' } });
     expect(domainAlloc(core, 'pci')).toBeUndefined();
   });
-  test("today's kernels have no such call: EOPNOTSUPP", () => {
+  test("today's kernels have no allocation for a bus, which is EOPNOTSUPP", () => {
     expect(domainAlloc(pair().core, 'pci')).toBe(EOPNOTSUPP);
   });
   test('an IOMMU is present on scanned buses once an instance is registered', () => {

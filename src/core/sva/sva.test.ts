@@ -51,7 +51,7 @@ function setup(options: RigOptions = {}): { rig: Rig; made: Domain[]; freed: Dom
 }
 
 describe('binding', () => {
-  test('attaches the address space under its PASID, and counts further binds', () => {
+  test('a bind attaches the address space under its PASID, and counts further ones', () => {
     const { rig, made } = setup();
     const mm = newMm();
     const handle = must(svaBindDevice(rig.a, mm));
@@ -60,14 +60,14 @@ describe('binding', () => {
     expect(handle.users).toBe(2);
     expect(made.length).toBe(1);
   });
-  test('shares the domain and the PASID with other devices', () => {
+  test('a bind shares the domain and the PASID with other devices', () => {
     const { rig, made } = setup();
     const mm = newMm();
     const [a, b] = [must(svaBindDevice(rig.a, mm)), must(svaBindDevice(rig.b, mm))];
     expect([svaGetPasid(a), svaGetPasid(b), made.length]).toEqual([1, 1, 1]);
     expect(a.domain).toBe(b.domain);
   });
-  test('makes another domain for a device that refuses the first', () => {
+  test('a bind makes another domain for a device that refuses the first', () => {
     const { rig, made } = setup();
     const mm = newMm();
     must(svaBindDevice(rig.a, mm));
@@ -76,7 +76,7 @@ describe('binding', () => {
     expect(made.length).toBe(2);
     expect([b.domain, svaGetPasid(b)]).toEqual([made[1], 1]);
   });
-  test('gives each address space its own PASID', () => {
+  test('a bind gives each address space its own PASID', () => {
     const { rig } = setup();
     const pasids = [newMm(1), newMm(2)].map((mm) => svaGetPasid(must(svaBindDevice(rig.a, mm))));
     expect(pasids).toEqual([1, 2]);
@@ -84,35 +84,35 @@ describe('binding', () => {
 });
 
 describe('binding is refused', () => {
-  test('ENODEV for a device in no group', () => {
+  test('a bind is ENODEV for a device in no group', () => {
     const { rig } = setup();
     const lone = new Device(rig.core, { name: 'L', bus: 'pci' });
     expect(svaBindDevice(lone, newMm())).toBe(ENODEV);
   });
-  test('EBUSY for an address space that cannot be shared', () => {
+  test('a bind is EBUSY for an address space that cannot be shared', () => {
     const { rig } = setup();
     expect(svaBindDevice(rig.a, { ...newMm(), usable: false })).toBe(EBUSY);
   });
-  test('ENOSPC for a device without PASIDs, EOVERFLOW when the address space has one already', () => {
+  test('a bind is ENOSPC for a device without PASIDs, EOVERFLOW when the address space has one already', () => {
     const { rig } = setup({ members: [{ name: 'A' }, { name: 'B', pasidBits: 0 }] });
     expect(svaBindDevice(rig.b, newMm(1))).toBe(ENOSPC);
     const mm = newMm(2);
     must(svaBindDevice(rig.a, mm));
     expect(svaBindDevice(rig.b, mm)).toBe(EOVERFLOW);
   });
-  test('EOPNOTSUPP by a driver that cannot, and nothing is left', () => {
+  test('a bind is EOPNOTSUPP by a driver that cannot, and nothing is left', () => {
     const { rig } = setup();
     delete rig.mock.ops.domainAllocSva;
     expect(svaBindDevice(rig.a, newMm())).toBe(EOPNOTSUPP);
     expect(rig.a.iommuGroup?.pasidArray.size).toBe(0);
   });
-  test('with the errno of the attach, and the new domain is freed', () => {
+  test('a bind has the errno of the attach, and the new domain is freed', () => {
     const { rig, made, freed } = setup();
     rig.mock.knobsOf(rig.a).failPasid.push({ errno: ENOMEM });
     expect(svaBindDevice(rig.a, newMm())).toBe(ENOMEM);
     expect(freed).toEqual(made);
   });
-  test('EBUSY when the PASID is taken by another kind of domain, or by another address space', () => {
+  test('a bind is EBUSY when the PASID is taken by another kind of domain, or by another address space', () => {
     const { rig } = setup();
     const mm = newMm(1);
     must(svaBindDevice(rig.a, mm));
@@ -126,7 +126,7 @@ describe('binding is refused', () => {
 });
 
 describe('unbinding', () => {
-  test('detaches with the last user, frees the domain with the last device, the PASID with the address space', () => {
+  test('an unbind detaches with the last user, frees the domain with the last device, the PASID with the address space', () => {
     const { rig, freed } = setup();
     const mm = newMm();
     const handle = must(svaBindDevice(rig.a, mm));
@@ -142,7 +142,7 @@ describe('unbinding', () => {
     expect([freed.length, rig.core.globalPasids.size]).toEqual([1, 0]);
     expect(() => svaUnbindDevice(other)).toThrow('without a bond');
   });
-  test('keeps the PASID while the address space lives', () => {
+  test('an unbind keeps the PASID while the address space lives', () => {
     const { rig } = setup();
     const mm = newMm();
     svaUnbindDevice(must(svaBindDevice(rig.a, mm)));
@@ -167,21 +167,24 @@ describe('page faults of an address space', () => {
       2,
     ],
     ['are refused when it is dead', [0x1000n], PASID, false, IOMMU_PAGE_RESP_INVALID, 0],
-  ] as const)('%s', ([, addrs, flags, alive, code, asked]) => {
-    const { rig } = setup();
-    const codes: number[] = [];
-    rig.mock.ops.pageResponse = (...[, , response]) => codes.push(response.code);
-    const mm = newMm();
-    must(svaBindDevice(rig.a, mm));
-    mm.alive = alive;
-    addrs.forEach((addr, n) => {
-      const last = n === addrs.length - 1 ? LAST : 0;
-      const fault = { flags: flags | last, pasid: 1, grpid: 3, perm: 1, addr };
-      expect(reportDeviceFault(rig.a, fault)).toBeUndefined();
-    });
-    expect(codes).toEqual([]);
-    rig.core.env.clock.advance(0);
-    expect(codes).toEqual([code]);
-    expect(mm.faults.length).toBe(asked);
-  });
+  ] as const)(
+    'a page fault of an address space is answered: %s',
+    ([, addrs, flags, alive, code, asked]) => {
+      const { rig } = setup();
+      const codes: number[] = [];
+      rig.mock.ops.pageResponse = (...[, , response]) => codes.push(response.code);
+      const mm = newMm();
+      must(svaBindDevice(rig.a, mm));
+      mm.alive = alive;
+      addrs.forEach((addr, n) => {
+        const last = n === addrs.length - 1 ? LAST : 0;
+        const fault = { flags: flags | last, pasid: 1, grpid: 3, perm: 1, addr };
+        expect(reportDeviceFault(rig.a, fault)).toBeUndefined();
+      });
+      expect(codes).toEqual([]);
+      rig.core.env.clock.advance(0);
+      expect(codes).toEqual([code]);
+      expect(mm.faults.length).toBe(asked);
+    },
+  );
 });

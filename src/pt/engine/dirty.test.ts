@@ -33,13 +33,13 @@ describe('reading dirty bits is refused', () => {
     ['length 0', 2 ** 52, 0, EINVAL],
     ['a range that wraps', 2 ** 52 - 1, 2, EOVERFLOW],
     ['a range outside the table', 2 ** 27 - 1, 2, ERANGE],
-  ] as const)('%s', (_name, iovaG, lengthG, errno) => {
+  ] as const)('reading dirty bits is refused for %s', (_name, iovaG, lengthG, errno) => {
     expect(vtd().readDirty(iovaG, lengthG, true, undefined, nobody)).toBe(errno);
   });
   test.each([
     ['x86-64', x86_64, { vaLg2: 47, oaLg2: 52 }],
     ['RISC-V', riscv64, { vaLg2: 39, oaLg2: 56, features: ['sign-extend'] }],
-  ] as const)('%s has no dirty bit: EOPNOTSUPP', (_name, format, config) => {
+  ] as const)('%s has no dirty bit, so reading is EOPNOTSUPP', (_name, format, config) => {
     const pt = make(format, config);
     expect(pt.canDirty).toBe(false);
     expect(pt.map(0, 0, 1, 3)).toBe(undefined);

@@ -42,7 +42,7 @@ describe('map: the checks of core.md 3.8 in their order', () => {
     ['6 outside the table', [END, 0, 1, RW], ERANGE],
     ['6 last page outside the table', [END - 1, 0, 2, RW], ERANGE],
     ['7 mapped already', [5, 0, 1, RW], EADDRINUSE],
-  ])('%s', (_name, args, errno) => {
+  ])('a map is refused in order: %s', (_name, args, errno) => {
     const { pt, ram } = vtd();
     expect(pt.map(5, 50, 1, RW)).toBe(undefined);
     const used = ram.used;
@@ -52,20 +52,20 @@ describe('map: the checks of core.md 3.8 in their order', () => {
     expect(pt.lookup(5)).toBe(50);
   });
 
-  test('3 a nest parent refuses a read-only mapping, before the length', () => {
+  test('rule 3: a nest parent refuses a read-only mapping, before the length', () => {
     const { pt } = vtd({ features: ['force-writable'] });
     expect(pt.map(1, 1, 0, IOMMU_READ)).toBe(EINVAL);
     expect(pt.map(1, 1, 1, IOMMU_READ)).toBe(EINVAL);
     expect(pt.map(1, 1, 1, IOMMU_WRITE)).toBe(undefined);
   });
 
-  test('5 a CPU page between two granules of the mock is mapped as two, as the selftest does', () => {
+  test('rule 5: a CPU page between two granules of the mock is mapped as two, as the selftest does', () => {
     const { pt } = newTable(amdv1mock, { vaLg2: 38, oaLg2: 51, topLevel: 2 });
     expect(pt.map(3, 4, 2, RW)).toBe(undefined);
     expect([pt.lookup(3), pt.lookup(4), pt.lookup(5)]).toEqual([4, 5, -1]);
   });
 
-  test('5 no page size fits: ENXIO', () => {
+  test('rule 5: a mapping no page size fits is ENXIO', () => {
     const { pt } = vtd();
     pt.pgsizeBitmap = 0x200000n;
     expect(pt.map(512, 1, 512, RW)).toBe(ENXIO);
@@ -73,7 +73,7 @@ describe('map: the checks of core.md 3.8 in their order', () => {
     expect(pt.map(512, 512, 512, RW)).toBe(undefined);
   });
 
-  test('a tail shorter than the smallest size: ENXIO, with what is mapped told', () => {
+  test('a tail shorter than the smallest size is ENXIO, with what is mapped told', () => {
     const { pt } = vtd();
     pt.pgsizeBitmap = 0x200000n;
     expect(pt.map(512, 1024, 1024 + 7, RW)).toBe(ENXIO);
@@ -83,7 +83,7 @@ describe('map: the checks of core.md 3.8 in their order', () => {
 });
 
 describe('map: the rest of the table', () => {
-  test('8 no frame for a table: ENOMEM, and the frames taken on the way are given back', () => {
+  test('rule 8: no frame for a table is ENOMEM, and the frames taken on the way are given back', () => {
     const { pt, ram } = vtd();
     let allowed = 1;
     ram.failNext = () => allowed-- === 0;
@@ -98,7 +98,7 @@ describe('map: the rest of the table', () => {
     expect(riscv64.attrs(8, new Set())).toMatchObject({ name: 'EOPNOTSUPP' });
   });
 
-  test('a range from one signed half into the other: ERANGE', () => {
+  test('a range from one signed half into the other is ERANGE', () => {
     const { pt } = newTable(x86_64, { vaLg2: 48, oaLg2: 52, features: ['sign-extend'] });
     const upper = 2 ** 52 - 2 ** 35;
     expect(pt.map(2 ** 35 - 1, 0, upper - 2 ** 35 + 2, RW)).toBe(ERANGE);
@@ -140,7 +140,7 @@ describe('large leaves and what is below them', () => {
     expect([ram.used, pt.frames]).toEqual([1, 1]);
   });
 
-  test('a leaf anywhere below refuses it, and nothing is removed', () => {
+  test('a leaf anywhere below refuses a large leaf, and nothing is removed', () => {
     const { pt, ram } = vtd({ oaLg2: 52 });
     expect(pt.map(1000, 7, 1, RW)).toBe(undefined);
     const used = ram.used;
@@ -166,7 +166,7 @@ describe('large leaves and what is below them', () => {
 });
 
 describe('the remembered tables do not widen the address space', () => {
-  test('a table of less than one level-0 table: the last page, and the one behind it', () => {
+  test('remembered tables do not widen a table of less than one level-0 table', () => {
     const { pt } = newTable(amdv1, { vaLg2: 20, oaLg2: 52, topLevel: 1 });
     for (const at of [0, 1, 255]) expect(pt.map(at, 7 + at, 1, RW)).toBe(undefined);
     expect(pt.map(256, 7, 1, RW)).toBe(ERANGE);
@@ -174,7 +174,7 @@ describe('the remembered tables do not widen the address space', () => {
     expect([pt.lookup(255), pt.lookup(256)]).toEqual([262, -1]);
   });
 
-  test('a signed table: an address between the halves, after its image in the upper half was used', () => {
+  test('remembered tables do not widen a signed table by what is between its halves', () => {
     const { pt } = newTable(x86_64, { vaLg2: 48, oaLg2: 52, features: ['sign-extend'] });
     const upper = 2 ** 52 - 2 ** 35;
     expect(pt.map(upper, 1, 1, RW)).toBe(undefined);
@@ -222,7 +222,7 @@ describe('a growing top', () => {
       hooks: { changeTop: (pfn, level) => void tops.push([pfn, level]) },
     });
 
-  test('grows to hold the range, keeps what was mapped, tells the driver, never shrinks', () => {
+  test('a growing top grows to hold the range, keeps what was mapped, tells the driver, never shrinks', () => {
     const tops: [number, number][] = [];
     const { pt } = growing(tops);
     expect(pt.map(1, 10, 1, RW)).toBe(undefined);
@@ -235,14 +235,14 @@ describe('a growing top', () => {
     expect(pt.topLevel).toBe(4);
   });
 
-  test('cannot grow beyond the input width: ERANGE', () => {
+  test('a growing top cannot grow beyond the input width, which is ERANGE', () => {
     const { pt } = growing();
     expect(pt.map(2 ** 45, 0, 1, RW)).toBe(ERANGE);
     expect(pt.topLevel).toBe(1);
     expect(pt.map(2 ** 45 - 1, 0, 1, RW)).toBe(undefined);
   });
 
-  test('no frame to grow: ENOMEM, and the old top stays', () => {
+  test('a growing top without a frame to grow is ENOMEM, and the old top stays', () => {
     const tops: [number, number][] = [];
     const { pt, ram } = growing(tops);
     for (const failAt of [0, 1, 2]) {

@@ -9,7 +9,7 @@ describe('unmap never splits a leaf', () => {
     ['2 MiB', vtdss, 512],
     ['64 KiB of 16 items', amdv1, 16],
     ['4 MiB of 2 items', amdv1, 1024],
-  ] as const)('%s', (_name, format, size) => {
+  ] as const)('unmap never splits a leaf of %s', (_name, format, size) => {
     const { pt } = newTable(format, { vaLg2: 39, oaLg2: 52, topLevel: 2 });
     expect(pt.map(size, 4 * size, size, 3)).toBe(undefined);
     // Starting inside: nothing.
@@ -25,7 +25,7 @@ describe('unmap never splits a leaf', () => {
   });
 });
 
-test('a hole stops it, and what was removed before is told', () => {
+test('an unmap stops at a hole, and what was removed before is told', () => {
   const { pt } = vtd();
   expect(pt.map(10, 1, 3, 3)).toBe(undefined);
   expect(pt.map(20, 1, 1, 3)).toBe(undefined);
@@ -35,7 +35,7 @@ test('a hole stops it, and what was removed before is told', () => {
   expect(pt.unmap(0x4000, 5, newGather())).toBe(0);
 });
 
-test('length 0, a range outside the table, a range that wraps: nothing', () => {
+test('an unmap of length 0, outside the table, or of a range that wraps removes nothing', () => {
   const { pt } = vtd();
   expect(pt.map(2 ** 27 - 1, 1, 1, 3)).toBe(undefined);
   expect(pt.unmap(2 ** 27 - 1, 0, newGather())).toBe(0);
@@ -59,7 +59,7 @@ describe('tables', () => {
     expect(pt.lookup(1024 + 5)).toBe(1024 + 6);
   });
 
-  test('without a gather they are freed at once', () => {
+  test('covered tables are freed at once without a gather', () => {
     const { pt, ram } = vtd();
     expect(pt.map(0, 1, 2 ** 18, 3)).toBe(undefined);
     expect(pt.unmap(0, 2 ** 18, undefined)).toBe(2 ** 18);

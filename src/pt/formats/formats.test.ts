@@ -67,7 +67,7 @@ describe('golden words', () => {
     ['RISC-V not cacheable: NC', riscv64, { ...sv39, features: ['sign-extend', 'memory-types'] }, 0n, G, G, 1, ['0x200000001000005b']],
     ['RISC-V MMIO: IO', riscv64, { ...sv39, features: ['sign-extend', 'memory-types'] }, 0n, G, G, 17, ['0x400000001000005b']],
     ['RISC-V 56-bit output', riscv64, sv39, 0n, 0xff_ffff_ffff_f000n, 4n * K, 1, ['0x801', '0xc01', '0x3ffffffffffc5b']],
-  ])('%s', (...row) => {
+  ])('%s is the golden word worked out by hand', (...row) => {
     const [, format, config, iova, pa, size, prot, words] = row;
     expect(entries(format, config, { iova, pa, size, prot })).toEqual(words);
   });
