@@ -3,7 +3,7 @@ import type { Result } from '../../base/errno.ts';
 import { isErrno } from '../../base/errno.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
 import type { Injection } from '../seccomp/injection.ts';
-import type { Answer, Notification } from '../seccomp/listener.ts';
+import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { Processes, TaskParts } from '../process/processes.ts';
 
 export interface CallContext extends TaskParts {

@@ -15,7 +15,7 @@ import { INJECTED_MMAP } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO, NR } from '../sys/libc.ts';
 import { HostPages } from '../process/shared-memory.ts';
-import type { Answer, Notification } from '../seccomp/listener.ts';
+import type { Answer, Notification } from '../seccomp/notification.ts';
 import { KVM_SET_DEVICE_ATTR } from '../seccomp/trapped.ts';
 import type { AttrEntry, Entry, FileEntry } from '../process/open-files.ts';
 import type { HostTask } from '../process/processes.ts';
@@ -219,7 +219,7 @@ export class FileTraps {
   #mapMemory(call: Notification, pages: HostPages, start: number, mark: number): number {
     const memory = pages.reopen(mark);
     if (memory < 0) return memory;
-    const theirs = this.#context.listener.addFd(call, memory, { cloexec: true });
+    const theirs = this.#context.transport.addFd(call, memory, { cloexec: true });
     libc.close(memory);
     if (theirs < 0) return theirs;
     const thread = this.#context.inject(call);

@@ -11,7 +11,7 @@ import { INJECTED_MMAP } from '../sys/numbers.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO, MAP_FIXED, NR } from '../sys/libc.ts';
-import type { Answer, Notification } from '../seccomp/listener.ts';
+import type { Answer, Notification } from '../seccomp/notification.ts';
 import { HUGE_PREFIX } from '../process/objects.ts';
 
 export const MAP_HUGETLB = 0x40000;
@@ -48,7 +48,7 @@ export class HugePages {
     if (memory < 0) return memory;
     const sized = libc.ftruncate(memory, want.length);
     const theirs =
-      sized < 0 ? sized : this.#context.listener.addFd(call, memory, { cloexec: true });
+      sized < 0 ? sized : this.#context.transport.addFd(call, memory, { cloexec: true });
     libc.close(memory);
     if (theirs < 0) return theirs;
     const thread = this.#context.inject(call);
@@ -73,7 +73,7 @@ export class HugePages {
     const memory = libc.memfdCreate(text, kept | libc.MFD_CLOEXEC);
     if (memory < 0) return memory;
     const cloexec = (flags & libc.MFD_CLOEXEC) !== 0;
-    const theirs = this.#context.listener.addFd(call, memory, { cloexec });
+    const theirs = this.#context.transport.addFd(call, memory, { cloexec });
     libc.close(memory);
     return theirs;
   }

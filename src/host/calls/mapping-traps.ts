@@ -11,7 +11,7 @@ import type { CallContext } from './call-context.ts';
 import { INJECTED_CALL, INJECTED_MMAP } from '../sys/numbers.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import { HOST_ERRNO, NR } from '../sys/libc.ts';
-import type { Answer, Notification } from '../seccomp/listener.ts';
+import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { OtherHolders } from '../process/other-holders.ts';
 import { namesIn } from '../sys/proc.ts';
 import { MADV } from '../sys/numbers.ts';

@@ -2,7 +2,7 @@
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO } from '../sys/libc.ts';
 import { AT_FDCWD } from '../sys/numbers.ts';
-import type { Notification } from '../seccomp/listener.ts';
+import type { Notification } from '../seccomp/notification.ts';
 import type { RemoteMemory } from '../process/remote-memory.ts';
 
 export interface PathCall {

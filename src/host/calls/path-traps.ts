@@ -13,7 +13,7 @@ import { mayAccess, R_OK, W_OK } from '../tree/access.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO, NR } from '../sys/libc.ts';
-import type { Answer, Notification } from '../seccomp/listener.ts';
+import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { Opened, Entry } from '../process/open-files.ts';
 import { join, walkPath } from '../tree/path-walk.ts';
 import type { Place } from '../tree/path-walk.ts';
@@ -207,7 +207,7 @@ export class PathTraps {
   #give(call: Notification, opened: Opened<Entry> | number, flags: number): Answer {
     if (typeof opened === 'number') return opened;
     const cloexec = (flags & libc.O_CLOEXEC) !== 0;
-    const fd = this.#context.listener.addFd(call, opened.fd, { cloexec });
+    const fd = this.#context.transport.addFd(call, opened.fd, { cloexec });
     libc.close(opened.fd);
     return fd;
   }
@@ -216,7 +216,7 @@ export class PathTraps {
     const fd = libc.open(path, flags | libc.O_CLOEXEC, mode);
     if (fd < 0) return fd;
     const cloexec = (flags & libc.O_CLOEXEC) !== 0;
-    const given = this.#context.listener.addFd(call, fd, { cloexec });
+    const given = this.#context.transport.addFd(call, fd, { cloexec });
     libc.close(fd);
     return given;
   }
@@ -229,7 +229,7 @@ export class PathTraps {
   #chdirTo(call: Notification, path: string): Answer {
     const fd = libc.open(path, libc.O_DIRECTORY | libc.O_CLOEXEC);
     if (fd < 0) return fd;
-    const theirs = this.#context.listener.addFd(call, fd, { cloexec: true });
+    const theirs = this.#context.transport.addFd(call, fd, { cloexec: true });
     libc.close(fd);
     if (theirs < 0) return theirs;
     const thread = this.#context.inject(call);

@@ -6,7 +6,7 @@ import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO } from '../sys/libc.ts';
-import type { Answer, Notification } from '../seccomp/listener.ts';
+import type { Answer, Notification } from '../seccomp/notification.ts';
 import { textOf } from '../sys/proc.ts';
 
 const PATTERN =
@@ -68,7 +68,7 @@ export class ProcFiles {
     libc.close(made);
     if (readOnly < 0) return readOnly;
     const cloexec = (flags & libc.O_CLOEXEC) !== 0;
-    const given = this.#context.listener.addFd(call, readOnly, { cloexec });
+    const given = this.#context.transport.addFd(call, readOnly, { cloexec });
     libc.close(readOnly);
     return given;
   }

@@ -6,7 +6,7 @@ import * as libc from '../sys/libc.ts';
 import { MAP_FIXED } from '../sys/libc.ts';
 import { AT_FDCWD, MADV, SHM_REMAP } from '../sys/numbers.ts';
 import type { Span } from '../sys/map-query.ts';
-import type { Notification } from '../seccomp/listener.ts';
+import type { Notification } from '../seccomp/notification.ts';
 import type { MemoryMap } from '../process/memory-map.ts';
 import { objectOf, statOf } from '../process/objects.ts';
 import { type DecodePath, type PathCall } from './path-calls.ts';

@@ -1,6 +1,6 @@
 /** A trapped call is one row and one handler: nothing else knows of it. */
 import { expect, test } from 'vitest';
-import { Notification } from '../seccomp/listener.ts';
+import { Notification } from '../seccomp/notification.ts';
 import { filterProgram } from '../seccomp/filter.ts';
 import { TRAPPED_CALLS, type TrappedCall } from '../seccomp/trapped.ts';
 import { bindHandlers, HANDLERS, type Traps } from './table.ts';

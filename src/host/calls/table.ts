@@ -5,7 +5,7 @@
  */
 import { HOST_ERRNO } from '../sys/libc.ts';
 import { UFFDIO_MOVE } from '../sys/numbers.ts';
-import type { Answer, Notification } from '../seccomp/listener.ts';
+import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { TrappedCall, TrappedName } from '../seccomp/trapped.ts';
 import type { CallContext } from './call-context.ts';
 import type { FileTraps } from './file-traps.ts';
@@ -124,6 +124,6 @@ export const HANDLERS: Handlers = {
 
   capget: capabilities,
   capset: capabilities,
-  eventfd: ({ context }, call) => context.eventfds.create(context.listener, call, 0),
-  eventfd2: ({ context }, call) => context.eventfds.create(context.listener, call, call.uint(1)),
+  eventfd: ({ context }, call) => context.eventfds.create(context.transport, call, 0),
+  eventfd2: ({ context }, call) => context.eventfds.create(context.transport, call, call.uint(1)),
 };

@@ -9,7 +9,7 @@ import type { UserBuffer } from '../../base/file.ts';
 import type { UserMemory } from '../../base/task.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
 import { HOST_ERRNO } from '../sys/libc.ts';
-import type { Notification } from '../seccomp/listener.ts';
+import type { Notification } from '../seccomp/notification.ts';
 
 /** MAX_RW_COUNT: no call moves more. */
 const MOST_BYTES = 0x7fff_f000;

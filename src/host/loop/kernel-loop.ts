@@ -1,5 +1,5 @@
 /**
- * The single wait loop: listener, closes, eventfds, the ends of processes, the clock.
+ * The single wait loop: trapped calls, closes, eventfds, the ends of processes, the clock.
  *
  * One turn answers everything that is ready. Nothing here ever waits but the poll at the top.
  */
@@ -17,16 +17,14 @@ import { ExactPins } from '../process/exact-pins.ts';
 import type { CurrentCall } from '../process/exact-pins.ts';
 import { FileTraps } from '../calls/file-traps.ts';
 import { Injection } from '../seccomp/injection.ts';
-import type { Launched } from '../launch/launch.ts';
 import * as libc from '../sys/libc.ts';
 import type { IoUring } from '../sys/io-uring.ts';
-import { Listener } from '../seccomp/listener.ts';
-import type { Answer, Notification } from '../seccomp/listener.ts';
+import type { Answer, Notification } from '../seccomp/notification.ts';
 import { TRAPPED_CALLS } from '../seccomp/trapped.ts';
 import { bindHandlers, HANDLERS, type Traps } from '../calls/table.ts';
 import { MappingTraps } from '../calls/mapping-traps.ts';
 import { MemoryMap } from '../process/memory-map.ts';
-import { MmioTraps } from '../mmio/mmio-traps.ts';
+import type { MmioParts } from '../mmio/mmio-traps.ts';
 import { HostObjects } from '../process/objects.ts';
 import { OpenFiles } from '../process/open-files.ts';
 import { OtherHolders } from '../process/other-holders.ts';
@@ -35,10 +33,16 @@ import { Processes } from '../process/processes.ts';
 import type { FuseServer } from '../tree/fuse-server.ts';
 import { walkPath } from '../tree/path-walk.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
+import type { CallTransport, MmioBackend } from './backends.ts';
 
+/** What a run is made of. */
 export interface LoopParts {
   readonly machine: Machine;
-  readonly launched: Launched;
+  /** The program itself: the run ends with it. */
+  readonly pid: number;
+  readonly transport: CallTransport;
+  /** Made of what the loop has: the processes, their maps and their open files. */
+  readonly mmio: (parts: MmioParts) => MmioBackend;
   readonly tree: TreeBackend;
   /** Readable when the main thread wants the loop to look at `stopRequested`. */
   readonly wakeFd: number;
@@ -66,9 +70,10 @@ const SPIN_NS = 40_000;
 /** Then the other programs have their turn. */
 const MOST_STOPS = 16;
 
+/** One run: all state of the simulated kernel, and the one wait for everything. */
 export class KernelLoop implements CallContext {
   readonly machine: Machine;
-  readonly listener: Listener;
+  readonly transport: CallTransport;
   readonly files: OpenFiles;
   readonly eventfds: Eventfds;
   readonly map: MemoryMap;
@@ -80,7 +85,7 @@ export class KernelLoop implements CallContext {
   readonly seesEveryRead: boolean;
 
   readonly #parts: LoopParts;
-  readonly #mmio: MmioTraps;
+  readonly #mmio: MmioBackend;
   readonly #traps: Traps;
   readonly #handlers = bindHandlers(TRAPPED_CALLS, HANDLERS);
   readonly #poller = new libc.Poller();
@@ -106,7 +111,7 @@ export class KernelLoop implements CallContext {
     this.machine = parts.machine;
     this.warn = parts.warn;
     this.seesEveryRead = parts.events === true;
-    this.listener = new Listener(parts.launched.listener);
+    this.transport = parts.transport;
     this.files = new OpenFiles((entry) => {
       if (entry.kind === 'file') this.#released(entry.file);
     });
@@ -114,7 +119,7 @@ export class KernelLoop implements CallContext {
     this.map = new MemoryMap(this.files.windowOf, (line) => this.objects.isHuge(line));
     this.pins = parts.ring && new ExactPins(this, parts.ring);
     this.processes = new Processes(this, parts.capabilities ? new Capabilities() : undefined);
-    this.#mmio = new MmioTraps(this);
+    this.#mmio = parts.mmio(this);
     this.#traps = {
       context: this,
       files: new FileTraps(this),
@@ -123,7 +128,7 @@ export class KernelLoop implements CallContext {
     };
     this.watchFd(this.files.inotify, () => undefined);
     // Its end must wake us: the hang-up of the listener may come before there is anything to reap.
-    this.#programFd = libc.pidfdOpen(parts.launched.pid);
+    this.#programFd = libc.pidfdOpen(parts.pid);
     this.watchFd(this.#programFd, () => undefined);
     this.watchFd(parts.wakeFd, () => libc.read(parts.wakeFd, Buffer.alloc(8)));
     if (parts.tree.server) this.#serveTree(parts.tree.server);
@@ -164,7 +169,7 @@ export class KernelLoop implements CallContext {
     this.eventfds.closeAll();
     this.processes.closeAll();
     libc.close(this.#programFd);
-    libc.close(this.listener.fd);
+    this.transport.close();
   }
 
   watchFd(fd: number, run: () => void): Disposable {
@@ -205,7 +210,7 @@ export class KernelLoop implements CallContext {
 
   /** A Bug in a release has been reported by the machine's guard. */
   #released(file: OpenFile): void {
-    const rc = this.machine.syscalls.close(this.#parts.launched.pid, file);
+    const rc = this.machine.syscalls.close(this.#parts.pid, file);
     if (rc) this.warn(`${file.name}: its release failed with ${rc.name}`);
   }
 
@@ -218,7 +223,7 @@ export class KernelLoop implements CallContext {
     if (open) return open;
     const begun = Injection.begin(call.tid, {
       alreadySeized: this.#mmio.isTraced(call.tid),
-      release: () => this.listener.answer(call, 0),
+      release: () => this.transport.answer(call, 0),
     });
     if (typeof begun !== 'number') this.#injections.set(call.id, begun);
     return begun;
@@ -227,7 +232,7 @@ export class KernelLoop implements CallContext {
   #answer(call: Notification, answer: Answer): void {
     const open = this.#injections.get(call.id);
     if (!open) {
-      this.listener.answer(call, answer);
+      this.transport.answer(call, answer);
       return;
     }
     this.#injections.delete(call.id);
@@ -239,7 +244,7 @@ export class KernelLoop implements CallContext {
     if (this.#exitStatus !== undefined) return;
     this.#runWoken();
     if (this.#fds.length === 0) {
-      this.#fds = [...(this.#listening ? [this.listener.fd] : []), ...this.#watched.keys()];
+      this.#fds = [...(this.#listening ? [this.transport.fd] : []), ...this.#watched.keys()];
       this.#poller.set(this.#fds);
     }
     const ready = this.#poller.wait(this.#timeoutMs());
@@ -271,7 +276,7 @@ export class KernelLoop implements CallContext {
   }
 
   #serve(): void {
-    const call = this.listener.receive();
+    const call = this.transport.receive();
     if (!call) return;
     // A close that came before this call in the program must be seen before it here.
     this.files.drainCloses();
@@ -319,7 +324,7 @@ export class KernelLoop implements CallContext {
         continue;
       }
       this.#mmio.onExit(event.pid);
-      if (event.pid === this.#parts.launched.pid) this.#exitStatus = event.status;
+      if (event.pid === this.#parts.pid) this.#exitStatus = event.status;
     }
   }
 
@@ -329,7 +334,7 @@ export class KernelLoop implements CallContext {
    */
   #checkSleepers(): void {
     for (const [id, { call, cancel }] of [...this.#parked]) {
-      if (this.#injections.has(id) || this.listener.valid(call)) continue;
+      if (this.#injections.has(id) || this.transport.valid(call)) continue;
       this.#parked.delete(id);
       cancel();
       this.machine.syscalls.giveUp(call.tid);

@@ -10,6 +10,8 @@ import { textView } from '../../insight/views/text.ts';
 import { firstWalks } from '../../insight/views/walk.ts';
 import { openRing } from '../process/exact-pins.ts';
 import { HostError } from '../sys/ffi.ts';
+import { MmioTraps } from '../mmio/mmio-traps.ts';
+import { Listener } from '../seccomp/listener.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
 import { endDescendants } from '../launch/leftovers.ts';
@@ -38,7 +40,10 @@ function main(plan: RunPlan): RunResult {
     if (typeof launched === 'number') return { kind: 'exit', status: launched };
     parentPort?.postMessage({ kind: 'started', pid: launched.pid } satisfies RunResult);
     const loop = new KernelLoop({
-      ...{ machine, launched, tree, wakeFd: plan.wakeFd, warn },
+      ...{ machine, tree, wakeFd: plan.wakeFd, warn },
+      pid: launched.pid,
+      transport: new Listener(launched.listener),
+      mmio: (parts) => new MmioTraps(parts),
       capabilities: plan.launch.capabilities === true,
       events: plan.launch.events === true,
       ring,

@@ -6,7 +6,10 @@
  */
 import { isErrno } from '../../base/errno.ts';
 import type { Vma } from '../../machine/memory/process-memory.ts';
-import type { CallContext } from '../calls/call-context.ts';
+import type { Machine } from '../../machine/machine.ts';
+import type { MemoryMap } from '../process/memory-map.ts';
+import type { OpenFiles } from '../process/open-files.ts';
+import type { Processes } from '../process/processes.ts';
 import * as libc from '../sys/libc.ts';
 import { SIGBUS, SIGCHLD, SIGTRAP } from '../sys/libc.ts';
 import { queryMapping } from '../sys/map-query.ts';
@@ -24,8 +27,19 @@ const EVENT_STOP = 128;
 const LONGEST_INSTRUCTION = 15;
 const MAX_DECODED = 4096;
 
+/** What serving an access needs of the rest. */
+export interface MmioParts {
+  readonly machine: Pick<Machine, 'syscalls'>;
+  readonly processes: Pick<Processes, 'processOf'>;
+  readonly map: Pick<MemoryMap, 'find'>;
+  readonly files: Pick<OpenFiles, 'windowOf'>;
+  /** A line for the user of softiommu. */
+  warn(text: string): void;
+}
+
+/** The backend of register accesses that needs nothing but ptrace. */
 export class MmioTraps {
-  readonly #context: CallContext;
+  readonly #parts: MmioParts;
   readonly #traced = new Set<number>();
   readonly #processes = new Map<number, number>();
   /** /proc/PID/maps of traced processes. */
@@ -33,8 +47,8 @@ export class MmioTraps {
   readonly #decoded = new Map<string, Access>();
   readonly #regs = Buffer.alloc(ptrace.REGS_SIZE);
 
-  constructor(context: CallContext) {
-    this.#context = context;
+  constructor(parts: MmioParts) {
+    this.#parts = parts;
   }
   get active(): boolean {
     return this.#traced.size > 0;
@@ -76,7 +90,7 @@ export class MmioTraps {
     const access = this.#decode(tid, this.#regs.readBigUInt64LE(ptrace.REGS.rip));
     const { window } = vma.io;
     if (!access) return false;
-    const { syscalls } = this.#context.machine;
+    const { syscalls } = this.#parts.machine;
     const bus: Bus = {
       load: (offset, width) => {
         const value = syscalls.load(pid, window, at + offset, width);
@@ -86,7 +100,7 @@ export class MmioTraps {
     };
     const memory = new RemoteMemory(tid);
     if (!emulate(access, { tid, regs: this.#regs, bus, memory, address })) {
-      this.#context.warn(`${window.name}: cannot carry out ${access.text} of process ${pid}`);
+      this.#parts.warn(`${window.name}: cannot carry out ${access.text} of process ${pid}`);
       return false;
     }
     ptrace.setRegs(tid, this.#regs);
@@ -97,7 +111,7 @@ export class MmioTraps {
   #processOf(tid: number): number {
     let pid = this.#processes.get(tid);
     if (pid === undefined) {
-      pid = this.#context.processes.processOf(tid);
+      pid = this.#parts.processes.processOf(tid);
       this.#processes.set(tid, pid);
     }
     return pid;
@@ -112,8 +126,8 @@ export class MmioTraps {
     }
     const line = fd < 0 ? 'unknown' : queryMapping(fd, page);
     if (line === 'none') return undefined;
-    if (line === 'unknown') return this.#context.map.find(pid, page);
-    const io = this.#context.files.windowOf(line.name, line.objectOffset);
+    if (line === 'unknown') return this.#parts.map.find(pid, page);
+    const io = this.#parts.files.windowOf(line.name, line.objectOffset);
     return io ? { ...line, io } : line;
   }
 
@@ -136,7 +150,7 @@ export class MmioTraps {
     const access = decodeAccess(bytes);
     if (access && this.#decoded.size < MAX_DECODED) this.#decoded.set(key, access);
     if (!access) {
-      this.#context.warn(`cannot decode ${bytes.toString('hex')}, which touched device registers`);
+      this.#parts.warn(`cannot decode ${bytes.toString('hex')}, which touched device registers`);
     }
     return access;
   }

@@ -6,7 +6,7 @@
  * when it was first seen.
  */
 import { HOST_ERRNO, NR } from '../sys/libc.ts';
-import type { Answer, Notification } from '../seccomp/listener.ts';
+import type { Answer, Notification } from '../seccomp/notification.ts';
 import { parentOf } from '../sys/proc.ts';
 import type { RemoteMemory } from './remote-memory.ts';
 

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Eventfds, HostEventfd } from './eventfds.ts';
 import * as libc from '../sys/libc.ts';
-import { Notification } from '../seccomp/listener.ts';
+import { Notification } from '../seccomp/notification.ts';
 
 const BLOCKING = 0;
 let fd: number;
@@ -61,7 +61,7 @@ test('a listener that comes after the program has read it hears nothing, and nob
 
 describe('eventfds made for programs', () => {
   const watches = { watchFd: () => ({ [Symbol.dispose]: () => undefined }) };
-  const listener = { addFd: () => 5 };
+  const transport = { addFd: () => 5 };
   function eventfd2(): Notification {
     const bytes = Buffer.alloc(80);
     bytes.writeInt32LE(libc.NR.eventfd2, 16);
@@ -69,14 +69,14 @@ describe('eventfds made for programs', () => {
   }
   test('that no program has any more are not kept for ever', () => {
     const eventfds = new Eventfds(watches, () => []);
-    for (let n = 0; n < 3000; n++) expect(eventfds.create(listener, eventfd2(), 0)).toBe(5);
+    for (let n = 0; n < 3000; n++) expect(eventfds.create(transport, eventfd2(), 0)).toBe(5);
     expect(eventfds.kept).toBeLessThanOrEqual(1024);
     eventfds.closeAll();
   });
   test('that one has open are', () => {
     // This process has them all.
     const eventfds = new Eventfds(watches, () => [process.pid]);
-    for (let n = 0; n < 1500; n++) eventfds.create(listener, eventfd2(), 0);
+    for (let n = 0; n < 1500; n++) eventfds.create(transport, eventfd2(), 0);
     expect(eventfds.kept).toBe(1500);
     eventfds.closeAll();
   });

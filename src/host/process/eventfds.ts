@@ -10,7 +10,7 @@ import { refuse } from '../../base/refuse.ts';
 import type { Eventfd } from '../../base/task.ts';
 import { addressOf, syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
-import type { Listener, Notification, Answer } from '../seccomp/listener.ts';
+import type { Answer, FdInstaller, Notification } from '../seccomp/notification.ts';
 import { descriptorsOf, processIds, textOf } from '../sys/proc.ts';
 
 const EVENTFD = 'anon_inode:[eventfd]';
@@ -71,13 +71,13 @@ export class Eventfds {
   }
 
   /** eventfd() and eventfd2(), made by us and installed in the program. */
-  create(listener: Pick<Listener, 'addFd'>, call: Notification, flags: number): Answer {
+  create(transport: FdInstaller, call: Notification, flags: number): Answer {
     if (this.#trapped.size >= this.#sweepAt) this.#sweep();
     const ours = libc.eventfd2(call.uint(0), flags | libc.O_CLOEXEC);
     if (ours < 0) return ours;
     const id = eventfdId(`/proc/self/fdinfo/${ours}`);
     const cloexec = (flags & libc.O_CLOEXEC) !== 0;
-    const given = listener.addFd(call, ours, { cloexec });
+    const given = transport.addFd(call, ours, { cloexec });
     if (given < 0 || id === undefined) {
       libc.close(ours);
       return given;

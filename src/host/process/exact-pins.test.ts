@@ -6,8 +6,7 @@ import { addressOf } from '../sys/ffi.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import { LONGEST_BUFFER, MOST_BUFFERS, type IoUring } from '../sys/io-uring.ts';
 import { HOST_ERRNO, NR } from '../sys/libc.ts';
-import { Notification } from '../seccomp/listener.ts';
-import type { Listener } from '../seccomp/listener.ts';
+import { Notification } from '../seccomp/notification.ts';
 
 const ME = process.pid;
 const THEIR_FD = 7;
@@ -41,7 +40,7 @@ function setup(results: number[] = []) {
     tid: ME,
   });
   const parts = {
-    listener: { addFd: () => THEIR_FD } as unknown as Listener,
+    transport: { addFd: () => THEIR_FD },
     current: () => ({ call, pid: ME }),
     inject: () => thread,
     warn: (text: string) => void warnings.push(text),

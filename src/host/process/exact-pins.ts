@@ -19,7 +19,7 @@ import {
   REGISTER_BUFFERS_UPDATE,
 } from '../sys/io-uring.ts';
 import { HOST_ERRNO, iovec, NR } from '../sys/libc.ts';
-import type { Listener, Notification } from '../seccomp/listener.ts';
+import type { FdInstaller, Notification } from '../seccomp/notification.ts';
 
 /** The call that is being answered. */
 export interface CurrentCall {
@@ -27,7 +27,7 @@ export interface CurrentCall {
   readonly pid: number;
 }
 export interface PinParts {
-  readonly listener: Listener;
+  readonly transport: FdInstaller;
   current(): CurrentCall | undefined;
   inject(call: Notification): Injection | number;
   warn(text: string): void;
@@ -108,7 +108,7 @@ export class ExactPins {
   }
   #callerOf(call: Notification): { thread: Injection; fd: number } | number {
     if (this.#caller?.id === call.id) return this.#caller;
-    const fd = this.#parts.listener.addFd(call, this.#ring.fd, { cloexec: true });
+    const fd = this.#parts.transport.addFd(call, this.#ring.fd, { cloexec: true });
     if (fd < 0) return fd;
     const thread = this.#parts.inject(call);
     if (typeof thread === 'number') return thread;

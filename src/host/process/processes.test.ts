@@ -5,7 +5,7 @@ import { EBADF, EFAULT, EMFILE, ENOMEM, isErrno } from '../../base/errno.ts';
 import { ForeignFile, OpenFile } from '../../base/file.ts';
 import { Machine } from '../../machine/machine.ts';
 import * as libc from '../sys/libc.ts';
-import { Notification } from '../seccomp/listener.ts';
+import { Notification } from '../seccomp/notification.ts';
 import { MemoryMap } from './memory-map.ts';
 import { HostObjects } from './objects.ts';
 import { Processes, type TaskParts } from './processes.ts';
@@ -16,7 +16,7 @@ const ME = process.pid;
 function caller(created = 0, installed = 0) {
   const parts = {
     machine: new Machine(),
-    listener: { addFd: () => installed },
+    transport: { addFd: () => installed },
     files: {
       of: () => undefined,
       create: () => (created < 0 ? created : { fd: openSync('/dev/null', 'r') }),

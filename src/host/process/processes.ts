@@ -19,8 +19,7 @@ import type { Eventfds, Watches } from './eventfds.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { ExactPins } from './exact-pins.ts';
 import * as libc from '../sys/libc.ts';
-import { Notification } from '../seccomp/listener.ts';
-import type { Listener } from '../seccomp/listener.ts';
+import { Notification, type FdInstaller } from '../seccomp/notification.ts';
 import type { MemoryMap } from './memory-map.ts';
 import { objectOf, statOf } from './objects.ts';
 import type { HostObjects } from './objects.ts';
@@ -32,7 +31,7 @@ import type { SpaceParts } from './remote-memory.ts';
 /** What tasks are made of. */
 export interface TaskParts {
   readonly machine: Machine;
-  readonly listener: Listener;
+  readonly transport: FdInstaller;
   readonly files: OpenFiles;
   readonly eventfds: Eventfds;
   readonly map: MemoryMap;
@@ -268,7 +267,7 @@ export class HostTask implements Task {
 
 /** Lowest free number; an event queue goes where reads are trapped if not all are, if a number there is free. */
 function installDescriptor(
-  { listener, seesEveryRead }: TaskParts,
+  { transport, seesEveryRead }: TaskParts,
   call: Notification,
   fd: number,
   how: { cloexec: boolean; stream: boolean },
@@ -278,9 +277,9 @@ function installDescriptor(
   for (let at = FIRST_STREAM_FD; apart && at <= LAST_STREAM_FD; at++) {
     const taken = libc.readlink(`/proc/${call.tid}/fd/${at}`);
     if (taken !== -libc.HOST_ERRNO.ENOENT) continue;
-    const given = listener.addFd(call, fd, { cloexec, at });
+    const given = transport.addFd(call, fd, { cloexec, at });
     if (given >= 0) return given;
     break; // RLIMIT_NOFILE is lower: reads of this queue will not be seen, poll works
   }
-  return listener.addFd(call, fd, { cloexec });
+  return transport.addFd(call, fd, { cloexec });
 }

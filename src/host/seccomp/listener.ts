@@ -5,6 +5,7 @@
  */
 import { addressOf } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
+import { Notification, type Answer } from './notification.ts';
 
 const RECV = 0xc0502100;
 const SEND = 0xc0182101;
@@ -14,39 +15,7 @@ const SET_FLAGS = 0x40082104;
 const ADD_FD_SETFD = 1;
 const CONTINUE = 1;
 
-/** What becomes of a trapped call: a result, minus an errno, done as it stands, or answered already. */
-export type Answer = number | bigint | 'continue' | 'answered';
-
-export class Notification {
-  readonly id: bigint;
-  /** The calling thread. */
-  readonly tid: number;
-  readonly nr: number;
-  /** struct seccomp_notif of this call. */
-  readonly #bytes: Buffer;
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-    this.id = bytes.readBigUInt64LE(0);
-    this.tid = bytes.readUInt32LE(8);
-    this.nr = bytes.readInt32LE(16);
-  }
-  arg(index: number): bigint {
-    return this.#bytes.readBigUInt64LE(32 + index * 8);
-  }
-  /** The lower half as an int: file descriptors. */
-  int(index: number): number {
-    return this.#bytes.readInt32LE(32 + index * 8);
-  }
-  /** The lower half as an unsigned int: flags and commands. */
-  uint(index: number): number {
-    return this.#bytes.readUInt32LE(32 + index * 8);
-  }
-  /** For the next request; nobody may ask this notification any more. */
-  reclaim(): Buffer {
-    return this.#bytes;
-  }
-}
-
+/** The transport of calls that comes with the filter. */
 export class Listener {
   readonly fd: number;
   /** True when the kernel wakes the two sides on one core (Linux 6.6 and later). */
@@ -69,6 +38,9 @@ export class Listener {
     this.#spare = undefined;
     const rc = libc.ioctl(this.fd, RECV, addressOf(request));
     return rc < 0 ? undefined : new Notification(request);
+  }
+  close(): void {
+    libc.close(this.fd);
   }
   /** False when the caller is gone. */
   answer(to: Notification, answer: Answer): boolean {

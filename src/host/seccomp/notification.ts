@@ -34,3 +34,13 @@ export class Notification {
     return this.#bytes;
   }
 }
+
+/** Puts a descriptor of ours into the program that waits for an answer: its number there, or minus an errno. */
+export interface FdInstaller {
+  /** `at`: that number, whatever was open there; else the lowest free one. */
+  addFd(
+    to: Notification,
+    fd: number,
+    how: { readonly cloexec: boolean; readonly at?: number },
+  ): number;
+}

@@ -1,0 +1,31 @@
+/**
+ * What the loop asks of the mechanisms below it. One of each is given to it: today the seccomp listener and SIGBUS with
+ * ptrace; a test or another mechanism can bring its own. (The third of the kind is TreeBackend, the fourth AddressSpace.)
+ */
+import type { Answer, FdInstaller, Notification } from '../seccomp/notification.ts';
+
+/** How the system calls of programs come to us and are answered. */
+export interface CallTransport extends FdInstaller {
+  /** Readable when a call waits, hung up when no program is left. */
+  readonly fd: number;
+  /** The next call; undefined when its caller has died meanwhile. */
+  receive(): Notification | undefined;
+  /** False when the caller is gone. */
+  answer(to: Notification, answer: Answer): boolean;
+  /** Is the caller still there and waiting for this answer? */
+  valid(call: Notification): boolean;
+  close(): void;
+}
+
+/** How loads and stores to mapped registers come to us. */
+export interface MmioBackend {
+  /** Threads are traced: their stops may come at any time. */
+  readonly active: boolean;
+  isTraced(tid: number): boolean;
+  /** From now on the accesses of a process come to us. False: somebody else traces it. */
+  trace(pid: number): boolean;
+  /** A thread has stopped with this wait status: an access, a signal, a new thread, the end of one. */
+  onStop(tid: number, status: number): void;
+  /** A thread is gone. */
+  onExit(tid: number): void;
+}
