@@ -78,13 +78,16 @@ export class MmioTraps {
     else ptrace.resume(tid, signal);
   }
 
-  /** False: not an access to our registers, or none we can carry out; the signal goes to the program. */
+  /**
+   * False: not an access to our registers, or none we can carry out; the signal goes to the program. It is the one its
+   * access raised, so that its siginfo says BUS_ADRERR and the address.
+   */
   #access(tid: number): boolean {
     const address = ptrace.faultAddress(tid);
     const pid = this.#processOf(tid);
     const page = Number(address >> 12n);
     const vma = this.#mapping(pid, page);
-    if (!vma?.io) return false;
+    if (!vma?.io || vma.io.window.accessible?.() === false) return false;
     const at = vma.io.offset + (page - vma.start) * 4096 + Number(address & 0xfffn);
     ptrace.getRegs(tid, this.#regs);
     const access = this.#decode(tid, this.#regs.readBigUInt64LE(ptrace.REGS.rip));
