@@ -10,9 +10,11 @@ import {
   chapters,
   citations,
   comments,
+  declares,
   fileNames,
   lineOf,
   links,
+  namesInFiles,
   prose,
   sections,
   SPECIFICATION,
@@ -65,6 +67,15 @@ function checkFileNames(path: string, text: string, part: string, start: number)
     check(fileExists(name, path), path, text, start + at, `there is no ${name}`);
 }
 
+/** A walk through the code is checked step by step: the file is there, and what it names is declared in it. */
+function checkNamesInFiles(path: string, text: string): void {
+  for (const { file, name, at } of namesInFiles(prose(text))) {
+    const places = files.filter((each) => each === file || each.endsWith(`/${file}`));
+    const holds = places.some((place) => declares(readFileSync(place, 'utf8'), name));
+    check(holds, path, text, at, `${file} declares no ${name}`);
+  }
+}
+
 function checkSource(path: string, text: string): void {
   const all = comments(text);
   const pages = new Set(citations(all[0]?.text ?? '').map(({ page }) => page));
@@ -84,6 +95,7 @@ function checkSource(path: string, text: string): void {
 function checkPage(path: string, text: string): void {
   const words = prose(text).replace(/\]\([^)]*\)/g, (target) => ' '.repeat(target.length));
   checkFileNames(path, text, words, 0);
+  checkNamesInFiles(path, text);
   for (const { file, anchor, at } of links(text)) {
     const target = file === '' ? path : normalize(join(dirname(path), file));
     check(existsSync(target), path, text, at, `link to ${file} leads nowhere`);

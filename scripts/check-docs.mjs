@@ -8,13 +8,14 @@ import { join, resolve } from 'node:path';
 
 const ROOT = resolve(new URL('..', import.meta.url).pathname);
 process.chdir(ROOT);
-const GENERATED = new Set(['docs/errno.md', 'docs/abi.md']);
+const GENERATED = new Set(['docs/errno.md', 'docs/abi.md', 'docs/kernel-map.md']);
 const SCRIPTS = [
   'scripts/check-citations.ts',
   'scripts/list-refusals.mjs',
   'scripts/list-abi.ts',
   'scripts/list-trapped-calls.ts',
   'scripts/gen-machine-file.ts',
+  'scripts/list-kernel-map.ts',
 ];
 const named = process.argv.slice(2);
 const allPages = [
@@ -45,11 +46,14 @@ function runTs(page, { body, line }) {
   else rmSync(file);
 }
 
-/** `$ command` lines; lines below it must appear in its output in that order; `…` stands for anything. */
+/**
+ * `$ command`, which goes on in the next line after a `\`; the lines below it must appear in its output in that order,
+ * and `…` stands for anything.
+ */
 function runConsole(page, { body, line }) {
   const parts = body.split(/^\$ /m).slice(1);
   for (const part of parts) {
-    const [command, ...expected] = part.trimEnd().split('\n');
+    const [command, ...expected] = part.trimEnd().split(/(?<!\\)\n/);
     const out = spawnSync('bash', ['-c', command], {
       encoding: 'utf8',
       cwd: ROOT,

@@ -80,6 +80,26 @@ export function fileNames(text: string): { readonly name: string; readonly at: n
 }
 const UPPERCASE = new Set(['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md']);
 
+/** Something in a file, as walks through the code name it: `unit/unit.ts:translate`, `pages.ts:#pin`. */
+export interface NamedInFile {
+  readonly file: string;
+  readonly name: string;
+  readonly at: number;
+}
+export function namesInFiles(text: string): NamedInFile[] {
+  const pattern = /((?:[\w.@-]+\/)*[\w-]+\.(?:ts|mjs)):(#?[A-Za-z_]\w*)/g;
+  return [...text.matchAll(pattern)].map(({ 1: file = '', 2: name = '', index: at }) => {
+    return { file, name, at };
+  });
+}
+
+/** Does a source declare this, as a function, a method, a class, a constant or a key? */
+export function declares(source: string, name: string): boolean {
+  const word = `(?<![\\w#.])${name}`;
+  const declared = `(?:function|class|const|interface|type|get) ${name}\\b|^ +(?:(?:readonly|static|async) )*${word}\\??[(<:]`;
+  return new RegExp(declared, 'm').test(source);
+}
+
 /** Markdown without its fenced blocks; what is left keeps its place. */
 export function prose(markdown: string): string {
   return markdown.replace(/^```[\s\S]*?^```/gm, (block) => block.replace(/[^\n]/g, ' '));

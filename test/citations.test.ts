@@ -10,9 +10,11 @@ import {
   chapters,
   citations,
   comments,
+  declares,
   fileNames,
   lineOf,
   links,
+  namesInFiles,
   sections,
   SPECIFICATION,
 } from '../scripts/citations.ts';
@@ -121,7 +123,10 @@ test('what is not there is told with its file and line', () => {
   for (const page of Object.values(SPECIFICATION))
     put(page, '# Page\n\n## 1. One\n\nSee §1 and §2.\n');
   put('src/a.ts', '/** Follows core.md 1, 9.9 and b.ts. */\n\n/* (3.3) */\n');
-  put('docs/c.md', '\n[here](linux/core.md#1-one) [nowhere](linux/core.md#two) [gone](d.md)\n');
+  put(
+    'docs/c.md',
+    '\n[here](linux/core.md#1-one) [nowhere](linux/core.md#two) [gone](d.md) `a.ts:go`\n',
+  );
   const script = resolve('scripts/check-citations.ts');
   const out = spawnSync(resolve('node_modules/.bin/tsx'), [script], {
     cwd: root,
@@ -135,7 +140,31 @@ test('what is not there is told with its file and line', () => {
     'src/a.ts:1: core.md has no 9.9',
     'src/a.ts:1: there is no b.ts',
     'src/a.ts:3: 3.3 is no chapter of core.md',
+    'docs/c.md:2: a.ts declares no go',
     'docs/c.md:2: linux/core.md has no heading #two',
     'docs/c.md:2: link to d.md leads nowhere',
   ]);
+});
+
+describe('something in a file', () => {
+  test('is a file and a name, private ones too', () => {
+    const text = 'by `unit/unit.ts:translate`, then `pages.ts:#pin`; not `unit.ts:107`';
+    expect(namesInFiles(text).map(({ file, name }) => `${file} ${name}`)).toEqual([
+      'unit/unit.ts translate',
+      'pages.ts #pin',
+    ]);
+  });
+  test.each([
+    ['export function mapPiece(place) {', 'mapPiece', true],
+    ['  #pin(first: number) {', '#pin', true],
+    ['  pin(first: number) {', '#pin', false],
+    ['  ioctl: ({ files }, call) => files.ioctl(call),', 'ioctl', true],
+    ['  return this.pin(first);', 'pin', false],
+    ['const rc = mapPiece(place);', 'mapPiece', false],
+    ['export class Pages {', 'Pages', true],
+    ['  static create(words: Words): PasidTable {', 'create', true],
+    ['  probeFinalize?(dev: Device): void;', 'probeFinalize', true],
+  ])('%j: declares %s is %s', (source, name, found) => {
+    expect(declares(source, name)).toBe(found);
+  });
 });

@@ -29,7 +29,7 @@ export function chooseLaunch(mode: 'namespace' | 'traps' | undefined): LaunchOpt
   };
 }
 
-/** Traps are the default everywhere: they work wherever programs can be run at all (docs/architecture.md). */
+/** Traps are the default everywhere: they work wherever programs can be run at all (docs/host.md). */
 function namespaceEntry(host: HostFacts): NonNullable<LaunchOptions['namespace']> {
   const obstacle = namespaceObstacle(host);
   if (obstacle) throw new HostError(`--mode namespace: ${obstacle.finding}: ${obstacle.remedy}`);
