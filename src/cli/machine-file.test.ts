@@ -26,7 +26,7 @@ function mistake(choice: MachineChoice): string {
 }
 
 describe('a YAML file', () => {
-  test('is a machine, with defaults for what it leaves out', () => {
+  test('a YAML file is a machine, with defaults for what it leaves out', () => {
     const yaml =
       'devices:\n  - type: edu\n    at: "0000:00:07.0"\n    options: { dma_mask_bits: 32 }\n';
     const machine = resolveMachine({ machine: file(yaml) });
@@ -55,7 +55,7 @@ describe('a YAML file', () => {
       'm.yaml:5: devices[1].at: two functions are at 0000:00:04.0',
     ],
     ['YAML itself', 'devices:\n  - [edu\n', 'm.yaml:3: '],
-  ])('a mistake in %s is reported with its line', ([, yaml, message]) => {
+  ])('a mistake in %s of a YAML file is reported with its line', ([, yaml, message]) => {
     expect(mistake({ machine: file(yaml!) })).toContain(message);
   });
   test.for([
@@ -63,13 +63,13 @@ describe('a YAML file', () => {
     ['/', 'machine file / cannot be read: it is a directory'],
     ['two-iommus', 'there is no machine file two-iommus; the preset is preset:two-iommus'],
     ['preset:toString', 'there is no preset:toString; presets: default'],
-  ])('%s: the message says why it cannot be read', ([machine, message]) => {
+  ])('%s cannot be read, and the message says why', ([machine, message]) => {
     expect(mistake({ machine: machine! })).toContain(message);
   });
 });
 
 describe('flags', () => {
-  test('--device adds to the machine, --iommu replaces its IOMMUs', () => {
+  test('the flag --device adds to the machine, --iommu replaces its IOMMUs', () => {
     const machine = resolveMachine({
       device: ['edu,bdf=0000:00:05.0,driver=none,dma_mask_bits=0x20,pcie=true'],
       iommu: ['intel,width=39,scalable=false'],
@@ -99,9 +99,12 @@ describe('flags', () => {
       "--iommu intel,speed=1: unknown key 'speed'; allowed: name, scalable, width",
     ],
     [{ iommu: ['intel,width=40'] }, '--iommu (number 1): iommus[0].width: allowed: 39, 48, 57'],
-  ] as const)('%o: the message says what would be allowed', ([choice, message]) => {
-    expect(mistake(choice)).toContain(message);
-  });
+  ] as const)(
+    'a flag of %o is refused, and the message says what would be allowed',
+    ([choice, message]) => {
+      expect(mistake(choice)).toContain(message);
+    },
+  );
 });
 
 test('the topology shows groups, drivers and why a group is not viable', () => {

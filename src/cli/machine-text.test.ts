@@ -22,11 +22,11 @@ function readBack(text: string): MachineDescription {
 }
 
 describe('a printed machine is read back as the same machine', () => {
-  test.each(Object.keys(PRESETS))('preset:%s', (name) => {
+  test.each(Object.keys(PRESETS))('preset:%s is read back as it was printed', (name) => {
     const machine = resolveMachine({ machine: `preset:${name}` });
     expect(readBack(print(machine))).toEqual(machine);
   });
-  test('with devices and IOMMUs of the command line', () => {
+  test('a machine with devices and IOMMUs of the command line is read back as it was printed', () => {
     const choice = {
       device: ['edu,bdf=0000:00:05.0,driver=none,dma_mask_bits=0x20'],
       iommu: ['intel,width=39,name=left'],
@@ -35,7 +35,7 @@ describe('a printed machine is read back as the same machine', () => {
     expect(readBack(text)).toEqual(resolveMachine(choice));
     expect(text).toContain('preset:default --device edu,bdf=0000:00:05.0,');
   });
-  test('whatever is in it', () => {
+  test('whatever is in a machine is read back as it was printed', () => {
     fc.assert(
       fc.property(machines(), (input) => {
         const machine = parse(input);
@@ -100,14 +100,14 @@ function machines(): fc.Arbitrary<unknown> {
 
 describe('what is printed explains itself', () => {
   const text = printedMachine({ machine: 'preset:not-viable' });
-  test('its first line tells an editor the schema', () => {
+  test('the first line of a printed machine tells an editor the schema', () => {
     expect(text).toMatch(/^# yaml-language-server: \$schema=\.\/schema\/machine\.schema\.json\n/);
   });
-  test('a key that was not given is a comment with the value it has', () => {
+  test('a key that was not given is printed as a comment with the value it has', () => {
     expect(text).toContain('    # name: dmar0\n');
     expect(text).toContain('          # dma_mask_bits: 28 # bus address bits');
   });
-  test('the comment taken away is the same machine, with that key', () => {
+  test('a printed machine without one of its comments is the same machine, with that key', () => {
     const changed = text.replace('# driver: vfio-pci', 'driver: vfio-pci');
     const [port] = readBack(changed).devices;
     expect(port?.devices[0]?.driver).toBe('vfio-pci');

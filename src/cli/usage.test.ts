@@ -19,7 +19,7 @@ test.for([
     'softiommu test-attach',
   ],
 ] as const)(
-  '%s: a status of its own, what is wrong, and where help is',
+  '%s has a status of its own, says what is wrong, and where help is',
   ([args, status, what, help]) => {
     expect(softiommu(...args)).toEqual({
       status,
@@ -28,6 +28,6 @@ test.for([
   },
 );
 
-test('help was asked for', () => {
+test('help that was asked for is no mistake', () => {
   expect(softiommu('test-attach', '--help').status).toBe(0);
 });

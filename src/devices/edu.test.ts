@@ -67,7 +67,7 @@ const dma = (
 const MS = 1e6;
 
 describe('registers', () => {
-  test('identification is 0x010000ed', () => {
+  test('the identification is 0x010000ed', () => {
     expect(read(setup().device, EDU_REG.id)).toBe(0x0100_00edn);
   });
   test('liveness reads back the inversion of what was written', () => {
@@ -110,7 +110,7 @@ describe('factorial', () => {
     [13, 1932053504n],
     [34, 0n],
     [0xffff_ffff, 0n],
-  ] as const)('of %i is %s, modulo 2^32', ([n, value]) => {
+  ] as const)('the factorial of %i is %s, modulo 2^32', ([n, value]) => {
     const { device, port } = setup();
     write(device, EDU_REG.factorial, n);
     expect(read(device, EDU_REG.status) & 1n).toBe(1n);
@@ -118,14 +118,14 @@ describe('factorial', () => {
     expect(read(device, EDU_REG.factorial)).toBe(value);
     expect(read(device, EDU_REG.status) & 1n).toBe(0n);
   });
-  test('a second number is ignored while computing', () => {
+  test('a second number is ignored while a factorial is computed', () => {
     const { device, port } = setup();
     write(device, EDU_REG.factorial, 5);
     write(device, EDU_REG.factorial, 3);
     port.clock.advance(1 * MS);
     expect(read(device, EDU_REG.factorial)).toBe(120n);
   });
-  test('interrupts at the end only when bit 7 is set', () => {
+  test('a factorial interrupts at its end only when bit 7 is set', () => {
     const { device, port } = setup();
     write(device, EDU_REG.factorial, 5);
     port.clock.advance(1 * MS);
@@ -139,7 +139,7 @@ describe('factorial', () => {
 });
 
 describe('interrupts', () => {
-  test('raising adds bits and sends a message each time', () => {
+  test('raising adds bits of the interrupt status and sends a message each time', () => {
     const { device, port } = setup();
     write(device, EDU_REG.irqRaise, 0x2);
     write(device, EDU_REG.irqRaise, 0x4);
@@ -148,7 +148,7 @@ describe('interrupts', () => {
     write(device, EDU_REG.irqAck, 0x2);
     expect(read(device, EDU_REG.irqStatus)).toBe(4n);
   });
-  test('the pin is up while the status is not zero', () => {
+  test('the pin is up while the interrupt status is not zero', () => {
     const { device, port } = setup();
     port.messagesEnabled = false;
     write(device, EDU_REG.irqRaise, 0x3);
@@ -158,7 +158,7 @@ describe('interrupts', () => {
     expect(port.pin).toBe(false);
     expect(port.messages).toEqual([]);
   });
-  test('raising nothing does nothing', () => {
+  test('raising no bit does nothing', () => {
     const { device, port } = setup();
     write(device, EDU_REG.irqRaise, 0);
     expect(port.messages).toEqual([]);
@@ -166,7 +166,7 @@ describe('interrupts', () => {
 });
 
 describe('DMA', () => {
-  test('moves bytes out and back after its delay', () => {
+  test('a transfer moves bytes out and back after its delay', () => {
     const { device, port } = setup();
     port.memory.set([1, 2, 3, 4], 0x1000);
     dma(device, 0x1000, EDU_BUFFER + 16, 4, 0x1);
@@ -181,7 +181,7 @@ describe('DMA', () => {
     expect(read(device, EDU_REG.irqStatus)).toBe(0x100n);
     expect(port.messages).toEqual([0]);
   });
-  test('its registers cannot be written while it runs', () => {
+  test('the registers of a transfer cannot be written while it runs', () => {
     const { device, port } = setup();
     dma(device, 0x1000, EDU_BUFFER, 4, 0x1);
     write(device, EDU_REG.dmaSource, 0x5000, 8);
@@ -202,7 +202,7 @@ describe('DMA', () => {
     [EDU_BUFFER + 4093, 4],
     [0, 4],
     [EDU_BUFFER, 4097],
-  ])('device address %i with %i bytes leaves the buffer: nothing moves', ([at, count]) => {
+  ])('device address %i with %i bytes leaves the buffer, and nothing moves', ([at, count]) => {
     const { device, port } = setup();
     dma(device, at!, 0x1000, count!, 0x3);
     port.clock.advance(100 * MS);
@@ -243,7 +243,7 @@ test('a reset stops the engine and brings back power-on values', () => {
   for (const at of [0x04, 0x08, 0x20, 0x24, 0x80, 0x98]) expect(read(device, at)).toBe(0n);
 });
 
-test('it is conventional PCI unless asked to be PCIe', () => {
+test('an edu is conventional PCI unless asked to be PCIe', () => {
   expect(edu.identity(optionsOf(edu, {})).pcie).toBeUndefined();
   expect(edu.identity(optionsOf(edu, { pcie: true })).pcie).toEqual({
     flr: true,

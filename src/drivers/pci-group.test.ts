@@ -201,11 +201,11 @@ function pcieToPci(quirk: Partial<PciFunctionConfig>): PciFunction[] {
 }
 
 describe('grouping of PCI devices', () => {
-  it.each(TOPOLOGIES)('%s', (_name, build, expected) => {
+  it.each(TOPOLOGIES)('PCI devices are grouped: %s', (_name, build, expected) => {
     expect(partition(build())).toEqual(expected);
   });
 
-  it('refuses a device that is not on PCI with EINVAL, and warns', () => {
+  it('grouping refuses a device that is not on PCI with EINVAL, and warns', () => {
     const core = new IommuCore(new KernelEnv(), new Ram(8192));
     const dev = new Device(core, { name: 'platform0', bus: 'platform' });
     expect(createPciGrouping().deviceGroup(dev)).toBe(EINVAL);
@@ -243,7 +243,7 @@ function randomTree(picks: readonly number[]): PciFunction[] {
 }
 
 describe('the order of discovery', () => {
-  it('never changes the partition', () => {
+  it('the order of discovery never changes the partition', () => {
     const picks = fc.array(fc.nat(0xffff), { minLength: 2, maxLength: 9 });
     fc.assert(
       fc.property(picks, fc.array(fc.nat(1000), { minLength: 30, maxLength: 30 }), (tree, keys) => {

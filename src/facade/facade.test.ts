@@ -22,7 +22,7 @@ function caught(run: () => unknown): SoftIommuError {
 }
 
 describe('a device of the library', () => {
-  test('writes memory through the domain it is attached to', () => {
+  test('a device of the library writes memory through the domain it is attached to', () => {
     const machine = new Machine();
     const device = machine.device(EDU);
     const domain = device.allocDomain();
@@ -43,7 +43,7 @@ describe('a device of the library', () => {
     memory.free();
     machine.close();
   });
-  test('serves a PASID beside its own domain', () => {
+  test('a device of the library serves a PASID beside its own domain', () => {
     const machine = new Machine(PASIDS);
     const device = machine.device(EDU);
     const domain = device.allocDomain();
@@ -64,7 +64,7 @@ describe('a device of the library', () => {
     memory.free();
     machine.close();
   });
-  test('that is not there is ENODEV with its address', () => {
+  test('a device that is not there is ENODEV with its address', () => {
     const machine = new Machine();
     expect(caught(() => machine.device('0000:00:1e.0'))).toMatchObject({
       code: 'ENODEV',
@@ -72,7 +72,7 @@ describe('a device of the library', () => {
       facts: { address: '0000:00:1e.0' },
     });
   });
-  test('without an IOMMU has no domain and no group to attach', () => {
+  test('a device without an IOMMU has no domain and no group to attach', () => {
     const machine = new Machine('preset:noiommu');
     const device = machine.device(EDU);
     expect(caught(() => device.allocDomain())).toMatchObject({ code: 'ENODEV' });
@@ -98,7 +98,7 @@ test('what is mapped for reading alone cannot be written, and is explained so', 
 });
 
 describe('a program of the library', () => {
-  test('is told why a call was refused', () => {
+  test('a program of the library is told why a call was refused', () => {
     const program = new Machine().program();
     const group = program.open('/dev/vfio/0');
     const error = caught(() => program.ioctl(group, VFIO_GROUP_GET_STATUS, new Uint8Array(8)));
@@ -112,7 +112,7 @@ describe('a program of the library', () => {
     });
     expect(caught(() => program.open('/dev/vfio/9'))).toMatchObject({ code: 'ENOENT' });
   });
-  test('writes small files, and shares memory of a file between mappings', () => {
+  test('a program of the library writes small files, and shares memory of a file between mappings', () => {
     const program = new Machine().program();
     const driver = '/sys/bus/pci/drivers/vfio-pci';
     program.writeText(`${driver}/unbind`, EDU);
@@ -143,7 +143,7 @@ test('a preset that is not there is a mistake of the description', () => {
 });
 
 describe('testAttach', () => {
-  test('predicts the errno and the reason, for every member', () => {
+  test('testAttach predicts the errno and the reason, for every member', () => {
     const machine = new Machine('preset:two-iommus');
     const wide = machine.device(EDU).allocDomain();
     const narrow = machine.device('0000:00:05.0');
@@ -155,7 +155,7 @@ describe('testAttach', () => {
     const error = caught(() => narrow.attach(wide));
     expect(error).toMatchObject({ code: answer!.code, reason: answer!.reason });
   });
-  test('asks for what attach() does: the whole group', () => {
+  test('testAttach asks for what attach() does: the whole group', () => {
     const device = new Machine('preset:multifunction').device('0000:01:00.0');
     const domain = device.allocDomain();
     device.claim();
@@ -167,7 +167,7 @@ describe('testAttach', () => {
     const codes = device.testAttach(device.allocDomain()).map(({ code }) => code);
     expect(codes).toEqual(['EBUSY', 'EBUSY']);
   });
-  test('tells busy from unfit', () => {
+  test('testAttach tells busy from unfit', () => {
     const device = new Machine(PASIDS).device(EDU);
     const [one, two] = [device.allocDomain(), device.allocDomain()];
     device.claim();

@@ -53,7 +53,7 @@ const GROUPS: Readonly<Record<string, string[][]>> = {
 };
 
 describe('presets', () => {
-  test('each has its groups written down here', () => {
+  test('each preset has its groups written down here', () => {
     expect(Object.keys(PRESETS).sort()).toEqual(Object.keys(GROUPS).sort());
   });
   test.for(Object.keys(PRESETS))(
@@ -98,7 +98,7 @@ describe('DMA', () => {
     (name) => !['noiommu', 'not-viable', 'direct-mapped'].includes(name),
   );
   test.for(translated)(
-    '%s: every user device reaches what its domain maps, and nothing else',
+    '%s: every user device reaches by DMA what its domain maps, and nothing else',
     (name) => {
       const machine = build(PRESETS[name]!.machine);
       for (const pci of machine.pci.devices()) {
@@ -148,7 +148,7 @@ describe('DMA', () => {
 });
 
 describe('a Bug in a call', () => {
-  test('answers EIO, is reported with the call, and taints the machine', () => {
+  test('a Bug in a call answers EIO, is reported with the call, and taints the machine', () => {
     const machine = new Machine();
     const logged: string[] = [];
     using _ = machine.env.trace.listen(({ event }) => {
@@ -175,7 +175,7 @@ describe('a Bug in a call', () => {
     machine.core.probeLock.hold();
     expect(held).toBe(machine.core.probeLock);
   });
-  test('in a timer is reported too', () => {
+  test('a Bug in a timer is reported too', () => {
     const machine = new Machine();
     machine.env.clock.after(5, () => {
       throw new Bug('late');

@@ -59,7 +59,7 @@ test.for<[what: string, fn: PciFunction, aliases: string[], atRoot: string]>([
   ],
   ['another function does the DMA', standIn(), ['00:03.0'], '00:03.0'],
   ['a bus of virtual functions has no bridge', virtualFunction(), ['01:00.0'], '01:00.0'],
-])('%s', ([, fn, aliases, atRoot]) => {
+])('a device has the aliases of its place: %s', ([, fn, aliases, atRoot]) => {
   expect(dmaAliases(fn).map(({ requesterId }) => bdf(requesterId))).toEqual(aliases);
   expect(bdf(requesterIdAtRoot(fn))).toBe(atRoot);
 });

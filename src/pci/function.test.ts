@@ -59,7 +59,7 @@ describe('configuration space', () => {
     expect(fn.readConfig(8, 4)).toBe(0x0108_0202);
     expect(fn.readConfig(4094, 4) >>> 16).toBe(0xffff);
   });
-  test('only writable bits change', () => {
+  test('only writable bits of configuration space change', () => {
     const { fn } = rig();
     fn.writeConfig(0, 4, 0xffff_ffff);
     fn.writeConfig(PCI_COMMAND, 2, 0xffff);
@@ -75,7 +75,7 @@ describe('configuration space', () => {
     expect(fn.bars[0]!.address).toBe(0x40_0000_0000);
     expect(fn.bars[0]!.window.pfn).toBe(0x400_0000);
   });
-  test('both chains are linked and end', () => {
+  test('both chains of capabilities are linked and end', () => {
     const { fn } = rig();
     const ids: number[] = [];
     for (let at = fn.readConfig(0x34, 1); at; at = fn.readConfig(at + 1, 1))
@@ -97,7 +97,7 @@ describe('configuration space', () => {
 });
 
 describe('windows', () => {
-  test('nothing answers while decode is off or beyond the end', () => {
+  test('a window answers nothing while decode is off or beyond its end', () => {
     const { fn, calls } = rig();
     const { window } = fn.bars[2]!;
     expect(window.load(0, 4)).toBe(0xffff_ffffn);
@@ -109,7 +109,7 @@ describe('windows', () => {
     window.store(8, 2, 7n);
     expect(calls).toEqual(['r2:0/4', 'w2:8/2=7']);
   });
-  test('I/O decode is its own', () => {
+  test('I/O decode is a switch of its own', () => {
     const { fn } = rig();
     fn.writeConfig(PCI_COMMAND, 2, 2);
     expect(fn.bars[3]!.window.load(0, 1)).toBe(0xffn);
@@ -132,7 +132,7 @@ describe('MSI-X', () => {
   }
   const message = (n: number) => ({ addressLo: 0xfee0_0000, addressHi: 0, data: 0x1000 + n });
 
-  test('a masked vector waits in the pending bits and is sent when unmasked', () => {
+  test('a masked vector of MSI-X waits in the pending bits and is sent when unmasked', () => {
     const { fn, messages, window } = enabled();
     window.store(0x1000 + 16 + 12, 4, 1n);
     fn.raise(1);
@@ -144,7 +144,7 @@ describe('MSI-X', () => {
     expect(messages).toEqual([message(1)]);
     expect(window.load(0x1800, 8)).toBe(0n);
   });
-  test('the function mask holds everything back', () => {
+  test('the function mask of MSI-X holds everything back', () => {
     const { fn, messages, control } = enabled();
     fn.writeConfig(control, 2, ENABLE | MASK_ALL);
     fn.raise(0);

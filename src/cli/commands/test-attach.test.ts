@@ -113,13 +113,13 @@ const WISHES = [
 ] as const;
 
 describe('a wish', () => {
-  test.for(WISHES)('%s', ([, machine, wish, errno, stage]) => {
+  test.for(WISHES)('%s is answered', ([, machine, wish, errno, stage]) => {
     const { ok, wishes } = ask(machine, `- ${wish}\n`);
     expect(ok).toBe(errno === null);
     expect(wishes[0]).toMatchObject({ errno });
     expect(wishes[0]?.devices[0]).toMatchObject({ errno, stage });
   });
-  test('for a group answers for every member', () => {
+  test('a wish for a group answers for every member', () => {
     const { wishes } = ask(
       'preset:multifunction',
       "- { domain: { device: '0000:01:00.0' }, group: 1 }\n",
@@ -142,7 +142,7 @@ wishes:
   - { domain: p, device: '${A}', pasid: 3 }
   - { domain: p, device: '${A}', pasid: 4 }
 `;
-  test('makes a group busy and takes PASIDs', () => {
+  test('what is attached before makes a group busy and takes PASIDs', () => {
     const { wishes } = ask(PASIDS, busy(false));
     const answers = wishes.map(({ errno, devices }) => [errno, devices[0]?.stage]);
     expect(answers).toEqual([
@@ -152,10 +152,10 @@ wishes:
       [null, 'ok'],
     ]);
   });
-  test('is left out by whatIf', () => {
+  test('what is attached before is left out by whatIf', () => {
     expect(ask(PASIDS, busy(true)).ok).toBe(true);
   });
-  test('needs a group', () => {
+  test('what is attached before needs a group', () => {
     const machine = file(
       `devices:\n  - { type: edu, at: '${A}' }\n  - { type: edu, at: '${B}', iommu: none }\n`,
       'half.yaml',
@@ -165,7 +165,7 @@ wishes:
       'w.yaml:2: before[0]: cannot be attached: ENODEV, the device is in no group',
     );
   });
-  test('must be possible', () => {
+  test('what is attached before must be possible', () => {
     const text = `domains: { d: { iommu: dmar0 } }\nbefore:\n  - { domain: d, device: '${B}' }\nwishes: [{ domain: d, device: '${A}' }]\n`;
     expect(mistake('preset:two-iommus', text)).toMatch(
       /^w\.yaml:3: before\[0\]: cannot be attached: EINVAL, /,
@@ -259,9 +259,12 @@ const MISTAKES = [
 ] as const;
 
 describe('a mistake is reported with its line and what is allowed', () => {
-  test.for(MISTAKES)('%s', ([, text, message]) => {
-    expect(mistake('preset:default', text)).toContain(message);
-  });
+  test.for(MISTAKES)(
+    'a mistake is reported with its line and what is allowed: %s',
+    ([, text, message]) => {
+      expect(mistake('preset:default', text)).toContain(message);
+    },
+  );
 });
 
 describe('the exit status', () => {
@@ -284,7 +287,7 @@ describe('the exit status', () => {
     ['0: all would succeed', `- { domain: { iommu: dmar0 }, device: '${A}' }\n`, 0],
     ['1: some would be refused', `- { domain: { iommu: dmar0 }, device: '${B}' }\n`, 1],
     ['2: the file is wrong', '- { domain: 1 }\n', 2],
-  ] as const)('is %s', async ([, wishes, expected]) => {
+  ] as const)('the exit status is %s', async ([, wishes, expected]) => {
     expect(await status(wishes)).toBe(expected);
   });
 });

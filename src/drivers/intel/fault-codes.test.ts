@@ -165,7 +165,7 @@ const FAULTS: [string, FaultCase][] = [
 ].map((row) => [`0x${row.code.toString(16).padStart(2, '0')}: ${row.why}`, row]);
 
 describe('a unit refuses', () => {
-  it.each(FAULTS)('%s', (_name, row) => {
+  it.each(FAULTS)('a unit refuses with its code: %s', (_name, row) => {
     const s = scene(row.config, row.device);
     expect(s.rig.dma(s.dev, 1)).toBe(5);
     row.spoil(s);
@@ -182,7 +182,7 @@ describe('a unit refuses', () => {
 });
 
 describe('the kernel log', () => {
-  it('names device, direction, address and reason', () => {
+  it('the kernel log of a fault names device, direction, address and reason', () => {
     const s = scene({}, { pasidBits: 20 });
     s.rig.dma(s.dev, 0x7f, true);
     s.rig.dma(s.dev, 0x7f, false, 9);

@@ -25,24 +25,24 @@ import { unanswered } from '../../core/contract/remapping-unit.ts';
 import { mockNestedOf, mockPagingOf, createMockDriver, MockUnit } from './index.ts';
 
 describe('a mock device', () => {
-  test('has a group of its own, on a static blocked domain that is also the default one', () => {
+  test('a mock device has a group of its own, on a static blocked domain that is also the default one', () => {
     const { mock, dev } = selftest();
     expect(dev.iommuGroup?.defaultDomain).toBe(mock.ops.blockedDomain);
     expect(dev.iommuGroup?.domain).toBe(mock.ops.blockedDomain);
     expect(mock.ops.identityDomain).toBeUndefined();
     expect(dev.iommu?.maxPasids).toBe(2 ** 20);
   });
-  test('has the capabilities of the kernel s mock', () => {
+  test("a mock device has the capabilities of the kernel's mock", () => {
     const caps = [0, 1, 2, 3, 4, 5, 6];
     const yes = (dev: Device) => caps.filter((cap) => deviceIommuCapable(dev, cap));
     expect(yes(selftest().dev)).toEqual([0, 5]);
     expect(yes(selftest(true).dev)).toEqual([0]);
   });
-  test('is not probed by a driver of another instance: ENODEV', () => {
+  test('a mock device is not probed by a driver of another instance, which is ENODEV', () => {
     const { dev } = selftest();
     expect(createMockDriver(dev.core).ops.probeDevice(dev)).toBe(ENODEV);
   });
-  test('tells its hardware information, and no other kind', () => {
+  test('a mock device tells its hardware information, and no other kind', () => {
     const { mock, dev } = selftest();
     for (const type of [0, 0xfeedbeef]) {
       const info = must(mock.ops.hwInfo!(dev, type));
@@ -53,7 +53,7 @@ describe('a mock device', () => {
 });
 
 describe('paging domains', () => {
-  test('of the default type: every power of two from 2 KiB to 64 GiB, and a small aperture', () => {
+  test('a paging domain of the default type has every power of two from 2 KiB to 64 GiB, and a small aperture', () => {
     const domain = must(pagingDomainAlloc(selftest().dev));
     expect(domain.pgsizeBitmap).toBe(0x1f_ffff_f800n);
     expect(domain.geometry).toEqual({
@@ -62,7 +62,7 @@ describe('paging domains', () => {
       forceAperture: true,
     });
   });
-  test('of the huge type: 4 KiB and 1 MiB, and the whole input space', () => {
+  test('a paging domain of the huge type has 4 KiB and 1 MiB, and the whole input space', () => {
     const domain = must(pagingDomainAllocFlags(selftest().dev, 0, data(SELFTEST, 0, 1)));
     expect(domain.pgsizeBitmap).toBe(0x10_1000n);
     expect(domain.geometry).toMatchObject({ apertureStart: 0n, apertureEnd: 2n ** 38n - 1n });
@@ -73,10 +73,10 @@ describe('paging domains', () => {
     { what: 'an unknown table type', flags: 0, user: data(SELFTEST, 0, 2), errno: EOPNOTSUPP },
     { what: 'data without a word', flags: 0, user: data(SELFTEST), errno: EINVAL },
     { what: 'data that is too long', flags: 0, user: data(SELFTEST, 0, 0, 0), errno: EINVAL },
-  ])('$what: $errno', ({ flags, user, errno }) => {
+  ])('a paging domain for $what is $errno', ({ flags, user, errno }) => {
     expect(pagingDomainAllocFlags(selftest().dev, flags, user)).toBe(errno);
   });
-  test('dirty tracking needs a device that can: EOPNOTSUPP at allocation, EINVAL at attach', () => {
+  test('dirty tracking needs a device that can, and is EOPNOTSUPP at allocation, EINVAL at attach', () => {
     const { dev, mock } = selftest(true);
     expect(pagingDomainAllocFlags(dev, 2)).toBe(EOPNOTSUPP);
     const other = mock.addDevice({ config: { name: 'mock1', bus: 'platform' } });
@@ -100,7 +100,7 @@ describe('paging domains', () => {
     ).toBeUndefined();
     expect(seen).toEqual([[0x100_0000 / 2048, 2]]);
   });
-  test('their tables go back to RAM when they are freed', () => {
+  test('the tables of paging domains go back to RAM when they are freed', () => {
     const { dev } = selftest();
     const used = dev.core.ram.used;
     const domain = must(pagingDomainAlloc(dev));
@@ -116,7 +116,7 @@ describe('a domain without a page table', () => {
     mock.domainKnobs.backing = 'map-pages';
     return { mock, dev };
   };
-  test('maps page by page and fails where it was told to, with the rest undone', () => {
+  test('a domain without a page table maps page by page and fails where it was told to, with the rest undone', () => {
     const { mock, dev } = setup();
     mock.domainKnobs.mapFailure = { afterPages: 3, errno: EIO };
     const domain = must(pagingDomainAlloc(dev));
@@ -128,21 +128,21 @@ describe('a domain without a page table', () => {
     expect(iommuUnmap(domain, 0x1000n, 0x3000n)).toBe(0x3000n);
     expect(mockPagingOf(domain).syncs).toBeGreaterThan(0);
   });
-  test('has a hole where it was told to', () => {
+  test('a domain without a page table has a hole where it was told to', () => {
     const { mock, dev } = setup();
     mock.domainKnobs.unmapHole = 3;
     const domain = must(pagingDomainAlloc(dev));
     expect(iommuMap(domain, 0x1000n, 0x5000n, 0x4000n, 3)).toBeUndefined();
     expect(iommuUnmap(domain, 0x1000n, 0x4000n)).toBe(0x2000n);
   });
-  test('fails the sync of a map, which is undone', () => {
+  test('a domain without a page table fails the sync of a map, which is undone', () => {
     const { mock, dev } = setup();
     mock.domainKnobs.syncMapFailure = ENOMEM;
     const domain = must(pagingDomainAlloc(dev));
     expect(iommuMap(domain, 0x1000n, 0x5000n, 0x1000n, 3)).toBe(ENOMEM);
     expect(iovaToPhys(domain, 0x1000n)).toBe(0n);
   });
-  test('tracks no dirty pages: EOPNOTSUPP', () => {
+  test('a domain without a page table tracks no dirty pages, which is EOPNOTSUPP', () => {
     expect(pagingDomainAllocFlags(setup().dev, 2)).toBe(EOPNOTSUPP);
   });
 });
@@ -153,7 +153,7 @@ describe('fault-capable domains', () => {
     domain.iopfHandler = () => undefined;
     return domain;
   };
-  test('put the device on the fault queue for as long as one of them is attached', () => {
+  test('fault-capable domains put the device on the fault queue for as long as one of them is attached', () => {
     const { dev } = selftest();
     const [one, two] = [faulty(dev), faulty(dev)];
     expect(attachDevice(one, dev)).toBeUndefined();
@@ -164,7 +164,7 @@ describe('fault-capable domains', () => {
     detachDevicePasid(two, dev, 3);
     expect(dev.iommu?.faultParam).toBeUndefined();
   });
-  test('without a queue: ENODEV, which a test foresees', () => {
+  test('a fault-capable domain without a queue is ENODEV, which a test foresees', () => {
     const { mock, dev } = selftest();
     mock.setFaultQueue(false);
     const domain = faulty(dev);
@@ -176,7 +176,7 @@ describe('fault-capable domains', () => {
 });
 
 describe('PASID 1024', () => {
-  test('fails every second set with ENOMEM, and a removal starts anew', () => {
+  test('PASID 1024 fails every second set with ENOMEM, and a removal starts anew', () => {
     const { dev } = selftest();
     const set = (domain: Domain) => attachDevicePasid(domain, dev, 1024);
     const domain = must(pagingDomainAlloc(dev));
@@ -190,7 +190,7 @@ describe('PASID 1024', () => {
 });
 
 describe('a nested domain', () => {
-  test('on a parent that is no paging domain: EINVAL', () => {
+  test('a nested domain on a parent that is no paging domain is EINVAL', () => {
     const { mock, dev } = selftest();
     const parent = mock.ops.blockedDomain!;
     expect(mock.ops.domainAllocNested!(dev, parent, 0, data(SELFTEST, 0))).toBe(EINVAL);
@@ -201,7 +201,7 @@ describe('nested domains', () => {
   const nest = (dev: Device, flags = 0, user = data(SELFTEST, 7, 0)) =>
     nestedDomainAlloc(dev, must(pagingDomainAllocFlags(dev, 1)), flags, user);
 
-  test('start with the word the user gave', () => {
+  test('nested domains start with the word the user gave', () => {
     const { dev } = selftest();
     expect(mockNestedOf(must(nest(dev)))?.iotlb).toEqual([7, 7, 7, 7]);
     expect(mockNestedOf(must(nest(dev, 8)))?.iotlb).toEqual([7, 7, 7, 7]);
@@ -210,7 +210,7 @@ describe('nested domains', () => {
     { what: 'a flag', flags: 2, user: data(SELFTEST, 0), errno: EOPNOTSUPP },
     { what: 'data of another type', flags: 0, user: data(1, 0), errno: EOPNOTSUPP },
     { what: 'data without a word', flags: 0, user: data(SELFTEST), errno: EINVAL },
-  ])('$what: $errno', ({ flags, user, errno }) => {
+  ])('a nested domain for $what is $errno', ({ flags, user, errno }) => {
     expect(nest(selftest().dev, flags, user)).toBe(errno);
   });
   test.for([
@@ -230,13 +230,13 @@ describe('nested domains', () => {
     { what: 'an unknown flag', entries: [[2, 0]], done: 0, errno: EOPNOTSUPP, left: [7, 7, 7, 7] },
     { what: 'an entry too short', entries: [[0]], done: 0, errno: EINVAL, left: [7, 7, 7, 7] },
     { what: 'an entry too long', entries: [[0, 0, 0]], done: 0, errno: EINVAL, left: [7, 7, 7, 7] },
-  ])('invalidating $what: $done done', ({ entries, done, errno, left }) => {
+  ])('an invalidation with $what has $done done', ({ entries, done, errno, left }) => {
     const domain = must(nest(selftest().dev));
     const result = domain.ops.cacheInvalidateUser!(domain, array(0xdeadbeef, ...entries));
     expect(result).toEqual({ done, status: errno });
     expect(mockNestedOf(domain)?.iotlb).toEqual(left);
   });
-  test('entries of another type: EINVAL', () => {
+  test('an invalidation with entries of another type is EINVAL', () => {
     const domain = must(nest(selftest().dev));
     const result = domain.ops.cacheInvalidateUser!(domain, array(0xdadbeef));
     expect(result).toEqual({ done: 0, status: EINVAL });
@@ -256,7 +256,7 @@ function behindTheUnit() {
 }
 
 describe('DMA through the mock unit', () => {
-  test('goes where the attached domain says, with its permissions', () => {
+  test('DMA through the mock unit goes where the attached domain says, with its permissions', () => {
     const { rig, u, unit } = behindTheUnit();
     expect(attachGroup(u, rig.group)).toBeUndefined();
     const faults: number[] = [];
@@ -270,14 +270,14 @@ describe('DMA through the mock unit', () => {
     expect(unit.translate(ID + 1, -1, G, false)).toBe(-1);
     expect(faults).toEqual([3, 2, 1, 1]);
   });
-  test('on a PASID goes through the domain of the PASID', () => {
+  test('DMA through the mock unit on a PASID goes through the domain of the PASID', () => {
     const { rig, u, unit } = behindTheUnit();
     expect(attachDevicePasid(u, rig.a, 5)).toBeUndefined();
     expect(unit.translate(ID, 5, G, false)).toBe(0x20_0000 / 2048);
     detachDevicePasid(u, rig.a, 5);
     expect(unit.translate(ID, 5, G, false)).toBe(-1);
   });
-  test('is not translated by identity, and stopped by the blocked domain', () => {
+  test('DMA through the mock unit is not translated by identity, and stopped by the blocked domain', () => {
     const { rig, unit } = behindTheUnit();
     expect(attachGroup(rig.mock.ops.identityDomain!, rig.group)).toBeUndefined();
     expect(unit.translate(ID, -1, 77, true)).toBe(77);
@@ -286,7 +286,7 @@ describe('DMA through the mock unit', () => {
     expect(deviceClaimDmaOwner(blocked.a, {})).toBeUndefined();
     expect(blocked.mock.unit.translate(ID, -1, 77, false)).toBe(-1);
   });
-  test('can be explained', () => {
+  test('DMA through the mock unit can be explained', () => {
     const { rig, u, unit } = behindTheUnit();
     expect(attachGroup(u, rig.group)).toBeUndefined();
     const allowed = unit.explain(ID, -1, 0x100_0123n, false);
@@ -295,7 +295,7 @@ describe('DMA through the mock unit', () => {
     expect(unit.explain(ID, -1, 0x100_0123n, true).refused).toMatch(/does not allow/);
     expect(unit.explain(ID, 9, 0x100_0123n, false).refused).toMatch(/no domain/);
   });
-  test('works for a domain without a page table too', () => {
+  test('DMA through the mock unit works for a domain without a page table too', () => {
     const { rig, unit } = behindTheUnit();
     rig.mock.domainKnobs.backing = 'map-pages';
     const list = rig.domain('L');

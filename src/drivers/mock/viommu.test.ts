@@ -59,12 +59,12 @@ function virtual(): Virtual {
 }
 
 describe('the vIOMMU', () => {
-  test('is of one type only', () => {
+  test('a vIOMMU is of one type only', () => {
     const { mock, dev } = virtual();
     expect(mock.ops.viommuSupports!(dev, VIOMMU)).toBe(true);
     expect(mock.ops.viommuSupports!(dev, 1)).toBe(false);
   });
-  test('publishes a page that holds what the user gave', () => {
+  test('a vIOMMU publishes a page that holds what the user gave', () => {
     const v = virtual();
     const copied: Uint8Array[] = [];
     const user = {
@@ -80,19 +80,19 @@ describe('the vIOMMU', () => {
     v.viommu.ops.destroy!(v.viommu);
     expect(v.freed).toEqual(['pages']);
   });
-  test('takes everything back when the answer cannot be copied', () => {
+  test('a vIOMMU takes everything back when the answer cannot be copied', () => {
     const v = virtual();
     const user = { ...data(VIOMMU, 42, 0), copyBack: () => refuse(EFAULT, 'unreadable') };
     expect(v.mock.ops.viommuInit!(v.viommu, v.viommu.parent, user)).toBe(EFAULT);
     expect(v.freed).toEqual(['mmap', 'pages']);
   });
-  test('data of another type, shorter or longer than its struct: EINVAL', () => {
+  test('a vIOMMU with data of another type, shorter or longer than its struct, is EINVAL', () => {
     const v = virtual();
     for (const user of [data(1, 1, 0), data(VIOMMU, 1), data(VIOMMU, 1, 0, 0, 0, 0, 0, 0)]) {
       expect(v.mock.ops.viommuInit!(v.viommu, v.viommu.parent, user)).toBe(EINVAL);
     }
   });
-  test('a nested domain of it takes devices with a virtual id only: ENOENT', () => {
+  test('a nested domain of a vIOMMU takes devices with a virtual id only, else ENOENT', () => {
     const v = virtual();
     expect(v.mock.ops.viommuInit!(v.viommu, v.viommu.parent, undefined)).toBeUndefined();
     const nested = must(v.viommu.ops.allocDomainNested!(v.viommu, 0, data(SELFTEST, 1)));
@@ -115,7 +115,7 @@ describe('the vIOMMU at work', () => {
     { what: 'an unknown flag', entry: [2, 9, 0], done: 0, status: EOPNOTSUPP },
     { what: 'no such word', entry: [0, 9, 4], done: 0, status: EINVAL },
     { what: 'no such device', entry: [0, 8, 0], done: 0, status: EINVAL },
-  ])('invalidating $what of a device: $done done', ({ entry, done, status }) => {
+  ])('an invalidation with $what of a device has $done done', ({ entry, done, status }) => {
     const v = virtual();
     expect(v.mock.ops.viommuInit!(v.viommu, v.viommu.parent, undefined)).toBeUndefined();
     v.vdevices.set(9n, { dev: v.dev, virtId: 9n, priv: undefined });
@@ -123,7 +123,7 @@ describe('the vIOMMU at work', () => {
     const zeros = mockDeviceOf(v.dev).cache.filter((word) => word === 0).length;
     expect(zeros).toBe(done === 0 ? 0 : entry[0] === 1 ? 4 : 1);
   });
-  test('invalidation: another type EINVAL, no entries are fine, an entry too long ends it all', () => {
+  test('an invalidation of another type is EINVAL, of no entries is fine, and an entry too long ends it all', () => {
     const v = virtual();
     expect(v.mock.ops.viommuInit!(v.viommu, v.viommu.parent, undefined)).toBeUndefined();
     const run = (entries: UserArray) => v.viommu.ops.cacheInvalidate!(v.viommu, entries);
@@ -132,7 +132,7 @@ describe('the vIOMMU at work', () => {
     v.vdevices.set(9n, { dev: v.dev, virtId: 9n, priv: undefined });
     expect(run(array(VIOMMU, [0, 9, 0], [0, 9, 0, 1]))).toEqual({ done: 0, status: E2BIG });
   });
-  test('hardware queues: order, place and address', () => {
+  test('a hardware queue is refused by its order, its place and its address', () => {
     const v = virtual();
     expect(v.mock.ops.viommuInit!(v.viommu, v.viommu.parent, undefined)).toBeUndefined();
     expect(iommuMap(v.viommu.parent, 0x100_0000n, 0x20_0000n, 0x1000n, 3)).toBeUndefined();

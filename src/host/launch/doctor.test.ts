@@ -19,7 +19,7 @@ const GOOD: HostFacts = {
 };
 
 describe('doctor', () => {
-  test('has nothing to say against a good host', () => {
+  test('doctor has nothing to say against a good host', () => {
     const lines = diagnose(GOOD);
     expect(lines.map(({ verdict }) => verdict)).toEqual(lines.map(() => 'ok'));
     expect(lines.every(({ remedy }) => remedy === undefined)).toBe(true);
@@ -46,7 +46,7 @@ describe('doctor', () => {
       'mount namespace',
       'kernel.apparmor_restrict_unprivileged_userns=0',
     ],
-  ] as const)('%o is %s, with one remedy', ([facts, verdict, topic, remedy]) => {
+  ] as const)('doctor says that %o is %s, with one remedy', ([facts, verdict, topic, remedy]) => {
     const bad = diagnose({ ...GOOD, ...facts }).filter((line) => line.verdict !== 'ok');
     expect(bad.map((line) => [line.verdict, line.topic])).toEqual([[verdict, topic]]);
     expect(bad[0]!.remedy).toContain(remedy);

@@ -199,7 +199,7 @@ const ROWS: Row[] = [
 ];
 
 describe('an instruction on a register', () => {
-  test.for(ROWS)('%s', ([, hex, before, after]) => {
+  test.for(ROWS)('an instruction on a register is carried out: %s', ([, hex, before, after]) => {
     expect(run(hex, before)).toMatchObject(after);
   });
 

@@ -34,7 +34,7 @@ function count(): bigint {
   return bytes.readBigUInt64LE();
 }
 
-test('a signal adds one', () => {
+test('a signal adds one to an eventfd', () => {
   eventfd.signal();
   eventfd.signal();
   expect(count()).toBe(2n);
@@ -67,13 +67,13 @@ describe('eventfds made for programs', () => {
     bytes.writeInt32LE(libc.NR.eventfd2, 16);
     return new Notification(bytes);
   }
-  test('that no program has any more are not kept for ever', () => {
+  test('eventfds made for programs that no program has any more are not kept for ever', () => {
     const eventfds = new Eventfds(watches, () => []);
     for (let n = 0; n < 3000; n++) expect(eventfds.create(transport, eventfd2(), 0)).toBe(5);
     expect(eventfds.kept).toBeLessThanOrEqual(1024);
     eventfds.closeAll();
   });
-  test('that one has open are', () => {
+  test('eventfds made for programs that one has open are kept', () => {
     // This process has them all.
     const eventfds = new Eventfds(watches, () => [process.pid]);
     for (let n = 0; n < 1500; n++) eventfds.create(transport, eventfd2(), 0);

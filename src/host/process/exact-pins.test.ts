@@ -55,7 +55,7 @@ describe('a pin', () => {
   beforeEach(() => {
     s = setup();
   });
-  test('is one buffer of the ring, registered by the caller with a descriptor it has for this call', () => {
+  test('a pin is one buffer of the ring, registered by the caller with a descriptor it has for this call', () => {
     expect(s.pins.hold(ME, 16, 2)).toBeDefined();
     expect(s.pins.hold(ME, 32, 1)).toBeDefined();
     const update = BigInt(addressOf(s.stack)) + 16n;
@@ -71,13 +71,13 @@ describe('a pin', () => {
     expect(s.calls.slice(2)).toEqual([[NR.close, THEIR_FD]]);
     expect(s.warnings).toEqual([]);
   });
-  test('gives its place back when it is released', () => {
+  test('a pin gives its place back when it is released', () => {
     s.pins.hold(ME, 16, 2)!.release();
     expect(s.released).toEqual([0]);
     s.pins.hold(ME, 16, 2);
     expect(s.stack.readUInt32LE(16)).toBe(0);
   });
-  test('that the kernel does not reach any more is EFAULT', () => {
+  test('a pin that the kernel does not reach any more is EFAULT', () => {
     const held = s.pins.hold(ME, 16, 1)!;
     expect(held.read(0, 0, new Uint8Array(1))).toBeUndefined();
     expect(held.write(0, 0, new Uint8Array(1))).toBeUndefined();
@@ -97,7 +97,7 @@ describe('what cannot be pinned', () => {
     [HOST_ERRNO.EFAULT, 'they are read-only, which io_uring does not pin'],
     [HOST_ERRNO.EPERM, 'the program is traced by a debugger'],
     [99, 'the kernel says errno 99'],
-  ] as const)('by errno %i of the kernel: %s, said once', ([errno, reason]) => {
+  ] as const)('a pin is refused by errno %i of the kernel: %s, said once', ([errno, reason]) => {
     const s = setup([-errno, -errno]);
     expect(s.pins.hold(ME, 16, 1)).toBeUndefined();
     expect(s.pins.hold(ME, 17, 1)).toBeUndefined();
@@ -106,23 +106,23 @@ describe('what cannot be pinned', () => {
     s.pins.hold(ME, 16, 1);
     expect(s.stack.readUInt32LE(16)).toBe(0);
   });
-  test('memory of another process than the caller', () => {
+  test('memory of another process than the caller cannot be pinned', () => {
     const s = setup();
     expect(s.pins.hold(ME + 1, 16, 1)).toBeUndefined();
     expect(said(s)).toBe('they were pinned in a call of another process');
   });
-  test('more than a buffer may have', () => {
+  test('more than a buffer may have cannot be pinned', () => {
     const s = setup();
     expect(s.pins.hold(ME, 16, LONGEST_BUFFER / 4096 + 1)).toBeUndefined();
     expect(said(s)).toBe('a pin has more than 1 GiB');
   });
-  test('more pins than the table has places', () => {
+  test('more pins than the table has places cannot be had', () => {
     const s = setup();
     for (let n = 0; n < MOST_BUFFERS; n++) expect(s.pins.hold(ME, n, 1)).toBeDefined();
     expect(s.pins.hold(ME, 0, 1)).toBeUndefined();
     expect(said(s)).toBe(`there are more than ${MOST_BUFFERS} pins`);
   });
-  test('what the caller cannot be given or made to do', () => {
+  test('what the caller cannot be given or made to do is not pinned', () => {
     const s = setup();
     s.parts.inject = () => -HOST_ERRNO.EPERM as never;
     expect(s.pins.hold(ME, 16, 1)).toBeUndefined();

@@ -13,18 +13,18 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
 
 describe('/proc/PID/maps', () => {
   const lines = parseMaps(TEXT);
-  test('has one mapping a line, in pages', () => {
+  test('/proc/PID/maps has one mapping a line, in pages', () => {
     expect(lines.map(({ start, end }) => end - start)).toEqual([0x21, 0x200, 2, 1, 1, 1]);
     expect(lines[0]!.start).toBe(0x55d0c0a00);
     expect(lines[5]!.start).toBe(0xffffffffff600);
   });
-  test('tells an object by device and inode, and private memory by none', () => {
+  test('/proc/PID/maps tells an object by device and inode, and private memory by none', () => {
     expect(lines.map(({ object }) => object)).toEqual([
       ...[undefined, '00:0f:4711', '00:01:19054', undefined, 'fe:01:123', undefined],
     ]);
     expect(lines[2]!.objectOffset).toBe(0x10000000);
   });
-  test('tells what may be done', () => {
+  test('/proc/PID/maps tells what may be done', () => {
     expect(lines.map((line) => [line.readable, line.writable, line.shared])).toEqual([
       [true, true, false],
       [true, true, true],
@@ -34,7 +34,7 @@ describe('/proc/PID/maps', () => {
       [false, false, false],
     ]);
   });
-  test('keeps names whole', () => {
+  test('/proc/PID/maps keeps names whole', () => {
     expect(lines.map(({ name }) => name)).toEqual([
       ...['[heap]', '/anon_hugepage (deleted)', '/memfd:softiommu:3 (deleted)'],
       ...['', '/a name/with  blanks', '[vsyscall]'],
@@ -47,7 +47,7 @@ describe('PROCMAP_QUERY', () => {
   const isKnown = queryMapping(fd, 0) !== 'unknown';
   closeSync(fd);
 
-  test('says of a file mapping what /proc/PID/maps says', ({ skip }) => {
+  test('PROCMAP_QUERY says of a file mapping what /proc/PID/maps says', ({ skip }) => {
     skip(!isKnown, 'this kernel is older than 6.11');
     const ofFiles = parseMaps(readFileSync('/proc/self/maps', 'latin1')).filter(
       (line) => line.object !== undefined && !line.writable,
@@ -57,7 +57,7 @@ describe('PROCMAP_QUERY', () => {
     for (const line of ofFiles) expect(queryMapping(maps, line.end - 1)).toEqual(line);
     closeSync(maps);
   });
-  test('says that nothing is mapped at address 0', ({ skip }) => {
+  test('PROCMAP_QUERY says that nothing is mapped at address 0', ({ skip }) => {
     skip(!isKnown, 'this kernel is older than 6.11');
     const maps = openSync('/proc/self/maps', 'r');
     expect(queryMapping(maps, 0)).toBe('none');

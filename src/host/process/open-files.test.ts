@@ -40,7 +40,7 @@ const isReadable = (fd: number): boolean => {
 };
 
 describe('a device file', () => {
-  test('can be neither read nor written nor made longer', () => {
+  test('a device file can be neither read nor written nor made longer', () => {
     const { fd } = create({});
     for (const length of [1, 4096]) {
       expect(libc.read(fd, bytes.subarray(0, length))).toBe(-HOST_ERRNO.EINVAL);
@@ -49,7 +49,7 @@ describe('a device file', () => {
     expect(libc.pwrite(fd, bytes, 0)).toBe(-HOST_ERRNO.EPERM);
     expect(libc.ftruncate(fd, 4096)).toBe(-HOST_ERRNO.EPERM);
   });
-  test('is released with its last copy', () => {
+  test('a device file is released with its last copy', () => {
     const { fd, entry } = create({});
     const copy = libc.duplicate(fd);
     libc.close(fd);
@@ -91,7 +91,7 @@ describe('an event queue', () => {
     };
     return { fd, event, read };
   }
-  test('is readable from its first event until it is read', () => {
+  test('an event queue is readable from its first event until it is read', () => {
     const { fd, event, read } = queue();
     expect(isReadable(fd)).toBe(false);
     event();
@@ -99,7 +99,7 @@ describe('an event queue', () => {
     read();
     expect(isReadable(fd)).toBe(false);
   });
-  test('stays so however many events come, each an edge', () => {
+  test('an event queue stays readable however many events come, each an edge', () => {
     const { fd, event, read } = queue();
     const epoll = syscall(291, 0);
     ours.push(epoll);
@@ -115,7 +115,7 @@ describe('an event queue', () => {
     read();
     expect(isReadable(fd)).toBe(false);
   });
-  test('that cannot be written is not, whoever tries', () => {
+  test('an event queue that cannot be written is not, whoever tries', () => {
     expect(libc.write(queue().fd, bytes)).toBe(-HOST_ERRNO.EBADF);
   });
 });
@@ -129,7 +129,7 @@ describe('pages shared with programs', () => {
     libc.close(fd);
     return at;
   }
-  test('each mapping counts, also when several go between two looks', () => {
+  test('each mapping of shared pages counts, also when several go between two looks', () => {
     const pages = HostPages.create(8192) as HostPages;
     const gone: number[] = [];
     const at = [0, 1, 2].map((n) => mapped(pages, () => gone.push(n)));

@@ -124,13 +124,13 @@ describe('what the filter traps', () => {
     ['another ioctl of userfaultfd', NR.ioctl, [5, 0xc028aa03, 4096], false],
     ['MADV_REMOVE made by injection', NR.madvise, [0, 1, 9, 0, 0, INJECTED_CALL << 32n], false],
     ['an end', NR.exit_group, [0], true],
-  ] as const)('%s', ([, nr, args, trapped]) => {
+  ] as const)('the filter traps %s', ([, nr, args, trapped]) => {
     for (const options of [TRAPS, NAMESPACE]) expect(isTrapped(options, nr, args)).toBe(trapped);
   });
 });
 
 describe('what it traps in one mode or with one option', () => {
-  test('without a mount every call that names a path, with one only what FUSE cannot do', () => {
+  test('without a mount the filter traps every call that names a path, with one only what FUSE cannot do', () => {
     for (const nr of [NR.stat, NR.lstat, NR.access, NR.chdir, NR.getcwd, NR.faccessat2]) {
       expect(isTrapped(TRAPS, nr)).toBe(true);
       expect(isTrapped(NAMESPACE, nr)).toBe(false);
@@ -142,19 +142,22 @@ describe('what it traps in one mode or with one option', () => {
   test.for([
     [NR.newfstatat, [5, 0, 0, AT_EMPTY_PATH]],
     [NR.statx, [5, 0, AT_EMPTY_PATH, 0, 0]],
-  ] as const)('with a mount, a stat (call %i) only of a descriptor', ([nr, args]) => {
-    expect(isTrapped(NAMESPACE, nr, args)).toBe(true);
-    expect(isTrapped(NAMESPACE, nr, [-100, 0, 0, 0, 0])).toBe(false);
-    expect(isTrapped(TRAPS, nr, [-100, 0, 0, 0, 0])).toBe(true);
-  });
-  test('without a mount, writes as short as an attribute', () => {
+  ] as const)(
+    'with a mount the filter traps a stat (call %i) only of a descriptor',
+    ([nr, args]) => {
+      expect(isTrapped(NAMESPACE, nr, args)).toBe(true);
+      expect(isTrapped(NAMESPACE, nr, [-100, 0, 0, 0, 0])).toBe(false);
+      expect(isTrapped(TRAPS, nr, [-100, 0, 0, 0, 0])).toBe(true);
+    },
+  );
+  test('without a mount the filter traps writes as short as an attribute', () => {
     const write = (length: number | bigint) => [5, 0, length];
     expect(isTrapped(TRAPS, NR.write, write(LONGEST_ATTRIBUTE_WRITE))).toBe(true);
     expect(isTrapped(TRAPS, NR.write, write(LONGEST_ATTRIBUTE_WRITE + 1))).toBe(false);
     expect(isTrapped(TRAPS, NR.write, write(1n << 32n))).toBe(false);
     expect(isTrapped(NAMESPACE, NR.write, write(1))).toBe(false);
   });
-  test('with a mount, writes as long as answers to faults', () => {
+  test('with a mount the filter traps writes as long as answers to faults', () => {
     const trapped = (length: number) => isTrapped(NAMESPACE, NR.write, [5, 0, length]);
     for (const length of [8, 16, 256]) expect(trapped(length)).toBe(true);
     for (const length of [0, 7, 12, 264]) expect(trapped(length)).toBe(false);
@@ -162,14 +165,14 @@ describe('what it traps in one mode or with one option', () => {
 });
 
 describe('what the filter traps in some runs, and never', () => {
-  test('where event queues have events, every read and write', () => {
+  test('the filter traps every read and write where event queues have events', () => {
     const events = (nr: number) => isTrapped({ ...NAMESPACE, events: true }, nr, [5, 0, 1 << 20]);
     for (const nr of [NR.read, NR.write, NR.readv, NR.writev]) expect(events(nr)).toBe(true);
   });
-  test('eventfds where they must be ours', () => {
+  test('the filter traps eventfds where they must be ours', () => {
     expect(isTrapped({ ...TRAPS, eventfds: true }, NR.eventfd2)).toBe(true);
   });
-  test('nothing of another architecture, whose numbers mean other calls', () => {
+  test('the filter traps nothing of another architecture, whose numbers mean other calls', () => {
     const data = seccompData(NR.ioctl, [5, 0x3b64], ARCH_I386);
     expect(interpret(instructions(filterProgram(TRAPS)), data)).toBe(SECCOMP_RET_ALLOW);
   });

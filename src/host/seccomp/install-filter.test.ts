@@ -22,7 +22,7 @@ test('what seccomp(2) gives goes over the socket in the same breath', () => {
   expect(libc.readlink(`/proc/self/fd/${received}`)).toBe(libc.readlink('/proc/self/fd/0'));
   for (const fd of [received, ours, theirs]) libc.close(fd);
 });
-test('what it refuses goes nowhere', () => {
+test('what seccomp(2) refuses goes nowhere', () => {
   const [ours, theirs] = sockets();
   const how = { operation: 99, flags: 0, program: Buffer.alloc(16) };
   expect(installFilter(how, theirs)).toEqual({ listener: -EINVAL, sent: 0 });

@@ -4,10 +4,10 @@ import { Bug } from '../../base/bug.ts';
 import { FilterAssembler } from './bpf.ts';
 
 describe('the assembler', () => {
-  test('refuses a label that is not defined', () => {
+  test('the assembler refuses a label that is not defined', () => {
     expect(() => new FilterAssembler().ifEqual(1, 'nowhere').assemble()).toThrow(Bug);
   });
-  test('refuses a jump backwards and one too far', () => {
+  test('the assembler refuses a jump backwards and one too far', () => {
     const back = new FilterAssembler().label('start').ifEqual(1, 'start').return(0);
     expect(() => back.assemble()).toThrow(Bug);
     const far = new FilterAssembler().ifEqual(1, 'end');

@@ -186,7 +186,7 @@ describe('directories by FUSE', () => {
 });
 
 describe('a write that waits', () => {
-  test('is answered when it was woken and the waking call is over', () => {
+  test('a write that waits is answered when it was woken and the waking call is over', () => {
     const number = send(FUSE.write, lookup('value'), writeArgs('wait'));
     expect(reply()).toBeUndefined();
     free = true;
@@ -200,7 +200,7 @@ describe('a write that waits', () => {
     args.writeBigUInt64LE(number);
     send(FUSE.interrupt, 0, args);
   };
-  test('goes on after a signal', () => {
+  test('a write that waits goes on after a signal', () => {
     const number = send(FUSE.write, lookup('value'), writeArgs('wait'));
     signal(number);
     expect(reply()).toBeUndefined();
@@ -211,7 +211,7 @@ describe('a write that waits', () => {
     expect(reply()).toMatchObject({ unique: number, error: 0 });
     expect(server.hasSignalled).toBe(false);
   });
-  test('is EINTR when its caller dies, and is not tried again', () => {
+  test('a write that waits is EINTR when its caller dies, and is not tried again', () => {
     const dead = spawnSync('true').pid;
     const number = send(FUSE.write, lookup('value'), writeArgs('wait'), dead);
     server.endDying();

@@ -46,7 +46,7 @@ describe('a path leads', () => {
     ['/sys/kernel/mm', 'host /sys/kernel/mm'],
     ['/tmp/../sys/devices/dev0', 'dir /sys/devices/dev0'],
     ['/sys/bus/pci/outside', 'host /etc/passwd by a link'],
-  ] as const)('%s to %s', ([path, place]) => {
+  ] as const)('the path %s leads to %s', ([path, place]) => {
     expect(walk(path)).toBe(place);
   });
 
@@ -55,14 +55,14 @@ describe('a path leads', () => {
     ['/sys/devices/dev0/vendor/x', HOST_ERRNO.ENOTDIR],
     ['/sys/devices/dev0/vendor/', HOST_ERRNO.ENOTDIR],
     ['/sys/devices/dev0/self', HOST_ERRNO.ELOOP],
-  ] as const)('%s nowhere: errno %i', ([path, errno]) => {
+  ] as const)('the path %s leads nowhere, with errno %i', ([path, errno]) => {
     expect(walk(path)).toBe(`errno ${errno}`);
   });
 
-  test('to the link itself when the last one is not to be followed', () => {
+  test('a path leads to the link itself when the last one is not to be followed', () => {
     expect(walk('/sys/bus/pci/devices/dev0', false)).toBe('link /sys/bus/pci/devices/dev0');
   });
-  test('through a last link all the same when a slash follows it', () => {
+  test('a path leads through a last link all the same when a slash follows it', () => {
     expect(walk('/sys/bus/pci/devices/dev0/', false)).toBe('dir /sys/devices/dev0');
   });
 });

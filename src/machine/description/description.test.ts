@@ -223,10 +223,10 @@ const IMPOSSIBLE: readonly (readonly [what: string, devices: object[], problem: 
 ];
 
 describe('impossible hardware', () => {
-  test.for(IMPOSSIBLE)('%s', ([, devices, problem]) => {
+  test.for(IMPOSSIBLE)('hardware that is impossible is refused: %s', ([, devices, problem]) => {
     expect(problems({ devices }).find((text) => text.startsWith(problem))).toBeDefined();
   });
-  test('a VF away from its PF', () => {
+  test('a VF away from its PF is refused', () => {
     const devices = [
       generic('0000:00:04.0', {}),
       port('0000:00:01.0', [{ ...generic('0000:01:00.0', {}), vfOf: '0000:00:04.0' }]),
@@ -235,7 +235,7 @@ describe('impossible hardware', () => {
       'devices.1.devices.0.vfOf: a virtual function stands beside its physical function 0000:00:04.0',
     ]);
   });
-  test('two IOMMUs of one name, and one called none', () => {
+  test('two IOMMUs of one name, and one called none, are refused', () => {
     const iommus = [
       { type: 'intel', name: 'a' },
       { type: 'mock', name: 'a' },

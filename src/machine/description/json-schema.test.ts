@@ -9,17 +9,17 @@ const schema = machineJsonSchema(KNOWN_DEVICE_TYPES);
 const device = schema.$defs?.['device'];
 
 describe('the JSON Schema of machine files', () => {
-  test('is the one that is shipped', () => {
+  test('the JSON Schema of machine files is the one that is shipped', () => {
     const shipped = readFileSync(
       new URL('../../../schema/machine.schema.json', import.meta.url),
       'utf8',
     );
     expect(JSON.parse(shipped)).toEqual(JSON.parse(JSON.stringify(schema)));
   });
-  test.each(Object.keys(PRESETS))('takes preset:%s', (name) => {
+  test.each(Object.keys(PRESETS))('the JSON Schema of machine files takes preset:%s', (name) => {
     expect(readBackWithoutOptions().safeParse(PRESETS[name]!.machine).error).toBeUndefined();
   });
-  test('knows the options of every device model, and no others', () => {
+  test('the JSON Schema of machine files knows the options of every device model, and no others', () => {
     const types = device?.allOf ?? [];
     expect(types.map(({ if: condition }) => condition)).toEqual(
       [...KNOWN_DEVICE_TYPES.keys()].map((type) => ({ properties: { type: { const: type } } })),
@@ -30,7 +30,7 @@ describe('the JSON Schema of machine files', () => {
       },
     });
   });
-  test('explains every key of a device', () => {
+  test('the JSON Schema of machine files explains every key of a device', () => {
     const keys = Object.entries(device?.properties ?? {});
     expect(keys.filter(([, key]) => !(typeof key === 'object' && key.description))).toEqual([]);
   });

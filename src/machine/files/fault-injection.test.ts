@@ -31,13 +31,13 @@ test('the nth point of a thread fails, once, and fail-nth counts down to it', ()
   expect(text(node)).toBe('0\n');
 });
 
-test.for(['', 'x', '-1', '1 2', '2147483648'])('%o is no fail-nth: EINVAL', (value) => {
+test.for(['', 'x', '-1', '1 2', '2147483648'])('%o is no fail-nth, and EINVAL', (value) => {
   const node = new FaultInjection(new KernelEnv()).failNth(1);
   expect(node.write!(NO_TASK, bytes(value), 0)).toBe(EINVAL);
   expect(text(node)).toBe('0\n');
 });
 
-test('allocations take part when ignore-gfp-wait is N; anything else there is EINVAL', () => {
+test('allocations take part when ignore-gfp-wait is N, and anything else there is EINVAL', () => {
   const faults = new FaultInjection(new KernelEnv());
   const attr = (dir: string, name: string) =>
     faults.directories()[dir]!.lookup(name) as AttrNode | undefined;

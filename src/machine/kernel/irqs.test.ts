@@ -41,7 +41,7 @@ function rig(
 }
 
 describe('vectors', () => {
-  test('one capability at a time, within hardware and host', () => {
+  test('vectors are of one capability at a time, within hardware and host', () => {
     const { irqs } = rig();
     expect(irqs.allocVectors('msi', 9)).toBe(4);
     expect(irqs.allocVectors('msix', 1)).toBe(EBUSY);
@@ -54,12 +54,12 @@ describe('vectors', () => {
     expect(irqs.allocAt(0)).toBeUndefined();
     expect(irqs.allocAt(1)).toBe(ENOSPC);
   });
-  test('what is not there is ENODEV', () => {
+  test('a vector that is not there is ENODEV', () => {
     const { irqs } = rig({ ...IDENTITY, msiVectors: 0, interruptPin: 0 });
     expect(irqs.allocVectors('msi', 1)).toBe(ENODEV);
     expect(irqs.requestIntx(() => undefined)).toBe(ENODEV);
   });
-  test('a doorbell that cannot be reached gives none', () => {
+  test('a doorbell that cannot be reached gives no vector', () => {
     const { irqs } = rig(IDENTITY, () => refuse(EFAULT, 'there is no way'));
     expect(irqs.allocVectors('msi', 1)).toBe(EFAULT);
   });

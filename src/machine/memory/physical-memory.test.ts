@@ -27,7 +27,7 @@ function pin(mm: MachineMm, index: number, count: number, write = true): Float64
   return pfns;
 }
 
-test('a physical address space that is full gives no more frames: ENOMEM, EFAULT for a name', () => {
+test('a physical address space that is full gives no more frames: ENOMEM for a pin, EFAULT for a name', () => {
   // Frames of programs begin at 256 GiB, so 39 bits leave 256 regions of a GiB.
   const { process, frames } = setup(39);
   const { memory, mm } = process();
@@ -106,14 +106,14 @@ describe('pins', () => {
       (m: ProgramMemory) => must(m.map(4096, { readable: false, writable: false })),
       false,
     ],
-  ] as const)('EFAULT when %s', ([, place, write]) => {
+  ] as const)('a pin is EFAULT when %s', ([, place, write]) => {
     const { process, frames } = setup();
     const { memory, mm } = process();
     const pfns = new Float64Array(1);
     expect(mm.pin(indexOf(place(memory)), 1, write, pfns, 0)).toBe(EFAULT);
     expect(frames.pinTotal).toBe(0);
   });
-  test('EFAULT beyond the end of a mapped object, and of an address space that is gone', () => {
+  test('a pin beyond the end of a mapped object, or of an address space that is gone, is EFAULT', () => {
     const { process } = setup();
     const { memory, mm } = process();
     const object = new SharedObject('memfd:2', 0x1000);
@@ -124,12 +124,12 @@ describe('pins', () => {
     expect(mm.pin(indexOf(va), 1, true, pfns, 0)).toBe(EFAULT);
     expect(mm.lookup(indexOf(va))).toBe(EFAULT);
   });
-  test('EINVAL beyond the end of a file that is pinned by itself', () => {
+  test('a pin beyond the end of a file that is pinned by itself is EINVAL', () => {
     const { frames, objects } = setup();
     const file = new FilePages({ memory: new SharedObject('memfd:3', 4096), frames, objects });
     expect(file.pin(0, 2, true, new Float64Array(2), 0)).toBe(EINVAL);
   });
-  test('all or nothing: a hole in the middle leaves no pin behind', () => {
+  test('a pin is all or nothing: a hole in the middle leaves no pin behind', () => {
     const { process, frames } = setup();
     const { memory, mm } = process();
     const va = must(memory.map(0x2000, { address: 0x10000n }));
@@ -168,14 +168,14 @@ describe('access', () => {
     expect(back).toEqual(bytes);
   });
   test.for([0xf_0000, FIRST_PINNED_PFN, FIRST_PINNED_PFN + 5])(
-    'EFAULT where nothing is: frame %i',
+    'an access where nothing is, at frame %i, is EFAULT',
     (pfn) => {
       const { frames } = setup();
       expect(frames.read(pfn, 0, new Uint8Array(8))).toBe(EFAULT);
       expect(frames.write(pfn, 4092, new Uint8Array(8))).toBe(EFAULT);
     },
   );
-  test('EFAULT at a page that is not pinned any more', () => {
+  test('an access to a page that is not pinned any more is EFAULT', () => {
     const { process, frames } = setup();
     const { memory, mm } = process();
     const [pfn] = pin(mm, indexOf(must(memory.map(4096))), 1);
@@ -289,7 +289,7 @@ test('pins and unpins in any order agree with a plain count per page', () => {
   );
 });
 
-test('an access that leaves a short BAR in its last page: EFAULT', () => {
+test('an access that leaves a short BAR in its last page is EFAULT', () => {
   const { frames } = setup();
   const nothing = () => 0n;
   const window = { name: 'bar', length: 0x800, pfn: 0xe_0000, load: nothing, store: nothing };

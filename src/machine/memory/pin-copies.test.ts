@@ -52,7 +52,7 @@ function store({ frames }: Setup, pfn: number, value: number): void {
 }
 
 describe('a pinned private page', () => {
-  test('keeps its bytes after munmap, for reads and writes of the device', () => {
+  test('a pinned private page keeps its bytes after munmap, for reads and writes of the device', () => {
     const s = setup();
     mapAt(s, PLACE);
     poke(s, PLACE, 7);
@@ -65,7 +65,7 @@ describe('a pinned private page', () => {
     expect(load(s, pfn!)).toBe('EFAULT');
     expect(s.frames.pinTotal).toBe(0);
   });
-  test('is another page than what is mapped at its address next', () => {
+  test('a pinned private page is another page than what is mapped at its address next', () => {
     const s = setup();
     mapAt(s, PLACE);
     const [old] = pin(s, PLACE);
@@ -85,7 +85,7 @@ describe('a pinned private page', () => {
     expect(s.mm.lookup(PLACE)).toBe(fresh);
     s.frames.unpin(fresh!, 1);
   });
-  test('in the middle of a run splits the frames of what is pinned there next', () => {
+  test('a pinned private page in the middle of a run splits the frames of what is pinned there next', () => {
     const s = setup();
     mapAt(s, PLACE);
     mapAt(s, PLACE + 1);
@@ -100,7 +100,7 @@ describe('a pinned private page', () => {
 });
 
 describe('a pinned private page that mremap has moved', () => {
-  test('is followed to its new address, and kept when that goes', () => {
+  test('a pinned private page that mremap has moved is followed to its new address, and kept when that goes', () => {
     const s = setup();
     mapAt(s, PLACE);
     poke(s, PLACE, 5);
@@ -114,7 +114,7 @@ describe('a pinned private page that mremap has moved', () => {
     expect(load(s, pfn!)).toBe(4);
     expect(peek(s, PLACE)).toBe(5);
   });
-  test('and pinned again at its new address, is still one page when that goes', () => {
+  test('a pinned private page that mremap has moved and that is pinned again is still one page when that goes', () => {
     const s = setup();
     mapAt(s, PLACE);
     const [first] = pin(s, PLACE);
@@ -125,7 +125,7 @@ describe('a pinned private page that mremap has moved', () => {
     store(s, first!, 3);
     expect(load(s, second!)).toBe(3);
   });
-  test('there and back is found again', () => {
+  test('a pinned private page that mremap has moved there and back is found again', () => {
     const s = setup();
     mapAt(s, PLACE);
     mapAt(s, PLACE + 8);
@@ -140,7 +140,7 @@ describe('a pinned private page that mremap has moved', () => {
 });
 
 describe('a pinned private page of a process', () => {
-  test('that ends is kept when it was asked before, and else lost: EFAULT', () => {
+  test('a pinned private page of a process that ends is kept when it was asked before, and else lost, which is EFAULT', () => {
     for (const kept of [true, false]) {
       const s = setup();
       mapAt(s, PLACE);
@@ -156,7 +156,7 @@ describe('a pinned private page of a process', () => {
       s.frames.unpin(pfn!, 1);
     }
   });
-  test('that was about to end and did not is the living one', () => {
+  test('a pinned private page of a process that was about to end and did not is the living one', () => {
     const s = setup();
     mapAt(s, PLACE);
     const [pfn] = pin(s, PLACE);
@@ -167,7 +167,7 @@ describe('a pinned private page of a process', () => {
     s.memory.exit();
     expect(load(s, pfn!)).toBe('EFAULT');
   });
-  test('and cannot be read when it goes is no page afterwards: EFAULT', () => {
+  test('a pinned private page that cannot be read when it goes is no page afterwards, which is EFAULT', () => {
     const s = setup();
     mapAt(s, PLACE);
     const [pfn] = pin(s, PLACE);
@@ -178,7 +178,7 @@ describe('a pinned private page of a process', () => {
 });
 
 describe('a pinned page of an object', () => {
-  test('stays with its bytes when the object is made shorter, and is not what comes there next', () => {
+  test('a pinned page of an object stays with its bytes when the object is made shorter, and is not what comes there next', () => {
     const s = setup();
     const object = new SharedObject('memfd:1', 2 * PAGE);
     object.bytes.fill(3);
@@ -196,13 +196,13 @@ describe('a pinned page of an object', () => {
     expect(load(s, again[1]!)).toBe(0);
     expect(load(s, pfns[1]!)).toBe(3);
   });
-  test('that nobody has pinned needs nothing', () => {
+  test('a page of an object that nobody has pinned needs nothing', () => {
     const s = setup();
     expect(s.objects.leaving(s.frames, 'memfd:1', { index: 0, count: 1 })).toBeUndefined();
     expect(s.mm.leaving(PLACE, 1)).toBeUndefined();
     expect(s.mm.hasPins).toBe(false);
   });
-  test('is the same after the mapping has gone', () => {
+  test('a pinned page of an object is the same after the mapping has gone', () => {
     const s = setup();
     const object = new SharedObject('memfd:1', PAGE);
     const va = s.memory.mapShared(object, 0, PAGE, { writable: true });

@@ -145,7 +145,7 @@ describe('waiting', () => {
     expect(program.read(fd, eight())).toBe(8);
     expect(machine.env.clock.nowNs).toBe(5000);
   });
-  test('where nothing will happen it is a deadlock; a nonblocking file says EAGAIN', () => {
+  test('a wait where nothing will happen is a deadlock, and a nonblocking file says EAGAIN', () => {
     const wait = new WaitQueue();
     const { program, file, fd } = withFile({ stream: true, read: () => wait });
     expect(program.read(fd, eight())).toBe(EDEADLK);
@@ -155,7 +155,7 @@ describe('waiting', () => {
 });
 
 describe('eventfds', () => {
-  test('count signals and start again when read', () => {
+  test('eventfds count signals and start again when read', () => {
     const { program } = start();
     const fd = must(program.eventfd());
     const eventfd = must(program.getEventfd(fd));
@@ -166,7 +166,7 @@ describe('eventfds', () => {
     expect(into[0]).toBe(2);
     expect(program.read(fd, into)).toBe(EDEADLK);
   });
-  test('take eight bytes, and tell listeners what the program writes', () => {
+  test('eventfds take eight bytes, and tell listeners what the program writes', () => {
     const { program } = start();
     const fd = must(program.eventfd());
     let heard = 0;
@@ -194,7 +194,7 @@ describe('memory', () => {
     expect(program.munmap(va, 0x2000)).toBeUndefined();
     expect(program.load(va, 4)).toBe(EFAULT);
   });
-  test('protections hold', () => {
+  test('protections of mappings hold', () => {
     const { program } = start();
     const va = must(program.mmap(4096, { writable: false }));
     expect(program.load(va, 4)).toBe(0n);
@@ -247,7 +247,7 @@ describe('mapped pages of a file', () => {
     });
     return { ...opened, seen };
   }
-  test('pages that another process of the host owns: EINVAL', () => {
+  test('mapped pages that another process of the host owns are EINVAL', () => {
     const { program, fd, seen } = withPages({ lengthBytes: 4096 } as unknown as SharedPages);
     expect(program.mmap(4096, { fd })).toBe(EINVAL);
     expect(seen).toEqual({ closed: 1, released: 0 });
@@ -260,7 +260,7 @@ describe('mapped pages of a file', () => {
     expect(program.munmap(at, 4096)).toBeUndefined();
     expect(seen).toEqual({ closed: 1, released: 1 });
   });
-  test('at the end of a program its mappings go as well', () => {
+  test('the mappings of a program go at its end as well', () => {
     const { program, fd, seen } = withPages(new PlainPages('pages', 4096));
     must(program.mmap(4096, { fd }));
     expect(program.mmap(4096, { fd, address: 8n })).toBe(EINVAL);
@@ -271,12 +271,12 @@ describe('mapped pages of a file', () => {
 });
 
 describe('what else a program is refused', () => {
-  test('an eventfd that counts nothing, when it may not wait: EAGAIN', () => {
+  test('a read of an eventfd that counts nothing, when it may not wait, is EAGAIN', () => {
     const eventfd = new ProgramEventfd('e', 0n);
     eventfd.nonblocking = true;
     expect(eventfd.read(eight())).toBe(EAGAIN);
   });
-  test('an attribute that is read-only, or written from its middle: EINVAL', () => {
+  test('a write to an attribute that is read-only, or from its middle, is EINVAL', () => {
     const { machine, program } = start();
     const bytes = new TextEncoder().encode('identity');
     const attr = textAttr(() => 'x\n');
@@ -284,13 +284,13 @@ describe('what else a program is refused', () => {
     const fd = must(program.open('/sys/kernel/iommu_groups/0/type', { write: true }));
     expect(program.write(fd, bytes, 3n)).toBe(EINVAL);
   });
-  test('bytes behind the end of an object: EFAULT', () => {
+  test('an access to bytes behind the end of an object is EFAULT', () => {
     const object = new SharedObject('memfd:x', 4096);
     expect(object.read(4090n, eight())).toBe(EFAULT);
     expect(object.write(4090n, eight())).toBe(EFAULT);
     expect(object.read(4088n, eight())).toBeUndefined();
   });
-  test('a module parameter that is no number: EINVAL', () => {
+  test('a module parameter that is no number is EINVAL', () => {
     const { program } = start();
     const path = '/sys/module/vfio_iommu_type1/parameters/dma_entry_limit';
     const fd = must(program.open(path, { write: true }));

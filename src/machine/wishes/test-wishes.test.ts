@@ -43,6 +43,6 @@ test('an identity domain that is made for the question is freed after it', () =>
 test.for([
   ['the driver makes none', 'no op', EOPNOTSUPP],
   ['the driver fails', ENOMEM, ENOMEM],
-] as const)('no identity domain: %s', ([, failure, errno]) => {
+] as const)('a driver has no identity domain: %s', ([, failure, errno]) => {
   expect(askIdentity(failure)).toMatchObject({ errno, freed: 0, devices: [{ stage: 'alloc' }] });
 });

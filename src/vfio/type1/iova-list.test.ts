@@ -20,7 +20,7 @@ test.for([
   ['a mapping below it', { start: 0x4000n, last: 0xf_ffffn }, mapped(0x3000), EINVAL],
   ['a mapping above it', { start: 0n, last: 0x7fffn }, mapped(0x8000), EINVAL],
   ['mappings at both ends', { start: 0x4000n, last: 0x7fffn }, mapped(0x4000, 0x7000), undefined],
-] as const)('a new aperture: %s', ([, aperture, dmas, answer]) => {
+] as const)('a new aperture is judged by the list: %s', ([, aperture, dmas, answer]) => {
   expect(checkAperture(LIST, dmas, aperture)).toBe(answer);
 });
 

@@ -64,7 +64,7 @@ describe.each([
   ['scalable, second stage', { firstStage: false }, 0x59, 0x79],
   ['scalable, first stage', {}, 0x59, 0x71],
 ] as const)('an intel unit in %s mode', (_name, config, blockedCode, unmappedCode) => {
-  it('blocks a device that user space owns, and says so', () => {
+  it('a unit blocks a device that user space owns, and says so', () => {
     const rig = intelRig(config);
     const dev = owned(rig);
     expect(rig.dma(dev, 0x1000, true)).toBe(-1);
@@ -73,7 +73,7 @@ describe.each([
     ]);
   });
 
-  it('translates what is mapped and nothing else', () => {
+  it('a unit translates what is mapped and nothing else', () => {
     const rig = intelRig(config);
     const dev = owned(rig);
     const domain = must(pagingDomainAlloc(dev));
@@ -89,7 +89,7 @@ describe.each([
     domainFree(domain);
   });
 
-  it('serves a stale translation until the IOTLB is told', () => {
+  it('a unit serves a stale translation until the IOTLB is told', () => {
     const rig = intelRig(config);
     const dev = owned(rig);
     const domain = must(pagingDomainAlloc(dev));
@@ -122,20 +122,23 @@ describe('a domain that does not fit is refused with EINVAL, softly', () => {
       IOMMU_HWPT_ALLOC_DIRTY_TRACKING,
     ],
     ['a table for coherent walks', SECOND, { ...SECOND, coherentWalks: false }, 0],
-  ] as const)('%s', (_name, from, to, flags) => {
-    const rig = intelRig({ ...from, scope: (fn) => fn.devfn < 8 << 3 });
-    const second = secondUnit(rig, to);
-    expect(second.ops).toBe(rig.handle.ops);
-    const domain = must(pagingDomainAllocFlags(rig.device(4), flags));
-    const other = owned(rig, 9);
-    expect(toIntelDevice(other).iommu).toBe(second.instance);
-    const logged = rig.events.filter((event) => event.kind === 'log').length;
-    expect(attachGroup(domain, other.iommuGroup!)).toBe(EINVAL);
-    expect(rig.events.filter((event) => event.kind === 'log')).toHaveLength(logged);
-    expect(other.iommuGroup!.domain).toBe(rig.handle.ops.blockedDomain);
-  });
+  ] as const)(
+    'a domain that does not fit is refused softly, with EINVAL: %s',
+    (_name, from, to, flags) => {
+      const rig = intelRig({ ...from, scope: (fn) => fn.devfn < 8 << 3 });
+      const second = secondUnit(rig, to);
+      expect(second.ops).toBe(rig.handle.ops);
+      const domain = must(pagingDomainAllocFlags(rig.device(4), flags));
+      const other = owned(rig, 9);
+      expect(toIntelDevice(other).iommu).toBe(second.instance);
+      const logged = rig.events.filter((event) => event.kind === 'log').length;
+      expect(attachGroup(domain, other.iommuGroup!)).toBe(EINVAL);
+      expect(rig.events.filter((event) => event.kind === 'log')).toHaveLength(logged);
+      expect(other.iommuGroup!.domain).toBe(rig.handle.ops.blockedDomain);
+    },
+  );
 
-  it('enforced coherency on a unit without snoop control', () => {
+  it('enforced coherency on a unit without snoop control is refused softly', () => {
     const rig = intelRig({ ...SECOND, scope: (fn) => fn.devfn < 8 << 3 });
     secondUnit(rig, { ...SECOND, snoopControl: false });
     const domain = must(pagingDomainAlloc(rig.device(4)));
@@ -143,7 +146,7 @@ describe('a domain that does not fit is refused with EINVAL, softly', () => {
     expect(attachGroup(domain, owned(rig, 9).iommuGroup!)).toBe(EINVAL);
   });
 
-  it('identity on a unit without pass-through, whose devices want DMA by default', () => {
+  it('identity on a unit without pass-through is refused softly, and its devices want DMA by default', () => {
     const rig = intelRig({ passThrough: false });
     const dev = owned(rig);
     expect(attachGroup(rig.handle.ops.identityDomain!, dev.iommuGroup!)).toBe(EINVAL);
@@ -152,7 +155,7 @@ describe('a domain that does not fit is refused with EINVAL, softly', () => {
 });
 
 describe('an attach that fails for want of something leaves the device as it was', () => {
-  it('ENOSPC: every domain id is taken', () => {
+  it('an attach without a free domain id is ENOSPC, and leaves the device as it was', () => {
     const { rig, dev, domain } = attached({ domainIdBits: 4 });
     expect(iommuMap(domain, 0x1000n, 0x5000n, 0x1000n, RW)).toBeUndefined();
     // 16 ids without 0 and 1; the default domain gave its id back.
@@ -166,7 +169,7 @@ describe('an attach that fails for want of something leaves the device as it was
     expect(rig.dma(dev, 1)).toBe(5);
   });
 
-  it('ENOMEM: no RAM for a context table', () => {
+  it('an attach without RAM for a context table is ENOMEM, and leaves the device as it was', () => {
     const rig = intelRig(LEGACY);
     const bus = rig.bus;
     const dev = rig.deviceOf(bus.add({ slot: 4, type: 'endpoint' }));
@@ -179,7 +182,7 @@ describe('an attach that fails for want of something leaves the device as it was
     expect(late.iommu).toBeUndefined();
   });
 
-  it('ENODEV: no RAM for a PASID table', () => {
+  it('an attach without RAM for a PASID table is ENODEV, and leaves the device as it was', () => {
     const { rig, dev, domain } = attached({}, PASIDS);
     rig.ram.failNext = () => true;
     expect(attachDevicePasid(domain, dev, 1000)).toBe(ENODEV);
@@ -187,7 +190,7 @@ describe('an attach that fails for want of something leaves the device as it was
     expect(attachDevicePasid(domain, dev, 1000)).toBeUndefined();
   });
 
-  it('ENODEV: a device that is on no unit is not probed', () => {
+  it('a device that is on no unit is not probed, which is ENODEV', () => {
     const rig = intelRig();
     const dev = new Device(rig.core, { name: 'serial0', bus: 'platform' });
     expect(probeDevice(dev)).toBe(ENODEV);
@@ -195,7 +198,7 @@ describe('an attach that fails for want of something leaves the device as it was
 });
 
 describe('PASIDs', () => {
-  it('are address spaces of their own beside the RID', () => {
+  it('PASIDs are address spaces of their own beside the RID', () => {
     const { rig, dev, domain } = attached({}, PASIDS);
     const other = must(pagingDomainAlloc(dev));
     expect(attachDevicePasid(other, dev, 7)).toBeUndefined();
@@ -207,7 +210,7 @@ describe('PASIDs', () => {
     expect(rig.faults()).toMatchObject([{ code: 0x59, pasid: 8 }]);
   });
 
-  it('can be replaced, and are blocked when detached', () => {
+  it('PASIDs can be replaced, and are blocked when detached', () => {
     const { rig, dev } = attached({}, PASIDS);
     const [one, two] = [must(pagingDomainAlloc(dev)), must(pagingDomainAlloc(dev))];
     expect(iommuMap(one, 0x1000n, 0x5000n, 0x1000n, RW)).toBeUndefined();
@@ -226,7 +229,7 @@ describe('PASIDs', () => {
     ['EOPNOTSUPP on a device without them', {}, {}, 0, EOPNOTSUPP],
     ['EOPNOTSUPP in legacy mode', LEGACY, PASIDS, 0, EOPNOTSUPP],
     ['EINVAL for a domain with dirty tracking', SECOND, PASIDS, 2, EINVAL],
-  ] as const)('%s', (_name, config, device, flags, expected) => {
+  ] as const)('a PASID is refused for %s', (_name, config, device, flags, expected) => {
     const { dev, domain } = attached(config, device, flags);
     expect(domain.ops.testDev!(domain, dev, 5, undefined)).toBe(expected);
     expect(domain.ops.setDevPasid!(domain, dev, 5, undefined)).toBe(expected);
@@ -244,12 +247,15 @@ describe('allocation of paging domains', () => {
       IOMMU_HWPT_ALLOC_NEST_PARENT,
     ],
     ['dirty tracking in legacy mode', LEGACY, IOMMU_HWPT_ALLOC_DIRTY_TRACKING],
-  ] as const)('refuses %s with EOPNOTSUPP', (_name, config, flags) => {
-    const rig = intelRig(config);
-    expect(pagingDomainAllocFlags(rig.device(4), flags)).toBe(EOPNOTSUPP);
-  });
+  ] as const)(
+    'allocation of a paging domain refuses %s with EOPNOTSUPP',
+    (_name, config, flags) => {
+      const rig = intelRig(config);
+      expect(pagingDomainAllocFlags(rig.device(4), flags)).toBe(EOPNOTSUPP);
+    },
+  );
 
-  it('refuses vendor data with EOPNOTSUPP', () => {
+  it('allocation of a paging domain refuses vendor data with EOPNOTSUPP', () => {
     const rig = intelRig();
     const data = userData(1, new Uint8Array(8));
     expect(pagingDomainAllocFlags(rig.device(4), 0, data)).toBe(EOPNOTSUPP);
@@ -269,7 +275,7 @@ describe('allocation of paging domains', () => {
       (1n << 48n) - 1n,
       0x1000n,
     ],
-  ] as const)('%s', (_name, config, flags, last, sizes) => {
+  ] as const)('a paging domain is allocated: %s', (_name, config, flags, last, sizes) => {
     const domain = must(pagingDomainAllocFlags(intelRig(config).device(4), flags));
     expect(domain.geometry.apertureEnd).toBe(last);
     expect(domain.pgsizeBitmap).toBe(sizes);
@@ -277,7 +283,7 @@ describe('allocation of paging domains', () => {
 });
 
 describe('dirty tracking', () => {
-  it('sees what the device wrote, page by page, and cleaning makes it see the next write', () => {
+  it('dirty tracking sees what the device wrote, page by page, and cleaning makes it see the next write', () => {
     const { rig, dev, domain } = attached(SECOND, {}, IOMMU_HWPT_ALLOC_DIRTY_TRACKING);
     expect(iommuMap(domain, 0x10_0000n, 0x70_0000n, 0x4000n, RW)).toBeUndefined();
     expect(rig.dma(dev, 0x100, true)).toBe(0x700);
@@ -304,7 +310,7 @@ describe('dirty tracking', () => {
 });
 
 describe('enforced coherency', () => {
-  it('puts SNP into every new leaf of the second stage, also when attached already', () => {
+  it('enforced coherency puts SNP into every new leaf of the second stage, also when attached already', () => {
     const { rig, dev, domain } = attached(SECOND);
     expect(domain.ops.enforceCacheCoherency!(domain)).toBe(true);
     expect(iommuMap(domain, 0x1000n, 0x5000n, 0x1000n, RW)).toBeUndefined();
@@ -313,16 +319,16 @@ describe('enforced coherency', () => {
     expect(steps.walk[steps.walk.length - 1]!.entry & (1n << 11n)).toBe(1n << 11n);
     expect(domain.ops.enforceCacheCoherency!(domain)).toBe(true);
   });
-  it('is refused once mappings exist that were made without', () => {
+  it('enforced coherency is refused once mappings exist that were made without', () => {
     const { domain } = attached(SECOND);
     expect(iommuMap(domain, 0x1000n, 0x5000n, 0x1000n, RW)).toBeUndefined();
     expect(domain.ops.enforceCacheCoherency!(domain)).toBe(false);
   });
-  it('is refused by a unit without snoop control', () => {
+  it('enforced coherency is refused by a unit without snoop control', () => {
     const { domain } = attached({ snoopControl: false });
     expect(domain.ops.enforceCacheCoherency!(domain)).toBe(false);
   });
-  it('sets PGSNP for the first stage', () => {
+  it('enforced coherency sets PGSNP for the first stage', () => {
     const { dev, domain } = attached();
     expect(domain.ops.enforceCacheCoherency!(domain)).toBe(true);
     expect(toIntelDevice(dev).pasidTable!.get(0, 'pgsnp')).toBe(1);
@@ -333,19 +339,22 @@ describe('a device with a TLB of its own', () => {
   it.each([
     ['legacy', LEGACY],
     ['scalable', {}],
-  ] as const)('keeps a translation until it is told, %s mode', (_name, config) => {
-    const { rig, dev, domain } = attached(config, { ats: true });
-    expect(iommuMap(domain, 0x1000n, 0x5000n, 0x2000n, RW)).toBeUndefined();
-    expect(rig.dma(dev, 1, true)).toBe(5);
-    expect(domain.pt!.unmap(1, 1, undefined)).toBe(1);
-    // The unit's own cache forgets; the device's does not.
-    rig.handle.instance.queue.iotlbGlobal();
-    expect(rig.dma(dev, 1, true)).toBe(5);
-    rig.handle.instance.queue.devTlb(4 << 3, -1, { startG: 1, order: 0 });
-    expect(rig.dma(dev, 1, true)).toBe(-1);
-  });
+  ] as const)(
+    'a device with a TLB of its own keeps a translation until it is told, %s mode',
+    (_name, config) => {
+      const { rig, dev, domain } = attached(config, { ats: true });
+      expect(iommuMap(domain, 0x1000n, 0x5000n, 0x2000n, RW)).toBeUndefined();
+      expect(rig.dma(dev, 1, true)).toBe(5);
+      expect(domain.pt!.unmap(1, 1, undefined)).toBe(1);
+      // The unit's own cache forgets; the device's does not.
+      rig.handle.instance.queue.iotlbGlobal();
+      expect(rig.dma(dev, 1, true)).toBe(5);
+      rig.handle.instance.queue.devTlb(4 << 3, -1, { startG: 1, order: 0 });
+      expect(rig.dma(dev, 1, true)).toBe(-1);
+    },
+  );
 
-  it('forgets at an ordinary unmap', () => {
+  it('a device with a TLB of its own forgets at an ordinary unmap', () => {
     const { rig, dev, domain } = attached({}, { ats: true });
     expect(iommuMap(domain, 0x1000n, 0x5000n, 0x2000n, RW)).toBeUndefined();
     expect(rig.dma(dev, 1, true)).toBe(5);
@@ -356,7 +365,7 @@ describe('a device with a TLB of its own', () => {
 });
 
 describe('release', () => {
-  it('gives every frame back', () => {
+  it('a release gives every frame back', () => {
     const rig = intelRig();
     rig.device(3);
     const before = rig.ram.used;
@@ -371,7 +380,7 @@ describe('release', () => {
 });
 
 describe('several units', () => {
-  it('share the ops; a device belongs to the unit that names it, else to the one without scope', () => {
+  it('several units share the ops; a device belongs to the unit that names it, else to the one without scope', () => {
     const rig = intelRig({ scope: (fn) => fn.devfn === 5 << 3 });
     const other = secondUnit(rig, {});
     expect(other.instance.name).toBe('dmar1');

@@ -31,21 +31,21 @@ function attached(config: IntelUnitConfig = {}, device = {}, flags = 0) {
 }
 
 describe('the bytes the driver writes', () => {
-  it('are a legacy context entry for a paging domain: T 0, AW 2, the root, the domain id, P', () => {
+  it('a legacy context entry for a paging domain is T 0, AW 2, the root, the domain id, P', () => {
     const { rig, domain } = attached(LEGACY);
     const at = rig.handle.instance.findContext(4 << 3)!;
     const root = BigInt(domain.pt!.topPfn) << 12n;
     expect(words64(rig.ram, at, 2)).toEqual([root | 1n, 2n | (2n << 8n)]);
   });
 
-  it('are T 1 for a device with a device TLB', () => {
+  it('a legacy context entry is T 1 for a device with a device TLB', () => {
     const { rig, domain } = attached(LEGACY, { ats: true });
     const at = rig.handle.instance.findContext(4 << 3)!;
     const root = BigInt(domain.pt!.topPfn) << 12n;
     expect(words64(rig.ram, at, 1)).toEqual([root | 1n | (1n << 2n)]);
   });
 
-  it('are T 2, the largest AW and domain id 1 for identity', () => {
+  it('a legacy context entry is T 2, the largest AW and domain id 1 for identity', () => {
     const rig = intelRig(LEGACY);
     const dev = owned(rig);
     expect(attachGroup(rig.handle.ops.identityDomain!, dev.iommuGroup!)).toBeUndefined();
@@ -65,14 +65,14 @@ describe('the bytes the driver writes', () => {
       { ...SECOND, coherentWalks: false },
       (top: bigint) => [1n | (2n << 2n) | (2n << 6n) | top, 2n, 0n],
     ],
-  ] as const)('are a PASID entry for the %s', (_name, config, expected) => {
+  ] as const)('a PASID entry is written for the %s', (_name, config, expected) => {
     const { rig, dev, domain } = attached(config);
     const at = toIntelDevice(dev).pasidTable!.find(0)!;
     const top = BigInt(domain.pt!.topPfn) << 12n;
     expect(words64(rig.ram, at, 8)).toEqual([...expected(top), 0n, 0n, 0n, 0n, 0n]);
   });
 
-  it('are PGTT 4 and domain id 1 for identity, and nothing for blocked', () => {
+  it('a PASID entry is PGTT 4 and domain id 1 for identity, and nothing for blocked', () => {
     const rig = intelRig();
     const dev = owned(rig);
     const entry = () => words64(rig.ram, toIntelDevice(dev).pasidTable!.find(0)!, 2);
@@ -82,7 +82,7 @@ describe('the bytes the driver writes', () => {
     expect(entry()).toEqual([0n, 0n]);
   });
 
-  it('are a scalable context entry with the directory, its size, DTE and PASIDE', () => {
+  it('a scalable context entry has the directory, its size, DTE and PASIDE', () => {
     const rig = intelRig();
     const dev = rig.device(4, { ...PASIDS, ats: true });
     const at = rig.handle.instance.findContext(4 << 3)!;
@@ -107,7 +107,7 @@ describe('what the driver says of its devices', () => {
       { ats: true, untrusted: true },
       [true, true, true, true, false, false],
     ],
-  ] as const)('capabilities: %s', (_name, config, device, expected) => {
+  ] as const)('the driver tells the capabilities: %s', (_name, config, device, expected) => {
     const rig = intelRig(config);
     const dev = rig.device(4, device);
     const caps = [
@@ -121,7 +121,7 @@ describe('what the driver says of its devices', () => {
     expect(caps.map((cap) => rig.handle.ops.capable!(dev, cap))).toEqual(expected);
   });
 
-  it('hardware info is the CAP and ECAP registers; another type is EOPNOTSUPP', () => {
+  it('the hardware info is the CAP and ECAP registers; another type is EOPNOTSUPP', () => {
     const rig = intelRig();
     const dev = rig.device(4);
     const info = must(rig.handle.ops.hwInfo!(dev, 0));
@@ -134,7 +134,7 @@ describe('what the driver says of its devices', () => {
     expect(rig.handle.ops.hwInfo!(dev, 2)).toBe(EOPNOTSUPP);
   });
 
-  it('reserved regions: firmware ranges of the device, then the interrupt window', () => {
+  it('reserved regions are the firmware ranges of the device, then the interrupt window', () => {
     const rmrr = { start: 0x7000_0000n, length: 0x1_0000n };
     const rig = intelRig({
       rmrrs: [

@@ -148,7 +148,7 @@ const FAULTS: [string, number, number, (memory: GuestPages) => void][] = [
 ];
 
 describe('a nested domain', () => {
-  it('translates by the guest table, then by the parent', () => {
+  it('a nested domain translates by the guest table, then by the parent', () => {
     const { rig, dev, memory } = guest();
     expect(rig.dma(dev, 0x10)).toBe(GUEST + 9);
     // Accessed is set in the tables and the leaf, dirty only by a write.
@@ -158,7 +158,7 @@ describe('a nested domain', () => {
     expect(memory.get(GUEST + 4, 0x10)).toBe((9n << 12n) | P_RW_U | 0x60n);
   });
 
-  it('writes PGTT 3, both roots, and the domain id of the parent', () => {
+  it('a nested domain writes PGTT 3, both roots, and the domain id of the parent', () => {
     const { rig, dev, parent } = guest();
     const at = toIntelDevice(dev).pasidTable!.find(0)!;
     const top = BigInt(parent.pt!.topPfn) << 12n;
@@ -167,21 +167,21 @@ describe('a nested domain', () => {
     expect(words[2]).toBe(0x1000n);
   });
 
-  it.each(FAULTS)('fault %s', (_name, code, iovaG, spoil) => {
+  it.each(FAULTS)('a nested domain reports fault %s', (_name, code, iovaG, spoil) => {
     const { rig, dev, memory } = guest();
     spoil(memory);
     expect(rig.dma(dev, iovaG, true)).toBe(-1);
     expect(rig.faults()).toMatchObject([{ code }]);
   });
 
-  it('follows an unmap of the parent at once', () => {
+  it('a nested domain follows an unmap of the parent at once', () => {
     const { rig, dev, parent } = guest();
     expect(rig.dma(dev, 0x10)).toBe(GUEST + 9);
     expect(iommuUnmap(parent, 0x9000n, 0x1000n)).toBeGreaterThan(0n);
     expect(rig.dma(dev, 0x10)).toBe(-1);
   });
 
-  it('and its parent give everything back', () => {
+  it('a nested domain and its parent give everything back', () => {
     const { rig, dev, nested, parent } = guest();
     const used = rig.ram.used;
     detachGroup(nested, dev.iommuGroup!);
@@ -194,7 +194,7 @@ describe('a nested domain', () => {
 });
 
 describe('invalidation of a nested domain', () => {
-  it('is stale until the guest says so, then not', () => {
+  it('a nested domain is stale until the guest says so, then not', () => {
     const { rig, dev, memory, nested } = guest();
     expect(rig.dma(dev, 0x10)).toBe(GUEST + 9);
     memory.put(GUEST + 4, 0x10, (0xan << 12n) | P_RW_U);
@@ -237,14 +237,14 @@ describe('allocation of nested domains', () => {
     ['EINVAL: data too short', {}, 0, userData(1, new Uint8Array(16)), EINVAL],
     ['EOPNOTSUPP: an unknown S1 flag', {}, 0, s1({ flags: 8n }), EOPNOTSUPP],
     ['EOPNOTSUPP: a reserved field', {}, 0, s1({ reserved: 1 }), EOPNOTSUPP],
-  ] as const)('%s', (_name, config, flags, data, expected) => {
+  ] as const)('a nested domain is allocated: %s', (_name, config, flags, data, expected) => {
     const rig = intelRig(config);
     const dev = ownedDevice(rig);
     const parent = must(pagingDomainAllocFlags(dev, IOMMU_HWPT_ALLOC_NEST_PARENT));
     expect(nestedDomainAlloc(dev, parent, flags, data)).toBe(expected);
   });
 
-  it('EOPNOTSUPP on a unit that cannot nest; EINVAL on a parent that is none', () => {
+  it('a nested domain is EOPNOTSUPP on a unit that cannot nest, and EINVAL on a parent that is none', () => {
     const plain = intelRig({ nested: false });
     const dev = ownedDevice(plain);
     const domain = must(pagingDomainAllocFlags(dev, 2));

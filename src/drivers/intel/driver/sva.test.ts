@@ -131,7 +131,7 @@ const bind = (s: Scene) => must(svaBindDevice(s.dev, s.mm));
 const dma = (s: Scene, iovaG: number, write = false) => s.rig.dma(s.dev, iovaG, write, PASID);
 
 describe('an address space shared with a device', () => {
-  it('is the first stage of its PASID, with domain id 1', () => {
+  it('a shared address space is the first stage of its PASID, with domain id 1', () => {
     const s = scene();
     bind(s);
     const table = toIntelDevice(s.dev).pasidTable!;
@@ -146,13 +146,13 @@ describe('an address space shared with a device', () => {
     expect(scalableContext.pre.get(s.rig.ram.words, context)).toBe(1);
   });
 
-  it('of five levels says so in FSPM', () => {
+  it('a shared address space of five levels says so in FSPM', () => {
     const s = scene({}, { ...UNIT, widths: [48, 57], firstStage5: true });
     must(svaBindDevice(s.dev, processOf(s.rig, 5)));
     expect(toIntelDevice(s.dev).pasidTable!.get(PASID, 'fspm')).toBe(1);
   });
 
-  it('shows its pages at the addresses of the process once they are asked for', () => {
+  it('a shared address space shows its pages at the addresses of the process once they are asked for', () => {
     const s = scene();
     bind(s);
     expect(dma(s, VMA.first)).toBe(-1);
@@ -165,7 +165,7 @@ describe('an address space shared with a device', () => {
     expect(s.rig.faults()).toEqual([]);
   });
 
-  it('answers a group once, when its last request came', () => {
+  it('a group of page requests is answered once, when its last request came', () => {
     const s = scene();
     bind(s);
     expect(s.ask(VMA.first, READ, { last: false })).toBe(true);
@@ -180,7 +180,7 @@ describe('an address space shared with a device', () => {
   it.each([
     ['an address the process has not', VMA.last + 1, READ],
     ['a write to what may be read only', VMA.last, WRITE],
-  ])('answers %s with INVALID', (_name, iovaG, perm) => {
+  ])('a page request for %s is answered INVALID', (_name, iovaG, perm) => {
     const s = scene();
     bind(s);
     expect(s.ask(iovaG, perm)).toBe(true);
@@ -191,7 +191,7 @@ describe('an address space shared with a device', () => {
 });
 
 describe('what was cached of a shared address space', () => {
-  it('is forgotten by the unit and by the TLB of the device where the process unmaps', () => {
+  it('what was cached of a shared address space is forgotten by the unit and by the TLB of the device where the process unmaps', () => {
     const s = scene();
     bind(s);
     s.ask(VMA.first, READ);
@@ -202,7 +202,7 @@ describe('what was cached of a shared address space', () => {
     expect([dma(s, VMA.first), dma(s, VMA.first + 1)]).toEqual([-1, VMA.target + 1]);
   });
 
-  it('is blocked in silence after the process ended, until it is unbound', () => {
+  it('what was cached of a shared address space is blocked in silence after the process ended, until it is unbound', () => {
     const s = scene();
     const handle = bind(s);
     s.ask(VMA.first, READ);
@@ -219,7 +219,7 @@ describe('what was cached of a shared address space', () => {
     expect(s.rig.faults().map(({ code }) => code)).toEqual([0x59]);
   });
 
-  it('is told of changes of the kernel’s own addresses while it is bound', () => {
+  it('what was cached of a shared address space is told of changes of the kernel’s own addresses while it is bound', () => {
     const s = scene();
     const handle = bind(s);
     s.ask(VMA.first, READ);
@@ -247,16 +247,16 @@ describe('sharing is refused', () => {
       { pci: { isVf: false, hasPri: false } },
       ENODEV,
     ],
-  ] as const)('%s', (_name, unit, device, errno) => {
+  ] as const)('sharing is refused: %s', (_name, unit, device, errno) => {
     const s = scene(device, unit);
     expect(svaBindDevice(s.dev, s.mm)).toBe(errno);
     expect(toIntelDevice(s.dev).faultCapable).toBe(0);
   });
-  it('EINVAL a process of five levels on a unit of four', () => {
+  it('sharing a process of five levels on a unit of four is EINVAL', () => {
     const s = scene();
     expect(svaBindDevice(s.dev, processOf(s.rig, 5))).toBe(EINVAL);
   });
-  it('EOPNOTSUPP a process without a page table in RAM', () => {
+  it('sharing a process without a page table in RAM is EOPNOTSUPP', () => {
     const s = scene();
     const bare = { id: 2, alive: true, usable: true, handleFault: () => true };
     expect(svaBindDevice(s.dev, bare)).toBe(EOPNOTSUPP);
@@ -264,7 +264,7 @@ describe('sharing is refused', () => {
 });
 
 describe('page requests', () => {
-  it('are not taken from a device that may not ask', () => {
+  it('page requests are not taken from a device that may not ask', () => {
     const s = scene();
     expect(s.ask(VMA.first, READ)).toBe(false);
     const handle = bind(s);
@@ -274,7 +274,7 @@ describe('page requests', () => {
     expect(s.ask(VMA.first, READ)).toBe(false);
     expect(s.dev.iommu!.faultParam).toBeUndefined();
   });
-  it('that wait while the device is unbound are answered INVALID', () => {
+  it('page requests that wait while the device is unbound are answered INVALID', () => {
     const s = scene();
     const handle = bind(s);
     expect(s.ask(VMA.first, READ)).toBe(true);
@@ -282,7 +282,7 @@ describe('page requests', () => {
     s.run();
     expect(s.responses.map(({ code }) => code)).toEqual([1]);
   });
-  it('for a PASID nobody shares are answered INVALID', () => {
+  it('page requests for a PASID nobody shares are answered INVALID', () => {
     const s = scene();
     bind(s);
     expect(s.ask(VMA.first, READ, { pasid: 9 })).toBe(true);
@@ -291,21 +291,21 @@ describe('page requests', () => {
 });
 
 describe('page requests of other kinds', () => {
-  it('with privilege are answered INVALID and reach nobody', () => {
+  it('page requests with privilege are answered INVALID and reach nobody', () => {
     const s = scene();
     bind(s);
     expect(s.ask(VMA.first, READ, { priv: true })).toBe(true);
     s.run();
     expect([s.responses.map(({ code }) => code), s.mm.faults]).toEqual([[1], []]);
   });
-  it('that only mark the end of a PASID are dropped', () => {
+  it('page requests that only mark the end of a PASID are dropped', () => {
     const s = scene();
     bind(s);
     expect(s.ask(0, 0)).toBe(true);
     s.run();
     expect([s.responses, s.mm.faults]).toEqual([[], []]);
   });
-  it('are a fault, 0x47, where the context entry does not allow them', () => {
+  it('page requests are a fault, 0x47, where the context entry does not allow them', () => {
     const s = scene();
     bind(s);
     const explained = s.rig.handle.unit.explain(4 << 3, PASID, 0n, false).tables;
@@ -318,7 +318,7 @@ describe('page requests of other kinds', () => {
 });
 
 describe('the page request queue', () => {
-  it('has records of 32 bytes, whose head and tail go round', () => {
+  it('the page request queue has records of 32 bytes, whose head and tail go round', () => {
     const s = scene();
     bind(s);
     const { unit, instance } = s.rig.handle;
@@ -334,7 +334,7 @@ describe('the page request queue', () => {
       0n,
     ]);
   });
-  it('loses requests while it is full, and the driver says so', () => {
+  it('the page request queue loses requests while it is full, and the driver says so', () => {
     const s = scene();
     const regs = new Int32Array(1024);
     regs[REG_PQA / 4] = must(s.rig.ram.alloc()) << 12;

@@ -11,7 +11,7 @@ const LEGACY: IntelUnitConfig = { scalable: false };
 const SECOND: IntelUnitConfig = { firstStage: false };
 
 describe('explain', () => {
-  it('shows every table and every level', () => {
+  it('an explanation shows every table and every level', () => {
     const s = scene({});
     const explained = s.rig.handle.unit.explain(RID, -1, 0x1abcn, true);
     expect(explained.tables.map((table) => table.name)).toEqual([
@@ -35,7 +35,7 @@ describe('explain', () => {
     ['second stage, 57 bits', { ...SECOND, widths: [57] }],
     ['first stage', {}],
     ['first stage, five levels', { firstStage5: true }],
-  ] as const)('agrees with the fast walk and a plain map: %s', (_name, config) => {
+  ] as const)('an explanation agrees with the fast walk and a plain map: %s', (_name, config) => {
     const { domain } = scene(config);
     const span = Number((domain.geometry.apertureEnd + 1n) >> 12n);
     fc.assert(

@@ -42,7 +42,7 @@ const record = (unit: IntelUnit, n: number) => {
 };
 
 describe('the fault recording registers', () => {
-  it('hold address, source, reason and direction, and raise one interrupt', () => {
+  it('the fault recording registers hold address, source, reason and direction, and raise one interrupt', () => {
     const { unit, interrupts } = bare(4);
     expect(unit.translate(0x1234, -1, 0xabcde, false)).toBe(-1);
     expect(record(unit, 0)).toEqual({
@@ -59,7 +59,7 @@ describe('the fault recording registers', () => {
     expect(interrupts()).toBe(1);
   });
 
-  it('overflow when every record is in use, and take faults again when cleared', () => {
+  it('the fault recording registers overflow when every record is in use, and take faults again when cleared', () => {
     const { unit } = bare(2);
     for (let n = 0; n < 3; n++) unit.translate(8, -1, n, true);
     expect(unit.read32(REG_FSTS) & FSTS_PFO).toBe(FSTS_PFO);
@@ -71,7 +71,7 @@ describe('the fault recording registers', () => {
     expect(record(unit, 0)).toMatchObject({ f: 1, address: 0x77 });
   });
 
-  it('stay empty for an entry with fault processing disabled', () => {
+  it('the fault recording registers stay empty for an entry with fault processing disabled', () => {
     const { unit, ram, root } = bare(2);
     const table = must(ram.alloc());
     legacyRoot.p.set(ram.words, root * FRAME_WORDS, 1);
@@ -83,7 +83,7 @@ describe('the fault recording registers', () => {
     expect(record(unit, 0)).toMatchObject({ f: 1, sid: 16, reason: 2 });
   });
 
-  it('passes everything while translation is off', () => {
+  it('a unit passes everything while translation is off', () => {
     const { unit } = bare(2);
     unit.write32(REG_GCMD, 0);
     expect(unit.translate(8, -1, 0x123, true)).toBe(0x123);

@@ -14,7 +14,7 @@ const SECOND: IntelUnitConfig = { firstStage: false };
 const ATS = { ats: true };
 
 describe('caches keep serving what was true until each is told', () => {
-  it('a context entry, in legacy mode', () => {
+  it('a context entry is served until its cache is told, in legacy mode', () => {
     const s = scene(LEGACY);
     expect(s.rig.dma(s.dev, 1)).toBe(5);
     legacyContext.p.set(s.words, s.context, 0);
@@ -26,7 +26,7 @@ describe('caches keep serving what was true until each is told', () => {
     expect(s.rig.dma(s.dev, 1)).toBe(-1);
   });
 
-  it('a PASID entry, also when only the context cache was flushed', () => {
+  it('a PASID entry is served until its cache is told, also when only the context cache was flushed', () => {
     const s = scene({});
     expect(s.rig.dma(s.dev, 1)).toBe(5);
     pasidEntry.p.set(s.words, s.pasid, 0);
@@ -43,23 +43,26 @@ describe('caches keep serving what was true until each is told', () => {
     ['legacy', LEGACY],
     ['second stage', SECOND],
     ['first stage', {}],
-  ] as const)('a leaf, of which only the named page is forgotten: %s', (_name, config) => {
-    const s = scene(config);
-    const { queue } = s.rig.handle.instance;
-    expect(iommuMap(s.domain, 0x2000n, 0x6000n, 0x1000n, RW)).toBeUndefined();
-    expect([s.rig.dma(s.dev, 1), s.rig.dma(s.dev, 2)]).toEqual([5, 6]);
-    s.words[s.leaf] = 0;
-    s.words[s.leaf + 2] = 0;
-    const did = [...s.rig.handle.instance.domains].find(([, d]) => d.domain === s.domain)![0];
-    const forget = (startG: number) =>
-      config === LEGACY || config === SECOND
-        ? queue.iotlbPages(did, { startG, order: 0 })
-        : queue.pasidIotlb(did, 0, { startG, order: 0 });
-    forget(2);
-    expect([s.rig.dma(s.dev, 1), s.rig.dma(s.dev, 2)]).toEqual([5, -1]);
-    forget(1);
-    expect(s.rig.dma(s.dev, 1)).toBe(-1);
-  });
+  ] as const)(
+    'a leaf is served until its page is named, and only that page is forgotten: %s',
+    (_name, config) => {
+      const s = scene(config);
+      const { queue } = s.rig.handle.instance;
+      expect(iommuMap(s.domain, 0x2000n, 0x6000n, 0x1000n, RW)).toBeUndefined();
+      expect([s.rig.dma(s.dev, 1), s.rig.dma(s.dev, 2)]).toEqual([5, 6]);
+      s.words[s.leaf] = 0;
+      s.words[s.leaf + 2] = 0;
+      const did = [...s.rig.handle.instance.domains].find(([, d]) => d.domain === s.domain)![0];
+      const forget = (startG: number) =>
+        config === LEGACY || config === SECOND
+          ? queue.iotlbPages(did, { startG, order: 0 })
+          : queue.pasidIotlb(did, 0, { startG, order: 0 });
+      forget(2);
+      expect([s.rig.dma(s.dev, 1), s.rig.dma(s.dev, 2)]).toEqual([5, -1]);
+      forget(1);
+      expect(s.rig.dma(s.dev, 1)).toBe(-1);
+    },
+  );
 
   it('a piece of a large leaf goes with every page of the leaf', () => {
     const s = scene(SECOND);
@@ -75,7 +78,7 @@ describe('caches keep serving what was true until each is told', () => {
 });
 
 describe('the invalidation queue', () => {
-  it('stops with IQE at a descriptor that does not exist', () => {
+  it('the invalidation queue stops with IQE at a descriptor that does not exist', () => {
     const { rig } = scene({});
     const { unit } = rig.handle;
     const at = unit.read32(REG_IQT);
@@ -85,7 +88,7 @@ describe('the invalidation queue', () => {
     expect(unit.read32(REG_FSTS) & FSTS_IQE).toBe(FSTS_IQE);
   });
 
-  it('wraps around', () => {
+  it('the invalidation queue wraps around', () => {
     const s = scene({});
     for (let n = 0; n < 300; n++) s.rig.handle.instance.queue.iotlbGlobal();
     expect(s.rig.dma(s.dev, 1)).toBe(5);
@@ -93,11 +96,11 @@ describe('the invalidation queue', () => {
 });
 
 describe('the unit under the driver', () => {
-  it('reads the PASID table the driver keeps for the device', () => {
+  it('a unit reads the PASID table the driver keeps for the device', () => {
     const s = scene({});
     expect(toIntelDevice(s.dev).pasidTable!.find(0)).toBe(s.pasid);
   });
-  it('lets an ATS device go on while the IOTLB forgets', () => {
+  it('a unit lets an ATS device go on while the IOTLB forgets', () => {
     const s = scene({}, ATS);
     expect(s.rig.dma(s.dev, 1)).toBe(5);
     s.rig.handle.instance.queue.iotlbGlobal();
@@ -134,7 +137,7 @@ describe('requests that are no plain access', () => {
     expect(faults(s)).toEqual([]);
   });
 
-  it('of a page that may only be read, the translation is for reading', () => {
+  it('a translation of a page that may only be read is for reading', () => {
     const s = scene(SECOND, ATS);
     expect(iommuMap(s.domain, 0x2000n, 0x6000n, 0x1000n, 1)).toBeUndefined();
     expect(ask(s, { iovaG: 2 })).toMatchObject({ outcome: 'translated', outG: 6, prot: 1 });

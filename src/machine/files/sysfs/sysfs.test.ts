@@ -103,7 +103,7 @@ const LINKS: readonly (readonly [path: string, target: string, real: string])[] 
 ];
 
 describe('what a client reads', () => {
-  test.for(FILES)('%s of the edu', ([file, content]) => {
+  test.for(FILES)('%s of the edu reads as on Linux', ([file, content]) => {
     expect(text(boot().program, `${EDU}/${file}`)).toBe(content);
   });
   test.for(LINKS)('%s is a link', ([path, target, real]) => {
@@ -180,7 +180,7 @@ function* allLinks(program: Program, path: string): Generator<string> {
 }
 
 describe('configuration space', () => {
-  test('the whole of it for root, the header for others', () => {
+  test('configuration space is read whole by root, and the header by others', () => {
     const { machine, program } = boot();
     const read = (who: Program): number => {
       const fd = who.open(`${EDU}/config`) as number;
@@ -189,7 +189,7 @@ describe('configuration space', () => {
     expect(read(program)).toBe(256);
     expect(read(machine.program({ uid: 1000 }))).toBe(64);
   });
-  test('writes reach the hardware, whatever their width and alignment', () => {
+  test('writes to configuration space reach the hardware, whatever their width and alignment', () => {
     const { machine, program } = boot();
     const { fn } = machine.pci.device('0000:00:04.0')!;
     const fd = program.open(`${EDU}/config`) as number;
@@ -225,7 +225,7 @@ describe('driver binding', () => {
     ['a reset by another number', '2', `${EDU}/reset`, EINVAL],
     ['enabling with a driver', '1', `${EDU}/enable`, EBUSY],
     ['enabling by a word', 'on', `${EDU}/enable`, EINVAL],
-  ] as const)('%s', ([, what, path, errno]) => {
+  ] as const)("a write to a driver's files is answered: %s", ([, what, path, errno]) => {
     expect(echo(boot().program, what, path)).toBe(errno);
   });
 });
