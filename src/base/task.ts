@@ -76,8 +76,6 @@ export interface Task {
   installFile(file: OpenFile, cloexec: boolean): Result<number, 'EMFILE' | 'ENOMEM'>;
   /** EBADF: not open; EINVAL: not an eventfd. The caller puts it. */
   getEventfd(fd: number): Result<Eventfd, 'EBADF' | 'EINVAL'>;
-  /** Failure injection at a named point, for fail_nth and tests: true means fail here. */
-  shouldFail?(point: string): boolean;
 }
 
 export interface Eventfd {

@@ -286,7 +286,7 @@ function copyPages(
   let index = firstIndex;
   let offset = firstOffset;
   for (let done = 0; done < bytes.length;) {
-    if (world.shouldFail('iommufd: page rw')) {
+    if (world.env.fails('page-rw')) {
       return refuse(EINVAL, 'the copy of a page was made to fail');
     }
     const part = bytes.subarray(done, done + Math.min(4096 - offset, bytes.length - done));

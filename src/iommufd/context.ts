@@ -11,7 +11,7 @@ import { SwMsiPages } from './sw-msi.ts';
 
 export class IommufdContext {
   readonly subsystem: IommufdSubsystem;
-  readonly objects = new ObjectTable();
+  readonly objects: ObjectTable;
   readonly mmapRegions = new MmapRegions();
   readonly swMsiPages = new SwMsiPages();
   /** What pages of callers who may not lock freely are charged to. */
@@ -26,8 +26,7 @@ export class IommufdContext {
   constructor(subsystem: IommufdSubsystem, accountMode: AccountMode) {
     this.subsystem = subsystem;
     this.accountMode = accountMode;
-    this.objects.failAlloc = () => subsystem.shouldFail('slab: object');
-    this.objects.failLookup = () => subsystem.shouldFail('iommufd: object lookup');
+    this.objects = new ObjectTable(subsystem.env);
   }
   get file(): OpenFile {
     if (!this.#file) throw new Bug('an iommufd without its file');

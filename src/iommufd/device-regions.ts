@@ -20,7 +20,7 @@ export function reserveDeviceRegions(
   idev: IommufdDevice,
   igroup: Igroup,
 ): Status {
-  if (idev.ctx.subsystem.shouldFail('iommufd: reserved regions')) {
+  if (idev.ctx.subsystem.env.fails('reserved-regions')) {
     return refuse(EINVAL, 'the reserved regions were made to fail');
   }
   const regions = getResvRegions(idev.dev).filter((r) => r.type !== IOMMU_RESV_DIRECT_RELAXABLE);

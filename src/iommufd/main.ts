@@ -74,13 +74,8 @@ function fileOpsOf(abi: KernelAbi): FileOps {
   return {
     ioctl(file, task, cmd, arg) {
       const ctx = ctxOf(file);
-      const { subsystem } = ctx;
-      const outer = subsystem.caller;
-      subsystem.caller = task;
       const op = byCommand.get(cmd);
-      const result = op ? op.run(ctx, task, arg) : unserved({ ctx, task, cmd, arg, lastNr });
-      subsystem.caller = outer;
-      return result;
+      return op ? op.run(ctx, task, arg) : unserved({ ctx, task, cmd, arg, lastNr });
     },
     mmap(file, _task, request) {
       if (!abi.hasMmap) {

@@ -3,6 +3,7 @@
  */
 import { bugOn } from '../base/bug.ts';
 import { EBUSY, ENOENT, ENOMEM, isErrno, type Result, type Status } from '../base/errno.ts';
+import type { FaultDoor } from '../base/fail-points.ts';
 import { IdTable } from '../base/id-table.ts';
 import { refuse } from '../base/refuse.ts';
 
@@ -22,14 +23,16 @@ export type ObjectKind<T extends IommufdObject> = (abstract new (...args: never[
 export class ObjectTable {
   readonly #ids = new IdTable<IommufdObject>();
   readonly #reserved = new Set<IommufdObject>();
-  /** Failure injection at each lookup. */
-  failLookup: (() => boolean) | undefined;
-  /** And at each allocation. */
-  failAlloc: (() => boolean) | undefined;
+  readonly #faults: FaultDoor;
+
+  /** `faults`: says at each allocation and lookup whether it fails. */
+  constructor(faults: FaultDoor) {
+    this.#faults = faults;
+  }
 
   /** Give the object an id that is not found yet: publish or abort follows. */
   reserve(object: IommufdObject): Status<'ENOSPC' | 'ENOMEM'> {
-    if (this.failAlloc?.()) return refuse(ENOMEM, 'the allocation was made to fail');
+    if (this.#faults.fails('object')) return refuse(ENOMEM, 'the allocation was made to fail');
     const id = this.#ids.reserve();
     if (isErrno(id)) return id;
     object.id = id;
@@ -50,7 +53,9 @@ export class ObjectTable {
 
   /** Missing, of another kind, reserved or buried: ENOENT. */
   get<T extends IommufdObject>(id: number, kind: ObjectKind<T>): Result<T, 'ENOENT'> {
-    if (this.failLookup?.()) return refuse(ENOENT, 'the lookup was made to fail', { id });
+    if (this.#faults.fails('object-lookup')) {
+      return refuse(ENOENT, 'the lookup was made to fail', { id });
+    }
     const object = this.#ids.get(id);
     if (object instanceof kind) return object;
     if (object === undefined) return refuse(ENOENT, 'no object has this id', { id });
@@ -58,7 +63,7 @@ export class ObjectTable {
   }
   /** Any object, for calls that take several kinds; undefined when there is none. */
   lookup(id: number): IommufdObject | undefined {
-    return this.failLookup?.() ? undefined : this.#ids.get(id);
+    return this.#faults.fails('object-lookup') ? undefined : this.#ids.get(id);
   }
   has(object: IommufdObject): boolean {
     return this.#ids.get(object.id) === object;

@@ -5,7 +5,7 @@ import type { Result, Status } from '../base/errno.ts';
 import type { FileOps, SharedPages } from '../base/file.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
 import type { PhysicalMemory } from '../base/physical-memory.ts';
-import type { Task, UserAccounts } from '../base/task.ts';
+import type { UserAccounts } from '../base/task.ts';
 import type { Device } from '../core/contract/device.ts';
 import type { Domain } from '../core/contract/domain.ts';
 import type { IommuCore } from '../core/contract/iommu-core.ts';
@@ -64,8 +64,6 @@ export class IommufdSubsystem implements PageWorld {
   tempMemoryLimit = DEFAULT_MEMORY_LIMIT;
   /** Frame numbers on their way from a pin to a table. */
   readonly pinBuffer = new Float64Array(DEFAULT_MEMORY_LIMIT / 8);
-  /** Who makes the current call, for failure injection. */
-  caller: Task | undefined;
 
   constructor(world: IommufdWorld) {
     this.core = world.core;
@@ -75,10 +73,6 @@ export class IommufdSubsystem implements PageWorld {
     this.accounting = new Accounting(world.accounts);
     this.newSharedPages = world.newSharedPages;
     this.selftest = world.selftest;
-  }
-  /** Is the caller to see a failure at this point (iommufd.md 7.1)? */
-  shouldFail(point: string): boolean {
-    return this.caller?.shouldFail?.(point) === true;
   }
   /** Pages pinned at a time. */
   get chunkPages(): number {

@@ -81,8 +81,12 @@ export class Machine {
     options: MachineOptions = {},
   ) {
     this.description = description;
-    this.env = new KernelEnv(traitsOf(description.kernel), releaseOf(description.kernel));
-    this.ram = new Ram(description.ramMiB * 2 ** 20);
+    const traits = traitsOf(description.kernel);
+    if (traits.has('fault-injection')) {
+      this.faults = new FaultInjection((text) => this.env.log('info', text));
+    }
+    this.env = new KernelEnv(traits, releaseOf(description.kernel), this.faults);
+    this.ram = new Ram(description.ramMiB * 2 ** 20, this.env);
     this.core = new IommuCore(this.env, this.ram);
     this.memory = new MachineMemory(this.ram);
     this.guard = new Guard(this.env);
@@ -111,10 +115,6 @@ export class Machine {
     this.pci = new PciDevices({ core, hardware: this.hardware, grouping, drivers: this.drivers });
     for (const driver of hostDrivers(this.vfio)) this.drivers.add(driver);
     this.modules = makeModules(this.env, this.vfio);
-    if (this.env.has('fault-injection')) {
-      this.faults = new FaultInjection(this.env);
-      this.ram.failNext = () => this.iommufd.shouldFail('page: frame of the simulated RAM');
-    }
     const dev = devRoot(this);
     const sys = sysfsRoot(this);
     this.root = dir(() => ({ dev, sys }), true);

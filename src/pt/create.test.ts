@@ -54,8 +54,7 @@ describe('a table is refused', () => {
   });
 
   test('a table without a frame for its top is ENOMEM', () => {
-    const ram = new Ram(1 << 16);
-    ram.failNext = () => true;
+    const ram = new Ram(1 << 16, { fails: () => true });
     expect(createPageTable(vtdss, ram, { vaLg2: 48, oaLg2: 52 })).toBe(ENOMEM);
     expect(ram.used).toBe(0);
   });

@@ -6,6 +6,7 @@
  */
 import { bugOn } from '../base/bug.ts';
 import { ENOMEM, type Result } from '../base/errno.ts';
+import { NOTHING_FAILS, type FaultDoor } from '../base/fail-points.ts';
 import { refuse } from '../base/refuse.ts';
 
 /** Words in a 4 KiB frame. */
@@ -21,11 +22,12 @@ export class Ram {
   #fresh = 1;
   /** Frames handed out now. */
   used = 0;
-  /** Asked before each allocation: true makes it fail (failure injection). */
-  failNext: (() => boolean) | undefined;
+  readonly #faults: FaultDoor;
 
-  constructor(sizeBytes: number) {
+  /** `faults`: says before each allocation whether it fails. */
+  constructor(sizeBytes: number, faults: FaultDoor = NOTHING_FAILS) {
     bugOn(sizeBytes % 4096 !== 0 || sizeBytes < 8192, 'RAM is made of whole frames, two at least');
+    this.#faults = faults;
     const arena = new ArrayBuffer(sizeBytes);
     this.words = new Int32Array(arena);
     this.bytes = new Uint8Array(arena);
@@ -33,7 +35,9 @@ export class Ram {
   }
   /** A zeroed frame. */
   alloc(): Result<number, 'ENOMEM'> {
-    if (this.failNext?.()) return refuse(ENOMEM, 'allocation of a frame was made to fail');
+    if (this.#faults.fails('frame')) {
+      return refuse(ENOMEM, 'allocation of a frame was made to fail');
+    }
     const recycled = this.#free.pop();
     if (recycled !== undefined) {
       this.words.fill(0, recycled * FRAME_WORDS, (recycled + 1) * FRAME_WORDS);
@@ -49,7 +53,7 @@ export class Ram {
   /** `count` zeroed frames in a row: for queues and large root tables. Never recycled one by one out of order. */
   allocRun(count: number): Result<number, 'ENOMEM'> {
     if (count === 1) return this.alloc();
-    if (this.failNext?.() || this.#fresh + count > this.frameCount) {
+    if (this.#faults.fails('frame') || this.#fresh + count > this.frameCount) {
       return refuse(ENOMEM, 'no run of frames in the simulated RAM', { count });
     }
     const first = this.#fresh;

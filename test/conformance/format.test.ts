@@ -239,12 +239,12 @@ describe.each(CASES)('$name', (c) => {
     // One page apart, so that only small leaves are used, over four level-0 tables.
     const far = lastG(c) + 1 - 2048 * page + 500 * page;
     for (let failAt = 0; ; failAt++) {
-      const { pt, ram } = make(c);
+      const { pt, ram, failing } = make(c);
       expect(pt.map(0, 77 * page, page, RW)).toBe(undefined);
       let left = failAt;
-      ram.failNext = () => left-- === 0;
+      failing.when = () => left-- === 0;
       const status = pt.map(far, page, length, RW);
-      ram.failNext = undefined;
+      failing.when = undefined;
       if (status === undefined) {
         expect(failAt).toBeGreaterThan(2);
         return;

@@ -156,7 +156,7 @@ describe('a bind that fails half way leaves nothing', () => {
       'no id',
       ENOMEM,
       (world, fd) => {
-        fd.task.failing = (point) => point === 'slab: object';
+        fd.task.failing = (point) => point === 'object';
         return world.noiommuDevice();
       },
     ],
@@ -177,9 +177,7 @@ describe('a bind that fails half way leaves nothing', () => {
     const dev = make(world, fd);
     const owner = dev.iommuGroup?.owner;
     const context = ctxOf(fd);
-    world.subsystem.caller = fd.task;
-    expect(deviceBind(context, dev)).toBe(errno);
-    world.subsystem.caller = undefined;
+    expect(world.env.runAs(fd.task, () => deviceBind(context, dev))).toBe(errno);
     fd.task.failing = undefined;
     expect(context.objects.empty).toBe(true);
     if (dev.iommuGroup) expect(ctxHasGroup(context, dev.iommuGroup)).toBe(false);

@@ -135,7 +135,7 @@ test('the kernel cannot touch the memory of a dma-buf, nor copy what was made to
   expect(accessPinPages(access, IOVA, PAGE, false)).toBe(EINVAL);
   const made = testOp(fd, t.IOMMU_TEST_OP_CREATE_ACCESS, ioas, t.iommu_test_create_access, {});
   const file = must(made as never as Result<{ out_access_fd: number }>).out_access_fd;
-  fd.task.failing = (point) => point === 'iommufd: page rw';
+  fd.task.failing = (point) => point === 'page-rw';
   const rw = { iova: 2n * IOVA, length: 8n, uptr: BUFFER, flags: t.MOCK_ACCESS_RW_SLOW_PATH };
   const copyOut = () => testOp(fd, t.IOMMU_TEST_OP_ACCESS_RW, file, t.iommu_test_access_rw, rw);
   expect(copyOut()).toBe(EINVAL);
@@ -295,9 +295,9 @@ test('the selftest says what it finds wrong', () => {
 });
 
 test.for([
-  ['iommufd: pin', EFAULT],
-  ['iommufd: temporary batch', ENOMEM],
-  ['iommufd: charge', ENOMEM],
+  ['pin', EFAULT],
+  ['pin-batch', ENOMEM],
+  ['charge', ENOMEM],
 ] as const)('%s made to fail: the map is refused and undone', ([point, errno]) => {
   const fd = new World().open();
   const ioas = ioasAlloc(fd);
@@ -313,9 +313,9 @@ test.for([
 test('an attach or a lookup that was made to fail leaves nothing', () => {
   const fd = new World().open();
   const ioas = ioasAlloc(fd);
-  fd.task.failing = (at) => at === 'iommufd: reserved regions';
+  fd.task.failing = (at) => at === 'reserved-regions';
   expect(mockDomain(fd, ioas)).toBe(EINVAL);
-  fd.task.failing = (at) => at === 'iommufd: object lookup';
+  fd.task.failing = (at) => at === 'object-lookup';
   expect(mockDomain(fd, ioas)).toBe(ENOENT);
   expect(map(fd, ioas, BUFFER, PAGE, IOVA)).toBe(ENOENT);
   fd.task.failing = undefined;

@@ -188,7 +188,7 @@ test('a vIOMMU that gets no id is ENOMEM and holds nothing', () => {
   const dev = mock(fd, ioas);
   const parent = must(hwptAlloc(fd, dev.idev, ioas, { flags: uapi.IOMMU_HWPT_ALLOC_NEST_PARENT }));
   const values = { type: t.IOMMU_VIOMMU_TYPE_SELFTEST, dev_id: dev.idev, hwpt_id: parent };
-  fd.task.failing = (point) => point === 'slab: object';
+  fd.task.failing = (point) => point === 'object';
   expect(fd.call(uapi.IOMMU_VIOMMU_ALLOC, uapi.iommu_viommu_alloc, values)).toBe(ENOMEM);
   fd.task.failing = undefined;
   expect(destroy(fd, parent)).toBeUndefined();

@@ -279,10 +279,10 @@ describe('around bounce buffers, an untrusted device', () => {
     expect(core.ram.used).toBe(used);
   });
   test('an untrusted device is refused when there is nothing to copy with, or no page to copy to', () => {
-    const { core, dev } = newDma(options);
-    core.ram.failNext = () => true;
+    const { core, failing, dev } = newDma(options);
+    failing.when = () => true;
     expect(whyNot(() => dmaMap(dev, 0x8010n, 5000n, DMA_TO_DEVICE))).toEqual([ENOMEM]);
-    core.ram.failNext = undefined;
+    failing.when = undefined;
     core.memory = undefined;
     expect(whyNot(() => dmaMap(dev, 0x8010n, 4n, DMA_TO_DEVICE))).toEqual([EIO]);
     const list = [

@@ -256,10 +256,6 @@ export class HostTask implements Task {
     return this.#parts.eventfds.get(this.pid, this.tid, fd);
   }
 
-  shouldFail(point: string): boolean {
-    return this.#parts.machine.faults?.shouldFail(this.tid, point) === true;
-  }
-
   #statusText(): string {
     return (this.#status ??= textOf(`/proc/${this.tid}/status`));
   }

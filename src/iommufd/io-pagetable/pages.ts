@@ -7,6 +7,7 @@
 import { EFAULT, EINVAL, ENODEV, ENOMEM, type Status } from '../../base/errno.ts';
 import type { ForeignFile } from '../../base/file.ts';
 import type { PhysicalMemory } from '../../base/physical-memory.ts';
+import type { FaultDoor } from '../../base/fail-points.ts';
 import { refuse } from '../../base/refuse.ts';
 import { CAP_IPC_LOCK, type Mm, type Task } from '../../base/task.ts';
 import type { Accounting, AccountMode, Payer } from './accounting.ts';
@@ -30,8 +31,8 @@ export interface PageWorld {
   readonly pinBuffer: Float64Array;
   /** Pages pinned at a time, no more than the buffer has room for. */
   readonly chunkPages: number;
-  /** Is the caller to see a failure at this point (iommufd.md 7.1)? */
-  shouldFail(point: string): boolean;
+  /** Says which call fails where. */
+  readonly env: FaultDoor;
 }
 
 /** Where a MAP got its memory from. */
@@ -174,7 +175,7 @@ export class Pages {
     const { world } = this;
     const chunk = world.chunkPages;
     for (let index = first; index <= last;) {
-      if (world.shouldFail('iommufd: temporary batch')) {
+      if (world.env.fails('pin-batch')) {
         return refuse(ENOMEM, 'the batch allocation was made to fail');
       }
       const count = Math.min(chunk, last - index + 1);
@@ -187,7 +188,7 @@ export class Pages {
   }
   #pinFromOrigin(index: number, count: number): Status {
     const { origin, world } = this;
-    if (world.shouldFail('iommufd: pin')) return refuse(EFAULT, 'the pin was made to fail');
+    if (world.env.fails('pin')) return refuse(EFAULT, 'the pin was made to fail');
     const at = this.firstPage + index;
     if (origin.kind === 'user') {
       if (!origin.mm.alive) {
@@ -209,7 +210,7 @@ export class Pages {
   }
 
   #charge(npages: number): Status<'ENOMEM'> {
-    if (this.world.shouldFail('iommufd: charge')) {
+    if (this.world.env.fails('charge')) {
       return refuse(ENOMEM, 'the charge was made to fail');
     }
     const rc = this.world.accounting.charge(this.source, npages);

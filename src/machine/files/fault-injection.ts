@@ -4,13 +4,16 @@
  */
 import { EINVAL } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
-import type { KernelEnv } from '../../base/kernel-env.ts';
+import {
+  FAIL_KINDS,
+  FAIL_POINTS,
+  type FailKind,
+  type FailPoint,
+  type FaultDoor,
+} from '../../base/fail-points.ts';
+import type { Task } from '../../base/task.ts';
 import type { AttrNode, DirNode } from './nodes.ts';
 import { dir, writableAttr } from './tree.ts';
-
-/** The kinds of points, and their directories in debugfs. */
-type Kind = 'failslab' | 'fail_page_alloc' | 'fail_iommufd';
-const KINDS: readonly Kind[] = ['failslab', 'fail_page_alloc', 'fail_iommufd'];
 
 interface Switches {
   /** Allocations that may sleep are spared, as all of ours may: the default of the kernel. */
@@ -19,18 +22,20 @@ interface Switches {
   verbose: number;
 }
 
-export class FaultInjection {
-  readonly #env: KernelEnv;
+/** Says of each thread which point it passes is the one that fails. */
+export class FaultInjection implements FaultDoor {
+  readonly #log: (text: string) => void;
   /** Failure points until the next failure, by thread; 0: it has happened, or is off. */
   readonly #left = new Map<number, number>();
-  readonly #switches: Readonly<Record<Kind, Switches>> = {
+  readonly #switches: Readonly<Record<FailKind, Switches>> = {
     failslab: { ignoresWait: true, verbose: 2 },
     fail_page_alloc: { ignoresWait: true, verbose: 2 },
     fail_iommufd: { ignoresWait: false, verbose: 2 },
   };
 
-  constructor(env: KernelEnv) {
-    this.#env = env;
+  /** `log`: a line of the kernel log. */
+  constructor(log: (text: string) => void) {
+    this.#log = log;
   }
 
   /** Write to fail-nth. */
@@ -41,16 +46,16 @@ export class FaultInjection {
   left(tid: number): number {
     return this.#left.get(tid) ?? 0;
   }
-  /** A thread passes a point where it could fail; 'slab: …' and 'page: …' are allocations. @kernel should_fail_ex */
-  shouldFail(tid: number, point: string): boolean {
-    const left = this.left(tid);
-    if (left === 0) return false;
-    const { ignoresWait, verbose } = this.#switches[kindOf(point)];
+  fails(point: FailPoint, current?: Task): boolean {
+    const left = current ? this.left(current.tid) : 0;
+    if (!current || left === 0) return false;
+    const { kind, what } = FAIL_POINTS[point];
+    const { ignoresWait, verbose } = this.#switches[kind];
     if (ignoresWait) return false;
-    this.#left.set(tid, left - 1);
+    this.#left.set(current.tid, left - 1);
     if (left > 1) return false;
     if (verbose > 0) {
-      this.#env.log('info', `fault injection: '${point}' is made to fail for thread ${tid}`);
+      this.#log(`fault injection: ${kind}: ${what} is made to fail for thread ${current.tid}`);
     }
     return true;
   }
@@ -74,18 +79,13 @@ export class FaultInjection {
 
   /** Of /sys/kernel/debug. */
   directories(): Record<string, DirNode> {
-    return Object.fromEntries(KINDS.map((kind) => [kind, this.#directory(kind)]));
+    return Object.fromEntries(FAIL_KINDS.map((kind) => [kind, this.#directory(kind)]));
   }
-  #directory(kind: Kind): DirNode {
+  #directory(kind: FailKind): DirNode {
     const switches = this.#switches[kind];
     const spares = kind === 'fail_iommufd' ? undefined : ignoreWait(switches);
     return dir(() => ({ 'ignore-gfp-wait': spares, verbose: verbosity(switches) }));
   }
-}
-
-function kindOf(point: string): Kind {
-  if (point.startsWith('slab:')) return 'failslab';
-  return point.startsWith('page:') ? 'fail_page_alloc' : 'fail_iommufd';
 }
 
 function verbosity(switches: Switches): AttrNode {

@@ -45,7 +45,7 @@ export interface OpenFlags {
 /** What a call is called in the event stream. */
 interface CallName {
   readonly pid: number;
-  /** The caller, where it may sleep in the call. */
+  /** The caller; undefined where it may be gone. */
   readonly task?: Task;
   readonly name: string;
   readonly file: string;
@@ -74,7 +74,7 @@ export class Syscalls {
 
   /** openat(2) of a device node. The file starts with one reference, the caller's. */
   open(task: Task, node: DeviceNode, path: string, flags: OpenFlags): Result<OpenFile> {
-    return this.#call({ pid: task.pid, name: 'openat', file: path }, () => {
+    return this.#call({ pid: task.pid, task, name: 'openat', file: path }, () => {
       const file = node.open(task, flags);
       if (!isErrno(file)) file.nonblocking = flags.nonblocking;
       return file;
@@ -142,7 +142,7 @@ export class Syscalls {
 
   mmap(task: Task, file: OpenFile, request: MmapRequest): Result<Mapping> {
     return this.#call(
-      { pid: task.pid, name: 'mmap', file: file.name },
+      { pid: task.pid, task, name: 'mmap', file: file.name },
       () =>
         file.ops.mmap?.(file, task, request) ??
         refuse(ENODEV, 'this file cannot be mapped', { file: file.name }),
@@ -159,7 +159,7 @@ export class Syscalls {
   }
 
   readAttr(task: Task, path: string, node: AttrNode): Result<Uint8Array> {
-    return this.#call({ pid: task.pid, name: 'read', file: path }, () => node.read(task));
+    return this.#call({ pid: task.pid, task, name: 'read', file: path }, () => node.read(task));
   }
 
   writeAttr(
@@ -227,7 +227,7 @@ export class Syscalls {
   #call<T>(name: CallName, run: () => T, telling: Telling = {}): T | Errno<'EIO'> {
     const { trace } = this.#env;
     const guarded = (): T | Errno<'EIO'> =>
-      this.#guard.run(() => `${name.name}(${name.file})`, run);
+      this.#env.runAs(name.task, () => this.#guard.run(() => `${name.name}(${name.file})`, run));
     if (!trace.on && this.#asleep.size === 0) return guarded();
     const call = this.#woken(name.task) ?? trace.enter(infoOf(name, telling));
     const result = trace.inside(call, guarded);

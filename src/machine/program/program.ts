@@ -84,8 +84,6 @@ export class Program implements Task {
   readonly mem: ProgramMemory;
   readonly mm: MachineMm;
   readonly rlimitMemlock: bigint;
-  /** Failure injection: a test sets it. */
-  shouldFail?: (point: string) => boolean;
   readonly #host: ProgramHost;
   readonly #capabilities: ReadonlySet<number> | 'all';
   readonly #fds = new Map<number, Fd>();

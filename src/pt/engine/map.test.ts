@@ -84,9 +84,9 @@ describe('map: the checks of core.md 3.8 in their order', () => {
 
 describe('map: the rest of the table', () => {
   test('rule 8: no frame for a table is ENOMEM, and the frames taken on the way are given back', () => {
-    const { pt, ram } = vtd();
+    const { pt, ram, failing } = vtd();
     let allowed = 1;
-    ram.failNext = () => allowed-- === 0;
+    failing.when = () => allowed-- === 0;
     expect(pt.map(0, 0, 1, RW)).toBe(ENOMEM);
     expect([ram.used, pt.frames, pt.mapped]).toEqual([1, 1, 0]);
     expect(pt.walk(0n)).toMatchObject([{ kind: 'empty', entry: 0n }]);
@@ -244,10 +244,10 @@ describe('a growing top', () => {
 
   test('a growing top without a frame to grow is ENOMEM, and the old top stays', () => {
     const tops: [number, number][] = [];
-    const { pt, ram } = growing(tops);
+    const { pt, ram, failing } = growing(tops);
     for (const failAt of [0, 1, 2]) {
       let left = failAt;
-      ram.failNext = () => left-- === 0;
+      failing.when = () => left-- === 0;
       expect(pt.map(2 ** 40, 0, 1, RW)).toBe(ENOMEM);
     }
     expect([pt.topLevel, ram.used, tops.length]).toEqual([1, 1, 0]);

@@ -12,6 +12,7 @@ import {
   type MockDriver,
 } from '../../drivers/mock/index.ts';
 import { Ram } from '../../pt/ram.ts';
+import { FaultSwitch } from '../base/fault-switch.ts';
 import { must } from '../base/must.ts';
 
 type DomainKnobs = MockDriver['domainKnobs'];
@@ -26,6 +27,8 @@ export interface DmaOptions {
 
 export interface DmaRig {
   readonly core: IommuCore;
+  /** What makes allocations of frames fail. */
+  readonly failing: FaultSwitch;
   readonly mock: MockDriver;
   readonly dev: Device;
   readonly domain: Domain;
@@ -36,7 +39,8 @@ export const GIB = 0x4000_0000n;
 
 /** Pages of 4 KiB, 2 MiB, 1 GiB, an aperture of 1 MiB to 64 GiB, a device that reaches all of it. */
 export function newDma(options: DmaOptions = {}): DmaRig {
-  const ram = new Ram(1 << 22);
+  const failing = new FaultSwitch();
+  const ram = new Ram(1 << 22, failing);
   const core = new IommuCore(new KernelEnv(options.traits ?? ['strict-default']), ram);
   core.memory = ramAsMemory(ram);
   const mock = createMockDriver(core, { default: 'none', group: 'instance' });
@@ -52,7 +56,7 @@ export function newDma(options: DmaOptions = {}): DmaRig {
       ...(options.knobs && { knobs: options.knobs }),
     });
   const dev = add('A', options.config);
-  return { core, mock, dev, domain: dev.iommuGroup!.defaultDomain!, add };
+  return { core, failing, mock, dev, domain: dev.iommuGroup!.defaultDomain!, add };
 }
 
 /** Physical memory that is the RAM of the tables. */

@@ -22,6 +22,7 @@ import {
   type IntelUnitConfig,
   type IntelUnitHandle,
 } from '../../drivers/intel/driver/driver.ts';
+import { FaultSwitch } from '../base/fault-switch.ts';
 import { must } from '../base/must.ts';
 
 export const RW = IOMMU_READ | IOMMU_WRITE;
@@ -31,6 +32,8 @@ export const SCENE_RID = 4 << 3;
 export interface IntelRig {
   readonly core: IommuCore;
   readonly ram: Ram;
+  /** What makes allocations of frames fail. */
+  readonly failing: FaultSwitch;
   readonly pci: PciGrouping;
   readonly bus: PciBus;
   readonly events: TraceEvent[];
@@ -49,7 +52,8 @@ export function intelRig(
   config: IntelUnitConfig = {},
   how: { readonly ramBytes?: number; readonly traits?: readonly KernelTrait[] } = {},
 ): IntelRig {
-  const ram = new Ram(how.ramBytes ?? 1 << 24);
+  const failing = new FaultSwitch();
+  const ram = new Ram(how.ramBytes ?? 1 << 24, failing);
   const core = new IommuCore(new KernelEnv(how.traits ?? ['test-dev']), ram);
   const events: TraceEvent[] = [];
   core.env.trace.listen(({ event }) => events.push(event));
@@ -69,6 +73,7 @@ export function intelRig(
   return {
     core,
     ram,
+    failing,
     pci,
     bus,
     events,

@@ -1,5 +1,6 @@
 /** Programs of a test's computer: an address space of pages, a task with its files, and where its memory lies. */
 import { EBADF, EFAULT, EINVAL, EMFILE, type Result, type Status } from '../../base/errno.ts';
+import type { FailPoint } from '../../base/fail-points.ts';
 import { ForeignFile, OpenFile } from '../../base/file.ts';
 import type { Eventfd, Mm, Task } from '../../base/task.ts';
 import { U64_MAX } from '../../base/u64.ts';
@@ -107,7 +108,8 @@ export class TestTask implements Task {
   readonly caps = new Set<number>([14, 17, 21, 24]);
   rlimitMemlock = U64_MAX;
   readonly fds = new Map<number, OpenFile | ForeignFile>();
-  failing: ((point: string) => boolean) | undefined;
+  /** Which points fail in its calls; 'fd': it has no free descriptor. */
+  failing: ((point: FailPoint | 'fd') => boolean) | undefined;
   constructor(mm: TestMm) {
     this.mm = mm;
   }
@@ -161,7 +163,7 @@ export class TestTask implements Task {
     this.mm.alive = false;
     for (const fd of [...this.fds.keys()]) this.close(fd);
   }
-  shouldFail(point: string): boolean {
+  shouldFail(point: FailPoint | 'fd'): boolean {
     return this.failing?.(point) ?? false;
   }
 }

@@ -2,10 +2,11 @@
 import { Bug } from '../../base/bug.ts';
 import { EINVAL, isErrno, type Errno, type Result } from '../../base/errno.ts';
 import { ForeignFile, type OpenFile, type SharedPages } from '../../base/file.ts';
+import type { FailPoint, FaultDoor } from '../../base/fail-points.ts';
 import { KernelEnv } from '../../base/kernel-env.ts';
 import type { KernelTrait } from '../../base/kernel-traits.ts';
 import type { Fields, Struct, View } from '../../base/struct.ts';
-import { UserAccounts } from '../../base/task.ts';
+import { UserAccounts, type Task } from '../../base/task.ts';
 import { WaitQueue } from '../../base/wait-queue.ts';
 import { Device } from '../../core/contract/device.ts';
 import { IommuCore } from '../../core/contract/iommu-core.ts';
@@ -60,8 +61,10 @@ export class World {
       readonly env?: KernelEnv;
     } = {},
   ) {
-    this.env = given.env ?? new KernelEnv([...TRAITS, ...(given.traits ?? [])]);
-    this.ram = new Ram(given.ramBytes ?? 1 << 26);
+    const faults: FaultDoor = { fails: (point, current) => this.fails(point, current) };
+    const traits = [...TRAITS, ...(given.traits ?? [])];
+    this.env = given.env ?? new KernelEnv(traits, undefined, faults);
+    this.ram = new Ram(given.ramBytes ?? 1 << 26, this.env);
     this.core = new IommuCore(this.env, this.ram);
     this.subsystem = new IommufdSubsystem({
       core: this.core,
@@ -70,6 +73,10 @@ export class World {
       newSharedPages: (length) => this.#newSharedPages(length),
       selftest: new MachineSelftest(this.core),
     });
+  }
+  /** What fails: what the task says whose call it is. */
+  fails(point: FailPoint, current: Task | undefined): boolean {
+    return current instanceof TestTask && current.shouldFail(point);
   }
   task(): TestTask {
     return new TestTask(this.mm());
@@ -133,7 +140,8 @@ export class Iommufd {
   }
   /** Raw ioctl. */
   ioctl(cmd: number, arg: bigint): Result<number> {
-    const result = this.file.ops.ioctl!(this.file, this.task, cmd, arg);
+    const { file, task } = this;
+    const result = this.world.env.runAs(task, () => file.ops.ioctl!(file, task, cmd, arg));
     if (result instanceof WaitQueue) throw new Bug('an iommufd ioctl never sleeps');
     return result;
   }

@@ -158,11 +158,8 @@ export function fileCommand<F extends Fields>(given: StructRow<F>): Command {
   };
 }
 /** The host says whose call fails; on the way through VFIO nobody else does. */
-export function calledBy(caller: Caller, { subsystem }: World, call: () => unknown): unknown {
-  const outer = subsystem.caller;
-  subsystem.caller = caller.task;
-  const result = call();
-  subsystem.caller = outer;
+export function calledBy(caller: Caller, { env }: World, call: () => unknown): unknown {
+  const result = env.runAs(caller.task, call);
   return result instanceof WaitQueue ? SKIPPED : result;
 }
 

@@ -65,7 +65,9 @@ export class Scene {
     this.#ramUsed = world.ram.used + (unit ? ramOfUnit(unit) : 0);
     this.#hardware = unit ? plugIn(world, unit) : NO_HARDWARE;
     this.#coreState = coreState(world.core);
-    world.ram.failNext = () => this.#isUnlucky();
+    const ofTask = world.fails;
+    world.fails = (point, current) =>
+      point === 'frame' ? this.#isUnlucky() : ofTask(point, current);
     const task = this.#addTask(world.task());
     this.open(task, false);
     const scene = this;

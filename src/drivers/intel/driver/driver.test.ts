@@ -174,7 +174,7 @@ describe('an attach that fails for want of something leaves the device as it was
     const bus = rig.bus;
     const dev = rig.deviceOf(bus.add({ slot: 4, type: 'endpoint' }));
     expect(dev.iommuGroup).toBeDefined();
-    rig.ram.failNext = () => true;
+    rig.failing.when = () => true;
     const fn = bus.add({ slot: 5, type: 'endpoint' });
     const late = new Device(rig.core, { name: fn.name, bus: 'pci' });
     rig.pci.bind(late, fn);
@@ -184,9 +184,9 @@ describe('an attach that fails for want of something leaves the device as it was
 
   it('an attach without RAM for a PASID table is ENODEV, and leaves the device as it was', () => {
     const { rig, dev, domain } = attached({}, PASIDS);
-    rig.ram.failNext = () => true;
+    rig.failing.when = () => true;
     expect(attachDevicePasid(domain, dev, 1000)).toBe(ENODEV);
-    rig.ram.failNext = undefined;
+    rig.failing.when = undefined;
     expect(attachDevicePasid(domain, dev, 1000)).toBeUndefined();
   });
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { EBUSY, ENODEV, isErrno } from '../../../base/errno.ts';
 import { Ram } from '../../../pt/ram.ts';
+import { FaultSwitch } from '../../../testing/base/fault-switch.ts';
 import { PasidTable } from './pasid-table.ts';
 
 function table(ram: Ram): PasidTable {
@@ -18,8 +19,8 @@ test('an entry that is present is not written again: EBUSY, and it stays as it w
   expect(ram.words).toEqual(before);
 });
 test('an entry without memory for its table is ENODEV, as the kernel answers', () => {
-  const ram = new Ram(1 << 20);
-  const pasids = table(ram);
-  ram.failNext = () => true;
+  const failing = new FaultSwitch();
+  const pasids = table(new Ram(1 << 20, failing));
+  failing.when = () => true;
   expect(pasids.write(5, { did: 7 })).toBe(ENODEV);
 });
