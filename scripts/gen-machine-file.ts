@@ -6,14 +6,14 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { format } from 'prettier';
 import { KERNEL_TRAITS } from '../src/base/kernel-traits.ts';
 import { RELEASES } from '../src/base/kernel-release.ts';
-import { KNOWN_DEVICE_TYPES } from '../src/machine/machine.ts';
+import { KNOWN_TYPES } from '../src/machine/machine.ts';
 import { BRIDGE_TYPES } from '../src/machine/description/description.ts';
 import { machineJsonSchema, type JsonSchema } from '../src/machine/description/json-schema.ts';
 import { DEFAULT_KERNEL, TRAIT_SPANS, type Span } from '../src/machine/description/releases.ts';
 
 const SCHEMA = 'schema/machine.schema.json';
 const PAGE = 'docs/machine-file.md';
-const schema = machineJsonSchema(KNOWN_DEVICE_TYPES);
+const schema = machineJsonSchema(KNOWN_TYPES);
 
 // --- tables ---
 
@@ -79,7 +79,7 @@ function iommuTables(): string {
 }
 
 function deviceTables(): string {
-  return [...KNOWN_DEVICE_TYPES.values()]
+  return [...KNOWN_TYPES.devices.values()]
     .map(({ type, summary, options }) => {
       const rows = Object.entries(options).map(([key, { default: value, help }]) => [
         `\`${key}\``,

@@ -5,13 +5,13 @@
  */
 import { existsSync } from 'node:fs';
 import {
-  IOMMU_OPTIONS,
+  type IommuDescription,
   type MachineDescription,
   type MachineInput,
   type Problem,
 } from '../machine/description/description.ts';
 import { parseDescription } from '../machine/description/description-check.ts';
-import { KNOWN_DEVICE_TYPES, Machine } from '../machine/machine.ts';
+import { KNOWN_TYPES, Machine } from '../machine/machine.ts';
 import { PRESETS } from '../machine/description/presets/index.ts';
 import { parseYaml, problemsText, readUserFile, UserMistake, type Places } from './user-file.ts';
 
@@ -44,7 +44,7 @@ export function describeMachine(choice: MachineChoice): Source {
 /** The complete, checked description: plain data. Throws UserMistake with one line per problem. */
 export function resolveMachine(choice: MachineChoice): MachineDescription {
   const source = describeMachine(choice);
-  const checked = parseDescription(source.input, KNOWN_DEVICE_TYPES);
+  const checked = parseDescription(source.input, KNOWN_TYPES);
   if ('description' in checked) return checked.description;
   throw new UserMistake(problemsText(checked.problems, source));
 }
@@ -99,7 +99,7 @@ const DEVICE_FLAG_KEYS = ['bdf', 'driver', 'iommu'] as const;
 
 function deviceFlag(text: string): NonNullable<MachineInput['devices']>[number] {
   const { head: type, pairs } = splitFlag('--device', text);
-  const known = KNOWN_DEVICE_TYPES.get(type);
+  const known = KNOWN_TYPES.devices.get(type);
   const { bdf, driver, iommu, ...options } = pairs;
   if (bdf === undefined) {
     throw new UserMistake(
@@ -116,21 +116,22 @@ function deviceFlag(text: string): NonNullable<MachineInput['devices']>[number] 
   };
 }
 
-function iommuFlag(text: string): NonNullable<MachineInput['iommus']>[number] {
+function iommuFlag(text: string): IommuDescription {
   const { head: type, pairs } = splitFlag('--iommu', text);
-  if (!Object.hasOwn(IOMMU_OPTIONS, type)) {
-    const types = Object.keys(IOMMU_OPTIONS).join(', ');
+  const known = KNOWN_TYPES.iommus.get(type);
+  if (!known) {
+    const types = [...KNOWN_TYPES.iommus.keys()].join(', ');
     throw new UserMistake(`--iommu ${text}: unknown type '${type}'; allowed: ${types}`);
   }
-  const allowed = IOMMU_OPTIONS[type as keyof typeof IOMMU_OPTIONS];
+  const allowed = ['name', ...Object.keys(known.options)];
   const unknown = Object.keys(pairs).find((key) => !allowed.includes(key));
   if (unknown !== undefined) {
     throw new UserMistake(
       `--iommu ${text}: unknown key '${unknown}'; allowed: ${allowed.join(', ')}`,
     );
   }
-  const values = Object.entries(pairs).map(([k, v]) => [k, k === 'name' ? v : scalar(v)]);
-  return { type, ...Object.fromEntries(values) } as NonNullable<MachineInput['iommus']>[number];
+  const values = Object.entries(pairs).map(([k, v]) => [k, k === 'name' ? v : scalar(v)] as const);
+  return { type, ...Object.fromEntries(values) };
 }
 
 function splitFlag(flag: string, text: string): { head: string; pairs: Record<string, string> } {

@@ -4,18 +4,18 @@ import { parseDescription } from '../machine/description/description-check.ts';
 import { DRIVER_NAMES, type MachineDescription } from '../machine/description/description.ts';
 import { PRESETS } from '../machine/description/presets/index.ts';
 import { KERNEL_VERSIONS, TRAIT_NAMES } from '../machine/description/releases.ts';
-import { KNOWN_DEVICE_TYPES } from '../machine/machine.ts';
+import { KNOWN_TYPES } from '../machine/machine.ts';
 import { printedMachine } from './commands/topology.ts';
 import { parseMachineText, resolveMachine } from './machine-file.ts';
 import { machineText } from './machine-text.ts';
 
 function parse(input: unknown): MachineDescription {
-  const checked = parseDescription(input, KNOWN_DEVICE_TYPES);
+  const checked = parseDescription(input, KNOWN_TYPES);
   if ('problems' in checked) throw new Error(JSON.stringify(checked.problems));
   return checked.description;
 }
 function print(machine: MachineDescription): string {
-  return machineText(machine, { source: 'a test', schema: './m.json', types: KNOWN_DEVICE_TYPES });
+  return machineText(machine, { source: 'a test', schema: './m.json', types: KNOWN_TYPES });
 }
 function readBack(text: string): MachineDescription {
   return parse(parseMachineText(text, 'printed').input);

@@ -6,7 +6,7 @@ import { Document, isMap, isScalar } from 'yaml';
 import {
   driverOf,
   iommuNames,
-  type DeviceTypes,
+  type HardwareTypes,
 } from '../machine/description/description-check.ts';
 import type { DeviceDescription, MachineDescription } from '../machine/description/description.ts';
 
@@ -15,7 +15,7 @@ export interface MachineTextContext {
   readonly source: string;
   /** Where an editor finds the JSON Schema. */
   readonly schema: string;
-  readonly types: DeviceTypes;
+  readonly types: HardwareTypes;
 }
 
 /** The complete machine file. */
@@ -30,7 +30,7 @@ export function machineText(machine: MachineDescription, context: MachineTextCon
     ` The machine of ${context.source}. A key in a comment has the value shown; docs/machine-file.md explains each.`,
   ].join('\n');
   const explained = new Set<string>();
-  const names = iommuNames(machine);
+  const names = iommuNames(machine, context.types.iommus);
   for (const [n, iommu] of machine.iommus.entries()) {
     if (iommu.name === undefined) comment(document, ['iommus', n], [`name: ${names[n]!}`]);
   }
@@ -79,7 +79,7 @@ function explainDevice(
   context: MachineTextContext & { readonly explained: Set<string> },
 ): void {
   quoteAddresses(document, path);
-  const known = context.types.get(device.type);
+  const known = context.types.devices.get(device.type);
   if (!known || context.explained.has(device.type)) return;
   context.explained.add(device.type);
   const type = document.getIn([...path, 'type'], true);

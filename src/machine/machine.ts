@@ -13,12 +13,18 @@ import { IommuCore } from '../core/contract/iommu-core.ts';
 import { stateDigest } from '../core/state-digest.ts';
 import { DEVICE_TYPES } from '../devices/index.ts';
 import { createPciGrouping } from '../drivers/pci-group.ts';
+import { IOMMU_TYPES, type IommuTypes } from '../drivers/types.ts';
 import { Ram } from '../pt/ram.ts';
 import { IommufdSubsystem } from '../iommufd/subsystem.ts';
 import { IOMMUFD_API } from '../vfio/iommufd-api.ts';
 import { type1Driver } from '../vfio/type1/type1.ts';
 import { VfioParameters, VfioSubsystem } from '../vfio/vfio-core.ts';
-import { driverOf, parseDescription, type DeviceTypes } from './description/description-check.ts';
+import {
+  driverOf,
+  parseDescription,
+  type DeviceTypes,
+  type HardwareTypes,
+} from './description/description-check.ts';
 import type { MachineDescription, MachineInput, Problem } from './description/description.ts';
 import { devRoot } from './files/dev.ts';
 import { DriverCore } from './kernel/driver-core.ts';
@@ -46,6 +52,8 @@ import { dir } from './files/tree.ts';
 export interface MachineOptions {
   /** Device models besides those that come with softiommu. */
   readonly deviceTypes?: DeviceTypes;
+  /** IOMMUs besides those that come with softiommu. */
+  readonly iommuTypes?: IommuTypes;
   /** Pages a program may mmap; the host gives memory real processes can share. */
   readonly newSharedPages?: (lengthBytes: number) => Result<SharedPages>;
 }
@@ -238,15 +246,21 @@ export class Machine {
   }
 }
 
-/** Device models that come with softiommu, for whoever writes descriptions. */
-export const KNOWN_DEVICE_TYPES: DeviceTypes = DEVICE_TYPES;
+/** Device models and IOMMUs that come with softiommu, for whoever writes descriptions. */
+export const KNOWN_TYPES: HardwareTypes = { devices: DEVICE_TYPES, iommus: IOMMU_TYPES };
 
-function allTypes(options: MachineOptions): DeviceTypes {
-  return new Map([...DEVICE_TYPES, ...(options.deviceTypes ?? [])]);
+function allTypes({
+  deviceTypes = new Map(),
+  iommuTypes = new Map(),
+}: MachineOptions): HardwareTypes {
+  return {
+    devices: new Map([...DEVICE_TYPES, ...deviceTypes]),
+    iommus: new Map([...IOMMU_TYPES, ...iommuTypes]),
+  };
 }
 
 function defaultDescription(): MachineDescription {
-  const checked = parseDescription(PRESETS['default']!.machine, DEVICE_TYPES);
+  const checked = parseDescription(PRESETS['default']!.machine, KNOWN_TYPES);
   if ('problems' in checked) throw new Bug('the default preset is no machine');
   return checked.description;
 }

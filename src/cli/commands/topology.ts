@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { Command } from '@commander-js/extra-typings';
 import { describeTree } from '../../insight/views/tree.ts';
 import { PRESETS } from '../../machine/description/presets/index.ts';
-import { KNOWN_DEVICE_TYPES } from '../../machine/machine.ts';
+import { KNOWN_TYPES } from '../../machine/machine.ts';
 import { loadMachine, resolveMachine, type MachineChoice } from '../machine-file.ts';
 import { machineText } from '../machine-text.ts';
 import { withUsage } from '../usage.ts';
@@ -23,7 +23,7 @@ export function printedMachine(choice: MachineChoice): string {
   return machineText(resolveMachine(choice), {
     source: (choice.machine ?? 'preset:default') + flags.join(''),
     schema: schemaPath(process.cwd()),
-    types: KNOWN_DEVICE_TYPES,
+    types: KNOWN_TYPES,
   });
 }
 

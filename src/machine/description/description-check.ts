@@ -2,6 +2,7 @@
  * Can this machine exist? Addresses, buses, slots, BARs, drivers and IOMMUs of a description are checked against each
  * other and against the device models. Hardware that PCI could not wire up is refused with the place and the reason.
  */
+import type { IommuTypes } from '../../drivers/types.ts';
 import { optionsOf, type BarSpec, type DeviceType } from '../../devices/port.ts';
 import {
   BRIDGE_TYPES,
@@ -15,12 +16,18 @@ import { contradictionsOf } from './releases.ts';
 
 export type DeviceTypes = ReadonlyMap<string, DeviceType>;
 
+/** What can be plugged into a machine, by the names a description uses. */
+export interface HardwareTypes {
+  readonly devices: DeviceTypes;
+  readonly iommus: IommuTypes;
+}
+
 /** Check a description completely. The result is the description with its defaults, or every problem found. */
 export function parseDescription(
   value: unknown,
-  types: DeviceTypes,
+  types: HardwareTypes,
 ): { readonly description: MachineDescription } | { readonly problems: readonly Problem[] } {
-  const shape = parseShape(value);
+  const shape = parseShape(value, types.iommus);
   if ('problems' in shape) return shape;
   const problems = checkDescription(shape.description, types);
   return problems.length > 0 ? { problems } : shape;
@@ -81,7 +88,7 @@ export function entriesOf(description: MachineDescription): Entry[] {
 
 interface Check {
   readonly description: MachineDescription;
-  readonly types: DeviceTypes;
+  readonly types: HardwareTypes;
   readonly entries: readonly Entry[];
   readonly byAddress: ReadonlyMap<string, Entry>;
   report(entry: Entry, key: string, message: string): void;
@@ -103,8 +110,8 @@ const RULES: readonly Rule[] = [
   driverFits,
 ];
 
-function checkDescription(description: MachineDescription, types: DeviceTypes): Problem[] {
-  const problems: Problem[] = [...checkKernel(description), ...checkIommus(description)];
+function checkDescription(description: MachineDescription, types: HardwareTypes): Problem[] {
+  const problems = [...checkKernel(description), ...checkIommus(description, types.iommus)];
   const entries = entriesOf(description);
   const byAddress = new Map<string, Entry>();
   for (const entry of entries) {
@@ -122,18 +129,22 @@ function checkDescription(description: MachineDescription, types: DeviceTypes): 
 }
 
 /** Names the IOMMUs get when they have none: dmar0, dmar1, … and mock0, mock1, …; counted per type. */
-export function iommuNames(description: MachineDescription): string[] {
-  const counts = { intel: 0, mock: 0 };
-  const prefix = { intel: 'dmar', mock: 'mock' };
-  return description.iommus.map(({ name, type }) => name ?? `${prefix[type]}${counts[type]++}`);
+export function iommuNames(description: MachineDescription, types: IommuTypes): string[] {
+  const counts = new Map<string, number>();
+  return description.iommus.map(({ name, type }) => {
+    if (name !== undefined) return name;
+    const count = counts.get(type) ?? 0;
+    counts.set(type, count + 1);
+    return `${types.get(type)?.prefix ?? type}${count}`;
+  });
 }
 
 function checkKernel({ kernel }: MachineDescription): Problem[] {
   return contradictionsOf(kernel).map((message) => ({ path: ['kernel', 'with'], message }));
 }
 
-function checkIommus(description: MachineDescription): Problem[] {
-  const names = iommuNames(description);
+function checkIommus(description: MachineDescription, types: IommuTypes): Problem[] {
+  const names = iommuNames(description, types);
   return names.flatMap((name, n) => {
     const problems: Problem[] = [];
     if (names.indexOf(name) < n) {
@@ -160,9 +171,9 @@ function typeIsKnown(check: Check, entry: Entry): void {
     }
     return;
   }
-  const known = check.types.get(type);
+  const known = check.types.devices.get(type);
   if (!known) {
-    const allowed = [...check.types.keys(), ...BRIDGE_TYPES].sort().join(', ');
+    const allowed = [...check.types.devices.keys(), ...BRIDGE_TYPES].sort().join(', ');
     check.report(entry, 'type', `unknown device type '${type}'; allowed: ${allowed}`);
     return;
   }
@@ -183,7 +194,7 @@ function typeIsKnown(check: Check, entry: Entry): void {
 function iommuIsKnown(check: Check, entry: Entry): void {
   const { iommu } = entry.device;
   if (iommu === undefined || iommu === 'none') return;
-  const names = iommuNames(check.description);
+  const names = iommuNames(check.description, check.types.iommus);
   if (names.includes(iommu)) return;
   check.report(
     entry,
@@ -292,7 +303,7 @@ const BAR_SIZES: Readonly<Record<BarSpec['kind'], { least: number; most: number 
 const MAX_PASID_BITS = 20;
 
 function functionCanExist(check: Check, entry: Entry): void {
-  const type = check.types.get(entry.device.type);
+  const type = check.types.devices.get(entry.device.type);
   if (!type) return;
   const pci = type.identity(optionsOf(type, entry.device.options));
   for (const bar of pci.bars) {

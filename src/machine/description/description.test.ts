@@ -1,13 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { Bug } from '../../base/bug.ts';
 import { DEVICE_TYPES } from '../../devices/index.ts';
+import { IOMMU_TYPES } from '../../drivers/types.ts';
 import type { DeviceType } from '../../devices/port.ts';
 import { parseDescription } from './description-check.ts';
 import { PRESETS } from './presets/index.ts';
 
+const TYPES = { devices: DEVICE_TYPES, iommus: IOMMU_TYPES };
+
 /** 'devices.0.at: message' of every problem. */
 function problems(value: unknown): string[] {
-  const checked = parseDescription(value, DEVICE_TYPES);
+  const checked = parseDescription(value, TYPES);
   if (!('problems' in checked)) return [];
   return checked.problems.map((p) => `${p.path.join('.')}: ${p.message}`);
 }
@@ -16,7 +19,7 @@ const generic = (at: string, options: object): object => ({ type: 'generic', at,
 const port = (at: string, devices: object[], type = 'root-port'): object => ({ type, at, devices });
 
 test('an empty description is a machine: one Intel IOMMU and no device', () => {
-  const checked = parseDescription({}, DEVICE_TYPES);
+  const checked = parseDescription({}, TYPES);
   if ('problems' in checked) throw new Bug('refused');
   expect(checked.description.iommus).toEqual([{ type: 'intel' }]);
   expect(checked.description.kernel.version).toBe('7.3');
@@ -261,7 +264,7 @@ test('a description is checked without making a device', () => {
       return DEVICE_TYPES.get('edu')!.create(port, options);
     },
   };
-  const types = new Map([['counted', counted]]);
+  const types = { ...TYPES, devices: new Map([['counted', counted]]) };
   const checked = parseDescription({ devices: [{ type: 'counted', at: '0000:00:04.0' }] }, types);
   expect([made, 'problems' in checked]).toEqual([0, false]);
 });

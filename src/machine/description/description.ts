@@ -6,6 +6,8 @@
  * `softiommu topology --print` quote it.
  */
 import { z } from 'zod';
+import type { IommuOption, IommuType, OptionValue } from '../../drivers/iommu-type.ts';
+import type { IommuTypes } from '../../drivers/types.ts';
 import { DEFAULT_KERNEL, KERNEL_VERSIONS, TRAIT_NAMES } from './releases.ts';
 
 export interface Problem {
@@ -49,49 +51,44 @@ const kernel = z
 
 const address = z.union([z.int().nonnegative(), z.string().regex(/^0x[0-9a-fA-F]+$/)]);
 
-const intel = z.strictObject({
-  type: z.literal('intel'),
-  name: z.string().optional(),
-  scalable: z.boolean().optional(),
-  /** Widest address a device may use. */
-  width: z.literal([39, 48, 57]).optional(),
-  superpage2m: z.boolean().optional(),
-  superpage1g: z.boolean().optional(),
-  snoopControl: z.boolean().optional(),
-  coherentWalks: z.boolean().optional(),
-  ssade: z.boolean().optional(),
-  ats: z.boolean().optional(),
-  passThrough: z.boolean().optional(),
-  pasidBits: z.int().min(0).max(20).optional(),
-  domainIdBits: z.literal([4, 6, 8, 10, 12, 14, 16]).optional(),
-  firstStage: z.boolean().optional(),
-  firstStage5: z.boolean().optional(),
-  firstStage1g: z.boolean().optional(),
-  secondStage: z.boolean().optional(),
-  nested: z.boolean().optional(),
-  faultRecords: z.int().min(1).max(256).optional(),
-});
+const optionValue = z.union([z.number(), z.string(), z.boolean()]);
 
-const mock = z.strictObject({
-  type: z.literal('mock'),
-  name: z.string().optional(),
-  /** PASID width of the instance. */
-  pasidBits: z.int().min(0).max(20).optional(),
-  dirtyTracking: z.boolean().optional(),
-  cacheCoherency: z.boolean().optional(),
-  /** 'translated': interrupt messages go through the tables, the kernel has to map the doorbell. Default: they pass. */
-  messages: z.literal(['pass', 'translated']).optional(),
-});
+/** One entry of `iommus`: options stand beside type and name; which there are says the type. */
+export interface IommuDescription {
+  readonly type: string;
+  readonly name?: string | undefined;
+  readonly [option: string]: OptionValue | undefined;
+}
 
-const iommu = z.discriminatedUnion('type', [intel, mock]);
+function iommuEntry({ type, summary, prefix, options }: IommuType) {
+  const shapes = Object.entries(options).map(
+    ([key, option]) => [key, shapeOf(option).optional().describe(option.help)] as const,
+  );
+  return z
+    .strictObject({
+      type: z.literal(type),
+      name: z.string().optional().describe(`of the instance; default: ${prefix}0, ${prefix}1, …`),
+      ...Object.fromEntries(shapes),
+    })
+    .describe(summary);
+}
+
+function shapeOf(option: IommuOption): z.ZodType<OptionValue> {
+  switch (option.kind) {
+    case 'boolean':
+      return z.boolean();
+    case 'integer':
+      return z.int().min(option.min).max(option.max);
+    case 'choice':
+      return z.literal([...option.values]);
+  }
+}
 
 const directRegion = z.strictObject({
   start: address.describe('first byte, at a page boundary'),
   last: address.describe('last byte, inclusive, at the end of a page'),
   relaxable: z.boolean().default(false).describe('needed at boot only: the device may be owned'),
 });
-
-const optionValue = z.union([z.number(), z.string(), z.boolean()]);
 
 /** One device entry; `device` below says what each key means. */
 export interface DeviceDescription {
@@ -144,42 +141,57 @@ const device: z.ZodType<DeviceDescription> = z
   })
   .meta({ id: 'device' });
 
-/** The shape of a machine file; a JSON Schema, its manual and a printed file are made from it. */
-export const MACHINE_SHAPE = z.strictObject({
-  name: z.string().default('machine').describe('for people'),
-  kernel,
-  ramMiB: z
-    .int()
-    .min(1)
-    .max(2048)
-    .default(256)
-    .describe('MiB of RAM for page tables and queues; pages cost nothing until they are used'),
-  iommus: z
-    .array(iommu)
-    .default([{ type: 'intel' }])
-    .describe('IOMMUs; the first one stands above every device that names no other'),
-  devices: z.array(device).default([]).describe('what is plugged into the root buses'),
-});
+/** The shape of a machine file with these types of IOMMU; a JSON Schema, its manual and a printed file come of it. */
+export function machineShape(iommuTypes: IommuTypes) {
+  const entries = [...iommuTypes.values()].map(iommuEntry);
+  const iommu: z.ZodType<IommuDescription, IommuDescription> = z.discriminatedUnion('type', [
+    entries[0]!,
+    ...entries.slice(1),
+  ]);
+  return z.strictObject({
+    name: z.string().default('machine').describe('for people'),
+    kernel,
+    ramMiB: z
+      .int()
+      .min(1)
+      .max(2048)
+      .default(256)
+      .describe('MiB of RAM for page tables and queues; pages cost nothing until they are used'),
+    iommus: z
+      .array(iommu)
+      .default([{ type: 'intel' }])
+      .describe('IOMMUs; the first one stands above every device that names no other'),
+    devices: z.array(device).default([]).describe('what is plugged into the root buses'),
+  });
+}
 
-export type MachineDescription = z.output<typeof MACHINE_SHAPE>;
+export type MachineDescription = z.output<ReturnType<typeof machineShape>>;
 /** What may be written: everything with a default may be left out. */
-export type MachineInput = z.input<typeof MACHINE_SHAPE>;
-export type IommuDescription = MachineDescription['iommus'][number];
+export type MachineInput = z.input<ReturnType<typeof machineShape>>;
 export type DirectRegion = DeviceDescription['directRegions'][number];
 
 /** The shape only; use parseDescription (description-check.ts), which also asks whether the hardware can exist. */
 export function parseShape(
   value: unknown,
+  iommuTypes: IommuTypes,
 ): { readonly description: MachineDescription } | { readonly problems: readonly Problem[] } {
-  const parsed = MACHINE_SHAPE.safeParse(value);
+  const shape = machineShape(iommuTypes);
+  const parsed = shape.safeParse(value);
   if (parsed.success) return { description: parsed.data };
-  return { problems: parsed.error.issues.flatMap(problemsOf) };
+  const allowed = { top: Object.keys(shape.shape), iommuTypes: [...iommuTypes.keys()] };
+  return { problems: parsed.error.issues.flatMap((issue) => problemsOf(issue, allowed)) };
 }
 
-function problemsOf(issue: z.core.$ZodIssue): Problem[] {
+/** What may be written where only this machine knows it. */
+interface Allowed {
+  readonly top: readonly string[];
+  readonly iommuTypes: readonly string[];
+}
+
+function problemsOf(issue: z.core.$ZodIssue, allowed: Allowed): Problem[] {
   const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
   if (issue.code === 'unrecognized_keys') {
-    const known = keysAt(path);
+    const known = keysAt(path, allowed);
     return issue.keys.map((key) => ({
       path: [...path, key],
       message: `unknown key '${key}'${known ? `; allowed: ${known.join(', ')}` : ''}`,
@@ -189,14 +201,17 @@ function problemsOf(issue: z.core.$ZodIssue): Problem[] {
     return [{ path, message: `allowed: ${issue.values.map(String).join(', ')}` }];
   }
   if (issue.code === 'invalid_union' && path[0] === 'iommus') {
-    return [{ path, message: 'allowed: intel, mock' }];
+    return [{ path, message: `allowed: ${allowed.iommuTypes.join(', ')}` }];
   }
   return [{ path, message: issue.message }];
 }
 
 /** Keys allowed in the object at this place. */
-function keysAt(path: readonly (string | number)[]): readonly string[] | undefined {
-  if (path.length === 0) return Object.keys(MACHINE_SHAPE.shape);
+function keysAt(
+  path: readonly (string | number)[],
+  allowed: Allowed,
+): readonly string[] | undefined {
+  if (path.length === 0) return allowed.top;
   if (path[0] === 'kernel') return ['version', 'with', 'without'];
   if (path.at(-2) === 'directRegions') return Object.keys(directRegion.shape);
   if (path[0] === 'devices') return DEVICE_KEYS;
@@ -204,8 +219,3 @@ function keysAt(path: readonly (string | number)[]): readonly string[] | undefin
 }
 
 const DEVICE_KEYS = [...Object.keys(deviceKeys), 'devices'];
-
-export const IOMMU_OPTIONS: Readonly<Record<IommuDescription['type'], readonly string[]>> = {
-  intel: Object.keys(intel.shape).filter((key) => key !== 'type'),
-  mock: Object.keys(mock.shape).filter((key) => key !== 'type'),
-};

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { KNOWN_DEVICE_TYPES } from '../machine.ts';
+import { KNOWN_TYPES } from '../machine.ts';
 import { machineJsonSchema } from './json-schema.ts';
 import { PRESETS } from './presets/index.ts';
 
-const schema = machineJsonSchema(KNOWN_DEVICE_TYPES);
+const schema = machineJsonSchema(KNOWN_TYPES);
 const device = schema.$defs?.['device'];
 
 describe('the JSON Schema of machine files', () => {
@@ -22,7 +22,7 @@ describe('the JSON Schema of machine files', () => {
   test('the JSON Schema of machine files knows the options of every device model, and no others', () => {
     const types = device?.allOf ?? [];
     expect(types.map(({ if: condition }) => condition)).toEqual(
-      [...KNOWN_DEVICE_TYPES.keys()].map((type) => ({ properties: { type: { const: type } } })),
+      [...KNOWN_TYPES.devices.keys()].map((type) => ({ properties: { type: { const: type } } })),
     );
     expect(types[0]?.then).toMatchObject({
       properties: {

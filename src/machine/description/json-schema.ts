@@ -5,17 +5,17 @@
  */
 import { z } from 'zod';
 import type { DeviceType } from '../../devices/port.ts';
-import { BRIDGE_TYPES, MACHINE_SHAPE } from './description.ts';
-import type { DeviceTypes } from './description-check.ts';
+import { BRIDGE_TYPES, machineShape } from './description.ts';
+import type { DeviceTypes, HardwareTypes } from './description-check.ts';
 
 export type JsonSchema = z.core.JSONSchema.BaseSchema;
 
 /** What may be written in a machine file: keys with a default may be left out. */
-export function machineJsonSchema(types: DeviceTypes): JsonSchema {
-  return z.toJSONSchema(MACHINE_SHAPE, {
+export function machineJsonSchema(types: HardwareTypes): JsonSchema {
+  return z.toJSONSchema(machineShape(types.iommus), {
     io: 'input',
     override: ({ jsonSchema }) => {
-      if (jsonSchema.id === 'device') addDeviceTypes(jsonSchema, types);
+      if (jsonSchema.id === 'device') addDeviceTypes(jsonSchema, types.devices);
     },
   });
 }

@@ -7,7 +7,7 @@ import type { IommuCore } from '../../core/contract/iommu-core.ts';
 import type { PciGrouping } from '../../drivers/pci-group.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
 import { PciBus } from '../../pci/topology.ts';
-import { iommuNames, parseAddress, type DeviceTypes } from '../description/description-check.ts';
+import { iommuNames, parseAddress, type HardwareTypes } from '../description/description-check.ts';
 import type { DeviceDescription, MachineDescription } from '../description/description.ts';
 import type { MachineMemory } from '../memory/physical-memory.ts';
 import type { Bus } from './dma-port.ts';
@@ -25,7 +25,7 @@ export class Hardware {
   readonly #inOrder: PciSlot[] = [];
   /** By segment:bus. */
   readonly #buses = new Map<string, PciBus>();
-  readonly #types: DeviceTypes;
+  readonly #types: HardwareTypes;
   readonly #bus: Bus;
   /** Name of the IOMMU above, by address of the function. */
   readonly #iommuAbove: ReadonlyMap<string, string>;
@@ -33,7 +33,7 @@ export class Hardware {
   constructor(parts: {
     core: IommuCore;
     memory: MachineMemory;
-    types: DeviceTypes;
+    types: HardwareTypes;
     description: MachineDescription;
     /** For the drivers of the IOMMUs. */
     grouping: PciGrouping;
@@ -41,8 +41,9 @@ export class Hardware {
     const { core, memory, description } = parts;
     this.#types = parts.types;
     this.#bus = { env: core.env, memory, controller: this.controller };
-    this.#iommuAbove = iommusAbove(description);
-    this.iommus = makeIommus({ ...parts, nameAbove: (at) => this.#iommuAbove.get(at) });
+    this.#iommuAbove = iommusAbove(description, parts.types);
+    const types = parts.types.iommus;
+    this.iommus = makeIommus({ ...parts, types, nameAbove: (at) => this.#iommuAbove.get(at) });
     this.#plugBus(description.devices, undefined);
     new Firmware().assign(this.childrenOf(undefined), (bridge) => this.childrenOf(bridge));
     for (const slot of this.#inOrder) {
@@ -78,7 +79,7 @@ export class Hardware {
     const slot = new PciSlot({
       bus: this.#bus,
       description,
-      type: this.#types.get(type),
+      type: this.#types.devices.get(type),
       on: this.#busAt(segment, bus, parent),
       parent,
       physfn,
@@ -110,7 +111,7 @@ export class Hardware {
 }
 
 /** A function's own word, that of a bridge above it, or the first there is; 'none' is no name of any. */
-function iommusAbove(description: MachineDescription): Map<string, string> {
+function iommusAbove(description: MachineDescription, types: HardwareTypes): Map<string, string> {
   const out = new Map<string, string>();
   const visit = (devices: readonly DeviceDescription[], above: string | undefined): void => {
     for (const { at, iommu = above, devices: behind } of devices) {
@@ -118,7 +119,7 @@ function iommusAbove(description: MachineDescription): Map<string, string> {
       visit(behind, iommu);
     }
   };
-  visit(description.devices, iommuNames(description)[0]);
+  visit(description.devices, iommuNames(description, types.iommus)[0]);
   return out;
 }
 

@@ -10,7 +10,6 @@ import type { IommuCore } from '../../core/contract/iommu-core.ts';
 import { busAddDevice, busRemoveDevice } from '../../core/probe/register.ts';
 import type { PciGrouping } from '../../drivers/pci-group.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
-import type { PluggedIn } from '../hardware/iommus.ts';
 import type { Hardware } from '../hardware/hardware.ts';
 import type { PciSlot } from '../hardware/slot.ts';
 import type { DriverCore } from './driver-core.ts';
@@ -108,14 +107,14 @@ export class PciDevices {
     this.#byFunction.set(slot.fn, pci);
     this.#byName.set(slot.name, pci);
     this.#grouping.bind(pci.dev, slot.place);
-    slot.iommu?.plug(pci.dev, placeOf(slot));
+    slot.iommu?.plug(pci.dev, slot.port.requesterId);
     busAddDevice(pci.dev);
     return pci;
   }
   #forget(pci: PciDev): void {
     const { slot } = pci;
     busRemoveDevice(pci.dev);
-    slot.iommu?.unplug(placeOf(slot));
+    slot.iommu?.unplug(slot.port.requesterId);
     this.#grouping.unbind(pci.dev);
     this.#byFunction.delete(slot.fn);
     this.#byName.delete(slot.name);
@@ -124,8 +123,4 @@ export class PciDevices {
   #known(slots: readonly PciSlot[]): PciDev[] {
     return slots.flatMap((slot) => this.at(slot) ?? []);
   }
-}
-
-function placeOf({ port, description }: PciSlot): PluggedIn {
-  return { requesterId: port.requesterId, directRegions: description.directRegions };
 }

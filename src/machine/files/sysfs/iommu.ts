@@ -8,6 +8,7 @@ import {
 import { isErrno } from '../../../base/errno.ts';
 import type { IommuGroup } from '../../../core/contract/group.ts';
 import { instanceDevices } from '../../../core/probe/register.ts';
+import type { Iommu } from '../../../drivers/iommu-type.ts';
 import type { DirNode } from '../nodes.ts';
 import { dir, link, textAttr, writableAttr } from '../tree.ts';
 import { relative, type SysfsWorld } from './world.ts';
@@ -68,10 +69,22 @@ export function virtualIommu(world: SysfsWorld): DirNode {
             devices: dir(() => Object.fromEntries(members())),
             subsystem: link('../../../../class/iommu'),
             uevent: textAttr(() => '', 0o644),
-            ...iommu.sysfs?.(),
+            ...attributeDirs(iommu.attributes ?? {}),
           })),
         ];
       }),
     ),
+  );
+}
+
+/** Directories of text files, as a type of IOMMU describes them. */
+function attributeDirs(groups: NonNullable<Iommu['attributes']>): Record<string, DirNode> {
+  return Object.fromEntries(
+    Object.entries(groups).map(([name, files]) => [
+      name,
+      dir(() =>
+        Object.fromEntries(Object.entries(files).map(([file, text]) => [file, textAttr(text)])),
+      ),
+    ]),
   );
 }

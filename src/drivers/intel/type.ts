@@ -1,0 +1,105 @@
+/** `type: intel` of a machine description: VT-d units with the intel driver. */
+import { isErrno } from '../../base/errno.ts';
+import { deviceRegister } from '../../core/probe/register.ts';
+import type { IommuType, OptionsOf, OptionTable } from '../iommu-type.ts';
+import { createIntelDriver, type IntelUnitConfig, type IntelUnitHandle } from './driver/driver.ts';
+import { read64, REG_CAP, REG_ECAP } from './registers.ts';
+
+const OPTIONS = {
+  scalable: { kind: 'boolean', help: 'scalable mode (PASID tables), not legacy; default true' },
+  width: {
+    kind: 'choice',
+    values: [39, 48, 57],
+    help: 'widest address a device may use, in bits; default 48',
+  },
+  superpage2m: { kind: 'boolean', help: 'second-stage pages of 2 MiB; default true' },
+  superpage1g: { kind: 'boolean', help: 'second-stage pages of 1 GiB; default true' },
+  snoopControl: { kind: 'boolean', help: 'can force coherent accesses; default true' },
+  coherentWalks: { kind: 'boolean', help: 'page walks snoop the caches; default true' },
+  ssade: { kind: 'boolean', help: 'second-stage dirty tracking; default: in scalable mode' },
+  ats: { kind: 'boolean', help: 'device TLBs; default true' },
+  passThrough: { kind: 'boolean', help: 'can pass addresses untranslated; default true' },
+  pasidBits: {
+    kind: 'integer',
+    min: 0,
+    max: 20,
+    help: 'width of a PASID, 0 for none; default 20, in legacy mode 0',
+  },
+  domainIdBits: {
+    kind: 'choice',
+    values: [4, 6, 8, 10, 12, 14, 16],
+    help: '2^n domain ids; default 16',
+  },
+  firstStage: { kind: 'boolean', help: 'first-stage tables; default: in scalable mode' },
+  firstStage5: { kind: 'boolean', help: 'first stage of five levels; default false' },
+  firstStage1g: { kind: 'boolean', help: 'first-stage pages of 1 GiB; default: with first stage' },
+  secondStage: { kind: 'boolean', help: 'second stage in scalable mode; default true' },
+  nested: { kind: 'boolean', help: 'nested translation; default: with both stages' },
+  faultRecords: { kind: 'integer', min: 1, max: 256, help: 'fault records; default 8' },
+} as const satisfies OptionTable;
+type Options = OptionsOf<typeof OPTIONS>;
+
+export const intelType: IommuType = {
+  type: 'intel',
+  summary: 'Intel VT-d, driven as by the intel driver of Linux',
+  prefix: 'dmar',
+  options: OPTIONS,
+  createDriver({ core, memory, grouping }) {
+    const driver = createIntelDriver(core, grouping);
+    return {
+      create({ name, fwnode, covers, directRegions }, options: Options) {
+        const handle = driver.addUnit({
+          ...unitConfig(options),
+          name,
+          memory,
+          scope: covers,
+          rmrrs: directRegions,
+        });
+        if (isErrno(handle)) return handle;
+        const { instance, ops, unit } = handle;
+        const rc = deviceRegister(core, instance, ops, { fwnode });
+        const attributes = attributesOf(handle);
+        return rc ?? { instance, unit, summary: summaryOf(handle), attributes };
+      },
+    };
+  },
+};
+
+const WIDTHS = [39, 48, 57] as const;
+
+/** Only what was given, so that the unit's own defaults hold. */
+function unitConfig({ width, ...rest }: Options): IntelUnitConfig {
+  const widths = width && { widths: WIDTHS.filter((w) => w <= width), mgaw: width };
+  return { ...rest, ...widths };
+}
+
+function summaryOf({ instance }: IntelUnitHandle): string {
+  const { hw } = instance;
+  const mode = hw.scalable ? 'scalable mode' : 'legacy mode';
+  const features = [
+    hw.snoopControl && 'snoop control',
+    hw.ats && 'ATS',
+    hw.pasidBits > 0 && `${hw.pasidBits}-bit PASIDs`,
+    hw.nested && 'nested',
+    hw.ssade && 'dirty tracking',
+  ].filter(Boolean);
+  return `Intel VT-d, ${mode}, ${hw.mgaw}-bit addresses, ${features.join(', ')}`;
+}
+
+/** Where the platform has the registers. */
+const REGISTER_BASE = 0xfed9_0000n;
+
+/** @kernel intel_iommu_groups */
+function attributesOf({ registers, instance }: IntelUnitHandle) {
+  const hex = (value: bigint): string => `${value.toString(16)}\n`;
+  return {
+    'intel-iommu': {
+      address: () => hex(REGISTER_BASE),
+      cap: () => hex(read64(registers, REG_CAP)),
+      ecap: () => hex(read64(registers, REG_ECAP)),
+      version: () => '1:0\n',
+      domains_supported: () => `${2 ** instance.hw.domainIdBits}\n`,
+      domains_used: () => `${instance.domains.size}\n`,
+    },
+  };
+}

@@ -1,0 +1,97 @@
+/**
+ * What a type of IOMMU is to a machine: a name in the description, options, and how an instance of it is made.
+ *
+ * A type is one file with a row in types.ts, or given by the user of the library (MachineOptions.iommuTypes). Nothing
+ * else in the machine names a type.
+ */
+import type { PhysicalMemory } from '../base/physical-memory.ts';
+import type { Result } from '../base/errno.ts';
+import type { Device } from '../core/contract/device.ts';
+import type { IommuDevice } from '../core/contract/driver.ts';
+import type { IommuCore } from '../core/contract/iommu-core.ts';
+import type { RemappingUnit } from '../core/contract/remapping-unit.ts';
+import type { PciFunction } from '../pci/topology.ts';
+import type { PciGrouping } from './pci-group.ts';
+
+/** One option of a type: the values it takes, and its meaning with its default, for errors and docs. */
+export type IommuOption = { readonly help: string } & (
+  | { readonly kind: 'boolean' }
+  | { readonly kind: 'integer'; readonly min: number; readonly max: number }
+  | { readonly kind: 'choice'; readonly values: readonly [OptionValue, ...OptionValue[]] }
+);
+export type OptionValue = number | string | boolean;
+export type OptionTable = Readonly<Record<string, IommuOption>>;
+
+/** Options as a description gives them: checked, and only those that were given. */
+export type IommuOptions = Readonly<Record<string, OptionValue>>;
+/** The same for one table, by name. */
+export type OptionsOf<T extends OptionTable> = {
+  readonly [K in keyof T]?: ValueOf<T[K]>;
+};
+type ValueOf<O extends IommuOption> = O extends { kind: 'boolean' }
+  ? boolean
+  : O extends { kind: 'integer' }
+    ? number
+    : O extends { values: readonly (infer V)[] }
+      ? V
+      : never;
+
+/** A type of IOMMU. */
+export interface IommuType {
+  /** Its name in a machine description. */
+  readonly type: string;
+  /** One line for people. */
+  readonly summary: string;
+  /** Instances nobody named are called this and a number, as the kernel does: 'dmar' makes dmar0, dmar1. */
+  readonly prefix: string;
+  readonly options: OptionTable;
+  /** The driver in one machine; it serves every instance of the type there. */
+  createDriver(world: IommuWorld): IommuDriver;
+}
+
+/** The machine, as the driver of a type sees it. */
+export interface IommuWorld {
+  readonly core: IommuCore;
+  /** For tables that do not lie in the machine's RAM. */
+  readonly memory: PhysicalMemory;
+  readonly grouping: PciGrouping;
+}
+
+/** Makes the instances of a machine. */
+export interface IommuDriver {
+  /** Make an instance and register it with the core under `place.fwnode`. ENOMEM: the RAM has no room for its tables. */
+  create(place: IommuPlace, options: IommuOptions): Result<Iommu>;
+}
+
+/** Where an instance stands. */
+export interface IommuPlace {
+  readonly name: string;
+  /** What its devices name it by (fwspec). */
+  readonly fwnode: object;
+  /** Does it translate for this function? */
+  readonly covers: (fn: PciFunction) => boolean;
+  /** Ranges that firmware wants mapped one to one. */
+  readonly directRegions: readonly FirmwareRegion[];
+}
+
+/** A range of addresses, in bytes, that firmware wants mapped one to one for some functions. */
+export interface FirmwareRegion {
+  readonly start: bigint;
+  readonly length: bigint;
+  /** Needed at boot only: the device may be owned. */
+  readonly relaxable: boolean;
+  readonly of: (fn: PciFunction) => boolean;
+}
+
+/** One IOMMU of a machine, from both sides. */
+export interface Iommu {
+  readonly instance: IommuDevice;
+  readonly unit: RemappingUnit;
+  /** One line for people: what it can do. */
+  readonly summary: string;
+  /** Texts in its sysfs directory: directory → file → what reading it gives, newline included. */
+  readonly attributes?: Readonly<Record<string, Readonly<Record<string, () => string>>>>;
+  /** A device is about to be probed whose requests will carry this id; it is gone again. */
+  connect?(dev: Device, requesterId: number): void;
+  disconnect?(requesterId: number): void;
+}
