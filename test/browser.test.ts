@@ -81,7 +81,7 @@ test('the library bundles without a node: module and without native code', () =>
 });
 
 test.skipIf(CHROMIUM === undefined)(
-  'and attaches, maps, transfers and refuses in headless Chromium (skipped where none is installed)',
+  'the library attaches, maps, transfers and refuses in headless Chromium (skipped where none is installed)',
   { timeout: 120_000 },
   () => {
     const page = join(folder, 'page.html');

@@ -37,11 +37,11 @@ describe('a citation', () => {
     ['/**\n * (iommufd.md 2.10,\n * 2.5).', ['iommufd.md 2.10', 'iommufd.md 2.5']],
     ['docs/linux/core.md 7; of core.md in 2023', ['core.md 7']],
     ['core.md 4.2.1 or core.md 4.2x', []],
-  ])('in %j is %j', (text, found) => {
+  ])('a citation in %j is %j', (text, found) => {
     expect(cited(text)).toEqual(found);
   });
 
-  test('knows where it stands', () => {
+  test('a citation knows where it stands', () => {
     const text = 'a\nb (core.md 1.1)';
     expect(lineOf(text, citations(text)[0]?.at ?? 0)).toBe(2);
   });
@@ -54,7 +54,7 @@ describe('a number alone', () => {
     ['their rows of 12.3 say', ['12.3']],
     ['Linux 6.12 and (Linux 6.11), 2.5 GT/s', []],
     ['(2.5 GT/s), (6.11 and later)', []],
-  ])('in %j: %j', (text, found) => {
+  ])('a number alone in %j: %j', (text, found) => {
     expect(bare(text)).toEqual(found);
   });
 });
@@ -77,7 +77,7 @@ test.each([
   ['`src/vfio/pci/core.ts`', ['src/vfio/pci/core.ts']],
   ['bench/NAME.bench.ts, *.test.ts, FILE.md', []],
   ['README.md', ['README.md']],
-])('file names in %j: %j', (text, found) => {
+])('file names in %j are %j', (text, found) => {
   expect(named(text)).toEqual(found);
 });
 
@@ -94,11 +94,11 @@ const PAGE = `# Page
 See §1.2, [there](#same-1), [code](x.md#y), [web](https://x.org/#z) and \`[no](#no)\`.
 `;
 
-test('chapters of a page', () => {
+test('the chapters of a page are found', () => {
   expect([...chapters(PAGE)]).toEqual(['1', '1.2', '1.15a']);
 });
 
-test('anchors of a page', () => {
+test('the anchors of a page are found', () => {
   expect([...anchors(PAGE)]).toEqual([
     'page',
     '1-first-a--b',
@@ -109,7 +109,7 @@ test('anchors of a page', () => {
   ]);
 });
 
-test('links and sections of a page', () => {
+test('the links and sections of a page are found', () => {
   expect(links(PAGE).map(({ file, anchor }) => `${file}#${anchor}`)).toEqual(['#same-1', 'x.md#y']);
   expect(sections(PAGE).map(({ chapter }) => chapter)).toEqual(['1.2']);
 });

@@ -33,11 +33,11 @@ function partition(machine: Machine): string[][] {
 }
 
 describe.each(Object.keys(PRESETS))('preset:%s', (name) => {
-  test('prints as recorded', () => {
+  test('the topology prints as recorded', () => {
     const golden = readFileSync(new URL(`golden/topology/${name}.txt`, import.meta.url), 'utf8');
     expect(topologyText({ machine: `preset:${name}` })).toBe(golden);
   });
-  test('is grouped by the rules', () => {
+  test('the topology is grouped by the rules', () => {
     expect(partition(new Machine(`preset:${name}`))).toEqual(TOGETHER[name] ?? []);
   });
 });

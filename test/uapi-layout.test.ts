@@ -45,7 +45,7 @@ const isExcused = (name: string): boolean => EXCUSED.some(([pattern]) => pattern
 
 describe(`the uapi equals that of Linux ${golden.kernel}`, () => {
   test.for(structs.filter((s) => !isExcused(s.cName)))(
-    'struct $cName',
+    'struct $cName is that of Linux',
     ({ cName, size, offsets }) => {
       const c = golden.structs[cName];
       expect(c, `${cName} is not in the golden file: run scripts/gen-layout.ts`).toBeDefined();
@@ -56,7 +56,7 @@ describe(`the uapi equals that of Linux ${golden.kernel}`, () => {
       );
     },
   );
-  test('constants', () => {
+  test('the constants are those of Linux', () => {
     const ours = constants.filter(([name]) => !isExcused(name));
     expect(Object.fromEntries(ours.map(([name, value]) => [name, value >>> 0]))).toEqual(
       Object.fromEntries(

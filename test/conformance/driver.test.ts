@@ -48,14 +48,14 @@ describe.each(DRIVER_CASES)('driver: $name', ({ make }) => {
     return domain;
   }
 
-  it('refuses a blocked device and reports the fault', () => {
+  it('a driver refuses a blocked device and reports the fault', () => {
     expect(dma(IOVA, true)).toBeUndefined();
     expect(machine.events.filter((event) => event.kind === 'fault')).toMatchObject([
       { device: dev.name, write: true, iova: IOVA },
     ]);
   });
 
-  it('translates every byte of what is mapped, and nothing before or behind', () => {
+  it('a driver translates every byte of what is mapped, and nothing before or behind', () => {
     attachedDomain();
     expect(dma(IOVA)).toBe(PHYS);
     expect(dma(IOVA + 2n * PAGE - 1n, true)).toBe(PHYS + 2n * PAGE - 1n);
@@ -63,14 +63,14 @@ describe.each(DRIVER_CASES)('driver: $name', ({ make }) => {
     expect(dma(IOVA + 2n * PAGE)).toBeUndefined();
   });
 
-  it('refuses a write to what is mapped read-only', () => {
+  it('a driver refuses a write to what is mapped read-only', () => {
     const domain = attachedDomain();
     expect(iommuMap(domain, IOVA + 4n * PAGE, PHYS, PAGE, IOMMU_READ)).toBeUndefined();
     expect(dma(IOVA + 4n * PAGE)).toBe(PHYS);
     expect(dma(IOVA + 4n * PAGE, true)).toBeUndefined();
   });
 
-  it('never serves what was unmapped', () => {
+  it('a driver never serves what was unmapped', () => {
     const domain = attachedDomain();
     expect(dma(IOVA)).toBe(PHYS);
     expect(iommuUnmap(domain, IOVA, 2n * PAGE)).toBe(2n * PAGE);
@@ -79,7 +79,7 @@ describe.each(DRIVER_CASES)('driver: $name', ({ make }) => {
     expect(dma(IOVA)).toBe(2n * PHYS);
   });
 
-  it('may serve a stale translation between unmap and sync, never after', ({ skip }) => {
+  it('a driver may serve a stale translation between unmap and sync, never after', ({ skip }) => {
     const domain = attachedDomain();
     expect(dma(IOVA)).toBe(PHYS);
     if (machine.noCaches !== undefined) skip(machine.noCaches);
@@ -91,13 +91,13 @@ describe.each(DRIVER_CASES)('driver: $name', ({ make }) => {
     expect(dma(IOVA)).toBeUndefined();
   });
 
-  it('passes everything through in its identity domain', () => {
+  it('a driver passes everything through in its identity domain', () => {
     const { identityDomain } = machine.ops;
     expect(attachGroup(identityDomain!, dev.iommuGroup!)).toBeUndefined();
     expect(dma(IOVA, true)).toBe(IOVA);
   });
 
-  it('replaces a domain at once', () => {
+  it('a driver replaces a domain at once', () => {
     attachedDomain();
     expect(dma(IOVA)).toBe(PHYS);
     const other = must(pagingDomainAlloc(dev));
@@ -107,7 +107,7 @@ describe.each(DRIVER_CASES)('driver: $name', ({ make }) => {
     expect(dma(IOVA + PAGE)).toBeUndefined();
   });
 
-  it('keeps devices apart, and lets them share a domain', () => {
+  it('a driver keeps devices apart, and lets them share a domain', () => {
     const domain = attachedDomain();
     const other = machine.device(5);
     expect(deviceClaimDmaOwner(other.dev, machine)).toBeUndefined();
@@ -130,7 +130,7 @@ describe.each(DRIVER_CASES)('driver: $name', ({ make }) => {
     expect(machine.events).toHaveLength(logged);
   });
 
-  it('serves each PASID by its own domain, replaces and removes it', ({ skip }) => {
+  it('a driver serves each PASID by its own domain, replaces and removes it', ({ skip }) => {
     if (machine.noPasids !== undefined) skip(machine.noPasids);
     attachedDomain();
     const [one, two] = [must(pagingDomainAlloc(dev)), must(pagingDomainAlloc(dev))];
@@ -150,7 +150,7 @@ describe.each(DRIVER_CASES)('driver: $name', ({ make }) => {
     expect(dma(IOVA)).toBe(PHYS);
   });
 
-  it('gives back everything it allocated', () => {
+  it('a driver gives back everything it allocated', () => {
     const before = machine.core.ram.used;
     const domain = must(pagingDomainAlloc(dev));
     expect(attachGroup(domain, dev.iommuGroup!)).toBeUndefined();

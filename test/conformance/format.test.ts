@@ -46,7 +46,7 @@ describe.each(CASES)('$name', (c) => {
   const bytesOf = (granules: number) => BigInt(granules) << BigInt(g);
   const paTopG = 2 ** (c.config.oaLg2 - g);
 
-  test('offers the page sizes and the aperture of the specification', () => {
+  test('a format offers the page sizes and the aperture of the specification', () => {
     const { pt } = make(c);
     expect(pt.pgsizeBitmap).toBe(c.sizes.reduce((map, n) => map | (1n << BigInt(n)), 0n));
     expect(pt.apertureStart).toBe(0n);
@@ -150,7 +150,7 @@ describe.each(CASES)('$name', (c) => {
     expect(hardware.fault).toBe('not-present');
   });
 
-  test('the ends of the address space', () => {
+  test('a table ends where its address space does', () => {
     const { pt } = make(c);
     const page = 2 ** (c.sizes[0]! - g);
     const end = lastG(c) + 1;

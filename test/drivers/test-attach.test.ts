@@ -100,7 +100,7 @@ function attachForReal({ domain, target, pasid, mode }: TestInput): Status {
 }
 
 describe('on random Intel machines', () => {
-  test('a test changes nothing, and the attach answers what it predicted', () => {
+  test('on random Intel machines a test changes nothing, and the attach answers what it predicted', () => {
     const seen = { passed: 0, refused: 0 };
     fc.assert(
       fc.property(world, (w) => {
@@ -118,7 +118,7 @@ describe('on random Intel machines', () => {
     // Neither answer is rare, or the property would say little.
     expect(Math.min(seen.passed, seen.refused)).toBeGreaterThan(60);
   });
-  test('a refused attach leaves the device where it was', () => {
+  test('on random Intel machines a refused attach leaves the device where it was', () => {
     fc.assert(
       fc.property(world, (w) => {
         const built = build(w);

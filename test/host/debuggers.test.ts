@@ -7,12 +7,12 @@ import { compile, has, softiommu } from './environments.ts';
 const STRACE = ['strace', '-f', '-o', '/dev/null'];
 
 describe.skipIf(!has('strace'))('under strace', () => {
-  test('calls are answered as ever', () => {
+  test('calls are answered as ever under strace', () => {
     const list = [...STRACE, 'cat', '/sys/bus/pci/devices/0000:00:04.0/vendor'];
     const { status, stdout, stderr } = softiommu(list);
     expect([status, stdout, stderr]).toEqual([0, '0x1234\n', '']);
   });
-  test('pinned pages outlive their mapping, with a word on what is taken for granted', () => {
+  test('pinned pages outlive their mapping under strace, with a word on what is taken for granted', () => {
     const program = join(PROJECT, 'test/host/programs/pins.py');
     const { status, stdout, stderr } = softiommu([...STRACE, 'python3', program, 'unmap'], {
       flags: ['--selftest'],
@@ -21,7 +21,7 @@ describe.skipIf(!has('strace'))('under strace', () => {
     expect(stdout).toContain("is another page: ('dev', 'new')");
     expect(stderr).toMatch(/^softiommu: thread \d+ is traced by a debugger: pinned pages are/);
   });
-  test('--pin=exact copies instead, and says why', () => {
+  test('--pin=exact copies instead under strace, and says why', () => {
     const program = join(PROJECT, 'test/host/programs/pins.py');
     const { stdout, stderr, status } = softiommu([...STRACE, 'python3', program, 'advice'], {
       flags: ['--selftest', '--pin=exact'],
@@ -32,7 +32,7 @@ describe.skipIf(!has('strace'))('under strace', () => {
       'some pages are copied when their mapping goes: the program is traced',
     );
   });
-  test('a load of a mapped register is a SIGBUS, announced when it is mapped', () => {
+  test('a load of a mapped register is a SIGBUS under strace, announced when it is mapped', () => {
     const { stderr } = softiommu([...STRACE, compile('examples/edu-dma.c')]);
     expect(stderr).toMatch(
       /^softiommu: process \d+ is traced by a debugger: loads and stores to its mapped registers will be SIGBUS\n/,

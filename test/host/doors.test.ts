@@ -256,7 +256,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
   const doors = Object.entries(DOORS).filter(
     ([, { mode }]) => (mode ?? environment.mode) === environment.mode,
   );
-  it.for(doors)('%s', ([, door]) => {
+  it.for(doors)('a program at the doors gets the answers of Linux: %s', ([, door]) => {
     const program = compile(`test/host/programs/${door.program}.c`);
     const argv = [program, ...(door.args ?? [])];
     const { stdout, stderr, status } = softiommu(argv, { environment, flags: door.flags });

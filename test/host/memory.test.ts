@@ -51,15 +51,18 @@ const EXPECTED = {
 
 describe.for(ENVIRONMENTS)('$name', (environment) => {
   const it = environment.skip === undefined ? test : test.skip;
-  it.for(Object.entries(EXPECTED))('%s', ([part, expected]) => {
-    const { stdout, stderr } = softiommu(['python3', PROGRAM, part], {
-      environment,
-      flags: ['--selftest'],
-    });
-    expect(stderr).toBe('');
-    const lines = (text: string): string[] => text.trim().split(/\n\s*/);
-    expect(lines(stdout)).toEqual(lines(expected));
-  });
+  it.for(Object.entries(EXPECTED))(
+    'memory of a program is what a device sees: %s',
+    ([part, expected]) => {
+      const { stdout, stderr } = softiommu(['python3', PROGRAM, part], {
+        environment,
+        flags: ['--selftest'],
+      });
+      expect(stderr).toBe('');
+      const lines = (text: string): string[] => text.trim().split(/\n\s*/);
+      expect(lines(stdout)).toEqual(lines(expected));
+    },
+  );
 });
 
 // The mapping itself gives a descriptor of what it shows, to those who may look: /proc/PID/map_files.

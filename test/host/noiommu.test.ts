@@ -54,11 +54,11 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     );
   };
 
-  it('binds, attaches, learns physical addresses, and the device uses them', () => {
+  it('a program without an IOMMU binds, attaches, learns physical addresses, and the device uses them', () => {
     // The simulated machine of the selftest has no lesser user than root.
     expect(run('--selftest')).toEqual(SAID);
   });
-  it('is for who has CAP_SYS_RAWIO', () => {
+  it('noiommu is for who has CAP_SYS_RAWIO', () => {
     const allowed = environment.name.startsWith('as root');
     expect(run()).toEqual(allowed ? SAID : { open: 'EPERM' });
   });

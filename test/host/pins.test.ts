@@ -153,7 +153,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     const expected = [refused, without].map((userfault) => output({ userfault }));
     expect(expected).toContainEqual(printed);
   });
-  it('what ends by SIGKILL is lost, which is said', () => {
+  it('a pinned page of a process that ends by SIGKILL is lost, which is said', () => {
     const parts = KILLED('EFAULT');
     const { lines, stderr } = run(parts, { environment });
     expect(lines).toEqual(output(parts));
@@ -164,7 +164,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
 describe.for(ENVIRONMENTS)('--pin=exact, $name', (environment) => {
   const it = environment.skip === undefined && allowsRing(environment) ? test : test.skip;
   const flags = ['--pin=exact'];
-  it('is the same, and outlives SIGKILL', () => {
+  it('--pin=exact is the same, and outlives SIGKILL', () => {
     const parts = { ...EXPECTED, ...MANY, ...KILLED('old') };
     expect(run(parts, { environment, flags })).toEqual({ lines: output(parts), stderr: '' });
   });

@@ -38,7 +38,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     expect(status).toBe(0);
   });
 
-  it('the same program linked statically', () => {
+  it('the C example does the same when it is linked statically', () => {
     const { stdout, status } = run([eduStatic]);
     expect(stdout).toContain('reached nothing');
     expect(status).toBe(0);
@@ -258,7 +258,7 @@ describe.for(PLACES)('a run leaves nothing behind: $name', (environment) => {
       child.stdout!.once('data', (b: Buffer) => resolve(b.toString())),
     );
 
-  test('after SIGTERM, which is passed on', async () => {
+  test('a run leaves nothing behind after SIGTERM, which is passed on', async () => {
     const child = startSoftiommu(['sh', '-c', 'echo $$; exec sleep 60']);
     const end = finished(child);
     const pid = Number(await firstOutput(child));
@@ -267,7 +267,7 @@ describe.for(PLACES)('a run leaves nothing behind: $name', (environment) => {
     expect(alive(pid)).toBe(false);
   });
 
-  test('after SIGINT, which a program may handle', async () => {
+  test('a run leaves nothing behind after SIGINT, which a program may handle', async () => {
     const child = startSoftiommu(['sh', '-c', 'trap "exit 3" INT; echo ready; sleep 60 & wait']);
     const end = finished(child);
     await firstOutput(child);
@@ -275,7 +275,7 @@ describe.for(PLACES)('a run leaves nothing behind: $name', (environment) => {
     expect((await end).code).toBe(3);
   });
 
-  test('when the program has left children behind', async () => {
+  test('a run leaves nothing behind when the program has left children behind', async () => {
     const child = startSoftiommu(['sh', '-c', 'sleep 60 & echo $!']);
     const end = finished(child);
     const pid = Number(await firstOutput(child));
@@ -283,7 +283,7 @@ describe.for(PLACES)('a run leaves nothing behind: $name', (environment) => {
     expect(alive(pid)).toBe(false);
   });
 
-  test('when softiommu itself is killed, the program goes with it', async () => {
+  test('a run leaves nothing behind when softiommu itself is killed, and the program goes with it', async () => {
     const child = startSoftiommu(['sh', '-c', 'echo $$; exec sleep 60']);
     const end = finished(child);
     const pid = Number(await firstOutput(child));
@@ -295,12 +295,12 @@ describe.for(PLACES)('a run leaves nothing behind: $name', (environment) => {
     expect(strayDirectories()).toEqual([]);
   });
 
-  test('when the program is killed', async () => {
+  test('a run leaves nothing behind when the program is killed', async () => {
     const child = startSoftiommu(['sh', '-c', 'echo $$; kill -KILL $$']);
     expect((await finished(child)).signal).toBe('SIGKILL');
   });
 
-  test('when a child still waits for an attribute to be written', async () => {
+  test('a run leaves nothing behind when a child still waits for an attribute to be written', async () => {
     const child = startSoftiommu(['python3', join(PROJECT, 'test/host/programs/waiting.py')]);
     const end = finished(child);
     const pid = Number(await firstOutput(child));
@@ -308,7 +308,7 @@ describe.for(PLACES)('a run leaves nothing behind: $name', (environment) => {
     expect(alive(pid)).toBe(false);
   });
 
-  test('when nobody reads its output any more', () => {
+  test('a run leaves nothing behind when nobody reads its output any more', () => {
     // A pipe of the shell: those of Node are sockets, which are reset and not broken.
     const line = `('${process.execPath}' '${MAIN}' run --mode ${environment.mode} -- yes; echo $? >&2) | head -n 1`;
     const { stdout, stderr } = spawnSync('sh', ['-c', line], { encoding: 'utf8', timeout: 60_000 });

@@ -54,7 +54,7 @@ const usersOf = (fd: Iommufd, id: number) =>
   must(ctxFromFile(fd.file)!.objects.get(id, HwptPaging)).users;
 
 describe('an IOAS as target', () => {
-  test('shares one automatic hwpt among devices, and never one made by hand', () => {
+  test('an IOAS as target shares one automatic hwpt among devices, and never one made by hand', () => {
     const { fd, bind, ioas } = rig();
     const [a, b] = [bind(), bind()];
     const made = must(hwptAlloc(fd, a.id, ioas));
@@ -68,24 +68,27 @@ describe('an IOAS as target', () => {
     expect(destroy(fd, auto)).toBe(ENOENT);
     expect(destroy(fd, made)).toBeUndefined();
   });
-  test.for(['attach', 'replace'] as const)('%s: EINVAL of a candidate tries the next', (how) => {
-    const { fd, bind, ioas } = rig();
-    const [a, b] = [bind(), bind()];
-    const first = must(deviceAttach(a, RID, ioas));
-    const other = ioasAlloc(fd);
-    if (how === 'replace') must(deviceAttach(b, RID, other));
-    const { domain } = attachedHwpt(a, RID)!;
-    map(fd, ioas, BUFFER, PAGE, APERTURE);
-    knobsOf(b).failAttach.push({ errno: EINVAL, domain });
-    const change = how === 'attach' ? deviceAttach : deviceReplace;
-    const second = must(change(b, RID, ioas));
-    expect(second).not.toBe(first);
-    // Both hold what is mapped.
-    expect(fd.world.frames.totalPins).toBe(1);
-    expect(unmap(fd, ioas, APERTURE, PAGE)).toBe(PAGE);
-    // The third device finds the first that fits.
-    expect(deviceAttach(bind(), RID, ioas)).toBe(first);
-  });
+  test.for(['attach', 'replace'] as const)(
+    '%s to an IOAS tries the next candidate after EINVAL of one',
+    (how) => {
+      const { fd, bind, ioas } = rig();
+      const [a, b] = [bind(), bind()];
+      const first = must(deviceAttach(a, RID, ioas));
+      const other = ioasAlloc(fd);
+      if (how === 'replace') must(deviceAttach(b, RID, other));
+      const { domain } = attachedHwpt(a, RID)!;
+      map(fd, ioas, BUFFER, PAGE, APERTURE);
+      knobsOf(b).failAttach.push({ errno: EINVAL, domain });
+      const change = how === 'attach' ? deviceAttach : deviceReplace;
+      const second = must(change(b, RID, ioas));
+      expect(second).not.toBe(first);
+      // Both hold what is mapped.
+      expect(fd.world.frames.totalPins).toBe(1);
+      expect(unmap(fd, ioas, APERTURE, PAGE)).toBe(PAGE);
+      // The third device finds the first that fits.
+      expect(deviceAttach(bind(), RID, ioas)).toBe(first);
+    },
+  );
   test.for<[Errno]>([[ENOMEM], [ENOSPC], [EBUSY], [ENODEV]])(
     '%s of a candidate is the answer, and nothing is made',
     ([errno]) => {
@@ -125,7 +128,7 @@ function knobsOf(idev: IommufdDevice): MockDeviceKnobs {
 }
 
 describe('the devices of a group', () => {
-  test('go over together, with their users and their reserved regions', () => {
+  test('the devices of a group go over together, with their users and their reserved regions', () => {
     const { fd, bind, ioas } = rig({ group: 'instance' });
     const region = { length: PAGE, prot: 0, type: IOMMU_RESV_RESERVED };
     const a = bind({ resvRegions: [{ ...region, start: APERTURE }] });
@@ -154,7 +157,7 @@ describe('the devices of a group', () => {
     deviceDetach(b, RID);
     expect(destroy(fd, second)).toBe(ENOENT);
   });
-  test('stay where they are when one of them has no room in the new IOAS', () => {
+  test('the devices of a group stay where they are when one of them has no room in the new IOAS', () => {
     const { fd, bind, ioas } = rig({ group: 'instance' });
     const region = { length: PAGE, prot: 0, type: IOMMU_RESV_RESERVED };
     const a = bind({ resvRegions: [{ ...region, start: APERTURE }] });
@@ -195,7 +198,7 @@ describe('reserved regions', () => {
     ['RESERVED', IOMMU_RESV_RESERVED, true],
     ['MSI', IOMMU_RESV_MSI, true],
     ['DIRECT_RELAXABLE', IOMMU_RESV_DIRECT_RELAXABLE, false],
-  ] as const)('%s: kept free %s', ([, type, reserved]) => {
+  ] as const)('a reserved region is kept free, %s: %s', ([, type, reserved]) => {
     const { fd, bind, ioas } = rig({ default: 'none', identity: true });
     const idev = bind({ resvRegions: [{ ...region, type }] });
     must(deviceAttach(idev, RID, ioas));
@@ -204,7 +207,7 @@ describe('reserved regions', () => {
     unmap(fd, ioas, APERTURE, PAGE);
     expect(map(fd, ioas, BUFFER, PAGE, APERTURE)).toBe(APERTURE);
   });
-  test('a mapping in the way is EADDRINUSE, and no region stays', () => {
+  test('a mapping in the way of a reserved region is EADDRINUSE, and no region stays', () => {
     const { fd, bind, ioas } = rig();
     const type = IOMMU_RESV_RESERVED;
     const idev = bind({
@@ -227,7 +230,7 @@ describe('reserved regions', () => {
   });
 });
 
-test('PASIDs of devices that are not capable of them, or beyond them', () => {
+test('PASIDs of devices that are not capable of them, or beyond them, are refused', () => {
   const { fd, bind, ioas } = rig();
   const idev = bind();
   const hwpt = must(hwptAlloc(fd, idev.id, ioas, { flags: 8 }));

@@ -68,7 +68,7 @@ describe('vendor data is looked at last', () => {
     ['nested on an automatic hwpt', dev.hwpt, {}, EINVAL],
     ['nested: longer than the struct', parent, { data_len: 9 }, EINVAL],
     ['on no page table', dev.idev, {}, EINVAL],
-  ] as const)('HWPT_ALLOC, %s', ([, pt, values, errno]) => {
+  ] as const)('HWPT_ALLOC looks at vendor data last: %s', ([, pt, values, errno]) => {
     expect(hwptAlloc(fd, dev.idev, pt, { ...nested, ...values })).toBe(errno);
   });
   test('a struct may end with its page, and lack the field it does not know', () => {
@@ -78,7 +78,7 @@ describe('vendor data is looked at last', () => {
       expect(destroy(fd, id as number)).toBeUndefined();
     }
   });
-  test('VIOMMU_ALLOC: length before address; 8 to 24 bytes, cut where the caller ends', () => {
+  test('VIOMMU_ALLOC looks at the length before the address, and takes 8 to 24 bytes, cut where the caller ends', () => {
     const alloc = (data_len: number, data_uptr: bigint) => {
       const values = { type: t.IOMMU_VIOMMU_TYPE_SELFTEST, dev_id: dev.idev, hwpt_id: parent };
       const all = { ...values, data_len, data_uptr };
@@ -120,22 +120,25 @@ describe('GET_HW_INFO gives what fits and zeros the rest', () => {
       data_uptr,
       ...more,
     });
-  test.for([0, 1, 4, 7, 8, 9, 4096, 4097, 9000])('into %i bytes', (length) => {
-    poke(fd.task, ARRAY, new Uint8Array(10_000).fill(0xee));
-    expect(info(length, ARRAY)).toMatchObject({ data_len: 8 });
-    const full = new Uint8Array(Math.max(length, 8));
-    full.set(u32s(0, t.IOMMU_HW_INFO_SELFTEST_REGVAL));
-    const expected = new Uint8Array(10_000).fill(0xee);
-    expected.set(full.subarray(0, length));
-    expect(peek(fd.task, ARRAY, 10_000)).toEqual(expected);
-  });
-  test('nowhere, when there is no room; EFAULT where only the zeros do not fit', () => {
+  test.for([0, 1, 4, 7, 8, 9, 4096, 4097, 9000])(
+    'GET_HW_INFO gives what fits into %i bytes and zeros the rest',
+    (length) => {
+      poke(fd.task, ARRAY, new Uint8Array(10_000).fill(0xee));
+      expect(info(length, ARRAY)).toMatchObject({ data_len: 8 });
+      const full = new Uint8Array(Math.max(length, 8));
+      full.set(u32s(0, t.IOMMU_HW_INFO_SELFTEST_REGVAL));
+      const expected = new Uint8Array(10_000).fill(0xee);
+      expected.set(full.subarray(0, length));
+      expect(peek(fd.task, ARRAY, 10_000)).toEqual(expected);
+    },
+  );
+  test('GET_HW_INFO gives nothing when there is no room, and EFAULT where only the zeros do not fit', () => {
     expect(info(0, BAD)).toMatchObject({ data_len: 8, out_data_type: 0xfeedbeef });
     expect(isErrno(info(8, EDGE - 8n))).toBe(false);
     expect(info(9, EDGE - 8n)).toBe(EFAULT);
     expect(info(8, EDGE - 7n)).toBe(EFAULT);
   });
-  test('by type: the driver knows its own and the default', () => {
+  test('GET_HW_INFO knows the type of the driver and the default one', () => {
     const type = (out_data_type: number) => info(0, 0n, { flags: 1, out_data_type });
     expect(type(0)).toMatchObject({ out_data_type: t.IOMMU_HW_INFO_TYPE_SELFTEST });
     expect(type(t.IOMMU_HW_INFO_TYPE_SELFTEST)).toMatchObject({ data_len: 8 });
@@ -143,7 +146,7 @@ describe('GET_HW_INFO gives what fits and zeros the rest', () => {
     // Without the flag the field is an output only.
     expect(info(0, 0n, { out_data_type: 1 })).toMatchObject({ out_data_type: 0xfeedbeef });
   });
-  test('reserved bytes are refused, capabilities are told', () => {
+  test('reserved bytes of GET_HW_INFO are refused, capabilities are told', () => {
     expect(info(0, 0n, { __reserved: Uint8Array.of(0, 0, 1) })).toBe(EOPNOTSUPP);
     expect(info(0, 0n)).toMatchObject({ out_capabilities: 9n, out_max_pasid_log2: 0 });
     const poor = mock(fd, 1, t.MOCK_FLAGS_DEVICE_NO_DIRTY | t.MOCK_FLAGS_DEVICE_PASID);
@@ -200,7 +203,7 @@ describe('HWPT_INVALIDATE', () => {
       { data_uptr: EDGE - 12n, entry_num: 2 },
       ['EFAULT', 0],
     ],
-  ] as const)('%s', ([, target, values, expected]) => {
+  ] as const)('HWPT_INVALIDATE tells how far it came: %s', ([, target, values, expected]) => {
     expect(invalidate(target, values)).toEqual(expected);
   });
   test('entries longer than known are taken by a vIOMMU when their tail is 0', () => {
@@ -284,7 +287,7 @@ describe('GET_DIRTY_BITMAP', () => {
     const range = { hwpt_id: hwpt, iova: APERTURE, length: PAGE };
     expect(get(fd, { ...range, data: BAD })).toBeUndefined();
   });
-  test('bits are those of the lowest bit of page_size, and are only set', () => {
+  test('bits of GET_DIRTY_BITMAP are those of the lowest bit of page_size, and are only set', () => {
     const { fd, ioas, hwpt } = tracked();
     expect(map(fd, ioas, BUFFER, 0x4000n, APERTURE)).toBe(APERTURE);
     mark(fd, hwpt, APERTURE);
@@ -296,7 +299,7 @@ describe('GET_DIRTY_BITMAP', () => {
     expect(get(fd, { ...all, page_size: PAGE })).toBeUndefined();
     expect([...peek(fd.task, ARRAY, 1)]).toEqual([0x8f]);
   });
-  test('length 0 wraps, but at 0', () => {
+  test('a length of 0 wraps in GET_DIRTY_BITMAP, but at 0', () => {
     const { fd, hwpt } = tracked();
     expect(get(fd, { hwpt_id: hwpt, iova: 0n, length: 0n })).toBeUndefined();
   });
@@ -324,7 +327,7 @@ describe('ALLOW_IOVAS', () => {
       }),
     );
   }
-  test('placement keeps to the list, fixed mappings do not; nothing in the list clears it', () => {
+  test('placement keeps to the list of ALLOW_IOVAS, fixed mappings do not; nothing in the list clears it', () => {
     const fd = new World().open();
     const ioas = ioasAlloc(fd);
     expect(map(fd, ioas, BUFFER, PAGE, 0x10_0000n)).toBe(0x10_0000n);
@@ -349,13 +352,13 @@ describe('ALLOW_IOVAS', () => {
     expect(map(fd, ioas, BUFFER, PAGE)).toBe(APERTURE);
     expect(map(fd, ioas, BUFFER, PAGE)).toBe(ENOSPC);
   });
-  test('a range of one address is refused', () => {
+  test('a range of one address is refused by ALLOW_IOVAS', () => {
     const fd = new World().open();
     expect(allow(fd, ioasAlloc(fd), 0x1000n, 0x1000n)).toBe(EINVAL);
   });
 });
 
-test('IOVA_RANGES: everything, nothing, and what lies between', () => {
+test('IOVA_RANGES tells everything, nothing, and what lies between', () => {
   const fd = new World().open();
   const ioas_id = ioasAlloc(fd);
   const ranges = (room: number) => {
@@ -393,7 +396,7 @@ describe('CHANGE_PROCESS', () => {
       fd: file,
       length: PAGE,
     });
-  test('of every IOAS or of none, and of none at all', () => {
+  test('CHANGE_PROCESS is of every IOAS or of none, and of none at all', () => {
     const world = new World();
     const fd = world.open();
     expect(change(fd)).toBeUndefined();
@@ -412,7 +415,7 @@ describe('VFIO_IOAS', () => {
     const out = fd.call(uapi.IOMMU_VFIO_IOAS, uapi.iommu_vfio_ioas, { op, ioas_id });
     return isErrno(out) ? out : out.ioas_id;
   };
-  test('set holds no reference; the pointer goes with its IOAS, or when it is cleared', () => {
+  test('a VFIO_IOAS that is set holds no reference, and the pointer goes with its IOAS, or when it is cleared', () => {
     const fd = new World().open();
     const ioas = ioasAlloc(fd);
     expect(vfioIoas(fd, uapi.IOMMU_VFIO_IOAS_SET, ioas)).toBe(ioas);
@@ -442,7 +445,7 @@ describe('HW_QUEUE_ALLOC pins what the hardware reads', () => {
       }),
     );
   }
-  test('EPERM where it may only be written, ENOENT where nothing is', () => {
+  test('HW_QUEUE_ALLOC is EPERM where its memory may only be written, ENOENT where nothing is', () => {
     const s = scene();
     const write = uapi.IOMMU_IOAS_MAP_WRITEABLE;
     expect(map(s.fd, s.ioas, BUFFER, PAGE, APERTURE, write)).toBe(APERTURE);
@@ -450,7 +453,7 @@ describe('HW_QUEUE_ALLOC pins what the hardware reads', () => {
     expect(queueOn(s, APERTURE + PAGE, PAGE)).toBe(ENOENT);
     expect(unmap(s.fd, s.ioas, APERTURE, PAGE)).toBe(PAGE);
   });
-  test('EADDRINUSE when mappings of the IOAS are not made of pages, EINVAL when the page is not one', () => {
+  test('HW_QUEUE_ALLOC is EADDRINUSE when mappings of the IOAS are not made of pages, EINVAL when the page is not one', () => {
     const s = scene();
     expect(map(s.fd, s.ioas, BUFFER, 0x800n, APERTURE)).toBe(APERTURE);
     expect(queueOn(s, APERTURE, 0x800n)).toBe(EADDRINUSE);
@@ -461,7 +464,7 @@ describe('HW_QUEUE_ALLOC pins what the hardware reads', () => {
 });
 
 describe('GET_INFO of VFIO: ranges and page sizes', () => {
-  test('holes of what is reserved; page sizes of all domains; alignment when that is larger', () => {
+  test('GET_INFO of VFIO tells the holes of what is reserved, page sizes of all domains, alignment when that is larger', () => {
     const { fd, ioas } = scene();
     fd.must(uapi.IOMMU_VFIO_IOAS, uapi.iommu_vfio_ioas, { op: 1, ioas_id: ioas });
     const reserve = { start: APERTURE + PAGE, length: PAGE };
@@ -482,7 +485,7 @@ describe('GET_INFO of VFIO: ranges and page sizes', () => {
     ]);
     expect([u64(72), u64(80)]).toEqual([APERTURE + 2n * PAGE, 0x7fff_ffffn]);
   });
-  test('without domains every page size is told', () => {
+  test('GET_INFO of VFIO without domains tells every page size', () => {
     const fd = new World().open();
     fd.must(uapi.IOMMU_VFIO_IOAS, uapi.iommu_vfio_ioas, { op: 1, ioas_id: ioasAlloc(fd) });
     poke(fd.task, ARG, u32s(16));

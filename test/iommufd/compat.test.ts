@@ -62,7 +62,7 @@ function unmapDma(fd: Iommufd, values: Dma): readonly [unknown, bigint] {
 
 describe('without an IOAS', () => {
   const fd = new World().open();
-  test('the version and the extensions are told, the rest is ENODEV', () => {
+  test('without an IOAS the version and the extensions are told, the rest is ENODEV', () => {
     expect(fd.ioctl(v.VFIO_GET_API_VERSION, 0n)).toBe(0);
     const ones = [1, 3, 9, 8].map((type) => extension(fd, type));
     expect(ones).toEqual([1, 1, 1, 1]);
@@ -72,21 +72,21 @@ describe('without an IOAS', () => {
     poke(fd.task, ARG, Uint8Array.of(16, 0, 0, 0));
     expect(fd.ioctl(v.VFIO_IOMMU_GET_INFO, ARG)).toBe(ENODEV);
   });
-  test('but its struct is looked at first', () => {
+  test('without an IOAS the struct is looked at first', () => {
     expect(mapDma(fd, { argsz: 31 })).toBe(EINVAL);
     expect(unmapDma(fd, { argsz: 23 })[0]).toBe(EINVAL);
     for (const cmd of [v.VFIO_IOMMU_MAP_DMA, v.VFIO_IOMMU_UNMAP_DMA, v.VFIO_IOMMU_GET_INFO]) {
       expect(fd.ioctl(cmd, 0n)).toBe(EFAULT);
     }
   });
-  test('DIRTY_PAGES and what belongs to groups is ENOTTY', () => {
+  test('DIRTY_PAGES and what belongs to groups is ENOTTY on an iommufd', () => {
     for (const cmd of [0x3b75, 0x3b67, 0x3b6a, 0x3b73, 0x3b7f]) {
       expect(fd.ioctl(cmd, ARG)).toBe(ENOTTY);
     }
   });
 });
 
-test('SET_IOMMU: other types are EINVAL before there is an IOAS or not', () => {
+test('SET_IOMMU of other types is EINVAL before there is an IOAS or not', () => {
   const fd = new World().open();
   for (const type of [0, 2, 4, 6, 7, 8]) expect(setIommu(fd, type)).toBe(EINVAL);
   play(fd);
@@ -94,7 +94,7 @@ test('SET_IOMMU: other types are EINVAL before there is an IOAS or not', () => {
   expect([setIommu(fd, 3), setIommu(fd, 3), setIommu(fd, 1)]).toEqual([0, 0, 0]);
 });
 
-test('SET_IOMMU type 1 switches large pages off, and says when it cannot', () => {
+test('SET_IOMMU of type 1 switches large pages off, and says when it cannot', () => {
   const fd = new World().open();
   const ioas = play(fd);
   const huge = () =>
@@ -120,7 +120,7 @@ test('in no-iommu mode nothing is there but type 8', () => {
   expect(mapDma(fd, {})).toBe(ENODEV);
 });
 
-test('DMA_CC: every hwpt enforces coherency, or there is none', () => {
+test('DMA_CC is told when every hwpt enforces coherency, or there is none', () => {
   const world = new World();
   const fd = world.open();
   const ioas = play(fd);
@@ -168,14 +168,14 @@ describe('MAP_DMA', () => {
     ['nothing at vaddr', { vaddr: 0xdead_0000n }, EFAULT],
     ['neither read nor write', { flags: 0 }, EINVAL],
     ['as it should be', {}, 0],
-  ])('%s', ([, values, result]) => {
+  ])('MAP_DMA on an iommufd: %s', ([, values, result]) => {
     const fd = new World().open();
     const ioas = play(fd);
     mock(fd, ioas);
     expect(mapDma(fd, { iova: APERTURE, ...values })).toBe(result);
     expect(fd.world.frames.totalPins).toBe(result === 0 ? 1 : 0);
   });
-  test('mapped there', () => {
+  test('MAP_DMA on an iommufd maps memory where it was told', () => {
     const fd = new World().open();
     play(fd);
     expect([mapDma(fd, { iova: PAGE }), mapDma(fd, { iova: PAGE })]).toEqual([0, EEXIST]);
@@ -224,11 +224,11 @@ describe('UNMAP_DMA', () => {
       EINVAL,
       0x2800n,
     ],
-  ])('%s', ([, type, values, result, size]) => {
+  ])('UNMAP_DMA on an iommufd: %s', ([, type, values, result, size]) => {
     const fd = mapped(type);
     expect(unmapDma(fd, values)).toEqual([result, size]);
   });
-  test('a size that cannot be written back is EFAULT, and all is unmapped', () => {
+  test('a size of UNMAP_DMA that cannot be written back is EFAULT, and all is unmapped', () => {
     const fd = mapped(3);
     const raw = v.vfio_iommu_type1_dma_unmap.view(new Uint8Array(24));
     Object.assign(raw, { argsz: 24, iova: PAGE, size: 3n * PAGE });

@@ -48,7 +48,7 @@ function fail(): never {
   throw new Error('out of order');
 }
 
-test('vdevice_init: an errno undoes the vDEVICE, anything else is a bug of the driver', () => {
+test('an errno of vdevice_init undoes the vDEVICE, anything else is a bug of the driver', () => {
   const refusing = rig({ vdeviceInit: () => ENODEV });
   expect(refusing.vdevice()).toBe(ENODEV);
   expect(destroy(refusing.fd, refusing.id)).toBeUndefined();
@@ -81,7 +81,7 @@ test('the hook of a vDEVICE runs once, when it goes', () => {
   expect(() => destroy(failing.fd, other)).toThrow(/vdevice_destroy: out of order/);
 });
 
-test('hooks of queues and of the vIOMMU itself', () => {
+test('a hook of a queue or of the vIOMMU itself that fails is its errno or a bug of the driver', () => {
   expect(rig({ hwQueueInitPhys: () => EINVAL }).queue()).toBe(EINVAL);
   expect(() => rig({ hwQueueInitPhys: fail }).queue()).toThrow(/hw_queue_init_phys: out of order/);
   const queued = rig({

@@ -77,12 +77,12 @@ const SIZES: readonly (readonly [nr: number, size: number, min: number])[] = [
 ];
 
 describe('dispatch', () => {
-  test('numbers and sizes are those of the specification', () => {
+  test('command numbers and sizes are those of the specification', () => {
     const served = IOCTLS.map((op) => [op.command, op.size, op.minSize]);
     expect(served).toEqual(SIZES.map(([nr, size, min]) => [0x3b00 | nr, size, min]));
   });
   test.for(IOCTLS.map((op) => [op.struct, op] as const))(
-    '%s: short EINVAL, unknown tail E2BIG, bad pointer EFAULT',
+    '%s is EINVAL when it is short, E2BIG with an unknown tail, EFAULT at a bad pointer',
     ([, op]) => {
       const { fd } = prepare();
       const bytes = new Uint8Array(op.size + 8);
@@ -116,7 +116,7 @@ describe('dispatch', () => {
     poke(fd.task, last, new Uint8Array([16, 0, 0, 0, 9, 0, 0, 0]));
     expect(fd.ioctl(uapi.IOMMU_DESTROY, last)).toBe(EFAULT);
   });
-  test('unknown numbers are ENOTTY, a bad pointer comes before', () => {
+  test('unknown numbers are ENOTTY, and a bad pointer comes before', () => {
     const fd = new World().open();
     expect(fd.ioctl(0x3b7f, ARG)).toBe(ENOTTY);
     expect(fd.ioctl(0x3b9f, ARG)).toBe(ENOTTY);
@@ -534,7 +534,7 @@ test.for(ROWS)('%s is %s', ([, errno, call]) => {
   fd.close();
 });
 
-test('ranges of areas: EEXIST, ENOENT for a part, EADDRINUSE for what lies there', () => {
+test('a range of areas is EEXIST, ENOENT for a part, EADDRINUSE for what lies there', () => {
   const fd = new World().open();
   const ioas = ioasAlloc(fd);
   expect(map(fd, ioas, BUFFER, 0x2000n, 0x10_0000n)).toBe(0x10_0000n);
@@ -553,7 +553,7 @@ test('ranges of areas: EEXIST, ENOENT for a part, EADDRINUSE for what lies there
   fd.close();
 });
 
-test('a copy is refused: EPERM when the first mapping was read-only', () => {
+test('a copy is refused with EPERM when the first mapping was read-only', () => {
   const fd = new World().open();
   const ioas = ioasAlloc(fd);
   expect(map(fd, ioas, BUFFER, 0x1000n, 0x10_0000n, 4)).toBe(0x10_0000n);
@@ -568,7 +568,7 @@ test('a copy is refused: EPERM when the first mapping was read-only', () => {
   fd.close();
 });
 
-test('memory locking: ENOMEM by user, or by address space; the charge comes back', () => {
+test('locking too much memory is ENOMEM by user, or by address space, and the charge comes back', () => {
   for (const mode of [0n, 1n]) {
     const world = new World();
     const fd = world.open();
@@ -609,7 +609,7 @@ test('large pages cannot be switched off under mappings, nor under misaligned on
   fd.close();
 });
 
-test('NO_DIRTY devices: no dirty hwpt for them, none of others', () => {
+test('devices with NO_DIRTY take no dirty hwpt, and the others have theirs', () => {
   const fd = new World().open();
   const ioas = ioasAlloc(fd);
   const good = mock(fd, ioas);

@@ -95,7 +95,7 @@ describe('a fault queue', () => {
       return [view.grpid, view.cookie];
     });
 
-  test('a read into memory that is not there is EFAULT, and the fault is still to be read', () => {
+  test('a read of a fault queue into memory that is not there is EFAULT, and the fault is still to be read', () => {
     const { fd, read, ready } = withFaults(2);
     expect(read(tornBuffer(MESSAGE, 0))).toBe(EFAULT);
     expect(read(tornBuffer(MESSAGE, MESSAGE - 1))).toBe(EFAULT);
@@ -109,7 +109,7 @@ describe('a fault queue', () => {
     expect(ready()).toBe(false);
     fd.close();
   });
-  test('a read that reaches unmapped memory later returns the groups before it', () => {
+  test('a read of a fault queue that reaches unmapped memory later returns the groups before it', () => {
     const { fd, read } = withFaults(3);
     const bytes = new Uint8Array(3 * MESSAGE);
     expect(read(tornBuffer(bytes.length, 2 * MESSAGE + 8, bytes))).toBe(2 * MESSAGE);
@@ -127,7 +127,7 @@ describe('a fault queue', () => {
     expect(fault_id).toBeGreaterThan(0);
     fd.close();
   });
-  test('whoever shows it as readable hears that its faults were dropped with their device', () => {
+  test('whoever shows a fault queue as readable hears that its faults were dropped with their device', () => {
     const { fd, dev, poll } = withFaults(2);
     let woken = 0;
     poll().wakes?.add(() => woken++);
@@ -200,7 +200,7 @@ describe('a vEVENTQ', () => {
   }
   const words = (bytes: Uint8Array) => [...new Uint32Array(bytes.buffer)];
 
-  test('a read into memory that is not there is EFAULT, and the event is still to be read', () => {
+  test('a read of a vEVENTQ into memory that is not there is EFAULT, and the event is still to be read', () => {
     const { fd, read, ready } = withEvents(1);
     for (const reachable of [0, 7, 8, 11]) {
       expect(read(tornBuffer(RECORD, reachable))).toBe(EFAULT);
@@ -212,7 +212,7 @@ describe('a vEVENTQ', () => {
     expect(ready()).toBe(false);
     fd.close();
   });
-  test('a read that reaches unmapped memory later returns the records before it', () => {
+  test('a read of a vEVENTQ that reaches unmapped memory later returns the records before it', () => {
     const { fd, read } = withEvents(3, 2);
     const bytes = new Uint8Array(32);
     expect(read(tornBuffer(32, 28, bytes))).toBe(2 * RECORD);

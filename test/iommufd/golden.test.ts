@@ -51,12 +51,15 @@ const PLACEMENTS: readonly [name: string, va: bigint, length: bigint, iovas: rea
     ['half a page keeps its offset', BUFFER + 0x800n, 0x800n, [0x1800n]],
     ['single bytes follow each other', BUFFER, 1n, [0x1000n, 0x1001n]],
   ];
-test.for(PLACEMENTS)('automatic placement: %s', ([, va, length, iovas]) => {
-  const fd = new World().open();
-  const ioas = ioasAlloc(fd);
-  for (const iova of iovas) expect(map(fd, ioas, va, length)).toBe(iova);
-  fd.close();
-});
+test.for(PLACEMENTS)(
+  'an automatic placement is that of the kernel: %s',
+  ([, va, length, iovas]) => {
+    const fd = new World().open();
+    const ioas = ioasAlloc(fd);
+    for (const iova of iovas) expect(map(fd, ioas, va, length)).toBe(iova);
+    fd.close();
+  },
+);
 
 test('with a mock domain the first automatic placement is the start of its aperture', () => {
   const fd = new World().open();

@@ -79,7 +79,7 @@ function realDevice(world: World, knobs: { cacheCoherency?: boolean } = {}, isol
 }
 
 describe('what is noiommu', () => {
-  test('a device without an IOMMU record, whatever group it is in', () => {
+  test('a device without an IOMMU record is noiommu, whatever group it is in', () => {
     const { world, fd } = rig();
     const dev = new Device(world.core, { name: 'faked', bus: 'pci' });
     const group = must(groupAlloc(world.core));
@@ -91,13 +91,13 @@ describe('what is noiommu', () => {
     expect(groupDmaOwnerClaimed(group)).toBe(false);
     groupPut(group);
   });
-  test('not one with a driver', () => {
+  test('a device with a driver is not noiommu', () => {
     const { world, fd } = rig();
     const idev = must(deviceBind(ctxOf(fd), realDevice(world)));
     expect(idev.isNoiommu).toBe(false);
     expect(ctxHasGroup(ctxOf(fd), idev.dev.iommuGroup!)).toBe(true);
   });
-  test('no device at all in a kernel without it: it has no coherency, EINVAL', () => {
+  test('a device is not noiommu in a kernel without it, and is EINVAL for want of coherency', () => {
     const world = new World();
     world.env.setTrait('iommufd-noiommu', false);
     const fd = world.open();
@@ -107,7 +107,7 @@ describe('what is noiommu', () => {
 });
 
 describe('bind', () => {
-  test('each device has a group of its own: what one is attached to does not bind the other', () => {
+  test('each noiommu device has a group of its own: what one is attached to does not bind the other', () => {
     const { fd, ioas, idev } = rig();
     const other = bindNoiommu(fd);
     expect(other.igroup).not.toBe(idev.igroup);
@@ -115,7 +115,7 @@ describe('bind', () => {
     expect(deviceAttach(idev, RID, a!)).toBe(a);
     expect(deviceAttach(other, RID, b!)).toBe(b);
   });
-  test('nobody owns it: several contexts may bind it', () => {
+  test('nobody owns a noiommu device, and several contexts may bind it', () => {
     const { world, fd } = rig();
     const dev = world.noiommuDevice();
     bindNoiommu(fd, dev);
@@ -125,7 +125,7 @@ describe('bind', () => {
     must(deviceBind(ctxOf(fd), real));
     expect(deviceBind(ctxOf(world.open()), real)).toBe(EPERM);
   });
-  test('interrupts and coherency are not asked for', () => {
+  test('interrupts and coherency of a noiommu device are not asked for', () => {
     const { world, fd } = rig();
     const dev = new Device(world.core, { name: 'odd', bus: 'pci', isolatedMsi: false });
     const idev = bindNoiommu(fd, dev);
@@ -134,14 +134,14 @@ describe('bind', () => {
     deviceUnbind(idev);
     expect(destroy(fd, idev.id)).toBe(ENOENT);
   });
-  test('a bound device keeps the context, from the end of its bind to its unbind', () => {
+  test('a bound noiommu device keeps the context, from the end of its bind to its unbind', () => {
     const { fd, idev } = rig();
     fd.close();
     expect(fd.file.released).toBe(false);
     deviceUnbind(idev);
     expect(fd.file.released).toBe(true);
   });
-  test('a mock device of the selftest does not', () => {
+  test('a mock device of the selftest does not keep the context', () => {
     const fd = new World().open();
     mock(fd, ioasAlloc(fd));
     fd.close();
@@ -171,7 +171,7 @@ describe('a bind that fails half way leaves nothing', () => {
         return dev;
       },
     ],
-  ])('%s', ([, errno, make]) => {
+  ])('a bind that fails half way leaves nothing: %s', ([, errno, make]) => {
     const world = new World();
     const fd = world.open();
     const dev = make(world, fd);
@@ -189,7 +189,7 @@ describe('a bind that fails half way leaves nothing', () => {
 });
 
 describe('attach, replace and detach keep the books and call no driver', () => {
-  test('the rules are those of any device', () => {
+  test('the rules of attach, replace and detach are those of any device', () => {
     const { world, fd, ioas, idev } = rig();
     const calls: string[] = [];
     world.env.trace.listen(({ event }) => {
@@ -216,7 +216,7 @@ describe('attach, replace and detach keep the books and call no driver', () => {
     expect(destroy(fd, ioas)).toBeUndefined();
     expect(calls).toEqual([]);
   });
-  test('a PASID wants an hwpt made for PASIDs, which there is none of', () => {
+  test('a PASID of a noiommu device wants an hwpt made for PASIDs, which there is none of', () => {
     const { fd, ioas, idev } = rig();
     const flags = uapi.IOMMU_HWPT_ALLOC_PASID;
     expect(hwptAlloc(fd, idev.id, ioas, { flags })).toBe(EOPNOTSUPP);
@@ -230,7 +230,7 @@ describe('attach, replace and detach keep the books and call no driver', () => {
     deviceDetach(idev, 1);
     expect(destroy(fd, made)).toBeUndefined();
   });
-  test('no region is reserved, not even where every address is usable', () => {
+  test('no region of a noiommu device is reserved, not even where every address is usable', () => {
     const { fd, ioas, idev } = rig();
     must(deviceAttach(idev, RID, ioas));
     const out = fd.must(uapi.IOMMU_IOAS_IOVA_RANGES, uapi.iommu_ioas_iova_ranges, {
@@ -244,7 +244,7 @@ describe('attach, replace and detach keep the books and call no driver', () => {
 });
 
 describe('the page table', () => {
-  test('is an AMDv1 table with every page size but 512 GiB, over the whole address space', () => {
+  test('the page table of noiommu is an AMDv1 table with every page size but 512 GiB, over the whole address space', () => {
     const { fd, ioas, idev } = rig();
     const { domain } = hwptOf(fd, hwptAlloc(fd, idev.id, ioas) as number);
     const sizes = ((1n << 52n) - 1n) & ~0xfffn & ~(1n << 39n);
@@ -258,12 +258,12 @@ describe('the page table', () => {
     ['PASID', uapi.IOMMU_HWPT_ALLOC_PASID],
     ['unknown', 16],
     ['fault and nest parent', 5],
-  ] as const)('%s: no such flag, EOPNOTSUPP', ([, flags]) => {
+  ] as const)('%s is no flag of a noiommu hwpt, which is EOPNOTSUPP', ([, flags]) => {
     const { fd, ioas, idev } = rig();
     expect(hwptAlloc(fd, idev.id, ioas, { flags })).toBe(EOPNOTSUPP);
     expect(ioasAlloc(fd)).toBe(3);
   });
-  test('has no vendor data, nothing nests on it, and it tracks nothing', () => {
+  test('a noiommu hwpt has no vendor data, nothing nests on it, and it tracks nothing', () => {
     const { fd, ioas, idev } = rig();
     const data = { data_type: t.IOMMU_HWPT_DATA_SELFTEST, data_len: 4, data_uptr: ARRAY };
     expect(hwptAlloc(fd, idev.id, ioas, data)).toBe(EOPNOTSUPP);
@@ -275,7 +275,7 @@ describe('the page table', () => {
     const range = { hwpt_id, length: PAGE, page_size: PAGE, data: ARRAY };
     expect(fd.call(uapi.IOMMU_HWPT_GET_DIRTY_BITMAP, get, range)).toBe(EOPNOTSUPP);
   });
-  test('may have a fault queue, to which no fault ever comes', () => {
+  test('a noiommu hwpt may have a fault queue, to which no fault ever comes', () => {
     const { fd, ioas, idev } = rig();
     const queue = fd.must(uapi.IOMMU_FAULT_QUEUE_ALLOC, uapi.iommu_fault_alloc, {});
     const flags = uapi.IOMMU_HWPT_FAULT_ID_VALID;
@@ -287,7 +287,7 @@ describe('the page table', () => {
     expect(destroy(fd, hwpt)).toBeUndefined();
     expect(destroy(fd, queue.out_fault_id)).toBeUndefined();
   });
-  test('no hardware information, no vIOMMU, no vDEVICE, no hwpt of a vIOMMU', () => {
+  test('a noiommu device has no hardware information, no vIOMMU, no vDEVICE, no hwpt of a vIOMMU', () => {
     const { fd, ioas, idev } = rig();
     const info = { dev_id: idev.id };
     expect(fd.call(uapi.IOMMU_GET_HW_INFO, uapi.iommu_hw_info, info)).toBe(EOPNOTSUPP);
@@ -308,7 +308,7 @@ describe('the page table', () => {
 });
 
 describe('beside devices with an IOMMU', () => {
-  test('it takes the automatic hwpt of a real one; then there are no physical addresses', () => {
+  test('a noiommu device takes the automatic hwpt of a real one; then there are no physical addresses', () => {
     const { fd, ioas, idev } = rig();
     const real = mock(fd, ioas);
     expect(deviceAttach(idev, RID, ioas)).toBe(real.hwpt);
@@ -319,7 +319,7 @@ describe('beside devices with an IOMMU', () => {
     deviceDetach(idev, RID);
     expect(destroy(fd, real.hwpt)).toBe(ENOENT);
   });
-  test('a real one refuses its hwpt and gets its own; addresses are those of whoever was first', () => {
+  test('a real device refuses the hwpt of a noiommu one and gets its own; addresses are those of whoever was first', () => {
     const { world, fd, ioas, idev } = rig();
     const first = must(deviceAttach(idev, RID, ioas));
     const real = mock(fd, ioas);
@@ -345,7 +345,7 @@ describe('beside devices with an IOMMU', () => {
 });
 
 describe('GET_PA', () => {
-  test('each check in its turn', () => {
+  test('GET_PA makes each check in its turn', () => {
     const { fd, ioas, idev } = rig();
     const wrong = { flags: 1, length: 0n, iova: U64_MAX, ioas_id: 99 };
     fd.task.caps.delete(17);
@@ -394,16 +394,16 @@ describe('GET_PA', () => {
     ['not into the neighbour, though its frames go on', 4n * PAGE + 8n, U64_MAX, 4, PAGE - 8n],
     ['the neighbour', 5n * PAGE, 0x10000n, 5, 2n * PAGE],
     ['the last byte', 7n * PAGE - 1n, 1n, 6, 1n],
-  ] as const)('%s', ([, at, length, page, expected]) => {
+  ] as const)('GET_PA: %s', ([, at, length, page, expected]) => {
     const answer = getPa(s.fd, { iova: IOVA + at, length });
     expect(answer).toEqual([s.pa(page) + (at % PAGE), expected]);
   });
-  test('before and behind the mapping there is nothing', () => {
+  test('GET_PA finds nothing before and behind the mapping', () => {
     expect(getPa(s.fd, { iova: IOVA - 1n })).toBe(ENOENT.name);
     expect(getPa(s.fd, { iova: IOVA + 7n * PAGE })).toBe(ENOENT.name);
     expect(getPa(s.fd, { iova: U64_MAX - 1n })).toBe(ENOENT.name);
   });
-  test('the last page of the address space', () => {
+  test('GET_PA reaches the last page of the address space', () => {
     const { fd, ioas, idev } = rig();
     must(deviceAttach(idev, RID, ioas));
     const top = U64_MAX - PAGE + 1n;
@@ -413,7 +413,7 @@ describe('GET_PA', () => {
     expect(unmap(fd, ioas, top, PAGE)).toBe(PAGE);
     expect(getPa(fd, { iova: top })).toBe(ENOENT.name);
   });
-  test('memory of a file, and memory that is unmapped from the program', () => {
+  test('GET_PA finds memory of a file, and memory that is unmapped from the program', () => {
     const { world, fd, ioas, idev } = rig();
     must(deviceAttach(idev, RID, ioas));
     const file = fd.task.installFile(world.memfd(4));
@@ -435,7 +435,7 @@ describe('GET_PA', () => {
     fd.task.mm.unmap(BUFFER, 1);
     expect(getPa(fd, { iova: 2n * IOVA })).toEqual([pa, 1n]);
   });
-  test('a mapping through large pages reads the same', () => {
+  test('GET_PA reads the same of a mapping through large pages', () => {
     const { fd, ioas, idev } = rig();
     must(deviceAttach(idev, RID, ioas));
     expect(map(fd, ioas, BUFFER, 16n * PAGE, 0x4000_0000n)).toBe(0x4000_0000n);

@@ -99,14 +99,17 @@ function inOrder<F extends Fields>(
   steps: readonly Step[],
 ): void {
   describe(name, () => {
-    test.for(steps.map((step, n) => [step[0], step[1], n] as const))('%s', ([, errno, first]) => {
-      const s = scene();
-      const values = steps
-        .slice(first)
-        .reduceRight<Values>((sofar, [, , wrong]) => ({ ...sofar, ...wrong(s) }), right(s));
-      expect(s.fd.call(cmd, layout, values as never)).toBe(errno);
-    });
-    test('nothing wrong', () => {
+    test.for(steps.map((step, n) => [step[0], step[1], n] as const))(
+      'the checks come in the order of the kernel: %s',
+      ([, errno, first]) => {
+        const s = scene();
+        const values = steps
+          .slice(first)
+          .reduceRight<Values>((sofar, [, , wrong]) => ({ ...sofar, ...wrong(s) }), right(s));
+        expect(s.fd.call(cmd, layout, values as never)).toBe(errno);
+      },
+    );
+    test('a call with nothing wrong works', () => {
       const s = scene();
       expect(isErrno(s.fd.call(cmd, layout, right(s) as never))).toBe(false);
     });
@@ -258,7 +261,7 @@ inOrder(
   ],
 );
 
-test('OPTION RLIMIT_MODE: object, operation, right, objects, value', () => {
+test('OPTION RLIMIT_MODE looks at the object, the operation, the right, the objects, the value', () => {
   const { fd } = scene();
   const mode = (values: Values) =>
     fd.call(uapi.IOMMU_OPTION, uapi.iommu_option, { val64: 9n, ...values });

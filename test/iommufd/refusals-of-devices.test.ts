@@ -107,7 +107,7 @@ test('a domain of pages larger than those of the CPU holds no IOAS', () => {
   expect(hwptAlloc(fd, idev.id, ioas)).toBe(EINVAL);
 });
 
-test('a driver that knows neither flags nor data, and one without nested caches', () => {
+test('a driver that knows neither flags nor data refuses both, and one without nested caches an invalidation', () => {
   const plain = deviceRig({ alloc: 'plain' });
   const one = must(plain.bind());
   const flags = uapi.IOMMU_HWPT_ALLOC_NEST_PARENT;

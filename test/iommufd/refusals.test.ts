@@ -298,7 +298,7 @@ test.for([
   ['pin', EFAULT],
   ['pin-batch', ENOMEM],
   ['charge', ENOMEM],
-] as const)('%s made to fail: the map is refused and undone', ([point, errno]) => {
+] as const)('%s made to fail refuses the map, which is undone', ([point, errno]) => {
   const fd = new World().open();
   const ioas = ioasAlloc(fd);
   mock(fd, ioas);
@@ -386,7 +386,7 @@ function invalidate(fd: Iommufd, hwpt_id: number, values: Record<string, number 
   });
 }
 
-test('entries of an array: unreadable, longer than known, or too short', () => {
+test('an entry of an array that is unreadable, longer than known, or too short is refused', () => {
   const { fd, dev, id } = viommuRig();
   const vdevice = { viommu_id: id, dev_id: dev.idev, virt_id: 7n };
   fd.must(uapi.IOMMU_VDEVICE_ALLOC, uapi.iommu_vdevice_alloc, vdevice);
@@ -424,7 +424,7 @@ test('a nested hwpt of a vIOMMU wants data, and a vIOMMU that can do nothing say
   fd.close();
 });
 
-test('a hardware queue: its type, its length, and pages in one row', () => {
+test('a hardware queue is refused for its type, its length, or pages that are not in one row', () => {
   const { fd, ioas, id } = viommuRig();
   const queue = (values: Record<string, number | bigint>) =>
     fd.call(uapi.IOMMU_HW_QUEUE_ALLOC, uapi.iommu_hw_queue_alloc, {

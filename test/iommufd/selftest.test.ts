@@ -85,7 +85,7 @@ const NESTED = { data_type: t.IOMMU_HWPT_DATA_SELFTEST, data_len: 4, data_uptr: 
 const replace = (fd: Iommufd, stdev: number, pt_id: number) =>
   only(testOp(fd, 10, stdev, t.iommu_test_mock_domain_replace, { pt_id }));
 
-test('nested hwpts: parents are busy, caches start as told, invalidation counts what it did', () => {
+test('the parents of nested hwpts are busy, their caches start as told, and an invalidation counts what it did', () => {
   const fd = new World().open();
   const ioas = ioasAlloc(fd);
   const dev = mock(fd, ioas);
@@ -204,7 +204,7 @@ const vdevice = (fd: Iommufd, viommu_id: number, dev_id: number, virt_id: bigint
   return isErrno(out) ? out : out.out_vdevice_id;
 };
 
-test('vIOMMU: events are numbered, the queue loses what does not fit and says so', () => {
+test('events of a vIOMMU are numbered, and the queue loses what does not fit and says so', () => {
   const fd = new World().open();
   const ioas = ioasAlloc(fd);
   const dev = mock(fd, ioas);
@@ -600,7 +600,7 @@ test('a dma-buf is mapped, revoked, and dead for that mapping for ever', () => {
   expect(world.ram.used).toBeLessThan(used);
 });
 
-test('VFIO on an iommufd: extensions, maps and cuts', () => {
+test('VFIO on an iommufd tells its extensions, and makes its maps and cuts', () => {
   const world = new World();
   const task = world.task();
   const fd = new Iommufd(world, task, openVfioCompat(world.subsystem));

@@ -62,7 +62,7 @@ function hugeHwpt(fd: Iommufd, idev: number, ioas: number): number | Errno {
 }
 
 describe('domains', () => {
-  test('alignment and aperture are those of all, and go back with each', () => {
+  test('the alignment and aperture of an IOAS are those of all domains, and go back with each', () => {
     const fd = new World().open();
     const ioas = ioasAlloc(fd);
     expect(ranges(fd, ioas)).toEqual([1n, 0n, U64_MAX]);
@@ -85,7 +85,7 @@ describe('domains', () => {
     ['at an address that is no page of it', BUFFER, PAGE, APERTURE + 1n],
     ['of a length that is none', BUFFER, 1n, APERTURE],
     ['with an offset that is none', BUFFER + 1n, PAGE, APERTURE],
-  ] as const)('a mapping %s keeps them out: EADDRINUSE', ([, va, length, iova]) => {
+  ] as const)('a mapping %s keeps a domain out, which is EADDRINUSE', ([, va, length, iova]) => {
     const fd = new World().open();
     const ioas = ioasAlloc(fd);
     expect(map(fd, ioas, va, length, iova)).toBe(iova);
@@ -95,7 +95,7 @@ describe('domains', () => {
     expect(unmap(fd, ioas, iova, length)).toBe(length);
     expect(mock(fd, ioas).stdev).toBe(2);
   });
-  test('a second one is filled from the first, and what it cannot have undoes it', () => {
+  test('a second domain is filled from the first, and what it cannot have undoes it', () => {
     const fd = new World().open();
     const ioas = ioasAlloc(fd);
     const dev = mock(fd, ioas);
@@ -112,7 +112,7 @@ describe('domains', () => {
     expect(destroy(fd, second)).toBeUndefined();
     expect(checkRefs(fd, BUFFER, 4n * PAGE, 0)).toBeUndefined();
   });
-  test('of three the one in the middle may go: the others have everything', () => {
+  test('of three domains the one in the middle may go, and the others have everything', () => {
     const fd = new World().open();
     const ioas = ioasAlloc(fd);
     const dev = mock(fd, ioas);
@@ -206,7 +206,7 @@ describe('an access', () => {
     ['over what may not be read', APERTURE, 3n * PAGE, false, EPERM],
     ['into a hole', APERTURE + 2n * PAGE, 2n * PAGE, false, ENOENT],
     ['in a hole', 0n, PAGE, false, ENOENT],
-  ])('pins %s', ([, iova, length, write, result]) => {
+  ])('an access pins %s', ([, iova, length, write, result]) => {
     const { fd, access } = rig();
     expect(name(accessPinPages(access, iova, length, write))).toBe(
       result === 'ok' ? 'ok' : result.name,
@@ -224,7 +224,7 @@ describe('an access', () => {
     ['writes what may only be read', APERTURE, 8, true, EPERM],
     ['writes over a border', APERTURE + 2n * PAGE - 4n, 8, true, 'ok'],
     ['reads in a hole', 0n, 8, false, ENOENT],
-  ])('%s', ([, iova, length, write, result]) => {
+  ])('an access reads and writes: %s', ([, iova, length, write, result]) => {
     const { fd, access } = rig(false);
     expect(name(accessRw(access, iova, new Uint8Array(length), rw(write)))).toBe(
       result === 'ok' ? 'ok' : result.name,
@@ -232,7 +232,7 @@ describe('an access', () => {
     accessDestroy(access);
     fd.close();
   });
-  test('what was copied before a hole stays copied', () => {
+  test('what an access copied before a hole stays copied', () => {
     const { fd, access } = rig(false);
     const into = new Uint8Array(8);
     poke(fd.task, BUFFER + 3n * PAGE - 4n, Uint8Array.of(1, 2, 3, 4));
@@ -241,7 +241,7 @@ describe('an access', () => {
     accessDestroy(access);
     fd.close();
   });
-  test('that pins wants pages, one that does not takes what is there', () => {
+  test('an access that pins wants pages, one that does not takes what is there', () => {
     const fd = new World().open();
     const ioas = ioasAlloc(fd);
     map(fd, ioas, BUFFER + 1n, 8n, 0x1001n);
@@ -259,7 +259,7 @@ describe('an access', () => {
     accessDestroy(pins);
     accessDestroy(copies);
   });
-  test('that is replaced joins the new IOAS, lets go of all of the old one, and leaves it', () => {
+  test('an access that is replaced joins the new IOAS, lets go of all of the old one, and leaves it', () => {
     const { fd, ioas, access, unmapped } = rig();
     const misaligned = ioasAlloc(fd);
     map(fd, misaligned, BUFFER + 1n, 8n, 0x1001n);
@@ -275,7 +275,7 @@ describe('an access', () => {
     accessDestroy(access);
     expect(destroy(fd, next)).toBeUndefined();
   });
-  test('takes an id and keeps the context', () => {
+  test('an access takes an id and keeps the context', () => {
     const { fd, access } = rig();
     expect(destroy(fd, access.id)).not.toBeUndefined();
     fd.close();
@@ -283,7 +283,7 @@ describe('an access', () => {
     accessDestroy(access);
     expect(fd.file.released).toBe(true);
   });
-  test('pins count: the same range twice is pinned once, and let go with the last', () => {
+  test('pins of an access count: the same range twice is pinned once, and let go with the last', () => {
     const { fd, access } = rig();
     const range = [access, APERTURE, PAGE] as const;
     must(accessPinPages(...range, false));
@@ -296,7 +296,7 @@ describe('an access', () => {
     accessDestroy(access);
     fd.close();
   });
-  test('reads the pages of a mapper that is gone as long as somebody pins them', () => {
+  test('an access reads the pages of a mapper that is gone as long as somebody pins them', () => {
     const { fd, access } = rig();
     poke(fd.task, BUFFER, Uint8Array.of(7));
     must(accessPinPages(access, APERTURE, PAGE, false));

@@ -77,7 +77,7 @@ const SINCE: readonly (readonly [nr: number, since: Release])[] = [
 ];
 
 describe.each(IOMMUFD_RELEASES)('commands of %s', (release) => {
-  test.for(SINCE)('%i since %s', ([nr, since]) => {
+  test.for(SINCE)('command %i is there since %s', ([nr, since]) => {
     const fd = worldOf(release).open();
     const { result, refusal } = first(() => fd.ioctl(0x3b00 | nr, ARG));
     // A struct of size 0 is the first thing a served command looks at.
@@ -92,7 +92,7 @@ describe.each(IOMMUFD_RELEASES)('commands of %s', (release) => {
       expect(fd.ioctl(0x3b00 | nr, 0n)).toBe(EFAULT);
     }
   });
-  test('the table ends with the last command: beyond it nothing is read', () => {
+  test('the table ends with the last command, and beyond it nothing is read', () => {
     const fd = worldOf(release, []).open();
     const known = SINCE.filter(([nr, since]) => nr !== 0xa0 && isSince(release, since));
     const last = Math.max(...known.map(([nr]) => nr));
@@ -129,7 +129,7 @@ describe.each(SIZES)('%i: %s', (cmd, _struct, sizes) => {
   const newest = Math.max(...Object.values(sizes));
   const since = Object.keys(sizes)[0] as Release;
   test.for(IOMMUFD_RELEASES.filter((release) => isSince(release, since)))(
-    'ends in %s where it ended then: a byte behind is E2BIG, a zero behind is not',
+    'a struct ends in %s where it ended then: a byte behind is E2BIG, a zero behind is not',
     (release) => {
       const ends = Object.entries(sizes).filter(([from]) => isSince(release, from as Release));
       const size = ends.at(-1)![1];
@@ -247,25 +247,31 @@ const from = (since: Release): Release[] => RELEASES.filter((release) => isSince
 
 describe('flags', () => {
   describe.each(PAGING)('HWPT_ALLOC on an IOAS: $name since $since', (row) => {
-    test.for(from('6.6'))('%s', (release) => {
-      const { fd, idev, ioas } = nesting(release);
-      const isFault = row.name === 'FAULT_ID_VALID';
-      const fault = isFault && isSince(release, '6.11') ? { fault_id: faultQueue(fd) } : {};
-      expectFlag(row, release, () => hwptAlloc(fd, idev, ioas, { flags: row.flags, ...fault }));
-    });
+    test.for(from('6.6'))(
+      'a flag of HWPT_ALLOC on an IOAS is known in its releases: %s',
+      (release) => {
+        const { fd, idev, ioas } = nesting(release);
+        const isFault = row.name === 'FAULT_ID_VALID';
+        const fault = isFault && isSince(release, '6.11') ? { fault_id: faultQueue(fd) } : {};
+        expectFlag(row, release, () => hwptAlloc(fd, idev, ioas, { flags: row.flags, ...fault }));
+      },
+    );
   });
   describe.each(NESTED)('HWPT_ALLOC, nested: $name since $since', (row) => {
-    test.for(from('6.7'))('%s', (release) => {
-      const { fd, idev, ioas } = nesting(release);
-      const parent = must(hwptAlloc(fd, idev, ioas, { flags: NEST_PARENT }));
-      const isFault = row.name === 'FAULT_ID_VALID';
-      const fault = isFault && isSince(release, '6.11') ? { fault_id: faultQueue(fd) } : {};
-      const data = { data_type: t.IOMMU_HWPT_DATA_SELFTEST, data_len: 4, data_uptr: ARRAY };
-      const call = () => hwptAlloc(fd, idev, parent, { flags: row.flags, ...data, ...fault });
-      expectFlag(row, release, call);
-    });
+    test.for(from('6.7'))(
+      'a flag of HWPT_ALLOC, nested, is known in its releases: %s',
+      (release) => {
+        const { fd, idev, ioas } = nesting(release);
+        const parent = must(hwptAlloc(fd, idev, ioas, { flags: NEST_PARENT }));
+        const isFault = row.name === 'FAULT_ID_VALID';
+        const fault = isFault && isSince(release, '6.11') ? { fault_id: faultQueue(fd) } : {};
+        const data = { data_type: t.IOMMU_HWPT_DATA_SELFTEST, data_len: 4, data_uptr: ARRAY };
+        const call = () => hwptAlloc(fd, idev, parent, { flags: row.flags, ...data, ...fault });
+        expectFlag(row, release, call);
+      },
+    );
   });
-  test.for(from('6.14'))('HWPT_ALLOC, nested on a vIOMMU: PASID in %s', (release) => {
+  test.for(from('6.14'))('HWPT_ALLOC, nested on a vIOMMU, takes PASID in %s', (release) => {
     const { fd, idev, ioas } = nesting(release);
     const hwpt_id = must(hwptAlloc(fd, idev, ioas, { flags: NEST_PARENT }));
     const type = t.IOMMU_VIOMMU_TYPE_SELFTEST;
@@ -276,7 +282,7 @@ describe('flags', () => {
     const made = hwptAlloc(fd, idev, viommu.out_viommu_id, { flags, ...data });
     expect(isErrno(made)).toBe(false);
   });
-  test('HWPT_ALLOC, nested on a vIOMMU: no PASID in 6.13', () => {
+  test('HWPT_ALLOC, nested on a vIOMMU, takes no PASID in 6.13', () => {
     const { fd, idev, ioas } = nesting('6.13');
     const hwpt_id = must(hwptAlloc(fd, idev, ioas, { flags: NEST_PARENT }));
     const values = { type: t.IOMMU_VIOMMU_TYPE_SELFTEST, dev_id: idev, hwpt_id };
@@ -286,7 +292,7 @@ describe('flags', () => {
     expect(hwptAlloc(fd, idev, viommu.out_viommu_id, { flags, ...data })).toBe(EOPNOTSUPP);
     expect(isErrno(hwptAlloc(fd, idev, viommu.out_viommu_id, data))).toBe(false);
   });
-  test.for(from('6.6'))('GET_HW_INFO: INPUT_TYPE in %s', (release) => {
+  test.for(from('6.6'))('GET_HW_INFO takes INPUT_TYPE in %s', (release) => {
     const { fd, idev } = nesting(release);
     const values = { dev_id: idev, flags: uapi.IOMMU_HW_INFO_FLAG_INPUT_TYPE };
     const row = flag('INPUT_TYPE', uapi.IOMMU_HW_INFO_FLAG_INPUT_TYPE, '6.17');
@@ -301,27 +307,33 @@ describe('GET_HW_INFO', () => {
   const PASID_CAPS = uapi.IOMMU_HW_CAP_PCI_PASID_EXEC | uapi.IOMMU_HW_CAP_PCI_PASID_PRIV;
   const LATER = PASID_CAPS | uapi.IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED;
 
-  test.for(from('6.7'))('of a device with PASIDs and without ATS in %s', (release) => {
-    const { fd, add } = deviceRig({}, worldOf(release));
-    const dev = add({ pasidBits: 10, pasidExec: true, pasidPriv: true });
-    const idev = must(deviceBind(ctxFromFile(fd.file)!, dev));
-    const get = (out_max_pasid_log2: number) =>
-      fd.call(uapi.IOMMU_GET_HW_INFO, uapi.iommu_hw_info, { dev_id: idev.id, out_max_pasid_log2 });
-    const out = must(get(0));
-    const tells = isSince(release, '6.13');
-    expect(out.out_capabilities & LATER).toBe(tells ? LATER : 0n);
-    expect(out.out_max_pasid_log2).toBe(tells ? 10 : 0);
-    // The byte was among the reserved ones.
-    const { result, refusal } = first(() => get(1));
-    if (tells) expect(isErrno(result)).toBe(false);
-    else {
-      expect(result).toBe(EOPNOTSUPP);
-      expect(refusal?.facts).toMatchObject({ field: 'out_max_pasid_log2', kernel: release });
-    }
-  });
+  test.for(from('6.7'))(
+    'GET_HW_INFO of a device with PASIDs and without ATS tells what it told in %s',
+    (release) => {
+      const { fd, add } = deviceRig({}, worldOf(release));
+      const dev = add({ pasidBits: 10, pasidExec: true, pasidPriv: true });
+      const idev = must(deviceBind(ctxFromFile(fd.file)!, dev));
+      const get = (out_max_pasid_log2: number) =>
+        fd.call(uapi.IOMMU_GET_HW_INFO, uapi.iommu_hw_info, {
+          dev_id: idev.id,
+          out_max_pasid_log2,
+        });
+      const out = must(get(0));
+      const tells = isSince(release, '6.13');
+      expect(out.out_capabilities & LATER).toBe(tells ? LATER : 0n);
+      expect(out.out_max_pasid_log2).toBe(tells ? 10 : 0);
+      // The byte was among the reserved ones.
+      const { result, refusal } = first(() => get(1));
+      if (tells) expect(isErrno(result)).toBe(false);
+      else {
+        expect(result).toBe(EOPNOTSUPP);
+        expect(refusal?.facts).toMatchObject({ field: 'out_max_pasid_log2', kernel: release });
+      }
+    },
+  );
 });
 
-test.for(IOMMUFD_RELEASES)('mmap of an iommufd in %s', (release) => {
+test.for(IOMMUFD_RELEASES)('mmap of an iommufd is what it was in %s', (release) => {
   const fd = worldOf(release).open();
   const request = { offset: 0n, length: 4096n, read: true, write: true, exec: false, shared: true };
   const { result, refusal } = first(() => fd.file.ops.mmap!(fd.file, fd.task, request));
@@ -333,7 +345,7 @@ test.for(IOMMUFD_RELEASES)('mmap of an iommufd in %s', (release) => {
 });
 
 describe('errnos of 6.12 and before', () => {
-  test.for(IOMMUFD_RELEASES)('MAP of 2^64-2 bytes in %s', (release) => {
+  test.for(IOMMUFD_RELEASES)('MAP of 2^64-2 bytes has the errno of %s', (release) => {
     const fd = worldOf(release).open();
     const errno = isSince(release, '6.13') ? EOVERFLOW : EINVAL;
     expect(map(fd, ioasAlloc(fd), BUFFER, U64_MAX - 1n)).toBe(errno);
@@ -341,7 +353,7 @@ describe('errnos of 6.12 and before', () => {
     expect(map(fd, ioasAlloc(fd), 0n, U64_MAX - 1n)).toBe(EINVAL);
     expect(map(fd, ioasAlloc(fd), U64_MAX, 4096n)).toBe(EOVERFLOW);
   });
-  test.for(from('6.7'))('GET_DIRTY_BITMAP of an empty range in %s', (release) => {
+  test.for(from('6.7'))('GET_DIRTY_BITMAP of an empty range has the errno of %s', (release) => {
     const { fd, idev, ioas } = nesting(release);
     const flags = uapi.IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
     const hwpt_id = must(hwptAlloc(fd, idev, ioas, { flags }));
@@ -357,16 +369,19 @@ describe('errnos of 6.12 and before', () => {
     const isNew = isSince(release, '6.13');
     expect([call(0n), call(4096n)]).toEqual(isNew ? [0, EOVERFLOW] : [EINVAL, EINVAL]);
   });
-  test.for(from('6.8'))('HWPT_INVALIDATE of what is no nested hwpt in %s', (release) => {
-    const { fd, idev, ioas } = nesting(release);
-    const paging = must(hwptAlloc(fd, idev, ioas));
-    const errno = isSince(release, '6.13') ? EINVAL : ENOENT;
-    for (const hwpt_id of [ioas, paging, idev]) {
-      const cmd = uapi.IOMMU_HWPT_INVALIDATE;
-      expect(fd.call(cmd, uapi.iommu_hwpt_invalidate, { hwpt_id })).toBe(errno);
-    }
-  });
-  test.for(from('6.7'))('a nested domain that cannot invalidate in %s', (release) => {
+  test.for(from('6.8'))(
+    'HWPT_INVALIDATE of what is no nested hwpt has the errno of %s',
+    (release) => {
+      const { fd, idev, ioas } = nesting(release);
+      const paging = must(hwptAlloc(fd, idev, ioas));
+      const errno = isSince(release, '6.13') ? EINVAL : ENOENT;
+      for (const hwpt_id of [ioas, paging, idev]) {
+        const cmd = uapi.IOMMU_HWPT_INVALIDATE;
+        expect(fd.call(cmd, uapi.iommu_hwpt_invalidate, { hwpt_id })).toBe(errno);
+      }
+    },
+  );
+  test.for(from('6.7'))('a nested domain that cannot invalidate has the errno of %s', (release) => {
     const { fd, driver, bind, ioas } = deviceRig({}, worldOf(release));
     withoutNestedCaches(driver);
     const idev = must(bind());
@@ -407,7 +422,7 @@ describe('machines', () => {
     expect(machine.env.has('map-length-first')).toBe(true);
     machine.close();
   });
-  test('without a word it is the newest, which knows everything', () => {
+  test('without a word the release is the newest, which knows everything', () => {
     const machine = machineOf(NEWEST_RELEASE);
     const { abi } = machine.iommufd;
     const structs = SIZES.map(([, struct]) => abi.laterFields(struct));

@@ -57,22 +57,25 @@ describe('with the errno contract, the errno decides', () => {
     { d2: 'EPERM', d1: 0, result: 'EPERM', on: 'none', seen: 1 },
     { d2: 'EINVAL', d1: 'EBUSY', result: 'EBUSY', on: 'none', seen: 2 },
     { d2: 'EINVAL', d1: 'ENODEV', result: 'ENODEV', on: 'none', seen: 2 },
-  ] as const)('$d2, $d1: $result on $on', ({ d2, d1, result, on, seen }) => {
-    const r = rig(true);
-    set(r.plan, r.d2, d2);
-    set(r.plan, r.d1, d1);
-    const rc = r.join();
-    r.restore();
-    expect(name(rc)).toBe(result);
-    expect(r.tried.length).toBe(seen);
-    const now = getDomainForDev(r.third);
-    if (on === 'd1') expect(now).toBe(r.d1);
-    if (on === 'd2') expect(now).toBe(r.d2);
-    if (on === 'new') expect([r.d1, r.d2]).not.toContain(now);
-    if (on === 'new') expect(iovaToPhys(now!, 0n)).not.toBe(0n);
-    if (on === 'none') expect(now).toBe(r.third.iommuGroup!.defaultDomain);
-    r.client.machine.close();
-  });
+  ] as const)(
+    'with the errno contract $d2, $d1 give $result on $on',
+    ({ d2, d1, result, on, seen }) => {
+      const r = rig(true);
+      set(r.plan, r.d2, d2);
+      set(r.plan, r.d1, d1);
+      const rc = r.join();
+      r.restore();
+      expect(name(rc)).toBe(result);
+      expect(r.tried.length).toBe(seen);
+      const now = getDomainForDev(r.third);
+      if (on === 'd1') expect(now).toBe(r.d1);
+      if (on === 'd2') expect(now).toBe(r.d2);
+      if (on === 'new') expect([r.d1, r.d2]).not.toContain(now);
+      if (on === 'new') expect(iovaToPhys(now!, 0n)).not.toBe(0n);
+      if (on === 'none') expect(now).toBe(r.third.iommuGroup!.defaultDomain);
+      r.client.machine.close();
+    },
+  );
   test('EINVAL of a new domain reaches the user', () => {
     const r = rig(true);
     const ops = r.d1.ops as { attachDev: NonNullable<DomainOps['attachDev']> };
@@ -90,20 +93,23 @@ describe('as merged: any errno of a candidate means the next', () => {
     { d2: 'ENOMEM', d1: 0, on: 'd1' },
     { d2: 'EINVAL', d1: 0, on: 'd1' },
     { d2: 'ENOMEM', d1: 'EBUSY', on: 'new' },
-  ] as const)('$d2, $d1: on $on', ({ d2, d1, on }) => {
-    const r = rig(false);
-    set(r.plan, r.d2, d2);
-    set(r.plan, r.d1, d1);
-    const rc = r.join();
-    r.restore();
-    expect(rc).toBe(0);
-    const now = getDomainForDev(r.third);
-    if (on === 'd1') expect(now).toBe(r.d1);
-    if (on === 'd2') expect(now).toBe(r.d2);
-    if (on === 'new') expect([r.d1, r.d2]).not.toContain(now);
-    expect(iovaToPhys(now!, 0n)).not.toBe(0n);
-    r.client.machine.close();
-  });
+  ] as const)(
+    'as merged, any errno of a candidate means the next: $d2, $d1 on $on',
+    ({ d2, d1, on }) => {
+      const r = rig(false);
+      set(r.plan, r.d2, d2);
+      set(r.plan, r.d1, d1);
+      const rc = r.join();
+      r.restore();
+      expect(rc).toBe(0);
+      const now = getDomainForDev(r.third);
+      if (on === 'd1') expect(now).toBe(r.d1);
+      if (on === 'd2') expect(now).toBe(r.d2);
+      if (on === 'new') expect([r.d1, r.d2]).not.toContain(now);
+      expect(iovaToPhys(now!, 0n)).not.toBe(0n);
+      r.client.machine.close();
+    },
+  );
 });
 
 test.for([true, false])(

@@ -21,7 +21,7 @@ function rig() {
   return { client, iommufd: client.iommufd(), d: client.cdev() };
 }
 
-test('the worked cdev sequence (1.15a)', () => {
+test('the worked sequence of a cdev is answered as on Linux (1.15a)', () => {
   const { client, iommufd, d } = rig();
   const info = () => client.call(d, v.VFIO_DEVICE_GET_INFO, v.vfio_device_info).rc;
   expect(info()).toBe(EINVAL);
@@ -67,7 +67,7 @@ test('the worked cdev sequence (1.15a)', () => {
 });
 
 describe('BIND, in the order of its checks (3.2)', () => {
-  test('argsz, tail, flags, tokens', () => {
+  test('BIND looks at argsz, the tail, the flags and the tokens, in this order', () => {
     const { client, iommufd, d } = rig();
     expect(client.plain(d, v.VFIO_DEVICE_BIND_IOMMUFD, 0n)).toBe(EFAULT);
     expect(client.bind(d, iommufd, { argsz: 15 }).rc).toBe(EINVAL);
@@ -92,7 +92,7 @@ describe('BIND, in the order of its checks (3.2)', () => {
     const { d } = client.device();
     expect(client.bind(d, iommufd).rc).toBe(EINVAL);
   });
-  test('an answer that cannot be written undoes the bind', () => {
+  test('an answer of BIND that cannot be written undoes it', () => {
     const { client, iommufd, d } = rig();
     const page = must(client.program.mmap(0x1000));
     client.put(page, Uint8Array.from([16, 0, 0, 0, 0, 0, 0, 0, iommufd, 0, 0, 0, 0, 0, 0, 0]));
@@ -103,7 +103,7 @@ describe('BIND, in the order of its checks (3.2)', () => {
     mem.write = write;
     expect(client.open(client.groupPath())).toBeGreaterThan(0);
   });
-  test('a group with a foreign owner is EPERM', () => {
+  test('BIND of a group with a foreign owner is EPERM', () => {
     const client = new CdevClient(machineOf('not-viable'));
     expect(client.bind(client.cdev(), client.iommufd()).rc).toBe(EPERM);
   });
@@ -119,7 +119,7 @@ describe('BIND, in the order of its checks (3.2)', () => {
 });
 
 describe('ATTACH and DETACH (3.3)', () => {
-  test('argsz, flags and pasids', () => {
+  test('ATTACH and DETACH look at argsz, flags and pasids', () => {
     const { client, iommufd, d } = rig();
     expect(client.bind(d, iommufd).rc).toBe(0);
     const ioas = client.ioas(iommufd);
@@ -148,7 +148,7 @@ describe('ATTACH and DETACH (3.3)', () => {
 });
 
 describe('iommufd as the container of a group (1.12)', () => {
-  test('the compat IOAS is made, devices attach to it at open, mappings go through it', () => {
+  test('an iommufd as the container of a group makes the compat IOAS, devices attach to it at open, mappings go through it', () => {
     const { client, iommufd } = rig();
     const g = client.group();
     expect(client.setContainer(g, iommufd)).toBe(0);
@@ -190,7 +190,7 @@ describe('iommufd as the container of a group (1.12)', () => {
 });
 
 describe('a cdev without an IOMMU (vfio.md 3.5)', () => {
-  test('its name says so, opening needs CAP_SYS_RAWIO, and it binds and attaches', () => {
+  test('the name of a cdev without an IOMMU says so, opening needs CAP_SYS_RAWIO, and it binds and attaches', () => {
     const machine = machineOf('noiommu');
     const weak = new CdevClient(machine, { uid: 0, capabilities: [] });
     const [device] = [...machine.vfio.devices()];
@@ -240,7 +240,7 @@ describe('a cdev without an IOMMU (vfio.md 3.5)', () => {
     expect([destroy(second), destroy(two)]).toEqual([ENOENT, 0]);
     client.machine.close();
   });
-  test('hot reset: its own id, and a neighbour that nobody has bound is not owned', () => {
+  test('a hot reset without an IOMMU has its own id, and a neighbour that nobody has bound is not owned', () => {
     const client = new CdevClient(twoNoiommuFunctions());
     const iommufd = client.iommufd();
     const d = client.cdev(0);
@@ -260,7 +260,7 @@ describe('a cdev without an IOMMU (vfio.md 3.5)', () => {
     expect(ids()).toEqual([owned, devid, other]);
     client.machine.close();
   });
-  test('a kernel that cannot bind it has no node for it', () => {
+  test('a kernel that cannot bind a device without an IOMMU has no node for it', () => {
     const kernel = { version: '6.12', with: ['unsafe-noiommu-mode' as const] };
     const edu = { type: 'edu', at: '0000:00:04.0' };
     const client = new CdevClient(machineOf({ kernel, iommus: [], devices: [edu] }));

@@ -18,7 +18,7 @@ import { must } from '../../src/testing/base/must.ts';
 const MiB = 1n << 20n;
 
 describe('the worked sequence of one group (1.15a)', () => {
-  test('every call answers as on Linux', () => {
+  test('every call of one group is answered as on Linux (1.15a)', () => {
     const client = new Client(machineOf());
     const c = must(client.open('/dev/vfio/vfio'));
     expect(client.plain(c, v.VFIO_GET_API_VERSION)).toBe(0);
@@ -83,13 +83,16 @@ describe('the worked sequence of one group (1.15a)', () => {
 
 describe('CHECK_EXTENSION (1.7)', () => {
   const none = { 1: 1, 3: 1, 9: 1, 6: 0, 4: 0, 10: 0, 8: 0, 2: 0, 99: 0 };
-  test.for(Object.entries(none))('without a driver, %s is %s', ([extension, answer]) => {
-    const client = new Client(machineOf());
-    const c = must(client.open('/dev/vfio/vfio'));
-    expect(client.plain(c, v.VFIO_CHECK_EXTENSION, Number(extension))).toBe(answer);
-  });
+  test.for(Object.entries(none))(
+    'CHECK_EXTENSION without a driver: %s is %s',
+    ([extension, answer]) => {
+      const client = new Client(machineOf());
+      const c = must(client.open('/dev/vfio/vfio'));
+      expect(client.plain(c, v.VFIO_CHECK_EXTENSION, Number(extension))).toBe(answer);
+    },
+  );
   const type1 = { 1: 1, 3: 1, 9: 1, 6: 0, 10: 1, 8: 0, 2: 0 };
-  test.for(Object.entries(type1))('with type1, %s is %s', ([extension, answer]) => {
+  test.for(Object.entries(type1))('CHECK_EXTENSION with type1: %s is %s', ([extension, answer]) => {
     const client = new Client(machineOf());
     const { c } = client.container(3);
     expect(client.plain(c, v.VFIO_CHECK_EXTENSION, Number(extension))).toBe(answer);
@@ -120,7 +123,7 @@ describe('groups', () => {
     const { c } = new Client(machineOf()).container(3);
     expect(c).toBeGreaterThan(0);
   });
-  test('type1 does not know other requests', () => {
+  test('type1 does not know the requests of others', () => {
     const client = new Client(machineOf());
     const { c } = client.container(3);
     expect(client.plain(c, v.VFIO_DEVICE_IOEVENTFD)).toBe(ENOTTY);
@@ -187,7 +190,7 @@ describe('no IOMMU (3.5)', () => {
     const [group] = [...client.machine.vfio.groups()];
     return `/dev/vfio/${group!.nodeName}`;
   }
-  test('the kernel is tainted, the node says so, and every step needs CAP_SYS_RAWIO', () => {
+  test('no IOMMU taints the kernel, the node says so, and every step needs CAP_SYS_RAWIO', () => {
     const machine = machineOf('noiommu');
     expect(machine.env.tainted).toBe(true);
     const weak = new Client(machine, { uid: 0, capabilities: [] });
@@ -202,7 +205,7 @@ describe('no IOMMU (3.5)', () => {
     expect(client.map(c, { iova: 0n, size: 0x1000n })).toBe(ENOTTY);
     expect(client.deviceFd(g, EDU)).toBeGreaterThan(0);
   });
-  test('switching the parameter off refuses new containers but keeps the group', () => {
+  test('switching the parameter off refuses new noiommu containers but keeps the group', () => {
     const machine = machineOf('noiommu');
     const client = new Client(machine);
     const g = must(client.open(noiommuPath(client)));

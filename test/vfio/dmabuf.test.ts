@@ -102,10 +102,10 @@ describe('the export', () => {
     ['a length that wraps', { ranges: [[PAGE, (1n << 64n) - PAGE]] }, EINVAL],
     ['flag before BAR', { flags: 1, region_index: 9 }, EINVAL],
     ['BAR before ranges', { region_index: 9, ranges: [[0n, 0n]] }, ENODEV],
-  ])('%s', ([, values, errno]) => {
+  ])('the export of a dma-buf is refused: %s', ([, values, errno]) => {
     expect(rig().exportBar(values)).toBe(errno);
   });
-  test('is a feature to get, and can be asked for', () => {
+  test('the export of a dma-buf is a feature to get, and can be asked for', () => {
     const { exportBar } = rig();
     const { VFIO_DEVICE_FEATURE_PROBE: PROBE, VFIO_DEVICE_FEATURE_SET: SET } = v;
     expect(exportBar({}, GET | PROBE)).toBe(0);
@@ -113,14 +113,14 @@ describe('the export', () => {
     expect(exportBar({}, GET, 8 + 15)).toBe(EINVAL);
     expect(exportBar({ region_index: 9 }, GET, 8 + 16)).toBe(ENODEV);
   });
-  test('ranges that cannot be read are EFAULT', () => {
+  test('ranges of a dma-buf that cannot be read are EFAULT', () => {
     const { client, a } = rig();
     const page = client.memory(0x1000);
     const at = page + 0x1000n - 24n;
     client.put(at, new Uint8Array(new Uint32Array([24, GET, 0, 0, 0, 1]).buffer));
     expect(client.plain(a, v.VFIO_DEVICE_FEATURE, at)).toBe(EFAULT);
   });
-  test('is not there in older kernels', () => {
+  test('the export of a dma-buf is not there in older kernels', () => {
     const { exportBar } = rig({ ...TWO, kernel: { version: '6.12', with: [] } });
     expect(exportBar()).toBe(ENOTTY);
     expect(exportBar({}, GET | v.VFIO_DEVICE_FEATURE_PROBE)).toBe(ENOTTY);
@@ -141,7 +141,7 @@ test('another device reaches the registers through its own tables', () => {
   client.machine.close();
 });
 
-test('a part of it, by its offset; beyond its end is EINVAL', () => {
+test('a part of a dma-buf is mapped by its offset, and beyond its end is EINVAL', () => {
   const { exportBar, mapFile } = rig();
   const fd = must(exportBar({ ranges: [[PAGE, 2n * PAGE]] }));
   expect(mapFile(fd, { length: 3n * PAGE })).toBe(EINVAL);
@@ -171,7 +171,7 @@ describe('what is mapped is lost for good', () => {
       (r) => feature(r, v.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY),
       (r) => feature(r, v.VFIO_DEVICE_FEATURE_LOW_POWER_EXIT),
     ],
-  ])('%s', ([, off, on]) => {
+  ])('what is mapped of a dma-buf is lost for good after %s', ([, off, on]) => {
     const r = rig();
     const fd = must(r.exportBar());
     expect(r.mapFile(fd)).toBe(0);
@@ -186,7 +186,7 @@ describe('what is mapped is lost for good', () => {
     expect(r.mapFile(fd)).toBe(0);
     expect(r.reaches(4)).toBe(true);
   });
-  test('a device in D3', () => {
+  test('what is mapped of a dma-buf is lost for good after the device went to D3', () => {
     const generic = { type: 'generic', at: A, options: { bar_size: Number(BAR) } };
     const r = rig({ devices: [generic, { type: 'edu', at: B }] });
     const fd = must(r.exportBar());
@@ -197,7 +197,7 @@ describe('what is mapped is lost for good', () => {
     setPower(r, 0);
     expect([r.reaches(3), r.unmap(), r.mapFile(fd), r.reaches(4)]).toEqual([false, 0, 0, true]);
   });
-  test('a reset', () => {
+  test('what is mapped of a dma-buf is lost for good after a reset', () => {
     const r = rig();
     const fd = must(r.exportBar());
     expect(r.mapFile(fd)).toBe(0);
@@ -205,7 +205,7 @@ describe('what is mapped is lost for good', () => {
     expect(r.reaches(1)).toBe(false);
     expect(r.mapFile(fd, { iova: 2n * IOVA })).toBe(0);
   });
-  test('the last close, and then for everybody', () => {
+  test('what is mapped of a dma-buf is lost for good, and then for everybody, after the last close', () => {
     const r = rig();
     const fd = must(r.exportBar());
     expect(r.mapFile(fd)).toBe(0);
@@ -218,7 +218,7 @@ describe('what is mapped is lost for good', () => {
     expect(r.mapFile(fd, { iova: 2n * IOVA })).toBe(ENODEV);
     r.client.machine.close();
   });
-  test('one that is exported while the registers are off is revoked from the start', () => {
+  test('a dma-buf that is exported while the registers are off is revoked from the start', () => {
     const r = rig();
     r.command(4);
     const fd = must(r.exportBar());

@@ -44,7 +44,7 @@ test('HOT_RESET wants the groups of all functions, and resets them', () => {
   expect(liveness()).not.toEqual(before);
 });
 
-test('a function of the bus that another driver holds forbids it', () => {
+test('a function of the bus that another driver holds forbids a hot reset', () => {
   const client = new Client(machineOf('pcie-to-pci-bridge'));
   const { g } = client.container(3, '0000:02:04.0');
   const d = must(client.deviceFd(g, '0000:02:04.0'));

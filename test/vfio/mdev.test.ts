@@ -181,7 +181,7 @@ test('without the trait a backed mdev is an emulated one', () => {
   expect(iommu.emulated).toEqual([r.mdev.iommuGroup]);
 });
 
-test('a driver without mmap: EINVAL', () => {
+test('a driver without mmap is EINVAL', () => {
   const r = rig(false);
   const { client } = r;
   const g = must(client.open(`/dev/vfio/${r.device.group!.nodeName}`));
@@ -192,7 +192,7 @@ test('a driver without mmap: EINVAL', () => {
   expect(client.program.mmap(0x1000, { fd: d })).toBe(EINVAL);
 });
 
-test('a page is not pinned while an address of the container is invalid: EBUSY', () => {
+test('a page is not pinned while an address of the container is invalid, which is EBUSY', () => {
   const r = rig(false);
   const { iommu } = contain(r);
   iommu.vaddrInvalidCount = 1;

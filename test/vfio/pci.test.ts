@@ -70,10 +70,17 @@ const intx = (client: Client, d: number, level: number): void => {
 };
 
 describe('info', () => {
-  test('GET_INFO: a PCI device with a reset, 9 regions, 5 interrupts', () => {
+  test('GET_INFO tells of a PCI device with a reset, 9 regions, 5 interrupts', () => {
     const { client, d } = rig();
     const { rc, out } = client.call(d, v.VFIO_DEVICE_GET_INFO, v.vfio_device_info);
-    expect([rc, out.flags, out.num_regions, out.num_irqs, out.argsz]).toEqual([0, 3, 9, 5, 24]);
+    const { argsz, flags, num_regions, num_irqs } = out;
+    expect({ rc, argsz, flags, num_regions, num_irqs }).toEqual({
+      rc: 0,
+      argsz: 24,
+      flags: v.VFIO_DEVICE_FLAGS_RESET | v.VFIO_DEVICE_FLAGS_PCI,
+      num_regions: 9,
+      num_irqs: 5,
+    });
     expect(client.call(d, v.VFIO_DEVICE_GET_INFO, v.vfio_device_info, { argsz: 15 }).rc).toBe(
       EINVAL,
     );
@@ -94,7 +101,7 @@ describe('info', () => {
     [5, 0, 0n, 5n],
     [6, 0, 0n, 6n],
     [7, 3, 4096n, 7n],
-  ] as const)('region %i', ([index, flags, size, place]) => {
+  ] as const)('region %i is told as the device has it', ([index, flags, size, place]) => {
     const { client, d } = rig();
     const { out } = client.call(d, v.VFIO_DEVICE_GET_REGION_INFO, v.vfio_region_info, { index });
     expect([out.flags, out.size, out.offset]).toEqual([flags, size, place << 40n]);
@@ -121,12 +128,12 @@ describe('info', () => {
     [MSIX, 1, 8],
     [ERR, 9, 1],
     [REQ, 9, 1],
-  ])('interrupt index %i', ([index, flags, count]) => {
+  ])('interrupt index %i is told as the device has it', ([index, flags, count]) => {
     const { client, d } = rig();
     const { out } = client.call(d, v.VFIO_DEVICE_GET_IRQ_INFO, v.vfio_irq_info, { index: index! });
     expect([out.flags, out.count]).toEqual([flags, count]);
   });
-  test('no pin, no INTx; index 5 does not exist', () => {
+  test('a device without a pin has no INTx, and index 5 does not exist', () => {
     const { client, d } = rig({ pin: 0 });
     const type = v.vfio_irq_info;
     const { rc, out } = client.call(d, v.VFIO_DEVICE_GET_IRQ_INFO, type, { index: INTX });
@@ -134,7 +141,7 @@ describe('info', () => {
     expect(client.call(d, v.VFIO_DEVICE_GET_IRQ_INFO, type, { index: 5 }).rc).toBe(EINVAL);
     expect(client.setIrqs(d, { flags: NONE | TRIGGER, index: INTX })).toBe(EINVAL);
   });
-  test('unknown requests are ENOTTY; so are ATTACH and graphics on a group fd', () => {
+  test('unknown requests are ENOTTY, and so are ATTACH and graphics on a group fd', () => {
     const { client, d } = rig();
     for (const cmd of [0x3bff, v.VFIO_DEVICE_ATTACH_IOMMUFD_PT, v.VFIO_DEVICE_QUERY_GFX_PLANE]) {
       expect(client.plain(d, cmd)).toBe(ENOTTY);
@@ -143,7 +150,7 @@ describe('info', () => {
 });
 
 describe('configuration space (2.11)', () => {
-  test('all of it is read at once; beyond it is EFAULT', () => {
+  test('all of configuration space is read at once, and beyond it is EFAULT', () => {
     const { client, d } = rig();
     const all = must(client.pread(d, CONFIG, 4096));
     expect(all.length).toBe(4096);
@@ -201,7 +208,7 @@ describe('configuration space (2.11)', () => {
     expect(fn.bars[0]!.address).toBe(before);
     expect(isErrno(client.pread(d, BAR0 + 0x10n, 4))).toBe(false);
   });
-  test('power states reach the device; D3 stops memory; PME cannot be set', () => {
+  test('power states reach the device, D3 stops memory, and PME cannot be set', () => {
     const { client, d } = rig();
     const pm = findCap(client, d, 1);
     setConfig(client, d, pm + 4, 2, 0x8103);
@@ -226,7 +233,7 @@ describe('configuration space (2.11)', () => {
     setConfig(client, d, msix + 2, 2, 0xc000);
     expect(config(client, d, msix + 2, 2)).toBe(7);
   });
-  test('FLR through DevCtl resets the device and reads 0; configuration stays', () => {
+  test('FLR through DevCtl resets the device and reads 0, and configuration stays', () => {
     const { client, d } = rig();
     const exp = findCap(client, d, 0x10);
     must(client.pwrite(d, BAR0 + 0x10n, Uint8Array.of(9)));
@@ -278,12 +285,12 @@ describe('read, write and mmap of BARs (2.14)', () => {
       'r0:2e/1',
     ]);
   });
-  test('index << 40 names the same BAR', () => {
+  test('an offset of index << 40 names the same BAR', () => {
     const { client, d } = rig();
     must(client.pwrite(d, 0x20n, Uint8Array.of(1, 2, 3, 4)));
     expect([...must(client.pread(d, BAR0 + 0x20n, 4))]).toEqual([1, 2, 3, 4]);
   });
-  test('the end cuts, beyond is EINVAL, so are regions that are not there; nothing is nothing', () => {
+  test('an access is cut at the end of a region, and beyond it or in none is EINVAL', () => {
     const { client, d } = rig();
     expect(client.pread(d, BAR0 + 0x3ffcn, 16)).toHaveLength(4);
     expect(client.pread(d, BAR0 + 0x4000n, 1)).toBe(EINVAL);
@@ -312,7 +319,7 @@ describe('read, write and mmap of BARs (2.14)', () => {
     expect(client.program.load(at + 12n, 4)).toBe(1n);
     expect(client.program.load(at, 4)).toBe(0n);
   });
-  test('what cannot be mapped: I/O, small BARs, configuration, beyond the end', () => {
+  test('I/O, small BARs, configuration and what is beyond the end cannot be mapped', () => {
     const { client, d } = rig();
     for (const [offset, length] of [
       [3n << 40n, 0x1000],
@@ -348,12 +355,12 @@ describe('SET_IRQS: checks of every call (2.6)', () => {
     ['MSI-X unmask', { flags: NONE | UNMASK }, ENOTTY],
     ['ERR mask', { flags: NONE | MASK, index: ERR }, ENOTTY],
     ['disable of what is off', {}, EINVAL],
-  ] as const)('%s', ([, given, errno]) => {
+  ] as const)('SET_IRQS is refused: %s', ([, given, errno]) => {
     const { client, d } = rig();
     const values = { flags: NONE | TRIGGER, index: MSIX, start: 0, count: 0, ...given };
     expect(client.call(d, v.VFIO_DEVICE_SET_IRQS, v.vfio_irq_set, values).rc).toBe(errno);
   });
-  test('data that cannot be read', () => {
+  test('data of SET_IRQS that cannot be read is EFAULT', () => {
     const { client, d } = rig();
     const page = client.memory(0x1000);
     const at = page + 0x1000n - 20n;
@@ -417,13 +424,13 @@ describe.each([
     expect(client.setIrqs(d, { flags: NONE | TRIGGER, index, count: 1 })).toBe(0);
     expect(client.program.close(fd)).toBeUndefined();
   });
-  test('another kind is EINVAL while it is on', () => {
+  test('another kind of interrupt is EINVAL while it is on', () => {
     expect(client.setIrqs(d, { flags: EVENTFD | TRIGGER, index }, [-1])).toBe(0);
     const other = index === MSI ? MSIX : MSI;
     expect(client.setIrqs(d, { flags: EVENTFD | TRIGGER, index: other }, [-1])).toBe(EINVAL);
     expect(client.setIrqs(d, { flags: EVENTFD | TRIGGER, index: INTX }, [-1])).toBe(EINVAL);
   });
-  test('nothing to enable with is ERANGE; too few vectors is their number', () => {
+  test('nothing to enable with is ERANGE, and too few vectors is their number', () => {
     expect(client.setIrqs(d, { flags: EVENTFD | TRIGGER, index, count: 0 })).toBe(ERANGE);
     client.machine.pci.devices()[0]!.irqs.available = 2;
     expect(client.setIrqs(d, { flags: EVENTFD | TRIGGER, index }, [-1, -1, -1])).toBe(2);
@@ -449,7 +456,7 @@ describe.each([
 });
 
 describe('INTx', () => {
-  test('fires once and stays masked until it is unmasked; a line still up fires again', () => {
+  test('INTx fires once and stays masked until it is unmasked, and a line still up fires again', () => {
     const { client, d } = rig();
     const fd = client.eventfd();
     expect(client.setIrqs(d, { flags: EVENTFD | TRIGGER, index: INTX }, [fd])).toBe(0);
@@ -462,7 +469,7 @@ describe('INTx', () => {
     intx(client, d, 1);
     expect(client.counter(fd)).toBe(1n);
   });
-  test('MASK holds it back; virtual INTX_DISABLE too, and fires what waited when cleared', () => {
+  test('MASK holds INTx back, and so does virtual INTX_DISABLE, and what waited fires when it is cleared', () => {
     const { client, d } = rig();
     const fd = client.eventfd();
     expect(client.setIrqs(d, { flags: EVENTFD | TRIGGER, index: INTX }, [fd])).toBe(0);
@@ -474,7 +481,7 @@ describe('INTx', () => {
     expect(client.counter(fd)).toBe(1n);
     expect(config(client, d, 4, 2) & 0x400).toBe(0);
   });
-  test('an eventfd can unmask; a second one is EBUSY, a bad one refused', () => {
+  test('an eventfd can unmask INTx, a second one is EBUSY, and a bad one is refused', () => {
     const { client, d } = rig();
     const fd = client.eventfd();
     const unmask = client.eventfd();
@@ -494,7 +501,7 @@ describe('INTx', () => {
     expect(client.setIrqs(d, arm, [-1])).toBe(0);
     expect(client.setIrqs(d, arm, [unmask])).toBe(0);
   });
-  test('what INTx refuses', () => {
+  test('INTx wants something to trigger and a descriptor of its own, and no eventfd masks it', () => {
     const { client, d } = rig();
     expect(client.setIrqs(d, { flags: NONE | TRIGGER, index: INTX, count: 1 })).toBe(EINVAL);
     expect(client.setIrqs(d, { flags: NONE | MASK, index: INTX, count: 1 })).toBe(EINVAL);
@@ -506,7 +513,7 @@ describe('INTx', () => {
 });
 
 describe('ERR and REQ', () => {
-  test.for([ERR, REQ])('index %i', (index) => {
+  test.for([ERR, REQ])('index %i has one eventfd, which NONE and BOOL trigger', (index) => {
     const { client, d } = rig();
     const fd = client.eventfd();
     const set = { flags: EVENTFD | TRIGGER, index };
@@ -591,13 +598,13 @@ describe('reset and low power', () => {
     [3 | SET | 0x8_0000, EINVAL],
     [4 | SET, EINVAL],
     [5 | SET, 0],
-  ] as const)('feature %i', ([flags, answer]) => {
+  ] as const)('the feature flags %i are answered as on Linux', ([flags, answer]) => {
     const { client, d } = rig();
     const type = v.vfio_device_feature;
     expect(client.call(d, v.VFIO_DEVICE_FEATURE, type, { flags }).rc).toBe(answer);
     expect(client.call(d, v.VFIO_DEVICE_FEATURE, type, { flags, argsz: 7 }).rc).toBe(EINVAL);
   });
-  test('in low power a mapping is SIGBUS; another access wakes and tells', () => {
+  test('in low power a mapping is SIGBUS, and another access wakes and tells', () => {
     const { client, d } = rig();
     const at = must(client.program.mmap(0x1000, { fd: d, offset: BAR0 }));
     const fd = client.eventfd();

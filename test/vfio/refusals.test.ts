@@ -17,14 +17,14 @@ function isTaken(input: Parameters<typeof machineOf>[0], at: string): boolean {
 }
 
 describe('vfio-pci does not take', () => {
-  test('a device on the denylist: EINVAL', () => {
+  test('vfio-pci does not take a device on the denylist, which is EINVAL', () => {
     const device = { ...GENERIC, options: { vendor: 0x8086, device: 0x37c8 } };
     expect(isTaken({ devices: [device] }, GENERIC.at)).toBe(false);
     expect(isTaken({ devices: [{ ...device, options: { vendor: 0x8086 } }] }, GENERIC.at)).toBe(
       true,
     );
   });
-  test('a bridge: EINVAL', () => {
+  test('vfio-pci does not take a bridge, which is EINVAL', () => {
     const machine = machineOf('multifunction');
     const port = machine.pci.device('0000:00:01.0')!;
     const client = new Client(machine);
@@ -40,14 +40,14 @@ describe('vfio-pci does not take', () => {
     expect(client.program.write(bind, new TextEncoder().encode('0000:00:01.0'), 0n)).toBe(EINVAL);
     expect(port.driver).toBeUndefined();
   });
-  test('a device whose IOMMU is not cache coherent: EINVAL', () => {
+  test('vfio-pci does not take a device whose IOMMU is not cache coherent, which is EINVAL', () => {
     const mock = { type: 'mock', cacheCoherency: false } as const;
     expect(isTaken({ iommus: [mock], devices: [GENERIC] }, GENERIC.at)).toBe(false);
     expect(isTaken({ iommus: [{ type: 'mock' }], devices: [GENERIC] }, GENERIC.at)).toBe(true);
   });
 });
 
-test('groups with and without an IOMMU do not share a container: EPERM', () => {
+test('groups with and without an IOMMU do not share a container, which is EPERM', () => {
   const client = new Client(
     machineOf({
       kernel: { with: ['unsafe-noiommu-mode'] },
@@ -65,12 +65,12 @@ test('groups with and without an IOMMU do not share a container: EPERM', () => {
   expect(client.setContainer(two!, c)).toBe(EPERM);
 });
 
-test('a noiommu container is of type 8: EINVAL', () => {
+test('a noiommu container is of type 8, and another type is EINVAL', () => {
   const client = new Client(machineOf('noiommu'));
   expect(noiommuDriver(client.machine.env).open(client.program, v.VFIO_TYPE1_IOMMU)).toBe(EINVAL);
 });
 
-test('a group is in a container once: EINVAL', () => {
+test('a group is in a container once, else EINVAL', () => {
   const client = new Client(machineOf());
   const [group] = [...client.machine.vfio.groups()];
   const g = must(client.open(`/dev/vfio/${group!.nodeName}`));
@@ -82,7 +82,7 @@ test('a group is in a container once: EINVAL', () => {
   expect(attachGroupTo(iommu.iommu, group!.iommuGroup, 'iommu')).toBe(EINVAL);
 });
 
-test('what vfio-pci let go cannot be opened any more: ENODEV', () => {
+test('what vfio-pci let go cannot be opened any more, which is ENODEV', () => {
   const client = new Client(machineOf());
   const [group] = [...client.machine.vfio.groups()];
   const [device] = group!.devices;

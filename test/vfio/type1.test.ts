@@ -52,7 +52,7 @@ describe('MAP_DMA refuses, in this order (1.9)', () => {
     ['a range in the MSI window', { iova: 0xfee0_0000n }, 'EINVAL'],
     ['a range beyond the aperture', { iova: 1n << 60n }, 'EINVAL'],
     ['memory that is not there', { vaddr: 0x7000_0000_0000n }, 'EFAULT'],
-  ] as const)('%s', ([what, given, errno]) => {
+  ] as const)('MAP_DMA refuses in the order of the kernel: %s', ([what, given, errno]) => {
     const { client, c, vaddr } = rig();
     if (what === 'an unreadable argument') {
       expect(client.plain(c, v.VFIO_IOMMU_MAP_DMA, 0n)).toBe(EFAULT);
@@ -64,7 +64,7 @@ describe('MAP_DMA refuses, in this order (1.9)', () => {
     expect(client.machine.memory.pinTotal).toBe(0);
     expect(client.program.mm.lockedVm).toBe(0);
   });
-  test('overlaps, whatever the memory', () => {
+  test('MAP_DMA refuses what overlaps, whatever the memory', () => {
     const { client, c, vaddr } = rig();
     expect(client.map(c, { vaddr, iova: 0x4000n, size: 0x4000n })).toBe(0);
     for (const [iova, size] of [
@@ -77,7 +77,7 @@ describe('MAP_DMA refuses, in this order (1.9)', () => {
     }
     expect(client.map(c, { vaddr, iova: 0x8000n, size: PAGE })).toBe(0);
   });
-  test('more than dma_entry_limit mappings', () => {
+  test('MAP_DMA refuses more than dma_entry_limit mappings', () => {
     const client = new Client(machineOf());
     client.machine.vfio.parameters.dmaEntryLimit = 1;
     const { c } = client.container(3);
@@ -87,13 +87,13 @@ describe('MAP_DMA refuses, in this order (1.9)', () => {
     expect(client.unmap(c, { iova: 0n, size: PAGE }).rc).toBe(0);
     expect(client.map(c, { vaddr, iova: PAGE, size: PAGE })).toBe(0);
   });
-  test('memory that cannot be written, for WRITE only', () => {
+  test('MAP_DMA refuses memory that cannot be written, for WRITE only', () => {
     const { client, c } = rig();
     const vaddr = must(client.program.mmap(0x1000, { writable: false }));
     expect(client.map(c, { vaddr, iova: 0n, size: PAGE, flags: 2 })).toBe(EFAULT);
     expect(client.map(c, { vaddr, iova: 0n, size: PAGE, flags: 1 })).toBe(0);
   });
-  test('a half mapped range: nothing of it stays', () => {
+  test('MAP_DMA of a half mapped range leaves nothing of it', () => {
     const { client, c, vaddr } = rig();
     expect(client.map(c, { vaddr: vaddr + 0xf_f000n, iova: 0n, size: 2n * PAGE })).toBe(EFAULT);
     expect(client.machine.memory.pinTotal).toBe(0);
@@ -103,7 +103,7 @@ describe('MAP_DMA refuses, in this order (1.9)', () => {
 
 describe('accounting (1.11)', () => {
   const user = { uid: 0, capabilities: [17], rlimitMemlock: 4n * PAGE };
-  test('the limit holds for those without CAP_IPC_LOCK and counts a page as often as it is mapped', () => {
+  test('the limit of locked memory holds for those without CAP_IPC_LOCK and counts a page as often as it is mapped', () => {
     const client = new Client(machineOf(), user);
     const { c } = client.container(3);
     const vaddr = client.memory(0x8000);
@@ -116,7 +116,7 @@ describe('accounting (1.11)', () => {
     expect(client.unmap(c, { flags: ALL }).size).toBe(4n * PAGE);
     expect(client.program.mm.lockedVm).toBe(0);
   });
-  test('CAP_IPC_LOCK passes the limit and is counted', () => {
+  test('CAP_IPC_LOCK passes the limit of locked memory and is counted', () => {
     const client = new Client(machineOf(), { ...user, capabilities: [14] });
     const { c } = client.container(3);
     expect(client.map(c, { vaddr: client.memory(0x8000), iova: 0n, size: 8n * PAGE })).toBe(0);
@@ -150,7 +150,7 @@ describe('UNMAP_DMA refuses (1.10)', () => {
     ['a misaligned size', { size: 0x800n }, 'EINVAL'],
     ['a range that wraps', { iova: (1n << 64n) - PAGE, size: 2n * PAGE }, 'EOVERFLOW'],
     ['a range that bisects the mapping', { iova: 0x1000n, size: PAGE }, 'EINVAL'],
-  ] as const)('%s', ([, given, errno]) => {
+  ] as const)('UNMAP_DMA refuses %s', ([, given, errno]) => {
     const { client, c, vaddr } = rig();
     expect(client.map(c, { vaddr, iova: 0x1000n, size: 2n * PAGE })).toBe(0);
     const values = { flags: 0, iova: 0n, size: 4n * PAGE, ...given };
@@ -226,7 +226,7 @@ describe('VADDR', () => {
 });
 
 describe('GET_INFO (1.8)', () => {
-  test('a short buffer learns the size it needs, and gets page sizes', () => {
+  test('a short buffer of GET_INFO learns the size it needs, and gets page sizes', () => {
     const { client, c } = rig();
     const { rc, out } = client.call(c, v.VFIO_IOMMU_GET_INFO, v.vfio_iommu_type1_info);
     expect(rc).toBe(0);
@@ -238,7 +238,7 @@ describe('GET_INFO (1.8)', () => {
       EINVAL,
     );
   });
-  test('16 bytes get 16 bytes', () => {
+  test('16 bytes of GET_INFO get 16 bytes', () => {
     const { client, c } = rig();
     const { all } = client.call(c, v.VFIO_IOMMU_GET_INFO, v.vfio_iommu_type1_info, {
       argsz: 16,
@@ -246,7 +246,7 @@ describe('GET_INFO (1.8)', () => {
     });
     expect(new DataView(all.buffer).getUint32(16, true)).toBe(0x55);
   });
-  test('the chain is MIGRATION, DMA_AVAIL, IOVA_RANGE at the offsets of Linux', () => {
+  test('the chain of GET_INFO is MIGRATION, DMA_AVAIL, IOVA_RANGE at the offsets of Linux', () => {
     const { client, c, vaddr } = rig();
     expect(client.map(c, { vaddr, iova: 0n, size: PAGE })).toBe(0);
     const { all } = client.call(c, v.VFIO_IOMMU_GET_INFO, v.vfio_iommu_type1_info, { argsz: 4096 });
@@ -274,11 +274,11 @@ describe('DIRTY_PAGES (1.11)', () => {
     const type = v.vfio_iommu_type1_dirty_bitmap;
     return client.call(c, v.VFIO_IOMMU_DIRTY_PAGES, type, { flags }, tail).rc;
   }
-  test('v1 has none', () => {
+  test('v1 has no DIRTY_PAGES', () => {
     const { client, c } = rig(1);
     expect(dirty(client, c, 1)).toBe(EACCES);
   });
-  test('exactly one of the flags', () => {
+  test('DIRTY_PAGES wants exactly one of its flags', () => {
     const { client, c } = rig();
     for (const flags of [0, 3, 5, 8]) expect(dirty(client, c, flags)).toBe(EINVAL);
     expect(dirty(client, c, 1)).toBe(0);
@@ -316,7 +316,7 @@ describe('DIRTY_PAGES (1.11)', () => {
     expect(dirty(client, c, 4, { ...get, data: 0n })).toBe(EFAULT);
     expect(dirty(client, c, 4)).toBe(EINVAL);
   });
-  test('an unmap can take the bitmap with it', () => {
+  test('an unmap can take the dirty bitmap with it', () => {
     const { client, c, vaddr } = rig();
     expect(client.map(c, { vaddr, iova: 0x1000n, size: PAGE })).toBe(0);
     const data = client.buffer + 0x2000n;
