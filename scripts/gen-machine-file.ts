@@ -8,6 +8,7 @@ import { KERNEL_TRAITS } from '../src/base/kernel-traits.ts';
 import { RELEASES } from '../src/base/kernel-release.ts';
 import { KNOWN_TYPES } from '../src/machine/machine.ts';
 import { BRIDGE_TYPES } from '../src/machine/description/description.ts';
+import { allowedValues } from '../src/machine/description/device-options.ts';
 import { machineJsonSchema, type JsonSchema } from '../src/machine/description/json-schema.ts';
 import { DEFAULT_KERNEL, TRAIT_SPANS, type Span } from '../src/machine/description/releases.ts';
 
@@ -81,11 +82,11 @@ function iommuTables(): string {
 function deviceTables(): string {
   return [...KNOWN_TYPES.devices.values()]
     .map(({ type, summary, options }) => {
-      const rows = Object.entries(options).map(([key, { default: value, help }]) => [
+      const rows = Object.entries(options).map(([key, option]) => [
         `\`${key}\``,
-        typeof value,
-        `\`${String(value)}\``,
-        help,
+        allowedValues(option),
+        `\`${String(option.default)}\``,
+        option.help,
       ]);
       return `### \`type: ${type}\`\n\n${summary}\n\n${table(['option', 'value', 'default', 'meaning'], rows)}`;
     })

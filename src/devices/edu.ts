@@ -45,13 +45,19 @@ const FACTORIAL_NS = 10_000;
 const OPTIONS = {
   dma_mask_bits: {
     default: 28,
+    min: 1,
+    max: 64,
     help: 'bus address bits the DMA engine drives; higher ones are cut',
   },
   pcie: {
     default: false,
     help: 'a PCIe endpoint with function-level reset; QEMU has it conventional',
   },
-  dma_delay_us: { default: 100_000, help: 'microseconds from the start of a DMA to its end' },
+  dma_delay_us: {
+    default: 100_000,
+    max: 60_000_000,
+    help: 'microseconds from the start of a DMA to its end',
+  },
 } as const;
 
 export const edu: DeviceType = {

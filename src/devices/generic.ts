@@ -6,17 +6,30 @@
  */
 import type { BarSpec, DeviceModel, DeviceOptions, DeviceType, PciIdentity } from './port.ts';
 
+/** As many entries of 16 bytes as there are before the pending bits. */
+const PENDING_BITS = 0x1000;
+const MSIX_VECTORS = PENDING_BITS / 16;
+
 const OPTIONS = {
-  vendor: { default: 0x1b36, help: 'vendor id' },
-  device: { default: 0x0010, help: 'device id' },
-  class: { default: 0x020000, help: 'class code, 24 bits' },
-  revision: { default: 1, help: 'revision id' },
-  bar_size: { default: 0x4000, help: 'bytes of BAR 0, 64-bit memory; 0 for none' },
+  // 0xffff is what a read of an empty slot gives.
+  vendor: { default: 0x1b36, max: 0xfffe, help: 'vendor id' },
+  device: { default: 0x0010, max: 0xffff, help: 'device id' },
+  class: { default: 0x020000, max: 0xff_ffff, help: 'class code, 24 bits' },
+  revision: { default: 1, max: 0xff, help: 'revision id' },
+  bar_size: {
+    default: 0x4000,
+    max: 2 ** 36,
+    help: 'bytes of BAR 0, 64-bit memory, a power of two; 0 for none',
+  },
   pcie: { default: true, help: 'a PCIe endpoint with function-level reset, or conventional PCI' },
-  msix_vectors: { default: 4, help: 'MSI-X vectors, their table in BAR 4; 0 for none' },
-  pasid_bits: { default: 0, help: 'width of the PASID capability; 0 for none' },
-  ats: { default: false, help: 'address translation services' },
-  pri: { default: false, help: 'page requests' },
+  msix_vectors: {
+    default: 4,
+    max: MSIX_VECTORS,
+    help: 'MSI-X vectors, their table in BAR 4; 0 for none',
+  },
+  pasid_bits: { default: 0, max: 20, help: 'width of the PASID capability; 0 for none; PCIe only' },
+  ats: { default: false, help: 'address translation services; PCIe only' },
+  pri: { default: false, help: 'page requests; with ats only' },
 } as const;
 
 export const generic: DeviceType = {
@@ -62,7 +75,7 @@ function identityOf(options: DeviceOptions): PciIdentity {
     bars,
     interruptPin: 0,
     powerManagement: true,
-    ...(vectors > 0 && { msix: { vectors, bar: 4, tableOffset: 0, pbaOffset: 0x1000 } }),
+    ...(vectors > 0 && { msix: { vectors, bar: 4, tableOffset: 0, pbaOffset: PENDING_BITS } }),
     ...(options['pcie'] && { pcie: { flr: true, type: 'endpoint' as const } }),
     pasidBits: Number(options['pasid_bits']),
     ats: Boolean(options['ats']),

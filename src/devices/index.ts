@@ -6,6 +6,7 @@ import type { DeviceType } from './port.ts';
 export type {
   BarSpec,
   DeviceModel,
+  DeviceOption,
   DeviceOptions,
   DevicePort,
   DeviceType,

@@ -26,14 +26,39 @@ export type DeviceModel = PciRegisters;
 /** Options of one device: every one its type has, at its default where the description says nothing. */
 export type DeviceOptions = Readonly<Record<string, number | string | boolean>>;
 
+/**
+ * One option of a device type: a yes or no, a whole number of a range, a text, or one of a few numbers or texts. A
+ * value that is none of these is refused with the place it was written at, before any device is made.
+ */
+export type DeviceOption = SwitchOption | NumberOption | TextOption;
+
+interface SwitchOption {
+  readonly default: boolean;
+  readonly help: string;
+}
+interface NumberOption {
+  readonly default: number;
+  readonly help: string;
+  /** The least value; 0 where nothing is said. */
+  readonly min?: number;
+  /** The greatest value, inclusive; 2^53 - 1 where nothing is said. */
+  readonly max?: number;
+  /** The only values. */
+  readonly choices?: readonly number[];
+}
+interface TextOption {
+  readonly default: string;
+  readonly help: string;
+  /** The only values. */
+  readonly choices?: readonly string[];
+}
+
 /** A kind of device: named in a machine's description, given its checked options. */
 export interface DeviceType {
   readonly type: string;
   readonly summary: string;
-  /** Allowed options and their defaults, for errors and docs. */
-  readonly options: Readonly<
-    Record<string, { readonly default: number | string | boolean; readonly help: string }>
-  >;
+  /** Allowed options by name. */
+  readonly options: Readonly<Record<string, DeviceOption>>;
   /** What the function is: configuration space, BARs and capabilities are made from it. No device is made yet. */
   identity(options: DeviceOptions): PciIdentity;
   /** One device; the function it belongs to is there, and its port can be used. */

@@ -3,7 +3,7 @@
  * other and against the device models. Hardware that PCI could not wire up is refused with the place and the reason.
  */
 import type { IommuTypes } from '../../drivers/types.ts';
-import { optionsOf, type BarSpec, type DeviceType } from '../../devices/port.ts';
+import { optionsOf, type DeviceType } from '../../devices/port.ts';
 import {
   BRIDGE_TYPES,
   parseShape,
@@ -12,7 +12,10 @@ import {
   type MachineDescription,
   type Problem,
 } from './description.ts';
+import { optionProblems } from './device-options.ts';
+import { identityProblems } from './identity-check.ts';
 import { contradictionsOf } from './releases.ts';
+import { given } from './wording.ts';
 
 export type DeviceTypes = ReadonlyMap<string, DeviceType>;
 
@@ -91,7 +94,7 @@ interface Check {
   readonly types: HardwareTypes;
   readonly entries: readonly Entry[];
   readonly byAddress: ReadonlyMap<string, Entry>;
-  report(entry: Entry, key: string, message: string): void;
+  report(entry: Entry, key: string | readonly string[], message: string): void;
 }
 
 type Rule = (check: Check, entry: Entry) => void;
@@ -122,7 +125,7 @@ function checkDescription(description: MachineDescription, types: HardwareTypes)
     types,
     entries,
     byAddress,
-    report: (entry, key, message) => problems.push({ path: [...entry.path, key], message }),
+    report: (entry, key, message) => problems.push({ path: entry.path.concat(key), message }),
   };
   for (const entry of entries) for (const rule of RULES) rule(check, entry);
   return problems;
@@ -167,27 +170,21 @@ function typeIsKnown(check: Check, entry: Entry): void {
   if (isBridge(type)) {
     if (devices.length === 0) check.report(entry, 'devices', 'a bridge has devices behind it');
     for (const key of Object.keys(options)) {
-      check.report(entry, 'options', `a bridge has no options; '${key}' is given`);
+      check.report(entry, ['options', key], `a bridge has no options; ${given(key)} is given`);
     }
     return;
   }
   const known = check.types.devices.get(type);
   if (!known) {
     const allowed = [...check.types.devices.keys(), ...BRIDGE_TYPES].sort().join(', ');
-    check.report(entry, 'type', `unknown device type '${type}'; allowed: ${allowed}`);
+    check.report(entry, 'type', `unknown device type ${given(type)}; allowed: ${allowed}`);
     return;
   }
   if (devices.length > 0) {
     check.report(entry, 'devices', `only bridges have devices behind them, and ${type} is none`);
   }
-  for (const [key, value] of Object.entries(options)) {
-    const option = known.options[key];
-    if (!option) {
-      const allowed = Object.keys(known.options).join(', ') || 'none';
-      check.report(entry, 'options', `${type} has no option '${key}'; allowed: ${allowed}`);
-    } else if (typeof value !== typeof option.default) {
-      check.report(entry, 'options', `${key} must be a ${typeof option.default}`);
-    }
+  for (const { option, message } of optionProblems(known, options)) {
+    check.report(entry, ['options', option], message);
   }
 }
 
@@ -199,7 +196,7 @@ function iommuIsKnown(check: Check, entry: Entry): void {
   check.report(
     entry,
     'iommu',
-    `unknown IOMMU '${iommu}'; allowed: ${[...names, 'none'].join(', ')}`,
+    `unknown IOMMU ${given(iommu)}; allowed: ${[...names, 'none'].join(', ')}`,
   );
 }
 
@@ -294,38 +291,15 @@ function virtualFunctionHasItsPf(check: Check, entry: Entry): void {
   }
 }
 
-/** What the windows of the platform have room for. */
-const BAR_SIZES: Readonly<Record<BarSpec['kind'], { least: number; most: number }>> = {
-  io: { least: 4, most: 256 },
-  mem32: { least: 16, most: 2 ** 28 },
-  mem64: { least: 16, most: 2 ** 36 },
-};
-const MAX_PASID_BITS = 20;
-
 function functionCanExist(check: Check, entry: Entry): void {
   const type = check.types.devices.get(entry.device.type);
-  if (!type) return;
+  if (!type || optionProblems(type, entry.device.options).length > 0) return;
   const pci = type.identity(optionsOf(type, entry.device.options));
-  for (const bar of pci.bars) {
-    const problem = barProblem(bar);
-    if (problem) check.report(entry, 'options', `BAR ${bar.index}: ${problem}`);
-  }
-  const bits = pci.pasidBits ?? 0;
-  if (bits < 0 || bits > MAX_PASID_BITS) {
-    check.report(entry, 'options', `a PASID has 0 to ${MAX_PASID_BITS} bits, not ${bits}`);
-  }
+  for (const problem of identityProblems(pci)) check.report(entry, 'options', problem);
   const above = entry.parent?.device.type ?? '';
   if (pci.pcie && ['pci-bridge', 'pcie-to-pci-bridge'].includes(above)) {
     check.report(entry, 'type', `no PCIe function stands on the conventional bus of a ${above}`);
   }
-}
-
-function barProblem(bar: BarSpec): string | undefined {
-  const { least, most } = BAR_SIZES[bar.kind];
-  if (!Number.isInteger(Math.log2(bar.size)) || bar.size < least) {
-    return `the size of a ${bar.kind} BAR is a power of two from ${least} on`;
-  }
-  return bar.size > most ? `at most ${most} bytes of ${bar.kind}` : undefined;
 }
 
 function directRegionsAreRanges(check: Check, entry: Entry): void {

@@ -107,17 +107,17 @@ const IMPOSSIBLE: readonly (readonly [what: string, devices: object[], problem: 
   [
     'an unknown option',
     [edu('0000:00:04.0', { options: { speed: 1 } })],
-    "devices.0.options: edu has no option 'speed'; allowed: dma_mask_bits, pcie, dma_delay_us",
+    "devices.0.options.speed: edu has no option 'speed'; allowed: dma_mask_bits, pcie, dma_delay_us",
   ],
   [
     'an option of the wrong type',
     [edu('0000:00:04.0', { options: { pcie: 1 } })],
-    'devices.0.options: pcie must be a boolean',
+    'devices.0.options.pcie: 1 is not allowed; allowed: true, false',
   ],
   [
     'an option of a bridge',
     [{ ...port('0000:00:01.0', [edu('0000:01:00.0')]), options: { x: 1 } }],
-    "devices.0.options: a bridge has no options; 'x' is given",
+    "devices.0.options.x: a bridge has no options; 'x' is given",
   ],
   [
     'a bridge to nowhere',
@@ -196,12 +196,32 @@ const IMPOSSIBLE: readonly (readonly [what: string, devices: object[], problem: 
   [
     'a BAR too large',
     [generic('0000:00:04.0', { bar_size: 2 ** 40 })],
-    'devices.0.options: BAR 0: at most 68719476736 bytes of mem64',
+    'devices.0.options.bar_size: 1099511627776 is not allowed; allowed: whole numbers from 0 to 68719476736',
   ],
   [
     'a PASID of 21 bits',
     [generic('0000:00:04.0', { pasid_bits: 21 })],
-    'devices.0.options: a PASID has 0 to 20 bits, not 21',
+    'devices.0.options.pasid_bits: 21 is not allowed; allowed: whole numbers from 0 to 20',
+  ],
+  [
+    'half a vector',
+    [generic('0000:00:04.0', { msix_vectors: 0.5 })],
+    'devices.0.options.msix_vectors: 0.5 is not allowed; allowed: whole numbers from 0 to 256',
+  ],
+  [
+    'a number in quotes',
+    [edu('0000:00:04.0', { options: { dma_mask_bits: '\x1b[2J32' } })],
+    "devices.0.options.dma_mask_bits: '\\x1b[2J32' is not allowed; allowed: whole numbers from 1 to 64",
+  ],
+  [
+    'ATS without PCIe',
+    [generic('0000:00:04.0', { pcie: false, ats: true })],
+    'devices.0.options: only a PCIe function has ATS, and this one is conventional',
+  ],
+  [
+    'page requests without ATS',
+    [generic('0000:00:04.0', { pri: true })],
+    'devices.0.options: page requests (PRI) are part of ATS, which is off',
   ],
   [
     'PCIe on a conventional bus',

@@ -4,9 +4,10 @@
  * It knows shapes, as description.ts does; whether such hardware can exist is checked when the file is read.
  */
 import { z } from 'zod';
-import type { DeviceType } from '../../devices/port.ts';
+import type { DeviceOption, DeviceType } from '../../devices/port.ts';
 import { BRIDGE_TYPES, machineShape } from './description.ts';
 import type { DeviceTypes, HardwareTypes } from './description-check.ts';
+import { rangeOf } from './device-options.ts';
 
 export type JsonSchema = z.core.JSONSchema.BaseSchema;
 
@@ -33,15 +34,22 @@ function addDeviceTypes(device: JsonSchema, types: DeviceTypes): void {
 
 function optionsSchema({ type, options }: DeviceType): JsonSchema {
   const properties: Record<string, JsonSchema> = {};
-  for (const [key, { default: value, help }] of Object.entries(options)) {
-    properties[key] = { type: kindOf(value), default: value, description: help };
+  for (const [key, option] of Object.entries(options)) {
+    properties[key] = {
+      ...valuesOf(option),
+      default: option.default,
+      description: option.help,
+    };
   }
   return { description: `options of ${type}`, properties, additionalProperties: false };
 }
 
-function kindOf(value: number | string | boolean): 'number' | 'string' | 'boolean' {
-  if (typeof value === 'number') return 'number';
-  return typeof value === 'string' ? 'string' : 'boolean';
+function valuesOf(option: DeviceOption): JsonSchema {
+  if ('choices' in option) return { enum: [...option.choices] };
+  if (typeof option.default === 'boolean') return { type: 'boolean' };
+  if (typeof option.default === 'string') return { type: 'string' };
+  const { min, max } = rangeOf(option);
+  return { type: 'integer', minimum: min, maximum: max };
 }
 
 function asObject(schema: JsonSchema | boolean | undefined): JsonSchema {

@@ -1,0 +1,104 @@
+/**
+ * Can such a PCI function exist? What a device model says of its function against what configuration space, windows
+ * and capabilities have room for (PCIe 7.5.1, 7.7.1, 7.7.2, 7.8.9).
+ */
+import type { BarSpec, PciIdentity } from '../../pci/identity.ts';
+import { given } from './wording.ts';
+
+/** What the windows of the platform have room for. */
+const BAR_SIZES: Readonly<Record<BarSpec['kind'], { least: number; most: number }>> = {
+  io: { least: 4, most: 256 },
+  mem32: { least: 16, most: 2 ** 28 },
+  mem64: { least: 16, most: 2 ** 36 },
+};
+const BARS = 6;
+
+/** Inclusive ranges of the numbers of an identity. */
+const RANGES = {
+  vendor: [0, 0xffff],
+  device: [0, 0xffff],
+  revision: [0, 0xff],
+  classCode: [0, 0xff_ffff],
+  subsystemVendor: [0, 0xffff],
+  subsystem: [0, 0xffff],
+  interruptPin: [0, 4],
+  msiVectors: [0, 32],
+  pasidBits: [0, 20],
+} as const satisfies Partial<Record<keyof PciIdentity, readonly [number, number]>>;
+
+/** Everything that is wrong with it, in words. */
+export function identityProblems(pci: PciIdentity): string[] {
+  return [...numberProblems(pci), ...barProblems(pci.bars), ...capabilityProblems(pci)];
+}
+
+function numberProblems(pci: PciIdentity): string[] {
+  return Object.entries(RANGES).flatMap(([key, [min, max]]) => {
+    const value = pci[key as keyof typeof RANGES];
+    if (value === undefined) return [];
+    const fits = Number.isInteger(value) && value >= min && value <= max;
+    return fits ? [] : [`${key} of a function is ${min} to ${max}, not ${given(value)}`];
+  });
+}
+
+function barProblems(bars: readonly BarSpec[]): string[] {
+  const taken = new Set<number>();
+  return bars.flatMap((bar) => {
+    const registers = bar.kind === 'mem64' ? [bar.index, bar.index + 1] : [bar.index];
+    const twice = registers.some((n) => taken.has(n));
+    for (const n of registers) taken.add(n);
+    const problem = twice
+      ? 'its register is taken by another'
+      : (registersProblem(registers) ?? sizeProblem(bar));
+    return problem === undefined ? [] : [`BAR ${bar.index}: ${problem}`];
+  });
+}
+
+function registersProblem(registers: readonly number[]): string | undefined {
+  const exists = registers.every((n) => Number.isInteger(n) && n >= 0 && n < BARS);
+  return exists ? undefined : `the registers are 0 to ${BARS - 1}; a mem64 BAR takes two`;
+}
+
+function sizeProblem({ kind, size }: BarSpec): string | undefined {
+  const { least, most } = BAR_SIZES[kind];
+  if (!Number.isInteger(Math.log2(size)) || size < least) {
+    return `the size of a ${kind} BAR is a power of two from ${least} on, not ${given(size)}`;
+  }
+  return size > most ? `at most ${most} bytes of ${kind}, not ${given(size)}` : undefined;
+}
+
+function capabilityProblems(pci: PciIdentity): string[] {
+  const problems: string[] = [];
+  const vectors = pci.msiVectors ?? 0;
+  if (vectors > 0 && !Number.isInteger(Math.log2(vectors))) {
+    problems.push(`the number of MSI vectors is a power of two, not ${given(vectors)}`);
+  }
+  if (pci.msix) problems.push(...msixProblems(pci.msix, pci.bars));
+  const extended = Object.entries({ PASIDs: pci.pasidBits, ATS: pci.ats, PRI: pci.pri });
+  const asked = extended.filter(([, is]) => Boolean(is)).map(([name]) => name);
+  if (!pci.pcie && asked.length > 0) {
+    problems.push(`only a PCIe function has ${asked.join(', ')}, and this one is conventional`);
+  } else if (pci.pri && !pci.ats) {
+    problems.push('page requests (PRI) are part of ATS, which is off');
+  }
+  return problems;
+}
+
+/** Bytes of one entry of the table. */
+const MSIX_ENTRY = 16;
+const MSIX_MOST = 2048;
+
+function msixProblems(msix: NonNullable<PciIdentity['msix']>, bars: readonly BarSpec[]): string[] {
+  const { vectors, bar, tableOffset, pbaOffset } = msix;
+  if (!Number.isInteger(vectors) || vectors < 1 || vectors > MSIX_MOST) {
+    return [`MSI-X has 1 to ${MSIX_MOST} vectors, not ${given(vectors)}`];
+  }
+  const size = bars.find(({ index, kind }) => index === bar && kind !== 'io')?.size;
+  if (size === undefined) return [`MSI-X is in BAR ${bar}, which is no memory BAR`];
+  const table = { start: tableOffset, end: tableOffset + vectors * MSIX_ENTRY };
+  const pending = { start: pbaOffset, end: pbaOffset + Math.ceil(vectors / 64) * 8 };
+  const inside = [table, pending].every(({ start, end }) => start % 8 === 0 && end <= size);
+  if (!inside)
+    return [`table and pending bits of ${vectors} MSI-X vectors do not fit in BAR ${bar}`];
+  const overlap = table.start < pending.end && pending.start < table.end;
+  return overlap ? ['table and pending bits of MSI-X overlap'] : [];
+}
