@@ -8,7 +8,12 @@ import {
   iommuNames,
   type HardwareTypes,
 } from '../machine/description/description-check.ts';
-import type { DeviceDescription, MachineDescription } from '../machine/description/description.ts';
+import { defaultText } from '../machine/description/device-options.ts';
+import type {
+  DeviceDescription,
+  IommuDescription,
+  MachineDescription,
+} from '../machine/description/description.ts';
 
 export interface MachineTextContext {
   /** Where the machine comes from: 'preset:default', a file. */
@@ -32,7 +37,8 @@ export function machineText(machine: MachineDescription, context: MachineTextCon
   const explained = new Set<string>();
   const names = iommuNames(machine, context.types.iommus);
   for (const [n, iommu] of machine.iommus.entries()) {
-    if (iommu.name === undefined) comment(document, ['iommus', n], [`name: ${names[n]!}`]);
+    const name = iommu.name === undefined ? [`name: ${names[n]!}`] : [];
+    comment(document, ['iommus', n], [...name, ...moreIommuKeys(iommu, { ...context, explained })]);
   }
   for (const [path, device] of deviceEntries(machine.devices, ['devices'])) {
     explainDevice(document, path, device, { ...context, explained });
@@ -40,6 +46,10 @@ export function machineText(machine: MachineDescription, context: MachineTextCon
   return document.toString({ lineWidth: 0, flowCollectionPadding: false });
 }
 
+/** Types that have been explained are not explained again. */
+interface Explaining extends MachineTextContext {
+  readonly explained: Set<string>;
+}
 type Path = readonly (string | number)[];
 
 function* deviceEntries(
@@ -67,6 +77,15 @@ function deviceKeys(device: DeviceDescription): object {
   });
 }
 
+/** Of the first IOMMU of a type: what else could be said, and what holds as nothing is said. */
+function moreIommuKeys(iommu: IommuDescription, { types, explained }: Explaining): string[] {
+  const known = types.iommus.get(iommu.type);
+  if (!known || explained.has(iommu.type)) return [];
+  explained.add(iommu.type);
+  const rest = Object.entries(known.options).filter(([key]) => !(key in iommu));
+  return ['more keys:', ...rest.map(([key, { help }]) => `  ${key}: ${help}`)];
+}
+
 function given(keys: object): object {
   return Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined));
 }
@@ -76,7 +95,7 @@ function explainDevice(
   document: Document,
   path: Path,
   device: DeviceDescription,
-  context: MachineTextContext & { readonly explained: Set<string> },
+  context: Explaining,
 ): void {
   quoteAddresses(document, path);
   const known = context.types.devices.get(device.type);
@@ -85,7 +104,7 @@ function explainDevice(
   const type = document.getIn([...path, 'type'], true);
   if (isScalar(type)) type.comment = ` ${known.summary}`;
   const rest = Object.entries(known.options).filter(([key]) => !(key in device.options));
-  const options = rest.map(([key, { default: value, help }]) => `${key}: ${value} # ${help}`);
+  const options = rest.map(([key, option]) => `${key}: ${defaultText(option)} # ${option.help}`);
   const inside = isMap(document.getIn([...path, 'options'], true));
   if (inside) comment(document, [...path, 'options'], options);
   comment(document, path, [

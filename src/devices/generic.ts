@@ -12,13 +12,14 @@ const MSIX_VECTORS = PENDING_BITS / 16;
 
 const OPTIONS = {
   // 0xffff is what a read of an empty slot gives.
-  vendor: { default: 0x1b36, max: 0xfffe, help: 'vendor id' },
-  device: { default: 0x0010, max: 0xffff, help: 'device id' },
-  class: { default: 0x020000, max: 0xff_ffff, help: 'class code, 24 bits' },
+  vendor: { default: 0x1b36, max: 0xfffe, hex: true, help: 'vendor id' },
+  device: { default: 0x0010, max: 0xffff, hex: true, help: 'device id' },
+  class: { default: 0x020000, max: 0xff_ffff, hex: true, help: 'class code, 24 bits' },
   revision: { default: 1, max: 0xff, help: 'revision id' },
   bar_size: {
     default: 0x4000,
     max: 2 ** 36,
+    hex: true,
     help: 'bytes of BAR 0, 64-bit memory, a power of two; 0 for none',
   },
   pcie: { default: true, help: 'a PCIe endpoint with function-level reset, or conventional PCI' },

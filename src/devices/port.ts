@@ -45,6 +45,8 @@ interface NumberOption {
   readonly max?: number;
   /** The only values. */
   readonly choices?: readonly number[];
+  /** People write it in hex. */
+  readonly hex?: boolean;
 }
 interface TextOption {
   readonly default: string;

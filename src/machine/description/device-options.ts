@@ -56,3 +56,10 @@ export function allowedValues(option: DeviceOption): string {
   const { min, max } = rangeOf(option);
   return `whole numbers from ${min} to ${max === Number.MAX_SAFE_INTEGER ? '2^53 - 1' : max}`;
 }
+
+/** The default as a person writes it in a machine file. */
+export function defaultText(option: DeviceOption): string {
+  const { default: value } = option;
+  const inHex = 'hex' in option && option.hex === true && typeof value === 'number';
+  return inHex ? `0x${value.toString(16)}` : String(value);
+}
