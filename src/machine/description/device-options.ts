@@ -60,6 +60,6 @@ export function allowedValues(option: DeviceOption): string {
 /** The default as a person writes it in a machine file. */
 export function defaultText(option: DeviceOption): string {
   const { default: value } = option;
-  const inHex = 'hex' in option && option.hex === true && typeof value === 'number';
+  const inHex = 'hex' in option && option.hex && typeof value === 'number';
   return inHex ? `0x${value.toString(16)}` : String(value);
 }
