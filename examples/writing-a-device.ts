@@ -7,17 +7,27 @@
 import assert from 'node:assert/strict';
 import { Machine, SoftIommuError } from 'softiommu';
 import {
+  Delay,
   isErrno,
+  offsetsOf,
+  RegisterFile,
   type DeviceModel,
   type DevicePort,
   type DeviceType,
   type PciIdentity,
+  type RegisterTable,
 } from 'softiommu/devices';
 import { runIfMain, type Print } from './run.ts';
 
 /** 1. Registers of BAR 0. Writing `length` starts a sum; `status` is BUSY, then DONE or FAILED. */
-const REG = { address: 0x00, length: 0x08, status: 0x0c, sum: 0x10 } as const;
-const STATUS = { idle: 0, busy: 1, done: 2, failed: 3 } as const;
+const REGISTERS = {
+  address: { offset: 0x00, width: 8, access: 'rw', help: 'where the bytes are' },
+  length: { offset: 0x08, width: 4, access: 'rw', help: 'how many; starts the sum' },
+  status: { offset: 0x0c, width: 4, access: 'rw', help: 'a write acknowledges the interrupt' },
+  sum: { offset: 0x10, width: 4, access: 'ro', help: 'the result' },
+} as const satisfies RegisterTable;
+const REG = offsetsOf(REGISTERS);
+const STATUS = { idle: 0n, busy: 1n, done: 2n, failed: 3n } as const;
 
 /** 2. What the configuration space says: it is made from this. */
 const IDENTITY: PciIdentity = {
@@ -32,52 +42,75 @@ const IDENTITY: PciIdentity = {
   pcie: { flr: true, type: 'endpoint' },
 };
 
-/** The model: registers, and work that takes time. It sees its port and nothing else. */
+/** All there is to know of an adder at one moment. */
+interface AdderState {
+  readonly registers: Readonly<Record<string, bigint>>;
+  readonly leftNs: number | undefined;
+  readonly pin: boolean;
+}
+
+/** 3. The model: registers, and work that takes time. It sees its port and nothing else. */
 class Adder implements DeviceModel {
   readonly #port: DevicePort;
   readonly #nsPerByte: number;
-  #address = 0n;
-  #status: number = STATUS.idle;
-  #sum = 0;
-  #work: Disposable | undefined;
+  readonly #registers: RegisterFile<typeof REGISTERS> = new RegisterFile(REGISTERS, {
+    length: (value) => this.#start(value),
+    status: () => this.#drivePin(false),
+  });
+  readonly #work: Delay;
+  #pin = false;
 
   constructor(port: DevicePort, nsPerByte: number) {
     this.#port = port;
     this.#nsPerByte = nsPerByte;
+    this.#work = new Delay(port.clock, () => this.#finish());
+  }
+  powerOn(): void {
+    this.#registers.reset();
   }
   reset(): void {
-    this.#work?.[Symbol.dispose]();
-    this.#work = undefined;
-    this.#address = 0n;
-    this.#status = STATUS.idle;
-    this.#sum = 0;
-    this.#port.intx(false);
+    this.#work.cancel();
+    this.#registers.reset();
+    this.#drivePin(false);
   }
-  mmioRead(_bar: number, offset: number): bigint {
-    if (offset === REG.address) return this.#address;
-    if (offset === REG.status) return BigInt(this.#status);
-    return offset === REG.sum ? BigInt(this.#sum) : 0n;
+  mmioRead(_bar: number, offset: number, width: number): bigint {
+    return this.#registers.load(offset, width);
   }
-  mmioWrite(_bar: number, offset: number, _width: number, value: bigint): void {
-    if (offset === REG.address) this.#address = value;
-    if (offset === REG.length && this.#status !== STATUS.busy) this.#start(Number(value));
-    // 3. Writing the status acknowledges the interrupt.
-    if (offset === REG.status) this.#port.intx(false);
+  mmioWrite(_bar: number, offset: number, width: number, value: bigint): void {
+    this.#registers.store(offset, width, value);
   }
-  #start(length: number): void {
-    this.#status = STATUS.busy;
-    this.#work = this.#port.clock.after(length * this.#nsPerByte, () => {
-      this.#finish(length);
-    });
+  registerName(_bar: number, offset: number): string | undefined {
+    return this.#registers.nameAt(offset);
+  }
+  state(): AdderState {
+    return { registers: this.#registers.state(), leftNs: this.#work.leftNs, pin: this.#pin };
+  }
+  restore({ registers, leftNs, pin }: AdderState): void {
+    this.#registers.restore(registers);
+    this.#work.restart(leftNs);
+    this.#drivePin(pin);
+  }
+
+  #start(length: bigint): void {
+    if (this.#registers.get('status') === STATUS.busy) return;
+    this.#registers.set('length', length);
+    this.#registers.set('status', STATUS.busy);
+    this.#work.restart(Number(length) * this.#nsPerByte);
   }
   /** 4. DMA through whatever IOMMU is above: EFAULT is an answer, not an exception. */
-  #finish(length: number): void {
-    const bytes = new Uint8Array(length);
-    const failed = isErrno(this.#port.read(this.#address, bytes));
-    this.#sum = failed ? 0 : bytes.reduce((sum, byte) => sum + byte, 0);
-    this.#status = failed ? STATUS.failed : STATUS.done;
-    if (this.#port.messagesEnabled) this.#port.interrupt(0);
-    else this.#port.intx(true);
+  #finish(): void {
+    const bytes = new Uint8Array(Number(this.#registers.get('length')));
+    const { dma, irq } = this.#port;
+    const failed = isErrno(dma.read(this.#registers.get('address'), bytes));
+    this.#registers.set('sum', failed ? 0n : BigInt(bytes.reduce((sum, byte) => sum + byte, 0)));
+    this.#registers.set('status', failed ? STATUS.failed : STATUS.done);
+    // Messages replace the pin.
+    if (irq.messagesEnabled) irq.message(0);
+    else this.#drivePin(true);
+  }
+  #drivePin(up: boolean): void {
+    this.#pin = up;
+    this.#port.irq.intx(up);
   }
 }
 
@@ -109,10 +142,10 @@ export function main(print: Print): void {
 
   model.mmioWrite(0, REG.address, 8, 0x5000n);
   model.mmioWrite(0, REG.length, 4, 4n);
-  assert.equal(model.mmioRead(0, REG.status, 4), BigInt(STATUS.busy));
+  assert.equal(model.mmioRead(0, REG.status, 4), STATUS.busy);
   machine.advance(20);
   print(`1 + 2 + 3 + 4 = ${model.mmioRead(0, REG.sum, 4)}`);
-  assert.equal(model.mmioRead(0, REG.status, 4), BigInt(STATUS.done));
+  assert.equal(model.mmioRead(0, REG.status, 4), STATUS.done);
   assert.equal(model.mmioRead(0, REG.sum, 4), 10n);
 
   // Outside of what is mapped the IOMMU refuses, and the model says so in its status.
@@ -124,7 +157,7 @@ export function main(print: Print): void {
   model.mmioWrite(0, REG.length, 4, 4n);
   machine.advance(20);
   print(`at an address that is not mapped: ${faults[0] ?? 'no fault'}`);
-  assert.equal(model.mmioRead(0, REG.status, 4), BigInt(STATUS.failed));
+  assert.equal(model.mmioRead(0, REG.status, 4), STATUS.failed);
   assert.match(faults[0] ?? '', /DMAR: \[DMA Read .*fault addr 0x9000/);
 
   // A description with an option it does not have is refused with the ones it has.

@@ -123,6 +123,8 @@ export interface MmioEvent {
   readonly kind: 'mmio';
   readonly device: string;
   readonly region: number;
+  /** Its name, where the device model gives it one. */
+  readonly register?: string;
   readonly offset: number;
   readonly width: number;
   readonly write: boolean;

@@ -1,54 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { Clock } from '../base/clock.ts';
-import { EFAULT } from '../base/errno.ts';
-import { refuse } from '../base/refuse.ts';
+import { plugInto } from '../testing/devices/fake-port.ts';
 import { edu, EDU_BUFFER, EDU_REG } from './edu.ts';
-import { optionsOf, type DeviceModel, type DevicePort } from './port.ts';
+import { optionsOf, type DeviceModel } from './port.ts';
 
-interface Fake extends DevicePort {
-  readonly memory: Uint8Array;
-  readonly messages: number[];
-  pin: boolean;
-  messagesEnabled: boolean;
-  readonly touched: string[];
-}
-
-function fakePort(): Fake {
-  const memory = new Uint8Array(0x1_0000);
-  const port: Fake = {
-    memory,
-    messages: [],
-    touched: [],
-    pin: false,
-    messagesEnabled: true,
-    clock: new Clock(),
-    read(at, into) {
-      port.touched.push(`read ${at.toString(16)}`);
-      if (at >= BigInt(memory.length)) return refuse(EFAULT, 'outside');
-      into.set(memory.subarray(Number(at), Number(at) + into.length));
-      return undefined;
-    },
-    write(at, from) {
-      port.touched.push(`write ${at.toString(16)}`);
-      if (at >= BigInt(memory.length)) return refuse(EFAULT, 'outside');
-      memory.set(from, Number(at));
-      return undefined;
-    },
-    interrupt: (vector) => port.messages.push(vector),
-    intx: (on) => {
-      port.pin = on;
-    },
-  };
-  return port;
-}
-
-function setup(options: Record<string, number | boolean> = {}): {
-  port: Fake;
-  device: DeviceModel;
-} {
-  const port = fakePort();
-  return { port, device: edu.create(port, optionsOf(edu, options)) };
-}
+const setup = (options: Record<string, number | boolean> = {}) => plugInto(edu, options);
 const read = (d: DeviceModel, at: number, width = 4): bigint => d.mmioRead(0, at, width);
 const write = (d: DeviceModel, at: number, value: number | bigint, width = 4): void =>
   d.mmioWrite(0, at, width, BigInt(value));
@@ -150,7 +105,7 @@ describe('interrupts', () => {
   });
   test('the pin is up while the interrupt status is not zero', () => {
     const { device, port } = setup();
-    port.messagesEnabled = false;
+    port.flip('messages', false);
     write(device, EDU_REG.irqRaise, 0x3);
     write(device, EDU_REG.irqAck, 0x1);
     expect(port.pin).toBe(true);
@@ -237,7 +192,7 @@ test('a reset stops the engine and brings back power-on values', () => {
   write(device, EDU_REG.irqRaise, 1);
   write(device, EDU_REG.factorial, 5);
   dma(device, 0x1000, EDU_BUFFER, 4, 0x5);
-  device.reset();
+  device.reset('bus');
   port.clock.advance(200 * MS);
   expect(port.touched).toEqual([]);
   for (const at of [0x04, 0x08, 0x20, 0x24, 0x80, 0x98]) expect(read(device, at)).toBe(0n);
@@ -249,4 +204,61 @@ test('an edu is conventional PCI unless asked to be PCIe', () => {
     flr: true,
     type: 'endpoint',
   });
+});
+
+describe('state', () => {
+  /** Everything a program can see from now on, for a while. */
+  const future = ({ port, device }: ReturnType<typeof setup>): unknown[] => {
+    const seen: unknown[] = [];
+    for (let n = 0; n < 12; n++) {
+      port.clock.advance(10 * MS);
+      const registers = Object.values(EDU_REG).map((at) => read(device, at));
+      seen.push([registers, [...port.messages], port.pin, port.memory.slice(0x2000, 0x2008)]);
+    }
+    write(device, EDU_REG.irqAck, 0xffff_ffff);
+    return [...seen, port.pin, read(device, EDU_REG.irqStatus)];
+  };
+  const scenes: Record<string, (given: ReturnType<typeof setup>) => void> = {
+    'at rest': () => undefined,
+    computing({ port, device }) {
+      write(device, EDU_REG.status, 0x80);
+      write(device, EDU_REG.factorial, 5);
+      port.clock.advance(4_000);
+    },
+    transferring({ port, device }) {
+      port.memory.set([1, 2, 3, 4], 0x1000);
+      dma(device, 0x1000, EDU_BUFFER, 4, 0x1);
+      port.clock.advance(100 * MS);
+      dma(device, EDU_BUFFER, 0x2000, 4, 0x7);
+      port.clock.advance(30 * MS);
+    },
+    'with its pin up'({ port, device }) {
+      port.flip('messages', false);
+      write(device, EDU_REG.irqRaise, 3);
+    },
+  };
+  test.for(Object.keys(scenes))('%s, restored into another, has the same future', (name) => {
+    const old = setup();
+    scenes[name]!(old);
+    const state = structuredClone(old.device.state());
+    const fresh = setup();
+    fresh.device.restore(state);
+    fresh.port.flip('messages', old.port.config.is('messages'));
+    fresh.port.messages.push(...old.port.messages);
+    expect(future(fresh)).toEqual(future(old));
+  });
+  test('a restored state replaces what was in progress', () => {
+    const { device, port } = setup();
+    const rest = device.state();
+    dma(device, 0x1000, EDU_BUFFER, 4, 0x5);
+    device.restore(rest);
+    port.clock.advance(200 * MS);
+    expect([port.touched, port.messages]).toEqual([[], []]);
+  });
+});
+
+test('its registers have names', () => {
+  const { device } = setup();
+  expect(device.registerName?.(0, EDU_REG.dmaCommand)).toBe('dmaCommand');
+  expect(device.registerName?.(0, 0x0c)).toBeUndefined();
 });

@@ -8,27 +8,47 @@
  * NOT IMPLEMENTED: nothing of the register set is left out.
  */
 import type { Status } from '../base/errno.ts';
+import { Delay } from './delay.ts';
 import type { DeviceModel, DevicePort, DeviceType, PciIdentity } from './port.ts';
+import { offsetsOf, RegisterFile, type RegisterTable } from './registers.ts';
 
 export const EDU_ID = 0x0100_00ed;
 /** Device address of the DMA buffer, and its size. */
 export const EDU_BUFFER = 0x4_0000;
 export const EDU_BUFFER_SIZE = 4096;
 
-/** Offsets in BAR 0. */
-export const EDU_REG = {
-  id: 0x00,
-  liveness: 0x04,
-  factorial: 0x08,
-  status: 0x20,
-  irqStatus: 0x24,
-  irqRaise: 0x60,
-  irqAck: 0x64,
-  dmaSource: 0x80,
-  dmaDestination: 0x88,
-  dmaCount: 0x90,
-  dmaCommand: 0x98,
-} as const;
+/** Registers of BAR 0. Those from 0x80 on take accesses of 4 and 8 bytes, the others of 4. */
+export const EDU_REGISTERS = {
+  id: { offset: 0x00, width: 4, access: 'ro', reset: EDU_ID, help: 'identification' },
+  liveness: {
+    offset: 0x04,
+    width: 4,
+    access: 'rw',
+    help: 'reads the inversion of what was written',
+  },
+  factorial: { offset: 0x08, width: 4, access: 'rw', help: 'takes n, becomes n!' },
+  status: { offset: 0x20, width: 4, access: 'rw', help: '0x01 computing, 0x80 interrupt after' },
+  irqStatus: {
+    offset: 0x24,
+    width: 4,
+    access: 'ro',
+    help: 'causes of interrupts not acknowledged',
+  },
+  irqRaise: { offset: 0x60, width: 4, access: 'wo', help: 'adds causes and interrupts' },
+  irqAck: { offset: 0x64, width: 4, access: 'wo', help: 'takes causes away' },
+  dmaSource: { offset: 0x80, width: 8, narrow: [4], access: 'rw', help: 'from this address' },
+  dmaDestination: { offset: 0x88, width: 8, narrow: [4], access: 'rw', help: 'to this address' },
+  dmaCount: { offset: 0x90, width: 8, narrow: [4], access: 'rw', help: 'bytes' },
+  dmaCommand: {
+    offset: 0x98,
+    width: 8,
+    narrow: [4],
+    access: 'rw',
+    help: '0x1 start, 0x2 to RAM, 0x4 interrupt after',
+  },
+} as const satisfies RegisterTable;
+/** Their offsets. */
+export const EDU_REG = offsetsOf(EDU_REGISTERS);
 
 export const EDU_STATUS_COMPUTING = 0x01;
 export const EDU_STATUS_IRQ = 0x80;
@@ -38,8 +58,6 @@ export const EDU_DMA_IRQ = 0x4;
 export const EDU_IRQ_FACTORIAL = 0x001;
 export const EDU_IRQ_DMA = 0x100;
 
-/** Registers below this offset take 4-byte accesses only, the others 4 or 8. */
-const FIRST_WIDE = 0x80;
 const FACTORIAL_NS = 10_000;
 
 const OPTIONS = {
@@ -86,165 +104,151 @@ const IDENTITY: PciIdentity = {
   msi64: true,
 };
 
-type WideRegister = 0x80 | 0x88 | 0x90;
+/** What an edu is at one moment. */
+interface EduState {
+  readonly registers: Readonly<Record<string, bigint>>;
+  readonly buffer: Uint8Array;
+  /** Nanoseconds until the factorial, and the transfer, is done. */
+  readonly workLeftNs: number | undefined;
+  readonly transferLeftNs: number | undefined;
+  readonly pin: boolean;
+}
 
 class Edu implements DeviceModel {
   readonly #port: DevicePort;
   readonly #dmaMask: bigint;
   readonly #delayNs: number;
   readonly #buffer = new Uint8Array(EDU_BUFFER_SIZE);
-  #liveness = 0;
-  #factorial = 0;
-  #status = 0;
-  #irqStatus = 0;
-  readonly #dma: Record<WideRegister, bigint> = { 0x80: 0n, 0x88: 0n, 0x90: 0n };
-  #command = 0n;
+  readonly #registers: RegisterFile<typeof EDU_REGISTERS> = new RegisterFile(EDU_REGISTERS, {
+    liveness: (value) => this.#registers.set('liveness', ~value),
+    factorial: (n) => this.#startFactorial(n),
+    status: (value) => this.#setStatus(EDU_STATUS_IRQ, Number(value)),
+    irqRaise: (value) => this.#raise(Number(value)),
+    irqAck: (value) => this.#acknowledge(Number(value)),
+    dmaSource: (value) => this.#setUnlessBusy('dmaSource', value),
+    dmaDestination: (value) => this.#setUnlessBusy('dmaDestination', value),
+    dmaCount: (value) => this.#setUnlessBusy('dmaCount', value),
+    dmaCommand: (value) => this.#startTransfer(value),
+  });
+  readonly #working: Delay;
+  readonly #transfer: Delay;
+  #pin = false;
   /** What the bus answered to the latest transfer. The register set has no bit for it: only a debugger sees this. */
   lastTransfer: Status<'EFAULT'>;
-  #working: Disposable | undefined;
-  #transfer: Disposable | undefined;
 
   constructor(port: DevicePort, config: { maskBits: number; delayNs: number }) {
     this.#port = port;
     this.#dmaMask = (1n << BigInt(config.maskBits)) - 1n;
     this.#delayNs = config.delayNs;
+    this.#working = new Delay(port.clock, () => this.#endFactorial());
+    this.#transfer = new Delay(port.clock, () => this.#endTransfer());
   }
 
-  reset(): void {
-    this.#working?.[Symbol.dispose]();
-    this.#transfer?.[Symbol.dispose]();
-    this.#working = undefined;
-    this.#transfer = undefined;
+  powerOn(): void {
+    this.#registers.reset();
     this.#buffer.fill(0);
-    this.#liveness = 0;
-    this.#factorial = 0;
-    this.#status = 0;
-    this.#irqStatus = 0;
-    this.#dma[0x80] = 0n;
-    this.#dma[0x88] = 0n;
-    this.#dma[0x90] = 0n;
-    this.#command = 0n;
-    this.#port.intx(false);
   }
-
+  reset(): void {
+    this.#working.cancel();
+    this.#transfer.cancel();
+    this.powerOn();
+    this.#drivePin(false);
+  }
   mmioRead(_bar: number, offset: number, width: number): bigint {
-    const ones = (1n << BigInt(8 * width)) - 1n;
-    if (!accepts(offset, width)) return ones;
-    const value = this.#read(offset);
-    return value === undefined ? ones : value & ones;
+    return this.#registers.load(offset, width);
   }
-
   mmioWrite(_bar: number, offset: number, width: number, value: bigint): void {
-    if (!accepts(offset, width)) return;
-    if (offset >= FIRST_WIDE) this.#writeDma(offset, value);
-    else this.#write(offset, Number(value));
+    this.#registers.store(offset, width, value);
+  }
+  registerName(_bar: number, offset: number): string | undefined {
+    return this.#registers.nameAt(offset);
+  }
+  state(): EduState {
+    return {
+      registers: this.#registers.state(),
+      buffer: this.#buffer.slice(),
+      workLeftNs: this.#working.leftNs,
+      transferLeftNs: this.#transfer.leftNs,
+      pin: this.#pin,
+    };
+  }
+  restore(state: EduState): void {
+    this.#registers.restore(state.registers);
+    this.#buffer.set(state.buffer);
+    this.#working.restart(state.workLeftNs);
+    this.#transfer.restart(state.transferLeftNs);
+    this.#drivePin(state.pin);
   }
 
-  #read(offset: number): bigint | undefined {
-    switch (offset) {
-      case EDU_REG.id:
-        return BigInt(EDU_ID);
-      case EDU_REG.liveness:
-        return BigInt(this.#liveness);
-      case EDU_REG.factorial:
-        return BigInt(this.#factorial);
-      case EDU_REG.status:
-        return BigInt(this.#status);
-      case EDU_REG.irqStatus:
-        return BigInt(this.#irqStatus);
-      case EDU_REG.dmaSource:
-      case EDU_REG.dmaDestination:
-      case EDU_REG.dmaCount:
-        return this.#dma[offset];
-      case EDU_REG.dmaCommand:
-        return this.#command;
-      default:
-        return undefined;
-    }
+  #setStatus(bits: number, value: number): void {
+    const status = Number(this.#registers.get('status'));
+    this.#registers.set('status', BigInt((status & ~bits) | (value & bits)));
+  }
+  #has(register: 'status' | 'dmaCommand', bit: number): boolean {
+    return (this.#registers.get(register) & BigInt(bit)) !== 0n;
   }
 
-  #write(offset: number, value: number): void {
-    switch (offset) {
-      case EDU_REG.liveness:
-        this.#liveness = ~value >>> 0;
-        break;
-      case EDU_REG.factorial:
-        this.#startFactorial(value);
-        break;
-      case EDU_REG.status:
-        this.#status = (this.#status & ~EDU_STATUS_IRQ) | (value & EDU_STATUS_IRQ);
-        break;
-      case EDU_REG.irqRaise:
-        this.#raise(value);
-        break;
-      case EDU_REG.irqAck:
-        this.#acknowledge(value);
-        break;
-    }
+  #startFactorial(n: bigint): void {
+    if (this.#has('status', EDU_STATUS_COMPUTING)) return;
+    this.#setStatus(EDU_STATUS_COMPUTING, EDU_STATUS_COMPUTING);
+    this.#registers.set('factorial', n);
+    this.#working.restart(FACTORIAL_NS);
+  }
+  #endFactorial(): void {
+    const n = Number(this.#registers.get('factorial'));
+    this.#registers.set('factorial', BigInt(factorial(n)));
+    this.#setStatus(EDU_STATUS_COMPUTING, 0);
+    if (this.#has('status', EDU_STATUS_IRQ)) this.#raise(EDU_IRQ_FACTORIAL);
   }
 
-  #startFactorial(n: number): void {
-    if (this.#status & EDU_STATUS_COMPUTING) return;
-    this.#status |= EDU_STATUS_COMPUTING;
-    this.#factorial = n;
-    this.#working = this.#port.clock.after(FACTORIAL_NS, () => {
-      this.#factorial = factorial(n);
-      this.#status &= ~EDU_STATUS_COMPUTING;
-      if (this.#status & EDU_STATUS_IRQ) this.#raise(EDU_IRQ_FACTORIAL);
-    });
+  #setUnlessBusy(register: 'dmaSource' | 'dmaDestination' | 'dmaCount', value: bigint): void {
+    if (!this.#has('dmaCommand', EDU_DMA_START)) this.#registers.set(register, value);
   }
-
-  #writeDma(offset: number, value: bigint): void {
-    if (this.#command & BigInt(EDU_DMA_START)) return;
-    switch (offset) {
-      case EDU_REG.dmaSource:
-      case EDU_REG.dmaDestination:
-      case EDU_REG.dmaCount:
-        this.#dma[offset] = value;
-        break;
-      case EDU_REG.dmaCommand:
-        if (!(value & BigInt(EDU_DMA_START))) return;
-        this.#command = value;
-        this.#transfer = this.#port.clock.after(this.#delayNs, () => this.#endTransfer());
-        break;
-    }
+  #startTransfer(command: bigint): void {
+    if (this.#has('dmaCommand', EDU_DMA_START) || !(command & BigInt(EDU_DMA_START))) return;
+    this.#registers.set('dmaCommand', command);
+    this.#transfer.restart(this.#delayNs);
   }
-
   #endTransfer(): void {
-    const toRam = (this.#command & BigInt(EDU_DMA_TO_RAM)) !== 0n;
-    const source = this.#dma[EDU_REG.dmaSource];
-    const destination = this.#dma[EDU_REG.dmaDestination];
+    const toRam = this.#has('dmaCommand', EDU_DMA_TO_RAM);
+    const source = this.#registers.get('dmaSource');
+    const destination = this.#registers.get('dmaDestination');
     const window = this.#window(toRam ? source : destination);
     if (window && window.length > 0) {
       const bus = (toRam ? destination : source) & this.#dmaMask;
-      this.lastTransfer = toRam ? this.#port.write(bus, window) : this.#port.read(bus, window);
+      const { dma } = this.#port;
+      this.lastTransfer = toRam ? dma.write(bus, window) : dma.read(bus, window);
     }
-    this.#command &= ~BigInt(EDU_DMA_START);
-    if (this.#command & BigInt(EDU_DMA_IRQ)) this.#raise(EDU_IRQ_DMA);
+    const command = this.#registers.get('dmaCommand');
+    this.#registers.set('dmaCommand', command & ~BigInt(EDU_DMA_START));
+    if (this.#has('dmaCommand', EDU_DMA_IRQ)) this.#raise(EDU_IRQ_DMA);
   }
 
   /** The part of the buffer a transfer names, or undefined when it leaves the buffer. */
   #window(deviceAddress: bigint): Uint8Array | undefined {
     const start = deviceAddress - BigInt(EDU_BUFFER);
-    const end = start + this.#dma[EDU_REG.dmaCount];
+    const end = start + this.#registers.get('dmaCount');
     if (start < 0n || end > BigInt(EDU_BUFFER_SIZE)) return undefined;
     return this.#buffer.subarray(Number(start), Number(end));
   }
 
-  #raise(bits: number): void {
-    this.#irqStatus = (this.#irqStatus | bits) >>> 0;
-    if (this.#irqStatus === 0) return;
-    if (this.#port.messagesEnabled) this.#port.interrupt(0);
-    else this.#port.intx(true);
+  #raise(causes: number): void {
+    const status = (Number(this.#registers.get('irqStatus')) | causes) >>> 0;
+    this.#registers.set('irqStatus', BigInt(status));
+    if (status === 0) return;
+    const { irq } = this.#port;
+    if (irq.messagesEnabled) irq.message(0);
+    else this.#drivePin(true);
   }
-  #acknowledge(bits: number): void {
-    this.#irqStatus = (this.#irqStatus & ~bits) >>> 0;
-    if (this.#irqStatus === 0) this.#port.intx(false);
+  #acknowledge(causes: number): void {
+    const status = (Number(this.#registers.get('irqStatus')) & ~causes) >>> 0;
+    this.#registers.set('irqStatus', BigInt(status));
+    if (status === 0) this.#drivePin(false);
   }
-}
-
-function accepts(offset: number, width: number): boolean {
-  return width === 4 || (width === 8 && offset >= FIRST_WIDE);
+  #drivePin(up: boolean): void {
+    this.#pin = up;
+    this.#port.irq.intx(up);
+  }
 }
 
 /** 32-bit wrap as the hardware; 0! is 1. From 34! on every result is 0, so the loop may stop there. */

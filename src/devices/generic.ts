@@ -45,8 +45,18 @@ class Generic implements DeviceModel {
   /** Bytes that are not 0, by offset: a BAR may be far larger than what is ever written to it. */
   readonly #registers = new Map<number, number>();
 
+  powerOn(): void {
+    this.#registers.clear();
+  }
   reset(): void {
     this.#registers.clear();
+  }
+  state(): ReadonlyMap<number, number> {
+    return new Map(this.#registers);
+  }
+  restore(state: ReadonlyMap<number, number>): void {
+    this.#registers.clear();
+    for (const [offset, byte] of state) this.#registers.set(offset, byte);
   }
   mmioRead(_bar: number, offset: number, width: number): bigint {
     let value = 0n;

@@ -4,14 +4,43 @@ import { generic } from './generic.ts';
 import type { DeviceType } from './port.ts';
 
 export type {
+  AtsTranslation,
   BarSpec,
+  ConfigSwitch,
+  DeviceAts,
+  DeviceConfig,
+  DeviceDma,
+  DeviceIrq,
   DeviceModel,
   DeviceOption,
   DeviceOptions,
+  DevicePageRequest,
   DevicePort,
+  DeviceState,
   DeviceType,
+  DmaPiece,
   PciIdentity,
+  ResetKind,
 } from './port.ts';
+export { optionsOf } from './port.ts';
+export { Delay } from './delay.ts';
+export { offsetsOf, RegisterFile } from './registers.ts';
+export type {
+  RegisterSpec,
+  RegisterTable,
+  RegisterValues,
+  RegisterWidth,
+  StoreHandlers,
+} from './registers.ts';
+export { blockOf } from './host-services.ts';
+export type {
+  BlockBacking,
+  CharBacking,
+  Completion,
+  HostBackings,
+  HostNeed,
+  HostServices,
+} from './host-services.ts';
 export { edu, generic };
 
 /** Every device model that comes with softiommu, by name. */

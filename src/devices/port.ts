@@ -1,27 +1,134 @@
-/** Everything a device model can reach, and what the machine can ask of it (architecture: a device sees its port). */
+/**
+ * Everything a device model can reach, and what the machine asks of it (architecture: a device sees its port).
+ *
+ * The life of a device: create, powerOn, any number of accesses and resets, close. Between two calls its whole state is
+ * what state() gives.
+ */
 import type { Clock } from '../base/clock.ts';
-import type { Status } from '../base/errno.ts';
+import type { Result, Status } from '../base/errno.ts';
 import type { PciIdentity, PciRegisters } from '../pci/identity.ts';
+import type { HostNeed, HostServices } from './host-services.ts';
 
-export type { BarSpec, PciIdentity } from '../pci/identity.ts';
+export type { BarSpec, PciIdentity, ResetKind } from '../pci/identity.ts';
 
-/** Addresses are what the device puts on the bus: IOVAs, translated by whatever IOMMU stands above it. */
+/** The world of a device model. */
 export interface DevicePort {
-  /** EFAULT: blocked by the IOMMU, or nothing there (the device sees an unsupported request). Refused while bus mastering is off. */
-  read(at: bigint, into: Uint8Array, pasid?: number): Status<'EFAULT'>;
-  /** EFAULT as for read. */
-  write(at: bigint, from: Uint8Array, pasid?: number): Status<'EFAULT'>;
-  /** Send the MSI or MSI-X message of this vector, if enabled and unmasked; else it stays pending. */
-  interrupt(vector: number): void;
-  /** True while MSI or MSI-X is on: messages replace the pin. */
-  readonly messagesEnabled: boolean;
-  /** Drive the legacy interrupt pin. */
-  intx(asserted: boolean): void;
+  readonly dma: DeviceDma;
+  readonly irq: DeviceIrq;
   readonly clock: Clock;
+  /** Undefined: the function has no ATS capability. */
+  readonly ats: DeviceAts | undefined;
+  readonly config: DeviceConfig;
+  readonly host: HostServices;
 }
 
-/** How the registers of one device behave. */
-export type DeviceModel = PciRegisters;
+/** One piece of a scatter-gather list. */
+export interface DmaPiece {
+  readonly at: bigint;
+  /** Bytes. */
+  readonly length: number;
+}
+
+/**
+ * Transfers to and from memory. Addresses are what the device puts on the bus: IOVAs, translated by whatever IOMMU
+ * stands above it. With a list, the pieces are taken in order and their lengths add up to that of the bytes; what was
+ * moved before a piece that is refused has moved.
+ */
+export interface DeviceDma {
+  /** EFAULT: blocked by the IOMMU, nothing there (the device sees an unsupported request), or bus mastering is off. */
+  read(from: bigint | readonly DmaPiece[], into: Uint8Array, pasid?: number): Status<'EFAULT'>;
+  /** EFAULT as for read. */
+  write(to: bigint | readonly DmaPiece[], from: Uint8Array, pasid?: number): Status<'EFAULT'>;
+}
+
+/** Interrupts. */
+export interface DeviceIrq {
+  /** Send the MSI or MSI-X message of this vector, if enabled and unmasked; a masked one stays pending. */
+  message(vector: number): void;
+  /** True while MSI or MSI-X is on: messages replace the pin. */
+  readonly messagesEnabled: boolean;
+  /** Drive the legacy interrupt pin: a level, up until it is driven down. */
+  intx(asserted: boolean): void;
+}
+
+/** Where an address is now, as the IOMMU told the device. */
+export interface AtsTranslation {
+  /** First byte of a naturally aligned range that the answer is good for, and its translation. */
+  readonly iova: bigint;
+  readonly address: bigint;
+  /** Bytes, a power of two. */
+  readonly length: bigint;
+  /** Both false: nothing is mapped there, and a page may be asked for. */
+  readonly read: boolean;
+  readonly write: boolean;
+}
+
+/** A page the device wants present. */
+export interface DevicePageRequest {
+  readonly at: bigint;
+  readonly pasid?: number;
+  readonly read: boolean;
+  readonly write: boolean;
+  /** The last of its group: the answer to the group comes after it. */
+  readonly last: boolean;
+  /** 0…511, chosen by the device. */
+  readonly group: number;
+}
+
+/** Address translation services and page requests (PCIe 10). Software decides by the function's enable bits. */
+export interface DeviceAts {
+  /** The enable bit of the ATS capability. */
+  readonly enabled: boolean;
+  /** The enable bit of the page request capability; false without one. */
+  readonly pagesEnabled: boolean;
+  /** Ask where an address is. EFAULT: ATS or bus mastering is off, or the IOMMU refuses such requests of this device. */
+  translate(
+    at: bigint,
+    options?: { readonly pasid?: number; readonly noWrite?: boolean },
+  ): Result<AtsTranslation, 'EFAULT'>;
+  /**
+   * Ask for a page. True: `respond` is called once for the group, with 0 success, 1 invalid, 15 failure as PCIe has
+   * them, perhaps before this returns. False: page requests or bus mastering are off, nobody takes them, or the queue
+   * is full; nothing more will come.
+   */
+  requestPage(request: DevicePageRequest, respond: (code: number) => void): boolean;
+}
+
+/** What software decides in configuration space, as far as a device acts on it. */
+export type ConfigSwitch =
+  | 'busMaster'
+  | 'memoryDecode'
+  | 'ioDecode'
+  /** In D0. */
+  | 'power'
+  | 'messages'
+  | 'ats'
+  | 'pageRequests';
+
+/** The function's configuration space, as its device sees it. */
+export interface DeviceConfig {
+  is(what: ConfigSwitch): boolean;
+  /** Hear when it changes; a reset switches everything off. Dispose to stop. */
+  watch(what: ConfigSwitch, run: (on: boolean) => void): Disposable;
+}
+
+/**
+ * The state of a device, as a structure of plain values and bytes that can be cloned. Only the type that made it reads
+ * it.
+ */
+export type DeviceState = object;
+
+/** One device. */
+export interface DeviceModel extends PciRegisters {
+  /** Everything has its value of power-on; called once, before anything else. */
+  powerOn(): void;
+  /** All there is to know of the device, work in progress included; a copy. */
+  state(): DeviceState;
+  /** Go on from there, as a device of the same type and options was: the same future. */
+  restore(state: DeviceState): void;
+  /** The machine ends: whatever is in progress outside of the clock is given up. */
+  close?(): void;
+}
 
 /** Options of one device: every one its type has, at its default where the description says nothing. */
 export type DeviceOptions = Readonly<Record<string, number | string | boolean>>;
@@ -63,7 +170,9 @@ export interface DeviceType {
   readonly options: Readonly<Record<string, DeviceOption>>;
   /** What the function is: configuration space, BARs and capabilities are made from it. No device is made yet. */
   identity(options: DeviceOptions): PciIdentity;
-  /** One device; the function it belongs to is there, and its port can be used. */
+  /** What a device with these options uses of the host. A machine that was not given it is refused. Default: nothing. */
+  needs?(options: DeviceOptions): readonly HostNeed[];
+  /** One device; the function it belongs to is there, and its port can be used. Power comes later. */
   create(port: DevicePort, options: DeviceOptions): DeviceModel;
 }
 

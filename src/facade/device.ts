@@ -188,17 +188,17 @@ export class SimDevice {
   /** What the device would do itself: read memory through its IOMMU. EFAULT: blocked. */
   dmaRead(iova: bigint, length: number, pasid?: number): Uint8Array {
     const into = new Uint8Array(length);
-    call('DMA read', () => this.kernel.slot.port.read(iova, into, pasid));
+    call('DMA read', () => this.kernel.slot.dma.read(iova, into, pasid));
     return into;
   }
   /** What the device would do itself: write memory through its IOMMU. EFAULT: blocked. */
   dmaWrite(iova: bigint, bytes: Uint8Array, pasid?: number): void {
-    call('DMA write', () => this.kernel.slot.port.write(iova, bytes, pasid));
+    call('DMA write', () => this.kernel.slot.dma.write(iova, bytes, pasid));
   }
 
   /** How an IOVA of the device is translated now, level by level. */
   explain(iova: bigint, options: { pasid?: number; write?: boolean } = {}): Explanation {
-    const { unit, requesterId } = this.kernel.slot.port;
+    const { unit, requesterId } = this.kernel.slot.dma;
     if (!unit) return { tables: [], walk: [], pa: iova };
     return unit.explain(requesterId, options.pasid ?? -1, iova, options.write ?? false);
   }

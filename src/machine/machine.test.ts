@@ -83,8 +83,8 @@ function dmaThroughDomain(machine: Machine, pci: PciDev): Uint8Array {
   const prot = IOMMU_READ | IOMMU_WRITE;
   expect(iommuMap(domain, 0x200_0000n, BigInt(frame) << 12n, 4096n, prot)).toBeUndefined();
   pci.fn.writeConfig(PCI_COMMAND, 2, pci.fn.command | PCI_COMMAND_MASTER);
-  expect(pci.slot.port.write(0x200_0010n, Uint8Array.of(1, 2, 3))).toBeUndefined();
-  expect(pci.slot.port.write(0x200_1000n, Uint8Array.of(1))).toBe(EFAULT);
+  expect(pci.slot.dma.write(0x200_0010n, Uint8Array.of(1, 2, 3))).toBeUndefined();
+  expect(pci.slot.dma.write(0x200_1000n, Uint8Array.of(1))).toBe(EFAULT);
   const seen = machine.ram.bytes.slice(frame * 4096 + 16, frame * 4096 + 19);
   detachGroup(domain, group);
   deviceReleaseDmaOwner(pci.dev);
@@ -113,23 +113,23 @@ describe('DMA', () => {
     const pci = machine.pci.device('0000:00:04.0')!;
     pci.fn.writeConfig(PCI_COMMAND, 2, PCI_COMMAND_MASTER);
     const frame = must(machine.ram.alloc());
-    expect(pci.slot.port.write(BigInt(frame) << 12n, Uint8Array.of(9))).toBeUndefined();
+    expect(pci.slot.dma.write(BigInt(frame) << 12n, Uint8Array.of(9))).toBeUndefined();
     expect(machine.ram.bytes[frame * 4096]).toBe(9);
-    expect(pci.slot.port.read(0x7fff_ffff_0000n, new Uint8Array(4))).toBe(EFAULT);
+    expect(pci.slot.dma.read(0x7fff_ffff_0000n, new Uint8Array(4))).toBe(EFAULT);
   });
   test('a function that is not bus master has every transfer refused', () => {
     const machine = build(PRESETS['noiommu']!.machine);
     const pci = machine.pci.device('0000:00:04.0')!;
-    expect(pci.slot.port.write(0x1000n, Uint8Array.of(9))).toBe(EFAULT);
+    expect(pci.slot.dma.write(0x1000n, Uint8Array.of(9))).toBe(EFAULT);
   });
   test('the interrupt window takes aligned 4-byte writes only', () => {
     const machine = build(PRESETS['noiommu']!.machine);
     const pci = machine.pci.device('0000:00:04.0')!;
     pci.fn.writeConfig(PCI_COMMAND, 2, PCI_COMMAND_MASTER);
-    expect(pci.slot.port.read(0xfee0_0000n, new Uint8Array(4))).toBe(EFAULT);
-    expect(pci.slot.port.write(0xfee0_0002n, new Uint8Array(4))).toBe(EFAULT);
-    expect(pci.slot.port.write(0xfee0_0000n, new Uint8Array(8))).toBe(EFAULT);
-    expect(pci.slot.port.write(0xfee0_0000n, new Uint8Array(4))).toBeUndefined();
+    expect(pci.slot.dma.read(0xfee0_0000n, new Uint8Array(4))).toBe(EFAULT);
+    expect(pci.slot.dma.write(0xfee0_0002n, new Uint8Array(4))).toBe(EFAULT);
+    expect(pci.slot.dma.write(0xfee0_0000n, new Uint8Array(8))).toBe(EFAULT);
+    expect(pci.slot.dma.write(0xfee0_0000n, new Uint8Array(4))).toBeUndefined();
   });
   test('one device can write the registers of another', () => {
     const machine = build({
@@ -142,7 +142,7 @@ describe('DMA', () => {
     const [from, to] = machine.pci.devices();
     from!.fn.writeConfig(PCI_COMMAND, 2, PCI_COMMAND_MASTER);
     const bar = BigInt(to!.fn.bars[0]!.address);
-    expect(from!.slot.port.write(bar + 4n, Uint8Array.of(1, 0, 0, 0))).toBeUndefined();
+    expect(from!.slot.dma.write(bar + 4n, Uint8Array.of(1, 0, 0, 0))).toBeUndefined();
     expect(to!.fn.bars[0]!.window.load(4, 4)).toBe(0xffff_fffen);
   });
 });

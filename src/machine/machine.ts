@@ -12,6 +12,7 @@ import { UserAccounts } from '../base/task.ts';
 import { IommuCore } from '../core/contract/iommu-core.ts';
 import { stateDigest } from '../core/state-digest.ts';
 import { DEVICE_TYPES } from '../devices/index.ts';
+import type { HostBackings } from '../devices/host-services.ts';
 import { createPciGrouping } from '../drivers/pci-group.ts';
 import { IOMMU_TYPES, type IommuTypes } from '../drivers/types.ts';
 import { Ram } from '../pt/ram.ts';
@@ -54,6 +55,8 @@ export interface MachineOptions {
   readonly deviceTypes?: DeviceTypes;
   /** IOMMUs besides those that come with softiommu. */
   readonly iommuTypes?: IommuTypes;
+  /** Storage and byte streams outside of the machine that its devices may use, by name. */
+  readonly host?: HostBackings;
   /** Pages a program may mmap; the host gives memory real processes can share. */
   readonly newSharedPages?: (lengthBytes: number) => Result<SharedPages>;
 }
@@ -102,7 +105,8 @@ export class Machine {
     const { core, memory } = this;
     const types = allTypes(options);
     const grouping = createPciGrouping();
-    this.hardware = new Hardware({ core, memory, types, description, grouping });
+    const { host = {} } = options;
+    this.hardware = new Hardware({ core, memory, types, host, description, grouping });
     this.iommufd = new IommufdSubsystem({
       core,
       memory,
@@ -134,7 +138,7 @@ export class Machine {
     input: MachineInput = {},
     options: MachineOptions = {},
   ): { readonly machine: Machine } | { readonly problems: readonly Problem[] } {
-    const checked = parseDescription(input, allTypes(options));
+    const checked = parseDescription(input, allTypes(options), options.host);
     if ('problems' in checked) return checked;
     return { machine: new Machine(checked.description, options) };
   }
@@ -223,6 +227,7 @@ export class Machine {
       if (this.pci.remove(pci)) throw new Bug(`${pci.name} could not be removed`);
     }
     this.#assertNothingLeft();
+    this.hardware.close();
   }
 
   /** Without devices there are no groups and no domains: what is left was leaked. */

@@ -37,7 +37,7 @@ function rig(identity: PciIdentity = FULL) {
     },
     mmioWrite: (bar, offset, width, value) =>
       void calls.push(`w${bar}:${offset}/${width}=${value}`),
-    reset: () => void calls.push('reset'),
+    reset: (kind) => void calls.push(`reset ${kind}`),
   };
   const fn = new PciDeviceFunction({
     env: new KernelEnv(),
@@ -167,7 +167,7 @@ describe('reset', () => {
     fn.writeConfig(PCI_COMMAND, 2, 7);
     const exp = fn.config.capability(PCI_CAP_ID_EXP);
     fn.writeConfig(exp + 8, 2, 0x8000);
-    expect(calls).toEqual(['reset']);
+    expect(calls).toEqual(['reset flr']);
     expect([fn.command, fn.bars[2]!.address, fn.readConfig(exp + 8, 2)]).toEqual([0, 0, 0x2810]);
   });
   test('the kernel keeps configuration over it, and a function without a method is ENOTTY', () => {

@@ -11,6 +11,8 @@ import type { MmioWindow } from '../base/file.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
 import { refuse } from '../base/refuse.ts';
 import {
+  PCI_ATS_CTRL,
+  PCI_ATS_CTRL_ENABLE,
   PCI_CAP_ID_EXP,
   PCI_CAP_ID_MSI,
   PCI_CAP_ID_MSIX,
@@ -22,18 +24,28 @@ import {
   PCI_COMMAND_MEMORY,
   PCI_EXP_DEVCTL,
   PCI_EXP_DEVCTL_BCR_FLR,
+  PCI_EXT_CAP_ID_ATS,
+  PCI_EXT_CAP_ID_PRI,
   PCI_MSI_FLAGS_64BIT,
   PCI_MSI_FLAGS_ENABLE,
   PCI_MSIX_FLAGS_ENABLE,
   PCI_MSIX_FLAGS_MASKALL,
   PCI_PM_CTRL,
   PCI_PM_CTRL_STATE_MASK,
+  PCI_PRI_CTRL,
+  PCI_PRI_CTRL_ENABLE,
   PCI_STATUS,
   PCI_STATUS_INTERRUPT,
 } from '../uapi/pci-regs.ts';
 import { PciBar } from './bar.ts';
 import { ConfigSpace } from './config-space.ts';
-import { pciName, type PciAddress, type PciIdentity, type PciRegisters } from './identity.ts';
+import {
+  pciName,
+  type PciAddress,
+  type PciIdentity,
+  type PciRegisters,
+  type ResetKind,
+} from './identity.ts';
 import type { MessageSink, MsiMessage } from './messages.ts';
 import { MsixTable } from './msix.ts';
 
@@ -54,7 +66,7 @@ export class PciDeviceFunction {
    * possible (root bus).
    */
   readonly hotResetSet: () => readonly PciDeviceFunction[] | undefined;
-  /** Told after every change of COMMAND or of the power state, and after a reset. */
+  /** Told after every change of COMMAND, of the power state or of an enable bit below, and after a reset. */
   readonly watchers = new Set<() => void>();
   readonly #sink: MessageSink;
   readonly #registersOf: () => PciRegisters | undefined;
@@ -114,6 +126,15 @@ export class PciDeviceFunction {
     const pm = this.config.capability(PCI_CAP_ID_PM);
     return pm === 0 ? 0 : this.config.read(pm + PCI_PM_CTRL, 2) & PCI_PM_CTRL_STATE_MASK;
   }
+  /** Software lets the function ask for translations (ATS), and for pages (PRI). */
+  get atsEnabled(): boolean {
+    const cap = this.config.extendedCapability(PCI_EXT_CAP_ID_ATS);
+    return cap !== 0 && (this.config.read(cap + PCI_ATS_CTRL, 2) & PCI_ATS_CTRL_ENABLE) !== 0;
+  }
+  get pageRequestsEnabled(): boolean {
+    const cap = this.config.extendedCapability(PCI_EXT_CAP_ID_PRI);
+    return cap !== 0 && (this.config.read(cap + PCI_PRI_CTRL, 2) & PCI_PRI_CTRL_ENABLE) !== 0;
+  }
   get msiCapacity(): number {
     return this.identity.msiVectors ?? 0;
   }
@@ -130,17 +151,16 @@ export class PciDeviceFunction {
   }
   writeConfig(offset: number, width: number, value: number): void {
     const before = this.command;
-    const state = this.powerState;
+    const switches = this.#switches;
     this.config.write(offset, width, value);
     if (this.#asksForFlr(offset, width, value)) {
-      this.reset();
+      this.reset('flr');
       return;
     }
     this.#followMsix();
-    const after = this.command;
-    const opened = before & ~after & PCI_COMMAND_INTX_DISABLE;
+    const opened = before & ~this.command & PCI_COMMAND_INTX_DISABLE;
     if (opened && this.#intx) this.#deliverIntx();
-    if (before !== after || state !== this.powerState) this.#changed();
+    if (switches !== this.#switches) this.#changed();
   }
 
   /** The device model asks for an interrupt message. Dropped while bus mastering is off; MSI-X may keep it pending. */
@@ -170,11 +190,11 @@ export class PciDeviceFunction {
   }
 
   /** What FLR or a bus reset does to the hardware: everything is as at power-on, configuration space too. */
-  reset(): void {
+  reset(kind: ResetKind): void {
     this.#intx = false;
     this.config.reset();
     this.msix?.reset();
-    this.#registersOf()?.reset();
+    this.#registersOf()?.reset(kind);
     this.env.trace.emit({ kind: 'life', what: 'device-reset', who: this.name });
     this.#changed();
   }
@@ -184,17 +204,17 @@ export class PciDeviceFunction {
    */
   resetFunction(): Status {
     if (!this.canResetFunction) return refuse(ENOTTY, 'the function cannot be reset alone');
-    this.resetKeepingConfig();
+    this.resetKeepingConfig(this.identity.pcie?.flr ? 'flr' : 'function');
     return undefined;
   }
   /** Save, reset, restore: the part every reset of the kernel has in common. */
-  resetKeepingConfig(): void {
+  resetKeepingConfig(kind: ResetKind): void {
     const saved = this.config.bytes.slice();
     const messages = Array.from({ length: this.msix?.vectors ?? 0 }, (_, n) => ({
       message: this.msix!.message(n),
       masked: this.msix!.isMasked(n),
     }));
-    this.reset();
+    this.reset(kind);
     this.config.bytes.set(saved);
     const status = this.config.read(PCI_STATUS, 2) & ~PCI_STATUS_INTERRUPT;
     this.config.force(PCI_STATUS, 2, status | (this.#intx ? PCI_STATUS_INTERRUPT : 0));
@@ -209,6 +229,11 @@ export class PciDeviceFunction {
     const high = exp + PCI_EXP_DEVCTL + 1;
     if (offset > high || offset + width <= high) return false;
     return ((value >>> (8 * (high - offset))) & (PCI_EXP_DEVCTL_BCR_FLR >> 8)) !== 0;
+  }
+  /** Everything watchers are told of, as one number. */
+  get #switches(): number {
+    const bits = [this.messagesEnabled, this.atsEnabled, this.pageRequestsEnabled].map(Number);
+    return [this.command, this.powerState, ...bits].reduce((all, next) => all * 8 + next, 0);
   }
   get #msiFlags(): number {
     const cap = this.config.capability(PCI_CAP_ID_MSI);
@@ -298,10 +323,12 @@ export class PciDeviceFunction {
   ): number | undefined {
     const { trace } = this.env;
     if (!trace.on) return undefined;
+    const register = this.#registersOf()?.registerName?.(bar.index, offset);
     return trace.emit({
       kind: 'mmio',
       device: this.name,
       region: bar.index,
+      ...(register !== undefined && { register }),
       offset,
       width,
       write,

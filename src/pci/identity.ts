@@ -73,9 +73,14 @@ export interface PciRegisters {
   mmioRead(bar: number, offset: number, width: number): bigint;
   /** A store to a BAR. */
   mmioWrite(bar: number, offset: number, width: number, value: bigint): void;
-  /** Function-level or bus reset, and power-on. */
-  reset(): void;
+  /** Name of the register at exactly this offset, for events; undefined: none has a name there. */
+  registerName?(bar: number, offset: number): string | undefined;
+  /** Back to the values of power-on, whatever was in progress. */
+  reset(kind: ResetKind): void;
 }
+
+/** What resets a function: itself by FLR, itself by a method of its own, or its whole bus or slot. */
+export type ResetKind = 'flr' | 'function' | 'bus';
 
 /** Where a function stands. */
 export interface PciAddress {

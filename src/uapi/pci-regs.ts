@@ -84,6 +84,11 @@ export const PCI_AF_CAP_FLR = 0x02;
 export const PCI_AF_CTRL = 4;
 export const PCI_AF_CTRL_FLR = 0x01;
 
+export const PCI_ATS_CTRL = 6;
+export const PCI_ATS_CTRL_ENABLE = 0x8000;
+export const PCI_PRI_CTRL = 4;
+export const PCI_PRI_CTRL_ENABLE = 0x01;
+
 export const PCI_EXT_CAP_ID_ERR = 0x01;
 export const PCI_EXT_CAP_ID_ACS = 0x0d;
 export const PCI_EXT_CAP_ID_ARI = 0x0e;

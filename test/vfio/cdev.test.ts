@@ -319,7 +319,7 @@ describe('a kernel without groups (001: a NULL group is tolerated everywhere)', 
     const { rc, out } = client.call(iommufd, i.IOMMU_IOAS_NOIOMMU_GET_PA, layout, ask);
     expect([rc, out.length]).toEqual([0, 0x1000n]);
     must(client.pwrite(d, (7n << 40n) + 4n, Uint8Array.of(6, 0)));
-    const { port } = machine.pci.device(EDU)!.slot;
+    const { dma: port } = machine.pci.device(EDU)!.slot;
     expect(port.write(out.out_phys, Uint8Array.of(42))).toBeUndefined();
     expect([...client.bytes(user_va, 1)]).toEqual([42]);
     const irqs = { flags: v.VFIO_IRQ_SET_DATA_EVENTFD | v.VFIO_IRQ_SET_ACTION_TRIGGER, index: 1 };

@@ -65,7 +65,7 @@ function rig(input: MachineInput = TWO) {
       ...{ size: 24, ioas_id },
       ...{ iova: IOVA, length: BAR },
     }).rc;
-  const port = () => client.machine.pci.device(B)!.slot.port;
+  const port = () => client.machine.pci.device(B)!.slot.dma;
   /** B writes to a register of A: that of the edu answers with the complement, a generic one with what was written. */
   const reaches = (value: number): boolean => {
     const at = IOVA + BigInt(EDU_REG.liveness);

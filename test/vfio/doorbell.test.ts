@@ -77,7 +77,7 @@ class Edu {
   }
   /** What an address of the device is translated to; undefined where it is blocked. */
   resolve(iova: bigint): bigint | undefined {
-    const { port } = this.client.machine.pci.device(this.#name)!.slot;
+    const { dma: port } = this.client.machine.pci.device(this.#name)!.slot;
     return port.unit!.explain(port.requesterId, -1, iova, true).pa;
   }
 }
@@ -221,7 +221,7 @@ test('a write of the device itself to the mapped doorbell is a message, elsewher
   const edu = edus[0].bind(iommufd);
   edu.attach(client.ioas(iommufd));
   expect(edu.enable()).toBe(0);
-  const { port } = client.machine.pci.device('0000:00:04.0')!.slot;
+  const { dma: port } = client.machine.pci.device('0000:00:04.0')!.slot;
   expect(port.write(WINDOW, word(MSI_DATA))).toBeUndefined();
   expect(client.counter(edu.eventfd)).toBe(1n);
   expect(isErrno(port.write(DOORBELL, word(MSI_DATA)))).toBe(true);

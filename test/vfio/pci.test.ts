@@ -202,7 +202,7 @@ describe('configuration space (2.11)', () => {
     const { client, d } = rig();
     const fn = functionOf(client);
     const before = fn.bars[0]!.address;
-    fn.reset();
+    fn.reset('bus');
     expect(fn.bars[0]!.address).toBe(0);
     setConfig(client, d, 4, 2, 3);
     expect(fn.bars[0]!.address).toBe(before);

@@ -15,7 +15,7 @@ export function firstWalks(machine: Machine): Footnotes {
 }
 
 function walkLines(machine: Machine, { device, pasid, iova, write }: DmaEvent): string[] {
-  const port = machine.pci.device(device)?.slot.port;
+  const port = machine.pci.device(device)?.slot.dma;
   if (!port?.unit) return [];
   const { tables, walk, pa } = port.unit.explain(port.requesterId, pasid ?? -1, iova, write);
   const lines = [`  how ${device} reached ${hex(iova)}:`];

@@ -2,6 +2,7 @@
  * Can this machine exist? Addresses, buses, slots, BARs, drivers and IOMMUs of a description are checked against each
  * other and against the device models. Hardware that PCI could not wire up is refused with the place and the reason.
  */
+import type { HostBackings } from '../../devices/host-services.ts';
 import type { IommuTypes } from '../../drivers/types.ts';
 import { optionsOf, type DeviceType } from '../../devices/port.ts';
 import {
@@ -14,6 +15,7 @@ import {
 } from './description.ts';
 import { optionProblems } from './device-options.ts';
 import { identityProblems } from './identity-check.ts';
+import { missingBackings } from './host-needs.ts';
 import { contradictionsOf } from './releases.ts';
 import { given } from './wording.ts';
 
@@ -29,10 +31,11 @@ export interface HardwareTypes {
 export function parseDescription(
   value: unknown,
   types: HardwareTypes,
+  host: HostBackings = {},
 ): { readonly description: MachineDescription } | { readonly problems: readonly Problem[] } {
   const shape = parseShape(value, types.iommus);
   if ('problems' in shape) return shape;
-  const problems = checkDescription(shape.description, types);
+  const problems = checkDescription(shape.description, types, host);
   return problems.length > 0 ? { problems } : shape;
 }
 
@@ -92,6 +95,7 @@ export function entriesOf(description: MachineDescription): Entry[] {
 interface Check {
   readonly description: MachineDescription;
   readonly types: HardwareTypes;
+  readonly host: HostBackings;
   readonly entries: readonly Entry[];
   readonly byAddress: ReadonlyMap<string, Entry>;
   report(entry: Entry, key: string | readonly string[], message: string): void;
@@ -113,7 +117,11 @@ const RULES: readonly Rule[] = [
   driverFits,
 ];
 
-function checkDescription(description: MachineDescription, types: HardwareTypes): Problem[] {
+function checkDescription(
+  description: MachineDescription,
+  types: HardwareTypes,
+  host: HostBackings,
+): Problem[] {
   const problems = [...checkKernel(description), ...checkIommus(description, types.iommus)];
   const entries = entriesOf(description);
   const byAddress = new Map<string, Entry>();
@@ -123,6 +131,7 @@ function checkDescription(description: MachineDescription, types: HardwareTypes)
   const check: Check = {
     description,
     types,
+    host,
     entries,
     byAddress,
     report: (entry, key, message) => problems.push({ path: entry.path.concat(key), message }),
@@ -294,8 +303,10 @@ function virtualFunctionHasItsPf(check: Check, entry: Entry): void {
 function functionCanExist(check: Check, entry: Entry): void {
   const type = check.types.devices.get(entry.device.type);
   if (!type || optionProblems(type, entry.device.options).length > 0) return;
-  const pci = type.identity(optionsOf(type, entry.device.options));
-  for (const problem of identityProblems(pci)) check.report(entry, 'options', problem);
+  const options = optionsOf(type, entry.device.options);
+  const pci = type.identity(options);
+  const problems = [...identityProblems(pci), ...missingBackings(type, options, check.host)];
+  for (const problem of problems) check.report(entry, 'options', problem);
   const above = entry.parent?.device.type ?? '';
   if (pci.pcie && ['pci-bridge', 'pcie-to-pci-bridge'].includes(above)) {
     check.report(entry, 'type', `no PCIe function stands on the conventional bus of a ${above}`);

@@ -1,17 +1,17 @@
 /**
- * The bus between a device model and memory: one DevicePort per function (vfio.md 7.2).
+ * The bus between a function and memory: its transfers and its messages (vfio.md 7.2).
  *
  * A DMA address goes granule by granule through the remapping unit above the function; runs that come out contiguous
  * move as one. Bytes before a refused granule have moved, as on a real bus.
  */
-import type { Clock } from '../../base/clock.ts';
+import { bugOn } from '../../base/bug.ts';
 import { EFAULT, isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { KernelEnv } from '../../base/kernel-env.ts';
 import type { PhysicalMemory } from '../../base/physical-memory.ts';
 import { refuse } from '../../base/refuse.ts';
 import { hex, PAGE_SIZE } from '../../base/u64.ts';
 import type { RemappingUnit } from '../../core/contract/remapping-unit.ts';
-import type { DevicePort } from '../../devices/port.ts';
+import type { DeviceDma, DmaPiece } from '../../devices/port.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
 import {
   FIRST_MESSAGE_PFN,
@@ -27,7 +27,7 @@ export interface Bus {
   readonly controller: InterruptController;
 }
 
-export class DmaPort implements DevicePort {
+export class DmaPort implements DeviceDma {
   /** What its root sees: a bridge's, behind one that takes over. */
   readonly requesterId: number;
   /** Undefined: addresses on the bus are physical. */
@@ -48,19 +48,6 @@ export class DmaPort implements DevicePort {
     this.unit = parts.unit;
   }
 
-  get clock(): Clock {
-    return this.#bus.env.clock;
-  }
-  get messagesEnabled(): boolean {
-    return this.#fn.messagesEnabled;
-  }
-  interrupt(vector: number): void {
-    this.#fn.raise(vector);
-  }
-  intx(asserted: boolean): void {
-    this.#fn.setIntx(asserted);
-  }
-
   /**
    * A message of the function's own MSI or MSI-X capability: through the unit to the interrupt controller. False: it
    * was stopped on the way, it ends in memory, or nobody waits for it.
@@ -71,11 +58,32 @@ export class DmaPort implements DevicePort {
       end !== undefined && isInterrupt(end) && this.#bus.controller.message(this.#fn, end.data)
     );
   }
-  read(at: bigint, into: Uint8Array, pasid = -1): Status<'EFAULT'> {
-    return this.#transfer(at, into, pasid, false);
+  read(at: bigint | readonly DmaPiece[], into: Uint8Array, pasid = -1): Status<'EFAULT'> {
+    return typeof at === 'bigint'
+      ? this.#transfer(at, into, pasid, false)
+      : this.#pieces(at, into, pasid, false);
   }
-  write(at: bigint, from: Uint8Array, pasid = -1): Status<'EFAULT'> {
-    return this.#transfer(at, from, pasid, true);
+  write(at: bigint | readonly DmaPiece[], from: Uint8Array, pasid = -1): Status<'EFAULT'> {
+    return typeof at === 'bigint'
+      ? this.#transfer(at, from, pasid, true)
+      : this.#pieces(at, from, pasid, true);
+  }
+
+  #pieces(
+    pieces: readonly DmaPiece[],
+    bytes: Uint8Array,
+    pasid: number,
+    write: boolean,
+  ): Status<'EFAULT'> {
+    const total = pieces.reduce((sum, { length }) => sum + length, 0);
+    bugOn(total !== bytes.length, `pieces of ${total} bytes for ${bytes.length}`);
+    let done = 0;
+    for (const { at, length } of pieces) {
+      const rc = this.#transfer(at, bytes.subarray(done, done + length), pasid, write);
+      if (rc) return rc;
+      done += length;
+    }
+    return undefined;
   }
 
   #transfer(at: bigint, bytes: Uint8Array, pasid: number, write: boolean): Status<'EFAULT'> {
@@ -100,21 +108,36 @@ export class DmaPort implements DevicePort {
   }
 
   #runs(at: bigint, bytes: Uint8Array, pasid: number, write: boolean): Status<'EFAULT'> {
-    const unit = this.unit;
+    const { unit } = this;
     const lg2 = unit?.granuleLg2 ?? 12;
-    const size = 1 << lg2;
-    let granule = Number(at >> BigInt(lg2));
-    let offset = Number(at & BigInt(size - 1));
+    const granule = Number(at >> BigInt(lg2));
+    const offset = Number(at & ((1n << BigInt(lg2)) - 1n));
     if (pasid < 0 && this.#isMessage(granule)) return this.#ownMessage(at, bytes, write);
+    if (bytes.length === 0) return undefined;
+    return unit
+      ? this.#translated(unit, granule, offset, { bytes, pasid, write })
+      : this.#move(granule, lg2, offset, bytes, write);
+  }
+
+  #translated(
+    unit: RemappingUnit,
+    firstG: number,
+    firstOffset: number,
+    { bytes, pasid, write }: { bytes: Uint8Array; pasid: number; write: boolean },
+  ): Status<'EFAULT'> {
+    const lg2 = unit.granuleLg2;
+    const size = 1 << lg2;
+    let granule = firstG;
+    let offset = firstOffset;
     let from = 0;
     while (from < bytes.length) {
-      const first = this.#translate(granule, pasid, write);
+      const first = unit.translate(this.requesterId, pasid, granule, write);
       if (first < 0) return this.#blocked(granule, lg2, write);
       let n = Math.min(bytes.length - from, size - offset);
       let count = 1;
       let refused = false;
       while (from + n < bytes.length) {
-        const next = this.#translate(granule + count, pasid, write);
+        const next = unit.translate(this.requesterId, pasid, granule + count, write);
         refused = next < 0;
         if (next !== first + count) break;
         n = Math.min(bytes.length - from, n + size);
@@ -128,12 +151,6 @@ export class DmaPort implements DevicePort {
       offset = 0;
     }
     return undefined;
-  }
-
-  /** The output granule, -1 when blocked. */
-  #translate(granule: number, pasid: number, write: boolean): number {
-    if (!this.unit) return granule;
-    return this.unit.translate(this.requesterId, pasid, granule, write);
   }
 
   #move(

@@ -4,6 +4,7 @@
  */
 import { Bug } from '../../base/bug.ts';
 import type { IommuCore } from '../../core/contract/iommu-core.ts';
+import type { HostBackings } from '../../devices/host-services.ts';
 import type { PciGrouping } from '../../drivers/pci-group.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
 import { PciBus } from '../../pci/topology.ts';
@@ -26,6 +27,7 @@ export class Hardware {
   /** By segment:bus. */
   readonly #buses = new Map<string, PciBus>();
   readonly #types: HardwareTypes;
+  readonly #host: HostBackings;
   readonly #bus: Bus;
   /** Name of the IOMMU above, by address of the function. */
   readonly #iommuAbove: ReadonlyMap<string, string>;
@@ -34,21 +36,30 @@ export class Hardware {
     core: IommuCore;
     memory: MachineMemory;
     types: HardwareTypes;
+    /** What devices may use of the host. */
+    host: HostBackings;
     description: MachineDescription;
     /** For the drivers of the IOMMUs. */
     grouping: PciGrouping;
   }) {
     const { core, memory, description } = parts;
     this.#types = parts.types;
+    this.#host = parts.host;
     this.#bus = { env: core.env, memory, controller: this.controller };
     this.#iommuAbove = iommusAbove(description, parts.types);
     const types = parts.types.iommus;
     this.iommus = makeIommus({ ...parts, types, nameAbove: (at) => this.#iommuAbove.get(at) });
     this.#plugBus(description.devices, undefined);
+    for (const { model } of this.#inOrder) model?.powerOn();
     new Firmware().assign(this.childrenOf(undefined), (bridge) => this.childrenOf(bridge));
     for (const slot of this.#inOrder) {
       for (const bar of slot.fn.bars) if (bar && !bar.isIo) memory.addWindow(bar.window);
     }
+  }
+
+  /** The machine ends: devices give up what they have in progress outside of it. */
+  close(): void {
+    for (const { model } of this.#inOrder) model?.close?.();
   }
 
   /** Everything plugged in, by address. */
@@ -79,6 +90,7 @@ export class Hardware {
     const slot = new PciSlot({
       bus: this.#bus,
       description,
+      host: this.#host,
       type: this.#types.devices.get(type),
       on: this.#busAt(segment, bus, parent),
       parent,

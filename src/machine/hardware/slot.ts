@@ -3,6 +3,8 @@
  *
  * Hardware only: it is there whether a kernel knows it or not. What a kernel makes of it is a PciDev.
  */
+import type { HostBackings } from '../../devices/host-services.ts';
+import { hostServices } from '../../devices/host-turns.ts';
 import { optionsOf, type DeviceModel, type DeviceType } from '../../devices/port.ts';
 import { requesterIdAtRoot } from '../../pci/alias.ts';
 import { PciDeviceFunction } from '../../pci/function.ts';
@@ -11,6 +13,7 @@ import type { PciBus, PciFunction } from '../../pci/topology.ts';
 import { isBridge, parseAddress } from '../description/description-check.ts';
 import type { DeviceDescription } from '../description/description.ts';
 import { bridgeIdentity } from './bridge.ts';
+import { devicePort } from './device-port.ts';
 import { DmaPort, type Bus } from './dma-port.ts';
 import type { MachineIommu } from './iommus.ts';
 
@@ -23,6 +26,8 @@ const ACS_CONTROL = 0x1d;
 export interface PlugIn {
   readonly bus: Bus;
   readonly description: DeviceDescription;
+  /** What its device may use of the host. */
+  readonly host: HostBackings;
   /** Undefined for bridges. */
   readonly type: DeviceType | undefined;
   /** The bus it stands on. */
@@ -44,7 +49,8 @@ export class PciSlot {
   readonly description: DeviceDescription;
   readonly fn: PciDeviceFunction;
   readonly place: PciFunction;
-  readonly port: DmaPort;
+  /** Its way to memory and to the interrupt controller. */
+  readonly dma: DmaPort;
   /** Undefined for bridges. */
   readonly model: DeviceModel | undefined;
   /** The bridge above. */
@@ -70,19 +76,21 @@ export class PciSlot {
       at: parseAddress(description.at),
       identity,
       sink: {
-        message: (message) => this.port.message(message),
+        message: (message) => this.dma.message(message),
         line: () => bus.controller.line(this.fn),
       },
       registers: () => this.model,
       hotResetSet: () => plug.hotResetSet(this),
     });
-    this.port = new DmaPort({
+    this.dma = new DmaPort({
       bus,
       fn: this.fn,
       requesterId: requesterIdAtRoot(this.place),
       unit: iommu?.unit,
     });
-    this.model = type && options && type.create(this.port, options);
+    if (!type || !options) return;
+    const host = hostServices(plug.host, type.needs?.(options) ?? [], bus.env.clock);
+    this.model = type.create(devicePort(this.fn, this.dma, host), options);
   }
   /** '0000:00:04.0' */
   get name(): string {

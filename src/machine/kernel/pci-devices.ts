@@ -107,14 +107,14 @@ export class PciDevices {
     this.#byFunction.set(slot.fn, pci);
     this.#byName.set(slot.name, pci);
     this.#grouping.bind(pci.dev, slot.place);
-    slot.iommu?.plug(pci.dev, slot.port.requesterId);
+    slot.iommu?.plug(pci.dev, slot.dma.requesterId);
     busAddDevice(pci.dev);
     return pci;
   }
   #forget(pci: PciDev): void {
     const { slot } = pci;
     busRemoveDevice(pci.dev);
-    slot.iommu?.unplug(slot.port.requesterId);
+    slot.iommu?.unplug(slot.dma.requesterId);
     this.#grouping.unbind(pci.dev);
     this.#byFunction.delete(slot.fn);
     this.#byName.delete(slot.name);

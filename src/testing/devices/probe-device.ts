@@ -52,8 +52,8 @@ export const PROBE: DeviceType = {
       },
       mmioWrite(bar, offset, width, value) {
         accesses.push(`w${bar}:${offset.toString(16)}/${width}`);
-        if (bar === 0 && offset === 0) port.interrupt(Number(value));
-        else if (bar === 0 && offset === 8) port.intx(value !== 0n);
+        if (bar === 0 && offset === 0) port.irq.message(Number(value));
+        else if (bar === 0 && offset === 8) port.irq.intx(value !== 0n);
         else {
           for (let n = 0; n < width; n++) {
             scratch[(offset + n) & 63] = Number((value >> BigInt(8 * n)) & 0xffn);
@@ -63,8 +63,11 @@ export const PROBE: DeviceType = {
       reset() {
         accesses.push('reset');
         scratch.fill(0);
-        port.intx(false);
+        port.irq.intx(false);
       },
+      powerOn: () => undefined,
+      state: () => scratch.slice(),
+      restore: (state: Uint8Array) => scratch.set(state),
     };
   },
 };

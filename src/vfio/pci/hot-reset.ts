@@ -171,7 +171,7 @@ function resetAll(device: VfioPciState, functions: readonly PciDeviceFunction[])
     if (rc) break;
     prepared.push(dev);
   }
-  if (!rc) for (const fn of functions) fn.resetKeepingConfig();
+  if (!rc) for (const fn of functions) fn.resetKeepingConfig('bus');
   for (const dev of prepared) resetDone(dev);
   return rc;
 }

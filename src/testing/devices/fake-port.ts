@@ -1,0 +1,150 @@
+/**
+ * A port without a machine, for tests of one device model: memory that starts at address 0, everything the device does
+ * written down, and switches to be flipped by hand.
+ */
+import { Clock } from '../../base/clock.ts';
+import { EFAULT, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { HostBackings, HostNeed } from '../../devices/host-services.ts';
+import { hostServices } from '../../devices/host-turns.ts';
+import type {
+  ConfigSwitch,
+  DeviceAts,
+  DeviceModel,
+  DeviceOptions,
+  DevicePageRequest,
+  DevicePort,
+  DeviceType,
+  DmaPiece,
+} from '../../devices/port.ts';
+import { optionsOf } from '../../devices/port.ts';
+
+/** What the world of the device is. */
+export interface FakeWorld {
+  /** Bytes of memory. Default 64 KiB. */
+  readonly memory?: number;
+  readonly host?: HostBackings;
+}
+
+/** A port, and what came out of it. */
+export class FakePort implements DevicePort {
+  /** Addresses are offsets in it; beyond its end is EFAULT. */
+  readonly memory: Uint8Array;
+  readonly clock = new Clock();
+  /** Vectors of the messages sent, in order. */
+  readonly messages: number[] = [];
+  /** Level of the interrupt pin. */
+  pin = false;
+  /** Transfers in order: 'read 1000', 'write 2000'. */
+  readonly touched: string[] = [];
+  /** Pages asked for, with the way to answer. */
+  readonly pages: {
+    readonly request: DevicePageRequest;
+    readonly respond: (code: number) => void;
+  }[] = [];
+  readonly host: DevicePort['host'];
+  readonly #on = new Set<ConfigSwitch>(['busMaster', 'memoryDecode', 'power', 'messages']);
+  readonly #watchers = new Set<(what: ConfigSwitch, on: boolean) => void>();
+
+  constructor(world: FakeWorld = {}, needs: readonly HostNeed[] = []) {
+    this.memory = new Uint8Array(world.memory ?? 0x1_0000);
+    this.host = hostServices(world.host ?? {}, needs, this.clock);
+  }
+
+  /** What software does in configuration space. At first bus mastering, decoding and messages are on. */
+  flip(what: ConfigSwitch, on: boolean): void {
+    if (on) this.#on.add(what);
+    else this.#on.delete(what);
+    for (const watcher of this.#watchers) watcher(what, on);
+  }
+
+  readonly config: DevicePort['config'] = {
+    is: (what) => this.#on.has(what),
+    watch: (what, run) => {
+      const watcher = (which: ConfigSwitch, on: boolean): void => {
+        if (which === what) run(on);
+      };
+      this.#watchers.add(watcher);
+      return { [Symbol.dispose]: () => void this.#watchers.delete(watcher) };
+    },
+  };
+  readonly dma: DevicePort['dma'] = {
+    read: (from, into) =>
+      this.#pieces('read', from, into, (at, bytes) => {
+        bytes.set(this.memory.subarray(at, at + bytes.length));
+      }),
+    write: (to, from) =>
+      this.#pieces('write', to, from, (at, bytes) => {
+        this.memory.set(bytes, at);
+      }),
+  };
+  readonly irq: DevicePort['irq'] = irqOf(this);
+  /** Addresses are translated to themselves, for reading and writing. */
+  readonly ats: DeviceAts = atsOf(this);
+
+  #pieces(
+    what: 'read' | 'write',
+    at: bigint | readonly DmaPiece[],
+    bytes: Uint8Array,
+    move: (at: number, bytes: Uint8Array) => void,
+  ): Status<'EFAULT'> {
+    const pieces = typeof at === 'bigint' ? [{ at, length: bytes.length }] : at;
+    let done = 0;
+    for (const piece of pieces) {
+      this.touched.push(`${what} ${piece.at.toString(16)}`);
+      if (!this.#on.has('busMaster')) return refuse(EFAULT, 'bus mastering is off');
+      if (piece.at + BigInt(piece.length) > BigInt(this.memory.length)) {
+        return refuse(EFAULT, 'beyond the memory of the test', { at: piece.at });
+      }
+      move(Number(piece.at), bytes.subarray(done, done + piece.length));
+      done += piece.length;
+    }
+    return undefined;
+  }
+}
+
+function irqOf(port: FakePort): DevicePort['irq'] {
+  return {
+    message: (vector) => void port.messages.push(vector),
+    get messagesEnabled() {
+      return port.config.is('messages');
+    },
+    intx(asserted) {
+      port.pin = asserted;
+    },
+  };
+}
+
+function atsOf(port: FakePort): DeviceAts {
+  return {
+    get enabled() {
+      return port.config.is('ats');
+    },
+    get pagesEnabled() {
+      return port.config.is('pageRequests');
+    },
+    translate(at) {
+      if (!port.config.is('ats')) return refuse(EFAULT, 'ATS is off');
+      const iova = at & ~0xfffn;
+      return { iova, address: iova, length: 0x1000n, read: true, write: true };
+    },
+    requestPage(request, respond) {
+      if (!port.config.is('pageRequests')) return false;
+      port.pages.push({ request, respond });
+      return true;
+    },
+  };
+}
+
+/** A device at power-on with a port of its own. Options that are not given have their defaults. */
+export function plugInto(
+  type: DeviceType,
+  given: DeviceOptions = {},
+  world: FakeWorld = {},
+): { readonly device: DeviceModel; readonly port: FakePort } {
+  const options = optionsOf(type, given);
+  const port = new FakePort(world, type.needs?.(options));
+  const device = type.create(port, options);
+  device.powerOn();
+  return { device, port };
+}
