@@ -32,11 +32,8 @@ export const PROBE: DeviceType = {
       msiVectors: 4,
       msix: { vectors: 8, bar: 2, tableOffset: 0, pbaOffset: 0x800 },
       powerManagement: true,
-      ats: true,
-      pri: true,
-      pasidBits: 16,
       functionReset: options['reset'] === true,
-      ...(options['conventional'] ? {} : { pcie }),
+      ...(!options['conventional'] && { pcie, ats: true, pri: true, pasidBits: 16 }),
     };
   },
   create(port) {
