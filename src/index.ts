@@ -19,3 +19,4 @@ export type { TestStage } from './core/attach/test-attach.ts';
 export { PRESETS, type Preset } from './machine/description/presets/index.ts';
 export type { Explanation } from './core/contract/remapping-unit.ts';
 export type { Stamped, TraceEvent } from './base/events.ts';
+export type { Ref } from './base/refs.ts';

@@ -2,6 +2,7 @@
  * What a machine tells of itself: the vocabulary of the one event stream (trace.ts). Every view is made from it.
  */
 import type { Errno } from './errno.ts';
+import type { ObjectBornEvent, ObjectGoneEvent, Ref } from './refs.ts';
 import type { Facts, Refusal } from './refuse.ts';
 
 /** An event with its number, its time and its place in what goes on. */
@@ -28,7 +29,9 @@ export type TraceEvent =
   | MmioEvent
   | WarnEvent
   | LogEvent
-  | LifeEvent;
+  | LifeEvent
+  | ObjectBornEvent
+  | ObjectGoneEvent;
 
 /** A call of a program or a turn of the kernel's own begins. Its `seq` is the id that events inside carry as `call`. */
 export interface EnterEvent extends CallInfo {
@@ -67,15 +70,15 @@ export interface DriverCallEvent {
   readonly kind: 'driver';
   readonly op: string;
   readonly driver: string;
-  readonly device?: string;
-  readonly domain?: string;
-  readonly old?: string;
+  readonly device?: Ref;
+  readonly domain?: Ref;
+  readonly old?: Ref;
   readonly pasid?: number;
   readonly result: Errno | undefined;
 }
 export interface MapEvent {
   readonly kind: 'map' | 'unmap';
-  readonly domain: string;
+  readonly domain: Ref;
   readonly iova: bigint;
   readonly pa?: bigint;
   readonly length: bigint;
@@ -83,18 +86,27 @@ export interface MapEvent {
 }
 export interface DmaEvent {
   readonly kind: 'dma';
-  readonly device: string;
+  readonly device: Ref;
   readonly pasid?: number;
   readonly write: boolean;
   readonly iova: bigint;
   readonly length: number;
+  /** What of it reached memory, in the order it did: less than `length` bytes together when it was stopped on the way. */
+  readonly pieces: readonly MemoryPiece[];
   readonly ok: boolean;
+}
+/** Bytes of a transfer that lie in a row behind the translation too. */
+export interface MemoryPiece {
+  readonly iova: bigint;
+  readonly pa: bigint;
+  /** Bytes. */
+  readonly length: number;
 }
 /** A translation fault in the words of the hardware that recorded it. */
 export interface FaultEvent {
   readonly kind: 'fault';
   readonly unit: string;
-  readonly device: string;
+  readonly device: Ref;
   readonly pasid?: number;
   readonly write: boolean;
   readonly iova: bigint;
@@ -113,7 +125,7 @@ export interface InvalidateEvent {
 }
 export interface InterruptEvent {
   readonly kind: 'interrupt';
-  readonly device: string;
+  readonly device: Ref;
   /** 'intx', 'msi', 'msix', 'err', 'req'. */
   readonly index: string;
   readonly vector: number;
@@ -121,7 +133,7 @@ export interface InterruptEvent {
 }
 export interface MmioEvent {
   readonly kind: 'mmio';
-  readonly device: string;
+  readonly device: Ref;
   readonly region: number;
   /** Its name, where the device model gives it one. */
   readonly register?: string;
@@ -141,11 +153,14 @@ export interface LogEvent {
   readonly level: 'err' | 'warn' | 'info';
   readonly text: string;
 }
-/** Processes and devices coming and going. */
+/** What becomes of a device that is there all the time. */
 export interface LifeEvent {
   readonly kind: 'life';
-  readonly what:
-    'process-start' | 'process-exit' | 'device-bind' | 'device-unbind' | 'device-reset';
-  readonly who: string;
+  /**
+   * bind, unbind: by a driver of the driver core, whose name is the detail. open, close: first and last user through
+   * VFIO. reset: of the function, as hardware.
+   */
+  readonly what: 'device-bind' | 'device-unbind' | 'device-open' | 'device-close' | 'device-reset';
+  readonly who: Ref;
   readonly detail?: string;
 }

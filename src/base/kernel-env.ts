@@ -6,6 +6,7 @@ import { Clock } from './clock.ts';
 import { NOTHING_FAILS, type FailPoint, type FaultDoor } from './fail-points.ts';
 import { NEWEST_RELEASE, type Release } from './kernel-release.ts';
 import type { KernelTrait } from './kernel-traits.ts';
+import { Refs } from './refs.ts';
 import type { Task } from './task.ts';
 import { Trace } from './trace.ts';
 
@@ -13,6 +14,8 @@ import { Trace } from './trace.ts';
 export class KernelEnv {
   readonly clock: Clock;
   readonly trace: Trace;
+  /** What objects are called in events. */
+  readonly refs: Refs;
   /** For tables that say since when something is there; all else asks for traits. */
   readonly release: Release;
   readonly #traits: Set<KernelTrait>;
@@ -33,6 +36,7 @@ export class KernelEnv {
     this.#faults = faults;
     this.trace = new Trace(() => this.clock.nowNs);
     this.clock = new Clock(this.trace);
+    this.refs = new Refs(this.trace);
     this.#traits = new Set(traits);
   }
   /** Does this kernel have the trait? */

@@ -20,13 +20,17 @@ export class IommufdContext {
   vfioIoas: IommufdObject | undefined;
   /** A noiommu group uses this context as its container. */
   noIommuMode = false;
+  /** In events. */
+  readonly #id: string;
   #file: OpenFile | undefined;
   #userOrigin: UserOrigin | undefined;
 
   constructor(subsystem: IommufdSubsystem, accountMode: AccountMode) {
     this.subsystem = subsystem;
     this.accountMode = accountMode;
-    this.objects = new ObjectTable(subsystem.env);
+    this.#id = subsystem.newContextId();
+    this.objects = new ObjectTable(subsystem.env, this.#id);
+    subsystem.env.refs.born(this, 'iommufd', this.#id);
   }
   get file(): OpenFile {
     if (!this.#file) throw new Bug('an iommufd without its file');
@@ -43,5 +47,6 @@ export class IommufdContext {
   /** The last reference to the file is gone. */
   release(): void {
     this.objects.destroyAll();
+    this.subsystem.env.refs.gone(this, 'iommufd', this.#id);
   }
 }

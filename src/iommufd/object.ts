@@ -5,6 +5,7 @@ import { bugOn } from '../base/bug.ts';
 import { EBUSY, ENOENT, ENOMEM, isErrno, type Result, type Status } from '../base/errno.ts';
 import type { FaultDoor } from '../base/fail-points.ts';
 import { IdTable } from '../base/id-table.ts';
+import type { Refs } from '../base/refs.ts';
 import { refuse } from '../base/refuse.ts';
 
 /** What has an id. A published object has one user, the table; every holder adds one. */
@@ -20,19 +21,27 @@ export type ObjectKind<T extends IommufdObject> = (abstract new (...args: never[
   readonly kind: string;
 };
 
+/** What a table asks of its kernel: what is made to fail, and what objects are called in events. */
+export interface ObjectEnv extends FaultDoor {
+  readonly refs: Refs;
+}
+
+/** Every object of one iommufd. */
 export class ObjectTable {
   readonly #ids = new IdTable<IommufdObject>();
   readonly #reserved = new Set<IommufdObject>();
-  readonly #faults: FaultDoor;
+  readonly #env: ObjectEnv;
+  readonly #owner: string;
 
-  /** `faults`: says at each allocation and lookup whether it fails. */
-  constructor(faults: FaultDoor) {
-    this.#faults = faults;
+  /** `owner`: the number of the iommufd, which the ids in events begin with. */
+  constructor(env: ObjectEnv, owner: string) {
+    this.#env = env;
+    this.#owner = owner;
   }
 
   /** Give the object an id that is not found yet: publish or abort follows. */
   reserve(object: IommufdObject): Status<'ENOSPC' | 'ENOMEM'> {
-    if (this.#faults.fails('object')) return refuse(ENOMEM, 'the allocation was made to fail');
+    if (this.#env.fails('object')) return refuse(ENOMEM, 'the allocation was made to fail');
     const id = this.#ids.reserve();
     if (isErrno(id)) return id;
     object.id = id;
@@ -42,6 +51,7 @@ export class ObjectTable {
   publish(object: IommufdObject): void {
     this.#reserved.delete(object);
     this.#ids.publish(object.id, object);
+    this.#env.refs.born(object, kindOf(object), this.#nameOf(object));
   }
   /** Undo a reserve: the object is destroyed, the next one gets the same id. */
   abort(object: IommufdObject): void {
@@ -53,7 +63,7 @@ export class ObjectTable {
 
   /** Missing, of another kind, reserved or buried: ENOENT. */
   get<T extends IommufdObject>(id: number, kind: ObjectKind<T>): Result<T, 'ENOENT'> {
-    if (this.#faults.fails('object-lookup')) {
+    if (this.#env.fails('object-lookup')) {
       return refuse(ENOENT, 'the lookup was made to fail', { id });
     }
     const object = this.#ids.get(id);
@@ -63,7 +73,7 @@ export class ObjectTable {
   }
   /** Any object, for calls that take several kinds; undefined when there is none. */
   lookup(id: number): IommufdObject | undefined {
-    return this.#faults.fails('object-lookup') ? undefined : this.#ids.get(id);
+    return this.#env.fails('object-lookup') ? undefined : this.#ids.get(id);
   }
   has(object: IommufdObject): boolean {
     return this.#ids.get(object.id) === object;
@@ -88,13 +98,20 @@ export class ObjectTable {
   remove(object: IommufdObject): void {
     bugOn(object.users !== 1, `object ${object.id} is removed while somebody uses it`);
     this.#ids.remove(object.id);
-    object.destroy();
+    this.#end(object);
   }
   /** The same, but the id stays taken until close. */
   bury(object: IommufdObject): void {
     bugOn(object.users !== 1, `object ${object.id} is buried while somebody uses it`);
     this.#ids.bury(object.id);
+    this.#end(object);
+  }
+  #end(object: IommufdObject): void {
     object.destroy();
+    this.#env.refs.gone(object, kindOf(object), this.#nameOf(object));
+  }
+  #nameOf(object: IommufdObject): string {
+    return `${this.#owner}.${object.id}`;
   }
 
   /** Close: leaves first, until nothing is left. */
@@ -111,4 +128,9 @@ export class ObjectTable {
       bugOn(!progress, 'objects of a closed iommufd hold each other');
     }
   }
+}
+
+/** 'IOAS', 'HWPT_PAGING', … */
+function kindOf({ constructor }: IommufdObject): string {
+  return 'kind' in constructor ? String(constructor.kind) : constructor.name;
 }

@@ -65,6 +65,8 @@ export class IommufdSubsystem implements PageWorld {
   /** Frame numbers on their way from a pin to a table. */
   readonly pinBuffer = new Float64Array(DEFAULT_MEMORY_LIMIT / 8);
 
+  #contexts = 0;
+
   constructor(world: IommufdWorld) {
     this.core = world.core;
     this.env = world.core.env;
@@ -73,6 +75,10 @@ export class IommufdSubsystem implements PageWorld {
     this.accounting = new Accounting(world.accounts);
     this.newSharedPages = world.newSharedPages;
     this.selftest = world.selftest;
+  }
+  /** A number for a new context, for events. */
+  newContextId(): string {
+    return String(++this.#contexts);
   }
   /** Pages pinned at a time. */
   get chunkPages(): number {

@@ -166,6 +166,7 @@ export class Machine {
         root: this.root,
         syscalls: this.syscalls,
         clock: this.env.clock,
+        refs: this.env.refs,
         addMm: (memory) => this.addMm(memory),
         filePages: (memory) => this.filePages(memory),
         nextInode: () => ++this.#inodeSeq,

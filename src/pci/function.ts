@@ -9,6 +9,7 @@ import { bugOn } from '../base/bug.ts';
 import { ENOTTY, type Status } from '../base/errno.ts';
 import type { MmioWindow } from '../base/file.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
+import type { Ref } from '../base/refs.ts';
 import { refuse } from '../base/refuse.ts';
 import {
   PCI_ATS_CTRL,
@@ -102,6 +103,10 @@ export class PciDeviceFunction {
       new MsixTable(identity.msix, (vector, message) => this.#sendMsix(vector, message));
   }
 
+  /** The function in events. */
+  get ref(): Ref {
+    return this.env.refs.of(this, 'device', this.name);
+  }
   get devfn(): number {
     return (this.at.device << 3) | this.at.fn;
   }
@@ -195,7 +200,8 @@ export class PciDeviceFunction {
     this.config.reset();
     this.msix?.reset();
     this.#registersOf()?.reset(kind);
-    this.env.trace.emit({ kind: 'life', what: 'device-reset', who: this.name });
+    const { trace } = this.env;
+    if (trace.on) trace.emit({ kind: 'life', what: 'device-reset', who: this.ref });
     this.#changed();
   }
   /**
@@ -278,7 +284,7 @@ export class PciDeviceFunction {
   }
   #trace(index: string, vector: number, delivered: boolean): void {
     const { trace } = this.env;
-    if (trace.on) trace.emit({ kind: 'interrupt', device: this.name, index, vector, delivered });
+    if (trace.on) trace.emit({ kind: 'interrupt', device: this.ref, index, vector, delivered });
   }
 
   #window(bar: PciBar): MmioWindow {
@@ -326,7 +332,7 @@ export class PciDeviceFunction {
     const register = this.#registersOf()?.registerName?.(bar.index, offset);
     return trace.emit({
       kind: 'mmio',
-      device: this.name,
+      device: this.ref,
       region: bar.index,
       ...(register !== undefined && { register }),
       offset,

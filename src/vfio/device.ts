@@ -7,6 +7,7 @@ import { isErrno, type Status } from '../base/errno.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
 import { WaitQueue } from '../base/wait-queue.ts';
 import type { Device } from '../core/contract/device.ts';
+import { deviceRef } from '../core/contract/refs.ts';
 import type { VfioDeviceKind, VfioDeviceOps } from './device-ops.ts';
 import type { DeviceIommufd, IommufdApi } from './iommufd.ts';
 
@@ -95,15 +96,19 @@ export class VfioDevice {
       return opened;
     }
     this.openCount = 1;
-    this.world.env.trace.emit({ kind: 'life', what: 'device-bind', who: this.dev.name });
+    this.#tell('device-open');
     return undefined;
   }
   close(stop: () => void): void {
     if (--this.openCount > 0) return;
     this.ops.closeDevice();
     stop();
-    this.world.env.trace.emit({ kind: 'life', what: 'device-unbind', who: this.dev.name });
+    this.#tell('device-close');
     this.#letGo();
+  }
+  #tell(what: 'device-open' | 'device-close'): void {
+    const { trace } = this.world.env;
+    if (trace.on) trace.emit({ kind: 'life', what, who: deviceRef(this.dev) });
   }
   /** Ask the user to let go, now and every 10 s until the last close. */
   requestBack(): void {

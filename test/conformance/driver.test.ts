@@ -51,7 +51,7 @@ describe.each(DRIVER_CASES)('driver: $name', ({ make }) => {
   it('a driver refuses a blocked device and reports the fault', () => {
     expect(dma(IOVA, true)).toBeUndefined();
     expect(machine.events.filter((event) => event.kind === 'fault')).toMatchObject([
-      { device: dev.name, write: true, iova: IOVA },
+      { device: { id: dev.name }, write: true, iova: IOVA },
     ]);
   });
 

@@ -11,6 +11,7 @@ import type { Device } from './device.ts';
 import type { Domain } from './domain.ts';
 import type { IommuDevice, IommuOps } from './driver.ts';
 import { IommuGroup } from './group.ts';
+import { deviceRef, domainRef } from './refs.ts';
 import type { ResvRegion } from './resv-region.ts';
 
 /** What a call is about: the columns of the call log. */
@@ -55,9 +56,9 @@ export function callDriver<T>(dev: Device, about: DriverCall, call: () => T): T 
       kind: 'driver',
       op: about.op,
       driver: about.driver,
-      device: dev.name,
-      ...(about.domain && { domain: about.domain.name }),
-      ...(about.old && { old: about.old.name }),
+      device: deviceRef(dev),
+      ...(about.domain && { domain: domainRef(about.domain) }),
+      ...(about.old && { old: domainRef(about.old) }),
       ...(about.pasid !== undefined && { pasid: about.pasid }),
       result: isErrno(result) ? result : undefined,
     });

@@ -23,6 +23,7 @@ import {
   groupSetDomainNofail,
 } from '../attach/set-domain.ts';
 import { maxPasidsOf } from '../attach/test-dev.ts';
+import { domainBorn } from '../contract/refs.ts';
 
 /**
  * Decide, allocate and attach the default domain of a group. Group mutex held. `target` is a type, or 0 to decide.
@@ -230,6 +231,7 @@ export function identityDomainAlloc(dev: Device): Result<Domain> {
   domain.type = IOMMU_DOMAIN_IDENTITY;
   domain.owner ??= ops;
   dev.core.domains.add(domain);
+  domainBorn(domain);
   return domain;
 }
 

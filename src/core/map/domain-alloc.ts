@@ -24,6 +24,7 @@ import {
 import { callAlloc, callFree } from '../contract/driver-call.ts';
 import type { IommuOps, SvaMm } from '../contract/driver.ts';
 import type { IommuCore } from '../contract/iommu-core.ts';
+import { domainBorn, domainGone } from '../contract/refs.ts';
 
 /** What a driver knows of a domain it makes. */
 export interface DomainInit {
@@ -195,6 +196,7 @@ function adopt(domain: Domain, ops: IommuOps, type: number): Domain {
   domain.type = type;
   domain.owner = ops;
   domain.core.domains.add(domain);
+  domainBorn(domain);
   return domain;
 }
 
@@ -207,6 +209,7 @@ export function domainFree(domain: Domain): void {
   if ('release' in domain.cookie) domain.cookie.release();
   domain.cookie = { kind: 'none' };
   domain.core.domains.delete(domain);
+  domainGone(domain);
   callFree(domain);
 }
 

@@ -4,6 +4,7 @@ import { refuse } from '../../base/refuse.ts';
 import { hex } from '../../base/u64.ts';
 import type { Device } from '../contract/device.ts';
 import type { Domain } from '../contract/domain.ts';
+import { deviceRef } from '../contract/refs.ts';
 
 export const IOMMU_FAULT_READ = 0;
 export const IOMMU_FAULT_WRITE = 1;
@@ -35,7 +36,7 @@ export function reportIommuFault(domain: Domain, dev: Device, iova: bigint, flag
     trace.emit({
       kind: 'fault',
       unit: dev.iommu?.iommuDev?.name ?? 'none',
-      device: dev.name,
+      device: deviceRef(dev),
       write,
       iova,
       code: flags,

@@ -30,6 +30,7 @@ import {
 import { callDomain, callDomainStatus } from '../contract/driver-call.ts';
 import { domainPageSizes, granuleLg2, smallestPageLg2 } from '../contract/granule.ts';
 import { iotlbSync, syncMap } from './iotlb.ts';
+import { domainRef } from '../contract/refs.ts';
 
 /** Can the domain be mapped at all? Otherwise warns once, as the kernel does. */
 function isMappable(domain: Domain): boolean {
@@ -168,7 +169,7 @@ function traceMap(domain: Domain, iovaG: number, paG: number, lengthG: number, p
   const lg2 = granuleLg2(domain);
   domain.core.env.trace.emit({
     kind: 'map',
-    domain: domain.name,
+    domain: domainRef(domain),
     iova: fromGranules(iovaG, lg2),
     pa: fromGranules(paG, lg2),
     length: fromGranules(lengthG, lg2),
@@ -237,7 +238,7 @@ export function unmapGranulesFast(
     const lg2 = granuleLg2(domain);
     domain.core.env.trace.emit({
       kind: 'unmap',
-      domain: domain.name,
+      domain: domainRef(domain),
       iova: fromGranules(iovaG, lg2),
       length: fromGranules(removed, lg2),
     });

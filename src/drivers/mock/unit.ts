@@ -29,6 +29,7 @@ import { plainAnswer, translatedMessage } from '../unit/requests.ts';
 import { mockDeviceOf } from './device.ts';
 import { mockNestedOf } from './nested.ts';
 import { mockPagingOf } from './paging.ts';
+import { requesterRef } from '../../core/contract/refs.ts';
 
 export const MOCK_FAULT_BLOCKED = 1;
 export const MOCK_FAULT_UNMAPPED = 2;
@@ -71,7 +72,8 @@ export class MockUnit implements RemappingUnit {
     const { paG, code, reason } = this.#resolve(requesterId, pasid, iovaG, write);
     const { trace } = this.#core.env;
     if (paG < 0 && trace.on) {
-      const device = this.#devices.get(requesterId)?.name ?? `id ${requesterId.toString(16)}`;
+      const dev = this.#devices.get(requesterId);
+      const device = requesterRef(dev, `id ${requesterId.toString(16)}`);
       const iova = fromGranules(iovaG, this.granuleLg2);
       trace.emit({
         kind: 'fault',
@@ -82,7 +84,7 @@ export class MockUnit implements RemappingUnit {
         iova,
         code,
         reason,
-        text: `${this.name}: ${device}: ${write ? 'write' : 'read'} at 0x${iova.toString(16)}: ${reason}`,
+        text: `${this.name}: ${device.id}: ${write ? 'write' : 'read'} at 0x${iova.toString(16)}: ${reason}`,
       });
     }
     return paG;

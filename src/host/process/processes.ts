@@ -153,6 +153,7 @@ export class Processes {
       mm: this.#parts.machine.addMm(space ?? NO_MEMORY),
     };
     this.#processes.set(pid, process);
+    this.#parts.machine.env.refs.born(process, 'process', String(pid));
     return process;
   }
   #open(process: Process, pid: number): void {
@@ -168,6 +169,7 @@ export class Processes {
     libc.close(process.pidfd);
     process.mm.exit();
     process.space?.close();
+    this.#parts.machine.env.refs.gone(process, 'process', String(pid));
   }
 }
 

@@ -23,16 +23,18 @@ const FORMATTERS: Formatters = {
   dma,
   fault,
   driver: (e) =>
-    `    ${e.driver}: ${e.op}(${[e.domain, e.device, pasidText(e.pasid), e.old && `old ${e.old}`].filter(Boolean).join(', ')})` +
+    `    ${e.driver}: ${e.op}(${[e.domain?.id, e.device?.id, pasidText(e.pasid), e.old && `old ${e.old.id}`].filter(Boolean).join(', ')})` +
     (e.result ? ` = ${e.result.name}` : ''),
   invalidate: (e) => `    ${e.unit}: invalidate ${e.cache} ${facts(e.facts)}`.trimEnd(),
   interrupt: (e) =>
-    `  ⇡ ${e.device}: ${e.index} ${e.vector} ${e.delivered ? 'signalled' : 'pending, nobody listens'}`,
+    `  ⇡ ${e.device.id}: ${e.index} ${e.vector} ${e.delivered ? 'signalled' : 'pending, nobody listens'}`,
   mmio: (e) =>
-    `  · ${e.device} BAR ${e.region} ${e.write ? 'write' : 'read '} +${hex(e.offset)} ${e.width * 8} bit ${e.write ? '←' : '→'} ${hex(e.value)}`,
+    `  · ${e.device.id} BAR ${e.region} ${e.write ? 'write' : 'read '} +${hex(e.offset)} ${e.width * 8} bit ${e.write ? '←' : '→'} ${hex(e.value)}`,
   warn: (e) => `  ! WARNING ${e.id}: ${e.text}`,
   log: (e) => `  # ${e.text}`,
-  life: (e) => `  - ${e.what} ${e.who}${e.detail ? ` (${e.detail})` : ''}`,
+  life: (e) => `  - ${e.what} ${e.who.id}${e.detail ? ` (${e.detail})` : ''}`,
+  'object-born': (e) => `  + ${e.object.kind} ${e.object.id}`,
+  'object-gone': (e) => `  - ${e.object.kind} ${e.object.id}`,
 };
 
 /** One line for a person. */
@@ -106,17 +108,17 @@ function valueText(value: unknown): string {
 
 function map(e: MapEvent): string {
   const target = e.pa === undefined ? '' : ` → ${hex(e.pa)}`;
-  return `    ${e.domain}: ${e.kind} ${hex(e.iova)} +${hex(e.length)}${target}`;
+  return `    ${e.domain.id}: ${e.kind} ${hex(e.iova)} +${hex(e.length)}${target}`;
 }
 
 function dma(e: DmaEvent): string {
   const where = `${e.write ? 'write' : 'read'} ${hex(e.iova)} +${hex(e.length)}`;
-  return `  ⇄ ${e.device}: DMA ${where}${pasidText(e.pasid, ' ')}${e.ok ? '' : '  BLOCKED'}`;
+  return `  ⇄ ${e.device.id}: DMA ${where}${pasidText(e.pasid, ' ')}${e.ok ? '' : '  BLOCKED'}`;
 }
 
 function fault(e: FaultEvent): string {
   const where = `${e.write ? 'write' : 'read'} ${hex(e.iova)}${pasidText(e.pasid, ' ')}`;
-  return `  ✗ ${e.unit}: ${e.device} ${where}: fault ${hex(e.code)}, ${e.reason}`;
+  return `  ✗ ${e.unit}: ${e.device.id} ${where}: fault ${hex(e.code)}, ${e.reason}`;
 }
 
 function pasidText(pasid: number | undefined, before = ''): string {

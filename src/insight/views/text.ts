@@ -16,6 +16,9 @@ export interface TraceView {
 /** Lines to follow the line of an event, asked for when it happens. */
 export type Footnotes = (stamped: Stamped) => readonly string[];
 
+/** For programs that keep count; what a call made is seen in its answer. */
+const QUIET: ReadonlySet<string> = new Set(['object-born', 'object-gone']);
+
 /** A system call that goes on. */
 interface Open {
   /** Its line, should it never be answered. */
@@ -47,6 +50,7 @@ export function textView(
         }
         return;
       }
+      if (QUIET.has(event.kind)) return;
       const lines = [line, ...footnotes(stamped)];
       const inside = open.get(call)?.inside;
       if (inside) inside.push(...lines);

@@ -8,17 +8,17 @@ import type { Footnotes } from './text.ts';
 export function firstWalks(machine: Machine): Footnotes {
   const shown = new Set<string>();
   return ({ event }) => {
-    if (event.kind !== 'dma' || !event.ok || shown.has(event.device)) return [];
-    shown.add(event.device);
+    if (event.kind !== 'dma' || !event.ok || shown.has(event.device.id)) return [];
+    shown.add(event.device.id);
     return walkLines(machine, event);
   };
 }
 
 function walkLines(machine: Machine, { device, pasid, iova, write }: DmaEvent): string[] {
-  const port = machine.pci.device(device)?.slot.dma;
+  const port = machine.pci.device(device.id)?.slot.dma;
   if (!port?.unit) return [];
   const { tables, walk, pa } = port.unit.explain(port.requesterId, pasid ?? -1, iova, write);
-  const lines = [`  how ${device} reached ${hex(iova)}:`];
+  const lines = [`  how ${device.id} reached ${hex(iova)}:`];
   for (const table of tables) {
     lines.push(`      ${table.name} at ${hex(table.pa)}: ${table.meaning}`);
   }

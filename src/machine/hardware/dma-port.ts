@@ -6,6 +6,7 @@
  */
 import { bugOn } from '../../base/bug.ts';
 import { EFAULT, isErrno, type Result, type Status } from '../../base/errno.ts';
+import type { MemoryPiece } from '../../base/events.ts';
 import type { KernelEnv } from '../../base/kernel-env.ts';
 import type { PhysicalMemory } from '../../base/physical-memory.ts';
 import { refuse } from '../../base/refuse.ts';
@@ -25,6 +26,15 @@ export interface Bus {
   readonly env: KernelEnv;
   readonly memory: PhysicalMemory;
   readonly controller: InterruptController;
+}
+
+/** Bytes to move, and in which direction. */
+interface Transfer {
+  readonly bytes: Uint8Array;
+  readonly pasid: number;
+  readonly write: boolean;
+  /** What has been moved, while somebody listens. */
+  readonly moved: MemoryPiece[] | undefined;
 }
 
 export class DmaPort implements DeviceDma {
@@ -87,43 +97,47 @@ export class DmaPort implements DeviceDma {
   }
 
   #transfer(at: bigint, bytes: Uint8Array, pasid: number, write: boolean): Status<'EFAULT'> {
+    const { trace } = this.#bus.env;
+    const moved: MemoryPiece[] | undefined = trace.on ? [] : undefined;
     const rc = this.#fn.busMaster
-      ? this.#runs(at, bytes, pasid, write)
+      ? this.#runs(at, { bytes, pasid, write, moved })
       : refuse(EFAULT, 'bus mastering is off: the function may not start a transfer', {
           device: this.#fn.name,
         });
-    const { trace } = this.#bus.env;
-    if (trace.on) {
+    if (moved) {
       trace.emit({
         kind: 'dma',
-        device: this.#fn.name,
+        device: this.#fn.ref,
         ...(pasid >= 0 && { pasid }),
         write,
         iova: at,
         length: bytes.length,
+        pieces: moved,
         ok: rc === undefined,
       });
     }
     return rc;
   }
 
-  #runs(at: bigint, bytes: Uint8Array, pasid: number, write: boolean): Status<'EFAULT'> {
+  #runs(at: bigint, transfer: Transfer): Status<'EFAULT'> {
     const { unit } = this;
+    const { bytes, pasid, write, moved } = transfer;
     const lg2 = unit?.granuleLg2 ?? 12;
     const granule = Number(at >> BigInt(lg2));
     const offset = Number(at & ((1n << BigInt(lg2)) - 1n));
     if (pasid < 0 && this.#isMessage(granule)) return this.#ownMessage(at, bytes, write);
     if (bytes.length === 0) return undefined;
-    return unit
-      ? this.#translated(unit, granule, offset, { bytes, pasid, write })
-      : this.#move(granule, lg2, offset, bytes, write);
+    if (unit) return this.#translated(unit, granule, offset, transfer);
+    const rc = this.#move(granule, lg2, offset, bytes, write);
+    if (!rc) moved?.push({ iova: at, pa: at, length: bytes.length });
+    return rc;
   }
 
   #translated(
     unit: RemappingUnit,
     firstG: number,
     firstOffset: number,
-    { bytes, pasid, write }: { bytes: Uint8Array; pasid: number; write: boolean },
+    { bytes, pasid, write, moved }: Transfer,
   ): Status<'EFAULT'> {
     const lg2 = unit.granuleLg2;
     const size = 1 << lg2;
@@ -145,6 +159,11 @@ export class DmaPort implements DeviceDma {
       }
       const rc = this.#move(first, lg2, offset, bytes.subarray(from, from + n), write);
       if (rc) return rc;
+      moved?.push({
+        iova: byteAddress(granule, lg2, offset),
+        pa: byteAddress(first, lg2, offset),
+        length: n,
+      });
       if (refused) return this.#blocked(granule + count, lg2, write);
       from += n;
       granule += count;
@@ -197,6 +216,9 @@ export class DmaPort implements DeviceDma {
   }
 }
 
+function byteAddress(granule: number, lg2: number, offset: number): bigint {
+  return (BigInt(granule) << BigInt(lg2)) + BigInt(offset);
+}
 function messageData(at: bigint, bytes: Uint8Array, write: boolean): Result<number, 'EFAULT'> {
   if (write && bytes.length === 4 && at % 4n === 0n) {
     return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);

@@ -16,6 +16,7 @@ import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
 import type { DeviceDriver } from '../../core/contract/device.ts';
 import { deviceUnuseDefaultDomain, deviceUseDefaultDomain } from '../../core/group/ownership.ts';
 import type { PciDev } from './pci-dev.ts';
+import { deviceRef } from '../../core/contract/refs.ts';
 
 /** One entry of new_id. Undefined members match anything. */
 export interface DynamicId {
@@ -116,7 +117,7 @@ export class DriverCore {
     this.env.trace.emit({
       kind: 'life',
       what: 'device-unbind',
-      who: pci.name,
+      who: deviceRef(pci.dev),
       detail: driver.name,
     });
     return undefined;
@@ -178,7 +179,12 @@ export class DriverCore {
       return rc;
     }
     driver.bound.push(pci);
-    this.env.trace.emit({ kind: 'life', what: 'device-bind', who: pci.name, detail: driver.name });
+    this.env.trace.emit({
+      kind: 'life',
+      what: 'device-bind',
+      who: deviceRef(pci.dev),
+      detail: driver.name,
+    });
     return undefined;
   }
 }

@@ -20,6 +20,7 @@ import {
 } from '../../base/errno.ts';
 import { Bug, bugOn } from '../../base/bug.ts';
 import { ForeignFile, OpenFile, type Mapping } from '../../base/file.ts';
+import type { Refs } from '../../base/refs.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { Eventfd, Task } from '../../base/task.ts';
 import { hex, PAGE_SIZE, U64_MAX } from '../../base/u64.ts';
@@ -50,6 +51,7 @@ export interface ProgramHost {
   readonly root: DirNode;
   readonly syscalls: Syscalls;
   readonly clock: Clock;
+  readonly refs: Refs;
   addMm(memory: ProcessMemory): MachineMm;
   filePages(memory: ObjectMemory): FilePages;
   /** Unique for the life of the machine. */
@@ -96,6 +98,7 @@ export class Program implements Task {
     this.rlimitMemlock = credentials.rlimitMemlock ?? U64_MAX;
     this.mem = new ProgramMemory();
     this.mm = host.addMm(this.mem);
+    host.refs.born(this, 'process', String(pid));
     const all = this.uid === 0 ? 'all' : new Set<number>();
     this.#capabilities = credentials.capabilities ? new Set(credentials.capabilities) : all;
   }
@@ -264,6 +267,7 @@ export class Program implements Task {
       bugOn(rc !== undefined && rc !== EIO, 'an open file could not be closed');
     }
     this.mm.keepForEnd(); // another program may have the files this one pinned memory for
+    if (this.mm.alive) this.#host.refs.gone(this, 'process', String(this.pid));
     this.mem.exit();
     this.mm.exit();
   }

@@ -56,9 +56,9 @@ function lineOf(event: TraceEvent, nameOf: (name: string) => string): string | u
   if (event.kind !== 'driver') return undefined;
   const op = LOGGED.get(event.op);
   if (op === undefined) return undefined;
-  const parts = [nameOf(event.domain ?? '–'), event.device ?? '–'];
+  const parts = [nameOf(event.domain?.id ?? '–'), event.device?.id ?? '–'];
   if (event.pasid !== undefined) parts.push(String(event.pasid));
-  if (event.old !== undefined) parts.push(nameOf(event.old));
+  if (event.old !== undefined) parts.push(nameOf(event.old.id));
   else if (event.pasid !== undefined) parts.push('–');
   return `${op}(${parts.join(',')})${event.result ? `=${event.result.name}` : ''}`;
 }

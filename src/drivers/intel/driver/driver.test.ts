@@ -69,7 +69,7 @@ describe.each([
     const dev = owned(rig);
     expect(rig.dma(dev, 0x1000, true)).toBe(-1);
     expect(rig.faults()).toMatchObject([
-      { code: blockedCode, write: true, iova: 0x100_0000n, device: '0000:00:04.0' },
+      { code: blockedCode, write: true, iova: 0x100_0000n, device: { id: '0000:00:04.0' } },
     ]);
   });
 

@@ -4,6 +4,7 @@
  * Reading goes from the first index, wrapping, until a record without F. Faults are only reported.
  */
 import type { Device } from '../../../core/contract/device.ts';
+import { requesterRef } from '../../../core/contract/refs.ts';
 import type { KernelEnv } from '../../../base/kernel-env.ts';
 import { fromGranules, hex } from '../../../base/u64.ts';
 import { bdf } from '../../../pci/topology.ts';
@@ -65,7 +66,7 @@ function report(config: FaultLogConfig, words: Int32Array): void {
   env.trace.emit({
     kind: 'fault',
     unit: config.unit,
-    device: config.deviceOf(requesterId)?.name ?? bdf(requesterId),
+    device: requesterRef(config.deviceOf(requesterId), bdf(requesterId)),
     ...(hasPasid && { pasid }),
     write,
     iova,

@@ -1,0 +1,25 @@
+/** Devices and domains as events name them. */
+import type { Ref } from '../../base/refs.ts';
+import type { Device } from './device.ts';
+import type { Domain } from './domain.ts';
+
+/** A device in an event. */
+export function deviceRef(dev: Device): Ref {
+  return dev.core.env.refs.of(dev, 'device', dev.name);
+}
+/** Who sent a request: the device with this id on the bus, or the id itself, as `text`, where none has it. */
+export function requesterRef(dev: Device | undefined, text: string): Ref {
+  return dev ? deviceRef(dev) : { kind: 'requester', id: text, born: undefined };
+}
+/** A domain in an event. */
+export function domainRef(domain: Domain): Ref {
+  return domain.core.env.refs.of(domain, 'domain', domain.name);
+}
+/** A driver or the core made a domain, and somebody took it. */
+export function domainBorn(domain: Domain): void {
+  domain.core.env.refs.born(domain, 'domain', domain.name);
+}
+/** It is about to be freed. */
+export function domainGone(domain: Domain): void {
+  domain.core.env.refs.gone(domain, 'domain', domain.name);
+}
