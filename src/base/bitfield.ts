@@ -7,6 +7,7 @@
  */
 import { bugOn } from './bug.ts';
 
+/** One field of a declared record: bits `low` to `high`, both inclusive, at most 52 of them. */
 export interface Field {
   /** Value of the field in the record that starts at word `at`. */
   get(words: Int32Array, at: number): number;
@@ -15,6 +16,7 @@ export interface Field {
   readonly high: number;
 }
 
+/** Fields by name, with the length of the record (`$words`, of 32 bits) and the name it has in messages. */
 export type Layout<Names extends string> = { readonly [N in Names]: Field } & {
   readonly $words: number;
   readonly $name: string;

@@ -5,6 +5,7 @@
 import type { CallInfo } from './events.ts';
 import { listening, type Refusal } from './refuse.ts';
 
+/** One call of a program or one turn of the kernel, from its enter event to its leave event. */
 export class Call {
   /** `seq` of its enter event. */
   readonly id: number;

@@ -76,6 +76,7 @@ export interface DriverCallEvent {
   readonly pasid?: number;
   readonly result: Errno | undefined;
 }
+/** A range was mapped in a domain or unmapped from it; addresses and `length` in bytes. */
 export interface MapEvent {
   readonly kind: 'map' | 'unmap';
   readonly domain: Ref;
@@ -84,6 +85,7 @@ export interface MapEvent {
   readonly length: bigint;
   readonly prot?: number;
 }
+/** A device read or wrote memory, or was refused; `iova` as the device gave it, `length` in bytes. */
 export interface DmaEvent {
   readonly kind: 'dma';
   readonly device: Ref;
@@ -116,6 +118,7 @@ export interface FaultEvent {
   /** The kernel-log line. */
   readonly text: string;
 }
+/** A unit was told to forget; `facts` says what exactly. */
 export interface InvalidateEvent {
   readonly kind: 'invalidate';
   readonly unit: string;
@@ -123,6 +126,7 @@ export interface InvalidateEvent {
   readonly cache: string;
   readonly facts: Facts;
 }
+/** A device interrupted; `delivered` is false when the interrupt was masked or led nowhere. */
 export interface InterruptEvent {
   readonly kind: 'interrupt';
   readonly device: Ref;
@@ -131,6 +135,7 @@ export interface InterruptEvent {
   readonly vector: number;
   readonly delivered: boolean;
 }
+/** Software accessed a register: `width` bytes at `offset` of a region (0 to 5 are the BARs). */
 export interface MmioEvent {
   readonly kind: 'mmio';
   readonly device: Ref;
@@ -148,6 +153,7 @@ export interface WarnEvent {
   readonly id: string;
   readonly text: string;
 }
+/** A line of the kernel log. */
 export interface LogEvent {
   readonly kind: 'log';
   readonly level: 'err' | 'warn' | 'info';

@@ -7,6 +7,7 @@ import type { Task } from './task.ts';
 
 /** The kinds of points that a kernel switches one by one, and their directories in debugfs. */
 export const FAIL_KINDS = ['failslab', 'fail_page_alloc', 'fail_iommufd'] as const;
+/** What kind of thing fails at a point: which switch of fault injection it belongs to. */
 export type FailKind = (typeof FAIL_KINDS)[number];
 
 /** What a point stands for. */

@@ -68,6 +68,7 @@ export function plainBuffer(bytes: Uint8Array): UserBuffer {
   };
 }
 
+/** What a program asks of mmap(2) on a file: `offset` and `length` in bytes, and the protections. */
 export interface MmapRequest {
   readonly offset: bigint;
   readonly length: bigint;

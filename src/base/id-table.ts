@@ -11,6 +11,7 @@ import { refuse } from './refuse.ts';
 const RESERVED = Symbol('reserved');
 const TOMBSTONE = Symbol('tombstone');
 
+/** Objects by number, the lowest free number first; `first` and `last` are inclusive. @kernel xa_alloc */
 export class IdTable<T extends object> {
   readonly first: number;
   readonly last: number;

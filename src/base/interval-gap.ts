@@ -50,6 +50,7 @@ export function alignMask(lg2: number): number {
   return ((1 << lg2) - 1) | 0;
 }
 
+/** Is the pair a before the pair b, as unsigned 64-bit numbers? */
 export function less(aHi: number, aLo: number, bHi: number, bLo: number): boolean {
   return aHi < bHi || (aHi === bHi && aLo < bLo);
 }

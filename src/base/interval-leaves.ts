@@ -7,6 +7,7 @@
  */
 import { less } from './interval-gap.ts';
 
+/** Ranges in a leaf at most. */
 export const FANOUT = 32;
 const ENTRY = 5;
 const LEAF_WORDS = FANOUT * ENTRY;
@@ -16,6 +17,7 @@ const FIRST_LEAVES = 4;
 /** So many places for values are given back when all are free. */
 const MANY_VALUES = 4096;
 
+/** All leaves of one map, by number. */
 export class LeafSlab<T extends object> {
   /** startHi, startLo, lastHi, lastLo, number of the value. */
   #words = new Uint32Array(FIRST_LEAVES * LEAF_WORDS);

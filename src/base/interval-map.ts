@@ -15,6 +15,7 @@ const ALL_ONES = 0xffff_ffff;
 
 export type { GapRequest } from './interval-gap.ts';
 
+/** Objects by disjoint ranges of bytes; ends are inclusive. @kernel rb_root_cached (interval tree) */
 export class IntervalMap<T extends object> {
   readonly #leaves = new LeafSlab<T>();
   readonly #nodes = new NodeSlab();

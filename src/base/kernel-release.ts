@@ -20,8 +20,10 @@ export const RELEASES = [
   '7.3',
 ] as const;
 
+/** A release of Linux a machine can run, such as '6.12'. */
 export type Release = (typeof RELEASES)[number];
 
+/** What a machine runs that was told nothing. */
 export const NEWEST_RELEASE: Release = '7.3';
 
 /** Is `release` at least `first`? */

@@ -31,4 +31,5 @@ export const KERNEL_TRAITS = {
   'strict-default': 'iommu.strict=1: the default domain flushes at unmap',
 } as const;
 
+/** Name of a behaviour in which kernels differ. */
 export type KernelTrait = keyof typeof KERNEL_TRAITS;

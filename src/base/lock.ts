@@ -24,10 +24,12 @@ export const LOCK_ORDER = [
   'iopf_queue.lock',
   'driver',
 ] as const;
+/** The kind of a lock, which says its place in the order of locking. */
 export type LockClass = (typeof LOCK_ORDER)[number];
 
 const held: Lock[] = [];
 
+/** A mutex that checks and never waits; taking it twice or out of order is a Bug. @kernel mutex, lockdep */
 export class Lock implements Disposable {
   readonly name: LockClass;
   readonly order: number;

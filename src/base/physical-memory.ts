@@ -5,6 +5,7 @@
  */
 import type { Status } from './errno.ts';
 
+/** Memory by page frame number: bytes, and pins. */
 export interface PhysicalMemory {
   /** Read from frame `pfn` at byte `offset` (< 4096) on; may run on into the next frames. EFAULT: nothing there. */
   read(pfn: number, offset: number, into: Uint8Array): Status<'EFAULT'>;

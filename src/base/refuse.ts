@@ -8,6 +8,7 @@ import type { Errno } from './errno.ts';
 /** The values a refusal was about. */
 export type Facts = Readonly<Record<string, bigint | number | string | boolean>>;
 
+/** An errno with the rule that was broken and the values that broke it. */
 export interface Refusal {
   readonly errno: Errno;
   /** The rule that was broken, as a sentence. */

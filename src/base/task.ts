@@ -60,6 +60,7 @@ export interface Mm extends PageSource {
   lockedVm: number;
 }
 
+/** The thread that makes a call, in its process: what it may, its memory, its files. @kernel task_struct */
 export interface Task {
   /** Thread group id: the process. */
   readonly pid: number;
@@ -78,6 +79,7 @@ export interface Task {
   getEventfd(fd: number): Result<Eventfd, 'EBADF' | 'EINVAL'>;
 }
 
+/** A counter a program waits on and the kernel adds to. @kernel eventfd_ctx */
 export interface Eventfd {
   /** Add 1 to the counter. */
   signal(): void;

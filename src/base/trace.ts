@@ -6,6 +6,7 @@
 import { Call } from './call.ts';
 import type { CallEnd, CallInfo, Stamped, TraceEvent } from './events.ts';
 
+/** The event stream of one machine: numbers events, stamps them with simulated time, hands them to listeners. */
 export class Trace {
   readonly #listeners = new Set<(stamped: Stamped) => void>();
   readonly #nowNs: () => number;

@@ -31,6 +31,7 @@ export function bit(n: number): bigint {
 export function mask(high: number, low: number): bigint {
   return ((1n << BigInt(high - low + 1)) - 1n) << BigInt(low);
 }
+/** Is it a multiple of 2^lg2? */
 export function isAligned(value: bigint, lg2: number): boolean {
   return (value & (bit(lg2) - 1n)) === 0n;
 }
@@ -49,6 +50,7 @@ export function ffs(value: bigint): number {
 export function fls(value: bigint): number {
   return value.toString(2).length - 1;
 }
+/** '0x' and lower-case digits, as messages show an address. */
 export function hex(value: bigint | number): string {
   return '0x' + value.toString(16);
 }

@@ -21,6 +21,7 @@ export class WaitQueue {
   }
 }
 
+/** The answer of a handler, or the queue it waits on before it is run again. */
 export type Outcome<T> = T | WaitQueue;
 
 /**

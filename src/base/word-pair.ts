@@ -34,15 +34,19 @@ export function subPair(aHi: number, aLo: number, bHi: number, bLo: number): boo
   PAIR.lo = lo;
   return wraps;
 }
+/** Is the pair a before the pair b, as unsigned 64-bit numbers? */
 export function lessPair(aHi: number, aLo: number, bHi: number, bLo: number): boolean {
   return aHi < bHi || (aHi === bHi && aLo < bLo);
 }
+/** Upper 32 bits of a u64. */
 export function hiWord(value: bigint): number {
   return Number(value >> 32n);
 }
+/** Lower 32 bits of a u64. */
 export function loWord(value: bigint): number {
   return Number(value & 0xffff_ffffn);
 }
+/** The u64 of two 32-bit words. */
 export function joinWords(hi: number, lo: number): bigint {
   return (BigInt(hi) << 32n) | BigInt(lo);
 }

@@ -15,6 +15,7 @@ import { KNOWN_TYPES, Machine } from '../machine/machine.ts';
 import { PRESETS } from '../machine/description/presets/index.ts';
 import { parseYaml, problemsText, readUserFile, UserMistake, type Places } from './user-file.ts';
 
+/** How a command line says which machine: a file or preset, and what is added to it. */
 export interface MachineChoice {
   /** A file name or `preset:NAME`; default `preset:default`. */
   readonly machine?: string | undefined;
@@ -54,6 +55,7 @@ export function loadMachine(choice: MachineChoice): Machine {
   return new Machine(resolveMachine(choice));
 }
 
+/** A machine as a person wrote it, and where each key of it stands. */
 export interface Source extends Places {
   readonly input: MachineInput;
 }

@@ -15,6 +15,7 @@ import type {
   MachineDescription,
 } from '../machine/description/description.ts';
 
+/** What the text of a machine refers to. */
 export interface MachineTextContext {
   /** Where the machine comes from: 'preset:default', a file. */
   readonly source: string;

@@ -4,6 +4,7 @@ import type { RunPlan } from '../host/launch/run.ts';
 import type { MachineDescription } from '../machine/description/description.ts';
 import { resolveMachine } from './machine-file.ts';
 
+/** The options of `run` as the command line gives them. */
 export interface RunFlags {
   readonly machine?: string;
   readonly device?: string[];
@@ -14,6 +15,7 @@ export interface RunFlags {
   readonly pin?: 'copy' | 'exact';
 }
 
+/** The plan of a run. Throws a message for people when the machine or an option cannot be. */
 export function planRun(argv: readonly string[], flags: RunFlags): Omit<RunPlan, 'wakeFd'> {
   return {
     argv,

@@ -10,6 +10,7 @@ export class UserMistake extends Error {
   override name = 'UserMistake';
 }
 
+/** Where in its file, or on the command line, a key of a description stands. */
 export interface Places {
   /** Where a key stands: 'machine.yaml:7', '--device', 'preset default'. */
   place(path: Problem['path']): string;

@@ -1,6 +1,7 @@
 /** DMA aliases: the requester ids under which a function's requests arrive at the IOMMU (core.md 2.3; VT-d 3.12). */
 import type { PciFunction } from './topology.ts';
 
+/** A requester id (16 bits) a function's requests carry, and who put it there. */
 export interface DmaAlias {
   readonly requesterId: number;
   /** The function that sends under it: the device itself or a bridge above. */

@@ -7,6 +7,7 @@ import { PCI_BASE_ADDRESS_0 } from '../uapi/pci-regs.ts';
 import type { ConfigSpace } from './config-space.ts';
 import type { BarSpec } from './identity.ts';
 
+/** One base address register; `size` in bytes, a power of two. */
 export class PciBar {
   readonly index: number;
   readonly size: number;

@@ -28,6 +28,7 @@ import {
 import { extendedCapabilities, standardCapabilities, type Capability } from './caps.ts';
 import type { BarSpec, PciIdentity } from './identity.ts';
 
+/** The bytes of one function, 256 or 4096, with the bits software may write. */
 export class ConfigSpace {
   readonly size: number;
   readonly bytes: Uint8Array;

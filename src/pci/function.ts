@@ -50,6 +50,7 @@ import {
 import type { MessageSink, MsiMessage } from './messages.ts';
 import { MsixTable } from './msix.ts';
 
+/** One PCI function as hardware. */
 export class PciDeviceFunction {
   readonly env: KernelEnv;
   readonly at: PciAddress;

@@ -11,6 +11,7 @@ export const MESSAGE_WINDOW = 0xfee0_0000n;
 export const MESSAGE_WINDOW_SIZE = 0x10_0000n;
 /** Its first and last page. */
 export const FIRST_MESSAGE_PFN = 0xfee00;
+/** Last page frame of the window, inclusive. */
 export const LAST_MESSAGE_PFN = 0xfeeff;
 
 /** A message as it travels: where it is written and what. */

@@ -9,6 +9,7 @@ import type { MsiMessage } from './messages.ts';
 
 const CTRL_MASK = 1;
 
+/** The table and the pending bits; offsets and lengths in bytes from the start of the BAR. */
 export class MsixTable {
   readonly bar: number;
   readonly vectors: number;

@@ -21,6 +21,7 @@ export type PciFunctionType =
   /** A conventional PCI function. */
   | 'pci';
 
+/** An ACS capability, in the bits of PCI_ACS_*. */
 export interface Acs {
   /** The capability register: what the function can control. */
   readonly capability: number;
@@ -28,6 +29,7 @@ export interface Acs {
   readonly control: number;
 }
 
+/** What a function is when it is plugged in. */
 export interface PciFunctionConfig {
   readonly slot: number;
   readonly func?: number;
@@ -51,6 +53,7 @@ export interface PciFunctionConfig {
   readonly aliasLikePcieBridge?: boolean;
 }
 
+/** A bus of the tree, with the functions on it. */
 export class PciBus {
   readonly segment: number;
   readonly number: number;
@@ -82,6 +85,7 @@ export class PciBus {
   }
 }
 
+/** A function as grouping sees it: its place, its kind, its ACS, its quirks. */
 export class PciFunction {
   readonly bus: PciBus;
   readonly devfn: number;

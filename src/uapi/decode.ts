@@ -10,6 +10,7 @@ import * as iommufd from './iommufd.ts';
 import * as iommufdTest from './iommufd-test.ts';
 import * as vfio from './vfio.ts';
 
+/** An ioctl by names: of the command, and of the fields of its argument. */
 export interface Decoded {
   readonly command: string;
   readonly args?: Readonly<Record<string, unknown>>;

@@ -13,10 +13,12 @@ import { IOMMU_TEST_CMD } from './iommufd-test.ts';
  */
 export type Since = Release | `${Release}?`;
 
+/** The release, without the mark that it is uncertain. */
 export function releaseOf(since: Since): Release {
   return since.replace('?', '') as Release;
 }
 
+/** When a command came. */
 export interface CommandSince {
   readonly since: Release;
   /** A kernel with this trait has the command before its release. */
@@ -26,6 +28,7 @@ export interface CommandSince {
 }
 
 // prettier-ignore
+/** Every command of /dev/iommu by its number. */
 export const COMMANDS_SINCE: ReadonlyMap<number, CommandSince> = new Map<number, CommandSince>([
   [uapi.IOMMU_DESTROY, { since: '6.2' }],
   [uapi.IOMMU_IOAS_ALLOC, { since: '6.2' }],
@@ -55,6 +58,7 @@ export const COMMANDS_SINCE: ReadonlyMap<number, CommandSince> = new Map<number,
 /** mmap(2) of the file: what the kernel before answers to files that cannot be mapped. */
 export const MMAP_SINCE: Release = '6.17';
 
+/** When a field came to a struct that was there before. */
 export interface FieldSince {
   readonly struct: string;
   readonly field: string;
@@ -63,6 +67,7 @@ export interface FieldSince {
   readonly before: 'shorter' | 'reserved';
 }
 
+/** Every field that is younger than its command. */
 export const FIELDS_SINCE: readonly FieldSince[] = [
   { struct: 'iommu_hwpt_alloc', field: 'data_type', since: '6.7', before: 'shorter' },
   { struct: 'iommu_hwpt_alloc', field: 'fault_id', since: '6.11', before: 'shorter' },
@@ -71,6 +76,7 @@ export const FIELDS_SINCE: readonly FieldSince[] = [
   { struct: 'iommu_viommu_alloc', field: 'data_len', since: '6.17', before: 'shorter' },
 ];
 
+/** When a flag came; `bits` are its value. */
 export interface FlagSince {
   readonly name: string;
   readonly bits: number;
@@ -103,4 +109,5 @@ export const FLAGS_SINCE = {
   ],
 } as const satisfies Record<string, readonly FlagSince[]>;
 
+/** The call, and the part of it, that looks at a set of flags. */
 export type FlagPlace = keyof typeof FLAGS_SINCE;

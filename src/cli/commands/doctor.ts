@@ -2,6 +2,7 @@
 import { Command } from '@commander-js/extra-typings';
 import { withUsage } from '../usage.ts';
 
+/** The command `doctor`; its status is 1 when something needed is missing. */
 export function doctorCommand() {
   const command = new Command('doctor')
     .description('check what this host permits')

@@ -10,6 +10,7 @@ function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];
 }
 
+/** The command `run`; its status is the program's. */
 export function runCommand() {
   const command = new Command('run')
     .description('run an unmodified program on the simulated machine')

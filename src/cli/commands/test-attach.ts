@@ -6,6 +6,7 @@ import { loadMachine } from '../machine-file.ts';
 import { withUsage } from '../usage.ts';
 import { parseYaml, problemsText, readUserFile, UserMistake, type Places } from '../user-file.ts';
 
+/** Wishes that were asked, with their answers in the same order. */
 export interface WishRun {
   readonly list: WishList;
   readonly answers: readonly WishAnswer[];
@@ -104,6 +105,7 @@ function columns(rows: readonly (readonly string[])[]): string {
 
 const STATUS = { passed: 0, refused: 1, badInput: 2 } as const;
 
+/** The command `test-attach`; its status says whether every wish would come true. */
 export function testAttachCommand() {
   const command = new Command('test-attach')
     .description('ask whether attaches would succeed, and why not; nothing is attached')

@@ -36,6 +36,7 @@ function schemaPath(directory: string): string {
   return path.startsWith('..') || isAbsolute(path) ? schema : `./${path}`;
 }
 
+/** The presets with their summaries, one a line, sorted by name. */
 export function presetList(): string {
   const width = Math.max(...Object.keys(PRESETS).map((name) => name.length));
   const lines = Object.entries(PRESETS)
@@ -44,6 +45,7 @@ export function presetList(): string {
   return lines.join('\n') + '\n';
 }
 
+/** The command `topology`. */
 export function topologyCommand() {
   const collect = (value: string, before: string[] | undefined): string[] => [
     ...(before ?? []),

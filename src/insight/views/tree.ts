@@ -2,6 +2,7 @@
 import type { Machine } from '../../machine/machine.ts';
 import type { PciSlot } from '../../machine/hardware/slot.ts';
 
+/** The whole text, with a line feed at its end. */
 export function describeTree(machine: Machine): string {
   return [...iommuLines(machine), ...busLines(machine), ...groupLines(machine)].join('\n') + '\n';
 }

@@ -19,6 +19,7 @@ import { missingBackings } from './host-needs.ts';
 import { contradictionsOf } from './releases.ts';
 import { given } from './wording.ts';
 
+/** Device models by their type. */
 export type DeviceTypes = ReadonlyMap<string, DeviceType>;
 
 /** What can be plugged into a machine, by the names a description uses. */
@@ -39,6 +40,7 @@ export function parseDescription(
   return problems.length > 0 ? { problems } : shape;
 }
 
+/** A PCI address in numbers: segment 16 bits, bus 8, device 5, function 3. */
 export interface Address {
   readonly segment: number;
   readonly bus: number;
@@ -58,6 +60,7 @@ export function parseAddress(at: string): Address {
   };
 }
 
+/** Is it the type of a bridge, and not of a device model? */
 export function isBridge(type: string): type is BridgeType {
   return (BRIDGE_TYPES as readonly string[]).includes(type);
 }

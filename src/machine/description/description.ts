@@ -10,6 +10,7 @@ import type { IommuOption, IommuType, OptionValue } from '../../drivers/iommu-ty
 import type { IommuTypes } from '../../drivers/types.ts';
 import { DEFAULT_KERNEL, KERNEL_VERSIONS, TRAIT_NAMES } from './releases.ts';
 
+/** A mistake in a description: where, and what would be allowed. */
 export interface Problem {
   /** Keys and indexes from the top: ['devices', 0, 'at']. */
   readonly path: readonly (string | number)[];
@@ -24,12 +25,14 @@ export const BRIDGE_TYPES = [
   'pcie-to-pci-bridge',
   'pci-bridge',
 ] as const;
+/** A kind of bridge in a description. */
 export type BridgeType = (typeof BRIDGE_TYPES)[number];
 
 /** Drivers of the simulated kernel that use the DMA API: while one is bound, its group is not viable. */
 export const HOST_DRIVERS = ['ahci', 'e1000e', 'igb', 'nvme', 'snd_hda_intel', 'xhci_hcd'] as const;
 /** Drivers that leave DMA alone, and no driver. */
 export const PASSIVE_DRIVERS = ['vfio-pci', 'pci-stub', 'pcieport', 'none'] as const;
+/** Every driver a device of a description can be bound to. */
 export const DRIVER_NAMES: readonly string[] = [...PASSIVE_DRIVERS, ...HOST_DRIVERS];
 
 const trait = z.enum(TRAIT_NAMES as [(typeof TRAIT_NAMES)[number], ...typeof TRAIT_NAMES]);
@@ -165,9 +168,11 @@ export function machineShape(iommuTypes: IommuTypes) {
   });
 }
 
+/** A whole machine as data, with defaults filled in. */
 export type MachineDescription = z.output<ReturnType<typeof machineShape>>;
 /** What may be written: everything with a default may be left out. */
 export type MachineInput = z.input<ReturnType<typeof machineShape>>;
+/** Memory that firmware wants mapped one to one for a device; `last` is inclusive. */
 export type DirectRegion = DeviceDescription['directRegions'][number];
 
 /** The shape only; use parseDescription (description-check.ts), which also asks whether the hardware can exist. */

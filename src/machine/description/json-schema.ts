@@ -9,6 +9,7 @@ import { BRIDGE_TYPES, machineShape } from './description.ts';
 import type { DeviceTypes, HardwareTypes } from './description-check.ts';
 import { rangeOf } from './device-options.ts';
 
+/** A JSON Schema document. */
 export type JsonSchema = z.core.JSONSchema.BaseSchema;
 
 /** What may be written in a machine file: keys with a default may be left out. */

@@ -31,8 +31,10 @@ export const TRAIT_SPANS: Readonly<Partial<Record<KernelTrait, Span>>> = {
   'vfio-groups-only': { before: '6.6' },
 };
 
+/** Every version a description can ask for, oldest first. */
 export const KERNEL_VERSIONS: readonly string[] = RELEASES;
 
+/** The kernel of a description: a version, and single traits that differ from it. */
 export interface KernelDescription {
   readonly version: string;
   /** Traits besides those of the version. */
@@ -47,14 +49,17 @@ export const DEFAULT_KERNEL: KernelDescription = {
   without: [],
 };
 
+/** Every trait. */
 export const TRAIT_NAMES = Object.keys(KERNEL_TRAITS) as KernelTrait[];
 
+/** The release of a checked description; another version is a Bug. */
 export function releaseOf(kernel: KernelDescription): Release {
   const release = RELEASES.find((name) => name === kernel.version);
   if (!release) throw new Bug(`no kernel is called ${kernel.version}`);
   return release;
 }
 
+/** The traits of the version, with those added and without those taken away. */
 export function traitsOf(kernel: KernelDescription): Set<KernelTrait> {
   const release = releaseOf(kernel);
   const traits = new Set(TRAIT_NAMES.filter((trait) => isInSpan(release, TRAIT_SPANS[trait])));

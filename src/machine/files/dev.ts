@@ -8,6 +8,7 @@ import type { VfioNode, VfioSubsystem } from '../../vfio/vfio-core.ts';
 import type { DeviceNode, DirNode, Node } from './nodes.ts';
 import { dir } from './tree.ts';
 
+/** The subsystems that have nodes in /dev. */
 export interface DevWorld {
   readonly vfio: VfioSubsystem;
   readonly iommufd: IommufdSubsystem;
@@ -17,6 +18,7 @@ export interface DevWorld {
 const IOMMU_NODE = { kind: 'device', mode: 0o660, major: 10, minor: 126 } as const;
 const CONTAINER_NODE = { kind: 'device', mode: 0o666, major: 10, minor: 196 } as const;
 
+/** The directory /dev; real entries of the host show through beside it. */
 export function devRoot(world: DevWorld): DirNode {
   const vfio = vfioDir(world);
   const iommu: DeviceNode = { ...IOMMU_NODE, open: () => openIommu(world.iommufd) };

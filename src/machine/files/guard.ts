@@ -7,6 +7,7 @@ import type { KernelEnv } from '../../base/kernel-env.ts';
 import { abandonLocks } from '../../base/lock.ts';
 import { refuse } from '../../base/refuse.ts';
 
+/** A Bug that was caught, for the kernel log and for people. */
 export interface BugReport {
   /** 'ioctl(/dev/iommu, 0x3b81)' */
   readonly during: string;
@@ -15,6 +16,7 @@ export interface BugReport {
   readonly locksAbandoned: readonly string[];
 }
 
+/** Runs calls and turns, and catches the Bugs in them. */
 export class Guard {
   readonly #env: KernelEnv;
   /** Every Bug so far, in order. A test fails when there is one. */

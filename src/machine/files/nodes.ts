@@ -7,8 +7,10 @@ import type { OpenFile } from '../../base/file.ts';
 import type { Task } from '../../base/task.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
 
+/** Something a path can lead to. */
 export type Node = DirNode | LinkNode | AttrNode | DeviceNode;
 
+/** A directory. */
 export interface DirNode {
   readonly kind: 'dir';
   /** In the order readdir shows. */
@@ -20,6 +22,7 @@ export interface DirNode {
    */
   readonly merged: boolean;
 }
+/** A symbolic link; its target may be relative. */
 export interface LinkNode {
   readonly kind: 'link';
   target(): string;

@@ -36,6 +36,7 @@ import { decodeIoctl } from '../../uapi/decode.ts';
 import type { Guard } from './guard.ts';
 import type { AttrNode, DeviceNode } from './nodes.ts';
 
+/** What open(2) was asked for, as far as the kernel layers care. */
 export interface OpenFlags {
   readonly read: boolean;
   readonly write: boolean;
@@ -61,6 +62,7 @@ interface Asleep {
   readonly call: Call;
 }
 
+/** The system calls on files of the machine, as both doors make them. */
 export class Syscalls {
   readonly #env: KernelEnv;
   readonly #guard: Guard;

@@ -34,6 +34,7 @@ export function dir(entries: () => Entries, merged = false): DirNode {
   };
 }
 
+/** A symbolic link. */
 export function link(target: string): LinkNode {
   return { kind: 'link', target: () => target };
 }
@@ -65,6 +66,7 @@ export function writableAttr(
   };
 }
 
+/** Where a path leads. */
 export interface Found {
   readonly node: Node;
   /** Absolute, without links: what realpath says. */

@@ -22,6 +22,7 @@ import {
 } from '../../pci/messages.ts';
 import type { InterruptController } from './interrupt-controller.ts';
 
+/** What a transaction of a device can reach. */
 export interface Bus {
   readonly env: KernelEnv;
   readonly memory: PhysicalMemory;
@@ -37,6 +38,7 @@ interface Transfer {
   readonly moved: MemoryPiece[] | undefined;
 }
 
+/** The DMA of one function; addresses are those the device puts on the bus. */
 export class DmaPort implements DeviceDma {
   /** What its root sees: a bridge's, behind one that takes over. */
   readonly requesterId: number;

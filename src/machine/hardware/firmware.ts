@@ -17,6 +17,7 @@ const PAGE = 0x1000;
 /** Offset of the memory base and limit of a bridge, 16 bits each in units of 1 MiB. */
 const BRIDGE_MEMORY = 0x20;
 
+/** Hands out bus addresses; one for a whole machine. */
 export class Firmware {
   #mem32 = 0xe000_0000;
   #mem64 = 0x1_0000_0000;

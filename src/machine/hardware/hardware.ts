@@ -17,6 +17,7 @@ import { InterruptController } from './interrupt-controller.ts';
 import { makeIommus, type MachineIommu } from './iommus.ts';
 import { PciSlot } from './slot.ts';
 
+/** Everything that is plugged in, and the IOMMUs above it. */
 export class Hardware {
   readonly iommus: readonly MachineIommu[];
   readonly controller = new InterruptController();

@@ -34,6 +34,7 @@ export interface MachineIommu extends Iommu {
   unplug(requesterId: number): void;
 }
 
+/** What the IOMMUs of a machine are made of. */
 export interface IommusOf extends IommuWorld {
   readonly description: MachineDescription;
   readonly types: IommuTypes;

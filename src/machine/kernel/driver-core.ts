@@ -35,6 +35,7 @@ export interface DriverHooks {
   remove?(pci: PciDev): Outcome<Status>;
 }
 
+/** A driver of PCI devices: which devices it takes, and what it does when it gets or loses one. @kernel pci_driver */
 export class KernelDriver implements DeviceDriver {
   readonly name: string;
   readonly driverManagedDma: boolean;
@@ -61,6 +62,7 @@ export class KernelDriver implements DeviceDriver {
   }
 }
 
+/** The drivers of one kernel, and which of them has which device. @kernel driver_register, driver_attach */
 export class DriverCore {
   readonly env: KernelEnv;
   readonly drivers = new Map<string, KernelDriver>();

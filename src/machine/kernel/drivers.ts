@@ -7,6 +7,7 @@ import { HOST_DRIVERS } from '../description/description.ts';
 import { KernelDriver } from './driver-core.ts';
 import type { PciDev } from './pci-dev.ts';
 
+/** Every driver of the simulated kernel, in the order in which they register. */
 export function hostDrivers(vfio: VfioSubsystem): KernelDriver[] {
   return [
     vfioPci(vfio),

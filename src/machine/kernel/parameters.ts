@@ -7,13 +7,16 @@ import type { KernelTrait } from '../../base/kernel-traits.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { VfioSubsystem } from '../../vfio/vfio-core.ts';
 
+/** One module parameter as its file shows it. */
 export interface Parameter {
   read(): string;
   /** Undefined: mode 0444. */
   readonly write?: (text: string) => Status;
 }
+/** Parameters by module and name. */
 export type Modules = Readonly<Record<string, Readonly<Record<string, Parameter>>>>;
 
+/** The parameters of a machine; a write is EINVAL for what is no value of the parameter. */
 export function makeModules(env: KernelEnv, vfio: VfioSubsystem): Modules {
   const limits = vfio.parameters;
   return {

@@ -10,6 +10,7 @@ import type { InterruptController } from '../hardware/interrupt-controller.ts';
 import type { PciSlot } from '../hardware/slot.ts';
 import { PciDevIrqs } from './irqs.ts';
 
+/** A function as the kernel knows it. @kernel pci_dev */
 export class PciDev {
   /** The hardware. */
   readonly slot: PciSlot;

@@ -15,6 +15,7 @@ import type { PciSlot } from '../hardware/slot.ts';
 import type { DriverCore } from './driver-core.ts';
 import { PciDev } from './pci-dev.ts';
 
+/** Every PciDev of a machine, by name and by function. @kernel pci_scan_root_bus, pci_stop_and_remove_bus_device */
 export class PciDevices {
   readonly #core: IommuCore;
   readonly #hardware: Hardware;

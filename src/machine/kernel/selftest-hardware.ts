@@ -20,6 +20,7 @@ import { MOCK_FLAGS_DEVICE_NO_DIRTY, MOCK_FLAGS_DEVICE_PASID } from '../../uapi/
 
 const PASID_BITS = 20;
 
+/** Makes mock devices for the test commands of iommufd, and looks into them. */
 export class MachineSelftest implements SelftestHardware {
   readonly #driver: MockDriver;
   readonly #instance: IommuDevice;

@@ -41,6 +41,7 @@ export class ObjectTable {
   }
 }
 
+/** The address space of one process as the kernel layers pin it. @kernel mm_struct */
 export class MachineMm implements Mm {
   readonly id: number;
   readonly mem: UserMemory;

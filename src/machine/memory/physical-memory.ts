@@ -35,10 +35,12 @@ export interface PageOwner {
   keepsNames: boolean;
 }
 
+/** An owner of pages: an address space or an object. With `keepsNames` its frames stay its own without a pin. */
 export function newPageOwner(name: string, keepsNames: boolean): PageOwner {
   return { regions: new Map(), name, keepsNames };
 }
 
+/** All page frames of a machine, and who pins them. */
 export class MachineMemory implements PhysicalMemory {
   readonly #ram: Ram;
   /** Above it there are no addresses. */

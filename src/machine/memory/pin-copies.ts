@@ -86,6 +86,7 @@ export class LeavingPages {
   }
 }
 
+/** The index at which a page is in its owner now, which mremap may have moved. */
 export function placeOf({ index, reach }: PinnedPage): number {
   return index + (reach.delta ?? 0);
 }

@@ -38,6 +38,7 @@ const HUGE = 1;
 /** The page is pinned, but its owner shows another one at its index. */
 const NAMELESS = 2;
 
+/** 2^18 page frames of one owner. */
 export class PinRegion {
   /** Page index of the owner at frame 0 of this region. */
   readonly firstIndex: number;

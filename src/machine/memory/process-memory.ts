@@ -26,6 +26,7 @@ export interface Vma {
   readonly io?: { readonly window: MmioWindow; readonly offset: number };
 }
 
+/** The memory of a process, by virtual address and by page index (address >> 12). */
 export interface ProcessMemory extends UserMemory {
   readonly alive: boolean;
   vma(index: number): Vma | undefined;
@@ -40,6 +41,7 @@ export interface ProcessMemory extends UserMemory {
   lost?(): void;
 }
 
+/** Pages kept as they were when they were held, whatever their process does since. */
 export interface HeldPages {
   read(page: number, offset: number, into: Uint8Array): Status<'EFAULT'>;
   write(page: number, offset: number, from: Uint8Array): Status<'EFAULT'>;

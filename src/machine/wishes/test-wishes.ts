@@ -45,6 +45,7 @@ export interface DeviceAnswer {
   readonly reason: string;
 }
 
+/** What came of a wish: the errno of the whole call, and what stands in the way of each device. */
 export interface WishAnswer {
   readonly wish: Wish;
   /** What the real call would return. */

@@ -46,8 +46,11 @@ const wishList = z.strictObject({
   wishes: z.array(wish).min(1, { error: 'at least one wish is needed' }),
 });
 
+/** A domain a wish asks for. */
 export type DomainWish = z.output<typeof domain>;
+/** One attach somebody would like to make. */
 export type Wish = z.output<typeof wish>;
+/** A file of wishes, checked. */
 export type WishList = z.output<typeof wishList>;
 
 /** An object with `wishes`, or that list alone; paths of problems begin with 'wishes' in both cases. */

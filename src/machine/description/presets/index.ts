@@ -11,6 +11,7 @@ export interface Preset {
 
 const EDU = { type: 'edu', at: '0000:00:04.0' } as const;
 
+/** The presets by name. */
 export const PRESETS: Readonly<Record<string, Preset>> = {
   default: {
     summary: 'one Intel IOMMU, an edu at 0000:00:04.0 bound to vfio-pci, alone in its group',

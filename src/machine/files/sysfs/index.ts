@@ -8,6 +8,7 @@ import { pciDeviceDir } from './pci-device.ts';
 import { vfioClass, vfioDevClass, virtualVfio } from './vfio-class.ts';
 import type { SysfsWorld } from './world.ts';
 
+/** The directory /sys. */
 export function sysfsRoot(world: SysfsWorld): DirNode {
   const pciBus = pciBusDir(world);
   const modules = moduleDir(world);

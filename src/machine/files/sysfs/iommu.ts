@@ -13,6 +13,7 @@ import type { DirNode } from '../nodes.ts';
 import { dir, link, textAttr, writableAttr } from '../tree.ts';
 import { relative, type SysfsWorld } from './world.ts';
 
+/** /sys/kernel/iommu_groups: a directory for each group, by its id. */
 export function iommuGroupsDir(world: SysfsWorld): DirNode {
   return dir(() => {
     const groups = [...world.core.groups.entries()];
@@ -45,6 +46,7 @@ function groupDir(world: SysfsWorld, group: IommuGroup): DirNode {
   }));
 }
 
+/** /sys/class/iommu: a link for each IOMMU of the machine. */
 export function iommuClass(world: SysfsWorld): DirNode {
   return dir(() =>
     Object.fromEntries(
@@ -53,6 +55,7 @@ export function iommuClass(world: SysfsWorld): DirNode {
   );
 }
 
+/** /sys/devices/virtual/iommu: the IOMMUs with their attributes and devices. */
 export function virtualIommu(world: SysfsWorld): DirNode {
   return dir(() =>
     Object.fromEntries(

@@ -9,6 +9,7 @@ import { dir, link, textAttr, writableAttr } from '../tree.ts';
 import { rescanFile } from './pci-device.ts';
 import { relative, type SysfsWorld } from './world.ts';
 
+/** The directory /sys/bus/pci. */
 export function pciBusDir(world: SysfsWorld): DirNode {
   const { drivers } = world;
   return dir(() => ({

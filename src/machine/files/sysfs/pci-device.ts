@@ -17,6 +17,7 @@ import { hexText, relative, type SysfsWorld } from './world.ts';
 
 type Entries = Record<string, Node | undefined>;
 
+/** The directory of a function, with those of the devices behind it when it is a bridge. */
 export function pciDeviceDir(world: SysfsWorld, pci: PciDev): DirNode {
   return dir(() => ({
     ...identityFiles(pci),
@@ -183,6 +184,7 @@ function stateFiles(world: SysfsWorld, pci: PciDev): Entries {
   };
 }
 
+/** The file `rescan`: writing a number other than 0 scans the buses. */
 export function rescanFile(world: SysfsWorld): AttrNode {
   return writableAttr(undefined, (text) => {
     if (text.trim() !== '0') world.pci.scan();

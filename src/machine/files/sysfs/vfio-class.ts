@@ -32,6 +32,7 @@ function oneVfioDev(world: SysfsWorld, pci: PciDev, device: VfioDevice): DirNode
   }));
 }
 
+/** /sys/class/vfio-dev: a link for each device that has a cdev. */
 export function vfioDevClass(world: SysfsWorld): DirNode {
   return dir(() => {
     const out: Record<string, Node> = {};
@@ -55,6 +56,7 @@ export function vfioClass(world: SysfsWorld): DirNode {
   });
 }
 
+/** /sys/devices/virtual/vfio: the nodes of groups, with their numbers. */
 export function virtualVfio(world: SysfsWorld): DirNode {
   return dir(() => {
     const groups = [...world.vfio.groups()];

@@ -7,6 +7,7 @@ import type { Hardware } from '../../hardware/hardware.ts';
 import type { Modules } from '../../kernel/parameters.ts';
 import type { PciDevices } from '../../kernel/pci-devices.ts';
 
+/** The parts of a machine that sysfs reads and changes. */
 export interface SysfsWorld {
   readonly core: IommuCore;
   readonly hardware: Hardware;
@@ -26,6 +27,7 @@ export function relative(from: string, to: string): string {
   return [...a.slice(same).map(() => '..'), ...b.slice(same)].join('/');
 }
 
+/** '0x' and at least so many digits, as sysfs prints numbers. */
 export function hexText(value: number, digits: number): string {
   return `0x${value.toString(16).padStart(digits, '0')}`;
 }
