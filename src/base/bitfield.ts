@@ -41,6 +41,7 @@ export function layout<const F extends Record<string, readonly [low: number, hig
     }
     out[field] = makeField(low, high);
   }
+  // cast: the loop has made a Field of every name in `fields`
   return out as Layout<keyof F & string>;
 }
 

@@ -93,6 +93,7 @@ function readSource(name: string): Source {
 /** YAML text as a description with the lines of its keys. Throws UserMistake for what is no YAML. */
 export function parseMachineText(text: string, name: string): Source {
   const file = parseYaml(text, name);
+  // cast: Machine.create checks what it is given
   return { input: file.value as MachineInput, place: (path) => file.place(path) };
 }
 

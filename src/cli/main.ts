@@ -12,6 +12,7 @@ const packageFile = new URL('../../package.json', import.meta.url);
 
 function version(): string {
   try {
+    // cast: npm has read it too
     return (JSON.parse(readFileSync(packageFile, 'utf8')) as { version?: string }).version ?? '0';
   } catch {
     return 'unknown'; // run from an unusual place

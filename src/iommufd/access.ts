@@ -184,6 +184,7 @@ export function accessPinPages(
     const rc = isErrno(stretch) ? stretch : pinStretch(access, stretch, write);
     if (rc || isErrno(stretch)) {
       for (const pinned of done) unpinStretch(access, pinned);
+      // cast: an errno of either, for one of them failed
       return rc as Exclude<typeof rc, undefined>;
     }
     done.push(stretch);

@@ -58,6 +58,7 @@ const COPY = words(copyLayout.offsets);
 const UNMAP = words(unmapLayout.offsets);
 
 function words<Names extends string>(offsets: Readonly<Record<Names, number>>) {
+  // cast: every name has got its word
   return Object.fromEntries(
     Object.entries<number>(offsets).map(([name, at]) => [name, at >> 2]),
   ) as Record<Names, number>;

@@ -104,6 +104,7 @@ function commands(header: Readonly<Record<string, unknown>>, pattern: RegExp): [
     if (typeof value !== 'number' || value < FIRST || value > LAST || !pattern.test(name))
       return [];
     const layout = header[OTHER_STRUCTS[name] ?? name.toLowerCase()];
+    // cast: what a header calls so is the struct of the command
     return [[value, { name, layout: layout as Struct<Fields> | undefined }]];
   });
 }
@@ -140,6 +141,7 @@ export function decodeIoctl(
     return { command: name, ...(arg !== 0n && { args: { arg: pointed(name, task, arg) } }) };
   const bytes = new Uint8Array(layout.size);
   if (!readStruct(task, arg, bytes)) return { command: name };
+  // cast: fields are asked for by the names of the layout
   const view = layout.view(bytes) as unknown as Record<string, unknown>;
   const fields = Object.keys(layout.offsets).filter((field) => !field.startsWith('__'));
   const value = (field: string): unknown =>

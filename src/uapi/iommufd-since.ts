@@ -15,6 +15,7 @@ export type Since = Release | `${Release}?`;
 
 /** The release, without the mark that it is uncertain. */
 export function releaseOf(since: Since): Release {
+  // cast: a Since is a Release, with a mark or without
   return since.replace('?', '') as Release;
 }
 

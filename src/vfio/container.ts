@@ -138,15 +138,18 @@ export class VfioContainer {
 }
 
 const containerOps: FileOps = {
-  ioctl: (file, task, cmd, arg) => (file.priv as VfioContainer).ioctl(task, cmd, arg),
+  ioctl: (file, task, cmd, arg) => behind(file).ioctl(task, cmd, arg),
 };
+
+function behind(file: OpenFile): VfioContainer {
+  // cast: files with containerOps are made in openContainer only
+  return file.priv as VfioContainer;
+}
 
 export function openContainer(drivers: readonly ContainerIommuDriver[]): OpenFile {
   return new OpenFile('/dev/vfio/vfio', containerOps, new VfioContainer(drivers));
 }
 /** The container behind a file, or undefined for any other file. */
 export function containerOf(file: object): VfioContainer | undefined {
-  return file instanceof OpenFile && file.ops === containerOps
-    ? (file.priv as VfioContainer)
-    : undefined;
+  return file instanceof OpenFile && file.ops === containerOps ? behind(file) : undefined;
 }

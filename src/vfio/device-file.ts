@@ -44,8 +44,13 @@ export function deviceFileOf(access: VfioDeviceFile): OpenFile {
   return new OpenFile(FILE_NAME, deviceFileOps, access);
 }
 
+function behind(file: OpenFile): VfioDeviceFile {
+  // cast: files with deviceFileOps are made in this module only
+  return file.priv as VfioDeviceFile;
+}
+
 function release(file: OpenFile): void {
-  const access = file.priv as VfioDeviceFile;
+  const access = behind(file);
   const { device, group } = access;
   if (!group) {
     unbindIommufd(access);
@@ -57,7 +62,7 @@ function release(file: OpenFile): void {
 }
 
 function ioctl(file: OpenFile, task: Task, cmd: number, arg: bigint): Result<number> {
-  const access = file.priv as VfioDeviceFile;
+  const access = behind(file);
   if (cmd === VFIO_DEVICE_BIND_IOMMUFD) return bindIommufd(access, task, arg) ?? 0;
   const refused = notYet(access, { cmd: hex(cmd) });
   if (refused) return refused;
@@ -79,7 +84,7 @@ export const deviceFileOps: FileOps = {
   ioctl,
   release,
   read(file, task, into, offset) {
-    const access = file.priv as VfioDeviceFile;
+    const access = behind(file);
     const refused = notYet(access, { cmd: 'read' });
     if (refused) return refused;
     const bytes = new Uint8Array(Math.min(into.length, LONGEST_TRANSFER));
@@ -87,21 +92,21 @@ export const deviceFileOps: FileOps = {
     return isErrno(got) ? got : (into.copyTo(0, bytes.subarray(0, got)) ?? got);
   },
   write(file, task, from, offset) {
-    const access = file.priv as VfioDeviceFile;
+    const access = behind(file);
     const refused = notYet(access, { cmd: 'write' });
     if (refused) return refused;
     const bytes = new Uint8Array(Math.min(from.length, LONGEST_TRANSFER));
     return from.copyFrom(0, bytes) ?? access.device.ops.write(task, bytes, offset ?? file.position);
   },
   mmap(file, task, request) {
-    const access = file.priv as VfioDeviceFile;
+    const access = behind(file);
     const refused = notYet(access, { cmd: 'mmap' });
     if (refused) return refused;
     if (access.device.ops.mmap) return access.device.ops.mmap(task, request);
     return refuse(EINVAL, 'the device has nothing to map');
   },
   fdinfo(file) {
-    const path = (file.priv as VfioDeviceFile).device.ops.sysPath;
+    const path = behind(file).device.ops.sysPath;
     return path === undefined ? '' : `vfio-device-syspath: ${path}\n`;
   },
 };

@@ -263,10 +263,16 @@ function readString(task: Task, at: bigint): Result<string> {
 }
 
 export const groupOps: FileOps = {
-  ioctl: (file, task, cmd, arg) => (file.priv as VfioGroup).ioctl(task, file, cmd, arg),
-  release: (file) => (file.priv as VfioGroup).release(),
+  ioctl: (file, task, cmd, arg) => behind(file).ioctl(task, file, cmd, arg),
+  release: (file) => behind(file).release(),
 };
+
+function behind(file: OpenFile): VfioGroup {
+  // cast: files with groupOps are made for groups only
+  return file.priv as VfioGroup;
+}
+
 /** The group behind a file, or undefined for any other file. */
 export function groupOf(file: object): VfioGroup | undefined {
-  return file instanceof OpenFile && file.ops === groupOps ? (file.priv as VfioGroup) : undefined;
+  return file instanceof OpenFile && file.ops === groupOps ? behind(file) : undefined;
 }

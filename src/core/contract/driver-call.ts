@@ -119,6 +119,7 @@ export function callResult<T extends object>(
 ): Result<T> | undefined {
   const result: unknown = callDriver(dev, about, call);
   if (result === undefined || (typeof result === 'object' && result !== null)) {
+    // cast: an object; the driver was compiled against Result<T>
     return result as T | Errno | undefined;
   }
   return driverBug(
@@ -276,6 +277,7 @@ export function callGetResvRegions(ops: IommuOps, dev: Device): readonly ResvReg
 }
 
 function isRegion(value: unknown): value is ResvRegion {
+  // cast: each member is looked at below
   const region = value as ResvRegion | null | undefined;
   if (typeof region?.start !== 'bigint' || typeof region.length !== 'bigint') return false;
   return region.length > 0n && typeof region.type === 'number' && typeof region.prot === 'number';

@@ -146,7 +146,7 @@ function configureDma(dev: Device): Status {
   } finally {
     core.probeLock.hold();
   }
-  // Read again: the call may have probed the device to the end.
+  // cast: read again, for the call may have probed the device to the end
   const { iommu, iommuGroup } = dev as { iommu: unknown; iommuGroup: unknown };
   if (iommu !== undefined && iommuGroup === undefined) return undefined;
   return refuse(ENODEV, 'somebody else finished probing the device', { device: dev.name });

@@ -185,6 +185,7 @@ export function writeEcap(hw: IntelHardware, words: Int32Array, at: number): voi
     smpwcs: hw.scalable && hw.coherentWalks,
   };
   for (const [name, on] of Object.entries(flags)) {
+    // cast: a name of the layout, and all of its fields are alike
     ecap[name as 'c'].set(words, at, Number(on));
   }
   if (hw.pasidBits > 0) ecap.pss.set(words, at, hw.pasidBits - 1);

@@ -97,6 +97,7 @@ export function allocPaging(request: PagingRequest): Result<Domain> {
 
 /** The record of a paging domain of a mock driver. */
 export function mockPagingOf(domain: Domain): MockPaging {
+  // cast: the core brings a driver its own domains only
   return domain.priv as MockPaging;
 }
 

@@ -103,6 +103,7 @@ function makeOps(attachOps: DomainOps): ViommuOps {
 }
 
 function recordOf(viommu: ViommuCore): MockViommu {
+  // cast: iommufd brings a driver its own vIOMMUs only
   return viommu.priv as MockViommu;
 }
 

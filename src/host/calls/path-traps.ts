@@ -290,6 +290,7 @@ export class PathTraps {
     try {
       return this.#lookOnHost(task, what, path);
     } catch (error) {
+      // cast: node:fs throws nothing else
       const { errno } = error as NodeJS.ErrnoException;
       return errno ?? -HOST_ERRNO.EIO;
     }

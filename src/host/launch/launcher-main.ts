@@ -21,6 +21,7 @@ const SIGKILL = 9;
 function main(): void {
   const [socketText, optionsText, ...argv] = process.argv.slice(2);
   const socket = Number(socketText);
+  // cast: the order was written by the kernel thread of this package
   const options = JSON.parse(optionsText!) as LauncherOrder;
   setCloexec(socket, true);
   syscall(NR.prctl, 1, SIGKILL); // PR_SET_PDEATHSIG: no program without its machine

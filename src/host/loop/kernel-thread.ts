@@ -77,7 +77,7 @@ function traceDescriptor(file: string): number {
 
 function outcome(): RunResult {
   try {
-    return main(workerData as RunPlan);
+    return main(workerData as RunPlan); // cast: what run.ts starts the thread with
   } catch (error) {
     if (error instanceof HostError) return { kind: 'failed', message: error.message };
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);

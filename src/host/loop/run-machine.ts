@@ -47,6 +47,7 @@ function writeAll(fd: number, text: string): boolean {
     }
     return true;
   } catch (error) {
+    // cast: only its code is looked at, and other errors have none
     return (error as NodeJS.ErrnoException).code === 'EAGAIN';
   }
 }

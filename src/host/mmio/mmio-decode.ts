@@ -6,6 +6,7 @@
 import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
 
+// cast: createRequire knows no types
 const iced = createRequire(import.meta.url)('iced-x86') as typeof Iced;
 const { Decoder, Mnemonic, OpKind, Register, MemorySizeExt, RegisterExt } = iced;
 

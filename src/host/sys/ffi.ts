@@ -22,6 +22,7 @@ export class HostError extends Error {
 
 function loadKoffi(): Koffi {
   try {
+    // cast: createRequire knows no types
     return createRequire(import.meta.url)('koffi') as Koffi;
   } catch {
     throw new HostError(

@@ -50,8 +50,8 @@ export interface Address {
 
 /** The text has been checked against the pattern. */
 export function parseAddress(at: string): Address {
-  const [segment, bus, slot] = at.split(':') as [string, string, string];
-  const [device, fn] = slot.split('.') as [string, string];
+  const [segment = '', bus = '', slot = ''] = at.split(':');
+  const [device = '', fn = ''] = slot.split('.');
   return {
     segment: parseInt(segment, 16),
     bus: parseInt(bus, 16),
@@ -62,7 +62,7 @@ export function parseAddress(at: string): Address {
 
 /** Is it the type of a bridge, and not of a device model? */
 export function isBridge(type: string): type is BridgeType {
-  return (BRIDGE_TYPES as readonly string[]).includes(type);
+  return BRIDGE_TYPES.some((bridge) => bridge === type);
 }
 
 /** The kernel driver that is bound at boot. */

@@ -35,12 +35,12 @@ export const PASSIVE_DRIVERS = ['vfio-pci', 'pci-stub', 'pcieport', 'none'] as c
 /** Every driver a device of a description can be bound to. */
 export const DRIVER_NAMES: readonly string[] = [...PASSIVE_DRIVERS, ...HOST_DRIVERS];
 
-const trait = z.enum(TRAIT_NAMES as [(typeof TRAIT_NAMES)[number], ...typeof TRAIT_NAMES]);
+const trait = z.enum(TRAIT_NAMES);
 
 const kernel = z
   .strictObject({
     version: z
-      .enum(KERNEL_VERSIONS as [string, ...string[]])
+      .enum(KERNEL_VERSIONS)
       .default(DEFAULT_KERNEL.version)
       .describe('release of Linux it behaves as'),
     with: z
@@ -117,7 +117,7 @@ const deviceKeys = {
   type: z.string().describe('a device model, or a bridge'),
   at: bdf.describe('PCI address DDDD:BB:DD.F, lower-case hex'),
   driver: z
-    .enum(DRIVER_NAMES as [string, ...string[]])
+    .enum(DRIVER_NAMES)
     .optional()
     .describe('kernel driver bound at boot; by default vfio-pci, of bridges pcieport'),
   iommu: z

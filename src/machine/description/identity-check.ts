@@ -33,6 +33,7 @@ export function identityProblems(pci: PciIdentity): string[] {
 
 function numberProblems(pci: PciIdentity): string[] {
   return Object.entries(RANGES).flatMap(([key, [min, max]]) => {
+    // cast: Object.entries forgets that the keys are those of RANGES
     const value = pci[key as keyof typeof RANGES];
     if (value === undefined) return [];
     const fits = Number.isInteger(value) && value >= min && value <= max;

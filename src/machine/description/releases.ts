@@ -50,6 +50,7 @@ export const DEFAULT_KERNEL: KernelDescription = {
 };
 
 /** Every trait. */
+// cast: Object.keys forgets that the keys are traits
 export const TRAIT_NAMES = Object.keys(KERNEL_TRAITS) as KernelTrait[];
 
 /** The release of a checked description; another version is a Bug. */

@@ -41,7 +41,7 @@ function vfioDir(world: DevWorld): DirNode {
     }
     const cdevs: Record<string, Node> = {};
     for (const node of world.vfio.nodes()) {
-      const [, first, second] = node.path.split('/') as [string, string, string | undefined];
+      const [, first = '', second] = node.path.split('/');
       if (second === undefined) out[first] = deviceNode(node);
       else cdevs[second] = deviceNode(node);
     }

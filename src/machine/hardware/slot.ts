@@ -135,6 +135,6 @@ function placeOn(plug: PlugIn, identity: PciIdentity): PciFunction {
 }
 
 function devfnOf(text: string): number {
-  const [device, fn] = text.split('.') as [string, string];
+  const [device = '', fn = ''] = text.split('.');
   return (parseInt(device, 16) << 3) | parseInt(fn, 16);
 }

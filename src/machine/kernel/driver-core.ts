@@ -212,6 +212,7 @@ function parseId(text: string): Result<DynamicId, 'EINVAL'> {
 }
 
 function sameId(a: DynamicId, b: DynamicId): boolean {
+  // cast: Object.keys forgets that the keys are those of a DynamicId
   return (Object.keys(a) as (keyof DynamicId)[]).every((key) => a[key] === b[key]);
 }
 

@@ -152,11 +152,11 @@ export class MachineMm implements Mm {
     for (let done = 0; done < count;) {
       const span = this.#span(index + done, count - done, write);
       const rc = isErrno(span) ? span : this.#pinSpan(span, write, pfns, at + done);
-      if (rc) {
+      if (isErrno(span) || rc) {
         for (let n = 0; n < done; n++) this.#frames.unpin(pfns[at + n]!, 1);
         return rc;
       }
-      done += (span as Span).count;
+      done += span.count;
     }
     return undefined;
   }

@@ -93,6 +93,7 @@ export function newIntelDomain(init: IntelDomainInit): IntelDomain {
 
 /** @kernel to_dmar_domain */
 export function toIntelDomain(domain: Domain): IntelDomain {
+  // cast: the core brings a driver its own domains only
   return domain.priv as IntelDomain;
 }
 
@@ -100,5 +101,6 @@ export function toIntelDomain(domain: Domain): IntelDomain {
 export function toIntelDevice(dev: Device): IntelDevice {
   const priv = dev.iommu?.priv;
   if (priv === undefined) throw new Bug(`${dev.name} was not probed by the intel driver`);
+  // cast: the core brings a driver its own devices only
   return priv as IntelDevice;
 }

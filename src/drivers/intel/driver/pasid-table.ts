@@ -82,6 +82,7 @@ export class PasidTable {
     const { words } = this.#ram;
     words.fill(0, at, at + ENTRY_WORDS);
     for (const [name, value] of Object.entries(fields)) {
+      // cast: a name of the layout, and all of its fields are alike
       pasidEntry[name as 'did'].set(words, at, value);
     }
     pasidEntry.p.set(words, at, 1);
