@@ -70,8 +70,18 @@ export interface IommuPlace {
   readonly fwnode: object;
   /** Does it translate for this function? */
   readonly covers: (fn: PciFunction) => boolean;
+  /** Of the functions it translates for. */
+  readonly enableBits: EnableBits;
   /** Ranges that firmware wants mapped one to one. */
   readonly directRegions: readonly FirmwareRegion[];
+}
+
+/** Bits in the configuration space of functions, by requester id, that the driver of their IOMMU decides. */
+export interface EnableBits {
+  /** May the device ask for translations? @kernel pci_enable_ats */
+  setAts(requesterId: number, enabled: boolean): void;
+  /** May it ask for pages? @kernel pci_enable_pri */
+  setPri(requesterId: number, enabled: boolean): void;
 }
 
 /** A range of addresses, in bytes, that firmware wants mapped one to one for some functions. */

@@ -141,6 +141,15 @@ export class PciDeviceFunction {
     const cap = this.config.extendedCapability(PCI_EXT_CAP_ID_PRI);
     return cap !== 0 && (this.config.read(cap + PCI_PRI_CTRL, 2) & PCI_PRI_CTRL_ENABLE) !== 0;
   }
+  /** Nothing without the capability. */
+  enableAts(on: boolean): void {
+    const cap = this.config.extendedCapability(PCI_EXT_CAP_ID_ATS);
+    if (cap !== 0) this.#setBits(cap + PCI_ATS_CTRL, PCI_ATS_CTRL_ENABLE, on);
+  }
+  enablePageRequests(on: boolean): void {
+    const cap = this.config.extendedCapability(PCI_EXT_CAP_ID_PRI);
+    if (cap !== 0) this.#setBits(cap + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE, on);
+  }
   get msiCapacity(): number {
     return this.identity.msiVectors ?? 0;
   }
@@ -214,6 +223,14 @@ export class PciDeviceFunction {
     this.resetKeepingConfig(this.identity.pcie?.flr ? 'flr' : 'function');
     return undefined;
   }
+  /** Configuration space as it was at another time; ATS and page requests stay as their IOMMU's driver has them now. */
+  restoreConfig(saved: Uint8Array): void {
+    const { atsEnabled, pageRequestsEnabled } = this;
+    this.config.bytes.set(saved);
+    this.enableAts(atsEnabled);
+    this.enablePageRequests(pageRequestsEnabled);
+    this.#changed();
+  }
   /** Save, reset, restore: the part every reset of the kernel has in common. */
   resetKeepingConfig(kind: ResetKind): void {
     const saved = this.config.bytes.slice();
@@ -230,6 +247,10 @@ export class PciDeviceFunction {
     this.#changed();
   }
 
+  #setBits(at: number, bits: number, on: boolean): void {
+    const rest = this.config.read(at, 2) & ~bits;
+    this.writeConfig(at, 2, on ? rest | bits : rest);
+  }
   #asksForFlr(offset: number, width: number, value: number): boolean {
     const exp = this.config.capability(PCI_CAP_ID_EXP);
     if (exp === 0 || !this.identity.pcie?.flr) return false;

@@ -77,6 +77,23 @@ describe('a device of one file and one row', () => {
     expect([read('status'), interrupts(), memory.bytes[1]]).toEqual([0n, 0, 0]);
     close();
   });
+  test('may ask where its pages are, since the driver of its IOMMU has switched ATS on', () => {
+    const { machine, slot, fn, load, read, close } = rig();
+    expect(fn.atsEnabled).toBe(true);
+    const { unit } = slot.dma;
+    load(0x10000n, 0x11000n);
+    machine.advance(0);
+    expect([read('status'), read('asked')]).toEqual([2n, 0n]);
+    const asked = unit!.request({
+      requesterId: fn.requesterId,
+      pasid: -1,
+      iovaG: 0x10,
+      access: 'ats',
+    });
+    expect(asked.outcome).toBe('translated');
+    close();
+    expect(fn.atsEnabled).toBe(false);
+  });
   test('hears when software makes it bus master', () => {
     const { fn, read, close } = rig();
     expect(read('mastered')).toBe(1n);

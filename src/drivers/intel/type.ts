@@ -47,12 +47,13 @@ export const intelType: IommuType = {
   createDriver({ core, memory, grouping }) {
     const driver = createIntelDriver(core, grouping);
     return {
-      create({ name, fwnode, covers, directRegions }, options: Options) {
+      create({ name, fwnode, covers, enableBits, directRegions }, options: Options) {
         const handle = driver.addUnit({
           ...unitConfig(options),
           name,
           memory,
           scope: covers,
+          enableBits,
           rmrrs: directRegions,
         });
         if (isErrno(handle)) return handle;

@@ -5,6 +5,7 @@
 import { Bug } from '../../base/bug.ts';
 import type { IommuCore } from '../../core/contract/iommu-core.ts';
 import type { HostBackings } from '../../devices/host-services.ts';
+import type { EnableBits } from '../../drivers/iommu-type.ts';
 import type { PciGrouping } from '../../drivers/pci-group.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
 import { PciBus } from '../../pci/topology.ts';
@@ -49,7 +50,12 @@ export class Hardware {
     this.#bus = { env: core.env, memory, controller: this.controller };
     this.#iommuAbove = iommusAbove(description, parts.types);
     const types = parts.types.iommus;
-    this.iommus = makeIommus({ ...parts, types, nameAbove: (at) => this.#iommuAbove.get(at) });
+    this.iommus = makeIommus({
+      ...parts,
+      types,
+      nameAbove: (at) => this.#iommuAbove.get(at),
+      enableBits: this.#enableBits(),
+    });
     this.#plugBus(description.devices, undefined);
     for (const { model } of this.#inOrder) model?.powerOn();
     new Firmware().assign(this.childrenOf(undefined), (bridge) => this.childrenOf(bridge));
@@ -70,6 +76,19 @@ export class Hardware {
   /** Behind a bridge; undefined: on the root buses. */
   childrenOf(bridge: PciSlot | undefined): PciSlot[] {
     return this.#inOrder.filter((slot) => slot.parent === bridge);
+  }
+
+  #enableBits(): EnableBits {
+    const withId = (id: number): PciDeviceFunction[] =>
+      this.#inOrder.map(({ fn }) => fn).filter((fn) => fn.requesterId === id);
+    return {
+      setAts(requesterId, enabled) {
+        for (const fn of withId(requesterId)) fn.enableAts(enabled);
+      },
+      setPri(requesterId, enabled) {
+        for (const fn of withId(requesterId)) fn.enablePageRequests(enabled);
+      },
+    };
   }
 
   #plugBus(devices: readonly DeviceDescription[], bridge: PciSlot | undefined): void {

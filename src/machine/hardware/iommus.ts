@@ -8,6 +8,7 @@ import { isErrno } from '../../base/errno.ts';
 import type { Device } from '../../core/contract/device.ts';
 import { fwspecInit } from '../../core/probe/fwspec.ts';
 import type {
+  EnableBits,
   FirmwareRegion,
   Iommu,
   IommuDriver,
@@ -38,6 +39,7 @@ export interface MachineIommu extends Iommu {
 export interface IommusOf extends IommuWorld {
   readonly description: MachineDescription;
   readonly types: IommuTypes;
+  readonly enableBits: EnableBits;
   /** Name of the IOMMU above the function at an address; undefined: none. */
   nameAbove(at: string): string | undefined;
 }
@@ -57,7 +59,9 @@ export function makeIommus(parts: IommusOf): MachineIommu[] {
     drivers.set(type, driver);
     const fwnode = { iommu: name };
     const covers = (fn: PciFunction): boolean => parts.nameAbove(fn.name) === name;
-    const made = driver.create({ name, fwnode, covers, directRegions }, optionsOf(entry));
+    const { enableBits } = parts;
+    const place = { name, fwnode, covers, enableBits, directRegions };
+    const made = driver.create(place, optionsOf(entry));
     if (isErrno(made)) throw new Bug(`${name} could not be made: ${made.name}`);
     return { ...made, name, type: entry.type, ...wiring(made, fwnode) };
   });

@@ -105,7 +105,7 @@ export class VfioPciState {
     this.fn.watchers.delete(this.#watcher);
     this.exports.close();
     this.#config = undefined;
-    this.fn.config.bytes.set(this.#saved!);
+    this.fn.restoreConfig(this.#saved!);
     this.#saved = undefined;
     this.#setCommand(PCI_COMMAND_MASTER, 0);
     if (this.#resetWorks) void this.#resetFunction();

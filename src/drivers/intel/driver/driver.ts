@@ -32,6 +32,7 @@ import { MESSAGE_WINDOW, MESSAGE_WINDOW_SIZE } from '../../../pci/messages.ts';
 import type { PciFunction } from '../../../pci/topology.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
 import { IOMMU_HW_INFO_TYPE_INTEL_VTD, iommu_hw_info_vtd } from '../../../uapi/iommufd.ts';
+import type { EnableBits } from '../../iommu-type.ts';
 import type { PciGrouping } from '../../pci-group.ts';
 import { detach } from './attach.ts';
 import { toIntelDevice, type IntelDevice } from './domain.ts';
@@ -54,6 +55,8 @@ export interface IntelUnitConfig extends IntelHardwareConfig {
   readonly memory?: PhysicalMemory;
   /** Functions behind this unit; a unit without takes everything no other claims. */
   readonly scope?: (fn: PciFunction) => boolean;
+  /** In the configuration space of the functions; without, only the unit knows who may ask. */
+  readonly enableBits?: EnableBits;
   /** Ranges firmware wants identity-mapped. */
   readonly rmrrs?: readonly Rmrr[];
   /** IOMMU_DOMAIN_IDENTITY, IOMMU_DOMAIN_DMA, or 0 for no opinion. */
@@ -116,7 +119,7 @@ function addUnit(
   const instance = IntelIommu.create(core, ops, {
     hw,
     port: unit,
-    ats: unit,
+    ats: both(unit, config.enableBits),
     rmrrs: config.rmrrs ?? [],
     scope: config.scope,
     defDomainType: config.defDomainType,
@@ -126,6 +129,21 @@ function addUnit(
   const handle = { instance, ops, unit, registers: unit };
   units.push(handle);
   return handle;
+}
+
+/** The unit keeps the TLBs of devices, so it has to know as well. */
+function both(unit: EnableBits, functions: EnableBits | undefined): EnableBits {
+  if (!functions) return unit;
+  return {
+    setAts(requesterId, enabled) {
+      functions.setAts(requesterId, enabled);
+      unit.setAts(requesterId, enabled);
+    },
+    setPri(requesterId, enabled) {
+      functions.setPri(requesterId, enabled);
+      unit.setPri(requesterId, enabled);
+    },
+  };
 }
 
 function createOps(core: IommuCore, pci: PciGrouping, units: IntelUnitHandle[]): IommuOps {

@@ -17,6 +17,7 @@ import { iopfQueueAlloc } from '../../../core/contract/iopf.ts';
 import { type IopfQueue } from '../../../core/contract/iopf-queue.ts';
 import type { PciFunction } from '../../../pci/topology.ts';
 import { FRAME_WORDS } from '../../../pt/ram.ts';
+import type { EnableBits } from '../../iommu-type.ts';
 import type { IntelHardware } from '../hardware.ts';
 import { QueuedInvalidation } from './queue.ts';
 import {
@@ -48,17 +49,11 @@ export interface Rmrr {
   readonly of: (fn: PciFunction) => boolean;
 }
 
-/** The device's side of ATS: its capability's enable bit. */
-export interface AtsControl {
-  setAts(requesterId: number, enabled: boolean): void;
-  /** The same of its page request interface. */
-  setPri(requesterId: number, enabled: boolean): void;
-}
-
 export interface IntelIommuConfig {
   readonly hw: IntelHardware;
   readonly port: RegisterPort;
-  readonly ats: AtsControl;
+  /** ATS and page requests of the devices: their capabilities' enable bits. */
+  readonly ats: EnableBits;
   readonly rmrrs: readonly Rmrr[];
   /** Functions behind this unit; undefined: all that no other unit claims. */
   readonly scope: ((fn: PciFunction) => boolean) | undefined;
