@@ -50,7 +50,7 @@ function typeText(of: JsonSchema): string {
     const values = of.enum.length > MANY ? [of.enum[0], '…', of.enum.at(-1)] : of.enum;
     return values.map((value) => (value === '…' ? value : `\`${String(value)}\``)).join(', ');
   }
-  if (of.pattern === '^0x[0-9a-fA-F]+$') return "`'0x…'`";
+  if (of.pattern === '^0x[0-9a-fA-F]{1,16}$') return "`'0x…'`";
   if (of.anyOf) return of.anyOf.map((each) => typeText(each as JsonSchema)).join(' or ');
   if (of.type === 'array') return 'list';
   if (of.type === 'object') return 'keys below';

@@ -42,12 +42,12 @@ describe('a YAML file', () => {
     [
       'a value',
       'iommus:\n  - type: intel\n    width: 40\n',
-      'm.yaml:3: iommus[0].width: allowed: 39, 48, 57',
+      'm.yaml:3: iommus[0].width: 40 is not allowed; allowed: 39, 48, 57',
     ],
     [
       'an element',
       'kernel:\n  with:\n    - test-dev\n    - speed\n',
-      'm.yaml:4: kernel.with[1]: allowed: ',
+      "m.yaml:4: kernel.with[1]: 'speed' is not allowed; allowed: ",
     ],
     [
       'hardware',
@@ -65,6 +65,61 @@ describe('a YAML file', () => {
     ['preset:toString', 'there is no preset:toString; presets: default'],
   ])('%s cannot be read, and the message says why', ([machine, message]) => {
     expect(mistake({ machine: machine! })).toContain(message);
+  });
+});
+
+describe('a file that is no machine file', () => {
+  const bytes = (content: Uint8Array): string => {
+    const name = join(folder, 'm.yaml');
+    writeFileSync(name, content);
+    return name;
+  };
+  test.for<[string, string | Uint8Array, string]>([
+    ['a scalar', 'hello\n', "m.yaml:1: must be keys and values, not 'hello'"],
+    ['a list', '- a\n', 'm.yaml:1: must be keys and values, not a list'],
+    [
+      'bytes',
+      Uint8Array.of(0x61, 0x0a, 0x7f, 0x45, 0x00),
+      'm.yaml:2: this is no text in UTF-8: the byte 0x00',
+    ],
+    [
+      'Latin 1',
+      Uint8Array.of(0x23, 0x0a, 0x23, 0xe9, 0x0a),
+      'm.yaml:2: this is no text in UTF-8: the byte 0xe9',
+    ],
+    [
+      'half a character',
+      Uint8Array.of(0x23, 0xc3),
+      'm.yaml:1: this is no text in UTF-8: the byte 0xc3',
+    ],
+    [
+      'two documents',
+      'ramMiB: 1\n---\nramMiB: 2\n',
+      'm.yaml:2: a second document begins: a file has one',
+    ],
+    [
+      'a key twice',
+      'ramMiB: 1\nramMiB: 2\n',
+      "m.yaml:2: the key 'ramMiB' is there already, in line 1",
+    ],
+    [
+      'an unknown alias',
+      'devices: *all\n',
+      'm.yaml:1: the alias *all names nothing: there is no &all above',
+    ],
+    ['__proto__', '__proto__: { ramMiB: 1 }\n', 'm.yaml:1: no key is called __proto__'],
+    ['many mistakes', Array.from({ length: 30 }, (_, n) => `k${n}: 1\n`).join(''), 'and 10 more'],
+  ])('%s: the message has the line, in our words', ([, content, message]) => {
+    const name = typeof content === 'string' ? file(content) : bytes(content);
+    expect(mistake({ machine: name }).split('\n').at(-1)).toBe(message);
+  });
+  test('an empty one is a machine with all defaults', () => {
+    expect(resolveMachine({ machine: file('') })).toEqual(resolveMachine({ machine: file('{}') }));
+  });
+  test('one without an end is not read to its end', () => {
+    expect(mistake({ machine: '/dev/zero' })).toBe(
+      'machine file /dev/zero is larger than 262144 bytes',
+    );
   });
 });
 
@@ -87,6 +142,22 @@ describe('flags', () => {
       { device: ['edu'] },
       '--device edu: bdf= is missing, such as edu,bdf=0000:00:05.0; other keys: bdf, driver, iommu, dma_mask_bits',
     ],
+    [
+      { device: ['edu,bdf=0000:00:05.0,speed=1'] },
+      "--device edu,bdf=0000:00:05.0,speed=1: unknown key 'speed'; allowed: bdf, driver, iommu, dma_mask_bits",
+    ],
+    [
+      { device: ['edu,bdf=0000:00:05.0,bdf=0000:00:06.0'] },
+      "--device edu,bdf=0000:00:05.0,bdf=0000:00:06.0: 'bdf=0000:00:06.0' gives its key a second time",
+    ],
+    [
+      { device: ['edu,bdf=0000:00:05.0,__proto__=1'] },
+      "--device edu,bdf=0000:00:05.0,__proto__=1: unknown key '__proto__'; allowed: ",
+    ],
+    [
+      { device: ['edu,bdf=0000:00:05.0,dma_mask_bits=99'] },
+      '--device (number 1): devices[1].options.dma_mask_bits: 99 is not allowed; allowed: whole numbers from 1 to 64',
+    ],
     [{ device: ['edu,fast'] }, "--device edu,fast: 'fast' is not KEY=VALUE"],
     [
       { device: ['edo,bdf=0000:00:05.0'] },
@@ -98,7 +169,10 @@ describe('flags', () => {
       { iommu: ['intel,speed=1'] },
       "--iommu intel,speed=1: unknown key 'speed'; allowed: name, scalable, width",
     ],
-    [{ iommu: ['intel,width=40'] }, '--iommu (number 1): iommus[0].width: allowed: 39, 48, 57'],
+    [
+      { iommu: ['intel,width=40'] },
+      '--iommu (number 1): iommus[0].width: 40 is not allowed; allowed: 39, 48, 57',
+    ],
   ] as const)(
     'a flag of %o is refused, and the message says what would be allowed',
     ([choice, message]) => {

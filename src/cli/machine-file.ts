@@ -8,9 +8,10 @@ import {
   type IommuDescription,
   type MachineDescription,
   type MachineInput,
-  type Problem,
 } from '../machine/description/description.ts';
 import { parseDescription } from '../machine/description/description-check.ts';
+import type { Problem } from '../machine/description/shape-problems.ts';
+import { given, printable } from '../machine/description/wording.ts';
 import { KNOWN_TYPES, Machine } from '../machine/machine.ts';
 import { PRESETS } from '../machine/description/presets/index.ts';
 import { parseYaml, problemsText, readUserFile, UserMistake, type Places } from './user-file.ts';
@@ -31,14 +32,17 @@ export function describeMachine(choice: MachineChoice): Source {
   const devices = (choice.device ?? []).map(deviceFlag);
   const iommus = (choice.iommu ?? []).map(iommuFlag);
   const { input } = source;
-  const given = Array.isArray(input.devices) ? input.devices : [];
+  const own = Array.isArray(input.devices) ? input.devices : [];
+  // What is no machine at all is refused as it stands in the file.
+  const isKeys = typeof input === 'object' && !Array.isArray(input);
+  if (!isKeys || devices.length + iommus.length === 0) return source;
   return {
     input: {
       ...input,
-      ...(devices.length > 0 && { devices: [...given, ...devices] }),
+      ...(devices.length > 0 && { devices: [...own, ...devices] }),
       ...(iommus.length > 0 && { iommus }),
     },
-    place: (path) => flagPlace(path, given.length, iommus.length > 0) ?? source.place(path),
+    place: (path) => flagPlace(path, own.length, iommus.length > 0) ?? source.place(path),
   };
 }
 
@@ -80,7 +84,7 @@ function readSource(name: string): Source {
     const key = name.slice('preset:'.length);
     if (!Object.hasOwn(PRESETS, key)) {
       const names = Object.keys(PRESETS).sort().join(', ');
-      throw new UserMistake(`there is no ${name}; presets: ${names}`);
+      throw new UserMistake(`there is no ${printable(name)}; presets: ${names}`);
     }
     return { input: PRESETS[key]!.machine, place: () => name };
   }
@@ -103,17 +107,21 @@ const DEVICE_FLAG_KEYS = ['bdf', 'driver', 'iommu'] as const;
 function deviceFlag(text: string): NonNullable<MachineInput['devices']>[number] {
   const { head: type, pairs } = splitFlag('--device', text);
   const known = KNOWN_TYPES.devices.get(type);
-  const { bdf, driver, iommu, ...options } = pairs;
+  const allowed = [...DEVICE_FLAG_KEYS, ...Object.keys(known?.options ?? {})];
+  if (known) knownKeys('--device', text, pairs, allowed);
+  const bdf = pairs.get('bdf');
   if (bdf === undefined) {
     throw new UserMistake(
-      `--device ${text}: bdf= is missing, such as ${type},bdf=0000:00:05.0; ` +
-        `other keys: ${[...DEVICE_FLAG_KEYS, ...Object.keys(known?.options ?? {})].join(', ')}`,
+      `--device ${printable(text)}: bdf= is missing, such as ${known?.type ?? 'edu'},bdf=0000:00:05.0; ` +
+        `other keys: ${allowed.join(', ')}`,
     );
   }
+  const [driver, iommu] = [pairs.get('driver'), pairs.get('iommu')];
+  const options = [...pairs].filter(([key]) => !DEVICE_FLAG_KEYS.some((own) => own === key));
   return {
     type,
     at: bdf,
-    options: Object.fromEntries(Object.entries(options).map(([k, v]) => [k, scalar(v)])),
+    options: Object.fromEntries(options.map(([key, value]) => [key, scalar(value)])),
     ...(driver !== undefined && { driver }),
     ...(iommu !== undefined && { iommu }),
   };
@@ -124,26 +132,34 @@ function iommuFlag(text: string): IommuDescription {
   const known = KNOWN_TYPES.iommus.get(type);
   if (!known) {
     const types = [...KNOWN_TYPES.iommus.keys()].join(', ');
-    throw new UserMistake(`--iommu ${text}: unknown type '${type}'; allowed: ${types}`);
-  }
-  const allowed = ['name', ...Object.keys(known.options)];
-  const unknown = Object.keys(pairs).find((key) => !allowed.includes(key));
-  if (unknown !== undefined) {
     throw new UserMistake(
-      `--iommu ${text}: unknown key '${unknown}'; allowed: ${allowed.join(', ')}`,
+      `--iommu ${printable(text)}: unknown type ${given(type)}; allowed: ${types}`,
     );
   }
-  const values = Object.entries(pairs).map(([k, v]) => [k, k === 'name' ? v : scalar(v)] as const);
+  knownKeys('--iommu', text, pairs, ['name', ...Object.keys(known.options)]);
+  const values = [...pairs].map(([k, v]) => [k, k === 'name' ? v : scalar(v)] as const);
   return { type, ...Object.fromEntries(values) };
 }
 
-function splitFlag(flag: string, text: string): { head: string; pairs: Record<string, string> } {
+function knownKeys(flag: string, text: string, pairs: Pairs, allowed: readonly string[]): void {
+  const unknown = [...pairs.keys()].find((key) => !allowed.includes(key));
+  if (unknown === undefined) return;
+  throw new UserMistake(
+    `${flag} ${printable(text)}: unknown key ${given(unknown)}; allowed: ${allowed.join(', ')}`,
+  );
+}
+
+type Pairs = ReadonlyMap<string, string>;
+
+function splitFlag(flag: string, text: string): { head: string; pairs: Pairs } {
   const [head = '', ...rest] = text.split(',');
-  const pairs: Record<string, string> = {};
+  const pairs = new Map<string, string>();
   for (const part of rest) {
     const at = part.indexOf('=');
-    if (at <= 0) throw new UserMistake(`${flag} ${text}: '${part}' is not KEY=VALUE`);
-    pairs[part.slice(0, at)] = part.slice(at + 1);
+    const key = part.slice(0, at);
+    const problem = at <= 0 ? 'is not KEY=VALUE' : pairs.has(key) && 'gives its key a second time';
+    if (problem) throw new UserMistake(`${flag} ${printable(text)}: ${given(part)} ${problem}`);
+    pairs.set(key, part.slice(at + 1));
   }
   return { head, pairs };
 }

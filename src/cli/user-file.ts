@@ -1,9 +1,11 @@
 /**
  * Files that people write: YAML (and so JSON) with the line of every key, and mistakes reported with their place.
  */
-import { readFileSync } from 'node:fs';
-import { isMap, isNode, isPair, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
-import type { Problem } from '../machine/description/description.ts';
+import { closeSync, openSync, readSync } from 'node:fs';
+import type { Problem } from '../machine/description/shape-problems.ts';
+import { printable } from '../machine/description/wording.ts';
+import { systemReason } from './system-reason.ts';
+import { yamlData } from './yaml-data.ts';
 
 /** A mistake of the person at the keyboard: the message is all there is to say. */
 export class UserMistake extends Error {
@@ -16,68 +18,89 @@ export interface Places {
   place(path: Problem['path']): string;
 }
 
-/** Throws UserMistake. */
+/** More than a machine of the largest kind needs. */
+const LARGEST_FILE = 2 ** 18;
+
+/** The text of a file (or pipe) in UTF-8. Throws UserMistake. */
 export function readUserFile(name: string, what: string): string {
+  const bytes = readBytes(name, what);
+  if (bytes.length > LARGEST_FILE) {
+    throw new UserMistake(`${what} ${printable(name)} is larger than ${LARGEST_FILE} bytes`);
+  }
+  const text = bytes.toString('utf8');
+  const bad = bytes.includes(0) ? bytes.indexOf(0) : firstDifference(bytes, Buffer.from(text));
+  if (bad === undefined) return text;
+  const line = bytes.subarray(0, bad).filter((byte) => byte === 0x0a).length + 1;
+  const byte = bytes[bad]!.toString(16).padStart(2, '0');
+  throw new UserMistake(`${name}:${line}: this is no text in UTF-8: the byte 0x${byte}`);
+}
+
+function readBytes(name: string, what: string): Buffer {
+  let fd: number | undefined;
   try {
-    return readFileSync(name, 'utf8');
+    fd = openSync(name, 'r');
+    return readUpTo(fd, LARGEST_FILE + 1);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-    throw new UserMistake(`${what} ${name} cannot be read: ${REASONS[code] ?? code}`);
+    throw new UserMistake(`${what} ${printable(name)} cannot be read: ${systemReason(error)}`);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
 }
-const REASONS: Readonly<Record<string, string>> = {
-  EACCES: 'permission denied',
-  EISDIR: 'it is a directory',
-  ENOENT: 'there is no such file',
-  ENOTDIR: 'there is no such file',
-};
 
-/** Text as data with the lines of its keys. Throws UserMistake for what is no YAML. */
-export function parseYaml(text: string, name: string): Places & { readonly value: unknown } {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const [broken] = document.errors;
-  if (broken) {
-    throw new UserMistake(`${name}:${lines.linePos(broken.pos[0]).line}: ${broken.message}`);
+/** Not more than this: what is named may have no end. */
+function readUpTo(fd: number, most: number): Buffer {
+  const parts: Buffer[] = [];
+  for (let left = most; left > 0;) {
+    const part = Buffer.alloc(Math.min(left, 0x1_0000));
+    const length = readSync(fd, part);
+    if (length === 0) break;
+    parts.push(part.subarray(0, length));
+    left -= length;
   }
-  const value: unknown = document.toJS() ?? {};
-  return { value, place: (path) => `${name}:${lineOf(document, lines, path)}` };
+  return Buffer.concat(parts);
+}
+
+/** Where bytes that are no UTF-8 begin. */
+function firstDifference(bytes: Buffer, again: Buffer): number | undefined {
+  if (bytes.equals(again)) return undefined;
+  const at = bytes.findIndex((byte, n) => byte !== again[n]);
+  return at < 0 ? undefined : at;
+}
+
+/** Text as data with the lines of its keys; what says nothing is an empty object. Throws UserMistake. */
+export function parseYaml(text: string, name: string): Places & { readonly value: unknown } {
+  const data = yamlData(text);
+  if ('mistakes' in data) {
+    throw new UserMistake(
+      manyLines(data.mistakes.map(({ line, message }) => `${name}:${line}: ${message}`)),
+    );
+  }
+  return { value: data.value ?? {}, place: (path) => `${name}:${data.lineOf(path)}` };
 }
 
 /** One line per problem: its place, its key, what is wrong and what would be allowed. */
 export function problemsText(problems: readonly Problem[], source: Places): string {
-  return problems.map((problem) => problemText(problem, source)).join('\n');
+  return manyLines(problems.map((problem) => problemText(problem, source)));
+}
+
+/** More lines than these help nobody. */
+const MOST_LINES = 20;
+
+function manyLines(lines: readonly string[]): string {
+  const shown = [...new Set(lines)].slice(0, MOST_LINES);
+  const more = lines.length - shown.length;
+  return [...shown, ...(more > 0 ? [`and ${more} more`] : [])].join('\n');
 }
 
 function problemText(problem: Problem, source: Places): string {
   const path = problem.path.reduce<string>(
-    (text, key) => (typeof key === 'number' ? `${text}[${key}]` : text ? `${text}.${key}` : key),
+    (text, key) => (typeof key === 'number' ? `${text}[${key}]` : dotted(text, printable(key))),
     '',
   );
   const key = path ? `${path}: ` : '';
   return `${source.place(problem.path)}: ${key}${problem.message}`;
 }
 
-/** Line of the deepest part of the path that is there. */
-function lineOf(document: Document, lines: LineCounter, path: Problem['path']): number {
-  for (let depth = path.length; depth > 0; depth--) {
-    const at = startOf(document, path.slice(0, depth));
-    if (at !== undefined) return lines.linePos(at).line;
-  }
-  return 1;
-}
-
-/** Offset of a key (its name, not its value), or of an element of a list. */
-function startOf(document: Document, path: Problem['path']): number | undefined {
-  const parent = path.length > 1 ? document.getIn(path.slice(0, -1), true) : document.contents;
-  const last = path.at(-1);
-  if (isMap(parent)) {
-    const pair = parent.items.find(
-      (item) => isPair(item) && isScalar(item.key) && item.key.value === last,
-    );
-    const key = pair?.key;
-    return isNode(key) ? key.range?.[0] : undefined;
-  }
-  const node = document.getIn(path, true);
-  return isNode(node) ? node.range?.[0] : undefined;
+function dotted(before: string, key: string): string {
+  return before ? `${before}.${key}` : key;
 }

@@ -26,7 +26,8 @@ import {
   type DeviceTypes,
   type HardwareTypes,
 } from './description/description-check.ts';
-import type { MachineDescription, MachineInput, Problem } from './description/description.ts';
+import type { MachineDescription, MachineInput } from './description/description.ts';
+import type { Problem } from './description/shape-problems.ts';
 import { devRoot } from './files/dev.ts';
 import { DriverCore } from './kernel/driver-core.ts';
 import { hostDrivers } from './kernel/drivers.ts';

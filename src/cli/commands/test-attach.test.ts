@@ -207,17 +207,17 @@ const MISTAKES = [
   [
     'a mode',
     `- domain: { ${good} }\n  ${good}\n  mode: force\n`,
-    'w.yaml:3: wishes[0].mode: allowed: attach, replace',
+    "w.yaml:3: wishes[0].mode: 'force' is not allowed; allowed: attach, replace",
   ],
   [
     'a type',
     `domains:\n  d:\n    ${good}\n    type: open\nwishes: [{ domain: d, ${good} }]\n`,
-    'w.yaml:4: domains.d.type: allowed: paging, identity, blocked, default',
+    "w.yaml:4: domains.d.type: 'open' is not allowed; allowed: paging, identity, blocked, default",
   ],
   [
     'a flag',
     `- domain: { ${good}, flags: [fast] }\n  ${good}\n`,
-    'w.yaml:1: wishes[0].domain.flags[0]: allowed: nest-parent, dirty-tracking, pasid',
+    "w.yaml:1: wishes[0].domain.flags[0]: 'fast' is not allowed; allowed: nest-parent, dirty-tracking, pasid",
   ],
   ['a domain', `- domain: 7\n  ${good}\n`, 'w.yaml:1: wishes[0].domain: must be the name of a'],
   ['an address', `- domain: { ${good} }\n  device: '4.0'\n`, 'w.yaml:2: wishes[0].device: must be'],

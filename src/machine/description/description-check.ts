@@ -11,12 +11,12 @@ import {
   type BridgeType,
   type DeviceDescription,
   type MachineDescription,
-  type Problem,
 } from './description.ts';
 import { optionProblems } from './device-options.ts';
 import { identityProblems } from './identity-check.ts';
 import { missingBackings } from './host-needs.ts';
 import { contradictionsOf } from './releases.ts';
+import type { Problem } from './shape-problems.ts';
 import { given } from './wording.ts';
 
 /** Device models by their type. */
@@ -258,7 +258,7 @@ function secondaryOf(entry: Entry): string | undefined {
   return first && busKey(parseAddress(first.at));
 }
 
-const STANDS_BEHIND: Readonly<Record<string, readonly (string | undefined)[]>> = {
+const STANDS_BEHIND: Readonly<Record<BridgeType, readonly (BridgeType | undefined)[]>> = {
   'root-port': [undefined],
   'upstream-port': ['root-port', 'downstream-port'],
   'downstream-port': ['upstream-port'],
@@ -269,8 +269,8 @@ const STANDS_BEHIND: Readonly<Record<string, readonly (string | undefined)[]>> =
 function portStandsRight(check: Check, entry: Entry): void {
   const { type, at } = entry.device;
   const above = entry.parent?.device.type;
-  const allowed = STANDS_BEHIND[type];
-  if (allowed && !allowed.includes(above)) {
+  const allowed = isBridge(type) ? STANDS_BEHIND[type] : undefined;
+  if (allowed && !allowed.some((place) => place === above)) {
     const places = allowed.map((place) => (place ? `behind a ${place}` : 'on a root bus'));
     check.report(entry, 'type', `a ${type} stands ${places.join(' or ')}`);
   }

@@ -48,7 +48,7 @@ const SHAPES: readonly (readonly [what: string, value: unknown, problem: string]
   [
     'an unknown kernel',
     { kernel: { version: '7.9' } },
-    'kernel.version: allowed: 5.8, 6.2, 6.6, 6.7, 6.8, 6.11, 6.12, 6.13, 6.14, 6.15, 6.17, 7.2, 7.3',
+    "kernel.version: '7.9' is not allowed; allowed: 5.8, 6.2, 6.6, 6.7, 6.8, 6.11, 6.12, 6.13, 6.14, 6.15, 6.17, 7.2, 7.3",
   ],
   [
     'a kernel without groups, of a version without cdevs',
@@ -63,26 +63,55 @@ const SHAPES: readonly (readonly [what: string, value: unknown, problem: string]
   [
     'an unknown trait',
     { kernel: { with: ['fast'] } },
-    'kernel.with.0: allowed: bus-domain-alloc-last-device',
+    "kernel.with.0: 'fast' is not allowed; allowed: bus-domain-alloc-last-device",
   ],
   [
     'an unknown kind of IOMMU',
     { iommus: [{ type: 'amd' }] },
-    'iommus.0.type: allowed: intel, mock',
+    "iommus.0.type: 'amd' is not allowed; allowed: intel, mock",
   ],
   [
     'a width no unit has',
     { iommus: [{ type: 'intel', width: 40 }] },
-    'iommus.0.width: allowed: 39, 48, 57',
+    'iommus.0.width: 40 is not allowed; allowed: 39, 48, 57',
   ],
   ['a bad address', { devices: [edu('4.0')] }, 'devices.0.at: must be a PCI address'],
   ['device 32', { devices: [edu('0000:00:20.0')] }, 'devices.0.at: must be a PCI address'],
   [
     'an unknown driver',
     { devices: [edu('0000:00:04.0', { driver: 'vfio_pci' })] },
-    'devices.0.driver: allowed: vfio-pci, pci-stub',
+    "devices.0.driver: 'vfio_pci' is not allowed; allowed: vfio-pci, pci-stub",
   ],
-  ['too much RAM', { ramMiB: 4096 }, 'ramMiB: Too big'],
+  ['too much RAM', { ramMiB: 4096 }, 'ramMiB: must be at most 2048, not 4096'],
+  ['half a MiB', { ramMiB: 0.5 }, 'ramMiB: must be a whole number, not 0.5'],
+  ['a device that is none', { devices: [7] }, 'devices.0: must be keys and values, not 7'],
+  ['devices that are none', { devices: null }, 'devices: must be a list, not nothing'],
+  ['an IOMMU without a type', { iommus: [{}] }, 'iommus.0.type: is missing; allowed: intel, mock'],
+  [
+    'an option of another IOMMU',
+    { iommus: [{ type: 'mock', width: 39 }] },
+    "iommus.0.width: unknown key 'width'; allowed: type, name, pasidBits",
+  ],
+  [
+    'a name that is a path',
+    { iommus: [{ type: 'intel', name: '../x' }] },
+    'iommus.0.name: must be 1 to 32 letters, digits',
+  ],
+  [
+    'an option that is a list',
+    { devices: [edu('0000:00:04.0', { options: { pcie: [] } })] },
+    'devices.0.options.pcie: must be a number, text, true or false, not a list',
+  ],
+  [
+    'a region that begins with a word',
+    { devices: [edu('0000:00:04.0', { directRegions: [{ start: 'x', last: 0xfff }] })] },
+    "devices.0.directRegions.0.start: must be a whole number, or hex digits in quotes such as '0x1000', not 'x'",
+  ],
+  [
+    'a type of Object',
+    { devices: [{ type: 'toString', at: '0000:00:04.0' }] },
+    "devices.0.type: unknown device type 'toString'; allowed: ",
+  ],
 ];
 
 describe('shape', () => {

@@ -9,13 +9,15 @@ import { z } from 'zod';
 import type { IommuOption, IommuType, OptionValue } from '../../drivers/iommu-type.ts';
 import type { IommuTypes } from '../../drivers/types.ts';
 import { DEFAULT_KERNEL, KERNEL_VERSIONS, TRAIT_NAMES } from './releases.ts';
-
-/** A mistake in a description: where, and what would be allowed. */
-export interface Problem {
-  /** Keys and indexes from the top: ['devices', 0, 'at']. */
-  readonly path: readonly (string | number)[];
-  readonly message: string;
-}
+import {
+  must,
+  notAllowed,
+  OUR_WORDS,
+  shapeProblems,
+  valueAt,
+  type Problem,
+  type Shape,
+} from './shape-problems.ts';
 
 /** Types of a device entry that are bridges; every other type is a device model. */
 export const BRIDGE_TYPES = [
@@ -52,9 +54,18 @@ const kernel = z
   .prefault({})
   .describe('which kernel the machine runs');
 
-const address = z.union([z.int().nonnegative(), z.string().regex(/^0x[0-9a-fA-F]+$/)]);
+const ADDRESS = {
+  error: ({ input }: { readonly input?: unknown }) =>
+    must("a whole number, or hex digits in quotes such as '0x1000'", input),
+};
+const address = z.union(
+  [z.int().nonnegative(), z.string().regex(/^0x[0-9a-fA-F]{1,16}$/, ADDRESS)],
+  ADDRESS,
+);
 
-const optionValue = z.union([z.number(), z.string(), z.boolean()]);
+const optionValue = z.union([z.number(), z.string(), z.boolean()], {
+  error: ({ input }) => must('a number, text, true or false', input),
+});
 
 /** One entry of `iommus`: options stand beside type and name; which there are says the type. */
 export interface IommuDescription {
@@ -63,6 +74,12 @@ export interface IommuDescription {
   readonly [option: string]: OptionValue | undefined;
 }
 
+/** It becomes the name of a directory of sysfs. */
+const iommuName = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/, {
+  error: ({ input }) =>
+    must('1 to 32 letters, digits and . _ - with no . or - at the front', input),
+});
+
 function iommuEntry({ type, summary, prefix, options }: IommuType) {
   const shapes = Object.entries(options).map(
     ([key, option]) => [key, shapeOf(option).optional().describe(option.help)] as const,
@@ -70,7 +87,7 @@ function iommuEntry({ type, summary, prefix, options }: IommuType) {
   return z
     .strictObject({
       type: z.literal(type),
-      name: z.string().optional().describe(`of the instance; default: ${prefix}0, ${prefix}1, …`),
+      name: iommuName.optional().describe(`of the instance; default: ${prefix}0, ${prefix}1, …`),
       ...Object.fromEntries(shapes),
     })
     .describe(summary);
@@ -107,11 +124,15 @@ export interface DeviceDescription {
   readonly devices: readonly DeviceDescription[];
 }
 
-const bdf = z.string().regex(/^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/, {
-  error: 'must be a PCI address DDDD:BB:DD.F in lower-case hex, such as 0000:00:04.0',
+/** A PCI address as text. */
+export const bdf = z.string().regex(/^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/, {
+  error: ({ input }) =>
+    must('a PCI address DDDD:BB:DD.F in lower-case hex, such as 0000:00:04.0', input),
 });
 
-const devfn = z.string().regex(/^[01][0-9a-f]\.[0-7]$/, { error: 'must be DD.F, such as 03.1' });
+const devfn = z.string().regex(/^[01][0-9a-f]\.[0-7]$/, {
+  error: ({ input }) => must('DD.F, such as 03.1', input),
+});
 
 const deviceKeys = {
   type: z.string().describe('a device model, or a bridge'),
@@ -181,46 +202,30 @@ export function parseShape(
   iommuTypes: IommuTypes,
 ): { readonly description: MachineDescription } | { readonly problems: readonly Problem[] } {
   const shape = machineShape(iommuTypes);
-  const parsed = shape.safeParse(value);
+  const parsed = shape.safeParse(value, OUR_WORDS);
   if (parsed.success) return { description: parsed.data };
-  const allowed = { top: Object.keys(shape.shape), iommuTypes: [...iommuTypes.keys()] };
-  return { problems: parsed.error.issues.flatMap((issue) => problemsOf(issue, allowed)) };
+  const words = wordsFor(Object.keys(shape.shape), iommuTypes, value);
+  return { problems: shapeProblems(parsed.error.issues, words) };
 }
 
-/** What may be written where only this machine knows it. */
-interface Allowed {
-  readonly top: readonly string[];
-  readonly iommuTypes: readonly string[];
-}
-
-function problemsOf(issue: z.core.$ZodIssue, allowed: Allowed): Problem[] {
-  const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
-  if (issue.code === 'unrecognized_keys') {
-    const known = keysAt(path, allowed);
-    return issue.keys.map((key) => ({
-      path: [...path, key],
-      message: `unknown key '${key}'${known ? `; allowed: ${known.join(', ')}` : ''}`,
-    }));
-  }
-  if (issue.code === 'invalid_value') {
-    return [{ path, message: `allowed: ${issue.values.map(String).join(', ')}` }];
-  }
-  if (issue.code === 'invalid_union' && path[0] === 'iommus') {
-    return [{ path, message: `allowed: ${allowed.iommuTypes.join(', ')}` }];
-  }
-  return [{ path, message: issue.message }];
-}
-
-/** Keys allowed in the object at this place. */
-function keysAt(
-  path: readonly (string | number)[],
-  allowed: Allowed,
-): readonly string[] | undefined {
-  if (path.length === 0) return allowed.top;
-  if (path[0] === 'kernel') return ['version', 'with', 'without'];
-  if (path.at(-2) === 'directRegions') return Object.keys(directRegion.shape);
-  if (path[0] === 'devices') return DEVICE_KEYS;
-  return undefined;
+function wordsFor(topKeys: readonly string[], iommuTypes: IommuTypes, value: unknown): Shape {
+  const iommuType = (path: Problem['path']): unknown => valueAt(value, [...path, 'type']);
+  return {
+    keysAt(path) {
+      if (path.length === 0) return topKeys;
+      if (path[0] === 'kernel') return ['version', 'with', 'without'];
+      if (path.at(-2) === 'directRegions') return Object.keys(directRegion.shape);
+      if (path[0] !== 'iommus') return DEVICE_KEYS;
+      const known = iommuTypes.get(String(iommuType(path)));
+      return ['type', 'name', ...Object.keys(known?.options ?? {})];
+    },
+    unionProblems(issue, path) {
+      if (path[0] !== 'iommus') return [{ path, message: issue.message }];
+      const entry = path.at(-1) === 'type' ? path.slice(0, -1) : path;
+      const message = notAllowed(iommuType(entry), [...iommuTypes.keys()]);
+      return [{ path: [...entry, 'type'], message }];
+    },
+  };
 }
 
 const DEVICE_KEYS = [...Object.keys(deviceKeys), 'devices'];

@@ -30,7 +30,7 @@ import type { IommuGroup } from '../../core/contract/group.ts';
 import { groupClaimDmaOwner, groupDmaOwnerClaimed } from '../../core/group/ownership.ts';
 import { attachDevicePasid } from '../../core/attach/pasid.ts';
 import { testAttach, type TestInput, type TestStage } from '../../core/attach/test-attach.ts';
-import type { Problem } from '../description/description.ts';
+import type { Problem } from '../description/shape-problems.ts';
 import type { Machine } from '../machine.ts';
 import type { DomainWish, Wish, WishList } from './wish-list.ts';
 

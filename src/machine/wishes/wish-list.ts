@@ -5,16 +5,13 @@
  * a group that is busy or a PASID that is taken. This file knows shapes; test-wishes.ts asks the machine.
  */
 import { z } from 'zod';
-import type { Problem } from '../description/description.ts';
+import { bdf } from '../description/description.ts';
+import { must, OUR_WORDS, shapeProblems, type Problem } from '../description/shape-problems.ts';
 
 /** Flags of a paging domain, by what they ask for. */
 export const DOMAIN_FLAGS = ['nest-parent', 'dirty-tracking', 'pasid'] as const;
 const DOMAIN_TYPES = ['paging', 'identity', 'blocked', 'default'] as const;
 const MODES = ['attach', 'replace'] as const;
-
-const bdf = z.string().regex(/^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/, {
-  error: 'must be a PCI address DDDD:BB:DD.F in lower-case hex, such as 0000:00:04.0',
-});
 
 const domain = z.strictObject({
   /** Made for this device, by its driver. */
@@ -57,35 +54,19 @@ export type WishList = z.output<typeof wishList>;
 export function parseWishes(
   value: unknown,
 ): { readonly list: WishList } | { readonly problems: readonly Problem[] } {
-  const parsed = wishList.safeParse(Array.isArray(value) ? { wishes: value } : value);
+  const list = Array.isArray(value) ? { wishes: value } : value;
+  const parsed = wishList.safeParse(list, OUR_WORDS);
   if (parsed.success) return { list: parsed.data };
-  return { problems: parsed.error.issues.flatMap((issue) => problemsOf(issue, [])) };
-}
-
-function problemsOf(issue: z.core.$ZodIssue, above: Problem['path']): Problem[] {
-  const own = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
-  const path = [...above, ...own];
-  if (issue.code === 'unrecognized_keys') {
-    const allowed = keysAt(path).join(', ');
-    return issue.keys.map((key) => ({
-      path: [...path, key],
-      message: `unknown key '${key}'; allowed: ${allowed}`,
-    }));
-  }
-  if (issue.code === 'invalid_value') {
-    return [{ path, message: `allowed: ${issue.values.map(String).join(', ')}` }];
-  }
-  if (issue.code === 'invalid_union') return domainProblems(issue, path);
-  return [{ path, message: issue.message }];
+  return { problems: shapeProblems(parsed.error.issues, { keysAt, unionProblems }) };
 }
 
 /** A domain that is no name: what is wrong with the object, or that it is neither. */
-function domainProblems(issue: z.core.$ZodIssueInvalidUnion, path: Problem['path']): Problem[] {
+function unionProblems(issue: z.core.$ZodIssueInvalidUnion, path: Problem['path']): Problem[] {
   const ofObject = issue.errors[1] ?? [];
   const isObject = ofObject.every((each) => each.code !== 'invalid_type' || each.path.length > 0);
-  if (isObject) return ofObject.flatMap((each) => problemsOf(each, path));
-  const message = `must be the name of a domain, or an object with ${Object.keys(domain.shape).join(', ')}`;
-  return [{ path, message }];
+  if (isObject) return shapeProblems(ofObject, { keysAt, unionProblems }, path);
+  const keys = Object.keys(domain.shape).join(', ');
+  return [{ path, message: must(`the name of a domain, or an object with ${keys}`, issue.input) }];
 }
 
 /** Keys allowed in the object at this place. */
