@@ -34,6 +34,25 @@ export function dir(entries: () => Entries, merged = false): DirNode {
   };
 }
 
+/** A directory of one node for each member; to find one makes no node of the others. Names are asked for afresh. */
+export function dirOf<T>(
+  members: () => Iterable<readonly [name: string, member: T]>,
+  nodeOf: (member: T) => Node,
+  merged = false,
+): DirNode {
+  return {
+    kind: 'dir',
+    merged,
+    *entries() {
+      for (const [name, member] of members()) yield [name, nodeOf(member)] as const;
+    },
+    lookup(wanted) {
+      for (const [name, member] of members()) if (name === wanted) return nodeOf(member);
+      return undefined;
+    },
+  };
+}
+
 /** A symbolic link. */
 export function link(target: string): LinkNode {
   return { kind: 'link', target: () => target };

@@ -5,17 +5,18 @@ import type { KernelDriver } from '../../kernel/driver-core.ts';
 import type { DirNode, Node } from '../nodes.ts';
 import { parseBool } from '../../kernel/parameters.ts';
 import type { PciDev } from '../../kernel/pci-dev.ts';
-import { dir, link, textAttr, writableAttr } from '../tree.ts';
+import { dir, dirOf, link, textAttr, writableAttr } from '../tree.ts';
 import { rescanFile } from './pci-device.ts';
-import { relative, type SysfsWorld } from './world.ts';
+import { byName, relative, type SysfsWorld } from './world.ts';
 
 /** The directory /sys/bus/pci. */
 export function pciBusDir(world: SysfsWorld): DirNode {
   const { drivers } = world;
   return dir(() => ({
     devices: devicesDir(world),
-    drivers: dir(() =>
-      Object.fromEntries([...drivers.drivers].map(([name, d]) => [name, driverDir(world, d)])),
+    drivers: dirOf(
+      () => drivers.drivers,
+      (driver) => driverDir(world, driver),
     ),
     slots: dir(() => ({})),
     drivers_autoprobe: writableAttr(
@@ -39,12 +40,9 @@ export function pciBusDir(world: SysfsWorld): DirNode {
 }
 
 function devicesDir(world: SysfsWorld): DirNode {
-  return dir(() =>
-    Object.fromEntries(
-      world.pci
-        .devices()
-        .map((pci) => [pci.name, link(relative('/sys/bus/pci/devices', pci.sysPath))]),
-    ),
+  return dirOf(
+    () => byName(world.pci.devices()),
+    (pci) => link(relative('/sys/bus/pci/devices', pci.sysPath)),
   );
 }
 
@@ -80,14 +78,10 @@ function named(world: SysfsWorld, text: string): Result<PciDev, 'ENODEV'> {
 
 /** /sys/module: the modules a client asks for, with their parameters. */
 export function moduleDir(world: SysfsWorld): DirNode {
-  return dir(
-    () =>
-      Object.fromEntries(
-        modulesOf(world).map(([name, parameters]) => [
-          name,
-          dir(() => ({ parameters: parametersDir(parameters), refcnt: textAttr(() => '0\n') })),
-        ]),
-      ),
+  return dirOf(
+    () => modulesOf(world),
+    (parameters) =>
+      dir(() => ({ parameters: parametersDir(parameters), refcnt: textAttr(() => '0\n') })),
     true,
   );
 }
@@ -100,13 +94,12 @@ function modulesOf(world: SysfsWorld): [string, SysfsWorld['modules'][string]][]
 }
 
 function parametersDir(parameters: SysfsWorld['modules'][string]): DirNode {
-  return dir(() =>
-    Object.fromEntries(
-      Object.entries(parameters).map(([name, parameter]) => {
-        const read = (): string => parameter.read();
-        const { write } = parameter;
-        return [name, write ? writableAttr(read, write) : textAttr(read)];
-      }),
-    ),
+  return dirOf(
+    () => Object.entries(parameters),
+    (parameter) => {
+      const read = (): string => parameter.read();
+      const { write } = parameter;
+      return write ? writableAttr(read, write) : textAttr(read);
+    },
   );
 }

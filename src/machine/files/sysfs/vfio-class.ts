@@ -3,7 +3,7 @@ import type { VfioDevice } from '../../../vfio/device.ts';
 import { VFIO_DEVICE_MAJOR, VFIO_GROUP_MAJOR } from '../../../vfio/vfio-core.ts';
 import type { DirNode, Node } from '../nodes.ts';
 import type { PciDev } from '../../kernel/pci-dev.ts';
-import { dir, link, textAttr } from '../tree.ts';
+import { dir, dirOf, link, textAttr } from '../tree.ts';
 import { relative, type SysfsWorld } from './world.ts';
 
 /** Undefined while no vfio driver holds the device. */
@@ -48,30 +48,28 @@ export function vfioDevClass(world: SysfsWorld): DirNode {
 
 /** /sys/class/vfio: links to /sys/devices/virtual/vfio/N. */
 export function vfioClass(world: SysfsWorld): DirNode {
-  return dir(() => {
-    const names = [...world.vfio.groups()].map((group) => group.nodeName);
-    return Object.fromEntries(
-      names.map((name) => [name, link(`../../devices/virtual/vfio/${name}`)]),
-    );
-  });
+  return dirOf(
+    () => groupsByNode(world),
+    ({ nodeName }) => link(`../../devices/virtual/vfio/${nodeName}`),
+  );
 }
 
 /** /sys/devices/virtual/vfio: the nodes of groups, with their numbers. */
 export function virtualVfio(world: SysfsWorld): DirNode {
-  return dir(() => {
-    const groups = [...world.vfio.groups()];
-    return Object.fromEntries(
-      groups.map(({ nodeName, minor }) => [
-        nodeName,
-        dir(() => ({
-          dev: textAttr(() => `${VFIO_GROUP_MAJOR}:${minor}\n`),
-          uevent: textAttr(
-            () => `MAJOR=${VFIO_GROUP_MAJOR}\nMINOR=${minor}\nDEVNAME=vfio/${nodeName}\n`,
-            0o644,
-          ),
-          subsystem: link('../../../../class/vfio'),
-        })),
-      ]),
-    );
-  });
+  return dirOf(
+    () => groupsByNode(world),
+    ({ nodeName, minor }) =>
+      dir(() => ({
+        dev: textAttr(() => `${VFIO_GROUP_MAJOR}:${minor}\n`),
+        uevent: textAttr(
+          () => `MAJOR=${VFIO_GROUP_MAJOR}\nMINOR=${minor}\nDEVNAME=vfio/${nodeName}\n`,
+          0o644,
+        ),
+        subsystem: link('../../../../class/vfio'),
+      })),
+  );
+}
+
+function groupsByNode(world: SysfsWorld) {
+  return Array.from(world.vfio.groups(), (group) => [group.nodeName, group] as const);
 }

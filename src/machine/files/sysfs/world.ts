@@ -31,3 +31,8 @@ export function relative(from: string, to: string): string {
 export function hexText(value: number, digits: number): string {
   return `0x${value.toString(16).padStart(digits, '0')}`;
 }
+
+/** Things with their names, for dirOf. */
+export function byName<T extends { readonly name: string }>(things: readonly T[]): [string, T][] {
+  return things.map((thing) => [thing.name, thing]);
+}
