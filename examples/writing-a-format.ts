@@ -6,13 +6,18 @@ import assert from 'node:assert/strict';
 import {
   createPageTable,
   EOPNOTSUPP,
-  HardwareWalk,
+  InterpretedWalker,
   IOMMU_READ,
   IOMMU_WRITE,
   isErrno,
+  MemoryReader,
   newGather,
+  newWalkResult,
   Ram,
   refuse,
+  trackingWalk,
+  WALK_DENIED,
+  WALK_DONE,
   type PageTable,
   type PtFormat,
   type Result,
@@ -76,11 +81,14 @@ export function main(print: Print): void {
   });
 
   // The hardware has the same answer from the bytes alone, and marks what it writes.
-  const walk = new HardwareWalk(twig, ram);
-  assert.equal(walk.walk(table.topPfn, table.topLevel, 0x4ab, true, true), 0x1_00ab);
-  assert.equal(walk.walk(table.topPfn, table.topLevel, 0x201, true, true), -1);
-  print(`a write to the read-only page: ${walk.fault}`);
-  assert.equal(walk.fault, 'permission');
+  const reader = new MemoryReader(ram);
+  const walker = new InterpretedWalker({ format: twig, reader, policy: trackingWalk(twig) });
+  const root = { pfn: table.topPfn, topLevel: table.topLevel };
+  const out = newWalkResult();
+  assert.equal(walker.walk(root, 0x4ab, IOMMU_WRITE, out), WALK_DONE);
+  assert.equal(out.outG, 0x1_00ab);
+  assert.equal(walker.walk(root, 0x201, IOMMU_WRITE, out), WALK_DENIED);
+  print('a write to the read-only page: denied');
   const dirty: string[] = [];
   table.readDirty(0x400, 512, false, newGather(), (start, length) =>
     dirty.push(`${length} granules from 0x${start.toString(16)}`),

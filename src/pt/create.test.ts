@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { riscv64x4, wide } from '../testing/pt/wide-format.ts';
 import { Bug } from '../base/bug.ts';
 import { EINVAL, ENOMEM, EOPNOTSUPP, isErrno, type Errno } from '../base/errno.ts';
 import {
@@ -84,4 +85,29 @@ test('a format without force-coherent refuses to become coherent', () => {
   const pt = createPageTable(x86_64, new Ram(1 << 16), { vaLg2: 47, oaLg2: 52 });
   if (isErrno(pt)) throw new Bug(pt.name);
   expect(pt.addFeature('force-coherent')).toBe(EOPNOTSUPP);
+});
+
+test('a pointer of the format must be able to name every frame of the RAM: EOPNOTSUPP', () => {
+  // The low half of a pointer has 12 bits left for the address: 16 MiB.
+  const short: PtFormat = { ...vtdss, address: { shift: 20, bits: 32 } };
+  const config = { vaLg2: 48, oaLg2: 52 };
+  expect(createPageTable(short, new Ram((1 << 24) + 4096), config)).toBe(EOPNOTSUPP);
+  expect(isErrno(createPageTable(short, new Ram(1 << 24), config))).toBe(false);
+});
+
+test('a top table is as much longer as the width asks for', () => {
+  const frames = (format: PtFormat, vaLg2: number) => {
+    const pt = createPageTable(format, new Ram(1 << 18), { vaLg2, oaLg2: 48 });
+    return isErrno(pt) ? pt : [pt.topLevel, pt.frames];
+  };
+  expect([frames(wide, 47), frames(wide, 48), frames(wide, 49)]).toEqual([
+    [2, 4],
+    [2, 8],
+    [2, 16],
+  ]);
+  expect([frames(wide, 38), frames(wide, 39)]).toEqual([
+    [1, 16],
+    [2, 4],
+  ]);
+  expect(frames(riscv64x4, 41)).toEqual([2, 4]);
 });

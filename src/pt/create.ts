@@ -2,11 +2,11 @@
 import { bugOn } from '../base/bug.ts';
 import { EINVAL, EOPNOTSUPP, isErrno, type Result, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
-import { LEVEL_BITS, type PtConfig, type PtFeature, type PtFormat } from './format.ts';
+import { levelBitsOf, type PtConfig, type PtFeature, type PtFormat } from './format.ts';
 import { GenericTable } from './engine/generic-table.ts';
 import type { PageTable } from './page-table.ts';
 import type { Ram } from './ram.ts';
-import type { Geometry } from './engine/table.ts';
+import { tableRoom, type Geometry } from './engine/table.ts';
 
 /**
  * An empty page table of that format in RAM.
@@ -21,10 +21,17 @@ export function createPageTable(
 ): Result<PageTable, 'EINVAL' | 'EOPNOTSUPP' | 'ENOMEM'> {
   const geometry = checkConfig(format, config);
   if (isErrno(geometry)) return geometry;
+  const room = tableRoom(format);
+  if (ram.frameCount > room) {
+    return refuse(EOPNOTSUPP, 'the RAM has frames that a table pointer of the engine cannot name', {
+      frames: ram.frameCount,
+      room,
+    });
+  }
   const table = new GenericTable(format, ram, config, geometry);
-  const top = ram.alloc();
+  const top = ram.allocTable(table.rootFrames);
   if (isErrno(top)) return top;
-  table.frames = 1;
+  table.frames = table.rootFrames;
   table.setTop(top, geometry.topLevel);
   return table;
 }
@@ -40,12 +47,13 @@ function checkConfig(format: PtFormat, config: PtConfig): Result<Geometry, Refus
   const grows = features.has('dynamic-top');
   const vaLg2 = inputWidth(format, config, topLevel, grows);
   if (isErrno(vaLg2)) return vaLg2;
+  const rootBits = grows ? 0 : Math.max(0, vaLg2 - spanOf(format, topLevel));
   if (vaLg2 === 64) features.add('full-va');
   const clash = checkCombination(features, config);
   if (clash) return clash;
   const { oaLg2 } = config;
   const pgsizeBitmap = leafBitmap(format, features, { vaLg2, oaLg2, topLevel, grows });
-  return { vaLg2, oaLg2, topLevel, features, pgsizeBitmap };
+  return { vaLg2, oaLg2, topLevel, rootBits, features, pgsizeBitmap };
 }
 
 function checkWidths(format: PtFormat, { vaLg2, oaLg2 }: PtConfig): Status<'EINVAL'> {
@@ -65,21 +73,26 @@ function inputWidth(
   topLevel: number,
   grows: boolean,
 ): Result<number, 'EOPNOTSUPP'> {
-  const spanLg2 = spanOf(format, topLevel);
+  const spanLg2 = widestOf(format, topLevel);
   if (grows || spanLg2 >= vaLg2) return vaLg2;
   if (format.cutToTop) return spanLg2;
   return refuse(EOPNOTSUPP, 'the top table is too small for the input width', { vaLg2, topLevel });
 }
 
-/** Input bits a table with that top level takes. */
+/** Input bits a top table of that level takes when it is as long as every other. */
 function spanOf(format: PtFormat, topLevel: number): number {
-  return Math.min(64, format.granuleLg2 + LEVEL_BITS * (topLevel + 1));
+  return Math.min(64, format.granuleLg2 + levelBitsOf(format) * (topLevel + 1));
+}
+
+/** The same of the longest top table the format has. */
+function widestOf(format: PtFormat, topLevel: number): number {
+  return Math.min(64, spanOf(format, topLevel) + (format.rootBits ?? 0));
 }
 
 function pickTop(format: PtFormat, config: PtConfig): Result<number, Refused> {
   const { min, max, refusal } = format.topLevel;
   let lowest = min;
-  while (lowest < max && spanOf(format, lowest) < config.vaLg2) lowest++;
+  while (lowest < max && widestOf(format, lowest) < config.vaLg2) lowest++;
   const level = format.exactVaLg2 ? lowest : (config.topLevel ?? lowest);
   if (level < min || level > max) {
     return refuse(refusal, 'the top level is out of range', { level, min, max });

@@ -2,15 +2,15 @@
  * The contract of a page-table format (formats.md 1): what an entry looks like, and nothing else.
  *
  * A format is mostly constants, so that one engine serves all of them at the speed of a special one; the few
- * functions are asked once when a table is made, or on rare entries. All formats here are radix trees of 512
- * eight-byte items. Words are pairs of 32-bit halves; sizes and levels count granules: level n spans 2^(9n) granules.
+ * functions are asked once when a table is made, or on rare entries. All formats here are radix trees of eight-byte
+ * items. Words are pairs of 32-bit halves; sizes and levels count granules: with b bits a level, an item of level n
+ * spans 2^(bn) granules.
  */
 import type { Errno, Result } from '../base/errno.ts';
 import type { Gather } from './gather.ts';
 
-/** Items of a table, as an exponent. */
-export const LEVEL_BITS = 9;
-export const TABLE_ITEMS = 512;
+/** Items of a table, as an exponent, of a format that does not say. */
+const LEVEL_BITS = 9;
 
 /** One 64-bit word as two int32 halves. */
 export interface Word {
@@ -42,6 +42,10 @@ export interface PtFormat {
   /** Widest input and output address, in bits. */
   readonly maxVaLg2: number;
   readonly maxOaLg2: number;
+  /** Items of a table, as an exponent: 8 to 13. Default 9: 512 items, one frame of 4 KiB. */
+  readonly levelBits?: number;
+  /** The top table may have up to 2^n times as many items, for address bits above its level. Default 0. */
+  readonly rootBits?: number;
   /** The only input widths allowed, for a format that has a list of them; the top level follows from the width. */
   readonly exactVaLg2?: readonly number[];
   /** Levels the top table may have at creation, and the errno of another one. */
@@ -67,7 +71,7 @@ export interface PtFormat {
 
   /** Everything of a table pointer but the address. `level` is that of the item. */
   table(level: number): Word;
-  /** Exponents, in granules, of the leaves at a level: [9n, 9n + 8]. More than 9n: contiguous items. */
+  /** Exponents, in granules, of the leaves at a level: [bn, bn + b - 1]. More than bn: contiguous items. */
   leafSizes(level: number, features: Features): readonly number[];
   /**
    * Bits that tell the size of a leaf, address bits included: they are zero in an aligned address. Not asked for leaves
@@ -107,4 +111,9 @@ export interface PtConfig {
   readonly device?: object;
   /** Flush the range of a gather now; the engine frees or keeps the freelist itself. */
   iotlbSync?(gather: Gather): void;
+}
+
+/** Index bits of a level below the top. */
+export function levelBitsOf(format: PtFormat): number {
+  return format.levelBits ?? LEVEL_BITS;
 }

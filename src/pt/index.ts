@@ -9,7 +9,15 @@
  * @module
  */
 export { createPageTable } from './create.ts';
-export type { Features, PtConfig, PtFeature, PtFormat, PtHooks, Word } from './format.ts';
+export {
+  levelBitsOf,
+  type Features,
+  type PtConfig,
+  type PtFeature,
+  type PtFormat,
+  type PtHooks,
+  type Word,
+} from './format.ts';
 export { amdv1, amdv1mock } from './formats/amdv1.ts';
 export { riscv64 } from './formats/riscv.ts';
 export { vtdss } from './formats/vtdss.ts';
@@ -22,7 +30,28 @@ export {
   resetGather,
   type Gather,
 } from './gather.ts';
-export { HardwareWalk, type WalkFault } from './walk/interpreted.ts';
+export { InterpretedWalker, type WalkerParts } from './walk/interpreted.ts';
+export { MemoryReader, type Item, type TableReader } from './walk/table-reader.ts';
+export {
+  newWalkResult,
+  PLAIN_WALK,
+  trackingWalk,
+  WALK_AT_MARK,
+  WALK_AT_OUTPUT,
+  WALK_AT_TABLE,
+  WALK_DENIED,
+  WALK_DONE,
+  WALK_EMPTY,
+  WALK_PRIVILEGED,
+  WALK_REASON,
+  WALK_RESERVED,
+  WALK_UNREADABLE,
+  type PageWalker,
+  type WalkCode,
+  type WalkPolicy,
+  type WalkResult,
+  type WalkRoot,
+} from './walk/walker.ts';
 export { pageSizes, pickPageCount, pickPageSize, type PageSizes } from './page-size.ts';
 export {
   IOMMU_CACHE,

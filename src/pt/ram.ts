@@ -19,6 +19,9 @@ export class Ram {
   /** Frames 0 … frameCount-1 exist. */
   readonly frameCount: number;
   readonly #free: number[] = [];
+  /** Tables of several frames: the first frame of each handed out → its frames; those given back, by their frames. */
+  readonly #tables = new Map<number, number>();
+  readonly #freeTables = new Map<number, number[]>();
   #fresh = 1;
   /** Frames handed out now. */
   used = 0;
@@ -61,10 +64,46 @@ export class Ram {
     this.used += count;
     return first;
   }
+  /**
+   * `frames` zeroed frames in a row that begin at a multiple of their number, which is a power of two: one page table.
+   * free() of the first one gives back all of them.
+   */
+  allocTable(frames: number): Result<number, 'ENOMEM'> {
+    if (frames === 1) return this.alloc();
+    if (this.#faults.fails('frame')) {
+      return refuse(ENOMEM, 'allocation of a table was made to fail', { frames });
+    }
+    const first = this.#freeTables.get(frames)?.pop() ?? this.#freshTable(frames);
+    if (first < 0) return refuse(ENOMEM, 'no room for a table in the simulated RAM', { frames });
+    this.words.fill(0, first * FRAME_WORDS, (first + frames) * FRAME_WORDS);
+    this.#tables.set(first, frames);
+    this.used += frames;
+    return first;
+  }
+  /** -1: no room. Frames left out before the table are free for others. */
+  #freshTable(frames: number): number {
+    const first = Math.ceil(this.#fresh / frames) * frames;
+    if (first + frames > this.frameCount) return -1;
+    while (this.#fresh < first) this.#free.push(this.#fresh++);
+    this.#fresh = first + frames;
+    return first;
+  }
   /** Give frames back. */
   free(frame: number, count = 1): void {
+    const table = this.#tables.size > 0 ? this.#tables.get(frame) : undefined;
+    if (table !== undefined) {
+      this.#freeTable(frame, table);
+      return;
+    }
     bugOn(frame <= 0 || frame + count > this.#fresh, `frame ${frame} was never handed out`);
     for (let n = 0; n < count; n++) this.#free.push(frame + n);
     this.used -= count;
+  }
+  #freeTable(first: number, frames: number): void {
+    this.#tables.delete(first);
+    const free = this.#freeTables.get(frames) ?? [];
+    free.push(first);
+    this.#freeTables.set(frames, free);
+    this.used -= frames;
   }
 }

@@ -69,11 +69,15 @@ describe('a type of IOMMU the library does not know', () => {
 
 describe('an entry of a description that its type does not allow', () => {
   test('names the types there are', () => {
-    expect(problemsOf({ type: 'big' })).toBe('iommus.0.type: allowed: intel, mock, tiny');
+    expect(problemsOf({ type: 'big' })).toBe(
+      "iommus.0.type: 'big' is not allowed; allowed: intel, mock, tiny",
+    );
   });
   test('names the option, and what it takes', () => {
-    expect(problemsOf({ type: 'tiny', colour: 1 })).toBe("iommus.0.colour: unknown key 'colour'");
-    expect(problemsOf({ type: 'tiny', readOnly: 1 })).toMatch(/^iommus\.0\.readOnly: .*boolean/);
+    expect(problemsOf({ type: 'tiny', colour: 1 })).toBe(
+      "iommus.0.colour: unknown key 'colour'; allowed: type, name, readOnly, generation",
+    );
+    expect(problemsOf({ type: 'tiny', readOnly: 1 })).toMatch(/^iommus\.0\.readOnly: must be true or false/);
     expect(problemsOf({ type: 'tiny', generation: 4 })).toMatch(/^iommus\.0\.generation: .*3/);
   });
 });

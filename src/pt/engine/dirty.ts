@@ -7,11 +7,9 @@ import { EINVAL, EOPNOTSUPP, EOVERFLOW, ERANGE, type Status } from '../../base/e
 import { bugOn } from '../../base/bug.ts';
 import { refuse } from '../../base/refuse.ts';
 import { pow2 } from '../../base/u64.ts';
-import { LEVEL_BITS } from '../format.ts';
 import { gatherRange, type Gather } from '../gather.ts';
 import { isInside } from './map.ts';
 import type { DirtySink } from '../page-table.ts';
-import { FRAME_WORDS } from '../ram.ts';
 import type { Table } from './table.ts';
 
 interface DirtyQuery {
@@ -64,9 +62,9 @@ interface Place {
 }
 
 function search(table: Table, query: Search, base: number, { level, startG }: Place): void {
-  const itemG = pow2(level * LEVEL_BITS);
+  const itemG = table.itemG(level);
   const from = Math.max(0, Math.floor((query.first - startG) / itemG));
-  const to = Math.min(FRAME_WORDS / 2 - 1, Math.floor((query.last - startG) / itemG));
+  const to = Math.min(table.wordsAt(level) / 2 - 1, Math.floor((query.last - startG) / itemG));
   for (let index = from; index <= to;) {
     const at = base + 2 * index;
     const lo = table.words[at]!;
@@ -91,7 +89,7 @@ function visitLeaf(
   { level, startG }: Place,
   index: number,
 ): number {
-  const itemG = pow2(level * LEVEL_BITS);
+  const itemG = table.itemG(level);
   const { first, items } = leafItems(table, base + 2 * index, level);
   const end = (first - base) / 2 + items;
   if (!isDirty(table, first, items)) return end;
@@ -107,7 +105,7 @@ function visitLeaf(
 /** First word and number of the items of the leaf that has an item at `at`. */
 function leafItems(table: Table, at: number, level: number): { first: number; items: number } {
   const sizeLg2 = table.leafSizeLg2(table.words[at]!, table.words[at + 1]!, level);
-  const items = pow2(sizeLg2 - level * LEVEL_BITS);
+  const items = pow2(sizeLg2 - level * table.levelBits);
   return { first: at - (at % (items * 2)), items };
 }
 

@@ -7,7 +7,6 @@
  */
 import { bugOn } from '../../base/bug.ts';
 import type { Result, Status } from '../../base/errno.ts';
-import { TABLE_ITEMS } from '../format.ts';
 import { markDirty, readDirty } from './dirty.ts';
 import type { Gather } from '../gather.ts';
 import { mapRange } from './map.ts';
@@ -17,6 +16,9 @@ import { FRAME_WORDS } from '../ram.ts';
 import { Table } from './table.ts';
 import { unmapRange } from './unmap.ts';
 import { iovaToPhys, walk } from './walk.ts';
+
+/** Of the level-0 table that is remembered: only tables of 512 items are. */
+const TABLE_ITEMS = 512;
 
 export class GenericTable extends Table implements PageTable {
   get formatName(): string {
@@ -115,7 +117,8 @@ export class GenericTable extends Table implements PageTable {
   }
   #freeBelow(table: number, level: number): void {
     if (level === 0) return;
-    for (let at = table; at < table + FRAME_WORDS; at += 2) {
+    const end = table + this.wordsAt(level);
+    for (let at = table; at < end; at += 2) {
       const lo = this.words[at]!;
       if (this.isEmpty(lo, this.words[at + 1]!) || this.isLeaf(lo, level)) continue;
       const child = this.tableWord(lo);

@@ -16,7 +16,7 @@ import {
 } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { pow2 } from '../../base/u64.ts';
-import { LEVEL_BITS, TABLE_ITEMS, type Word } from '../format.ts';
+import type { Word } from '../format.ts';
 import { gatherRange, newGather } from '../gather.ts';
 import { pickPageCount, pickPageSize } from '../page-size.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../page-table.ts';
@@ -61,7 +61,7 @@ export function mapRange(
     const status = mapRun(table, {
       va,
       paG: pa,
-      level: Math.floor(sizeLg2 / LEVEL_BITS),
+      level: Math.floor(sizeLg2 / table.levelBits),
       sizeLg2,
       count: pickPageCount(table.sizes, sizeLg2, va, pa, left),
       attrs,
@@ -133,8 +133,8 @@ function growToFit(table: Table, { iovaG, paG, lengthG }: MapArguments): Status 
     return refuse(ERANGE, 'the range is not inside the table', { iovaG, lengthG });
   }
   const sizeLg2 = pickPageSize(table.sizes, iovaG, paG, lengthG);
-  let level = Math.max(table.topLevel, Math.floor(sizeLg2 / LEVEL_BITS));
-  while (pow2(LEVEL_BITS * (level + 1)) <= last) level++;
+  let level = Math.max(table.topLevel, Math.floor(sizeLg2 / table.levelBits));
+  while (table.itemG(level + 1) <= last) level++;
   return level === table.topLevel ? undefined : grow(table, level);
 }
 
@@ -156,14 +156,14 @@ function grow(table: Table, level: number): Status {
 function allocTables(table: Table, count: number): Result<number[], 'ENOMEM'> {
   const frames: number[] = [];
   for (let n = 0; n < count; n++) {
-    const frame = table.ram.alloc();
+    const frame = table.ram.allocTable(table.tableFrames);
     if (isErrno(frame)) {
       for (const taken of frames) table.ram.free(taken);
       return frame;
     }
     frames.push(frame);
   }
-  table.frames += count;
+  table.frames += count * table.tableFrames;
   return frames;
 }
 
@@ -172,9 +172,10 @@ function mapRun(table: Table, run: Run): Status {
   while (run.count > 0) {
     const at = descend(table, run);
     if (isErrno(at)) return at;
-    const items = pow2(run.sizeLg2 - run.level * LEVEL_BITS);
-    const index = (at % FRAME_WORDS) / 2;
-    const room = Math.floor((TABLE_ITEMS - index) / items);
+    const items = pow2(run.sizeLg2 - run.level * table.levelBits);
+    // A table begins at a multiple of its length.
+    const words = table.wordsAt(run.level);
+    const room = Math.floor((words - (at % words)) / 2 / items);
     const wanted = Math.min(run.count, room);
     const done =
       items === 1 && run.level === 0
@@ -272,7 +273,7 @@ function countEmpty(table: Table, at: number, count: number): number {
 function fillLeaves(table: Table, at: number, run: Run, count: number): number {
   const { words, addressShift, hiUnit } = table;
   const bits = table.format.leaf(run.level, run.sizeLg2);
-  const items = pow2(run.sizeLg2 - run.level * LEVEL_BITS);
+  const items = pow2(run.sizeLg2 - run.level * table.levelBits);
   const sizeG = pow2(run.sizeLg2);
   for (let n = 0; n < count; n++) {
     const first = at + n * items * 2;
@@ -310,14 +311,14 @@ function makeRoom(table: Table, first: number, items: number, run: Run, n: numbe
   gatherRange(gather, table.unfold(run.va + n * sizeG), sizeG);
   table.config.iotlbSync?.(gather);
   for (const frame of emptied) table.ram.free(frame);
-  table.frames -= emptied.length;
+  table.frames -= emptied.length * table.tableFrames;
   return true;
 }
 
 /** Frames of a table and the tables under it; false when a leaf is found. */
 function collectEmpty(table: Table, base: number, level: number, frames: number[]): boolean {
   frames.push(base / FRAME_WORDS);
-  for (let at = base; at < base + FRAME_WORDS; at += 2) {
+  for (let at = base; at < base + table.tableWords; at += 2) {
     const lo = table.words[at]!;
     if (table.isEmpty(lo, table.words[at + 1]!)) continue;
     if (table.isLeaf(lo, level)) return false;

@@ -4,30 +4,38 @@
  * map.ts, unmap.ts, dirty.ts and walk.ts are the work done on it; generic-table.ts puts them behind one interface.
  * Inside the engine an address is *folded*: with sign extension the upper half follows the lower one directly.
  */
-import { bugOn } from '../../base/bug.ts';
 import { EOPNOTSUPP, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { pow2, toGranules } from '../../base/u64.ts';
 import type { Features, PtConfig, PtFeature, PtFormat, Word } from '../format.ts';
-import { LEVEL_BITS } from '../format.ts';
+import { levelBitsOf } from '../format.ts';
 import { gatherIsDisjoint, gatherRange, type Gather } from '../gather.ts';
 import { pageSizes, type PageSizes } from '../page-size.ts';
 import { FRAME_WORDS, type Ram } from '../ram.ts';
 
+/** Of the quick ways, which know tables of 512 items only. Anything else is served by the plain ones. */
+const QUICK_BITS = 9;
 /** Granules under a level-1 table. */
-const MIDDLE_SPAN = 2 ** (2 * LEVEL_BITS);
+const MIDDLE_SPAN = 2 ** (2 * QUICK_BITS);
 /** Further below any address than a remembered table spans. */
 const NO_TABLE = -(2 ** 30);
 const LEVEL_3_SCALE = 2 ** -27;
 /** An item's index, doubled: items are two words. */
 const INDEX_MASK = 1022;
-/** 2^-9n: moves the index of level n to the low bits. */
-const LEVEL_SCALE = Float64Array.from({ length: 6 }, (_, n) => 2 ** (-LEVEL_BITS * n));
+/** 6 levels at most. */
+const LEVELS = [0, 1, 2, 3, 4, 5];
+
+/** Frames the tables of a format can lie in: the low half of an item holds their address, an int32 their first word. */
+export function tableRoom({ address, granuleLg2 }: PtFormat): number {
+  return Math.min(2 ** (32 - address.shift + granuleLg2 - 12), 2 ** 21);
+}
 
 export interface Geometry {
   readonly vaLg2: number;
   readonly oaLg2: number;
   readonly topLevel: number;
+  /** Address bits the top table takes beyond those of its level. */
+  readonly rootBits: number;
   readonly pgsizeBitmap: bigint;
   readonly features: Features;
 }
@@ -44,6 +52,18 @@ export class Table {
   readonly growing: boolean;
   readonly noGaps: boolean;
   readonly detailed: boolean;
+
+  // Sizes of tables.
+  readonly levelBits: number;
+  readonly rootBits: number;
+  readonly tableWords: number;
+  readonly tableFrames: number;
+  readonly rootWords: number;
+  readonly rootFrames: number;
+  readonly indexMask: number;
+  readonly rootMask: number;
+  /** 2^-bn: moves the index of level n to the low bits. */
+  readonly levelScale: Float64Array;
 
   // The format, flattened.
   readonly presentLo: number;
@@ -81,7 +101,12 @@ export class Table {
   /** Last granule that needs no folding and lies within the present top table. */
   directLastG = 0;
 
+  /** Every table has 512 items. */
+  readonly quick: boolean;
+
   topLevel: number;
+  /** The same of a table for the quick ways, else -1. */
+  quickTop = -1;
   topPfn = 0;
   topWord = 0;
   frames = 0;
@@ -114,6 +139,16 @@ export class Table {
     this.noGaps = this.features.has('flush-range-no-gaps');
     this.detailed = this.features.has('detailed-gather');
 
+    this.levelBits = levelBitsOf(format);
+    this.rootBits = geometry.rootBits;
+    this.tableWords = 2 ** (this.levelBits + 1);
+    this.tableFrames = Math.ceil(this.tableWords / FRAME_WORDS);
+    this.rootWords = this.tableWords * 2 ** this.rootBits;
+    this.rootFrames = Math.ceil(this.rootWords / FRAME_WORDS);
+    this.indexMask = this.tableWords / 2 - 1;
+    this.rootMask = this.rootWords / 2 - 1;
+    this.levelScale = Float64Array.from(LEVELS, (level) => 2 ** (-this.levelBits * level));
+
     const { shift, bits } = format.address;
     this.presentLo = format.present.lo;
     this.presentHi = format.present.hi;
@@ -126,14 +161,11 @@ export class Table {
     this.hiUnit = 2 ** (32 - shift);
     this.hiScale = 2 ** (shift - 32);
     this.tableShift = shift - format.granuleLg2 + 2;
-    // The low half of an item must hold a table's address, and an int32 the number of its first word.
-    const room = Math.min(2 ** (32 - shift + format.granuleLg2 - 12), 2 ** 21);
-    bugOn(ram.frameCount > room, `${format.name}: tables live below frame ${room}`);
     this.hasContiguous = format.contiguous !== undefined;
     this.contigLo = format.contiguous?.mask.lo ?? 0;
     this.contigHi = format.contiguous?.mask.hi ?? 0;
     const flushed = this.features.has('dma-incoherent') ? (format.flushed?.lo ?? 0) : 0;
-    this.tableBits = [0, 1, 2, 3, 4, 5].map((level) => {
+    this.tableBits = LEVELS.map((level) => {
       const word = format.table(level);
       return { lo: word.lo | flushed, hi: word.hi };
     });
@@ -149,7 +181,9 @@ export class Table {
     this.oaEndG = 2 ** (geometry.oaLg2 - format.granuleLg2);
     this.lastAddressG = 2 ** (64 - format.granuleLg2) - 1;
     this.vaLastG = 2 ** widthG - 1;
-    this.spansMiddle = widthG - (this.signExtend ? 1 : 0) >= 2 * LEVEL_BITS;
+    const quick = this.levelBits === QUICK_BITS && this.rootBits === 0;
+    this.quick = quick;
+    this.spansMiddle = quick && widthG - (this.signExtend ? 1 : 0) >= 2 * QUICK_BITS;
     this.topLevel = geometry.topLevel;
     this.sizes = pageSizes(geometry.pgsizeBitmap, format.granuleLg2);
     this.granuleAllowed = this.sizes.smallest === 0;
@@ -160,7 +194,8 @@ export class Table {
     this.topPfn = frame;
     this.topWord = frame * FRAME_WORDS;
     this.topLevel = level;
-    const spanG = 2 ** (LEVEL_BITS * (level + 1)) - 1;
+    this.quickTop = this.quick ? level : -1;
+    const spanG = 2 ** (this.levelBits * (level + 1) + this.rootBits) - 1;
     this.directLastG = this.signExtend ? (this.vaLastG + 1) / 2 - 1 : Math.min(spanG, this.vaLastG);
   }
 
@@ -231,11 +266,11 @@ export class Table {
     const low = va | 0;
     let table = this.topWord;
     let lo = 0;
-    if (this.topLevel === 3) {
+    if (this.quickTop === 3) {
       lo = words[table | (((va * LEVEL_3_SCALE) & 511) << 1)]!;
       if ((lo & mask) !== this.tableValue3) return -1;
       table = (lo & this.addressMask) >>> this.tableShift;
-    } else if (this.topLevel !== 2) {
+    } else if (this.quickTop !== 2) {
       table = this.tableAtLevel2(va);
       if (table < 0) return -1;
     }
@@ -246,9 +281,9 @@ export class Table {
     return ((lo & this.addressMask) >>> this.tableShift) | 0;
   }
 
-  /** The level-2 table of a tree of five or six levels, or -1; also for the two-level tree, which has none. */
+  /** The level-2 table of a quick tree of five or six levels, or -1; also for the two-level tree, which has none. */
   tableAtLevel2(va: number): number {
-    if (this.topLevel < 2) return -1;
+    if (this.quickTop < 2) return -1;
     let table = this.topWord;
     for (let level = this.topLevel; level > 2; level--) {
       const lo = this.words[this.itemWord(table, va, level)]!;
@@ -322,7 +357,9 @@ export class Table {
   }
 
   leafSizeLg2(lo: number, hi: number, level: number): number {
-    return this.isContiguous(lo, hi) ? this.format.contiguous!.sizeLg2(lo, hi) : level * LEVEL_BITS;
+    return this.isContiguous(lo, hi)
+      ? this.format.contiguous!.sizeLg2(lo, hi)
+      : level * this.levelBits;
   }
 
   /** Output granule of the leaf for a folded address inside it. */
@@ -355,9 +392,20 @@ export class Table {
     this.words[at + 1] = bits.hi | Math.floor(address / this.hiUnit);
   }
 
+  /** Words of a table of that level. */
+  wordsAt(level: number): number {
+    return level === this.topLevel ? this.rootWords : this.tableWords;
+  }
+
+  /** Granules an item of that level spans. */
+  itemG(level: number): number {
+    return pow2(level * this.levelBits);
+  }
+
   /** Word of the item for a folded address in a table of that level. */
   itemWord(table: number, va: number, level: number): number {
-    return table + (((va * LEVEL_SCALE[level]!) & 511) << 1);
+    const mask = level === this.topLevel ? this.rootMask : this.indexMask;
+    return table + (((va * this.levelScale[level]!) & mask) << 1);
   }
 
   /** Granule number of a byte address. */

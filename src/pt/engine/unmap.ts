@@ -5,7 +5,6 @@
  * unlinked when they are empty and freed after the sync, through the gather.
  */
 import { pow2 } from '../../base/u64.ts';
-import { LEVEL_BITS } from '../format.ts';
 import type { Gather } from '../gather.ts';
 import { isInside } from './map.ts';
 import { FRAME_WORDS } from '../ram.ts';
@@ -47,7 +46,7 @@ export function unmapRange(
 
 function finish(removal: Removal, iovaG: number, removedG: number, gather: Gather | undefined) {
   const { table, freed } = removal;
-  table.frames -= freed.length;
+  table.frames -= freed.length * table.tableFrames;
   if (freed.length > 0) table.forgetTables();
   if (!gather) {
     for (const frame of freed) table.ram.free(frame);
@@ -67,7 +66,7 @@ function finish(removal: Removal, iovaG: number, removedG: number, gather: Gathe
 function removeIn(removal: Removal, base: number, level: number): boolean {
   const { table } = removal;
   const { words } = table;
-  const end = base + FRAME_WORDS;
+  const end = base + table.wordsAt(level);
   let at = table.itemWord(base, removal.va, level);
   while (at < end && removal.va <= removal.last) {
     if (level === 0) at = removePages(removal, at, end);
@@ -78,7 +77,7 @@ function removeIn(removal: Removal, base: number, level: number): boolean {
     if (table.isLeaf(lo, level)) {
       const sizeLg2 = table.leafSizeLg2(lo, hi, level);
       if (!startsAt(removal.va, sizeLg2)) return false;
-      const next = at + 2 * pow2(sizeLg2 - level * LEVEL_BITS);
+      const next = at + 2 * pow2(sizeLg2 - level * table.levelBits);
       words.fill(0, at, next);
       at = next;
       removal.va += pow2(sizeLg2);
@@ -112,9 +111,9 @@ function removePages(removal: Removal, at: number, end: number): number {
 /** Remove what lies under a table pointer, and the table itself when the range covers it. */
 function removeTable(removal: Removal, at: number, level: number): boolean {
   const { table } = removal;
-  const spanG = pow2(level * LEVEL_BITS);
+  const spanG = table.itemG(level);
   const covered =
-    startsAt(removal.va, level * LEVEL_BITS) && removal.va + spanG - 1 <= removal.last;
+    startsAt(removal.va, level * table.levelBits) && removal.va + spanG - 1 <= removal.last;
   const child = table.tableWord(table.words[at]!);
   if (!removeIn(removal, child, level - 1)) return false;
   if (!covered) return true;

@@ -25,20 +25,20 @@ export function walk(table: Table, iova: bigint): Result<WalkStep[], 'ERANGE'> {
   let base = table.topWord;
   for (let level = table.topLevel; ; level--) {
     const at = table.itemWord(base, va, level);
-    const step = describe(table, at, level);
+    const step = describe(table, base, at, level);
     steps.push(step);
     if (step.kind !== 'table') return steps;
     base = table.tableWord(table.words[at]!);
   }
 }
 
-function describe(table: Table, at: number, level: number): WalkStep {
+function describe(table: Table, base: number, at: number, level: number): WalkStep {
   const lo = table.words[at]!;
   const hi = table.words[at + 1]!;
   const seen = {
     level,
     entryPa: BigInt(at) * 4n,
-    index: (at % 1024) / 2,
+    index: (at - base) / 2,
     entry: (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0),
   };
   if (table.isEmpty(lo, hi)) return { ...seen, kind: 'empty' };

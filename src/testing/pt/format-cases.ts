@@ -12,11 +12,14 @@ import {
   amdv1mockOracle,
   amdv1Oracle,
   riscvOracle,
+  riscvX4Oracle,
   vtdssOracle,
+  wideOracle,
   x86Oracle,
   type Flag,
   type Oracle,
 } from './format-oracle.ts';
+import { riscv64x4, wide } from './wide-format.ts';
 import { newTable, type PtRig } from './rig.ts';
 
 export interface FormatCase {
@@ -53,6 +56,12 @@ export const CASES: readonly FormatCase[] = [
   { name: 'RISC-V Sv39', format: riscv64, oracle: riscvOracle, config: { vaLg2: 39, oaLg2: 56, features: ['sign-extend'] }, sizes: [12, 21, 30], apertureLg2: 38 },
   { name: 'RISC-V Sv48 Svnapot', format: riscv64, oracle: riscvOracle, config: { vaLg2: 48, oaLg2: 56, features: ['sign-extend', 'svnapot-64k', 'detailed-gather'] }, sizes: [12, 16, 21, 30, 39], apertureLg2: 47 },
   { name: 'RISC-V Sv57 Svpbmt', format: riscv64, oracle: riscvOracle, config: { vaLg2: 57, oaLg2: 56, features: ['sign-extend', 'memory-types'] }, sizes: [12, 21, 30, 39, 48], apertureLg2: 56 },
+  { name: 'RISC-V Sv39x4', format: riscv64x4, oracle: riscvX4Oracle, config: { vaLg2: 41, oaLg2: 56 }, sizes: [12, 21, 30], apertureLg2: 41 },
+  { name: 'RISC-V Sv48x4 Svnapot', format: riscv64x4, oracle: riscvX4Oracle, config: { vaLg2: 50, oaLg2: 56, features: ['svnapot-64k'] }, sizes: [12, 16, 21, 30, 39], apertureLg2: 50 },
+  { name: '11 bits a level, 2 levels', format: wide, oracle: wideOracle, config: { vaLg2: 36, oaLg2: 48 }, sizes: [14, 21, 25], apertureLg2: 36 },
+  { name: '11 bits a level, 3 levels', format: wide, oracle: wideOracle, config: { vaLg2: 47, oaLg2: 48 }, sizes: [14, 21, 25], apertureLg2: 47 },
+  { name: '11 bits a level, a root of 64 KiB', format: wide, oracle: wideOracle, config: { vaLg2: 49, oaLg2: 48 }, sizes: [14, 21, 25], apertureLg2: 49 },
+  { name: '11 bits a level, a longer root instead of a level', format: wide, oracle: wideOracle, config: { vaLg2: 38, oaLg2: 48 }, sizes: [14, 21, 25], apertureLg2: 38 },
 ];
 
 /** Both page tables and their RAM, or a Bug. */

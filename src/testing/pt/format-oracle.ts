@@ -15,6 +15,9 @@ export interface OracleLeaf {
 
 export interface Oracle {
   readonly granuleLg2: number;
+  /** Index bits a level, and those the top table has besides: 9 and 0 if not said. */
+  readonly levelBits?: number;
+  readonly rootBits?: number;
   kind(entry: bigint, level: number): 'empty' | 'table' | 'leaf';
   tablePa(entry: bigint): bigint;
   decode(entry: bigint, level: number): OracleLeaf;
@@ -136,6 +139,31 @@ export const riscvOracle: Oracle = {
   table: (pa) => fieldPrep(PPN, pa >> 12n) | bit(0),
 };
 
+/** RISC-V guest physical addresses: two more bits in the top table. */
+export const riscvX4Oracle: Oracle = { ...riscvOracle, rootBits: 2 };
+
+const WIDE_ADDRESS = mask(47, 14);
+/** The format of wide-format.ts. */
+export const wideOracle: Oracle = {
+  granuleLg2: 14,
+  levelBits: 11,
+  rootBits: 2,
+  kind: (entry, level) =>
+    !(entry & bit(0)) ? 'empty' : level === 0 || !(entry & bit(1)) ? 'leaf' : 'table',
+  tablePa: (entry) => entry & WIDE_ADDRESS,
+  decode(entry, level) {
+    const sizeLg2 = entry & bit(52) ? 21 : 14 + 11 * level;
+    return { pa: ((entry & WIDE_ADDRESS) >> BigInt(sizeLg2)) << BigInt(sizeLg2), sizeLg2 };
+  },
+  leaf: ({ pa, sizeLg2 }, _level, prot) =>
+    pa |
+    bit(0) |
+    (prot & IOMMU_READ ? bit(6) : 0n) |
+    (prot & IOMMU_WRITE ? bit(7) : 0n) |
+    (sizeLg2 === 21 ? bit(52) : 0n),
+  table: (pa) => pa | bit(0) | bit(1),
+};
+
 /** The words of RAM, as hardware reads them. */
 export function readWord(bytes: Uint8Array, pa: bigint): bigint {
   return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(Number(pa), true);
@@ -155,9 +183,11 @@ export function oracleWalk(
   iova: bigint,
 ): { steps: OracleStep[]; pa: bigint | undefined; leaf: OracleLeaf | undefined } {
   const steps: OracleStep[] = [];
+  const bits = oracle.levelBits ?? 9;
   let base = BigInt(top.pfn) << 12n;
   for (let level = top.level; ; level--) {
-    const index = (iova >> BigInt(oracle.granuleLg2 + 9 * level)) & 511n;
+    const wide = level === top.level ? (oracle.rootBits ?? 0) : 0;
+    const index = (iova >> BigInt(oracle.granuleLg2 + bits * level)) & (bit(bits + wide) - 1n);
     const entryPa = base + index * 8n;
     const entry = readWord(bytes, entryPa);
     steps.push({ level, entry, entryPa });

@@ -1,0 +1,91 @@
+/**
+ * The contract of a page walk as hardware does it: from the root that a device table names, through memory, to a page.
+ *
+ * A walker knows a format and the policy of its unit (formats.md 12), and shares only bytes with whoever wrote the
+ * tables, so that a stale device table or a foreign root shows as it would on a machine. InterpretedWalker serves any
+ * format and is the oracle; units with an eye on speed, and generated code, implement the same interface.
+ */
+import type { PtFormat, Word } from '../format.ts';
+
+/** Walks tables of one format, by the rules of one unit. */
+export interface PageWalker {
+  /**
+   * `access` is IOMMU_READ or IOMMU_WRITE; with IOMMU_PRIV from a privileged requester. WALK_DONE: `out` says where. Any
+   * other code: `out.level` says at which level the walk ended, the rest of it nothing. Whether the address is within
+   * the input width is the caller's to check: each IOMMU has a fault code of its own for that.
+   */
+  walk(root: WalkRoot, iovaG: number, access: number, out: WalkResult): WalkCode;
+}
+
+/** Where a walk begins. */
+export interface WalkRoot {
+  /** Frame of the top table. */
+  readonly pfn: number;
+  /** Level of its items; level 0 has the smallest leaves. */
+  readonly topLevel: number;
+  /** Nested: the stage through which this one's tables and its output are reached. */
+  readonly host?: WalkRoot | undefined;
+}
+
+/** What a walk found. It belongs to the caller and is written over by the next walk. */
+export interface WalkResult {
+  /** Output granule. */
+  outG: number;
+  /** IOMMU_READ and IOMMU_WRITE as they may be cached: a leaf that is not dirty yet is not cached as writable. */
+  prot: number;
+  /** The leaf maps 2^sizeLg2 granules; nested: the smaller of both. */
+  sizeLg2: number;
+  /** Of the last item read. */
+  level: number;
+}
+
+/** How a walk ends. */
+export type WalkCode = number;
+export const WALK_DONE = 0;
+/** An item is empty. */
+export const WALK_EMPTY = 1;
+/** The items do not grant the access. */
+export const WALK_DENIED = 2;
+/** A leaf at a level where the unit knows none, or a bit that must be zero. */
+export const WALK_RESERVED = 3;
+/** An item cannot be read, or not be marked: there is no memory. */
+export const WALK_UNREADABLE = 4;
+/** A page for privileged requesters only. */
+export const WALK_PRIVILEGED = 5;
+/** Nested: the code below these bits is the host stage's, on the way to a table, to mark an item, to the output. */
+export const WALK_AT_TABLE = 0x10;
+export const WALK_AT_MARK = 0x20;
+export const WALK_AT_OUTPUT = 0x40;
+/** The reason of a code, without the place. */
+export const WALK_REASON = 0xf;
+
+/** A place for results. */
+export function newWalkResult(): WalkResult {
+  return { outG: 0, prot: 0, sizeLg2: 0, level: 0 };
+}
+
+/** What a unit makes of a format: given apart from it, because units share formats and differ in this. */
+export interface WalkPolicy {
+  /** Bit n: the unit knows leaves at level n. */
+  readonly leafLevels: number;
+  /** An item that lacks a right ends the walk at once; else the leaf decides, after all other checks. */
+  readonly rightsFirst: boolean;
+  /** Bits the unit sets: in items that point to a table, in leaves, in leaves that are written. */
+  readonly marks?: {
+    readonly table?: Word;
+    readonly leaf?: Word;
+    readonly dirty?: Word;
+  };
+  /** Requests that are not privileged need this bit in every item. */
+  readonly user?: Word;
+  /** Bits that must be zero in an item of that level. */
+  readonly reserved?: (level: number, leaf: boolean) => Word;
+}
+
+/** A unit that knows every leaf of the format and marks nothing. */
+export const PLAIN_WALK: WalkPolicy = { leafLevels: -1, rightsFirst: true };
+
+/** The same, on which dirty tracking is on. */
+export function trackingWalk(format: PtFormat): WalkPolicy {
+  return format.dirty ? { ...PLAIN_WALK, marks: { dirty: format.dirty.mask } } : PLAIN_WALK;
+}
