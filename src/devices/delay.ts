@@ -26,6 +26,7 @@ export class Delay {
       this.#run();
     });
   }
+  /** It will not be done. */
   cancel(): void {
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;

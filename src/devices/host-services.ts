@@ -14,8 +14,9 @@ export type Completion = (rc: Status<'EIO'>) => void;
 export interface BlockBacking {
   readonly length: bigint;
   readonly isReadOnly: boolean;
+  /** EIO: beyond the end, or it cannot be read. */
   read(at: bigint, into: Uint8Array, done: Completion): void;
-  /** The bytes are the backing's until it is done. */
+  /** The bytes are the backing's until it is done. EIO: beyond the end, or it cannot be written. */
   write(at: bigint, from: Uint8Array, done: Completion): void;
   /** Done when everything written before is durable. */
   flush(done: Completion): void;
@@ -23,6 +24,7 @@ export interface BlockBacking {
 
 /** A byte stream both ways: a terminal, a socket. */
 export interface CharBacking {
+  /** Send bytes out; they are the backing's until it is done. */
   write(from: Uint8Array, done: Completion): void;
   /** Hear what comes from outside; dispose to stop. */
   listen(receive: (bytes: Uint8Array) => void): Disposable;
@@ -30,7 +32,9 @@ export interface CharBacking {
 
 /** As a device sees it. Only what its type said it uses can be asked for; anything else is a Bug of the model. */
 export interface HostServices {
+  /** The storage of that name. */
   block(name: string): BlockBacking;
+  /** The byte stream of that name. */
   chardev(name: string): CharBacking;
 }
 

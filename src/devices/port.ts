@@ -107,6 +107,7 @@ export type ConfigSwitch =
 
 /** The function's configuration space, as its device sees it. */
 export interface DeviceConfig {
+  /** Is it on now? */
   is(what: ConfigSwitch): boolean;
   /** Hear when it changes; a reset switches everything off. Dispose to stop. */
   watch(what: ConfigSwitch, run: (on: boolean) => void): Disposable;

@@ -47,6 +47,7 @@ export class RegisterFile<T extends RegisterTable> {
     this.reset();
   }
 
+  /** The value now. */
   get(name: keyof T & string): bigint {
     return this.#values.get(name)!;
   }
@@ -83,6 +84,7 @@ export class RegisterFile<T extends RegisterTable> {
   state(): Readonly<Record<string, bigint>> {
     return Object.fromEntries(this.#values);
   }
+  /** Values of state(); registers that are not among them become 0. */
   restore(values: Readonly<Record<string, bigint>>): void {
     for (const name of namesOf(this.#table)) this.set(name, values[name] ?? 0n);
   }

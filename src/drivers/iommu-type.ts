@@ -19,7 +19,9 @@ export type IommuOption = { readonly help: string } & (
   | { readonly kind: 'integer'; readonly min: number; readonly max: number }
   | { readonly kind: 'choice'; readonly values: readonly [OptionValue, ...OptionValue[]] }
 );
+/** A value of an option. */
 export type OptionValue = number | string | boolean;
+/** The options of a type by name. */
 export type OptionTable = Readonly<Record<string, IommuOption>>;
 
 /** Options as a description gives them: checked, and only those that were given. */
@@ -90,6 +92,7 @@ export interface FirmwareRegion {
   readonly length: bigint;
   /** Needed at boot only: the device may be owned. */
   readonly relaxable: boolean;
+  /** Which functions it is for. */
   readonly of: (fn: PciFunction) => boolean;
 }
 
@@ -103,5 +106,6 @@ export interface Iommu {
   readonly attributes?: Readonly<Record<string, Readonly<Record<string, () => string>>>>;
   /** A device is about to be probed whose requests will carry this id; it is gone again. */
   connect?(dev: Device, requesterId: number): void;
+  /** The device with this id is gone. */
   disconnect?(requesterId: number): void;
 }

@@ -3,6 +3,7 @@ import { intelType } from './intel/type.ts';
 import type { IommuType } from './iommu-type.ts';
 import { mockType } from './mock/type.ts';
 
+/** IOMMUs a machine may have, by their name in a description. */
 export type IommuTypes = ReadonlyMap<string, IommuType>;
 
 /** By their name in a machine description. */

@@ -1,2 +1,2 @@
 /** For tests of device models of your own (entry `softiommu/testing`). */
-export { FakePort, plugInto, type FakeWorld } from './devices/fake-port.ts';
+export { FakePort, plugInto, type AskedPage, type FakeWorld } from './devices/fake-port.ts';

@@ -26,6 +26,13 @@ export interface FakeWorld {
   readonly host?: HostBackings;
 }
 
+/** A page a device asked for. */
+export interface AskedPage {
+  readonly request: DevicePageRequest;
+  /** The answer of software: 0 success, 1 invalid, 15 failure. */
+  readonly respond: (code: number) => void;
+}
+
 /** A port, and what came out of it. */
 export class FakePort implements DevicePort {
   /** Addresses are offsets in it; beyond its end is EFAULT. */
@@ -38,10 +45,7 @@ export class FakePort implements DevicePort {
   /** Transfers in order: 'read 1000', 'write 2000'. */
   readonly touched: string[] = [];
   /** Pages asked for, with the way to answer. */
-  readonly pages: {
-    readonly request: DevicePageRequest;
-    readonly respond: (code: number) => void;
-  }[] = [];
+  readonly pages: AskedPage[] = [];
   readonly host: DevicePort['host'];
   readonly #on = new Set<ConfigSwitch>(['busMaster', 'memoryDecode', 'power', 'messages']);
   readonly #watchers = new Set<(what: ConfigSwitch, on: boolean) => void>();
