@@ -5,7 +5,8 @@
  * `Status` is the kernel's `int rc`: undefined on success, so that
  * `if (rc) return rc` reads the same as in C. Numbers: asm-generic/errno.h.
  */
-const NUMBERS = {
+/** By name. */
+export const ERRNO_NUMBERS = {
   EPERM: 1,
   ENOENT: 2,
   ESRCH: 3,
@@ -47,7 +48,7 @@ const NUMBERS = {
 } as const;
 
 /** 'EINVAL' */
-export type ErrnoName = keyof typeof NUMBERS;
+export type ErrnoName = keyof typeof ERRNO_NUMBERS;
 
 /** One error number. Compare with `===`: there is exactly one instance per name. */
 export class Errno<Name extends ErrnoName = ErrnoName> {
@@ -55,7 +56,7 @@ export class Errno<Name extends ErrnoName = ErrnoName> {
   readonly number: number;
   private constructor(name: Name) {
     this.name = name;
-    this.number = NUMBERS[name];
+    this.number = ERRNO_NUMBERS[name];
   }
   /** @internal */
   static of<Name extends ErrnoName>(name: Name): Errno<Name> {

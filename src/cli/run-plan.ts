@@ -1,5 +1,5 @@
 /** From the options of `run` to a plan the kernel thread can follow. */
-import { chooseLaunch } from '../host/launch/choose.ts';
+import { launchOptions } from '../host/launch/launch-options.ts';
 import type { RunPlan } from '../host/launch/run.ts';
 import type { MachineDescription } from '../machine/description/description.ts';
 import { resolveMachine } from './machine-file.ts';
@@ -23,7 +23,7 @@ export function planRun(argv: readonly string[], flags: RunFlags): Omit<RunPlan,
     trace: flags.trace === true ? '-' : flags.trace,
     pin: flags.pin,
     launch: {
-      ...chooseLaunch(flags.mode),
+      ...launchOptions(flags.mode),
       capabilities: flags.selftest === true,
       // Only the selftest's devices report page faults and events.
       events: flags.selftest === true,

@@ -8,6 +8,7 @@ import { MemoryMap } from './process/memory-map.ts';
 import { HostObject, HostObjects } from './process/objects.ts';
 import { AddressSpace, RemoteMemory } from './process/remote-memory.ts';
 import { HostPages } from './process/shared-memory.ts';
+import { O_CLOEXEC } from './sys/numbers.ts';
 
 const ME = process.pid;
 /** Nothing is ever mapped in the first page. */
@@ -76,7 +77,7 @@ test('an eventfd is an open descriptor of one', () => {
       throw new Error('nothing is watched here');
     },
   });
-  const fd = libc.eventfd2(0, libc.O_CLOEXEC);
+  const fd = libc.eventfd2(0, O_CLOEXEC);
   const other = libc.memfdCreate('softiommu-test');
   // Some containers forbid pidfd_getfd(), even of the caller's own descriptors.
   const pidfd = libc.pidfdOpen(ME);

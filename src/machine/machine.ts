@@ -49,6 +49,7 @@ import { Syscalls } from './files/syscalls.ts';
 import { FaultInjection } from './files/fault-injection.ts';
 import { sysfsRoot } from './files/sysfs/index.ts';
 import { dir } from './files/tree.ts';
+import { Vfs, type Owner } from './files/vfs.ts';
 
 /** What a machine gets besides its description. */
 export interface MachineOptions {
@@ -58,6 +59,8 @@ export interface MachineOptions {
   readonly iommuTypes?: IommuTypes;
   /** Storage and byte streams outside of the machine that its devices may use, by name. */
   readonly host?: HostBackings;
+  /** Whose /dev and /sys are. Default: root's. */
+  readonly owner?: Owner;
   /** Pages a program may mmap; the host gives memory real processes can share. */
   readonly newSharedPages?: (lengthBytes: number) => Result<SharedPages>;
 }
@@ -82,6 +85,8 @@ export class Machine {
   readonly faults: FaultInjection | undefined;
   /** Children 'dev' and 'sys'. */
   readonly root: DirNode;
+  /** Paths, open(2) and rights over `root`. */
+  readonly vfs: Vfs;
   readonly #objects = new ObjectTable();
   readonly #programs = new Set<Program>();
   #mmSeq = 0;
@@ -131,6 +136,7 @@ export class Machine {
     const dev = devRoot(this);
     const sys = sysfsRoot(this);
     this.root = dir(() => ({ dev, sys }), true);
+    this.vfs = new Vfs(this.root, options.owner);
     this.#boot();
   }
 
@@ -164,7 +170,7 @@ export class Machine {
   program(credentials: Credentials = {}): Program {
     const program = new Program(
       {
-        root: this.root,
+        vfs: this.vfs,
         syscalls: this.syscalls,
         clock: this.env.clock,
         refs: this.env.refs,

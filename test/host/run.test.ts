@@ -80,7 +80,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
   it('a shell walks the simulated tree', () => {
     const script = `cd /sys/bus/pci/devices && pwd && ls && cat 0000:00:04.0/vendor &&
       cd 0000:00:04.0 && pwd -P && basename $(readlink driver) && readlink -f iommu_group &&
-      test -c /dev/vfio/vfio && test ! -w vendor && cat ../0000:00:04.0/device &&
+      test -c /dev/vfio/vfio && ! (echo 1 > vendor) 2> /dev/null && cat ../0000:00:04.0/device &&
       cd /tmp && cat ../sys/bus/pci/devices/0000:00:04.0/class && ls /dev/vfio && cat < /dev/null`;
     const { stdout, stderr, status } = run(['sh', '-c', script]);
     expect(stderr).toBe('');

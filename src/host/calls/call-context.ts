@@ -1,11 +1,12 @@
 /** What the trap handlers share: the machine, the run's tables, and how a call is parked or reported. */
-import type { Result } from '../../base/errno.ts';
-import { isErrno } from '../../base/errno.ts';
+import { isErrno, type Result } from '../../base/errno.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
-import type { Processes, TaskParts } from '../process/processes.ts';
+import type { Processes } from '../process/processes.ts';
+import type { TaskParts } from '../process/task.ts';
 
+/** What a handler of a trapped call has at hand. */
 export interface CallContext extends TaskParts {
   readonly processes: Processes;
   /** Run a call that may sleep; the answer goes out when it is there. */
@@ -23,6 +24,7 @@ export interface CallContext extends TaskParts {
   inject(call: Notification): Injection | number;
 }
 
+/** A result, or minus its errno. */
 export function numberAnswer(result: Result<number>): Answer {
   return isErrno(result) ? -result.number : result;
 }

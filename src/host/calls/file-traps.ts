@@ -3,29 +3,33 @@
  *
  * A descriptor that is not ours is the host's own affair: the call goes on as if nothing had happened.
  */
-import { EAGAIN, isErrno } from '../../base/errno.ts';
-import type { Result } from '../../base/errno.ts';
+import { EAGAIN, isErrno, type Result } from '../../base/errno.ts';
 import type { Mapping, OpenFile } from '../../base/file.ts';
-import { WaitQueue } from '../../base/wait-queue.ts';
-import type { Outcome } from '../../base/wait-queue.ts';
-import { numberAnswer } from './call-context.ts';
-import type { CallContext } from './call-context.ts';
+import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
+import { numberAnswer, type CallContext } from './call-context.ts';
 import { HugePages, MAP_HUGETLB } from './huge-pages.ts';
-import { INJECTED_MMAP } from '../sys/numbers.ts';
+import { HOST_ERRNO, INJECTED_MMAP, NR } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
-import { HOST_ERRNO, NR } from '../sys/libc.ts';
 import { HostPages } from '../process/shared-memory.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { KVM_SET_DEVICE_ATTR } from '../seccomp/trapped.ts';
 import type { AttrEntry, Entry, FileEntry } from '../process/open-files.ts';
-import type { HostTask } from '../process/processes.ts';
-import { eachBuffer, gather, scatter, transferPlan } from './transfers.ts';
-import type { Move, Spelling, TransferPlan } from './transfers.ts';
+import type { HostTask } from '../process/task.ts';
+import {
+  eachBuffer,
+  gather,
+  scatter,
+  transferPlan,
+  type Move,
+  type Spelling,
+  type TransferPlan,
+} from './transfers.ts';
 
 /** More is not written to a sysfs attribute at once: a page. */
 const LONGEST_ATTRIBUTE = 4096;
 const PAGE = 4096n;
 
+/** Calls on descriptors. What is not a file of ours is answered by the host. */
 export class FileTraps {
   readonly #context: CallContext;
   readonly #hugePages: HugePages;

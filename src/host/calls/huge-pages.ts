@@ -7,13 +7,13 @@
  */
 import { readFileSync } from 'node:fs';
 import type { CallContext } from './call-context.ts';
-import { INJECTED_MMAP } from '../sys/numbers.ts';
+import { HOST_ERRNO, INJECTED_MMAP, MAP_FIXED, NR } from '../sys/numbers.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import * as libc from '../sys/libc.ts';
-import { HOST_ERRNO, MAP_FIXED, NR } from '../sys/libc.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { HUGE_PREFIX } from '../process/objects.ts';
 
+/** mmap(2): of huge pages. */
 export const MAP_HUGETLB = 0x40000;
 const MAP_PRIVATE = 2;
 const MAP_ANONYMOUS = 0x20;
@@ -25,6 +25,7 @@ const DEFAULT_SIZE = 1n << 21n;
 const NAME_BYTES = 249;
 const HUGE_DIRECTORY = '/sys/kernel/mm/hugepages';
 
+/** Answers the calls that ask for huge pages. */
 export class HugePages {
   readonly #context: CallContext;
   constructor(context: CallContext) {

@@ -8,13 +8,11 @@
 import type { LeavingPages } from '../../machine/memory/pin-copies.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { CallContext } from './call-context.ts';
-import { INJECTED_CALL, INJECTED_MMAP } from '../sys/numbers.ts';
+import { HOST_ERRNO, INJECTED_CALL, INJECTED_MMAP, NR, MADV } from '../sys/numbers.ts';
 import type { Injection } from '../seccomp/injection.ts';
-import { HOST_ERRNO, NR } from '../sys/libc.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
-import type { OtherHolders } from '../process/other-holders.ts';
-import { namesIn } from '../sys/proc.ts';
-import { MADV } from '../sys/numbers.ts';
+import type { ReverseMap } from '../process/reverse-map.ts';
+import { namesIn } from '../sys/procfs.ts';
 import {
   advised,
   advisedRange,
@@ -39,15 +37,16 @@ interface Caller {
   readonly mm: MachineMm | undefined;
 }
 
+/** Calls after which a program no longer sees a page that a device has pinned. */
 export class MappingTraps {
   readonly #context: CallContext;
-  readonly #others: OtherHolders;
+  readonly #reverseMap: ReverseMap;
   /** Threads that are in an exec, with the address space they had. */
   readonly #executing = new Map<number, MachineMm>();
 
-  constructor(context: CallContext, others: OtherHolders) {
+  constructor(context: CallContext, reverseMap: ReverseMap) {
     this.#context = context;
-    this.#others = others;
+    this.#reverseMap = reverseMap;
   }
 
   /** Before every call: a thread that is heard of again with its old address space has not become another program. */
@@ -143,7 +142,7 @@ export class MappingTraps {
     for (const span of gone) {
       leaving.push(mm?.leaving(span.index, span.count));
       if (shared === 'kept') continue;
-      leaving.push(...this.#others.lastMappings(pid, span, shared === 'removed'));
+      leaving.push(...this.#reverseMap.lastMappings(pid, span, shared === 'removed'));
     }
     const moves = moved && mm?.shows(moved.index, moved.count) === true;
     const parted = whenGone(...leaving);
@@ -199,9 +198,9 @@ export class MappingTraps {
   exiting(call: Notification): void {
     const { pid, mm } = this.#callerWithPins(call) ?? {};
     if (pid === undefined || !mm?.alive || threadGoesOn(call, pid)) return;
-    if (mm.hasPins && this.#others.existBeside(pid)) mm.keepForEnd();
+    if (mm.hasPins && this.#reverseMap.isFileOpenElsewhere(pid)) mm.keepForEnd();
     const everything = { index: 0, count: Infinity };
-    for (const page of this.#others.lastMappings(pid, everything, false)) page.gone();
+    for (const page of this.#reverseMap.lastMappings(pid, everything, false)) page.gone();
   }
 }
 

@@ -1,10 +1,9 @@
 /** The arguments of each system call that names a path, brought to one form. */
-import * as libc from '../sys/libc.ts';
-import { HOST_ERRNO } from '../sys/libc.ts';
-import { AT_FDCWD } from '../sys/numbers.ts';
+import { AT_FDCWD, HOST_ERRNO, O_CREAT, O_EXCL, O_NOFOLLOW, O_PATH } from '../sys/numbers.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import type { RemoteMemory } from '../process/remote-memory.ts';
 
+/** A call that names a path, whatever its spelling. What it does not have is 0. */
 export interface PathCall {
   readonly kind:
     'open' | 'stat' | 'access' | 'readlink' | 'chdir' | 'statfs' | 'getxattr' | 'listxattr';
@@ -20,10 +19,13 @@ export interface PathCall {
   /** statx instead of stat. */
   readonly extended: boolean;
   readonly emptyPath: boolean;
+  /** access(2) by the ids of the file system instead of the real ones. */
+  readonly effective: boolean;
 }
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
+const AT_EACCESS = 0x200;
 
 /** Minus an errno: the arguments themselves are wrong. */
 export type DecodePath = (call: Notification, mem: RemoteMemory) => PathCall | number;
@@ -37,12 +39,17 @@ const NONE = {
   outLength: 0,
   extended: false,
   emptyPath: false,
+  effective: false,
 } as const;
 
 function open(dirFd: number, pathAt: bigint, flags: number, mode: number): PathCall {
-  const exclusive = (flags & libc.O_CREAT) !== 0 && (flags & libc.O_EXCL) !== 0;
-  const follow = (flags & libc.O_NOFOLLOW) === 0 && !exclusive;
+  const exclusive = isCreating(flags) && (flags & O_EXCL) !== 0;
+  const follow = (flags & O_NOFOLLOW) === 0 && !exclusive;
   return { ...NONE, kind: 'open', dirFd, pathAt, follow, flags, mode };
+}
+/** O_PATH makes nothing, whatever else is said. */
+export function isCreating(flags: number): boolean {
+  return (flags & O_CREAT) !== 0 && (flags & O_PATH) === 0;
 }
 function openHow(call: Notification, mem: RemoteMemory): PathCall | number {
   const how = Buffer.alloc(24);
@@ -96,6 +103,7 @@ export const PATH_CALLS = {
     pathAt: call.arg(1),
     mode: call.uint(2),
     follow: (call.uint(3) & AT_SYMLINK_NOFOLLOW) === 0,
+    effective: (call.uint(3) & AT_EACCESS) !== 0,
   }),
   readlink: (call) => ({
     ...NONE,

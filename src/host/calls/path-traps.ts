@@ -4,39 +4,61 @@
  * A path outside the tree goes on to the kernel untouched. A path the kernel would resolve wrongly (through a simulated
  * link, or relative to a shadow directory) is done here in the program's name.
  */
-import { accessSync, constants, statSync, lstatSync, readlinkSync, statfsSync } from 'node:fs';
-import type { BigIntStats } from 'node:fs';
-import { isErrno } from '../../base/errno.ts';
-import type { DeviceNode } from '../../machine/files/nodes.ts';
-import type { AttrNode } from '../../machine/files/nodes.ts';
-import { mayAccess, R_OK, W_OK } from '../tree/access.ts';
+import {
+  accessSync,
+  constants,
+  statSync,
+  lstatSync,
+  readlinkSync,
+  statfsSync,
+  type BigIntStats,
+} from 'node:fs';
+import { isErrno, type Result } from '../../base/errno.ts';
+import type { AttrNode, DeviceNode, Node } from '../../machine/files/nodes.ts';
+import { KERNEL } from '../../machine/files/rights.ts';
+import { join, type NodePlace, type Place } from '../../machine/files/vfs.ts';
+import { openHow } from '../tree/open-flags.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from '../sys/libc.ts';
-import { HOST_ERRNO, NR } from '../sys/libc.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { Opened, Entry } from '../process/open-files.ts';
-import { join, walkPath } from '../tree/path-walk.ts';
-import type { Place } from '../tree/path-walk.ts';
-import type { DecodePath, PathCall } from './path-calls.ts';
-import { AT_FDCWD } from '../sys/numbers.ts';
-import { ProcFiles } from './proc-files.ts';
-import type { HostTask } from '../process/processes.ts';
+import { isCreating, type DecodePath, type PathCall } from './path-calls.ts';
+import {
+  AT_FDCWD,
+  HOST_ERRNO,
+  NR,
+  O_ACCMODE,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NONBLOCK,
+  O_PATH,
+  O_WRONLY,
+} from '../sys/numbers.ts';
+import { SimulatedProc } from './simulated-proc.ts';
+import type { HostTask } from '../process/task.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
-import { encodeStat, encodeStatfs, encodeStatx, statOfFile, statOfNode } from '../tree/stat.ts';
-import type { NodeStat } from '../tree/stat.ts';
+import {
+  encodeStat,
+  encodeStatfs,
+  encodeStatx,
+  statOfFile,
+  statOfNode,
+  type NodeStat,
+} from '../tree/stat.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 
+/** Calls that name a path. */
 export class PathTraps {
   readonly #context: CallContext;
   readonly #tree: TreeBackend;
   /** Which node a device file was opened from, for fstat. */
   readonly #openedFrom = new WeakMap<object, DeviceNode>();
 
-  readonly #procFiles: ProcFiles;
+  readonly #proc: SimulatedProc;
 
   constructor(context: CallContext, tree: TreeBackend) {
     this.#context = context;
-    this.#procFiles = new ProcFiles(context);
+    this.#proc = new SimulatedProc(context);
     this.#tree = tree;
   }
 
@@ -49,7 +71,7 @@ export class PathTraps {
     if (path === undefined) return -HOST_ERRNO.EFAULT;
     if (typeof path !== 'string') return -HOST_ERRNO.ENAMETOOLONG;
     if (path === '') return this.#emptyPath(call, what);
-    const given = what.kind === 'open' ? this.#procFiles.open(call, path, what.flags) : undefined;
+    const given = what.kind === 'open' ? this.#proc.open(call, path, what.flags) : undefined;
     return given ?? this.#throughDescriptor(call, what, path) ?? this.#answerPath(call, what, path);
   }
 
@@ -57,14 +79,14 @@ export class PathTraps {
     const place = this.#locate(call, what, path);
     if (place === 'continue') return 'continue';
     if (this.#tree.native && !neededInMount(what, place, path)) return 'continue';
-    if (place.kind === 'error') return -place.errno;
+    if (isErrno(place)) return -place.number;
     const task = this.#context.processes.task(call);
     if (place.kind === 'host') return this.#onHost(call, task, what, place.path);
     return this.#onNode(call, task, what, place);
   }
 
   /** Where a path leads; 'continue' when the kernel gets there by itself. */
-  #locate(call: Notification, what: PathCall, path: string): Place | 'continue' {
+  #locate(call: Notification, what: PathCall, path: string): Result<Place> | 'continue' {
     if (path.startsWith('/')) return this.#locateAbsolute(call, what, path);
     const base = this.#base(call, what.dirFd);
     if (base === undefined) return 'continue';
@@ -72,19 +94,29 @@ export class PathTraps {
     const from = virtual ?? base;
     const absolute = path === '.' ? from : join(from, path);
     if (virtual === undefined && !this.#tree.concerns(absolute)) return 'continue';
-    const place = walkPath(this.#tree.root, absolute, what.follow);
+    const place = this.#resolve(call, what, absolute);
     return virtual === undefined && isDirect(place) ? 'continue' : place;
   }
-  #locateAbsolute(call: Notification, what: PathCall, path: string): Place | 'continue' {
+  #locateAbsolute(call: Notification, what: PathCall, path: string): Result<Place> | 'continue' {
     const virtual = this.#tree.virtualPath(path);
-    if (virtual !== undefined) return walkPath(this.#tree.root, virtual, what.follow);
+    if (virtual !== undefined) return this.#resolve(call, what, virtual);
     if (!this.#tree.concerns(path)) return this.#descriptorLink(call, what, path);
-    const place = walkPath(this.#tree.root, path, what.follow);
+    const place = this.#resolve(call, what, path);
     return isDirect(place) ? 'continue' : place;
   }
 
+  #resolve(call: Notification, { follow, flags, kind }: PathCall, path: string): Result<Place> {
+    const { machine, processes } = this.#context;
+    const cred = processes.cred(call.tid, 'fs');
+    return machine.vfs.resolve(path, {
+      cred,
+      follow,
+      create: kind === 'open' && isCreating(flags),
+    });
+  }
+
   /** readlink(/proc/self/fd/N) of a file of ours must not show what it is made of. */
-  #descriptorLink(call: Notification, what: PathCall, path: string): Place | 'continue' {
+  #descriptorLink(call: Notification, what: PathCall, path: string): Result<Place> | 'continue' {
     if (what.kind !== 'readlink' || !path.startsWith('/proc/')) return 'continue';
     const pid = this.#context.processes.processOf(call.tid);
     const real = path.replace(/^\/proc\/(thread-)?self\//, `/proc/${pid}/`);
@@ -108,9 +140,9 @@ export class PathTraps {
       case 'open':
         return this.#open(call, task, what, place);
       case 'stat':
-        return this.#answerStat(task, what, statOfNode(node, path));
+        return this.#answerStat(task, what, statOfNode(this.#context.machine.vfs, node, path));
       case 'access':
-        return mayAccess(node, what.mode) ? 0 : -HOST_ERRNO.EACCES;
+        return this.#access(call, what, node);
       case 'readlink':
         if (node.kind !== 'link') return -HOST_ERRNO.EINVAL;
         return answerText(task, what, node.target());
@@ -125,18 +157,28 @@ export class PathTraps {
     }
   }
 
-  #open(call: Notification, task: HostTask, what: PathCall, place: NodePlace): Answer {
-    const { node, path } = place;
-    const { flags } = what;
-    const access = flags & libc.O_ACCMODE;
-    if ((flags & libc.O_CREAT) !== 0 && (flags & libc.O_EXCL) !== 0) return -HOST_ERRNO.EEXIST;
-    if ((flags & libc.O_PATH) !== 0) return this.#openPath(call, flags, place);
+  #access(call: Notification, { effective, mode }: PathCall, node: Node): Answer {
+    const { machine, processes } = this.#context;
+    const rc = machine.vfs.mayAccess(
+      node,
+      processes.cred(call.tid, effective ? 'fs' : 'real'),
+      mode,
+    );
+    return rc ? -rc.number : 0;
+  }
+
+  #open(call: Notification, task: HostTask, { flags }: PathCall, place: NodePlace): Answer {
+    const { vfs } = this.#context.machine;
+    if ((flags & O_PATH) !== 0) {
+      const rc = vfs.openPath(place, (flags & O_DIRECTORY) !== 0);
+      return rc ? -rc.number : this.#openPath(call, flags, place);
+    }
+    const opened = vfs.open(place, openHow(flags), task.cred);
+    if (isErrno(opened)) return -opened.number;
+    const { node, path } = opened;
     if (node.kind === 'dir') {
-      if (access !== 0 || (flags & libc.O_CREAT) !== 0) return -HOST_ERRNO.EISDIR;
       return this.#giveHostFile(call, this.#tree.directory(path, node), flags);
     }
-    if ((flags & libc.O_DIRECTORY) !== 0) return -HOST_ERRNO.ENOTDIR;
-    if (node.kind === 'link') return -HOST_ERRNO.ELOOP;
     if (node.kind === 'attr') return this.#openAttr(call, task, { path, node, flags });
     return this.#openDevice(call, task, { path, node, flags });
   }
@@ -146,12 +188,10 @@ export class PathTraps {
     device: { path: string; node: DeviceNode; flags: number },
   ): Answer {
     const { path, node, flags } = device;
-    const access = flags & libc.O_ACCMODE;
-    const file = this.#context.machine.syscalls.open(task, node, path, {
-      read: access !== libc.O_WRONLY,
-      write: access !== 0,
-      nonblocking: (flags & libc.O_NONBLOCK) !== 0,
-    });
+    const { read, write } = openHow(flags);
+    const nonblocking = (flags & O_NONBLOCK) !== 0;
+    const modes = { read, write, nonblocking };
+    const file = this.#context.machine.syscalls.open(task, node, path, modes);
     if (isErrno(file)) return -file.number;
     this.#openedFrom.set(file, node);
     return this.#give(call, this.#context.files.create(file), flags);
@@ -167,17 +207,14 @@ export class PathTraps {
     if (!entry) return undefined;
     const task = processes.task(call);
     if (what.kind === 'stat') return this.#answerStat(task, what, this.#statOf(entry));
-    if ((what.flags & libc.O_PATH) !== 0) return undefined;
+    if ((what.flags & O_PATH) !== 0) return undefined;
     return this.#openAgain(call, task, what, entry);
   }
   /** The node is opened anew, and an anonymous file has none. */
-  #openAgain(call: Notification, task: HostTask, { flags }: PathCall, entry: Entry): Answer {
-    if (entry.kind === 'attr') {
-      return this.#openAttr(call, task, { path: entry.path, node: entry.node, flags });
-    }
-    const node = this.#openedFrom.get(entry.file);
+  #openAgain(call: Notification, task: HostTask, what: PathCall, entry: Entry): Answer {
+    const node = entry.kind === 'attr' ? entry.node : this.#openedFrom.get(entry.file);
     if (!node) return -HOST_ERRNO.ENXIO;
-    return this.#openDevice(call, task, { path: entry.file.name, node, flags });
+    return this.#open(call, task, what, { kind: 'node', node, path: nameOf(entry) });
   }
 
   #openAttr(
@@ -186,10 +223,7 @@ export class PathTraps {
     attr: { path: string; node: AttrNode; flags: number },
   ): Answer {
     const { path, node, flags } = attr;
-    const access = flags & libc.O_ACCMODE;
-    const wanted = (access !== libc.O_WRONLY ? R_OK : 0) | (access !== 0 ? W_OK : 0);
-    if (!mayAccess(node, wanted)) return -HOST_ERRNO.EACCES;
-    if (access === libc.O_WRONLY) {
+    if ((flags & O_ACCMODE) === O_WRONLY) {
       return this.#give(call, this.#context.files.createAttr(attr, new Uint8Array(0)), flags);
     }
     const text = this.#context.machine.syscalls.readAttr(task, path, node);
@@ -201,21 +235,21 @@ export class PathTraps {
     const { node, path } = place;
     const host = node.kind === 'dir' ? this.#tree.directory(path, node) : this.#tree.place(path);
     // The kernel hands over no O_PATH descriptors; a read-only one of the empty stand-in does the same.
-    return this.#giveHostFile(call, host, flags & ~(libc.O_PATH | libc.O_ACCMODE));
+    return this.#giveHostFile(call, host, flags & ~(O_PATH | O_ACCMODE));
   }
 
   #give(call: Notification, opened: Opened<Entry> | number, flags: number): Answer {
     if (typeof opened === 'number') return opened;
-    const cloexec = (flags & libc.O_CLOEXEC) !== 0;
+    const cloexec = (flags & O_CLOEXEC) !== 0;
     const fd = this.#context.transport.addFd(call, opened.fd, { cloexec });
     libc.close(opened.fd);
     return fd;
   }
 
   #giveHostFile(call: Notification, path: string, flags: number, mode = 0): Answer {
-    const fd = libc.open(path, flags | libc.O_CLOEXEC, mode);
+    const fd = libc.open(path, flags | O_CLOEXEC, mode);
     if (fd < 0) return fd;
-    const cloexec = (flags & libc.O_CLOEXEC) !== 0;
+    const cloexec = (flags & O_CLOEXEC) !== 0;
     const given = this.#context.transport.addFd(call, fd, { cloexec });
     libc.close(fd);
     return given;
@@ -227,7 +261,7 @@ export class PathTraps {
     return this.#chdirTo(call, this.#tree.directory(place.path, place.node));
   }
   #chdirTo(call: Notification, path: string): Answer {
-    const fd = libc.open(path, libc.O_DIRECTORY | libc.O_CLOEXEC);
+    const fd = libc.open(path, O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return fd;
     const theirs = this.#context.transport.addFd(call, fd, { cloexec: true });
     libc.close(fd);
@@ -268,15 +302,16 @@ export class PathTraps {
     if (entry) return this.#answerStat(task, to, this.#statOf(entry));
     const virtual = this.#tree.native ? undefined : this.#tree.virtualPath(link);
     if (virtual === undefined) return 'continue';
-    const place = walkPath(this.#tree.root, virtual, false);
-    return place.kind === 'node'
-      ? this.#answerStat(task, to, statOfNode(place.node, place.path))
-      : 'continue';
+    const { vfs } = this.#context.machine;
+    const place = vfs.resolve(virtual, { cred: KERNEL, follow: false });
+    if (isErrno(place) || place.kind === 'host') return 'continue';
+    return this.#answerStat(task, to, statOfNode(vfs, place.node, place.path));
   }
 
   #statOf(entry: Entry): NodeStat {
-    if (entry.kind === 'attr') return statOfNode(entry.node, entry.path);
-    return statOfFile(entry.file, this.#openedFrom.get(entry.file));
+    const { vfs } = this.#context.machine;
+    if (entry.kind === 'attr') return statOfNode(vfs, entry.node, entry.path);
+    return statOfFile(vfs, entry.file, this.#openedFrom.get(entry.file));
   }
   #answerStat(task: HostTask, to: StatTarget, stat: NodeStat): Answer {
     const bytes = to.extended ? encodeStatx(stat) : encodeStat(stat);
@@ -316,19 +351,17 @@ export class PathTraps {
 }
 
 /** With the tree mounted, what the kernel would do wrong: open device nodes, name our descriptors, take FUSE for sysfs. */
-function neededInMount(what: PathCall, place: Place, path: string): boolean {
-  if (place.kind !== 'node') return false;
+function neededInMount(what: PathCall, place: Result<Place>, path: string): boolean {
+  if (isErrno(place) || place.kind === 'host') return false;
   if (what.kind === 'readlink') return path.startsWith('/proc/');
   if (what.kind === 'statfs') return true;
-  return what.kind === 'open' && place.node.kind === 'device' && (what.flags & libc.O_PATH) === 0;
+  return what.kind === 'open' && place.node.kind === 'device' && (what.flags & O_PATH) === 0;
 }
 
 /** The kernel gets there by itself. */
-function isDirect(place: Place): boolean {
-  return place.kind === 'host' && place.direct;
+function isDirect(place: Result<Place>): boolean {
+  return !isErrno(place) && place.kind === 'host' && place.direct;
 }
-
-type NodePlace = Extract<Place, { kind: 'node' }>;
 
 /** The link in /proc that a path is, when it names a descriptor. */
 function descriptorNamed(path: string, pid: () => number): string | undefined {

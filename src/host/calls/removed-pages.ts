@@ -2,15 +2,13 @@
  * What a system call removes if it works: pages of its caller's address space, or of a file. One function a call, named in
  * the call table; each reads without judging: what is wrong with a call the host says, and then nothing has been removed.
  */
-import * as libc from '../sys/libc.ts';
-import { MAP_FIXED } from '../sys/libc.ts';
-import { AT_FDCWD, MADV, SHM_REMAP } from '../sys/numbers.ts';
+import { AT_FDCWD, MADV, MAP_FIXED, O_TRUNC, SHM_REMAP } from '../sys/numbers.ts';
 import type { Span } from '../sys/map-query.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import type { MemoryMap } from '../process/memory-map.ts';
 import { objectOf, statOf } from '../process/objects.ts';
-import { type DecodePath, type PathCall } from './path-calls.ts';
-import { textOf } from '../sys/proc.ts';
+import type { DecodePath, PathCall } from './path-calls.ts';
+import { textOf } from '../sys/procfs.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
 
 /** Pages that go from the caller's address space. */
@@ -27,11 +25,13 @@ export interface RemovedFromFile {
   readonly span: Span;
 }
 
+/** Bytes. */
 export const PAGE = 4096n;
 const SHM_RND = 0o20000;
 const MREMAP_FIXED = 2;
 const FALLOC_FL_PUNCH_HOLE = 2;
 
+/** Who makes the call, and where its memory is mapped. */
 export interface Caller {
   readonly call: Notification;
   readonly pid: number;
@@ -147,7 +147,7 @@ export const punched = fromFile((call) => {
 export function emptied(decode: DecodePath): Removal {
   return fromFile((call) => {
     const what = decode(call, new RemoteMemory(call.tid));
-    if (typeof what === 'number' || (what.flags & libc.O_TRUNC) === 0) return undefined;
+    if (typeof what === 'number' || (what.flags & O_TRUNC) === 0) return undefined;
     const file = fileNamed(call, what);
     return file === undefined ? undefined : { file, from: 0n };
   });

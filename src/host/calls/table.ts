@@ -3,8 +3,7 @@
  *
  * A handler is put together from what the call does: it names a path, moves bytes, removes pages.
  */
-import { HOST_ERRNO } from '../sys/libc.ts';
-import { UFFDIO_MOVE } from '../sys/numbers.ts';
+import { HOST_ERRNO, UFFDIO_MOVE } from '../sys/numbers.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { TrappedCall, TrappedName } from '../seccomp/trapped.ts';
 import type { CallContext } from './call-context.ts';

@@ -3,13 +3,12 @@
  *
  * Our files have no vector operations, so each buffer of a vector is a call of its own, until one is short or fails.
  */
-import { isErrno } from '../../base/errno.ts';
-import type { Result, Status } from '../../base/errno.ts';
+import { isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { UserBuffer } from '../../base/file.ts';
 import type { UserMemory } from '../../base/task.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
-import { HOST_ERRNO } from '../sys/libc.ts';
 import type { Notification } from '../seccomp/notification.ts';
+import { HOST_ERRNO } from '../sys/numbers.ts';
 
 /** MAX_RW_COUNT: no call moves more. */
 const MOST_BYTES = 0x7fff_f000;
@@ -24,6 +23,7 @@ interface Buffers {
   readonly addr: bigint;
   readonly length: number;
 }
+/** One read or write: which bytes of the program, and which place of the file. */
 export interface TransferPlan {
   readonly write: boolean;
   /** Undefined: the position of the file. */
@@ -138,6 +138,7 @@ function programBuffer(mem: UserMemory, addr: bigint, length: number): UserBuffe
 export function gather(mem: UserMemory, plan: TransferPlan, into: Uint8Array): Status<'EFAULT'> {
   return inParts(plan, into, (addr, part) => mem.read(addr, part));
 }
+/** Fill the buffers from `from`, as far as it goes. EFAULT. */
 export function scatter(mem: UserMemory, plan: TransferPlan, from: Uint8Array): Status<'EFAULT'> {
   return inParts(plan, from, (addr, part) => mem.write(addr, part));
 }

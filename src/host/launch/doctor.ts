@@ -1,7 +1,7 @@
 /** The host's facts as advice: what works, what is lost without the rest, and the one thing that changes it. */
-import { probeHost } from './probe.ts';
-import type { HostFacts } from './probe.ts';
+import { probeHost, type HostFacts } from './probe.ts';
 
+/** One finding about this host. */
 export interface Diagnosis {
   /** 'missing' keeps programs from running at all; 'reduced' loses something. */
   readonly verdict: 'ok' | 'reduced' | 'missing';
@@ -10,9 +10,11 @@ export interface Diagnosis {
   readonly remedy?: string;
 }
 
+/** Everything that matters for running programs, by trying. */
 export function diagnose(host: HostFacts = probeHost()): Diagnosis[] {
   return CHECKS.map((check) => check(host));
 }
+/** One line, two when there is a remedy. */
 export function formatDiagnosis({ verdict, topic, finding, remedy }: Diagnosis): string {
   const line = `${verdict.padEnd(8)} ${topic.padEnd(16)} ${finding}`;
   return remedy === undefined ? line : `${line}\n${' '.repeat(26)}-> ${remedy}`;

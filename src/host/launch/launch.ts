@@ -8,9 +8,10 @@ import { HostError, posixSpawn } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import type { FilterOptions } from '../seccomp/filter.ts';
 import type { MountPlan } from '../tree/mount-plan.ts';
-import { textOf } from '../sys/proc.ts';
+import { textOf } from '../sys/procfs.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 
+/** How a program is started. */
 export interface LaunchOptions extends FilterOptions {
   /** SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: a signal does not restart a call that is being answered. */
   readonly killable: boolean;
@@ -25,6 +26,7 @@ export interface LauncherOrder extends LaunchOptions {
   readonly plan?: MountPlan;
 }
 
+/** A program under way, and the listener of its calls. */
 export interface Launched {
   readonly pid: number;
   /** Close-on-exec; readable when a call is trapped, hung up when the last program is gone. */

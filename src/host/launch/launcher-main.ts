@@ -7,16 +7,26 @@ import { existsSync, statSync, writeSync } from 'node:fs';
 import { addressOf, cString, cStrings, defaultSignal, syscall } from '../sys/ffi.ts';
 import { filterProgram } from '../seccomp/filter.ts';
 import { installFilter, type Installed } from '../seccomp/install-filter.ts';
-import { HOST_ERRNO, NR, sendFd, setCloexec, SIGPIPE } from '../sys/libc.ts';
+import { sendFd, setCloexec } from '../sys/libc.ts';
 import type { LauncherOrder, LaunchOptions } from './launch.ts';
 import type { MountPlan } from '../tree/mount-plan.ts';
 import { dropAmbient, mountFuse, rebuild, unshareMounts } from '../tree/mount-tree.ts';
+import {
+  HOST_ERRNO,
+  NR,
+  PR_SET_NO_NEW_PRIVS,
+  PR_SET_PDEATHSIG,
+  RLIMIT,
+  SIGKILL,
+  SIGPIPE,
+} from '../sys/numbers.ts';
 
 const SECCOMP_SET_MODE_FILTER = 1;
 const NEW_LISTENER = 8;
 const WAIT_KILLABLE_RECV = 32;
 const SIGXFSZ = 25;
-const SIGKILL = 9;
+const SIG_SETMASK = 2;
+const NO_SIGNALS = Buffer.alloc(8);
 
 function main(): void {
   const [socketText, optionsText, ...argv] = process.argv.slice(2);
@@ -24,7 +34,7 @@ function main(): void {
   // cast: the order was written by the kernel thread of this package
   const options = JSON.parse(optionsText!) as LauncherOrder;
   setCloexec(socket, true);
-  syscall(NR.prctl, 1, SIGKILL); // PR_SET_PDEATHSIG: no program without its machine
+  syscall(NR.prctl, PR_SET_PDEATHSIG, SIGKILL); // no program without its machine
   if (options.plan) enterNamespace(socket, options, options.plan);
   const { listener, sent } = install(socket, options);
   if (listener < 0) {
@@ -69,7 +79,7 @@ function install(socket: number, options: LaunchOptions): Installed {
   const how = { operation: SECCOMP_SET_MODE_FILTER, flags, program, behind: code };
   const installed = installFilter(how, socket);
   if (installed.listener !== -HOST_ERRNO.EACCES) return installed;
-  syscall(NR.prctl, 38, 1); // PR_SET_NO_NEW_PRIVS: the price of a filter without CAP_SYS_ADMIN
+  syscall(NR.prctl, PR_SET_NO_NEW_PRIVS, 1); // the price of a filter without CAP_SYS_ADMIN
   return installFilter(how, socket);
 }
 
@@ -77,12 +87,12 @@ function install(socket: number, options: LaunchOptions): Installed {
 function restoreProcess(options: LaunchOptions): void {
   defaultSignal(SIGPIPE);
   defaultSignal(SIGXFSZ);
-  syscall(14, 2, addressOf(Buffer.alloc(8)), 0, 8); // rt_sigprocmask(SIG_SETMASK, none)
+  syscall(NR.rt_sigprocmask, SIG_SETMASK, addressOf(NO_SIGNALS), 0, NO_SIGNALS.length);
   const limits = Buffer.alloc(16);
-  syscall(302, 0, 7, 0, addressOf(limits)); // prlimit64(RLIMIT_NOFILE)
+  syscall(NR.prlimit64, 0, RLIMIT.openFiles, 0, addressOf(limits));
   if (options.openFilesLimit !== undefined) {
     limits.writeBigUInt64LE(BigInt(options.openFilesLimit), 0);
-    syscall(302, 0, 7, addressOf(limits), 0);
+    syscall(NR.prlimit64, 0, RLIMIT.openFiles, addressOf(limits), 0);
   }
   for (const fd of [0, 1, 2]) setCloexec(fd, false);
 }
@@ -98,7 +108,7 @@ function executeFromPath(argv: readonly string[]): number {
   let worst: number = HOST_ERRNO.ENOENT;
   for (const candidate of program === '' ? [] : candidates) {
     const path = cString(candidate);
-    let error = -syscall(59, addressOf(path), args.address, env.address);
+    let error = -syscall(NR.execve, addressOf(path), args.address, env.address);
     if (error === HOST_ERRNO.ENOEXEC) error = executeScript(candidate, argv, env.address);
     // A directory of PATH that may not be searched says nothing of the program.
     if (existsSync(candidate)) worst = error;
@@ -110,7 +120,7 @@ function executeFromPath(argv: readonly string[]): number {
 function executeScript(path: string, argv: readonly string[], env: number): number {
   const shell = cString('/bin/sh');
   const args = cStrings(['/bin/sh', path, ...argv.slice(1)]);
-  return -syscall(59, addressOf(shell), args.address, env);
+  return -syscall(NR.execve, addressOf(shell), args.address, env);
 }
 
 function fail(message: string, status: number): never {

@@ -8,9 +8,10 @@ import { accessSync, constants } from 'node:fs';
 import { addressOf, syscall } from '../sys/ffi.ts';
 import { IoUring } from '../sys/io-uring.ts';
 import * as libc from '../sys/libc.ts';
-import { HOST_ERRNO, NR } from '../sys/libc.ts';
-import { textOf } from '../sys/proc.ts';
+import { textOf } from '../sys/procfs.ts';
+import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 
+/** What this host permits. */
 export interface HostFacts {
   readonly release: string;
   readonly listener: boolean;
@@ -35,6 +36,7 @@ const NEW_LISTENER = 8;
 const WAIT_KILLABLE_RECV = 32;
 const CAP_SYS_ADMIN = 21n;
 
+/** Found by trying where nothing else tells. */
 export function probeHost(): HostFacts {
   const status = textOf('/proc/self/status');
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);

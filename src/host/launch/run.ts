@@ -5,10 +5,11 @@
  */
 import { Worker } from 'node:worker_threads';
 import { addressOf, defaultSignal, syscall } from '../sys/ffi.ts';
-import { becomeReaper } from './leftovers.ts';
-import { eventfd2, NR, O_CLOEXEC, O_NONBLOCK } from '../sys/libc.ts';
+import { becomeSubreaper } from './subreaper.ts';
+import { eventfd2 } from '../sys/libc.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import type { LaunchOptions } from './launch.ts';
+import { NR, O_CLOEXEC, O_NONBLOCK, RLIMIT } from '../sys/numbers.ts';
 
 /** Plain data: it crosses to the worker. */
 export interface RunPlan {
@@ -23,6 +24,7 @@ export interface RunPlan {
   readonly wakeFd: number;
 }
 
+/** What the kernel thread tells: once that the program has started, and how it ended. */
 export type RunResult =
   | { readonly kind: 'started'; readonly pid: number }
   | { readonly kind: 'exit'; readonly status: number }
@@ -34,10 +36,11 @@ const FROM_TERMINAL = ['SIGINT', 'SIGQUIT'] as const;
 const FORWARDED = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGCONT'] as const;
 const STATUS_FAILED = 125;
 
+/** Run a program until it ends. */
 export function run(
   plan: Omit<RunPlan, 'wakeFd'>,
 ): Promise<Exclude<RunResult, { kind: 'started' }>> {
-  becomeReaper();
+  becomeSubreaper();
   const wakeFd = eventfd2(0, O_CLOEXEC | O_NONBLOCK);
   const isSource = import.meta.url.endsWith('.ts');
   const file = new URL(`../loop/kernel-thread.${isSource ? 'ts' : 'js'}`, import.meta.url);
@@ -86,7 +89,7 @@ function forwardSignals(target: () => number | undefined): Disposable {
 
 /** Does a terminal of ours send its signals to our process group, and so to the program as well? */
 function isForeground(): boolean {
-  const own = syscall(121, 0); // getpgid
+  const own = syscall(NR.getpgid, 0);
   return [0, 1, 2].some((fd) => terminalGroup(fd) === own);
 }
 function terminalGroup(fd: number): number {
@@ -100,7 +103,7 @@ export function endLike(result: Exclude<RunResult, { kind: 'started' }>): never 
   if (result.kind === 'exit') process.exit(result.status);
   if (result.kind === 'failed') process.exit(STATUS_FAILED);
   // No core file of ours beside the program's own.
-  syscall(302, 0, 4, addressOf(Buffer.alloc(16)), 0);
+  syscall(NR.prlimit64, 0, RLIMIT.core, addressOf(Buffer.alloc(16)), 0);
   defaultSignal(result.signal);
   process.kill(process.pid, result.signal);
   // Another thread may be the one to take it.

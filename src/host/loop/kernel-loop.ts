@@ -4,17 +4,15 @@
  * One turn answers everything that is ready. Nothing here ever waits but the poll at the top.
  */
 import { Bug } from '../../base/bug.ts';
-import { isErrno } from '../../base/errno.ts';
-import type { Result } from '../../base/errno.ts';
+import { isErrno, type Result } from '../../base/errno.ts';
 import type { OpenFile } from '../../base/file.ts';
-import { run as runOutcome } from '../../base/wait-queue.ts';
-import type { Outcome } from '../../base/wait-queue.ts';
+import { run as runOutcome, type Outcome } from '../../base/wait-queue.ts';
+import { KERNEL } from '../../machine/files/rights.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { CallContext } from '../calls/call-context.ts';
 import { Capabilities } from '../process/capabilities.ts';
 import { Eventfds } from '../process/eventfds.ts';
-import { ExactPins } from '../process/exact-pins.ts';
-import type { CurrentCall } from '../process/exact-pins.ts';
+import { ExactPins, type CurrentCall } from '../process/exact-pins.ts';
 import { FileTraps } from '../calls/file-traps.ts';
 import { Injection } from '../seccomp/injection.ts';
 import * as libc from '../sys/libc.ts';
@@ -27,13 +25,13 @@ import { MemoryMap } from '../process/memory-map.ts';
 import type { MmioParts } from '../mmio/mmio-traps.ts';
 import { HostObjects } from '../process/objects.ts';
 import { OpenFiles } from '../process/open-files.ts';
-import { OtherHolders } from '../process/other-holders.ts';
+import { ReverseMap } from '../process/reverse-map.ts';
 import { PathTraps } from '../calls/path-traps.ts';
 import { Processes } from '../process/processes.ts';
 import type { FuseServer } from '../tree/fuse-server.ts';
-import { walkPath } from '../tree/path-walk.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import type { CallTransport, MmioBackend } from './backends.ts';
+import { HOST_ERRNO } from '../sys/numbers.ts';
 
 /** What a run is made of. */
 export interface LoopParts {
@@ -80,6 +78,7 @@ export class KernelLoop implements CallContext {
   readonly objects = new HostObjects();
   readonly pins: ExactPins | undefined;
   readonly processes: Processes;
+  /** Descriptors to wait on are added to the loop's own poll. */
   readonly watches = this;
   readonly warn: (text: string) => void;
   readonly seesEveryRead: boolean;
@@ -124,7 +123,7 @@ export class KernelLoop implements CallContext {
       context: this,
       files: new FileTraps(this),
       paths: new PathTraps(this, parts.tree),
-      mappings: new MappingTraps(this, new OtherHolders(this)),
+      mappings: new MappingTraps(this, new ReverseMap(this)),
     };
     this.watchFd(this.files.inotify, () => undefined);
     // Its end must wake us: the hang-up of the listener may come before there is anything to reap.
@@ -139,6 +138,7 @@ export class KernelLoop implements CallContext {
     server.connect({
       settle: () => this.files.drainCloses(),
       task: (tid) => this.processes.taskOf(tid),
+      cred: (tid) => this.processes.cred(tid, 'fs'),
       readAttr: (task, path, node) => syscalls.readAttr(task, path, node),
       writeAttr: (...args) => syscalls.writeAttr(...args),
       giveUp: (tid) => syscalls.giveUp(tid),
@@ -153,8 +153,10 @@ export class KernelLoop implements CallContext {
   isMounted(path: string): boolean {
     const { tree } = this.#parts;
     if (!tree.native || !tree.concerns(path)) return false;
-    const place = walkPath(tree.root, path, false);
-    return place.kind === 'node' && !(place.node.kind === 'dir' && place.node.merged);
+    const place = this.machine.vfs.resolve(path, { cred: KERNEL, follow: false });
+    return (
+      !isErrno(place) && place.kind === 'node' && !(place.node.kind === 'dir' && place.node.merged)
+    );
   }
 
   /** Until the program ends; the result is its wait status. */
@@ -287,7 +289,7 @@ export class KernelLoop implements CallContext {
     this.#current = undefined;
     this.#answer(call, answer);
   }
-  /** For what must be done by a program itself. */
+  /** The call that is being answered, whose thread can make calls for us. */
   current(): CurrentCall | undefined {
     const call = this.#current;
     return call && { call, pid: this.processes.processOf(call.tid) };
@@ -301,7 +303,7 @@ export class KernelLoop implements CallContext {
     } catch (error) {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.warn(`bug in the host layer while answering system call ${call.nr}: ${text}`);
-      return -libc.HOST_ERRNO.EIO;
+      return -HOST_ERRNO.EIO;
     }
   }
 

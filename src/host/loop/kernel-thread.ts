@@ -14,7 +14,7 @@ import { MmioTraps } from '../mmio/mmio-traps.ts';
 import { Listener } from '../seccomp/listener.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
-import { endDescendants } from '../launch/leftovers.ts';
+import { endDescendants } from '../launch/subreaper.ts';
 import type { RunPlan, RunResult } from '../launch/run.ts';
 import { buildMachine, type RunOutput } from './run-machine.ts';
 import { NamespaceTree } from '../tree/namespace-tree.ts';
@@ -32,8 +32,8 @@ function main(plan: RunPlan): RunResult {
   });
   const { machine } = built;
   const tree = plan.launch.namespace
-    ? new NamespaceTree(machine.root)
-    : new PathTrapTree(machine.root);
+    ? new NamespaceTree(machine.vfs)
+    : new PathTrapTree(machine.vfs);
   try {
     const ring = plan.pin === 'exact' ? openRing() : undefined;
     const launched = launch(plan.argv, plan.launch, tree);

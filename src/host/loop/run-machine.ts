@@ -5,6 +5,7 @@ import type { MachineDescription } from '../../machine/description/description.t
 import { Machine } from '../../machine/machine.ts';
 import { HostPages } from '../process/shared-memory.ts';
 
+/** Where the trace and the messages of a run go. */
 export interface RunOutput {
   readonly warn: (text: string) => void;
   /** Where the trace goes. */
@@ -12,12 +13,16 @@ export interface RunOutput {
   readonly view: (machine: Machine, print: (line: string) => void) => TraceView;
 }
 
+/** A machine whose trace is flushed when it is disposed of. */
 export interface RunMachine extends Disposable {
   readonly machine: Machine;
 }
 
+/** The machine of a run, its nodes the user's. */
 export function buildMachine(description: MachineDescription, output: RunOutput): RunMachine {
   const machine = new Machine(description, {
+    // As after a udev rule that gives the devices to the user of the run.
+    owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
     newSharedPages: (length) => HostPages.create(length),
   });
   machine.guard.onBug = (report) => output.warn(`BUG in ${report.during}\n${report.stack}`);

@@ -10,6 +10,7 @@ import type * as Iced from 'iced-x86';
 const iced = createRequire(import.meta.url)('iced-x86') as typeof Iced;
 const { Decoder, Mnemonic, OpKind, Register, MemorySizeExt, RegisterExt } = iced;
 
+/** What an instruction does with its memory operand. */
 export type Operation =
   | 'move'
   | 'move-zero'
@@ -36,6 +37,7 @@ export type Operation =
   | 'string-store'
   | 'string-load';
 
+/** The other side of an access. */
 export type Operand =
   | { readonly kind: 'memory' }
   /** A general register: byte offset in user_regs_struct and width. */
@@ -43,6 +45,7 @@ export type Operand =
   | { readonly kind: 'vector'; readonly index: number; readonly width: number }
   | { readonly kind: 'immediate'; readonly value: bigint };
 
+/** An instruction that touches memory, decoded. */
 export interface Access {
   readonly operation: Operation;
   readonly operands: readonly Operand[];
@@ -103,6 +106,7 @@ const KEEPS_UPPER = new Set<number>([M.Movlps, M.Movlpd]);
 /** Order of general registers in iced's numbering → byte offset in user_regs_struct. */
 const GENERAL = [80, 88, 96, 40, 152, 32, 104, 112, 72, 64, 56, 48, 24, 16, 8, 0];
 
+/** The access of the instruction that begins the bytes; undefined when it is none we can carry out. */
 export function decodeAccess(code: Uint8Array): Access | undefined {
   const decoder = new Decoder(64, code, 0);
   const instruction = decoder.decode();

@@ -13,6 +13,7 @@ export interface Bus {
   load(offset: number, width: number): bigint;
   store(offset: number, width: number, value: bigint): void;
 }
+/** A thread stopped at an access, and what it can reach. */
 export interface Stopped {
   readonly tid: number;
   readonly regs: Buffer;

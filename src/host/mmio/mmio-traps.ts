@@ -11,15 +11,13 @@ import type { MemoryMap } from '../process/memory-map.ts';
 import type { OpenFiles } from '../process/open-files.ts';
 import type { Processes } from '../process/processes.ts';
 import * as libc from '../sys/libc.ts';
-import { SIGBUS, SIGCHLD, SIGTRAP } from '../sys/libc.ts';
 import { queryMapping } from '../sys/map-query.ts';
-import { emulate } from './mmio-emulate.ts';
-import type { Bus } from './mmio-emulate.ts';
-import { decodeAccess } from './mmio-decode.ts';
-import type { Access } from './mmio-decode.ts';
+import { emulate, type Bus } from './mmio-emulate.ts';
+import { decodeAccess, type Access } from './mmio-decode.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { interruptOn } from '../sys/ffi.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
+import { O_CLOEXEC, SIGBUS, SIGCHLD, SIGTRAP } from '../sys/numbers.ts';
 
 const EVENT_EXEC = 4;
 const EVENT_EXIT = 6;
@@ -124,7 +122,7 @@ export class MmioTraps {
   #mapping(pid: number, page: number): Vma | undefined {
     let fd = this.#mapsFds.get(pid);
     if (fd === undefined) {
-      fd = libc.open(`/proc/${pid}/maps`, libc.O_CLOEXEC);
+      fd = libc.open(`/proc/${pid}/maps`, O_CLOEXEC);
       this.#mapsFds.set(pid, fd);
     }
     const line = fd < 0 ? 'unknown' : queryMapping(fd, page);

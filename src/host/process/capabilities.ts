@@ -5,10 +5,10 @@
  * capget(2) and capset(2) speak of these then, and the host's own set stays as it is. A child has what its parent had
  * when it was first seen.
  */
-import { HOST_ERRNO, NR } from '../sys/libc.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
-import { parentOf } from '../sys/proc.ts';
+import { parentOf } from '../sys/procfs.ts';
 import type { RemoteMemory } from './remote-memory.ts';
+import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 
 interface Sets {
   readonly effective: bigint;
@@ -30,6 +30,7 @@ const WORDS = new Map([
   [VERSION_3, 2],
 ]);
 
+/** The sets of each process. The rules are those of capset(2). */
 export class Capabilities {
   readonly #sets = new Map<number, Sets>();
 

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Eventfds, HostEventfd } from './eventfds.ts';
 import * as libc from '../sys/libc.ts';
 import { Notification } from '../seccomp/notification.ts';
+import { NR } from '../sys/numbers.ts';
 
 const BLOCKING = 0;
 let fd: number;
@@ -64,7 +65,7 @@ describe('eventfds made for programs', () => {
   const transport = { addFd: () => 5 };
   function eventfd2(): Notification {
     const bytes = Buffer.alloc(80);
-    bytes.writeInt32LE(libc.NR.eventfd2, 16);
+    bytes.writeInt32LE(NR.eventfd2, 16);
     return new Notification(bytes);
   }
   test('eventfds made for programs that no program has any more are not kept for ever', () => {

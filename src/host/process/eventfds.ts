@@ -4,14 +4,14 @@
  * pidfd_getfd() gives our own descriptor of one. Where a container forbids it, eventfd2() is trapped, the eventfd is ours
  * from the start, and 'eventfd-id' of /proc/PID/fdinfo tells which one a descriptor means.
  */
-import { EBADF, EINVAL } from '../../base/errno.ts';
-import type { Result } from '../../base/errno.ts';
+import { EBADF, EINVAL, type Result } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { Eventfd } from '../../base/task.ts';
 import { addressOf, syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import type { Answer, FdInstaller, Notification } from '../seccomp/notification.ts';
-import { descriptorsOf, processIds, textOf } from '../sys/proc.ts';
+import { descriptorsOf, processIds, textOf } from '../sys/procfs.ts';
+import { NR, O_CLOEXEC } from '../sys/numbers.ts';
 
 const EVENTFD = 'anon_inode:[eventfd]';
 const FIRST_SWEEP = 1024;
@@ -22,6 +22,7 @@ export interface Watches {
   watchFd(fd: number, run: () => void): Disposable;
 }
 
+/** An eventfd of a program, through a descriptor of our own. */
 export class HostEventfd implements Eventfd {
   readonly id: string;
   readonly #fd: number;
@@ -46,6 +47,7 @@ export class HostEventfd implements Eventfd {
   }
 }
 
+/** Finds, or makes, the eventfds of programs. */
 export class Eventfds {
   readonly #watches: Watches;
   readonly #processes: () => Iterable<number>;
@@ -73,10 +75,10 @@ export class Eventfds {
   /** eventfd() and eventfd2(), made by us and installed in the program. */
   create(transport: FdInstaller, call: Notification, flags: number): Answer {
     if (this.#trapped.size >= this.#sweepAt) this.#sweep();
-    const ours = libc.eventfd2(call.uint(0), flags | libc.O_CLOEXEC);
+    const ours = libc.eventfd2(call.uint(0), flags | O_CLOEXEC);
     if (ours < 0) return ours;
     const id = eventfdId(`/proc/self/fdinfo/${ours}`);
-    const cloexec = (flags & libc.O_CLOEXEC) !== 0;
+    const cloexec = (flags & O_CLOEXEC) !== 0;
     const given = transport.addFd(call, ours, { cloexec });
     if (given < 0 || id === undefined) {
       libc.close(ours);
@@ -136,7 +138,7 @@ function isWritable(fd: number): boolean {
   const POLLOUT = 4;
   pollEntry.writeInt32LE(fd, 0);
   pollEntry.writeInt32LE(POLLOUT, 4);
-  return syscall(libc.NR.poll, pollEntryAt, 1, 0) === 1;
+  return syscall(NR.poll, pollEntryAt, 1, 0) === 1;
 }
 
 const count = Buffer.alloc(8);
@@ -147,7 +149,7 @@ const countVectorAt = addressOf(countVector);
 const RWF_NOWAIT = 8;
 /** Read the counter without waiting, whatever the flags of the program's description are. */
 function takeCount(fd: number): boolean {
-  return syscall(libc.NR.preadv2, fd, countVectorAt, 1, -1, -1, RWF_NOWAIT) === 8;
+  return syscall(NR.preadv2, fd, countVectorAt, 1, -1, -1, RWF_NOWAIT) === 8;
 }
 
 function eventfdId(path: string): string | undefined {

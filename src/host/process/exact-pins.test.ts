@@ -5,8 +5,8 @@ import { ExactPins } from './exact-pins.ts';
 import { addressOf } from '../sys/ffi.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import { LONGEST_BUFFER, MOST_BUFFERS, type IoUring } from '../sys/io-uring.ts';
-import { HOST_ERRNO, NR } from '../sys/libc.ts';
 import { Notification } from '../seccomp/notification.ts';
+import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 
 const ME = process.pid;
 const THEIR_FD = 7;

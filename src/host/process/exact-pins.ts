@@ -12,20 +12,21 @@ import { HostError } from '../sys/ffi.ts';
 import { poke, type Injection } from '../seccomp/injection.ts';
 import {
   bufferUpdate,
-  IO_URING_REGISTER,
   IoUring,
   LONGEST_BUFFER,
   MOST_BUFFERS,
   REGISTER_BUFFERS_UPDATE,
 } from '../sys/io-uring.ts';
-import { HOST_ERRNO, iovec, NR } from '../sys/libc.ts';
+import { iovec } from '../sys/libc.ts';
 import type { FdInstaller, Notification } from '../seccomp/notification.ts';
+import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 
 /** The call that is being answered. */
 export interface CurrentCall {
   readonly call: Notification;
   readonly pid: number;
 }
+/** What pinning in the name of a program needs of the loop. */
 export interface PinParts {
   readonly transport: FdInstaller;
   current(): CurrentCall | undefined;
@@ -43,6 +44,7 @@ export function openRing(): IoUring {
   );
 }
 
+/** Pages pinned by the host for a program (`--pin=exact`). */
 export class ExactPins {
   readonly #parts: PinParts;
   readonly #ring: IoUring;
@@ -104,7 +106,7 @@ export class ExactPins {
     const updateAt = thread.scratch + BigInt(iov.length);
     const update = bufferUpdate(slot, thread.scratch);
     if (!poke(thread.tid, thread.scratch, Buffer.concat([iov, update]))) return -HOST_ERRNO.EFAULT;
-    return thread.run(IO_URING_REGISTER, fd, REGISTER_BUFFERS_UPDATE, updateAt, update.length);
+    return thread.run(NR.io_uring_register, fd, REGISTER_BUFFERS_UPDATE, updateAt, update.length);
   }
   #callerOf(call: Notification): { thread: Injection; fd: number } | number {
     if (this.#caller?.id === call.id) return this.#caller;

@@ -5,7 +5,8 @@
 import type { MmioWindow } from '../../base/file.ts';
 import * as libc from '../sys/libc.ts';
 import { queryMapping, type MapsLine } from '../sys/map-query.ts';
-import { textOf } from '../sys/proc.ts';
+import { textOf } from '../sys/procfs.ts';
+import { O_CLOEXEC } from '../sys/numbers.ts';
 
 /** Which registers a mapping of one of our files shows. */
 export type WindowOf = (
@@ -18,6 +19,7 @@ export type IsHuge = (line: { name: string; object: string | undefined }) => boo
 
 const LINE = /^([0-9a-f]+)-([0-9a-f]+) (.{4}) ([0-9a-f]+) ([0-9a-f]+:[0-9a-f]+) (\d+)[ \t]*(.*)$/gm;
 
+/** The lines of /proc/PID/maps; page numbers, not addresses. */
 export function parseMaps(text: string): MapsLine[] {
   const lines: MapsLine[] = [];
   for (const [, start, end, perms, offset, device, inode, name] of text.matchAll(LINE)) {
@@ -54,6 +56,7 @@ interface Turn {
   complete: boolean;
 }
 
+/** What is mapped where in a process, asked once a turn. */
 export class MemoryMap {
   readonly #windowOf: WindowOf;
   readonly #isHuge: IsHuge;
@@ -87,7 +90,7 @@ export class MemoryMap {
   #turn(pid: number): Turn {
     let turn = this.#turns.get(pid);
     if (!turn) {
-      const mapsFd = libc.open(`/proc/${pid}/maps`, libc.O_CLOEXEC);
+      const mapsFd = libc.open(`/proc/${pid}/maps`, O_CLOEXEC);
       turn = { mapsFd, queries: 0, lines: [], complete: false };
       this.#turns.set(pid, turn);
     }

@@ -5,13 +5,13 @@
  * object nobody gives us a descriptor for is reached through any process of the run that still maps it.
  */
 import { statSync, statfsSync } from 'node:fs';
-import { EFAULT } from '../../base/errno.ts';
-import type { Status } from '../../base/errno.ts';
+import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { HeldPages, ObjectMemory } from '../../machine/memory/process-memory.ts';
 import * as libc from '../sys/libc.ts';
 import type { MapsLine } from '../sys/map-query.ts';
-import { descriptorsOf } from '../sys/proc.ts';
+import { descriptorsOf } from '../sys/procfs.ts';
+import { HOST_ERRNO, O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
 
 const TMPFS_MAGIC = 0x01021994;
 const HUGETLBFS_MAGIC = 0x958458f6;
@@ -49,6 +49,7 @@ export class HostObject implements ObjectMemory {
   }
 }
 
+/** Objects behind shared mappings, and the descriptors we have of them. */
 export class HostObjects {
   readonly #known = new Map<string, WeakRef<HostObject>>();
   /** An object is one of huge pages when it lives on the kernel's own hugetlbfs mount. */
@@ -116,12 +117,12 @@ function openMapping(pid: number, vma: MapsLine): number {
     const stat = statOf(path);
     if (stat && objectOf(stat) === vma.object) return openBest(path);
   }
-  return -libc.HOST_ERRNO.ENOENT;
+  return -HOST_ERRNO.ENOENT;
 }
 /** For writing if that is allowed: another mapping of the object may need it. */
 function openBest(path: string): number {
-  const fd = libc.open(path, libc.O_RDWR | libc.O_CLOEXEC);
-  return fd >= 0 ? fd : libc.open(path, libc.O_CLOEXEC);
+  const fd = libc.open(path, O_RDWR | O_CLOEXEC);
+  return fd >= 0 ? fd : libc.open(path, O_CLOEXEC);
 }
 function pageHex(index: number): string {
   return `${index.toString(16)}000`;
@@ -151,6 +152,7 @@ interface FileStat {
   readonly ino: bigint;
   readonly size: bigint;
 }
+/** Undefined: there is nothing, or it may not be looked at. */
 export function statOf(path: string): FileStat | undefined {
   try {
     return statSync(path, { bigint: true });

@@ -1,15 +1,13 @@
 /** Descriptions of ours, met without a trap: what the host's kernel says of them by itself. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { OpenFile, POLLIN } from '../../base/file.ts';
-import type { FileOps } from '../../base/file.ts';
+import { OpenFile, POLLIN, type FileOps } from '../../base/file.ts';
 import { WaitQueue } from '../../base/wait-queue.ts';
 import type { AttrNode } from '../../machine/files/nodes.ts';
 import { addressOf, syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
-import { HOST_ERRNO, NR } from '../sys/libc.ts';
-import { OpenFiles } from './open-files.ts';
-import type { Entry } from './open-files.ts';
+import { OpenFiles, type Entry } from './open-files.ts';
 import { HostPages } from './shared-memory.ts';
+import { HOST_ERRNO, NR, O_RDWR } from '../sys/numbers.ts';
 
 let files: OpenFiles;
 let released: Entry[];
@@ -64,7 +62,7 @@ describe('a device file', () => {
 
 test('an attribute holds its text and takes no other', () => {
   const node: AttrNode = { kind: 'attr', mode: 0o644, size: 4096, read: () => Buffer.from('7\n') };
-  const attr = { path: '/sys/x', node, flags: libc.O_RDWR };
+  const attr = { path: '/sys/x', node, flags: O_RDWR };
   const { fd } = opened(files.createAttr(attr, Buffer.from('7\n')));
   expect(libc.pwrite(fd, bytes, 0)).toBe(-HOST_ERRNO.EPERM);
   expect(libc.read(fd, bytes)).toBe(2);

@@ -8,8 +8,9 @@
  */
 import type { MmioWindow, OpenFile } from '../../base/file.ts';
 import type { AttrNode } from '../../machine/files/nodes.ts';
-import { refuseReadAndWrite, seal, SEAL } from '../sys/descriptions.ts';
+import { refuseReadAndWrite, seal, SEAL } from '../sys/open-file-description.ts';
 import * as libc from '../sys/libc.ts';
+import { O_ACCMODE, O_CLOEXEC, O_NONBLOCK, O_RDWR } from '../sys/numbers.ts';
 
 /** Events in a row that are told one by one; then a byte stands for all of them. */
 const MOST_EDGES = 1024;
@@ -22,6 +23,7 @@ interface EntryBase {
   readonly link: string;
   readonly watch: number;
 }
+/** An open file of the simulated kernel. */
 export interface FileEntry extends EntryBase {
   readonly kind: 'file';
   readonly file: OpenFile;
@@ -43,6 +45,7 @@ export interface SharedMapping {
   lives(): boolean;
   closed(): void;
 }
+/** A mapping of registers, as pages of its file. */
 export interface RegisterMapping {
   readonly firstPage: number;
   readonly endPage: number;
@@ -57,6 +60,7 @@ export interface Opened<E extends Entry> {
   readonly entry: E;
 }
 
+/** What the descriptors of programs stand for. */
 export class OpenFiles {
   readonly inotify = libc.inotifyInit();
   readonly #byLink = new Map<string, Entry>();
@@ -73,7 +77,7 @@ export class OpenFiles {
   /** An open file description for `file`; minus an errno when the host is out of descriptors. */
   create(file: OpenFile): Opened<FileEntry> | number {
     if (file.ops.stream) return this.#createStream(file);
-    const made = this.#memfd(libc.O_RDWR, { seals: SEAL.grow | SEAL.shrink });
+    const made = this.#memfd(O_RDWR, { seals: SEAL.grow | SEAL.shrink });
     if (typeof made === 'number') return made;
     refuseReadAndWrite(made.fd);
     const entry: FileEntry = { kind: 'file', file, windows: [], ...made.at };
@@ -85,7 +89,7 @@ export class OpenFiles {
     attr: { path: string; node: AttrNode; flags: number },
     text: Uint8Array,
   ): Opened<AttrEntry> | number {
-    const access = attr.flags & libc.O_ACCMODE;
+    const access = attr.flags & O_ACCMODE;
     const seals = SEAL.grow | SEAL.shrink | SEAL.write;
     const made = this.#memfd(access, { seals, content: text });
     if (typeof made === 'number') return made;
@@ -175,7 +179,7 @@ export class OpenFiles {
     if (first < 0) return first;
     if (how.content && how.content.length > 0) libc.pwrite(first, how.content, 0);
     seal(first, how.seals);
-    const fd = libc.open(`/proc/self/fd/${first}`, access | libc.O_CLOEXEC);
+    const fd = libc.open(`/proc/self/fd/${first}`, access | O_CLOEXEC);
     libc.close(first);
     return this.#watched(fd);
   }
@@ -193,13 +197,13 @@ export class OpenFiles {
   }
 
   #createStream(file: OpenFile): Opened<FileEntry> | number {
-    const ends = libc.pipe2(libc.O_CLOEXEC | libc.O_NONBLOCK);
+    const ends = libc.pipe2(O_CLOEXEC | O_NONBLOCK);
     if (typeof ends === 'number') return ends;
-    const blocking = file.nonblocking ? libc.O_NONBLOCK : 0;
+    const blocking = file.nonblocking ? O_NONBLOCK : 0;
     const path = `/proc/self/fd/${ends[0]}`;
     // What cannot be written is never ready for it, and a write that is not trapped must not fill the pipe.
-    const access = file.ops.write ? libc.O_RDWR : 0;
-    const made = this.#watched(libc.open(path, access | libc.O_CLOEXEC | blocking));
+    const access = file.ops.write ? O_RDWR : 0;
+    const made = this.#watched(libc.open(path, access | O_CLOEXEC | blocking));
     if (typeof made === 'number') {
       ends.forEach(libc.close);
       return made;

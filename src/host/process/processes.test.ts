@@ -4,11 +4,12 @@ import { expect, test } from 'vitest';
 import { EBADF, EFAULT, EMFILE, ENOMEM, isErrno } from '../../base/errno.ts';
 import { ForeignFile, OpenFile } from '../../base/file.ts';
 import { Machine } from '../../machine/machine.ts';
-import * as libc from '../sys/libc.ts';
 import { Notification } from '../seccomp/notification.ts';
 import { MemoryMap } from './memory-map.ts';
 import { HostObjects } from './objects.ts';
-import { Processes, type TaskParts } from './processes.ts';
+import { Processes } from './processes.ts';
+import type { TaskParts } from './task.ts';
+import { HOST_ERRNO } from '../sys/numbers.ts';
 
 const ME = process.pid;
 
@@ -46,7 +47,7 @@ test('a descriptor is a file of the host, or EBADF when it is not open', () => {
 
 test('a file is installed in the program, or the errno says which of us ran out', () => {
   expect(caller(0, 17).task.installFile(file(), true)).toBe(17);
-  const { EMFILE: full } = libc.HOST_ERRNO;
+  const { EMFILE: full } = HOST_ERRNO;
   expect(caller(-full, 0).task.installFile(file(), true)).toBe(ENOMEM);
   expect(caller(0, -full).task.installFile(file(), true)).toBe(EMFILE);
   expect(caller(0, -1).task.installFile(file(), true)).toBe(ENOMEM);

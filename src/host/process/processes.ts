@@ -4,48 +4,16 @@
  * Kept by looking, not by tracing: a thread that calls is alive, a pidfd tells the end of a process, and an address
  * space that no longer answers was replaced by exec.
  */
-import { Bug } from '../../base/bug.ts';
-import { EBADF, EFAULT, ENOMEM, EMFILE } from '../../base/errno.ts';
-import type { Result } from '../../base/errno.ts';
-import { ForeignFile } from '../../base/file.ts';
-import type { OpenFile } from '../../base/file.ts';
+import { EFAULT } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
-import type { Eventfd, Task } from '../../base/task.ts';
-import { U64_MAX } from '../../base/u64.ts';
-import type { Machine } from '../../machine/machine.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
-import { FIRST_STREAM_FD, LAST_STREAM_FD } from '../seccomp/trapped.ts';
-import type { Eventfds, Watches } from './eventfds.ts';
-import type { Capabilities } from './capabilities.ts';
-import type { ExactPins } from './exact-pins.ts';
+import type { Notification } from '../seccomp/notification.ts';
 import * as libc from '../sys/libc.ts';
-import { Notification, type FdInstaller } from '../seccomp/notification.ts';
-import type { MemoryMap } from './memory-map.ts';
-import { objectOf, statOf } from './objects.ts';
-import type { HostObjects } from './objects.ts';
-import type { OpenFiles } from './open-files.ts';
-import { processIds, textOf } from '../sys/proc.ts';
-import { AddressSpace, RemoteMemory } from './remote-memory.ts';
-import type { SpaceParts } from './remote-memory.ts';
-
-/** What tasks are made of. */
-export interface TaskParts {
-  readonly machine: Machine;
-  readonly transport: FdInstaller;
-  readonly files: OpenFiles;
-  readonly eventfds: Eventfds;
-  readonly map: MemoryMap;
-  readonly objects: HostObjects;
-  readonly watches: Watches;
-  /** An event queue may have any number: all reads are trapped. */
-  readonly seesEveryRead?: boolean;
-  /** A line for the user of softiommu. */
-  warn(text: string): void;
-  /** Present with `--pin=exact`. */
-  readonly pins?: ExactPins | undefined;
-  /** Is this path in our own FUSE mount? Then any look at it from here would wait for ourselves. */
-  isMounted(path: string): boolean;
-}
+import { processIds, textOf } from '../sys/procfs.ts';
+import type { Capabilities } from './capabilities.ts';
+import { HostCred, type Ids } from './credentials.ts';
+import { AddressSpace, type SpaceParts } from './remote-memory.ts';
+import { HostTask, installDescriptor, type TaskParts } from './task.ts';
 
 interface Process {
   readonly pidfd: number;
@@ -54,6 +22,7 @@ interface Process {
   mm: MachineMm;
 }
 
+/** The processes of a run, each known since its first trapped call. */
 export class Processes {
   readonly #parts: TaskParts;
   readonly #space: SpaceParts;
@@ -81,6 +50,13 @@ export class Processes {
   /** The caller of something that is no trapped call: it can be given no descriptor. */
   taskOf(tid: number): HostTask {
     return new HostTask(this, this.#parts, { tid }, this.processOf(tid));
+  }
+
+  /** Whose rights count in a call of a thread. */
+  cred(tid: number, ids: Ids): HostCred {
+    const { capabilities } = this;
+    const simulated = capabilities && ((cap: number) => capabilities.has(this.processOf(tid), cap));
+    return new HostCred(tid, ids, simulated);
   }
 
   /** Before each trapped call: what was proved of threads holds no longer. */
@@ -180,104 +156,3 @@ const NO_MEMORY = {
   read: () => refuse(EFAULT, 'the address space cannot be reached'),
   write: () => refuse(EFAULT, 'the address space cannot be reached'),
 };
-
-/** The caller of one trapped call. */
-export class HostTask implements Task {
-  readonly pid: number;
-  readonly tid: number;
-  readonly mem: RemoteMemory;
-  readonly #processes: Processes;
-  readonly #parts: TaskParts;
-  readonly #call: Notification | undefined;
-  #status: string | undefined;
-
-  constructor(processes: Processes, parts: TaskParts, caller: { tid: number }, pid: number) {
-    this.#processes = processes;
-    this.#parts = parts;
-    this.#call = caller instanceof Notification ? caller : undefined;
-    this.tid = caller.tid;
-    this.pid = pid;
-    this.mem = new RemoteMemory(caller.tid);
-  }
-  get uid(): number {
-    return Number(/^Uid:\s*\d+\s+(\d+)/m.exec(this.#statusText())?.[1] ?? 65534);
-  }
-  get mm(): MachineMm {
-    return this.#processes.mm(this.pid);
-  }
-  capable(cap: number): boolean {
-    const { capabilities } = this.#processes;
-    if (capabilities) return capabilities.has(this.pid, cap);
-    const effective = /^CapEff:\s*([0-9a-f]+)/m.exec(this.#statusText())?.[1] ?? '0';
-    return ((BigInt(`0x${effective}`) >> BigInt(cap)) & 1n) === 1n;
-  }
-  get rlimitMemlock(): bigint {
-    // Of a process that is gone: what all programs of the run begin with.
-    const limits = textOf(`/proc/${this.pid}/limits`) || textOf('/proc/self/limits');
-    const soft = /^Max locked memory\s+(\w+)/m.exec(limits)?.[1] ?? '0';
-    return soft === 'unlimited' ? U64_MAX : BigInt(soft);
-  }
-
-  getFile(fd: number): Result<OpenFile | ForeignFile, 'EBADF'> {
-    const path = `/proc/${this.tid}/fd/${fd}`;
-    const entry = this.#parts.files.of(this.tid, fd);
-    if (entry?.kind === 'file') return entry.file;
-    const link = libc.readlink(path);
-    if (typeof link === 'string' && this.#parts.isMounted(link)) {
-      return new ForeignFile(`softiommu:${link}`, () => 0n);
-    }
-    const stat = fd < 0 ? undefined : statOf(path);
-    if (!stat) return refuse(EBADF, 'the descriptor is not open', { fd });
-    const object = this.#parts.objects.ofDescriptor(this.tid, fd);
-    if (!object) return new ForeignFile(objectOf(stat), () => stat.size);
-    return new ForeignFile(
-      object.object,
-      () => object.size(),
-      this.#parts.machine.filePages(object),
-    );
-  }
-
-  installFile(file: OpenFile, cloexec: boolean): Result<number, 'EMFILE' | 'ENOMEM'> {
-    const call = this.#call;
-    if (!call) throw new Bug('a file is installed outside a trapped call');
-    const opened = this.#parts.files.create(file);
-    if (typeof opened === 'number') {
-      return refuse(ENOMEM, 'the host has no descriptor left for softiommu', { errno: -opened });
-    }
-    const fd = installDescriptor(this.#parts, call, opened.fd, {
-      cloexec,
-      stream: file.ops.stream === true,
-    });
-    libc.close(opened.fd);
-    if (fd === -libc.HOST_ERRNO.EMFILE) return refuse(EMFILE, 'the program has no free descriptor');
-    if (fd < 0) return refuse(ENOMEM, 'the descriptor could not be installed', { errno: -fd });
-    return fd;
-  }
-
-  getEventfd(fd: number): Result<Eventfd, 'EBADF' | 'EINVAL'> {
-    return this.#parts.eventfds.get(this.pid, this.tid, fd);
-  }
-
-  #statusText(): string {
-    return (this.#status ??= textOf(`/proc/${this.tid}/status`));
-  }
-}
-
-/** Lowest free number; an event queue goes where reads are trapped if not all are, if a number there is free. */
-function installDescriptor(
-  { transport, seesEveryRead }: TaskParts,
-  call: Notification,
-  fd: number,
-  how: { cloexec: boolean; stream: boolean },
-): number {
-  const cloexec = how.cloexec;
-  const apart = how.stream && !seesEveryRead;
-  for (let at = FIRST_STREAM_FD; apart && at <= LAST_STREAM_FD; at++) {
-    const taken = libc.readlink(`/proc/${call.tid}/fd/${at}`);
-    if (taken !== -libc.HOST_ERRNO.ENOENT) continue;
-    const given = transport.addFd(call, fd, { cloexec, at });
-    if (given >= 0) return given;
-    break; // RLIMIT_NOFILE is lower: reads of this queue will not be seen, poll works
-  }
-  return transport.addFd(call, fd, { cloexec });
-}

@@ -5,18 +5,17 @@
  * address space for longer than a call: it dies with it, at exec or at the last exit, and never shows its successor.
  */
 import { closeSync, openSync } from 'node:fs';
-import { EFAULT } from '../../base/errno.ts';
-import type { Status } from '../../base/errno.ts';
+import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { UserMemory } from '../../base/task.ts';
 import type { HeldPages, ProcessMemory } from '../../machine/memory/process-memory.ts';
 import type { ExactPins } from './exact-pins.ts';
 import { addressOf, syscall } from '../sys/ffi.ts';
-import { NR, pread, pwrite } from '../sys/libc.ts';
+import { pread, pwrite } from '../sys/libc.ts';
 import type { MemoryMap } from './memory-map.ts';
 import type { MapsLine } from '../sys/map-query.ts';
-import { holdObject } from './objects.ts';
-import type { HostObjects } from './objects.ts';
+import { holdObject, type HostObjects } from './objects.ts';
+import { NR } from '../sys/numbers.ts';
 
 const local = Buffer.alloc(16);
 const remote = Buffer.alloc(16);
@@ -43,6 +42,7 @@ function copy(nr: number, tid: number, addr: bigint, bytes: Uint8Array): number 
   return done;
 }
 
+/** A thread's memory, for copies in and out of it. EFAULT as copy_from_user and copy_to_user have it. */
 export class RemoteMemory implements UserMemory {
   readonly #tid: number;
   constructor(tid: number) {
@@ -98,6 +98,7 @@ export interface SpaceParts {
   ): Iterable<{ readonly space: AddressSpace; readonly at: number }>;
 }
 
+/** One address space, for pinning: dead after exec or the last exit, whatever the process shows then. */
 export class AddressSpace implements ProcessMemory {
   readonly pid: number;
   readonly #memFd: number;

@@ -1,12 +1,13 @@
 /** Pages the kernel shares with a program's mmap: a memfd both have (FileOps.mmap with kind 'pages'). */
 import { Bug } from '../../base/bug.ts';
-import { ENOMEM } from '../../base/errno.ts';
-import type { Result } from '../../base/errno.ts';
+import { ENOMEM, type Result } from '../../base/errno.ts';
 import type { SharedPages } from '../../base/file.ts';
 import { refuse } from '../../base/refuse.ts';
-import { descriptionLives, markDescription } from '../sys/descriptions.ts';
+import { descriptionLives, markDescription } from '../sys/open-file-description.ts';
 import * as libc from '../sys/libc.ts';
+import { O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
 
+/** Pages that real processes can map: a memfd. */
 export class HostPages implements SharedPages {
   readonly length: number;
   readonly #fd: number;
@@ -23,7 +24,7 @@ export class HostPages implements SharedPages {
   }
   /** An open file description of its own, for a program to map once: it lives as long as what was mapped through it. */
   reopen(mark: number): number {
-    const fd = libc.open(`/proc/self/fd/${this.#fd}`, libc.O_RDWR | libc.O_CLOEXEC);
+    const fd = libc.open(`/proc/self/fd/${this.#fd}`, O_RDWR | O_CLOEXEC);
     const rc = fd < 0 ? fd : markDescription(fd, mark);
     if (rc >= 0) return fd;
     if (fd >= 0) libc.close(fd);

@@ -3,8 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { ARCH_X86_64, SECCOMP_RET_ALLOW, SECCOMP_RET_USER_NOTIF } from '../sys/bpf.ts';
-import { NR } from '../sys/libc.ts';
-import { INJECTED_CALL, INJECTED_MMAP, MADV, UFFDIO_MOVE } from '../sys/numbers.ts';
+import { INJECTED_CALL, INJECTED_MMAP, MADV, NR, UFFDIO_MOVE } from '../sys/numbers.ts';
 import { filterProgram, type FilterOptions } from './filter.ts';
 import { FIRST_STREAM_FD, LONGEST_ATTRIBUTE_WRITE } from './trapped.ts';
 

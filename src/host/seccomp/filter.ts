@@ -19,6 +19,7 @@ import {
   type TrappedCall,
 } from './trapped.ts';
 
+/** What differs from run to run. */
 export interface FilterOptions {
   /** Answer all path calls ourselves; otherwise a mount namespace shows the tree and only opens are looked at. */
   readonly pathTraps: boolean;

@@ -6,13 +6,11 @@
  * its register at the end.
  */
 import { addressOf, syscall } from '../sys/ffi.ts';
-import { INJECTED_CALL } from '../sys/numbers.ts';
-import { iovec, NR, waitFor } from '../sys/libc.ts';
+import { HOST_ERRNO, INJECTED_CALL, NR, SIGTRAP } from '../sys/numbers.ts';
+import { iovec, waitFor } from '../sys/libc.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { REGS, REGS_SIZE } from '../sys/ptrace.ts';
 
-const SIGTRAP = 5;
-const TKILL = 200;
 const SYSCALL_LENGTH = 2n;
 const ARGUMENTS = [REGS.rdi, REGS.rsi, REGS.rdx, REGS.r10, REGS.r8, REGS.r9];
 /** Lets the filter pass what it would otherwise trap, which would never be answered while we wait. */
@@ -20,6 +18,7 @@ const NOT_GIVEN = [0, 0, 0, 0, 0, INJECTED_CALL << 32n];
 /** Below the red zone of the stack: nobody minds what is there while the thread is stopped. */
 const SCRATCH_BELOW_STACK = 1024n;
 
+/** A thread that waits in a trapped call and makes system calls for us. */
 export class Injection {
   readonly tid: number;
   readonly #alreadySeized: boolean;
@@ -65,7 +64,7 @@ export class Injection {
     );
     regs.writeBigUInt64LE(this.#saved.readBigUInt64LE(REGS.rip) - SYSCALL_LENGTH, REGS.rip);
     ptrace.setRegs(this.tid, regs);
-    if (!this.#step()) return -3; // ESRCH
+    if (!this.#step()) return -HOST_ERRNO.ESRCH;
     ptrace.getRegs(this.tid, regs);
     return Number(regs.readBigInt64LE(REGS.rax));
   }
@@ -92,7 +91,7 @@ export class Injection {
     if (!this.#alive) return;
     this.#saved.writeBigInt64LE(BigInt(result), REGS.rax);
     ptrace.setRegs(this.tid, this.#saved);
-    for (const signal of this.#signals) syscall(TKILL, this.tid, signal);
+    for (const signal of this.#signals) syscall(NR.tkill, this.tid, signal);
     if (this.#alreadySeized) ptrace.resume(this.tid);
     else ptrace.detach(this.tid);
   }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { installFilter } from './install-filter.ts';
 import * as libc from '../sys/libc.ts';
+import { HOST_ERRNO } from '../sys/numbers.ts';
 
 const SECCOMP_GET_ACTION_AVAIL = 2;
 const EINVAL = 22;
@@ -27,6 +28,6 @@ test('what seccomp(2) refuses goes nowhere', () => {
   const how = { operation: 99, flags: 0, program: Buffer.alloc(16) };
   expect(installFilter(how, theirs)).toEqual({ listener: -EINVAL, sent: 0 });
   libc.close(theirs);
-  expect(libc.receiveFd(ours)).toBe(-libc.HOST_ERRNO.EBADF);
+  expect(libc.receiveFd(ours)).toBe(-HOST_ERRNO.EBADF);
   libc.close(ours);
 });

@@ -6,7 +6,8 @@
  * the process would wait for a supervisor that waits for it.
  */
 import { addressOf, callAt, mapCode } from '../sys/ffi.ts';
-import { NR, preparedMessage } from '../sys/libc.ts';
+import { preparedMessage } from '../sys/libc.ts';
+import { NR } from '../sys/numbers.ts';
 
 /** What the code reads, and where it leaves the two results: 64-bit words. */
 const WORDS = {
@@ -23,6 +24,7 @@ const WORDS = {
 /** Reached by address alone. */
 const inUse: unknown[] = [];
 
+/** What came of it. */
 export interface Installed {
   /** The listener, or minus an errno: then nothing is installed. */
   readonly listener: number;

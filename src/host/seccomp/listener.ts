@@ -6,6 +6,7 @@
 import { addressOf } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import { Notification, type Answer } from './notification.ts';
+import { HOST_ERRNO, O_CLOEXEC } from '../sys/numbers.ts';
 
 const RECV = 0xc0502100;
 const SEND = 0xc0182101;
@@ -69,7 +70,7 @@ export class Listener {
     add.writeUInt32LE(how.at === undefined ? 0 : ADD_FD_SETFD, 8);
     add.writeUInt32LE(fd, 12);
     add.writeUInt32LE(how.at ?? 0, 16);
-    add.writeUInt32LE(how.cloexec ? libc.O_CLOEXEC : 0, 20);
+    add.writeUInt32LE(how.cloexec ? O_CLOEXEC : 0, 20);
     return uninterrupted(() => libc.ioctl(this.fd, ADD_FD, addressOf(add)));
   }
 }
@@ -78,6 +79,6 @@ export class Listener {
 function uninterrupted(call: () => number): number {
   for (;;) {
     const rc = call();
-    if (rc !== -libc.HOST_ERRNO.EINTR) return rc;
+    if (rc !== -HOST_ERRNO.EINTR) return rc;
   }
 }

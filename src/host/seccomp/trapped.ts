@@ -4,8 +4,15 @@
  * Three things are made of the rows: the filter (filter.ts), the dispatch (calls/table.ts, where a row without a handler does
  * not compile) and the table in docs/doors.md. A call without a row runs at full speed.
  */
-import { MAP_FIXED, NR } from '../sys/libc.ts';
-import { INJECTED_CALL, INJECTED_MMAP, MADV, SHM_REMAP, UFFDIO_MOVE } from '../sys/numbers.ts';
+import {
+  INJECTED_CALL,
+  INJECTED_MMAP,
+  MADV,
+  MAP_FIXED,
+  NR,
+  SHM_REMAP,
+  UFFDIO_MOVE,
+} from '../sys/numbers.ts';
 
 /** How runs differ in what they trap (FilterOptions says it of one run). */
 export type RunTrait = 'path-traps' | 'mount' | 'events' | 'own-eventfds' | 'own-capabilities';
@@ -70,6 +77,7 @@ const MOST_ANSWERS = 32 * FAULT_ANSWER;
 export const LONGEST_ATTRIBUTE_WRITE = 256;
 /** Descriptors of event queues are installed from here on, so that a filter can tell them by number. */
 export const FIRST_STREAM_FD = 960;
+/** The last of them; above it nothing is an event queue by its number. */
 export const LAST_STREAM_FD = 1023;
 /** Upper half of the lowest offset that only regions of ours have. */
 const REGION_OFFSET_HIGH = 0x100;
@@ -121,6 +129,7 @@ const QUEUES = 'event queues';
 const PINS = 'pages that devices have pinned';
 const OPENED = `${TREE}; ${PINS}, when a file is emptied`;
 
+/** Frequent calls first: the filter asks in this order. */
 export const TRAPPED_CALLS = [
   row(
     'ioctl',

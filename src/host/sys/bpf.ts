@@ -5,7 +5,9 @@
  */
 import { Bug } from '../../base/bug.ts';
 
+/** The call waits for an answer of the supervisor. */
 export const SECCOMP_RET_USER_NOTIF = 0x7fc00000;
+/** The call is made. */
 export const SECCOMP_RET_ALLOW = 0x7fff0000;
 /** AUDIT_ARCH_X86_64 */
 export const ARCH_X86_64 = 0xc000003e;
@@ -25,6 +27,7 @@ interface Instruction {
   readonly no?: string | undefined;
 }
 
+/** Appends instructions; every jump goes forward. */
 export class FilterAssembler {
   readonly #instructions: Instruction[] = [];
   readonly #labels = new Map<string, number>();

@@ -4,6 +4,7 @@
  * Addresses cross as numbers, which is the cheapest way; whoever passes one keeps its buffer alive.
  */
 import { createRequire } from 'node:module';
+import { NR } from './numbers.ts';
 
 type NativeFunction = (...args: readonly unknown[]) => number | bigint;
 interface Koffi {
@@ -59,6 +60,7 @@ const rawSigaction = libc.func('sigaction', 'int', ['int', 'int64', 'int64']);
 const rawOnce = libc.func('pthread_once', 'int', ['int64', 'int64']);
 const dlsym = libc.func('dlsym', 'uint64', ['int64', 'str']);
 
+/** An argument of a system call; a number where 53 bits are enough. */
 export type Word = number | bigint;
 
 /** The result, or minus the errno: what the kernel itself returns. */
@@ -87,12 +89,18 @@ export function viewOf(address: number, length: number): Buffer {
   return Buffer.from(koffi.view(BigInt(address), length));
 }
 
+const PAGE = 4096;
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const PROT_EXEC = 4;
+const PRIVATE_ANONYMOUS = 0x22;
+
 /** Put machine code where it can be executed, for good. */
 export function mapCode(code: Buffer): number {
-  const at = syscall(9, 0, 4096, 3, 0x22, -1, 0); // mmap: readable and writable, private and anonymous
+  const at = syscall(NR.mmap, 0, PAGE, PROT_READ | PROT_WRITE, PRIVATE_ANONYMOUS, -1, 0);
   if (at < 0) throw new HostError(`no memory for machine code (errno ${-at})`);
   viewOf(at, code.length).set(code);
-  const rc = syscall(10, at, 4096, 5); // mprotect: readable and executable
+  const rc = syscall(NR.mprotect, at, PAGE, PROT_READ | PROT_EXEC);
   if (rc < 0) throw new HostError(`this host lets no memory become executable (errno ${-rc})`);
   return at;
 }

@@ -6,12 +6,11 @@
  */
 import { addressOf, syscall, viewOf } from './ffi.ts';
 import * as libc from './libc.ts';
-import { HOST_ERRNO, iovec, NR } from './libc.ts';
+import { iovec } from './libc.ts';
+import { HOST_ERRNO, NR } from './numbers.ts';
 
-const IO_URING_SETUP = 425;
-const IO_URING_ENTER = 426;
-export const IO_URING_REGISTER = 427;
 const REGISTER_BUFFERS2 = 15;
+/** IORING_REGISTER_BUFFERS_UPDATE */
 export const REGISTER_BUFFERS_UPDATE = 16;
 const RSRC_REGISTER_SPARSE = 1;
 const ENTER_GETEVENTS = 1;
@@ -45,6 +44,7 @@ export function bufferUpdate(slot: number, iovAt: bigint): Buffer {
   return update;
 }
 
+/** A ring whose registered buffers are pinned pages. */
 export class IoUring {
   readonly fd: number;
   readonly #window: number;
@@ -56,13 +56,13 @@ export class IoUring {
   /** Minus the errno when this host has none, or forbids it. */
   static open(): IoUring | number {
     const params = Buffer.alloc(PARAMS_SIZE);
-    const fd = syscall(IO_URING_SETUP, 1, addressOf(params));
+    const fd = syscall(NR.io_uring_setup, 1, addressOf(params));
     if (fd < 0) return fd;
     libc.setCloexec(fd, true);
     const table = Buffer.alloc(32);
     table.writeUInt32LE(MOST_BUFFERS, 0);
     table.writeUInt32LE(RSRC_REGISTER_SPARSE, 4);
-    const rc = syscall(IO_URING_REGISTER, fd, REGISTER_BUFFERS2, addressOf(table), table.length);
+    const rc = syscall(NR.io_uring_register, fd, REGISTER_BUFFERS2, addressOf(table), table.length);
     const window = rc < 0 ? rc : libc.memfdCreate('softiommu-dma', libc.MFD_CLOEXEC);
     if (window < 0) {
       libc.close(fd);
@@ -103,7 +103,7 @@ export class IoUring {
     const none = iovec(0, 0); // no length takes the buffer out again
     const update = bufferUpdate(slot, BigInt(addressOf(none)));
     const args = [REGISTER_BUFFERS_UPDATE, addressOf(update), update.length];
-    const rc = syscall(IO_URING_REGISTER, this.fd, ...args);
+    const rc = syscall(NR.io_uring_register, this.fd, ...args);
     if (rc < 0 || none.length === 0) throw new Error(`a pin could not be released (errno ${-rc})`);
   }
 
@@ -135,7 +135,7 @@ export class IoUring {
   }
   #enter(): number {
     for (let submit = 1; ;) {
-      const rc = syscall(IO_URING_ENTER, this.fd, submit, 1, ENTER_GETEVENTS, 0, 0);
+      const rc = syscall(NR.io_uring_enter, this.fd, submit, 1, ENTER_GETEVENTS, 0, 0);
       if (rc !== -HOST_ERRNO.EINTR) return rc;
       submit = 0; // a ptrace stop of a program came in between
     }

@@ -2,134 +2,24 @@
  * Typed wrappers over the system calls the host layer uses, one each. Results are as the kernel gives them: a
  * number, negative for an errno. Numbers are those of x86-64.
  */
-import { addressOf, cString, syscall } from './ffi.ts';
-import type { Word } from './ffi.ts';
-
-export const NR = {
-  read: 0,
-  write: 1,
-  open: 2,
-  close: 3,
-  stat: 4,
-  fstat: 5,
-  lstat: 6,
-  poll: 7,
-  mmap: 9,
-  munmap: 11,
-  brk: 12,
-  ioctl: 16,
-  pread64: 17,
-  pwrite64: 18,
-  readv: 19,
-  writev: 20,
-  access: 21,
-  mremap: 25,
-  madvise: 28,
-  shmat: 30,
-  sendmsg: 46,
-  execve: 59,
-  exit: 60,
-  shmdt: 67,
-  fcntl: 72,
-  truncate: 76,
-  ftruncate: 77,
-  getcwd: 79,
-  chdir: 80,
-  fchdir: 81,
-  creat: 85,
-  readlink: 89,
-  ptrace: 101,
-  statfs: 137,
-  prctl: 157,
-  mount: 165,
-  umount2: 166,
-  capget: 125,
-  capset: 126,
-  getxattr: 191,
-  lgetxattr: 192,
-  listxattr: 194,
-  llistxattr: 195,
-  exit_group: 231,
-  inotify_add_watch: 254,
-  openat: 257,
-  newfstatat: 262,
-  readlinkat: 267,
-  faccessat: 269,
-  unshare: 272,
-  eventfd: 284,
-  fallocate: 285,
-  eventfd2: 290,
-  preadv: 295,
-  pwritev: 296,
-  process_vm_readv: 310,
-  process_vm_writev: 311,
-  seccomp: 317,
-  memfd_create: 319,
-  execveat: 322,
-  preadv2: 327,
-  pwritev2: 328,
-  statx: 332,
-  pidfd_open: 434,
-  openat2: 437,
-  pidfd_getfd: 438,
-  faccessat2: 439,
-  process_madvise: 440,
-} as const;
-
-/** Numbers of errnos that only the host speaks of; the kernel layers' own are in base/errno.ts. */
-export const HOST_ERRNO = {
-  EPERM: 1,
-  ENOENT: 2,
-  ESRCH: 3,
-  EINTR: 4,
-  EIO: 5,
-  ENXIO: 6,
-  ENOEXEC: 8,
-  EBADF: 9,
-  ECHILD: 10,
-  EAGAIN: 11,
-  ENOMEM: 12,
-  EACCES: 13,
-  EFAULT: 14,
-  EBUSY: 16,
-  EEXIST: 17,
-  ENODEV: 19,
-  ENOTDIR: 20,
-  EISDIR: 21,
-  EINVAL: 22,
-  EMFILE: 24,
-  ENOTTY: 25,
-  ESPIPE: 29,
-  ERANGE: 34,
-  ENAMETOOLONG: 36,
-  ENOSYS: 38,
-  ELOOP: 40,
-  ENODATA: 61,
-  EOPNOTSUPP: 95,
-} as const;
-
-/** Of mmap. */
-export const MAP_FIXED = 0x10;
-
-export const O_ACCMODE = 3;
-export const O_WRONLY = 1;
-export const O_RDWR = 2;
-export const O_CREAT = 0o100;
-export const O_EXCL = 0o200;
-export const O_TRUNC = 0o1000;
-export const O_NONBLOCK = 0o4000;
-export const O_DIRECTORY = 0o200000;
-export const O_NOFOLLOW = 0o400000;
-export const O_CLOEXEC = 0o2000000;
-export const O_PATH = 0o10000000;
-
-export const SIGKILL = 9;
-export const SIGBUS = 7;
-export const SIGTRAP = 5;
-export const SIGCHLD = 17;
-export const SIGPIPE = 13;
+import { addressOf, cString, syscall, type Word } from './ffi.ts';
+import { HOST_ERRNO, NR, O_CLOEXEC, O_NONBLOCK } from './numbers.ts';
 
 const POLLIN = 1;
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+const F_DUPFD_CLOEXEC = 1030;
+/** IN_CLOSE_WRITE | IN_CLOSE_NOWRITE */
+const IN_CLOSE = 0x18;
+const WNOHANG = 1;
+/** Children of every kind, clones too. */
+const WALL = 0x40000000;
+
 /** A string whose bytes must live through the call. */
 function withPath(text: string, call: (address: number) => number): number {
   const bytes = cString(text);
@@ -137,60 +27,79 @@ function withPath(text: string, call: (address: number) => number): number {
   return bytes.length > 0 ? result : 0;
 }
 
+/** open(2): a descriptor, or minus an errno. */
 export function open(path: string, flags: number, mode = 0): number {
   return withPath(path, (at) => syscall(NR.open, at, flags, mode));
 }
+/** close(2) */
 export function close(fd: number): void {
   syscall(NR.close, fd);
 }
+/** read(2): bytes, or minus an errno. */
 export function read(fd: number, into: Uint8Array): number {
   return syscall(NR.read, fd, addressOf(into), into.length);
 }
+/** write(2): bytes, or minus an errno. */
 export function write(fd: number, from: Uint8Array): number {
   return syscall(NR.write, fd, addressOf(from), from.length);
 }
+/** pread(2) at a byte offset. */
 export function pread(fd: number, into: Uint8Array, at: Word): number {
   return syscall(NR.pread64, fd, addressOf(into), into.length, at);
 }
+/** pwrite(2) at a byte offset. */
 export function pwrite(fd: number, from: Uint8Array, at: Word): number {
   return syscall(NR.pwrite64, fd, addressOf(from), from.length, at);
 }
+/** ioctl(2) */
 export function ioctl(fd: number, command: number, arg: Word): number {
   return syscall(NR.ioctl, fd, command, arg);
 }
+/** memfd_create(2): closed by exec. */
 export const MFD_CLOEXEC = 1;
+/** memfd_create(2): seals may be added. */
 export const MFD_ALLOW_SEALING = 2;
+/** memfd_create(2): of huge pages. */
 export const MFD_HUGETLB = 4;
+/** memfd_create(2): a descriptor, or minus an errno. */
 export function memfdCreate(name: string, flags = MFD_CLOEXEC): number {
   return withPath(name, (at) => syscall(NR.memfd_create, at, flags));
 }
+/** ftruncate(2): bytes. */
 export function ftruncate(fd: number, length: Word): number {
-  return syscall(77, fd, length);
+  return syscall(NR.ftruncate, fd, length);
 }
+/** eventfd2(2): a descriptor, or minus an errno. */
 export function eventfd2(value: number, flags: number): number {
   return syscall(NR.eventfd2, value, flags);
 }
+/** pipe2(2): both ends, or minus an errno. */
 export function pipe2(flags: number): [readEnd: number, writeEnd: number] | number {
   const ends = Buffer.alloc(8);
-  const rc = syscall(293, addressOf(ends), flags);
+  const rc = syscall(NR.pipe2, addressOf(ends), flags);
   return rc < 0 ? rc : [ends.readInt32LE(0), ends.readInt32LE(4)];
 }
+/** A pair of stream sockets, or minus an errno. */
 export function socketpair(): [number, number] | number {
   const ends = Buffer.alloc(8);
-  const rc = syscall(53, 1, 1, 0, addressOf(ends));
+  const rc = syscall(NR.socketpair, AF_UNIX, SOCK_STREAM, 0, addressOf(ends));
   return rc < 0 ? rc : [ends.readInt32LE(0), ends.readInt32LE(4)];
 }
+/** FD_CLOEXEC of a descriptor. */
 export function setCloexec(fd: number, on: boolean): void {
-  syscall(NR.fcntl, fd, 2, on ? 1 : 0);
+  syscall(NR.fcntl, fd, F_SETFD, on ? FD_CLOEXEC : 0);
 }
+/** pidfd_open(2): readable once the process has ended; minus an errno. */
 export function pidfdOpen(pid: number): number {
   return syscall(NR.pidfd_open, pid, 0);
 }
+/** pidfd_getfd(2): another process's descriptor as one of ours, or minus an errno. */
 export function pidfdGetfd(pidfd: number, fd: number): number {
   return syscall(NR.pidfd_getfd, pidfd, fd, 0);
 }
+/** kill(2) */
 export function kill(pid: number, signal: number): number {
-  return syscall(62, pid, signal);
+  return syscall(NR.kill, pid, signal);
 }
 
 const linkBytes = Buffer.alloc(4096);
@@ -201,16 +110,18 @@ export function readlink(path: string): string | number {
   );
   return length < 0 ? length : linkBytes.toString('utf8', 0, length);
 }
+/** Is there something we can see at this path? */
 export function exists(path: string): boolean {
   return withPath(path, (at) => syscall(NR.access, at, 0)) === 0;
 }
 
+/** An inotify descriptor that never waits. */
 export function inotifyInit(): number {
-  return syscall(294, O_CLOEXEC | O_NONBLOCK);
+  return syscall(NR.inotify_init1, O_CLOEXEC | O_NONBLOCK);
 }
 /** Watch for the last close of open files of this inode. */
 export function watchClose(inotify: number, path: string): number {
-  return withPath(path, (at) => syscall(NR.inotify_add_watch, inotify, at, 0x18));
+  return withPath(path, (at) => syscall(NR.inotify_add_watch, inotify, at, IN_CLOSE));
 }
 /** Watch descriptors with an event since the last look. */
 export function readInotify(inotify: number): { watch: number; gone: boolean }[] {
@@ -220,12 +131,13 @@ export function readInotify(inotify: number): { watch: number; gone: boolean }[]
     if (length <= 0) return events;
     for (let at = 0; at < length; at += 16 + linkBytes.readUInt32LE(at + 12)) {
       const mask = linkBytes.readUInt32LE(at + 4);
-      events.push({ watch: linkBytes.readInt32LE(at), gone: (mask & 0x18) !== 0 });
+      events.push({ watch: linkBytes.readInt32LE(at), gone: (mask & IN_CLOSE) !== 0 });
     }
   }
 }
+/** End a watch. */
 export function unwatch(inotify: number, watch: number): void {
-  syscall(255, inotify, watch);
+  syscall(NR.inotify_rm_watch, inotify, watch);
 }
 
 /** Wait until one of the descriptors is readable or hung up. The result holds their poll events, in order. */
@@ -252,17 +164,18 @@ export class Poller {
 const waitStatus = Buffer.alloc(4);
 /** wait4(pid, WNOHANG | __WALL): undefined when nothing happened, minus an errno when there is no child. */
 export function waitNow(pid: number): { pid: number; status: number } | undefined {
-  return waitWith(pid, 0x40000001);
+  return waitWith(pid, WNOHANG | WALL);
 }
 /** The same, until it happens. */
 export function waitFor(pid: number): { pid: number; status: number } | undefined {
-  return waitWith(pid, 0x40000000);
+  return waitWith(pid, WALL);
 }
 function waitWith(pid: number, flags: number): { pid: number; status: number } | undefined {
-  const got = syscall(61, pid, addressOf(waitStatus), flags, 0);
+  const got = syscall(NR.wait4, pid, addressOf(waitStatus), flags, 0);
   return got > 0 ? { pid: got, status: waitStatus.readInt32LE(0) } : undefined;
 }
 
+/** Nanoseconds of CLOCK_MONOTONIC. */
 export function monotonicNs(): number {
   return Number(process.hrtime.bigint());
 }
@@ -278,15 +191,15 @@ export function preparedMessage(): { at: number; descriptorAt: number; keep: FdM
   const message = newMessage();
   const { control } = message;
   control.writeBigUInt64LE(20n, 0);
-  control.writeInt32LE(1, 8); // SOL_SOCKET
-  control.writeInt32LE(1, 12); // SCM_RIGHTS
+  control.writeInt32LE(SOL_SOCKET, 8);
+  control.writeInt32LE(SCM_RIGHTS, 12);
   const descriptorAt = addressOf(control) + 16;
   return { at: addressOf(message.header), descriptorAt, keep: message };
 }
 /** Receive one descriptor; a message without one, or end of file, gives -EBADF. */
 export function receiveFd(socket: number): number {
   const message = newMessage();
-  const length = syscall(47, socket, addressOf(message.header), 0x40000000);
+  const length = syscall(NR.recvmsg, socket, addressOf(message.header), MSG_CMSG_CLOEXEC);
   if (length < 0) return length;
   const got = length > 0 && message.header.readBigUInt64LE(40) >= 20n;
   return got ? message.control.readInt32LE(16) : -HOST_ERRNO.EBADF;
@@ -319,11 +232,11 @@ export function iovec(address: number | bigint, length: number | bigint): Buffer
 /** fcntl-free uname, for the doctor. */
 export function kernelRelease(): string {
   const name = Buffer.alloc(390);
-  syscall(63, addressOf(name));
+  syscall(NR.uname, addressOf(name));
   return name.toString('latin1', 130, name.indexOf(0, 130));
 }
 
 /** dup(2), close-on-exec. */
 export function duplicate(fd: number): number {
-  return syscall(NR.fcntl, fd, 1030, 0);
+  return syscall(NR.fcntl, fd, F_DUPFD_CLOEXEC, 0);
 }

@@ -6,6 +6,7 @@
 import { addressOf } from './ffi.ts';
 import * as libc from './libc.ts';
 import type { Vma } from '../../machine/memory/process-memory.ts';
+import { HOST_ERRNO } from './numbers.ts';
 
 const PROCMAP_QUERY = 0xc0686611;
 const QUERY_SIZE = 104;
@@ -53,7 +54,7 @@ export function queryMapping(mapsFd: number, index: number): MapsLine | 'none' |
   query.writeUInt32LE(NAME_SIZE, AT.nameSize);
   query.writeBigUInt64LE(BigInt(nameAt), AT.nameAddress);
   const rc = libc.ioctl(mapsFd, PROCMAP_QUERY, queryAt);
-  if (rc === -libc.HOST_ERRNO.ENOENT) return 'none';
+  if (rc === -HOST_ERRNO.ENOENT) return 'none';
   return rc < 0 ? 'unknown' : answered();
 }
 

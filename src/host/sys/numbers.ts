@@ -1,6 +1,137 @@
 /**
- * Numbers of the host's x86-64 ABI that several rooms need, and our own marks in arguments the kernel does not look at.
+ * Numbers of the host's x86-64 ABI, and our own marks in arguments the kernel does not look at.
  */
+import { ERRNO_NUMBERS } from '../../base/errno.ts';
+
+/** System calls, by number. */
+export const NR = {
+  read: 0,
+  write: 1,
+  open: 2,
+  close: 3,
+  stat: 4,
+  fstat: 5,
+  lstat: 6,
+  poll: 7,
+  lseek: 8,
+  mmap: 9,
+  mprotect: 10,
+  munmap: 11,
+  brk: 12,
+  rt_sigprocmask: 14,
+  ioctl: 16,
+  pread64: 17,
+  pwrite64: 18,
+  readv: 19,
+  writev: 20,
+  access: 21,
+  mremap: 25,
+  madvise: 28,
+  shmat: 30,
+  sendmsg: 46,
+  recvmsg: 47,
+  socketpair: 53,
+  execve: 59,
+  exit: 60,
+  wait4: 61,
+  kill: 62,
+  uname: 63,
+  shmdt: 67,
+  fcntl: 72,
+  truncate: 76,
+  ftruncate: 77,
+  getcwd: 79,
+  chdir: 80,
+  fchdir: 81,
+  creat: 85,
+  readlink: 89,
+  ptrace: 101,
+  getpgid: 121,
+  capget: 125,
+  capset: 126,
+  statfs: 137,
+  prctl: 157,
+  mount: 165,
+  umount2: 166,
+  getxattr: 191,
+  lgetxattr: 192,
+  listxattr: 194,
+  llistxattr: 195,
+  tkill: 200,
+  exit_group: 231,
+  inotify_add_watch: 254,
+  inotify_rm_watch: 255,
+  openat: 257,
+  newfstatat: 262,
+  readlinkat: 267,
+  faccessat: 269,
+  unshare: 272,
+  eventfd: 284,
+  fallocate: 285,
+  eventfd2: 290,
+  pipe2: 293,
+  inotify_init1: 294,
+  preadv: 295,
+  pwritev: 296,
+  prlimit64: 302,
+  process_vm_readv: 310,
+  process_vm_writev: 311,
+  seccomp: 317,
+  memfd_create: 319,
+  execveat: 322,
+  preadv2: 327,
+  pwritev2: 328,
+  statx: 332,
+  io_uring_setup: 425,
+  io_uring_enter: 426,
+  io_uring_register: 427,
+  pidfd_open: 434,
+  openat2: 437,
+  pidfd_getfd: 438,
+  faccessat2: 439,
+  process_madvise: 440,
+} as const;
+
+/** Errnos as numbers: the kernel layers' own, and three that only the host speaks of. */
+export const HOST_ERRNO = { ...ERRNO_NUMBERS, ENOEXEC: 8, ECHILD: 10, ENODATA: 61 } as const;
+
+/** mmap(2): in the place of what is there. */
+export const MAP_FIXED = 0x10;
+
+/** open(2): the bits that say what for; 0 is reading. */
+export const O_ACCMODE = 3;
+/** open(2): for writing only. */
+export const O_WRONLY = 1;
+/** open(2): for both. */
+export const O_RDWR = 2;
+/** open(2): make it when it is not there. */
+export const O_CREAT = 0o100;
+/** open(2): with O_CREAT, fail when it is there. */
+export const O_EXCL = 0o200;
+/** open(2): empty it. */
+export const O_TRUNC = 0o1000;
+/** open(2): calls that would wait are EAGAIN. */
+export const O_NONBLOCK = 0o4000;
+/** open(2): only a directory. */
+export const O_DIRECTORY = 0o200000;
+/** open(2): not through a last link. */
+export const O_NOFOLLOW = 0o400000;
+/** open(2): closed by exec. */
+export const O_CLOEXEC = 0o2000000;
+/** open(2): name it and no more. */
+export const O_PATH = 0o10000000;
+
+/** Cannot be caught. */
+export const SIGKILL = 9;
+/** An access to what has no memory behind it. */
+export const SIGBUS = 7;
+/** A step, for a tracer. */
+export const SIGTRAP = 5;
+/** A child has ended or stopped. */
+export const SIGCHLD = 17;
+/** Nobody reads what is written. */
+export const SIGPIPE = 13;
+
 /** The current directory, where a descriptor of a directory is asked for. */
 export const AT_FDCWD = -100;
 /** Advices of madvise(2) and process_madvise(2) that take pages away. */
@@ -20,3 +151,12 @@ export const UFFDIO_MOVE = 0xc028aa05;
 export const INJECTED_MMAP = 0x50f7_1001n;
 /** In the upper half of the sixth argument, which the other calls made by injection do not have. */
 export const INJECTED_CALL = 0x50f7_1002n;
+
+/** PR_SET_PDEATHSIG of prctl(2): the signal we get when our parent dies. */
+export const PR_SET_PDEATHSIG = 1;
+/** PR_SET_CHILD_SUBREAPER of prctl(2): orphans among our descendants become our children. */
+export const PR_SET_CHILD_SUBREAPER = 36;
+/** PR_SET_NO_NEW_PRIVS of prctl(2): exec gives no rights any more. */
+export const PR_SET_NO_NEW_PRIVS = 38;
+/** Resources of prlimit64(2). */
+export const RLIMIT = { core: 4, openFiles: 7 } as const;

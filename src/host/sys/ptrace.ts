@@ -4,7 +4,8 @@
  */
 import { readdirSync } from 'node:fs';
 import { addressOf, syscall } from './ffi.ts';
-import { iovec, NR } from './libc.ts';
+import { iovec } from './libc.ts';
+import { NR } from './numbers.ts';
 
 const REQUEST = {
   cont: 7,
@@ -37,32 +38,41 @@ export const REGS = {
   eflags: 144,
   rsp: 152,
 } as const;
+/** Bytes of struct user_regs_struct. */
 export const REGS_SIZE = 216;
 
 function ptrace(request: number, tid: number, addr: number, data: number): number {
   return syscall(NR.ptrace, request, tid, addr, data);
 }
+/** PTRACE_SEIZE: 0, or minus an errno (EPERM: somebody else traces it). */
 export function seize(tid: number, options: number = OPTIONS): number {
   return ptrace(REQUEST.seize, tid, 0, options);
 }
+/** PTRACE_INTERRUPT: it stops soon. */
 export function interrupt(tid: number): number {
   return ptrace(REQUEST.interrupt, tid, 0, 0);
 }
+/** PTRACE_DETACH: it goes on untraced. */
 export function detach(tid: number): number {
   return ptrace(REQUEST.detach, tid, 0, 0);
 }
+/** PTRACE_CONT, with the signal it is to get. */
 export function resume(tid: number, signal = 0): number {
   return ptrace(REQUEST.cont, tid, 0, signal);
 }
+/** PTRACE_SINGLESTEP */
 export function singleStep(tid: number): number {
   return ptrace(REQUEST.singleStep, tid, 0, 0);
 }
+/** PTRACE_LISTEN: a thread in a group stop stays in it. */
 export function listen(tid: number): number {
   return ptrace(REQUEST.listen, tid, 0, 0);
 }
+/** PTRACE_GETREGS into a struct user_regs_struct. */
 export function getRegs(tid: number, regs: Uint8Array): number {
   return ptrace(REQUEST.getRegs, tid, 0, addressOf(regs));
 }
+/** PTRACE_SETREGS from one. */
 export function setRegs(tid: number, regs: Uint8Array): number {
   return ptrace(REQUEST.setRegs, tid, 0, addressOf(regs));
 }
@@ -78,6 +88,7 @@ export function getVectorState(tid: number, into: Uint8Array): number {
   const rc = ptrace(REQUEST.getRegSet, tid, NT_X86_XSTATE, addressOf(iov));
   return rc < 0 ? rc : Number(iov.readBigUInt64LE(8));
 }
+/** PTRACE_SETREGSET of NT_X86_XSTATE. */
 export function setVectorState(tid: number, from: Uint8Array): number {
   const iov = iovec(addressOf(from), from.length);
   return ptrace(REQUEST.setRegSet, tid, NT_X86_XSTATE, addressOf(iov));

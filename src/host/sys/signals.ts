@@ -1,5 +1,5 @@
 /** Is a thread about to die? Read from /proc: one that waits for us hears of no signal, and we of none of its. */
-import { textOf } from './proc.ts';
+import { textOf } from './procfs.ts';
 
 const SIGKILL = 1n << 8n;
 

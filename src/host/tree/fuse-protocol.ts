@@ -5,6 +5,7 @@
  */
 import type { NodeStat } from './stat.ts';
 
+/** Operations by their numbers in linux/fuse.h. */
 export const FUSE = {
   lookup: 1,
   forget: 2,
@@ -40,7 +41,9 @@ export const FUSE = {
 export const ARGS = 40;
 /** Reply header, then the result. */
 export const RESULT = 16;
+/** sizeof(struct fuse_entry_out) */
 export const ENTRY_SIZE = 128;
+/** sizeof(struct fuse_attr_out) */
 export const ATTR_REPLY_SIZE = 104;
 /** Lowest buffer the kernel takes: a page of data and the largest header. */
 export const BUFFER_SIZE = 65536 + 4096;
@@ -52,21 +55,27 @@ const PARALLEL_DIROPS = 1 << 18;
 /** Reads and writes are calls of ours each time, never the page cache's. */
 export const FOPEN_DIRECT_IO = 1;
 
+/** struct fuse_in_header, and what follows it. */
 export interface Request {
   readonly op: number;
   readonly unique: bigint;
   readonly node: number;
-  /** The calling thread. */
+  /** The calling thread, and its ids of the file system; those of access(2) are the real ones. */
   readonly tid: number;
+  readonly uid: number;
+  readonly gid: number;
   /** Arguments; only good until the next request. */
   readonly args: Buffer;
 }
 
+/** The request that is in the buffer. */
 export function decodeRequest(bytes: Buffer, length: number): Request {
   return {
     op: bytes.readUInt32LE(4),
     unique: bytes.readBigUInt64LE(8),
     node: Number(bytes.readBigUInt64LE(16)),
+    uid: bytes.readUInt32LE(24),
+    gid: bytes.readUInt32LE(28),
     tid: bytes.readUInt32LE(32),
     args: bytes.subarray(ARGS, length),
   };
@@ -113,22 +122,26 @@ export function encodeEntry(id: number, stat: NodeStat, nowS: number): Buffer {
   encodeAttr(out, 40, stat, nowS);
   return out;
 }
+/** struct fuse_attr_out, valid for no time. */
 export function encodeAttrReply(stat: NodeStat, nowS: number): Buffer {
   const out = Buffer.alloc(ATTR_REPLY_SIZE);
   encodeAttr(out, 16, stat, nowS);
   return out;
 }
+/** struct fuse_open_out */
 export function encodeOpen(handle: number, flags: number): Buffer {
   const out = Buffer.alloc(16);
   out.writeBigUInt64LE(BigInt(handle), 0);
   out.writeUInt32LE(flags, 8);
   return out;
 }
+/** struct fuse_write_out: bytes. */
 export function encodeWritten(count: number): Buffer {
   const out = Buffer.alloc(8);
   out.writeUInt32LE(count, 0);
   return out;
 }
+/** struct fuse_statfs_out of a file system without blocks. */
 export function encodeStatfs(): Buffer {
   const out = Buffer.alloc(80);
   out.writeUInt32LE(4096, 40);
@@ -137,6 +150,7 @@ export function encodeStatfs(): Buffer {
   return out;
 }
 
+/** struct fuse_dirent */
 export interface DirectoryEntry {
   readonly name: string;
   readonly inode: number;

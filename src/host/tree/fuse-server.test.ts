@@ -7,13 +7,17 @@ import type { Task } from '../../base/task.ts';
 import { WaitQueue } from '../../base/wait-queue.ts';
 import type { AttrNode, DirNode } from '../../machine/files/nodes.ts';
 import { dir, link } from '../../machine/files/tree.ts';
+import { Vfs } from '../../machine/files/vfs.ts';
 import { FUSE } from './fuse-protocol.ts';
 import { FuseServer } from './fuse-server.ts';
 import * as libc from '../sys/libc.ts';
-import { HOST_ERRNO } from '../sys/libc.ts';
+import { HOST_ERRNO, O_RDWR, O_WRONLY } from '../sys/numbers.ts';
 
 const ROOT = 1;
 const REFUSED = -HOST_ERRNO.EACCES;
+
+/** Whose the nodes are, and who asks when nothing else is said. */
+const ME = { uid: 7, gid: 7 };
 
 let ours: number;
 let server: FuseServer;
@@ -45,10 +49,11 @@ beforeEach(() => {
   text = 'old\n';
   free = false;
   woken.length = 0;
-  server = new FuseServer(pair[1], root);
+  server = new FuseServer(pair[1], new Vfs(root, ME));
   server.connect({
     settle: () => undefined,
     task: () => ({}) as Task,
+    cred: () => ({ ...ME, groups: [], capable: () => false }),
     readAttr: (task, _path, node) => node.read(task),
     writeAttr: (task, _path, node, data, offset) => node.write!(task, data, offset),
     giveUp: () => undefined,
@@ -75,6 +80,8 @@ function send(
   bytes.writeUInt32LE(op, 4);
   bytes.writeBigUInt64LE(++unique, 8);
   bytes.writeBigUInt64LE(BigInt(node), 16);
+  bytes.writeUInt32LE(ME.uid, 24);
+  bytes.writeUInt32LE(ME.gid, 28);
   bytes.writeUInt32LE(tid, 32);
   bytes.set(args, 40);
   libc.write(ours, bytes);
@@ -150,9 +157,9 @@ describe('the tree by FUSE', () => {
     expect(ask(FUSE.write, id, writeArgs('bad')).error).toBe(-HOST_ERRNO.EINVAL);
   });
   test('an attribute without a writer is not opened for writing, not even by root', () => {
-    expect(open(lookup('read-only'), libc.O_WRONLY)).toBe(REFUSED);
+    expect(open(lookup('read-only'), O_WRONLY)).toBe(REFUSED);
     expect(open(lookup('read-only'), 0)).toBe(0);
-    expect(open(lookup('value'), libc.O_RDWR)).toBe(0);
+    expect(open(lookup('value'), O_RDWR)).toBe(0);
   });
 });
 

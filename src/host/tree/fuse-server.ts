@@ -4,27 +4,26 @@
  * Every look goes to the tree, so that a change is seen at once; a write to an attribute returns its errno, and may wait.
  * Device nodes show as what they are, but opening one is never FUSE's business: the opens are trapped.
  */
-import { isErrno } from '../../base/errno.ts';
-import type { Result } from '../../base/errno.ts';
+import { isErrno, type Result } from '../../base/errno.ts';
 import type { Task } from '../../base/task.ts';
-import { run } from '../../base/wait-queue.ts';
-import type { Outcome } from '../../base/wait-queue.ts';
-import type { AttrNode, DirNode, Node } from '../../machine/files/nodes.ts';
-import { mayAccess, W_OK, R_OK } from './access.ts';
+import { run, type Outcome } from '../../base/wait-queue.ts';
+import type { AttrNode, Node } from '../../machine/files/nodes.ts';
+import { KERNEL, type Cred } from '../../machine/files/rights.ts';
+import { join, type Vfs } from '../../machine/files/vfs.ts';
 import { isDying } from '../sys/signals.ts';
 import * as wire from './fuse-protocol.ts';
-import { FUSE } from './fuse-protocol.ts';
-import type { Request } from './fuse-protocol.ts';
+import { FUSE, type Request } from './fuse-protocol.ts';
 import * as libc from '../sys/libc.ts';
-import { HOST_ERRNO } from '../sys/libc.ts';
-import { join } from './path-walk.ts';
+import { openHow } from './open-flags.ts';
 import { inodeOf, statOfNode } from './stat.ts';
+import { HOST_ERRNO } from '../sys/numbers.ts';
 
 /** What reading and writing attributes needs of the rest; there once a program runs. */
 export interface AttrAccess {
   /** Called before each request: what programs have closed is released first. */
   settle(): void;
   task(tid: number): Task;
+  cred(tid: number): Cred;
   readAttr(task: Task, path: string, node: AttrNode): Result<Uint8Array>;
   writeAttr(
     task: Task,
@@ -55,9 +54,10 @@ const ROOT_ID = 1;
 const EMPTY = new Uint8Array(0);
 const FATTR_SIZE = 8;
 
+/** Answers the requests of one mount. */
 export class FuseServer {
   readonly fd: number;
-  readonly #root: DirNode;
+  readonly #vfs: Vfs;
   readonly #known = new Map<number, Known>();
   readonly #byKey = new Map<string, Known>();
   /** Writes that wait, by the number of their request. */
@@ -68,9 +68,9 @@ export class FuseServer {
   #nextId = ROOT_ID + 1;
   #open = true;
 
-  constructor(fd: number, root: DirNode) {
+  constructor(fd: number, vfs: Vfs) {
     this.fd = fd;
-    this.#root = root;
+    this.#vfs = vfs;
     this.#known.set(ROOT_ID, { id: ROOT_ID, path: '/', key: '/', lookups: 1 });
   }
   connect(access: AttrAccess): void {
@@ -132,18 +132,18 @@ export class FuseServer {
       case FUSE.lookup:
         return this.#lookup(path, node, wire.nameOf(args));
       case FUSE.getattr:
-        return wire.encodeAttrReply(statOfNode(node, path), this.#started);
+        return wire.encodeAttrReply(statOfNode(this.#vfs, node, path), this.#started);
       case FUSE.setattr:
         if (!isTruncation(args, node)) return -HOST_ERRNO.EPERM;
-        return wire.encodeAttrReply(statOfNode(node, path), this.#started);
+        return wire.encodeAttrReply(statOfNode(this.#vfs, node, path), this.#started);
       case FUSE.readlink:
         return node.kind === 'link' ? Buffer.from(node.target()) : -HOST_ERRNO.EINVAL;
       case FUSE.access:
-        return mayAccess(node, args.readUInt32LE(0)) ? EMPTY : -HOST_ERRNO.EACCES;
+        return this.#permission(request, node, args.readUInt32LE(0));
       case FUSE.opendir:
         return wire.encodeOpen(0, 0);
       case FUSE.readdir:
-        return readDirectory(args, path, node);
+        return readDirectory(this.#vfs, request, path, node);
       default:
         return node.kind === 'attr' ? this.#onAttr(request, path, node) : -HOST_ERRNO.ENOSYS;
     }
@@ -152,7 +152,7 @@ export class FuseServer {
   #onAttr(request: Request, path: string, node: AttrNode): Reply {
     const { op, args, tid } = request;
     const access = this.#access;
-    if (op === FUSE.open) return openAttr(node, args.readUInt32LE(0));
+    if (op === FUSE.open) return this.#openAttr(request, path, node);
     if (!access) return -HOST_ERRNO.EIO;
     const offset = Number(args.readBigUInt64LE(8));
     if (op === FUSE.read) {
@@ -209,7 +209,7 @@ export class FuseServer {
     if (!child) return -HOST_ERRNO.ENOENT;
     const childPath = join(path, name);
     const known = this.#remember(childPath, child);
-    return wire.encodeEntry(known.id, statOfNode(child, childPath), this.#started);
+    return wire.encodeEntry(known.id, statOfNode(this.#vfs, child, childPath), this.#started);
   }
 
   /** Another kind of node at the same path is another inode. */
@@ -234,12 +234,30 @@ export class FuseServer {
   }
 
   #find(path: string): Node | undefined {
-    let node: Node | undefined = this.#root;
-    for (const name of path.split('/')) {
-      if (name === '') continue;
-      node = node?.kind === 'dir' ? node.lookup(name) : undefined;
-    }
-    return node;
+    const place = this.#vfs.lookup(path, { cred: KERNEL, follow: false });
+    return isErrno(place) ? undefined : place.node;
+  }
+
+  #permission(request: Request, node: Node, want: number): Reply {
+    const rc = this.#vfs.mayAccess(node, this.#cred(request), want);
+    return rc ? -rc.number : EMPTY;
+  }
+  #openAttr(request: Request, path: string, node: AttrNode): Reply {
+    const how = openHow(request.args.readUInt32LE(0));
+    const opened = this.#vfs.open({ kind: 'node', node, path }, how, this.#cred(request));
+    return isErrno(opened) ? -opened.number : wire.encodeOpen(0, wire.FOPEN_DIRECT_IO);
+  }
+  /** The kernel says whose ids count; groups and capabilities are looked up when they are asked for. */
+  #cred({ tid, uid, gid }: Request): Cred {
+    const lookup = (): Cred | undefined => this.#access?.cred(tid);
+    return {
+      uid,
+      gid,
+      get groups() {
+        return lookup()?.groups ?? [];
+      },
+      capable: (cap) => lookup()?.capable(cap) === true,
+    };
   }
 }
 
@@ -284,20 +302,12 @@ const OPERATIONS: Readonly<Record<number, Operation>> = {
   [FUSE.listxattr]: ({ args }) => (args.readUInt32LE(0) === 0 ? Buffer.alloc(8) : EMPTY),
 };
 
-/** Attributes have no owner who could do more: root is refused as well, as in sysfs. */
-function openAttr(node: AttrNode, flags: number): Reply {
-  const access = flags & libc.O_ACCMODE;
-  const wanted = (access !== libc.O_WRONLY ? R_OK : 0) | (access !== 0 ? W_OK : 0);
-  if (!mayAccess(node, wanted)) return -HOST_ERRNO.EACCES;
-  return wire.encodeOpen(0, wire.FOPEN_DIRECT_IO);
-}
-
 /** What `>` does; an attribute has no length of its own. */
 function isTruncation(args: Buffer, node: Node): boolean {
   return node.kind === 'attr' && (args.readUInt32LE(0) & FATTR_SIZE) !== 0;
 }
 
-function readDirectory(args: Buffer, path: string, node: Node): Reply {
+function readDirectory(vfs: Vfs, { args }: Request, path: string, node: Node): Reply {
   if (node.kind !== 'dir') return -HOST_ERRNO.ENOTDIR;
   const entries: wire.DirectoryEntry[] = ['.', '..'].map((name) => ({
     name,
@@ -306,7 +316,7 @@ function readDirectory(args: Buffer, path: string, node: Node): Reply {
   }));
   for (const [name, child] of node.entries()) {
     const at = join(path, name);
-    entries.push({ name, inode: inodeOf(at), mode: statOfNode(child, at).mode });
+    entries.push({ name, inode: inodeOf(at), mode: statOfNode(vfs, child, at).mode });
   }
   return wire.encodeDirectory(entries, Number(args.readBigUInt64LE(8)), args.readUInt32LE(16));
 }

@@ -4,16 +4,19 @@
  */
 import type { DirNode } from '../../machine/files/nodes.ts';
 
+/** What the launcher mounts, as plain data. */
 export interface MountPlan {
   /** An empty directory of the host to build in. */
   readonly staging: string;
   /** '/dev' and '/sys'. */
   readonly tops: readonly PlannedDir[];
 }
+/** A directory that is rebuilt from children. */
 export interface PlannedDir {
   readonly name: string;
   readonly children: readonly PlannedChild[];
 }
+/** One entry of such a directory. */
 export type PlannedChild =
   | ({ readonly kind: 'merged' } & PlannedDir)
   | { readonly kind: 'dir' | 'file'; readonly name: string }

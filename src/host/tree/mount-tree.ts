@@ -6,8 +6,8 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { addressOf, cString, HostError, syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
-import { NR } from '../sys/libc.ts';
 import type { MountPlan, PlannedChild, PlannedDir } from './mount-plan.ts';
+import { NR, O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
 
 const CLONE_NEWNS = 0x20000;
 const MS = {
@@ -36,7 +36,7 @@ export function mountFuse(plan: MountPlan): number {
   must('a tmpfs', mount('softiommu', plan.staging, 'tmpfs', MS.nosuid | MS.nodev, 'mode=755'));
   const at = fuseAt(plan);
   fs.mkdirSync(at);
-  const fd = libc.open('/dev/fuse', libc.O_RDWR | libc.O_CLOEXEC);
+  const fd = libc.open('/dev/fuse', O_RDWR | O_CLOEXEC);
   if (fd < 0) throw new HostError(`/dev/fuse cannot be opened (errno ${-fd}); use --mode traps`);
   const owner = `user_id=${process.getuid!()},group_id=${process.getgid!()}`;
   const options = `fd=${fd},rootmode=40000,${owner},allow_other`;

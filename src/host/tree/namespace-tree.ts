@@ -2,31 +2,30 @@
  * The simulated tree in a mount namespace: the kernel resolves every path, FUSE answers the looks, and only what FUSE
  * cannot do is trapped: opening device nodes, and naming what a descriptor of ours stands for.
  */
-import type { DirNode } from '../../machine/files/nodes.ts';
+import type { Vfs } from '../../machine/files/vfs.ts';
 import { Bug } from '../../base/bug.ts';
 import { FuseServer } from './fuse-server.ts';
-import { planMounts } from './mount-plan.ts';
-import type { MountPlan } from './mount-plan.ts';
+import { planMounts, type MountPlan } from './mount-plan.ts';
 import { makeTemporaryDirectory, removeTemporaryDirectory } from './shadow-tree.ts';
-import { concernsTops } from './tree-backend.ts';
-import type { TreeBackend } from './tree-backend.ts';
+import { concernsTops, type TreeBackend } from './tree-backend.ts';
 
+/** The tree as mounts of a namespace. */
 export class NamespaceTree implements TreeBackend {
   readonly native = true;
-  readonly root: DirNode;
+  readonly #vfs: Vfs;
   readonly #staging = makeTemporaryDirectory();
   readonly #tops: readonly string[];
   #server: FuseServer | undefined;
 
-  constructor(root: DirNode) {
-    this.root = root;
-    this.#tops = [...root.entries()].map(([name]) => `/${name}`);
+  constructor(vfs: Vfs) {
+    this.#vfs = vfs;
+    this.#tops = [...vfs.root.entries()].map(([name]) => `/${name}`);
   }
   get plan(): MountPlan {
-    return planMounts(this.root, this.#staging);
+    return planMounts(this.#vfs.root, this.#staging);
   }
   mounted(fd: number): FuseServer {
-    return (this.#server = new FuseServer(fd, this.root));
+    return (this.#server = new FuseServer(fd, this.#vfs));
   }
   get server(): FuseServer | undefined {
     return this.#server;

@@ -10,10 +10,11 @@ import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import type { DirNode, Node } from '../../machine/files/nodes.ts';
 import { HostError } from '../sys/ffi.ts';
-import { join } from './path-walk.ts';
+import { join } from '../../machine/files/vfs.ts';
 
 const PREFIX = 'softiommu-';
 
+/** Made as programs go along, in a temporary directory. */
 export class ShadowTree {
   readonly root: string;
 
@@ -111,6 +112,7 @@ export function makeTemporaryDirectory(): string {
   throw new HostError('no directory for temporary files is writable: set TMPDIR to one that is');
 }
 
+/** With everything in it; what cannot be removed is left. */
 export function removeTemporaryDirectory(path: string): void {
   fs.rmSync(path, { recursive: true, force: true });
 }

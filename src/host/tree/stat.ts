@@ -5,7 +5,9 @@
  */
 import type { OpenFile } from '../../base/file.ts';
 import type { Node } from '../../machine/files/nodes.ts';
+import type { Vfs } from '../../machine/files/vfs.ts';
 
+/** What the layouts below have in common. */
 export interface NodeStat {
   readonly mode: number;
   readonly size: number;
@@ -24,29 +26,28 @@ const S_IFLNK = 0o120000;
 const DEVICE_MINOR = 0x50;
 const STARTED = Math.floor(Date.now() / 1000);
 
-/** Nodes belong to the user of the run, as after a udev rule that gives him the devices. */
-const OWNER = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-
-export function statOfNode(node: Node, path: string): NodeStat {
-  const common = { inode: inodeOf(path), major: 0, minor: 0, ...OWNER };
+/** What stat(2) says of a node. */
+export function statOfNode(vfs: Vfs, node: Node, path: string): NodeStat {
+  const { mode, uid, gid } = vfs.attributes(node);
+  const common = { inode: inodeOf(path), major: 0, minor: 0, uid, gid };
   switch (node.kind) {
     case 'dir':
-      return { ...common, mode: S_IFDIR | 0o755, size: 0 };
+      return { ...common, mode: S_IFDIR | mode, size: 0 };
     case 'link':
-      return { ...common, mode: S_IFLNK | 0o777, size: Buffer.byteLength(node.target()) };
+      return { ...common, mode: S_IFLNK | mode, size: Buffer.byteLength(node.target()) };
     case 'attr':
-      return { ...common, mode: S_IFREG | node.mode, size: node.size };
+      return { ...common, mode: S_IFREG | mode, size: node.size };
     case 'device': {
       const { major, minor } = node;
-      return { ...common, mode: S_IFCHR | node.mode, size: 0, major, minor };
+      return { ...common, mode: S_IFCHR | mode, size: 0, major, minor };
     }
   }
 }
 
 /** An open file of ours: a character device when it was opened by a path, else an anonymous inode. */
-export function statOfFile(file: OpenFile, node: Node | undefined): NodeStat {
-  if (node) return statOfNode(node, file.name);
-  return { mode: 0o600, size: 0, inode: inodeOf(file.name), major: 0, minor: 0, ...OWNER };
+export function statOfFile(vfs: Vfs, file: OpenFile, node: Node | undefined): NodeStat {
+  if (node) return statOfNode(vfs, node, file.name);
+  return { mode: 0o600, size: 0, inode: inodeOf(file.name), major: 0, minor: 0, ...vfs.owner };
 }
 
 /** Stable for a path: FNV-1a, never 0. */
@@ -60,6 +61,7 @@ function deviceNumber(major: number, minor: number): bigint {
   return BigInt((major << 8) | (minor & 0xff)) + (BigInt(minor & ~0xff) << 12n);
 }
 
+/** struct stat */
 export function encodeStat(stat: NodeStat): Buffer {
   const out = Buffer.alloc(144);
   out.writeBigUInt64LE(deviceNumber(0, DEVICE_MINOR), 0);
@@ -77,6 +79,7 @@ export function encodeStat(stat: NodeStat): Buffer {
 
 const STATX_BASIC_STATS = 0x7ff;
 
+/** struct statx with the basic fields. */
 export function encodeStatx(stat: NodeStat): Buffer {
   const out = Buffer.alloc(256);
   out.writeUInt32LE(STATX_BASIC_STATS, 0);
@@ -97,6 +100,7 @@ export function encodeStatx(stat: NodeStat): Buffer {
 const SYSFS_MAGIC = 0x62656572n;
 const TMPFS_MAGIC = 0x01021994n;
 
+/** struct statfs: sysfs below /sys, else tmpfs. */
 export function encodeStatfs(path: string): Buffer {
   const out = Buffer.alloc(120);
   out.writeBigUInt64LE(path.startsWith('/sys') ? SYSFS_MAGIC : TMPFS_MAGIC, 0);

@@ -5,10 +5,12 @@
  * device nodes.
  */
 import type { DirNode } from '../../machine/files/nodes.ts';
+import type { Vfs } from '../../machine/files/vfs.ts';
 import type { FuseServer } from './fuse-server.ts';
 import type { MountPlan } from './mount-plan.ts';
 import { ShadowTree } from './shadow-tree.ts';
 
+/** What the loop asks of a way to show the tree. */
 export interface TreeBackend {
   /** The kernel itself sees the tree: only what a mount cannot do is answered by traps. */
   readonly native: boolean;
@@ -18,8 +20,6 @@ export interface TreeBackend {
   mounted?(fd: number): FuseServer;
   /** Before the last programs are ended: none may wait for us. */
   unmount(): void;
-  /** The simulated root; its directories are merged with the host's. */
-  readonly root: DirNode;
   /** Could this absolute host path lead into the simulated tree? */
   concerns(path: string): boolean;
   /** The simulated path that a host path, seen as a descriptor or current directory, stands for. */
@@ -37,15 +37,14 @@ export function concernsTops(tops: readonly string[], path: string): boolean {
   return tops.some((top) => path === top || path.startsWith(`${top}/`));
 }
 
+/** Directories are shadows; everything else is answered call by call. */
 export class PathTrapTree implements TreeBackend {
   readonly native = false;
-  readonly root: DirNode;
   readonly #shadow = new ShadowTree();
   readonly #tops: readonly string[];
 
-  constructor(root: DirNode) {
-    this.root = root;
-    this.#tops = [...root.entries()].map(([name]) => `/${name}`);
+  constructor(vfs: Vfs) {
+    this.#tops = [...vfs.root.entries()].map(([name]) => `/${name}`);
   }
   concerns(path: string): boolean {
     return concernsTops(this.#tops, path);

@@ -8,7 +8,6 @@ import { PRESETS } from '../description/presets/index.ts';
 import { Machine } from '../machine.ts';
 import type { AttrNode } from './nodes.ts';
 import { must } from '../../testing/base/must.ts';
-import { lookupPath } from './tree.ts';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const NO_TASK = undefined as never;
@@ -80,10 +79,10 @@ test('debugfs has the switches on a kernel with failure injection only', () => {
   const path = '/sys/kernel/debug/failslab/ignore-gfp-wait';
   const plain = new Machine();
   expect(plain.faults).toBeUndefined();
-  expect(isErrno(lookupPath(plain.root, path))).toBe(true);
+  expect(isErrno(plain.program().realpath(path))).toBe(true);
   const made = Machine.create({ kernel: { with: ['fault-injection'] } });
   if (!('machine' in made)) throw new Error('no machine');
-  expect(isErrno(lookupPath(made.machine.root, path))).toBe(false);
+  expect(isErrno(made.machine.program().realpath(path))).toBe(false);
 });
 
 /** A program whose allocations take part, and its memory. */

@@ -7,12 +7,20 @@ import type { OpenFile } from '../../base/file.ts';
 import type { Task } from '../../base/task.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
 
+/** Whose a node is. Absent: the tree's owner (Vfs). */
+interface Owned {
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
 /** Something a path can lead to. */
 export type Node = DirNode | LinkNode | AttrNode | DeviceNode;
 
 /** A directory. */
-export interface DirNode {
+export interface DirNode extends Owned {
   readonly kind: 'dir';
+  /** Permission bits. Default 0o755. */
+  readonly mode?: number;
   /** In the order readdir shows. */
   entries(): Iterable<readonly [name: string, node: Node]>;
   lookup(name: string): Node | undefined;
@@ -23,12 +31,12 @@ export interface DirNode {
   readonly merged: boolean;
 }
 /** A symbolic link; its target may be relative. */
-export interface LinkNode {
+export interface LinkNode extends Owned {
   readonly kind: 'link';
   target(): string;
 }
 /** A sysfs attribute. */
-export interface AttrNode {
+export interface AttrNode extends Owned {
   readonly kind: 'attr';
   /** Permission bits, e.g. 0o444. */
   readonly mode: number;
@@ -41,7 +49,7 @@ export interface AttrNode {
   write?(task: Task, data: Uint8Array, offset: number): Outcome<Result<number>>;
 }
 /** A character device node. */
-export interface DeviceNode {
+export interface DeviceNode extends Owned {
   readonly kind: 'device';
   readonly mode: number;
   readonly major: number;

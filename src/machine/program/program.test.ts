@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  EACCES,
   EAGAIN,
   EBADF,
   EBUSY,
@@ -7,7 +8,6 @@ import {
   EFAULT,
   EINVAL,
   EISDIR,
-  ELOOP,
   EMFILE,
   ENODEV,
   ENOMEM,
@@ -18,12 +18,12 @@ import {
 import { must } from '../../testing/base/must.ts';
 import { OpenFile, type FileOps, type SharedPages } from '../../base/file.ts';
 import { WaitQueue } from '../../base/wait-queue.ts';
+import { textAttr, writableAttr } from '../files/tree.ts';
 import { Machine } from '../machine.ts';
 import { ProgramEventfd } from './program-eventfd.ts';
 import { SharedObject } from './program-memory.ts';
 import type { Program } from './program.ts';
 import { PlainPages } from './shared-pages.ts';
-import { dir, link, lookupPath, textAttr } from '../files/tree.ts';
 
 function start(): { machine: Machine; program: Program } {
   const machine = new Machine();
@@ -221,17 +221,6 @@ describe('memory', () => {
   });
 });
 
-test('links that go round in circles are ELOOP', () => {
-  const root = dir(() => ({
-    a: link('b'),
-    b: link('/a'),
-    up: link('../x'),
-    x: textAttr(() => 'x'),
-  }));
-  expect(lookupPath(root, '/a')).toBe(ELOOP);
-  expect(lookupPath(root, '/up')).toMatchObject({ path: '/x' });
-});
-
 describe('mapped pages of a file', () => {
   function withPages(pages: SharedPages) {
     const seen = { closed: 0, released: 0 };
@@ -283,6 +272,33 @@ describe('what else a program is refused', () => {
     expect(machine.syscalls.writeAttr(program, '/sys/x', attr, bytes)).toBe(EINVAL);
     const fd = must(program.open('/sys/kernel/iommu_groups/0/type', { write: true }));
     expect(program.write(fd, bytes, 3n)).toBe(EINVAL);
+  });
+  test('an attribute that has no text to read is EACCES', () => {
+    const { machine, program } = start();
+    const attr = writableAttr(undefined, () => undefined);
+    expect(machine.syscalls.readAttr(program, '/sys/x', attr)).toBe(EACCES);
+  });
+  test('a read or write it did not open the attribute for is EBADF', () => {
+    const { program } = start();
+    const type = '/sys/kernel/iommu_groups/0/type';
+    expect(program.read(must(program.open(type, { read: false })), eight())).toBe(EBADF);
+    expect(program.write(must(program.open(type, { write: false })), eight())).toBe(EBADF);
+    // Not said: what the attribute is there for.
+    const vendor = must(program.open('/sys/bus/pci/devices/0000:00:04.0/vendor'));
+    expect(program.read(vendor, eight())).toBe(7);
+    expect(program.write(vendor, eight())).toBe(EBADF);
+  });
+  test('what the mode of a file does not give it, by its own user and groups, is EACCES', () => {
+    const { machine } = start();
+    const user = machine.program({ uid: 1000, groups: [5] });
+    const type = '/sys/kernel/iommu_groups/0/type';
+    expect(user.open('/dev/iommu')).toBe(EACCES);
+    expect(user.open(type, { read: false })).toBe(EACCES);
+    expect(user.write(must(user.open(type)), eight())).toBe(EBADF);
+    const owned = new Machine(undefined, { owner: { uid: 7, gid: 5 } });
+    const member = owned.program({ uid: 1000, groups: [5] });
+    expect(isErrno(member.open('/dev/iommu'))).toBe(false);
+    expect(owned.program({ uid: 1000 }).open('/dev/iommu')).toBe(EACCES);
   });
   test('an access to bytes behind the end of an object is EFAULT', () => {
     const object = new SharedObject('memfd:x', 4096);

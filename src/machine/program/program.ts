@@ -12,8 +12,6 @@ import {
   EIO,
   EISDIR,
   EMFILE,
-  ENOTDIR,
-  EACCES,
   isErrno,
   type Result,
   type Status,
@@ -26,20 +24,25 @@ import type { Eventfd, Task } from '../../base/task.ts';
 import { hex, PAGE_SIZE, U64_MAX } from '../../base/u64.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
 import type { MachineMm } from '../memory/mm.ts';
-import type { AttrNode, DirNode } from '../files/nodes.ts';
+import type { AttrNode, Node } from '../files/nodes.ts';
 import type { FilePages } from '../memory/mm.ts';
 import { ProgramEventfd } from './program-eventfd.ts';
 import { ProgramMemory, SharedObject, type MapOptions } from './program-memory.ts';
 import type { ObjectMemory, ProcessMemory } from '../memory/process-memory.ts';
 import { PlainPages } from './shared-pages.ts';
 import type { OpenFlags, Syscalls } from '../files/syscalls.ts';
-import { lookupPath } from '../files/tree.ts';
+import { MAY_READ, MAY_WRITE, type Cred } from '../files/rights.ts';
+import type { OpenHow, Vfs } from '../files/vfs.ts';
 import type { Clock } from '../../base/clock.ts';
 
 /** Who a program runs as. */
 export interface Credentials {
   /** Default 0. */
   readonly uid?: number;
+  /** Default: the number of `uid`. */
+  readonly gid?: number;
+  /** Further groups. Default none. */
+  readonly groups?: readonly number[];
   /** Capability numbers; default: all of them for uid 0, none for others. */
   readonly capabilities?: readonly number[];
   /** Bytes; default unlimited. */
@@ -48,7 +51,7 @@ export interface Credentials {
 
 /** What a program needs of the machine it runs on. */
 export interface ProgramHost {
-  readonly root: DirNode;
+  readonly vfs: Vfs;
   readonly syscalls: Syscalls;
   readonly clock: Clock;
   readonly refs: Refs;
@@ -62,9 +65,13 @@ export interface ProgramHost {
 class AttrFile {
   readonly path: string;
   readonly node: AttrNode;
-  constructor(path: string, node: AttrNode) {
+  readonly readable: boolean;
+  readonly writable: boolean;
+  constructor(path: string, node: AttrNode, { read, write }: OpenHow) {
     this.path = path;
     this.node = node;
+    this.readable = read;
+    this.writable = write;
   }
 }
 class MemfdFile {
@@ -79,10 +86,12 @@ type Fd = OpenFile | AttrFile | MemfdFile | ProgramEventfd;
 
 const MAX_FDS = 1024;
 
-export class Program implements Task {
+export class Program implements Task, Cred {
   readonly pid: number;
   readonly tid: number;
   readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
   readonly mem: ProgramMemory;
   readonly mm: MachineMm;
   readonly rlimitMemlock: bigint;
@@ -95,6 +104,8 @@ export class Program implements Task {
     this.pid = pid;
     this.tid = pid;
     this.uid = credentials.uid ?? 0;
+    this.gid = credentials.gid ?? this.uid;
+    this.groups = credentials.groups ?? [];
     this.rlimitMemlock = credentials.rlimitMemlock ?? U64_MAX;
     this.mem = new ProgramMemory();
     this.mm = host.addMm(this.mem);
@@ -123,19 +134,29 @@ export class Program implements Task {
     return file;
   }
 
+  /**
+   * open(2) to read and write; a flag that is not given is, of an attribute, what this program may do with it.
+   * Errnos: those of Vfs.lookup and Vfs.open; a directory is EISDIR, for readdir reads it; EMFILE.
+   */
   open(path: string, flags: Partial<OpenFlags> = {}): Result<number> {
-    const found = lookupPath(this.#host.root, path);
+    const { vfs, syscalls } = this.#host;
+    const found = vfs.lookup(path, { cred: this });
     if (isErrno(found)) return found;
-    const { node } = found;
+    const how = this.#howToOpen(found.node, flags);
+    const place = vfs.open(found, how, this);
+    if (isErrno(place)) return place;
+    const { node } = place;
     if (node.kind === 'dir') return refuse(EISDIR, 'a directory is read with readdir', { path });
-    if (node.kind === 'attr') return this.#install(new AttrFile(found.path, node));
-    if (node.kind !== 'device') throw new Bug(`${path} was followed and ends at a link`);
-    if (!this.#mayOpen(node.mode)) {
-      return refuse(EACCES, 'the mode of the node does not allow it', { path, uid: this.uid });
-    }
+    if (node.kind === 'attr') return this.#install(new AttrFile(place.path, node, how));
     const modes = { read: true, write: true, nonblocking: false, ...flags };
-    const file = this.#host.syscalls.open(this, node, found.path, modes);
+    const file = syscalls.open(this, node, place.path, modes);
     return isErrno(file) ? file : this.#install(file);
+  }
+  #howToOpen(node: Node, { read, write }: Partial<OpenFlags>): OpenHow {
+    if (node.kind !== 'attr') return { read: read ?? true, write: write ?? node.kind !== 'dir' };
+    const { vfs } = this.#host;
+    const writes = write ?? (read === false || vfs.mayOpen(node, this, MAY_WRITE));
+    return { read: read ?? (!writes || vfs.mayOpen(node, this, MAY_READ)), write: writes };
   }
   close(fd: number): Status {
     const file = this.#fds.get(fd);
@@ -161,6 +182,7 @@ export class Program implements Task {
     const file = this.#fds.get(fd);
     if (file instanceof ProgramEventfd) return this.#wait(() => file.read(into));
     if (file instanceof AttrFile) {
+      if (!file.readable) return refuse(EBADF, 'the attribute was not opened for reading', { fd });
       const text = this.#host.syscalls.readAttr(this, file.path, file.node);
       return isErrno(text) ? text : copyPart(text, into, offset ?? 0n);
     }
@@ -172,6 +194,7 @@ export class Program implements Task {
     const file = this.#fds.get(fd);
     if (file instanceof ProgramEventfd) return file.write(from);
     if (file instanceof AttrFile) {
+      if (!file.writable) return refuse(EBADF, 'the attribute was not opened for writing', { fd });
       const at = Number(offset ?? 0n);
       const { path, node } = file;
       return this.#wait(() => this.#host.syscalls.writeAttr(this, path, node, from, at));
@@ -243,20 +266,23 @@ export class Program implements Task {
   }
 
   readdir(path: string): Result<string[]> {
-    const found = lookupPath(this.#host.root, path);
+    const { vfs } = this.#host;
+    const found = vfs.lookup(path, { cred: this });
     if (isErrno(found)) return found;
-    if (found.node.kind !== 'dir') return refuse(ENOTDIR, 'not a directory', { path });
-    return [...found.node.entries()].map(([name]) => name);
+    const place = vfs.open(found, { read: true, write: false, directory: true }, this);
+    if (isErrno(place)) return place;
+    if (place.node.kind !== 'dir') throw new Bug(`${path} was opened as a directory`);
+    return [...place.node.entries()].map(([name]) => name);
   }
   readlink(path: string): Result<string> {
-    const found = lookupPath(this.#host.root, path, false);
+    const found = this.#host.vfs.lookup(path, { cred: this, follow: false });
     if (isErrno(found)) return found;
     return found.node.kind === 'link'
       ? found.node.target()
       : refuse(EINVAL, 'not a link', { path });
   }
   realpath(path: string): Result<string> {
-    const found = lookupPath(this.#host.root, path);
+    const found = this.#host.vfs.lookup(path, { cred: this });
     return isErrno(found) ? found : found.path;
   }
 
@@ -285,10 +311,6 @@ export class Program implements Task {
     if (fd >= MAX_FDS) return refuse(EMFILE, 'the program has no free file descriptor');
     this.#fds.set(fd, file);
     return fd;
-  }
-  /** Root opens everything; others what is open to all. */
-  #mayOpen(mode: number): boolean {
-    return this.uid === 0 || (mode & 0o006) === 0o006;
   }
   #wait<T>(call: () => Outcome<Result<T>>): Result<T> {
     for (;;) {

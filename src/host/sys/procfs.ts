@@ -25,6 +25,7 @@ export function processIds(): number[] {
     .map(Number)
     .filter((pid) => pid > 0);
 }
+/** Undefined when the process is gone. */
 export function parentOf(pid: number): number | undefined {
   const stat = textOf(`/proc/${pid}/stat`);
   // The name in brackets may hold anything, brackets too.

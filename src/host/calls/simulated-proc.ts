@@ -5,15 +5,16 @@
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from '../sys/libc.ts';
-import { HOST_ERRNO } from '../sys/libc.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
-import { textOf } from '../sys/proc.ts';
+import { textOf } from '../sys/procfs.ts';
+import { HOST_ERRNO, O_ACCMODE, O_CLOEXEC } from '../sys/numbers.ts';
 
 const PATTERN =
   /^\/proc\/(self|thread-self|\d+)(?:\/task\/(\d+))?\/(status|fail-nth|fdinfo\/(\d+))$/;
 const KIB_PER_PAGE = 4;
 
-export class ProcFiles {
+/** Opens of /proc that the simulated kernel answers. */
+export class SimulatedProc {
   readonly #context: CallContext;
   constructor(context: CallContext) {
     this.#context = context;
@@ -37,7 +38,7 @@ export class ProcFiles {
   }
 
   #status(call: Notification, path: string, tid: number, flags: number): Answer | undefined {
-    if ((flags & libc.O_ACCMODE) !== 0) return undefined;
+    if ((flags & O_ACCMODE) !== 0) return undefined;
     const { processes } = this.#context;
     const pid = processes.processOf(tid);
     const mm = processes.peek(pid);
@@ -54,7 +55,7 @@ export class ProcFiles {
     { tid, fd }: { tid: number; fd: number },
     flags: number,
   ): Answer | undefined {
-    if ((flags & libc.O_ACCMODE) !== 0) return undefined;
+    if ((flags & O_ACCMODE) !== 0) return undefined;
     const entry = this.#context.files.of(tid, fd);
     const added = entry?.kind === 'file' ? entry.file.ops.fdinfo?.(entry.file) : undefined;
     if (added === undefined) return undefined;
@@ -64,10 +65,10 @@ export class ProcFiles {
     const made = libc.memfdCreate(`softiommu-text:${path}`);
     if (made < 0) return made;
     libc.write(made, Buffer.from(text, 'latin1'));
-    const readOnly = libc.open(`/proc/self/fd/${made}`, libc.O_CLOEXEC);
+    const readOnly = libc.open(`/proc/self/fd/${made}`, O_CLOEXEC);
     libc.close(made);
     if (readOnly < 0) return readOnly;
-    const cloexec = (flags & libc.O_CLOEXEC) !== 0;
+    const cloexec = (flags & O_CLOEXEC) !== 0;
     const given = this.#context.transport.addFd(call, readOnly, { cloexec });
     libc.close(readOnly);
     return given;
@@ -79,7 +80,7 @@ export class ProcFiles {
     const node = faults.failNth(tid);
     const opened = this.#context.files.createAttr({ path, node, flags }, new Uint8Array(0));
     if (typeof opened === 'number') return opened;
-    const cloexec = (flags & libc.O_CLOEXEC) !== 0;
+    const cloexec = (flags & O_CLOEXEC) !== 0;
     const fd = this.#context.processes.install(call, opened.fd, { cloexec, stream: true });
     libc.close(opened.fd);
     return fd < 0 ? -HOST_ERRNO.EMFILE : fd;

@@ -1,12 +1,11 @@
 /** Which way of showing the tree this host permits, and what else the launcher must know. */
 import { HostError } from '../sys/ffi.ts';
-import { parentOpenFilesLimit } from './launch.ts';
-import type { LaunchOptions } from './launch.ts';
+import { parentOpenFilesLimit, type LaunchOptions } from './launch.ts';
 import { namespaceObstacle } from './doctor.ts';
-import { probeHost } from './probe.ts';
-import type { HostFacts } from './probe.ts';
+import { probeHost, type HostFacts } from './probe.ts';
 
-export function chooseLaunch(mode: 'namespace' | 'traps' | undefined): LaunchOptions {
+/** How programs are launched on this host; without a mode, by traps. HostError: it cannot be done, with the remedy. */
+export function launchOptions(mode: 'namespace' | 'traps' | undefined): LaunchOptions {
   const host = probeHost();
   if (!host.listener) {
     throw new HostError(

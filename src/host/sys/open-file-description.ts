@@ -5,11 +5,11 @@
  * neither. And a lock that belongs to a description tells whether that still exists, mappings included.
  */
 import { addressOf, syscall } from './ffi.ts';
-import { NR } from './libc.ts';
+import { NR } from './numbers.ts';
 
-const LSEEK = 8;
 const LAST_POSITION = (1n << 63n) - 1n;
 const F_ADD_SEALS = 1033;
+/** F_SEAL_… of a memfd. */
 export const SEAL = { shrink: 2, grow: 4, write: 8 } as const;
 const SEAL_SEALS = 1;
 const F_OFD_GETLK = 36;
@@ -17,8 +17,9 @@ const F_OFD_SETLK = 37;
 const F_WRLCK = 1;
 const F_UNLCK = 2;
 
+/** Put the position where read(2) and write(2) are EINVAL. The position, or minus an errno. */
 export function refuseReadAndWrite(fd: number): number {
-  return syscall(LSEEK, fd, LAST_POSITION, 0);
+  return syscall(NR.lseek, fd, LAST_POSITION, 0);
 }
 /** Nobody can undo it. */
 export function seal(fd: number, seals: number): number {

@@ -4,12 +4,12 @@
  * softiommu is the reaper of orphans among its descendants (PR_SET_CHILD_SUBREAPER), so all of them are its children.
  */
 import { syscall } from '../sys/ffi.ts';
-import { kill, NR, SIGKILL, waitNow } from '../sys/libc.ts';
-import { parentOf, processIds } from '../sys/proc.ts';
+import { kill, waitNow } from '../sys/libc.ts';
+import { parentOf, processIds } from '../sys/procfs.ts';
+import { NR, PR_SET_CHILD_SUBREAPER, SIGKILL } from '../sys/numbers.ts';
 
-const PR_SET_CHILD_SUBREAPER = 36;
-
-export function becomeReaper(): void {
+/** From now on orphans among our descendants are our children. */
+export function becomeSubreaper(): void {
   syscall(NR.prctl, PR_SET_CHILD_SUBREAPER, 1);
 }
 

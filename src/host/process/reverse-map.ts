@@ -5,19 +5,19 @@
  */
 import type { LeavingPages } from '../../machine/memory/pin-copies.ts';
 import { placeIn } from './memory-map.ts';
-import { type MapsLine } from '../sys/map-query.ts';
-import { descriptorsOf, processIds } from '../sys/proc.ts';
-import type { TaskParts } from './processes.ts';
-import type { Span } from '../sys/map-query.ts';
+import type { MapsLine, Span } from '../sys/map-query.ts';
+import { descriptorsOf, processIds } from '../sys/procfs.ts';
+import type { TaskParts } from './task.ts';
 
-export class OtherHolders {
+/** From a file or a page of shared memory back to the processes that have it. */
+export class ReverseMap {
   readonly #parts: Pick<TaskParts, 'machine' | 'files' | 'map' | 'objects'>;
   constructor(parts: Pick<TaskParts, 'machine' | 'files' | 'map' | 'objects'>) {
     this.#parts = parts;
   }
 
   /** Does another process have one of our files open? */
-  existBeside(pid: number): boolean {
+  isFileOpenElsewhere(pid: number): boolean {
     const { files } = this.#parts;
     for (const other of processIds().filter((one) => one !== pid)) {
       for (const { link } of descriptorsOf(other)) {

@@ -1,0 +1,173 @@
+/** One way of resolving, opening and permitting for every front door; rights are in rights.test.ts. */
+import { describe, expect, test } from 'vitest';
+import {
+  EACCES,
+  EEXIST,
+  EISDIR,
+  ELOOP,
+  ENOENT,
+  ENOTDIR,
+  isErrno,
+  type Errno,
+} from '../../base/errno.ts';
+import { CAP_DAC_OVERRIDE } from '../../base/task.ts';
+import type { AttrNode, DeviceNode, DirNode, Node } from './nodes.ts';
+import type { Cred } from './rights.ts';
+import { dir, link } from './tree.ts';
+import { Vfs, type OpenHow } from './vfs.ts';
+
+const attr: AttrNode = { kind: 'attr', mode: 0o444, size: 4096, read: () => new Uint8Array(0) };
+const node: DeviceNode = { kind: 'device', mode: 0o660, major: 1, minor: 2, open: () => never() };
+const device = dir(() => ({ vendor: attr, subsystem: link('../../bus/pci'), self: link('self') }));
+const pci = dir(() => ({
+  devices: dir(() => ({ dev0: link('../../../devices/dev0') })),
+  absolute: link('/sys/devices/dev0/vendor'),
+  outside: link('../../../etc/passwd'),
+  bind: { ...attr, mode: 0o200 },
+  node,
+}));
+const root: DirNode = dir(
+  () => ({
+    sys: dir(
+      () => ({
+        bus: dir(() => ({ pci }), true),
+        devices: dir(() => ({ dev0: device }), true),
+        closed: { ...dir(() => ({ attr })), mode: 0o700 },
+      }),
+      true,
+    ),
+  }),
+  true,
+);
+
+const vfs = new Vfs(root, { uid: 10, gid: 20 });
+function never(): never {
+  throw new Error('resolving opens nothing');
+}
+function user(uid: number, ...capabilities: number[]): Cred {
+  return { uid, gid: uid, groups: [], capable: (cap) => capabilities.includes(cap) };
+}
+const OWNER = user(10);
+const STRANGER = user(1000);
+const SUPERUSER = user(0, CAP_DAC_OVERRIDE);
+
+function where(path: string, follow = true): string {
+  const place = vfs.resolve(path, { cred: STRANGER, follow });
+  if (isErrno(place)) return place.name;
+  if (place.kind === 'host') return `host ${place.path}${place.direct ? '' : ' by a link'}`;
+  return `${place.node.kind} ${place.path}`;
+}
+
+describe('a path leads', () => {
+  test.for([
+    ['/', 'dir /'],
+    ['//sys/./bus/', 'dir /sys/bus'],
+    ['/sys/../sys/devices/dev0/vendor', 'attr /sys/devices/dev0/vendor'],
+    ['/../sys', 'dir /sys'],
+    ['/sys/bus/pci/devices/dev0', 'dir /sys/devices/dev0'],
+    ['/sys/bus/pci/devices/dev0/vendor', 'attr /sys/devices/dev0/vendor'],
+    ['/sys/bus/pci/devices/dev0/..', 'dir /sys/devices'],
+    ['/sys/bus/pci/devices/dev0/subsystem/devices', 'dir /sys/bus/pci/devices'],
+    ['/sys/bus/pci/absolute', 'attr /sys/devices/dev0/vendor'],
+    ['/etc/passwd', 'host /etc/passwd'],
+    ['/sys/kernel/mm', 'host /sys/kernel/mm'],
+    ['/tmp/../sys/devices/dev0', 'dir /sys/devices/dev0'],
+    ['/tmp/a/../../sys/devices/dev0', 'dir /sys/devices/dev0'],
+    ['/tmp/a/../b', 'host /tmp/b'],
+    ['/sys/bus/pci/outside', 'host /etc/passwd by a link'],
+    ['', 'ENOENT'],
+    ['/sys/bus/pci/nothing', 'ENOENT'],
+    ['/sys/bus/pci/nothing/..', 'ENOENT'],
+    ['/sys/devices/dev0/vendor/x', 'ENOTDIR'],
+    ['/sys/devices/dev0/vendor/..', 'ENOTDIR'],
+    ['/sys/devices/dev0/vendor/', 'ENOTDIR'],
+    ['/sys/devices/dev0/vendor/.', 'ENOTDIR'],
+    ['/sys/devices/dev0/self', 'ELOOP'],
+    ['/sys/closed/attr', 'EACCES'],
+  ] as const)('the path %s leads to %s', ([path, place]) => {
+    expect(where(path)).toBe(place);
+  });
+
+  test('a path leads to the link itself when the last one is not to be followed', () => {
+    expect(where('/sys/bus/pci/devices/dev0', false)).toBe('link /sys/bus/pci/devices/dev0');
+  });
+  test('a path leads through a last link all the same when a slash follows it', () => {
+    expect(where('/sys/bus/pci/devices/dev0/', false)).toBe('dir /sys/devices/dev0');
+  });
+  test('a path leads nowhere else where there is no host', () => {
+    const lookup = (path: string) => vfs.lookup(path, { cred: STRANGER });
+    expect(lookup('/etc/passwd')).toBe(ENOENT);
+    expect(lookup('/tmp/../sys')).toBe(ENOENT);
+    expect(lookup('/sys/bus/pci/outside')).toBe(ENOENT);
+    expect(lookup('/sys')).toMatchObject({ path: '/sys' });
+  });
+  test('a path leads to no new file in the simulated tree, and to one of the host where it shows through', () => {
+    const create = (path: string) => vfs.resolve(path, { cred: SUPERUSER, create: true });
+    expect(create('/sys/bus/pci/new')).toBe(EACCES);
+    expect(create('/sys/bus/pci/new/')).toBe(EISDIR);
+    expect(create('/sys/bus/pci/new/deeper')).toBe(ENOENT);
+    expect(create('/tmp/new')).toMatchObject({ kind: 'host', path: '/tmp/new' });
+  });
+});
+
+const READ: OpenHow = { read: true, write: false };
+const WRITE: OpenHow = { read: false, write: true };
+const BOTH: OpenHow = { read: true, write: true };
+const VENDOR = '/sys/devices/dev0/vendor';
+const BUS = '/sys/bus/pci';
+
+function open(path: string, how: OpenHow, cred: Cred): Node['kind'] | Errno {
+  const place = vfs.resolve(path, { cred, follow: !path.endsWith('dev0') });
+  if (isErrno(place) || place.kind === 'host') throw new Error(`${path} is no node`);
+  const opened = vfs.open(place, how, cred);
+  return isErrno(opened) ? opened : opened.node.kind;
+}
+
+describe('open', () => {
+  test.for([
+    ['a directory to read', BUS, READ, STRANGER, 'dir'],
+    ['a directory to write', BUS, BOTH, SUPERUSER, EISDIR],
+    ['a directory to make', BUS, { ...READ, create: true }, SUPERUSER, EISDIR],
+    ['a directory to empty', BUS, { ...READ, truncate: true }, SUPERUSER, EISDIR],
+    ['what is to be new', BUS, { ...READ, create: true, exclusive: true }, SUPERUSER, EEXIST],
+    ['what need not be new', VENDOR, { ...READ, create: true }, STRANGER, 'attr'],
+    ['O_EXCL alone', VENDOR, { ...READ, exclusive: true }, STRANGER, 'attr'],
+    ['a file as a directory', VENDOR, { ...READ, directory: true }, STRANGER, ENOTDIR],
+    ['a link', `${BUS}/devices/dev0`, READ, STRANGER, ELOOP],
+    ['an attribute everybody reads', VENDOR, READ, STRANGER, 'attr'],
+    ['an attribute nobody writes, by root', VENDOR, BOTH, SUPERUSER, EACCES],
+    ['an attribute nobody reads, by root', `${BUS}/bind`, BOTH, SUPERUSER, EACCES],
+    ['an attribute its owner writes', `${BUS}/bind`, WRITE, OWNER, 'attr'],
+    ['the same by another', `${BUS}/bind`, WRITE, STRANGER, EACCES],
+    [
+      'to read and empty, for which writing is asked',
+      VENDOR,
+      { ...READ, truncate: true },
+      OWNER,
+      EACCES,
+    ],
+    ['the same by root, who may', VENDOR, { ...READ, truncate: true }, SUPERUSER, 'attr'],
+    ['a device by its owner', `${BUS}/node`, BOTH, OWNER, 'device'],
+    ['a device by its group', `${BUS}/node`, BOTH, user(20), 'device'],
+    ['a device by another', `${BUS}/node`, READ, STRANGER, EACCES],
+    ['a device by root', `${BUS}/node`, BOTH, SUPERUSER, 'device'],
+  ] as const)('an open of %s is decided as Linux does', ([, path, how, cred, result]) => {
+    expect(open(path, how, cred)).toBe(result);
+  });
+  test('an open with O_PATH names anything, a directory only where one is wanted', () => {
+    const place = { kind: 'node', node: attr, path: VENDOR } as const;
+    expect(vfs.openPath(place, false)).toBeUndefined();
+    expect(vfs.openPath(place, true)).toBe(ENOTDIR);
+  });
+  test('a node can have an owner of its own', () => {
+    const place = { kind: 'node', node: { ...node, uid: 1000, mode: 0o400 }, path: '/x' } as const;
+    expect(vfs.open(place, READ, STRANGER)).toMatchObject({ kind: 'node' });
+    expect(vfs.open(place, READ, OWNER)).toBe(EACCES);
+  });
+  test('what an attribute could be opened for is asked without a refusal', () => {
+    expect(vfs.mayOpen(attr, STRANGER, 4)).toBe(true);
+    expect(vfs.mayOpen(attr, SUPERUSER, 2)).toBe(false);
+    expect(vfs.mayOpen({ ...attr, mode: 0o644 }, STRANGER, 2)).toBe(false);
+    expect(vfs.mayOpen({ ...attr, mode: 0o644 }, SUPERUSER, 2)).toBe(true);
+  });
+});
