@@ -4,6 +4,8 @@ import { expect, test } from 'vitest';
 
 test('docs/abi.md is fresh', { timeout: 120_000 }, () => {
   const run = () =>
-    execFileSync('npx', ['tsx', 'scripts/list-abi.ts', '--check'], { stdio: 'pipe' });
+    execFileSync(process.execPath, ['--import', 'tsx', 'scripts/list-abi.ts', '--check'], {
+      stdio: 'pipe',
+    });
   expect(run).not.toThrow();
 });
