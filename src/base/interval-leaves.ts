@@ -5,7 +5,7 @@
  * place while ranges move: moving references costs the garbage collector's bookkeeping for each. The slab grows by
  * doubling; freed leaves and places are used again.
  */
-import { less } from './interval-gap.ts';
+import { lessPair } from './word-pair.ts';
 
 /** Ranges in a leaf at most. */
 export const FANOUT = 32;
@@ -156,14 +156,17 @@ export class LeafSlab<T extends object> {
   ): boolean {
     const before = at > 0 ? leaf : this.prev[leaf]!;
     const n = at > 0 ? at - 1 : before < 0 ? -1 : this.count[before]! - 1;
-    if (before >= 0 && !less(this.lastHi(before, n), this.lastLo(before, n), startHi, startLo)) {
+    if (
+      before >= 0 &&
+      !lessPair(this.lastHi(before, n), this.lastLo(before, n), startHi, startLo)
+    ) {
       return true;
     }
     if (at < this.count[leaf]!) {
-      return !less(lastHi, lastLo, this.startHi(leaf, at), this.startLo(leaf, at));
+      return !lessPair(lastHi, lastLo, this.startHi(leaf, at), this.startLo(leaf, at));
     }
     const after = this.next[leaf]!;
-    return after >= 0 && !less(lastHi, lastLo, this.startHi(after, 0), this.startLo(after, 0));
+    return after >= 0 && !lessPair(lastHi, lastLo, this.startHi(after, 0), this.startLo(after, 0));
   }
   /** Move the entries from `at` on into a new leaf behind this one. */
   split(leaf: number, at: number): number {

@@ -1,7 +1,9 @@
 /** IntervalMap against an array searched from end to end. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { IntervalMap, type GapRequest } from './interval-map.ts';
+import type { GapRequest } from './interval-gap.ts';
+import { IntervalMap } from './interval-map.ts';
+import { U64Register } from './word-pair.ts';
 
 interface Range {
   start: bigint;
@@ -58,6 +60,7 @@ function request(
     spanLo: lo(span),
     alignLg2: lg2,
     offset,
+    found: new U64Register(),
   };
 }
 function insert(map: IntervalMap<Range>, r: Range): boolean {
@@ -121,8 +124,8 @@ test.for([
           expect(map.erase(hi(r.start), lo(r.start))).toBe(r);
         } else {
           const want = model.gap(s.first, s.last, s.length, 1n << BigInt(s.lg2), BigInt(s.offset));
-          const found = map.findGap(request(s.first, s.last, s.length, s.lg2, s.offset));
-          expect(found ? (BigInt(map.foundHi) << 32n) | BigInt(map.foundLo) : undefined).toBe(want);
+          const asked = request(s.first, s.last, s.length, s.lg2, s.offset);
+          expect(map.findGap(asked) ? asked.found.value : undefined).toBe(want);
         }
         expect(map.size).toBe(model.ranges.length);
       }
@@ -176,7 +179,7 @@ class Places {
   find(length: number, lg2: number, offset: number, first: number): number | undefined {
     const { map } = this;
     const want = request(BigInt(first), 2n ** 53n - 1n, BigInt(length), lg2, offset);
-    return map.findGap(want) ? map.foundHi * 2 ** 32 + map.foundLo : undefined;
+    return map.findGap(want) ? Number(want.found.value) : undefined;
   }
 }
 
@@ -252,8 +255,9 @@ test('ten thousand ranges in any order come out sorted, and every hole between t
       expect([...map.values()]).toEqual(sorted);
       // Close every hole: each search gives the lowest, which is the one after the last closed.
       for (let n = 0; n < 9_999; n++) {
-        expect(map.findGap(request(0x1_0000_0000n, MAX, 0x1000n, 12, 0))).toBe(true);
-        const start = (BigInt(map.foundHi) << 32n) | BigInt(map.foundLo);
+        const asked = request(0x1_0000_0000n, MAX, 0x1000n, 12, 0);
+        expect(map.findGap(asked)).toBe(true);
+        const start = asked.found.value;
         expect(start).toBe(0x1_0000_1000n + BigInt(n) * 0x2000n);
         expect(insert(map, { start, last: start + 0xfffn })).toBe(true);
       }

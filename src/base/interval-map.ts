@@ -6,14 +6,13 @@
  * wanted alignment is found in logarithmic time (interval-nodes.ts). iommufd.md 3.1, 3.3.
  */
 import { bugOn } from './bug.ts';
-import { alignMask, less, START, startInHole, type GapRequest } from './interval-gap.ts';
+import { alignMask, startInHole, type GapRequest } from './interval-gap.ts';
 import { FANOUT, LeafSlab } from './interval-leaves.ts';
 import { NodeSlab, type Room } from './interval-nodes.ts';
+import { lessPair } from './word-pair.ts';
 
 const TWO_32 = 0x1_0000_0000;
 const ALL_ONES = 0xffff_ffff;
-
-export type { GapRequest } from './interval-gap.ts';
 
 /** Objects by disjoint ranges of bytes; ends are inclusive. @kernel rb_root_cached (interval tree) */
 export class IntervalMap<T extends object> {
@@ -32,9 +31,6 @@ export class IntervalMap<T extends object> {
   /** The last range that starts at or before the key looked for last. Insert and erase look there first. */
   #nearLeaf = 0;
   #nearAt = -1;
-  /** Result of findGap(). */
-  foundHi = 0;
-  foundLo = 0;
 
   constructor() {
     this.#root = this.#leaves.alloc();
@@ -74,9 +70,9 @@ export class IntervalMap<T extends object> {
   #belongsAt(leaf: number, at: number, hi: number, lo: number): boolean {
     const leaves = this.#leaves;
     if (at < 1 || at > leaves.count[leaf]!) return false;
-    if (!less(leaves.startHi(leaf, at - 1), leaves.startLo(leaf, at - 1), hi, lo)) return false;
+    if (!lessPair(leaves.startHi(leaf, at - 1), leaves.startLo(leaf, at - 1), hi, lo)) return false;
     if (at === leaves.count[leaf]!) return leaves.next[leaf]! < 0;
-    return less(hi, lo, leaves.startHi(leaf, at), leaves.startLo(leaf, at));
+    return lessPair(hi, lo, leaves.startHi(leaf, at), leaves.startLo(leaf, at));
   }
   /** Make two leaves of a full one; in the middle, but where ranges are appended the left one stays full. */
   #split(leaf: number, at: number, startHi: number, startLo: number): void {
@@ -155,7 +151,7 @@ export class IntervalMap<T extends object> {
     return value;
   }
 
-  /** The lowest start in the window where the wanted range fits between the ranges: into foundHi, foundLo. */
+  /** The lowest start in the window where the wanted range fits between the ranges; it is then in `want.found`. */
   findGap(want: GapRequest): boolean {
     const leaves = this.#leaves;
     const covered = this.#near(want.firstHi, want.firstLo);
@@ -174,7 +170,7 @@ export class IntervalMap<T extends object> {
       const endHi = leaves.startHi(leaf, at);
       const endLo = leaves.startLo(leaf, at);
       if (this.#fitsBefore(want, firstHi, firstLo, endHi, endLo)) return true;
-      if (!less(endHi, endLo, want.lastHi, want.lastLo)) return false;
+      if (!lessPair(endHi, endLo, want.lastHi, want.lastLo)) return false;
     }
     return this.#searchFrom(want, leaf, at);
   }
@@ -211,7 +207,7 @@ export class IntervalMap<T extends object> {
     const lastLo = leaves.lastLo(leaf, at);
     const fromLo = (lastLo + 1) >>> 0;
     const fromHi = leaves.lastHi(leaf, at) + (fromLo === 0 ? 1 : 0);
-    if (less(want.lastHi, want.lastLo, fromHi, fromLo)) return false;
+    if (lessPair(want.lastHi, want.lastLo, fromHi, fromLo)) return false;
     let after = leaf;
     let n = at + 1;
     if (n >= leaves.count[leaf]!) {
@@ -222,7 +218,7 @@ export class IntervalMap<T extends object> {
     const endHi = leaves.startHi(after, n);
     const endLo = leaves.startLo(after, n);
     if (this.#fitsBefore(want, fromHi, fromLo, endHi, endLo)) return true;
-    return less(endHi, endLo, want.lastHi, want.lastLo) ? undefined : false;
+    return lessPair(endHi, endLo, want.lastHi, want.lastLo) ? undefined : false;
   }
   #fitsBefore(want: GapRequest, hi: number, lo: number, endHi: number, endLo: number): boolean {
     if (endHi === hi && endLo === lo) return false;
@@ -230,13 +226,10 @@ export class IntervalMap<T extends object> {
     return this.#fits(want, hi, lo, endLo === 0 ? endHi - 1 : endHi, lastLo);
   }
   #fits(want: GapRequest, hi: number, lo: number, lastHi: number, lastLo: number): boolean {
-    const cut = less(want.lastHi, want.lastLo, lastHi, lastLo);
+    const cut = lessPair(want.lastHi, want.lastLo, lastHi, lastLo);
     const endHi = cut ? want.lastHi : lastHi;
     const endLo = cut ? want.lastLo : lastLo;
-    if (!startInHole(want, hi, lo, endHi, endLo)) return false;
-    this.foundHi = START.hi;
-    this.foundLo = START.lo;
-    return true;
+    return startInHole(want, hi, lo, endHi, endLo);
   }
 
   /** The next leaf after the path's that promises so much room, the path moved to it; -1: none does. */
@@ -317,7 +310,7 @@ export class IntervalMap<T extends object> {
     }
     this.#nearLeaf = leaf;
     this.#nearAt = at;
-    return at >= 0 && !less(leaves.lastHi(leaf, at), leaves.lastLo(leaf, at), hi, lo);
+    return at >= 0 && !lessPair(leaves.lastHi(leaf, at), leaves.lastLo(leaf, at), hi, lo);
   }
   #leafOf(hi: number, lo: number): number {
     const nodes = this.#nodes;

@@ -11,7 +11,7 @@ import {
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
 import { hex, U64_MAX } from '../base/u64.ts';
-import { addPair, hiWord, joinWords, lessPair, loWord, PAIR } from '../base/word-pair.ts';
+import { hiWord, loWord } from '../base/word-pair.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
 import type { Area } from './io-pagetable/area.ts';
 import type { IommufdContext } from './context.ts';
@@ -115,12 +115,13 @@ function leave(access: Access, ioas: Ioas): void {
   ioas.users--;
 }
 
+/** What of a range lies in one area. */
 interface Stretch {
   readonly area: Area;
-  readonly hi: number;
-  readonly lo: number;
-  readonly lastHi: number;
-  readonly lastLo: number;
+  readonly start: bigint;
+  /** Inclusive. */
+  readonly last: bigint;
+  /** Does the range end with it? */
   readonly isLast: boolean;
 }
 
@@ -130,26 +131,24 @@ function* stretches(
   iova: bigint,
   length: bigint,
 ): IterableIterator<Result<Stretch, 'ENOENT'>> {
-  const last = iova + length - 1n;
-  const endHi = hiWord(last);
-  const endLo = loWord(last);
-  let hi = hiWord(iova);
-  let lo = loWord(iova);
-  for (;;) {
-    const area = ioas.iopt.areas.find(hi, lo);
+  const end = iova + length - 1n;
+  for (let start = iova; ;) {
+    const area = ioas.iopt.areas.find(hiWord(start), loWord(start));
     if (!area) {
-      yield refuse(ENOENT, 'the range is not mapped completely', { iova: hex(joinWords(hi, lo)) });
+      yield refuse(ENOENT, 'the range is not mapped completely', { iova: hex(start) });
       return;
     }
-    const isLast = !lessPair(area.lastHi, area.lastLo, endHi, endLo);
-    const lastHi = isLast ? endHi : area.lastHi;
-    const lastLo = isLast ? endLo : area.lastLo;
-    yield { area, hi, lo, lastHi, lastLo, isLast };
+    const isLast = area.last >= end;
+    yield { area, start, last: isLast ? end : area.last, isLast };
     if (isLast) return;
-    addPair(lastHi, lastLo, 0, 1);
-    hi = PAIR.hi;
-    lo = PAIR.lo;
+    start = area.last + 1n;
   }
+}
+function firstIndexOf({ area, start }: Stretch): number {
+  return area.indexAt(hiWord(start), loWord(start));
+}
+function lastIndexOf({ area, last }: Stretch): number {
+  return area.indexAt(hiWord(last), loWord(last));
 }
 
 function checkRange(access: Access, iova: bigint, length: bigint): Result<Ioas> {
@@ -189,8 +188,8 @@ export function accessPinPages(
     }
     done.push(stretch);
     const { area } = stretch;
-    const last = area.indexAt(stretch.lastHi, stretch.lastLo);
-    for (let index = area.indexAt(stretch.hi, stretch.lo); index <= last; index++) {
+    const last = lastIndexOf(stretch);
+    for (let index = firstIndexOf(stretch); index <= last; index++) {
       pfns.push(area.pages.pfn(index));
     }
   }
@@ -200,25 +199,21 @@ export function accessPinPages(
 function pinStretch(access: Access, stretch: Stretch, write: boolean): Status {
   const { area } = stretch;
   const aligned =
-    area.offsetAt(stretch.lo) === 0 && (stretch.isLast || area.offsetAt(stretch.lastLo) === 4095);
-  if (area.preventAccess || !aligned) {
-    return refuse(EINVAL, 'the range cannot be pinned page by page, or is being unmapped', {
-      iova: hex(joinWords(stretch.hi, stretch.lo)),
-    });
-  }
+    area.offsetAt(loWord(stretch.start)) === 0 &&
+    (stretch.isLast || area.offsetAt(loWord(stretch.last)) === 4095);
+  const facts = { iova: hex(stretch.start), mapping: hex(area.start) };
+  if (area.preventAccess) return refuse(EINVAL, 'the mapping is being unmapped', facts);
+  if (!aligned) return refuse(EINVAL, 'the range cannot be pinned page by page', facts);
   const rc =
-    checkProtection(area, write) ??
-    area.pages.hold(
-      area.indexAt(stretch.hi, stretch.lo),
-      area.indexAt(stretch.lastHi, stretch.lastLo),
-    );
+    checkProtection(area, write) ?? area.pages.hold(firstIndexOf(stretch), lastIndexOf(stretch));
   if (rc) return rc;
   area.numAccesses++;
   if (access.internal) area.numLocks++;
   return undefined;
 }
-function unpinStretch(access: Access, { area, hi, lo, lastHi, lastLo }: Stretch): void {
-  area.pages.release(area.indexAt(hi, lo), area.indexAt(lastHi, lastLo));
+function unpinStretch(access: Access, stretch: Stretch): void {
+  const { area } = stretch;
+  area.pages.release(firstIndexOf(stretch), lastIndexOf(stretch));
   area.numAccesses--;
   if (access.internal) area.numLocks--;
 }
@@ -252,10 +247,11 @@ export function accessRw(access: Access, iova: bigint, bytes: Uint8Array, how: A
   for (const stretch of stretches(ioas, iova, BigInt(bytes.length))) {
     if (isErrno(stretch)) return stretch;
     const { area } = stretch;
-    if (area.preventAccess) return refuse(EINVAL, 'the mapping is being unmapped');
-    const length = Number(
-      joinWords(stretch.lastHi, stretch.lastLo) - joinWords(stretch.hi, stretch.lo) + 1n,
-    );
+    if (area.preventAccess) {
+      const facts = { iova: hex(stretch.start), mapping: hex(area.start) };
+      return refuse(EINVAL, 'the mapping is being unmapped', facts);
+    }
+    const length = Number(stretch.last - stretch.start + 1n);
     const part = bytes.subarray(done, done + length);
     const rc = checkProtection(area, how.write) ?? copyStretch(stretch, part, how);
     if (rc) return rc;
@@ -264,10 +260,11 @@ export function accessRw(access: Access, iova: bigint, bytes: Uint8Array, how: A
   return undefined;
 }
 
-function copyStretch({ area, hi, lo }: Stretch, bytes: Uint8Array, how: AccessRw): Status {
+function copyStretch(stretch: Stretch, bytes: Uint8Array, how: AccessRw): Status {
+  const { area } = stretch;
   const { origin } = area.pages;
-  const index = area.indexAt(hi, lo);
-  const offset = area.offsetAt(lo);
+  const index = firstIndexOf(stretch);
+  const offset = area.offsetAt(loWord(stretch.start));
   if (origin.kind === 'user' && !how.slowPath && how.task?.mm === origin.mm) {
     const va = (BigInt(area.pages.firstPage + index) << 12n) | BigInt(offset);
     return how.write ? how.task.mem.write(va, bytes) : how.task.mem.read(va, bytes);

@@ -12,18 +12,16 @@ import {
 } from '../base/errno.ts';
 import { ForeignFile } from '../base/file.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
-import { refuse } from '../base/refuse.ts';
+import { refuse, type Facts } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
-import { hex, U64_MAX } from '../base/u64.ts';
+import { hex, PAGE_SIZE, U64_MAX } from '../base/u64.ts';
 import {
-  addPair,
-  hiWord,
   joinWords,
-  lessPair,
-  loWord,
   pageOf,
-  PAIR,
-  subPair,
+  registerOf,
+  sumWraps,
+  U64Register,
+  type WordPair,
 } from '../base/word-pair.ts';
 import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
 import {
@@ -40,30 +38,38 @@ import {
   type iommu_ioas_unmap,
 } from '../uapi/iommufd.ts';
 import { TEST_COPY_FLAG_SYZ } from '../uapi/iommufd-test.ts';
-import type { Area } from './io-pagetable/area.ts';
 import type { IommufdContext } from './context.ts';
 import { Dmabuf } from './io-pagetable/dmabuf.ts';
 import type { IoPagetable, SizedPiece } from './io-pagetable/io-pagetable.ts';
 import { Ioas } from './ioas.ts';
 import type { Ucmd } from './ioctl.ts';
-import type { Placement } from './io-pagetable/iova-alloc.ts';
+import { Placement } from './io-pagetable/iova-alloc.ts';
 import { Pages, type PageOrigin } from './io-pagetable/pages.ts';
 
 const KNOWN_FLAGS = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;
 const ALL_ONES = 0xffff_ffff;
 /** Word numbers of fields; of a u64 the low word, the high one follows. */
-const MAP = words(mapLayout.offsets);
-const MAP_FILE = words(mapFileLayout.offsets);
-const COPY = words(copyLayout.offsets);
-const UNMAP = words(unmapLayout.offsets);
+const MAP = wordsOf(mapLayout.offsets);
+const MAP_FILE = wordsOf(mapFileLayout.offsets);
+const COPY = wordsOf(copyLayout.offsets);
+const UNMAP = wordsOf(unmapLayout.offsets);
 
-function words<Names extends string>(offsets: Readonly<Record<Names, number>>) {
+/** Kept by the commands for all their calls, as their structs are (ioctl.ts). */
+const PLACE = new Placement();
+const UNMAP_REGISTERS = {
+  iova: new U64Register(),
+  last: new U64Register(),
+  unmapped: new U64Register(),
+};
+
+function wordsOf<Names extends string>(offsets: Readonly<Record<Names, number>>) {
   // cast: every name has got its word
   return Object.fromEntries(
     Object.entries<number>(offsets).map(([name, at]) => [name, at >> 2]),
   ) as Record<Names, number>;
 }
 
+/** IOMMU_READ and friends of the flags of a MAP. */
 export function protOf(flags: number): number {
   let prot = IOMMU_CACHE;
   if (flags & IOMMU_IOAS_MAP_WRITEABLE) prot |= IOMMU_WRITE;
@@ -77,13 +83,16 @@ function checkFlags(flags: number): Status {
 }
 function checkAccess(flags: number): Status {
   if ((flags & (IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE)) !== 0) return undefined;
-  return refuse(EINVAL, 'neither READABLE nor WRITEABLE was asked for');
+  return refuse(EINVAL, 'neither READABLE nor WRITEABLE was asked for', { flags });
 }
-function allOnes(u: Uint32Array, at: number): boolean {
-  return u[at] === ALL_ONES && u[at + 1] === ALL_ONES;
+function isMax(u: Uint32Array, field: number): boolean {
+  return u[field] === ALL_ONES && u[field + 1] === ALL_ONES;
 }
-function refuseWrap(): Status {
-  return refuse(EOVERFLOW, 'the address or the length is 2^64-1, or the range wraps');
+/** ULONG_MAX is an error of its own, found before the range is looked at. */
+function checkNotMax(u: Uint32Array, iova: number, length: number): Status {
+  if (isMax(u, iova)) return refuse(EOVERFLOW, 'the IOVA is 2^64-1');
+  if (isMax(u, length)) return refuse(EOVERFLOW, 'the length is 2^64-1');
+  return undefined;
 }
 
 /** @kernel iommufd_ioas_map */
@@ -92,54 +101,51 @@ export function ioasMap(ucmd: Ucmd<iommu_ioas_map>): Status {
   const flags = u[MAP.flags]!;
   const unknown = checkFlags(flags);
   if (unknown) return unknown;
-  if (u[MAP.__reserved] !== 0) return refuse(EOPNOTSUPP, 'the reserved field is not 0');
-  if (allOnes(u, MAP.iova) || allOnes(u, MAP.length)) return refuseWrap();
-  const rc = checkAccess(flags);
-  if (rc) return rc;
+  if (u[MAP.__reserved] !== 0) {
+    return refuse(EOPNOTSUPP, 'the reserved field is not 0', { __reserved: u[MAP.__reserved]! });
+  }
+  const early = checkNotMax(u, MAP.iova, MAP.length) ?? checkAccess(flags);
+  if (early) return early;
   const ioas = ctx.objects.get(u[MAP.ioas_id]!, Ioas);
   if (isErrno(ioas)) return ioas;
-  const vaHi = u[MAP.user_va + 1]!;
-  const vaLo = u[MAP.user_va]!;
-  const { env } = ctx.subsystem;
-  const bad = checkUserRange(vaHi, vaLo, u[MAP.length + 1]!, u[MAP.length]!, env);
+
+  const place = placementOf(flags);
+  place.iova.load(u, MAP.iova);
+  place.hint.load(u, MAP.user_va);
+  const length = place.span.load(u, MAP.length);
+  const bad = checkUserRange(place.hint, length, ctx.subsystem.env);
   if (bad) return bad;
-  const failed = mapUserPages(ctx, ucmd.task, ioas.iopt, {
-    fixed: (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0,
-    iovaHi: u[MAP.iova + 1]!,
-    iovaLo: u[MAP.iova]!,
-    hintHi: vaHi,
-    hintLo: vaLo,
-    spanHi: PAIR.hi,
-    spanLo: PAIR.lo,
-    prot: protOf(flags),
-  });
+  place.span.decrement();
+  const failed = mapUserPages(ctx, ucmd.task, ioas.iopt, place);
   if (failed) return failed;
-  u[MAP.iova] = ioas.iopt.mappedLo;
-  u[MAP.iova + 1] = ioas.iopt.mappedHi;
+  place.iova.store(u, MAP.iova);
   return ucmd.respond();
 }
 
-/** A range of the caller's memory: its length minus one into PAIR. Errnos: EOVERFLOW EINVAL. */
-export function checkUserRange(
-  vaHi: number,
-  vaLo: number,
-  lengthHi: number,
-  lengthLo: number,
-  env: KernelEnv,
-): Status {
-  const tooLong = lengthHi === ALL_ONES && lengthLo > ALL_ONES - 4096;
-  const wraps = addPair(vaHi, vaLo, lengthHi, lengthLo);
-  if (wraps && !(tooLong && env.has('map-length-first'))) return refuseWrap();
-  if ((lengthHi === 0 && lengthLo === 0) || tooLong) {
-    return refuse(EINVAL, 'the length is 0 or leaves no room for a page');
+function placementOf(flags: number): Placement {
+  const place = PLACE;
+  place.fixed = (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0;
+  place.prot = protOf(flags);
+  return place;
+}
+
+/** Can it be memory of a program? Errnos: EOVERFLOW EINVAL. */
+export function checkUserRange(va: WordPair, length: WordPair, env: KernelEnv): Status {
+  const tooLong = length.hi === ALL_ONES && length.lo > ALL_ONES - PAGE_SIZE;
+  const lengthFirst = tooLong && env.has('map-length-first');
+  if (!lengthFirst && sumWraps(va, length)) {
+    return refuse(EOVERFLOW, 'the user range wraps', factsOf(va, length));
   }
-  subPair(lengthHi, lengthLo, 0, 1);
+  if (length.hi === 0 && length.lo === 0) return refuse(EINVAL, 'the length is 0');
+  if (tooLong) return refuse(EINVAL, 'the length leaves no room for a page', factsOf(va, length));
   return undefined;
+}
+function factsOf(va: WordPair, length: WordPair): Facts {
+  return { start: hex(joinWords(va.hi, va.lo)), length: hex(joinWords(length.hi, length.lo)) };
 }
 
 /**
- * Map memory of the caller, whose address is the hint of the placement; the IOVA is then in mappedHi, mappedLo of the
- * table. Errnos: those of IoPagetable.mapPages.
+ * Map memory of the caller, whose address is the hint of the placement. Errnos: those of IoPagetable.mapPages.
  * @kernel iopt_map_user_pages
  */
 export function mapUserPages(
@@ -148,66 +154,59 @@ export function mapUserPages(
   iopt: IoPagetable,
   place: Placement,
 ): Status {
-  const pageOffset = place.hintLo & 0xfff;
-  const pages = new Pages(ctx.subsystem, task, {
-    origin: ctx.userOrigin(task.mm),
-    firstPage: pageOf(place.hintHi, place.hintLo),
-    npages: pageCount(pageOffset, place.spanHi, place.spanLo),
-    writable: (place.prot & IOMMU_WRITE) !== 0,
+  return mapFirst(iopt, newPages(ctx, task, ctx.userOrigin(task.mm), place), place);
+}
+/** The memory of a mapping, whose first byte is at `place.hint` of the origin. */
+function newPages(
+  ctx: IommufdContext,
+  task: Task,
+  origin: PageOrigin,
+  { hint, span, prot }: Placement,
+): Pages {
+  return new Pages(ctx.subsystem, task, {
+    origin,
+    firstPage: pageOf(hint),
+    npages: pageCount(hint.lo & (PAGE_SIZE - 1), span),
+    writable: (prot & IOMMU_WRITE) !== 0,
     accountMode: ctx.accountMode,
   });
-  return iopt.mapPiece(place, { pages, firstIndex: 0, pageOffset });
+}
+function mapFirst(iopt: IoPagetable, pages: Pages, place: Placement): Status {
+  return iopt.mapPiece(place, {
+    pages,
+    firstIndex: 0,
+    pageOffset: place.hint.lo & (PAGE_SIZE - 1),
+  });
 }
 
 /** Pages that a length of span + 1 touches from an offset in its first page on. */
-function pageCount(pageOffset: number, spanHi: number, spanLo: number): number {
-  return spanHi * 0x10_0000 + Math.floor((spanLo + pageOffset) / 4096) + 1;
+function pageCount(pageOffset: number, span: WordPair): number {
+  return span.hi * 0x10_0000 + Math.floor((span.lo + pageOffset) / PAGE_SIZE) + 1;
 }
 
 /** @kernel iommufd_ioas_map_file */
 export function ioasMapFile(ucmd: Ucmd<iommu_ioas_map_file>): Status {
   const { cmd, ctx, task, words: u } = ucmd;
-  const flags = cmd.flags;
-  const early = checkFlags(flags);
+  const { flags, start, length } = cmd;
+  const early =
+    checkFlags(flags) ?? checkNotMax(u, MAP_FILE.iova, MAP_FILE.length) ?? checkAccess(flags);
   if (early) return early;
-  if (allOnes(u, MAP_FILE.iova) || allOnes(u, MAP_FILE.length)) return refuseWrap();
-  const rc = checkAccess(flags);
-  if (rc) return rc;
   const ioas = ctx.objects.get(cmd.ioas_id, Ioas);
   if (isErrno(ioas)) return ioas;
 
-  if (cmd.length === 0n) return refuse(EINVAL, 'the length is 0');
-  const last = cmd.start + cmd.length - 1n;
-  if (last > U64_MAX) return refuseWrap();
+  if (length === 0n) return refuse(EINVAL, 'the length is 0');
+  const last = start + length - 1n;
+  if (last > U64_MAX) return refuse(EOVERFLOW, 'the range of the file wraps', { start, length });
   const origin = fileOrigin(task, cmd.fd | 0, last);
   if (isErrno(origin)) return origin;
 
-  const spanHi = hiWord(cmd.length - 1n);
-  const spanLo = loWord(cmd.length - 1n);
-  const startLo = u[MAP_FILE.start]!;
-  const prot = protOf(flags);
-  const pageOffset = startLo & 0xfff;
-  const pages = new Pages(ctx.subsystem, task, {
-    origin,
-    firstPage: Number(cmd.start >> 12n),
-    npages: pageCount(pageOffset, spanHi, spanLo),
-    writable: (prot & IOMMU_WRITE) !== 0,
-    accountMode: ctx.accountMode,
-  });
-  const place: Placement = {
-    fixed: (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0,
-    iovaHi: u[MAP_FILE.iova + 1]!,
-    iovaLo: u[MAP_FILE.iova]!,
-    hintHi: u[MAP_FILE.start + 1]!,
-    hintLo: startLo,
-    spanHi,
-    spanLo,
-    prot,
-  };
-  const failed = ioas.iopt.mapPiece(place, { pages, firstIndex: 0, pageOffset });
+  const place = placementOf(flags);
+  place.iova.load(u, MAP_FILE.iova);
+  place.hint.load(u, MAP_FILE.start);
+  place.span.load(u, MAP_FILE.length).decrement();
+  const failed = mapFirst(ioas.iopt, newPages(ctx, task, origin, place), place);
   if (failed) return failed;
-  u[MAP_FILE.iova] = ioas.iopt.mappedLo;
-  u[MAP_FILE.iova + 1] = ioas.iopt.mappedHi;
+  place.iova.store(u, MAP_FILE.iova);
   return ucmd.respond();
 }
 
@@ -221,7 +220,7 @@ function fileOrigin(task: Task, fd: number, last: bigint): Result<PageOrigin> {
 }
 function dmabufOrigin(dmabuf: Dmabuf, last: bigint): Result<PageOrigin> {
   if (dmabuf.length <= last) {
-    return refuse(EINVAL, 'the range leaves the dma-buf', { length: dmabuf.length });
+    return refuse(EINVAL, 'the range leaves the dma-buf', { last, length: dmabuf.length });
   }
   if (dmabuf.firstPfn === undefined) {
     return refuse(EOPNOTSUPP, 'this exporter of dma-bufs is not supported');
@@ -234,46 +233,35 @@ function dmabufOrigin(dmabuf: Dmabuf, last: bigint): Result<PageOrigin> {
 export function ioasCopy(ucmd: Ucmd<iommu_ioas_copy>): Status {
   const { ctx, words: u } = ucmd;
   const flags = copyFlags(ctx, ucmd.cmd);
-  const early = checkFlags(flags);
+  const early =
+    checkFlags(flags) ??
+    checkNotMax(u, COPY.src_iova, COPY.length) ??
+    checkNotMax(u, COPY.dst_iova, COPY.length) ??
+    checkAccess(flags);
   if (early) return early;
-  if (allOnes(u, COPY.length) || allOnes(u, COPY.src_iova) || allOnes(u, COPY.dst_iova)) {
-    return refuseWrap();
-  }
-  const rc = checkAccess(flags);
-  if (rc) return rc;
   const src = ctx.objects.get(u[COPY.src_ioas_id]!, Ioas);
   if (isErrno(src)) return src;
-  const pieces = getPages(src.iopt, u);
+  const place = placementOf(flags);
+  place.iova.load(u, COPY.dst_iova);
+  place.span.load(u, COPY.length);
+  const source = new U64Register().load(u, COPY.src_iova);
+  const pieces = getPages(src.iopt, source, place.span);
   if (isErrno(pieces)) return pieces;
   const dst = ctx.objects.get(u[COPY.dst_ioas_id]!, Ioas);
   if (isErrno(dst)) return dst;
-  const failed = copyTo(dst.iopt, u, pieces, flags);
+
+  const first = pieces[0]!;
+  place.span.decrement();
+  place.hint.value = addressOf(first);
+  const failed =
+    pieces.length === 1 ? dst.iopt.mapPiece(place, first) : dst.iopt.mapPages(place, pieces);
   if (failed) return failed;
-  u[COPY.dst_iova] = dst.iopt.mappedLo;
-  u[COPY.dst_iova + 1] = dst.iopt.mappedHi;
+  place.iova.store(u, COPY.dst_iova);
   return ucmd.respond();
 }
-function copyTo(
-  iopt: IoPagetable,
-  u: Uint32Array,
-  pieces: readonly SizedPiece[],
-  flags: number,
-): Status {
-  const first = pieces[0]!;
-  // Address of the first byte where it comes from.
-  const page = first.pages.firstPage + first.firstIndex;
-  subPair(u[COPY.length + 1]!, u[COPY.length]!, 0, 1);
-  const place: Placement = {
-    fixed: (flags & IOMMU_IOAS_MAP_FIXED_IOVA) !== 0,
-    iovaHi: u[COPY.dst_iova + 1]!,
-    iovaLo: u[COPY.dst_iova]!,
-    hintHi: Math.floor(page / 0x10_0000),
-    hintLo: (page % 0x10_0000) * 4096 + first.pageOffset,
-    spanHi: PAIR.hi,
-    spanLo: PAIR.lo,
-    prot: protOf(flags),
-  };
-  return pieces.length === 1 ? iopt.mapPiece(place, first) : iopt.mapPages(place, pieces);
+/** Address of the first byte where it comes from. */
+function addressOf({ pages, firstIndex, pageOffset }: SizedPiece): bigint {
+  return (BigInt(pages.firstPage + firstIndex) << 12n) | BigInt(pageOffset);
 }
 
 /** The fuzzer's notation, with the selftest only: the nth area of the source and an offset in it. */
@@ -289,47 +277,39 @@ function syzSourceIova(ctx: IommufdContext, cmd: iommu_ioas_copy): void {
   let nth = Number(cmd.src_iova & 0xffff_ffffn);
   for (const area of src.iopt.areas.values()) {
     if (nth-- > 0) continue;
-    cmd.src_iova = (joinWords(area.startHi, area.startLo) + (cmd.src_iova >> 32n)) & U64_MAX;
+    cmd.src_iova = (area.start + (cmd.src_iova >> 32n)) & U64_MAX;
     return;
   }
 }
 
 /**
- * The memory behind the source range of an IOAS_COPY, area by area.
+ * The memory behind a range, area by area.
  * Errnos: EINVAL EOVERFLOW of the range; ENOENT not all of it is mapped.
  * @kernel iopt_get_pages
  */
-function getPages(iopt: IoPagetable, u: Uint32Array): Result<SizedPiece[]> {
-  const lengthHi = u[COPY.length + 1]!;
-  const lengthLo = u[COPY.length]!;
-  let hi = u[COPY.src_iova + 1]!;
-  let lo = u[COPY.src_iova]!;
-  if (lengthHi === 0 && lengthLo === 0) return refuse(EINVAL, 'the length is 0');
-  subPair(lengthHi, lengthLo, 0, 1);
-  if (addPair(hi, lo, PAIR.hi, PAIR.lo)) return refuse(EOVERFLOW, 'the source range wraps');
-  const lastHi = PAIR.hi;
-  const lastLo = PAIR.lo;
+function getPages(iopt: IoPagetable, iova: WordPair, length: WordPair): Result<SizedPiece[]> {
+  if (length.hi === 0 && length.lo === 0) return refuse(EINVAL, 'the length is 0');
+  const last = new U64Register().copy(length);
+  last.decrement();
+  if (last.plus(iova)) return refuse(EOVERFLOW, 'the source range wraps', factsOf(iova, length));
   const pieces: SizedPiece[] = [];
+  const at = new U64Register().copy(iova);
   for (;;) {
-    const area = iopt.areas.find(hi, lo);
+    const area = iopt.areas.find(at.hi, at.lo);
     if (!area) {
-      return refuse(ENOENT, 'the source range is not mapped completely', {
-        iova: hex(joinWords(hi, lo)),
-      });
+      return refuse(ENOENT, 'the source range is not mapped completely', { iova: hex(at.value) });
     }
-    const ends = !lessPair(area.lastHi, area.lastLo, lastHi, lastLo);
-    pieces.push(pieceOf(area, hi, lo, ends ? lastHi : area.lastHi, ends ? lastLo : area.lastLo));
+    const ends = !area.endsBefore(last);
+    const pieceLast = ends ? last : registerOf(area.last);
+    pieces.push({
+      pages: area.pages,
+      firstIndex: area.indexAt(at.hi, at.lo),
+      pageOffset: area.offsetAt(at.lo),
+      span: registerOf(pieceLast.value - at.value),
+    });
     if (ends) return pieces;
-    addPair(area.lastHi, area.lastLo, 0, 1);
-    hi = PAIR.hi;
-    lo = PAIR.lo;
+    at.copy(pieceLast).increment();
   }
-}
-function pieceOf(area: Area, hi: number, lo: number, lastHi: number, lastLo: number): SizedPiece {
-  const firstIndex = area.indexAt(hi, lo);
-  const pageOffset = area.offsetAt(lo);
-  subPair(lastHi, lastLo, hi, lo);
-  return { pages: area.pages, firstIndex, pageOffset, spanHi: PAIR.hi, spanLo: PAIR.lo };
 }
 
 /** @kernel iommufd_ioas_unmap */
@@ -338,23 +318,21 @@ export function ioasUnmap(ucmd: Ucmd<iommu_ioas_unmap>): Status {
   const ioas = ctx.objects.get(u[UNMAP.ioas_id]!, Ioas);
   if (isErrno(ioas)) return ioas;
   const { iopt } = ioas;
-  const iovaHi = u[UNMAP.iova + 1]!;
-  const iovaLo = u[UNMAP.iova]!;
-  const all = iovaHi === 0 && iovaLo === 0 && allOnes(u, UNMAP.length);
-  const rc = all ? iopt.unmapAll() : unmapIova(iopt, u);
+  const { unmapped } = UNMAP_REGISTERS;
+  const isAll = u[UNMAP.iova] === 0 && u[UNMAP.iova + 1] === 0 && isMax(u, UNMAP.length);
+  const rc = isAll ? iopt.unmapAll(unmapped) : unmapIova(iopt, u, unmapped);
   if (rc) return rc;
-  u[UNMAP.length] = iopt.unmappedLo;
-  u[UNMAP.length + 1] = iopt.unmappedHi;
+  unmapped.store(u, UNMAP.length);
   return ucmd.respond();
 }
-function unmapIova(iopt: IoPagetable, u: Uint32Array): Status {
-  const iovaHi = u[UNMAP.iova + 1]!;
-  const iovaLo = u[UNMAP.iova]!;
-  const lengthHi = u[UNMAP.length + 1]!;
-  const lengthLo = u[UNMAP.length]!;
-  if (allOnes(u, UNMAP.iova) || allOnes(u, UNMAP.length)) return refuseWrap();
-  if (lengthHi === 0 && lengthLo === 0) return refuse(EINVAL, 'the length is 0');
-  subPair(lengthHi, lengthLo, 0, 1);
-  if (addPair(iovaHi, iovaLo, PAIR.hi, PAIR.lo)) return refuseWrap();
-  return iopt.unmapRange(iovaHi, iovaLo, PAIR.hi, PAIR.lo, true);
+function unmapIova(iopt: IoPagetable, u: Uint32Array, unmapped: U64Register): Status {
+  const rc = checkNotMax(u, UNMAP.iova, UNMAP.length);
+  if (rc) return rc;
+  const iova = UNMAP_REGISTERS.iova.load(u, UNMAP.iova);
+  const last = UNMAP_REGISTERS.last.load(u, UNMAP.length);
+  if (last.decrement()) return refuse(EINVAL, 'the length is 0');
+  if (last.plus(iova)) {
+    return refuse(EOVERFLOW, 'the range to unmap wraps', { iova: hex(iova.value) });
+  }
+  return iopt.unmapRange(iova, last, unmapped);
 }

@@ -2,6 +2,7 @@
 import { EINVAL, EMSGSIZE, EOPNOTSUPP, isErrno, type Result, type Status } from '../base/errno.ts';
 import { Lock } from '../base/lock.ts';
 import { refuse } from '../base/refuse.ts';
+import { U64Register } from '../base/word-pair.ts';
 import type { Task } from '../base/task.ts';
 import { hex } from '../base/u64.ts';
 import {
@@ -36,7 +37,7 @@ export class Ioas extends IommufdObject {
     this.ctx = ctx;
   }
   override destroy(): void {
-    void this.iopt.unmapAll();
+    void this.iopt.unmapAll(new U64Register());
     if (this.ctx.vfioIoas === this) this.ctx.vfioIoas = undefined;
   }
 }

@@ -11,7 +11,7 @@ import {
 import { refuse } from '../base/refuse.ts';
 import { CAP_SYS_RAWIO } from '../base/task.ts';
 import { hex, U64_MAX } from '../base/u64.ts';
-import { hiWord, joinWords, loWord } from '../base/word-pair.ts';
+import { hiWord, loWord } from '../base/word-pair.ts';
 import type { Domain } from '../core/contract/domain.ts';
 import { iovaToPhys } from '../core/map/map.ts';
 import type { iommu_ioas_noiommu_get_pa } from '../uapi/iommufd.ts';
@@ -51,7 +51,7 @@ export function ioasNoiommuGetPa(ucmd: Ucmd<iommu_ioas_noiommu_get_pa>): Status 
 
 /** Bytes from `iova` on in consecutive frames, inside the area; what lies beyond `wanted` is not looked at. */
 function contiguous(area: Area, domain: Domain, iova: bigint, wanted: bigint): bigint {
-  const end = joinWords(area.lastHi, area.lastLo) + 1n;
+  const end = area.last + 1n;
   let at = iova - (iova % PAGE);
   let length = at + PAGE < end ? at + PAGE - iova : end - iova;
   let pa = iovaToPhys(domain, iova) - (iova % PAGE);

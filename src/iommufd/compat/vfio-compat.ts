@@ -15,7 +15,7 @@ import {
 import { refuse } from '../../base/refuse.ts';
 import { CAP_SYS_RAWIO, type Task } from '../../base/task.ts';
 import { hex, U64_MAX } from '../../base/u64.ts';
-import { hiWord, joinWords, loWord, PAIR } from '../../base/word-pair.ts';
+import { registerOf, U64Register } from '../../base/word-pair.ts';
 import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
 import {
   VFIO_CHECK_EXTENSION,
@@ -35,6 +35,8 @@ import {
 import type { IommufdContext } from '../context.ts';
 import { Ioas, newIoas } from '../ioas.ts';
 import { checkUserRange, mapUserPages } from '../ioas-map.ts';
+import type { IoPagetable } from '../io-pagetable/io-pagetable.ts';
+import { Placement } from '../io-pagetable/iova-alloc.ts';
 import { cutIova } from '../io-pagetable/iopt-cut.ts';
 import { disableLargePages } from '../io-pagetable/iopt-domains.ts';
 import { compatGetInfo } from './vfio-compat-info.ts';
@@ -166,22 +168,16 @@ function mapDma(ctx: IommufdContext, task: Task, arg: bigint): Result<number> {
   let prot = IOMMU_CACHE;
   if (map.flags & DMA_READ) prot |= IOMMU_READ;
   if (map.flags & DMA_WRITE) prot |= IOMMU_WRITE;
-  const hintHi = hiWord(map.vaddr);
-  const hintLo = loWord(map.vaddr);
-  const { env } = ctx.subsystem;
-  const bad = checkUserRange(hintHi, hintLo, hiWord(map.size), loWord(map.size), env);
+  const place = new Placement();
+  place.fixed = true;
+  place.prot = prot;
+  place.iova.value = map.iova;
+  place.hint.value = map.vaddr;
+  place.span.value = map.size;
+  const bad = checkUserRange(place.hint, place.span, ctx.subsystem.env);
   if (bad) return bad;
-  const failed = mapUserPages(ctx, task, ioas.iopt, {
-    fixed: true,
-    iovaHi: hiWord(map.iova),
-    iovaLo: loWord(map.iova),
-    hintHi,
-    hintLo,
-    spanHi: PAIR.hi,
-    spanLo: PAIR.lo,
-    prot,
-  });
-  return failed ?? 0;
+  place.span.decrement();
+  return mapUserPages(ctx, task, ioas.iopt, place) ?? 0;
 }
 
 /** @kernel iommufd_vfio_unmap_dma */
@@ -194,17 +190,18 @@ function unmapDma(ctx: IommufdContext, task: Task, arg: bigint): Result<number> 
   if (isErrno(ioas)) return ioas;
   const { iopt } = ioas;
   let status: Status;
+  const unmapped = new U64Register();
   if (unmap.flags & UNMAP_ALL) {
     if (unmap.iova !== 0n || unmap.size !== 0n) {
       return refuse(EINVAL, 'unmapping everything wants iova and size 0');
     }
-    status = iopt.unmapAll();
+    status = iopt.unmapAll(unmapped);
   } else {
     const cut = iopt.largePages ? undefined : cutEnds(ioas, unmap.iova, unmap.size);
     if (cut) return cut;
-    status = unmapWhole(ioas, unmap.iova, unmap.size);
+    status = unmapWhole(iopt, unmap, unmapped);
   }
-  unmap.size = joinWords(iopt.unmappedHi, iopt.unmappedLo);
+  unmap.size = unmapped.value;
   const at = layout.offsets.size;
   const written = task.mem.write(arg + BigInt(at), unmap.bytes.subarray(at, at + 8));
   return written ?? status ?? 0;
@@ -213,15 +210,16 @@ function cutEnds(ioas: Ioas, iova: bigint, size: bigint): Status {
   const last = BigInt.asUintN(64, iova + size - 1n);
   return cutIova(ioas.iopt, last) ?? (iova === 0n ? undefined : cutIova(ioas.iopt, iova - 1n));
 }
-/** Nothing there is no error; the bytes removed are in the table. */
-function unmapWhole(ioas: Ioas, iova: bigint, size: bigint): Status {
-  const { iopt } = ioas;
-  iopt.unmappedHi = 0;
-  iopt.unmappedLo = 0;
+/** Nothing there is no error. */
+function unmapWhole(
+  iopt: IoPagetable,
+  { iova, size }: vfio_iommu_type1_dma_unmap,
+  unmapped: U64Register,
+): Status {
   if (size === 0n) return refuse(EINVAL, 'the size is 0');
   const last = iova + size - 1n;
-  if (last > U64_MAX) return refuse(EOVERFLOW, 'the range wraps');
-  return iopt.unmapRange(hiWord(iova), loWord(iova), hiWord(last), loWord(last), false);
+  if (last > U64_MAX) return refuse(EOVERFLOW, 'the range wraps', { iova, size });
+  return iopt.unmapAny(registerOf(iova), registerOf(last), unmapped);
 }
 
 function withIoasLater(ctx: IommufdContext, task: Task, arg: bigint): Result<number> {

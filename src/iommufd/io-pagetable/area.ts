@@ -1,7 +1,16 @@
 /** One mapping of an IOAS: an interval of IOVAs on part of a pages object (iommufd.md 3.1). */
 import type { Domain } from '../../core/contract/domain.ts';
-import { PAIR, subPair } from '../../base/word-pair.ts';
+import { joinWords, lessPair, type U64Register, type WordPair } from '../../base/word-pair.ts';
 import type { Pages } from './pages.ts';
+
+const TWO_32 = 0x1_0000_0000;
+
+/** Part of a pages object. */
+export interface Piece {
+  readonly pages: Pages;
+  readonly firstIndex: number;
+  readonly pageOffset: number;
+}
 
 export class Area {
   readonly startHi: number;
@@ -25,19 +34,12 @@ export class Area {
   /** An unmap is under way: no new access. */
   preventAccess = false;
 
-  // eslint-disable-next-line max-params -- two 64-bit addresses are four numbers; no object a mapping
-  constructor(
-    startHi: number,
-    startLo: number,
-    lastHi: number,
-    lastLo: number,
-    piece: Piece,
-    prot: number,
-  ) {
-    this.startHi = startHi;
-    this.#startLo = startLo | 0;
-    this.lastHi = lastHi;
-    this.#lastLo = lastLo | 0;
+  /** `last` is inclusive. */
+  constructor(start: WordPair, last: WordPair, piece: Piece, prot: number) {
+    this.startHi = start.hi;
+    this.#startLo = start.lo | 0;
+    this.lastHi = last.hi;
+    this.#lastLo = last.lo | 0;
     this.pages = piece.pages;
     this.firstIndex = piece.firstIndex;
     this.pageOffset = piece.pageOffset;
@@ -49,14 +51,27 @@ export class Area {
   get lastLo(): number {
     return this.#lastLo >>> 0;
   }
+  /** First IOVA, for messages and the doors. */
+  get start(): bigint {
+    return joinWords(this.startHi, this.startLo);
+  }
+  /** Last IOVA, inclusive. */
+  get last(): bigint {
+    return joinWords(this.lastHi, this.lastLo);
+  }
+  /** Does all of it lie below an IOVA? */
+  endsBefore(at: WordPair): boolean {
+    return lessPair(this.lastHi, this.lastLo, at.hi, at.lo);
+  }
   /** Index of the last page the area touches. */
   get lastIndex(): number {
     return this.indexAt(this.lastHi, this.lastLo);
   }
   /** Index of the page at an IOVA inside the area. */
   indexAt(hi: number, lo: number): number {
-    subPair(hi, lo, this.startHi, this.startLo);
-    return this.firstIndex + PAIR.hi * 0x10_0000 + Math.floor((PAIR.lo + this.pageOffset) / 4096);
+    const borrow = lo < this.startLo ? 1 : 0;
+    const beyondLo = ((lo - this.startLo) >>> 0) + this.pageOffset;
+    return this.firstIndex + (hi - this.startHi - borrow) * 0x10_0000 + Math.floor(beyondLo / 4096);
   }
   /** Offset in its page of an IOVA inside the area. */
   offsetAt(lo: number): number {
@@ -64,21 +79,12 @@ export class Area {
   }
   /** Bytes; exact below 2^53, which every area that can be pinned is. */
   get length(): number {
-    subPair(this.lastHi, this.lastLo, this.startHi, this.startLo);
-    return PAIR.hi * 0x1_0000_0000 + PAIR.lo + 1;
+    return (this.lastHi - this.startHi) * TWO_32 + (this.lastLo - this.startLo) + 1;
   }
-}
-
-/** An interval of IOVAs. */
-export interface Span {
-  readonly startHi: number;
-  readonly startLo: number;
-  readonly lastHi: number;
-  readonly lastLo: number;
-}
-/** Part of a pages object. */
-export interface Piece {
-  readonly pages: Pages;
-  readonly firstIndex: number;
-  readonly pageOffset: number;
+  /** The length added to a sum of bytes, modulo 2^64. */
+  addLengthTo(sum: U64Register): void {
+    const borrow = this.lastLo < this.startLo ? 1 : 0;
+    sum.plusWords(this.lastHi - this.startHi - borrow, (this.lastLo - this.startLo) >>> 0);
+    sum.increment();
+  }
 }

@@ -10,28 +10,30 @@ import {
   ENOENT,
   EOVERFLOW,
   EPERM,
+  isErrno,
+  type Result,
   type Status,
 } from '../../base/errno.ts';
 import { bugOn } from '../../base/bug.ts';
 import { IntervalMap } from '../../base/interval-map.ts';
 import { Lock } from '../../base/lock.ts';
 import { refuse } from '../../base/refuse.ts';
-import { hex } from '../../base/u64.ts';
+import { hex, U64_MAX } from '../../base/u64.ts';
 import {
-  addPair,
   hiWord,
   joinWords,
   lessPair,
   loWord,
-  PAIR,
-  subPair,
+  registerOf,
+  U64Register,
+  type WordPair,
 } from '../../base/word-pair.ts';
 import { IOMMU_WRITE } from '../../pt/page-table.ts';
 import type { Domain } from '../../core/contract/domain.ts';
 import { Area, type Piece } from './area.ts';
 import { fillArea, unfillArea, unmapArea } from './fill.ts';
-import { allocIova, type Placement } from './iova-alloc.ts';
-import { IovaRules, overlaps, type IovaRange } from './reserved.ts';
+import { findPlace, type Placement } from './iova-alloc.ts';
+import { IovaRules, overlaps, type IovaRange, type WordRange } from './reserved.ts';
 
 /** An in-kernel user of an IOAS: an access. */
 export interface IopagetableUser {
@@ -41,11 +43,16 @@ export interface IopagetableUser {
   /** Unpin everything in the range before returning. */
   notifyUnmap(iova: bigint, length: bigint): void;
 }
-/** A part of what is mapped: `spanHi:spanLo` is its length minus one. */
+/** A part of what is mapped, and how long it is. */
 export interface SizedPiece extends Piece {
-  readonly spanHi: number;
-  readonly spanLo: number;
+  /** Length minus one. */
+  readonly span: WordPair;
 }
+
+const FIRST_IOVA: WordPair = registerOf(0n);
+const LAST_IOVA: WordPair = registerOf(U64_MAX);
+/** How often an access is asked to let go of a mapping before the unmap gives up. */
+const MAX_UNMAP_ROUNDS = 100;
 
 export class IoPagetable {
   readonly areas = new IntervalMap<Area>();
@@ -58,19 +65,18 @@ export class IoPagetable {
   largePages = true;
   readonly iovaLock = new Lock('iopt.iova_rwsem');
 
-  /** Start of the last area mapped. */
-  mappedHi = 0;
-  mappedLo = 0;
+  /** Last byte of the mapping being made; nothing is kept in it from one call to the next. */
+  readonly #last = new U64Register();
 
   /**
-   * Map pieces one after the other at one place.
+   * Map pieces one after the other at one place, whose `iova` then says where.
    * Errnos: EINVAL EOVERFLOW EEXIST ENOSPC of the placement; EPERM; then those of filling: EFAULT ENOMEM …
    * @kernel iopt_map_pages
    */
   mapPages(place: Placement, pieces: readonly SizedPiece[]): Status {
     this.iovaLock.hold();
     try {
-      return this.#place(place) ?? this.#addAreas(place.prot, pieces);
+      return this.#find(place) ?? this.#addAreas(place, pieces);
     } finally {
       this.iovaLock.release();
     }
@@ -79,68 +85,62 @@ export class IoPagetable {
   mapPiece(place: Placement, piece: Piece): Status {
     this.iovaLock.hold();
     try {
-      return this.#place(place) ?? this.#addOne(place, piece);
+      return this.#find(place) ?? this.#addOne(place, piece);
     } finally {
       this.iovaLock.release();
     }
   }
 
-  /** iopt_alloc_area_pages' checks: length, then the address, given or found. */
-  #place(place: Placement): Status {
+  /** iopt_alloc_area_pages' checks: length, then the address, given or found. #last is then its last byte. */
+  #find(place: Placement): Status {
+    const { iova, span } = place;
     const mask = this.alignment - 1;
-    if (((place.spanLo + 1) & mask) !== 0) {
+    if (((span.lo + 1) & mask) !== 0) {
       return refuse(EINVAL, 'the length is not a multiple of the IOVA alignment', {
+        last: hex(span.value),
         alignment: this.alignment,
       });
     }
     if (!place.fixed) return this.#allocate(place);
-    if ((place.iovaLo & mask) !== 0) {
+    if ((iova.lo & mask) !== 0) {
       return refuse(EINVAL, 'the IOVA is not aligned', {
-        iova: hex(joinWords(place.iovaHi, place.iovaLo)),
+        iova: hex(iova.value),
         alignment: this.alignment,
       });
     }
-    if (addPair(place.iovaHi, place.iovaLo, place.spanHi, place.spanLo)) {
-      return refuse(EOVERFLOW, 'the IOVA range wraps');
-    }
-    const lastHi = PAIR.hi;
-    const lastLo = PAIR.lo;
-    for (const r of this.rules.reservedSpans) {
-      const apart =
-        lessPair(lastHi, lastLo, r.startHi, r.startLo) ||
-        lessPair(r.lastHi, r.lastLo, place.iovaHi, place.iovaLo);
-      if (apart) continue;
-      return refuse(EINVAL, 'the IOVA range meets a reserved range', {
-        iova: hex(joinWords(place.iovaHi, place.iovaLo)),
-        reserved: `${hex(joinWords(r.startHi, r.startLo))}-${hex(joinWords(r.lastHi, r.lastLo))}`,
+    if (this.#last.copy(iova).plus(span)) {
+      return refuse(EOVERFLOW, 'the IOVA range wraps', {
+        iova: hex(iova.value),
+        length: hex(span.value + 1n),
       });
     }
-    const there = this.areas.seek(place.iovaHi, place.iovaLo);
-    if (there && !lessPair(lastHi, lastLo, there.startHi, there.startLo)) {
-      return refuse(EEXIST, 'the IOVA range meets a mapping', {
-        iova: hex(joinWords(place.iovaHi, place.iovaLo)),
-        mapping: hex(joinWords(there.startHi, there.startLo)),
-      });
-    }
-    this.mappedHi = place.iovaHi;
-    this.mappedLo = place.iovaLo;
+    return this.#checkFree(iova, this.#last);
+  }
+  #allocate(place: Placement): Status {
+    const rc = findPlace(this.areas, this.rules.allowedWindows(), place, this.alignment);
+    if (rc) return rc;
+    this.#last.copy(place.iova).plus(place.span);
     return undefined;
   }
-
-  #allocate(place: Placement): Status {
-    const rc = allocIova(this.areas, this.rules.allowedSpans(), place, this.alignment);
-    if (rc) return rc;
-    this.mappedHi = this.areas.foundHi;
-    this.mappedLo = this.areas.foundLo;
-    return undefined;
+  #checkFree(iova: U64Register, { hi: lastHi, lo: lastLo }: WordPair): Status {
+    const { hi, lo } = iova;
+    for (const r of this.rules.reservedWords) {
+      const apart =
+        lessPair(lastHi, lastLo, r.start.hi, r.start.lo) || lessPair(r.last.hi, r.last.lo, hi, lo);
+      if (!apart) return refuseReserved(iova, r);
+    }
+    const there = this.areas.seek(hi, lo);
+    if (!there || lessPair(lastHi, lastLo, there.startHi, there.startLo)) return undefined;
+    return refuse(EEXIST, 'the IOVA range meets a mapping', {
+      iova: hex(iova.value),
+      mapping: hex(there.start),
+    });
   }
 
   #addOne(place: Placement, piece: Piece): Status {
     const rc = this.#checkPiece(place.prot, piece);
     if (rc) return rc;
-    const { mappedHi, mappedLo } = this;
-    addPair(mappedHi, mappedLo, place.spanHi, place.spanLo);
-    const area = new Area(mappedHi, mappedLo, PAIR.hi, PAIR.lo, piece, place.prot);
+    const area = new Area(place.iova, this.#last, piece, place.prot);
     this.#insert(area);
     if (this.domains.length === 0) return undefined;
     const failed = fillArea(area, this.domains, !this.largePages);
@@ -148,21 +148,19 @@ export class IoPagetable {
     return failed;
   }
   /** One after the other from the place found on; all of them or none. */
-  #addAreas(prot: number, pieces: readonly SizedPiece[]): Status {
+  #addAreas({ iova, prot }: Placement, pieces: readonly SizedPiece[]): Status {
     const made: Area[] = [];
     let failed: Status;
-    let hi = this.mappedHi;
-    let lo = this.mappedLo;
+    const start = new U64Register().copy(iova);
+    const last = this.#last;
     for (const piece of pieces) {
       failed = this.#checkPiece(prot, piece);
       if (failed) break;
-      addPair(hi, lo, piece.spanHi, piece.spanLo);
-      const area = new Area(hi, lo, PAIR.hi, PAIR.lo, piece, prot);
+      last.copy(start).plus(piece.span);
+      const area = new Area(start, last, piece, prot);
       this.#insert(area);
       made.push(area);
-      addPair(area.lastHi, area.lastLo, 0, 1);
-      hi = PAIR.hi;
-      lo = PAIR.lo;
+      start.copy(last).increment();
     }
     for (const area of this.domains.length > 0 ? made : []) {
       failed ??= fillArea(area, this.domains, !this.largePages);
@@ -203,50 +201,60 @@ export class IoPagetable {
   }
 
   /**
-   * Remove every area in a range; none may stick out of it. Bytes removed so far are in unmappedHi, unmappedLo, also on
-   * an error. Errnos: EBUSY ENOENT EDEADLK; ENOENT when there was nothing and `mustExist`.
+   * Remove every area in a range; none may stick out of it. `unmapped` counts the bytes removed, also on an error.
+   * Errnos: EBUSY ENOENT EDEADLK; ENOENT also when there was nothing.
+   * @kernel iopt_unmap_iova
+   */
+  unmapRange(start: WordPair, last: WordPair, unmapped: U64Register): Status {
+    const removed = this.#removeAreas(start, last, unmapped);
+    if (isErrno(removed)) return removed;
+    if (removed > 0) return undefined;
+    return refuse(ENOENT, 'nothing is mapped in the range', {
+      start: hex(joinWords(start.hi, start.lo)),
+      last: hex(joinWords(last.hi, last.lo)),
+    });
+  }
+  /**
+   * Remove every area in a range, where there may be none. `unmapped` as in unmapRange().
+   * Errnos: EBUSY EDEADLK; ENOENT an area sticks out.
    * @kernel iopt_unmap_iova_range
    */
-  unmapRange(
-    startHi: number,
-    startLo: number,
-    lastHi: number,
-    lastLo: number,
-    mustExist: boolean,
-  ): Status {
-    this.unmappedHi = 0;
-    this.unmappedLo = 0;
+  unmapAny(start: WordPair, last: WordPair, unmapped: U64Register): Status {
+    const removed = this.#removeAreas(start, last, unmapped);
+    return isErrno(removed) ? removed : undefined;
+  }
+  /** `unmapped` as in unmapRange(). Errnos: EBUSY EDEADLK. @kernel iopt_unmap_all */
+  unmapAll(unmapped: U64Register): Status {
+    return this.unmapAny(FIRST_IOVA, LAST_IOVA, unmapped);
+  }
+
+  /** How many areas. */
+  #removeAreas(start: WordPair, last: WordPair, unmapped: U64Register): Result<number> {
+    const { hi: startHi, lo: startLo } = start;
+    const { hi: lastHi, lo: lastLo } = last;
+    unmapped.set(0, 0);
     let removed = 0;
     let rounds = 0;
     for (;;) {
       const area = this.areas.seek(startHi, startLo);
-      if (!area || lessPair(lastHi, lastLo, area.startHi, area.startLo)) break;
-      const rc = this.#mayRemove(area, startHi, startLo, lastHi, lastLo);
-      if (rc) return rc;
+      if (!area || lessPair(lastHi, lastLo, area.startHi, area.startLo)) return removed;
+      if (area.numLocks > 0) return refuseLocked(area);
+      const sticksOut =
+        lessPair(area.startHi, area.startLo, startHi, startLo) ||
+        lessPair(lastHi, lastLo, area.lastHi, area.lastLo);
+      if (sticksOut) return refusePart(area);
       if (area.numAccesses > 0) {
-        if (++rounds > 100) {
-          area.preventAccess = false;
-          return refuse(EDEADLK, 'an in-kernel user does not let go of the mapping');
-        }
+        if (++rounds > MAX_UNMAP_ROUNDS) return refuseHeld(area);
         area.preventAccess = true;
         this.#askAccesses(area);
         continue;
       }
       rounds = 0;
       this.#remove(area);
+      area.addLengthTo(unmapped);
       removed++;
     }
-    if (removed === 0 && mustExist) {
-      return refuse(ENOENT, 'nothing is mapped in the range', {
-        start: hex(joinWords(startHi, startLo)),
-        last: hex(joinWords(lastHi, lastLo)),
-      });
-    }
-    return undefined;
   }
-  unmappedHi = 0;
-  unmappedLo = 0;
-
   #remove(area: Area): void {
     this.iovaLock.hold();
     try {
@@ -254,38 +262,13 @@ export class IoPagetable {
     } finally {
       this.iovaLock.release();
     }
-    subPair(area.lastHi, area.lastLo, area.startHi, area.startLo);
-    addPair(PAIR.hi, PAIR.lo, 0, 1);
-    addPair(this.unmappedHi, this.unmappedLo, PAIR.hi, PAIR.lo);
-    this.unmappedHi = PAIR.hi;
-    this.unmappedLo = PAIR.lo;
-  }
-  #mayRemove(area: Area, startHi: number, startLo: number, lastHi: number, lastLo: number): Status {
-    if (area.numLocks > 0) {
-      return refuse(EBUSY, 'the mapping is locked by a hardware queue', {
-        iova: hex(joinWords(area.startHi, area.startLo)),
-      });
-    }
-    const sticksOut =
-      lessPair(area.startHi, area.startLo, startHi, startLo) ||
-      lessPair(lastHi, lastLo, area.lastHi, area.lastLo);
-    if (!sticksOut) return undefined;
-    return refuse(ENOENT, 'the range covers a mapping only in part', {
-      iova: hex(joinWords(area.startHi, area.startLo)),
-      last: hex(joinWords(area.lastHi, area.lastLo)),
-    });
   }
   #askAccesses(area: Area): void {
-    const start = joinWords(area.startHi, area.startLo);
-    const length = joinWords(area.lastHi, area.lastLo) - start + 1n;
+    const { start } = area;
+    const length = area.last - start + 1n;
     for (const access of [...this.accesses]) {
       if (!access.internal) access.notifyUnmap(start, length);
     }
-  }
-
-  /** @kernel iopt_unmap_all */
-  unmapAll(): Status {
-    return this.unmapRange(0, 0, 0xffff_ffff, 0xffff_ffff, false);
   }
 
   /**
@@ -295,11 +278,11 @@ export class IoPagetable {
    */
   reserveIova(range: IovaRange, owner: object | undefined): Status {
     const area = this.areas.seek(hiWord(range.start), loWord(range.start));
-    if (area && joinWords(area.startHi, area.startLo) <= range.last) {
+    if (area && area.start <= range.last) {
       return refuse(EADDRINUSE, 'a mapping lies in the range to reserve', {
         start: hex(range.start),
         last: hex(range.last),
-        mapping: hex(joinWords(area.startHi, area.startLo)),
+        mapping: hex(area.start),
       });
     }
     if (this.rules.allowed.some((r) => overlaps(r, range))) {
@@ -335,7 +318,7 @@ export class IoPagetable {
       for (const area of this.areas.values()) {
         if (((area.startLo | (area.lastLo + 1) | area.pageOffset) & mask) === 0) continue;
         return refuse(EADDRINUSE, 'a mapping does not fit the higher IOVA alignment', {
-          iova: hex(joinWords(area.startHi, area.startLo)),
+          iova: hex(area.start),
           alignment,
         });
       }
@@ -343,4 +326,26 @@ export class IoPagetable {
     this.alignment = alignment;
     return undefined;
   }
+}
+
+function refuseReserved(iova: U64Register, { start, last }: WordRange): Status {
+  return refuse(EINVAL, 'the IOVA range meets a reserved range', {
+    iova: hex(iova.value),
+    reserved: `${hex(joinWords(start.hi, start.lo))}-${hex(joinWords(last.hi, last.lo))}`,
+  });
+}
+function refuseLocked(area: Area): typeof EBUSY {
+  return refuse(EBUSY, 'the mapping is locked by a hardware queue', { iova: hex(area.start) });
+}
+function refusePart(area: Area): typeof ENOENT {
+  return refuse(ENOENT, 'the range covers a mapping only in part', {
+    iova: hex(area.start),
+    last: hex(area.last),
+  });
+}
+function refuseHeld(area: Area): typeof EDEADLK {
+  area.preventAccess = false;
+  return refuse(EDEADLK, 'an in-kernel user does not let go of the mapping', {
+    iova: hex(area.start),
+  });
 }

@@ -3,27 +3,22 @@ import { EBUSY, EINVAL, EOPNOTSUPP, type Status } from '../../base/errno.ts';
 import { bugOn } from '../../base/bug.ts';
 import { refuse } from '../../base/refuse.ts';
 import { hex } from '../../base/u64.ts';
-import { addPair, hiWord, joinWords, loWord, PAIR } from '../../base/word-pair.ts';
+import { hiWord, loWord, registerOf } from '../../base/word-pair.ts';
 import { Area } from './area.ts';
 import type { IoPagetable } from './io-pagetable.ts';
 
 /** Split the area that contains the address behind it. @kernel iopt_area_split */
 export function cutIova(iopt: IoPagetable, iova: bigint): Status {
-  const hi = hiWord(iova);
-  const lo = loWord(iova);
-  const area = iopt.areas.find(hi, lo);
-  if (!area) return undefined;
-  const isStart = area.startHi === hi && area.startLo === lo;
-  const isLast = area.lastHi === hi && area.lastLo === lo;
-  if (isStart || isLast) return undefined;
+  const area = iopt.areas.find(hiWord(iova), loWord(iova));
+  if (!area || area.start === iova || area.last === iova) return undefined;
   const rc = checkCut(iopt, area, iova);
   if (rc) return rc;
-  split(iopt, area, hi, lo);
+  split(iopt, area, iova);
   return undefined;
 }
 
 function checkCut(iopt: IoPagetable, area: Area, iova: bigint): Status {
-  const facts = { iova: hex(iova), mapping: hex(joinWords(area.startHi, area.startLo)) };
+  const facts = { iova: hex(iova), mapping: hex(area.start) };
   if (area.preventAccess) return refuse(EBUSY, 'the mapping to cut is being unmapped', facts);
   if (area.pages.isDmabuf) {
     return refuse(EOPNOTSUPP, 'a mapping of a dma-buf cannot be cut', facts);
@@ -41,15 +36,17 @@ function checkCut(iopt: IoPagetable, area: Area, iova: bigint): Status {
 }
 
 /** A mapping in domains has no large pages, so is aligned to pages: no page has two holders now. */
-function split(iopt: IoPagetable, area: Area, hi: number, lo: number): void {
-  addPair(hi, lo, 0, 1);
-  const startHi = PAIR.hi;
-  const startLo = PAIR.lo;
+function split(iopt: IoPagetable, area: Area, iova: bigint): void {
   const { pages, prot } = area;
-  const left = new Area(area.startHi, area.startLo, hi, lo, area, prot);
-  const pageOffset = area.offsetAt(startLo);
-  const rest = { pages, firstIndex: area.indexAt(startHi, startLo), pageOffset };
-  const right = new Area(startHi, startLo, area.lastHi, area.lastLo, rest, prot);
+  const cut = registerOf(iova);
+  const left = new Area(registerOf(area.start), cut, area, prot);
+  const next = registerOf(iova + 1n);
+  const rest = {
+    pages,
+    firstIndex: area.indexAt(next.hi, next.lo),
+    pageOffset: area.offsetAt(next.lo),
+  };
+  const right = new Area(next, registerOf(area.last), rest, prot);
   iopt.areas.erase(area.startHi, area.startLo);
   for (const half of [left, right]) {
     iopt.areas.insert(half.startHi, half.startLo, half.lastHi, half.lastLo, half);

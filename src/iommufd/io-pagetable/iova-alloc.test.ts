@@ -4,8 +4,8 @@ import { expect, test } from 'vitest';
 import { EINVAL, ENOSPC, EOVERFLOW } from '../../base/errno.ts';
 import { IntervalMap } from '../../base/interval-map.ts';
 import { U64_MAX } from '../../base/u64.ts';
-import { hiWord, joinWords, loWord } from '../../base/word-pair.ts';
-import { allocIova, type Placement } from './iova-alloc.ts';
+import { hiWord, loWord } from '../../base/word-pair.ts';
+import { findPlace, Placement } from './iova-alloc.ts';
 import { holesOf, IovaRules, mergeRanges, type IovaRange } from './reserved.ts';
 
 interface Asked {
@@ -19,16 +19,10 @@ interface World {
 }
 
 function placement({ hint, length }: Asked): Placement {
-  return {
-    fixed: false,
-    iovaHi: 0,
-    iovaLo: 0,
-    hintHi: hiWord(hint),
-    hintLo: loWord(hint),
-    spanHi: hiWord(length - 1n),
-    spanLo: loWord(length - 1n),
-    prot: 0,
-  };
+  const place = new Placement();
+  place.hint.value = hint;
+  place.span.value = length - 1n;
+  return place;
 }
 function alignOf({ hint, length }: Asked): bigint {
   let align = 1n;
@@ -75,8 +69,9 @@ class Table {
     if (range) this.areas.erase(hiWord(range.start), loWord(range.start));
   }
   alloc(asked: Asked): bigint | undefined {
-    const rc = allocIova(this.areas, this.rules.allowedSpans(), placement(asked), 1);
-    if (!rc) return joinWords(this.areas.foundHi, this.areas.foundLo);
+    const place = placement(asked);
+    const rc = findPlace(this.areas, this.rules.allowedWindows(), place, 1);
+    if (!rc) return place.iova.value;
     expect(rc).toBe(ENOSPC);
     return undefined;
   }
@@ -165,7 +160,7 @@ test('among many holes of the wrong alignment the aligned one is found, for ever
 test('lengths that no place is looked for, and an alignment that cannot be had, are refused', () => {
   const table = new Table();
   const alloc = (hint: bigint, length: bigint, alignment: number) =>
-    allocIova(table.areas, table.rules.allowedSpans(), placement({ hint, length }), alignment);
+    findPlace(table.areas, table.rules.allowedWindows(), placement({ hint, length }), alignment);
   expect(alloc(0n, U64_MAX / 2n, 1)).toBe(EOVERFLOW);
   expect(alloc(0n, U64_MAX / 2n - 1n, 1)).toBeUndefined();
   expect(alloc(0x800n, 0x1000n, 4096)).toBe(EINVAL);

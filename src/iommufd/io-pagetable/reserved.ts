@@ -3,8 +3,7 @@
  * There are few of them and they change seldom; the holes between them are kept ready for the search.
  */
 import { U64_MAX } from '../../base/u64.ts';
-import { hiWord, loWord } from '../../base/word-pair.ts';
-import type { Span } from './area.ts';
+import { registerOf, type WordPair } from '../../base/word-pair.ts';
 
 export interface IovaRange {
   readonly start: bigint;
@@ -49,34 +48,36 @@ export function holesOf(merged: readonly IovaRange[], start: bigint, last: bigin
   return holes;
 }
 
-export function spanOf(range: IovaRange): Span {
-  return {
-    startHi: hiWord(range.start),
-    startLo: loWord(range.start),
-    lastHi: hiWord(range.last),
-    lastLo: loWord(range.last),
-  };
+/** The same range as pairs of words, for the data path. */
+export interface WordRange {
+  readonly start: WordPair;
+  /** Inclusive. */
+  readonly last: WordPair;
+}
+function wordRangeOf({ start, last }: IovaRange): WordRange {
+  return { start: registerOf(start), last: registerOf(last) };
 }
 
-/** A span automatic allocation may use, and what of it is not reserved. */
-export interface AllowedSpan {
-  readonly span: Span;
-  readonly free: readonly Span[];
+/** A window automatic allocation may use, and what of it is not reserved. */
+export interface AllowedWindow {
+  readonly window: WordRange;
+  readonly free: readonly WordRange[];
 }
 
+/** What may be mapped where. */
 export class IovaRules {
   #reserved: ReservedRange[] = [];
   #allowed: readonly IovaRange[] = [];
   #merged: readonly IovaRange[] = [];
-  #mergedSpans: readonly Span[] = [];
-  #allowedSpans: readonly AllowedSpan[] | undefined;
+  #mergedWords: readonly WordRange[] = [];
+  #allowedWindows: readonly AllowedWindow[] | undefined;
 
   get allowed(): readonly IovaRange[] {
     return this.#allowed;
   }
   setAllowed(ranges: readonly IovaRange[]): void {
     this.#allowed = ranges;
-    this.#allowedSpans = undefined;
+    this.#allowedWindows = undefined;
   }
   reserve(range: IovaRange, owner: object | undefined): void {
     this.#reserved.push({ ...range, owner });
@@ -93,34 +94,34 @@ export class IovaRules {
     return this.#merged.some((r) => overlaps(r, range));
   }
   /** Merged, as pairs of words. */
-  get reservedSpans(): readonly Span[] {
-    return this.#mergedSpans;
+  get reservedWords(): readonly WordRange[] {
+    return this.#mergedWords;
   }
   /** IOAS_IOVA_RANGES: what is not reserved in the whole space. */
   usable(): IovaRange[] {
     return holesOf(this.#merged, 0n, U64_MAX);
   }
   /** Where automatic allocation looks: never the first page nor the last. */
-  allowedSpans(): readonly AllowedSpan[] {
-    this.#allowedSpans ??= this.#findAllowedSpans();
-    return this.#allowedSpans;
+  allowedWindows(): readonly AllowedWindow[] {
+    this.#allowedWindows ??= this.#findAllowedWindows();
+    return this.#allowedWindows;
   }
 
-  #findAllowedSpans(): AllowedSpan[] {
+  #findAllowedWindows(): AllowedWindow[] {
     const whole = { start: 4096n, last: U64_MAX - 4096n };
-    const spans: AllowedSpan[] = [];
+    const windows: AllowedWindow[] = [];
     for (const range of this.#allowed.length > 0 ? mergeRanges(this.#allowed) : [whole]) {
       const start = range.start > whole.start ? range.start : whole.start;
       const last = range.last < whole.last ? range.last : whole.last;
       if (start > last) continue;
-      const free = holesOf(this.#merged, start, last).map(spanOf);
-      spans.push({ span: spanOf({ start, last }), free });
+      const free = holesOf(this.#merged, start, last).map(wordRangeOf);
+      windows.push({ window: wordRangeOf({ start, last }), free });
     }
-    return spans;
+    return windows;
   }
   #changed(): void {
     this.#merged = mergeRanges(this.#reserved);
-    this.#mergedSpans = this.#merged.map(spanOf);
-    this.#allowedSpans = undefined;
+    this.#mergedWords = this.#merged.map(wordRangeOf);
+    this.#allowedWindows = undefined;
   }
 }
