@@ -74,7 +74,9 @@ export function accessDestroy(access: Access): void {
 
 /** Errnos: ENOENT no such IOAS; EINVAL attached already; EADDRINUSE its alignment. @kernel iommufd_access_attach */
 export function accessAttach(access: Access, ioasId: number): Status {
-  if (access.ioas) return refuse(EINVAL, 'the access is attached already');
+  if (access.ioas) {
+    return refuse(EINVAL, 'the access is attached already', { ioas_id: access.ioas.id });
+  }
   const ioas = access.ctx.objects.get(ioasId, Ioas);
   if (isErrno(ioas)) return ioas;
   return join(access, ioas);
@@ -153,14 +155,21 @@ function lastIndexOf({ area, last }: Stretch): number {
 
 function checkRange(access: Access, iova: bigint, length: bigint): Result<Ioas> {
   if (length === 0n) return refuse(EINVAL, 'the length is 0');
-  if (iova + length - 1n > U64_MAX) return refuse(EOVERFLOW, 'the range wraps');
+  if (iova + length - 1n > U64_MAX) return refuse(EOVERFLOW, 'the range wraps', { iova, length });
   return access.ioas ?? refuse(ENOENT, 'the access is attached to nothing');
 }
 function checkProtection(area: Area, write: boolean): Status {
   if ((area.prot & (write ? IOMMU_WRITE : IOMMU_READ)) === 0 || (write && !area.pages.writable)) {
-    return refuse(EPERM, 'the mapping does not allow this access', { write });
+    return refuse(EPERM, 'the mapping does not allow this access', {
+      mapping: hex(area.start),
+      write,
+    });
   }
-  if (area.pages.isDmabuf) return refuse(EINVAL, 'a dma-buf cannot be accessed by the kernel');
+  if (area.pages.isDmabuf) {
+    return refuse(EINVAL, 'a dma-buf cannot be accessed by the kernel', {
+      mapping: hex(area.start),
+    });
+  }
   return undefined;
 }
 

@@ -1,5 +1,5 @@
 /** IOAS_CHANGE_PROCESS: the caller takes over the accounting of every mapping (iommufd.md 2.8). */
-import { EINVAL, EOPNOTSUPP, type Status } from '../base/errno.ts';
+import { EINVAL, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
 import type { iommu_ioas_change_process } from '../uapi/iommufd.ts';
@@ -7,11 +7,13 @@ import type { IommufdContext } from './context.ts';
 import { Ioas } from './ioas.ts';
 import type { Ucmd } from './ioctl.ts';
 import type { Pages } from './io-pagetable/pages.ts';
+import { checkReserved } from './checks.ts';
 
 /** @kernel iommufd_ioas_change_process */
 export function ioasChangeProcess(ucmd: Ucmd<iommu_ioas_change_process>): Status {
   const { cmd, ctx, task } = ucmd;
-  if (cmd.__reserved !== 0) return refuse(EOPNOTSUPP, 'the reserved field is not 0');
+  const wrong = checkReserved(cmd.__reserved);
+  if (wrong) return wrong;
   const all = collectPages(ctx);
   if (!all) {
     return refuse(EINVAL, 'only mappings made by IOAS_MAP_FILE can change their process');

@@ -3,7 +3,7 @@ import { EINVAL, EOPNOTSUPP, EOVERFLOW, isErrno, type Status } from '../base/err
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
 import { pow2, U64_MAX } from '../base/u64.ts';
-import { granuleOf, hiWord, joinWords, loWord } from '../base/word-pair.ts';
+import { granuleOf, hiWord, loWord } from '../base/word-pair.ts';
 import type { Domain } from '../core/contract/domain.ts';
 import { readDirtyGranules, setDirtyTracking } from '../core/map/dirty.ts';
 import { granuleLg2 } from '../core/contract/granule.ts';
@@ -17,13 +17,13 @@ import {
 import type { IoPagetable } from './io-pagetable/io-pagetable.ts';
 import { HwptPaging } from './hwpt-object.ts';
 import type { Ucmd } from './ioctl.ts';
+import { checkFlags, checkReserved } from './checks.ts';
 
 /** @kernel iommufd_hwpt_set_dirty_tracking */
 export function hwptSetDirtyTracking(ucmd: Ucmd<iommu_hwpt_set_dirty_tracking>): Status {
   const { cmd, ctx } = ucmd;
-  if (cmd.flags & ~IOMMU_HWPT_DIRTY_TRACKING_ENABLE) {
-    return refuse(EOPNOTSUPP, 'unknown flag', { flags: cmd.flags });
-  }
+  const wrong = checkFlags(cmd.flags, IOMMU_HWPT_DIRTY_TRACKING_ENABLE);
+  if (wrong) return wrong;
   const hwpt = ctx.objects.get(cmd.hwpt_id, HwptPaging);
   if (isErrno(hwpt)) return hwpt;
   const { domain } = hwpt;
@@ -63,14 +63,14 @@ function readDirty(
 /** @kernel iommufd_hwpt_get_dirty_bitmap */
 export function hwptGetDirtyBitmap(ucmd: Ucmd<iommu_hwpt_get_dirty_bitmap>): Status {
   const { cmd, ctx, task } = ucmd;
-  if (cmd.flags & ~IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR || cmd.__reserved !== 0) {
-    return refuse(EOPNOTSUPP, 'unknown flag or the reserved field is not 0', { flags: cmd.flags });
-  }
+  const wrong =
+    checkFlags(cmd.flags, IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR) ?? checkReserved(cmd.__reserved);
+  if (wrong) return wrong;
   const hwpt = ctx.objects.get(cmd.hwpt_id, HwptPaging);
   if (isErrno(hwpt)) return hwpt;
   const { iopt } = hwpt.ioas;
   if (cmd.length === 0n && ctx.subsystem.env.has('dirty-bitmap-empty-einval')) {
-    return refuse(EINVAL, 'the range is empty');
+    return refuse(EINVAL, 'the range is empty', { iova: cmd.iova });
   }
   const rc = checkBitmapRange(cmd, iopt.alignment);
   if (rc) return rc;
@@ -88,9 +88,8 @@ function checkBitmapRange(cmd: iommu_hwpt_get_dirty_bitmap, alignment: number): 
   const { iova, length, page_size: pageSize } = cmd;
   // In u64 arithmetic a length of 0 wraps, but for iova 0, where the end test comes out right.
   const end = iova + length;
-  if ((length === 0n && iova !== 0n) || end - 1n > U64_MAX) {
-    return refuse(EOVERFLOW, 'the range is empty or wraps');
-  }
+  if (length === 0n && iova !== 0n) return refuse(EOVERFLOW, 'the range is empty', { iova });
+  if (end - 1n > U64_MAX) return refuse(EOVERFLOW, 'the range wraps', { iova, length });
   const mask = BigInt(alignment) - 1n;
   if (((iova | end) & mask) !== 0n) {
     return refuse(EINVAL, 'the range does not fit the IOVA alignment', { alignment });
@@ -121,8 +120,7 @@ function readAreas(
   for (let at = range.first; at <= range.last;) {
     const area = iopt.areas.find(hiWord(at), loWord(at));
     if (!area) return;
-    const areaLast = joinWords(area.lastHi, area.lastLo);
-    const last = areaLast < range.last ? areaLast : range.last;
+    const last = area.last < range.last ? area.last : range.last;
     const length = Number(last - at + 1n);
     if (readDirty(domain, [hiWord(at), loWord(at), length], range.noClear, sink)) return;
     at = last + 1n;

@@ -1,5 +1,5 @@
 /** FAULT: a queue of page faults that a program reads and answers (iommufd.md 2.16). */
-import { EINVAL, EOPNOTSUPP, ESPIPE, isErrno, type Result, type Status } from '../base/errno.ts';
+import { EINVAL, ESPIPE, isErrno, type Result, type Status } from '../base/errno.ts';
 import {
   OpenFile,
   POLLIN,
@@ -25,6 +25,7 @@ import {
 import type { IommufdContext } from './context.ts';
 import type { Ucmd } from './ioctl.ts';
 import { IommufdObject } from './object.ts';
+import { checkFlags } from './checks.ts';
 
 /** What iommufd keeps in an attach handle: whose faults come through it. */
 export class FaultSource {
@@ -84,7 +85,8 @@ function respond(group: IopfGroup, code: number): void {
 /** @kernel iommufd_fault_alloc */
 export function faultAlloc(ucmd: Ucmd<iommu_fault_alloc>): Status {
   const { cmd, ctx } = ucmd;
-  if (cmd.flags !== 0) return refuse(EOPNOTSUPP, 'unknown flag', { flags: cmd.flags });
+  const wrong = checkFlags(cmd.flags);
+  if (wrong) return wrong;
   const fault = new Fault(ctx);
   const rc = ctx.objects.reserve(fault);
   if (rc) return rc;

@@ -20,14 +20,17 @@ import {
 import { IommufdDevice } from './device-object.ts';
 import type { Ucmd } from './ioctl.ts';
 import type { KernelAbi } from './kernel-abi.ts';
+import { checkFlags } from './checks.ts';
 
 /** @kernel iommufd_get_hw_info */
 export function getHwInfo(ucmd: Ucmd<iommu_hw_info>): Status {
   const { cmd, ctx, task } = ucmd;
   const later = checkLater(cmd, ctx.subsystem.abi);
   if (later) return later;
-  if (cmd.flags & ~IOMMU_HW_INFO_FLAG_INPUT_TYPE || cmd.__reserved.some((byte) => byte !== 0)) {
-    return refuse(EOPNOTSUPP, 'unknown flag or a reserved byte is not 0', { flags: cmd.flags });
+  const wrong = checkFlags(cmd.flags, IOMMU_HW_INFO_FLAG_INPUT_TYPE);
+  if (wrong) return wrong;
+  if (cmd.__reserved.some((byte) => byte !== 0)) {
+    return refuse(EOPNOTSUPP, 'a reserved byte is not 0', { bytes: cmd.__reserved.join(' ') });
   }
   const hasType = (cmd.flags & IOMMU_HW_INFO_FLAG_INPUT_TYPE) !== 0;
   const wanted = hasType ? cmd.out_data_type : IOMMU_HW_INFO_TYPE_DEFAULT;

@@ -26,6 +26,7 @@ import {
 import type { Ucmd } from './ioctl.ts';
 import { IommufdObject } from './object.ts';
 import { Viommu } from './viommu-object.ts';
+import { checkFlags, checkType } from './checks.ts';
 
 interface PinnedQueue {
   readonly access: Access;
@@ -92,12 +93,12 @@ export function hwQueueAlloc(ucmd: Ucmd<iommu_hw_queue_alloc>): Status {
 }
 
 function checkRequest(cmd: iommu_hw_queue_alloc): Status {
-  if (cmd.flags !== 0 || cmd.type === 0) {
-    return refuse(EOPNOTSUPP, 'unknown flag, or no type', { flags: cmd.flags });
-  }
+  const rc = checkFlags(cmd.flags) ?? checkType(cmd.type);
+  if (rc) return rc;
   if (cmd.length === 0n) return refuse(EINVAL, 'the length is 0');
-  if (cmd.nesting_parent_iova + cmd.length - 1n <= U64_MAX) return undefined;
-  return refuse(EOVERFLOW, 'the queue wraps');
+  const { nesting_parent_iova: base, length } = cmd;
+  if (base + length - 1n <= U64_MAX) return undefined;
+  return refuse(EOVERFLOW, 'the queue wraps', { base, length });
 }
 
 function startQueue(queue: HwQueue): Status {

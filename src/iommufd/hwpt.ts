@@ -33,6 +33,7 @@ import type { Ucmd } from './ioctl.ts';
 import { swMsi } from './sw-msi.ts';
 import { userData } from './user-data.ts';
 import { allocNestedDomain, Viommu } from './viommu-object.ts';
+import { checkFlags, checkReserved } from './checks.ts';
 
 /** The ops that make domains for a device. */
 function opsOf(idev: IommufdDevice): IommuOps | undefined {
@@ -122,14 +123,15 @@ function checkPagingFlags(idev: IommufdDevice, request: PagingRequest): Status {
   }
   const later = idev.ctx.subsystem.abi.pagingFlags.refuse(flags);
   if (later) return later;
-  if (flags & ~(NEST_PARENT | DIRTY_TRACKING | FAULT_ID_VALID | PASID)) {
-    return refuse(EOPNOTSUPP, 'unknown flag', { flags });
-  }
+  const unknown = checkFlags(flags, NEST_PARENT | DIRTY_TRACKING | FAULT_ID_VALID | PASID);
+  if (unknown) return unknown;
   if (flags & DIRTY_TRACKING && !deviceIommuCapable(idev.dev, IOMMU_CAP_DIRTY_TRACKING)) {
-    return refuse(EOPNOTSUPP, 'the IOMMU of the device cannot track dirty pages');
+    return refuse(EOPNOTSUPP, 'the IOMMU of the device cannot track dirty pages', {
+      device: idev.dev.name,
+    });
   }
   if (flags & FAULT_ID_VALID && flags & NEST_PARENT) {
-    return refuse(EOPNOTSUPP, 'a nest parent takes no page faults');
+    return refuse(EOPNOTSUPP, 'a nest parent takes no page faults', { flags });
   }
   return undefined;
 }
@@ -140,6 +142,11 @@ function allocPagingDomain(idev: IommufdDevice, request: PagingRequest): Result<
   return pagingDomainAllocFlags(idev.dev, flags, request.data);
 }
 
+function checkNestedFlags(idev: IommufdDevice, flags: number): Status {
+  return (
+    idev.ctx.subsystem.abi.nestedFlags.refuse(flags) ?? checkFlags(flags, FAULT_ID_VALID | PASID)
+  );
+}
 /** @kernel iommufd_hwpt_nested_alloc */
 function hwptNestedAlloc(
   parent: HwptPaging,
@@ -147,11 +154,12 @@ function hwptNestedAlloc(
   flags: number,
   data: UserData | undefined,
 ): Result<HwptNested> {
-  const later = idev.ctx.subsystem.abi.nestedFlags.refuse(flags);
-  if (later) return later;
+  const wrong = checkNestedFlags(idev, flags);
+  if (wrong) return wrong;
+  if (!data) return refuse(EOPNOTSUPP, 'a nested hwpt wants data');
   const ops = opsOf(idev);
-  if (flags & ~(FAULT_ID_VALID | PASID) || !data || !ops?.domainAllocNested) {
-    return refuse(EOPNOTSUPP, 'unknown flag, no data, or the IOMMU driver cannot nest', { flags });
+  if (!ops?.domainAllocNested) {
+    return refuse(EOPNOTSUPP, 'the IOMMU driver cannot nest', { device: idev.dev.name });
   }
   if (parent.autoDomain || !parent.nestParent || parent.domain.owner !== ops) {
     return refuse(EINVAL, 'the hwpt was not allocated as nest parent for this IOMMU driver', {
@@ -182,9 +190,8 @@ function viommuNestedAlloc(
       device: idev.dev.name,
     });
   }
-  const later = idev.ctx.subsystem.abi.nestedFlags.refuse(flags);
-  if (later) return later;
-  if (flags & ~(FAULT_ID_VALID | PASID)) return refuse(EOPNOTSUPP, 'unknown flag', { flags });
+  const wrong = checkNestedFlags(idev, flags);
+  if (wrong) return wrong;
   if (!data) return refuse(EOPNOTSUPP, 'a nested hwpt wants data');
   const domain = allocNestedDomain(viommu, flags & ~FAULT_ID_VALID, data);
   if (isErrno(domain)) return domain;
@@ -204,7 +211,8 @@ function reserveNested(hwpt: HwptNested): Result<HwptNested> {
 /** @kernel iommufd_hwpt_alloc */
 export function hwptAlloc(ucmd: Ucmd<iommu_hwpt_alloc>): Status {
   const { cmd, ctx, task } = ucmd;
-  if (cmd.__reserved !== 0) return refuse(EOPNOTSUPP, 'the reserved field is not 0');
+  const wrong = checkReserved(cmd.__reserved);
+  if (wrong) return wrong;
   if ((cmd.data_type === IOMMU_HWPT_DATA_NONE) !== (cmd.data_len === 0)) {
     return refuse(EINVAL, 'a data type and data go together', { data_type: cmd.data_type });
   }

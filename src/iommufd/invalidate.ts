@@ -9,6 +9,7 @@ import type { Ucmd } from './ioctl.ts';
 import type { IommufdObject } from './object.ts';
 import { UserEntries } from './user-data.ts';
 import { Viommu } from './viommu-object.ts';
+import { checkReserved } from './checks.ts';
 
 const MAX_ENTRIES = 1 << 19;
 
@@ -31,7 +32,8 @@ function nothing(status: Status): Invalidated {
 
 function invalidate(ucmd: Ucmd<iommu_hwpt_invalidate>): Invalidated {
   const { cmd, ctx, task } = ucmd;
-  if (cmd.__reserved !== 0) return nothing(refuse(EOPNOTSUPP, 'the reserved field is not 0'));
+  const wrong = checkReserved(cmd.__reserved);
+  if (wrong) return nothing(wrong);
   const { entry_len: length, entry_num: count } = cmd;
   if (count > 0 && !isArray(cmd.data_uptr, length, count)) {
     return nothing(refuse(EINVAL, 'the array of entries has impossible bounds', { length, count }));

@@ -45,6 +45,7 @@ import { Ioas } from './ioas.ts';
 import type { Ucmd } from './ioctl.ts';
 import { Placement } from './io-pagetable/iova-alloc.ts';
 import { Pages, type PageOrigin } from './io-pagetable/pages.ts';
+import { checkFlags, checkReserved } from './checks.ts';
 
 const KNOWN_FLAGS = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;
 const ALL_ONES = 0xffff_ffff;
@@ -77,10 +78,6 @@ export function protOf(flags: number): number {
   return prot;
 }
 
-function checkFlags(flags: number): Status {
-  if ((flags & ~KNOWN_FLAGS) === 0) return undefined;
-  return refuse(EOPNOTSUPP, 'unknown flag', { flags });
-}
 function checkAccess(flags: number): Status {
   if ((flags & (IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE)) !== 0) return undefined;
   return refuse(EINVAL, 'neither READABLE nor WRITEABLE was asked for', { flags });
@@ -99,12 +96,11 @@ function checkNotMax(u: Uint32Array, iova: number, length: number): Status {
 export function ioasMap(ucmd: Ucmd<iommu_ioas_map>): Status {
   const { ctx, words: u } = ucmd;
   const flags = u[MAP.flags]!;
-  const unknown = checkFlags(flags);
-  if (unknown) return unknown;
-  if (u[MAP.__reserved] !== 0) {
-    return refuse(EOPNOTSUPP, 'the reserved field is not 0', { __reserved: u[MAP.__reserved]! });
-  }
-  const early = checkNotMax(u, MAP.iova, MAP.length) ?? checkAccess(flags);
+  const early =
+    checkFlags(flags, KNOWN_FLAGS) ??
+    checkReserved(u[MAP.__reserved]!) ??
+    checkNotMax(u, MAP.iova, MAP.length) ??
+    checkAccess(flags);
   if (early) return early;
   const ioas = ctx.objects.get(u[MAP.ioas_id]!, Ioas);
   if (isErrno(ioas)) return ioas;
@@ -189,7 +185,9 @@ export function ioasMapFile(ucmd: Ucmd<iommu_ioas_map_file>): Status {
   const { cmd, ctx, task, words: u } = ucmd;
   const { flags, start, length } = cmd;
   const early =
-    checkFlags(flags) ?? checkNotMax(u, MAP_FILE.iova, MAP_FILE.length) ?? checkAccess(flags);
+    checkFlags(flags, KNOWN_FLAGS) ??
+    checkNotMax(u, MAP_FILE.iova, MAP_FILE.length) ??
+    checkAccess(flags);
   if (early) return early;
   const ioas = ctx.objects.get(cmd.ioas_id, Ioas);
   if (isErrno(ioas)) return ioas;
@@ -234,7 +232,7 @@ export function ioasCopy(ucmd: Ucmd<iommu_ioas_copy>): Status {
   const { ctx, words: u } = ucmd;
   const flags = copyFlags(ctx, ucmd.cmd);
   const early =
-    checkFlags(flags) ??
+    checkFlags(flags, KNOWN_FLAGS) ??
     checkNotMax(u, COPY.src_iova, COPY.length) ??
     checkNotMax(u, COPY.dst_iova, COPY.length) ??
     checkAccess(flags);

@@ -1,5 +1,5 @@
 /** IOAS: an I/O address space, and the commands on its ranges (iommufd.md 2.1-2.3). */
-import { EINVAL, EMSGSIZE, EOPNOTSUPP, isErrno, type Result, type Status } from '../base/errno.ts';
+import { EINVAL, EMSGSIZE, isErrno, type Result, type Status } from '../base/errno.ts';
 import { Lock } from '../base/lock.ts';
 import { refuse } from '../base/refuse.ts';
 import { U64Register } from '../base/word-pair.ts';
@@ -17,6 +17,7 @@ import { IoPagetable } from './io-pagetable/io-pagetable.ts';
 import type { Ucmd } from './ioctl.ts';
 import { IommufdObject } from './object.ts';
 import { overlaps, type IovaRange } from './io-pagetable/reserved.ts';
+import { checkFlags, checkReserved } from './checks.ts';
 
 /** A paging hwpt as its IOAS sees it. */
 export interface IoasHwpt {
@@ -52,7 +53,8 @@ export function newIoas(ctx: IommufdContext): Result<Ioas> {
 /** @kernel iommufd_ioas_alloc_ioctl */
 export function ioasAlloc(ucmd: Ucmd<iommu_ioas_alloc>): Status {
   const { cmd, ctx } = ucmd;
-  if (cmd.flags !== 0) return refuse(EOPNOTSUPP, 'unknown flag', { flags: cmd.flags });
+  const wrong = checkFlags(cmd.flags);
+  if (wrong) return wrong;
   const ioas = newIoas(ctx);
   if (isErrno(ioas)) return ioas;
   cmd.out_ioas_id = ioas.id;
@@ -65,7 +67,8 @@ export function ioasAlloc(ucmd: Ucmd<iommu_ioas_alloc>): Status {
 /** @kernel iommufd_ioas_iova_ranges */
 export function ioasIovaRanges(ucmd: Ucmd<iommu_ioas_iova_ranges>): Status {
   const { cmd, ctx, task } = ucmd;
-  if (cmd.__reserved !== 0) return refuse(EOPNOTSUPP, 'the reserved field is not 0');
+  const wrong = checkReserved(cmd.__reserved);
+  if (wrong) return wrong;
   const ioas = ctx.objects.get(cmd.ioas_id, Ioas);
   if (isErrno(ioas)) return ioas;
 
@@ -94,7 +97,8 @@ export function ioasIovaRanges(ucmd: Ucmd<iommu_ioas_iova_ranges>): Status {
 /** @kernel iommufd_ioas_allow_iovas */
 export function ioasAllowIovas(ucmd: Ucmd<iommu_ioas_allow_iovas>): Status {
   const { cmd, ctx, task } = ucmd;
-  if (cmd.__reserved !== 0) return refuse(EOPNOTSUPP, 'the reserved field is not 0');
+  const wrong = checkReserved(cmd.__reserved);
+  if (wrong) return wrong;
   const ioas = ctx.objects.get(cmd.ioas_id, Ioas);
   if (isErrno(ioas)) return ioas;
   const ranges = readRanges(task, cmd.allowed_iovas, cmd.num_iovas);

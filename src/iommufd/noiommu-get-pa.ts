@@ -19,6 +19,7 @@ import type { Area } from './io-pagetable/area.ts';
 import { noiommuOps } from './hwpt-noiommu.ts';
 import { Ioas } from './ioas.ts';
 import type { Ucmd } from './ioctl.ts';
+import { checkFlags, checkReserved } from './checks.ts';
 
 const PAGE = 4096n;
 
@@ -31,16 +32,17 @@ export function ioasNoiommuGetPa(ucmd: Ucmd<iommu_ioas_noiommu_get_pa>): Status 
   if (!task.capable(CAP_SYS_RAWIO)) {
     return refuse(EPERM, 'physical addresses are told to CAP_SYS_RAWIO only');
   }
-  if (cmd.flags !== 0 || cmd.__reserved !== 0) {
-    return refuse(EOPNOTSUPP, 'unknown flag or the reserved field is not 0', { flags: cmd.flags });
-  }
+  const wrong = checkFlags(cmd.flags) ?? checkReserved(cmd.__reserved);
+  if (wrong) return wrong;
   if (cmd.length === 0n) return refuse(EINVAL, 'the length is 0');
   if (cmd.iova === U64_MAX) return refuse(EOVERFLOW, 'the IOVA is 2^64-1');
   const ioas = ctx.objects.get(cmd.ioas_id, Ioas);
   if (isErrno(ioas)) return ioas;
   const area = ioas.iopt.areas.find(hiWord(cmd.iova), loWord(cmd.iova));
   if (!area) return refuse(ENOENT, 'nothing is mapped at the IOVA', { iova: hex(cmd.iova) });
-  if (area.pages.revoked) return refuse(EINVAL, 'the dma-buf behind the mapping was revoked');
+  if (area.pages.revoked) {
+    return refuse(EINVAL, 'the dma-buf behind the mapping was revoked', { iova: hex(cmd.iova) });
+  }
   if (area.storageDomain?.owner !== noiommuOps) {
     return refuse(EOPNOTSUPP, 'the mapping is not held by the page table of a noiommu device');
   }

@@ -17,12 +17,12 @@ import {
 import { Ioas } from './ioas.ts';
 import { disableLargePages, enableLargePages } from './io-pagetable/iopt-domains.ts';
 import type { Ucmd } from './ioctl.ts';
+import { checkReserved } from './checks.ts';
 
 /** @kernel iommufd_option */
 export function option(ucmd: Ucmd<iommu_option>): Status {
   const { cmd } = ucmd;
-  if (cmd.__reserved !== 0) return refuse(EOPNOTSUPP, 'the reserved field is not 0');
-  const rc = runOption(ucmd);
+  const rc = checkReserved(cmd.__reserved) ?? runOption(ucmd);
   return rc ?? ucmd.respondAt(layout.offsets.val64, 8);
 }
 function runOption(ucmd: Ucmd<iommu_option>): Status {
@@ -35,7 +35,9 @@ function runOption(ucmd: Ucmd<iommu_option>): Status {
 /** @kernel iommufd_option_rlimit_mode */
 function rlimitMode(ucmd: Ucmd<iommu_option>): Status {
   const { cmd, ctx, task } = ucmd;
-  if (cmd.object_id !== 0) return refuse(EOPNOTSUPP, 'this option belongs to no object');
+  if (cmd.object_id !== 0) {
+    return refuse(EOPNOTSUPP, 'this option belongs to no object', { object_id: cmd.object_id });
+  }
   if (cmd.op === IOMMU_OPTION_OP_GET) {
     cmd.val64 = ctx.accountMode === 'mm' ? 1n : 0n;
     return undefined;
@@ -73,7 +75,8 @@ function refuseOp(op: number): Status {
 /** @kernel iommufd_vfio_ioas */
 export function vfioIoas(ucmd: Ucmd<iommu_vfio_ioas>): Status {
   const { cmd, ctx } = ucmd;
-  if (cmd.__reserved !== 0) return refuse(EOPNOTSUPP, 'the reserved field is not 0');
+  const wrong = checkReserved(cmd.__reserved);
+  if (wrong) return wrong;
   if (cmd.op === IOMMU_VFIO_IOAS_GET) {
     if (!ctx.vfioIoas) return refuse(ENODEV, 'no IOAS plays the container');
     cmd.ioas_id = ctx.vfioIoas.id;

@@ -1,6 +1,6 @@
 /** VEVENTQ: events of a vIOMMU's hardware, for its guest (iommufd.md 2.19). */
 import { Bug } from '../base/bug.ts';
-import { EEXIST, EINVAL, EOPNOTSUPP, isErrno, type Result, type Status } from '../base/errno.ts';
+import { EEXIST, EINVAL, isErrno, type Result, type Status } from '../base/errno.ts';
 import { POLLIN, POLLRDNORM, type FileOps, type OpenFile, type UserBuffer } from '../base/file.ts';
 import { refuse } from '../base/refuse.ts';
 import { WaitQueue } from '../base/wait-queue.ts';
@@ -13,6 +13,7 @@ import { checkOffset, installQueue } from './fault.ts';
 import type { Ucmd } from './ioctl.ts';
 import { IommufdObject } from './object.ts';
 import { Viommu, type EventSink } from './viommu-object.ts';
+import { checkFlags, checkReserved, checkType } from './checks.ts';
 
 const MAX_DEPTH = 1 << 19;
 const HEADER = iommufd_vevent_header.size;
@@ -69,13 +70,11 @@ export class Veventq extends IommufdObject implements EventSink {
 /** @kernel iommufd_veventq_alloc */
 export function veventqAlloc(ucmd: Ucmd<iommu_veventq_alloc>): Status {
   const { cmd, ctx } = ucmd;
-  if (cmd.flags !== 0 || cmd.__reserved !== 0 || cmd.type === 0) {
-    return refuse(EOPNOTSUPP, 'unknown flag, no type, or the reserved field is not 0');
-  }
+  const wrong = checkFlags(cmd.flags) ?? checkReserved(cmd.__reserved) ?? checkType(cmd.type);
+  if (wrong) return wrong;
   const depth = cmd.veventq_depth;
-  if (depth === 0 || depth > MAX_DEPTH) {
-    return refuse(EINVAL, 'the depth is 0 or too large', { depth, max: MAX_DEPTH });
-  }
+  if (depth === 0) return refuse(EINVAL, 'the depth is 0');
+  if (depth > MAX_DEPTH) return refuse(EINVAL, 'the depth is too large', { depth, max: MAX_DEPTH });
   const viommu = ctx.objects.get(cmd.viommu_id, Viommu);
   if (isErrno(viommu)) return viommu;
   if (viommu.eventQueues.some((queue) => queue.type === cmd.type)) {

@@ -4,7 +4,8 @@ import { refuse } from '../base/refuse.ts';
 import { devHasIommu } from '../core/contract/device.ts';
 import { callOpsStatus } from '../core/contract/driver-call.ts';
 import type { UserData } from '../core/contract/domain.ts';
-import { IOMMU_VIOMMU_TYPE_DEFAULT, type iommu_viommu_alloc } from '../uapi/iommufd.ts';
+import type { iommu_viommu_alloc } from '../uapi/iommufd.ts';
+import { checkFlags, checkType } from './checks.ts';
 import { IommufdDevice } from './device-object.ts';
 import { HwptPaging } from './hwpt-object.ts';
 import type { Ucmd } from './ioctl.ts';
@@ -14,9 +15,8 @@ import { Viommu } from './viommu-object.ts';
 /** @kernel iommufd_viommu_alloc_ioctl */
 export function viommuAlloc(ucmd: Ucmd<iommu_viommu_alloc>): Status {
   const { cmd, ctx } = ucmd;
-  if (cmd.flags !== 0 || cmd.type === IOMMU_VIOMMU_TYPE_DEFAULT) {
-    return refuse(EOPNOTSUPP, 'unknown flag, or no type', { flags: cmd.flags, type: cmd.type });
-  }
+  const wrong = checkFlags(cmd.flags) ?? checkType(cmd.type);
+  if (wrong) return wrong;
   const idev = ctx.objects.get(cmd.dev_id, IommufdDevice);
   if (isErrno(idev)) return idev;
   const { dev } = idev;

@@ -295,6 +295,21 @@ test('the selftest says what it finds wrong', () => {
 });
 
 test.for([
+  ['no bitmap', { uptr: 0n }],
+  ['pages of no size', { page_size: 0n }],
+  ['no length', { length: 0n }],
+  ['a start inside a page', { iova: 1n }],
+  ['an end inside a page', { length: PAGE + 1n }],
+] as const)('the selftest marks nothing dirty for %s', ([, wrong]) => {
+  const fd = new World().open();
+  const dev = mock(fd, ioasAlloc(fd));
+  const dirty = { iova: 0n, length: PAGE, page_size: PAGE, uptr: ARRAY, ...wrong };
+  const op = t.IOMMU_TEST_OP_DIRTY;
+  expect(testOp(fd, op, dev.hwpt, t.iommu_test_dirty, dirty)).toBe(EINVAL);
+  fd.close();
+});
+
+test.for([
   ['pin', EFAULT],
   ['pin-batch', ENOMEM],
   ['charge', ENOMEM],

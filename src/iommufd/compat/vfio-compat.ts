@@ -124,10 +124,11 @@ function setIommu(ctx: IommufdContext, task: Task, type: bigint): Result<number>
     return refuse(EPERM, 'no-iommu mode wants CAP_SYS_RAWIO');
   }
   const isType1 = type === BigInt(VFIO_TYPE1_IOMMU);
-  if (ctx.noIommuMode || (!isType1 && type !== BigInt(VFIO_TYPE1v2_IOMMU))) {
-    return refuse(EINVAL, 'the container can be of type 1 or 3 only, or is in no-iommu mode', {
-      type,
-    });
+  if (ctx.noIommuMode) {
+    return refuse(EINVAL, 'a container in no-iommu mode is of type 8', { type });
+  }
+  if (!isType1 && type !== BigInt(VFIO_TYPE1v2_IOMMU)) {
+    return refuse(EINVAL, 'an iommufd plays containers of type 1 and 3', { type });
   }
   const ioas = compatIoas(ctx);
   if (isErrno(ioas)) return ioas;
@@ -146,12 +147,11 @@ function readStruct(
   const view = new DataView(bytes.buffer);
   const argsz = view.getUint32(0, true);
   const flags = view.getUint32(4, true);
-  if (argsz >= bytes.length && (flags & ~knownFlags) === 0) return undefined;
-  return refuse(EINVAL, 'argsz is below the struct, or a flag is unknown', {
-    argsz,
-    min: bytes.length,
-    flags,
-  });
+  if (argsz < bytes.length) {
+    return refuse(EINVAL, 'argsz is below the struct', { argsz, min: bytes.length });
+  }
+  if ((flags & ~knownFlags) === 0) return undefined;
+  return refuse(EINVAL, 'unknown flag', { flags, known: knownFlags });
 }
 
 const DMA_READ = 1;
@@ -193,7 +193,10 @@ function unmapDma(ctx: IommufdContext, task: Task, arg: bigint): Result<number> 
   const unmapped = new U64Register();
   if (unmap.flags & UNMAP_ALL) {
     if (unmap.iova !== 0n || unmap.size !== 0n) {
-      return refuse(EINVAL, 'unmapping everything wants iova and size 0');
+      return refuse(EINVAL, 'unmapping everything wants iova and size 0', {
+        iova: unmap.iova,
+        size: unmap.size,
+      });
     }
     status = iopt.unmapAll(unmapped);
   } else {

@@ -173,6 +173,7 @@ export class IoPagetable {
       return refuse(
         EPERM,
         'the memory was mapped read-only first, it cannot be written through a copy',
+        { prot },
       );
     }
     if ((piece.pageOffset & (this.alignment - 1)) !== 0) {

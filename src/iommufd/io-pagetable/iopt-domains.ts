@@ -119,7 +119,9 @@ export function removeAccess(iopt: IoPagetable, access: IopagetableUser): void {
 export function disableLargePages(iopt: IoPagetable): Status {
   if (!iopt.largePages) return undefined;
   if (iopt.domains.length > 0 && iopt.areas.size > 0) {
-    return refuse(EINVAL, 'large pages cannot be switched off under existing mappings');
+    return refuse(EINVAL, 'large pages cannot be switched off under existing mappings', {
+      mappings: iopt.areas.size,
+    });
   }
   const rc = iopt.setAlignment(Math.max(iopt.alignment, PAGE_SIZE));
   if (rc) return rc;

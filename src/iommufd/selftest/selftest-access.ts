@@ -24,6 +24,7 @@ import {
   type Access,
 } from '../access.ts';
 import type { Ucmd } from '../ioctl.ts';
+import { checkFlags } from '../checks.ts';
 
 export type TestCmd = Ucmd<uapi.iommu_test_cmd>;
 
@@ -70,9 +71,8 @@ const accessFileOps: FileOps = {
 export function testCreateAccess(ucmd: TestCmd): Status {
   const { cmd, ctx, task } = ucmd;
   const u = uapi.iommu_test_create_access.view(cmd.u);
-  if (u.flags & ~uapi.MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES) {
-    return refuse(EOPNOTSUPP, 'unknown flag', { flags: u.flags });
-  }
+  const wrong = checkFlags(u.flags, uapi.MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES);
+  if (wrong) return wrong;
   const needsPin = (u.flags & uapi.MOCK_FLAGS_ACCESS_CREATE_NEEDS_PIN_PAGES) !== 0;
   const record = new SelftestAccess(needsPin);
   const access = accessCreate(ctx, {
@@ -111,9 +111,8 @@ export function testAccessPages(ucmd: TestCmd): Status {
   const u = uapi.iommu_test_access_pages.view(cmd.u);
   const { iova, length } = u;
   if (length > MAX_LENGTH) return refuse(ENOMEM, 'the test pins 16 MiB at most', { length });
-  if (u.flags & ~uapi.MOCK_FLAGS_ACCESS_WRITE) {
-    return refuse(EOPNOTSUPP, 'unknown flag', { flags: u.flags });
-  }
+  const wrong = checkFlags(u.flags, uapi.MOCK_FLAGS_ACCESS_WRITE);
+  if (wrong) return wrong;
   const record = getAccess(task, cmd.id);
   if (isErrno(record)) return record;
   if (!record.needsPin) return refuse(EOPNOTSUPP, 'the access was not made to pin pages');
@@ -159,9 +158,8 @@ export function testAccessRw(ucmd: TestCmd): Status {
   const { iova, length, uptr, flags } = uapi.iommu_test_access_rw.view(cmd.u);
   if (length > MAX_LENGTH) return refuse(ENOMEM, 'the test copies 16 MiB at most', { length });
   const known = uapi.MOCK_ACCESS_RW_WRITE | uapi.MOCK_ACCESS_RW_SLOW_PATH;
-  if (flags & ~(known | uapi.MOCK_FLAGS_ACCESS_SYZ)) {
-    return refuse(EOPNOTSUPP, 'unknown flag', { flags });
-  }
+  const wrong = checkFlags(flags, known | uapi.MOCK_FLAGS_ACCESS_SYZ);
+  if (wrong) return wrong;
   const record = getAccess(task, cmd.id);
   if (isErrno(record)) return record;
   const bytes = new Uint8Array(Number(length));

@@ -2,6 +2,7 @@
 import { EBADF, EINVAL, EOPNOTSUPP, EOVERFLOW, isErrno, type Status } from '../../base/errno.ts';
 import { OpenFile } from '../../base/file.ts';
 import { refuse } from '../../base/refuse.ts';
+import type { Of } from '../../base/struct.ts';
 import * as uapi from '../../uapi/iommufd-test.ts';
 import { Dmabuf, dmabufFile } from '../io-pagetable/dmabuf.ts';
 import { HwptPaging } from '../hwpt-object.ts';
@@ -19,9 +20,8 @@ export function testDirty(ucmd: TestCmd): Status {
   const { cmd, ctx, task } = ucmd;
   const u = uapi.iommu_test_dirty.view(cmd.u);
   const { iova, length, page_size: pageSize, uptr } = u;
-  if (uptr === 0n || !isPaged(iova, length, pageSize)) {
-    return refuse(EINVAL, 'length, page_size or uptr is 0, or the range is not whole pages');
-  }
+  const wrong = checkDirtyRange(u);
+  if (wrong) return wrong;
   const bits = length / pageSize;
   if (bits > MAX_DIRTY_BITS) return refuse(EOVERFLOW, 'the bitmap is too long', { bits });
   const hwpt = ctx.objects.get(cmd.id, HwptPaging);
@@ -43,9 +43,15 @@ export function testDirty(ucmd: TestCmd): Status {
   return ucmd.respond();
 }
 
-function isPaged(iova: bigint, length: bigint, pageSize: bigint): boolean {
-  if (pageSize === 0n || length === 0n) return false;
-  return iova % pageSize === 0n && length % pageSize === 0n;
+function checkDirtyRange(u: Of<typeof uapi.iommu_test_dirty>): Status {
+  const { iova, length, page_size: pageSize, uptr } = u;
+  if (uptr === 0n) return refuse(EINVAL, 'the bitmap has no address');
+  if (pageSize === 0n) return refuse(EINVAL, 'the page size is 0');
+  if (length === 0n) return refuse(EINVAL, 'the length is 0');
+  if (iova % pageSize !== 0n || length % pageSize !== 0n) {
+    return refuse(EINVAL, 'the range is not whole pages', { iova, length, page_size: pageSize });
+  }
+  return undefined;
 }
 
 /** The fd is the return value of the ioctl. @kernel iommufd_test_dmabuf_get */
@@ -76,11 +82,14 @@ export function testDmabufRevoke(ucmd: TestCmd): Status {
   const { cmd, task } = ucmd;
   const u = uapi.iommu_test_dmabuf_revoke.view(cmd.u);
   const file = task.getFile(u.dmabuf_fd | 0);
-  if (isErrno(file)) return refuse(EBADF, 'the file descriptor is not open');
+  if (isErrno(file))
+    return refuse(EBADF, 'the file descriptor is not open', { fd: u.dmabuf_fd | 0 });
   if (!(file instanceof OpenFile) || !(file.priv instanceof Dmabuf)) {
-    return refuse(EINVAL, 'the file is no dma-buf');
+    return refuse(EINVAL, 'the file is no dma-buf', { fd: u.dmabuf_fd | 0 });
   }
-  if (!ours.has(file.priv)) return refuse(EOPNOTSUPP, 'the dma-buf is of another exporter');
+  if (!ours.has(file.priv)) {
+    return refuse(EOPNOTSUPP, 'the dma-buf is of another exporter', { fd: u.dmabuf_fd | 0 });
+  }
   file.priv.setRevoked(u.revoked !== 0);
   return undefined;
 }

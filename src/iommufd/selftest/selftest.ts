@@ -101,7 +101,7 @@ class Selftest extends IommufdObject {
 function addReserved(ucmd: TestCmd): Status {
   const { start, length } = uapi.iommu_test_add_reserved.view(ucmd.cmd.u);
   if (length === 0n) return refuse(EINVAL, 'the length is 0');
-  if (start + length - 1n > U64_MAX) return refuse(EOVERFLOW, 'the range wraps');
+  if (start + length - 1n > U64_MAX) return refuse(EOVERFLOW, 'the range wraps', { start, length });
   const ioas = ucmd.ctx.objects.get(ucmd.cmd.id, Ioas);
   if (isErrno(ioas)) return ioas;
   return ioas.iopt.reserveIova({ start, last: start + length - 1n }, undefined);
@@ -224,7 +224,7 @@ function checkRefs(ucmd: TestCmd): Status {
   const { cmd, ctx, task } = ucmd;
   const { length, uptr, refs } = uapi.iommu_test_check_refs.view(cmd.u);
   if (((length | uptr) & 0xfffn) !== 0n || uptr + length > U64_MAX) {
-    return refuse(EINVAL, 'the range is not made of whole pages');
+    return refuse(EINVAL, 'the range is not made of whole pages', { uptr, length });
   }
   const { memory } = ctx.subsystem;
   const first = Number(uptr >> 12n);
@@ -254,8 +254,7 @@ function checkIotlb(ucmd: TestCmd): Status {
   if (isErrno(hwpt)) return hwpt;
   const found =
     id > uapi.MOCK_NESTED_DOMAIN_IOTLB_ID_MAX ? undefined : hardware.nestedIotlb(hwpt.domain, id);
-  if (found === iotlb) return undefined;
-  return refuse(EINVAL, 'the cache entry has another value, or there is none', { id });
+  return checkCacheEntry(id, found, iotlb);
 }
 function checkDeviceCache(ucmd: TestCmd): Status {
   const { cmd, ctx } = ucmd;
@@ -265,8 +264,12 @@ function checkDeviceCache(ucmd: TestCmd): Status {
   const idev = ctx.objects.get(cmd.id, IommufdDevice);
   if (isErrno(idev)) return idev;
   const found = id > uapi.MOCK_DEV_CACHE_ID_MAX ? undefined : hardware.deviceCache(idev.dev, id);
-  if (found === cache) return undefined;
-  return refuse(EINVAL, 'the cache entry has another value, or there is none', { id });
+  return checkCacheEntry(id, found, cache);
+}
+function checkCacheEntry(id: number, found: number | undefined, wanted: number): Status {
+  if (found === wanted) return undefined;
+  if (found === undefined) return refuse(EINVAL, 'there is no such cache entry', { id });
+  return refuse(EINVAL, 'the cache entry has another value', { id, found, wanted });
 }
 
 /** A fault nobody takes is no error. @kernel iommufd_test_trigger_iopf */
