@@ -3,7 +3,7 @@
  *
  * Every request is `_IO(';', 100 + n)`. Numbers are used again per kind of file. `argsz` is the caller's buffer size.
  */
-import { struct, u16, u32, u64, u8, type Of } from '../base/struct.ts';
+import { bytes, struct, u16, u32, u64, u8, type Of } from '../base/struct.ts';
 
 const io = (n: number): number => 0x3b64 + n;
 
@@ -211,6 +211,30 @@ export const vfio_iommu_type1_info = struct('vfio_iommu_type1_info', 24, {
   iova_pgsizes: u64,
   cap_offset: u32,
   pad: u32,
+});
+
+/** `header` is a vfio_info_cap_header, here and below. Followed by nr_iovas of vfio_iova_range. */
+export const vfio_iommu_type1_info_cap_iova_range = struct(
+  'vfio_iommu_type1_info_cap_iova_range',
+  16,
+  { header: bytes(8), nr_iovas: u32, reserved: u32 },
+);
+/** `end` is inclusive. */
+export const vfio_iova_range = struct('vfio_iova_range', 16, { start: u64, end: u64 });
+export const vfio_iommu_type1_info_cap_migration = struct(
+  'vfio_iommu_type1_info_cap_migration',
+  32,
+  {
+    header: bytes(8),
+    flags: u32,
+    __pad: u32,
+    pgsize_bitmap: u64,
+    max_dirty_bitmap_size: u64,
+  },
+);
+export const vfio_iommu_type1_info_dma_avail = struct('vfio_iommu_type1_info_dma_avail', 12, {
+  header: bytes(8),
+  avail: u32,
 });
 
 export const VFIO_DMA_MAP_FLAG_READ = 1;

@@ -11,6 +11,7 @@ import {
   type Status,
 } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
+import { struct, u32, type Struct, type View } from '../base/struct.ts';
 import type { Task } from '../base/task.ts';
 import {
   VFIO_DEVICE_ATTACH_PASID,
@@ -23,7 +24,7 @@ import {
 import type { VfioDeviceFile } from './device-access.ts';
 import type { VfioDevice } from './device.ts';
 import { DeviceIommufd } from './iommufd.ts';
-import { copyFromUser, copyToUser, readArg, readRest } from './ioctl.ts';
+import { copyFromUser, copyToUser, readArg, readRest, type ArgFields } from './ioctl.ts';
 
 type BindArg = ReturnType<typeof vfio_device_bind_iommufd.view>;
 
@@ -42,13 +43,16 @@ export function bindIommufd(access: VfioDeviceFile, task: Task, arg: bigint): St
 }
 
 function readBind(task: Task, arg: bigint): Result<BindArg> {
-  const bind = readArg(task, arg, vfio_device_bind_iommufd, 4);
+  const type = vfio_device_bind_iommufd;
+  const bind = readArg(task, arg, type, 'argsz');
   if (isErrno(bind)) return bind;
   const { argsz } = bind;
-  if (argsz < 16) return refuse(EINVAL, 'argsz is smaller than the struct', { argsz, min: 16 });
-  const rest = readRest(task, arg, bind, 4, Math.min(argsz, vfio_device_bind_iommufd.size));
+  const min = type.end('out_devid');
+  if (argsz < min) return refuse(EINVAL, 'argsz is smaller than the struct', { argsz, min });
+  const range = { from: type.end('argsz'), to: Math.min(argsz, type.size) };
+  const rest = readRest(task, arg, bind, range);
   if (rest) return rest;
-  const tail = checkZeroTail(task, arg, vfio_device_bind_iommufd.size, argsz);
+  const tail = checkZeroTail(task, arg, type.size, argsz);
   if (tail) return tail;
   if ((bind.iommufd | 0) < 0) return refuse(EINVAL, 'a negative fd', { iommufd: bind.iommufd | 0 });
   if (bind.flags & ~VFIO_DEVICE_BIND_FLAG_TOKEN) {
@@ -80,7 +84,7 @@ function bindBlocked(access: VfioDeviceFile, task: Task, bind: BindArg, arg: big
   const file = task.getFile(bind.iommufd | 0);
   if (isErrno(file)) return file;
   const ctx = api?.ctxFromFile(file);
-  if (!api || !ctx) return refuse(EBADFD, 'the fd is not an iommufd');
+  if (!api || !ctx) return refuse(EBADFD, 'the fd is not an iommufd', { fd: bind.iommufd | 0 });
   const rc = openBound(device, () => DeviceIommufd.bind(device, api, ctx));
   if (rc) {
     api.ctxPut(ctx);
@@ -143,57 +147,62 @@ export function unbindIommufd(access: VfioDeviceFile): void {
 
 /** @kernel vfio_df_ioctl_attach_pt */
 export function attachIommufdPt(access: VfioDeviceFile, task: Task, arg: bigint): Status {
-  const attach = readArg(task, arg, vfio_device_attach_iommufd_pt, 12);
-  if (isErrno(attach)) return attach;
-  const wrong = readPasid(access, task, arg, {
-    argument: attach,
+  const attach = readPt(access, task, arg, {
+    type: vfio_device_attach_iommufd_pt,
+    last: 'pt_id',
     flag: VFIO_DEVICE_ATTACH_PASID,
-    from: 12,
   });
-  if (wrong) return wrong;
-  const id = access.device.iommufd!.attach(attach.flags ? attach.pasid : 0, attach.pt_id);
+  if (isErrno(attach)) return attach;
+  const pasid = attach.flags ? attach.pasid : 0;
+  const id = access.device.iommufd!.attach(pasid, attach.pt_id);
   if (isErrno(id)) return id;
   attach.pt_id = id;
   const at = vfio_device_attach_iommufd_pt.offsets.pt_id;
   const copied = copyToUser(task, arg + BigInt(at), attach.bytes.subarray(at, at + 4));
-  if (copied) access.device.iommufd!.detach(attach.flags ? attach.pasid : 0);
+  if (copied) access.device.iommufd!.detach(pasid);
   return copied;
 }
 
 /** Detaching what is not attached is a success. @kernel vfio_df_ioctl_detach_pt */
 export function detachIommufdPt(access: VfioDeviceFile, task: Task, arg: bigint): Status {
-  const detach = readArg(task, arg, vfio_device_detach_iommufd_pt, 8);
-  if (isErrno(detach)) return detach;
-  const wrong = readPasid(access, task, arg, {
-    argument: detach,
+  const detach = readPt(access, task, arg, {
+    type: vfio_device_detach_iommufd_pt,
+    last: 'flags',
     flag: VFIO_DEVICE_DETACH_PASID,
-    from: 8,
   });
-  if (wrong) return wrong;
+  if (isErrno(detach)) return detach;
   access.device.iommufd!.detach(detach.flags ? detach.pasid : 0);
   return undefined;
 }
 
-/** The flag that announces a pasid, and the pasid itself: the last four bytes of both structs. */
-function readPasid(
+/** What both structs begin with. */
+const ptHead = struct('vfio_device_{attach,detach}_iommufd_pt', 8, { argsz: u32, flags: u32 });
+/** A struct that ends with a pasid. */
+interface PtStruct<F extends ArgFields> {
+  readonly type: Struct<F> & { readonly offsets: { readonly pasid: number } };
+  /** The last field that every caller has. */
+  readonly last: NoInfer<keyof F>;
+  /** Announces the pasid. */
+  readonly flag: number;
+}
+
+/** Arguments with an optional pasid behind what every caller has; without the flag it is not looked at. */
+function readPt<F extends ArgFields>(
   access: VfioDeviceFile,
   task: Task,
   arg: bigint,
-  about: {
-    argument: { argsz: number; flags: number; bytes: Uint8Array };
-    flag: number;
-    from: number;
-  },
-): Status {
-  const { argument, flag, from } = about;
-  if (argument.flags & ~flag) return refuse(EINVAL, 'an unknown flag', { flags: argument.flags });
-  if (!argument.flags) return undefined;
-  if (!access.device.ops.pasids) return refuse(EOPNOTSUPP, 'the driver attaches no PASIDs');
-  if (argument.argsz < from + 4) {
-    return refuse(EINVAL, 'argsz leaves no room for the pasid', { argsz: argument.argsz });
+  { type, last, flag }: PtStruct<F>,
+): Result<View<F>> {
+  const given = readArg(task, arg, type, last);
+  if (isErrno(given)) return given;
+  const { argsz, flags } = ptHead.view(given.bytes);
+  if (flags & ~flag) return refuse(EINVAL, 'an unknown flag', { flags });
+  if (!flags) return given;
+  if (!access.device.ops.pasids) {
+    return refuse(EOPNOTSUPP, 'the driver attaches no PASIDs', { driver: access.device.ops.name });
   }
-  const pasid = copyFromUser(task, arg + BigInt(from), 4);
-  if (isErrno(pasid)) return pasid;
-  argument.bytes.set(pasid, from);
-  return undefined;
+  if (argsz < type.size) {
+    return refuse(EINVAL, 'argsz leaves no room for the pasid', { argsz, min: type.size });
+  }
+  return readRest(task, arg, given, { from: type.offsets.pasid, to: type.size }) ?? given;
 }

@@ -134,7 +134,7 @@ export class VfioGroup {
   }
 
   #getStatus(task: Task, arg: bigint): Status {
-    const status = readArg(task, arg, vfio_group_status, 8);
+    const status = readArg(task, arg, vfio_group_status, 'flags');
     if (isErrno(status)) return status;
     using _ = this.lock.hold();
     if (this.isDead) return refuse(ENODEV, 'no vfio driver holds a device of this group any more');

@@ -6,29 +6,33 @@
  */
 import { EFAULT, EINVAL, isErrno, type Result, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
-import type { Fields, Struct, View } from '../base/struct.ts';
+import type { Fields, FieldType, Struct, View } from '../base/struct.ts';
 import type { Task } from '../base/task.ts';
-
-const U64 = (1n << 64n) - 1n;
+import { U64_MAX } from '../base/u64.ts';
+import { vfio_info_cap_header } from '../uapi/vfio.ts';
 
 export function copyFromUser(task: Task, at: bigint, length: number): Result<Uint8Array, 'EFAULT'> {
   const into = new Uint8Array(length);
-  const rc = task.mem.read(at & U64, into);
+  const rc = task.mem.read(at & U64_MAX, into);
   if (rc) return refuse(EFAULT, 'the argument cannot be read', { at, length });
   return into;
 }
 export function copyToUser(task: Task, at: bigint, from: Uint8Array): Status<'EFAULT'> {
-  if (from.length === 0 || !task.mem.write(at & U64, from)) return undefined;
+  if (from.length === 0 || !task.mem.write(at & U64_MAX, from)) return undefined;
   return refuse(EFAULT, 'the argument cannot be written', { at, length: from.length });
 }
 
-/** A view of the whole struct, of which the first `min` bytes came from the caller; the rest is zero. */
-export function readArg<F extends Fields & { argsz: Fields[string] }>(
+/**
+ * A view of the whole struct, of which the caller must have what ends with the field `last`; the rest is zero.
+ * EFAULT: it cannot be read; EINVAL: argsz says there is less.
+ */
+export function readArg<F extends ArgFields>(
   task: Task,
   arg: bigint,
   type: Struct<F>,
-  min: number,
-): Result<View<F>> {
+  last: NoInfer<keyof F>,
+): Result<View<F>, 'EFAULT' | 'EINVAL'> {
+  const min = type.end(last);
   const given = copyFromUser(task, arg, min);
   if (isErrno(given)) return given;
   const whole = new Uint8Array(type.size);
@@ -37,14 +41,20 @@ export function readArg<F extends Fields & { argsz: Fields[string] }>(
   if (argsz < min) return refuse(EINVAL, 'argsz is smaller than the struct', { argsz, min });
   return type.view(whole);
 }
+/** Structs that say how large the caller's is. */
+export type ArgFields = Fields & { readonly argsz: FieldType<number> };
 
-/** The tail a newer, longer caller gave: `view` then holds min(argsz, size) bytes of it. */
+/** Where the data behind a struct begins. */
+export function behind(arg: bigint, type: { readonly size: number }): bigint {
+  return arg + BigInt(type.size);
+}
+
+/** Bytes of the struct behind those readArg() took. */
 export function readRest<F extends Fields>(
   task: Task,
   arg: bigint,
   view: View<F>,
-  from: number,
-  to: number,
+  { from, to }: { readonly from: number; readonly to: number },
 ): Status<'EFAULT'> {
   if (to <= from) return undefined;
   const rest = copyFromUser(task, arg + BigInt(from), to - from);
@@ -53,25 +63,25 @@ export function readRest<F extends Fields>(
   return undefined;
 }
 
-/** One entry of a capability chain: id, version and the bytes after its 8-byte header. */
+/** One entry of a capability chain, all of version 1. */
 export interface InfoCap {
   readonly id: number;
-  readonly version: number;
-  readonly body: Uint8Array;
+  /** Begins with a vfio_info_cap_header, which the chain fills in. */
+  readonly bytes: Uint8Array;
 }
 
 /** The chain as bytes that begin at `base` of the info buffer; every entry is padded to 8. */
 export function capChain(caps: readonly InfoCap[], base: number): Uint8Array {
-  const padded = caps.map((cap) => (8 + cap.body.length + 7) & ~7);
+  const padded = caps.map(({ bytes }) => (bytes.length + 7) & ~7);
   const out = new Uint8Array(padded.reduce((sum, n) => sum + n, 0));
-  const view = new DataView(out.buffer);
   let at = 0;
   for (const [n, cap] of caps.entries()) {
     const next = at + padded[n]!;
-    view.setUint16(at, cap.id, true);
-    view.setUint16(at + 2, cap.version, true);
-    view.setUint32(at + 4, n + 1 < caps.length ? base + next : 0, true);
-    out.set(cap.body, at + 8);
+    out.set(cap.bytes, at);
+    const header = vfio_info_cap_header.view(out.subarray(at));
+    header.id = cap.id;
+    header.version = 1;
+    header.next = n + 1 < caps.length ? base + next : 0;
     at = next;
   }
   return out;

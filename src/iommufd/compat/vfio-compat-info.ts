@@ -1,16 +1,23 @@
 /** VFIO_IOMMU_GET_INFO on an iommufd: page sizes and the chain of capabilities (iommufd.md chapter 6, 5). */
 import { EFAULT, EINVAL, isErrno, type Result, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
+import { joined } from '../../base/struct.ts';
 import { PAGE_SIZE, U64_MAX } from '../../base/u64.ts';
 import type { Task } from '../../base/task.ts';
-import { vfio_info_cap_header, vfio_iommu_type1_info } from '../../uapi/vfio.ts';
+import {
+  VFIO_IOMMU_INFO_CAPS,
+  VFIO_IOMMU_INFO_PGSIZES,
+  VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+  VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
+  vfio_info_cap_header,
+  vfio_iommu_type1_info,
+  vfio_iommu_type1_info_cap_iova_range,
+  vfio_iommu_type1_info_dma_avail,
+  vfio_iova_range,
+} from '../../uapi/vfio.ts';
 import type { Ioas } from '../ioas.ts';
 
-const MIN_ARGSZ = 16;
-const INFO_PGSIZES = 1;
-const INFO_CAPS = 2;
-const CAP_IOVA_RANGE = 1;
-const CAP_DMA_AVAIL = 3;
+const MIN_ARGSZ = vfio_iommu_type1_info.end('iova_pgsizes');
 
 /** @kernel iommufd_vfio_iommu_get_info */
 export function compatGetInfo(
@@ -29,7 +36,7 @@ export function compatGetInfo(
   const ioas = getIoas();
   if (isErrno(ioas)) return ioas;
 
-  info.flags = INFO_PGSIZES | INFO_CAPS;
+  info.flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
   info.iova_pgsizes = pageSizes(ioas);
   const rc = writeCapabilities(task, arg, room, [dmaAvail(), iovaRanges(ioas)]);
   if (isErrno(rc)) return rc;
@@ -49,36 +56,24 @@ function pageSizes(ioas: Ioas): bigint {
   return sizes > BigInt(alignment) ? sizes : BigInt(alignment);
 }
 
-/** A capability without the header's `next`, padded to 8 bytes; `used` is what is really written. */
-interface Capability {
-  readonly bytes: Uint8Array;
-  readonly used: number;
-}
-
-function capability(
-  id: number,
-  used: number,
-): { bytes: Uint8Array; words: DataView; used: number } {
-  const bytes = new Uint8Array((used + 7) & ~7);
+/** A capability whose header has its `next` still to come. */
+function capability(id: number, bytes: Uint8Array): Uint8Array {
   const header = vfio_info_cap_header.view(bytes);
   header.id = id;
   header.version = 1;
-  return { bytes, words: new DataView(bytes.buffer), used };
+  return bytes;
 }
-function dmaAvail(): Capability {
-  const cap = capability(CAP_DMA_AVAIL, 12);
-  cap.words.setUint32(8, 0xffff_ffff, true);
-  return cap;
+function dmaAvail(): Uint8Array {
+  const cap = vfio_iommu_type1_info_dma_avail.make({ avail: 0xffff_ffff });
+  return capability(VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, cap.bytes);
 }
-function iovaRanges(ioas: Ioas): Capability {
+function iovaRanges(ioas: Ioas): Uint8Array {
   const ranges = ioas.iopt.rules.usable();
-  const cap = capability(CAP_IOVA_RANGE, 16 + 16 * ranges.length);
-  cap.words.setUint32(8, ranges.length, true);
-  for (const [n, { start, last }] of ranges.entries()) {
-    cap.words.setBigUint64(16 + 16 * n, start, true);
-    cap.words.setBigUint64(24 + 16 * n, last, true);
-  }
-  return cap;
+  const bytes = joined(
+    vfio_iommu_type1_info_cap_iova_range.make({ nr_iovas: ranges.length }),
+    ...ranges.map(({ start, last }) => vfio_iova_range.make({ start, end: last })),
+  );
+  return capability(VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, bytes);
 }
 
 /** Write what fits in the caller's argsz; the result is the room for all of it. */
@@ -86,7 +81,7 @@ function writeCapabilities(
   task: Task,
   arg: bigint,
   room: number,
-  caps: readonly Capability[],
+  caps: readonly Uint8Array[],
 ): Result<number> {
   let offset = vfio_iommu_type1_info.size;
   let previous: number | undefined;
@@ -95,13 +90,12 @@ function writeCapabilities(
       const rc = writeNext(task, arg, previous, offset);
       if (rc) return rc;
     }
-    if (room >= offset + cap.used) {
-      const rc = task.mem.write(arg + BigInt(offset), cap.bytes.subarray(0, cap.used));
-      if (rc) return rc;
-    }
+    const fits = room >= offset + cap.length;
+    const rc = fits ? task.mem.write(arg + BigInt(offset), cap) : undefined;
+    if (rc) return rc;
     // Only a header that was written can be linked.
-    previous = room >= offset + cap.used ? offset : undefined;
-    offset += cap.bytes.length;
+    previous = fits ? offset : undefined;
+    offset += (cap.length + 7) & ~7;
   }
   return offset;
 }

@@ -20,6 +20,9 @@ import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
 import {
   VFIO_CHECK_EXTENSION,
   VFIO_DMA_CC_IOMMU,
+  VFIO_DMA_MAP_FLAG_READ,
+  VFIO_DMA_MAP_FLAG_WRITE,
+  VFIO_DMA_UNMAP_FLAG_ALL,
   VFIO_GET_API_VERSION,
   VFIO_IOMMU_GET_INFO,
   VFIO_IOMMU_MAP_DMA,
@@ -154,20 +157,16 @@ function readStruct(
   return refuse(EINVAL, 'unknown flag', { flags, known: knownFlags });
 }
 
-const DMA_READ = 1;
-const DMA_WRITE = 2;
-const UNMAP_ALL = 2;
-
 /** @kernel iommufd_vfio_map_dma */
 function mapDma(ctx: IommufdContext, task: Task, arg: bigint): Result<number> {
   const map = vfio_iommu_type1_dma_map.view(new Uint8Array(vfio_iommu_type1_dma_map.size));
-  const rc = readStruct(task, arg, map.bytes, DMA_READ | DMA_WRITE);
+  const rc = readStruct(task, arg, map.bytes, VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
   if (rc) return rc;
   const ioas = compatIoas(ctx);
   if (isErrno(ioas)) return ioas;
   let prot = IOMMU_CACHE;
-  if (map.flags & DMA_READ) prot |= IOMMU_READ;
-  if (map.flags & DMA_WRITE) prot |= IOMMU_WRITE;
+  if (map.flags & VFIO_DMA_MAP_FLAG_READ) prot |= IOMMU_READ;
+  if (map.flags & VFIO_DMA_MAP_FLAG_WRITE) prot |= IOMMU_WRITE;
   const place = new Placement();
   place.fixed = true;
   place.prot = prot;
@@ -184,14 +183,14 @@ function mapDma(ctx: IommufdContext, task: Task, arg: bigint): Result<number> {
 function unmapDma(ctx: IommufdContext, task: Task, arg: bigint): Result<number> {
   const layout = vfio_iommu_type1_dma_unmap;
   const unmap = layout.view(new Uint8Array(layout.size));
-  const rc = readStruct(task, arg, unmap.bytes, UNMAP_ALL);
+  const rc = readStruct(task, arg, unmap.bytes, VFIO_DMA_UNMAP_FLAG_ALL);
   if (rc) return rc;
   const ioas = compatIoas(ctx);
   if (isErrno(ioas)) return ioas;
   const { iopt } = ioas;
   let status: Status;
   const unmapped = new U64Register();
-  if (unmap.flags & UNMAP_ALL) {
+  if (unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL) {
     if (unmap.iova !== 0n || unmap.size !== 0n) {
       return refuse(EINVAL, 'unmapping everything wants iova and size 0', {
         iova: unmap.iova,

@@ -105,7 +105,7 @@ const IOCTLS: Readonly<Record<number, Handler>> = {
 
 /** @kernel vfio_pci_ioctl_get_info */
 function getInfo(device: VfioPciState, task: Task, arg: bigint): Status {
-  const info = readArg(task, arg, vfio_device_info, 16);
+  const info = readArg(task, arg, vfio_device_info, 'num_irqs');
   if (isErrno(info)) return info;
   info.flags = VFIO_DEVICE_FLAGS_PCI | (device.resetWorks ? VFIO_DEVICE_FLAGS_RESET : 0);
   info.num_regions = VFIO_PCI_NUM_REGIONS;

@@ -15,7 +15,7 @@ import {
   vfio_device_feature,
   vfio_device_feature_dma_buf,
 } from '../../uapi/vfio.ts';
-import { copyFromUser, readArg } from '../ioctl.ts';
+import { behind, copyFromUser, readArg } from '../ioctl.ts';
 import type { VfioPciState } from './state.ts';
 import { exportDmabuf } from './dmabuf.ts';
 
@@ -62,7 +62,7 @@ export function deviceFeature(
   task: Task,
   arg: bigint,
 ): Result<number> | undefined {
-  const given = readArg(task, arg, vfio_device_feature, 8);
+  const given = readArg(task, arg, vfio_device_feature, 'flags');
   if (isErrno(given)) return given;
   const { flags, argsz } = given;
   const both = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
@@ -78,10 +78,10 @@ export function deviceFeature(
   }
   if (probe) return undefined;
   if ((flags & both) === 0) return refuse(EINVAL, 'neither GET nor SET nor PROBE', { flags });
-  if (argsz - 8 < feature.size) {
+  if (argsz - vfio_device_feature.size < feature.size) {
     return refuse(EINVAL, 'argsz leaves no room for the data', { argsz, size: feature.size });
   }
-  return feature.run(device, task, arg + 8n);
+  return feature.run(device, task, behind(arg, vfio_device_feature));
 }
 
 function find(device: VfioPciState, index: number): Result<Feature> {

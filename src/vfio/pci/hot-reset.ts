@@ -10,6 +10,7 @@ import {
   type Status,
 } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
+import { joined } from '../../base/struct.ts';
 import type { Task } from '../../base/task.ts';
 import { devHasIommu } from '../../core/contract/device.ts';
 import { resetDone, resetPrepare } from '../../core/group/reset.ts';
@@ -26,7 +27,7 @@ import {
 import type { DeviceAccess } from '../device-ops.ts';
 import type { DeviceGroup, VfioDevice } from '../device.ts';
 import { groupOf } from '../group.ts';
-import { copyFromUser, copyToUser, readArg } from '../ioctl.ts';
+import { behind, copyFromUser, copyToUser, readArg } from '../ioctl.ts';
 import type { VfioPciState } from './state.ts';
 
 function affected(device: VfioPciState): Result<readonly PciDeviceFunction[]> {
@@ -40,13 +41,13 @@ export function getHotResetInfo(
   arg: bigint,
   file: DeviceAccess,
 ): Status {
-  const info = readArg(task, arg, vfio_pci_hot_reset_info, 12);
+  const info = readArg(task, arg, vfio_pci_hot_reset_info, 'count');
   if (isErrno(info)) return info;
   const functions = affected(device);
   if (isErrno(functions)) return functions;
   info.flags = 0;
   info.count = functions.length;
-  const room = Math.floor((info.argsz - 12) / 8);
+  const room = Math.floor((info.argsz - info.bytes.length) / vfio_pci_dependent_device.size);
   if (functions.length > room) {
     const rc = copyToUser(task, arg, info.bytes);
     return rc ?? refuse(ENOSPC, 'the list does not fit', { count: functions.length, room });
@@ -54,16 +55,10 @@ export function getHotResetInfo(
   const ids = file.isCdev ? devids(device, functions) : groupIds(device, functions);
   if (isErrno(ids)) return ids;
   if (file.isCdev) info.flags = devidFlags(ids);
-  const out = new Uint8Array(12 + 8 * functions.length);
-  out.set(info.bytes);
-  for (const [n, fn] of functions.entries()) {
-    const entry = vfio_pci_dependent_device.view(out.subarray(12 + 8 * n));
-    entry.id = ids[n]!;
-    entry.segment = fn.at.segment;
-    entry.bus = fn.at.bus;
-    entry.devfn = fn.devfn;
-  }
-  return copyToUser(task, arg, out);
+  const entries = functions.map(({ at, devfn }, n) =>
+    vfio_pci_dependent_device.make({ id: ids[n]!, segment: at.segment, bus: at.bus, devfn }),
+  );
+  return copyToUser(task, arg, joined(info, ...entries));
 }
 
 function groupIds(device: VfioPciState, functions: readonly PciDeviceFunction[]): Result<number[]> {
@@ -99,12 +94,14 @@ export function hotReset(
   arg: bigint,
   file: DeviceAccess,
 ): Status {
-  const reset = readArg(task, arg, vfio_pci_hot_reset, 12);
+  const reset = readArg(task, arg, vfio_pci_hot_reset, 'count');
   if (isErrno(reset)) return reset;
   const { flags, count } = reset;
   if (flags) return refuse(EINVAL, 'an unknown flag', { flags });
   if ((count === 0) !== file.isCdev) {
-    return refuse(EINVAL, 'group fds are given exactly for a device opened through its group');
+    return refuse(EINVAL, 'group fds are given exactly for a device opened through its group', {
+      count,
+    });
   }
   const functions = affected(device);
   if (isErrno(functions)) return functions;
@@ -122,7 +119,7 @@ function readGroups(
   most: number,
 ): Result<readonly DeviceGroup[]> {
   if (count > most) return refuse(EINVAL, 'more groups than functions', { count, most });
-  const raw = copyFromUser(task, arg + 12n, 4 * count);
+  const raw = copyFromUser(task, behind(arg, vfio_pci_hot_reset), 4 * count);
   if (isErrno(raw)) return raw;
   const fds = new DataView(raw.buffer);
   const groups: DeviceGroup[] = [];

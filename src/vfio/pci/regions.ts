@@ -20,9 +20,10 @@ import {
   VFIO_REGION_INFO_FLAG_MMAP,
   VFIO_REGION_INFO_FLAG_READ,
   VFIO_REGION_INFO_FLAG_WRITE,
+  vfio_info_cap_header,
   vfio_region_info,
 } from '../../uapi/vfio.ts';
-import { capChain, copyToUser, readArg, type InfoCap } from '../ioctl.ts';
+import { behind, capChain, copyToUser, readArg, type InfoCap } from '../ioctl.ts';
 import { romSize } from './config.ts';
 import type { VfioPciState } from './state.ts';
 
@@ -55,7 +56,7 @@ function canMmap(bar: PciBar): boolean {
 
 /** @kernel vfio_pci_ioctl_get_region_info */
 export function getRegionInfo(device: VfioPciState, task: Task, arg: bigint): Status {
-  const info = readArg(task, arg, vfio_region_info, 32);
+  const info = readArg(task, arg, vfio_region_info, 'offset');
   if (isErrno(info)) return info;
   const { index, argsz } = info;
   if (index >= VFIO_PCI_NUM_REGIONS || index === VFIO_PCI_VGA_REGION_INDEX) {
@@ -73,7 +74,7 @@ export function getRegionInfo(device: VfioPciState, task: Task, arg: bigint): St
     if (argsz < vfio_region_info.size + chain.length) {
       info.argsz = vfio_region_info.size + chain.length;
     } else {
-      const rc = copyToUser(task, arg + BigInt(vfio_region_info.size), chain);
+      const rc = copyToUser(task, behind(arg, vfio_region_info), chain);
       if (rc) return rc;
       info.cap_offset = vfio_region_info.size;
     }
@@ -101,7 +102,7 @@ function describe(
     size: bar.size,
     flags: readWrite | VFIO_REGION_INFO_FLAG_MMAP,
     caps: hasTable
-      ? [{ id: VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, version: 1, body: new Uint8Array(0) }]
+      ? [{ id: VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, bytes: vfio_info_cap_header.make().bytes }]
       : [],
   };
 }
@@ -167,7 +168,7 @@ function setPiece(view: DataView, at: number, width: 1 | 2 | 4 | 8, value: bigin
 
 function readRom(device: VfioPciState, at: number, access: Access): Result<number> {
   const size = romSize(device.fn);
-  if (access.write) return refuse(EINVAL, 'the ROM cannot be written');
+  if (access.write) return refuse(EINVAL, 'the ROM cannot be written', { at });
   if (at >= size) return refuse(EINVAL, 'the access begins beyond the ROM', { at, size });
   const count = Math.min(access.data.length, size - at);
   const image = device.fn.rom!;

@@ -25,7 +25,7 @@ import {
   vfio_irq_info,
   vfio_irq_set,
 } from '../../uapi/vfio.ts';
-import { copyFromUser, copyToUser, readArg } from '../ioctl.ts';
+import { behind, copyFromUser, copyToUser, readArg } from '../ioctl.ts';
 import type { VfioPciState } from './state.ts';
 import type { IrqData, IrqRequest } from './irqs.ts';
 
@@ -59,7 +59,7 @@ const IRQ_FLAGS: readonly number[] = [
 
 /** @kernel vfio_pci_ioctl_get_irq_info */
 export function getIrqInfo(device: VfioPciState, task: Task, arg: bigint): Status {
-  const info = readArg(task, arg, vfio_irq_info, 16);
+  const info = readArg(task, arg, vfio_irq_info, 'count');
   if (isErrno(info)) return info;
   if (info.index >= VFIO_PCI_NUM_IRQS) {
     return refuse(EINVAL, 'there is no such interrupt index', { index: info.index });
@@ -71,7 +71,7 @@ export function getIrqInfo(device: VfioPciState, task: Task, arg: bigint): Statu
 
 /** The result may be positive: vectors available when there are too few. @kernel vfio_pci_ioctl_set_irqs */
 export function setIrqs(device: VfioPciState, task: Task, arg: bigint): Result<number> {
-  const set = readArg(task, arg, vfio_irq_set, 20);
+  const set = readArg(task, arg, vfio_irq_set, 'count');
   if (isErrno(set)) return set;
   const wrong = checkSet(set, irqCount(device, set.index));
   if (wrong) return wrong;
@@ -110,10 +110,10 @@ function readData(task: Task, arg: bigint, set: vfio_irq_set): Result<IrqData> {
   }
   if (element === 0) return { kind: 'none' };
   const length = set.count * element;
-  if (set.argsz - 20 < length) {
+  if (set.argsz - vfio_irq_set.size < length) {
     return refuse(EINVAL, 'argsz leaves no room for the data', { argsz: set.argsz, length });
   }
-  const raw = copyFromUser(task, arg + 20n, length);
+  const raw = copyFromUser(task, behind(arg, vfio_irq_set), length);
   if (isErrno(raw)) return raw;
   if (element === 1) return { kind: 'bool', values: raw };
   const view = new DataView(raw.buffer);

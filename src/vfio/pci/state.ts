@@ -117,7 +117,9 @@ export class VfioPciState {
    * @kernel vfio_pci_ioctl_reset
    */
   reset(): Status {
-    if (!this.#resetWorks) return refuse(EINVAL, 'no function reset works on this device');
+    if (!this.#resetWorks) {
+      return refuse(EINVAL, 'no function reset works on this device', { device: this.dev.name });
+    }
     this.#toD0();
     return this.#resetFunction();
   }

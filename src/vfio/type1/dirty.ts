@@ -23,7 +23,7 @@ import {
   vfio_iommu_type1_dirty_bitmap,
   vfio_iommu_type1_dirty_bitmap_get,
 } from '../../uapi/vfio.ts';
-import { copyFromUser, copyToUser, readArg } from '../ioctl.ts';
+import { behind, copyFromUser, copyToUser, readArg } from '../ioctl.ts';
 import type { Dma } from './dma.ts';
 import type { Type1Iommu } from './state.ts';
 
@@ -36,7 +36,7 @@ const USER_END = 1n << 47n;
 /** @kernel vfio_iommu_type1_dirty_pages */
 export function dirtyPages(iommu: Type1Iommu, task: Task, arg: bigint): Status {
   if (!iommu.isV2) return refuse(EACCES, 'type1 v1 has no dirty tracking');
-  const dirty = readArg(task, arg, vfio_iommu_type1_dirty_bitmap, 8);
+  const dirty = readArg(task, arg, vfio_iommu_type1_dirty_bitmap, 'flags');
   if (isErrno(dirty)) return dirty;
   switch (dirty.flags) {
     case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
@@ -118,11 +118,13 @@ function readGet(
   arg: bigint,
   argsz: number,
 ): Result<vfio_iommu_type1_dirty_bitmap_get> {
-  if (argsz < 8 + vfio_iommu_type1_dirty_bitmap_get.size) {
+  const head = vfio_iommu_type1_dirty_bitmap;
+  const type = vfio_iommu_type1_dirty_bitmap_get;
+  if (argsz < head.size + type.size) {
     return refuse(EINVAL, 'argsz leaves no room for the range', { argsz });
   }
-  const raw = copyFromUser(task, arg + 8n, vfio_iommu_type1_dirty_bitmap_get.size);
-  return isErrno(raw) ? raw : vfio_iommu_type1_dirty_bitmap_get.view(raw);
+  const raw = copyFromUser(task, behind(arg, head), type.size);
+  return isErrno(raw) ? raw : type.view(raw);
 }
 function checkGet(iommu: Type1Iommu, get: vfio_iommu_type1_dirty_bitmap_get): Status {
   const { iova, size } = get;

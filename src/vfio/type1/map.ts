@@ -30,7 +30,7 @@ const READ_WRITE = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
 
 /** @kernel vfio_iommu_type1_map_dma */
 export function mapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {
-  const map = readArg(task, arg, vfio_iommu_type1_dma_map, 32);
+  const map = readArg(task, arg, vfio_iommu_type1_dma_map, 'size');
   if (isErrno(map)) return map;
   const wrong = checkArguments(iommu, map);
   if (wrong) return wrong;
@@ -40,7 +40,9 @@ export function mapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {
   if (iommu.dmas.find(start, npages)) {
     return refuse(EEXIST, 'the range overlaps a mapping', { iova: map.iova, size: map.size });
   }
-  if (iommu.available === 0) return refuse(ENOSPC, 'dma_entry_limit mappings exist');
+  if (iommu.available === 0) {
+    return refuse(ENOSPC, 'dma_entry_limit mappings exist', { mappings: iommu.dmas.size });
+  }
   if (!isValidIova(iommu.iovas, map.iova, map.iova + map.size - 1n)) {
     return refuse(EINVAL, 'the range is not inside the valid I/O addresses', {
       iova: map.iova,
@@ -144,9 +146,12 @@ function updateVaddr(
 }
 function findInvalid(iommu: Type1Iommu, { start, npages }: Pages): Result<Dma> {
   const dma = iommu.dmas.find(start, npages);
-  if (!dma) return refuse(ENOENT, 'there is no mapping to give a new address');
+  if (!dma) return refuse(ENOENT, 'there is no mapping to give a new address', { page: start });
   if (dma.start !== start || dma.npages !== npages || !dma.vaddrInvalid) {
-    return refuse(EINVAL, 'not exactly one mapping whose address is invalid');
+    return refuse(EINVAL, 'not exactly one mapping whose address is invalid', {
+      page: start,
+      npages,
+    });
   }
   return dma;
 }

@@ -10,7 +10,7 @@ import {
   vfio_bitmap,
   vfio_iommu_type1_dma_unmap,
 } from '../../uapi/vfio.ts';
-import { copyFromUser, copyToUser, readArg } from '../ioctl.ts';
+import { behind, copyFromUser, copyToUser, readArg } from '../ioctl.ts';
 import { checkBitmap, reportDirty } from './dirty.ts';
 import type { Dma } from './dma.ts';
 import { removeDma } from './remove.ts';
@@ -21,7 +21,7 @@ const ALL_PAGES = 2 ** 52;
 
 /** @kernel vfio_iommu_type1_unmap_dma */
 export function unmapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {
-  const unmap = readArg(task, arg, vfio_iommu_type1_dma_unmap, 24);
+  const unmap = readArg(task, arg, vfio_iommu_type1_dma_unmap, 'size');
   if (isErrno(unmap)) return unmap;
   const bitmap = readFlags(task, arg, unmap);
   if (isErrno(bitmap)) return bitmap;
@@ -47,10 +47,10 @@ function readFlags(
   if (flags & (VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR)) {
     return refuse(EINVAL, 'a dirty bitmap goes with neither ALL nor VADDR', { flags });
   }
-  if (unmap.argsz < 24 + vfio_bitmap.size) {
+  if (unmap.argsz < vfio_iommu_type1_dma_unmap.size + vfio_bitmap.size) {
     return refuse(EINVAL, 'argsz leaves no room for the bitmap', { argsz: unmap.argsz });
   }
-  const raw = copyFromUser(task, arg + 24n, vfio_bitmap.size);
+  const raw = copyFromUser(task, behind(arg, vfio_iommu_type1_dma_unmap), vfio_bitmap.size);
   if (isErrno(raw)) return raw;
   const bitmap = vfio_bitmap.view(raw);
   return checkBitmap(bitmap, unmap.size) ?? bitmap;
@@ -68,11 +68,14 @@ function checkRange(
   const pgsize = iommu.pgsize;
   if (iova & (pgsize - 1n)) return refuse(EINVAL, 'iova is not page aligned', { iova, pgsize });
   if (flags & VFIO_DMA_UNMAP_FLAG_ALL) {
-    if (iova !== 0n || size !== 0n) return refuse(EINVAL, 'ALL takes neither iova nor size');
+    if (iova !== 0n || size !== 0n) {
+      return refuse(EINVAL, 'ALL takes neither iova nor size', { iova, size });
+    }
     return undefined;
   }
-  if (size === 0n || size & (pgsize - 1n)) {
-    return refuse(EINVAL, 'size is 0 or not a multiple of the page size', { size, pgsize });
+  if (size === 0n) return refuse(EINVAL, 'the size is 0');
+  if (size & (pgsize - 1n)) {
+    return refuse(EINVAL, 'size is not a multiple of the page size', { size, pgsize });
   }
   if (iova + size - 1n > U64_MAX) return refuse(EOVERFLOW, 'the range wraps', { iova, size });
   return bitmap ? checkTracking(iommu, bitmap) : undefined;
