@@ -4,7 +4,7 @@
  * Where this host cannot run foreign programs, one line says why and the same scenario runs inside the process.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -42,6 +42,7 @@ function compileExample() {
 /** Run one program; its trace goes to a file of JSON lines, from which the summary is made. */
 function run(name, argv) {
   const events = join(cache, `${name}.jsonl`);
+  rmSync(events, { force: true });
   title(`softiommu run -- ${argv.join(' ')}`);
   const { status } = spawnSync(
     process.execPath,

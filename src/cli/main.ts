@@ -6,6 +6,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { runCommand } from './commands/run.ts';
 import { testAttachCommand } from './commands/test-attach.ts';
 import { topologyCommand } from './commands/topology.ts';
+import { complain } from './output.ts';
 import { STATUS_FAILED, withUsage } from './usage.ts';
 
 const packageFile = new URL('../../package.json', import.meta.url);
@@ -34,6 +35,6 @@ try {
   await program.parseAsync();
 } catch (error) {
   const text = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`softiommu: ${text}\n`);
+  complain(text);
   process.exitCode = STATUS_FAILED;
 }

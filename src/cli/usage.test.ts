@@ -12,11 +12,18 @@ test.for([
   [['run'], 125, "missing required argument 'program'", 'softiommu run'],
   [['run', '--fast', '--', 'ls'], 125, "unknown option '--fast'", 'softiommu run'],
   [['topology', '--fast'], 125, "unknown option '--fast'", 'softiommu topology'],
+  [['test-attach'], 2, "missing required argument 'wishes'", 'softiommu test-attach'],
   [
-    ['test-attach', 'preset:default'],
-    2,
-    "missing required argument 'wishes'",
-    'softiommu test-attach',
+    ['topology', '--machine', 'preset:mock', '--machine=preset:default'],
+    125,
+    "option '--machine <file>' is given twice",
+    'softiommu topology',
+  ],
+  [
+    ['run', '--trace', '--trace=x', 'ls'],
+    125,
+    "option '--trace [=file]' is given twice",
+    'softiommu run',
   ],
 ] as const)(
   '%s has a status of its own, says what is wrong, and where help is',

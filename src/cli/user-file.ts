@@ -4,7 +4,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { Problem } from '../machine/description/shape-problems.ts';
 import { printable } from '../machine/description/wording.ts';
-import { systemReason } from './system-reason.ts';
+import { systemReason } from '../host/sys/system-reason.ts';
 import { yamlData } from './yaml-data.ts';
 
 /** A mistake of the person at the keyboard: the message is all there is to say. */

@@ -1,5 +1,6 @@
 /** `softiommu doctor`: what this host permits, one line each, with one remedy where something is missing. */
 import { Command } from '@commander-js/extra-typings';
+import { print } from '../output.ts';
 import { withUsage } from '../usage.ts';
 
 /** The command `doctor`; its status is 1 when something needed is missing. */
@@ -9,7 +10,7 @@ export function doctorCommand() {
     .action(async () => {
       const { diagnose, formatDiagnosis } = await import('../../host/launch/doctor.ts');
       const lines = diagnose();
-      process.stdout.write(`${lines.map(formatDiagnosis).join('\n')}\n`);
+      print(`${lines.map(formatDiagnosis).join('\n')}\n`);
       process.exitCode = lines.some((line) => line.verdict === 'missing') ? 1 : 0;
     });
   return withUsage(command);

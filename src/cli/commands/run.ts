@@ -1,26 +1,43 @@
 /** `softiommu run -- PROGRAM ARGS…`: an unmodified program on the simulated machine. */
 import { Command, Option } from '@commander-js/extra-typings';
-import { writeSync } from 'node:fs';
+import { deviceOption, iommuOption, machineOption } from '../machine-options.ts';
+import { complain } from '../output.ts';
 import { withUsage } from '../usage.ts';
 
 const MODES = ['namespace', 'traps'] as const;
 const PINS = ['copy', 'exact'] as const;
 
-function collect(value: string, before: string[] | undefined): string[] {
-  return [...(before ?? []), value];
+/** A bare `--trace` takes nothing from the words that follow: they are the program. */
+const TRACE = '--trace';
+/** Its value then: a trace on standard error. */
+const TO_STDERR = '-';
+
+/** Commander gives an optional value the next word that is no option; here that would be the program to run. */
+class RunCommand extends Command {
+  override parseOptions(argv: string[]): { operands: string[]; unknown: string[] } {
+    const out = [...argv];
+    for (let n = 0; n < out.length; n++) {
+      const word = out[n]!;
+      if (word === '--' || !word.startsWith('-')) break;
+      if (word === TRACE) out[n] = `${TRACE}=${TO_STDERR}`;
+      const takesNext = this.options.some(({ long, required }) => required && long === word);
+      if (takesNext) n++;
+    }
+    return super.parseOptions(out);
+  }
 }
 
 /** The command `run`; its status is the program's. */
 export function runCommand() {
-  const command = new Command('run')
+  const command = new RunCommand('run')
     .description('run an unmodified program on the simulated machine')
     .argument('<program...>', 'the program and its arguments, after --')
-    .option('--machine <file>', 'machine description: a YAML file, or preset:NAME')
-    .option('--device <spec>', 'add a device, e.g. edu,bdf=0000:00:04.0', collect)
-    .option('--iommu <spec>', 'use this IOMMU, e.g. intel', collect)
+    .addOption(machineOption())
+    .addOption(deviceOption())
+    .addOption(iommuOption())
     .option(
-      '--trace [file]',
-      'show the calls, DMA and faults: on standard error, or in a file; JSON lines if it ends in .jsonl',
+      `${TRACE} [=file]`,
+      'show the calls, DMA and faults: on standard error, or with =FILE in a file; JSON lines if it ends in .jsonl',
     )
     .option('--selftest', "provide the kernel's selftest device and its mock IOMMU")
     .addOption(new Option('--mode <mode>', 'how /dev and /sys reach the program').choices(MODES))
@@ -39,7 +56,7 @@ export function runCommand() {
       const plan = planRun(argv, options);
       const { run, endLike } = await import('../../host/launch/run.ts');
       const result = await run(plan);
-      if (result.kind === 'failed') writeSync(2, `softiommu: ${result.message}\n`);
+      if (result.kind === 'failed') complain(result.message);
       endLike(result);
     });
   return withUsage(command);

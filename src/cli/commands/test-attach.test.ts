@@ -19,12 +19,12 @@ function file(text: string, name = 'w.yaml'): string {
   return join(folder, name);
 }
 function ask(machine: string, wishes: string) {
-  const run = testAttachFiles(machine, file(wishes));
+  const run = testAttachFiles({ machine }, file(wishes));
   return { ...answersAsData(run), table: answersAsTable(run) };
 }
 function mistake(machine: string, wishes: string): string {
   try {
-    testAttachFiles(machine, file(wishes));
+    testAttachFiles({ machine }, file(wishes));
   } catch (error) {
     if (error instanceof UserMistake) return error.message.replaceAll(`${folder}/`, '');
     throw error;
@@ -275,7 +275,9 @@ describe('the exit status', () => {
     process.stdout.write = () => true;
     process.stderr.write = () => true;
     try {
-      await testAttachCommand().parseAsync(['preset:two-iommus', file(wishes)], { from: 'user' });
+      await testAttachCommand().parseAsync(['--machine', 'preset:two-iommus', file(wishes)], {
+        from: 'user',
+      });
       return process.exitCode as number | undefined;
     } finally {
       process.stdout.write = out;

@@ -2,7 +2,9 @@
 import { Command } from '@commander-js/extra-typings';
 import { testWishes, type WishAnswer } from '../../machine/wishes/test-wishes.ts';
 import { parseWishes, type Wish, type WishList } from '../../machine/wishes/wish-list.ts';
-import { loadMachine } from '../machine-file.ts';
+import { loadMachine, type MachineChoice } from '../machine-file.ts';
+import { deviceOption, iommuOption, machineOption } from '../machine-options.ts';
+import { complain, print } from '../output.ts';
 import { withUsage } from '../usage.ts';
 import { parseYaml, problemsText, readUserFile, UserMistake, type Places } from '../user-file.ts';
 
@@ -13,8 +15,8 @@ export interface WishRun {
 }
 
 /** Read both files and ask. Throws UserMistake with one line per problem. */
-export function testAttachFiles(machineName: string, wishesName: string): WishRun {
-  const machine = loadMachine({ machine: machineName });
+export function testAttachFiles(choice: MachineChoice, wishesName: string): WishRun {
+  const machine = loadMachine(choice);
   const text = readUserFile(wishesName, 'wishes file');
   return askWishes(machine, text, wishesName);
 }
@@ -109,20 +111,22 @@ const STATUS = { passed: 0, refused: 1, badInput: 2 } as const;
 export function testAttachCommand() {
   const command = new Command('test-attach')
     .description('ask whether attaches would succeed, and why not; nothing is attached')
-    .argument('<machine>', 'machine description: a YAML file, or preset:NAME')
     .argument('<wishes>', 'YAML or JSON file: a list of wishes, or an object with wishes')
+    .addOption(machineOption())
+    .addOption(deviceOption())
+    .addOption(iommuOption())
     .option('--json', 'answer as JSON')
     .addHelpText('after', HELP)
-    .action((machine, wishes, options) => {
+    .action((wishes, options) => {
       try {
-        const run = testAttachFiles(machine, wishes);
+        const run = testAttachFiles(options, wishes);
         const data = answersAsData(run);
         const text = options.json ? `${JSON.stringify(data, undefined, 2)}\n` : answersAsTable(run);
-        process.stdout.write(text);
+        print(text);
         process.exitCode = data.ok ? STATUS.passed : STATUS.refused;
       } catch (error) {
         if (!(error instanceof UserMistake)) throw error;
-        process.stderr.write(`softiommu: ${error.message}\n`);
+        complain(error.message);
         process.exitCode = STATUS.badInput;
       }
     });

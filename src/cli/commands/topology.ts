@@ -7,6 +7,8 @@ import { PRESETS } from '../../machine/description/presets/index.ts';
 import { KNOWN_TYPES } from '../../machine/machine.ts';
 import { loadMachine, resolveMachine, type MachineChoice } from '../machine-file.ts';
 import { machineText } from '../machine-text.ts';
+import { deviceOption, iommuOption, machineOption } from '../machine-options.ts';
+import { print } from '../output.ts';
 import { withUsage } from '../usage.ts';
 
 /** The text of the command; throws UserMistake for a machine that cannot be. */
@@ -47,20 +49,16 @@ export function presetList(): string {
 
 /** The command `topology`. */
 export function topologyCommand() {
-  const collect = (value: string, before: string[] | undefined): string[] => [
-    ...(before ?? []),
-    value,
-  ];
   const command = new Command('topology')
     .description('check a machine description and show its devices, groups and IOMMUs')
-    .option('--machine <file>', 'YAML file or preset:NAME', 'preset:default')
-    .option('--device <spec>', 'add a device: TYPE,bdf=DDDD:BB:DD.F[,OPTION=VALUE…]', collect)
-    .option('--iommu <spec>', "IOMMU in place of the machine's: TYPE[,OPTION=VALUE…]", collect)
+    .addOption(machineOption())
+    .addOption(deviceOption())
+    .addOption(iommuOption())
     .option('--print', 'print the machine file that makes this machine')
     .option('--presets', 'list the presets')
     .action((options) => {
-      if (options.presets) process.stdout.write(presetList());
-      else process.stdout.write(options.print ? printedMachine(options) : topologyText(options));
+      if (options.presets) print(presetList());
+      else print(options.print ? printedMachine(options) : topologyText(options));
     });
   return withUsage(command);
 }

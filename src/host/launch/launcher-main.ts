@@ -3,11 +3,14 @@
  *
  * Arguments: SOCKET OPTIONS(JSON) PROGRAM ARGS… Nothing else of softiommu remains in the process afterwards.
  */
-import { existsSync, statSync, writeSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { addressOf, cString, cStrings, defaultSignal, syscall } from '../sys/ffi.ts';
 import { filterProgram } from '../seccomp/filter.ts';
 import { installFilter, type Installed } from '../seccomp/install-filter.ts';
 import { sendFd, setCloexec } from '../sys/libc.ts';
+import { printable } from '../../machine/description/wording.ts';
+import { STDERR, writeAll } from '../sys/write-all.ts';
+import { whyNotRun } from './not-run.ts';
 import type { LauncherOrder, LaunchOptions } from './launch.ts';
 import type { MountPlan } from '../tree/mount-plan.ts';
 import { dropAmbient, mountFuse, rebuild, unshareMounts } from '../tree/mount-tree.ts';
@@ -43,10 +46,9 @@ function main(): void {
   if (sent < 0) fail('the supervisor is gone', 125);
   syscall(NR.close, listener);
   restoreProcess(options);
-  const error = executeFromPath(argv);
-  const missing = error === HOST_ERRNO.ENOENT || error === HOST_ERRNO.ENOTDIR;
-  if (missing) fail(`${argv[0]!}: no such program`, 127);
-  fail(`${argv[0]!}: ${reasonNotRun(argv[0]!, error)}`, 126);
+  const program = argv[0]!;
+  const { status, reason } = whyNotRun(program, executeFromPath(argv));
+  fail(`${printable(program)}: ${reason}`, status);
 }
 
 function enterNamespace(socket: number, options: LauncherOrder, plan: MountPlan): void {
@@ -60,14 +62,6 @@ function enterNamespace(socket: number, options: LauncherOrder, plan: MountPlan)
   } catch (error) {
     fail(error instanceof Error ? error.message : String(error), 125);
   }
-}
-
-function reasonNotRun(program: string, error: number): string {
-  if (error !== HOST_ERRNO.EACCES) return `cannot be executed (errno ${error})`;
-  const found = statSync(program, { throwIfNoEntry: false });
-  if (found?.isDirectory()) return 'is a directory';
-  if (found && (found.mode & 0o111) === 0) return 'is not executable (chmod +x makes it so)';
-  return 'permission denied';
 }
 
 function install(socket: number, options: LaunchOptions): Installed {
@@ -110,8 +104,8 @@ function executeFromPath(argv: readonly string[]): number {
     const path = cString(candidate);
     let error = -syscall(NR.execve, addressOf(path), args.address, env.address);
     if (error === HOST_ERRNO.ENOEXEC) error = executeScript(candidate, argv, env.address);
-    // A directory of PATH that may not be searched says nothing of the program.
-    if (existsSync(candidate)) worst = error;
+    // A directory of PATH that may not be searched says nothing of the program; one that was named does.
+    if (existsSync(candidate) || candidate === program) worst = error;
   }
   return worst;
 }
@@ -124,7 +118,7 @@ function executeScript(path: string, argv: readonly string[], env: number): numb
 }
 
 function fail(message: string, status: number): never {
-  writeSync(2, `softiommu: ${message}\n`);
+  writeAll(STDERR, `softiommu: ${message}\n`);
   process.exit(status);
 }
 

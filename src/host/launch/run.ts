@@ -34,7 +34,8 @@ export type RunResult =
 /** Signals that mean the program, when only we get them. The terminal sends the first two to both of us. */
 const FROM_TERMINAL = ['SIGINT', 'SIGQUIT'] as const;
 const FORWARDED = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGCONT'] as const;
-const STATUS_FAILED = 125;
+/** Of softiommu itself: what was asked could not be done. */
+export const STATUS_FAILED = 125;
 
 /** Run a program until it ends. */
 export function run(

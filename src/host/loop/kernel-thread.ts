@@ -4,33 +4,52 @@
  * Programs are started from here, because only the thread that seized a program may steer it.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { writeSync, openSync } from 'node:fs';
 import { jsonView } from '../../insight/views/jsonl.ts';
 import { textView } from '../../insight/views/text.ts';
 import { firstWalks } from '../../insight/views/walk.ts';
 import { openRing } from '../process/exact-pins.ts';
 import { HostError } from '../sys/ffi.ts';
+import { STDERR, writeAll } from '../sys/write-all.ts';
 import { MmioTraps } from '../mmio/mmio-traps.ts';
 import { Listener } from '../seccomp/listener.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
 import { endDescendants } from '../launch/subreaper.ts';
-import type { RunPlan, RunResult } from '../launch/run.ts';
+import { STATUS_FAILED, type RunPlan, type RunResult } from '../launch/run.ts';
+import type { Machine } from '../../machine/machine.ts';
+import { isJsonl, openTrace } from '../launch/trace-file.ts';
 import { buildMachine, type RunOutput } from './run-machine.ts';
 import { NamespaceTree } from '../tree/namespace-tree.ts';
 import { PathTrapTree } from '../tree/tree-backend.ts';
 
+/** To nobody, where standard error cannot be written: the program goes on. */
 function warn(text: string): void {
-  writeSync(2, `softiommu: ${text}\n`);
+  writeAll(STDERR, `softiommu: ${text}\n`);
 }
 
 function main(plan: RunPlan): RunResult {
-  using built = buildMachine(plan.machine, {
+  const built = buildMachine(plan.machine, {
     warn,
-    traceFd: plan.trace === undefined ? undefined : traceDescriptor(plan.trace),
+    traceFd: plan.trace === undefined ? undefined : openTrace(plan.trace),
     view: viewFor(plan.trace),
   });
-  const { machine } = built;
+  let result: RunResult;
+  let traced = true;
+  try {
+    result = runProgram(plan, built.machine);
+  } finally {
+    traced = built.close();
+  }
+  return traced ? result : withoutTrace(result);
+}
+
+/** A program that did well did not do what was asked of softiommu; one that failed has said so itself. */
+function withoutTrace(result: RunResult): RunResult {
+  const didWell = result.kind === 'exit' && result.status === 0;
+  return didWell ? { kind: 'exit', status: STATUS_FAILED } : result;
+}
+
+function runProgram(plan: RunPlan, machine: Machine): RunResult {
   const tree = plan.launch.namespace
     ? new NamespaceTree(machine.vfs)
     : new PathTrapTree(machine.vfs);
@@ -60,19 +79,9 @@ function main(plan: RunPlan): RunResult {
   }
 }
 
-/** Text for people; JSON lines for programs, told by the file's name. */
 function viewFor(file: string | undefined): RunOutput['view'] {
-  if (file?.endsWith('.jsonl')) return (_machine, print) => jsonView(print);
+  if (file !== undefined && isJsonl(file)) return (_machine, print) => jsonView(print);
   return (machine, print) => textView(print, firstWalks(machine));
-}
-function traceDescriptor(file: string): number {
-  if (file === '-') return 2;
-  try {
-    return openSync(file, 'w');
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new HostError(`the trace cannot be written: ${reason}`);
-  }
 }
 
 function outcome(): RunResult {

@@ -1,9 +1,11 @@
 /** The machine of a run, its trace going to a file, its Bugs to the user. */
-import { closeSync, writeSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import type { TraceView } from '../../insight/views/text.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import { Machine } from '../../machine/machine.ts';
 import { HostPages } from '../process/shared-memory.ts';
+import { systemReason } from '../sys/system-reason.ts';
+import { isBrokenPipe, STDERR, writeAll } from '../sys/write-all.ts';
 
 /** Where the trace and the messages of a run go. */
 export interface RunOutput {
@@ -13,9 +15,11 @@ export interface RunOutput {
   readonly view: (machine: Machine, print: (line: string) => void) => TraceView;
 }
 
-/** A machine whose trace is flushed when it is disposed of. */
-export interface RunMachine extends Disposable {
+/** A machine and its trace, which ends when it is closed. */
+export interface RunMachine {
   readonly machine: Machine;
+  /** The last of the trace. False: some of it could not be written, which has been said. */
+  close(): boolean;
 }
 
 /** The machine of a run, its nodes the user's. */
@@ -27,32 +31,24 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
   });
   machine.guard.onBug = (report) => output.warn(`BUG in ${report.during}\n${report.stack}`);
   const { traceFd } = output;
-  if (traceFd === undefined) return { machine, [Symbol.dispose]: () => undefined };
-  let open = true;
+  if (traceFd === undefined) return { machine, close: () => true };
+  let error: unknown;
   const print = (line: string): void => {
-    if (open) open = writeAll(traceFd, `${line}\n`);
+    if (error !== undefined) return;
+    error = writeAll(traceFd, `${line}\n`);
+    // Nobody who reads any more is no mistake: `--trace 2>&1 | head`.
+    if (error === undefined || isBrokenPipe(error)) return;
+    output.warn(`the trace ends here, it cannot be written: ${systemReason(error)}`);
   };
   const view = output.view(machine, print);
   const listener = machine.env.trace.listen(view.take);
   return {
     machine,
-    [Symbol.dispose]() {
+    close() {
       listener[Symbol.dispose]();
       view.flush();
-      if (traceFd > 2) closeSync(traceFd);
+      if (traceFd > STDERR) closeSync(traceFd);
+      return error === undefined || isBrokenPipe(error);
     },
   };
-}
-
-/** False when nobody reads any more: the program goes on without its trace. */
-function writeAll(fd: number, text: string): boolean {
-  try {
-    for (let bytes = Buffer.from(text); bytes.length > 0;) {
-      bytes = bytes.subarray(writeSync(fd, bytes));
-    }
-    return true;
-  } catch (error) {
-    // cast: only its code is looked at, and other errors have none
-    return (error as NodeJS.ErrnoException).code === 'EAGAIN';
-  }
 }

@@ -1,0 +1,22 @@
+/** The machine of a command: the same three options everywhere. */
+import { Option } from '@commander-js/extra-typings';
+
+function collect(value: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), value];
+}
+
+/** `--machine`: which one; preset:default without it. */
+export const machineOption = () =>
+  new Option('--machine <file>', 'machine description: a YAML file, or preset:NAME');
+/** `--device`, any number of times: adds to the machine. */
+export const deviceOption = () =>
+  new Option(
+    '--device <spec>',
+    'add a device: TYPE,bdf=DDDD:BB:DD.F[,OPTION=VALUE…]; may be repeated',
+  ).argParser(collect);
+/** `--iommu`, any number of times: these are all there are. */
+export const iommuOption = () =>
+  new Option(
+    '--iommu <spec>',
+    "IOMMU in place of the machine's: TYPE[,OPTION=VALUE…]; may be repeated",
+  ).argParser(collect);
