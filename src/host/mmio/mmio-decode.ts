@@ -1,49 +1,54 @@
 /**
- * What an instruction that touched device registers does, as data: operation, operands, width.
+ * What an instruction that touched device registers does, as data: operation, operands, width, where its memory is.
  *
- * Decoding is iced-x86's; here its many forms become the few that mmio-emulate.ts carries out.
+ * Decoding is iced-x86's. Plain moves are operations of ours, as are the few with two memory operands; all others are run by
+ * the processor (native-form.ts).
  */
 import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
+import { nativeForm } from './native-form.ts';
+import type { NativeForm } from './native-form.ts';
+import { generalRegister } from './registers.ts';
+import { REGS } from '../sys/ptrace.ts';
 
 // cast: createRequire knows no types
 const iced = createRequire(import.meta.url)('iced-x86') as typeof Iced;
 const { Decoder, Mnemonic, OpKind, Register, MemorySizeExt, RegisterExt } = iced;
 
-/** What an instruction does with its memory operand. */
+/** How an instruction is carried out. */
 export type Operation =
   | 'move'
   | 'move-zero'
   | 'move-sign'
-  | 'move-vector'
-  | 'or'
-  | 'and'
-  | 'xor'
-  | 'add'
-  | 'sub'
-  | 'compare'
-  | 'test'
-  | 'exchange'
-  | 'exchange-add'
-  | 'compare-exchange'
-  | 'inc'
-  | 'dec'
-  | 'not'
-  | 'neg'
-  | 'bit-test'
-  | 'bit-set'
-  | 'bit-reset'
+  | 'move-64-bytes'
+  | 'native'
+  | 'nothing'
+  | 'pop'
+  | 'push'
+  | 'string-compare'
+  | 'string-load'
   | 'string-move'
-  | 'string-store'
-  | 'string-load';
+  | 'string-scan'
+  | 'string-store';
 
-/** The other side of an access. */
+/** An operand of those that are not run by the processor. */
 export type Operand =
   | { readonly kind: 'memory' }
   /** A general register: byte offset in user_regs_struct and width. */
   | { readonly kind: 'register'; readonly at: number; readonly width: number }
-  | { readonly kind: 'vector'; readonly index: number; readonly width: number }
   | { readonly kind: 'immediate'; readonly value: bigint };
+
+/** An effective address: byte offsets in user_regs_struct, -1 for none. */
+export interface Place {
+  readonly base: number;
+  readonly index: number;
+  readonly scale: bigint;
+  readonly displacement: bigint;
+  readonly segment: number;
+  readonly isRipRelative: boolean;
+  /** Computed in 32 bits. */
+  readonly isShort: boolean;
+}
 
 /** An instruction that touches memory, decoded. */
 export interface Access {
@@ -52,9 +57,10 @@ export interface Access {
   /** Bytes of memory. */
   readonly width: number;
   readonly length: number;
-  readonly repeated: boolean;
-  /** A vector instruction that clears the register above what it wrote. */
-  readonly clearsUpper: boolean;
+  /** Of string instructions. */
+  readonly repeat: 'no' | 'always' | 'while-equal' | 'while-different';
+  readonly place: Place;
+  readonly native?: NativeForm;
   /** For messages: the mnemonic and the bytes. */
   readonly text: string;
 }
@@ -62,49 +68,27 @@ export interface Access {
 const M = Mnemonic;
 const OPERATIONS = new Map<number, Operation>([
   [M.Mov, 'move'],
+  [M.Movdir64b, 'move-64-bytes'],
+  [M.Movdiri, 'move'],
   [M.Movnti, 'move'],
-  [M.Movzx, 'move-zero'],
   [M.Movsx, 'move-sign'],
   [M.Movsxd, 'move-sign'],
-  [M.Or, 'or'],
-  [M.And, 'and'],
-  [M.Xor, 'xor'],
-  [M.Add, 'add'],
-  [M.Sub, 'sub'],
-  [M.Cmp, 'compare'],
-  [M.Test, 'test'],
-  [M.Xchg, 'exchange'],
-  [M.Xadd, 'exchange-add'],
-  [M.Cmpxchg, 'compare-exchange'],
-  [M.Inc, 'inc'],
-  [M.Dec, 'dec'],
-  [M.Not, 'not'],
-  [M.Neg, 'neg'],
-  [M.Bt, 'bit-test'],
-  [M.Bts, 'bit-set'],
-  [M.Btr, 'bit-reset'],
-  [M.Movsb, 'string-move'],
-  [M.Movsw, 'string-move'],
-  [M.Movsd, 'string-move'],
-  [M.Movsq, 'string-move'],
-  [M.Stosb, 'string-store'],
-  [M.Stosw, 'string-store'],
-  [M.Stosd, 'string-store'],
-  [M.Stosq, 'string-store'],
-  [M.Lodsb, 'string-load'],
-  [M.Lodsw, 'string-load'],
-  [M.Lodsd, 'string-load'],
-  [M.Lodsq, 'string-load'],
+  [M.Movzx, 'move-zero'],
+  [M.Pop, 'pop'],
+  [M.Push, 'push'],
+  ...[M.Cldemote, M.Clflush, M.Clflushopt, M.Clwb, M.Prefetchw].map(
+    (mnemonic) => [mnemonic, 'nothing'] as const,
+  ),
+  ...[M.Cmpsb, M.Cmpsw, M.Cmpsd, M.Cmpsq].map((mnemonic) => [mnemonic, 'string-compare'] as const),
+  ...[M.Lodsb, M.Lodsw, M.Lodsd, M.Lodsq].map((mnemonic) => [mnemonic, 'string-load'] as const),
+  ...[M.Movsb, M.Movsw, M.Movsd, M.Movsq].map((mnemonic) => [mnemonic, 'string-move'] as const),
+  ...[M.Scasb, M.Scasw, M.Scasd, M.Scasq].map((mnemonic) => [mnemonic, 'string-scan'] as const),
+  ...[M.Stosb, M.Stosw, M.Stosd, M.Stosq].map((mnemonic) => [mnemonic, 'string-store'] as const),
 ]);
-const VECTOR_MOVES = new Set<number>([
-  ...[M.Movups, M.Movaps, M.Movupd, M.Movapd, M.Movdqu, M.Movdqa, M.Movntdq, M.Movntps],
-  ...[M.Movq, M.Movd, M.Movss, M.Vmovdqu, M.Vmovdqa, M.Vmovups, M.Vmovaps, M.Vmovupd, M.Vmovapd],
-  ...[M.Vmovntdq, M.Vmovq, M.Vmovd, M.Movlps, M.Movlpd, M.Lddqu, M.Vlddqu, M.Movntdqa],
+/** Their names are also those of vector moves and of segment registers'. */
+const STRINGS: ReadonlySet<Operation> = new Set([
+  ...(['string-compare', 'string-load', 'string-move', 'string-scan', 'string-store'] as const),
 ]);
-const KEEPS_UPPER = new Set<number>([M.Movlps, M.Movlpd]);
-
-/** Order of general registers in iced's numbering → byte offset in user_regs_struct. */
-const GENERAL = [80, 88, 96, 40, 152, 32, 104, 112, 72, 64, 56, 48, 24, 16, 8, 0];
 
 /** The access of the instruction that begins the bytes; undefined when it is none we can carry out. */
 export function decodeAccess(code: Uint8Array): Access | undefined {
@@ -119,53 +103,77 @@ export function decodeAccess(code: Uint8Array): Access | undefined {
 }
 
 function accessOf(instruction: Iced.Instruction, code: Uint8Array): Access | undefined {
-  const mnemonic = instruction.mnemonic;
-  const operands: Operand[] = [];
-  for (let index = 0; index < instruction.opCount; index++) {
-    const operand = operandOf(instruction, index);
-    if (!operand) return undefined;
-    operands.push(operand);
-  }
-  const isVector = operands.some((operand) => operand.kind === 'vector');
-  const operation =
-    isVector && (VECTOR_MOVES.has(mnemonic) || mnemonic === M.Movsd)
-      ? 'move-vector'
-      : OPERATIONS.get(mnemonic);
-  const width = MemorySizeExt.size(instruction.memorySize);
-  if (!operation || width === 0) return undefined;
+  const operation = operationOf(instruction);
   const bytes = Buffer.from(code.subarray(0, instruction.length)).toString('hex');
-  return {
-    operation,
-    operands,
-    width,
+  const access = {
+    width: MemorySizeExt.size(instruction.memorySize),
     length: instruction.length,
-    repeated: instruction.hasRepPrefix || instruction.hasRepePrefix,
-    clearsUpper: isVector && !KEEPS_UPPER.has(mnemonic),
-    text: `${M[mnemonic]} (${bytes})`,
+    repeat: repeatOf(instruction, operation),
+    place: placeOf(instruction),
+    text: `${M[instruction.mnemonic]} (${bytes})`,
   };
+  if (operation === 'native') {
+    const native = nativeForm(instruction);
+    return native && { ...access, operation, operands: [], native };
+  }
+  const operands = Array.from({ length: instruction.opCount }, (_, n) => operandOf(instruction, n));
+  if (!operands.every((operand) => operand !== undefined)) return undefined;
+  return access.width === 0 ? undefined : { ...access, operation, operands };
+}
+
+function operationOf(instruction: Iced.Instruction): Operation {
+  const operation = OPERATIONS.get(instruction.mnemonic) ?? 'native';
+  if (STRINGS.has(operation) && !instruction.isStringInstruction) return 'native';
+  return operation;
+}
+function repeatOf(instruction: Iced.Instruction, operation: Operation): Access['repeat'] {
+  const compares = operation === 'string-compare' || operation === 'string-scan';
+  if (instruction.hasRepnePrefix) return compares ? 'while-different' : 'always';
+  if (!instruction.hasRepPrefix) return 'no';
+  return compares ? 'while-equal' : 'always';
 }
 
 function operandOf(instruction: Iced.Instruction, index: number): Operand | undefined {
   const kind = instruction.opKind(index);
-  if (kind === OpKind.Register) return registerOf(instruction.opRegister(index));
-  const isMemory =
-    kind === OpKind.Memory || (kind >= OpKind.MemorySegSI && kind <= OpKind.MemoryESRDI);
-  if (isMemory) return { kind: 'memory' };
-  return { kind: 'immediate', value: instruction.immediate(index) };
+  if (kind === OpKind.Register) {
+    const register = generalRegister(instruction.opRegister(index));
+    return register && { kind: 'register', ...register };
+  }
+  if (kind === OpKind.Memory || kind === OpKind.MemorySegRSI || kind === OpKind.MemoryESRDI) {
+    return { kind: 'memory' };
+  }
+  const isImmediate = kind >= OpKind.Immediate8 && kind <= OpKind.Immediate32to64;
+  return isImmediate ? { kind: 'immediate', value: instruction.immediate(index) } : undefined;
 }
 
-function registerOf(register: Iced.Register): Operand | undefined {
-  if (register >= Register.XMM0 && register <= Register.XMM15) {
-    return { kind: 'vector', index: register - Register.XMM0, width: 16 };
-  }
-  if (register >= Register.YMM0 && register <= Register.YMM15) {
-    return { kind: 'vector', index: register - Register.YMM0, width: 32 };
-  }
-  if (!RegisterExt.isGPR(register)) return undefined;
-  const at = GENERAL[RegisterExt.number(register)];
-  if (at === undefined) return undefined;
-  const isHighByte = register >= Register.AH && register <= Register.BH;
-  // iced numbers AH…BH as 4…7; they are the second byte of the first four.
-  if (isHighByte) return { kind: 'register', at: GENERAL[register - Register.AH]! + 1, width: 1 };
-  return { kind: 'register', at, width: RegisterExt.size(register) };
+function placeOf(instruction: Iced.Instruction): Place {
+  const { memoryBase, memoryIndex, memorySegment } = instruction;
+  const isToRdi = instruction.op0Kind === OpKind.MemorySegRDI;
+  const isRipRelative = memoryBase === Register.RIP || memoryBase === Register.EIP;
+  const at = (register: Iced.Register): number => generalRegister(register)?.at ?? -1;
+  const size = RegisterExt.size(memoryBase || memoryIndex);
+  return {
+    base: isToRdi ? REGS.rdi : at(memoryBase),
+    index: at(memoryIndex),
+    scale: BigInt(instruction.memoryIndexScale),
+    displacement: instruction.memoryDisplacement,
+    segment: SEGMENTS.get(memorySegment) ?? -1,
+    isRipRelative,
+    isShort: size === 4,
+  };
+}
+const SEGMENTS = new Map<number, number>([
+  [Register.FS, REGS.fsBase],
+  [Register.GS, REGS.gsBase],
+]);
+
+/** Where the operand is in the program. */
+export function effectiveAddress(place: Place, regs: Buffer): bigint {
+  let address = place.displacement;
+  if (place.isRipRelative) address += regs.readBigUInt64LE(REGS.rip);
+  if (place.base >= 0) address += regs.readBigUInt64LE(place.base);
+  if (place.index >= 0) address += regs.readBigUInt64LE(place.index) * place.scale;
+  address = BigInt.asUintN(place.isShort ? 32 : 64, address);
+  if (place.segment < 0) return address;
+  return BigInt.asUintN(64, address + regs.readBigUInt64LE(place.segment));
 }

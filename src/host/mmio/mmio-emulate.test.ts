@@ -38,24 +38,24 @@ function run(hex: string, { rax = 0n, rbx = 0n, memory = 0n }: Case): Seen | und
   const loads: number[] = [];
   const stores: number[] = [];
   const done = emulate(access, {
-    tid: 0,
     regs,
-    address: 0n,
-    memory: { read: () => undefined, write: () => undefined },
-    bus: {
-      load: (offset, width) => {
+    vectors: { get: () => -1, set: () => -1 },
+    memory: {
+      check: () => undefined,
+      flush: () => undefined,
+      load: (address, width) => {
         loads.push(width);
-        return BigInt.asUintN(width * 8, cell.readBigUInt64LE() >> BigInt(offset * 8));
+        return BigInt.asUintN(width * 8, cell.readBigUInt64LE() >> (address * 8n));
       },
-      store: (offset, width, value) => {
+      store: (address, width, value) => {
         stores.push(width);
-        expect(offset).toBe(0);
+        expect(address).toBe(0n);
         const kept = cell.readBigUInt64LE() & ~((1n << BigInt(width * 8)) - 1n);
         cell.writeBigUInt64LE(kept | value);
       },
     },
   });
-  if (!done) return undefined;
+  if (done !== 'done') return undefined;
   return {
     rax: regs.readBigUInt64LE(REGS.rax),
     rbx: regs.readBigUInt64LE(RBX),

@@ -4,7 +4,6 @@
  * A process is seized when it maps registers, all threads at once, and its children with it. At exit and exec it is let
  * go again, so that its real parent sees it end.
  */
-import { isErrno } from '../../base/errno.ts';
 import type { Vma } from '../../machine/memory/process-memory.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { MemoryMap } from '../process/memory-map.ts';
@@ -12,8 +11,10 @@ import type { OpenFiles } from '../process/open-files.ts';
 import type { Processes } from '../process/processes.ts';
 import * as libc from '../sys/libc.ts';
 import { queryMapping } from '../sys/map-query.ts';
-import { emulate, type Bus } from './mmio-emulate.ts';
-import { decodeAccess, type Access } from './mmio-decode.ts';
+import { emulate } from './mmio-emulate.ts';
+import { ProgramMemory } from './instruction-memory.ts';
+import { decodeAccess } from './mmio-decode.ts';
+import type { Access } from './mmio-decode.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { interruptOn } from '../sys/ffi.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
@@ -72,40 +73,43 @@ export class MmioTraps {
       ptrace.detach(tid);
     } else if (event === EVENT_STOP && signal !== SIGTRAP) ptrace.listen(tid);
     else if (event !== 0) ptrace.resume(tid);
-    else if (signal === SIGBUS && this.#access(tid)) ptrace.resume(tid);
+    else if (signal === SIGBUS) ptrace.resume(tid, this.#access(tid));
     else ptrace.resume(tid, signal);
   }
 
   /**
-   * False: not an access to our registers, or none we can carry out; the signal goes to the program. It is the one its
-   * access raised, so that its siginfo says BUS_ADRERR and the address.
+   * The signal to go on with. SIGBUS: not an access to our registers, or none we can carry out; it is the one the access
+   * raised, so that its siginfo says BUS_ADRERR and the address.
    */
-  #access(tid: number): boolean {
+  #access(tid: number): number {
     const address = ptrace.faultAddress(tid);
     const pid = this.#processOf(tid);
     const page = Number(address >> 12n);
     const vma = this.#mapping(pid, page);
-    if (!vma?.io || vma.io.window.accessible?.() === false) return false;
-    const at = vma.io.offset + (page - vma.start) * 4096 + Number(address & 0xfffn);
+    if (!vma?.io || vma.io.window.accessible?.() === false) return SIGBUS;
     ptrace.getRegs(tid, this.#regs);
     const access = this.#decode(tid, this.#regs.readBigUInt64LE(ptrace.REGS.rip));
-    const { window } = vma.io;
-    if (!access) return false;
+    if (!access) return SIGBUS;
     const { syscalls } = this.#parts.machine;
-    const bus: Bus = {
-      load: (offset, width) => {
-        const value = syscalls.load(pid, window, at + offset, width);
-        return isErrno(value) ? BigInt.asUintN(width * 8, -1n) : value;
+    const mapping = (index: number): Vma | undefined => this.#mapping(pid, index);
+    const parts = { pid, syscalls, ram: new RemoteMemory(tid), mapping };
+    const outcome = emulate(access, {
+      regs: this.#regs,
+      memory: new ProgramMemory(parts, page, vma),
+      vectors: {
+        get: (into) => ptrace.getVectorState(tid, into),
+        set: (from) => ptrace.setVectorState(tid, from),
       },
-      store: (offset, width, value) => void syscalls.store(pid, window, at + offset, width, value),
-    };
-    const memory = new RemoteMemory(tid);
-    if (!emulate(access, { tid, regs: this.#regs, bus, memory, address })) {
-      this.#parts.warn(`${window.name}: cannot carry out ${access.text} of process ${pid}`);
-      return false;
+    });
+    if (outcome === 'unknown') {
+      const where = `0x${address.toString(16)} (${vma.io.window.name})`;
+      this.#parts.warn(`cannot carry out ${access.text} at ${where} in process ${pid}`);
+      return SIGBUS;
     }
     ptrace.setRegs(tid, this.#regs);
-    return true;
+    if (outcome === 'done') return 0;
+    ptrace.setFault(tid, outcome.signal, outcome.code, outcome.address);
+    return outcome.signal;
   }
 
   /** A thread stays in its process, and we are told of its end. */
@@ -151,7 +155,8 @@ export class MmioTraps {
     const access = decodeAccess(bytes);
     if (access && this.#decoded.size < MAX_DECODED) this.#decoded.set(key, access);
     if (!access) {
-      this.#parts.warn(`cannot decode ${bytes.toString('hex')}, which touched device registers`);
+      const what = bytes.length > 0 ? bytes.toString('hex') : 'an instruction in device registers';
+      this.#parts.warn(`cannot carry out ${what} at 0x${rip.toString(16)}`);
     }
     return access;
   }

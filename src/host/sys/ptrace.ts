@@ -14,6 +14,7 @@ const REQUEST = {
   setRegs: 13,
   detach: 17,
   getSigInfo: 0x4202,
+  setSigInfo: 0x4203,
   getRegSet: 0x4204,
   setRegSet: 0x4205,
   seize: 0x4206,
@@ -26,10 +27,12 @@ const NT_X86_XSTATE = 0x202;
 
 /** Byte offsets in struct user_regs_struct. */
 export const REGS = {
+  rbx: 40,
   r10: 56,
   r9: 64,
   r8: 72,
   rax: 80,
+  rcx: 88,
   rdx: 96,
   rsi: 104,
   rdi: 112,
@@ -37,6 +40,8 @@ export const REGS = {
   rip: 128,
   eflags: 144,
   rsp: 152,
+  fsBase: 168,
+  gsBase: 176,
 } as const;
 /** Bytes of struct user_regs_struct. */
 export const REGS_SIZE = 216;
@@ -81,6 +86,14 @@ export function faultAddress(tid: number): bigint {
   const info = Buffer.alloc(128);
   ptrace(REQUEST.getSigInfo, tid, 0, addressOf(info));
   return info.readBigUInt64LE(16);
+}
+/** The signal at whose delivery a thread has stopped becomes another one, about an address. */
+export function setFault(tid: number, signal: number, code: number, address: bigint): number {
+  const info = Buffer.alloc(128);
+  info.writeInt32LE(signal, 0);
+  info.writeInt32LE(code, 8);
+  info.writeBigUInt64LE(BigInt.asUintN(64, address), 16);
+  return ptrace(REQUEST.setSigInfo, tid, 0, addressOf(info));
 }
 /** XSAVE area: returns its length, or minus an errno. */
 export function getVectorState(tid: number, into: Uint8Array): number {

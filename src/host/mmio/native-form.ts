@@ -1,0 +1,262 @@
+/**
+ * Which instructions with a memory operand native-code.ts may run, and how: their memory operand becomes a register they do
+ * not use, so that they reach nothing but the buffer it points to.
+ *
+ * What is run is our own encoding of what was decoded, of the kinds named here and of features this processor has: it cannot
+ * jump, use the stack, load segment or control registers, or be undefined.
+ */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type * as Iced from 'iced-x86';
+import { generalRegister } from './registers.ts';
+
+// cast: createRequire knows no types
+const iced = createRequire(import.meta.url)('iced-x86') as typeof Iced;
+const { CpuidFeature, Encoder, FlowControl, InstructionInfoFactory, Mnemonic, OpAccess } = iced;
+const { MemorySizeExt, OpKind, Register, RegisterExt } = iced;
+
+/** Which parts of the operand an instruction touches. */
+export interface MaskForm {
+  /** A bit of an opmask register, or the sign of an element of a vector register. */
+  readonly by: 'opmask' | 'sign';
+  readonly index: number;
+  /** Bytes. */
+  readonly element: number;
+  readonly count: number;
+  /** The elements chosen lie side by side (compress, expand). */
+  readonly packed: boolean;
+}
+/** How the processor is to run an instruction. */
+export interface NativeForm {
+  readonly encoding: Uint8Array;
+  /** The register that points to the operand: its place in user_regs_struct. */
+  readonly base: number;
+  readonly reads: boolean;
+  readonly writes: boolean;
+  /** cmpxchg and its kin store what is new only when it compared equal. */
+  readonly writesIfEqual: boolean;
+  readonly usesVectors: boolean;
+  readonly setsVectors: boolean;
+  readonly mask?: MaskForm;
+  /** bt and its kin with a register: it chooses the bit, and beyond the operand also the operand. */
+  readonly bit?: { readonly at: number; readonly width: number };
+  /** Quotients that do not fit are the program's SIGFPE. */
+  readonly divides?: 'signed' | 'unsigned';
+}
+
+/** Without a feature of their own. */
+const INTEGER =
+  /^(Adc|Add|And|Bsf|Bsr|Bt|Btc|Btr|Bts|Cmp|Cmpxchg|Cmpxchg8b|Dec|Div|Idiv|Imul|Inc|Mul|Neg|Not|Or|Rcl|Rcr|Rol|Ror|Sar|Sbb|Shl|Shld|Shr|Shrd|Sub|Test|Xadd|Xchg|Xor|(Set|Cmov)(a|ae|b|be|e|g|ge|l|le|ne|no|np|ns|o|p|s))$/;
+/** Feature in the decoder's words → in /proc/cpuinfo's. */
+const FEATURES: Readonly<Record<string, string>> = {
+  ADX: 'adx',
+  AES: 'aes',
+  AVX: 'avx',
+  AVX2: 'avx2',
+  AVX512BW: 'avx512bw',
+  AVX512CD: 'avx512cd',
+  AVX512DQ: 'avx512dq',
+  AVX512F: 'avx512f',
+  AVX512VL: 'avx512vl',
+  AVX512_BF16: 'avx512_bf16',
+  AVX512_BITALG: 'avx512_bitalg',
+  AVX512_FP16: 'avx512_fp16',
+  AVX512_IFMA: 'avx512ifma',
+  AVX512_VBMI: 'avx512vbmi',
+  AVX512_VBMI2: 'avx512_vbmi2',
+  AVX512_VNNI: 'avx512_vnni',
+  AVX512_VPOPCNTDQ: 'avx512_vpopcntdq',
+  AVX_VNNI: 'avx_vnni',
+  BMI1: 'bmi1',
+  BMI2: 'bmi2',
+  CMPXCHG16B: 'cx16',
+  F16C: 'f16c',
+  FMA: 'fma',
+  GFNI: 'gfni',
+  LZCNT: 'abm',
+  MOVBE: 'movbe',
+  MOVDIRI: 'movdiri',
+  PCLMULQDQ: 'pclmulqdq',
+  POPCNT: 'popcnt',
+  SSE: 'sse',
+  SSE2: 'sse2',
+  SSE3: 'pni',
+  SSE4_1: 'sse4_1',
+  SSE4_2: 'sse4_2',
+  SSSE3: 'ssse3',
+  VAES: 'vaes',
+  VPCLMULQDQ: 'vpclmulqdq',
+};
+/** They have a feature of that list, and more to them than a memory operand. */
+const EXCLUDED = /mxcsr$|^Maskmovq$/;
+const BIT = /^Bt[crs]?$/;
+const EQUAL = /^Cmpxchg/;
+const BY_SIGN = /^Vp?maskmov|^V?maskmovdqu|^Maskmovdqu/;
+const BY_BYTE = /maskmovdqu$/i;
+/** Masked loads that read only what is chosen; others (shuffles, broadcasts) are given the operand as a whole. */
+const ELEMENTWISE_LOAD = /^Vmov|^Vpmov/;
+const PACKED = /compress|expand/;
+const ONLY_STORES = /mov|extr|compress/i;
+/** Vector operands are 64 bytes at most. */
+const MAX_OPERAND = 64;
+/** Of the first eight, because the high bytes of registers do not go with the others. */
+const BASES = [
+  Register.RBX,
+  Register.RSI,
+  Register.RDI,
+  Register.RBP,
+  Register.RCX,
+  Register.RDX,
+  Register.RAX,
+];
+const DIVIDES = new Map<string, 'signed' | 'unsigned'>([
+  ['Div', 'unsigned'],
+  ['Idiv', 'signed'],
+]);
+
+let flags: ReadonlySet<string> | undefined;
+function has(feature: string): boolean {
+  const flag = FEATURES[feature];
+  flags ??= new Set(
+    /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.split(' '),
+  );
+  return flag !== undefined && flags.has(flag);
+}
+
+/** Undefined: not one of those. The instruction is changed. */
+export function nativeForm(instruction: Iced.Instruction): NativeForm | undefined {
+  const name = Mnemonic[instruction.mnemonic];
+  if (!isPermitted(instruction, name)) return undefined;
+  const operand = memoryOperand(instruction);
+  if (operand < 0) return undefined;
+  const parts = partsOf(instruction, name, operand);
+  const isImplicit = instruction.opKind(operand) === OpKind.MemorySegRDI;
+  rebase(instruction, isImplicit ? Register.RDI : Register.R15); // R15 is none of the bases
+  const used = usage(instruction);
+  const base = isImplicit ? Register.RDI : BASES.find((register) => !used.general.has(register));
+  const at = base && generalRegister(base)?.at;
+  if (base === undefined || at === undefined || used.forbidden) return undefined;
+  rebase(instruction, base);
+  return {
+    encoding: encode(instruction),
+    base: at,
+    ...used.access,
+    usesVectors: used.vectors,
+    setsVectors: used.vectors && !(operand === 0 && ONLY_STORES.test(name)),
+    ...parts,
+  };
+}
+function partsOf(
+  instruction: Iced.Instruction,
+  name: string,
+  operand: number,
+): Pick<NativeForm, 'bit' | 'divides' | 'mask' | 'writesIfEqual'> {
+  const mask = maskOf(instruction, name, operand);
+  const bit = bitOf(instruction, name);
+  const divides = DIVIDES.get(name);
+  return {
+    writesIfEqual: EQUAL.test(name),
+    ...(mask && { mask }),
+    ...(bit && { bit }),
+    ...(divides && { divides }),
+  };
+}
+
+function memoryOperand(instruction: Iced.Instruction): number {
+  const size = MemorySizeExt.size(instruction.memorySize);
+  if (size === 0 || size > MAX_OPERAND) return -1;
+  const isMemory = (kind: Iced.OpKind): boolean =>
+    kind === OpKind.Memory || kind === OpKind.MemorySegRDI;
+  const kinds = Array.from({ length: instruction.opCount }, (_, n) => instruction.opKind(n));
+  return kinds.findIndex(isMemory);
+}
+
+function isPermitted(instruction: Iced.Instruction, name: string): boolean {
+  if (instruction.isVsib || instruction.isStackInstruction || instruction.isPrivileged)
+    return false;
+  if (instruction.flowControl !== FlowControl.Next || EXCLUDED.test(name)) return false;
+  if (instruction.hasRepPrefix || instruction.hasRepnePrefix) return false;
+  if (INTEGER.test(name)) return true;
+  return [...instruction.cpuidFeatures()].every((feature) => has(CpuidFeature[feature] ?? ''));
+}
+
+interface Usage {
+  readonly general: ReadonlySet<Iced.Register>;
+  readonly vectors: boolean;
+  /** Registers that are ours as long as the instruction runs, or that MMX shares with the x87. */
+  readonly forbidden: boolean;
+  readonly access: { readonly reads: boolean; readonly writes: boolean };
+}
+function usage(instruction: Iced.Instruction): Usage {
+  const factory = new InstructionInfoFactory();
+  const info = factory.info(instruction);
+  // cast: the declarations say any[], the documentation says these
+  const registers = (info.usedRegisters() as Iced.UsedRegister[]).map((used) => used.register);
+  // cast: as above
+  const memory = (info.usedMemory() as Iced.UsedMemory[])[0]?.access ?? OpAccess.None;
+  info.free();
+  factory.free();
+  const general = registers.filter((register) => RegisterExt.isGPR(register));
+  const isVector = (register: Iced.Register): boolean =>
+    RegisterExt.isVectorRegister(register) || RegisterExt.isK(register);
+  return {
+    general: new Set(general.map((register) => RegisterExt.fullRegister(register))),
+    vectors: registers.some(isVector),
+    forbidden: memory === OpAccess.None || registers.some(isForbidden),
+    access: {
+      reads: memory !== OpAccess.Write && memory !== OpAccess.CondWrite,
+      writes: memory !== OpAccess.Read && memory !== OpAccess.CondRead,
+    },
+  };
+}
+function isForbidden(register: Iced.Register): boolean {
+  if (RegisterExt.isMM(register) || RegisterExt.isSegmentRegister(register)) return true;
+  return RegisterExt.fullRegister(register) === Register.RSP;
+}
+
+/** The segment goes in any case. */
+function rebase(instruction: Iced.Instruction, base: Iced.Register): void {
+  instruction.memoryBase = base;
+  instruction.memoryIndex = Register.None;
+  instruction.memoryIndexScale = 1;
+  instruction.memoryDisplacement = 0n;
+  instruction.memoryDisplSize = 0;
+  instruction.segmentPrefix = Register.None;
+}
+function encode(instruction: Iced.Instruction): Uint8Array {
+  const encoder = new Encoder(64);
+  try {
+    encoder.encode(instruction, 0n);
+    return encoder.takeBuffer();
+  } finally {
+    encoder.free();
+  }
+}
+
+function maskOf(
+  instruction: Iced.Instruction,
+  name: string,
+  operand: number,
+): MaskForm | undefined {
+  const size = MemorySizeExt.size(instruction.memorySize);
+  if (BY_SIGN.test(name)) {
+    const index = RegisterExt.number(instruction.opRegister(BY_BYTE.test(name) ? 2 : 1));
+    const element = BY_BYTE.test(name) ? 1 : MemorySizeExt.elementSize(instruction.memorySize);
+    return { by: 'sign', index, element, count: size / element, packed: false };
+  }
+  const packed = PACKED.test(name);
+  const isMasked = instruction.opMask !== Register.None;
+  if (!isMasked || (operand !== 0 && !packed && !ELEMENTWISE_LOAD.test(name))) return undefined;
+  const element = MemorySizeExt.elementSize(instruction.memorySize);
+  return {
+    by: 'opmask',
+    index: instruction.opMask - Register.K0,
+    element,
+    count: size / element,
+    packed,
+  };
+}
+function bitOf(instruction: Iced.Instruction, name: string): NativeForm['bit'] {
+  if (!BIT.test(name) || instruction.opKind(1) !== OpKind.Register) return undefined;
+  return generalRegister(instruction.opRegister(1));
+}

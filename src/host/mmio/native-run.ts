@@ -1,0 +1,160 @@
+/**
+ * An instruction of native-form.ts on a stopped thread: its operand is loaded, the processor runs it, its operand is stored.
+ *
+ * Operands wider than 8 bytes move 8 bytes at a time, ascending; masked ones by elements, and only those chosen.
+ */
+import type { Access } from './mmio-decode.ts';
+import type { Fault } from './instruction-memory.ts';
+import type { Stopped } from './stopped.ts';
+import { effectiveAddress } from './mmio-decode.ts';
+import { readRegister, writeRegister, ZERO } from './flags.ts';
+import {
+  compileNative,
+  componentOffset,
+  operandPlace,
+  runNative,
+  sharedMemory,
+} from './native-code.ts';
+import type { MaskForm, NativeForm } from './native-form.ts';
+import { REGS } from '../sys/ptrace.ts';
+
+const SIGFPE = 8;
+const FPE_INTDIV = 1;
+/** Offsets in the XSAVE area. */
+const MXCSR = 24;
+const SSE = 160;
+const UPPER = 2;
+const OPMASK = 5;
+const MXCSR_MASKS = 0x1f80;
+const MXCSR_FLAGS = 0x3f;
+const MASK_SHIFT = 7;
+
+type Piece = readonly [offset: number, width: number];
+
+/** 'unknown': it cannot be carried out on this thread; nothing has been stored. */
+export function nativeOperation(access: Access, stopped: Stopped): 'done' | 'unknown' | Fault {
+  const form = access.native!;
+  const { regs, vectors } = stopped;
+  const state = form.usesVectors ? sharedMemory().vectors : undefined;
+  const length = state ? vectors.get(state) : 0;
+  if (length < 0) return 'unknown';
+  const address = effectiveAddress(access.place, regs) + bitDistance(form, access.width, regs);
+  const pieces = [...piecesOf(form, access.width, state)];
+  for (const [offset, width] of pieces) {
+    const fault = stopped.memory.check(address + BigInt(offset), width, form.writes);
+    if (fault) return fault;
+  }
+  const outcome = runOn(access, stopped, { address, pieces, state });
+  if (outcome !== 'done') return outcome;
+  if (state && form.setsVectors) vectors.set(state.subarray(0, length));
+  return 'done';
+}
+
+interface Operand {
+  readonly address: bigint;
+  readonly pieces: readonly Piece[];
+  readonly state: Buffer | undefined;
+}
+function runOn(access: Access, stopped: Stopped, where: Operand): 'done' | 'unknown' | Fault {
+  const form = access.native!;
+  const { memory, regs } = stopped;
+  const { operand } = sharedMemory();
+  const place = operandPlace(where.address);
+  const bytes = operand.subarray(place.offset, place.offset + access.width);
+  bytes.fill(0);
+  if (form.reads) {
+    for (const [offset, width] of where.pieces) {
+      writeBytes(bytes, offset, width, memory.load(where.address + BigInt(offset), width));
+    }
+  }
+  if (form.divides && !quotientFits(form.divides, regs, bytes)) {
+    return { signal: SIGFPE, code: FPE_INTDIV, address: regs.readBigUInt64LE(REGS.rip) };
+  }
+  const after = Buffer.from(regs);
+  after.writeBigUInt64LE(place.at, form.base);
+  if (form.bit) chooseBit(form.bit, access.width, after);
+  if (!run(form, after, where.state)) return 'unknown';
+  regs.copy(after, form.base, form.base, form.base + 8);
+  if (form.bit) regs.copy(after, form.bit.at, form.bit.at, form.bit.at + 8);
+  if (form.writes && !(form.writesIfEqual && (after.readUInt32LE(REGS.eflags) & ZERO) === 0)) {
+    for (const [offset, width] of where.pieces) {
+      memory.store(where.address + BigInt(offset), width, readRegister(bytes, offset, width));
+    }
+  }
+  after.copy(regs);
+  return 'done';
+}
+function writeBytes(bytes: Buffer, offset: number, width: number, value: bigint): void {
+  if (width === 8) bytes.writeBigUInt64LE(value, offset);
+  else bytes.writeUIntLE(Number(value), offset, width);
+}
+
+/** False: no room for more code, or a floating-point exception that the program wants as a signal. */
+function run(form: NativeForm, regs: Buffer, state: Buffer | undefined): boolean {
+  const code = compileNative(form.encoding, form.usesVectors);
+  if (code === undefined) return false;
+  const mxcsr = state?.readUInt32LE(MXCSR) ?? MXCSR_MASKS;
+  const wanted = ~mxcsr & MXCSR_MASKS;
+  if (!state || wanted === 0) {
+    runNative(code, regs);
+    return true;
+  }
+  state.writeUInt32LE((mxcsr | MXCSR_MASKS) & ~MXCSR_FLAGS, MXCSR);
+  runNative(code, regs);
+  const raised = state.readUInt32LE(MXCSR) & MXCSR_FLAGS;
+  state.writeUInt32LE((mxcsr | raised) >>> 0, MXCSR);
+  return (raised & (wanted >> MASK_SHIFT)) === 0;
+}
+
+function* piecesOf(form: NativeForm, width: number, state: Buffer | undefined): Generator<Piece> {
+  if (form.mask && state) {
+    const chosen = chosenElements(form.mask, state);
+    if (chosen.length < form.mask.count) {
+      for (const element of chosen) yield [element * form.mask.element, form.mask.element];
+      return;
+    }
+  }
+  for (let offset = 0; offset < width; offset += 8) yield [offset, Math.min(8, width - offset)];
+}
+/** In ascending order. */
+function chosenElements(mask: MaskForm, state: Buffer): number[] {
+  const all = Array.from({ length: mask.count }, (_, element) => element);
+  const chosen = all.filter((element) =>
+    mask.by === 'opmask' ? hasBit(state, mask.index, element) : hasSign(state, mask, element),
+  );
+  return mask.packed ? all.slice(0, chosen.length) : chosen;
+}
+function hasBit(state: Buffer, register: number, bit: number): boolean {
+  const byte = state[componentOffset(OPMASK) + register * 8 + (bit >> 3)]!;
+  return ((byte >> (bit & 7)) & 1) !== 0;
+}
+function hasSign(state: Buffer, mask: MaskForm, element: number): boolean {
+  const last = (element + 1) * mask.element - 1;
+  const at = last < 16 ? SSE + last : componentOffset(UPPER) + last - 16;
+  return (state[at + mask.index * 16]! & 0x80) !== 0;
+}
+
+/** How far the operand is from where the instruction points: bits are counted beyond its end, in whole operands. */
+function bitDistance(form: NativeForm, width: number, regs: Buffer): bigint {
+  if (!form.bit) return 0n;
+  const bit = BigInt.asIntN(width * 8, readRegister(regs, form.bit.at, form.bit.width));
+  return (bit >> BigInt(Math.log2(width * 8))) * BigInt(width);
+}
+function chooseBit(bit: { at: number; width: number }, width: number, regs: Buffer): void {
+  const chosen = readRegister(regs, bit.at, bit.width) & BigInt(width * 8 - 1);
+  writeRegister(regs, bit.at, bit.width, chosen);
+}
+
+/** Of a division by `divisor` of what is in ax, or dx:ax, edx:eax, rdx:rax. */
+function quotientFits(kind: 'signed' | 'unsigned', regs: Buffer, divisor: Buffer): boolean {
+  const width = divisor.length;
+  const bits = width * 8;
+  const low = readRegister(regs, REGS.rax, width === 1 ? 2 : width);
+  const high = width === 1 ? 0n : readRegister(regs, REGS.rdx, width);
+  const dividend = width === 1 ? low : (high << BigInt(bits)) | low;
+  const by = readRegister(divisor, 0, width);
+  if (by === 0n) return false;
+  if (kind === 'unsigned') return dividend / by < 1n << BigInt(bits);
+  const quotient = BigInt.asIntN(2 * bits, dividend) / BigInt.asIntN(bits, by);
+  return quotient === BigInt.asIntN(bits, quotient);
+}
