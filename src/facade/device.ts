@@ -24,6 +24,7 @@ import type { PciDev } from '../machine/kernel/pci-dev.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from '../uapi/pci-regs.ts';
 import { call } from './error.ts';
+import type { Holdings } from './holdings.ts';
 
 /** A run of the machine's RAM that DMA can reach. */
 export class DmaMemory {
@@ -68,8 +69,10 @@ export interface AttachAnswer {
 export class SimDomain {
   /** The domain as the kernel has it. */
   readonly kernel: Domain;
-  constructor(domain: Domain) {
+  readonly #holdings: Holdings;
+  constructor(domain: Domain, holdings: Holdings) {
     this.kernel = domain;
+    this.#holdings = holdings;
   }
   /** Map physical memory at an IOVA. EINVAL: not aligned; EADDRINUSE: something is mapped there. @kernel iommu_map */
   map(
@@ -93,6 +96,7 @@ export class SimDomain {
   /** Nobody may be attached any more. @kernel iommu_domain_free */
   free(): void {
     domainFree(this.kernel);
+    this.#holdings.delete(this);
   }
 }
 
@@ -101,9 +105,11 @@ export class SimDevice {
   /** The function as the simulated kernel knows it. */
   readonly kernel: PciDev;
   readonly #machine: Kernel;
+  readonly #holdings: Holdings;
 
-  constructor(machine: Kernel, address: string) {
+  constructor(machine: Kernel, address: string, holdings: Holdings) {
     this.#machine = machine;
+    this.#holdings = holdings;
     this.kernel = call(
       `device ${address}`,
       () =>
@@ -128,7 +134,10 @@ export class SimDevice {
 
   /** A new domain that this device can be attached to. ENODEV: no IOMMU. @kernel iommu_paging_domain_alloc */
   allocDomain(): SimDomain {
-    return new SimDomain(call('alloc domain', () => pagingDomainAlloc(this.kernel.dev)));
+    const made = call('alloc domain', () => pagingDomainAlloc(this.kernel.dev));
+    const domain = new SimDomain(made, this.#holdings);
+    this.#holdings.add(domain, `a domain of ${this.address} (free() it)`);
+    return domain;
   }
   /** Memory of the machine that a domain can map. */
   allocMemory(length: number): DmaMemory {
@@ -140,10 +149,12 @@ export class SimDevice {
    */
   claim(owner: object = this): void {
     call('claim', () => deviceClaimDmaOwner(this.kernel.dev, owner));
+    this.#holdings.add(this.kernel.dev.iommuGroup, `the claim of ${this.address} (release() it)`);
   }
   /** Give the group back to the kernel: it goes to its default domain. @kernel iommu_device_release_dma_owner */
   release(): void {
     deviceReleaseDmaOwner(this.kernel.dev);
+    this.#holdings.delete(this.kernel.dev.iommuGroup);
   }
   /**
    * Put the device's group on a domain, or one PASID of it.

@@ -81,6 +81,22 @@ describe('a device of the library', () => {
   });
 });
 
+test('what was not given back is named when the machine is closed, and can still be given back', () => {
+  const machine = new Machine();
+  const device = machine.device(EDU);
+  const domain = device.allocDomain();
+  device.claim();
+  expect(caught(() => machine.close())).toMatchObject({
+    code: 'EBUSY',
+    syscall: 'close',
+    reason: 'what the machine gave was not given back',
+    facts: { left: `a domain of ${EDU} (free() it), the claim of ${EDU} (release() it)` },
+  });
+  device.release();
+  domain.free();
+  machine.close();
+});
+
 test('what is mapped for reading alone cannot be written, and is explained so', () => {
   const machine = new Machine(PASIDS);
   const device = machine.device(EDU);

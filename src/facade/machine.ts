@@ -1,7 +1,8 @@
 /**
  * The library's machine: built in one line, with programs, devices and domains that throw SoftIommuError.
  */
-import type { Errno } from '../base/errno.ts';
+import { EBUSY, type Errno } from '../base/errno.ts';
+import { refuse } from '../base/refuse.ts';
 import { formatEvent } from '../insight/views/event-text.ts';
 import type { Stamped } from '../base/events.ts';
 import type { Explanation } from '../core/contract/remapping-unit.ts';
@@ -12,6 +13,7 @@ import { PRESETS } from '../machine/description/presets/index.ts';
 import type { Credentials } from '../machine/program/program.ts';
 import { SimDevice } from './device.ts';
 import { call, SoftIommuError } from './error.ts';
+import { Holdings } from './holdings.ts';
 import { Program } from './program.ts';
 
 /** A description that describes no machine that can be; every problem with its place. */
@@ -44,6 +46,7 @@ export class MachineDescriptionError extends Error {
 export class Machine {
   /** The simulated kernel itself: errno values instead of exceptions, everything open to look at. */
   readonly kernel: Kernel;
+  readonly #holdings = new Holdings();
 
   /** `new Machine()`, `new Machine('preset:two-iommus')`, or a description as in a machine file. */
   constructor(
@@ -65,7 +68,9 @@ export class Machine {
 
   /** Every device the simulated kernel knows, by address. */
   get devices(): SimDevice[] {
-    return this.kernel.pci.devices().map((pci) => new SimDevice(this.kernel, pci.name));
+    return this.kernel.pci
+      .devices()
+      .map((pci) => new SimDevice(this.kernel, pci.name, this.#holdings));
   }
   /** A process with its own memory and files; root unless said otherwise. */
   program(credentials: Credentials = {}): Program {
@@ -73,7 +78,7 @@ export class Machine {
   }
   /** A device by its address. Throws ENODEV. */
   device(address: string): SimDevice {
-    return new SimDevice(this.kernel, address);
+    return new SimDevice(this.kernel, address, this.#holdings);
   }
   /** Let simulated time pass. */
   advance(deltaNs: number): void {
@@ -97,8 +102,12 @@ export class Machine {
   topology(): string {
     return describeTree(this.kernel);
   }
-  /** Programs end and devices leave; what is left over is a leak and throws. */
+  /** Programs end and devices leave. EBUSY: a domain or a claim was not given back, and nothing was changed. */
   close(): void {
+    const left = this.#holdings.names.join(', ');
+    call('close', () =>
+      left ? refuse(EBUSY, 'what the machine gave was not given back', { left }) : undefined,
+    );
     this.kernel.close();
   }
 
