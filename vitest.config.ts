@@ -28,6 +28,7 @@ export default defineConfig({
           include: ['test/host/**/*.test.ts', 'src/host/**/*.test.ts'],
           testTimeout: 120_000,
           fileParallelism: false,
+          globalSetup: ['test/host/build-once.ts'],
           setupFiles: ['test/record-refusals.ts', 'test/random-seed.ts'],
         },
       },

@@ -1,7 +1,7 @@
 /** A debugger as the program: the process it traces cannot be traced by us, which is said where something is lost. */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { PROJECT } from './build.ts';
+import { PROJECT } from './project.ts';
 import { compile, has, softiommu } from './environments.ts';
 
 const STRACE = ['strace', '-f', '-o', '/dev/null'];

@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PROJECT } from './build.ts';
+import { PROJECT } from './project.ts';
 import { ENVIRONMENTS, softiommu, strayDirectories } from './environments.ts';
 
 const PROGRAM = ['python3', join(PROJECT, 'test/host/programs/dmabuf.py')];

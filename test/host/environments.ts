@@ -4,7 +4,7 @@ import type { ChildProcess, SpawnSyncReturns } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildDist, PROJECT } from './build.ts';
+import { MAIN, PROJECT } from './project.ts';
 
 const PROGRAMS = join(PROJECT, '.cache/test-programs');
 const isRoot = process.getuid?.() === 0;
@@ -83,8 +83,6 @@ export const ENVIRONMENTS: readonly Environment[] = [
       failing([...WITH_FUSE, ...AS_NOBODY, ...USER_MOUNTS], 'no user namespaces or no FUSE'),
   ),
 ];
-
-export const MAIN = join(buildDist(), 'cli/main.js');
 
 /** Compile a C program of test/host/programs or examples; the result is its path. */
 export function compile(source: string, ...flags: string[]): string {

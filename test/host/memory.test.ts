@@ -1,7 +1,7 @@
 /** Memory of programs under `run --selftest`: what the simulated kernel holds of it, and what it says of it. */
 import { describe, expect, test } from 'vitest';
 import { join } from 'node:path';
-import { PROJECT } from './build.ts';
+import { PROJECT } from './project.ts';
 import { ENVIRONMENTS, softiommu } from './environments.ts';
 
 const PROGRAM = join(PROJECT, 'test/host/programs/memory.py');

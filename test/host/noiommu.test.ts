@@ -1,7 +1,7 @@
 /** A real program with a device without an IOMMU (iommufd.md 4.7), in each environment. */
 import { afterAll, describe, expect, test } from 'vitest';
 import { join } from 'node:path';
-import { PROJECT } from './build.ts';
+import { PROJECT } from './project.ts';
 import { ENVIRONMENTS, softiommu, strayDirectories } from './environments.ts';
 
 const PROGRAM = ['python3', join(PROJECT, 'test/host/programs/noiommu.py')];

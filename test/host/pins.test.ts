@@ -1,7 +1,7 @@
 /** Pinned pages of real programs: a device sees what a pinned page would show, whatever becomes of the mapping. */
 import { describe, expect, test } from 'vitest';
 import { join } from 'node:path';
-import { PROJECT } from './build.ts';
+import { PROJECT } from './project.ts';
 import { ENVIRONMENTS, softiommu } from './environments.ts';
 import type { Environment } from './environments.ts';
 

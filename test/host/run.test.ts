@@ -3,12 +3,11 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PROJECT } from './build.ts';
+import { MAIN, PROJECT } from './project.ts';
 import {
   compile,
   ENVIRONMENTS,
   has,
-  MAIN,
   softiommu,
   startSoftiommu as startIn,
   strayDirectories,

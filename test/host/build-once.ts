@@ -1,24 +1,23 @@
 /**
- * Builds the sources once for tests that start real processes: `node dist/cli/main.js` starts faster than a loader.
- * Type errors are the type checker's business; only what changed is written again.
+ * Before the first file of tests that start real processes: the sources built, for `node dist/cli/main.js` starts faster
+ * than a loader. Type errors are the type checker's business; only what changed is written again.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
+import { CHECKOUT, DIST, PROJECT } from './project.ts';
 
 /** Packages that dist/ loads. */
 const RUNTIME = ['@commander-js', '@koromix', 'commander', 'iced-x86', 'koffi', 'yaml', 'zod'];
 
-const CHECKOUT = join(import.meta.dirname, '../..');
-/** What programs under test are run from: the checkout, or a copy where other users cannot enter it. */
-export const PROJECT = everybodyMayEnter(CHECKOUT) ? CHECKOUT : readableCopy();
-export const DIST = join(PROJECT, '.cache/dist');
-
-export function buildDist(): string {
+/** Vitest calls it. */
+export function setup(): void {
+  if (PROJECT !== CHECKOUT) copyCheckout();
   const sources = readdirSync(join(PROJECT, 'src'), { recursive: true, encoding: 'utf8' });
-  const wanted = sources.filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'));
+  const wanted = sources.filter(
+    (name) => /(?<!\.test)\.ts$/.test(name) && !/^testing\//.test(name),
+  );
   for (const name of wanted) {
     const from = join(PROJECT, 'src', name);
     const to = join(DIST, name.replace(/\.ts$/, '.js'));
@@ -37,23 +36,15 @@ export function buildDist(): string {
     writeFileSync(to, outputText);
   }
   writeFileSync(join(DIST, 'package.json'), '{"type":"module"}');
-  return DIST;
 }
 
-function everybodyMayEnter(dir: string): boolean {
-  const above = dirname(dir);
-  return (statSync(dir).mode & 0o005) === 0o005 && (above === dir || everybodyMayEnter(above));
-}
-
-function readableCopy(): string {
-  const copy = join(tmpdir(), `checkout-${statSync(CHECKOUT).ino}-of-softiommu`);
+function copyCheckout(): void {
   const parts = ['src', 'examples', 'test/host', 'package.json'];
   const packages = RUNTIME.map((name) => join('node_modules', name));
   for (const part of [...parts, ...packages]) {
     const from = join(CHECKOUT, part);
     if (!statSync(from, { throwIfNoEntry: false })) continue;
-    cpSync(from, join(copy, part), { recursive: true, preserveTimestamps: true });
+    cpSync(from, join(PROJECT, part), { recursive: true, preserveTimestamps: true });
   }
-  spawnSync('chmod', ['-R', 'a+rX', copy]);
-  return copy;
+  spawnSync('chmod', ['-R', 'a+rX', PROJECT]);
 }
