@@ -4,7 +4,8 @@ import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { ENVIRONMENTS, MAIN, softiommu } from './environments.ts';
+import { ENVIRONMENTS, softiommu } from './environments.ts';
+import { MAIN } from './project.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'output-of-softiommu-'));
 afterAll(() => {
