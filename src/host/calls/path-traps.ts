@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { isErrno, type Result } from '../../base/errno.ts';
 import type { AttrNode, DeviceNode, Node } from '../../machine/files/nodes.ts';
-import { KERNEL } from '../../machine/files/rights.ts';
+import { KERNEL, MAY_EXEC } from '../../machine/files/rights.ts';
 import { join, type NodePlace, type Place } from '../../machine/files/vfs.ts';
 import { openHow } from '../tree/open-flags.ts';
 import type { CallContext } from './call-context.ts';
@@ -35,6 +35,7 @@ import {
   O_WRONLY,
 } from '../sys/numbers.ts';
 import { SimulatedProc } from './simulated-proc.ts';
+import type { Ids } from '../process/credentials.ts';
 import type { HostTask } from '../process/task.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
 import {
@@ -105,13 +106,12 @@ export class PathTraps {
     return isDirect(place) ? 'continue' : place;
   }
 
-  #resolve(call: Notification, { follow, flags, kind }: PathCall, path: string): Result<Place> {
+  #resolve(call: Notification, what: PathCall, path: string): Result<Place> {
     const { machine, processes } = this.#context;
-    const cred = processes.cred(call.tid, 'fs');
     return machine.vfs.resolve(path, {
-      cred,
-      follow,
-      create: kind === 'open' && isCreating(flags),
+      cred: processes.cred(call.tid, idsOf(what)),
+      follow: what.follow,
+      create: what.kind === 'open' && isCreating(what.flags),
     });
   }
 
@@ -157,13 +157,9 @@ export class PathTraps {
     }
   }
 
-  #access(call: Notification, { effective, mode }: PathCall, node: Node): Answer {
+  #access(call: Notification, what: PathCall, node: Node): Answer {
     const { machine, processes } = this.#context;
-    const rc = machine.vfs.mayAccess(
-      node,
-      processes.cred(call.tid, effective ? 'fs' : 'real'),
-      mode,
-    );
+    const rc = machine.vfs.mayAccess(node, processes.cred(call.tid, idsOf(what)), what.mode);
     return rc ? -rc.number : 0;
   }
 
@@ -258,6 +254,9 @@ export class PathTraps {
   /** A directory is made current by the thread itself: we open it, and it runs fchdir. */
   #chdir(call: Notification, place: NodePlace): Answer {
     if (place.node.kind !== 'dir') return -HOST_ERRNO.ENOTDIR;
+    const { machine, processes } = this.#context;
+    const rc = machine.vfs.mayAccess(place.node, processes.cred(call.tid, 'fs'), MAY_EXEC);
+    if (rc) return -rc.number;
     return this.#chdirTo(call, this.#tree.directory(place.path, place.node));
   }
   #chdirTo(call: Notification, path: string): Answer {
@@ -385,6 +384,11 @@ interface StatTarget {
 
 function nameOf(entry: Entry): string {
   return entry.kind === 'file' ? entry.file.name : entry.path;
+}
+
+/** access(2) asks for the real ids, on the way there too; all else for those of the file system. */
+function idsOf({ kind, effective }: PathCall): Ids {
+  return kind === 'access' && !effective ? 'real' : 'fs';
 }
 
 function answerText(task: HostTask, what: PathCall, text: string): Answer {

@@ -83,7 +83,10 @@ describe('a path leads', () => {
     ['/sys/devices/dev0/vendor/', 'ENOTDIR'],
     ['/sys/devices/dev0/vendor/.', 'ENOTDIR'],
     ['/sys/devices/dev0/self', 'ELOOP'],
+    ['/sys/closed', 'dir /sys/closed'],
+    ['/sys/closed/', 'dir /sys/closed'],
     ['/sys/closed/attr', 'EACCES'],
+    ['/sys/closed/..', 'EACCES'],
   ] as const)('the path %s leads to %s', ([path, place]) => {
     expect(where(path)).toBe(place);
   });

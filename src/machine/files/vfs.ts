@@ -153,12 +153,12 @@ export class Vfs {
     const walk: Walk = { path, how, host, trail: [], todo: components(path), links: 0 };
     const mustBeDir = path.endsWith('/') || path.endsWith('/.');
     for (;;) {
-      const rc = this.mayAccess(this.#here(walk), how.cred, MAY_EXEC);
-      if (rc) return rc;
+      const dir = this.#here(walk);
       const name = walk.todo.shift();
-      if (name === undefined) {
-        return { kind: 'node', node: this.#here(walk), path: pathOf(walk) };
-      }
+      if (name === undefined) return { kind: 'node', node: dir, path: pathOf(walk) };
+      // The directory a path ends at is not searched: whoever may not look into it can still stat it.
+      const rc = this.mayAccess(dir, how.cred, MAY_EXEC);
+      if (rc) return rc;
       const place = this.#step(walk, name, how.follow !== false || mustBeDir);
       if (place === undefined) continue;
       if (isErrno(place) || place.kind === 'host' || !mustBeDir) return place;
