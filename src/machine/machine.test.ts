@@ -204,3 +204,21 @@ test('a domain or a group that outlives every device is a leak, and named', () =
     `leaked: ${domain.name} of driver intel, group 0 (1 references)`,
   );
 });
+
+test('the driver of one IOMMU switches nothing in a function of another that has the same requester id', () => {
+  const portOf = (segment: string, iommu: string) => ({
+    ...{ type: 'root-port', at: `${segment}:00:01.0`, iommu },
+    devices: [{ type: 'generic', at: `${segment}:01:00.0`, options: { ats: true } }],
+  });
+  const machine = build({
+    iommus: [
+      { type: 'intel', name: 'a' },
+      { type: 'intel', name: 'b' },
+    ],
+    devices: [portOf('0000', 'a'), portOf('0001', 'b')],
+  });
+  const [one, two] = ['0000:01:00.0', '0001:01:00.0'].map((at) => machine.pci.device(at)!);
+  expect([one!.fn.atsEnabled, two!.fn.atsEnabled]).toEqual([true, true]);
+  expect(machine.pci.remove(one!)).toBeUndefined();
+  expect([one!.fn.atsEnabled, two!.fn.atsEnabled]).toEqual([false, true]);
+});

@@ -54,7 +54,7 @@ export class Hardware {
       ...parts,
       types,
       nameAbove: (at) => this.#iommuAbove.get(at),
-      enableBits: this.#enableBits(),
+      enableBitsBelow: (iommu) => this.#enableBitsBelow(iommu),
     });
     this.#plugBus(description.devices, undefined);
     for (const { model } of this.#inOrder) model?.powerOn();
@@ -78,9 +78,12 @@ export class Hardware {
     return this.#inOrder.filter((slot) => slot.parent === bridge);
   }
 
-  #enableBits(): EnableBits {
+  /** Ids are the same in every segment: only the functions of one IOMMU are told apart by them. */
+  #enableBitsBelow(iommu: string): EnableBits {
     const withId = (id: number): PciDeviceFunction[] =>
-      this.#inOrder.map(({ fn }) => fn).filter((fn) => fn.requesterId === id);
+      this.#inOrder
+        .filter((slot) => slot.iommu?.name === iommu && slot.fn.requesterId === id)
+        .map(({ fn }) => fn);
     return {
       setAts(requesterId, enabled) {
         for (const fn of withId(requesterId)) fn.enableAts(enabled);

@@ -39,7 +39,8 @@ export interface MachineIommu extends Iommu {
 export interface IommusOf extends IommuWorld {
   readonly description: MachineDescription;
   readonly types: IommuTypes;
-  readonly enableBits: EnableBits;
+  /** Of the functions below the IOMMU of that name. */
+  enableBitsBelow(iommu: string): EnableBits;
   /** Name of the IOMMU above the function at an address; undefined: none. */
   nameAbove(at: string): string | undefined;
 }
@@ -59,7 +60,7 @@ export function makeIommus(parts: IommusOf): MachineIommu[] {
     drivers.set(type, driver);
     const fwnode = { iommu: name };
     const covers = (fn: PciFunction): boolean => parts.nameAbove(fn.name) === name;
-    const { enableBits } = parts;
+    const enableBits = parts.enableBitsBelow(name);
     const place = { name, fwnode, covers, enableBits, directRegions };
     const made = driver.create(place, optionsOf(entry));
     if (isErrno(made)) throw new Bug(`${name} could not be made: ${made.name}`);
