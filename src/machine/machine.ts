@@ -104,8 +104,8 @@ export class Machine {
     }
     this.env = new KernelEnv(traits, releaseOf(description.kernel), this.faults);
     this.ram = new Ram(description.ramMiB * 2 ** 20, this.env);
-    this.core = new IommuCore(this.env, this.ram);
     this.memory = new MachineMemory(this.ram);
+    this.core = new IommuCore(this.env, this.ram, this.memory);
     this.guard = new Guard(this.env);
     this.syscalls = new Syscalls(this.env, this.guard);
     const { core, memory } = this;

@@ -17,8 +17,8 @@ import type { IommuGroup } from './group.ts';
 export class IommuCore {
   readonly env: KernelEnv;
   readonly ram: Ram;
-  /** What the DMA API copies bounce buffers with; set by the machine. */
-  memory: PhysicalMemory | undefined;
+  /** What the DMA API copies bounce buffers with. */
+  readonly memory: PhysicalMemory | undefined;
   /** In order of registration. */
   readonly instances: IommuDevice[] = [];
   /** Lowest free id first, from 0 as in /sys/kernel/iommu_groups. */
@@ -38,9 +38,11 @@ export class IommuCore {
   readonly probeLock = new Lock('iommu_probe_device_lock');
   #domainSeq = 0;
 
-  constructor(env: KernelEnv, ram: Ram) {
+  /** Without `memory` nothing can be bounced: DMA that asks for it is refused. */
+  constructor(env: KernelEnv, ram: Ram, memory?: PhysicalMemory) {
     this.env = env;
     this.ram = ram;
+    this.memory = memory;
   }
   /** A name for a new domain, for traces: 'paging#3'. */
   nameDomain(kind: string): string {

@@ -23,6 +23,8 @@ export interface DmaOptions {
   readonly config?: Partial<DeviceConfig>;
   readonly knobs?: Partial<MockDeviceKnobs>;
   readonly domainKnobs?: Partial<DomainKnobs>;
+  /** False: the core has no memory to copy bounce buffers with. */
+  readonly bounces?: boolean;
 }
 
 export interface DmaRig {
@@ -41,8 +43,8 @@ export const GIB = 0x4000_0000n;
 export function newDma(options: DmaOptions = {}): DmaRig {
   const failing = new FaultSwitch();
   const ram = new Ram(1 << 22, failing);
-  const core = new IommuCore(new KernelEnv(options.traits ?? ['strict-default']), ram);
-  core.memory = ramAsMemory(ram);
+  const memory = options.bounces === false ? undefined : ramAsMemory(ram);
+  const core = new IommuCore(new KernelEnv(options.traits ?? ['strict-default']), ram, memory);
   const mock = createMockDriver(core, { default: 'none', group: 'instance' });
   Object.assign(mock.domainKnobs, {
     backing: 'map-pages',
