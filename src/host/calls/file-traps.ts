@@ -7,8 +7,8 @@ import { EAGAIN, isErrno, type Result } from '../../base/errno.ts';
 import type { Mapping, OpenFile } from '../../base/file.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
 import { numberAnswer, type CallContext } from './call-context.ts';
-import { HugePages, MAP_HUGETLB } from './huge-pages.ts';
-import { HOST_ERRNO, INJECTED_MMAP, NR } from '../sys/numbers.ts';
+import { HugePages } from './huge-pages.ts';
+import { HOST_ERRNO, INJECTED_MMAP, MAP_ANONYMOUS, MAP_HUGETLB, NR } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
 import { HostPages } from '../process/shared-memory.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
@@ -237,7 +237,6 @@ export class FileTraps {
 }
 
 function isHugeAnonymous(call: Notification): boolean {
-  const MAP_ANONYMOUS = 0x20;
   return (call.uint(3) & MAP_HUGETLB) !== 0 && (call.uint(3) & MAP_ANONYMOUS) !== 0;
 }
 

@@ -7,16 +7,20 @@
  */
 import { readFileSync } from 'node:fs';
 import type { CallContext } from './call-context.ts';
-import { HOST_ERRNO, INJECTED_MMAP, MAP_FIXED, NR } from '../sys/numbers.ts';
+import {
+  HOST_ERRNO,
+  INJECTED_MMAP,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_HUGETLB,
+  MAP_PRIVATE,
+  NR,
+} from '../sys/numbers.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import * as libc from '../sys/libc.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { HUGE_PREFIX } from '../process/objects.ts';
 
-/** mmap(2): of huge pages. */
-export const MAP_HUGETLB = 0x40000;
-const MAP_PRIVATE = 2;
-const MAP_ANONYMOUS = 0x20;
 const MAP_NORESERVE = 0x4000;
 const MAP_FIXED_NOREPLACE = 0x100000;
 const SIZE_SHIFT = 26;

@@ -1,5 +1,15 @@
 /** The arguments of each system call that names a path, brought to one form. */
-import { AT_FDCWD, HOST_ERRNO, O_CREAT, O_EXCL, O_NOFOLLOW, O_PATH } from '../sys/numbers.ts';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  HOST_ERRNO,
+  O_CREAT,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_PATH,
+  O_TRUNC,
+  O_WRONLY,
+} from '../sys/numbers.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import type { RemoteMemory } from '../process/remote-memory.ts';
 
@@ -24,8 +34,9 @@ export interface PathCall {
 }
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
-const AT_EMPTY_PATH = 0x1000;
 const AT_EACCESS = 0x200;
+/** sizeof(struct open_how): flags, mode and resolve, 64 bits each. */
+const OPEN_HOW_SIZE = 24;
 
 /** Minus an errno: the arguments themselves are wrong. */
 export type DecodePath = (call: Notification, mem: RemoteMemory) => PathCall | number;
@@ -52,8 +63,8 @@ export function isCreating(flags: number): boolean {
   return (flags & O_CREAT) !== 0 && (flags & O_PATH) === 0;
 }
 function openHow(call: Notification, mem: RemoteMemory): PathCall | number {
-  const how = Buffer.alloc(24);
-  if (call.arg(3) < 24n) return -HOST_ERRNO.EINVAL;
+  const how = Buffer.alloc(OPEN_HOW_SIZE);
+  if (call.arg(3) < OPEN_HOW_SIZE) return -HOST_ERRNO.EINVAL;
   if (mem.read(call.arg(2), how)) return -HOST_ERRNO.EFAULT;
   const mode = Number(how.readBigUInt64LE(8) & 0o7777n);
   return open(call.int(0), call.arg(1), Number(how.readBigUInt64LE(0) & 0x7fffffffn), mode);
@@ -81,7 +92,7 @@ function xattr(kind: 'getxattr' | 'listxattr', follow: boolean): DecodePath {
 /** By the name of the call. */
 export const PATH_CALLS = {
   open: (call) => open(AT_FDCWD, call.arg(0), call.uint(1), call.uint(2)),
-  creat: (call) => open(AT_FDCWD, call.arg(0), 0o1101, call.uint(1)),
+  creat: (call) => open(AT_FDCWD, call.arg(0), O_CREAT | O_WRONLY | O_TRUNC, call.uint(1)),
   openat: (call) => open(call.int(0), call.arg(1), call.uint(2), call.uint(3)),
   openat2: openHow,
   stat: (call) => stat(call, true),

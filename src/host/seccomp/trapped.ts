@@ -5,10 +5,13 @@
  * not compile) and the table in docs/doors.md. A call without a row runs at full speed.
  */
 import {
+  AT_EMPTY_PATH,
   INJECTED_CALL,
   INJECTED_MMAP,
   MADV,
+  MAP_ANONYMOUS,
   MAP_FIXED,
+  MAP_HUGETLB,
   NR,
   SHM_REMAP,
   UFFDIO_MOVE,
@@ -82,11 +85,8 @@ export const LAST_STREAM_FD = 1023;
 /** Upper half of the lowest offset that only regions of ours have. */
 const REGION_OFFSET_HIGH = 0x100;
 
-const MAP_HUGETLB = 0x40000;
-const MAP_ANONYMOUS = 0x20;
 const MAP_SHARED_OR_PRIVATE = 3;
 const MFD_HUGETLB = 4;
-const AT_EMPTY_PATH = 0x1000;
 const NO_FD = 0xffff_ffff;
 const HIGHEST = 0xffff_ffff;
 

@@ -95,8 +95,14 @@ export const NR = {
 /** Errnos as numbers: the kernel layers' own, and three that only the host speaks of. */
 export const HOST_ERRNO = { ...ERRNO_NUMBERS, ENOEXEC: 8, ECHILD: 10, ENODATA: 61 } as const;
 
+/** mmap(2): changes stay with the process. */
+export const MAP_PRIVATE = 2;
 /** mmap(2): in the place of what is there. */
 export const MAP_FIXED = 0x10;
+/** mmap(2): of no file. */
+export const MAP_ANONYMOUS = 0x20;
+/** mmap(2): of huge pages. */
+export const MAP_HUGETLB = 0x40000;
 
 /** open(2): the bits that say what for; 0 is reading. */
 export const O_ACCMODE = 3;
@@ -134,6 +140,8 @@ export const SIGPIPE = 13;
 
 /** The current directory, where a descriptor of a directory is asked for. */
 export const AT_FDCWD = -100;
+/** With an empty path the descriptor itself is meant. */
+export const AT_EMPTY_PATH = 0x1000;
 /** Advices of madvise(2) and process_madvise(2) that take pages away. */
 export const MADV = {
   dontNeed: 4,
