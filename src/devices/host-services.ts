@@ -14,9 +14,9 @@ export type Completion = (rc: Status<'EIO'>) => void;
 export interface BlockBacking {
   readonly length: bigint;
   readonly isReadOnly: boolean;
-  /** EIO: beyond the end, or it cannot be read. */
+  /** `into` is the backing's until it is done. EIO: beyond the end, or it cannot be read. */
   read(at: bigint, into: Uint8Array, done: Completion): void;
-  /** The bytes are the backing's until it is done. EIO: beyond the end, or it cannot be written. */
+  /** `from` is the backing's until it is done, and only read. EIO: beyond the end, or it cannot be written. */
   write(at: bigint, from: Uint8Array, done: Completion): void;
   /** Done when everything written before is durable. */
   flush(done: Completion): void;
@@ -26,7 +26,7 @@ export interface BlockBacking {
 export interface CharBacking {
   /** Send bytes out; they are the backing's until it is done. */
   write(from: Uint8Array, done: Completion): void;
-  /** Hear what comes from outside; dispose to stop. */
+  /** Hear what comes from outside; dispose to stop. The bytes are the receiver's: it may keep them. */
   listen(receive: (bytes: Uint8Array) => void): Disposable;
 }
 

@@ -24,6 +24,15 @@ test('a row of frames must be one that was never split, else ENOMEM', () => {
   expect(ram.used).toBe(5);
 });
 
+test('a row of frames can be made to fail with ENOMEM', () => {
+  const faults = new FaultSwitch();
+  const ram = new Ram(6 * 4096, faults);
+  faults.when = (point) => point === 'frame';
+  expect(ram.allocRun(2)).toBe(ENOMEM);
+  faults.when = undefined;
+  expect(ram.allocRun(2)).toBe(1);
+});
+
 test('frame 0 and frames never handed out cannot be freed', () => {
   const ram = new Ram(4 * 4096);
   expect(() => ram.free(0)).toThrow(Bug);

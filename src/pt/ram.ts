@@ -56,7 +56,10 @@ export class Ram {
   /** `count` zeroed frames in a row: for queues and large root tables. Never recycled one by one out of order. */
   allocRun(count: number): Result<number, 'ENOMEM'> {
     if (count === 1) return this.alloc();
-    if (this.#faults.fails('frame') || this.#fresh + count > this.frameCount) {
+    if (this.#faults.fails('frame')) {
+      return refuse(ENOMEM, 'allocation of a run of frames was made to fail', { count });
+    }
+    if (this.#fresh + count > this.frameCount) {
       return refuse(ENOMEM, 'no run of frames in the simulated RAM', { count });
     }
     const first = this.#fresh;
