@@ -189,17 +189,15 @@ export function accessPinPages(
   const pfns: number[] = [];
   const done: Stretch[] = [];
   for (const stretch of stretches(ioas, iova, length)) {
-    const rc = isErrno(stretch) ? stretch : pinStretch(access, stretch, write);
-    if (rc || isErrno(stretch)) {
-      for (const pinned of done) unpinStretch(access, pinned);
-      // cast: an errno of either, for one of them failed
-      return rc as Exclude<typeof rc, undefined>;
+    const pinned = isErrno(stretch) ? stretch : (pinStretch(access, stretch, write) ?? stretch);
+    if (isErrno(pinned)) {
+      for (const before of done) unpinStretch(access, before);
+      return pinned;
     }
-    done.push(stretch);
-    const { area } = stretch;
-    const last = lastIndexOf(stretch);
-    for (let index = firstIndexOf(stretch); index <= last; index++) {
-      pfns.push(area.pages.pfn(index));
+    done.push(pinned);
+    const last = lastIndexOf(pinned);
+    for (let index = firstIndexOf(pinned); index <= last; index++) {
+      pfns.push(pinned.area.pages.pfn(index));
     }
   }
   return pfns;
