@@ -33,6 +33,7 @@ export {
 export { InterpretedWalker, type WalkerParts } from './walk/interpreted.ts';
 export { MemoryReader, type Item, type TableReader } from './walk/table-reader.ts';
 export {
+  isBeyond,
   newWalkResult,
   PLAIN_WALK,
   trackingWalk,
@@ -46,6 +47,8 @@ export {
   WALK_REASON,
   WALK_RESERVED,
   WALK_UNREADABLE,
+  WALK_UNWRITABLE,
+  WALK_WIDTH,
   type PageWalker,
   type WalkCode,
   type WalkPolicy,

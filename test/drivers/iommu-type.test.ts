@@ -77,7 +77,9 @@ describe('an entry of a description that its type does not allow', () => {
     expect(problemsOf({ type: 'tiny', colour: 1 })).toBe(
       "iommus.0.colour: unknown key 'colour'; allowed: type, name, readOnly, generation",
     );
-    expect(problemsOf({ type: 'tiny', readOnly: 1 })).toMatch(/^iommus\.0\.readOnly: must be true or false/);
+    expect(problemsOf({ type: 'tiny', readOnly: 1 })).toMatch(
+      /^iommus\.0\.readOnly: must be true or false/,
+    );
     expect(problemsOf({ type: 'tiny', generation: 4 })).toMatch(/^iommus\.0\.generation: .*3/);
   });
 });

@@ -9,6 +9,7 @@ import { levelBitsOf, type PtFormat, type Word } from '../format.ts';
 import { IOMMU_PRIV, IOMMU_READ, IOMMU_WRITE, type WalkStep } from '../page-table.ts';
 import type { Item, TableReader } from './table-reader.ts';
 import {
+  isBeyond,
   newWalkResult,
   WALK_AT_MARK,
   WALK_AT_OUTPUT,
@@ -19,6 +20,8 @@ import {
   WALK_PRIVILEGED,
   WALK_RESERVED,
   WALK_UNREADABLE,
+  WALK_UNWRITABLE,
+  WALK_WIDTH,
   type PageWalker,
   type WalkCode,
   type WalkPolicy,
@@ -75,6 +78,7 @@ export class InterpretedWalker implements PageWalker {
   }
 
   walk(root: WalkRoot, iovaG: number, access: number, out: WalkResult): WalkCode {
+    if (isBeyond(root, iovaG)) return WALK_WIDTH;
     const tableG = root.pfn / this.#frames;
     const place = { tableG, frame: 0, offset: 0 };
     const walk: Walk = { root, iovaG, access, out, rights: READ_WRITE, isUsers: true, ...place };
@@ -111,13 +115,16 @@ export class InterpretedWalker implements PageWalker {
     const { root } = walk;
     walk.frame = walk.tableG * this.#frames + more;
     if (root.host === undefined) return WALK_DONE;
-    const code = this.#throughHost(root.host, walk.frame, IOMMU_READ);
+    const code = this.#throughHost(root.host, walk, walk.frame, IOMMU_READ);
     walk.frame = this.#ofHost.outG;
     return code === WALK_DONE ? code : WALK_AT_TABLE | code;
   }
 
-  #throughHost(host: WalkRoot, granule: number, access: number): WalkCode {
-    return this.#parts.host?.walk(host, granule, access, this.#ofHost) ?? WALK_UNREADABLE;
+  #throughHost(host: WalkRoot, { out }: Walk, granule: number, access: number): WalkCode {
+    const found = this.#ofHost;
+    const code = this.#parts.host?.walk(host, granule, access, found) ?? WALK_UNREADABLE;
+    if (code !== WALK_DONE) out.level = found.level;
+    return code;
   }
 
   #isLeaf(level: number): boolean {
@@ -135,7 +142,8 @@ export class InterpretedWalker implements PageWalker {
     if (!hasAny(this.#item, format.present)) return WALK_EMPTY;
     walk.rights &= format.protOf(lo, hi);
     if (policy.user && !hasAll(this.#item, policy.user)) walk.isUsers = false;
-    if (policy.rightsFirst && (walk.rights & needed) === 0) return WALK_DENIED;
+    const left = policy.rights === 'each' ? walk.rights & needed : walk.rights;
+    if (policy.rights !== 'leaf' && left === 0) return WALK_DENIED;
     if (this.#isReserved(level, leaf)) return WALK_RESERVED;
     if (!leaf) return WALK_DONE;
     if (!walk.isUsers && (walk.access & IOMMU_PRIV) === 0) return WALK_PRIVILEGED;
@@ -165,9 +173,10 @@ export class InterpretedWalker implements PageWalker {
   }
 
   /** What this stage found is an address of the host stage. */
-  #output(host: WalkRoot, { out, access }: Walk): WalkCode {
+  #output(host: WalkRoot, walk: Walk): WalkCode {
+    const { out, access } = walk;
     const found = this.#ofHost;
-    const code = this.#throughHost(host, out.outG, access);
+    const code = this.#throughHost(host, walk, out.outG, access);
     if (code !== WALK_DONE) return WALK_AT_OUTPUT | code;
     out.outG = found.outG;
     out.prot &= found.prot;
@@ -181,12 +190,12 @@ export class InterpretedWalker implements PageWalker {
     if (hasAll(item, bits)) return WALK_DONE;
     const { host } = walk.root;
     if (host !== undefined) {
-      const code = this.#throughHost(host, walk.tableG * this.#frames, IOMMU_WRITE);
+      const code = this.#throughHost(host, walk, walk.tableG * this.#frames, IOMMU_WRITE);
       if (code !== WALK_DONE) return WALK_AT_MARK | code;
     }
     item.lo |= bits.lo;
     item.hi |= bits.hi;
-    return this.#parts.reader.write(walk.frame, walk.offset, item) ? WALK_DONE : WALK_UNREADABLE;
+    return this.#parts.reader.write(walk.frame, walk.offset, item) ? WALK_DONE : WALK_UNWRITABLE;
   }
 
   /** Size of the leaf just read, as an exponent in granules. */

@@ -11,8 +11,7 @@ import type { PtFormat, Word } from '../format.ts';
 export interface PageWalker {
   /**
    * `access` is IOMMU_READ or IOMMU_WRITE; with IOMMU_PRIV from a privileged requester. WALK_DONE: `out` says where. Any
-   * other code: `out.level` says at which level the walk ended, the rest of it nothing. Whether the address is within
-   * the input width is the caller's to check: each IOMMU has a fault code of its own for that.
+   * other code: `out.level` says at which level the walk ended (of the stage the code speaks of), the rest of it nothing.
    */
   walk(root: WalkRoot, iovaG: number, access: number, out: WalkResult): WalkCode;
 }
@@ -23,8 +22,17 @@ export interface WalkRoot {
   readonly pfn: number;
   /** Level of its items; level 0 has the smallest leaves. */
   readonly topLevel: number;
+  /** First granule beyond the input width; undefined: the caller has looked. */
+  readonly limitG?: number | undefined;
+  /** Of addresses with two halves: the first granule of the upper one. */
+  readonly upperG?: number | undefined;
   /** Nested: the stage through which this one's tables and its output are reached. */
   readonly host?: WalkRoot | undefined;
+}
+
+/** Is an address beyond what the tables of a root can translate? */
+export function isBeyond({ limitG, upperG }: WalkRoot, iovaG: number): boolean {
+  return limitG !== undefined && iovaG >= limitG && !(upperG !== undefined && iovaG >= upperG);
 }
 
 /** What a walk found. It belongs to the caller and is written over by the next walk. */
@@ -48,10 +56,13 @@ export const WALK_EMPTY = 1;
 export const WALK_DENIED = 2;
 /** A leaf at a level where the unit knows none, or a bit that must be zero. */
 export const WALK_RESERVED = 3;
-/** An item cannot be read, or not be marked: there is no memory. */
+/** A table lies where no memory is; an item there cannot be marked. */
 export const WALK_UNREADABLE = 4;
+export const WALK_UNWRITABLE = 5;
 /** A page for privileged requesters only. */
-export const WALK_PRIVILEGED = 5;
+export const WALK_PRIVILEGED = 6;
+/** The address is beyond the input width. */
+export const WALK_WIDTH = 7;
 /** Nested: the code below these bits is the host stage's, on the way to a table, to mark an item, to the output. */
 export const WALK_AT_TABLE = 0x10;
 export const WALK_AT_MARK = 0x20;
@@ -68,8 +79,11 @@ export function newWalkResult(): WalkResult {
 export interface WalkPolicy {
   /** Bit n: the unit knows leaves at level n. */
   readonly leafLevels: number;
-  /** An item that lacks a right ends the walk at once; else the leaf decides, after all other checks. */
-  readonly rightsFirst: boolean;
+  /**
+   * When missing rights end the walk: 'each': at the first item without the right; 'any': at the first item that leaves no
+   * right at all, else at the leaf; 'leaf': at the leaf. At a leaf all other checks come first, but with 'each'.
+   */
+  readonly rights: 'each' | 'any' | 'leaf';
   /** Bits the unit sets: in items that point to a table, in leaves, in leaves that are written. */
   readonly marks?: {
     readonly table?: Word;
@@ -83,7 +97,7 @@ export interface WalkPolicy {
 }
 
 /** A unit that knows every leaf of the format and marks nothing. */
-export const PLAIN_WALK: WalkPolicy = { leafLevels: -1, rightsFirst: true };
+export const PLAIN_WALK: WalkPolicy = { leafLevels: -1, rights: 'each' };
 
 /** The same, on which dirty tracking is on. */
 export function trackingWalk(format: PtFormat): WalkPolicy {

@@ -4,6 +4,7 @@
  * What is found stays in use until a descriptor of the invalidation queue drops it, whatever RAM says meanwhile.
  */
 import type { Ram } from '../../../pt/ram.ts';
+import type { PageWalker } from '../../../pt/walk/walker.ts';
 import { FAULT_CODES } from '../fault-codes.ts';
 import type { IntelHardware } from '../hardware.ts';
 import type { Iotlb, TlbTag } from './iotlb.ts';
@@ -16,10 +17,12 @@ import {
   type LookupFault,
   type Translation,
 } from './lookup.ts';
+import type { Walkers } from './walk.ts';
 
 /** What the requests of one requester and PASID are translated by, and under which tag that is cached. */
 export interface Resolved {
   readonly translation: Translation;
+  readonly walker: PageWalker;
   readonly tag: TlbTag;
 }
 
@@ -33,6 +36,7 @@ export class EntryCaches {
   readonly #hw: IntelHardware;
   readonly #ram: Ram;
   readonly #tlb: Iotlb<Resolved>;
+  readonly #walkers: Walkers;
   readonly #contexts = new Map<number, CachedContext>();
   /** By requester and PASID: what a PASID cache holds; in legacy mode what the context holds. */
   readonly #resolved = new Map<number, Resolved>();
@@ -40,10 +44,11 @@ export class EntryCaches {
   rootPfn = 0;
   scalable = false;
 
-  constructor(hw: IntelHardware, ram: Ram, tlb: Iotlb<Resolved>) {
+  constructor(hw: IntelHardware, ram: Ram, tlb: Iotlb<Resolved>, walkers: Walkers) {
     this.#hw = hw;
     this.#ram = ram;
     this.#tlb = tlb;
+    this.#walkers = walkers;
   }
 
   /** Where entries are read from now. */
@@ -75,7 +80,7 @@ export class EntryCaches {
     const staged = translation.kind === 'first' || translation.kind === 'nested';
     const effective = pasid >= 0 ? pasid : context.ridPasid;
     const tag = this.#tlb.tag(translation.kind, translation.did, staged ? effective : -1);
-    const resolved = { translation, tag };
+    const resolved = { translation, walker: this.#walkers.of(translation), tag };
     this.#resolved.set(key, resolved);
     return resolved;
   }

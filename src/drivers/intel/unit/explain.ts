@@ -2,15 +2,31 @@
  * How an address is translated now, step by step: the level-by-level view of a request (formats.md 12; VT-d 3.4 to
  * 3.9).
  *
- * Independent of the caches and of the fast walker, in bigint, so that tests can compare the two.
+ * By the interpreted walker and without marks: independent of the caches and of the walkers the unit uses, so that tests
+ * can compare the two.
  */
-import { isFault, lookupContext, lookupPasid, type LookupEnv, type Translation } from './lookup.ts';
+import { fromGranules, hex, pow2, toGranules } from '../../../base/u64.ts';
 import type { Explanation } from '../../../core/contract/remapping-unit.ts';
-import { IOMMU_READ, IOMMU_WRITE, type WalkStep } from '../../../pt/page-table.ts';
-import { bit, hex, mask } from '../../../base/u64.ts';
 import { isMessageAddress } from '../../../pci/messages.ts';
+import { vtdss } from '../../../pt/formats/vtdss.ts';
+import { x86_64 } from '../../../pt/formats/x86-64.ts';
+import { IOMMU_READ, IOMMU_WRITE, type WalkStep } from '../../../pt/page-table.ts';
 import type { Ram } from '../../../pt/ram.ts';
+import { InterpretedWalker } from '../../../pt/walk/interpreted.ts';
+import type { TableReader } from '../../../pt/walk/table-reader.ts';
+import {
+  newWalkResult,
+  WALK_AT_OUTPUT,
+  WALK_DONE,
+  type WalkCode,
+  type WalkResult,
+} from '../../../pt/walk/walker.ts';
 import { faultReason } from '../fault-codes.ts';
+import type { IntelHardware } from '../hardware.ts';
+import { firstStagePolicy } from './first-stage.ts';
+import { isFault, lookupContext, lookupPasid, type LookupEnv, type Translation } from './lookup.ts';
+import { secondStagePolicy } from './second-stage.ts';
+import { faultOf, PASS_THROUGH } from './walk.ts';
 
 export interface ExplainRequest {
   readonly requesterId: number;
@@ -20,18 +36,12 @@ export interface ExplainRequest {
 }
 type TableStep = Explanation['tables'][number];
 
-const ADDRESS = mask(51, 12);
-const PS = bit(7);
-/** 1 GiB; above it the PS bit is reserved. Whether the unit knows the size is left to the walk. */
-const LARGEST_LEAF = 2;
-const RESERVED = 'a reserved bit is set: no leaf is that large';
-
-export function explain(env: LookupEnv, enabled: boolean, request: ExplainRequest): Explanation {
-  const { iova } = request;
-  if (!enabled) return { tables: [], walk: [], pa: iova };
+/** The unit is on. */
+export function explain(env: LookupEnv, reader: TableReader, request: ExplainRequest): Explanation {
+  const { iova, write } = request;
   if (request.pasid < 0 && isMessageAddress(iova)) {
     const refused = 'an address of the interrupt range is not translated';
-    return request.write ? { tables: [], walk: [], pa: iova } : { tables: [], walk: [], refused };
+    return write ? { tables: [], walk: [], pa: iova } : { tables: [], walk: [], refused };
   }
   const tables: TableStep[] = [];
   const noting: LookupEnv = {
@@ -43,9 +53,12 @@ export function explain(env: LookupEnv, enabled: boolean, request: ExplainReques
   const translation = lookupPasid(noting, context, request.pasid);
   if (isFault(translation)) return refusedBy(translation.fault, tables, []);
   const walk: WalkStep[] = [];
-  const found = walkStages(env.ram, translation, request, walk);
-  if ('refused' in found) return { tables, walk, refused: found.refused };
-  return { tables, walk, pa: found.pa };
+  const out = newWalkResult();
+  const stages = stagesOf(env.hw, reader, walk);
+  const code = stages(translation, toGranules(iova, 12), write ? IOMMU_WRITE : IOMMU_READ, out);
+  if (code !== WALK_DONE)
+    return refusedBy(faultOf(translation, code, write, out.level), tables, walk);
+  return { tables, walk, pa: fromGranules(out.outG, 12) | BigInt.asUintN(12, iova) };
 }
 
 function refusedBy(code: number, tables: TableStep[], walk: WalkStep[]): Explanation {
@@ -68,108 +81,37 @@ function word64(ram: Ram, at: number): bigint {
   return low | (BigInt(ram.words[at + 1]! >>> 0) << 32n);
 }
 
-type Found = { readonly pa: bigint } | { readonly refused: string };
+type Stages = (t: Translation, iovaG: number, access: number, out: WalkResult) => WalkCode;
 
-function walkStages(ram: Ram, t: Translation, request: ExplainRequest, steps: WalkStep[]): Found {
-  if (t.kind === 'pass') return checkWidth(t, request.iova) ?? { pa: request.iova };
-  if (t.kind === 'second') return second(ram, t, request.iova, request.write, steps);
-  const first = firstStage(ram, t, request, steps);
-  if ('refused' in first || t.kind === 'first') return first;
-  return second(ram, t, first.pa, request.write, steps);
-}
-
-function checkWidth(t: Translation, address: bigint): Found | undefined {
-  if (address >> 12n < BigInt(t.ssLimitG)) return undefined;
-  return { refused: 'the address is above the width of the second stage' };
-}
-
-function second(
-  ram: Ram,
-  t: Translation,
-  address: bigint,
-  write: boolean,
-  steps: WalkStep[],
-): Found {
-  const tooWide = checkWidth(t, address);
-  if (tooWide !== undefined) return tooWide;
-  let table = BigInt(t.ssRoot) << 12n;
-  let rights = 3n;
-  for (let level = t.ssLevels - 1; ; level--) {
-    const step = readStep(ram, table, address, level, (entry) => Number(entry & 3n));
-    if (step === undefined) return { refused: 'a second-stage table lies outside of memory' };
-    steps.push(step);
-    rights &= step.entry;
-    if (step.kind === 'leaf') {
-      if (level > LARGEST_LEAF) return { refused: RESERVED };
-      if ((rights & (write ? 2n : 1n)) === 0n) return noRight(write, 'second');
-      return { pa: step.pa! | (address & (bit(step.sizeLg2!) - 1n)) };
+/** What a translation is walked by, in its one or two stages; the entries met are put into `steps`. */
+function stagesOf(hw: IntelHardware, memory: TableReader, steps: WalkStep[]): Stages {
+  // To look leaves no mark.
+  const reader: TableReader = {
+    read: (pfn, offset, into) => memory.read(pfn, offset, into),
+    write: () => true,
+  };
+  const note = (step: WalkStep): void => void steps.push(step);
+  const ofSecond = { format: vtdss, policy: secondStagePolicy(hw, false), reader };
+  const second = new InterpretedWalker({ ...ofSecond, note });
+  const first = new InterpretedWalker({
+    format: x86_64,
+    policy: firstStagePolicy(hw),
+    reader,
+    note,
+    // The way to the guest's tables is not shown.
+    host: new InterpretedWalker(ofSecond),
+  });
+  return (t, iovaG, access, out) => {
+    const { root } = t;
+    if (t.kind === 'pass') return PASS_THROUGH.walk(root, iovaG, access, out);
+    if (t.kind === 'second') return second.walk(root, iovaG, access, out);
+    const code = first.walk(root, iovaG, access, out);
+    const { pa, sizeLg2 } = steps.at(-1) ?? {};
+    const reached = code === WALK_DONE || (code & WALK_AT_OUTPUT) !== 0;
+    if (root.host && reached && pa !== undefined && sizeLg2 !== undefined) {
+      const outputG = toGranules(pa, 12) + (iovaG % pow2(sizeLg2 - 12));
+      second.walk(root.host, outputG, access, newWalkResult());
     }
-    if (step.kind === 'empty' || rights === 0n) {
-      return { refused: `nothing is mapped in the second stage at level ${level}` };
-    }
-    table = step.pa!;
-  }
-}
-
-function firstStage(ram: Ram, t: Translation, request: ExplainRequest, steps: WalkStep[]): Found {
-  const width = BigInt(12 + 9 * t.fsLevels);
-  const top = request.iova >> (width - 1n);
-  if (top !== 0n && top !== bit(65 - Number(width)) - 1n) {
-    return { refused: 'the address is not canonical' };
-  }
-  let table = BigInt(t.fsRoot) << 12n;
-  let rights = 6n;
-  for (let level = t.fsLevels - 1; ; level--) {
-    if (t.kind === 'nested') {
-      const host = second(ram, t, table, false, []);
-      if ('refused' in host) return { refused: `first-stage table: ${host.refused}` };
-      table = host.pa;
-    }
-    const step = readStep(ram, table, request.iova, level, firstProt);
-    if (step === undefined) return { refused: 'a first-stage table lies outside of RAM' };
-    steps.push(step);
-    if ((step.entry & 1n) === 0n) {
-      return { refused: `nothing is mapped in the first stage at level ${level}` };
-    }
-    rights &= step.entry;
-    if (step.kind === 'leaf') return firstLeaf(step, rights, request);
-    table = step.pa!;
-  }
-}
-
-function firstLeaf(step: WalkStep, rights: bigint, request: ExplainRequest): Found {
-  if (step.level > LARGEST_LEAF) return { refused: RESERVED };
-  if ((rights & 4n) === 0n) return { refused: 'the first stage maps no user page here' };
-  if (request.write && (rights & 2n) === 0n) return noRight(true, 'first');
-  return { pa: step.pa! | (request.iova & (bit(step.sizeLg2!) - 1n)) };
-}
-
-function noRight(write: boolean, stage: string): Found {
-  return { refused: `no ${write ? 'write' : 'read'} permission in the ${stage} stage` };
-}
-
-function firstProt(entry: bigint): number {
-  if ((entry & 1n) === 0n) return 0;
-  return IOMMU_READ | ((entry & 2n) !== 0n ? IOMMU_WRITE : 0);
-}
-
-function readStep(
-  ram: Ram,
-  table: bigint,
-  address: bigint,
-  level: number,
-  protOf: (entry: bigint) => number,
-): WalkStep | undefined {
-  if (table >> 12n >= BigInt(ram.frameCount)) return undefined;
-  const shift = 12 + 9 * level;
-  const index = Number((address >> BigInt(shift)) & 511n);
-  const entryPa = table + BigInt(index) * 8n;
-  const entry = word64(ram, Number(entryPa >> 2n));
-  const shared = { level, entryPa, index, entry };
-  if (entry === 0n) return { ...shared, kind: 'empty' };
-  if (level > 0 && (entry & PS) === 0n) {
-    return { ...shared, kind: 'table', pa: entry & ADDRESS };
-  }
-  const pa = entry & ADDRESS & ~(bit(shift) - 1n);
-  return { ...shared, kind: 'leaf', pa, sizeLg2: shift, prot: protOf(entry) };
+    return code;
+  };
 }

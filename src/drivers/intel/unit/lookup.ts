@@ -4,6 +4,7 @@
  */
 import { pow2 } from '../../../base/u64.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
+import type { WalkRoot } from '../../../pt/walk/walker.ts';
 import { FAULT_CODES as F } from '../fault-codes.ts';
 import { awOfWidth, levelsOfAw, type IntelHardware } from '../hardware.ts';
 import type { TagKind } from './iotlb.ts';
@@ -56,20 +57,17 @@ export interface CachedContext {
   readonly ridPasid: number;
 }
 
-/** What a request is translated by. Stages that are not used have 0 levels. */
+/** What a request is translated by. */
 export interface Translation {
   readonly kind: TagKind;
   readonly did: number;
   readonly fpd: boolean;
   /** Fault codes of legacy mode. */
   readonly legacy: boolean;
-  readonly ssRoot: number;
-  readonly ssLevels: number;
-  /** First granule above the second stage's (or pass-through's) width. */
-  readonly ssLimitG: number;
+  /** Where the walk begins; of pass-through only the width counts. */
+  readonly root: WalkRoot;
+  /** Accessed and dirty bits in the second stage. */
   readonly ssade: boolean;
-  readonly fsRoot: number;
-  readonly fsLevels: number;
 }
 
 export function isFault(found: object): found is LookupFault {
@@ -135,10 +133,8 @@ function decodeLegacy(env: LookupEnv, at: number, fpd: boolean): Translation | L
     did: legacyContext.did.get(ram.words, at),
     fpd,
     legacy: true,
-    ...secondStage(hw, aw, pass ? 0 : legacyContext.ssptptr.get(ram.words, at)),
+    root: secondStage(hw, aw, pass ? 0 : legacyContext.ssptptr.get(ram.words, at)),
     ssade: false,
-    fsRoot: 0,
-    fsLevels: 0,
   };
 }
 
@@ -254,17 +250,22 @@ function decodePasid(
   if (kind === undefined || !pasidSupported(hw, kind, aw, fspm) || (ssade && !hw.ssade)) {
     return refuseAt(F.PASID_INVALID, fpd);
   }
-  const first = kind === 'first' || kind === 'nested';
-  const second = kind === 'second' || kind === 'nested';
+  const pfn = kind === 'pass' ? 0 : pasidEntry.ssptptr.get(words, at);
+  const second = secondStage(hw, aw, pfn);
   return {
     kind,
     did: pasidEntry.did.get(words, at),
     fpd,
     legacy: false,
-    ...secondStage(hw, aw, second ? pasidEntry.ssptptr.get(words, at) : 0),
+    root:
+      kind === 'first' || kind === 'nested'
+        ? firstStage(
+            pasidEntry.fsptptr.get(words, at),
+            fspm,
+            kind === 'nested' ? second : undefined,
+          )
+        : second,
     ssade,
-    fsRoot: first ? pasidEntry.fsptptr.get(words, at) : 0,
-    fsLevels: first ? 4 + fspm : 0,
   };
 }
 
@@ -279,11 +280,13 @@ function supportsAw(hw: IntelHardware, aw: number): boolean {
   return hw.widths.some((width) => awOfWidth(width) === aw);
 }
 
-function secondStage(hw: IntelHardware, aw: number, root: number) {
-  const width = Math.min(9 * aw + 30, hw.mgaw);
-  return {
-    ssRoot: root,
-    ssLevels: root === 0 ? 0 : levelsOfAw(aw),
-    ssLimitG: pow2(width - 12),
-  };
+function secondStage(hw: IntelHardware, aw: number, pfn: number): WalkRoot {
+  const limitG = pow2(Math.min(9 * aw + 30, hw.mgaw) - 12);
+  return { pfn, topLevel: levelsOfAw(aw) - 1, limitG, upperG: undefined, host: undefined };
+}
+
+/** Canonical addresses: the bits above the width are copies of its top bit. */
+function firstStage(pfn: number, fspm: number, host: WalkRoot | undefined): WalkRoot {
+  const halfG = pow2(9 * (4 + fspm) - 1);
+  return { pfn, topLevel: 3 + fspm, limitG: halfG, upperG: pow2(52) - halfG, host };
 }

@@ -20,6 +20,8 @@ import { FIRST_MESSAGE_PFN, LAST_MESSAGE_PFN } from '../../../pci/messages.ts';
 import { plainAnswer, translatedMessage } from '../../unit/requests.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
+import { MemoryReader } from '../../../pt/walk/table-reader.ts';
+import { newWalkResult, WALK_DONE } from '../../../pt/walk/walker.ts';
 import { EntryCaches, type Resolved } from './entry-caches.ts';
 import { explain } from './explain.ts';
 import { FAULT_CODES } from '../fault-codes.ts';
@@ -58,7 +60,11 @@ import {
   RTADDR_SCALABLE,
   type RegisterPort,
 } from '../registers.ts';
-import { Walker } from './walk.ts';
+import { faultOf, Walkers } from './walk.ts';
+
+// Private copies of IOMMU_READ and IOMMU_WRITE: V8 folds them, while an imported constant is a load each time.
+const READ = 1;
+const WRITE = 2;
 
 export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   readonly name: string;
@@ -67,7 +73,10 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   readonly hw: IntelHardware;
   readonly #ram: Ram;
   readonly #regs = new Int32Array(FRAME_WORDS * 2);
-  readonly #walker: Walker;
+  /** Of the last walk: what it found, or why it failed. */
+  readonly #found = newWalkResult();
+  #fault = 0;
+  readonly #reader: MemoryReader;
   readonly #faults: FaultRecorder;
   /** A plain field, because every request reads it. */
   private readonly tlb = new Iotlb<Resolved>();
@@ -90,8 +99,8 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     this.name = hw.name;
     this.hw = hw;
     this.#ram = ram;
-    this.#entries = new EntryCaches(hw, ram, this.tlb);
-    this.#walker = new Walker(hw, ram, memory);
+    this.#reader = new MemoryReader(ram, memory);
+    this.#entries = new EntryCaches(hw, ram, this.tlb, new Walkers(hw, ram, this.#reader));
     this.#faults = new FaultRecorder(this.#regs, hw.faultRecords, interrupts.fault);
     this.#pageRequests = new PageRequestQueue(this.#regs, ram, interrupts.pageRequest);
     this.#regs[REG_VER / 4] = 0x60;
@@ -117,7 +126,8 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   }
 
   explain(requesterId: number, pasid: number, iova: bigint, write: boolean): Explanation {
-    return explain(this.#entries.env(), this.#enabled, { requesterId, pasid, iova, write });
+    if (!this.#enabled) return { tables: [], walk: [], pa: iova };
+    return explain(this.#entries.env(), this.#reader, { requesterId, pasid, iova, write });
   }
 
   /** The device's own ATS enable bit: with it set, the device asks for translations and caches them itself. */
@@ -166,11 +176,15 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   #miss(requesterId: number, pasid: number, iovaG: number, write: boolean): number {
     const isMessage = pasid < 0 && iovaG >= FIRST_MESSAGE_PFN && iovaG <= LAST_MESSAGE_PFN;
     const known = isMessage ? undefined : this.tlb.walkedBy(requesterId, pasid);
-    const walker = this.#walker;
     // The requester's translation is known: only the walk is left, unless something is refused.
-    if (known !== undefined && walker.walk(known.translation, iovaG, write)) {
-      this.tlb.fill(known.tag, iovaG, walker.out, walker.permissions, walker.leafLg2);
-      return walker.out;
+    const found = this.#found;
+    const access = write ? WRITE : READ;
+    if (known !== undefined) {
+      const { translation, walker, tag } = known;
+      if (walker.walk(translation.root, iovaG, access, found) === WALK_DONE) {
+        this.tlb.fill(tag, iovaG, found.outG, found.prot, found.sizeLg2);
+        return found.outG;
+      }
     }
     if (!this.#enabled) return iovaG;
     if (isMessage) return this.#interruptRange(requesterId, iovaG, write);
@@ -189,7 +203,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     }
     const out = this.#translateBy(resolved, iovaG, write);
     if (out < 0) {
-      const code = this.#walker.fault;
+      const code = this.#fault;
       // A device that may ask for the page is told that it is missing; that is no fault yet.
       const recoverable = ats && this.#priEnabled.has(requesterId) && RECOVERABLE.has(code);
       const fault = { fault: code, fpd: recoverable || resolved.translation.fpd };
@@ -218,7 +232,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     let outG = this.#translateBy(resolved, iovaG, write);
     if (outG < 0 && write) outG = this.#translateBy(resolved, iovaG, false);
     if (outG >= 0) return located(outG, this.tlb.peek(resolved.tag, iovaG));
-    const code = this.#walker.fault;
+    const code = this.#fault;
     if (TOLD.has(code)) return unanswered('empty');
     const why = { fault: code, fpd: resolved.translation.fpd };
     this.#refuse(why, requesterId, pasid, iovaG, write);
@@ -238,13 +252,17 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   }
 
   #translateBy(resolved: Resolved, iovaG: number, write: boolean): number {
-    const { tag, translation } = resolved;
+    const { tag, translation, walker } = resolved;
     const cached = this.tlb.find(tag, iovaG, write);
     if (cached >= 0) return cached;
-    const walker = this.#walker;
-    if (!walker.walk(translation, iovaG, write)) return -1;
-    this.tlb.fill(tag, iovaG, walker.out, walker.permissions, walker.leafLg2);
-    return walker.out;
+    const found = this.#found;
+    const code = walker.walk(translation.root, iovaG, write ? WRITE : READ, found);
+    if (code !== WALK_DONE) {
+      this.#fault = faultOf(translation, code, write, found.level);
+      return -1;
+    }
+    this.tlb.fill(tag, iovaG, found.outG, found.prot, found.sizeLg2);
+    return found.outG;
   }
 
   #refuse(
