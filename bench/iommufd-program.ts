@@ -10,7 +10,7 @@ import { U64_MAX } from '../src/base/u64.ts';
 import { IommuCore } from '../src/core/contract/iommu-core.ts';
 import { openIommufd } from '../src/iommufd/main.ts';
 import { IommufdSubsystem } from '../src/iommufd/subsystem.ts';
-import { MachineMm, ObjectTable } from '../src/machine/memory/mm.ts';
+import { MachineMm, MappedObjects } from '../src/machine/memory/mm.ts';
 import { MachineMemory } from '../src/machine/memory/physical-memory.ts';
 import { ProgramMemory } from '../src/machine/program/program-memory.ts';
 import { MachineSelftest } from '../src/machine/kernel/selftest-hardware.ts';
@@ -51,7 +51,7 @@ export class IommufdProgram {
     const mm = new MachineMm(1, {
       memory: this.memory,
       frames: this.frames,
-      objects: new ObjectTable(),
+      objects: new MappedObjects(),
     });
     this.task = taskOf(this.memory, mm);
     this.#arg = must(this.memory.map(4096));

@@ -34,8 +34,8 @@ import { hostDrivers } from './kernel/drivers.ts';
 import { Guard } from './files/guard.ts';
 import { Hardware } from './hardware/hardware.ts';
 import { releaseOf, traitsOf } from './description/releases.ts';
-import type { LeavingPages } from './memory/pin-copies.ts';
-import { FilePages, MachineMm, ObjectTable } from './memory/mm.ts';
+import type { PinnedRemoval } from './memory/pin-copies.ts';
+import { FilePages, MachineMm, MappedObjects } from './memory/mm.ts';
 import type { DirNode } from './files/nodes.ts';
 import { makeModules, type Modules } from './kernel/parameters.ts';
 import { MachineMemory } from './memory/physical-memory.ts';
@@ -87,7 +87,7 @@ export class Machine {
   readonly root: DirNode;
   /** Paths, open(2) and rights over `root`. */
   readonly vfs: Vfs;
-  readonly #objects = new ObjectTable();
+  readonly #objects = new MappedObjects();
   readonly #programs = new Set<Program>();
   #mmSeq = 0;
   #inodeSeq = 0;
@@ -159,12 +159,12 @@ export class Machine {
     return new FilePages({ memory, frames: this.memory, objects: this.#objects });
   }
   /** For a call that takes pages out of an object. Undefined: none of them is pinned. */
-  objectLeaving(
+  objectRemoval(
     object: string,
     span: { index: number; count: number },
     goes?: (index: number) => boolean,
-  ): LeavingPages | undefined {
-    return this.#objects.leaving(this.memory, object, span, goes);
+  ): PinnedRemoval | undefined {
+    return this.#objects.removal(this.memory, object, span, goes);
   }
   /** A program inside the library. Its `exit()` closes everything it has open. */
   program(credentials: Credentials = {}): Program {

@@ -6,7 +6,7 @@ import { levelBitsOf, type PtConfig, type PtFeature, type PtFormat } from './for
 import { GenericTable } from './engine/generic-table.ts';
 import type { PageTable } from './page-table.ts';
 import type { Ram } from './ram.ts';
-import { tableRoom, type Geometry } from './engine/table.ts';
+import { tableRoom, type TableGeometry } from './engine/table.ts';
 
 /**
  * An empty page table of that format in RAM.
@@ -38,7 +38,7 @@ export function createPageTable(
 
 type Refused = 'EINVAL' | 'EOPNOTSUPP';
 
-function checkConfig(format: PtFormat, config: PtConfig): Result<Geometry, Refused> {
+function checkConfig(format: PtFormat, config: PtConfig): Result<TableGeometry, Refused> {
   const topLevel = checkWidths(format, config) ?? pickTop(format, config);
   if (isErrno(topLevel)) return topLevel;
   const features = new Set(config.features);

@@ -29,7 +29,7 @@ export const IOMMU_DOMAIN_F_PAGING = 1;
 export const IOMMU_DOMAIN_F_DMA_API = 2;
 
 /** Addresses a domain can map. @kernel iommu_domain_geometry */
-export interface Geometry {
+export interface DomainGeometry {
   /** Inclusive. */
   apertureStart: bigint;
   apertureEnd: bigint;
@@ -155,7 +155,7 @@ export interface Domain {
   /** Present when the domain is backed by the generic page table (is_iommupt). */
   pt: PageTable | undefined;
   pgsizeBitmap: bigint;
-  geometry: Geometry;
+  geometry: DomainGeometry;
   dirtyOps: DirtyOps | undefined;
   /** Who is asked when a page is missing; undefined: nobody. */
   iopfHandler: ((group: IopfGroup) => Status) | undefined;

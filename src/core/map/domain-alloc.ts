@@ -18,7 +18,7 @@ import {
   type DirtyOps,
   type Domain,
   type DomainOps,
-  type Geometry,
+  type DomainGeometry,
   type UserData,
 } from '../contract/domain.ts';
 import { callAlloc, callFree } from '../contract/driver-call.ts';
@@ -35,7 +35,7 @@ export interface DomainInit {
   /** Filled in by the core for domains that are allocated; absent for static ones. */
   readonly owner?: IommuOps;
   readonly pgsizeBitmap?: bigint;
-  readonly geometry?: Geometry;
+  readonly geometry?: DomainGeometry;
   readonly dirtyOps?: DirtyOps;
   readonly priv?: unknown;
 }

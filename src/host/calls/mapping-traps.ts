@@ -5,7 +5,7 @@
  * A device that has such a page pinned goes on using it (machine/memory/pin-copies.ts). The call is made by injection, so
  * that its result is known: only when it has worked are the pinned pages parted from what the program sees.
  */
-import type { LeavingPages } from '../../machine/memory/pin-copies.ts';
+import type { PinnedRemoval } from '../../machine/memory/pin-copies.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { CallContext } from './call-context.ts';
 import { HOST_ERRNO, INJECTED_CALL, INJECTED_MMAP, NR, MADV } from '../sys/numbers.ts';
@@ -132,25 +132,25 @@ export class MappingTraps {
     const { machine, map } = this.#context;
     const removed = removal({ ...caller, map });
     if (removed && 'object' in removed) {
-      return whenGone(machine.objectLeaving(removed.object, removed.span));
+      return whenDone(machine.objectRemoval(removed.object, removed.span));
     }
     return removed && this.#effectOn(caller, removed);
   }
   #effectOn({ pid, mm }: Caller, removed: RemovedPages): Effect | undefined {
-    const leaving: (LeavingPages | undefined)[] = [];
+    const removals: (PinnedRemoval | undefined)[] = [];
     const { gone, moved, shared } = removed;
     for (const span of gone) {
-      leaving.push(mm?.leaving(span.index, span.count));
+      removals.push(mm?.removal(span.index, span.count));
       if (shared === 'kept') continue;
-      leaving.push(...this.#reverseMap.lastMappings(pid, span, shared === 'removed'));
+      removals.push(...this.#reverseMap.lastMappings(pid, span, shared === 'removed'));
     }
     const moves = moved && mm?.shows(moved.index, moved.count) === true;
-    const parted = whenGone(...leaving);
+    const parted = whenDone(...removals);
     if (!parted && !moves) return undefined;
     return (result) => {
       parted?.(result);
       if (!moves) return;
-      if (result === undefined) mm.leaving(moved.index, moved.count)?.gone();
+      if (result === undefined) mm.removal(moved.index, moved.count)?.done();
       else mm.move(moved.index, moved.count, Math.floor(result / Number(PAGE)));
     };
   }
@@ -200,7 +200,7 @@ export class MappingTraps {
     if (pid === undefined || !mm?.alive || threadGoesOn(call, pid)) return;
     if (mm.hasPins && this.#reverseMap.isFileOpenElsewhere(pid)) mm.keepForEnd();
     const everything = { index: 0, count: Infinity };
-    for (const page of this.#reverseMap.lastMappings(pid, everything, false)) page.gone();
+    for (const page of this.#reverseMap.lastMappings(pid, everything, false)) page.done();
   }
 }
 
@@ -216,7 +216,7 @@ function showsPinned(mm: MachineMm | undefined, span: Span | undefined): boolean
   return span !== undefined && mm?.shows(span.index, span.count) === true;
 }
 
-function whenGone(...leaving: readonly (LeavingPages | undefined)[]): Effect | undefined {
-  const pages = leaving.filter((one) => one !== undefined);
-  return pages.length === 0 ? undefined : () => pages.forEach((one) => one.gone());
+function whenDone(...removals: readonly (PinnedRemoval | undefined)[]): Effect | undefined {
+  const pages = removals.filter((one) => one !== undefined);
+  return pages.length === 0 ? undefined : () => pages.forEach((one) => one.done());
 }

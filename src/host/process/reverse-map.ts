@@ -3,7 +3,7 @@
  *
  * Asked at rare moments, when a process with pinned pages ends or unmaps such memory, so everything is looked up afresh.
  */
-import type { LeavingPages } from '../../machine/memory/pin-copies.ts';
+import type { PinnedRemoval } from '../../machine/memory/pin-copies.ts';
 import { placeIn } from './memory-map.ts';
 import type { MapsLine, Span } from '../sys/map-query.ts';
 import { descriptorsOf, processIds } from '../sys/procfs.ts';
@@ -31,18 +31,18 @@ export class ReverseMap {
    * Pinned pages of shared memory that go with these mappings of a process: those nobody else maps, or, when a hole is
    * being made in the memory itself, all of them.
    */
-  lastMappings(pid: number, span: Span, removed: boolean): LeavingPages[] {
+  lastMappings(pid: number, span: Span, removed: boolean): PinnedRemoval[] {
     const { machine, map, objects } = this.#parts;
     if (!removed && !objects.someMappedOnly) return [];
-    const found: LeavingPages[] = [];
+    const found: PinnedRemoval[] = [];
     for (const line of map.mappings(pid)) {
       const inside = objectSpan(line, span);
       if (line.object === undefined || !inside) continue;
       const { object } = line;
       if (!removed && !objects.isMappedOnly(object)) continue;
       const goes = (page: number): boolean => removed || !this.#isMapped(object, page, pid, span);
-      const leaving = machine.objectLeaving(object, inside, goes);
-      if (leaving) found.push(leaving);
+      const removal = machine.objectRemoval(object, inside, goes);
+      if (removal) found.push(removal);
     }
     return found;
   }

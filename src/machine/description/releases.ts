@@ -7,7 +7,7 @@ import { isSince, NEWEST_RELEASE, RELEASES, type Release } from '../../base/kern
 import { KERNEL_TRAITS, type KernelTrait } from '../../base/kernel-traits.ts';
 
 /** The releases that have a trait by themselves: from one on, up to the one before another. */
-export interface Span {
+export interface ReleaseSpan {
   readonly since?: Release;
   readonly before?: Release;
 }
@@ -17,7 +17,7 @@ export interface Span {
  * any later version; a machine without a word about its kernel gets them on top (DEFAULT_KERNEL). What the
  * specification knows of 6.12 and of 7.3 only changes with 6.13 here.
  */
-export const TRAIT_SPANS: Readonly<Partial<Record<KernelTrait, Span>>> = {
+export const TRAIT_SPANS: Readonly<Partial<Record<KernelTrait, ReleaseSpan>>> = {
   'aux-domains': { before: '6.2' },
   'bus-domain-alloc-refuse': { since: '6.8', before: '6.13' },
   'dirty-bitmap-empty-einval': { before: '6.13' },
@@ -86,7 +86,7 @@ export function contradictionsOf(kernel: KernelDescription): string[] {
   );
 }
 
-function isInSpan(release: Release, span: Span | undefined): boolean {
+function isInSpan(release: Release, span: ReleaseSpan | undefined): boolean {
   if (!span) return false;
   const { since, before } = span;
   return (!since || isSince(release, since)) && !(before && isSince(release, before));

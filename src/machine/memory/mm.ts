@@ -8,22 +8,22 @@ import { EFAULT, EINVAL, ENOMEM, isErrno, type Result, type Status } from '../..
 import { refuse } from '../../base/refuse.ts';
 import type { Mm, PageSource, UserMemory } from '../../base/task.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
-import { LeavingPages, PageCopies, placeOf } from './pin-copies.ts';
+import { PinnedRemoval, PageCopies, placeOf } from './pin-copies.ts';
 import { type PinnedPage } from './pin-region.ts';
 import { newPageOwner, type MachineMemory, type PageOwner } from './physical-memory.ts';
-import type { Reach } from './pin-region.ts';
+import type { Backing } from './pin-region.ts';
 import type { HeldPages, ObjectMemory, ProcessMemory, Vma } from './process-memory.ts';
 
 /** The objects several address spaces and files may show, by their identity. */
-export class ObjectTable {
+export class MappedObjects {
   readonly #owners = new Map<string, PageOwner>();
   /** For a call that takes pages out of an object: truncation, a punched hole. Undefined: none of them is pinned. */
-  leaving(
+  removal(
     frames: MachineMemory,
     object: string,
     span: { index: number; count: number },
     goes: (index: number) => boolean = () => true,
-  ): LeavingPages | undefined {
+  ): PinnedRemoval | undefined {
     const owner = this.#owners.get(object);
     const pages: PinnedPage[] = [];
     if (owner) {
@@ -32,7 +32,7 @@ export class ObjectTable {
         return false;
       });
     }
-    return pages.length === 0 ? undefined : new LeavingPages(frames, pages, () => true);
+    return pages.length === 0 ? undefined : new PinnedRemoval(frames, pages, () => true);
   }
   owner(object: string): PageOwner {
     let owner = this.#owners.get(object);
@@ -49,11 +49,11 @@ export class MachineMm implements Mm {
   lockedVm = 0;
   readonly #memory: ProcessMemory;
   readonly #frames: MachineMemory;
-  readonly #objects: ObjectTable;
+  readonly #objects: MappedObjects;
   readonly #private: PageOwner;
   #exited = false;
   /** The way to all private pages that have not been moved. */
-  readonly #direct: Reach;
+  readonly #direct: Backing;
   /** Frames of pages that mremap has moved; some may be unpinned already. */
   readonly #moved = new Set<number>();
   /** Taken when the address space was about to end. */
@@ -61,7 +61,7 @@ export class MachineMm implements Mm {
 
   constructor(
     id: number,
-    parts: { memory: ProcessMemory; frames: MachineMemory; objects: ObjectTable },
+    parts: { memory: ProcessMemory; frames: MachineMemory; objects: MappedObjects },
   ) {
     this.id = id;
     this.mem = parts.memory;
@@ -82,10 +82,10 @@ export class MachineMm implements Mm {
   }
 
   /** For a call that takes pages away from this address space. Undefined: none of them is pinned. */
-  leaving(index: number, count: number): LeavingPages | undefined {
+  removal(index: number, count: number): PinnedRemoval | undefined {
     const pages = this.#showing(index, count);
     if (pages.length === 0) return undefined;
-    return new LeavingPages(this.#frames, pages, followsAddress);
+    return new PinnedRemoval(this.#frames, pages, followsAddress);
   }
   /** Is a page at these addresses pinned? */
   shows(index: number, count: number): boolean {
@@ -94,9 +94,9 @@ export class MachineMm implements Mm {
   /** mremap has put pages elsewhere: the pinned ones are the same, at another address. */
   move(index: number, count: number, to: number): void {
     const pages = this.#showing(index, count);
-    const ways = new Map<number, Reach>();
+    const ways = new Map<number, Backing>();
     for (const page of pages) {
-      const { delta } = page.reach;
+      const { delta } = page.backing;
       if (delta === undefined) {
         this.#frames.detach(page.pfn);
         continue;
@@ -136,7 +136,8 @@ export class MachineMm implements Mm {
     if (this.#frames.somePinned(this.#private, { index, count }, found)) return true;
     for (const pfn of this.#moved) {
       const page = this.#frames.pinned(pfn);
-      if (page?.reach.delta === undefined || page.reach === this.#direct) this.#moved.delete(pfn);
+      if (page?.backing.delta === undefined || page.backing === this.#direct)
+        this.#moved.delete(pfn);
       else if (placeOf(page) >= index && placeOf(page) < index + count && found(page)) return true;
     }
     return false;
@@ -164,7 +165,7 @@ export class MachineMm implements Mm {
   lookup(index: number): Result<number, 'EFAULT'> {
     const span = this.#span(index, 1, false);
     if (isErrno(span)) return span;
-    const pfn = this.#frames.nameOf(span.owner, span.ownerIndex);
+    const pfn = this.#frames.pfnOf(span.owner, span.ownerIndex);
     if (isErrno(pfn)) return refuse(EFAULT, 'the page has no frame number', { errno: ENOMEM.name });
     return pfn;
   }
@@ -181,7 +182,7 @@ export class MachineMm implements Mm {
   }
 
   /** As many pages from `index` on as one mapping gives. */
-  #span(index: number, count: number, write: boolean): Result<Span, 'EFAULT'> {
+  #span(index: number, count: number, write: boolean): Result<OwnedRun, 'EFAULT'> {
     if (!this.alive) return refuse(EFAULT, 'the address space is gone', { mm: this.id });
     const vma = this.#vma(index);
     if (!vma) return refuse(EFAULT, 'nothing is mapped at this address', va(index));
@@ -208,14 +209,14 @@ export class MachineMm implements Mm {
     return Math.ceil(Number(this.#memory.objectSize(vma.object)) / PAGE_SIZE);
   }
 
-  #pinSpan(span: Span, write: boolean, pfns: Float64Array, at: number): Status<'ENOMEM'> {
+  #pinSpan(span: OwnedRun, write: boolean, pfns: Float64Array, at: number): Status<'ENOMEM'> {
     const delta = span.index - span.ownerIndex;
     return this.#frames.pin(
       span.owner,
       { index: span.ownerIndex, count: span.count, huge: span.vma.huge },
       (first, n) => {
         const held = this.#memory.hold?.(first + delta, n, write);
-        if (held) return heldReach(held, first, n);
+        if (held) return heldBacking(held, first, n);
         return delta === 0 ? this.#direct : this.#through(delta);
       },
       pfns,
@@ -224,7 +225,7 @@ export class MachineMm implements Mm {
   }
 
   /** To pages by their address: as long as they are shown there. */
-  #through(delta: number): Reach {
+  #through(delta: number): Backing {
     const memory = this.#memory;
     return {
       delta,
@@ -260,7 +261,7 @@ export class FilePages implements PageSource {
   readonly #frames: MachineMemory;
   readonly #owner: PageOwner;
 
-  constructor(parts: { memory: ObjectMemory; frames: MachineMemory; objects: ObjectTable }) {
+  constructor(parts: { memory: ObjectMemory; frames: MachineMemory; objects: MappedObjects }) {
     this.#memory = parts.memory;
     this.#frames = parts.frames;
     this.#owner = parts.objects.owner(parts.memory.object);
@@ -277,11 +278,11 @@ export class FilePages implements PageSource {
       return refuse(EINVAL, 'the file is shorter than the range', { pages, wanted: index + count });
     }
     const span = { index, count, huge: this.#memory.huge ?? false };
-    return this.#frames.pin(this.#owner, span, () => fileReach(this.#memory), pfns, at);
+    return this.#frames.pin(this.#owner, span, () => objectBacking(this.#memory), pfns, at);
   }
 }
 
-interface Span {
+interface OwnedRun {
   readonly vma: Vma;
   readonly index: number;
   readonly count: number;
@@ -297,11 +298,11 @@ function byteAddress(index: number, offset: number): bigint {
   return (BigInt(index) << 12n) + BigInt(offset);
 }
 
-function followsAddress({ reach }: PinnedPage): boolean {
-  return reach.delta !== undefined;
+function followsAddress({ backing }: PinnedPage): boolean {
+  return backing.delta !== undefined;
 }
 
-function fileReach(memory: ObjectMemory): Reach {
+function objectBacking(memory: ObjectMemory): Backing {
   return {
     read: (index, offset, into) => memory.read(byteAddress(index, offset), into),
     write: (index, offset, from) => memory.write(byteAddress(index, offset), from),
@@ -309,7 +310,7 @@ function fileReach(memory: ObjectMemory): Reach {
   };
 }
 
-function heldReach(held: HeldPages, first: number, count: number): Reach {
+function heldBacking(held: HeldPages, first: number, count: number): Backing {
   let live = count;
   return {
     read: (index, offset, into) => held.read(index - first, offset, into),

@@ -5,14 +5,14 @@ import { EFAULT, EINVAL, ENOMEM, isErrno } from '../../base/errno.ts';
 import { must } from '../../testing/base/must.ts';
 import type { MmioWindow } from '../../base/file.ts';
 import { Ram } from '../../pt/ram.ts';
-import { FilePages, MachineMm, ObjectTable } from './mm.ts';
+import { FilePages, MachineMm, MappedObjects } from './mm.ts';
 import { FIRST_PINNED_PFN, MachineMemory, newPageOwner } from './physical-memory.ts';
 import { ProgramMemory, SharedObject } from '../program/program-memory.ts';
 import type { HeldPages } from './process-memory.ts';
 
 function setup(addressLg2?: number) {
   const frames = new MachineMemory(new Ram(2 ** 20), addressLg2);
-  const objects = new ObjectTable();
+  const objects = new MappedObjects();
   let id = 0;
   const process = (memory = new ProgramMemory()) => ({
     memory,
@@ -32,7 +32,7 @@ test('a physical address space that is full gives no more frames: ENOMEM for a p
   const { process, frames } = setup(39);
   const { memory, mm } = process();
   const owner = newPageOwner('somebody', true);
-  for (let gib = 0; gib < 255; gib++) expect(isErrno(frames.nameOf(owner, gib << 18))).toBe(false);
+  for (let gib = 0; gib < 255; gib++) expect(isErrno(frames.pfnOf(owner, gib << 18))).toBe(false);
   const index = indexOf(must(memory.map(0x1000)));
   pin(mm, index, 1);
   const other = process();

@@ -19,7 +19,7 @@ import type { PhysicalMemory } from '../../base/physical-memory.ts';
 import { refuse } from '../../base/refuse.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
 import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
-import { PinRegion, REGION_FRAMES, type PinnedPage, type Reach } from './pin-region.ts';
+import { PinRegion, REGION_FRAMES, type PinnedPage, type Backing } from './pin-region.ts';
 
 /** 256 GiB: below it RAM and BARs, above it pages of programs. */
 export const FIRST_PINNED_PFN = 0x400_0000;
@@ -32,12 +32,12 @@ export interface PageOwner {
   readonly regions: Map<number, number[]>;
   readonly name: string;
   /** Regions of a live owner keep their numbers while nothing is pinned. */
-  keepsNames: boolean;
+  keepsFrames: boolean;
 }
 
-/** An owner of pages: an address space or an object. With `keepsNames` its frames stay its own without a pin. */
-export function newPageOwner(name: string, keepsNames: boolean): PageOwner {
-  return { regions: new Map(), name, keepsNames };
+/** An owner of pages: an address space or an object. With `keepsFrames` its frames stay its own without a pin. */
+export function newPageOwner(name: string, keepsFrames: boolean): PageOwner {
+  return { regions: new Map(), name, keepsFrames };
 }
 
 /** All page frames of a machine, and who pins them. */
@@ -86,7 +86,7 @@ export class MachineMemory implements PhysicalMemory {
   }
 
   /** Frame number of page `index` of an owner, whether pinned or not. */
-  nameOf(owner: PageOwner, index: number): Result<number, 'ENOMEM'> {
+  pfnOf(owner: PageOwner, index: number): Result<number, 'ENOMEM'> {
     const region = this.#named(owner, index);
     if (isErrno(region)) return region;
     return region * REGION_FRAMES + (index % REGION_FRAMES);
@@ -106,8 +106,8 @@ export class MachineMemory implements PhysicalMemory {
       for (const number of from < to ? numbers : []) {
         const region = this.#regions[number - FIRST_REGION]!;
         const pfn = number * REGION_FRAMES;
-        const one = region.somePinned(from - first, to - first, (at, reach) => {
-          return !region.isNameless(at) && found({ index: first + at, pfn: pfn + at, reach });
+        const one = region.somePinned(from - first, to - first, (at, backing) => {
+          return !region.isDetached(at) && found({ index: first + at, pfn: pfn + at, backing });
         });
         if (one) return true;
       }
@@ -115,26 +115,26 @@ export class MachineMemory implements PhysicalMemory {
     return false;
   }
   /** The owner no longer shows the page of this frame, which is pinned: it loses its name, and may go another way. */
-  detach(pfn: number, reach?: Reach): void {
+  detach(pfn: number, backing?: Backing): void {
     const region = this.#regionOf(pfn);
     if (!region) throw new Bug(`frame 0x${pfn.toString(16)} is not pinned`);
-    region.detach(pfn % REGION_FRAMES, reach);
+    region.detach(pfn % REGION_FRAMES, backing);
   }
   /** The pinned page of a program at a frame. */
   pinned(pfn: number): PinnedPage | undefined {
     const region = this.#regionOf(pfn);
-    const reach = region?.reachOf(pfn % REGION_FRAMES);
-    return reach && { pfn, index: region!.firstIndex + (pfn % REGION_FRAMES), reach };
+    const backing = region?.backingOf(pfn % REGION_FRAMES);
+    return backing && { pfn, index: region!.firstIndex + (pfn % REGION_FRAMES), backing };
   }
 
   /**
-   * Pin pages `index`… of an owner, reached through `reach` (page numbers of the owner) while they have no other way.
+   * Pin pages `index`… of an owner, reached through `backing` (page numbers of the owner) while they have no other way.
    * The caller has proved that the pages exist.
    */
   pin(
     owner: PageOwner,
     span: { index: number; count: number; huge: boolean },
-    reach: (index: number, count: number) => Reach,
+    backing: (index: number, count: number) => Backing,
     pfns: Float64Array,
     at: number,
   ): Status<'ENOMEM'> {
@@ -150,7 +150,7 @@ export class MachineMemory implements PhysicalMemory {
       const limit = Math.min(span.count - done, REGION_FRAMES - place);
       const region = this.#regions[number - FIRST_REGION]!;
       const run = this.#sameRegion(owner, index, limit, number);
-      region.pin(place, run, span.huge, (from, n) => reach(index - place + from, n));
+      region.pin(place, run, span.huge, (from, n) => backing(index - place + from, n));
       const first = number * REGION_FRAMES + place;
       for (let n = 0; n < run; n++) pfns[at + done + n] = first + n;
       this.pinTotal += run;
@@ -161,7 +161,7 @@ export class MachineMemory implements PhysicalMemory {
 
   /** The owner is gone: its names go with the last pin. */
   forget(owner: PageOwner): void {
-    owner.keepsNames = false;
+    owner.keepsFrames = false;
     for (const number of [...owner.regions.values()].flat()) {
       const region = this.#regions[number - FIRST_REGION]!;
       if (region.pinned === 0) this.#dropUnnamed(region);
@@ -212,7 +212,7 @@ export class MachineMemory implements PhysicalMemory {
     const numbers = owner.regions.get(gib);
     const place = index % REGION_FRAMES;
     for (let n = 0; numbers && n < numbers.length; n++) {
-      if (!this.#regions[numbers[n]! - FIRST_REGION]!.isNameless(place)) return numbers[n]!;
+      if (!this.#regions[numbers[n]! - FIRST_REGION]!.isDetached(place)) return numbers[n]!;
     }
     const number = this.#freeRegions.pop() ?? FIRST_REGION + this.#regions.length;
     if (number > this.#lastRegion) {
@@ -228,7 +228,7 @@ export class MachineMemory implements PhysicalMemory {
   /** How many pages from `index` on are named in that region too. */
   #sameRegion(owner: PageOwner, index: number, limit: number, number: number): number {
     const numbers = owner.regions.get(Math.floor(index / REGION_FRAMES))!;
-    if (number === numbers[0] && this.#regions[number - FIRST_REGION]!.nameless === 0) return limit;
+    if (number === numbers[0] && this.#regions[number - FIRST_REGION]!.detached === 0) return limit;
     let run = 1;
     while (run < limit && this.#named(owner, index + run) === number) run++;
     return run;
@@ -238,7 +238,7 @@ export class MachineMemory implements PhysicalMemory {
     const owner = this.#owners.get(region)!;
     const gib = region.firstIndex / REGION_FRAMES;
     const numbers = owner.regions.get(gib)!;
-    if (owner.keepsNames && numbers.length === 1) return;
+    if (owner.keepsFrames && numbers.length === 1) return;
     const at = numbers.findIndex((n) => this.#regions[n - FIRST_REGION] === region);
     const [number] = numbers.splice(at, 1);
     if (numbers.length === 0) owner.regions.delete(gib);

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { Bug } from '../../base/bug.ts';
 import { EFAULT, isErrno } from '../../base/errno.ts';
 import { Ram } from '../../pt/ram.ts';
-import { FilePages, MachineMm, ObjectTable } from './mm.ts';
+import { FilePages, MachineMm, MappedObjects } from './mm.ts';
 import { MachineMemory } from './physical-memory.ts';
 import { ProgramMemory, SharedObject } from '../program/program-memory.ts';
 
@@ -13,7 +13,7 @@ const PLACE = 0x1000_0000;
 
 function setup() {
   const frames = new MachineMemory(new Ram(2 ** 20));
-  const objects = new ObjectTable();
+  const objects = new MappedObjects();
   const memory = new ProgramMemory();
   const mm = new MachineMm(1, { memory, frames, objects });
   return { frames, objects, memory, mm };
@@ -31,9 +31,9 @@ function pin({ mm }: Setup, page: number, count = 1): number[] {
 }
 /** munmap as the kernel makes it: the pinned pages are asked for first. */
 function munmap({ mm, memory }: Setup, page: number, count = 1): void {
-  const leaving = mm.leaving(page, count);
+  const removal = mm.removal(page, count);
   expect(memory.unmap(BigInt(page) << 12n, count * PAGE)).toBeUndefined();
-  leaving?.gone();
+  removal?.done();
 }
 function poke({ memory }: Setup, page: number, value: number): void {
   expect(memory.write(BigInt(page) << 12n, Uint8Array.of(value))).toBeUndefined();
@@ -172,7 +172,7 @@ describe('a pinned private page of a process', () => {
     mapAt(s, PLACE);
     const [pfn] = pin(s, PLACE);
     expect(s.memory.unmap(BigInt(PLACE) << 12n, PAGE)).toBeUndefined();
-    s.mm.leaving(PLACE, 1)!.gone();
+    s.mm.removal(PLACE, 1)!.done();
     expect(load(s, pfn!)).toBe('EFAULT');
   });
 });
@@ -185,9 +185,9 @@ describe('a pinned page of an object', () => {
     const file = new FilePages({ memory: object, frames: s.frames, objects: s.objects });
     const pfns = new Float64Array(2);
     expect(file.pin(0, 2, true, pfns, 0)).toBeUndefined();
-    const leaving = s.objects.leaving(s.frames, 'memfd:1', { index: 1, count: 1 })!;
+    const removal = s.objects.removal(s.frames, 'memfd:1', { index: 1, count: 1 })!;
     object.bytes = object.bytes.slice(0, PAGE);
-    leaving.gone();
+    removal.done();
     expect([load(s, pfns[0]!), load(s, pfns[1]!)]).toEqual([3, 3]);
     object.bytes = new Uint8Array(2 * PAGE);
     const again = new Float64Array(2);
@@ -198,8 +198,8 @@ describe('a pinned page of an object', () => {
   });
   test('a page of an object that nobody has pinned needs nothing', () => {
     const s = setup();
-    expect(s.objects.leaving(s.frames, 'memfd:1', { index: 0, count: 1 })).toBeUndefined();
-    expect(s.mm.leaving(PLACE, 1)).toBeUndefined();
+    expect(s.objects.removal(s.frames, 'memfd:1', { index: 0, count: 1 })).toBeUndefined();
+    expect(s.mm.removal(PLACE, 1)).toBeUndefined();
     expect(s.mm.hasPins).toBe(false);
   });
   test('a pinned page of an object is the same after the mapping has gone', () => {

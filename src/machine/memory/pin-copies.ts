@@ -9,17 +9,17 @@ import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
 import type { MachineMemory } from './physical-memory.ts';
-import type { PinnedPage, Reach } from './pin-region.ts';
+import type { PinnedPage, Backing } from './pin-region.ts';
 
 /** Bytes of pages, by place: a page index of the address space or of the object they were taken from. */
 export class PageCopies {
   readonly #pages = new Map<number, Uint8Array>();
 
   /** A page that cannot be read has no copy. */
-  take(place: number, { index, reach }: PinnedPage): void {
+  take(place: number, { index, backing }: PinnedPage): void {
     if (this.#pages.has(place)) return;
     const bytes = new Uint8Array(PAGE_SIZE);
-    if (!reach.read(index, 0, bytes)) this.#pages.set(place, bytes);
+    if (!backing.read(index, 0, bytes)) this.#pages.set(place, bytes);
   }
   has(place: number): boolean {
     return this.#pages.has(place);
@@ -48,8 +48,8 @@ export class PageCopies {
   }
 }
 
-/** Made before the call, with the bytes of the pages; nothing has changed until one of its methods is called. */
-export class LeavingPages {
+/** Pinned pages that a call removes: made before the call, with their bytes; nothing has changed until it is done(). */
+export class PinnedRemoval {
   readonly #frames: MachineMemory;
   readonly #pages: readonly PinnedPage[];
   readonly #copies = new PageCopies();
@@ -68,15 +68,15 @@ export class LeavingPages {
   }
 
   /** The call has succeeded: what is pinned goes on as the copies. */
-  gone(): void {
-    const kept = new Map<number, Reach>();
+  done(): void {
+    const kept = new Map<number, Backing>();
     for (const page of this.#pages) {
-      const delta = page.reach.delta ?? 0;
-      if (!kept.has(delta)) kept.set(delta, this.#keptReach(delta));
+      const delta = page.backing.delta ?? 0;
+      if (!kept.has(delta)) kept.set(delta, this.#keptBacking(delta));
       this.#frames.detach(page.pfn, this.#isCopied(page) ? kept.get(delta) : undefined);
     }
   }
-  #keptReach(delta: number): Reach {
+  #keptBacking(delta: number): Backing {
     const copies = this.#copies;
     return {
       read: (index, offset, into) => copies.read(index + delta, offset, into),
@@ -87,6 +87,6 @@ export class LeavingPages {
 }
 
 /** The index at which a page is in its owner now, which mremap may have moved. */
-export function placeOf({ index, reach }: PinnedPage): number {
-  return index + (reach.delta ?? 0);
+export function placeOf({ index, backing }: PinnedPage): number {
+  return index + (backing.delta ?? 0);
 }

@@ -12,10 +12,10 @@ export const REGION_FRAMES = 0x4_0000;
 const CHUNK_FRAMES = 512;
 
 /** The way to the bytes of pages, by the owner's page index. An access may run over several pages. */
-export interface Reach {
+export interface Backing {
   read(index: number, offset: number, into: Uint8Array): Status<'EFAULT'>;
   write(index: number, offset: number, from: Uint8Array): Status<'EFAULT'>;
-  /** One page of this reach was unpinned for good, or goes another way now. */
+  /** One page of this backing was unpinned for good, or goes another way now. */
   drop(): void;
   /** The bytes are those of the address space at index + delta, whatever is there: see pin-copies.ts. */
   readonly delta?: number;
@@ -25,18 +25,18 @@ export interface Reach {
 export interface PinnedPage {
   readonly pfn: number;
   readonly index: number;
-  readonly reach: Reach;
+  readonly backing: Backing;
 }
 
 interface Chunk {
   readonly pins: Int32Array;
-  readonly reach: (Reach | undefined)[];
-  /** Bits: HUGE, NAMELESS. */
+  readonly backing: (Backing | undefined)[];
+  /** Bits: HUGE, DETACHED. */
   readonly flags: Uint8Array;
 }
 const HUGE = 1;
 /** The page is pinned, but its owner shows another one at its index. */
-const NAMELESS = 2;
+const DETACHED = 2;
 
 /** 2^18 page frames of one owner. */
 export class PinRegion {
@@ -44,8 +44,8 @@ export class PinRegion {
   readonly firstIndex: number;
   /** Frames with at least one pin. */
   pinned = 0;
-  /** Of those, the nameless. */
-  nameless = 0;
+  /** Of those, the ones detached from their owner. */
+  detached = 0;
   readonly #chunks: (Chunk | undefined)[] = [];
 
   constructor(firstIndex: number) {
@@ -58,29 +58,34 @@ export class PinRegion {
   isHuge(at: number): boolean {
     return this.#hasFlag(at, HUGE);
   }
-  isNameless(at: number): boolean {
-    return this.nameless > 0 && this.#hasFlag(at, NAMELESS);
+  isDetached(at: number): boolean {
+    return this.detached > 0 && this.#hasFlag(at, DETACHED);
   }
-  reachOf(at: number): Reach | undefined {
-    return this.#reach(at);
+  backingOf(at: number): Backing | undefined {
+    return this.#backing(at);
   }
 
   /** A pinned page that its owner no longer shows: no pin finds it, and it may be reached another way. */
-  detach(at: number, reach?: Reach): void {
+  detach(at: number, backing?: Backing): void {
     const chunk = this.#chunk(at);
     const place = at % CHUNK_FRAMES;
     if (!chunk?.pins[place]) throw new Bug('a frame was detached that is not pinned');
-    if (reach) {
-      chunk.reach[place]!.drop();
-      chunk.reach[place] = reach;
+    if (backing) {
+      chunk.backing[place]!.drop();
+      chunk.backing[place] = backing;
     }
-    if ((chunk.flags[place]! & NAMELESS) !== 0) return;
-    chunk.flags[place]! |= NAMELESS;
-    this.nameless++;
+    if ((chunk.flags[place]! & DETACHED) !== 0) return;
+    chunk.flags[place]! |= DETACHED;
+    this.detached++;
   }
 
-  /** `reach` is asked once per run of frames that had no pin. */
-  pin(at: number, count: number, huge: boolean, reach: (at: number, count: number) => Reach): void {
+  /** `backing` is asked once per run of frames that had no pin. */
+  pin(
+    at: number,
+    count: number,
+    huge: boolean,
+    backing: (at: number, count: number) => Backing,
+  ): void {
     for (let n = 0; n < count;) {
       if (this.pins(at + n) > 0) {
         this.#chunk(at + n)!.pins[(at + n) % CHUNK_FRAMES]!++;
@@ -89,7 +94,7 @@ export class PinRegion {
       }
       let run = 1;
       while (n + run < count && this.pins(at + n + run) === 0) run++;
-      this.#firstPins(at + n, run, huge, reach(at + n, run));
+      this.#firstPins(at + n, run, huge, backing(at + n, run));
       n += run;
     }
   }
@@ -107,21 +112,21 @@ export class PinRegion {
       const place = (at + n) % CHUNK_FRAMES;
       if (!chunk?.pins[place]) throw new Bug('a frame was unpinned too often');
       if (--chunk.pins[place] > 0) continue;
-      chunk.reach[place]!.drop();
-      chunk.reach[place] = undefined;
-      if ((chunk.flags[place]! & NAMELESS) !== 0) this.nameless--;
+      chunk.backing[place]!.drop();
+      chunk.backing[place] = undefined;
+      if ((chunk.flags[place]! & DETACHED) !== 0) this.detached--;
       chunk.flags[place] = 0;
       this.pinned--;
     }
   }
 
   /** The frames of [from, to) with a pin, until one is what is looked for. */
-  somePinned(from: number, to: number, found: (at: number, reach: Reach) => boolean): boolean {
+  somePinned(from: number, to: number, found: (at: number, backing: Backing) => boolean): boolean {
     for (let at = from; at < to && this.pinned > 0; at++) {
       const chunk = this.#chunk(at);
       const place = at % CHUNK_FRAMES;
       if (!chunk) at += CHUNK_FRAMES - 1 - place;
-      else if (chunk.pins[place]! > 0 && found(at, chunk.reach[place]!)) return true;
+      else if (chunk.pins[place]! > 0 && found(at, chunk.backing[place]!)) return true;
     }
     return false;
   }
@@ -134,24 +139,24 @@ export class PinRegion {
     done: number,
     write: boolean,
   ): Result<number, 'EFAULT'> {
-    const reach = this.#reach(at);
-    if (!reach) return 0;
+    const backing = this.#backing(at);
+    if (!backing) return 0;
     let n = Math.min(bytes.length - done, PAGE_SIZE - offset);
-    for (let next = at + 1; done + n < bytes.length && this.#reach(next) === reach; next++) {
+    for (let next = at + 1; done + n < bytes.length && this.#backing(next) === backing; next++) {
       n = Math.min(bytes.length - done, n + PAGE_SIZE);
     }
     const part = bytes.subarray(done, done + n);
     const index = this.firstIndex + at;
-    const rc = write ? reach.write(index, offset, part) : reach.read(index, offset, part);
+    const rc = write ? backing.write(index, offset, part) : backing.read(index, offset, part);
     return rc ?? n;
   }
 
-  #firstPins(at: number, count: number, huge: boolean, reach: Reach): void {
+  #firstPins(at: number, count: number, huge: boolean, backing: Backing): void {
     for (let n = 0; n < count; n++) {
       const chunk = (this.#chunks[Math.floor((at + n) / CHUNK_FRAMES)] ??= newChunk());
       const place = (at + n) % CHUNK_FRAMES;
       chunk.pins[place] = 1;
-      chunk.reach[place] = reach;
+      chunk.backing[place] = backing;
       chunk.flags[place] = huge ? HUGE : 0;
     }
     this.pinned += count;
@@ -163,15 +168,15 @@ export class PinRegion {
   #chunk(at: number): Chunk | undefined {
     return this.#chunks[Math.floor(at / CHUNK_FRAMES)];
   }
-  #reach(at: number): Reach | undefined {
-    return at < REGION_FRAMES ? this.#chunk(at)?.reach[at % CHUNK_FRAMES] : undefined;
+  #backing(at: number): Backing | undefined {
+    return at < REGION_FRAMES ? this.#chunk(at)?.backing[at % CHUNK_FRAMES] : undefined;
   }
 }
 
 function newChunk(): Chunk {
   return {
     pins: new Int32Array(CHUNK_FRAMES),
-    reach: new Array<Reach | undefined>(CHUNK_FRAMES).fill(undefined),
+    backing: new Array<Backing | undefined>(CHUNK_FRAMES).fill(undefined),
     flags: new Uint8Array(CHUNK_FRAMES),
   };
 }

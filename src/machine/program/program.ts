@@ -229,9 +229,9 @@ export class Program implements Task, Cred {
   }
   munmap(address: bigint, length: number): Status {
     const first = Math.floor(Number(address) / PAGE_SIZE);
-    const leaving = this.mm.leaving(first, Math.ceil(length / PAGE_SIZE));
+    const removal = this.mm.removal(first, Math.ceil(length / PAGE_SIZE));
     const rc = this.mem.unmap(address, length);
-    if (!rc) leaving?.gone();
+    if (!rc) removal?.done();
     return rc;
   }
   /** A load of the program itself, from memory or registers. EFAULT: SIGSEGV or SIGBUS. */

@@ -30,7 +30,7 @@ export function tableRoom({ address, granuleLg2 }: PtFormat): number {
   return Math.min(2 ** (32 - address.shift + granuleLg2 - 12), 2 ** 21);
 }
 
-export interface Geometry {
+export interface TableGeometry {
   readonly vaLg2: number;
   readonly oaLg2: number;
   readonly topLevel: number;
@@ -126,7 +126,7 @@ export class Table {
   fastHi = 0;
   destroyed = false;
 
-  constructor(format: PtFormat, ram: Ram, config: PtConfig, geometry: Geometry) {
+  constructor(format: PtFormat, ram: Ram, config: PtConfig, geometry: TableGeometry) {
     this.format = format;
     this.ram = ram;
     this.words = ram.words;
