@@ -58,7 +58,7 @@ export interface DomainOps {
     prot: number,
     progress: MapProgress,
   ): Status;
-  /** Bytes removed. @kernel unmap_pages */
+  /** Granules removed. @kernel unmap_pages */
   unmapPages?(domain: Domain, iovaG: number, pageG: number, count: number, gather: Gather): number;
   /** 0 where nothing is mapped. @kernel iova_to_phys */
   iovaToPhys?(domain: Domain, iova: bigint): bigint;
