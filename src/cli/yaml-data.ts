@@ -50,21 +50,21 @@ export function yamlData(text: string): YamlData | { readonly mistakes: readonly
   const lines = new LineCounter();
   const tokens = [...new Parser(lines.addNewLine).parse(text)];
   const lineAt = (offset: number): number => Math.max(1, lines.linePos(offset).line);
-  const refuse = (offset: number, message: string) => ({
+  const problemAt = (offset: number, message: string) => ({
     mistakes: [{ line: lineAt(offset), message }],
   });
   const directive = tokens.find(({ type }) => type === 'directive');
-  if (directive) return refuse(directive.offset, 'lines that begin with % have no meaning here');
+  if (directive) return problemAt(directive.offset, 'lines that begin with % have no meaning here');
   const deep = tooDeep(tokens);
-  if (deep !== undefined) return refuse(deep, TOO_DEEP);
+  if (deep !== undefined) return problemAt(deep, TOO_DEEP);
   // Keys are compared below: the library does it in quadratic time.
   const documents = [...new Composer({ uniqueKeys: false }).compose(tokens, true, text.length)];
   for (const document of documents) {
     const [broken] = [...document.errors, ...document.warnings];
-    if (broken) return refuse(broken.pos[0], WORDS[broken.code]);
+    if (broken) return problemAt(broken.pos[0], WORDS[broken.code]);
   }
   const [document, second] = documents;
-  if (second) return refuse(second.range[0], 'a second document begins: a file has one');
+  if (second) return problemAt(second.range[0], 'a second document begins: a file has one');
   if (!document) return { value: undefined, lineOf: () => 1 };
   const reader = new Reader(lineAt);
   const top = reader.read(document.contents);
