@@ -10,8 +10,9 @@ export interface Item {
 
 /** Where a unit reads tables from. Offsets are bytes within the frame, a multiple of 8. */
 export interface TableReader {
-  /** False: nothing is there. */
+  /** Take an item. False: nothing is there. */
   read(pfn: number, offset: number, into: Item): boolean;
+  /** Put an item. False: nothing is there. */
   write(pfn: number, offset: number, item: Item): boolean;
 }
 
@@ -27,6 +28,7 @@ export class MemoryReader implements TableReader {
     this.#memory = memory;
   }
 
+  /** As TableReader has it. */
   read(pfn: number, offset: number, into: Item): boolean {
     if (pfn < this.#ram.frameCount) {
       const at = pfn * FRAME_WORDS + (offset >> 2);
@@ -41,6 +43,7 @@ export class MemoryReader implements TableReader {
     return true;
   }
 
+  /** As TableReader has it. */
   write(pfn: number, offset: number, item: Item): boolean {
     if (pfn < this.#ram.frameCount) {
       const at = pfn * FRAME_WORDS + (offset >> 2);
