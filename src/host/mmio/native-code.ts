@@ -5,8 +5,7 @@
  * the same page. So every result and every flag is right by construction, for thousands of instruction forms.
  * What may be run, and that it can only reach the buffer, is native-form.ts's care.
  */
-import { addressOf, callAt, HostError, mapCode, syscall, viewOf } from '../sys/ffi.ts';
-import { NR } from '../sys/numbers.ts';
+import { addressOf, callAt, mapCode, mapMemory, viewOf } from '../sys/ffi.ts';
 import { REGS, REGS_SIZE } from '../sys/ptrace.ts';
 
 /** Byte offsets in the memory the code and we share. */
@@ -33,8 +32,7 @@ export function sharedMemory(): Shared {
   return memory;
 }
 function mapShared(): Shared {
-  const address = syscall(NR.mmap, 0, AT.size, 3, 0x22, -1, 0);
-  if (address < 0) throw new HostError(`no memory to emulate instructions (errno ${-address})`);
+  const address = mapMemory(AT.size, 'to emulate instructions');
   const view = viewOf(address, AT.size);
   return {
     address,

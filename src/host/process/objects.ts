@@ -11,7 +11,7 @@ import type { HeldPages, ObjectMemory } from '../../machine/memory/process-memor
 import * as libc from '../sys/libc.ts';
 import type { MapsLine } from '../sys/map-query.ts';
 import { descriptorsOf } from '../sys/procfs.ts';
-import { HOST_ERRNO, O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
+import { HOST_ERRNO, MFD_HUGETLB, O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
 
 const TMPFS_MAGIC = 0x01021994;
 const HUGETLBFS_MAGIC = 0x958458f6;
@@ -171,7 +171,7 @@ function deviceText(dev: bigint): string {
   return [major, minor].map((n) => n.toString(16).padStart(2, '0')).join(':');
 }
 function hugetlbDevice(): string | undefined {
-  const fd = libc.memfdCreate(HUGE_PREFIX, libc.MFD_CLOEXEC | libc.MFD_HUGETLB);
+  const fd = libc.memfdCreate(HUGE_PREFIX, libc.MFD_CLOEXEC | MFD_HUGETLB);
   if (fd < 0) return undefined; // a kernel without huge pages
   const stat = statOf(`/proc/self/fd/${fd}`);
   libc.close(fd);

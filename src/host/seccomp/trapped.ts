@@ -9,6 +9,7 @@ import {
   INJECTED_CALL,
   INJECTED_MMAP,
   MADV,
+  MFD_HUGETLB,
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_HUGETLB,
@@ -86,7 +87,6 @@ export const LAST_STREAM_FD = 1023;
 const REGION_OFFSET_HIGH = 0x100;
 
 const MAP_SHARED_OR_PRIVATE = 3;
-const MFD_HUGETLB = 4;
 const NO_FD = 0xffff_ffff;
 const HIGHEST = 0xffff_ffff;
 

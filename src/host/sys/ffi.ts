@@ -4,7 +4,7 @@
  * Addresses cross as numbers, which is the cheapest way; whoever passes one keeps its buffer alive.
  */
 import { createRequire } from 'node:module';
-import { NR } from './numbers.ts';
+import { MAP_ANONYMOUS, MAP_PRIVATE, NR } from './numbers.ts';
 
 type NativeFunction = (...args: readonly unknown[]) => number | bigint;
 interface Koffi {
@@ -93,12 +93,18 @@ const PAGE = 4096;
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const PROT_EXEC = 4;
-const PRIVATE_ANONYMOUS = 0x22;
+
+/** New memory of ours, all zero, for good. HostError: there is none; `what` says for what. */
+export function mapMemory(length: number, what: string): number {
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS;
+  const at = syscall(NR.mmap, 0, length, PROT_READ | PROT_WRITE, flags, -1, 0);
+  if (at < 0) throw new HostError(`no memory ${what} (errno ${-at})`);
+  return at;
+}
 
 /** Put machine code where it can be executed, for good. */
 export function mapCode(code: Buffer): number {
-  const at = syscall(NR.mmap, 0, PAGE, PROT_READ | PROT_WRITE, PRIVATE_ANONYMOUS, -1, 0);
-  if (at < 0) throw new HostError(`no memory for machine code (errno ${-at})`);
+  const at = mapMemory(PAGE, 'for machine code');
   viewOf(at, code.length).set(code);
   const rc = syscall(NR.mprotect, at, PAGE, PROT_READ | PROT_EXEC);
   if (rc < 0) throw new HostError(`this host lets no memory become executable (errno ${-rc})`);

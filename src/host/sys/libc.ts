@@ -59,8 +59,6 @@ export function ioctl(fd: number, command: number, arg: Word): number {
 export const MFD_CLOEXEC = 1;
 /** memfd_create(2): seals may be added. */
 export const MFD_ALLOW_SEALING = 2;
-/** memfd_create(2): of huge pages. */
-export const MFD_HUGETLB = 4;
 /** memfd_create(2): a descriptor, or minus an errno. */
 export function memfdCreate(name: string, flags = MFD_CLOEXEC): number {
   return withPath(name, (at) => syscall(NR.memfd_create, at, flags));

@@ -95,6 +95,9 @@ export const NR = {
 /** Errnos as numbers: the kernel layers' own, and three that only the host speaks of. */
 export const HOST_ERRNO = { ...ERRNO_NUMBERS, ENOEXEC: 8, ECHILD: 10, ENODATA: 61 } as const;
 
+/** memfd_create(2): of huge pages. */
+export const MFD_HUGETLB = 4;
+
 /** mmap(2): changes stay with the process. */
 export const MAP_PRIVATE = 2;
 /** mmap(2): in the place of what is there. */
