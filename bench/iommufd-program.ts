@@ -8,7 +8,7 @@ import { KernelEnv } from '../src/base/kernel-env.ts';
 import { UserAccounts, type Task } from '../src/base/task.ts';
 import { U64_MAX } from '../src/base/u64.ts';
 import { IommuCore } from '../src/core/contract/iommu-core.ts';
-import { openIommufd } from '../src/iommufd/main.ts';
+import { iommufdFileOps, openIommufd } from '../src/iommufd/main.ts';
 import { IommufdSubsystem } from '../src/iommufd/subsystem.ts';
 import { MachineMm, MappedObjects } from '../src/machine/memory/mm.ts';
 import { MachineMemory } from '../src/machine/memory/physical-memory.ts';
@@ -45,6 +45,7 @@ export class IommufdProgram {
       core,
       memory: this.frames,
       accounts: new UserAccounts(),
+      fileOps: iommufdFileOps,
       newSharedPages: (length) => new PlainPages('shared', length),
       selftest: new MachineSelftest(core),
     });

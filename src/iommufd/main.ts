@@ -66,8 +66,8 @@ export const IOCTLS: readonly IoctlOp[] = [
   ioctlOp(IOMMU_TEST_CMD, iommu_test_cmd, 'last', selftest),
 ];
 
-/** The file operations of one kernel: its commands, at its sizes. */
-function fileOpsOf(abi: KernelAbi): FileOps {
+/** The file operations of one kernel: its commands, at its sizes. @kernel iommufd_fops */
+export function iommufdFileOps(abi: KernelAbi): FileOps {
   const served = IOCTLS.filter((op) => abi.hasCommand(op.command)).map((op) => opFor(op, abi));
   const byCommand = new Map(served.map((op) => [op.command, op]));
   const lastNr = Math.max(...served.map((op) => op.command & 0xff));
@@ -134,9 +134,7 @@ export function openVfioCompat(subsystem: IommufdSubsystem): OpenFile {
   return open('/dev/vfio/vfio', new IommufdContext(subsystem, 'mm'));
 }
 function open(name: string, ctx: IommufdContext): OpenFile {
-  const { subsystem } = ctx;
-  subsystem.fileOps ??= fileOpsOf(subsystem.abi);
-  const file = new OpenFile(name, subsystem.fileOps, ctx);
+  const file = new OpenFile(name, ctx.subsystem.fileOps, ctx);
   ctx.file = file;
   return file;
 }

@@ -41,6 +41,8 @@ export interface IommufdWorld {
   readonly core: IommuCore;
   readonly memory: PhysicalMemory;
   readonly accounts: UserAccounts;
+  /** Those of main.ts: the commands stand above what they work on. */
+  readonly fileOps: (abi: KernelAbi) => FileOps;
   /** Zeroed pages a program may mmap. */
   readonly newSharedPages: (lengthBytes: number) => Result<SharedPages>;
   /** Present when the kernel is built with the selftest. */
@@ -54,8 +56,8 @@ export class IommufdSubsystem implements PageWorld {
   readonly env: KernelEnv;
   /** What this kernel knows of the ABI. */
   readonly abi: KernelAbi;
-  /** Of /dev/iommu, made at the first open. */
-  fileOps: FileOps | undefined;
+  /** Of /dev/iommu. */
+  readonly fileOps: FileOps;
   readonly memory: PhysicalMemory;
   readonly accounting: Accounting;
   readonly newSharedPages: (lengthBytes: number) => Result<SharedPages>;
@@ -71,6 +73,7 @@ export class IommufdSubsystem implements PageWorld {
     this.core = world.core;
     this.env = world.core.env;
     this.abi = new KernelAbi(this.env);
+    this.fileOps = world.fileOps(this.abi);
     this.memory = world.memory;
     this.accounting = new Accounting(world.accounts);
     this.newSharedPages = world.newSharedPages;

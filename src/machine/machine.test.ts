@@ -149,7 +149,8 @@ describe('DMA', () => {
 
 describe('a Bug in a call', () => {
   test('a Bug in a call answers EIO, is reported with the call, and taints the machine', () => {
-    const machine = new Machine();
+    const told: string[] = [];
+    const machine = new Machine(undefined, { onBug: ({ message }) => void told.push(message) });
     const logged: string[] = [];
     using _ = machine.env.trace.listen(({ event }) => {
       if (event.kind === 'log') logged.push(event.text);
@@ -168,6 +169,7 @@ describe('a Bug in a call', () => {
       message: 'impossible',
       locksAbandoned: ['iommu_probe_device_lock'],
     });
+    expect(told).toEqual(['impossible']);
     expect(logged).toEqual(['BUG in ioctl(/dev/iommu): impossible']);
     expect(() => machine.assertIdle()).toThrow('Bug in ioctl(/dev/iommu)');
     expect(machine.core.probeLock.isHeld).toBe(false);

@@ -16,6 +16,7 @@ import type { HostBackings } from '../devices/host-services.ts';
 import { createPciGrouping } from '../drivers/pci-group.ts';
 import { IOMMU_TYPES, type IommuTypes } from '../drivers/types.ts';
 import { Ram } from '../pt/ram.ts';
+import { iommufdFileOps } from '../iommufd/main.ts';
 import { IommufdSubsystem } from '../iommufd/subsystem.ts';
 import { IOMMUFD_API } from '../vfio/iommufd-api.ts';
 import { type1Driver } from '../vfio/type1/type1.ts';
@@ -31,7 +32,7 @@ import type { Problem } from './description/shape-problems.ts';
 import { devRoot } from './files/dev.ts';
 import { DriverCore } from './kernel/driver-core.ts';
 import { hostDrivers } from './kernel/drivers.ts';
-import { Guard } from './files/guard.ts';
+import { Guard, type BugReport } from './files/guard.ts';
 import { Hardware } from './hardware/hardware.ts';
 import { releaseOf, traitsOf } from './description/releases.ts';
 import type { PinnedRemoval } from './memory/pin-copies.ts';
@@ -61,6 +62,8 @@ export interface MachineOptions {
   readonly host?: HostBackings;
   /** Whose /dev and /sys are. Default: root's. */
   readonly owner?: Owner;
+  /** Called with each Bug that is caught. */
+  readonly onBug?: (report: BugReport) => void;
   /** Pages a program may mmap; the host gives memory real processes can share. */
   readonly newSharedPages?: (lengthBytes: number) => Result<SharedPages>;
 }
@@ -106,7 +109,7 @@ export class Machine {
     this.ram = new Ram(description.ramMiB * 2 ** 20, this.env);
     this.memory = new MachineMemory(this.ram);
     this.core = new IommuCore(this.env, this.ram, this.memory);
-    this.guard = new Guard(this.env);
+    this.guard = new Guard(this.env, options.onBug);
     this.syscalls = new Syscalls(this.env, this.guard);
     const { core, memory } = this;
     const types = allTypes(options);
@@ -117,6 +120,7 @@ export class Machine {
       core,
       memory,
       accounts: this.accounts,
+      fileOps: iommufdFileOps,
       newSharedPages: options.newSharedPages ?? ((length) => this.#plainPages(length)),
       ...(this.env.has('iommufd-selftest') && { selftest: new MachineSelftest(core) }),
     });

@@ -61,8 +61,6 @@ export class PciDeviceFunction {
   /** Index 0…5; undefined where unimplemented, and at the upper half of a 64-bit BAR. */
   readonly bars: readonly (PciBar | undefined)[];
   readonly msix: MsixTable | undefined;
-  /** Image of the expansion ROM, when there is one. */
-  rom: Uint8Array | undefined;
   /**
    * The functions that a slot or bus reset of this one resets, itself included; undefined: no such reset is
    * possible (root bus).

@@ -14,6 +14,8 @@ export interface PciIdentity {
   readonly subsystem?: number;
   /** Index 0…5. */
   readonly bars: readonly BarSpec[];
+  /** Image of the expansion ROM; absent: the function has none. */
+  readonly rom?: Uint8Array;
   /** 1…4 for INTA…INTD; 0 for none. */
   readonly interruptPin: number;
   /** MSI vectors (a power of two), 0 for no MSI capability. */

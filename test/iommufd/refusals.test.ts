@@ -34,7 +34,7 @@ import type { IommufdContext } from '../../src/iommufd/context.ts';
 import { Dmabuf, dmabufFile } from '../../src/iommufd/io-pagetable/dmabuf.ts';
 import { Ioas } from '../../src/iommufd/ioas.ts';
 import { cutIova } from '../../src/iommufd/io-pagetable/iopt-cut.ts';
-import { ctxFromFile } from '../../src/iommufd/main.ts';
+import { ctxFromFile, iommufdFileOps } from '../../src/iommufd/main.ts';
 import { IommufdSubsystem } from '../../src/iommufd/subsystem.ts';
 import { UserEntries } from '../../src/iommufd/user-data.ts';
 import {
@@ -358,7 +358,10 @@ test('a machine without mock hardware has no mock devices', () => {
   const newSharedPages = () => {
     throw new Error('nothing is shared here');
   };
-  const bare = new IommufdSubsystem({ core, memory, accounts, newSharedPages });
+  const bare = new IommufdSubsystem({
+    ...{ core, memory, accounts, newSharedPages },
+    fileOps: iommufdFileOps,
+  });
   Object.assign(world, { subsystem: bare });
   const fd = world.open();
   expect(mockDomain(fd, ioasAlloc(fd))).toBe(ENODEV);

@@ -301,8 +301,7 @@ describe('read, write and mmap of BARs (2.14)', () => {
     expect(client.pread(d, 0x20n << 40n, 0)).toHaveLength(0);
   });
   test('a ROM is read to its image and 0xff after it, not beyond its size, and never written', () => {
-    const { client, d } = rig();
-    functionOf(client).rom = Uint8Array.of(0x55, 0xaa, 1);
+    const { client, d } = rig({ rom: true });
     const type = v.vfio_region_info;
     const { out } = client.call(d, v.VFIO_DEVICE_GET_REGION_INFO, type, { index: 6 });
     expect([out.size, out.flags]).toEqual([2048n, 1]);

@@ -28,7 +28,7 @@ import { OpenFiles } from '../process/open-files.ts';
 import { ReverseMap } from '../process/reverse-map.ts';
 import { PathTraps } from '../calls/path-traps.ts';
 import { Processes } from '../process/processes.ts';
-import type { FuseServer } from '../tree/fuse-server.ts';
+import type { AttrAccess, FuseServer } from '../tree/fuse-server.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import type { CallTransport, MmioBackend } from './backends.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
@@ -135,7 +135,7 @@ export class KernelLoop implements CallContext {
 
   #serveTree(server: FuseServer): void {
     const { syscalls } = this.machine;
-    server.connect({
+    const access: AttrAccess = {
       settle: () => this.files.drainCloses(),
       task: (tid) => this.processes.taskOf(tid),
       cred: (tid) => this.processes.cred(tid, 'fs'),
@@ -144,9 +144,9 @@ export class KernelLoop implements CallContext {
       giveUp: (tid) => syscalls.giveUp(tid),
       later: this.#later,
       bug: (op, error) => this.warn(`bug in the host layer in FUSE request ${op}: ${error}`),
-    });
+    };
     const watch = this.watchFd(server.fd, () => {
-      if (!server.serve()) watch[Symbol.dispose]();
+      if (!server.serve(access)) watch[Symbol.dispose]();
     });
   }
 

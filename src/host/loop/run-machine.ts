@@ -28,8 +28,8 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
     // As after a udev rule that gives the devices to the user of the run.
     owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
     newSharedPages: (length) => HostPages.create(length),
+    onBug: ({ during, stack }) => output.warn(`BUG in ${during}\n${stack}`),
   });
-  machine.guard.onBug = (report) => output.warn(`BUG in ${report.during}\n${report.stack}`);
   const { traceFd } = output;
   if (traceFd === undefined) return { machine, close: () => true };
   let error: unknown;

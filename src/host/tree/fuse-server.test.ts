@@ -9,7 +9,7 @@ import type { AttrNode, DirNode } from '../../machine/files/nodes.ts';
 import { dir, link } from '../../machine/files/tree.ts';
 import { Vfs } from '../../machine/files/vfs.ts';
 import { FUSE } from './fuse-protocol.ts';
-import { FuseServer } from './fuse-server.ts';
+import { FuseServer, type AttrAccess } from './fuse-server.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO, O_RDWR, O_WRONLY } from '../sys/numbers.ts';
 
@@ -21,6 +21,8 @@ const ME = { uid: 7, gid: 7 };
 
 let ours: number;
 let server: FuseServer;
+/** What a request may reach. */
+let access: AttrAccess | undefined;
 let text: string;
 let free: boolean;
 const wait = new WaitQueue();
@@ -42,26 +44,28 @@ const value: AttrNode = {
 const readOnly: AttrNode = { ...value, mode: 0o444 };
 const root: DirNode = dir(() => ({ value, 'read-only': readOnly, link: link('value') }));
 
+const running: AttrAccess = {
+  settle: () => undefined,
+  task: () => ({}) as Task,
+  cred: () => ({ ...ME, groups: [], capable: () => false }),
+  readAttr: (task, _path, node) => node.read(task),
+  writeAttr: (task, _path, node, data, offset) => node.write!(task, data, offset),
+  giveUp: () => undefined,
+  later: (attempt) => void woken.push(attempt),
+  bug: (_op, error) => {
+    throw new Error(error);
+  },
+};
+
 beforeEach(() => {
   const pair = libc.socketpair();
   if (typeof pair === 'number') throw new Error('socketpair');
   [ours] = pair;
+  access = running;
   text = 'old\n';
   free = false;
   woken.length = 0;
   server = new FuseServer(pair[1], new Vfs(root, ME));
-  server.connect({
-    settle: () => undefined,
-    task: () => ({}) as Task,
-    cred: () => ({ ...ME, groups: [], capable: () => false }),
-    readAttr: (task, _path, node) => node.read(task),
-    writeAttr: (task, _path, node, data, offset) => node.write!(task, data, offset),
-    giveUp: () => undefined,
-    later: (attempt) => void woken.push(attempt),
-    bug: (_op, error) => {
-      throw new Error(error);
-    },
-  });
 });
 afterEach(() => {
   server.close();
@@ -85,7 +89,7 @@ function send(
   bytes.writeUInt32LE(tid, 32);
   bytes.set(args, 40);
   libc.write(ours, bytes);
-  server.serve();
+  server.serve(access);
   return unique;
 }
 /** The next reply; undefined when there is none. */
@@ -149,6 +153,12 @@ describe('the tree by FUSE', () => {
     text = 'new\n';
     args.writeBigUInt64LE(1n, 8);
     expect(ask(FUSE.read, id, args).result.toString()).toBe('ew\n');
+  });
+  test('while the tree is mounted its names are there, and no attribute is read', () => {
+    const id = lookup('value');
+    access = undefined;
+    expect(lookup('value')).toBe(id);
+    expect(ask(FUSE.read, id, Buffer.alloc(40)).error).toBe(-HOST_ERRNO.EIO);
   });
   test('a write has its effect and its errno', () => {
     const id = lookup('value');

@@ -18,7 +18,7 @@ import { openHow } from './open-flags.ts';
 import { inodeOf, statOfNode } from './stat.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
 
-/** What reading and writing attributes needs of the rest; there once a program runs. */
+/** What reading and writing attributes needs of the rest. */
 export interface AttrAccess {
   /** Called before each request: what programs have closed is released first. */
   settle(): void;
@@ -47,6 +47,10 @@ interface Known {
   readonly key: string;
   lookups: number;
 }
+/** A request, and what it may reach: nothing while the tree is being mounted. */
+interface Asked extends Request {
+  readonly access: AttrAccess | undefined;
+}
 /** Result bytes, or minus an errno; undefined: no answer now. */
 type Reply = Uint8Array | number | undefined;
 
@@ -64,7 +68,6 @@ export class FuseServer {
   readonly #waiting = new Map<bigint, Waiting>();
   readonly #buffer = Buffer.alloc(wire.BUFFER_SIZE);
   readonly #started = Math.floor(Date.now() / 1000);
-  #access: AttrAccess | undefined;
   #nextId = ROOT_ID + 1;
   #open = true;
 
@@ -73,18 +76,15 @@ export class FuseServer {
     this.#vfs = vfs;
     this.#known.set(ROOT_ID, { id: ROOT_ID, path: '/', key: '/', lookups: 1 });
   }
-  connect(access: AttrAccess): void {
-    this.#access = access;
-  }
 
-  /** Answer the request that is there; false when the mount is gone. */
-  serve(): boolean {
+  /** Answer the request that is there; false when the mount is gone. `access`: once a program runs. */
+  serve(access?: AttrAccess): boolean {
     const length = libc.read(this.fd, this.#buffer);
     if (length === -HOST_ERRNO.ENODEV) return false;
     // ENOENT: its caller was killed meanwhile.
     if (length < wire.ARGS) return true;
-    const request = wire.decodeRequest(this.#buffer, length);
-    this.#access?.settle();
+    const request = { ...wire.decodeRequest(this.#buffer, length), access };
+    access?.settle();
     const reply = this.#guarded(request);
     if (reply !== undefined) this.#send(request.unique, reply);
     return true;
@@ -107,17 +107,17 @@ export class FuseServer {
     libc.write(this.fd, bytes);
   }
 
-  #guarded(request: Request): Reply {
+  #guarded(request: Asked): Reply {
     try {
       return this.#answer(request);
     } catch (error) {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      this.#access?.bug(request.op, text);
+      request.access?.bug(request.op, text);
       return -HOST_ERRNO.EIO;
     }
   }
 
-  #answer(request: Request): Reply {
+  #answer(request: Asked): Reply {
     const answer = OPERATIONS[request.op];
     if (answer) return answer(request, this);
     const known = this.#known.get(request.node);
@@ -126,7 +126,7 @@ export class FuseServer {
     return this.#onNode(request, known.path, node);
   }
 
-  #onNode(request: Request, path: string, node: Node): Reply {
+  #onNode(request: Asked, path: string, node: Node): Reply {
     const { op, args } = request;
     switch (op) {
       case FUSE.lookup:
@@ -149,9 +149,8 @@ export class FuseServer {
     }
   }
 
-  #onAttr(request: Request, path: string, node: AttrNode): Reply {
-    const { op, args, tid } = request;
-    const access = this.#access;
+  #onAttr(request: Asked, path: string, node: AttrNode): Reply {
+    const { op, args, tid, access } = request;
     if (op === FUSE.open) return this.#openAttr(request, path, node);
     if (!access) return -HOST_ERRNO.EIO;
     const offset = Number(args.readBigUInt64LE(8));
@@ -177,7 +176,7 @@ export class FuseServer {
     const cancel = run(call, answer, (attempt) => access.later(attempt));
     if (now.reply !== undefined) return now.reply;
     now.parked = true;
-    this.#waiting.set(unique, { tid, cancel, signalled: false });
+    this.#waiting.set(unique, { tid, access, cancel, signalled: false });
     return undefined;
   }
 
@@ -194,11 +193,11 @@ export class FuseServer {
   }
   /** The kernel keeps a caller from dying until it is answered. */
   endDying(): void {
-    for (const [unique, { tid, cancel, signalled }] of [...this.#waiting]) {
+    for (const [unique, { tid, access, cancel, signalled }] of [...this.#waiting]) {
       if (!signalled || !isDying(tid)) continue;
       this.#waiting.delete(unique);
       cancel();
-      this.#access?.giveUp(tid);
+      access.giveUp(tid);
       this.#send(unique, -HOST_ERRNO.EINTR);
     }
   }
@@ -238,18 +237,18 @@ export class FuseServer {
     return isErrno(place) ? undefined : place.node;
   }
 
-  #permission(request: Request, node: Node, want: number): Reply {
+  #permission(request: Asked, node: Node, want: number): Reply {
     const rc = this.#vfs.mayAccess(node, this.#cred(request), want);
     return rc ? -rc.number : EMPTY;
   }
-  #openAttr(request: Request, path: string, node: AttrNode): Reply {
+  #openAttr(request: Asked, path: string, node: AttrNode): Reply {
     const how = openHow(request.args.readUInt32LE(0));
     const opened = this.#vfs.open({ kind: 'node', node, path }, how, this.#cred(request));
     return isErrno(opened) ? -opened.number : wire.encodeOpen(0, wire.FOPEN_DIRECT_IO);
   }
   /** The kernel says whose ids count; groups and capabilities are looked up when they are asked for. */
-  #cred({ tid, uid, gid }: Request): Cred {
-    const lookup = (): Cred | undefined => this.#access?.cred(tid);
+  #cred({ tid, uid, gid, access }: Asked): Cred {
+    const lookup = (): Cred | undefined => access?.cred(tid);
     return {
       uid,
       gid,
@@ -263,6 +262,7 @@ export class FuseServer {
 
 interface Waiting {
   readonly tid: number;
+  readonly access: AttrAccess;
   readonly cancel: () => void;
   signalled: boolean;
 }

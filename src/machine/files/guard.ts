@@ -21,11 +21,12 @@ export class Guard {
   readonly #env: KernelEnv;
   /** Every Bug so far, in order. A test fails when there is one. */
   readonly reports: BugReport[] = [];
-  /** Called with each report: the host prints it. */
-  onBug: ((report: BugReport) => void) | undefined;
+  readonly #onBug: (report: BugReport) => void;
 
-  constructor(env: KernelEnv) {
+  /** `onBug` is called with each report. */
+  constructor(env: KernelEnv, onBug: (report: BugReport) => void = () => undefined) {
     this.#env = env;
+    this.#onBug = onBug;
   }
   run<T>(during: () => string, call: () => T): T | Errno<'EIO'> {
     try {
@@ -47,7 +48,7 @@ export class Guard {
     this.#env.tainted = true;
     this.#env.log('err', `BUG in ${during}: ${report.message}`);
     this.#env.warn('bug', `${during}: ${report.message}`);
-    this.onBug?.(report);
+    this.#onBug(report);
     return refuse(EIO, 'softiommu has a bug: the call was abandoned half-way', {
       message: report.message,
     });

@@ -12,6 +12,7 @@ export const PROBE: DeviceType = {
     flr: { default: true, help: 'FLR' },
     reset: { default: true, help: 'another function reset' },
     pin: { default: 1, help: 'interrupt pin' },
+    rom: { default: false, help: 'an expansion ROM of three bytes' },
   },
   identity(options) {
     const pcie = { flr: options['flr'] === true, type: 'endpoint' as const };
@@ -33,6 +34,7 @@ export const PROBE: DeviceType = {
       msix: { vectors: 8, bar: 2, tableOffset: 0, pbaOffset: 0x800 },
       powerManagement: true,
       functionReset: options['reset'] === true,
+      ...(options['rom'] && { rom: Uint8Array.of(0x55, 0xaa, 1) }),
       ...(!options['conventional'] && { pcie, ats: true, pri: true, pasidBits: 16 }),
     };
   },

@@ -10,7 +10,7 @@ import { UserAccounts, type Task } from '../../base/task.ts';
 import { WaitQueue } from '../../base/wait-queue.ts';
 import { Device } from '../../core/contract/device.ts';
 import { IommuCore } from '../../core/contract/iommu-core.ts';
-import { openIommufd } from '../../iommufd/main.ts';
+import { iommufdFileOps, openIommufd } from '../../iommufd/main.ts';
 import { IommufdSubsystem } from '../../iommufd/subsystem.ts';
 import { MachineSelftest } from '../../machine/kernel/selftest-hardware.ts';
 import { Ram } from '../../pt/ram.ts';
@@ -70,6 +70,7 @@ export class World {
       core: this.core,
       memory: this.frames,
       accounts: this.accounts,
+      fileOps: iommufdFileOps,
       newSharedPages: (length) => this.#newSharedPages(length),
       selftest: new MachineSelftest(this.core),
     });

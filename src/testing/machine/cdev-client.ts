@@ -1,5 +1,5 @@
 /** A VFIO program that uses device cdevs and iommufds. */
-import { openIommufd } from '../../iommufd/main.ts';
+import { iommufdFileOps, openIommufd } from '../../iommufd/main.ts';
 import { IommufdSubsystem } from '../../iommufd/subsystem.ts';
 import type { Machine } from '../../machine/machine.ts';
 import * as i from '../../uapi/iommufd.ts';
@@ -18,6 +18,7 @@ export class CdevClient extends Client {
       core,
       memory,
       accounts,
+      fileOps: iommufdFileOps,
       newSharedPages: () => {
         throw new Error('no pages are shared here');
       },

@@ -227,6 +227,6 @@ function sizeMask(size: number, from: 0 | 32): number {
   return size >= 2 ** 32 ? 0 : -size | 0;
 }
 /** The image's length rounded up to a power of two: what a ROM BAR would decode. */
-export function romSize(fn: PciDeviceFunction): number {
-  return fn.rom ? 2 ** Math.ceil(Math.log2(Math.max(fn.rom.length, 2048))) : 0;
+export function romSize({ identity: { rom } }: PciDeviceFunction): number {
+  return rom ? 2 ** Math.ceil(Math.log2(Math.max(rom.length, 2048))) : 0;
 }

@@ -32,6 +32,7 @@ const OFFSET_MASK = (1n << INDEX_SHIFT) - 1n;
 /** Added to the index of a memory BAR in the offset that is reported. */
 const MEMORY_BARS = 0x10;
 const PAGE = 4096;
+const NO_ROM = new Uint8Array(0);
 
 interface Place {
   readonly index: number;
@@ -167,12 +168,12 @@ function setPiece(view: DataView, at: number, width: 1 | 2 | 4 | 8, value: bigin
 }
 
 function readRom(device: VfioPciState, at: number, access: Access): Result<number> {
+  const { rom = NO_ROM } = device.fn.identity;
   const size = romSize(device.fn);
   if (access.write) return refuse(EINVAL, 'the ROM cannot be written', { at });
   if (at >= size) return refuse(EINVAL, 'the access begins beyond the ROM', { at, size });
   const count = Math.min(access.data.length, size - at);
-  const image = device.fn.rom!;
-  for (let n = 0; n < count; n++) access.data[n] = image[at + n] ?? 0xff;
+  for (let n = 0; n < count; n++) access.data[n] = rom[at + n] ?? 0xff;
   return count;
 }
 
