@@ -5,9 +5,9 @@
  */
 import type { Ram } from '../../../pt/ram.ts';
 import type { PageWalker } from '../../../pt/walk/walker.ts';
+import type { Iotlb, TlbTag } from '../../unit/iotlb.ts';
 import { FAULT_CODES } from '../fault-codes.ts';
 import type { IntelHardware } from '../hardware.ts';
-import type { Iotlb, TlbTag } from './iotlb.ts';
 import {
   isFault,
   lookupContext,
@@ -17,13 +17,14 @@ import {
   type LookupFault,
   type Translation,
 } from './lookup.ts';
+import type { IntelTag } from './tags.ts';
 import type { Walkers } from './walk.ts';
 
 /** What the requests of one requester and PASID are translated by, and under which tag that is cached. */
 export interface Resolved {
   readonly translation: Translation;
   readonly walker: PageWalker;
-  readonly tag: TlbTag;
+  readonly tag: TlbTag<IntelTag>;
 }
 
 const PASID_SPAN = 2 ** 21;
@@ -35,7 +36,7 @@ function resolvedKey(requesterId: number, pasid: number): number {
 export class EntryCaches {
   readonly #hw: IntelHardware;
   readonly #ram: Ram;
-  readonly #tlb: Iotlb<Resolved>;
+  readonly #tlb: Iotlb<IntelTag, Resolved>;
   readonly #walkers: Walkers;
   readonly #contexts = new Map<number, CachedContext>();
   /** By requester and PASID: what a PASID cache holds; in legacy mode what the context holds. */
@@ -44,7 +45,7 @@ export class EntryCaches {
   rootPfn = 0;
   scalable = false;
 
-  constructor(hw: IntelHardware, ram: Ram, tlb: Iotlb<Resolved>, walkers: Walkers) {
+  constructor(hw: IntelHardware, ram: Ram, tlb: Iotlb<IntelTag, Resolved>, walkers: Walkers) {
     this.#hw = hw;
     this.#ram = ram;
     this.#tlb = tlb;
@@ -79,7 +80,8 @@ export class EntryCaches {
     if (isFault(translation)) return translation;
     const staged = translation.kind === 'first' || translation.kind === 'nested';
     const effective = pasid >= 0 ? pasid : context.ridPasid;
-    const tag = this.#tlb.tag(translation.kind, translation.did, staged ? effective : -1);
+    const { kind, did } = translation;
+    const tag = this.#tlb.tag({ kind, did, pasid: staged ? effective : -1 });
     const resolved = { translation, walker: this.#walkers.of(translation), tag };
     this.#resolved.set(key, resolved);
     return resolved;

@@ -7,7 +7,6 @@ import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
 import type { WalkRoot } from '../../../pt/walk/walker.ts';
 import { FAULT_CODES as F } from '../fault-codes.ts';
 import { awOfWidth, levelsOfAw, type IntelHardware } from '../hardware.ts';
-import type { TagKind } from './iotlb.ts';
 import {
   hasReserved,
   legacyContext,
@@ -24,6 +23,7 @@ import {
   T_PASS_THROUGH,
   T_SECOND_STAGE_ATS,
 } from '../words.ts';
+import type { TagKind } from './tags.ts';
 
 /** Where the next table is read from, and how this unit reads it. */
 export interface LookupEnv {

@@ -17,6 +17,7 @@ import {
   type UnitRequest,
 } from '../../../core/contract/remapping-unit.ts';
 import { FIRST_MESSAGE_PFN, LAST_MESSAGE_PFN } from '../../../pci/messages.ts';
+import { Iotlb, TLB_READ, TLB_WRITE } from '../../unit/iotlb.ts';
 import { plainAnswer, translatedMessage } from '../../unit/requests.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
@@ -33,7 +34,6 @@ import {
   type GranuleRange,
   type PageGroupResponse,
 } from './invalidation.ts';
-import { Iotlb, TLB_READ, TLB_WRITE, type TlbTag } from './iotlb.ts';
 import { isFault, type LookupFault } from './lookup.ts';
 import { PageRequestQueue } from './page-requests.ts';
 import {
@@ -60,6 +60,7 @@ import {
   RTADDR_SCALABLE,
   type RegisterPort,
 } from '../registers.ts';
+import { tagKey, type IntelTag } from './tags.ts';
 import { faultOf, Walkers } from './walk.ts';
 
 // Private copies of IOMMU_READ and IOMMU_WRITE: V8 folds them, while an imported constant is a load each time.
@@ -79,7 +80,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   readonly #reader: MemoryReader;
   readonly #faults: FaultRecorder;
   /** A plain field, because every request reads it. */
-  private readonly tlb = new Iotlb<Resolved>();
+  private readonly tlb = new Iotlb<IntelTag, Resolved>(tagKey);
   readonly #entries: EntryCaches;
   /** Devices whose ATS capability is enabled. */
   readonly #atsEnabled = new Set<number>();
@@ -189,7 +190,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     if (!this.#enabled) return iovaG;
     if (isMessage) return this.#interruptRange(requesterId, iovaG, write);
     const ats = this.#atsEnabled.has(requesterId);
-    const deviceTag = ats ? this.tlb.tag('device', requesterId, pasid) : undefined;
+    const deviceTag = ats ? this.tlb.tag({ kind: 'device', did: requesterId, pasid }) : undefined;
     if (deviceTag !== undefined) {
       this.tlb.setFront(requesterId, pasid, deviceTag, undefined);
       const cached = this.tlb.find(deviceTag, iovaG, write);
@@ -340,36 +341,25 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
       this.tlb.retire((tag) => tag.kind !== 'device' && (did === undefined || tag.did === did));
       return;
     }
-    let nested = false;
-    for (const tag of this.tlb.tags()) {
-      if (tag.did !== did) continue;
-      if (tag.kind === 'nested') nested = true;
-      if (tag.kind === 'second' || tag.kind === 'pass') {
-        this.tlb.invalidateRange(tag, range.startG, range.countG);
-      }
-    }
+    const isFlat = (tag: IntelTag): boolean => tag.kind === 'second' || tag.kind === 'pass';
+    this.tlb.invalidate((tag) => isFlat(tag) && tag.did === did, range.startG, range.countG);
     // A nested entry is keyed by the first stage's address: the range says nothing about it.
-    if (nested) this.tlb.retire((tag) => tag.kind === 'nested' && tag.did === did);
+    this.tlb.retire((tag) => tag.kind === 'nested' && tag.did === did);
   }
 
   invalidatePasidIotlb(did: number, pasid: number, range: GranuleRange | undefined): void {
-    const matches = (tag: TlbTag): boolean =>
+    const matches = (tag: IntelTag): boolean =>
       (tag.kind === 'first' || tag.kind === 'nested') && tag.did === did && tag.pasid === pasid;
-    if (range === undefined) {
-      this.tlb.retire(matches);
-      return;
-    }
-    for (const tag of this.tlb.tags()) {
-      if (matches(tag)) this.tlb.invalidateRange(tag, range.startG, range.countG);
-    }
+    if (range === undefined) this.tlb.retire(matches);
+    else this.tlb.invalidate(matches, range.startG, range.countG);
   }
 
   invalidateDevTlb(requesterId: number, pasid: number | undefined, range: GranuleRange): void {
-    for (const tag of this.tlb.tags()) {
-      if (tag.kind !== 'device' || tag.did !== requesterId) continue;
-      if (pasid !== undefined && tag.pasid !== pasid) continue;
-      this.tlb.invalidateRange(tag, range.startG, range.countG);
-    }
+    const matches = (tag: IntelTag): boolean =>
+      tag.kind === 'device' &&
+      tag.did === requesterId &&
+      (pasid === undefined || tag.pasid === pasid);
+    this.tlb.invalidate(matches, range.startG, range.countG);
   }
 }
 

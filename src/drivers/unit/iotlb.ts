@@ -1,15 +1,14 @@
 /**
- * The translation caches of a VT-d unit: a direct-mapped IOTLB in typed arrays (formats.md 7, 12; VT-d 6.2.4, chapter
- * 4).
+ * The translation cache of a unit: a direct-mapped IOTLB in typed arrays (formats.md 12).
  *
  * An entry is four words: low word of the granule; tag and high part of the granule; output frame for reads; the same
- * for writes. A tag is a small number for (domain id, PASID, kind); retiring it forgets everything cached under it at
- * once. A device TLB is the same cache under a tag of its own, which only device-TLB invalidations retire.
+ * for writes. A tag is a small number for whatever the unit tells entries apart by (a domain id, an ASID, a PASID);
+ * retiring it forgets everything cached under it at once. The TLB of a device is the same cache under a tag of its own.
  *
  * Behind the entries, in the same array, stands the front table: which tag a requester and PASID are looked up under.
  * One array for both keeps a hit at a handful of loads (docs/performance.md).
  */
-import { pow2 } from '../../../base/u64.ts';
+import { pow2 } from '../../base/u64.ts';
 
 // Private to the module: V8 folds such a constant, while an exported one is a load and a check each time.
 const TLB_LG2 = 12;
@@ -29,23 +28,18 @@ const LAST_TAG = 0xfff;
 /** Pages up to which an invalidation looks each one up instead of scanning the cache. */
 const PROBE_LIMIT = 64;
 
-export type TagKind = 'second' | 'first' | 'nested' | 'pass' | 'device';
-
-/** What is cached under one (domain id, PASID, kind). `word` is the tag shifted into place, 0 when retired. */
-export interface TlbTag {
-  readonly kind: TagKind;
-  /** Domain id; for a device TLB the requester id. */
-  readonly did: number;
-  /** -1 when entries are not told apart by PASID. */
-  readonly pasid: number;
+/** What is cached under one tag. `word` is the tag shifted into place, 0 when retired. */
+export interface TlbTag<T> {
+  /** What the unit calls it. */
+  readonly of: T;
   word: number;
   hash: number;
   /** Something larger than a granule may be cached under it. */
   large: boolean;
 }
 
-/** `W` is what the misses of a requester are walked by. */
-export class Iotlb<W> {
+/** `T` is what entries are told apart by, `W` what the misses of a requester are walked by. */
+export class Iotlb<T, W> {
   /** See the head. A plain field: every request reads it. */
   private readonly words = new Int32Array(FRONT + 4 * FRONT_SLOTS);
   /** Size of the leaf of each entry in granules, lg2. */
@@ -54,26 +48,30 @@ export class Iotlb<W> {
   readonly #wide = new Float64Array(1 << TLB_LG2);
   /** Of the front table: undefined for a device with a TLB of its own. */
   readonly #walkedBy = new Array<W | undefined>(FRONT_SLOTS).fill(undefined);
-  readonly #tags = new Map<string, TlbTag>();
+  readonly #keyOf: (of: T) => string;
+  readonly #tags = new Map<string, TlbTag<T>>();
   #lastTag = 0;
 
-  constructor() {
+  /** `keyOf` is the same for what is the same tag. */
+  constructor(keyOf: (of: T) => string) {
+    this.#keyOf = keyOf;
     this.dropFront();
   }
 
-  tag(kind: TagKind, did: number, pasid: number): TlbTag {
-    const key = `${kind}:${did}:${pasid}`;
+  /** The tag for something, with what is cached under it; of one that is new or was retired nothing is. */
+  tag(of: T): TlbTag<T> {
+    const key = this.#keyOf(of);
     let tag = this.#tags.get(key);
     if (tag === undefined) {
-      tag = { kind, did, pasid, word: 0, hash: 0, large: false };
+      tag = { of, word: 0, hash: 0, large: false };
       this.#tags.set(key, tag);
     }
-    if (tag.word === 0) this.#number(tag);
+    this.revive(tag);
     return tag;
   }
 
   /** Give a retired tag a new number, under which nothing is cached. */
-  revive(tag: TlbTag): void {
+  revive(tag: TlbTag<T>): void {
     if (tag.word === 0) this.#number(tag);
   }
 
@@ -103,7 +101,7 @@ export class Iotlb<W> {
     return same ? this.#walkedBy[slot] : undefined;
   }
   /** From now on requests of this requester and PASID are looked up under `tag`. */
-  setFront(requesterId: number, pasid: number, tag: TlbTag, walkedBy: W | undefined): void {
+  setFront(requesterId: number, pasid: number, tag: TlbTag<T>, walkedBy: W | undefined): void {
     const t = this.words;
     const slot = frontSlot(requesterId, pasid);
     const at = FRONT + (slot << 2);
@@ -118,7 +116,7 @@ export class Iotlb<W> {
     this.words.fill(-1, FRONT);
   }
 
-  fill(tag: TlbTag, iovaG: number, out: number, permissions: number, leafLg2: number): void {
+  fill(tag: TlbTag<T>, iovaG: number, out: number, permissions: number, leafLg2: number): void {
     const t = this.words;
     const low = iovaG | 0;
     const slot = (low ^ tag.hash) & TLB_MASK;
@@ -137,7 +135,7 @@ export class Iotlb<W> {
   }
 
   /** The cached output frame for an access, or -1: nothing cached, or without the permission. */
-  find(tag: TlbTag, iovaG: number, write: boolean): number {
+  find(tag: TlbTag<T>, iovaG: number, write: boolean): number {
     const slot = this.#slotOf(tag, iovaG);
     if (slot < 0) return -1;
     const out = this.words[(slot << 2) + (write ? 3 : 2)]!;
@@ -145,7 +143,7 @@ export class Iotlb<W> {
   }
 
   /** What is cached: permissions, and the size of the leaf from bit 8 on; 0 for nothing. */
-  peek(tag: TlbTag, iovaG: number): number {
+  peek(tag: TlbTag<T>, iovaG: number): number {
     const slot = this.#slotOf(tag, iovaG);
     if (slot < 0) return 0;
     const read = this.words[(slot << 2) + 2]! === REFUSED ? 0 : MAY_READ;
@@ -153,7 +151,7 @@ export class Iotlb<W> {
     return read | write | (this.#leaves[slot]! << 8);
   }
 
-  #slotOf(tag: TlbTag, iovaG: number): number {
+  #slotOf(tag: TlbTag<T>, iovaG: number): number {
     const low = iovaG | 0;
     const slot = (low ^ tag.hash) & TLB_MASK;
     const at = slot << 2;
@@ -162,19 +160,28 @@ export class Iotlb<W> {
   }
 
   /** Forget everything under the tags that match. */
-  retire(matches: (tag: TlbTag) => boolean): void {
+  retire(matches: (of: T) => boolean): void {
+    let found = false;
     for (const tag of this.#tags.values()) {
-      if (tag.word !== 0 && matches(tag)) {
-        tag.word = 0;
-        tag.large = false;
-      }
+      if (tag.word === 0 || !matches(tag.of)) continue;
+      tag.word = 0;
+      tag.large = false;
+      found = true;
     }
-    this.dropFront();
+    if (found) this.dropFront();
   }
 
-  /** Forget what overlaps `countG` granules from `startG` on; a cached piece of a large leaf goes with its leaf. */
-  invalidateRange(tag: TlbTag, startG: number, countG: number): void {
-    if (tag.word === 0) return;
+  /**
+   * Under the tags that match, forget what overlaps `countG` granules from `startG` on; a cached piece of a large leaf
+   * goes with its leaf.
+   */
+  invalidate(matches: (of: T) => boolean, startG: number, countG: number): void {
+    for (const tag of this.#tags.values()) {
+      if (tag.word !== 0 && matches(tag.of)) this.#invalidateRange(tag, startG, countG);
+    }
+  }
+
+  #invalidateRange(tag: TlbTag<T>, startG: number, countG: number): void {
     if (tag.large || countG > PROBE_LIMIT) {
       this.#scan(tag, startG, startG + countG - 1);
       return;
@@ -185,11 +192,7 @@ export class Iotlb<W> {
     }
   }
 
-  *tags(): IterableIterator<TlbTag> {
-    yield* this.#tags.values();
-  }
-
-  #scan(tag: TlbTag, firstG: number, lastG: number): void {
+  #scan(tag: TlbTag<T>, firstG: number, lastG: number): void {
     const t = this.words;
     for (let at = 0; at < FRONT; at += 4) {
       const word = t[at + 1]!;
@@ -201,7 +204,7 @@ export class Iotlb<W> {
     }
   }
 
-  #number(tag: TlbTag): void {
+  #number(tag: TlbTag<T>): void {
     if (this.#lastTag === LAST_TAG) {
       for (const other of this.#tags.values()) other.word = 0;
       this.words.fill(0, 0, FRONT);
