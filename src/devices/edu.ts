@@ -69,7 +69,7 @@ const OPTIONS = {
   },
   pcie: {
     default: false,
-    help: 'a PCIe endpoint with function-level reset; QEMU has it conventional',
+    help: 'a PCIe endpoint with function-level reset; QEMU has it conventional, with no reset',
   },
   dma_delay_us: {
     default: 100_000,

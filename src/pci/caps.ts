@@ -20,9 +20,12 @@ import {
   PCI_MSI_FLAGS_64BIT,
   PCI_MSIX_FLAGS_ENABLE,
   PCI_MSIX_FLAGS_MASKALL,
+  PCI_PM_CAP_D1,
+  PCI_PM_CAP_D2,
   PCI_PM_CTRL,
   PCI_PM_CTRL_NO_SOFT_RESET,
   PCI_PM_CTRL_PME_STATUS,
+  PCI_PM_PMC,
 } from '../uapi/pci-regs.ts';
 import type { PciIdentity, PciePortType } from './identity.ts';
 
@@ -50,7 +53,7 @@ function capability(id: number, length: number, version?: number): Capability {
 /** Capabilities of the first 256 bytes, in the order of their chain. */
 export function standardCapabilities(pci: PciIdentity): Capability[] {
   const caps: Capability[] = [];
-  if (pci.powerManagement) caps.push(powerManagement());
+  if (pci.powerManagement) caps.push(powerManagement(pci.powerManagement));
   if (pci.msiVectors) caps.push(msi(pci.msiVectors, pci.msi64 ?? true));
   if (pci.msix) caps.push(msix(pci.msix));
   if (pci.pcie) caps.push(express(pci.pcie.type, pci.pcie.flr));
@@ -68,9 +71,11 @@ export function extendedCapabilities(pci: PciIdentity): Capability[] {
   return caps;
 }
 
-function powerManagement(): Capability {
+function powerManagement(states: NonNullable<PciIdentity['powerManagement']>): Capability {
+  const has = (state: 'd1' | 'd2'): boolean => typeof states === 'object' && states[state] === true;
   const cap = capability(PCI_CAP_ID_PM, 8);
-  cap.value.setUint16(2, 0x0003, true); //                 version 3, no PME
+  const announced = (has('d1') ? PCI_PM_CAP_D1 : 0) | (has('d2') ? PCI_PM_CAP_D2 : 0);
+  cap.value.setUint16(PCI_PM_PMC, 0x0003 | announced, true); // version 3, no PME
   cap.value.setUint16(PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET, true);
   cap.writable.setUint16(PCI_PM_CTRL, 0x0003, true);
   cap.clear.setUint16(PCI_PM_CTRL, PCI_PM_CTRL_PME_STATUS, true);

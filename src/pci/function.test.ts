@@ -175,7 +175,7 @@ describe('reset', () => {
     fn.bars[2]!.assign(0x8000_0000);
     expect(fn.resetFunction()).toBeUndefined();
     expect(fn.bars[2]!.address).toBe(0x8000_0000);
-    const stuck = rig({ ...FULL, pcie: { flr: false, type: 'endpoint' }, functionReset: false });
+    const stuck = rig({ ...FULL, pcie: { flr: false, type: 'endpoint' } });
     expect(stuck.fn.resetFunction()).toBe(ENOTTY);
   });
   test('D3 stops decode, mastering and messages', () => {

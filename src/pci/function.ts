@@ -31,8 +31,11 @@ import {
   PCI_MSI_FLAGS_ENABLE,
   PCI_MSIX_FLAGS_ENABLE,
   PCI_MSIX_FLAGS_MASKALL,
+  PCI_PM_CAP_D1,
+  PCI_PM_CAP_D2,
   PCI_PM_CTRL,
   PCI_PM_CTRL_STATE_MASK,
+  PCI_PM_PMC,
   PCI_PRI_CTRL,
   PCI_PRI_CTRL_ENABLE,
   PCI_STATUS,
@@ -155,8 +158,18 @@ export class PciDeviceFunction {
   get intxAsserted(): boolean {
     return this.#intx;
   }
-  get canResetFunction(): boolean {
-    return this.identity.pcie?.flr === true || (this.identity.functionReset ?? true);
+  /**
+   * The ways to reset this function and no other, the best first: its bus counts while it is alone there. A conventional
+   * function on the root bus has none.
+   */
+  get resetMethods(): readonly ResetKind[] {
+    const { bridge, functionReset, pcie } = this.identity;
+    const isAlone = !bridge && this.hotResetSet()?.length === 1;
+    return [
+      ...(functionReset ? (['function'] as const) : []),
+      ...(pcie?.flr ? (['flr'] as const) : []),
+      ...(isAlone ? (['bus'] as const) : []),
+    ];
   }
 
   readConfig(offset: number, width: number): number {
@@ -165,7 +178,9 @@ export class PciDeviceFunction {
   writeConfig(offset: number, width: number, value: number): void {
     const before = this.command;
     const switches = this.#switches;
+    const { powerState } = this;
     this.config.write(offset, width, value);
+    this.#refusePowerState(powerState);
     if (this.#asksForFlr(offset, width, value)) {
       this.reset('flr');
       return;
@@ -217,8 +232,9 @@ export class PciDeviceFunction {
    * @kernel pci_reset_function
    */
   resetFunction(): Status {
-    if (!this.canResetFunction) return refuse(ENOTTY, 'the function cannot be reset alone');
-    this.resetKeepingConfig(this.identity.pcie?.flr ? 'flr' : 'function');
+    const [method] = this.resetMethods;
+    if (!method) return refuse(ENOTTY, 'the function cannot be reset alone');
+    this.resetKeepingConfig(method);
     return undefined;
   }
   /** Configuration space as it was at another time; ATS and page requests stay as their IOMMU's driver has them now. */
@@ -245,6 +261,15 @@ export class PciDeviceFunction {
     this.#changed();
   }
 
+  /** A state that the capability does not announce is not taken: the old one stays (PCIe 7.5.2.2). */
+  #refusePowerState(before: number): void {
+    const announces = { 1: PCI_PM_CAP_D1, 2: PCI_PM_CAP_D2 }[this.powerState];
+    if (announces === undefined) return;
+    const pm = this.config.capability(PCI_CAP_ID_PM);
+    if ((this.config.read(pm + PCI_PM_PMC, 2) & announces) !== 0) return;
+    const others = this.config.read(pm + PCI_PM_CTRL, 2) & ~PCI_PM_CTRL_STATE_MASK;
+    this.config.force(pm + PCI_PM_CTRL, 2, others | before);
+  }
   #setBits(at: number, bits: number, on: boolean): void {
     const rest = this.config.read(at, 2) & ~bits;
     this.writeConfig(at, 2, on ? rest | bits : rest);

@@ -38,8 +38,9 @@ export interface PciIdentity {
   readonly pri?: boolean;
   /** Bits of the ACS capability register; absent: no ACS capability. */
   readonly acs?: number;
-  readonly powerManagement?: boolean;
-  /** False: the function cannot be reset alone (no FLR, no other method). FLR counts by itself. Default true. */
+  /** The PM capability: with D0 and D3hot only, or with what else it announces. */
+  readonly powerManagement?: boolean | { readonly d1?: boolean; readonly d2?: boolean };
+  /** True: it has a reset of its own kind, besides FLR and that of its bus. */
   readonly functionReset?: boolean;
   /** A bridge (header type 1) and the buses below it. */
   readonly bridge?: {
@@ -83,6 +84,13 @@ export interface PciRegisters {
 
 /** What resets a function: itself by FLR, itself by a method of its own, or its whole bus or slot. */
 export type ResetKind = 'flr' | 'function' | 'bus';
+
+/** The ways to reset one function alone, as sysfs calls them, by what happens to it. */
+export const RESET_METHODS: Readonly<Record<ResetKind, string>> = {
+  function: 'device_specific',
+  flr: 'flr',
+  bus: 'bus',
+};
 
 /** Where a function stands. */
 export interface PciAddress {

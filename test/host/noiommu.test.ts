@@ -23,7 +23,7 @@ const SAID = {
   detach: 'ok',
   'detach again': 'ok',
   'attach again': 'ok',
-  reset: 'ok',
+  reset: 'EINVAL',
   'region 0': '0x100000',
   'map 1': "('ok', True, 'ENOENT')",
   'map 2': "('ok', True, 'ENOENT')",

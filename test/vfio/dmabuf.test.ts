@@ -18,7 +18,7 @@ const [A, B] = ['0000:00:04.0', '0000:00:05.0'] as const;
 
 const TWO: MachineInput = {
   devices: [
-    { type: 'edu', at: A },
+    { type: 'edu', at: A, options: { pcie: true } },
     { type: 'edu', at: B },
   ],
 };

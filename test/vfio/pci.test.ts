@@ -7,18 +7,21 @@ import {
   EINVAL,
   EIO,
   ENODEV,
+  ENOENT,
   ENOTTY,
   ERANGE,
   isErrno,
 } from '../../src/base/errno.ts';
+import type { MachineInput } from '../../src/machine/description/description.ts';
 import { Machine } from '../../src/machine/machine.ts';
+import type { DeviceOptions, PciIdentity } from '../../src/devices/port.ts';
 import * as v from '../../src/uapi/vfio.ts';
-import { Client, EDU } from '../../src/testing/machine/client.ts';
+import { Client, EDU, machineOf } from '../../src/testing/machine/client.ts';
 import { must } from '../../src/testing/base/must.ts';
 import { accesses, PROBE } from '../../src/testing/devices/probe-device.ts';
 
 const CONFIG = 7n << 40n;
-const BAR0 = 0x10n << 40n;
+const BAR0 = 0n;
 const { VFIO_IRQ_SET_DATA_NONE: NONE, VFIO_IRQ_SET_DATA_BOOL: BOOL } = v;
 const { VFIO_IRQ_SET_DATA_EVENTFD: EVENTFD } = v;
 const { VFIO_IRQ_SET_ACTION_MASK: MASK, VFIO_IRQ_SET_ACTION_UNMASK: UNMASK } = v;
@@ -29,14 +32,17 @@ const MSIX = 2;
 const ERR = 3;
 const REQ = 4;
 
-function rig(options: Record<string, boolean | number> = {}): {
-  client: Client;
-  d: number;
-  g: number;
-} {
+function rig(
+  options: Record<string, boolean | number> = {},
+  identity: Partial<PciIdentity> = {},
+): { client: Client; d: number; g: number } {
+  const type = {
+    ...PROBE,
+    identity: (o: DeviceOptions) => ({ ...PROBE.identity(o), ...identity }),
+  };
   const made = Machine.create(
     { devices: [{ type: 'probe', at: EDU, options }] },
-    { deviceTypes: new Map([['probe', PROBE]]) },
+    { deviceTypes: new Map([['probe', type]]) },
   );
   if ('problems' in made) throw new Error(JSON.stringify(made.problems));
   const client = new Client(made.machine);
@@ -52,6 +58,10 @@ function config(client: Client, d: number, at: number, width: number): number {
 function setConfig(client: Client, d: number, at: number, width: number, value: number): void {
   const raw = Uint8Array.from({ length: width }, (_, n) => Math.floor(value / 256 ** n) & 0xff);
   expect(client.pwrite(d, CONFIG + BigInt(at), raw)).toBe(width);
+}
+function irqInfo(client: Client, d: number, index: number): [flags: number, count: number] {
+  const { out } = client.call(d, v.VFIO_DEVICE_GET_IRQ_INFO, v.vfio_irq_info, { index });
+  return [out.flags, out.count];
 }
 function findCap(client: Client, d: number, id: number): number {
   for (let at = config(client, d, 0x34, 1); at; at = config(client, d, at + 1, 1)) {
@@ -86,18 +96,51 @@ describe('info', () => {
     );
     expect(client.plain(d, v.VFIO_DEVICE_GET_INFO, 0n)).toBe(EFAULT);
   });
-  test('without a working function reset the flag is off and RESET is EINVAL', () => {
-    const { client, d } = rig({ flr: false, reset: false });
-    const { out } = client.call(d, v.VFIO_DEVICE_GET_INFO, v.vfio_device_info);
-    expect(out.flags).toBe(2);
-    expect(client.plain(d, v.VFIO_DEVICE_RESET)).toBe(EINVAL);
-  });
+  const below = (type: string, ...devices: object[]) => [{ type, at: '0000:00:01.0', devices }];
+  const edu = (at: string, pcie = false) => ({ type: 'edu', at, options: { pcie } });
+  const behindPci = (...devices: object[]) => below('pci-bridge', ...devices);
   test.for([
-    [0, 7, 0x4000n, 0x10n],
+    ['conventional, on the root bus', [edu(EDU)], EDU, undefined],
+    ['PCIe with FLR, on the root bus', [edu(EDU, true)], EDU, 'flr\n'],
+    [
+      'PCIe with FLR, alone below its port',
+      below('root-port', edu('0000:01:00.0', true)),
+      '0000:01:00.0',
+      'flr bus\n',
+    ],
+    [
+      'conventional, alone behind its bridge',
+      behindPci(edu('0000:01:04.0')),
+      '0000:01:04.0',
+      'bus\n',
+    ],
+    [
+      'conventional, with a neighbour',
+      behindPci(edu('0000:01:04.0'), edu('0000:01:05.0')),
+      '0000:01:04.0',
+      undefined,
+    ],
+  ] as const)(
+    'a function can be reset by what it has (2.3, 2.7): %s',
+    ([, devices, at, methods]) => {
+      const client = new Client(machineOf({ devices: devices as MachineInput['devices'] }));
+      const { d } = client.device(v.VFIO_TYPE1v2_IOMMU, at);
+      const { out } = client.call(d, v.VFIO_DEVICE_GET_INFO, v.vfio_device_info);
+      const files = `/sys/bus/pci/devices/${at}`;
+      expect([
+        out.flags,
+        client.plain(d, v.VFIO_DEVICE_RESET),
+        client.text(`${files}/reset_method`),
+        must(client.program.readdir(files)).includes('reset'),
+      ]).toEqual(methods === undefined ? [2, EINVAL, ENOENT, false] : [3, 0, methods, true]);
+    },
+  );
+  test.for([
+    [0, 7, 0x4000n, 0n],
     [1, 0, 0n, 1n],
-    [2, 7 | 8, 0x1000n, 0x12n],
+    [2, 7 | 8, 0x1000n, 2n],
     [3, 3, 0x20n, 3n],
-    [4, 3, 0x100n, 0x14n],
+    [4, 3, 0x100n, 4n],
     [5, 0, 0n, 5n],
     [6, 0, 0n, 6n],
     [7, 3, 4096n, 7n],
@@ -130,8 +173,11 @@ describe('info', () => {
     [REQ, 9, 1],
   ])('interrupt index %i is told as the device has it', ([index, flags, count]) => {
     const { client, d } = rig();
-    const { out } = client.call(d, v.VFIO_DEVICE_GET_IRQ_INFO, v.vfio_irq_info, { index: index! });
-    expect([out.flags, out.count]).toEqual([flags, count]);
+    expect(irqInfo(client, d, index!)).toEqual([flags, count]);
+  });
+  test('MSI-X that is not there cannot grow (2.5)', () => {
+    const client = new Client(machineOf());
+    expect(irqInfo(client, client.device().d, MSIX)).toEqual([9, 0]);
   });
   test('a device without a pin has no INTx, and index 5 does not exist', () => {
     const { client, d } = rig({ pin: 0 });
@@ -208,6 +254,23 @@ describe('configuration space (2.11)', () => {
     expect(fn.bars[0]!.address).toBe(before);
     expect(isErrno(client.pread(d, BAR0 + 0x10n, 4))).toBe(false);
   });
+  test.for([
+    [1, true, { d1: true }, 1],
+    [1, false, { d2: true }, 0],
+    [2, true, { d2: true }, 2],
+    [2, false, { d1: true }, 0],
+    [2, false, true, 0],
+    [3, true, true, 3],
+  ] as const)(
+    'D%i is taken (%s) where the PM capability announces it: %j',
+    ([state, , powerManagement, becomes]) => {
+      const { client, d } = rig({}, { powerManagement });
+      const pm = findCap(client, d, 1);
+      setConfig(client, d, pm + 4, 2, state);
+      expect(config(client, d, pm + 4, 2) & 3).toBe(becomes);
+      expect(functionOf(client).powerState).toBe(becomes);
+    },
+  );
   test('power states reach the device, D3 stops memory, and PME cannot be set', () => {
     const { client, d } = rig();
     const pm = findCap(client, d, 1);
@@ -285,16 +348,24 @@ describe('read, write and mmap of BARs (2.14)', () => {
       'r0:2e/1',
     ]);
   });
-  test('an offset of index << 40 names the same BAR', () => {
+  test('read and write without an offset begin at BAR 0 and go on where they ended', () => {
     const { client, d } = rig();
     must(client.pwrite(d, 0x20n, Uint8Array.of(1, 2, 3, 4)));
-    expect([...must(client.pread(d, BAR0 + 0x20n, 4))]).toEqual([1, 2, 3, 4]);
+    accesses.length = 0;
+    const plain = new Uint8Array(0x20);
+    expect(client.program.read(d, plain)).toBe(0x20);
+    const next = new Uint8Array(4);
+    expect(client.program.read(d, next)).toBe(4);
+    expect([...next]).toEqual([1, 2, 3, 4]);
+    expect(client.program.write(d, Uint8Array.of(9, 9, 9, 9))).toBe(4);
+    expect([...must(client.pread(d, 0x24n, 4))]).toEqual([9, 9, 9, 9]);
+    expect(accesses.at(-2)).toBe('w0:24/4');
   });
   test('an access is cut at the end of a region, and beyond it or in none is EINVAL', () => {
     const { client, d } = rig();
     expect(client.pread(d, BAR0 + 0x3ffcn, 16)).toHaveLength(4);
     expect(client.pread(d, BAR0 + 0x4000n, 1)).toBe(EINVAL);
-    for (const index of [1n, 5n, 6n, 8n, 9n, 0x20n]) {
+    for (const index of [1n, 5n, 6n, 8n, 9n, 0x10n, 0x20n]) {
       expect(client.pread(d, index << 40n, 4), `${index}`).toBe(EINVAL);
     }
     expect(client.pwrite(d, 6n << 40n, Uint8Array.of(1))).toBe(EINVAL);
@@ -311,7 +382,7 @@ describe('read, write and mmap of BARs (2.14)', () => {
   });
   test('the MSI-X table reads as ones and takes no writes, but is there in a mapping', () => {
     const { client, d } = rig();
-    const bar2 = 0x12n << 40n;
+    const bar2 = 2n << 40n;
     expect([...must(client.pread(d, bar2, 4))]).toEqual([255, 255, 255, 255]);
     expect(client.pwrite(d, bar2, Uint8Array.of(1, 2, 3, 4))).toBe(4);
     const at = must(client.program.mmap(0x1000, { fd: d, offset: bar2 }));
@@ -322,9 +393,10 @@ describe('read, write and mmap of BARs (2.14)', () => {
     const { client, d } = rig();
     for (const [offset, length] of [
       [3n << 40n, 0x1000],
-      [0x14n << 40n, 0x1000],
+      [4n << 40n, 0x1000],
       [CONFIG, 0x1000],
-      [0x11n << 40n, 0x1000],
+      [1n << 40n, 0x1000],
+      [0x10n << 40n, 0x1000],
       [BAR0, 0x5000],
       [BAR0 + 0x4000n, 0x1000],
     ] as const) {

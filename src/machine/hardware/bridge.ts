@@ -31,7 +31,6 @@ export function bridgeIdentity(description: DeviceDescription): PciIdentity {
       subordinate: highestBus(description),
     },
     ...(type !== 'pci-bridge' && { pcie: { flr: false, type } }),
-    functionReset: false,
     powerManagement: true,
   };
 }

@@ -44,6 +44,15 @@ export class Client {
   open(path: string): Result<number> {
     return this.program.open(path);
   }
+  /** What an attribute says. */
+  text(path: string): Result<string> {
+    const fd = this.program.open(path, { write: false });
+    if (isErrno(fd)) return fd;
+    const bytes = new Uint8Array(0x1000);
+    const n = this.program.read(fd, bytes, 0n);
+    must(this.program.close(fd) ?? 0);
+    return isErrno(n) ? n : new TextDecoder().decode(bytes.subarray(0, n));
+  }
   bytes(at: bigint, length: number): Uint8Array {
     const out = new Uint8Array(length);
     const rc = this.program.mem.read(at, out);

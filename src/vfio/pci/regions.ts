@@ -1,8 +1,7 @@
 /**
  * Regions of a vfio PCI device: where they are in the file, GET_REGION_INFO, read, write and mmap (vfio.md 2.2, 2.4, 2.14).
  *
- * Memory BARs are reported from 0x10 << 40 on, so that a filter that sees only an offset can tell them from the
- * regions a program handles itself; index << 40 works for every region, for some programs hard-code it.
+ * A region is at index << 40 of the file: plain read(2) and write(2) begin at BAR 0.
  */
 import { EINVAL, EIO, isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { Mapping, MmapRequest, MmioWindow } from '../../base/file.ts';
@@ -29,8 +28,6 @@ import type { VfioPciState } from './state.ts';
 
 const INDEX_SHIFT = 40n;
 const OFFSET_MASK = (1n << INDEX_SHIFT) - 1n;
-/** Added to the index of a memory BAR in the offset that is reported. */
-const MEMORY_BARS = 0x10;
 const PAGE = 4096;
 const NO_ROM = new Uint8Array(0);
 
@@ -41,12 +38,7 @@ interface Place {
 }
 
 function placeOf(offset: bigint): Place {
-  const index = Number(offset >> INDEX_SHIFT);
-  const isBar = index >= MEMORY_BARS && index <= MEMORY_BARS + VFIO_PCI_BAR5_REGION_INDEX;
-  return { index: isBar ? index - MEMORY_BARS : index, at: Number(offset & OFFSET_MASK) };
-}
-function offsetOf(index: number, bar: PciBar | undefined): bigint {
-  return BigInt(bar && !bar.isIo ? index + MEMORY_BARS : index) << INDEX_SHIFT;
+  return { index: Number(offset >> INDEX_SHIFT), at: Number(offset & OFFSET_MASK) };
 }
 /** A BAR below a page has neighbours that a mapping would show too. */
 function canMmap(bar: PciBar): boolean {
@@ -64,10 +56,9 @@ export function getRegionInfo(device: VfioPciState, task: Task, arg: bigint): St
     return refuse(EINVAL, 'the device has no such region', { index });
   }
   const region = describe(device, index);
-  const bar = device.fn.bars[index];
   info.flags = region.flags;
   info.size = BigInt(region.size);
-  info.offset = offsetOf(index, bar);
+  info.offset = BigInt(index) << INDEX_SHIFT;
   info.cap_offset = 0;
   if (region.caps.length > 0) {
     const chain = capChain(region.caps, vfio_region_info.size);

@@ -49,13 +49,14 @@ export function irqCount(device: VfioPciState, index: number): number {
   }
 }
 
-const IRQ_FLAGS: readonly number[] = [
-  VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED,
-  VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE,
-  VFIO_IRQ_INFO_EVENTFD, //                            MSI-X vectors can be added while it is on
-  VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE,
-  VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE,
-];
+function irqFlags(device: VfioPciState, index: number): number {
+  if (index === VFIO_PCI_INTX_IRQ_INDEX) {
+    return VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
+  }
+  // MSI-X vectors can be added while it is on, where there are any.
+  const grows = index === VFIO_PCI_MSIX_IRQ_INDEX && device.fn.msix !== undefined;
+  return VFIO_IRQ_INFO_EVENTFD | (grows ? 0 : VFIO_IRQ_INFO_NORESIZE);
+}
 
 /** @kernel vfio_pci_ioctl_get_irq_info */
 export function getIrqInfo(device: VfioPciState, task: Task, arg: bigint): Status {
@@ -64,7 +65,7 @@ export function getIrqInfo(device: VfioPciState, task: Task, arg: bigint): Statu
   if (info.index >= VFIO_PCI_NUM_IRQS) {
     return refuse(EINVAL, 'there is no such interrupt index', { index: info.index });
   }
-  info.flags = IRQ_FLAGS[info.index]!;
+  info.flags = irqFlags(device, info.index);
   info.count = irqCount(device, info.index);
   return copyToUser(task, arg, info.bytes);
 }

@@ -138,7 +138,7 @@ export class VfioPciState {
   /** While it lasts the device is blocked at its IOMMU. */
   #resetFunction(): Status {
     const { dev } = this;
-    if (!this.fn.canResetFunction || !devHasIommu(dev)) return this.fn.resetFunction();
+    if (this.fn.resetMethods.length === 0 || !devHasIommu(dev)) return this.fn.resetFunction();
     const rc = resetPrepare(dev);
     if (rc) return rc;
     const failed = this.fn.resetFunction();

@@ -8,6 +8,7 @@ import { refuse } from '../../../base/refuse.ts';
 import { CAP_SYS_ADMIN, type Task } from '../../../base/task.ts';
 import { resetDone, resetPrepare } from '../../../core/group/reset.ts';
 import type { PciBar } from '../../../pci/bar.ts';
+import { RESET_METHODS } from '../../../pci/identity.ts';
 import { PCI_COMMAND, PCI_INTERRUPT_LINE } from '../../../uapi/pci-regs.ts';
 import type { AttrNode, DirNode, Node } from '../nodes.ts';
 import { sysPathOf, type PciDev } from '../../kernel/pci-dev.ts';
@@ -172,9 +173,11 @@ function stateFiles(world: SysfsWorld, pci: PciDev): Entries {
       control: textAttr(() => 'on\n', 0o644),
       runtime_status: textAttr(() => 'active\n'),
     })),
-    ...(pci.fn.canResetFunction && {
+    ...(pci.fn.resetMethods.length > 0 && {
       reset: writableAttr(undefined, (text) => resetByHand(pci, text)),
-      reset_method: textAttr(() => `${pci.fn.identity.pcie?.flr ? 'flr' : 'device_specific'}\n`),
+      reset_method: textAttr(
+        () => `${pci.fn.resetMethods.map((how) => RESET_METHODS[how]).join(' ')}\n`,
+      ),
     }),
     remove: writableAttr(undefined, (text) => {
       if (text.trim() !== '0') void world.pci.remove(pci);
