@@ -1,6 +1,5 @@
 /**
- * The register page of a VT-d unit: offsets, capability words, and the port through which a driver reaches it
- * (formats.md 7, 11.1; VT-d 11.4).
+ * The register page of a VT-d unit: offsets and capability words (formats.md 7, 11.1; VT-d 11.4).
  *
  * A driver and a unit share this page and RAM, nothing else.
  */
@@ -86,14 +85,3 @@ export const ecap = layout('vtd_ecap', 64, {
   fsts: [47, 47],
   smpwcs: [48, 48],
 });
-
-/** What the driver sees of a unit. Offsets are bytes; a 64-bit register is two 32-bit accesses. */
-export interface RegisterPort {
-  read32(offset: number): number;
-  write32(offset: number, value: number): void;
-}
-
-export function read64(port: RegisterPort, offset: number): bigint {
-  const low = BigInt(port.read32(offset) >>> 0);
-  return low | (BigInt(port.read32(offset + 4) >>> 0) << 32n);
-}

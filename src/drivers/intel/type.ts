@@ -2,8 +2,9 @@
 import { isErrno } from '../../base/errno.ts';
 import { deviceRegister } from '../../core/probe/register.ts';
 import type { IommuType, OptionsOf, OptionTable } from '../iommu-type.ts';
+import { read64 } from '../unit/register-port.ts';
 import { createIntelDriver, type IntelUnitConfig, type IntelUnitHandle } from './driver/driver.ts';
-import { read64, REG_CAP, REG_ECAP } from './registers.ts';
+import { REG_CAP, REG_ECAP } from './registers.ts';
 
 const OPTIONS = {
   scalable: { kind: 'boolean', help: 'scalable mode (PASID tables), not legacy; default true' },

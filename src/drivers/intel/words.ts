@@ -178,7 +178,7 @@ export const faultRecord = layout('vtd_fault_record', 128, {
   f: [127, 127],
 });
 
-/** A record of the page request queue, 32 bytes. VT-d 7.4.1.1. */
+/** A record of the page request queue. VT-d 7.4.1.1. */
 export const pageRequest = layout('vtd_page_request', 256, {
   type: [0, 7],
   pasidPresent: [8, 8],
@@ -193,6 +193,7 @@ export const pageRequest = layout('vtd_page_request', 256, {
   page: [76, 127],
 });
 export const PAGE_REQUEST = 1;
+export const PAGE_REQUEST_BYTES = 32;
 
 type AnyLayout = Readonly<Record<string, Field | number | string>> & { readonly $words: number };
 

@@ -8,16 +8,9 @@ import { requesterRef } from '../../../core/contract/refs.ts';
 import type { KernelEnv } from '../../../base/kernel-env.ts';
 import { fromGranules, hex } from '../../../base/u64.ts';
 import { bdf } from '../../../pci/topology.ts';
+import { read64, type RegisterPort } from '../../unit/register-port.ts';
 import { faultReason } from '../fault-codes.ts';
-import {
-  FSTS_PFO,
-  FSTS_PPF,
-  read64,
-  REG_CAP,
-  REG_FRCD,
-  REG_FSTS,
-  type RegisterPort,
-} from '../registers.ts';
+import { FSTS_PFO, FSTS_PPF, REG_CAP, REG_FRCD, REG_FSTS } from '../registers.ts';
 import { faultRecord } from '../words.ts';
 
 interface FaultLogConfig {

@@ -18,6 +18,7 @@ import { type IopfQueue } from '../../../core/contract/iopf-queue.ts';
 import type { PciFunction } from '../../../pci/topology.ts';
 import { FRAME_WORDS } from '../../../pt/ram.ts';
 import type { EnableBits } from '../../iommu-type.ts';
+import { write64, type RegisterPort } from '../../unit/register-port.ts';
 import type { IntelHardware } from '../hardware.ts';
 import { QueuedInvalidation } from './queue.ts';
 import {
@@ -31,7 +32,6 @@ import {
   rtaddr,
   RTADDR_LEGACY,
   RTADDR_SCALABLE,
-  type RegisterPort,
 } from '../registers.ts';
 import { legacyContext, legacyRoot, scalableContext, scalableRoot } from '../words.ts';
 
@@ -138,16 +138,12 @@ export class IntelIommu implements IommuDevice {
   }
 
   #switchOn(): void {
-    const words = new Int32Array(2);
-    rtaddr.mode.set(words, 0, this.hw.scalable ? RTADDR_SCALABLE : RTADDR_LEGACY);
-    rtaddr.address.set(words, 0, this.#rootPfn);
-    this.#port.write32(REG_RTADDR, words[0]!);
-    this.#port.write32(REG_RTADDR + 4, words[1]!);
+    write64(this.#port, REG_RTADDR, (words, at) => {
+      rtaddr.mode.set(words, at, this.hw.scalable ? RTADDR_SCALABLE : RTADDR_LEGACY);
+      rtaddr.address.set(words, at, this.#rootPfn);
+    });
     if (this.prqPfn > 0) {
-      words.fill(0);
-      pqa.address.set(words, 0, this.prqPfn);
-      this.#port.write32(REG_PQA, words[0]!);
-      this.#port.write32(REG_PQA + 4, words[1]!);
+      write64(this.#port, REG_PQA, (words, at) => pqa.address.set(words, at, this.prqPfn));
     }
     this.#port.write32(REG_GCMD, GCMD_SRTP | GCMD_QIE);
     this.queue.contextGlobal();

@@ -20,11 +20,12 @@ import {
   type IopfFault,
   type PageResponse,
 } from '../../../core/contract/iopf-queue.ts';
-import { FRAME_WORDS } from '../../../pt/ram.ts';
 import { toIntelDevice, type IntelDevice } from './domain.ts';
 import type { IntelIommu } from './iommu.ts';
-import { PRS_PPR, PRS_PRO, REG_PQH, REG_PQT, REG_PRS, type RegisterPort } from '../registers.ts';
-import { pageRequest } from '../words.ts';
+import { ringPointers, type RegisterPort } from '../../unit/register-port.ts';
+import { Ring } from '../../unit/ring.ts';
+import { PRS_PPR, PRS_PRO, REG_PQH, REG_PQT, REG_PRS } from '../registers.ts';
+import { PAGE_REQUEST_BYTES, pageRequest } from '../words.ts';
 
 /** Response codes of the hardware: 0 success, 1 invalid, 15 failure. */
 const CODES = new Map([
@@ -44,15 +45,12 @@ const PERM_PRIV = 8;
  */
 export function handlePageRequests(iommu: IntelIommu, port: RegisterPort): void {
   port.write32(REG_PRS, PRS_PPR);
-  for (;;) {
-    const head = port.read32(REG_PQH);
-    if (head === port.read32(REG_PQT)) break;
-    const record = iommu.core.ram.words.slice(
-      iommu.prqPfn * FRAME_WORDS + (head >> 2),
-      iommu.prqPfn * FRAME_WORDS + (head >> 2) + 8,
-    );
-    port.write32(REG_PQH, (head + 32) % 4096);
-    report(iommu, record);
+  const { ram } = iommu.core;
+  const place = { pfn: iommu.prqPfn, bytes: 4096, entryBytes: PAGE_REQUEST_BYTES };
+  const ring = new Ring(ram, place, ringPointers(port, REG_PQH, REG_PQT));
+  while (!ring.isEmpty) {
+    const at = ring.take();
+    report(iommu, ram.words.slice(at, at + PAGE_REQUEST_BYTES / 4));
   }
   if ((port.read32(REG_PRS) & PRS_PRO) === 0) return;
   iommu.core.env.log('info', `${iommu.name}: page request queue overflow`);

@@ -10,7 +10,9 @@ import { pow2 } from '../../../base/u64.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
 import { MAMV, type IntelHardware } from '../hardware.ts';
 import type { PageGroupResponse } from '../unit/invalidation.ts';
-import { iqa, REG_IQA, REG_IQT, type RegisterPort } from '../registers.ts';
+import { write64, type RegisterPort } from '../../unit/register-port.ts';
+import { Ring, type RingPointers } from '../../unit/ring.ts';
+import { iqa, REG_IQA, REG_IQH, REG_IQT } from '../registers.ts';
 import {
   DESC_CONTEXT,
   DESC_DEV_TLB,
@@ -59,26 +61,33 @@ export class QueuedInvalidation {
   readonly #ram: Ram;
   readonly #port: RegisterPort;
   readonly #unit: string;
-  readonly #queue: number;
-  /** Word index of the status the wait descriptor writes. */
-  readonly #status: number;
-  readonly #descriptorWords: number;
-  #tail = 0;
+  readonly #queuePfn: number;
+  readonly #statusPfn: number;
+  readonly #ring: Ring;
+  /** The unit says how far it is; where the tail will be is ours until everything is written. */
+  readonly #pointers: RingPointers;
   #sequence = 0;
 
   private constructor(
     env: KernelEnv,
     ram: Ram,
     port: RegisterPort,
-    at: { unit: string; queue: number; status: number; wide: boolean },
+    at: { unit: string; queue: number; status: number; entryBytes: number },
   ) {
     this.#env = env;
     this.#ram = ram;
     this.#port = port;
     this.#unit = at.unit;
-    this.#queue = at.queue;
-    this.#status = at.status * FRAME_WORDS;
-    this.#descriptorWords = at.wide ? 8 : 4;
+    this.#queuePfn = at.queue;
+    this.#statusPfn = at.status;
+    this.#pointers = {
+      get head() {
+        return port.read32(REG_IQH);
+      },
+      tail: 0,
+    };
+    const place = { pfn: at.queue, bytes: 4096, entryBytes: at.entryBytes };
+    this.#ring = new Ring(ram, place, this.#pointers);
   }
 
   /** One frame of descriptors, of 256 bits in scalable mode, and one for the status. */
@@ -95,20 +104,19 @@ export class QueuedInvalidation {
       ram.free(queue);
       return status;
     }
-    const words = new Int32Array(2);
-    iqa.wide.set(words, 0, Number(hw.scalable));
-    iqa.address.set(words, 0, queue);
-    port.write32(REG_IQA, words[0]!);
-    port.write32(REG_IQA + 4, words[1]!);
+    write64(port, REG_IQA, (words, at) => {
+      iqa.wide.set(words, at, Number(hw.scalable));
+      iqa.address.set(words, at, queue);
+    });
     port.write32(REG_IQT, 0);
-    const at = { unit: hw.name, queue: queue * FRAME_WORDS, status, wide: hw.scalable };
-    return new QueuedInvalidation(env, ram, port, at);
+    const entryBytes = hw.scalable ? 32 : 16;
+    return new QueuedInvalidation(env, ram, port, { unit: hw.name, queue, status, entryBytes });
   }
 
   /** Give the frames back; the unit must not be told anything any more. */
   destroy(): void {
-    this.#ram.free(this.#queue / FRAME_WORDS);
-    this.#ram.free(this.#status / FRAME_WORDS);
+    this.#ram.free(this.#queuePfn);
+    this.#ram.free(this.#statusPfn);
   }
 
   contextGlobal(): void {
@@ -215,28 +223,21 @@ export class QueuedInvalidation {
   #submit(cache: string, facts: Facts, write: (words: Int32Array, at: number) => void): void {
     const trace = this.#env.trace;
     if (trace.on) trace.emit({ kind: 'invalidate', unit: this.#unit, cache, facts });
-    const { words } = this.#ram;
-    write(words, this.#nextSlot());
-    const at = this.#nextSlot();
+    this.#ring.put(write);
+    const status = this.#statusPfn * FRAME_WORDS;
     this.#sequence = (this.#sequence + 1) % 0x8000_0000;
-    descWait.type.set(words, at, DESC_WAIT);
-    descWait.statusWrite.set(words, at, 1);
-    descWait.fence.set(words, at, 1);
-    descWait.statusData.set(words, at, this.#sequence);
-    descWait.statusAddress.set(words, at, this.#status);
-    this.#port.write32(REG_IQT, this.#tail * 4);
+    this.#ring.put((words, at) => {
+      descWait.type.set(words, at, DESC_WAIT);
+      descWait.statusWrite.set(words, at, 1);
+      descWait.fence.set(words, at, 1);
+      descWait.statusData.set(words, at, this.#sequence);
+      descWait.statusAddress.set(words, at, status);
+    });
+    this.#port.write32(REG_IQT, this.#pointers.tail);
     bugOn(
-      words[this.#status] !== this.#sequence,
+      this.#ram.words[status] !== this.#sequence,
       `${this.#unit}: the invalidation queue stopped at a ${cache} descriptor`,
     );
-  }
-
-  /** Word index of the next descriptor, zeroed. */
-  #nextSlot(): number {
-    const at = this.#queue + this.#tail;
-    this.#tail = (this.#tail + this.#descriptorWords) % FRAME_WORDS;
-    this.#ram.words.fill(0, at, at + this.#descriptorWords);
-    return at;
   }
 }
 

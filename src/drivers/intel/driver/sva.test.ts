@@ -305,6 +305,22 @@ describe('page requests of other kinds', () => {
     s.run();
     expect([s.responses, s.mm.faults]).toEqual([[], []]);
   });
+  it('a device may ask again while it is given an answer', () => {
+    const s = scene();
+    bind(s);
+    const { requesterId } = toIntelDevice(s.dev);
+    const forbidden = { requesterId, pasid: PASID, iovaG: VMA.first, privileged: true };
+    const codes: [group: number, code: number][] = [];
+    const ask = (group: number): void => {
+      const request = { ...forbidden, read: true, write: false, last: true, group };
+      s.rig.handle.unit.requestPage(request, (code) => {
+        codes.push([group, code]);
+        if (group < 3) ask(group + 1);
+      });
+    };
+    ask(1);
+    expect(codes).toEqual([1, 2, 3].map((group) => [group, 1]));
+  });
   it('page requests are a fault, 0x47, where the context entry does not allow them', () => {
     const s = scene();
     bind(s);

@@ -6,15 +6,14 @@
  * it.
  */
 import type { PageRequest } from '../../../core/contract/remapping-unit.ts';
-import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
+import type { Ram } from '../../../pt/ram.ts';
+import { bareRegisters, ringPointers } from '../../unit/register-port.ts';
+import { Ring } from '../../unit/ring.ts';
 import { pqa, PRS_PPR, PRS_PRO, REG_PQA, REG_PQH, REG_PQT, REG_PRS } from '../registers.ts';
-import { PAGE_REQUEST, pageRequest } from '../words.ts';
+import { PAGE_REQUEST, PAGE_REQUEST_BYTES, pageRequest } from '../words.ts';
 import type { PageGroupResponse } from './invalidation.ts';
 
-const RECORD_BYTES = 32;
 const GROUPS = 512;
-const HEAD = REG_PQH / 4;
-const TAIL = REG_PQT / 4;
 const STATUS = REG_PRS / 4;
 
 export class PageRequestQueue {
@@ -33,19 +32,19 @@ export class PageRequestQueue {
   /** False: the queue is full or was never set up, and the request is lost. The handler may answer before this returns. */
   put(request: PageRequest, respond: (code: number) => void): boolean {
     const regs = this.#regs;
-    const frame = pqa.address.get(regs, REG_PQA / 4);
+    const pfn = pqa.address.get(regs, REG_PQA / 4);
     const bytes = 4096 << pqa.size.get(regs, REG_PQA / 4);
-    const tail = regs[TAIL]!;
-    const next = (tail + RECORD_BYTES) % bytes;
-    const at = frame * FRAME_WORDS + (tail >> 2);
-    if (frame === 0 || at + RECORD_BYTES / 4 > this.#ram.words.length) return false;
-    if (next === regs[HEAD] || (regs[STATUS]! & PRS_PRO) !== 0) {
+    const pointers = ringPointers(bareRegisters(regs), REG_PQH, REG_PQT);
+    const ring = new Ring(this.#ram, { pfn, bytes, entryBytes: PAGE_REQUEST_BYTES }, pointers);
+    if (pfn === 0 || !ring.isSound) return false;
+    if (ring.isFull || (regs[STATUS]! & PRS_PRO) !== 0) {
       regs[STATUS]! |= PRS_PRO;
       this.#raise();
       return false;
     }
-    writeRecord(this.#ram.words, at, request);
-    regs[TAIL] = next;
+    ring.put((words, at) => {
+      writeRecord(words, at, request);
+    });
     this.#waiting.set(groupKey(request), respond);
     this.#raise();
     return true;
@@ -76,7 +75,6 @@ function groupKey({ requesterId, group }: { requesterId: number; group: number }
 }
 
 function writeRecord(words: Int32Array, at: number, request: PageRequest): void {
-  words.fill(0, at, at + RECORD_BYTES / 4);
   pageRequest.type.set(words, at, PAGE_REQUEST);
   pageRequest.rid.set(words, at, request.requesterId);
   if (request.pasid >= 0) {

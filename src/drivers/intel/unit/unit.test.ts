@@ -4,7 +4,7 @@ import { iommuMap } from '../../../core/map/map.ts';
 import { FRAME_WORDS } from '../../../pt/ram.ts';
 import type { IntelUnitConfig } from '../driver/driver.ts';
 import { toIntelDevice } from '../driver/domain.ts';
-import { FSTS_IQE, REG_FSTS, REG_IQT } from '../registers.ts';
+import { FSTS_IQE, REG_FSTS, REG_IQH, REG_IQT } from '../registers.ts';
 import { legacyContext, pasidEntry } from '../words.ts';
 
 import { RW, scene, SCENE_RID as RID, type Scene } from '../../../testing/drivers/intel-rig.ts';
@@ -86,6 +86,17 @@ describe('the invalidation queue', () => {
     rig.ram.words[base + (at >> 2)] = 0xf;
     unit.write32(REG_IQT, (at + 32) % 4096);
     expect(unit.read32(REG_FSTS) & FSTS_IQE).toBe(FSTS_IQE);
+  });
+
+  it.each([
+    ['between two descriptors', 16],
+    ['beyond the queue', 4096],
+  ])('the invalidation queue stops with IQE at a tail %s', (_where, tail) => {
+    const { unit } = scene({}).rig.handle;
+    const head = unit.read32(REG_IQH);
+    unit.write32(REG_IQT, tail);
+    expect(unit.read32(REG_FSTS) & FSTS_IQE).toBe(FSTS_IQE);
+    expect(unit.read32(REG_IQH)).toBe(head);
   });
 
   it('the invalidation queue wraps around', () => {

@@ -18,7 +18,9 @@ import {
 } from '../../../core/contract/remapping-unit.ts';
 import { FIRST_MESSAGE_PFN, LAST_MESSAGE_PFN } from '../../../pci/messages.ts';
 import { Iotlb, TLB_READ, TLB_WRITE } from '../../unit/iotlb.ts';
+import { bareRegisters, ringPointers, type RegisterPort } from '../../unit/register-port.ts';
 import { plainAnswer, translatedMessage } from '../../unit/requests.ts';
+import { Ring } from '../../unit/ring.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
 import { MemoryReader } from '../../../pt/walk/table-reader.ts';
@@ -58,7 +60,6 @@ import {
   REG_VER,
   rtaddr,
   RTADDR_SCALABLE,
-  type RegisterPort,
 } from '../registers.ts';
 import { tagKey, type IntelTag } from './tags.ts';
 import { faultOf, Walkers } from './walk.ts';
@@ -310,20 +311,21 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   #runQueue(): void {
     const regs = this.#regs;
     if ((regs[REG_GSTS / 4]! & GCMD_QIE) === 0 || (regs[REG_FSTS / 4]! & FSTS_IQE) !== 0) return;
-    const base = iqa.address.get(regs, REG_IQA / 4) * FRAME_WORDS;
-    const lg2 = iqa.wide.get(regs, REG_IQA / 4) === 1 ? 5 : 4;
-    const sizeBytes = 4096 << iqa.size.get(regs, REG_IQA / 4);
-    const tail = regs[REG_IQT / 4]!;
-    let head = regs[REG_IQH / 4]!;
-    while (head !== tail) {
-      const at = base + (head >> 2);
-      if (at + 4 > this.#ram.words.length || !runDescriptor(this.#ram, at, this)) {
-        regs[REG_FSTS / 4]! |= FSTS_IQE;
-        break;
-      }
-      head = (head + (1 << lg2)) % sizeBytes;
+    const place = {
+      pfn: iqa.address.get(regs, REG_IQA / 4),
+      bytes: 4096 << iqa.size.get(regs, REG_IQA / 4),
+      entryBytes: iqa.wide.get(regs, REG_IQA / 4) === 1 ? 32 : 16,
+    };
+    const pointers = ringPointers(bareRegisters(regs), REG_IQH, REG_IQT);
+    const ring = new Ring(this.#ram, place, pointers);
+    while (!ring.isEmpty) {
+      const { head } = pointers;
+      // Taken before it runs: what it sets going may put more into the queue.
+      if (ring.isSound && runDescriptor(this.#ram, ring.take(), this)) continue;
+      pointers.head = head;
+      regs[REG_FSTS / 4]! |= FSTS_IQE;
+      return;
     }
-    regs[REG_IQH / 4] = head;
   }
 
   // --- invalidation ---
