@@ -28,6 +28,7 @@ import {
 /** More is not written to a sysfs attribute at once: a page. */
 const LONGEST_ATTRIBUTE = 4096;
 const PAGE = 4096n;
+const FIRST_REGION_OFFSET = 1n << 40n;
 
 /** Calls on descriptors. What is not a file of ours is answered by the host. */
 export class FileTraps {
@@ -41,6 +42,7 @@ export class FileTraps {
   ioctl(call: Notification): Answer {
     const entry = this.#entryOf(call);
     if (entry === 'closed') return -HOST_ERRNO.EBADF;
+    if (entry === 'denied') return this.#denied(call, isOurCommand(call.uint(1)));
     if (call.uint(1) === KVM_SET_DEVICE_ATTR) return this.#kvmDeviceAttr(call);
     if (!entry) return 'continue';
     if (entry.kind === 'attr') return -HOST_ERRNO.ENOTTY;
@@ -56,6 +58,9 @@ export class FileTraps {
   transfer(call: Notification, spelling: Spelling): Answer {
     const entry = this.#entryOf(call);
     if (entry === 'closed') return -HOST_ERRNO.EBADF;
+    if (entry === 'denied') {
+      return this.#denied(call, spelling.positioned && isRegionOffset(call.arg(3)));
+    }
     if (!entry) return 'continue';
     return entry.kind === 'attr'
       ? this.#attrTransfer(call, spelling, entry)
@@ -66,6 +71,7 @@ export class FileTraps {
   resize(call: Notification, errno: number): Answer {
     const entry = this.#entryOf(call);
     if (entry === 'closed') return -HOST_ERRNO.EBADF;
+    if (entry === 'denied') return 'continue';
     return !entry || entry.kind === 'attr' ? 'continue' : -errno;
   }
 
@@ -77,17 +83,26 @@ export class FileTraps {
     if (isHugeAnonymous(call)) return this.#hugePages.mmap(call);
     const { files, processes } = this.#context;
     const link = processes.descriptorLink(call.tid, call.int(4));
+    if (link === -HOST_ERRNO.EACCES) return this.#denied(call, isRegionOffset(call.arg(5)));
     const entry = typeof link === 'number' ? undefined : files.byLink(link);
     return entry ? this.#mmap(call, entry) : this.#mmapForeign(link);
   }
 
   /** What is behind the first argument; undefined: nothing of ours. */
-  #entryOf(call: Notification): Entry | 'closed' | undefined {
+  #entryOf(call: Notification): Entry | 'closed' | 'denied' | undefined {
     const { files, processes } = this.#context;
     const link = processes.descriptorLink(call.tid, call.int(0));
     // Left to the kernel, the call could find what another thread opens there before it is made.
     if (link === -HOST_ERRNO.ENOENT) return 'closed';
+    if (link === -HOST_ERRNO.EACCES) return 'denied';
     return typeof link === 'number' ? undefined : files.byLink(link);
+  }
+
+  /** Of a program whose descriptors we may not see: only what is asked of one tells whose it is. */
+  #denied(call: Notification, isOurs: boolean): Answer {
+    if (!isOurs) return 'continue';
+    this.#context.processes.mayNotLook(call.tid);
+    return -HOST_ERRNO.EPERM;
   }
 
   /** QEMU tells KVM of its group file: KVM does not know ours, and needs nothing of it. */
@@ -236,6 +251,13 @@ export class FileTraps {
   }
 }
 
+function isOurCommand(command: number): boolean {
+  return ((command >> 8) & 0xff) === 0x3b;
+}
+/** Only regions of ours have such. */
+function isRegionOffset(offset: bigint): boolean {
+  return offset >= FIRST_REGION_OFFSET;
+}
 function isHugeAnonymous(call: Notification): boolean {
   return (call.uint(3) & MAP_HUGETLB) !== 0 && (call.uint(3) & MAP_ANONYMOUS) !== 0;
 }

@@ -37,7 +37,7 @@ import {
 import { SimulatedProc } from './simulated-proc.ts';
 import type { Ids } from '../process/credentials.ts';
 import type { HostTask } from '../process/task.ts';
-import { RemoteMemory } from '../process/remote-memory.ts';
+import { RemoteMemory, type NoPath } from '../process/remote-memory.ts';
 import {
   encodeStat,
   encodeStatfs,
@@ -69,11 +69,17 @@ export class PathTraps {
     const what = decode(call, mem);
     if (typeof what === 'number') return what;
     const path = mem.readString(what.pathAt);
-    if (path === undefined) return -HOST_ERRNO.EFAULT;
-    if (typeof path !== 'string') return -HOST_ERRNO.ENAMETOOLONG;
+    if (typeof path !== 'string') return this.#noPath(call, path);
     if (path === '') return this.#emptyPath(call, what);
     const given = what.kind === 'open' ? this.#proc.open(call, path, what.flags) : undefined;
     return given ?? this.#throughDescriptor(call, what, path) ?? this.#answerPath(call, what, path);
+  }
+
+  #noPath(call: Notification, { no }: NoPath): Answer {
+    if (no === 'end') return -HOST_ERRNO.ENAMETOOLONG;
+    if (no === 'memory') return -HOST_ERRNO.EFAULT;
+    this.#context.processes.mayNotLook(call.tid);
+    return 'continue';
   }
 
   #answerPath(call: Notification, what: PathCall, path: string): Answer {

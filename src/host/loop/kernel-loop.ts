@@ -231,7 +231,8 @@ export class KernelLoop implements CallContext {
     return begun;
   }
   /** A thread that was made to run calls of ours gets its result in its register. */
-  #answer(call: Notification, answer: Answer): void {
+  #answer(call: Notification, given: Answer): void {
+    const answer = given === -HOST_ERRNO.EFAULT ? this.processes.faultOf(call.tid) : given;
     const open = this.#injections.get(call.id);
     if (!open) {
       this.transport.answer(call, answer);

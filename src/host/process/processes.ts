@@ -9,10 +9,11 @@ import { refuse } from '../../base/refuse.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import * as libc from '../sys/libc.ts';
+import { HOST_ERRNO } from '../sys/numbers.ts';
 import { processIds, textOf } from '../sys/procfs.ts';
 import type { Capabilities } from './capabilities.ts';
 import { HostCred, type Ids } from './credentials.ts';
-import { AddressSpace, type SpaceParts } from './remote-memory.ts';
+import { AddressSpace, RemoteMemory, type SpaceParts } from './remote-memory.ts';
 import { HostTask, installDescriptor, type TaskParts } from './task.ts';
 
 interface Process {
@@ -30,6 +31,7 @@ export class Processes {
   readonly capabilities: Capabilities | undefined;
   readonly #processOf = new Map<number, number>();
   readonly #processes = new Map<number, Process>();
+  readonly #denied = new Set<number>();
   /** The thread whose process has been confirmed in this call. */
   #proven = 0;
   constructor(parts: TaskParts, capabilities?: Capabilities) {
@@ -62,6 +64,26 @@ export class Processes {
   /** Before each trapped call: what was proved of threads holds no longer. */
   newCall(): void {
     this.#proven = 0;
+  }
+
+  /**
+   * One line for each process that our kernel closes to us: it is undumpable (set-id, a file one may execute but not read,
+   * PR_SET_DUMPABLE 0) and we are an ordinary user.
+   */
+  mayNotLook(tid: number): void {
+    const pid = this.processOf(tid);
+    if (this.#denied.has(pid)) return;
+    this.#denied.add(pid);
+    const name = textOf(`/proc/${tid}/comm`).trim();
+    this.#parts.warn(
+      `process ${pid} (${name}) may not be looked into: it sees the host's files, and its calls on simulated ones are EPERM`,
+    );
+  }
+  /** What a fault is: EPERM where nothing is wrong with the address, but we may not look. */
+  faultOf(tid: number): number {
+    if (!new RemoteMemory(tid).isDenied) return -HOST_ERRNO.EFAULT;
+    this.mayNotLook(tid);
+    return -HOST_ERRNO.EPERM;
   }
 
   /** The text of a thread's /proc/…/fd/N, or minus an errno. It proves as well which process the thread is of. */

@@ -6,7 +6,7 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { EFAULT, type Status } from '../../base/errno.ts';
-import { refuse } from '../../base/refuse.ts';
+import { refuse, type Facts } from '../../base/refuse.ts';
 import type { UserMemory } from '../../base/task.ts';
 import type { HeldPages, ProcessMemory } from '../../machine/memory/process-memory.ts';
 import type { ExactPins } from './exact-pins.ts';
@@ -15,7 +15,7 @@ import { pread, pwrite } from '../sys/libc.ts';
 import type { MemoryMap } from './memory-map.ts';
 import type { MapsLine } from '../sys/map-query.ts';
 import { holdObject, type HostObjects } from './objects.ts';
-import { NR } from '../sys/numbers.ts';
+import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 
 const local = Buffer.alloc(16);
 const remote = Buffer.alloc(16);
@@ -50,38 +50,58 @@ export class RemoteMemory implements UserMemory {
   }
   read(addr: bigint, into: Uint8Array): Status<'EFAULT'> {
     if (into.length === 0) return undefined;
-    if (copy(NR.process_vm_readv, this.#tid, addr, into) === into.length) return undefined;
-    return refuse(EFAULT, 'the program gave an address it cannot read', facts(addr, into));
+    const done = copy(NR.process_vm_readv, this.#tid, addr, into);
+    if (done === into.length) return undefined;
+    return refuse(EFAULT, 'the program gave an address it cannot read', facts(addr, into, done));
   }
   write(addr: bigint, from: Uint8Array): Status<'EFAULT'> {
     if (from.length === 0) return undefined;
-    if (copy(NR.process_vm_writev, this.#tid, addr, from) === from.length) return undefined;
-    return refuse(EFAULT, 'the program gave an address it cannot write', facts(addr, from));
+    const done = copy(NR.process_vm_writev, this.#tid, addr, from);
+    if (done === from.length) return undefined;
+    return refuse(EFAULT, 'the program gave an address it cannot write', facts(addr, from, done));
   }
   /** Up to the end of the mapping: how many bytes there were. */
   readSome(addr: bigint, into: Uint8Array): number {
     return Math.max(0, copy(NR.process_vm_readv, this.#tid, addr, into));
   }
-  /** A path, NUL-terminated; undefined is a fault, and a longer one is ENAMETOOLONG to the caller. */
-  readString(addr: bigint): string | undefined | { tooLong: true } {
+  /** May we look into this program at all? Not if its kernel makes it undumpable and we are an ordinary user. */
+  get isDenied(): boolean {
+    return isDenied(copy(NR.process_vm_readv, this.#tid, 0n, Buffer.alloc(1)));
+  }
+  /** A path, NUL-terminated, or why there is none. */
+  readString(addr: bigint): string | NoPath {
     const chunk = Buffer.alloc(PATH_MAX);
     let length = 0;
     while (length < PATH_MAX) {
       const at = addr + BigInt(length);
       const inPage = 4096 - Number(at & 0xfffn);
       const want = Math.min(length === 0 ? Math.min(inPage, 256) : inPage, PATH_MAX - length);
-      const got = this.readSome(at, chunk.subarray(length, length + want));
-      if (got === 0) return undefined;
+      const part = chunk.subarray(length, length + want);
+      const got = copy(NR.process_vm_readv, this.#tid, at, part);
+      if (got <= 0) return { no: isDenied(got) ? 'right' : 'memory' };
       const end = chunk.subarray(0, length + got).indexOf(0, length);
       if (end >= 0) return chunk.toString('utf8', 0, end);
       length += got;
     }
-    return { tooLong: true };
+    return { no: 'end' };
   }
 }
 
-function facts(addr: bigint, bytes: Uint8Array): { addr: bigint; length: number } {
-  return { addr, length: bytes.length };
+/**
+ * Why there is no path: nothing is mapped there (EFAULT to the caller), it is longer than any (ENAMETOOLONG), or we have no
+ * right to look: then the host's kernel answers the call, for it can.
+ */
+export interface NoPath {
+  readonly no: 'memory' | 'end' | 'right';
+}
+
+/** EFAULT says that nothing is there, EPERM that we may not know. */
+function isDenied(done: number): boolean {
+  return done === -HOST_ERRNO.EPERM;
+}
+
+function facts(addr: bigint, { length }: Uint8Array, done = 0): Facts {
+  return isDenied(done) ? { addr, length, unseen: 'softiommu may not look' } : { addr, length };
 }
 
 /** What an address space needs to know of the run. */
