@@ -36,12 +36,14 @@ const rooms = {
   ],
   core: ['contract/', 'attach/', 'map/', 'dma/', 'sva/', 'group/', 'probe/', 'aux/', '[^/]+$'],
   drivers: [
-    '(pci-group|iommu-type)',
+    '(pci-group|iommu-type|domain-ids)',
     'unit/',
-    'intel/(?!type)[^/]+$',
-    'intel/unit/',
-    'intel/driver/',
-    'intel/type',
+    // Of each IOMMU: what both sides know, its hardware, its software, its type.
+    '(?!unit/|mock/)[^/]+/(?!type)[^/]+$',
+    '[^/]+/unit/',
+    '[^/]+/driver/',
+    '(?!mock/)[^/]+/type',
+    // Shares objects with its hardware, and has no rooms.
     'mock/',
     'types',
     'index',
@@ -121,6 +123,13 @@ module.exports = {
         to: { path: order.slice(n + 1).map((higher) => `^src/${layer}/${higher}`) },
       })),
     ),
+    {
+      name: 'one-iommu-knows-no-other',
+      comment: 'What two IOMMUs need is in drivers/unit/ or beside it.',
+      severity: 'error',
+      from: { path: '^src/drivers/([^/]+)/(?:unit/|driver/)', pathNot: TESTS },
+      to: { path: '^src/drivers/[^/]+/', pathNot: '^src/drivers/(?:$1|unit)/' },
+    },
     {
       name: 'node-only-at-the-edge',
       comment:

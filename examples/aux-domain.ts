@@ -42,7 +42,7 @@ export function main(print: Print): void {
   const mock = createMockDriver(core, { default: 'none' });
   must(mock.registerInstance({}));
   const phys = mock.addDevice({ config: { name: '0000:00:04.0', bus: 'pci', pasidBits: 8 } });
-  mock.unit.connect(REQUESTER, phys);
+  mock.unit.requesters.connect(REQUESTER, phys);
   const primary = getDomainForDev(phys);
 
   ok(devEnableFeature(phys, IOMMU_DEV_FEAT_AUX));

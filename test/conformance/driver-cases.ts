@@ -70,7 +70,7 @@ const mock: DriverCase = {
         const config = { name: `mock${index}`, bus: 'pci' as const, pasidBits: 20 };
         const dev = driver.addDevice({ config });
         if (dev.iommuGroup === undefined) throw new Bug('the mock device was not probed');
-        driver.unit.connect(index << 3, dev);
+        driver.unit.requesters.connect(index << 3, dev);
         return { dev, requesterId: index << 3 };
       },
       noCaches: 'the mock unit asks the domain itself and caches nothing',

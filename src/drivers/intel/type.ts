@@ -101,7 +101,7 @@ function attributesOf({ registers, instance }: IntelUnitHandle) {
       ecap: () => hex(read64(registers, REG_ECAP)),
       version: () => '1:0\n',
       domains_supported: () => `${2 ** instance.hw.domainIdBits}\n`,
-      domains_used: () => `${instance.domains.size}\n`,
+      domains_used: () => `${instance.domainIds.size}\n`,
     },
   };
 }

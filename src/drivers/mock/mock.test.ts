@@ -249,7 +249,7 @@ const G = 0x100_0000 / 2048;
 
 function behindTheUnit() {
   const rig = new Rig({ members: [{ name: 'A' }], driver: { identity: true } });
-  rig.mock.unit.connect(ID, rig.a);
+  rig.mock.unit.requesters.connect(ID, rig.a);
   const u = rig.domain('U');
   expect(iommuMap(u, 0x100_0000n, 0x20_0000n, 0x1000n, 1)).toBeUndefined();
   return { rig, u, unit: rig.mock.unit };
@@ -282,7 +282,7 @@ describe('DMA through the mock unit', () => {
     expect(attachGroup(rig.mock.ops.identityDomain!, rig.group)).toBeUndefined();
     expect(unit.translate(ID, -1, 77, true)).toBe(77);
     const blocked = new Rig({ members: [{ name: 'A' }] });
-    blocked.mock.unit.connect(ID, blocked.a);
+    blocked.mock.unit.requesters.connect(ID, blocked.a);
     expect(deviceClaimDmaOwner(blocked.a, {})).toBeUndefined();
     expect(blocked.mock.unit.translate(ID, -1, 77, false)).toBe(-1);
   });
@@ -328,7 +328,7 @@ describe('requests to the mock unit that are no plain access', () => {
     const doorbell = { addressLo: 0xfee0_0004, addressHi: 0, data: 9 };
     expect(rig.mock.unit.message(ID, doorbell)).toEqual(doorbell);
     const unit = new MockUnit(rig.core, 'arm', 'translated');
-    unit.connect(ID, rig.a);
+    unit.requesters.connect(ID, rig.a);
     expect(unit.messages).toBeUndefined();
     expect(unit.message(ID, doorbell)).toBeUndefined();
     expect(iommuMap(u, 0x800_0000n, 0xfee0_0000n, 0x1000n, 2)).toBeUndefined();

@@ -54,10 +54,10 @@ export const mockType: IommuType = {
               noDirty: options.dirtyTracking === false,
               cacheCoherency: options.cacheCoherency ?? true,
             });
-            unit.connect(requesterId, dev);
+            unit.requesters.connect(requesterId, dev);
           },
           disconnect: (requesterId) => {
-            unit.disconnect(requesterId);
+            unit.requesters.disconnect(requesterId);
           },
         };
       },

@@ -4,6 +4,7 @@
  * Other than a real unit it shares objects with its driver, caches nothing and needs no invalidation: it exists so
  * that devices behind the mock driver can do DMA.
  */
+import type { KernelEnv } from '../../base/kernel-env.ts';
 import { fromGranules, toGranules } from '../../base/u64.ts';
 import {
   IOMMU_DOMAIN_F_PAGING,
@@ -23,13 +24,13 @@ import {
 import { isErrno } from '../../base/errno.ts';
 import { IOMMU_READ, IOMMU_WRITE, type WalkStep } from '../../pt/page-table.ts';
 import { granuleLg2 } from '../../core/contract/granule.ts';
-import type { Device } from '../../core/contract/device.ts';
 import { FIRST_MESSAGE_PFN, LAST_MESSAGE_PFN } from '../../pci/messages.ts';
+import { reportFault } from '../unit/report-fault.ts';
+import { Requesters } from '../unit/requesters.ts';
 import { plainAnswer, translatedMessage } from '../unit/requests.ts';
 import { mockDeviceOf } from './device.ts';
 import { mockNestedOf } from './nested.ts';
 import { mockPagingOf } from './paging.ts';
-import { requesterRef } from '../../core/contract/refs.ts';
 
 export const MOCK_FAULT_BLOCKED = 1;
 export const MOCK_FAULT_UNMAPPED = 2;
@@ -49,43 +50,21 @@ interface Outcome {
 export class MockUnit implements RemappingUnit {
   readonly name: string;
   readonly granuleLg2 = 11;
-  readonly #core: IommuCore;
-  readonly #devices = new Map<number, Device>();
+  readonly env: KernelEnv;
+  readonly requesters = new Requesters();
   readonly messages: GranuleSpan | undefined;
 
   /** `messages`: interrupt messages pass beside the tables, or go through them as every write. */
   constructor(core: IommuCore, name: string, messages: 'pass' | 'translated' = 'pass') {
-    this.#core = core;
+    this.env = core.env;
     this.name = name;
     this.messages = messages === 'pass' ? PASSED : undefined;
   }
-  /** Say which device sends requests under this id. */
-  connect(requesterId: number, dev: Device): void {
-    this.#devices.set(requesterId, dev);
-  }
-  /** No requester has this id any more. */
-  disconnect(requesterId: number): void {
-    this.#devices.delete(requesterId);
-  }
-
   translate(requesterId: number, pasid: number, iovaG: number, write: boolean): number {
     const { paG, code, reason } = this.#resolve(requesterId, pasid, iovaG, write);
-    const { trace } = this.#core.env;
-    if (paG < 0 && trace.on) {
-      const dev = this.#devices.get(requesterId);
-      const device = requesterRef(dev, `id ${requesterId.toString(16)}`);
+    if (paG < 0) {
       const iova = fromGranules(iovaG, this.granuleLg2);
-      trace.emit({
-        kind: 'fault',
-        unit: this.name,
-        device,
-        ...(pasid >= 0 && { pasid }),
-        write,
-        iova,
-        code,
-        reason,
-        text: `${this.name}: ${device.id}: ${write ? 'write' : 'read'} at 0x${iova.toString(16)}: ${reason}`,
-      });
+      reportFault(this, { requesterId, pasid, write, iova, code, reason });
     }
     return paG;
   }
@@ -132,7 +111,7 @@ export class MockUnit implements RemappingUnit {
   }
 
   #domainOf(requesterId: number, pasid: number): Domain | undefined {
-    const dev = this.#devices.get(requesterId);
+    const dev = this.requesters.deviceOf(requesterId);
     if (!dev?.iommu?.iommuDev) return undefined;
     const record = mockDeviceOf(dev);
     return pasid < 0 ? record.domain : record.pasids.get(pasid);

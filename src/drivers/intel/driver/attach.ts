@@ -157,14 +157,14 @@ function attach(record: IntelDomain, device: IntelDevice, pasid: number): Status
     if (iopf) disableIopf(device);
   };
   const holder = didHolder(record);
-  const noDid = holder && device.iommu.attachDomain(holder);
+  const noDid = holder && device.iommu.domainIds.take(holder);
   if (noDid) {
     undo();
     return noDid;
   }
   const noTable = prepareEntry(device, pasid);
   if (noTable) {
-    if (holder) device.iommu.detachDomain(holder);
+    if (holder) device.iommu.domainIds.release(holder);
     undo();
     return noTable;
   }
@@ -173,7 +173,7 @@ function attach(record: IntelDomain, device: IntelDevice, pasid: number): Status
   const attachment: Attachment = { device, pasid, domain: record, did, iopf };
   const status = writeEntry(attachment);
   if (status) {
-    if (holder) device.iommu.detachDomain(holder);
+    if (holder) device.iommu.domainIds.release(holder);
     undo();
     return status;
   }
@@ -183,9 +183,9 @@ function attach(record: IntelDomain, device: IntelDevice, pasid: number): Status
 }
 
 /** The domain whose id stands in the entry; none for those that use the default id. */
-function didHolder(record: IntelDomain): IntelDomain | undefined {
-  if (record.kind === 'nested') return record.guest!.parent;
-  return record.kind === 'first' || record.kind === 'second' ? record : undefined;
+function didHolder({ kind, domain, guest }: IntelDomain): Domain | undefined {
+  if (kind === 'nested') return guest!.parent.domain;
+  return kind === 'first' || kind === 'second' ? domain : undefined;
 }
 
 /** Block a RID or PASID. Cannot fail. */
@@ -197,5 +197,5 @@ export function detach(device: IntelDevice, pasid: number): void {
   attachment.domain.attachments.delete(attachment);
   if (attachment.iopf) disableIopf(device);
   const holder = didHolder(attachment.domain);
-  if (holder) device.iommu.detachDomain(holder);
+  if (holder) device.iommu.domainIds.release(holder);
 }

@@ -6,12 +6,13 @@ import type { Device } from '../../../core/contract/device.ts';
 import type { Domain } from '../../../core/contract/domain.ts';
 import type { PciFunction } from '../../../pci/topology.ts';
 import type { PageTable } from '../../../pt/page-table.ts';
-import type { DomainIdHolder, IntelIommu } from './iommu.ts';
+import type { IntelIommu } from './iommu.ts';
 import type { PasidTable } from './pasid-table.ts';
 
 export type IntelDomainKind = 'second' | 'first' | 'nested' | 'sva' | 'identity' | 'blocked';
 
-export interface IntelDomain extends DomainIdHolder {
+export interface IntelDomain {
+  readonly domain: Domain;
   readonly kind: IntelDomainKind;
   /** Width of the table in bits: 39, 48 or 57. 0 without a table of its own. */
   readonly width: number;
@@ -80,7 +81,6 @@ export function newIntelDomain(init: IntelDomainInit): IntelDomain {
     nestParent: false,
     forceSnooping: false,
     dirtyTracking: false,
-    dids: new Map(),
     attachments: new Set(),
     nested: new Set(),
     guest: undefined,

@@ -35,6 +35,7 @@ import { IOMMU_HW_INFO_TYPE_INTEL_VTD, iommu_hw_info_vtd } from '../../../uapi/i
 import type { EnableBits } from '../../iommu-type.ts';
 import type { PciGrouping } from '../../pci-group.ts';
 import { read64, type RegisterPort } from '../../unit/register-port.ts';
+import { Requesters } from '../../unit/requesters.ts';
 import { detach } from './attach.ts';
 import { toIntelDevice, type IntelDevice } from './domain.ts';
 import { setAts, writeScalableContext } from './entries.ts';
@@ -103,15 +104,11 @@ function addUnit(
   config: IntelUnitConfig,
 ): Result<IntelUnitHandle, 'ENOMEM'> {
   const hw = resolveHardware({ name: `dmar${units.length}`, ...config });
+  const requesters = new Requesters();
   const made: { instance?: IntelIommu } = {};
   const unit: IntelUnit = new IntelUnit(hw, core.ram, config.memory, {
     fault: () => {
-      handleFaults({
-        env: core.env,
-        unit: hw.name,
-        port: unit,
-        deviceOf: (requesterId) => made.instance?.devices.get(requesterId),
-      });
+      handleFaults({ env: core.env, name: hw.name, requesters }, unit);
     },
     pageRequest: () => {
       if (made.instance) handlePageRequests(made.instance, unit);
@@ -120,6 +117,7 @@ function addUnit(
   const instance = IntelIommu.create(core, ops, {
     hw,
     port: unit,
+    requesters,
     ats: both(unit, config.enableBits),
     rmrrs: config.rmrrs ?? [],
     scope: config.scope,
@@ -193,7 +191,7 @@ function probeDevice(
   const device = newIntelDevice(iommu, dev, fn);
   if (isErrno(device)) return device;
   dev.iommu!.priv = device;
-  iommu.devices.set(device.requesterId, dev);
+  iommu.config.requesters.connect(device.requesterId, dev);
   return iommu;
 }
 
@@ -244,7 +242,7 @@ function releaseDevice(dev: Device): void {
   setAts(device, false);
   for (const requesterId of device.aliases) device.iommu.clearContext(requesterId);
   device.pasidTable?.destroy();
-  device.iommu.devices.delete(device.requesterId);
+  device.iommu.config.requesters.disconnect(device.requesterId);
   dev.iommu!.priv = undefined;
 }
 

@@ -170,5 +170,5 @@ export function writeScalableContext(device: IntelDevice): Status<'ENOMEM'> {
 
 export function didOfKind(record: IntelDomain, device: IntelDevice): number {
   const holder = record.guest?.parent ?? record;
-  return holder.dids.get(device.iommu)?.did ?? FLPT_DEFAULT_DID;
+  return device.iommu.domainIds.of(holder.domain) ?? FLPT_DEFAULT_DID;
 }

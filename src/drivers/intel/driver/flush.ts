@@ -30,7 +30,7 @@ function flushNestedOf(
   for (const attachment of nested.attachments) {
     const { iommu } = attachment.device;
     const key = `${iommu.name}:${attachment.did}`;
-    once(told, key, () => iommu.queue.iotlbPages(parent.dids.get(iommu)!.did, range));
+    once(told, key, () => iommu.queue.iotlbPages(iommu.domainIds.of(parent.domain)!, range));
     flushDevTlb(attachment, undefined);
   }
 }

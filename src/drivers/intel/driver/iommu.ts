@@ -4,11 +4,8 @@
  *
  * Everything here is written into RAM or into registers; the unit is reached no other way.
  */
-import { Bug } from '../../../base/bug.ts';
-import { isErrno, ENOSPC, type Result, type Status } from '../../../base/errno.ts';
-import { refuse } from '../../../base/refuse.ts';
+import { isErrno, type Result } from '../../../base/errno.ts';
 import { pow2 } from '../../../base/u64.ts';
-import type { Device } from '../../../core/contract/device.ts';
 import type { Domain } from '../../../core/contract/domain.ts';
 import type { IommuDevice } from '../../../core/contract/driver.ts';
 import type { IommuCore } from '../../../core/contract/iommu-core.ts';
@@ -17,8 +14,10 @@ import { iopfQueueAlloc } from '../../../core/contract/iopf.ts';
 import { type IopfQueue } from '../../../core/contract/iopf-queue.ts';
 import type { PciFunction } from '../../../pci/topology.ts';
 import { FRAME_WORDS } from '../../../pt/ram.ts';
+import { DomainIds } from '../../domain-ids.ts';
 import type { EnableBits } from '../../iommu-type.ts';
 import { write64, type RegisterPort } from '../../unit/register-port.ts';
+import type { Requesters } from '../../unit/requesters.ts';
 import type { IntelHardware } from '../hardware.ts';
 import { QueuedInvalidation } from './queue.ts';
 import {
@@ -52,6 +51,8 @@ export interface Rmrr {
 export interface IntelIommuConfig {
   readonly hw: IntelHardware;
   readonly port: RegisterPort;
+  /** Probed devices. */
+  readonly requesters: Requesters;
   /** ATS and page requests of the devices: their capabilities' enable bits. */
   readonly ats: EnableBits;
   readonly rmrrs: readonly Rmrr[];
@@ -59,12 +60,6 @@ export interface IntelIommuConfig {
   readonly scope: ((fn: PciFunction) => boolean) | undefined;
   /** The driver's opinion of a device's default domain type, 0 for none. */
   readonly defDomainType: ((fn: PciFunction) => number) | undefined;
-}
-
-/** A domain as a unit counts it: it has one id per unit. */
-export interface DomainIdHolder {
-  readonly domain: Domain;
-  readonly dids: Map<IntelIommu, { readonly did: number; refs: number }>;
 }
 
 export class IntelIommu implements IommuDevice {
@@ -77,10 +72,7 @@ export class IntelIommu implements IommuDevice {
   readonly iopfQueue: IopfQueue | undefined;
   /** Frame of the page request queue, 0 without one. */
   readonly prqPfn: number;
-  /** Probed devices by requester id, for faults. */
-  readonly devices = new Map<number, Device>();
-  /** Domains by domain id. */
-  readonly domains = new Map<number, DomainIdHolder>();
+  readonly domainIds: DomainIds<Domain>;
   readonly #port: RegisterPort;
   readonly #rootPfn: number;
 
@@ -104,6 +96,7 @@ export class IntelIommu implements IommuDevice {
     this.hw = config.hw;
     this.name = config.hw.name;
     this.maxPasids = config.hw.pasidBits > 0 ? pow2(config.hw.pasidBits) : 0;
+    this.domainIds = new DomainIds(this.name, FIRST_DID, pow2(config.hw.domainIdBits));
     this.#port = config.port;
     this.#rootPfn = frames.root;
     this.queue = frames.queue;
@@ -201,30 +194,6 @@ export class IntelIommu implements IommuDevice {
     if (this.hw.scalable) this.queue.iotlbGlobal();
     else this.queue.iotlbDomain(did);
     words.fill(0, at, at + (this.hw.scalable ? 8 : 4));
-  }
-
-  /** A domain id of this unit, shared by everything the domain is attached to. ENOSPC: all are taken. */
-  attachDomain(domain: DomainIdHolder): Status<'ENOSPC'> {
-    const known = domain.dids.get(this);
-    if (known !== undefined) {
-      known.refs++;
-      return undefined;
-    }
-    for (let did = FIRST_DID; did < pow2(this.hw.domainIdBits); did++) {
-      if (this.domains.has(did)) continue;
-      this.domains.set(did, domain);
-      domain.dids.set(this, { did, refs: 1 });
-      return undefined;
-    }
-    return refuse(ENOSPC, 'every domain id of the unit is taken', { unit: this.name });
-  }
-
-  detachDomain(domain: DomainIdHolder): void {
-    const known = domain.dids.get(this);
-    if (known === undefined) throw new Bug(`${domain.domain.name} has no id on ${this.name}`);
-    if (--known.refs > 0) return;
-    this.domains.delete(known.did);
-    domain.dids.delete(this);
   }
 }
 

@@ -189,7 +189,7 @@ describe('a nested domain', () => {
     const frames = parent.pt!.frames;
     domainFree(parent);
     expect(rig.ram.used).toBe(used - frames);
-    expect(rig.handle.instance.domains.size).toBe(0);
+    expect(rig.handle.instance.domainIds.size).toBe(0);
   });
 });
 

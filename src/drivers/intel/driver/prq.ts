@@ -59,7 +59,7 @@ export function handlePageRequests(iommu: IntelIommu, port: RegisterPort): void 
 
 function report(iommu: IntelIommu, record: Int32Array): void {
   const requesterId = pageRequest.rid.get(record, 0);
-  const dev = iommu.devices.get(requesterId);
+  const dev = iommu.config.requesters.deviceOf(requesterId);
   const fault = decode(record);
   if (fault === undefined) return;
   if (dev === undefined || isForbidden(fault.perm)) {

@@ -52,7 +52,7 @@ describe('caches keep serving what was true until each is told', () => {
       expect([s.rig.dma(s.dev, 1), s.rig.dma(s.dev, 2)]).toEqual([5, 6]);
       s.words[s.leaf] = 0;
       s.words[s.leaf + 2] = 0;
-      const did = [...s.rig.handle.instance.domains].find(([, d]) => d.domain === s.domain)![0];
+      const did = s.rig.handle.instance.domainIds.of(s.domain)!;
       const forget = (startG: number) =>
         config === LEGACY || config === SECOND
           ? queue.iotlbPages(did, { startG, order: 0 })
@@ -71,7 +71,7 @@ describe('caches keep serving what was true until each is told', () => {
     expect(s.rig.dma(s.dev, 0x3ff)).toBe(0x5ff);
     expect(s.domain.pt!.unmap(0x200, 512, undefined)).toBe(512);
     expect(s.rig.dma(s.dev, 0x3ff)).toBe(0x5ff);
-    const did = [...s.rig.handle.instance.domains].find(([, d]) => d.domain === s.domain)![0];
+    const did = s.rig.handle.instance.domainIds.of(s.domain)!;
     s.rig.handle.instance.queue.iotlbPages(did, { startG: 0x200, order: 0 });
     expect(s.rig.dma(s.dev, 0x3ff)).toBe(-1);
   });
