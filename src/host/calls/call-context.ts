@@ -15,8 +15,10 @@ export interface CallContext extends TaskParts {
     run: () => Outcome<Result<T>>,
     answer: (result: Result<T>) => Answer,
   ): Answer;
-  /** Loads and stores of this process will reach our registers. False: somebody else traces it. */
-  traceProcess(pid: number): boolean;
+  /** Loads and stores of this process, which waits in a call of this thread, will reach our registers. False: somebody else traces it. */
+  traceProcess(pid: number, tid: number): boolean;
+  /** rt_sigaction of SIGBUS, which register accesses come by. */
+  changeSigbus(call: Notification): Answer;
   /**
    * Let the waiting caller make system calls of its own before it gets its answer. Minus an errno when it cannot be
    * traced. Descriptors must be given to it before.

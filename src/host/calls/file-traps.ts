@@ -199,7 +199,7 @@ export class FileTraps {
     if (!entry.windows.some((w) => w.firstPage === firstPage && w.endPage === endPage)) {
       entry.windows.push({ firstPage, endPage, window, start });
     }
-    if (!this.#context.traceProcess(task.pid)) {
+    if (!this.#context.traceProcess(task.pid, call.tid)) {
       const rule =
         'is traced by a debugger: loads and stores to its mapped registers will be SIGBUS';
       this.#context.warn(`process ${task.pid} ${rule}`);

@@ -98,6 +98,7 @@ export const HANDLERS: Handlers = {
   execveat: executing,
   exit: exiting,
   exit_group: exiting,
+  rt_sigaction: ({ context }, call) => context.changeSigbus(call),
 
   open: opening(PATH_CALLS.open),
   openat: opening(PATH_CALLS.openat),

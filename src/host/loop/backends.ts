@@ -2,6 +2,7 @@
  * What the loop asks of the mechanisms below it. One of each is given to it: today the seccomp listener and SIGBUS with
  * ptrace; a test or another mechanism can bring its own. (The third of the kind is TreeBackend, the fourth AddressSpace.)
  */
+import type { Injection } from '../seccomp/injection.ts';
 import type { Answer, FdInstaller, Notification } from '../seccomp/notification.ts';
 
 /** How the system calls of programs come to us and are answered. */
@@ -22,8 +23,10 @@ export interface MmioBackend {
   /** Threads are traced: their stops may come at any time. */
   readonly active: boolean;
   isTraced(tid: number): boolean;
-  /** From now on the accesses of a process come to us. False: somebody else traces it. */
-  trace(pid: number): boolean;
+  /** From now on the accesses of a process come to us; it waits in a call of this thread. False: somebody else traces it. */
+  trace(pid: number, tid: number): boolean;
+  /** The program says what SIGBUS means to it (rt_sigaction). */
+  changeSigbus(call: Notification, inject: () => Injection | number): Answer;
   /** A thread has stopped with this wait status: an access, a signal, a new thread, the end of one. */
   onStop(tid: number, status: number): void;
   /** A thread is gone. */

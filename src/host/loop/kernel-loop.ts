@@ -216,8 +216,11 @@ export class KernelLoop implements CallContext {
     if (rc) this.warn(`${file.name}: its release failed with ${rc.name}`);
   }
 
-  traceProcess(pid: number): boolean {
-    return this.#mmio.trace(pid);
+  traceProcess(pid: number, tid: number): boolean {
+    return this.#mmio.trace(pid, tid);
+  }
+  changeSigbus(call: Notification): Answer {
+    return this.#mmio.changeSigbus(call, () => this.inject(call));
   }
 
   inject(call: Notification): Injection | number {

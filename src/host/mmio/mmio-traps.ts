@@ -15,11 +15,18 @@ import { emulate } from './mmio-emulate.ts';
 import { ProgramMemory } from './instruction-memory.ts';
 import { decodeAccess } from './mmio-decode.ts';
 import type { Access } from './mmio-decode.ts';
+import { SigbusKeeper } from './sigbus.ts';
+import type { Fault } from './instruction-memory.ts';
+import type { Injection } from '../seccomp/injection.ts';
+import type { Answer, Notification } from '../seccomp/notification.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { interruptOn } from '../sys/ffi.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
 import { O_CLOEXEC, SIGBUS, SIGCHLD, SIGTRAP } from '../sys/numbers.ts';
 
+const EVENT_FORK = 1;
+const EVENT_VFORK = 2;
+const EVENT_CLONE = 3;
 const EVENT_EXEC = 4;
 const EVENT_EXIT = 6;
 const EVENT_STOP = 128;
@@ -44,6 +51,11 @@ export class MmioTraps {
   /** /proc/PID/maps of traced processes. */
   readonly #mapsFds = new Map<number, number>();
   readonly #decoded = new Map<string, Access>();
+  readonly #sigbus = new SigbusKeeper();
+  /** Threads that are to stop where the keeper can begin. */
+  readonly #adopting = new Set<number>();
+  /** By thread: a fault whose signal is on its way. */
+  readonly #faults = new Map<number, Fault>();
   readonly #regs = Buffer.alloc(ptrace.REGS_SIZE);
 
   constructor(parts: MmioParts) {
@@ -56,40 +68,94 @@ export class MmioTraps {
     return this.#traced.has(tid);
   }
 
-  trace(pid: number): boolean {
+  trace(pid: number, tid: number): boolean {
     if (!this.active) interruptOn(SIGCHLD);
-    return ptrace.seizeProcess(pid, this.#traced) === 0;
+    if (ptrace.seizeProcess(pid, this.#traced) !== 0) return false;
+    this.#processes.set(tid, pid);
+    if (this.#sigbus.knows(pid)) return true;
+    this.#adopting.add(tid);
+    ptrace.interrupt(tid); // it stops before it can touch what it maps
+    return true;
+  }
+  changeSigbus(call: Notification, inject: () => Injection | number): Answer {
+    const pid = this.#processOf(call.tid);
+    if (!this.#sigbus.knows(pid)) return 'continue';
+    const thread = inject();
+    if (typeof thread === 'number') return 'continue';
+    const args = [0, 1, 2, 3].map((n) => call.arg(n));
+    return this.#sigbus.change(pid, call.tid, args, (...what) => thread.run(...what));
   }
   onExit(tid: number): void {
     this.#forget(tid);
   }
 
   onStop(tid: number, status: number): void {
+    const isNew = !this.#traced.has(tid);
     this.#traced.add(tid); // a new thread or child reports itself by its first stop
+    if (isNew) this.#sigbus.inherit(this.#processOf(tid));
     const signal = (status >> 8) & 0xff;
     const event = status >>> 16;
+    if (event !== 0) this.#onEvent(tid, event, signal);
+    else this.#goOn(tid, signal === SIGBUS ? this.#onSigbus(tid) : this.#told(tid, signal));
+  }
+  #goOn(tid: number, signal = 0): void {
+    this.#sigbus.goesOn(tid, this.#processOf(tid));
+    ptrace.resume(tid, signal);
+  }
+  #onEvent(tid: number, event: number, signal: number): void {
     if (event === EVENT_EXIT || event === EVENT_EXEC) {
+      if (event === EVENT_EXEC) this.#sigbus.executed(tid, this.#processOf(tid));
       this.#forget(tid);
       ptrace.detach(tid);
-    } else if (event === EVENT_STOP && signal !== SIGTRAP) ptrace.listen(tid);
-    else if (event !== 0) ptrace.resume(tid);
-    else if (signal === SIGBUS) ptrace.resume(tid, this.#access(tid));
-    else ptrace.resume(tid, signal);
+      return;
+    }
+    if (event === EVENT_STOP && signal !== SIGTRAP) {
+      ptrace.listen(tid);
+      return;
+    }
+    if (event === EVENT_FORK || event === EVENT_VFORK || event === EVENT_CLONE) {
+      this.#sigbus.inherit(this.#processOf(ptrace.eventMessage(tid)), this.#processOf(tid));
+    }
+    if (event === EVENT_STOP && this.#adopting.delete(tid)) {
+      this.#sigbus.adopt(tid, this.#processOf(tid));
+    }
+    this.#goOn(tid);
+  }
+
+  /** The signal to go on with. */
+  #onSigbus(tid: number): number {
+    const pid = this.#processOf(tid);
+    const { code, address } = ptrace.signalCause(tid);
+    const isFault = code > 0;
+    const outcome = isFault ? this.#access(tid, pid, address) : 'not ours';
+    if (outcome === 'not ours') return this.#sigbus.deliver(tid, pid, isFault);
+    const hasCalled = this.#sigbus.restore(tid, pid);
+    if (outcome === 'done') return 0;
+    const hasForced = this.#sigbus.force(tid, pid, outcome.signal);
+    if (hasCalled || hasForced) this.#faults.set(tid, outcome);
+    else ptrace.setFault(tid, outcome);
+    return outcome.signal;
+  }
+  /** A thread that has made calls is not where its signal was delivered: it is sent anew, and told of then. */
+  #told(tid: number, signal: number): number {
+    const fault = this.#faults.get(tid);
+    if (fault?.signal !== signal) return signal;
+    ptrace.setFault(tid, fault);
+    this.#faults.delete(tid);
+    return signal;
   }
 
   /**
-   * The signal to go on with. SIGBUS: not an access to our registers, or none we can carry out; it is the one the access
-   * raised, so that its siginfo says BUS_ADRERR and the address.
+   * Not ours: not an access to our registers, or none we can carry out; the program's SIGBUS is the one the access raised,
+   * so that its siginfo says BUS_ADRERR and the address.
    */
-  #access(tid: number): number {
-    const address = ptrace.faultAddress(tid);
-    const pid = this.#processOf(tid);
+  #access(tid: number, pid: number, address: bigint): 'done' | 'not ours' | Fault {
     const page = Number(address >> 12n);
     const vma = this.#mapping(pid, page);
-    if (!vma?.io || vma.io.window.accessible?.() === false) return SIGBUS;
+    if (!vma?.io || vma.io.window.accessible?.() === false) return 'not ours';
     ptrace.getRegs(tid, this.#regs);
     const access = this.#decode(tid, this.#regs.readBigUInt64LE(ptrace.REGS.rip));
-    if (!access) return SIGBUS;
+    if (!access) return 'not ours';
     const { syscalls } = this.#parts.machine;
     const mapping = (index: number): Vma | undefined => this.#mapping(pid, index);
     const parts = { pid, syscalls, ram: new RemoteMemory(tid), mapping };
@@ -104,12 +170,10 @@ export class MmioTraps {
     if (outcome === 'unknown') {
       const where = `0x${address.toString(16)} (${vma.io.window.name})`;
       this.#parts.warn(`cannot carry out ${access.text} at ${where} in process ${pid}`);
-      return SIGBUS;
+      return 'not ours';
     }
     ptrace.setRegs(tid, this.#regs);
-    if (outcome === 'done') return 0;
-    ptrace.setFault(tid, outcome.signal, outcome.code, outcome.address);
-    return outcome.signal;
+    return outcome;
   }
 
   /** A thread stays in its process, and we are told of its end. */
@@ -137,8 +201,14 @@ export class MmioTraps {
   }
 
   #forget(tid: number): void {
+    const pid = this.#processes.get(tid);
     this.#traced.delete(tid);
     this.#processes.delete(tid);
+    this.#adopting.delete(tid);
+    this.#faults.delete(tid);
+    if (pid === undefined) return;
+    this.#sigbus.forgetThread(tid, pid);
+    if (![...this.#processes.values()].includes(pid)) this.#sigbus.forgetProcess(pid);
     const fd = this.#mapsFds.get(tid);
     this.#mapsFds.delete(tid);
     if (fd !== undefined && fd >= 0) libc.close(fd);

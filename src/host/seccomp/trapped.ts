@@ -15,6 +15,7 @@ import {
   MAP_HUGETLB,
   NR,
   SHM_REMAP,
+  SIGBUS,
   UFFDIO_MOVE,
 } from '../sys/numbers.ts';
 
@@ -207,6 +208,12 @@ export const TRAPPED_CALLS = [
   row('execveat', PINS, trap()),
   row('exit', PINS, trap()),
   row('exit_group', PINS, trap()),
+  row(
+    'rt_sigaction',
+    'SIGBUS, by which loads and stores of registers come',
+    notInjected,
+    trap('of SIGBUS', is(low(0), SIGBUS)),
+  ),
 
   row('open', OPENED, notInjected, trap()),
   row('openat', OPENED, notInjected, trap()),

@@ -164,12 +164,14 @@ const waitStatus = Buffer.alloc(4);
 export function waitNow(pid: number): { pid: number; status: number } | undefined {
   return waitWith(pid, WNOHANG | WALL);
 }
-/** The same, until it happens. */
+/** The same, until it happens: our own SIGCHLD ends no wait. */
 export function waitFor(pid: number): { pid: number; status: number } | undefined {
   return waitWith(pid, WALL);
 }
 function waitWith(pid: number, flags: number): { pid: number; status: number } | undefined {
-  const got = syscall(NR.wait4, pid, addressOf(waitStatus), flags, 0);
+  let got: number;
+  do got = syscall(NR.wait4, pid, addressOf(waitStatus), flags, 0);
+  while (got === -HOST_ERRNO.EINTR);
   return got > 0 ? { pid: got, status: waitStatus.readInt32LE(0) } : undefined;
 }
 

@@ -18,6 +18,7 @@ export const NR = {
   mprotect: 10,
   munmap: 11,
   brk: 12,
+  rt_sigaction: 13,
   rt_sigprocmask: 14,
   ioctl: 16,
   pread64: 17,
@@ -132,6 +133,10 @@ export const O_PATH = 0o10000000;
 
 /** Cannot be caught. */
 export const SIGKILL = 9;
+/** What a signal can mean but a handler. */
+export const SIG_DFL = 0n;
+/** It is dropped. */
+export const SIG_IGN = 1n;
 /** An access to what has no memory behind it. */
 export const SIGBUS = 7;
 /** A step, for a tracer. */

@@ -13,6 +13,8 @@ const REQUEST = {
   getRegs: 12,
   setRegs: 13,
   detach: 17,
+  untilSyscall: 24,
+  getEventMessage: 0x4201,
   getSigInfo: 0x4202,
   setSigInfo: 0x4203,
   getRegSet: 0x4204,
@@ -20,9 +22,11 @@ const REQUEST = {
   seize: 0x4206,
   interrupt: 0x4207,
   listen: 0x4208,
+  getSigMask: 0x420a,
+  setSigMask: 0x420b,
 } as const;
-/** CLONE, FORK, VFORK, EXEC, EXIT: children are traced from their first instruction. */
-const OPTIONS = 8 | 2 | 4 | 0x10 | 0x40;
+/** TRACESYSGOOD, CLONE, FORK, VFORK, EXEC, EXIT: children are traced from their first instruction. */
+const OPTIONS = 1 | 8 | 2 | 4 | 0x10 | 0x40;
 const NT_X86_XSTATE = 0x202;
 
 /** Byte offsets in struct user_regs_struct. */
@@ -69,6 +73,10 @@ export function resume(tid: number, signal = 0): number {
 export function singleStep(tid: number): number {
   return ptrace(REQUEST.singleStep, tid, 0, 0);
 }
+/** PTRACE_SYSCALL: on to where its next system call begins or ends. */
+export function untilSyscall(tid: number): number {
+  return ptrace(REQUEST.untilSyscall, tid, 0, 0);
+}
 /** PTRACE_LISTEN: a thread in a group stop stays in it. */
 export function listen(tid: number): number {
   return ptrace(REQUEST.listen, tid, 0, 0);
@@ -81,18 +89,46 @@ export function getRegs(tid: number, regs: Uint8Array): number {
 export function setRegs(tid: number, regs: Uint8Array): number {
   return ptrace(REQUEST.setRegs, tid, 0, addressOf(regs));
 }
-/** The address a SIGBUS or SIGSEGV was about. */
-export function faultAddress(tid: number): bigint {
+/** What is told of the signal at whose delivery a thread has stopped. */
+export interface SignalCause {
+  /** si_code: positive when the kernel itself sent it. */
+  readonly code: number;
+  /** si_addr, of a SIGBUS or SIGSEGV. */
+  readonly address: bigint;
+}
+/** PTRACE_GETSIGINFO */
+export function signalCause(tid: number): SignalCause {
   const info = Buffer.alloc(128);
   ptrace(REQUEST.getSigInfo, tid, 0, addressOf(info));
-  return info.readBigUInt64LE(16);
+  return { code: info.readInt32LE(8), address: info.readBigUInt64LE(16) };
+}
+/** PTRACE_GETSIGMASK: the signals a thread blocks, the first in bit 0. */
+export function signalMask(tid: number): bigint {
+  const mask = Buffer.alloc(8);
+  ptrace(REQUEST.getSigMask, tid, mask.length, addressOf(mask));
+  return mask.readBigUInt64LE();
+}
+/** PTRACE_SETSIGMASK */
+export function setSignalMask(tid: number, mask: bigint): void {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(mask);
+  ptrace(REQUEST.setSigMask, tid, bytes.length, addressOf(bytes));
+}
+/** PTRACE_GETEVENTMSG: of a fork, the child. */
+export function eventMessage(tid: number): number {
+  const message = Buffer.alloc(8);
+  ptrace(REQUEST.getEventMessage, tid, 0, addressOf(message));
+  return Number(message.readBigUInt64LE());
 }
 /** The signal at whose delivery a thread has stopped becomes another one, about an address. */
-export function setFault(tid: number, signal: number, code: number, address: bigint): number {
+export function setFault(
+  tid: number,
+  fault: { readonly signal: number; readonly code: number; readonly address: bigint },
+): number {
   const info = Buffer.alloc(128);
-  info.writeInt32LE(signal, 0);
-  info.writeInt32LE(code, 8);
-  info.writeBigUInt64LE(BigInt.asUintN(64, address), 16);
+  info.writeInt32LE(fault.signal, 0);
+  info.writeInt32LE(fault.code, 8);
+  info.writeBigUInt64LE(BigInt.asUintN(64, fault.address), 16);
   return ptrace(REQUEST.setSigInfo, tid, 0, addressOf(info));
 }
 /** XSAVE area: returns its length, or minus an errno. */

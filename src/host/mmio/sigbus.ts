@@ -1,0 +1,241 @@
+/**
+ * What SIGBUS means to a program with mapped registers, each touch of which raises one. The kernel forces such a signal on
+ * the thread: where it is blocked it is unblocked, and where it is blocked or ignored its meaning becomes the default.
+ *
+ * What was lost is put back. That something was shows in the handler that is gone; where a program has none, the kernel is
+ * given one that is never run: SIGBUS comes to us first, and what it means to the program is kept here.
+ */
+import * as libc from '../sys/libc.ts';
+import {
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  NR,
+  O_CLOEXEC,
+  SIG_DFL,
+  SIG_IGN,
+  SIGBUS,
+} from '../sys/numbers.ts';
+import { parentOf } from '../sys/procfs.ts';
+import * as ptrace from '../sys/ptrace.ts';
+import { meaningsIn, type Meanings } from '../sys/signals.ts';
+import { RemoteMemory } from '../process/remote-memory.ts';
+import { syscallInstruction, ThreadCalls, type Caller } from './thread-call.ts';
+
+const PAGE = 4096;
+const PROT_READ_WRITE = 3;
+/** Of the kernel's struct sigaction: handler, flags, restorer, mask. */
+const ACTION_SIZE = 32;
+/** Of a mask. */
+const MASK_SIZE = 8;
+/** Below the red zone. */
+const BELOW_STACK = 1024n;
+
+const NO_ACTION = Buffer.alloc(ACTION_SIZE);
+
+/** Of one process. */
+interface Disposition {
+  /** A page of the program's for struct sigaction; its address is the handler that is never run. */
+  readonly page: bigint;
+  readonly instruction: bigint;
+  /** SIG_DFL, SIG_IGN, or the program's handler. */
+  wanted: bigint;
+  /** What the kernel is to have. */
+  action: Buffer;
+  /** The kernel has the default, to end the program with it. */
+  ends: boolean;
+  /** How often it has been put back. */
+  restored: number;
+  /** By thread: was it blocked at the last access? */
+  readonly blocked: Map<number, boolean>;
+  /** By thread: `restored` when it last went on. */
+  readonly seen: Map<number, number>;
+}
+
+/** Keeps what SIGBUS means to the processes that are traced. Threads are stopped when they are spoken of. */
+export class SigbusKeeper {
+  readonly #dispositions = new Map<number, Disposition>();
+  /** /proc/…/stat of threads. */
+  readonly #stats = new Map<number, number>();
+  readonly #text = Buffer.alloc(1024);
+
+  knows(pid: number): boolean {
+    return this.#dispositions.has(pid);
+  }
+
+  /** Of a process that begins to have registers. */
+  adopt(tid: number, pid: number): void {
+    const instruction = syscallInstruction(tid);
+    ThreadCalls.in(tid, instruction, (run) => {
+      const flags = MAP_PRIVATE | MAP_ANONYMOUS;
+      const page = run(NR.mmap, 0, PAGE, PROT_READ_WRITE, flags, -1, 0);
+      if (page < 0) return;
+      const disposition: Disposition = {
+        page: BigInt(page),
+        instruction,
+        wanted: SIG_DFL,
+        action: Buffer.alloc(ACTION_SIZE),
+        ends: false,
+        restored: 0,
+        blocked: new Map(),
+        seen: new Map(),
+      };
+      this.#dispositions.set(pid, disposition);
+      observe(disposition, run, tid);
+    });
+  }
+  /** A child has what its parent has. */
+  inherit(pid: number, parent: number = parentOf(pid) ?? 0): void {
+    const inherited = this.#dispositions.get(parent);
+    if (!inherited || this.knows(pid)) return;
+    this.#dispositions.set(pid, { ...inherited, blocked: new Map(), seen: new Map() });
+  }
+  /** rt_sigaction of SIGBUS, made by `run` in a thread of the process. */
+  change(pid: number, tid: number, args: readonly bigint[], run: Caller): number {
+    const disposition = this.#dispositions.get(pid)!;
+    const { page, wanted } = disposition;
+    const result = run(NR.rt_sigaction, ...args);
+    const memory = new RemoteMemory(tid);
+    const old = Buffer.alloc(8);
+    const oldAt = args[2]!;
+    if (
+      result === 0 &&
+      oldAt !== 0n &&
+      !memory.read(oldAt, old) &&
+      old.readBigUInt64LE() === page
+    ) {
+      old.writeBigUInt64LE(wanted);
+      void memory.write(oldAt, old);
+    }
+    observe(disposition, run, tid);
+    return result;
+  }
+
+  /** An access has been carried out in place of the signal. True: by calls of the thread, which is elsewhere now. */
+  restore(tid: number, pid: number): boolean {
+    const disposition = this.#dispositions.get(pid);
+    if (!disposition) return false;
+    const isLost = !isIn(this.#meanings(tid, pid).caught, SIGBUS);
+    const isBlocked = wasBlocked(disposition, tid, isLost);
+    disposition.blocked.set(tid, isBlocked);
+    if (isLost) this.#putBack(disposition, tid);
+    if (isBlocked) ptrace.setSignalMask(tid, ptrace.signalMask(tid) | bitOf(SIGBUS));
+    return isLost;
+  }
+  #putBack(disposition: Disposition, tid: number): void {
+    this.#setAction(tid, disposition, { signal: SIGBUS, action: disposition.action });
+    disposition.ends = false;
+    disposition.restored++;
+  }
+
+  /** A SIGBUS that is the program's: what to go on with, where 0 is that it is not to hear of it, or not yet. */
+  deliver(tid: number, pid: number, isFault: boolean): number {
+    const disposition = this.#dispositions.get(pid);
+    if (!disposition || disposition.ends || disposition.wanted > SIG_IGN) return SIGBUS;
+    if (!isIn(this.#meanings(tid, pid).caught, SIGBUS)) return SIGBUS; // the kernel has made it the default
+    if (!isFault && disposition.wanted === SIG_IGN) return 0;
+    this.#setAction(tid, disposition, { signal: SIGBUS, action: NO_ACTION });
+    disposition.ends = true;
+    return isFault ? 0 : SIGBUS; // a fault is raised again, with all that is told of it
+  }
+
+  /** Another signal is to be forced on a thread, as the kernel does: blocked or ignored it ends the program. True: as above. */
+  force(tid: number, pid: number, signal: number): boolean {
+    const mask = ptrace.signalMask(tid);
+    const isBlocked = (mask & bitOf(signal)) !== 0n;
+    if (!isBlocked && !isIn(this.#meanings(tid, pid).ignored, signal)) return false;
+    const disposition = this.#dispositions.get(pid);
+    if (disposition) this.#setAction(tid, disposition, { signal, action: NO_ACTION });
+    ptrace.setSignalMask(tid, mask & ~bitOf(signal));
+    return disposition !== undefined;
+  }
+  #setAction(
+    tid: number,
+    { instruction, page }: Disposition,
+    what: { readonly signal: number; readonly action: Buffer },
+  ): void {
+    ThreadCalls.in(tid, instruction, (run) => setAction({ tid, run, at: page }, what));
+  }
+
+  /** A thread has executed another program: what was ignored still is. */
+  executed(tid: number, pid: number): void {
+    const ignored = this.#dispositions.get(pid)?.wanted === SIG_IGN;
+    this.forgetProcess(pid);
+    if (!ignored) return;
+    const action = Buffer.alloc(ACTION_SIZE);
+    action.writeBigUInt64LE(SIG_IGN);
+    ThreadCalls.in(tid, syscallInstruction(tid), (run, stack) =>
+      setAction({ tid, run, at: stack - BELOW_STACK }, { signal: SIGBUS, action }),
+    );
+  }
+
+  /** Before a stopped thread goes on: what is lost from now on, it may have lost. */
+  goesOn(tid: number, pid: number): void {
+    const disposition = this.#dispositions.get(pid);
+    disposition?.seen.set(tid, disposition.restored);
+  }
+  forgetProcess(pid: number): void {
+    this.#dispositions.delete(pid);
+  }
+  forgetThread(tid: number, pid: number): void {
+    const disposition = this.#dispositions.get(pid);
+    disposition?.blocked.delete(tid);
+    disposition?.seen.delete(tid);
+    const fd = this.#stats.get(tid);
+    if (fd !== undefined && fd >= 0) libc.close(fd);
+    this.#stats.delete(tid);
+  }
+
+  #meanings(tid: number, pid: number): Meanings {
+    let fd = this.#stats.get(tid);
+    if (fd === undefined) {
+      fd = libc.open(`/proc/${pid}/task/${tid}/stat`, O_CLOEXEC);
+      this.#stats.set(tid, fd);
+    }
+    const length = Math.max(0, libc.pread(fd, this.#text, 0));
+    return meaningsIn(this.#text.toString('latin1', 0, length));
+  }
+}
+
+/** What the program has set, and a handler in the place of none. */
+function observe(disposition: Disposition, run: Caller, tid: number): void {
+  const { page } = disposition;
+  const action = Buffer.alloc(ACTION_SIZE);
+  if (run(NR.rt_sigaction, SIGBUS, 0, page, MASK_SIZE) < 0) return;
+  if (new RemoteMemory(tid).read(page, action)) return;
+  const wanted = action.readBigUInt64LE();
+  if (wanted === page) return; // as before
+  disposition.wanted = wanted;
+  disposition.action = action;
+  if (wanted > SIG_IGN) return;
+  action.writeBigUInt64LE(page);
+  setAction({ tid, run, at: page }, { signal: SIGBUS, action });
+}
+/** `at` is room for it in the program. */
+function setAction(
+  { tid, run, at }: { readonly tid: number; readonly run: Caller; readonly at: bigint },
+  { signal, action }: { readonly signal: number; readonly action: Buffer },
+): void {
+  if (new RemoteMemory(tid).write(at, action)) return;
+  run(NR.rt_sigaction, signal, at, 0, MASK_SIZE);
+}
+
+/**
+ * The handler is the process's: with faults of several threads at a time the one that has lost it may be another, and a
+ * thread that has lost it too may find it put back. Then a thread is taken to be as it was, and a new one as the others.
+ */
+function wasBlocked(
+  { blocked, restored, seen }: Disposition,
+  tid: number,
+  isLost: boolean,
+): boolean {
+  const others = [...blocked].some(([other, is]) => other !== tid && is);
+  if (isLost) return !(others && blocked.get(tid) === false);
+  return seen.get(tid) !== restored && (blocked.get(tid) ?? others);
+}
+
+function bitOf(signal: number): bigint {
+  return 1n << BigInt(signal - 1);
+}
+function isIn(set: number, signal: number): boolean {
+  return ((set >> (signal - 1)) & 1) !== 0;
+}

@@ -1,0 +1,125 @@
+/**
+ * System calls made by a thread that has stopped for its tracer, wherever it was: its registers are afterwards what they were.
+ *
+ * Every signal is blocked meanwhile, so that what comes stays in the kernel, whole and in its order. The instruction that
+ * makes the calls is one of the vDSO's.
+ */
+import { syscall } from '../sys/ffi.ts';
+import * as libc from '../sys/libc.ts';
+import { parseMaps } from '../process/memory-map.ts';
+import { RemoteMemory } from '../process/remote-memory.ts';
+import { HOST_ERRNO, INJECTED_CALL, NR, SIGTRAP } from '../sys/numbers.ts';
+import { textOf } from '../sys/procfs.ts';
+import * as ptrace from '../sys/ptrace.ts';
+import { REGS, REGS_SIZE } from '../sys/ptrace.ts';
+
+const EVENT_EXIT = 6;
+/** Of a stop where a system call begins or ends (PTRACE_O_TRACESYSGOOD). */
+const SYSCALL_STOP = SIGTRAP | 0x80;
+const SYSCALL = Buffer.of(0x0f, 0x05);
+const ALL_SIGNALS = (1n << 64n) - 1n;
+const ARGUMENTS = [REGS.rdi, REGS.rsi, REGS.rdx, REGS.r10, REGS.r8, REGS.r9];
+/** The filter passes it. */
+const NOT_GIVEN = [0, 0, 0, 0, 0, INJECTED_CALL << 32n];
+const PAGE = 4096;
+/** Results of a call that is to be made again: ERESTARTSYS to ERESTARTNOHAND, and ERESTART_RESTARTBLOCK. */
+const RESTARTS: ReadonlySet<bigint> = new Set([-512n, -513n, -514n]);
+const RESTARTS_OTHERWISE = -516n;
+const RESTART_SYSCALL = 219n;
+
+/** Makes a system call in a program: the result, or minus an errno. */
+export type Caller = (nr: number, ...args: readonly (number | bigint)[]) => number;
+
+/** A stopped thread that makes calls for us; it stays stopped until it is resumed. */
+export class ThreadCalls {
+  readonly #tid: number;
+  readonly #instruction: bigint;
+  readonly #saved = Buffer.alloc(REGS_SIZE);
+  readonly #mask: bigint;
+  /** What cannot be blocked. */
+  readonly #stops: number[] = [];
+  #alive = true;
+
+  /** `instruction` is syscallInstruction() of the thread's program. Of a thread that dies a result is minus ESRCH. */
+  static in(tid: number, instruction: bigint, calls: (run: Caller, stack: bigint) => void): void {
+    const thread = new ThreadCalls(tid, instruction);
+    calls(thread.#run, thread.#saved.readBigUInt64LE(REGS.rsp));
+    thread.#end();
+  }
+  private constructor(tid: number, instruction: bigint) {
+    this.#tid = tid;
+    this.#instruction = instruction;
+    this.#mask = ptrace.signalMask(tid);
+    ptrace.getRegs(tid, this.#saved);
+    ptrace.setSignalMask(tid, ALL_SIGNALS);
+  }
+
+  readonly #run: Caller = (nr, ...args) => {
+    if (this.#instruction === 0n) return -HOST_ERRNO.EFAULT;
+    const before = this.#registersFor(nr, args);
+    const regs = Buffer.from(before);
+    ptrace.setRegs(this.#tid, before);
+    const after = this.#instruction + BigInt(SYSCALL.length);
+    for (let passed = 0; passed < 2;) {
+      if (!this.#toSyscallStop()) return -HOST_ERRNO.ESRCH;
+      ptrace.getRegs(this.#tid, regs);
+      // At the end of the call it was in, which has left its result in our registers.
+      if (regs.readBigUInt64LE(REGS.rip) !== after) ptrace.setRegs(this.#tid, before);
+      else passed++;
+    }
+    return Number(regs.readBigInt64LE(REGS.rax));
+  };
+  #registersFor(nr: number, args: readonly (number | bigint)[]): Buffer {
+    const regs = Buffer.from(this.#saved);
+    regs.writeBigInt64LE(BigInt(nr), REGS.rax);
+    regs.writeBigInt64LE(-1n, REGS.origRax);
+    regs.writeBigUInt64LE(this.#instruction, REGS.rip);
+    ARGUMENTS.forEach((at, index) =>
+      regs.writeBigInt64LE(BigInt.asIntN(64, BigInt(args[index] ?? NOT_GIVEN[index]!)), at),
+    );
+    return regs;
+  }
+  #toSyscallStop(): boolean {
+    while (this.#alive) {
+      ptrace.untilSyscall(this.#tid);
+      const status = libc.waitFor(this.#tid)?.status;
+      this.#alive = status !== undefined && (status & 0xff) === 0x7f;
+      if (!this.#alive) return false;
+      const [signal, event] = [(status! >> 8) & 0xff, status! >>> 16];
+      if (signal === SYSCALL_STOP) return true;
+      if (event === EVENT_EXIT) this.#alive = false;
+      else if (event === 0) this.#stops.push(signal);
+    }
+    ptrace.resume(this.#tid); // it ends, and is reaped as all are
+    return false;
+  }
+
+  #end(): void {
+    if (!this.#alive) return;
+    ptrace.setRegs(this.#tid, restarted(this.#saved));
+    ptrace.setSignalMask(this.#tid, this.#mask);
+    for (const signal of this.#stops) syscall(NR.tkill, this.#tid, signal);
+  }
+}
+
+/** A call that was to be made again by the kernel, which has lost sight of it. */
+function restarted(regs: Buffer): Buffer {
+  const [call, result] = [regs.readBigInt64LE(REGS.origRax), regs.readBigInt64LE(REGS.rax)];
+  const isOther = result === RESTARTS_OTHERWISE;
+  if (call < 0n || !(RESTARTS.has(result) || isOther)) return regs;
+  const again = Buffer.from(regs);
+  again.writeBigInt64LE(isOther ? RESTART_SYSCALL : call, REGS.rax);
+  const at = regs.readBigUInt64LE(REGS.rip) - BigInt(SYSCALL.length);
+  again.writeBigUInt64LE(at, REGS.rip);
+  return again;
+}
+
+/** Where a program has one; 0n: nowhere, and no call can be made. */
+export function syscallInstruction(tid: number): bigint {
+  const vdso = parseMaps(textOf(`/proc/${tid}/maps`)).find(({ name }) => name === '[vdso]');
+  if (!vdso) return 0n;
+  const code = Buffer.alloc((vdso.end - vdso.start) * PAGE);
+  const start = BigInt(vdso.start) * BigInt(PAGE);
+  const at = code.subarray(0, new RemoteMemory(tid).readSome(start, code)).indexOf(SYSCALL);
+  return at < 0 ? 0n : start + BigInt(at);
+}

@@ -1,0 +1,216 @@
+/*
+ * What register accesses leave of a program's signals: SIGBUS blocked, ignored, with handlers, and SIGTRAP. Nothing of them is
+ * changed by an access. Arguments: group number and device, whose BAR 0 answers.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CONFIG (7ULL << 40)
+static volatile uint32_t *bar;
+static int device;
+static volatile sig_atomic_t caught, traps;
+static char stack[65536];
+
+static void handler(int signal, siginfo_t *info, void *context)
+{
+	caught = info->si_code;
+}
+static void trapped(int signal)
+{
+	traps++;
+}
+static void mean(void (*handler)(int))
+{
+	signal(SIGBUS, handler);
+}
+static void block(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGBUS);
+	pthread_sigmask(how, &set, NULL);
+}
+
+static const char *meaning(void)
+{
+	struct sigaction now;
+	static char text[64];
+
+	sigaction(SIGBUS, NULL, &now);
+	if (now.sa_handler == SIG_DFL)
+		return "default";
+	if (now.sa_handler == SIG_IGN)
+		return "ignored";
+	snprintf(text, sizeof(text), "%s, flags %s, %d blocked", now.sa_sigaction == handler ? "handler" : "stranger",
+		 now.sa_flags & SA_ONSTACK && now.sa_flags & SA_SIGINFO ? "kept" : "lost", sigismember(&now.sa_mask, SIGUSR2));
+	return text;
+}
+static const char *state(void)
+{
+	static char text[128];
+	sigset_t mask;
+
+	pthread_sigmask(SIG_BLOCK, NULL, &mask);
+	snprintf(text, sizeof(text), "%s, %sblocked", meaning(), sigismember(&mask, SIGBUS) ? "" : "not ");
+	return text;
+}
+static void touch(const char *when)
+{
+	int failed = 0;
+
+	for (int n = 0; n < 50; n++)
+		failed += *bar == 0xffffffff;
+	printf("%s: %s\n", when, failed ? "no access" : state());
+}
+/* A child's end. */
+static void child(const char *what, void (*run)(void))
+{
+	int status;
+
+	if (fork() == 0) {
+		run();
+		_exit(0);
+	}
+	wait(&status);
+	if (WIFSIGNALED(status))
+		printf("%s: ended by signal %d\n", what, WTERMSIG(status));
+	else
+		printf("%s: exit %d\n", what, WEXITSTATUS(status));
+}
+
+static void decode(int on)
+{
+	uint16_t command;
+
+	pread(device, &command, 2, CONFIG + 4);
+	command = on ? command | 2 : command & ~2;
+	pwrite(device, &command, 2, CONFIG + 4);
+}
+static void touch_blind(void)
+{
+	decode(0);
+	(void)*bar;
+}
+static void kill_self(void)
+{
+	(void)*bar;
+	kill(getpid(), SIGBUS);
+}
+static void pending(void)
+{
+	sigset_t set;
+
+	kill(getpid(), SIGBUS);
+	(void)*bar;
+	sigpending(&set);
+	printf("pending: %d, caught %d\n", sigismember(&set, SIGBUS), caught);
+	block(SIG_UNBLOCK);
+	printf("then caught: %s\n", caught == SI_USER ? "SI_USER" : "other");
+}
+static void execute(void)
+{
+	(void)*bar;
+	execlp("grep", "grep", "SigIgn", "/proc/self/status", NULL);
+}
+static void *blocked_thread(void *when)
+{
+	int lost = 0;
+	sigset_t mask;
+
+	for (int n = 0; n < 300; n++) {
+		(void)*bar;
+		pthread_sigmask(SIG_BLOCK, NULL, &mask);
+		lost += !sigismember(&mask, SIGBUS);
+	}
+	return (void *)(uintptr_t)lost;
+}
+
+int main(int argc, char **argv)
+{
+	struct vfio_region_info region = { .argsz = sizeof(region) };
+	struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK }, old;
+	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) }, now;
+	char group_path[64];
+	int container = open("/dev/vfio/vfio", O_RDWR), group;
+	pthread_t threads[4];
+	uintptr_t lost = 0;
+
+	setvbuf(stdout, NULL, _IONBF, 0);
+	sigaddset(&action.sa_mask, SIGUSR2);
+	sigaltstack(&alternate, NULL);
+	snprintf(group_path, sizeof(group_path), "/dev/vfio/%s", argv[1]);
+	group = open(group_path, O_RDWR);
+	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
+	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
+	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, argv[2]);
+	if (device < 0 || ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region))
+		return 2;
+	decode(1);
+	mean(SIG_IGN);
+	bar = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, device, region.offset);
+	if (bar == MAP_FAILED)
+		return 3;
+
+	touch("ignored before the mapping");
+	mean(SIG_DFL);
+	touch("default");
+	child("in a child, killed by it", kill_self);
+	block(SIG_BLOCK);
+	touch("blocked");
+	child("blocked and no answer", touch_blind);
+	decode(1);
+	block(SIG_UNBLOCK);
+	touch("not blocked again");
+	sigaction(SIGBUS, &action, &old);
+	printf("before it: %s\n", old.sa_handler == SIG_DFL ? "default" : "other");
+	touch("handler");
+	block(SIG_BLOCK);
+	touch("handler and blocked");
+	child("it waits", pending);
+	child("handler, blocked and no answer", touch_blind);
+	decode(1);
+	mean(SIG_IGN);
+	touch("ignored and blocked");
+	block(SIG_UNBLOCK);
+	touch("ignored");
+	child("ignored, sent by itself", kill_self);
+	child("ignored and no answer", touch_blind);
+	decode(1);
+	child("another program", execute);
+
+	syscall(SYS_rt_sigaction, SIGBUS, 1, 0, 8);
+	printf("wrong address: %s", strerror(errno));
+	syscall(SYS_rt_sigaction, SIGBUS, 0, 0, 4);
+	printf("; wrong size: %s\n", strerror(errno));
+	block(SIG_BLOCK);
+	for (int n = 0; n < 4; n++)
+		pthread_create(&threads[n], NULL, blocked_thread, NULL);
+	for (int n = 0; n < 4; n++) {
+		void *result;
+		pthread_join(threads[n], &result);
+		lost += (uintptr_t)result;
+	}
+	printf("lost by four threads at a time: %lu\n", lost);
+
+	signal(SIGTRAP, trapped);
+	raise(SIGTRAP);
+	(void)*bar;
+	__asm__ volatile("int3");
+	(void)*bar;
+	printf("traps: %d\n", traps);
+	sigaltstack(NULL, &now);
+	printf("stack: %s\n", now.ss_sp == stack && now.ss_size == sizeof(stack) && now.ss_flags == 0 ? "kept" : "lost");
+	return 0;
+}
