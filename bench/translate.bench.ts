@@ -56,7 +56,10 @@ function machine(config: IntelUnitConfig) {
     domain ??= must(pagingDomainAlloc(dev));
     ok(attachGroup(domain, dev.iommuGroup!));
   }
-  for (let n = 0; n < PAGES; n++) ok(mapGranules(domain!, BASE + n, target(n), 1, READ_WRITE));
+  for (let n = 0; n < PAGES; n++) {
+    const run = { iovaG: BASE + n, paG: target(n), lengthG: 1, prot: READ_WRITE };
+    ok(mapGranules(domain!, run));
+  }
   return unit;
 }
 

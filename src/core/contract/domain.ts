@@ -48,16 +48,8 @@ export interface DomainOps {
   /** Is this domain compatible with this device? Changes nothing and logs nothing (core.md 6). */
   testDev?(domain: Domain, dev: Device, pasid: number, old: Domain | undefined): Status;
 
-  /** For domains without a PageTable. Granules of the smallest page size; returns via `mapped` what was installed. */
-  mapPages?(
-    domain: Domain,
-    iovaG: number,
-    paG: number,
-    pageG: number,
-    count: number,
-    prot: number,
-    progress: MapProgress,
-  ): Status;
+  /** For domains without a PageTable. `progress` tells what was installed, also on an error. @kernel map_pages */
+  mapPages?(domain: Domain, pages: MapPages, progress: MapProgress): Status;
   /** Granules removed. @kernel unmap_pages */
   unmapPages?(domain: Domain, iovaG: number, pageG: number, count: number, gather: Gather): number;
   /** 0 where nothing is mapped. @kernel iova_to_phys */
@@ -79,7 +71,17 @@ export interface DomainOps {
   free?(domain: Domain): void;
 }
 
-/** How far a mapping got when it failed. */
+/** Pages of one size in a row, in granules of the smallest size. */
+export interface MapPages {
+  readonly iovaG: number;
+  readonly paG: number;
+  /** Size of one of them. */
+  readonly pageG: number;
+  readonly count: number;
+  readonly prot: number;
+}
+
+/** How far a mapping got, in granules. */
 export interface MapProgress {
   mapped: number;
 }

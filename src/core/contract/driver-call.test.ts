@@ -8,7 +8,7 @@ import { Lock } from '../../base/lock.ts';
 import { refuse } from '../../base/refuse.ts';
 import { createMockDriver } from '../../drivers/mock/index.ts';
 import { attachGroup } from '../attach/attach.ts';
-import type { Domain } from './domain.ts';
+import type { Domain, DomainOps } from './domain.ts';
 import { domainFree, pagingDomainAlloc } from '../map/domain-alloc.ts';
 import { setDirtyTracking } from '../map/dirty.ts';
 import { setupDefaultDomain } from '../group/default-domain.ts';
@@ -149,8 +149,8 @@ describe('a domain without a page table', () => {
   const map = (u: Domain) => iommuMap(u, 0x2000000n, 0x1000n, 0x1000n, 3);
 
   test.for([-1, 0.5, 1e9])('a map_pages that says it mapped %d granules is named', (mapped) => {
-    const mapPages = (...args: unknown[]) => {
-      (args[6] as { mapped: number }).mapped = mapped;
+    const mapPages: DomainOps['mapPages'] = (_domain, _wanted, progress) => {
+      progress.mapped = mapped;
       return refuse(ENOMEM, 'full');
     };
     expect(() => map(pages({ mapPages }))).toThrow(/map_pages says it mapped/);

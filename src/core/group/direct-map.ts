@@ -55,7 +55,8 @@ function mapMissing(domain: Domain, region: ResvRegion): Status {
     }
     if (runLength === 0) continue;
     const from = at - runLength;
-    const rc = mapGranules(domain, from, from, runLength, region.prot);
+    const run = { iovaG: from, paG: from, lengthG: runLength, prot: region.prot };
+    const rc = mapGranules(domain, run);
     if (rc) return rc;
     runLength = 0;
   }

@@ -25,6 +25,7 @@ import {
   IOMMU_DOMAIN_F_PAGING,
   IOMMU_DOMAIN_IDENTITY,
   type Domain,
+  type MapPages,
   type MapProgress,
 } from '../contract/domain.ts';
 import { callDomain, callDomainStatus } from '../contract/driver-call.ts';
@@ -35,6 +36,22 @@ import { domainRef } from '../contract/refs.ts';
 /** Can the domain be mapped at all? Otherwise warns once, as the kernel does. */
 function isMappable(domain: Domain): boolean {
   return (domain.type & IOMMU_DOMAIN_F_PAGING) !== 0 && domain.pgsizeBitmap !== 0n;
+}
+
+/** What is to be mapped where, in granules: the form of the data path. */
+export interface MapRun {
+  readonly iovaG: number;
+  readonly paG: number;
+  readonly lengthG: number;
+  readonly prot: number;
+}
+
+/** The same in bytes. */
+interface ByteRun {
+  readonly iova: bigint;
+  readonly paddr: bigint;
+  readonly size: bigint;
+  readonly prot: number;
 }
 
 /**
@@ -50,16 +67,8 @@ export function iommuMap(
   size: bigint,
   prot: number,
 ): Status {
-  const rc = checkDomain(domain) ?? checkRange(domain, iova, paddr, size, prot);
-  if (rc) return rc;
-  const lg2 = granuleLg2(domain);
-  return mapGranules(
-    domain,
-    toGranules(iova, lg2),
-    toGranules(paddr, lg2),
-    toGranules(size, lg2),
-    prot,
-  );
+  const run = checkedRun(domain, { iova, paddr, size, prot });
+  return isErrno(run) ? run : mapGranules(domain, run);
 }
 
 /**
@@ -67,47 +76,25 @@ export function iommuMap(
  * Errnos: those of iommuMap.
  * @kernel iommu_map
  */
-export function mapGranules(
-  domain: Domain,
-  iovaG: number,
-  paG: number,
-  lengthG: number,
-  prot: number,
-): Status {
-  const rc = mapGranulesNosync(domain, iovaG, paG, lengthG, prot);
+export function mapGranules(domain: Domain, run: MapRun): Status {
+  const rc = mapGranulesNosync(domain, run);
   if (rc) return rc;
+  const { iovaG, lengthG } = run;
   const failed = syncMap(domain, iovaG, lengthG);
   if (failed) unmapGranules(domain, iovaG, lengthG);
   return failed;
 }
 
-/**
- * The same without the sync: the caller calls syncMap() over all it mapped.
- * @kernel iommu_map_nosync
- */
-export function mapGranulesNosync(
-  domain: Domain,
-  iovaG: number,
-  paG: number,
-  lengthG: number,
-  prot: number,
-): Status {
+/** The same without the sync: the caller calls syncMap() over all it mapped. @kernel iommu_map_nosync */
+function mapGranulesNosync(domain: Domain, run: MapRun): Status {
   const rc = checkDomain(domain);
   if (rc) return rc;
-  const failed = domain.pt
-    ? mapTable(domain, iovaG, paG, lengthG, prot)
-    : mapPages(domain, iovaG, paG, lengthG, prot);
-  if (!failed && domain.core.env.trace.on) traceMap(domain, iovaG, paG, lengthG, prot);
+  const failed = domain.pt ? mapTable(domain, run) : mapPages(domain, run);
+  if (!failed && domain.core.env.trace.on) traceMap(domain, run);
   return failed;
 }
 
-function mapTable(
-  domain: Domain,
-  iovaG: number,
-  paG: number,
-  lengthG: number,
-  prot: number,
-): Status {
+function mapTable(domain: Domain, { iovaG, paG, lengthG, prot }: MapRun): Status {
   const pt = domain.pt!;
   if ((prot & (IOMMU_READ | IOMMU_WRITE)) === 0) return refuseNoAccess(domain);
   const rc = pt.map(iovaG, paG, lengthG, prot);
@@ -115,57 +102,47 @@ function mapTable(
   return rc;
 }
 
-/** The loop of core.md 3.4 over a driver's mapPages. */
-function mapPages(
-  domain: Domain,
-  iovaG: number,
-  paG: number,
-  lengthG: number,
-  prot: number,
-): Status {
-  const sizes = domainPageSizes(domain);
+function mapPages(domain: Domain, run: MapRun): Status {
   const progress: MapProgress = { mapped: 0 };
   let done = 0;
-  while (done < lengthG) {
-    const at = iovaG + done;
-    const to = paG + done;
-    const left = lengthG - done;
-    const sizeLg2 = pickPageSize(sizes, at, to, left);
-    const count = pickPageCount(sizes, sizeLg2, at, to, left);
+  while (done < run.lengthG) {
     progress.mapped = 0;
-    const rc = callMapPages(domain, { at, to, pageG: pow2(sizeLg2), count, prot }, progress);
+    const rc = callMapPages(domain, nextPages(domain, run, done), progress);
     done += progress.mapped;
     if (rc) {
-      if (done > 0) unmapGranules(domain, iovaG, done);
+      if (done > 0) unmapGranules(domain, run.iovaG, done);
       return rc;
     }
   }
   return undefined;
 }
 
-interface MapPages {
-  readonly at: number;
-  readonly to: number;
-  readonly pageG: number;
-  readonly count: number;
-  readonly prot: number;
+/** Of what is left of a run, the pages that come next: of one size, as many in a row as fit (core.md 3.4). */
+function nextPages(domain: Domain, run: MapRun, done: number): MapPages {
+  const sizes = domainPageSizes(domain);
+  const iovaG = run.iovaG + done;
+  const paG = run.paG + done;
+  const left = run.lengthG - done;
+  const sizeLg2 = pickPageSize(sizes, iovaG, paG, left);
+  const count = pickPageCount(sizes, sizeLg2, iovaG, paG, left);
+  return { iovaG, paG, pageG: pow2(sizeLg2), count, prot: run.prot };
 }
 
-function callMapPages(domain: Domain, request: MapPages, progress: MapProgress): Status {
-  const { at, to, pageG, count, prot } = request;
+function callMapPages(domain: Domain, pages: MapPages, progress: MapProgress): Status {
   const rc = callDomainStatus(domain, 'map_pages', () =>
-    domain.ops.mapPages!(domain, at, to, pageG, count, prot, progress),
+    domain.ops.mapPages!(domain, pages, progress),
   );
   const { mapped } = progress;
+  const asked = pages.pageG * pages.count;
   bugOn(!rc && mapped <= 0, `${domain.name}: map_pages succeeded without mapping`);
   bugOn(
-    !Number.isInteger(mapped) || mapped < 0 || mapped > pageG * count,
-    `${domain.name}: map_pages says it mapped ${String(mapped)} of ${String(pageG * count)} granules`,
+    !Number.isInteger(mapped) || mapped < 0 || mapped > asked,
+    `${domain.name}: map_pages says it mapped ${String(mapped)} of ${String(asked)} granules`,
   );
   return rc;
 }
 
-function traceMap(domain: Domain, iovaG: number, paG: number, lengthG: number, prot: number): void {
+function traceMap(domain: Domain, { iovaG, paG, lengthG, prot }: MapRun): void {
   const lg2 = granuleLg2(domain);
   domain.core.env.trace.emit({
     kind: 'map',
@@ -246,16 +223,14 @@ export function unmapGranulesFast(
   return removed;
 }
 
-/** Page sizes are chosen as if the address were its own target. */
 function unmapPages(domain: Domain, iovaG: number, lengthG: number, gather: Gather): number {
-  const sizes = domainPageSizes(domain);
+  // Page sizes are chosen as if the address were its own target.
+  const run: MapRun = { iovaG, paG: iovaG, lengthG, prot: 0 };
   let done = 0;
   while (done < lengthG) {
-    const at = iovaG + done;
-    const sizeLg2 = pickPageSize(sizes, at, at, lengthG - done);
-    const count = pickPageCount(sizes, sizeLg2, at, at, lengthG - done);
+    const { iovaG: at, pageG, count } = nextPages(domain, run, done);
     const removed = callDomain(domain, 'unmap_pages', () =>
-      domain.ops.unmapPages!(domain, at, pow2(sizeLg2), count, gather),
+      domain.ops.unmapPages!(domain, at, pageG, count, gather),
     );
     bugOn(
       !Number.isInteger(removed) || removed < 0,
@@ -289,30 +264,23 @@ export function iommuMapSg(
   prot: number,
 ): Result<bigint> {
   let mapped = 0n;
-  const lg2 = isMappable(domain) ? granuleLg2(domain) : 0;
-  for (const run of mergedRuns(sg)) {
-    const at = iova + mapped;
-    const rc =
-      checkDomain(domain) ??
-      checkRange(domain, at, run.pa, run.length, prot) ??
-      mapGranulesNosync(domain, ...granules(lg2, at, run.pa, run.length), prot);
+  for (const { pa, length } of mergedRuns(sg)) {
+    const run = checkedRun(domain, { iova: iova + mapped, paddr: pa, size: length, prot });
+    const rc = isErrno(run) ? run : mapGranulesNosync(domain, run);
     if (rc) {
       if (mapped > 0n) iommuUnmap(domain, iova, mapped);
       return rc;
     }
-    mapped += run.length;
+    mapped += length;
   }
   if (mapped === 0n) return 0n;
+  const lg2 = granuleLg2(domain);
   const failed = syncMap(domain, toGranules(iova, lg2), toGranules(mapped, lg2));
   if (failed) {
     iommuUnmap(domain, iova, mapped);
     return failed;
   }
   return mapped;
-}
-
-function granules(lg2: number, a: bigint, b: bigint, c: bigint): [number, number, number] {
-  return [toGranules(a, lg2), toGranules(b, lg2), toGranules(c, lg2)];
 }
 
 /** Neighbours in physical memory become one run. */
@@ -369,14 +337,21 @@ function checkUnmappable(domain: Domain): boolean {
   return true;
 }
 
+/** A run at the door in granules; it is said here what those cannot: what is wrong with the domain or below a granule. */
+function checkedRun(domain: Domain, bytes: ByteRun): Result<MapRun> {
+  const rc = checkDomain(domain) ?? checkRange(domain, bytes);
+  if (rc) return rc;
+  const lg2 = granuleLg2(domain);
+  return {
+    iovaG: toGranules(bytes.iova, lg2),
+    paG: toGranules(bytes.paddr, lg2),
+    lengthG: toGranules(bytes.size, lg2),
+    prot: bytes.prot,
+  };
+}
+
 /** The part of the range checks that granule numbers cannot express: the bytes below a granule. */
-function checkRange(
-  domain: Domain,
-  iova: bigint,
-  paddr: bigint,
-  size: bigint,
-  prot: number,
-): Status {
+function checkRange(domain: Domain, { iova, paddr, size, prot }: ByteRun): Status {
   const facts = { iova, paddr, size };
   if (!domain.pt) {
     if (isAligned(iova | paddr | size, smallestPageLg2(domain))) return undefined;

@@ -6,7 +6,7 @@ import { EADDRINUSE, EEXIST, EIO } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { newGather } from '../../pt/gather.ts';
 import { mockPagingOf } from '../../drivers/mock/paging.ts';
-import { IOMMU_DOMAIN_IDENTITY, type MapProgress } from '../contract/domain.ts';
+import { IOMMU_DOMAIN_IDENTITY } from '../contract/domain.ts';
 import { domainFree } from './domain-alloc.ts';
 import { gatherPage, iotlbSync } from './iotlb.ts';
 import {
@@ -132,7 +132,12 @@ describe.for(BACKINGS)('%s behaves as a Map of granules', (backing) => {
         for (const { map, at, length, to } of commands) {
           const range = Array.from({ length }, (_, n) => at + n);
           if (map) {
-            const rc = mapGranules(domain, base + at * perPage, to * perPage, length * perPage, RW);
+            const rc = mapGranules(domain, {
+              iovaG: base + at * perPage,
+              paG: to * perPage,
+              lengthG: length * perPage,
+              prot: RW,
+            });
             const taken = range.some((page) => model.has(page));
             expect(rc).toBe(taken ? TAKEN[backing] : undefined);
             if (taken) continue;
@@ -166,9 +171,8 @@ test('what a driver mapped before it failed is unmapped in full', () => {
   const { domain } = recorder(0x1000n | 0x20_0000n);
   const removed: number[] = [];
   let calls = 0;
-  domain.ops.mapPages = (...args) => {
-    const progress: MapProgress = args[6];
-    progress.mapped = calls === 0 ? args[3] * args[4] : 3;
+  domain.ops.mapPages = (_domain, { pageG, count }, progress) => {
+    progress.mapped = calls === 0 ? pageG * count : 3;
     return calls++ === 0 ? undefined : refuse(EIO, 'the third page of the second call');
   };
   domain.ops.unmapPages = (...[, iovaG, pageG, count]) => {

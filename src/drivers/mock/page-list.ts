@@ -1,7 +1,7 @@
 /** The backing of a mock domain without a page table: the pages themselves, in a map by granule. */
 import { EEXIST, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
-import type { MapProgress } from '../../core/contract/domain.ts';
+import type { MapPages, MapProgress } from '../../core/contract/domain.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
 import type { MockDomainKnobs } from './knobs.ts';
 
@@ -23,24 +23,19 @@ export class PageList {
   get size(): number {
     return this.#pages.size;
   }
-  map(
-    at: { readonly iovaG: number; readonly paG: number; readonly pageG: number },
-    count: number,
-    prot: number,
-    progress: MapProgress,
-  ): Status {
+  map({ iovaG: first, paG, pageG, count, prot }: MapPages, progress: MapProgress): Status {
     const { mapFailure } = this.#knobs;
     for (let n = 0; n < count; n++) {
-      const iovaG = at.iovaG + n * at.pageG;
+      const iovaG = first + n * pageG;
       if (mapFailure && n >= mapFailure.afterPages) {
         return refuse(mapFailure.errno, 'mapping was made to fail', { pages: n });
       }
       if (this.lookup(iovaG) >= 0) {
         return refuse(EEXIST, 'the page is mapped already', { iovaG });
       }
-      this.#pages.set(iovaG, { paG: at.paG + n * at.pageG, sizeG: at.pageG, prot });
-      this.#sizes.add(at.pageG);
-      progress.mapped += at.pageG;
+      this.#pages.set(iovaG, { paG: paG + n * pageG, sizeG: pageG, prot });
+      this.#sizes.add(pageG);
+      progress.mapped += pageG;
     }
     return undefined;
   }

@@ -171,9 +171,7 @@ function listDomain(request: PagingRequest): Result<Domain> {
   const ops: DomainOps = {
     ...attachOps,
     ...knobOps(knobs),
-    // eslint-disable-next-line max-params -- the signature is the contract of DomainOps
-    mapPages: (_domain, iovaG, paG, pageG, count, prot, progress) =>
-      pages.map({ iovaG, paG, pageG }, count, prot, progress),
+    mapPages: (_domain, wanted, progress) => pages.map(wanted, progress),
     unmapPages(domain, iovaG, pageG, count, gather) {
       const done = pages.unmap(iovaG, pageG, count);
       for (let at = 0; at < done; at += pageG) gatherPage(domain, gather, iovaG + at, pageG);

@@ -55,7 +55,8 @@ export function mapArea(area: Area, domain: Domain, singlePages: boolean): Statu
   for (let index = area.firstIndex; index <= lastIndex;) {
     const count = singlePages ? 1 : pages.runFrom(index, lastIndex);
     const lengthG = Math.min(count * perPage - skipG, endG - iovaG);
-    const rc = mapGranules(domain, iovaG, pages.pfn(index) * perPage + skipG, lengthG, prot);
+    const paG = pages.pfn(index) * perPage + skipG;
+    const rc = mapGranules(domain, { iovaG, paG, lengthG, prot });
     if (rc) {
       if (iovaG > startG) unmapRange(domain, startG, iovaG - startG);
       return rc;

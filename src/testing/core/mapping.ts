@@ -36,8 +36,7 @@ export function recorder(bitmap: bigint): { domain: Domain; calls: string[] } {
     type: IOMMU_DOMAIN_UNMANAGED,
     pgsizeBitmap: bitmap,
     ops: {
-      mapPages(...args) {
-        const [, , , pageG, count, , progress] = args;
+      mapPages(_domain, { pageG, count }, progress) {
         calls.push(`${sizeName(BigInt(pageG * smallest))}×${String(count)}`);
         progress.mapped = pageG * count;
         return undefined;

@@ -99,8 +99,12 @@ export function mapIntoDomain(domain: Domain, dma: Dma): Status {
   for (let n = 0; n < dma.runs.length; n += 3) {
     const pfn = dma.runs[n]!;
     const count = dma.runs[n + 1]!;
-    const at = (dma.start + done) * scale;
-    const rc = mapGranules(domain, at, pfn * scale, count * scale, prot);
+    const rc = mapGranules(domain, {
+      iovaG: (dma.start + done) * scale,
+      paG: pfn * scale,
+      lengthG: count * scale,
+      prot,
+    });
     if (rc) {
       if (done > 0) unmapGranules(domain, dma.start * scale, done * scale);
       return rc;
