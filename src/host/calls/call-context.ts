@@ -1,7 +1,6 @@
 /** What the trap handlers share: the machine, the run's tables, and how a call is parked or reported. */
 import { isErrno, type Result } from '../../base/errno.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
-import type { Injection } from '../seccomp/injection.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { Processes } from '../process/processes.ts';
 import type { TaskParts } from '../process/task.ts';
@@ -19,11 +18,6 @@ export interface CallContext extends TaskParts {
   traceProcess(pid: number, tid: number): boolean;
   /** rt_sigaction of SIGBUS, which register accesses come by. */
   changeSigbus(call: Notification): Answer;
-  /**
-   * Let the waiting caller make system calls of its own before it gets its answer. Minus an errno when it cannot be
-   * traced. Descriptors must be given to it before.
-   */
-  inject(call: Notification): Injection | number;
 }
 
 /** A result, or minus its errno. */

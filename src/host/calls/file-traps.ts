@@ -11,6 +11,7 @@ import { HugePages } from './huge-pages.ts';
 import { HOST_ERRNO, INJECTED_MMAP, MAP_ANONYMOUS, MAP_HUGETLB, NR } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
 import { HostPages } from '../process/shared-memory.ts';
+import { ours, type Handled } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { KVM_SET_DEVICE_ATTR } from '../seccomp/trapped.ts';
 import type { AttrEntry, Entry, FileEntry } from '../process/open-files.ts';
@@ -79,7 +80,7 @@ export class FileTraps {
     return this.#hugePages.memfdCreate(call);
   }
 
-  mmap(call: Notification): Answer {
+  mmap(call: Notification): Handled {
     if (isHugeAnonymous(call)) return this.#hugePages.mmap(call);
     const { files, processes } = this.#context;
     const link = processes.descriptorLink(call.tid, call.int(4));
@@ -176,7 +177,7 @@ export class FileTraps {
     return mounted ? -HOST_ERRNO.ENODEV : 'continue';
   }
 
-  #mmap(call: Notification, entry: Entry): Answer {
+  #mmap(call: Notification, entry: Entry): Handled {
     if (entry.kind === 'attr') return -HOST_ERRNO.ENODEV;
     const [length, prot, flags, offset] = [call.arg(1), call.uint(2), call.uint(3), call.arg(5)];
     if (offset % PAGE !== 0n) return -HOST_ERRNO.EINVAL;
@@ -212,42 +213,48 @@ export class FileTraps {
    * The program maps the memory itself, through a description of its own that lives as long as the mapping. The mapping
    * keeps our file open, as a vma does.
    */
-  #mmapPages(call: Notification, file: OpenFile, mapping: PagesMapping): Answer {
-    const { files, machine, processes } = this.#context;
+  #mmapPages(call: Notification, file: OpenFile, mapping: PagesMapping): Handled {
     const { pages } = mapping;
-    const pid = processes.processOf(call.tid);
-    const mark = files.newMark();
-    const result =
-      pages instanceof HostPages
-        ? this.#mapMemory(call, pages, mapping.start, mark)
-        : -HOST_ERRNO.ENODEV;
-    if (result < 0 || !(pages instanceof HostPages)) {
+    const fail = (errno: number): number => {
       mapping.close();
-      return result;
-    }
+      return errno;
+    };
+    if (!(pages instanceof HostPages)) return fail(-HOST_ERRNO.ENODEV);
+    const mark = this.#context.files.newMark();
+    const theirs = this.#giveMemory(call, pages, mark);
+    if (theirs < 0) return fail(theirs);
+    const mapped = (): void => this.#mapped(call, file, mapping, () => pages.isMapped(mark));
+    const fd = (INJECTED_MMAP << 32n) | BigInt(theirs);
+    const how = [call.arg(0), call.arg(1), call.uint(2), call.uint(3), fd, mapping.start] as const;
+    return {
+      *run() {
+        const result = yield* ours(NR.mmap, ...how);
+        yield* ours(NR.close, theirs);
+        if (result < 0) return fail(result);
+        mapped();
+        return result;
+      },
+      otherwise: fail,
+    };
+  }
+  #giveMemory(call: Notification, pages: HostPages, mark: number): number {
+    const memory = pages.reopen(mark);
+    if (memory < 0) return memory;
+    const theirs = this.#context.transport.addFd(call, memory, { cloexec: true });
+    libc.close(memory);
+    return theirs;
+  }
+  #mapped(call: Notification, file: OpenFile, mapping: PagesMapping, lives: () => boolean): void {
+    const { files, machine, processes } = this.#context;
+    const pid = processes.processOf(call.tid);
     file.get();
     files.watchMapping({
-      lives: () => pages.isMapped(mark),
+      lives,
       closed: () => {
         mapping.close();
         if (machine.syscalls.close(pid, file)) this.#context.warn(`${file.name}: not released`);
       },
     });
-    return result;
-  }
-  #mapMemory(call: Notification, pages: HostPages, start: number, mark: number): number {
-    const memory = pages.reopen(mark);
-    if (memory < 0) return memory;
-    const theirs = this.#context.transport.addFd(call, memory, { cloexec: true });
-    libc.close(memory);
-    if (theirs < 0) return theirs;
-    const thread = this.#context.inject(call);
-    if (typeof thread === 'number') return thread;
-    const file = (INJECTED_MMAP << 32n) | BigInt(theirs);
-    const [prot, flags] = [call.uint(2), call.uint(3)];
-    const result = thread.run(NR.mmap, call.arg(0), call.arg(1), prot, flags, file, start);
-    thread.run(NR.close, theirs);
-    return result;
   }
 }
 

@@ -16,7 +16,7 @@ import {
   MAP_PRIVATE,
   NR,
 } from '../sys/numbers.ts';
-import type { Injection } from '../seccomp/injection.ts';
+import { NO_FILE, ours, type Handled, type InThread, type Script } from '../seccomp/in-thread.ts';
 import * as libc from '../sys/libc.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { HUGE_PREFIX } from '../process/objects.ts';
@@ -37,7 +37,7 @@ export class HugePages {
   }
 
   /** mmap() with MAP_HUGETLB and no file. */
-  mmap(call: Notification): Answer {
+  mmap(call: Notification): Handled {
     const flags = call.uint(3);
     const size = hugeSize(flags);
     const length = roundUp(call.arg(1), size);
@@ -48,7 +48,7 @@ export class HugePages {
     return this.#mapInstead(call, { size, length, fixed, address });
   }
 
-  #mapInstead(call: Notification, want: Wanted): Answer {
+  #mapInstead(call: Notification, want: Wanted): InThread | number {
     const memory = libc.memfdCreate(HUGE_PREFIX);
     if (memory < 0) return memory;
     const sized = libc.ftruncate(memory, want.length);
@@ -56,14 +56,17 @@ export class HugePages {
       sized < 0 ? sized : this.#context.transport.addFd(call, memory, { cloexec: true });
     libc.close(memory);
     if (theirs < 0) return theirs;
-    const thread = this.#context.inject(call);
-    if (typeof thread === 'number') {
-      this.#context.warn('a traced program gets no huge pages: the host has none free');
-      return -HOST_ERRNO.ENOMEM;
-    }
-    const result = mapAligned(thread, call, want, theirs);
-    thread.run(NR.close, theirs);
-    return result;
+    return {
+      *run() {
+        const result = yield* mapAligned(call, want, theirs);
+        yield* ours(NR.close, theirs);
+        return result;
+      },
+      otherwise: () => {
+        this.#context.warn('a traced program gets no huge pages: the host has none free');
+        return -HOST_ERRNO.ENOMEM;
+      },
+    };
   }
 
   /** memfd_create() with MFD_HUGETLB. */
@@ -91,25 +94,25 @@ interface Wanted {
   readonly address: bigint;
 }
 
-function mapAligned(thread: Injection, call: Notification, want: Wanted, fd: number): number {
+function* mapAligned(call: Notification, want: Wanted, fd: number): Script<number> {
   const { size, length } = want;
   const flags = BigInt(call.uint(3) & ~(MAP_HUGETLB | MAP_ANONYMOUS) & ~(SIZE_MASK << SIZE_SHIFT));
-  const place = want.fixed ? want.address : reserve(thread, length, size);
+  const place = want.fixed ? want.address : yield* reserve(length, size);
   if (place < 0n) return Number(place);
   const how = want.fixed ? flags : flags | BigInt(MAP_FIXED);
   const file = (INJECTED_MMAP << 32n) | BigInt(fd);
-  return thread.run(NR.mmap, place, length, call.uint(2), how, file, 0);
+  return yield* ours(NR.mmap, place, length, call.uint(2), how, file, 0);
 }
 
 /** An aligned hole of the address space, taken by a mapping that is replaced right away. Minus an errno. */
-function reserve(thread: Injection, length: bigint, size: bigint): bigint {
+function* reserve(length: bigint, size: bigint): Script<bigint> {
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  const start = BigInt(thread.run(NR.mmap, 0, length + size, 0, flags, -1, 0));
+  const start = BigInt(yield* ours(NR.mmap, 0, length + size, 0, flags, NO_FILE, 0));
   if (start < 0n) return start;
   const place = roundUp(start, size);
-  if (place > start) thread.run(NR.munmap, start, place - start);
+  if (place > start) yield* ours(NR.munmap, start, place - start);
   const tail = start + size - place;
-  if (tail > 0n) thread.run(NR.munmap, place + length, tail);
+  if (tail > 0n) yield* ours(NR.munmap, place + length, tail);
   return place;
 }
 

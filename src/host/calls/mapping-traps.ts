@@ -9,7 +9,7 @@ import type { PinnedRemoval } from '../../machine/memory/pin-copies.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { CallContext } from './call-context.ts';
 import { HOST_ERRNO, INJECTED_CALL, INJECTED_MMAP, NR, MADV } from '../sys/numbers.ts';
-import type { Injection } from '../seccomp/injection.ts';
+import { own, ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { ReverseMap } from '../process/reverse-map.ts';
 import { namesIn } from '../sys/procfs.ts';
@@ -58,13 +58,13 @@ export class MappingTraps {
   }
 
   /** A call that removes pages; `go` answers it as if no device had pinned any. */
-  removing(call: Notification, removal: Removal, go: () => Answer): Answer {
+  removing(call: Notification, removal: Removal, go: () => Handled): Handled {
     const caller = this.#callerWithPins(call);
     const effect = caller && this.#effect(caller, removal);
     return effect ? this.#carryOut(call, go, effect) : go();
   }
 
-  madvise(call: Notification): Answer {
+  madvise(call: Notification): Handled {
     const caller = this.#callerWithPins(call);
     if (!caller) return 'continue';
     // Linux leaves a pinned page where it is: that is all this advice could do.
@@ -82,31 +82,35 @@ export class MappingTraps {
     return { call, pid, mm: processes.peek(pid) };
   }
 
-  #carryOut(call: Notification, go: () => Answer, effect: Effect): Answer {
+  #carryOut(call: Notification, go: () => Handled, effect: Effect): Handled {
     const answer = go();
+    if (typeof answer === 'object') return followed(answer, effect);
     if (answer !== 'continue') {
       if (typeof answer !== 'string' && answer >= 0) effect(Number(answer));
       return answer;
     }
-    const thread = this.#thread(call, effect);
-    if (!thread) return 'continue';
     const args = ARGUMENTS.map((n) => call.arg(n));
     if (call.nr === NR.mmap) args[4] = (INJECTED_MMAP << 32n) | (args[4]! & 0xffff_ffffn);
     else args[5] = INJECTED_CALL << 32n;
-    const result = thread.run(call.nr, ...args);
-    const failed = call.nr === NR.brk ? BigInt(result) !== call.arg(0) : result < 0;
-    if (!failed || isPartial(call.nr, result)) effect(result);
-    return result;
+    return {
+      *run() {
+        const result = yield* own(call.nr, args);
+        const failed = call.nr === NR.brk ? BigInt(result) !== call.arg(0) : result < 0;
+        if (!failed || isPartial(call.nr, result)) effect(result);
+        return result;
+      },
+      otherwise: this.#withoutThread(call, effect),
+    };
   }
-  /** Undefined: a debugger has the thread, the call goes on by itself, and is taken to have worked. */
-  #thread(call: Notification, effect: Effect): Injection | undefined {
-    const thread = this.#context.inject(call);
-    if (typeof thread !== 'number') return thread;
-    this.#context.warn(
-      `thread ${call.tid} is traced by a debugger: pinned pages are parted from it as if its call had worked`,
-    );
-    effect(undefined);
-    return undefined;
+  /** A debugger has the thread, the call goes on by itself, and is taken to have worked. */
+  #withoutThread(call: Notification, effect: Effect): InThread['otherwise'] {
+    return () => {
+      this.#context.warn(
+        `thread ${call.tid} is traced by a debugger: pinned pages are parted from it as if its call had worked`,
+      );
+      effect(undefined);
+      return 'continue';
+    };
   }
 
   /**
@@ -156,7 +160,7 @@ export class MappingTraps {
   }
 
   /** process_madvise, range after range: how far it comes is not known before. */
-  processMadvise(call: Notification): Answer {
+  processMadvise(call: Notification): Handled {
     const caller = this.#callerWithPins(call);
     if (!caller) return 'continue';
     const { mem } = this.#context.processes.task(call);
@@ -173,18 +177,21 @@ export class MappingTraps {
     if (effects.every((effect) => effect === undefined)) return 'continue';
     return this.#adviseEach(call, effects);
   }
-  #adviseEach(call: Notification, effects: readonly (Effect | undefined)[]): Answer {
-    const thread = this.#thread(call, () => effects.forEach((effect) => effect?.(undefined)));
-    if (!thread) return 'continue';
-    let advisedBytes = 0;
-    for (const [n, effect] of effects.entries()) {
-      const one = [call.arg(0), call.arg(1) + BigInt(n * IOVEC_SIZE), 1n, call.arg(3)];
-      const result = thread.run(call.nr, ...one, call.arg(4), INJECTED_CALL << 32n);
-      if (result >= 0 || isPartial(call.nr, result)) effect?.(result);
-      if (result < 0) return advisedBytes > 0 ? advisedBytes : result;
-      advisedBytes += result;
-    }
-    return advisedBytes;
+  #adviseEach(call: Notification, effects: readonly (Effect | undefined)[]): InThread {
+    return {
+      *run() {
+        let advisedBytes = 0;
+        for (const [n, effect] of effects.entries()) {
+          const one = [call.arg(0), call.arg(1) + BigInt(n * IOVEC_SIZE), 1n, call.arg(3)];
+          const result = yield* ours(call.nr, ...one, call.arg(4));
+          if (result >= 0 || isPartial(call.nr, result)) effect?.(result);
+          if (result < 0) return advisedBytes > 0 ? advisedBytes : result;
+          advisedBytes += result;
+        }
+        return advisedBytes;
+      },
+      otherwise: this.#withoutThread(call, () => effects.forEach((effect) => effect?.(undefined))),
+    };
   }
 
   /** exec: the address space goes, if it works. */
@@ -214,6 +221,18 @@ function isPartial(nr: number, result: number): boolean {
 }
 function showsPinned(mm: MachineMm | undefined, span: Span | undefined): boolean {
   return span !== undefined && mm?.shows(span.index, span.count) === true;
+}
+
+/** What the thread does, and then the effect. */
+function followed({ run, otherwise }: InThread, effect: Effect): InThread {
+  return {
+    *run(tid) {
+      const result = yield* run(tid);
+      if (result >= 0) effect(Number(result));
+      return result;
+    },
+    otherwise,
+  };
 }
 
 function whenDone(...removals: readonly (PinnedRemoval | undefined)[]): Effect | undefined {

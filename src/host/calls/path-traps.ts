@@ -20,6 +20,7 @@ import { join, type NodePlace, type Place } from '../../machine/files/vfs.ts';
 import { openHow } from '../tree/open-flags.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from '../sys/libc.ts';
+import { ours, type Handled } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { Opened, Entry } from '../process/open-files.ts';
 import { isCreating, type DecodePath, type PathCall } from './path-calls.ts';
@@ -64,7 +65,7 @@ export class PathTraps {
   }
 
   /** Every call with a path but for getcwd; nothing is built for one whose path the kernel resolves rightly. */
-  answer(call: Notification, decode: DecodePath): Answer {
+  answer(call: Notification, decode: DecodePath): Handled {
     const mem = new RemoteMemory(call.tid);
     const what = decode(call, mem);
     if (typeof what === 'number') return what;
@@ -82,7 +83,7 @@ export class PathTraps {
     return 'continue';
   }
 
-  #answerPath(call: Notification, what: PathCall, path: string): Answer {
+  #answerPath(call: Notification, what: PathCall, path: string): Handled {
     const place = this.#locate(call, what, path);
     if (place === 'continue') return 'continue';
     if (this.#tree.native && !neededInMount(what, place, path)) return 'continue';
@@ -140,7 +141,7 @@ export class PathTraps {
     return typeof base === 'number' ? undefined : base;
   }
 
-  #onNode(call: Notification, task: HostTask, what: PathCall, place: NodePlace): Answer {
+  #onNode(call: Notification, task: HostTask, what: PathCall, place: NodePlace): Handled {
     const { node, path } = place;
     switch (what.kind) {
       case 'open':
@@ -258,27 +259,30 @@ export class PathTraps {
   }
 
   /** A directory is made current by the thread itself: we open it, and it runs fchdir. */
-  #chdir(call: Notification, place: NodePlace): Answer {
+  #chdir(call: Notification, place: NodePlace): Handled {
     if (place.node.kind !== 'dir') return -HOST_ERRNO.ENOTDIR;
     const { machine, processes } = this.#context;
     const rc = machine.vfs.mayAccess(place.node, processes.cred(call.tid, 'fs'), MAY_EXEC);
     if (rc) return -rc.number;
     return this.#chdirTo(call, this.#tree.directory(place.path, place.node));
   }
-  #chdirTo(call: Notification, path: string): Answer {
+  #chdirTo(call: Notification, path: string): Handled {
     const fd = libc.open(path, O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return fd;
     const theirs = this.#context.transport.addFd(call, fd, { cloexec: true });
     libc.close(fd);
     if (theirs < 0) return theirs;
-    const thread = this.#context.inject(call);
-    if (typeof thread === 'number') {
-      this.#context.warn('a traced program cannot be moved into a simulated directory');
-      return thread;
-    }
-    const result = thread.run(NR.fchdir, theirs);
-    thread.run(NR.close, theirs);
-    return result;
+    return {
+      *run() {
+        const result = yield* ours(NR.fchdir, theirs);
+        yield* ours(NR.close, theirs);
+        return result;
+      },
+      otherwise: (errno) => {
+        this.#context.warn('a traced program cannot be moved into a simulated directory');
+        return errno;
+      },
+    };
   }
 
   getcwd(call: Notification): Answer {
@@ -324,7 +328,7 @@ export class PathTraps {
   }
 
   /** A file of the host that only we can name rightly. */
-  #onHost(call: Notification, task: HostTask, what: PathCall, path: string): Answer {
+  #onHost(call: Notification, task: HostTask, what: PathCall, path: string): Handled {
     if (what.kind === 'open') return this.#giveHostFile(call, path, what.flags, what.mode);
     if (what.kind === 'chdir') return this.#chdirTo(call, path);
     try {

@@ -4,7 +4,8 @@
  * A handler is put together from what the call does: it names a path, moves bytes, removes pages.
  */
 import { HOST_ERRNO, UFFDIO_MOVE } from '../sys/numbers.ts';
-import type { Answer, Notification } from '../seccomp/notification.ts';
+import type { Handled } from '../seccomp/in-thread.ts';
+import type { Notification } from '../seccomp/notification.ts';
 import type { TrappedCall, TrappedName } from '../seccomp/trapped.ts';
 import type { CallContext } from './call-context.ts';
 import type { FileTraps } from './file-traps.ts';
@@ -23,7 +24,7 @@ export interface Traps {
   readonly mappings: MappingTraps;
 }
 /** Answers a call of one kind. */
-export type Handler = (traps: Traps, call: Notification) => Answer;
+export type Handler = (traps: Traps, call: Notification) => Handled;
 /** One for every name. */
 export type Handlers<Name extends string = TrappedName> = { readonly [Key in Name]: Handler };
 

@@ -14,6 +14,7 @@ import { Capabilities } from '../process/capabilities.ts';
 import { Eventfds } from '../process/eventfds.ts';
 import { ExactPins, type CurrentCall } from '../process/exact-pins.ts';
 import { FileTraps } from '../calls/file-traps.ts';
+import type { Handled, InThread } from '../seccomp/in-thread.ts';
 import { Injection } from '../seccomp/injection.ts';
 import * as libc from '../sys/libc.ts';
 import type { IoUring } from '../sys/io-uring.ts';
@@ -31,7 +32,9 @@ import { Processes } from '../process/processes.ts';
 import type { AttrAccess, FuseServer } from '../tree/fuse-server.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import type { CallTransport, MmioBackend } from './backends.ts';
-import { HOST_ERRNO } from '../sys/numbers.ts';
+import { interruptOn } from '../sys/ffi.ts';
+import { HOST_ERRNO, SIGCHLD } from '../sys/numbers.ts';
+import { isTraced } from '../sys/procfs.ts';
 
 /** What a run is made of. */
 export interface LoopParts {
@@ -59,6 +62,7 @@ interface Parked {
 }
 
 const NS_PER_MS = 1e6;
+const STOPPED = 0x7f;
 /** With sleepers: how often to look whether one of them has died. */
 const SLEEPER_CHECK_MS = 20;
 /** A ptrace stop interrupts poll; should that be lost, this bounds the delay. */
@@ -93,8 +97,8 @@ export class KernelLoop implements CallContext {
   /** Woken in this turn: tried again when the call that woke them is over. */
   #woken: (() => void)[] = [];
   readonly #later = (attempt: () => void): void => void this.#woken.push(attempt);
-  /** Callers that run calls of ours, by the notification. */
-  readonly #injections = new Map<bigint, Injection>();
+  /** Callers that run calls of ours, by thread. */
+  readonly #injections = new Map<number, { readonly id: bigint; readonly thread: Injection }>();
   readonly #startNs = libc.monotonicNs();
   readonly #programFd: number;
   #current: Notification | undefined;
@@ -224,25 +228,44 @@ export class KernelLoop implements CallContext {
   }
 
   inject(call: Notification): Injection | number {
-    const open = this.#injections.get(call.id);
+    const open = this.#injectionOf(call);
     if (open) return open;
     const begun = Injection.begin(call.tid, {
       alreadySeized: this.#mmio.isTraced(call.tid),
       release: () => this.transport.answer(call, 0),
+      pass: (status) => this.#onStatus({ pid: call.tid, status }),
     });
-    if (typeof begun !== 'number') this.#injections.set(call.id, begun);
+    if (typeof begun === 'number') return begun;
+    if (this.#injections.size === 0) interruptOn(SIGCHLD);
+    this.#injections.set(call.tid, { id: call.id, thread: begun });
     return begun;
+  }
+  #injectionOf(call: Notification): Injection | undefined {
+    const open = this.#injections.get(call.tid);
+    return open?.id === call.id ? open.thread : undefined;
+  }
+  #inThread(call: Notification, { run, otherwise }: InThread): Answer {
+    const thread = this.inject(call);
+    if (typeof thread === 'number') return otherwise(thread);
+    thread.follow(run(call.tid));
+    this.#forgetIfGone(call.tid, thread);
+    return 'answered';
   }
   /** A thread that was made to run calls of ours gets its result in its register. */
   #answer(call: Notification, given: Answer): void {
+    if (given === 'answered') return;
     const answer = given === -HOST_ERRNO.EFAULT ? this.processes.faultOf(call.tid) : given;
-    const open = this.#injections.get(call.id);
+    const open = this.#injectionOf(call);
     if (!open) {
       this.transport.answer(call, answer);
       return;
     }
-    this.#injections.delete(call.id);
-    open.finish(typeof answer === 'string' ? 0 : answer);
+    if (answer === 'continue') throw new Bug('a call cannot go on that has been answered');
+    open.finish(answer);
+    this.#forgetIfGone(call.tid, open);
+  }
+  #forgetIfGone(tid: number, thread: Injection): void {
+    if (thread.gone && this.#injections.get(tid)?.thread === thread) this.#injections.delete(tid);
   }
 
   #turn(): void {
@@ -289,9 +312,9 @@ export class KernelLoop implements CallContext {
     this.processes.newCall();
     this.#traps.mappings.returned(call.tid);
     this.#current = call;
-    const answer = this.#handle(call);
+    const handled = this.#handle(call);
     this.#current = undefined;
-    this.#answer(call, answer);
+    this.#answer(call, typeof handled === 'object' ? this.#inThread(call, handled) : handled);
   }
   /** The call that is being answered, whose thread can make calls for us. */
   current(): CurrentCall | undefined {
@@ -299,7 +322,7 @@ export class KernelLoop implements CallContext {
     return call && { call, pid: this.processes.processOf(call.tid) };
   }
 
-  #handle(call: Notification): Answer {
+  #handle(call: Notification): Handled {
     try {
       const handler = this.#handlers.get(call.nr);
       if (!handler) throw new Bug('the filter traps a call that is in no row');
@@ -321,17 +344,27 @@ export class KernelLoop implements CallContext {
         if (!this.#stopsLeft) return;
         continue;
       }
-      const stopped = (event.status & 0xff) === 0x7f;
-      if (stopped) {
-        this.map.newTurn();
-        this.#mmio.onStop(event.pid, event.status);
-        spinUntil = libc.monotonicNs() + SPIN_NS;
-        stops++;
-        continue;
-      }
-      this.#mmio.onExit(event.pid);
-      if (event.pid === this.#parts.pid) this.#exitStatus = event.status;
+      if (!this.#onStatus(event)) continue;
+      spinUntil = libc.monotonicNs() + SPIN_NS;
+      stops++;
     }
+  }
+  /** Something of a program's thread, as wait4 tells it. False: its end. */
+  #onStatus({ pid, status }: { pid: number; status: number }): boolean {
+    const injection = this.#injections.get(pid);
+    if (injection && !injection.thread.gone) {
+      injection.thread.onStatus(status);
+      this.#forgetIfGone(pid, injection.thread);
+      return true;
+    }
+    if ((status & 0xff) === STOPPED) {
+      this.map.newTurn();
+      this.#mmio.onStop(pid, status);
+      return true;
+    }
+    this.#mmio.onExit(pid);
+    if (pid === this.#parts.pid) this.#exitStatus = status;
+    return false;
   }
 
   /**
@@ -340,15 +373,23 @@ export class KernelLoop implements CallContext {
    */
   #checkSleepers(): void {
     for (const [id, { call, cancel }] of [...this.#parked]) {
-      if (this.#injections.has(id) || this.transport.valid(call)) continue;
+      if (this.#injectionOf(call) || this.transport.valid(call)) continue;
       this.#parked.delete(id);
       cancel();
       this.machine.syscalls.giveUp(call.tid);
     }
     this.#parts.tree.server?.endDying();
+    for (const [tid, { thread }] of this.#injections) {
+      if (isTraced(tid)) continue; // its leader's place was taken by an exec of another thread
+      thread.abandon();
+      this.#injections.delete(tid);
+    }
   }
   get #hasSleepers(): boolean {
-    return this.#parked.size > 0 || this.#parts.tree.server?.hasSignalled === true;
+    return (
+      this.#parked.size + this.#injections.size > 0 ||
+      this.#parts.tree.server?.hasSignalled === true
+    );
   }
 
   #advanceClock(): void {
@@ -359,7 +400,7 @@ export class KernelLoop implements CallContext {
   #timeoutMs(): number {
     if (this.#stopsLeft) return 0;
     const bounds = [];
-    if (this.#mmio.active) bounds.push(TRACE_CHECK_MS);
+    if (this.#mmio.active || this.#injections.size > 0) bounds.push(TRACE_CHECK_MS);
     if (this.#hasSleepers) bounds.push(SLEEPER_CHECK_MS);
     const due = this.machine.env.clock.nextDeadlineNs;
     if (due !== undefined) {

@@ -20,16 +20,11 @@ import type { Fault } from './instruction-memory.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import * as ptrace from '../sys/ptrace.ts';
+import { EVENT } from '../sys/ptrace.ts';
 import { interruptOn } from '../sys/ffi.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
 import { O_CLOEXEC, SIGBUS, SIGCHLD, SIGTRAP } from '../sys/numbers.ts';
 
-const EVENT_FORK = 1;
-const EVENT_VFORK = 2;
-const EVENT_CLONE = 3;
-const EVENT_EXEC = 4;
-const EVENT_EXIT = 6;
-const EVENT_STOP = 128;
 const LONGEST_INSTRUCTION = 15;
 const MAX_DECODED = 4096;
 
@@ -83,7 +78,7 @@ export class MmioTraps {
     const thread = inject();
     if (typeof thread === 'number') return 'continue';
     const args = [0, 1, 2, 3].map((n) => call.arg(n));
-    return this.#sigbus.change(pid, call.tid, args, (...what) => thread.run(...what));
+    return this.#sigbus.change(pid, call.tid, args, (...what) => thread.runNow(...what));
   }
   onExit(tid: number): void {
     this.#forget(tid);
@@ -103,20 +98,20 @@ export class MmioTraps {
     ptrace.resume(tid, signal);
   }
   #onEvent(tid: number, event: number, signal: number): void {
-    if (event === EVENT_EXIT || event === EVENT_EXEC) {
-      if (event === EVENT_EXEC) this.#sigbus.executed(tid, this.#processOf(tid));
+    if (event === EVENT.exit || event === EVENT.exec) {
+      if (event === EVENT.exec) this.#sigbus.executed(tid, this.#processOf(tid));
       this.#forget(tid);
       ptrace.detach(tid);
       return;
     }
-    if (event === EVENT_STOP && signal !== SIGTRAP) {
+    if (event === EVENT.stop && signal !== SIGTRAP) {
       ptrace.listen(tid);
       return;
     }
-    if (event === EVENT_FORK || event === EVENT_VFORK || event === EVENT_CLONE) {
+    if (event === EVENT.fork || event === EVENT.vfork || event === EVENT.clone) {
       this.#sigbus.inherit(this.#processOf(ptrace.eventMessage(tid)), this.#processOf(tid));
     }
-    if (event === EVENT_STOP && this.#adopting.delete(tid)) {
+    if (event === EVENT.stop && this.#adopting.delete(tid)) {
       this.#sigbus.adopt(tid, this.#processOf(tid));
     }
     this.#goOn(tid);

@@ -11,9 +11,8 @@ import { RemoteMemory } from '../process/remote-memory.ts';
 import { HOST_ERRNO, INJECTED_CALL, NR, SIGTRAP } from '../sys/numbers.ts';
 import { textOf } from '../sys/procfs.ts';
 import * as ptrace from '../sys/ptrace.ts';
-import { REGS, REGS_SIZE } from '../sys/ptrace.ts';
+import { EVENT, REGS, REGS_SIZE } from '../sys/ptrace.ts';
 
-const EVENT_EXIT = 6;
 /** Of a stop where a system call begins or ends (PTRACE_O_TRACESYSGOOD). */
 const SYSCALL_STOP = SIGTRAP | 0x80;
 const SYSCALL = Buffer.of(0x0f, 0x05);
@@ -87,7 +86,7 @@ export class ThreadCalls {
       if (!this.#alive) return false;
       const [signal, event] = [(status! >> 8) & 0xff, status! >>> 16];
       if (signal === SYSCALL_STOP) return true;
-      if (event === EVENT_EXIT) this.#alive = false;
+      if (event === EVENT.exit) this.#alive = false;
       else if (event === 0) this.#stops.push(signal);
     }
     ptrace.resume(this.#tid); // it ends, and is reaped as all are

@@ -22,8 +22,8 @@ function setup(results: number[] = []) {
   let reachable = true;
   const thread = {
     tid: ME,
-    scratch: BigInt(addressOf(stack)),
-    run: (nr: number, ...args: (number | bigint)[]) => {
+    runNow: (nr: number, ...args: (number | bigint)[]) => {
+      if (nr === NR.mmap) return addressOf(stack);
       calls.push([nr, ...args]);
       return results.shift() ?? 1;
     },
@@ -68,7 +68,10 @@ describe('a pin', () => {
     expect([s.stack.readUInt32LE(16), s.stack.readUInt32LE(40)]).toEqual([1, 1]);
     expect(s.stack.readBigUInt64LE(24)).toBe(BigInt(addressOf(s.stack)));
     for (const end of s.ends) end();
-    expect(s.calls.slice(2)).toEqual([[NR.close, THEIR_FD]]);
+    expect(s.calls.slice(2)).toEqual([
+      [NR.close, THEIR_FD],
+      [NR.munmap, addressOf(s.stack), 4096],
+    ]);
     expect(s.warnings).toEqual([]);
   });
   test('a pin gives its place back when it is released', () => {

@@ -9,7 +9,8 @@ import { refuse } from '../../base/refuse.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
 import type { HeldPages } from '../../machine/memory/process-memory.ts';
 import { HostError } from '../sys/ffi.ts';
-import { poke, type Injection } from '../seccomp/injection.ts';
+import { NO_FILE, poke } from '../seccomp/in-thread.ts';
+import type { Injection } from '../seccomp/injection.ts';
 import {
   bufferUpdate,
   IoUring,
@@ -19,7 +20,7 @@ import {
 } from '../sys/io-uring.ts';
 import { iovec } from '../sys/libc.ts';
 import type { FdInstaller, Notification } from '../seccomp/notification.ts';
-import { HOST_ERRNO, NR } from '../sys/numbers.ts';
+import { HOST_ERRNO, MAP_ANONYMOUS, MAP_PRIVATE, NR } from '../sys/numbers.ts';
 
 /** The call that is being answered. */
 export interface CurrentCall {
@@ -44,6 +45,16 @@ export function openRing(): IoUring {
   );
 }
 
+/** A caller with our ring as a descriptor of its own, and memory of its own for what is told to the kernel. */
+interface Caller {
+  /** Of the trapped call. */
+  readonly id: bigint;
+  readonly thread: Injection;
+  readonly fd: number;
+  readonly room: bigint;
+}
+const PROT_READ_WRITE = 3;
+
 /** Pages pinned by the host for a program (`--pin=exact`). */
 export class ExactPins {
   readonly #parts: PinParts;
@@ -52,7 +63,7 @@ export class ExactPins {
   #used = 0;
   readonly #told = new Set<string>();
   /** The caller that has our ring, as this descriptor of its own. */
-  #caller: { readonly id: bigint; readonly thread: Injection; readonly fd: number } | undefined;
+  #caller: Caller | undefined;
 
   constructor(parts: PinParts, ring: IoUring) {
     this.#parts = parts;
@@ -98,25 +109,34 @@ export class ExactPins {
     };
   }
 
-  /** In the name of the caller, with a structure on its stack. */
+  /** In the name of the caller. */
   #register(call: Notification, slot: number, iov: Buffer): number {
     const caller = this.#callerOf(call);
     if (typeof caller === 'number') return caller;
-    const { thread, fd } = caller;
-    const updateAt = thread.scratch + BigInt(iov.length);
-    const update = bufferUpdate(slot, thread.scratch);
-    if (!poke(thread.tid, thread.scratch, Buffer.concat([iov, update]))) return -HOST_ERRNO.EFAULT;
-    return thread.run(NR.io_uring_register, fd, REGISTER_BUFFERS_UPDATE, updateAt, update.length);
+    const { thread, fd, room } = caller;
+    const updateAt = room + BigInt(iov.length);
+    const update = bufferUpdate(slot, room);
+    if (!poke(thread.tid, room, Buffer.concat([iov, update]))) return -HOST_ERRNO.EFAULT;
+    return thread.runNow(
+      NR.io_uring_register,
+      fd,
+      REGISTER_BUFFERS_UPDATE,
+      updateAt,
+      update.length,
+    );
   }
-  #callerOf(call: Notification): { thread: Injection; fd: number } | number {
+  #callerOf(call: Notification): Caller | number {
     if (this.#caller?.id === call.id) return this.#caller;
     const fd = this.#parts.transport.addFd(call, this.#ring.fd, { cloexec: true });
     if (fd < 0) return fd;
     const thread = this.#parts.inject(call);
     if (typeof thread === 'number') return thread;
-    thread.atEnd(() => void thread.run(NR.close, fd));
-    this.#caller = { id: call.id, thread, fd };
-    return this.#caller;
+    thread.atEnd(() => void thread.runNow(NR.close, fd));
+    const flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    const room = thread.runNow(NR.mmap, 0, PAGE_SIZE, PROT_READ_WRITE, flags, NO_FILE, 0);
+    if (room < 0) return room;
+    thread.atEnd(() => void thread.runNow(NR.munmap, room, PAGE_SIZE));
+    return (this.#caller = { id: call.id, thread, fd, room: BigInt(room) });
   }
 }
 

@@ -1,110 +1,239 @@
 /**
- * System calls made by a program's thread on our behalf, while it waits for the answer to a trapped call:
- * what only the process itself can do, as going to a directory, mapping memory, or pinning it.
+ * System calls made by a program's thread on our behalf (in-thread.ts), by ptrace.
  *
  * The trapped call is answered at the start, because only then can the thread be stopped; the real result is put into
- * its register at the end.
+ * its register at the end. All signals are held back meanwhile, except inside a call that is the program's own: none is
+ * taken, so none is lost, changed or told in another order. The loop hands over each stop; only a short look at once, for
+ * most calls are over in no time, is taken here.
  */
-import { addressOf, syscall } from '../sys/ffi.ts';
-import { HOST_ERRNO, INJECTED_CALL, NR, SIGTRAP } from '../sys/numbers.ts';
-import { iovec, waitFor } from '../sys/libc.ts';
+import type { Word } from '../sys/ffi.ts';
+import { syscall } from '../sys/ffi.ts';
+import { HOST_ERRNO, NR, SIGTRAP } from '../sys/numbers.ts';
+import * as libc from '../sys/libc.ts';
 import * as ptrace from '../sys/ptrace.ts';
-import { REGS, REGS_SIZE } from '../sys/ptrace.ts';
+import { EVENT, REGS, REGS_SIZE } from '../sys/ptrace.ts';
+import { marked, type InjectedCall, type Script } from './in-thread.ts';
 
 const SYSCALL_LENGTH = 2n;
 const ARGUMENTS = [REGS.rdi, REGS.rsi, REGS.rdx, REGS.r10, REGS.r8, REGS.r9];
-/** Lets the filter pass what it would otherwise trap, which would never be answered while we wait. */
-const NOT_GIVEN = [0, 0, 0, 0, 0, INJECTED_CALL << 32n];
-/** Below the red zone of the stack: nobody minds what is there while the thread is stopped. */
-const SCRATCH_BELOW_STACK = 1024n;
+const STOPPED = 0x7f;
+const SYSCALL_STOP = SIGTRAP | 0x80;
+const SIGSTOP = 19;
+/** ERESTARTSYS, the first of the kernel's own codes for a call that a signal has interrupted. */
+const FIRST_RESTART = 512;
+const ALL_SIGNALS = (1n << 64n) - 1n;
+/** So long a call is waited for on the spot: it is what nearly all of them take. */
+const SPIN_NS = 300_000;
+/** The bound of a call whose result is needed in the middle of something. */
+const MOST_MS = 2_000;
+
+/** Where a thread is. */
+type State =
+  /** It is on its way to its first stop. */
+  | 'coming'
+  | 'stopped'
+  /** Before the kernel has looked at the call. */
+  | 'entering'
+  | 'in-call'
+  /** Gone on, dead, or another program. */
+  | 'gone';
+
+/** How a thread is taken. */
+export interface Taking {
+  /** A tracer of registers has it already. */
+  readonly alreadySeized: boolean;
+  /** Answers the trapped call, so that the thread comes out of it. */
+  readonly release: () => void;
+  /** The end of the thread, and whatever else concerns others too. */
+  readonly pass: (status: number) => void;
+}
 
 /** A thread that waits in a trapped call and makes system calls for us. */
 export class Injection {
   readonly tid: number;
-  readonly #alreadySeized: boolean;
+  readonly #how: Taking;
   readonly #saved = Buffer.alloc(REGS_SIZE);
-  /** Signals that came in between, for the thread to get afterwards. */
-  readonly #signals: number[] = [];
+  #mask = 0n;
+  #state: State = 'coming';
+  #call: InjectedCall | undefined;
+  #result = 0;
+  #script: Script | undefined;
   readonly #atEnd: (() => void)[] = [];
-  #alive = true;
+  /** SIGSTOP, which nobody can hold back, came: for later. */
+  #stopLater = false;
+  /** What it goes on with as soon as it can. */
+  #finish: number | bigint | undefined;
 
   /** Minus an errno when the thread cannot be traced: the trapped call is not answered then. */
-  static begin(
-    tid: number,
-    how: { readonly alreadySeized: boolean; readonly release: () => void },
-  ): Injection | number {
+  static begin(tid: number, how: Taking): Injection | number {
     if (!how.alreadySeized) {
-      const rc = ptrace.seize(tid, 0);
+      const rc = ptrace.seize(tid, ptrace.INJECTION_OPTIONS);
       if (rc < 0) return rc;
     }
     ptrace.interrupt(tid);
     how.release();
-    return new Injection(tid, how.alreadySeized);
+    return new Injection(tid, how);
   }
 
-  private constructor(tid: number, alreadySeized: boolean) {
+  private constructor(tid: number, how: Taking) {
     this.tid = tid;
-    this.#alreadySeized = alreadySeized;
-    this.#alive = isStop(waitFor(tid)?.status);
-    if (this.#alive) ptrace.getRegs(tid, this.#saved);
+    this.#how = how;
+    this.#spin(SPIN_NS);
   }
 
-  /** Room for 512 bytes in the program's memory. */
-  get scratch(): bigint {
-    return this.#saved.readBigUInt64LE(REGS.rsp) - SCRATCH_BELOW_STACK;
+  get gone(): boolean {
+    return this.#state === 'gone';
   }
 
-  /** The result of the call as the kernel gave it to the program. */
-  run(nr: number, ...args: readonly (number | bigint)[]): number {
-    const regs = Buffer.from(this.#saved);
-    regs.writeBigInt64LE(BigInt(nr), REGS.rax);
-    regs.writeBigInt64LE(-1n, REGS.origRax);
-    ARGUMENTS.forEach((at, index) =>
-      regs.writeBigInt64LE(BigInt.asIntN(64, BigInt(args[index] ?? NOT_GIVEN[index]!)), at),
-    );
-    regs.writeBigUInt64LE(this.#saved.readBigUInt64LE(REGS.rip) - SYSCALL_LENGTH, REGS.rip);
-    ptrace.setRegs(this.tid, regs);
-    if (!this.#step()) return -HOST_ERRNO.ESRCH;
-    ptrace.getRegs(this.tid, regs);
-    return Number(regs.readBigInt64LE(REGS.rax));
-  }
-  /** Until the system call instruction is done: a signal stops the thread before it. */
-  #step(): boolean {
-    while (this.#alive) {
-      ptrace.singleStep(this.tid);
-      const status = waitFor(this.tid)?.status;
-      this.#alive = isStop(status);
-      const signal = ((status ?? 0) >> 8) & 0xff;
-      if (signal === SIGTRAP) return this.#alive;
-      if (this.#alive) this.#signals.push(signal);
-    }
-    return false;
+  /** From now on its calls are those of a script, and its end is the end of the script. */
+  follow(script: Script): void {
+    this.#script = script;
+    if (this.#state === 'stopped') this.#next(0);
   }
 
+  /**
+   * A call of ours whose result is needed at once: -EINTR when it does not come in time (the thread goes on when it does),
+   * -ESRCH when the thread is gone.
+   */
+  runNow(nr: number, ...args: readonly Word[]): number {
+    if (this.#state === 'coming') this.#wait();
+    if (!this.#isStopped()) return this.#noResult;
+    this.#start({ nr, args });
+    this.#wait();
+    return this.#isStopped() ? this.#result : this.#noResult;
+  }
+  #isStopped(): boolean {
+    return this.#state === 'stopped';
+  }
+  get #noResult(): number {
+    return this.gone ? -HOST_ERRNO.ESRCH : -HOST_ERRNO.EINTR;
+  }
   /** Something to do in the thread before it goes on. */
   atEnd(run: () => void): void {
     this.#atEnd.push(run);
   }
   /** The thread goes on as if its trapped call had returned `result`. */
   finish(result: number | bigint): void {
-    for (const run of this.#atEnd) run();
-    if (!this.#alive) return;
-    this.#saved.writeBigInt64LE(BigInt(result), REGS.rax);
-    ptrace.setRegs(this.tid, this.#saved);
-    for (const signal of this.#signals) syscall(NR.tkill, this.tid, signal);
-    if (this.#alreadySeized) ptrace.resume(this.tid);
+    for (const run of this.#atEnd.splice(0)) run();
+    if (this.#state === 'stopped') this.#goOn(result);
+    else this.#finish = result;
+  }
+
+  /** A stop or the end of the thread, as wait4 tells it. */
+  onStatus(status: number): void {
+    const event = status >>> 16;
+    if ((status & 0xff) !== STOPPED || event === EVENT.exit) this.#lost(status);
+    else if (event === EVENT.exec) this.#replaced(status);
+    else if (this.#state === 'coming') this.#arrived();
+    else {
+      const signal = (status >> 8) & 0xff;
+      if (event === 0 && signal === SYSCALL_STOP) this.#syscallStop();
+      else this.#passOver(event === 0 ? signal : 0);
+    }
+  }
+  /** It ends. */
+  #lost(status: number): void {
+    this.abandon();
+    this.#how.pass(status);
+  }
+  /** Its own call was an exec, and has worked. */
+  #replaced(status: number): void {
+    this.abandon();
+    if (this.#how.alreadySeized) this.#how.pass(status);
     else ptrace.detach(this.tid);
   }
-}
+  /** The thread is no more what it was: nothing will be heard of it. */
+  abandon(): void {
+    this.#state = 'gone';
+    this.#script?.return(0);
+  }
+  /** Anything else that stops it: it goes on. */
+  #passOver(signal: number): void {
+    if (signal !== 0) this.#stopLater = true;
+    ptrace.untilSyscall(this.tid);
+  }
 
-function isStop(status: number | undefined): boolean {
-  return status !== undefined && (status & 0xff) === 0x7f;
-}
+  #arrived(): void {
+    ptrace.getRegs(this.tid, this.#saved);
+    this.#mask = ptrace.signalMask(this.tid);
+    ptrace.setSignalMask(this.tid, ALL_SIGNALS);
+    this.#settled(0);
+  }
+  #syscallStop(): void {
+    if (this.#state === 'entering') {
+      this.#state = 'in-call';
+      if (this.#call?.own) ptrace.setSignalMask(this.tid, this.#mask);
+      ptrace.untilSyscall(this.tid);
+      return;
+    }
+    ptrace.setSignalMask(this.tid, ALL_SIGNALS);
+    const regs = Buffer.alloc(REGS_SIZE);
+    ptrace.getRegs(this.tid, regs);
+    this.#settled(Number(regs.readBigInt64LE(REGS.rax)));
+  }
+  /** Stopped, with nothing under way. */
+  #settled(result: number): void {
+    this.#state = 'stopped';
+    this.#result = result;
+    if (this.#finish !== undefined) this.#goOn(this.#finish);
+    else if (this.#script) this.#next(result);
+  }
+  #next(result: number): void {
+    const step = this.#script!.next(result);
+    if (step.done) this.finish(step.value);
+    else {
+      this.#start(step.value);
+      this.#spin(SPIN_NS);
+    }
+  }
 
-/** Write into the program's memory while it is stopped. */
-export function poke(tid: number, at: bigint, bytes: Uint8Array): boolean {
-  const local = iovec(addressOf(bytes), bytes.length);
-  const remote = iovec(at, bytes.length);
-  const args = [addressOf(local), 1, addressOf(remote), 1, 0];
-  return syscall(NR.process_vm_writev, tid, ...args) === bytes.length;
+  #start(call: InjectedCall): void {
+    const regs = Buffer.from(this.#saved);
+    regs.writeBigInt64LE(BigInt(call.nr), REGS.rax);
+    regs.writeBigInt64LE(-1n, REGS.origRax);
+    const args = marked(call.args);
+    ARGUMENTS.forEach((at, n) => {
+      regs.writeBigInt64LE(BigInt.asIntN(64, BigInt(args[n]!)), at);
+    });
+    regs.writeBigUInt64LE(this.#saved.readBigUInt64LE(REGS.rip) - SYSCALL_LENGTH, REGS.rip);
+    ptrace.setRegs(this.tid, regs);
+    this.#call = call;
+    this.#state = 'entering';
+    ptrace.untilSyscall(this.tid);
+  }
+
+  #goOn(result: number | bigint): void {
+    this.#saved.writeBigInt64LE(BigInt(result), REGS.rax);
+    ptrace.setRegs(this.tid, this.#saved);
+    ptrace.setSignalMask(this.tid, this.#mask);
+    this.#state = 'gone';
+    if (this.#stopLater) syscall(NR.tkill, this.tid, SIGSTOP);
+    if (!this.#how.alreadySeized) {
+      ptrace.detach(this.tid);
+      return;
+    }
+    // Only a look for signals turns a restart code into a restart; detaching makes the kernel look as well.
+    if (result < 0 && -Number(result) >= FIRST_RESTART) ptrace.interrupt(this.tid);
+    ptrace.resume(this.tid);
+  }
+
+  #spin(ns: number): void {
+    const until = libc.monotonicNs() + ns;
+    while (this.#moving && libc.monotonicNs() < until) this.#look();
+  }
+  /** Bounded, and asleep between the looks. */
+  #wait(): void {
+    this.#spin(SPIN_NS);
+    for (let waited = 0; this.#moving && waited < MOST_MS; waited++) {
+      libc.sleepMs(1);
+      this.#look();
+    }
+  }
+  get #moving(): boolean {
+    return this.#state !== 'stopped' && this.#state !== 'gone';
+  }
+  #look(): void {
+    const event = libc.waitNow(this.tid);
+    if (event) this.onStatus(event.status);
+  }
 }

@@ -175,6 +175,11 @@ function waitWith(pid: number, flags: number): { pid: number; status: number } |
   return got > 0 ? { pid: got, status: waitStatus.readInt32LE(0) } : undefined;
 }
 
+/** The thread sleeps so long, or until a signal comes. */
+export function sleepMs(ms: number): void {
+  syscall(NR.poll, 0, 0, ms);
+}
+
 /** Nanoseconds of CLOCK_MONOTONIC. */
 export function monotonicNs(): number {
   return Number(process.hrtime.bigint());

@@ -41,3 +41,7 @@ export function* descriptorsOf(
     if (typeof link === 'string') yield { fd, link };
   }
 }
+/** Is a thread traced, by whomever? */
+export function isTraced(tid: number): boolean {
+  return /^TracerPid:\s*[1-9]/m.test(textOf(`/proc/${tid}/status`));
+}

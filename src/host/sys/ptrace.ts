@@ -9,7 +9,6 @@ import { NR } from './numbers.ts';
 
 const REQUEST = {
   cont: 7,
-  singleStep: 9,
   getRegs: 12,
   setRegs: 13,
   detach: 17,
@@ -25,8 +24,13 @@ const REQUEST = {
   getSigMask: 0x420a,
   setSigMask: 0x420b,
 } as const;
-/** TRACESYSGOOD, CLONE, FORK, VFORK, EXEC, EXIT: children are traced from their first instruction. */
-const OPTIONS = 1 | 8 | 2 | 4 | 0x10 | 0x40;
+const TRACE = { sysGood: 1, fork: 2, vfork: 4, clone: 8, exec: 0x10, exit: 0x40 } as const;
+/** Children are traced from their first instruction. */
+const OPTIONS = TRACE.sysGood | TRACE.clone | TRACE.fork | TRACE.vfork | TRACE.exec | TRACE.exit;
+/** For a thread that makes calls for us and is let go again (injection.ts). */
+export const INJECTION_OPTIONS = TRACE.sysGood | TRACE.exec;
+/** Of a stop: what is in the upper half of its status. */
+export const EVENT = { fork: 1, vfork: 2, clone: 3, exec: 4, exit: 6, stop: 128 } as const;
 const NT_X86_XSTATE = 0x202;
 
 /** Byte offsets in struct user_regs_struct. */
@@ -68,10 +72,6 @@ export function detach(tid: number): number {
 /** PTRACE_CONT, with the signal it is to get. */
 export function resume(tid: number, signal = 0): number {
   return ptrace(REQUEST.cont, tid, 0, signal);
-}
-/** PTRACE_SINGLESTEP */
-export function singleStep(tid: number): number {
-  return ptrace(REQUEST.singleStep, tid, 0, 0);
 }
 /** PTRACE_SYSCALL: on to where its next system call begins or ends. */
 export function untilSyscall(tid: number): number {

@@ -1,0 +1,95 @@
+/**
+ * What a program's thread does on our behalf while it waits for the answer to a trapped call: only the process itself can
+ * go to a directory, map memory, or make a call with its own rights, its own umask, its own root and its own patience.
+ *
+ * A script is a generator: it yields a call, is given the result, and returns what the trapped call returns. Nothing waits
+ * between the two (injection.ts), and a thread that dies or becomes another program never hears of it again.
+ */
+import { addressOf, syscall, type Word } from '../sys/ffi.ts';
+import { iovec } from '../sys/libc.ts';
+import {
+  HOST_ERRNO,
+  INJECTED_CALL,
+  INJECTED_MMAP,
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  NR,
+} from '../sys/numbers.ts';
+import type { Answer } from './notification.ts';
+
+/** A system call for a thread to make. */
+export interface InjectedCall {
+  readonly nr: number;
+  readonly args: readonly Word[];
+  /**
+   * The program's own call in other words: it may wait, and a signal interrupts it as it would the original. Absent: ours,
+   * with all signals held back.
+   */
+  readonly own?: true;
+}
+/** Calls of one thread, one after the other; the result is what its trapped call returns. */
+export type Script<Result extends number | bigint | string = number | bigint> = Generator<
+  InjectedCall,
+  Result,
+  number
+>;
+
+/** An answer that the calling thread itself works out. */
+export interface InThread {
+  readonly run: (tid: number) => Script;
+  /** The thread cannot be had: a debugger has it (minus an errno). */
+  readonly otherwise: (errno: number) => Answer;
+}
+/** What a handler has to say of a trapped call. */
+export type Handled = Answer | InThread;
+
+/** What the calls of ours in the six arguments do not give: the mark that lets the filter pass them. */
+const NOT_GIVEN = [0, 0, 0, 0, 0, INJECTED_CALL << 32n] as const;
+/** Of a mapping, whose sixth argument means something, the mark is in the fifth. */
+export const NO_FILE = (INJECTED_MMAP << 32n) | 0xffff_ffffn;
+const PROT_READ_WRITE = 3;
+const ROOM = 8192;
+
+/** All six arguments, with the mark. */
+export function marked(args: readonly Word[]): Word[] {
+  return NOT_GIVEN.map((otherwise, n) => args[n] ?? otherwise);
+}
+
+/** A call of ours: it does not wait, and no signal is seen meanwhile. */
+export function* ours(nr: number, ...args: readonly Word[]): Script<number> {
+  return yield { nr, args };
+}
+/** The program's own call with other arguments. The result may be one of the kernel's restart codes: return it as it is. */
+export function* own(nr: number, args: readonly Word[]): Script<number> {
+  return yield { nr, args, own: true };
+}
+
+/** Texts in memory of the program's own, for as long as `use` runs: 8 KiB in all, else -ENAMETOOLONG. */
+export function* withTexts(
+  tid: number,
+  texts: readonly Uint8Array[],
+  use: (at: readonly bigint[]) => Script<number>,
+): Script<number> {
+  if (texts.reduce((sum, { length }) => sum + length, 0) > ROOM) return -HOST_ERRNO.ENAMETOOLONG;
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS;
+  const room = yield* ours(NR.mmap, 0, ROOM, PROT_READ_WRITE, flags, NO_FILE, 0);
+  if (room < 0) return room;
+  let end = BigInt(room);
+  const places = texts.map((text) => {
+    const at = end;
+    end += BigInt(text.length);
+    return at;
+  });
+  const written = poke(tid, BigInt(room), Buffer.concat(texts));
+  const result = written ? yield* use(places) : -HOST_ERRNO.EFAULT;
+  yield* ours(NR.munmap, room, ROOM);
+  return result;
+}
+
+/** Write into the program's memory while it is stopped. */
+export function poke(tid: number, at: bigint, bytes: Uint8Array): boolean {
+  const local = iovec(addressOf(bytes), bytes.length);
+  const remote = iovec(at, bytes.length);
+  const args = [addressOf(local), 1, addressOf(remote), 1, 0];
+  return syscall(NR.process_vm_writev, tid, ...args) === bytes.length;
+}
