@@ -13,8 +13,9 @@ const MSIX_VECTORS = PENDING_BITS / 16;
 const OPTIONS = {
   // 0xffff is what a read of an empty slot gives.
   vendor: { default: 0x1b36, max: 0xfffe, hex: true, help: 'vendor id' },
-  device: { default: 0x0010, max: 0xffff, hex: true, help: 'device id' },
-  class: { default: 0x020000, max: 0xff_ffff, hex: true, help: 'class code, 24 bits' },
+  // QEMU's PCI test device: a class of its own kind, and no driver takes it for what it is not.
+  device: { default: 0x0005, max: 0xffff, hex: true, help: 'device id' },
+  class: { default: 0x00ff00, max: 0xff_ffff, hex: true, help: 'class code, 24 bits' },
   revision: { default: 1, max: 0xff, help: 'revision id' },
   bar_size: {
     default: 0x4000,

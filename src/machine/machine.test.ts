@@ -224,3 +224,22 @@ test('the driver of one IOMMU switches nothing in a function of another that has
   expect(machine.pci.remove(one!)).toBeUndefined();
   expect([one!.fn.atsEnabled, two!.fn.atsEnabled]).toEqual([false, true]);
 });
+
+/** Class, vendor and device of every function that a driver of its own kind has. */
+const CARDS: readonly (readonly [preset: string, at: string, driver: string, ids: string])[] = [
+  ['not-viable', '0000:01:00.1', 'e1000e', '020000 8086:10d3'],
+  ['sriov', '0000:01:00.0', 'igb', '020000 8086:10c9'],
+  ['sriov', '0000:01:10.0', 'vfio-pci', '020000 8086:10ca'],
+];
+const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
+test.for(CARDS)('preset %s has a network card at %s, for %s', ([preset, at, driver, ids]) => {
+  const pci = build(PRESETS[preset]!.machine).pci.device(at)!;
+  const { classCode, device, vendor } = pci.fn.identity;
+  const said = `${hex(classCode, 6)} ${hex(vendor, 4)}:${hex(device, 4)}`;
+  expect([pci.driver?.name, said]).toEqual([driver, ids]);
+});
+test('what stands for nothing has ids of no other kind of device', () => {
+  const machine = build({ devices: [{ type: 'generic', at: '0000:00:04.0' }] });
+  const { classCode, device, vendor } = machine.pci.device('0000:00:04.0')!.fn.identity;
+  expect([classCode, vendor, device]).toEqual([0x00ff00, 0x1b36, 0x0005]);
+});

@@ -18,6 +18,33 @@ export interface DevWorld {
 const IOMMU_NODE = { kind: 'device', mode: 0o660, major: 10, minor: 126 } as const;
 const CONTAINER_NODE = { kind: 'device', mode: 0o666, major: 10, minor: 196 } as const;
 
+/** A device of major 10 as sysfs and /proc/misc show it. @kernel miscdevice */
+export interface MiscDevice {
+  readonly name: string;
+  /** Below /dev. */
+  readonly devname: string;
+  readonly node: { readonly mode: number; readonly major: number; readonly minor: number };
+  /** Does this kernel have it? */
+  isIn(world: DevWorld): boolean;
+}
+/** All that a kernel here can have. */
+export const MISC_DEVICES: readonly MiscDevice[] = [
+  {
+    name: 'iommu',
+    devname: 'iommu',
+    node: IOMMU_NODE,
+    isIn: ({ iommufd }) => !iommufd.env.has('no-iommufd'),
+  },
+  {
+    name: 'vfio',
+    devname: 'vfio/vfio',
+    node: CONTAINER_NODE,
+    isIn: ({ iommufd, vfio }) =>
+      iommufd.env.has('vfio-container-iommufd') ||
+      [...vfio.nodes()].some(({ path }) => path === 'vfio/vfio'),
+  },
+];
+
 /** The directory /dev; real entries of the host show through beside it. */
 export function devRoot(world: DevWorld): DirNode {
   const vfio = vfioDir(world);

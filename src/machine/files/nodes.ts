@@ -35,8 +35,15 @@ export interface LinkNode extends Owned {
   readonly kind: 'link';
   target(): string;
 }
-/** A sysfs attribute. */
-export interface AttrNode extends Owned {
+/** Something whose open file is more than a text. */
+export interface Openable {
+  open(
+    task: Task,
+    flags: { read: boolean; write: boolean; nonblocking: boolean },
+  ): Result<OpenFile>;
+}
+/** A sysfs attribute; with `open` it is a file of its own, such as registers that can be mapped. */
+export interface AttrNode extends Owned, Partial<Openable> {
   readonly kind: 'attr';
   /** Permission bits, e.g. 0o444. */
   readonly mode: number;
@@ -49,13 +56,17 @@ export interface AttrNode extends Owned {
   write?(task: Task, data: Uint8Array, offset: number): Outcome<Result<number>>;
 }
 /** A character device node. */
-export interface DeviceNode extends Owned {
+export interface DeviceNode extends Owned, Openable {
   readonly kind: 'device';
   readonly mode: number;
   readonly major: number;
   readonly minor: number;
-  open(
-    task: Task,
-    flags: { read: boolean; write: boolean; nonblocking: boolean },
-  ): Result<OpenFile>;
+}
+
+/** A node whose open gives an open file of ours. */
+export type OpenableNode = DeviceNode | (AttrNode & Openable);
+
+/** Is it one? Else an attribute is a text. */
+export function isOpenable(node: AttrNode | DeviceNode): node is OpenableNode {
+  return node.open !== undefined;
 }

@@ -34,7 +34,7 @@ import { hex } from '../../base/u64.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
 import { decodeIoctl } from '../../uapi/decode.ts';
 import type { Guard } from './guard.ts';
-import type { AttrNode, DeviceNode } from './nodes.ts';
+import type { AttrNode, Openable } from './nodes.ts';
 
 /** What open(2) was asked for, as far as the kernel layers care. */
 export interface OpenFlags {
@@ -74,8 +74,8 @@ export class Syscalls {
     this.#guard = guard;
   }
 
-  /** openat(2) of a device node. The file starts with one reference, the caller's. */
-  open(task: Task, node: DeviceNode, path: string, flags: OpenFlags): Result<OpenFile> {
+  /** openat(2) of a node with a file of its own. The file starts with one reference, the caller's. */
+  open(task: Task, node: Openable, path: string, flags: OpenFlags): Result<OpenFile> {
     return this.#call({ pid: task.pid, task, name: 'openat', file: path }, () => {
       const file = node.open(task, flags);
       if (!isErrno(file)) file.nonblocking = flags.nonblocking;
@@ -172,13 +172,14 @@ export class Syscalls {
     offset = 0,
   ): Outcome<Result<number>> {
     const text = (): string => new TextDecoder().decode(data.subarray(0, 64)).trimEnd();
-    return this.#call(
-      { pid: task.pid, task, name: 'write', file: path },
-      () =>
-        node.write?.(task, data, offset) ??
-        refuse(EINVAL, 'the attribute cannot be written', { path }),
-      { before: () => ({ args: { data: text() } }) },
-    );
+    const run = (): Outcome<Result<number>> => {
+      if (!node.write) return refuse(EINVAL, 'the attribute cannot be written', { path });
+      // sysfs calls nobody for nothing.
+      return data.length === 0 ? 0 : node.write(task, data, offset);
+    };
+    return this.#call({ pid: task.pid, task, name: 'write', file: path }, run, {
+      before: () => ({ args: { data: text() } }),
+    });
   }
 
   /** A load from mapped registers. EIO: a Bug in the device or below; the bus would give all ones. */

@@ -134,15 +134,21 @@ export class DriverCore {
   /** Try every matching driver until one takes the device. A probe that fails is logged, as by the kernel. */
   attach(pci: PciDev): void {
     if (pci.driver) return;
-    for (const driver of this.drivers.values()) {
-      if (!this.matches(driver, pci)) continue;
-      const rc = this.#probe(driver, pci);
-      if (!rc) return;
-      this.env.log('warn', `${driver.name} ${pci.name}: probe failed with error ${rc.name}`);
-    }
+    for (const driver of this.drivers.values()) if (this.#try(driver, pci)) return;
+  }
+  /** Does the driver take the device? @kernel __driver_attach */
+  #try(driver: KernelDriver, pci: PciDev): boolean {
+    if (pci.driver || !this.matches(driver, pci)) return false;
+    const rc = this.#probe(driver, pci);
+    if (rc) this.env.log('warn', `${driver.name} ${pci.name}: probe failed with error ${rc.name}`);
+    return rc === undefined;
   }
 
-  /** Write to new_id. EINVAL: fewer than two numbers; EEXIST: known already. @kernel new_id_store */
+  /**
+   * Write to new_id: the driver is offered every device without one, and no other driver is. It takes those of the id, and
+   * those whose override names it. EINVAL: fewer than two numbers; EEXIST: known already.
+   * @kernel new_id_store, driver_attach
+   */
   newId(driver: KernelDriver, text: string, devices: Iterable<PciDev>): Status {
     const id = parseId(text);
     if (isErrno(id)) return id;
@@ -150,9 +156,7 @@ export class DriverCore {
       return refuse(EEXIST, 'the driver has this id already', { id: text.trim() });
     }
     driver.dynamicIds.push(id);
-    for (const pci of devices) {
-      if (!pci.driver && pci.driverOverride === undefined && idMatches(id, pci)) this.attach(pci);
-    }
+    for (const pci of devices) this.#try(driver, pci);
     return undefined;
   }
   /** @kernel remove_id_store */

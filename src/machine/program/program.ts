@@ -24,7 +24,7 @@ import type { Eventfd, Task } from '../../base/task.ts';
 import { hex, PAGE_SIZE, U64_MAX } from '../../base/u64.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
 import type { MachineMm } from '../memory/mm.ts';
-import type { AttrNode, Node } from '../files/nodes.ts';
+import { isOpenable, type AttrNode, type Node } from '../files/nodes.ts';
 import type { FilePages } from '../memory/mm.ts';
 import { ProgramEventfd } from './program-eventfd.ts';
 import { ProgramMemory, SharedObject, type MapOptions } from './program-memory.ts';
@@ -147,8 +147,8 @@ export class Program implements Task, Cred {
     if (isErrno(place)) return place;
     const { node } = place;
     if (node.kind === 'dir') return refuse(EISDIR, 'a directory is read with readdir', { path });
-    if (node.kind === 'attr') return this.#install(new AttrFile(place.path, node, how));
-    const modes = { read: true, write: true, nonblocking: false, ...flags };
+    if (!isOpenable(node)) return this.#install(new AttrFile(place.path, node, how));
+    const modes = { nonblocking: false, ...flags, read: how.read, write: how.write };
     const file = syscalls.open(this, node, place.path, modes);
     return isErrno(file) ? file : this.#install(file);
   }

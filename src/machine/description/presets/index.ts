@@ -11,6 +11,12 @@ export interface Preset {
 
 const EDU = { type: 'edu', at: '0000:00:04.0' } as const;
 
+/** Ids of network cards, for what stands for one. */
+const nic = (device: number) => ({ vendor: 0x8086, device, class: 0x020000 });
+const IGB = nic(0x10c9);
+const IGB_VF = nic(0x10ca);
+const E1000E = nic(0x10d3);
+
 /** The presets by name. */
 export const PRESETS: Readonly<Record<string, Preset>> = {
   default: {
@@ -67,7 +73,13 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
           at: '0000:00:01.0',
           devices: [
             { type: 'edu', at: '0000:01:00.0', options: { pcie: true }, acs: false },
-            { type: 'generic', at: '0000:01:00.1', driver: 'e1000e', acs: false },
+            {
+              type: 'generic',
+              at: '0000:01:00.1',
+              driver: 'e1000e',
+              options: E1000E,
+              acs: false,
+            },
           ],
         },
       ],
@@ -105,9 +117,9 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
           type: 'root-port',
           at: '0000:00:01.0',
           devices: [
-            { type: 'generic', at: '0000:01:00.0', driver: 'igb' },
-            { type: 'generic', at: '0000:01:10.0', vfOf: '0000:01:00.0' },
-            { type: 'generic', at: '0000:01:10.1', vfOf: '0000:01:00.0' },
+            { type: 'generic', at: '0000:01:00.0', driver: 'igb', options: IGB },
+            { type: 'generic', at: '0000:01:10.0', options: IGB_VF, vfOf: '0000:01:00.0' },
+            { type: 'generic', at: '0000:01:10.1', options: IGB_VF, vfOf: '0000:01:00.0' },
           ],
         },
       ],

@@ -3,7 +3,9 @@ import { sysPathOf } from '../../kernel/pci-dev.ts';
 import type { DirNode } from '../nodes.ts';
 import { dir, textAttr } from '../tree.ts';
 import { iommuClass, iommuGroupsDir, virtualIommu } from './iommu.ts';
-import { moduleDir, pciBusDir } from './pci-bus.ts';
+import { devDir, miscClass, virtualMisc } from './char-devices.ts';
+import { moduleDir } from './modules.ts';
+import { pciBusDir } from './pci-bus.ts';
 import { pciDeviceDir } from './pci-device.ts';
 import { vfioClass, vfioDevClass, virtualVfio } from './vfio-class.ts';
 import type { SysfsWorld } from './world.ts';
@@ -16,6 +18,7 @@ export function sysfsRoot(world: SysfsWorld): DirNode {
   const classes = dir(
     () => ({
       iommu: iommuClass(world),
+      misc: miscClass(world),
       vfio: vfioClass(world),
       'vfio-dev': vfioDevClass(world),
     }),
@@ -26,11 +29,19 @@ export function sysfsRoot(world: SysfsWorld): DirNode {
   const { faults } = world;
   const debug = faults && dir(() => faults.directories(), true);
   const kernel = dir(() => ({ iommu_groups: groups, debug }), true);
-  return dir(() => ({ bus, class: classes, devices, kernel, module: modules }), true);
+  const dev = devDir(world);
+  return dir(() => ({ bus, class: classes, dev, devices, kernel, module: modules }), true);
 }
 
 function devicesDir(world: SysfsWorld): DirNode {
-  const virtual = dir(() => ({ iommu: virtualIommu(world), vfio: virtualVfio(world) }), true);
+  const virtual = dir(
+    () => ({
+      iommu: virtualIommu(world),
+      misc: virtualMisc(world),
+      vfio: virtualVfio(world),
+    }),
+    true,
+  );
   return dir(() => ({ ...rootBuses(world), virtual }), true);
 }
 

@@ -3,9 +3,10 @@ import { ENODEV, isErrno, type Result } from '../../../base/errno.ts';
 import { refuse } from '../../../base/refuse.ts';
 import type { KernelDriver } from '../../kernel/driver-core.ts';
 import type { DirNode, Node } from '../nodes.ts';
+import { loadedModules } from '../../kernel/modules.ts';
 import { parseBool } from '../../kernel/parameters.ts';
 import type { PciDev } from '../../kernel/pci-dev.ts';
-import { dir, dirOf, link, textAttr, writableAttr } from '../tree.ts';
+import { dir, dirOf, link, writableAttr } from '../tree.ts';
 import { rescanFile } from './pci-device.ts';
 import { byName, relative, type SysfsWorld } from './world.ts';
 
@@ -66,40 +67,15 @@ function driverDir(world: SysfsWorld, driver: KernelDriver): DirNode {
       new_id: writableAttr(undefined, (text) => drivers.newId(driver, text, world.pci.devices())),
       remove_id: writableAttr(undefined, (text) => drivers.removeId(driver, text)),
       uevent: writableAttr(undefined, () => undefined),
-      module: link(`../../../../module/${driver.module}`),
+      module: hasModule(world, driver) ? link(`../../../../module/${driver.module}`) : undefined,
     };
   });
 }
 
+function hasModule({ env, drivers }: SysfsWorld, driver: KernelDriver): boolean {
+  return loadedModules(env, drivers).some(({ name }) => name === driver.module);
+}
 function named(world: SysfsWorld, text: string): Result<PciDev, 'ENODEV'> {
   const name = text.trim();
   return world.pci.device(name) ?? refuse(ENODEV, 'no such PCI device', { device: name });
-}
-
-/** /sys/module: the modules a client asks for, with their parameters. */
-export function moduleDir(world: SysfsWorld): DirNode {
-  return dirOf(
-    () => modulesOf(world),
-    (parameters) =>
-      dir(() => ({ parameters: parametersDir(parameters), refcnt: textAttr(() => '0\n') })),
-    true,
-  );
-}
-
-/** Those with parameters, and those of the drivers. */
-function modulesOf(world: SysfsWorld): [string, SysfsWorld['modules'][string]][] {
-  const names = [...world.drivers.drivers.values()].map((driver) => driver.module);
-  const all = new Set([...names, ...Object.keys(world.modules)]);
-  return [...all].map((name) => [name, world.modules[name] ?? {}]);
-}
-
-function parametersDir(parameters: SysfsWorld['modules'][string]): DirNode {
-  return dirOf(
-    () => Object.entries(parameters),
-    (parameter) => {
-      const read = (): string => parameter.read();
-      const { write } = parameter;
-      return write ? writableAttr(read, write) : textAttr(read);
-    },
-  );
 }

@@ -1,18 +1,18 @@
 /**
  * The directory of one PCI function (vfio.md 4.1): what lspci, QEMU, DPDK, SPDK, libvfn and driverctl read and write.
  *
- * NOT IMPLEMENTED: msi_irqs/, mmap of resourceN (VFIO is the way to the registers), sriov_numvfs, VPD.
+ * NOT IMPLEMENTED: msi_irqs/, sriov_numvfs, VPD.
  */
 import { EBUSY, EINVAL, EIO, EPERM, type Result, type Status } from '../../../base/errno.ts';
 import { refuse } from '../../../base/refuse.ts';
 import { CAP_SYS_ADMIN, type Task } from '../../../base/task.ts';
 import { resetDone, resetPrepare } from '../../../core/group/reset.ts';
-import type { PciBar } from '../../../pci/bar.ts';
 import { RESET_METHODS } from '../../../pci/identity.ts';
 import { PCI_COMMAND, PCI_INTERRUPT_LINE } from '../../../uapi/pci-regs.ts';
 import type { AttrNode, DirNode, Node } from '../nodes.ts';
 import { sysPathOf, type PciDev } from '../../kernel/pci-dev.ts';
 import { dir, link, textAttr, writableAttr } from '../tree.ts';
+import { resourceFiles } from './pci-resource.ts';
 import { vfioDevDir } from './vfio-class.ts';
 import { hexText, relative, type SysfsWorld } from './world.ts';
 
@@ -114,43 +114,6 @@ function configFile(pci: PciDev): AttrNode {
       }
       return Math.max(0, end - offset);
     },
-  };
-}
-
-const RESOURCES = 13;
-
-function resourceFiles(pci: PciDev): Entries {
-  const out: Entries = {
-    resource: textAttr(() => {
-      const lines = Array.from({ length: RESOURCES }, (_, n) => resourceLine(pci.fn.bars[n]));
-      return lines.join('');
-    }),
-  };
-  for (const bar of pci.fn.bars) {
-    if (!bar) continue;
-    out[`resource${bar.index}`] = resourceFile(bar);
-    if (bar.prefetchable) out[`resource${bar.index}_wc`] = resourceFile(bar);
-  }
-  return out;
-}
-
-/** Flags of a resource with the type nibble of its BAR. */
-const RESOURCE_FLAGS = { io: 0x40101, mem32: 0x40200, mem64: 0x140204 } as const;
-const PREFETCH_FLAGS = 0x2008;
-
-function resourceLine(bar: PciBar | undefined): string {
-  if (!bar) return `${[0, 0, 0].map(() => hexText(0, 16)).join(' ')}\n`;
-  const flags = RESOURCE_FLAGS[bar.kind] | (bar.prefetchable ? PREFETCH_FLAGS : 0);
-  const words = [bar.address, bar.address + bar.size - 1, flags];
-  return `${words.map((word) => hexText(word, 16)).join(' ')}\n`;
-}
-
-function resourceFile(bar: PciBar): AttrNode {
-  return {
-    kind: 'attr',
-    mode: 0o600,
-    size: bar.size,
-    read: () => refuse(EIO, 'registers in memory space cannot be read with read(2)'),
   };
 }
 

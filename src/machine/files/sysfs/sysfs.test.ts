@@ -14,6 +14,7 @@ import {
   isErrno,
   type Errno,
 } from '../../../base/errno.ts';
+import { must } from '../../../testing/base/must.ts';
 import { Machine } from '../../machine.ts';
 import { PRESETS } from '../../description/presets/index.ts';
 import type { Program } from '../../program/program.ts';
@@ -94,6 +95,18 @@ const LINKS: readonly (readonly [path: string, target: string, real: string])[] 
     '../../../../devices/pci0000:00/0000:00:04.0',
     '/sys/devices/pci0000:00/0000:00:04.0',
   ],
+  ['/sys/class/misc/iommu', '../../devices/virtual/misc/iommu', '/sys/devices/virtual/misc/iommu'],
+  ['/sys/class/misc/vfio', '../../devices/virtual/misc/vfio', '/sys/devices/virtual/misc/vfio'],
+  ['/sys/dev/char/10:126', '../../devices/virtual/misc/iommu', '/sys/devices/virtual/misc/iommu'],
+  ['/sys/dev/char/10:196', '../../devices/virtual/misc/vfio', '/sys/devices/virtual/misc/vfio'],
+  ['/sys/dev/char/243:0', '../../devices/virtual/vfio/0', '/sys/devices/virtual/vfio/0'],
+  [
+    '/sys/dev/char/511:0',
+    '../../devices/pci0000:00/0000:00:04.0/vfio-dev/vfio0',
+    '/sys/devices/pci0000:00/0000:00:04.0/vfio-dev/vfio0',
+  ],
+  ['/sys/module/vfio/holders/vfio_pci_core', '../../vfio_pci_core', '/sys/module/vfio_pci_core'],
+  ['/sys/module/vfio_pci/drivers/pci:vfio-pci', '../../../bus/pci/drivers/vfio-pci', VFIO_PCI],
   [
     '/sys/devices/virtual/iommu/dmar0/devices/0000:00:04.0',
     '../../../../pci0000:00/0000:00:04.0',
@@ -105,6 +118,32 @@ describe('what a client reads', () => {
   test.for(FILES)('%s of the edu reads as on Linux', ([file, content]) => {
     expect(text(boot().program, `${EDU}/${file}`)).toBe(content);
   });
+  test.for([
+    ['/sys/class/misc/iommu/dev', '10:126\n'],
+    ['/sys/class/misc/iommu/uevent', 'MAJOR=10\nMINOR=126\nDEVNAME=iommu\nDEVMODE=0660\n'],
+    ['/sys/class/misc/vfio/uevent', 'MAJOR=10\nMINOR=196\nDEVNAME=vfio/vfio\nDEVMODE=0666\n'],
+    ['/sys/module/vfio_pci/initstate', 'live\n'],
+    ['/sys/module/vfio_pci/refcnt', '0\n'],
+    ['/sys/module/vfio/refcnt', '2\n'],
+    ['/sys/module/iommufd/coresize', '131072\n'],
+  ] as const)('%s says what there is', ([path, content]) => {
+    expect(text(boot().program, path)).toBe(content);
+  });
+  test.for([
+    ['5.8', ['vfio'], false],
+    ['7.3', ['iommu', 'vfio'], true],
+  ] as const)(
+    'a kernel of %s has the modules and misc devices it can have',
+    ([version, misc, has]) => {
+      const made = Machine.create({ kernel: { version } });
+      if ('problems' in made) throw new Bug('no such kernel');
+      const program = made.machine.program();
+      expect(program.readdir('/sys/class/misc')).toEqual(misc);
+      expect(must(program.readdir('/sys/module')).includes('iommufd')).toBe(has);
+      expect(must(program.readdir('/sys/module'))).not.toContain('pcieport');
+      expect(program.readlink('/sys/bus/pci/drivers/pcieport/module')).toBe(ENOENT);
+    },
+  );
   test.for(LINKS)('%s is a link', ([path, target, real]) => {
     const { program } = boot();
     expect(program.readlink(path)).toBe(target);
@@ -247,6 +286,46 @@ describe('overrides and ids', () => {
     expect(echo(program, '1234 11e8', `${VFIO_PCI}/new_id`)).toBe(EEXIST);
     expect(echo(program, '1234 11e8', `${VFIO_PCI}/remove_id`)).toBeUndefined();
   });
+  test('a new id is offered every device without a driver, by this driver only (4.2)', () => {
+    const { program } = boot();
+    const STUB = '/sys/bus/pci/drivers/pci-stub';
+    const steps: readonly (readonly [
+      what: string,
+      path: string,
+      answer: string,
+      driver: string,
+    ])[] = [
+      ['0000:00:04.0', `${VFIO_PCI}/unbind`, 'ok', 'ENOENT'],
+      ['1234 5678', `${STUB}/new_id`, 'ok', 'ENOENT'],
+      ['1234 11e8', `${STUB}/new_id`, 'ok', 'ENOENT'], //       the override names another
+      ['8086 10d3', `${VFIO_PCI}/new_id`, 'ok', 'vfio-pci'], // the override names it
+      ['8086 10d3', `${VFIO_PCI}/new_id`, 'EEXIST', 'vfio-pci'],
+      ['8086 10d3', `${VFIO_PCI}/remove_id`, 'ok', 'vfio-pci'],
+      ['0000:00:04.0', `${VFIO_PCI}/unbind`, 'ok', 'ENOENT'],
+      ['', `${EDU}/driver_override`, 'ok', 'ENOENT'],
+      ['1234 9abc', `${VFIO_PCI}/new_id`, 'ok', 'ENOENT'], //   pci-stub would take it, and is not asked
+      ['1234 def0', `${STUB}/new_id`, 'ok', 'pci-stub'],
+    ];
+    for (const [what, path, answer, driver] of steps) {
+      const rc = echo(program, what, path);
+      const bound = program.readlink(`${EDU}/driver`);
+      const name = isErrno(bound) ? bound.name : bound.split('/').pop();
+      expect([what, path, rc?.name ?? 'ok', name]).toEqual([what, path, answer, driver]);
+    }
+  });
+  test('a write of no bytes changes nothing', () => {
+    const { program } = boot();
+    const paths = [`${EDU}/driver_override`, `${VFIO_PCI}/unbind`, `${EDU}/enable`];
+    for (const path of paths) {
+      const fd = must(program.open(path, { read: false }));
+      expect([path, program.write(fd, new Uint8Array(0))]).toEqual([path, 0]);
+    }
+    expect(text(program, `${EDU}/driver_override`)).toBe('vfio-pci\n');
+    expect(program.readdir('/dev/vfio/devices')).toEqual(['vfio0']);
+  });
+});
+
+describe('drivers that refuse, and that wait', () => {
   test('without an IOMMU vfio-pci refuses the device while the parameter is N', () => {
     const { program } = boot('noiommu');
     const parameter = '/sys/module/vfio/parameters/enable_unsafe_noiommu_mode';

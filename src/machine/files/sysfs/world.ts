@@ -1,6 +1,8 @@
 /** What sysfs shows: the parts of a machine its files read and change. */
 import type { FaultInjection } from '../fault-injection.ts';
 import type { IommuCore } from '../../../core/contract/iommu-core.ts';
+import type { KernelEnv } from '../../../base/kernel-env.ts';
+import type { IommufdSubsystem } from '../../../iommufd/subsystem.ts';
 import type { VfioSubsystem } from '../../../vfio/vfio-core.ts';
 import type { DriverCore } from '../../kernel/driver-core.ts';
 import type { Hardware } from '../../hardware/hardware.ts';
@@ -9,11 +11,13 @@ import type { PciDevices } from '../../kernel/pci-devices.ts';
 
 /** The parts of a machine that sysfs reads and changes. */
 export interface SysfsWorld {
+  readonly env: KernelEnv;
   readonly core: IommuCore;
   readonly hardware: Hardware;
   readonly pci: PciDevices;
   readonly drivers: DriverCore;
   readonly vfio: VfioSubsystem;
+  readonly iommufd: IommufdSubsystem;
   readonly modules: Modules;
   readonly faults: FaultInjection | undefined;
 }
