@@ -78,7 +78,7 @@ export interface IommuPlace {
   readonly directRegions: readonly FirmwareRegion[];
 }
 
-/** Bits in the configuration space of functions, by requester id, that the driver of their IOMMU decides. */
+/** Bits in the configuration space of functions, by requester id, that the driver of their IOMMU decides; a reset clears them. */
 export interface EnableBits {
   /** May the device ask for translations? @kernel pci_enable_ats */
   setAts(requesterId: number, enabled: boolean): void;
@@ -104,6 +104,11 @@ export interface Iommu {
   readonly summary: string;
   /** Texts in its sysfs directory: directory → file → what reading it gives, newline included. */
   readonly attributes?: Readonly<Record<string, Readonly<Record<string, () => string>>>>;
+  /**
+   * The unit's knowledge of the enable bits: told what a function has whenever that may have changed, by the driver or by a
+   * reset. Undefined: the unit does not care.
+   */
+  readonly heeds?: EnableBits;
   /** A device is about to be probed whose requests will carry this id; it is gone again. */
   connect?(dev: Device, requesterId: number): void;
   /** The device with this id is gone. */

@@ -64,7 +64,7 @@ const LEGACY_FAULTS: Omit<FaultCase, 'config'>[] = [
     spoil: (s) => void (s.words[s.context + 3]! |= 1),
   },
   { code: 0x0c, why: 'PS in the top table', spoil: (s) => void (s.words[s.top]! |= 0x80) },
-  { code: 0x0d, why: 'T 0 and ATS on', spoil: (s) => s.rig.handle.unit.setAts(RID, true) },
+  { code: 0x0d, why: 'T 0 and ATS on', spoil: (s) => s.rig.handle.unit.ats.setAts(RID, true) },
   { code: 0x31, why: 'PASID in legacy mode', spoil: NOTHING, pasid: 3 },
   { code: 0x30, why: 'scalable mode on a legacy unit', spoil: (s) => spoilRoot(s, 1) },
   { code: 0x06, why: 'read of the interrupt range', spoil: NOTHING, iovaG: 0xfee00 },
@@ -89,7 +89,11 @@ const SCALABLE_FAULTS: Omit<FaultCase, 'config'>[] = [
     why: 'reserved bit of the context',
     spoil: (s) => void (s.words[s.context + 7]! |= 1),
   },
-  { code: 0x44, why: 'DTE clear and ATS on', spoil: (s) => s.rig.handle.unit.setAts(RID, true) },
+  {
+    code: 0x44,
+    why: 'DTE clear and ATS on',
+    spoil: (s) => s.rig.handle.unit.ats.setAts(RID, true),
+  },
   { code: 0x45, why: 'PASIDE clear', spoil: NOTHING, pasid: 3 },
   {
     code: 0x46,

@@ -99,7 +99,6 @@ export function resolveHardware(config: IntelHardwareConfig): IntelHardware {
   bugOn(hw.mgaw < 12 || hw.mgaw > 57, 'MGAW is a width of 12 to 57 bits');
   bugOn(hw.domainIdBits < 4 || hw.domainIdBits > 16 || hw.domainIdBits % 2 !== 0, 'ND is even');
   bugOn(hw.pasidBits > 20, 'a PASID has 20 bits at most');
-  bugOn(hw.pageRequests && !(hw.ats && hw.pasidBits > 0), 'page requests need ATS and PASIDs');
   bugOn(hw.nested && !(hw.firstStage && hw.secondStage), 'nesting needs both stages');
   return hw;
 }
@@ -119,15 +118,17 @@ function resolvePlain(config: IntelHardwareConfig, scalable: boolean) {
   };
 }
 
-/** Everything legacy mode cannot have. */
+/** Everything legacy mode cannot have; what needs something else is there with that only. */
 function resolveScalable(config: IntelHardwareConfig, scalable: boolean) {
+  const pasidBits = scalable ? (config.pasidBits ?? 20) : 0;
+  const asks = (config.ats ?? true) && pasidBits > 0;
   const having = (feature: boolean | undefined, normal: boolean) => scalable && (feature ?? normal);
   const firstStage = having(config.firstStage, true);
   const secondStage = !scalable || having(config.secondStage, true);
   return {
     ssade: having(config.ssade, true),
-    pageRequests: having(config.pageRequests, false),
-    pasidBits: scalable ? (config.pasidBits ?? 20) : 0,
+    pageRequests: asks && having(config.pageRequests, false),
+    pasidBits,
     firstStage,
     firstStage5: firstStage && having(config.firstStage5, false),
     firstStage1g: firstStage && having(config.firstStage1g, true),

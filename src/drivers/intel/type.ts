@@ -19,6 +19,10 @@ const OPTIONS = {
   coherentWalks: { kind: 'boolean', help: 'page walks snoop the caches; default true' },
   ssade: { kind: 'boolean', help: 'second-stage dirty tracking; default: in scalable mode' },
   ats: { kind: 'boolean', help: 'device TLBs; default true' },
+  pageRequests: {
+    kind: 'boolean',
+    help: 'devices may ask for pages; needs ats and PASIDs; default false',
+  },
   passThrough: { kind: 'boolean', help: 'can pass addresses untranslated; default true' },
   pasidBits: {
     kind: 'integer',
@@ -61,7 +65,7 @@ export const intelType: IommuType = {
         const { instance, ops, unit } = handle;
         const rc = deviceRegister(core, instance, ops, { fwnode });
         const attributes = attributesOf(handle);
-        return rc ?? { instance, unit, summary: summaryOf(handle), attributes };
+        return rc ?? { instance, unit, heeds: unit.ats, summary: summaryOf(handle), attributes };
       },
     };
   },

@@ -88,9 +88,20 @@ export class PciSlot {
       requesterId: requesterIdAtRoot(this.place),
       unit: iommu?.unit,
     });
+    this.#tellUnit(iommu);
     if (!type || !options) return;
     const host = hostServices(plug.host, type.needs?.(options) ?? [], bus.env.clock);
     this.model = type.create(devicePort(this.fn, this.dma, host), options);
+  }
+  /** A unit that keeps the TLBs of devices hears who has one, before the device does. */
+  #tellUnit(iommu: MachineIommu | undefined): void {
+    const { fn, dma } = this;
+    const unit = iommu?.heeds;
+    if (!unit) return;
+    fn.watchers.add(() => {
+      unit.setAts(dma.requesterId, fn.atsEnabled);
+      unit.setPri(dma.requesterId, fn.pageRequestsEnabled);
+    });
   }
   /** '0000:00:04.0' */
   get name(): string {

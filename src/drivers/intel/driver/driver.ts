@@ -57,7 +57,7 @@ export interface IntelUnitConfig extends IntelHardwareConfig {
   readonly memory?: PhysicalMemory;
   /** Functions behind this unit; a unit without takes everything no other claims. */
   readonly scope?: (fn: PciFunction) => boolean;
-  /** In the configuration space of the functions; without, only the unit knows who may ask. */
+  /** In the configuration space of the functions, from where the unit hears of them; without, only the unit has them. */
   readonly enableBits?: EnableBits;
   /** Ranges firmware wants identity-mapped. */
   readonly rmrrs?: readonly Rmrr[];
@@ -118,7 +118,7 @@ function addUnit(
     hw,
     port: unit,
     requesters,
-    ats: both(unit, config.enableBits),
+    ats: config.enableBits ?? unit.ats,
     rmrrs: config.rmrrs ?? [],
     scope: config.scope,
     defDomainType: config.defDomainType,
@@ -128,21 +128,6 @@ function addUnit(
   const handle = { instance, ops, unit, registers: unit };
   units.push(handle);
   return handle;
-}
-
-/** The unit keeps the TLBs of devices, so it has to know as well. */
-function both(unit: EnableBits, functions: EnableBits | undefined): EnableBits {
-  if (!functions) return unit;
-  return {
-    setAts(requesterId, enabled) {
-      functions.setAts(requesterId, enabled);
-      unit.setAts(requesterId, enabled);
-    },
-    setPri(requesterId, enabled) {
-      functions.setPri(requesterId, enabled);
-      unit.setPri(requesterId, enabled);
-    },
-  };
 }
 
 function createOps(core: IommuCore, pci: PciGrouping, units: IntelUnitHandle[]): IommuOps {

@@ -9,7 +9,7 @@ import type { Facts } from '../../../base/refuse.ts';
 import { pow2 } from '../../../base/u64.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
 import { MAMV, type IntelHardware } from '../hardware.ts';
-import type { PageGroupResponse } from '../unit/invalidation.ts';
+import type { PageGroupResponse } from '../../unit/ats.ts';
 import { write64, type RegisterPort } from '../../unit/register-port.ts';
 import { Ring, type RingPointers } from '../../unit/ring.ts';
 import { iqa, REG_IQA, REG_IQH, REG_IQT } from '../registers.ts';

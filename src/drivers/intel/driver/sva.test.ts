@@ -17,7 +17,7 @@ import { x86_64 } from '../../../pt/formats/x86-64.ts';
 import { FRAME_WORDS } from '../../../pt/ram.ts';
 import { toIntelDevice } from './domain.ts';
 import type { IntelUnitConfig } from './driver.ts';
-import type { PageGroupResponse } from '../unit/invalidation.ts';
+import type { PageGroupResponse } from '../../unit/ats.ts';
 import { PageRequestQueue } from '../unit/page-requests.ts';
 import { handlePageRequests } from './prq.ts';
 import { PRS_PPR, PRS_PRO, REG_PQA, REG_PQH, REG_PQT, REG_PRS } from '../registers.ts';

@@ -6,6 +6,7 @@
  */
 import { pow2 } from '../../../base/u64.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
+import type { PageGroupResponse } from '../../unit/ats.ts';
 import { MAMV } from '../hardware.ts';
 import {
   DESC_CONTEXT,
@@ -44,14 +45,6 @@ export interface CacheControl {
   /** PASID -1: requests without one; undefined: all of the device. */
   invalidateDevTlb(requesterId: number, pasid: number | undefined, range: GranuleRange): void;
   respond(response: PageGroupResponse): void;
-}
-/** What goes back to a device for a group of page requests. PASID -1: its requests carried none. */
-export interface PageGroupResponse {
-  readonly requesterId: number;
-  readonly pasid: number;
-  readonly group: number;
-  /** 0 success, 1 invalid, 15 failure. */
-  readonly code: number;
 }
 export interface GranuleRange {
   readonly startG: number;

@@ -7,21 +7,19 @@
  */
 import type { PageRequest } from '../../../core/contract/remapping-unit.ts';
 import type { Ram } from '../../../pt/ram.ts';
+import { PageGroups } from '../../unit/ats.ts';
 import { bareRegisters, ringPointers } from '../../unit/register-port.ts';
 import { Ring } from '../../unit/ring.ts';
 import { pqa, PRS_PPR, PRS_PRO, REG_PQA, REG_PQH, REG_PQT, REG_PRS } from '../registers.ts';
 import { PAGE_REQUEST, PAGE_REQUEST_BYTES, pageRequest } from '../words.ts';
-import type { PageGroupResponse } from './invalidation.ts';
 
-const GROUPS = 512;
 const STATUS = REG_PRS / 4;
 
 export class PageRequestQueue {
   readonly #regs: Int32Array;
   readonly #ram: Ram;
   readonly #interrupt: () => void;
-  /** Devices that wait for the response to a group, by requester and group. */
-  readonly #waiting = new Map<number, (code: number) => void>();
+  readonly groups = new PageGroups();
 
   constructor(regs: Int32Array, ram: Ram, interrupt: () => void) {
     this.#regs = regs;
@@ -45,17 +43,9 @@ export class PageRequestQueue {
     ring.put((words, at) => {
       writeRecord(words, at, request);
     });
-    this.#waiting.set(groupKey(request), respond);
+    this.groups.wait(request, respond);
     this.#raise();
     return true;
-  }
-
-  /** Software answered a group; an answer nobody waits for goes nowhere. */
-  answer(response: PageGroupResponse): void {
-    const key = groupKey(response);
-    const respond = this.#waiting.get(key);
-    this.#waiting.delete(key);
-    respond?.(response.code);
   }
 
   /** A write to the status register: both bits are write-1-to-clear. */
@@ -68,10 +58,6 @@ export class PageRequestQueue {
     this.#regs[STATUS]! |= PRS_PPR;
     if (!pending) this.#interrupt();
   }
-}
-
-function groupKey({ requesterId, group }: { requesterId: number; group: number }): number {
-  return requesterId * GROUPS + group;
 }
 
 function writeRecord(words: Int32Array, at: number, request: PageRequest): void {

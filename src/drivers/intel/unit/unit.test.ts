@@ -157,7 +157,7 @@ describe('requests that are no plain access', () => {
   it('a device without ATS may not ask; one whose context forbids it is reported', () => {
     expect(ask(scene({}))).toEqual(unanswered('unsupported'));
     const s = scene({});
-    s.rig.handle.unit.setAts(RID, true);
+    s.rig.handle.unit.ats.setAts(RID, true);
     expect(ask(s)).toEqual(unanswered('unsupported'));
     expect(faults(s)).toEqual([0x44]);
   });

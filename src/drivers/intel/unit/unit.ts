@@ -17,11 +17,11 @@ import {
   type UnitRequest,
 } from '../../../core/contract/remapping-unit.ts';
 import { FIRST_MESSAGE_PFN, LAST_MESSAGE_PFN } from '../../../pci/messages.ts';
+import { AtsDevices, located, type PageGroupResponse } from '../../unit/ats.ts';
 import { Iotlb, TLB_READ, TLB_WRITE } from '../../unit/iotlb.ts';
 import { bareRegisters, ringPointers, type RegisterPort } from '../../unit/register-port.ts';
 import { plainAnswer, translatedMessage } from '../../unit/requests.ts';
 import { Ring } from '../../unit/ring.ts';
-import { IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
 import { MemoryReader } from '../../../pt/walk/table-reader.ts';
 import { newWalkResult, WALK_DONE } from '../../../pt/walk/walker.ts';
@@ -30,12 +30,7 @@ import { explain } from './explain.ts';
 import { FAULT_CODES } from '../fault-codes.ts';
 import { FaultRecorder } from './faults.ts';
 import { writeCap, writeEcap, type IntelHardware } from '../hardware.ts';
-import {
-  runDescriptor,
-  type CacheControl,
-  type GranuleRange,
-  type PageGroupResponse,
-} from './invalidation.ts';
+import { runDescriptor, type CacheControl, type GranuleRange } from './invalidation.ts';
 import { isFault, type LookupFault } from './lookup.ts';
 import { PageRequestQueue } from './page-requests.ts';
 import {
@@ -83,10 +78,11 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   /** A plain field, because every request reads it. */
   private readonly tlb = new Iotlb<IntelTag, Resolved>(tagKey);
   readonly #entries: EntryCaches;
-  /** Devices whose ATS capability is enabled. */
-  readonly #atsEnabled = new Set<number>();
-  /** Devices whose PRI capability is enabled. */
-  readonly #priEnabled = new Set<number>();
+  /** What the functions' capabilities say. */
+  readonly ats = new AtsDevices((requesterId) => {
+    this.tlb.retire((tag) => tag.kind === 'device' && tag.did === requesterId);
+    this.tlb.dropFront();
+  });
   readonly #pageRequests: PageRequestQueue;
   /** A copy of the register bit the request path needs. */
   #enabled = false;
@@ -132,24 +128,9 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     return explain(this.#entries.env(), this.#reader, { requesterId, pasid, iova, write });
   }
 
-  /** The device's own ATS enable bit: with it set, the device asks for translations and caches them itself. */
-  setAts(requesterId: number, enabled: boolean): void {
-    if (enabled) this.#atsEnabled.add(requesterId);
-    else {
-      this.#atsEnabled.delete(requesterId);
-      this.tlb.retire((tag) => tag.kind === 'device' && tag.did === requesterId);
-    }
-  }
-
-  /** The device's PRI enable bit: it may ask for pages. */
-  setPri(requesterId: number, enabled: boolean): void {
-    if (enabled) this.#priEnabled.add(requesterId);
-    else this.#priEnabled.delete(requesterId);
-  }
-
   requestPage(request: PageRequest, respond: (code: number) => void): boolean {
     const { requesterId, pasid, iovaG, write } = request;
-    if (!this.#enabled || !this.#priEnabled.has(requesterId)) return false;
+    if (!this.#enabled || !this.ats.mayAskForPages(requesterId)) return false;
     const context = this.#entries.contextOf(requesterId);
     if (isFault(context)) {
       this.#refuse(context, requesterId, pasid, iovaG, write);
@@ -167,7 +148,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
 
   /** A response from the invalidation queue. */
   respond(response: PageGroupResponse): void {
-    this.#pageRequests.answer(response);
+    this.#pageRequests.groups.answer(response);
   }
 
   /**
@@ -190,7 +171,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     }
     if (!this.#enabled) return iovaG;
     if (isMessage) return this.#interruptRange(requesterId, iovaG, write);
-    const ats = this.#atsEnabled.has(requesterId);
+    const ats = this.ats.mayAsk(requesterId);
     const deviceTag = ats ? this.tlb.tag({ kind: 'device', did: requesterId, pasid }) : undefined;
     if (deviceTag !== undefined) {
       this.tlb.setFront(requesterId, pasid, deviceTag, undefined);
@@ -207,7 +188,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     if (out < 0) {
       const code = this.#fault;
       // A device that may ask for the page is told that it is missing; that is no fault yet.
-      const recoverable = ats && this.#priEnabled.has(requesterId) && RECOVERABLE.has(code);
+      const recoverable = ats && this.ats.mayAskForPages(requesterId) && RECOVERABLE.has(code);
       const fault = { fault: code, fpd: recoverable || resolved.translation.fpd };
       return this.#refuse(fault, requesterId, pasid, iovaG, write);
     }
@@ -243,7 +224,7 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
 
   #mayLocate(requesterId: number, pasid: number, iovaG: number): boolean {
     const isMessage = pasid < 0 && iovaG >= FIRST_MESSAGE_PFN && iovaG <= LAST_MESSAGE_PFN;
-    return this.#enabled && this.#atsEnabled.has(requesterId) && !isMessage;
+    return this.#enabled && this.ats.mayAsk(requesterId) && !isMessage;
   }
 
   /** Writes are interrupt messages and are not translated; reads are refused. */
@@ -380,9 +361,3 @@ const TOLD = new Set<number>([
   FAULT_CODES.NO_READ,
   FAULT_CODES.NO_WRITE,
 ]);
-
-/** `entry` as the IOTLB has it: permissions, and the size of the leaf above. */
-function located(outG: number, entry: number): UnitAnswer {
-  const prot = (entry & TLB_READ ? IOMMU_READ : 0) | (entry & TLB_WRITE ? IOMMU_WRITE : 0);
-  return { outcome: 'translated', outG, prot, sizeLg2: entry >>> 8 };
-}
