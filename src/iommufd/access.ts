@@ -84,7 +84,7 @@ export function accessAttach(access: Access, ioasId: number): Status {
 /** Errnos: ENOENT not attached, or no such IOAS; EADDRINUSE. @kernel iommufd_access_replace */
 export function accessReplace(access: Access, ioasId: number): Status {
   const old = access.ioas;
-  if (!old) return refuse(ENOENT, 'the access is attached to nothing');
+  if (!old) return refuse(ENOENT, 'the access is attached to nothing', { ioas_id: ioasId });
   const ioas = access.ctx.objects.get(ioasId, Ioas);
   if (isErrno(ioas)) return ioas;
   if (ioas === old) return undefined;
@@ -154,9 +154,9 @@ function lastIndexOf({ area, last }: Stretch): number {
 }
 
 function checkRange(access: Access, iova: bigint, length: bigint): Result<Ioas> {
-  if (length === 0n) return refuse(EINVAL, 'the length is 0');
+  if (length === 0n) return refuse(EINVAL, 'the length is 0', { iova });
   if (iova + length - 1n > U64_MAX) return refuse(EOVERFLOW, 'the range wraps', { iova, length });
-  return access.ioas ?? refuse(ENOENT, 'the access is attached to nothing');
+  return access.ioas ?? refuse(ENOENT, 'the access is attached to nothing', { iova, length });
 }
 function checkProtection(area: Area, write: boolean): Status {
   if ((area.prot & (write ? IOMMU_WRITE : IOMMU_READ)) === 0 || (write && !area.pages.writable)) {
@@ -292,7 +292,7 @@ function copyPages(
   let offset = firstOffset;
   for (let done = 0; done < bytes.length;) {
     if (world.env.fails('page-rw')) {
-      return refuse(EINVAL, 'the copy of a page was made to fail');
+      return refuse(EINVAL, 'the copy of a page was made to fail', { index, done });
     }
     const part = bytes.subarray(done, done + Math.min(4096 - offset, bytes.length - done));
     const at = offset;

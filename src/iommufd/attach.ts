@@ -173,7 +173,10 @@ function checkCompatible(hwpt: Hwpt, idev: IommufdDevice, pasid: number): Status
   if (pasid === NO_PASID) {
     const others = [...attachments.keys()].some((other) => other !== NO_PASID);
     if (hwpt.pasidCompat || !others) return undefined;
-    return refuse(EINVAL, 'PASIDs are attached, so the RID needs an hwpt made for PASIDs');
+    return refuse(EINVAL, 'PASIDs are attached, so the RID needs an hwpt made for PASIDs', {
+      hwpt: hwpt.id,
+      device: idev.dev.name,
+    });
   }
   if (!hwpt.pasidCompat) {
     return refuse(EINVAL, 'a PASID needs an hwpt allocated with IOMMU_HWPT_ALLOC_PASID', { pasid });

@@ -1,5 +1,5 @@
 /** IOAS_CHANGE_PROCESS: the caller takes over the accounting of every mapping (iommufd.md 2.8). */
-import { EINVAL, type Status } from '../base/errno.ts';
+import { EINVAL, isErrno, type Result, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
 import type { iommu_ioas_change_process } from '../uapi/iommufd.ts';
@@ -15,19 +15,23 @@ export function ioasChangeProcess(ucmd: Ucmd<iommu_ioas_change_process>): Status
   const wrong = checkReserved(cmd.__reserved);
   if (wrong) return wrong;
   const all = collectPages(ctx);
-  if (!all) {
-    return refuse(EINVAL, 'only mappings made by IOAS_MAP_FILE can change their process');
-  }
+  if (isErrno(all)) return all;
   return moveTo(ctx, task, [...all]);
 }
 
-/** Every pages object of the context; undefined when one is not of a file. */
-function collectPages(ctx: IommufdContext): Set<Pages> | undefined {
+/** Every pages object of the context. EINVAL: one is not of a file. */
+function collectPages(ctx: IommufdContext): Result<Set<Pages>, 'EINVAL'> {
   const all = new Set<Pages>();
   for (const ioas of ctx.objects.all()) {
     if (!(ioas instanceof Ioas)) continue;
     for (const area of ioas.iopt.areas.values()) {
-      if (area.pages.origin.kind !== 'file') return undefined;
+      const { kind } = area.pages.origin;
+      if (kind !== 'file') {
+        return refuse(EINVAL, 'only mappings made by IOAS_MAP_FILE can change their process', {
+          ioas_id: ioas.id,
+          memory: kind,
+        });
+      }
       all.add(area.pages);
     }
   }

@@ -21,7 +21,7 @@ export function reserveDeviceRegions(
   igroup: Igroup,
 ): Status {
   if (idev.ctx.subsystem.env.fails('reserved-regions')) {
-    return refuse(EINVAL, 'the reserved regions were made to fail');
+    return refuse(EINVAL, 'the reserved regions were made to fail', { device: idev.dev.name });
   }
   const regions = getResvRegions(idev.dev).filter((r) => r.type !== IOMMU_RESV_DIRECT_RELAXABLE);
   for (const { start, length } of regions) {

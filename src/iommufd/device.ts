@@ -78,6 +78,7 @@ function checkInterrupts(idev: IommufdDevice): Status {
     return refuse(
       EPERM,
       'interrupts of the group are not isolated, and the parameter allow_unsafe_interrupts is N',
+      { device: idev.dev.name, group: idev.dev.iommuGroup!.id },
     );
   }
   env.log('warn', 'the platform does not keep the message interrupts of devices apart');

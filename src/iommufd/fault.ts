@@ -177,7 +177,12 @@ function readFaults(fault: Fault, into: UserBuffer): Result<number> {
     if (!group) return done;
     const length = group.faults.length * size;
     if (length > into.length - done) {
-      return done > 0 ? done : refuse(EINVAL, 'the first group of faults does not fit');
+      return done > 0
+        ? done
+        : refuse(EINVAL, 'the first group of faults does not fit', {
+            faults: length,
+            room: into.length,
+          });
     }
     const cookie = fault.awaiting.reserve();
     if (isErrno(cookie)) return done > 0 ? done : cookie;

@@ -95,7 +95,8 @@ export function hwQueueAlloc(ucmd: Ucmd<iommu_hw_queue_alloc>): Status {
 function checkRequest(cmd: iommu_hw_queue_alloc): Status {
   const rc = checkFlags(cmd.flags) ?? checkType(cmd.type);
   if (rc) return rc;
-  if (cmd.length === 0n) return refuse(EINVAL, 'the length is 0');
+  if (cmd.length === 0n)
+    return refuse(EINVAL, 'the length is 0', { nesting_parent_iova: cmd.nesting_parent_iova });
   const { nesting_parent_iova: base, length } = cmd;
   if (base + length - 1n <= U64_MAX) return undefined;
   return refuse(EOVERFLOW, 'the queue wraps', { base, length });
@@ -125,7 +126,11 @@ function answer(ucmd: Ucmd<iommu_hw_queue_alloc>, queue: HwQueue): Status {
 function pinQueue(viommu: Viommu, base: bigint, length: bigint): Result<PinnedQueue> {
   const offset = base & 0xfffn;
   const whole = (offset + length + 0xfffn) & ~0xfffn;
-  if (whole > U64_MAX) return refuse(ERANGE, 'the queue cannot be rounded to pages');
+  if (whole > U64_MAX)
+    return refuse(ERANGE, 'the queue cannot be rounded to pages', {
+      nesting_parent_iova: base,
+      length,
+    });
   const iova = base - offset;
   const access = accessCreate(viommu.ctx, undefined);
   if (isErrno(access)) return access;
@@ -142,7 +147,10 @@ function pinQueue(viommu: Viommu, base: bigint, length: bigint): Result<PinnedQu
   }
   if (pfns.some((pfn, n) => pfn !== pfns[0]! + n)) {
     unpinQueue(pinned);
-    return refuse(EFAULT, 'the pages of the queue are not consecutive in physical memory');
+    return refuse(EFAULT, 'the pages of the queue are not consecutive in physical memory', {
+      nesting_parent_iova: base,
+      length,
+    });
   }
   return { ...pinned, basePa: (BigInt(pfns[0]!) << 12n) | offset };
 }

@@ -27,6 +27,7 @@ import { findIgroup, IommufdDevice } from './device-object.ts';
 import { Fault } from './fault.ts';
 import { noiommuAllocPaging, noiommuOps } from './hwpt-noiommu.ts';
 import { HwptNested, HwptPaging, type Hwpt } from './hwpt-object.ts';
+import type { IommufdObject } from './object.ts';
 import { Ioas } from './ioas.ts';
 import { addDomain } from './io-pagetable/iopt-domains.ts';
 import type { Ucmd } from './ioctl.ts';
@@ -156,7 +157,7 @@ function hwptNestedAlloc(
 ): Result<HwptNested> {
   const wrong = checkNestedFlags(idev, flags);
   if (wrong) return wrong;
-  if (!data) return refuse(EOPNOTSUPP, 'a nested hwpt wants data');
+  if (!data) return refuse(EOPNOTSUPP, 'a nested hwpt wants data', { parent: parent.id });
   const ops = opsOf(idev);
   if (!ops?.domainAllocNested) {
     return refuse(EOPNOTSUPP, 'the IOMMU driver cannot nest', { device: idev.dev.name });
@@ -192,7 +193,7 @@ function viommuNestedAlloc(
   }
   const wrong = checkNestedFlags(idev, flags);
   if (wrong) return wrong;
-  if (!data) return refuse(EOPNOTSUPP, 'a nested hwpt wants data');
+  if (!data) return refuse(EOPNOTSUPP, 'a nested hwpt wants data', { viommu: viommu.id });
   const domain = allocNestedDomain(viommu, flags & ~FAULT_ID_VALID, data);
   if (isErrno(domain)) return domain;
   return reserveNested(new HwptNested(viommu.hwpt, viommu, nestedInit(domain, flags)));
@@ -231,7 +232,7 @@ export function hwptAlloc(ucmd: Ucmd<iommu_hwpt_alloc>): Status {
 }
 
 function allocOn(
-  pt: object,
+  pt: IommufdObject,
   idev: IommufdDevice,
   flags: number,
   data: UserData | undefined,
@@ -242,7 +243,9 @@ function allocOn(
   }
   if (pt instanceof HwptPaging) return hwptNestedAlloc(pt, idev, flags, data);
   if (pt instanceof Viommu) return viommuNestedAlloc(pt, idev, flags, data);
-  return refuse(EINVAL, 'pt_id is neither an IOAS nor a paging hwpt nor a vIOMMU');
+  return refuse(EINVAL, 'pt_id is neither an IOAS nor a paging hwpt nor a vIOMMU', {
+    pt_id: pt.id,
+  });
 }
 
 function linkFault(hwpt: Hwpt, flags: number, faultId: number): Status {

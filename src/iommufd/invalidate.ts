@@ -59,7 +59,9 @@ function invalidateObject(object: IommufdObject, entries: UserEntries): Invalida
         domain.ops.cacheInvalidateUser!(domain, entries),
       );
     }
-    return nothing(refuse(EOPNOTSUPP, 'the IOMMU driver has no caches to invalidate'));
+    return nothing(
+      refuse(EOPNOTSUPP, 'the IOMMU driver has no caches to invalidate', { hwpt: object.id }),
+    );
   }
   if (object instanceof Viommu) {
     if (object.ops.cacheInvalidate) {
@@ -67,7 +69,11 @@ function invalidateObject(object: IommufdObject, entries: UserEntries): Invalida
         object.ops.cacheInvalidate!(object, entries),
       );
     }
-    return nothing(refuse(EOPNOTSUPP, 'the vIOMMU has no caches to invalidate'));
+    return nothing(
+      refuse(EOPNOTSUPP, 'the vIOMMU has no caches to invalidate', { viommu: object.id }),
+    );
   }
-  return nothing(refuse(EINVAL, 'only nested hwpts and vIOMMUs have caches to invalidate'));
+  return nothing(
+    refuse(EINVAL, 'only nested hwpts and vIOMMUs have caches to invalidate', { id: object.id }),
+  );
 }

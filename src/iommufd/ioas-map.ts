@@ -85,10 +85,13 @@ function checkAccess(flags: number): Status {
 function isMax(u: Uint32Array, field: number): boolean {
   return u[field] === ALL_ONES && u[field + 1] === ALL_ONES;
 }
+function hexOf(u: Uint32Array, field: number): string {
+  return hex(joinWords(u[field + 1]!, u[field]!));
+}
 /** ULONG_MAX is an error of its own, found before the range is looked at. */
 function checkNotMax(u: Uint32Array, iova: number, length: number): Status {
-  if (isMax(u, iova)) return refuse(EOVERFLOW, 'the IOVA is 2^64-1');
-  if (isMax(u, length)) return refuse(EOVERFLOW, 'the length is 2^64-1');
+  if (isMax(u, iova)) return refuse(EOVERFLOW, 'the IOVA is 2^64-1', { length: hexOf(u, length) });
+  if (isMax(u, length)) return refuse(EOVERFLOW, 'the length is 2^64-1', { iova: hexOf(u, iova) });
   return undefined;
 }
 
@@ -132,7 +135,9 @@ export function checkUserRange(va: WordPair, length: WordPair, env: KernelEnv): 
   if (!lengthFirst && sumWraps(va, length)) {
     return refuse(EOVERFLOW, 'the user range wraps', factsOf(va, length));
   }
-  if (length.hi === 0 && length.lo === 0) return refuse(EINVAL, 'the length is 0');
+  if (length.hi === 0 && length.lo === 0) {
+    return refuse(EINVAL, 'the length is 0', { start: hex(joinWords(va.hi, va.lo)) });
+  }
   if (tooLong) return refuse(EINVAL, 'the length leaves no room for a page', factsOf(va, length));
   return undefined;
 }
@@ -192,7 +197,7 @@ export function ioasMapFile(ucmd: Ucmd<iommu_ioas_map_file>): Status {
   const ioas = ctx.objects.get(cmd.ioas_id, Ioas);
   if (isErrno(ioas)) return ioas;
 
-  if (length === 0n) return refuse(EINVAL, 'the length is 0');
+  if (length === 0n) return refuse(EINVAL, 'the length is 0', { start });
   const last = start + length - 1n;
   if (last > U64_MAX) return refuse(EOVERFLOW, 'the range of the file wraps', { start, length });
   const origin = fileOrigin(task, cmd.fd | 0, last);
@@ -221,9 +226,11 @@ function dmabufOrigin(dmabuf: Dmabuf, last: bigint): Result<PageOrigin> {
     return refuse(EINVAL, 'the range leaves the dma-buf', { last, length: dmabuf.length });
   }
   if (dmabuf.firstPfn === undefined) {
-    return refuse(EOPNOTSUPP, 'this exporter of dma-bufs is not supported');
+    return refuse(EOPNOTSUPP, 'this exporter of dma-bufs is not supported', {
+      length: dmabuf.length,
+    });
   }
-  if (dmabuf.revoked) return refuse(ENODEV, 'the dma-buf was revoked');
+  if (dmabuf.revoked) return refuse(ENODEV, 'the dma-buf was revoked', { length: dmabuf.length });
   return { kind: 'dmabuf', dmabuf };
 }
 
@@ -286,7 +293,9 @@ function syzSourceIova(ctx: IommufdContext, cmd: iommu_ioas_copy): void {
  * @kernel iopt_get_pages
  */
 function getPages(iopt: IoPagetable, iova: WordPair, length: WordPair): Result<SizedPiece[]> {
-  if (length.hi === 0 && length.lo === 0) return refuse(EINVAL, 'the length is 0');
+  if (length.hi === 0 && length.lo === 0) {
+    return refuse(EINVAL, 'the length is 0', { src_iova: hex(joinWords(iova.hi, iova.lo)) });
+  }
   const last = new U64Register().copy(length);
   last.decrement();
   if (last.plus(iova)) return refuse(EOVERFLOW, 'the source range wraps', factsOf(iova, length));
@@ -328,7 +337,7 @@ function unmapIova(iopt: IoPagetable, u: Uint32Array, unmapped: U64Register): St
   if (rc) return rc;
   const iova = UNMAP_REGISTERS.iova.load(u, UNMAP.iova);
   const last = UNMAP_REGISTERS.last.load(u, UNMAP.length);
-  if (last.decrement()) return refuse(EINVAL, 'the length is 0');
+  if (last.decrement()) return refuse(EINVAL, 'the length is 0', { iova: hex(iova.value) });
   if (last.plus(iova)) {
     return refuse(EOVERFLOW, 'the range to unmap wraps', { iova: hex(iova.value) });
   }

@@ -39,9 +39,12 @@ export class MmapRegions {
 
   /** Errnos: EINVAL not whole pages or not shared; EPERM executable; ENXIO not exactly a region. */
   map(request: MmapRequest): Result<Mapping> {
-    if ((request.length & 4095n) !== 0n) return refuse(EINVAL, 'the length is not whole pages');
-    if (!request.shared) return refuse(EINVAL, 'an iommufd can only be mapped MAP_SHARED');
-    if (request.exec) return refuse(EPERM, 'an iommufd cannot be mapped executable');
+    if ((request.length & 4095n) !== 0n)
+      return refuse(EINVAL, 'the length is not whole pages', { length: request.length });
+    if (!request.shared)
+      return refuse(EINVAL, 'an iommufd can only be mapped MAP_SHARED', { offset: request.offset });
+    if (request.exec)
+      return refuse(EPERM, 'an iommufd cannot be mapped executable', { offset: request.offset });
     const region = this.#regions.find((r) => r.offset === request.offset);
     if (!region || BigInt(region.pages.length) !== request.length) {
       return refuse(ENXIO, 'offset and length are not those of a published region', {

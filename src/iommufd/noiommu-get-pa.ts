@@ -30,12 +30,16 @@ export function ioasNoiommuGetPa(ucmd: Ucmd<iommu_ioas_noiommu_get_pa>): Status 
     return refuse(EOPNOTSUPP, 'the kernel is built without noiommu support in iommufd');
   }
   if (!task.capable(CAP_SYS_RAWIO)) {
-    return refuse(EPERM, 'physical addresses are told to CAP_SYS_RAWIO only');
+    return refuse(EPERM, 'physical addresses are told to CAP_SYS_RAWIO only', { uid: task.uid });
   }
   const wrong = checkFlags(cmd.flags) ?? checkReserved(cmd.__reserved);
   if (wrong) return wrong;
-  if (cmd.length === 0n) return refuse(EINVAL, 'the length is 0');
-  if (cmd.iova === U64_MAX) return refuse(EOVERFLOW, 'the IOVA is 2^64-1');
+  if (cmd.length === 0n) return refuse(EINVAL, 'the length is 0', { iova: hex(cmd.iova) });
+  if (cmd.iova === U64_MAX)
+    return refuse(EOVERFLOW, 'the IOVA is 2^64-1', {
+      iova: hex(cmd.iova),
+      length: hex(cmd.length),
+    });
   const ioas = ctx.objects.get(cmd.ioas_id, Ioas);
   if (isErrno(ioas)) return ioas;
   const area = ioas.iopt.areas.find(hiWord(cmd.iova), loWord(cmd.iova));
@@ -44,7 +48,9 @@ export function ioasNoiommuGetPa(ucmd: Ucmd<iommu_ioas_noiommu_get_pa>): Status 
     return refuse(EINVAL, 'the dma-buf behind the mapping was revoked', { iova: hex(cmd.iova) });
   }
   if (area.storageDomain?.owner !== noiommuOps) {
-    return refuse(EOPNOTSUPP, 'the mapping is not held by the page table of a noiommu device');
+    return refuse(EOPNOTSUPP, 'the mapping is not held by the page table of a noiommu device', {
+      iova: hex(cmd.iova),
+    });
   }
   cmd.out_phys = iovaToPhys(area.storageDomain, cmd.iova);
   cmd.length = contiguous(area, area.storageDomain, cmd.iova, cmd.length);

@@ -41,7 +41,10 @@ export class ObjectTable {
 
   /** Give the object an id that is not found yet: publish or abort follows. */
   reserve(object: IommufdObject): Status<'ENOSPC' | 'ENOMEM'> {
-    if (this.#env.fails('object')) return refuse(ENOMEM, 'the allocation was made to fail');
+    if (this.#env.fails('object'))
+      return refuse(ENOMEM, 'the allocation was made to fail', {
+        iommufd: this.#owner,
+      });
     const id = this.#ids.reserve();
     if (isErrno(id)) return id;
     object.id = id;
@@ -78,9 +81,9 @@ export class ObjectTable {
   has(object: IommufdObject): boolean {
     return this.#ids.get(object.id) === object;
   }
-  /** Nothing published, reserved or buried. */
-  get empty(): boolean {
-    return this.#ids.size === 0;
+  /** Objects published, reserved or buried. */
+  get size(): number {
+    return this.#ids.size;
   }
   *all(): IterableIterator<IommufdObject> {
     for (const [, object] of this.#ids.entries()) yield object;

@@ -44,9 +44,10 @@ function rlimitMode(ucmd: Ucmd<iommu_option>): Status {
   }
   if (cmd.op !== IOMMU_OPTION_OP_SET) return refuseOp(cmd.op);
   if (!task.capable(CAP_SYS_RESOURCE)) {
-    return refuse(EPERM, 'changing the accounting wants CAP_SYS_RESOURCE');
+    return refuse(EPERM, 'changing the accounting wants CAP_SYS_RESOURCE', { uid: task.uid });
   }
-  if (!ctx.objects.empty) return refuse(EBUSY, 'objects exist already');
+  if (ctx.objects.size > 0)
+    return refuse(EBUSY, 'objects exist already', { objects: ctx.objects.size });
   if (cmd.val64 === 0n) ctx.accountMode = 'user';
   else if (cmd.val64 === 1n) ctx.accountMode = 'mm';
   else return refuse(EINVAL, 'the accounting mode is 0 or 1', { val64: cmd.val64 });

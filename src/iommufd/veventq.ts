@@ -73,7 +73,7 @@ export function veventqAlloc(ucmd: Ucmd<iommu_veventq_alloc>): Status {
   const wrong = checkFlags(cmd.flags) ?? checkReserved(cmd.__reserved) ?? checkType(cmd.type);
   if (wrong) return wrong;
   const depth = cmd.veventq_depth;
-  if (depth === 0) return refuse(EINVAL, 'the depth is 0');
+  if (depth === 0) return refuse(EINVAL, 'the depth is 0', { viommu_id: cmd.viommu_id });
   if (depth > MAX_DEPTH) return refuse(EINVAL, 'the depth is too large', { depth, max: MAX_DEPTH });
   const viommu = ctx.objects.get(cmd.viommu_id, Viommu);
   if (isErrno(viommu)) return viommu;

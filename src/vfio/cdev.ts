@@ -32,7 +32,10 @@ type BindArg = ReturnType<typeof vfio_device_bind_iommufd.view>;
 export function bindIommufd(access: VfioDeviceFile, task: Task, arg: bigint): Status {
   const bind = readBind(task, arg);
   if (isErrno(bind)) return bind;
-  if (access.group) return refuse(EINVAL, 'a device fd from a group is not bound to an iommufd');
+  if (access.group)
+    return refuse(EINVAL, 'a device fd from a group is not bound to an iommufd', {
+      device: access.device.dev.name,
+    });
   const { device } = access;
   // While a cdev is bound, its group cannot be opened.
   const blocked = device.group?.blockOpen();
@@ -77,7 +80,8 @@ function checkZeroTail(task: Task, arg: bigint, from: number, to: number): Statu
 
 function bindBlocked(access: VfioDeviceFile, task: Task, bind: BindArg, arg: bigint): Status {
   const { device } = access;
-  if (access.accessGranted) return refuse(EINVAL, 'this fd is bound already');
+  if (access.accessGranted)
+    return refuse(EINVAL, 'this fd is bound already', { device: device.dev.name });
   const token = checkToken(device, task, bind);
   if (token) return token;
   const api = device.world.iommufd;
@@ -102,7 +106,11 @@ function bindBlocked(access: VfioDeviceFile, task: Task, bind: BindArg, arg: big
 }
 
 function openBound(device: VfioDevice, bind: () => Result<DeviceIommufd>): Status {
-  if (device.openCount > 0) return refuse(EINVAL, 'the device is open through another fd');
+  if (device.openCount > 0)
+    return refuse(EINVAL, 'the device is open through another fd', {
+      device: device.dev.name,
+      opens: device.openCount,
+    });
   return device.open(
     () => {
       const bound = bind();
@@ -120,7 +128,9 @@ function openBound(device: VfioDevice, bind: () => Result<DeviceIommufd>): Statu
 function checkToken(device: VfioDevice, task: Task, bind: BindArg): Status {
   const given = (bind.flags & VFIO_DEVICE_BIND_FLAG_TOKEN) !== 0;
   if (!device.ops.checkToken) {
-    return given ? refuse(EINVAL, 'the driver of the device knows no tokens') : undefined;
+    return given
+      ? refuse(EINVAL, 'the driver of the device knows no tokens', { device: device.dev.name })
+      : undefined;
   }
   if (!given) return device.ops.checkToken(undefined);
   const uuid = copyFromUser(task, bind.token_uuid_ptr, 16);

@@ -73,11 +73,17 @@ export class VfioContainer {
   attachGroup(task: Task, group: GroupInContainer): Status {
     const noiommu = group.kind === 'noiommu';
     if (noiommu && !task.capable(CAP_SYS_RAWIO)) {
-      return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO');
+      return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO', {
+        group: group.iommuGroup.id,
+        uid: task.uid,
+      });
     }
     using _ = this.lock.hold();
     if (this.groups.length > 0 && this.noiommu !== noiommu) {
-      return refuse(EPERM, 'groups with and without an IOMMU do not share a container');
+      return refuse(EPERM, 'groups with and without an IOMMU do not share a container', {
+        group: group.iommuGroup.id,
+        members: this.groups.length,
+      });
     }
     if (group.kind === 'iommu') {
       const rc = groupClaimDmaOwner(group.iommuGroup, group);

@@ -27,9 +27,13 @@ const FILE_NAME = 'anon_inode:[vfio-device]';
  * @kernel vfio_device_fops_cdev_open
  */
 export function openCdev(device: VfioDevice, task: Task): Result<OpenFile> {
-  if (!device.registered) return refuse(ENODEV, 'the vfio driver let the device go');
+  if (!device.registered)
+    return refuse(ENODEV, 'the vfio driver let the device go', { device: device.dev.name });
   if (device.kind === 'noiommu' && !task.capable(CAP_SYS_RAWIO)) {
-    return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO');
+    return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO', {
+      device: device.dev.name,
+      uid: task.uid,
+    });
   }
   device.cdevFiles++;
   return new OpenFile(
@@ -103,7 +107,7 @@ export const deviceFileOps: FileOps = {
     const refused = notYet(access, { cmd: 'mmap' });
     if (refused) return refused;
     if (access.device.ops.mmap) return access.device.ops.mmap(task, request);
-    return refuse(EINVAL, 'the device has nothing to map');
+    return refuse(EINVAL, 'the device has nothing to map', { device: access.device.dev.name });
   },
   fdinfo(file) {
     const path = behind(file).device.ops.sysPath;

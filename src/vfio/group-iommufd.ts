@@ -50,7 +50,7 @@ export class GroupIommufd {
     const ioas = this.#api.compatIoasId(this.ctx);
     const attached =
       ioas === undefined
-        ? refuse(EINVAL, 'the compat IOAS of the context is gone')
+        ? refuse(EINVAL, 'the compat IOAS of the context is gone', { device: device.dev.name })
         : bound.attach(0, ioas);
     if (isErrno(attached)) {
       bound.unbind();
@@ -65,7 +65,10 @@ export class GroupIommufd {
 
   #openNoiommu(task: Task): Status {
     if (!task.capable(CAP_SYS_RAWIO)) {
-      return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO');
+      return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO', {
+        group: this.#group.nodeName,
+        uid: task.uid,
+      });
     }
     if (this.#api.compatIoasId(this.ctx) !== undefined) {
       return refuse(EPERM, 'the context has an IOAS for VFIO, so the group has an IOMMU for it', {

@@ -77,9 +77,13 @@ export class VfioGroup {
   /** @kernel vfio_group_fops_open */
   open(task: Task): Result<OpenFile> {
     using _ = this.lock.hold();
-    if (this.isDead) return refuse(ENODEV, 'no vfio driver holds a device of this group any more');
+    if (this.isDead)
+      return refuse(ENODEV, 'no vfio driver holds a device of this group any more', this.#facts());
     if (this.kind === 'noiommu' && !task.capable(CAP_SYS_RAWIO)) {
-      return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO');
+      return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO', {
+        ...this.#facts(),
+        uid: task.uid,
+      });
     }
     if (this.cdevOpen > 0) {
       return refuse(EBUSY, 'a device of the group is in use through its cdev', this.#facts());
@@ -137,7 +141,8 @@ export class VfioGroup {
     const status = readArg(task, arg, vfio_group_status, 'flags');
     if (isErrno(status)) return status;
     using _ = this.lock.hold();
-    if (this.isDead) return refuse(ENODEV, 'no vfio driver holds a device of this group any more');
+    if (this.isDead)
+      return refuse(ENODEV, 'no vfio driver holds a device of this group any more', this.#facts());
     status.flags = 0;
     if (this.isInUse) status.flags = VFIO_GROUP_FLAGS_VIABLE | VFIO_GROUP_FLAGS_CONTAINER_SET;
     else if (this.#isViable()) status.flags = VFIO_GROUP_FLAGS_VIABLE;
@@ -151,7 +156,8 @@ export class VfioGroup {
     if (isErrno(file)) return file;
     using _ = this.lock.hold();
     if (this.isInUse) return refuse(EINVAL, 'the group has a container already', this.#facts());
-    if (this.isDead) return refuse(ENODEV, 'no vfio driver holds a device of this group any more');
+    if (this.isDead)
+      return refuse(ENODEV, 'no vfio driver holds a device of this group any more', this.#facts());
     const container = containerOf(file);
     if (container) {
       const rc = container.attachGroup(task, this);
@@ -160,7 +166,7 @@ export class VfioGroup {
     }
     const iommufd = GroupIommufd.fromFile(this, file);
     if (iommufd === undefined)
-      return refuse(EBADFD, 'the fd is neither a container nor an iommufd');
+      return refuse(EBADFD, 'the fd is neither a container nor an iommufd', this.#facts());
     if (isErrno(iommufd)) return iommufd;
     this.iommufd = iommufd;
     return undefined;
@@ -213,7 +219,10 @@ export class VfioGroup {
     const iommu = this.container!.iommu;
     if (!iommu) return refuse(EINVAL, 'the container has no IOMMU type yet', this.#facts());
     if (this.kind === 'noiommu' && !task.capable(CAP_SYS_RAWIO)) {
-      return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO');
+      return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO', {
+        ...this.#facts(),
+        uid: task.uid,
+      });
     }
     this.containerUsers++;
     if (device.ops.dmaUnmap) iommu.registerDevice(device);
@@ -259,7 +268,7 @@ function readString(task: Task, at: bigint): Result<string> {
     if (one[0] === 0) return String.fromCharCode(...text);
     text.push(one[0]!);
   }
-  return refuse(EINVAL, 'the name is not terminated within a page');
+  return refuse(EINVAL, 'the name is not terminated within a page', { at });
 }
 
 export const groupOps: FileOps = {

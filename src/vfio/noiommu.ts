@@ -17,9 +17,10 @@ export function noiommuDriver(env: KernelEnv): ContainerIommuDriver {
     noiommu: true,
     checkExtension,
     open(task, type) {
-      if (type !== VFIO_NOIOMMU_IOMMU) return refuse(EINVAL, 'a noiommu container has type 8 only');
+      if (type !== VFIO_NOIOMMU_IOMMU)
+        return refuse(EINVAL, 'a noiommu container has type 8 only', { type });
       if (!task.capable(CAP_SYS_RAWIO)) {
-        return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO');
+        return refuse(EPERM, 'DMA without an IOMMU needs CAP_SYS_RAWIO', { uid: task.uid });
       }
       return new NoiommuContainer(checkExtension);
     },

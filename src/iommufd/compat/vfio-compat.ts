@@ -95,7 +95,10 @@ export function vfioCompatIoasCreate(ctx: IommufdContext): Status {
 }
 /** Errnos: EINVAL there is an IOAS. @kernel iommufd_vfio_compat_set_no_iommu */
 export function vfioCompatSetNoIommu(ctx: IommufdContext): Status {
-  if (ctx.vfioIoas) return refuse(EINVAL, 'an IOAS plays the container of real groups already');
+  if (ctx.vfioIoas)
+    return refuse(EINVAL, 'an IOAS plays the container of real groups already', {
+      ioas_id: ctx.vfioIoas.id,
+    });
   ctx.noIommuMode = true;
   return undefined;
 }
@@ -124,7 +127,7 @@ function checkExtension(ctx: IommufdContext, type: bigint): Result<number> {
 function setIommu(ctx: IommufdContext, task: Task, type: bigint): Result<number> {
   if (ctx.noIommuMode && type === BigInt(VFIO_NOIOMMU_IOMMU)) {
     if (task.capable(CAP_SYS_RAWIO)) return 0;
-    return refuse(EPERM, 'no-iommu mode wants CAP_SYS_RAWIO');
+    return refuse(EPERM, 'no-iommu mode wants CAP_SYS_RAWIO', { uid: task.uid });
   }
   const isType1 = type === BigInt(VFIO_TYPE1_IOMMU);
   if (ctx.noIommuMode) {
@@ -218,7 +221,7 @@ function unmapWhole(
   { iova, size }: vfio_iommu_type1_dma_unmap,
   unmapped: U64Register,
 ): Status {
-  if (size === 0n) return refuse(EINVAL, 'the size is 0');
+  if (size === 0n) return refuse(EINVAL, 'the size is 0', { iova });
   const last = iova + size - 1n;
   if (last > U64_MAX) return refuse(EOVERFLOW, 'the range wraps', { iova, size });
   return iopt.unmapAny(registerOf(iova), registerOf(last), unmapped);

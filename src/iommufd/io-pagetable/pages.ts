@@ -4,7 +4,7 @@
  * A pages object is made by one MAP and shared by COPY and by cutting. Its pages are pinned when the first domain or
  * access needs them.
  */
-import { EFAULT, EINVAL, ENODEV, ENOMEM, type Status } from '../../base/errno.ts';
+import { EFAULT, EINVAL, ENODEV, ENOMEM, type Errno, type Status } from '../../base/errno.ts';
 import type { ForeignFile } from '../../base/file.ts';
 import type { PhysicalMemory } from '../../base/physical-memory.ts';
 import type { FaultDoor } from '../../base/fail-points.ts';
@@ -104,7 +104,7 @@ export class Pages {
 
   /** Pin what of [first, last] is not pinned, charge it, and hold all of it. All or nothing. */
   hold(first: number, last: number): Status {
-    if (this.origin.kind === 'dmabuf') return this.revoked ? refuseRevoked() : undefined;
+    if (this.origin.kind === 'dmabuf') return this.revoked ? this.#refuseRevoked() : undefined;
     if (this.#runs.runs.length === 0) return this.#holdFirst(first, last);
     const fresh: PinRun[] = [];
     for (const gap of this.#runs.gaps(first, last)) {
@@ -162,7 +162,7 @@ export class Pages {
   borrow(index: number, use: (pfn: number) => Status): Status {
     const held = this.pfn(index);
     if (held >= 0) return use(held);
-    if (this.origin.kind === 'dmabuf') return refuseRevoked();
+    if (this.origin.kind === 'dmabuf') return this.#refuseRevoked();
     const rc = this.#pinFromOrigin(index, 1);
     if (rc) return rc;
     const pfn = this.world.pinBuffer[0]!;
@@ -176,7 +176,7 @@ export class Pages {
     const chunk = world.chunkPages;
     for (let index = first; index <= last;) {
       if (world.env.fails('pin-batch')) {
-        return refuse(ENOMEM, 'the batch allocation was made to fail');
+        return refuse(ENOMEM, 'the batch allocation was made to fail', { index, last });
       }
       const count = Math.min(chunk, last - index + 1);
       const rc = this.#pinFromOrigin(index, count);
@@ -188,17 +188,19 @@ export class Pages {
   }
   #pinFromOrigin(index: number, count: number): Status {
     const { origin, world } = this;
-    if (world.env.fails('pin')) return refuse(EFAULT, 'the pin was made to fail');
+    if (world.env.fails('pin')) return refuse(EFAULT, 'the pin was made to fail', { index, count });
     const at = this.firstPage + index;
     if (origin.kind === 'user') {
       if (!origin.mm.alive) {
-        return refuse(EFAULT, 'the address space the memory was mapped from is gone');
+        return refuse(EFAULT, 'the address space the memory was mapped from is gone', { page: at });
       }
       return origin.mm.pin(at, count, this.writable, world.pinBuffer, 0);
     }
     if (origin.kind === 'file') {
       if (!origin.file.pages) {
-        return refuse(EINVAL, 'only shmem, memfd and hugetlbfs files can be pinned');
+        return refuse(EINVAL, 'only shmem, memfd and hugetlbfs files can be pinned', {
+          file: origin.file.inode,
+        });
       }
       return origin.file.pages.pin(at, count, this.writable, world.pinBuffer, 0);
     }
@@ -211,7 +213,7 @@ export class Pages {
 
   #charge(npages: number): Status<'ENOMEM'> {
     if (this.world.env.fails('charge')) {
-      return refuse(ENOMEM, 'the charge was made to fail');
+      return refuse(ENOMEM, 'the charge was made to fail', { npages });
     }
     const rc = this.world.accounting.charge(this.source, npages);
     if (rc) return rc;
@@ -226,10 +228,10 @@ export class Pages {
     this.counted.pinnedVm -= npages;
     this.npinned -= npages;
   }
-}
-
-function refuseRevoked(): ReturnType<typeof refuse<typeof ENODEV>> {
-  return refuse(ENODEV, 'the dma-buf was revoked');
+  #refuseRevoked(): Errno<'ENODEV'> {
+    const { firstPage, npages } = this;
+    return refuse(ENODEV, 'the dma-buf was revoked', { page: firstPage, npages });
+  }
 }
 
 /** Frame numbers as runs, joined to the last run where they go on. */

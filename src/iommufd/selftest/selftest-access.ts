@@ -115,7 +115,8 @@ export function testAccessPages(ucmd: TestCmd): Status {
   if (wrong) return wrong;
   const record = getAccess(task, cmd.id);
   if (isErrno(record)) return record;
-  if (!record.needsPin) return refuse(EOPNOTSUPP, 'the access was not made to pin pages');
+  if (!record.needsPin)
+    return refuse(EOPNOTSUPP, 'the access was not made to pin pages', { access: cmd.id });
   const write = (u.flags & uapi.MOCK_FLAGS_ACCESS_WRITE) !== 0;
   const pfns = accessPinPages(record.access, iova, length, write);
   if (isErrno(pfns)) return pfns;

@@ -45,9 +45,9 @@ export function testDirty(ucmd: TestCmd): Status {
 
 function checkDirtyRange(u: Of<typeof uapi.iommu_test_dirty>): Status {
   const { iova, length, page_size: pageSize, uptr } = u;
-  if (uptr === 0n) return refuse(EINVAL, 'the bitmap has no address');
-  if (pageSize === 0n) return refuse(EINVAL, 'the page size is 0');
-  if (length === 0n) return refuse(EINVAL, 'the length is 0');
+  if (uptr === 0n) return refuse(EINVAL, 'the bitmap has no address', { iova, length });
+  if (pageSize === 0n) return refuse(EINVAL, 'the page size is 0', { iova, length });
+  if (length === 0n) return refuse(EINVAL, 'the length is 0', { iova });
   if (iova % pageSize !== 0n || length % pageSize !== 0n) {
     return refuse(EINVAL, 'the range is not whole pages', { iova, length, page_size: pageSize });
   }

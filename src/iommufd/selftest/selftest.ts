@@ -100,7 +100,7 @@ class Selftest extends IommufdObject {
 
 function addReserved(ucmd: TestCmd): Status {
   const { start, length } = uapi.iommu_test_add_reserved.view(ucmd.cmd.u);
-  if (length === 0n) return refuse(EINVAL, 'the length is 0');
+  if (length === 0n) return refuse(EINVAL, 'the length is 0', { start, length });
   if (start + length - 1n > U64_MAX) return refuse(EOVERFLOW, 'the range wraps', { start, length });
   const ioas = ucmd.ctx.objects.get(ucmd.cmd.id, Ioas);
   if (isErrno(ioas)) return ioas;

@@ -86,7 +86,7 @@ export function deviceFeature(
 
 function find(device: VfioPciState, index: number): Result<Feature> {
   if (index === VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2) {
-    return refuse(EINVAL, 'the device does not support PRE_COPY');
+    return refuse(EINVAL, 'the device does not support PRE_COPY', { device: device.fn.name });
   }
   const isMissing = index === VFIO_DEVICE_FEATURE_DMA_BUF && !device.canExport;
   const feature = isMissing ? undefined : FEATURES[index];
@@ -96,7 +96,7 @@ function find(device: VfioPciState, index: number): Result<Feature> {
 function enterLowPower(device: VfioPciState, wakeup: Eventfd | undefined): Status {
   if (device.lowPower) {
     wakeup?.put();
-    return refuse(EINVAL, 'the device is in low power already');
+    return refuse(EINVAL, 'the device is in low power already', { device: device.fn.name });
   }
   device.lowPower = { wakeup };
   device.followAccess();

@@ -31,7 +31,10 @@ import { behind, copyFromUser, copyToUser, readArg } from '../ioctl.ts';
 import type { VfioPciState } from './state.ts';
 
 function affected(device: VfioPciState): Result<readonly PciDeviceFunction[]> {
-  return device.fn.hotResetSet() ?? refuse(ENODEV, 'neither its slot nor its bus can be reset');
+  return (
+    device.fn.hotResetSet() ??
+    refuse(ENODEV, 'neither its slot nor its bus can be reset', { device: device.fn.name })
+  );
 }
 
 /** @kernel vfio_pci_ioctl_get_pci_hot_reset_info */

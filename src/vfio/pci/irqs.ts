@@ -103,7 +103,8 @@ export class VfioPciIrqs {
       return refuse(EINVAL, 'INTx is one line, and MSI or MSI-X must be off', { start, count });
     }
     if (data.kind === 'eventfd') return this.#setIntx(request.task, data.fds[0]!);
-    if (this.#active !== 'intx') return refuse(EINVAL, 'INTx is not enabled');
+    if (this.#active !== 'intx')
+      return refuse(EINVAL, 'INTx is not enabled', { active: this.#active });
     if (isAsked(data) && !this.#config().intxDisabled) this.#intx?.signal();
     return undefined;
   }
@@ -119,7 +120,9 @@ export class VfioPciIrqs {
     return refuse(EINVAL, 'INTx is one line and must be enabled', { start, count });
   }
   #refuseEventfd({ data }: IrqRequest): Status {
-    return data.kind === 'eventfd' ? refuse(ENOTTY, 'INTx is not masked by an eventfd') : undefined;
+    return data.kind === 'eventfd'
+      ? refuse(ENOTTY, 'INTx is not masked by an eventfd', { fd: data.fds[0]! })
+      : undefined;
   }
   #setIntx(task: Task, fd: number): Status {
     const eventfd = fd < 0 ? undefined : task.getEventfd(fd);
@@ -178,7 +181,7 @@ export class VfioPciIrqs {
     if (isErrno(eventfd)) return eventfd;
     if (this.#unmask) {
       eventfd.put();
-      return refuse(EBUSY, 'an eventfd unmasks INTx already');
+      return refuse(EBUSY, 'an eventfd unmasks INTx already', { fd });
     }
     this.#unmask = { eventfd, listening: eventfd.listen(() => this.#unmaskNow()) };
     return undefined;
@@ -220,7 +223,7 @@ export class VfioPciIrqs {
   }
   #enableMsi(kind: 'msi' | 'msix', request: IrqRequest, fds: Int32Array): Result<number> {
     const wanted = request.start + request.count;
-    if (wanted === 0) return refuse(ERANGE, 'no vector to enable the interrupt with');
+    if (wanted === 0) return refuse(ERANGE, 'no vector to enable the interrupt with', { kind });
     const given = this.#irqs.allocVectors(kind, wanted);
     if (isErrno(given)) return given;
     if (given < wanted) {
@@ -270,7 +273,7 @@ export class VfioPciIrqs {
     const { data, start, count, task } = request;
     bugOn(start !== 0 || count > 1, 'the number of events was not checked');
     if (data.kind === 'none') return this.#singleNone(which, count);
-    if (count === 0) return refuse(EINVAL, 'the data has no element');
+    if (count === 0) return refuse(EINVAL, 'the data has no element', { which });
     if (data.kind === 'bool') {
       if (data.values[0]) this.signalSingle(which);
       return undefined;

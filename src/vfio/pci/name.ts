@@ -18,5 +18,7 @@ export function matchPciName(pciName: string, given: string): Result<boolean, 'E
   if (!UUID.test(option!.slice('vf_token='.length))) {
     return refuse(EINVAL, 'the vf_token is not a UUID', { option: option! });
   }
-  return refuse(EINVAL, 'the function is neither a PF with VFs nor a VF, and takes no token');
+  return refuse(EINVAL, 'the function is neither a PF with VFs nor a VF, and takes no token', {
+    options: rest.trim(),
+  });
 }

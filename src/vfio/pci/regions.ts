@@ -173,7 +173,7 @@ function readRom(device: VfioPciState, at: number, access: Access): Result<numbe
 /** @kernel vfio_pci_core_mmap */
 export function mmapRegion(device: VfioPciState, request: MmapRequest): Result<Mapping> {
   const { index, at } = placeOf(request.offset);
-  if (!request.shared) return refuse(EINVAL, 'a BAR is mapped MAP_SHARED only');
+  if (!request.shared) return refuse(EINVAL, 'a BAR is mapped MAP_SHARED only', { index, at });
   const bar = index <= VFIO_PCI_BAR5_REGION_INDEX ? device.fn.bars[index] : undefined;
   if (!bar || !canMmap(bar)) return refuse(EINVAL, 'the region cannot be mapped', { index });
   const length = Number(request.length);

@@ -41,9 +41,13 @@ export function attachGroupTo(
   kind: VfioDeviceKind,
 ): Status {
   if (iommu.vaddrInvalidCount > 0) {
-    return refuse(EBUSY, 'the address of a mapping is invalid until it is mapped again');
+    return refuse(EBUSY, 'the address of a mapping is invalid until it is mapped again', {
+      group: iommuGroup.id,
+      invalid: iommu.vaddrInvalidCount,
+    });
   }
-  if (iommu.hasGroup(iommuGroup)) return refuse(EINVAL, 'the group is in the container already');
+  if (iommu.hasGroup(iommuGroup))
+    return refuse(EINVAL, 'the group is in the container already', { group: iommuGroup.id });
   const translation = translationFor(iommu.world.env, iommuGroup, kind);
   if (!translation) {
     iommu.emulated.push(iommuGroup);
@@ -154,12 +158,15 @@ function checkPlace(iommu: Type1Iommu, group: ContainerGroup, domain: Domain): R
   const reserved = checkReserved(regions, iommu.dmas);
   if (reserved) return reserved;
   const iovas = cutReserved(clipToAperture(iommu.iovas, aperture), regions);
-  if (iovas.length === 0) return refuse(EINVAL, 'no valid I/O address is left');
+  if (iovas.length === 0)
+    return refuse(EINVAL, 'no valid I/O address is left', { group: group.iommuGroup.id });
   if (
     !groupHasIsolatedMsi(group.translation.interruptGroup) &&
     !iommu.world.env.has('unsafe-interrupts')
   ) {
-    return refuse(EPERM, 'interrupts are not isolated and allow_unsafe_interrupts is N');
+    return refuse(EPERM, 'interrupts are not isolated and allow_unsafe_interrupts is N', {
+      group: group.iommuGroup.id,
+    });
   }
   return { iovas, msiBase: softwareMsi(regions) };
 }

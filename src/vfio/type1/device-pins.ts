@@ -29,8 +29,13 @@ export function pinPages(
   device: VfioDevice,
   range: { readonly page: number; readonly npages: number; readonly write: boolean },
 ): Result<number[]> {
-  if (!iommu.isV2) return refuse(EACCES, 'type1 v1 pins no pages for devices');
-  if (iommu.vaddrInvalidCount > 0) return refuse(EBUSY, 'the address of a mapping is invalid');
+  if (!iommu.isV2)
+    return refuse(EACCES, 'type1 v1 pins no pages for devices', { device: device.dev.name });
+  if (iommu.vaddrInvalidCount > 0)
+    return refuse(EBUSY, 'the address of a mapping is invalid', {
+      device: device.dev.name,
+      invalid: iommu.vaddrInvalidCount,
+    });
   if (!iommu.devices.has(device)) {
     return refuse(EINVAL, 'the device would not hear of an unmap', { device: device.dev.name });
   }

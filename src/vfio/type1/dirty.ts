@@ -35,7 +35,7 @@ const USER_END = 1n << 47n;
 
 /** @kernel vfio_iommu_type1_dirty_pages */
 export function dirtyPages(iommu: Type1Iommu, task: Task, arg: bigint): Status {
-  if (!iommu.isV2) return refuse(EACCES, 'type1 v1 has no dirty tracking');
+  if (!iommu.isV2) return refuse(EACCES, 'type1 v1 has no dirty tracking', { pid: task.pid });
   const dirty = readArg(task, arg, vfio_iommu_type1_dirty_bitmap, 'flags');
   if (isErrno(dirty)) return dirty;
   switch (dirty.flags) {
@@ -128,7 +128,7 @@ function readGet(
 }
 function checkGet(iommu: Type1Iommu, get: vfio_iommu_type1_dirty_bitmap_get): Status {
   const { iova, size } = get;
-  if (size === 0n) return refuse(EINVAL, 'the size is 0');
+  if (size === 0n) return refuse(EINVAL, 'the size is 0', { iova });
   if (iova + size - 1n > U64_MAX) return refuse(EOVERFLOW, 'the range wraps', { iova, size });
   const room = checkBitmap({ pgsize: get.pgsize, size: get.bitmap_size, data: get.data }, size);
   if (room) return room;
@@ -139,7 +139,7 @@ function checkGet(iommu: Type1Iommu, get: vfio_iommu_type1_dirty_bitmap_get): St
   if ((iova | size) & (pgsize - 1n)) {
     return refuse(EINVAL, 'the range is not page aligned', { iova, size });
   }
-  return iommu.dirtyTracking ? undefined : refuse(EINVAL, 'dirty tracking is off');
+  return iommu.dirtyTracking ? undefined : refuse(EINVAL, 'dirty tracking is off', { iova, size });
 }
 
 /** Write the bits of these mappings, bit 0 being the page at `iova`, and forget them. Other bits stay. */

@@ -57,7 +57,7 @@ function checkArguments(iommu: Type1Iommu, map: vfio_iommu_type1_dma_map): Statu
   if (flags & ~(READ_WRITE | VFIO_DMA_MAP_FLAG_VADDR)) {
     return refuse(EINVAL, 'an unknown flag', { flags });
   }
-  if (size === 0n) return refuse(EINVAL, 'the size is 0');
+  if (size === 0n) return refuse(EINVAL, 'the size is 0', { iova, vaddr });
   if (iova + size - 1n > U64_MAX) return refuse(EOVERFLOW, 'the I/O range wraps', { iova, size });
   if (vaddr + size - 1n > U64_MAX) return refuse(EOVERFLOW, 'the memory wraps', { vaddr, size });
   const vaddrOnly = (flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0;

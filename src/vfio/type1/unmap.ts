@@ -63,7 +63,11 @@ function checkRange(
 ): Status {
   const { flags, iova, size } = unmap;
   if (flags & VFIO_DMA_UNMAP_FLAG_VADDR && iommu.emulated.length > 0) {
-    return refuse(EBUSY, 'an emulated device may use the address of a mapping');
+    return refuse(EBUSY, 'an emulated device may use the address of a mapping', {
+      iova,
+      size,
+      emulated: iommu.emulated.length,
+    });
   }
   const pgsize = iommu.pgsize;
   if (iova & (pgsize - 1n)) return refuse(EINVAL, 'iova is not page aligned', { iova, pgsize });
@@ -73,7 +77,7 @@ function checkRange(
     }
     return undefined;
   }
-  if (size === 0n) return refuse(EINVAL, 'the size is 0');
+  if (size === 0n) return refuse(EINVAL, 'the size is 0', { iova });
   if (size & (pgsize - 1n)) {
     return refuse(EINVAL, 'size is not a multiple of the page size', { size, pgsize });
   }
@@ -82,7 +86,8 @@ function checkRange(
 }
 function checkTracking(iommu: Type1Iommu, bitmap: vfio_bitmap): Status {
   const { pgsize } = iommu;
-  if (!iommu.dirtyTracking) return refuse(EINVAL, 'dirty tracking is off');
+  if (!iommu.dirtyTracking)
+    return refuse(EINVAL, 'dirty tracking is off', { bitmap_size: bitmap.size });
   if (bitmap.pgsize === pgsize) return undefined;
   return refuse(EINVAL, 'the bitmap is not of the smallest page size', { pgsize: bitmap.pgsize });
 }
@@ -124,8 +129,11 @@ function startingInside(met: readonly Dma[], start: number): readonly Dma[] {
 }
 
 function invalidate(iommu: Type1Iommu, dmas: readonly Dma[]): Result<bigint> {
-  if (dmas.some((dma) => dma.vaddrInvalid)) {
-    return refuse(EINVAL, 'the address of a mapping in the range is invalid already');
+  const invalid = dmas.find((dma) => dma.vaddrInvalid);
+  if (invalid) {
+    return refuse(EINVAL, 'the address of a mapping in the range is invalid already', {
+      iova: BigInt(invalid.start) << 12n,
+    });
   }
   let marked = 0;
   for (const dma of dmas) {
