@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { EBADF, EFAULT, EINVAL, ENOMEM, isErrno } from '../base/errno.ts';
 import { Eventfds } from './process/eventfds.ts';
-import { addressOf } from './sys/ffi.ts';
+import { addressForGood } from './sys/ffi.ts';
 import * as libc from './sys/libc.ts';
 import { MemoryMap } from './process/memory-map.ts';
 import { HostObject, HostObjects } from './process/objects.ts';
@@ -18,7 +18,7 @@ test('an address where nothing is mapped is EFAULT, to a thread and to an addres
   const memory = new RemoteMemory(ME);
   const own = Buffer.from('softiommu');
   const into = new Uint8Array(own.length);
-  expect(memory.read(BigInt(addressOf(own)), into)).toBeUndefined();
+  expect(memory.read(BigInt(addressForGood(own)), into)).toBeUndefined();
   expect(Buffer.from(into).toString()).toBe('softiommu');
   expect(memory.read(NOWHERE, into)).toBe(EFAULT);
   expect(memory.write(NOWHERE, into)).toBe(EFAULT);
@@ -34,7 +34,7 @@ test('an address where nothing is mapped is EFAULT, to a thread and to an addres
     warn: () => undefined,
   });
   if (!space) throw new Error('this process cannot look into itself');
-  expect(space.read(BigInt(addressOf(own)), into)).toBeUndefined();
+  expect(space.read(BigInt(addressForGood(own)), into)).toBeUndefined();
   expect(space.read(NOWHERE, into)).toBe(EFAULT);
   expect(space.write(NOWHERE, into)).toBe(EFAULT);
   space.close();

@@ -4,7 +4,7 @@
  * Arguments: SOCKET OPTIONS(JSON) PROGRAM ARGS… Nothing else of softiommu remains in the process afterwards.
  */
 import { existsSync } from 'node:fs';
-import { addressOf, cString, cStrings, defaultSignal, syscall } from '../sys/ffi.ts';
+import { cString, cStrings, defaultSignal, setPointer, syscall } from '../sys/ffi.ts';
 import { filterProgram } from '../seccomp/filter.ts';
 import { installFilter, type Installed } from '../seccomp/install-filter.ts';
 import { sendFd, setCloexec } from '../sys/libc.ts';
@@ -68,9 +68,9 @@ function install(socket: number, options: LaunchOptions): Installed {
   const code = filterProgram(options);
   const program = Buffer.alloc(16);
   program.writeUInt16LE(code.length / 8, 0);
-  program.writeBigUInt64LE(BigInt(addressOf(code)), 8);
+  setPointer(program, 8, code);
   const flags = NEW_LISTENER | (options.killable ? WAIT_KILLABLE_RECV : 0);
-  const how = { operation: SECCOMP_SET_MODE_FILTER, flags, program, behind: code };
+  const how = { operation: SECCOMP_SET_MODE_FILTER, flags, program };
   const installed = installFilter(how, socket);
   if (installed.listener !== -HOST_ERRNO.EACCES) return installed;
   syscall(NR.prctl, PR_SET_NO_NEW_PRIVS, 1); // the price of a filter without CAP_SYS_ADMIN
@@ -81,12 +81,12 @@ function install(socket: number, options: LaunchOptions): Installed {
 function restoreProcess(options: LaunchOptions): void {
   defaultSignal(SIGPIPE);
   defaultSignal(SIGXFSZ);
-  syscall(NR.rt_sigprocmask, SIG_SETMASK, addressOf(NO_SIGNALS), 0, NO_SIGNALS.length);
+  syscall(NR.rt_sigprocmask, SIG_SETMASK, NO_SIGNALS, 0, NO_SIGNALS.length);
   const limits = Buffer.alloc(16);
-  syscall(NR.prlimit64, 0, RLIMIT.openFiles, 0, addressOf(limits));
+  syscall(NR.prlimit64, 0, RLIMIT.openFiles, 0, limits);
   if (options.openFilesLimit !== undefined) {
     limits.writeBigUInt64LE(BigInt(options.openFilesLimit), 0);
-    syscall(NR.prlimit64, 0, RLIMIT.openFiles, addressOf(limits), 0);
+    syscall(NR.prlimit64, 0, RLIMIT.openFiles, limits, 0);
   }
   for (const fd of [0, 1, 2]) setCloexec(fd, false);
 }
@@ -101,9 +101,8 @@ function executeFromPath(argv: readonly string[]): number {
     : (process.env['PATH'] ?? '/bin:/usr/bin').split(':').map((dir) => `${dir || '.'}/${program}`);
   let worst: number = HOST_ERRNO.ENOENT;
   for (const candidate of program === '' ? [] : candidates) {
-    const path = cString(candidate);
-    let error = -syscall(NR.execve, addressOf(path), args.address, env.address);
-    if (error === HOST_ERRNO.ENOEXEC) error = executeScript(candidate, argv, env.address);
+    let error = -syscall(NR.execve, cString(candidate), args, env);
+    if (error === HOST_ERRNO.ENOEXEC) error = executeScript(candidate, argv, env);
     // A directory of PATH that may not be searched says nothing of the program; one that was named does.
     if (existsSync(candidate) || candidate === program) worst = error;
   }
@@ -111,10 +110,9 @@ function executeFromPath(argv: readonly string[]): number {
 }
 
 /** A text without a first line '#!…' is run by the shell. */
-function executeScript(path: string, argv: readonly string[], env: number): number {
-  const shell = cString('/bin/sh');
+function executeScript(path: string, argv: readonly string[], env: Buffer): number {
   const args = cStrings(['/bin/sh', path, ...argv.slice(1)]);
-  return -syscall(NR.execve, addressOf(shell), args.address, env);
+  return -syscall(NR.execve, cString('/bin/sh'), args, env);
 }
 
 function fail(message: string, status: number): never {

@@ -5,7 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
-import { addressOf, syscall } from '../sys/ffi.ts';
+import { cString, syscall } from '../sys/ffi.ts';
 import { IoUring } from '../sys/io-uring.ts';
 import * as libc from '../sys/libc.ts';
 import { textOf } from '../sys/procfs.ts';
@@ -84,8 +84,7 @@ function canRegisterBuffers(): boolean {
 function canReadMemory(): boolean {
   const from = Buffer.from('x');
   const into = Buffer.alloc(1);
-  const [local, remote] = [libc.iovec(addressOf(into), 1), libc.iovec(addressOf(from), 1)];
-  const at = [addressOf(local), 1, addressOf(remote), 1, 0];
+  const at = [libc.iovec(into), 1, libc.iovec(from), 1, 0];
   return syscall(NR.process_vm_readv, process.pid, ...at) === 1 && into[0] === from[0];
 }
 /** With a mount inside: AppArmor lets the namespace be made and then takes its rights. */
@@ -96,8 +95,7 @@ function canUnshareUser(): boolean {
 }
 /** An unmount of nothing: EPERM when it is forbidden, EINVAL or ENOENT when only the place is wrong. */
 function mountAllowed(): boolean {
-  const nowhere = Buffer.from('/nonexistent-softiommu\0');
-  const rc = syscall(NR.umount2, addressOf(nowhere), 0);
+  const rc = syscall(NR.umount2, cString('/nonexistent-softiommu'), 0);
   return rc !== -HOST_ERRNO.EPERM && rc !== -HOST_ERRNO.ENOSYS;
 }
 

@@ -4,7 +4,7 @@
  * The main thread passes signals on and takes over the program's end; everything else is the kernel thread's.
  */
 import { Worker } from 'node:worker_threads';
-import { addressOf, defaultSignal, syscall } from '../sys/ffi.ts';
+import { defaultSignal, syscall } from '../sys/ffi.ts';
 import { becomeSubreaper } from './subreaper.ts';
 import { eventfd2 } from '../sys/libc.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
@@ -96,7 +96,7 @@ function isForeground(): boolean {
 function terminalGroup(fd: number): number {
   const TIOCGPGRP = 0x540f;
   const group = Buffer.alloc(4);
-  return syscall(NR.ioctl, fd, TIOCGPGRP, addressOf(group)) < 0 ? -1 : group.readInt32LE(0);
+  return syscall(NR.ioctl, fd, TIOCGPGRP, group) < 0 ? -1 : group.readInt32LE(0);
 }
 
 /** End this process the way the program ended. */
@@ -104,7 +104,7 @@ export function endLike(result: Exclude<RunResult, { kind: 'started' }>): never 
   if (result.kind === 'exit') process.exit(result.status);
   if (result.kind === 'failed') process.exit(STATUS_FAILED);
   // No core file of ours beside the program's own.
-  syscall(NR.prlimit64, 0, RLIMIT.core, addressOf(Buffer.alloc(16)), 0);
+  syscall(NR.prlimit64, 0, RLIMIT.core, Buffer.alloc(16), 0);
   defaultSignal(result.signal);
   process.kill(process.pid, result.signal);
   // Another thread may be the one to take it.

@@ -5,7 +5,7 @@
  * the same page. So every result and every flag is right by construction, for thousands of instruction forms.
  * What may be run, and that it can only reach the buffer, is native-form.ts's care.
  */
-import { addressOf, callAt, mapCode, mapMemory, viewOf } from '../sys/ffi.ts';
+import { addressForGood, callAt, mapCode, mapMemory, viewOf } from '../sys/ffi.ts';
 import { REGS, REGS_SIZE } from '../sys/ptrace.ts';
 
 /** Byte offsets in the memory the code and we share. */
@@ -134,6 +134,7 @@ export function runNative(code: number, regs: Buffer): void {
 }
 
 const found = Buffer.alloc(4096);
+const foundAt = addressForGood(found);
 const offsets = new Map<number, number>();
 
 /** Where a component lies in the standard form of an XSAVE area: what the processor's CPUID leaf 0xD says. */
@@ -144,7 +145,7 @@ export function componentOffset(component: number): number {
     bytes('53 b8 0d 00 00 00 b9'), // push rbx; mov eax, 0xd; mov ecx, component
     long(component),
     bytes('0f a2 48 ba'), // cpuid; mov rdx, found
-    quad(addressOf(found)),
+    quad(foundAt),
     bytes('89 1a 5b c3'), // mov [rdx], ebx; pop rbx; ret
   ];
   callAt(mapCode(Buffer.concat(code)));

@@ -7,7 +7,7 @@
 import { EBADF, EINVAL, type Result } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { Eventfd } from '../../base/task.ts';
-import { addressOf, syscall } from '../sys/ffi.ts';
+import { syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import type { Answer, FdInstaller, Notification } from '../seccomp/notification.ts';
 import { descriptorsOf, processIds, textOf } from '../sys/procfs.ts';
@@ -133,23 +133,18 @@ function* eventfdsOf(pid: number): Iterable<string> {
 }
 
 const pollEntry = Buffer.alloc(8);
-const pollEntryAt = addressOf(pollEntry);
 function isWritable(fd: number): boolean {
   const POLLOUT = 4;
   pollEntry.writeInt32LE(fd, 0);
   pollEntry.writeInt32LE(POLLOUT, 4);
-  return syscall(NR.poll, pollEntryAt, 1, 0) === 1;
+  return syscall(NR.poll, pollEntry, 1, 0) === 1;
 }
 
-const count = Buffer.alloc(8);
-const countVector = Buffer.alloc(16);
-countVector.writeBigUInt64LE(BigInt(addressOf(count)), 0);
-countVector.writeBigUInt64LE(8n, 8);
-const countVectorAt = addressOf(countVector);
+const countVector = libc.iovec(Buffer.alloc(8));
 const RWF_NOWAIT = 8;
 /** Read the counter without waiting, whatever the flags of the program's description are. */
 function takeCount(fd: number): boolean {
-  return syscall(NR.preadv2, fd, countVectorAt, 1, -1, -1, RWF_NOWAIT) === 8;
+  return syscall(NR.preadv2, fd, countVector, 1, -1, -1, RWF_NOWAIT) === 8;
 }
 
 function eventfdId(path: string): string | undefined {

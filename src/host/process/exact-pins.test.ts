@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { EFAULT } from '../../base/errno.ts';
 import { ExactPins } from './exact-pins.ts';
-import { addressOf } from '../sys/ffi.ts';
+import { addressForGood } from '../sys/ffi.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import { LONGEST_BUFFER, MOST_BUFFERS, type IoUring } from '../sys/io-uring.ts';
 import { Notification } from '../seccomp/notification.ts';
@@ -23,7 +23,7 @@ function setup(results: number[] = []) {
   const thread = {
     tid: ME,
     runNow: (nr: number, ...args: (number | bigint)[]) => {
-      if (nr === NR.mmap) return addressOf(stack);
+      if (nr === NR.mmap) return addressForGood(stack);
       calls.push([nr, ...args]);
       return results.shift() ?? 1;
     },
@@ -58,7 +58,7 @@ describe('a pin', () => {
   test('a pin is one buffer of the ring, registered by the caller with a descriptor it has for this call', () => {
     expect(s.pins.hold(ME, 16, 2)).toBeDefined();
     expect(s.pins.hold(ME, 32, 1)).toBeDefined();
-    const update = BigInt(addressOf(s.stack)) + 16n;
+    const update = BigInt(addressForGood(s.stack)) + 16n;
     expect(s.calls).toEqual([
       [REGISTER, THEIR_FD, 16, update, 32],
       [REGISTER, THEIR_FD, 16, update, 32],
@@ -66,11 +66,11 @@ describe('a pin', () => {
     // struct iovec, and struct io_uring_rsrc_update2 for the second place of the table.
     expect([s.stack.readBigUInt64LE(0), s.stack.readBigUInt64LE(8)]).toEqual([0x2_0000n, 4096n]);
     expect([s.stack.readUInt32LE(16), s.stack.readUInt32LE(40)]).toEqual([1, 1]);
-    expect(s.stack.readBigUInt64LE(24)).toBe(BigInt(addressOf(s.stack)));
+    expect(s.stack.readBigUInt64LE(24)).toBe(BigInt(addressForGood(s.stack)));
     for (const end of s.ends) end();
     expect(s.calls.slice(2)).toEqual([
       [NR.close, THEIR_FD],
-      [NR.munmap, addressOf(s.stack), 4096],
+      [NR.munmap, addressForGood(s.stack), 4096],
     ]);
     expect(s.warnings).toEqual([]);
   });

@@ -18,7 +18,7 @@ import {
   MOST_BUFFERS,
   REGISTER_BUFFERS_UPDATE,
 } from '../sys/io-uring.ts';
-import { iovec } from '../sys/libc.ts';
+import { remoteIovec } from '../sys/libc.ts';
 import type { FdInstaller, Notification } from '../seccomp/notification.ts';
 import { HOST_ERRNO, MAP_ANONYMOUS, MAP_PRIVATE, NR } from '../sys/numbers.ts';
 
@@ -90,7 +90,7 @@ export class ExactPins {
     }
     const slot = this.#free.pop() ?? this.#used++;
     const address = BigInt(index) * BigInt(PAGE_SIZE);
-    const rc = this.#register(current.call, slot, iovec(address, count * PAGE_SIZE));
+    const rc = this.#register(current.call, slot, remoteIovec(address, count * PAGE_SIZE));
     if (rc >= 0) return this.#held(slot, address);
     this.#free.push(slot);
     return REASONS[-rc] ?? `the kernel says errno ${-rc}`;

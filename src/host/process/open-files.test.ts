@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { OpenFile, POLLIN, type FileOps } from '../../base/file.ts';
 import { WaitQueue } from '../../base/wait-queue.ts';
 import type { AttrNode } from '../../machine/files/nodes.ts';
-import { addressOf, syscall } from '../sys/ffi.ts';
+import { syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import { OpenFiles, type Entry } from './open-files.ts';
 import { HostPages } from './shared-memory.ts';
@@ -103,8 +103,8 @@ describe('an event queue', () => {
     ours.push(epoll);
     const what = Buffer.alloc(12);
     what.writeUInt32LE(0x8000_0000 + POLLIN, 0);
-    expect(syscall(233, epoll, 1, fd, addressOf(what))).toBe(0);
-    const edges = (): number => syscall(232, epoll, addressOf(what), 1, 0);
+    expect(syscall(233, epoll, 1, fd, what)).toBe(0);
+    const edges = (): number => syscall(232, epoll, what, 1, 0);
     for (let n = 0; n < 3000; n++) {
       event();
       expect(edges()).toBe(1);

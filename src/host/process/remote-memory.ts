@@ -10,34 +10,30 @@ import { refuse, type Facts } from '../../base/refuse.ts';
 import type { UserMemory } from '../../base/task.ts';
 import type { HeldPages, ProcessMemory } from '../../machine/memory/process-memory.ts';
 import type { ExactPins } from './exact-pins.ts';
-import { addressOf, syscall } from '../sys/ffi.ts';
-import { pread, pwrite } from '../sys/libc.ts';
+import { syscall } from '../sys/ffi.ts';
+import { iovec, pread, pwrite, remoteIovec } from '../sys/libc.ts';
 import type { MemoryMap } from './memory-map.ts';
 import type { MapsLine } from '../sys/map-query.ts';
 import { holdObject, type HostObjects } from './objects.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 
-const local = Buffer.alloc(16);
-const remote = Buffer.alloc(16);
-const localAt = addressOf(local);
-const remoteAt = addressOf(remote);
 /** Up to here a copy through /proc/PID/mem is the faster one. */
 const SMALL = 16384;
 const PATH_MAX = 4096;
 
-/** Small copies go through one buffer whose address is known. */
+/** Small copies go through one buffer. */
 const bounce = Buffer.alloc(4096);
-const bounceAt = addressOf(bounce);
+const bounceVector = iovec(bounce);
+const remote = remoteIovec(0n, 0);
 
 function copy(nr: number, tid: number, addr: bigint, bytes: Uint8Array): number {
   const { length } = bytes;
   const small = length <= bounce.length;
   if (small && nr === NR.process_vm_writev) bounce.set(bytes);
-  local.writeBigUInt64LE(BigInt(small ? bounceAt : addressOf(bytes)), 0);
-  local.writeUInt32LE(length, 8);
+  bounceVector.writeUInt32LE(length, 8);
   remote.writeBigUInt64LE(BigInt.asUintN(64, addr), 0);
   remote.writeUInt32LE(length, 8);
-  const done = syscall(nr, tid, localAt, 1, remoteAt, 1, 0);
+  const done = syscall(nr, tid, small ? bounceVector : iovec(bytes), 1, remote, 1, 0);
   if (small && nr === NR.process_vm_readv && done > 0) bytes.set(bounce.subarray(0, done));
   return done;
 }

@@ -5,8 +5,8 @@
  * A script is a generator: it yields a call, is given the result, and returns what the trapped call returns. Nothing waits
  * between the two (injection.ts), and a thread that dies or becomes another program never hears of it again.
  */
-import { addressOf, syscall, type Word } from '../sys/ffi.ts';
-import { iovec } from '../sys/libc.ts';
+import { syscall, type Word } from '../sys/ffi.ts';
+import { iovec, remoteIovec } from '../sys/libc.ts';
 import {
   HOST_ERRNO,
   INJECTED_CALL,
@@ -88,8 +88,6 @@ export function* withTexts(
 
 /** Write into the program's memory while it is stopped. */
 export function poke(tid: number, at: bigint, bytes: Uint8Array): boolean {
-  const local = iovec(addressOf(bytes), bytes.length);
-  const remote = iovec(at, bytes.length);
-  const args = [addressOf(local), 1, addressOf(remote), 1, 0];
+  const args = [iovec(bytes), 1, remoteIovec(at, bytes.length), 1, 0];
   return syscall(NR.process_vm_writev, tid, ...args) === bytes.length;
 }

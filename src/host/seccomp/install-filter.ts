@@ -5,7 +5,7 @@
  * a compilation frees memory at any time, the allocator gives it back by madvise(2) or munmap(2), those are trapped, and
  * the process would wait for a supervisor that waits for it.
  */
-import { addressOf, callAt, mapCode } from '../sys/ffi.ts';
+import { addressForGood, callAt, mapCode, setPointer } from '../sys/ffi.ts';
 import { preparedMessage } from '../sys/libc.ts';
 import { NR } from '../sys/numbers.ts';
 
@@ -21,9 +21,6 @@ const WORDS = {
   sent: 56,
 } as const;
 
-/** Reached by address alone. */
-const inUse: unknown[] = [];
-
 /** What came of it. */
 export interface Installed {
   /** The listener, or minus an errno: then nothing is installed. */
@@ -37,25 +34,22 @@ export interface FilterCall {
   readonly operation: number;
   readonly flags: number;
   readonly program: Buffer;
-  /** What the program's bytes point to. */
-  readonly behind?: Buffer;
 }
 
 /** seccomp(operation, flags, program), and if that gives a listener, sendmsg() of it over the socket. */
 export function installFilter(how: FilterCall, socket: number): Installed {
-  const message = preparedMessage();
-  inUse.push(message, how);
+  const { header, descriptor } = preparedMessage();
   const words = Buffer.alloc(64);
   const set = (at: number, value: number): void => {
     words.writeBigInt64LE(BigInt(value), at);
   };
   set(WORDS.operation, how.operation);
   set(WORDS.flags, how.flags);
-  set(WORDS.program, addressOf(how.program));
-  set(WORDS.descriptorAt, message.descriptorAt);
+  setPointer(words, WORDS.program, how.program);
+  setPointer(words, WORDS.descriptorAt, descriptor);
   set(WORDS.socket, socket);
-  set(WORDS.message, message.at);
-  callAt(mapCode(code(addressOf(words))));
+  setPointer(words, WORDS.message, header);
+  callAt(mapCode(code(addressForGood(words))));
   const result = (at: number): number => Number(words.readBigInt64LE(at));
   return { listener: result(WORDS.listener), sent: result(WORDS.sent) };
 }

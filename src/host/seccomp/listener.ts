@@ -3,7 +3,6 @@
  *
  * Request buffers are reused: a notification must not be looked at after its answer.
  */
-import { addressOf } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import { Notification, type Answer } from './notification.ts';
 import { HOST_ERRNO, O_CLOEXEC } from '../sys/numbers.ts';
@@ -22,12 +21,11 @@ export class Listener {
   /** True when the kernel wakes the two sides on one core (Linux 6.6 and later). */
   readonly wakesOnOneCore: boolean;
   readonly #response = Buffer.alloc(24);
-  readonly #responseAt = addressOf(this.#response);
   readonly #addFd = Buffer.alloc(24);
   readonly #idBytes = Buffer.alloc(8);
   #spare: Buffer | undefined;
 
-  readonly #send = (): number => libc.ioctl(this.fd, SEND, this.#responseAt);
+  readonly #send = (): number => libc.ioctl(this.fd, SEND, this.#response);
 
   constructor(fd: number) {
     this.fd = fd;
@@ -37,7 +35,7 @@ export class Listener {
   receive(): Notification | undefined {
     const request = this.#spare?.fill(0) ?? Buffer.alloc(80);
     this.#spare = undefined;
-    const rc = libc.ioctl(this.fd, RECV, addressOf(request));
+    const rc = libc.ioctl(this.fd, RECV, request);
     return rc < 0 ? undefined : new Notification(request);
   }
   close(): void {
@@ -57,7 +55,7 @@ export class Listener {
   /** Is the caller still there and waiting for this answer? */
   valid(call: Notification): boolean {
     this.#idBytes.writeBigUInt64LE(call.id, 0);
-    return libc.ioctl(this.fd, ID_VALID, addressOf(this.#idBytes)) === 0;
+    return libc.ioctl(this.fd, ID_VALID, this.#idBytes) === 0;
   }
   /**
    * Give the caller a descriptor for an open file of ours: its number, or minus an errno.
@@ -71,7 +69,7 @@ export class Listener {
     add.writeUInt32LE(fd, 12);
     add.writeUInt32LE(how.at ?? 0, 16);
     add.writeUInt32LE(how.cloexec ? O_CLOEXEC : 0, 20);
-    return uninterrupted(() => libc.ioctl(this.fd, ADD_FD, addressOf(add)));
+    return uninterrupted(() => libc.ioctl(this.fd, ADD_FD, add));
   }
 }
 

@@ -1,7 +1,9 @@
 /**
  * The only file that loads native code: one door for system calls, a few functions of the C library, and machine code of ours.
  *
- * Addresses cross as numbers, which is the cheapest way; whoever passes one keeps its buffer alive.
+ * Memory is collected when nobody holds it, whatever the host's kernel was told. So no address of ours leaves this file
+ * alone: bytes are given to a call as they are and live through it, a struct owns what it points to (setPointer), and what
+ * remembers an address, as machine code does, is told one of memory that is kept for good (addressForGood).
  */
 import { createRequire } from 'node:module';
 import { MAP_ANONYMOUS, MAP_PRIVATE, NR } from './numbers.ts';
@@ -60,28 +62,53 @@ const rawSigaction = libc.func('sigaction', 'int', ['int', 'int64', 'int64']);
 const rawOnce = libc.func('pthread_once', 'int', ['int64', 'int64']);
 const dlsym = libc.func('dlsym', 'uint64', ['int64', 'str']);
 
-/** An argument of a system call; a number where 53 bits are enough. */
+/** A number where 53 bits are enough. */
 export type Word = number | bigint;
+/** An argument of a system call. Of bytes the kernel gets the address. */
+export type Argument = Word | Uint8Array;
+
+/** What the call that is under way was given, held here until the next one. */
+const underWay: { arguments: unknown } = { arguments: undefined };
 
 /** The result, or minus the errno: what the kernel itself returns. */
-export function syscall(
-  nr: number,
-  ...[a = 0, b = 0, c = 0, d = 0, e = 0, f = 0]: readonly Word[]
-): number {
-  const result = Number(rawSyscall(nr, a, b, c, d, e, f));
+export function syscall(nr: number, ...given: readonly Argument[]): number {
+  underWay.arguments = given;
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = given;
+  const result = Number(rawSyscall(nr, word(a), word(b), word(c), word(d), word(e), word(f)));
   return result === -1 ? -koffi.errno() : result;
+}
+function word(argument: Argument): Word {
+  return typeof argument === 'object' ? addressOf(argument) : argument;
 }
 
 const addresses = new WeakMap<ArrayBufferLike, number>();
 
 /** Where the bytes are. Remembered per buffer: the memory behind an ArrayBuffer does not move. */
-export function addressOf(bytes: Uint8Array): number {
+function addressOf(bytes: Uint8Array): number {
   let base = addresses.get(bytes.buffer);
   if (base === undefined) {
     base = Number(koffi.address(new Uint8Array(bytes.buffer)));
     addresses.set(bytes.buffer, base);
   }
   return base + bytes.byteOffset;
+}
+
+const pointees = new WeakMap<ArrayBufferLike, Map<number, Uint8Array>>();
+
+/** Let the 8 bytes of a struct at an offset point to other bytes: these live as long as the struct, or until it points elsewhere. */
+export function setPointer(struct: Buffer, at: number, target: Uint8Array): void {
+  struct.writeBigUInt64LE(BigInt(addressOf(target)), at);
+  const owned = pointees.get(struct.buffer) ?? new Map<number, Uint8Array>();
+  pointees.set(struct.buffer, owned);
+  owned.set(struct.byteOffset + at, target);
+}
+
+const keptForGood: Uint8Array[] = [];
+
+/** Where the bytes are, and will be until the end of the process: for those who remember it. */
+export function addressForGood(bytes: Uint8Array): number {
+  keptForGood.push(bytes);
+  return addressOf(bytes);
 }
 
 /** The memory at an address, which must stay mapped for good. */
@@ -112,7 +139,9 @@ export function mapCode(code: Buffer): number {
 }
 /** Call a C function that takes nothing and returns nothing. */
 export function callAt(address: number): void {
-  rawOnce(addressOf(Buffer.alloc(4)), address);
+  const once = Buffer.alloc(4);
+  underWay.arguments = once;
+  rawOnce(addressOf(once), address);
 }
 
 /** A NUL-terminated copy of a string, for a system call. */
@@ -120,12 +149,13 @@ export function cString(text: string): Buffer {
   return Buffer.from(`${text}\0`);
 }
 
-/** A NULL-terminated array of strings; the buffers must outlive the use of its address. */
-export function cStrings(texts: readonly string[]): { address: number; keep: Buffer[] } {
-  const keep = texts.map(cString);
-  const table = Buffer.alloc((keep.length + 1) * 8);
-  keep.forEach((text, index) => table.writeBigUInt64LE(BigInt(addressOf(text)), index * 8));
-  return { address: addressOf(table), keep: [...keep, table] };
+/** A NULL-terminated array of strings. */
+export function cStrings(texts: readonly string[]): Buffer {
+  const table = Buffer.alloc((texts.length + 1) * 8);
+  texts.forEach((text, index) => {
+    setPointer(table, index * 8, cString(text));
+  });
+  return table;
 }
 
 /** Start a program as a child of this thread. The result is its pid or minus an errno. */
@@ -133,7 +163,8 @@ export function posixSpawn(path: string, argv: readonly string[], envp: readonly
   const pid = Buffer.alloc(4);
   const args = cStrings(argv);
   const env = cStrings(envp);
-  const error = Number(rawSpawn(pid, path, 0, 0, args.address, env.address));
+  underWay.arguments = [args, env];
+  const error = Number(rawSpawn(pid, path, 0, 0, addressOf(args), addressOf(env)));
   return error === 0 ? pid.readInt32LE(0) : -error;
 }
 
@@ -141,10 +172,14 @@ export function posixSpawn(path: string, argv: readonly string[], envp: readonly
 export function interruptOn(signal: number): void {
   const action = Buffer.alloc(152);
   action.writeBigUInt64LE(BigInt(dlsym(0, 'getpid')), 0);
-  rawSigaction(signal, addressOf(action), 0);
+  sigaction(signal, action);
 }
 
 /** Give a signal back its default meaning, so that it is not inherited as ignored. */
 export function defaultSignal(signal: number): void {
-  rawSigaction(signal, addressOf(Buffer.alloc(152)), 0);
+  sigaction(signal, Buffer.alloc(152));
+}
+function sigaction(signal: number, action: Buffer): void {
+  underWay.arguments = action;
+  rawSigaction(signal, addressOf(action), 0);
 }

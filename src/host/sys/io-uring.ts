@@ -4,9 +4,9 @@
  *
  * A program registers its own pages, by a call made in its name; reads and writes are ours, through a memfd.
  */
-import { addressOf, syscall, viewOf } from './ffi.ts';
+import { setPointer, syscall, viewOf } from './ffi.ts';
 import * as libc from './libc.ts';
-import { iovec } from './libc.ts';
+import { remoteIovec } from './libc.ts';
 import { HOST_ERRNO, NR } from './numbers.ts';
 
 const REGISTER_BUFFERS2 = 15;
@@ -35,11 +35,12 @@ const PROT_READ_WRITE = 3;
 const MAP_SHARED_POPULATE = 0x8001;
 const WINDOW = 1 << 20;
 
+const BUFFERS_AT = 8;
 /** struct io_uring_rsrc_update2 for one buffer: register `iov` at a place of the table. */
 export function bufferUpdate(slot: number, iovAt: bigint): Buffer {
   const update = Buffer.alloc(32);
   update.writeUInt32LE(slot, 0);
-  update.writeBigUInt64LE(iovAt, 8);
+  update.writeBigUInt64LE(iovAt, BUFFERS_AT);
   update.writeUInt32LE(1, 24);
   return update;
 }
@@ -56,13 +57,13 @@ export class IoUring {
   /** Minus the errno when this host has none, or forbids it. */
   static open(): IoUring | number {
     const params = Buffer.alloc(PARAMS_SIZE);
-    const fd = syscall(NR.io_uring_setup, 1, addressOf(params));
+    const fd = syscall(NR.io_uring_setup, 1, params);
     if (fd < 0) return fd;
     libc.setCloexec(fd, true);
     const table = Buffer.alloc(32);
     table.writeUInt32LE(MOST_BUFFERS, 0);
     table.writeUInt32LE(RSRC_REGISTER_SPARSE, 4);
-    const rc = syscall(NR.io_uring_register, fd, REGISTER_BUFFERS2, addressOf(table), table.length);
+    const rc = syscall(NR.io_uring_register, fd, REGISTER_BUFFERS2, table, table.length);
     const window = rc < 0 ? rc : libc.memfdCreate('softiommu-dma', libc.MFD_CLOEXEC);
     if (window < 0) {
       libc.close(fd);
@@ -100,11 +101,11 @@ export class IoUring {
   }
   /** Let the pages of a buffer go. */
   unregister(slot: number): void {
-    const none = iovec(0, 0); // no length takes the buffer out again
-    const update = bufferUpdate(slot, BigInt(addressOf(none)));
-    const args = [REGISTER_BUFFERS_UPDATE, addressOf(update), update.length];
+    const update = bufferUpdate(slot, 0n);
+    setPointer(update, BUFFERS_AT, remoteIovec(0n, 0)); // no length takes the buffer out again
+    const args = [REGISTER_BUFFERS_UPDATE, update, update.length];
     const rc = syscall(NR.io_uring_register, this.fd, ...args);
-    if (rc < 0 || none.length === 0) throw new Error(`a pin could not be released (errno ${-rc})`);
+    if (rc < 0) throw new Error(`a pin could not be released (errno ${-rc})`);
   }
 
   #inWindows(

@@ -2,7 +2,7 @@
  * Typed wrappers over the system calls the host layer uses, one each. Results are as the kernel gives them: a
  * number, negative for an errno. Numbers are those of x86-64.
  */
-import { addressOf, cString, syscall, type Word } from './ffi.ts';
+import { cString, setPointer, syscall, type Argument, type Word } from './ffi.ts';
 import { HOST_ERRNO, NR, O_CLOEXEC, O_NONBLOCK } from './numbers.ts';
 
 const POLLIN = 1;
@@ -20,16 +20,9 @@ const WNOHANG = 1;
 /** Children of every kind, clones too. */
 const WALL = 0x40000000;
 
-/** A string whose bytes must live through the call. */
-function withPath(text: string, call: (address: number) => number): number {
-  const bytes = cString(text);
-  const result = call(addressOf(bytes));
-  return bytes.length > 0 ? result : 0;
-}
-
 /** open(2): a descriptor, or minus an errno. */
 export function open(path: string, flags: number, mode = 0): number {
-  return withPath(path, (at) => syscall(NR.open, at, flags, mode));
+  return syscall(NR.open, cString(path), flags, mode);
 }
 /** close(2) */
 export function close(fd: number): void {
@@ -37,22 +30,22 @@ export function close(fd: number): void {
 }
 /** read(2): bytes, or minus an errno. */
 export function read(fd: number, into: Uint8Array): number {
-  return syscall(NR.read, fd, addressOf(into), into.length);
+  return syscall(NR.read, fd, into, into.length);
 }
 /** write(2): bytes, or minus an errno. */
 export function write(fd: number, from: Uint8Array): number {
-  return syscall(NR.write, fd, addressOf(from), from.length);
+  return syscall(NR.write, fd, from, from.length);
 }
 /** pread(2) at a byte offset. */
 export function pread(fd: number, into: Uint8Array, at: Word): number {
-  return syscall(NR.pread64, fd, addressOf(into), into.length, at);
+  return syscall(NR.pread64, fd, into, into.length, at);
 }
 /** pwrite(2) at a byte offset. */
 export function pwrite(fd: number, from: Uint8Array, at: Word): number {
-  return syscall(NR.pwrite64, fd, addressOf(from), from.length, at);
+  return syscall(NR.pwrite64, fd, from, from.length, at);
 }
 /** ioctl(2) */
-export function ioctl(fd: number, command: number, arg: Word): number {
+export function ioctl(fd: number, command: number, arg: Argument): number {
   return syscall(NR.ioctl, fd, command, arg);
 }
 /** memfd_create(2): closed by exec. */
@@ -61,7 +54,7 @@ export const MFD_CLOEXEC = 1;
 export const MFD_ALLOW_SEALING = 2;
 /** memfd_create(2): a descriptor, or minus an errno. */
 export function memfdCreate(name: string, flags = MFD_CLOEXEC): number {
-  return withPath(name, (at) => syscall(NR.memfd_create, at, flags));
+  return syscall(NR.memfd_create, cString(name), flags);
 }
 /** ftruncate(2): bytes. */
 export function ftruncate(fd: number, length: Word): number {
@@ -74,13 +67,13 @@ export function eventfd2(value: number, flags: number): number {
 /** pipe2(2): both ends, or minus an errno. */
 export function pipe2(flags: number): [readEnd: number, writeEnd: number] | number {
   const ends = Buffer.alloc(8);
-  const rc = syscall(NR.pipe2, addressOf(ends), flags);
+  const rc = syscall(NR.pipe2, ends, flags);
   return rc < 0 ? rc : [ends.readInt32LE(0), ends.readInt32LE(4)];
 }
 /** A pair of stream sockets, or minus an errno. */
 export function socketpair(): [number, number] | number {
   const ends = Buffer.alloc(8);
-  const rc = syscall(NR.socketpair, AF_UNIX, SOCK_STREAM, 0, addressOf(ends));
+  const rc = syscall(NR.socketpair, AF_UNIX, SOCK_STREAM, 0, ends);
   return rc < 0 ? rc : [ends.readInt32LE(0), ends.readInt32LE(4)];
 }
 /** FD_CLOEXEC of a descriptor. */
@@ -103,14 +96,12 @@ export function kill(pid: number, signal: number): number {
 const linkBytes = Buffer.alloc(4096);
 /** The text of a symbolic link, or minus an errno. */
 export function readlink(path: string): string | number {
-  const length = withPath(path, (at) =>
-    syscall(NR.readlink, at, addressOf(linkBytes), linkBytes.length),
-  );
+  const length = syscall(NR.readlink, cString(path), linkBytes, linkBytes.length);
   return length < 0 ? length : linkBytes.toString('utf8', 0, length);
 }
 /** Is there something we can see at this path? */
 export function exists(path: string): boolean {
-  return withPath(path, (at) => syscall(NR.access, at, 0)) === 0;
+  return syscall(NR.access, cString(path), 0) === 0;
 }
 
 /** An inotify descriptor that never waits. */
@@ -119,7 +110,7 @@ export function inotifyInit(): number {
 }
 /** Watch for the last close of open files of this inode. */
 export function watchClose(inotify: number, path: string): number {
-  return withPath(path, (at) => syscall(NR.inotify_add_watch, inotify, at, IN_CLOSE));
+  return syscall(NR.inotify_add_watch, inotify, cString(path), IN_CLOSE);
 }
 /** Watch descriptors with an event since the last look. */
 export function readInotify(inotify: number): { watch: number; gone: boolean }[] {
@@ -152,7 +143,7 @@ export class Poller {
   }
   /** Milliseconds, or -1 for ever. */
   wait(timeoutMs: number): number {
-    return syscall(NR.poll, addressOf(this.#entries), this.#count, timeoutMs);
+    return syscall(NR.poll, this.#entries, this.#count, timeoutMs);
   }
   events(index: number): number {
     return this.#entries.readUInt16LE(index * 8 + 6);
@@ -170,7 +161,7 @@ export function waitFor(pid: number): { pid: number; status: number } | undefine
 }
 function waitWith(pid: number, flags: number): { pid: number; status: number } | undefined {
   let got: number;
-  do got = syscall(NR.wait4, pid, addressOf(waitStatus), flags, 0);
+  do got = syscall(NR.wait4, pid, waitStatus, flags, 0);
   while (got === -HOST_ERRNO.EINTR);
   return got > 0 ? { pid: got, status: waitStatus.readInt32LE(0) } : undefined;
 }
@@ -187,49 +178,54 @@ export function monotonicNs(): number {
 
 /** Pass one descriptor over a socket. */
 export function sendFd(socket: number, fd: number): number {
-  const message = preparedMessage();
-  message.keep.control.writeInt32LE(fd, 16);
-  return syscall(NR.sendmsg, socket, message.at, 0);
+  const { header, descriptor } = preparedMessage();
+  descriptor.writeInt32LE(fd, 0);
+  return syscall(NR.sendmsg, socket, header, 0);
 }
 /** A message that lacks nothing but the number of the descriptor. */
-export function preparedMessage(): { at: number; descriptorAt: number; keep: FdMessage } {
+export function preparedMessage(): FdMessage {
   const message = newMessage();
   const { control } = message;
   control.writeBigUInt64LE(20n, 0);
   control.writeInt32LE(SOL_SOCKET, 8);
   control.writeInt32LE(SCM_RIGHTS, 12);
-  const descriptorAt = addressOf(control) + 16;
-  return { at: addressOf(message.header), descriptorAt, keep: message };
+  return message;
 }
 /** Receive one descriptor; a message without one, or end of file, gives -EBADF. */
 export function receiveFd(socket: number): number {
-  const message = newMessage();
-  const length = syscall(NR.recvmsg, socket, addressOf(message.header), MSG_CMSG_CLOEXEC);
+  const { header, descriptor } = newMessage();
+  const length = syscall(NR.recvmsg, socket, header, MSG_CMSG_CLOEXEC);
   if (length < 0) return length;
-  const got = length > 0 && message.header.readBigUInt64LE(40) >= 20n;
-  return got ? message.control.readInt32LE(16) : -HOST_ERRNO.EBADF;
+  const got = length > 0 && header.readBigUInt64LE(40) >= 20n;
+  return got ? descriptor.readInt32LE(0) : -HOST_ERRNO.EBADF;
 }
-/** struct msghdr of one byte and one descriptor, with what it points to: whoever uses its address keeps all of it. */
+/** struct msghdr of one byte and one descriptor. */
 export interface FdMessage {
   readonly header: Buffer;
   readonly control: Buffer;
-  readonly data: readonly Buffer[];
+  /** The number, in the control data. */
+  readonly descriptor: Buffer;
 }
 function newMessage(): FdMessage {
-  const byte = Buffer.from('x');
-  const iov = iovec(addressOf(byte), 1);
   const control = Buffer.alloc(24);
   const header = Buffer.alloc(56);
-  header.writeBigUInt64LE(BigInt(addressOf(iov)), 16);
+  setPointer(header, 16, iovec(Buffer.from('x')));
   header.writeBigUInt64LE(1n, 24);
-  header.writeBigUInt64LE(BigInt(addressOf(control)), 32);
+  setPointer(header, 32, control);
   header.writeBigUInt64LE(24n, 40);
-  return { header, control, data: [byte, iov] };
+  return { header, control, descriptor: control.subarray(16) };
 }
-/** struct iovec. */
-export function iovec(address: number | bigint, length: number | bigint): Buffer {
+/** struct iovec of bytes of ours. */
+export function iovec(bytes: Uint8Array): Buffer {
   const iov = Buffer.alloc(16);
-  iov.writeBigUInt64LE(BigInt(address), 0);
+  setPointer(iov, 0, bytes);
+  iov.writeBigUInt64LE(BigInt(bytes.length), 8);
+  return iov;
+}
+/** struct iovec of a program's memory, or of nothing. */
+export function remoteIovec(address: bigint, length: number): Buffer {
+  const iov = Buffer.alloc(16);
+  iov.writeBigUInt64LE(address, 0);
   iov.writeBigUInt64LE(BigInt(length), 8);
   return iov;
 }
@@ -237,7 +233,7 @@ export function iovec(address: number | bigint, length: number | bigint): Buffer
 /** fcntl-free uname, for the doctor. */
 export function kernelRelease(): string {
   const name = Buffer.alloc(390);
-  syscall(NR.uname, addressOf(name));
+  syscall(NR.uname, name);
   return name.toString('latin1', 130, name.indexOf(0, 130));
 }
 

@@ -3,7 +3,7 @@
  *
  * struct procmap_query of the public header linux/fs.h, 104 bytes.
  */
-import { addressOf } from './ffi.ts';
+import { setPointer } from './ffi.ts';
 import * as libc from './libc.ts';
 import type { Vma } from '../../machine/memory/process-memory.ts';
 import { HOST_ERRNO } from './numbers.ts';
@@ -31,8 +31,6 @@ const SHARED = 8;
 
 const query = Buffer.alloc(QUERY_SIZE);
 const name = Buffer.alloc(NAME_SIZE);
-const queryAt = addressOf(query);
-const nameAt = addressOf(name);
 
 /** Pages by index: of an address space, or of a file. */
 export interface Span {
@@ -52,8 +50,8 @@ export function queryMapping(mapsFd: number, index: number): MapsLine | 'none' |
   query.writeBigUInt64LE(BigInt(QUERY_SIZE), AT.size);
   query.writeBigUInt64LE(BigInt(index) << 12n, AT.address);
   query.writeUInt32LE(NAME_SIZE, AT.nameSize);
-  query.writeBigUInt64LE(BigInt(nameAt), AT.nameAddress);
-  const rc = libc.ioctl(mapsFd, PROCMAP_QUERY, queryAt);
+  setPointer(query, AT.nameAddress, name);
+  const rc = libc.ioctl(mapsFd, PROCMAP_QUERY, query);
   if (rc === -HOST_ERRNO.ENOENT) return 'none';
   return rc < 0 ? 'unknown' : answered();
 }

@@ -4,7 +4,7 @@
  * At the last position a file can have, read(2) and write(2) are EINVAL: what the kernel answers for a file that has
  * neither. And a lock that belongs to a description tells whether that still exists, mappings included.
  */
-import { addressOf, syscall } from './ffi.ts';
+import { syscall } from './ffi.ts';
 import { NR } from './numbers.ts';
 
 const LAST_POSITION = (1n << 63n) - 1n;
@@ -27,13 +27,12 @@ export function seal(fd: number, seals: number): number {
 }
 
 const lock = Buffer.alloc(32);
-const lockAt = addressOf(lock);
 /** struct flock of one byte. */
-function flockOf(byte: number): number {
+function flockOf(byte: number): Buffer {
   lock.fill(0).writeInt16LE(F_WRLCK, 0);
   lock.writeBigInt64LE(BigInt(byte), 8);
   lock.writeBigInt64LE(1n, 16);
-  return lockAt;
+  return lock;
 }
 /** Mark a description: the byte is locked as long as it lives. */
 export function markDescription(fd: number, byte: number): number {

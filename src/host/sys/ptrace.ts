@@ -3,7 +3,7 @@
  * run a system call of ours (injection.ts). Only SEIZE is used, so that a program is never stopped when it need not be.
  */
 import { readdirSync } from 'node:fs';
-import { addressOf, syscall } from './ffi.ts';
+import { syscall, type Argument } from './ffi.ts';
 import { iovec } from './libc.ts';
 import { NR } from './numbers.ts';
 
@@ -54,7 +54,7 @@ export const REGS = {
 /** Bytes of struct user_regs_struct. */
 export const REGS_SIZE = 216;
 
-function ptrace(request: number, tid: number, addr: number, data: number): number {
+function ptrace(request: number, tid: number, addr: number, data: Argument): number {
   return syscall(NR.ptrace, request, tid, addr, data);
 }
 /** PTRACE_SEIZE: 0, or minus an errno (EPERM: somebody else traces it). */
@@ -83,11 +83,11 @@ export function listen(tid: number): number {
 }
 /** PTRACE_GETREGS into a struct user_regs_struct. */
 export function getRegs(tid: number, regs: Uint8Array): number {
-  return ptrace(REQUEST.getRegs, tid, 0, addressOf(regs));
+  return ptrace(REQUEST.getRegs, tid, 0, regs);
 }
 /** PTRACE_SETREGS from one. */
 export function setRegs(tid: number, regs: Uint8Array): number {
-  return ptrace(REQUEST.setRegs, tid, 0, addressOf(regs));
+  return ptrace(REQUEST.setRegs, tid, 0, regs);
 }
 /** What is told of the signal at whose delivery a thread has stopped. */
 export interface SignalCause {
@@ -99,25 +99,25 @@ export interface SignalCause {
 /** PTRACE_GETSIGINFO */
 export function signalCause(tid: number): SignalCause {
   const info = Buffer.alloc(128);
-  ptrace(REQUEST.getSigInfo, tid, 0, addressOf(info));
+  ptrace(REQUEST.getSigInfo, tid, 0, info);
   return { code: info.readInt32LE(8), address: info.readBigUInt64LE(16) };
 }
 /** PTRACE_GETSIGMASK: the signals a thread blocks, the first in bit 0. */
 export function signalMask(tid: number): bigint {
   const mask = Buffer.alloc(8);
-  ptrace(REQUEST.getSigMask, tid, mask.length, addressOf(mask));
+  ptrace(REQUEST.getSigMask, tid, mask.length, mask);
   return mask.readBigUInt64LE();
 }
 /** PTRACE_SETSIGMASK */
 export function setSignalMask(tid: number, mask: bigint): void {
   const bytes = Buffer.alloc(8);
   bytes.writeBigUInt64LE(mask);
-  ptrace(REQUEST.setSigMask, tid, bytes.length, addressOf(bytes));
+  ptrace(REQUEST.setSigMask, tid, bytes.length, bytes);
 }
 /** PTRACE_GETEVENTMSG: of a fork, the child. */
 export function eventMessage(tid: number): number {
   const message = Buffer.alloc(8);
-  ptrace(REQUEST.getEventMessage, tid, 0, addressOf(message));
+  ptrace(REQUEST.getEventMessage, tid, 0, message);
   return Number(message.readBigUInt64LE());
 }
 /** The signal at whose delivery a thread has stopped becomes another one, about an address. */
@@ -129,18 +129,18 @@ export function setFault(
   info.writeInt32LE(fault.signal, 0);
   info.writeInt32LE(fault.code, 8);
   info.writeBigUInt64LE(BigInt.asUintN(64, fault.address), 16);
-  return ptrace(REQUEST.setSigInfo, tid, 0, addressOf(info));
+  return ptrace(REQUEST.setSigInfo, tid, 0, info);
 }
 /** XSAVE area: returns its length, or minus an errno. */
 export function getVectorState(tid: number, into: Uint8Array): number {
-  const iov = iovec(addressOf(into), into.length);
-  const rc = ptrace(REQUEST.getRegSet, tid, NT_X86_XSTATE, addressOf(iov));
+  const iov = iovec(into);
+  const rc = ptrace(REQUEST.getRegSet, tid, NT_X86_XSTATE, iov);
   return rc < 0 ? rc : Number(iov.readBigUInt64LE(8));
 }
 /** PTRACE_SETREGSET of NT_X86_XSTATE. */
 export function setVectorState(tid: number, from: Uint8Array): number {
-  const iov = iovec(addressOf(from), from.length);
-  return ptrace(REQUEST.setRegSet, tid, NT_X86_XSTATE, addressOf(iov));
+  const iov = iovec(from);
+  return ptrace(REQUEST.setRegSet, tid, NT_X86_XSTATE, iov);
 }
 
 /** Attach to every thread of a process. Returns minus the errno of the first refusal, or 0. */

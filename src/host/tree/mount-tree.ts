@@ -4,7 +4,7 @@
  */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { addressOf, cString, HostError, syscall } from '../sys/ffi.ts';
+import { cString, HostError, syscall, type Argument } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import type { MountPlan, PlannedChild, PlannedDir } from './mount-plan.ts';
 import { NR, O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
@@ -126,13 +126,11 @@ function mount(
   flags: number,
   data: string | null = null,
 ): number {
-  const texts = [from, to, type, data].map((text) => (text === null ? undefined : cString(text)));
-  const [fromAt, toAt, typeAt, dataAt] = texts.map((text) => (text ? addressOf(text) : 0));
-  return syscall(NR.mount, fromAt!, toAt!, typeAt!, flags, dataAt!);
+  const text = (given: string | null): Argument => (given === null ? 0 : cString(given));
+  return syscall(NR.mount, text(from), text(to), text(type), flags, text(data));
 }
 function umount(path: string): number {
-  const text = cString(path);
-  return -syscall(NR.umount2, addressOf(text), MNT_DETACH);
+  return -syscall(NR.umount2, cString(path), MNT_DETACH);
 }
 function must(what: string, rc: number): void {
   if (rc < 0) {
