@@ -163,9 +163,12 @@ export class ForeignFile {
   readonly size: () => bigint;
   /** Present for shmem, memfd and hugetlbfs only. */
   readonly pages: PageSource | undefined;
-  constructor(inode: string, size: () => bigint, pages?: PageSource) {
+  /** The descriptor was opened for writing. */
+  readonly writable: boolean;
+  constructor(inode: string, size: () => bigint, pages?: PageSource, writable = true) {
     this.inode = inode;
     this.size = size;
     this.pages = pages;
+    this.writable = writable;
   }
 }

@@ -15,7 +15,6 @@ export const KERNEL_TRAITS = {
   'vfio-groups-only': 'VFIO has no cdevs (before 6.6)',
   'map-length-first':
     'IOAS_MAP: a length near 2^64 is EINVAL, also where the range wraps (to 6.12)',
-  'dirty-bitmap-empty-einval': 'GET_DIRTY_BITMAP: an empty range is EINVAL, at any IOVA (to 6.12)',
   'hwpt-invalidate-nested-only': 'HWPT_INVALIDATE: what is no nested hwpt is ENOENT (to 6.12)',
   'nested-wants-invalidate': 'a nested domain that cannot invalidate is EINVAL (to 6.12)',
   'iommufd-noiommu': 'iommufd binds devices without an IOMMU (7.3)',

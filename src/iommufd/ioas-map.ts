@@ -1,5 +1,6 @@
 /** Commands that map and unmap in an IOAS (iommufd.md 2.4-2.7). */
 import {
+  EACCES,
   EBADF,
   EINVAL,
   ENODEV,
@@ -185,7 +186,11 @@ function pageCount(pageOffset: number, span: WordPair): number {
   return span.hi * 0x10_0000 + Math.floor((span.lo + pageOffset) / PAGE_SIZE) + 1;
 }
 
-/** @kernel iommufd_ioas_map_file */
+/**
+ * A departure: Linux lets a device write to memory whose descriptor is for reading, and leaves it to the rights on
+ * /dev/iommu who may ask for it. Here every program has /dev/iommu, so such a map is EACCES.
+ * @kernel iommufd_ioas_map_file
+ */
 export function ioasMapFile(ucmd: Ucmd<iommu_ioas_map_file>): Status {
   const { cmd, ctx, task, words: u } = ucmd;
   const { flags, start, length } = cmd;
@@ -202,6 +207,10 @@ export function ioasMapFile(ucmd: Ucmd<iommu_ioas_map_file>): Status {
   if (last > U64_MAX) return refuse(EOVERFLOW, 'the range of the file wraps', { start, length });
   const origin = fileOrigin(task, cmd.fd | 0, last);
   if (isErrno(origin)) return origin;
+  const isReadOnly = origin.kind === 'file' && !origin.file.writable;
+  if (isReadOnly && (flags & IOMMU_IOAS_MAP_WRITEABLE) !== 0) {
+    return refuse(EACCES, 'the descriptor was opened for reading', { fd: cmd.fd | 0 });
+  }
 
   const place = placementOf(flags);
   place.iova.load(u, MAP_FILE.iova);

@@ -163,13 +163,13 @@ export function attachIommufdPt(access: VfioDeviceFile, task: Task, arg: bigint)
     flag: VFIO_DEVICE_ATTACH_PASID,
   });
   if (isErrno(attach)) return attach;
-  const pasid = attach.flags ? attach.pasid : 0;
-  const id = access.device.iommufd!.attach(pasid, attach.pt_id);
+  const what = attach.flags ? attach.pasid : undefined;
+  const id = access.device.iommufd!.attach(what, attach.pt_id);
   if (isErrno(id)) return id;
   attach.pt_id = id;
   const at = vfio_device_attach_iommufd_pt.offsets.pt_id;
   const copied = copyToUser(task, arg + BigInt(at), attach.bytes.subarray(at, at + 4));
-  if (copied) access.device.iommufd!.detach(pasid);
+  if (copied) access.device.iommufd!.detach(what);
   return copied;
 }
 
@@ -181,7 +181,7 @@ export function detachIommufdPt(access: VfioDeviceFile, task: Task, arg: bigint)
     flag: VFIO_DEVICE_DETACH_PASID,
   });
   if (isErrno(detach)) return detach;
-  access.device.iommufd!.detach(detach.flags ? detach.pasid : 0);
+  access.device.iommufd!.detach(detach.flags ? detach.pasid : undefined);
   return undefined;
 }
 

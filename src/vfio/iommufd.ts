@@ -44,12 +44,18 @@ export interface Bindable {
   readonly ops: VfioDeviceOps;
 }
 
-/** One device bound to a context: what is attached per PASID, so that a second attach is a replace. */
+/** What an attach is for: a PASID that was named, or undefined, all that the device puts on the bus without one. */
+export type AttachFor = number | undefined;
+
+/**
+ * One device bound to a context: what is attached, so that a second attach is a replace. PASID 0 that was named is what
+ * goes without one, but an attachment of its own: while one of the two is there the other is EBUSY.
+ */
 export class DeviceIommufd {
   readonly api: IommufdApi;
   readonly ctx: Ctx;
   readonly bound: BoundDevice;
-  readonly #attached = new Set<number>();
+  readonly #attached = new Set<AttachFor>();
 
   constructor(api: IommufdApi, ctx: Ctx, bound: BoundDevice) {
     this.api = api;
@@ -65,18 +71,20 @@ export class DeviceIommufd {
     if (isErrno(bound)) return bound;
     return new DeviceIommufd(api, ctx, bound);
   }
-  attach(pasid: number, ptId: number): Result<number> {
-    const id = this.#attached.has(pasid)
+  attach(what: AttachFor, ptId: number): Result<number> {
+    const pasid = what ?? 0;
+    const id = this.#attached.has(what)
       ? this.bound.replace(pasid, ptId)
       : this.bound.attach(pasid, ptId);
-    if (!isErrno(id)) this.#attached.add(pasid);
+    if (!isErrno(id)) this.#attached.add(what);
     return id;
   }
-  detach(pasid: number): void {
-    if (this.#attached.delete(pasid)) this.bound.detach(pasid);
+  detach(what: AttachFor): void {
+    if (this.#attached.delete(what)) this.bound.detach(what ?? 0);
   }
   unbind(): void {
-    for (const pasid of [...this.#attached].sort((a, b) => b - a)) this.detach(pasid);
+    const lastFirst = [...this.#attached].sort((a = 0, b = 0) => b - a);
+    for (const what of lastFirst) this.detach(what);
     this.bound.unbind();
   }
 }

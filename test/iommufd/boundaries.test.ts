@@ -299,9 +299,11 @@ describe('GET_DIRTY_BITMAP', () => {
     expect(get(fd, { ...all, page_size: PAGE })).toBeUndefined();
     expect([...peek(fd.task, ARRAY, 1)]).toEqual([0x8f]);
   });
-  test('a length of 0 wraps in GET_DIRTY_BITMAP, but at 0', () => {
+  test('a length of 0 is EINVAL in GET_DIRTY_BITMAP, at every IOVA', () => {
     const { fd, hwpt } = tracked();
-    expect(get(fd, { hwpt_id: hwpt, iova: 0n, length: 0n })).toBeUndefined();
+    for (const iova of [0n, PAGE, U64_MAX]) {
+      expect(get(fd, { hwpt_id: hwpt, iova, length: 0n })).toBe(EINVAL);
+    }
   });
   test('enabling starts from clean pages', () => {
     const { fd, ioas, hwpt } = tracked();

@@ -352,7 +352,7 @@ const ROWS: readonly Row[] = [
   ),
   dirtyRow('flag', EOPNOTSUPP, { flags: 2 }),
   dirtyRow('no hwpt', ENOENT, { hwpt_id: 1 }),
-  dirtyRow('length 0', EOVERFLOW, { length: 0n }),
+  dirtyRow('length 0', EINVAL, { length: 0n }),
   dirtyRow('wraps', EOVERFLOW, { iova: U64_MAX, length: 2n }),
   dirtyRow('misaligned', EINVAL, { iova: 0x100_0001n }),
   dirtyRow('page_size 0', EINVAL, { page_size: 0n }),

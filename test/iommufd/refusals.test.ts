@@ -1,6 +1,7 @@
 /** Refusals that want a longer way than one call: what errnos.test.ts cannot reach, on mock hardware (iommufd.md). */
 import { expect, test } from 'vitest';
 import {
+  EACCES,
   E2BIG,
   EADDRINUSE,
   EBADE,
@@ -30,6 +31,7 @@ import {
   accessRw,
   accessUnpinPages,
 } from '../../src/iommufd/access.ts';
+import { ForeignFile } from '../../src/base/file.ts';
 import type { IommufdContext } from '../../src/iommufd/context.ts';
 import { Dmabuf, dmabufFile } from '../../src/iommufd/io-pagetable/dmabuf.ts';
 import { Ioas } from '../../src/iommufd/ioas.ts';
@@ -58,6 +60,8 @@ import {
 } from '../../src/testing/iommufd/calls.ts';
 import { ARG, ARRAY, BUFFER, BUFFER_PAGES, poke } from '../../src/testing/iommufd/process.ts';
 import { World, type Iommufd } from '../../src/testing/iommufd/world.ts';
+
+const READ_AND_WRITE = uapi.IOMMU_IOAS_MAP_READABLE | uapi.IOMMU_IOAS_MAP_WRITEABLE;
 
 const BAD = 0xdead_0000n;
 const IOVA = 0x100_0000n;
@@ -482,3 +486,21 @@ test('an iommufd is the container of real groups, or of groups without an IOMMU'
   real.close();
   without.close();
 });
+
+test.for([
+  ['to write, for writing', true, uapi.IOMMU_IOAS_MAP_WRITEABLE, undefined],
+  ['to read, for reading', false, uapi.IOMMU_IOAS_MAP_READABLE, undefined],
+  ['to write, for reading', false, uapi.IOMMU_IOAS_MAP_WRITEABLE, EACCES],
+  ['to read and write, for reading', false, READ_AND_WRITE, EACCES],
+] as const)(
+  'a device gets of a file what its descriptor was opened for: %s',
+  ([, writable, flags, errno]) => {
+    const world = new World();
+    const fd = world.open();
+    const { inode, pages, size } = world.memfd(4);
+    const file = fd.task.installFile(new ForeignFile(inode, size, pages, writable));
+    const values = { ioas_id: ioasAlloc(fd), fd: file, length: 0x1000n, flags };
+    const out = fd.call(uapi.IOMMU_IOAS_MAP_FILE, uapi.iommu_ioas_map_file, values);
+    expect(isErrno(out) ? out : undefined).toBe(errno);
+  },
+);

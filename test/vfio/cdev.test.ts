@@ -147,6 +147,77 @@ describe('ATTACH and DETACH (3.3)', () => {
   });
 });
 
+/** Plain, or with the PASID flag and PASID 0; each step with its answer. */
+type PasidStep = readonly [call: 'attach' | 'detach', how: 'plain' | 'flagged', answer: unknown];
+const PASID_0: readonly (readonly [what: string, steps: readonly PasidStep[]])[] = [
+  [
+    'after a flagged attach a plain one is EBUSY, a plain detach does nothing',
+    [
+      ['attach', 'flagged', 0],
+      ['attach', 'plain', EBUSY],
+      ['detach', 'plain', 0],
+      ['attach', 'plain', EBUSY],
+      ['attach', 'flagged', 0],
+      ['detach', 'flagged', 0],
+      ['attach', 'plain', 0],
+    ],
+  ],
+  [
+    'after a plain attach a flagged one is EBUSY, a flagged detach does nothing',
+    [
+      ['attach', 'plain', 0],
+      ['attach', 'flagged', EBUSY],
+      ['detach', 'flagged', 0],
+      ['attach', 'flagged', EBUSY],
+      ['attach', 'plain', 0],
+      ['detach', 'plain', 0],
+      ['attach', 'flagged', 0],
+    ],
+  ],
+];
+describe.for(['default', 'noiommu'])('PASID 0 that is named (3.3), on preset %s', (preset) => {
+  test.for(PASID_0)('%s', ([, steps]) => {
+    const client = new CdevClient(machineOf(preset));
+    const iommufd = client.iommufd();
+    const d = client.cdev();
+    expect(client.bind(d, iommufd).rc).toBe(0);
+    const ioases = [client.ioas(iommufd), client.ioas(iommufd)] as const;
+    const answers = steps.map(([call, how], n) => {
+      const flag = how === 'flagged' ? { flags: 1, pasid: 0 } : {};
+      if (call === 'detach') return client.detach(d, flag);
+      return client.attach(d, ioases[n % 2 === 0 ? 0 : 1], flag).rc;
+    });
+    expect(answers).toEqual(steps.map(([, , answer]) => answer));
+    client.machine.close();
+  });
+});
+
+describe.for(['default', 'noiommu'])('a map that gives no rights, on preset %s', (preset) => {
+  const compat = (client: CdevClient, iommufd: number, ioas: number, iova: bigint) => {
+    const use = { size: 12, ioas_id: ioas, op: i.IOMMU_VFIO_IOAS_SET };
+    must(client.call(iommufd, i.IOMMU_VFIO_IOAS, i.iommu_vfio_ioas, use).rc);
+    return client.map(iommufd, { flags: 0, vaddr: client.memory(0x1000), iova, size: 0x1000n });
+  };
+  test('a map that gives no rights is EINVAL from the page table, which warns (1.12)', () => {
+    const client = new CdevClient(machineOf(preset));
+    const iommufd = client.iommufd();
+    const d = client.cdev();
+    const ioas = client.ioas(iommufd);
+    expect(client.bind(d, iommufd).rc).toBe(0);
+    expect(compat(client, iommufd, ioas, 0x1000n)).toBe(0);
+    expect(client.attach(d, ioas).rc).toBe(EINVAL);
+    must(client.unmap(iommufd, { iova: 0x1000n, size: 0x1000n }).rc);
+    expect(client.attach(d, ioas).rc).toBe(0);
+    const { warnings } = client.machine.env;
+    const before = warnings.length;
+    expect(compat(client, iommufd, ioas, 0x1000n)).toBe(EINVAL);
+    expect(warnings.slice(before)).toEqual(['map-no-access']);
+    const map = { size: 40, flags: i.IOMMU_IOAS_MAP_FIXED_IOVA, ioas_id: ioas, length: 0x1000n };
+    expect(client.call(iommufd, i.IOMMU_IOAS_MAP, i.iommu_ioas_map, map).rc).toBe(EINVAL);
+    client.machine.close();
+  });
+});
+
 describe('iommufd as the container of a group (1.12)', () => {
   test('an iommufd as the container of a group makes the compat IOAS, devices attach to it at open, mappings go through it', () => {
     const { client, iommufd } = rig();

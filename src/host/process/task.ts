@@ -1,4 +1,5 @@
 /** The caller of a trapped call, as the kernel layers see it: a Task of a real thread. */
+import { constants, lstatSync } from 'node:fs';
 import { Bug } from '../../base/bug.ts';
 import { EBADF, EMFILE, ENOMEM, type Result } from '../../base/errno.ts';
 import { ForeignFile, type OpenFile } from '../../base/file.ts';
@@ -93,11 +94,13 @@ export class HostTask implements Task {
     const stat = fd < 0 ? undefined : statOf(path);
     if (!stat) return refuse(EBADF, 'the descriptor is not open', { fd });
     const object = this.#parts.objects.ofDescriptor(this.tid, fd);
-    if (!object) return new ForeignFile(objectOf(stat), () => stat.size);
+    const writable = isForWriting(path);
+    if (!object) return new ForeignFile(objectOf(stat), () => stat.size, undefined, writable);
     return new ForeignFile(
       object.object,
       () => object.size(),
       this.#parts.machine.filePages(object),
+      writable,
     );
   }
 
@@ -121,6 +124,12 @@ export class HostTask implements Task {
   getEventfd(fd: number): Result<Eventfd, 'EBADF' | 'EINVAL'> {
     return this.#parts.eventfds.get(this.pid, this.tid, fd);
   }
+}
+
+/** What a descriptor was opened for is in the mode of its link in /proc. */
+function isForWriting(link: string): boolean {
+  const mode = lstatSync(link, { throwIfNoEntry: false })?.mode ?? 0;
+  return (mode & constants.S_IWUSR) !== 0;
 }
 
 /** Lowest free number; an event queue goes where reads are trapped if not all are, if a number there is free. */

@@ -20,7 +20,6 @@ export interface ReleaseSpan {
 export const TRAIT_SPANS: Readonly<Partial<Record<KernelTrait, ReleaseSpan>>> = {
   'aux-domains': { before: '6.2' },
   'bus-domain-alloc-refuse': { since: '6.8', before: '6.13' },
-  'dirty-bitmap-empty-einval': { before: '6.13' },
   'hwpt-invalidate-nested-only': { before: '6.13' },
   'iommufd-noiommu': { since: '7.3' },
   'map-length-first': { before: '6.13' },
