@@ -32,6 +32,7 @@ import {
   type WalkStep,
 } from '../index.ts';
 import { newTable } from '../../testing/pt/rig.ts';
+import { riscv64x4 } from '../../testing/pt/wide-format.ts';
 
 function make(format: PtFormat, config: PtConfig) {
   const { pt, ram } = newTable(format, config);
@@ -222,3 +223,36 @@ describe('two stages', () => {
     expect([again(IOMMU_READ), out.level]).toEqual([WALK_AT_TABLE | WALK_EMPTY, 0]);
   });
 });
+
+const RW = IOMMU_READ | IOMMU_WRITE;
+test.each([
+  ['the frame of the item', IOMMU_READ, RW, WALK_AT_MARK | WALK_DENIED],
+  ['another frame of the table', RW, IOMMU_READ, WALK_DONE],
+] as const)(
+  'nested, an item in a table of several frames, %s read-only',
+  (_what, itemProt, prot, code) => {
+    // The root has four frames of 512 items; the one for this page is in the third.
+    const page = 1024 * 2 ** 18;
+    const { pt: guest, ram } = newTable(riscv64x4, { vaLg2: 41, oaLg2: 56 });
+    const host = must(createPageTable(vtdss, ram, { vaLg2: 39, oaLg2: 52 }));
+    expect(guest.map(page, 11, 1, RW)).toBe(undefined);
+    const [top, ...below] = must(guest.walk(BigInt(page) << 12n));
+    const itemFrame = Number(top!.entryPa >> 12n);
+    expect(itemFrame).toBe(guest.topPfn + 2);
+    const shared = below.map(({ entryPa }) => Number(entryPa >> 12n));
+    for (const frame of [...shared, 11]) expect(host.map(frame, frame, 1, RW)).toBe(undefined);
+    expect(host.map(itemFrame, itemFrame, 1, itemProt)).toBe(undefined);
+    expect(host.map(guest.topPfn, guest.topPfn, 1, prot)).toBe(undefined);
+    const reader = new MemoryReader(ram);
+    const walker = new InterpretedWalker({
+      ...{ format: riscv64x4, reader },
+      policy: { ...PLAIN_WALK, marks: { table: { lo: 1 << 8, hi: 0 } } },
+      host: new InterpretedWalker({ format: vtdss, reader, policy: PLAIN_WALK }),
+    });
+    const root = {
+      ...{ pfn: guest.topPfn, topLevel: guest.topLevel },
+      host: { pfn: host.topPfn, topLevel: host.topLevel },
+    };
+    expect(walker.walk(root, page, IOMMU_READ, newWalkResult())).toBe(code);
+  },
+);

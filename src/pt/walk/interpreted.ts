@@ -54,8 +54,9 @@ interface Walk {
   /** Rights of the items so far. */
   rights: number;
   isUsers: boolean;
-  /** Granule of the table in hand as the item before named it, its frame in memory, and the byte of the item in it. */
+  /** Granule of the table in hand as the item before named it; where in it the item is: frame, the same in memory, byte. */
   tableG: number;
+  itemFrame: number;
   frame: number;
   offset: number;
 }
@@ -80,7 +81,7 @@ export class InterpretedWalker implements PageWalker {
   walk(root: WalkRoot, iovaG: number, access: number, out: WalkResult): WalkCode {
     if (isBeyond(root, iovaG)) return WALK_WIDTH;
     const tableG = root.pfn / this.#frames;
-    const place = { tableG, frame: 0, offset: 0 };
+    const place = { tableG, itemFrame: 0, frame: 0, offset: 0 };
     const walk: Walk = { root, iovaG, access, out, rights: READ_WRITE, isUsers: true, ...place };
     for (let level = root.topLevel; ; level--) {
       out.level = level;
@@ -113,9 +114,10 @@ export class InterpretedWalker implements PageWalker {
   /** The frame of the table, `more` frames from its start. */
   #frame(walk: Walk, more: number): WalkCode {
     const { root } = walk;
-    walk.frame = walk.tableG * this.#frames + more;
+    walk.itemFrame = walk.tableG * this.#frames + more;
+    walk.frame = walk.itemFrame;
     if (root.host === undefined) return WALK_DONE;
-    const code = this.#throughHost(root.host, walk, walk.frame, IOMMU_READ);
+    const code = this.#throughHost(root.host, walk, walk.itemFrame, IOMMU_READ);
     walk.frame = this.#ofHost.outG;
     return code === WALK_DONE ? code : WALK_AT_TABLE | code;
   }
@@ -190,7 +192,7 @@ export class InterpretedWalker implements PageWalker {
     if (hasAll(item, bits)) return WALK_DONE;
     const { host } = walk.root;
     if (host !== undefined) {
-      const code = this.#throughHost(host, walk, walk.tableG * this.#frames, IOMMU_WRITE);
+      const code = this.#throughHost(host, walk, walk.itemFrame, IOMMU_WRITE);
       if (code !== WALK_DONE) return WALK_AT_MARK | code;
     }
     item.lo |= bits.lo;
