@@ -41,6 +41,7 @@ export interface Births {
 export class Refs {
   readonly #trace: Births;
   readonly #known = new WeakMap<object, Ref>();
+  readonly #same = new WeakMap<object, object>();
 
   constructor(trace: Births) {
     this.#trace = trace;
@@ -58,12 +59,17 @@ export class Refs {
     this.#trace.emit({ kind: 'object-gone', object: this.of(object, kind, id) });
     this.#known.delete(object);
   }
+  /** From now on events name `object` as they name `as`: both are sides of one thing. */
+  same(object: object, as: object): void {
+    this.#same.set(object, as);
+  }
   /** An object in an event that is being built. */
   of(object: object, kind: string, id: string): Ref {
-    let ref = this.#known.get(object);
+    const named = this.#same.get(object) ?? object;
+    let ref = this.#known.get(named);
     if (!ref) {
       ref = { kind, id, born: undefined };
-      this.#known.set(object, ref);
+      this.#known.set(named, ref);
     }
     return ref;
   }

@@ -11,6 +11,14 @@ export function deviceRef(dev: Device): Ref {
 export function requesterRef(dev: Device | undefined, text: string): Ref {
   return dev ? deviceRef(dev) : { kind: 'requester', id: text, born: undefined };
 }
+/** The kernel has found a device. */
+export function deviceBorn(dev: Device): void {
+  dev.core.env.refs.born(dev, 'device', dev.name);
+}
+/** The kernel has forgotten it; what is plugged in may be found again, as another device. */
+export function deviceGone(dev: Device): void {
+  dev.core.env.refs.gone(dev, 'device', dev.name);
+}
 /** A domain in an event. */
 export function domainRef(domain: Domain): Ref {
   return domain.core.env.refs.of(domain, 'domain', domain.name);

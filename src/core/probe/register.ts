@@ -7,6 +7,7 @@ import { devHasIommu, SCANNED_BUSES, type BusName, type Device } from '../contra
 import type { IommuDevice, IommuOps } from '../contract/driver.ts';
 import { groupPut } from '../group/group-ops.ts';
 import type { IommuCore } from '../contract/iommu-core.ts';
+import { deviceBorn, deviceGone } from '../contract/refs.ts';
 import { probeBus, probeDevice } from './probe.ts';
 import { releaseDevice } from './release.ts';
 
@@ -112,6 +113,7 @@ export function deviceUnregisterBus(core: IommuCore, instance: IommuDevice, bus:
  */
 export function busAddDevice(dev: Device): void {
   const { core, bus } = dev;
+  deviceBorn(dev);
   const devices = core.buses.get(bus);
   if (devices) devices.push(dev);
   else core.buses.set(bus, [dev]);
@@ -125,6 +127,7 @@ export function busRemoveDevice(dev: Device): void {
   const at = devices?.indexOf(dev) ?? -1;
   if (at >= 0) devices?.splice(at, 1);
   if (core.notifiedBuses.has(bus) || devHasIommu(dev)) releaseDevice(dev);
+  deviceGone(dev);
 }
 
 /** The devices an instance serves, by bus and in order of discovery: the links of its `devices` directory. */

@@ -89,6 +89,17 @@ class Guest extends Client {
   wait(): void {
     this.machine.env.clock.advance(1e9);
   }
+  /** The kernel forgets edu, as far as nobody has it open. */
+  remove(): void {
+    const isUsed = this.#devices.length > 0 || this.#registers !== undefined;
+    if (!isUsed) this.#echo('1', `devices/${EDU}/remove`);
+  }
+  /** It finds edu again, for vfio-pci. */
+  rescan(): void {
+    this.#echo('1', 'rescan');
+    this.#echo('vfio-pci', `devices/${EDU}/driver_override`);
+    this.#echo(EDU, 'drivers_probe');
+  }
   end(): void {
     this.program.exit();
     this.machine.close();
@@ -98,6 +109,12 @@ class Guest extends Client {
     return this.heard.filter((stamped): stamped is Of<K> => stamped.event.kind === kind);
   }
 
+  #echo(text: string, file: string): void {
+    const fd = this.open(`/sys/bus/pci/${file}`);
+    if (isErrno(fd)) return;
+    void this.program.write(fd, new TextEncoder().encode(text));
+    done(this.program.close(fd));
+  }
   get #device(): number {
     return this.#devices.at(-1) ?? -1;
   }
@@ -216,6 +233,49 @@ test('nothing is numbered, kept or built while nobody listens', () => {
   ]);
 });
 
+test('a device is born when the kernel finds it, gone when it forgets it, and another when it is found again', () => {
+  const guest = new Guest();
+  const start = guest.heard.length;
+  guest.remove();
+  guest.rescan();
+  guest.remove();
+  const ours = guest.heard.slice(start).flatMap(({ seq, event }) => {
+    if (event.kind === 'object-born' && event.object.kind === 'device') return [['born', seq]];
+    if (event.kind === 'object-gone' && event.object.kind === 'device') {
+      return [['gone', event.object.born]];
+    }
+    return event.kind === 'life' ? [[event.what, event.who.born]] : [];
+  });
+  const second = ours.find(([what]) => what === 'born')?.[1];
+  expect(second).toBeTypeOf('number');
+  expect(ours).toEqual([
+    ['device-unbind', undefined],
+    ['gone', undefined],
+    ['born', second],
+    ['device-bind', second],
+    ['device-unbind', second],
+    ['gone', second],
+  ]);
+  guest.end();
+});
+
+test('the hardware of a device is named as the device', () => {
+  const guest = new Guest();
+  guest.remove();
+  guest.rescan();
+  const [born] = guest.all('object-born').filter(({ event }) => event.object.kind === 'device');
+  const { fn } = guest.machine.pci.device(EDU)!;
+  fn.reset('function');
+  expect(guest.all('life').at(-1)?.event).toMatchObject({
+    what: 'device-reset',
+    who: { kind: 'device', id: EDU, born: born!.seq },
+  });
+  guest.remove();
+  fn.reset('function');
+  expect(guest.all('life').at(-1)?.event.who).toEqual({ kind: 'device', id: EDU, born: undefined });
+  guest.end();
+});
+
 /** Every object an event names. */
 function refsOf(event: TraceEvent): Ref[] {
   return Object.values(event).filter(
@@ -228,6 +288,8 @@ function refsOf(event: TraceEvent): Ref[] {
 function checkStream(heard: readonly Stamped[]): void {
   const open: number[] = [];
   const living = new Map<number, string>();
+  /** The one that lives under a name now. */
+  const bornAs = (name: string) => [...living].find(([, each]) => each === name)?.[0];
   for (const [n, { seq, call, cause, event }] of heard.entries()) {
     expect(seq).toBe(n);
     if (cause !== undefined) expect(cause).toBeLessThan(seq);
@@ -236,12 +298,14 @@ function checkStream(heard: readonly Stamped[]): void {
     if (event.kind === 'leave') open.pop();
     for (const { kind, id, born } of refsOf(event)) {
       if (born !== undefined) expect(living.get(born)).toBe(`${kind} ${id}`);
+      else expect(bornAs(`${kind} ${id}`)).toBeUndefined();
     }
     if (event.kind === 'object-born') living.set(seq, `${event.object.kind} ${event.object.id}`);
     if (event.kind === 'object-gone') living.delete(event.object.born ?? -1);
   }
   expect(open).toEqual([]);
-  expect([...living.values()]).toEqual([]);
+  // A device stays when its machine ends.
+  expect([...living.values()].filter((name) => name !== `device ${EDU}`)).toEqual([]);
 }
 
 const small = fc.nat({ max: 4 });
@@ -260,6 +324,8 @@ const STEPS: readonly [number, fc.Arbitrary<(guest: Guest) => unknown>][] = [
   [2, fc.constant((guest: Guest) => guest.mapRegisters())],
   [3, small.map((n) => (guest: Guest) => guest.startDma(IOVA + BigInt(n) * 4000n, 900 * n))],
   [2, fc.constant((guest: Guest) => guest.wait())],
+  [1, fc.constant((guest: Guest) => guest.remove())],
+  [1, fc.constant((guest: Guest) => guest.rescan())],
   [1, fc.constant((guest: Guest) => guest.store(EDU_REG.factorial, 5n))],
 ];
 

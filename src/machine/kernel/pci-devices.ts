@@ -105,6 +105,7 @@ export class PciDevices {
       slot,
       physfn: slot.physfn && this.at(slot.physfn)?.dev,
     });
+    this.#core.env.refs.same(slot.fn, pci.dev);
     this.#byFunction.set(slot.fn, pci);
     this.#byName.set(slot.name, pci);
     this.#grouping.bind(pci.dev, slot.place);
