@@ -1,6 +1,7 @@
 /** What the trap handlers share: the machine, the run's tables, and how a call is parked or reported. */
 import { isErrno, type Result } from '../../base/errno.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
+import type { Handled } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { Processes } from '../process/processes.ts';
 import type { TaskParts } from '../process/task.ts';
@@ -16,6 +17,8 @@ export interface CallContext extends TaskParts {
   ): Answer;
   /** Loads and stores of this process, which waits in a call of this thread, will reach our registers. False: somebody else traces it. */
   traceProcess(pid: number, tid: number): boolean;
+  /** A program is about to trace a thread of a run, or lets go of one. */
+  ptrace(call: Notification): Handled;
   /** rt_sigaction of SIGBUS, which register accesses come by. */
   changeSigbus(call: Notification): Answer;
 }

@@ -10,6 +10,7 @@ import { numberAnswer, type CallContext } from './call-context.ts';
 import { HugePages } from './huge-pages.ts';
 import { HOST_ERRNO, INJECTED_MMAP, MAP_ANONYMOUS, MAP_HUGETLB, NR } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
+import { nameOf, tracerOf } from '../sys/procfs.ts';
 import { HostPages } from '../process/shared-memory.ts';
 import { ours, type Handled } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
@@ -202,8 +203,9 @@ export class FileTraps {
     }
     if (!this.#context.traceProcess(task.pid, call.tid)) {
       const rule =
-        'is traced by a debugger: loads and stores to its mapped registers will be SIGBUS';
-      this.#context.warn(`process ${task.pid} ${rule}`);
+        'loads and stores of its mapped registers are SIGBUS; pread and pwrite of the region work';
+      const tracer = nameOf(tracerOf(call.tid));
+      this.#context.warn(`process ${task.pid} is traced by ${tracer}: ${rule}`);
     }
     // The kernel maps the empty file: each access faults and comes to us.
     return 'continue';

@@ -99,6 +99,7 @@ export const HANDLERS: Handlers = {
   execveat: executing,
   exit: exiting,
   exit_group: exiting,
+  ptrace: ({ context }, call) => context.ptrace(call),
   rt_sigaction: ({ context }, call) => context.changeSigbus(call),
 
   open: opening(PATH_CALLS.open),

@@ -25,6 +25,13 @@ export interface MmioBackend {
   isTraced(tid: number): boolean;
   /** From now on the accesses of a process come to us; it waits in a call of this thread. False: somebody else traces it. */
   trace(pid: number, tid: number): boolean;
+  /** Let go of a thread, for somebody else to trace it; `done` when it is so. False: we do not trace it. */
+  release(tid: number, done: () => void): boolean;
+  /** The thread's process is traced by somebody else, until that one ends. */
+  lend(tid: number): void;
+  isLent(tid: number): boolean;
+  /** Trace again what nobody else does any more. */
+  retake(): void;
   /** The program says what SIGBUS means to it (rt_sigaction). */
   changeSigbus(call: Notification, inject: () => Injection | number): Answer;
   /** A thread has stopped with this wait status: an access, a signal, a new thread, the end of one. */

@@ -31,6 +31,7 @@ import { PathTraps } from '../calls/path-traps.ts';
 import { Processes } from '../process/processes.ts';
 import type { AttrAccess, FuseServer } from '../tree/fuse-server.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
+import { OtherTracers } from './other-tracers.ts';
 import type { CallTransport, MmioBackend } from './backends.ts';
 import { interruptOn } from '../sys/ffi.ts';
 import { HOST_ERRNO, SIGCHLD } from '../sys/numbers.ts';
@@ -89,6 +90,7 @@ export class KernelLoop implements CallContext {
 
   readonly #parts: LoopParts;
   readonly #mmio: MmioBackend;
+  readonly #tracers: OtherTracers;
   readonly #traps: Traps;
   readonly #handlers = bindHandlers(TRAPPED_CALLS, HANDLERS);
   readonly #poller = new libc.Poller();
@@ -123,6 +125,13 @@ export class KernelLoop implements CallContext {
     this.pins = parts.ring && new ExactPins(this, parts.ring);
     this.processes = new Processes(this, parts.capabilities ? new Capabilities() : undefined);
     this.#mmio = parts.mmio(this);
+    this.#tracers = new OtherTracers({
+      mmio: this.#mmio,
+      answer: (call, handled) => this.#answerWith(call, handled),
+      isBusy: (tid) =>
+        this.#injections.has(tid) ||
+        [...this.#parked.values()].some(({ call }) => call.tid === tid),
+    });
     this.#traps = {
       context: this,
       files: new FileTraps(this),
@@ -223,6 +232,9 @@ export class KernelLoop implements CallContext {
   traceProcess(pid: number, tid: number): boolean {
     return this.#mmio.trace(pid, tid);
   }
+  ptrace(call: Notification): Handled {
+    return this.#tracers.answer(call);
+  }
   changeSigbus(call: Notification): Answer {
     return this.#mmio.changeSigbus(call, () => this.inject(call));
   }
@@ -243,6 +255,9 @@ export class KernelLoop implements CallContext {
   #injectionOf(call: Notification): Injection | undefined {
     const open = this.#injections.get(call.tid);
     return open?.id === call.id ? open.thread : undefined;
+  }
+  #answerWith(call: Notification, handled: Handled): void {
+    this.#answer(call, typeof handled === 'object' ? this.#inThread(call, handled) : handled);
   }
   #inThread(call: Notification, { run, otherwise }: InThread): Answer {
     const thread = this.inject(call);
@@ -269,6 +284,7 @@ export class KernelLoop implements CallContext {
   }
 
   #turn(): void {
+    this.#mmio.retake();
     this.#reap();
     if (this.#exitStatus !== undefined) return;
     this.#runWoken();
@@ -314,7 +330,7 @@ export class KernelLoop implements CallContext {
     this.#current = call;
     const handled = this.#handle(call);
     this.#current = undefined;
-    this.#answer(call, typeof handled === 'object' ? this.#inThread(call, handled) : handled);
+    this.#answerWith(call, handled);
   }
   /** The call that is being answered, whose thread can make calls for us. */
   current(): CurrentCall | undefined {

@@ -15,6 +15,7 @@ import { emulate } from './mmio-emulate.ts';
 import { ProgramMemory } from './instruction-memory.ts';
 import { decodeAccess } from './mmio-decode.ts';
 import type { Access } from './mmio-decode.ts';
+import { LentProcesses } from './lent.ts';
 import { SigbusKeeper } from './sigbus.ts';
 import type { Fault } from './instruction-memory.ts';
 import type { Injection } from '../seccomp/injection.ts';
@@ -49,6 +50,9 @@ export class MmioTraps {
   readonly #sigbus = new SigbusKeeper();
   /** Threads that are to stop where the keeper can begin. */
   readonly #adopting = new Set<number>();
+  /** Threads that are let go of at their next stop, and what is to be done then. */
+  readonly #leaving = new Map<number, () => void>();
+  readonly #lent = new LentProcesses();
   /** By thread: a fault whose signal is on its way. */
   readonly #faults = new Map<number, Fault>();
   readonly #regs = Buffer.alloc(ptrace.REGS_SIZE);
@@ -57,7 +61,7 @@ export class MmioTraps {
     this.#parts = parts;
   }
   get active(): boolean {
-    return this.#traced.size > 0;
+    return this.#traced.size > 0 || this.#lent.any;
   }
   isTraced(tid: number): boolean {
     return this.#traced.has(tid);
@@ -67,10 +71,12 @@ export class MmioTraps {
     if (!this.active) interruptOn(SIGCHLD);
     if (ptrace.seizeProcess(pid, this.#traced) !== 0) return false;
     this.#processes.set(tid, pid);
-    if (this.#sigbus.knows(pid)) return true;
-    this.#adopting.add(tid);
-    ptrace.interrupt(tid); // it stops before it can touch what it maps
+    if (!this.#sigbus.knows(pid)) this.#adopt(tid); // it stops before it can touch what it maps
     return true;
+  }
+  #adopt(tid: number): void {
+    this.#adopting.add(tid);
+    ptrace.interrupt(tid);
   }
   changeSigbus(call: Notification, inject: () => Injection | number): Answer {
     const pid = this.#processOf(call.tid);
@@ -80,8 +86,34 @@ export class MmioTraps {
     const args = [0, 1, 2, 3].map((n) => call.arg(n));
     return this.#sigbus.change(pid, call.tid, args, (...what) => thread.runNow(...what));
   }
+
+  release(tid: number, done: () => void): boolean {
+    if (!this.#traced.has(tid)) return false;
+    this.#leaving.set(tid, done);
+    ptrace.interrupt(tid);
+    return true;
+  }
+  lend(tid: number): void {
+    this.#lent.add(this.#processOf(tid));
+  }
+  isLent(tid: number): boolean {
+    return this.#lent.has(this.#processOf(tid));
+  }
+  retake(): void {
+    if (!this.#lent.any) return;
+    const taken = this.#lent.retake(this.#traced, (pid) => this.#sigbus.forgetProcess(pid));
+    for (const pid of taken) this.#adopt(pid);
+  }
+
   onExit(tid: number): void {
+    this.#leave(tid);
+  }
+  /** A thread is no longer traced by us, and has been let go of. */
+  #leave(tid: number): void {
+    const done = this.#leaving.get(tid);
+    this.#leaving.delete(tid);
     this.#forget(tid);
+    done?.();
   }
 
   onStop(tid: number, status: number): void {
@@ -98,23 +130,28 @@ export class MmioTraps {
     ptrace.resume(tid, signal);
   }
   #onEvent(tid: number, event: number, signal: number): void {
-    if (event === EVENT.exit || event === EVENT.exec) {
-      if (event === EVENT.exec) this.#sigbus.executed(tid, this.#processOf(tid));
-      this.#forget(tid);
-      ptrace.detach(tid);
-      return;
-    }
-    if (event === EVENT.stop && signal !== SIGTRAP) {
-      ptrace.listen(tid);
-      return;
-    }
-    if (event === EVENT.fork || event === EVENT.vfork || event === EVENT.clone) {
+    if (event === EVENT.exec) this.#sigbus.executed(tid, this.#processOf(tid));
+    if (event === EVENT.stop) this.#onInterrupt(tid, signal);
+    else if (event === EVENT.exit || event === EVENT.exec) this.#letGo(tid);
+    else {
       this.#sigbus.inherit(this.#processOf(ptrace.eventMessage(tid)), this.#processOf(tid));
+      this.#goOn(tid);
     }
-    if (event === EVENT.stop && this.#adopting.delete(tid)) {
-      this.#sigbus.adopt(tid, this.#processOf(tid));
+  }
+  /** Or a group stop, which only we are told of by its signal, or the first stop of a thread. */
+  #onInterrupt(tid: number, signal: number): void {
+    if (this.#leaving.has(tid)) {
+      this.#sigbus.release(tid, this.#processOf(tid));
+      this.#letGo(tid);
+      return;
     }
-    this.#goOn(tid);
+    if (this.#adopting.delete(tid)) this.#sigbus.adopt(tid, this.#processOf(tid));
+    if (signal === SIGTRAP) this.#goOn(tid);
+    else ptrace.listen(tid);
+  }
+  #letGo(tid: number): void {
+    ptrace.detach(tid);
+    this.#leave(tid);
   }
 
   /** The signal to go on with. */
@@ -203,7 +240,8 @@ export class MmioTraps {
     this.#faults.delete(tid);
     if (pid === undefined) return;
     this.#sigbus.forgetThread(tid, pid);
-    if (![...this.#processes.values()].includes(pid)) this.#sigbus.forgetProcess(pid);
+    const isLast = ![...this.#processes.values()].includes(pid);
+    if (isLast && !this.#lent.has(pid)) this.#sigbus.forgetProcess(pid);
     const fd = this.#mapsFds.get(tid);
     this.#mapsFds.delete(tid);
     if (fd !== undefined && fd >= 0) libc.close(fd);

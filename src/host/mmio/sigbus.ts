@@ -41,8 +41,8 @@ interface Disposition {
   wanted: bigint;
   /** What the kernel is to have. */
   action: Buffer;
-  /** The kernel has the default, to end the program with it. */
-  ends: boolean;
+  /** The kernel has what the program wants, or the default to end it with: nothing is put back. */
+  isReal: boolean;
   /** How often it has been put back. */
   restored: number;
   /** By thread: was it blocked at the last access? */
@@ -62,8 +62,13 @@ export class SigbusKeeper {
     return this.#dispositions.has(pid);
   }
 
-  /** Of a process that begins to have registers. */
+  /** Of a process that begins to have registers, or is traced by us again. */
   adopt(tid: number, pid: number): void {
+    const known = this.#dispositions.get(pid);
+    if (known) ThreadCalls.in(tid, known.instruction, (run) => observe(known, run, tid));
+    else this.#begin(tid, pid);
+  }
+  #begin(tid: number, pid: number): void {
     const instruction = syscallInstruction(tid);
     ThreadCalls.in(tid, instruction, (run) => {
       const flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -74,7 +79,7 @@ export class SigbusKeeper {
         instruction,
         wanted: SIG_DFL,
         action: Buffer.alloc(ACTION_SIZE),
-        ends: false,
+        isReal: false,
         restored: 0,
         blocked: new Map(),
         seen: new Map(),
@@ -82,6 +87,16 @@ export class SigbusKeeper {
       this.#dispositions.set(pid, disposition);
       observe(disposition, run, tid);
     });
+  }
+  /** Before somebody else traces it. */
+  release(tid: number, pid: number): void {
+    const disposition = this.#dispositions.get(pid);
+    if (!disposition || disposition.isReal) return;
+    disposition.isReal = true;
+    if (disposition.wanted > SIG_IGN) return;
+    const action = Buffer.from(disposition.action);
+    action.writeBigUInt64LE(disposition.wanted);
+    this.#setAction(tid, disposition, { signal: SIGBUS, action });
   }
   /** A child has what its parent has. */
   inherit(pid: number, parent: number = parentOf(pid) ?? 0): void {
@@ -113,7 +128,7 @@ export class SigbusKeeper {
   /** An access has been carried out in place of the signal. True: by calls of the thread, which is elsewhere now. */
   restore(tid: number, pid: number): boolean {
     const disposition = this.#dispositions.get(pid);
-    if (!disposition) return false;
+    if (!disposition || disposition.isReal) return false;
     const isLost = !isIn(this.#meanings(tid, pid).caught, SIGBUS);
     const isBlocked = wasBlocked(disposition, tid, isLost);
     disposition.blocked.set(tid, isBlocked);
@@ -123,18 +138,17 @@ export class SigbusKeeper {
   }
   #putBack(disposition: Disposition, tid: number): void {
     this.#setAction(tid, disposition, { signal: SIGBUS, action: disposition.action });
-    disposition.ends = false;
     disposition.restored++;
   }
 
   /** A SIGBUS that is the program's: what to go on with, where 0 is that it is not to hear of it, or not yet. */
   deliver(tid: number, pid: number, isFault: boolean): number {
     const disposition = this.#dispositions.get(pid);
-    if (!disposition || disposition.ends || disposition.wanted > SIG_IGN) return SIGBUS;
+    if (!disposition || disposition.isReal || disposition.wanted > SIG_IGN) return SIGBUS;
     if (!isIn(this.#meanings(tid, pid).caught, SIGBUS)) return SIGBUS; // the kernel has made it the default
     if (!isFault && disposition.wanted === SIG_IGN) return 0;
     this.#setAction(tid, disposition, { signal: SIGBUS, action: NO_ACTION });
-    disposition.ends = true;
+    disposition.isReal = true;
     return isFault ? 0 : SIGBUS; // a fault is raised again, with all that is told of it
   }
 
@@ -204,6 +218,7 @@ function observe(disposition: Disposition, run: Caller, tid: number): void {
   if (new RemoteMemory(tid).read(page, action)) return;
   const wanted = action.readBigUInt64LE();
   if (wanted === page) return; // as before
+  disposition.isReal = false;
   disposition.wanted = wanted;
   disposition.action = action;
   if (wanted > SIG_IGN) return;

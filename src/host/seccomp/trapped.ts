@@ -14,6 +14,7 @@ import {
   MAP_FIXED,
   MAP_HUGETLB,
   NR,
+  PTRACE,
   SHM_REMAP,
   SIGBUS,
   UFFDIO_MOVE,
@@ -208,6 +209,12 @@ export const TRAPPED_CALLS = [
   row('execveat', PINS, trap()),
   row('exit', PINS, trap()),
   row('exit_group', PINS, trap()),
+  row(
+    'ptrace',
+    'threads whose registers we serve, when somebody else is to trace them',
+    notInjected,
+    trap('`TRACEME`, `ATTACH`, `DETACH`, `SEIZE`', is(low(0), ...Object.values(PTRACE))),
+  ),
   row(
     'rt_sigaction',
     'SIGBUS, by which loads and stores of registers come',

@@ -131,6 +131,9 @@ export const O_CLOEXEC = 0o2000000;
 /** open(2): name it and no more. */
 export const O_PATH = 0o10000000;
 
+/** ptrace(2): requests that a tracer begins and ends with. */
+export const PTRACE = { traceMe: 0, attach: 16, detach: 17, seize: 0x4206 } as const;
+
 /** Cannot be caught. */
 export const SIGKILL = 9;
 /** What a signal can mean but a handler. */

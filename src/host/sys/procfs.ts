@@ -32,6 +32,14 @@ export function parentOf(pid: number): number | undefined {
   const parent = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1];
   return parent === undefined ? undefined : Number(parent);
 }
+/** The process that traces a thread; 0: none, or none that can be seen from here. */
+export function tracerOf(tid: number): number {
+  return Number(/^TracerPid:\s*(\d+)/m.exec(textOf(`/proc/${tid}/status`))?.[1] ?? 0);
+}
+/** A process in words, for a line to the user. */
+export function nameOf(pid: number): string {
+  return `process ${pid} (${textOf(`/proc/${pid}/comm`).trim()})`;
+}
 /** Every open descriptor, with the text of its link: what it is open on. */
 export function* descriptorsOf(
   pid: number,
