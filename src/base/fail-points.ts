@@ -36,10 +36,10 @@ export type FailPoint = keyof typeof POINTS;
 export const FAIL_POINTS: Readonly<Record<FailPoint, FailPointInfo>> = POINTS;
 
 /** Who says whether a call fails at a point. */
-export interface FaultDoor {
+export interface FailPolicy {
   /** `current`: whose call it is; undefined in what no program asked for. @kernel should_fail_ex */
   fails(point: FailPoint, current?: Task): boolean;
 }
 
 /** Of a kernel without failure injection. */
-export const NOTHING_FAILS: FaultDoor = { fails: () => false };
+export const NOTHING_FAILS: FailPolicy = { fails: () => false };

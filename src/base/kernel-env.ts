@@ -3,7 +3,7 @@
  * it is in and whether that call is to fail here.
  */
 import { Clock } from './clock.ts';
-import { NOTHING_FAILS, type FailPoint, type FaultDoor } from './fail-points.ts';
+import { NOTHING_FAILS, type FailPoint, type FailPolicy } from './fail-points.ts';
 import { NEWEST_RELEASE, type Release } from './kernel-release.ts';
 import type { KernelTrait } from './kernel-traits.ts';
 import { Refs } from './refs.ts';
@@ -19,7 +19,7 @@ export class KernelEnv {
   /** For tables that say since when something is there; all else asks for traits. */
   readonly release: Release;
   readonly #traits: Set<KernelTrait>;
-  readonly #faults: FaultDoor;
+  readonly #faults: FailPolicy;
   #current: Task | undefined;
   readonly #warnedOnce = new Set<string>();
   /** Ids of warnings so far, in order: what a test can observe. */
@@ -30,7 +30,7 @@ export class KernelEnv {
   constructor(
     traits: Iterable<KernelTrait> = [],
     release: Release = NEWEST_RELEASE,
-    faults: FaultDoor = NOTHING_FAILS,
+    faults: FailPolicy = NOTHING_FAILS,
   ) {
     this.release = release;
     this.#faults = faults;

@@ -8,7 +8,7 @@ export type {
   BarSpec,
   ConfigSwitch,
   DeviceAts,
-  DeviceConfig,
+  ConfigPort,
   DeviceDma,
   DeviceIrq,
   DeviceModel,

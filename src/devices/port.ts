@@ -18,7 +18,7 @@ export interface DevicePort {
   readonly clock: Clock;
   /** Undefined: the function has no ATS capability. */
   readonly ats: DeviceAts | undefined;
-  readonly config: DeviceConfig;
+  readonly config: ConfigPort;
   readonly host: HostServices;
 }
 
@@ -106,7 +106,7 @@ export type ConfigSwitch =
   | 'pageRequests';
 
 /** The function's configuration space, as its device sees it. */
-export interface DeviceConfig {
+export interface ConfigPort {
   /** Is it on now? */
   is(what: ConfigSwitch): boolean;
   /** Hear when it changes; a reset switches everything off. Dispose to stop. */

@@ -35,7 +35,7 @@ export class FaultSource {
   }
 }
 
-export class Fault extends IommufdObject {
+export class FaultQueue extends IommufdObject {
   static readonly kind = 'FAULT';
   readonly ctx: IommufdContext;
   /** Not read yet, in order of arrival. */
@@ -87,7 +87,7 @@ export function faultAlloc(ucmd: Ucmd<iommu_fault_alloc>): Status {
   const { cmd, ctx } = ucmd;
   const wrong = checkFlags(cmd.flags);
   if (wrong) return wrong;
-  const fault = new Fault(ctx);
+  const fault = new FaultQueue(ctx);
   const rc = ctx.objects.reserve(fault);
   if (rc) return rc;
   const failed = installQueue(ucmd, fault, '[iommufd-pgfault]', faultOps, (fd) => {
@@ -153,8 +153,8 @@ const faultOps: FileOps = {
   },
 };
 
-function queueOf(file: OpenFile): Fault {
-  if (file.priv instanceof Fault) return file.priv;
+function queueOf(file: OpenFile): FaultQueue {
+  if (file.priv instanceof FaultQueue) return file.priv;
   throw new Bug(`${file.name} is no fault queue`);
 }
 export function checkOffset(offset: bigint | undefined): Status<'ESPIPE'> {
@@ -166,7 +166,7 @@ export function checkOffset(offset: bigint | undefined): Status<'ESPIPE'> {
  * Whole groups while they fit; a group that could not be copied whole stays first in the queue.
  * @kernel iommufd_fault_fops_read
  */
-function readFaults(fault: Fault, into: UserBuffer): Result<number> {
+function readFaults(fault: FaultQueue, into: UserBuffer): Result<number> {
   const { size } = iommu_hwpt_pgfault;
   if (into.length % size !== 0) {
     return refuse(ESPIPE, 'the count is not a multiple of the message', { count: into.length });
@@ -216,7 +216,7 @@ function messagesOf(group: IopfGroup, cookie: number): Uint8Array {
 }
 
 /** @kernel iommufd_fault_fops_write */
-function writeResponses(fault: Fault, from: UserBuffer): Result<number> {
+function writeResponses(fault: FaultQueue, from: UserBuffer): Result<number> {
   const { size } = iommu_hwpt_page_response;
   if (from.length % size !== 0) {
     return refuse(ESPIPE, 'the count is not a multiple of the response', { count: from.length });
@@ -228,7 +228,7 @@ function writeResponses(fault: Fault, from: UserBuffer): Result<number> {
   }
   return from.length;
 }
-function answer(fault: Fault, response: Uint8Array): Status {
+function answer(fault: FaultQueue, response: Uint8Array): Status {
   const { cookie, code } = iommu_hwpt_page_response.view(response);
   if (code !== IOMMUFD_PAGE_RESP_SUCCESS && code !== IOMMUFD_PAGE_RESP_INVALID) {
     return refuse(EINVAL, 'unknown response code', { code });

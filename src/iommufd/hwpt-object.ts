@@ -2,7 +2,7 @@
 import type { Domain } from '../core/contract/domain.ts';
 import { domainFree } from '../core/map/domain-alloc.ts';
 import type { IommufdContext } from './context.ts';
-import type { Fault } from './fault.ts';
+import type { FaultQueue } from './fault.ts';
 import { Ioas } from './ioas.ts';
 import { removeDomain } from './io-pagetable/iopt-domains.ts';
 import { IommufdObject } from './object.ts';
@@ -13,7 +13,7 @@ export abstract class Hwpt extends IommufdObject {
   readonly domain: Domain;
   /** Allocated with IOMMU_HWPT_ALLOC_PASID. */
   readonly pasidCompat: boolean;
-  fault: Fault | undefined;
+  fault: FaultQueue | undefined;
   /** The paging hwpt at the bottom: itself, or the parent. */
   abstract readonly paging: HwptPaging;
 

@@ -24,7 +24,7 @@ import {
   type iommu_hwpt_alloc,
 } from '../uapi/iommufd.ts';
 import { findIgroup, IommufdDevice } from './device-object.ts';
-import { Fault } from './fault.ts';
+import { FaultQueue } from './fault.ts';
 import { noiommuAllocPaging, noiommuOps } from './hwpt-noiommu.ts';
 import { HwptNested, HwptPaging, type Hwpt } from './hwpt-object.ts';
 import type { IommufdObject } from './object.ts';
@@ -250,7 +250,7 @@ function allocOn(
 
 function linkFault(hwpt: Hwpt, flags: number, faultId: number): Status {
   if ((flags & FAULT_ID_VALID) === 0) return undefined;
-  const fault = hwpt.ctx.objects.get(faultId, Fault);
+  const fault = hwpt.ctx.objects.get(faultId, FaultQueue);
   if (isErrno(fault)) return refuse(ENOENT, 'fault_id is no fault queue', { fault_id: faultId });
   hwpt.fault = fault;
   fault.users++;

@@ -16,7 +16,8 @@ import type { IommufdContext } from './context.ts';
 import { IoPagetable } from './io-pagetable/io-pagetable.ts';
 import type { Ucmd } from './ioctl.ts';
 import { IommufdObject } from './object.ts';
-import { overlaps, type IovaRange } from './io-pagetable/reserved.ts';
+import type { IovaRange } from '../base/iova-range.ts';
+import { overlaps } from './io-pagetable/reserved.ts';
 import { checkFlags, checkReserved } from './checks.ts';
 
 /** A paging hwpt as its IOAS sees it. */

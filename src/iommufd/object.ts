@@ -3,7 +3,7 @@
  */
 import { bugOn } from '../base/bug.ts';
 import { EBUSY, ENOENT, ENOMEM, isErrno, type Result, type Status } from '../base/errno.ts';
-import type { FaultDoor } from '../base/fail-points.ts';
+import type { FailPolicy } from '../base/fail-points.ts';
 import { IdTable } from '../base/id-table.ts';
 import type { Refs } from '../base/refs.ts';
 import { refuse } from '../base/refuse.ts';
@@ -22,7 +22,7 @@ export type ObjectKind<T extends IommufdObject> = (abstract new (...args: never[
 };
 
 /** What a table asks of its kernel: what is made to fail, and what objects are called in events. */
-export interface ObjectEnv extends FaultDoor {
+export interface ObjectEnv extends FailPolicy {
   readonly refs: Refs;
 }
 

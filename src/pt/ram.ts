@@ -6,7 +6,7 @@
  */
 import { bugOn } from '../base/bug.ts';
 import { ENOMEM, type Result } from '../base/errno.ts';
-import { NOTHING_FAILS, type FaultDoor } from '../base/fail-points.ts';
+import { NOTHING_FAILS, type FailPolicy } from '../base/fail-points.ts';
 import { refuse } from '../base/refuse.ts';
 
 /** Words in a 4 KiB frame. */
@@ -25,10 +25,10 @@ export class Ram {
   #fresh = 1;
   /** Frames handed out now. */
   used = 0;
-  readonly #faults: FaultDoor;
+  readonly #faults: FailPolicy;
 
   /** `faults`: says before each allocation whether it fails. */
-  constructor(sizeBytes: number, faults: FaultDoor = NOTHING_FAILS) {
+  constructor(sizeBytes: number, faults: FailPolicy = NOTHING_FAILS) {
     bugOn(sizeBytes % 4096 !== 0 || sizeBytes < 8192, 'RAM is made of whole frames, two at least');
     this.#faults = faults;
     const arena = new ArrayBuffer(sizeBytes);

@@ -1,7 +1,7 @@
 /**
  * The DMA API's mappings (core.md 10.3): buffers and scatter lists of a device on a DMA default domain.
  *
- * Addresses are bytes here: this is a door. In flush-queue mode an unmap leaves the translation in the IOTLB until the
+ * Addresses are bytes here, as its callers have them. In flush-queue mode an unmap leaves the translation in the IOTLB until the
  * queue is flushed. Untrusted devices bounce what does not fill its granules.
  */
 import { Bug } from '../../base/bug.ts';

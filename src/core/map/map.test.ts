@@ -1,6 +1,14 @@
 /** Mapping: the tables of core.md 3.4 and the checks of 3.8. */
 import { describe, expect, test } from 'vitest';
-import { BACKINGS, G, M, recorder, RW, setup, type Backing } from '../../testing/core/mapping.ts';
+import {
+  BACKINGS,
+  G,
+  M,
+  recorder,
+  RW,
+  setup,
+  type MockBacking,
+} from '../../testing/core/mapping.ts';
 import {
   EADDRINUSE,
   EEXIST,
@@ -42,7 +50,7 @@ describe('page sizes are chosen as the vectors say', () => {
 
 interface Row {
   readonly what: string;
-  readonly backing: Backing;
+  readonly backing: MockBacking;
   readonly call: (domain: Domain) => unknown;
   readonly errno: Errno;
   readonly warning?: string;

@@ -17,10 +17,10 @@ import { mockNestedOf } from './nested.ts';
 const TRAP_PASID = 1024;
 
 /** The fault queue all devices of the driver share; undefined when there is none. */
-export type FaultQueue = () => IopfQueue | undefined;
+export type IopfQueueOf = () => IopfQueue | undefined;
 
 /** The callbacks every domain of a mock driver has. */
-export function makeAttachOps(knobs: MockDriverKnobs, queue: FaultQueue): DomainOps {
+export function makeAttachOps(knobs: MockDriverKnobs, queue: IopfQueueOf): DomainOps {
   return {
     attachDev: (domain, dev, old) => attachDev(queue, domain, dev, old),
     ...((knobs.pasid ?? true) && {
@@ -34,7 +34,7 @@ export function makeAttachOps(knobs: MockDriverKnobs, queue: FaultQueue): Domain
 }
 
 /** The rules a test can foresee. `pasid` 0 is an attach. */
-function testDev(queue: FaultQueue, domain: Domain, dev: Device, pasid: number): Status {
+function testDev(queue: IopfQueueOf, domain: Domain, dev: Device, pasid: number): Status {
   const record = mockDeviceOf(dev);
   const { failTest } = record.knobs;
   if (failTest) return refuse(failTest, 'the test was made to fail', { device: dev.name });
@@ -46,7 +46,7 @@ function testDev(queue: FaultQueue, domain: Domain, dev: Device, pasid: number):
 }
 
 function attachDev(
-  queue: FaultQueue,
+  queue: IopfQueueOf,
   domain: Domain,
   dev: Device,
   old: Domain | undefined,
@@ -93,7 +93,7 @@ interface PasidSet {
   readonly old: Domain | undefined;
 }
 
-function setDevPasid(queue: FaultQueue, set: PasidSet): Status {
+function setDevPasid(queue: IopfQueueOf, set: PasidSet): Status {
   const { domain, dev, pasid, old } = set;
   const record = mockDeviceOf(dev);
   const blocks = domain.type === IOMMU_DOMAIN_BLOCKED;
@@ -122,7 +122,7 @@ function needsIopf(domain: Domain | undefined): boolean {
 }
 
 /** A device is on the driver's fault queue as long as one of its domains may fault. */
-function enableIopf(queue: FaultQueue, record: MockDevice, domain: Domain): Status {
+function enableIopf(queue: IopfQueueOf, record: MockDevice, domain: Domain): Status {
   if (!needsIopf(domain)) return undefined;
   const shared = queue();
   if (!shared) return refuseNoQueue(record.dev);
@@ -134,7 +134,7 @@ function enableIopf(queue: FaultQueue, record: MockDevice, domain: Domain): Stat
   return undefined;
 }
 
-function disableIopf(queue: FaultQueue, record: MockDevice, old: Domain | undefined): void {
+function disableIopf(queue: IopfQueueOf, record: MockDevice, old: Domain | undefined): void {
   if (!needsIopf(old) || record.iopfUsers === 0) return;
   if (--record.iopfUsers > 0) return;
   const shared = queue();

@@ -58,7 +58,7 @@ export class MockPaging {
   }
 }
 
-export interface PagingRequest {
+export interface PagingDomainParts {
   readonly dev: Device;
   readonly flags: number;
   readonly data: UserData | undefined;
@@ -72,7 +72,7 @@ export interface PagingRequest {
  * Errnos: EOPNOTSUPP unknown flags, data or table type, or dirty tracking on a device without; EINVAL data of another
  * length; ENOMEM.
  */
-export function allocPaging(request: PagingRequest): Result<Domain> {
+export function allocPaging(request: PagingDomainParts): Result<Domain> {
   const { dev, flags, data } = request;
   if ((flags & ~KNOWN_FLAGS) !== 0) {
     return refuse(EOPNOTSUPP, 'a flag of the allocation is unknown to the mock driver', { flags });
@@ -113,7 +113,7 @@ function readTableType(data: UserData | undefined): Result<number> {
   return refuse(EOPNOTSUPP, 'the mock driver has no such type of table', { type });
 }
 
-function ptDomain(request: PagingRequest, tableType: number): Result<Domain> {
+function ptDomain(request: PagingDomainParts, tableType: number): Result<Domain> {
   const { dev, knobs, attachOps } = request;
   const pt = createPageTable(amdv1mock, dev.core.ram, {
     vaLg2: VA_LG2,
@@ -162,7 +162,7 @@ function knobOps(knobs: MockDomainKnobs): DomainOps {
   };
 }
 
-function listDomain(request: PagingRequest): Result<Domain> {
+function listDomain(request: PagingDomainParts): Result<Domain> {
   const { dev, knobs, attachOps } = request;
   if ((request.flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING) !== 0) {
     return refuse(EOPNOTSUPP, 'a domain without a page table tracks no dirty pages');

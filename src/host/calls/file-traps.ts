@@ -15,7 +15,7 @@ import { HostPages } from '../process/shared-memory.ts';
 import { ours, type Handled } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { KVM_SET_DEVICE_ATTR } from '../seccomp/trapped.ts';
-import type { AttrEntry, Entry, FileEntry } from '../process/open-files.ts';
+import type { AttrEntry, OpenEntry, FileEntry } from '../process/open-files.ts';
 import type { HostTask } from '../process/task.ts';
 import {
   eachBuffer,
@@ -91,7 +91,7 @@ export class FileTraps {
   }
 
   /** What is behind the first argument; undefined: nothing of ours. */
-  #entryOf(call: Notification): Entry | 'closed' | 'denied' | undefined {
+  #entryOf(call: Notification): OpenEntry | 'closed' | 'denied' | undefined {
     const { files, processes } = this.#context;
     const link = processes.descriptorLink(call.tid, call.int(0));
     // Left to the kernel, the call could find what another thread opens there before it is made.
@@ -178,7 +178,7 @@ export class FileTraps {
     return mounted ? -HOST_ERRNO.ENODEV : 'continue';
   }
 
-  #mmap(call: Notification, entry: Entry): Handled {
+  #mmap(call: Notification, entry: OpenEntry): Handled {
     if (entry.kind === 'attr') return -HOST_ERRNO.ENODEV;
     const [length, prot, flags, offset] = [call.arg(1), call.uint(2), call.uint(3), call.arg(5)];
     if (offset % PAGE !== 0n) return -HOST_ERRNO.EINVAL;

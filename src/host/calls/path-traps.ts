@@ -22,7 +22,7 @@ import type { CallContext } from './call-context.ts';
 import * as libc from '../sys/libc.ts';
 import { ours, type Handled } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
-import type { Opened, Entry } from '../process/open-files.ts';
+import type { Opened, OpenEntry } from '../process/open-files.ts';
 import { isCreating, type DecodePath, type PathCall } from './path-calls.ts';
 import {
   AT_FDCWD,
@@ -214,7 +214,7 @@ export class PathTraps {
     return this.#openAgain(call, task, what, entry);
   }
   /** The node is opened anew, and an anonymous file has none. */
-  #openAgain(call: Notification, task: HostTask, what: PathCall, entry: Entry): Answer {
+  #openAgain(call: Notification, task: HostTask, what: PathCall, entry: OpenEntry): Answer {
     const node = entry.kind === 'attr' ? entry.node : this.#openedFrom.get(entry.file);
     if (!node) return -HOST_ERRNO.ENXIO;
     return this.#open(call, task, what, { kind: 'node', node, path: nameOf(entry) });
@@ -241,7 +241,7 @@ export class PathTraps {
     return this.#giveHostFile(call, host, flags & ~(O_PATH | O_ACCMODE));
   }
 
-  #give(call: Notification, opened: Opened<Entry> | number, flags: number): Answer {
+  #give(call: Notification, opened: Opened<OpenEntry> | number, flags: number): Answer {
     if (typeof opened === 'number') return opened;
     const cloexec = (flags & O_CLOEXEC) !== 0;
     const fd = this.#context.transport.addFd(call, opened.fd, { cloexec });
@@ -317,7 +317,7 @@ export class PathTraps {
     return this.#answerStat(task, to, statOfNode(vfs, place.node, place.path));
   }
 
-  #statOf(entry: Entry): NodeStat {
+  #statOf(entry: OpenEntry): NodeStat {
     const { vfs } = this.#context.machine;
     if (entry.kind === 'attr') return statOfNode(vfs, entry.node, entry.path);
     return statOfFile(vfs, entry.file, this.#openedFrom.get(entry.file));
@@ -392,7 +392,7 @@ interface StatTarget {
   readonly outAt: bigint;
 }
 
-function nameOf(entry: Entry): string {
+function nameOf(entry: OpenEntry): string {
   return entry.kind === 'file' ? entry.file.name : entry.path;
 }
 

@@ -19,7 +19,7 @@ const SEGV_ACCERR = 2;
 const PAGE = 4096n;
 
 /** A signal that the program's instruction raises instead of being carried out. */
-export interface Fault {
+export interface InstructionFault {
   readonly signal: number;
   /** si_code */
   readonly code: number;
@@ -30,7 +30,7 @@ export interface Fault {
 /** What an instruction needs of memory. Addresses are the program's; widths are 1 to 8 bytes. */
 export interface InstructionMemory {
   /** Is everything there and permitted? Asked once for an operand, before its first load or store. */
-  check(address: bigint, length: number, writes: boolean): Fault | undefined;
+  check(address: bigint, length: number, writes: boolean): InstructionFault | undefined;
   load(address: bigint, width: number): bigint;
   store(address: bigint, width: number, value: bigint): void;
   /** The end of the instruction: what is stored is there for all to see. */
@@ -38,7 +38,7 @@ export interface InstructionMemory {
 }
 
 /** What it is made of. */
-export interface ProgramMemoryParts {
+export interface StoppedMemoryParts {
   readonly pid: number;
   readonly syscalls: Pick<Syscalls, 'load' | 'store'>;
   readonly ram: UserMemory;
@@ -51,8 +51,8 @@ interface Page {
 }
 
 /** For one instruction: mappings are looked up once. */
-export class ProgramMemory implements InstructionMemory {
-  readonly #parts: ProgramMemoryParts;
+export class StoppedMemory implements InstructionMemory {
+  readonly #parts: StoppedMemoryParts;
   readonly #pages = new Map<number, Page>();
   readonly #bytes = Buffer.alloc(8);
   /** A page of memory that is being read, and its number. */
@@ -61,12 +61,12 @@ export class ProgramMemory implements InstructionMemory {
   readonly #behind = { start: 0n, length: 0, bytes: Buffer.alloc(0) };
 
   /** `page` is the one the processor has found permitted already. */
-  constructor(parts: ProgramMemoryParts, page: number, vma: Vma) {
+  constructor(parts: StoppedMemoryParts, page: number, vma: Vma) {
     this.#parts = parts;
     this.#pages.set(page, pageOf(page, vma));
   }
 
-  check(address: bigint, length: number, writes: boolean): Fault | undefined {
+  check(address: bigint, length: number, writes: boolean): InstructionFault | undefined {
     const last = Number((address + BigInt(length) - 1n) / PAGE);
     for (let page = Number(address / PAGE); page <= last; page++) {
       const start = BigInt(page) * PAGE;
@@ -75,7 +75,7 @@ export class ProgramMemory implements InstructionMemory {
     }
     return undefined;
   }
-  #checkPage(page: number, address: bigint, writes: boolean): Fault | undefined {
+  #checkPage(page: number, address: bigint, writes: boolean): InstructionFault | undefined {
     const known = this.#pages.get(page);
     const vma = known?.vma ?? this.#parts.mapping(page);
     if (!vma) return { signal: SIGSEGV, code: SEGV_MAPERR, address };

@@ -39,7 +39,7 @@ export type Operand =
   | { readonly kind: 'immediate'; readonly value: bigint };
 
 /** An effective address: byte offsets in user_regs_struct, -1 for none. */
-export interface Place {
+export interface EffectiveAddress {
   readonly base: number;
   readonly index: number;
   readonly scale: bigint;
@@ -51,7 +51,7 @@ export interface Place {
 }
 
 /** An instruction that touches memory, decoded. */
-export interface Access {
+export interface MemoryAccess {
   readonly operation: Operation;
   readonly operands: readonly Operand[];
   /** Bytes of memory. */
@@ -59,7 +59,7 @@ export interface Access {
   readonly length: number;
   /** Of string instructions. */
   readonly repeat: 'no' | 'always' | 'while-equal' | 'while-different';
-  readonly place: Place;
+  readonly place: EffectiveAddress;
   readonly native?: NativeForm;
   /** For messages: the mnemonic and the bytes. */
   readonly text: string;
@@ -91,7 +91,7 @@ const STRINGS: ReadonlySet<Operation> = new Set([
 ]);
 
 /** The access of the instruction that begins the bytes; undefined when it is none we can carry out. */
-export function decodeAccess(code: Uint8Array): Access | undefined {
+export function decodeAccess(code: Uint8Array): MemoryAccess | undefined {
   const decoder = new Decoder(64, code, 0);
   const instruction = decoder.decode();
   try {
@@ -102,7 +102,7 @@ export function decodeAccess(code: Uint8Array): Access | undefined {
   }
 }
 
-function accessOf(instruction: Iced.Instruction, code: Uint8Array): Access | undefined {
+function accessOf(instruction: Iced.Instruction, code: Uint8Array): MemoryAccess | undefined {
   const operation = operationOf(instruction);
   const bytes = Buffer.from(code.subarray(0, instruction.length)).toString('hex');
   const access = {
@@ -126,7 +126,7 @@ function operationOf(instruction: Iced.Instruction): Operation {
   if (STRINGS.has(operation) && !instruction.isStringInstruction) return 'native';
   return operation;
 }
-function repeatOf(instruction: Iced.Instruction, operation: Operation): Access['repeat'] {
+function repeatOf(instruction: Iced.Instruction, operation: Operation): MemoryAccess['repeat'] {
   const compares = operation === 'string-compare' || operation === 'string-scan';
   if (instruction.hasRepnePrefix) return compares ? 'while-different' : 'always';
   if (!instruction.hasRepPrefix) return 'no';
@@ -146,7 +146,7 @@ function operandOf(instruction: Iced.Instruction, index: number): Operand | unde
   return isImmediate ? { kind: 'immediate', value: instruction.immediate(index) } : undefined;
 }
 
-function placeOf(instruction: Iced.Instruction): Place {
+function placeOf(instruction: Iced.Instruction): EffectiveAddress {
   const { memoryBase, memoryIndex, memorySegment } = instruction;
   const isToRdi = instruction.op0Kind === OpKind.MemorySegRDI;
   const isRipRelative = memoryBase === Register.RIP || memoryBase === Register.EIP;
@@ -168,7 +168,7 @@ const SEGMENTS = new Map<number, number>([
 ]);
 
 /** Where the operand is in the program. */
-export function effectiveAddress(place: Place, regs: Buffer): bigint {
+export function effectiveAddress(place: EffectiveAddress, regs: Buffer): bigint {
   let address = place.displacement;
   if (place.isRipRelative) address += regs.readBigUInt64LE(REGS.rip);
   if (place.base >= 0) address += regs.readBigUInt64LE(place.base);

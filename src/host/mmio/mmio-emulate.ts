@@ -3,16 +3,16 @@
  *
  * A table by operation. Registers are the bytes of struct user_regs_struct.
  */
-import type { Access, Operand, Operation } from './mmio-decode.ts';
+import type { MemoryAccess, Operand, Operation } from './mmio-decode.ts';
 import { effectiveAddress } from './mmio-decode.ts';
 import { addToRegister, bitsOf, readRegister, writeRegister } from './flags.ts';
-import type { Outcome, Stopped } from './stopped.ts';
+import type { Emulated, Stopped } from './stopped.ts';
 import { nativeOperation } from './native-run.ts';
 import * as strings from './string-ops.ts';
 import { REGS } from '../sys/ptrace.ts';
 
 /** Carry it out, and step over it unless the program is to run it again. */
-export function emulate(access: Access, stopped: Stopped): Outcome {
+export function emulate(access: MemoryAccess, stopped: Stopped): Emulated {
   const outcome = HANDLERS[access.operation](access, stopped);
   stopped.memory.flush();
   if (outcome === 'again') return 'done';
@@ -20,10 +20,10 @@ export function emulate(access: Access, stopped: Stopped): Outcome {
   return outcome;
 }
 
-type Handler = (access: Access, stopped: Stopped) => Outcome | 'again';
+type Handler = (access: MemoryAccess, stopped: Stopped) => Emulated | 'again';
 
 /** `convert`: from the operand's width to the register's. */
-function move(convert: (access: Access, value: bigint) => bigint): Handler {
+function move(convert: (access: MemoryAccess, value: bigint) => bigint): Handler {
   return (access, { regs, memory }) => {
     const [to, from] = access.operands;
     const { width } = access;
@@ -42,8 +42,9 @@ function valueOf(operand: Operand | undefined, width: number, regs: Buffer): big
   if (operand?.kind === 'register') return readRegister(regs, operand.at, operand.width);
   return operand?.kind === 'immediate' ? bitsOf(width, operand.value) : 0n;
 }
-const asItIs = (_access: Access, value: bigint): bigint => value;
-const signed = (access: Access, value: bigint): bigint => BigInt.asIntN(access.width * 8, value);
+const asItIs = (_access: MemoryAccess, value: bigint): bigint => value;
+const signed = (access: MemoryAccess, value: bigint): bigint =>
+  BigInt.asIntN(access.width * 8, value);
 
 const push: Handler = (access, { regs, memory }) => {
   const from = effectiveAddress(access.place, regs);

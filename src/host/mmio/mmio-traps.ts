@@ -12,12 +12,12 @@ import type { Processes } from '../process/processes.ts';
 import * as libc from '../sys/libc.ts';
 import { queryMapping } from '../sys/map-query.ts';
 import { emulate } from './mmio-emulate.ts';
-import { ProgramMemory } from './instruction-memory.ts';
+import { StoppedMemory } from './instruction-memory.ts';
 import { decodeAccess } from './mmio-decode.ts';
-import type { Access } from './mmio-decode.ts';
+import type { MemoryAccess } from './mmio-decode.ts';
 import { LentProcesses } from './lent.ts';
 import { SigbusKeeper } from './sigbus.ts';
-import type { Fault } from './instruction-memory.ts';
+import type { InstructionFault } from './instruction-memory.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import * as ptrace from '../sys/ptrace.ts';
@@ -46,7 +46,7 @@ export class MmioTraps {
   readonly #processes = new Map<number, number>();
   /** /proc/PID/maps of traced processes. */
   readonly #mapsFds = new Map<number, number>();
-  readonly #decoded = new Map<string, Access>();
+  readonly #decoded = new Map<string, MemoryAccess>();
   readonly #sigbus = new SigbusKeeper();
   /** Threads that are to stop where the keeper can begin. */
   readonly #adopting = new Set<number>();
@@ -54,7 +54,7 @@ export class MmioTraps {
   readonly #leaving = new Map<number, () => void>();
   readonly #lent = new LentProcesses();
   /** By thread: a fault whose signal is on its way. */
-  readonly #faults = new Map<number, Fault>();
+  readonly #faults = new Map<number, InstructionFault>();
   readonly #regs = Buffer.alloc(ptrace.REGS_SIZE);
 
   constructor(parts: MmioParts) {
@@ -181,7 +181,7 @@ export class MmioTraps {
    * Not ours: not an access to our registers, or none we can carry out; the program's SIGBUS is the one the access raised,
    * so that its siginfo says BUS_ADRERR and the address.
    */
-  #access(tid: number, pid: number, address: bigint): 'done' | 'not ours' | Fault {
+  #access(tid: number, pid: number, address: bigint): 'done' | 'not ours' | InstructionFault {
     const page = Number(address >> 12n);
     const vma = this.#mapping(pid, page);
     if (!vma?.io || vma.io.window.accessible?.() === false) return 'not ours';
@@ -193,7 +193,7 @@ export class MmioTraps {
     const parts = { pid, syscalls, ram: new RemoteMemory(tid), mapping };
     const outcome = emulate(access, {
       regs: this.#regs,
-      memory: new ProgramMemory(parts, page, vma),
+      memory: new StoppedMemory(parts, page, vma),
       vectors: {
         get: (into) => ptrace.getVectorState(tid, into),
         set: (from) => ptrace.setVectorState(tid, from),
@@ -248,7 +248,7 @@ export class MmioTraps {
   }
 
   /** By its bytes, so that code that changes is decoded again. */
-  #decode(tid: number, rip: bigint): Access | undefined {
+  #decode(tid: number, rip: bigint): MemoryAccess | undefined {
     const code = Buffer.alloc(LONGEST_INSTRUCTION);
     const length = new RemoteMemory(tid).readSome(rip, code);
     const bytes = code.subarray(0, length);

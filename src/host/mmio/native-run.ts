@@ -3,8 +3,8 @@
  *
  * Operands wider than 8 bytes move 8 bytes at a time, ascending; masked ones by elements, and only those chosen.
  */
-import type { Access } from './mmio-decode.ts';
-import type { Fault } from './instruction-memory.ts';
+import type { MemoryAccess } from './mmio-decode.ts';
+import type { InstructionFault } from './instruction-memory.ts';
 import type { Stopped } from './stopped.ts';
 import { effectiveAddress } from './mmio-decode.ts';
 import { readRegister, writeRegister, ZERO } from './flags.ts';
@@ -32,7 +32,10 @@ const MASK_SHIFT = 7;
 type Piece = readonly [offset: number, width: number];
 
 /** 'unknown': it cannot be carried out on this thread; nothing has been stored. */
-export function nativeOperation(access: Access, stopped: Stopped): 'done' | 'unknown' | Fault {
+export function nativeOperation(
+  access: MemoryAccess,
+  stopped: Stopped,
+): 'done' | 'unknown' | InstructionFault {
   const form = access.native!;
   const { regs, vectors } = stopped;
   const state = form.usesVectors ? sharedMemory().vectors : undefined;
@@ -55,7 +58,11 @@ interface Operand {
   readonly pieces: readonly Piece[];
   readonly state: Buffer | undefined;
 }
-function runOn(access: Access, stopped: Stopped, where: Operand): 'done' | 'unknown' | Fault {
+function runOn(
+  access: MemoryAccess,
+  stopped: Stopped,
+  where: Operand,
+): 'done' | 'unknown' | InstructionFault {
   const form = access.native!;
   const { memory, regs } = stopped;
   const { operand } = sharedMemory();

@@ -19,7 +19,7 @@ import { parentOf } from '../sys/procfs.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { meaningsIn, type Meanings } from '../sys/signals.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
-import { syscallInstruction, ThreadCalls, type Caller } from './thread-call.ts';
+import { syscallInstruction, ThreadCalls, type RemoteSyscall } from './thread-call.ts';
 
 const PAGE = 4096;
 const PROT_READ_WRITE = 3;
@@ -105,7 +105,7 @@ export class SigbusKeeper {
     this.#dispositions.set(pid, { ...inherited, blocked: new Map(), seen: new Map() });
   }
   /** rt_sigaction of SIGBUS, made by `run` in a thread of the process. */
-  change(pid: number, tid: number, args: readonly bigint[], run: Caller): number {
+  change(pid: number, tid: number, args: readonly bigint[], run: RemoteSyscall): number {
     const disposition = this.#dispositions.get(pid)!;
     const { page, wanted } = disposition;
     const result = run(NR.rt_sigaction, ...args);
@@ -211,7 +211,7 @@ export class SigbusKeeper {
 }
 
 /** What the program has set, and a handler in the place of none. */
-function observe(disposition: Disposition, run: Caller, tid: number): void {
+function observe(disposition: Disposition, run: RemoteSyscall, tid: number): void {
   const { page } = disposition;
   const action = Buffer.alloc(ACTION_SIZE);
   if (run(NR.rt_sigaction, SIGBUS, 0, page, MASK_SIZE) < 0) return;
@@ -227,7 +227,7 @@ function observe(disposition: Disposition, run: Caller, tid: number): void {
 }
 /** `at` is room for it in the program. */
 function setAction(
-  { tid, run, at }: { readonly tid: number; readonly run: Caller; readonly at: bigint },
+  { tid, run, at }: { readonly tid: number; readonly run: RemoteSyscall; readonly at: bigint },
   { signal, action }: { readonly signal: number; readonly action: Buffer },
 ): void {
   if (new RemoteMemory(tid).write(at, action)) return;

@@ -1,5 +1,5 @@
 /** A thread that has stopped at an instruction, as the operations on it see it, and what can come of one. */
-import type { Fault, InstructionMemory } from './instruction-memory.ts';
+import type { InstructionFault, InstructionMemory } from './instruction-memory.ts';
 
 /** The extended state of the thread: an XSAVE area in standard form. Both give a negative errno when there is none. */
 export interface VectorState {
@@ -16,4 +16,4 @@ export interface Stopped {
 }
 
 /** 'unknown': it cannot be done, and no register of the thread has changed. A fault is to be the program's signal. */
-export type Outcome = 'done' | 'unknown' | Fault;
+export type Emulated = 'done' | 'unknown' | InstructionFault;

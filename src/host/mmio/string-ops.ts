@@ -4,8 +4,8 @@
  * Elements move one by one, each an access of its width. A repeated instruction goes on here for up to a page and is then run
  * again by the program, so that signals, and what the rest of it touches, are as always.
  */
-import type { Access } from './mmio-decode.ts';
-import type { Fault } from './instruction-memory.ts';
+import type { MemoryAccess } from './mmio-decode.ts';
+import type { InstructionFault } from './instruction-memory.ts';
 import type { Stopped } from './stopped.ts';
 import { effectiveAddress } from './mmio-decode.ts';
 import { addToRegister, compare, DIRECTION, readRegister, writeRegister, ZERO } from './flags.ts';
@@ -14,11 +14,11 @@ import { REGS } from '../sys/ptrace.ts';
 const MAX_BYTES = 4096;
 
 /** One element: a fault when something cannot be reached, and nothing has moved then. */
-type Step = (access: Access, stopped: Stopped, delta: bigint) => Fault | undefined;
+type Step = (access: MemoryAccess, stopped: Stopped, delta: bigint) => InstructionFault | undefined;
 
 /** 'again': the program is to run the instruction once more. */
 export function stringOperation(step: Step) {
-  return (access: Access, stopped: Stopped): 'done' | 'again' | Fault => {
+  return (access: MemoryAccess, stopped: Stopped): 'done' | 'again' | InstructionFault => {
     const { regs } = stopped;
     const backwards = (regs.readUInt32LE(REGS.eflags) & DIRECTION) !== 0;
     const delta = BigInt(backwards ? -access.width : access.width);
@@ -33,14 +33,14 @@ export function stringOperation(step: Step) {
     return 'again';
   };
 }
-function endsWith(access: Access, regs: Buffer): boolean {
+function endsWith(access: MemoryAccess, regs: Buffer): boolean {
   const isEqual = (regs.readUInt32LE(REGS.eflags) & ZERO) !== 0;
   if (access.repeat === 'while-equal') return !isEqual;
   return access.repeat === 'while-different' && isEqual;
 }
 
 /** rsi, with the segment there may be. */
-function sourceOf(access: Access, regs: Buffer): bigint {
+function sourceOf(access: MemoryAccess, regs: Buffer): bigint {
   return effectiveAddress({ ...access.place, base: REGS.rsi, displacement: 0n }, regs);
 }
 

@@ -27,7 +27,7 @@ const RESTARTS_OTHERWISE = -516n;
 const RESTART_SYSCALL = 219n;
 
 /** Makes a system call in a program: the result, or minus an errno. */
-export type Caller = (nr: number, ...args: readonly (number | bigint)[]) => number;
+export type RemoteSyscall = (nr: number, ...args: readonly (number | bigint)[]) => number;
 
 /** A stopped thread that makes calls for us; it stays stopped until it is resumed. */
 export class ThreadCalls {
@@ -40,7 +40,11 @@ export class ThreadCalls {
   #alive = true;
 
   /** `instruction` is syscallInstruction() of the thread's program. Of a thread that dies a result is minus ESRCH. */
-  static in(tid: number, instruction: bigint, calls: (run: Caller, stack: bigint) => void): void {
+  static in(
+    tid: number,
+    instruction: bigint,
+    calls: (run: RemoteSyscall, stack: bigint) => void,
+  ): void {
     const thread = new ThreadCalls(tid, instruction);
     calls(thread.#run, thread.#saved.readBigUInt64LE(REGS.rsp));
     thread.#end();
@@ -53,7 +57,7 @@ export class ThreadCalls {
     ptrace.setSignalMask(tid, ALL_SIGNALS);
   }
 
-  readonly #run: Caller = (nr, ...args) => {
+  readonly #run: RemoteSyscall = (nr, ...args) => {
     if (this.#instruction === 0n) return -HOST_ERRNO.EFAULT;
     const before = this.#registersFor(nr, args);
     const regs = Buffer.from(before);

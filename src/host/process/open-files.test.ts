@@ -5,12 +5,12 @@ import { WaitQueue } from '../../base/wait-queue.ts';
 import type { AttrNode } from '../../machine/files/nodes.ts';
 import { syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
-import { OpenFiles, type Entry } from './open-files.ts';
+import { OpenFiles, type OpenEntry } from './open-files.ts';
 import { HostPages } from './shared-memory.ts';
 import { HOST_ERRNO, NR, O_RDWR } from '../sys/numbers.ts';
 
 let files: OpenFiles;
-let released: Entry[];
+let released: OpenEntry[];
 const ours: number[] = [];
 
 beforeEach(() => {
@@ -22,7 +22,7 @@ afterEach(() => {
   files.closeAll();
 });
 
-function opened<E extends Entry>(
+function opened<E extends OpenEntry>(
   made: { fd: number; entry: E } | number,
 ): { fd: number; entry: E } {
   if (typeof made === 'number') throw new Error(`errno ${-made}`);

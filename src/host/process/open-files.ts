@@ -16,7 +16,7 @@ import { O_ACCMODE, O_CLOEXEC, O_NONBLOCK, O_RDWR } from '../sys/numbers.ts';
 const MOST_EDGES = 1024;
 
 /** A descriptor of a program that is ours. */
-export type Entry = FileEntry | AttrEntry;
+export type OpenEntry = FileEntry | AttrEntry;
 
 interface EntryBase {
   /** What readlink of /proc/PID/fd/N says. */
@@ -55,7 +55,7 @@ export interface RegisterMapping {
 }
 
 /** A descriptor to give to a program. The caller closes `fd` when the program has its copy. */
-export interface Opened<E extends Entry> {
+export interface Opened<E extends OpenEntry> {
   readonly fd: number;
   readonly entry: E;
 }
@@ -63,14 +63,14 @@ export interface Opened<E extends Entry> {
 /** What the descriptors of programs stand for. */
 export class OpenFiles {
   readonly inotify = libc.inotifyInit();
-  readonly #byLink = new Map<string, Entry>();
-  readonly #byWatch = new Map<number, Entry>();
+  readonly #byLink = new Map<string, OpenEntry>();
+  readonly #byWatch = new Map<number, OpenEntry>();
   /** Mappings of memory shared with programs that were alive at the last look. */
   readonly #mappings = new Set<SharedMapping>();
-  readonly #released: (entry: Entry) => void;
+  readonly #released: (entry: OpenEntry) => void;
   #seq = 0;
 
-  constructor(released: (entry: Entry) => void) {
+  constructor(released: (entry: OpenEntry) => void) {
     this.#released = released;
   }
 
@@ -100,11 +100,11 @@ export class OpenFiles {
   }
 
   /** The entry behind a descriptor of a thread; undefined when it is not ours. */
-  of(tid: number, fd: number): Entry | undefined {
+  of(tid: number, fd: number): OpenEntry | undefined {
     const link = libc.readlink(`/proc/${tid}/fd/${fd}`);
     return typeof link === 'number' ? undefined : this.#byLink.get(link);
   }
-  byLink(link: string): Entry | undefined {
+  byLink(link: string): OpenEntry | undefined {
     return this.#byLink.get(link);
   }
 
@@ -156,7 +156,7 @@ export class OpenFiles {
     return this.#byLink.size;
   }
 
-  #forget(entry: Entry): void {
+  #forget(entry: OpenEntry): void {
     this.#byLink.delete(entry.link);
     this.#byWatch.delete(entry.watch);
     libc.unwatch(this.inotify, entry.watch);
@@ -164,7 +164,7 @@ export class OpenFiles {
     this.#released(entry);
   }
 
-  #publish<E extends Entry>(fd: number, entry: E): Opened<E> {
+  #publish<E extends OpenEntry>(fd: number, entry: E): Opened<E> {
     this.#byLink.set(entry.link, entry);
     this.#byWatch.set(entry.watch, entry);
     return { fd, entry };

@@ -5,7 +5,7 @@
  * A script is a generator: it yields a call, is given the result, and returns what the trapped call returns. Nothing waits
  * between the two (injection.ts), and a thread that dies or becomes another program never hears of it again.
  */
-import { syscall, type Word } from '../sys/ffi.ts';
+import { syscall, type SyscallArgument } from '../sys/ffi.ts';
 import { iovec, remoteIovec } from '../sys/libc.ts';
 import {
   HOST_ERRNO,
@@ -20,7 +20,7 @@ import type { Answer } from './notification.ts';
 /** A system call for a thread to make. */
 export interface InjectedCall {
   readonly nr: number;
-  readonly args: readonly Word[];
+  readonly args: readonly SyscallArgument[];
   /**
    * The program's own call in other words: it may wait, and a signal interrupts it as it would the original. Absent: ours,
    * with all signals held back.
@@ -51,16 +51,16 @@ const PROT_READ_WRITE = 3;
 const ROOM = 8192;
 
 /** All six arguments, with the mark. */
-export function marked(args: readonly Word[]): Word[] {
+export function marked(args: readonly SyscallArgument[]): SyscallArgument[] {
   return NOT_GIVEN.map((otherwise, n) => args[n] ?? otherwise);
 }
 
 /** A call of ours: it does not wait, and no signal is seen meanwhile. */
-export function* ours(nr: number, ...args: readonly Word[]): Script<number> {
+export function* ours(nr: number, ...args: readonly SyscallArgument[]): Script<number> {
   return yield { nr, args };
 }
 /** The program's own call with other arguments. The result may be one of the kernel's restart codes: return it as it is. */
-export function* own(nr: number, args: readonly Word[]): Script<number> {
+export function* own(nr: number, args: readonly SyscallArgument[]): Script<number> {
   return yield { nr, args, own: true };
 }
 

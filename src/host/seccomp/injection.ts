@@ -6,7 +6,7 @@
  * taken, so none is lost, changed or told in another order. The loop hands over each stop; only a short look at once, for
  * most calls are over in no time, is taken here.
  */
-import type { Word } from '../sys/ffi.ts';
+import type { SyscallArgument } from '../sys/ffi.ts';
 import { syscall } from '../sys/ffi.ts';
 import { HOST_ERRNO, NR, SIGTRAP } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
@@ -95,7 +95,7 @@ export class Injection {
    * A call of ours whose result is needed at once: -EINTR when it does not come in time (the thread goes on when it does),
    * -ESRCH when the thread is gone.
    */
-  runNow(nr: number, ...args: readonly Word[]): number {
+  runNow(nr: number, ...args: readonly SyscallArgument[]): number {
     if (this.#state === 'coming') this.#wait();
     if (!this.#isStopped()) return this.#noResult;
     this.#start({ nr, args });

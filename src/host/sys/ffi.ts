@@ -1,5 +1,5 @@
 /**
- * The only file that loads native code: one door for system calls, a few functions of the C library, and machine code of ours.
+ * The only file that loads native code: one way to make system calls, a few functions of the C library, and machine code of ours.
  *
  * Memory is collected when nobody holds it, whatever the host's kernel was told. So no address of ours leaves this file
  * alone: bytes are given to a call as they are and live through it, a struct owns what it points to (setPointer), and what
@@ -63,9 +63,9 @@ const rawOnce = libc.func('pthread_once', 'int', ['int64', 'int64']);
 const dlsym = libc.func('dlsym', 'uint64', ['int64', 'str']);
 
 /** A number where 53 bits are enough. */
-export type Word = number | bigint;
+export type SyscallArgument = number | bigint;
 /** An argument of a system call. Of bytes the kernel gets the address. */
-export type Argument = Word | Uint8Array;
+export type Argument = SyscallArgument | Uint8Array;
 
 /** What the call that is under way was given, held here until the next one. */
 const underWay: { arguments: unknown } = { arguments: undefined };
@@ -77,7 +77,7 @@ export function syscall(nr: number, ...given: readonly Argument[]): number {
   const result = Number(rawSyscall(nr, word(a), word(b), word(c), word(d), word(e), word(f)));
   return result === -1 ? -koffi.errno() : result;
 }
-function word(argument: Argument): Word {
+function word(argument: Argument): SyscallArgument {
   return typeof argument === 'object' ? addressOf(argument) : argument;
 }
 

@@ -2,7 +2,7 @@
  * Typed wrappers over the system calls the host layer uses, one each. Results are as the kernel gives them: a
  * number, negative for an errno. Numbers are those of x86-64.
  */
-import { cString, setPointer, syscall, type Argument, type Word } from './ffi.ts';
+import { cString, setPointer, syscall, type Argument, type SyscallArgument } from './ffi.ts';
 import { HOST_ERRNO, NR, O_CLOEXEC, O_NONBLOCK } from './numbers.ts';
 
 const POLLIN = 1;
@@ -37,11 +37,11 @@ export function write(fd: number, from: Uint8Array): number {
   return syscall(NR.write, fd, from, from.length);
 }
 /** pread(2) at a byte offset. */
-export function pread(fd: number, into: Uint8Array, at: Word): number {
+export function pread(fd: number, into: Uint8Array, at: SyscallArgument): number {
   return syscall(NR.pread64, fd, into, into.length, at);
 }
 /** pwrite(2) at a byte offset. */
-export function pwrite(fd: number, from: Uint8Array, at: Word): number {
+export function pwrite(fd: number, from: Uint8Array, at: SyscallArgument): number {
   return syscall(NR.pwrite64, fd, from, from.length, at);
 }
 /** ioctl(2) */
@@ -57,7 +57,7 @@ export function memfdCreate(name: string, flags = MFD_CLOEXEC): number {
   return syscall(NR.memfd_create, cString(name), flags);
 }
 /** ftruncate(2): bytes. */
-export function ftruncate(fd: number, length: Word): number {
+export function ftruncate(fd: number, length: SyscallArgument): number {
   return syscall(NR.ftruncate, fd, length);
 }
 /** eventfd2(2): a descriptor, or minus an errno. */

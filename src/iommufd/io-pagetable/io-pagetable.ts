@@ -33,7 +33,8 @@ import type { Domain } from '../../core/contract/domain.ts';
 import { Area, type Piece } from './area.ts';
 import { fillArea, unfillArea, unmapArea } from './fill.ts';
 import { findPlace, type Placement } from './iova-alloc.ts';
-import { IovaRules, overlaps, type IovaRange, type WordRange } from './reserved.ts';
+import type { IovaRange } from '../../base/iova-range.ts';
+import { IovaRules, overlaps, type WordRange } from './reserved.ts';
 
 /** An in-kernel user of an IOAS: an access. */
 export interface IopagetableUser {

@@ -6,7 +6,8 @@ import { IntervalMap } from '../../base/interval-map.ts';
 import { U64_MAX } from '../../base/u64.ts';
 import { hiWord, loWord } from '../../base/word-pair.ts';
 import { findPlace, Placement } from './iova-alloc.ts';
-import { holesOf, IovaRules, mergeRanges, type IovaRange } from './reserved.ts';
+import type { IovaRange } from '../../base/iova-range.ts';
+import { holesOf, IovaRules, mergeRanges } from './reserved.ts';
 
 interface Asked {
   readonly hint: bigint;

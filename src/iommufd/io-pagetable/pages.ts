@@ -7,7 +7,7 @@
 import { EFAULT, EINVAL, ENODEV, ENOMEM, type Errno, type Status } from '../../base/errno.ts';
 import type { ForeignFile } from '../../base/file.ts';
 import type { PhysicalMemory } from '../../base/physical-memory.ts';
-import type { FaultDoor } from '../../base/fail-points.ts';
+import type { FailPolicy } from '../../base/fail-points.ts';
 import { refuse } from '../../base/refuse.ts';
 import { CAP_IPC_LOCK, type Mm, type Task } from '../../base/task.ts';
 import type { Accounting, AccountMode, Payer } from './accounting.ts';
@@ -32,7 +32,7 @@ export interface PageWorld {
   /** Pages pinned at a time, no more than the buffer has room for. */
   readonly chunkPages: number;
   /** Says which call fails where. */
-  readonly env: FaultDoor;
+  readonly env: FailPolicy;
 }
 
 /** Where a MAP got its memory from. */

@@ -2,14 +2,9 @@
  * Sets of IOVA ranges of an IOAS that may overlap: what is reserved, with its owner, and what is allowed (iommufd.md 3.1).
  * There are few of them and they change seldom; the holes between them are kept ready for the search.
  */
+import type { IovaRange } from '../../base/iova-range.ts';
 import { U64_MAX } from '../../base/u64.ts';
 import { registerOf, type WordPair } from '../../base/word-pair.ts';
-
-export interface IovaRange {
-  readonly start: bigint;
-  /** Inclusive. */
-  readonly last: bigint;
-}
 
 interface ReservedRange extends IovaRange {
   readonly owner: object | undefined;

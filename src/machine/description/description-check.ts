@@ -71,19 +71,19 @@ export function driverOf({ type, driver }: DeviceDescription): string {
 }
 
 /** One device entry with where it stands. */
-export interface Entry {
+export interface DeviceEntry {
   readonly device: DeviceDescription;
   readonly path: readonly (string | number)[];
-  readonly parent: Entry | undefined;
+  readonly parent: DeviceEntry | undefined;
 }
 
 /** Every device entry, parents first. */
-export function entriesOf(description: MachineDescription): Entry[] {
-  const out: Entry[] = [];
+export function entriesOf(description: MachineDescription): DeviceEntry[] {
+  const out: DeviceEntry[] = [];
   const visit = (
     devices: readonly DeviceDescription[],
     path: readonly (string | number)[],
-    parent: Entry | undefined,
+    parent: DeviceEntry | undefined,
   ): void => {
     for (const [n, device] of devices.entries()) {
       const entry = { device, path: [...path, n], parent };
@@ -99,12 +99,12 @@ interface Check {
   readonly description: MachineDescription;
   readonly types: HardwareTypes;
   readonly host: HostBackings;
-  readonly entries: readonly Entry[];
-  readonly byAddress: ReadonlyMap<string, Entry>;
-  report(entry: Entry, key: string | readonly string[], message: string): void;
+  readonly entries: readonly DeviceEntry[];
+  readonly byAddress: ReadonlyMap<string, DeviceEntry>;
+  report(entry: DeviceEntry, key: string | readonly string[], message: string): void;
 }
 
-type Rule = (check: Check, entry: Entry) => void;
+type Rule = (check: Check, entry: DeviceEntry) => void;
 
 /** Each rule looks at one entry; all are asked, so a person sees every problem at once. */
 const RULES: readonly Rule[] = [
@@ -127,7 +127,7 @@ function checkDescription(
 ): Problem[] {
   const problems = [...checkKernel(description), ...checkIommus(description, types.iommus)];
   const entries = entriesOf(description);
-  const byAddress = new Map<string, Entry>();
+  const byAddress = new Map<string, DeviceEntry>();
   for (const entry of entries) {
     if (!byAddress.has(entry.device.at)) byAddress.set(entry.device.at, entry);
   }
@@ -172,12 +172,12 @@ function checkIommus(description: MachineDescription, types: IommuTypes): Proble
   });
 }
 
-function addressIsFree(check: Check, entry: Entry): void {
+function addressIsFree(check: Check, entry: DeviceEntry): void {
   if (check.byAddress.get(entry.device.at) === entry) return;
   check.report(entry, 'at', `two functions are at ${entry.device.at}`);
 }
 
-function typeIsKnown(check: Check, entry: Entry): void {
+function typeIsKnown(check: Check, entry: DeviceEntry): void {
   const { type, options, devices } = entry.device;
   if (isBridge(type)) {
     if (devices.length === 0) check.report(entry, 'devices', 'a bridge has devices behind it');
@@ -200,7 +200,7 @@ function typeIsKnown(check: Check, entry: Entry): void {
   }
 }
 
-function iommuIsKnown(check: Check, entry: Entry): void {
+function iommuIsKnown(check: Check, entry: DeviceEntry): void {
   const { iommu } = entry.device;
   if (iommu === undefined || iommu === 'none') return;
   const names = iommuNames(check.description, check.types.iommus);
@@ -213,7 +213,7 @@ function iommuIsKnown(check: Check, entry: Entry): void {
 }
 
 /** A bridge's secondary bus is the bus of its first child; all children are on it, and nobody else is. */
-function busIsTheParents(check: Check, entry: Entry): void {
+function busIsTheParents(check: Check, entry: DeviceEntry): void {
   const { parent, device } = entry;
   if (device.vfOf !== undefined) return;
   const at = parseAddress(device.at);
@@ -253,7 +253,7 @@ function busIsTheParents(check: Check, entry: Entry): void {
 function busKey(at: Address): string {
   return `${at.segment.toString(16).padStart(4, '0')}:${at.bus.toString(16).padStart(2, '0')}`;
 }
-function secondaryOf(entry: Entry): string | undefined {
+function secondaryOf(entry: DeviceEntry): string | undefined {
   const first = entry.device.devices[0];
   return first && busKey(parseAddress(first.at));
 }
@@ -266,7 +266,7 @@ const STANDS_BEHIND: Readonly<Record<BridgeType, readonly (BridgeType | undefine
   'pci-bridge': [undefined, 'pcie-to-pci-bridge', 'pci-bridge'],
 };
 
-function portStandsRight(check: Check, entry: Entry): void {
+function portStandsRight(check: Check, entry: DeviceEntry): void {
   const { type, at } = entry.device;
   const above = entry.parent?.device.type;
   const allowed = isBridge(type) ? STANDS_BEHIND[type] : undefined;
@@ -283,7 +283,7 @@ function portStandsRight(check: Check, entry: Entry): void {
   }
 }
 
-function slotHasFunction0(check: Check, entry: Entry): void {
+function slotHasFunction0(check: Check, entry: DeviceEntry): void {
   const { at, vfOf } = entry.device;
   if (vfOf !== undefined || at.endsWith('.0')) return;
   const function0 = at.slice(0, -1) + '0';
@@ -291,7 +291,7 @@ function slotHasFunction0(check: Check, entry: Entry): void {
   check.report(entry, 'at', `a slot without function 0 is never looked at: add ${function0}`);
 }
 
-function virtualFunctionHasItsPf(check: Check, entry: Entry): void {
+function virtualFunctionHasItsPf(check: Check, entry: DeviceEntry): void {
   const { vfOf } = entry.device;
   if (vfOf === undefined) return;
   const pf = check.byAddress.get(vfOf);
@@ -303,7 +303,7 @@ function virtualFunctionHasItsPf(check: Check, entry: Entry): void {
   }
 }
 
-function functionCanExist(check: Check, entry: Entry): void {
+function functionCanExist(check: Check, entry: DeviceEntry): void {
   const type = check.types.devices.get(entry.device.type);
   if (!type || optionProblems(type, entry.device.options).length > 0) return;
   const options = optionsOf(type, entry.device.options);
@@ -316,7 +316,7 @@ function functionCanExist(check: Check, entry: Entry): void {
   }
 }
 
-function directRegionsAreRanges(check: Check, entry: Entry): void {
+function directRegionsAreRanges(check: Check, entry: DeviceEntry): void {
   for (const region of entry.device.directRegions) {
     const start = BigInt(region.start);
     const last = BigInt(region.last);
@@ -326,7 +326,7 @@ function directRegionsAreRanges(check: Check, entry: Entry): void {
   }
 }
 
-function driverFits(check: Check, entry: Entry): void {
+function driverFits(check: Check, entry: DeviceEntry): void {
   const { driver, type } = entry.device;
   if (driver === undefined || driver === 'none') return;
   if (isBridge(type) !== (driver === 'pcieport')) {

@@ -9,7 +9,7 @@ import {
   FAIL_POINTS,
   type FailKind,
   type FailPoint,
-  type FaultDoor,
+  type FailPolicy,
 } from '../../base/fail-points.ts';
 import type { Task } from '../../base/task.ts';
 import type { AttrNode, DirNode } from './nodes.ts';
@@ -23,7 +23,7 @@ interface Switches {
 }
 
 /** Says of each thread which point it passes is the one that fails. */
-export class FaultInjection implements FaultDoor {
+export class FaultInjection implements FailPolicy {
   readonly #log: (text: string) => void;
   /** Failure points until the next failure, by thread; 0: it has happened, or is off. */
   readonly #left = new Map<number, number>();

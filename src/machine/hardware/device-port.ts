@@ -8,7 +8,7 @@ import type {
   AtsTranslation,
   ConfigSwitch,
   DeviceAts,
-  DeviceConfig,
+  ConfigPort,
   DevicePageRequest,
   DevicePort,
 } from '../../devices/port.ts';
@@ -44,7 +44,7 @@ const SWITCHES: Readonly<Record<ConfigSwitch, (fn: PciDeviceFunction) => boolean
   pageRequests: (fn) => fn.pageRequestsEnabled,
 };
 
-function configOf(fn: PciDeviceFunction): DeviceConfig {
+function configOf(fn: PciDeviceFunction): ConfigPort {
   return {
     is: (what) => SWITCHES[what](fn),
     watch(what, run) {

@@ -1,7 +1,7 @@
 /** Failures by hand: a test says from call to call what fails. */
-import type { FailPoint, FaultDoor } from '../../base/fail-points.ts';
+import type { FailPoint, FailPolicy } from '../../base/fail-points.ts';
 
-export class FaultSwitch implements FaultDoor {
+export class FaultSwitch implements FailPolicy {
   /** Asked at every point; undefined: nothing fails. */
   when: ((point: FailPoint) => boolean) | undefined;
 

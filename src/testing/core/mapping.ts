@@ -11,7 +11,7 @@ import { Rig } from './rig.ts';
 
 export const RW = IOMMU_READ | IOMMU_WRITE;
 export const BACKINGS = ['pt', 'map-pages'] as const;
-export type Backing = (typeof BACKINGS)[number];
+export type MockBacking = (typeof BACKINGS)[number];
 const K = 0x400n;
 export const M = 0x10_0000n;
 export const G = 0x4000_0000n;
@@ -20,7 +20,10 @@ export interface Setup {
   readonly rig: Rig;
   readonly domain: Domain;
 }
-export function setup(backing: Backing, knobs: Partial<Rig['mock']['domainKnobs']> = {}): Setup {
+export function setup(
+  backing: MockBacking,
+  knobs: Partial<Rig['mock']['domainKnobs']> = {},
+): Setup {
   const rig = new Rig();
   Object.assign(rig.mock.domainKnobs, { backing, ...knobs });
   return { rig, domain: must(pagingDomainAlloc(rig.a)) };

@@ -2,7 +2,7 @@
 import { Bug } from '../../base/bug.ts';
 import { EINVAL, isErrno, type Errno, type Result } from '../../base/errno.ts';
 import { ForeignFile, type OpenFile, type SharedPages } from '../../base/file.ts';
-import type { FailPoint, FaultDoor } from '../../base/fail-points.ts';
+import type { FailPoint, FailPolicy } from '../../base/fail-points.ts';
 import { KernelEnv } from '../../base/kernel-env.ts';
 import type { KernelTrait } from '../../base/kernel-traits.ts';
 import type { Fields, Struct, View } from '../../base/struct.ts';
@@ -61,7 +61,7 @@ export class World {
       readonly env?: KernelEnv;
     } = {},
   ) {
-    const faults: FaultDoor = { fails: (point, current) => this.fails(point, current) };
+    const faults: FailPolicy = { fails: (point, current) => this.fails(point, current) };
     const traits = [...TRAITS, ...(given.traits ?? [])];
     this.env = given.env ?? new KernelEnv(traits, undefined, faults);
     this.ram = new Ram(given.ramBytes ?? 1 << 26, this.env);

@@ -6,6 +6,7 @@
  * anything else ends the call.
  */
 import { EBUSY, EINVAL, EPERM, isErrno, type Result, type Status } from '../../base/errno.ts';
+import type { IovaRange } from '../../base/iova-range.ts';
 import { refuse } from '../../base/refuse.ts';
 import { attachBySearch, reuseType1Domain } from '../../core/attach/auto-domain.ts';
 import { getMsiCookie } from '../../core/dma/cookies.ts';
@@ -21,13 +22,7 @@ import {
 } from '../../core/contract/resv-region.ts';
 import { getGroupResvRegions } from '../../core/contract/resv-region-list.ts';
 import type { VfioDeviceKind } from '../device-ops.ts';
-import {
-  checkAperture,
-  checkReserved,
-  clipToAperture,
-  cutReserved,
-  type IovaRange,
-} from './iova-list.ts';
+import { checkAperture, checkReserved, clipToAperture, cutReserved } from './iova-list.ts';
 import { translationFor } from './aux.ts';
 import { setIommuMapped } from './device-pins.ts';
 import { mapIntoDomain, pinDma, unmapFromDomain, unpinDma } from './pin.ts';

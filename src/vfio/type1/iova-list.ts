@@ -4,14 +4,10 @@
  * Ranges are bytes with inclusive ends, sorted. An empty list before the first real group means: no limit known.
  */
 import { EINVAL, type Status } from '../../base/errno.ts';
+import type { IovaRange } from '../../base/iova-range.ts';
 import { refuse } from '../../base/refuse.ts';
 import { IOMMU_RESV_DIRECT_RELAXABLE, type ResvRegion } from '../../core/contract/resv-region.ts';
 import type { DmaList } from './dma.ts';
-
-export interface IovaRange {
-  readonly start: bigint;
-  readonly last: bigint;
-}
 
 /** Does a new aperture leave a common range and every mapping in place? @kernel vfio_iommu_aper_conflict */
 export function checkAperture(

@@ -8,7 +8,7 @@ import { VFIO_TYPE1v2_IOMMU } from '../../uapi/vfio.ts';
 import type { VfioDevice } from '../device.ts';
 import type { GroupTranslation } from './aux.ts';
 import { DmaList } from './dma.ts';
-import type { IovaRange } from './iova-list.ts';
+import type { IovaRange } from '../../base/iova-range.ts';
 
 /** What type1 is given. */
 export interface Type1World {

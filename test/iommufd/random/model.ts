@@ -8,7 +8,7 @@ import { hiWord, loWord } from '../../../src/base/word-pair.ts';
 import { Access } from '../../../src/iommufd/access.ts';
 import type { Area } from '../../../src/iommufd/io-pagetable/area.ts';
 import { IommufdDevice } from '../../../src/iommufd/device-object.ts';
-import { Fault } from '../../../src/iommufd/fault.ts';
+import { FaultQueue } from '../../../src/iommufd/fault.ts';
 import { Hwpt, HwptNested, HwptPaging } from '../../../src/iommufd/hwpt-object.ts';
 import { HwQueue } from '../../../src/iommufd/hw-queue.ts';
 import { Ioas } from '../../../src/iommufd/ioas.ts';
@@ -170,7 +170,7 @@ export class Model {
     if (users !== wanted) {
       throw new Bug(`${object.constructor.name} ${id} has ${users} users, should have ${wanted}`);
     }
-    if (object instanceof Fault) this.#compareFaults(object);
+    if (object instanceof FaultQueue) this.#compareFaults(object);
     if (!(object instanceof Ioas)) return;
     for (const area of object.iopt.areas.values()) {
       const accesses = this.#accesses.get(area) ?? 0;
@@ -185,7 +185,7 @@ export class Model {
     }
   }
   /** What waits in a queue came through an attachment that is still there. */
-  #compareFaults(fault: Fault): void {
+  #compareFaults(fault: FaultQueue): void {
     const waiting = [...fault.deliver];
     for (const [, group] of fault.awaiting.entries()) waiting.push(group);
     if (waiting.every((group) => this.#handles.has(group.attachHandle))) return;

@@ -10,7 +10,7 @@ import type { Area } from '../../../src/iommufd/io-pagetable/area.ts';
 import { IommufdContext } from '../../../src/iommufd/context.ts';
 import { IommufdDevice } from '../../../src/iommufd/device-object.ts';
 import { Dmabuf } from '../../../src/iommufd/io-pagetable/dmabuf.ts';
-import { Fault } from '../../../src/iommufd/fault.ts';
+import { FaultQueue } from '../../../src/iommufd/fault.ts';
 import { Hwpt, HwptNested, HwptPaging } from '../../../src/iommufd/hwpt-object.ts';
 import { HwQueue } from '../../../src/iommufd/hw-queue.ts';
 import { Ioas } from '../../../src/iommufd/ioas.ts';
@@ -124,7 +124,7 @@ function mappingLength(caller: Caller): bigint {
 function cookie(caller: Caller, n: number): number {
   const cookies: number[] = [];
   for (const file of caller.task.fds.values()) {
-    if (!(file instanceof OpenFile) || !(file.priv instanceof Fault)) continue;
+    if (!(file instanceof OpenFile) || !(file.priv instanceof FaultQueue)) continue;
     for (const [id] of file.priv.awaiting.entries()) cookies.push(id);
   }
   return cookies[n % cookies.length] ?? n;
@@ -156,7 +156,7 @@ const PICKS = {
   'nest parent': kind(isParent),
   'PASID hwpt': kind((o) => o instanceof Hwpt && o.pasidCompat),
   'dirty hwpt': kind((o) => o instanceof HwptPaging && o.domain.dirtyOps !== undefined),
-  'FAULT': kind((o) => o instanceof Fault),
+  'FAULT': kind((o) => o instanceof FaultQueue),
   'VIOMMU': kind((o) => o instanceof Viommu),
   'cached': kind((o) => o instanceof HwptNested || o instanceof Viommu),
   'attachable': kind((o) => o instanceof Ioas || o instanceof Hwpt),
@@ -171,9 +171,9 @@ const PICKS = {
   'virtual id': virtualId,
   'access item': accessItem,
   'access fd': accessFile,
-  'fault fd': open((p) => p instanceof Fault),
-  'unread fd': open((p) => p instanceof Fault && p.deliver.length > 0),
-  'awaiting fd': open((p) => p instanceof Fault && p.awaiting.size > 0),
+  'fault fd': open((p) => p instanceof FaultQueue),
+  'unread fd': open((p) => p instanceof FaultQueue && p.deliver.length > 0),
+  'awaiting fd': open((p) => p instanceof FaultQueue && p.awaiting.size > 0),
   'event fd': open((p) => p instanceof Veventq),
   'dmabuf fd': open((p) => p instanceof Dmabuf),
   'memfd': open((p) => p instanceof ForeignFile),

@@ -15,7 +15,7 @@ import { MockPaging } from '../../../src/drivers/mock/paging.ts';
 import type { Area } from '../../../src/iommufd/io-pagetable/area.ts';
 import { IommufdContext } from '../../../src/iommufd/context.ts';
 import { IommufdDevice } from '../../../src/iommufd/device-object.ts';
-import { Fault } from '../../../src/iommufd/fault.ts';
+import { FaultQueue } from '../../../src/iommufd/fault.ts';
 import { Hwpt } from '../../../src/iommufd/hwpt-object.ts';
 import { Ioas } from '../../../src/iommufd/ioas.ts';
 import type { IommufdObject } from '../../../src/iommufd/object.ts';
@@ -207,7 +207,7 @@ export class Observer {
     now.add('users', object.users);
     if (object instanceof Hwpt) this.#hwpt(object);
     else if (object instanceof IommufdDevice) this.#attachments(object);
-    else if (object instanceof Fault) {
+    else if (object instanceof FaultQueue) {
       now.add('unread faults', object.deliver.length);
       for (const [cookie] of object.awaiting.entries()) now.add('cookie', cookie);
     } else if (object instanceof Viommu) {

@@ -12,7 +12,7 @@ import type { Domain } from '../../../core/contract/domain.ts';
 import {
   toIntelDevice,
   toIntelDomain,
-  type Attachment,
+  type IntelAttachment,
   type IntelDevice,
   type IntelDomain,
 } from './domain.ts';
@@ -170,7 +170,7 @@ function attach(record: IntelDomain, device: IntelDevice, pasid: number): Status
   }
   detach(device, pasid);
   const did = didOfKind(record, device);
-  const attachment: Attachment = { device, pasid, domain: record, did, iopf };
+  const attachment: IntelAttachment = { device, pasid, domain: record, did, iopf };
   const status = writeEntry(attachment);
   if (status) {
     if (holder) device.iommu.domainIds.release(holder);

@@ -22,7 +22,7 @@ export interface IntelDomain {
   /** Every access is made coherent. */
   forceSnooping: boolean;
   dirtyTracking: boolean;
-  readonly attachments: Set<Attachment>;
+  readonly attachments: Set<IntelAttachment>;
   /** Nested domains on this nest parent. */
   readonly nested: Set<IntelDomain>;
   readonly guest: GuestTable | undefined;
@@ -41,7 +41,7 @@ export interface GuestTable {
   readonly flags: number;
 }
 
-export interface Attachment {
+export interface IntelAttachment {
   readonly device: IntelDevice;
   readonly pasid: number;
   readonly domain: IntelDomain;
@@ -69,7 +69,7 @@ export interface IntelDevice {
   readonly pasidTable: PasidTable | undefined;
   readonly pasidEnabled: boolean;
   /** By PASID; IOMMU_NO_PASID is the RID. Blocked means absent. */
-  readonly attached: Map<number, Attachment>;
+  readonly attached: Map<number, IntelAttachment>;
 }
 
 export type IntelDomainInit = Pick<IntelDomain, 'domain' | 'kind'> & Partial<IntelDomain>;

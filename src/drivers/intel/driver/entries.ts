@@ -4,7 +4,7 @@
  */
 import { isErrno, type Status } from '../../../base/errno.ts';
 import { IOMMU_NO_PASID } from '../../../core/attach/attach.ts';
-import type { Attachment, IntelDevice, IntelDomain } from './domain.ts';
+import type { IntelAttachment, IntelDevice, IntelDomain } from './domain.ts';
 import { flushAttachment } from './flush.ts';
 import { awOfWidth, type IntelHardware } from '../hardware.ts';
 import { FLPT_DEFAULT_DID } from './iommu.ts';
@@ -37,7 +37,7 @@ export function prepareEntry(device: IntelDevice, pasid: number): Status<'ENOMEM
 }
 
 /** Write the entry of an attachment; it was prepared, and nothing is present there. */
-export function writeEntry(attachment: Attachment): Status {
+export function writeEntry(attachment: IntelAttachment): Status {
   const { device, pasid } = attachment;
   if (device.pasidTable !== undefined) {
     return device.pasidTable.write(pasid, pasidFields(attachment));
@@ -47,11 +47,11 @@ export function writeEntry(attachment: Attachment): Status {
   return undefined;
 }
 
-function wantsLegacyAts({ device, domain }: Attachment): boolean {
+function wantsLegacyAts({ device, domain }: IntelAttachment): boolean {
   return device.atsSupported && domain.kind !== 'identity';
 }
 
-function writeLegacy(attachment: Attachment, requesterId: number): void {
+function writeLegacy(attachment: IntelAttachment, requesterId: number): void {
   const { device, did, domain } = attachment;
   const { iommu } = device;
   iommu.clearContext(requesterId);
@@ -78,7 +78,7 @@ export function setAts(device: IntelDevice, on: boolean): void {
 }
 
 /** Clear the entry of an attachment and forget what is cached of it. */
-export function clearEntry(attachment: Attachment): void {
+export function clearEntry(attachment: IntelAttachment): void {
   const { device, pasid } = attachment;
   if (device.pasidTable !== undefined) {
     device.pasidTable.clear(pasid, () => flushAttachment(attachment));
@@ -89,12 +89,12 @@ export function clearEntry(attachment: Attachment): void {
 }
 
 /** Clear an entry whose table goes away under it; requests are then blocked without a record (FPD). */
-export function silenceEntry(attachment: Attachment): void {
+export function silenceEntry(attachment: IntelAttachment): void {
   attachment.device.pasidTable!.clear(attachment.pasid, () => flushAttachment(attachment), true);
 }
 
 /** Replace the fields of a present PASID entry, P off in between. */
-export function rewriteEntry(attachment: Attachment): Status {
+export function rewriteEntry(attachment: IntelAttachment): Status {
   clearEntry(attachment);
   return writeEntry(attachment);
 }
@@ -103,7 +103,7 @@ export function largestWidth(hw: IntelHardware): number {
   return hw.widths[hw.widths.length - 1]!;
 }
 
-function pasidFields(attachment: Attachment): PasidEntryFields {
+function pasidFields(attachment: IntelAttachment): PasidEntryFields {
   const { device, did, domain } = attachment;
   const { hw } = device.iommu;
   const shared = { did, pwsnp: Number(hw.coherentWalks) };

@@ -7,7 +7,7 @@
 import type { Gather } from '../../../pt/gather.ts';
 import { IOMMU_NO_PASID } from '../../../core/attach/attach.ts';
 import type { Domain } from '../../../core/contract/domain.ts';
-import { toIntelDomain, type Attachment, type IntelDomain } from './domain.ts';
+import { toIntelDomain, type IntelAttachment, type IntelDomain } from './domain.ts';
 import { alignedRange, type AlignedRange } from './queue.ts';
 
 /** Forget a range of a domain everywhere; undefined: all of it. */
@@ -45,19 +45,19 @@ function isPasidTagged(record: IntelDomain): boolean {
   return record.kind === 'first' || record.kind === 'nested' || record.kind === 'sva';
 }
 
-function iotlbKey({ device, did, pasid, domain }: Attachment): string {
+function iotlbKey({ device, did, pasid, domain }: IntelAttachment): string {
   const key = `${device.iommu.name}:${did}`;
   return isPasidTagged(domain) ? `${key}:${pasid}` : key;
 }
 
-function flushIotlb(attachment: Attachment, range: AlignedRange | undefined): void {
+function flushIotlb(attachment: IntelAttachment, range: AlignedRange | undefined): void {
   const { device, did, pasid, domain } = attachment;
   const { queue } = device.iommu;
   if (isPasidTagged(domain)) queue.pasidIotlb(did, pasid, range);
   else queue.iotlbPages(did, range);
 }
 
-function flushDevTlb(attachment: Attachment, range: AlignedRange | undefined): void {
+function flushDevTlb(attachment: IntelAttachment, range: AlignedRange | undefined): void {
   const { device, pasid } = attachment;
   if (!device.atsEnabled) return;
   for (const requesterId of device.aliases) {
@@ -66,7 +66,7 @@ function flushDevTlb(attachment: Attachment, range: AlignedRange | undefined): v
 }
 
 /** After an entry was cleared: everything cached under it goes. */
-export function flushAttachment(attachment: Attachment): void {
+export function flushAttachment(attachment: IntelAttachment): void {
   const { device, did, pasid } = attachment;
   const { queue } = device.iommu;
   queue.pasidCache(did, pasid);
