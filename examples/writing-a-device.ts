@@ -118,7 +118,7 @@ class Adder implements DeviceModel {
 export const adder: DeviceType = {
   type: 'adder',
   summary: 'adds up bytes by DMA',
-  options: { ns_per_byte: { default: 10, help: 'how long a byte takes' } },
+  options: { ns_per_byte: { kind: 'integer', default: 10, help: 'how long a byte takes' } },
   identity: () => IDENTITY,
   create: (port, options) => new Adder(port, Number(options['ns_per_byte'])),
 };

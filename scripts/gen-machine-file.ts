@@ -8,7 +8,7 @@ import { KERNEL_TRAITS } from '../src/base/kernel-traits.ts';
 import { RELEASES } from '../src/base/kernel-release.ts';
 import { KNOWN_TYPES } from '../src/machine/machine.ts';
 import { BRIDGE_TYPES } from '../src/machine/description/description.ts';
-import { allowedValues, defaultText } from '../src/machine/description/device-options.ts';
+import { allowedValues, defaultText } from '../src/machine/description/options.ts';
 import { machineJsonSchema, type JsonSchema } from '../src/machine/description/json-schema.ts';
 import { DEFAULT_KERNEL, TRAIT_SPANS, type Span } from '../src/machine/description/releases.ts';
 
@@ -85,7 +85,7 @@ function deviceTables(): string {
       const rows = Object.entries(options).map(([key, option]) => [
         `\`${key}\``,
         allowedValues(option),
-        `\`${defaultText(option)}\``,
+        `\`${defaultText(option) ?? ''}\``,
         option.help,
       ]);
       return `### \`type: ${type}\`\n\n${summary}\n\n${table(['option', 'value', 'default', 'meaning'], rows)}`;

@@ -8,7 +8,8 @@ import {
   iommuNames,
   type HardwareTypes,
 } from '../machine/description/description-check.ts';
-import { defaultText } from '../machine/description/device-options.ts';
+import type { OptionTable } from '../base/options.ts';
+import { defaultText } from '../machine/description/options.ts';
 import type {
   DeviceDescription,
   IommuDescription,
@@ -83,8 +84,15 @@ function moreIommuKeys(iommu: IommuDescription, { types, explained }: Explaining
   const known = types.iommus.get(iommu.type);
   if (!known || explained.has(iommu.type)) return [];
   explained.add(iommu.type);
-  const rest = Object.entries(known.options).filter(([key]) => !(key in iommu));
-  return ['more keys:', ...rest.map(([key, { help }]) => `  ${key}: ${help}`)];
+  return ['more keys:', ...optionLines(known.options, iommu).map((line) => `  ${line}`)];
+}
+
+/** What was not given, with its default. */
+function optionLines(table: OptionTable, given: object): string[] {
+  const rest = Object.entries(table).filter(([key]) => !(key in given));
+  return rest.map(([key, option]) =>
+    [`${key}:`, defaultText(option), '#', option.help].filter(Boolean).join(' '),
+  );
 }
 
 function given(keys: object): object {
@@ -104,8 +112,7 @@ function explainDevice(
   context.explained.add(device.type);
   const type = document.getIn([...path, 'type'], true);
   if (isScalar(type)) type.comment = ` ${known.summary}`;
-  const rest = Object.entries(known.options).filter(([key]) => !(key in device.options));
-  const options = rest.map(([key, option]) => `${key}: ${defaultText(option)} # ${option.help}`);
+  const options = optionLines(known.options, device.options);
   const inside = isMap(document.getIn([...path, 'options'], true));
   if (inside) comment(document, [...path, 'options'], options);
   comment(document, path, [

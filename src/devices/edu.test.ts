@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { plugInto } from '../testing/devices/fake-port.ts';
 import { edu, EDU_BUFFER, EDU_REG } from './edu.ts';
-import { optionsOf, type DeviceModel } from './port.ts';
+import { withDefaults } from '../base/options.ts';
+import type { DeviceModel } from './port.ts';
 
 const setup = (options: Record<string, number | boolean> = {}) => plugInto(edu, options);
 const read = (d: DeviceModel, at: number, width = 4): bigint => d.mmioRead(0, at, width);
@@ -199,8 +200,8 @@ test('a reset stops the engine and brings back power-on values', () => {
 });
 
 test('an edu is conventional PCI unless asked to be PCIe', () => {
-  expect(edu.identity(optionsOf(edu, {})).pcie).toBeUndefined();
-  expect(edu.identity(optionsOf(edu, { pcie: true })).pcie).toEqual({
+  expect(edu.identity(withDefaults(edu.options, {})).pcie).toBeUndefined();
+  expect(edu.identity(withDefaults(edu.options, { pcie: true })).pcie).toEqual({
     flr: true,
     type: 'endpoint',
   });

@@ -62,16 +62,19 @@ const FACTORIAL_NS = 10_000;
 
 const OPTIONS = {
   dma_mask_bits: {
+    kind: 'integer',
     default: 28,
     min: 1,
     max: 64,
     help: 'bus address bits the DMA engine drives; higher ones are cut',
   },
   pcie: {
+    kind: 'boolean',
     default: false,
     help: 'a PCIe endpoint with function-level reset; QEMU has it conventional, with no reset',
   },
   dma_delay_us: {
+    kind: 'integer',
     default: 100_000,
     max: 60_000_000,
     help: 'microseconds from the start of a DMA to its end',

@@ -12,26 +12,43 @@ const MSIX_VECTORS = PENDING_BITS / 16;
 
 const OPTIONS = {
   // 0xffff is what a read of an empty slot gives.
-  vendor: { default: 0x1b36, max: 0xfffe, hex: true, help: 'vendor id' },
+  vendor: { kind: 'integer', default: 0x1b36, max: 0xfffe, hex: true, help: 'vendor id' },
   // QEMU's PCI test device: a class of its own kind, and no driver takes it for what it is not.
-  device: { default: 0x0005, max: 0xffff, hex: true, help: 'device id' },
-  class: { default: 0x00ff00, max: 0xff_ffff, hex: true, help: 'class code, 24 bits' },
-  revision: { default: 1, max: 0xff, help: 'revision id' },
+  device: { kind: 'integer', default: 0x0005, max: 0xffff, hex: true, help: 'device id' },
+  class: {
+    kind: 'integer',
+    default: 0x00ff00,
+    max: 0xff_ffff,
+    hex: true,
+    help: 'class code, 24 bits',
+  },
+  revision: { kind: 'integer', default: 1, max: 0xff, help: 'revision id' },
   bar_size: {
+    kind: 'integer',
     default: 0x4000,
     max: 2 ** 36,
     hex: true,
     help: 'bytes of BAR 0, 64-bit memory, a power of two; 0 for none',
   },
-  pcie: { default: true, help: 'a PCIe endpoint with function-level reset, or conventional PCI' },
+  pcie: {
+    kind: 'boolean',
+    default: true,
+    help: 'a PCIe endpoint with function-level reset, or conventional PCI',
+  },
   msix_vectors: {
+    kind: 'integer',
     default: 4,
     max: MSIX_VECTORS,
     help: 'MSI-X vectors, their table in BAR 4; 0 for none',
   },
-  pasid_bits: { default: 0, max: 20, help: 'width of the PASID capability; 0 for none; PCIe only' },
-  ats: { default: false, help: 'address translation services; PCIe only' },
-  pri: { default: false, help: 'page requests; with ats only' },
+  pasid_bits: {
+    kind: 'integer',
+    default: 0,
+    max: 20,
+    help: 'width of the PASID capability; 0 for none; PCIe only',
+  },
+  ats: { kind: 'boolean', default: false, help: 'address translation services; PCIe only' },
+  pri: { kind: 'boolean', default: false, help: 'page requests; with ats only' },
 } as const;
 
 export const generic: DeviceType = {

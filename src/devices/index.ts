@@ -22,7 +22,7 @@ export type {
   PciIdentity,
   ResetKind,
 } from './port.ts';
-export { optionsOf } from './port.ts';
+export { withDefaults } from '../base/options.ts';
 export { Delay } from './delay.ts';
 export { offsetsOf, RegisterFile } from './registers.ts';
 export type {

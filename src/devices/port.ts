@@ -6,6 +6,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import type { Result, Status } from '../base/errno.ts';
+import type { Option, OptionValue, OptionValues } from '../base/options.ts';
 import type { PciIdentity, PciRegisters } from '../pci/identity.ts';
 import type { HostNeed, HostServices } from './host-services.ts';
 
@@ -132,36 +133,9 @@ export interface DeviceModel extends PciRegisters {
 }
 
 /** Options of one device: every one its type has, at its default where the description says nothing. */
-export type DeviceOptions = Readonly<Record<string, number | string | boolean>>;
-
-/**
- * One option of a device type: a yes or no, a whole number of a range, a text, or one of a few numbers or texts. A
- * value that is none of these is refused with the place it was written at, before any device is made.
- */
-export type DeviceOption = SwitchOption | NumberOption | TextOption;
-
-interface SwitchOption {
-  readonly default: boolean;
-  readonly help: string;
-}
-interface NumberOption {
-  readonly default: number;
-  readonly help: string;
-  /** The least value; 0 where nothing is said. */
-  readonly min?: number;
-  /** The greatest value, inclusive; 2^53 - 1 where nothing is said. */
-  readonly max?: number;
-  /** The only values. */
-  readonly choices?: readonly number[];
-  /** People write it in hex. */
-  readonly hex?: boolean;
-}
-interface TextOption {
-  readonly default: string;
-  readonly help: string;
-  /** The only values. */
-  readonly choices?: readonly string[];
-}
+export type DeviceOptions = OptionValues;
+/** One option of a device type; it has a default. */
+export type DeviceOption = Option & { readonly default: OptionValue };
 
 /** A kind of device: named in a machine's description, given its checked options. */
 export interface DeviceType {
@@ -175,11 +149,4 @@ export interface DeviceType {
   needs?(options: DeviceOptions): readonly HostNeed[];
   /** One device; the function it belongs to is there, and its port can be used. Power comes later. */
   create(port: DevicePort, options: DeviceOptions): DeviceModel;
-}
-
-/** All options of a type: what is given, and the defaults of the others. */
-export function optionsOf(type: DeviceType, given: DeviceOptions): DeviceOptions {
-  const out: Record<string, number | string | boolean> = {};
-  for (const [name, option] of Object.entries(type.options)) out[name] = option.default;
-  return { ...out, ...given };
 }

@@ -17,14 +17,11 @@ export type {
   FirmwareRegion,
   Iommu,
   IommuDriver,
-  IommuOption,
   IommuOptions,
   IommuPlace,
   IommuType,
   IommuWorld,
-  OptionsOf,
-  OptionTable,
-  OptionValue,
 } from './iommu-type.ts';
+export type { Option, OptionsOf, OptionTable, OptionValue } from '../base/options.ts';
 export { IOMMU_TYPES, type IommuTypes } from './types.ts';
 export { plainAnswer, translatedMessage } from './unit/requests.ts';

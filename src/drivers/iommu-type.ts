@@ -6,6 +6,7 @@
  */
 import type { PhysicalMemory } from '../base/physical-memory.ts';
 import type { Result } from '../base/errno.ts';
+import type { OptionTable, OptionValues } from '../base/options.ts';
 import type { Device } from '../core/contract/device.ts';
 import type { IommuDevice } from '../core/contract/driver.ts';
 import type { IommuCore } from '../core/contract/iommu-core.ts';
@@ -13,30 +14,8 @@ import type { RemappingUnit } from '../core/contract/remapping-unit.ts';
 import type { PciFunction } from '../pci/topology.ts';
 import type { PciGrouping } from './pci-group.ts';
 
-/** One option of a type: the values it takes, and its meaning with its default, for errors and docs. */
-export type IommuOption = { readonly help: string } & (
-  | { readonly kind: 'boolean' }
-  | { readonly kind: 'integer'; readonly min: number; readonly max: number }
-  | { readonly kind: 'choice'; readonly values: readonly [OptionValue, ...OptionValue[]] }
-);
-/** A value of an option. */
-export type OptionValue = number | string | boolean;
-/** The options of a type by name. */
-export type OptionTable = Readonly<Record<string, IommuOption>>;
-
-/** Options as a description gives them: checked, and only those that were given. */
-export type IommuOptions = Readonly<Record<string, OptionValue>>;
-/** The same for one table, by name. */
-export type OptionsOf<T extends OptionTable> = {
-  readonly [K in keyof T]?: ValueOf<T[K]>;
-};
-type ValueOf<O extends IommuOption> = O extends { kind: 'boolean' }
-  ? boolean
-  : O extends { kind: 'integer' }
-    ? number
-    : O extends { values: readonly (infer V)[] }
-      ? V
-      : never;
+/** Options as a description gives them: checked, and with the defaults of the table. */
+export type IommuOptions = OptionValues;
 
 /** A type of IOMMU. */
 export interface IommuType {

@@ -1,6 +1,6 @@
 /** What every device model keeps: values of power-on, resets that bring them back, states that have a future. */
 import { describe, expect, test } from 'vitest';
-import { DEVICE_TYPES, optionsOf } from '../../src/devices/index.ts';
+import { DEVICE_TYPES, withDefaults } from '../../src/devices/index.ts';
 import type { DeviceModel, DeviceType, ResetKind } from '../../src/devices/port.ts';
 import { plugInto } from '../../src/testing/index.ts';
 
@@ -12,7 +12,7 @@ const LOOKED_AT = 0x100;
 /** Everything a program can load from the first bytes of each BAR. */
 function registersOf(type: DeviceType, device: DeviceModel): bigint[] {
   const out: bigint[] = [];
-  for (const bar of type.identity(optionsOf(type, {})).bars) {
+  for (const bar of type.identity(withDefaults(type.options, {})).bars) {
     for (let at = 0; at < Math.min(bar.size, LOOKED_AT); at += 4) {
       out.push(device.mmioRead(bar.index, at, 4));
       if (at % 8 === 0) out.push(device.mmioRead(bar.index, at, 8));
@@ -23,7 +23,7 @@ function registersOf(type: DeviceType, device: DeviceModel): bigint[] {
 /** A different value into every place that takes one. */
 function scribble(type: DeviceType, device: DeviceModel): void {
   let value = 1n;
-  for (const bar of type.identity(optionsOf(type, {})).bars) {
+  for (const bar of type.identity(withDefaults(type.options, {})).bars) {
     for (let at = 0; at < Math.min(bar.size, LOOKED_AT); at += 4) {
       device.mmioWrite(bar.index, at, 4, (value += 2n));
     }

@@ -103,7 +103,7 @@ class Loader implements DeviceModel {
 export const loader: DeviceType = {
   type: 'loader',
   summary: 'loads sectors of a disk into memory',
-  options: { disk: { default: 'disk0', help: 'name of a block device of the host' } },
+  options: { disk: { kind: 'text', default: 'disk0', help: 'name of a block device of the host' } },
   identity: () => ({
     vendor: 0x1234,
     device: 0x10ad,

@@ -28,8 +28,8 @@ import {
 import { createPageTable, riscv64 } from 'softiommu/pt';
 
 const OPTIONS = {
-  readOnly: { kind: 'boolean', help: 'refuses every write; default false' },
-  generation: { kind: 'integer', min: 1, max: 3, help: 'for people; default 1' },
+  readOnly: { kind: 'boolean', default: false, help: 'refuses every write' },
+  generation: { kind: 'integer', min: 1, max: 3, default: 1, help: 'for people' },
 } as const satisfies OptionTable;
 
 /** Domains by device: what its unit looks up. */
@@ -43,7 +43,7 @@ export const tinyType: IommuType = {
   createDriver({ core, grouping }) {
     const attached: Attached = new Map();
     return {
-      create({ name, fwnode }, { readOnly = false, generation = 1 }: OptionsOf<typeof OPTIONS>) {
+      create({ name, fwnode }, { readOnly, generation }: OptionsOf<typeof OPTIONS>) {
         const ops = tinyOps(core, attached, (dev) => grouping.deviceGroup(dev));
         const instance = newIommuDevice(
           ops(() => instance),

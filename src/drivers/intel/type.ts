@@ -1,29 +1,32 @@
 /** `type: intel` of a machine description: VT-d units with the intel driver. */
 import { isErrno } from '../../base/errno.ts';
+import type { OptionsOf, OptionTable } from '../../base/options.ts';
 import { deviceRegister } from '../../core/probe/register.ts';
-import type { IommuType, OptionsOf, OptionTable } from '../iommu-type.ts';
+import type { IommuType } from '../iommu-type.ts';
 import { read64 } from '../unit/register-port.ts';
 import { createIntelDriver, type IntelUnitConfig, type IntelUnitHandle } from './driver/driver.ts';
 import { REG_CAP, REG_ECAP } from './registers.ts';
 
 const OPTIONS = {
-  scalable: { kind: 'boolean', help: 'scalable mode (PASID tables), not legacy; default true' },
+  scalable: { kind: 'boolean', default: true, help: 'scalable mode (PASID tables), not legacy' },
   width: {
     kind: 'choice',
     values: [39, 48, 57],
-    help: 'widest address a device may use, in bits; default 48',
+    default: 48,
+    help: 'widest address a device may use, in bits',
   },
-  superpage2m: { kind: 'boolean', help: 'second-stage pages of 2 MiB; default true' },
-  superpage1g: { kind: 'boolean', help: 'second-stage pages of 1 GiB; default true' },
-  snoopControl: { kind: 'boolean', help: 'can force coherent accesses; default true' },
-  coherentWalks: { kind: 'boolean', help: 'page walks snoop the caches; default true' },
+  superpage2m: { kind: 'boolean', default: true, help: 'second-stage pages of 2 MiB' },
+  superpage1g: { kind: 'boolean', default: true, help: 'second-stage pages of 1 GiB' },
+  snoopControl: { kind: 'boolean', default: true, help: 'can force coherent accesses' },
+  coherentWalks: { kind: 'boolean', default: true, help: 'page walks snoop the caches' },
   ssade: { kind: 'boolean', help: 'second-stage dirty tracking; default: in scalable mode' },
-  ats: { kind: 'boolean', help: 'device TLBs; default true' },
+  ats: { kind: 'boolean', default: true, help: 'device TLBs' },
   pageRequests: {
     kind: 'boolean',
-    help: 'devices may ask for pages; needs ats and PASIDs; default false',
+    default: false,
+    help: 'devices may ask for pages; needs ats and PASIDs',
   },
-  passThrough: { kind: 'boolean', help: 'can pass addresses untranslated; default true' },
+  passThrough: { kind: 'boolean', default: true, help: 'can pass addresses untranslated' },
   pasidBits: {
     kind: 'integer',
     min: 0,
@@ -33,14 +36,15 @@ const OPTIONS = {
   domainIdBits: {
     kind: 'choice',
     values: [4, 6, 8, 10, 12, 14, 16],
-    help: '2^n domain ids; default 16',
+    default: 16,
+    help: '2^n domain ids',
   },
   firstStage: { kind: 'boolean', help: 'first-stage tables; default: in scalable mode' },
-  firstStage5: { kind: 'boolean', help: 'first stage of five levels; default false' },
+  firstStage5: { kind: 'boolean', default: false, help: 'first stage of five levels' },
   firstStage1g: { kind: 'boolean', help: 'first-stage pages of 1 GiB; default: with first stage' },
-  secondStage: { kind: 'boolean', help: 'second stage in scalable mode; default true' },
+  secondStage: { kind: 'boolean', default: true, help: 'second stage in scalable mode' },
   nested: { kind: 'boolean', help: 'nested translation; default: with both stages' },
-  faultRecords: { kind: 'integer', min: 1, max: 256, help: 'fault records; default 8' },
+  faultRecords: { kind: 'integer', min: 1, max: 256, default: 8, help: 'fault records' },
 } as const satisfies OptionTable;
 type Options = OptionsOf<typeof OPTIONS>;
 
@@ -73,10 +77,9 @@ export const intelType: IommuType = {
 
 const WIDTHS = [39, 48, 57] as const;
 
-/** Only what was given, so that the unit's own defaults hold. */
+/** One width stands for every table the unit can walk. */
 function unitConfig({ width, ...rest }: Options): IntelUnitConfig {
-  const widths = width && { widths: WIDTHS.filter((w) => w <= width), mgaw: width };
-  return { ...rest, ...widths };
+  return { ...rest, widths: WIDTHS.filter((w) => w <= width), mgaw: width };
 }
 
 function summaryOf({ instance }: IntelUnitHandle): string {

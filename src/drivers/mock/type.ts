@@ -1,5 +1,6 @@
 /** `type: mock` of a machine description: the kernel's mock driver with a unit that does DMA. */
 import { isErrno } from '../../base/errno.ts';
+import type { OptionsOf, OptionTable } from '../../base/options.ts';
 import {
   IOMMU_RESV_DIRECT,
   IOMMU_RESV_DIRECT_RELAXABLE,
@@ -9,18 +10,19 @@ import {
 } from '../../core/contract/resv-region.ts';
 import { MESSAGE_WINDOW, MESSAGE_WINDOW_SIZE } from '../../pci/messages.ts';
 import { IOMMU_MMIO, IOMMU_NOEXEC, IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
-import type { FirmwareRegion, IommuType, OptionsOf, OptionTable } from '../iommu-type.ts';
+import type { FirmwareRegion, IommuType } from '../iommu-type.ts';
 import { createMockDriver } from './driver.ts';
 import { MockUnit } from './unit.ts';
 
 const OPTIONS = {
-  pasidBits: { kind: 'integer', min: 0, max: 20, help: 'width of a PASID; default 20' },
-  dirtyTracking: { kind: 'boolean', help: 'domains can track dirty pages; default true' },
-  cacheCoherency: { kind: 'boolean', help: 'DMA is cache-coherent; default true' },
+  pasidBits: { kind: 'integer', min: 0, max: 20, default: 20, help: 'width of a PASID' },
+  dirtyTracking: { kind: 'boolean', default: true, help: 'domains can track dirty pages' },
+  cacheCoherency: { kind: 'boolean', default: true, help: 'DMA is cache-coherent' },
   messages: {
     kind: 'choice',
     values: ['pass', 'translated'],
-    help: 'translated: interrupt messages go through the tables, as on Arm; default pass',
+    default: 'pass',
+    help: 'translated: interrupt messages go through the tables, as on Arm',
   },
 } as const satisfies OptionTable;
 
@@ -37,7 +39,7 @@ export const mockType: IommuType = {
     });
     return {
       create({ name, fwnode, directRegions }, options: OptionsOf<typeof OPTIONS>) {
-        const maxPasids = 2 ** (options.pasidBits ?? 20);
+        const maxPasids = 2 ** options.pasidBits;
         const instance = driver.registerInstance({ name, fwnode, maxPasids });
         if (isErrno(instance)) return instance;
         const unit = new MockUnit(core, name, options.messages);
@@ -51,8 +53,8 @@ export const mockType: IommuType = {
             const direct = directRegions.filter((region) => fn && region.of(fn)).map(resvRegion);
             Object.assign(driver.knobsOf(dev), {
               resvRegions: [window, ...direct],
-              noDirty: options.dirtyTracking === false,
-              cacheCoherency: options.cacheCoherency ?? true,
+              noDirty: !options.dirtyTracking,
+              cacheCoherency: options.cacheCoherency,
             });
             unit.requesters.connect(requesterId, dev);
           },

@@ -4,7 +4,8 @@
  */
 import type { HostBackings } from '../../devices/host-services.ts';
 import type { IommuTypes } from '../../drivers/types.ts';
-import { optionsOf, type DeviceType } from '../../devices/port.ts';
+import { withDefaults } from '../../base/options.ts';
+import type { DeviceType } from '../../devices/port.ts';
 import {
   BRIDGE_TYPES,
   parseShape,
@@ -12,7 +13,7 @@ import {
   type DeviceDescription,
   type MachineDescription,
 } from './description.ts';
-import { optionProblems } from './device-options.ts';
+import { optionProblems } from './options.ts';
 import { identityProblems } from './identity-check.ts';
 import { missingBackings } from './host-needs.ts';
 import { contradictionsOf } from './releases.ts';
@@ -306,7 +307,7 @@ function virtualFunctionHasItsPf(check: Check, entry: DeviceEntry): void {
 function functionCanExist(check: Check, entry: DeviceEntry): void {
   const type = check.types.devices.get(entry.device.type);
   if (!type || optionProblems(type, entry.device.options).length > 0) return;
-  const options = optionsOf(type, entry.device.options);
+  const options = withDefaults(type.options, entry.device.options);
   const pci = type.identity(options);
   const problems = [...identityProblems(pci), ...missingBackings(type, options, check.host)];
   for (const problem of problems) check.report(entry, 'options', problem);

@@ -6,8 +6,10 @@
  * `softiommu topology --print` quote it.
  */
 import { z } from 'zod';
-import type { IommuOption, IommuType, OptionValue } from '../../drivers/iommu-type.ts';
+import type { Option, OptionValue } from '../../base/options.ts';
+import type { IommuType } from '../../drivers/iommu-type.ts';
 import type { IommuTypes } from '../../drivers/types.ts';
+import { isAllowed, notAllowedValue, optionSchema } from './options.ts';
 import { DEFAULT_KERNEL, KERNEL_VERSIONS, TRAIT_NAMES } from './releases.ts';
 import {
   must,
@@ -81,9 +83,7 @@ const iommuName = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/, {
 });
 
 function iommuEntry({ type, summary, prefix, options }: IommuType) {
-  const shapes = Object.entries(options).map(
-    ([key, option]) => [key, shapeOf(option).optional().describe(option.help)] as const,
-  );
+  const shapes = Object.entries(options).map(([key, option]) => [key, shapeOf(option)] as const);
   return z
     .strictObject({
       type: z.literal(type),
@@ -93,15 +93,15 @@ function iommuEntry({ type, summary, prefix, options }: IommuType) {
     .describe(summary);
 }
 
-function shapeOf(option: IommuOption): z.ZodType<OptionValue> {
-  switch (option.kind) {
-    case 'boolean':
-      return z.boolean();
-    case 'integer':
-      return z.int().min(option.min).max(option.max);
-    case 'choice':
-      return z.literal([...option.values]);
-  }
+/** Undefined is a value that was not given: a default may depend on other options, and is filled in later. */
+function shapeOf(option: Option) {
+  return z
+    .unknown()
+    .refine((value) => value === undefined || isAllowed(option, value), {
+      error: ({ input }) => notAllowedValue(option, input),
+    })
+    .optional()
+    .meta({ ...optionSchema(option) });
 }
 
 const directRegion = z.strictObject({

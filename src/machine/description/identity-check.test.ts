@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { DEVICE_TYPES } from '../../devices/index.ts';
-import { optionsOf, type PciIdentity } from '../../devices/port.ts';
+import { withDefaults } from '../../base/options.ts';
+import type { PciIdentity } from '../../devices/port.ts';
 import { identityProblems } from './identity-check.ts';
 
 const GOOD: PciIdentity = {
@@ -25,7 +26,7 @@ const GOOD: PciIdentity = {
 test('a function with everything can exist, and so can those of the device models', () => {
   expect(identityProblems(GOOD)).toEqual([]);
   for (const type of DEVICE_TYPES.values()) {
-    expect(identityProblems(type.identity(optionsOf(type, {})))).toEqual([]);
+    expect(identityProblems(type.identity(withDefaults(type.options, {})))).toEqual([]);
   }
 });
 

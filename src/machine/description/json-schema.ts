@@ -4,10 +4,10 @@
  * It knows shapes, as description.ts does; whether such hardware can exist is checked when the file is read.
  */
 import { z } from 'zod';
-import type { DeviceOption, DeviceType } from '../../devices/port.ts';
+import type { DeviceType } from '../../devices/port.ts';
 import { BRIDGE_TYPES, machineShape } from './description.ts';
 import type { DeviceTypes, HardwareTypes } from './description-check.ts';
-import { rangeOf } from './device-options.ts';
+import { optionSchema } from './options.ts';
 
 /** A JSON Schema document. */
 export type JsonSchema = z.core.JSONSchema.BaseSchema;
@@ -34,23 +34,10 @@ function addDeviceTypes(device: JsonSchema, types: DeviceTypes): void {
 }
 
 function optionsSchema({ type, options }: DeviceType): JsonSchema {
-  const properties: Record<string, JsonSchema> = {};
-  for (const [key, option] of Object.entries(options)) {
-    properties[key] = {
-      ...valuesOf(option),
-      default: option.default,
-      description: option.help,
-    };
-  }
+  const properties = Object.fromEntries(
+    Object.entries(options).map(([key, option]) => [key, optionSchema(option)]),
+  );
   return { description: `options of ${type}`, properties, additionalProperties: false };
-}
-
-function valuesOf(option: DeviceOption): JsonSchema {
-  if ('choices' in option) return { enum: [...option.choices] };
-  if (typeof option.default === 'boolean') return { type: 'boolean' };
-  if (typeof option.default === 'string') return { type: 'string' };
-  const { min, max } = rangeOf(option);
-  return { type: 'integer', minimum: min, maximum: max };
 }
 
 function asObject(schema: JsonSchema | boolean | undefined): JsonSchema {

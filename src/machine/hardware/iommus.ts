@@ -5,6 +5,7 @@
  */
 import { Bug } from '../../base/bug.ts';
 import { isErrno } from '../../base/errno.ts';
+import { withDefaults, type OptionValues } from '../../base/options.ts';
 import type { Device } from '../../core/contract/device.ts';
 import { fwspecInit } from '../../core/probe/fwspec.ts';
 import type {
@@ -12,7 +13,6 @@ import type {
   FirmwareRegion,
   Iommu,
   IommuDriver,
-  IommuOptions,
   IommuType,
   IommuWorld,
 } from '../../drivers/iommu-type.ts';
@@ -62,14 +62,14 @@ export function makeIommus(parts: IommusOf): MachineIommu[] {
     const covers = (fn: PciFunction): boolean => parts.nameAbove(fn.name) === name;
     const enableBits = parts.enableBitsBelow(name);
     const place = { name, fwnode, covers, enableBits, directRegions };
-    const made = driver.create(place, optionsOf(entry));
+    const made = driver.create(place, withDefaults(type.options, givenBy(entry)));
     if (isErrno(made)) throw new Bug(`${name} could not be made: ${made.name}`);
     return { ...made, name, type: entry.type, ...wiring(made, fwnode) };
   });
 }
 
 /** What an entry gives besides its type and name. */
-function optionsOf(entry: IommuDescription): IommuOptions {
+function givenBy(entry: IommuDescription): OptionValues {
   const entries = Object.entries(entry).filter(([key]) => key !== 'type' && key !== 'name');
   return Object.fromEntries(
     entries.flatMap(([k, v]) => (v === undefined ? [] : [[k, v] as const])),

@@ -3,9 +3,10 @@
  *
  * Hardware only: it is there whether a kernel knows it or not. What a kernel makes of it is a PciDev.
  */
+import { withDefaults } from '../../base/options.ts';
 import type { HostBackings } from '../../devices/host-services.ts';
 import { hostServices } from '../../devices/host-turns.ts';
-import { optionsOf, type DeviceModel, type DeviceType } from '../../devices/port.ts';
+import type { DeviceModel, DeviceType } from '../../devices/port.ts';
 import { requesterIdAtRoot } from '../../pci/alias.ts';
 import { PciDeviceFunction } from '../../pci/function.ts';
 import type { PciIdentity } from '../../pci/identity.ts';
@@ -61,7 +62,7 @@ export class PciSlot {
 
   constructor(plug: PlugIn) {
     const { bus, description, type, iommu } = plug;
-    const options = type && optionsOf(type, description.options);
+    const options = type && withDefaults(type.options, description.options);
     const identity = withNeighbours(
       plug,
       type && options ? type.identity(options) : bridgeIdentity(description),

@@ -17,7 +17,7 @@ import type {
   DeviceType,
   DmaPiece,
 } from '../../devices/port.ts';
-import { optionsOf } from '../../devices/port.ts';
+import { withDefaults } from '../../base/options.ts';
 
 /** What the world of the device is. */
 export interface FakeWorld {
@@ -146,7 +146,7 @@ export function plugInto(
   given: DeviceOptions = {},
   world: FakeWorld = {},
 ): { readonly device: DeviceModel; readonly port: FakePort } {
-  const options = optionsOf(type, given);
+  const options = withDefaults(type.options, given);
   const port = new FakePort(world, type.needs?.(options));
   const device = type.create(port, options);
   device.powerOn();

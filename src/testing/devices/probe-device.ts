@@ -8,11 +8,11 @@ export const PROBE: DeviceType = {
   type: 'probe',
   summary: 'for tests',
   options: {
-    conventional: { default: false, help: 'no PCIe' },
-    flr: { default: true, help: 'FLR' },
-    reset: { default: true, help: 'another function reset' },
-    pin: { default: 1, help: 'interrupt pin' },
-    rom: { default: false, help: 'an expansion ROM of three bytes' },
+    conventional: { kind: 'boolean', default: false, help: 'no PCIe' },
+    flr: { kind: 'boolean', default: true, help: 'FLR' },
+    reset: { kind: 'boolean', default: true, help: 'another function reset' },
+    pin: { kind: 'integer', default: 1, help: 'interrupt pin' },
+    rom: { kind: 'boolean', default: false, help: 'an expansion ROM of three bytes' },
   },
   identity(options) {
     const pcie = { flr: options['flr'] === true, type: 'endpoint' as const };

@@ -1,17 +1,17 @@
 import { expect, test } from 'vitest';
 import { Bug } from '../../base/bug.ts';
 import type { DeviceType } from '../../devices/port.ts';
-import { allowedValues, optionProblems } from './device-options.ts';
+import { allowedValues, optionProblems } from './options.ts';
 
 const TYPE: DeviceType = {
   type: 'printer',
   summary: 'prints',
   options: {
-    ink: { default: 'black', choices: ['black', 'blue'], help: '' },
-    label: { default: '', help: '' },
-    lanes: { default: 4, choices: [1, 4, 16], help: '' },
-    pages: { default: 1, min: 1, help: '' },
-    duplex: { default: false, help: '' },
+    ink: { kind: 'choice', values: ['black', 'blue'], default: 'black', help: '' },
+    label: { kind: 'text', default: '', help: '' },
+    lanes: { kind: 'choice', values: [1, 4, 16], default: 4, help: '' },
+    pages: { kind: 'integer', min: 1, default: 1, help: '' },
+    duplex: { kind: 'boolean', default: false, help: '' },
   },
   identity: () => ({
     ...{ vendor: 1, device: 1, revision: 1, classCode: 0 },
