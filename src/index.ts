@@ -16,7 +16,7 @@ export { ERRNO, isErrno, type Errno, type ErrnoName } from './base/errno.ts';
 export type { Facts } from './base/refuse.ts';
 export type { Credentials } from './machine/program/program.ts';
 export type { TestStage } from './core/attach/test-attach.ts';
-export { PRESETS, type Preset } from './machine/description/presets/index.ts';
+export { PRESETS, type Preset } from './machine/description/presets.ts';
 export type { Explanation } from './core/contract/remapping-unit.ts';
 export type { Stamped, TraceEvent } from './base/events.ts';
 export type { Ref } from './base/refs.ts';

@@ -93,6 +93,8 @@ export interface DmaEvent {
   readonly write: boolean;
   readonly iova: bigint;
   readonly length: number;
+  /** Present when it was given as a list: `iova` is that of its first place, `length` of all together. */
+  readonly list?: readonly { readonly at: bigint; readonly length: number }[];
   /** What of it reached memory, in the order it did: less than `length` bytes together when it was stopped on the way. */
   readonly pieces: readonly MemoryPiece[];
   readonly ok: boolean;
@@ -130,7 +132,7 @@ export interface InvalidateEvent {
 export interface InterruptEvent {
   readonly kind: 'interrupt';
   readonly device: Ref;
-  /** 'intx', 'msi', 'msix', 'err', 'req'. */
+  /** 'intx', 'msi', 'msix' of the hardware; 'err', 'req' of its VFIO driver. */
   readonly index: string;
   readonly vector: number;
   readonly delivered: boolean;

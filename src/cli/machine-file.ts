@@ -13,7 +13,7 @@ import { parseDescription } from '../machine/description/description-check.ts';
 import type { Problem } from '../machine/description/shape-problems.ts';
 import { given, printable } from '../machine/description/wording.ts';
 import { KNOWN_TYPES, Machine } from '../machine/machine.ts';
-import { PRESETS } from '../machine/description/presets/index.ts';
+import { PRESETS } from '../machine/description/presets.ts';
 import { parseYaml, problemsText, readUserFile, UserMistake, type Places } from './user-file.ts';
 
 /** How a command line says which machine: a file or preset, and what is added to it. */

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseDescription } from '../machine/description/description-check.ts';
 import { DRIVER_NAMES, type MachineDescription } from '../machine/description/description.ts';
-import { PRESETS } from '../machine/description/presets/index.ts';
+import { PRESETS } from '../machine/description/presets.ts';
 import { KERNEL_VERSIONS, TRAIT_NAMES } from '../machine/description/releases.ts';
 import { KNOWN_TYPES } from '../machine/machine.ts';
 import { printedMachine } from './commands/topology.ts';

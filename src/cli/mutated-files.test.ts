@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { PRESETS } from '../machine/description/presets/index.ts';
+import { PRESETS } from '../machine/description/presets.ts';
 import { printedMachine } from './commands/topology.ts';
 import { loadMachine } from './machine-file.ts';
 import { UserMistake } from './user-file.ts';

@@ -9,7 +9,7 @@ import type { Explanation } from '../core/contract/remapping-unit.ts';
 import { describeTree } from '../insight/views/tree.ts';
 import type { MachineInput } from '../machine/description/description.ts';
 import { Machine as Kernel, type MachineOptions } from '../machine/machine.ts';
-import { PRESETS } from '../machine/description/presets/index.ts';
+import { PRESETS } from '../machine/description/presets.ts';
 import type { Credentials } from '../machine/program/program.ts';
 import { SimDevice } from './device.ts';
 import { call, SoftIommuError } from './error.ts';

@@ -14,7 +14,7 @@ import { PCI_COMMAND, PCI_COMMAND_MASTER } from '../uapi/pci-regs.ts';
 import type { MachineInput } from './description/description.ts';
 import { Machine } from './machine.ts';
 import type { PciDev } from './kernel/pci-dev.ts';
-import { PRESETS } from './description/presets/index.ts';
+import { PRESETS } from './description/presets.ts';
 
 function build(input: MachineInput): Machine {
   const made = Machine.create(input);

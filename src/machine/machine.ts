@@ -41,7 +41,7 @@ import type { DirNode } from './files/nodes.ts';
 import { makeModules, type Modules } from './kernel/parameters.ts';
 import { MachineMemory } from './memory/physical-memory.ts';
 import { PciDevices } from './kernel/pci-devices.ts';
-import { PRESETS } from './description/presets/index.ts';
+import { PRESETS } from './description/presets.ts';
 import type { ObjectMemory, ProcessMemory } from './memory/process-memory.ts';
 import { Program, type Credentials } from './program/program.ts';
 import { MachineSelftest } from './kernel/selftest-hardware.ts';

@@ -603,6 +603,10 @@ describe('ERR and REQ', () => {
   });
   test('unbinding asks for the device every ten seconds and waits for the last close', () => {
     const { client, d } = rig();
+    const told: boolean[] = [];
+    using _ = client.machine.env.trace.listen(({ event }) => {
+      if (event.kind === 'interrupt' && event.index === 'req') told.push(event.delivered);
+    });
     const fd = client.eventfd();
     expect(client.setIrqs(d, { flags: EVENTFD | TRIGGER, index: REQ }, [fd])).toBe(0);
     const device = client.machine.vfio.devices().next().value!;
@@ -611,6 +615,7 @@ describe('ERR and REQ', () => {
     expect(client.counter(fd)).toBe(1n);
     env.clock.advance(25e9);
     expect(client.counter(fd)).toBe(2n);
+    expect(told).toEqual([true, true, true]);
     client.program.exit();
     expect(vfio.unregisterDevice(device.dev)).toBeUndefined();
     expect(vfio.unregisterDevice(device.dev)).toBe(ENODEV);

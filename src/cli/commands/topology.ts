@@ -3,7 +3,7 @@ import { isAbsolute, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from '@commander-js/extra-typings';
 import { describeTree } from '../../insight/views/tree.ts';
-import { PRESETS } from '../../machine/description/presets/index.ts';
+import { PRESETS } from '../../machine/description/presets.ts';
 import { KNOWN_TYPES } from '../../machine/machine.ts';
 import { loadMachine, resolveMachine, type MachineChoice } from '../machine-file.ts';
 import { machineText } from '../machine-text.ts';

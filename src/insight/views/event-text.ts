@@ -111,7 +111,10 @@ function map(e: MapEvent): string {
 }
 
 function dma(e: DmaEvent): string {
-  const where = `${e.write ? 'write' : 'read'} ${hex(e.iova)} +${hex(e.length)}`;
+  const places = (e.list ?? [{ at: e.iova, length: e.length }])
+    .map(({ at, length }) => `${hex(at)} +${hex(length)}`)
+    .join(', ');
+  const where = `${e.write ? 'write' : 'read'} ${places}`;
   return `  ⇄ ${e.device.id}: DMA ${where}${pasidText(e.pasid, ' ')}${e.ok ? '' : '  BLOCKED'}`;
 }
 

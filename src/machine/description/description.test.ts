@@ -4,7 +4,7 @@ import { DEVICE_TYPES } from '../../devices/index.ts';
 import { IOMMU_TYPES } from '../../drivers/types.ts';
 import type { DeviceType } from '../../devices/port.ts';
 import { parseDescription } from './description-check.ts';
-import { PRESETS } from './presets/index.ts';
+import { PRESETS } from './presets.ts';
 
 const TYPES = { devices: DEVICE_TYPES, iommus: IOMMU_TYPES };
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { KNOWN_TYPES } from '../machine.ts';
 import { machineJsonSchema } from './json-schema.ts';
-import { PRESETS } from './presets/index.ts';
+import { PRESETS } from './presets.ts';
 
 const schema = machineJsonSchema(KNOWN_TYPES);
 const device = schema.$defs?.['device'];

@@ -4,7 +4,7 @@ import type { Task } from '../../base/task.ts';
 import { IOMMU_IOAS_ALLOC, iommu_ioas_alloc } from '../../uapi/iommufd.ts';
 import { VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd } from '../../uapi/vfio.ts';
 import { FaultInjection } from './fault-injection.ts';
-import { PRESETS } from '../description/presets/index.ts';
+import { PRESETS } from '../description/presets.ts';
 import { Machine } from '../machine.ts';
 import type { AttrNode } from './nodes.ts';
 import { must } from '../../testing/base/must.ts';

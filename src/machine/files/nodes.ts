@@ -1,5 +1,5 @@
 /**
- * The virtual parts of /dev, /sys and /proc as a tree of nodes. The host shows it through FUSE, a shadow tree or
+ * The simulated /dev and /sys as a tree of nodes. The host shows it through FUSE, a shadow tree or
  * path traps; in-process programs use it directly. Everything is asked afresh, so a change is seen at the next look.
  */
 import type { Result } from '../../base/errno.ts';

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Bug } from '../../base/bug.ts';
 import { EFAULT } from '../../base/errno.ts';
+import type { TraceEvent } from '../../base/events.ts';
 import { KernelEnv } from '../../base/kernel-env.ts';
 import type { PhysicalMemory } from '../../base/physical-memory.ts';
 import {
@@ -108,6 +109,26 @@ describe('transfers', () => {
     expect(transfers).toEqual([
       [0x1005, 0, 16],
       [0x1002, 0xff8, 16],
+    ]);
+  });
+  test('of a list are one event, with its places and with the pieces that reached memory', () => {
+    const { fn, port } = rig(fakeUnit().unit);
+    const told: TraceEvent[] = [];
+    using _ = fn.env.trace.listen(({ event }) => void told.push(event));
+    const list = [
+      { at: 0x5000n, length: 16 },
+      { at: 0x2ff8n, length: 16 },
+      { at: 0x10_0000n, length: 16 },
+    ];
+    expect(port.dma.write(list, new Uint8Array(48))).toBe(EFAULT);
+    expect(told.filter(({ kind }) => kind === 'dma')).toMatchObject([
+      {
+        ...{ write: true, iova: 0x5000n, length: 48, list, ok: false },
+        pieces: [
+          { iova: 0x5000n, pa: 0x100_5000n, length: 16 },
+          { iova: 0x2ff8n, pa: 0x100_2ff8n, length: 16 },
+        ],
+      },
     ]);
   });
   test('of a list that does not add up are a Bug of the model', () => {

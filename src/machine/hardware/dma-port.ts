@@ -29,6 +29,9 @@ export interface Bus {
   readonly controller: InterruptController;
 }
 
+/** Where a transfer goes: to addresses in a row, or to those of a list. */
+type Target = bigint | readonly DmaPiece[];
+
 /** Bytes to move, and in which direction. */
 interface Transfer {
   readonly bytes: Uint8Array;
@@ -70,55 +73,51 @@ export class DmaPort implements DeviceDma {
       end !== undefined && isInterrupt(end) && this.#bus.controller.message(this.#fn, end.data)
     );
   }
-  read(at: bigint | readonly DmaPiece[], into: Uint8Array, pasid = -1): Status<'EFAULT'> {
-    return typeof at === 'bigint'
-      ? this.#transfer(at, into, pasid, false)
-      : this.#pieces(at, into, pasid, false);
+  read(at: Target, into: Uint8Array, pasid = -1): Status<'EFAULT'> {
+    return this.#transfer(at, into, pasid, false);
   }
-  write(at: bigint | readonly DmaPiece[], from: Uint8Array, pasid = -1): Status<'EFAULT'> {
-    return typeof at === 'bigint'
-      ? this.#transfer(at, from, pasid, true)
-      : this.#pieces(at, from, pasid, true);
+  write(at: Target, from: Uint8Array, pasid = -1): Status<'EFAULT'> {
+    return this.#transfer(at, from, pasid, true);
   }
 
-  #pieces(
-    pieces: readonly DmaPiece[],
-    bytes: Uint8Array,
-    pasid: number,
-    write: boolean,
-  ): Status<'EFAULT'> {
-    const total = pieces.reduce((sum, { length }) => sum + length, 0);
+  #transfer(at: Target, bytes: Uint8Array, pasid: number, write: boolean): Status<'EFAULT'> {
+    const { trace } = this.#bus.env;
+    const transfer: Transfer = { bytes, pasid, write, moved: trace.on ? [] : undefined };
+    const rc = this.#start(at, transfer);
+    if (transfer.moved) this.#tell(at, transfer, rc === undefined);
+    return rc;
+  }
+  #start(at: Target, transfer: Transfer): Status<'EFAULT'> {
+    if (!this.#fn.busMaster) {
+      return refuse(EFAULT, 'bus mastering is off: the function may not start a transfer', {
+        device: this.#fn.name,
+      });
+    }
+    return typeof at === 'bigint' ? this.#runs(at, transfer) : this.#pieces(at, transfer);
+  }
+  #pieces(list: readonly DmaPiece[], transfer: Transfer): Status<'EFAULT'> {
+    const { bytes } = transfer;
+    const total = list.reduce((sum, { length }) => sum + length, 0);
     bugOn(total !== bytes.length, `pieces of ${total} bytes for ${bytes.length}`);
     let done = 0;
-    for (const { at, length } of pieces) {
-      const rc = this.#transfer(at, bytes.subarray(done, done + length), pasid, write);
+    for (const { at, length } of list) {
+      const rc = this.#runs(at, { ...transfer, bytes: bytes.subarray(done, done + length) });
       if (rc) return rc;
       done += length;
     }
     return undefined;
   }
-
-  #transfer(at: bigint, bytes: Uint8Array, pasid: number, write: boolean): Status<'EFAULT'> {
-    const { trace } = this.#bus.env;
-    const moved: MemoryPiece[] | undefined = trace.on ? [] : undefined;
-    const rc = this.#fn.busMaster
-      ? this.#runs(at, { bytes, pasid, write, moved })
-      : refuse(EFAULT, 'bus mastering is off: the function may not start a transfer', {
-          device: this.#fn.name,
-        });
-    if (moved) {
-      trace.emit({
-        kind: 'dma',
-        device: this.#fn.ref,
-        ...(pasid >= 0 && { pasid }),
-        write,
-        iova: at,
-        length: bytes.length,
-        pieces: moved,
-        ok: rc === undefined,
-      });
-    }
-    return rc;
+  #tell(at: Target, { bytes, pasid, write, moved }: Transfer, ok: boolean): void {
+    this.#bus.env.trace.emit({
+      kind: 'dma',
+      device: this.#fn.ref,
+      ...(pasid >= 0 && { pasid }),
+      write,
+      ...(typeof at === 'bigint' ? { iova: at } : { iova: at[0]?.at ?? 0n, list: at }),
+      length: bytes.length,
+      pieces: moved ?? [],
+      ok,
+    });
   }
 
   #runs(at: bigint, transfer: Transfer): Status<'EFAULT'> {

@@ -3,7 +3,7 @@ import { isErrno, type Result } from '../../base/errno.ts';
 import type { Fields, Struct, View } from '../../base/struct.ts';
 import { Machine } from '../../machine/machine.ts';
 import type { MachineInput } from '../../machine/description/description.ts';
-import { PRESETS } from '../../machine/description/presets/index.ts';
+import { PRESETS } from '../../machine/description/presets.ts';
 import type { Credentials, Program } from '../../machine/program/program.ts';
 import * as uapi from '../../uapi/vfio.ts';
 import { must } from '../base/must.ts';

@@ -71,7 +71,12 @@ export class VfioPciIrqs {
   }
   /** Signal the ERR or REQ eventfd, if there is one. */
   signalSingle(which: 'err' | 'req'): void {
-    this.#single.get(which)?.signal();
+    const eventfd = this.#single.get(which);
+    eventfd?.signal();
+    const { env, ref: device } = this.#fn;
+    if (!env.trace.on) return;
+    const delivered = eventfd !== undefined;
+    env.trace.emit({ kind: 'interrupt', device, index: which, vector: 0, delivered });
   }
 
   // ---- INTx
@@ -283,7 +288,7 @@ export class VfioPciIrqs {
   #singleNone(which: 'err' | 'req', count: number): Status {
     const eventfd = this.#single.get(which);
     if (!eventfd) return refuse(EINVAL, 'no eventfd is set for this event', { which });
-    if (count > 0) eventfd.signal();
+    if (count > 0) this.signalSingle(which);
     else this.#dropSingle(which);
     return undefined;
   }

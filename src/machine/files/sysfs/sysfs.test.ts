@@ -16,7 +16,7 @@ import {
 } from '../../../base/errno.ts';
 import { must } from '../../../testing/base/must.ts';
 import { Machine } from '../../machine.ts';
-import { PRESETS } from '../../description/presets/index.ts';
+import { PRESETS } from '../../description/presets.ts';
 import type { Program } from '../../program/program.ts';
 
 const EDU = '/sys/bus/pci/devices/0000:00:04.0';

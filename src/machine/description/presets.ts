@@ -1,7 +1,7 @@
 /**
  * Machines by name (`preset:NAME`): small descriptions that each show one thing. Data only, so the browser has them too.
  */
-import type { MachineInput } from '../description.ts';
+import type { MachineInput } from './description.ts';
 
 /** A machine with a name. */
 export interface Preset {
