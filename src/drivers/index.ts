@@ -24,4 +24,13 @@ export type {
 } from './iommu-type.ts';
 export type { Option, OptionsOf, OptionTable, OptionValue } from '../base/options.ts';
 export { IOMMU_TYPES, type IommuTypes } from './types.ts';
+// What any unit or driver needs.
+export { DomainIds } from './domain-ids.ts';
+export * from './unit/ats.ts';
+export * from './unit/iotlb.ts';
+export * from './unit/plain-unit.ts';
+export * from './unit/register-port.ts';
+export * from './unit/report-fault.ts';
+export * from './unit/requesters.ts';
 export { plainAnswer, translatedMessage } from './unit/requests.ts';
+export * from './unit/ring.ts';

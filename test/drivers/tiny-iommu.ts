@@ -10,21 +10,13 @@ import {
   newDomain,
   newIommuDevice,
   newPtDomain,
-  unanswered,
   type Device,
   type Domain,
   type DomainOps,
   type IommuCore,
   type IommuOps,
-  type RemappingUnit,
 } from 'softiommu/core';
-import {
-  plainAnswer,
-  translatedMessage,
-  type IommuType,
-  type OptionsOf,
-  type OptionTable,
-} from 'softiommu/drivers';
+import { PlainUnit, type IommuType, type OptionsOf, type OptionTable } from 'softiommu/drivers';
 import { createPageTable, riscv64 } from 'softiommu/pt';
 
 const OPTIONS = {
@@ -49,7 +41,17 @@ export const tinyType: IommuType = {
           ops(() => instance),
           { name },
         );
-        const unit = new TinyUnit(name, attached, readOnly);
+        const unit = new PlainUnit({
+          ...{ env: core.env, name, granuleLg2: 12 },
+          messages: { firstG: 0xfee00, lastG: 0xfeeff },
+          lookup(dev, { pasid, iovaG, write }) {
+            const domain = dev && attached.get(dev);
+            const isClosed = !domain || pasid >= 0 || (write && readOnly);
+            if (!isClosed && domain.type === IOMMU_DOMAIN_IDENTITY) return iovaG;
+            const outG = isClosed ? -1 : (domain.pt?.lookup(iovaG) ?? -1);
+            return outG < 0 ? { code: 1, reason: 'the tiny IOMMU knows no way' } : outG;
+          },
+        });
         const rc = deviceRegister(core, instance, instance.ops, { fwnode });
         return (
           rc ?? {
@@ -57,8 +59,12 @@ export const tinyType: IommuType = {
             unit,
             summary: `tiny, generation ${generation}`,
             attributes: { tiny: { generation: () => `${generation}\n` } },
-            connect: (dev, requesterId) => void unit.devices.set(requesterId, dev),
-            disconnect: (requesterId) => void unit.devices.delete(requesterId),
+            connect: (dev, requesterId) => {
+              unit.requesters.connect(requesterId, dev);
+            },
+            disconnect: (requesterId) => {
+              unit.requesters.disconnect(requesterId);
+            },
           }
         );
       },
@@ -92,42 +98,4 @@ function tinyOps(
       return isErrno(pt) ? pt : newPtDomain(core, { kind: 'paging', ops: pagingOps, pt });
     },
   });
-}
-
-class TinyUnit implements RemappingUnit {
-  readonly name: string;
-  readonly granuleLg2 = 12;
-  readonly messages = { firstG: 0xfee00, lastG: 0xfeeff };
-  readonly devices = new Map<number, Device>();
-  readonly #attached: Attached;
-  readonly #readOnly: boolean;
-
-  constructor(name: string, attached: Attached, readOnly: boolean) {
-    this.name = name;
-    this.#attached = attached;
-    this.#readOnly = readOnly;
-  }
-  translate(requesterId: number, pasid: number, iovaG: number, write: boolean): number {
-    const dev = this.devices.get(requesterId);
-    const domain = dev && this.#attached.get(dev);
-    if (!domain || pasid >= 0 || (write && this.#readOnly)) return -1;
-    if (domain.type === IOMMU_DOMAIN_IDENTITY) return iovaG;
-    return domain.pt?.lookup(iovaG) ?? -1;
-  }
-  request(request: Parameters<RemappingUnit['request']>[0]) {
-    return request.access === 'ats' ? unanswered('unsupported') : plainAnswer(this, request);
-  }
-  message(requesterId: number, message: Parameters<RemappingUnit['message']>[1]) {
-    return translatedMessage(this, requesterId, message);
-  }
-  requestPage(): boolean {
-    return false;
-  }
-  explain(requesterId: number, pasid: number, iova: bigint, write: boolean) {
-    const outG = this.translate(requesterId, pasid, Number(iova >> 12n), write);
-    const shared = { tables: [], walk: [] };
-    return outG < 0
-      ? { ...shared, refused: 'the tiny IOMMU knows no way' }
-      : { ...shared, pa: (BigInt(outG) << 12n) | (iova & 4095n) };
-  }
 }

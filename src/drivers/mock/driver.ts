@@ -41,6 +41,7 @@ import {
   IOMMU_HW_INFO_TYPE_SELFTEST,
   iommu_test_hw_info,
 } from '../../uapi/iommufd-test.ts';
+import type { PlainUnit } from '../unit/plain-unit.ts';
 import { makeAttachOps } from './attach.ts';
 import { MockDevice, mockDeviceOf } from './device.ts';
 import {
@@ -53,7 +54,7 @@ import {
 } from './knobs.ts';
 import { allocNested } from './nested.ts';
 import { allocPaging } from './paging.ts';
-import { MockUnit } from './unit.ts';
+import { createMockUnit } from './unit.ts';
 import { viommuInit, viommuSupports } from './viommu.ts';
 
 /** PASIDs of an instance of the kernel's mock. */
@@ -71,7 +72,7 @@ export interface MockInstanceRequest {
 export interface MockDriver {
   readonly ops: IommuOps;
   /** Translates for the devices that were connected to it. */
-  readonly unit: MockUnit;
+  readonly unit: PlainUnit;
   /** For the paging domains allocated from now on. */
   readonly domainKnobs: MockDomainKnobs;
   /** Another IOMMU of this driver. */
@@ -113,7 +114,7 @@ export function createMockDriver(core: IommuCore, knobs: MockDriverKnobs = {}): 
   });
   return {
     ops,
-    unit: new MockUnit(core, name),
+    unit: createMockUnit(core.env, name),
     domainKnobs,
     knobsOf,
     registerInstance: (request) => registerInstance(core, ops, request ?? {}),

@@ -15,5 +15,5 @@ export type {
 export { MockDevice, mockDeviceOf } from './device.ts';
 export { MockNested, mockNestedOf } from './nested.ts';
 export { MockPaging, mockPagingOf } from './paging.ts';
-export { MockUnit } from './unit.ts';
+export { createMockUnit } from './unit.ts';
 export { mockReportVevent } from './viommu.ts';

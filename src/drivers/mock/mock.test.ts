@@ -22,7 +22,7 @@ import {
   type Domain,
 } from '../../core/index.ts';
 import { unanswered } from '../../core/contract/remapping-unit.ts';
-import { mockNestedOf, mockPagingOf, createMockDriver, MockUnit } from './index.ts';
+import { mockNestedOf, mockPagingOf, createMockDriver, createMockUnit } from './index.ts';
 
 describe('a mock device', () => {
   test('a mock device has a group of its own, on a static blocked domain that is also the default one', () => {
@@ -327,7 +327,7 @@ describe('requests to the mock unit that are no plain access', () => {
     expect(attachGroup(u, rig.group)).toBeUndefined();
     const doorbell = { addressLo: 0xfee0_0004, addressHi: 0, data: 9 };
     expect(rig.mock.unit.message(ID, doorbell)).toEqual(doorbell);
-    const unit = new MockUnit(rig.core, 'arm', 'translated');
+    const unit = createMockUnit(rig.core.env, 'arm', 'translated');
     unit.requesters.connect(ID, rig.a);
     expect(unit.messages).toBeUndefined();
     expect(unit.message(ID, doorbell)).toBeUndefined();

@@ -12,7 +12,7 @@ import { MESSAGE_WINDOW, MESSAGE_WINDOW_SIZE } from '../../pci/messages.ts';
 import { IOMMU_MMIO, IOMMU_NOEXEC, IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
 import type { FirmwareRegion, IommuType } from '../iommu-type.ts';
 import { createMockDriver } from './driver.ts';
-import { MockUnit } from './unit.ts';
+import { createMockUnit } from './unit.ts';
 
 const OPTIONS = {
   pasidBits: { kind: 'integer', min: 0, max: 20, default: 20, help: 'width of a PASID' },
@@ -42,7 +42,7 @@ export const mockType: IommuType = {
         const maxPasids = 2 ** options.pasidBits;
         const instance = driver.registerInstance({ name, fwnode, maxPasids });
         if (isErrno(instance)) return instance;
-        const unit = new MockUnit(core, name, options.messages);
+        const unit = createMockUnit(core.env, name, options.messages);
         const window = options.messages === 'translated' ? SW_MSI_WINDOW : MSI_WINDOW;
         return {
           instance,
