@@ -23,11 +23,15 @@ class Guest extends Client {
   readonly heard: Stamped[] = [];
   readonly #iommufds: number[] = [];
   readonly #devices: number[] = [];
+  readonly #listening: Disposable;
   #registers: bigint | undefined;
 
   constructor() {
     super(machineOf());
-    this.machine.env.trace.listen((stamped) => this.heard.push(stamped));
+    this.#listening = this.machine.env.trace.listen((stamped) => this.heard.push(stamped));
+  }
+  stopListening(): void {
+    this.#listening[Symbol.dispose]();
   }
   openIommufd(): Result<number> {
     return this.#keep(this.#iommufds, this.open('/dev/iommu'));
@@ -216,6 +220,20 @@ describe('a call that sleeps', () => {
     expect(guest.all('leave').map(({ event }) => event.result)).toEqual([EINTR]);
     expect(read()).toBeInstanceOf(WaitQueue);
     expect(guest.all('enter')).toHaveLength(2);
+  });
+  test('does not number the calls of others once nobody listens', () => {
+    const { guest, state, read } = sleeper();
+    const { trace } = guest.machine.env;
+    expect(read()).toBeInstanceOf(WaitQueue);
+    guest.stopListening();
+    const other = guest.machine.program();
+    must(other.open('/dev/iommu'));
+    state.awake = true;
+    expect(read()).toBe(8);
+    using _ = trace.listen((stamped) => guest.heard.push(stamped));
+    const last = guest.heard.at(-1)!.seq;
+    other.exit();
+    expect(guest.heard.find(({ seq }) => seq > last)!.seq).toBe(last + 1);
   });
 });
 

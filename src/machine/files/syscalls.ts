@@ -231,8 +231,9 @@ export class Syscalls {
     const { trace } = this.#env;
     const guarded = (): T | Errno<'EIO'> =>
       this.#env.runAs(name.task, () => this.#guard.run(() => `${name.name}(${name.file})`, run));
-    if (!trace.on && this.#asleep.size === 0) return guarded();
-    const call = this.#woken(name.task) ?? trace.enter(infoOf(name, telling));
+    const woken = this.#woken(name.task);
+    if (!woken && !trace.on) return guarded();
+    const call = woken ?? trace.enter(infoOf(name, telling));
     const result = trace.inside(call, guarded);
     if (result instanceof WaitQueue && name.task) {
       this.#asleep.set(name.task.tid, { task: name.task, call });
