@@ -212,18 +212,19 @@ const SAME_IN_ALL: readonly (readonly [what: string, why: string])[] = [
     'new since 6.12; the first cannot be reached by a program, of the second the release is not told',
   ],
   [
-    'PASIDs of VFIO attach and detach',
-    'their release is not told; a PASID needs a hwpt of `IOMMU_HWPT_ALLOC_PASID`, so nothing attaches before 6.14',
+    'PASIDs and tokens of VFIO bind, attach and detach; ERR interrupts of conventional functions; a line in fdinfo',
+    'new since 6.12, the release is not told',
+  ],
+  [
+    'type1: a mapping that ends at 2^64',
+    'found by every unmap, as in 7.3; 6.12 lost it, and others with it',
   ],
   [
     'doorbells: fixed pages per iommufd',
     '6.12 had a cookie per domain; which IOVA it gives is not modelled',
   ],
   ['`IOMMU_TEST_CMD` and the mock driver behind it', 'those of 7.3, which its test program needs'],
-  [
-    'VFIO, but for cdevs (6.6), and dma-bufs and cdevs of devices without an IOMMU (7.3)',
-    'as in 7.3',
-  ],
+  ['VFIO, but for the traits of this page', 'as in 7.3'],
   [
     'the node `/dev/iommu`',
     "is there before 6.2 too, and opening it is ENODEV: without it the host's own would show through",
@@ -232,8 +233,8 @@ const SAME_IN_ALL: readonly (readonly [what: string, why: string])[] = [
 ];
 
 const HOW_OLD = `Of the commands above, a machine's kernel serves those it is new enough for. \`kernel: { version: '6.12' }\` in a machine's
-description chooses one of ${RELEASES.join(', ')}: for a release between
-two of them take the older one. A trait is added by \`with:\` and taken away by \`without:\` (a 6.12 with a backport).
+description chooses one of ${RELEASES.join(', ')}: every
+other version behaves as the one before it. A trait is added by \`with:\` and taken away by \`without:\` (a 6.12 with a backport).
 An unknown command is ENOTTY, an unknown flag EOPNOTSUPP, and what is not 0 beyond the struct of that kernel E2BIG, or
 EOPNOTSUPP in a reserved field; the refusal names the release that has it.
 The releases are those of [the specification](linux/iommufd.md), some of them approximate. Where it knows only 6.12 and

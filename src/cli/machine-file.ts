@@ -12,8 +12,10 @@ import {
 import { parseDescription } from '../machine/description/description-check.ts';
 import type { Problem } from '../machine/description/shape-problems.ts';
 import { given, printable } from '../machine/description/wording.ts';
+import { versionNote } from '../machine/description/releases.ts';
 import { KNOWN_TYPES, Machine } from '../machine/machine.ts';
 import { PRESETS } from '../machine/description/presets.ts';
+import { complain } from './output.ts';
 import { parseYaml, problemsText, readUserFile, UserMistake, type Places } from './user-file.ts';
 
 /** How a command line says which machine: a file or preset, and what is added to it. */
@@ -46,11 +48,18 @@ export function describeMachine(choice: MachineChoice): Source {
   };
 }
 
-/** The complete, checked description: plain data. Throws UserMistake with one line per problem. */
+/**
+ * The complete, checked description: plain data. Throws UserMistake with one line per problem; a kernel that is not known by
+ * its version is told of.
+ */
 export function resolveMachine(choice: MachineChoice): MachineDescription {
   const source = describeMachine(choice);
   const checked = parseDescription(source.input, KNOWN_TYPES);
-  if ('description' in checked) return checked.description;
+  if ('description' in checked) {
+    const note = versionNote(checked.description.kernel);
+    if (note !== undefined) complain(note);
+    return checked.description;
+  }
   throw new UserMistake(problemsText(checked.problems, source));
 }
 

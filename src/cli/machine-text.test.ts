@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { isSince, RELEASES } from '../base/kernel-release.ts';
 import { parseDescription } from '../machine/description/description-check.ts';
 import { DRIVER_NAMES, type MachineDescription } from '../machine/description/description.ts';
 import { PRESETS } from '../machine/description/presets.ts';
-import { KERNEL_VERSIONS, TRAIT_NAMES } from '../machine/description/releases.ts';
+import { TRAIT_NAMES } from '../machine/description/releases.ts';
 import { KNOWN_TYPES } from '../machine/machine.ts';
 import { printedMachine } from './commands/topology.ts';
 import { parseMachineText, resolveMachine } from './machine-file.ts';
@@ -82,7 +83,7 @@ function machines(): fc.Arbitrary<unknown> {
       name: text,
       kernel: fc.record(
         {
-          version: fc.constantFrom(...KERNEL_VERSIONS.filter((version) => version !== '5.8')),
+          version: fc.constantFrom(...RELEASES.filter((release) => isSince(release, '6.2'))),
           with: fc.subarray(TRAIT_NAMES.filter((name) => name.endsWith('-default'))),
           without: fc.subarray([...TRAIT_NAMES]),
         },

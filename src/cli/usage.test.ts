@@ -1,4 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
 function softiommu(...args: string[]) {
@@ -32,6 +35,22 @@ test.for([
       status,
       lines: [`softiommu: ${what}`, `(${help} --help shows what there is)`],
     });
+  },
+);
+
+test.for([
+  ['6.12', []],
+  ['6.8.0-45-generic', ['6.8.0-45-generic', '6.8']],
+  ['7.1', ['7.1', '6.17']],
+] as const)(
+  'a kernel of version %s is taken, and told of once where it is not known',
+  ([version, told]) => {
+    const file = join(mkdtempSync(join(tmpdir(), 'kernel-')), 'machine.yaml');
+    writeFileSync(file, `kernel: { version: '${version}' }\n`);
+    const { lines, status } = softiommu('topology', '--machine', file);
+    const [asked, release] = told;
+    const note = `softiommu: kernel ${asked} behaves as ${release}, the nearest release that is known`;
+    expect([status, lines]).toEqual([0, asked === undefined ? [''] : [note]]);
   },
 );
 

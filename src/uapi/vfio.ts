@@ -39,6 +39,7 @@ export const VFIO_IOMMU_DIRTY_PAGES = io(17);
 /** VFIO_CHECK_EXTENSION and VFIO_SET_IOMMU. */
 export const VFIO_TYPE1_IOMMU = 1;
 export const VFIO_TYPE1v2_IOMMU = 3;
+export const VFIO_TYPE1_NESTING_IOMMU = 6;
 export const VFIO_DMA_CC_IOMMU = 4;
 export const VFIO_NOIOMMU_IOMMU = 8;
 export const VFIO_UNMAP_ALL = 9;

@@ -30,7 +30,8 @@ type BindArg = ReturnType<typeof vfio_device_bind_iommufd.view>;
 
 /** @kernel vfio_df_ioctl_bind_iommufd */
 export function bindIommufd(access: VfioDeviceFile, task: Task, arg: bigint): Status {
-  const bind = readBind(task, arg);
+  const isPlain = access.device.world.env.has('vfio-bind-plain');
+  const bind = readBind(task, arg, !isPlain);
   if (isErrno(bind)) return bind;
   if (access.group)
     return refuse(EINVAL, 'a device fd from a group is not bound to an iommufd', {
@@ -45,20 +46,21 @@ export function bindIommufd(access: VfioDeviceFile, task: Task, arg: bigint): St
   return rc;
 }
 
-function readBind(task: Task, arg: bigint): Result<BindArg> {
+function readBind(task: Task, arg: bigint, knowsTokens: boolean): Result<BindArg> {
   const type = vfio_device_bind_iommufd;
   const bind = readArg(task, arg, type, 'argsz');
   if (isErrno(bind)) return bind;
   const { argsz } = bind;
   const min = type.end('out_devid');
   if (argsz < min) return refuse(EINVAL, 'argsz is smaller than the struct', { argsz, min });
-  const range = { from: type.end('argsz'), to: Math.min(argsz, type.size) };
+  const size = knowsTokens ? type.size : min;
+  const range = { from: type.end('argsz'), to: Math.min(argsz, size) };
   const rest = readRest(task, arg, bind, range);
   if (rest) return rest;
-  const tail = checkZeroTail(task, arg, type.size, argsz);
+  const tail = knowsTokens ? checkZeroTail(task, arg, size, argsz) : undefined;
   if (tail) return tail;
   if ((bind.iommufd | 0) < 0) return refuse(EINVAL, 'a negative fd', { iommufd: bind.iommufd | 0 });
-  if (bind.flags & ~VFIO_DEVICE_BIND_FLAG_TOKEN) {
+  if (bind.flags & ~(knowsTokens ? VFIO_DEVICE_BIND_FLAG_TOKEN : 0)) {
     return refuse(EINVAL, 'an unknown flag', { flags: bind.flags });
   }
   return bind;
@@ -206,7 +208,8 @@ function readPt<F extends ArgFields>(
   const given = readArg(task, arg, type, last);
   if (isErrno(given)) return given;
   const { argsz, flags } = ptHead.view(given.bytes);
-  if (flags & ~flag) return refuse(EINVAL, 'an unknown flag', { flags });
+  const known = access.device.world.env.has('vfio-bind-plain') ? 0 : flag;
+  if (flags & ~known) return refuse(EINVAL, 'an unknown flag', { flags });
   if (!flags) return given;
   if (!access.device.ops.pasids) {
     return refuse(EOPNOTSUPP, 'the driver attaches no PASIDs', { driver: access.device.ops.name });

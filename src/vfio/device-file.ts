@@ -110,7 +110,8 @@ export const deviceFileOps: FileOps = {
     return refuse(EINVAL, 'the device has nothing to map', { device: access.device.dev.name });
   },
   fdinfo(file) {
-    const path = behind(file).device.ops.sysPath;
+    const { ops, world } = behind(file).device;
+    const path = world.env.has('vfio-no-fdinfo') ? undefined : ops.sysPath;
     return path === undefined ? '' : `vfio-device-syspath: ${path}\n`;
   },
 };

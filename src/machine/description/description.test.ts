@@ -47,8 +47,8 @@ const SHAPES: readonly (readonly [what: string, value: unknown, problem: string]
   ],
   [
     'an unknown kernel',
-    { kernel: { version: '7.9' } },
-    "kernel.version: '7.9' is not allowed; allowed: 5.8, 6.2, 6.6, 6.7, 6.8, 6.11, 6.12, 6.13, 6.14, 6.15, 6.17, 7.2, 7.3",
+    { kernel: { version: 'new' } },
+    "kernel.version: must be a version of Linux in quotes, such as '6.12' or '6.8.0-45-generic', not 'new'",
   ],
   [
     'a kernel without groups, of a version without cdevs',

@@ -6,11 +6,12 @@
  * `softiommu topology --print` quote it.
  */
 import { z } from 'zod';
+import { VERSION_FORM } from '../../base/kernel-release.ts';
 import type { Option, OptionValue } from '../../base/options.ts';
 import type { IommuType } from '../../drivers/iommu-type.ts';
 import type { IommuTypes } from '../../drivers/types.ts';
 import { isAllowed, notAllowedValue, optionSchema } from './options.ts';
-import { DEFAULT_KERNEL, KERNEL_VERSIONS, TRAIT_NAMES } from './releases.ts';
+import { DEFAULT_KERNEL, TRAIT_NAMES } from './releases.ts';
 import {
   must,
   notAllowed,
@@ -41,12 +42,17 @@ export const DRIVER_NAMES: readonly string[] = [...PASSIVE_DRIVERS, ...HOST_DRIV
 
 const trait = z.enum(TRAIT_NAMES);
 
+const A_VERSION = `a version of Linux in quotes, such as '6.12' or '6.8.0-45-generic'`;
+
 const kernel = z
   .strictObject({
     version: z
-      .enum(KERNEL_VERSIONS)
+      .string({ error: ({ input }) => must(A_VERSION, input) })
+      .regex(VERSION_FORM, { error: ({ input }) => must(A_VERSION, input) })
       .default(DEFAULT_KERNEL.version)
-      .describe('release of Linux it behaves as'),
+      .describe(
+        'version of Linux it behaves as: a known release, or what the nearest of them does',
+      ),
     with: z
       .array(trait)
       .default([...DEFAULT_KERNEL.with])

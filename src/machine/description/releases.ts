@@ -3,7 +3,12 @@
  * joined the ABI of /dev/iommu in which version is in uapi/iommufd-since.ts.
  */
 import { Bug } from '../../base/bug.ts';
-import { isSince, NEWEST_RELEASE, RELEASES, type Release } from '../../base/kernel-release.ts';
+import {
+  isSince,
+  nearestRelease,
+  NEWEST_RELEASE,
+  type Release,
+} from '../../base/kernel-release.ts';
 import { KERNEL_TRAITS, type KernelTrait } from '../../base/kernel-traits.ts';
 
 /** The releases that have a trait by themselves: from one on, up to the one before another. */
@@ -18,7 +23,7 @@ export interface ReleaseSpan {
  * specification knows of 6.12 and of 7.3 only changes with 6.13 here.
  */
 export const TRAIT_SPANS: Readonly<Partial<Record<KernelTrait, ReleaseSpan>>> = {
-  'aux-domains': { before: '6.2' },
+  'aux-domains': { before: '5.18' },
   'bus-domain-alloc-refuse': { since: '6.8', before: '6.13' },
   'hwpt-invalidate-nested-only': { before: '6.13' },
   'iommufd-noiommu': { since: '7.3' },
@@ -26,12 +31,16 @@ export const TRAIT_SPANS: Readonly<Partial<Record<KernelTrait, ReleaseSpan>>> = 
   'nested-wants-invalidate': { before: '6.13' },
   'no-iommufd': { before: '6.2' },
   'noiommu-cdev': { since: '7.3' },
+  'type1-nesting': { before: '6.13' },
+  'type1-wrap-einval': { before: '6.13' },
+  'vfio-bind-plain': { before: '6.13' },
   'vfio-dmabuf': { since: '7.3' },
+  'vfio-err-irq-pcie-only': { before: '6.13' },
   'vfio-groups-only': { before: '6.6' },
+  'vfio-msix-fixed': { before: '6.5' },
+  'vfio-no-fdinfo': { before: '6.13' },
+  'vfio-no-precopy-info': { before: '6.13' },
 };
-
-/** Every version a description can ask for, oldest first. */
-export const KERNEL_VERSIONS: readonly string[] = RELEASES;
 
 /** The kernel of a description: a version, and single traits that differ from it. */
 export interface KernelDescription {
@@ -52,11 +61,17 @@ export const DEFAULT_KERNEL: KernelDescription = {
 // cast: Object.keys forgets that the keys are traits
 export const TRAIT_NAMES = Object.keys(KERNEL_TRAITS) as KernelTrait[];
 
-/** The release of a checked description; another version is a Bug. */
-export function releaseOf(kernel: KernelDescription): Release {
-  const release = RELEASES.find((name) => name === kernel.version);
-  if (!release) throw new Bug(`no kernel is called ${kernel.version}`);
+/** The release that the kernel of a checked description behaves as; what is no version is a Bug. */
+export function releaseOf({ version }: Pick<KernelDescription, 'version'>): Release {
+  const release = nearestRelease(version);
+  if (!release) throw new Bug(`no kernel is called ${version}`);
   return release;
+}
+/** A line for whoever asked for a version that is not known itself. */
+export function versionNote(kernel: Pick<KernelDescription, 'version'>): string | undefined {
+  const release = releaseOf(kernel);
+  if (release === kernel.version) return undefined;
+  return `kernel ${kernel.version} behaves as ${release}, the nearest release that is known`;
 }
 
 /** The traits of the version, with those added and without those taken away. */

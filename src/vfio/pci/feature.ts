@@ -85,7 +85,8 @@ export function deviceFeature(
 }
 
 function find(device: VfioPciState, index: number): Result<Feature> {
-  if (index === VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2) {
+  const { env } = device.subsystem;
+  if (index === VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 && !env.has('vfio-no-precopy-info')) {
     return refuse(EINVAL, 'the device does not support PRE_COPY', { device: device.fn.name });
   }
   const isMissing = index === VFIO_DEVICE_FEATURE_DMA_BUF && !device.canExport;

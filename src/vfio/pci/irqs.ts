@@ -40,6 +40,7 @@ export class VfioPciIrqs {
   readonly #fn: PciDeviceFunction;
   readonly #irqs: PciIrqs;
   readonly #config: () => VfioPciConfig;
+  readonly #grows: () => boolean;
   #active: ActiveIrq = 'none';
   /** Vector to its eventfd. */
   readonly #vectors = new Map<number, Eventfd>();
@@ -49,13 +50,16 @@ export class VfioPciIrqs {
   #unmask: { readonly eventfd: Eventfd; readonly listening: Disposable } | undefined;
   readonly #single = new Map<'err' | 'req', Eventfd>();
 
+  /** `grows`: can MSI-X vectors be added while it is on? */
   constructor(
     pci: { readonly fn: PciDeviceFunction; readonly irqs: PciIrqs },
     config: () => VfioPciConfig,
+    grows: () => boolean,
   ) {
     this.#fn = pci.fn;
     this.#irqs = pci.irqs;
     this.#config = config;
+    this.#grows = grows;
   }
   get active(): ActiveIrq {
     return this.#active;
@@ -244,6 +248,10 @@ export class VfioPciIrqs {
   }
   /** One failing vector clears those before it in the call. */
   #setBlock({ task, start }: IrqRequest, fds: Int32Array): Status {
+    const [wanted, enabled] = [start + fds.length, this.#msiCount];
+    if (this.#active === 'msix' && wanted > enabled && !this.#grows()) {
+      return refuse(EINVAL, 'this kernel adds no MSI-X vectors later', { wanted, enabled });
+    }
     for (const [n, fd] of fds.entries()) {
       const rc = this.#setVector(task, start + n, fd);
       if (!rc) continue;

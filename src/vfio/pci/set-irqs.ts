@@ -42,6 +42,7 @@ export function irqCount(device: VfioPciState, index: number): number {
     case VFIO_PCI_MSIX_IRQ_INDEX:
       return fn.msix?.vectors ?? 0;
     case VFIO_PCI_ERR_IRQ_INDEX:
+      return device.hasErrIrq ? 1 : 0;
     case VFIO_PCI_REQ_IRQ_INDEX:
       return 1;
     default:
@@ -54,7 +55,7 @@ function irqFlags(device: VfioPciState, index: number): number {
     return VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
   }
   // MSI-X vectors can be added while it is on, where there are any.
-  const grows = index === VFIO_PCI_MSIX_IRQ_INDEX && device.fn.msix !== undefined;
+  const grows = index === VFIO_PCI_MSIX_IRQ_INDEX && device.fn.msix && device.msixGrows;
   return VFIO_IRQ_INFO_EVENTFD | (grows ? 0 : VFIO_IRQ_INFO_NORESIZE);
 }
 
@@ -64,6 +65,9 @@ export function getIrqInfo(device: VfioPciState, task: Task, arg: bigint): Statu
   if (isErrno(info)) return info;
   if (info.index >= VFIO_PCI_NUM_IRQS) {
     return refuse(EINVAL, 'there is no such interrupt index', { index: info.index });
+  }
+  if (info.index === VFIO_PCI_ERR_IRQ_INDEX && !device.hasErrIrq) {
+    return refuse(EINVAL, 'errors are told of PCIe functions only', { device: device.fn.name });
   }
   info.flags = irqFlags(device, info.index);
   info.count = irqCount(device, info.index);

@@ -51,11 +51,24 @@ export class VfioPciState {
     this.subsystem = subsystem;
     this.dev = pci.dev;
     this.fn = pci.fn;
-    this.irqs = new VfioPciIrqs(pci, () => this.config);
+    this.irqs = new VfioPciIrqs(
+      pci,
+      () => this.config,
+      () => this.msixGrows,
+    );
   }
   /** Does this kernel export BARs as dma-bufs? */
   get canExport(): boolean {
     return this.subsystem.env.has('vfio-dmabuf');
+  }
+  /** Does this kernel have an interrupt for errors of this function? */
+  get hasErrIrq(): boolean {
+    const { env } = this.subsystem;
+    return this.fn.identity.pcie !== undefined || !env.has('vfio-err-irq-pcie-only');
+  }
+  /** Can MSI-X vectors be added while it is on? */
+  get msixGrows(): boolean {
+    return !this.subsystem.env.has('vfio-msix-fixed');
   }
   /** Does a function reset work on it? Known since its open. */
   get resetWorks(): boolean {

@@ -56,7 +56,7 @@ export function attachGroupTo(
 
 /** The routine as merged: a new domain first, then an old one in its place. */
 function attachByMatch(iommu: Type1Iommu, group: ContainerGroup): Status {
-  const fresh = allocDomain(group);
+  const fresh = allocDomain(iommu, group);
   if (isErrno(fresh)) return fresh;
   const rc = group.translation.attach(fresh.domain);
   if (rc) {
@@ -93,7 +93,7 @@ function attachByErrno(iommu: Type1Iommu, group: ContainerGroup): Status {
   const found = attachBySearch<ContainerDomain>({
     candidates: iommu.domains,
     attach: (candidate) => group.translation.attach(candidate.domain),
-    alloc: () => allocDomain(group),
+    alloc: () => allocDomain(iommu, group),
     free: (fresh) => domainFree(fresh.domain),
   });
   if (isErrno(found)) return found;
@@ -114,9 +114,14 @@ function attachByErrno(iommu: Type1Iommu, group: ContainerGroup): Status {
   return undefined;
 }
 
-function allocDomain(group: ContainerGroup): Result<ContainerDomain> {
+function allocDomain(iommu: Type1Iommu, group: ContainerGroup): Result<ContainerDomain> {
   const domain = group.translation.alloc();
   if (isErrno(domain)) return domain;
+  if (iommu.isNesting) {
+    domainFree(domain);
+    const { id } = group.iommuGroup;
+    return refuse(EINVAL, 'the IOMMU offers no nesting to containers', { group: id });
+  }
   return { domain, enforceCacheCoherency: false, groups: [] };
 }
 function enforceCoherency(fresh: ContainerDomain): void {

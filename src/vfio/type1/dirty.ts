@@ -4,15 +4,7 @@
  * No real group of ours tells which pages its devices wrote, so as long as one is attached every page of every
  * mapping is dirty at every look. With emulated groups alone, the pages their drivers pinned are.
  */
-import {
-  EACCES,
-  EFAULT,
-  EINVAL,
-  EOVERFLOW,
-  isErrno,
-  type Result,
-  type Status,
-} from '../../base/errno.ts';
+import { EACCES, EFAULT, EINVAL, isErrno, type Result, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { Task } from '../../base/task.ts';
 import { ffs, U64_MAX } from '../../base/u64.ts';
@@ -25,7 +17,7 @@ import {
 } from '../../uapi/vfio.ts';
 import { behind, copyFromUser, copyToUser, readArg } from '../ioctl.ts';
 import type { Dma } from './dma.ts';
-import type { Type1Iommu } from './state.ts';
+import { refuseWrap, type Type1Iommu } from './state.ts';
 
 /** Bytes of a bitmap that a call may ask for. */
 export const MAX_DIRTY_BITMAP = 0x1000_0000n;
@@ -129,7 +121,7 @@ function readGet(
 function checkGet(iommu: Type1Iommu, get: vfio_iommu_type1_dirty_bitmap_get): Status {
   const { iova, size } = get;
   if (size === 0n) return refuse(EINVAL, 'the size is 0', { iova });
-  if (iova + size - 1n > U64_MAX) return refuse(EOVERFLOW, 'the range wraps', { iova, size });
+  if (iova + size - 1n > U64_MAX) return refuseWrap(iommu, { iova, size });
   const room = checkBitmap({ pgsize: get.pgsize, size: get.bitmap_size, data: get.data }, size);
   if (room) return room;
   const pgsize = iommu.pgsize;

@@ -5,7 +5,6 @@ import {
   ENOENT,
   ENOMEM,
   ENOSPC,
-  EOVERFLOW,
   isErrno,
   type Result,
   type Status,
@@ -24,7 +23,7 @@ import { readArg } from '../ioctl.ts';
 import { newDirtyBitmap } from './dirty.ts';
 import type { Dma } from './dma.ts';
 import { mapIntoDomain, pinDma, unmapFromDomain, unpinDma } from './pin.ts';
-import type { Type1Iommu } from './state.ts';
+import { refuseWrap, type Type1Iommu } from './state.ts';
 
 const READ_WRITE = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
 
@@ -58,8 +57,8 @@ function checkArguments(iommu: Type1Iommu, map: vfio_iommu_type1_dma_map): Statu
     return refuse(EINVAL, 'an unknown flag', { flags });
   }
   if (size === 0n) return refuse(EINVAL, 'the size is 0', { iova, vaddr });
-  if (iova + size - 1n > U64_MAX) return refuse(EOVERFLOW, 'the I/O range wraps', { iova, size });
-  if (vaddr + size - 1n > U64_MAX) return refuse(EOVERFLOW, 'the memory wraps', { vaddr, size });
+  if (iova + size - 1n > U64_MAX) return refuseWrap(iommu, { iova, size });
+  if (vaddr + size - 1n > U64_MAX) return refuseWrap(iommu, { vaddr, size });
   const vaddrOnly = (flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0;
   if (vaddrOnly === ((flags & READ_WRITE) !== 0)) {
     return refuse(EINVAL, 'either READ or WRITE, or VADDR alone', { flags });

@@ -1,10 +1,12 @@
 /** The state of a type1 container: its mappings, its domains, what every domain can map (vfio.md 1.7, 1.8). */
+import { EINVAL, EOVERFLOW, type Status } from '../../base/errno.ts';
 import type { KernelEnv } from '../../base/kernel-env.ts';
 import { Lock } from '../../base/lock.ts';
+import { refuse } from '../../base/refuse.ts';
 import type { PhysicalMemory } from '../../base/physical-memory.ts';
 import type { Domain } from '../../core/contract/domain.ts';
 import type { IommuGroup } from '../../core/contract/group.ts';
-import { VFIO_TYPE1v2_IOMMU } from '../../uapi/vfio.ts';
+import { VFIO_TYPE1_IOMMU, VFIO_TYPE1_NESTING_IOMMU } from '../../uapi/vfio.ts';
 import type { VfioDevice } from '../device.ts';
 import type { GroupTranslation } from './aux.ts';
 import { DmaList } from './dma.ts';
@@ -36,7 +38,7 @@ export interface ContainerGroup {
 /** struct vfio_iommu. */
 export class Type1Iommu {
   readonly world: Type1World;
-  /** VFIO_TYPE1_IOMMU or VFIO_TYPE1v2_IOMMU. */
+  /** VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, or VFIO_TYPE1_NESTING_IOMMU of older kernels. */
   readonly type: number;
   readonly lock = new Lock('vfio_iommu.lock');
   /** Guarded by lock, as are all below. */
@@ -61,7 +63,11 @@ export class Type1Iommu {
     this.available = world.parameters.dmaEntryLimit;
   }
   get isV2(): boolean {
-    return this.type === VFIO_TYPE1v2_IOMMU;
+    return this.type !== VFIO_TYPE1_IOMMU;
+  }
+  /** Type 6: its domains are to be nested in. */
+  get isNesting(): boolean {
+    return this.type === VFIO_TYPE1_NESTING_IOMMU;
   }
   get isEmpty(): boolean {
     return this.domains.length === 0 && this.emulated.length === 0;
@@ -80,4 +86,13 @@ export class Type1Iommu {
     const real = this.domains.some((d) => d.groups.some((g) => g.iommuGroup === group));
     return real || this.emulated.includes(group);
   }
+}
+
+/** A range goes beyond 2^64: EOVERFLOW, which was EINVAL once. */
+export function refuseWrap(
+  { world }: Type1Iommu,
+  facts: Readonly<Record<string, bigint>>,
+): Status<'EINVAL' | 'EOVERFLOW'> {
+  if (world.env.has('type1-wrap-einval')) return refuse(EINVAL, 'the range wraps', facts);
+  return refuse(EOVERFLOW, 'the range wraps', facts);
 }

@@ -1,8 +1,10 @@
 /**
  * The type1 IOMMU driver of containers, v1 and v2: who answers which request (vfio.md 1.7, 1.8).
  *
- * NOT IMPLEMENTED: behaviour switches for 6.12 errnos; huge-page batching has no parameter (disable_hugepages).
+ * NOT IMPLEMENTED: huge-page batching has no parameter (disable_hugepages); no IOMMU of ours takes part in the nesting of
+ * type 6.
  */
+import type { KernelEnv } from '../../base/kernel-env.ts';
 import { EINVAL, ENOTTY, type Result, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { Task } from '../../base/task.ts';
@@ -15,6 +17,7 @@ import {
   VFIO_IOMMU_MAP_DMA,
   VFIO_IOMMU_UNMAP_DMA,
   VFIO_TYPE1_IOMMU,
+  VFIO_TYPE1_NESTING_IOMMU,
   VFIO_TYPE1v2_IOMMU,
   VFIO_UNMAP_ALL,
   VFIO_UPDATE_VADDR,
@@ -30,17 +33,24 @@ import { removeAllDmas } from './remove.ts';
 import { Type1Iommu, type Type1World } from './state.ts';
 import { unmapDma } from './unmap.ts';
 
-/** Extensions that type1 says it has while it is not yet chosen. */
-const SUPPORTED = [VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, VFIO_UNMAP_ALL];
+/** Types that can be chosen. */
+function typesOf(env: KernelEnv): readonly number[] {
+  const nesting = env.has('type1-nesting') ? [VFIO_TYPE1_NESTING_IOMMU] : [];
+  return [VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, ...nesting];
+}
+/** Extensions that type1 says it has, chosen or not. */
+function isSupported(env: KernelEnv, extension: number): boolean {
+  return extension === VFIO_UNMAP_ALL || typesOf(env).includes(extension);
+}
 
 /** The driver, to be given to VfioSubsystem as one of its `containerDrivers`. */
 export function type1Driver(world: Type1World): ContainerIommuDriver {
   return {
     name: 'vfio-iommu-type1',
     noiommu: false,
-    checkExtension: (extension) => (SUPPORTED.includes(extension) ? 1 : 0),
+    checkExtension: (extension) => (isSupported(world.env, extension) ? 1 : 0),
     open(_task, type) {
-      if (type === VFIO_TYPE1_IOMMU || type === VFIO_TYPE1v2_IOMMU) {
+      if (typesOf(world.env).includes(type)) {
         return new Type1Container(new Type1Iommu(world, type));
       }
       return refuse(EINVAL, 'an extension of type1, but no IOMMU type', { type });
@@ -70,8 +80,8 @@ export class Type1Container implements ContainerIommu {
   }
   /** @kernel vfio_iommu_type1_check_extension */
   checkExtension(extension: number): number {
-    const { domains, emulated } = this.iommu;
-    if (SUPPORTED.includes(extension)) return 1;
+    const { domains, emulated, world } = this.iommu;
+    if (isSupported(world.env, extension)) return 1;
     if (extension === VFIO_UPDATE_VADDR) return emulated.length === 0 ? 1 : 0;
     if (extension !== VFIO_DMA_CC_IOMMU) return 0;
     return domains.every((domain) => domain.enforceCacheCoherency) ? 1 : 0;

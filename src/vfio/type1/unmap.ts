@@ -1,5 +1,5 @@
 /** VFIO_IOMMU_UNMAP_DMA of type1 (vfio.md 1.10). */
-import { EBUSY, EINVAL, EOVERFLOW, isErrno, type Result, type Status } from '../../base/errno.ts';
+import { EBUSY, EINVAL, isErrno, type Result, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { Task } from '../../base/task.ts';
 import { U64_MAX } from '../../base/u64.ts';
@@ -14,7 +14,7 @@ import { behind, copyFromUser, copyToUser, readArg } from '../ioctl.ts';
 import { checkBitmap, reportDirty } from './dirty.ts';
 import type { Dma } from './dma.ts';
 import { removeDma } from './remove.ts';
-import type { Type1Iommu } from './state.ts';
+import { refuseWrap, type Type1Iommu } from './state.ts';
 
 /** Pages of a 64-bit space. */
 const ALL_PAGES = 2 ** 52;
@@ -81,7 +81,7 @@ function checkRange(
   if (size & (pgsize - 1n)) {
     return refuse(EINVAL, 'size is not a multiple of the page size', { size, pgsize });
   }
-  if (iova + size - 1n > U64_MAX) return refuse(EOVERFLOW, 'the range wraps', { iova, size });
+  if (iova + size - 1n > U64_MAX) return refuseWrap(iommu, { iova, size });
   return bitmap ? checkTracking(iommu, bitmap) : undefined;
 }
 function checkTracking(iommu: Type1Iommu, bitmap: vfio_bitmap): Status {
