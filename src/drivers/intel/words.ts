@@ -1,7 +1,8 @@
 /**
- * The words a VT-d unit and its driver exchange through RAM, as declared layouts (formats.md 7, 11.1).
+ * The words a VT-d unit and its driver exchange through RAM, as declared layouts (formats.md 7, 11.1). Descriptors of the
+ * invalidation queue are in descriptors.ts.
  *
- * Device tables, PASID tables, invalidation descriptors and the fault recording register. Fields named by the
+ * Device tables, PASID tables, page requests and the fault recording register. Fields named by the
  * architecture keep its names. Bits that no field names are reserved and must be zero.
  */
 import { layout, type Field } from '../../base/bitfield.ts';
@@ -69,99 +70,6 @@ export const PGTT_FIRST = 1;
 export const PGTT_SECOND = 2;
 export const PGTT_NESTED = 3;
 export const PGTT_PASS_THROUGH = 4;
-
-/** Invalidation descriptors share the type in bits 3:0; a 256-bit descriptor has zeros behind. VT-d 6.5.2.1. */
-export const descContext = layout('vtd_desc_context', 128, {
-  type: [0, 3],
-  granularity: [4, 5],
-  did: [16, 31],
-  sid: [32, 47],
-  functionMask: [48, 49],
-});
-/** VT-d 6.5.2.3. */
-export const descIotlb = layout('vtd_desc_iotlb', 128, {
-  type: [0, 3],
-  granularity: [4, 5],
-  drainWrites: [6, 6],
-  drainReads: [7, 7],
-  did: [16, 31],
-  addressMask: [64, 69],
-  hint: [70, 70],
-  address: [76, 127],
-});
-/** VT-d 6.5.2.5. */
-export const descDevTlb = layout('vtd_desc_dev_tlb', 128, {
-  type: [0, 3],
-  sid: [32, 47],
-  size: [64, 64],
-  address: [76, 127],
-});
-/** VT-d 6.5.2.9. */
-export const descWait = layout('vtd_desc_wait', 128, {
-  type: [0, 3],
-  interrupt: [4, 4],
-  statusWrite: [5, 5],
-  fence: [6, 6],
-  statusData: [32, 63],
-  statusAddress: [66, 115],
-});
-/** VT-d 6.5.2.4. */
-export const descPasidIotlb = layout('vtd_desc_pasid_iotlb', 128, {
-  type: [0, 3],
-  granularity: [4, 5],
-  did: [16, 31],
-  pasid: [32, 51],
-  addressMask: [64, 69],
-  hint: [70, 70],
-  address: [76, 127],
-});
-/** VT-d 6.5.2.2. */
-export const descPasidCache = layout('vtd_desc_pasid_cache', 128, {
-  type: [0, 3],
-  granularity: [4, 5],
-  did: [16, 31],
-  pasid: [32, 51],
-});
-/** VT-d 6.5.2.6. */
-export const descPasidDevTlb = layout('vtd_desc_pasid_dev_tlb', 128, {
-  type: [0, 3],
-  sid: [16, 31],
-  pasid: [32, 51],
-  global: [64, 64],
-  size: [75, 75],
-  address: [76, 127],
-});
-
-/** A response to a group of page requests, put into the invalidation queue. VT-d 7.6.1. */
-export const descPageResponse = layout('vtd_desc_page_response', 128, {
-  type: [0, 3],
-  pasidPresent: [4, 4],
-  code: [12, 15],
-  rid: [16, 31],
-  pasid: [32, 51],
-  group: [67, 75],
-});
-
-export const DESC_CONTEXT = 1;
-export const DESC_IOTLB = 2;
-export const DESC_DEV_TLB = 3;
-export const DESC_WAIT = 5;
-export const DESC_PASID_IOTLB = 6;
-export const DESC_PASID_CACHE = 7;
-export const DESC_PASID_DEV_TLB = 8;
-export const DESC_PAGE_RESPONSE = 9;
-/** Granularity of context and IOTLB invalidations. */
-export const GRAN_GLOBAL = 1;
-export const GRAN_DOMAIN = 2;
-/** Device for the context cache, page for the IOTLB and the PASID-based IOTLB. */
-export const GRAN_DEVICE = 3;
-export const GRAN_PAGE = 3;
-/** PASID-based IOTLB: everything of one PASID. */
-export const GRAN_PASID = 2;
-/** PASID cache. */
-export const GRAN_PC_DOMAIN = 0;
-export const GRAN_PC_PASID = 1;
-export const GRAN_PC_GLOBAL = 3;
 
 /** VT-d 11.4.7.6. */
 export const faultRecord = layout('vtd_fault_record', 128, {

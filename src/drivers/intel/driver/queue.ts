@@ -13,31 +13,7 @@ import type { PageGroupResponse } from '../../unit/ats.ts';
 import { write64, type RegisterPort } from '../../unit/register-port.ts';
 import { Ring, type RingPointers } from '../../unit/ring.ts';
 import { iqa, REG_IQA, REG_IQH, REG_IQT } from '../registers.ts';
-import {
-  DESC_CONTEXT,
-  DESC_DEV_TLB,
-  DESC_PAGE_RESPONSE,
-  DESC_IOTLB,
-  DESC_PASID_CACHE,
-  DESC_PASID_DEV_TLB,
-  DESC_PASID_IOTLB,
-  DESC_WAIT,
-  descContext,
-  descDevTlb,
-  descPageResponse,
-  descIotlb,
-  descPasidCache,
-  descPasidDevTlb,
-  descPasidIotlb,
-  descWait,
-  GRAN_DEVICE,
-  GRAN_DOMAIN,
-  GRAN_GLOBAL,
-  GRAN_PAGE,
-  GRAN_PASID,
-  GRAN_PC_GLOBAL,
-  GRAN_PC_PASID,
-} from '../words.ts';
+import { DESC, desc, GRAN } from '../descriptors.ts';
 
 /** A range to invalidate: 2^order granules from `startG`, aligned to its size. */
 export interface AlignedRange {
@@ -121,29 +97,29 @@ export class QueuedInvalidation {
 
   contextGlobal(): void {
     this.#submit('context', { granularity: 'global' }, (words, at) => {
-      descContext.type.set(words, at, DESC_CONTEXT);
-      descContext.granularity.set(words, at, GRAN_GLOBAL);
+      desc.context.type.set(words, at, DESC.CONTEXT);
+      desc.context.granularity.set(words, at, GRAN.GLOBAL);
     });
   }
   contextDevice(did: number, requesterId: number): void {
     this.#submit('context', { granularity: 'device', did, requesterId }, (words, at) => {
-      descContext.type.set(words, at, DESC_CONTEXT);
-      descContext.granularity.set(words, at, GRAN_DEVICE);
-      descContext.did.set(words, at, did);
-      descContext.sid.set(words, at, requesterId);
+      desc.context.type.set(words, at, DESC.CONTEXT);
+      desc.context.granularity.set(words, at, GRAN.DEVICE);
+      desc.context.did.set(words, at, did);
+      desc.context.sid.set(words, at, requesterId);
     });
   }
   iotlbGlobal(): void {
     this.#submit('iotlb', { granularity: 'global' }, (words, at) => {
-      descIotlb.type.set(words, at, DESC_IOTLB);
-      descIotlb.granularity.set(words, at, GRAN_GLOBAL);
+      desc.iotlb.type.set(words, at, DESC.IOTLB);
+      desc.iotlb.granularity.set(words, at, GRAN.GLOBAL);
     });
   }
   iotlbDomain(did: number): void {
     this.#submit('iotlb', { granularity: 'domain', did }, (words, at) => {
-      descIotlb.type.set(words, at, DESC_IOTLB);
-      descIotlb.granularity.set(words, at, GRAN_DOMAIN);
-      descIotlb.did.set(words, at, did);
+      desc.iotlb.type.set(words, at, DESC.IOTLB);
+      desc.iotlb.granularity.set(words, at, GRAN.DOMAIN);
+      desc.iotlb.did.set(words, at, did);
     });
   }
   /** A range of the second stage; undefined: the whole domain. */
@@ -153,37 +129,37 @@ export class QueuedInvalidation {
       return;
     }
     this.#submit('iotlb', { granularity: 'page', did, ...range }, (words, at) => {
-      descIotlb.type.set(words, at, DESC_IOTLB);
-      descIotlb.granularity.set(words, at, GRAN_PAGE);
-      descIotlb.did.set(words, at, did);
-      descIotlb.addressMask.set(words, at, range.order);
-      descIotlb.address.set(words, at, range.startG);
+      desc.iotlb.type.set(words, at, DESC.IOTLB);
+      desc.iotlb.granularity.set(words, at, GRAN.PAGE);
+      desc.iotlb.did.set(words, at, did);
+      desc.iotlb.addressMask.set(words, at, range.order);
+      desc.iotlb.address.set(words, at, range.startG);
     });
   }
   /** A range of the first stage of one PASID; undefined: all of it. */
   pasidIotlb(did: number, pasid: number, range: AlignedRange | undefined): void {
     this.#submit('iotlb', { granularity: 'pasid', did, pasid, ...range }, (words, at) => {
-      descPasidIotlb.type.set(words, at, DESC_PASID_IOTLB);
-      descPasidIotlb.granularity.set(words, at, range === undefined ? GRAN_PASID : GRAN_PAGE);
-      descPasidIotlb.did.set(words, at, did);
-      descPasidIotlb.pasid.set(words, at, pasid);
+      desc.pasidIotlb.type.set(words, at, DESC.PASID_IOTLB);
+      desc.pasidIotlb.granularity.set(words, at, range === undefined ? GRAN.PASID : GRAN.PAGE);
+      desc.pasidIotlb.did.set(words, at, did);
+      desc.pasidIotlb.pasid.set(words, at, pasid);
       if (range === undefined) return;
-      descPasidIotlb.addressMask.set(words, at, range.order);
-      descPasidIotlb.address.set(words, at, range.startG);
+      desc.pasidIotlb.addressMask.set(words, at, range.order);
+      desc.pasidIotlb.address.set(words, at, range.startG);
     });
   }
   pasidCacheGlobal(): void {
     this.#submit('pasid', { granularity: 'global' }, (words, at) => {
-      descPasidCache.type.set(words, at, DESC_PASID_CACHE);
-      descPasidCache.granularity.set(words, at, GRAN_PC_GLOBAL);
+      desc.pasidCache.type.set(words, at, DESC.PASID_CACHE);
+      desc.pasidCache.granularity.set(words, at, GRAN.PC_GLOBAL);
     });
   }
   pasidCache(did: number, pasid: number): void {
     this.#submit('pasid', { granularity: 'pasid', did, pasid }, (words, at) => {
-      descPasidCache.type.set(words, at, DESC_PASID_CACHE);
-      descPasidCache.granularity.set(words, at, GRAN_PC_PASID);
-      descPasidCache.did.set(words, at, did);
-      descPasidCache.pasid.set(words, at, pasid);
+      desc.pasidCache.type.set(words, at, DESC.PASID_CACHE);
+      desc.pasidCache.granularity.set(words, at, GRAN.PC_PASID);
+      desc.pasidCache.did.set(words, at, did);
+      desc.pasidCache.pasid.set(words, at, pasid);
     });
   }
   /** PASID -1: requests without one. A range of undefined is everything. */
@@ -192,30 +168,30 @@ export class QueuedInvalidation {
     const address = encodeSized(startG, order);
     this.#submit('dev-tlb', { requesterId, pasid, startG, order }, (words, at) => {
       if (pasid < 0) {
-        descDevTlb.type.set(words, at, DESC_DEV_TLB);
-        descDevTlb.sid.set(words, at, requesterId);
-        descDevTlb.size.set(words, at, Number(order > 0));
-        descDevTlb.address.set(words, at, address);
+        desc.devTlb.type.set(words, at, DESC.DEV_TLB);
+        desc.devTlb.sid.set(words, at, requesterId);
+        desc.devTlb.size.set(words, at, Number(order > 0));
+        desc.devTlb.address.set(words, at, address);
         return;
       }
-      descPasidDevTlb.type.set(words, at, DESC_PASID_DEV_TLB);
-      descPasidDevTlb.sid.set(words, at, requesterId);
-      descPasidDevTlb.pasid.set(words, at, pasid);
-      descPasidDevTlb.size.set(words, at, Number(order > 0));
-      descPasidDevTlb.address.set(words, at, address);
+      desc.pasidDevTlb.type.set(words, at, DESC.PASID_DEV_TLB);
+      desc.pasidDevTlb.sid.set(words, at, requesterId);
+      desc.pasidDevTlb.pasid.set(words, at, pasid);
+      desc.pasidDevTlb.size.set(words, at, Number(order > 0));
+      desc.pasidDevTlb.address.set(words, at, address);
     });
   }
 
   pageResponse(response: PageGroupResponse): void {
     const { requesterId, pasid, group, code } = response;
     this.#submit('page-response', { requesterId, pasid, group, code }, (words, at) => {
-      descPageResponse.type.set(words, at, DESC_PAGE_RESPONSE);
-      descPageResponse.code.set(words, at, code);
-      descPageResponse.rid.set(words, at, requesterId);
-      descPageResponse.group.set(words, at, group);
+      desc.pageResponse.type.set(words, at, DESC.PAGE_RESPONSE);
+      desc.pageResponse.code.set(words, at, code);
+      desc.pageResponse.rid.set(words, at, requesterId);
+      desc.pageResponse.group.set(words, at, group);
       if (pasid < 0) return;
-      descPageResponse.pasidPresent.set(words, at, 1);
-      descPageResponse.pasid.set(words, at, pasid);
+      desc.pageResponse.pasidPresent.set(words, at, 1);
+      desc.pageResponse.pasid.set(words, at, pasid);
     });
   }
 
@@ -227,11 +203,11 @@ export class QueuedInvalidation {
     const status = this.#statusPfn * FRAME_WORDS;
     this.#sequence = (this.#sequence + 1) % 0x8000_0000;
     this.#ring.put((words, at) => {
-      descWait.type.set(words, at, DESC_WAIT);
-      descWait.statusWrite.set(words, at, 1);
-      descWait.fence.set(words, at, 1);
-      descWait.statusData.set(words, at, this.#sequence);
-      descWait.statusAddress.set(words, at, status);
+      desc.wait.type.set(words, at, DESC.WAIT);
+      desc.wait.statusWrite.set(words, at, 1);
+      desc.wait.fence.set(words, at, 1);
+      desc.wait.statusData.set(words, at, this.#sequence);
+      desc.wait.statusAddress.set(words, at, status);
     });
     this.#port.write32(REG_IQT, this.#pointers.tail);
     bugOn(

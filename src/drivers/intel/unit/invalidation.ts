@@ -1,6 +1,6 @@
 /**
  * The hardware side of queued invalidation: descriptors are read from RAM and carried out on the unit's caches
- * (formats.md 7; VT-d 6.5.2; descriptor layouts in words.ts).
+ * (formats.md 7; VT-d 6.5.2; layouts in descriptors.ts).
  *
  * A descriptor the unit does not understand stops the queue with IQE set, as the architecture says.
  */
@@ -8,32 +8,7 @@ import { pow2 } from '../../../base/u64.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
 import type { PageGroupResponse } from '../../unit/ats.ts';
 import { MAMV } from '../hardware.ts';
-import {
-  DESC_CONTEXT,
-  DESC_DEV_TLB,
-  DESC_PAGE_RESPONSE,
-  DESC_IOTLB,
-  DESC_PASID_CACHE,
-  DESC_PASID_DEV_TLB,
-  DESC_PASID_IOTLB,
-  DESC_WAIT,
-  descContext,
-  descDevTlb,
-  descPageResponse,
-  descIotlb,
-  descPasidCache,
-  descPasidDevTlb,
-  descPasidIotlb,
-  descWait,
-  GRAN_DEVICE,
-  GRAN_DOMAIN,
-  GRAN_GLOBAL,
-  GRAN_PAGE,
-  GRAN_PASID,
-  GRAN_PC_DOMAIN,
-  GRAN_PC_GLOBAL,
-  GRAN_PC_PASID,
-} from '../words.ts';
+import { DESC, desc, GRAN } from '../descriptors.ts';
 
 /** The caches as the queue commands them. Ranges are granules; `undefined` means everything. */
 export interface CacheControl {
@@ -54,27 +29,27 @@ export interface GranuleRange {
 type Handler = (words: Int32Array, at: number, caches: CacheControl) => boolean;
 
 const HANDLERS = new Map<number, Handler>([
-  [DESC_CONTEXT, contextCache],
-  [DESC_IOTLB, iotlb],
-  [DESC_DEV_TLB, devTlb],
-  [DESC_PASID_IOTLB, pasidIotlb],
-  [DESC_PASID_CACHE, pasidCache],
-  [DESC_PASID_DEV_TLB, pasidDevTlb],
-  [DESC_PAGE_RESPONSE, pageResponse],
+  [DESC.CONTEXT, contextCache],
+  [DESC.IOTLB, iotlb],
+  [DESC.DEV_TLB, devTlb],
+  [DESC.PASID_IOTLB, pasidIotlb],
+  [DESC.PASID_CACHE, pasidCache],
+  [DESC.PASID_DEV_TLB, pasidDevTlb],
+  [DESC.PAGE_RESPONSE, pageResponse],
 ]);
 
 /** Carry out the descriptor at word `at`; false when it is not a valid one. */
 export function runDescriptor(ram: Ram, at: number, caches: CacheControl): boolean {
-  const type = descWait.type.get(ram.words, at);
-  if (type === DESC_WAIT) return wait(ram, at);
+  const type = desc.wait.type.get(ram.words, at);
+  if (type === DESC.WAIT) return wait(ram, at);
   return HANDLERS.get(type)?.(ram.words, at, caches) ?? false;
 }
 
 function wait(ram: Ram, at: number): boolean {
-  if (descWait.statusWrite.get(ram.words, at) === 0) return true;
-  const address = descWait.statusAddress.get(ram.words, at);
+  if (desc.wait.statusWrite.get(ram.words, at) === 0) return true;
+  const address = desc.wait.statusAddress.get(ram.words, at);
   if (address >= ram.frameCount * FRAME_WORDS) return false;
-  ram.words[address] = descWait.statusData.get(ram.words, at) | 0;
+  ram.words[address] = desc.wait.statusData.get(ram.words, at) | 0;
   return true;
 }
 
@@ -82,17 +57,17 @@ function wait(ram: Ram, at: number): boolean {
 const FUNCTION_MASKS = [0, 0b100, 0b110, 0b111];
 
 function contextCache(words: Int32Array, at: number, caches: CacheControl): boolean {
-  const did = descContext.did.get(words, at);
-  const sid = descContext.sid.get(words, at);
-  const kept = ~FUNCTION_MASKS[descContext.functionMask.get(words, at)]!;
-  switch (descContext.granularity.get(words, at)) {
-    case GRAN_GLOBAL:
+  const did = desc.context.did.get(words, at);
+  const sid = desc.context.sid.get(words, at);
+  const kept = ~FUNCTION_MASKS[desc.context.functionMask.get(words, at)]!;
+  switch (desc.context.granularity.get(words, at)) {
+    case GRAN.GLOBAL:
       caches.invalidateContexts(() => true);
       return true;
-    case GRAN_DOMAIN:
+    case GRAN.DOMAIN:
       caches.invalidateContexts((entryDid) => entryDid === did);
       return true;
-    case GRAN_DEVICE:
+    case GRAN.DEVICE:
       caches.invalidateContexts(
         (entryDid, rid) => entryDid === did && (rid & kept) === (sid & kept),
       );
@@ -103,18 +78,18 @@ function contextCache(words: Int32Array, at: number, caches: CacheControl): bool
 }
 
 function iotlb(words: Int32Array, at: number, caches: CacheControl): boolean {
-  const did = descIotlb.did.get(words, at);
-  switch (descIotlb.granularity.get(words, at)) {
-    case GRAN_GLOBAL:
+  const did = desc.iotlb.did.get(words, at);
+  switch (desc.iotlb.granularity.get(words, at)) {
+    case GRAN.GLOBAL:
       caches.invalidateIotlb(undefined, undefined);
       return true;
-    case GRAN_DOMAIN:
+    case GRAN.DOMAIN:
       caches.invalidateIotlb(did, undefined);
       return true;
-    case GRAN_PAGE: {
-      const order = descIotlb.addressMask.get(words, at);
+    case GRAN.PAGE: {
+      const order = desc.iotlb.addressMask.get(words, at);
       if (order > MAMV) return false;
-      caches.invalidateIotlb(did, maskedRange(descIotlb.address.get(words, at), order));
+      caches.invalidateIotlb(did, maskedRange(desc.iotlb.address.get(words, at), order));
       return true;
     }
     default:
@@ -123,16 +98,16 @@ function iotlb(words: Int32Array, at: number, caches: CacheControl): boolean {
 }
 
 function pasidIotlb(words: Int32Array, at: number, caches: CacheControl): boolean {
-  const did = descPasidIotlb.did.get(words, at);
-  const pasid = descPasidIotlb.pasid.get(words, at);
-  switch (descPasidIotlb.granularity.get(words, at)) {
-    case GRAN_PASID:
+  const did = desc.pasidIotlb.did.get(words, at);
+  const pasid = desc.pasidIotlb.pasid.get(words, at);
+  switch (desc.pasidIotlb.granularity.get(words, at)) {
+    case GRAN.PASID:
       caches.invalidatePasidIotlb(did, pasid, undefined);
       return true;
-    case GRAN_PAGE: {
-      const order = descPasidIotlb.addressMask.get(words, at);
+    case GRAN.PAGE: {
+      const order = desc.pasidIotlb.addressMask.get(words, at);
       if (order > MAMV) return false;
-      const range = maskedRange(descPasidIotlb.address.get(words, at), order);
+      const range = maskedRange(desc.pasidIotlb.address.get(words, at), order);
       caches.invalidatePasidIotlb(did, pasid, range);
       return true;
     }
@@ -142,16 +117,16 @@ function pasidIotlb(words: Int32Array, at: number, caches: CacheControl): boolea
 }
 
 function pasidCache(words: Int32Array, at: number, caches: CacheControl): boolean {
-  const did = descPasidCache.did.get(words, at);
-  const pasid = descPasidCache.pasid.get(words, at);
-  switch (descPasidCache.granularity.get(words, at)) {
-    case GRAN_PC_DOMAIN:
+  const did = desc.pasidCache.did.get(words, at);
+  const pasid = desc.pasidCache.pasid.get(words, at);
+  switch (desc.pasidCache.granularity.get(words, at)) {
+    case GRAN.PC_DOMAIN:
       caches.invalidatePasids((entryDid) => entryDid === did);
       return true;
-    case GRAN_PC_PASID:
+    case GRAN.PC_PASID:
       caches.invalidatePasids((entryDid, entryPasid) => entryDid === did && entryPasid === pasid);
       return true;
-    case GRAN_PC_GLOBAL:
+    case GRAN.PC_GLOBAL:
       caches.invalidatePasids(() => true);
       return true;
     default:
@@ -160,28 +135,28 @@ function pasidCache(words: Int32Array, at: number, caches: CacheControl): boolea
 }
 
 function devTlb(words: Int32Array, at: number, caches: CacheControl): boolean {
-  const address = descDevTlb.address.get(words, at);
-  const range = sizedRange(address, descDevTlb.size.get(words, at) === 1);
-  caches.invalidateDevTlb(descDevTlb.sid.get(words, at), -1, range);
+  const address = desc.devTlb.address.get(words, at);
+  const range = sizedRange(address, desc.devTlb.size.get(words, at) === 1);
+  caches.invalidateDevTlb(desc.devTlb.sid.get(words, at), -1, range);
   return true;
 }
 
 function pasidDevTlb(words: Int32Array, at: number, caches: CacheControl): boolean {
-  const address = descPasidDevTlb.address.get(words, at);
-  const range = sizedRange(address, descPasidDevTlb.size.get(words, at) === 1);
-  const global = descPasidDevTlb.global.get(words, at) === 1;
-  const pasid = global ? undefined : descPasidDevTlb.pasid.get(words, at);
-  caches.invalidateDevTlb(descPasidDevTlb.sid.get(words, at), pasid, range);
+  const address = desc.pasidDevTlb.address.get(words, at);
+  const range = sizedRange(address, desc.pasidDevTlb.size.get(words, at) === 1);
+  const global = desc.pasidDevTlb.global.get(words, at) === 1;
+  const pasid = global ? undefined : desc.pasidDevTlb.pasid.get(words, at);
+  caches.invalidateDevTlb(desc.pasidDevTlb.sid.get(words, at), pasid, range);
   return true;
 }
 
 function pageResponse(words: Int32Array, at: number, caches: CacheControl): boolean {
-  const hasPasid = descPageResponse.pasidPresent.get(words, at) === 1;
+  const hasPasid = desc.pageResponse.pasidPresent.get(words, at) === 1;
   caches.respond({
-    requesterId: descPageResponse.rid.get(words, at),
-    pasid: hasPasid ? descPageResponse.pasid.get(words, at) : -1,
-    group: descPageResponse.group.get(words, at),
-    code: descPageResponse.code.get(words, at),
+    requesterId: desc.pageResponse.rid.get(words, at),
+    pasid: hasPasid ? desc.pageResponse.pasid.get(words, at) : -1,
+    group: desc.pageResponse.group.get(words, at),
+    code: desc.pageResponse.code.get(words, at),
   });
   return true;
 }
