@@ -13,6 +13,7 @@ export interface RunFlags {
   readonly selftest?: true;
   readonly mode?: 'namespace' | 'traps';
   readonly pin?: 'copy' | 'exact';
+  readonly wait?: 'all' | 'program';
 }
 
 /** The plan of a run. Throws a message for people when the machine or an option cannot be. */
@@ -22,6 +23,7 @@ export function planRun(argv: readonly string[], flags: RunFlags): Omit<RunPlan,
     machine: flags.selftest ? withSelftest(resolveMachine(flags)) : resolveMachine(flags),
     trace: flags.trace === true ? '-' : flags.trace,
     pin: flags.pin,
+    wait: flags.wait ?? 'all',
     launch: {
       ...launchOptions(flags.mode),
       capabilities: flags.selftest === true,

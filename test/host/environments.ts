@@ -129,10 +129,13 @@ export function startSoftiommu(argv: readonly string[], options: RunOptions = {}
 
 /** Directories of runs that are over, of ours: those of other tests have no number. */
 function directoriesOfEndedRuns(): string[] {
-  return readdirSync(tmpdir()).filter((name) => {
-    const pid = /^softiommu-(\d+)-/.exec(name)?.[1];
-    return pid !== undefined && !existsSync(`/proc/${pid}`);
-  });
+  const places = [process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), tmpdir()].filter(existsSync);
+  return places
+    .flatMap((place) => readdirSync(place))
+    .filter((name) => {
+      const pid = /^softiommu-(\d+)-/.exec(name)?.[1];
+      return pid !== undefined && !existsSync(`/proc/${pid}`);
+    });
 }
 const left = new Set(directoriesOfEndedRuns());
 /** What runs have left behind since the tests began. */

@@ -237,7 +237,8 @@ const PLACES = ENVIRONMENTS.filter(
 );
 
 describe.for(PLACES)('a run leaves nothing behind: $name', (environment) => {
-  const startSoftiommu = (argv: readonly string[]) => startIn(argv, { environment });
+  const startSoftiommu = (argv: readonly string[]) =>
+    startIn(argv, { environment, flags: ['--wait=program'] });
   const mounts = () => readFileSync('/proc/self/mounts', 'latin1').split('\n');
   const before = new Set(mounts());
   afterEach(() => {

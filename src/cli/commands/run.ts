@@ -6,6 +6,7 @@ import { withUsage } from '../usage.ts';
 
 const MODES = ['namespace', 'traps'] as const;
 const PINS = ['copy', 'exact'] as const;
+const WAITS = ['all', 'program'] as const;
 
 /** A bare `--trace` takes nothing from the words that follow: they are the program. */
 const TRACE = '--trace';
@@ -48,6 +49,14 @@ export function runCommand() {
       )
         .choices(PINS)
         .default('copy' as const),
+    )
+    .addOption(
+      new Option(
+        '--wait <for>',
+        'when the run is over: when all its processes have ended, or with the program, which ends the others',
+      )
+        .choices(WAITS)
+        .default('all' as const),
     )
     .passThroughOptions()
     .action(async (argv, options) => {

@@ -10,6 +10,7 @@ import type { FilterOptions } from '../seccomp/filter.ts';
 import type { MountPlan } from '../tree/mount-plan.ts';
 import { textOf } from '../sys/procfs.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
+import { endDescendants } from './descendants.ts';
 
 /** How a program is started. */
 export interface LaunchOptions extends FilterOptions {
@@ -21,8 +22,14 @@ export interface LaunchOptions extends FilterOptions {
   readonly namespace?: 'unshare' | 'user-namespace';
 }
 
+/** Which processes a run lasts for; what is left then is ended. */
+export type Wait = 'all' | 'program';
+
 /** What the launcher is told beside the program. */
 export interface LauncherOrder extends LaunchOptions {
+  readonly wait: Wait;
+  /** The directory of the run. */
+  readonly temporary: string;
   readonly plan?: MountPlan;
 }
 
@@ -31,6 +38,25 @@ export interface Launched {
   readonly pid: number;
   /** Close-on-exec; readable when a call is trapped, hung up when the last program is gone. */
   readonly listener: number;
+  readonly launcher: Launcher;
+}
+
+/** The process above all of a run, our child. */
+export class Launcher {
+  readonly pid: number;
+  /** Readable when it has something to say (launcher-reports.ts), hung up when it is gone. */
+  readonly socket: number;
+  constructor(pid: number, socket: number) {
+    this.pid = pid;
+    this.socket = socket;
+  }
+  /** It ends what is left, and itself. Nothing of that may wait for an answer of ours. */
+  close(): void {
+    libc.close(this.socket);
+    libc.waitFor(this.pid);
+    // Of a launcher that was killed the orphans are ours.
+    endDescendants();
+  }
 }
 
 const STDIO = [0, 1, 2];
@@ -38,7 +64,7 @@ const STDIO = [0, 1, 2];
 /** The exit status instead, when the launcher ended before a program ran (it has said why). */
 export function launch(
   argv: readonly string[],
-  options: LaunchOptions,
+  options: LaunchOptions & { readonly wait: Wait },
   tree: TreeBackend,
 ): Launched | number {
   const pair = libc.socketpair();
@@ -46,22 +72,28 @@ export function launch(
   const [ours, theirs] = pair;
   libc.setCloexec(ours, true);
   for (const fd of STDIO) libc.setCloexec(fd, false); // Node keeps its streams to itself
-  const order: LauncherOrder = tree.plan ? { ...options, plan: tree.plan } : options;
-  const command = [...(options.namespace === 'user-namespace' ? IN_USER_NAMESPACE : [])];
-  command.push(process.execPath, ...launcherArguments(), String(theirs), JSON.stringify(order));
-  const pid = posixSpawn(
-    command[0]!,
-    [...command, ...argv],
-    Object.entries(process.env).map(([name, value]) => `${name}=${value!}`),
-  );
+  const { temporary, plan } = tree;
+  const order: LauncherOrder = { ...options, temporary, ...(plan && { plan }) };
+  const pid = spawnLauncher(order, theirs, argv);
   libc.close(theirs);
   if (pid < 0) throw new HostError(`the launcher did not start (errno ${-pid})`);
-  if (order.plan) serveMounts(tree, ours);
-  const listener = libc.receiveFd(ours);
+  if (plan) serveMounts(tree, ours);
+  const { fd: listener, number: program } = libc.receiveFd(ours);
+  if (listener >= 0) {
+    // With a copy of its own, calls that are trapped after our death wait for the end the launcher brings.
+    libc.sendFd(ours, listener);
+    return { pid: program, listener, launcher: new Launcher(pid, ours) };
+  }
   libc.close(ours);
-  if (listener >= 0) return { pid, listener };
   const status = libc.waitFor(pid)?.status ?? 0;
   return (status & 0x7f) === 0 ? status >> 8 : 125;
+}
+
+function spawnLauncher(order: LauncherOrder, socket: number, argv: readonly string[]): number {
+  const command = [...(order.namespace === 'user-namespace' ? IN_USER_NAMESPACE : [])];
+  command.push(process.execPath, ...launcherArguments(), String(socket), JSON.stringify(order));
+  const env = Object.entries(process.env).map(([name, value]) => `${name}=${value!}`);
+  return posixSpawn(command[0]!, [...command, ...argv], env);
 }
 
 /** The user keeps his number and has all rights inside until the program starts. */
@@ -72,7 +104,7 @@ const IN_USER_NAMESPACE = [
 
 /** Answer the launcher's looks at the simulated tree until it has the next thing to say. */
 function serveMounts(tree: TreeBackend, socket: number): void {
-  const fd = libc.receiveFd(socket);
+  const { fd } = libc.receiveFd(socket);
   if (fd < 0) return; // it has failed, and says why
   const server = tree.mounted!(fd);
   const poller = new libc.Poller();

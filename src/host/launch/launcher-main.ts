@@ -1,61 +1,71 @@
 /**
- * The launcher: the process that becomes the program. It installs the filter, hands the listener over and executes.
+ * The launcher: starts the program with the filter, and stays above it as the reaper of its orphans for as long as a
+ * process of the run is there. When softiommu is gone, however it went, the launcher ends what is left.
  *
- * Arguments: SOCKET OPTIONS(JSON) PROGRAM ARGS… Nothing else of softiommu remains in the process afterwards.
+ * Arguments: SOCKET ORDER(JSON) PROGRAM ARGS… Of the socket's other end nobody but softiommu has a copy.
  */
-import { existsSync } from 'node:fs';
-import { cString, cStrings, defaultSignal, setPointer, syscall } from '../sys/ffi.ts';
-import { filterProgram } from '../seccomp/filter.ts';
-import { installFilter, type Installed } from '../seccomp/install-filter.ts';
-import { sendFd, setCloexec } from '../sys/libc.ts';
-import { printable } from '../../machine/description/wording.ts';
+import { rmdirSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { ignoreSignal, syscall } from '../sys/ffi.ts';
+import { reapChildren, receiveFd, sendFd, setCloexec } from '../sys/libc.ts';
+import { NR, SIGTTOU } from '../sys/numbers.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
+import { printable } from '../../machine/description/wording.ts';
+import { becomeSubreaper, descendantNames, endDescendants, listed } from './descendants.ts';
+import type { LauncherOrder } from './launch.ts';
+import { report } from './launcher-reports.ts';
 import { whyNotRun } from './not-run.ts';
-import type { LauncherOrder, LaunchOptions } from './launch.ts';
+import { startProgram } from './start-program.ts';
 import type { MountPlan } from '../tree/mount-plan.ts';
 import { dropAmbient, mountFuse, rebuild, unshareMounts } from '../tree/mount-tree.ts';
-import {
-  HOST_ERRNO,
-  NR,
-  PR_SET_NO_NEW_PRIVS,
-  PR_SET_PDEATHSIG,
-  RLIMIT,
-  SIGKILL,
-  SIGPIPE,
-} from '../sys/numbers.ts';
+import { removeTemporaryDirectory } from '../tree/temporary-directory.ts';
 
-const SECCOMP_SET_MODE_FILTER = 1;
-const NEW_LISTENER = 8;
-const WAIT_KILLABLE_RECV = 32;
-const SIGXFSZ = 25;
-const SIG_SETMASK = 2;
-const NO_SIGNALS = Buffer.alloc(8);
+/** Processes that end together with the program are not worth a line. */
+const PATIENCE_MS = 1000;
 
 function main(): void {
-  const [socketText, optionsText, ...argv] = process.argv.slice(2);
+  const [socketText, orderText, ...argv] = process.argv.slice(2);
   const socket = Number(socketText);
   // cast: the order was written by the kernel thread of this package
-  const options = JSON.parse(optionsText!) as LauncherOrder;
+  const order = JSON.parse(orderText!) as LauncherOrder;
   setCloexec(socket, true);
-  syscall(NR.prctl, PR_SET_PDEATHSIG, SIGKILL); // no program without its machine
-  if (options.plan) enterNamespace(socket, options, options.plan);
-  const { listener, sent } = install(socket, options);
-  if (listener < 0) {
-    fail(`the kernel refused the system call filter (errno ${-listener})`, 125);
+  becomeSubreaper();
+  if (order.plan) enterNamespace(socket, order, order.plan);
+  for (const fd of [0, 1, 2]) setCloexec(fd, false); // Node keeps its streams to itself
+  const run = new Run(socket, order);
+  const started = startProgram(argv, order, socket);
+  leaveTerminal();
+  switch (started.kind) {
+    case 'running':
+      // Kept, never answered: no program must see its calls refused in the moment before its end.
+      receiveFd(socket);
+      run.follow(started.pid);
+      break;
+    case 'refused':
+      return fail(`the kernel refused the system call filter (errno ${started.error})`, 125);
+    case 'unsupervised':
+      return fail('softiommu is gone', 125);
+    case 'not-run': {
+      const { status, reason } = whyNotRun(argv[0]!, started.error);
+      say(`${printable(argv[0]!)}: ${reason}`);
+      report(socket, { kind: 'ended', status: status << 8 });
+      report(socket, { kind: 'alone' });
+      process.exit();
+    }
   }
-  if (sent < 0) fail('the supervisor is gone', 125);
-  syscall(NR.close, listener);
-  restoreProcess(options);
-  const program = argv[0]!;
-  const { status, reason } = whyNotRun(program, executeFromPath(argv));
-  fail(`${printable(program)}: ${reason}`, status);
 }
 
-function enterNamespace(socket: number, options: LauncherOrder, plan: MountPlan): void {
+/** A group of our own: what the terminal, or kill(2), sends to the program's group is not for us. */
+function leaveTerminal(): void {
+  syscall(NR.setpgid, 0, 0);
+  ignoreSignal(SIGTTOU);
+}
+
+function enterNamespace(socket: number, order: LauncherOrder, plan: MountPlan): void {
   try {
-    unshareMounts(options.namespace === 'user-namespace');
+    unshareMounts(order.namespace === 'user-namespace');
     const fuse = mountFuse(plan);
-    if (sendFd(socket, fuse) < 0) fail('the supervisor is gone', 125);
+    if (sendFd(socket, fuse) < 0) fail('softiommu is gone', 125);
     syscall(NR.close, fuse);
     rebuild(plan);
     dropAmbient();
@@ -64,59 +74,73 @@ function enterNamespace(socket: number, options: LauncherOrder, plan: MountPlan)
   }
 }
 
-function install(socket: number, options: LaunchOptions): Installed {
-  const code = filterProgram(options);
-  const program = Buffer.alloc(16);
-  program.writeUInt16LE(code.length / 8, 0);
-  setPointer(program, 8, code);
-  const flags = NEW_LISTENER | (options.killable ? WAIT_KILLABLE_RECV : 0);
-  const how = { operation: SECCOMP_SET_MODE_FILTER, flags, program };
-  const installed = installFilter(how, socket);
-  if (installed.listener !== -HOST_ERRNO.EACCES) return installed;
-  syscall(NR.prctl, PR_SET_NO_NEW_PRIVS, 1); // the price of a filter without CAP_SYS_ADMIN
-  return installFilter(how, socket);
-}
+/** The processes of the run. */
+class Run {
+  readonly #socket: number;
+  readonly #order: LauncherOrder;
+  #program = 0;
+  #hasEnded = false;
 
-/** Undo what Node changed at its start: ignored signals, the mask, the limit of open files. */
-function restoreProcess(options: LaunchOptions): void {
-  defaultSignal(SIGPIPE);
-  defaultSignal(SIGXFSZ);
-  syscall(NR.rt_sigprocmask, SIG_SETMASK, NO_SIGNALS, 0, NO_SIGNALS.length);
-  const limits = Buffer.alloc(16);
-  syscall(NR.prlimit64, 0, RLIMIT.openFiles, 0, limits);
-  if (options.openFilesLimit !== undefined) {
-    limits.writeBigUInt64LE(BigInt(options.openFilesLimit), 0);
-    syscall(NR.prlimit64, 0, RLIMIT.openFiles, limits, 0);
+  constructor(socket: number, order: LauncherOrder) {
+    this.#socket = socket;
+    this.#order = order;
   }
-  for (const fd of [0, 1, 2]) setCloexec(fd, false);
-}
 
-/** execvp(): the first candidate that runs; the errno that says most when none does. */
-function executeFromPath(argv: readonly string[]): number {
-  const program = argv[0]!;
-  const args = cStrings(argv);
-  const env = cStrings(Object.entries(process.env).map(([name, value]) => `${name}=${value!}`));
-  const candidates = program.includes('/')
-    ? [program]
-    : (process.env['PATH'] ?? '/bin:/usr/bin').split(':').map((dir) => `${dir || '.'}/${program}`);
-  let worst: number = HOST_ERRNO.ENOENT;
-  for (const candidate of program === '' ? [] : candidates) {
-    let error = -syscall(NR.execve, cString(candidate), args, env);
-    if (error === HOST_ERRNO.ENOEXEC) error = executeScript(candidate, argv, env);
-    // A directory of PATH that may not be searched says nothing of the program; one that was named does.
-    if (existsSync(candidate) || candidate === program) worst = error;
+  /** Until none of them is left. */
+  follow(program: number): void {
+    this.#program = program;
+    process.on('SIGCHLD', () => this.#reap());
+    process.on('SIGTERM', () => this.#end());
+    // Only its end is of interest: softiommu says nothing.
+    const softiommu = new Socket({ fd: this.#socket, readable: true, writable: false });
+    softiommu.on('close', () => this.#end()).resume();
+    softiommu.on('error', () => undefined);
+    this.#reap();
   }
-  return worst;
+
+  #reap(): void {
+    const left = reapChildren((pid, status) => {
+      if (pid !== this.#program || this.#hasEnded) return;
+      this.#hasEnded = true;
+      report(this.#socket, { kind: 'ended', status });
+      if (this.#order.wait === 'all') setTimeout(sayWhoIsWaitedFor, PATIENCE_MS);
+    });
+    if (left) return;
+    report(this.#socket, { kind: 'alone' });
+    process.exit();
+  }
+
+  /** softiommu is gone or asks for it: there is no machine for them any more. */
+  #end(): never {
+    const names = endDescendants();
+    if (names.length > 0) say(`ended with the run: ${listed(names)}`);
+    report(this.#socket, { kind: 'alone' });
+    removeAfterRun(this.#order);
+    process.exit();
+  }
 }
 
-/** A text without a first line '#!…' is run by the shell. */
-function executeScript(path: string, argv: readonly string[], env: Buffer): number {
-  const args = cStrings(['/bin/sh', path, ...argv.slice(1)]);
-  return -syscall(NR.execve, cString('/bin/sh'), args, env);
+function sayWhoIsWaitedFor(): void {
+  const names = descendantNames();
+  say(`the program has ended; waiting for ${listed(names)} (--wait=program would end them)`);
 }
 
-function fail(message: string, status: number): never {
+/** softiommu does it itself if it can. Below the directory mounts are built from may be mounts: of that one no more. */
+function removeAfterRun({ temporary, plan }: LauncherOrder): void {
+  if (!plan) removeTemporaryDirectory(temporary);
+  else
+    try {
+      rmdirSync(temporary);
+    } catch {
+      return; // it is gone already
+    }
+}
+
+function say(message: string): void {
   writeAll(STDERR, `softiommu: ${message}\n`);
+}
+function fail(message: string, status: number): never {
+  say(message);
   process.exit(status);
 }
 

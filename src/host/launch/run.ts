@@ -5,10 +5,10 @@
  */
 import { Worker } from 'node:worker_threads';
 import { defaultSignal, syscall } from '../sys/ffi.ts';
-import { becomeSubreaper } from './subreaper.ts';
+import { becomeSubreaper } from './descendants.ts';
 import { eventfd2 } from '../sys/libc.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
-import type { LaunchOptions } from './launch.ts';
+import type { LaunchOptions, Wait } from './launch.ts';
 import { NR, O_CLOEXEC, O_NONBLOCK, RLIMIT } from '../sys/numbers.ts';
 
 /** Plain data: it crosses to the worker. */
@@ -21,12 +21,18 @@ export interface RunPlan {
   /** How private pages are pinned: by copying them when their mapping goes, or by the host's kernel. */
   readonly pin?: 'copy' | 'exact' | undefined;
   readonly launch: LaunchOptions;
+  readonly wait: Wait;
   readonly wakeFd: number;
 }
 
-/** What the kernel thread tells: once that the program has started, and how it ended. */
+/** What the kernel thread tells: how far the run is, and at last how the program ended. */
+export type RunNews =
+  | { readonly kind: 'started'; readonly pid: number; readonly launcher: number }
+  /** Others of its run are waited for. */
+  | { readonly kind: 'program-ended' }
+  | RunResult;
+/** How a run ended. */
 export type RunResult =
-  | { readonly kind: 'started'; readonly pid: number }
   | { readonly kind: 'exit'; readonly status: number }
   | { readonly kind: 'signal'; readonly signal: number }
   | { readonly kind: 'failed'; readonly message: string };
@@ -34,28 +40,28 @@ export type RunResult =
 /** Signals that mean the program, when only we get them. The terminal sends the first two to both of us. */
 const FROM_TERMINAL = ['SIGINT', 'SIGQUIT'] as const;
 const FORWARDED = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGCONT'] as const;
+/** What ends a program that has no handler for it, and is not sent for anything else. */
+const ENDING: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP']);
 /** Of softiommu itself: what was asked could not be done. */
 export const STATUS_FAILED = 125;
 
 /** Run a program until it ends. */
-export function run(
-  plan: Omit<RunPlan, 'wakeFd'>,
-): Promise<Exclude<RunResult, { kind: 'started' }>> {
+export function run(plan: Omit<RunPlan, 'wakeFd'>): Promise<RunResult> {
   becomeSubreaper();
   const wakeFd = eventfd2(0, O_CLOEXEC | O_NONBLOCK);
   const isSource = import.meta.url.endsWith('.ts');
   const file = new URL(`../loop/kernel-thread.${isSource ? 'ts' : 'js'}`, import.meta.url);
   return new Promise((resolve) => {
-    let pid: number | undefined;
-    const signals = forwardSignals(() => pid);
+    const signals = new Signals();
     // With streams of its own the worker keeps Node from opening ours, which would make the program's output non-blocking.
     const workerData = { ...plan, wakeFd } satisfies RunPlan;
     const worker = new Worker(file, { workerData, stdout: true, stderr: true });
-    worker.on('message', (result: RunResult) => {
-      if (result.kind === 'started') pid = result.pid;
+    worker.on('message', (news: RunNews) => {
+      if (news.kind === 'started') signals.started(news);
+      else if (news.kind === 'program-ended') signals.programEnded();
       else {
         signals[Symbol.dispose]();
-        resolve(result);
+        resolve(news);
       }
     });
     worker.on('error', (error) => {
@@ -65,26 +71,39 @@ export function run(
   });
 }
 
-function forwardSignals(target: () => number | undefined): Disposable {
-  const forward = (signal: NodeJS.Signals): void => {
-    const pid = target();
-    if (pid === undefined) return;
+/** Signals that softiommu gets mean the program; when only others are left of a run, they mean its end. */
+class Signals implements Disposable {
+  #program: number | undefined;
+  #launcher: number | undefined;
+
+  constructor() {
+    for (const signal of FORWARDED) process.on(signal, this.#forward);
+    for (const signal of FROM_TERMINAL) process.on(signal, this.#fromTerminal);
+  }
+  started({ pid, launcher }: { readonly pid: number; readonly launcher: number }): void {
+    this.#program = pid;
+    this.#launcher = launcher;
+  }
+  programEnded(): void {
+    this.#program = undefined;
+  }
+  [Symbol.dispose](): void {
+    for (const signal of FORWARDED) process.off(signal, this.#forward);
+    for (const signal of FROM_TERMINAL) process.off(signal, this.#fromTerminal);
+  }
+
+  readonly #forward = (signal: NodeJS.Signals): void => {
     try {
-      process.kill(pid, signal);
+      if (this.#program !== undefined) process.kill(this.#program, signal);
+      else if (this.#launcher !== undefined && ENDING.has(signal)) {
+        process.kill(this.#launcher, 'SIGTERM');
+      }
     } catch {
       return; // it has just ended
     }
   };
-  const fromTerminal = (signal: NodeJS.Signals): void => {
-    if (!isForeground()) forward(signal);
-  };
-  for (const signal of FORWARDED) process.on(signal, forward);
-  for (const signal of FROM_TERMINAL) process.on(signal, fromTerminal);
-  return {
-    [Symbol.dispose]() {
-      for (const signal of FORWARDED) process.off(signal, forward);
-      for (const signal of FROM_TERMINAL) process.off(signal, fromTerminal);
-    },
+  readonly #fromTerminal = (signal: NodeJS.Signals): void => {
+    if (this.#program === undefined || !isForeground()) this.#forward(signal);
   };
 }
 
@@ -100,7 +119,7 @@ function terminalGroup(fd: number): number {
 }
 
 /** End this process the way the program ended. */
-export function endLike(result: Exclude<RunResult, { kind: 'started' }>): never {
+export function endLike(result: RunResult): never {
   if (result.kind === 'exit') process.exit(result.status);
   if (result.kind === 'failed') process.exit(STATUS_FAILED);
   // No core file of ours beside the program's own.

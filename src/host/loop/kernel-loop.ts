@@ -33,15 +33,22 @@ import type { AttrAccess, FuseServer } from '../tree/fuse-server.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import { OtherTracers } from './other-tracers.ts';
 import type { CallTransport, MmioBackend } from './backends.ts';
-import { interruptOn } from '../sys/ffi.ts';
+import type { Launcher, Wait } from '../launch/launch.ts';
+import { hear } from '../launch/launcher-reports.ts';
+import { HostError, interruptOn } from '../sys/ffi.ts';
 import { HOST_ERRNO, SIGCHLD } from '../sys/numbers.ts';
 import { isTraced } from '../sys/procfs.ts';
 
 /** What a run is made of. */
 export interface LoopParts {
   readonly machine: Machine;
-  /** The program itself: the run ends with it. */
+  /** The program itself, whose end is the run's result. */
   readonly pid: number;
+  readonly launcher: Launcher;
+  /** What the run lasts for. */
+  readonly wait: Wait;
+  /** The program has ended, and others of the run have not. */
+  readonly programEnded: () => void;
   readonly transport: CallTransport;
   /** Made of what the loop has: the processes, their maps and their open files. */
   readonly mmio: (parts: MmioParts) => MmioBackend;
@@ -102,7 +109,6 @@ export class KernelLoop implements CallContext {
   /** Callers that run calls of ours, by thread. */
   readonly #injections = new Map<number, { readonly id: bigint; readonly thread: Injection }>();
   readonly #startNs = libc.monotonicNs();
-  readonly #programFd: number;
   #current: Notification | undefined;
   #fds: number[] = [];
   #listening = true;
@@ -110,6 +116,7 @@ export class KernelLoop implements CallContext {
   #stopsLeft = false;
   /** Wait status of the program, once it has ended. */
   #exitStatus: number | undefined;
+  #isOver = false;
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
@@ -139,9 +146,7 @@ export class KernelLoop implements CallContext {
       mappings: new MappingTraps(this, new ReverseMap(this)),
     };
     this.watchFd(this.files.inotify, () => undefined);
-    // Its end must wake us: the hang-up of the listener may come before there is anything to reap.
-    this.#programFd = libc.pidfdOpen(parts.pid);
-    this.watchFd(this.#programFd, () => undefined);
+    this.#followLauncher(parts.launcher);
     this.watchFd(parts.wakeFd, () => libc.read(parts.wakeFd, Buffer.alloc(8)));
     if (parts.tree.server) this.#serveTree(parts.tree.server);
   }
@@ -172,10 +177,25 @@ export class KernelLoop implements CallContext {
     );
   }
 
-  /** Until the program ends; the result is its wait status. */
+  #followLauncher(launcher: Launcher): void {
+    const watch = this.watchFd(launcher.socket, () => {
+      const reports = hear(launcher.socket);
+      for (const report of reports ?? []) {
+        if (report.kind === 'ended') this.#exitStatus = report.status;
+        if (report.kind === 'alone' || this.#parts.wait === 'program') this.#isOver = true;
+        else this.#parts.programEnded();
+      }
+      if (reports) return;
+      this.#isOver = true;
+      watch[Symbol.dispose]();
+    });
+  }
+
+  /** Until the run is over: the program's wait status. HostError: the launcher has been killed. */
   run(): number {
-    while (this.#exitStatus === undefined) this.#turn();
-    return this.#exitStatus;
+    while (!this.#isOver) this.#turn();
+    if (this.#exitStatus !== undefined) return this.#exitStatus;
+    throw new HostError('the launcher, which is above the program, was killed');
   }
 
   close(): void {
@@ -183,7 +203,6 @@ export class KernelLoop implements CallContext {
     this.files.closeAll();
     this.eventfds.closeAll();
     this.processes.closeAll();
-    libc.close(this.#programFd);
     this.transport.close();
   }
 
@@ -286,7 +305,6 @@ export class KernelLoop implements CallContext {
   #turn(): void {
     this.#mmio.retake();
     this.#reap();
-    if (this.#exitStatus !== undefined) return;
     this.#runWoken();
     if (this.#fds.length === 0) {
       this.#fds = [...(this.#listening ? [this.transport.fd] : []), ...this.#watched.keys()];
@@ -379,7 +397,6 @@ export class KernelLoop implements CallContext {
       return true;
     }
     this.#mmio.onExit(pid);
-    if (pid === this.#parts.pid) this.#exitStatus = status;
     return false;
   }
 

@@ -14,8 +14,7 @@ import { MmioTraps } from '../mmio/mmio-traps.ts';
 import { Listener } from '../seccomp/listener.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
-import { endDescendants } from '../launch/subreaper.ts';
-import { STATUS_FAILED, type RunPlan, type RunResult } from '../launch/run.ts';
+import { STATUS_FAILED, type RunNews, type RunPlan, type RunResult } from '../launch/run.ts';
 import type { Machine } from '../../machine/machine.ts';
 import { isJsonl, openTrace } from '../launch/trace-file.ts';
 import { buildMachine, type RunOutput } from './run-machine.ts';
@@ -55,28 +54,37 @@ function runProgram(plan: RunPlan, machine: Machine): RunResult {
     : new PathTrapTree(machine.vfs);
   try {
     const ring = plan.pin === 'exact' ? openRing() : undefined;
-    const launched = launch(plan.argv, plan.launch, tree);
+    const launched = launch(plan.argv, { ...plan.launch, wait: plan.wait }, tree);
     if (typeof launched === 'number') return { kind: 'exit', status: launched };
-    parentPort?.postMessage({ kind: 'started', pid: launched.pid } satisfies RunResult);
+    tell({ kind: 'started', pid: launched.pid, launcher: launched.launcher.pid });
     const loop = new KernelLoop({
       ...{ machine, tree, wakeFd: plan.wakeFd, warn },
       pid: launched.pid,
+      launcher: launched.launcher,
+      wait: plan.wait,
+      programEnded: () => tell({ kind: 'program-ended' }),
       transport: new Listener(launched.listener),
       mmio: (parts) => new MmioTraps(parts),
       capabilities: plan.launch.capabilities === true,
       events: plan.launch.events === true,
       ring,
     });
-    const status = loop.run();
-    tree.unmount();
-    endDescendants();
-    loop.close();
-    ring?.close();
-    const signal = status & 0x7f;
-    return signal === 0 ? { kind: 'exit', status: status >> 8 } : { kind: 'signal', signal };
+    try {
+      return resultOf(loop.run());
+    } finally {
+      tree.unmount();
+      launched.launcher.close();
+      loop.close();
+      ring?.close();
+    }
   } finally {
     tree.close();
   }
+}
+
+function resultOf(waitStatus: number): RunResult {
+  const signal = waitStatus & 0x7f;
+  return signal === 0 ? { kind: 'exit', status: waitStatus >> 8 } : { kind: 'signal', signal };
 }
 
 function viewFor(file: string | undefined): RunOutput['view'] {
@@ -93,4 +101,8 @@ function outcome(): RunResult {
     return { kind: 'failed', message: `bug in the host layer: ${text}` };
   }
 }
-parentPort?.postMessage(outcome());
+/** To the main thread. */
+function tell(news: RunNews): void {
+  parentPort?.postMessage(news);
+}
+tell(outcome());

@@ -175,6 +175,14 @@ export function interruptOn(signal: number): void {
   sigaction(signal, action);
 }
 
+/** A signal means nothing to this process, and to what it executes. */
+export function ignoreSignal(signal: number): void {
+  const SIG_IGN = 1n;
+  const action = Buffer.alloc(152);
+  action.writeBigUInt64LE(SIG_IGN, 0);
+  sigaction(signal, action);
+}
+
 /** Give a signal back its default meaning, so that it is not inherited as ignored. */
 export function defaultSignal(signal: number): void {
   sigaction(signal, Buffer.alloc(152));

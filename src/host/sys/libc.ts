@@ -3,7 +3,7 @@
  * number, negative for an errno. Numbers are those of x86-64.
  */
 import { cString, setPointer, syscall, type Argument, type SyscallArgument } from './ffi.ts';
-import { HOST_ERRNO, NR, O_CLOEXEC, O_NONBLOCK } from './numbers.ts';
+import { HOST_ERRNO, MSG_NOSIGNAL, NR, O_CLOEXEC, O_NONBLOCK } from './numbers.ts';
 
 const POLLIN = 1;
 const AF_UNIX = 1;
@@ -170,6 +170,14 @@ function waitWith(pid: number, flags: number): { pid: number; status: number } |
 export function sleepMs(ms: number): void {
   syscall(NR.poll, 0, 0, ms);
 }
+/** Take the ends of all children that have ended. False: there is no child left. */
+export function reapChildren(ended: (pid: number, status: number) => void): boolean {
+  for (;;) {
+    const got = syscall(NR.wait4, -1, waitStatus, WNOHANG | WALL, 0);
+    if (got <= 0) return got === 0;
+    ended(got, waitStatus.readInt32LE(0));
+  }
+}
 
 /** Nanoseconds of CLOCK_MONOTONIC. */
 export function monotonicNs(): number {
@@ -180,40 +188,46 @@ export function monotonicNs(): number {
 export function sendFd(socket: number, fd: number): number {
   const { header, descriptor } = preparedMessage();
   descriptor.writeInt32LE(fd, 0);
-  return syscall(NR.sendmsg, socket, header, 0);
+  return syscall(NR.sendmsg, socket, header, MSG_NOSIGNAL);
 }
-/** A message that lacks nothing but the number of the descriptor. */
+/** A message that lacks nothing but its descriptor and its number. */
 export function preparedMessage(): FdMessage {
   const message = newMessage();
   const { control } = message;
   control.writeBigUInt64LE(20n, 0);
   control.writeInt32LE(SOL_SOCKET, 8);
   control.writeInt32LE(SCM_RIGHTS, 12);
+  message.descriptor.writeInt32LE(-1, 0);
   return message;
 }
-/** Receive one descriptor; a message without one, or end of file, gives -EBADF. */
-export function receiveFd(socket: number): number {
-  const { header, descriptor } = newMessage();
+/** Receive one descriptor and the number with it; a message without one, or end of file, gives -EBADF. */
+export function receiveFd(socket: number): { readonly fd: number; readonly number: number } {
+  const { header, descriptor, number } = newMessage();
   const length = syscall(NR.recvmsg, socket, header, MSG_CMSG_CLOEXEC);
-  if (length < 0) return length;
-  const got = length > 0 && header.readBigUInt64LE(40) >= 20n;
-  return got ? descriptor.readInt32LE(0) : -HOST_ERRNO.EBADF;
+  if (length < 0) return { fd: length, number: 0 };
+  const got = length === FD_MESSAGE_LENGTH && header.readBigUInt64LE(40) >= 20n;
+  const fd = got ? descriptor.readInt32LE(0) : -HOST_ERRNO.EBADF;
+  return { fd, number: number.readInt32LE(0) };
 }
-/** struct msghdr of one byte and one descriptor. */
+/** Bytes of data in such a message. */
+export const FD_MESSAGE_LENGTH = 4;
+/** struct msghdr of a number and a descriptor, 32 bits each. */
 export interface FdMessage {
   readonly header: Buffer;
   readonly control: Buffer;
-  /** The number, in the control data. */
+  readonly number: Buffer;
+  /** In the control data. */
   readonly descriptor: Buffer;
 }
 function newMessage(): FdMessage {
+  const number = Buffer.alloc(FD_MESSAGE_LENGTH);
   const control = Buffer.alloc(24);
   const header = Buffer.alloc(56);
-  setPointer(header, 16, iovec(Buffer.from('x')));
+  setPointer(header, 16, iovec(number));
   header.writeBigUInt64LE(1n, 24);
   setPointer(header, 32, control);
   header.writeBigUInt64LE(24n, 40);
-  return { header, control, descriptor: control.subarray(16) };
+  return { header, control, number, descriptor: control.subarray(16) };
 }
 /** struct iovec of bytes of ours. */
 export function iovec(bytes: Uint8Array): Buffer {

@@ -29,9 +29,11 @@ export const NR = {
   mremap: 25,
   madvise: 28,
   shmat: 30,
+  getpid: 39,
   sendmsg: 46,
   recvmsg: 47,
   socketpair: 53,
+  clone: 56,
   execve: 59,
   exit: 60,
   wait4: 61,
@@ -39,6 +41,7 @@ export const NR = {
   uname: 63,
   shmdt: 67,
   fcntl: 72,
+  flock: 73,
   truncate: 76,
   ftruncate: 77,
   getcwd: 79,
@@ -47,6 +50,7 @@ export const NR = {
   creat: 85,
   readlink: 89,
   ptrace: 101,
+  setpgid: 109,
   getpgid: 121,
   capget: 125,
   capset: 126,
@@ -148,6 +152,20 @@ export const SIGTRAP = 5;
 export const SIGCHLD = 17;
 /** Nobody reads what is written. */
 export const SIGPIPE = 13;
+
+/** A background process writes to its terminal. */
+export const SIGTTOU = 22;
+/** A file would become too long. */
+export const SIGXFSZ = 25;
+/** rt_sigprocmask(2): exactly these are blocked. */
+export const SIG_SETMASK = 2;
+
+/** clone(2): in the memory of the parent. */
+export const CLONE_VM = 0x100;
+/** clone(2): the parent waits until the child executes a program or ends. */
+export const CLONE_VFORK = 0x4000;
+/** sendmsg(2): EPIPE, but no signal, when nobody is at the other end. */
+export const MSG_NOSIGNAL = 0x4000;
 
 /** The current directory, where a descriptor of a directory is asked for. */
 export const AT_FDCWD = -100;

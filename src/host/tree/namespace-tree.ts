@@ -6,14 +6,14 @@ import type { Vfs } from '../../machine/files/vfs.ts';
 import { Bug } from '../../base/bug.ts';
 import { FuseServer } from './fuse-server.ts';
 import { planMounts, type MountPlan } from './mount-plan.ts';
-import { makeTemporaryDirectory, removeTemporaryDirectory } from './shadow-tree.ts';
+import { TemporaryDirectory } from './temporary-directory.ts';
 import { concernsTops, type TreeBackend } from './tree-backend.ts';
 
 /** The tree as mounts of a namespace. */
 export class NamespaceTree implements TreeBackend {
   readonly native = true;
   readonly #vfs: Vfs;
-  readonly #staging = makeTemporaryDirectory();
+  readonly #directory = TemporaryDirectory.make();
   readonly #tops: readonly string[];
   #server: FuseServer | undefined;
 
@@ -21,8 +21,11 @@ export class NamespaceTree implements TreeBackend {
     this.#vfs = vfs;
     this.#tops = [...vfs.root.entries()].map(([name]) => `/${name}`);
   }
+  get temporary(): string {
+    return this.#directory.path;
+  }
   get plan(): MountPlan {
-    return planMounts(this.#vfs.root, this.#staging);
+    return planMounts(this.#vfs.root, this.temporary);
   }
   mounted(fd: number): FuseServer {
     return (this.#server = new FuseServer(fd, this.#vfs));
@@ -49,6 +52,6 @@ export class NamespaceTree implements TreeBackend {
   }
   close(): void {
     this.unmount();
-    removeTemporaryDirectory(this.#staging);
+    this.#directory.remove();
   }
 }

@@ -6,20 +6,16 @@
  * placeholders; whatever names them is answered by the traps.
  */
 import * as fs from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import type { DirNode, Node } from '../../machine/files/nodes.ts';
-import { HostError } from '../sys/ffi.ts';
 import { join } from '../../machine/files/vfs.ts';
 
-const PREFIX = 'softiommu-';
-
-/** Made as programs go along, in a temporary directory. */
+/** Made as programs go along, in the directory of the run. */
 export class ShadowTree {
   readonly root: string;
 
-  constructor() {
-    this.root = makeTemporaryDirectory();
+  constructor(root: string) {
+    this.root = root;
   }
   /** The simulated path a host path stands for; undefined when it is outside the tree. */
   virtualPath(hostPath: string): string | undefined {
@@ -52,9 +48,6 @@ export class ShadowTree {
     fs.mkdirSync(joinPath(host, '..'), { recursive: true });
     if (!fs.existsSync(host)) fs.writeFileSync(host, '');
     return host;
-  }
-  remove(): void {
-    removeTemporaryDirectory(this.root);
   }
 }
 
@@ -97,34 +90,4 @@ function show(path: string, what: Placeholder): void {
   if (what.kind === 'dir') fs.mkdirSync(path);
   else if (what.kind === 'link') fs.symlinkSync(what.to, path);
   else fs.writeFileSync(path, '', { mode: what.mode });
-}
-
-/** Also sweeps up after runs that were killed with SIGKILL and could not. */
-export function makeTemporaryDirectory(): string {
-  for (const base of [tmpdir(), '/tmp', '/var/tmp', '/dev/shm']) {
-    try {
-      sweep(base);
-      return fs.mkdtempSync(joinPath(fs.realpathSync(base), `${PREFIX}${process.pid}-`));
-    } catch {
-      continue; // not writable: the next one
-    }
-  }
-  throw new HostError('no directory for temporary files is writable: set TMPDIR to one that is');
-}
-
-/** With everything in it; what cannot be removed is left. */
-export function removeTemporaryDirectory(path: string): void {
-  fs.rmSync(path, { recursive: true, force: true });
-}
-
-function sweep(base: string): void {
-  for (const name of fs.readdirSync(base)) {
-    const owner = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
-    if (owner === undefined || fs.existsSync(`/proc/${owner}`)) continue;
-    try {
-      fs.rmSync(joinPath(base, name), { recursive: true, force: true });
-    } catch {
-      continue; // another user's
-    }
-  }
 }

@@ -9,11 +9,14 @@ import type { Vfs } from '../../machine/files/vfs.ts';
 import type { FuseServer } from './fuse-server.ts';
 import type { MountPlan } from './mount-plan.ts';
 import { ShadowTree } from './shadow-tree.ts';
+import { TemporaryDirectory } from './temporary-directory.ts';
 
 /** What the loop asks of a way to show the tree. */
 export interface TreeBackend {
   /** The kernel itself sees the tree: only what a mount cannot do is answered by traps. */
   readonly native: boolean;
+  /** The directory of the run on the host. */
+  readonly temporary: string;
   /** Mounts of the namespace, and who answers for the tree in it; not with path traps. */
   readonly plan?: MountPlan;
   readonly server?: FuseServer | undefined;
@@ -40,11 +43,15 @@ export function concernsTops(tops: readonly string[], path: string): boolean {
 /** Directories are shadows; everything else is answered call by call. */
 export class PathTrapTree implements TreeBackend {
   readonly native = false;
-  readonly #shadow = new ShadowTree();
+  readonly #directory = TemporaryDirectory.make();
+  readonly #shadow = new ShadowTree(this.#directory.path);
   readonly #tops: readonly string[];
 
   constructor(vfs: Vfs) {
     this.#tops = [...vfs.root.entries()].map(([name]) => `/${name}`);
+  }
+  get temporary(): string {
+    return this.#directory.path;
   }
   concerns(path: string): boolean {
     return concernsTops(this.#tops, path);
@@ -62,6 +69,6 @@ export class PathTrapTree implements TreeBackend {
     return; // nothing is mounted
   }
   close(): void {
-    this.#shadow.remove();
+    this.#directory.remove();
   }
 }

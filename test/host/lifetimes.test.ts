@@ -1,0 +1,189 @@
+/** Who outlives whom: of a run nothing is left, whoever of it dies first, and nothing ends that should go on. */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { ENVIRONMENTS, softiommu, startSoftiommu, strayDirectories } from './environments.ts';
+import { DIST, MAIN } from './project.ts';
+
+/** A time to sleep that nobody else sleeps: in the command lines of a run it is found again, the launcher's too. */
+let used = 0;
+const newMark = (): string => `3600.${process.pid}${String(used++).padStart(4, '0')}`;
+
+function processesWith(mark: string): string[] {
+  return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandOf(pid).includes(mark));
+}
+function commandOf(pid: string): string {
+  try {
+    // A zombie has no command line.
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+  } catch {
+    return '';
+  }
+}
+const nothingLeft = (mark: string) =>
+  expect.poll(() => processesWith(mark), { timeout: 30_000 }).toEqual([]);
+
+interface Ended {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly stderr: string;
+}
+function ended(child: ChildProcess): Promise<Ended> {
+  let stderr = '';
+  child.stderr!.on('data', (bytes: Buffer) => (stderr += bytes.toString()));
+  child.stdout!.resume();
+  return new Promise((resolve) =>
+    child.on('close', (code, signal) => resolve({ code, signal, stderr })),
+  );
+}
+const said = (child: ChildProcess, text: string) =>
+  new Promise<void>((resolve) => {
+    let all = '';
+    const take = (bytes: Buffer): void => {
+      all += bytes.toString();
+      if (all.includes(text)) resolve();
+    };
+    child.stdout!.on('data', take);
+    child.stderr!.on('data', take);
+  });
+
+describe.for(ENVIRONMENTS)('$name', (environment) => {
+  const it = environment.skip === undefined ? test : test.skip;
+  const start = (argv: readonly string[], flags: readonly string[] = []) =>
+    startSoftiommu(argv, { environment, flags });
+
+  it.for([
+    ['a child', (mark: string) => `sleep ${mark} & echo ready; wait`],
+    ['an orphan', (mark: string) => `(sleep ${mark} &); echo ready; sleep ${mark}`],
+    ['a session of its own', (mark: string) => `setsid sleep ${mark} & echo ready; sleep ${mark}`],
+    [
+      'a child that is stopped',
+      (mark: string) => `sleep ${mark} & kill -STOP $!; echo ready; sleep ${mark}`,
+    ],
+    ['a program that never calls', (mark: string) => `echo ready; while :; do :; done # ${mark}`],
+    [
+      'a child whose memory a device may reach',
+      (mark: string) => `exec 3<>/dev/vfio/0; sleep ${mark} & echo ready; wait`,
+    ],
+  ] as const)('softiommu is killed, and %s ends too', async ([, script]) => {
+    const mark = newMark();
+    const child = start(['sh', '-c', script(mark)]);
+    const end = ended(child);
+    await said(child, 'ready');
+    child.kill('SIGKILL');
+    expect((await end).stderr).toMatch(/^softiommu: ended with the run: .+ \(\d+\)\n$/);
+    await nothingLeft(mark);
+    expect(strayDirectories()).toEqual([]);
+  });
+
+  it('softiommu is killed, and a program that has become another user ends too', async ({
+    skip,
+  }) => {
+    skip(!environment.name.startsWith('as root'), 'only root can become somebody else');
+    const mark = newMark();
+    const other = ['setpriv', '--reuid=65534', '--clear-groups'];
+    const child = start([...other, 'sh', '-c', `sleep ${mark} & echo ready; wait`]);
+    const end = ended(child);
+    await said(child, 'ready');
+    child.kill('SIGKILL');
+    await end;
+    await nothingLeft(mark);
+  });
+
+  it('softiommu is killed while it starts, and nothing comes of it', async () => {
+    const mark = newMark();
+    for (const delay of [30, 90, 180, 300, 450, 650, 900]) {
+      const child = start(['sleep', mark]);
+      const end = ended(child);
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      child.kill('SIGKILL');
+      await end;
+    }
+    await nothingLeft(mark);
+    // A directory that was not yet in the launcher's care goes with the next run.
+    expect(softiommu(['true'], { environment }).status).toBe(0);
+    expect(strayDirectories()).toEqual([]);
+  });
+
+  it('the launcher is killed: the run ends with a line, and nothing is left', async () => {
+    const mark = newMark();
+    const child = start(['sh', '-c', `sleep ${mark} & echo ready; wait`]);
+    const end = ended(child);
+    await said(child, 'ready');
+    for (const pid of processesWith(mark)) {
+      if (commandOf(pid).includes('launcher-main')) process.kill(Number(pid), 'SIGKILL');
+    }
+    const { code, stderr } = await end;
+    expect([code, stderr]).toEqual([
+      125,
+      'softiommu: the launcher, which is above the program, was killed\n',
+    ]);
+    await nothingLeft(mark);
+  });
+
+  it('what outlives the program is waited for, and the status is the program’s', () => {
+    const { stdout, status } = softiommu(
+      ['sh', '-c', '(sleep 0.5; cat /dev/vfio/none 2>&1 | cut -d: -f2-; echo late) & exit 3'],
+      { environment },
+    );
+    expect(stdout).toBe(' /dev/vfio/none: No such file or directory\nlate\n');
+    expect(status).toBe(3);
+  });
+
+  it('who is waited for is said, and a signal to softiommu ends them', async () => {
+    const mark = newMark();
+    const child = start(['sh', '-c', `sleep ${mark} & exit 3`]);
+    const end = ended(child);
+    await said(child, 'waiting for sleep');
+    child.kill('SIGTERM');
+    const { code, stderr } = await end;
+    expect(code).toBe(3);
+    expect(stderr.replaceAll(/\d{2,}/g, 'N')).toBe(
+      'softiommu: the program has ended; waiting for sleep (N) (--wait=program would end them)\n' +
+        'softiommu: ended with the run: sleep (N)\n',
+    );
+    await nothingLeft(mark);
+  });
+
+  it('with --wait=program what outlives the program is ended, and that is said', async () => {
+    const mark = newMark();
+    const script = `sleep ${mark} & setsid sleep ${mark} & sleep 0.3; exit 3`;
+    const { code, stderr } = await ended(start(['sh', '-c', script], ['--wait=program']));
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/^softiommu: ended with the run: sleep \(\d+\), sleep \(\d+\)\n$/);
+    await nothingLeft(mark);
+  });
+});
+
+test('a launcher nobody takes the listener of ends with a line', async () => {
+  const order = { killable: true, pathTraps: true, wait: 'all', temporary: '/nonexistent' };
+  // Its fourth stream is a socket whose other end is closed before it looks.
+  const launcher = join(DIST, 'host/launch/launcher-main.js');
+  const child = spawn(process.execPath, [launcher, '3', JSON.stringify(order), 'true'], {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+  });
+  child.stdio[3]!.destroy();
+  const { code, stderr } = await ended(child);
+  expect([code, stderr]).toEqual([125, 'softiommu: softiommu is gone\n']);
+});
+
+test.for([
+  [['--wait', 'what'], "option '--wait <for>' argument 'what' is invalid"],
+  [['--wait=all', '--wait=all'], "option '--wait <for>' is given twice"],
+] as const)('a wrong --wait is 125: %o', ([flags, message]) => {
+  const { status, stderr } = softiommu(['true'], { flags });
+  expect(status).toBe(125);
+  expect(stderr).toContain(message);
+});
+
+test('the program is in the group of whoever started softiommu, the launcher is not', () => {
+  const group = (pid: string): string => `cut -d" " -f5 /proc/${pid}/stat`;
+  const script = `${group('$$')}; ${group('$PPID')}`;
+  const run = [process.execPath, MAIN, 'run', '--', 'sh', '-c', script];
+  const shell = ['setsid', 'sh', '-c', `echo $$; exec "$@"`, 'sh'];
+  const { stdout } = spawnSync(shell[0]!, [...shell.slice(1), ...run], { encoding: 'utf8' });
+  const [starter, program, launcher] = stdout.trim().split('\n');
+  expect(program).toBe(starter);
+  expect(launcher).not.toBe(starter);
+});
