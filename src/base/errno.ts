@@ -21,6 +21,7 @@ export const ERRNO_NUMBERS = {
   EFAULT: 14,
   EBUSY: 16,
   EEXIST: 17,
+  EXDEV: 18,
   ENODEV: 19,
   ENOTDIR: 20,
   EISDIR: 21,
@@ -92,6 +93,7 @@ export const EACCES = Errno.of('EACCES');
 export const EFAULT = Errno.of('EFAULT');
 export const EBUSY = Errno.of('EBUSY');
 export const EEXIST = Errno.of('EEXIST');
+export const EXDEV = Errno.of('EXDEV');
 export const ENODEV = Errno.of('ENODEV');
 export const ENOTDIR = Errno.of('ENOTDIR');
 export const EISDIR = Errno.of('EISDIR');
@@ -133,6 +135,7 @@ export const ERRNO: { readonly [Name in ErrnoName]: Errno<Name> } = {
   EFAULT,
   EBUSY,
   EEXIST,
+  EXDEV,
   ENODEV,
   ENOTDIR,
   EISDIR,

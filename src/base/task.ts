@@ -7,8 +7,10 @@
 import type { Result, Status } from './errno.ts';
 import type { OpenFile, ForeignFile } from './file.ts';
 
+export const CAP_CHOWN = 0;
 export const CAP_DAC_OVERRIDE = 1;
 export const CAP_DAC_READ_SEARCH = 2;
+export const CAP_FOWNER = 3;
 export const CAP_IPC_LOCK = 14;
 export const CAP_SYS_RAWIO = 17;
 export const CAP_SYS_ADMIN = 21;

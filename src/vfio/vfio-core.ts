@@ -35,6 +35,8 @@ export interface VfioNode {
   readonly major: number;
   readonly minor: number;
   readonly mode: number;
+  /** What it stands for. */
+  readonly identity: object;
   open(task: Task): Result<OpenFile>;
 }
 
@@ -149,6 +151,7 @@ export class VfioSubsystem implements VfioWorld {
         major: VFIO_GROUP_MAJOR,
         minor,
         mode: 0o600,
+        identity: group,
         open: (task) => group.open(task),
       };
     }
@@ -180,6 +183,7 @@ export class VfioSubsystem implements VfioWorld {
       major: MISC_MAJOR,
       minor: CONTAINER_MINOR,
       mode: 0o666,
+      identity: this,
       open: () => openContainer(this.#drivers),
     };
   }
@@ -189,6 +193,7 @@ export class VfioSubsystem implements VfioWorld {
       major: VFIO_DEVICE_MAJOR,
       minor: device.index,
       mode: 0o600,
+      identity: device,
       open: (task) => openCdev(device, task),
     };
   }

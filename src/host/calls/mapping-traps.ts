@@ -8,7 +8,19 @@
 import type { PinnedRemoval } from '../../machine/memory/pin-copies.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { CallContext } from './call-context.ts';
-import { HOST_ERRNO, INJECTED_CALL, INJECTED_MMAP, NR, MADV } from '../sys/numbers.ts';
+import {
+  HOST_ERRNO,
+  INJECTED_CALL,
+  INJECTED_MMAP,
+  MADV,
+  NR,
+  O_NOFOLLOW,
+  O_PATH,
+  O_TRUNC,
+} from '../sys/numbers.ts';
+import { readlink } from '../sys/libc.ts';
+import type { DecodePath, PathCall } from './path-calls.ts';
+import { RemoteMemory } from '../process/remote-memory.ts';
 import { own, ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { ReverseMap } from '../process/reverse-map.ts';
@@ -16,6 +28,7 @@ import { namesIn } from '../sys/procfs.ts';
 import {
   advised,
   advisedRange,
+  lostFrom,
   PAGE,
   spanOf,
   type Removal,
@@ -62,6 +75,39 @@ export class MappingTraps {
     const caller = this.#callerWithPins(call);
     const effect = caller && this.#effect(caller, removal);
     return effect ? this.#carryOut(call, go, effect) : go();
+  }
+
+  /**
+   * A call that empties or shortens the file at a path. Which one that is only the caller can find, with its own rights: it
+   * opens it without touching it, before it makes the call.
+   */
+  removingFromNamed(call: Notification, decode: DecodePath, go: () => Handled): Handled {
+    const answer = go();
+    if (!this.#callerWithPins(call)) return answer;
+    if (answer !== 'continue' && typeof answer !== 'object') return answer;
+    const what = decode(call, new RemoteMemory(call.tid));
+    if (typeof what === 'number' || !empties(what)) return answer;
+    const real = answer === 'continue' ? asItStands(call) : answer;
+    const effectOn = (file: string): Effect | undefined => this.#effectOnFile(call, what, file);
+    return {
+      *run(tid) {
+        const named = [what.dirFd, what.pathAt, O_PATH | (what.follow ? 0 : O_NOFOLLOW)];
+        const fd = yield* own(NR.openat, named);
+        const effect = fd < 0 ? undefined : effectOn(`/proc/${tid}/fd/${fd}`);
+        if (fd >= 0) yield* ours(NR.close, fd);
+        const result = yield* real.run(tid);
+        if (result >= 0) effect?.(Number(result));
+        return result;
+      },
+      otherwise: real.otherwise,
+    };
+  }
+  #effectOnFile(call: Notification, what: PathCall, file: string): Effect | undefined {
+    const link = readlink(file);
+    if (typeof link === 'number' || this.#context.isMounted(link)) return undefined;
+    const from = what.kind === 'truncate' ? call.arg(1) : 0n;
+    const removed = lostFrom({ file, from });
+    return removed && whenDone(this.#context.machine.objectRemoval(removed.object, removed.span));
   }
 
   madvise(call: Notification): Handled {
@@ -221,6 +267,21 @@ function isPartial(nr: number, result: number): boolean {
 }
 function showsPinned(mm: MachineMm | undefined, span: Span | undefined): boolean {
   return span !== undefined && mm?.shows(span.index, span.count) === true;
+}
+
+function empties({ kind, flags }: PathCall): boolean {
+  return kind === 'truncate' || (flags & O_TRUNC) !== 0;
+}
+/** The call as the program made it. */
+function asItStands(call: Notification): InThread {
+  return {
+    run: () =>
+      own(
+        call.nr,
+        ARGUMENTS.slice(0, 5).map((n) => call.arg(n)),
+      ),
+    otherwise: () => 'continue',
+  };
 }
 
 /** What the thread does, and then the effect. */

@@ -1,9 +1,11 @@
 /** The arguments of each system call that names a path, brought to one form. */
+import type { Bounds } from '../../machine/files/vfs.ts';
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   HOST_ERRNO,
   O_CREAT,
+  O_DIRECTORY,
   O_EXCL,
   O_NOFOLLOW,
   O_PATH,
@@ -13,12 +15,44 @@ import {
 import type { Notification } from '../seccomp/notification.ts';
 import type { RemoteMemory } from '../process/remote-memory.ts';
 
+/** What is done with what a path names. */
+export type PathKind =
+  | 'open'
+  | 'stat'
+  | 'access'
+  | 'readlink'
+  | 'chdir'
+  | 'statfs'
+  | 'getxattr'
+  | 'listxattr'
+  | ChangeKind;
+/** What changes a node, its attributes or its directory, or uses it as something it is not. */
+export type ChangeKind =
+  | 'make'
+  | 'remove'
+  | 'remove-directory'
+  | 'move'
+  | 'link'
+  | 'chmod'
+  | 'chown'
+  | 'touch'
+  | 'truncate'
+  | 'setxattr'
+  | 'removexattr'
+  | 'execute'
+  | 'watch'
+  | 'chroot'
+  | 'handle'
+  | 'bind'
+  | 'connect';
+
 /** A call that names a path, whatever its spelling. What it does not have is 0. */
 export interface PathCall {
-  readonly kind:
-    'open' | 'stat' | 'access' | 'readlink' | 'chdir' | 'statfs' | 'getxattr' | 'listxattr';
+  readonly kind: PathKind;
   readonly dirFd: number;
   readonly pathAt: bigint;
+  /** Which arguments those two are. */
+  readonly at: { readonly path: number; readonly dir?: number };
   /** Follow a link that is the last component. */
   readonly follow: boolean;
   readonly flags: number;
@@ -31,17 +65,35 @@ export interface PathCall {
   readonly emptyPath: boolean;
   /** access(2) by the ids of the file system instead of the real ones. */
   readonly effective: boolean;
+  /** How far the path may lead (openat2). */
+  readonly bounds?: Bounds;
+  /** Only what is known already is wanted (RESOLVE_CACHED). */
+  readonly cached?: boolean;
+  /** chown(2): -1 leaves one as it is. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
+  /** The path a call names before this one: what is moved or linked. */
+  readonly from?: PathCall;
+  /** The path is in a struct sockaddr_un of so many bytes. */
+  readonly socketLength?: number;
 }
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EACCESS = 0x200;
+const AT_REMOVEDIR = 0x200;
+const AT_SYMLINK_FOLLOW = 0x400;
 /** sizeof(struct open_how): flags, mode and resolve, 64 bits each. */
 const OPEN_HOW_SIZE = 24;
+const PAGE = 4096;
+const RESOLVE = { noXdev: 1, noMagicLinks: 2, noSymlinks: 4, beneath: 8, inRoot: 16, cached: 32 };
+const O_TMPFILE = 0o20000000 | O_DIRECTORY;
+/** All that openat2 knows; the others are refused. */
+const VALID_OPEN_FLAGS = 0o37777703n;
 
 /** Minus an errno: the arguments themselves are wrong. */
 export type DecodePath = (call: Notification, mem: RemoteMemory) => PathCall | number;
 
-const NONE = {
+/** Of a call without a path. */
+export const NO_PATH = {
   dirFd: AT_FDCWD,
   follow: true,
   flags: 0,
@@ -51,92 +103,208 @@ const NONE = {
   extended: false,
   emptyPath: false,
   effective: false,
+  pathAt: 0n,
+  at: { path: 0 },
 } as const;
 
-function open(dirFd: number, pathAt: bigint, flags: number, mode: number): PathCall {
+/** A path by itself, relative to the current directory. */
+function plain(call: Notification, kind: PathKind, path: number): PathCall {
+  return { ...NO_PATH, kind, pathAt: call.arg(path), at: { path } };
+}
+/** A path relative to a descriptor, which comes before it. */
+function beside(call: Notification, kind: PathKind, dir: number): PathCall {
+  const path = dir + 1;
+  return { ...NO_PATH, kind, dirFd: call.int(dir), pathAt: call.arg(path), at: { path, dir } };
+}
+function byName(
+  kind: PathKind,
+  more: (call: Notification) => Partial<PathCall> = () => ({}),
+): DecodePath {
+  return (call) => ({ ...plain(call, kind, 0), ...more(call) });
+}
+function at(
+  kind: PathKind,
+  more: (call: Notification) => Partial<PathCall> | number = () => ({}),
+): DecodePath {
+  return (call) => {
+    const rest = more(call);
+    return typeof rest === 'number' ? rest : { ...beside(call, kind, 0), ...rest };
+  };
+}
+/** Flags of the newer calls; any other is EINVAL. */
+function flagged(flags: number, known: number): Partial<PathCall> | number {
+  if ((flags & ~known) !== 0) return -HOST_ERRNO.EINVAL;
+  return {
+    follow: (flags & AT_SYMLINK_NOFOLLOW) === 0,
+    emptyPath: (flags & AT_EMPTY_PATH) !== 0,
+  };
+}
+const LINKS_AND_EMPTY = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+
+function opening(path: PathCall, flags: number, mode: number): PathCall {
   const exclusive = isCreating(flags) && (flags & O_EXCL) !== 0;
   const follow = (flags & O_NOFOLLOW) === 0 && !exclusive;
-  return { ...NONE, kind: 'open', dirFd, pathAt, follow, flags, mode };
+  return { ...path, follow, flags, mode };
 }
 /** O_PATH makes nothing, whatever else is said. */
 export function isCreating(flags: number): boolean {
   return (flags & O_CREAT) !== 0 && (flags & O_PATH) === 0;
 }
 function openHow(call: Notification, mem: RemoteMemory): PathCall | number {
-  const how = Buffer.alloc(OPEN_HOW_SIZE);
-  if (call.arg(3) < OPEN_HOW_SIZE) return -HOST_ERRNO.EINVAL;
+  const size = call.arg(3);
+  if (size < OPEN_HOW_SIZE) return -HOST_ERRNO.EINVAL;
+  if (size > PAGE) return -HOST_ERRNO.E2BIG;
+  const how = Buffer.alloc(Number(size));
   if (mem.read(call.arg(2), how)) return -HOST_ERRNO.EFAULT;
-  const mode = Number(how.readBigUInt64LE(8) & 0o7777n);
-  return open(call.int(0), call.arg(1), Number(how.readBigUInt64LE(0) & 0x7fffffffn), mode);
+  if (how.subarray(OPEN_HOW_SIZE).some((byte) => byte !== 0)) return -HOST_ERRNO.E2BIG;
+  const [flags, mode, resolve] = [0, 8, 16].map((offset) => how.readBigUInt64LE(offset));
+  const rc = openHowProblem(flags!, mode!, resolve!);
+  if (rc !== 0) return rc;
+  const has = (flag: number): boolean => (Number(resolve) & flag) !== 0;
+  const bounds: Bounds = {
+    beneath: has(RESOLVE.beneath),
+    inRoot: has(RESOLVE.inRoot),
+    noLinks: has(RESOLVE.noSymlinks),
+    noCrossing: has(RESOLVE.noXdev),
+  };
+  const path = opening(beside(call, 'open', 0), Number(flags), Number(mode));
+  return { ...path, bounds, cached: has(RESOLVE.cached) };
 }
-function statAt(
-  call: Notification,
-  flags: number,
-  to: { extended: boolean; outAt: bigint },
-): PathCall {
+/** @kernel build_open_flags */
+function openHowProblem(flags: bigint, mode: bigint, resolve: bigint): number {
+  const scoped = RESOLVE.beneath | RESOLVE.inRoot;
+  if ((flags & ~VALID_OPEN_FLAGS) !== 0n || resolve > 63n) return -HOST_ERRNO.EINVAL;
+  if ((Number(resolve) & scoped) === scoped) return -HOST_ERRNO.EINVAL;
+  const makes = (Number(flags) & O_CREAT) !== 0 || (Number(flags) & O_TMPFILE) === O_TMPFILE;
+  if (makes ? (mode & ~0o7777n) !== 0n : mode !== 0n) return -HOST_ERRNO.EINVAL;
+  const writes = (Number(flags) & (O_TRUNC | O_CREAT)) !== 0 || makes;
+  return (Number(resolve) & RESOLVE.cached) !== 0 && writes ? -HOST_ERRNO.EAGAIN : 0;
+}
+
+function statAt(flags: number, to: { extended: boolean; outAt: bigint }): Partial<PathCall> {
   const follow = (flags & AT_SYMLINK_NOFOLLOW) === 0;
   const emptyPath = (flags & AT_EMPTY_PATH) !== 0;
-  const pathAt = call.arg(1);
-  return { ...NONE, kind: 'stat', dirFd: call.int(0), pathAt, follow, emptyPath, ...to };
-}
-function stat(call: Notification, follow: boolean): PathCall {
-  return { ...NONE, kind: 'stat', pathAt: call.arg(0), follow, outAt: call.arg(1) };
+  return { follow, emptyPath, ...to };
 }
 function lengthOf(value: bigint): number {
   return Math.min(Number(BigInt.asUintN(32, value)), 4096);
 }
-function xattr(kind: 'getxattr' | 'listxattr', follow: boolean): DecodePath {
-  return (call) => ({ ...NONE, kind, pathAt: call.arg(0), follow });
+/** What there is, and the name it is to have. */
+function twice(kind: 'move' | 'link', first: PathCall, second: PathCall): PathCall {
+  return { ...second, kind, follow: false, from: { ...first, kind, follow: first.follow } };
+}
+function moved(call: Notification): PathCall {
+  const from = { ...beside(call, 'move', 0), follow: false };
+  return twice('move', from, beside(call, 'move', 2));
+}
+function owned(call: Notification, first: number): Partial<PathCall> {
+  return { owner: { uid: call.int(first), gid: call.int(first + 1) } };
+}
+const UNFOLLOWED = { follow: false } as const;
+
+/** struct sockaddr_un of bind or connect; 0: of another family, or an abstract name. */
+function socket(kind: 'bind' | 'connect'): DecodePath {
+  const AF_UNIX = 1;
+  const LONGEST = 110;
+  return (call, mem) => {
+    const length = call.int(2);
+    const address = Buffer.alloc(Math.min(Math.max(length, 0), LONGEST));
+    if (address.length < 3 || mem.readSome(call.arg(1), address) < address.length) return 0;
+    if (address.readUInt16LE(0) !== AF_UNIX || address[2] === 0) return 0;
+    const pathAt = call.arg(1) + 2n;
+    return { ...NO_PATH, kind, pathAt, at: { path: 1 }, socketLength: address.length };
+  };
 }
 
-/** By the name of the call. */
+/** By the name of the call. A decoder that gives 0 says that no path is named: the call goes on as it stands. */
 export const PATH_CALLS = {
-  open: (call) => open(AT_FDCWD, call.arg(0), call.uint(1), call.uint(2)),
-  creat: (call) => open(AT_FDCWD, call.arg(0), O_CREAT | O_WRONLY | O_TRUNC, call.uint(1)),
-  openat: (call) => open(call.int(0), call.arg(1), call.uint(2), call.uint(3)),
+  open: (call) => opening(plain(call, 'open', 0), call.uint(1), call.uint(2)),
+  creat: (call) => opening(plain(call, 'open', 0), O_CREAT | O_WRONLY | O_TRUNC, call.uint(1)),
+  openat: (call) => opening(beside(call, 'open', 0), call.uint(2), call.uint(3)),
   openat2: openHow,
-  stat: (call) => stat(call, true),
-  lstat: (call) => stat(call, false),
-  newfstatat: (call) => statAt(call, call.uint(3), { extended: false, outAt: call.arg(2) }),
-  statx: (call) => statAt(call, call.uint(2), { extended: true, outAt: call.arg(4) }),
-  access: (call) => ({ ...NONE, kind: 'access', pathAt: call.arg(0), mode: call.uint(1) }),
-  faccessat: (call) => ({
-    ...NONE,
-    kind: 'access',
-    dirFd: call.int(0),
-    pathAt: call.arg(1),
-    mode: call.uint(2),
-  }),
-  faccessat2: (call) => ({
-    ...NONE,
-    kind: 'access',
-    dirFd: call.int(0),
-    pathAt: call.arg(1),
+  stat: byName('stat', (call) => ({ outAt: call.arg(1) })),
+  lstat: byName('stat', (call) => ({ follow: false, outAt: call.arg(1) })),
+  newfstatat: at('stat', (call) => statAt(call.uint(3), { extended: false, outAt: call.arg(2) })),
+  statx: at('stat', (call) => statAt(call.uint(2), { extended: true, outAt: call.arg(4) })),
+  access: byName('access', (call) => ({ mode: call.uint(1) })),
+  faccessat: at('access', (call) => ({ mode: call.uint(2) })),
+  faccessat2: at('access', (call) => ({
     mode: call.uint(2),
     follow: (call.uint(3) & AT_SYMLINK_NOFOLLOW) === 0,
     effective: (call.uint(3) & AT_EACCESS) !== 0,
-  }),
-  readlink: (call) => ({
-    ...NONE,
-    kind: 'readlink',
-    pathAt: call.arg(0),
+  })),
+  readlink: byName('readlink', (call) => ({
     follow: false,
     outAt: call.arg(1),
     outLength: lengthOf(call.arg(2)),
-  }),
-  readlinkat: (call) => ({
-    ...NONE,
-    kind: 'readlink',
-    dirFd: call.int(0),
-    pathAt: call.arg(1),
+  })),
+  readlinkat: at('readlink', (call) => ({
     follow: false,
+    emptyPath: true,
     outAt: call.arg(2),
     outLength: lengthOf(call.arg(3)),
+  })),
+  chdir: byName('chdir'),
+  statfs: byName('statfs', (call) => ({ outAt: call.arg(1) })),
+  getxattr: byName('getxattr'),
+  lgetxattr: byName('getxattr', () => UNFOLLOWED),
+  listxattr: byName('listxattr'),
+  llistxattr: byName('listxattr', () => UNFOLLOWED),
+
+  mkdir: byName('make', () => UNFOLLOWED),
+  mkdirat: at('make', () => UNFOLLOWED),
+  mknod: byName('make', () => UNFOLLOWED),
+  mknodat: at('make', () => UNFOLLOWED),
+  symlink: (call) => ({ ...plain(call, 'make', 1), follow: false }),
+  symlinkat: (call) => ({ ...beside(call, 'make', 1), follow: false }),
+  link: (call) =>
+    twice('link', { ...plain(call, 'link', 0), follow: false }, plain(call, 'link', 1)),
+  linkat: (call) => {
+    const follow = (call.uint(4) & AT_SYMLINK_FOLLOW) !== 0;
+    return twice('link', { ...beside(call, 'link', 0), follow }, beside(call, 'link', 2));
+  },
+  rename: (call) =>
+    twice('move', { ...plain(call, 'move', 0), follow: false }, plain(call, 'move', 1)),
+  renameat: moved,
+  renameat2: moved,
+  unlink: byName('remove', () => UNFOLLOWED),
+  unlinkat: (call) => {
+    const kind = (call.uint(2) & AT_REMOVEDIR) !== 0 ? 'remove-directory' : 'remove';
+    return { ...beside(call, kind, 0), follow: false };
+  },
+  rmdir: byName('remove-directory', () => UNFOLLOWED),
+  chmod: byName('chmod', (call) => ({ mode: call.uint(1) })),
+  fchmodat: at('chmod', (call) => ({ mode: call.uint(2) })),
+  fchmodat2: at('chmod', (call) => {
+    const how = flagged(call.uint(3), LINKS_AND_EMPTY);
+    return typeof how === 'number' ? how : { ...how, mode: call.uint(2) };
   }),
-  chdir: (call) => ({ ...NONE, kind: 'chdir', pathAt: call.arg(0) }),
-  statfs: (call) => ({ ...NONE, kind: 'statfs', pathAt: call.arg(0), outAt: call.arg(1) }),
-  getxattr: xattr('getxattr', true),
-  lgetxattr: xattr('getxattr', false),
-  listxattr: xattr('listxattr', true),
-  llistxattr: xattr('listxattr', false),
+  chown: byName('chown', (call) => owned(call, 1)),
+  lchown: byName('chown', (call) => ({ follow: false, ...owned(call, 1) })),
+  fchownat: at('chown', (call) => {
+    const how = flagged(call.uint(4), LINKS_AND_EMPTY);
+    return typeof how === 'number' ? how : { ...how, ...owned(call, 2) };
+  }),
+  utime: byName('touch'),
+  utimes: byName('touch'),
+  futimesat: at('touch'),
+  utimensat: at('touch', (call) => flagged(call.uint(3), LINKS_AND_EMPTY)),
+  truncate: byName('truncate'),
+  setxattr: byName('setxattr'),
+  lsetxattr: byName('setxattr', () => UNFOLLOWED),
+  removexattr: byName('removexattr'),
+  lremovexattr: byName('removexattr', () => UNFOLLOWED),
+  execve: byName('execute'),
+  execveat: at('execute', (call) => flagged(call.uint(4), LINKS_AND_EMPTY)),
+  inotify_add_watch: (call) => {
+    const IN_DONT_FOLLOW = 0x2000000;
+    return { ...plain(call, 'watch', 1), follow: (call.uint(2) & IN_DONT_FOLLOW) === 0 };
+  },
+  chroot: byName('chroot'),
+  name_to_handle_at: at('handle', (call) => ({
+    follow: (call.uint(4) & AT_SYMLINK_FOLLOW) !== 0,
+    emptyPath: (call.uint(4) & AT_EMPTY_PATH) !== 0,
+  })),
+  bind: socket('bind'),
+  connect: socket('connect'),
 } satisfies Readonly<Record<string, DecodePath>>;

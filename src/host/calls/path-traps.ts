@@ -1,31 +1,25 @@
 /**
- * Trapped calls that name a path: open, stat, access, readlink, chdir and their kin, answered from the simulated tree.
+ * Trapped calls that name a path: open, stat, access, readlink, chdir, those that make, move and change, and their kin.
  *
- * A path outside the tree goes on to the kernel untouched. A path the kernel would resolve wrongly (through a simulated
- * link, or relative to a shadow directory) is done here in the program's name.
+ * A path outside the tree goes on to the kernel untouched. One that leads out of the tree by a way only we know is a call
+ * of the caller's own, with the path it means (rewritten.ts). What is in the tree is answered from it.
  */
-import {
-  accessSync,
-  constants,
-  statSync,
-  lstatSync,
-  readlinkSync,
-  statfsSync,
-  type BigIntStats,
-} from 'node:fs';
-import { isErrno, type Result } from '../../base/errno.ts';
-import type { AttrNode, DeviceNode, Node } from '../../machine/files/nodes.ts';
-import { KERNEL, MAY_EXEC } from '../../machine/files/rights.ts';
-import { join, type NodePlace, type Place } from '../../machine/files/vfs.ts';
+import { isErrno, type Errno, type Status } from '../../base/errno.ts';
+import { isOpenable, type AttrNode, type OpenableNode } from '../../machine/files/nodes.ts';
+import { MAY_EXEC, type Cred } from '../../machine/files/rights.ts';
+import type { NodePlace, Place } from '../../machine/files/vfs.ts';
 import { openHow } from '../tree/open-flags.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from '../sys/libc.ts';
-import { ours, type Handled } from '../seccomp/in-thread.ts';
+import { ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { Opened, OpenEntry } from '../process/open-files.ts';
-import { isCreating, type DecodePath, type PathCall } from './path-calls.ts';
+import { acrossTrees, CHANGES, type Target } from './node-changes.ts';
+import { NO_PATH, type ChangeKind, type DecodePath, type PathCall } from './path-calls.ts';
+import { PathLookup, type Found } from './path-lookup.ts';
+import { listed } from './listing.ts';
+import { rewritten } from './rewritten.ts';
 import {
-  AT_FDCWD,
   HOST_ERRNO,
   NR,
   O_ACCMODE,
@@ -36,6 +30,7 @@ import {
   O_WRONLY,
 } from '../sys/numbers.ts';
 import { SimulatedProc } from './simulated-proc.ts';
+import { StandIns } from './stand-ins.ts';
 import type { Ids } from '../process/credentials.ts';
 import type { HostTask } from '../process/task.ts';
 import { RemoteMemory, type NoPath } from '../process/remote-memory.ts';
@@ -53,24 +48,30 @@ import type { TreeBackend } from '../tree/tree-backend.ts';
 export class PathTraps {
   readonly #context: CallContext;
   readonly #tree: TreeBackend;
-  /** Which node a device file was opened from, for fstat. */
-  readonly #openedFrom = new WeakMap<object, DeviceNode>();
-
+  readonly #lookup: PathLookup;
+  readonly #standIns: StandIns;
+  /** Which node a file of ours was opened from, for fstat. */
+  readonly #openedFrom = new WeakMap<object, OpenableNode>();
   readonly #proc: SimulatedProc;
 
   constructor(context: CallContext, tree: TreeBackend) {
     this.#context = context;
     this.#proc = new SimulatedProc(context);
     this.#tree = tree;
+    const { vfs } = context.machine;
+    this.#lookup = new PathLookup(vfs, tree, (tid) => context.processes.processOf(tid));
+    this.#standIns = new StandIns(context, tree, this.#lookup);
   }
 
   /** Every call with a path but for getcwd; nothing is built for one whose path the kernel resolves rightly. */
   answer(call: Notification, decode: DecodePath): Handled {
     const mem = new RemoteMemory(call.tid);
     const what = decode(call, mem);
-    if (typeof what === 'number') return what;
-    const path = mem.readString(what.pathAt);
+    if (typeof what === 'number') return what === 0 ? 'continue' : what;
+    if (what.kind === 'touch' && what.pathAt === 0n) return this.#emptyPath(call, what);
+    const path = pathIn(mem, what);
     if (typeof path !== 'string') return this.#noPath(call, path);
+    if (what.from) return this.#answerTwo(call, { ...what, from: what.from }, path);
     if (path === '') return this.#emptyPath(call, what);
     const given = what.kind === 'open' ? this.#proc.open(call, path, what.flags) : undefined;
     return given ?? this.#throughDescriptor(call, what, path) ?? this.#answerPath(call, what, path);
@@ -84,111 +85,130 @@ export class PathTraps {
   }
 
   #answerPath(call: Notification, what: PathCall, path: string): Handled {
-    const place = this.#locate(call, what, path);
+    const place = this.#descriptorLink(call, what, path) ?? this.#find(call, what, path);
     if (place === 'continue') return 'continue';
     if (this.#tree.native && !neededInMount(what, place, path)) return 'continue';
-    if (isErrno(place)) return -place.number;
-    const task = this.#context.processes.task(call);
-    if (place.kind === 'host') return this.#onHost(call, task, what, place.path);
-    return this.#onNode(call, task, what, place);
+    if (typeof place === 'number') return place;
+    if (isErrno(place)) return this.#onNothing(call, what, place, path);
+    if (place.kind === 'host') return this.#rewritten(call, [{ of: what, path: place.path }]);
+    return this.#onNode(call, this.#context.processes.task(call), what, place);
   }
-
-  /** Where a path leads; 'continue' when the kernel gets there by itself. */
-  #locate(call: Notification, what: PathCall, path: string): Result<Place> | 'continue' {
-    if (path.startsWith('/')) return this.#locateAbsolute(call, what, path);
-    const base = this.#base(call, what.dirFd);
-    if (base === undefined) return 'continue';
-    const virtual = this.#tree.virtualPath(base);
-    const from = virtual ?? base;
-    const absolute = path === '.' ? from : join(from, path);
-    if (virtual === undefined && !this.#tree.concerns(absolute)) return 'continue';
-    const place = this.#resolve(call, what, absolute);
-    return virtual === undefined && isDirect(place) ? 'continue' : place;
+  #find(call: Notification, what: PathCall, path: string): Found {
+    return this.#lookup.find(call, what, path, this.#cred(call, what));
   }
-  #locateAbsolute(call: Notification, what: PathCall, path: string): Result<Place> | 'continue' {
-    const virtual = this.#tree.virtualPath(path);
-    if (virtual !== undefined) return this.#resolve(call, what, virtual);
-    if (!this.#tree.concerns(path)) return this.#descriptorLink(call, what, path);
-    const place = this.#resolve(call, what, path);
-    return isDirect(place) ? 'continue' : place;
+  #cred({ tid }: Notification, what: PathCall): Cred {
+    return this.#context.processes.cred(tid, idsOf(what));
   }
-
-  #resolve(call: Notification, what: PathCall, path: string): Result<Place> {
-    const { machine, processes } = this.#context;
-    return machine.vfs.resolve(path, {
-      cred: processes.cred(call.tid, idsOf(what)),
-      follow: what.follow,
-      create: what.kind === 'open' && isCreating(what.flags),
+  #rewritten(call: Notification, paths: Parameters<typeof rewritten>[1]): Handled {
+    return rewritten(call, paths, (errno) => {
+      this.#context.warn(
+        `thread ${call.tid} is traced by a debugger: its path out of the simulated tree cannot be followed`,
+      );
+      return errno;
     });
   }
 
+  /** What is moved or linked, and its new name. */
+  #answerTwo(call: Notification, what: PathCall & { from: PathCall }, path: string): Handled {
+    const first = pathIn(new RemoteMemory(call.tid), what.from);
+    if (typeof first !== 'string') return this.#noPath(call, first);
+    if (first === '' || path === '') return 'continue';
+    const from = { of: what.from, path: first, found: this.#find(call, what.from, first) };
+    const to = { of: what, path, found: this.#find(call, what, path) };
+    const both = [from, to];
+    if (both.some(({ found }) => isInTree(found))) return this.#moveInTree(call, what, from, to);
+    const rewrites = both.flatMap(({ of, found }) =>
+      typeof found === 'object' && 'kind' in found ? [{ of, path: found.path }] : [],
+    );
+    return rewrites.length === 0 ? 'continue' : this.#rewritten(call, rewrites);
+  }
+  #moveInTree(call: Notification, what: PathCall, from: OfTwo, to: OfTwo): Handled {
+    if (isErrno(from.found)) return -from.found.number;
+    if (!isInTree(from.found) || !isInTree(to.found)) return -acrossTrees(to.path).number;
+    const making = isErrno(to.found) && what.kind === 'link';
+    const at = making ? to : from;
+    return this.#change(call, what, targetOf(at.found, this.#wholePath(call, at)));
+  }
+  #wholePath(call: Notification, { of, path }: OfTwo): string {
+    if (path.startsWith('/')) return path;
+    const base = this.#lookup.baseOf(call, of.dirFd) ?? '/';
+    return `${this.#lookup.virtualOf(call.tid, base) ?? base}/${path}`;
+  }
+
   /** readlink(/proc/self/fd/N) of a file of ours must not show what it is made of. */
-  #descriptorLink(call: Notification, what: PathCall, path: string): Result<Place> | 'continue' {
-    if (what.kind !== 'readlink' || !path.startsWith('/proc/')) return 'continue';
+  #descriptorLink(call: Notification, what: PathCall, path: string): Place | undefined {
+    if (what.kind !== 'readlink' || !path.startsWith('/proc/')) return undefined;
     const pid = this.#context.processes.processOf(call.tid);
     const real = path.replace(/^\/proc\/(thread-)?self\//, `/proc/${pid}/`);
     const link = libc.readlink(real);
-    if (typeof link === 'number') return 'continue';
+    if (typeof link === 'number') return undefined;
     const entry = this.#context.files.byLink(link);
-    const shown = entry ? nameOf(entry) : this.#tree.virtualPath(link);
-    if (shown === undefined) return 'continue';
+    const shown = entry
+      ? nameOf(entry)
+      : this.#tree.native
+        ? undefined
+        : this.#tree.virtualPath(link);
+    if (shown === undefined) return undefined;
     return { kind: 'node', path, node: { kind: 'link', target: () => shown } };
   }
 
-  #base(call: Notification, dirFd: number): string | undefined {
-    const where = dirFd === AT_FDCWD ? 'cwd' : `fd/${dirFd}`;
-    const base = libc.readlink(`/proc/${call.tid}/${where}`);
-    return typeof base === 'number' ? undefined : base;
+  /** Nothing is there, or may not be found. */
+  #onNothing(call: Notification, what: PathCall, errno: Errno, path: string): Handled {
+    if (errno.name !== 'ENOENT' || !isMaking(what.kind)) return -errno.number;
+    const whole = this.#wholePath(call, { of: what, path, found: errno });
+    return this.#change(call, what, { kind: 'nothing', path: whole });
   }
-
   #onNode(call: Notification, task: HostTask, what: PathCall, place: NodePlace): Handled {
     const { node, path } = place;
+    const { vfs } = this.#context.machine;
     switch (what.kind) {
       case 'open':
         return this.#open(call, task, what, place);
       case 'stat':
-        return this.#answerStat(task, what, statOfNode(this.#context.machine.vfs, node, path));
+        return this.#answerStat(task, what, statOfNode(vfs, node, path));
       case 'access':
-        return this.#access(call, what, node);
+        return minus(vfs.mayAccess(place, this.#cred(call, what), what.mode));
       case 'readlink':
-        if (node.kind !== 'link') return -HOST_ERRNO.EINVAL;
-        return answerText(task, what, node.target());
+        return node.kind === 'link' ? answerText(task, what, node.target()) : -HOST_ERRNO.EINVAL;
       case 'chdir':
         return this.#chdir(call, place);
       case 'statfs':
-        return task.mem.write(what.outAt, encodeStatfs(path)) ? -HOST_ERRNO.EFAULT : 0;
+        return minus(task.mem.write(what.outAt, encodeStatfs(path)));
       case 'getxattr':
         return -HOST_ERRNO.ENODATA;
       case 'listxattr':
         return 0;
+      case 'watch':
+        return this.#standIns.watch(call, place);
+      default:
+        return this.#change(call, what, place);
     }
   }
-
-  #access(call: Notification, what: PathCall, node: Node): Answer {
-    const { machine, processes } = this.#context;
-    const rc = machine.vfs.mayAccess(node, processes.cred(call.tid, idsOf(what)), what.mode);
-    return rc ? -rc.number : 0;
+  #change(call: Notification, what: PathCall, target: Target): Answer {
+    // cast: the other kinds are answered where nodes are
+    const change = CHANGES[what.kind as Exclude<ChangeKind, 'watch'>];
+    const { vfs } = this.#context.machine;
+    const rc = change({ vfs, cred: this.#cred(call, what) }, target, what);
+    return isErrno(rc) ? -rc.number : (rc ?? 0);
   }
 
-  #open(call: Notification, task: HostTask, { flags }: PathCall, place: NodePlace): Answer {
+  #open(call: Notification, task: HostTask, { flags }: PathCall, place: NodePlace): Handled {
     const { vfs } = this.#context.machine;
     if ((flags & O_PATH) !== 0) {
       const rc = vfs.openPath(place, (flags & O_DIRECTORY) !== 0);
-      return rc ? -rc.number : this.#openPath(call, flags, place);
+      return rc ? -rc.number : this.#standIns.openPath(call, flags, place);
     }
     const opened = vfs.open(place, openHow(flags), task.cred);
     if (isErrno(opened)) return -opened.number;
     const { node, path } = opened;
-    if (node.kind === 'dir') {
-      return this.#giveHostFile(call, this.#tree.directory(path, node), flags);
-    }
-    if (node.kind === 'attr') return this.#openAttr(call, task, { path, node, flags });
-    return this.#openDevice(call, task, { path, node, flags });
+    if (node.kind === 'dir') return this.#standIns.openDirectory(call, flags, { path, node });
+    if (!isOpenable(node)) return this.#openAttr(call, task, { path, node, flags });
+    return this.#openFile(call, task, { path, node, flags });
   }
-  #openDevice(
+  #openFile(
     call: Notification,
     task: HostTask,
-    device: { path: string; node: DeviceNode; flags: number },
+    device: { path: string; node: OpenableNode; flags: number },
   ): Answer {
     const { path, node, flags } = device;
     const { read, write } = openHow(flags);
@@ -201,20 +221,21 @@ export class PathTraps {
   }
 
   /** Opened or looked at by the name of a descriptor. Undefined: not of ours. */
-  #throughDescriptor(call: Notification, what: PathCall, path: string): Answer | undefined {
+  #throughDescriptor(call: Notification, what: PathCall, path: string): Handled | undefined {
     if (!what.follow || (what.kind !== 'open' && what.kind !== 'stat')) return undefined;
     const { processes } = this.#context;
-    const name = descriptorNamed(path, () => processes.processOf(call.tid));
+    const name = descriptorNamed(path, call.tid, () => processes.processOf(call.tid));
     const link = name === undefined ? -1 : libc.readlink(name);
     const entry = typeof link === 'string' ? this.#context.files.byLink(link) : undefined;
     if (!entry) return undefined;
+    if (what.bounds?.noLinks) return -HOST_ERRNO.ELOOP;
     const task = processes.task(call);
     if (what.kind === 'stat') return this.#answerStat(task, what, this.#statOf(entry));
     if ((what.flags & O_PATH) !== 0) return undefined;
     return this.#openAgain(call, task, what, entry);
   }
   /** The node is opened anew, and an anonymous file has none. */
-  #openAgain(call: Notification, task: HostTask, what: PathCall, entry: OpenEntry): Answer {
+  #openAgain(call: Notification, task: HostTask, what: PathCall, entry: OpenEntry): Handled {
     const node = entry.kind === 'attr' ? entry.node : this.#openedFrom.get(entry.file);
     if (!node) return -HOST_ERRNO.ENXIO;
     return this.#open(call, task, what, { kind: 'node', node, path: nameOf(entry) });
@@ -234,13 +255,6 @@ export class PathTraps {
     return this.#give(call, this.#context.files.createAttr(attr, text), flags);
   }
 
-  #openPath(call: Notification, flags: number, place: NodePlace): Answer {
-    const { node, path } = place;
-    const host = node.kind === 'dir' ? this.#tree.directory(path, node) : this.#tree.place(path);
-    // The kernel hands over no O_PATH descriptors; a read-only one of the empty stand-in does the same.
-    return this.#giveHostFile(call, host, flags & ~(O_PATH | O_ACCMODE));
-  }
-
   #give(call: Notification, opened: Opened<OpenEntry> | number, flags: number): Answer {
     if (typeof opened === 'number') return opened;
     const cloexec = (flags & O_CLOEXEC) !== 0;
@@ -249,29 +263,16 @@ export class PathTraps {
     return fd;
   }
 
-  #giveHostFile(call: Notification, path: string, flags: number, mode = 0): Answer {
-    const fd = libc.open(path, flags | O_CLOEXEC, mode);
-    if (fd < 0) return fd;
-    const cloexec = (flags & O_CLOEXEC) !== 0;
-    const given = this.#context.transport.addFd(call, fd, { cloexec });
-    libc.close(fd);
-    return given;
-  }
-
-  /** A directory is made current by the thread itself: we open it, and it runs fchdir. */
   #chdir(call: Notification, place: NodePlace): Handled {
-    if (place.node.kind !== 'dir') return -HOST_ERRNO.ENOTDIR;
+    const { node, path } = place;
+    if (node.kind !== 'dir') return -HOST_ERRNO.ENOTDIR;
     const { machine, processes } = this.#context;
-    const rc = machine.vfs.mayAccess(place.node, processes.cred(call.tid, 'fs'), MAY_EXEC);
+    const rc = machine.vfs.mayAccess(place, processes.cred(call.tid, 'fs'), MAY_EXEC);
     if (rc) return -rc.number;
-    return this.#chdirTo(call, this.#tree.directory(place.path, place.node));
+    const theirs = this.#standIns.openDirectory(call, O_DIRECTORY | O_CLOEXEC, { path, node });
+    return theirs < 0 ? theirs : this.#goTo(theirs);
   }
-  #chdirTo(call: Notification, path: string): Handled {
-    const fd = libc.open(path, O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return fd;
-    const theirs = this.#context.transport.addFd(call, fd, { cloexec: true });
-    libc.close(fd);
-    if (theirs < 0) return theirs;
+  #goTo(theirs: number): InThread {
     return {
       *run() {
         const result = yield* ours(NR.fchdir, theirs);
@@ -295,11 +296,43 @@ export class PathTraps {
     return mem.write(call.arg(0), bytes) ? -HOST_ERRNO.EFAULT : bytes.length;
   }
 
-  /** AT_EMPTY_PATH: the descriptor itself is meant. */
-  #emptyPath(call: Notification, what: PathCall): Answer {
-    if (what.kind !== 'stat' || !what.emptyPath) return 'continue';
-    return this.#fstatTo(call, what.dirFd, what);
+  /** getdents(2): a directory of ours alone is one the kernel reads by itself. */
+  getdents(call: Notification): Handled {
+    const { tid } = call;
+    const link = this.#context.processes.descriptorLink(tid, call.int(0));
+    if (typeof link === 'number') return 'continue';
+    const path = this.#lookup.virtualOf(tid, link);
+    if (path === undefined || !this.#tree.isHosts(path)) return 'continue';
+    const directory = this.#lookup.directoryAt(path);
+    if (!directory) return 'continue';
+    return { run: () => listed(call, directory), otherwise: () => 'continue' };
   }
+
+  /** The descriptor itself is meant (AT_EMPTY_PATH). */
+  #emptyPath(call: Notification, what: PathCall): Handled {
+    const { kind, dirFd } = what;
+    const meant = what.emptyPath || kind === 'touch';
+    if (!meant || dirFd < 0) return 'continue';
+    if (kind === 'stat') return this.#fstatTo(call, dirFd, what);
+    const place = this.#placeOf(call, dirFd);
+    if (!place) return 'continue';
+    return this.#onNode(call, this.#context.processes.task(call), what, place);
+  }
+  /** What a descriptor names in the tree: not an anonymous file of ours. */
+  #placeOf(call: Notification, fd: number): NodePlace | undefined {
+    const link = this.#lookup.baseOf(call, fd);
+    if (link === undefined || this.#tree.native) return undefined;
+    const entry = this.#context.files.byLink(link);
+    if (!entry) return this.#lookup.placeOf(call.tid, link);
+    const node = entry.kind === 'attr' ? entry.node : this.#openedFrom.get(entry.file);
+    return node && { kind: 'node', node, path: nameOf(entry) };
+  }
+  /** fchmod(2) or fchown(2). */
+  changeOpen(call: Notification, change: Partial<PathCall> & Pick<PathCall, 'kind'>): Handled {
+    const place = this.#placeOf(call, call.int(0));
+    return place ? this.#change(call, { ...OF_DESCRIPTOR, ...change }, place) : 'continue';
+  }
+
   fstat(call: Notification): Answer {
     return this.#fstatTo(call, call.int(0), { extended: false, outAt: call.arg(1) });
   }
@@ -309,12 +342,27 @@ export class PathTraps {
     const task = this.#context.processes.task(call);
     const entry = this.#context.files.byLink(link);
     if (entry) return this.#answerStat(task, to, this.#statOf(entry));
-    const virtual = this.#tree.native ? undefined : this.#tree.virtualPath(link);
-    if (virtual === undefined) return 'continue';
+    const place = this.#tree.native ? undefined : this.#lookup.placeOf(call.tid, link);
+    if (!place) return 'continue';
     const { vfs } = this.#context.machine;
-    const place = vfs.resolve(virtual, { cred: KERNEL, follow: false });
-    if (isErrno(place) || place.kind === 'host') return 'continue';
     return this.#answerStat(task, to, statOfNode(vfs, place.node, place.path));
+  }
+
+  /** The file system of a file of ours is the one its name is in. */
+  fstatfs(call: Notification): Answer {
+    const link = this.#lookup.baseOf(call, call.int(0));
+    if (link === undefined) return 'continue';
+    const path = this.#nameInTree(call.tid, link);
+    if (path === undefined) return 'continue';
+    const { mem } = this.#context.processes.task(call);
+    return minus(mem.write(call.arg(1), encodeStatfs(path)));
+  }
+  #nameInTree(tid: number, link: string): string | undefined {
+    const entry = this.#context.files.byLink(link);
+    if (entry)
+      return entry.kind === 'file' && !this.#openedFrom.has(entry.file) ? undefined : nameOf(entry);
+    if (this.#tree.native) return this.#context.isMounted(link) ? link : undefined;
+    return this.#lookup.placeOf(tid, link)?.path;
   }
 
   #statOf(entry: OpenEntry): NodeStat {
@@ -324,62 +372,58 @@ export class PathTraps {
   }
   #answerStat(task: HostTask, to: StatTarget, stat: NodeStat): Answer {
     const bytes = to.extended ? encodeStatx(stat) : encodeStat(stat);
-    return task.mem.write(to.outAt, bytes) ? -HOST_ERRNO.EFAULT : 0;
-  }
-
-  /** A file of the host that only we can name rightly. */
-  #onHost(call: Notification, task: HostTask, what: PathCall, path: string): Handled {
-    if (what.kind === 'open') return this.#giveHostFile(call, path, what.flags, what.mode);
-    if (what.kind === 'chdir') return this.#chdirTo(call, path);
-    try {
-      return this.#lookOnHost(task, what, path);
-    } catch (error) {
-      // cast: node:fs throws nothing else
-      const { errno } = error as NodeJS.ErrnoException;
-      return errno ?? -HOST_ERRNO.EIO;
-    }
-  }
-  #lookOnHost(task: HostTask, what: PathCall, path: string): Answer {
-    switch (what.kind) {
-      case 'stat': {
-        const stat = (what.follow ? statSync : lstatSync)(path, { bigint: true });
-        return this.#answerStat(task, what, statOfHost(stat));
-      }
-      case 'access':
-        accessSync(path, what.mode & (constants.R_OK | constants.W_OK | constants.X_OK));
-        return 0;
-      case 'readlink':
-        return answerText(task, what, readlinkSync(path));
-      case 'statfs':
-        statfsSync(path);
-        return task.mem.write(what.outAt, encodeStatfs(path)) ? -HOST_ERRNO.EFAULT : 0;
-      default:
-        return what.kind === 'listxattr' ? 0 : -HOST_ERRNO.ENODATA;
-    }
+    return minus(task.mem.write(to.outAt, bytes));
   }
 }
 
+/** A call that names a descriptor and no path. */
+const OF_DESCRIPTOR: PathCall = { kind: 'stat', ...NO_PATH };
+
+/** One of the two paths of a call. */
+interface OfTwo {
+  readonly of: PathCall;
+  readonly path: string;
+  readonly found: Found;
+}
+/** It is in the tree, or would be. */
+function isInTree(found: Found): boolean {
+  return isErrno(found) || (typeof found === 'object' && found.kind === 'node');
+}
+function targetOf(found: Found, path: string): Target {
+  const isNode = typeof found === 'object' && !isErrno(found) && found.kind === 'node';
+  return isNode ? found : { kind: 'nothing', path };
+}
+/** Calls for which something not being there is no reason to fail. */
+function isMaking(kind: PathCall['kind']): boolean {
+  return kind === 'make' || kind === 'bind' || kind === 'link';
+}
+
 /** With the tree mounted, what the kernel would do wrong: open device nodes, name our descriptors, take FUSE for sysfs. */
-function neededInMount(what: PathCall, place: Result<Place>, path: string): boolean {
-  if (isErrno(place) || place.kind === 'host') return false;
+function neededInMount(what: PathCall, place: Found, path: string): boolean {
+  if (typeof place !== 'object' || isErrno(place) || place.kind === 'host') return false;
   if (what.kind === 'readlink') return path.startsWith('/proc/');
   if (what.kind === 'statfs') return true;
   return what.kind === 'open' && place.node.kind === 'device' && (what.flags & O_PATH) === 0;
 }
 
-/** The kernel gets there by itself. */
-function isDirect(place: Result<Place>): boolean {
-  return !isErrno(place) && place.kind === 'host' && place.direct;
+/** A path, or that of a socket address. */
+function pathIn(mem: RemoteMemory, { pathAt, socketLength }: PathCall): string | NoPath {
+  if (socketLength === undefined) return mem.readString(pathAt);
+  const bytes = Buffer.alloc(socketLength - 2);
+  const length = mem.readSome(pathAt, bytes);
+  const end = bytes.subarray(0, length).indexOf(0);
+  return bytes.toString('utf8', 0, end < 0 ? length : end);
 }
 
-/** The link in /proc that a path is, when it names a descriptor. */
-function descriptorNamed(path: string, pid: () => number): string | undefined {
+/** The link in /proc that a path is, when it names a descriptor of the caller's own process. */
+function descriptorNamed(path: string, tid: number, pid: () => number): string | undefined {
   const standard = STANDARD[path];
-  if (standard !== undefined) return `/proc/${pid()}/fd/${standard}`;
+  if (standard !== undefined) return `/proc/${tid}/fd/${standard}`;
   const found = /^(?:\/proc\/(self|thread-self|\d+)(?:\/task\/\d+)?|\/dev)\/fd\/(\d+)$/.exec(path);
   if (!found) return undefined;
-  const owner = /^\d+$/.test(found[1] ?? '') ? found[1]! : pid();
-  return `/proc/${owner}/fd/${found[2]!}`;
+  const owner = found[1] ?? 'self';
+  if (/^\d+$/.test(owner) && Number(owner) !== pid()) return undefined;
+  return `/proc/${tid}/fd/${found[2]!}`;
 }
 const STANDARD: Readonly<Record<string, number>> = {
   '/dev/stdin': 0,
@@ -392,6 +436,9 @@ interface StatTarget {
   readonly outAt: bigint;
 }
 
+function minus(status: Status): number {
+  return status ? -status.number : 0;
+}
 function nameOf(entry: OpenEntry): string {
   return entry.kind === 'file' ? entry.file.name : entry.path;
 }
@@ -405,16 +452,4 @@ function answerText(task: HostTask, what: PathCall, text: string): Answer {
   if (what.outLength <= 0) return -HOST_ERRNO.EINVAL;
   const bytes = Buffer.from(text).subarray(0, what.outLength);
   return task.mem.write(what.outAt, bytes) ? -HOST_ERRNO.EFAULT : bytes.length;
-}
-
-function statOfHost(stat: BigIntStats): NodeStat {
-  return {
-    mode: Number(stat.mode),
-    size: Number(stat.size),
-    inode: Number(stat.ino & 0xffffffffn),
-    major: Number((stat.rdev >> 8n) & 0xfffn),
-    minor: Number(stat.rdev & 0xffn),
-    uid: Number(stat.uid),
-    gid: Number(stat.gid),
-  };
 }

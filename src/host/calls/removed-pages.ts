@@ -2,14 +2,12 @@
  * What a system call removes if it works: pages of its caller's address space, or of a file. One function a call, named in
  * the call table; each reads without judging: what is wrong with a call the host says, and then nothing has been removed.
  */
-import { AT_FDCWD, MADV, MAP_FIXED, O_TRUNC, SHM_REMAP } from '../sys/numbers.ts';
+import { MADV, MAP_FIXED, SHM_REMAP } from '../sys/numbers.ts';
 import type { Span } from '../sys/map-query.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import type { MemoryMap } from '../process/memory-map.ts';
 import { objectOf, statOf } from '../process/objects.ts';
-import type { DecodePath, PathCall } from './path-calls.ts';
 import { textOf } from '../sys/procfs.ts';
-import { RemoteMemory } from '../process/remote-memory.ts';
 
 /** Pages that go from the caller's address space. */
 export interface RemovedPages {
@@ -111,59 +109,37 @@ function sizeOfSegment(id: number): bigint {
 }
 
 /** Bytes of a file that go. */
-interface Loss {
+export interface Loss {
   /** A way to the file for ourselves. */
   readonly file: string;
   readonly from: bigint;
   /** Absent: up to the end of the file. */
   readonly to?: bigint;
 }
-/** A file loses the pages that lie in a loss as a whole. */
+/** A file loses the pages that lie in a loss as a whole. Undefined: there are none. */
+export function lostFrom({ file, from, to }: Loss): RemovedFromFile | undefined {
+  const stat = statOf(file);
+  if (!stat) return undefined;
+  const index = pageUp(from);
+  const end = to === undefined ? pageUp(stat.size) : Number(to / PAGE);
+  return end <= index ? undefined : { object: objectOf(stat), span: { index, count: end - index } };
+}
 function fromFile(loss: (call: Notification) => Loss | undefined): Removal {
   return ({ call }) => {
     const lost = loss(call);
-    const stat = lost && statOf(lost.file);
-    if (!stat) return undefined;
-    const index = pageUp(lost.from);
-    const end = lost.to === undefined ? pageUp(stat.size) : Number(lost.to / PAGE);
-    if (end <= index) return undefined;
-    return { object: objectOf(stat), span: { index, count: end - index } };
+    return lost && lostFrom(lost);
   };
 }
 
 /** ftruncate() */
 export const shortened = fromFile((call) => ({ file: fileAt(call), from: call.arg(1) }));
-/** truncate() */
-export const shortenedByName = fromFile((call) => {
-  const file = fileNamed(call, { dirFd: AT_FDCWD, pathAt: call.arg(0) });
-  return file === undefined ? undefined : { file, from: call.arg(1) };
-});
 /** fallocate() */
 export const punched = fromFile((call) => {
   if ((call.uint(1) & FALLOC_FL_PUNCH_HOLE) === 0) return undefined;
   return { file: fileAt(call), from: call.arg(2), to: call.arg(2) + call.arg(3) };
 });
-/** An open() with O_TRUNC, in any of its spellings. */
-export function emptied(decode: DecodePath): Removal {
-  return fromFile((call) => {
-    const what = decode(call, new RemoteMemory(call.tid));
-    if (typeof what === 'number' || (what.flags & O_TRUNC) === 0) return undefined;
-    const file = fileNamed(call, what);
-    return file === undefined ? undefined : { file, from: 0n };
-  });
-}
 function fileAt(call: Notification): string {
   return `/proc/${call.tid}/fd/${call.int(0)}`;
-}
-function fileNamed(
-  call: Notification,
-  { dirFd, pathAt }: Pick<PathCall, 'dirFd' | 'pathAt'>,
-): string | undefined {
-  const proc = `/proc/${call.tid}`;
-  const path = new RemoteMemory(call.tid).readString(pathAt);
-  if (typeof path !== 'string') return undefined;
-  if (path.startsWith('/')) return `${proc}/root${path.replace(/^\/proc\/self\//, `${proc}/`)}`;
-  return `${proc}/${dirFd === AT_FDCWD ? 'cwd' : `fd/${dirFd}`}/${path}`;
 }
 function pageUp(bytes: bigint): number {
   return Number((bytes + PAGE - 1n) / PAGE);

@@ -44,7 +44,8 @@ function path(decode: DecodePath): Handler {
   return ({ paths }, call) => paths.answer(call, decode);
 }
 function opening(decode: DecodePath): Handler {
-  return removing(removed.emptied(decode), path(decode));
+  return ({ mappings, paths }, call) =>
+    mappings.removingFromNamed(call, decode, () => paths.answer(call, decode));
 }
 function transfer(spelling: Spelling): Handler {
   return ({ files }, call) => files.transfer(call, spelling);
@@ -53,10 +54,12 @@ function transfer(spelling: Spelling): Handler {
 function removing(removal: Removal, otherwise: Handler = native): Handler {
   return (traps, call) => traps.mappings.removing(call, removal, () => otherwise(traps, call));
 }
-const executing: Handler = ({ mappings }, call) => {
-  mappings.executing(call);
-  return 'continue';
-};
+function executing(decode: DecodePath): Handler {
+  return ({ mappings, paths }, call) => {
+    mappings.executing(call);
+    return paths.answer(call, decode);
+  };
+}
 const exiting: Handler = ({ mappings }, call) => {
   mappings.exiting(call);
   return 'continue';
@@ -82,7 +85,6 @@ export const HANDLERS: Handlers = {
   preadv2: transfer(SPELLINGS.preadv2),
   pwritev2: transfer(SPELLINGS.pwritev2),
   memfd_create: ({ files }, call) => files.memfdCreate(call),
-
   munmap: removing(removed.unmapped),
   mremap: removing(removed.remapped),
   brk: removing(removed.lowered),
@@ -90,18 +92,20 @@ export const HANDLERS: Handlers = {
   process_madvise: ({ mappings }, call) => mappings.processMadvise(call),
   shmat: removing(removed.attachedOver),
   shmdt: removing(removed.detached),
-  truncate: removing(removed.shortenedByName),
+  truncate: ({ mappings, paths }, call) =>
+    mappings.removingFromNamed(call, PATH_CALLS.truncate, () =>
+      paths.answer(call, PATH_CALLS.truncate),
+    ),
   ftruncate: removing(removed.shortened, ({ files }, call) =>
     files.resize(call, HOST_ERRNO.EINVAL),
   ),
   fallocate: removing(removed.punched, ({ files }, call) => files.resize(call, HOST_ERRNO.ENODEV)),
-  execve: executing,
-  execveat: executing,
+  execve: executing(PATH_CALLS.execve),
+  execveat: executing(PATH_CALLS.execveat),
   exit: exiting,
   exit_group: exiting,
   ptrace: ({ context }, call) => context.ptrace(call),
   rt_sigaction: ({ context }, call) => context.changeSigbus(call),
-
   open: opening(PATH_CALLS.open),
   openat: opening(PATH_CALLS.openat),
   openat2: opening(PATH_CALLS.openat2),
@@ -117,13 +121,51 @@ export const HANDLERS: Handlers = {
   lgetxattr: path(PATH_CALLS.lgetxattr),
   listxattr: path(PATH_CALLS.listxattr),
   llistxattr: path(PATH_CALLS.llistxattr),
+  mkdir: path(PATH_CALLS.mkdir),
+  mkdirat: path(PATH_CALLS.mkdirat),
+  mknod: path(PATH_CALLS.mknod),
+  mknodat: path(PATH_CALLS.mknodat),
+  symlink: path(PATH_CALLS.symlink),
+  symlinkat: path(PATH_CALLS.symlinkat),
+  link: path(PATH_CALLS.link),
+  linkat: path(PATH_CALLS.linkat),
+  rename: path(PATH_CALLS.rename),
+  renameat: path(PATH_CALLS.renameat),
+  renameat2: path(PATH_CALLS.renameat2),
+  unlink: path(PATH_CALLS.unlink),
+  unlinkat: path(PATH_CALLS.unlinkat),
+  rmdir: path(PATH_CALLS.rmdir),
+  chmod: path(PATH_CALLS.chmod),
+  fchmod: ({ paths }, call) => paths.changeOpen(call, { kind: 'chmod', mode: call.uint(1) }),
+  fchmodat: path(PATH_CALLS.fchmodat),
+  fchmodat2: path(PATH_CALLS.fchmodat2),
+  chown: path(PATH_CALLS.chown),
+  lchown: path(PATH_CALLS.lchown),
+  fchown: ({ paths }, call) =>
+    paths.changeOpen(call, { kind: 'chown', owner: { uid: call.int(1), gid: call.int(2) } }),
+  fchownat: path(PATH_CALLS.fchownat),
+  utime: path(PATH_CALLS.utime),
+  utimes: path(PATH_CALLS.utimes),
+  futimesat: path(PATH_CALLS.futimesat),
+  utimensat: path(PATH_CALLS.utimensat),
+  setxattr: path(PATH_CALLS.setxattr),
+  lsetxattr: path(PATH_CALLS.lsetxattr),
+  removexattr: path(PATH_CALLS.removexattr),
+  lremovexattr: path(PATH_CALLS.lremovexattr),
+  inotify_add_watch: path(PATH_CALLS.inotify_add_watch),
+  chroot: path(PATH_CALLS.chroot),
+  name_to_handle_at: path(PATH_CALLS.name_to_handle_at),
+  getdents: ({ paths }, call) => paths.getdents(call),
+  getdents64: ({ paths }, call) => paths.getdents(call),
+  bind: path(PATH_CALLS.bind),
+  connect: path(PATH_CALLS.connect),
   newfstatat: path(PATH_CALLS.newfstatat),
   statx: path(PATH_CALLS.statx),
   fstat: ({ paths }, call) => paths.fstat(call),
   readlink: path(PATH_CALLS.readlink),
   readlinkat: path(PATH_CALLS.readlinkat),
   statfs: path(PATH_CALLS.statfs),
-
+  fstatfs: ({ paths }, call) => paths.fstatfs(call),
   capget: capabilities,
   capset: capabilities,
   eventfd: ({ context }, call) => context.eventfds.create(context.transport, call, 0),

@@ -4,12 +4,12 @@
  * Every look goes to the tree, so that a change is seen at once; a write to an attribute returns its errno, and may wait.
  * Device nodes show as what they are, but opening one is never FUSE's business: the opens are trapped.
  */
-import { isErrno, type Result } from '../../base/errno.ts';
+import { isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { Task } from '../../base/task.ts';
 import { run, type Outcome } from '../../base/wait-queue.ts';
 import type { AttrNode, Node } from '../../machine/files/nodes.ts';
-import { KERNEL, type Cred } from '../../machine/files/rights.ts';
-import { join, type Vfs } from '../../machine/files/vfs.ts';
+import { KERNEL, MAY_EXEC, MAY_WRITE, type Cred } from '../../machine/files/rights.ts';
+import { join, type NodePlace, type Vfs } from '../../machine/files/vfs.ts';
 import { isDying } from '../sys/signals.ts';
 import * as wire from './fuse-protocol.ts';
 import { FUSE, type Request } from './fuse-protocol.ts';
@@ -56,7 +56,8 @@ type Reply = Uint8Array | number | undefined;
 
 const ROOT_ID = 1;
 const EMPTY = new Uint8Array(0);
-const FATTR_SIZE = 8;
+/** What SETATTR sets. */
+const FATTR = { mode: 1, uid: 2, gid: 4, size: 8, fh: 0x40, times: 0x1b0 } as const;
 
 /** Answers the requests of one mount. */
 export class FuseServer {
@@ -134,12 +135,11 @@ export class FuseServer {
       case FUSE.getattr:
         return wire.encodeAttrReply(statOfNode(this.#vfs, node, path), this.#started);
       case FUSE.setattr:
-        if (!isTruncation(args, node)) return -HOST_ERRNO.EPERM;
-        return wire.encodeAttrReply(statOfNode(this.#vfs, node, path), this.#started);
+        return this.#setAttributes(request, { kind: 'node', node, path });
       case FUSE.readlink:
         return node.kind === 'link' ? Buffer.from(node.target()) : -HOST_ERRNO.EINVAL;
       case FUSE.access:
-        return this.#permission(request, node, args.readUInt32LE(0));
+        return this.#permission(request, { kind: 'node', node, path }, args.readUInt32LE(0));
       case FUSE.opendir:
         return wire.encodeOpen(0, 0);
       case FUSE.readdir:
@@ -237,9 +237,45 @@ export class FuseServer {
     return isErrno(place) ? undefined : place.node;
   }
 
-  #permission(request: Asked, node: Node, want: number): Reply {
-    const rc = this.#vfs.mayAccess(node, this.#cred(request), want);
+  /** EACCES where the rights of the directory forbid it, and else EPERM. */
+  refuseChange(request: Asked): Reply {
+    const known = this.#known.get(request.node);
+    const node = known && this.#find(known.path);
+    if (!node) return -HOST_ERRNO.ENOENT;
+    const place: NodePlace = { kind: 'node', node, path: known.path };
+    const denied = this.#permission(request, place, MAY_WRITE | MAY_EXEC);
+    return denied === EMPTY ? -HOST_ERRNO.EPERM : denied;
+  }
+  #permission(request: Asked, place: NodePlace, want: number): Reply {
+    const rc = this.#vfs.mayAccess(place, this.#cred(request), want);
     return rc ? -rc.number : EMPTY;
+  }
+  /** chmod, chown, times, and what `>` does: an attribute has no length of its own. */
+  #setAttributes(request: Asked, place: NodePlace): Reply {
+    const { args } = request;
+    const valid = args.readUInt32LE(0);
+    const has = (bits: number): boolean => (valid & bits) !== 0;
+    if (has(FATTR.size) && place.node.kind !== 'attr') return -HOST_ERRNO.EINVAL;
+    const rc = this.#mayBeEmptied(request, place) ?? this.#change(request, place);
+    if (rc) return -rc.number;
+    return wire.encodeAttrReply(statOfNode(this.#vfs, place.node, place.path), this.#started);
+  }
+  #mayBeEmptied(request: Asked, place: NodePlace): Status {
+    const valid = request.args.readUInt32LE(0) & (FATTR.size | FATTR.fh);
+    if (valid !== FATTR.size) return undefined; // not by name
+    return this.#vfs.mayAccess(place, this.#cred(request), MAY_WRITE);
+  }
+  #change(request: Asked, place: NodePlace): Status {
+    const { args } = request;
+    const has = (bits: number): boolean => (args.readUInt32LE(0) & bits) !== 0;
+    const cred = this.#cred(request);
+    const uid = has(FATTR.uid) ? args.readUInt32LE(76) : -1;
+    const gid = has(FATTR.gid) ? args.readUInt32LE(80) : -1;
+    return (
+      (uid !== -1 || gid !== -1 ? this.#vfs.chown(place, { uid, gid }, cred) : undefined) ??
+      (has(FATTR.mode) ? this.#vfs.chmod(place, args.readUInt32LE(68), cred) : undefined) ??
+      (has(FATTR.times) ? this.#vfs.touch(place, cred) : undefined)
+    );
   }
   #openAttr(request: Asked, path: string, node: AttrNode): Reply {
     const how = openHow(request.args.readUInt32LE(0));
@@ -267,9 +303,9 @@ interface Waiting {
   signalled: boolean;
 }
 
-type Operation = (request: Request, server: FuseServer) => Reply;
+type Operation = (request: Asked, server: FuseServer) => Reply;
 
-/** Nobody makes, removes or renames what is in sysfs. */
+/** Nobody makes, removes or renames what is in sysfs: all of them name the directory first. */
 const CHANGES = [FUSE.symlink, FUSE.mknod, FUSE.mkdir, FUSE.unlink, FUSE.rmdir, FUSE.rename];
 
 /** Operations that concern no node. */
@@ -295,17 +331,14 @@ const OPERATIONS: Readonly<Record<number, Operation>> = {
   [FUSE.releasedir]: () => EMPTY,
   [FUSE.destroy]: () => EMPTY,
   [FUSE.create]: () => -HOST_ERRNO.EACCES,
-  ...Object.fromEntries(CHANGES.map((op) => [op, () => -HOST_ERRNO.EPERM])),
+  ...Object.fromEntries(
+    CHANGES.map((op): [number, Operation] => [op, (asked, server) => server.refuseChange(asked)]),
+  ),
   [FUSE.ioctl]: () => -HOST_ERRNO.ENOTTY,
   [FUSE.getxattr]: () => -HOST_ERRNO.ENODATA,
   // Asked for the size alone, the answer is the size: none.
   [FUSE.listxattr]: ({ args }) => (args.readUInt32LE(0) === 0 ? Buffer.alloc(8) : EMPTY),
 };
-
-/** What `>` does; an attribute has no length of its own. */
-function isTruncation(args: Buffer, node: Node): boolean {
-  return node.kind === 'attr' && (args.readUInt32LE(0) & FATTR_SIZE) !== 0;
-}
 
 function readDirectory(vfs: Vfs, { args }: Request, path: string, node: Node): Reply {
   if (node.kind !== 'dir') return -HOST_ERRNO.ENOTDIR;

@@ -36,6 +36,10 @@ export class NamespaceTree implements TreeBackend {
   concerns(path: string): boolean {
     return concernsTops(this.#tops, path);
   }
+  /** All of them are made of mounts. */
+  isHosts(): boolean {
+    return false;
+  }
   /** Paths are what they seem. */
   virtualPath(hostPath: string): string | undefined {
     const inside = this.#tops.some((top) => hostPath === top || hostPath.startsWith(`${top}/`));

@@ -1,5 +1,5 @@
 /**
- * The shadow tree: a real directory for each simulated one a program has opened or gone to.
+ * The shadow tree: a real directory for each one that is simulated as a whole and that a program has opened or gone to.
  *
  * With path traps, directories are what the kernel itself must know: getdents64, fchdir and the current directory work on
  * them natively, and the name of a shadow directory tells which simulated one it stands for. Files in it are empty
@@ -8,7 +8,6 @@
 import * as fs from 'node:fs';
 import { join as joinPath } from 'node:path';
 import type { DirNode, Node } from '../../machine/files/nodes.ts';
-import { join } from '../../machine/files/vfs.ts';
 
 /** Made as programs go along, in the directory of the run. */
 export class ShadowTree {
@@ -31,7 +30,6 @@ export class ShadowTree {
     const host = this.hostPath(path);
     fs.mkdirSync(host, { recursive: true });
     const wanted = new Map<string, Placeholder>();
-    if (node.merged) for (const [name, what] of hostEntries(path)) wanted.set(name, what);
     for (const [name, child] of node.entries()) wanted.set(name, placeholderOf(child));
     for (const entry of fs.readdirSync(host, { withFileTypes: true })) {
       const what = wanted.get(entry.name);
@@ -46,7 +44,7 @@ export class ShadowTree {
   place(path: string): string {
     const host = this.hostPath(path);
     fs.mkdirSync(joinPath(host, '..'), { recursive: true });
-    if (!fs.existsSync(host)) fs.writeFileSync(host, '');
+    if (!fs.lstatSync(host, { throwIfNoEntry: false })) fs.writeFileSync(host, '', { flag: 'wx' });
     return host;
   }
 }
@@ -57,28 +55,6 @@ function placeholderOf(node: Node): Placeholder {
   if (node.kind === 'dir') return { kind: 'dir' };
   if (node.kind === 'link') return { kind: 'link', to: node.target() };
   return { kind: 'file', mode: node.mode };
-}
-
-/** What the host shows in a merged directory; nothing where it has no such directory. */
-function* hostEntries(path: string): Iterable<[string, Placeholder]> {
-  let entries: fs.Dirent[] = [];
-  try {
-    entries = fs.readdirSync(path, { withFileTypes: true });
-  } catch {
-    return;
-  }
-  for (const entry of entries) {
-    if (entry.isDirectory()) yield [entry.name, { kind: 'dir' }];
-    else if (!entry.isSymbolicLink()) yield [entry.name, { kind: 'file', mode: 0o600 }];
-    else yield [entry.name, { kind: 'link', to: linkTarget(join(path, entry.name)) }];
-  }
-}
-function linkTarget(path: string): string {
-  try {
-    return fs.readlinkSync(path);
-  } catch {
-    return '/nonexistent'; // it went away while we looked
-  }
 }
 
 function isShown(entry: fs.Dirent, what: Placeholder, path: string): boolean {

@@ -28,7 +28,7 @@ const STARTED = Math.floor(Date.now() / 1000);
 
 /** What stat(2) says of a node. */
 export function statOfNode(vfs: Vfs, node: Node, path: string): NodeStat {
-  const { mode, uid, gid } = vfs.attributes(node);
+  const { mode, uid, gid } = vfs.attributes(node, path);
   const common = { inode: inodeOf(path), major: 0, minor: 0, uid, gid };
   switch (node.kind) {
     case 'dir':

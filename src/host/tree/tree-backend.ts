@@ -10,6 +10,8 @@ import type { FuseServer } from './fuse-server.ts';
 import type { MountPlan } from './mount-plan.ts';
 import { ShadowTree } from './shadow-tree.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
+import { lstatSync } from 'node:fs';
+import { join } from '../../machine/files/vfs.ts';
 
 /** What the loop asks of a way to show the tree. */
 export interface TreeBackend {
@@ -25,6 +27,8 @@ export interface TreeBackend {
   unmount(): void;
   /** Could this absolute host path lead into the simulated tree? */
   concerns(path: string): boolean;
+  /** Is this merged directory one of the host's too? Then it is left to the host, whatever of ours is in it. */
+  isHosts(path: string): boolean;
   /** The simulated path that a host path, seen as a descriptor or current directory, stands for. */
   virtualPath(hostPath: string): string | undefined;
   /** A host directory that shows the entries of a simulated one as they are now. */
@@ -46,9 +50,14 @@ export class PathTrapTree implements TreeBackend {
   readonly #directory = TemporaryDirectory.make();
   readonly #shadow = new ShadowTree(this.#directory.path);
   readonly #tops: readonly string[];
+  readonly #hosts: ReadonlySet<string>;
 
   constructor(vfs: Vfs) {
     this.#tops = [...vfs.root.entries()].map(([name]) => `/${name}`);
+    this.#hosts = new Set(sharedDirectories('/', vfs.root));
+  }
+  isHosts(path: string): boolean {
+    return this.#hosts.has(path);
   }
   get temporary(): string {
     return this.#directory.path;
@@ -70,5 +79,14 @@ export class PathTrapTree implements TreeBackend {
   }
   close(): void {
     this.#directory.remove();
+  }
+}
+
+/** Merged directories that the host has as well, when the run begins. */
+function* sharedDirectories(path: string, node: DirNode): Iterable<string> {
+  if (!lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  yield path;
+  for (const [name, child] of node.entries()) {
+    if (child.kind === 'dir' && child.merged) yield* sharedDirectories(join(path, name), child);
   }
 }

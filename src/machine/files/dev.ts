@@ -78,6 +78,6 @@ function vfioDir(world: DevWorld): DirNode {
 }
 
 function deviceNode(node: VfioNode): DeviceNode {
-  const { mode, major, minor } = node;
-  return { kind: 'device', mode, major, minor, open: (task) => node.open(task) };
+  const { mode, major, minor, identity } = node;
+  return { kind: 'device', mode, major, minor, identity, open: (task) => node.open(task) };
 }

@@ -61,6 +61,8 @@ export interface DeviceNode extends Owned, Openable {
   readonly mode: number;
   readonly major: number;
   readonly minor: number;
+  /** What it stands for: another one at the same path is another node, whose mode and owner are its own. */
+  readonly identity?: object;
 }
 
 /** A node whose open gives an open file of ours. */

@@ -11,13 +11,17 @@ import {
   ELOOP,
   ENOENT,
   ENOTDIR,
+  EOPNOTSUPP,
+  EPERM,
+  EXDEV,
   isErrno,
   type Result,
   type Status,
 } from '../../base/errno.ts';
 import { Bug } from '../../base/bug.ts';
 import { refuse } from '../../base/refuse.ts';
-import type { AttrNode, DeviceNode, DirNode, Node } from './nodes.ts';
+import { CAP_CHOWN, CAP_FOWNER } from '../../base/task.ts';
+import type { AttrNode, DeviceNode, DirNode, LinkNode, Node } from './nodes.ts';
 import {
   MAY_EXEC,
   MAY_READ,
@@ -42,7 +46,10 @@ export interface NodePlace<N extends Node = Node> {
   readonly node: N;
   readonly path: string;
 }
-/** A path of the host; `direct` when no simulated link was on the way, so that the host's kernel comes to the same place. */
+/**
+ * A path of the host; `direct` when nothing simulated was on the way, no link and no directory of ours alone, so that the
+ * host's kernel comes to the same place by itself. What follows a name of the host's is left to it, as it was written.
+ */
 export interface HostPlace {
   readonly kind: 'host';
   readonly path: string;
@@ -58,6 +65,21 @@ export interface Resolve {
   readonly follow?: boolean;
   /** What is not there is about to be made: it is refused otherwise then. */
   readonly create?: boolean;
+  /** Is this merged directory one of the host's as well? Then it is the host's. Default: no, all are ours. */
+  readonly isHosts?: (path: string) => boolean;
+  /** The path is resolved from there, an absolute directory without links; how far away from it, openat2(2) says. */
+  readonly from?: { readonly directory: string; readonly bounds: Bounds };
+}
+/** RESOLVE_ flags of openat2(2). */
+export interface Bounds {
+  /** RESOLVE_BENEATH: out of the directory is EXDEV. */
+  readonly beneath?: boolean;
+  /** RESOLVE_IN_ROOT: the directory is the root. */
+  readonly inRoot?: boolean;
+  /** RESOLVE_NO_SYMLINKS: a link is ELOOP. */
+  readonly noLinks?: boolean;
+  /** RESOLVE_NO_XDEV: from one file system to another is EXDEV. */
+  readonly noCrossing?: boolean;
 }
 
 /** The flags of open(2), as far as they decide anything here. */
@@ -76,7 +98,7 @@ export interface OpenHow {
 /** What can be opened to read or write. */
 export type OpenNode = DirNode | AttrNode | DeviceNode;
 
-type ResolveErrno = 'ENOENT' | 'ENOTDIR' | 'ELOOP' | 'EACCES' | 'EISDIR';
+type ResolveErrno = 'ENOENT' | 'ENOTDIR' | 'ELOOP' | 'EACCES' | 'EISDIR' | 'EXDEV';
 type OpenErrno = 'EEXIST' | 'EISDIR' | 'ENOTDIR' | 'ELOOP' | 'EACCES';
 
 /** MAXSYMLINKS */
@@ -85,6 +107,8 @@ const MAX_LINKS = 40;
 export class Vfs {
   readonly root: DirNode;
   readonly owner: Owner;
+  /** By path: what was changed of nodes, which are made anew at every look. */
+  readonly #changed = new Map<string, Change>();
 
   constructor(root: DirNode, owner: Owner = ROOT_OWNER) {
     this.root = root;
@@ -92,19 +116,73 @@ export class Vfs {
   }
 
   /** Of a node as stat(2) shows it. */
-  attributes(node: Node): Attributes {
+  attributes(node: Node, path: string): Attributes {
     const { uid = this.owner.uid, gid = this.owner.gid } = node;
-    return { uid, gid, mode: modeOf(node), isDirectory: node.kind === 'dir' };
+    const own = { uid, gid, mode: modeOf(node), isDirectory: node.kind === 'dir' };
+    return this.#changed.size === 0 ? own : { ...own, ...this.#changeOf(node, path)?.to };
+  }
+  /** What chmod and chown have made of a node stays as long as what it stands for. */
+  #changeOf(node: Node, path: string): Change | undefined {
+    const change = this.#changed.get(path);
+    if (change && change.identity === identityOf(node)) return change;
+    this.#changed.delete(path);
+    return undefined;
   }
   /** As access(2) and every open ask; a link itself is open to all. EACCES. */
-  mayAccess(node: Node, cred: Cred, want: number): Status<'EACCES'> {
-    return node.kind === 'link' ? undefined : permission(this.attributes(node), cred, want);
+  mayAccess(
+    { node, path }: Pick<NodePlace, 'node' | 'path'>,
+    cred: Cred,
+    want: number,
+  ): Status<'EACCES'> {
+    return node.kind === 'link' ? undefined : permission(this.attributes(node, path), cred, want);
+  }
+
+  /** chmod(2): the owner's, or with CAP_FOWNER. EPERM; EOPNOTSUPP: of a link. */
+  chmod({ node, path }: NodePlace, mode: number, cred: Cred): Status<'EPERM' | 'EOPNOTSUPP'> {
+    if (node.kind === 'link') return refuse(EOPNOTSUPP, 'a link has no mode', { path });
+    const { uid } = this.attributes(node, path);
+    if (cred.uid !== uid && !cred.capable(CAP_FOWNER)) {
+      return refuse(EPERM, 'only its owner changes the mode of a node', { path, owner: uid });
+    }
+    this.#change(node, path, { mode: mode & 0o7777 });
+    return undefined;
+  }
+  /**
+   * chown(2), -1 leaving one as it is: to another user with CAP_CHOWN only, the owner to a group of his. EPERM.
+   * @kernel chown_ok, chgrp_ok
+   */
+  chown({ node, path }: NodePlace, to: Owner, cred: Cred): Status<'EPERM'> {
+    const has = this.attributes(node, path);
+    const uid = to.uid === -1 ? has.uid : to.uid;
+    const gid = to.gid === -1 ? has.gid : to.gid;
+    const isOwner = cred.uid === has.uid;
+    const inGroup = gid === has.gid || cred.gid === gid || cred.groups.includes(gid);
+    const allowed = isOwner && uid === has.uid && inGroup;
+    if (!allowed && !cred.capable(CAP_CHOWN)) {
+      return refuse(EPERM, 'a node is given away with CAP_CHOWN only', { path, owner: has.uid });
+    }
+    this.#change(node, path, { uid, gid });
+    return undefined;
+  }
+  #change(node: Node, path: string, to: Change['to']): void {
+    const before = this.#changeOf(node, path)?.to;
+    this.#changed.set(path, { identity: identityOf(node), to: { ...before, ...to } });
+  }
+  /** utimensat(2): the owner's, or whose may write. EPERM. */
+  touch({ node, path }: NodePlace, cred: Cred): Status<'EPERM'> {
+    const attributes = this.attributes(node, path);
+    const allowed = cred.uid === attributes.uid || cred.capable(CAP_FOWNER);
+    if (allowed || isPermitted(attributes, cred, MAY_WRITE)) return undefined;
+    return refuse(EPERM, 'only its owner sets the times of a node', {
+      path,
+      owner: attributes.uid,
+    });
   }
 
   /**
-   * Where an absolute path leads, with a host behind the merged directories. ENOENT; ENOTDIR; ELOOP: more than 40 links;
-   * EACCES: a directory that may not be searched, or nothing is made there; EISDIR: a file is to be made under a name
-   * that ends with a slash.
+   * Where a path leads, with a host behind the merged directories. ENOENT; ENOTDIR; ELOOP: more than 40 links, or one
+   * that is not wanted; EACCES: a directory that may not be searched, or nothing is made there; EISDIR: a file is to be
+   * made under a name that ends with a slash; EXDEV: out of what openat2 was given as bounds.
    * @kernel link_path_walk
    */
   resolve(path: string, how: Resolve): Result<Place, ResolveErrno> {
@@ -119,9 +197,9 @@ export class Vfs {
   }
 
   /** Would an open for that (MAY_READ or MAY_WRITE) be permitted? Nothing is refused by asking. */
-  mayOpen(node: AttrNode, cred: Cred, want: number): boolean {
+  mayOpen({ node, path }: NodePlace<AttrNode>, cred: Cred, want: number): boolean {
     const somebody = want === MAY_READ ? 0o444 : 0o222;
-    return (node.mode & somebody) !== 0 && isPermitted(this.attributes(node), cred, want);
+    return (node.mode & somebody) !== 0 && isPermitted(this.attributes(node, path), cred, want);
   }
   /** With O_PATH a file is named and no more: of the other flags only O_DIRECTORY counts. ENOTDIR. */
   openPath({ node, path }: NodePlace, directory: boolean): Status<'ENOTDIR'> {
@@ -144,53 +222,109 @@ export class Vfs {
       return refuse(ELOOP, 'the last component is a link that is not to be followed', { path });
     }
     const want = (how.read ? MAY_READ : 0) | (changes(how) ? MAY_WRITE : 0);
-    const denied = this.mayAccess(node, cred, want) ?? kernfsOpen(node, how);
+    const denied = this.mayAccess(place, cred, want) ?? kernfsOpen(node, how);
     return denied ?? { kind: 'node', node, path };
   }
 
   #walk(path: string, how: Resolve, host: boolean): Result<Place, ResolveErrno> {
     if (path === '') return refuse(ENOENT, 'the path is empty');
-    const walk: Walk = { path, how, host, trail: [], todo: components(path), links: 0 };
-    const mustBeDir = path.endsWith('/') || path.endsWith('/.');
+    const walk = newWalk(path, how, host);
+    const start = how.from && this.#startAt(walk, how.from.directory);
+    if (start) return start;
     for (;;) {
       const dir = this.#here(walk);
       const name = walk.todo.shift();
-      if (name === undefined) return { kind: 'node', node: dir, path: pathOf(walk) };
+      if (name === undefined) return this.#atDirectory(walk, dir);
       // The directory a path ends at is not searched: whoever may not look into it can still stat it.
-      const rc = this.mayAccess(dir, how.cred, MAY_EXEC);
+      const rc = this.#maySearch(walk, dir);
       if (rc) return rc;
-      const place = this.#step(walk, name, how.follow !== false || mustBeDir);
+      const place = this.#step(walk, name, how.follow !== false || walk.mustBeDir);
       if (place === undefined) continue;
-      if (isErrno(place) || place.kind === 'host' || !mustBeDir) return place;
+      if (isErrno(place) || place.kind === 'host' || !walk.mustBeDir) return place;
       return refuse(ENOTDIR, 'the path ends with a slash and at no directory', { path });
     }
+  }
+  #maySearch(walk: Walk, node: DirNode): Status<'EACCES'> {
+    const path = this.#changed.size === 0 ? '' : pathOf(walk);
+    return this.mayAccess({ node, path }, walk.how.cred, MAY_EXEC);
+  }
+  /** The way to where the path begins is nobody's to search. */
+  #startAt(walk: Walk, directory: string): Status<'ENOENT' | 'EXDEV'> {
+    const { inRoot, beneath } = walk.how.from!.bounds;
+    if (walk.path.startsWith('/') && !inRoot) {
+      const { path } = walk;
+      return beneath ? refuse(EXDEV, 'an absolute path leaves its directory', { path }) : undefined;
+    }
+    for (const name of components(directory)) {
+      const node = this.#here(walk).lookup(name);
+      if (node?.kind !== 'dir') return refuse(ENOENT, 'the directory is gone', { directory });
+      this.#enter(walk, name, node);
+    }
+    walk.floor = walk.trail.length;
+    return undefined;
+  }
+  #enter(walk: Walk, name: string, node: DirNode): void {
+    walk.trail.push({ name, node });
+    const { isHosts } = walk.how;
+    if (!node.merged || (isHosts && !isHosts(pathOf(walk)))) walk.ours = true;
+  }
+  /** The host's own directories are the host's, whatever of ours is in them. */
+  #atDirectory(walk: Walk, node: DirNode): Place {
+    const path = pathOf(walk);
+    if (!node.merged || walk.how.isHosts?.(path) !== true) return { kind: 'node', node, path };
+    return walk.left ?? { kind: 'host', path, direct: !walk.ours };
   }
 
   /** Undefined: go on with the next component. */
   #step(walk: Walk, name: string, followLast: boolean): Result<Place, ResolveErrno> | undefined {
-    if (name === '..') {
-      walk.trail.pop();
-      return undefined;
-    }
+    if (name === '..') return this.#up(walk);
     const dir = this.#here(walk);
     const node = dir.lookup(name);
     if (!node) return this.#missing(walk, dir, name);
     if (node.kind === 'dir') {
-      walk.trail.push({ name, node });
-      return undefined;
+      const rc = walk.trail.length === 0 ? this.#crossing(walk) : undefined;
+      this.#enter(walk, name, node);
+      return rc;
     }
     const last = walk.todo.length === 0;
-    if (node.kind === 'link' && (!last || followLast)) {
-      if (++walk.links > MAX_LINKS) {
-        return refuse(ELOOP, 'too many links on the path', { path: walk.path });
-      }
-      const target = node.target();
-      if (target.startsWith('/')) walk.trail.length = 0;
-      walk.todo.unshift(...components(target));
-      return undefined;
-    }
+    if (node.kind === 'link' && (!last || followLast)) return this.#follow(walk, node);
     if (last) return { kind: 'node', node, path: join(pathOf(walk), name) };
     return refuse(ENOTDIR, 'a part of the path is no directory', { path: walk.path, name });
+  }
+  #up(walk: Walk): Status<'EXDEV'> {
+    const { beneath, inRoot } = walk.how.from?.bounds ?? {};
+    if (walk.trail.length === walk.floor && (beneath === true || inRoot === true)) {
+      return inRoot
+        ? undefined
+        : refuse(EXDEV, 'the path leaves its directory', { path: walk.path });
+    }
+    const rc = walk.trail.length === 1 ? this.#crossing(walk) : undefined;
+    walk.trail.pop();
+    return rc;
+  }
+  /** /dev and /sys are file systems of their own. */
+  #crossing(walk: Walk): Status<'EXDEV'> {
+    const { path } = walk;
+    return walk.how.from?.bounds.noCrossing
+      ? refuse(EXDEV, 'the path goes from one file system to another', { path })
+      : undefined;
+  }
+  #follow(walk: Walk, node: LinkNode): Status<'ELOOP' | 'EXDEV'> {
+    const { path, how } = walk;
+    const { noLinks, beneath, inRoot } = how.from?.bounds ?? {};
+    if (noLinks) return refuse(ELOOP, 'there is a link on the path, and none is wanted', { path });
+    if (++walk.links > MAX_LINKS) return refuse(ELOOP, 'too many links on the path', { path });
+    const target = node.target();
+    if (target.startsWith('/')) {
+      if (beneath)
+        return refuse(EXDEV, 'a link on the path leaves its directory', { path, target });
+      const rc = walk.trail.length > 0 && !inRoot ? this.#crossing(walk) : undefined;
+      if (rc) return rc;
+      walk.trail.length = inRoot ? walk.floor : 0;
+    }
+    walk.ours = true;
+    walk.todo.unshift(...components(target));
+    return undefined;
   }
 
   /** Not simulated: the host's where there is one and the directory lets it show through. */
@@ -203,12 +337,11 @@ export class Vfs {
       if (path.endsWith('/')) return refuse(EISDIR, 'open makes no directories', { path });
       return refuse(EACCES, 'nobody makes files in the simulated tree', { path });
     }
-    // Whether it is there is the host's affair; a '..' behind it leads back here.
+    const rest = [join(pathOf(walk), name), ...todo].join('/') + (walk.mustBeDir ? '/' : '');
+    walk.left ??= { kind: 'host', path: rest, direct: !walk.ours };
+    // Whether it is there is the host's affair; a '..' behind it may lead back here.
     const up = todo.indexOf('..');
-    if (up < 0) {
-      const rest = [join(pathOf(walk), name), ...todo].join('/');
-      return { kind: 'host', path: rest, direct: walk.links === 0 };
-    }
+    if (up < 0) return walk.left;
     todo.splice(Math.max(up - 1, 0), up === 0 ? 1 : 2);
     if (up > 0) todo.unshift(name);
     return undefined;
@@ -219,14 +352,39 @@ export class Vfs {
   }
 }
 
+/** What chmod and chown have made of a node. */
+interface Change {
+  readonly identity: object | undefined;
+  readonly to: { readonly uid?: number; readonly gid?: number; readonly mode?: number };
+}
+function identityOf(node: Node): object | undefined {
+  return node.kind === 'device' ? node.identity : undefined;
+}
+
 interface Walk {
   readonly path: string;
   readonly how: Resolve;
   /** Is there a host behind merged directories? */
   readonly host: boolean;
+  /** The path ends with a slash. */
+  readonly mustBeDir: boolean;
   readonly trail: { readonly name: string; readonly node: DirNode }[];
   readonly todo: string[];
   links: number;
+  /** Components of the trail that were there at the start. */
+  floor: number;
+  /** Something the host does not know was on the way. */
+  ours: boolean;
+  /** Where the path went to the host for the first time. */
+  left: HostPlace | undefined;
+}
+function newWalk(path: string, how: Resolve, host: boolean): Walk {
+  const mustBeDir = path.endsWith('/') || path.endsWith('/.');
+  const todo = components(path);
+  return {
+    ...{ path, how, host, mustBeDir, todo },
+    ...{ trail: [], links: 0, floor: 0, ours: false, left: undefined },
+  };
 }
 
 function changes({ write, truncate }: OpenHow): boolean {

@@ -24,7 +24,7 @@ import type { Eventfd, Task } from '../../base/task.ts';
 import { hex, PAGE_SIZE, U64_MAX } from '../../base/u64.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
 import type { MachineMm } from '../memory/mm.ts';
-import { isOpenable, type AttrNode, type Node } from '../files/nodes.ts';
+import { isOpenable, type AttrNode } from '../files/nodes.ts';
 import type { FilePages } from '../memory/mm.ts';
 import { ProgramEventfd } from './program-eventfd.ts';
 import { ProgramMemory, SharedObject, type MapOptions } from './program-memory.ts';
@@ -32,7 +32,7 @@ import type { ObjectMemory, ProcessMemory } from '../memory/process-memory.ts';
 import { PlainPages } from './shared-pages.ts';
 import type { OpenFlags, Syscalls } from '../files/syscalls.ts';
 import { MAY_READ, MAY_WRITE, type Cred } from '../files/rights.ts';
-import type { OpenHow, Vfs } from '../files/vfs.ts';
+import type { NodePlace, OpenHow, Vfs } from '../files/vfs.ts';
 import type { Clock } from '../../base/clock.ts';
 
 /** Who a program runs as. */
@@ -142,7 +142,7 @@ export class Program implements Task, Cred {
     const { vfs, syscalls } = this.#host;
     const found = vfs.lookup(path, { cred: this });
     if (isErrno(found)) return found;
-    const how = this.#howToOpen(found.node, flags);
+    const how = this.#howToOpen(found, flags);
     const place = vfs.open(found, how, this);
     if (isErrno(place)) return place;
     const { node } = place;
@@ -152,11 +152,12 @@ export class Program implements Task, Cred {
     const file = syscalls.open(this, node, place.path, modes);
     return isErrno(file) ? file : this.#install(file);
   }
-  #howToOpen(node: Node, { read, write }: Partial<OpenFlags>): OpenHow {
+  #howToOpen({ node, path }: NodePlace, { read, write }: Partial<OpenFlags>): OpenHow {
     if (node.kind !== 'attr') return { read: read ?? true, write: write ?? node.kind !== 'dir' };
     const { vfs } = this.#host;
-    const writes = write ?? (read === false || vfs.mayOpen(node, this, MAY_WRITE));
-    return { read: read ?? (!writes || vfs.mayOpen(node, this, MAY_READ)), write: writes };
+    const place: NodePlace<AttrNode> = { kind: 'node', node, path };
+    const writes = write ?? (read === false || vfs.mayOpen(place, this, MAY_WRITE));
+    return { read: read ?? (!writes || vfs.mayOpen(place, this, MAY_READ)), write: writes };
   }
   close(fd: number): Status {
     const file = this.#fds.get(fd);

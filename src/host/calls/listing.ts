@@ -1,0 +1,115 @@
+/**
+ * Reading a directory that is the host's and has entries of ours as well (/dev, /sys, /sys/bus): the program's own call
+ * reads the host's entries, those of the same name as ours are left out, and at the end come ours.
+ *
+ * How far it is, the open file description itself knows: beyond the host's entries its position counts ours, so that dup,
+ * fork, seekdir and rewinddir work as they do.
+ */
+import { join } from '../../machine/files/vfs.ts';
+import type { DirNode, Node } from '../../machine/files/nodes.ts';
+import { HOST_ERRNO, NR } from '../sys/numbers.ts';
+import { textOf } from '../sys/procfs.ts';
+import type { Notification } from '../seccomp/notification.ts';
+import { ours, own, poke, type Script } from '../seccomp/in-thread.ts';
+import { RemoteMemory } from '../process/remote-memory.ts';
+import { inodeOf } from '../tree/stat.ts';
+
+/**
+ * Positions from here on count entries of ours. It is the upper end of what sysfs takes, where it has positions of its own
+ * by chance only (hashes of names, 2^31 of them); other file systems count from 0.
+ */
+const FIRST_OURS = 0x7fff_fe00;
+const MOST_OURS = 0x100;
+
+/** struct linux_dirent64, or struct linux_dirent of the older call, which has the type in its last byte. */
+const LAYOUTS = { new: { name: 19, typeLast: false }, old: { name: 18, typeLast: true } } as const;
+type Layout = (typeof LAYOUTS)[keyof typeof LAYOUTS];
+
+const TYPES: Readonly<Record<Node['kind'], number>> = { dir: 4, link: 10, attr: 8, device: 2 };
+
+/** getdents(2) or getdents64(2) of a directory of the host that shows `node` as well. */
+export function* listed(
+  call: Notification,
+  { path, node }: { readonly path: string; readonly node: DirNode },
+): Script<number> {
+  const entries = [...node.entries()].slice(0, MOST_OURS);
+  const names = new Set(entries.map(([name]) => name));
+  const layout = call.nr === NR.getdents ? LAYOUTS.old : LAYOUTS.new;
+  const [fd, at, room] = [call.arg(0), call.arg(1), call.uint(2)];
+  const listing: Listing = { call, path, entries, layout };
+  const position = positionOf(call);
+  if (position >= FIRST_OURS && position < FIRST_OURS + MOST_OURS) {
+    return yield* ownEntries(listing, position - FIRST_OURS);
+  }
+  for (;;) {
+    const got = yield* own(call.nr, [fd, at, room]);
+    if (got < 0) return got;
+    if (got === 0) return yield* ownEntries(listing, 0);
+    const bytes = Buffer.alloc(got);
+    if (new RemoteMemory(call.tid).read(at, bytes)) return -HOST_ERRNO.EFAULT;
+    const kept = without(bytes, names, layout);
+    if (kept.length === got) return got;
+    if (!poke(call.tid, at, kept)) return -HOST_ERRNO.EFAULT;
+    if (kept.length > 0) return kept.length;
+  }
+}
+
+interface Listing {
+  readonly call: Notification;
+  readonly path: string;
+  readonly entries: readonly (readonly [string, Node])[];
+  readonly layout: Layout;
+}
+
+function* ownEntries({ call, path, entries, layout }: Listing, first: number): Script<number> {
+  const room = call.uint(2);
+  const records: Buffer[] = [];
+  let length = 0;
+  let next = first;
+  for (const [name, node] of entries.slice(first)) {
+    const inode = inodeOf(join(path, name));
+    const record = encode(layout, { name, inode, type: TYPES[node.kind], next: next + 1 });
+    if (length + record.length > room) break;
+    records.push(record);
+    length += record.length;
+    next++;
+  }
+  if (next === first) return first < entries.length ? -HOST_ERRNO.EINVAL : 0;
+  if (!poke(call.tid, call.arg(1), Buffer.concat(records))) return -HOST_ERRNO.EFAULT;
+  const rc = yield* ours(NR.lseek, call.arg(0), FIRST_OURS + next, 0);
+  return rc < 0 ? rc : length;
+}
+
+/** In bytes, or what a file system takes for it. */
+function positionOf(call: Notification): number {
+  const info = textOf(`/proc/${call.tid}/fdinfo/${call.int(0)}`);
+  return Number(/^pos:\s*(\d+)/m.exec(info)?.[1] ?? 0);
+}
+
+function encode(
+  layout: Layout,
+  entry: { name: string; inode: number; type: number; next: number },
+): Buffer {
+  const name = Buffer.from(`${entry.name}\0`);
+  const used = layout.name + name.length + (layout.typeLast ? 1 : 0);
+  const record = Buffer.alloc(Math.ceil(used / 8) * 8);
+  record.writeBigUInt64LE(BigInt(entry.inode), 0);
+  record.writeBigUInt64LE(BigInt(FIRST_OURS + entry.next), 8);
+  record.writeUInt16LE(record.length, 16);
+  record.set(name, layout.name);
+  record.writeUInt8(entry.type, layout.typeLast ? record.length - 1 : 18);
+  return record;
+}
+
+/** The records of a buffer whose names are not among these. */
+function without(bytes: Buffer, names: ReadonlySet<string>, layout: Layout): Buffer {
+  const kept: Buffer[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const length = bytes.readUInt16LE(at + 16);
+    const record = bytes.subarray(at, at + length);
+    const name = record.toString('utf8', layout.name, record.indexOf(0, layout.name));
+    if (!names.has(name)) kept.push(record);
+    at += length;
+  }
+  return Buffer.concat(kept);
+}

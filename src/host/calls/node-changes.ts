@@ -1,0 +1,113 @@
+/**
+ * Calls that would change a simulated node or its directory, or use it as what it is not: what Linux answers of sysfs and
+ * of character devices. Nobody makes, removes or moves anything there; modes and owners can be changed.
+ */
+import {
+  EACCES,
+  EADDRINUSE,
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ENOTDIR,
+  EOPNOTSUPP,
+  EPERM,
+  EXDEV,
+  isErrno,
+  type Errno,
+  type Status,
+} from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import { MAY_EXEC, MAY_WRITE, type Cred } from '../../machine/files/rights.ts';
+import type { NodePlace, Vfs } from '../../machine/files/vfs.ts';
+import { HOST_ERRNO } from '../sys/numbers.ts';
+import type { ChangeKind, PathCall } from './path-calls.ts';
+
+/** What is there, or the path at whose end nothing is. */
+export type Target = NodePlace | { readonly kind: 'nothing'; readonly path: string };
+
+/** Who asks, of which tree. */
+interface Asking {
+  readonly vfs: Vfs;
+  readonly cred: Cred;
+}
+
+/** Undefined: done. */
+export type Change = (asking: Asking, target: Target, call: PathCall) => Status | number;
+
+/** In the directory of a path: EACCES where its rights forbid it, and else EPERM, for sysfs has no such operation. */
+function inDirectory({ vfs, cred }: Asking, path: string): Errno {
+  const parent = vfs.resolve(path.replace(/\/+[^/]*\/*$/, '') || '/', { cred });
+  if (isErrno(parent)) return parent;
+  if (parent.kind === 'node') {
+    const rc = vfs.mayAccess(parent, cred, MAY_WRITE | MAY_EXEC);
+    if (rc) return rc;
+  }
+  return refuse(EPERM, 'nobody makes, removes or moves what is simulated', { path });
+}
+
+function making(asking: Asking, target: Target): Errno {
+  const { path } = target;
+  if (target.kind === 'node') return refuse(EEXIST, 'there is something of that name', { path });
+  return inDirectory(asking, path);
+}
+function removing(asking: Asking, target: Target): Errno {
+  return inDirectory(asking, target.path);
+}
+/** EOPNOTSUPP: neither sysfs nor devtmpfs keep attributes of users. */
+function attributes(_asking: Asking, { path }: Target): Errno {
+  return refuse(EOPNOTSUPP, 'there are no extended attributes here', { path });
+}
+type OnNode = (asking: Asking, place: NodePlace, call: PathCall) => Status | number;
+/** What is not there has been refused before. */
+function onNode(change: OnNode): Change {
+  return (asking, target, call) =>
+    target.kind === 'node' ? change(asking, target, call) : inDirectory(asking, target.path);
+}
+
+/** By what is done. */
+export const CHANGES: Readonly<Record<Exclude<ChangeKind, 'watch'>, Change>> = {
+  make: making,
+  remove: onNode((asking, place) =>
+    place.node.kind === 'dir'
+      ? refuse(EISDIR, 'a directory is removed by rmdir', { path: place.path })
+      : removing(asking, place),
+  ),
+  'remove-directory': onNode((asking, place) =>
+    place.node.kind === 'dir'
+      ? removing(asking, place)
+      : refuse(ENOTDIR, 'rmdir removes directories', { path: place.path }),
+  ),
+  move: onNode(removing),
+  link: onNode(removing),
+  chmod: onNode(({ vfs, cred }, place, { mode }) => vfs.chmod(place, mode, cred)),
+  chown: onNode(({ vfs, cred }, place, { owner }) => vfs.chown(place, owner!, cred)),
+  touch: onNode(({ vfs, cred }, place) => vfs.touch(place, cred)),
+  truncate: onNode(({ vfs, cred }, place) => {
+    const { node, path } = place;
+    if (node.kind === 'dir') return refuse(EISDIR, 'a directory has no length', { path });
+    if (node.kind !== 'attr') return refuse(EINVAL, 'a device has no length', { path });
+    return vfs.mayAccess(place, cred, MAY_WRITE);
+  }),
+  setxattr: attributes,
+  removexattr: attributes,
+  execute: (_asking, { path }) => refuse(EACCES, 'nothing simulated is a program', { path }),
+  chroot: onNode((_asking, { node, path }) =>
+    node.kind === 'dir'
+      ? refuse(EPERM, 'a simulated directory cannot be a root directory', { path })
+      : refuse(ENOTDIR, 'a root directory is a directory', { path }),
+  ),
+  handle: (_asking, { path }) => refuse(EOPNOTSUPP, 'there are no file handles here', { path }),
+  bind: (asking, target) =>
+    target.kind === 'node'
+      ? refuse(EADDRINUSE, 'there is something of that name', { path: target.path })
+      : inDirectory(asking, target.path),
+  // What is no socket, nobody listens at.
+  connect: onNode(
+    ({ vfs, cred }, place) => vfs.mayAccess(place, cred, MAY_WRITE) ?? -HOST_ERRNO.ECONNREFUSED,
+  ),
+};
+
+/** A second name, or another: between the tree and the rest there is the border of a file system. */
+export function acrossTrees(path: string): Errno {
+  return refuse(EXDEV, 'a file stays in its file system', { path });
+}

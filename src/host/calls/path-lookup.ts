@@ -1,0 +1,163 @@
+/**
+ * Where a path of a program leads: into the simulated tree, or to the host.
+ *
+ * A path begins at the caller's root directory, its current one or a descriptor, of which /proc tells the name. Nothing of
+ * the host is looked at: what the host's own kernel comes to by itself is left to it, and what leads out of the tree by a
+ * way only we know is named for the caller to go there itself.
+ */
+import { isErrno, type Errno } from '../../base/errno.ts';
+import type { DirNode } from '../../machine/files/nodes.ts';
+import { KERNEL, type Cred } from '../../machine/files/rights.ts';
+import { join, type NodePlace, type Place, type Vfs } from '../../machine/files/vfs.ts';
+import { seenFrom, Views } from '../process/view.ts';
+import type { Notification } from '../seccomp/notification.ts';
+import { AT_FDCWD, HOST_ERRNO } from '../sys/numbers.ts';
+import * as libc from '../sys/libc.ts';
+import type { TreeBackend } from '../tree/tree-backend.ts';
+import { isCreating, type PathCall } from './path-calls.ts';
+
+/** 'continue': the host's kernel gets there by itself. A number is minus an errno. */
+export type Found = Place | Errno | number | 'continue';
+
+/** Where a path begins. */
+interface Start {
+  /** What the path is relative to, in the words of the tree; '/' of an absolute one. */
+  readonly directory: string;
+  /** The rest of it. */
+  readonly rest: string;
+  /** It begins in a directory that is ours alone. */
+  readonly ours: boolean;
+}
+
+/** The way through a link in /proc: what it leads to, and what follows. */
+const MAGIC = /^\/proc\/(self|thread-self|\d+)(?:\/task\/\d+)?\/(cwd|root|fd\/\d+)(\/.*)$/;
+
+export class PathLookup {
+  readonly #vfs: Vfs;
+  readonly #tree: TreeBackend;
+  readonly #processOf: (tid: number) => number;
+  /** Every way into the tree matches it. */
+  readonly #mayConcern: RegExp;
+  #views: Views | undefined;
+
+  constructor(vfs: Vfs, tree: TreeBackend, processOf: (tid: number) => number) {
+    this.#vfs = vfs;
+    const tops = [...vfs.root.entries()].map(([name]) => name).join('|');
+    this.#mayConcern = new RegExp(`/(${tops}|\\.\\.)(/|$)`);
+    this.#tree = tree;
+    this.#processOf = processOf;
+  }
+
+  /** Where the path of a call leads. */
+  find(call: Notification, what: PathCall, path: string, cred: Cred): Found {
+    const start = this.#startOf(call, what, path);
+    if (!start) return 'continue';
+    const whole = join(start.directory, start.rest);
+    if (!start.ours && !this.#tree.concerns(whole)) return 'continue';
+    const place = this.#resolve(what, start, { whole, path, cred });
+    if (place === 'outside') return 'continue';
+    if (!start.ours && this.#isHosts(call, whole, place)) return 'continue';
+    return what.cached && !isErrno(place) && place.kind === 'node' ? -HOST_ERRNO.EAGAIN : place;
+  }
+  #resolve(
+    what: PathCall,
+    start: Start,
+    { whole, path, cred }: { whole: string; path: string; cred: Cred },
+  ): Place | Errno | 'outside' {
+    const from = boundsFrom(what, start, this.#tree);
+    if (from === 'outside') return from;
+    return this.#vfs.resolve(from && from.directory !== '/' ? path : whole, {
+      cred,
+      follow: what.follow,
+      create: what.kind === 'open' && isCreating(what.flags),
+      isHosts: (directory) => this.#tree.isHosts(directory),
+      ...(from && { from }),
+    });
+  }
+  /** A path that began at the host's stays there, or the caller has something else in that place than the tree. */
+  #isHosts({ tid }: Notification, whole: string, place: Place | Errno): boolean {
+    if (isErrno(place)) return !this.#showsTo(tid, whole);
+    return place.kind === 'host' ? place.direct : !this.#showsTo(tid, place.path);
+  }
+
+  /** What a descriptor, or a thread's current directory, stands for in the tree. Undefined: nothing of it. */
+  placeOf(tid: number, link: string): NodePlace | undefined {
+    const place = this.#placeNamed(this.virtualOf(tid, link));
+    return place?.kind === 'node' ? place : undefined;
+  }
+  /** The entries of ours in a directory, be it the host's as well. */
+  directoryAt(path: string): { readonly path: string; readonly node: DirNode } | undefined {
+    const place = this.#vfs.resolve(path, { cred: KERNEL });
+    if (isErrno(place) || place.kind === 'host' || place.node.kind !== 'dir') return undefined;
+    return { path, node: place.node };
+  }
+  #placeNamed(path: string | undefined): NodePlace | undefined {
+    if (path === undefined) return undefined;
+    const place = this.#vfs.resolve(path, { cred: KERNEL, follow: false });
+    return isErrno(place) || place.kind === 'host' ? undefined : place;
+  }
+  /** The path in the tree that a directory or file, seen from here, stands for; undefined: it is outside. */
+  virtualOf(tid: number, link: string): string | undefined {
+    const virtual = this.#tree.virtualPath(link);
+    if (virtual !== undefined) return virtual;
+    if (!this.#mayConcern.test(link)) return undefined;
+    const { root } = this.#view(tid);
+    const seen = seenFrom(root, link) ?? link;
+    return this.#tree.concerns(seen) && this.#showsTo(tid, seen) ? seen : undefined;
+  }
+  /** The text of the link that a descriptor of a thread is, or of its current directory. */
+  baseOf({ tid }: Notification, dirFd: number): string | undefined {
+    const where = dirFd === AT_FDCWD ? 'cwd' : `fd/${dirFd}`;
+    const base = libc.readlink(`/proc/${tid}/${where}`);
+    return typeof base === 'number' ? undefined : base;
+  }
+
+  #startOf(call: Notification, what: PathCall, path: string): Start | undefined {
+    const through = this.#throughLink(call, path);
+    if (through) return this.#relativeTo(call, through.base, through.rest);
+    const { inRoot } = what.bounds ?? {};
+    if (path.startsWith('/') && !inRoot) {
+      const virtual = this.#tree.virtualPath(path);
+      if (virtual !== undefined) return { directory: '/', rest: virtual, ours: true };
+      return { directory: '/', rest: path, ours: false };
+    }
+    const base = this.baseOf(call, what.dirFd);
+    return base === undefined ? undefined : this.#relativeTo(call, base, path);
+  }
+  #relativeTo(call: Notification, base: string, rest: string): Start | undefined {
+    const virtual = this.#tree.virtualPath(base);
+    if (virtual !== undefined) return { directory: virtual, rest, ours: true };
+    if (!this.#mayConcern.test(join(base, rest))) return undefined;
+    const directory = seenFrom(this.#view(call.tid).root, base) ?? base;
+    return { directory, rest, ours: false };
+  }
+  /** Of the caller's own process: the host's kernel would go into what only stands for a directory of the tree. */
+  #throughLink({ tid }: Notification, path: string): { base: string; rest: string } | undefined {
+    if (!path.startsWith('/proc/')) return undefined;
+    const [, owner, name, rest] = MAGIC.exec(path) ?? [];
+    if (owner === undefined) return undefined;
+    if (/^\d+$/.test(owner) && this.#processOf(tid) !== Number(owner)) return undefined;
+    const base = libc.readlink(`/proc/${tid}/${name!}`);
+    return typeof base === 'number' ? undefined : { base, rest: rest!.replace(/^\/+/, '') || '.' };
+  }
+
+  #view(tid: number): ReturnType<Views['of']> {
+    this.#views ??= new Views(tid);
+    return this.#views.of(tid);
+  }
+  /** Is what the caller has at that place what the tree is laid over? */
+  #showsTo(tid: number, path: string): boolean {
+    const top = /^\/+[^/]+/.exec(path)?.[0].replace(/^\/+/, '/');
+    return top === undefined || this.#view(tid).shows(top);
+  }
+}
+
+function boundsFrom(
+  { bounds }: PathCall,
+  { directory }: Start,
+  tree: TreeBackend,
+): { directory: string; bounds: NonNullable<PathCall['bounds']> } | 'outside' | undefined {
+  if (!bounds || !Object.values(bounds).some(Boolean)) return undefined;
+  if (directory === '/' || tree.concerns(directory)) return { directory, bounds };
+  return bounds.beneath || bounds.inRoot ? 'outside' : { directory: '/', bounds };
+}

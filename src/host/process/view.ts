@@ -1,0 +1,101 @@
+/**
+ * Where a thread stands: its root directory and its mounts decide whether /dev and /sys are what the simulated tree is laid
+ * over, or something else of the same name.
+ *
+ * Told from text in /proc alone; nothing of the host is looked at. A directory is known by its file system and its place
+ * in it, which a bind mount keeps.
+ */
+import * as libc from '../sys/libc.ts';
+import { textOf } from '../sys/procfs.ts';
+
+/** /proc/PID/mountinfo, as far as it is needed. */
+export interface Mount {
+  /** 'major:minor'. */
+  readonly device: string;
+  /** The directory of the file system that is mounted. */
+  readonly root: string;
+  readonly point: string;
+  readonly type: string;
+}
+
+/** The lines of mountinfo, in order: a later one covers an earlier. */
+export function parseMounts(text: string): Mount[] {
+  const mounts: Mount[] = [];
+  for (const line of text.split('\n')) {
+    const [, , device, root, point, ...rest] = line.split(' ');
+    const type = rest[rest.indexOf('-') + 1];
+    if (device === undefined || root === undefined || point === undefined || type === undefined) {
+      continue;
+    }
+    mounts.push({ device, root: plain(root), point: plain(point), type });
+  }
+  return mounts;
+}
+/** Blanks and backslashes are written in octal. */
+function plain(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_all, octal: string) =>
+    String.fromCharCode(Number.parseInt(octal, 8)),
+  );
+}
+
+/** Which directory a path is, whatever it is called; undefined: nothing is mounted there that is seen. */
+export function identityOf(mounts: readonly Mount[], path: string): string | undefined {
+  const mount = mounts.findLast(({ point }) => isBelow(path, point));
+  if (!mount) return undefined;
+  const { device, root, point, type } = mount;
+  const inside = `${root}/${path.slice(point.length)}`.replace(/\/+/g, '/').replace(/(.)\/$/, '$1');
+  // There is one sysfs, with an instance for each network namespace.
+  return type === 'sysfs' ? `sysfs ${inside}` : `${device} ${inside}`;
+}
+function isBelow(path: string, directory: string): boolean {
+  return directory === '/' || path === directory || path.startsWith(`${directory}/`);
+}
+
+/** Where a thread's absolute paths begin. */
+export interface View {
+  /** As we see it. */
+  readonly root: string;
+  /** Is what this thread has at this place ('/dev') what the tree is laid over? */
+  shows(top: string): boolean;
+}
+
+/** The views of the threads of a run. */
+export class Views {
+  readonly #namespace: string | number;
+  readonly #mounts: () => string;
+  #own: readonly Mount[] | undefined;
+
+  /** `first`: a thread that sees the tree where it is, as the program does when it starts. */
+  constructor(first: number) {
+    this.#namespace = libc.readlink(`/proc/${first}/ns/mnt`);
+    const text = textOf(`/proc/${first}/mountinfo`);
+    this.#mounts = () => text;
+  }
+
+  of(tid: number): View {
+    const root = libc.readlink(`/proc/${tid}/root`);
+    const namespace = libc.readlink(`/proc/${tid}/ns/mnt`);
+    // What may not be looked into is taken to be as it was.
+    const isUsual = typeof root === 'number' || (root === '/' && namespace === this.#namespace);
+    if (isUsual) return USUAL;
+    const mounts = parseMounts(textOf(`/proc/${tid}/mountinfo`));
+    this.#own ??= parseMounts(this.#mounts());
+    const own = this.#own;
+    return {
+      root,
+      shows: (top) => {
+        const theirs = identityOf(mounts, top);
+        return theirs !== undefined && theirs === identityOf(own, top);
+      },
+    };
+  }
+}
+
+const USUAL: View = { root: '/', shows: () => true };
+
+/** A path as we see it, as a thread with this root does. Undefined: it cannot be named there. */
+export function seenFrom(root: string, path: string): string | undefined {
+  if (root === '/') return path;
+  if (path === root) return '/';
+  return path.startsWith(`${root}/`) ? path.slice(root.length) : undefined;
+}
