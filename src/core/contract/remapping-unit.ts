@@ -58,7 +58,7 @@ export interface UnitRequest {
   readonly access: UnitAccess;
   /** For `ats`: the device will only read, and the page need not be made dirty. */
   readonly noWrite?: boolean;
-  /** Of a request with a PASID: in supervisor mode; to fetch instructions. */
+  /** Of a read or write with a PASID: in supervisor mode; to fetch instructions. */
   readonly privileged?: boolean;
   readonly execute?: boolean;
 }

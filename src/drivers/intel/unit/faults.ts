@@ -15,6 +15,8 @@ export interface UnitFault {
   readonly iovaG: number;
   readonly write: boolean;
   readonly code: number;
+  readonly privileged?: boolean;
+  readonly execute?: boolean;
 }
 
 const RECORD_WORDS = 4;
@@ -50,6 +52,8 @@ export class FaultRecorder {
     if (fault.pasid >= 0) {
       faultRecord.pasidPresent.set(regs, at, 1);
       faultRecord.pasid.set(regs, at, fault.pasid);
+      faultRecord.privileged.set(regs, at, Number(fault.privileged ?? false));
+      faultRecord.execute.set(regs, at, Number(fault.execute ?? false));
     }
     faultRecord.f.set(regs, at, 1);
     const pending = (status & FSTS_PPF) !== 0;

@@ -4,6 +4,7 @@
  * The plain case, every table in RAM and nothing refused, goes without a call per item; everything else by the long way:
  * tables of a guest lie in pinned pages, behind the second stage.
  */
+import { IOMMU_PRIV } from '../../../pt/page-table.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
 import type { Item, TableReader } from '../../../pt/walk/table-reader.ts';
 import {
@@ -39,6 +40,11 @@ const USER = 1 << 2;
 const ACCESSED = 1 << 5;
 const DIRTY = 1 << 6;
 const PS = 1 << 7;
+/**
+ * With IOMMU_PRIV in an access: the requester may write where the items let nobody. As a processor with write protection
+ * off does.
+ */
+export const UNPROTECTED = 1 << 16;
 /** What turns the right a write needs into the mark it leaves. */
 const WRITE_TO_DIRTY = 5;
 
@@ -86,7 +92,8 @@ export class FirstStage implements PageWalker {
   // eslint-disable-next-line complexity -- written out: a call per item costs a tenth of a miss
   walk(root: WalkRoot, iovaG: number, access: number, out: WalkResult): WalkCode {
     if (isBeyond(root, iovaG)) return WALK_WIDTH;
-    if (root.host !== undefined) return this.#byTheLongWay(root, iovaG, access, out);
+    if (root.host !== undefined || access > MAY_WRITE)
+      return this.#byTheLongWay(root, iovaG, access, out);
     const words = this.#ram.words;
     const frames = this.#ram.frameCount;
     const low = iovaG | 0;
@@ -169,8 +176,8 @@ export class FirstStage implements PageWalker {
     const { iovaG, access, out, rights } = walk;
     const write = (access & MAY_WRITE) !== 0;
     if (level > this.#maxLeaf) return WALK_RESERVED;
-    if ((rights & USER) === 0) return WALK_PRIVILEGED;
-    if (write && (rights & WRITE) === 0) return WALK_DENIED;
+    if ((rights & USER) === 0 && (access & IOMMU_PRIV) === 0) return WALK_PRIVILEGED;
+    if (write && (rights & WRITE) === 0 && (access & UNPROTECTED) === 0) return WALK_DENIED;
     const marked = this.#mark(walk, ACCESSED | (write ? DIRTY : 0));
     if (marked !== WALK_DONE) return marked;
     const lg2 = LEAF_LG2[level]!;

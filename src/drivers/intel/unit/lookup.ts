@@ -68,6 +68,9 @@ export interface Translation {
   readonly root: WalkRoot;
   /** Accessed and dirty bits in the second stage. */
   readonly ssade: boolean;
+  /** Requests in supervisor mode are allowed; what the first stage lets nobody write is closed to them too. */
+  readonly sre: boolean;
+  readonly wpe: boolean;
 }
 
 export function isFault(found: object): found is LookupFault {
@@ -135,6 +138,8 @@ function decodeLegacy(env: LookupEnv, at: number, fpd: boolean): Translation | L
     legacy: true,
     root: secondStage(hw, aw, pass ? 0 : legacyContext.ssptptr.get(ram.words, at)),
     ssade: false,
+    sre: false,
+    wpe: false,
   };
 }
 
@@ -266,6 +271,8 @@ function decodePasid(
           )
         : second,
     ssade,
+    sre: pasidEntry.sre.get(words, at) === 1,
+    wpe: pasidEntry.wpe.get(words, at) === 1,
   };
 }
 

@@ -4,7 +4,7 @@
  * It shares RAM and its register page with the driver and nothing else. Whatever it cached stays in use until a
  * descriptor of the invalidation queue drops it. A request is answered from the IOTLB, else by lookup and walk.
  *
- * NOT IMPLEMENTED: interrupt remapping, performance monitoring.
+ * NOT IMPLEMENTED: interrupt remapping, performance monitoring, attributes of translation requests.
  */
 import type { PhysicalMemory } from '../../../base/physical-memory.ts';
 import {
@@ -22,6 +22,7 @@ import { Iotlb, TLB_READ, TLB_WRITE } from '../../unit/iotlb.ts';
 import { bareRegisters, ringPointers, type RegisterPort } from '../../unit/register-port.ts';
 import { plainAnswer, translatedMessage } from '../../unit/requests.ts';
 import { Ring } from '../../unit/ring.ts';
+import { IOMMU_PRIV, IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
 import { MemoryReader } from '../../../pt/walk/table-reader.ts';
 import { newWalkResult, WALK_DONE } from '../../../pt/walk/walker.ts';
@@ -31,6 +32,7 @@ import { FAULT_CODES } from '../fault-codes.ts';
 import { FaultRecorder } from './faults.ts';
 import { writeCap, writeEcap, type IntelHardware } from '../hardware.ts';
 import { runDescriptor, type CacheControl, type GranuleRange } from './invalidation.ts';
+import { UNPROTECTED } from './first-stage.ts';
 import { isFault, type LookupFault } from './lookup.ts';
 import { PageRequestQueue } from './page-requests.ts';
 import {
@@ -115,7 +117,10 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   }
 
   request(request: UnitRequest): UnitAnswer {
-    return request.access === 'ats' ? this.#locate(request) : plainAnswer(this, request);
+    if (request.access === 'ats') return this.#locate(request);
+    const { pasid, privileged = false, execute = false } = request;
+    const isPlain = pasid < 0 || !(privileged || execute) || !this.#enabled;
+    return isPlain ? plainAnswer(this, request) : this.#asAttributed(request);
   }
 
   /** Messages of the interrupt range pass; elsewhere a message is a write. */
@@ -220,6 +225,36 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
     const why = { fault: code, fpd: resolved.translation.fpd };
     this.#refuse(why, requesterId, pasid, iovaG, write);
     return unanswered('aborted');
+  }
+
+  /** In supervisor mode, or for instructions. Nothing is cached: the IOTLB has the rights of everybody else. */
+  #asAttributed(request: UnitRequest): UnitAnswer {
+    const { requesterId, pasid, access } = request;
+    const write = access === 'write';
+    const resolved = this.#entries.resolve(requesterId, pasid, this.ats.mayAsk(requesterId));
+    const refused = isFault(resolved) ? resolved : this.#walkAttributed(resolved, request, write);
+    if (refused) {
+      if (!refused.fpd) this.#faults.record({ ...request, write, code: refused.fault });
+      return unanswered('aborted');
+    }
+    const { outG } = this.#found;
+    return { outcome: 'translated', outG, prot: write ? IOMMU_WRITE : IOMMU_READ, sizeLg2: 0 };
+  }
+
+  #walkAttributed(
+    { translation, walker }: Resolved,
+    { iovaG, privileged = false, execute = false }: UnitRequest,
+    write: boolean,
+  ): LookupFault | undefined {
+    const { kind, sre, wpe, fpd, root } = translation;
+    const asks = kind === 'first' || kind === 'nested';
+    // No unit of this kind knows execute requests (ECAP.ERS).
+    if (asks && execute) return { fault: FAULT_CODES.EXECUTE_NOT_ENABLED, fpd };
+    if (asks && privileged && !sre) return { fault: FAULT_CODES.SUPERVISOR_NOT_ENABLED, fpd };
+    const mode = asks && privileged ? IOMMU_PRIV | (wpe ? 0 : UNPROTECTED) : 0;
+    const code = walker.walk(root, iovaG, (write ? WRITE : READ) | mode, this.#found);
+    if (code === WALK_DONE) return undefined;
+    return { fault: faultOf(translation, code, write, this.#found.level), fpd };
   }
 
   #mayLocate(requesterId: number, pasid: number, iovaG: number): boolean {
