@@ -71,8 +71,12 @@ function checkFileNames(path: string, text: string, part: string, start: number)
 function checkNamesInFiles(path: string, text: string): void {
   for (const { file, name, at } of namesInFiles(prose(text))) {
     const places = files.filter((each) => each === file || each.endsWith(`/${file}`));
-    const holds = places.some((place) => declares(readFileSync(place, 'utf8'), name));
-    check(holds, path, text, at, `${file} declares no ${name}`);
+    const found = places.filter((place) => declares(readFileSync(place, 'utf8'), name));
+    check(found.length > 0, path, text, at, `${file} declares no ${name}`);
+    if (found.length < 2) continue;
+    problems.push(
+      `${path}:${lineOf(text, at)}: ${file}:${name} is one of ${found.sort().join(', ')}`,
+    );
   }
 }
 

@@ -123,9 +123,12 @@ test('what is not there is told with its file and line', () => {
   for (const page of Object.values(SPECIFICATION))
     put(page, '# Page\n\n## 1. One\n\nSee §1 and §2.\n');
   put('src/a.ts', '/** Follows core.md 1, 9.9 and b.ts. */\n\n/* (3.3) */\n');
+  put('src/b/both.ts', 'function twice() {}\n');
+  put('src/both.ts', 'function twice() {}\nfunction once() {}\n');
   put(
     'docs/c.md',
-    '\n[here](linux/core.md#1-one) [nowhere](linux/core.md#two) [gone](d.md) `a.ts:go`\n',
+    '\n[here](linux/core.md#1-one) [nowhere](linux/core.md#two) [gone](d.md) `a.ts:go`\n' +
+      '`both.ts:twice` `b/both.ts:twice` `both.ts:once`\n',
   );
   const script = resolve('scripts/check-citations.ts');
   const out = spawnSync(resolve('node_modules/.bin/tsx'), [script], {
@@ -141,6 +144,7 @@ test('what is not there is told with its file and line', () => {
     'src/a.ts:1: there is no b.ts',
     'src/a.ts:3: 3.3 is no chapter of core.md',
     'docs/c.md:2: a.ts declares no go',
+    'docs/c.md:3: both.ts:twice is one of src/b/both.ts, src/both.ts',
     'docs/c.md:2: linux/core.md has no heading #two',
     'docs/c.md:2: link to d.md leads nowhere',
   ]);

@@ -1,19 +1,46 @@
-import { spawnSync } from 'node:child_process';
+/** Mistakes in the command line, and help, as the commands themselves say them. */
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
+import * as output from '../host/sys/write-all.ts';
+import { commandLine } from './command-line.ts';
 
-function softiommu(...args: string[]) {
-  const argv = ['--import', 'tsx', 'src/cli/main.ts', ...args];
-  const { status, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
-  return { status, lines: stderr.trimEnd().split('\n') };
+vi.mock(import('../host/sys/write-all.ts'), async (original) => ({
+  ...(await original()),
+  writeAll: vi.fn(() => undefined),
+}));
+class Exit extends Error {
+  readonly status: unknown;
+  constructor(status: unknown) {
+    super(`exit ${String(status)}`);
+    this.status = status;
+  }
+}
+beforeEach(() => {
+  vi.mocked(output.writeAll).mockClear();
+  vi.spyOn(process, 'exit').mockImplementation((status) => {
+    throw new Exit(status);
+  });
+});
+
+/** The status a command line ends with, and what is written to standard error. */
+async function softiommu(...args: string[]) {
+  const status = await commandLine()
+    .parseAsync(args, { from: 'user' })
+    .then(
+      () => process.exitCode ?? 0,
+      (error: unknown) => (error instanceof Exit ? error.status : error),
+    );
+  const { calls } = vi.mocked(output.writeAll).mock;
+  const stderr = calls.filter(([fd]) => fd === output.STDERR).map(([, text]) => text);
+  return { status, lines: stderr.join('').trimEnd().split('\n') };
 }
 
 test.for([
   [['frobnicate'], 125, "unknown command 'frobnicate'", 'softiommu'],
   [['run'], 125, "missing required argument 'program'", 'softiommu run'],
-  [['run', '--fast', '--', 'ls'], 125, "unknown option '--fast'", 'softiommu run'],
+  [['run', '--frobnicate', '--', 'ls'], 125, "unknown option '--frobnicate'", 'softiommu run'],
   [['topology', '--fast'], 125, "unknown option '--fast'", 'softiommu topology'],
   [['test-attach'], 2, "missing required argument 'wishes'", 'softiommu test-attach'],
   [
@@ -30,8 +57,8 @@ test.for([
   ],
 ] as const)(
   '%s has a status of its own, says what is wrong, and where help is',
-  ([args, status, what, help]) => {
-    expect(softiommu(...args)).toEqual({
+  async ([args, status, what, help]) => {
+    expect(await softiommu(...args)).toEqual({
       status,
       lines: [`softiommu: ${what}`, `(${help} --help shows what there is)`],
     });
@@ -44,16 +71,16 @@ test.for([
   ['7.1', ['7.1', '6.17']],
 ] as const)(
   'a kernel of version %s is taken, and told of once where it is not known',
-  ([version, told]) => {
+  async ([version, told]) => {
     const file = join(mkdtempSync(join(tmpdir(), 'kernel-')), 'machine.yaml');
     writeFileSync(file, `kernel: { version: '${version}' }\n`);
-    const { lines, status } = softiommu('topology', '--machine', file);
+    const { lines, status } = await softiommu('topology', '--machine', file);
     const [asked, release] = told;
     const note = `softiommu: kernel ${asked} behaves as ${release}, the nearest release that is known`;
     expect([status, lines]).toEqual([0, asked === undefined ? [''] : [note]]);
   },
 );
 
-test('help that was asked for is no mistake', () => {
-  expect(softiommu('test-attach', '--help').status).toBe(0);
+test('help that was asked for is no mistake', async () => {
+  expect((await softiommu('test-attach', '--help')).status).toBe(0);
 });

@@ -176,8 +176,9 @@ describe.for(ENVIRONMENTS)('--pin=exact, $name', (environment) => {
     expect(lines).toEqual(output(parts));
     expect(stderr).toBe(`${COPIED}${reason}\n`);
   });
-  it('the limit of locked memory is that of the user', () => {
-    if (process.getuid?.() === 0 && environment.name.startsWith('as root')) return; // CAP_IPC_LOCK
+  it('the limit of locked memory is that of the user', ({ skip }) => {
+    const isRoot = process.getuid?.() === 0 && environment.name.startsWith('as root');
+    skip(isRoot, 'CAP_IPC_LOCK passes over the limit');
     const limited = { environment, flags, limit: '--memlock=65536' };
     const { lines, stderr } = run(MANY, limited);
     expect(lines).toEqual(output(MANY));
@@ -191,9 +192,9 @@ function allowsRing(environment: Environment): boolean {
   return softiommu(['true'], { environment, flags: ['--pin=exact'] }).status === 0;
 }
 
-test('--pin=exact on a host without io_uring starts nothing and says what to do', () => {
+test('--pin=exact on a host without io_uring starts nothing and says what to do', ({ skip }) => {
   const environment = ENVIRONMENTS.find(({ name }) => name.includes('container'))!;
-  if (environment.skip !== undefined) return;
+  skip(environment.skip !== undefined, environment.skip);
   const { status, stdout, stderr } = softiommu(['echo', 'started'], {
     environment,
     flags: ['--pin=exact'],
