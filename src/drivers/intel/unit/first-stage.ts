@@ -176,8 +176,8 @@ export class FirstStage implements PageWalker {
     const { iovaG, access, out, rights } = walk;
     const write = (access & MAY_WRITE) !== 0;
     if (level > this.#maxLeaf) return WALK_RESERVED;
-    if ((rights & USER) === 0 && (access & IOMMU_PRIV) === 0) return WALK_PRIVILEGED;
-    if (write && (rights & WRITE) === 0 && (access & UNPROTECTED) === 0) return WALK_DENIED;
+    const refused = refusalOf(rights, access);
+    if (refused !== WALK_DONE) return refused;
     const marked = this.#mark(walk, ACCESSED | (write ? DIRTY : 0));
     if (marked !== WALK_DONE) return marked;
     const lg2 = LEAF_LG2[level]!;
@@ -193,4 +193,11 @@ export class FirstStage implements PageWalker {
     out.sizeLg2 = Math.min(lg2, this.#ofHost.sizeLg2);
     return WALK_DONE;
   }
+}
+
+/** What the rights of all items together do not grant. */
+function refusalOf(rights: number, access: number): WalkCode {
+  if ((rights & USER) === 0 && (access & IOMMU_PRIV) === 0) return WALK_PRIVILEGED;
+  const mayWrite = (rights & WRITE) !== 0 || (access & UNPROTECTED) !== 0;
+  return (access & MAY_WRITE) !== 0 && !mayWrite ? WALK_DENIED : WALK_DONE;
 }

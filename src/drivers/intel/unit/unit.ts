@@ -22,7 +22,7 @@ import { Iotlb, TLB_READ, TLB_WRITE } from '../../unit/iotlb.ts';
 import { bareRegisters, ringPointers, type RegisterPort } from '../../unit/register-port.ts';
 import { plainAnswer, translatedMessage } from '../../unit/requests.ts';
 import { Ring } from '../../unit/ring.ts';
-import { IOMMU_PRIV, IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
+import { IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
 import { FRAME_WORDS, type Ram } from '../../../pt/ram.ts';
 import { MemoryReader } from '../../../pt/walk/table-reader.ts';
 import { newWalkResult, WALK_DONE } from '../../../pt/walk/walker.ts';
@@ -32,7 +32,6 @@ import { FAULT_CODES } from '../fault-codes.ts';
 import { FaultRecorder } from './faults.ts';
 import { writeCap, writeEcap, type IntelHardware } from '../hardware.ts';
 import { runDescriptor, type CacheControl, type GranuleRange } from './invalidation.ts';
-import { UNPROTECTED } from './first-stage.ts';
 import { isFault, type LookupFault } from './lookup.ts';
 import { PageRequestQueue } from './page-requests.ts';
 import {
@@ -59,7 +58,7 @@ import {
   RTADDR_SCALABLE,
 } from '../registers.ts';
 import { tagKey, type IntelTag } from './tags.ts';
-import { faultOf, Walkers } from './walk.ts';
+import { faultOf, modeOf, Walkers } from './walk.ts';
 
 // Private copies of IOMMU_READ and IOMMU_WRITE: V8 folds them, while an imported constant is a load each time.
 const READ = 1;
@@ -243,16 +242,14 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
 
   #walkAttributed(
     { translation, walker }: Resolved,
-    { iovaG, privileged = false, execute = false }: UnitRequest,
+    request: UnitRequest,
     write: boolean,
   ): LookupFault | undefined {
-    const { kind, sre, wpe, fpd, root } = translation;
-    const asks = kind === 'first' || kind === 'nested';
-    // No unit of this kind knows execute requests (ECAP.ERS).
-    if (asks && execute) return { fault: FAULT_CODES.EXECUTE_NOT_ENABLED, fpd };
-    if (asks && privileged && !sre) return { fault: FAULT_CODES.SUPERVISOR_NOT_ENABLED, fpd };
-    const mode = asks && privileged ? IOMMU_PRIV | (wpe ? 0 : UNPROTECTED) : 0;
-    const code = walker.walk(root, iovaG, (write ? WRITE : READ) | mode, this.#found);
+    const { fpd, root } = translation;
+    const mode = modeOf(translation, request);
+    if (typeof mode !== 'number') return mode;
+    const access = (write ? WRITE : READ) | mode;
+    const code = walker.walk(root, request.iovaG, access, this.#found);
     if (code === WALK_DONE) return undefined;
     return { fault: faultOf(translation, code, write, this.#found.level), fpd };
   }

@@ -1,5 +1,6 @@
 /** The walks of a VT-d unit: which stages a translation has, and what the unit calls it when one fails (formats.md 12). */
-import { IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
+import type { UnitRequest } from '../../../core/contract/remapping-unit.ts';
+import { IOMMU_PRIV, IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
 import type { Ram } from '../../../pt/ram.ts';
 import type { TableReader } from '../../../pt/walk/table-reader.ts';
 import {
@@ -20,8 +21,8 @@ import {
 } from '../../../pt/walk/walker.ts';
 import { FAULT_CODES as F } from '../fault-codes.ts';
 import type { IntelHardware } from '../hardware.ts';
-import { FirstStage } from './first-stage.ts';
-import type { Translation } from './lookup.ts';
+import { FirstStage, UNPROTECTED } from './first-stage.ts';
+import type { LookupFault, Translation } from './lookup.ts';
 import { SecondStage } from './second-stage.ts';
 
 /** A unit's walkers. */
@@ -58,6 +59,19 @@ export const PASS_THROUGH: PageWalker = {
     return WALK_DONE;
   },
 };
+
+/** What a walk is told of the attributes of a request; only the first stage has modes. */
+export function modeOf(
+  { kind, sre, wpe, fpd }: Translation,
+  { privileged = false, execute = false }: UnitRequest,
+): number | LookupFault {
+  if (kind !== 'first' && kind !== 'nested') return 0;
+  // No unit of this kind knows execute requests (ECAP.ERS).
+  if (execute) return { fault: F.EXECUTE_NOT_ENABLED, fpd };
+  if (!privileged) return 0;
+  if (!sre) return { fault: F.SUPERVISOR_NOT_ENABLED, fpd };
+  return IOMMU_PRIV | (wpe ? 0 : UNPROTECTED);
+}
 
 /** The fault code of a walk that failed. */
 export function faultOf(t: Translation, code: WalkCode, write: boolean, level: number): number {
