@@ -127,6 +127,23 @@ const takesAway = (argument: number): Step =>
 const ofDescriptor = (flags: number): Step =>
   trap('`AT_EMPTY_PATH`', anyBit(low(flags), AT_EMPTY_PATH));
 
+const ofType = (type: number): Condition => ({
+  ...{ kind: 'masked', of: low(1), mask: 0xff00, value: type },
+});
+const COMMON_TYPES: readonly (readonly [type: number, whose: string])[] = [
+  [0x5400, 'terminals'],
+  [0x8900, 'sockets'],
+  [0xae00, 'KVM'],
+  [0xaa00, 'userfaultfd'],
+  [0x6400, 'graphics'],
+  [0x6600, 'file systems'],
+  [0x1200, 'block devices'],
+];
+/** Bytes. What plain reads and writes of a device file are long: registers. */
+const REGISTER = 4;
+const register = (argument: number): Step =>
+  trap(`${REGISTER} bytes: a register`, is(low(argument), REGISTER));
+
 const DEVICES = 'device files';
 const TREE = 'the simulated tree';
 const QUEUES = 'event queues';
@@ -139,9 +156,10 @@ export const TRAPPED_CALLS = [
     'ioctl',
     'device files; KVM that is told of one; pinned pages that are moved',
     trap('`KVM_SET_DEVICE_ATTR`, `UFFDIO_MOVE`', is(low(1), KVM_SET_DEVICE_ATTR, UFFDIO_MOVE)),
-    trap('commands of type 0x3b', {
-      ...{ kind: 'masked', of: low(1), mask: 0xff00, value: IOCTL_TYPE },
-    }),
+    trap('commands of type 0x3b', ofType(IOCTL_TYPE)),
+    // A device file knows no other types, but what it answers to them is its own. Those that other files get often pass.
+    ...COMMON_TYPES.map(([type, whose]) => pass(whose, ofType(type))),
+    trap('other types'),
   ),
   row(
     'mmap',
@@ -158,15 +176,16 @@ export const TRAPPED_CALLS = [
   ),
   row(
     'read',
-    QUEUES,
+    `${QUEUES}, ${DEVICES}`,
     inRuns('events'),
     // Whole messages of a fault queue: dup() or a socket may have given it any number.
     trap('as long as fault messages', { kind: 'multiple', of: low(2), unit: FAULT_MESSAGE }),
+    register(2),
     streamFd,
   ),
   row(
     'write',
-    `${QUEUES}, attributes`,
+    `${QUEUES}, ${DEVICES}, attributes`,
     inRuns('events'),
     inRuns(
       'path-traps',
@@ -181,6 +200,7 @@ export const TRAPPED_CALLS = [
         ...{ kind: 'multiple', of: low(2), unit: FAULT_ANSWER, most: MOST_ANSWERS },
       }),
     ),
+    inRuns('mount', register(2)),
     streamFd,
   ),
   row('readv', QUEUES, inRuns('events'), streamFd),
