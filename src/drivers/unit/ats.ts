@@ -28,6 +28,7 @@ export class AtsDevices implements EnableBits {
   mayAsk(requesterId: number): boolean {
     return this.#ats.has(requesterId);
   }
+  /** May it ask for pages? */
   mayAskForPages(requesterId: number): boolean {
     return this.#pages.has(requesterId);
   }
@@ -64,6 +65,7 @@ const LAST_GROUP = 511;
 export class PageGroups {
   readonly #waiting = new Map<number, (code: number) => void>();
 
+  /** A device has asked for a page of a group; it is told of the group as a whole, once. */
   wait(group: Pick<PageGroupResponse, 'requesterId' | 'group'>, respond: (code: number) => void) {
     this.#waiting.set(keyOf(group), respond);
   }

@@ -116,6 +116,7 @@ export class Iotlb<T, W> {
     this.words.fill(-1, FRONT);
   }
 
+  /** Cache an output frame with its permissions; the leaf it is a piece of has 2^leafLg2 granules. */
   fill(tag: TlbTag<T>, iovaG: number, out: number, permissions: number, leafLg2: number): void {
     const t = this.words;
     const low = iovaG | 0;

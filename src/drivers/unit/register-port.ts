@@ -3,7 +3,9 @@ import type { RingPointers } from './ring.ts';
 
 /** Registers. Offsets are bytes; a 64-bit register is two accesses. */
 export interface RegisterPort {
+  /** All ones where no register is. */
   read32(offset: number): number;
+  /** Does what the register does when it is written. */
   write32(offset: number, value: number): void;
 }
 

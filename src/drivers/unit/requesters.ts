@@ -8,12 +8,15 @@ import { bdf } from '../../pci/topology.ts';
 export class Requesters {
   readonly #devices = new Map<number, Device>();
 
+  /** The device will send requests under this id. */
   connect(requesterId: number, dev: Device): void {
     this.#devices.set(requesterId, dev);
   }
+  /** Nobody does any more. */
   disconnect(requesterId: number): void {
     this.#devices.delete(requesterId);
   }
+  /** Undefined: nobody is known by that id. */
   deviceOf(requesterId: number): Device | undefined {
     return this.#devices.get(requesterId);
   }
