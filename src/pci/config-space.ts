@@ -14,6 +14,8 @@ import {
   PCI_CFG_SPACE_SIZE,
   PCI_CLASS_REVISION,
   PCI_COMMAND,
+  PCI_COMMAND_IO,
+  PCI_COMMAND_MEMORY,
   PCI_DEVICE_ID,
   PCI_HEADER_TYPE,
   PCI_INTERRUPT_LINE,
@@ -93,7 +95,8 @@ export class ConfigSpace {
     v.setUint8(PCI_HEADER_TYPE, (pci.bridge ? 1 : 0) | (pci.multifunction ? 0x80 : 0));
     v.setUint8(PCI_INTERRUPT_PIN, pci.interruptPin);
     const w = this.#writable;
-    w.setUint16(PCI_COMMAND, 0x0547, true); //  IO, MEM, master, parity, SERR, INTx disable
+    const decode = pci.virtual ? 0 : PCI_COMMAND_IO | PCI_COMMAND_MEMORY;
+    w.setUint16(PCI_COMMAND, 0x0544 | decode, true); //  master, parity, SERR, INTx disable
     this.#clear.setUint16(PCI_STATUS, 0xf900, true);
     w.setUint8(PCI_CACHE_LINE_SIZE, 0xff);
     w.setUint8(PCI_INTERRUPT_LINE, 0xff);

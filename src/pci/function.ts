@@ -123,7 +123,8 @@ export class PciDeviceFunction {
     return (this.command & PCI_COMMAND_MASTER) !== 0 && this.powerState === 0;
   }
   get memoryEnabled(): boolean {
-    return (this.command & PCI_COMMAND_MEMORY) !== 0 && this.powerState === 0;
+    const decodes = this.identity.virtual === true || (this.command & PCI_COMMAND_MEMORY) !== 0;
+    return decodes && this.powerState === 0;
   }
   get ioEnabled(): boolean {
     return (this.command & PCI_COMMAND_IO) !== 0 && this.powerState === 0;

@@ -50,6 +50,8 @@ export interface PciIdentity {
   };
   /** Bit 7 of the header type: other functions exist in this slot. */
   readonly multifunction?: boolean;
+  /** Of SR-IOV: whether its BARs answer is its physical function's affair, and it has no decode bits of its own. */
+  readonly virtual?: boolean;
 }
 
 /** What a PCIe function is, by its capability. */

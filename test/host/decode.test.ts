@@ -6,6 +6,8 @@ const PROGRAM = compile('test/host/programs/decode.c');
 const EDU = '0000:00:04.0';
 /** edu's DMA source address keeps what is stored there. */
 const SOURCE = '0x80';
+const VF = '0000:01:10.0';
+const VF_GROUP = '2';
 const GENERIC = '0000:00:05.0';
 
 function refused(when: string, at: number): string[] {
@@ -16,6 +18,8 @@ function refused(when: string, at: number): string[] {
   });
 }
 
+const ASLEEP = ['power state D3', ...refused('asleep', 0), 'power state D0', 'awake, load: done'];
+
 afterAll(() => {
   expect(strayDirectories()).toEqual([]);
 });
@@ -23,13 +27,34 @@ afterAll(() => {
 describe.for(ENVIRONMENTS)('$name', (environment) => {
   const it = environment.skip === undefined ? test : test.skip;
 
-  it('memory decode off is a SIGBUS with the address, for loads and stores, and the device sees neither', () => {
-    const { stdout, stderr, status } = softiommu([PROGRAM, '0', EDU, SOURCE], { environment });
+  it.for([
+    ['the group', '0'],
+    ['the cdev', 'cdev'],
+  ] as const)(
+    'memory decode off is a SIGBUS with the address to a user of %s, and the device sees neither loads nor stores',
+    ([, door]) => {
+      const { stdout, stderr, status } = softiommu([PROGRAM, door, EDU, SOURCE], { environment });
+      expect(stdout.trimEnd().split('\n')).toEqual([
+        ...refused('decode off', 0x80),
+        'decode off, in a child, load: SIGBUS BUS_ADRERR at +0x80',
+        'decode on, load: done',
+        'the register: 5',
+      ]);
+      expect([stderr, status]).toEqual(['', 0]);
+    },
+  );
+
+  it('a virtual function has no decode of its own: it answers always', () => {
+    const flags = ['--machine', 'preset:sriov'];
+    const { stdout, stderr, status } = softiommu([PROGRAM, VF_GROUP, VF, '0'], {
+      environment,
+      flags,
+    });
     expect(stdout.trimEnd().split('\n')).toEqual([
-      ...refused('decode off', 0x80),
-      'decode off, in a child, load: SIGBUS BUS_ADRERR at +0x80',
+      ...['load', 'store', 'add', 'copy'].map((access) => `decode off, ${access}: done`),
+      'decode off, in a child, load: done',
       'decode on, load: done',
-      'the register: 5',
+      ...ASLEEP,
     ]);
     expect([stderr, status]).toEqual(['', 0]);
   });
@@ -44,10 +69,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
       ...refused('decode off', 0),
       'decode off, in a child, load: SIGBUS BUS_ADRERR at +0',
       'decode on, load: done',
-      'power state D3',
-      ...refused('asleep', 0),
-      'power state D0',
-      'awake, load: done',
+      ...ASLEEP,
     ]);
     expect([stderr, status]).toEqual(['', 0]);
   });

@@ -244,6 +244,19 @@ describe('configuration space (2.11)', () => {
     setConfig(client, d, 4, 2, config(client, d, 4, 2) | 2);
     expect(client.program.load(at + 0x10n, 4)).toBe(0x55n);
   });
+  test('a virtual function has no memory decode of its own: it answers always, and shows what was written', () => {
+    const { client, d } = rig({}, { virtual: true });
+    const { config: raw } = functionOf(client);
+    const at = must(client.program.mmap(0x1000, { fd: d, offset: BAR0 }));
+    expect([config(client, d, 4, 2) & 2, raw.read(4, 2) & 3]).toEqual([2, 0]);
+    setConfig(client, d, 4, 2, config(client, d, 4, 2) & ~2);
+    expect([config(client, d, 4, 2) & 2, raw.read(4, 2) & 3]).toEqual([0, 0]);
+    must(client.program.store(at + 0x10n, 4, 0x55n) ?? 0);
+    expect(client.program.load(at + 0x10n, 4)).toBe(0x55n);
+    expect(client.pread(d, BAR0 + 0x10n, 4)).toEqual(Uint8Array.of(0x55, 0, 0, 0));
+    setConfig(client, d, 4, 2, config(client, d, 4, 2) | 2);
+    expect([config(client, d, 4, 2) & 2, raw.read(4, 2) & 3]).toEqual([2, 0]);
+  });
   test('a device that lost its BARs behind our back gets them again with memory decode', () => {
     const { client, d } = rig();
     const fn = functionOf(client);

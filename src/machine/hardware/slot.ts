@@ -118,6 +118,7 @@ function withNeighbours(plug: PlugIn, identity: PciIdentity): PciIdentity {
   return {
     ...identity,
     ...(plug.multifunction && { multifunction: true }),
+    ...(plug.physfn && { virtual: true }),
     ...(isolates(plug, identity) && { acs: ACS_CAPABILITY }),
   };
 }

@@ -58,12 +58,24 @@ export class VfioPciConfig {
     );
     for (let n = 0; n < 6; n++) this.#fixBar(n);
     this.#fixRom();
+    if (fn.identity.virtual) this.#keepDecode();
+  }
+  /** The device has no such bit: the user sees what he has written, and that it is on at first. */
+  #keepDecode(): void {
+    const { virtual } = this.#perms;
+    virtual.setUint16(PCI_COMMAND, virtual.getUint16(PCI_COMMAND, true) | PCI_COMMAND_MEMORY, true);
+    this.#image.setUint16(
+      PCI_COMMAND,
+      this.#image.getUint16(PCI_COMMAND, true) | PCI_COMMAND_MEMORY,
+      true,
+    );
   }
   get size(): number {
     return this.#fn.config.size;
   }
-  /** As the user sees it: memory decode gates BAR access. */
+  /** As the user sees it: memory decode gates BAR access, but for a virtual function, which has none. */
   get memoryEnabled(): boolean {
+    if (this.#fn.identity.virtual) return true;
     return (this.#image.getUint16(PCI_COMMAND, true) & PCI_COMMAND_MEMORY) !== 0;
   }
   get intxDisabled(): boolean {

@@ -1,8 +1,10 @@
 /*
  * Registers of a device that does not answer: memory decode off, or asleep in D3hot. Each touch of its mapping says what the
- * processor told the program. Arguments: group number, device, and a register that keeps what is stored there (0: none does).
+ * processor told the program. Arguments: group number or "cdev", device, and a register that keeps what is stored there
+ * (0: none does).
  */
 #include <fcntl.h>
+#include <glob.h>
 #include <linux/vfio.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -16,6 +18,14 @@
 #include <unistd.h>
 
 #define CONFIG (7ULL << 40)
+/* VFIO_DEVICE_BIND_IOMMUFD and its struct, which older headers lack */
+#define BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)
+struct bind {
+	uint32_t argsz, flags;
+	int32_t iommufd;
+	uint32_t devid;
+};
+
 static sigjmp_buf back;
 static siginfo_t info;
 static volatile uint8_t *bar;
@@ -76,22 +86,43 @@ static unsigned capability(uint8_t id)
 	return at;
 }
 
+static int of_group(const char *number, const char *name)
+{
+	int container = open("/dev/vfio/vfio", O_RDWR), group;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/dev/vfio/%s", number);
+	group = open(path, O_RDWR);
+	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
+	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
+	return ioctl(group, VFIO_GROUP_GET_DEVICE_FD, name);
+}
+static int of_cdev(const char *name)
+{
+	struct bind bind = { .argsz = sizeof(bind), .iommufd = open("/dev/iommu", O_RDWR) };
+	char path[128];
+	glob_t found;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev/vfio*", name);
+	if (glob(path, 0, NULL, &found))
+		return -1;
+	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", strrchr(found.gl_pathv[0], '/') + 1);
+	fd = open(path, O_RDWR);
+	return ioctl(fd, BIND_IOMMUFD, &bind) ? -1 : fd;
+}
+
 int main(int argc, char **argv)
 {
 	struct vfio_region_info region = { .argsz = sizeof(region) };
 	struct sigaction action = { .sa_sigaction = caught, .sa_flags = SA_SIGINFO };
 	unsigned keeps = strtoul(argv[3], NULL, 0), power;
-	char group_path[64];
-	int container = open("/dev/vfio/vfio", O_RDWR), group, status;
+	int status;
 
 	setvbuf(stdout, NULL, _IONBF, 0);
 	sigaction(SIGBUS, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);
-	snprintf(group_path, sizeof(group_path), "/dev/vfio/%s", argv[1]);
-	group = open(group_path, O_RDWR);
-	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
-	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, argv[2]);
+	device = strcmp(argv[1], "cdev") ? of_group(argv[1], argv[2]) : of_cdev(argv[2]);
 	if (device < 0 || ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region))
 		return 2;
 	bar = mmap(NULL, region.size, PROT_READ | PROT_WRITE, MAP_SHARED, device, region.offset);
