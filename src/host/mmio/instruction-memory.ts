@@ -12,10 +12,11 @@ import type { Vma } from '../../machine/memory/process-memory.ts';
 import type { UserMemory } from '../../base/task.ts';
 import { SIGBUS } from '../sys/numbers.ts';
 
-const SIGSEGV = 11;
+export const SIGSEGV = 11;
 const BUS_ADRERR = 2;
 const SEGV_MAPERR = 1;
-const SEGV_ACCERR = 2;
+/** si_code: it is mapped, but not for that. */
+export const SEGV_ACCERR = 2;
 const PAGE = 4096n;
 
 /** A signal that the program's instruction raises instead of being carried out. */

@@ -10,14 +10,14 @@ import type { MemoryMap } from '../process/memory-map.ts';
 import type { OpenFiles } from '../process/open-files.ts';
 import type { Processes } from '../process/processes.ts';
 import * as libc from '../sys/libc.ts';
-import { queryMapping } from '../sys/map-query.ts';
+import { queryMapping, type MapsLine } from '../sys/map-query.ts';
 import { emulate } from './mmio-emulate.ts';
 import { StoppedMemory } from './instruction-memory.ts';
 import { decodeAccess } from './mmio-decode.ts';
 import type { MemoryAccess } from './mmio-decode.ts';
 import { LentProcesses } from './lent.ts';
 import { SigbusKeeper } from './sigbus.ts';
-import type { InstructionFault } from './instruction-memory.ts';
+import { SEGV_ACCERR, SIGSEGV, type InstructionFault } from './instruction-memory.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import * as ptrace from '../sys/ptrace.ts';
@@ -186,7 +186,9 @@ export class MmioTraps {
     const vma = this.#mapping(pid, page);
     if (!vma?.io || vma.io.window.accessible?.() === false) return 'not ours';
     ptrace.getRegs(tid, this.#regs);
-    const access = this.#decode(tid, this.#regs.readBigUInt64LE(ptrace.REGS.rip));
+    const rip = this.#regs.readBigUInt64LE(ptrace.REGS.rip);
+    if (rip === address && !vma.executable) return { signal: SIGSEGV, code: SEGV_ACCERR, address };
+    const access = this.#decode(tid, rip);
     if (!access) return 'not ours';
     const { syscalls } = this.#parts.machine;
     const mapping = (index: number): Vma | undefined => this.#mapping(pid, index);
@@ -219,7 +221,7 @@ export class MmioTraps {
   }
 
   /** Asked afresh at each access, through a descriptor that is kept: exec, which replaces what it shows, is reported to us. */
-  #mapping(pid: number, page: number): Vma | undefined {
+  #mapping(pid: number, page: number): MapsLine | undefined {
     let fd = this.#mapsFds.get(pid);
     if (fd === undefined) {
       fd = libc.open(`/proc/${pid}/maps`, O_CLOEXEC);

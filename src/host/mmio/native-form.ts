@@ -37,6 +37,8 @@ export interface NativeForm {
   readonly writesIfEqual: boolean;
   readonly usesVectors: boolean;
   readonly setsVectors: boolean;
+  /** Or MMX, whose registers are the same. */
+  readonly usesX87: boolean;
   readonly mask?: MaskForm;
   /** bt and its kin with a register: it chooses the bit, and beyond the operand also the operand. */
   readonly bit?: { readonly at: number; readonly width: number };
@@ -72,8 +74,10 @@ const FEATURES: Readonly<Record<string, string>> = {
   CMPXCHG16B: 'cx16',
   F16C: 'f16c',
   FMA: 'fma',
+  FPU: 'fpu',
   GFNI: 'gfni',
   LZCNT: 'abm',
+  MMX: 'mmx',
   MOVBE: 'movbe',
   MOVDIRI: 'movdiri',
   PCLMULQDQ: 'pclmulqdq',
@@ -87,8 +91,8 @@ const FEATURES: Readonly<Record<string, string>> = {
   VAES: 'vaes',
   VPCLMULQDQ: 'vpclmulqdq',
 };
-/** They have a feature of that list, and more to them than a memory operand. */
-const EXCLUDED = /mxcsr$|^Maskmovq$/;
+/** They have a feature of that list, and more to them than a memory operand: control words decide what is a signal. */
+const EXCLUDED = /mxcsr$|^Maskmovq$|^F(ldcw|ldenv|n?stenv|n?save|rstor)/;
 const BIT = /^Bt[crs]?$/;
 const EQUAL = /^Cmpxchg/;
 const BY_SIGN = /^Vp?maskmov|^V?maskmovdqu|^Maskmovdqu/;
@@ -96,6 +100,8 @@ const BY_BYTE = /maskmovdqu$/i;
 /** Masked loads that read only what is chosen; others (shuffles, broadcasts) are given the operand as a whole. */
 const ELEMENTWISE_LOAD = /^Vmov|^Vpmov/;
 const PACKED = /compress|expand/;
+/** To a general register too: MXCSR says how, and learns of it. */
+const CONVERTS = /^v?cvt/i;
 const ONLY_STORES = /mov|extr|compress/i;
 /** Vector operands are 64 bytes at most. */
 const MAX_OPERAND = 64;
@@ -141,10 +147,18 @@ export function nativeForm(instruction: Iced.Instruction): NativeForm | undefine
     encoding: encode(instruction),
     base: at,
     ...used.access,
-    usesVectors: used.vectors,
-    setsVectors: used.vectors && !(operand === 0 && ONLY_STORES.test(name)),
+    ...stateOf(used, name, operand),
     ...parts,
   };
+}
+function stateOf(
+  { vectors, x87 }: Usage,
+  name: string,
+  operand: number,
+): Pick<NativeForm, 'setsVectors' | 'usesVectors' | 'usesX87'> {
+  const onlyStores = operand === 0 && ONLY_STORES.test(name);
+  const usesVectors = vectors || x87 || CONVERTS.test(name);
+  return { usesVectors, setsVectors: x87 || (usesVectors && !onlyStores), usesX87: x87 };
 }
 function partsOf(
   instruction: Iced.Instruction,
@@ -183,7 +197,8 @@ function isPermitted(instruction: Iced.Instruction, name: string): boolean {
 interface Usage {
   readonly general: ReadonlySet<Iced.Register>;
   readonly vectors: boolean;
-  /** Registers that are ours as long as the instruction runs, or that MMX shares with the x87. */
+  readonly x87: boolean;
+  /** Registers that are ours as long as the instruction runs. */
   readonly forbidden: boolean;
   readonly access: { readonly reads: boolean; readonly writes: boolean };
 }
@@ -196,12 +211,14 @@ function usage(instruction: Iced.Instruction): Usage {
   const memory = (info.usedMemory() as Iced.UsedMemory[])[0]?.access ?? OpAccess.None;
   info.free();
   factory.free();
+  const features = [...instruction.cpuidFeatures()].map((feature) => CpuidFeature[feature]);
   const general = registers.filter((register) => RegisterExt.isGPR(register));
   const isVector = (register: Iced.Register): boolean =>
     RegisterExt.isVectorRegister(register) || RegisterExt.isK(register);
   return {
     general: new Set(general.map((register) => RegisterExt.fullRegister(register))),
     vectors: registers.some(isVector),
+    x87: features.includes('FPU') || registers.some((register) => RegisterExt.isMM(register)),
     forbidden: memory === OpAccess.None || registers.some(isForbidden),
     access: {
       reads: memory !== OpAccess.Write && memory !== OpAccess.CondWrite,
@@ -210,7 +227,7 @@ function usage(instruction: Iced.Instruction): Usage {
   };
 }
 function isForbidden(register: Iced.Register): boolean {
-  if (RegisterExt.isMM(register) || RegisterExt.isSegmentRegister(register)) return true;
+  if (RegisterExt.isSegmentRegister(register)) return true;
   return RegisterExt.fullRegister(register) === Register.RSP;
 }
 

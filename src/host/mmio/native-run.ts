@@ -4,7 +4,7 @@
  * Operands wider than 8 bytes move 8 bytes at a time, ascending; masked ones by elements, and only those chosen.
  */
 import type { MemoryAccess } from './mmio-decode.ts';
-import type { InstructionFault } from './instruction-memory.ts';
+import type { InstructionFault, InstructionMemory } from './instruction-memory.ts';
 import type { Stopped } from './stopped.ts';
 import { effectiveAddress } from './mmio-decode.ts';
 import { readRegister, writeRegister, ZERO } from './flags.ts';
@@ -21,10 +21,14 @@ import { REGS } from '../sys/ptrace.ts';
 const SIGFPE = 8;
 const FPE_INTDIV = 1;
 /** Offsets in the XSAVE area. */
+const CONTROL_WORD = 0;
+const X87_INSTRUCTION = 8;
+const X87_OPERAND = 16;
 const MXCSR = 24;
 const SSE = 160;
 const UPPER = 2;
 const OPMASK = 5;
+const CONTROL_WORD_MASKS = 0x3f;
 const MXCSR_MASKS = 0x1f80;
 const MXCSR_FLAGS = 0x3f;
 const MASK_SHIFT = 7;
@@ -40,7 +44,7 @@ export function nativeOperation(
   const { regs, vectors } = stopped;
   const state = form.usesVectors ? sharedMemory().vectors : undefined;
   const length = state ? vectors.get(state) : 0;
-  if (length < 0) return 'unknown';
+  if (length < 0 || (form.usesX87 && wantsSignals(state!))) return 'unknown';
   const address = effectiveAddress(access.place, regs) + bitDistance(form, access.width, regs);
   const pieces = [...piecesOf(form, access.width, state)];
   for (const [offset, width] of pieces) {
@@ -69,11 +73,7 @@ function runOn(
   const place = operandPlace(where.address);
   const bytes = operand.subarray(place.offset, place.offset + access.width);
   bytes.fill(0);
-  if (form.reads) {
-    for (const [offset, width] of where.pieces) {
-      writeBytes(bytes, offset, width, memory.load(where.address + BigInt(offset), width));
-    }
-  }
+  if (form.reads) load(bytes, where, memory);
   if (form.divides && !quotientFits(form.divides, regs, bytes)) {
     return { signal: SIGFPE, code: FPE_INTDIV, address: regs.readBigUInt64LE(REGS.rip) };
   }
@@ -81,15 +81,35 @@ function runOn(
   after.writeBigUInt64LE(place.at, form.base);
   if (form.bit) chooseBit(form.bit, access.width, after);
   if (!run(form, after, where.state)) return 'unknown';
+  if (form.usesX87) hidePlace(where.state!, regs, where.address);
   regs.copy(after, form.base, form.base, form.base + 8);
   if (form.bit) regs.copy(after, form.bit.at, form.bit.at, form.bit.at + 8);
   if (form.writes && !(form.writesIfEqual && (after.readUInt32LE(REGS.eflags) & ZERO) === 0)) {
-    for (const [offset, width] of where.pieces) {
-      memory.store(where.address + BigInt(offset), width, readRegister(bytes, offset, width));
-    }
+    store(bytes, where, memory);
   }
   after.copy(regs);
   return 'done';
+}
+function load(into: Buffer, { address, pieces }: Operand, memory: InstructionMemory): void {
+  for (const [offset, width] of pieces) {
+    writeBytes(into, offset, width, memory.load(address + BigInt(offset), width));
+  }
+}
+function store(from: Buffer, { address, pieces }: Operand, memory: InstructionMemory): void {
+  for (const [offset, width] of pieces) {
+    memory.store(address + BigInt(offset), width, readRegister(from, offset, width));
+  }
+}
+/** Of x87 exceptions: such a signal would be ours. */
+function wantsSignals(state: Buffer): boolean {
+  return (~state.readUInt16LE(CONTROL_WORD) & CONTROL_WORD_MASKS) !== 0;
+}
+/** Where the x87 was: some processors remember it. */
+function hidePlace(state: Buffer, regs: Buffer, address: bigint): void {
+  if (state.readBigUInt64LE(X87_INSTRUCTION) !== 0n) {
+    regs.copy(state, X87_INSTRUCTION, REGS.rip, REGS.rip + 8);
+  }
+  if (state.readBigUInt64LE(X87_OPERAND) !== 0n) state.writeBigUInt64LE(address, X87_OPERAND);
 }
 function writeBytes(bytes: Buffer, offset: number, width: number, value: bigint): void {
   if (width === 8) bytes.writeBigUInt64LE(value, offset);

@@ -28,6 +28,7 @@ export function parseMaps(text: string): MapsLine[] {
       end: pageOf(end!),
       readable: perms!.startsWith('r'),
       writable: perms![1] === 'w',
+      executable: perms![2] === 'x',
       shared: perms![3] === 's',
       object: inode === '0' ? undefined : `${device!}:${inode!}`,
       objectOffset: pageOf(offset!),

@@ -27,6 +27,7 @@ const AT = {
 } as const;
 const READABLE = 1;
 const WRITABLE = 2;
+const EXECUTABLE = 4;
 const SHARED = 8;
 
 const query = Buffer.alloc(QUERY_SIZE);
@@ -40,6 +41,7 @@ export interface Span {
 
 /** One mapping, as /proc/PID/maps has a line for it. */
 export interface MapsLine extends Vma {
+  readonly executable: boolean;
   /** The pathname column: '[heap]', '/memfd:x (deleted)', ''. */
   readonly name: string;
 }
@@ -67,6 +69,7 @@ function answered(): MapsLine {
     end: page(AT.end),
     readable: (flags & READABLE) !== 0,
     writable: (flags & WRITABLE) !== 0,
+    executable: (flags & EXECUTABLE) !== 0,
     shared: (flags & SHARED) !== 0,
     object: inode === 0n ? undefined : `${device}:${inode}`,
     objectOffset: page(AT.offset),

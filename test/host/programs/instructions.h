@@ -670,4 +670,22 @@ enum feature { BASE, SSE42, MOVBE, CX16, BMI, LZ, ADX_, AVX_, AVX2_, AVX512, VBM
 	X(664, VBMI2, "", "vpexpandw (%rsi), %zmm0{%k1}{z}") \
 	X(665, DIRECT, "", "movdiri %eax, (%rsi)") \
 	X(666, DIRECT, "", "movdiri %rax, (%rsi)") \
-	X(667, DIRECT, "as", "movdir64b (%rsi), %rdi")
+	X(667, DIRECT, "as", "movdir64b (%rsi), %rdi") \
+	X(668, BASE, "", "flds (%rsi); fstpt 16(%rsi)") \
+	X(669, BASE, "", "fldl (%rsi); fstpt 16(%rsi)") \
+	X(670, BASE, "", "fldt (%rsi); fstpl 16(%rsi)") \
+	X(671, BASE, "", "filds (%rsi); fstps 16(%rsi)") \
+	X(672, BASE, "", "fildl (%rsi); fistpl 16(%rsi)") \
+	X(673, BASE, "", "fildll (%rsi); fistpll 16(%rsi)") \
+	X(674, BASE, "", "fnclex; fldl (%rsi); faddl 8(%rsi); fnstsw %ax; fstpl 16(%rsi)") \
+	X(675, BASE, "", "fldl (%rsi); fmuls 8(%rsi); fstpl (%rsi)") \
+	X(676, BASE, "", "fildl (%rsi); fdivrl 8(%rsi); fstpt 8(%rsi)") \
+	X(677, BASE, "", "fldl (%rsi); fidivl 8(%rsi); fstpl 8(%rsi)") \
+	X(678, BASE, "", "fnclex; fldl (%rsi); fcompl 8(%rsi); fnstsw 16(%rsi)") \
+	X(679, BASE, "", "fldl (%rsi); fstl 3(%rsi); fistps 16(%rsi)") \
+	X(680, BASE, "", "fbld (%rsi); fbstp 17(%rsi)") \
+	X(681, BASE, "", "fnstcw 5(%rsi)") \
+	X(682, BASE, "", "movq (%rsi), %mm0; paddb 8(%rsi), %mm0; movq %mm0, 16(%rsi); emms") \
+	X(683, BASE, "", "movd (%rsi), %mm1; punpcklbw 4(%rsi), %mm1; pshufw $0x1b, 8(%rsi), %mm2; por %mm1, %mm2; movntq %mm2, 16(%rsi); emms") \
+	X(684, BASE, "", "cvtpi2ps (%rsi), %xmm0; emms") \
+	X(685, SSE42, "", "fldl (%rsi); fisttpll 16(%rsi)")

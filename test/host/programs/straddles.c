@@ -113,8 +113,18 @@ int main(int argc, char **argv)
 	}
 	printf("division by zero: %s\n", divided ? "SIGFPE FPE_INTDIV" : "wrong");
 	if (sigsetjmp(back, 1))
-		say("x87 load");
+		say("control word");
 	else
-		__asm__ volatile("fldl 16(%0)" : : "r"(middle));
+		__asm__ volatile("fldcw 16(%0)" : : "r"(middle));
+
+	if (sigsetjmp(back, 1))
+		say("executed");
+	else
+		((void (*)(void))(middle + 32))();
+	mprotect(middle, 4096, PROT_READ | PROT_EXEC);
+	if (sigsetjmp(back, 1))
+		say("executed with leave");
+	else
+		((void (*)(void))(middle + 32))();
 	return 0;
 }
