@@ -10,10 +10,62 @@ const lines = (text: string): string[] => text.trim().split(/\n\s*/);
 function looksEverywhere({ prefix }: Environment): boolean {
   return isRoot && prefix.length === 0;
 }
+/** A default container forbids kcmp(2): who shares memory with whom cannot be asked. */
+function isContainer({ name }: Environment): boolean {
+  return name.startsWith('in a default container');
+}
+
+/** A child that has its parent's memory becomes another program; what the parent has stays the parent's. */
+const SHARED = `
+  the new program maps its page: 0
+  of it the device sees: new
+  after its munmap: new
+  the child: 0
+  our page: ours
+  as we mapped it, the device sees: ours
+  as the child mapped it: ours
+  our page, and it is followed: later
+  when we unmap it: later`;
+
+const EXPECTED = {
+  tables: `
+    an eventfd of the thread's own table: 0
+    its interrupts: 1
+    what is no eventfd there: EINVAL
+    the leader's file: precious
+    an eventfd of the leader's table: 0
+    its interrupts: 1`,
+  leaderless: `
+    map: 0
+    the device sees: hello
+    an eventfd: 0
+    its interrupts: 1
+    a register: 0x10000ed
+    after munmap: hello`,
+  clone: SHARED,
+  vfork: SHARED,
+  threads: `
+    after an exec that fails: still
+    the new program maps its page: 0
+    of it the device sees: new
+    after its munmap: new`,
+};
 
 describe.for(ENVIRONMENTS)('$name', (environment) => {
   const it = environment.skip === undefined ? test : test.skip;
   const run = (part: string) => softiommu([program, part], { environment });
+
+  it.for(Object.entries(EXPECTED))("a call is its thread's: %s", ([part, expected]) => {
+    const { stdout, stderr } = run(part);
+    expect(stderr).toBe('');
+    expect(lines(stdout)).toEqual(lines(expected));
+  });
+
+  it('pages that a child with our memory takes away are parted from their pins', () => {
+    const { stdout } = run('removed');
+    const kept = isContainer(environment) ? 'another' : 'old';
+    expect(lines(stdout)).toEqual([`the device keeps: ${kept}`, 'the program has: another']);
+  });
 
   it('a program that may not be looked into is told so, and goes on with what is not ours', () => {
     const { stdout, stderr } = run('undumpable');

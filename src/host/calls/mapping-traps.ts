@@ -24,7 +24,8 @@ import { RemoteMemory } from '../process/remote-memory.ts';
 import { own, ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { ReverseMap } from '../process/reverse-map.ts';
-import { namesIn } from '../sys/procfs.ts';
+import { hasEnded, threadsOf } from '../sys/procfs.ts';
+import type { AddressSpace } from '../process/address-space.ts';
 import {
   advised,
   advisedRange,
@@ -48,6 +49,9 @@ interface Caller {
   readonly call: Notification;
   readonly pid: number;
   readonly mm: MachineMm | undefined;
+  /** The processes that have it. */
+  readonly users: ReadonlySet<number>;
+  readonly space: () => AddressSpace | undefined;
 }
 
 /** Calls after which a program no longer sees a page that a device has pinned. */
@@ -125,7 +129,9 @@ export class MappingTraps {
     const { machine, processes } = this.#context;
     if (machine.memory.pinTotal === 0) return undefined;
     const pid = processes.processOf(call.tid);
-    return { call, pid, mm: processes.peek(pid) };
+    const caller = { tid: call.tid, pid };
+    const space = (): AddressSpace | undefined => processes.space(caller);
+    return { call, pid, mm: processes.peek(caller), users: processes.users(caller), space };
   }
 
   #carryOut(call: Notification, go: () => Handled, effect: Effect): Handled {
@@ -186,13 +192,14 @@ export class MappingTraps {
     }
     return removed && this.#effectOn(caller, removed);
   }
-  #effectOn({ pid, mm }: Caller, removed: RemovedPages): Effect | undefined {
+  #effectOn(caller: Caller, removed: RemovedPages): Effect | undefined {
+    const { mm } = caller;
     const removals: (PinnedRemoval | undefined)[] = [];
     const { gone, moved, shared } = removed;
     for (const span of gone) {
       removals.push(mm?.removal(span.index, span.count));
       if (shared === 'kept') continue;
-      removals.push(...this.#reverseMap.lastMappings(pid, span, shared === 'removed'));
+      removals.push(...this.#reverseMap.lastMappings({ ...caller, span }, shared === 'removed'));
     }
     const moves = moved && mm?.shows(moved.index, moved.count) === true;
     const parted = whenDone(...removals);
@@ -240,26 +247,27 @@ export class MappingTraps {
     };
   }
 
-  /** exec: the address space goes, if it works. */
+  /** exec: the address space goes, if it works and nobody else has it. */
   executing(call: Notification): void {
-    const { mm } = this.#callerWithPins(call) ?? {};
-    if (!mm?.alive || !mm.hasPins) return;
+    const { mm, users } = this.#callerWithPins(call) ?? {};
+    if (!mm?.alive || !mm.hasPins || users!.size > 1) return;
     mm.keepForEnd();
     this.#executing.set(call.tid, mm);
   }
   /** The address space goes with its last thread. */
   exiting(call: Notification): void {
-    const { pid, mm } = this.#callerWithPins(call) ?? {};
-    if (pid === undefined || !mm?.alive || threadGoesOn(call, pid)) return;
+    const caller = this.#callerWithPins(call);
+    if (!caller?.mm?.alive || caller.users.size > 1 || threadGoesOn(call, caller.pid)) return;
+    const { mm, pid } = caller;
     if (mm.hasPins && this.#reverseMap.isFileOpenElsewhere(pid)) mm.keepForEnd();
-    const everything = { index: 0, count: Infinity };
-    for (const page of this.#reverseMap.lastMappings(pid, everything, false)) page.done();
+    const everything = { ...caller, span: { index: 0, count: Infinity } };
+    for (const page of this.#reverseMap.lastMappings(everything, false)) page.done();
   }
 }
 
 /** Does the process have other threads that an exit() leaves? */
 function threadGoesOn(call: Notification, pid: number): boolean {
-  return call.nr === NR.exit && namesIn(`/proc/${pid}/task`).length > 1;
+  return call.nr === NR.exit && threadsOf(pid).some((tid) => tid !== call.tid && !hasEnded(tid));
 }
 /** An advice on a range with a hole in it has been taken where there was something. */
 function isPartial(nr: number, result: number): boolean {

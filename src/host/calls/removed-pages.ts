@@ -5,7 +5,7 @@
 import { MADV, MAP_FIXED, SHM_REMAP } from '../sys/numbers.ts';
 import type { Span } from '../sys/map-query.ts';
 import type { Notification } from '../seccomp/notification.ts';
-import type { MemoryMap } from '../process/memory-map.ts';
+import type { MappedSpace, MemoryMap } from '../process/memory-map.ts';
 import { objectOf, statOf } from '../process/objects.ts';
 import { textOf } from '../sys/procfs.ts';
 
@@ -32,8 +32,9 @@ const FALLOC_FL_PUNCH_HOLE = 2;
 /** Who makes the call, and where its memory is mapped. */
 export interface Caller {
   readonly call: Notification;
-  readonly pid: number;
   readonly map: MemoryMap;
+  /** Its address space; undefined: we may not look. */
+  readonly space: () => MappedSpace | undefined;
 }
 /** Undefined: nothing goes. */
 export type Removal = (caller: Caller) => RemovedPages | RemovedFromFile | undefined;
@@ -76,18 +77,20 @@ export function remapped({ call }: Caller): RemovedPages | undefined {
   return { gone, moved: { index, count: kept } };
 }
 /** brk() */
-export function lowered({ call, pid, map }: Caller): RemovedPages | undefined {
+export function lowered({ call, map, space }: Caller): RemovedPages | undefined {
   const index = pageUp(call.arg(0));
-  const heap = map.find(pid, index);
+  const own = space();
+  const heap = own && map.find(own, index);
   return heap?.name === '[heap]' ? { gone: [{ index, count: heap.end - index }] } : undefined;
 }
 /** shmdt(): every mapping of the segment that is where this attachment put it. */
-export function detached({ call, pid, map }: Caller): RemovedPages | undefined {
+export function detached({ call, map, space }: Caller): RemovedPages | undefined {
   const index = Number(call.arg(0) / PAGE);
-  const first = map.find(pid, index);
+  const own = space();
+  const first = own && map.find(own, index);
   if (!first?.name.startsWith('/SYSV')) return undefined;
   const gone = map
-    .mappings(pid)
+    .mappings(own!)
     .filter((line) => line.object === first.object && line.start - line.objectOffset === index)
     .map(({ start, end }) => ({ index: start, count: end - start }));
   return { gone };

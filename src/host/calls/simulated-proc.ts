@@ -41,7 +41,7 @@ export class SimulatedProc {
     if ((flags & O_ACCMODE) !== 0) return undefined;
     const { processes } = this.#context;
     const pid = processes.processOf(tid);
-    const mm = processes.peek(pid);
+    const mm = processes.peek({ tid, pid });
     const own = pid === processes.processOf(call.tid) && processes.capabilities !== undefined;
     if (!mm && !own) return undefined;
     const text = textOf(`/proc/${tid}/status`);

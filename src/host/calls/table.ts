@@ -55,8 +55,9 @@ function removing(removal: Removal, otherwise: Handler = native): Handler {
   return (traps, call) => traps.mappings.removing(call, removal, () => otherwise(traps, call));
 }
 function executing(decode: DecodePath): Handler {
-  return ({ mappings, paths }, call) => {
+  return ({ context: { processes }, mappings, paths }, call) => {
     mappings.executing(call);
+    processes.executing(call.tid);
     return paths.answer(call, decode);
   };
 }

@@ -353,7 +353,9 @@ export class KernelLoop implements CallContext {
   /** The call that is being answered, whose thread can make calls for us. */
   current(): CurrentCall | undefined {
     const call = this.#current;
-    return call && { call, pid: this.processes.processOf(call.tid) };
+    if (!call) return undefined;
+    const { tid } = call;
+    return { call, space: this.processes.space({ tid, pid: this.processes.processOf(tid) }) };
   }
 
   #handle(call: Notification): Handled {

@@ -9,8 +9,7 @@ import type { Machine } from '../../machine/machine.ts';
 import type { MemoryMap } from '../process/memory-map.ts';
 import type { OpenFiles } from '../process/open-files.ts';
 import type { Processes } from '../process/processes.ts';
-import * as libc from '../sys/libc.ts';
-import { queryMapping, type MapsLine } from '../sys/map-query.ts';
+import type { MapsLine } from '../sys/map-query.ts';
 import { emulate } from './mmio-emulate.ts';
 import { StoppedMemory } from './instruction-memory.ts';
 import { decodeAccess } from './mmio-decode.ts';
@@ -24,7 +23,7 @@ import * as ptrace from '../sys/ptrace.ts';
 import { EVENT } from '../sys/ptrace.ts';
 import { interruptOn } from '../sys/ffi.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
-import { O_CLOEXEC, SIGBUS, SIGCHLD, SIGTRAP } from '../sys/numbers.ts';
+import { SIGBUS, SIGCHLD, SIGTRAP } from '../sys/numbers.ts';
 
 const LONGEST_INSTRUCTION = 15;
 const MAX_DECODED = 4096;
@@ -32,7 +31,7 @@ const MAX_DECODED = 4096;
 /** What serving an access needs of the rest. */
 export interface MmioParts {
   readonly machine: Pick<Machine, 'syscalls'>;
-  readonly processes: Pick<Processes, 'processOf'>;
+  readonly processes: Pick<Processes, 'processOf' | 'space'>;
   readonly map: Pick<MemoryMap, 'find'>;
   readonly files: Pick<OpenFiles, 'windowOf'>;
   /** A line for the user of softiommu. */
@@ -44,8 +43,6 @@ export class MmioTraps {
   readonly #parts: MmioParts;
   readonly #traced = new Set<number>();
   readonly #processes = new Map<number, number>();
-  /** /proc/PID/maps of traced processes. */
-  readonly #mapsFds = new Map<number, number>();
   readonly #decoded = new Map<string, MemoryAccess>();
   readonly #sigbus = new SigbusKeeper();
   /** Threads that are to stop where the keeper can begin. */
@@ -130,7 +127,11 @@ export class MmioTraps {
     ptrace.resume(tid, signal);
   }
   #onEvent(tid: number, event: number, signal: number): void {
-    if (event === EVENT.exec) this.#sigbus.executed(tid, this.#processOf(tid));
+    if (event === EVENT.exec) {
+      this.#sigbus.executed(tid, this.#processOf(tid));
+      const before = ptrace.eventMessage(tid);
+      if (before !== tid) this.#forget(before); // another number, of which nothing more is heard
+    }
     if (event === EVENT.stop) this.#onInterrupt(tid, signal);
     else if (event === EVENT.exit || event === EVENT.exec) this.#letGo(tid);
     else {
@@ -183,7 +184,7 @@ export class MmioTraps {
    */
   #access(tid: number, pid: number, address: bigint): 'done' | 'not ours' | InstructionFault {
     const page = Number(address >> 12n);
-    const vma = this.#mapping(pid, page);
+    const vma = this.#mapping(tid, pid, page);
     if (!vma?.io || vma.io.window.accessible?.() === false) return 'not ours';
     ptrace.getRegs(tid, this.#regs);
     const rip = this.#regs.readBigUInt64LE(ptrace.REGS.rip);
@@ -191,7 +192,7 @@ export class MmioTraps {
     const access = this.#decode(tid, rip);
     if (!access) return 'not ours';
     const { syscalls } = this.#parts.machine;
-    const mapping = (index: number): Vma | undefined => this.#mapping(pid, index);
+    const mapping = (index: number): Vma | undefined => this.#mapping(tid, pid, index);
     const parts = { pid, syscalls, ram: new RemoteMemory(tid), mapping };
     const outcome = emulate(access, {
       regs: this.#regs,
@@ -220,16 +221,12 @@ export class MmioTraps {
     return pid;
   }
 
-  /** Asked afresh at each access, through a descriptor that is kept: exec, which replaces what it shows, is reported to us. */
-  #mapping(pid: number, page: number): MapsLine | undefined {
-    let fd = this.#mapsFds.get(pid);
-    if (fd === undefined) {
-      fd = libc.open(`/proc/${pid}/maps`, O_CLOEXEC);
-      this.#mapsFds.set(pid, fd);
-    }
-    const line = fd < 0 ? 'unknown' : queryMapping(fd, page);
+  /** Asked afresh at each access. */
+  #mapping(tid: number, pid: number, page: number): MapsLine | undefined {
+    const space = this.#parts.processes.space({ tid, pid });
+    const line = space?.maps.query(page) ?? 'none';
     if (line === 'none') return undefined;
-    if (line === 'unknown') return this.#parts.map.find(pid, page);
+    if (line === 'unknown') return this.#parts.map.find(space!, page);
     const io = this.#parts.files.windowOf(line.name, line.objectOffset);
     return io ? { ...line, io } : line;
   }
@@ -244,9 +241,6 @@ export class MmioTraps {
     this.#sigbus.forgetThread(tid, pid);
     const isLast = ![...this.#processes.values()].includes(pid);
     if (isLast && !this.#lent.has(pid)) this.#sigbus.forgetProcess(pid);
-    const fd = this.#mapsFds.get(tid);
-    this.#mapsFds.delete(tid);
-    if (fd !== undefined && fd >= 0) libc.close(fd);
   }
 
   /** By its bytes, so that code that changes is decoded again. */

@@ -1,14 +1,14 @@
 /** Credentials of a thread, as its /proc/TID/status has them. Read only when a node's mode alone does not decide. */
 import type { Cred } from '../../machine/files/rights.ts';
-import { textOf } from '../sys/procfs.ts';
+import { statusLine, textOf } from '../sys/procfs.ts';
 
 /** A user of nothing: what a thread that is gone is taken for. */
 const NOBODY = 65534;
 /** Columns of the lines Uid and Gid. */
-const COLUMN = { real: 0, fs: 3 } as const;
+const COLUMN = { real: 0, effective: 1, fs: 3 } as const;
 
 /** Which ids count: those of the file system for calls on files, the real ones for access(2). */
-export type Ids = keyof typeof COLUMN;
+export type Ids = 'real' | 'fs';
 
 /** struct cred of a real thread. */
 export class HostCred implements Cred {
@@ -25,6 +25,10 @@ export class HostCred implements Cred {
   }
   get uid(): number {
     return this.#numbers('Uid')[COLUMN[this.#ids]] ?? NOBODY;
+  }
+  /** Who is charged for what is pinned. */
+  get effectiveUid(): number {
+    return this.#numbers('Uid')[COLUMN.effective] ?? NOBODY;
   }
   get gid(): number {
     return this.#numbers('Gid')[COLUMN[this.#ids]] ?? NOBODY;
@@ -45,6 +49,6 @@ export class HostCred implements Cred {
   }
   #line(name: string): string {
     this.#status ??= textOf(`/proc/${this.#tid}/status`);
-    return new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(this.#status)?.[1] ?? '';
+    return statusLine(this.#status, name);
   }
 }

@@ -1,5 +1,6 @@
 /** Eventfds whose programs do what would make a plain read or write of ours wait. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { EBADF } from '../../base/errno.ts';
 import { Eventfds, HostEventfd } from './eventfds.ts';
 import * as libc from '../sys/libc.ts';
 import { Notification } from '../seccomp/notification.ts';
@@ -69,16 +70,30 @@ describe('eventfds made for programs', () => {
     return new Notification(bytes);
   }
   test('eventfds made for programs that no program has any more are not kept for ever', () => {
-    const eventfds = new Eventfds(watches, () => []);
+    const eventfds = new Eventfds(watches, { processes: () => [], getfd: () => -1 });
     for (let n = 0; n < 3000; n++) expect(eventfds.create(transport, eventfd2(), 0)).toBe(5);
     expect(eventfds.kept).toBeLessThanOrEqual(1024);
     eventfds.closeAll();
   });
   test('eventfds made for programs that one has open are kept', () => {
     // This process has them all.
-    const eventfds = new Eventfds(watches, () => [process.pid]);
+    const eventfds = new Eventfds(watches, { processes: () => [process.pid], getfd: () => -1 });
     for (let n = 0; n < 1500; n++) eventfds.create(transport, eventfd2(), 0);
     expect(eventfds.kept).toBe(1500);
     eventfds.closeAll();
   });
+});
+
+test('an eventfd that is another one than the program means is EBADF', () => {
+  const [meant, other] = [libc.eventfd2(0, BLOCKING), libc.eventfd2(0, BLOCKING)];
+  const watches = { watchFd: () => ({ [Symbol.dispose]: () => undefined }) };
+  let got = other;
+  // As before Linux 6.9, where the table of another thread is looked into.
+  const eventfds = new Eventfds(watches, {
+    processes: () => [],
+    getfd: () => libc.duplicate(got),
+  });
+  expect(eventfds.get(process.pid, meant)).toBe(EBADF);
+  got = meant;
+  expect(eventfds.get(process.pid, meant)).toBeInstanceOf(HostEventfd);
 });

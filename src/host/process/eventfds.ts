@@ -1,8 +1,9 @@
 /**
  * Eventfds of a program, signalled by us.
  *
- * pidfd_getfd() gives our own descriptor of one. Where a container forbids it, eventfd2() is trapped, the eventfd is ours
- * from the start, and 'eventfd-id' of /proc/PID/fdinfo tells which one a descriptor means.
+ * pidfd_getfd() gives our own descriptor of one, from the table of the thread that calls; before Linux 6.9 from the leader's,
+ * which a thread may have left (unshare(CLONE_FILES)). So what was got is compared with what was meant, by 'eventfd-id' of
+ * /proc/…/fdinfo. Where a container forbids it, eventfd2() is trapped, and the eventfd is ours from the start.
  */
 import { EBADF, EINVAL, type Result } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
@@ -10,8 +11,8 @@ import type { Eventfd } from '../../base/task.ts';
 import { syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import type { Answer, FdInstaller, Notification } from '../seccomp/notification.ts';
-import { descriptorsOf, processIds, textOf } from '../sys/procfs.ts';
-import { NR, O_CLOEXEC } from '../sys/numbers.ts';
+import { descriptorsOf, processIdOf, processIds, textOf, threadsOf } from '../sys/procfs.ts';
+import { HOST_ERRNO, NR, O_CLOEXEC } from '../sys/numbers.ts';
 
 const EVENTFD = 'anon_inode:[eventfd]';
 const FIRST_SWEEP = 1024;
@@ -50,24 +51,24 @@ export class HostEventfd implements Eventfd {
 /** Finds, or makes, the eventfds of programs. */
 export class Eventfds {
   readonly #watches: Watches;
-  readonly #processes: () => Iterable<number>;
+  readonly #how: { readonly processes: () => Iterable<number>; readonly getfd: typeof getfd };
   /** Where eventfd2() is trapped: eventfd-id → our descriptor. */
   readonly #trapped = new Map<string, number>();
   /** With so many it is time to look which of them programs still have. */
   #sweepAt = FIRST_SWEEP;
-  constructor(watches: Watches, processes = otherProcesses) {
+  constructor(watches: Watches, how = { processes: otherProcesses, getfd }) {
     this.#watches = watches;
-    this.#processes = processes;
+    this.#how = how;
   }
 
-  get(pid: number, tid: number, fd: number): Result<HostEventfd, 'EBADF' | 'EINVAL'> {
+  get(tid: number, fd: number): Result<HostEventfd, 'EBADF' | 'EINVAL'> {
     const link = libc.readlink(`/proc/${tid}/fd/${fd}`);
     if (typeof link === 'number') return refuse(EBADF, 'the descriptor is not open', { fd });
     const id = link === EVENTFD ? eventfdId(`/proc/${tid}/fdinfo/${fd}`) : undefined;
     if (id === undefined) return refuse(EINVAL, 'the descriptor is not an eventfd', { fd, link });
-    const ours = this.#duplicate(id, pid, fd);
+    const ours = this.#duplicate(id, tid, fd);
     if (ours < 0) {
-      return refuse(EBADF, 'the eventfd was made where softiommu could not see it', { fd, id });
+      return refuse(EBADF, 'softiommu cannot get at the eventfd', { fd, id, errno: -ours });
     }
     return new HostEventfd(id, ours, this.#watches);
   }
@@ -97,7 +98,7 @@ export class Eventfds {
    */
   #sweep(): void {
     const open = new Set<string>();
-    for (const pid of this.#processes()) for (const id of eventfdsOf(pid)) open.add(id);
+    for (const pid of this.#how.processes()) for (const id of eventfdsOf(pid)) open.add(id);
     for (const [id, fd] of this.#trapped) {
       if (open.has(id)) continue;
       this.#trapped.delete(id);
@@ -111,24 +112,35 @@ export class Eventfds {
     this.#trapped.clear();
   }
 
-  #duplicate(id: string, pid: number, fd: number): number {
+  #duplicate(id: string, tid: number, fd: number): number {
     const known = this.#trapped.get(id);
     if (known !== undefined) return libc.duplicate(known);
-    const pidfd = libc.pidfdOpen(pid);
-    if (pidfd < 0) return pidfd;
-    const ours = libc.pidfdGetfd(pidfd, fd);
-    libc.close(pidfd);
-    return ours;
+    const ours = this.#how.getfd(tid, fd);
+    if (ours < 0 || eventfdId(`/proc/self/fdinfo/${ours}`) === id) return ours;
+    libc.close(ours);
+    return -HOST_ERRNO.EBADF;
   }
+}
+/** A thread's descriptor as one of ours, or minus an errno. */
+function getfd(tid: number, fd: number): number {
+  let pidfd = libc.pidfdOpenThread(tid);
+  if (pidfd === -HOST_ERRNO.EINVAL) pidfd = libc.pidfdOpen(processIdOf(tid));
+  if (pidfd < 0) return pidfd;
+  const ours = libc.pidfdGetfd(pidfd, fd);
+  libc.close(pidfd);
+  return ours;
 }
 
 function otherProcesses(): Iterable<number> {
   return processIds().filter((pid) => pid !== process.pid);
 }
+/** Threads may have tables of their own. */
 function* eventfdsOf(pid: number): Iterable<string> {
-  for (const { fd, link } of descriptorsOf(pid)) {
-    const id = link === EVENTFD ? eventfdId(`/proc/${pid}/fdinfo/${fd}`) : undefined;
-    if (id !== undefined) yield id;
+  for (const tid of threadsOf(pid)) {
+    for (const { fd, link } of descriptorsOf(tid)) {
+      const id = link === EVENTFD ? eventfdId(`/proc/${tid}/fdinfo/${fd}`) : undefined;
+      if (id !== undefined) yield id;
+    }
   }
 }
 

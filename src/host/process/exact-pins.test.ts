@@ -9,6 +9,8 @@ import { Notification } from '../seccomp/notification.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 
 const ME = process.pid;
+/** Stands for the caller's address space. */
+const MINE = {};
 const THEIR_FD = 7;
 const REGISTER = 427;
 
@@ -41,7 +43,7 @@ function setup(results: number[] = []) {
   });
   const parts = {
     transport: { addFd: () => THEIR_FD },
-    current: () => ({ call, pid: ME }),
+    current: () => ({ call, space: MINE }),
     inject: () => thread,
     warn: (text: string) => void warnings.push(text),
   };
@@ -56,8 +58,8 @@ describe('a pin', () => {
     s = setup();
   });
   test('a pin is one buffer of the ring, registered by the caller with a descriptor it has for this call', () => {
-    expect(s.pins.hold(ME, 16, 2)).toBeDefined();
-    expect(s.pins.hold(ME, 32, 1)).toBeDefined();
+    expect(s.pins.hold(MINE, 16, 2)).toBeDefined();
+    expect(s.pins.hold(MINE, 32, 1)).toBeDefined();
     const update = BigInt(addressForGood(s.stack)) + 16n;
     expect(s.calls).toEqual([
       [REGISTER, THEIR_FD, 16, update, 32],
@@ -75,13 +77,13 @@ describe('a pin', () => {
     expect(s.warnings).toEqual([]);
   });
   test('a pin gives its place back when it is released', () => {
-    s.pins.hold(ME, 16, 2)!.release();
+    s.pins.hold(MINE, 16, 2)!.release();
     expect(s.released).toEqual([0]);
-    s.pins.hold(ME, 16, 2);
+    s.pins.hold(MINE, 16, 2);
     expect(s.stack.readUInt32LE(16)).toBe(0);
   });
   test('a pin that the kernel does not reach any more is EFAULT', () => {
-    const held = s.pins.hold(ME, 16, 1)!;
+    const held = s.pins.hold(MINE, 16, 1)!;
     expect(held.read(0, 0, new Uint8Array(1))).toBeUndefined();
     expect(held.write(0, 0, new Uint8Array(1))).toBeUndefined();
     s.lose();
@@ -102,33 +104,33 @@ describe('what cannot be pinned', () => {
     [99, 'the kernel says errno 99'],
   ] as const)('a pin is refused by errno %i of the kernel: %s, said once', ([errno, reason]) => {
     const s = setup([-errno, -errno]);
-    expect(s.pins.hold(ME, 16, 1)).toBeUndefined();
-    expect(s.pins.hold(ME, 17, 1)).toBeUndefined();
+    expect(s.pins.hold(MINE, 16, 1)).toBeUndefined();
+    expect(s.pins.hold(MINE, 17, 1)).toBeUndefined();
     expect(said(s)).toBe(reason);
     // Its place is free again.
-    s.pins.hold(ME, 16, 1);
+    s.pins.hold(MINE, 16, 1);
     expect(s.stack.readUInt32LE(16)).toBe(0);
   });
   test('memory of another process than the caller cannot be pinned', () => {
     const s = setup();
-    expect(s.pins.hold(ME + 1, 16, 1)).toBeUndefined();
+    expect(s.pins.hold({}, 16, 1)).toBeUndefined();
     expect(said(s)).toBe('they were pinned in a call of another process');
   });
   test('more than a buffer may have cannot be pinned', () => {
     const s = setup();
-    expect(s.pins.hold(ME, 16, LONGEST_BUFFER / 4096 + 1)).toBeUndefined();
+    expect(s.pins.hold(MINE, 16, LONGEST_BUFFER / 4096 + 1)).toBeUndefined();
     expect(said(s)).toBe('a pin has more than 1 GiB');
   });
   test('more pins than the table has places cannot be had', () => {
     const s = setup();
-    for (let n = 0; n < MOST_BUFFERS; n++) expect(s.pins.hold(ME, n, 1)).toBeDefined();
-    expect(s.pins.hold(ME, 0, 1)).toBeUndefined();
+    for (let n = 0; n < MOST_BUFFERS; n++) expect(s.pins.hold(MINE, n, 1)).toBeDefined();
+    expect(s.pins.hold(MINE, 0, 1)).toBeUndefined();
     expect(said(s)).toBe(`there are more than ${MOST_BUFFERS} pins`);
   });
   test('what the caller cannot be given or made to do is not pinned', () => {
     const s = setup();
     s.parts.inject = () => -HOST_ERRNO.EPERM as never;
-    expect(s.pins.hold(ME, 16, 1)).toBeUndefined();
+    expect(s.pins.hold(MINE, 16, 1)).toBeUndefined();
     expect(said(s)).toBe('the program is traced by a debugger');
   });
 });

@@ -25,7 +25,8 @@ import { HOST_ERRNO, MAP_ANONYMOUS, MAP_PRIVATE, NR } from '../sys/numbers.ts';
 /** The call that is being answered. */
 export interface CurrentCall {
   readonly call: Notification;
-  readonly pid: number;
+  /** The caller's address space. */
+  readonly space: object | undefined;
 }
 /** What pinning in the name of a program needs of the loop. */
 export interface PinParts {
@@ -70,8 +71,8 @@ export class ExactPins {
     this.#ring = ring;
   }
 
-  hold(pid: number, index: number, count: number): HeldPages | undefined {
-    const held = this.#pin(pid, index, count);
+  hold(space: object, index: number, count: number): HeldPages | undefined {
+    const held = this.#pin(space, index, count);
     if (typeof held !== 'string') return held;
     if (!this.#told.has(held)) {
       this.#parts.warn(`--pin=exact: some pages are copied when their mapping goes: ${held}`);
@@ -81,9 +82,9 @@ export class ExactPins {
   }
 
   /** Or why not. */
-  #pin(pid: number, index: number, count: number): HeldPages | string {
+  #pin(space: object, index: number, count: number): HeldPages | string {
     const current = this.#parts.current();
-    if (current?.pid !== pid) return 'they were pinned in a call of another process';
+    if (current?.space !== space) return 'they were pinned in a call of another process';
     if (count * PAGE_SIZE > LONGEST_BUFFER) return 'a pin has more than 1 GiB';
     if (this.#free.length === 0 && this.#used === MOST_BUFFERS) {
       return `there are more than ${MOST_BUFFERS} pins`;

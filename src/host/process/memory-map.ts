@@ -1,12 +1,12 @@
 /**
  * /proc/PID/maps as Vmas: single mappings where the kernel tells them, else all, parsed at most once a turn, for nothing
  * of the caller changes while it waits for its answer.
+ *
+ * An address space has its own open file of it. Of a process that is looked at for once it is what it has now.
  */
 import type { MmioWindow } from '../../base/file.ts';
-import * as libc from '../sys/libc.ts';
-import { queryMapping, type MapsLine } from '../sys/map-query.ts';
+import { MapsFile, type MapsLine } from '../sys/map-query.ts';
 import { textOf } from '../sys/procfs.ts';
-import { O_CLOEXEC } from '../sys/numbers.ts';
 
 /** Which registers a mapping of one of our files shows. */
 export type WindowOf = (
@@ -47,37 +47,42 @@ function pageOf(hex: string): number {
 /** More questions than this in a turn: reading everything once is cheaper. */
 const MOST_QUERIES = 16;
 
-/** What is known of a process this turn. */
+/** An address space as it is looked up here. */
+export interface MappedSpace {
+  readonly maps: MapsFile;
+  /** A thread that has it. */
+  readonly thread: number;
+}
+/** Of a process by its number: whatever it has now. */
+type Whose = MappedSpace | number;
+
+/** What is known of an address space this turn. */
 interface Turn {
-  /** -1: asking for single mappings is not possible. */
-  mapsFd: number;
   queries: number;
   /** Answers so far, or all mappings in order. */
   lines: MapsLine[];
   complete: boolean;
 }
 
-/** What is mapped where in a process, asked once a turn. */
+/** What is mapped where, asked once a turn. */
 export class MemoryMap {
   readonly #windowOf: WindowOf;
   readonly #isHuge: IsHuge;
-  readonly #turns = new Map<number, Turn>();
+  readonly #turns = new Map<Whose, Turn>();
   constructor(windowOf: WindowOf, isHuge: IsHuge) {
     this.#windowOf = windowOf;
     this.#isHuge = isHuge;
   }
   /** Forget everything: programs have run since. */
   newTurn(): void {
-    if (this.#turns.size === 0) return;
-    for (const { mapsFd } of this.#turns.values()) if (mapsFd >= 0) libc.close(mapsFd);
     this.#turns.clear();
   }
-  find(pid: number, index: number): MapsLine | undefined {
-    const turn = this.#turn(pid);
+  find(space: MappedSpace, index: number): MapsLine | undefined {
+    const turn = this.#turn(space);
     const known = turn.complete ? search(turn.lines, index) : turn.lines.find(covers(index));
     if (known || turn.complete) return known;
-    if (turn.queries++ < MOST_QUERIES && turn.mapsFd >= 0) {
-      const line = queryMapping(turn.mapsFd, index);
+    if (turn.queries++ < MOST_QUERIES) {
+      const line = space.maps.query(index);
       if (line === 'none') return undefined;
       if (line !== 'unknown') {
         const shown = this.#completed(line);
@@ -85,34 +90,33 @@ export class MemoryMap {
         return shown;
       }
     }
-    this.#readAll(pid, turn);
+    this.#readAll(space, turn);
     return search(turn.lines, index);
   }
-  #turn(pid: number): Turn {
-    let turn = this.#turns.get(pid);
+  #turn(whose: Whose): Turn {
+    let turn = this.#turns.get(whose);
     if (!turn) {
-      const mapsFd = libc.open(`/proc/${pid}/maps`, O_CLOEXEC);
-      turn = { mapsFd, queries: 0, lines: [], complete: false };
-      this.#turns.set(pid, turn);
+      turn = { queries: 0, lines: [], complete: false };
+      this.#turns.set(whose, turn);
     }
     return turn;
   }
   /** A page of an address space that shows page `objectIndex` of an object now. */
-  findObject(pid: number, object: string, objectIndex: number): number | undefined {
-    for (const line of this.mappings(pid)) {
+  findObject(whose: Whose, object: string, objectIndex: number): number | undefined {
+    for (const line of this.mappings(whose)) {
       const at = placeIn(line, object, objectIndex);
       if (at !== undefined) return at;
     }
     return undefined;
   }
-  /** All of a process. */
-  mappings(pid: number): readonly MapsLine[] {
-    const turn = this.#turn(pid);
-    if (!turn.complete) this.#readAll(pid, turn);
+  /** All of it. */
+  mappings(whose: Whose): readonly MapsLine[] {
+    const turn = this.#turn(whose);
+    if (!turn.complete) this.#readAll(whose, turn);
     return turn.lines;
   }
-  #readAll(pid: number, turn: Turn): void {
-    turn.lines = parseMaps(textOf(`/proc/${pid}/maps`)).map((line) => this.#completed(line));
+  #readAll(whose: Whose, turn: Turn): void {
+    turn.lines = parseMaps(mapsText(whose)).map((line) => this.#completed(line));
     turn.complete = true;
   }
   #completed(line: MapsLine): MapsLine {
@@ -122,6 +126,11 @@ export class MemoryMap {
   }
 }
 
+function mapsText(whose: Whose): string {
+  if (typeof whose === 'number') return textOf(`/proc/${whose}/maps`);
+  // The file of a thread that has ended is not read any more, only queried.
+  return whose.maps.text() ?? textOf(`/proc/${whose.thread}/maps`);
+}
 function covers(index: number): (line: MapsLine) => boolean {
   return ({ start, end }) => start <= index && index < end;
 }

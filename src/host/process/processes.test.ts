@@ -55,7 +55,7 @@ test('a file is installed in the program, or the errno says which of us ran out'
 
 test('a process that is gone has an address space with nothing in it', () => {
   const { processes } = caller();
-  const mm = processes.mm(2 ** 22 + 1);
+  const mm = processes.mm({ tid: 2 ** 22 + 1, pid: 2 ** 22 + 1 });
   expect(mm.alive).toBe(false);
   expect(mm.mem.read(0n, new Uint8Array(1))).toBe(EFAULT);
   expect(mm.mem.write(0n, new Uint8Array(1))).toBe(EFAULT);

@@ -1,49 +1,60 @@
 /**
  * The processes of a run: which process a thread belongs to, and the address space it has now.
  *
- * Kept by looking, not by tracing: a thread that calls is alive, a pidfd tells the end of a process, and an address
- * space that no longer answers was replaced by exec.
+ * Kept by looking, not by tracing. Numbers of threads and processes are used again, so nothing is believed longer than what
+ * makes it true: a thread is looked for in its process once a call, a pidfd tells the end of a process before its number
+ * can mean another one, and whether an exec that was let go has worked is asked when the process is heard of again.
  */
-import { EFAULT } from '../../base/errno.ts';
-import { refuse } from '../../base/refuse.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
-import { processIds, textOf } from '../sys/procfs.ts';
+import { nameOf, processIdOf, processIds } from '../sys/procfs.ts';
+import type { AddressSpace } from './address-space.ts';
+import { AddressSpaces, type HostMm } from './address-spaces.ts';
 import type { Capabilities } from './capabilities.ts';
 import { HostCred, type Ids } from './credentials.ts';
-import { AddressSpace, RemoteMemory, type SpaceParts } from './remote-memory.ts';
+import { RemoteMemory } from './remote-memory.ts';
 import { HostTask, installDescriptor, type TaskParts } from './task.ts';
 
 interface Process {
+  readonly pid: number;
   readonly pidfd: number;
   readonly watch: Disposable;
-  space: AddressSpace | undefined;
-  mm: MachineMm;
+  /** Undefined until it matters: a child of its own memory that never asks for any has no pins. */
+  hostMm: HostMm | undefined;
+  /** Threads whose exec was let go, and that have not been heard of since. */
+  readonly executing: Set<number>;
+  /** It has been said that we may not look into it. */
+  isTold: boolean;
+}
+/** A thread, and the process it is of. */
+export interface Caller {
+  readonly tid: number;
+  readonly pid: number;
 }
 
-/** The processes of a run, each known since its first trapped call. */
+/** The processes of a run, each known since its first trapped call that concerned its memory. */
 export class Processes {
   readonly #parts: TaskParts;
-  readonly #space: SpaceParts;
+  readonly #spaces: AddressSpaces;
   /** Present when programs have the capabilities of the simulated machine. */
   readonly capabilities: Capabilities | undefined;
   readonly #processOf = new Map<number, number>();
   readonly #processes = new Map<number, Process>();
-  readonly #denied = new Set<number>();
   /** The thread whose process has been confirmed in this call. */
   #proven = 0;
   constructor(parts: TaskParts, capabilities?: Capabilities) {
     this.#parts = parts;
     this.capabilities = capabilities;
-    this.#space = {
+    this.#spaces = new AddressSpaces(parts.machine, {
       map: parts.map,
       objects: parts.objects,
       warn: (text) => parts.warn(text),
       pins: parts.pins,
       showing: (object, page) => this.#showing(object, page),
-    };
+      user: (space) => this.#userOf(space),
+    });
   }
 
   task(call: Notification): HostTask {
@@ -71,12 +82,11 @@ export class Processes {
    * PR_SET_DUMPABLE 0) and we are an ordinary user.
    */
   mayNotLook(tid: number): void {
-    const pid = this.processOf(tid);
-    if (this.#denied.has(pid)) return;
-    this.#denied.add(pid);
-    const name = textOf(`/proc/${tid}/comm`).trim();
+    const process = this.#known({ tid, pid: this.processOf(tid) });
+    if (process.isTold) return;
+    process.isTold = true;
     this.#parts.warn(
-      `process ${pid} (${name}) may not be looked into: it sees the host's files, and its calls on simulated ones are EPERM`,
+      `${nameOf(process.pid)} may not be looked into: it sees the host's files, and its calls on simulated ones are EPERM`,
     );
   }
   /** What a fault is: EPERM where nothing is wrong with the address, but we may not look. */
@@ -100,24 +110,73 @@ export class Processes {
     const known = this.#processOf.get(tid);
     if (known !== undefined && this.#proven === tid) return known;
     if (known !== undefined && libc.exists(`/proc/${known}/task/${tid}`)) return known;
-    const pid = Number(/^Tgid:\s*(\d+)/m.exec(textOf(`/proc/${tid}/status`))?.[1] ?? tid);
+    const pid = processIdOf(tid);
     this.#processOf.set(tid, pid);
     return pid;
   }
 
-  /** The address space of a process now; a new one after exec. */
-  mm(pid: number): MachineMm {
-    const process = this.#processes.get(pid) ?? this.#add(pid);
-    if (process.space?.alive) return process.mm;
-    process.mm.exit();
-    this.#open(process, pid);
-    return process.mm;
+  /** The address space of a caller now. */
+  mm(caller: Caller): MachineMm {
+    const hostMm = this.#hostMm(caller);
+    // Calls of 32-bit programs are not trapped, exec neither.
+    if (hostMm.space?.alive !== false) return hostMm.mm;
+    this.#settle(this.#known(caller), caller.tid);
+    return this.#hostMm(caller).mm;
+  }
+  /** The way to it; undefined when we may not look. */
+  space(caller: Caller): AddressSpace | undefined {
+    return this.#hostMm(caller).space;
+  }
+  #hostMm({ tid, pid }: Caller): HostMm {
+    const process = this.#settled({ tid, pid });
+    if (process.hostMm && !process.hostMm.space) this.#leave(process); // perhaps we may look now
+    process.hostMm ??= this.#spaces.open(tid, pid);
+    const { space } = process.hostMm;
+    if (space) space.thread = tid;
+    return process.hostMm;
+  }
+  /** The same where it matters already: if the process, or one that shares it, has asked for it. */
+  peek(caller: Caller): MachineMm | undefined {
+    return this.#settled(caller).hostMm?.mm;
+  }
+  /** The processes that have the caller's address space: it does not end before the last of them. */
+  users(caller: Caller): ReadonlySet<number> {
+    return this.#settled(caller).hostMm?.users ?? new Set([caller.pid]);
   }
 
-  /** The address space of a process that has one already. */
-  peek(pid: number): MachineMm | undefined {
-    return this.#processes.get(pid)?.mm;
+  /** An exec is let go: when it has worked, its thread has the number of its process, and the others are gone. */
+  executing(tid: number): void {
+    this.#processes.get(this.processOf(tid))?.executing.add(tid);
   }
+  #settled(caller: Caller): Process {
+    const process = this.#known(caller);
+    if (process.executing.size > 0) this.#settle(process, caller.tid);
+    return process;
+  }
+  /** Has the process become another program? */
+  #settle(process: Process, tid: number): void {
+    const { pid, hostMm, executing } = process;
+    if (!hostMm?.space?.isOf(tid)) {
+      executing.clear();
+      this.#leave(process);
+      return;
+    }
+    for (const one of executing) {
+      if (one === tid || !libc.exists(`/proc/${pid}/task/${one}`)) executing.delete(one);
+    }
+  }
+  #leave(process: Process): void {
+    const { pid, hostMm } = process;
+    process.hostMm = undefined;
+    if (hostMm) this.#spaces.leave(hostMm, pid);
+  }
+  #userOf(space: AddressSpace): number | undefined {
+    for (const { pid, hostMm, executing } of this.#processes.values()) {
+      if (hostMm?.space === space && executing.size === 0) return pid;
+    }
+    return undefined;
+  }
+
   /** Give a caller a descriptor of ours; an event queue goes where reads are trapped. */
   install(call: Notification, fd: number, how: { cloexec: boolean; stream: boolean }): number {
     return installDescriptor(this.#parts, call, fd, how);
@@ -129,34 +188,34 @@ export class Processes {
     for (const pids of [() => known, () => processIds().filter((pid) => !known.has(pid))]) {
       for (const pid of pids()) {
         const at = this.#parts.map.findObject(pid, object, page);
-        if (at === undefined) continue;
-        this.mm(pid);
-        const space = this.#processes.get(pid)?.space;
-        if (space) yield { space, at };
+        const space = at === undefined ? undefined : this.space({ tid: pid, pid });
+        if (at !== undefined && space) yield { space, at };
       }
     }
   }
 
   closeAll(): void {
     for (const pid of [...this.#processes.keys()]) this.#drop(pid);
+    this.#spaces.closeAll();
   }
 
-  #add(pid: number): Process {
+  #known({ tid, pid }: Caller): Process {
+    const known = this.#processes.get(pid);
+    if (known) return known;
     const pidfd = libc.pidfdOpen(pid);
-    const space = AddressSpace.open(pid, this.#space);
+    const isSettled = (other: number): boolean => this.#processes.get(other)?.executing.size === 0;
     const process: Process = {
+      pid,
       pidfd,
       watch: this.#parts.watches.watchFd(pidfd, () => this.#drop(pid)),
-      space,
-      mm: this.#parts.machine.addMm(space ?? NO_MEMORY),
+      hostMm: this.#spaces.sharedWith(tid, isSettled),
+      executing: new Set(),
+      isTold: false,
     };
+    process.hostMm?.users.add(pid);
     this.#processes.set(pid, process);
     this.#parts.machine.env.refs.born(process, 'process', String(pid));
     return process;
-  }
-  #open(process: Process, pid: number): void {
-    process.space = AddressSpace.open(pid, this.#space);
-    process.mm = this.#parts.machine.addMm(process.space ?? NO_MEMORY);
   }
   #drop(pid: number): void {
     const process = this.#processes.get(pid);
@@ -165,16 +224,7 @@ export class Processes {
     this.capabilities?.forget(pid);
     process.watch[Symbol.dispose]();
     libc.close(process.pidfd);
-    process.mm.exit();
-    process.space?.close();
+    this.#leave(process);
     this.#parts.machine.env.refs.gone(process, 'process', String(pid));
   }
 }
-
-/** The address space of a process we may not look into, or that is gone. */
-const NO_MEMORY = {
-  alive: false,
-  vma: () => undefined,
-  read: () => refuse(EFAULT, 'the address space cannot be reached'),
-  write: () => refuse(EFAULT, 'the address space cannot be reached'),
-};

@@ -4,7 +4,7 @@
  * Asked at rare moments, when a process with pinned pages ends or unmaps such memory, so everything is looked up afresh.
  */
 import type { PinnedRemoval } from '../../machine/memory/pin-copies.ts';
-import { placeIn } from './memory-map.ts';
+import { placeIn, type MappedSpace } from './memory-map.ts';
 import type { MapsLine, Span } from '../sys/map-query.ts';
 import { descriptorsOf, processIds } from '../sys/procfs.ts';
 import type { TaskParts } from './task.ts';
@@ -28,36 +28,44 @@ export class ReverseMap {
   }
 
   /**
-   * Pinned pages of shared memory that go with these mappings of a process: those nobody else maps, or, when a hole is
-   * being made in the memory itself, all of them.
+   * Pinned pages of shared memory that go with these mappings of an address space: those nobody else maps, or, when a hole
+   * is being made in the memory itself, all of them.
    */
-  lastMappings(pid: number, span: Span, removed: boolean): PinnedRemoval[] {
+  lastMappings(going: Going, removed: boolean): PinnedRemoval[] {
     const { machine, map, objects } = this.#parts;
     if (!removed && !objects.someMappedOnly) return [];
     const found: PinnedRemoval[] = [];
-    for (const line of map.mappings(pid)) {
-      const inside = objectSpan(line, span);
+    const own = going.space();
+    for (const line of own ? map.mappings(own) : []) {
+      const inside = objectSpan(line, going.span);
       if (line.object === undefined || !inside) continue;
       const { object } = line;
       if (!removed && !objects.isMappedOnly(object)) continue;
-      const goes = (page: number): boolean => removed || !this.#isMapped(object, page, pid, span);
+      const goes = (page: number): boolean => removed || !this.#isMapped(object, page, going);
       const removal = machine.objectRemoval(object, inside, goes);
       if (removal) found.push(removal);
     }
     return found;
   }
 
-  /** Anywhere but in that span of that process. */
-  #isMapped(object: string, page: number, pid: number, span: Span): boolean {
+  /** Anywhere but in that span of that address space. */
+  #isMapped(object: string, page: number, { space, users, span }: Going): boolean {
     const { map } = this.#parts;
-    return processIds().some((other) =>
-      map.mappings(other).some((line) => {
-        const at = placeIn(line, object, page);
-        if (at === undefined) return false;
-        return other !== pid || at < span.index || at >= span.index + span.count;
-      }),
-    );
+    const others = processIds().filter((pid) => !users.has(pid));
+    if (others.some((pid) => map.findObject(pid, object, page) !== undefined)) return true;
+    const own = space();
+    return (own ? map.mappings(own) : []).some((line) => {
+      const at = placeIn(line, object, page);
+      return at !== undefined && (at < span.index || at >= span.index + span.count);
+    });
   }
+}
+
+/** What goes: a span of an address space, which these processes have. */
+export interface Going {
+  readonly space: () => MappedSpace | undefined;
+  readonly users: ReadonlySet<number>;
+  readonly span: Span;
 }
 
 /** The part of a shared mapping's object that lies in a span of addresses. */

@@ -43,8 +43,8 @@ export interface TaskParts {
 /** What a task asks of the processes of its run. */
 export interface TaskProcesses {
   cred(tid: number, ids: Ids): HostCred;
-  /** The address space of a process now. */
-  mm(pid: number): MachineMm;
+  /** The address space of a caller now. */
+  mm(caller: { readonly tid: number; readonly pid: number }): MachineMm;
 }
 
 /** The caller of one trapped call. */
@@ -68,17 +68,17 @@ export class HostTask implements Task {
     this.cred = processes.cred(caller.tid, 'fs');
   }
   get uid(): number {
-    return Number(/^Uid:\s*\d+\s+(\d+)/m.exec(textOf(`/proc/${this.tid}/status`))?.[1] ?? 65534);
+    return this.cred.effectiveUid;
   }
   get mm(): MachineMm {
-    return this.#processes.mm(this.pid);
+    return this.#processes.mm(this);
   }
   capable(cap: number): boolean {
     return this.cred.capable(cap);
   }
   get rlimitMemlock(): bigint {
     // Of a process that is gone: what all programs of the run begin with.
-    const limits = textOf(`/proc/${this.pid}/limits`) || textOf('/proc/self/limits');
+    const limits = textOf(`/proc/${this.tid}/limits`) || textOf('/proc/self/limits');
     const soft = /^Max locked memory\s+(\w+)/m.exec(limits)?.[1] ?? '0';
     return soft === 'unlimited' ? U64_MAX : BigInt(soft);
   }
@@ -122,7 +122,7 @@ export class HostTask implements Task {
   }
 
   getEventfd(fd: number): Result<Eventfd, 'EBADF' | 'EINVAL'> {
-    return this.#parts.eventfds.get(this.pid, this.tid, fd);
+    return this.#parts.eventfds.get(this.tid, fd);
   }
 }
 

@@ -3,7 +3,7 @@
  * number, negative for an errno. Numbers are those of x86-64.
  */
 import { cString, setPointer, syscall, type Argument, type SyscallArgument } from './ffi.ts';
-import { HOST_ERRNO, MSG_NOSIGNAL, NR, O_CLOEXEC, O_NONBLOCK } from './numbers.ts';
+import { HOST_ERRNO, MSG_NOSIGNAL, NR, O_CLOEXEC, O_EXCL, O_NONBLOCK } from './numbers.ts';
 
 const POLLIN = 1;
 const AF_UNIX = 1;
@@ -16,6 +16,8 @@ const FD_CLOEXEC = 1;
 const F_DUPFD_CLOEXEC = 1030;
 /** IN_CLOSE_WRITE | IN_CLOSE_NOWRITE */
 const IN_CLOSE = 0x18;
+const PIDFD_THREAD = O_EXCL;
+const KCMP_VM = 1;
 const WNOHANG = 1;
 /** Children of every kind, clones too. */
 const WALL = 0x40000000;
@@ -43,6 +45,10 @@ export function pread(fd: number, into: Uint8Array, at: SyscallArgument): number
 /** pwrite(2) at a byte offset. */
 export function pwrite(fd: number, from: Uint8Array, at: SyscallArgument): number {
   return syscall(NR.pwrite64, fd, from, from.length, at);
+}
+/** lseek(2) to the start. */
+export function rewind(fd: number): void {
+  syscall(NR.lseek, fd, 0, 0);
 }
 /** ioctl(2) */
 export function ioctl(fd: number, command: number, arg: Argument): number {
@@ -87,6 +93,15 @@ export function pidfdOpen(pid: number): number {
 /** pidfd_getfd(2): another process's descriptor as one of ours, or minus an errno. */
 export function pidfdGetfd(pidfd: number, fd: number): number {
   return syscall(NR.pidfd_getfd, pidfd, fd, 0);
+}
+/** pidfd_open(2) of one thread (Linux 6.9), for its own table of descriptors; minus an errno. */
+export function pidfdOpenThread(tid: number): number {
+  return syscall(NR.pidfd_open, tid, PIDFD_THREAD);
+}
+/** kcmp(2): do two threads have one address space? Undefined: we may not ask. */
+export function sharesMemory(tid: number, other: number): boolean | undefined {
+  const order = syscall(NR.kcmp, tid, other, KCMP_VM);
+  return order < 0 ? undefined : order === 0;
 }
 /** kill(2) */
 export function kill(pid: number, signal: number): number {

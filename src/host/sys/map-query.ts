@@ -1,12 +1,13 @@
 /**
- * One mapping of a process by PROCMAP_QUERY (Linux 6.11), which costs a twentieth of reading all of /proc/PID/maps.
+ * /proc/TID/maps, held open: it stays with the address space it was opened on.
  *
+ * One mapping by PROCMAP_QUERY (Linux 6.11) costs a twentieth of reading all.
  * struct procmap_query of the public header linux/fs.h, 104 bytes.
  */
 import { setPointer } from './ffi.ts';
 import * as libc from './libc.ts';
 import type { Vma } from '../../machine/memory/process-memory.ts';
-import { HOST_ERRNO } from './numbers.ts';
+import { HOST_ERRNO, O_CLOEXEC } from './numbers.ts';
 
 const PROCMAP_QUERY = 0xc0686611;
 const QUERY_SIZE = 104;
@@ -44,6 +45,37 @@ export interface MapsLine extends Vma {
   readonly executable: boolean;
   /** The pathname column: '[heap]', '/memfd:x (deleted)', ''. */
   readonly name: string;
+}
+
+/** /proc/TID/maps of an address space. */
+export class MapsFile {
+  readonly #fd: number;
+  /** Undefined when the thread is gone or we may not look into it. */
+  static open(tid: number): MapsFile | undefined {
+    const fd = libc.open(`/proc/${tid}/maps`, O_CLOEXEC);
+    return fd < 0 ? undefined : new MapsFile(fd);
+  }
+  private constructor(fd: number) {
+    this.#fd = fd;
+  }
+  query(index: number): MapsLine | 'none' | 'unknown' {
+    return queryMapping(this.#fd, index);
+  }
+  /** Undefined: the address space is gone, or the thread it was opened through is. */
+  text(): string | undefined {
+    const parts: Buffer[] = [];
+    libc.rewind(this.#fd);
+    for (;;) {
+      const part = Buffer.alloc(1 << 16);
+      const length = libc.read(this.#fd, part);
+      if (length <= 0)
+        return parts.length === 0 ? undefined : Buffer.concat(parts).toString('latin1');
+      parts.push(part.subarray(0, length));
+    }
+  }
+  close(): void {
+    libc.close(this.#fd);
+  }
 }
 
 /** The mapping at a page; 'none' when nothing is mapped there, 'unknown' when this kernel cannot say or the process is gone. */

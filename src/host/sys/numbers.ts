@@ -117,6 +117,7 @@ export const NR = {
   name_to_handle_at: 303,
   process_vm_readv: 310,
   process_vm_writev: 311,
+  kcmp: 312,
   renameat2: 316,
   seccomp: 317,
   memfd_create: 319,

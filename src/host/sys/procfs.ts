@@ -2,6 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { readlink } from './libc.ts';
 
+const AT_RANDOM = 25n;
+
 /** A file's text; empty when what it speaks of is gone, or this kernel has no such file. */
 export function textOf(path: string): string {
   try {
@@ -34,12 +36,37 @@ export function parentOf(pid: number): number | undefined {
 }
 /** The process that traces a thread; 0: none, or none that can be seen from here. */
 export function tracerOf(tid: number): number {
-  return Number(/^TracerPid:\s*(\d+)/m.exec(textOf(`/proc/${tid}/status`))?.[1] ?? 0);
+  return Number(statusLine(textOf(`/proc/${tid}/status`), 'TracerPid'));
 }
 /** A process in words, for a line to the user. */
 export function nameOf(pid: number): string {
   return `process ${pid} (${textOf(`/proc/${pid}/comm`).trim()})`;
 }
+/** The process a thread is of; the thread's own number when it is gone. */
+export function processIdOf(tid: number): number {
+  return Number(statusLine(textOf(`/proc/${tid}/status`), 'Tgid') || tid);
+}
+/** The threads of a process, those that have ended before it among them. */
+export function threadsOf(pid: number): number[] {
+  return namesIn(`/proc/${pid}/task`).map(Number);
+}
+/** Is a thread gone, or only there until its process is: a leader that ended by pthread_exit()? */
+export function hasEnded(tid: number): boolean {
+  return !/^[RSDTtI]/.test(statusLine(textOf(`/proc/${tid}/status`), 'State'));
+}
+/** A line of /proc/TID/status. */
+export function statusLine(status: string, name: string): string {
+  return new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? '';
+}
+/** Where the kernel has put 16 random bytes for the program a thread runs (AT_RANDOM). Undefined: we may not look, or it is gone. */
+export function randomBytesAt(tid: number): bigint | undefined {
+  const pairs = Buffer.from(textOf(`/proc/${tid}/auxv`), 'latin1');
+  for (let at = 0; at + 16 <= pairs.length; at += 16) {
+    if (pairs.readBigUInt64LE(at) === AT_RANDOM) return pairs.readBigUInt64LE(at + 8);
+  }
+  return undefined;
+}
+
 /** Every open descriptor, with the text of its link: what it is open on. */
 export function* descriptorsOf(
   pid: number,
@@ -51,5 +78,5 @@ export function* descriptorsOf(
 }
 /** Is a thread traced, by whomever? */
 export function isTraced(tid: number): boolean {
-  return /^TracerPid:\s*[1-9]/m.test(textOf(`/proc/${tid}/status`));
+  return Number(statusLine(textOf(`/proc/${tid}/status`), 'TracerPid')) > 0;
 }

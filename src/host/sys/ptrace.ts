@@ -2,10 +2,10 @@
  * ptrace, for the two things nothing else can do: emulating loads and stores of registers, and making a waiting thread
  * run a system call of ours (injection.ts). Only SEIZE is used, so that a program is never stopped when it need not be.
  */
-import { readdirSync } from 'node:fs';
 import { syscall, type Argument } from './ffi.ts';
 import { iovec } from './libc.ts';
-import { NR } from './numbers.ts';
+import { HOST_ERRNO, NR } from './numbers.ts';
+import { hasEnded, threadsOf } from './procfs.ts';
 
 const REQUEST = {
   cont: 7,
@@ -145,16 +145,15 @@ export function setVectorState(tid: number, from: Uint8Array): number {
 
 /** Attach to every thread of a process. Returns minus the errno of the first refusal, or 0. */
 export function seizeProcess(pid: number, seized: Set<number>): number {
+  const ended = new Set<number>();
   for (;;) {
-    const fresh = readdirSync(`/proc/${pid}/task`)
-      .map(Number)
-      .filter((tid) => !seized.has(tid));
+    const fresh = threadsOf(pid).filter((tid) => !seized.has(tid) && !ended.has(tid));
     if (fresh.length === 0) return 0;
     for (const tid of fresh) {
       const rc = seize(tid);
-      if (rc === -3) continue; // it ended meanwhile
-      if (rc < 0) return rc;
-      seized.add(tid);
+      if (rc >= 0) seized.add(tid);
+      else if (rc === -HOST_ERRNO.ESRCH || hasEnded(tid)) ended.add(tid);
+      else return rc;
     }
   }
 }

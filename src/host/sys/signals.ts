@@ -1,5 +1,5 @@
 /** What /proc tells of a thread's signals: one that waits for us hears of none, and we of none of its. */
-import { textOf } from './procfs.ts';
+import { statusLine, textOf } from './procfs.ts';
 
 const SIGKILL = 1n << 8n;
 
@@ -19,7 +19,6 @@ export function meaningsIn(stat: string): Meanings {
 export function isDying(tid: number): boolean {
   const status = textOf(`/proc/${tid}/status`);
   if (status === '') return true; // it is gone
-  const pending = /^SigPnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0';
-  const shared = /^ShdPnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0';
-  return ((BigInt(`0x${pending}`) | BigInt(`0x${shared}`)) & SIGKILL) !== 0n;
+  const pending = (name: string): bigint => BigInt(`0x${statusLine(status, name) || '0'}`);
+  return ((pending('SigPnd') | pending('ShdPnd')) & SIGKILL) !== 0n;
 }

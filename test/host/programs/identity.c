@@ -37,6 +37,8 @@ static const char *name(long rc)
 
 static int container, device;
 static uint64_t bar, config;
+/* Where the device's bytes come back. */
+static uint64_t landing = 0x4000000;
 
 static uint64_t region(int index)
 {
@@ -58,7 +60,7 @@ static void open_device(void)
 	container = open("/dev/vfio/vfio", O_RDWR);
 	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
 	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0");
+	device = dup(ioctl(group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0")); /* to be kept by exec */
 	find_registers();
 }
 static uint32_t load(int at)
@@ -80,22 +82,21 @@ static void transfer(uint64_t from, uint64_t to, int length, int command)
 	store(DESTINATION, to, 8);
 	store(COUNT, length, 8);
 	store(COMMAND, command | 1, 4);
-	while (load(COMMAND) & 1)
+	for (int n = 0; (load(COMMAND) & 1) && n < 2000; n++)
 		usleep(1000);
 }
 /* What the device sees at an address of the bus: through its own buffer to a page of ours. */
 static const char *device_sees(uint64_t iova)
 {
 	static char *page;
-	static uint64_t at = 0x4000000;
 
 	if (!page) {
 		page = mmap(NULL, PAGE, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		map_at(page, at, PAGE);
+		map_at(page, landing, PAGE);
 	}
 	transfer(iova, BUFFER, 64, 0);
 	memset(page, 0, 64);
-	transfer(BUFFER, at, 64, 2);
+	transfer(BUFFER, landing, 64, 2);
 	return page;
 }
 static char *page_at(char *place, const char *text)
@@ -197,6 +198,7 @@ static void become_here(char *const *arguments)
 {
 	container = atoi(arguments[0]);
 	device = atoi(arguments[1]);
+	landing = 0x5000000;
 	find_registers();
 	page_at(PLACE, "new");
 	SHOW("the new program maps its page", map_at(PLACE, 0x300000, PAGE));

@@ -1,0 +1,158 @@
+/**
+ * One address space of a program (mm_struct) for longer than a call, for pinning and DMA.
+ *
+ * It is opened through a thread that is alive, for a leader may have ended before its process. What is opened of /proc then
+ * stays with the address space: it ends with it, at exec or at the last exit, and never shows its successor.
+ */
+import { EFAULT, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
+import type { HeldPages, ProcessMemory } from '../../machine/memory/process-memory.ts';
+import * as libc from '../sys/libc.ts';
+import { MapsFile, type MapsLine } from '../sys/map-query.ts';
+import { NR, O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
+import { randomBytesAt } from '../sys/procfs.ts';
+import type { ExactPins } from './exact-pins.ts';
+import type { MemoryMap } from './memory-map.ts';
+import { holdObject, type HostObjects } from './objects.ts';
+import { copy } from './remote-memory.ts';
+
+/** Up to here a copy through /proc/PID/mem is the faster one. */
+const SMALL = 16384;
+/** What AT_RANDOM points to. */
+const RANDOM_BYTES = 16;
+
+/** What an address space needs to know of the run. */
+export interface SpaceParts {
+  readonly map: MemoryMap;
+  readonly objects: HostObjects;
+  warn(text: string): void;
+  /** Present with `--pin=exact`. */
+  readonly pins?: ExactPins | undefined;
+  /** Address spaces that show a page of an object, and where. */
+  showing(
+    object: string,
+    page: number,
+  ): Iterable<{ readonly space: AddressSpace; readonly at: number }>;
+  /** A process that has this address space for certain; undefined when an exec is under way in all that had it. */
+  user(space: AddressSpace): number | undefined;
+}
+
+/** One address space: dead after exec or the last exit, whatever its process shows then. */
+export class AddressSpace implements ProcessMemory {
+  readonly maps: MapsFile;
+  /** A thread that had it when it was last looked at. */
+  thread: number;
+  readonly #memFd: number;
+  readonly #parts: SpaceParts;
+  readonly #probe = Buffer.alloc(1);
+  #alive = true;
+  #loss = false;
+
+  /** Undefined when the thread is gone or we may not look into it. */
+  static open(tid: number, parts: SpaceParts): AddressSpace | undefined {
+    const memFd = libc.open(`/proc/${tid}/mem`, O_RDWR | O_CLOEXEC);
+    if (memFd < 0) return undefined;
+    const maps = MapsFile.open(tid);
+    if (maps) return new AddressSpace(tid, memFd, maps, parts);
+    libc.close(memFd);
+    return undefined;
+  }
+  private constructor(tid: number, memFd: number, maps: MapsFile, parts: SpaceParts) {
+    this.thread = tid;
+    this.maps = maps;
+    this.#memFd = memFd;
+    this.#parts = parts;
+  }
+  /** /proc/TID/mem reads as empty when its address space is gone. */
+  get alive(): boolean {
+    if (this.#alive && libc.pread(this.#memFd, this.#probe, 0) === 0) this.close();
+    return this.#alive;
+  }
+  /**
+   * Is it the one a thread has now? Each exec puts new random bytes into the new address space, so they are compared: those
+   * the thread has, and what is here at their address.
+   */
+  isOf(tid: number): boolean {
+    const at = randomBytesAt(tid);
+    if (at === undefined) return false;
+    const [theirs, here] = [Buffer.alloc(RANDOM_BYTES), Buffer.alloc(RANDOM_BYTES)];
+    if (copy(NR.process_vm_readv, tid, at, theirs) !== RANDOM_BYTES) return false;
+    return libc.pread(this.#memFd, here, at) === RANDOM_BYTES && here.equals(theirs);
+  }
+  read(addr: bigint, into: Uint8Array): Status<'EFAULT'> {
+    if (into.length === 0) return undefined;
+    const done = this.#transfer(libc.pread, NR.process_vm_readv, addr, into);
+    if (done === into.length) return undefined;
+    return refuse(EFAULT, 'the address space has nothing readable there', facts(addr, into));
+  }
+  write(addr: bigint, from: Uint8Array): Status<'EFAULT'> {
+    if (from.length === 0) return undefined;
+    const done = this.#transfer(libc.pwrite, NR.process_vm_writev, addr, from);
+    if (done === from.length) return undefined;
+    return refuse(EFAULT, 'the address space has nothing writable there', facts(addr, from));
+  }
+  vma(index: number): MapsLine | undefined {
+    return this.alive ? this.#parts.map.find(this, index) : undefined;
+  }
+  /** Shared pages by their object; private ones by the host's kernel, if that is wanted. */
+  hold(index: number, count: number): HeldPages | undefined {
+    const vma = this.vma(index);
+    if (!vma) return undefined;
+    if (!vma.shared || vma.object === undefined) {
+      return this.#parts.pins?.hold(this, index, count);
+    }
+    const first = vma.objectOffset + (index - vma.start);
+    const object = this.#parts.objects.ofMapping(this.thread, vma);
+    return object ? holdObject(object, first) : this.#holdMapped(vma.object, first, index);
+  }
+  /** An object without a descriptor: through this address space, and when it is gone through another that maps it. */
+  #holdMapped(object: string, first: number, index: number): HeldPages {
+    const copy = (
+      page: number,
+      use: (space: AddressSpace, at: number) => Status<'EFAULT'>,
+    ): Status<'EFAULT'> => {
+      if (this.#shows(index + page, object, first + page) && !use(this, index + page)) {
+        return undefined;
+      }
+      for (const { space, at } of this.#parts.showing(object, first + page)) {
+        if (space.alive && !use(space, at)) return undefined;
+      }
+      return refuse(EFAULT, 'no process maps this shared memory any more', { object });
+    };
+    const va = (at: number, offset: number): bigint => (BigInt(at) << 12n) + BigInt(offset);
+    return {
+      read: (page, offset, into) => copy(page, (space, at) => space.read(va(at, offset), into)),
+      write: (page, offset, from) => copy(page, (space, at) => space.write(va(at, offset), from)),
+      release: this.#parts.objects.mappedOnly(object),
+    };
+  }
+  #shows(index: number, object: string, objectIndex: number): boolean {
+    const vma = this.vma(index);
+    return vma?.object === object && vma.objectOffset + (index - vma.start) === objectIndex;
+  }
+  lost(): void {
+    if (this.#loss) return;
+    this.#loss = true;
+    const advice = '--pin=exact would have kept them';
+    const whose = `a process that was killed (its thread ${this.thread})`;
+    this.#parts.warn(`a device lost its pages of ${whose}: ${advice}`);
+  }
+  close(): void {
+    if (!this.#alive) return;
+    this.#alive = false;
+    libc.close(this.#memFd);
+    this.maps.close();
+  }
+  #transfer(small: typeof libc.pread, large: number, addr: bigint, bytes: Uint8Array): number {
+    if (!this.#alive || addr >= 1n << 63n) return -1;
+    const { length } = bytes;
+    const user = length > SMALL && this.alive ? this.#parts.user(this) : undefined;
+    if (user !== undefined && copy(large, user, addr, bytes) === length) return length;
+    // What mprotect forbids the program now, a pin still reaches.
+    return small(this.#memFd, bytes, addr);
+  }
+}
+
+function facts(addr: bigint, { length }: Uint8Array): { addr: bigint; length: number } {
+  return { addr, length };
+}
