@@ -61,7 +61,7 @@ const rooms = {
     'wishes/',
   ],
   host: ['sys/', 'seccomp/', 'tree/', 'launch/', 'process/', 'calls/', 'mmio/', 'loop/'],
-  cli: ['(?!main\\.)[^/]+$', 'commands/', 'main'],
+  cli: ['(?!main\\.|command-line\\.)[^/]+$', 'commands/', 'command-line', 'main'],
 };
 
 /**
