@@ -242,7 +242,10 @@ export class KernelLoop implements CallContext {
     return 'answered';
   }
 
-  /** A Bug in a release has been reported by the machine's guard. */
+  /**
+   * Told of the program of the run, whoever it was: inotify says that the last copy of a descriptor is gone, not who had
+   * it, and only a mark of fanotify(7), a privilege, would. A Bug in it has been reported by the machine's guard.
+   */
   #released(file: OpenFile): void {
     const rc = this.machine.syscalls.close(this.#parts.pid, file);
     if (rc) this.warn(`${file.name}: its release failed with ${rc.name}`);
