@@ -79,6 +79,7 @@ export interface PathCall {
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EACCESS = 0x200;
+const AT_NO_AUTOMOUNT = 0x800;
 const AT_REMOVEDIR = 0x200;
 const AT_SYMLINK_FOLLOW = 0x400;
 /** sizeof(struct open_how): flags, mode and resolve, 64 bits each. */
@@ -118,9 +119,12 @@ function beside(call: Notification, kind: PathKind, dir: number): PathCall {
 }
 function byName(
   kind: PathKind,
-  more: (call: Notification) => Partial<PathCall> = () => ({}),
+  more: (call: Notification) => Partial<PathCall> | number = () => ({}),
 ): DecodePath {
-  return (call) => ({ ...plain(call, kind, 0), ...more(call) });
+  return (call) => {
+    const rest = more(call);
+    return typeof rest === 'number' ? rest : { ...plain(call, kind, 0), ...rest };
+  };
 }
 function at(
   kind: PathKind,
@@ -140,6 +144,9 @@ function flagged(flags: number, known: number): Partial<PathCall> | number {
   };
 }
 const LINKS_AND_EMPTY = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+const AT_STATX_SYNC_TYPE = 0x6000;
+const STAT_FLAGS = LINKS_AND_EMPTY | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
+const STATX_RESERVED = 0x8000_0000;
 
 function opening(path: PathCall, flags: number, mode: number): PathCall {
   const exclusive = isCreating(flags) && (flags & O_EXCL) !== 0;
@@ -149,6 +156,10 @@ function opening(path: PathCall, flags: number, mode: number): PathCall {
 /** O_PATH makes nothing, whatever else is said. */
 export function isCreating(flags: number): boolean {
   return (flags & O_CREAT) !== 0 && (flags & O_PATH) === 0;
+}
+/** O_DIRECTORY makes nothing either: since Linux 6.4 nobody may ask for both, whatever is there. */
+export function isMakingDirectory(flags: number): boolean {
+  return isCreating(flags) && (flags & O_DIRECTORY) !== 0;
 }
 function openHow(call: Notification, mem: RemoteMemory): PathCall | number {
   const size = call.arg(3);
@@ -181,10 +192,24 @@ function openHowProblem(flags: bigint, mode: bigint, resolve: bigint): number {
   return (Number(resolve) & RESOLVE.cached) !== 0 && writes ? -HOST_ERRNO.EAGAIN : 0;
 }
 
-function statAt(flags: number, to: { extended: boolean; outAt: bigint }): Partial<PathCall> {
-  const follow = (flags & AT_SYMLINK_NOFOLLOW) === 0;
-  const emptyPath = (flags & AT_EMPTY_PATH) !== 0;
-  return { follow, emptyPath, ...to };
+function statAt(call: Notification): Partial<PathCall> | number {
+  const how = flagged(call.uint(3), STAT_FLAGS);
+  return typeof how === 'number' ? how : { ...how, outAt: call.arg(2) };
+}
+/** Both wishes about being up to date at once, or what is kept for later, are EINVAL. @kernel do_statx */
+function statx(call: Notification): Partial<PathCall> | number {
+  const flags = call.uint(2);
+  const isBoth = (flags & AT_STATX_SYNC_TYPE) === AT_STATX_SYNC_TYPE;
+  if (isBoth || call.uint(3) >= STATX_RESERVED) return -HOST_ERRNO.EINVAL;
+  const how = flagged(flags, STAT_FLAGS);
+  return typeof how === 'number' ? how : { ...how, extended: true, outAt: call.arg(4) };
+}
+/** @kernel do_faccessat */
+function accessOf(mode: number, flags: number): Partial<PathCall> | number {
+  if ((mode & ~7) !== 0) return -HOST_ERRNO.EINVAL;
+  const how = flagged(flags & ~AT_EACCESS, LINKS_AND_EMPTY);
+  if (typeof how === 'number') return how;
+  return { ...how, mode, effective: (flags & AT_EACCESS) !== 0 };
 }
 function lengthOf(value: bigint): number {
   return Math.min(Number(BigInt.asUintN(32, value)), 4096);
@@ -224,15 +249,11 @@ export const PATH_CALLS = {
   openat2: openHow,
   stat: byName('stat', (call) => ({ outAt: call.arg(1) })),
   lstat: byName('stat', (call) => ({ follow: false, outAt: call.arg(1) })),
-  newfstatat: at('stat', (call) => statAt(call.uint(3), { extended: false, outAt: call.arg(2) })),
-  statx: at('stat', (call) => statAt(call.uint(2), { extended: true, outAt: call.arg(4) })),
-  access: byName('access', (call) => ({ mode: call.uint(1) })),
-  faccessat: at('access', (call) => ({ mode: call.uint(2) })),
-  faccessat2: at('access', (call) => ({
-    mode: call.uint(2),
-    follow: (call.uint(3) & AT_SYMLINK_NOFOLLOW) === 0,
-    effective: (call.uint(3) & AT_EACCESS) !== 0,
-  })),
+  newfstatat: at('stat', statAt),
+  statx: at('stat', statx),
+  access: byName('access', (call) => accessOf(call.uint(1), 0)),
+  faccessat: at('access', (call) => accessOf(call.uint(2), 0)),
+  faccessat2: at('access', (call) => accessOf(call.uint(2), call.uint(3))),
   readlink: byName('readlink', (call) => ({
     follow: false,
     outAt: call.arg(1),

@@ -14,7 +14,7 @@ import type { Notification } from '../seccomp/notification.ts';
 import { AT_FDCWD, HOST_ERRNO } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
-import { isCreating, type PathCall } from './path-calls.ts';
+import { isCreating, isMakingDirectory, type PathCall } from './path-calls.ts';
 
 /** 'continue': the host's kernel gets there by itself. A number is minus an errno. */
 export type Found = Place | Errno | number | 'continue';
@@ -27,6 +27,13 @@ interface Start {
   readonly rest: string;
   /** It begins in a directory that is ours alone. */
   readonly ours: boolean;
+}
+
+/** What the flags ask of something in the tree that is refused wherever it is; undefined: nothing. */
+function problemOf(what: PathCall, place: Place | Errno): number | undefined {
+  if (!isErrno(place) && place.kind === 'host') return undefined;
+  if (what.kind === 'open' && isMakingDirectory(what.flags)) return -HOST_ERRNO.EINVAL;
+  return what.cached && !isErrno(place) ? -HOST_ERRNO.EAGAIN : undefined;
 }
 
 /** The way through a link in /proc: what it leads to, and what follows. */
@@ -57,7 +64,7 @@ export class PathLookup {
     const place = this.#resolve(what, start, { whole, path, cred });
     if (place === 'outside') return 'continue';
     if (!start.ours && this.#isHosts(call, whole, place)) return 'continue';
-    return what.cached && !isErrno(place) && place.kind === 'node' ? -HOST_ERRNO.EAGAIN : place;
+    return problemOf(what, place) ?? place;
   }
   #resolve(
     what: PathCall,

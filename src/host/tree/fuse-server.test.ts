@@ -42,7 +42,8 @@ const value: AttrNode = {
   },
 };
 const readOnly: AttrNode = { ...value, mode: 0o444 };
-const root: DirNode = dir(() => ({ value, 'read-only': readOnly, link: link('value') }));
+const closed: DirNode = { ...dir(() => ({ value })), mode: 0o700, uid: ME.uid + 1 };
+const root: DirNode = dir(() => ({ value, closed, 'read-only': readOnly, link: link('value') }));
 
 const running: AttrAccess = {
   settle: () => undefined,
@@ -134,6 +135,11 @@ describe('the tree by FUSE', () => {
     expect(lookup('nothing')).toBe(-HOST_ERRNO.ENOENT);
     expect(ask(FUSE.readlink, lookup('link')).result.toString()).toBe('value');
   });
+  test('a name in a directory that may not be searched leads nowhere', () => {
+    const id = lookup('closed');
+    expect(ask(FUSE.getattr, id).error).toBe(0);
+    expect(ask(FUSE.lookup, id, Buffer.from('value\0')).error).toBe(-HOST_ERRNO.EACCES);
+  });
   test('a name that was forgotten as often as it was looked up is asked for in vain', () => {
     const id = lookup('value');
     lookup('value');
@@ -189,7 +195,7 @@ describe('directories by FUSE', () => {
         at += (24 + length + 7) & ~7;
       }
     }
-    expect(names).toEqual(['.', '..', 'value', 'read-only', 'link']);
+    expect(names).toEqual(['.', '..', 'value', 'closed', 'read-only', 'link']);
   });
   test('nothing can be made or removed', () => {
     for (const op of [FUSE.mkdir, FUSE.mknod, FUSE.unlink, FUSE.rmdir, FUSE.rename]) {

@@ -131,7 +131,7 @@ export class FuseServer {
     const { op, args } = request;
     switch (op) {
       case FUSE.lookup:
-        return this.#lookup(path, node, wire.nameOf(args));
+        return this.#lookup(request, { kind: 'node', node, path }, wire.nameOf(args));
       case FUSE.getattr:
         return wire.encodeAttrReply(statOfNode(this.#vfs, node, path), this.#started);
       case FUSE.setattr:
@@ -202,8 +202,12 @@ export class FuseServer {
     }
   }
 
-  #lookup(path: string, node: Node, name: string): Reply {
+  /** The kernel looks every name up anew, and leaves the right to search to us. */
+  #lookup(request: Asked, directory: NodePlace, name: string): Reply {
+    const { node, path } = directory;
     if (node.kind !== 'dir') return -HOST_ERRNO.ENOTDIR;
+    const denied = this.#permission(request, directory, MAY_EXEC);
+    if (denied !== EMPTY) return denied;
     const child = node.lookup(name);
     if (!child) return -HOST_ERRNO.ENOENT;
     const childPath = join(path, name);

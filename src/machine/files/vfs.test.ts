@@ -110,8 +110,27 @@ describe('a path leads', () => {
     expect(create('/sys/bus/pci/new')).toBe(EACCES);
     expect(create('/sys/bus/pci/new/')).toBe(EISDIR);
     expect(create('/sys/bus/pci/new/deeper')).toBe(ENOENT);
+    expect(create('/sys/bus/pci/new/.')).toBe(ENOENT);
     expect(create('/tmp/new')).toMatchObject({ kind: 'host', path: '/tmp/new' });
   });
+});
+
+test.for([
+  ['a directory', '/sys/bus/pci/', EISDIR],
+  ['a directory of the host', '/tmp/', '/tmp/'],
+  ['a link to a directory', '/sys/bus/pci/devices/dev0//', EISDIR],
+  ['a file', '/sys/devices/dev0/vendor/', EISDIR],
+  ['a file below one', '/sys/devices/dev0/vendor/x/', ENOTDIR],
+  ['a directory by its dot', '/sys/bus/pci/.', '/sys/bus/pci'],
+  ['a directory by two', '/sys/bus/pci/../', '/sys/bus'],
+  ['a file by its dot', '/sys/devices/dev0/vendor/.', ENOTDIR],
+  ['the root', '/', '/'],
+] as const)('O_CREAT of %s: %s', ([, path, expected]) => {
+  const place = vfs.resolve(path, {
+    ...{ cred: SUPERUSER, create: true },
+    isHosts: (directory) => directory === '/tmp',
+  });
+  expect(isErrno(place) ? place : place.path).toBe(expected);
 });
 
 const READ: OpenHow = { read: true, write: false };

@@ -15,6 +15,7 @@ import {
   EPERM,
   EXDEV,
   isErrno,
+  type Errno,
   type Result,
   type Status,
 } from '../../base/errno.ts';
@@ -103,6 +104,8 @@ type OpenErrno = 'EEXIST' | 'EISDIR' | 'ENOTDIR' | 'ELOOP' | 'EACCES';
 
 /** MAXSYMLINKS */
 const MAX_LINKS = 40;
+
+const NO_DIRECTORIES = 'open makes no directories';
 
 export class Vfs {
   readonly root: DirNode;
@@ -241,7 +244,7 @@ export class Vfs {
       const place = this.#step(walk, name, how.follow !== false || walk.mustBeDir);
       if (place === undefined) continue;
       if (isErrno(place) || place.kind === 'host' || !walk.mustBeDir) return place;
-      return refuse(ENOTDIR, 'the path ends with a slash and at no directory', { path });
+      return endsAtFile(walk);
     }
   }
   #maySearch(walk: Walk, node: DirNode): Status<'EACCES'> {
@@ -269,9 +272,12 @@ export class Vfs {
     if (!node.merged || (isHosts && !isHosts(pathOf(walk)))) walk.ours = true;
   }
   /** The host's own directories are the host's, whatever of ours is in them. */
-  #atDirectory(walk: Walk, node: DirNode): Place {
+  #atDirectory(walk: Walk, node: DirNode): Result<Place, 'EISDIR'> {
     const path = pathOf(walk);
-    if (!node.merged || walk.how.isHosts?.(path) !== true) return { kind: 'node', node, path };
+    if (!node.merged || walk.how.isHosts?.(path) !== true) {
+      if (walk.makesDirectory) return refuse(EISDIR, NO_DIRECTORIES, { path });
+      return { kind: 'node', node, path };
+    }
     return walk.left ?? { kind: 'host', path, direct: !walk.ours };
   }
 
@@ -329,13 +335,9 @@ export class Vfs {
 
   /** Not simulated: the host's where there is one and the directory lets it show through. */
   #missing(walk: Walk, dir: DirNode, name: string): Result<Place, ResolveErrno> | undefined {
-    const { path, todo } = walk;
+    const { todo } = walk;
     if (!walk.host || !dir.merged) {
-      if (!walk.how.create || todo.length > 0) {
-        return refuse(ENOENT, 'no such file or directory', { path, name });
-      }
-      if (path.endsWith('/')) return refuse(EISDIR, 'open makes no directories', { path });
-      return refuse(EACCES, 'nobody makes files in the simulated tree', { path });
+      return endsNowhere(walk, name);
     }
     const rest = [join(pathOf(walk), name), ...todo].join('/') + (walk.mustBeDir ? '/' : '');
     walk.left ??= { kind: 'host', path: rest, direct: !walk.ours };
@@ -368,6 +370,8 @@ interface Walk {
   readonly host: boolean;
   /** The path ends with a slash. */
   readonly mustBeDir: boolean;
+  /** O_CREAT of a name with a slash behind it, whatever is there. @kernel open_last_lookups */
+  readonly makesDirectory: boolean;
   readonly trail: { readonly name: string; readonly node: DirNode }[];
   readonly todo: string[];
   links: number;
@@ -383,10 +387,25 @@ function newWalk(path: string, how: Resolve, host: boolean): Walk {
   const todo = components(path);
   return {
     ...{ path, how, host, mustBeDir, todo },
+    makesDirectory: how.create === true && /(?:^|\/)(?!\.{1,2}\/)[^/]+\/+$/.test(path),
     ...{ trail: [], links: 0, floor: 0, ours: false, left: undefined },
   };
 }
 
+/** A slash behind what is no directory. */
+function endsAtFile({ path, makesDirectory }: Walk): Errno<'EISDIR' | 'ENOTDIR'> {
+  if (makesDirectory) return refuse(EISDIR, NO_DIRECTORIES, { path });
+  return refuse(ENOTDIR, 'the path ends with a slash and at no directory', { path });
+}
+function endsNowhere(walk: Walk, name: string): Errno<'EISDIR' | 'ENOENT' | 'EACCES'> {
+  const { path, todo, how, mustBeDir, makesDirectory } = walk;
+  const isLast = todo.length === 0;
+  if (isLast && makesDirectory) return refuse(EISDIR, NO_DIRECTORIES, { path });
+  if (isLast && how.create && !mustBeDir) {
+    return refuse(EACCES, 'nobody makes files in the simulated tree', { path });
+  }
+  return refuse(ENOENT, 'no such file or directory', { path, name });
+}
 function changes({ write, truncate }: OpenHow): boolean {
   return write || truncate === true;
 }

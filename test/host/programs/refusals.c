@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,6 +37,15 @@ int main(void)
 	SHOW("a node is no directory", open("/dev/vfio/vfio/x", O_RDWR));
 	SHOW("exclusive creation of what is there", open("/dev/vfio/vfio", O_RDWR | O_CREAT | O_EXCL, 0600));
 	SHOW("a directory opened for writing", open("/dev/vfio", O_RDWR));
+	SHOW("a file made under a name with a slash", open("/dev/vfio/vfio/", O_RDWR | O_CREAT, 0600));
+	SHOW("a directory made under one", open("/sys/bus/pci/", O_CREAT, 0600));
+	SHOW("a directory to be made by open", open("/sys/bus/pci", O_CREAT | O_DIRECTORY, 0600));
+	SHOW("a question with a fourth bit", syscall(SYS_access, "/dev/vfio/vfio", 8));
+	SHOW("one about the file system's ids", syscall(SYS_faccessat2, AT_FDCWD, "/dev/vfio/vfio", R_OK, AT_EACCESS));
+	SHOW("one with an unknown flag", syscall(SYS_faccessat2, AT_FDCWD, "/dev/vfio/vfio", R_OK, 0x8000));
+	SHOW("a stat with an unknown flag", syscall(SYS_newfstatat, AT_FDCWD, "/dev/vfio/vfio", &st, 0x8000));
+	SHOW("one that is to be synced and not", syscall(SYS_statx, AT_FDCWD, "/dev/vfio/vfio", 0x6000, 0, page));
+	SHOW("one with a bit kept for later", syscall(SYS_statx, AT_FDCWD, "/dev/vfio/vfio", 0, 0x80000000, page));
 	SHOW("a bad path pointer", open((char *)8, O_RDWR));
 	SHOW("a write-only attribute read", open("/sys/bus/pci/drivers/vfio-pci/bind", O_RDONLY));
 	SHOW("an attribute written that cannot be", open("/sys/bus/pci/devices/0000:00:04.0/vendor", O_WRONLY));
