@@ -19,6 +19,7 @@ import {
   O_TRUNC,
 } from '../sys/numbers.ts';
 import { readlink } from '../sys/libc.ts';
+import type { DescriptorLink } from '../sys/look.ts';
 import type { DecodePath, PathCall } from './path-calls.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
 import { own, ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
@@ -92,7 +93,8 @@ export class MappingTraps {
     const what = decode(call, new RemoteMemory(call.tid));
     if (typeof what === 'number' || !empties(what)) return answer;
     const real = answer === 'continue' ? asItStands(call) : answer;
-    const effectOn = (file: string): Effect | undefined => this.#effectOnFile(call, what, file);
+    const effectOn = (file: DescriptorLink): Effect | undefined =>
+      this.#effectOnFile(call, what, file);
     return {
       *run(tid) {
         const named = [what.dirFd, what.pathAt, O_PATH | (what.follow ? 0 : O_NOFOLLOW)];
@@ -106,7 +108,7 @@ export class MappingTraps {
       otherwise: real.otherwise,
     };
   }
-  #effectOnFile(call: Notification, what: PathCall, file: string): Effect | undefined {
+  #effectOnFile(call: Notification, what: PathCall, file: DescriptorLink): Effect | undefined {
     const link = readlink(file);
     if (typeof link === 'number' || this.#context.isMounted(link)) return undefined;
     const from = what.kind === 'truncate' ? call.arg(1) : 0n;

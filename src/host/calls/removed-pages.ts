@@ -6,7 +6,8 @@ import { MADV, MAP_FIXED, SHM_REMAP } from '../sys/numbers.ts';
 import type { Span } from '../sys/map-query.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import type { MappedSpace, MemoryMap } from '../process/memory-map.ts';
-import { objectOf, statOf } from '../process/objects.ts';
+import { objectOf } from '../process/objects.ts';
+import { lookAt, type DescriptorLink } from '../sys/look.ts';
 import { textOf } from '../sys/procfs.ts';
 
 /** Pages that go from the caller's address space. */
@@ -114,14 +115,14 @@ function sizeOfSegment(id: number): bigint {
 /** Bytes of a file that go. */
 export interface Loss {
   /** A way to the file for ourselves. */
-  readonly file: string;
+  readonly file: DescriptorLink;
   readonly from: bigint;
   /** Absent: up to the end of the file. */
   readonly to?: bigint;
 }
 /** A file loses the pages that lie in a loss as a whole. Undefined: there are none. */
 export function lostFrom({ file, from, to }: Loss): RemovedFromFile | undefined {
-  const stat = statOf(file);
+  const stat = lookAt(file);
   if (!stat) return undefined;
   const index = pageUp(from);
   const end = to === undefined ? pageUp(stat.size) : Number(to / PAGE);
@@ -141,7 +142,7 @@ export const punched = fromFile((call) => {
   if ((call.uint(1) & FALLOC_FL_PUNCH_HOLE) === 0) return undefined;
   return { file: fileAt(call), from: call.arg(2), to: call.arg(2) + call.arg(3) };
 });
-function fileAt(call: Notification): string {
+function fileAt(call: Notification): DescriptorLink {
   return `/proc/${call.tid}/fd/${call.int(0)}`;
 }
 function pageUp(bytes: bigint): number {

@@ -4,17 +4,17 @@
  * Such a page stays the same page for every process, after munmap, and after the process that mapped it is gone. An
  * object nobody gives us a descriptor for is reached through any process of the run that still maps it.
  */
-import { statSync, statfsSync } from 'node:fs';
 import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { HeldPages, ObjectMemory } from '../../machine/memory/process-memory.ts';
 import * as libc from '../sys/libc.ts';
+import { fileSystemOf, lookAt, type DescriptorLink, type FileLook } from '../sys/look.ts';
 import type { MapsLine } from '../sys/map-query.ts';
 import { descriptorsOf } from '../sys/procfs.ts';
 import { HOST_ERRNO, MFD_HUGETLB, O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
 
-const TMPFS_MAGIC = 0x01021994;
-const HUGETLBFS_MAGIC = 0x958458f6;
+/** File systems whose files are memory. */
+const MEMORY_TYPES = ['tmpfs', 'devtmpfs', 'hugetlbfs'];
 /** The name of memory that stands for huge pages (huge-pages.ts). */
 export const HUGE_PREFIX = 'softiommu-huge';
 
@@ -33,7 +33,7 @@ export class HostObject implements ObjectMemory {
     descriptors.register(this, fd);
   }
   size(): bigint {
-    return statOf(`/proc/self/fd/${this.#fd}`)?.size ?? 0n;
+    return lookAt(`/proc/self/fd/${this.#fd}`)?.size ?? 0n;
   }
   read(offset: bigint, into: Uint8Array): Status<'EFAULT'> {
     if (libc.pread(this.#fd, into, offset) === into.length) return undefined;
@@ -53,7 +53,8 @@ export class HostObject implements ObjectMemory {
 export class HostObjects {
   readonly #known = new Map<string, WeakRef<HostObject>>();
   /** An object is one of huge pages when it lives on the kernel's own hugetlbfs mount. */
-  readonly #hugeDevice = hugetlbDevice();
+  readonly #hugeDevice = deviceOfMemfd(MFD_HUGETLB);
+  readonly #sharedDevice = deviceOfMemfd(0);
 
   /** Is this memory made of huge pages, or does it stand for such? */
   isHuge({ name, object }: { name: string; object: string | undefined }): boolean {
@@ -63,10 +64,16 @@ export class HostObjects {
 
   /** What can be pinned of a descriptor: shmem, memfd, hugetlbfs. Undefined for anything else. */
   ofDescriptor(tid: number, fd: number): HostObject | undefined {
-    const path = `/proc/${tid}/fd/${fd}`;
-    if (!isMemory(path)) return undefined;
-    const stat = statOf(path);
-    return stat && this.#get(objectOf(stat), () => openBest(path));
+    const link: DescriptorLink = `/proc/${tid}/fd/${fd}`;
+    const look = lookAt(link);
+    if (!look || !this.#isMemory(look.device, tid)) return undefined;
+    return this.#get(objectOf(look), () => openBest(link));
+  }
+
+  /** memfd and anonymous shared memory, the same of huge pages, or a file where such a file system is mounted. */
+  #isMemory(device: string, pid: number): boolean {
+    if (device === this.#sharedDevice || device === this.#hugeDevice) return true;
+    return MEMORY_TYPES.includes(fileSystemOf(device, pid) ?? '');
   }
 
   /** What a shared mapping shows, by the mapping itself (a privilege), or by a descriptor its process still has. */
@@ -113,9 +120,9 @@ function openMapping(pid: number, vma: MapsLine): number {
   for (const { fd, link } of descriptorsOf(pid)) {
     // A stat of every descriptor would be slow: the name in the maps is the link's text.
     if (link !== vma.name) continue;
-    const path = `/proc/${pid}/fd/${fd}`;
-    const stat = statOf(path);
-    if (stat && objectOf(stat) === vma.object) return openBest(path);
+    const path: DescriptorLink = `/proc/${pid}/fd/${fd}`;
+    const look = lookAt(path);
+    if (look && objectOf(look) === vma.object) return openBest(path);
   }
   return -HOST_ERRNO.ENOENT;
 }
@@ -139,41 +146,14 @@ export function holdObject(object: HostObject, firstPage: number): HeldPages {
   };
 }
 
-function isMemory(path: string): boolean {
-  try {
-    const { type } = statfsSync(path);
-    return type === TMPFS_MAGIC || type === HUGETLBFS_MAGIC;
-  } catch {
-    return false; // closed meanwhile
-  }
-}
-interface FileStat {
-  readonly dev: bigint;
-  readonly ino: bigint;
-  readonly size: bigint;
-}
-/** Undefined: there is nothing, or it may not be looked at. */
-export function statOf(path: string): FileStat | undefined {
-  try {
-    return statSync(path, { bigint: true });
-  } catch {
-    return undefined; // not open
-  }
-}
-
 /** As /proc/PID/maps writes it: 'major:minor:inode', the first two in hex. */
-export function objectOf({ dev, ino }: FileStat): string {
-  return `${deviceText(dev)}:${ino}`;
+export function objectOf({ device, ino }: FileLook): string {
+  return `${device}:${ino}`;
 }
-function deviceText(dev: bigint): string {
-  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn);
-  const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn);
-  return [major, minor].map((n) => n.toString(16).padStart(2, '0')).join(':');
-}
-function hugetlbDevice(): string | undefined {
-  const fd = libc.memfdCreate(HUGE_PREFIX, libc.MFD_CLOEXEC | MFD_HUGETLB);
+function deviceOfMemfd(flags: number): string | undefined {
+  const fd = libc.memfdCreate(HUGE_PREFIX, libc.MFD_CLOEXEC | flags);
   if (fd < 0) return undefined; // a kernel without huge pages
-  const stat = statOf(`/proc/self/fd/${fd}`);
+  const look = lookAt(`/proc/self/fd/${fd}`);
   libc.close(fd);
-  return stat && deviceText(stat.dev);
+  return look?.device;
 }

@@ -17,7 +17,8 @@ import type { HostCred, Ids } from './credentials.ts';
 import type { Eventfds, Watches } from './eventfds.ts';
 import type { ExactPins } from './exact-pins.ts';
 import type { MemoryMap } from './memory-map.ts';
-import { objectOf, statOf, type HostObjects } from './objects.ts';
+import { objectOf, type HostObjects } from './objects.ts';
+import { lookAt, type DescriptorLink } from '../sys/look.ts';
 import type { OpenFiles } from './open-files.ts';
 import { RemoteMemory } from './remote-memory.ts';
 
@@ -84,14 +85,16 @@ export class HostTask implements Task {
   }
 
   getFile(fd: number): Result<OpenFile | ForeignFile, 'EBADF'> {
-    const path = `/proc/${this.tid}/fd/${fd}`;
+    const path: DescriptorLink = `/proc/${this.tid}/fd/${fd}`;
     const entry = this.#parts.files.of(this.tid, fd);
     if (entry?.kind === 'file') return entry.file;
+    // A file of sysfs is no memory, whatever stands for it in the program.
+    if (entry?.kind === 'attr') return new ForeignFile(`softiommu:${entry.path}`, () => 0n);
     const link = libc.readlink(path);
     if (typeof link === 'string' && this.#parts.isMounted(link)) {
       return new ForeignFile(`softiommu:${link}`, () => 0n);
     }
-    const stat = fd < 0 ? undefined : statOf(path);
+    const stat = fd < 0 ? undefined : lookAt(path);
     if (!stat) return refuse(EBADF, 'the descriptor is not open', { fd });
     const object = this.#parts.objects.ofDescriptor(this.tid, fd);
     const writable = isForWriting(path);

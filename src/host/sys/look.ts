@@ -1,0 +1,55 @@
+/**
+ * Looking at what a descriptor is open on, without asking whoever serves its file system.
+ *
+ * That may be ourselves: of our own mount, a plain stat(2) would wait for an answer of the thread that asks. Or a program
+ * of the run, which waits for us. So what the kernel knows is taken as it is, of descriptors only: a name would have to
+ * be looked up.
+ */
+import { cString, syscall } from './ffi.ts';
+import { AT_FDCWD, NR } from './numbers.ts';
+import { textOf } from './procfs.ts';
+
+/** What the kernel knows of a file. */
+export interface FileLook {
+  /** As /proc/PID/maps writes it: 'major:minor' in hex. */
+  readonly device: string;
+  readonly ino: bigint;
+  readonly size: bigint;
+}
+
+const AT_STATX_DONT_SYNC = 0x4000;
+const BASIC_STATS = 0x7ff;
+const AT = { ino: 32, size: 40, major: 136, minor: 140, end: 256 } as const;
+const found = Buffer.alloc(AT.end);
+
+/** A descriptor of ours or of another process, by the link in /proc that leads to what it is open on. */
+export type DescriptorLink = `/proc/${number | 'self'}/fd/${number | string}`;
+
+/** Undefined: it is not open, or may not be looked at. */
+export function lookAt(link: DescriptorLink): FileLook | undefined {
+  const dontAsk = AT_STATX_DONT_SYNC;
+  const rc = syscall(NR.statx, AT_FDCWD, cString(link), dontAsk, BASIC_STATS, found);
+  if (rc < 0) return undefined;
+  const device = [AT.major, AT.minor].map((at) => found.readUInt32LE(at));
+  return {
+    device: device.map((n) => n.toString(16).padStart(2, '0')).join(':'),
+    ino: found.readBigUInt64LE(AT.ino),
+    size: found.readBigUInt64LE(AT.size),
+  };
+}
+
+/** The type of the file system a device number stands for, where a process has it mounted. */
+export function fileSystemOf(device: string, pid: number): string | undefined {
+  const wanted = device
+    .split(':')
+    .map((hex) => Number.parseInt(hex, 16))
+    .join(':');
+  for (const of of [pid, 'self']) {
+    for (const line of textOf(`/proc/${of}/mountinfo`).split('\n')) {
+      // 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+      const [mount, source] = line.split(' - ');
+      if (mount?.split(' ')[2] === wanted) return source?.split(' ')[0];
+    }
+  }
+  return undefined;
+}
