@@ -55,7 +55,11 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
   const it = environment.skip === undefined ? test : test.skip;
   const run = (part: string) => softiommu([program, part], { environment });
 
-  it.for(Object.entries(EXPECTED))("a call is its thread's: %s", ([part, expected]) => {
+  // A default container forbids unshare(2): there is no thread with a table of its own.
+  const parts = Object.entries(EXPECTED).filter(
+    ([part]) => part !== 'tables' || !isContainer(environment),
+  );
+  it.for(parts)("a call is its thread's: %s", ([part, expected]) => {
     const { stdout, stderr } = run(part);
     expect(stderr).toBe('');
     expect(lines(stdout)).toEqual(lines(expected));
