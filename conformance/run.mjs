@@ -2,9 +2,10 @@
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { UserError } from './debian.mjs';
+import { border } from './border.mjs';
 import { iommufd } from './iommufd.mjs';
 
-const SUITES = { iommufd };
+const SUITES = { border, iommufd };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -13,6 +14,8 @@ const { values, positionals } = parseArgs({
     mode: { type: 'string' },
     pin: { type: 'string' },
     test: { type: 'string' },
+    cycles: { type: 'string' },
+    kills: { type: 'string' },
     explain: { type: 'boolean', default: true },
   },
   allowNegative: true,
@@ -20,7 +23,7 @@ const { values, positionals } = parseArgs({
 const suite = SUITES[positionals[0]];
 if (!suite || positionals.length !== 1) {
   console.error(
-    `usage: npm run conformance -- {${Object.keys(SUITES).join('|')}} [--install] [--mode MODE] [--pin HOW] [--test NAME]`,
+    `usage: npm run conformance -- {${Object.keys(SUITES).join('|')}} [--install] [--mode MODE] [--pin HOW] [--test NAME] [--cycles N] [--kills N]`,
   );
   process.exit(2);
 }
