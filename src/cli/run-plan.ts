@@ -14,6 +14,7 @@ export interface RunFlags {
   readonly mode?: 'namespace' | 'traps';
   readonly pin?: 'copy' | 'exact';
   readonly wait?: 'all' | 'program';
+  readonly ioUring?: 'refuse' | 'allow';
 }
 
 /** The plan of a run. Throws a message for people when the machine or an option cannot be. */
@@ -29,6 +30,7 @@ export function planRun(argv: readonly string[], flags: RunFlags): Omit<RunPlan,
       capabilities: flags.selftest === true,
       // Only the selftest's devices report page faults and events.
       events: flags.selftest === true,
+      ioUring: flags.ioUring === 'allow',
     },
   };
 }

@@ -6,6 +6,7 @@ import { withUsage } from '../usage.ts';
 
 const MODES = ['namespace', 'traps'] as const;
 const PINS = ['copy', 'exact'] as const;
+const IO_URINGS = ['refuse', 'allow'] as const;
 const WAITS = ['all', 'program'] as const;
 
 /** A bare `--trace` takes nothing from the words that follow: they are the program. */
@@ -57,6 +58,14 @@ export function runCommand() {
       )
         .choices(WAITS)
         .default('all' as const),
+    )
+    .addOption(
+      new Option(
+        '--io-uring <how>',
+        "a program's io_uring: refused with EPERM, or allowed, and then its requests see the host's files",
+      )
+        .choices(IO_URINGS)
+        .default('refuse' as const),
     )
     .passThroughOptions()
     .action(async (argv, options) => {

@@ -9,6 +9,8 @@ import type { TaskParts } from '../process/task.ts';
 /** What a handler of a trapped call has at hand. */
 export interface CallContext extends TaskParts {
   readonly processes: Processes;
+  /** A line for the user of softiommu that is not repeated. */
+  sayOnce(text: string): void;
   /** Run a call that may sleep; the answer goes out when it is there. */
   park<T>(
     call: Notification,

@@ -53,10 +53,6 @@ function making(asking: Asking, target: Target): Errno {
 function removing(asking: Asking, target: Target): Errno {
   return inDirectory(asking, target.path);
 }
-/** EOPNOTSUPP: neither sysfs nor devtmpfs keep attributes of users. */
-function attributes(_asking: Asking, { path }: Target): Errno {
-  return refuse(EOPNOTSUPP, 'there are no extended attributes here', { path });
-}
 type OnNode = (asking: Asking, place: NodePlace, call: PathCall) => Status | number;
 /** What is not there has been refused before. */
 function onNode(change: OnNode): Change {
@@ -64,6 +60,12 @@ function onNode(change: OnNode): Change {
     target.kind === 'node' ? change(asking, target, call) : inDirectory(asking, target.path);
 }
 
+/** A device has none by rule, and sysfs keeps none of users. */
+const attributes = onNode((_asking, { node, path }) =>
+  node.kind === 'device'
+    ? refuse(EPERM, 'only files and directories have extended attributes', { path })
+    : refuse(EOPNOTSUPP, 'sysfs keeps no extended attributes', { path }),
+);
 /** By what is done. */
 export const CHANGES: Readonly<Record<Exclude<ChangeKind, 'watch'>, Change>> = {
   make: making,

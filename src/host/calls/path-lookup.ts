@@ -9,11 +9,12 @@ import { isErrno, type Errno } from '../../base/errno.ts';
 import type { DirNode } from '../../machine/files/nodes.ts';
 import { KERNEL, type Cred } from '../../machine/files/rights.ts';
 import { join, type NodePlace, type Place, type Vfs } from '../../machine/files/vfs.ts';
-import { seenFrom, Views } from '../process/view.ts';
+import { seenFrom, type View, type Views } from '../process/view.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import { AT_FDCWD, HOST_ERRNO } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
+import type { CallContext } from './call-context.ts';
 import { isCreating, isMakingDirectory, type PathCall } from './path-calls.ts';
 
 /** 'continue': the host's kernel gets there by itself. A number is minus an errno. */
@@ -43,16 +44,18 @@ export class PathLookup {
   readonly #vfs: Vfs;
   readonly #tree: TreeBackend;
   readonly #processOf: (tid: number) => number;
+  readonly #views: Views;
   /** Every way into the tree matches it. */
   readonly #mayConcern: RegExp;
-  #views: Views | undefined;
 
-  constructor(vfs: Vfs, tree: TreeBackend, processOf: (tid: number) => number) {
+  constructor({ machine, processes }: CallContext, tree: TreeBackend, views: Views) {
+    const { vfs } = machine;
     this.#vfs = vfs;
+    this.#views = views;
     const tops = [...vfs.root.entries()].map(([name]) => name).join('|');
     this.#mayConcern = new RegExp(`/(${tops}|\\.\\.)(/|$)`);
     this.#tree = tree;
-    this.#processOf = processOf;
+    this.#processOf = (tid) => processes.processOf(tid);
   }
 
   /** Where the path of a call leads. */
@@ -148,8 +151,7 @@ export class PathLookup {
     return typeof base === 'number' ? undefined : { base, rest: rest!.replace(/^\/+/, '') || '.' };
   }
 
-  #view(tid: number): ReturnType<Views['of']> {
-    this.#views ??= new Views(tid);
+  #view(tid: number): View {
     return this.#views.of(tid);
   }
   /** Is what the caller has at that place what the tree is laid over? */
@@ -168,3 +170,19 @@ function boundsFrom(
   if (directory === '/' || tree.concerns(directory)) return { directory, bounds };
   return bounds.beneath || bounds.inRoot ? 'outside' : { directory: '/', bounds };
 }
+
+/** The link in /proc that a path is, when it names a descriptor of the caller's own process. */
+export function descriptorNamed(path: string, tid: number, pid: () => number): string | undefined {
+  const standard = STANDARD[path];
+  if (standard !== undefined) return `/proc/${tid}/fd/${standard}`;
+  const found = /^(?:\/proc\/(self|thread-self|\d+)(?:\/task\/\d+)?|\/dev)\/fd\/(\d+)$/.exec(path);
+  if (!found) return undefined;
+  const owner = found[1] ?? 'self';
+  if (/^\d+$/.test(owner) && Number(owner) !== pid()) return undefined;
+  return `/proc/${tid}/fd/${found[2]!}`;
+}
+const STANDARD: Readonly<Record<string, number>> = {
+  '/dev/stdin': 0,
+  '/dev/stdout': 1,
+  '/dev/stderr': 2,
+};

@@ -16,7 +16,7 @@ import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { Opened, OpenEntry } from '../process/open-files.ts';
 import { acrossTrees, CHANGES, type Target } from './node-changes.ts';
 import { NO_PATH, type ChangeKind, type DecodePath, type PathCall } from './path-calls.ts';
-import { PathLookup, type Found } from './path-lookup.ts';
+import { descriptorNamed, PathLookup, type Found } from './path-lookup.ts';
 import { listed } from './listing.ts';
 import { rewritten } from './rewritten.ts';
 import {
@@ -31,6 +31,7 @@ import {
 } from '../sys/numbers.ts';
 import { SimulatedProc } from './simulated-proc.ts';
 import { StandIns } from './stand-ins.ts';
+import type { Views } from '../process/view.ts';
 import type { Ids } from '../process/credentials.ts';
 import type { HostTask } from '../process/task.ts';
 import { RemoteMemory, type NoPath } from '../process/remote-memory.ts';
@@ -54,12 +55,11 @@ export class PathTraps {
   readonly #openedFrom = new WeakMap<object, OpenableNode>();
   readonly #proc: SimulatedProc;
 
-  constructor(context: CallContext, tree: TreeBackend) {
+  constructor(context: CallContext, tree: TreeBackend, views: Views) {
     this.#context = context;
     this.#proc = new SimulatedProc(context);
     this.#tree = tree;
-    const { vfs } = context.machine;
-    this.#lookup = new PathLookup(vfs, tree, (tid) => context.processes.processOf(tid));
+    this.#lookup = new PathLookup(context, tree, views);
     this.#standIns = new StandIns(context, tree, this.#lookup);
   }
 
@@ -169,7 +169,8 @@ export class PathTraps {
       case 'access':
         return minus(vfs.mayAccess(place, this.#cred(call, what), what.mode));
       case 'readlink':
-        return node.kind === 'link' ? answerText(task, what, node.target()) : -HOST_ERRNO.EINVAL;
+        if (node.kind === 'link') return answerText(task, what, node.target());
+        return -HOST_ERRNO.EINVAL;
       case 'chdir':
         return this.#chdir(call, place);
       case 'statfs':
@@ -316,6 +317,7 @@ export class PathTraps {
     if (kind === 'stat') return this.#fstatTo(call, dirFd, what);
     const place = this.#placeOf(call, dirFd);
     if (!place) return 'continue';
+    if (kind === 'readlink' && place.node.kind !== 'link') return -HOST_ERRNO.ENOENT;
     return this.#onNode(call, this.#context.processes.task(call), what, place);
   }
   /** What a descriptor names in the tree: not an anonymous file of ours. */
@@ -416,22 +418,6 @@ function pathIn(mem: RemoteMemory, { pathAt, socketLength }: PathCall): string |
   const end = bytes.subarray(0, length).indexOf(0);
   return bytes.toString('utf8', 0, end < 0 ? length : end);
 }
-
-/** The link in /proc that a path is, when it names a descriptor of the caller's own process. */
-function descriptorNamed(path: string, tid: number, pid: () => number): string | undefined {
-  const standard = STANDARD[path];
-  if (standard !== undefined) return `/proc/${tid}/fd/${standard}`;
-  const found = /^(?:\/proc\/(self|thread-self|\d+)(?:\/task\/\d+)?|\/dev)\/fd\/(\d+)$/.exec(path);
-  if (!found) return undefined;
-  const owner = found[1] ?? 'self';
-  if (/^\d+$/.test(owner) && Number(owner) !== pid()) return undefined;
-  return `/proc/${tid}/fd/${found[2]!}`;
-}
-const STANDARD: Readonly<Record<string, number>> = {
-  '/dev/stdin': 0,
-  '/dev/stdout': 1,
-  '/dev/stderr': 2,
-};
 
 interface StatTarget {
   readonly extended: boolean;

@@ -70,6 +70,9 @@ const capabilities: Handler = ({ context: { processes } }, call) => {
   return processes.capabilities?.handle(call, pid, mem) ?? 'continue';
 };
 
+const NO_IO_URING =
+  'a program wants io_uring, whose requests softiommu cannot see: refused with EPERM, as a container does; --io-uring=allow lets it, and they see the host';
+
 /** Sorted as the rows are. */
 export const HANDLERS: Handlers = {
   ioctl: ({ files, mappings }, call) =>
@@ -169,6 +172,10 @@ export const HANDLERS: Handlers = {
   fstatfs: ({ paths }, call) => paths.fstatfs(call),
   capget: capabilities,
   capset: capabilities,
+  io_uring_setup: ({ context }) => {
+    context.sayOnce(NO_IO_URING);
+    return -HOST_ERRNO.EPERM;
+  },
   eventfd: ({ context }, call) => context.eventfds.create(context.transport, call, 0),
   eventfd2: ({ context }, call) => context.eventfds.create(context.transport, call, call.uint(1)),
 };

@@ -30,6 +30,7 @@ import { ReverseMap } from '../process/reverse-map.ts';
 import { PathTraps } from '../calls/path-traps.ts';
 import { Processes } from '../process/processes.ts';
 import type { AttrAccess, FuseServer } from '../tree/fuse-server.ts';
+import { Views } from '../process/view.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import { OtherTracers } from './other-tracers.ts';
 import type { CallTransport, MmioBackend } from './backends.ts';
@@ -94,6 +95,7 @@ export class KernelLoop implements CallContext {
   readonly watches = this;
   readonly warn: (text: string) => void;
   readonly seesEveryRead: boolean;
+  readonly #said = new Set<string>();
 
   readonly #parts: LoopParts;
   readonly #mmio: MmioBackend;
@@ -142,7 +144,7 @@ export class KernelLoop implements CallContext {
     this.#traps = {
       context: this,
       files: new FileTraps(this),
-      paths: new PathTraps(this, parts.tree),
+      paths: new PathTraps(this, parts.tree, new Views(parts.pid)),
       mappings: new MappingTraps(this, new ReverseMap(this)),
     };
     this.watchFd(this.files.inotify, () => undefined);
@@ -166,6 +168,11 @@ export class KernelLoop implements CallContext {
     const watch = this.watchFd(server.fd, () => {
       if (!server.serve(access)) watch[Symbol.dispose]();
     });
+  }
+
+  sayOnce(text: string): void {
+    if (!this.#said.has(text)) this.warn(text);
+    this.#said.add(text);
   }
 
   isMounted(path: string): boolean {

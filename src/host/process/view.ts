@@ -18,7 +18,7 @@ export interface Mount {
   readonly type: string;
 }
 
-/** The lines of mountinfo, in order: a later one covers an earlier. */
+/** The lines of mountinfo. */
 export function parseMounts(text: string): Mount[] {
   const mounts: Mount[] = [];
   for (const line of text.split('\n')) {
@@ -40,12 +40,18 @@ function plain(text: string): string {
 
 /** Which directory a path is, whatever it is called; undefined: nothing is mounted there that is seen. */
 export function identityOf(mounts: readonly Mount[], path: string): string | undefined {
-  const mount = mounts.findLast(({ point }) => isBelow(path, point));
+  const mount = mounts
+    .filter(({ point }) => isBelow(path, point))
+    .reduce<Mount | undefined>(deeper, undefined);
   if (!mount) return undefined;
   const { device, root, point, type } = mount;
   const inside = `${root}/${path.slice(point.length)}`.replace(/\/+/g, '/').replace(/(.)\/$/, '$1');
   // There is one sysfs, with an instance for each network namespace.
   return type === 'sysfs' ? `sysfs ${inside}` : `${device} ${inside}`;
+}
+/** Mounts are in no order of depth; of two at one place the later covers the earlier. */
+function deeper(one: Mount | undefined, other: Mount): Mount {
+  return one && one.point.length > other.point.length ? one : other;
 }
 function isBelow(path: string, directory: string): boolean {
   return directory === '/' || path === directory || path.startsWith(`${directory}/`);

@@ -29,6 +29,8 @@ export interface FilterOptions {
   readonly capabilities?: boolean;
   /** Event queues can have events: any read or write may be of one, whatever number its descriptor was given. */
   readonly events?: boolean;
+  /** A program may have an io_uring: what it asks of one is the host's to answer, and not seen. */
+  readonly ioUring?: boolean;
 }
 
 /** struct sock_filter[] for one run. */
@@ -61,6 +63,7 @@ function traitsOf(options: FilterOptions): ReadonlySet<RunTrait> {
   if (options.eventfds) traits.add('own-eventfds');
   if (options.capabilities) traits.add('own-capabilities');
   if (options.events) traits.add('events');
+  if (!options.ioUring) traits.add('no-io-uring');
   return traits;
 }
 

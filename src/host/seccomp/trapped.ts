@@ -21,7 +21,8 @@ import {
 } from '../sys/numbers.ts';
 
 /** How runs differ in what they trap (FilterOptions says it of one run). */
-export type RunTrait = 'path-traps' | 'mount' | 'events' | 'own-eventfds' | 'own-capabilities';
+export type RunTrait =
+  'path-traps' | 'mount' | 'events' | 'own-eventfds' | 'own-capabilities' | 'no-io-uring';
 
 /** 32 bits of an argument: what a filter can load. */
 export interface Half {
@@ -308,6 +309,7 @@ export const TRAPPED_CALLS = [
 
   row('capget', 'capabilities of the simulated machine', inRuns('own-capabilities')),
   row('capset', 'capabilities of the simulated machine', inRuns('own-capabilities')),
+  row('io_uring_setup', 'requests that would go past us', inRuns('no-io-uring')),
   row('eventfd', 'eventfds that devices signal', inRuns('own-eventfds')),
   row('eventfd2', 'eventfds that devices signal', inRuns('own-eventfds')),
 ] as const;

@@ -1,0 +1,187 @@
+"""Paths between the simulated tree and the host: what a program finds, and with whose rights. One line an observation."""
+import ctypes, errno, os, signal, socket, stat, struct, sys, tempfile, threading
+
+libc = ctypes.CDLL(None, use_errno=True)
+DEVICES = '/sys/bus/pci/devices'
+DEVICE = '0000:00:04.0'
+OUT = '../../../..'
+scratch = tempfile.mkdtemp(prefix='paths-')
+
+
+def tried(call, *args, **named):
+    try:
+        return call(*args, **named)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+
+
+def text(path):
+    def read():
+        with open(path) as file:
+            return file.readline().strip()
+    return tried(read)
+
+
+def syscall(number, *args):
+    result = libc.syscall(number, *args)
+    return errno.errorcode[ctypes.get_errno()] if result < 0 else result
+
+
+def leave():
+    """Out of the tree by every way: the rights are the caller's, and so is the process."""
+    os.chdir('/dev')
+    print('from /dev:', text('../etc/shadow'), text('../proc/self/comm'))
+    print('by dots:', text(f'{DEVICES}/{DEVICE}/../../../../etc/shadow'))
+    os.chdir(DEVICES)
+    print('from devices:', text(f'{OUT}/etc/shadow'), text(f'{OUT}/proc/self/comm'))
+    directory = os.open(DEVICE, os.O_RDONLY | os.O_DIRECTORY)
+    print('by a descriptor:', tried(os.open, '../../../etc/shadow', os.O_RDONLY, dir_fd=directory))
+    print('through /proc:', text(f'/proc/self/cwd/{DEVICE}/vendor'), text(f'/proc/self/fd/{directory}/vendor'))
+    print('where:', os.getcwd(), os.readlink('/proc/self/cwd'))
+    os.umask(0o077)
+    made = f'{OUT}{scratch}/made'
+    os.close(os.open(made, os.O_CREAT | os.O_WRONLY, 0o666))
+    found = os.stat(f'{scratch}/made')
+    print('a new file:', oct(stat.S_IMODE(found.st_mode)), found.st_uid == os.getuid())
+    os.rename(made, f'{OUT}{scratch}/moved')
+    os.link(f'{scratch}/moved', f'{OUT}{scratch}/linked')
+    os.mkdir(f'{OUT}{scratch}/directory')
+    os.chmod(f'{OUT}{scratch}/moved', 0o640)
+    print('and others:', sorted(os.listdir(f'{OUT}{scratch}')), oct(os.stat(f'{scratch}/moved').st_mode & 0o777))
+    print('a program:', os.spawnv(os.P_WAIT, f'{OUT}/bin/true', ['true']))
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(f'{OUT}{scratch}/socket')
+    server.listen()
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(f'{OUT}{scratch}/socket')
+    print('a socket:', os.path.exists(f'{scratch}/socket'))
+    os.chdir(OUT)
+    print('gone to:', os.getcwd())
+
+
+def wait():
+    """A FIFO is waited for by its opener alone, and a signal ends that as it does elsewhere."""
+    os.mkfifo(f'{scratch}/fifo')
+    os.chdir(DEVICES)
+    threading.Timer(0.3, lambda: open(f'{scratch}/fifo', 'w').write('data')).start()
+    print('meanwhile:', len(os.listdir('.')) > 0, text(f'{OUT}{scratch}/fifo'))
+    signal.signal(signal.SIGALRM, lambda *_: print('a signal came'))
+    signal.siginterrupt(signal.SIGALRM, True)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    path = ctypes.create_string_buffer(f'{OUT}{scratch}/fifo'.encode())
+    rc = libc.open(path, os.O_RDONLY)
+    print('interrupted:', errno.errorcode[ctypes.get_errno()] if rc < 0 else rc)
+
+
+def change():
+    """Nobody makes, removes or moves anything in the tree."""
+    for directory in (DEVICES, '/dev/vfio'):
+        new, old = f'{directory}/new', f'{directory}/{os.listdir(directory)[0]}'
+        print('make:', tried(os.mkdir, new), tried(os.symlink, 'x', new), tried(os.mkdir, old), tried(os.open, new, os.O_CREAT))
+        print('remove:', tried(os.unlink, old if directory == DEVICES else '/dev/vfio/vfio'), tried(os.rmdir, '/dev/vfio/devices'), tried(os.unlink, new))
+        print('move:', tried(os.rename, old, new), tried(os.rename, old, f'{scratch}/x'), tried(os.rename, scratch, new))
+    print('link:', tried(os.link, '/dev/vfio/vfio', f'{scratch}/x'))
+    print('attributes:', tried(os.setxattr, '/dev/vfio/vfio', 'user.x', b'1'), tried(os.execv, '/dev/vfio/vfio', ['x']))
+    unix = socket.socket(socket.AF_UNIX)
+    print('sockets:', tried(unix.bind, '/dev/vfio/vfio'), tried(unix.bind, f'{DEVICES}/socket'), tried(unix.connect, '/dev/vfio/vfio'))
+    print('length:', tried(os.truncate, '/dev/vfio/vfio', 0), tried(os.truncate, '/dev/vfio', 0))
+
+
+def owner():
+    """Modes and owners can be changed, and hold."""
+    node = f'/dev/vfio/{next(name for name in os.listdir("/dev/vfio") if name.isdigit())}'
+    os.chmod(node, 0o640)
+    os.chown(node, 12, 34)
+    found = os.stat(node)
+    print('by name:', oct(found.st_mode & 0o777), found.st_uid, found.st_gid)
+    attribute = os.open(f'{DEVICES}/{DEVICE}/vendor', os.O_RDONLY)
+    os.fchmod(attribute, 0o400)
+    os.fchown(attribute, -1, 56)
+    found = os.stat(f'{DEVICES}/{DEVICE}/vendor')
+    print('by descriptor:', oct(found.st_mode & 0o777), found.st_uid, found.st_gid)
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setresgid(34, 34, 34)
+        os.setresuid(99, 99, 99)
+        print('a stranger in its group:', tried(os.open, node, os.O_RDONLY) != 'EACCES', tried(os.open, node, os.O_RDWR))
+        print('and elsewhere:', tried(os.open, f'{DEVICES}/{DEVICE}/vendor', os.O_RDONLY), tried(os.chmod, node, 0o666), tried(os.chown, node, 99, -1), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def lists():
+    """Each entry once, the host's and ours."""
+    for directory, ours in (('/dev', 'vfio'), ('/sys', 'bus'), ('/sys/bus', 'pci'), ('/sys/kernel', 'iommu_groups')):
+        names = os.listdir(directory)
+        print(directory, ours in names, len(names) == len(set(names)), names == os.listdir(directory))
+    here = os.open('/sys/bus', os.O_RDONLY | os.O_DIRECTORY)
+    names = os.listdir(here)
+    os.lseek(here, 0, os.SEEK_SET)
+    print('again:', names == os.listdir(here), DEVICE in os.listdir(DEVICES))
+
+
+def bounds():
+    """openat2 and its bounds."""
+    dev = os.open('/dev', os.O_RDONLY | os.O_DIRECTORY)
+    devices = os.open(DEVICES, os.O_RDONLY | os.O_DIRECTORY)
+
+    def open2(directory, path, resolve, flags=os.O_RDONLY, mode=0, size=24):
+        how = ctypes.create_string_buffer(struct.pack('QQQ', flags, mode, resolve) + b'\1' * 8)
+        result = syscall(437, directory, ctypes.c_char_p(path.encode()), how, size)
+        return 'open' if isinstance(result, int) else result
+
+    NO_XDEV, NO_LINKS, BENEATH, IN_ROOT = 1, 4, 8, 16
+    print('beneath:', open2(dev, '../etc/passwd', BENEATH), open2(dev, '/vfio/vfio', BENEATH), open2(dev, 'vfio/vfio', BENEATH))
+    print('in root:', open2(dev, '/vfio/vfio', IN_ROOT), open2(dev, '/../../vfio/vfio', IN_ROOT), open2(dev, '/etc/passwd', IN_ROOT))
+    print('links:', open2(devices, f'{DEVICE}/vendor', NO_LINKS), open2(devices, f'{DEVICE}/vendor', BENEATH), open2(devices, f'{DEVICE}/vendor', 0))
+    print('crossing:', open2(dev, '/dev/vfio/vfio', NO_XDEV), open2(dev, 'vfio/vfio', NO_XDEV))
+    print('wrong:', open2(dev, 'vfio/vfio', 0x4000), open2(dev, 'vfio/vfio', 0, 1 << 30), open2(dev, 'vfio/vfio', BENEATH | IN_ROOT),
+          open2(dev, 'vfio/vfio', 0, 0, 0o600), open2(dev, 'vfio/vfio', 0, 0, 0, 8), open2(dev, 'vfio/vfio', 0, 0, 0, 32))
+
+
+def names():
+    """Descriptors that only name something."""
+    for path in (f'{DEVICES}/{DEVICE}', f'{DEVICES}/{DEVICE}/vendor', DEVICES):
+        fd = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+        kind = stat.S_IFMT(os.fstat(fd).st_mode) == stat.S_IFMT(os.lstat(path).st_mode)
+        buffer = ctypes.create_string_buffer(200)
+        length = libc.readlinkat(fd, b'', buffer, 200)
+        target = buffer.value.decode() if length > 0 else errno.errorcode[ctypes.get_errno()]
+        print(kind, tried(os.read, fd, 1), target == tried(os.readlink, path) or target)
+        os.close(fd)
+
+
+def uring():
+    print('io_uring_setup:', syscall(425, 4, ctypes.create_string_buffer(120)))
+
+
+def views():
+    """A tree is where it is mounted, and nowhere else."""
+    root = f'{scratch}/root'
+    os.makedirs(f'{root}/dev/empty')
+    child = os.fork()
+    if child == 0:
+        os.chroot(root)
+        os.chdir('/')
+        print('in a chroot:', os.listdir('/dev'), tried(os.stat, '/dev/vfio/vfio'), tried(os.stat, '/sys'), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    CLONE_NEWNS, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 0x1000, 0x4000, 0x40000
+    libc.unshare(CLONE_NEWNS)
+    libc.mount(b'none', b'/', None, MS_REC | MS_PRIVATE, None)
+    print('in other mounts:', os.path.exists('/dev/vfio/vfio'))
+    libc.mount(b'/dev', f'{root}/dev'.encode(), None, MS_BIND | MS_REC, None)
+    child = os.fork()
+    if child == 0:
+        os.chroot(root)
+        os.chdir('/')
+        fd = tried(os.open, '/dev/vfio/vfio', os.O_RDWR)
+        print('bound into a chroot:', isinstance(fd, int), 'vfio' in os.listdir('/dev'), tried(os.stat, '/dev/../etc/passwd'), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    libc.mount(b'none', b'/dev', b'tmpfs', 0, None)
+    print('under another:', os.listdir('/dev'), tried(os.stat, '/dev/vfio/vfio'))
+
+
+globals()[sys.argv[1]]()

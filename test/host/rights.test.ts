@@ -1,0 +1,135 @@
+/**
+ * Whose rights, whose process and whose patience count on a path between the simulated tree and the host, in each
+ * environment. In a run of root the program is nobody, where the rights of the run and the program's differ most.
+ */
+import { afterAll, describe, expect, test } from 'vitest';
+import { chmodSync, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PROJECT } from './project.ts';
+import { compile, ENVIRONMENTS, has, softiommu, strayDirectories } from './environments.ts';
+import type { Environment } from './environments.ts';
+
+const isRoot = process.getuid?.() === 0;
+const NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+const PYTHON = '/usr/bin/python3';
+
+/** Where nobody can read it. */
+const directory = mkdtempSync(join(tmpdir(), 'rights-'));
+const PROGRAM = join(directory, 'paths.py');
+chmodSync(directory, 0o755);
+copyFileSync(join(PROJECT, 'test/host/programs/paths.py'), PROGRAM);
+chmodSync(PROGRAM, 0o644);
+
+afterAll(() => {
+  rmSync(directory, { recursive: true });
+  expect(strayDirectories()).toEqual([]);
+});
+
+/** What each part of the program says, whoever runs it. */
+const SAID = {
+  leave: `
+    from /dev: EACCES python3
+    by dots: EACCES
+    from devices: EACCES python3
+    by a descriptor: ENOENT
+    through /proc: 0x1234 0x1234
+    where: /sys/bus/pci/devices /sys/bus/pci/devices
+    a new file: 0o600 True
+    and others: ['directory', 'linked', 'moved'] 0o640
+    a program: 0
+    a socket: True
+    gone to: /`,
+  wait: `
+    meanwhile: True data
+    a signal came
+    interrupted: EINTR`,
+  change: `
+    make: DENIED DENIED EEXIST EACCES
+    remove: DENIED DENIED ENOENT
+    move: DENIED EXDEV EXDEV
+    make: DENIED DENIED EEXIST EACCES
+    remove: DENIED DENIED ENOENT
+    move: DENIED EXDEV EXDEV
+    link: EXDEV
+    attributes: EPERM EACCES
+    sockets: EADDRINUSE DENIED ECONNREFUSED
+    length: EINVAL EISDIR`,
+  lists: `
+    /dev True True True
+    /sys True True True
+    /sys/bus True True True
+    /sys/kernel True True True
+    again: True True`,
+  bounds: `
+    beneath: EXDEV EXDEV open
+    in root: open open ENOENT
+    links: ELOOP EXDEV open
+    crossing: EXDEV open
+    wrong: EINVAL EINVAL EINVAL EINVAL EINVAL E2BIG`,
+  names: `
+    True EBADF True
+    True EBADF ENOENT
+    True EBADF ENOENT`,
+};
+
+describe.for(ENVIRONMENTS)('$name', (environment) => {
+  const skip = environment.skip ?? (has(PYTHON) ? undefined : `no ${PYTHON}`);
+  const it = skip === undefined ? test : test.skip;
+  const inContainer = environment.name.includes('container');
+  // There, what one user runs another cannot look into.
+  const startedByRoot = isRoot && !inContainer && !environment.prefix.includes(NOBODY[1]!);
+  const says = (part: string, prefix: readonly string[], flags: readonly string[] = []) =>
+    said([...prefix, PYTHON, PROGRAM, part], { environment, flags });
+
+  it.for(Object.entries(SAID))('a program has its own rights: %s', ([part, expected], { skip }) => {
+    if (inContainer && isRoot && part === 'leave') skip('its root may read every file');
+    if (inContainer && part === 'bounds') skip('it has no openat2');
+    // Who owns the directories may write in them, but nobody makes anything.
+    const denied = startedByRoot ? 'EACCES' : 'EPERM';
+    const lines = linesOf(expected.replaceAll('DENIED', denied));
+    expect(says(part, startedByRoot ? NOBODY : []).lines).toEqual(lines);
+  });
+  it('io_uring is refused as in a container, said once, and allowed by an option', ({ skip }) => {
+    if (inContainer) skip('the container itself refuses it');
+    const refused = says('uring', []);
+    expect(refused.lines).toEqual(['io_uring_setup: EPERM']);
+    expect(refused.stderr).toMatch(/^softiommu: a program wants io_uring, .*--io-uring=allow.*\n$/);
+    expect(says('uring', [], ['--io-uring=allow']).stderr).toBe('');
+  });
+  const asRoot = startedByRoot ? it : test.skip;
+  asRoot('modes and owners of nodes can be changed, and hold', () => {
+    expect(says('owner', []).lines).toEqual([
+      'by name: 0o640 12 34',
+      'by descriptor: 0o400 0 56',
+      'a stranger in its group: True EACCES',
+      'and elsewhere: EACCES EPERM EPERM',
+    ]);
+  });
+  asRoot('the tree is where it is mounted, and nowhere else', () => {
+    expect(says('views', []).lines).toEqual([
+      "in a chroot: ['empty'] ENOENT ENOENT",
+      'in other mounts: True',
+      'bound into a chroot: True True ENOENT',
+      'under another: [] ENOENT',
+    ]);
+  });
+  it('signals with values arrive whole while calls are made in a thread', () => {
+    const { lines } = said([compile('test/host/programs/queued-signals.c')], { environment });
+    expect(lines).toEqual(['every call 0, every signal once, each with its value']);
+  });
+});
+
+function said(
+  argv: readonly string[],
+  options: { environment: Environment; flags?: readonly string[] },
+): { lines: string[]; stderr: string } {
+  const { stdout, stderr } = softiommu(argv, options);
+  return { lines: stdout.trimEnd().split('\n'), stderr };
+}
+function linesOf(text: string): string[] {
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => line.trim());
+}
