@@ -6,7 +6,7 @@ import { topologyText } from './commands/topology.ts';
 import { resolveMachine, type MachineChoice } from './machine-file.ts';
 import { UserMistake } from './user-file.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'softiommu-test-'));
+const folder = mkdtempSync(join(tmpdir(), 'test-of-softiommu-'));
 afterAll(() => {
   rmSync(folder, { recursive: true });
 });

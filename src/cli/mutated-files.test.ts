@@ -15,7 +15,7 @@ import { UserMistake } from './user-file.ts';
 const COUNT = Number(process.env['MUTATIONS'] ?? 300);
 const SEED = 26_000;
 
-const folder = mkdtempSync(join(tmpdir(), 'softiommu-mutations-'));
+const folder = mkdtempSync(join(tmpdir(), 'mutations-of-softiommu-'));
 const file = join(folder, 'm.yaml');
 afterAll(() => {
   rmSync(folder, { recursive: true });

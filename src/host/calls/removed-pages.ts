@@ -31,17 +31,17 @@ const MREMAP_FIXED = 2;
 const FALLOC_FL_PUNCH_HOLE = 2;
 
 /** Who makes the call, and where its memory is mapped. */
-export interface Caller {
+export interface MappedCaller {
   readonly call: Notification;
   readonly map: MemoryMap;
   /** Its address space; undefined: we may not look. */
   readonly space: () => MappedSpace | undefined;
 }
 /** Undefined: nothing goes. */
-export type Removal = (caller: Caller) => RemovedPages | RemovedFromFile | undefined;
+export type Removal = (caller: MappedCaller) => RemovedPages | RemovedFromFile | undefined;
 
 /** madvise() with an advice that the filter traps. */
-export function advisedRange({ call }: Caller): RemovedPages | undefined {
+export function advisedRange({ call }: MappedCaller): RemovedPages | undefined {
   return advised(call.arg(0), call.arg(1), call.uint(2));
 }
 /** One range of such an advice. */
@@ -58,15 +58,15 @@ function removing(span: Span | undefined, shared?: 'kept' | 'removed'): RemovedP
 }
 
 /** munmap() */
-export function unmapped({ call }: Caller): RemovedPages | undefined {
+export function unmapped({ call }: MappedCaller): RemovedPages | undefined {
   return removing(spanOf(call.arg(0), call.arg(1)));
 }
 /** mmap(): with MAP_FIXED in the place of what is there. */
-export function mappedOver(caller: Caller): RemovedPages | undefined {
+export function mappedOver(caller: MappedCaller): RemovedPages | undefined {
   return (caller.call.uint(3) & MAP_FIXED) === 0 ? undefined : unmapped(caller);
 }
 /** mremap() */
-export function remapped({ call }: Caller): RemovedPages | undefined {
+export function remapped({ call }: MappedCaller): RemovedPages | undefined {
   const whole = spanOf(call.arg(0), call.arg(1));
   if (!whole) return undefined;
   const { index, count } = whole;
@@ -78,14 +78,14 @@ export function remapped({ call }: Caller): RemovedPages | undefined {
   return { gone, moved: { index, count: kept } };
 }
 /** brk() */
-export function lowered({ call, map, space }: Caller): RemovedPages | undefined {
+export function lowered({ call, map, space }: MappedCaller): RemovedPages | undefined {
   const index = pageUp(call.arg(0));
   const own = space();
   const heap = own && map.find(own, index);
   return heap?.name === '[heap]' ? { gone: [{ index, count: heap.end - index }] } : undefined;
 }
 /** shmdt(): every mapping of the segment that is where this attachment put it. */
-export function detached({ call, map, space }: Caller): RemovedPages | undefined {
+export function detached({ call, map, space }: MappedCaller): RemovedPages | undefined {
   const index = Number(call.arg(0) / PAGE);
   const own = space();
   const first = own && map.find(own, index);
@@ -97,7 +97,7 @@ export function detached({ call, map, space }: Caller): RemovedPages | undefined
   return { gone };
 }
 /** shmat() with SHM_REMAP. */
-export function attachedOver({ call }: Caller): RemovedPages | undefined {
+export function attachedOver({ call }: MappedCaller): RemovedPages | undefined {
   const [at, flags] = [call.arg(1), call.uint(2)];
   if ((flags & SHM_REMAP) === 0) return undefined;
   const place = (flags & SHM_RND) !== 0 ? at - (at % PAGE) : at;

@@ -6,7 +6,7 @@
  */
 import { existsSync } from 'node:fs';
 import { cString, cStrings, setPointer, syscall, type Argument } from '../sys/ffi.ts';
-import { runInChild, type ChildCall, type Place } from '../sys/child-calls.ts';
+import { runInChild, type ChildCall, type Pointer } from '../sys/child-calls.ts';
 import { FD_MESSAGE_LENGTH, preparedMessage } from '../sys/libc.ts';
 import {
   HOST_ERRNO,
@@ -85,9 +85,9 @@ const CALL = { filter: 1, filterAgain: 3, send: 4, close: 5 } as const;
  * closed at once: with it, a call that is trapped later would wait for the child itself. The result: where the child's
  * number goes.
  */
-function sendListener(calls: CallList, filter: readonly Argument[], socket: number): Place[] {
+function sendListener(calls: CallList, filter: readonly Argument[], socket: number): Pointer[] {
   const { header, number, descriptor } = preparedMessage();
-  const pidTo: Place[] = [number];
+  const pidTo: Pointer[] = [number];
   const store = [descriptor, { firstOf: CALL.close }];
   calls.add({ nr: NR.getpid, store: pidTo });
   calls.add({ nr: NR.seccomp, args: filter, store });

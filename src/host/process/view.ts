@@ -58,7 +58,7 @@ function isBelow(path: string, directory: string): boolean {
 }
 
 /** Where a thread's absolute paths begin. */
-export interface View {
+export interface ThreadView {
   /** As we see it. */
   readonly root: string;
   /** Is what this thread has at this place ('/dev') what the tree is laid over? */
@@ -78,7 +78,7 @@ export class Views {
     this.#mounts = () => text;
   }
 
-  of(tid: number): View {
+  of(tid: number): ThreadView {
     const root = libc.readlink(`/proc/${tid}/root`);
     const namespace = libc.readlink(`/proc/${tid}/ns/mnt`);
     // What may not be looked into is taken to be as it was.
@@ -97,7 +97,7 @@ export class Views {
   }
 }
 
-const USUAL: View = { root: '/', shows: () => true };
+const USUAL: ThreadView = { root: '/', shows: () => true };
 
 /** A path as we see it, as a thread with this root does. Undefined: it cannot be named there. */
 export function seenFrom(root: string, path: string): string | undefined {

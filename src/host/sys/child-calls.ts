@@ -12,13 +12,13 @@ export interface ChildCall {
   readonly nr: number;
   readonly args?: readonly Argument[];
   /** Where the low 32 bits of the result go as well: at most two places. */
-  readonly store?: readonly Place[];
+  readonly store?: readonly Pointer[];
   /** Made only if an earlier call, by its index in the list, has returned exactly this. */
   readonly onlyIf?: { readonly call: number; readonly returned: number };
 }
 
 /** The begin of some bytes, or the first argument of a later call. */
-export type Place = Uint8Array | { readonly firstOf: number };
+export type Pointer = Uint8Array | { readonly firstOf: number };
 
 /** What came of it. */
 export interface ChildRun {
