@@ -9,7 +9,7 @@ import { isErrno, type Errno } from '../../base/errno.ts';
 import type { DirNode } from '../../machine/files/nodes.ts';
 import { KERNEL, type Cred } from '../../machine/files/rights.ts';
 import { join, type NodePlace, type Place, type Vfs } from '../../machine/files/vfs.ts';
-import { seenFrom, type View, type Views } from '../process/view.ts';
+import { seenFrom, type ThreadView, type Views } from '../process/view.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import { AT_FDCWD, HOST_ERRNO } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
@@ -151,7 +151,7 @@ export class PathLookup {
     return typeof base === 'number' ? undefined : { base, rest: rest!.replace(/^\/+/, '') || '.' };
   }
 
-  #view(tid: number): View {
+  #view(tid: number): ThreadView {
     return this.#views.of(tid);
   }
   /** Is what the caller has at that place what the tree is laid over? */
