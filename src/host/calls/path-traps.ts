@@ -405,9 +405,8 @@ function neededInMount(what: PathCall, place: Found, path: string): boolean {
   if (typeof place !== 'object' || isErrno(place) || place.kind === 'host') return false;
   if (what.kind === 'readlink') return path.startsWith('/proc/');
   if (what.kind === 'statfs') return true;
-  const { node } = place;
   if (what.kind !== 'open' || (what.flags & O_PATH) !== 0) return false;
-  return node.kind === 'device' || (node.kind === 'attr' && isOpenable(node));
+  return 'open' in place.node && isOpenable(place.node);
 }
 
 /** A path, or that of a socket address. */
