@@ -15,6 +15,7 @@ export interface RunFlags {
   readonly pin?: 'copy' | 'exact';
   readonly wait?: 'all' | 'program';
   readonly ioUring?: 'refuse' | 'allow';
+  readonly memlock?: bigint;
 }
 
 /** The plan of a run. Throws a message for people when the machine or an option cannot be. */
@@ -24,6 +25,7 @@ export function planRun(argv: readonly string[], flags: RunFlags): Omit<RunPlan,
     machine: flags.selftest ? withSelftest(resolveMachine(flags)) : resolveMachine(flags),
     trace: flags.trace === true ? '-' : flags.trace,
     pin: flags.pin,
+    memlock: flags.memlock,
     wait: flags.wait ?? 'all',
     launch: {
       ...launchOptions(flags.mode),

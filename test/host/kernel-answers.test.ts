@@ -33,6 +33,10 @@ const SAID: Readonly<Record<string, string>> = {
   '/sys/dev/char': '/sys/devices/virtual/misc/iommu',
   '/sys/class/misc': '10:196',
   'a module': 'live',
+  'vfio_pci in /proc/modules': "['16384']",
+  'iommu in /proc/misc': "[['126', 'iommu']]",
+  'vfio in /proc/devices': "[['243', 'vfio'], ['511', 'vfio-dev']]",
+  '/proc/bus/pci': "['123411e8']",
   'a device that reads a file to read': '40',
   'a device that writes a file to read': 'EACCES',
 };

@@ -1,5 +1,6 @@
 /** `softiommu run -- PROGRAM ARGS…`: an unmodified program on the simulated machine. */
-import { Command, Option } from '@commander-js/extra-typings';
+import { Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
+import { U64_MAX } from '../../base/u64.ts';
 import { deviceOption, iommuOption, machineOption } from '../machine-options.ts';
 import { complain } from '../output.ts';
 import { withUsage } from '../usage.ts';
@@ -27,6 +28,23 @@ class RunCommand extends Command {
     }
     return super.parseOptions(out);
   }
+}
+
+const UNITS: Readonly<Record<string, bigint>> = {
+  '': 1n,
+  K: 2n ** 10n,
+  M: 2n ** 20n,
+  G: 2n ** 30n,
+};
+
+/** '64M', '67108864' or 'unlimited', in bytes. */
+function memorySize(text: string): bigint {
+  if (text === 'unlimited') return U64_MAX;
+  const [, digits, unit] = /^(\d{1,15})([KMG]?)$/.exec(text) ?? [];
+  if (digits === undefined) {
+    throw new InvalidArgumentError('a size is a number with K, M, G or nothing, or unlimited.');
+  }
+  return BigInt(digits) * UNITS[unit ?? '']!;
 }
 
 /** The command `run`; its status is the program's. */
@@ -66,6 +84,12 @@ export function runCommand() {
       )
         .choices(IO_URINGS)
         .default('refuse' as const),
+    )
+    .addOption(
+      new Option(
+        '--memlock <size>',
+        "what a program may pin for devices (RLIMIT_MEMLOCK): bytes, with K, M or G, or unlimited; default: the host's limit",
+      ).argParser(memorySize),
     )
     .passThroughOptions()
     .action(async (argv, options) => {

@@ -1,7 +1,9 @@
 /**
  * Files of /proc that show what only the simulated kernel knows: VmLck, VmPin and capabilities in a process's status, what
- * a file of ours adds to its fdinfo, and fail-nth of a thread. The rest of /proc is the host's.
+ * a file of ours adds to its fdinfo, and fail-nth of a thread; its modules, majors and PCI functions. The rest of /proc is
+ * the host's.
  */
+import { PROC_TEXTS } from '../../machine/files/proc.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from '../sys/libc.ts';
@@ -22,6 +24,10 @@ export class SimulatedProc {
 
   /** Undefined: the host's own file is right. */
   open(call: Notification, path: string, flags: number): Answer | undefined {
+    const ofKernel = (flags & O_ACCMODE) === 0 ? PROC_TEXTS.get(path) : undefined;
+    if (ofKernel) {
+      return this.#giveText(call, path, ofKernel(this.#context.machine, textOf(path)), flags);
+    }
     const found = PATTERN.exec(path);
     if (!found) return undefined;
     const tid = this.#thread(call, found[1]!, found[2]);

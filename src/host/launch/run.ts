@@ -20,6 +20,8 @@ export interface RunPlan {
   readonly trace: string | undefined;
   /** How private pages are pinned: by copying them when their mapping goes, or by the host's kernel. */
   readonly pin?: 'copy' | 'exact' | undefined;
+  /** RLIMIT_MEMLOCK of the simulated kernel, in bytes; undefined: the host's. */
+  readonly memlock?: bigint | undefined;
   readonly launch: LaunchOptions;
   readonly wait: Wait;
   readonly wakeFd: number;

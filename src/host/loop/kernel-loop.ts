@@ -61,6 +61,8 @@ export interface LoopParts {
   readonly capabilities?: boolean;
   /** Every read and write of a program is trapped (FilterOptions.events). */
   readonly events?: boolean;
+  /** What programs may lock, in bytes; undefined: what the host says of each. */
+  readonly memlock?: bigint | undefined;
   /** Present with `--pin=exact`. */
   readonly ring?: IoUring | undefined;
 }
@@ -95,6 +97,7 @@ export class KernelLoop implements CallContext {
   readonly watches = this;
   readonly warn: (text: string) => void;
   readonly seesEveryRead: boolean;
+  readonly memlock: bigint | undefined;
   readonly #said = new Set<string>();
 
   readonly #parts: LoopParts;
@@ -125,6 +128,7 @@ export class KernelLoop implements CallContext {
     this.machine = parts.machine;
     this.warn = parts.warn;
     this.seesEveryRead = parts.events === true;
+    this.memlock = parts.memlock;
     this.transport = parts.transport;
     this.files = new OpenFiles((entry) => {
       if (entry.kind === 'file') this.#released(entry.file);

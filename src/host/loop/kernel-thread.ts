@@ -67,6 +67,7 @@ function runProgram(plan: RunPlan, machine: Machine): RunResult {
       mmio: (parts) => new MmioTraps(parts),
       capabilities: plan.launch.capabilities === true,
       events: plan.launch.events === true,
+      memlock: plan.memlock,
       ring,
     });
     try {

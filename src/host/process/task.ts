@@ -33,6 +33,8 @@ export interface TaskParts {
   readonly watches: Watches;
   /** An event queue may have any number: all reads are trapped. */
   readonly seesEveryRead?: boolean;
+  /** RLIMIT_MEMLOCK of every program, in bytes; undefined: the host's. */
+  readonly memlock?: bigint | undefined;
   /** A line for the user of softiommu. */
   warn(text: string): void;
   /** Present with `--pin=exact`. */
@@ -78,6 +80,8 @@ export class HostTask implements Task {
     return this.cred.capable(cap);
   }
   get rlimitMemlock(): bigint {
+    const { memlock } = this.#parts;
+    if (memlock !== undefined) return memlock;
     // Of a process that is gone: what all programs of the run begin with.
     const limits = textOf(`/proc/${this.tid}/limits`) || textOf('/proc/self/limits');
     const soft = /^Max locked memory\s+(\w+)/m.exec(limits)?.[1] ?? '0';

@@ -1,0 +1,32 @@
+/** `--memlock`: the limit of locked memory of the simulated kernel, whatever the host's is. */
+import { describe, expect, test } from 'vitest';
+import { ENVIRONMENTS, has, softiommu, type Environment } from './environments.ts';
+
+const PROGRAM = ['python3', 'test/host/programs/memlock.py'];
+/** CAP_IPC_LOCK passes over every limit. */
+const isBound = ({ name }: Environment): boolean => !name.startsWith('as root');
+
+describe.for(ENVIRONMENTS)('$name', (environment) => {
+  const it = environment.skip === undefined && has('prlimit') ? test : test.skip;
+  const low = {
+    ...environment,
+    prefix: [...environment.prefix, 'prlimit', '--memlock=4096:4096'],
+  };
+  it.for([
+    ["the host's limit", [], 'ENOMEM'],
+    ['a higher limit', ['--memlock', '64K'], 'mapped'],
+    ['no limit', ['--memlock=unlimited'], 'mapped'],
+    ['a limit a page too low', ['--memlock', '61440'], 'ENOMEM'],
+  ] as const)('64 KiB are mapped as the limit says: %s', ([, flags, answer]) => {
+    const { stdout, stderr } = softiommu(PROGRAM, { environment: low, flags });
+    expect([stderr, stdout.trim()]).toEqual(['', isBound(environment) ? answer : 'mapped']);
+  });
+});
+
+test('a size that is none is a mistake', () => {
+  const { status, stderr } = softiommu(['true'], { flags: ['--memlock', '12x'] });
+  expect(status).toBe(125);
+  expect(stderr.split('\n')[0]).toBe(
+    "softiommu: option '--memlock <size>' argument '12x' is invalid. a size is a number with K, M, G or nothing, or unlimited.",
+  );
+});
