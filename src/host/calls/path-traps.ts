@@ -137,10 +137,8 @@ export class PathTraps {
 
   /** readlink(/proc/self/fd/N) of a file of ours must not show what it is made of. */
   #descriptorLink(call: Notification, what: PathCall, path: string): Place | undefined {
-    if (what.kind !== 'readlink' || !path.startsWith('/proc/')) return undefined;
-    const pid = this.#context.processes.processOf(call.tid);
-    const real = path.replace(/^\/proc\/(thread-)?self\//, `/proc/${pid}/`);
-    const link = libc.readlink(real);
+    const name = what.kind === 'readlink' ? this.#proc.linkNamed(call, path) : undefined;
+    const link = name === undefined ? -1 : libc.readlink(name);
     if (typeof link === 'number') return undefined;
     const entry = this.#context.files.byLink(link);
     const shown = entry

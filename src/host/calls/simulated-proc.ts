@@ -4,6 +4,7 @@
  * the host's.
  */
 import { PROC_TEXTS } from '../../machine/files/proc.ts';
+import { CAP_SYS_PTRACE } from '../../base/task.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from '../sys/libc.ts';
@@ -13,6 +14,7 @@ import { HOST_ERRNO, O_ACCMODE, O_CLOEXEC } from '../sys/numbers.ts';
 
 const PATTERN =
   /^\/proc\/(self|thread-self|\d+)(?:\/task\/(\d+))?\/(status|fail-nth|fdinfo\/(\d+))$/;
+const LINK = /^\/proc\/(self|thread-self|\d+)(?:\/task\/(\d+))?\/(fd\/\d+|cwd|root)$/;
 const KIB_PER_PAGE = 4;
 
 /** Opens of /proc that the simulated kernel answers. */
@@ -31,11 +33,18 @@ export class SimulatedProc {
     const found = PATTERN.exec(path);
     if (!found) return undefined;
     const tid = this.#thread(call, found[1]!, found[2]);
-    if (!libc.exists(`/proc/${tid}`)) return undefined;
+    if (!libc.exists(`/proc/${tid}`) || !this.#mayLook(call, tid)) return undefined;
     if (found[3] === 'status') return this.#status(call, path, tid, flags);
     if (found[4] !== undefined)
       return this.#fdinfo(call, path, { tid, fd: Number(found[4]) }, flags);
     return this.#failNth(call, path, tid, flags);
+  }
+  /** The link of a descriptor or a directory of a process, as a path of our own; undefined: the path is another. */
+  linkNamed(call: Notification, path: string): string | undefined {
+    const [, name, task, link] = LINK.exec(path) ?? [];
+    if (name === undefined) return undefined;
+    const tid = this.#thread(call, name, task);
+    return this.#mayLook(call, tid) ? `/proc/${tid}/${link!}` : undefined;
   }
   #thread(call: Notification, name: string, task: string | undefined): number {
     if (task !== undefined) return Number(task);
@@ -43,6 +52,13 @@ export class SimulatedProc {
     return name === 'self' ? this.#context.processes.processOf(call.tid) : Number(name);
   }
 
+  /** Of another user's process the host tells what it likes. */
+  #mayLook({ tid: caller }: Notification, tid: number): boolean {
+    const { processes } = this.#context;
+    if (processes.processOf(caller) === processes.processOf(tid)) return true;
+    const cred = processes.cred(caller, 'fs');
+    return cred.uid === processes.cred(tid, 'real').uid || cred.capable(CAP_SYS_PTRACE);
+  }
   #status(call: Notification, path: string, tid: number, flags: number): Answer | undefined {
     if ((flags & O_ACCMODE) !== 0) return undefined;
     const { processes } = this.#context;
