@@ -29,6 +29,8 @@ export const KERNEL_TRAITS = {
   'vfio-dmabuf': 'vfio-pci exports memory BARs as dma-bufs (7.3)',
   'unsafe-noiommu-mode': 'the vfio parameter enable_unsafe_noiommu_mode is Y',
   'unsafe-interrupts': 'the parameter allow_unsafe_interrupts is Y',
+  'pin-writes-any-file':
+    'a device may write shared pages of every file system, ext4 too (before 6.5)',
   'vfio-cdev-only': 'VFIO has no groups and no containers (CONFIG_VFIO_GROUP=n)',
   'vfio-container-iommufd': '/dev/vfio/vfio is served by iommufd',
   'iommufd-selftest': 'IOMMU_TEST_CMD is built in',

@@ -9,7 +9,7 @@ import { HostObject, HostObjects } from './process/objects.ts';
 import { AddressSpace } from './process/address-space.ts';
 import { RemoteMemory } from './process/remote-memory.ts';
 import { HostPages } from './process/shared-memory.ts';
-import { O_CLOEXEC } from './sys/numbers.ts';
+import { O_CLOEXEC, O_RDWR } from './sys/numbers.ts';
 
 const ME = process.pid;
 /** Nothing is ever mapped in the first page. */
@@ -28,6 +28,7 @@ test('an address where nothing is mapped is EFAULT, to a thread and to an addres
   const space = AddressSpace.open(ME, {
     map: new MemoryMap(
       () => undefined,
+      () => false,
       () => false,
     ),
     objects,
@@ -53,7 +54,7 @@ test('shared memory that no process maps any more is EFAULT', () => {
     warn: () => undefined,
     user: () => ME,
   });
-  const held = space!.hold(16, 1)!;
+  const held = space!.hold(16, 1, true)!;
   shown = undefined;
   expect(held.read(0, 0, new Uint8Array(1))).toBe(EFAULT);
   expect(held.write(0, 0, new Uint8Array(1))).toBe(EFAULT);
@@ -61,10 +62,12 @@ test('shared memory that no process maps any more is EFAULT', () => {
   space!.close();
 });
 
-test('a memfd ends where it ends, and a store beyond does not make it longer', () => {
+test('a memfd is written when a program has shown that it may, not beyond its end, which stays', () => {
   const fd = libc.memfdCreate('softiommu-test');
   expect(libc.ftruncate(fd, 4096)).toBe(0);
   const object = new HostObject('test', fd, false);
+  expect(object.write(4088n, new Uint8Array(8).fill(7))).toBe(EFAULT);
+  object.adoptWriter(libc.open(`/proc/self/fd/${fd}`, O_RDWR | O_CLOEXEC));
   expect(object.write(4088n, new Uint8Array(8).fill(7))).toBeUndefined();
   const into = new Uint8Array(8);
   expect(object.read(4088n, into)).toBeUndefined();

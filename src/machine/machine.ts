@@ -156,7 +156,12 @@ export class Machine {
 
   /** A new address space. Call its `exit()` when the last task of it is gone. */
   addMm(memory: ProcessMemory): MachineMm {
-    return new MachineMm(++this.#mmSeq, { memory, frames: this.memory, objects: this.#objects });
+    return new MachineMm(++this.#mmSeq, {
+      memory,
+      frames: this.memory,
+      objects: this.#objects,
+      writesAnyFile: this.env.has('pin-writes-any-file'),
+    });
   }
   /** A file that can be pinned by itself (ForeignFile.pages). */
   filePages(memory: ObjectMemory): FilePages {
@@ -169,6 +174,10 @@ export class Machine {
     goes?: (index: number) => boolean,
   ): PinnedRemoval | undefined {
     return this.#objects.removal(this.memory, object, span, goes);
+  }
+  /** Has a device pages of this object pinned that the object still has? */
+  isPinned(object: string): boolean {
+    return this.#objects.isPinned(this.memory, object);
   }
   /** A program inside the library. Its `exit()` closes everything it has open. */
   program(credentials: Credentials = {}): Program {

@@ -22,6 +22,7 @@ import type { Answer, Notification } from '../seccomp/notification.ts';
 import { TRAPPED_CALLS } from '../seccomp/trapped.ts';
 import { bindHandlers, HANDLERS, type Traps } from '../calls/table.ts';
 import { MappingTraps } from '../calls/mapping-traps.ts';
+import { writesBack } from '../process/file-systems.ts';
 import { MemoryMap } from '../process/memory-map.ts';
 import type { MmioParts } from '../mmio/mmio-traps.ts';
 import { HostObjects } from '../process/objects.ts';
@@ -134,7 +135,7 @@ export class KernelLoop implements CallContext {
       if (entry.kind === 'file') this.#released(entry.file);
     });
     this.eventfds = new Eventfds(this);
-    this.map = new MemoryMap(this.files.windowOf, (line) => this.objects.isHuge(line));
+    this.map = new MemoryMap(this.files.windowOf, (line) => this.objects.isHuge(line), writesBack);
     this.pins = parts.ring && new ExactPins(this, parts.ring);
     this.processes = new Processes(this, parts.capabilities ? new Capabilities() : undefined);
     this.#mmio = parts.mmio(this);

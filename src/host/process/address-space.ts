@@ -94,15 +94,21 @@ export class AddressSpace implements ProcessMemory {
   vma(index: number): MapsLine | undefined {
     return this.alive ? this.#parts.map.find(this, index) : undefined;
   }
+  /** Known of an object we have a descriptor of. Else a touch tells, as a pin would: it faults beyond the end. */
+  hasPage(vma: MapsLine, index: number): boolean {
+    const object = vma.shared ? this.#parts.objects.ofMapping(this.thread, vma, false) : undefined;
+    if (!object) return libc.pread(this.#memFd, this.#probe, byteAddress(index)) === 1;
+    return byteAddress(vma.objectOffset + (index - vma.start)) < object.size();
+  }
   /** Shared pages by their object; private ones by the host's kernel, if that is wanted. */
-  hold(index: number, count: number): HeldPages | undefined {
+  hold(index: number, count: number, write: boolean): HeldPages | undefined {
     const vma = this.vma(index);
     if (!vma) return undefined;
     if (!vma.shared || vma.object === undefined) {
       return this.#parts.pins?.hold(this, index, count);
     }
     const first = vma.objectOffset + (index - vma.start);
-    const object = this.#parts.objects.ofMapping(this.thread, vma);
+    const object = this.#parts.objects.ofMapping(this.thread, vma, write);
     return object ? holdObject(object, first) : this.#holdMapped(vma.object, first, index);
   }
   /** An object without a descriptor: through this address space, and when it is gone through another that maps it. */
@@ -119,7 +125,7 @@ export class AddressSpace implements ProcessMemory {
       }
       return refuse(EFAULT, 'no process maps this shared memory any more', { object });
     };
-    const va = (at: number, offset: number): bigint => (BigInt(at) << 12n) + BigInt(offset);
+    const va = (at: number, offset: number): bigint => byteAddress(at) + BigInt(offset);
     return {
       read: (page, offset, into) => copy(page, (space, at) => space.read(va(at, offset), into)),
       write: (page, offset, from) => copy(page, (space, at) => space.write(va(at, offset), from)),
@@ -153,6 +159,9 @@ export class AddressSpace implements ProcessMemory {
   }
 }
 
+function byteAddress(index: number): bigint {
+  return BigInt(index) << 12n;
+}
 function facts(addr: bigint, { length }: Uint8Array): { addr: bigint; length: number } {
   return { addr, length };
 }

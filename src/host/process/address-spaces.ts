@@ -83,6 +83,7 @@ function livingThread(pid: number, known: number): number | undefined {
 const NO_MEMORY = {
   alive: false,
   vma: () => undefined,
+  hasPage: () => false,
   read: () => refuse(EFAULT, 'the address space cannot be reached'),
   write: () => refuse(EFAULT, 'the address space cannot be reached'),
 };

@@ -17,6 +17,9 @@ export type WindowOf = (
 /** Is this memory made of huge pages? */
 export type IsHuge = (line: { name: string; object: string | undefined }) => boolean;
 
+/** Is this an object of a file system that writes pages back, as a process sees its mounts? */
+export type WritesBack = (pid: number, object: string) => boolean;
+
 const LINE = /^([0-9a-f]+)-([0-9a-f]+) (.{4}) ([0-9a-f]+) ([0-9a-f]+:[0-9a-f]+) (\d+)[ \t]*(.*)$/gm;
 
 /** The lines of /proc/PID/maps; page numbers, not addresses. */
@@ -69,9 +72,11 @@ export class MemoryMap {
   readonly #windowOf: WindowOf;
   readonly #isHuge: IsHuge;
   readonly #turns = new Map<Whose, Turn>();
-  constructor(windowOf: WindowOf, isHuge: IsHuge) {
+  readonly #writesBack: WritesBack;
+  constructor(windowOf: WindowOf, isHuge: IsHuge, writesBack: WritesBack) {
     this.#windowOf = windowOf;
     this.#isHuge = isHuge;
+    this.#writesBack = writesBack;
   }
   /** Forget everything: programs have run since. */
   newTurn(): void {
@@ -85,7 +90,7 @@ export class MemoryMap {
       const line = space.maps.query(index);
       if (line === 'none') return undefined;
       if (line !== 'unknown') {
-        const shown = this.#completed(line);
+        const shown = this.#completed(space, line);
         turn.lines.push(shown);
         return shown;
       }
@@ -116,13 +121,23 @@ export class MemoryMap {
     return turn.lines;
   }
   #readAll(whose: Whose, turn: Turn): void {
-    turn.lines = parseMaps(mapsText(whose)).map((line) => this.#completed(line));
+    turn.lines = parseMaps(mapsText(whose)).map((line) => this.#completed(whose, line));
     turn.complete = true;
   }
-  #completed(line: MapsLine): MapsLine {
+  #completed(whose: Whose, line: MapsLine): MapsLine {
     const io = this.#windowOf(line.name, line.objectOffset);
     const huge = line.huge || this.#isHuge(line);
-    return { ...line, huge, ...(io && { io }) };
+    const writesBack = this.#writesBack;
+    const thread = typeof whose === 'number' ? whose : whose.thread;
+    return {
+      ...line,
+      huge,
+      ...(io && { io }),
+      // Asked when a device is to write: few mappings are.
+      get writeback() {
+        return line.object !== undefined && writesBack(thread, line.object);
+      },
+    };
   }
 }
 

@@ -3,15 +3,33 @@
  *
  * Such a page stays the same page for every process, after munmap, and after the process that mapped it is gone. An
  * object nobody gives us a descriptor for is reached through any process of the run that still maps it.
+ *
+ * We may have more rights than the program. So an object is opened for writing only where a program has shown the same
+ * right, by a writable shared mapping or a descriptor for writing, and what is opened is looked at again: another thread
+ * may have put something else in its place.
  */
 import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { HeldPages, ObjectMemory } from '../../machine/memory/process-memory.ts';
 import * as libc from '../sys/libc.ts';
-import { fileSystemOf, lookAt, type DescriptorLink, type FileLook } from '../sys/look.ts';
+import {
+  fileSystemOf,
+  lookAt,
+  type DescriptorLink,
+  type FileLink,
+  type FileLook,
+} from '../sys/look.ts';
 import type { MapsLine } from '../sys/map-query.ts';
-import { descriptorsOf } from '../sys/procfs.ts';
-import { HOST_ERRNO, MFD_HUGETLB, O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
+import { descriptorsOf, textOf } from '../sys/procfs.ts';
+import {
+  HOST_ERRNO,
+  MFD_HUGETLB,
+  O_ACCMODE,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_RDWR,
+} from '../sys/numbers.ts';
 
 /** File systems whose files are memory. */
 const MEMORY_TYPES = ['tmpfs', 'devtmpfs', 'hugetlbfs'];
@@ -20,31 +38,47 @@ export const HUGE_PREFIX = 'softiommu-huge';
 
 const descriptors = new FinalizationRegistry<number>((fd) => libc.close(fd));
 
-/** An object of the host, by a descriptor that is closed when nobody holds the object any more. */
+/** An object of the host, by descriptors that are closed when nobody holds the object any more. */
 export class HostObject implements ObjectMemory {
   readonly object: string;
   readonly huge: boolean;
   readonly #fd: number;
+  #writer: number | undefined;
 
+  /** `fd` is for reading. */
   constructor(object: string, fd: number, huge: boolean) {
     this.object = object;
     this.huge = huge;
     this.#fd = fd;
     descriptors.register(this, fd);
   }
+  /** A program has shown that it may write the object: so may we, through this. */
+  adoptWriter(fd: number): void {
+    if (this.#writer === undefined) {
+      this.#writer = fd;
+      descriptors.register(this, fd);
+    } else libc.close(fd);
+  }
+  get isWritable(): boolean {
+    return this.#writer !== undefined;
+  }
   size(): bigint {
-    return lookAt(`/proc/self/fd/${this.#fd}`)?.size ?? 0n;
+    return lookAt(ourLink(this.#fd))?.size ?? 0n;
   }
   read(offset: bigint, into: Uint8Array): Status<'EFAULT'> {
     if (libc.pread(this.#fd, into, offset) === into.length) return undefined;
     return refuse(EFAULT, 'the page is beyond the end of the file', { object: this.object });
   }
   write(offset: bigint, from: Uint8Array): Status<'EFAULT'> {
+    const { object } = this;
+    if (this.#writer === undefined) {
+      return refuse(EFAULT, 'no program has shown that it may write the file', { object });
+    }
     // A write would make the file longer where a store to its memory faults.
     const inside = offset + BigInt(from.length) <= this.size();
-    if (inside && libc.pwrite(this.#fd, from, offset) === from.length) return undefined;
-    return refuse(EFAULT, 'the page is beyond the end of the file, or the file is read-only', {
-      object: this.object,
+    if (inside && libc.pwrite(this.#writer, from, offset) === from.length) return undefined;
+    return refuse(EFAULT, 'the page is beyond the end of the file, or the file is sealed', {
+      object,
     });
   }
 }
@@ -63,11 +97,13 @@ export class HostObjects {
   }
 
   /** What can be pinned of a descriptor: shmem, memfd, hugetlbfs. Undefined for anything else. */
-  ofDescriptor(tid: number, fd: number): HostObject | undefined {
+  ofDescriptor(tid: number, fd: number): PinnableFile | undefined {
     const link: DescriptorLink = `/proc/${tid}/fd/${fd}`;
     const look = lookAt(link);
     if (!look || !this.#isMemory(look.device, tid)) return undefined;
-    return this.#get(objectOf(look), () => openBest(link));
+    const name = objectOf(look);
+    const object = this.#get(name, () => openObject(link, O_RDONLY, name));
+    return object && { object, writable: showsWriter(object, tid, fd) };
   }
 
   /** memfd and anonymous shared memory, the same of huge pages, or a file where such a file system is mounted. */
@@ -76,10 +112,18 @@ export class HostObjects {
     return MEMORY_TYPES.includes(fileSystemOf(device, pid) ?? '');
   }
 
-  /** What a shared mapping shows, by the mapping itself (a privilege), or by a descriptor its process still has. */
-  ofMapping(pid: number, vma: MapsLine): HostObject | undefined {
+  /**
+   * What a shared mapping shows, by the mapping itself (a privilege), or by a descriptor its process still has. With `write`
+   * the mapping is writable, and so is the result.
+   */
+  ofMapping(pid: number, vma: MapsLine, write: boolean): HostObject | undefined {
     if (vma.object === undefined) return undefined;
-    return this.#get(vma.object, () => openMapping(pid, vma), vma.huge);
+    const object = this.#get(vma.object, () => openMapping(pid, vma, O_RDONLY), vma.huge);
+    if (!object || !write || object.isWritable) return object;
+    const writer = openMapping(pid, vma, O_RDWR);
+    if (writer < 0) return undefined;
+    object.adoptWriter(writer);
+    return object;
   }
 
   /** Memory that is reached through the processes that map it, because no descriptor of it was to be had. */
@@ -105,7 +149,7 @@ export class HostObjects {
     if (known) return known;
     const fd = open();
     if (fd < 0) return undefined;
-    const link = libc.readlink(`/proc/self/fd/${fd}`);
+    const link = libc.readlink(ourLink(fd));
     const isHuge = huge ?? this.isHuge({ name: String(link), object });
     const made = new HostObject(object, fd, isHuge);
     this.#known.set(object, new WeakRef(made));
@@ -113,23 +157,61 @@ export class HostObjects {
   }
 }
 
-function openMapping(pid: number, vma: MapsLine): number {
+/** What a descriptor gives to pin. */
+export interface PinnableFile {
+  readonly object: HostObject;
+  /** It is for writing, and so is the object. */
+  readonly writable: boolean;
+}
+
+/** Is this descriptor of an object for writing? Then the object is, too. */
+function showsWriter(object: HostObject, tid: number, fd: number): boolean {
+  const shown = openedAs(tid, fd);
+  if (!shown || (shown.flags & O_ACCMODE) === O_RDONLY) return false;
+  const writer = openObject(`/proc/${tid}/fd/${fd}`, O_RDWR, object.object);
+  if (writer < 0) return false;
+  const isSame = openedAs('self', writer)?.file === shown.file;
+  if (isSame) object.adoptWriter(writer);
+  else libc.close(writer);
+  return isSame;
+}
+/** What a descriptor is open for, and on which file: one text, so that both are of the same moment. */
+function openedAs(tid: number | 'self', fd: number): { flags: number; file: string } | undefined {
+  const text = textOf(`/proc/${tid}/fdinfo/${fd}`);
+  const [, flags] = /^flags:\s*(\d+)/m.exec(text) ?? [];
+  const [, mount] = /^mnt_id:\s*(\d+)/m.exec(text) ?? [];
+  const [, inode] = /^ino:\s*(\d+)/m.exec(text) ?? [];
+  if (flags === undefined || mount === undefined || inode === undefined) return undefined;
+  return { flags: Number.parseInt(flags, 8), file: `${mount}:${inode}` };
+}
+
+function openMapping(pid: number, vma: MapsLine, access: number): number {
+  const object = vma.object!;
   const name = `${pageHex(vma.start)}-${pageHex(vma.end)}`;
-  const direct = openBest(`/proc/${pid}/map_files/${name}`);
+  const direct = openObject(`/proc/${pid}/map_files/${name}`, access, object);
   if (direct >= 0) return direct;
   for (const { fd, link } of descriptorsOf(pid)) {
     // A stat of every descriptor would be slow: the name in the maps is the link's text.
     if (link !== vma.name) continue;
-    const path: DescriptorLink = `/proc/${pid}/fd/${fd}`;
-    const look = lookAt(path);
-    if (look && objectOf(look) === vma.object) return openBest(path);
+    const opened = openObject(`/proc/${pid}/fd/${fd}`, access, object);
+    if (opened >= 0) return opened;
   }
   return -HOST_ERRNO.ENOENT;
 }
-/** For writing if that is allowed: another mapping of the object may need it. */
-function openBest(path: string): number {
-  const fd = libc.open(path, O_RDWR | O_CLOEXEC);
-  return fd >= 0 ? fd : libc.open(path, O_CLOEXEC);
+/** What a link of /proc leads to, if that is this object: a regular file, which opens without waiting and without effect. */
+function openObject(link: FileLink, access: number, object: string): number {
+  if (!isObject(link, object)) return -HOST_ERRNO.ENOENT;
+  const fd = libc.open(link, access | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0 || isObject(ourLink(fd), object)) return fd;
+  libc.close(fd);
+  return -HOST_ERRNO.ENOENT;
+}
+function isObject(link: FileLink, object: string): boolean {
+  const look = lookAt(link);
+  return look !== undefined && look.isRegular && objectOf(look) === object;
+}
+function ourLink(fd: number): DescriptorLink {
+  return `/proc/self/fd/${fd}`;
 }
 function pageHex(index: number): string {
   return `${index.toString(16)}000`;
@@ -153,7 +235,7 @@ export function objectOf({ device, ino }: FileLook): string {
 function deviceOfMemfd(flags: number): string | undefined {
   const fd = libc.memfdCreate(HUGE_PREFIX, libc.MFD_CLOEXEC | flags);
   if (fd < 0) return undefined; // a kernel without huge pages
-  const look = lookAt(`/proc/self/fd/${fd}`);
+  const look = lookAt(ourLink(fd));
   libc.close(fd);
   return look?.device;
 }

@@ -25,6 +25,7 @@ function caller(created = 0, installed = 0) {
     map: new MemoryMap(
       () => undefined,
       () => false,
+      () => false,
     ),
     objects: new HostObjects(),
     watches: { watchFd: () => ({ [Symbol.dispose]: () => undefined }) },

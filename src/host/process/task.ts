@@ -1,5 +1,4 @@
 /** The caller of a trapped call, as the kernel layers see it: a Task of a real thread. */
-import { constants, lstatSync } from 'node:fs';
 import { Bug } from '../../base/bug.ts';
 import { EBADF, EMFILE, ENOMEM, type Result } from '../../base/errno.ts';
 import { ForeignFile, type OpenFile } from '../../base/file.ts';
@@ -100,15 +99,11 @@ export class HostTask implements Task {
     }
     const stat = fd < 0 ? undefined : lookAt(path);
     if (!stat) return refuse(EBADF, 'the descriptor is not open', { fd });
-    const object = this.#parts.objects.ofDescriptor(this.tid, fd);
-    const writable = isForWriting(path);
-    if (!object) return new ForeignFile(objectOf(stat), () => stat.size, undefined, writable);
-    return new ForeignFile(
-      object.object,
-      () => object.size(),
-      this.#parts.machine.filePages(object),
-      writable,
-    );
+    const memory = this.#parts.objects.ofDescriptor(this.tid, fd);
+    if (!memory) return new ForeignFile(objectOf(stat), () => stat.size);
+    const { object, writable } = memory;
+    const pages = this.#parts.machine.filePages(object);
+    return new ForeignFile(object.object, () => object.size(), pages, writable);
   }
 
   installFile(file: OpenFile, cloexec: boolean): Result<number, 'EMFILE' | 'ENOMEM'> {
@@ -131,12 +126,6 @@ export class HostTask implements Task {
   getEventfd(fd: number): Result<Eventfd, 'EBADF' | 'EINVAL'> {
     return this.#parts.eventfds.get(this.tid, fd);
   }
-}
-
-/** What a descriptor was opened for is in the mode of its link in /proc. */
-function isForWriting(link: string): boolean {
-  const mode = lstatSync(link, { throwIfNoEntry: false })?.mode ?? 0;
-  return (mode & constants.S_IWUSR) !== 0;
 }
 
 /** Lowest free number; an event queue goes where reads are trapped if not all are, if a number there is free. */

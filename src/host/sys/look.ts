@@ -15,26 +15,36 @@ export interface FileLook {
   readonly device: string;
   readonly ino: bigint;
   readonly size: bigint;
+  /** Permissions, without the type. */
+  readonly permissions: number;
+  readonly isRegular: boolean;
 }
 
 const AT_STATX_DONT_SYNC = 0x4000;
 const BASIC_STATS = 0x7ff;
-const AT = { ino: 32, size: 40, major: 136, minor: 140, end: 256 } as const;
+const S_IFMT = 0o170000;
+const S_IFREG = 0o100000;
+const AT = { mode: 28, ino: 32, size: 40, major: 136, minor: 140, end: 256 } as const;
 const found = Buffer.alloc(AT.end);
 
 /** A descriptor of ours or of another process, by the link in /proc that leads to what it is open on. */
 export type DescriptorLink = `/proc/${number | 'self'}/fd/${number | string}`;
+/** The same, or what a process has mapped, by the addresses of the mapping in hex. */
+export type FileLink = DescriptorLink | `/proc/${number}/map_files/${string}`;
 
 /** Undefined: it is not open, or may not be looked at. */
-export function lookAt(link: DescriptorLink): FileLook | undefined {
+export function lookAt(link: FileLink): FileLook | undefined {
   const dontAsk = AT_STATX_DONT_SYNC;
   const rc = syscall(NR.statx, AT_FDCWD, cString(link), dontAsk, BASIC_STATS, found);
   if (rc < 0) return undefined;
+  const mode = found.readUInt16LE(AT.mode);
   const device = [AT.major, AT.minor].map((at) => found.readUInt32LE(at));
   return {
     device: device.map((n) => n.toString(16).padStart(2, '0')).join(':'),
     ino: found.readBigUInt64LE(AT.ino),
     size: found.readBigUInt64LE(AT.size),
+    permissions: mode & ~S_IFMT,
+    isRegular: (mode & S_IFMT) === S_IFREG,
   };
 }
 

@@ -159,6 +159,8 @@ export const MAP_HUGETLB = 0x40000;
 
 /** open(2): the bits that say what for; 0 is reading. */
 export const O_ACCMODE = 3;
+/** open(2) */
+export const O_RDONLY = 0;
 /** open(2): for writing only. */
 export const O_WRONLY = 1;
 /** open(2): for both. */

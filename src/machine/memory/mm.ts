@@ -17,6 +17,12 @@ import type { HeldPages, ObjectMemory, ProcessMemory, Vma } from './process-memo
 /** The objects several address spaces and files may show, by their identity. */
 export class MappedObjects {
   readonly #owners = new Map<string, PageOwner>();
+  /** Is a page of an object pinned that the object still has? */
+  isPinned(frames: MachineMemory, object: string): boolean {
+    const owner = this.#owners.get(object);
+    const everything = { index: 0, count: Infinity };
+    return owner !== undefined && frames.somePinned(owner, everything, () => true);
+  }
   /** For a call that takes pages out of an object: truncation, a punched hole. Undefined: none of them is pinned. */
   removal(
     frames: MachineMemory,
@@ -51,6 +57,7 @@ export class MachineMm implements Mm {
   readonly #frames: MachineMemory;
   readonly #objects: MappedObjects;
   readonly #private: PageOwner;
+  readonly #writesAnyFile: boolean;
   #exited = false;
   /** The way to all private pages that have not been moved. */
   readonly #direct: Backing;
@@ -61,13 +68,20 @@ export class MachineMm implements Mm {
 
   constructor(
     id: number,
-    parts: { memory: ProcessMemory; frames: MachineMemory; objects: MappedObjects },
+    parts: {
+      memory: ProcessMemory;
+      frames: MachineMemory;
+      objects: MappedObjects;
+      /** Pages of any shared file can be pinned to be written. Default false. */
+      writesAnyFile?: boolean;
+    },
   ) {
     this.id = id;
     this.mem = parts.memory;
     this.#memory = parts.memory;
     this.#frames = parts.frames;
     this.#objects = parts.objects;
+    this.#writesAnyFile = parts.writesAnyFile ?? false;
     this.#private = newPageOwner(`address space ${id}`, true);
     this.#direct = this.#through(0);
   }
@@ -186,37 +200,45 @@ export class MachineMm implements Mm {
     if (!this.alive) return refuse(EFAULT, 'the address space is gone', { mm: this.id });
     const vma = this.#vma(index);
     if (!vma) return refuse(EFAULT, 'nothing is mapped at this address', va(index));
+    const refused = this.#checkAccess(vma, index, write);
+    if (refused) return refused;
+    const run = Math.min(count, vma.end - index);
+    // A file ends once: where its last page is, the others are.
+    if (vma.object !== undefined && !this.#memory.hasPage(vma, index + run - 1)) {
+      return refuse(EFAULT, 'the page is beyond the end of the file', va(index + run - 1));
+    }
+    const named = vma.shared && vma.object !== undefined;
+    return {
+      vma,
+      count: run,
+      index,
+      owner: named ? this.#objects.owner(vma.object) : this.#private,
+      ownerIndex: named ? vma.objectOffset + (index - vma.start) : index,
+    };
+  }
+  #checkAccess(vma: Vma, index: number, write: boolean): Status<'EFAULT'> {
     if (vma.io) return refuse(EFAULT, 'device registers cannot be pinned', va(index));
     if (!vma.readable && !vma.writable) {
       return refuse(EFAULT, 'the mapping allows no access', va(index));
     }
-    if (write && !vma.writable) return refuse(EFAULT, 'the mapping is read-only', va(index));
-    const inObject = vma.objectOffset + (index - vma.start);
-    const backed = this.#pagesOfFile(vma) - inObject;
-    if (backed <= 0) return refuse(EFAULT, 'the page is beyond the end of the file', va(index));
-    const named = vma.shared && vma.object !== undefined;
-    return {
-      vma,
-      count: Math.min(count, vma.end - index, backed),
-      index,
-      owner: named ? this.#objects.owner(vma.object) : this.#private,
-      ownerIndex: named ? inObject : index,
-    };
-  }
-
-  #pagesOfFile(vma: Vma): number {
-    if (vma.object === undefined || !this.#memory.objectSize) return Infinity;
-    return Math.ceil(Number(this.#memory.objectSize(vma.object)) / PAGE_SIZE);
+    if (!write) return undefined;
+    if (!vma.writable) return refuse(EFAULT, 'the mapping is read-only', va(index));
+    if (!vma.shared || vma.writeback !== true || this.#writesAnyFile) return undefined;
+    return refuse(
+      EFAULT,
+      'a device cannot write shared pages of a file system that keeps account of stores',
+      va(index),
+    );
   }
 
   #pinSpan(span: OwnedRun, write: boolean, pfns: Float64Array, at: number): Status<'ENOMEM'> {
     const delta = span.index - span.ownerIndex;
     return this.#frames.pin(
       span.owner,
-      { index: span.ownerIndex, count: span.count, huge: span.vma.huge },
+      { index: span.ownerIndex, count: span.count, huge: span.vma.huge, write },
       (first, n) => {
         const held = this.#memory.hold?.(first + delta, n, write);
-        if (held) return heldBacking(held, first, n);
+        if (held) return heldBacking(held, first, { count: n, write });
         return delta === 0 ? this.#direct : this.#through(delta);
       },
       pfns,
@@ -269,7 +291,7 @@ export class FilePages implements PageSource {
   pin(
     index: number,
     count: number,
-    _write: boolean,
+    write: boolean,
     pfns: Float64Array,
     at: number,
   ): Status<'EFAULT' | 'ENOMEM' | 'EINVAL'> {
@@ -277,8 +299,8 @@ export class FilePages implements PageSource {
     if (index + count > pages) {
       return refuse(EINVAL, 'the file is shorter than the range', { pages, wanted: index + count });
     }
-    const span = { index, count, huge: this.#memory.huge ?? false };
-    return this.#frames.pin(this.#owner, span, () => objectBacking(this.#memory), pfns, at);
+    const span = { index, count, huge: this.#memory.huge ?? false, write };
+    return this.#frames.pin(this.#owner, span, () => objectBacking(this.#memory, write), pfns, at);
   }
 }
 
@@ -302,19 +324,25 @@ function followsAddress({ backing }: PinnedPage): boolean {
   return backing.delta !== undefined;
 }
 
-function objectBacking(memory: ObjectMemory): Backing {
+function objectBacking(memory: ObjectMemory, write: boolean): Backing {
   return {
     read: (index, offset, into) => memory.read(byteAddress(index, offset), into),
-    write: (index, offset, from) => memory.write(byteAddress(index, offset), from),
+    ...(write && {
+      write: (index, offset, from) => memory.write(byteAddress(index, offset), from),
+    }),
     drop: () => undefined,
   };
 }
 
-function heldBacking(held: HeldPages, first: number, count: number): Backing {
+function heldBacking(
+  held: HeldPages,
+  first: number,
+  { count, write }: { count: number; write: boolean },
+): Backing {
   let live = count;
   return {
     read: (index, offset, into) => held.read(index - first, offset, into),
-    write: (index, offset, from) => held.write(index - first, offset, from),
+    ...(write && { write: (index, offset, from) => held.write(index - first, offset, from) }),
     drop: () => {
       if (--live === 0) held.release();
     },

@@ -93,6 +93,38 @@ describe('naming', () => {
   });
 });
 
+describe('pins to write', () => {
+  test('a pin to write shared pages of a file system that writes back is EFAULT, but not before Linux 6.5', () => {
+    const { process, frames, objects } = setup();
+    const { memory, mm } = process();
+    const object = new SharedObject('ext4:1', 0x1000);
+    const index = indexOf(must(memory.mapShared(object, 0, 0x1000, { writeback: true })));
+    expect(mm.pin(index, 1, true, new Float64Array(1), 0)).toBe(EFAULT);
+    const old = new MachineMm(7, { memory, frames, objects, writesAnyFile: true });
+    pin(old, index, 1);
+    pin(mm, index, 1, false);
+  });
+  test('a page that is pinned to be read is not written until it is pinned for that, too', () => {
+    const { process, frames, objects } = setup();
+    const { memory, mm } = process();
+    const object = new SharedObject('memfd:4', 0x3000);
+    const index = indexOf(must(memory.mapShared(object, 0, 0x3000)));
+    const [pfn] = pin(mm, index, 3, false);
+    const bytes = new Uint8Array(8).fill(7);
+    expect(frames.write(pfn!, 0, bytes)).toBe(EFAULT);
+    const file = new FilePages({ memory: object, frames, objects });
+    expect(file.pin(0, 1, false, new Float64Array(1), 0)).toBeUndefined();
+    expect(frames.write(pfn!, 0, bytes)).toBe(EFAULT);
+    expect(file.pin(1, 1, true, new Float64Array(1), 0)).toBeUndefined();
+    expect(frames.write(pfn! + 1, 0, bytes)).toBeUndefined();
+    expect(frames.write(pfn!, 4092, bytes)).toBe(EFAULT);
+    pin(mm, index, 3);
+    expect(frames.write(pfn!, 4092, bytes)).toBeUndefined();
+    expect([...object.bytes.subarray(4092, 4100)]).toEqual([...bytes]);
+    expect(frames.pins(pfn!)).toBe(3);
+  });
+});
+
 describe('pins', () => {
   test.for([
     ['nothing is mapped', (m: ProgramMemory) => must(m.map(4096)) + 0x10_0000n, true],

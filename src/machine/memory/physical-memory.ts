@@ -19,7 +19,13 @@ import type { PhysicalMemory } from '../../base/physical-memory.ts';
 import { refuse } from '../../base/refuse.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
 import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
-import { PinRegion, REGION_FRAMES, type PinnedPage, type Backing } from './pin-region.ts';
+import {
+  PinRegion,
+  REGION_FRAMES,
+  type Backing,
+  type PinKind,
+  type PinnedPage,
+} from './pin-region.ts';
 
 /** 256 GiB: below it RAM and BARs, above it pages of programs. */
 export const FIRST_PINNED_PFN = 0x400_0000;
@@ -129,11 +135,11 @@ export class MachineMemory implements PhysicalMemory {
 
   /**
    * Pin pages `index`… of an owner, reached through `backing` (page numbers of the owner) while they have no other way.
-   * The caller has proved that the pages exist.
+   * The caller has proved that the pages exist, and may be written if that is what they are pinned for.
    */
   pin(
     owner: PageOwner,
-    span: { index: number; count: number; huge: boolean },
+    span: { index: number; count: number } & PinKind,
     backing: (index: number, count: number) => Backing,
     pfns: Float64Array,
     at: number,
@@ -150,7 +156,7 @@ export class MachineMemory implements PhysicalMemory {
       const limit = Math.min(span.count - done, REGION_FRAMES - place);
       const region = this.#regions[number - FIRST_REGION]!;
       const run = this.#sameRegion(owner, index, limit, number);
-      region.pin(place, run, span.huge, (from, n) => backing(index - place + from, n));
+      region.pin(place, run, span, (from, n) => backing(index - place + from, n));
       const first = number * REGION_FRAMES + place;
       for (let n = 0; n < run; n++) pfns[at + done + n] = first + n;
       this.pinTotal += run;

@@ -4,7 +4,8 @@
  * Counts live in chunks of 512 frames (2 MiB), made when first pinned, so an empty region costs nothing.
  */
 import { Bug, bugOn } from '../../base/bug.ts';
-import type { Result, Status } from '../../base/errno.ts';
+import { EFAULT, type Result, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
 
 /** Frames of a region: 1 GiB. */
@@ -14,7 +15,8 @@ const CHUNK_FRAMES = 512;
 /** The way to the bytes of pages, by the owner's page index. An access may run over several pages. */
 export interface Backing {
   read(index: number, offset: number, into: Uint8Array): Status<'EFAULT'>;
-  write(index: number, offset: number, from: Uint8Array): Status<'EFAULT'>;
+  /** Absent: no pin of the page is for writing. */
+  write?(index: number, offset: number, from: Uint8Array): Status<'EFAULT'>;
   /** One page of this backing was unpinned for good, or goes another way now. */
   drop(): void;
   /** The bytes are those of the address space at index + delta, whatever is there: see pin-copies.ts. */
@@ -26,6 +28,12 @@ export interface PinnedPage {
   readonly pfn: number;
   readonly index: number;
   readonly backing: Backing;
+}
+
+/** What pages are pinned for, and what they are. */
+export interface PinKind {
+  readonly huge: boolean;
+  readonly write: boolean;
 }
 
 interface Chunk {
@@ -79,22 +87,25 @@ export class PinRegion {
     this.detached++;
   }
 
-  /** `backing` is asked once per run of frames that had no pin. */
+  /** `backing` is asked once per run of frames that had no pin, or none for writing and get one. */
   pin(
     at: number,
     count: number,
-    huge: boolean,
+    { huge, write }: PinKind,
     backing: (at: number, count: number) => Backing,
   ): void {
     for (let n = 0; n < count;) {
-      if (this.pins(at + n) > 0) {
+      const lacks = this.#lacks(at + n, write);
+      if (lacks === 'nothing') {
         this.#chunk(at + n)!.pins[(at + n) % CHUNK_FRAMES]!++;
         n++;
         continue;
       }
       let run = 1;
-      while (n + run < count && this.pins(at + n + run) === 0) run++;
-      this.#firstPins(at + n, run, huge, backing(at + n, run));
+      while (n + run < count && this.#lacks(at + n + run, write) === lacks) run++;
+      const way = backing(at + n, run);
+      if (lacks === 'a pin') this.#firstPins(at + n, run, huge, way);
+      else this.#firstWritePins(at + n, run, way);
       n += run;
     }
   }
@@ -147,7 +158,7 @@ export class PinRegion {
     }
     const part = bytes.subarray(done, done + n);
     const index = this.firstIndex + at;
-    const rc = write ? backing.write(index, offset, part) : backing.read(index, offset, part);
+    const rc = write ? writeTo(backing, index, offset, part) : backing.read(index, offset, part);
     return rc ?? n;
   }
 
@@ -162,6 +173,21 @@ export class PinRegion {
     this.pinned += count;
   }
 
+  #firstWritePins(at: number, count: number, backing: Backing): void {
+    for (let n = 0; n < count; n++) {
+      const chunk = this.#chunk(at + n)!;
+      const place = (at + n) % CHUNK_FRAMES;
+      chunk.pins[place]!++;
+      chunk.backing[place]!.drop();
+      chunk.backing[place] = backing;
+    }
+  }
+  #lacks(at: number, write: boolean): 'a pin' | 'a way to write' | 'nothing' {
+    const backing = this.#backing(at);
+    if (!backing) return 'a pin';
+    return write && !backing.write ? 'a way to write' : 'nothing';
+  }
+
   #hasFlag(at: number, flag: number): boolean {
     return ((this.#chunk(at)?.flags[at % CHUNK_FRAMES] ?? 0) & flag) !== 0;
   }
@@ -171,6 +197,16 @@ export class PinRegion {
   #backing(at: number): Backing | undefined {
     return at < REGION_FRAMES ? this.#chunk(at)?.backing[at % CHUNK_FRAMES] : undefined;
   }
+}
+
+function writeTo(
+  backing: Backing,
+  index: number,
+  offset: number,
+  from: Uint8Array,
+): Status<'EFAULT'> {
+  if (backing.write) return backing.write(index, offset, from);
+  return refuse(EFAULT, 'the page is pinned to be read only', { page: index });
 }
 
 function newChunk(): Chunk {

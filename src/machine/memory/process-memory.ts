@@ -22,6 +22,11 @@ export interface Vma {
   readonly objectOffset: number;
   /** Pages are of a huge page (hugetlb). */
   readonly huge: boolean;
+  /**
+   * The file system of a shared file writes pages back and must hear of each store before (ext4, not shmem), which those
+   * of a device it does not.
+   */
+  readonly writeback?: boolean;
   /** Device registers mapped here, not memory. */
   readonly io?: { readonly window: MmioWindow; readonly offset: number };
 }
@@ -30,11 +35,11 @@ export interface Vma {
 export interface ProcessMemory extends UserMemory {
   readonly alive: boolean;
   vma(index: number): Vma | undefined;
-  /** Size in bytes of a mapped object, to know what lies beyond the end of file. */
-  objectSize?(object: string): bigint;
+  /** Is there a page at `index` of this mapping of an object, or does the object end before it? */
+  hasPage(vma: Vma, index: number): boolean;
   /**
-   * Hold the page at `index` so that it stays what it is now, if the host can; the result reads and writes
-   * the held page. Undefined: the page is reached through the address space, which must tell MachineMm when it goes.
+   * Hold the page at `index` so that it stays what it is now, if the host can; the result reads and, if that is asked for,
+   * writes the held page. Undefined: the page is reached through the address space, which must tell MachineMm when it goes.
    */
   hold?(index: number, count: number, write: boolean): HeldPages | undefined;
   /** A device wants a pinned page that ended with this address space. */

@@ -15,6 +15,8 @@ export interface MapOptions {
   /** Where to map; must be page aligned and free. Default: the next free place. */
   readonly address?: bigint;
   readonly huge?: boolean;
+  /** Of a shared object: it stands for a file of a file system that writes back (ext4). Default false. */
+  readonly writeback?: boolean;
   /** Called when the mapping goes. */
   readonly onUnmap?: () => void;
 }
@@ -68,7 +70,6 @@ export class ProgramMemory implements ProcessMemory {
   alive = true;
   /** In order of address. */
   readonly #areas: Area[] = [];
-  readonly #objects = new Map<string, SharedObject>();
   #next = FIRST_INDEX;
   /** The area found last. */
   #hit: Area | undefined;
@@ -91,7 +92,6 @@ export class ProgramMemory implements ProcessMemory {
     options: MapOptions = {},
   ): Result<bigint, 'EINVAL' | 'ENOMEM'> {
     if (offset % PAGE_SIZE !== 0) return refuse(EINVAL, 'the offset is not page aligned');
-    this.#objects.set(object.object, object);
     return this.#insert(
       length,
       { huge: object.huge, ...options },
@@ -172,8 +172,10 @@ export class ProgramMemory implements ProcessMemory {
     }
     return undefined;
   }
-  objectSize(object: string): bigint {
-    return this.#objects.get(object)!.size();
+  hasPage(vma: Area, index: number): boolean {
+    if (!(vma.store instanceof SharedObject)) return true;
+    const offset = vma.objectOffset + (index - vma.start);
+    return BigInt(offset) * BigInt(PAGE_SIZE) < vma.store.size();
   }
   // Addresses are numbers below: no mapping ends above 2^47, and what is rounded far beyond finds none.
   read(addr: bigint, into: Uint8Array): Status<'EFAULT'> {
@@ -257,6 +259,7 @@ export class ProgramMemory implements ProcessMemory {
       writable: options.writable ?? true,
       shared: what.object !== undefined,
       huge: options.huge ?? false,
+      writeback: options.writeback ?? false,
       onUnmap: options.onUnmap,
       ...what,
     });

@@ -37,6 +37,18 @@ function withFile(ops: FileOps, mode?: { read: boolean; write: boolean }) {
 }
 const eight = (): Uint8Array => new Uint8Array(8);
 
+test.for([
+  ['6.1', undefined],
+  ['6.6', EFAULT],
+] as const)('on Linux %s a pin to write shared pages of ext4 is %s', ([version, expected]) => {
+  const { description } = new Machine();
+  const kernel = { ...description.kernel, version };
+  const { mem, mm } = new Machine({ ...description, kernel }).program();
+  const options = { writeback: true };
+  const va = must(mem.mapShared(new SharedObject('ext4:1', 4096), 0, 4096, options));
+  expect(mm.pin(Number(va >> 12n), 1, true, new Float64Array(1), 0)).toBe(expected);
+});
+
 test('the address space of a program ends', () => {
   const { program } = start();
   expect(program.mmap(0x1000, { address: (1n << 47n) - 0x1000n })).toBe(ENOMEM);

@@ -424,9 +424,10 @@ def many():
     show("kept", device.read(IOVA, 600 * PAGE).count("old"))
 
 
-for part in sys.argv[1:]:
-    show("==", part)
-    if os.fork() == 0:
-        globals()[part]()
-        os._exit(0)
-    os.wait()
+if __name__ == "__main__":
+    for part in sys.argv[1:]:
+        show("==", part)
+        if os.fork() == 0:
+            globals()[part]()
+            os._exit(0)
+        os.wait()
