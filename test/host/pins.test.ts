@@ -157,7 +157,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     const parts = KILLED('EFAULT');
     const { lines, stderr } = run(parts, { environment });
     expect(lines).toEqual(output(parts));
-    expect(stderr).toMatch(/^softiommu: a device lost its pages of process \d+, which was killed/);
+    expect(stderr).toMatch(/^softiommu: a device lost its pages of a process that was killed/);
   });
 });
 
