@@ -207,8 +207,7 @@ export function ioasMapFile(ucmd: Ucmd<iommu_ioas_map_file>): Status {
   if (last > U64_MAX) return refuse(EOVERFLOW, 'the range of the file wraps', { start, length });
   const origin = fileOrigin(task, cmd.fd | 0, last);
   if (isErrno(origin)) return origin;
-  const isReadOnly = origin.kind === 'file' && !origin.file.writable;
-  if (isReadOnly && (flags & IOMMU_IOAS_MAP_WRITEABLE) !== 0) {
+  if (isForReading(origin) && (flags & IOMMU_IOAS_MAP_WRITEABLE) !== 0) {
     return refuse(EACCES, 'the descriptor was opened for reading', { fd: cmd.fd | 0 });
   }
 
@@ -229,6 +228,10 @@ function fileOrigin(task: Task, fd: number, last: bigint): Result<PageOrigin> {
   if (file.priv instanceof Dmabuf) return dmabufOrigin(file.priv, last);
   // Any other file of ours is taken here and refused at the pin, like every file without pages.
   return { kind: 'file', file: new ForeignFile(file.name, () => 0n) };
+}
+/** A file without pages is refused where it is pinned. */
+function isForReading(origin: PageOrigin): boolean {
+  return origin.kind === 'file' && origin.file.pages !== undefined && !origin.file.writable;
 }
 function dmabufOrigin(dmabuf: Dmabuf, last: bigint): Result<PageOrigin> {
   if (dmabuf.length <= last) {
