@@ -61,4 +61,23 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
        the file: b'old'`,
     );
   });
+  it('a memfd with pinned pages is sealed against writes to come, but not against writing', () => {
+    expectLines(
+      environment,
+      'seals',
+      `mapped by itself: ok
+       against writing: EBUSY
+       by a descriptor to read: EPERM
+       against growing: 0
+       against writing to come: 0
+       the program: EPERM
+       the device: ('ok', b'dev')
+       not pinned any more: 0
+       sealed first: 0
+       and mapped: ('ok', 'ok', 'two')
+       against writing: EBUSY
+       against seals: 0
+       too late: EPERM`,
+    );
+  });
 });

@@ -14,6 +14,7 @@ import { PATH_CALLS, type DecodePath } from './path-calls.ts';
 import type { PathTraps } from './path-traps.ts';
 import * as removed from './removed-pages.ts';
 import type { Removal } from './removed-pages.ts';
+import { addSeals } from './seals.ts';
 import { SPELLINGS, type Spelling } from './transfers.ts';
 
 /** What handlers call. */
@@ -104,6 +105,7 @@ export const HANDLERS: Handlers = {
     files.resize(call, HOST_ERRNO.EINVAL),
   ),
   fallocate: removing(removed.punched, ({ files }, call) => files.resize(call, HOST_ERRNO.ENODEV)),
+  fcntl: ({ context }, call) => addSeals(context, call),
   execve: executing(PATH_CALLS.execve),
   execveat: executing(PATH_CALLS.execveat),
   exit: exiting,

@@ -20,6 +20,7 @@ import {
   type FileLook,
 } from '../sys/look.ts';
 import type { MapsLine } from '../sys/map-query.ts';
+import { isSealedForWriting } from '../sys/open-file-description.ts';
 import { descriptorsOf, textOf } from '../sys/procfs.ts';
 import {
   HOST_ERRNO,
@@ -30,12 +31,14 @@ import {
   O_RDONLY,
   O_RDWR,
 } from '../sys/numbers.ts';
+import { WritableMapping } from '../sys/writable-mapping.ts';
 
 /** File systems whose files are memory. */
 const MEMORY_TYPES = ['tmpfs', 'devtmpfs', 'hugetlbfs'];
 /** The name of memory that stands for huge pages (huge-pages.ts). */
 export const HUGE_PREFIX = 'softiommu-huge';
 
+const mappings = new FinalizationRegistry<WritableMapping>((mapping) => mapping.end());
 const descriptors = new FinalizationRegistry<number>((fd) => libc.close(fd));
 
 /** An object of the host, by descriptors that are closed when nobody holds the object any more. */
@@ -44,6 +47,8 @@ export class HostObject implements ObjectMemory {
   readonly huge: boolean;
   readonly #fd: number;
   #writer: number | undefined;
+  /** Of an object that is sealed against writes to come. */
+  #mapping: WritableMapping | undefined;
 
   /** `fd` is for reading. */
   constructor(object: string, fd: number, huge: boolean) {
@@ -52,15 +57,30 @@ export class HostObject implements ObjectMemory {
     this.#fd = fd;
     descriptors.register(this, fd);
   }
-  /** A program has shown that it may write the object: so may we, through this. */
-  adoptWriter(fd: number): void {
+  /** A program has shown that it may write the object: so may we, through this. False: a seal is before it. */
+  adoptWriter(fd: number): boolean {
     if (this.#writer === undefined) {
       this.#writer = fd;
       descriptors.register(this, fd);
     } else libc.close(fd);
+    return this.isWritable;
   }
+  /** Do our writes reach the object? Through a seal only what was mapped before it does. */
   get isWritable(): boolean {
-    return this.#writer !== undefined;
+    if (this.#writer === undefined) return false;
+    return this.#mapping !== undefined || !isSealedForWriting(this.#writer);
+  }
+  /** Before it is sealed against writes to come. */
+  keepWritable(): void {
+    if (!this.isWritable || this.#mapping) return;
+    this.#mapping = WritableMapping.of(this.#writer!, Number(this.size()));
+    if (this.#mapping) mappings.register(this, this.#mapping, this);
+  }
+  /** A mapping of ours would keep it from being sealed. */
+  unmap(): void {
+    mappings.unregister(this);
+    this.#mapping?.end();
+    this.#mapping = undefined;
   }
   size(): bigint {
     return lookAt(ourLink(this.#fd))?.size ?? 0n;
@@ -77,6 +97,7 @@ export class HostObject implements ObjectMemory {
     // A write would make the file longer where a store to its memory faults.
     const inside = offset + BigInt(from.length) <= this.size();
     if (inside && libc.pwrite(this.#writer, from, offset) === from.length) return undefined;
+    if (inside && this.#mapping?.write(offset, from) === true) return undefined;
     return refuse(EFAULT, 'the page is beyond the end of the file, or the file is sealed', {
       object,
     });
@@ -122,8 +143,14 @@ export class HostObjects {
     if (!object || !write || object.isWritable) return object;
     const writer = openMapping(pid, vma, O_RDWR);
     if (writer < 0) return undefined;
-    object.adoptWriter(writer);
-    return object;
+    return object.adoptWriter(writer) ? object : undefined;
+  }
+  /** What devices write now they go on writing, when the object is sealed against writes to come. */
+  keepWritable(object: string): void {
+    this.#known.get(object)?.deref()?.keepWritable();
+  }
+  unmap(object: string): void {
+    this.#known.get(object)?.deref()?.unmap();
   }
 
   /** Memory that is reached through the processes that map it, because no descriptor of it was to be had. */

@@ -126,6 +126,8 @@ describe('what the filter traps', () => {
     ['UFFDIO_MOVE', NR.ioctl, [5, 0xc028aa05, 4096], true],
     ['another ioctl of userfaultfd', NR.ioctl, [5, 0xc028aa03, 4096], false],
     ['MADV_REMOVE made by injection', NR.madvise, [0, 1, 9, 0, 0, INJECTED_CALL << 32n], false],
+    ['a seal', NR.fcntl, [5, 1033, 8], true],
+    ['another fcntl', NR.fcntl, [5, 1034], false],
     ['an end', NR.exit_group, [0], true],
   ] as const)('the filter traps %s', ([, nr, args, trapped]) => {
     for (const options of [TRAPS, NAMESPACE]) expect(isTrapped(options, nr, args)).toBe(trapped);

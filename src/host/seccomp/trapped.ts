@@ -19,6 +19,7 @@ import {
   SIGBUS,
   UFFDIO_MOVE,
 } from '../sys/numbers.ts';
+import { F_ADD_SEALS } from '../sys/open-file-description.ts';
 
 /** How runs differ in what they trap (FilterOptions says it of one run). */
 export type RunTrait =
@@ -228,6 +229,12 @@ export const TRAPPED_CALLS = [
   row('truncate', `${TREE}; ${PINS}`, notInjected, trap()),
   row('ftruncate', `${PINS}, ${DEVICES}`, notInjected, trap()),
   row('fallocate', `${PINS}, ${DEVICES}`, notInjected, trap()),
+  row(
+    'fcntl',
+    `${PINS}, which no seal against writing goes with`,
+    notInjected,
+    trap('`F_ADD_SEALS`', is(low(1), F_ADD_SEALS)),
+  ),
   row('execve', `${TREE}; ${PINS}`, notInjected, trap()),
   row('execveat', `${TREE}; ${PINS}`, notInjected, trap()),
   row('exit', PINS, trap()),

@@ -148,6 +148,8 @@ export const HOST_ERRNO = {
 /** memfd_create(2): of huge pages. */
 export const MFD_HUGETLB = 4;
 
+/** mmap(2): changes are the file's. */
+export const MAP_SHARED = 1;
 /** mmap(2): changes stay with the process. */
 export const MAP_PRIVATE = 2;
 /** mmap(2): in the place of what is there. */

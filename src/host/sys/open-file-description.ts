@@ -8,10 +8,12 @@ import { syscall } from './ffi.ts';
 import { NR } from './numbers.ts';
 
 const LAST_POSITION = (1n << 63n) - 1n;
-const F_ADD_SEALS = 1033;
+/** fcntl(2) */
+export const F_ADD_SEALS = 1033;
+/** fcntl(2) */
+export const F_GET_SEALS = 1034;
 /** F_SEAL_… of a memfd. */
-export const SEAL = { shrink: 2, grow: 4, write: 8 } as const;
-const SEAL_SEALS = 1;
+export const SEAL = { seal: 1, shrink: 2, grow: 4, write: 8, futureWrite: 16, exec: 32 } as const;
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
 const F_WRLCK = 1;
@@ -21,9 +23,14 @@ const F_UNLCK = 2;
 export function refuseReadAndWrite(fd: number): number {
   return syscall(NR.lseek, fd, LAST_POSITION, 0);
 }
+/** May a file not be written through descriptors? */
+export function isSealedForWriting(fd: number): boolean {
+  const seals = syscall(NR.fcntl, fd, F_GET_SEALS, 0);
+  return seals >= 0 && (seals & (SEAL.write | SEAL.futureWrite)) !== 0;
+}
 /** Nobody can undo it. */
 export function seal(fd: number, seals: number): number {
-  return syscall(NR.fcntl, fd, F_ADD_SEALS, seals | SEAL_SEALS);
+  return syscall(NR.fcntl, fd, F_ADD_SEALS, seals | SEAL.seal);
 }
 
 const lock = Buffer.alloc(32);

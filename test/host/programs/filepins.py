@@ -1,7 +1,7 @@
 """Files whose pages a device may be given, and what of them: shared mappings of a disk's files, ends of files, rights."""
 import ctypes, os, sys, tempfile
 
-from memory import PRIVATE, SHARED, ANON, libc, map_file, memory, show
+from memory import ANON, PRIVATE, SHARED, last_error, libc, map_file, memory, show
 from pins import Device, get, put
 
 PAGE = 4096
@@ -87,6 +87,41 @@ def rights():
     show("the file", os.pread(file, 3, 0))
     files_as(os.getuid())
     os.unlink(name)
+
+
+def add_seals(file, seals):
+    return libc.fcntl(file, 1033, seals) and last_error()
+
+
+def seals():
+    WRITE, FUTURE, GROW, SEALS = 8, 16, 4, 1
+    device = Device()
+    file = memfd()
+    show("mapped by itself", map_file(device.fd, device.ioas, file, 0, PAGE, IOVA))
+    show("against writing", add_seals(file, WRITE))
+    show("by a descriptor to read", add_seals(os.open(f"/proc/self/fd/{file}", os.O_RDONLY), WRITE))
+    show("against growing", add_seals(file, GROW))
+    show("against writing to come", add_seals(file, FUTURE))
+    show("the program", written(file))
+    show("the device", (device.write("dev"), os.pread(file, 3, 0)))
+    os.close(device.fd)
+    os.close(device.access)
+    show("not pinned any more", add_seals(file, WRITE))
+    device = Device()
+    file = memfd()
+    pages = memory(PAGE, SHARED, file)
+    show("sealed first", add_seals(file, FUTURE))
+    show("and mapped", (device.map(pages), device.write("two"), get(pages)))
+    show("against writing", add_seals(file, WRITE))
+    show("against seals", add_seals(file, SEALS))
+    show("too late", add_seals(file, WRITE))
+
+
+def written(file):
+    try:
+        return os.pwrite(file, b"cpu", 0)
+    except PermissionError:
+        return "EPERM"
 
 
 if __name__ == "__main__":
