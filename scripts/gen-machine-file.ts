@@ -10,7 +10,7 @@ import { KNOWN_TYPES } from '../src/machine/machine.ts';
 import { BRIDGE_TYPES } from '../src/machine/description/description.ts';
 import { allowedValues, defaultText } from '../src/machine/description/options.ts';
 import { machineJsonSchema, type JsonSchema } from '../src/machine/description/json-schema.ts';
-import { DEFAULT_KERNEL, TRAIT_SPANS, type Span } from '../src/machine/description/releases.ts';
+import { DEFAULT_KERNEL, TRAIT_SPANS, type ReleaseSpan } from '../src/machine/description/releases.ts';
 
 const SCHEMA = 'schema/machine.schema.json';
 const PAGE = 'docs/machine-file.md';
@@ -93,7 +93,7 @@ function deviceTables(): string {
     .join('\n\n');
 }
 
-function spanText(span: Span | undefined): string {
+function spanText(span: ReleaseSpan | undefined): string {
   if (!span) return '';
   const { since = RELEASES[0], before } = span;
   const last = before && RELEASES[RELEASES.indexOf(before) - 1];
