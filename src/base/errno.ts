@@ -26,6 +26,7 @@ export const ERRNO_NUMBERS = {
   ENOTDIR: 20,
   EISDIR: 21,
   EINVAL: 22,
+  ENFILE: 23,
   EMFILE: 24,
   ENOTTY: 25,
   ENOSPC: 28,
@@ -98,6 +99,7 @@ export const ENODEV = Errno.of('ENODEV');
 export const ENOTDIR = Errno.of('ENOTDIR');
 export const EISDIR = Errno.of('EISDIR');
 export const EINVAL = Errno.of('EINVAL');
+export const ENFILE = Errno.of('ENFILE');
 export const EMFILE = Errno.of('EMFILE');
 export const ENOTTY = Errno.of('ENOTTY');
 export const ENOSPC = Errno.of('ENOSPC');
@@ -140,6 +142,7 @@ export const ERRNO: { readonly [Name in ErrnoName]: Errno<Name> } = {
   ENOTDIR,
   EISDIR,
   EINVAL,
+  ENFILE,
   EMFILE,
   ENOTTY,
   ENOSPC,

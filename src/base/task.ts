@@ -79,9 +79,9 @@ export interface Task {
   /** The open file behind an fd number: ours, or a foreign one of the host. */
   getFile(fd: number): Result<OpenFile | ForeignFile, 'EBADF'>;
   /** Give the program a new fd, lowest free number where the host allows it. Takes over the caller's reference. */
-  installFile(file: OpenFile, cloexec: boolean): Result<number, 'EMFILE' | 'ENOMEM'>;
-  /** EBADF: not open; EINVAL: not an eventfd. The caller puts it. */
-  getEventfd(fd: number): Result<Eventfd, 'EBADF' | 'EINVAL'>;
+  installFile(file: OpenFile, cloexec: boolean): Result<number, 'EMFILE' | 'ENFILE' | 'ENOMEM'>;
+  /** EBADF: not open; EINVAL: not an eventfd; ENFILE, ENOMEM: the host is out of them. The caller puts it. */
+  getEventfd(fd: number): Result<Eventfd, 'EBADF' | 'EINVAL' | 'ENFILE' | 'ENOMEM'>;
 }
 
 /** A counter a program waits on and the kernel adds to. @kernel eventfd_ctx */

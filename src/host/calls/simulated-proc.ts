@@ -11,6 +11,8 @@ import * as libc from '../sys/libc.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { textOf } from '../sys/procfs.ts';
 import { HOST_ERRNO, O_ACCMODE, O_CLOEXEC } from '../sys/numbers.ts';
+import { orShortage } from '../sys/shortage.ts';
+import { Shortage } from '../../base/shortage.ts';
 
 const PATTERN =
   /^\/proc\/(self|thread-self|\d+)(?:\/task\/(\d+))?\/(status|fail-nth|fdinfo\/(\d+))$/;
@@ -87,8 +89,9 @@ export class SimulatedProc {
     const made = libc.memfdCreate(`softiommu-text:${path}`);
     if (made < 0) return made;
     libc.write(made, Buffer.from(text, 'latin1'));
-    const readOnly = libc.open(`/proc/self/fd/${made}`, O_CLOEXEC);
+    const readOnly = orShortage(() => libc.open(`/proc/self/fd/${made}`, O_CLOEXEC));
     libc.close(made);
+    if (readOnly instanceof Shortage) throw readOnly;
     if (readOnly < 0) return readOnly;
     const cloexec = (flags & O_CLOEXEC) !== 0;
     const given = this.#context.transport.addFd(call, readOnly, { cloexec });

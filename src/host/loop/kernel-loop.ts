@@ -33,6 +33,7 @@ import { Processes } from '../process/processes.ts';
 import type { AttrAccess, FuseServer } from '../tree/fuse-server.ts';
 import { Views } from '../process/view.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
+import { Shortages } from './shortages.ts';
 import { OtherTracers } from './other-tracers.ts';
 import type { CallTransport, MmioBackend } from './backends.ts';
 import type { Launcher, Wait } from '../launch/launch.ts';
@@ -112,6 +113,7 @@ export class KernelLoop implements CallContext {
   /** Woken in this turn: tried again when the call that woke them is over. */
   #woken: (() => void)[] = [];
   readonly #later = (attempt: () => void): void => void this.#woken.push(attempt);
+  readonly #shortages = new Shortages((text) => this.sayOnce(text));
   /** Callers that run calls of ours, by thread. */
   readonly #injections = new Map<number, { readonly id: bigint; readonly thread: Injection }>();
   readonly #startNs = libc.monotonicNs();
@@ -169,6 +171,7 @@ export class KernelLoop implements CallContext {
       giveUp: (tid) => syscalls.giveUp(tid),
       later: this.#later,
       bug: (op, error) => this.warn(`bug in the host layer in FUSE request ${op}: ${error}`),
+      short: (reason) => this.sayOnce(reason),
     };
     const watch = this.watchFd(server.fd, () => {
       if (!server.serve(access)) watch[Symbol.dispose]();
@@ -318,7 +321,8 @@ export class KernelLoop implements CallContext {
   }
 
   #turn(): void {
-    this.#mmio.retake();
+    this.#shortages.retry();
+    this.#shortages.ifEnough(() => this.#mmio.retake());
     this.#reap();
     this.#runWoken();
     if (this.#fds.length === 0) {
@@ -330,34 +334,35 @@ export class KernelLoop implements CallContext {
     this.#advanceClock();
     if (ready > 0) this.#dispatch();
     this.#runWoken();
-    if (this.#hasSleepers) this.#checkSleepers();
+    if (this.#hasSleepers) this.#shortages.ifEnough(() => this.#checkSleepers());
   }
 
   #runWoken(): void {
     while (this.#woken.length > 0) {
       const attempts = this.#woken;
       this.#woken = [];
-      for (const attempt of attempts) attempt();
+      for (const attempt of attempts) this.#shortages.untilEnough(attempt);
     }
   }
 
   #dispatch(): void {
-    const fds = this.#fds;
-    const ready = fds.filter((_fd, index) => this.#poller.events(index) !== 0);
+    const ready = this.#fds.filter((_fd, index) => this.#poller.events(index) !== 0);
     const listenerEvents = this.#listening ? this.#poller.events(0) : 0;
-    for (const fd of ready) for (const run of [...(this.#watched.get(fd) ?? [])]) run();
+    for (const fd of ready) {
+      for (const run of [...(this.#watched.get(fd) ?? [])]) this.#shortages.ifEnough(run);
+    }
     if ((listenerEvents & 1) !== 0) this.#serve();
     else if (listenerEvents !== 0) {
       this.#listening = false; // the last program is gone
       this.#fds = [];
-    } else this.files.drainCloses();
+    } else this.#shortages.ifEnough(() => this.files.drainCloses());
   }
 
   #serve(): void {
     const call = this.transport.receive();
     if (!call) return;
     // A close that came before this call in the program must be seen before it here.
-    this.files.drainCloses();
+    this.#shortages.ifEnough(() => this.files.drainCloses());
     this.processes.newCall();
     this.#traps.mappings.returned(call.tid);
     this.#current = call;
@@ -379,6 +384,8 @@ export class KernelLoop implements CallContext {
       if (!handler) throw new Bug('the filter traps a call that is in no row');
       return handler(this.#traps, call);
     } catch (error) {
+      const short = this.#shortages.answer(error);
+      if (short !== undefined) return short;
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.warn(`bug in the host layer while answering system call ${call.nr}: ${text}`);
       return -HOST_ERRNO.EIO;
@@ -410,7 +417,7 @@ export class KernelLoop implements CallContext {
     }
     if ((status & 0xff) === STOPPED) {
       this.map.newTurn();
-      this.#mmio.onStop(pid, status);
+      this.#shortages.untilEnough(() => this.#mmio.onStop(pid, status));
       return true;
     }
     this.#mmio.onExit(pid);
@@ -436,10 +443,8 @@ export class KernelLoop implements CallContext {
     }
   }
   get #hasSleepers(): boolean {
-    return (
-      this.#parked.size + this.#injections.size > 0 ||
-      this.#parts.tree.server?.hasSignalled === true
-    );
+    const { server } = this.#parts.tree;
+    return this.#parked.size + this.#injections.size > 0 || server?.hasSignalled === true;
   }
 
   #advanceClock(): void {
@@ -451,7 +456,7 @@ export class KernelLoop implements CallContext {
     if (this.#stopsLeft) return 0;
     const bounds = [];
     if (this.#mmio.active || this.#injections.size > 0) bounds.push(TRACE_CHECK_MS);
-    if (this.#hasSleepers) bounds.push(SLEEPER_CHECK_MS);
+    if (this.#hasSleepers || this.#shortages.any) bounds.push(SLEEPER_CHECK_MS);
     const due = this.machine.env.clock.nextDeadlineNs;
     if (due !== undefined) {
       const left = due - (libc.monotonicNs() - this.#startNs);

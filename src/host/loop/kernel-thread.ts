@@ -9,6 +9,7 @@ import { textView } from '../../insight/views/text.ts';
 import { firstWalks } from '../../insight/views/walk.ts';
 import { openRing } from '../process/exact-pins.ts';
 import { HostError } from '../sys/ffi.ts';
+import { shortageOf } from '../sys/shortage.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
 import { MmioTraps } from '../mmio/mmio-traps.ts';
 import { Listener } from '../seccomp/listener.ts';
@@ -98,6 +99,8 @@ function outcome(): RunResult {
     return main(workerData as RunPlan); // cast: what run.ts starts the thread with
   } catch (error) {
     if (error instanceof HostError) return { kind: 'failed', message: error.message };
+    const shortage = shortageOf(error);
+    if (shortage) return { kind: 'failed', message: shortage.message };
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return { kind: 'failed', message: `bug in the host layer: ${text}` };
   }

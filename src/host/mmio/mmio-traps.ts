@@ -114,9 +114,9 @@ export class MmioTraps {
   }
 
   onStop(tid: number, status: number): void {
-    const isNew = !this.#traced.has(tid);
-    this.#traced.add(tid); // a new thread or child reports itself by its first stop
-    if (isNew) this.#sigbus.inherit(this.#processOf(tid));
+    // A new thread or child reports itself by its first stop.
+    if (!this.#traced.has(tid)) this.#sigbus.inherit(this.#processOf(tid));
+    this.#traced.add(tid);
     const signal = (status >> 8) & 0xff;
     const event = status >>> 16;
     if (event !== 0) this.#onEvent(tid, event, signal);

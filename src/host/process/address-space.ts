@@ -6,10 +6,12 @@
  */
 import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
+import { Shortage } from '../../base/shortage.ts';
 import type { HeldPages, ProcessMemory } from '../../machine/memory/process-memory.ts';
 import * as libc from '../sys/libc.ts';
 import { MapsFile, type MapsLine } from '../sys/map-query.ts';
 import { NR, O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
+import { orShortage } from '../sys/shortage.ts';
 import { randomBytesAt } from '../sys/procfs.ts';
 import type { ExactPins } from './exact-pins.ts';
 import type { MemoryMap } from './memory-map.ts';
@@ -52,9 +54,10 @@ export class AddressSpace implements ProcessMemory {
   static open(tid: number, parts: SpaceParts): AddressSpace | undefined {
     const memFd = libc.open(`/proc/${tid}/mem`, O_RDWR | O_CLOEXEC);
     if (memFd < 0) return undefined;
-    const maps = MapsFile.open(tid);
-    if (maps) return new AddressSpace(tid, memFd, maps, parts);
+    const maps = orShortage(() => MapsFile.open(tid));
+    if (maps && !(maps instanceof Shortage)) return new AddressSpace(tid, memFd, maps, parts);
     libc.close(memFd);
+    if (maps) throw maps;
     return undefined;
   }
   private constructor(tid: number, memFd: number, maps: MapsFile, parts: SpaceParts) {

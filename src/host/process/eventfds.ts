@@ -7,12 +7,14 @@
  */
 import { EBADF, EINVAL, type Result } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
+import { Shortage } from '../../base/shortage.ts';
 import type { Eventfd } from '../../base/task.ts';
 import { syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import type { Answer, FdInstaller, Notification } from '../seccomp/notification.ts';
 import { descriptorsOf, processIdOf, processIds, textOf, threadsOf } from '../sys/procfs.ts';
 import { HOST_ERRNO, NR, O_CLOEXEC } from '../sys/numbers.ts';
+import { orShortage } from '../sys/shortage.ts';
 
 const EVENTFD = 'anon_inode:[eventfd]';
 const FIRST_SWEEP = 1024;
@@ -126,8 +128,9 @@ function getfd(tid: number, fd: number): number {
   let pidfd = libc.pidfdOpenThread(tid);
   if (pidfd === -HOST_ERRNO.EINVAL) pidfd = libc.pidfdOpen(processIdOf(tid));
   if (pidfd < 0) return pidfd;
-  const ours = libc.pidfdGetfd(pidfd, fd);
+  const ours = orShortage(() => libc.pidfdGetfd(pidfd, fd));
   libc.close(pidfd);
+  if (ours instanceof Shortage) throw ours;
   return ours;
 }
 

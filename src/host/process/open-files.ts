@@ -7,10 +7,12 @@
  * success. An event queue is a pipe instead, so that poll(2) and epoll work natively on it.
  */
 import type { MmioWindow, OpenFile } from '../../base/file.ts';
+import { Shortage } from '../../base/shortage.ts';
 import type { AttrNode } from '../../machine/files/nodes.ts';
 import { refuseReadAndWrite, seal, SEAL } from '../sys/open-file-description.ts';
 import * as libc from '../sys/libc.ts';
 import { O_ACCMODE, O_CLOEXEC, O_NONBLOCK, O_RDWR } from '../sys/numbers.ts';
+import { orShortage } from '../sys/shortage.ts';
 
 /** Events in a row that are told one by one; then a byte stands for all of them. */
 const MOST_EDGES = 1024;
@@ -74,7 +76,7 @@ export class OpenFiles {
     this.#released = released;
   }
 
-  /** An open file description for `file`; minus an errno when the host is out of descriptors. */
+  /** An open file description for `file`; minus an errno when the host refuses it. Throws Shortage. */
   create(file: OpenFile): Opened<FileEntry> | number {
     if (file.ops.stream) return this.#createStream(file);
     const made = this.#memfd(O_RDWR, { seals: SEAL.grow | SEAL.shrink });
@@ -179,8 +181,9 @@ export class OpenFiles {
     if (first < 0) return first;
     if (how.content && how.content.length > 0) libc.pwrite(first, how.content, 0);
     seal(first, how.seals);
-    const fd = libc.open(`/proc/self/fd/${first}`, access | O_CLOEXEC);
+    const fd = orShortage(() => libc.open(`/proc/self/fd/${first}`, access | O_CLOEXEC));
     libc.close(first);
+    if (fd instanceof Shortage) throw fd;
     return this.#watched(fd);
   }
 
@@ -188,9 +191,10 @@ export class OpenFiles {
     if (fd < 0) return fd;
     const path = `/proc/self/fd/${fd}`;
     const link = libc.readlink(path);
-    const watch = libc.watchClose(this.inotify, path);
-    if (typeof link === 'number' || watch < 0) {
+    const watch = orShortage(() => libc.watchClose(this.inotify, path));
+    if (typeof link === 'number' || watch instanceof Shortage || watch < 0) {
       libc.close(fd);
+      if (watch instanceof Shortage) throw watch;
       return typeof link === 'number' ? link : watch;
     }
     return { fd, at: { link, watch } };
@@ -203,9 +207,10 @@ export class OpenFiles {
     const path = `/proc/self/fd/${ends[0]}`;
     // What cannot be written is never ready for it, and a write that is not trapped must not fill the pipe.
     const access = file.ops.write ? O_RDWR : 0;
-    const made = this.#watched(libc.open(path, access | O_CLOEXEC | blocking));
-    if (typeof made === 'number') {
+    const made = orShortage(() => this.#watched(libc.open(path, access | O_CLOEXEC | blocking)));
+    if (typeof made === 'number' || made instanceof Shortage) {
       ends.forEach(libc.close);
+      if (made instanceof Shortage) throw made;
       return made;
     }
     const readiness = new Readiness(file, ends);

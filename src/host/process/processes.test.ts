@@ -1,8 +1,9 @@
 /** The test's own process as the caller of trapped calls: what its descriptors and its memory cannot give. */
 import { closeSync, openSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { EBADF, EFAULT, EMFILE, ENOMEM, isErrno } from '../../base/errno.ts';
+import { EBADF, EFAULT, EMFILE, ENFILE, ENOMEM, isErrno } from '../../base/errno.ts';
 import { ForeignFile, OpenFile } from '../../base/file.ts';
+import { Shortage } from '../../base/shortage.ts';
 import { Machine } from '../../machine/machine.ts';
 import { Notification } from '../seccomp/notification.ts';
 import { MemoryMap } from './memory-map.ts';
@@ -12,6 +13,11 @@ import type { TaskParts } from './task.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
 
 const ME = process.pid;
+const said: string[] = [];
+const SHORT = -1000;
+function fails(): never {
+  throw new Shortage(ENFILE, 'none left');
+}
 
 /** `created`: the descriptor our FUSE mount gives or minus an errno; `installed`: what the program is given. */
 function caller(created = 0, installed = 0) {
@@ -20,7 +26,8 @@ function caller(created = 0, installed = 0) {
     transport: { addFd: () => installed },
     files: {
       of: () => undefined,
-      create: () => (created < 0 ? created : { fd: openSync('/dev/null', 'r') }),
+      create: () =>
+        created === SHORT ? fails() : created < 0 ? created : { fd: openSync('/dev/null', 'r') },
     },
     map: new MemoryMap(
       () => undefined,
@@ -30,6 +37,10 @@ function caller(created = 0, installed = 0) {
     objects: new HostObjects(),
     watches: { watchFd: () => ({ [Symbol.dispose]: () => undefined }) },
     isMounted: () => false,
+    eventfds: {
+      get: () => fails(),
+    },
+    sayOnce: (text: string) => void said.push(text),
   };
   const processes = new Processes(parts as unknown as TaskParts);
   const call = Object.assign(Object.create(Notification.prototype) as Notification, { tid: ME });
@@ -49,9 +60,15 @@ test('a descriptor is a file of the host, or EBADF when it is not open', () => {
 test('a file is installed in the program, or the errno says which of us ran out', () => {
   expect(caller(0, 17).task.installFile(file(), true)).toBe(17);
   const { EMFILE: full } = HOST_ERRNO;
-  expect(caller(-full, 0).task.installFile(file(), true)).toBe(ENOMEM);
+  expect(caller(-HOST_ERRNO.EINVAL, 0).task.installFile(file(), true)).toBe(ENOMEM);
   expect(caller(0, -full).task.installFile(file(), true)).toBe(EMFILE);
   expect(caller(0, -1).task.installFile(file(), true)).toBe(ENOMEM);
+});
+
+test('what softiommu has too little for is ENFILE in an ioctl, and said', () => {
+  expect(caller(SHORT).task.installFile(file(), true)).toBe(ENFILE);
+  expect(caller().task.getEventfd(1)).toBe(ENFILE);
+  expect(said).toEqual(['none left', 'none left']);
 });
 
 test('a process that is gone has an address space with nothing in it', () => {

@@ -3,9 +3,11 @@ import { Bug } from '../../base/bug.ts';
 import { ENOMEM, type Result } from '../../base/errno.ts';
 import type { SharedPages } from '../../base/file.ts';
 import { refuse } from '../../base/refuse.ts';
+import { Shortage } from '../../base/shortage.ts';
 import { descriptionLives, markDescription } from '../sys/open-file-description.ts';
 import * as libc from '../sys/libc.ts';
 import { O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
+import { orShortage } from '../sys/shortage.ts';
 
 /** Pages that real processes can map: a memfd. */
 export class HostPages implements SharedPages {
@@ -13,7 +15,8 @@ export class HostPages implements SharedPages {
   readonly #fd: number;
 
   static create(length: number): Result<HostPages, 'ENOMEM'> {
-    const fd = libc.memfdCreate('softiommu-pages');
+    const fd = orShortage(() => libc.memfdCreate('softiommu-pages'));
+    if (fd instanceof Shortage) return refuse(ENOMEM, fd.message);
     const rc = fd < 0 ? fd : libc.ftruncate(fd, length);
     if (rc < 0) return refuse(ENOMEM, 'the host has no memory to share', { errno: -rc });
     return new HostPages(fd, length);

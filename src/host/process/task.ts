@@ -1,8 +1,9 @@
 /** The caller of a trapped call, as the kernel layers see it: a Task of a real thread. */
 import { Bug } from '../../base/bug.ts';
-import { EBADF, EMFILE, ENOMEM, type Result } from '../../base/errno.ts';
+import { EBADF, EMFILE, ENOMEM, ENFILE, type Errno, type Result } from '../../base/errno.ts';
 import { ForeignFile, type OpenFile } from '../../base/file.ts';
 import { refuse } from '../../base/refuse.ts';
+import { Shortage } from '../../base/shortage.ts';
 import type { Eventfd, Task } from '../../base/task.ts';
 import { U64_MAX } from '../../base/u64.ts';
 import type { Machine } from '../../machine/machine.ts';
@@ -12,6 +13,7 @@ import { FIRST_STREAM_FD, LAST_STREAM_FD } from '../seccomp/trapped.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
 import { textOf } from '../sys/procfs.ts';
+import { orShortage } from '../sys/shortage.ts';
 import type { HostCred, Ids } from './credentials.ts';
 import type { Eventfds, Watches } from './eventfds.ts';
 import type { ExactPins } from './exact-pins.ts';
@@ -36,6 +38,7 @@ export interface TaskParts {
   readonly memlock?: bigint | undefined;
   /** A line for the user of softiommu. */
   warn(text: string): void;
+  sayOnce(text: string): void;
   /** Present with `--pin=exact`. */
   readonly pins?: ExactPins | undefined;
   /** Is this path in our own FUSE mount? Then any look at it from here would wait for ourselves. */
@@ -106,12 +109,13 @@ export class HostTask implements Task {
     return new ForeignFile(object.object, () => object.size(), pages, writable);
   }
 
-  installFile(file: OpenFile, cloexec: boolean): Result<number, 'EMFILE' | 'ENOMEM'> {
+  installFile(file: OpenFile, cloexec: boolean): Result<number, 'EMFILE' | 'ENFILE' | 'ENOMEM'> {
     const call = this.#call;
     if (!call) throw new Bug('a file is installed outside a trapped call');
-    const opened = this.#parts.files.create(file);
+    const opened = orShortage(() => this.#parts.files.create(file));
+    if (opened instanceof Shortage) return this.#short(opened);
     if (typeof opened === 'number') {
-      return refuse(ENOMEM, 'the host has no descriptor left for softiommu', { errno: -opened });
+      return refuse(ENOMEM, 'the host refuses softiommu a file', { errno: -opened });
     }
     const fd = installDescriptor(this.#parts, call, opened.fd, {
       cloexec,
@@ -123,8 +127,18 @@ export class HostTask implements Task {
     return fd;
   }
 
-  getEventfd(fd: number): Result<Eventfd, 'EBADF' | 'EINVAL'> {
-    return this.#parts.eventfds.get(this.tid, fd);
+  getEventfd(fd: number): Result<Eventfd, 'EBADF' | 'EINVAL' | 'ENFILE' | 'ENOMEM'> {
+    const eventfd = orShortage(() => this.#parts.eventfds.get(this.tid, fd));
+    return eventfd instanceof Shortage ? this.#short(eventfd) : eventfd;
+  }
+
+  /** In the middle of an ioctl: what it has done is undone for an errno, not for an exception. */
+  #short({ errno, message }: Shortage): Errno<'ENFILE' | 'ENOMEM'> {
+    this.#parts.sayOnce(message);
+    return refuse(
+      errno === ENOMEM ? ENOMEM : ENFILE,
+      'the host has no descriptor or memory left for softiommu',
+    );
   }
 }
 

@@ -1,9 +1,11 @@
 /**
  * Typed wrappers over the system calls the host layer uses, one each. Results are as the kernel gives them: a
- * number, negative for an errno. Numbers are those of x86-64.
+ * number, negative for an errno. Those that make a descriptor of ours throw Shortage when there is none. Numbers are those
+ * of x86-64.
  */
 import { cString, setPointer, syscall, type Argument, type SyscallArgument } from './ffi.ts';
 import { HOST_ERRNO, MSG_NOSIGNAL, NR, O_CLOEXEC, O_EXCL, O_NONBLOCK } from './numbers.ts';
+import { notShort, notShortOfWatches } from './shortage.ts';
 
 const POLLIN = 1;
 const AF_UNIX = 1;
@@ -24,7 +26,7 @@ const WALL = 0x40000000;
 
 /** open(2): a descriptor, or minus an errno. */
 export function open(path: string, flags: number, mode = 0): number {
-  return syscall(NR.open, cString(path), flags, mode);
+  return notShort(syscall(NR.open, cString(path), flags, mode));
 }
 /** close(2) */
 export function close(fd: number): void {
@@ -60,7 +62,7 @@ export const MFD_CLOEXEC = 1;
 export const MFD_ALLOW_SEALING = 2;
 /** memfd_create(2): a descriptor, or minus an errno. */
 export function memfdCreate(name: string, flags = MFD_CLOEXEC): number {
-  return syscall(NR.memfd_create, cString(name), flags);
+  return notShort(syscall(NR.memfd_create, cString(name), flags));
 }
 /** ftruncate(2): bytes. */
 export function ftruncate(fd: number, length: SyscallArgument): number {
@@ -68,18 +70,18 @@ export function ftruncate(fd: number, length: SyscallArgument): number {
 }
 /** eventfd2(2): a descriptor, or minus an errno. */
 export function eventfd2(value: number, flags: number): number {
-  return syscall(NR.eventfd2, value, flags);
+  return notShort(syscall(NR.eventfd2, value, flags));
 }
 /** pipe2(2): both ends, or minus an errno. */
 export function pipe2(flags: number): [readEnd: number, writeEnd: number] | number {
   const ends = Buffer.alloc(8);
-  const rc = syscall(NR.pipe2, ends, flags);
+  const rc = notShort(syscall(NR.pipe2, ends, flags));
   return rc < 0 ? rc : [ends.readInt32LE(0), ends.readInt32LE(4)];
 }
 /** A pair of stream sockets, or minus an errno. */
 export function socketpair(): [number, number] | number {
   const ends = Buffer.alloc(8);
-  const rc = syscall(NR.socketpair, AF_UNIX, SOCK_STREAM, 0, ends);
+  const rc = notShort(syscall(NR.socketpair, AF_UNIX, SOCK_STREAM, 0, ends));
   return rc < 0 ? rc : [ends.readInt32LE(0), ends.readInt32LE(4)];
 }
 /** FD_CLOEXEC of a descriptor. */
@@ -88,15 +90,15 @@ export function setCloexec(fd: number, on: boolean): void {
 }
 /** pidfd_open(2): readable once the process has ended; minus an errno. */
 export function pidfdOpen(pid: number): number {
-  return syscall(NR.pidfd_open, pid, 0);
+  return notShort(syscall(NR.pidfd_open, pid, 0));
 }
 /** pidfd_getfd(2): another process's descriptor as one of ours, or minus an errno. */
 export function pidfdGetfd(pidfd: number, fd: number): number {
-  return syscall(NR.pidfd_getfd, pidfd, fd, 0);
+  return notShort(syscall(NR.pidfd_getfd, pidfd, fd, 0));
 }
 /** pidfd_open(2) of one thread (Linux 6.9), for its own table of descriptors; minus an errno. */
 export function pidfdOpenThread(tid: number): number {
-  return syscall(NR.pidfd_open, tid, PIDFD_THREAD);
+  return notShort(syscall(NR.pidfd_open, tid, PIDFD_THREAD));
 }
 /** kcmp(2): do two threads have one address space? Undefined: we may not ask. */
 export function sharesMemory(tid: number, other: number): boolean | undefined {
@@ -121,11 +123,11 @@ export function exists(path: string): boolean {
 
 /** An inotify descriptor that never waits. */
 export function inotifyInit(): number {
-  return syscall(NR.inotify_init1, O_CLOEXEC | O_NONBLOCK);
+  return notShort(syscall(NR.inotify_init1, O_CLOEXEC | O_NONBLOCK));
 }
 /** Watch for the last close of open files of this inode. */
 export function watchClose(inotify: number, path: string): number {
-  return syscall(NR.inotify_add_watch, inotify, cString(path), IN_CLOSE);
+  return notShortOfWatches(syscall(NR.inotify_add_watch, inotify, cString(path), IN_CLOSE));
 }
 /** Watch descriptors with an event since the last look. */
 export function readInotify(inotify: number): { watch: number; gone: boolean }[] {
@@ -268,5 +270,5 @@ export function kernelRelease(): string {
 
 /** dup(2), close-on-exec. */
 export function duplicate(fd: number): number {
-  return syscall(NR.fcntl, fd, F_DUPFD_CLOEXEC, 0);
+  return notShort(syscall(NR.fcntl, fd, F_DUPFD_CLOEXEC, 0));
 }

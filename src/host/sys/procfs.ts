@@ -1,23 +1,28 @@
-/** What /proc tells of processes. One that is gone, or none of ours to look into, has nothing to tell. */
+/**
+ * What /proc tells of processes. One that is gone, or none of ours to look into, has nothing to tell; when we have no
+ * descriptor to look with, that is a Shortage and no news of the process.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { readlink } from './libc.ts';
+import { shortageOf } from './shortage.ts';
 
 const AT_RANDOM = 25n;
 
 /** A file's text; empty when what it speaks of is gone, or this kernel has no such file. */
 export function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
+  return unlessGone(() => readFileSync(path, 'latin1')) ?? '';
 }
 /** What a directory has; nothing when it is gone. */
 export function namesIn(path: string): string[] {
+  return unlessGone(() => readdirSync(path)) ?? [];
+}
+function unlessGone<T>(look: () => T): T | undefined {
   try {
-    return readdirSync(path);
-  } catch {
-    return [];
+    return look();
+  } catch (error) {
+    const shortage = shortageOf(error);
+    if (shortage) throw shortage;
+    return undefined;
   }
 }
 

@@ -45,6 +45,7 @@ const readOnly: AttrNode = { ...value, mode: 0o444 };
 const closed: DirNode = { ...dir(() => ({ value })), mode: 0o700, uid: ME.uid + 1 };
 const root: DirNode = dir(() => ({ value, closed, 'read-only': readOnly, link: link('value') }));
 
+const said: string[] = [];
 const running: AttrAccess = {
   settle: () => undefined,
   task: () => ({}) as Task,
@@ -56,6 +57,7 @@ const running: AttrAccess = {
   bug: (_op, error) => {
     throw new Error(error);
   },
+  short: (reason) => void said.push(reason),
 };
 
 beforeEach(() => {

@@ -10,6 +10,7 @@ import { run, type Outcome } from '../../base/wait-queue.ts';
 import type { AttrNode, Node } from '../../machine/files/nodes.ts';
 import { KERNEL, MAY_EXEC, MAY_WRITE, type Cred } from '../../machine/files/rights.ts';
 import { join, type NodePlace, type Vfs } from '../../machine/files/vfs.ts';
+import { shortageOf } from '../sys/shortage.ts';
 import { isDying } from '../sys/signals.ts';
 import * as wire from './fuse-protocol.ts';
 import { FUSE, type Request } from './fuse-protocol.ts';
@@ -38,6 +39,8 @@ export interface AttrAccess {
   later(attempt: () => void): void;
   /** A mistake of ours; its caller gets EIO. */
   bug(op: number, error: string): void;
+  /** The host has nothing left of what a request needs; its caller gets the errno. */
+  short(reason: string): void;
 }
 
 /** A name the kernel has looked up and not yet forgotten. */
@@ -112,6 +115,11 @@ export class FuseServer {
     try {
       return this.#answer(request);
     } catch (error) {
+      const shortage = shortageOf(error);
+      if (shortage) {
+        request.access?.short(shortage.message);
+        return -shortage.errno.number;
+      }
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       request.access?.bug(request.op, text);
       return -HOST_ERRNO.EIO;

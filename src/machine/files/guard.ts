@@ -1,11 +1,13 @@
 /**
  * Where a Bug inside a call ends: the caller gets EIO, the kernel log gets the call and the stack, the machine is
- * tainted, and locks the dead call held are abandoned. Nothing else in the kernel layers catches anything.
+ * tainted, and locks the dead call held are abandoned. A Shortage of the host ends the call as well, but is nobody's bug.
+ * Nothing else in the kernel layers catches anything.
  */
 import { EIO, type Errno } from '../../base/errno.ts';
 import type { KernelEnv } from '../../base/kernel-env.ts';
 import { abandonLocks } from '../../base/lock.ts';
 import { refuse } from '../../base/refuse.ts';
+import { Shortage } from '../../base/shortage.ts';
 
 /** A Bug that was caught, for the kernel log and for people. */
 export interface BugReport {
@@ -28,10 +30,16 @@ export class Guard {
     this.#env = env;
     this.#onBug = onBug;
   }
+  /** Throws Shortage, and nothing else. */
   run<T>(during: () => string, call: () => T): T | Errno<'EIO'> {
     try {
       return call();
     } catch (error) {
+      if (error instanceof Shortage) {
+        abandonLocks();
+        // eslint-disable-next-line no-restricted-syntax -- what was caught, for whoever can answer it
+        throw error;
+      }
       return this.#report(during(), error);
     }
   }
