@@ -38,7 +38,7 @@ export function* listed(
   const [fd, at, room] = [call.arg(0), call.arg(1), call.uint(2)];
   const listing: Listing = { call, path, entries, layout };
   const position = positionOf(call);
-  if (position >= FIRST_OURS && position < FIRST_OURS + MOST_OURS) {
+  if (position >= FIRST_OURS && position <= FIRST_OURS + MOST_OURS) {
     return yield* ownEntries(listing, position - FIRST_OURS);
   }
   for (;;) {

@@ -83,7 +83,7 @@ export const CHANGES: Readonly<Record<Exclude<ChangeKind, 'watch'>, Change>> = {
   link: onNode(removing),
   chmod: onNode(({ vfs, cred }, place, { mode }) => vfs.chmod(place, mode, cred)),
   chown: onNode(({ vfs, cred }, place, { owner }) => vfs.chown(place, owner!, cred)),
-  touch: onNode(({ vfs, cred }, place) => vfs.touch(place, cred)),
+  touch: onNode(({ vfs, cred }, place, { isNow }) => vfs.touch(place, isNow === true, cred)),
   truncate: onNode(({ vfs, cred }, place) => {
     const { node, path } = place;
     if (node.kind === 'dir') return refuse(EISDIR, 'a directory has no length', { path });

@@ -69,6 +69,8 @@ export interface PathCall {
   readonly bounds?: Bounds;
   /** Only what is known already is wanted (RESOLVE_CACHED). */
   readonly cached?: boolean;
+  /** utimensat(2): the times are to be what the time is now. */
+  readonly isNow?: boolean;
   /** chown(2): -1 leaves one as it is. */
   readonly owner?: { readonly uid: number; readonly gid: number };
   /** The path a call names before this one: what is moved or linked. */
@@ -306,10 +308,13 @@ export const PATH_CALLS = {
     const how = flagged(call.uint(4), LINKS_AND_EMPTY);
     return typeof how === 'number' ? how : { ...how, ...owned(call, 2) };
   }),
-  utime: byName('touch'),
-  utimes: byName('touch'),
-  futimesat: at('touch'),
-  utimensat: at('touch', (call) => flagged(call.uint(3), LINKS_AND_EMPTY)),
+  utime: byName('touch', (call) => ({ isNow: call.arg(1) === 0n })),
+  utimes: byName('touch', (call) => ({ isNow: call.arg(1) === 0n })),
+  futimesat: at('touch', (call) => ({ isNow: call.arg(2) === 0n })),
+  utimensat: at('touch', (call) => {
+    const how = flagged(call.uint(3), LINKS_AND_EMPTY);
+    return typeof how === 'number' ? how : { ...how, isNow: call.arg(2) === 0n };
+  }),
   truncate: byName('truncate'),
   setxattr: byName('setxattr'),
   lsetxattr: byName('setxattr', () => UNFOLLOWED),

@@ -11,6 +11,7 @@ import type { NodePlace, Place } from '../../machine/files/vfs.ts';
 import { openHow } from '../tree/open-flags.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from '../sys/libc.ts';
+import { openFlagsOf } from '../sys/look.ts';
 import { ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { Opened, OpenEntry } from '../process/open-files.ts';
@@ -330,6 +331,8 @@ export class PathTraps {
   /** fchmod(2) or fchown(2). */
   changeOpen(call: Notification, change: Partial<PathCall> & Pick<PathCall, 'kind'>): Handled {
     const place = this.#placeOf(call, call.int(0));
+    if (place && (openFlagsOf(`/proc/${call.tid}/fd/${call.int(0)}`) & O_PATH) !== 0)
+      return -HOST_ERRNO.EBADF;
     return place ? this.#change(call, { ...OF_DESCRIPTOR, ...change }, place) : 'continue';
   }
 

@@ -10,13 +10,16 @@ import type { CallContext } from './call-context.ts';
 import * as libc from '../sys/libc.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { textOf } from '../sys/procfs.ts';
-import { HOST_ERRNO, O_ACCMODE, O_CLOEXEC } from '../sys/numbers.ts';
+import { O_ACCMODE, O_CLOEXEC } from '../sys/numbers.ts';
 import { orShortage } from '../sys/shortage.ts';
 import { Shortage } from '../../base/shortage.ts';
 
 const PATTERN =
   /^\/proc\/(self|thread-self|\d+)(?:\/task\/(\d+))?\/(status|fail-nth|fdinfo\/(\d+))$/;
 const LINK = /^\/proc\/(self|thread-self|\d+)(?:\/task\/(\d+))?\/(fd\/\d+|cwd|root)$/;
+/** Where a module lies in the kernel is shown to root only. */
+const ADDRESS = /\b0x[0-9a-f]{16}\b/g;
+const NO_ADDRESS = `0x${'0'.repeat(16)}`;
 const KIB_PER_PAGE = 4;
 
 /** Opens of /proc that the simulated kernel answers. */
@@ -30,7 +33,8 @@ export class SimulatedProc {
   open(call: Notification, path: string, flags: number): Answer | undefined {
     const ofKernel = (flags & O_ACCMODE) === 0 ? PROC_TEXTS.get(path) : undefined;
     if (ofKernel) {
-      return this.#giveText(call, path, ofKernel(this.#context.machine, textOf(path)), flags);
+      const hosts = textOf(path).replace(ADDRESS, NO_ADDRESS);
+      return this.#giveText(call, path, ofKernel(this.#context.machine, hosts), flags);
     }
     const found = PATTERN.exec(path);
     if (!found) return undefined;
@@ -54,7 +58,7 @@ export class SimulatedProc {
     return name === 'self' ? this.#context.processes.processOf(call.tid) : Number(name);
   }
 
-  /** Of another user's process the host tells what it likes. */
+  /** Of a process of its own user, or with CAP_SYS_PTRACE; of others the host's file is right. */
   #mayLook({ tid: caller }: Notification, tid: number): boolean {
     const { processes } = this.#context;
     if (processes.processOf(caller) === processes.processOf(tid)) return true;
@@ -108,7 +112,7 @@ export class SimulatedProc {
     const cloexec = (flags & O_CLOEXEC) !== 0;
     const fd = this.#context.processes.install(call, opened.fd, { cloexec, stream: true });
     libc.close(opened.fd);
-    return fd < 0 ? -HOST_ERRNO.EMFILE : fd;
+    return fd;
   }
 }
 

@@ -3,6 +3,7 @@
  * program gets one of the shadow tree's stand-ins, whose name tells what is meant.
  */
 import type { DirNode } from '../../machine/files/nodes.ts';
+import { MAY_READ } from '../../machine/files/rights.ts';
 import type { NodePlace } from '../../machine/files/vfs.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO, NR, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from '../sys/numbers.ts';
@@ -58,7 +59,11 @@ export class StandIns {
   }
 
   /** inotify_add_watch: what happens to the stand-in is what the program is told of. */
-  watch(call: Notification, { path, node }: NodePlace): Handled {
+  watch(call: Notification, place: NodePlace): Handled {
+    const { path, node } = place;
+    const { machine, processes } = this.#context;
+    const rc = machine.vfs.mayAccess(place, processes.cred(call.tid, 'fs'), MAY_READ);
+    if (rc) return -rc.number;
     if (node.kind === 'link') return -HOST_ERRNO.EACCES;
     const host = node.kind === 'dir' ? this.#tree.directory(path, node) : this.#tree.place(path);
     const theirs = this.#give(call, host, { how: 0, cloexec: true });

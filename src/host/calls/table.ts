@@ -44,7 +44,8 @@ const native: Handler = () => 'continue';
 function path(decode: DecodePath): Handler {
   return ({ paths }, call) => paths.answer(call, decode);
 }
-function opening(decode: DecodePath): Handler {
+/** It may make a file shorter that a device has pinned. */
+function emptying(decode: DecodePath): Handler {
   return ({ mappings, paths }, call) =>
     mappings.removingFromNamed(call, decode, () => paths.answer(call, decode));
 }
@@ -97,10 +98,7 @@ export const HANDLERS: Handlers = {
   process_madvise: ({ mappings }, call) => mappings.processMadvise(call),
   shmat: removing(removed.attachedOver),
   shmdt: removing(removed.detached),
-  truncate: ({ mappings, paths }, call) =>
-    mappings.removingFromNamed(call, PATH_CALLS.truncate, () =>
-      paths.answer(call, PATH_CALLS.truncate),
-    ),
+  truncate: emptying(PATH_CALLS.truncate),
   ftruncate: removing(removed.shortened, ({ files }, call) =>
     files.resize(call, HOST_ERRNO.EINVAL),
   ),
@@ -112,10 +110,10 @@ export const HANDLERS: Handlers = {
   exit_group: exiting,
   ptrace: ({ context }, call) => context.ptrace(call),
   rt_sigaction: ({ context }, call) => context.changeSigbus(call),
-  open: opening(PATH_CALLS.open),
-  openat: opening(PATH_CALLS.openat),
-  openat2: opening(PATH_CALLS.openat2),
-  creat: opening(PATH_CALLS.creat),
+  open: emptying(PATH_CALLS.open),
+  openat: emptying(PATH_CALLS.openat),
+  openat2: emptying(PATH_CALLS.openat2),
+  creat: emptying(PATH_CALLS.creat),
   stat: path(PATH_CALLS.stat),
   lstat: path(PATH_CALLS.lstat),
   access: path(PATH_CALLS.access),

@@ -279,6 +279,7 @@ export class KernelLoop implements CallContext {
   inject(call: Notification): Injection | number {
     const open = this.#injectionOf(call);
     if (open) return open;
+    call.keep(); // its arguments are those of the thread's calls
     const begun = Injection.begin(call.tid, {
       alreadySeized: this.#mmio.isTraced(call.tid),
       release: () => this.transport.answer(call, 0),

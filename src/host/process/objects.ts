@@ -28,8 +28,10 @@ import {
   O_ACCMODE,
   O_CLOEXEC,
   O_NONBLOCK,
+  O_PATH,
   O_RDONLY,
   O_RDWR,
+  O_WRONLY,
 } from '../sys/numbers.ts';
 import { WritableMapping } from '../sys/writable-mapping.ts';
 
@@ -117,11 +119,17 @@ export class HostObjects {
     return object !== undefined && object.startsWith(`${this.#hugeDevice ?? 'none'}:`);
   }
 
-  /** What can be pinned of a descriptor: shmem, memfd, hugetlbfs. Undefined for anything else. */
+  /**
+   * What can be pinned of a descriptor: shmem, memfd, hugetlbfs. Undefined for anything else, and for what was not opened to
+   * be read: the program may not read it, so no device reads it for it.
+   */
   ofDescriptor(tid: number, fd: number): PinnableFile | undefined {
     const link: DescriptorLink = `/proc/${tid}/fd/${fd}`;
+    const shown = openedAs(tid, fd);
+    if (!shown || !isForReading(shown.flags)) return undefined;
     const look = lookAt(link);
-    if (!look || !this.#isMemory(look.device, tid)) return undefined;
+    // Another thread may have put another file there meanwhile.
+    if (look?.file !== shown.file || !this.#isMemory(look.device, tid)) return undefined;
     const name = objectOf(look);
     const object = this.#get(name, () => openObject(link, O_RDONLY, name));
     return object && { object, writable: showsWriter(object, tid, fd) };
@@ -191,6 +199,9 @@ export interface PinnableFile {
   readonly writable: boolean;
 }
 
+function isForReading(flags: number): boolean {
+  return (flags & O_PATH) === 0 && (flags & O_ACCMODE) !== O_WRONLY;
+}
 /** Is this descriptor of an object for writing? Then the object is, too. */
 function showsWriter(object: HostObject, tid: number, fd: number): boolean {
   const shown = openedAs(tid, fd);

@@ -11,7 +11,7 @@ import type { MachineMm } from '../../machine/memory/mm.ts';
 import { Notification, type FdInstaller } from '../seccomp/notification.ts';
 import { FIRST_STREAM_FD, LAST_STREAM_FD } from '../seccomp/trapped.ts';
 import * as libc from '../sys/libc.ts';
-import { HOST_ERRNO } from '../sys/numbers.ts';
+import { HOST_ERRNO, O_PATH } from '../sys/numbers.ts';
 import { textOf } from '../sys/procfs.ts';
 import { orShortage } from '../sys/shortage.ts';
 import type { HostCred, Ids } from './credentials.ts';
@@ -19,7 +19,7 @@ import type { Eventfds, Watches } from './eventfds.ts';
 import type { ExactPins } from './exact-pins.ts';
 import type { MemoryMap } from './memory-map.ts';
 import { objectOf, type HostObjects } from './objects.ts';
-import { lookAt, type DescriptorLink } from '../sys/look.ts';
+import { lookAt, type DescriptorLink, openFlagsOf } from '../sys/look.ts';
 import type { OpenFiles } from './open-files.ts';
 import { RemoteMemory } from './remote-memory.ts';
 
@@ -102,6 +102,9 @@ export class HostTask implements Task {
     }
     const stat = fd < 0 ? undefined : lookAt(path);
     if (!stat) return refuse(EBADF, 'the descriptor is not open', { fd });
+    if ((openFlagsOf(path) & O_PATH) !== 0) {
+      return refuse(EBADF, 'the descriptor only names a file', { fd });
+    }
     const memory = this.#parts.objects.ofDescriptor(this.tid, fd);
     if (!memory) return new ForeignFile(objectOf(stat), () => stat.size);
     const { object, writable } = memory;

@@ -1,7 +1,7 @@
 /**
  * The seccomp listener: receiving trapped calls and answering them.
  *
- * Request buffers are reused: a notification must not be looked at after its answer.
+ * Request buffers are reused: a notification must not be looked at after its answer, unless it is kept.
  */
 import * as libc from '../sys/libc.ts';
 import { Notification, type Answer } from './notification.ts';
@@ -18,8 +18,6 @@ const CONTINUE = 1;
 /** The transport of calls that comes with the filter. */
 export class Listener {
   readonly fd: number;
-  /** True when the kernel wakes the two sides on one core (Linux 6.6 and later). */
-  readonly wakesOnOneCore: boolean;
   readonly #response = Buffer.alloc(24);
   readonly #addFd = Buffer.alloc(24);
   readonly #idBytes = Buffer.alloc(8);
@@ -29,7 +27,8 @@ export class Listener {
 
   constructor(fd: number) {
     this.fd = fd;
-    this.wakesOnOneCore = libc.ioctl(fd, SET_FLAGS, 1) === 0;
+    // The kernel wakes the two sides on one core, where it can (Linux 6.6 and later).
+    libc.ioctl(fd, SET_FLAGS, 1);
   }
   /** Undefined when the caller has died meanwhile. */
   receive(): Notification | undefined {

@@ -11,6 +11,7 @@ export class Notification {
   readonly nr: number;
   /** struct seccomp_notif of this call. */
   readonly #bytes: Buffer;
+  #isKept = false;
   constructor(bytes: Buffer) {
     this.#bytes = bytes;
     this.id = bytes.readBigUInt64LE(0);
@@ -29,9 +30,13 @@ export class Notification {
   uint(index: number): number {
     return this.#bytes.readUInt32LE(32 + index * 8);
   }
-  /** For the next request; nobody may ask this notification any more. */
-  reclaim(): Buffer {
-    return this.#bytes;
+  /** It will be asked after its answer too: its bytes are not for the next request. */
+  keep(): void {
+    this.#isKept = true;
+  }
+  /** For the next request: nobody may ask this notification any more. Undefined: somebody will. */
+  reclaim(): Buffer | undefined {
+    return this.#isKept ? undefined : this.#bytes;
   }
 }
 

@@ -18,13 +18,16 @@ export interface FileLook {
   /** Permissions, without the type. */
   readonly permissions: number;
   readonly isRegular: boolean;
+  /** 'mount:inode', as in /proc/PID/fdinfo. */
+  readonly file: string;
 }
 
 const AT_STATX_DONT_SYNC = 0x4000;
 const BASIC_STATS = 0x7ff;
+const MOUNT_ID = 0x1000;
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
-const AT = { mode: 28, ino: 32, size: 40, major: 136, minor: 140, end: 256 } as const;
+const AT = { mode: 28, ino: 32, size: 40, major: 136, minor: 140, mount: 144, end: 256 } as const;
 const found = Buffer.alloc(AT.end);
 
 /** A descriptor of ours or of another process, by the link in /proc that leads to what it is open on. */
@@ -35,7 +38,7 @@ export type FileLink = DescriptorLink | `/proc/${number}/map_files/${string}`;
 /** Undefined: it is not open, or may not be looked at. */
 export function lookAt(link: FileLink): FileLook | undefined {
   const dontAsk = AT_STATX_DONT_SYNC;
-  const rc = syscall(NR.statx, AT_FDCWD, cString(link), dontAsk, BASIC_STATS, found);
+  const rc = syscall(NR.statx, AT_FDCWD, cString(link), dontAsk, BASIC_STATS | MOUNT_ID, found);
   if (rc < 0) return undefined;
   const mode = found.readUInt16LE(AT.mode);
   const device = [AT.major, AT.minor].map((at) => found.readUInt32LE(at));
@@ -45,6 +48,7 @@ export function lookAt(link: FileLink): FileLook | undefined {
     size: found.readBigUInt64LE(AT.size),
     permissions: mode & ~S_IFMT,
     isRegular: (mode & S_IFMT) === S_IFREG,
+    file: `${found.readBigUInt64LE(AT.mount)}:${found.readBigUInt64LE(AT.ino)}`,
   };
 }
 
@@ -62,4 +66,10 @@ export function fileSystemOf(device: string, pid: number): string | undefined {
     }
   }
   return undefined;
+}
+
+/** The flags a descriptor was opened with; 0: it is not open, or may not be looked at. */
+export function openFlagsOf(link: DescriptorLink): number {
+  const text = textOf(link.replace('/fd/', '/fdinfo/'));
+  return Number.parseInt(/^flags:\s*(\d+)/m.exec(text)?.[1] ?? '0', 8);
 }

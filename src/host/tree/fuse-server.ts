@@ -60,7 +60,7 @@ type Reply = Uint8Array | number | undefined;
 const ROOT_ID = 1;
 const EMPTY = new Uint8Array(0);
 /** What SETATTR sets. */
-const FATTR = { mode: 1, uid: 2, gid: 4, size: 8, fh: 0x40, times: 0x1b0 } as const;
+const FATTR = { mode: 1, uid: 2, gid: 4, size: 8, fh: 0x40, times: 0x1b0, now: 0x180 } as const;
 
 /** Answers the requests of one mount. */
 export class FuseServer {
@@ -286,7 +286,7 @@ export class FuseServer {
     return (
       (uid !== -1 || gid !== -1 ? this.#vfs.chown(place, { uid, gid }, cred) : undefined) ??
       (has(FATTR.mode) ? this.#vfs.chmod(place, args.readUInt32LE(68), cred) : undefined) ??
-      (has(FATTR.times) ? this.#vfs.touch(place, cred) : undefined)
+      (has(FATTR.times) ? this.#vfs.touch(place, has(FATTR.now), cred) : undefined)
     );
   }
   #openAttr(request: Asked, path: string, node: AttrNode): Reply {

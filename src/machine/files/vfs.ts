@@ -171,15 +171,16 @@ export class Vfs {
     const before = this.#changeOf(node, path)?.to;
     this.#changed.set(path, { identity: identityOf(node), to: { ...before, ...to } });
   }
-  /** utimensat(2): the owner's, or whose may write. EPERM. */
-  touch({ node, path }: NodePlace, cred: Cred): Status<'EPERM'> {
-    const attributes = this.attributes(node, path);
-    const allowed = cred.uid === attributes.uid || cred.capable(CAP_FOWNER);
-    if (allowed || isPermitted(attributes, cred, MAY_WRITE)) return undefined;
-    return refuse(EPERM, 'only its owner sets the times of a node', {
-      path,
-      owner: attributes.uid,
-    });
+  /**
+   * utimensat(2). To the time it is now: the owner, or who may write it (EACCES); to another: the owner alone (EPERM).
+   * @kernel setattr_prepare, vfs_utimes
+   */
+  touch(place: NodePlace, isNow: boolean, cred: Cred): Status<'EPERM' | 'EACCES'> {
+    const { node, path } = place;
+    const { uid } = this.attributes(node, path);
+    if (cred.uid === uid || cred.capable(CAP_FOWNER)) return undefined;
+    if (isNow) return this.mayAccess(place, cred, MAY_WRITE);
+    return refuse(EPERM, 'only its owner sets the times of a node', { path, owner: uid });
   }
 
   /**
