@@ -75,7 +75,7 @@ export class HugePages {
     if (available(hugeSize(flags)) > 0n) return 'continue';
     const name = this.#context.processes.task(call).mem.readString(call.arg(0));
     if (typeof name !== 'string' && name.no !== 'end') return -HOST_ERRNO.EFAULT;
-    if (typeof name !== 'string' || Buffer.byteLength(name) > NAME_BYTES) return -HOST_ERRNO.EINVAL;
+    if (typeof name !== 'string' || name.length > NAME_BYTES) return -HOST_ERRNO.EINVAL;
     const kept = flags & libc.MFD_ALLOW_SEALING;
     const text = `${HUGE_PREFIX}:${name}`.slice(0, NAME_BYTES);
     const memory = libc.memfdCreate(text, kept | libc.MFD_CLOEXEC);

@@ -5,6 +5,7 @@
  * the host is looked at: what the host's own kernel comes to by itself is left to it, and what leads out of the tree by a
  * way only we know is named for the caller to go there itself.
  */
+import { posix } from 'node:path';
 import { isErrno, type Errno } from '../../base/errno.ts';
 import type { DirNode } from '../../machine/files/nodes.ts';
 import { KERNEL, type Cred } from '../../machine/files/rights.ts';
@@ -103,7 +104,8 @@ export class PathLookup {
   }
   #placeNamed(path: string | undefined): NodePlace | undefined {
     if (path === undefined) return undefined;
-    const place = this.#vfs.resolve(path, { cred: KERNEL, follow: false });
+    const isHosts = (directory: string): boolean => this.#tree.isHosts(directory);
+    const place = this.#vfs.resolve(path, { cred: KERNEL, follow: false, isHosts });
     return isErrno(place) || place.kind === 'host' ? undefined : place;
   }
   /** The path in the tree that a directory or file, seen from here, stands for; undefined: it is outside. */
@@ -143,8 +145,8 @@ export class PathLookup {
   }
   /** Of the caller's own process: the host's kernel would go into what only stands for a directory of the tree. */
   #throughLink({ tid }: Notification, path: string): { base: string; rest: string } | undefined {
-    if (!path.startsWith('/proc/')) return undefined;
-    const [, owner, name, rest] = MAGIC.exec(path) ?? [];
+    if (!path.startsWith('/')) return undefined;
+    const [, owner, name, rest] = MAGIC.exec(posix.normalize(path)) ?? [];
     if (owner === undefined) return undefined;
     if (/^\d+$/.test(owner) && this.#processOf(tid) !== Number(owner)) return undefined;
     const base = libc.readlink(`/proc/${tid}/${name!}`);

@@ -12,6 +12,7 @@ import { openHow } from '../tree/open-flags.ts';
 import type { CallContext } from './call-context.ts';
 import * as libc from '../sys/libc.ts';
 import { openFlagsOf } from '../sys/look.ts';
+import { isTraced } from '../sys/procfs.ts';
 import { ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { Opened, OpenEntry } from '../process/open-files.ts';
@@ -102,9 +103,11 @@ export class PathTraps {
   }
   #rewritten(call: Notification, paths: Parameters<typeof rewritten>[1]): Handled {
     return rewritten(call, paths, (errno) => {
-      this.#context.warn(
-        `thread ${call.tid} is traced by a debugger: its path out of the simulated tree cannot be followed`,
-      );
+      if (isTraced(call.tid)) {
+        this.#context.sayOnce(
+          'a program that is traced from its start gets no further than the simulated tree by a path through it',
+        );
+      }
       return errno;
     });
   }
@@ -270,9 +273,9 @@ export class PathTraps {
     const rc = machine.vfs.mayAccess(place, processes.cred(call.tid, 'fs'), MAY_EXEC);
     if (rc) return -rc.number;
     const theirs = this.#standIns.openDirectory(call, O_DIRECTORY | O_CLOEXEC, { path, node });
-    return theirs < 0 ? theirs : this.#goTo(theirs);
+    return theirs < 0 ? theirs : this.#goTo(call, theirs);
   }
-  #goTo(theirs: number): InThread {
+  #goTo(call: Notification, theirs: number): InThread {
     return {
       *run() {
         const result = yield* ours(NR.fchdir, theirs);
@@ -280,7 +283,11 @@ export class PathTraps {
         return result;
       },
       otherwise: (errno) => {
-        this.#context.warn('a traced program cannot be moved into a simulated directory');
+        if (isTraced(call.tid)) {
+          this.#context.sayOnce(
+            'a program that is traced from its start cannot be moved into a simulated directory',
+          );
+        }
         return errno;
       },
     };
@@ -416,7 +423,7 @@ function pathIn(mem: RemoteMemory, { pathAt, socketLength }: PathCall): string |
   const bytes = Buffer.alloc(socketLength - 2);
   const length = mem.readSome(pathAt, bytes);
   const end = bytes.subarray(0, length).indexOf(0);
-  return bytes.toString('utf8', 0, end < 0 ? length : end);
+  return bytes.toString('latin1', 0, end < 0 ? length : end);
 }
 
 interface StatTarget {

@@ -25,12 +25,11 @@ export function rewritten(
   otherwise: InThread['otherwise'],
 ): InThread | number {
   const tooLong = paths.some(
-    ({ of, path }) =>
-      of.socketLength !== undefined && Buffer.byteLength(path) > LONGEST_SOCKET_PATH,
+    ({ of, path }) => of.socketLength !== undefined && path.length > LONGEST_SOCKET_PATH,
   );
   if (tooLong) return -HOST_ERRNO.ENAMETOOLONG;
   const texts = paths.map(({ of, path }) =>
-    of.socketLength === undefined ? Buffer.from(`${path}\0`) : socketAddress(path),
+    of.socketLength === undefined ? Buffer.from(`${path}\0`, 'latin1') : socketAddress(path),
   );
   return {
     run: (tid) =>
@@ -52,5 +51,5 @@ function socketAddress(path: string): Buffer {
   const AF_UNIX = 1;
   const family = Buffer.alloc(2);
   family.writeUInt16LE(AF_UNIX);
-  return Buffer.concat([family, Buffer.from(`${path}\0`)]);
+  return Buffer.concat([family, Buffer.from(`${path}\0`, 'latin1')]);
 }

@@ -6,6 +6,7 @@
 import { fileURLToPath } from 'node:url';
 import { HostError, posixSpawn } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
+import * as ptrace from '../sys/ptrace.ts';
 import type { FilterOptions } from '../seccomp/filter.ts';
 import type { MountPlan } from '../tree/mount-plan.ts';
 import { textOf } from '../sys/procfs.ts';
@@ -53,10 +54,24 @@ export class Launcher {
   /** It ends what is left, and itself. Nothing of that may wait for an answer of ours. */
   close(): void {
     libc.close(this.socket);
-    libc.waitFor(this.pid);
+    this.#waitForItsEnd();
     // Of a launcher that was killed the orphans are ours.
     endDescendants();
   }
+  /** What it ends may be stopped for us, its tracer: those go on, and are reaped, so that the launcher sees them end. */
+  #waitForItsEnd(): void {
+    for (;;) {
+      const event = libc.waitNow(-1);
+      if (!event) libc.sleepMs(1);
+      else if (isStopped(event.status)) ptrace.detach(event.pid);
+      else if (event.pid === this.pid) return;
+      if (!event && !libc.exists(`/proc/${this.pid}`)) return;
+    }
+  }
+}
+
+function isStopped(status: number): boolean {
+  return (status & 0xff) === 0x7f;
 }
 
 const STDIO = [0, 1, 2];

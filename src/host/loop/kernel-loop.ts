@@ -15,7 +15,8 @@ import { Eventfds } from '../process/eventfds.ts';
 import { ExactPins, type CurrentCall } from '../process/exact-pins.ts';
 import { FileTraps } from '../calls/file-traps.ts';
 import type { Handled, InThread } from '../seccomp/in-thread.ts';
-import { Injection } from '../seccomp/injection.ts';
+import type { Injection } from '../seccomp/injection.ts';
+import { Injections } from '../seccomp/injections.ts';
 import * as libc from '../sys/libc.ts';
 import type { IoUring } from '../sys/io-uring.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
@@ -38,9 +39,8 @@ import { OtherTracers } from './other-tracers.ts';
 import type { CallTransport, MmioBackend } from './backends.ts';
 import type { Launcher, Wait } from '../launch/launch.ts';
 import { hear } from '../launch/launcher-reports.ts';
-import { HostError, interruptOn } from '../sys/ffi.ts';
-import { HOST_ERRNO, SIGCHLD } from '../sys/numbers.ts';
-import { isTraced } from '../sys/procfs.ts';
+import { HostError } from '../sys/ffi.ts';
+import { HOST_ERRNO } from '../sys/numbers.ts';
 
 /** What a run is made of. */
 export interface LoopParts {
@@ -115,7 +115,7 @@ export class KernelLoop implements CallContext {
   readonly #later = (attempt: () => void): void => void this.#woken.push(attempt);
   readonly #shortages = new Shortages((text) => this.sayOnce(text));
   /** Callers that run calls of ours, by thread. */
-  readonly #injections = new Map<number, { readonly id: bigint; readonly thread: Injection }>();
+  readonly #injections = new Injections();
   readonly #startNs = libc.monotonicNs();
   #current: Notification | undefined;
   #fds: number[] = [];
@@ -277,22 +277,12 @@ export class KernelLoop implements CallContext {
   }
 
   inject(call: Notification): Injection | number {
-    const open = this.#injectionOf(call);
-    if (open) return open;
-    call.keep(); // its arguments are those of the thread's calls
-    const begun = Injection.begin(call.tid, {
+    const how = {
       alreadySeized: this.#mmio.isTraced(call.tid),
       release: () => this.transport.answer(call, 0),
-      pass: (status) => this.#onStatus({ pid: call.tid, status }),
-    });
-    if (typeof begun === 'number') return begun;
-    if (this.#injections.size === 0) interruptOn(SIGCHLD);
-    this.#injections.set(call.tid, { id: call.id, thread: begun });
-    return begun;
-  }
-  #injectionOf(call: Notification): Injection | undefined {
-    const open = this.#injections.get(call.tid);
-    return open?.id === call.id ? open.thread : undefined;
+      pass: (status: number) => this.#onStatus({ pid: call.tid, status }),
+    };
+    return this.#injections.of(call) ?? this.#injections.begin(call, how);
   }
   #answerWith(call: Notification, handled: Handled): void {
     this.#answer(call, typeof handled === 'object' ? this.#inThread(call, handled) : handled);
@@ -301,24 +291,21 @@ export class KernelLoop implements CallContext {
     const thread = this.inject(call);
     if (typeof thread === 'number') return otherwise(thread);
     thread.follow(run(call.tid));
-    this.#forgetIfGone(call.tid, thread);
+    this.#injections.settled(call.tid, thread);
     return 'answered';
   }
   /** A thread that was made to run calls of ours gets its result in its register. */
   #answer(call: Notification, given: Answer): void {
     if (given === 'answered') return;
     const answer = given === -HOST_ERRNO.EFAULT ? this.processes.faultOf(call.tid) : given;
-    const open = this.#injectionOf(call);
+    const open = this.#injections.of(call);
     if (!open) {
       this.transport.answer(call, answer);
       return;
     }
     if (answer === 'continue') throw new Bug('a call cannot go on that has been answered');
     open.finish(answer);
-    this.#forgetIfGone(call.tid, open);
-  }
-  #forgetIfGone(tid: number, thread: Injection): void {
-    if (thread.gone && this.#injections.get(tid)?.thread === thread) this.#injections.delete(tid);
+    this.#injections.settled(call.tid, open);
   }
 
   #turn(): void {
@@ -410,12 +397,7 @@ export class KernelLoop implements CallContext {
   }
   /** Something of a program's thread, as wait4 tells it. False: its end. */
   #onStatus({ pid, status }: { pid: number; status: number }): boolean {
-    const injection = this.#injections.get(pid);
-    if (injection && !injection.thread.gone) {
-      injection.thread.onStatus(status);
-      this.#forgetIfGone(pid, injection.thread);
-      return true;
-    }
+    if (this.#injections.onStatus(pid, status)) return true;
     if ((status & 0xff) === STOPPED) {
       this.map.newTurn();
       this.#shortages.untilEnough(() => this.#mmio.onStop(pid, status));
@@ -431,17 +413,13 @@ export class KernelLoop implements CallContext {
    */
   #checkSleepers(): void {
     for (const [id, { call, cancel }] of [...this.#parked]) {
-      if (this.#injectionOf(call) || this.transport.valid(call)) continue;
+      if (this.#injections.of(call) || this.transport.valid(call)) continue;
       this.#parked.delete(id);
       cancel();
       this.machine.syscalls.giveUp(call.tid);
     }
     this.#parts.tree.server?.endDying();
-    for (const [tid, { thread }] of this.#injections) {
-      if (isTraced(tid)) continue; // its leader's place was taken by an exec of another thread
-      thread.abandon();
-      this.#injections.delete(tid);
-    }
+    this.#injections.sweep();
   }
   get #hasSleepers(): boolean {
     const { server } = this.#parts.tree;

@@ -1,9 +1,12 @@
 /** Credentials of a thread, as its /proc/TID/status has them. Read only when a node's mode alone does not decide. */
 import type { Cred } from '../../machine/files/rights.ts';
+import { readlink } from '../sys/libc.ts';
 import { statusLine, textOf } from '../sys/procfs.ts';
 
 /** A user of nothing: what a thread that is gone is taken for. */
 const NOBODY = 65534;
+/** The user namespace of the run. */
+const USERS = readlink('/proc/self/ns/user');
 /** Columns of the lines Uid and Gid. */
 const COLUMN = { real: 0, effective: 1, fs: 3 } as const;
 
@@ -40,6 +43,8 @@ export class HostCred implements Cred {
   capable(cap: number): boolean {
     if (this.#simulated) return this.#simulated(cap);
     if (this.#ids === 'real' && this.uid !== 0) return false;
+    // Those of a user namespace of its own are none over what is outside of it.
+    if (readlink(`/proc/${this.#tid}/ns/user`) !== USERS) return false;
     const line = this.#ids === 'real' ? 'CapPrm' : 'CapEff';
     return ((BigInt(`0x${this.#line(line) || '0'}`) >> BigInt(cap)) & 1n) === 1n;
   }

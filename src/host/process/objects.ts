@@ -147,6 +147,9 @@ export class HostObjects {
    */
   ofMapping(pid: number, vma: MapsLine, write: boolean): HostObject | undefined {
     if (vma.object === undefined) return undefined;
+    // To open a file of FUSE is a question to its server, which may be a program that waits for us.
+    if (fileSystemOf(vma.object.split(':').slice(0, 2).join(':'), pid)?.startsWith('fuse'))
+      return undefined;
     const object = this.#get(vma.object, () => openMapping(pid, vma, O_RDONLY), vma.huge);
     if (!object || !write || object.isWritable) return object;
     const writer = openMapping(pid, vma, O_RDWR);

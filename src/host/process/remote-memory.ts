@@ -52,7 +52,7 @@ export class RemoteMemory implements UserMemory {
   get isDenied(): boolean {
     return isDenied(copy(NR.process_vm_readv, this.#tid, 0n, Buffer.alloc(1)));
   }
-  /** A path, NUL-terminated, or why there is none. */
+  /** A path, NUL-terminated, one character a byte, for its bytes may be no text; or why there is none. */
   readString(addr: bigint): string | NoPath {
     const chunk = Buffer.alloc(PATH_MAX);
     let length = 0;
@@ -64,7 +64,7 @@ export class RemoteMemory implements UserMemory {
       const got = copy(NR.process_vm_readv, this.#tid, at, part);
       if (got <= 0) return { no: isDenied(got) ? 'right' : 'memory' };
       const end = chunk.subarray(0, length + got).indexOf(0, length);
-      if (end >= 0) return chunk.toString('utf8', 0, end);
+      if (end >= 0) return chunk.toString('latin1', 0, end);
       length += got;
     }
     return { no: 'end' };

@@ -153,8 +153,9 @@ export class Injection {
     ptrace.untilSyscall(this.tid);
   }
 
+  /** A thread that is killed while it is stopped answers nothing any more: its end is all that comes. */
   #arrived(): void {
-    ptrace.getRegs(this.tid, this.#saved);
+    if (ptrace.getRegs(this.tid, this.#saved) < 0) return;
     this.#mask = ptrace.signalMask(this.tid);
     ptrace.setSignalMask(this.tid, ALL_SIGNALS);
     this.#settled(0);
@@ -166,9 +167,9 @@ export class Injection {
       ptrace.untilSyscall(this.tid);
       return;
     }
-    ptrace.setSignalMask(this.tid, ALL_SIGNALS);
     const regs = Buffer.alloc(REGS_SIZE);
-    ptrace.getRegs(this.tid, regs);
+    if (ptrace.getRegs(this.tid, regs) < 0) return;
+    ptrace.setSignalMask(this.tid, ALL_SIGNALS);
     this.#settled(Number(regs.readBigInt64LE(REGS.rax)));
   }
   /** Stopped, with nothing under way. */

@@ -3,7 +3,14 @@
  * number, negative for an errno. Those that make a descriptor of ours throw Shortage when there is none. Numbers are those
  * of x86-64.
  */
-import { cString, setPointer, syscall, type Argument, type SyscallArgument } from './ffi.ts';
+import {
+  HostError,
+  cString,
+  setPointer,
+  syscall,
+  type Argument,
+  type SyscallArgument,
+} from './ffi.ts';
 import { HOST_ERRNO, MSG_NOSIGNAL, NR, O_CLOEXEC, O_EXCL, O_NONBLOCK } from './numbers.ts';
 import { notShort, notShortOfWatches } from './shortage.ts';
 
@@ -158,9 +165,13 @@ export class Poller {
       this.#entries.writeInt32LE(POLLIN, index * 8 + 4);
     });
   }
-  /** Milliseconds, or -1 for ever. */
+  /** Milliseconds, or -1 for ever. HostError: there are more descriptors to wait on than softiommu may have open. */
   wait(timeoutMs: number): number {
-    return syscall(NR.poll, this.#entries, this.#count, timeoutMs);
+    const ready = syscall(NR.poll, this.#entries, this.#count, timeoutMs);
+    if (ready >= 0 || ready === -HOST_ERRNO.EINTR) return ready;
+    throw new HostError(
+      `softiommu cannot wait any more (errno ${-ready}): raise its limit of open files`,
+    );
   }
   events(index: number): number {
     return this.#entries.readUInt16LE(index * 8 + 6);

@@ -28,7 +28,7 @@ export class ShadowTree {
   /** Make the shadow of a directory show what it has now. Returns its path on the host. */
   sync(path: string, node: DirNode): string {
     const host = this.hostPath(path);
-    fs.mkdirSync(host, { recursive: true });
+    this.#make(host);
     const wanted = new Map<string, Placeholder>();
     for (const [name, child] of node.entries()) wanted.set(name, placeholderOf(child));
     for (const entry of fs.readdirSync(host, { withFileTypes: true })) {
@@ -40,21 +40,29 @@ export class ShadowTree {
     return host;
   }
 
+  /** Each of them ours alone to write in, whatever the umask: nobody puts a link in its place. */
+  #make(host: string): void {
+    if (host === this.root || fs.lstatSync(host, { throwIfNoEntry: false })?.isDirectory()) return;
+    this.#make(joinPath(host, '..'));
+    fs.rmSync(host, { recursive: true, force: true });
+    makeDirectory(host);
+  }
+
   /** The placeholder of a file, for O_PATH. */
   place(path: string): string {
     const host = this.hostPath(path);
-    fs.mkdirSync(joinPath(host, '..'), { recursive: true });
-    if (!fs.lstatSync(host, { throwIfNoEntry: false })) fs.writeFileSync(host, '', { flag: 'wx' });
+    this.#make(joinPath(host, '..'));
+    if (!fs.lstatSync(host, { throwIfNoEntry: false })) makeFile(host);
     return host;
   }
 }
 
-type Placeholder = { kind: 'dir' } | { kind: 'file'; mode: number } | { kind: 'link'; to: string };
+type Placeholder = { kind: 'dir' } | { kind: 'file' } | { kind: 'link'; to: string };
 
 function placeholderOf(node: Node): Placeholder {
   if (node.kind === 'dir') return { kind: 'dir' };
   if (node.kind === 'link') return { kind: 'link', to: node.target() };
-  return { kind: 'file', mode: node.mode };
+  return { kind: 'file' };
 }
 
 function isShown(entry: fs.Dirent, what: Placeholder, path: string): boolean {
@@ -63,7 +71,15 @@ function isShown(entry: fs.Dirent, what: Placeholder, path: string): boolean {
   return entry.isSymbolicLink() && fs.readlinkSync(path) === what.to;
 }
 function show(path: string, what: Placeholder): void {
-  if (what.kind === 'dir') fs.mkdirSync(path);
+  if (what.kind === 'dir') makeDirectory(path);
   else if (what.kind === 'link') fs.symlinkSync(what.to, path);
-  else fs.writeFileSync(path, '', { mode: what.mode });
+  else makeFile(path);
+}
+function makeDirectory(path: string): void {
+  fs.mkdirSync(path);
+  fs.chmodSync(path, 0o755);
+}
+function makeFile(path: string): void {
+  fs.writeFileSync(path, '', { flag: 'wx' });
+  fs.chmodSync(path, 0o444);
 }
