@@ -10,7 +10,11 @@ import { KNOWN_TYPES } from '../src/machine/machine.ts';
 import { BRIDGE_TYPES } from '../src/machine/description/description.ts';
 import { allowedValues, defaultText } from '../src/machine/description/options.ts';
 import { machineJsonSchema, type JsonSchema } from '../src/machine/description/json-schema.ts';
-import { DEFAULT_KERNEL, TRAIT_SPANS, type ReleaseSpan } from '../src/machine/description/releases.ts';
+import {
+  DEFAULT_KERNEL,
+  TRAIT_SPANS,
+  type ReleaseSpan,
+} from '../src/machine/description/releases.ts';
 
 const SCHEMA = 'schema/machine.schema.json';
 const PAGE = 'docs/machine-file.md';

@@ -17,8 +17,6 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     expect(stderr).toBe('');
     const lines = stdout.trimEnd().split('\n');
     const outcomes = ['ok', 'ok', 'ok', 'EINVAL'];
-    expect(lines).toEqual(
-      names.flatMap((name) => outcomes.map((outcome) => `${name} ${outcome}`)),
-    );
+    expect(lines).toEqual(names.flatMap((name) => outcomes.map((outcome) => `${name} ${outcome}`)));
   });
 });
