@@ -54,6 +54,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
       'rights',
       `the program itself: EACCES
        its descriptor: EACCES
+       one that only names it: EBADF
        its mapping: EFAULT
        to be read: ok
        written all the same: EPERM

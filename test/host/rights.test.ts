@@ -39,7 +39,20 @@ const SAID = {
     and others: ['directory', 'linked', 'moved'] 0o640
     a program: 0
     a socket: True
+    a name that is no text: True
     gone to: /`,
+  spellings: `
+    //proc/self/cwd 0x1234
+    /proc/self/task/../cwd 0x1234
+    /proc/self/../self/fd/FD 0x1234
+    /proc/PID/cwd/. 0x1234
+    /dev True
+    /sys True
+    /sys/bus True
+    /sys/devices True
+    /dev/vfio True
+    /sys/bus/pci/devices True`,
+  killed: 'all ended',
   wait: `
     meanwhile: True data
     a signal came
@@ -98,6 +111,12 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     expect(says('uring', [], ['--io-uring=allow']).stderr).toBe('');
   });
   const asRoot = startedByRoot ? it : test.skip;
+  const asNobody = startedByRoot ? it : test.skip;
+  asNobody('a user namespace gives no capabilities over the devices', ({ skip }) => {
+    const { lines } = says('namespace', NOBODY);
+    if (lines[0] === 'cannot be tried') skip('this host gives users no namespaces');
+    expect(lines).toEqual(['as its root: 0 EACCES EPERM']);
+  });
   asRoot('modes and owners of nodes can be changed, and hold', () => {
     expect(says('owner', []).lines).toEqual([
       'by name: 0o640 12 34',

@@ -7,10 +7,13 @@ import {
   ELOOP,
   ENOENT,
   ENOTDIR,
+  EOPNOTSUPP,
+  EPERM,
+  EXDEV,
   isErrno,
   type Errno,
 } from '../../base/errno.ts';
-import { CAP_DAC_OVERRIDE } from '../../base/task.ts';
+import { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER } from '../../base/task.ts';
 import type { AttrNode, DeviceNode, DirNode, Node } from './nodes.ts';
 import type { Cred } from './rights.ts';
 import { dir, link } from './tree.ts';
@@ -192,5 +195,83 @@ describe('open', () => {
     expect(vfs.mayOpen(at(attr), SUPERUSER, 2)).toBe(false);
     expect(vfs.mayOpen(at({ ...attr, mode: 0o644 }), STRANGER, 2)).toBe(false);
     expect(vfs.mayOpen(at({ ...attr, mode: 0o644 }), SUPERUSER, 2)).toBe(true);
+  });
+});
+
+describe('a path within bounds', () => {
+  const DIRECTORY = '/sys/bus/pci';
+  test.for([
+    ['bind', { beneath: true }, 'attr'],
+    ['..', { beneath: true }, EXDEV],
+    ['/sys/bus/pci/bind', { beneath: true }, EXDEV],
+    ['absolute', { beneath: true }, EXDEV],
+    ['/bind', { inRoot: true }, 'attr'],
+    ['../../bind', { inRoot: true }, 'attr'],
+    ['bind', { noLinks: true }, 'attr'],
+    ['devices/dev0/vendor', { noLinks: true }, ELOOP],
+    ['devices/dev0/vendor', { beneath: true }, EXDEV],
+    ['../../../sys', { noCrossing: true }, EXDEV],
+    ['absolute', { noCrossing: true }, EXDEV],
+    ['../pci/bind', { noCrossing: true }, 'attr'],
+  ] as const)('from /sys/bus/pci the path %s with %o', ([path, bounds, expected]) => {
+    const from = { directory: DIRECTORY, bounds };
+    const place = vfs.resolve(path, { cred: SUPERUSER, from });
+    expect(isErrno(place) || place.kind === 'host' ? place : place.node.kind).toBe(expected);
+  });
+  test('a directory that is gone is where no path begins', () => {
+    const from = { directory: '/sys/gone', bounds: { beneath: true } };
+    expect(vfs.resolve('x', { cred: SUPERUSER, from })).toBe(ENOENT);
+  });
+});
+
+test("a directory the host has too is the host's, and a way past what it has not is no direct one", () => {
+  const resolve = (path: string) =>
+    vfs.resolve(path, { cred: SUPERUSER, isHosts: (path) => path === '/' || path === '/sys' });
+  expect(resolve('/sys')).toEqual({ kind: 'host', path: '/sys', direct: true });
+  expect(resolve('/sys/kernel')).toEqual({ kind: 'host', path: '/sys/kernel', direct: true });
+  expect(resolve('/sys/bus/../kernel')).toEqual({
+    ...{ kind: 'host', path: '/sys/kernel', direct: false },
+  });
+  expect(resolve('/sys/bus')).toMatchObject({ kind: 'node' });
+});
+
+describe('modes and owners', () => {
+  const CHOWNER = user(7, CAP_CHOWN, CAP_FOWNER);
+  const changed = () => {
+    const tree = new Vfs(root, { uid: 10, gid: 20 });
+    const place = tree.lookup(`${BUS}/node`, { cred: SUPERUSER });
+    if (isErrno(place)) throw new Error('there is no node');
+    return { tree, place };
+  };
+  test('its owner changes the mode of a node, and a stranger does not', () => {
+    const { tree, place } = changed();
+    expect(tree.chmod(place, 0o600, STRANGER)).toBe(EPERM);
+    expect(tree.chmod(place, 0o600, OWNER)).toBeUndefined();
+    expect(tree.attributes(place.node, place.path).mode).toBe(0o600);
+    const link = { kind: 'node', node: { kind: 'link', target: () => 'x' }, path: '/l' } as const;
+    expect(tree.chmod(link, 0o600, OWNER)).toBe(EOPNOTSUPP);
+  });
+  test('a node is given away with CAP_CHOWN only, but to a group of its owner', () => {
+    const { tree, place } = changed();
+    const inGroup = { ...OWNER, groups: [33] };
+    expect(tree.chown(place, { uid: 5, gid: -1 }, OWNER)).toBe(EPERM);
+    expect(tree.chown(place, { uid: -1, gid: 33 }, OWNER)).toBe(EPERM);
+    expect(tree.chown(place, { uid: -1, gid: 33 }, inGroup)).toBeUndefined();
+    expect(tree.chown(place, { uid: 5, gid: -1 }, CHOWNER)).toBeUndefined();
+    expect(tree.attributes(place.node, place.path)).toMatchObject({ uid: 5, gid: 33 });
+  });
+  test('another device in its place has its own', () => {
+    const { tree, place } = changed();
+    expect(tree.chmod(place, 0o600, OWNER)).toBeUndefined();
+    const other: DeviceNode = { ...node, identity: {} };
+    expect(tree.attributes(other, place.path).mode).toBe(0o660);
+  });
+  test('times are set by the owner, and to now by whoever may write', () => {
+    const { tree, place } = changed();
+    const writer = user(20);
+    expect(tree.touch(place, false, OWNER)).toBeUndefined();
+    expect(tree.touch(place, false, writer)).toBe(EPERM);
+    expect(tree.touch(place, true, writer)).toBeUndefined();
+    expect(tree.touch(place, true, STRANGER)).toBe(EACCES);
   });
 });

@@ -80,6 +80,8 @@ def rights():
     show("its descriptor", map_file(device.fd, device.ioas, file, 0, PAGE))
     libc.mmap.restype = ctypes.c_void_p
     pages = libc.mmap(None, PAGE, 1, SHARED, file, 0)
+    named = os.open(name, os.O_PATH)
+    show("one that only names it", map_file(device.fd, device.ioas, named, 0, PAGE))
     show("its mapping", device.map(pages))
     show("to be read", device.map(pages, flags=READ_ONLY))
     show("written all the same", device.write("dev"))

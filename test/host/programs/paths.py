@@ -55,8 +55,47 @@ def leave():
     client = socket.socket(socket.AF_UNIX)
     client.connect(f'{OUT}{scratch}/socket')
     print('a socket:', os.path.exists(f'{scratch}/socket'))
+    os.close(os.open(f'{OUT}{scratch}/'.encode() + b'\xff\xfe', os.O_CREAT))
+    print('a name that is no text:', os.listdir(scratch.encode())[-1:] != [] and b'\xff\xfe' in os.listdir(scratch.encode()))
     os.chdir(OUT)
     print('gone to:', os.getcwd())
+
+
+def spellings():
+    """One directory by many names."""
+    os.chdir(DEVICES)
+    here = os.open('.', os.O_RDONLY | os.O_DIRECTORY)
+    for way in ('//proc/self/cwd', '/proc/self/task/../cwd', f'/proc/self/../self/fd/{here}', f'/proc/{os.getpid()}/cwd/.'):
+        print(way.replace(str(os.getpid()), 'PID').replace(str(here), 'FD'), text(f'{way}/{DEVICE}/vendor'))
+    for directory in ('/dev', '/sys', '/sys/bus', '/sys/devices', '/dev/vfio', DEVICES):
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        by_name, by_descriptor = os.stat(directory), os.fstat(fd)
+        print(directory, (by_name.st_dev, by_name.st_ino) == (by_descriptor.st_dev, by_descriptor.st_ino))
+
+
+def namespace():
+    """All capabilities in a user namespace of one's own are none over the devices."""
+    CLONE_NEWUSER = 0x10000000
+    uid = os.getuid()
+    if libc.unshare(CLONE_NEWUSER) < 0:
+        print('cannot be tried')
+        return
+    with open('/proc/self/uid_map', 'w') as file:
+        file.write(f'0 {uid} 1')
+    print('as its root:', os.getuid(), tried(os.open, '/dev/iommu', os.O_RDWR), tried(os.chmod, '/dev/iommu', 0o666))
+
+
+def killed():
+    """Programs that are killed in the middle of a call that their thread makes for us."""
+    for n in range(60):
+        child = os.fork()
+        if child == 0:
+            while True:
+                os.chdir(DEVICES)
+        threading.Event().wait(0.001 * (n % 7))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    print('all ended')
 
 
 def wait():

@@ -1,0 +1,62 @@
+/** Every call that would change the tree, with what Linux answers of sysfs and devtmpfs. */
+import { expect, test } from 'vitest';
+import {
+  EACCES,
+  EADDRINUSE,
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ENOENT,
+  ENOTDIR,
+  EOPNOTSUPP,
+  EPERM,
+  EXDEV,
+  isErrno,
+} from '../../base/errno.ts';
+import { Machine } from '../../machine/machine.ts';
+import { KERNEL, type Cred } from '../../machine/files/rights.ts';
+import { acrossTrees, CHANGES, type Target } from './node-changes.ts';
+import { NO_PATH, type PathCall } from './path-calls.ts';
+
+const { vfs } = new Machine();
+const STRANGER: Cred = { uid: 1000, gid: 1000, groups: [], capable: () => false };
+const DIRECTORY = '/sys/bus/pci/devices';
+const ATTRIBUTE = '/sys/bus/pci/rescan';
+const DEVICE = '/dev/vfio/vfio';
+
+function at(path: string): Target {
+  const place = vfs.resolve(path, { cred: KERNEL });
+  return isErrno(place) || place.kind === 'host' ? { kind: 'nothing', path } : place;
+}
+
+test.for([
+  ['make', DIRECTORY, EEXIST, EEXIST],
+  ['make', `${DIRECTORY}/new`, EPERM, EACCES],
+  ['make', `${DIRECTORY}/no/new`, ENOENT, ENOENT],
+  ['remove', DEVICE, EPERM, EACCES],
+  ['remove', DIRECTORY, EISDIR, EISDIR],
+  ['remove-directory', DIRECTORY, EPERM, EACCES],
+  ['remove-directory', DEVICE, ENOTDIR, ENOTDIR],
+  ['move', DEVICE, EPERM, EACCES],
+  ['link', `${DIRECTORY}/new`, EPERM, EACCES],
+  ['truncate', DIRECTORY, EISDIR, EISDIR],
+  ['truncate', DEVICE, EINVAL, EINVAL],
+  ['truncate', ATTRIBUTE, undefined, EACCES],
+  ['setxattr', DEVICE, EPERM, EPERM],
+  ['removexattr', ATTRIBUTE, EOPNOTSUPP, EOPNOTSUPP],
+  ['execute', DEVICE, EACCES, EACCES],
+  ['chroot', DIRECTORY, EPERM, EPERM],
+  ['chroot', DEVICE, ENOTDIR, ENOTDIR],
+  ['handle', DEVICE, EOPNOTSUPP, EOPNOTSUPP],
+  ['bind', DEVICE, EADDRINUSE, EADDRINUSE],
+  ['bind', `${DIRECTORY}/socket`, EPERM, EACCES],
+  ['connect', DEVICE, -111, -111],
+  ['connect', ATTRIBUTE, -111, EACCES],
+] as const)('%s of %s', ([kind, path, byRoot, byStranger]) => {
+  const call: PathCall = { ...NO_PATH, kind };
+  expect(CHANGES[kind]({ vfs, cred: KERNEL }, at(path), call)).toBe(byRoot);
+  expect(CHANGES[kind]({ vfs, cred: STRANGER }, at(path), call)).toBe(byStranger);
+});
+test('between the tree and the host nothing is moved or linked', () => {
+  expect(acrossTrees(DEVICE)).toBe(EXDEV);
+});
