@@ -10,7 +10,7 @@ import { MemoryMap } from './memory-map.ts';
 import { HostObjects } from './objects.ts';
 import { Processes } from './processes.ts';
 import type { TaskParts } from './task.ts';
-import { HOST_ERRNO } from '../sys/numbers.ts';
+import { HOST_ERRNO, O_PATH } from '../sys/numbers.ts';
 
 const ME = process.pid;
 const said: string[] = [];
@@ -55,6 +55,13 @@ test('a descriptor is a file of the host, or EBADF when it is not open', () => {
   closeSync(fd);
   expect(task.getFile(fd)).toBe(EBADF);
   expect(task.getFile(-1)).toBe(EBADF);
+});
+
+test('a descriptor that only names a file is none to use', () => {
+  const { task } = caller();
+  const fd = openSync('/dev/null', O_PATH);
+  expect(task.getFile(fd)).toBe(EBADF);
+  closeSync(fd);
 });
 
 test('a file is installed in the program, or the errno says which of us ran out', () => {
