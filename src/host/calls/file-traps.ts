@@ -7,9 +7,9 @@ import { EAGAIN, isErrno, type Result } from '../../base/errno.ts';
 import type { Mapping, OpenFile } from '../../base/file.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
 import { numberAnswer, type CallContext } from './call-context.ts';
+import { handOver } from './hand-over.ts';
 import { HugePages } from './huge-pages.ts';
 import { HOST_ERRNO, INJECTED_MMAP, MAP_ANONYMOUS, MAP_HUGETLB, NR } from '../sys/numbers.ts';
-import * as libc from '../sys/libc.ts';
 import { nameOf, tracerOf } from '../sys/procfs.ts';
 import { HostPages } from '../process/shared-memory.ts';
 import { ours, type Handled } from '../seccomp/in-thread.ts';
@@ -242,9 +242,7 @@ export class FileTraps {
   #giveMemory(call: Notification, pages: HostPages, mark: number): number {
     const memory = pages.reopen(mark);
     if (memory < 0) return memory;
-    const theirs = this.#context.transport.addFd(call, memory, { cloexec: true });
-    libc.close(memory);
-    return theirs;
+    return handOver(this.#context.transport, call, memory, true);
   }
   #mapped(call: Notification, file: OpenFile, mapping: PagesMapping, lives: () => boolean): void {
     const { files, machine, processes } = this.#context;

@@ -7,6 +7,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { CallContext } from './call-context.ts';
+import { handOver } from './hand-over.ts';
 import {
   HOST_ERRNO,
   INJECTED_MMAP,
@@ -52,9 +53,11 @@ export class HugePages {
     const memory = libc.memfdCreate(HUGE_PREFIX);
     if (memory < 0) return memory;
     const sized = libc.ftruncate(memory, want.length);
-    const theirs =
-      sized < 0 ? sized : this.#context.transport.addFd(call, memory, { cloexec: true });
-    libc.close(memory);
+    if (sized < 0) {
+      libc.close(memory);
+      return sized;
+    }
+    const theirs = handOver(this.#context.transport, call, memory, true);
     if (theirs < 0) return theirs;
     return {
       *run() {
@@ -81,9 +84,7 @@ export class HugePages {
     const memory = libc.memfdCreate(text, kept | libc.MFD_CLOEXEC);
     if (memory < 0) return memory;
     const cloexec = (flags & libc.MFD_CLOEXEC) !== 0;
-    const theirs = this.#context.transport.addFd(call, memory, { cloexec });
-    libc.close(memory);
-    return theirs;
+    return handOver(this.#context.transport, call, memory, cloexec);
   }
 }
 

@@ -10,6 +10,7 @@ import { MAY_EXEC, type Cred } from '../../machine/files/rights.ts';
 import type { NodePlace, Place } from '../../machine/files/vfs.ts';
 import { openHow } from '../tree/open-flags.ts';
 import type { CallContext } from './call-context.ts';
+import { handOver } from './hand-over.ts';
 import * as libc from '../sys/libc.ts';
 import { openFlagsOf } from '../sys/look.ts';
 import { isTraced } from '../sys/procfs.ts';
@@ -260,10 +261,7 @@ export class PathTraps {
 
   #give(call: Notification, opened: Opened<OpenEntry> | number, flags: number): Answer {
     if (typeof opened === 'number') return opened;
-    const cloexec = (flags & O_CLOEXEC) !== 0;
-    const fd = this.#context.transport.addFd(call, opened.fd, { cloexec });
-    libc.close(opened.fd);
-    return fd;
+    return handOver(this.#context.transport, call, opened.fd, (flags & O_CLOEXEC) !== 0);
   }
 
   #chdir(call: Notification, place: NodePlace): Handled {

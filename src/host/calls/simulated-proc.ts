@@ -7,6 +7,7 @@ import { PROC_TEXTS } from '../../machine/files/proc.ts';
 import { CAP_SYS_PTRACE } from '../../base/task.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { CallContext } from './call-context.ts';
+import { handOver } from './hand-over.ts';
 import * as libc from '../sys/libc.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { textOf } from '../sys/procfs.ts';
@@ -97,10 +98,7 @@ export class SimulatedProc {
     libc.close(made);
     if (readOnly instanceof Shortage) throw readOnly;
     if (readOnly < 0) return readOnly;
-    const cloexec = (flags & O_CLOEXEC) !== 0;
-    const given = this.#context.transport.addFd(call, readOnly, { cloexec });
-    libc.close(readOnly);
-    return given;
+    return handOver(this.#context.transport, call, readOnly, (flags & O_CLOEXEC) !== 0);
   }
 
   #failNth(call: Notification, path: string, tid: number, flags: number): Answer | undefined {

@@ -18,6 +18,7 @@ import {
 import type { Notification } from '../seccomp/notification.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import type { CallContext } from './call-context.ts';
+import { handOver } from './hand-over.ts';
 import type { PathLookup } from './path-lookup.ts';
 
 export class StandIns {
@@ -80,10 +81,7 @@ export class StandIns {
     { how, cloexec }: { how: number; cloexec: boolean },
   ): number {
     const fd = libc.open(path, how | O_CLOEXEC);
-    if (fd < 0) return fd;
-    const theirs = this.#context.transport.addFd(call, fd, { cloexec });
-    libc.close(fd);
-    return theirs;
+    return fd < 0 ? fd : handOver(this.#context.transport, call, fd, cloexec);
   }
 }
 

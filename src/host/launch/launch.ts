@@ -63,15 +63,11 @@ export class Launcher {
     for (;;) {
       const event = libc.waitNow(-1);
       if (!event) libc.sleepMs(1);
-      else if (isStopped(event.status)) ptrace.detach(event.pid);
+      else if (ptrace.isStopped(event.status)) ptrace.detach(event.pid);
       else if (event.pid === this.pid) return;
       if (!event && !libc.exists(`/proc/${this.pid}`)) return;
     }
   }
-}
-
-function isStopped(status: number): boolean {
-  return (status & 0xff) === 0x7f;
 }
 
 const STDIO = [0, 1, 2];

@@ -41,6 +41,7 @@ import type { Launcher, Wait } from '../launch/launch.ts';
 import { hear } from '../launch/launcher-reports.ts';
 import { HostError } from '../sys/ffi.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
+import { isStopped } from '../sys/ptrace.ts';
 
 /** What a run is made of. */
 export interface LoopParts {
@@ -75,7 +76,6 @@ interface Parked {
 }
 
 const NS_PER_MS = 1e6;
-const STOPPED = 0x7f;
 /** With sleepers: how often to look whether one of them has died. */
 const SLEEPER_CHECK_MS = 20;
 /** A ptrace stop interrupts poll; should that be lost, this bounds the delay. */
@@ -398,7 +398,7 @@ export class KernelLoop implements CallContext {
   /** Something of a program's thread, as wait4 tells it. False: its end. */
   #onStatus({ pid, status }: { pid: number; status: number }): boolean {
     if (this.#injections.onStatus(pid, status)) return true;
-    if ((status & 0xff) === STOPPED) {
+    if (isStopped(status)) {
       this.map.newTurn();
       this.#shortages.untilEnough(() => this.#mmio.onStop(pid, status));
       return true;

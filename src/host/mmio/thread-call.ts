@@ -8,18 +8,13 @@ import { syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import { parseMaps } from '../process/memory-map.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
-import { HOST_ERRNO, INJECTED_CALL, NR, SIGTRAP } from '../sys/numbers.ts';
+import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 import { textOf } from '../sys/procfs.ts';
 import * as ptrace from '../sys/ptrace.ts';
-import { EVENT, REGS, REGS_SIZE } from '../sys/ptrace.ts';
+import { ALL_SIGNALS, EVENT, REGS, REGS_SIZE, SYSCALL_STOP } from '../sys/ptrace.ts';
+import { marked } from '../seccomp/in-thread.ts';
 
-/** Of a stop where a system call begins or ends (PTRACE_O_TRACESYSGOOD). */
-const SYSCALL_STOP = SIGTRAP | 0x80;
 const SYSCALL = Buffer.of(0x0f, 0x05);
-const ALL_SIGNALS = (1n << 64n) - 1n;
-const ARGUMENTS = [REGS.rdi, REGS.rsi, REGS.rdx, REGS.r10, REGS.r8, REGS.r9];
-/** The filter passes it. */
-const NOT_GIVEN = [0, 0, 0, 0, 0, INJECTED_CALL << 32n];
 const PAGE = 4096;
 /** Results of a call that is to be made again: ERESTARTSYS to ERESTARTNOHAND, and ERESTART_RESTARTBLOCK. */
 const RESTARTS: ReadonlySet<bigint> = new Set([-512n, -513n, -514n]);
@@ -59,7 +54,7 @@ export class ThreadCalls {
 
   readonly #run: RemoteSyscall = (nr, ...args) => {
     if (this.#instruction === 0n) return -HOST_ERRNO.EFAULT;
-    const before = this.#registersFor(nr, args);
+    const before = ptrace.registersForCall(this.#saved, this.#instruction, nr, marked(args));
     const regs = Buffer.from(before);
     ptrace.setRegs(this.#tid, before);
     const after = this.#instruction + BigInt(SYSCALL.length);
@@ -72,21 +67,11 @@ export class ThreadCalls {
     }
     return Number(regs.readBigInt64LE(REGS.rax));
   };
-  #registersFor(nr: number, args: readonly (number | bigint)[]): Buffer {
-    const regs = Buffer.from(this.#saved);
-    regs.writeBigInt64LE(BigInt(nr), REGS.rax);
-    regs.writeBigInt64LE(-1n, REGS.origRax);
-    regs.writeBigUInt64LE(this.#instruction, REGS.rip);
-    ARGUMENTS.forEach((at, index) =>
-      regs.writeBigInt64LE(BigInt.asIntN(64, BigInt(args[index] ?? NOT_GIVEN[index]!)), at),
-    );
-    return regs;
-  }
   #toSyscallStop(): boolean {
     while (this.#alive) {
       ptrace.untilSyscall(this.#tid);
       const status = libc.waitFor(this.#tid)?.status;
-      this.#alive = status !== undefined && (status & 0xff) === 0x7f;
+      this.#alive = status !== undefined && ptrace.isStopped(status);
       if (!this.#alive) return false;
       const [signal, event] = [(status! >> 8) & 0xff, status! >>> 16];
       if (signal === SYSCALL_STOP) return true;

@@ -8,20 +8,16 @@
  */
 import type { SyscallArgument } from '../sys/ffi.ts';
 import { syscall } from '../sys/ffi.ts';
-import { HOST_ERRNO, NR, SIGTRAP } from '../sys/numbers.ts';
+import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
 import * as ptrace from '../sys/ptrace.ts';
-import { EVENT, REGS, REGS_SIZE } from '../sys/ptrace.ts';
+import { ALL_SIGNALS, EVENT, REGS, REGS_SIZE, SYSCALL_STOP } from '../sys/ptrace.ts';
 import { marked, type InjectedCall, type Script } from './in-thread.ts';
 
 const SYSCALL_LENGTH = 2n;
-const ARGUMENTS = [REGS.rdi, REGS.rsi, REGS.rdx, REGS.r10, REGS.r8, REGS.r9];
-const STOPPED = 0x7f;
-const SYSCALL_STOP = SIGTRAP | 0x80;
 const SIGSTOP = 19;
 /** ERESTARTSYS, the first of the kernel's own codes for a call that a signal has interrupted. */
 const FIRST_RESTART = 512;
-const ALL_SIGNALS = (1n << 64n) - 1n;
 /** So long a call is waited for on the spot: it is what nearly all of them take. */
 const SPIN_NS = 300_000;
 /** The bound of a call whose result is needed in the middle of something. */
@@ -122,7 +118,7 @@ export class Injection {
   /** A stop or the end of the thread, as wait4 tells it. */
   onStatus(status: number): void {
     const event = status >>> 16;
-    if ((status & 0xff) !== STOPPED || event === EVENT.exit) this.#lost(status);
+    if (!ptrace.isStopped(status) || event === EVENT.exit) this.#lost(status);
     else if (event === EVENT.exec) this.#replaced(status);
     else if (this.#state === 'coming') this.#arrived();
     else {
@@ -189,14 +185,8 @@ export class Injection {
   }
 
   #start(call: InjectedCall): void {
-    const regs = Buffer.from(this.#saved);
-    regs.writeBigInt64LE(BigInt(call.nr), REGS.rax);
-    regs.writeBigInt64LE(-1n, REGS.origRax);
-    const args = marked(call.args);
-    ARGUMENTS.forEach((at, n) => {
-      regs.writeBigInt64LE(BigInt.asIntN(64, BigInt(args[n]!)), at);
-    });
-    regs.writeBigUInt64LE(this.#saved.readBigUInt64LE(REGS.rip) - SYSCALL_LENGTH, REGS.rip);
+    const rip = this.#saved.readBigUInt64LE(REGS.rip) - SYSCALL_LENGTH;
+    const regs = ptrace.registersForCall(this.#saved, rip, call.nr, marked(call.args));
     ptrace.setRegs(this.tid, regs);
     this.#call = call;
     this.#state = 'entering';

@@ -2,9 +2,9 @@
  * ptrace, for the two things nothing else can do: emulating loads and stores of registers, and making a waiting thread
  * run a system call of ours (injection.ts). Only SEIZE is used, so that a program is never stopped when it need not be.
  */
-import { syscall, type Argument } from './ffi.ts';
+import { syscall, type Argument, type SyscallArgument } from './ffi.ts';
 import { iovec } from './libc.ts';
-import { HOST_ERRNO, NR } from './numbers.ts';
+import { HOST_ERRNO, NR, SIGTRAP } from './numbers.ts';
 import { hasEnded, threadsOf } from './procfs.ts';
 
 const REQUEST = {
@@ -31,6 +31,14 @@ const OPTIONS = TRACE.sysGood | TRACE.clone | TRACE.fork | TRACE.vfork | TRACE.e
 export const INJECTION_OPTIONS = TRACE.sysGood | TRACE.exec;
 /** Of a stop: what is in the upper half of its status. */
 export const EVENT = { fork: 1, vfork: 2, clone: 3, exec: 4, exit: 6, stop: 128 } as const;
+/** The signal of a stop where a system call begins or ends (PTRACE_O_TRACESYSGOOD). */
+export const SYSCALL_STOP = SIGTRAP | 0x80;
+/** A mask that holds back all that can be held back. */
+export const ALL_SIGNALS = (1n << 64n) - 1n;
+/** Does a wait status say that a thread has stopped, not ended? */
+export function isStopped(status: number): boolean {
+  return (status & 0xff) === 0x7f;
+}
 const NT_X86_XSTATE = 0x202;
 
 /** Byte offsets in struct user_regs_struct. */
@@ -53,6 +61,24 @@ export const REGS = {
 } as const;
 /** Bytes of struct user_regs_struct. */
 export const REGS_SIZE = 216;
+const ARGUMENTS = [REGS.rdi, REGS.rsi, REGS.rdx, REGS.r10, REGS.r8, REGS.r9];
+
+/** The registers of a thread that is about to make a call, with all six arguments, by the `syscall` instruction at `rip`. */
+export function registersForCall(
+  saved: Buffer,
+  rip: bigint,
+  nr: number,
+  args: readonly SyscallArgument[],
+): Buffer {
+  const regs = Buffer.from(saved);
+  regs.writeBigInt64LE(BigInt(nr), REGS.rax);
+  regs.writeBigInt64LE(-1n, REGS.origRax);
+  regs.writeBigUInt64LE(rip, REGS.rip);
+  ARGUMENTS.forEach((at, n) => {
+    regs.writeBigInt64LE(BigInt.asIntN(64, BigInt(args[n]!)), at);
+  });
+  return regs;
+}
 
 function ptrace(request: number, tid: number, addr: number, data: Argument): number {
   return syscall(NR.ptrace, request, tid, addr, data);
