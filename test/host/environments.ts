@@ -3,7 +3,7 @@ import { spawnSync, spawn } from 'node:child_process';
 import type { ChildProcess, SpawnSyncReturns } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { MAIN, PROJECT } from './project.ts';
 
 const PROGRAMS = join(PROJECT, '.cache/test-programs');
@@ -91,12 +91,20 @@ export function compile(source: string, ...flags: string[]): string {
   const to = join(PROGRAMS, name);
   mkdirSync(PROGRAMS, { recursive: true });
   const built = statSync(to, { throwIfNoEntry: false });
-  if (built && built.mtimeMs > statSync(from).mtimeMs) return to;
+  if (built && built.mtimeMs > newestOf(from)) return to;
   const args = ['-D_GNU_SOURCE', '-O1', '-w', ...flags, '-o', to, from, '-lpthread'];
   const { status, stderr } = spawnSync('gcc', args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(stderr);
   chmodSync(to, 0o755);
   return to;
+}
+
+/** When the program or a header beside it was changed last. */
+function newestOf(source: string): number {
+  const folder = dirname(source);
+  const headers = readdirSync(folder).filter((name) => name.endsWith('.h'));
+  const files = [source, ...headers.map((name) => join(folder, name))];
+  return Math.max(...files.map((file) => statSync(file).mtimeMs));
 }
 
 export interface RunOptions {
