@@ -48,6 +48,13 @@ const rooms = {
     'types',
     'index',
   ],
+  devices: [
+    '(host-services|port|host-turns)',
+    'unit/',
+    // Of each device, or family of devices, whatever it has.
+    '(?!unit/)[^/]+/',
+    'index',
+  ],
   iommufd: ['io-pagetable/', '(?!main\\.)[^/]+$', 'compat/', 'selftest/', 'main'],
   vfio: ['[^/]+$', 'type1/', 'pci/'],
   machine: [
@@ -129,6 +136,13 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/drivers/([^/]+)/(?:unit/|driver/)', pathNot: TESTS },
       to: { path: '^src/drivers/[^/]+/', pathNot: '^src/drivers/(?:$1|unit)/' },
+    },
+    {
+      name: 'one-device-knows-no-other',
+      comment: 'What two devices need is in devices/unit/ or beside it.',
+      severity: 'error',
+      from: { path: '^src/devices/([^/]+)/', pathNot: TESTS },
+      to: { path: '^src/devices/[^/]+/', pathNot: '^src/devices/(?:$1|unit)/' },
     },
     {
       name: 'node-only-at-the-edge',

@@ -16,6 +16,7 @@ import {
   type DeviceType,
   type PciIdentity,
   type RegisterTable,
+  type RegisterState,
 } from 'softiommu/devices';
 import { runIfMain, type Print } from './run.ts';
 
@@ -44,7 +45,7 @@ const IDENTITY: PciIdentity = {
 
 /** All there is to know of an adder at one moment. */
 interface AdderState {
-  readonly registers: Readonly<Record<string, bigint>>;
+  readonly registers: RegisterState;
   readonly leftNs: number | undefined;
   readonly pin: boolean;
 }

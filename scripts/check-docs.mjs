@@ -16,6 +16,7 @@ const SCRIPTS = [
   'scripts/list-trapped-calls.ts',
   'scripts/gen-machine-file.ts',
   'scripts/list-kernel-map.ts',
+  'scripts/list-devices.ts',
 ];
 const named = process.argv.slice(2);
 const allPages = [

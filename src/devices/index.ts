@@ -1,6 +1,6 @@
 /** Device models by the name a machine description uses, and the contract for writing one (entry `softiommu/devices`). */
-import { edu } from './edu.ts';
-import { generic } from './generic.ts';
+import { edu } from './edu/edu.ts';
+import { generic } from './generic/generic.ts';
 import type { DeviceType } from './port.ts';
 
 export type {
@@ -20,18 +20,24 @@ export type {
   DeviceType,
   DmaPiece,
   PciIdentity,
+  RegisterSpace,
   ResetKind,
 } from './port.ts';
 export { withDefaults } from '../base/options.ts';
-export { Delay } from './delay.ts';
-export { offsetsOf, RegisterFile } from './registers.ts';
+export { Delay } from './unit/delay.ts';
+export { fetchEntries, ringPieces, storeEntry, type Ring } from './unit/ring.ts';
+export { offsetsOf, RegisterFile } from './unit/registers.ts';
 export type {
+  LoadHandlers,
+  RegisterAccess,
+  RegisterPlace,
+  RegisterRules,
   RegisterSpec,
+  RegisterState,
   RegisterTable,
-  RegisterValues,
   RegisterWidth,
   StoreHandlers,
-} from './registers.ts';
+} from './unit/registers.ts';
 export { blockOf } from './host-services.ts';
 export type {
   BlockBacking,

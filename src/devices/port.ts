@@ -9,6 +9,7 @@ import type { Result, Status } from '../base/errno.ts';
 import type { Option, OptionValue, OptionValues } from '../base/options.ts';
 import type { PciIdentity, PciRegisters } from '../pci/identity.ts';
 import type { HostNeed, HostServices } from './host-services.ts';
+import type { RegisterTable } from './unit/registers.ts';
 
 export type { BarSpec, PciIdentity, ResetKind } from '../pci/identity.ts';
 
@@ -36,6 +37,8 @@ export interface DmaPiece {
  * moved before a piece that is refused has moved.
  */
 export interface DeviceDma {
+  /** Bytes that the last transfer moved: of one that was refused, how far it came. */
+  readonly moved: number;
   /** EFAULT: blocked by the IOMMU, nothing there (the device sees an unsupported request), or bus mastering is off. */
   read(from: bigint | readonly DmaPiece[], into: Uint8Array, pasid?: number): Status<'EFAULT'>;
   /** EFAULT as for read. */
@@ -137,12 +140,20 @@ export type DeviceOptions = OptionValues;
 /** One option of a device type; it has a default. */
 export type DeviceOption = Option & { readonly default: OptionValue };
 
+/** Registers of one BAR. */
+export interface RegisterSpace {
+  readonly bar: number;
+  readonly table: RegisterTable;
+}
+
 /** A kind of device: named in a machine's description, given its checked options. */
 export interface DeviceType {
   readonly type: string;
   readonly summary: string;
   /** Allowed options by name. */
   readonly options: Readonly<Record<string, DeviceOption>>;
+  /** The registers of its BARs, as far as they are a table: for the page of the device and for whoever drives it. */
+  readonly registers?: readonly RegisterSpace[];
   /** What the function is: configuration space, BARs and capabilities are made from it. No device is made yet. */
   identity(options: DeviceOptions): PciIdentity;
   /** What a device with these options uses of the host. A machine that was not given it is refused. Default: nothing. */

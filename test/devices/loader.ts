@@ -13,6 +13,7 @@ import {
   type DeviceType,
   type DmaPiece,
   type RegisterTable,
+  type RegisterState,
 } from '../../src/devices/index.ts';
 
 const REGISTERS = {
@@ -57,10 +58,10 @@ class Loader implements DeviceModel {
   registerName(_bar: number, offset: number): string | undefined {
     return this.#registers.nameAt(offset);
   }
-  state(): Readonly<Record<string, bigint>> {
+  state(): RegisterState {
     return this.#registers.state();
   }
-  restore(state: Readonly<Record<string, bigint>>): void {
+  restore(state: RegisterState): void {
     this.#registers.restore(state);
   }
   close(): void {

@@ -1,7 +1,7 @@
 /** BARs as dma-bufs, and what iommufd makes of them (vfio.md 2.10, iommufd.md 2.5). */
 import { describe, expect, test } from 'vitest';
 import { EFAULT, EINVAL, ENODEV, ENOTTY, EOPNOTSUPP, type Errno } from '../../src/base/errno.ts';
-import { EDU_REG } from '../../src/devices/edu.ts';
+import { EDU_REG } from '../../src/devices/edu/edu.ts';
 import type { MachineInput } from '../../src/machine/description/description.ts';
 import * as i from '../../src/uapi/iommufd.ts';
 import * as v from '../../src/uapi/vfio.ts';

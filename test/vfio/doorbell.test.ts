@@ -1,7 +1,7 @@
 /** Interrupt messages behind an IOMMU that translates them: where the doorbell is mapped (iommufd.md 4.6). */
 import { expect, test } from 'vitest';
 import { EOPNOTSUPP, isErrno } from '../../src/base/errno.ts';
-import { EDU_REG } from '../../src/devices/edu.ts';
+import { EDU_REG } from '../../src/devices/edu/edu.ts';
 import type { MachineInput } from '../../src/machine/description/description.ts';
 import * as i from '../../src/uapi/iommufd.ts';
 import * as t from '../../src/uapi/iommufd-test.ts';

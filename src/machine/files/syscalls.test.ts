@@ -7,7 +7,7 @@ import { OpenFile } from '../../base/file.ts';
 import type { Ref } from '../../base/refs.ts';
 import type { Fields, Struct } from '../../base/struct.ts';
 import { WaitQueue } from '../../base/wait-queue.ts';
-import { EDU_DMA_IRQ, EDU_DMA_START, EDU_DMA_TO_RAM, EDU_REG } from '../../devices/edu.ts';
+import { EDU_DMA_IRQ, EDU_DMA_START, EDU_DMA_TO_RAM, EDU_REG } from '../../devices/edu/edu.ts';
 import { done, must } from '../../testing/base/must.ts';
 import { Client, EDU, machineOf } from '../../testing/machine/client.ts';
 import * as i from '../../uapi/iommufd.ts';

@@ -47,6 +47,7 @@ export class DmaPort implements DeviceDma {
   readonly requesterId: number;
   /** Undefined: addresses on the bus are physical. */
   readonly unit: RemappingUnit | undefined;
+  moved = 0;
   readonly #bus: Bus;
   readonly #fn: PciDeviceFunction;
 
@@ -83,6 +84,7 @@ export class DmaPort implements DeviceDma {
   #transfer(at: Target, bytes: Uint8Array, pasid: number, write: boolean): Status<'EFAULT'> {
     const { trace } = this.#bus.env;
     const transfer: Transfer = { bytes, pasid, write, moved: trace.on ? [] : undefined };
+    this.moved = 0;
     const rc = this.#start(at, transfer);
     if (transfer.moved) this.#tell(at, transfer, rc === undefined);
     return rc;
@@ -130,8 +132,10 @@ export class DmaPort implements DeviceDma {
     if (bytes.length === 0) return undefined;
     if (unit) return this.#translated(unit, granule, offset, transfer);
     const rc = this.#move(granule, lg2, offset, bytes, write);
-    if (!rc) moved?.push({ iova: at, pa: at, length: bytes.length });
-    return rc;
+    if (rc) return rc;
+    this.moved += bytes.length;
+    moved?.push({ iova: at, pa: at, length: bytes.length });
+    return undefined;
   }
 
   #translated(
@@ -160,6 +164,7 @@ export class DmaPort implements DeviceDma {
       }
       const rc = this.#move(first, lg2, offset, bytes.subarray(from, from + n), write);
       if (rc) return rc;
+      this.moved += n;
       moved?.push({
         iova: byteAddress(granule, lg2, offset),
         pa: byteAddress(first, lg2, offset),
@@ -213,6 +218,7 @@ export class DmaPort implements DeviceDma {
     const data = messageData(at, bytes, write);
     if (isErrno(data)) return data;
     this.message({ addressLo: Number(at & 0xffff_ffffn), addressHi: Number(at >> 32n), data });
+    this.moved += bytes.length;
     return undefined;
   }
 }

@@ -72,7 +72,8 @@ export class FakePort implements DevicePort {
       return { [Symbol.dispose]: () => void this.#watchers.delete(watcher) };
     },
   };
-  readonly dma: DevicePort['dma'] = {
+  readonly dma: { moved: number } & DevicePort['dma'] = {
+    moved: 0,
     read: (from, into) =>
       this.#pieces('read', from, into, (at, bytes) => {
         bytes.set(this.memory.subarray(at, at + bytes.length));
@@ -94,6 +95,7 @@ export class FakePort implements DevicePort {
   ): Status<'EFAULT'> {
     const pieces = typeof at === 'bigint' ? [{ at, length: bytes.length }] : at;
     let done = 0;
+    this.dma.moved = 0;
     for (const piece of pieces) {
       this.touched.push(`${what} ${piece.at.toString(16)}`);
       if (!this.#on.has('busMaster')) return refuse(EFAULT, 'bus mastering is off');
@@ -102,6 +104,7 @@ export class FakePort implements DevicePort {
       }
       move(Number(piece.at), bytes.subarray(done, done + piece.length));
       done += piece.length;
+      this.dma.moved = done;
     }
     return undefined;
   }

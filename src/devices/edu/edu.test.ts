@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { plugInto } from '../testing/devices/fake-port.ts';
+import { plugInto } from '../../testing/devices/fake-port.ts';
 import { edu, EDU_BUFFER, EDU_REG } from './edu.ts';
-import { withDefaults } from '../base/options.ts';
-import type { DeviceModel } from './port.ts';
+import { withDefaults } from '../../base/options.ts';
+import type { DeviceModel } from '../port.ts';
 
 const setup = (options: Record<string, number | boolean> = {}) => plugInto(edu, options);
 const read = (d: DeviceModel, at: number, width = 4): bigint => d.mmioRead(0, at, width);

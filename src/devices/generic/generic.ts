@@ -4,7 +4,7 @@
  *
  * NOT IMPLEMENTED: it does no DMA and raises no interrupt.
  */
-import type { BarSpec, DeviceModel, DeviceOptions, DeviceType, PciIdentity } from './port.ts';
+import type { BarSpec, DeviceModel, DeviceOptions, DeviceType, PciIdentity } from '../port.ts';
 
 /** As many entries of 16 bytes as there are before the pending bits. */
 const PENDING_BITS = 0x1000;

@@ -1,5 +1,5 @@
 /** Work of a device that takes time: started, cancelled, and part of the device's state by what is left of it. */
-import type { Clock } from '../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
 
 /** One thing that is done later; at most one is under way. */
 export class Delay {

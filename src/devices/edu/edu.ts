@@ -7,10 +7,15 @@
  *
  * NOT IMPLEMENTED: nothing of the register set is left out.
  */
-import type { Status } from '../base/errno.ts';
-import { Delay } from './delay.ts';
-import type { DeviceModel, DevicePort, DeviceType, PciIdentity } from './port.ts';
-import { offsetsOf, RegisterFile, type RegisterTable } from './registers.ts';
+import type { Status } from '../../base/errno.ts';
+import { Delay } from '../unit/delay.ts';
+import type { DeviceModel, DevicePort, DeviceType, PciIdentity } from '../port.ts';
+import {
+  offsetsOf,
+  RegisterFile,
+  type RegisterState,
+  type RegisterTable,
+} from '../unit/registers.ts';
 
 export const EDU_ID = 0x0100_00ed;
 /** Device address of the DMA buffer, and its size. */
@@ -85,6 +90,7 @@ export const edu: DeviceType = {
   type: 'edu',
   summary: 'QEMU edu: factorial, DMA engine with a 4 KiB buffer, MSI or INTx (1234:11e8)',
   options: OPTIONS,
+  registers: [{ bar: 0, table: EDU_REGISTERS }],
   identity: (options) =>
     options['pcie'] ? { ...IDENTITY, pcie: { flr: true, type: 'endpoint' } } : IDENTITY,
   create: (port, options) =>
@@ -109,7 +115,7 @@ const IDENTITY: PciIdentity = {
 
 /** What an edu is at one moment. */
 interface EduState {
-  readonly registers: Readonly<Record<string, bigint>>;
+  readonly registers: RegisterState;
   readonly buffer: Uint8Array;
   /** Nanoseconds until the factorial, and the transfer, is done. */
   readonly workLeftNs: number | undefined;

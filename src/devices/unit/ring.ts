@@ -1,0 +1,53 @@
+/**
+ * Rings of descriptors in memory: software fills entries, the device works them off, both wrap at the end.
+ *
+ * What is waiting is fetched in one gather, two pieces where it wraps, so that a walk of many entries is one transfer.
+ */
+import type { Status } from '../../base/errno.ts';
+import type { DeviceDma, DmaPiece } from '../port.ts';
+
+/** Where a ring is, as the device puts it on the bus. */
+export interface Ring {
+  readonly base: bigint;
+  readonly entries: number;
+  /** Bytes of one entry. */
+  readonly entrySize: number;
+}
+
+/** The entries from `first` on as pieces of memory. `count` is at most the size of the ring. */
+export function ringPieces(ring: Ring, first: number, count: number): DmaPiece[] {
+  const { base, entries, entrySize } = ring;
+  const before = Math.min(count, entries - first);
+  const pieces = [{ at: base + BigInt(first * entrySize), length: before * entrySize }];
+  if (count > before) pieces.push({ at: base, length: (count - before) * entrySize });
+  return pieces;
+}
+
+/**
+ * Read `count` entries from `first` on. Fewer come back where one is refused: those before it, and a fault is told of
+ * that one alone.
+ */
+export function fetchEntries(
+  dma: DeviceDma,
+  ring: Ring,
+  first: number,
+  count: number,
+): Uint8Array[] {
+  const { entrySize } = ring;
+  const bytes = new Uint8Array(count * entrySize);
+  const rc = count > 0 ? dma.read(ringPieces(ring, first, count), bytes) : undefined;
+  const whole = rc ? Math.floor(dma.moved / entrySize) : count;
+  return Array.from({ length: whole }, (_, n) =>
+    bytes.subarray(n * entrySize, (n + 1) * entrySize),
+  );
+}
+
+/** Write one entry, in one transfer. EFAULT as for any. */
+export function storeEntry(
+  dma: DeviceDma,
+  ring: Ring,
+  index: number,
+  entry: Uint8Array,
+): Status<'EFAULT'> {
+  return dma.write(ring.base + BigInt(index * ring.entrySize), entry);
+}
