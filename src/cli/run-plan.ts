@@ -19,7 +19,7 @@ export interface RunFlags {
 }
 
 /** The plan of a run. Throws a message for people when the machine or an option cannot be. */
-export function planRun(argv: readonly string[], flags: RunFlags): Omit<RunPlan, 'wakeFd'> {
+export function planRun(argv: readonly string[], flags: RunFlags): RunPlan {
   return {
     argv,
     machine: flags.selftest ? withSelftest(resolveMachine(flags)) : resolveMachine(flags),

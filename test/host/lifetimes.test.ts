@@ -1,52 +1,10 @@
 /** Who outlives whom: of a run nothing is left, whoever of it dies first, and nothing ends that should go on. */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { ENVIRONMENTS, softiommu, startSoftiommu, strayDirectories } from './environments.ts';
+import { commandOf, ended, newMark, nothingLeft, processesWith, said } from './processes.ts';
 import { DIST, MAIN } from './project.ts';
-
-/** A time to sleep that nobody else sleeps: in the command lines of a run it is found again, the launcher's too. */
-let used = 0;
-const newMark = (): string => `3600.${process.pid}${String(used++).padStart(4, '0')}`;
-
-function processesWith(mark: string): string[] {
-  return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandOf(pid).includes(mark));
-}
-function commandOf(pid: string): string {
-  try {
-    // A zombie has no command line.
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-  } catch {
-    return '';
-  }
-}
-const nothingLeft = (mark: string) =>
-  expect.poll(() => processesWith(mark), { timeout: 30_000 }).toEqual([]);
-
-interface Ended {
-  readonly code: number | null;
-  readonly signal: string | null;
-  readonly stderr: string;
-}
-function ended(child: ChildProcess): Promise<Ended> {
-  let stderr = '';
-  child.stderr!.on('data', (bytes: Buffer) => (stderr += bytes.toString()));
-  child.stdout!.resume();
-  return new Promise((resolve) =>
-    child.on('close', (code, signal) => resolve({ code, signal, stderr })),
-  );
-}
-const said = (child: ChildProcess, text: string) =>
-  new Promise<void>((resolve) => {
-    let all = '';
-    const take = (bytes: Buffer): void => {
-      all += bytes.toString();
-      if (all.includes(text)) resolve();
-    };
-    child.stdout!.on('data', take);
-    child.stderr!.on('data', take);
-  });
 
 describe.for(ENVIRONMENTS)('$name', (environment) => {
   const it = environment.skip === undefined ? test : test.skip;
@@ -104,6 +62,18 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     // A directory that was not yet in the launcher's care goes with the next run.
     expect(softiommu(['true'], { environment }).status).toBe(0);
     expect(strayDirectories()).toEqual([]);
+  });
+
+  it('a signal that comes during the start ends it, as it would have ended the program', async () => {
+    const mark = newMark();
+    for (const delay of [90, 180, 240, 300, 360, 450, 650]) {
+      const child = start(['sleep', mark]);
+      const end = ended(child);
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      child.kill('SIGTERM');
+      expect((await end).signal).toBe('SIGTERM');
+    }
+    await nothingLeft(mark);
   });
 
   it('the launcher is killed: the run ends with a line, and nothing is left', async () => {

@@ -3,15 +3,19 @@
  *
  * The main thread passes signals on and takes over the program's end; everything else is the kernel thread's.
  */
+import { constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { Bug } from '../../base/bug.ts';
 import { defaultSignal, syscall } from '../sys/ffi.ts';
 import { becomeSubreaper } from './descendants.ts';
 import { eventfd2 } from '../sys/libc.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import type { LaunchOptions, Wait } from './launch.ts';
+import { TurnSign, Watchdog } from './watchdog.ts';
 import { NR, O_CLOEXEC, O_NONBLOCK, RLIMIT } from '../sys/numbers.ts';
+import { STDERR, writeAll } from '../sys/write-all.ts';
 
-/** Plain data: it crosses to the worker. */
+/** What is to be run. */
 export interface RunPlan {
   readonly argv: readonly string[];
   /** The machine, as parsed and checked. */
@@ -24,7 +28,12 @@ export interface RunPlan {
   readonly memlock?: bigint | undefined;
   readonly launch: LaunchOptions;
   readonly wait: Wait;
+}
+/** The same for the kernel thread. Plain data: it crosses to the worker. */
+export interface KernelPlan extends RunPlan {
   readonly wakeFd: number;
+  /** What the wait loop is at (watchdog.ts:TurnSign). */
+  readonly turn: SharedArrayBuffer;
 }
 
 /** What the kernel thread tells: how far the run is, and at last how the program ended. */
@@ -48,15 +57,16 @@ const ENDING: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGQUIT', 'SIGTE
 export const STATUS_FAILED = 125;
 
 /** Run a program until it ends. */
-export function run(plan: Omit<RunPlan, 'wakeFd'>): Promise<RunResult> {
+export function run(plan: RunPlan): Promise<RunResult> {
   becomeSubreaper();
   const wakeFd = eventfd2(0, O_CLOEXEC | O_NONBLOCK);
   const isSource = import.meta.url.endsWith('.ts');
   const file = new URL(`../loop/kernel-thread.${isSource ? 'ts' : 'js'}`, import.meta.url);
   return new Promise((resolve) => {
-    const signals = new Signals();
+    const sign = new TurnSign();
+    const signals = new Signals(sign);
     // With streams of its own the worker keeps Node from opening ours, which would make the program's output non-blocking.
-    const workerData = { ...plan, wakeFd } satisfies RunPlan;
+    const workerData = { ...plan, wakeFd, turn: sign.shared } satisfies KernelPlan;
     const worker = new Worker(file, { workerData, stdout: true, stderr: true });
     worker.on('message', (news: RunNews) => {
       if (news.kind === 'started') signals.started(news);
@@ -77,8 +87,11 @@ export function run(plan: Omit<RunPlan, 'wakeFd'>): Promise<RunResult> {
 class Signals implements Disposable {
   #program: number | undefined;
   #launcher: number | undefined;
+  readonly #watchdog: Watchdog;
 
-  constructor() {
+  constructor(sign: TurnSign) {
+    const say = (line: string): void => void writeAll(STDERR, `softiommu: ${line}\n`);
+    this.#watchdog = new Watchdog({ sign, say, end: endBy });
     for (const signal of FORWARDED) process.on(signal, this.#forward);
     for (const signal of FROM_TERMINAL) process.on(signal, this.#fromTerminal);
   }
@@ -90,11 +103,22 @@ class Signals implements Disposable {
     this.#program = undefined;
   }
   [Symbol.dispose](): void {
+    this.#watchdog[Symbol.dispose]();
     for (const signal of FORWARDED) process.off(signal, this.#forward);
     for (const signal of FROM_TERMINAL) process.off(signal, this.#fromTerminal);
   }
 
   readonly #forward = (signal: NodeJS.Signals): void => {
+    if (ENDING.has(signal)) this.#watchdog.asked(signal);
+    this.#pass(signal);
+  };
+  readonly #fromTerminal = (signal: NodeJS.Signals): void => {
+    this.#watchdog.asked(signal);
+    if (this.#program === undefined || !isForeground()) this.#pass(signal);
+  };
+  #pass(signal: NodeJS.Signals): void {
+    // There is no program yet: the start may be waiting for something, and the launcher ends without us.
+    if (this.#launcher === undefined && ENDING.has(signal)) endBy(signal);
     try {
       if (this.#program !== undefined) process.kill(this.#program, signal);
       else if (this.#launcher !== undefined && ENDING.has(signal)) {
@@ -103,10 +127,7 @@ class Signals implements Disposable {
     } catch {
       return; // it has just ended
     }
-  };
-  readonly #fromTerminal = (signal: NodeJS.Signals): void => {
-    if (this.#program === undefined || !isForeground()) this.#forward(signal);
-  };
+  }
 }
 
 /** Does a terminal of ours send its signals to our process group, and so to the program as well? */
@@ -130,5 +151,10 @@ export function endLike(result: RunResult): never {
   process.kill(process.pid, result.signal);
   // Another thread may be the one to take it.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
-  process.exit(128 + result.signal);
+  // process.exit() would wait for the kernel thread, which may be stuck.
+  syscall(NR.exit_group, 128 + result.signal);
+  throw new Bug('exit_group has returned');
+}
+function endBy(signal: NodeJS.Signals): void {
+  endLike({ kind: 'signal', signal: constants.signals[signal] });
 }

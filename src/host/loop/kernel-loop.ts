@@ -39,6 +39,7 @@ import { OtherTracers } from './other-tracers.ts';
 import type { CallTransport, MmioBackend } from './backends.ts';
 import type { Launcher, Wait } from '../launch/launch.ts';
 import { hear } from '../launch/launcher-reports.ts';
+import type { TurnSign } from '../launch/watchdog.ts';
 import { HostError } from '../sys/ffi.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
 import { isStopped } from '../sys/ptrace.ts';
@@ -59,6 +60,8 @@ export interface LoopParts {
   readonly tree: TreeBackend;
   /** Readable when the main thread wants the loop to look at `stopRequested`. */
   readonly wakeFd: number;
+  /** Where the main thread sees what the loop is at. */
+  readonly sign: TurnSign;
   readonly warn: (text: string) => void;
   /** Programs have the capabilities of the simulated machine. */
   readonly capabilities?: boolean;
@@ -208,7 +211,10 @@ export class KernelLoop implements CallContext {
 
   /** Until the run is over: the program's wait status. HostError: the launcher has been killed. */
   run(): number {
+    const { sign } = this.#parts;
+    sign.begin();
     while (!this.#isOver) this.#turn();
+    sign.end();
     if (this.#exitStatus !== undefined) return this.#exitStatus;
     throw new HostError('the launcher, which is above the program, was killed');
   }
@@ -317,7 +323,11 @@ export class KernelLoop implements CallContext {
       this.#fds = [...(this.#listening ? [this.transport.fd] : []), ...this.#watched.keys()];
       this.#poller.set(this.#fds);
     }
-    const ready = this.#poller.wait(this.#timeoutMs());
+    const { sign } = this.#parts;
+    const timeoutMs = this.#timeoutMs();
+    sign.end();
+    const ready = this.#poller.wait(timeoutMs);
+    sign.begin();
     this.map.newTurn();
     this.#advanceClock();
     if (ready > 0) this.#dispatch();
@@ -329,6 +339,7 @@ export class KernelLoop implements CallContext {
     while (this.#woken.length > 0) {
       const attempts = this.#woken;
       this.#woken = [];
+      this.#parts.sign.about(0);
       for (const attempt of attempts) this.#shortages.untilEnough(attempt);
     }
   }
@@ -349,6 +360,7 @@ export class KernelLoop implements CallContext {
   #serve(): void {
     const call = this.transport.receive();
     if (!call) return;
+    this.#parts.sign.about(call.tid, call.nr);
     // A close that came before this call in the program must be seen before it here.
     this.#shortages.ifEnough(() => this.files.drainCloses());
     this.processes.newCall();
@@ -397,6 +409,7 @@ export class KernelLoop implements CallContext {
   }
   /** Something of a program's thread, as wait4 tells it. False: its end. */
   #onStatus({ pid, status }: { pid: number; status: number }): boolean {
+    this.#parts.sign.about(pid);
     if (this.#injections.onStatus(pid, status)) return true;
     if (isStopped(status)) {
       this.map.newTurn();

@@ -15,7 +15,8 @@ import { MmioTraps } from '../mmio/mmio-traps.ts';
 import { Listener } from '../seccomp/listener.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
-import { STATUS_FAILED, type RunNews, type RunPlan, type RunResult } from '../launch/run.ts';
+import { STATUS_FAILED, type KernelPlan, type RunNews, type RunResult } from '../launch/run.ts';
+import { TurnSign } from '../launch/watchdog.ts';
 import type { Machine } from '../../machine/machine.ts';
 import { isJsonl, openTrace } from '../launch/trace-file.ts';
 import { buildMachine, type RunOutput } from './run-machine.ts';
@@ -27,7 +28,7 @@ function warn(text: string): void {
   writeAll(STDERR, `softiommu: ${text}\n`);
 }
 
-function main(plan: RunPlan): RunResult {
+function main(plan: KernelPlan): RunResult {
   const built = buildMachine(plan.machine, {
     warn,
     traceFd: plan.trace === undefined ? undefined : openTrace(plan.trace),
@@ -49,7 +50,7 @@ function withoutTrace(result: RunResult): RunResult {
   return didWell ? { kind: 'exit', status: STATUS_FAILED } : result;
 }
 
-function runProgram(plan: RunPlan, machine: Machine): RunResult {
+function runProgram(plan: KernelPlan, machine: Machine): RunResult {
   const tree = plan.launch.namespace
     ? new NamespaceTree(machine.vfs)
     : new PathTrapTree(machine.vfs);
@@ -60,6 +61,7 @@ function runProgram(plan: RunPlan, machine: Machine): RunResult {
     tell({ kind: 'started', pid: launched.pid, launcher: launched.launcher.pid });
     const loop = new KernelLoop({
       ...{ machine, tree, wakeFd: plan.wakeFd, warn },
+      sign: new TurnSign(plan.turn),
       pid: launched.pid,
       launcher: launched.launcher,
       wait: plan.wait,
@@ -96,7 +98,7 @@ function viewFor(file: string | undefined): RunOutput['view'] {
 
 function outcome(): RunResult {
   try {
-    return main(workerData as RunPlan); // cast: what run.ts starts the thread with
+    return main(workerData as KernelPlan); // cast: what run.ts starts the thread with
   } catch (error) {
     if (error instanceof HostError) return { kind: 'failed', message: error.message };
     const shortage = shortageOf(error);
