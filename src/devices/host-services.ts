@@ -18,6 +18,8 @@ export interface BlockBacking {
   read(at: bigint, into: Uint8Array, done: Completion): void;
   /** `from` is the backing's until it is done, and only read. EIO: beyond the end, or it cannot be written. */
   write(at: bigint, from: Uint8Array, done: Completion): void;
+  /** These bytes read as zeros; what held them may be given back. EIO as for write. */
+  zero(at: bigint, length: bigint, done: Completion): void;
   /** Done when everything written before is durable. */
   flush(done: Completion): void;
 }
@@ -52,23 +54,32 @@ export interface HostNeed {
 
 /** A disk whose blocks are these bytes; its work is done at once. EIO: beyond the end. */
 export function blockOf(bytes: Uint8Array): BlockBacking {
-  const beyond = (at: bigint, length: number): Status<'EIO'> => {
-    if (at >= 0n && at + BigInt(length) <= BigInt(bytes.length)) return undefined;
-    return refuse(EIO, 'beyond the end of the block device', { at, length, size: bytes.length });
-  };
+  const beyond = (at: bigint, length: bigint): Status<'EIO'> =>
+    beyondEnd(BigInt(bytes.length), at, length);
   return {
     length: BigInt(bytes.length),
     isReadOnly: false,
     read(at, into, done) {
-      const rc = beyond(at, into.length);
+      const rc = beyond(at, BigInt(into.length));
       if (!rc) into.set(bytes.subarray(Number(at), Number(at) + into.length));
       done(rc);
     },
     write(at, from, done) {
-      const rc = beyond(at, from.length);
+      const rc = beyond(at, BigInt(from.length));
       if (!rc) bytes.set(from, Number(at));
+      done(rc);
+    },
+    zero(at, length, done) {
+      const rc = beyond(at, length);
+      if (!rc) bytes.fill(0, Number(at), Number(at + length));
       done(rc);
     },
     flush: (done) => done(undefined),
   };
+}
+
+/** EIO: these bytes are not all of a disk of that size. */
+export function beyondEnd(size: bigint, at: bigint, length: bigint): Status<'EIO'> {
+  if (at >= 0n && at + length <= size) return undefined;
+  return refuse(EIO, 'beyond the end of the block device', { at, length, size });
 }

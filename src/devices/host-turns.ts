@@ -49,6 +49,7 @@ function blockInTurns(
     isReadOnly: backing.isReadOnly,
     read: (at, into, done) => backing.read(at, into, later(done)),
     write: (at, from, done) => backing.write(at, from, later(done)),
+    zero: (at, length, done) => backing.zero(at, length, later(done)),
     flush: (done) => backing.flush(later(done)),
   };
 }

@@ -1,13 +1,15 @@
 /**
  * Capabilities as bytes with their write masks: what each one looks like at power-on, and which of its bits
  * software may change. Follows vfio.md 6.0 and the PCI registers of uapi/pci-regs.ts (PCIe 7.5.2
- * power management, 7.5.3 PCI Express, 7.7.1 MSI, 7.7.2 MSI-X, 7.7.11 ACS, 7.8.9 PASID, chapter 10 ATS and PRI).
+ * power management, 7.5.3 PCI Express, 7.7.1 MSI, 7.7.2 MSI-X, 7.9.4 vendor specific, 7.7.11 ACS, 7.8.9 PASID, chapter
+ * 10 ATS and PRI).
  */
 import {
   PCI_CAP_ID_EXP,
   PCI_CAP_ID_MSI,
   PCI_CAP_ID_MSIX,
   PCI_CAP_ID_PM,
+  PCI_CAP_ID_VNDR,
   PCI_EXP_DEVCAP,
   PCI_EXP_DEVCAP_FLR,
   PCI_EXP_DEVCTL,
@@ -57,6 +59,7 @@ export function standardCapabilities(pci: PciIdentity): Capability[] {
   if (pci.msiVectors) caps.push(msi(pci.msiVectors, pci.msi64 ?? true));
   if (pci.msix) caps.push(msix(pci.msix));
   if (pci.pcie) caps.push(express(pci.pcie.type, pci.pcie.flr));
+  for (const bytes of pci.vendorCapabilities ?? []) caps.push(vendorSpecific(bytes));
   return caps;
 }
 
@@ -99,6 +102,14 @@ function msix(at: NonNullable<PciIdentity['msix']>): Capability {
   cap.writable.setUint16(2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL, true);
   cap.value.setUint32(4, at.tableOffset | at.bar, true);
   cap.value.setUint32(8, at.pbaOffset | at.bar, true);
+  return cap;
+}
+
+function vendorSpecific(bytes: Uint8Array): Capability {
+  const length = 3 + bytes.length;
+  const cap = capability(PCI_CAP_ID_VNDR, length);
+  cap.value.setUint8(2, length);
+  for (const [n, byte] of bytes.entries()) cap.value.setUint8(3 + n, byte);
   return cap;
 }
 

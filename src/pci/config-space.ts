@@ -79,7 +79,7 @@ export class ConfigSpace {
   reset(): void {
     this.bytes.set(this.#powerOn);
   }
-  /** Offset of a capability, 0 without it. */
+  /** Offset of a capability, of several the first; 0 without it. */
   capability(id: number): number {
     return this.#standard.get(id) ?? 0;
   }
@@ -139,7 +139,7 @@ export class ConfigSpace {
       this.#place(cap, at);
       this.#view.setUint8(at, cap.id);
       this.#view.setUint8(link, at);
-      this.#standard.set(cap.id, at);
+      if (!this.#standard.has(cap.id)) this.#standard.set(cap.id, at);
       link = at + 1;
       at = (at + cap.value.byteLength + 3) & ~3;
     }

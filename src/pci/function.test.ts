@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Bug } from '../base/bug.ts';
 import { ENOTTY } from '../base/errno.ts';
 import { KernelEnv } from '../base/kernel-env.ts';
-import { PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX, PCI_COMMAND } from '../uapi/pci-regs.ts';
+import { PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX, PCI_CAP_ID_VNDR, PCI_COMMAND } from '../uapi/pci-regs.ts';
 import { PciDeviceFunction } from './function.ts';
 import type { PciIdentity, PciRegisters } from './identity.ts';
 import type { MsiMessage } from './messages.ts';
@@ -74,6 +74,17 @@ describe('configuration space', () => {
     fn.bars[0]!.assign(0x40_0000_0000);
     expect(fn.bars[0]!.address).toBe(0x40_0000_0000);
     expect(fn.bars[0]!.window.pfn).toBe(0x400_0000);
+  });
+  test('vendor-specific capabilities say their length, and several have one id', () => {
+    const vendorCapabilities = [Uint8Array.of(1, 2, 3, 4, 5), Uint8Array.of(0x77)];
+    const { fn } = rig({ ...FULL, vendorCapabilities });
+    const first = fn.config.capability(PCI_CAP_ID_VNDR);
+    const second = fn.readConfig(first + 1, 1);
+    expect(fn.readConfig(first, 4) & 0xffff_00ff).toBe(0x0108_0009);
+    expect(fn.readConfig(first + 4, 4)).toBe(0x0504_0302);
+    expect(fn.readConfig(second, 4) >>> 0).toBe(0x7704_0009);
+    fn.writeConfig(second + 2, 2, 0xffff);
+    expect(fn.readConfig(second + 2, 2)).toBe(0x7704);
   });
   test('both chains of capabilities are linked and end', () => {
     const { fn } = rig();

@@ -42,6 +42,8 @@ export interface PciIdentity {
   readonly powerManagement?: boolean | { readonly d1?: boolean; readonly d2?: boolean };
   /** True: it has a reset of its own kind, besides FLR and that of its bus. */
   readonly functionReset?: boolean;
+  /** Vendor-specific capabilities in the order of their chain: of each, what follows its length byte. Read-only. */
+  readonly vendorCapabilities?: readonly Uint8Array[];
   /** A bridge (header type 1) and the buses below it. */
   readonly bridge?: {
     readonly primary: number;
