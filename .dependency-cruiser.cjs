@@ -49,7 +49,7 @@ const rooms = {
     'index',
   ],
   devices: [
-    '(host-services|port|host-turns)',
+    '(host-services|port|host-turns|wires)',
     'unit/',
     // Of each device, or family of devices, whatever it has.
     '(?!unit/)[^/]+/',

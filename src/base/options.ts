@@ -13,13 +13,19 @@ export type OptionValues = Readonly<Record<string, OptionValue>>;
 export type Option = { readonly help: string } & (
   | { readonly kind: 'boolean'; readonly default?: boolean }
   | IntegerOption
-  | { readonly kind: 'text'; readonly default?: string }
+  | TextOption
   | {
       readonly kind: 'choice';
       readonly values: readonly [OptionValue, ...OptionValue[]];
       readonly default?: OptionValue;
     }
 );
+interface TextOption {
+  readonly kind: 'text';
+  readonly default?: string;
+  /** What the text must be, in words and as a pattern of the whole; anything where nothing is said. */
+  readonly form?: { readonly words: string; readonly pattern: RegExp };
+}
 interface IntegerOption {
   readonly kind: 'integer';
   readonly default?: number;

@@ -13,13 +13,21 @@ import type {
   HostBackings,
   HostNeed,
   HostServices,
+  Wire,
 } from './host-services.ts';
+
+/** What a device is given. */
+export interface GivenServices {
+  readonly given: HostBackings;
+  readonly clock: Clock;
+  /** The plug of this device. */
+  readonly plug: (name: string) => Wire;
+}
 
 /** For one device, which has said what it needs; the description was checked for that being there. */
 export function hostServices(
-  given: HostBackings,
+  { given, clock, plug }: GivenServices,
   needs: readonly HostNeed[],
-  clock: Clock,
 ): HostServices {
   const later = (done: Completion): Completion => {
     return (rc) => void clock.after(0, () => done(rc));
@@ -36,6 +44,12 @@ export function hostServices(
       const backing = declared('chardev', name) ? given.chardevs?.get(name) : undefined;
       if (!backing) throw new Bug(`the device did not say that it needs the byte stream ${name}`);
       return charInTurns(backing, later, clock);
+    },
+    wire(name) {
+      if (!declared('wire', name)) {
+        throw new Bug(`the device did not say that it needs the wire ${name}`);
+      }
+      return plug(name);
     },
   };
 }

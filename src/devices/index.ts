@@ -48,6 +48,10 @@ export type {
   HostBackings,
   HostNeed,
   HostServices,
+  Wire,
+  WireBacking,
+  WireReceiver,
+  WireState,
 } from './host-services.ts';
 export { edu, generic };
 

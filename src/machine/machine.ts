@@ -58,7 +58,7 @@ export interface MachineOptions {
   readonly deviceTypes?: DeviceTypes;
   /** IOMMUs besides those that come with softiommu. */
   readonly iommuTypes?: IommuTypes;
-  /** Storage and byte streams outside of the machine that its devices may use, by name. */
+  /** Storage, byte streams and wires outside of the machine that its devices may use, by name. */
   readonly host?: HostBackings;
   /** Whose /dev and /sys are. Default: root's. */
   readonly owner?: Owner;

@@ -15,7 +15,7 @@ import {
 } from './description.ts';
 import { optionProblems } from './options.ts';
 import { identityProblems } from './identity-check.ts';
-import { missingBackings } from './host-needs.ts';
+import { missingBackings, wireOf } from './host-needs.ts';
 import { contradictionsOf } from './releases.ts';
 import type { Problem } from './shape-problems.ts';
 import { given } from './wording.ts';
@@ -117,6 +117,7 @@ const RULES: readonly Rule[] = [
   slotHasFunction0,
   virtualFunctionHasItsPf,
   functionCanExist,
+  wireHasTwoEnds,
   directRegionsAreRanges,
   driverFits,
 ];
@@ -309,11 +310,35 @@ function functionCanExist(check: Check, entry: DeviceEntry): void {
   if (!type || optionProblems(type, entry.device.options).length > 0) return;
   const options = withDefaults(type.options, entry.device.options);
   const pci = type.identity(options);
-  const problems = [...identityProblems(pci), ...missingBackings(type, options, check.host)];
+  const devices = check.entries.filter((e) => wireAt(check, e) !== undefined);
+  const given = { host: check.host, devices: devices.map((e) => e.device.at) };
+  const problems = [...identityProblems(pci), ...missingBackings(type, options, given)];
   for (const problem of problems) check.report(entry, 'options', problem);
   const above = entry.parent?.device.type ?? '';
   if (pci.pcie && ['pci-bridge', 'pcie-to-pci-bridge'].includes(above)) {
     check.report(entry, 'type', `no PCIe function stands on the conventional bus of a ${above}`);
+  }
+}
+
+function wireAt({ types }: Check, { device }: DeviceEntry): string | undefined {
+  const type = types.devices.get(device.type);
+  if (!type || optionProblems(type, device.options).length > 0) return undefined;
+  return wireOf(type, device.options);
+}
+
+/** A plug whose name is 'sink' is joined to whoever names its device; there can be one. */
+function wireHasTwoEnds(check: Check, entry: DeviceEntry): void {
+  const { at } = entry.device;
+  const name = wireAt(check, entry);
+  const other = name === undefined ? undefined : check.byAddress.get(name);
+  if (!other || name === undefined) return;
+  const back = wireAt(check, other);
+  const first = check.entries.find((e) => wireAt(check, e) === name);
+  if (other === entry) check.report(entry, 'options', `a wire from ${at} to itself is 'self'`);
+  else if (back !== undefined && back !== at && back !== 'sink') {
+    check.report(entry, 'options', `the wire of ${name} leads to '${back}', and not here`);
+  } else if (first && first !== entry) {
+    check.report(entry, 'options', `${first.device.at} is wired to ${name} already`);
   }
 }
 

@@ -1,24 +1,34 @@
-/** Is everything there that a device uses of the host? */
+/** Is everything there that a device uses of the world outside of it? */
+import { withDefaults } from '../../base/options.ts';
 import type { HostBackings } from '../../devices/host-services.ts';
 import type { DeviceOptions, DeviceType } from '../../devices/port.ts';
+import { PLAIN_WIRES } from '../../devices/wires.ts';
 
-const KINDS = { block: 'block device', chardev: 'byte stream' } as const;
+const KINDS = { block: 'block device', chardev: 'byte stream', wire: 'wire' } as const;
 
-/** One line for each thing that was not given, with what was. */
+/** One line for each thing that was not given, with what was. `devices` are the addresses a wire may lead to. */
 export function missingBackings(
   type: DeviceType,
   options: DeviceOptions,
-  host: HostBackings,
+  given: { readonly host: HostBackings; readonly devices: readonly string[] },
 ): string[] {
-  const given = {
-    block: [...(host.blocks?.keys() ?? [])],
-    chardev: [...(host.chardevs?.keys() ?? [])],
+  const { blocks, chardevs, wires } = given.host;
+  const names = {
+    block: [...(blocks?.keys() ?? [])],
+    chardev: [...(chardevs?.keys() ?? [])],
+    wire: [...PLAIN_WIRES, ...(wires?.keys() ?? []), ...given.devices],
   };
   const missing = (type.needs?.(options) ?? []).filter(
-    (need) => !given[need.kind].includes(need.name),
+    (need) => !names[need.kind].includes(need.name),
   );
   return missing.map(({ kind, name }) => {
-    const names = given[kind].join(', ') || 'none';
-    return `no ${KINDS[kind]} '${name}' is given to the machine; given: ${names}`;
+    const there = names[kind].join(', ') || 'none';
+    return `no ${KINDS[kind]} '${name}' is given to the machine; given: ${there}`;
   });
+}
+
+/** The wire a device with these options is plugged into; undefined: it has no plug. */
+export function wireOf(type: DeviceType | undefined, options: DeviceOptions): string | undefined {
+  const needs = type?.needs?.(withDefaults(type.options, options)) ?? [];
+  return needs.find(({ kind }) => kind === 'wire')?.name;
 }

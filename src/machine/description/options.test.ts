@@ -9,6 +9,12 @@ const TYPE: DeviceType = {
   options: {
     ink: { kind: 'choice', values: ['black', 'blue'], default: 'black', help: '' },
     label: { kind: 'text', default: '', help: '' },
+    mac: {
+      kind: 'text',
+      default: '02:00',
+      form: { words: 'two bytes in hex', pattern: /^[0-9a-f]{2}:[0-9a-f]{2}$/ },
+      help: '',
+    },
     lanes: { kind: 'choice', values: [1, 4, 16], default: 4, help: '' },
     pages: { kind: 'integer', min: 1, default: 1, help: '' },
     duplex: { kind: 'boolean', default: false, help: '' },
@@ -26,6 +32,7 @@ const TYPE: DeviceType = {
 test.for([
   ['ink', 'red', "'red' is not allowed; allowed: black, blue"],
   ['label', 7, '7 is not allowed; allowed: any text'],
+  ['mac', '02:0', "'02:0' is not allowed; allowed: two bytes in hex"],
   ['lanes', 2, '2 is not allowed; allowed: 1, 4, 16'],
   ['lanes', '4', "'4' is not allowed; allowed: 1, 4, 16"],
   ['pages', 0, '0 is not allowed; allowed: whole numbers from 1 to 2^53 - 1'],
@@ -36,7 +43,11 @@ test.for([
     '1152921504606847000 is not allowed; allowed: whole numbers from 1 to 2^53 - 1',
   ],
   ['duplex', 'yes', "'yes' is not allowed; allowed: true, false"],
-  ['toString', 1, "printer has no option 'toString'; allowed: ink, label, lanes, pages, duplex"],
+  [
+    'toString',
+    1,
+    "printer has no option 'toString'; allowed: ink, label, mac, lanes, pages, duplex",
+  ],
 ] as const)('%s: %o is refused with what would be allowed', ([option, value, message]) => {
   expect(optionProblems(TYPE, { [option]: value })).toEqual([{ option, message }]);
 });
@@ -44,5 +55,5 @@ test.for([
 test('the default of an option is a value of it', () => {
   const defaults = Object.entries(TYPE.options).map(([key, option]) => [key, option.default]);
   expect(optionProblems(TYPE, Object.fromEntries(defaults) as Record<string, string>)).toEqual([]);
-  expect(Object.values(TYPE.options).map(allowedValues)).toHaveLength(5);
+  expect(Object.values(TYPE.options).map(allowedValues)).toHaveLength(6);
 });

@@ -40,7 +40,7 @@ export function isAllowed(option: Option, value: unknown): boolean {
     case 'boolean':
       return typeof value === 'boolean';
     case 'text':
-      return typeof value === 'string';
+      return typeof value === 'string' && (option.form?.pattern.test(value) ?? true);
     case 'choice':
       return option.values.some((each) => each === value);
     case 'integer': {
@@ -60,7 +60,7 @@ export function allowedValues(option: Option): string {
     case 'boolean':
       return 'true, false';
     case 'text':
-      return 'any text';
+      return option.form?.words ?? 'any text';
     case 'choice':
       return option.values.join(', ');
     case 'integer': {
@@ -88,7 +88,7 @@ function valuesOf(option: Option): z.core.JSONSchema.BaseSchema {
     case 'boolean':
       return { type: 'boolean' };
     case 'text':
-      return { type: 'string' };
+      return { type: 'string', ...(option.form && { pattern: option.form.pattern.source }) };
     case 'choice':
       return { enum: [...option.values] };
     case 'integer': {

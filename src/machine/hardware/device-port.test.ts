@@ -13,6 +13,7 @@ import {
 } from '../../core/contract/remapping-unit.ts';
 import type { ConfigSwitch, DevicePort } from '../../devices/port.ts';
 import { hostServices } from '../../devices/host-turns.ts';
+import { Wires } from '../../devices/wires.ts';
 import { PciDeviceFunction } from '../../pci/function.ts';
 import type { PciIdentity } from '../../pci/identity.ts';
 import { IOMMU_READ } from '../../pt/page-table.ts';
@@ -81,7 +82,10 @@ function rig(unit?: RemappingUnit, identity: PciIdentity = IDENTITY) {
   });
   const bus = { env, memory, controller: new InterruptController() };
   const dma: DmaPort = new DmaPort({ bus, fn, requesterId: RID, unit });
-  const port: DevicePort = devicePort(fn, dma, hostServices({}, [], env.clock));
+  const { clock } = env;
+  const wires = new Wires(clock);
+  const host = hostServices({ given: {}, clock, plug: (name) => wires.plug('', name) }, []);
+  const port: DevicePort = devicePort(fn, dma, host);
   fn.writeConfig(PCI_COMMAND, 2, MASTER);
   return { fn, port, transfers };
 }

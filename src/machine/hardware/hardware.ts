@@ -5,6 +5,7 @@
 import { Bug } from '../../base/bug.ts';
 import type { IommuCore } from '../../core/contract/iommu-core.ts';
 import type { HostBackings } from '../../devices/host-services.ts';
+import { Wires } from '../../devices/wires.ts';
 import type { EnableBits } from '../../drivers/iommu-type.ts';
 import type { PciGrouping } from '../../drivers/pci-group.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
@@ -30,6 +31,7 @@ export class Hardware {
   readonly #buses = new Map<string, PciBus>();
   readonly #types: HardwareTypes;
   readonly #host: HostBackings;
+  readonly #wires: Wires;
   readonly #bus: Bus;
   /** Name of the IOMMU above, by address of the function. */
   readonly #iommuAbove: ReadonlyMap<string, string>;
@@ -47,6 +49,7 @@ export class Hardware {
     const { core, memory, description } = parts;
     this.#types = parts.types;
     this.#host = parts.host;
+    this.#wires = new Wires(core.env.clock, parts.host);
     this.#bus = { env: core.env, memory, controller: this.controller };
     this.#iommuAbove = iommusAbove(description, parts.types);
     const types = parts.types.iommus;
@@ -114,6 +117,7 @@ export class Hardware {
       bus: this.#bus,
       description,
       host: this.#host,
+      wires: this.#wires,
       type: this.#types.devices.get(type),
       on: this.#busAt(segment, bus, parent),
       parent,

@@ -7,6 +7,7 @@ import { withDefaults } from '../../base/options.ts';
 import type { HostBackings } from '../../devices/host-services.ts';
 import { hostServices } from '../../devices/host-turns.ts';
 import type { DeviceModel, DeviceType } from '../../devices/port.ts';
+import type { Wires } from '../../devices/wires.ts';
 import { requesterIdAtRoot } from '../../pci/alias.ts';
 import { PciDeviceFunction } from '../../pci/function.ts';
 import type { PciIdentity } from '../../pci/identity.ts';
@@ -29,6 +30,7 @@ export interface PlugIn {
   readonly description: DeviceDescription;
   /** What its device may use of the host. */
   readonly host: HostBackings;
+  readonly wires: Wires;
   /** Undefined for bridges. */
   readonly type: DeviceType | undefined;
   /** The bus it stands on. */
@@ -91,7 +93,14 @@ export class PciSlot {
     });
     this.#tellUnit(iommu);
     if (!type || !options) return;
-    const host = hostServices(plug.host, type.needs?.(options) ?? [], bus.env.clock);
+    const host = hostServices(
+      {
+        given: plug.host,
+        clock: bus.env.clock,
+        plug: (name) => plug.wires.plug(description.at, name),
+      },
+      type.needs?.(options) ?? [],
+    );
     this.model = type.create(devicePort(this.fn, this.dma, host), options);
   }
   /** A unit that keeps the TLBs of devices hears who has one, before the device does. */

@@ -7,6 +7,7 @@ import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { HostBackings, HostNeed } from '../../devices/host-services.ts';
 import { hostServices } from '../../devices/host-turns.ts';
+import { Wires } from '../../devices/wires.ts';
 import type {
   ConfigSwitch,
   DeviceAts,
@@ -24,6 +25,23 @@ export interface FakeWorld {
   /** Bytes of memory. Default 64 KiB. */
   readonly memory?: number;
   readonly host?: HostBackings;
+  /** Where its wire is plugged in; by default it is alone, and no other device can be named. */
+  readonly segment?: Segment;
+}
+
+/** Several devices on the wires, and in the time, of one machine. */
+export class Segment {
+  readonly clock = new Clock();
+  readonly wires: Wires;
+  #plugged = 0;
+
+  constructor(host: HostBackings = {}) {
+    this.wires = new Wires(this.clock, host);
+  }
+  /** The first device is at 'a', then 'b' and so on: so its peers call it. */
+  nextAddress(): string {
+    return String.fromCharCode(0x61 + this.#plugged++);
+  }
 }
 
 /** A page a device asked for. */
@@ -37,7 +55,7 @@ export interface AskedPage {
 export class FakePort implements DevicePort {
   /** Addresses are offsets in it; beyond its end is EFAULT. */
   readonly memory: Uint8Array;
-  readonly clock = new Clock();
+  readonly clock: Clock;
   /** Vectors of the messages sent, in order. */
   readonly messages: number[] = [];
   /** Level of the interrupt pin. */
@@ -52,7 +70,12 @@ export class FakePort implements DevicePort {
 
   constructor(world: FakeWorld = {}, needs: readonly HostNeed[] = []) {
     this.memory = new Uint8Array(world.memory ?? 0x1_0000);
-    this.host = hostServices(world.host ?? {}, needs, this.clock);
+    const { segment = new Segment(world.host) } = world;
+    const given = world.host ?? {};
+    const { clock, wires } = segment;
+    this.clock = clock;
+    const address = segment.nextAddress();
+    this.host = hostServices({ given, clock, plug: (name) => wires.plug(address, name) }, needs);
   }
 
   /** What software does in configuration space. At first bus mastering, decoding and messages are on. */
