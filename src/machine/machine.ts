@@ -48,6 +48,8 @@ import { MachineSelftest } from './kernel/selftest-hardware.ts';
 import { PlainPages } from './program/shared-pages.ts';
 import { Syscalls } from './files/syscalls.ts';
 import { FaultInjection } from './files/fault-injection.ts';
+import { libRoot } from './files/module-directory.ts';
+import { procRoot, type HostText } from './files/proc.ts';
 import { sysfsRoot } from './files/sysfs/index.ts';
 import { dir } from './files/tree.ts';
 import { Vfs, type Owner } from './files/vfs.ts';
@@ -60,6 +62,10 @@ export interface MachineOptions {
   readonly iommuTypes?: IommuTypes;
   /** Storage, byte streams and wires outside of the machine that its devices may use, by name. */
   readonly host?: HostBackings;
+  /** What the host's files of /proc say beside ours. */
+  readonly hostText?: HostText;
+  /** The machine has /lib/modules/RELEASE of this release. */
+  readonly moduleRelease?: string;
   /** Whose /dev and /sys are. Default: root's. */
   readonly owner?: Owner;
   /** Called with each Bug that is caught. */
@@ -86,7 +92,7 @@ export class Machine {
   readonly modules: Modules;
   /** Of a kernel built with it. */
   readonly faults: FaultInjection | undefined;
-  /** Children 'dev' and 'sys'. */
+  /** Children 'dev', 'proc' and 'sys', and 'lib' where it has modules. */
   readonly root: DirNode;
   /** Paths, open(2) and rights over `root`. */
   readonly vfs: Vfs;
@@ -139,7 +145,10 @@ export class Machine {
     this.modules = makeModules(this.env, this.vfio);
     const dev = devRoot(this);
     const sys = sysfsRoot(this);
-    this.root = dir(() => ({ dev, sys }), true);
+    const proc = procRoot(this, options.hostText ?? (() => ''));
+    const { moduleRelease } = options;
+    const lib = moduleRelease === undefined ? undefined : libRoot(this, moduleRelease);
+    this.root = dir(() => ({ dev, lib, proc, sys }), true);
     this.vfs = new Vfs(this.root, options.owner);
     this.#boot();
   }

@@ -52,6 +52,13 @@ const SAID = {
     /sys/devices True
     /dev/vfio True
     /sys/bus/pci/devices True`,
+  others: `
+    cwd/0000:00:04.0 0x1234
+    fd/40 0x1234
+    task/PID/cwd/0000:00:04.0 0x1234
+    root/sys/bus/pci/devices/0000:00:04.0 0x1234
+    its links: /sys/bus/pci/devices True
+    of no thread of it: ENOENT ENOENT`,
   killed: 'all ended',
   wait: `
     meanwhile: True data

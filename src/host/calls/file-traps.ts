@@ -179,7 +179,7 @@ export class FileTraps {
   }
 
   #mmap(call: Notification, entry: OpenEntry): Handled {
-    if (entry.kind === 'attr') return -HOST_ERRNO.ENODEV;
+    if (entry.kind === 'attr') return entry.node.isRegular ? 'continue' : -HOST_ERRNO.ENODEV;
     const [length, prot, flags, offset] = [call.arg(1), call.uint(2), call.uint(3), call.arg(5)];
     if (offset % PAGE !== 0n) return -HOST_ERRNO.EINVAL;
     const { machine, processes } = this.#context;

@@ -10,6 +10,7 @@ import { isErrno, type Errno } from '../../base/errno.ts';
 import type { DirNode } from '../../machine/files/nodes.ts';
 import { KERNEL, type Cred } from '../../machine/files/rights.ts';
 import { join, type NodePlace, type Place, type Vfs } from '../../machine/files/vfs.ts';
+import type { Processes } from '../process/processes.ts';
 import { seenFrom, type ThreadView, type Views } from '../process/view.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import { AT_FDCWD, HOST_ERRNO } from '../sys/numbers.ts';
@@ -17,6 +18,7 @@ import * as libc from '../sys/libc.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import type { CallContext } from './call-context.ts';
 import { isCreating, isMakingDirectory, type PathCall } from './path-calls.ts';
+import { procPath } from './proc-paths.ts';
 
 /** 'continue': the host's kernel gets there by itself. A number is minus an errno. */
 export type Found = Place | Errno | number | 'continue';
@@ -29,6 +31,8 @@ interface Start {
   readonly rest: string;
   /** It begins in a directory that is ours alone. */
   readonly ours: boolean;
+  /** Whose root and mounts count. */
+  readonly tid: number;
 }
 
 /** What the flags ask of something in the tree that is refused wherever it is; undefined: nothing. */
@@ -38,13 +42,13 @@ function problemOf(what: PathCall, place: Place | Errno): number | undefined {
   return what.cached && !isErrno(place) ? -HOST_ERRNO.EAGAIN : undefined;
 }
 
-/** The way through a link in /proc: what it leads to, and what follows. */
-const MAGIC = /^\/proc\/(self|thread-self|\d+)(?:\/task\/\d+)?\/(cwd|root|fd\/\d+)(\/.*)$/;
+/** The way through a link of a process in /proc: what it leads to, and what follows. */
+const MAGIC = /^(cwd|root|fd\/\d+)(\/.*)$/;
 
 export class PathLookup {
   readonly #vfs: Vfs;
   readonly #tree: TreeBackend;
-  readonly #processOf: (tid: number) => number;
+  readonly #processes: Processes;
   readonly #views: Views;
   /** Every way into the tree matches it. */
   readonly #mayConcern: RegExp;
@@ -56,18 +60,19 @@ export class PathLookup {
     const tops = [...vfs.root.entries()].map(([name]) => name).join('|');
     this.#mayConcern = new RegExp(`/(${tops}|\\.\\.)(/|$)`);
     this.#tree = tree;
-    this.#processOf = (tid) => processes.processOf(tid);
+    this.#processes = processes;
   }
 
   /** Where the path of a call leads. */
   find(call: Notification, what: PathCall, path: string, cred: Cred): Found {
     const start = this.#startOf(call, what, path);
     if (!start) return 'continue';
-    const whole = join(start.directory, start.rest);
+    const whole = treeName(join(start.directory, start.rest));
     if (!start.ours && !this.#tree.concerns(whole)) return 'continue';
     const place = this.#resolve(what, start, { whole, path, cred });
     if (place === 'outside') return 'continue';
-    if (!start.ours && this.#isHosts(call, whole, place)) return 'continue';
+    if (this.#isMountsAffair(start, whole, place)) return 'continue';
+    if (!start.ours && this.#isHosts(start, whole, place)) return 'continue';
     return problemOf(what, place) ?? place;
   }
   #resolve(
@@ -85,8 +90,14 @@ export class PathLookup {
       ...(from && { from }),
     });
   }
+  /** The kernel says itself why nothing is in a mount, and finds the way out of it. */
+  #isMountsAffair({ ours, directory }: Start, whole: string, place: Place | Errno): boolean {
+    const tree = this.#tree;
+    if (isErrno(place)) return tree.isMounted(posix.normalize(whole));
+    return tree.native && place.kind === 'host' && !(ours && !tree.isMounted(directory));
+  }
   /** A path that began at the host's stays there, or the caller has something else in that place than the tree. */
-  #isHosts({ tid }: Notification, whole: string, place: Place | Errno): boolean {
+  #isHosts({ tid }: Start, whole: string, place: Place | Errno): boolean {
     if (isErrno(place)) return !this.#showsTo(tid, whole);
     return place.kind === 'host' ? place.direct : !this.#showsTo(tid, place.path);
   }
@@ -114,7 +125,7 @@ export class PathLookup {
     if (virtual !== undefined) return virtual;
     if (!this.#mayConcern.test(link)) return undefined;
     const { root } = this.#view(tid);
-    const seen = seenFrom(root, link) ?? link;
+    const seen = treeName(seenFrom(root, link) ?? link);
     return this.#tree.concerns(seen) && this.#showsTo(tid, seen) ? seen : undefined;
   }
   /** The text of the link that a descriptor of a thread is, or of its current directory. */
@@ -126,31 +137,37 @@ export class PathLookup {
 
   #startOf(call: Notification, what: PathCall, path: string): Start | undefined {
     const through = this.#throughLink(call, path);
-    if (through) return this.#relativeTo(call, through.base, through.rest);
+    if (through) return this.#relativeTo(through.tid, through.base, through.rest);
     const { inRoot } = what.bounds ?? {};
+    const { tid } = call;
     if (path.startsWith('/') && !inRoot) {
       const virtual = this.#tree.virtualPath(path);
-      if (virtual !== undefined) return { directory: '/', rest: virtual, ours: true };
-      return { directory: '/', rest: path, ours: false };
+      if (virtual !== undefined) return { directory: '/', rest: virtual, ours: true, tid };
+      return { directory: '/', rest: path, ours: false, tid };
     }
     const base = this.baseOf(call, what.dirFd);
-    return base === undefined ? undefined : this.#relativeTo(call, base, path);
+    return base === undefined ? undefined : this.#relativeTo(tid, base, path);
   }
-  #relativeTo(call: Notification, base: string, rest: string): Start | undefined {
+  #relativeTo(tid: number, base: string, rest: string): Start | undefined {
     const virtual = this.#tree.virtualPath(base);
-    if (virtual !== undefined) return { directory: virtual, rest, ours: true };
+    if (virtual !== undefined) return { directory: virtual, rest, ours: true, tid };
     if (!this.#mayConcern.test(join(base, rest))) return undefined;
-    const directory = seenFrom(this.#view(call.tid).root, base) ?? base;
-    return { directory, rest, ours: false };
+    const directory = seenFrom(this.#view(tid).root, base) ?? base;
+    return { directory, rest, ours: false, tid };
   }
-  /** Of the caller's own process: the host's kernel would go into what only stands for a directory of the tree. */
-  #throughLink({ tid }: Notification, path: string): { base: string; rest: string } | undefined {
+  /** Of a process the caller may look at: the kernel would go into what only stands for a directory of the tree. */
+  #throughLink(
+    { tid }: Notification,
+    path: string,
+  ): { tid: number; base: string; rest: string } | undefined {
     if (!path.startsWith('/')) return undefined;
-    const [, owner, name, rest] = MAGIC.exec(posix.normalize(path)) ?? [];
-    if (owner === undefined) return undefined;
-    if (/^\d+$/.test(owner) && this.#processOf(tid) !== Number(owner)) return undefined;
-    const base = libc.readlink(`/proc/${tid}/${name!}`);
-    return typeof base === 'number' ? undefined : { base, rest: rest!.replace(/^\/+/, '') || '.' };
+    const plain = posix.normalize(path);
+    const found = plain.startsWith('/proc/') ? procPath(plain, tid, this.#processes) : undefined;
+    const [, name, rest] = MAGIC.exec(found?.what ?? '') ?? [];
+    if (!found || name === undefined || !this.#processes.mayLook(tid, found.tid)) return undefined;
+    const base = libc.readlink(`/proc/${found.tid}/${name}`);
+    if (typeof base === 'number') return undefined;
+    return { tid: found.tid, base, rest: rest!.replace(/^\/+/, '') || '.' };
   }
 
   #view(tid: number): ThreadView {
@@ -163,6 +180,11 @@ export class PathLookup {
   }
 }
 
+/** Where /lib is a link, its directories have two names. */
+function treeName(path: string): string {
+  return path.replace(/^\/+usr(?=\/+lib\/+modules(\/|$))/, '');
+}
+
 function boundsFrom(
   { bounds }: PathCall,
   { directory }: Start,
@@ -172,19 +194,3 @@ function boundsFrom(
   if (directory === '/' || tree.concerns(directory)) return { directory, bounds };
   return bounds.beneath || bounds.inRoot ? 'outside' : { directory: '/', bounds };
 }
-
-/** The link in /proc that a path is, when it names a descriptor of the caller's own process. */
-export function descriptorNamed(path: string, tid: number, pid: () => number): string | undefined {
-  const standard = STANDARD[path];
-  if (standard !== undefined) return `/proc/${tid}/fd/${standard}`;
-  const found = /^(?:\/proc\/(self|thread-self|\d+)(?:\/task\/\d+)?|\/dev)\/fd\/(\d+)$/.exec(path);
-  if (!found) return undefined;
-  const owner = found[1] ?? 'self';
-  if (/^\d+$/.test(owner) && Number(owner) !== pid()) return undefined;
-  return `/proc/${tid}/fd/${found[2]!}`;
-}
-const STANDARD: Readonly<Record<string, number>> = {
-  '/dev/stdin': 0,
-  '/dev/stdout': 1,
-  '/dev/stderr': 2,
-};

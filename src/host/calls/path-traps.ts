@@ -19,7 +19,8 @@ import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { Opened, OpenEntry } from '../process/open-files.ts';
 import { acrossTrees, CHANGES, type Target } from './node-changes.ts';
 import { NO_PATH, type ChangeKind, type DecodePath, type PathCall } from './path-calls.ts';
-import { descriptorNamed, PathLookup, type Found } from './path-lookup.ts';
+import { PathLookup, type Found } from './path-lookup.ts';
+import { descriptorNamed } from './proc-paths.ts';
 import { listed } from './listing.ts';
 import { rewritten } from './rewritten.ts';
 import {
@@ -60,7 +61,7 @@ export class PathTraps {
 
   constructor(context: CallContext, tree: TreeBackend, views: Views) {
     this.#context = context;
-    this.#proc = new SimulatedProc(context);
+    this.#proc = new SimulatedProc(context, views);
     this.#tree = tree;
     this.#lookup = new PathLookup(context, tree, views);
     this.#standIns = new StandIns(context, tree, this.#lookup);
@@ -90,11 +91,16 @@ export class PathTraps {
   #answerPath(call: Notification, what: PathCall, path: string): Handled {
     const place = this.#descriptorLink(call, what, path) ?? this.#find(call, what, path);
     if (place === 'continue') return 'continue';
-    if (this.#tree.native && !neededInMount(what, place, path)) return 'continue';
+    if (this.#mountHas(what, place, path)) return 'continue';
     if (typeof place === 'number') return place;
     if (isErrno(place)) return this.#onNothing(call, what, place, path);
     if (place.kind === 'host') return this.#rewritten(call, [{ of: what, path: place.path }]);
     return this.#onNode(call, this.#context.processes.task(call), what, place);
+  }
+  /** The kernel finds it by itself. */
+  #mountHas(what: PathCall, place: Place | Errno | number, path: string): boolean {
+    if (!this.#tree.native || typeof place === 'number' || isErrno(place)) return false;
+    return this.#tree.isMounted(place.path) && !neededInMount(what, place, path);
   }
   #find(call: Notification, what: PathCall, path: string): Found {
     return this.#lookup.find(call, what, path, this.#cred(call, what));
@@ -146,12 +152,8 @@ export class PathTraps {
     const link = name === undefined ? -1 : libc.readlink(name);
     if (typeof link === 'number') return undefined;
     const entry = this.#context.files.byLink(link);
-    const shown = entry
-      ? nameOf(entry)
-      : this.#tree.native
-        ? undefined
-        : this.#tree.virtualPath(link);
-    if (shown === undefined) return undefined;
+    const shown = entry ? nameOf(entry) : this.#tree.virtualPath(link);
+    if (shown === undefined || shown === link) return undefined;
     return { kind: 'node', path, node: { kind: 'link', target: () => shown } };
   }
 
@@ -228,7 +230,7 @@ export class PathTraps {
   #throughDescriptor(call: Notification, what: PathCall, path: string): Handled | undefined {
     if (!what.follow || (what.kind !== 'open' && what.kind !== 'stat')) return undefined;
     const { processes } = this.#context;
-    const name = descriptorNamed(path, call.tid, () => processes.processOf(call.tid));
+    const name = descriptorNamed(path, call.tid, processes);
     const link = name === undefined ? -1 : libc.readlink(name);
     const entry = typeof link === 'string' ? this.#context.files.byLink(link) : undefined;
     if (!entry) return undefined;
@@ -407,8 +409,8 @@ function isMaking(kind: PathCall['kind']): boolean {
 }
 
 /** With the tree mounted, what the kernel would do wrong: open device nodes, name our descriptors, take FUSE for sysfs. */
-function neededInMount(what: PathCall, place: Found, path: string): boolean {
-  if (typeof place !== 'object' || isErrno(place) || place.kind === 'host') return false;
+function neededInMount(what: PathCall, place: Place, path: string): boolean {
+  if (place.kind === 'host') return false;
   if (what.kind === 'readlink') return path.startsWith('/proc/');
   if (what.kind === 'statfs') return true;
   if (what.kind !== 'open' || (what.flags & O_PATH) !== 0) return false;

@@ -1,70 +1,54 @@
 /**
  * Files of /proc that show what only the simulated kernel knows: VmLck, VmPin and capabilities in a process's status, what
- * a file of ours adds to its fdinfo, and fail-nth of a thread; its modules, majors and PCI functions. The rest of /proc is
- * the host's.
+ * a file of ours adds to its fdinfo, and fail-nth of a thread. What /proc tells of the whole kernel are nodes of the tree; the
+ * rest of it is the host's.
  */
-import { PROC_TEXTS } from '../../machine/files/proc.ts';
-import { CAP_SYS_PTRACE } from '../../base/task.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
+import type { Views } from '../process/view.ts';
 import type { CallContext } from './call-context.ts';
 import { handOver } from './hand-over.ts';
 import * as libc from '../sys/libc.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { textOf } from '../sys/procfs.ts';
 import { O_ACCMODE, O_CLOEXEC } from '../sys/numbers.ts';
+import { procPath } from './proc-paths.ts';
 import { orShortage } from '../sys/shortage.ts';
 import { Shortage } from '../../base/shortage.ts';
 
-const PATTERN =
-  /^\/proc\/(self|thread-self|\d+)(?:\/task\/(\d+))?\/(status|fail-nth|fdinfo\/(\d+))$/;
-const LINK = /^\/proc\/(self|thread-self|\d+)(?:\/task\/(\d+))?\/(fd\/\d+|cwd|root)$/;
-/** Where a module lies in the kernel is shown to root only. */
-const ADDRESS = /\b0x[0-9a-f]{16}\b/g;
-const NO_ADDRESS = `0x${'0'.repeat(16)}`;
+const FDINFO = /^fdinfo\/(\d+)$/;
+const LINK = /^(fd\/\d+|cwd|root)$/;
 const KIB_PER_PAGE = 4;
 
 /** Opens of /proc that the simulated kernel answers. */
 export class SimulatedProc {
   readonly #context: CallContext;
-  constructor(context: CallContext) {
+  readonly #views: Views;
+  constructor(context: CallContext, views: Views) {
     this.#context = context;
+    this.#views = views;
   }
 
   /** Undefined: the host's own file is right. */
   open(call: Notification, path: string, flags: number): Answer | undefined {
-    const ofKernel = (flags & O_ACCMODE) === 0 ? PROC_TEXTS.get(path) : undefined;
-    if (ofKernel) {
-      const hosts = textOf(path).replace(ADDRESS, NO_ADDRESS);
-      return this.#giveText(call, path, ofKernel(this.#context.machine, hosts), flags);
-    }
-    const found = PATTERN.exec(path);
+    const { processes } = this.#context;
+    const found = path.startsWith('/proc/') ? procPath(path, call.tid, processes) : undefined;
     if (!found) return undefined;
-    const tid = this.#thread(call, found[1]!, found[2]);
-    if (!libc.exists(`/proc/${tid}`) || !this.#mayLook(call, tid)) return undefined;
-    if (found[3] === 'status') return this.#status(call, path, tid, flags);
-    if (found[4] !== undefined)
-      return this.#fdinfo(call, path, { tid, fd: Number(found[4]) }, flags);
+    const { tid, what } = found;
+    const fd = FDINFO.exec(what)?.[1];
+    if (fd === undefined && what !== 'status' && what !== 'fail-nth') return undefined;
+    if (!processes.mayLook(call.tid, tid) || !this.#views.of(call.tid).shows('/proc'))
+      return undefined;
+    if (what === 'status') return this.#status(call, path, tid, flags);
+    if (fd !== undefined) return this.#fdinfo(call, path, { tid, fd: Number(fd) }, flags);
     return this.#failNth(call, path, tid, flags);
   }
   /** The link of a descriptor or a directory of a process, as a path of our own; undefined: the path is another. */
   linkNamed(call: Notification, path: string): string | undefined {
-    const [, name, task, link] = LINK.exec(path) ?? [];
-    if (name === undefined) return undefined;
-    const tid = this.#thread(call, name, task);
-    return this.#mayLook(call, tid) ? `/proc/${tid}/${link!}` : undefined;
-  }
-  #thread(call: Notification, name: string, task: string | undefined): number {
-    if (task !== undefined) return Number(task);
-    if (name === 'thread-self') return call.tid;
-    return name === 'self' ? this.#context.processes.processOf(call.tid) : Number(name);
-  }
-
-  /** Of a process of its own user, or with CAP_SYS_PTRACE; of others the host's file is right. */
-  #mayLook({ tid: caller }: Notification, tid: number): boolean {
     const { processes } = this.#context;
-    if (processes.processOf(caller) === processes.processOf(tid)) return true;
-    const cred = processes.cred(caller, 'fs');
-    return cred.uid === processes.cred(tid, 'real').uid || cred.capable(CAP_SYS_PTRACE);
+    const found = procPath(path, call.tid, processes);
+    if (!found || !LINK.test(found.what) || !processes.mayLook(call.tid, found.tid))
+      return undefined;
+    return `/proc/${found.tid}/${found.what}`;
   }
   #status(call: Notification, path: string, tid: number, flags: number): Answer | undefined {
     if ((flags & O_ACCMODE) !== 0) return undefined;

@@ -188,7 +188,7 @@ export class KernelLoop implements CallContext {
 
   isMounted(path: string): boolean {
     const { tree } = this.#parts;
-    if (!tree.native || !tree.concerns(path)) return false;
+    if (!tree.isMounted(path)) return false;
     const place = this.machine.vfs.resolve(path, { cred: KERNEL, follow: false });
     return (
       !isErrno(place) && place.kind === 'node' && !(place.node.kind === 'dir' && place.node.merged)

@@ -1,9 +1,11 @@
 /** The machine of a run, its trace going to a file, its Bugs to the user. */
-import { closeSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
+import { release } from 'node:os';
 import type { TraceView } from '../../insight/views/text.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import { Machine } from '../../machine/machine.ts';
 import { HostPages } from '../process/shared-memory.ts';
+import { textOf } from '../sys/procfs.ts';
 import { systemReason } from '../sys/system-reason.ts';
 import { isBrokenPipe, STDERR, writeAll } from '../sys/write-all.ts';
 
@@ -22,11 +24,24 @@ export interface RunMachine {
   close(): boolean;
 }
 
+/** Where a module lies in the kernel is shown to root only. */
+const ADDRESS = /\b0x[0-9a-f]{16}\b/g;
+function hostText(path: string): string {
+  return textOf(path).replace(ADDRESS, `0x${'0'.repeat(16)}`);
+}
+/** A host has one of the release it runs, and a container has none. */
+function moduleDirectory(): { moduleRelease?: string } {
+  const moduleRelease = release();
+  return existsSync(`/lib/modules/${moduleRelease}`) ? {} : { moduleRelease };
+}
+
 /** The machine of a run, its nodes the user's. */
 export function buildMachine(description: MachineDescription, output: RunOutput): RunMachine {
   const machine = new Machine(description, {
     // As after a udev rule that gives the devices to the user of the run.
     owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
+    hostText,
+    ...moduleDirectory(),
     newSharedPages: (length) => HostPages.create(length),
     onBug: ({ during, stack }) => output.warn(`BUG in ${during}\n${stack}`),
   });

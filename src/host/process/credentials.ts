@@ -33,6 +33,10 @@ export class HostCred implements Cred {
   get effectiveUid(): number {
     return this.#numbers('Uid')[COLUMN.effective] ?? NOBODY;
   }
+  /** Real, effective and saved: what a process must be in all of to be somebody's (ptrace(2)). */
+  get all(): { readonly uids: readonly number[]; readonly gids: readonly number[] } {
+    return { uids: this.#numbers('Uid').slice(0, 3), gids: this.#numbers('Gid').slice(0, 3) };
+  }
   get gid(): number {
     return this.#numbers('Gid')[COLUMN[this.#ids]] ?? NOBODY;
   }

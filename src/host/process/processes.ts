@@ -5,11 +5,12 @@
  * makes it true: a thread is looked for in its process once a call, a pidfd tells the end of a process before its number
  * can mean another one, and whether an exec that was let go has worked is asked when the process is heard of again.
  */
+import { CAP_SYS_PTRACE } from '../../base/task.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
-import { nameOf, processIdOf, processIds } from '../sys/procfs.ts';
+import { nameOf, ownerOf, processIdOf, processIds } from '../sys/procfs.ts';
 import type { AddressSpace } from './address-space.ts';
 import { AddressSpaces, type HostMm } from './address-spaces.ts';
 import type { Capabilities } from './capabilities.ts';
@@ -70,6 +71,19 @@ export class Processes {
     const { capabilities } = this;
     const simulated = capabilities && ((cap: number) => capabilities.has(this.processOf(tid), cap));
     return new HostCred(tid, ids, simulated);
+  }
+
+  /**
+   * May a thread look at what is another's own, such as its descriptors? At those of its process; of a process that is all
+   * its user's and dumpable, for else root has its /proc entry; with CAP_SYS_PTRACE. @kernel ptrace_may_access
+   */
+  mayLook(tid: number, at: number): boolean {
+    if (this.processOf(tid) === this.processOf(at)) return true;
+    const cred = this.cred(tid, 'fs');
+    const { uids, gids } = this.cred(at, 'real').all;
+    const isTheirs = uids.length > 0 && uids.every((uid) => uid === cred.uid);
+    const isOwn = isTheirs && gids.every((gid) => gid === cred.gid);
+    return (isOwn && ownerOf(at) === cred.uid) || cred.capable(CAP_SYS_PTRACE);
   }
 
   /** Before each trapped call: what was proved of threads holds no longer. */

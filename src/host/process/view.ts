@@ -46,9 +46,10 @@ export function identityOf(mounts: readonly Mount[], path: string): string | und
   if (!mount) return undefined;
   const { device, root, point, type } = mount;
   const inside = `${root}/${path.slice(point.length)}`.replace(/\/+/g, '/').replace(/(.)\/$/, '$1');
-  // There is one sysfs, with an instance for each network namespace.
-  return type === 'sysfs' ? `sysfs ${inside}` : `${device} ${inside}`;
+  return IS_ONE.has(type) ? `${type} ${inside}` : `${device} ${inside}`;
 }
+/** The same wherever it is mounted, with an instance for each network namespace, or each namespace of processes. */
+const IS_ONE: ReadonlySet<string> = new Set(['sysfs', 'proc']);
 /** Mounts are in no order of depth; of two at one place the later covers the earlier. */
 function deeper(one: Mount | undefined, other: Mount): Mount {
   return one && one.point.length > other.point.length ? one : other;

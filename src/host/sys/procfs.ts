@@ -2,7 +2,7 @@
  * What /proc tells of processes. One that is gone, or none of ours to look into, has nothing to tell; when we have no
  * descriptor to look with, that is a Shortage and no news of the process.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { readlink } from './libc.ts';
 import { shortageOf } from './shortage.ts';
 
@@ -50,6 +50,10 @@ export function nameOf(pid: number): string {
 /** The process a thread is of; the thread's own number when it is gone. */
 export function processIdOf(tid: number): number {
   return Number(statusLine(textOf(`/proc/${tid}/status`), 'Tgid') || tid);
+}
+/** Whose the entry of a process is: its user's, or root's when it is undumpable. */
+export function ownerOf(pid: number): number | undefined {
+  return unlessGone(() => statSync(`/proc/${pid}`))?.uid;
 }
 /** The threads of a process, those that have ended before it among them. */
 export function threadsOf(pid: number): number[] {

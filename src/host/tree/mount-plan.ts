@@ -22,10 +22,25 @@ export type PlannedChild =
   | { readonly kind: 'dir' | 'file'; readonly name: string }
   | { readonly kind: 'link'; readonly name: string; readonly target: string };
 
+/**
+ * What can be mounted. /proc and /lib are left as they are: a mount in /proc would forbid the program's own containers to
+ * mount one, and /lib holds the program itself.
+ */
+export const MOUNTED_TOPS: readonly string[] = ['/dev', '/sys'];
+
+/** Is this path in what is mounted? */
+export function isInMounts(path: string): boolean {
+  return MOUNTED_TOPS.some((top) => path === top || path.startsWith(`${top}/`));
+}
+
 /** Simulated entries of merged directories are taken as they are now: what comes and goes is deeper down. */
 export function planMounts(root: DirNode, staging: string): MountPlan {
   const { children } = planDir('/', root);
-  return { staging, tops: children.filter((child) => child.kind === 'merged') };
+  return { staging, tops: children.filter(isMounted) };
+}
+
+function isMounted(child: PlannedChild): child is PlannedChild & { kind: 'merged' } {
+  return child.kind === 'merged' && isInMounts(`/${child.name}`);
 }
 
 function planDir(name: string, dir: DirNode): PlannedDir {

@@ -1,25 +1,32 @@
 /**
  * The simulated tree in a mount namespace: the kernel resolves every path, FUSE answers the looks, and only what FUSE
- * cannot do is trapped: opening device nodes, and naming what a descriptor of ours stands for.
+ * cannot do is trapped: opening device nodes, naming what a descriptor of ours stands for, and opening what is simulated
+ * outside of the mounts, in /proc and /lib.
  */
 import type { Vfs } from '../../machine/files/vfs.ts';
-import { Bug } from '../../base/bug.ts';
+import type { DirNode } from '../../machine/files/nodes.ts';
 import { FuseServer } from './fuse-server.ts';
-import { planMounts, type MountPlan } from './mount-plan.ts';
+import { isInMounts, planMounts, type MountPlan } from './mount-plan.ts';
+import { ShadowTree } from './shadow-tree.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
-import { concernsTops, type TreeBackend } from './tree-backend.ts';
+import { concernsTops, sharedDirectories, type TreeBackend } from './tree-backend.ts';
 
 /** The tree as mounts of a namespace. */
 export class NamespaceTree implements TreeBackend {
   readonly native = true;
   readonly #vfs: Vfs;
   readonly #directory = TemporaryDirectory.make();
+  readonly #shadow = new ShadowTree(this.#directory.path);
   readonly #tops: readonly string[];
+  readonly #hosts: ReadonlySet<string>;
   #server: FuseServer | undefined;
 
   constructor(vfs: Vfs) {
     this.#vfs = vfs;
     this.#tops = [...vfs.root.entries()].map(([name]) => `/${name}`);
+    this.#hosts = new Set(
+      [...sharedDirectories('/', vfs.root)].filter((path) => !isInMounts(path)),
+    );
   }
   get temporary(): string {
     return this.#directory.path;
@@ -36,20 +43,22 @@ export class NamespaceTree implements TreeBackend {
   concerns(path: string): boolean {
     return concernsTops(this.#tops, path);
   }
-  /** All of them are made of mounts. */
-  isHosts(): boolean {
-    return false;
+  isMounted(path: string): boolean {
+    return isInMounts(path);
+  }
+  /** Those in mounts are all made of mounts. */
+  isHosts(path: string): boolean {
+    return this.#hosts.has(path);
   }
   /** Paths are what they seem. */
   virtualPath(hostPath: string): string | undefined {
-    const inside = this.#tops.some((top) => hostPath === top || hostPath.startsWith(`${top}/`));
-    return inside ? hostPath : undefined;
+    return isInMounts(hostPath) ? hostPath : this.#shadow.virtualPath(hostPath);
   }
-  directory(): string {
-    throw new Bug('the kernel opens directories itself');
+  directory(path: string, node: DirNode): string {
+    return this.#shadow.sync(path, node);
   }
-  place(): string {
-    throw new Bug('the kernel opens nodes by path itself');
+  place(path: string): string {
+    return this.#shadow.place(path);
   }
   unmount(): void {
     this.#server?.close();

@@ -98,12 +98,14 @@ export function encodeStatx(stat: NodeStat): Buffer {
 }
 
 const SYSFS_MAGIC = 0x62656572n;
+const PROC_SUPER_MAGIC = 0x9fa0n;
 const TMPFS_MAGIC = 0x01021994n;
+const MAGICS: Readonly<Record<string, bigint>> = { sys: SYSFS_MAGIC, proc: PROC_SUPER_MAGIC };
 
-/** struct statfs: sysfs below /sys, else tmpfs. */
+/** struct statfs: sysfs below /sys, proc below /proc, else tmpfs. */
 export function encodeStatfs(path: string): Buffer {
   const out = Buffer.alloc(120);
-  out.writeBigUInt64LE(path.startsWith('/sys') ? SYSFS_MAGIC : TMPFS_MAGIC, 0);
+  out.writeBigUInt64LE(MAGICS[path.split('/', 2)[1]!] ?? TMPFS_MAGIC, 0);
   out.writeBigUInt64LE(4096n, 8);
   out.writeBigUInt64LE(255n, 64);
   out.writeBigUInt64LE(4096n, 72);

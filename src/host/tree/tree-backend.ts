@@ -1,5 +1,5 @@
 /**
- * How the simulated /dev and /sys reach a program: path traps over a shadow tree, or a mount namespace.
+ * How the simulated /dev and /sys, and what is simulated of /proc and /lib, reach a program: path traps over a shadow tree, or a mount namespace.
  *
  * Path traps need nothing but the seccomp listener. A mount namespace lets the kernel do all path work but opening
  * device nodes.
@@ -10,13 +10,15 @@ import type { FuseServer } from './fuse-server.ts';
 import type { MountPlan } from './mount-plan.ts';
 import { ShadowTree } from './shadow-tree.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
-import { lstatSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from '../../machine/files/vfs.ts';
 
 /** What the loop asks of a way to show the tree. */
 export interface TreeBackend {
-  /** The kernel itself sees the tree: only what a mount cannot do is answered by traps. */
+  /** The kernel itself sees /dev and /sys: only what a mount cannot do is answered by traps. */
   readonly native: boolean;
+  /** Is this path in a mount of ours, where the kernel sees the tree? */
+  isMounted(path: string): boolean;
   /** The directory of the run on the host. */
   readonly temporary: string;
   /** Mounts of the namespace, and who answers for the tree in it; not with path traps. */
@@ -56,6 +58,9 @@ export class PathTrapTree implements TreeBackend {
     this.#tops = [...vfs.root.entries()].map(([name]) => `/${name}`);
     this.#hosts = new Set(sharedDirectories('/', vfs.root));
   }
+  isMounted(): boolean {
+    return false;
+  }
   isHosts(path: string): boolean {
     return this.#hosts.has(path);
   }
@@ -83,8 +88,8 @@ export class PathTrapTree implements TreeBackend {
 }
 
 /** Merged directories that the host has as well, when the run begins. */
-function* sharedDirectories(path: string, node: DirNode): Iterable<string> {
-  if (!lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+export function* sharedDirectories(path: string, node: DirNode): Iterable<string> {
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
   yield path;
   for (const [name, child] of node.entries()) {
     if (child.kind === 'dir' && child.merged) yield* sharedDirectories(join(path, name), child);

@@ -49,6 +49,8 @@ export interface AttrNode extends Owned, Partial<Openable> {
   readonly mode: number;
   /** What stat says: 4096 for sysfs text, the real size for config and resource files. */
   readonly size: number;
+  /** A file of a disk and none of sysfs: it can be mapped to read. */
+  readonly isRegular?: boolean;
   /** The text changes while the file is open: each read asks afresh. */
   readonly live?: boolean;
   read(task: Task): Result<Uint8Array>;

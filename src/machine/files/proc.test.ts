@@ -1,13 +1,15 @@
 import { expect, test } from 'vitest';
 import { Bug } from '../../base/bug.ts';
+import { must } from '../../testing/base/must.ts';
 import { Machine } from '../machine.ts';
-import { PROC_TEXTS } from './proc.ts';
 
 function read(path: string, host = '', version = '7.3'): string {
   const devices = [{ type: 'edu', at: '0000:00:04.0' }];
-  const made = Machine.create({ kernel: { version }, devices });
+  const made = Machine.create({ kernel: { version }, devices }, { hostText: () => host });
   if ('problems' in made) throw new Bug('the description is no machine');
-  return PROC_TEXTS.get(path)!(made.machine, host);
+  const text = Buffer.alloc(4096);
+  const program = made.machine.program();
+  return text.toString('utf8', 0, must(program.read(must(program.open(path)), text)));
 }
 
 test('/proc/modules has what is loaded, with its users, and the host has the rest', () => {

@@ -6,19 +6,59 @@ import { VFIO_DEVICE_MAJOR, VFIO_GROUP_MAJOR } from '../../vfio/vfio-core.ts';
 import { PCI_INTERRUPT_LINE } from '../../uapi/pci-regs.ts';
 import { holdersOf, loadedModules, refCount } from '../kernel/modules.ts';
 import type { PciDev } from '../kernel/pci-dev.ts';
+import type { AttrNode, DirNode } from './nodes.ts';
 import { miscDevices } from './sysfs/char-devices.ts';
+import { configFile } from './sysfs/pci-device.ts';
 import type { SysfsWorld } from './sysfs/world.ts';
+import { dir, dirOf, textAttr } from './tree.ts';
 
+/** What the host's file of a path says; nothing where it has none. */
+export type HostText = (path: string) => string;
 /** What such a file says, given what the host's says of itself. */
-export type ProcText = (world: SysfsWorld, host: string) => string;
+type ProcText = (world: SysfsWorld, host: string) => string;
 
-/** By path. */
-export const PROC_TEXTS: ReadonlyMap<string, ProcText> = new Map<string, ProcText>([
-  ['/proc/bus/pci/devices', (world) => world.pci.devices().map(pciLine).join('')],
-  ['/proc/devices', devices],
-  ['/proc/misc', misc],
-  ['/proc/modules', modules],
-]);
+/** The directory /proc. */
+export function procRoot(world: SysfsWorld, hostText: HostText): DirNode {
+  const file = (name: string, text: ProcText): AttrNode =>
+    textOfKernel(() => text(world, hostText(`/proc/${name}`)));
+  const kernel = {
+    devices: file('devices', devices),
+    misc: file('misc', misc),
+    modules: file('modules', modules),
+  };
+  const bus = dir(() => ({ pci: pciDir(world) }), true);
+  return dir(() => ({ bus, ...kernel }), true);
+}
+function textOfKernel(text: () => string): AttrNode {
+  return { ...textAttr(text), size: 0, uid: 0, gid: 0 };
+}
+
+/** 'devices', and a directory of functions for each bus. @kernel pci_proc_attach_device */
+function pciDir(world: SysfsWorld): DirNode {
+  return dir(() => {
+    const functions = world.pci.devices();
+    const buses = [...new Set(functions.map(busName))];
+    return {
+      devices: textOfKernel(() => functions.map(pciLine).join('')),
+      ...Object.fromEntries(
+        buses.map((bus) => {
+          const onBus = functions.filter((pci) => busName(pci) === bus);
+          return [bus, dirOf(() => onBus.map((pci) => [functionName(pci), pci]), configOf)];
+        }),
+      ),
+    };
+  });
+}
+function busName({ name }: PciDev): string {
+  const [domain, bus] = name.split(':');
+  return domain === '0000' ? bus! : `${domain}:${bus}`;
+}
+function functionName({ name }: PciDev): string {
+  return name.split(':')[2]!;
+}
+function configOf(pci: PciDev): AttrNode {
+  return { ...configFile(pci), uid: 0, gid: 0 };
+}
 
 function modules(world: SysfsWorld, host: string): string {
   const loaded = loadedModules(world.env, world.drivers);

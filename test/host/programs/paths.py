@@ -73,6 +73,25 @@ def spellings():
         print(directory, (by_name.st_dev, by_name.st_ino) == (by_descriptor.st_dev, by_descriptor.st_ino))
 
 
+def others():
+    """Through the links of another process of the same user, and of none of its threads."""
+    ready, release = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.chdir(DEVICES)
+        os.dup2(os.open(DEVICE, os.O_RDONLY | os.O_DIRECTORY), 40)
+        os.write(ready[1], b'!')
+        os.read(release[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    for way in (f'cwd/{DEVICE}', 'fd/40', f'task/{child}/cwd/{DEVICE}', f'root{DEVICES}/{DEVICE}'):
+        print(way.replace(str(child), 'PID'), text(f'/proc/{child}/{way}/vendor'))
+    print('its links:', os.readlink(f'/proc/{child}/cwd'), os.readlink(f'/proc/{child}/fd/40') == os.path.realpath(f'{DEVICES}/{DEVICE}'))
+    print('of no thread of it:', text(f'/proc/self/task/{child}/status'), text(f'/proc/self/task/{child}/cwd/{DEVICE}/vendor'))
+    os.write(release[1], b'!')
+    os.waitpid(child, 0)
+
+
 def namespace():
     """All capabilities in a user namespace of one's own are none over the devices."""
     CLONE_NEWUSER = 0x10000000

@@ -96,7 +96,7 @@ function uevent(pci: PciDev): string {
 }
 
 /** Real configuration space; without CAP_SYS_ADMIN only the header can be read. */
-function configFile(pci: PciDev): AttrNode {
+export function configFile(pci: PciDev): AttrNode {
   const { config } = pci.fn;
   return {
     kind: 'attr',

@@ -1,0 +1,46 @@
+/**
+ * Paths of /proc that speak of a process or a thread: which one, and what of it. Numbers are those of our own namespace of
+ * processes; in a program's own they mean others, and the host's file is right.
+ */
+import type { Processes } from '../process/processes.ts';
+import * as libc from '../sys/libc.ts';
+
+const PATTERN = /^\/proc\/(self|thread-self|\d+)(?:\/task\/(\d+))?\/(.+)$/;
+const DESCRIPTOR = /^fd\/\d+$/;
+/** Links in /dev to descriptors of the caller. */
+const STANDARD: Readonly<Record<string, string>> = { stdin: '0', stdout: '1', stderr: '2' };
+const OWN_PROCESSES = libc.readlink('/proc/self/ns/pid');
+
+/** What is behind /proc/PID/ or /proc/PID/task/TID/. */
+export interface ProcPath {
+  /** The thread, or the one a process has its number from. */
+  readonly tid: number;
+  readonly what: string;
+}
+
+/** Undefined: of no process, of one that is not there, or of one whose number means another one here. */
+export function procPath(path: string, tid: number, processes: Processes): ProcPath | undefined {
+  const [, owner, task, what] = PATTERN.exec(path) ?? [];
+  if (owner === undefined || what === undefined) return undefined;
+  const byNumber = task !== undefined || !owner.endsWith('self');
+  if (byNumber && libc.readlink(`/proc/${tid}/ns/pid`) !== OWN_PROCESSES) return undefined;
+  const named = owner === 'thread-self' ? tid : Number(owner);
+  const pid = owner === 'self' ? processes.processOf(tid) : named;
+  if (task === undefined) return libc.exists(`/proc/${pid}`) ? { tid: pid, what } : undefined;
+  const isOfIt = libc.exists(`/proc/${pid}/task/${task}`);
+  return isOfIt ? { tid: Number(task), what } : undefined;
+}
+
+/** The link in /proc that a path is when it names a descriptor, in /dev too. The caller may look at it. */
+export function descriptorNamed(
+  path: string,
+  tid: number,
+  processes: Processes,
+): string | undefined {
+  const inDev = /^\/dev\/(?:fd\/(\d+)|(stdin|stdout|stderr))$/.exec(path);
+  const fd = inDev && (inDev[1] ?? STANDARD[inDev[2]!]);
+  const found = procPath(fd ? `/proc/self/fd/${fd}` : path, tid, processes);
+  if (!found || !DESCRIPTOR.test(found.what) || !processes.mayLook(tid, found.tid))
+    return undefined;
+  return `/proc/${found.tid}/${found.what}`;
+}
