@@ -9,8 +9,9 @@ import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
 import { numberAnswer, type CallContext } from './call-context.ts';
 import { handOver } from './hand-over.ts';
 import { HugePages } from './huge-pages.ts';
+import { RegisterBuffers } from './register-buffers.ts';
+import { RegisterMappings } from './register-mappings.ts';
 import { HOST_ERRNO, INJECTED_MMAP, MAP_ANONYMOUS, MAP_HUGETLB, NR } from '../sys/numbers.ts';
-import { nameOf, tracerOf } from '../sys/procfs.ts';
 import { HostPages } from '../process/shared-memory.ts';
 import { ours, type Handled } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
@@ -36,9 +37,13 @@ const FIRST_REGION_OFFSET = 1n << 40n;
 export class FileTraps {
   readonly #context: CallContext;
   readonly #hugePages: HugePages;
+  readonly #registerBuffers: RegisterBuffers;
+  readonly #registerMappings: RegisterMappings;
   constructor(context: CallContext) {
     this.#context = context;
     this.#hugePages = new HugePages(context);
+    this.#registerBuffers = new RegisterBuffers(context);
+    this.#registerMappings = new RegisterMappings(context);
   }
 
   ioctl(call: Notification): Answer {
@@ -57,16 +62,24 @@ export class FileTraps {
   }
 
   /** A read or write in any of its spellings. */
-  transfer(call: Notification, spelling: Spelling): Answer {
+  transfer(call: Notification, spelling: Spelling): Handled {
     const entry = this.#entryOf(call);
     if (entry === 'closed') return -HOST_ERRNO.EBADF;
     if (entry === 'denied') {
       return this.#denied(call, spelling.positioned && isRegionOffset(call.arg(3)));
     }
-    if (!entry) return 'continue';
+    if (!entry) return this.foreignTransfer(call, spelling);
     return entry.kind === 'attr'
       ? this.#attrTransfer(call, spelling, entry)
       : this.#fileTransfer(call, spelling, entry);
+  }
+  /** Of a file of the host's: its buffers may be registers. */
+  foreignTransfer(call: Notification, spelling: Spelling): Handled {
+    const { files, processes } = this.#context;
+    if (!files.hasRegisters) return 'continue';
+    const plan = transferPlan(call, spelling, () => processes.task(call).mem);
+    if (typeof plan === 'number') return 'continue'; // it will fail
+    return this.#registerBuffers.answer(call, plan, spelling.vectors);
   }
 
   /** ftruncate() or fallocate(), with its errno for what has no size to change: only regular files have. */
@@ -195,20 +208,7 @@ export class FileTraps {
     });
     if (isErrno(mapping)) return -mapping.number;
     if (mapping.kind === 'pages') return this.#mmapPages(call, entry.file, mapping);
-    const firstPage = Number(offset / PAGE);
-    const endPage = firstPage + Math.ceil(mapping.length / Number(PAGE));
-    const { window, start } = mapping;
-    if (!entry.windows.some((w) => w.firstPage === firstPage && w.endPage === endPage)) {
-      entry.windows.push({ firstPage, endPage, window, start });
-    }
-    if (!this.#context.traceProcess(task.pid, call.tid)) {
-      const rule =
-        'loads and stores of its mapped registers are SIGBUS; pread and pwrite of the region work';
-      const tracer = nameOf(tracerOf(call.tid));
-      this.#context.warn(`process ${task.pid} is traced by ${tracer}: ${rule}`);
-    }
-    // The kernel maps the empty file: each access faults and comes to us.
-    return 'continue';
+    return this.#registerMappings.map(call, entry, mapping);
   }
 
   /**

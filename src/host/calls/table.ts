@@ -52,6 +52,10 @@ function emptying(decode: DecodePath): Handler {
 function transfer(spelling: Spelling): Handler {
   return ({ files }, call) => files.transfer(call, spelling);
 }
+/** Sockets are never ours, and their buffers are as those of `spelling`. */
+function socketTransfer(spelling: Spelling): Handler {
+  return ({ files }, call) => files.foreignTransfer(call, spelling);
+}
 /** With pinned pages among them the call is made by injection, else `otherwise` answers. */
 function removing(removal: Removal, otherwise: Handler = native): Handler {
   return (traps, call) => traps.mappings.removing(call, removal, () => otherwise(traps, call));
@@ -82,6 +86,8 @@ export const HANDLERS: Handlers = {
   mmap: removing(removed.mappedOver, ({ files }, call) => files.mmap(call)),
   read: transfer(SPELLINGS.read),
   write: transfer(SPELLINGS.write),
+  recvfrom: socketTransfer(SPELLINGS.read),
+  sendto: socketTransfer(SPELLINGS.write),
   readv: transfer(SPELLINGS.readv),
   writev: transfer(SPELLINGS.writev),
   pread64: transfer(SPELLINGS.pread64),

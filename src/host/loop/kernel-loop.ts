@@ -26,6 +26,7 @@ import { MappingTraps } from '../calls/mapping-traps.ts';
 import { writesBack } from '../process/file-systems.ts';
 import { MemoryMap } from '../process/memory-map.ts';
 import type { MmioParts } from '../mmio/mmio-traps.ts';
+import { MappedRegisters } from '../process/mapped-registers.ts';
 import { HostObjects } from '../process/objects.ts';
 import { OpenFiles } from '../process/open-files.ts';
 import { ReverseMap } from '../process/reverse-map.ts';
@@ -98,6 +99,7 @@ export class KernelLoop implements CallContext {
   readonly objects = new HostObjects();
   readonly pins: ExactPins | undefined;
   readonly processes: Processes;
+  readonly registers: MappedRegisters;
   /** Descriptors to wait on are added to the loop's own poll. */
   readonly watches = this;
   readonly warn: (text: string) => void;
@@ -143,6 +145,7 @@ export class KernelLoop implements CallContext {
     this.map = new MemoryMap(this.files.windowOf, (line) => this.objects.isHuge(line), writesBack);
     this.pins = parts.ring && new ExactPins(this, parts.ring);
     this.processes = new Processes(this, parts.capabilities ? new Capabilities() : undefined);
+    this.registers = new MappedRegisters(this);
     this.#mmio = parts.mmio(this);
     this.#tracers = new OtherTracers({
       mmio: this.#mmio,

@@ -6,17 +6,15 @@
  */
 import type { Vma } from '../../machine/memory/process-memory.ts';
 import type { Machine } from '../../machine/machine.ts';
-import type { MemoryMap } from '../process/memory-map.ts';
-import type { OpenFiles } from '../process/open-files.ts';
+import type { MappedRegisters } from '../process/mapped-registers.ts';
 import type { Processes } from '../process/processes.ts';
-import type { MapsLine } from '../sys/map-query.ts';
 import { emulate } from './mmio-emulate.ts';
-import { StoppedMemory } from './instruction-memory.ts';
+import { StoppedMemory } from '../process/instruction-memory.ts';
 import { decodeAccess } from './mmio-decode.ts';
 import type { MemoryAccess } from './mmio-decode.ts';
 import { LentProcesses } from './lent.ts';
 import { SigbusKeeper } from './sigbus.ts';
-import { SEGV_ACCERR, SIGSEGV, type InstructionFault } from './instruction-memory.ts';
+import { SEGV_ACCERR, SIGSEGV, type InstructionFault } from '../process/instruction-memory.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import * as ptrace from '../sys/ptrace.ts';
@@ -31,9 +29,8 @@ const MAX_DECODED = 4096;
 /** What serving an access needs of the rest. */
 export interface MmioParts {
   readonly machine: Pick<Machine, 'syscalls'>;
-  readonly processes: Pick<Processes, 'processOf' | 'space'>;
-  readonly map: Pick<MemoryMap, 'find'>;
-  readonly files: Pick<OpenFiles, 'windowOf'>;
+  readonly processes: Pick<Processes, 'processOf'>;
+  readonly registers: Pick<MappedRegisters, 'mapping'>;
   /** A line for the user of softiommu. */
   warn(text: string): void;
 }
@@ -184,19 +181,20 @@ export class MmioTraps {
    */
   #access(tid: number, pid: number, address: bigint): 'done' | 'not ours' | InstructionFault {
     const page = Number(address >> 12n);
-    const vma = this.#mapping(tid, pid, page);
+    const vma = this.#parts.registers.mapping({ tid, pid }, page);
     if (!vma?.io || vma.io.window.accessible?.() === false) return 'not ours';
     ptrace.getRegs(tid, this.#regs);
     const rip = this.#regs.readBigUInt64LE(ptrace.REGS.rip);
     if (rip === address && !vma.executable) return { signal: SIGSEGV, code: SEGV_ACCERR, address };
     const access = this.#decode(tid, rip);
     if (!access) return 'not ours';
-    const { syscalls } = this.#parts.machine;
-    const mapping = (index: number): Vma | undefined => this.#mapping(tid, pid, index);
+    const { machine, registers } = this.#parts;
+    const { syscalls } = machine;
+    const mapping = (index: number): Vma | undefined => registers.mapping({ tid, pid }, index);
     const parts = { pid, syscalls, ram: new RemoteMemory(tid), mapping };
     const outcome = emulate(access, {
       regs: this.#regs,
-      memory: new StoppedMemory(parts, page, vma),
+      memory: new StoppedMemory(parts, { page, vma }),
       vectors: {
         get: (into) => ptrace.getVectorState(tid, into),
         set: (from) => ptrace.setVectorState(tid, from),
@@ -219,16 +217,6 @@ export class MmioTraps {
       this.#processes.set(tid, pid);
     }
     return pid;
-  }
-
-  /** Asked afresh at each access. */
-  #mapping(tid: number, pid: number, page: number): MapsLine | undefined {
-    const space = this.#parts.processes.space({ tid, pid });
-    const line = space?.maps.query(page) ?? 'none';
-    if (line === 'none') return undefined;
-    if (line === 'unknown') return this.#parts.map.find(space!, page);
-    const io = this.#parts.files.windowOf(line.name, line.objectOffset);
-    return io ? { ...line, io } : line;
   }
 
   #forget(tid: number): void {

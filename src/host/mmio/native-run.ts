@@ -4,7 +4,7 @@
  * Operands wider than 8 bytes move 8 bytes at a time, ascending; masked ones by elements, and only those chosen.
  */
 import type { MemoryAccess } from './mmio-decode.ts';
-import type { InstructionFault, InstructionMemory } from './instruction-memory.ts';
+import type { InstructionFault, InstructionMemory } from '../process/instruction-memory.ts';
 import type { Stopped } from './stopped.ts';
 import { effectiveAddress } from './mmio-decode.ts';
 import { readRegister, writeRegister, ZERO } from './flags.ts';

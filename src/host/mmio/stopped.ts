@@ -1,5 +1,5 @@
 /** A thread that has stopped at an instruction, as the operations on it see it, and what can come of one. */
-import type { InstructionFault, InstructionMemory } from './instruction-memory.ts';
+import type { InstructionFault, InstructionMemory } from '../process/instruction-memory.ts';
 
 /** The extended state of the thread: an XSAVE area in standard form. Both give a negative errno when there is none. */
 export interface VectorState {

@@ -5,7 +5,7 @@
  * again by the program, so that signals, and what the rest of it touches, are as always.
  */
 import type { MemoryAccess } from './mmio-decode.ts';
-import type { InstructionFault } from './instruction-memory.ts';
+import type { InstructionFault } from '../process/instruction-memory.ts';
 import type { Stopped } from './stopped.ts';
 import { effectiveAddress } from './mmio-decode.ts';
 import { addToRegister, compare, DIRECTION, readRegister, writeRegister, ZERO } from './flags.ts';

@@ -71,6 +71,7 @@ export class OpenFiles {
   readonly #mappings = new Set<SharedMapping>();
   readonly #released: (entry: OpenEntry) => void;
   #seq = 0;
+  #hasRegisters = false;
 
   constructor(released: (entry: OpenEntry) => void) {
     this.#released = released;
@@ -121,6 +122,14 @@ export class OpenFiles {
     return found && { window: found.window, offset: found.start + (page - found.firstPage) * 4096 };
   };
 
+  /** A program is about to map registers of an open file. */
+  addWindow(entry: FileEntry, mapping: RegisterMapping): void {
+    const { firstPage, endPage } = mapping;
+    this.#hasRegisters = true;
+    if (entry.windows.some((w) => w.firstPage === firstPage && w.endPage === endPage)) return;
+    entry.windows.push(mapping);
+  }
+
   /** A mark for the description a program is about to map shared memory through. */
   newMark(): number {
     return ++this.#seq;
@@ -153,6 +162,10 @@ export class OpenFiles {
     for (const entry of [...this.#byLink.values()]) this.#forget(entry);
     for (const mapping of this.#mappings) this.#endMapping(mapping);
     libc.close(this.inotify);
+  }
+  /** Has any program mapped registers? */
+  get hasRegisters(): boolean {
+    return this.#hasRegisters;
   }
   get count(): number {
     return this.#byLink.size;

@@ -26,22 +26,31 @@ export function copy(nr: number, tid: number, addr: bigint, bytes: Uint8Array): 
   return done;
 }
 
+/** What the host's kernel finds nothing at, and we do. False: neither do we. */
+export interface Beyond {
+  read(addr: bigint, into: Uint8Array): boolean;
+  write(addr: bigint, from: Uint8Array): boolean;
+}
+
 /** A thread's memory, for copies in and out of it. EFAULT as copy_from_user and copy_to_user have it. */
 export class RemoteMemory implements UserMemory {
   readonly #tid: number;
-  constructor(tid: number) {
+  readonly #beyond: Beyond | undefined;
+  /** `beyond` is asked for what cannot be copied as a whole. */
+  constructor(tid: number, beyond?: Beyond) {
     this.#tid = tid;
+    this.#beyond = beyond;
   }
   read(addr: bigint, into: Uint8Array): Status<'EFAULT'> {
     if (into.length === 0) return undefined;
     const done = copy(NR.process_vm_readv, this.#tid, addr, into);
-    if (done === into.length) return undefined;
+    if (done === into.length || this.#beyond?.read(addr, into) === true) return undefined;
     return refuse(EFAULT, 'the program gave an address it cannot read', facts(addr, into, done));
   }
   write(addr: bigint, from: Uint8Array): Status<'EFAULT'> {
     if (from.length === 0) return undefined;
     const done = copy(NR.process_vm_writev, this.#tid, addr, from);
-    if (done === from.length) return undefined;
+    if (done === from.length || this.#beyond?.write(addr, from) === true) return undefined;
     return refuse(EFAULT, 'the program gave an address it cannot write', facts(addr, from, done));
   }
   /** Up to the end of the mapping: how many bytes there were. */

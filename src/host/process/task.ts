@@ -20,8 +20,9 @@ import type { ExactPins } from './exact-pins.ts';
 import type { MemoryMap } from './memory-map.ts';
 import { objectOf, type HostObjects } from './objects.ts';
 import { lookAt, type DescriptorLink, openFlagsOf } from '../sys/look.ts';
+import type { MappedRegisters } from './mapped-registers.ts';
 import type { OpenFiles } from './open-files.ts';
-import { RemoteMemory } from './remote-memory.ts';
+import type { RemoteMemory } from './remote-memory.ts';
 
 /** What tasks are made of. */
 export interface TaskParts {
@@ -31,6 +32,7 @@ export interface TaskParts {
   readonly eventfds: Eventfds;
   readonly map: MemoryMap;
   readonly objects: HostObjects;
+  readonly registers: MappedRegisters;
   readonly watches: Watches;
   /** An event queue may have any number: all reads are trapped. */
   readonly seesEveryRead?: boolean;
@@ -69,7 +71,7 @@ export class HostTask implements Task {
     this.#call = caller instanceof Notification ? caller : undefined;
     this.tid = caller.tid;
     this.pid = pid;
-    this.mem = new RemoteMemory(caller.tid);
+    this.mem = parts.registers.memoryOf({ tid: caller.tid, pid });
     this.cred = processes.cred(caller.tid, 'fs');
   }
   get uid(): number {

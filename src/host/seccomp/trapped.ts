@@ -20,6 +20,7 @@ import {
   UFFDIO_MOVE,
 } from '../sys/numbers.ts';
 import { F_ADD_SEALS } from '../sys/open-file-description.ts';
+import { REGISTERS_HIGH } from './register-addresses.ts';
 
 /** How runs differ in what they trap (FilterOptions says it of one run). */
 export type RunTrait =
@@ -146,6 +147,11 @@ const REGISTER = 4;
 const register = (argument: number): Step =>
   trap(`${REGISTER} bytes: a register`, is(low(argument), REGISTER));
 
+const REGISTERS = 'buffers that are registers';
+/** Of an address: where registers are mapped. */
+const registers = (argument: number): Step =>
+  trap('buffers among mapped registers', { kind: 'range', of: high(argument), ...REGISTERS_HIGH });
+
 const DEVICES = 'device files';
 const TREE = 'the simulated tree';
 const QUEUES = 'event queues';
@@ -178,8 +184,9 @@ export const TRAPPED_CALLS = [
   ),
   row(
     'read',
-    `${QUEUES}, ${DEVICES}`,
+    `${QUEUES}, ${DEVICES}, ${REGISTERS}`,
     inRuns('events'),
+    registers(1),
     // Whole messages of a fault queue: dup() or a socket may have given it any number.
     trap('as long as fault messages', { kind: 'multiple', of: low(2), unit: FAULT_MESSAGE }),
     register(2),
@@ -187,8 +194,9 @@ export const TRAPPED_CALLS = [
   ),
   row(
     'write',
-    `${QUEUES}, ${DEVICES}, attributes`,
+    `${QUEUES}, ${DEVICES}, attributes, ${REGISTERS}`,
     inRuns('events'),
+    registers(1),
     inRuns(
       'path-traps',
       trap(`${LONGEST_ATTRIBUTE_WRITE} bytes at most`, {
@@ -205,6 +213,8 @@ export const TRAPPED_CALLS = [
     inRuns('mount', register(2)),
     streamFd,
   ),
+  row('recvfrom', REGISTERS, registers(1)),
+  row('sendto', REGISTERS, registers(1)),
   row('readv', QUEUES, inRuns('events'), streamFd),
   row('writev', QUEUES, inRuns('events'), streamFd),
   row('pread64', DEVICES, trap()),

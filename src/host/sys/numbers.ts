@@ -31,6 +31,8 @@ export const NR = {
   shmat: 30,
   getpid: 39,
   connect: 42,
+  sendto: 44,
+  recvfrom: 45,
   sendmsg: 46,
   recvmsg: 47,
   bind: 49,

@@ -61,10 +61,10 @@ export class StoppedMemory implements InstructionMemory {
   /** Stores to memory, one after the other, that are one copy. */
   readonly #behind = { start: 0n, length: 0, bytes: Buffer.alloc(0) };
 
-  /** `page` is the one the processor has found permitted already. */
-  constructor(parts: StoppedMemoryParts, page: number, vma: Vma) {
+  /** `found`: a page that the processor has found permitted already. */
+  constructor(parts: StoppedMemoryParts, found?: { readonly page: number; readonly vma: Vma }) {
     this.#parts = parts;
-    this.#pages.set(page, pageOf(page, vma));
+    if (found) this.#pages.set(found.page, pageOf(found.page, found.vma));
   }
 
   check(address: bigint, length: number, writes: boolean): InstructionFault | undefined {
