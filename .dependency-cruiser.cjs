@@ -49,8 +49,9 @@ const rooms = {
     'index',
   ],
   devices: [
-    '(host-services|port|host-turns|wires)',
-    'unit/',
+    // A type declares its registers.
+    '(host-services|port|host-turns|wires|unit/registers)',
+    'unit/(?!registers)',
     // Of each device, or family of devices, whatever it has.
     '(?!unit/)[^/]+/',
     'index',
@@ -65,6 +66,7 @@ const rooms = {
     'files/',
     'program/',
     'machine',
+    'create-machine',
     'wishes/',
   ],
   host: ['sys/', 'seccomp/', 'tree/', 'launch/', 'process/', 'calls/', 'mmio/', 'loop/'],

@@ -1,5 +1,6 @@
 /**
- * schema/machine.schema.json, the JSON Schema of machine files, and the tables of docs/machine-file.md, made from it.
+ * schema/machine.schema.json, the JSON Schema of machine files, the tables of docs/machine-file.md, made from it, and the
+ * default machine, checked here so that a run without a machine file loads no checker.
  * `--check` fails when one of them is stale.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -7,7 +8,9 @@ import { format } from 'prettier';
 import { KERNEL_TRAITS } from '../src/base/kernel-traits.ts';
 import { RELEASES } from '../src/base/kernel-release.ts';
 import { KNOWN_TYPES } from '../src/machine/machine.ts';
-import { BRIDGE_TYPES } from '../src/machine/description/description.ts';
+import { parseDescription } from '../src/machine/description/description-check.ts';
+import { BRIDGE_TYPES } from '../src/machine/description/names.ts';
+import { PRESETS } from '../src/machine/description/presets.ts';
 import { allowedValues, defaultText } from '../src/machine/description/options.ts';
 import { machineJsonSchema, type JsonSchema } from '../src/machine/description/json-schema.ts';
 import {
@@ -18,6 +21,7 @@ import {
 
 const SCHEMA = 'schema/machine.schema.json';
 const PAGE = 'docs/machine-file.md';
+const DEFAULT = 'src/machine/description/default-machine.ts';
 const schema = machineJsonSchema(KNOWN_TYPES);
 
 // --- tables ---
@@ -149,11 +153,29 @@ function filled(page: string): string {
   );
 }
 
+// --- the default machine ---
+
+function defaultMachine(): string {
+  const checked = parseDescription(PRESETS['default']!.machine, KNOWN_TYPES);
+  if ('problems' in checked) throw new Error('the default preset is no machine');
+  return `/** The preset 'default', checked. Written by scripts/gen-machine-file.ts. */
+import type { MachineDescription } from './description.ts';
+
+/** A machine without a description is this one. */
+export const DEFAULT_MACHINE: MachineDescription = ${JSON.stringify(checked.description)};
+`;
+}
+
 // --- files ---
 
 const OPTIONS = { printWidth: 100, singleQuote: true } as const;
 const files: Readonly<Record<string, string>> = {
   [SCHEMA]: await format(JSON.stringify(schema), { ...OPTIONS, parser: 'json' }),
+  [DEFAULT]: await format(defaultMachine(), {
+    ...OPTIONS,
+    parser: 'typescript',
+    trailingComma: 'all',
+  }),
   [PAGE]: await format(filled(readFileSync(PAGE, 'utf8')), { ...OPTIONS, parser: 'markdown' }),
 };
 

@@ -1,34 +1,37 @@
 /** The command line as a whole: a table of commands. */
 import { readFileSync } from 'node:fs';
-import { Command } from '@commander-js/extra-typings';
-import { doctorCommand } from './commands/doctor.ts';
-import { runCommand } from './commands/run.ts';
-import { testAttachCommand } from './commands/test-attach.ts';
-import { topologyCommand } from './commands/topology.ts';
+import { join } from 'node:path';
+import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
+import { PACKAGE } from '../host/sys/package-files.ts';
 import { withUsage } from './usage.ts';
 
-const packageFile = new URL('../../package.json', import.meta.url);
+/** The commands in the order of the help, each loaded when a command line names it. */
+const COMMANDS: Readonly<Record<string, () => Promise<CommandUnknownOpts>>> = {
+  run: async () => (await import('./commands/run.ts')).runCommand(),
+  topology: async () => (await import('./commands/topology.ts')).topologyCommand(),
+  'test-attach': async () => (await import('./commands/test-attach.ts')).testAttachCommand(),
+  doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
+};
 
 function version(): string {
   try {
+    const text = readFileSync(join(PACKAGE, 'package.json'), 'utf8');
     // cast: npm has read it too
-    return (JSON.parse(readFileSync(packageFile, 'utf8')) as { version?: string }).version ?? '0';
+    return (JSON.parse(text) as { version?: string }).version ?? '0';
   } catch {
     return 'unknown'; // run from an unusual place
   }
 }
 
-/** `softiommu` and its commands; each may be parsed once. */
-export function commandLine(): Command {
+/** `softiommu`, for these words: with the command they begin with, or, for help and mistakes, with all. */
+export async function commandLine([first = '']: readonly string[]): Promise<Command> {
   const program = withUsage(
     new Command('softiommu')
       .description('The Linux IOMMU subsystem in user space')
       .version(version())
       .enablePositionalOptions(),
   );
-  program.addCommand(runCommand());
-  program.addCommand(topologyCommand());
-  program.addCommand(testAttachCommand());
-  program.addCommand(doctorCommand());
+  const named = Object.hasOwn(COMMANDS, first) ? [COMMANDS[first]!] : Object.values(COMMANDS);
+  for (const load of first === '--version' ? [] : named) program.addCommand(await load());
   return program;
 }

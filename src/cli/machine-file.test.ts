@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { topologyText } from './commands/topology.ts';
 import { resolveMachine, type MachineChoice } from './machine-file.ts';
-import { UserMistake } from './user-file.ts';
+import { UserMistake } from './user-mistake.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'test-of-softiommu-'));
 afterAll(() => {

@@ -16,7 +16,8 @@ import { versionNote } from '../machine/description/releases.ts';
 import { KNOWN_TYPES, Machine } from '../machine/machine.ts';
 import { PRESETS } from '../machine/description/presets.ts';
 import { complain } from './output.ts';
-import { parseYaml, problemsText, readUserFile, UserMistake, type Places } from './user-file.ts';
+import { parseYaml, problemsText, readUserFile, type Places } from './user-file.ts';
+import { UserMistake } from './user-mistake.ts';
 
 /** How a command line says which machine: a file or preset, and what is added to it. */
 export interface MachineChoice {

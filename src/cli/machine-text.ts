@@ -3,11 +3,7 @@
  * the value they have. What is printed is read back as the same machine.
  */
 import { Document, isMap, isScalar } from 'yaml';
-import {
-  driverOf,
-  iommuNames,
-  type HardwareTypes,
-} from '../machine/description/description-check.ts';
+import { driverOf, iommuNames, type HardwareTypes } from '../machine/description/entries.ts';
 import type { OptionTable } from '../base/options.ts';
 import { defaultText } from '../machine/description/options.ts';
 import type {

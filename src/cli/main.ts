@@ -14,7 +14,8 @@ try {
   const obstacle = tooFewDescriptors();
   if (obstacle !== undefined) throw new Error(obstacle);
   const { commandLine } = await import('./command-line.ts');
-  await commandLine().parseAsync();
+  const program = await commandLine(process.argv.slice(2));
+  await program.parseAsync();
 } catch (error) {
   const text = error instanceof Error ? error.message : String(error);
   writeAll(STDERR, `softiommu: ${text}\n`);

@@ -10,7 +10,7 @@ import { parse, stringify } from 'yaml';
 import { PRESETS } from '../machine/description/presets.ts';
 import { printedMachine } from './commands/topology.ts';
 import { loadMachine } from './machine-file.ts';
-import { UserMistake } from './user-file.ts';
+import { UserMistake } from './user-mistake.ts';
 
 const COUNT = Number(process.env['MUTATIONS'] ?? 300);
 const SEED = 26_000;

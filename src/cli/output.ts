@@ -1,7 +1,7 @@
 /** The output of a command, written at once: what cannot be written is said, and becomes the exit status. */
 import { systemReason } from '../host/sys/system-reason.ts';
 import { isBrokenPipe, STDERR, STDOUT, writeAll } from '../host/sys/write-all.ts';
-import { UserMistake } from './user-file.ts';
+import { UserMistake } from './user-mistake.ts';
 
 /** As a shell shows death by SIGPIPE: what `softiommu topology | head -1` ends with, silently. */
 const STATUS_BROKEN_PIPE = 128 + 13;

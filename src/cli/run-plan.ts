@@ -2,7 +2,8 @@
 import { launchOptions } from '../host/launch/launch-options.ts';
 import type { RunPlan } from '../host/launch/run.ts';
 import type { MachineDescription } from '../machine/description/description.ts';
-import { resolveMachine } from './machine-file.ts';
+import { DEFAULT_MACHINE } from '../machine/description/default-machine.ts';
+import type { MachineChoice } from './machine-file.ts';
 
 /** The options of `run` as the command line gives them. */
 export interface RunFlags {
@@ -18,11 +19,12 @@ export interface RunFlags {
   readonly memlock?: bigint;
 }
 
-/** The plan of a run. Throws a message for people when the machine or an option cannot be. */
-export function planRun(argv: readonly string[], flags: RunFlags): RunPlan {
+/** The plan of a run. Rejects with a message for people when the machine or an option cannot be. */
+export async function planRun(argv: readonly string[], flags: RunFlags): Promise<RunPlan> {
+  const machine = await machineOf(flags);
   return {
     argv,
-    machine: flags.selftest ? withSelftest(resolveMachine(flags)) : resolveMachine(flags),
+    machine: flags.selftest ? withSelftest(machine) : machine,
     trace: flags.trace === true ? '-' : flags.trace,
     pin: flags.pin,
     memlock: flags.memlock,
@@ -35,6 +37,14 @@ export function planRun(argv: readonly string[], flags: RunFlags): RunPlan {
       ioUring: flags.ioUring === 'allow',
     },
   };
+}
+
+/** Readers of machine files and checkers of what they say are loaded for a run that says something. */
+async function machineOf(choice: MachineChoice): Promise<MachineDescription> {
+  const { machine, device = [], iommu = [] } = choice;
+  if (machine === undefined && device.length + iommu.length === 0) return DEFAULT_MACHINE;
+  const { resolveMachine } = await import('./machine-file.ts');
+  return resolveMachine(choice);
 }
 
 /** IOMMU_TEST_CMD and its mock IOMMU, as a kernel built with IOMMUFD_TEST has them; its tests are run by root. */

@@ -26,12 +26,11 @@ beforeEach(() => {
 
 /** The status a command line ends with, and what is written to standard error. */
 async function softiommu(...args: string[]) {
-  const status = await commandLine()
-    .parseAsync(args, { from: 'user' })
-    .then(
-      () => process.exitCode ?? 0,
-      (error: unknown) => (error instanceof Exit ? error.status : error),
-    );
+  const program = await commandLine(args);
+  const status = await program.parseAsync(args, { from: 'user' }).then(
+    () => process.exitCode ?? 0,
+    (error: unknown) => (error instanceof Exit ? error.status : error),
+  );
   const { calls } = vi.mocked(output.writeAll).mock;
   const stderr = calls.filter(([fd]) => fd === output.STDERR).map(([, text]) => text);
   return { status, lines: stderr.join('').trimEnd().split('\n') };

@@ -5,12 +5,8 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import type { Problem } from '../machine/description/shape-problems.ts';
 import { printable } from '../machine/description/wording.ts';
 import { systemReason } from '../host/sys/system-reason.ts';
+import { UserMistake } from './user-mistake.ts';
 import { yamlData } from './yaml-data.ts';
-
-/** A mistake of the person at the keyboard: the message is all there is to say. */
-export class UserMistake extends Error {
-  override name = 'UserMistake';
-}
 
 /** Where in its file, or on the command line, a key of a description stands. */
 export interface Places {

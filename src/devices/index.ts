@@ -27,7 +27,7 @@ export { withDefaults } from '../base/options.ts';
 export { Delay } from './unit/delay.ts';
 export { piecesLength, readEach, writeEach, type PlacedBytes } from './unit/each.ts';
 export { MemoryDisk, type DiskState } from './unit/memory-disk.ts';
-export { fetchEntries, ringPieces, storeEntry, type Ring } from './unit/ring.ts';
+export { fetchEntries, ringPieces, storeEntry, type DescriptorRing } from './unit/ring.ts';
 export { offsetsOf, RegisterFile } from './unit/registers.ts';
 export type {
   LoadHandlers,

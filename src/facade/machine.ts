@@ -8,7 +8,8 @@ import type { Stamped } from '../base/events.ts';
 import type { Explanation } from '../core/contract/remapping-unit.ts';
 import { describeTree } from '../insight/views/tree.ts';
 import type { MachineInput } from '../machine/description/description.ts';
-import { Machine as Kernel, type MachineOptions } from '../machine/machine.ts';
+import { createMachine } from '../machine/create-machine.ts';
+import type { Machine as Kernel, MachineOptions } from '../machine/machine.ts';
 import { PRESETS } from '../machine/description/presets.ts';
 import type { Credentials } from '../machine/program/program.ts';
 import { SimDevice } from './device.ts';
@@ -53,7 +54,7 @@ export class Machine {
     machine: MachineInput | `preset:${string}` = 'preset:default',
     options: MachineOptions = {},
   ) {
-    const made = Kernel.create(typeof machine === 'string' ? preset(machine) : machine, options);
+    const made = createMachine(typeof machine === 'string' ? preset(machine) : machine, options);
     if ('problems' in made) throw new MachineDescriptionError(made.problems);
     this.kernel = made.machine;
   }

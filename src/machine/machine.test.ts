@@ -12,12 +12,13 @@ import {
 import { IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
 import { PCI_COMMAND, PCI_COMMAND_MASTER } from '../uapi/pci-regs.ts';
 import type { MachineInput } from './description/description.ts';
+import { createMachine } from './create-machine.ts';
 import { Machine } from './machine.ts';
 import type { PciDev } from './kernel/pci-dev.ts';
 import { PRESETS } from './description/presets.ts';
 
 function build(input: MachineInput): Machine {
-  const made = Machine.create(input);
+  const made = createMachine(input);
   if ('problems' in made) throw new Bug(made.problems.map((p) => p.message).join('; '));
   return made.machine;
 }

@@ -21,14 +21,9 @@ import { IommufdSubsystem } from '../iommufd/subsystem.ts';
 import { IOMMUFD_API } from '../vfio/iommufd-api.ts';
 import { type1Driver } from '../vfio/type1/type1.ts';
 import { VfioParameters, VfioSubsystem } from '../vfio/vfio-core.ts';
-import {
-  driverOf,
-  parseDescription,
-  type DeviceTypes,
-  type HardwareTypes,
-} from './description/description-check.ts';
-import type { MachineDescription, MachineInput } from './description/description.ts';
-import type { Problem } from './description/shape-problems.ts';
+import { DEFAULT_MACHINE } from './description/default-machine.ts';
+import type { MachineDescription } from './description/description.ts';
+import { driverOf, type DeviceTypes, type HardwareTypes } from './description/entries.ts';
 import { devRoot } from './files/dev.ts';
 import { DriverCore } from './kernel/driver-core.ts';
 import { hostDrivers } from './kernel/drivers.ts';
@@ -41,7 +36,6 @@ import type { DirNode } from './files/nodes.ts';
 import { makeModules, type Modules } from './kernel/parameters.ts';
 import { MachineMemory } from './memory/physical-memory.ts';
 import { PciDevices } from './kernel/pci-devices.ts';
-import { PRESETS } from './description/presets.ts';
 import type { ObjectMemory, ProcessMemory } from './memory/process-memory.ts';
 import { Program, type Credentials } from './program/program.ts';
 import { MachineSelftest } from './kernel/selftest-hardware.ts';
@@ -102,10 +96,7 @@ export class Machine {
   #inodeSeq = 0;
 
   /** A machine of a checked description: the default preset when none is given. */
-  constructor(
-    description: MachineDescription = defaultDescription(),
-    options: MachineOptions = {},
-  ) {
+  constructor(description: MachineDescription = DEFAULT_MACHINE, options: MachineOptions = {}) {
     this.description = description;
     const traits = traitsOf(description.kernel);
     if (traits.has('fault-injection')) {
@@ -151,16 +142,6 @@ export class Machine {
     this.root = dir(() => ({ dev, lib, proc, sys }), true);
     this.vfs = new Vfs(this.root, options.owner);
     this.#boot();
-  }
-
-  /** Check a description and build the machine, or say everything that is wrong with it. */
-  static create(
-    input: MachineInput = {},
-    options: MachineOptions = {},
-  ): { readonly machine: Machine } | { readonly problems: readonly Problem[] } {
-    const checked = parseDescription(input, allTypes(options), options.host);
-    if ('problems' in checked) return checked;
-    return { machine: new Machine(checked.description, options) };
   }
 
   /** A new address space. Call its `exit()` when the last task of it is gone. */
@@ -284,7 +265,8 @@ export class Machine {
 /** Device models and IOMMUs that come with softiommu, for whoever writes descriptions. */
 export const KNOWN_TYPES: HardwareTypes = { devices: DEVICE_TYPES, iommus: IOMMU_TYPES };
 
-function allTypes({
+/** Those that come with softiommu, and those that were given. */
+export function allTypes({
   deviceTypes = new Map(),
   iommuTypes = new Map(),
 }: MachineOptions): HardwareTypes {
@@ -292,10 +274,4 @@ function allTypes({
     devices: new Map([...DEVICE_TYPES, ...deviceTypes]),
     iommus: new Map([...IOMMU_TYPES, ...iommuTypes]),
   };
-}
-
-function defaultDescription(): MachineDescription {
-  const checked = parseDescription(PRESETS['default']!.machine, KNOWN_TYPES);
-  if ('problems' in checked) throw new Bug('the default preset is no machine');
-  return checked.description;
 }

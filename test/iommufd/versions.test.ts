@@ -24,6 +24,7 @@ import { deviceBind } from '../../src/iommufd/device.ts';
 import { ioctlOp } from '../../src/iommufd/ioctl.ts';
 import { ctxFromFile, openIommufd } from '../../src/iommufd/main.ts';
 import { traitsOf } from '../../src/machine/description/releases.ts';
+import { createMachine } from '../../src/machine/create-machine.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import * as uapi from '../../src/uapi/iommufd.ts';
 import { COMMANDS_SINCE } from '../../src/uapi/iommufd-since.ts';
@@ -399,7 +400,7 @@ describe('errnos of 6.12 and before', () => {
 describe('machines', () => {
   const machineOf = (version: string, more: object = {}): Machine => {
     const devices = [{ type: 'edu', at: '0000:00:04.0' }];
-    const made = Machine.create({ kernel: { version, with: [], ...more }, devices });
+    const made = createMachine({ kernel: { version, with: [], ...more }, devices });
     if ('problems' in made) throw new Error(made.problems[0]!.message);
     return made.machine;
   };

@@ -17,7 +17,7 @@ import { auxGetDomainForDev, auxGetPasid } from '../../src/core/aux/aux.ts';
 import type { Device } from '../../src/core/contract/device.ts';
 import { getDomainForDev, iovaToPhys } from '../../src/core/index.ts';
 import { mdevCreate, mdevSetIommuDevice } from '../../src/core/aux/mdev.ts';
-import { Machine } from '../../src/machine/machine.ts';
+import { createMachine } from '../../src/machine/create-machine.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import type { VfioDevice } from '../../src/vfio/device.ts';
 import type { VfioDeviceOps } from '../../src/vfio/device-ops.ts';
@@ -38,7 +38,7 @@ interface Rig {
   unmaps: string[];
 }
 function rig(backed: boolean, credentials = {}): Rig {
-  const made = Machine.create(
+  const made = createMachine(
     { devices: [{ type: 'probe', at: EDU, driver: 'none' }] },
     { deviceTypes: new Map([['probe', PROBE]]) },
   );

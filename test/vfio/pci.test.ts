@@ -13,7 +13,7 @@ import {
   isErrno,
 } from '../../src/base/errno.ts';
 import type { MachineInput } from '../../src/machine/description/description.ts';
-import { Machine } from '../../src/machine/machine.ts';
+import { createMachine } from '../../src/machine/create-machine.ts';
 import type { DeviceOptions, PciIdentity } from '../../src/devices/port.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import { Client, EDU, machineOf } from '../../src/testing/machine/client.ts';
@@ -40,7 +40,7 @@ function rig(
     ...PROBE,
     identity: (o: DeviceOptions) => ({ ...PROBE.identity(o), ...identity }),
   };
-  const made = Machine.create(
+  const made = createMachine(
     { devices: [{ type: 'probe', at: EDU, options }] },
     { deviceTypes: new Map([['probe', type]]) },
   );

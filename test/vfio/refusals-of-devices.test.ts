@@ -5,7 +5,7 @@ import { refuse } from '../../src/base/refuse.ts';
 import type { Device } from '../../src/core/contract/device.ts';
 import { mdevCreate, mdevRemove } from '../../src/core/aux/mdev.ts';
 import { IOMMU_RESV_RESERVED } from '../../src/core/contract/resv-region.ts';
-import { Machine } from '../../src/machine/machine.ts';
+import { createMachine } from '../../src/machine/create-machine.ts';
 import * as i from '../../src/uapi/iommufd.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import type { VfioDeviceOps } from '../../src/vfio/device-ops.ts';
@@ -19,7 +19,7 @@ function deviceOf(client: Client, name = EDU): Device {
 
 /** An mdev on a cdev, bound to an iommufd. */
 function mdevRig(pasids: boolean) {
-  const made = Machine.create(
+  const made = createMachine(
     { devices: [{ type: 'probe', at: EDU, driver: 'none' }] },
     { deviceTypes: new Map([['probe', PROBE]]) },
   );

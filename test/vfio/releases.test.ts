@@ -12,7 +12,7 @@ import {
 } from '../../src/base/errno.ts';
 import { isSince, RELEASES, type Release } from '../../src/base/kernel-release.ts';
 import type { MachineInput } from '../../src/machine/description/description.ts';
-import { Machine } from '../../src/machine/machine.ts';
+import { createMachine } from '../../src/machine/create-machine.ts';
 import { must } from '../../src/testing/base/must.ts';
 import { PROBE } from '../../src/testing/devices/probe-device.ts';
 import { CdevClient } from '../../src/testing/machine/cdev-client.ts';
@@ -115,7 +115,7 @@ describe.for(RELEASES)('vfio-pci of %s', (release) => {
     expect(irqInfo(client, client.device().d, v.VFIO_PCI_ERR_IRQ_INDEX)).toEqual([9, 1]);
   });
   test('MSI-X vectors can be added since 6.5 (2.5, 2.6)', () => {
-    const made = Machine.create(
+    const made = createMachine(
       { kernel: { version: release, with: [] }, devices: [{ type: 'probe', at: EDU }] },
       { deviceTypes: new Map([['probe', PROBE]]) },
     );

@@ -95,7 +95,7 @@ export function runCommand() {
     .action(async (argv, options) => {
       // Native code is loaded by `run` and `doctor` only.
       const { planRun } = await import('../run-plan.ts');
-      const plan = planRun(argv, options);
+      const plan = await planRun(argv, options);
       const { run, endLike } = await import('../../host/launch/run.ts');
       const result = await run(plan);
       if (result.kind === 'failed') complain(result.message);

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { UserMistake } from '../user-file.ts';
+import { UserMistake } from '../user-mistake.ts';
 import {
   answersAsData,
   answersAsTable,

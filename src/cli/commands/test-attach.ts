@@ -6,7 +6,8 @@ import { loadMachine, type MachineChoice } from '../machine-file.ts';
 import { deviceOption, iommuOption, machineOption } from '../machine-options.ts';
 import { complain, print } from '../output.ts';
 import { withUsage } from '../usage.ts';
-import { parseYaml, problemsText, readUserFile, UserMistake, type Places } from '../user-file.ts';
+import { parseYaml, problemsText, readUserFile, type Places } from '../user-file.ts';
+import { UserMistake } from '../user-mistake.ts';
 
 /** Wishes that were asked, with their answers in the same order. */
 export interface WishRun {

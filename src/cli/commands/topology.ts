@@ -1,7 +1,7 @@
 /** `softiommu topology`: check a machine description and show what comes of it, or the complete description. */
 import { isAbsolute, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Command } from '@commander-js/extra-typings';
+import { PACKAGE } from '../../host/sys/package-files.ts';
 import { describeTree } from '../../insight/views/tree.ts';
 import { PRESETS } from '../../machine/description/presets.ts';
 import { KNOWN_TYPES } from '../../machine/machine.ts';
@@ -28,8 +28,6 @@ export function printedMachine(choice: MachineChoice): string {
     types: KNOWN_TYPES,
   });
 }
-
-const PACKAGE = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** As a file in this directory names the schema of the package: relative if the package is below. */
 function schemaPath(directory: string): string {

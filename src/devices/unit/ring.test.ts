@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { FakePort } from '../../testing/devices/fake-port.ts';
-import { fetchEntries, ringPieces, storeEntry, type Ring } from './ring.ts';
+import { fetchEntries, ringPieces, storeEntry, type DescriptorRing } from './ring.ts';
 
-const RING: Ring = { base: 0x1000n, entries: 8, entrySize: 16 };
+const RING: DescriptorRing = { base: 0x1000n, entries: 8, entrySize: 16 };
 
 test.for<[first: number, count: number, pieces: [bigint, number][]]>([
   [0, 8, [[0x1000n, 128]]],

@@ -7,7 +7,7 @@ import type { Status } from '../../base/errno.ts';
 import type { DeviceDma, DmaPiece } from '../port.ts';
 
 /** Where a ring is, as the device puts it on the bus. */
-export interface Ring {
+export interface DescriptorRing {
   readonly base: bigint;
   readonly entries: number;
   /** Bytes of one entry. */
@@ -15,7 +15,7 @@ export interface Ring {
 }
 
 /** The entries from `first` on as pieces of memory. `count` is at most the size of the ring. */
-export function ringPieces(ring: Ring, first: number, count: number): DmaPiece[] {
+export function ringPieces(ring: DescriptorRing, first: number, count: number): DmaPiece[] {
   const { base, entries, entrySize } = ring;
   const before = Math.min(count, entries - first);
   const pieces = [{ at: base + BigInt(first * entrySize), length: before * entrySize }];
@@ -29,7 +29,7 @@ export function ringPieces(ring: Ring, first: number, count: number): DmaPiece[]
  */
 export function fetchEntries(
   dma: DeviceDma,
-  ring: Ring,
+  ring: DescriptorRing,
   first: number,
   count: number,
 ): Uint8Array[] {
@@ -45,7 +45,7 @@ export function fetchEntries(
 /** Write one entry, in one transfer. EFAULT as for any. */
 export function storeEntry(
   dma: DeviceDma,
-  ring: Ring,
+  ring: DescriptorRing,
   index: number,
   entry: Uint8Array,
 ): Status<'EFAULT'> {

@@ -3,12 +3,12 @@
  *
  * The launcher is a process of its own, because a filter stays with the thread that installs it and all its children.
  */
-import { fileURLToPath } from 'node:url';
 import { HostError, posixSpawn } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import type { FilterOptions } from '../seccomp/filter.ts';
 import type { MountPlan } from '../tree/mount-plan.ts';
+import { entryFile, IS_SOURCE } from '../sys/package-files.ts';
 import { textOf } from '../sys/procfs.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import { endDescendants } from './descendants.ts';
@@ -129,9 +129,7 @@ function serveMounts(tree: TreeBackend, socket: number): void {
 
 /** Sources run through the loader they were started with; the built package runs as it is. */
 function launcherArguments(): string[] {
-  const isSource = import.meta.url.endsWith('.ts');
-  const file = fileURLToPath(new URL(`./launcher-main.${isSource ? 'ts' : 'js'}`, import.meta.url));
-  return [...(isSource ? process.execArgv : []), file];
+  return [...(IS_SOURCE ? process.execArgv : []), entryFile('host/launch/launcher-main')];
 }
 
 /** What our parent has: Node raises the soft limit of its own process to the hard one. */

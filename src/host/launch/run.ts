@@ -13,6 +13,7 @@ import type { MachineDescription } from '../../machine/description/description.t
 import type { LaunchOptions, Wait } from './launch.ts';
 import { TurnSign, Watchdog } from './watchdog.ts';
 import { NR, O_CLOEXEC, O_NONBLOCK, RLIMIT } from '../sys/numbers.ts';
+import { entryFile } from '../sys/package-files.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
 
 /** What is to be run. */
@@ -60,14 +61,16 @@ export const STATUS_FAILED = 125;
 export function run(plan: RunPlan): Promise<RunResult> {
   becomeSubreaper();
   const wakeFd = eventfd2(0, O_CLOEXEC | O_NONBLOCK);
-  const isSource = import.meta.url.endsWith('.ts');
-  const file = new URL(`../loop/kernel-thread.${isSource ? 'ts' : 'js'}`, import.meta.url);
   return new Promise((resolve) => {
     const sign = new TurnSign();
     const signals = new Signals(sign);
     // With streams of its own the worker keeps Node from opening ours, which would make the program's output non-blocking.
     const workerData = { ...plan, wakeFd, turn: sign.shared } satisfies KernelPlan;
-    const worker = new Worker(file, { workerData, stdout: true, stderr: true });
+    const worker = new Worker(entryFile('host/loop/kernel-thread'), {
+      workerData,
+      stdout: true,
+      stderr: true,
+    });
     worker.on('message', (news: RunNews) => {
       if (news.kind === 'started') signals.started(news);
       else if (news.kind === 'program-ended') signals.programEnded();

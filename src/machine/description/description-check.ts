@@ -5,29 +5,23 @@
 import type { HostBackings } from '../../devices/host-services.ts';
 import type { IommuTypes } from '../../drivers/types.ts';
 import { withDefaults } from '../../base/options.ts';
-import type { DeviceType } from '../../devices/port.ts';
+import { parseShape, type MachineDescription } from './description.ts';
 import {
-  BRIDGE_TYPES,
-  parseShape,
-  type BridgeType,
-  type DeviceDescription,
-  type MachineDescription,
-} from './description.ts';
+  entriesOf,
+  iommuNames,
+  isBridge,
+  parseAddress,
+  type Address,
+  type DeviceEntry,
+  type HardwareTypes,
+} from './entries.ts';
+import { BRIDGE_TYPES, type BridgeType } from './names.ts';
 import { optionProblems } from './options.ts';
 import { identityProblems } from './identity-check.ts';
 import { missingBackings, wireOf } from './host-needs.ts';
 import { contradictionsOf } from './releases.ts';
 import type { Problem } from './shape-problems.ts';
 import { given } from './wording.ts';
-
-/** Device models by their type. */
-export type DeviceTypes = ReadonlyMap<string, DeviceType>;
-
-/** What can be plugged into a machine, by the names a description uses. */
-export interface HardwareTypes {
-  readonly devices: DeviceTypes;
-  readonly iommus: IommuTypes;
-}
 
 /** Check a description completely. The result is the description with its defaults, or every problem found. */
 export function parseDescription(
@@ -39,61 +33,6 @@ export function parseDescription(
   if ('problems' in shape) return shape;
   const problems = checkDescription(shape.description, types, host);
   return problems.length > 0 ? { problems } : shape;
-}
-
-/** A PCI address in numbers: segment 16 bits, bus 8, device 5, function 3. */
-export interface Address {
-  readonly segment: number;
-  readonly bus: number;
-  readonly device: number;
-  readonly fn: number;
-}
-
-/** The text has been checked against the pattern. */
-export function parseAddress(at: string): Address {
-  const [segment = '', bus = '', slot = ''] = at.split(':');
-  const [device = '', fn = ''] = slot.split('.');
-  return {
-    segment: parseInt(segment, 16),
-    bus: parseInt(bus, 16),
-    device: parseInt(device, 16),
-    fn: parseInt(fn, 16),
-  };
-}
-
-/** Is it the type of a bridge, and not of a device model? */
-export function isBridge(type: string): type is BridgeType {
-  return BRIDGE_TYPES.some((bridge) => bridge === type);
-}
-
-/** The kernel driver that is bound at boot. */
-export function driverOf({ type, driver }: DeviceDescription): string {
-  return driver ?? (isBridge(type) ? 'pcieport' : 'vfio-pci');
-}
-
-/** One device entry with where it stands. */
-export interface DeviceEntry {
-  readonly device: DeviceDescription;
-  readonly path: readonly (string | number)[];
-  readonly parent: DeviceEntry | undefined;
-}
-
-/** Every device entry, parents first. */
-export function entriesOf(description: MachineDescription): DeviceEntry[] {
-  const out: DeviceEntry[] = [];
-  const visit = (
-    devices: readonly DeviceDescription[],
-    path: readonly (string | number)[],
-    parent: DeviceEntry | undefined,
-  ): void => {
-    for (const [n, device] of devices.entries()) {
-      const entry = { device, path: [...path, n], parent };
-      out.push(entry);
-      visit(device.devices, [...entry.path, 'devices'], entry);
-    }
-  };
-  visit(description.devices, ['devices'], undefined);
-  return out;
 }
 
 interface Check {
@@ -143,17 +82,6 @@ function checkDescription(
   };
   for (const entry of entries) for (const rule of RULES) rule(check, entry);
   return problems;
-}
-
-/** Names the IOMMUs get when they have none: dmar0, dmar1, … and mock0, mock1, …; counted per type. */
-export function iommuNames(description: MachineDescription, types: IommuTypes): string[] {
-  const counts = new Map<string, number>();
-  return description.iommus.map(({ name, type }) => {
-    if (name !== undefined) return name;
-    const count = counts.get(type) ?? 0;
-    counts.set(type, count + 1);
-    return `${types.get(type)?.prefix ?? type}${count}`;
-  });
 }
 
 function checkKernel({ kernel }: MachineDescription): Problem[] {

@@ -10,6 +10,7 @@ import { VERSION_FORM } from '../../base/kernel-release.ts';
 import type { Option, OptionValue } from '../../base/options.ts';
 import type { IommuType } from '../../drivers/iommu-type.ts';
 import type { IommuTypes } from '../../drivers/types.ts';
+import { DRIVER_NAMES } from './names.ts';
 import { isAllowed, notAllowedValue, optionSchema } from './options.ts';
 import { DEFAULT_KERNEL, TRAIT_NAMES } from './releases.ts';
 import {
@@ -21,24 +22,6 @@ import {
   type Problem,
   type Shape,
 } from './shape-problems.ts';
-
-/** Types of a device entry that are bridges; every other type is a device model. */
-export const BRIDGE_TYPES = [
-  'root-port',
-  'upstream-port',
-  'downstream-port',
-  'pcie-to-pci-bridge',
-  'pci-bridge',
-] as const;
-/** A kind of bridge in a description. */
-export type BridgeType = (typeof BRIDGE_TYPES)[number];
-
-/** Drivers of the simulated kernel that use the DMA API: while one is bound, its group is not viable. */
-export const HOST_DRIVERS = ['ahci', 'e1000e', 'igb', 'nvme', 'snd_hda_intel', 'xhci_hcd'] as const;
-/** Drivers that leave DMA alone, and no driver. */
-export const PASSIVE_DRIVERS = ['vfio-pci', 'pci-stub', 'pcieport', 'none'] as const;
-/** Every driver a device of a description can be bound to. */
-export const DRIVER_NAMES: readonly string[] = [...PASSIVE_DRIVERS, ...HOST_DRIVERS];
 
 const trait = z.enum(TRAIT_NAMES);
 

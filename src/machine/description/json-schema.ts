@@ -5,8 +5,9 @@
  */
 import { z } from 'zod';
 import type { DeviceType } from '../../devices/port.ts';
-import { BRIDGE_TYPES, machineShape } from './description.ts';
-import type { DeviceTypes, HardwareTypes } from './description-check.ts';
+import { machineShape } from './description.ts';
+import type { DeviceTypes, HardwareTypes } from './entries.ts';
+import { BRIDGE_TYPES } from './names.ts';
 import { optionSchema } from './options.ts';
 
 /** A JSON Schema document. */

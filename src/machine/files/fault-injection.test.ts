@@ -5,6 +5,7 @@ import { IOMMU_IOAS_ALLOC, iommu_ioas_alloc } from '../../uapi/iommufd.ts';
 import { VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd } from '../../uapi/vfio.ts';
 import { FaultInjection } from './fault-injection.ts';
 import { PRESETS } from '../description/presets.ts';
+import { createMachine } from '../create-machine.ts';
 import { Machine } from '../machine.ts';
 import type { AttrNode } from './nodes.ts';
 import { must } from '../../testing/base/must.ts';
@@ -80,14 +81,14 @@ test('debugfs has the switches on a kernel with failure injection only', () => {
   const plain = new Machine();
   expect(plain.faults).toBeUndefined();
   expect(isErrno(plain.program().realpath(path))).toBe(true);
-  const made = Machine.create({ kernel: { with: ['fault-injection'] } });
+  const made = createMachine({ kernel: { with: ['fault-injection'] } });
   if (!('machine' in made)) throw new Error('no machine');
   expect(isErrno(made.machine.program().realpath(path))).toBe(false);
 });
 
 /** A program whose allocations take part, and its memory. */
 function armable() {
-  const made = Machine.create({
+  const made = createMachine({
     ...PRESETS['default']!.machine,
     kernel: { with: ['fault-injection'] },
   });

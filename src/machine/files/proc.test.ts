@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 import { Bug } from '../../base/bug.ts';
 import { must } from '../../testing/base/must.ts';
-import { Machine } from '../machine.ts';
+import { createMachine } from '../create-machine.ts';
 
 function read(path: string, host = '', version = '7.3'): string {
   const devices = [{ type: 'edu', at: '0000:00:04.0' }];
-  const made = Machine.create({ kernel: { version }, devices }, { hostText: () => host });
+  const made = createMachine({ kernel: { version }, devices }, { hostText: () => host });
   if ('problems' in made) throw new Bug('the description is no machine');
   const text = Buffer.alloc(4096);
   const program = made.machine.program();

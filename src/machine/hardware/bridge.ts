@@ -1,8 +1,9 @@
 /** Bridges of a description: what their configuration space says. They have no registers and no device model. */
 import { Bug } from '../../base/bug.ts';
 import type { PciIdentity } from '../../pci/identity.ts';
-import { isBridge, parseAddress } from '../description/description-check.ts';
-import type { BridgeType, DeviceDescription } from '../description/description.ts';
+import { isBridge, parseAddress } from '../description/entries.ts';
+import type { BridgeType } from '../description/names.ts';
+import type { DeviceDescription } from '../description/description.ts';
 
 /** Vendor and device as well-known emulated bridges have them. */
 const BRIDGE_IDS: Readonly<Record<BridgeType, readonly [vendor: number, device: number]>> = {

@@ -10,7 +10,7 @@ import type { EnableBits } from '../../drivers/iommu-type.ts';
 import type { PciGrouping } from '../../drivers/pci-group.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
 import { PciBus } from '../../pci/topology.ts';
-import { iommuNames, parseAddress, type HardwareTypes } from '../description/description-check.ts';
+import { iommuNames, parseAddress, type HardwareTypes } from '../description/entries.ts';
 import type { DeviceDescription, MachineDescription } from '../description/description.ts';
 import type { MachineMemory } from '../memory/physical-memory.ts';
 import type { Bus } from './dma-port.ts';

@@ -18,7 +18,7 @@ import type {
 } from '../../drivers/iommu-type.ts';
 import type { IommuTypes } from '../../drivers/types.ts';
 import type { PciFunction } from '../../pci/topology.ts';
-import { entriesOf, iommuNames } from '../description/description-check.ts';
+import { entriesOf, iommuNames } from '../description/entries.ts';
 import type {
   DirectRegion,
   IommuDescription,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Bug } from '../../base/bug.ts';
 import { must } from '../../testing/base/must.ts';
-import { Machine } from '../machine.ts';
+import { createMachine } from '../create-machine.ts';
 
 const AT = '0000:00:04.0';
 /** DevCtl in the PCIe capability, and its bit that starts an FLR. */
@@ -12,7 +12,7 @@ const FLR = 0x8000;
 /** A machine with one device that has ATS and PRI, both switched on. */
 function machineWithAts() {
   const options = { ats: true, pri: true, pasid_bits: 20 };
-  const made = Machine.create({
+  const made = createMachine({
     iommus: [{ type: 'intel', pageRequests: true }],
     devices: [{ type: 'generic', at: AT, options }],
   });

@@ -12,7 +12,7 @@ import { requesterIdAtRoot } from '../../pci/alias.ts';
 import { PciDeviceFunction } from '../../pci/function.ts';
 import type { PciIdentity } from '../../pci/identity.ts';
 import type { PciBus, PciFunction } from '../../pci/topology.ts';
-import { isBridge, parseAddress } from '../description/description-check.ts';
+import { isBridge, parseAddress } from '../description/entries.ts';
 import type { DeviceDescription } from '../description/description.ts';
 import { bridgeIdentity } from './bridge.ts';
 import { devicePort } from './device-port.ts';

@@ -3,7 +3,7 @@ import { isErrno, type Status } from '../../base/errno.ts';
 import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from '../../uapi/pci-regs.ts';
 import { bindPci, unbindPci } from '../../vfio/pci/driver.ts';
 import type { VfioSubsystem } from '../../vfio/vfio-core.ts';
-import { HOST_DRIVERS } from '../description/description.ts';
+import { HOST_DRIVERS } from '../description/names.ts';
 import { KernelDriver } from './driver-core.ts';
 import type { PciDev } from './pci-dev.ts';
 

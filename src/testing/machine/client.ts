@@ -1,7 +1,8 @@
 /** A VFIO program inside the library, for tests: buffers, structs, and errnos as values. */
 import { isErrno, type Result } from '../../base/errno.ts';
 import type { Fields, Struct, View } from '../../base/struct.ts';
-import { Machine } from '../../machine/machine.ts';
+import { createMachine } from '../../machine/create-machine.ts';
+import type { Machine } from '../../machine/machine.ts';
 import type { MachineInput } from '../../machine/description/description.ts';
 import { PRESETS } from '../../machine/description/presets.ts';
 import type { Credentials, Program } from '../../machine/program/program.ts';
@@ -11,7 +12,7 @@ import { must } from '../base/must.ts';
 export const EDU = '0000:00:04.0';
 
 export function machineOf(input: MachineInput | string = 'default'): Machine {
-  const made = Machine.create(typeof input === 'string' ? PRESETS[input]!.machine : input);
+  const made = createMachine(typeof input === 'string' ? PRESETS[input]!.machine : input);
   if ('problems' in made) throw new Error(JSON.stringify(made.problems));
   return made.machine;
 }

@@ -4,7 +4,8 @@ import { EACCES, EINVAL, EIO, ENODEV } from '../../../base/errno.ts';
 import { Bug } from '../../../base/bug.ts';
 import { must } from '../../../testing/base/must.ts';
 import { accesses, PROBE } from '../../../testing/devices/probe-device.ts';
-import { Machine } from '../../machine.ts';
+import { createMachine } from '../../create-machine.ts';
+import type { Machine } from '../../machine.ts';
 import type { Program } from '../../program/program.ts';
 
 const AT = '0000:00:04.0';
@@ -13,7 +14,7 @@ const MEMORY = 0x1000;
 
 /** A probe with memory decoding on: BAR 0 and 4 of memory, 3 of ports. */
 function boot(): { machine: Machine; program: Program } {
-  const made = Machine.create(
+  const made = createMachine(
     { devices: [{ type: 'probe', at: AT }] },
     { deviceTypes: new Map([['probe', PROBE]]) },
   );

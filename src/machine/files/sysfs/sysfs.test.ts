@@ -15,7 +15,8 @@ import {
   type Errno,
 } from '../../../base/errno.ts';
 import { must } from '../../../testing/base/must.ts';
-import { Machine } from '../../machine.ts';
+import { createMachine } from '../../create-machine.ts';
+import type { Machine } from '../../machine.ts';
 import { PRESETS } from '../../description/presets.ts';
 import type { Program } from '../../program/program.ts';
 
@@ -23,7 +24,7 @@ const EDU = '/sys/bus/pci/devices/0000:00:04.0';
 const VFIO_PCI = '/sys/bus/pci/drivers/vfio-pci';
 
 function boot(preset = 'default'): { machine: Machine; program: Program } {
-  const made = Machine.create(PRESETS[preset]!.machine);
+  const made = createMachine(PRESETS[preset]!.machine);
   if ('problems' in made) throw new Bug('the preset is no machine');
   return { machine: made.machine, program: made.machine.program() };
 }
@@ -135,7 +136,7 @@ describe('what a client reads', () => {
   ] as const)(
     'a kernel of %s has the modules and misc devices it can have',
     ([version, misc, has]) => {
-      const made = Machine.create({ kernel: { version } });
+      const made = createMachine({ kernel: { version } });
       if ('problems' in made) throw new Bug('no such kernel');
       const program = made.machine.program();
       expect(program.readdir('/sys/class/misc')).toEqual(misc);
