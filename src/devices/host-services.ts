@@ -7,8 +7,10 @@
 import { EIO, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
 
-/** How a piece of work ended: EIO when it could not be done. */
-export type Completion = (rc: Status<'EIO'>) => void;
+/** Why a piece of work could not be done: it failed, or no space is left for it. */
+export type BlockErrors = 'EIO' | 'ENOSPC';
+/** How a piece of work ended. */
+export type Completion = (rc: Status<BlockErrors>) => void;
 
 /** A disk image, or what behaves like one. Offsets and lengths in bytes; work at the same place is done in order. */
 export interface BlockBacking {
@@ -16,12 +18,19 @@ export interface BlockBacking {
   readonly isReadOnly: boolean;
   /** `into` is the backing's until it is done. EIO: beyond the end, or it cannot be read. */
   read(at: bigint, into: Uint8Array, done: Completion): void;
-  /** `from` is the backing's until it is done, and only read. EIO: beyond the end, or it cannot be written. */
+  /**
+   * `from` is the backing's until it is done, and only read. EIO: beyond the end, or it cannot be written. ENOSPC: the
+   * host has no space for it.
+   */
   write(at: bigint, from: Uint8Array, done: Completion): void;
-  /** These bytes read as zeros; what held them may be given back. EIO as for write. */
+  /** These bytes read as zeros; what held them may be given back. EIO, ENOSPC: as for write. */
   zero(at: bigint, length: bigint, done: Completion): void;
   /** Done when everything written before is durable. */
   flush(done: Completion): void;
+  /** Of storage that is a part of the machine: what is stored, a copy. Absent: it outlives the machine. */
+  state?(): object;
+  /** What state() has given, and nothing else. */
+  restore?(state: object): void;
 }
 
 /** A byte stream both ways: a terminal, a socket. */

@@ -65,6 +65,8 @@ function blockInTurns(
     write: (at, from, done) => backing.write(at, from, later(done)),
     zero: (at, length, done) => backing.zero(at, length, later(done)),
     flush: (done) => backing.flush(later(done)),
+    ...(backing.state && { state: () => backing.state!() }),
+    ...(backing.restore && { restore: (state: object) => backing.restore!(state) }),
   };
 }
 

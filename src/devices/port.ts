@@ -111,6 +111,8 @@ export type ConfigSwitch =
 
 /** The function's configuration space, as its device sees it. */
 export interface ConfigPort {
+  /** Where the function is, '0000:00:04.0': it learns that from every access to its configuration space. */
+  readonly name: string;
   /** Is it on now? */
   is(what: ConfigSwitch): boolean;
   /** Hear when it changes; a reset switches everything off. Dispose to stop. */

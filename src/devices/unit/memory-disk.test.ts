@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { EIO } from '../../base/errno.ts';
+import { EIO, ENOSPC } from '../../base/errno.ts';
 import type { BlockBacking } from '../host-services.ts';
 import { DISK_CHUNK, MemoryDisk } from './memory-disk.ts';
 
@@ -61,4 +61,12 @@ test.for([
   else disk[what](at, bytes, (rc) => answers.push(rc));
   expect(answers).toEqual([EIO]);
   expect([disk.state().size, bytes[0]]).toEqual([0, 7]);
+});
+
+test('no more memory is taken than it may have', () => {
+  const disk = new MemoryDisk(1n << 40n, 2);
+  write(disk, 0, Uint8Array.of(1));
+  write(disk, DISK_CHUNK, Uint8Array.of(1));
+  disk.write(1n << 30n, Uint8Array.of(1), (rc) => expect(rc).toBe(ENOSPC));
+  write(disk, 5, Uint8Array.of(1));
 });

@@ -3,23 +3,30 @@
  *
  * Its work is done at once, and its bytes are a part of the device's state.
  */
+import { ENOSPC, isErrno, type Result, type Status } from '../../base/errno.ts';
+import { refuse } from '../../base/refuse.ts';
 import { beyondEnd, type BlockBacking, type Completion } from '../host-services.ts';
 
 /** Bytes that are there or not there together. */
 export const DISK_CHUNK = 0x1_0000;
+/** Chunks that may be there at once: 4 GiB. */
+const MOST_CHUNKS = 0x1_0000;
 const CHUNK = BigInt(DISK_CHUNK);
 
 /** What is on a disk: the chunks that hold something, by number. */
 export type DiskState = ReadonlyMap<number, Uint8Array>;
 
-/** A sparse disk of zeros, until it is written. EIO: beyond the end. */
+/** A sparse disk of zeros, until it is written. EIO: beyond the end. ENOSPC: as much of it is there as may be. */
 export class MemoryDisk implements BlockBacking {
   readonly length: bigint;
   readonly isReadOnly = false;
+  readonly #most: number;
   readonly #chunks = new Map<number, Uint8Array>();
 
-  constructor(length: bigint) {
+  /** `mostChunks`: how many of them memory is taken for. */
+  constructor(length: bigint, mostChunks = MOST_CHUNKS) {
     this.length = length;
+    this.#most = mostChunks;
   }
 
   read(at: bigint, into: Uint8Array, done: Completion): void {
@@ -34,13 +41,7 @@ export class MemoryDisk implements BlockBacking {
     done(rc);
   }
   write(at: bigint, from: Uint8Array, done: Completion): void {
-    const rc = beyondEnd(this.length, at, BigInt(from.length));
-    if (!rc) {
-      for (const { chunk, start, end, done: taken } of parts(at, from.length)) {
-        this.#chunk(chunk).set(from.subarray(taken, taken + end - start), start);
-      }
-    }
-    done(rc);
+    done(beyondEnd(this.length, at, BigInt(from.length)) ?? this.#write(at, from));
   }
   zero(at: bigint, length: bigint, done: Completion): void {
     const rc = beyondEnd(this.length, at, length);
@@ -59,9 +60,22 @@ export class MemoryDisk implements BlockBacking {
     for (const [chunk, bytes] of state) this.#chunks.set(chunk, bytes.slice());
   }
 
-  #chunk(chunk: number): Uint8Array {
-    let bytes = this.#chunks.get(chunk);
-    if (!bytes) this.#chunks.set(chunk, (bytes = new Uint8Array(DISK_CHUNK)));
+  #write(at: bigint, from: Uint8Array): Status<'ENOSPC'> {
+    for (const { chunk, start, end, done } of parts(at, from.length)) {
+      const bytes = this.#chunk(chunk);
+      if (isErrno(bytes)) return bytes;
+      bytes.set(from.subarray(done, done + end - start), start);
+    }
+    return undefined;
+  }
+  #chunk(chunk: number): Result<Uint8Array, 'ENOSPC'> {
+    const there = this.#chunks.get(chunk);
+    if (there) return there;
+    if (this.#chunks.size >= this.#most) {
+      return refuse(ENOSPC, 'no more memory is taken for the disk', { chunks: this.#most });
+    }
+    const bytes = new Uint8Array(DISK_CHUNK);
+    this.#chunks.set(chunk, bytes);
     return bytes;
   }
   /** Looks at the chunks that are there, however long the range is. */

@@ -46,6 +46,7 @@ const SWITCHES: Readonly<Record<ConfigSwitch, (fn: PciDeviceFunction) => boolean
 
 function configOf(fn: PciDeviceFunction): ConfigPort {
   return {
+    name: fn.name,
     is: (what) => SWITCHES[what](fn),
     watch(what, run) {
       let last = SWITCHES[what](fn);

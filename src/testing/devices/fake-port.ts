@@ -86,6 +86,7 @@ export class FakePort implements DevicePort {
   }
 
   readonly config: DevicePort['config'] = {
+    name: '0000:00:04.0',
     is: (what) => this.#on.has(what),
     watch: (what, run) => {
       const watcher = (which: ConfigSwitch, on: boolean): void => {

@@ -1,0 +1,218 @@
+/**
+ * The queues of a controller at work: doorbells, fetching, completing, interrupting (devices.md 4.5, rules 3 and 7).
+ *
+ * A step fetches a bounded number of commands of one queue in one gather; what is left waits for the next, in turn with
+ * the other queues. Answers of a step are written together, then the interrupts are sent.
+ */
+import { isErrno } from '../../base/errno.ts';
+import { Delay } from '../unit/delay.ts';
+import type { DevicePort } from '../port.ts';
+import { Command } from './command.ts';
+import { CompletionQueue, SubmissionQueue, type Place } from './queue.ts';
+import { queueState, restoreQueues, type QueueState } from './queue-state.ts';
+import { STATUS, statusField } from './status.ts';
+
+/** Commands of one step. */
+const STEP = 64;
+
+/** What the engine tells the controller. */
+export interface EngineEvents {
+  /** A fetched command: it calls complete() for it, now or later. */
+  execute(command: Command): void;
+  /** It ends with this status, which is no success. */
+  failed(command: Command, status: number): void;
+  /** The memory of a queue cannot be read or written. */
+  queueFailed(id: number): void;
+  /** A doorbell was rung that no queue has, or with a value that is none of its queue's. */
+  badDoorbell(kind: 'register' | 'value'): void;
+}
+
+/** What an engine is at one moment. */
+export interface EngineState extends QueueState {
+  /** Queues that wait for the next step, by their ids. */
+  readonly ready: readonly number[];
+  readonly toPost: readonly number[];
+  readonly moreLeftNs: number | undefined;
+}
+
+/** Every queue of one controller, by its id; 0 is the admin queue. */
+export class QueueEngine {
+  readonly submissions = new Map<number, SubmissionQueue>();
+  readonly completions = new Map<number, CompletionQueue>();
+  readonly #port: DevicePort;
+  readonly #events: EngineEvents;
+  /** In their turn. */
+  readonly #ready = new Set<SubmissionQueue>();
+  readonly #toPost = new Set<CompletionQueue>();
+  readonly #more: Delay;
+  /** Of a restored controller: what was under way begins again. */
+  readonly #again: Delay;
+  #isStepping = false;
+
+  constructor(port: DevicePort, events: EngineEvents) {
+    this.#port = port;
+    this.#events = events;
+    this.#more = new Delay(port.clock, () => this.#step());
+    this.#again = new Delay(port.clock, () => this.#executeAgain());
+  }
+
+  /** No queue is left, nothing is under way. */
+  clear(): void {
+    this.submissions.clear();
+    this.completions.clear();
+    this.#ready.clear();
+    this.#toPost.clear();
+    this.#more.cancel();
+    this.#again.cancel();
+  }
+  addCompletionQueue(place: Place, vector: number | undefined): CompletionQueue {
+    const queue = new CompletionQueue(place, vector);
+    this.completions.set(place.id, queue);
+    return queue;
+  }
+  addSubmissionQueue(place: Place, completions: CompletionQueue): SubmissionQueue {
+    const queue = new SubmissionQueue(place, completions);
+    completions.users++;
+    this.submissions.set(place.id, queue);
+    return queue;
+  }
+  /** What is under way ends as aborted; what was not fetched is forgotten. */
+  deleteSubmissionQueue(queue: SubmissionQueue): void {
+    for (const command of [...queue.live]) this.complete(command, STATUS.ABORTED_SQ_DELETED);
+    queue.completions.users--;
+    this.submissions.delete(queue.place.id);
+    this.#ready.delete(queue);
+  }
+  /** Its answers that had no room are lost. */
+  deleteCompletionQueue(queue: CompletionQueue): void {
+    this.completions.delete(queue.place.id);
+    this.#toPost.delete(queue);
+  }
+
+  /** The host has filled entries up to there. */
+  ringTail(id: number, tail: number): void {
+    const queue = this.submissions.get(id);
+    if (!queue) this.#events.badDoorbell('register');
+    else if (tail >= queue.place.entries) this.#events.badDoorbell('value');
+    else this.moveTail(queue, tail);
+  }
+  moveTail(queue: SubmissionQueue, tail: number): void {
+    queue.tail = tail;
+    this.kick(queue);
+  }
+  /** The host has seen answers up to there. */
+  ringHead(id: number, head: number): void {
+    const queue = this.completions.get(id);
+    if (!queue) this.#events.badDoorbell('register');
+    else if (head >= queue.place.entries) this.#events.badDoorbell('value');
+    else this.moveHead(queue, head);
+  }
+  moveHead(queue: CompletionQueue, head: number): void {
+    queue.head = head;
+    if (queue.waiting.length === 0) return;
+    this.#toPost.add(queue);
+    for (const user of this.submissions.values()) {
+      if (user.completions === queue && user.waiting > 0) this.#ready.add(user);
+    }
+    this.#stepOrLater();
+  }
+  /** There may be something to fetch. */
+  kick(queue: SubmissionQueue): void {
+    if (queue.waiting === 0 || queue.stopped) return;
+    this.#ready.add(queue);
+    this.#stepOrLater();
+  }
+
+  isLive(command: Command): boolean {
+    return this.submissions.get(command.sqId)?.live.has(command) === true;
+  }
+  /** The command has ended. Nothing, when it is not live any more: its queue was deleted, or the controller reset. */
+  complete(command: Command, status: number): void {
+    const queue = this.submissions.get(command.sqId);
+    if (!queue?.live.delete(command)) return;
+    if (status !== STATUS.SUCCESS) this.#events.failed(command, status);
+    this.#answer(queue, command, status);
+    if (queue.waiting > 0 && !queue.stopped) this.#ready.add(queue);
+  }
+  /** The answer to a command that is not live: one that was held. */
+  answer(command: Command, status: number): void {
+    const queue = this.submissions.get(command.sqId);
+    if (queue) this.#answer(queue, command, status);
+  }
+  /** It is not under way any more, and will be answered some time. */
+  hold(command: Command): void {
+    this.submissions.get(command.sqId)?.live.delete(command);
+  }
+
+  #answer(queue: SubmissionQueue, command: Command, status: number): void {
+    queue.completions.waiting.push({
+      result: command.result,
+      sqHead: queue.head,
+      sqId: command.sqId,
+      commandId: command.id,
+      field: statusField(status),
+    });
+    this.#toPost.add(queue.completions);
+    if (!this.#isStepping && this.#more.leftNs === undefined) this.#more.restart(0);
+  }
+  #stepOrLater(): void {
+    if (!this.#isStepping) this.#step();
+  }
+  #step(): void {
+    this.#isStepping = true;
+    let left = STEP;
+    for (const queue of this.#ready) {
+      if (left === 0) break;
+      this.#ready.delete(queue);
+      left -= this.#fetch(queue, left);
+    }
+    this.#post();
+    this.#isStepping = false;
+    const isIdle = this.#ready.size + this.#toPost.size === 0;
+    if (isIdle) this.#more.cancel();
+    else this.#more.restart(0);
+  }
+  #fetch(queue: SubmissionQueue, most: number): number {
+    const fetched = queue.fetch(this.#port.dma, most);
+    for (const bytes of fetched) {
+      const command = new Command(queue.place.id, bytes);
+      queue.live.add(command);
+      this.#events.execute(command);
+    }
+    if (queue.stopped) this.#events.queueFailed(queue.place.id);
+    else if (queue.waiting > 0 && queue.room > 0) this.#ready.add(queue);
+    return fetched.length;
+  }
+  #post(): void {
+    for (const queue of this.#toPost) {
+      this.#toPost.delete(queue);
+      const posted = queue.post(this.#port.dma);
+      if (isErrno(posted)) this.#events.queueFailed(queue.place.id);
+      else if (posted && queue.vector !== undefined) this.#port.irq.message(queue.vector);
+    }
+  }
+
+  /** A copy. */
+  state(): EngineState {
+    return {
+      ...queueState(this),
+      ready: [...this.#ready].map(({ place }) => place.id),
+      toPost: [...this.#toPost].map(({ place }) => place.id),
+      moreLeftNs: this.#more.leftNs,
+    };
+  }
+  /** What was under way begins again, in a turn of its own. */
+  restore(state: EngineState): void {
+    this.clear();
+    restoreQueues(this, state);
+    for (const id of state.ready) this.#ready.add(this.submissions.get(id)!);
+    for (const id of state.toPost) this.#toPost.add(this.completions.get(id)!);
+    this.#more.restart(state.moreLeftNs);
+    const isAnyLive = [...this.submissions.values()].some(({ live }) => live.size > 0);
+    if (isAnyLive) this.#again.restart(0);
+  }
+  #executeAgain(): void {
+    const live = [...this.submissions.values()].flatMap((queue) => [...queue.live]);
+    for (const command of live) this.#events.execute(command);
+  }
+}

@@ -1,0 +1,68 @@
+/** Queues as plain values, and back: a part of the state of a controller. */
+import { Command, type Answer } from './command.ts';
+import type { CompletionQueue, Place, SubmissionQueue } from './queue.ts';
+
+/** All queues of a controller. */
+export interface QueueState {
+  readonly completions: readonly {
+    readonly place: Place;
+    readonly vector: number | undefined;
+    readonly head: number;
+    readonly tail: number;
+    readonly phase: number;
+    readonly waiting: readonly Answer[];
+  }[];
+  readonly submissions: readonly {
+    readonly place: Place;
+    readonly completions: number;
+    readonly head: number;
+    readonly tail: number;
+    readonly stopped: boolean;
+    /** Commands under way. */
+    readonly live: readonly Uint8Array[];
+  }[];
+}
+
+/** Where queues are kept. */
+interface Queues {
+  readonly submissions: Map<number, SubmissionQueue>;
+  readonly completions: Map<number, CompletionQueue>;
+  addCompletionQueue(place: Place, vector: number | undefined): CompletionQueue;
+  addSubmissionQueue(place: Place, completions: CompletionQueue): SubmissionQueue;
+}
+
+/** A copy of them. */
+export function queueState(queues: Queues): QueueState {
+  return {
+    completions: [...queues.completions.values()].map((queue) => ({
+      place: queue.place,
+      vector: queue.vector,
+      head: queue.head,
+      tail: queue.tail,
+      phase: queue.phase,
+      waiting: [...queue.waiting],
+    })),
+    submissions: [...queues.submissions.values()].map((queue) => ({
+      place: queue.place,
+      completions: queue.completions.place.id,
+      head: queue.head,
+      tail: queue.tail,
+      stopped: queue.stopped,
+      live: [...queue.live].map(({ bytes }) => bytes.slice()),
+    })),
+  };
+}
+
+/** Make them again, where none are. */
+export function restoreQueues(queues: Queues, state: QueueState): void {
+  for (const { place, vector, head, tail, phase, waiting } of state.completions) {
+    const queue = queues.addCompletionQueue(place, vector);
+    Object.assign(queue, { head, tail, phase });
+    queue.waiting.push(...waiting);
+  }
+  for (const { place, completions, head, tail, stopped, live } of state.submissions) {
+    const queue = queues.addSubmissionQueue(place, queues.completions.get(completions)!);
+    Object.assign(queue, { head, tail, stopped });
+    for (const bytes of live) queue.live.add(new Command(place.id, bytes.slice()));
+  }
+}
