@@ -54,3 +54,7 @@ export function fls(value: bigint): number {
 export function hex(value: bigint | number): string {
   return '0x' + value.toString(16);
 }
+/** Two digits for each byte. */
+export function hexOf(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -23,6 +23,8 @@ export type {
   PciIdentity,
   RegisterSpace,
   ResetKind,
+  SriovSpec,
+  VirtualIdentity,
 } from './port.ts';
 export { withDefaults } from '../base/options.ts';
 export { Delay } from './unit/delay.ts';

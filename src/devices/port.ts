@@ -7,11 +7,17 @@
 import type { Clock } from '../base/clock.ts';
 import type { Result, Status } from '../base/errno.ts';
 import type { Option, OptionValue, OptionValues } from '../base/options.ts';
-import type { PciIdentity, PciRegisters } from '../pci/identity.ts';
+import type { PciIdentity, PciRegisters, VirtualIdentity } from '../pci/identity.ts';
 import type { HostNeed, HostServices } from './host-services.ts';
 import type { RegisterTable } from './unit/registers.ts';
 
-export type { BarSpec, PciIdentity, ResetKind } from '../pci/identity.ts';
+export type {
+  BarSpec,
+  PciIdentity,
+  ResetKind,
+  SriovSpec,
+  VirtualIdentity,
+} from '../pci/identity.ts';
 
 /** The world of a device model. */
 export interface DevicePort {
@@ -107,7 +113,9 @@ export type ConfigSwitch =
   | 'power'
   | 'messages'
   | 'ats'
-  | 'pageRequests';
+  | 'pageRequests'
+  /** VF Enable of the SR-IOV capability. */
+  | 'virtualFunctions';
 
 /** The function's configuration space, as its device sees it. */
 export interface ConfigPort {
@@ -117,6 +125,8 @@ export interface ConfigPort {
   is(what: ConfigSwitch): boolean;
   /** Hear when it changes; a reset switches everything off. Dispose to stop. */
   watch(what: ConfigSwitch, run: (on: boolean) => void): Disposable;
+  /** How many virtual functions software has switched on; 0 without SR-IOV. */
+  readonly virtualFunctions: number;
 }
 
 /**
@@ -133,8 +143,14 @@ export interface DeviceModel extends PciRegisters {
   state(): DeviceState;
   /** Go on from there, as a device of the same type and options was: the same future. */
   restore(state: DeviceState): void;
-  /** The machine ends: whatever is in progress outside of the clock is given up. */
+  /** It is unplugged or the machine ends: whatever is in progress outside of the clock is given up. */
   close?(): void;
+  /**
+   * The registers behind virtual function `index`, from 0: a device of its own, whose port has its own requester id, BARs
+   * and interrupts. Asked for once, when software first switches it on; powerOn() follows. Whenever software switches
+   * it off again it is reset, and stays. Needed where the identity has `sriov`.
+   */
+  virtualFunction?(index: number, port: DevicePort): DeviceModel;
 }
 
 /** Options of one device: every one its type has, at its default where the description says nothing. */
@@ -158,6 +174,8 @@ export interface DeviceType {
   readonly registers?: readonly RegisterSpace[];
   /** What the function is: configuration space, BARs and capabilities are made from it. No device is made yet. */
   identity(options: DeviceOptions): PciIdentity;
+  /** What its virtual functions are, where the identity has `sriov`. Default: functions without interrupts. */
+  virtualIdentity?(options: DeviceOptions): VirtualIdentity;
   /** What a device with these options uses of the host. A machine that was not given it is refused. Default: nothing. */
   needs?(options: DeviceOptions): readonly HostNeed[];
   /** One device; the function it belongs to is there, and its port can be used. Power comes later. */

@@ -132,7 +132,7 @@ export class Machine {
     });
     this.drivers = new DriverCore(this.env);
     this.pci = new PciDevices({ core, hardware: this.hardware, grouping, drivers: this.drivers });
-    for (const driver of hostDrivers(this.vfio)) this.drivers.add(driver);
+    for (const driver of hostDrivers(this.vfio, this.pci)) this.drivers.add(driver);
     this.modules = makeModules(this.env, this.vfio);
     const dev = devRoot(this);
     const sys = sysfsRoot(this);

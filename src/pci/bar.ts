@@ -1,11 +1,34 @@
 /**
  * A base address register: where it is decoded now, and the registers behind it as a window (vfio.md 2.11, 2.14; PCIe
- * 7.5.1.2.1).
+ * 7.5.1.2.1, 9.3.3.14).
  */
 import type { MmioWindow } from '../base/file.ts';
-import { PCI_BASE_ADDRESS_0 } from '../uapi/pci-regs.ts';
 import type { ConfigSpace } from './config-space.ts';
 import type { BarSpec } from './identity.ts';
+
+/** The register of a BAR, in configuration space at `at`. */
+export class BarRegister {
+  readonly #config: ConfigSpace;
+  readonly #at: number;
+  readonly #kind: BarSpec['kind'];
+
+  constructor(config: ConfigSpace, at: number, kind: BarSpec['kind']) {
+    this.#config = config;
+    this.#at = at;
+    this.#kind = kind;
+  }
+  /** Bus address now: what the register says. A double: BARs live below 2^52. */
+  get address(): number {
+    const low = this.#config.read(this.#at, 4);
+    const high = this.#kind === 'mem64' ? this.#config.read(this.#at + 4, 4) : 0;
+    return high * 2 ** 32 + ((low & (this.#kind === 'io' ? ~3 : ~15)) >>> 0);
+  }
+  /** As firmware does at power-on. */
+  assign(address: number): void {
+    this.#config.write(this.#at, 4, (address % 2 ** 32) | 0);
+    if (this.#kind === 'mem64') this.#config.write(this.#at + 4, 4, Math.floor(address / 2 ** 32));
+  }
+}
 
 /** One base address register; `size` in bytes, a power of two. */
 export class PciBar {
@@ -14,31 +37,33 @@ export class PciBar {
   readonly kind: BarSpec['kind'];
   readonly prefetchable: boolean;
   readonly window: MmioWindow;
-  readonly #config: ConfigSpace;
+  readonly #register: BarRegister;
+  readonly #offset: number;
 
-  constructor(spec: BarSpec, config: ConfigSpace, window: (bar: PciBar) => MmioWindow) {
+  /** `offset`: of a virtual function, whose register is for all of them. */
+  constructor(
+    spec: BarSpec,
+    register: BarRegister,
+    offset: number,
+    window: (bar: PciBar) => MmioWindow,
+  ) {
     this.index = spec.index;
     this.size = spec.size;
     this.kind = spec.kind;
     this.prefetchable = spec.prefetchable ?? false;
-    this.#config = config;
+    this.#register = register;
+    this.#offset = offset;
     this.window = window(this);
   }
   get isIo(): boolean {
     return this.kind === 'io';
   }
-  get #at(): number {
-    return PCI_BASE_ADDRESS_0 + 4 * this.index;
-  }
-  /** Bus address now: what the register says. A double: BARs live below 2^52. */
+  /** Bus address now. */
   get address(): number {
-    const low = this.#config.read(this.#at, 4);
-    const high = this.kind === 'mem64' ? this.#config.read(this.#at + 4, 4) : 0;
-    return high * 2 ** 32 + ((low & (this.isIo ? ~3 : ~15)) >>> 0);
+    return this.#register.address + this.#offset;
   }
   /** As firmware does at power-on. */
   assign(address: number): void {
-    this.#config.write(this.#at, 4, (address % 2 ** 32) | 0);
-    if (this.kind === 'mem64') this.#config.write(this.#at + 4, 4, Math.floor(address / 2 ** 32));
+    this.#register.assign(address - this.#offset);
   }
 }

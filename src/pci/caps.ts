@@ -1,8 +1,8 @@
 /**
  * Capabilities as bytes with their write masks: what each one looks like at power-on, and which of its bits
  * software may change. Follows vfio.md 6.0 and the PCI registers of uapi/pci-regs.ts (PCIe 7.5.2
- * power management, 7.5.3 PCI Express, 7.7.1 MSI, 7.7.2 MSI-X, 7.9.4 vendor specific, 7.7.11 ACS, 7.8.9 PASID, chapter
- * 10 ATS and PRI).
+ * power management, 7.5.3 PCI Express, 7.7.1 MSI, 7.7.2 MSI-X, 7.9.4 vendor specific, 7.7.11 ACS, 7.8.9 PASID, 9.3.3
+ * SR-IOV, chapter 10 ATS and PRI).
  */
 import {
   PCI_CAP_ID_EXP,
@@ -19,6 +19,8 @@ import {
   PCI_EXT_CAP_ID_ATS,
   PCI_EXT_CAP_ID_PASID,
   PCI_EXT_CAP_ID_PRI,
+  PCI_EXT_CAP_ID_SRIOV,
+  PCI_EXT_CAP_SRIOV_SIZEOF,
   PCI_MSI_FLAGS_64BIT,
   PCI_MSIX_FLAGS_ENABLE,
   PCI_MSIX_FLAGS_MASKALL,
@@ -28,8 +30,21 @@ import {
   PCI_PM_CTRL_NO_SOFT_RESET,
   PCI_PM_CTRL_PME_STATUS,
   PCI_PM_PMC,
+  PCI_SRIOV_BAR,
+  PCI_SRIOV_CTRL,
+  PCI_SRIOV_CTRL_MSE,
+  PCI_SRIOV_CTRL_VFE,
+  PCI_SRIOV_INITIAL_VF,
+  PCI_SRIOV_NUM_VF,
+  PCI_SRIOV_SUP_PGSIZE,
+  PCI_SRIOV_SYS_PGSIZE,
+  PCI_SRIOV_TOTAL_VF,
+  PCI_SRIOV_VF_DID,
+  PCI_SRIOV_VF_OFFSET,
+  PCI_SRIOV_VF_STRIDE,
 } from '../uapi/pci-regs.ts';
-import type { PciIdentity, PciePortType } from './identity.ts';
+import { barTypeBits, barWriteMask } from './bar-bits.ts';
+import type { PciIdentity, PciePortType, SriovSpec } from './identity.ts';
 
 /** One capability. `value`, `writable` and `clear` have the same length; a `clear` bit is reset by writing 1. */
 export interface Capability {
@@ -71,6 +86,7 @@ export function extendedCapabilities(pci: PciIdentity): Capability[] {
   if (pci.ats) caps.push(ats());
   if (pci.pri) caps.push(pri());
   if (pci.pasidBits) caps.push(pasid(pci.pasidBits));
+  if (pci.sriov) caps.push(sriov(pci.sriov));
   return caps;
 }
 
@@ -170,5 +186,28 @@ function pasid(width: number): Capability {
   const cap = capability(PCI_EXT_CAP_ID_PASID, 8, 1);
   cap.value.setUint16(4, (width << 8) | 0x0006, true); //  execute and privileged mode
   cap.writable.setUint16(6, 0x0007, true);
+  return cap;
+}
+
+function sriov(spec: SriovSpec): Capability {
+  const cap = capability(PCI_EXT_CAP_ID_SRIOV, PCI_EXT_CAP_SRIOV_SIZEOF, 1);
+  const { value, writable } = cap;
+  writable.setUint16(PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_VFE | PCI_SRIOV_CTRL_MSE, true);
+  value.setUint16(PCI_SRIOV_INITIAL_VF, spec.totalVfs, true);
+  value.setUint16(PCI_SRIOV_TOTAL_VF, spec.totalVfs, true);
+  writable.setUint16(PCI_SRIOV_NUM_VF, 0xffff, true);
+  value.setUint16(PCI_SRIOV_VF_OFFSET, spec.firstOffset, true);
+  value.setUint16(PCI_SRIOV_VF_STRIDE, spec.stride, true);
+  value.setUint16(PCI_SRIOV_VF_DID, spec.device, true);
+  value.setUint32(PCI_SRIOV_SUP_PGSIZE, 0x0553, true); //   4 KiB, 8, 64, 256, 1 MiB, 4 MiB
+  value.setUint32(PCI_SRIOV_SYS_PGSIZE, 0x0001, true); //   4 KiB
+  writable.setUint32(PCI_SRIOV_SYS_PGSIZE, 0x0553, true);
+  for (const bar of spec.bars) {
+    const at = PCI_SRIOV_BAR + 4 * bar.index;
+    const [low, high] = barWriteMask(bar);
+    value.setUint32(at, barTypeBits(bar), true);
+    writable.setUint32(at, low, true);
+    if (bar.kind === 'mem64') writable.setUint32(at + 4, high, true);
+  }
   return cap;
 }

@@ -27,6 +27,7 @@ import {
   PCI_SUBSYSTEM_VENDOR_ID,
   PCI_VENDOR_ID,
 } from '../uapi/pci-regs.ts';
+import { barTypeBits, barWriteMask } from './bar-bits.ts';
 import { extendedCapabilities, standardCapabilities, type Capability } from './caps.ts';
 import type { BarSpec, PciIdentity } from './identity.ts';
 
@@ -42,15 +43,16 @@ export class ConfigSpace {
   readonly #standard = new Map<number, number>();
   readonly #extended = new Map<number, number>();
 
-  constructor(pci: PciIdentity) {
+  /** `carried`: by a physical function, whose capability has the ids and the BARs (PCIe 9.3.4.1). */
+  constructor(pci: PciIdentity, carried = false) {
     this.size = pci.pcie ? PCI_CFG_SPACE_EXP_SIZE : PCI_CFG_SPACE_SIZE;
     this.bytes = new Uint8Array(this.size);
     this.#view = new DataView(this.bytes.buffer);
     this.#writable = new DataView(new ArrayBuffer(this.size));
     this.#clear = new DataView(new ArrayBuffer(this.size));
-    this.#header(pci);
+    this.#header(pci, carried);
     if (pci.bridge) this.#bridgeHeader(pci.bridge);
-    else for (const bar of pci.bars) this.#bar(bar);
+    else if (!carried) for (const bar of pci.bars) this.#bar(bar);
     this.#chain(standardCapabilities(pci));
     this.#extendedChain(extendedCapabilities(pci));
     this.#powerOn = this.bytes.slice();
@@ -87,10 +89,10 @@ export class ConfigSpace {
     return this.#extended.get(id) ?? 0;
   }
 
-  #header(pci: PciIdentity): void {
+  #header(pci: PciIdentity, carried: boolean): void {
     const v = this.#view;
-    v.setUint16(PCI_VENDOR_ID, pci.vendor, true);
-    v.setUint16(PCI_DEVICE_ID, pci.device, true);
+    v.setUint16(PCI_VENDOR_ID, carried ? 0xffff : pci.vendor, true);
+    v.setUint16(PCI_DEVICE_ID, carried ? 0xffff : pci.device, true);
     v.setUint32(PCI_CLASS_REVISION, ((pci.classCode << 8) | pci.revision) >>> 0, true);
     v.setUint8(PCI_HEADER_TYPE, (pci.bridge ? 1 : 0) | (pci.multifunction ? 0x80 : 0));
     v.setUint8(PCI_INTERRUPT_PIN, pci.interruptPin);
@@ -124,12 +126,10 @@ export class ConfigSpace {
     bugOn(!Number.isInteger(lg2) || bar.size < least, `BAR ${bar.index}: ${bar.size} bytes`);
     bugOn(bar.index > (bar.kind === 'mem64' ? 4 : 5), `BAR ${bar.index} does not fit the header`);
     const at = PCI_BASE_ADDRESS_0 + 4 * bar.index;
+    const [low, high] = barWriteMask(bar);
     this.#view.setUint32(at, barTypeBits(bar), true);
-    const low = lg2 >= 32 ? 0 : (-bar.size & 0xffff_ffff) >>> 0;
     this.#writable.setUint32(at, low, true);
-    if (bar.kind !== 'mem64') return;
-    const high = lg2 >= 32 ? (-(2 ** (lg2 - 32)) & 0xffff_ffff) >>> 0 : 0xffff_ffff;
-    this.#writable.setUint32(at + 4, high, true);
+    if (bar.kind === 'mem64') this.#writable.setUint32(at + 4, high, true);
   }
 
   #chain(caps: readonly Capability[]): void {
@@ -166,10 +166,4 @@ export class ConfigSpace {
       this.#clear.setUint8(at + n, cap.clear.getUint8(n));
     }
   }
-}
-
-/** The low bits of a BAR register that say what it is. */
-export function barTypeBits(bar: BarSpec): number {
-  if (bar.kind === 'io') return 1;
-  return (bar.kind === 'mem64' ? 4 : 0) | (bar.prefetchable ? 8 : 0);
 }

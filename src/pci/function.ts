@@ -12,6 +12,7 @@ import type { KernelEnv } from '../base/kernel-env.ts';
 import type { Ref } from '../base/refs.ts';
 import { refuse } from '../base/refuse.ts';
 import {
+  PCI_BASE_ADDRESS_0,
   PCI_ATS_CTRL,
   PCI_ATS_CTRL_ENABLE,
   PCI_CAP_ID_EXP,
@@ -41,7 +42,7 @@ import {
   PCI_STATUS,
   PCI_STATUS_INTERRUPT,
 } from '../uapi/pci-regs.ts';
-import { PciBar } from './bar.ts';
+import { BarRegister, PciBar } from './bar.ts';
 import { ConfigSpace } from './config-space.ts';
 import {
   pciName,
@@ -52,6 +53,14 @@ import {
 } from './identity.ts';
 import type { MessageSink, MsiMessage } from './messages.ts';
 import { MsixTable } from './msix.ts';
+import { Sriov } from './sriov.ts';
+
+/** What carries a virtual function: a physical one, which has several. */
+export interface Carrier {
+  readonly pf: PciDeviceFunction;
+  /** From 0. */
+  readonly index: number;
+}
 
 /** One PCI function as hardware. */
 export class PciDeviceFunction {
@@ -64,6 +73,11 @@ export class PciDeviceFunction {
   /** Index 0…5; undefined where unimplemented, and at the upper half of a 64-bit BAR. */
   readonly bars: readonly (PciBar | undefined)[];
   readonly msix: MsixTable | undefined;
+  /** Of a physical function: its virtual ones. */
+  readonly sriov: Sriov | undefined;
+  /** Of a virtual function that is switched on by its physical one. */
+  readonly carrier: Carrier | undefined;
+  #plugged = true;
   /**
    * The functions that a slot or bus reset of this one resets, itself included; undefined: no such reset is
    * possible (root bus).
@@ -84,8 +98,9 @@ export class PciDeviceFunction {
     /** What is behind the BARs: asked at every access, because a device is made with a port of its function. */
     registers: () => PciRegisters | undefined;
     hotResetSet: () => readonly PciDeviceFunction[] | undefined;
+    carrier?: Carrier | undefined;
   }) {
-    const { identity } = parts;
+    const { identity, carrier } = parts;
     this.env = parts.env;
     this.at = parts.at;
     this.name = pciName(parts.at);
@@ -93,13 +108,10 @@ export class PciDeviceFunction {
     this.#sink = parts.sink;
     this.#registersOf = parts.registers;
     this.hotResetSet = parts.hotResetSet;
-    this.config = new ConfigSpace(identity);
-    const bars: (PciBar | undefined)[] = Array.from({ length: 6 }, () => undefined);
-    for (const spec of identity.bars) {
-      bugOn(bars[spec.index] !== undefined, `${this.name}: BAR ${spec.index} is given twice`);
-      bars[spec.index] = new PciBar(spec, this.config, (bar) => this.#window(bar));
-    }
-    this.bars = bars;
+    this.carrier = carrier;
+    this.config = new ConfigSpace(identity, carrier !== undefined);
+    this.bars = this.#makeBars(identity.bars);
+    this.sriov = identity.sriov && new Sriov(identity.sriov, this.config);
     this.msix =
       identity.msix &&
       new MsixTable(identity.msix, (vector, message) => this.#sendMsix(vector, message));
@@ -119,15 +131,28 @@ export class PciDeviceFunction {
   get command(): number {
     return this.config.read(PCI_COMMAND, 2);
   }
+  /** Is it there? Where it is not, reads are all ones and nothing comes of it. */
+  get present(): boolean {
+    const { carrier } = this;
+    if (!carrier) return this.#plugged;
+    return carrier.pf.present && carrier.index < carrier.pf.sriov!.present;
+  }
+  /** Virtual functions it shows now. */
+  get virtualFunctions(): number {
+    return this.sriov?.present ?? 0;
+  }
   get busMaster(): boolean {
+    if (!this.present) return false;
     return (this.command & PCI_COMMAND_MASTER) !== 0 && this.powerState === 0;
   }
   get memoryEnabled(): boolean {
+    if (!this.present) return false;
+    if (this.carrier) return this.carrier.pf.sriov!.memoryEnabled && this.powerState === 0;
     const decodes = this.identity.virtual === true || (this.command & PCI_COMMAND_MEMORY) !== 0;
     return decodes && this.powerState === 0;
   }
   get ioEnabled(): boolean {
-    return (this.command & PCI_COMMAND_IO) !== 0 && this.powerState === 0;
+    return this.present && (this.command & PCI_COMMAND_IO) !== 0 && this.powerState === 0;
   }
   /** 0 for D0 … 3 for D3hot. */
   get powerState(): number {
@@ -137,11 +162,11 @@ export class PciDeviceFunction {
   /** Software lets the function ask for translations (ATS), and for pages (PRI). */
   get atsEnabled(): boolean {
     const cap = this.config.extendedCapability(PCI_EXT_CAP_ID_ATS);
-    return cap !== 0 && (this.config.read(cap + PCI_ATS_CTRL, 2) & PCI_ATS_CTRL_ENABLE) !== 0;
+    return cap !== 0 && this.#has(cap + PCI_ATS_CTRL, PCI_ATS_CTRL_ENABLE);
   }
   get pageRequestsEnabled(): boolean {
     const cap = this.config.extendedCapability(PCI_EXT_CAP_ID_PRI);
-    return cap !== 0 && (this.config.read(cap + PCI_PRI_CTRL, 2) & PCI_PRI_CTRL_ENABLE) !== 0;
+    return cap !== 0 && this.#has(cap + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE);
   }
   /** Nothing without the capability. */
   enableAts(on: boolean): void {
@@ -174,13 +199,16 @@ export class PciDeviceFunction {
   }
 
   readConfig(offset: number, width: number): number {
-    return this.config.read(offset, width);
+    return this.present ? this.config.read(offset, width) : 2 ** (8 * width) - 1;
   }
   writeConfig(offset: number, width: number, value: number): void {
+    if (!this.present) return;
     const before = this.command;
     const switches = this.#switches;
     const { powerState } = this;
-    this.config.write(offset, width, value);
+    const write = (): void => this.config.write(offset, width, value);
+    if (this.sriov) this.sriov.guarded(write);
+    else write();
     this.#refusePowerState(powerState);
     if (this.#asksForFlr(offset, width, value)) {
       this.reset('flr');
@@ -218,6 +246,12 @@ export class PciDeviceFunction {
     if (asserted) this.#deliverIntx();
   }
 
+  /** It is pulled out, or put back: watchers are told. */
+  setPlugged(plugged: boolean): void {
+    this.#plugged = plugged;
+    this.#intx = false;
+    this.#changed();
+  }
   /** What FLR or a bus reset does to the hardware: everything is as at power-on, configuration space too. */
   reset(kind: ResetKind): void {
     this.#intx = false;
@@ -238,10 +272,15 @@ export class PciDeviceFunction {
     this.resetKeepingConfig(method);
     return undefined;
   }
-  /** Configuration space as it was at another time; ATS and page requests stay as their IOMMU's driver has them now. */
+  /**
+   * Configuration space as it was at another time; ATS and page requests stay as their IOMMU's driver has them now,
+   * virtual functions as the driver of the physical one has.
+   */
   restoreConfig(saved: Uint8Array): void {
-    const { atsEnabled, pageRequestsEnabled } = this;
+    const { atsEnabled, pageRequestsEnabled, sriov } = this;
+    const virtual = sriov?.bytes.slice();
     this.config.bytes.set(saved);
+    if (virtual) sriov?.bytes.set(virtual);
     this.enableAts(atsEnabled);
     this.enablePageRequests(pageRequestsEnabled);
     this.#changed();
@@ -271,6 +310,9 @@ export class PciDeviceFunction {
     const others = this.config.read(pm + PCI_PM_CTRL, 2) & ~PCI_PM_CTRL_STATE_MASK;
     this.config.force(pm + PCI_PM_CTRL, 2, others | before);
   }
+  #has(at: number, bit: number): boolean {
+    return this.present && (this.config.read(at, 2) & bit) !== 0;
+  }
   #setBits(at: number, bits: number, on: boolean): void {
     const rest = this.config.read(at, 2) & ~bits;
     this.writeConfig(at, 2, on ? rest | bits : rest);
@@ -282,10 +324,25 @@ export class PciDeviceFunction {
     if (offset > high || offset + width <= high) return false;
     return ((value >>> (8 * (high - offset))) & (PCI_EXP_DEVCTL_BCR_FLR >> 8)) !== 0;
   }
-  /** Everything watchers are told of, as one number. */
-  get #switches(): number {
-    const bits = [this.messagesEnabled, this.atsEnabled, this.pageRequestsEnabled].map(Number);
-    return [this.command, this.powerState, ...bits].reduce((all, next) => all * 8 + next, 0);
+  /** Everything watchers are told of. */
+  get #switches(): string {
+    const bits = [this.messagesEnabled, this.atsEnabled, this.pageRequestsEnabled];
+    const vfs = [this.virtualFunctions, this.sriov?.memoryEnabled];
+    return [this.command, this.powerState, ...bits, ...vfs].join();
+  }
+  #makeBars(specs: PciIdentity['bars']): (PciBar | undefined)[] {
+    const bars: (PciBar | undefined)[] = Array.from({ length: 6 }, () => undefined);
+    const { carrier, config } = this;
+    for (const spec of specs) {
+      const { index, size, kind } = spec;
+      bugOn(bars[index] !== undefined, `${this.name}: BAR ${index} is given twice`);
+      const register =
+        carrier?.pf.sriov!.bars.get(index) ??
+        new BarRegister(config, PCI_BASE_ADDRESS_0 + 4 * index, kind);
+      const offset = carrier ? carrier.index * size : 0;
+      bars[index] = new PciBar(spec, register, offset, (bar) => this.#window(bar));
+    }
+    return bars;
   }
   get #msiFlags(): number {
     const cap = this.config.capability(PCI_CAP_ID_MSI);
@@ -323,7 +380,7 @@ export class PciDeviceFunction {
   }
   #deliverIntx(): void {
     const masked = (this.command & PCI_COMMAND_INTX_DISABLE) !== 0 || this.messagesEnabled;
-    this.#trace('intx', 0, !masked && this.#sink.line());
+    this.#trace('intx', 0, this.present && !masked && this.#sink.line());
   }
   #changed(): void {
     for (const watcher of this.watchers) watcher();

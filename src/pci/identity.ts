@@ -52,6 +52,8 @@ export interface PciIdentity {
   };
   /** Bit 7 of the header type: other functions exist in this slot. */
   readonly multifunction?: boolean;
+  /** It carries virtual functions that software switches on; PCIe only. */
+  readonly sriov?: SriovSpec;
   /** Of SR-IOV: whether its BARs answer is its physical function's affair, and it has no decode bits of its own. */
   readonly virtual?: boolean;
 }
@@ -65,6 +67,39 @@ export type PciePortType =
   | 'upstream-port'
   | 'downstream-port'
   | 'pcie-to-pci-bridge';
+
+/**
+ * The SR-IOV capability of a physical function (PCIe 9.3.3). The requester id of virtual function n is that of its
+ * physical one, plus `firstOffset`, plus n times `stride`; all of them stand on the physical one's bus.
+ */
+export interface SriovSpec {
+  /** 1…256. */
+  readonly totalVfs: number;
+  readonly firstOffset: number;
+  readonly stride: number;
+  /** Device id of the virtual functions; their vendor is the physical one's. */
+  readonly device: number;
+  /** What one virtual function has; memory only. Those of all of them lie side by side. */
+  readonly bars: readonly BarSpec[];
+}
+
+/**
+ * What a virtual function says of itself. Its vendor, device id and BARs are those of the SR-IOV capability above it; it
+ * has no interrupt pin and no ROM. Revision, class and subsystem are its physical function's where they are not given.
+ */
+export type VirtualIdentity = Pick<
+  Partial<PciIdentity>,
+  | 'revision'
+  | 'classCode'
+  | 'subsystemVendor'
+  | 'subsystem'
+  | 'msiVectors'
+  | 'msi64'
+  | 'msix'
+  | 'vendorCapabilities'
+  | 'ats'
+  | 'powerManagement'
+>;
 
 /** One base address register. */
 export interface BarSpec {

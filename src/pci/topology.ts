@@ -83,6 +83,16 @@ export class PciBus {
     this.functions.push(added);
     return added;
   }
+  /** It is unplugged. */
+  remove(fn: PciFunction): void {
+    const at = this.functions.indexOf(fn);
+    if (at >= 0) this.functions.splice(at, 1);
+  }
+  /** It is plugged in again. */
+  restore(fn: PciFunction): void {
+    this.remove(fn);
+    this.functions.push(fn);
+  }
 }
 
 /** A function as grouping sees it: its place, its kind, its ACS, its quirks. */

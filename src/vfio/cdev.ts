@@ -13,6 +13,7 @@ import {
 import { refuse } from '../base/refuse.ts';
 import { struct, u32, type Struct, type View } from '../base/struct.ts';
 import type { Task } from '../base/task.ts';
+import { hexOf } from '../base/u64.ts';
 import {
   VFIO_DEVICE_ATTACH_PASID,
   VFIO_DEVICE_BIND_FLAG_TOKEN,
@@ -137,9 +138,7 @@ function checkToken(device: VfioDevice, task: Task, bind: BindArg): Status {
   if (!given) return device.ops.checkToken(undefined);
   const uuid = copyFromUser(task, bind.token_uuid_ptr, 16);
   if (isErrno(uuid)) return uuid;
-  return device.ops.checkToken(
-    Array.from(uuid, (byte) => byte.toString(16).padStart(2, '0')).join(''),
-  );
+  return device.ops.checkToken(hexOf(uuid));
 }
 
 function unbind(device: VfioDevice): void {

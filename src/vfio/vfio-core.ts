@@ -1,8 +1,7 @@
 /**
  * The VFIO subsystem of one machine: registered devices, their groups, minors and nodes (vfio.md 1.1, 1.2, 3.1, 3.5, 4.2).
  *
- * NOT IMPLEMENTED: SR-IOV through vfio-pci and with it VF tokens (a token on a function is EINVAL as for any
- * non-SR-IOV device), variant drivers with migration, spapr and platform devices.
+ * NOT IMPLEMENTED: variant drivers with migration, spapr and platform devices.
  */
 import { EINVAL, ENODEV, isErrno, type Result, type Status } from '../base/errno.ts';
 import type { OpenFile } from '../base/file.ts';
@@ -52,6 +51,8 @@ export class VfioParameters {
   dmaEntryLimit = 65535;
   /** disable_denylist of vfio_pci: devices that are better not given to users are given. */
   disableDenylist = false;
+  /** enable_sriov of vfio_pci: users of a physical function may switch on its virtual ones. */
+  enableSriov = false;
 }
 
 /** What the constructor is given. */

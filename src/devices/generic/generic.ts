@@ -4,11 +4,22 @@
  *
  * NOT IMPLEMENTED: it does no DMA and raises no interrupt.
  */
-import type { BarSpec, DeviceModel, DeviceOptions, DeviceType, PciIdentity } from '../port.ts';
+import type {
+  BarSpec,
+  DeviceModel,
+  DeviceOptions,
+  DeviceType,
+  PciIdentity,
+  VirtualIdentity,
+} from '../port.ts';
 
 /** As many entries of 16 bytes as there are before the pending bits. */
 const PENDING_BITS = 0x1000;
 const MSIX_VECTORS = PENDING_BITS / 16;
+
+/** Where its virtual functions stand, and their device id. */
+const VFS = { firstOffset: 0x80, stride: 1 };
+const VF_DEVICE = 0x0006;
 
 const OPTIONS = {
   // 0xffff is what a read of an empty slot gives.
@@ -49,6 +60,12 @@ const OPTIONS = {
   },
   ats: { kind: 'boolean', default: false, help: 'address translation services; PCIe only' },
   pri: { kind: 'boolean', default: false, help: 'page requests; with ats only' },
+  vfs: {
+    kind: 'integer',
+    default: 0,
+    max: 64,
+    help: 'virtual functions that can be switched on, with BARs and MSI-X as its own; PCIe only',
+  },
 } as const;
 
 export const generic: DeviceType = {
@@ -56,6 +73,7 @@ export const generic: DeviceType = {
   summary: 'a function without behaviour, for neighbours and virtual functions',
   options: OPTIONS,
   identity: identityOf,
+  virtualIdentity: (options) => withVectors(Number(options['msix_vectors'])),
   create: () => new Generic(),
 };
 
@@ -75,6 +93,9 @@ class Generic implements DeviceModel {
   restore(state: ReadonlyMap<number, number>): void {
     this.#registers.clear();
     for (const [offset, byte] of state) this.#registers.set(offset, byte);
+  }
+  virtualFunction(): DeviceModel {
+    return new Generic();
   }
   mmioRead(_bar: number, offset: number, width: number): bigint {
     let value = 0n;
@@ -104,10 +125,16 @@ function identityOf(options: DeviceOptions): PciIdentity {
     bars,
     interruptPin: 0,
     powerManagement: true,
-    ...(vectors > 0 && { msix: { vectors, bar: 4, tableOffset: 0, pbaOffset: PENDING_BITS } }),
+    ...withVectors(vectors),
     ...(options['pcie'] && { pcie: { flr: true, type: 'endpoint' as const } }),
     pasidBits: Number(options['pasid_bits']),
     ats: Boolean(options['ats']),
     pri: Boolean(options['pri']),
+    ...(options['vfs'] && {
+      sriov: { totalVfs: Number(options['vfs']), ...VFS, device: VF_DEVICE, bars },
+    }),
   };
+}
+function withVectors(vectors: number): VirtualIdentity {
+  return vectors > 0 ? { msix: { vectors, bar: 4, tableOffset: 0, pbaOffset: PENDING_BITS } } : {};
 }

@@ -17,7 +17,7 @@ import {
 } from './entries.ts';
 import { BRIDGE_TYPES, type BridgeType } from './names.ts';
 import { optionProblems } from './options.ts';
-import { identityProblems } from './identity-check.ts';
+import { identityProblems, sriovPlaceProblem } from './identity-check.ts';
 import { missingBackings, wireOf } from './host-needs.ts';
 import { contradictionsOf } from './releases.ts';
 import type { Problem } from './shape-problems.ts';
@@ -238,9 +238,15 @@ function functionCanExist(check: Check, entry: DeviceEntry): void {
   if (!type || optionProblems(type, entry.device.options).length > 0) return;
   const options = withDefaults(type.options, entry.device.options);
   const pci = type.identity(options);
+  const { device, fn } = parseAddress(entry.device.at);
+  const beyond = sriovPlaceProblem(pci, (device << 3) | fn);
   const devices = check.entries.filter((e) => wireAt(check, e) !== undefined);
   const given = { host: check.host, devices: devices.map((e) => e.device.at) };
-  const problems = [...identityProblems(pci), ...missingBackings(type, options, given)];
+  const problems = [
+    ...identityProblems(pci),
+    ...missingBackings(type, options, given),
+    ...(beyond === undefined ? [] : [beyond]),
+  ];
   for (const problem of problems) check.report(entry, 'options', problem);
   const above = entry.parent?.device.type ?? '';
   if (pci.pcie && ['pci-bridge', 'pcie-to-pci-bridge'].includes(above)) {

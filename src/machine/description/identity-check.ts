@@ -1,6 +1,6 @@
 /**
  * Can such a PCI function exist? What a device model says of its function against what configuration space, windows
- * and capabilities have room for (PCIe 7.5.1, 7.7.1, 7.7.2, 7.8.9).
+ * and capabilities have room for (PCIe 7.5.1, 7.7.1, 7.7.2, 7.8.9, 9.3.3).
  */
 import type { BarSpec, PciIdentity } from '../../pci/identity.ts';
 import { given } from './wording.ts';
@@ -28,7 +28,12 @@ const RANGES = {
 
 /** Everything that is wrong with it, in words. */
 export function identityProblems(pci: PciIdentity): string[] {
-  return [...numberProblems(pci), ...barProblems(pci.bars), ...capabilityProblems(pci)];
+  return [
+    ...numberProblems(pci),
+    ...barProblems(pci.bars),
+    ...capabilityProblems(pci),
+    ...sriovProblems(pci),
+  ];
 }
 
 function numberProblems(pci: PciIdentity): string[] {
@@ -82,6 +87,36 @@ function capabilityProblems(pci: PciIdentity): string[] {
     problems.push('page requests (PRI) are part of ATS, which is off');
   }
   return problems;
+}
+
+/** A bus has so many functions. */
+const FUNCTIONS_OF_BUS = 256;
+
+function sriovProblems({ sriov, pcie }: PciIdentity): string[] {
+  if (!sriov) return [];
+  if (!pcie) return ['only a PCIe function has SR-IOV, and this one is conventional'];
+  const { totalVfs, firstOffset, stride, device, bars } = sriov;
+  const counts = { totalVfs, firstOffset, stride };
+  const problems = Object.entries(counts).flatMap(([key, value]) =>
+    Number.isInteger(value) && value >= 1 && value <= FUNCTIONS_OF_BUS
+      ? []
+      : [`${key} of SR-IOV is 1 to ${FUNCTIONS_OF_BUS}, not ${given(value)}`],
+  );
+  if (!Number.isInteger(device) || device < 0 || device > 0xffff) {
+    problems.push(`the device id of virtual functions is 0 to 65535, not ${given(device)}`);
+  }
+  if (bars.some(({ kind }) => kind === 'io')) {
+    problems.push('virtual functions have memory BARs only');
+  }
+  return [...problems, ...barProblems(bars).map((problem) => `of virtual functions: ${problem}`)];
+}
+
+/** A virtual function stands on the bus of its physical one, which is at `devfn` there. */
+export function sriovPlaceProblem({ sriov }: PciIdentity, devfn: number): string | undefined {
+  if (!sriov) return undefined;
+  const last = devfn + sriov.firstOffset + (sriov.totalVfs - 1) * sriov.stride;
+  if (last < FUNCTIONS_OF_BUS) return undefined;
+  return `the last of ${sriov.totalVfs} virtual functions would stand beyond the end of the bus`;
 }
 
 /** Bytes of one entry of the table. */

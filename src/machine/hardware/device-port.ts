@@ -42,12 +42,16 @@ const SWITCHES: Readonly<Record<ConfigSwitch, (fn: PciDeviceFunction) => boolean
   messages: (fn) => fn.messagesEnabled,
   ats: (fn) => fn.atsEnabled,
   pageRequests: (fn) => fn.pageRequestsEnabled,
+  virtualFunctions: (fn) => fn.virtualFunctions > 0,
 };
 
 function configOf(fn: PciDeviceFunction): ConfigPort {
   return {
     name: fn.name,
     is: (what) => SWITCHES[what](fn),
+    get virtualFunctions() {
+      return fn.virtualFunctions;
+    },
     watch(what, run) {
       let last = SWITCHES[what](fn);
       const look = (): void => {

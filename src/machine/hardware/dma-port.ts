@@ -90,6 +90,9 @@ export class DmaPort implements DeviceDma {
     return rc;
   }
   #start(at: Target, transfer: Transfer): Status<'EFAULT'> {
+    if (!this.#fn.present) {
+      return refuse(EFAULT, 'the function is not plugged in', { device: this.#fn.name });
+    }
     if (!this.#fn.busMaster) {
       return refuse(EFAULT, 'bus mastering is off: the function may not start a transfer', {
         device: this.#fn.name,

@@ -10,6 +10,7 @@ import {
   PCI_INTERRUPT_LINE,
 } from '../../uapi/pci-regs.ts';
 import type { PciBar } from '../../pci/bar.ts';
+import type { BarSpec } from '../../pci/identity.ts';
 import type { PciSlot } from './slot.ts';
 
 const MIB = 0x10_0000;
@@ -17,8 +18,17 @@ const PAGE = 0x1000;
 /** Offset of the memory base and limit of a bridge, 16 bits each in units of 1 MiB. */
 const BRIDGE_MEMORY = 0x20;
 
+/** Something that wants bus addresses. */
+interface Wish {
+  readonly kind: BarSpec['kind'];
+  readonly size: number;
+  /** Whoever asked for the same before gets the same again. */
+  readonly key: string;
+}
+
 /** Hands out bus addresses; one for a whole machine. */
 export class Firmware {
+  readonly #given = new Map<string, number>();
   #mem32 = 0xe000_0000;
   #mem64 = 0x1_0000_0000;
   #io = 0xc000;
@@ -33,7 +43,8 @@ export class Firmware {
   }
 
   #endpoint(slot: PciSlot): void {
-    for (const bar of slot.fn.bars) if (bar) bar.assign(this.#place(bar));
+    for (const bar of slot.fn.bars) if (bar) bar.assign(this.#place(wishOf(slot, bar)));
+    this.#virtualFunctions(slot);
     const bars = slot.fn.bars.filter((bar) => bar !== undefined);
     const decode =
       (bars.some((bar) => bar.isIo) ? PCI_COMMAND_IO : 0) |
@@ -44,30 +55,71 @@ export class Firmware {
     this.#line = this.#line === 11 ? 10 : 11;
   }
 
+  /** Room for all virtual functions there can be. */
+  #virtualFunctions(slot: PciSlot): void {
+    const { sriov } = slot.fn;
+    if (!sriov) return;
+    const { bars, totalVfs } = sriov.spec;
+    for (const bar of bars) {
+      const size = bar.size * totalVfs;
+      const key = `${slot.name} VF ${bar.index}`;
+      sriov.bars.get(bar.index)!.assign(this.#place({ kind: bar.kind, size, key }));
+    }
+  }
+
+  /** A function was plugged in behind the bridge: its window takes the addresses in. */
+  widen(bridge: PciSlot, slot: PciSlot): void {
+    for (const bar of slot.fn.bars) if (bar?.kind === 'mem32') widenTo(bridge, bar);
+  }
+
   #bridge(slot: PciSlot, below: (bridge: PciSlot) => readonly PciSlot[]): void {
     const first = Math.ceil(this.#mem32 / MIB);
     this.#mem32 = first * MIB;
     this.assign(below(slot), below);
     const end = Math.ceil(this.#mem32 / MIB);
     this.#mem32 = end * MIB;
-    // A base above its limit is a closed window.
-    const [base, limit] = end > first ? [first, end - 1] : [0xfff, 0];
-    slot.fn.writeConfig(BRIDGE_MEMORY, 4, (((limit << 4) << 16) | (base << 4)) >>> 0);
+    if (end > first) setWindow(slot, first, end - 1);
+    else setWindow(slot, 0xfff, 0);
     slot.fn.writeConfig(PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
   }
 
   /** Memory BARs begin on pages of their own, so that each can be mapped alone. */
-  #place(bar: PciBar): number {
-    if (bar.isIo) {
-      this.#io = Math.ceil(this.#io / bar.size) * bar.size;
-      this.#io += bar.size;
-      return this.#io - bar.size;
+  #place({ kind, size, key }: Wish): number {
+    const name = `${key} ${kind} ${size}`;
+    const at = this.#given.get(name) ?? this.#fresh(kind, size);
+    this.#given.set(name, at);
+    return at;
+  }
+  #fresh(kind: BarSpec['kind'], size: number): number {
+    if (kind === 'io') {
+      this.#io = Math.ceil(this.#io / size) * size;
+      this.#io += size;
+      return this.#io - size;
     }
-    const step = Math.max(bar.size, PAGE);
-    const from = bar.kind === 'mem64' ? this.#mem64 : this.#mem32;
+    const step = Math.max(size, PAGE);
+    const from = kind === 'mem64' ? this.#mem64 : this.#mem32;
     const at = Math.ceil(from / step) * step;
-    if (bar.kind === 'mem64') this.#mem64 = at + step;
+    if (kind === 'mem64') this.#mem64 = at + step;
     else this.#mem32 = at + step;
     return at;
   }
+}
+
+function wishOf(slot: PciSlot, { kind, size, index }: PciBar): Wish {
+  return { kind, size, key: `${slot.name} BAR ${index}` };
+}
+
+function widenTo(bridge: PciSlot, { address, size }: PciBar): void {
+  const { fn } = bridge;
+  const window = fn.readConfig(BRIDGE_MEMORY, 4);
+  const [base, limit] = [(window >>> 4) & 0xfff, window >>> 20];
+  const first = Math.floor(address / MIB);
+  const last = Math.ceil((address + size) / MIB) - 1;
+  const isOpen = base <= limit;
+  setWindow(bridge, isOpen ? Math.min(base, first) : first, isOpen ? Math.max(limit, last) : last);
+}
+
+/** In MiB; a base above its limit is a closed window. */
+function setWindow({ fn }: PciSlot, base: number, limit: number): void {
+  fn.writeConfig(BRIDGE_MEMORY, 4, (((limit << 4) << 16) | (base << 4)) >>> 0);
 }

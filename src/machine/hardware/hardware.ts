@@ -1,6 +1,7 @@
 /**
  * The PCI tree of a machine: buses and functions from the description, IOMMUs above them, addresses from the
- * firmware. Whole when it is made, and without a kernel (core.md 1.4, 2.3).
+ * firmware (core.md 1.4, 2.3). It is whole when it is made, and without a kernel; later functions are plugged in and out,
+ * and virtual ones come and go as their physical one says.
  */
 import { Bug } from '../../base/bug.ts';
 import type { IommuCore } from '../../core/contract/iommu-core.ts';
@@ -9,6 +10,7 @@ import { Wires } from '../../devices/wires.ts';
 import type { EnableBits } from '../../drivers/iommu-type.ts';
 import type { PciGrouping } from '../../drivers/pci-group.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
+import { pciName } from '../../pci/identity.ts';
 import { PciBus } from '../../pci/topology.ts';
 import { iommuNames, parseAddress, type HardwareTypes } from '../description/entries.ts';
 import type { DeviceDescription, MachineDescription } from '../description/description.ts';
@@ -18,6 +20,7 @@ import { Firmware } from './firmware.ts';
 import { InterruptController } from './interrupt-controller.ts';
 import { makeIommus, type MachineIommu } from './iommus.ts';
 import { PciSlot } from './slot.ts';
+import { VirtualFunctions, type VirtualBus } from './virtual-functions.ts';
 
 /** Everything that is plugged in, and the IOMMUs above it. */
 export class Hardware {
@@ -33,8 +36,22 @@ export class Hardware {
   readonly #host: HostBackings;
   readonly #wires: Wires;
   readonly #bus: Bus;
+  readonly #memory: MachineMemory;
   /** Name of the IOMMU above, by address of the function. */
-  readonly #iommuAbove: ReadonlyMap<string, string>;
+  readonly #iommuAbove: Map<string, string>;
+  readonly #firmware = new Firmware();
+  readonly #virtual = new Map<PciSlot, VirtualFunctions>();
+  readonly #virtualBus: VirtualBus = {
+    make: (pf, index) => this.#makeVf(pf, index),
+    appears: (slot) => {
+      if (this.#slots.has(slot.name)) return false;
+      slot.place.bus.restore(slot.place);
+      this.#enter(slot);
+      this.#decode(slot, true);
+      return true;
+    },
+    disappears: (slot) => this.#leave(slot),
+  };
 
   constructor(parts: {
     core: IommuCore;
@@ -50,6 +67,7 @@ export class Hardware {
     this.#types = parts.types;
     this.#host = parts.host;
     this.#wires = new Wires(core.env.clock, parts.host);
+    this.#memory = memory;
     this.#bus = { env: core.env, memory, controller: this.controller };
     this.#iommuAbove = iommusAbove(description, parts.types);
     const types = parts.types.iommus;
@@ -61,17 +79,49 @@ export class Hardware {
     });
     this.#plugBus(description.devices, undefined);
     for (const { model } of this.#inOrder) model?.powerOn();
-    new Firmware().assign(this.childrenOf(undefined), (bridge) => this.childrenOf(bridge));
-    for (const slot of this.#inOrder) {
-      for (const bar of slot.fn.bars) if (bar && !bar.isIo) memory.addWindow(bar.window);
-    }
+    this.#firmware.assign(this.childrenOf(undefined), (bridge) => this.childrenOf(bridge));
+    for (const slot of this.#inOrder) this.#decode(slot, true);
   }
 
   /** The machine ends: devices give up what they have in progress outside of it. */
   close(): void {
-    for (const { model } of this.#inOrder) model?.close?.();
+    for (const slot of this.#inOrder) this.#end(slot);
   }
 
+  /**
+   * Plug a device in, and all behind it if it is a bridge. Checked before: `whole` is the description of the machine with
+   * it, and its place is free. The kernel knows nothing of it yet.
+   */
+  plug(device: DeviceDescription, bridge: PciSlot | undefined, whole: MachineDescription): PciSlot {
+    for (const [at, name] of iommusAbove(whole, this.#types)) this.#iommuAbove.set(at, name);
+    const siblings = this.childrenOf(bridge).map(({ description }) => description);
+    const slot = this.#plug(device, bridge, [...siblings, device]);
+    if (device.devices.length > 0) this.#plugBus(device.devices, slot);
+    const fresh = this.#within(slot);
+    for (const { model } of fresh) model?.powerOn();
+    this.#firmware.assign([slot], (of) => this.childrenOf(of));
+    if (bridge) this.#firmware.widen(bridge, slot);
+    for (const each of fresh) this.#decode(each, true);
+    return slot;
+  }
+
+  /** Pull a function out with all behind it, whatever it is doing; whoever still uses it sees that nothing answers. */
+  unplug(slot: PciSlot): void {
+    const all = this.#within(slot).filter(({ fn }) => !fn.carrier);
+    for (const each of all.reverse()) {
+      each.fn.setPlugged(false);
+      this.#leave(each);
+      each.fn.reset('bus');
+      this.#end(each);
+      this.#virtual.delete(each);
+      this.#wires.remove(each.name);
+    }
+  }
+
+  /** By address, '0000:00:04.0'. */
+  slot(name: string): PciSlot | undefined {
+    return this.#slots.get(name);
+  }
   /** Everything plugged in, by address. */
   slots(): readonly PciSlot[] {
     return this.#inOrder;
@@ -95,6 +145,56 @@ export class Hardware {
         for (const fn of withId(requesterId)) fn.enablePageRequests(enabled);
       },
     };
+  }
+
+  /** A function and everything behind it. */
+  #within(slot: PciSlot): PciSlot[] {
+    return [slot, ...this.childrenOf(slot).flatMap((child) => this.#within(child))];
+  }
+  #end(slot: PciSlot): void {
+    for (const vf of this.#virtual.get(slot)?.made ?? []) vf.model?.close?.();
+    if (!slot.fn.carrier) slot.model?.close?.();
+  }
+  /** Its memory answers on the bus, as far as configuration space says, or does not. */
+  #decode(slot: PciSlot, on: boolean): void {
+    for (const bar of slot.fn.bars) {
+      if (!bar || bar.isIo) continue;
+      if (on) this.#memory.addWindow(bar.window);
+      else this.#memory.removeWindow(bar.window);
+    }
+  }
+  #enter(slot: PciSlot): void {
+    this.#slots.set(slot.name, slot);
+    const after = this.#inOrder.findIndex((other) => other.name > slot.name);
+    this.#inOrder.splice(after < 0 ? this.#inOrder.length : after, 0, slot);
+  }
+  #leave(slot: PciSlot): void {
+    this.#decode(slot, false);
+    slot.place.bus.remove(slot.place);
+    this.#slots.delete(slot.name);
+    this.#inOrder.splice(this.#inOrder.indexOf(slot), 1);
+  }
+
+  #makeVf(pf: PciSlot, vfIndex: number): PciSlot {
+    const at = vfAddress(pf.fn, vfIndex);
+    const above = this.#iommuAbove.get(pf.name);
+    if (above !== undefined) this.#iommuAbove.set(at, above);
+    const { type, options, acs } = pf.description;
+    const own = { aliases: [], directRegions: [], devices: [] };
+    return new PciSlot({
+      bus: this.#bus,
+      description: { type, options, acs, at, driver: 'none', vfOf: pf.name, ...own },
+      host: this.#host,
+      type: this.#types.devices.get(type),
+      on: pf.place.bus,
+      parent: pf.parent,
+      physfn: pf,
+      vfIndex,
+      multifunction: false,
+      iommu: pf.iommu,
+      hotResetSet: () => undefined,
+      wires: this.#wires,
+    });
   }
 
   #plugBus(devices: readonly DeviceDescription[], bridge: PciSlot | undefined): void {
@@ -126,9 +226,8 @@ export class Hardware {
       iommu: this.iommus.find((iommu) => iommu.name === above),
       hotResetSet: (of) => this.#hotResetSet(of),
     });
-    this.#slots.set(at, slot);
-    const after = this.#inOrder.findIndex((other) => other.name > at);
-    this.#inOrder.splice(after < 0 ? this.#inOrder.length : after, 0, slot);
+    this.#enter(slot);
+    if (slot.fn.sriov) this.#virtual.set(slot, new VirtualFunctions(slot, this.#virtualBus));
     return slot;
   }
 
@@ -147,6 +246,12 @@ export class Hardware {
     if (!slot.parent || slot.physfn) return undefined;
     return this.childrenOf(slot.parent).map((sibling) => sibling.fn);
   }
+}
+
+/** Where a virtual function stands: on the bus of its physical one. */
+export function vfAddress(pf: PciDeviceFunction, index: number): string {
+  const devfn = pf.devfn + pf.sriov!.offsetOf(index);
+  return pciName({ ...pf.at, device: devfn >> 3, fn: devfn & 7 });
 }
 
 /** A function's own word, that of a bridge above it, or the first there is; 'none' is no name of any. */

@@ -3,13 +3,14 @@
  *
  * Hardware only: it is there whether a kernel knows it or not. What a kernel makes of it is a PciDev.
  */
+import { Bug } from '../../base/bug.ts';
 import { withDefaults } from '../../base/options.ts';
 import type { HostBackings } from '../../devices/host-services.ts';
 import { hostServices } from '../../devices/host-turns.ts';
-import type { DeviceModel, DeviceType } from '../../devices/port.ts';
+import type { DeviceModel, DeviceOptions, DevicePort, DeviceType } from '../../devices/port.ts';
 import type { Wires } from '../../devices/wires.ts';
 import { requesterIdAtRoot } from '../../pci/alias.ts';
-import { PciDeviceFunction } from '../../pci/function.ts';
+import { PciDeviceFunction, type Carrier } from '../../pci/function.ts';
 import type { PciIdentity } from '../../pci/identity.ts';
 import type { PciBus, PciFunction } from '../../pci/topology.ts';
 import { isBridge, parseAddress } from '../description/entries.ts';
@@ -39,6 +40,8 @@ export interface PlugIn {
   readonly parent: PciSlot | undefined;
   /** Of a virtual function: the function that carries it. */
   readonly physfn: PciSlot | undefined;
+  /** Of a virtual function that its physical one switches on: which of them, from 0. */
+  readonly vfIndex?: number;
   /** Another function answers at the same device number. */
   readonly multifunction: boolean;
   /** Undefined: addresses of this function are physical. */
@@ -67,7 +70,7 @@ export class PciSlot {
     const options = type && withDefaults(type.options, description.options);
     const identity = withNeighbours(
       plug,
-      type && options ? type.identity(options) : bridgeIdentity(description),
+      type && options ? identityOf(plug, type, options) : bridgeIdentity(description),
     );
     this.description = description;
     this.parent = plug.parent;
@@ -84,6 +87,7 @@ export class PciSlot {
       },
       registers: () => this.model,
       hotResetSet: () => plug.hotResetSet(this),
+      carrier: carrierOf(plug),
     });
     this.dma = new DmaPort({
       bus,
@@ -99,9 +103,11 @@ export class PciSlot {
         clock: bus.env.clock,
         plug: (name) => plug.wires.plug(description.at, name),
       },
-      type.needs?.(options) ?? [],
+      // What a virtual function has of the host it has through its physical one.
+      this.fn.carrier ? [] : (type.needs?.(options) ?? []),
     );
-    this.model = type.create(devicePort(this.fn, this.dma, host), options);
+    const port = devicePort(this.fn, this.dma, host);
+    this.model = virtualModel(plug, port) ?? type.create(port, options);
   }
   /** A unit that keeps the TLBs of devices hears who has one, before the device does. */
   #tellUnit(iommu: MachineIommu | undefined): void {
@@ -120,6 +126,38 @@ export class PciSlot {
   get isBridge(): boolean {
     return this.fn.identity.bridge !== undefined;
   }
+}
+
+function carrierOf({ physfn, vfIndex }: PlugIn): Carrier | undefined {
+  return physfn && vfIndex !== undefined ? { pf: physfn.fn, index: vfIndex } : undefined;
+}
+
+/** Of a virtual function its physical one says the ids and the BARs. */
+function identityOf(plug: PlugIn, type: DeviceType, options: DeviceOptions): PciIdentity {
+  const carrier = carrierOf(plug);
+  if (!carrier) return type.identity(options);
+  const { sriov, ...pf } = carrier.pf.identity;
+  return {
+    vendor: pf.vendor,
+    device: sriov!.device,
+    revision: pf.revision,
+    classCode: pf.classCode,
+    ...(pf.subsystemVendor !== undefined && { subsystemVendor: pf.subsystemVendor }),
+    ...(pf.subsystem !== undefined && { subsystem: pf.subsystem }),
+    ...type.virtualIdentity?.(options),
+    bars: sriov!.bars,
+    interruptPin: 0,
+    pcie: { flr: true, type: pf.pcie?.type ?? 'endpoint' },
+    virtual: true,
+  };
+}
+
+function virtualModel(plug: PlugIn, port: DevicePort): DeviceModel | undefined {
+  const { physfn, vfIndex, description } = plug;
+  if (!physfn || vfIndex === undefined) return undefined;
+  const made = physfn.model?.virtualFunction?.(vfIndex, port);
+  if (!made) throw new Bug(`${description.type} has SR-IOV and makes no virtual functions`);
+  return made;
 }
 
 /** The identity of the model, and what it says only because of where it stands. */

@@ -33,6 +33,8 @@ export interface DriverHooks {
   probe?(pci: PciDev): Status;
   /** A WaitQueue: somebody still uses the device; run again when woken. */
   remove?(pci: PciDev): Outcome<Status>;
+  /** So many virtual functions are wanted; 0: none, and a WaitQueue as for remove. @kernel sriov_configure */
+  sriovConfigure?(pci: PciDev, count: number): Outcome<Status>;
 }
 
 /** A driver of PCI devices: which devices it takes, and what it does when it gets or loses one. @kernel pci_driver */
@@ -173,6 +175,11 @@ export class DriverCore {
 
   /** @kernel really_probe, pci_dma_configure */
   #probe(driver: KernelDriver, pci: PciDev): Status {
+    if (!pci.canProbe) {
+      return refuse(ENODEV, 'sriov_drivers_autoprobe keeps drivers from virtual functions', {
+        device: pci.name,
+      });
+    }
     if (!driver.driverManagedDma) {
       const rc = deviceUseDefaultDomain(pci.dev);
       if (rc) return rc;

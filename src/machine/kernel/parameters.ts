@@ -1,7 +1,7 @@
 /**
  * Module parameters under /sys/module (vfio.md 4.1): some are kernel traits, some are limits of a subsystem.
  */
-import { EINVAL, isErrno, type Result, type Status } from '../../base/errno.ts';
+import { EINVAL, ERANGE, isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { KernelEnv } from '../../base/kernel-env.ts';
 import type { KernelTrait } from '../../base/kernel-traits.ts';
 import { refuse } from '../../base/refuse.ts';
@@ -28,7 +28,10 @@ export function makeModules(env: KernelEnv, vfio: VfioSubsystem): Modules {
       },
       disable_idle_d3: constant('N'),
       disable_vga: constant('Y'),
-      enable_sriov: constant('N'),
+      enable_sriov: {
+        read: () => yesNo(limits.enableSriov),
+        write: (text) => setBool(text, (on) => (limits.enableSriov = on)),
+      },
       nointxmask: constant('N'),
     },
     vfio_pci_core: {},
@@ -72,6 +75,20 @@ function setCount(text: string, set: (n: number) => void): Status {
   }
   set(n);
   return undefined;
+}
+
+/** A number as C writes it. EINVAL: it is none; ERANGE: above `most`. @kernel kstrtoull */
+export function parseUnsigned(text: string, most: number): Result<number, 'EINVAL' | 'ERANGE'> {
+  const [, digits = ''] = /^\+?(0x[0-9a-f]+|[0-9]+)\n?$/i.exec(text) ?? [];
+  const isOctal = /^0[0-9]/.test(digits);
+  const value = isOctal ? (/^[0-7]+$/.test(digits) ? parseInt(digits, 8) : NaN) : Number(digits);
+  if (digits === '' || Number.isNaN(value)) {
+    return refuse(EINVAL, 'an unsigned number is decimal, 0x and hex digits, or 0 and octal ones', {
+      text: text.trim(),
+    });
+  }
+  if (value > most) return refuse(ERANGE, 'the number is too large', { text: text.trim(), most });
+  return value;
 }
 
 /** @kernel kstrtobool */

@@ -6,9 +6,25 @@ import { Device, type DeviceDriver } from '../../core/contract/device.ts';
 import type { IommuCore } from '../../core/contract/iommu-core.ts';
 import { dmaPrepareMsi } from '../../core/dma/msi.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
+import type { Sriov } from '../../pci/sriov.ts';
 import type { InterruptController } from '../hardware/interrupt-controller.ts';
 import type { PciSlot } from '../hardware/slot.ts';
 import { PciDevIrqs } from './irqs.ts';
+
+/** What the kernel keeps of the virtual functions of a physical one. @kernel pci_sriov */
+export class PciSriov {
+  readonly hardware: Sriov;
+  /** Virtual functions that are in use. */
+  numVfs = 0;
+  /** Are they offered to drivers when they appear? */
+  driversAutoprobe = true;
+  constructor(hardware: Sriov) {
+    this.hardware = hardware;
+  }
+  get totalVfs(): number {
+    return this.hardware.spec.totalVfs;
+  }
+}
 
 /** A function as the kernel knows it. @kernel pci_dev */
 export class PciDev {
@@ -19,19 +35,25 @@ export class PciDev {
   readonly irqs: PciDevIrqs;
   driverOverride: string | undefined;
   readonly numaNode = -1;
+  /** Of a physical function with SR-IOV. */
+  readonly sriov: PciSriov | undefined;
   /** By writing the sysfs file `enable`. */
   enabledByHand = false;
 
-  /** `physfn` is the device of the function that carries this virtual one, when the kernel knows it. */
+  /** The function that carries this virtual one, when the kernel knows it. */
+  readonly physfn: PciDev | undefined;
+
   constructor(parts: {
     core: IommuCore;
     controller: InterruptController;
     slot: PciSlot;
-    physfn: Device | undefined;
+    physfn: PciDev | undefined;
   }) {
     const { core, controller, slot, physfn } = parts;
     this.slot = slot;
-    this.dev = newDevice(core, slot, physfn);
+    this.physfn = physfn;
+    this.dev = newDevice(core, slot, physfn?.dev);
+    this.sriov = slot.fn.sriov && new PciSriov(slot.fn.sriov);
     this.irqs = new PciDevIrqs({
       fn: slot.fn,
       controller,
@@ -51,6 +73,15 @@ export class PciDev {
   }
   get driver(): DeviceDriver | undefined {
     return this.dev.driver;
+  }
+  /** Virtual functions in use. @kernel pci_num_vf */
+  get numVfs(): number {
+    return this.sriov?.numVfs ?? 0;
+  }
+  /** May a driver look at it? Virtual functions can be kept for users. @kernel pci_device_can_probe */
+  get canProbe(): boolean {
+    const { driversAutoprobe = true } = this.physfn?.sriov ?? {};
+    return driversAutoprobe || this.driverOverride !== undefined;
   }
   get sysPath(): string {
     return sysPathOf(this.slot);

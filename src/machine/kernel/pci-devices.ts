@@ -4,16 +4,17 @@
  * A function that was removed stays plugged in; the next scan finds it again, as a new device.
  */
 import type { Status } from '../../base/errno.ts';
-import type { WaitQueue } from '../../base/wait-queue.ts';
+import type { Outcome } from '../../base/wait-queue.ts';
 import type { Device } from '../../core/contract/device.ts';
 import type { IommuCore } from '../../core/contract/iommu-core.ts';
 import { busAddDevice, busRemoveDevice } from '../../core/probe/register.ts';
 import type { PciGrouping } from '../../drivers/pci-group.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
-import type { Hardware } from '../hardware/hardware.ts';
+import { vfAddress, type Hardware } from '../hardware/hardware.ts';
 import type { PciSlot } from '../hardware/slot.ts';
 import type { DriverCore } from './driver-core.ts';
 import { PciDev } from './pci-dev.ts';
+import { disableSriov } from './sriov.ts';
 
 /** Every PciDev of a machine, by name and by function. @kernel pci_scan_root_bus, pci_stop_and_remove_bus_device */
 export class PciDevices {
@@ -38,7 +39,7 @@ export class PciDevices {
 
   /** All of them, by address. */
   devices(): PciDev[] {
-    return this.#known(this.#hardware.slots());
+    return [...this.#byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
   /** By address, '0000:00:04.0'. */
   device(name: string): PciDev | undefined {
@@ -56,7 +57,7 @@ export class PciDevices {
   }
   /** Behind a bridge; undefined: on the root buses. */
   childrenOf(bridge: PciDev | undefined): PciDev[] {
-    return this.#known(this.#hardware.childrenOf(bridge?.slot));
+    return this.devices().filter(({ slot }) => slot.parent === bridge?.slot);
   }
   /** Virtual functions of a physical one. */
   vfsOf(pf: PciDev): PciDev[] {
@@ -77,24 +78,43 @@ export class PciDevices {
    * the device; run again when woken.
    * @kernel pci_stop_and_remove_bus_device
    */
-  remove(pci: PciDev): Status | WaitQueue {
+  remove(pci: PciDev): Outcome<Status> {
+    if (this.device(pci.name) !== pci) return undefined;
     for (const child of this.childrenOf(pci)) {
       const rc = this.remove(child);
       if (rc) return rc;
     }
-    const rc = this.#drivers.release(pci);
+    const rc = this.#drivers.release(pci) ?? disableSriov(this, pci);
     if (rc) return rc;
     this.#forget(pci);
     return undefined;
   }
 
+  /** Find the virtual functions that `pf` shows now, then their drivers. `found` as for scan(). */
+  addVirtualFunctions(pf: PciDev, found: (pci: PciDev) => void): void {
+    const slots = this.#hardware.slots().filter(({ physfn }) => physfn === pf.slot);
+    this.#attach(this.#discoverAll(slots, found));
+  }
+  /** Of those a physical function would show: the first address at which another function answers. */
+  takenByOthers(pf: PciDev, count: number): string | undefined {
+    const names = Array.from({ length: count }, (_, n) => vfAddress(pf.fn, n));
+    return names.find((name) => this.#hardware.slot(name) ?? this.device(name));
+  }
+  /** A virtual function does not answer a scan: its vendor id reads as if nobody was there. */
   #scanBus(bridge: PciSlot | undefined, found: (pci: PciDev) => void): void {
-    const slots = this.#hardware.childrenOf(bridge);
+    const slots = this.#hardware.childrenOf(bridge).filter(({ fn }) => !fn.carrier);
+    const fresh = this.#discoverAll(slots, found);
+    for (const slot of slots) if (slot.isBridge) this.#scanBus(slot, found);
+    this.#attach(fresh);
+  }
+  #discoverAll(slots: readonly PciSlot[], found: (pci: PciDev) => void): PciDev[] {
     const fresh = slots.filter((slot) => !this.at(slot)).map((slot) => this.#discover(slot));
     for (const pci of fresh) found(pci);
-    for (const slot of slots) if (slot.isBridge) this.#scanBus(slot, found);
+    return fresh;
+  }
+  #attach(fresh: readonly PciDev[]): void {
     if (!this.#drivers.autoprobe) return;
-    for (const pci of fresh) this.#drivers.attach(pci);
+    for (const pci of fresh) if (pci.canProbe) this.#drivers.attach(pci);
   }
 
   /** It is made known to its IOMMU, then probed by the IOMMU layer. @kernel pci_device_add */
@@ -103,7 +123,7 @@ export class PciDevices {
       core: this.#core,
       controller: this.#hardware.controller,
       slot,
-      physfn: slot.physfn && this.at(slot.physfn)?.dev,
+      physfn: slot.physfn && this.at(slot.physfn),
     });
     this.#core.env.refs.same(slot.fn, pci.dev);
     this.#byFunction.set(slot.fn, pci);
@@ -120,9 +140,5 @@ export class PciDevices {
     this.#grouping.unbind(pci.dev);
     this.#byFunction.delete(slot.fn);
     this.#byName.delete(slot.name);
-  }
-
-  #known(slots: readonly PciSlot[]): PciDev[] {
-    return slots.flatMap((slot) => this.at(slot) ?? []);
   }
 }

@@ -263,7 +263,7 @@ describe('access to registers', () => {
       store: (at, width, value) => cycles.push(`store ${at} ${width} ${value.toString(16)}`),
     };
     frames.addWindow(window);
-    expect(() => frames.addWindow({ ...window, name: 'other' })).toThrow(Bug);
+    frames.addWindow({ ...window, name: 'other' });
     const into = new Uint8Array(6);
     expect(frames.read(0xe_0000, 3, into)).toBeUndefined();
     expect([...into]).toEqual([1, 1, 2, 3, 4, 1]);

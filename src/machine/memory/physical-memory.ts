@@ -12,7 +12,7 @@
  * A pinned page can lose its name: the program unmaps it, and what it maps there next is another page. The frame stays
  * with the old page until its last pin goes; the new page is named in a further region for the same GiB.
  */
-import { Bug, bugOn } from '../../base/bug.ts';
+import { Bug } from '../../base/bug.ts';
 import { EFAULT, ENOMEM, isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { MmioWindow } from '../../base/file.ts';
 import type { PhysicalMemory } from '../../base/physical-memory.ts';
@@ -174,13 +174,15 @@ export class MachineMemory implements PhysicalMemory {
     }
   }
 
+  /** Registers answer from now on; where they lie at the very place of others, those that were there first do. */
   addWindow(window: MmioWindow): void {
-    const clash = this.#windows.find(
-      (w) => w.pfn < window.pfn + framesOf(window) && window.pfn < w.pfn + framesOf(w),
-    );
-    bugOn(clash !== undefined, `${window.name} overlaps ${clash?.name ?? ''}`);
     this.#windows.push(window);
     this.#windows.sort((a, b) => a.pfn - b.pfn);
+  }
+
+  removeWindow(window: MmioWindow): void {
+    const at = this.#windows.indexOf(window);
+    if (at >= 0) this.#windows.splice(at, 1);
   }
 
   /** What lies at a frame, in words, for explanations. */

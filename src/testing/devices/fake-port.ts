@@ -65,6 +65,8 @@ export class FakePort implements DevicePort {
   /** Pages asked for, with the way to answer. */
   readonly pages: AskedPage[] = [];
   readonly host: DevicePort['host'];
+  /** Virtual functions that are on, as software has it. */
+  virtualFunctions = 0;
   readonly #on = new Set<ConfigSwitch>(['busMaster', 'memoryDecode', 'power', 'messages']);
   readonly #watchers = new Set<(what: ConfigSwitch, on: boolean) => void>();
 
@@ -85,8 +87,7 @@ export class FakePort implements DevicePort {
     for (const watcher of this.#watchers) watcher(what, on);
   }
 
-  readonly config: DevicePort['config'] = {
-    name: '0000:00:04.0',
+  readonly config: DevicePort['config'] = configOf(this, {
     is: (what) => this.#on.has(what),
     watch: (what, run) => {
       const watcher = (which: ConfigSwitch, on: boolean): void => {
@@ -95,7 +96,7 @@ export class FakePort implements DevicePort {
       this.#watchers.add(watcher);
       return { [Symbol.dispose]: () => void this.#watchers.delete(watcher) };
     },
-  };
+  });
   readonly dma: { moved: number } & DevicePort['dma'] = {
     moved: 0,
     read: (from, into) =>
@@ -132,6 +133,19 @@ export class FakePort implements DevicePort {
     }
     return undefined;
   }
+}
+
+function configOf(
+  port: FakePort,
+  switches: Pick<DevicePort['config'], 'is' | 'watch'>,
+): DevicePort['config'] {
+  return {
+    ...switches,
+    name: '0000:00:04.0',
+    get virtualFunctions() {
+      return port.virtualFunctions;
+    },
+  };
 }
 
 function irqOf(port: FakePort): DevicePort['irq'] {

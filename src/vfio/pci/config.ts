@@ -7,7 +7,7 @@
 import { EFAULT, type Result } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
-import { barTypeBits } from '../../pci/config-space.ts';
+import { barTypeBits } from '../../pci/bar-bits.ts';
 import {
   PCI_BASE_ADDRESS_0,
   PCI_CAP_ID_EXP,
@@ -17,6 +17,7 @@ import {
   PCI_COMMAND_INTX_DISABLE,
   PCI_COMMAND_IO,
   PCI_COMMAND_MEMORY,
+  PCI_DEVICE_ID,
   PCI_EXP_DEVCAP,
   PCI_EXP_DEVCAP_FLR,
   PCI_EXP_DEVCTL,
@@ -29,6 +30,7 @@ import {
   PCI_PM_CTRL,
   PCI_PM_CTRL_STATE_MASK,
   PCI_ROM_ADDRESS,
+  PCI_VENDOR_ID,
 } from '../../uapi/pci-regs.ts';
 import { buildPerms, type ConfigPerms } from './perms.ts';
 
@@ -59,6 +61,7 @@ export class VfioPciConfig {
     for (let n = 0; n < 6; n++) this.#fixBar(n);
     this.#fixRom();
     if (fn.identity.virtual) this.#keepDecode();
+    if (fn.carrier) this.#showIds();
   }
   /** The device has no such bit: the user sees what he has written, and that it is on at first. */
   #keepDecode(): void {
@@ -69,6 +72,11 @@ export class VfioPciConfig {
       this.#image.getUint16(PCI_COMMAND, true) | PCI_COMMAND_MEMORY,
       true,
     );
+  }
+  /** Its own read as nobody's: the physical function has them. */
+  #showIds(): void {
+    this.#image.setUint16(PCI_VENDOR_ID, this.#fn.identity.vendor, true);
+    this.#image.setUint16(PCI_DEVICE_ID, this.#fn.identity.device, true);
   }
   get size(): number {
     return this.#fn.config.size;

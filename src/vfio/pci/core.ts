@@ -2,9 +2,9 @@
  * vfio-pci: what a PCI device answers on its fd (vfio.md 2.1, 2.3, 2.7, 2.10, 2.13).
  *
  * NOT IMPLEMENTED, and answered as a kernel without it: migration and dirty logging (DEVICE_FEATURE 1, 2, 6 to 9:
- * ENOTTY), IOEVENTFD and graphics (ENOTTY), VGA regions, SR-IOV and VF tokens.
+ * ENOTTY), IOEVENTFD and graphics (ENOTTY), VGA regions.
  */
-import { EINVAL, ENOTTY, isErrno, type Result, type Status } from '../../base/errno.ts';
+import { ENOTTY, isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { Mapping, MmapRequest } from '../../base/file.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { Task } from '../../base/task.ts';
@@ -32,6 +32,7 @@ import { matchPciName } from './name.ts';
 import { getRegionInfo, mmapRegion, readWrite } from './regions.ts';
 import { getIrqInfo, setIrqs } from './set-irqs.ts';
 import type { VfioPciState } from './state.ts';
+import { checkVfToken } from './vf-token.ts';
 
 export class VfioPciDevice implements VfioDeviceOps {
   readonly name = 'vfio-pci';
@@ -54,12 +55,12 @@ export class VfioPciDevice implements VfioDeviceOps {
     this.state.irqs.signalSingle('req');
   }
   match(name: string): Result<boolean> {
-    return matchPciName(this.state.fn.name, name);
+    const options = matchPciName(this.state.fn.name, name);
+    if (isErrno(options) || !options) return options;
+    return this.checkToken(options.vfToken) ?? true;
   }
-  /** No function of ours has VFs in use, so a token is never right. */
   checkToken(uuid: string | undefined): Status {
-    if (uuid === undefined) return undefined;
-    return refuse(EINVAL, 'the function is neither a PF with VFs nor a VF', { uuid });
+    return checkVfToken(this.state.tokens, uuid);
   }
 
   ioctl(task: Task, cmd: number, arg: bigint, file: DeviceAccess): Result<number> {

@@ -2,6 +2,7 @@
 import { EINVAL, ENOTTY, isErrno, type Result, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { Eventfd, Task } from '../../base/task.ts';
+import { hexOf } from '../../base/u64.ts';
 import {
   VFIO_DEVICE_FEATURE_DMA_BUF,
   VFIO_DEVICE_FEATURE_GET,
@@ -10,6 +11,7 @@ import {
   VFIO_DEVICE_FEATURE_LOW_POWER_EXIT,
   VFIO_DEVICE_FEATURE_MASK,
   VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2,
+  VFIO_DEVICE_FEATURE_PCI_VF_TOKEN,
   VFIO_DEVICE_FEATURE_PROBE,
   VFIO_DEVICE_FEATURE_SET,
   vfio_device_feature,
@@ -27,10 +29,12 @@ interface Feature {
   run(device: VfioPciState, task: Task, data: bigint): Result<number> | undefined;
 }
 
+const UUID_SIZE = 16;
 const SET = VFIO_DEVICE_FEATURE_SET;
 const GET = VFIO_DEVICE_FEATURE_GET;
 /** Features that are not here are ENOTTY. */
 const FEATURES: Readonly<Record<number, Feature>> = {
+  [VFIO_DEVICE_FEATURE_PCI_VF_TOKEN]: { ops: SET, size: UUID_SIZE, run: setToken },
   [VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY]: {
     ops: SET,
     size: 0,
@@ -89,9 +93,19 @@ function find(device: VfioPciState, index: number): Result<Feature> {
   if (index === VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 && !env.has('vfio-no-precopy-info')) {
     return refuse(EINVAL, 'the device does not support PRE_COPY', { device: device.fn.name });
   }
-  const isMissing = index === VFIO_DEVICE_FEATURE_DMA_BUF && !device.canExport;
+  const isMissing =
+    (index === VFIO_DEVICE_FEATURE_DMA_BUF && !device.canExport) ||
+    (index === VFIO_DEVICE_FEATURE_PCI_VF_TOKEN && !device.tokens.own);
   const feature = isMissing ? undefined : FEATURES[index];
   return feature ?? refuse(ENOTTY, 'the device does not have this feature', { index });
+}
+
+/** @kernel vfio_pci_core_feature_token */
+function setToken(device: VfioPciState, task: Task, data: bigint): Status {
+  const uuid = copyFromUser(task, data, UUID_SIZE);
+  if (isErrno(uuid)) return uuid;
+  device.tokens.own!.set(hexOf(uuid));
+  return undefined;
 }
 
 function enterLowPower(device: VfioPciState, wakeup: Eventfd | undefined): Status {

@@ -23,12 +23,15 @@ import { VfioPciConfig } from './config.ts';
 import { BarExports } from './exports.ts';
 import { VfioPciIrqs } from './irqs.ts';
 import type { PciIrqs } from './pci-irqs.ts';
+import type { TokenRules } from './vf-token.ts';
 
 /** A PCI function as the bus gives it to its driver. @kernel pci_dev */
 export interface VfioPciFunction {
   readonly dev: Device;
   readonly fn: PciDeviceFunction;
   readonly irqs: PciIrqs;
+  /** Virtual functions it shows. */
+  readonly numVfs: number;
   /** Its directory in sysfs. */
   readonly sysPath: string;
 }
@@ -40,6 +43,9 @@ export class VfioPciState {
   readonly fn: PciDeviceFunction;
   readonly irqs: VfioPciIrqs;
   readonly exports = new BarExports();
+  readonly tokens: TokenRules;
+  /** Virtual functions were switched on through vfio-pci. */
+  carriesVfs = false;
   #config: VfioPciConfig | undefined;
   /** Configuration space as it was before the first open. */
   #saved: Uint8Array | undefined;
@@ -47,8 +53,9 @@ export class VfioPciState {
   /** In the low power the user asked for, and what tells it that something woke the device. */
   lowPower: { readonly wakeup: Eventfd | undefined } | undefined;
 
-  constructor(subsystem: VfioSubsystem, pci: VfioPciFunction) {
+  constructor(subsystem: VfioSubsystem, pci: VfioPciFunction, tokens: TokenRules) {
     this.subsystem = subsystem;
+    this.tokens = tokens;
     this.dev = pci.dev;
     this.fn = pci.fn;
     this.irqs = new VfioPciIrqs(
@@ -96,6 +103,7 @@ export class VfioPciState {
 
   /** @kernel vfio_pci_core_enable */
   open(): void {
+    if (this.tokens.carriers) this.tokens.carriers.users++;
     this.#saved = this.fn.config.bytes.slice();
     this.#toD0();
     this.#setCommand(PCI_COMMAND_MASTER, 0);
@@ -111,6 +119,7 @@ export class VfioPciState {
   }
   /** @kernel vfio_pci_core_disable */
   close(): void {
+    if (this.tokens.carriers) this.tokens.carriers.users--;
     this.wake(false);
     this.#toD0();
     this.#setCommand(PCI_COMMAND_MASTER, 0);

@@ -1,7 +1,7 @@
 /**
  * The directory of one PCI function (vfio.md 4.1): what lspci, QEMU, DPDK, SPDK, libvfn and driverctl read and write.
  *
- * NOT IMPLEMENTED: msi_irqs/, sriov_numvfs, VPD.
+ * NOT IMPLEMENTED: msi_irqs/, VPD.
  */
 import { EBUSY, EINVAL, EIO, EPERM, type Result, type Status } from '../../../base/errno.ts';
 import { refuse } from '../../../base/refuse.ts';
@@ -13,6 +13,7 @@ import type { AttrNode, DirNode, Node } from '../nodes.ts';
 import { sysPathOf, type PciDev } from '../../kernel/pci-dev.ts';
 import { dir, link, textAttr, writableAttr } from '../tree.ts';
 import { resourceFiles } from './pci-resource.ts';
+import { sriovFiles } from './pci-sriov.ts';
 import { vfioDevDir } from './vfio-class.ts';
 import { hexText, relative, type SysfsWorld } from './world.ts';
 
@@ -25,6 +26,7 @@ export function pciDeviceDir(world: SysfsWorld, pci: PciDev): DirNode {
     ...resourceFiles(pci),
     ...stateFiles(world, pci),
     ...driverFiles(pci),
+    ...sriovFiles(world, pci),
     ...linksOf(world, pci),
     'vfio-dev': vfioDevDir(world, pci),
     ...childDirs(world, pci),

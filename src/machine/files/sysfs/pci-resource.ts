@@ -15,20 +15,23 @@ import {
 } from '../../../base/file.ts';
 import { refuse } from '../../../base/refuse.ts';
 import type { PciBar } from '../../../pci/bar.ts';
+import type { PciDeviceFunction } from '../../../pci/function.ts';
 import type { PciDev } from '../../kernel/pci-dev.ts';
 import type { AttrNode } from '../nodes.ts';
 import { textAttr } from '../tree.ts';
 import { hexText } from './world.ts';
 
 const RESOURCES = 13;
+/** Of PCI_IOV_RESOURCES. */
+const IOV_RESOURCES = 7;
 const PAGE = 4096n;
 
 /** The resource files of a function, by name. */
 export function resourceFiles(pci: PciDev): Record<string, AttrNode> {
   const out: Record<string, AttrNode> = {
     resource: textAttr(() => {
-      const lines = Array.from({ length: RESOURCES }, (_, n) => resourceLine(pci.fn.bars[n]));
-      return lines.join('');
+      const places = resourcesOf(pci.fn);
+      return Array.from({ length: RESOURCES }, (_, n) => resourceLine(places[n])).join('');
     }),
   };
   for (const bar of pci.fn.bars) {
@@ -44,7 +47,20 @@ export function resourceFiles(pci: PciDev): Record<string, AttrNode> {
 const RESOURCE_FLAGS = { io: 0x40101, mem32: 0x40200, mem64: 0x140204 } as const;
 const PREFETCH_FLAGS = 0x2008;
 
-function resourceLine(bar: PciBar | undefined): string {
+/** One line of `resource`. */
+type Resource = Pick<PciBar, 'kind' | 'prefetchable' | 'address' | 'size'>;
+
+/** BARs, the ROM, then the BARs of all virtual functions together. */
+function resourcesOf({ bars, sriov }: PciDeviceFunction): (Resource | undefined)[] {
+  const out: (Resource | undefined)[] = [...bars];
+  for (const { index, kind, size, prefetchable = false } of sriov?.spec.bars ?? []) {
+    const { address } = sriov!.bars.get(index)!;
+    out[IOV_RESOURCES + index] = { kind, prefetchable, address, size: size * sriov!.spec.totalVfs };
+  }
+  return out;
+}
+
+function resourceLine(bar: Resource | undefined): string {
   if (!bar) return `${[0, 0, 0].map(() => hexText(0, 16)).join(' ')}\n`;
   const flags = RESOURCE_FLAGS[bar.kind] | (bar.prefetchable ? PREFETCH_FLAGS : 0);
   const words = [bar.address, bar.address + bar.size - 1, flags];
