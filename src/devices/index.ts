@@ -1,6 +1,7 @@
 /** Device models by the name a machine description uses, and the contract for writing one (entry `softiommu/devices`). */
 import { edu } from './edu/edu.ts';
 import { generic } from './generic/generic.ts';
+import { igb } from './igb/igb.ts';
 import { nvme } from './nvme/nvme.ts';
 import type { DeviceType } from './port.ts';
 
@@ -57,11 +58,11 @@ export type {
   WireReceiver,
   WireState,
 } from './host-services.ts';
-export { edu, generic, nvme };
+export { edu, generic, igb, nvme };
 
 /** Every device model that comes with softiommu, by name. */
 export const DEVICE_TYPES: ReadonlyMap<string, DeviceType> = new Map(
-  [edu, generic, nvme].map((type) => [type.type, type]),
+  [edu, generic, igb, nvme].map((type) => [type.type, type]),
 );
 // What a device model needs of PCI, of time, and to see that its DMA failed.
 export type { PciePortType, PciRegisters } from '../pci/identity.ts';

@@ -1,0 +1,226 @@
+/**
+ * The Intel 82576 gigabit controller (devices.md 1, vfio.md 5.5): 8086:10c9, one function with 16 queues a direction.
+ *
+ * A frame takes the way transmit.ts, offloads.ts, traffic.ts, the wire, traffic.ts, filters.ts, receive.ts. This file is
+ * the function itself, and what stores to its control registers do.
+ *
+ * NOT IMPLEMENTED: legacy descriptors, header split, head write-back, interrupt throttling, DCA, flow control, IPsec,
+ * MACsec, low latency interrupts, EtherType and flexible filters, wake-up, NVM writes, I2C, SGMII and SerDes, management,
+ * time stamps, anti-spoofing.
+ */
+import type { Wire, WireState } from '../host-services.ts';
+import type { DeviceModel, DevicePort, DeviceType, PciIdentity } from '../port.ts';
+import type { RegisterState } from '../unit/registers.ts';
+import { Cells, type Actions } from './cells.ts';
+import { nvmActions, nvmImage } from './eeprom.ts';
+import { Interrupts } from './interrupts.ts';
+import { Link } from './link.ts';
+import { Phy } from './phy.ts';
+import { Receive } from './receive.ts';
+import { CAUSE, CTRL, IGB_REGISTERS } from './registers.ts';
+import { Rss } from './rss.ts';
+import { Statistics } from './statistics.ts';
+import { Traffic } from './traffic.ts';
+import { Transmit, type TransmitState } from './transmit.ts';
+
+const OPTIONS = {
+  mac: {
+    kind: 'text',
+    default: '02:00:00:00:00:01',
+    form: {
+      words: 'the address of one station, six bytes in hex with colons',
+      pattern: /^[0-9a-fA-F][02468aceACE](?::[0-9a-fA-F]{2}){5}$/,
+    },
+    help: 'station address in the NVM; give each port of a wire its own',
+  },
+  wire: {
+    kind: 'text',
+    default: 'sink',
+    help: 'sink, self, unplugged, the address of another port, or a wire of the host',
+  },
+} as const;
+
+const IDENTITY: PciIdentity = {
+  vendor: 0x8086,
+  device: 0x10c9,
+  revision: 1,
+  classCode: 0x02_0000,
+  subsystemVendor: 0x8086,
+  subsystem: 0xa03c,
+  bars: [
+    { index: 0, size: 0x2_0000, kind: 'mem32' },
+    { index: 3, size: 0x4000, kind: 'mem32' },
+  ],
+  interruptPin: 1,
+  powerManagement: true,
+  msiVectors: 1,
+  msi64: true,
+  msix: { vectors: 10, bar: 3, tableOffset: 0, pbaOffset: 0x2000 },
+  pcie: { flr: true, type: 'endpoint' },
+};
+
+export const igb: DeviceType = {
+  type: 'igb',
+  summary: 'Intel 82576 gigabit Ethernet: 16 queues, offloads, MSI-X (8086:10c9)',
+  options: OPTIONS,
+  registers: [{ bar: 0, table: IGB_REGISTERS }],
+  identity: () => IDENTITY,
+  needs: (options) => [{ kind: 'wire', name: String(options['wire']) }],
+  create: (port, options) =>
+    new Igb(port, port.host.wire(String(options['wire'])), macOf(String(options['mac']))),
+};
+
+function macOf(text: string): Uint8Array {
+  return Uint8Array.from(text.split(':'), (byte) => parseInt(byte, 16));
+}
+
+const STATUS_PHY_RESET = 1 << 10;
+const SWSM_TAKEN = 1;
+const ADDRESS_VALID = 0x8000_0000;
+
+/** What an igb is at one moment. */
+interface IgbState {
+  readonly cells: RegisterState;
+  readonly phy: Uint16Array;
+  readonly linkUp: boolean;
+  readonly transmit: TransmitState;
+  readonly wire: WireState;
+}
+
+class Igb implements DeviceModel {
+  readonly #port: DevicePort;
+  readonly #wire: Wire;
+  readonly #mac: Uint8Array;
+  readonly #cells = new Cells();
+  readonly #interrupts: Interrupts;
+  readonly #phy: Phy;
+  readonly #link: Link;
+  readonly #transmit: Transmit;
+  readonly #rss: Rss;
+
+  constructor(port: DevicePort, wire: Wire, mac: Uint8Array) {
+    const cells = this.#cells;
+    this.#port = port;
+    this.#wire = wire;
+    this.#mac = mac;
+    this.#interrupts = new Interrupts(cells, {
+      vector: (vector) => port.irq.message(vector),
+      get messagesEnabled() {
+        return port.irq.messagesEnabled;
+      },
+      intx: (asserted) => port.irq.intx(asserted),
+    });
+    const interrupts = this.#interrupts;
+    this.#phy = new Phy(cells, {
+      isLinkUp: () => this.#link.isUp,
+      changed: () => this.#link.update(),
+      accessed: () => interrupts.cause(CAUSE.MDAC),
+    });
+    const changed = (): void => interrupts.cause(CAUSE.LSC);
+    const link = new Link({ cells, phy: this.#phy, wire, changed });
+    this.#link = link;
+    const statistics = new Statistics(cells);
+    const rss = new Rss(cells);
+    this.#rss = rss;
+    const receive = new Receive(port, cells, statistics);
+    const traffic = new Traffic({ cells, wire, link, rss, receive, statistics, interrupts });
+    this.#transmit = new Transmit(port, cells, {
+      send: (frames) => traffic.send(frames),
+      sent: (queues) => interrupts.sent(queues),
+    });
+    for (const { actions } of [interrupts, this.#phy, statistics, this.#transmit]) {
+      cells.act(actions);
+    }
+    cells.act(nvmActions(cells, nvmImage(mac)));
+    cells.act(rss.actions);
+    cells.act(this.#control());
+    wire.listen({
+      receive: (frames, lost) => traffic.received(frames, lost),
+      carrier: () => link.update(),
+    });
+    port.config.watch('messages', () => interrupts.drivePin());
+  }
+
+  powerOn(): void {
+    this.#phy.reset();
+    this.#resetMac(true);
+    this.#wire.restore();
+    this.#link.begin();
+    this.#interrupts.drivePin();
+  }
+  reset(): void {
+    this.powerOn();
+  }
+  mmioRead(bar: number, offset: number, width: number): bigint {
+    return bar === 0 ? this.#cells.file.load(offset, width) : 0n;
+  }
+  mmioWrite(bar: number, offset: number, width: number, value: bigint): void {
+    if (bar === 0) this.#cells.file.store(offset, width, value);
+  }
+  registerName(bar: number, offset: number): string | undefined {
+    return bar === 0 ? this.#cells.file.nameAt(offset) : undefined;
+  }
+  state(): IgbState {
+    return {
+      cells: this.#cells.state(),
+      phy: this.#phy.state(),
+      linkUp: this.#link.isUp,
+      transmit: this.#transmit.state(),
+      wire: this.#wire.state(),
+    };
+  }
+  restore(state: IgbState): void {
+    this.#cells.restore(state.cells);
+    this.#rss.forgetKey();
+    this.#phy.restore(state.phy);
+    this.#transmit.restore(state.transmit);
+    this.#link.begin(state.linkUp);
+    this.#wire.restore(state.wire);
+    this.#interrupts.drivePin();
+  }
+
+  #control(): Actions {
+    const cells = this.#cells;
+    return {
+      stores: {
+        ctrl: (value) => this.#setControl(value),
+        rctl: (value) => {
+          cells.set('rctl', value);
+          this.#link.update();
+        },
+      },
+      loads: {
+        status: (value) => value | this.#link.status,
+        frtimer: () => Math.floor(this.#port.clock.nowNs / 1000),
+        swsm: (value) => {
+          cells.set('swsm', value | SWSM_TAKEN);
+          return value;
+        },
+      },
+    };
+  }
+  #setControl(value: number): void {
+    const cells = this.#cells;
+    const before = cells.get('ctrl');
+    if ((value & CTRL.RST) !== 0) {
+      this.#resetMac(false);
+      this.#interrupts.drivePin();
+    } else cells.set('ctrl', value);
+    if ((value & ~before & CTRL.PHY_RST) !== 0) {
+      this.#phy.reset();
+      cells.set('status', cells.get('status') | STATUS_PHY_RESET);
+    }
+    this.#link.update();
+    this.#transmit.wake();
+  }
+  /** Everything but the PHY: by power-on all of it, by software without what it keeps. */
+  #resetMac(all: boolean): void {
+    const cells = this.#cells;
+    cells.reset(all);
+    this.#rss.forgetKey();
+    this.#transmit.reset();
+    const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = this.#mac;
+    cells.set('ral', a | (b << 8) | (c << 16) | (d << 24));
+    cells.set('rah', e | (f << 8) | ADDRESS_VALID);
+  }
+}

@@ -1,0 +1,41 @@
+/** The rings of the 82576: where one is, and how much of it waits (devices.md 1.2, 1.11). */
+import type { Ring } from '../unit/ring.ts';
+import type { Cells } from './cells.ts';
+import { QUEUE_ON } from './registers.ts';
+
+export const DESCRIPTOR = 16;
+/** DD of a descriptor that has been written back. */
+export const DONE = 1;
+
+/** Names of the registers of one direction. */
+const NAMES = {
+  rx: ['rdbal', 'rdbah', 'rdlen', 'rdh', 'rdt', 'rxdctl'],
+  tx: ['tdbal', 'tdbah', 'tdlen', 'tdh', 'tdt', 'txdctl'],
+} as const;
+
+/** A ring as it is now. */
+export interface Queue {
+  readonly ring: Ring;
+  readonly head: number;
+  /** Descriptors from the head on that the device may have. */
+  readonly waiting: number;
+}
+
+/** Undefined: the queue is off, or its length is none. Head and tail beyond the ring count modulo its size. */
+export function queueAt(
+  cells: Cells,
+  direction: keyof typeof NAMES,
+  index: number,
+): Queue | undefined {
+  const [low, high, length, first, last, control] = NAMES[direction];
+  const entries = cells.get(length, index) / DESCRIPTOR;
+  if (entries === 0 || !cells.has(control, QUEUE_ON, index)) return undefined;
+  const base = (cells.file.get(high, index) << 32n) | cells.file.get(low, index);
+  const head = cells.get(first, index) % entries;
+  const tail = cells.get(last, index) % entries;
+  return {
+    ring: { base, entries, entrySize: DESCRIPTOR },
+    head,
+    waiting: (tail - head + entries) % entries,
+  };
+}

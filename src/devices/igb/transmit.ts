@@ -1,0 +1,230 @@
+/**
+ * The transmitter of the 82576 (devices.md 1.6, 1.11): advanced descriptors become frames.
+ *
+ * A doorbell only wakes it; it works in turns of its own, some descriptors of every queue at a time. Of these the ring is
+ * read in one transfer, the frames in another, and what was sent is written back in a third.
+ */
+import { Delay } from '../unit/delay.ts';
+import { readEach } from '../unit/each.ts';
+import { fetchEntries, ringPieces } from '../unit/ring.ts';
+import type { DevicePort, DmaPiece } from '../port.ts';
+import type { Actions, Cells } from './cells.ts';
+import { contextOf, NO_CONTEXT, offloaded, padded, type TxContext } from './offloads.ts';
+import { DESCRIPTOR, DONE, queueAt, type Queue } from './queues.ts';
+import { CTRL, QUEUE_ON, QUEUES, TCTL } from './registers.ts';
+
+/** Descriptors of one queue in one turn. */
+export const TX_CHUNK = 256;
+/** Bytes of frames in one turn: then no further descriptor is begun. */
+const CHUNK_BYTES = 0x10_0000;
+/** The longest frame without its segments, headers included: PAYLEN has 18 bits. */
+const LONGEST = 0x4_0100;
+
+const KIND = { CONTEXT: 2, DATA: 3 } as const;
+const COMMAND = { EOP: 1 << 24, RS: 1 << 27, DEXT: 1 << 29, VLE: 1 << 30, TSE: 1 << 31 } as const;
+const OPTION = { IXSM: 1 << 8, TXSM: 1 << 9 } as const;
+
+/** A frame whose descriptors have come, up to its last or as far as they are. */
+interface Parts {
+  readonly pieces: DmaPiece[];
+  length: number;
+  /** Of the first descriptor. */
+  readonly command: number;
+  readonly options: number;
+  readonly context: TxContext;
+  /** Descriptors that want to be written back: where in the ring, and what they hold. */
+  readonly reports: { readonly at: number; readonly entry: Uint8Array }[];
+}
+/** What a queue keeps between turns. */
+interface QueueState {
+  contexts: readonly [TxContext, TxContext];
+  open: Parts | undefined;
+}
+export type TransmitState = {
+  readonly queues: readonly QueueState[];
+  readonly wakeLeftNs: number | undefined;
+};
+
+/** Where frames and reports go. */
+export interface TransmitEvents {
+  /** In order; of one queue. */
+  send(frames: readonly Uint8Array[], queue: number): void;
+  /** Descriptors of these queues were written back. */
+  sent(queues: number): void;
+}
+
+const newQueue = (): QueueState => ({ contexts: [NO_CONTEXT, NO_CONTEXT], open: undefined });
+
+export class Transmit {
+  readonly #port: DevicePort;
+  readonly #cells: Cells;
+  readonly #events: TransmitEvents;
+  readonly #wake: Delay;
+  readonly actions: Actions;
+  #queues: QueueState[] = Array.from({ length: QUEUES }, newQueue);
+
+  constructor(port: DevicePort, cells: Cells, events: TransmitEvents) {
+    this.#port = port;
+    this.#cells = cells;
+    this.#events = events;
+    this.#wake = new Delay(port.clock, () => this.#run());
+    this.actions = {
+      stores: {
+        tctl: (value) => {
+          cells.set('tctl', value);
+          this.wake();
+        },
+        tdt: (value, index) => {
+          cells.set('tdt', value, index);
+          this.wake();
+        },
+        txdctl: (value, index) => {
+          cells.set('txdctl', value, index);
+          if ((value & QUEUE_ON) === 0) this.#queues[index] = newQueue();
+          else this.wake();
+        },
+      },
+    };
+  }
+
+  /** Look at the queues, in a turn of its own. */
+  wake(): void {
+    if (this.#wake.leftNs === undefined) this.#wake.restart(0);
+  }
+  reset(): void {
+    this.#wake.cancel();
+    this.#queues = Array.from({ length: QUEUES }, newQueue);
+  }
+  state(): TransmitState {
+    const queues = this.#queues.map(({ contexts, open }) => ({
+      contexts,
+      open: open && { ...open, pieces: [...open.pieces], reports: [...open.reports] },
+    }));
+    return { queues, wakeLeftNs: this.#wake.leftNs };
+  }
+  restore({ queues, wakeLeftNs }: TransmitState): void {
+    this.#queues = queues.map(({ contexts, open }) => ({
+      contexts,
+      open: open && { ...open, pieces: [...open.pieces], reports: [...open.reports] },
+    }));
+    this.#wake.restart(wakeLeftNs);
+  }
+
+  #run(): void {
+    if (!this.#cells.has('tctl', TCTL.EN) || this.#cells.has('ctrl', CTRL.MASTER_DISABLE)) return;
+    let reported = 0;
+    let more = false;
+    const sent: (readonly [number, readonly Uint8Array[]])[] = [];
+    for (let index = 0; index < QUEUES; index++) {
+      const queue = queueAt(this.#cells, 'tx', index);
+      if (!queue || queue.waiting === 0) continue;
+      const turn = this.#turn(queue, index);
+      if (turn.reported) reported |= 1 << index;
+      more ||= turn.done < queue.waiting;
+      sent.push([index, turn.frames]);
+    }
+    if (more) this.wake();
+    if (reported !== 0) this.#events.sent(reported);
+    for (const [index, frames] of sent) if (frames.length > 0) this.#events.send(frames, index);
+  }
+
+  /** Some descriptors of one queue. */
+  #turn(queue: Queue, index: number) {
+    const { dma } = this.#port;
+    const { ring, head, waiting } = queue;
+    const wanted = Math.min(waiting, TX_CHUNK);
+    const entries = fetchEntries(dma, ring, head, wanted);
+    const whole: Parts[] = [];
+    const state = this.#queues[index]!;
+    let bytes = 0;
+    let done = 0;
+    for (const entry of entries) {
+      if (bytes >= CHUNK_BYTES) break;
+      const frame = takeEntry(state, entry, (head + done) % ring.entries);
+      done++;
+      if (frame) whole.push(frame);
+      bytes += frame?.length ?? 0;
+    }
+    if (entries.length < wanted && done === entries.length) {
+      // The one that was refused is passed over, and with it the frame it would have been a part of.
+      state.open = undefined;
+      done++;
+    }
+    const data = readEach(
+      dma,
+      whole.map(({ pieces }) => pieces),
+    );
+    const good = whole.filter((_, n) => data[n] !== undefined);
+    const reports = good.flatMap((frame) => frame.reports);
+    if (reports.length > 0) this.#report(queue, reports);
+    this.#cells.set('tdh', (head + done) % ring.entries, index);
+    const frames = whole.flatMap((frame, n) => this.#frames(frame, data[n]));
+    return { done, frames, reported: reports.length > 0 };
+  }
+
+  #frames(parts: Parts, data: Uint8Array | undefined): readonly Uint8Array[] {
+    if (!data || data.length === 0) return [];
+    const { command, options, context } = parts;
+    const offloads = {
+      context,
+      ipChecksum: (options & OPTION.IXSM) !== 0,
+      transportChecksum: (options & OPTION.TXSM) !== 0,
+      segment: (command & COMMAND.TSE) !== 0,
+      tag: (command & COMMAND.VLE) !== 0,
+    };
+    const frames = offloaded(data, offloads);
+    return this.#cells.has('tctl', TCTL.PSP) ? frames.map(padded) : frames;
+  }
+
+  /** From the first that wants it to the last, in one transfer: what lies between is written as it was read. */
+  #report({ ring }: Queue, reports: Parts['reports']): void {
+    const pieces: DmaPiece[] = [];
+    const bytes = new Uint8Array(reports.length * DESCRIPTOR);
+    reports.forEach(({ at, entry }, n) => {
+      bytes.set(entry, n * DESCRIPTOR);
+      bytes[n * DESCRIPTOR + 12]! |= DONE;
+      const last = pieces.at(-1);
+      const [piece] = ringPieces(ring, at, 1);
+      if (last && piece && last.at + BigInt(last.length) === piece.at) {
+        pieces[pieces.length - 1] = { at: last.at, length: last.length + DESCRIPTOR };
+      } else if (piece) pieces.push(piece);
+    });
+    // What is refused stays as it is: the driver does not see it done.
+    void this.#port.dma.write(pieces, bytes);
+  }
+}
+
+/** One descriptor: a context is kept, data goes to the frame that is open. The frame, when it was its last. */
+function takeEntry(state: QueueState, entry: Uint8Array, at: number): Parts | undefined {
+  const words = new DataView(entry.buffer, entry.byteOffset, DESCRIPTOR);
+  const command = words.getUint32(8, true);
+  const last = words.getUint32(12, true);
+  const kind = (command & COMMAND.DEXT) === 0 ? 0 : (command >>> 20) & 0xf;
+  const report = (command & COMMAND.RS) !== 0 ? [{ at, entry }] : [];
+  if (kind === KIND.CONTEXT) {
+    const [first, second] = state.contexts;
+    const context = contextOf(words);
+    state.contexts = (last & 0x10) === 0 ? [context, second] : [first, context];
+    const nothing = { pieces: [], length: 0, command: 0, options: 0, context };
+    return report.length > 0 ? { ...nothing, reports: report } : undefined;
+  }
+  if (kind !== KIND.DATA) return undefined;
+  const open = (state.open ??= {
+    pieces: [],
+    length: 0,
+    command,
+    options: last,
+    context: state.contexts[(last >>> 4) & 1]!,
+    reports: [],
+  });
+  const length = command & 0xffff;
+  if (length > 0 && open.length <= LONGEST) {
+    open.pieces.push({ at: words.getBigUint64(0, true), length });
+  }
+  open.length += length;
+  open.reports.push(...report);
+  if ((command & COMMAND.EOP) === 0) return undefined;
+  state.open = undefined;
+  // Longer than any that can be described: it is discarded, as done.
+  return open.length > LONGEST ? { ...open, pieces: [], length: 0 } : open;
+}
