@@ -1,5 +1,5 @@
 /** The rings of the 82576: where one is, and how much of it waits (devices.md 1.2, 1.11). */
-import type { DeviceRing } from '../unit/ring.ts';
+import type { DescriptorRing } from '../unit/ring.ts';
 import type { Cells } from './cells.ts';
 import { QUEUE_ON } from './registers.ts';
 
@@ -15,7 +15,7 @@ const NAMES = {
 
 /** A ring as it is now. */
 export interface Queue {
-  readonly ring: DeviceRing;
+  readonly ring: DescriptorRing;
   readonly head: number;
   /** Descriptors from the head on that the device may have. */
   readonly waiting: number;
