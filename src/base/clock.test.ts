@@ -40,3 +40,20 @@ test('time never goes back', () => {
   clock.advanceTo(10);
   expect(clock.nowNs).toBe(50);
 });
+
+test('what is set while timers run may wait for the next time, and keeps nothing else waiting', () => {
+  const clock = new Clock();
+  const ran: string[] = [];
+  const again = (): void => {
+    ran.push('again');
+    if (ran.length < 5) clock.after(0, again);
+  };
+  clock.after(10, again);
+  clock.after(15, () => ran.push('later'));
+  clock.advanceOnceTo(20);
+  expect([ran, clock.nowNs, clock.nextDeadlineNs]).toEqual([['again', 'later'], 20, 10]);
+  clock.advanceOnceTo(20);
+  expect([ran.length, clock.nowNs]).toEqual([3, 20]);
+  clock.advanceTo(20);
+  expect([ran.length, clock.nextDeadlineNs]).toEqual([5, undefined]);
+});

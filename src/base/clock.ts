@@ -4,6 +4,8 @@
  */
 export class Clock {
   #nowNs = 0;
+  /** Timers ever set. */
+  #set = 0;
   readonly #timers: Timer[] = [];
   readonly #turns: Turns;
 
@@ -19,7 +21,7 @@ export class Clock {
   /** Run once, `delayNs` from now, in the turn that advances the clock past it. Dispose cancels. */
   after(delayNs: number, run: () => void): Disposable {
     const { cause } = this.#turns;
-    const timer = { atNs: this.#nowNs + Math.max(0, delayNs), run, cause };
+    const timer = { atNs: this.#nowNs + Math.max(0, delayNs), number: this.#set++, run, cause };
     const timers = this.#timers;
     let at = timers.length;
     while (at > 0 && timers[at - 1]!.atNs > timer.atNs) at--;
@@ -41,12 +43,23 @@ export class Clock {
   }
   /** Run every timer due up to then, in order of time and of setting; time never goes back. */
   advanceTo(nowNs: number): void {
-    for (;;) {
-      const next = this.#timers[0];
-      if (!next || next.atNs > nowNs) break;
-      this.#timers.shift();
-      this.#nowNs = Math.max(this.#nowNs, next.atNs);
-      this.#turns.turn('timer', next.cause, next.run);
+    this.#runDue(nowNs, Infinity);
+  }
+  /** The same, but what is set by what runs now is left for the next time, even where it is due already. */
+  advanceOnceTo(nowNs: number): void {
+    this.#runDue(nowNs, this.#set);
+  }
+  #runDue(nowNs: number, before: number): void {
+    const timers = this.#timers;
+    for (let at = 0; at < timers.length && timers[at]!.atNs <= nowNs;) {
+      if (timers[at]!.number >= before) {
+        at++;
+        continue;
+      }
+      const [next] = timers.splice(at, 1);
+      this.#nowNs = Math.max(this.#nowNs, next!.atNs);
+      this.#turns.turn('timer', next!.cause, next!.run);
+      at = 0; // it may have set and cancelled others
     }
     this.#nowNs = Math.max(this.#nowNs, nowNs);
   }
@@ -54,6 +67,8 @@ export class Clock {
 
 interface Timer {
   readonly atNs: number;
+  /** In the order of setting. */
+  readonly number: number;
   readonly run: () => void;
   readonly cause: number | undefined;
 }

@@ -103,7 +103,9 @@ export interface MmioWindow {
   readonly pfn: number;
   /** False now: a touch is a SIGBUS (memory decode is off, the device sleeps). Absent: always accessible. */
   readonly accessible?: () => boolean;
+  /** `width` is 1, 2, 4 or 8 bytes. */
   load(offset: number, width: number): bigint;
+  /** As for a load; or 64, aligned, in one transaction (MOVDIR64B). Values are little-endian. */
   store(offset: number, width: number, value: bigint): void;
 }
 

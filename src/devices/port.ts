@@ -123,6 +123,8 @@ export interface ConfigPort {
   readonly name: string;
   /** Is it on now? */
   is(what: ConfigSwitch): boolean;
+  /** Hardware's own change of a register that the identity declares (`configRegisters`). */
+  set(offset: number, value: number): void;
   /** Hear when it changes; a reset switches everything off. Dispose to stop. */
   watch(what: ConfigSwitch, run: (on: boolean) => void): Disposable;
   /** How many virtual functions software has switched on; 0 without SR-IOV. */

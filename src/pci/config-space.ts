@@ -29,7 +29,7 @@ import {
 } from '../uapi/pci-regs.ts';
 import { barTypeBits, barWriteMask } from './bar-bits.ts';
 import { extendedCapabilities, standardCapabilities, type Capability } from './caps.ts';
-import type { BarSpec, PciIdentity } from './identity.ts';
+import type { BarSpec, ConfigRegister, PciIdentity } from './identity.ts';
 
 /** The bytes of one function, 256 or 4096, with the bits software may write. */
 export class ConfigSpace {
@@ -55,6 +55,7 @@ export class ConfigSpace {
     else if (!carried) for (const bar of pci.bars) this.#bar(bar);
     this.#chain(standardCapabilities(pci));
     this.#extendedChain(extendedCapabilities(pci));
+    for (const register of pci.configRegisters ?? []) this.#own(register);
     this.#powerOn = this.bytes.slice();
   }
 
@@ -159,6 +160,12 @@ export class ConfigSpace {
     }
   }
 
+  #own({ offset, writable = 0, clear = 0 }: ConfigRegister): void {
+    const fits = offset % 4 === 0 && offset + 4 <= this.size;
+    bugOn(!fits, `a register of the device at ${offset} of configuration space`);
+    this.#writable.setUint32(offset, writable, true);
+    this.#clear.setUint32(offset, clear, true);
+  }
   #place(cap: Capability, at: number): void {
     for (let n = 0; n < cap.value.byteLength; n++) {
       this.#view.setUint8(at + n, cap.value.getUint8(n));

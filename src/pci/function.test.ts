@@ -26,7 +26,7 @@ const FULL: PciIdentity = {
   ats: true,
 };
 
-function rig(identity: PciIdentity = FULL) {
+function rig(identity: PciIdentity = FULL, more: Partial<PciRegisters> = {}) {
   const calls: string[] = [];
   const messages: MsiMessage[] = [];
   let lines = 0;
@@ -38,6 +38,7 @@ function rig(identity: PciIdentity = FULL) {
     mmioWrite: (bar, offset, width, value) =>
       void calls.push(`w${bar}:${offset}/${width}=${value}`),
     reset: (kind) => void calls.push(`reset ${kind}`),
+    ...more,
   };
   const fn = new PciDeviceFunction({
     env: new KernelEnv(),
@@ -225,4 +226,45 @@ test('a bridge has a type 1 header with its buses', () => {
   expect(fn.readConfig(0x0e, 1)).toBe(1);
   expect(fn.readConfig(0x18, 4) & 0xff_ffff).toBe(0x04_01_00);
   expect((fn.readConfig(fn.config.capability(PCI_CAP_ID_EXP) + 2, 2) >> 4) & 15).toBe(4);
+});
+
+describe('stores of 64 bytes', () => {
+  const line = BigInt(`0x${Array.from({ length: 8 }, (_, n) => `${n}`.repeat(16)).join('')}`);
+  function opened(more: Partial<PciRegisters> = {}) {
+    const made = rig(FULL, more);
+    made.fn.writeConfig(PCI_COMMAND, 2, 7);
+    return made;
+  }
+  test('are eight of 8 bytes to a device that knows no others', () => {
+    const { fn, calls } = opened();
+    fn.bars[0]!.window.store(0x40, 64, line);
+    expect(calls).toHaveLength(8);
+    expect(calls[0]).toBe(`w0:64/8=8608480567731124087`);
+    expect(calls[7]).toBe('w0:120/8=0');
+  });
+  test('are one to a device that does, lowest byte first', () => {
+    const seen: [number, number, Uint8Array][] = [];
+    const { fn, calls } = opened({ mmioWrite64: (...access) => void seen.push(access) });
+    fn.bars[0]!.window.store(0x40, 64, line);
+    expect(calls).toEqual([]);
+    expect(seen.map(([bar, at]) => [bar, at])).toEqual([[0, 0x40]]);
+    expect([seen[0]![2].length, seen[0]![2][0], seen[0]![2][63]]).toEqual([64, 0x77, 0]);
+  });
+  test('reach the MSI-X table', () => {
+    const { fn, calls } = opened();
+    fn.bars[2]!.window.store(0x1000, 64, 0xfee0_0000n | (0x21n << 64n));
+    expect(fn.msix!.message(0)).toEqual({ addressLo: 0xfee0_0000, addressHi: 0, data: 0x21 });
+    expect(calls).toEqual([]);
+  });
+});
+
+test('a device has registers of its own in configuration space', () => {
+  const register = { offset: 0x180, writable: 0xff00, clear: 0x0f };
+  const { fn } = rig({ ...FULL, configRegisters: [register] });
+  fn.config.force(0x180, 4, 0x1_000f);
+  fn.writeConfig(0x180, 4, 0xffff_ff05);
+  expect(fn.readConfig(0x180, 4)).toBe(0x1_ff0a);
+  fn.reset('flr');
+  expect(fn.readConfig(0x180, 4)).toBe(0);
+  expect(() => rig({ ...FULL, configRegisters: [{ offset: 0x182 }] })).toThrow(Bug);
 });

@@ -418,10 +418,24 @@ export class PciDeviceFunction {
     const { trace } = this.env;
     const write = (): void => {
       if (this.msix?.covers(bar.index, offset)) this.msix.store(offset, width, value);
+      else if (width === LINE) this.#storeLine(bar, offset, value);
       else this.#registersOf()?.mmioWrite(bar.index, offset, width, value);
     };
     if (!trace.on) write();
     else trace.because(this.#traceMmio(bar, offset, width, value, true), write);
+  }
+  #storeLine(bar: PciBar, offset: number, value: bigint): void {
+    const registers = this.#registersOf();
+    if (registers?.mmioWrite64) {
+      const bytes = new Uint8Array(LINE);
+      const view = new DataView(bytes.buffer);
+      for (let at = 0; at < LINE; at += 8) view.setBigUint64(at, wordAt(value, at), true);
+      registers.mmioWrite64(bar.index, offset, bytes);
+      return;
+    }
+    for (let at = 0; at < LINE; at += 8) {
+      registers?.mmioWrite(bar.index, offset + at, 8, wordAt(value, at));
+    }
   }
   #traceMmio(
     bar: PciBar,
@@ -444,4 +458,11 @@ export class PciDeviceFunction {
       value,
     });
   }
+}
+
+/** Bytes of the widest store. */
+const LINE = 64;
+
+function wordAt(line: bigint, at: number): bigint {
+  return BigInt.asUintN(64, line >> BigInt(8 * at));
 }

@@ -50,12 +50,24 @@ export interface PciIdentity {
     readonly secondary: number;
     readonly subordinate: number;
   };
+  /** Registers of its own in configuration space, 32 bits each, outside of every capability. */
+  readonly configRegisters?: readonly ConfigRegister[];
   /** Bit 7 of the header type: other functions exist in this slot. */
   readonly multifunction?: boolean;
   /** It carries virtual functions that software switches on; PCIe only. */
   readonly sriov?: SriovSpec;
   /** Of SR-IOV: whether its BARs answer is its physical function's affair, and it has no decode bits of its own. */
   readonly virtual?: boolean;
+}
+
+/** A register in configuration space that means something to the device alone. */
+export interface ConfigRegister {
+  /** A multiple of 4. */
+  readonly offset: number;
+  /** Bits that software may write. Default none. */
+  readonly writable?: number;
+  /** Bits that software clears by writing 1. Default none. */
+  readonly clear?: number;
 }
 
 /** What a PCIe function is, by its capability. */
@@ -115,6 +127,10 @@ export interface PciRegisters {
   mmioRead(bar: number, offset: number, width: number): bigint;
   /** A store to a BAR. */
   mmioWrite(bar: number, offset: number, width: number, value: bigint): void;
+  /**
+   * A store of 64 aligned bytes in one transaction, as MOVDIR64B makes it. Absent: the device sees eight stores of 8.
+   */
+  mmioWrite64?(bar: number, offset: number, bytes: Uint8Array): void;
   /** Name of the register at exactly this offset, for events; undefined: none has a name there. */
   registerName?(bar: number, offset: number): string | undefined;
   /** Back to the values of power-on, whatever was in progress. */

@@ -443,7 +443,7 @@ export class KernelLoop implements CallContext {
   }
 
   #advanceClock(): void {
-    const rc = this.machine.advanceTo(libc.monotonicNs() - this.#startNs);
+    const rc = this.machine.advanceOnceTo(libc.monotonicNs() - this.#startNs);
     if (isErrno(rc)) this.warn('a timer of the machine failed; see the report above');
   }
 

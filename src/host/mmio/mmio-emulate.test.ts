@@ -212,3 +212,35 @@ describe('an instruction on a register', () => {
     expect(run(hex!, {})).toBeUndefined();
   });
 });
+
+describe('movdir64b', () => {
+  const MOVDIR64B = Buffer.from('660f38f802', 'hex'); // 64 bytes at rdx to rax
+  function line(rax: bigint) {
+    const access = decodeAccess(MOVDIR64B)!;
+    const regs = Buffer.alloc(REGS_SIZE);
+    regs.writeBigUInt64LE(rax, REGS.rax);
+    regs.writeBigUInt64LE(0x2000n, REGS.rdx);
+    const stores: [bigint, number, bigint][] = [];
+    const outcome = emulate(access, {
+      regs,
+      vectors: { get: () => -1, set: () => -1 },
+      memory: {
+        check: () => undefined,
+        flush: () => undefined,
+        load: (address) => (address - 0x2000n) / 8n + 1n,
+        store: (...store) => void stores.push(store),
+      },
+    });
+    return { outcome, stores };
+  }
+  test('is one store of 64 bytes', () => {
+    const words = [8n, 7n, 6n, 5n, 4n, 3n, 2n, 1n];
+    const value = words.reduce((all, word) => (all << 64n) | word, 0n);
+    expect(line(0x1040n)).toEqual({ outcome: 'done', stores: [[0x1040n, 64, value]] });
+  });
+  test('is a protection fault where its destination is not aligned', () => {
+    const { outcome, stores } = line(0x1020n);
+    expect(outcome).toEqual({ signal: 11, code: 128, address: 0n });
+    expect(stores).toEqual([]);
+  });
+});

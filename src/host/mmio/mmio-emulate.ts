@@ -8,6 +8,7 @@ import { effectiveAddress } from './mmio-decode.ts';
 import { addToRegister, bitsOf, readRegister, writeRegister } from './flags.ts';
 import type { Emulated, Stopped } from './stopped.ts';
 import { nativeOperation } from './native-run.ts';
+import { SI_KERNEL, SIGSEGV } from '../process/instruction-memory.ts';
 import * as strings from './string-ops.ts';
 import { REGS } from '../sys/ptrace.ts';
 
@@ -67,15 +68,20 @@ const pop: Handler = (access, { regs, memory }) => {
   after.copy(regs);
   return 'done';
 };
+/** What is not aligned as it must be, before any page is looked at. */
+const GENERAL_PROTECTION = { signal: SIGSEGV, code: SI_KERNEL, address: 0n };
 const moveBytes: Handler = (access, { regs, memory }) => {
   const [register] = access.operands;
   const from = effectiveAddress(access.place, regs);
   const to = valueOf(register, 8, regs);
+  if (to % BigInt(access.width) !== 0n) return GENERAL_PROTECTION;
   const fault = memory.check(from, access.width, false) ?? memory.check(to, access.width, true);
   if (fault) return fault;
-  const words: bigint[] = [];
-  for (let n = 0n; n < access.width; n += 8n) words.push(memory.load(from + n, 8));
-  for (const [index, word] of words.entries()) memory.store(to + BigInt(index * 8), 8, word);
+  let line = 0n;
+  for (let n = access.width - 8; n >= 0; n -= 8) {
+    line = (line << 64n) | memory.load(from + BigInt(n), 8);
+  }
+  memory.store(to, access.width, line);
   return 'done';
 };
 

@@ -8,6 +8,7 @@ import type { Vma } from '../../machine/memory/process-memory.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { MappedRegisters } from '../process/mapped-registers.ts';
 import type { Processes } from '../process/processes.ts';
+import { readRegister } from './flags.ts';
 import { emulate } from './mmio-emulate.ts';
 import { StoppedMemory } from '../process/instruction-memory.ts';
 import { decodeAccess } from './mmio-decode.ts';
@@ -21,7 +22,7 @@ import * as ptrace from '../sys/ptrace.ts';
 import { EVENT } from '../sys/ptrace.ts';
 import { interruptOn } from '../sys/ffi.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
-import { SIGBUS, SIGCHLD, SIGTRAP } from '../sys/numbers.ts';
+import { SIGBUS, SIGCHLD, SIGILL, SIGTRAP } from '../sys/numbers.ts';
 
 const LONGEST_INSTRUCTION = 15;
 const MAX_DECODED = 4096;
@@ -117,7 +118,8 @@ export class MmioTraps {
     const signal = (status >> 8) & 0xff;
     const event = status >>> 16;
     if (event !== 0) this.#onEvent(tid, event, signal);
-    else this.#goOn(tid, signal === SIGBUS ? this.#onSigbus(tid) : this.#told(tid, signal));
+    else if (signal === SIGBUS) this.#goOn(tid, this.#onSigbus(tid));
+    else this.#goOn(tid, signal === SIGILL ? this.#onSigill(tid) : this.#told(tid, signal));
   }
   #goOn(tid: number, signal = 0): void {
     this.#sigbus.goesOn(tid, this.#processOf(tid));
@@ -160,11 +162,26 @@ export class MmioTraps {
     const outcome = isFault ? this.#access(tid, pid, address) : 'not ours';
     if (outcome === 'not ours') return this.#sigbus.deliver(tid, pid, isFault);
     const hasCalled = this.#sigbus.restore(tid, pid);
-    if (outcome === 'done') return 0;
-    const hasForced = this.#sigbus.force(tid, pid, outcome.signal);
-    if (hasCalled || hasForced) this.#faults.set(tid, outcome);
-    else ptrace.setFault(tid, outcome);
-    return outcome.signal;
+    return outcome === 'done' ? 0 : this.#raise(tid, pid, outcome, hasCalled);
+  }
+  /** The signal of an instruction that was not carried out; `hasCalled`: the thread is not where it stopped. */
+  #raise(tid: number, pid: number, fault: InstructionFault, hasCalled: boolean): number {
+    const hasForced = this.#sigbus.force(tid, pid, fault.signal);
+    if (hasCalled || hasForced) this.#faults.set(tid, fault);
+    else ptrace.setFault(tid, fault);
+    return fault.signal;
+  }
+  /** A processor without MOVDIR64B: to registers of ours it is carried out all the same. */
+  #onSigill(tid: number): number {
+    if (ptrace.signalCause(tid).code <= 0) return SIGILL;
+    ptrace.getRegs(tid, this.#regs);
+    const access = this.#decode(tid, this.#regs.readBigUInt64LE(ptrace.REGS.rip), 'quietly');
+    const to = access?.operation === 'move-64-bytes' ? access.operands[0] : undefined;
+    if (to?.kind !== 'register') return SIGILL;
+    const pid = this.#processOf(tid);
+    const outcome = this.#access(tid, pid, readRegister(this.#regs, to.at, to.width));
+    if (outcome === 'not ours') return SIGILL;
+    return outcome === 'done' ? 0 : this.#raise(tid, pid, outcome, false);
   }
   /** A thread that has made calls is not where its signal was delivered: it is sent anew, and told of then. */
   #told(tid: number, signal: number): number {
@@ -232,7 +249,7 @@ export class MmioTraps {
   }
 
   /** By its bytes, so that code that changes is decoded again. */
-  #decode(tid: number, rip: bigint): MemoryAccess | undefined {
+  #decode(tid: number, rip: bigint, how?: 'quietly'): MemoryAccess | undefined {
     const code = Buffer.alloc(LONGEST_INSTRUCTION);
     const length = new RemoteMemory(tid).readSome(rip, code);
     const bytes = code.subarray(0, length);
@@ -241,7 +258,7 @@ export class MmioTraps {
     if (known) return known;
     const access = decodeAccess(bytes);
     if (access && this.#decoded.size < MAX_DECODED) this.#decoded.set(key, access);
-    if (!access) {
+    if (!access && !how) {
       const what = bytes.length > 0 ? bytes.toString('hex') : 'an instruction in device registers';
       this.#parts.warn(`cannot carry out ${what} at 0x${rip.toString(16)}`);
     }

@@ -17,6 +17,8 @@ const BUS_ADRERR = 2;
 const SEGV_MAPERR = 1;
 /** si_code: it is mapped, but not for that. */
 export const SEGV_ACCERR = 2;
+/** si_code: a protection fault without an address. */
+export const SI_KERNEL = 128;
 const PAGE = 4096n;
 
 /** A signal that the program's instruction raises instead of being carried out. */
@@ -28,7 +30,7 @@ export interface InstructionFault {
   readonly address: bigint;
 }
 
-/** What an instruction needs of memory. Addresses are the program's; widths are 1 to 8 bytes. */
+/** What an instruction needs of memory. Addresses are the program's; widths are 1 to 8 bytes, of a store also 64. */
 export interface InstructionMemory {
   /** Is everything there and permitted? Asked once for an operand, before its first load or store. */
   check(address: bigint, length: number, writes: boolean): InstructionFault | undefined;
@@ -116,7 +118,10 @@ export class StoppedMemory implements InstructionMemory {
     }
     const { io } = this.#page(address);
     if (!io) {
-      this.#storeRam(address, width, value);
+      for (let n = 0; n < width; n += 8) {
+        const word = BigInt.asUintN(64, value >> BigInt(8 * n));
+        this.#storeRam(address + BigInt(n), Math.min(8, width), word);
+      }
       return;
     }
     const { pid, syscalls } = this.#parts;

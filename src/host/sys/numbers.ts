@@ -196,6 +196,7 @@ export const SIG_DFL = 0n;
 /** It is dropped. */
 export const SIG_IGN = 1n;
 /** An access to what has no memory behind it. */
+export const SIGILL = 4;
 export const SIGBUS = 7;
 /** A step, for a tracer. */
 export const SIGTRAP = 5;

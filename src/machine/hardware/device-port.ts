@@ -1,4 +1,5 @@
 /** The port of one device: its transfers, its function's interrupts and switches, ATS, and what it uses of the host. */
+import { bugOn } from '../../base/bug.ts';
 import { EFAULT, type Result } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { hex } from '../../base/u64.ts';
@@ -51,6 +52,11 @@ function configOf(fn: PciDeviceFunction): ConfigPort {
     is: (what) => SWITCHES[what](fn),
     get virtualFunctions() {
       return fn.virtualFunctions;
+    },
+    set(offset, value) {
+      const isOwn = fn.identity.configRegisters?.some((register) => register.offset === offset);
+      bugOn(!isOwn, `${fn.name} has no register of its own at ${offset} of configuration space`);
+      fn.config.force(offset, 4, value);
     },
     watch(what, run) {
       let last = SWITCHES[what](fn);

@@ -62,6 +62,8 @@ export class FakePort implements DevicePort {
   pin = false;
   /** Transfers in order: 'read 1000', 'write 2000'. */
   readonly touched: string[] = [];
+  /** What the device wrote into its own registers in configuration space, by offset. */
+  readonly configured = new Map<number, number>();
   /** Pages asked for, with the way to answer. */
   readonly pages: AskedPage[] = [];
   readonly host: DevicePort['host'];
@@ -89,6 +91,7 @@ export class FakePort implements DevicePort {
 
   readonly config: DevicePort['config'] = configOf(this, {
     is: (what) => this.#on.has(what),
+    set: (offset, value) => void this.configured.set(offset, value),
     watch: (what, run) => {
       const watcher = (which: ConfigSwitch, on: boolean): void => {
         if (which === what) run(on);
@@ -137,7 +140,7 @@ export class FakePort implements DevicePort {
 
 function configOf(
   port: FakePort,
-  switches: Pick<DevicePort['config'], 'is' | 'watch'>,
+  switches: Pick<DevicePort['config'], 'is' | 'set' | 'watch'>,
 ): DevicePort['config'] {
   return {
     ...switches,
