@@ -1,5 +1,6 @@
 /** Device models by the name a machine description uses, and the contract for writing one (entry `softiommu/devices`). */
 import { edu } from './edu/edu.ts';
+import { ioat } from './ioat/ioat.ts';
 import { generic } from './generic/generic.ts';
 import { igb } from './igb/igb.ts';
 import { nvme } from './nvme/nvme.ts';
@@ -32,6 +33,7 @@ export { Delay } from './unit/delay.ts';
 export { piecesLength, readEach, writeEach, type PlacedBytes } from './unit/each.ts';
 export { MemoryDisk, type DiskState } from './unit/memory-disk.ts';
 export { fetchEntries, ringPieces, storeEntry, type DescriptorRing } from './unit/ring.ts';
+export { Pump } from './unit/pump.ts';
 export { offsetsOf, RegisterFile } from './unit/registers.ts';
 export type {
   LoadHandlers,
@@ -58,11 +60,11 @@ export type {
   WireReceiver,
   WireState,
 } from './host-services.ts';
-export { edu, generic, igb, nvme };
+export { edu, generic, igb, ioat, nvme };
 
 /** Every device model that comes with softiommu, by name. */
 export const DEVICE_TYPES: ReadonlyMap<string, DeviceType> = new Map(
-  [edu, generic, igb, nvme].map((type) => [type.type, type]),
+  [edu, generic, igb, ioat, nvme].map((type) => [type.type, type]),
 );
 // What a device model needs of PCI, of time, and to see that its DMA failed.
 export type { PciePortType, PciRegisters } from '../pci/identity.ts';
