@@ -16,6 +16,7 @@ const RUNS: Readonly<Record<RunTrait, string>> = {
   events: 'with `--selftest`',
   'own-eventfds': 'where `pidfd_getfd` is forbidden',
   'own-capabilities': 'with `--selftest`',
+  'own-memlock': 'with `--memlock`',
 };
 
 function words({ then, which, in: trait }: Step): string {

@@ -20,6 +20,7 @@ export const KERNEL_TRAITS = {
   'iommufd-noiommu': 'iommufd binds devices without an IOMMU (7.3)',
   'noiommu-cdev': 'noiommu devices have a cdev (7.3)',
   'type1-nesting': 'type1 has the nesting type 6 (to 6.12)',
+  'type1-loses-end': 'type1: a mapping that ends at 2^64 is found by no unmap (to 6.12)',
   'type1-wrap-einval': 'type1: a range that wraps is EINVAL, not EOVERFLOW (to 6.12)',
   'vfio-bind-plain': 'cdev BIND knows no flag, ATTACH and DETACH no PASID (to 6.12)',
   'vfio-err-irq-pcie-only': 'vfio-pci: the ERR interrupt is of PCIe functions only (to 6.12)',

@@ -32,6 +32,7 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
     launch: {
       ...launchOptions(flags.mode),
       capabilities: flags.selftest === true,
+      memlock: flags.memlock !== undefined,
       // Only the selftest's devices report page faults and events.
       events: flags.selftest === true,
       ioUring: flags.ioUring === 'allow',

@@ -19,7 +19,18 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     ['a limit a page too low', ['--memlock', '61440'], 'ENOMEM'],
   ] as const)('64 KiB are mapped as the limit says: %s', ([, flags, answer]) => {
     const { stdout, stderr } = softiommu(PROGRAM, { environment: low, flags });
-    expect([stderr, stdout.trim()]).toEqual(['', isBound(environment) ? answer : 'mapped']);
+    const [said] = stdout.split('\n');
+    expect([stderr, said]).toEqual(['', isBound(environment) ? answer : 'mapped']);
+  });
+  it('a program sees the limit and may lower it, and a child has what its parent has', () => {
+    const { stdout } = softiommu(PROGRAM, { environment: low, flags: ['--memlock=64K'] });
+    expect(stdout.trimEnd().split('\n').slice(1)).toEqual([
+      'limit: 65536 65536',
+      'Max locked memory 65536 65536 bytes',
+      'lowered: (4096, 8192) ValueError',
+      'inherited: 4096 8192 4096 8192',
+      'others: same',
+    ]);
   });
 });
 

@@ -18,6 +18,7 @@ import type { Device } from '../../src/core/contract/device.ts';
 import { getDomainForDev, iovaToPhys } from '../../src/core/index.ts';
 import { mdevCreate, mdevSetIommuDevice } from '../../src/core/aux/mdev.ts';
 import { createMachine } from '../../src/machine/create-machine.ts';
+import type { MachineInput } from '../../src/machine/description/description.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import type { VfioDevice } from '../../src/vfio/device.ts';
 import type { VfioDeviceOps } from '../../src/vfio/device-ops.ts';
@@ -37,9 +38,9 @@ interface Rig {
   device: VfioDevice;
   unmaps: string[];
 }
-function rig(backed: boolean, credentials = {}): Rig {
+function rig(backed: boolean, credentials = {}, kernel: MachineInput['kernel'] = {}): Rig {
   const made = createMachine(
-    { devices: [{ type: 'probe', at: EDU, driver: 'none' }] },
+    { kernel, devices: [{ type: 'probe', at: EDU, driver: 'none' }] },
     { deviceTypes: new Map([['probe', PROBE]]) },
   );
   if ('problems' in made) throw new Error(JSON.stringify(made.problems));
@@ -89,6 +90,21 @@ test('a container of emulated devices pins nothing at map time and knows no limi
   expect(client.unmap(c, { flags: VADDR, iova: 0n, size: PAGE }).rc).toBe(EBUSY);
   expect(client.unmap(c, { iova: 1n << 63n, size: 1n << 63n }).size).toBe(PAGE);
   expect(client.unmap(c, { flags: v.VFIO_DMA_UNMAP_FLAG_ALL }).size).toBe(PAGE);
+});
+
+test('an older kernel loses the mapping that ends with the last page, and keeps the others', () => {
+  const { client, ...r } = rig(false, {}, { version: '6.12' });
+  const { c, iommu } = contain({ client, ...r });
+  const map = { vaddr: 0n, iova: (1n << 64n) - PAGE, size: PAGE };
+  expect(client.map(c, map)).toBe(0);
+  expect(client.map(c, { ...map, iova: 0n })).toBe(0);
+  expect(client.unmap(c, { iova: map.iova, size: PAGE }).size).toBe(0n);
+  expect(client.unmap(c, { flags: v.VFIO_DMA_UNMAP_FLAG_ALL }).size).toBe(PAGE);
+  expect(client.unmap(c, { flags: v.VFIO_DMA_UNMAP_FLAG_ALL }).size).toBe(0n);
+  expect([...iommu.dmas]).toHaveLength(1);
+  // It goes with the container.
+  client.program.exit();
+  expect([...iommu.dmas]).toHaveLength(0);
 });
 
 test('a driver pins pages, hears of their unmap, and only those are dirty', () => {

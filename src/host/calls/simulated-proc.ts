@@ -15,6 +15,7 @@ import { procPath } from './proc-paths.ts';
 import { orShortage } from '../sys/shortage.ts';
 import { Shortage } from '../../base/shortage.ts';
 
+const TEXTS: ReadonlySet<string> = new Set(['status', 'limits', 'fail-nth']);
 const FDINFO = /^fdinfo\/(\d+)$/;
 const LINK = /^(fd\/\d+|cwd|root)$/;
 const KIB_PER_PAGE = 4;
@@ -35,9 +36,10 @@ export class SimulatedProc {
     if (!found) return undefined;
     const { tid, what } = found;
     const fd = FDINFO.exec(what)?.[1];
-    if (fd === undefined && what !== 'status' && what !== 'fail-nth') return undefined;
+    if (fd === undefined && !TEXTS.has(what)) return undefined;
     if (!processes.mayLook(call.tid, tid) || !this.#views.of(call.tid).shows('/proc'))
       return undefined;
+    if (what === 'limits') return this.#limits(call, path, tid, flags);
     if (what === 'status') return this.#status(call, path, tid, flags);
     if (fd !== undefined) return this.#fdinfo(call, path, { tid, fd: Number(fd) }, flags);
     return this.#failNth(call, path, tid, flags);
@@ -61,6 +63,14 @@ export class SimulatedProc {
     if (text === '') return undefined; // gone
     const shown = processes.capabilities?.inStatus(pid, text) ?? text;
     return this.#giveText(call, path, mm ? withPins(shown, mm) : shown, flags);
+  }
+  #limits(call: Notification, path: string, tid: number, flags: number): Answer | undefined {
+    const { lockLimits, processes } = this.#context;
+    if (!lockLimits || (flags & O_ACCMODE) !== 0) return undefined;
+    const text = textOf(`/proc/${tid}/limits`);
+    if (text === '') return undefined; // gone
+    const pid = processes.processOf(tid);
+    return this.#giveText(call, path, lockLimits.inLimits(pid, text), flags);
   }
   #fdinfo(
     call: Notification,

@@ -76,6 +76,9 @@ const capabilities: Handler = ({ context: { processes } }, call) => {
   return processes.capabilities?.handle(call, pid, mem) ?? 'continue';
 };
 
+const lockLimits: Handler = ({ context: { lockLimits: limits, processes } }, call) =>
+  limits?.handle(call, processes) ?? 'continue';
+
 const NO_IO_URING =
   'a program wants io_uring, whose requests softiommu cannot see: refused with EPERM, as a container does; --io-uring=allow lets it, and they see the host';
 
@@ -178,6 +181,9 @@ export const HANDLERS: Handlers = {
   fstatfs: ({ paths }, call) => paths.fstatfs(call),
   capget: capabilities,
   capset: capabilities,
+  getrlimit: lockLimits,
+  setrlimit: lockLimits,
+  prlimit64: lockLimits,
   io_uring_setup: ({ context }) => {
     context.sayOnce(NO_IO_URING);
     return -HOST_ERRNO.EPERM;

@@ -24,6 +24,7 @@ import { TRAPPED_CALLS } from '../seccomp/trapped.ts';
 import { bindHandlers, HANDLERS, type Traps } from '../calls/table.ts';
 import { MappingTraps } from '../calls/mapping-traps.ts';
 import { writesBack } from '../process/file-systems.ts';
+import { LockLimits } from '../process/lock-limits.ts';
 import { MemoryMap } from '../process/memory-map.ts';
 import type { MmioParts } from '../mmio/mmio-traps.ts';
 import { MappedRegisters } from '../process/mapped-registers.ts';
@@ -104,7 +105,7 @@ export class KernelLoop implements CallContext {
   readonly watches = this;
   readonly warn: (text: string) => void;
   readonly seesEveryRead: boolean;
-  readonly memlock: bigint | undefined;
+  readonly lockLimits: LockLimits | undefined;
   readonly #said = new Set<string>();
 
   readonly #parts: LoopParts;
@@ -136,7 +137,8 @@ export class KernelLoop implements CallContext {
     this.machine = parts.machine;
     this.warn = parts.warn;
     this.seesEveryRead = parts.events === true;
-    this.memlock = parts.memlock;
+    const { memlock, launcher } = parts;
+    this.lockLimits = memlock === undefined ? undefined : new LockLimits(memlock, launcher.pid);
     this.transport = parts.transport;
     this.files = new OpenFiles((entry) => {
       if (entry.kind === 'file') this.#released(entry.file);

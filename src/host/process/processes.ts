@@ -236,6 +236,7 @@ export class Processes {
     if (!process) return;
     this.#processes.delete(pid);
     this.capabilities?.forget(pid);
+    this.#parts.lockLimits?.forget(pid);
     process.watch[Symbol.dispose]();
     libc.close(process.pidfd);
     this.#leave(process);

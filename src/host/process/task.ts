@@ -17,6 +17,7 @@ import { orShortage } from '../sys/shortage.ts';
 import type { HostCred, Ids } from './credentials.ts';
 import type { Eventfds, Watches } from './eventfds.ts';
 import type { ExactPins } from './exact-pins.ts';
+import type { LockLimits } from './lock-limits.ts';
 import type { MemoryMap } from './memory-map.ts';
 import { objectOf, type HostObjects } from './objects.ts';
 import { lookAt, type DescriptorLink, openFlagsOf } from '../sys/look.ts';
@@ -36,8 +37,8 @@ export interface TaskParts {
   readonly watches: Watches;
   /** An event queue may have any number: all reads are trapped. */
   readonly seesEveryRead?: boolean;
-  /** RLIMIT_MEMLOCK of every program, in bytes; undefined: the host's. */
-  readonly memlock?: bigint | undefined;
+  /** RLIMIT_MEMLOCK of the programs; undefined: the host's. */
+  readonly lockLimits?: LockLimits | undefined;
   /** A line for the user of softiommu. */
   warn(text: string): void;
   sayOnce(text: string): void;
@@ -84,8 +85,8 @@ export class HostTask implements Task {
     return this.cred.capable(cap);
   }
   get rlimitMemlock(): bigint {
-    const { memlock } = this.#parts;
-    if (memlock !== undefined) return memlock;
+    const { lockLimits } = this.#parts;
+    if (lockLimits) return lockLimits.softOf(this.pid);
     // Of a process that is gone: what all programs of the run begin with.
     const limits = textOf(`/proc/${this.tid}/limits`) || textOf('/proc/self/limits');
     const soft = /^Max locked memory\s+(\w+)/m.exec(limits)?.[1] ?? '0';

@@ -241,6 +241,7 @@ const RUNS: Readonly<Record<string, FilterOptions>> = {
   'path traps, events': { ...TRAPS, events: true },
   'path traps, eventfds': { pathTraps: true, eventfds: true },
   'path traps, capabilities': { ...TRAPS, capabilities: true },
+  'path traps, limits': { ...TRAPS, memlock: true },
   mount: NAMESPACE,
   'mount, everything': { pathTraps: false, eventfds: true, capabilities: true, events: true },
 };

@@ -27,6 +27,8 @@ export interface FilterOptions {
   readonly eventfds: boolean;
   /** The program has the capabilities of the simulated machine, not the host's (capabilities.ts). */
   readonly capabilities?: boolean;
+  /** The program has the limit of locked memory of the simulated machine, not the host's (lock-limits.ts). */
+  readonly memlock?: boolean;
   /** Event queues can have events: any read or write may be of one, whatever number its descriptor was given. */
   readonly events?: boolean;
   /** A program may have an io_uring: what it asks of one is the host's to answer, and not seen. */
@@ -62,6 +64,7 @@ function traitsOf(options: FilterOptions): ReadonlySet<RunTrait> {
   const traits = new Set<RunTrait>([options.pathTraps ? 'path-traps' : 'mount']);
   if (options.eventfds) traits.add('own-eventfds');
   if (options.capabilities) traits.add('own-capabilities');
+  if (options.memlock) traits.add('own-memlock');
   if (options.events) traits.add('events');
   if (!options.ioUring) traits.add('no-io-uring');
   return traits;

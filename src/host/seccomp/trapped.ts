@@ -15,6 +15,7 @@ import {
   MAP_HUGETLB,
   NR,
   PTRACE,
+  RLIMIT,
   SHM_REMAP,
   SIGBUS,
   UFFDIO_MOVE,
@@ -24,7 +25,13 @@ import { REGISTERS_HIGH } from './register-addresses.ts';
 
 /** How runs differ in what they trap (FilterOptions says it of one run). */
 export type RunTrait =
-  'path-traps' | 'mount' | 'events' | 'own-eventfds' | 'own-capabilities' | 'no-io-uring';
+  | 'path-traps'
+  | 'mount'
+  | 'events'
+  | 'own-eventfds'
+  | 'own-capabilities'
+  | 'own-memlock'
+  | 'no-io-uring';
 
 /** 32 bits of an argument: what a filter can load. */
 export interface Half {
@@ -151,8 +158,11 @@ const REGISTERS = 'buffers that are registers';
 /** Of an address: where registers are mapped. */
 const registers = (argument: number): Step =>
   trap('buffers among mapped registers', { kind: 'range', of: high(argument), ...REGISTERS_HIGH });
+const memlock = (argument: number): Step =>
+  inRuns('own-memlock', trap('`RLIMIT_MEMLOCK`', is(low(argument), RLIMIT.memlock)));
 
 const DEVICES = 'device files';
+const LOCKED = 'the limit of locked memory that `--memlock` gives';
 const TREE = 'the simulated tree';
 const QUEUES = 'event queues';
 const PINS = 'pages that devices have pinned';
@@ -326,6 +336,9 @@ export const TRAPPED_CALLS = [
 
   row('capget', 'capabilities of the simulated machine', inRuns('own-capabilities')),
   row('capset', 'capabilities of the simulated machine', inRuns('own-capabilities')),
+  row('getrlimit', LOCKED, memlock(0)),
+  row('setrlimit', LOCKED, memlock(0)),
+  row('prlimit64', LOCKED, memlock(1)),
   row('io_uring_setup', 'requests that would go past us', inRuns('no-io-uring')),
   row('eventfd', 'eventfds that devices signal', inRuns('own-eventfds')),
   row('eventfd2', 'eventfds that devices signal', inRuns('own-eventfds')),

@@ -65,6 +65,7 @@ export const NR = {
   chown: 92,
   fchown: 93,
   lchown: 94,
+  getrlimit: 97,
   ptrace: 101,
   setpgid: 109,
   getpgid: 121,
@@ -75,6 +76,7 @@ export const NR = {
   statfs: 137,
   fstatfs: 138,
   prctl: 157,
+  setrlimit: 160,
   chroot: 161,
   mount: 165,
   umount2: 166,
@@ -248,4 +250,4 @@ export const PR_SET_CHILD_SUBREAPER = 36;
 /** PR_SET_NO_NEW_PRIVS of prctl(2): exec gives no rights any more. */
 export const PR_SET_NO_NEW_PRIVS = 38;
 /** Resources of prlimit64(2). */
-export const RLIMIT = { core: 4, openFiles: 7 } as const;
+export const RLIMIT = { core: 4, openFiles: 7, memlock: 8 } as const;

@@ -32,6 +32,7 @@ export const TRAIT_SPANS: Readonly<Partial<Record<KernelTrait, ReleaseSpan>>> = 
   'no-iommufd': { before: '6.2' },
   'noiommu-cdev': { since: '7.3' },
   'pin-writes-any-file': { before: '6.5' },
+  'type1-loses-end': { before: '6.13' },
   'type1-nesting': { before: '6.13' },
   'type1-wrap-einval': { before: '6.13' },
   'vfio-bind-plain': { before: '6.13' },

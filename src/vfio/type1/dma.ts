@@ -35,19 +35,32 @@ export interface DevicePin {
   count: number;
 }
 
+/** Pages of a 64-bit space. */
+export const ALL_PAGES = 2 ** 52;
+
 export class DmaList {
   readonly #sorted: Dma[] = [];
-  get size(): number {
-    return this.#sorted.length;
+  /** In older kernels, what ends with the last page: its end is 0 in 64 bits, so that no look finds it. */
+  readonly #lost: Dma[] = [];
+  readonly #losesEnd: boolean;
+
+  constructor(losesEnd = false) {
+    this.#losesEnd = losesEnd;
   }
-  [Symbol.iterator](): IterableIterator<Dma> {
-    return this.#sorted.values();
+  get size(): number {
+    return this.#sorted.length + this.#lost.length;
+  }
+  *[Symbol.iterator](): IterableIterator<Dma> {
+    yield* this.#sorted;
+    yield* this.#lost;
   }
   insert(dma: Dma): void {
-    this.#sorted.splice(this.#firstEndingAfter(dma.start), 0, dma);
+    if (this.#isLost(dma)) this.#lost.push(dma);
+    else this.#sorted.splice(this.#firstEndingAfter(dma.start), 0, dma);
   }
   remove(dma: Dma): void {
-    this.#sorted.splice(this.#sorted.indexOf(dma, this.#firstEndingAfter(dma.start)), 1);
+    if (this.#isLost(dma)) this.#lost.splice(this.#lost.indexOf(dma), 1);
+    else this.#sorted.splice(this.#sorted.indexOf(dma, this.#firstEndingAfter(dma.start)), 1);
   }
   /** The first that overlaps the pages, or undefined. */
   find(start: number, npages: number): Dma | undefined {
@@ -63,6 +76,9 @@ export class DmaList {
       found.push(dma);
     }
     return found;
+  }
+  #isLost({ start, npages }: Dma): boolean {
+    return this.#losesEnd && start + npages === ALL_PAGES;
   }
   #firstEndingAfter(page: number): number {
     let low = 0;

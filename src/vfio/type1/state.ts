@@ -42,7 +42,7 @@ export class Type1Iommu {
   readonly type: number;
   readonly lock = new Lock('vfio_iommu.lock');
   /** Guarded by lock, as are all below. */
-  readonly dmas = new DmaList();
+  readonly dmas: DmaList;
   /** Newest first. */
   readonly domains: ContainerDomain[] = [];
   /** Groups without a translation of their own. */
@@ -60,6 +60,7 @@ export class Type1Iommu {
   constructor(world: Type1World, type: number) {
     this.world = world;
     this.type = type;
+    this.dmas = new DmaList(world.env.has('type1-loses-end'));
     this.available = world.parameters.dmaEntryLimit;
   }
   get isV2(): boolean {

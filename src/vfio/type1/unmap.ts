@@ -12,12 +12,9 @@ import {
 } from '../../uapi/vfio.ts';
 import { behind, copyFromUser, copyToUser, readArg } from '../ioctl.ts';
 import { checkBitmap, reportDirty } from './dirty.ts';
-import type { Dma } from './dma.ts';
+import { ALL_PAGES, type Dma } from './dma.ts';
 import { removeDma } from './remove.ts';
 import { refuseWrap, type Type1Iommu } from './state.ts';
-
-/** Pages of a 64-bit space. */
-const ALL_PAGES = 2 ** 52;
 
 /** @kernel vfio_iommu_type1_unmap_dma */
 export function unmapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {

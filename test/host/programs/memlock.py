@@ -28,3 +28,27 @@ try:
     print("mapped")
 except OSError as error:
     print(errno.errorcode[error.errno])
+
+import resource
+
+CHOSEN = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+print("limit:", *CHOSEN)
+with open("/proc/self/limits") as limits:
+    print(*next(line for line in limits if line.startswith("Max locked memory")).split())
+
+
+def tried(limit):
+    try:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, limit)
+    except (OSError, ValueError) as error:
+        return type(error).__name__
+    return resource.getrlimit(resource.RLIMIT_MEMLOCK)
+
+
+print("lowered:", tried((4096, 8192)), tried((16384, 8192)))
+child = os.fork()
+if child == 0:
+    print("inherited:", *resource.getrlimit(resource.RLIMIT_MEMLOCK), *resource.prlimit(os.getppid(), resource.RLIMIT_MEMLOCK), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+print("others:", *resource.prlimit(os.getpid(), resource.RLIMIT_NOFILE) == resource.getrlimit(resource.RLIMIT_NOFILE) and ["same"])
