@@ -73,9 +73,18 @@ function registerRows({ table: registers }: RegisterSpace): string[][] {
     ]);
 }
 
+/** A device has a folder of its own, or is in that of its family: virtio-blk in virtio. */
+function sourceOf(name: string): string {
+  const family = name.replace(/-.*/, '');
+  const places = [name, family].map((folder) => join('src/devices', folder, `${name}.ts`));
+  const file = places.find((place) => existsSync(place));
+  if (file === undefined) throw new Error(`${name}: none of ${places.join(', ')}`);
+  return file;
+}
+
 /** The last paragraph of the head comment. */
 function notImplemented(name: string): string {
-  const file = join('src/devices', name, `${name}.ts`);
+  const file = sourceOf(name);
   const head = /^\/\*\*[\s\S]*?\*\//.exec(readFileSync(file, 'utf8'))?.[0] ?? '';
   const text = /NOT IMPLEMENTED: ([\s\S]*?)\*\//.exec(head)?.[1];
   if (text === undefined) throw new Error(`${file}: its head comment has no NOT IMPLEMENTED`);

@@ -5,6 +5,7 @@ import { generic } from './generic/generic.ts';
 import { igb } from './igb/igb.ts';
 import { nvme } from './nvme/nvme.ts';
 import type { DeviceType } from './port.ts';
+import { virtioBlk } from './virtio/virtio-blk.ts';
 
 export type {
   AtsTranslation,
@@ -30,7 +31,7 @@ export type {
 } from './port.ts';
 export { withDefaults } from '../base/options.ts';
 export { Delay } from './unit/delay.ts';
-export { piecesLength, readEach, writeEach, type PlacedBytes } from './unit/each.ts';
+export { cutPieces, piecesLength, readEach, writeEach, type PlacedBytes } from './unit/each.ts';
 export { MemoryDisk, type DiskState } from './unit/memory-disk.ts';
 export { fetchEntries, ringPieces, storeEntry, type DescriptorRing } from './unit/ring.ts';
 export { Pump } from './unit/pump.ts';
@@ -60,11 +61,11 @@ export type {
   WireReceiver,
   WireState,
 } from './host-services.ts';
-export { edu, generic, igb, ioat, nvme };
+export { edu, generic, igb, ioat, nvme, virtioBlk };
 
 /** Every device model that comes with softiommu, by name. */
 export const DEVICE_TYPES: ReadonlyMap<string, DeviceType> = new Map(
-  [edu, generic, igb, ioat, nvme].map((type) => [type.type, type]),
+  [edu, generic, igb, ioat, nvme, virtioBlk].map((type) => [type.type, type]),
 );
 // What a device model needs of PCI, of time, and to see that its DMA failed.
 export type { PciePortType, PciRegisters } from '../pci/identity.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { FakePort } from '../../testing/devices/fake-port.ts';
-import { readEach, writeEach } from './each.ts';
+import { cutPieces, piecesLength, readEach, writeEach } from './each.ts';
 
 const BEYOND = 0x1_0000n;
 
@@ -41,4 +41,19 @@ test('and so it is with writing', () => {
   const list = [one(4n, 1), one(BEYOND, 2), one(5n, 3), one(BEYOND, 4)];
   expect(writeEach(port.dma, list)).toEqual([true, false, true, false]);
   expect([...port.memory.subarray(4, 7)]).toEqual([1, 3, 0]);
+});
+test.for([
+  [0, 6, '1+2 100+4'],
+  [1, 2, '2+1 100+1'],
+  [2, 9, '100+4'],
+  [6, 1, ''],
+  [0, 0, ''],
+] as const)('from byte %i on, %i bytes are %s', ([start, length, expected]) => {
+  const pieces = [
+    { at: 1n, length: 2 },
+    { at: 100n, length: 4 },
+  ];
+  const cut = cutPieces(pieces, start, length);
+  expect(cut.map((piece) => `${piece.at}+${piece.length}`).join(' ')).toBe(expected);
+  expect(piecesLength(pieces)).toBe(6);
 });

@@ -49,6 +49,25 @@ export function piecesLength(pieces: readonly DmaPiece[]): number {
   return pieces.reduce((sum, { length }) => sum + length, 0);
 }
 
+/** The part of these pieces from byte `start` on, `length` bytes long; less where they end. */
+export function cutPieces(
+  pieces: readonly DmaPiece[],
+  start: number,
+  length: number,
+): readonly DmaPiece[] {
+  const out: DmaPiece[] = [];
+  let before = start;
+  let left = length;
+  for (const piece of pieces) {
+    const skip = Math.min(before, piece.length);
+    const take = Math.min(left, piece.length - skip);
+    if (take > 0) out.push({ at: piece.at + BigInt(skip), length: take });
+    before -= skip;
+    left -= take;
+  }
+  return out;
+}
+
 /**
  * Where each of these sizes, put one after the other, ends; undefined for those that were not moved whole. `move` starts
  * with one of them and says how many bytes it moved.
