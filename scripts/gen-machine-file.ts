@@ -134,6 +134,8 @@ const TABLES: Readonly<Record<string, () => string>> = {
     const region = propertiesOf(device)['directRegions']?.items as JsonSchema;
     return keyTable(propertiesOf(region), region.required);
   },
+  blocks: () =>
+    keyTable(propertiesOf(propertiesOf(schema)['blocks']?.additionalProperties as JsonSchema)),
   bridges: () => BRIDGE_TYPES.map((type) => `\`${type}\``).join(', '),
   releases: () => RELEASES.map((release) => `\`'${release}'\``).join(', '),
   drivers: () =>

@@ -25,6 +25,8 @@ interface TextOption {
   readonly default?: string;
   /** What the text must be, in words and as a pattern of the whole; anything where nothing is said. */
   readonly form?: { readonly words: string; readonly pattern: RegExp };
+  /** Several, separated by commas: also where commas separate the options themselves, as on the command line. */
+  readonly list?: boolean;
 }
 interface IntegerOption {
   readonly kind: 'integer';

@@ -139,10 +139,6 @@ describe('flags', () => {
   test.for([
     [{ machine: 'preset:nope' }, 'there is no preset:nope; presets: default, direct-mapped'],
     [
-      { device: ['edu'] },
-      '--device edu: bdf= is missing, such as edu,bdf=0000:00:05.0; other keys: bdf, driver, iommu, dma_mask_bits',
-    ],
-    [
       { device: ['edu,bdf=0000:00:05.0,speed=1'] },
       "--device edu,bdf=0000:00:05.0,speed=1: unknown key 'speed'; allowed: bdf, driver, iommu, dma_mask_bits",
     ],
@@ -192,4 +188,57 @@ test('the topology shows groups, drivers and why a group is not viable', () => {
 
 test('the topology of a machine without devices says so', () => {
   expect(topologyText({ machine: file('devices: []\n') })).toMatch(/^dmar0: .*\n\nno devices\n$/);
+});
+
+describe('flags that add storage', () => {
+  test('a device that names no place gets the first free one', () => {
+    const machine = resolveMachine({
+      device: ['edu', 'edu,bdf=0000:00:06.0', 'edu', 'nvme,drives=d0,d1,queues=2'],
+      block: ['d0,memory=1M', 'd1,memory=65536'],
+    });
+    expect(machine.devices.map(({ at }) => at.slice(8, 10))).toEqual([
+      '04',
+      '05',
+      '06',
+      '07',
+      '08',
+    ]);
+    expect(machine.devices[4]!.options).toEqual({ drives: 'd0,d1', queues: 2 });
+    expect(machine.blocks).toEqual({ d0: { memory: '1M' }, d1: { memory: 65536 } });
+  });
+  test.for<[MachineChoice, string]>([
+    [
+      { block: ['d0,memory=5'], device: ['nvme,drives=d1'] },
+      "--device (number 1): devices[1].options: no block device 'd1' is given to the machine; given: d0",
+    ],
+    [
+      { block: ['d0,memory=5'] },
+      '--block (number 1): blocks.d0.memory: must be whole blocks of 512 bytes, not 5',
+    ],
+    [{ block: ['d0,memory=1M', 'd0,file=x'] }, "--block d0,file=x: 'd0' is there a second time"],
+    [
+      { block: ['d0,size=1M'] },
+      'blocks.d0: a block device is in memory or on a file: one of memory and file',
+    ],
+    [{ block: ['d0,memory=1M,mode=read-only'] }, 'blocks.d0.mode: mode is said of a file'],
+    [
+      { block: ['d0,file=x,mode=new'] },
+      "blocks.d0.mode: 'new' is not allowed; allowed: read-write, read-only, copy-on-write",
+    ],
+    [
+      { block: ['d0,file=x,size=2P'] },
+      "blocks.d0.size: must be bytes, or a number with K, M, G or T such as '64M', not '2P'",
+    ],
+    [
+      { block: ['d0,memory=1M'], device: ['nvme,drives=d0', 'nvme,drives=d0'] },
+      "--device (number 2): devices[2].options: the block device 'd0' is already that of 0000:00:05.0",
+    ],
+    [
+      { block: ['d 0,memory=1M'] },
+      "blocks.d 0: must be 1 to 32 letters, digits and . _ -, not 'd 0'",
+    ],
+    [{ block: ['d0,disk=1M'] }, "unknown key 'disk'; allowed: memory, file, mode, size"],
+  ])('%j: %s', ([choice, message]) => {
+    expect(() => resolveMachine(choice)).toThrow(message);
+  });
 });

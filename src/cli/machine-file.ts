@@ -4,18 +4,15 @@
  * Every mistake is reported with its place (file and line, or flag) and what would be allowed.
  */
 import { existsSync } from 'node:fs';
-import {
-  type IommuDescription,
-  type MachineDescription,
-  type MachineInput,
-} from '../machine/description/description.ts';
+import { type MachineDescription, type MachineInput } from '../machine/description/description.ts';
 import { parseDescription } from '../machine/description/description-check.ts';
-import type { Problem } from '../machine/description/shape-problems.ts';
-import { given, printable } from '../machine/description/wording.ts';
+import { valueAt, type Problem } from '../machine/description/shape-problems.ts';
+import { printable } from '../machine/description/wording.ts';
 import { versionNote } from '../machine/description/releases.ts';
 import { KNOWN_TYPES, Machine } from '../machine/machine.ts';
 import { PRESETS } from '../machine/description/presets.ts';
 import { complain } from './output.ts';
+import { blockFlags, deviceFlags, iommuFlag } from './machine-flags.ts';
 import { parseYaml, problemsText, readUserFile, type Places } from './user-file.ts';
 import { UserMistake } from './user-mistake.ts';
 
@@ -27,25 +24,32 @@ export interface MachineChoice {
   readonly device?: readonly string[] | undefined;
   /** 'intel,width=39'; the first one replaces the machine's. */
   readonly iommu?: readonly string[] | undefined;
+  /** 'disk0,file=a.raw,mode=read-only'; added to the machine's. */
+  readonly block?: readonly string[] | undefined;
 }
 
 /** The description only, unchecked against hardware. Throws UserMistake. */
 export function describeMachine(choice: MachineChoice): Source {
   const source = readSource(choice.machine ?? 'preset:default');
-  const devices = (choice.device ?? []).map(deviceFlag);
   const iommus = (choice.iommu ?? []).map(iommuFlag);
+  const blocks = blockFlags(choice.block ?? []);
   const { input } = source;
-  const own = Array.isArray(input.devices) ? input.devices : [];
   // What is no machine at all is refused as it stands in the file.
   const isKeys = typeof input === 'object' && !Array.isArray(input);
-  if (!isKeys || devices.length + iommus.length === 0) return source;
+  const devices = deviceFlags(choice.device ?? [], valueAt(input, ['devices']));
+  if (!isKeys || devices.length + iommus.length + blocks.length === 0) return source;
+  const own = Array.isArray(input.devices) ? input.devices : [];
   return {
     input: {
       ...input,
       ...(devices.length > 0 && { devices: [...own, ...devices] }),
       ...(iommus.length > 0 && { iommus }),
+      ...(blocks.length > 0 && { blocks: { ...input.blocks, ...Object.fromEntries(blocks) } }),
     },
-    place: (path) => flagPlace(path, own.length, iommus.length > 0) ?? source.place(path),
+    place: (path) =>
+      flagPlace(path, own.length, iommus.length > 0) ??
+      blockPlace(path, blocks) ??
+      source.place(path),
   };
 }
 
@@ -54,14 +58,17 @@ export function describeMachine(choice: MachineChoice): Source {
  * its version is told of.
  */
 export function resolveMachine(choice: MachineChoice): MachineDescription {
+  return resolveSource(choice).machine;
+}
+/** The same, and where each key of it stands. */
+export function resolveSource(choice: MachineChoice): Places & { machine: MachineDescription } {
   const source = describeMachine(choice);
   const checked = parseDescription(source.input, KNOWN_TYPES);
-  if ('description' in checked) {
-    const note = versionNote(checked.description.kernel);
-    if (note !== undefined) complain(note);
-    return checked.description;
-  }
-  throw new UserMistake(problemsText(checked.problems, source));
+  if ('problems' in checked) throw new UserMistake(problemsText(checked.problems, source));
+  const { description: machine } = checked;
+  const note = versionNote(machine.kernel);
+  if (note !== undefined) complain(note);
+  return { machine, place: (path) => source.place(path) };
 }
 
 /** Build the machine. Throws as resolveMachine. */
@@ -89,6 +96,14 @@ function flagPlace(
   return undefined;
 }
 
+function blockPlace(
+  [list, name]: Problem['path'],
+  blocks: readonly (readonly [name: string, block: object])[],
+): string | undefined {
+  const n = list === 'blocks' ? blocks.findIndex(([own]) => own === name) : -1;
+  return n < 0 ? undefined : `--block (number ${n + 1})`;
+}
+
 function readSource(name: string): Source {
   if (name.startsWith('preset:')) {
     const key = name.slice('preset:'.length);
@@ -109,74 +124,4 @@ export function parseMachineText(text: string, name: string): Source {
   const file = parseYaml(text, name);
   // cast: Machine.create checks what it is given
   return { input: file.value as MachineInput, place: (path) => file.place(path) };
-}
-
-/** Keys of a device entry that a flag may set beside the options of the model. */
-const DEVICE_FLAG_KEYS = ['bdf', 'driver', 'iommu'] as const;
-
-function deviceFlag(text: string): NonNullable<MachineInput['devices']>[number] {
-  const { head: type, pairs } = splitFlag('--device', text);
-  const known = KNOWN_TYPES.devices.get(type);
-  const allowed = [...DEVICE_FLAG_KEYS, ...Object.keys(known?.options ?? {})];
-  if (known) knownKeys('--device', text, pairs, allowed);
-  const bdf = pairs.get('bdf');
-  if (bdf === undefined) {
-    throw new UserMistake(
-      `--device ${printable(text)}: bdf= is missing, such as ${known?.type ?? 'edu'},bdf=0000:00:05.0; ` +
-        `other keys: ${allowed.join(', ')}`,
-    );
-  }
-  const [driver, iommu] = [pairs.get('driver'), pairs.get('iommu')];
-  const options = [...pairs].filter(([key]) => !DEVICE_FLAG_KEYS.some((own) => own === key));
-  return {
-    type,
-    at: bdf,
-    options: Object.fromEntries(options.map(([key, value]) => [key, scalar(value)])),
-    ...(driver !== undefined && { driver }),
-    ...(iommu !== undefined && { iommu }),
-  };
-}
-
-function iommuFlag(text: string): IommuDescription {
-  const { head: type, pairs } = splitFlag('--iommu', text);
-  const known = KNOWN_TYPES.iommus.get(type);
-  if (!known) {
-    const types = [...KNOWN_TYPES.iommus.keys()].join(', ');
-    throw new UserMistake(
-      `--iommu ${printable(text)}: unknown type ${given(type)}; allowed: ${types}`,
-    );
-  }
-  knownKeys('--iommu', text, pairs, ['name', ...Object.keys(known.options)]);
-  const values = [...pairs].map(([k, v]) => [k, k === 'name' ? v : scalar(v)] as const);
-  return { type, ...Object.fromEntries(values) };
-}
-
-function knownKeys(flag: string, text: string, pairs: Pairs, allowed: readonly string[]): void {
-  const unknown = [...pairs.keys()].find((key) => !allowed.includes(key));
-  if (unknown === undefined) return;
-  throw new UserMistake(
-    `${flag} ${printable(text)}: unknown key ${given(unknown)}; allowed: ${allowed.join(', ')}`,
-  );
-}
-
-type Pairs = ReadonlyMap<string, string>;
-
-function splitFlag(flag: string, text: string): { head: string; pairs: Pairs } {
-  const [head = '', ...rest] = text.split(',');
-  const pairs = new Map<string, string>();
-  for (const part of rest) {
-    const at = part.indexOf('=');
-    const key = part.slice(0, at);
-    const problem = at <= 0 ? 'is not KEY=VALUE' : pairs.has(key) && 'gives its key a second time';
-    if (problem) throw new UserMistake(`${flag} ${printable(text)}: ${given(part)} ${problem}`);
-    pairs.set(key, part.slice(at + 1));
-  }
-  return { head, pairs };
-}
-
-/** 'true', '39', '0x1000' and words. */
-function scalar(text: string): number | string | boolean {
-  if (text === 'true') return true;
-  if (text === 'false') return false;
-  return /^(0x[0-9a-fA-F]+|\d+)$/.test(text) ? Number(text) : text;
 }

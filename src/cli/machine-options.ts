@@ -1,4 +1,4 @@
-/** The machine of a command: the same three options everywhere. */
+/** The machine of a command: the same four options everywhere. */
 import { Option } from '@commander-js/extra-typings';
 
 function collect(value: string, before: string[] | undefined): string[] {
@@ -12,11 +12,17 @@ export const machineOption = () =>
 export const deviceOption = () =>
   new Option(
     '--device <spec>',
-    'add a device: TYPE,bdf=DDDD:BB:DD.F[,OPTION=VALUE…]; may be repeated',
+    'add a device: TYPE[,bdf=DDDD:BB:DD.F][,OPTION=VALUE…]; may be repeated',
   ).argParser(collect);
 /** `--iommu`, any number of times: these are all there are. */
 export const iommuOption = () =>
   new Option(
     '--iommu <spec>',
     "IOMMU in place of the machine's: TYPE[,OPTION=VALUE…]; may be repeated",
+  ).argParser(collect);
+/** `--block`, any number of times: storage for devices that name it. */
+export const blockOption = () =>
+  new Option(
+    '--block <spec>',
+    'add storage: NAME,memory=SIZE or NAME,file=PATH[,mode=MODE][,size=SIZE]; may be repeated',
   ).argParser(collect);

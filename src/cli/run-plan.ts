@@ -10,6 +10,7 @@ export interface RunFlags {
   readonly machine?: string;
   readonly device?: string[];
   readonly iommu?: string[];
+  readonly block?: string[];
   readonly trace?: string | true;
   readonly selftest?: true;
   readonly mode?: 'namespace' | 'traps';
@@ -21,8 +22,9 @@ export interface RunFlags {
 
 /** The plan of a run. Rejects with a message for people when the machine or an option cannot be. */
 export async function planRun(argv: readonly string[], flags: RunFlags): Promise<RunPlan> {
-  const machine = await machineOf(flags);
+  const { machine, blockFiles } = await machineOf(flags);
   return {
+    blockFiles,
     argv,
     machine: flags.selftest ? withSelftest(machine) : machine,
     trace: flags.trace === true ? '-' : flags.trace,
@@ -41,11 +43,20 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
 }
 
 /** Readers of machine files and checkers of what they say are loaded for a run that says something. */
-async function machineOf(choice: MachineChoice): Promise<MachineDescription> {
-  const { machine, device = [], iommu = [] } = choice;
-  if (machine === undefined && device.length + iommu.length === 0) return DEFAULT_MACHINE;
-  const { resolveMachine } = await import('./machine-file.ts');
-  return resolveMachine(choice);
+async function machineOf(choice: MachineChoice): Promise<Pick<RunPlan, 'machine' | 'blockFiles'>> {
+  const { machine: file, device = [], iommu = [], block = [] } = choice;
+  const saysNothing = device.length + iommu.length + block.length === 0;
+  if (file === undefined && saysNothing) return { machine: DEFAULT_MACHINE, blockFiles: [] };
+  const { resolveSource } = await import('./machine-file.ts');
+  const { machine, place } = resolveSource(choice);
+  const { openBlockFiles } = await import('../host/launch/block-files.ts');
+  const opened = openBlockFiles(machine.blocks);
+  if ('files' in opened) return { machine, blockFiles: opened.files };
+  const [{ problemsText }, { UserMistake }] = await Promise.all([
+    import('./user-file.ts'),
+    import('./user-mistake.ts'),
+  ]);
+  throw new UserMistake(problemsText(opened.problems, { place }));
 }
 
 /** IOMMU_TEST_CMD and its mock IOMMU, as a kernel built with IOMMUFD_TEST has them; its tests are run by root. */

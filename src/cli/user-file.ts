@@ -11,7 +11,7 @@ import { yamlData } from './yaml-data.ts';
 /** Where in its file, or on the command line, a key of a description stands. */
 export interface Places {
   /** Where a key stands: 'machine.yaml:7', '--device', 'preset default'. */
-  place(path: Problem['path']): string;
+  readonly place: (path: Problem['path']) => string;
 }
 
 /** More than a machine of the largest kind needs. */

@@ -28,6 +28,7 @@ import { devRoot } from './files/dev.ts';
 import { DriverCore } from './kernel/driver-core.ts';
 import { hostDrivers } from './kernel/drivers.ts';
 import { Guard, type BugReport } from './files/guard.ts';
+import { withBlocks } from './hardware/blocks.ts';
 import { Hardware } from './hardware/hardware.ts';
 import { releaseOf, traitsOf } from './description/releases.ts';
 import type { PinnedRemoval } from './memory/pin-copies.ts';
@@ -111,7 +112,7 @@ export class Machine {
     const { core, memory } = this;
     const types = allTypes(options);
     const grouping = createPciGrouping();
-    const { host = {} } = options;
+    const host = withBlocks(description, options.host ?? {});
     this.hardware = new Hardware({ core, memory, types, host, description, grouping });
     this.iommufd = new IommufdSubsystem({
       core,

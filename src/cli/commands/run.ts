@@ -1,7 +1,7 @@
 /** `softiommu run -- PROGRAM ARGS…`: an unmodified program on the simulated machine. */
 import { Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
 import { U64_MAX } from '../../base/u64.ts';
-import { deviceOption, iommuOption, machineOption } from '../machine-options.ts';
+import { blockOption, deviceOption, iommuOption, machineOption } from '../machine-options.ts';
 import { complain } from '../output.ts';
 import { withUsage } from '../usage.ts';
 
@@ -55,6 +55,7 @@ export function runCommand() {
     .addOption(machineOption())
     .addOption(deviceOption())
     .addOption(iommuOption())
+    .addOption(blockOption())
     .option(
       `${TRACE} [=file]`,
       'show the calls, DMA and faults: on standard error, or with =FILE in a file; JSON lines if it ends in .jsonl',

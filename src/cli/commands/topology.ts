@@ -7,7 +7,7 @@ import { PRESETS } from '../../machine/description/presets.ts';
 import { KNOWN_TYPES } from '../../machine/machine.ts';
 import { loadMachine, resolveMachine, type MachineChoice } from '../machine-file.ts';
 import { machineText } from '../machine-text.ts';
-import { deviceOption, iommuOption, machineOption } from '../machine-options.ts';
+import { blockOption, deviceOption, iommuOption, machineOption } from '../machine-options.ts';
 import { print } from '../output.ts';
 import { withUsage } from '../usage.ts';
 
@@ -21,6 +21,7 @@ export function printedMachine(choice: MachineChoice): string {
   const flags = [
     ...(choice.device ?? []).map((spec) => ` --device ${spec}`),
     ...(choice.iommu ?? []).map((spec) => ` --iommu ${spec}`),
+    ...(choice.block ?? []).map((spec) => ` --block ${spec}`),
   ];
   return machineText(resolveMachine(choice), {
     source: (choice.machine ?? 'preset:default') + flags.join(''),
@@ -52,6 +53,7 @@ export function topologyCommand() {
     .addOption(machineOption())
     .addOption(deviceOption())
     .addOption(iommuOption())
+    .addOption(blockOption())
     .option('--print', 'print the machine file that makes this machine')
     .option('--presets', 'list the presets')
     .action((options) => {

@@ -1,6 +1,6 @@
 /** A namespace: blocks on a backing, their size, and those that were marked as unreadable (devices.md 4.4). */
 import type { BlockBacking } from '../host-services.ts';
-import { BlockRanges, type BlockRange } from './block-ranges.ts';
+import { NumberRanges, type NumberRange } from '../unit/ranges.ts';
 
 /** Block sizes as exponents, by the number of the LBA format. */
 export const LBA_FORMATS = [9, 12] as const;
@@ -10,7 +10,7 @@ export type LbaFormat = 0 | 1;
 /** What a namespace is at one moment, besides what is stored. */
 export interface NamespaceState {
   readonly format: LbaFormat;
-  readonly unreadable: readonly BlockRange[];
+  readonly unreadable: readonly NumberRange[];
   /** Of storage that is a part of the machine. */
   readonly stored: object | undefined;
 }
@@ -22,7 +22,7 @@ export class Namespace {
   readonly backing: BlockBacking;
   format: LbaFormat;
   /** Marked by Write Uncorrectable; a write makes them readable. */
-  readonly unreadable = new BlockRanges();
+  readonly unreadable = new NumberRanges();
 
   constructor(id: number, backing: BlockBacking, format: LbaFormat) {
     this.id = id;

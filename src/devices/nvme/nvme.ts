@@ -22,6 +22,11 @@ const OPTIONS = {
   drives: {
     kind: 'text',
     default: '',
+    list: true,
+    form: {
+      words: 'names of block devices, separated by commas, or nothing',
+      pattern: /^([A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+){0,63})?$/,
+    },
     help: 'names of the blocks its namespaces are on, separated by commas; none: memory of its own',
   },
   size_mib: {
@@ -66,7 +71,8 @@ const OPTIONS = {
   serial: {
     kind: 'text',
     default: '',
-    help: 'serial number, at most 20 letters and digits; by default made of the address',
+    form: { words: 'at most 20 letters and digits', pattern: /^[A-Za-z0-9]{0,20}$/ },
+    help: 'serial number; by default made of the address',
   },
 } as const;
 

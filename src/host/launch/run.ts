@@ -4,9 +4,11 @@
  * The main thread passes signals on and takes over the program's end; everything else is the kernel thread's.
  */
 import { constants } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import { Bug } from '../../base/bug.ts';
 import { defaultSignal, syscall } from '../sys/ffi.ts';
+import type { BlockFile } from './block-files.ts';
+import { BlockService, type BlockChannel } from './block-service.ts';
 import { becomeSubreaper } from './descendants.ts';
 import { eventfd2 } from '../sys/libc.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
@@ -29,12 +31,16 @@ export interface RunPlan {
   readonly memlock?: bigint | undefined;
   readonly launch: LaunchOptions;
   readonly wait: Wait;
+  /** Files of block devices, open. */
+  readonly blockFiles: readonly BlockFile[];
 }
 /** The same for the kernel thread. Plain data: it crosses to the worker. */
 export interface KernelPlan extends RunPlan {
   readonly wakeFd: number;
   /** What the wait loop is at (watchdog.ts:TurnSign). */
   readonly turn: SharedArrayBuffer;
+  /** The way to the files of block devices; undefined: there are none. */
+  readonly blocks: BlockChannel | undefined;
 }
 
 /** What the kernel thread tells: how far the run is, and at last how the program ended. */
@@ -58,16 +64,37 @@ const ENDING: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGQUIT', 'SIGTE
 export const STATUS_FAILED = 125;
 
 /** Run a program until it ends. */
-export function run(plan: RunPlan): Promise<RunResult> {
+export async function run(plan: RunPlan): Promise<RunResult> {
   becomeSubreaper();
+  const storage = serveBlocks(plan.blockFiles);
+  const result = await runKernel(plan, storage?.channel);
+  await storage?.service.close();
+  return result;
+}
+
+/** The main thread works on the files of block devices for the kernel thread. Undefined: there are none. */
+function serveBlocks(
+  files: readonly BlockFile[],
+): { readonly service: BlockService; readonly channel: BlockChannel } | undefined {
+  if (files.length === 0) return undefined;
+  const { port1, port2 } = new MessageChannel();
+  const wakeFd = eventfd2(0, O_CLOEXEC | O_NONBLOCK);
+  return {
+    service: new BlockService({ files, port: port1, wakeFd }),
+    channel: { files, port: port2, wakeFd },
+  };
+}
+
+function runKernel(plan: RunPlan, blocks: BlockChannel | undefined): Promise<RunResult> {
   const wakeFd = eventfd2(0, O_CLOEXEC | O_NONBLOCK);
   return new Promise((resolve) => {
     const sign = new TurnSign();
     const signals = new Signals(sign);
     // With streams of its own the worker keeps Node from opening ours, which would make the program's output non-blocking.
-    const workerData = { ...plan, wakeFd, turn: sign.shared } satisfies KernelPlan;
+    const workerData = { ...plan, wakeFd, turn: sign.shared, blocks } satisfies KernelPlan;
     const worker = new Worker(entryFile('host/loop/kernel-thread'), {
       workerData,
+      ...(blocks && { transferList: [blocks.port] }),
       stdout: true,
       stderr: true,
     });

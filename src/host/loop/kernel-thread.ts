@@ -19,6 +19,7 @@ import { STATUS_FAILED, type KernelPlan, type RunNews, type RunResult } from '..
 import { TurnSign } from '../launch/watchdog.ts';
 import type { Machine } from '../../machine/machine.ts';
 import { isJsonl, openTrace } from '../launch/trace-file.ts';
+import { BlockDisks } from './block-disks.ts';
 import { buildMachine, type RunOutput } from './run-machine.ts';
 import { NamespaceTree } from '../tree/namespace-tree.ts';
 import { PathTrapTree } from '../tree/tree-backend.ts';
@@ -29,15 +30,17 @@ function warn(text: string): void {
 }
 
 function main(plan: KernelPlan): RunResult {
+  const storage = plan.blocks && new BlockDisks(plan.blocks);
   const built = buildMachine(plan.machine, {
     warn,
+    disks: storage?.disks ?? new Map(),
     traceFd: plan.trace === undefined ? undefined : openTrace(plan.trace),
     view: viewFor(plan.trace),
   });
   let result: RunResult;
   let traced = true;
   try {
-    result = runProgram(plan, built.machine);
+    result = runProgram(plan, built.machine, storage);
   } finally {
     traced = built.close();
   }
@@ -50,7 +53,7 @@ function withoutTrace(result: RunResult): RunResult {
   return didWell ? { kind: 'exit', status: STATUS_FAILED } : result;
 }
 
-function runProgram(plan: KernelPlan, machine: Machine): RunResult {
+function runProgram(plan: KernelPlan, machine: Machine, storage?: BlockDisks): RunResult {
   const tree = plan.launch.namespace
     ? new NamespaceTree(machine.vfs)
     : new PathTrapTree(machine.vfs);
@@ -73,6 +76,7 @@ function runProgram(plan: KernelPlan, machine: Machine): RunResult {
       memlock: plan.memlock,
       ring,
     });
+    if (storage) loop.watchFd(storage.wakeFd, () => storage.deliver());
     try {
       return resultOf(loop.run());
     } finally {

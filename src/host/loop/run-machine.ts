@@ -3,6 +3,7 @@ import { closeSync, existsSync } from 'node:fs';
 import { release } from 'node:os';
 import type { TraceView } from '../../insight/views/text.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
+import type { BlockBacking } from '../../machine/hardware/blocks.ts';
 import { Machine } from '../../machine/machine.ts';
 import { HostPages } from '../process/shared-memory.ts';
 import { textOf } from '../sys/procfs.ts';
@@ -15,6 +16,8 @@ export interface RunOutput {
   /** Where the trace goes. */
   readonly traceFd: number | undefined;
   readonly view: (machine: Machine, print: (line: string) => void) => TraceView;
+  /** Block devices on files of the host, by name. */
+  readonly disks: ReadonlyMap<string, BlockBacking>;
 }
 
 /** A machine and its trace, which ends when it is closed. */
@@ -41,6 +44,7 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
     // As after a udev rule that gives the devices to the user of the run.
     owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
     hostText,
+    host: { blocks: output.disks },
     ...moduleDirectory(),
     newSharedPages: (length) => HostPages.create(length),
     onBug: ({ during, stack }) => output.warn(`BUG in ${during}\n${stack}`),

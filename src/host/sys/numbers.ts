@@ -251,3 +251,11 @@ export const PR_SET_CHILD_SUBREAPER = 36;
 export const PR_SET_NO_NEW_PRIVS = 38;
 /** Resources of prlimit64(2). */
 export const RLIMIT = { core: 4, openFiles: 7, memlock: 8 } as const;
+
+/** flock(2) */
+export const LOCK_SH = 1;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+/** fallocate(2) */
+export const FALLOC_FL_KEEP_SIZE = 1;
+export const FALLOC_FL_PUNCH_HOLE = 2;

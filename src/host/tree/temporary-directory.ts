@@ -9,12 +9,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HostError, syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
-import { NR, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW } from '../sys/numbers.ts';
+import { LOCK_EX, LOCK_NB, NR, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW } from '../sys/numbers.ts';
 import { systemReason } from '../sys/system-reason.ts';
 
 const PREFIX = 'softiommu-';
-const LOCK_EX = 2;
-const LOCK_NB = 4;
 /** Another run may take a new directory for one that was left, in the moment before it is locked. */
 const MOST_TRIES = 16;
 

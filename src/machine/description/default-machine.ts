@@ -18,4 +18,5 @@ export const DEFAULT_MACHINE: MachineDescription = {
       devices: [],
     },
   ],
+  blocks: {},
 };

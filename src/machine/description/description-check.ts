@@ -17,6 +17,7 @@ import {
 } from './entries.ts';
 import { BRIDGE_TYPES, type BridgeType } from './names.ts';
 import { optionProblems } from './options.ts';
+import { blockProblems, blockNames, sharedBlocks } from './blocks.ts';
 import { identityProblems, sriovPlaceProblem } from './identity-check.ts';
 import { missingBackings, wireOf } from './host-needs.ts';
 import { contradictionsOf } from './releases.ts';
@@ -81,6 +82,7 @@ function checkDescription(
     report: (entry, key, message) => problems.push({ path: entry.path.concat(key), message }),
   };
   for (const entry of entries) for (const rule of RULES) rule(check, entry);
+  problems.push(...blockProblems(description.blocks), ...sharedBlocks(entries, types.devices));
   return problems;
 }
 
@@ -241,7 +243,11 @@ function functionCanExist(check: Check, entry: DeviceEntry): void {
   const { device, fn } = parseAddress(entry.device.at);
   const beyond = sriovPlaceProblem(pci, (device << 3) | fn);
   const devices = check.entries.filter((e) => wireAt(check, e) !== undefined);
-  const given = { host: check.host, devices: devices.map((e) => e.device.at) };
+  const given = {
+    host: check.host,
+    blocks: blockNames(check.description.blocks, check.host),
+    devices: devices.map((e) => e.device.at),
+  };
   const problems = [
     ...identityProblems(pci),
     ...missingBackings(type, options, given),

@@ -11,6 +11,7 @@ import type { Option, OptionValue } from '../../base/options.ts';
 import type { IommuType } from '../../drivers/iommu-type.ts';
 import type { IommuTypes } from '../../drivers/types.ts';
 import { DRIVER_NAMES } from './names.ts';
+import { BLOCK_KEYS, blockShape } from './blocks.ts';
 import { isAllowed, notAllowedValue, optionSchema } from './options.ts';
 import { DEFAULT_KERNEL, TRAIT_NAMES } from './releases.ts';
 import {
@@ -175,6 +176,10 @@ export function machineShape(iommuTypes: IommuTypes) {
       .default([{ type: 'intel' }])
       .describe('IOMMUs; the first one stands above every device that names no other'),
     devices: z.array(device).default([]).describe('what is plugged into the root buses'),
+    blocks: z
+      .record(z.string(), blockShape)
+      .default({})
+      .describe('storage by its name, for the devices that name it'),
   });
 }
 
@@ -202,6 +207,7 @@ function wordsFor(topKeys: readonly string[], iommuTypes: IommuTypes, value: unk
   return {
     keysAt(path) {
       if (path.length === 0) return topKeys;
+      if (path[0] === 'blocks') return BLOCK_KEYS;
       if (path[0] === 'kernel') return ['version', 'with', 'without'];
       if (path.at(-2) === 'directRegions') return Object.keys(directRegion.shape);
       if (path[0] !== 'iommus') return DEVICE_KEYS;

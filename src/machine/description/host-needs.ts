@@ -6,15 +6,19 @@ import { PLAIN_WIRES } from '../../devices/wires.ts';
 
 const KINDS = { block: 'block device', chardev: 'byte stream', wire: 'wire' } as const;
 
-/** One line for each thing that was not given, with what was. `devices` are the addresses a wire may lead to. */
+/** One line for each thing that was not given, with what was. `blocks` are all block devices there are, `devices` the addresses a wire may lead to. */
 export function missingBackings(
   type: DeviceType,
   options: DeviceOptions,
-  given: { readonly host: HostBackings; readonly devices: readonly string[] },
+  given: {
+    readonly host: HostBackings;
+    readonly blocks: readonly string[];
+    readonly devices: readonly string[];
+  },
 ): string[] {
-  const { blocks, chardevs, wires } = given.host;
+  const { chardevs, wires } = given.host;
   const names = {
-    block: [...(blocks?.keys() ?? [])],
+    block: given.blocks,
     chardev: [...(chardevs?.keys() ?? [])],
     wire: [...PLAIN_WIRES, ...(wires?.keys() ?? []), ...given.devices],
   };

@@ -1,31 +1,37 @@
-/** A set of blocks as ranges that do not touch each other. */
+/** A set of numbers as ranges that do not touch each other: blocks, sectors. */
 
-/** From a block on to before another. */
-export interface BlockRange {
+/** From a number on to before another. */
+export interface NumberRange {
   readonly start: number;
   readonly end: number;
 }
 
 /** Ranges in order. */
-export class BlockRanges {
-  #ranges: readonly BlockRange[] = [];
+export class NumberRanges {
+  #ranges: readonly NumberRange[] = [];
 
   get isEmpty(): boolean {
     return this.#ranges.length === 0;
   }
-  touches({ start, end }: BlockRange): boolean {
-    return this.#ranges.some((range) => range.start < end && start < range.end);
+  touches(range: NumberRange): boolean {
+    return this.within(range).length > 0;
   }
-  add({ start, end }: BlockRange): void {
+  /** The parts of a range that are in the set. */
+  within({ start, end }: NumberRange): readonly NumberRange[] {
+    return this.#ranges
+      .filter((range) => range.start < end && start < range.end)
+      .map((range) => ({ start: Math.max(start, range.start), end: Math.min(end, range.end) }));
+  }
+  add({ start, end }: NumberRange): void {
     const joined = this.#ranges.filter((range) => range.start <= end && start <= range.end);
     const whole = {
       start: Math.min(start, ...joined.map((range) => range.start)),
       end: Math.max(end, ...joined.map((range) => range.end)),
     };
-    const apart = this.#ranges.filter((range) => !joined.includes(range));
+    const apart = this.#ranges.filter((range) => range.start > end || start > range.end);
     this.#ranges = [...apart, whole].sort((a, b) => a.start - b.start);
   }
-  remove({ start, end }: BlockRange): void {
+  remove({ start, end }: NumberRange): void {
     if (this.isEmpty) return;
     this.#ranges = this.#ranges.flatMap((range) => {
       if (range.end <= start || end <= range.start) return [range];
@@ -37,10 +43,11 @@ export class BlockRanges {
   clear(): void {
     this.#ranges = [];
   }
-  state(): readonly BlockRange[] {
+  /** A copy. */
+  state(): readonly NumberRange[] {
     return this.#ranges.map((range) => ({ ...range }));
   }
-  restore(state: readonly BlockRange[]): void {
+  restore(state: readonly NumberRange[]): void {
     this.#ranges = state.map((range) => ({ ...range }));
   }
 }

@@ -1,0 +1,143 @@
+/** What the flags --device, --iommu and --block say, as entries of a machine file. Mistakes are UserMistakes. */
+import type { Option, OptionTable } from '../base/options.ts';
+import { BLOCK_KEYS, type BlockDescription } from '../machine/description/blocks.ts';
+import type { IommuDescription, MachineInput } from '../machine/description/description.ts';
+import { valueAt } from '../machine/description/shape-problems.ts';
+import { given, printable } from '../machine/description/wording.ts';
+import { KNOWN_TYPES } from '../machine/machine.ts';
+import { UserMistake } from './user-mistake.ts';
+
+type DeviceEntry = NonNullable<MachineInput['devices']>[number];
+
+/** Keys of a device entry that a flag may set beside the options of the model. */
+const DEVICE_FLAG_KEYS = ['bdf', 'driver', 'iommu'] as const;
+
+/** Each as the entry of a machine file it stands for; `devices`: what the file has, whatever that is. */
+export function deviceFlags(texts: readonly string[], devices: unknown): DeviceEntry[] {
+  const asked = texts.flatMap((text) => /,bdf=([^,]*)/.exec(text)?.[1] ?? []);
+  const taken = new Set([...addressesIn(devices), ...asked]);
+  return texts.map((text) => deviceFlag(text, taken));
+}
+/** Name and description of each. */
+export function blockFlags(texts: readonly string[]): [string, BlockDescription][] {
+  return texts.map(blockFlag);
+}
+
+/** `taken`: addresses that other devices have. */
+function deviceFlag(text: string, taken: Set<string>): DeviceEntry {
+  const known = KNOWN_TYPES.devices.get(text.split(',')[0]!);
+  const table: OptionTable = known?.options ?? {};
+  const { head: type, pairs } = splitFlag('--device', text, (key) => isList(table[key]));
+  const allowed = [...DEVICE_FLAG_KEYS, ...Object.keys(table)];
+  if (known) knownKeys('--device', text, pairs, allowed);
+  const at = pairs.get('bdf') ?? freeSlot(taken);
+  if (at === undefined) {
+    throw new UserMistake(
+      `--device ${printable(text)}: bdf= is missing, and every slot of bus 0000:00 is taken`,
+    );
+  }
+  taken.add(at);
+  const [driver, iommu] = [pairs.get('driver'), pairs.get('iommu')];
+  const options = [...pairs].filter(([key]) => !DEVICE_FLAG_KEYS.some((own) => own === key));
+  const isText = (key: string): boolean => table[key]?.kind === 'text';
+  return {
+    type,
+    at,
+    options: Object.fromEntries(
+      options.map(([key, value]) => [key, isText(key) ? value : scalar(value)]),
+    ),
+    ...(driver !== undefined && { driver }),
+    ...(iommu !== undefined && { iommu }),
+  };
+}
+function isList(option: Option | undefined): boolean {
+  return option?.kind === 'text' && option.list === true;
+}
+
+/** Where a device stands that says nothing of it: the first slot of the root bus with a number from 4 on. */
+function freeSlot(taken: ReadonlySet<string>): string | undefined {
+  const slots = Array.from({ length: 28 }, (_, n) => (n + 4).toString(16).padStart(2, '0'));
+  const isTaken = (slot: string): boolean =>
+    [...taken].some((at) => at.startsWith(`0000:00:${slot}.`));
+  const free = slots.find((slot) => !isTaken(slot));
+  return free && `0000:00:${free}.0`;
+}
+/** Addresses in what somebody wrote, whatever that is. */
+function addressesIn(devices: unknown): string[] {
+  if (!Array.isArray(devices)) return [];
+  return devices.flatMap((device: unknown) => {
+    const at = valueAt(device, ['at']);
+    return [...(typeof at === 'string' ? [at] : []), ...addressesIn(valueAt(device, ['devices']))];
+  });
+}
+
+function blockFlag(text: string, n: number, all: readonly string[]): [string, BlockDescription] {
+  const { head: name, pairs } = splitFlag('--block', text);
+  knownKeys('--block', text, pairs, BLOCK_KEYS);
+  if (all.slice(0, n).some((other) => other.split(',')[0] === name)) {
+    throw new UserMistake(`--block ${printable(text)}: ${given(name)} is there a second time`);
+  }
+  const sizes: readonly string[] = ['memory', 'size'];
+  const values = [...pairs].map(([key, value]) => [
+    key,
+    sizes.includes(key) ? scalar(value) : value,
+  ]);
+  // cast: parseDescription checks what it is given
+  return [name, Object.fromEntries(values) as BlockDescription];
+}
+
+/** 'intel,width=39' */
+export function iommuFlag(text: string): IommuDescription {
+  const { head: type, pairs } = splitFlag('--iommu', text);
+  const known = KNOWN_TYPES.iommus.get(type);
+  if (!known) {
+    const types = [...KNOWN_TYPES.iommus.keys()].join(', ');
+    throw new UserMistake(
+      `--iommu ${printable(text)}: unknown type ${given(type)}; allowed: ${types}`,
+    );
+  }
+  knownKeys('--iommu', text, pairs, ['name', ...Object.keys(known.options)]);
+  const values = [...pairs].map(([k, v]) => [k, k === 'name' ? v : scalar(v)] as const);
+  return { type, ...Object.fromEntries(values) };
+}
+
+function knownKeys(flag: string, text: string, pairs: Pairs, allowed: readonly string[]): void {
+  const unknown = [...pairs.keys()].find((key) => !allowed.includes(key));
+  if (unknown === undefined) return;
+  throw new UserMistake(
+    `${flag} ${printable(text)}: unknown key ${given(unknown)}; allowed: ${allowed.join(', ')}`,
+  );
+}
+
+type Pairs = ReadonlyMap<string, string>;
+
+/** `isList`: a part without a key goes on with what the key before it says. */
+function splitFlag(
+  flag: string,
+  text: string,
+  isList: (key: string) => boolean = () => false,
+): { head: string; pairs: Pairs } {
+  const [head = '', ...rest] = text.split(',');
+  const pairs = new Map<string, string>();
+  let last = '';
+  for (const part of rest) {
+    const at = part.indexOf('=');
+    if (at < 0 && part !== '' && isList(last)) {
+      pairs.set(last, `${pairs.get(last)!},${part}`);
+      continue;
+    }
+    const key = part.slice(0, at);
+    const problem = at <= 0 ? 'is not KEY=VALUE' : pairs.has(key) && 'gives its key a second time';
+    if (problem) throw new UserMistake(`${flag} ${printable(text)}: ${given(part)} ${problem}`);
+    pairs.set(key, part.slice(at + 1));
+    last = key;
+  }
+  return { head, pairs };
+}
+
+/** 'true', '39', '0x1000' and words. */
+function scalar(text: string): number | string | boolean {
+  if (text === 'true') return true;
+  if (text === 'false') return false;
+  return /^(0x[0-9a-fA-F]+|\d+)$/.test(text) ? Number(text) : text;
+}
