@@ -1,5 +1,6 @@
 /** Device models by the name a machine description uses, and the contract for writing one (entry `softiommu/devices`). */
 import { edu } from './edu/edu.ts';
+import { dsa } from './dsa/dsa.ts';
 import { ioat } from './ioat/ioat.ts';
 import { generic } from './generic/generic.ts';
 import { igb } from './igb/igb.ts';
@@ -61,11 +62,11 @@ export type {
   WireReceiver,
   WireState,
 } from './host-services.ts';
-export { edu, generic, igb, ioat, nvme, virtioBlk };
+export { dsa, edu, generic, igb, ioat, nvme, virtioBlk };
 
 /** Every device model that comes with softiommu, by name. */
 export const DEVICE_TYPES: ReadonlyMap<string, DeviceType> = new Map(
-  [edu, generic, igb, ioat, nvme, virtioBlk].map((type) => [type.type, type]),
+  [dsa, edu, generic, igb, ioat, nvme, virtioBlk].map((type) => [type.type, type]),
 );
 // What a device model needs of PCI, of time, and to see that its DMA failed.
 export type { PciePortType, PciRegisters } from '../pci/identity.ts';

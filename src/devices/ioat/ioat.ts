@@ -10,6 +10,7 @@
  * nothing; interrupts are MSI-X messages only.
  */
 import type { DeviceModel, DeviceOptions, DevicePort, DeviceType, PciIdentity } from '../port.ts';
+import { fillPattern } from '../unit/pattern.ts';
 import { Pump } from '../unit/pump.ts';
 import { offsetsOf, RegisterFile, type RegisterState } from '../unit/registers.ts';
 import { CTL, DESCRIPTOR_SIZE, DMA_DESCRIPTOR, OPCODE, type DmaDescriptor } from './descriptor.ts';
@@ -237,7 +238,7 @@ class Ioat implements DeviceModel {
     if (opcode !== OPCODE.copy && opcode !== OPCODE.fill) return CHANERR.control;
     if (size === 0 || size > this.#bytes.length) return CHANERR.control | CHANERR.length;
     const bytes = this.#bytes.subarray(0, size);
-    if (opcode === OPCODE.fill) fillWith(bytes, src);
+    if (opcode === OPCODE.fill) fillPattern(bytes, src);
     else if (this.#port.dma.read(src, bytes)) return CHANERR.sourceAddress;
     return this.#port.dma.write(dst, bytes) ? CHANERR.destinationAddress : 0;
   }
@@ -266,14 +267,5 @@ class Ioat implements DeviceModel {
   #interrupt(): void {
     this.#registers.set('attnstatus', 1n);
     this.#port.irq.message(0);
-  }
-}
-
-/** Byte i is byte i mod 8 of the pattern. */
-function fillWith(bytes: Uint8Array, pattern: bigint): void {
-  const word = new Uint8Array(8);
-  new DataView(word.buffer).setBigUint64(0, pattern, true);
-  for (let at = 0; at < bytes.length; at += 8) {
-    bytes.set(word.subarray(0, Math.min(8, bytes.length - at)), at);
   }
 }
