@@ -3,7 +3,7 @@
  *
  * A handler is put together from what the call does: it names a path, moves bytes, removes pages.
  */
-import { HOST_ERRNO, UFFDIO_MOVE } from '../sys/numbers.ts';
+import { HOST_ERRNO, UFFDIO_MOVE, USERFAULTFD_IOC_NEW } from '../sys/numbers.ts';
 import type { Handled } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import type { TrappedCall, TrappedName } from '../seccomp/trapped.ts';
@@ -13,6 +13,7 @@ import type { MappingTraps } from './mapping-traps.ts';
 import { PATH_CALLS, type DecodePath } from './path-calls.ts';
 import type { PathTraps } from './path-traps.ts';
 import * as removed from './removed-pages.ts';
+import { slowPages } from '../process/slow-pages.ts';
 import type { Removal } from './removed-pages.ts';
 import { addSeals } from './seals.ts';
 import { SPELLINGS, type Spelling } from './transfers.ts';
@@ -67,6 +68,11 @@ function executing(decode: DecodePath): Handler {
     return paths.answer(call, decode);
   };
 }
+/** From now on some memory may be such that a copy of it would wait for a program. */
+const filling: Handler = () => {
+  slowPages.expect();
+  return 'continue';
+};
 const exiting: Handler = ({ mappings }, call) => {
   mappings.exiting(call);
   return 'continue';
@@ -82,10 +88,16 @@ const lockLimits: Handler = ({ context: { lockLimits: limits, processes } }, cal
 const NO_IO_URING =
   'a program wants io_uring, whose requests softiommu cannot see: refused with EPERM, as a container does; --io-uring=allow lets it, and they see the host';
 
+/** Those that are asked for by their number. */
+const IOCTLS: Readonly<Record<number, (traps: Traps, call: Notification) => Handled | undefined>> =
+  {
+    [UFFDIO_MOVE]: ({ mappings }, call) => mappings.userfaultMove(call),
+    [USERFAULTFD_IOC_NEW]: filling,
+  };
+
 /** Sorted as the rows are. */
 export const HANDLERS: Handlers = {
-  ioctl: ({ files, mappings }, call) =>
-    (call.uint(1) === UFFDIO_MOVE ? mappings.userfaultMove(call) : undefined) ?? files.ioctl(call),
+  ioctl: (traps, call) => IOCTLS[call.uint(1)]?.(traps, call) ?? traps.files.ioctl(call),
   mmap: removing(removed.mappedOver, ({ files }, call) => files.mmap(call)),
   read: transfer(SPELLINGS.read),
   write: transfer(SPELLINGS.write),
@@ -179,6 +191,9 @@ export const HANDLERS: Handlers = {
   readlinkat: path(PATH_CALLS.readlinkat),
   statfs: path(PATH_CALLS.statfs),
   fstatfs: ({ paths }, call) => paths.fstatfs(call),
+  userfaultfd: filling,
+  mount: filling,
+  fsopen: filling,
   capget: capabilities,
   capset: capabilities,
   getrlimit: lockLimits,

@@ -10,10 +10,10 @@ import { defaultSignal, syscall } from '../sys/ffi.ts';
 import type { BlockFile } from './block-files.ts';
 import { BlockService, type BlockChannel } from './block-service.ts';
 import { becomeSubreaper } from './descendants.ts';
-import { eventfd2 } from '../sys/libc.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import type { LaunchOptions, Wait } from './launch.ts';
 import { TurnSign, Watchdog } from './watchdog.ts';
+import { eventfd2 } from '../sys/libc.ts';
 import { NR, O_CLOEXEC, O_NONBLOCK, RLIMIT } from '../sys/numbers.ts';
 import { entryFile } from '../sys/package-files.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
@@ -36,7 +36,6 @@ export interface RunPlan {
 }
 /** The same for the kernel thread. Plain data: it crosses to the worker. */
 export interface KernelPlan extends RunPlan {
-  readonly wakeFd: number;
   /** What the wait loop is at (watchdog.ts:TurnSign). */
   readonly turn: SharedArrayBuffer;
   /** The way to the files of block devices; undefined: there are none. */
@@ -86,12 +85,11 @@ function serveBlocks(
 }
 
 function runKernel(plan: RunPlan, blocks: BlockChannel | undefined): Promise<RunResult> {
-  const wakeFd = eventfd2(0, O_CLOEXEC | O_NONBLOCK);
   return new Promise((resolve) => {
     const sign = new TurnSign();
     const signals = new Signals(sign);
     // With streams of its own the worker keeps Node from opening ours, which would make the program's output non-blocking.
-    const workerData = { ...plan, wakeFd, turn: sign.shared, blocks } satisfies KernelPlan;
+    const workerData = { ...plan, turn: sign.shared, blocks } satisfies KernelPlan;
     const worker = new Worker(entryFile('host/loop/kernel-thread'), {
       workerData,
       ...(blocks && { transferList: [blocks.port] }),

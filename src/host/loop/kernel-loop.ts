@@ -36,7 +36,9 @@ import { Processes } from '../process/processes.ts';
 import type { AttrAccess, FuseServer } from '../tree/fuse-server.ts';
 import { Views } from '../process/view.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
+import { saidOnce } from './said-once.ts';
 import { Shortages } from './shortages.ts';
+import { SlowCalls } from './slow-calls.ts';
 import { OtherTracers } from './other-tracers.ts';
 import type { CallTransport, MmioBackend } from './backends.ts';
 import type { Launcher, Wait } from '../launch/launch.ts';
@@ -60,8 +62,6 @@ export interface LoopParts {
   /** Made of what the loop has: the processes, their maps and their open files. */
   readonly mmio: (parts: MmioParts) => MmioBackend;
   readonly tree: TreeBackend;
-  /** Readable when the main thread wants the loop to look at `stopRequested`. */
-  readonly wakeFd: number;
   /** Where the main thread sees what the loop is at. */
   readonly sign: TurnSign;
   readonly warn: (text: string) => void;
@@ -104,9 +104,9 @@ export class KernelLoop implements CallContext {
   /** Descriptors to wait on are added to the loop's own poll. */
   readonly watches = this;
   readonly warn: (text: string) => void;
+  readonly sayOnce: (text: string) => void;
   readonly seesEveryRead: boolean;
   readonly lockLimits: LockLimits | undefined;
-  readonly #said = new Set<string>();
 
   readonly #parts: LoopParts;
   readonly #mmio: MmioBackend;
@@ -122,6 +122,7 @@ export class KernelLoop implements CallContext {
   readonly #shortages = new Shortages((text) => this.sayOnce(text));
   /** Callers that run calls of ours, by thread. */
   readonly #injections = new Injections();
+  readonly #slow = new SlowCalls((tid) => this.processes.processOf(tid));
   readonly #startNs = libc.monotonicNs();
   #current: Notification | undefined;
   #fds: number[] = [];
@@ -136,6 +137,7 @@ export class KernelLoop implements CallContext {
     this.#parts = parts;
     this.machine = parts.machine;
     this.warn = parts.warn;
+    this.sayOnce = saidOnce(parts.warn);
     this.seesEveryRead = parts.events === true;
     const { memlock, launcher } = parts;
     this.lockLimits = memlock === undefined ? undefined : new LockLimits(memlock, launcher.pid);
@@ -164,7 +166,6 @@ export class KernelLoop implements CallContext {
     };
     this.watchFd(this.files.inotify, () => undefined);
     this.#followLauncher(parts.launcher);
-    this.watchFd(parts.wakeFd, () => libc.read(parts.wakeFd, Buffer.alloc(8)));
     if (parts.tree.server) this.#serveTree(parts.tree.server);
   }
 
@@ -184,11 +185,6 @@ export class KernelLoop implements CallContext {
     const watch = this.watchFd(server.fd, () => {
       if (!server.serve(access)) watch[Symbol.dispose]();
     });
-  }
-
-  sayOnce(text: string): void {
-    if (!this.#said.has(text)) this.warn(text);
-    this.#said.add(text);
   }
 
   isMounted(path: string): boolean {
@@ -216,10 +212,9 @@ export class KernelLoop implements CallContext {
 
   /** Until the run is over: the program's wait status. HostError: the launcher has been killed. */
   run(): number {
-    const { sign } = this.#parts;
-    sign.begin();
+    this.#parts.sign.begin();
     while (!this.#isOver) this.#turn();
-    sign.end();
+    this.#parts.sign.end();
     if (this.#exitStatus !== undefined) return this.#exitStatus;
     throw new HostError('the launcher, which is above the program, was killed');
   }
@@ -308,6 +303,11 @@ export class KernelLoop implements CallContext {
   /** A thread that was made to run calls of ours gets its result in its register. */
   #answer(call: Notification, given: Answer): void {
     if (given === 'answered') return;
+    const instead = this.#slow.instead(call, given);
+    if (instead) {
+      this.#answerWith(call, instead);
+      return;
+    }
     const answer = given === -HOST_ERRNO.EFAULT ? this.processes.faultOf(call.tid) : given;
     const open = this.#injections.of(call);
     if (!open) {
@@ -328,11 +328,10 @@ export class KernelLoop implements CallContext {
       this.#fds = [...(this.#listening ? [this.transport.fd] : []), ...this.#watched.keys()];
       this.#poller.set(this.#fds);
     }
-    const { sign } = this.#parts;
     const timeoutMs = this.#timeoutMs();
-    sign.end();
+    this.#parts.sign.end();
     const ready = this.#poller.wait(timeoutMs);
-    sign.begin();
+    this.#parts.sign.begin();
     this.map.newTurn();
     this.#advanceClock();
     if (ready > 0) this.#dispatch();

@@ -63,7 +63,7 @@ function runProgram(plan: KernelPlan, machine: Machine, storage?: BlockDisks): R
     if (typeof launched === 'number') return { kind: 'exit', status: launched };
     tell({ kind: 'started', pid: launched.pid, launcher: launched.launcher.pid });
     const loop = new KernelLoop({
-      ...{ machine, tree, wakeFd: plan.wakeFd, warn },
+      ...{ machine, tree, warn },
       sign: new TurnSign(plan.turn),
       pid: launched.pid,
       launcher: launched.launcher,

@@ -4,11 +4,9 @@
  */
 import { ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
-import { NR, PTRACE } from '../sys/numbers.ts';
+import { ERESTARTNOINTR, NR, PTRACE } from '../sys/numbers.ts';
 import type { MmioBackend } from './backends.ts';
 
-/** The kernel makes the call again; said to a thread that is about to stop. */
-const ERESTARTNOINTR = 513;
 const ARGUMENTS = [0, 1, 2, 3];
 
 /** What it needs of the loop. */

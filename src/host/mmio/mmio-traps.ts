@@ -208,7 +208,8 @@ export class MmioTraps {
     const { machine, registers } = this.#parts;
     const { syscalls } = machine;
     const mapping = (index: number): Vma | undefined => registers.mapping({ tid, pid }, index);
-    const parts = { pid, syscalls, ram: new RemoteMemory(tid), mapping };
+    const ram = new RemoteMemory(tid, { isStopped: true });
+    const parts = { pid, syscalls, ram, mapping };
     const outcome = emulate(access, {
       regs: this.#regs,
       memory: new StoppedMemory(parts, { page, vma }),
@@ -251,7 +252,7 @@ export class MmioTraps {
   /** By its bytes, so that code that changes is decoded again. */
   #decode(tid: number, rip: bigint, how?: 'quietly'): MemoryAccess | undefined {
     const code = Buffer.alloc(LONGEST_INSTRUCTION);
-    const length = new RemoteMemory(tid).readSome(rip, code);
+    const length = new RemoteMemory(tid, { isStopped: true }).readSome(rip, code);
     const bytes = code.subarray(0, length);
     const key = bytes.toString('latin1');
     const known = this.#decoded.get(key);

@@ -109,7 +109,7 @@ export class SigbusKeeper {
     const disposition = this.#dispositions.get(pid)!;
     const { page, wanted } = disposition;
     const result = run(NR.rt_sigaction, ...args);
-    const memory = new RemoteMemory(tid);
+    const memory = new RemoteMemory(tid, { isStopped: true });
     const old = Buffer.alloc(8);
     const oldAt = args[2]!;
     if (
@@ -215,7 +215,7 @@ function observe(disposition: Disposition, run: RemoteSyscall, tid: number): voi
   const { page } = disposition;
   const action = Buffer.alloc(ACTION_SIZE);
   if (run(NR.rt_sigaction, SIGBUS, 0, page, MASK_SIZE) < 0) return;
-  if (new RemoteMemory(tid).read(page, action)) return;
+  if (new RemoteMemory(tid, { isStopped: true }).read(page, action)) return;
   const wanted = action.readBigUInt64LE();
   if (wanted === page) return; // as before
   disposition.isReal = false;
@@ -230,7 +230,7 @@ function setAction(
   { tid, run, at }: { readonly tid: number; readonly run: RemoteSyscall; readonly at: bigint },
   { signal, action }: { readonly signal: number; readonly action: Buffer },
 ): void {
-  if (new RemoteMemory(tid).write(at, action)) return;
+  if (new RemoteMemory(tid, { isStopped: true }).write(at, action)) return;
   run(NR.rt_sigaction, signal, at, 0, MASK_SIZE);
 }
 

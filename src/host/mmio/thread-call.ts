@@ -108,6 +108,8 @@ export function syscallInstruction(tid: number): bigint {
   if (!vdso) return 0n;
   const code = Buffer.alloc((vdso.end - vdso.start) * PAGE);
   const start = BigInt(vdso.start) * BigInt(PAGE);
-  const at = code.subarray(0, new RemoteMemory(tid).readSome(start, code)).indexOf(SYSCALL);
+  const at = code
+    .subarray(0, new RemoteMemory(tid, { isStopped: true }).readSome(start, code))
+    .indexOf(SYSCALL);
   return at < 0 ? 0n : start + BigInt(at);
 }

@@ -10,16 +10,18 @@ import { Shortage } from '../../base/shortage.ts';
 import type { HeldPages, ProcessMemory } from '../../machine/memory/process-memory.ts';
 import * as libc from '../sys/libc.ts';
 import { MapsFile, type MapsLine } from '../sys/map-query.ts';
-import { NR, O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
+import { NR, O_CLOEXEC, O_RDONLY, O_RDWR } from '../sys/numbers.ts';
 import { orShortage } from '../sys/shortage.ts';
 import { randomBytesAt } from '../sys/procfs.ts';
 import type { ExactPins } from './exact-pins.ts';
 import type { MemoryMap } from './memory-map.ts';
 import { holdObject, type HostObjects } from './objects.ts';
-import { copy } from './remote-memory.ts';
+import { copy, NOWHERE } from './remote-memory.ts';
+import { isFilledByPrograms, slowPages } from './slow-pages.ts';
 
 /** Up to here a copy through /proc/PID/mem is the faster one. */
 const SMALL = 16384;
+const PAGE = 4096;
 /** What AT_RANDOM points to. */
 const RANDOM_BYTES = 16;
 
@@ -47,6 +49,8 @@ export class AddressSpace implements ProcessMemory {
   readonly #memFd: number;
   readonly #parts: SpaceParts;
   readonly #probe = Buffer.alloc(1);
+  /** Opened when it is first needed. */
+  #pagemap: number | undefined;
   #alive = true;
   #loss = false;
 
@@ -68,7 +72,7 @@ export class AddressSpace implements ProcessMemory {
   }
   /** /proc/TID/mem reads as empty when its address space is gone. */
   get alive(): boolean {
-    if (this.#alive && libc.pread(this.#memFd, this.#probe, 0) === 0) this.close();
+    if (this.#alive && libc.pread(this.#memFd, this.#probe, NOWHERE) === 0) this.close();
     return this.#alive;
   }
   /**
@@ -80,6 +84,7 @@ export class AddressSpace implements ProcessMemory {
     if (at === undefined) return false;
     const [theirs, here] = [Buffer.alloc(RANDOM_BYTES), Buffer.alloc(RANDOM_BYTES)];
     if (copy(NR.process_vm_readv, tid, at, theirs) !== RANDOM_BYTES) return false;
+    if (!this.#isThere(at, RANDOM_BYTES, false)) return false;
     return libc.pread(this.#memFd, here, at) === RANDOM_BYTES && here.equals(theirs);
   }
   read(addr: bigint, into: Uint8Array): Status<'EFAULT'> {
@@ -100,8 +105,14 @@ export class AddressSpace implements ProcessMemory {
   /** Known of an object we have a descriptor of. Else a touch tells, as a pin would: it faults beyond the end. */
   hasPage(vma: MapsLine, index: number): boolean {
     const object = vma.shared ? this.#parts.objects.ofMapping(this.thread, vma, false) : undefined;
-    if (!object) return libc.pread(this.#memFd, this.#probe, byteAddress(index)) === 1;
+    if (!object) {
+      const at = byteAddress(index);
+      return this.#isThere(at, 1, false) && libc.pread(this.#memFd, this.#probe, at) === 1;
+    }
     return byteAddress(vma.objectOffset + (index - vma.start)) < object.size();
+  }
+  isAbsent(index: number, count: number, write: boolean): boolean {
+    return !this.#isThere(byteAddress(index), count * PAGE, write);
   }
   /** Shared pages by their object; private ones by the host's kernel, if that is wanted. */
   hold(index: number, count: number, write: boolean): HeldPages | undefined {
@@ -150,11 +161,34 @@ export class AddressSpace implements ProcessMemory {
     if (!this.#alive) return;
     this.#alive = false;
     libc.close(this.#memFd);
+    if (this.#pagemap !== undefined) libc.close(this.#pagemap);
     this.maps.close();
+  }
+  /** False: a program has to fill some of it first, or that cannot be known now. */
+  #isThere(addr: bigint, length: number, write: boolean): boolean {
+    if (!slowPages.possible) return true;
+    const pagemap = this.#openPagemap();
+    if (pagemap === undefined) return false;
+    return slowPages.reachableBy(pagemap, this.thread, { addr, length, write }) === length;
+  }
+  /** What a device has not pinned comes by itself, unless a program has to bring it. */
+  #isSlow(addr: bigint, length: number): boolean {
+    const user = this.#parts.user(this);
+    return user === undefined || isFilledByPrograms(user, { addr, length, write: false });
+  }
+  #openPagemap(): number | undefined {
+    if (this.#pagemap !== undefined) return this.#pagemap;
+    const user = this.#parts.user(this);
+    const opened =
+      user === undefined ? -1 : libc.open(`/proc/${user}/pagemap`, O_RDONLY | O_CLOEXEC);
+    if (opened >= 0) this.#pagemap = opened;
+    return this.#pagemap;
   }
   #transfer(small: typeof libc.pread, large: number, addr: bigint, bytes: Uint8Array): number {
     if (!this.#alive || addr >= 1n << 63n) return -1;
     const { length } = bytes;
+    const writes = large === NR.process_vm_writev;
+    if (!this.#isThere(addr, length, writes) && this.#isSlow(addr, length)) return -1;
     const user = length > SMALL && this.alive ? this.#parts.user(this) : undefined;
     if (user !== undefined && copy(large, user, addr, bytes) === length) return length;
     // What mprotect forbids the program now, a pin still reaches.

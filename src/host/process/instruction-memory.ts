@@ -9,7 +9,7 @@ import { isErrno } from '../../base/errno.ts';
 import type { MmioWindow } from '../../base/file.ts';
 import type { Syscalls } from '../../machine/files/syscalls.ts';
 import type { Vma } from '../../machine/memory/process-memory.ts';
-import type { UserMemory } from '../../base/task.ts';
+import type { RemoteMemory } from '../process/remote-memory.ts';
 import { SIGBUS } from '../sys/numbers.ts';
 
 export const SIGSEGV = 11;
@@ -44,7 +44,7 @@ export interface InstructionMemory {
 export interface StoppedMemoryParts {
   readonly pid: number;
   readonly syscalls: Pick<Syscalls, 'load' | 'store'>;
-  readonly ram: UserMemory;
+  readonly ram: Pick<RemoteMemory, 'isSlow' | 'read' | 'write'>;
   /** The mapping at a page. */
   mapping(page: number): Vma | undefined;
 }
@@ -87,10 +87,15 @@ export class StoppedMemory implements InstructionMemory {
     if (known) return undefined;
     const dead = vma.io
       ? vma.io.window.accessible?.() === false
-      : this.#parts.ram.read(address, this.#bytes.subarray(0, 1)) !== undefined;
+      : !this.#isReached(address, writes);
     if (dead) return { signal: SIGBUS, code: BUS_ADRERR, address };
     this.#pages.set(page, pageOf(page, vma));
     return undefined;
+  }
+
+  #isReached(address: bigint, writes: boolean): boolean {
+    const { ram } = this.#parts;
+    return !ram.isSlow(address, 1, writes) && !ram.read(address, this.#bytes.subarray(0, 1));
   }
 
   load(address: bigint, width: number): bigint {

@@ -11,7 +11,7 @@ import type { AddressSpace } from './address-space.ts';
 import { StoppedMemory } from './instruction-memory.ts';
 import type { MemoryMap } from './memory-map.ts';
 import type { OpenFiles } from './open-files.ts';
-import { RemoteMemory } from './remote-memory.ts';
+import { RemoteMemory, type Beyond } from './remote-memory.ts';
 
 const PAGE = 4096;
 
@@ -72,10 +72,11 @@ export class MappedRegisters {
 
   /** The memory of a thread, registers among it. */
   memoryOf(caller: Caller): RemoteMemory {
-    return new RemoteMemory(caller.tid, {
+    const beyond: Beyond = {
       read: (addr, into) => this.#copy(caller, addr, into, false),
       write: (addr, from) => this.#copy(caller, addr, from, true),
-    });
+    };
+    return new RemoteMemory(caller.tid, { beyond });
   }
   #copy(caller: Caller, addr: bigint, bytes: Uint8Array, writes: boolean): boolean {
     if (!this.partOf(caller, addr, bytes.length)) return false;

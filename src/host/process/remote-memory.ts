@@ -5,16 +5,25 @@ import type { UserMemory } from '../../base/task.ts';
 import { syscall } from '../sys/ffi.ts';
 import { iovec, remoteIovec } from '../sys/libc.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
+import { isFilledByPrograms, slowPages } from './slow-pages.ts';
 
 const PATH_MAX = 4096;
+/** Nothing can be mapped there. */
+export const NOWHERE = (1n << 63n) - 4096n;
 
 /** Small copies go through one buffer. */
 const bounce = Buffer.alloc(4096);
 const bounceVector = iovec(bounce);
 const remote = remoteIovec(0n, 0);
 
-/** process_vm_readv or process_vm_writev: bytes, or minus an errno. */
+/** process_vm_readv or process_vm_writev: bytes, or minus an errno. What a program has to fill first is not waited for. */
 export function copy(nr: number, tid: number, addr: bigint, bytes: Uint8Array): number {
+  if (!slowPages.possible) return copyNow(nr, tid, addr, bytes);
+  const write = nr === NR.process_vm_writev;
+  const there = slowPages.reachable(tid, { addr, length: bytes.length, write });
+  return there > 0 ? copyNow(nr, tid, addr, bytes.subarray(0, there)) : -HOST_ERRNO.EFAULT;
+}
+function copyNow(nr: number, tid: number, addr: bigint, bytes: Uint8Array): number {
   const { length } = bytes;
   const small = length <= bounce.length;
   if (small && nr === NR.process_vm_writev) bounce.set(bytes);
@@ -32,34 +41,57 @@ export interface Beyond {
   write(addr: bigint, from: Uint8Array): boolean;
 }
 
+/** How copies are made. */
+export interface CopyHow {
+  /** Asked for what cannot be copied as a whole. */
+  readonly beyond?: Beyond;
+  /**
+   * The thread has stopped at an instruction, not in a call that it can make again. Then only a page that a program fills is
+   * not there; any other comes by itself.
+   */
+  readonly isStopped?: true;
+}
+
 /** A thread's memory, for copies in and out of it. EFAULT as copy_from_user and copy_to_user have it. */
 export class RemoteMemory implements UserMemory {
   readonly #tid: number;
-  readonly #beyond: Beyond | undefined;
-  /** `beyond` is asked for what cannot be copied as a whole. */
-  constructor(tid: number, beyond?: Beyond) {
+  readonly #how: CopyHow;
+  constructor(tid: number, how: CopyHow = {}) {
     this.#tid = tid;
-    this.#beyond = beyond;
+    this.#how = how;
+  }
+  #copy(nr: number, addr: bigint, bytes: Uint8Array): number {
+    if (this.#how.isStopped !== true) return copy(nr, this.#tid, addr, bytes);
+    const isSlow = this.isSlow(addr, bytes.length, nr === NR.process_vm_writev);
+    return isSlow ? -HOST_ERRNO.EFAULT : copyNow(nr, this.#tid, addr, bytes);
   }
   read(addr: bigint, into: Uint8Array): Status<'EFAULT'> {
     if (into.length === 0) return undefined;
-    const done = copy(NR.process_vm_readv, this.#tid, addr, into);
-    if (done === into.length || this.#beyond?.read(addr, into) === true) return undefined;
+    const done = this.#copy(NR.process_vm_readv, addr, into);
+    if (done === into.length || this.#how.beyond?.read(addr, into) === true) return undefined;
     return refuse(EFAULT, 'the program gave an address it cannot read', facts(addr, into, done));
   }
   write(addr: bigint, from: Uint8Array): Status<'EFAULT'> {
     if (from.length === 0) return undefined;
-    const done = copy(NR.process_vm_writev, this.#tid, addr, from);
-    if (done === from.length || this.#beyond?.write(addr, from) === true) return undefined;
+    const done = this.#copy(NR.process_vm_writev, addr, from);
+    if (done === from.length || this.#how.beyond?.write(addr, from) === true) return undefined;
     return refuse(EFAULT, 'the program gave an address it cannot write', facts(addr, from, done));
   }
   /** Up to the end of the mapping: how many bytes there were. */
   readSome(addr: bigint, into: Uint8Array): number {
-    return Math.max(0, copy(NR.process_vm_readv, this.#tid, addr, into));
+    return Math.max(0, this.#copy(NR.process_vm_readv, addr, into));
+  }
+  /** Would a copy wait for a program? */
+  isSlow(addr: bigint, length: number, write: boolean): boolean {
+    if (!slowPages.possible) return false;
+    const touched = { addr, length, write };
+    return (
+      slowPages.reachable(this.#tid, touched) < length && isFilledByPrograms(this.#tid, touched)
+    );
   }
   /** May we look into this program at all? Not if its kernel makes it undumpable and we are an ordinary user. */
   get isDenied(): boolean {
-    return isDenied(copy(NR.process_vm_readv, this.#tid, 0n, Buffer.alloc(1)));
+    return isDenied(copyNow(NR.process_vm_readv, this.#tid, NOWHERE, Buffer.alloc(1)));
   }
   /** A path, NUL-terminated, one character a byte, for its bytes may be no text; or why there is none. */
   readString(addr: bigint): string | NoPath {
@@ -70,7 +102,7 @@ export class RemoteMemory implements UserMemory {
       const inPage = 4096 - Number(at & 0xfffn);
       const want = Math.min(length === 0 ? Math.min(inPage, 256) : inPage, PATH_MAX - length);
       const part = chunk.subarray(length, length + want);
-      const got = copy(NR.process_vm_readv, this.#tid, at, part);
+      const got = this.#copy(NR.process_vm_readv, at, part);
       if (got <= 0) return { no: isDenied(got) ? 'right' : 'memory' };
       const end = chunk.subarray(0, length + got).indexOf(0, length);
       if (end >= 0) return chunk.toString('latin1', 0, end);

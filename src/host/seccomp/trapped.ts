@@ -19,6 +19,7 @@ import {
   SHM_REMAP,
   SIGBUS,
   UFFDIO_MOVE,
+  USERFAULTFD_IOC_NEW,
 } from '../sys/numbers.ts';
 import { F_ADD_SEALS } from '../sys/open-file-description.ts';
 import { REGISTERS_HIGH } from './register-addresses.ts';
@@ -166,14 +167,18 @@ const LOCKED = 'the limit of locked memory that `--memlock` gives';
 const TREE = 'the simulated tree';
 const QUEUES = 'event queues';
 const PINS = 'pages that devices have pinned';
+const FILLED = 'memory whose pages a program fills, or a file system that a program serves';
 const OPENED = `${TREE}; ${PINS}, when a file is emptied`;
 
 /** Frequent calls first: the filter asks in this order. */
 export const TRAPPED_CALLS = [
   row(
     'ioctl',
-    'device files; KVM that is told of one; pinned pages that are moved',
-    trap('`KVM_SET_DEVICE_ATTR`, `UFFDIO_MOVE`', is(low(1), KVM_SET_DEVICE_ATTR, UFFDIO_MOVE)),
+    'device files; KVM that is told of one; pinned pages that are moved; pages that programs fill',
+    trap(
+      '`KVM_SET_DEVICE_ATTR`, `UFFDIO_MOVE`, `USERFAULTFD_IOC_NEW`',
+      is(low(1), KVM_SET_DEVICE_ATTR, UFFDIO_MOVE, USERFAULTFD_IOC_NEW),
+    ),
     trap('commands of type 0x3b', ofType(IOCTL_TYPE)),
     // A device file knows no other types, but what it answers to them is its own. Those that other files get often pass.
     ...COMMON_TYPES.map(([type, whose]) => pass(whose, ofType(type))),
@@ -333,6 +338,10 @@ export const TRAPPED_CALLS = [
   row('readlinkat', TREE, notInjected, trap()),
   row('statfs', TREE, notInjected, trap()),
   row('fstatfs', TREE, trap()),
+
+  row('userfaultfd', FILLED, trap()),
+  row('mount', FILLED, trap()),
+  row('fsopen', FILLED, trap()),
 
   row('capget', 'capabilities of the simulated machine', inRuns('own-capabilities')),
   row('capset', 'capabilities of the simulated machine', inRuns('own-capabilities')),

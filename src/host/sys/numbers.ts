@@ -126,12 +126,14 @@ export const NR = {
   seccomp: 317,
   memfd_create: 319,
   execveat: 322,
+  userfaultfd: 323,
   preadv2: 327,
   pwritev2: 328,
   statx: 332,
   io_uring_setup: 425,
   io_uring_enter: 426,
   io_uring_register: 427,
+  fsopen: 430,
   pidfd_open: 434,
   openat2: 437,
   pidfd_getfd: 438,
@@ -233,10 +235,16 @@ export const MADV = {
   dontNeedLocked: 24,
   guardInstall: 102,
 } as const;
+/** madvise(2): touch every page of a range, as loads or as stores would. */
+export const MADV_POPULATE = { read: 22, write: 23 } as const;
 /** Of shmat. */
 export const SHM_REMAP = 0o40000;
 /** struct uffdio_move of linux/userfaultfd.h: dst, src, len, mode, move. */
 export const UFFDIO_MOVE = 0xc028aa05;
+/** Of /dev/userfaultfd: what the system call gives. */
+export const USERFAULTFD_IOC_NEW = 0xaa00;
+/** The kernel makes the call again: of calls that return it, and of none that a program sees. */
+export const ERESTARTNOINTR = 513;
 
 /** In the upper half of the descriptor, which the kernel does not look at, of mappings made by injection. */
 export const INJECTED_MMAP = 0x50f7_1001n;

@@ -203,6 +203,9 @@ export class MachineMm implements Mm {
     const refused = this.#checkAccess(vma, index, write);
     if (refused) return refused;
     const run = Math.min(count, vma.end - index);
+    if (this.#memory.isAbsent?.(index, run, write) === true) {
+      return refuse(EFAULT, 'a program has yet to fill the pages', va(index));
+    }
     // A file ends once: where its last page is, the others are.
     if (vma.object !== undefined && !this.#memory.hasPage(vma, index + run - 1)) {
       return refuse(EFAULT, 'the page is beyond the end of the file', va(index + run - 1));

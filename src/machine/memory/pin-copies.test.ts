@@ -51,6 +51,27 @@ function store({ frames }: Setup, pfn: number, value: number): void {
   expect(frames.write(pfn, 0, Uint8Array.of(value))).toBeUndefined();
 }
 
+test('pages that a program has yet to fill are not pinned: whoever waits for them is the caller', () => {
+  const { frames, objects, memory } = setup();
+  const asked: unknown[] = [];
+  let absent = true;
+  const isAbsent = (...what: unknown[]): boolean => {
+    asked.push(what);
+    return absent;
+  };
+  const mm = new MachineMm(1, { memory: Object.assign(memory, { isAbsent }), frames, objects });
+  mapAt({ frames, objects, memory, mm }, PLACE, 3);
+  const pfns = new Float64Array(2);
+  expect(mm.pin(PLACE + 1, 2, true, pfns, 0)).toBe(EFAULT);
+  expect(frames.pinTotal).toBe(0);
+  absent = false;
+  expect(mm.pin(PLACE + 1, 2, true, pfns, 0)).toBeUndefined();
+  expect(asked).toEqual([
+    [PLACE + 1, 2, true],
+    [PLACE + 1, 2, true],
+  ]);
+});
+
 describe('a pinned private page', () => {
   test('a pinned private page keeps its bytes after munmap, for reads and writes of the device', () => {
     const s = setup();

@@ -38,6 +38,11 @@ export interface ProcessMemory extends UserMemory {
   /** Is there a page at `index` of this mapping of an object, or does the object end before it? */
   hasPage(vma: Vma, index: number): boolean;
   /**
+   * Are some of these pages, all of one mapping, such as only a program can fill, and not filled yet? The host remembers
+   * which, and lets whoever calls wait for them.
+   */
+  isAbsent?(index: number, count: number, write: boolean): boolean;
+  /**
    * Hold the page at `index` so that it stays what it is now, if the host can; the result reads and, if that is asked for,
    * writes the held page. Undefined: the page is reached through the address space, which must tell MachineMm when it goes.
    */
