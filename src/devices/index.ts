@@ -7,6 +7,7 @@ import { igb } from './igb/igb.ts';
 import { nvme } from './nvme/nvme.ts';
 import type { DeviceType } from './port.ts';
 import { virtioBlk } from './virtio/virtio-blk.ts';
+import { virtioNet } from './virtio/virtio-net.ts';
 
 export type {
   AtsTranslation,
@@ -62,11 +63,11 @@ export type {
   WireReceiver,
   WireState,
 } from './host-services.ts';
-export { dsa, edu, generic, igb, ioat, nvme, virtioBlk };
+export { dsa, edu, generic, igb, ioat, nvme, virtioBlk, virtioNet };
 
 /** Every device model that comes with softiommu, by name. */
 export const DEVICE_TYPES: ReadonlyMap<string, DeviceType> = new Map(
-  [dsa, edu, generic, igb, ioat, nvme, virtioBlk].map((type) => [type.type, type]),
+  [dsa, edu, generic, igb, ioat, nvme, virtioBlk, virtioNet].map((type) => [type.type, type]),
 );
 // What a device model needs of PCI, of time, and to see that its DMA failed.
 export type { PciePortType, PciRegisters } from '../pci/identity.ts';

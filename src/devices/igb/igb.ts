@@ -10,6 +10,7 @@
  */
 import type { Wire, WireState } from '../host-services.ts';
 import type { DeviceModel, DevicePort, DeviceType, PciIdentity } from '../port.ts';
+import { MAC_OPTION, macOf, WIRE_OPTION } from '../unit/network-options.ts';
 import type { RegisterState } from '../unit/registers.ts';
 import { Cells, type Actions } from './cells.ts';
 import { nvmActions, nvmImage } from './eeprom.ts';
@@ -24,20 +25,8 @@ import { Traffic } from './traffic.ts';
 import { Transmit, type TransmitState } from './transmit.ts';
 
 const OPTIONS = {
-  mac: {
-    kind: 'text',
-    default: '02:00:00:00:00:01',
-    form: {
-      words: 'the address of one station, six bytes in hex with colons',
-      pattern: /^[0-9a-fA-F][02468aceACE](?::[0-9a-fA-F]{2}){5}$/,
-    },
-    help: 'station address in the NVM; give each port of a wire its own',
-  },
-  wire: {
-    kind: 'text',
-    default: 'sink',
-    help: 'sink, self, unplugged, the address of another port, or a wire of the host',
-  },
+  mac: MAC_OPTION,
+  wire: WIRE_OPTION,
 } as const;
 
 const IDENTITY: PciIdentity = {
@@ -69,10 +58,6 @@ export const igb: DeviceType = {
   create: (port, options) =>
     new Igb(port, port.host.wire(String(options['wire'])), macOf(String(options['mac']))),
 };
-
-function macOf(text: string): Uint8Array {
-  return Uint8Array.from(text.split(':'), (byte) => parseInt(byte, 16));
-}
 
 const STATUS_PHY_RESET = 1 << 10;
 const SWSM_TAKEN = 1;

@@ -58,8 +58,12 @@ export interface VirtioKind {
   readonly config: RegisterFile<RegisterTable>;
   /** Buffers may be available in this queue: take a bounded number. True: come again, in a tick. */
   serve(queue: Virtqueue): boolean;
-  /** Forget what is under way, of one queue or of all. */
-  forget(queue?: Virtqueue): void;
+  /** Power-on, after its registers were reset: nothing is under way. */
+  reset(): void;
+  /** Forget what is under way of this queue. */
+  forget(queue: Virtqueue): void;
+  /** A driver is there. */
+  started?(): void;
   state(): DeviceState;
   restore(state: DeviceState): void;
 }
@@ -69,6 +73,8 @@ export interface VirtioHost {
   readonly queues: readonly Virtqueue[];
   /** Feature bits that were accepted. */
   readonly features: bigint;
+  /** A driver is at work, and the device may start transfers. */
+  readonly runs: boolean;
   /** There may be something to do for this queue, now. */
   kick(queue: Virtqueue): void;
   /** Its configuration has changed. */
@@ -167,18 +173,17 @@ export class VirtioDevice implements DeviceModel, QueueOwner, VirtioHost {
     this.#registers.set('configGeneration', this.#registers.get('configGeneration') + 1n);
     this.#interruptConfig();
   }
+  get runs(): boolean {
+    const both = VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK;
+    return (this.#status & both) === both && this.#port.config.is('busMaster');
+  }
   kick(queue: Virtqueue): void {
-    if (!this.#runs || !queue.works) return;
+    if (!this.runs || !queue.works) return;
     if (!this.#kind.serve(queue)) return;
     this.#waiting.add(queue.index);
     if (this.#again.leftNs === undefined) this.#again.restart(0);
   }
 
-  /** A driver is at work, and the device may start transfers. */
-  get #runs(): boolean {
-    const both = VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK;
-    return (this.#status & both) === both && this.#port.config.is('busMaster');
-  }
   get #status(): number {
     return Number(this.#registers.get('deviceStatus'));
   }
@@ -208,11 +213,11 @@ export class VirtioDevice implements DeviceModel, QueueOwner, VirtioHost {
   #resetAll(): void {
     this.#again.cancel();
     this.#waiting.clear();
-    this.#kind.forget();
     this.features = 0n;
     for (const queue of this.queues) queue.reset();
     this.#registers.reset();
     this.#kind.config.reset();
+    this.#kind.reset();
     this.#registers.set('numQueues', BigInt(this.queues.length));
     this.#showFeatures();
     this.#showQueue();
@@ -230,7 +235,9 @@ export class VirtioDevice implements DeviceModel, QueueOwner, VirtioHost {
       status &= ~VIRTIO_CONFIG_S_FEATURES_OK;
     }
     this.#registers.set('deviceStatus', BigInt(status));
-    if (isNew(VIRTIO_CONFIG_S_DRIVER_OK)) this.#serveAll();
+    if (!isNew(VIRTIO_CONFIG_S_DRIVER_OK)) return;
+    this.#kind.started?.();
+    this.#serveAll();
   }
   #accepts(): boolean {
     const isModern = (this.features & featureBits(VIRTIO_F_VERSION_1)) !== 0n;

@@ -160,18 +160,18 @@ class VirtioBlk implements VirtioKind {
     this.#stalled.add(queue.index);
     return false;
   }
-  forget(queue?: Virtqueue): void {
-    const stays = ({ queue: index }: BlkRequest): boolean =>
-      queue !== undefined && index !== queue.index;
-    for (const request of this.#going) if (!stays(request)) this.#going.delete(request);
-    this.#finished = this.#finished.filter(({ request }) => stays(request));
-    if (queue) {
-      this.#stalled.delete(queue.index);
-      this.#answering.restart(0);
-    } else {
-      this.#stalled.clear();
-      this.#answering.cancel();
-    }
+  reset(): void {
+    this.#going.clear();
+    this.#finished = [];
+    this.#stalled.clear();
+    this.#answering.cancel();
+  }
+  forget({ index }: Virtqueue): void {
+    for (const request of this.#going) if (request.queue === index) this.#going.delete(request);
+    this.#finished = this.#finished.filter(({ request }) => request.queue !== index);
+    this.#stalled.delete(index);
+    // Others may have waited for it.
+    this.#answering.restart(0);
   }
   state(): BlkState {
     return {

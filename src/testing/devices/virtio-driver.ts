@@ -21,7 +21,7 @@ export interface Done {
 }
 
 /** Where one queue lives: a ring of its own and room for buffers. */
-const QUEUE_ROOM = 0x4_0000;
+const QUEUE_ROOM = 0x2_0000;
 const DRIVER_AREA = 0x1000;
 const DEVICE_AREA = 0x2000;
 const BUFFERS = 0x4000;
