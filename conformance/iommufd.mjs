@@ -1,12 +1,8 @@
 // `npm run conformance -- iommufd`: the kernel's iommufd selftests, unmodified, under `softiommu run --selftest`.
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { needPackages } from './debian.mjs';
 import { buildIommu, fetchSelftests } from './kernel-selftests.mjs';
+import { lastRefusal, runTap, selecting, SOFTIOMMU } from './tap.mjs';
 
-const SOFTIOMMU = new URL('../dist/cli/main.js', import.meta.url).pathname;
 const NEEDED = {
   gcc: 'builds the programs',
   'libc6-dev': 'C headers',
@@ -47,48 +43,9 @@ function softiommuArgs(options, more) {
   return [SOFTIOMMU, 'run', '--selftest', ...mode, ...pin, ...more];
 }
 
-/** Runs the whole program once, showing progress, and collects its TAP lines. */
 function runProgram(program, options) {
-  return new Promise((resolve) => {
-    const filter = options.test ? ['-t', options.test] : [];
-    const child = spawn(
-      process.execPath,
-      [...softiommuArgs(options, []), '--', program, ...filter],
-      { stdio: ['ignore', 'pipe', 'pipe'] },
-    );
-    const results = Object.assign([], { planned: 0 });
-    const notes = [];
-    let rest = '';
-    let err = '';
-    child.stdout.on('data', (data) => {
-      const lines = (rest + data).split('\n');
-      rest = lines.pop();
-      for (const line of lines) takeLine(line, results, notes);
-      if (process.stdout.isTTY)
-        process.stdout.write(`\r${results.length} of ${results.planned} tests run`);
-    });
-    child.stderr.on('data', (data) => (err += data));
-    child.on('close', (code, signal) => {
-      if (process.stdout.isTTY) process.stdout.write('\r\x1b[K');
-      results.exit = signal ?? code;
-      results.stderr = err;
-      resolve(results);
-    });
-  });
-}
-
-function takeLine(line, results, notes) {
-  const plan = /^1\.\.(\d+)$/.exec(line);
-  if (plan) results.planned = Number(plan[1]);
-  const tap = /^(ok|not ok) \d+ (\S+)(?: # (SKIP|XFAIL|XPASS)?\s*(.*))?/.exec(line);
-  if (tap) {
-    const [, word, name, directive, why] = tap;
-    const outcome = directive === 'SKIP' ? 'skipped' : word === 'ok' ? 'passed' : 'failed';
-    results.push({ name, outcome, note: why || notes.join(' ') });
-    notes.length = 0;
-  } else if (/^# .*:\d+:/.test(line)) notes.push(line.slice(2).trim());
-  else if (/^# .*(timed out|terminated|timeout)/i.test(line)) notes.push(line.slice(2).trim());
-  else if (/^# +RUN/.test(line)) notes.length = 0;
+  const filter = options.test ? ['-t', options.test] : [];
+  return runTap([process.execPath, ...softiommuArgs(options, []), '--', program, ...filter]);
 }
 
 function report(program, results, options) {
@@ -126,29 +83,6 @@ function report(program, results, options) {
 
 /** Runs one test alone under a trace; the last refusal before it failed is the reason. */
 function explain(program, name, options) {
-  const parts = name.split('.');
-  const select =
-    parts.length === 3
-      ? ['-f', parts[0], '-v', parts[1], '-t', parts[2]]
-      : ['-f', parts[0], '-t', parts[1]];
-  const dir = mkdtempSync(join(tmpdir(), 'softiommu-'));
-  const trace = join(dir, 'trace.jsonl');
-  try {
-    spawnSync(
-      process.execPath,
-      [...softiommuArgs(options, [`--trace=${trace}`]), '--', program, ...select],
-      { timeout: 90_000 },
-    );
-    const last = readFileSync(trace, 'utf8')
-      .split('\n')
-      .filter((line) => line.includes('"refusals":[{'))
-      .map((line) => JSON.parse(line))
-      .at(-1)?.event;
-    const refusal = last?.refusals.at(-1);
-    return refusal && `${last.command ?? last.name}: ${refusal.errno}: ${refusal.rule}`;
-  } catch {
-    return undefined;
-  } finally {
-    rmSync(dir, { recursive: true, force: true });
-  }
+  const args = [...softiommuArgs(options, ['--trace']), '--', program, ...selecting(name)];
+  return lastRefusal([process.execPath, ...args]);
 }

@@ -2,7 +2,7 @@
 // Only the test programs and the headers they include are unpacked; nothing of them enters this repository.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { CACHE, privateApt, UserError } from './debian.mjs';
 
 const SUITE = 'trixie-backports';
@@ -12,6 +12,15 @@ const WANTED = [
   '*/tools/testing/selftests/kselftest*.h',
   '*/tools/testing/selftests/lib.mk',
   '*/drivers/iommu/iommufd/iommufd_test.h',
+  // Of vfio: the headers its Makefile names, and what those of its drivers are links to.
+  '*/tools/include/*',
+  '*/tools/arch/x86/include/*',
+  '*/include/linux/pci_ids.h',
+  '*/include/uapi/linux/idxd.h',
+  '*/drivers/dma/idxd/registers.h',
+  '*/drivers/dma/ioat/hw.h',
+  '*/drivers/dma/ioat/registers.h',
+  '*/drivers/net/ethernet/intel/igb/e1000_*.h',
 ];
 
 const step = (text) => console.log(`… ${text}`);
@@ -20,7 +29,9 @@ const step = (text) => console.log(`… ${text}`);
 export function fetchSelftests() {
   const home = join(CACHE, 'linux');
   const stamp = join(home, 'version');
-  if (!existsSync(stamp)) {
+  const wanted = join(home, 'wanted');
+  const isWhole = existsSync(wanted) && readFileSync(wanted, 'utf8') === WANTED.join('\n');
+  if (!existsSync(stamp) || !isWhole) {
     rmSync(home, { recursive: true, force: true });
     mkdirSync(join(home, 'tree'), { recursive: true });
     const apt = privateApt(SUITE);
@@ -37,6 +48,7 @@ export function fetchSelftests() {
     execFileSync('dpkg-deb', ['-x', headers, join(home, 'headers')]);
     unpackFromSource(source, join(home, 'tree'));
     writeFileSync(stamp, `${version}\n`);
+    writeFileSync(wanted, WANTED.join('\n'));
   }
   return {
     version: readFileSync(stamp, 'utf8').trim(),
@@ -67,21 +79,41 @@ function unpackFromSource(deb, into) {
 }
 
 /** Build programs of tools/testing/selftests/iommu as its own Makefile does. Returns their paths. */
-export function buildIommu({ tests, headers, bin }, names) {
-  mkdirSync(bin, { recursive: true });
-  const machine = readdirSync(headers).find((name) => name === 'x86_64-linux-gnu');
+export function buildIommu(kernel, names) {
+  const flags = ['-Wno-unused-function', `-I${kernel.tests}`];
   return names.map((name) => {
-    const out = join(bin, name);
-    if (!existsSync(out)) {
-      step(`building ${name}`);
-      const flags = ['-D_GNU_SOURCE=', '-Wall', '-O2', '-Wno-unused-function', `-I${tests}`];
-      const system = ['-isystem', headers, '-isystem', join(headers, machine)];
-      const source = join(tests, 'iommu', `${name}.c`);
-      const cc = spawnSync('gcc', [...flags, ...system, '-o', out, source, '-lcap'], {
-        encoding: 'utf8',
-      });
-      if (cc.status !== 0) throw new UserError(`gcc ${name}.c:\n${cc.stderr}`);
-    }
-    return out;
+    const source = join(kernel.tests, 'iommu', `${name}.c`);
+    return build(kernel, name, [...flags, source, '-lcap']);
   });
+}
+
+/** Those of tools/testing/selftests/vfio, each with the library they share. */
+export function buildVfio(kernel, names) {
+  const home = join(kernel.tests, 'vfio');
+  const tools = resolve(kernel.tests, '../..');
+  const flags = [
+    `-I${join(home, 'lib/include')}`,
+    `-I${kernel.tests}`,
+    `-I${join(tools, 'include')}`,
+    '-pthread',
+  ];
+  const library = readdirSync(join(home, 'lib'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.c'))
+    .map((name) => join(home, 'lib', name));
+  return names.map((name) => {
+    return build(kernel, name, [...flags, join(home, `${name}.c`), ...library, '-luuid']);
+  });
+}
+
+function build({ headers, bin }, name, what) {
+  mkdirSync(bin, { recursive: true });
+  const out = join(bin, name);
+  if (existsSync(out)) return out;
+  step(`building ${name}`);
+  const machine = readdirSync(headers).find((entry) => entry === 'x86_64-linux-gnu');
+  const system = ['-isystem', headers, '-isystem', join(headers, machine)];
+  const flags = ['-D_GNU_SOURCE=', '-Wall', '-O2', ...system];
+  const cc = spawnSync('gcc', [...flags, '-o', out, ...what], { encoding: 'utf8' });
+  if (cc.status !== 0) throw new UserError(`gcc ${name}.c:\n${cc.stderr}`);
+  return out;
 }

@@ -4,8 +4,9 @@ import { parseArgs } from 'node:util';
 import { UserError } from './debian.mjs';
 import { border } from './border.mjs';
 import { iommufd } from './iommufd.mjs';
+import { vfio } from './vfio.mjs';
 
-const SUITES = { border, iommufd };
+const SUITES = { border, iommufd, vfio };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -14,6 +15,7 @@ const { values, positionals } = parseArgs({
     mode: { type: 'string' },
     pin: { type: 'string' },
     test: { type: 'string' },
+    device: { type: 'string' },
     cycles: { type: 'string' },
     kills: { type: 'string' },
     explain: { type: 'boolean', default: true },
@@ -23,7 +25,7 @@ const { values, positionals } = parseArgs({
 const suite = SUITES[positionals[0]];
 if (!suite || positionals.length !== 1) {
   console.error(
-    `usage: npm run conformance -- {${Object.keys(SUITES).join('|')}} [--install] [--mode MODE] [--pin HOW] [--test NAME] [--cycles N] [--kills N]`,
+    `usage: npm run conformance -- {${Object.keys(SUITES).join('|')}} [--install] [--mode MODE] [--pin HOW] [--test NAME] [--device TYPE] [--cycles N] [--kills N]`,
   );
   process.exit(2);
 }

@@ -28,6 +28,10 @@ export const KERNEL_TRAITS = {
   'vfio-no-fdinfo': 'fdinfo of a VFIO device does not name it (to 6.12)',
   'vfio-no-precopy-info': 'DEVICE_FEATURE 12 is ENOTTY (to 6.12)',
   'vfio-dmabuf': 'vfio-pci exports memory BARs as dma-bufs (7.3)',
+  'vfio-denylist-off':
+    'the vfio_pci parameter disable_denylist is Y: accelerators it names are given to users',
+  'vfio-sriov':
+    'the vfio_pci parameter enable_sriov is Y: users of a physical function may have virtual ones',
   'unsafe-noiommu-mode': 'the vfio parameter enable_unsafe_noiommu_mode is Y',
   'unsafe-interrupts': 'the parameter allow_unsafe_interrupts is Y',
   'pin-writes-any-file':

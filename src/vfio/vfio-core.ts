@@ -49,10 +49,6 @@ export const VFIO_DEVICE_MAJOR = 511;
 export class VfioParameters {
   /** dma_entry_limit of vfio_iommu_type1: mappings a container may hold. */
   dmaEntryLimit = 65535;
-  /** disable_denylist of vfio_pci: devices that are better not given to users are given. */
-  disableDenylist = false;
-  /** enable_sriov of vfio_pci: users of a physical function may switch on its virtual ones. */
-  enableSriov = false;
 }
 
 /** What the constructor is given. */

@@ -23,6 +23,8 @@ describe('vfio-pci does not take', () => {
     expect(isTaken({ devices: [{ ...device, options: { vendor: 0x8086 } }] }, GENERIC.at)).toBe(
       true,
     );
+    const kernel = { with: ['vfio-denylist-off' as const] };
+    expect(isTaken({ kernel, devices: [device] }, GENERIC.at)).toBe(true);
   });
   test('vfio-pci does not take a bridge, which is EINVAL', () => {
     const machine = machineOf('multifunction');

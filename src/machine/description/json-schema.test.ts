@@ -24,7 +24,8 @@ describe('the JSON Schema of machine files', () => {
     expect(types.map(({ if: condition }) => condition)).toEqual(
       [...KNOWN_TYPES.devices.keys()].map((type) => ({ properties: { type: { const: type } } })),
     );
-    expect(types[0]?.then).toMatchObject({
+    const edu = types[[...KNOWN_TYPES.devices.keys()].indexOf('edu')];
+    expect(edu?.then).toMatchObject({
       properties: {
         options: { properties: { pcie: { default: false } }, additionalProperties: false },
       },

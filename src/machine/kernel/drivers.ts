@@ -45,7 +45,7 @@ function vfioPci(vfio: VfioSubsystem, devices: VirtualDevices): KernelDriver {
         return disableSriov(devices, pci) ?? unbindPci(vfio, pci.dev);
       },
       sriovConfigure(pci, count) {
-        if (!vfio.parameters.enableSriov) {
+        if (!vfio.env.has('vfio-sriov')) {
           return refuse(ENOENT, 'enable_sriov of vfio_pci is N', { device: pci.name });
         }
         if (count === 0) return disableSriov(devices, pci);

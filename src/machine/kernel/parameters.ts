@@ -22,16 +22,10 @@ export function makeModules(env: KernelEnv, vfio: VfioSubsystem): Modules {
   return {
     vfio: { enable_unsafe_noiommu_mode: traitParameter(env, 'unsafe-noiommu-mode') },
     vfio_pci: {
-      disable_denylist: {
-        read: () => yesNo(limits.disableDenylist),
-        write: (text) => setBool(text, (on) => (limits.disableDenylist = on)),
-      },
+      disable_denylist: traitParameter(env, 'vfio-denylist-off'),
       disable_idle_d3: constant('N'),
       disable_vga: constant('Y'),
-      enable_sriov: {
-        read: () => yesNo(limits.enableSriov),
-        write: (text) => setBool(text, (on) => (limits.enableSriov = on)),
-      },
+      enable_sriov: traitParameter(env, 'vfio-sriov'),
       nointxmask: constant('N'),
     },
     vfio_pci_core: {},

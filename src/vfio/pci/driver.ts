@@ -21,7 +21,7 @@ const DENYLIST = [0x0435, 0x0443, 0x0b25, 0x0cfe, 0x19e2, 0x19e3, 0x37c8, 0x37c9
 export function bindPci(subsystem: VfioSubsystem, pci: VfioPciFunction): Result<VfioDevice> {
   const { dev, fn } = pci;
   const { vendor, device } = fn.identity;
-  if (vendor === INTEL && DENYLIST.includes(device) && !subsystem.parameters.disableDenylist) {
+  if (vendor === INTEL && DENYLIST.includes(device) && !subsystem.env.has('vfio-denylist-off')) {
     return refuse(EINVAL, 'the device is on the denylist of vfio-pci', { device: dev.name });
   }
   if (fn.identity.bridge)
