@@ -161,14 +161,21 @@ export interface LogEvent {
   readonly level: 'err' | 'warn' | 'info';
   readonly text: string;
 }
-/** What becomes of a device that is there all the time. */
+/** What becomes of a device. */
 export interface LifeEvent {
   readonly kind: 'life';
   /**
    * bind, unbind: by a driver of the driver core, whose name is the detail. open, close: first and last user through
-   * VFIO. reset: of the function, as hardware.
+   * VFIO. reset: of the function, as hardware. plug, unplug: it was put in or pulled out while the machine ran.
    */
-  readonly what: 'device-bind' | 'device-unbind' | 'device-open' | 'device-close' | 'device-reset';
+  readonly what:
+    | 'device-bind'
+    | 'device-unbind'
+    | 'device-open'
+    | 'device-close'
+    | 'device-reset'
+    | 'device-plug'
+    | 'device-unplug';
   readonly who: Ref;
   readonly detail?: string;
 }

@@ -8,7 +8,7 @@ import type { Stamped } from '../base/events.ts';
 import type { Explanation } from '../core/contract/remapping-unit.ts';
 import { describeTree } from '../insight/views/tree.ts';
 import type { MachineInput } from '../machine/description/description.ts';
-import { createMachine } from '../machine/create-machine.ts';
+import { createMachine, plugDevice, type DeviceInput } from '../machine/create-machine.ts';
 import type { Machine as Kernel, MachineOptions } from '../machine/machine.ts';
 import { PRESETS } from '../machine/description/presets.ts';
 import type { Credentials } from '../machine/program/program.ts';
@@ -72,6 +72,23 @@ export class Machine {
     return this.kernel.pci
       .devices()
       .map((pci) => new SimDevice(this.kernel, pci.name, this.#holdings));
+  }
+  /**
+   * Put a device in while the machine runs; its address says behind which bridge. Throws MachineDescriptionError for what
+   * cannot stand there.
+   */
+  plug(device: DeviceInput): SimDevice {
+    const made = plugDevice(this.kernel, device);
+    if ('problems' in made) throw new MachineDescriptionError(made.problems);
+    return this.device(device.at);
+  }
+  /**
+   * Pull a device out with all behind it, whatever it is doing: its registers read all ones, a touch of a mapped one is a
+   * SIGBUS, its DMA goes nowhere, its user is told (ERR, then REQ). The kernel forgets it when nobody has it open any
+   * more; what it does then it does when time passes. ENODEV: nothing is there; EINVAL: a virtual function.
+   */
+  unplug(address: string): void {
+    this.call('unplug', () => this.kernel.hotplug.unplug(address));
   }
   /** A process with its own memory and files; root unless said otherwise. */
   program(credentials: Credentials = {}): Program {

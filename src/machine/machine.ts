@@ -23,9 +23,10 @@ import { type1Driver } from '../vfio/type1/type1.ts';
 import { VfioParameters, VfioSubsystem } from '../vfio/vfio-core.ts';
 import { DEFAULT_MACHINE } from './description/default-machine.ts';
 import type { MachineDescription } from './description/description.ts';
-import { driverOf, type DeviceTypes, type HardwareTypes } from './description/entries.ts';
+import type { DeviceTypes, HardwareTypes } from './description/entries.ts';
 import { devRoot } from './files/dev.ts';
 import { DriverCore } from './kernel/driver-core.ts';
+import { Hotplug } from './kernel/hotplug.ts';
 import { hostDrivers } from './kernel/drivers.ts';
 import { Guard, type BugReport } from './files/guard.ts';
 import { withBlocks } from './hardware/blocks.ts';
@@ -82,6 +83,12 @@ export class Machine {
   readonly drivers: DriverCore;
   /** The PCI devices the kernel knows. */
   readonly pci: PciDevices;
+  /** Devices come and go while it runs. */
+  readonly hotplug: Hotplug;
+  /** What can be plugged in. */
+  readonly types: HardwareTypes;
+  /** What devices may use of the host. */
+  readonly host: HostBackings;
   readonly iommufd: IommufdSubsystem;
   readonly vfio: VfioSubsystem;
   readonly modules: Modules;
@@ -111,8 +118,10 @@ export class Machine {
     this.syscalls = new Syscalls(this.env, this.guard);
     const { core, memory } = this;
     const types = allTypes(options);
+    this.types = types;
     const grouping = createPciGrouping();
-    const host = withBlocks(description, options.host ?? {});
+    this.host = options.host ?? {};
+    const host = withBlocks(description, this.host);
     this.hardware = new Hardware({ core, memory, types, host, description, grouping });
     this.iommufd = new IommufdSubsystem({
       core,
@@ -134,6 +143,12 @@ export class Machine {
     this.drivers = new DriverCore(this.env);
     this.pci = new PciDevices({ core, hardware: this.hardware, grouping, drivers: this.drivers });
     for (const driver of hostDrivers(this.vfio, this.pci)) this.drivers.add(driver);
+    this.hotplug = new Hotplug({
+      env: this.env,
+      hardware: this.hardware,
+      devices: this.pci,
+      drivers: this.drivers,
+    });
     this.modules = makeModules(this.env, this.vfio);
     const dev = devRoot(this);
     const sys = sysfsRoot(this);
@@ -142,7 +157,7 @@ export class Machine {
     const lib = moduleRelease === undefined ? undefined : libRoot(this, moduleRelease);
     this.root = dir(() => ({ dev, lib, proc, sys }), true);
     this.vfs = new Vfs(this.root, options.owner);
-    this.#boot();
+    this.hotplug.scan();
   }
 
   /** A new address space. Call its `exit()` when the last task of it is gone. */
@@ -260,13 +275,6 @@ export class Machine {
 
   #plainPages(lengthBytes: number): SharedPages {
     return new PlainPages(`pages:${++this.#inodeSeq}`, lengthBytes);
-  }
-
-  /** The kernel finds the devices, then the drivers their devices; users' devices are marked for theirs before. */
-  #boot(): void {
-    this.pci.scan((pci) => {
-      if (driverOf(pci.slot.description) === 'vfio-pci') pci.driverOverride = 'vfio-pci';
-    });
   }
 }
 

@@ -250,6 +250,9 @@ export class PciDeviceFunction {
   setPlugged(plugged: boolean): void {
     this.#plugged = plugged;
     this.#intx = false;
+    const { trace } = this.env;
+    const what = plugged ? 'device-plug' : 'device-unplug';
+    if (trace.on) trace.emit({ kind: 'life', what, who: this.ref });
     this.#changed();
   }
   /** What FLR or a bus reset does to the hardware: everything is as at power-on, configuration space too. */

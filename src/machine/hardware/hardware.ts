@@ -101,7 +101,10 @@ export class Hardware {
     for (const { model } of fresh) model?.powerOn();
     this.#firmware.assign([slot], (of) => this.childrenOf(of));
     if (bridge) this.#firmware.widen(bridge, slot);
-    for (const each of fresh) this.#decode(each, true);
+    for (const each of fresh) {
+      this.#decode(each, true);
+      each.fn.setPlugged(true);
+    }
     return slot;
   }
 
@@ -115,12 +118,21 @@ export class Hardware {
       this.#end(each);
       this.#virtual.delete(each);
       this.#wires.remove(each.name);
+      const { bridge } = each.fn.identity;
+      if (bridge) this.#buses.delete(busKey(each.fn.at.segment, bridge.secondary));
     }
   }
 
   /** By address, '0000:00:04.0'. */
   slot(name: string): PciSlot | undefined {
     return this.#slots.get(name);
+  }
+  /** The bridge that leads to the bus of an address; undefined: it is a root bus. */
+  bridgeAbove(at: string): PciSlot | undefined {
+    const { segment, bus } = parseAddress(at);
+    return this.#inOrder.find(
+      ({ fn }) => fn.at.segment === segment && fn.identity.bridge?.secondary === bus,
+    );
   }
   /** Everything plugged in, by address. */
   slots(): readonly PciSlot[] {
@@ -232,7 +244,7 @@ export class Hardware {
   }
 
   #busAt(segment: number, number: number, bridge: PciSlot | undefined): PciBus {
-    const key = `${segment}:${number}`;
+    const key = busKey(segment, number);
     let bus = this.#buses.get(key);
     if (!bus) {
       bus = new PciBus({ segment, number, bridge: bridge?.place });
@@ -246,6 +258,10 @@ export class Hardware {
     if (!slot.parent || slot.physfn) return undefined;
     return this.childrenOf(slot.parent).map((sibling) => sibling.fn);
   }
+}
+
+function busKey(segment: number, number: number): string {
+  return `${segment}:${number}`;
 }
 
 /** Where a virtual function stands: on the bus of its physical one. */

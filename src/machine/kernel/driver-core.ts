@@ -33,6 +33,8 @@ export interface DriverHooks {
   probe?(pci: PciDev): Status;
   /** A WaitQueue: somebody still uses the device; run again when woken. */
   remove?(pci: PciDev): Outcome<Status>;
+  /** The device was pulled out: nothing answers any more. Its removal follows. */
+  gone?(pci: PciDev): void;
   /** So many virtual functions are wanted; 0: none, and a WaitQueue as for remove. @kernel sriov_configure */
   sriovConfigure?(pci: PciDev, count: number): Outcome<Status>;
 }
@@ -127,6 +129,11 @@ export class DriverCore {
     return undefined;
   }
 
+  /** Its driver, if it has one, hears that the device was pulled out. */
+  tellGone(pci: PciDev): void {
+    const driver = pci.driver && this.drivers.get(pci.driver.name);
+    driver?.hooks.gone?.(pci);
+  }
   /** Whatever driver has the device lets it go; as unbind(). @kernel device_release_driver */
   release(pci: PciDev): Outcome<Status> {
     const driver = pci.driver && this.drivers.get(pci.driver.name);

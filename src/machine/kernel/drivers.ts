@@ -3,7 +3,7 @@ import { ENOENT, isErrno, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
 import { PCI_COMMAND, PCI_COMMAND_MASTER, PCI_COMMAND_MEMORY } from '../../uapi/pci-regs.ts';
-import { bindPci, carryVfs, unbindPci } from '../../vfio/pci/driver.ts';
+import { bindPci, carryVfs, tellError, unbindPci } from '../../vfio/pci/driver.ts';
 import type { VfioSubsystem } from '../../vfio/vfio-core.ts';
 import { HOST_DRIVERS } from '../description/names.ts';
 import { KernelDriver } from './driver-core.ts';
@@ -44,6 +44,7 @@ function vfioPci(vfio: VfioSubsystem, devices: VirtualDevices): KernelDriver {
       remove(pci) {
         return disableSriov(devices, pci) ?? unbindPci(vfio, pci.dev);
       },
+      gone: (pci) => tellError(vfio, pci.dev),
       sriovConfigure(pci, count) {
         if (!vfio.env.has('vfio-sriov')) {
           return refuse(ENOENT, 'enable_sriov of vfio_pci is N', { device: pci.name });

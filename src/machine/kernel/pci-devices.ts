@@ -59,6 +59,10 @@ export class PciDevices {
   childrenOf(bridge: PciDev | undefined): PciDev[] {
     return this.devices().filter(({ slot }) => slot.parent === bridge?.slot);
   }
+  /** Undefined: it is on a root bus. */
+  bridgeAbove(pci: PciDev): PciDev | undefined {
+    return pci.slot.parent && this.at(pci.slot.parent);
+  }
   /** Virtual functions of a physical one. */
   vfsOf(pf: PciDev): PciDev[] {
     return this.devices().filter((pci) => pci.slot.physfn === pf.slot);
@@ -71,6 +75,10 @@ export class PciDevices {
    */
   scan(found: (pci: PciDev) => void = () => undefined): void {
     this.#scanBus(undefined, found);
+  }
+  /** The same for the bus behind a bridge, and all below it; undefined: everything. */
+  rescan(bridge: PciDev | undefined): void {
+    this.#scanBus(bridge?.slot, () => undefined);
   }
 
   /**
@@ -107,8 +115,10 @@ export class PciDevices {
     for (const slot of slots) if (slot.isBridge) this.#scanBus(slot, found);
     this.#attach(fresh);
   }
+  /** Where the kernel still knows a function that was pulled out, it does not look for another. */
   #discoverAll(slots: readonly PciSlot[], found: (pci: PciDev) => void): PciDev[] {
-    const fresh = slots.filter((slot) => !this.at(slot)).map((slot) => this.#discover(slot));
+    const unknown = slots.filter(({ name }) => !this.#byName.has(name));
+    const fresh = unknown.map((slot) => this.#discover(slot));
     for (const pci of fresh) found(pci);
     return fresh;
   }

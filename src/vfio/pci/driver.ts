@@ -39,6 +39,12 @@ export function carryVfs(subsystem: VfioSubsystem, dev: Device): void {
   if (state) state.carriesVfs = true;
 }
 
+/** The device reported an error that is no longer its own affair: its user hears of it. @kernel vfio_pci_core_aer_err_detected */
+export function tellError(subsystem: VfioSubsystem, dev: Device): void {
+  const state = pciStateOf(subsystem, dev);
+  if (state?.hasErrIrq) state.irqs.signalSingle('err');
+}
+
 function tokenRules(subsystem: VfioSubsystem, { dev, fn }: VfioPciFunction): TokenRules {
   const { isVf = false, physfn } = dev.config.pci ?? {};
   const carrier = physfn && pciStateOf(subsystem, physfn);

@@ -6,6 +6,7 @@ import { iommuClass, iommuGroupsDir, virtualIommu } from './iommu.ts';
 import { devDir, miscClass, virtualMisc } from './char-devices.ts';
 import { moduleDir } from './modules.ts';
 import { pciBusDir } from './pci-bus.ts';
+import { pciBusClass, rootBusDirs } from './pci-bus-class.ts';
 import { pciDeviceDir } from './pci-device.ts';
 import { vfioClass, vfioDevClass, virtualVfio } from './vfio-class.ts';
 import type { SysfsWorld } from './world.ts';
@@ -19,6 +20,7 @@ export function sysfsRoot(world: SysfsWorld): DirNode {
     () => ({
       iommu: iommuClass(world),
       misc: miscClass(world),
+      pci_bus: pciBusClass(world, () => Object.keys(rootBuses(world))),
       vfio: vfioClass(world),
       'vfio-dev': vfioDevClass(world),
     }),
@@ -57,6 +59,7 @@ function rootBuses(world: SysfsWorld): Record<string, DirNode> {
           .filter((each) => each.sysPath.split('/')[3] === name)
           .map((each) => [each.name, pciDeviceDir(world, each)]),
       ),
+      pci_bus: rootBusDirs(world, name),
       uevent: textAttr(() => '', 0o644),
       power: dir(() => ({ control: textAttr(() => 'auto\n', 0o644) })),
     }));

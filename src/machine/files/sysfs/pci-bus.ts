@@ -7,7 +7,7 @@ import { loadedModules } from '../../kernel/modules.ts';
 import { parseBool } from '../../kernel/parameters.ts';
 import type { PciDev } from '../../kernel/pci-dev.ts';
 import { dir, dirOf, link, writableAttr } from '../tree.ts';
-import { rescanFile } from './pci-device.ts';
+import { rescanFile } from './pci-bus-class.ts';
 import { byName, relative, type SysfsWorld } from './world.ts';
 
 /** The directory /sys/bus/pci. */
@@ -35,7 +35,7 @@ export function pciBusDir(world: SysfsWorld): DirNode {
       drivers.attach(pci);
       return undefined;
     }),
-    rescan: rescanFile(world),
+    rescan: rescanFile(world, undefined),
     uevent: writableAttr(undefined, () => undefined),
   }));
 }

@@ -3,15 +3,26 @@
  *
  * NOT IMPLEMENTED: msi_irqs/, VPD.
  */
-import { EBUSY, EINVAL, EIO, EPERM, type Result, type Status } from '../../../base/errno.ts';
+import {
+  EBUSY,
+  EINVAL,
+  EIO,
+  EPERM,
+  isErrno,
+  type Result,
+  type Status,
+} from '../../../base/errno.ts';
 import { refuse } from '../../../base/refuse.ts';
 import { CAP_SYS_ADMIN, type Task } from '../../../base/task.ts';
+import type { Outcome } from '../../../base/wait-queue.ts';
 import { resetDone, resetPrepare } from '../../../core/group/reset.ts';
 import { RESET_METHODS } from '../../../pci/identity.ts';
 import { PCI_COMMAND, PCI_INTERRUPT_LINE } from '../../../uapi/pci-regs.ts';
 import type { AttrNode, DirNode, Node } from '../nodes.ts';
+import { parseUnsigned } from '../../kernel/parameters.ts';
 import { sysPathOf, type PciDev } from '../../kernel/pci-dev.ts';
 import { dir, link, textAttr, writableAttr } from '../tree.ts';
+import { busDirs, rescanFile } from './pci-bus-class.ts';
 import { resourceFiles } from './pci-resource.ts';
 import { sriovFiles } from './pci-sriov.ts';
 import { vfioDevDir } from './vfio-class.ts';
@@ -30,6 +41,7 @@ export function pciDeviceDir(world: SysfsWorld, pci: PciDev): DirNode {
     ...linksOf(world, pci),
     'vfio-dev': vfioDevDir(world, pci),
     ...childDirs(world, pci),
+    pci_bus: pci.isBridge ? busDirs(world, pci) : undefined,
   }));
 }
 
@@ -144,20 +156,16 @@ function stateFiles(world: SysfsWorld, pci: PciDev): Entries {
         () => `${pci.fn.resetMethods.map((how) => RESET_METHODS[how]).join(' ')}\n`,
       ),
     }),
-    remove: writableAttr(undefined, (text) => {
-      if (text.trim() !== '0') void world.pci.remove(pci);
-      return undefined;
-    }),
-    ...(pci.isBridge && { rescan: rescanFile(world) }),
+    remove: writableAttr(undefined, (text) => removeByHand(world, pci, text)),
+    rescan: rescanFile(world, world.pci.bridgeAbove(pci)),
   };
 }
 
-/** The file `rescan`: writing a number other than 0 scans the buses. */
-export function rescanFile(world: SysfsWorld): AttrNode {
-  return writableAttr(undefined, (text) => {
-    if (text.trim() !== '0') world.pci.scan();
-    return undefined;
-  });
+/** Waits until the device's user has let go of it. @kernel remove_store */
+function removeByHand(world: SysfsWorld, pci: PciDev, text: string): Outcome<Status> {
+  const yes = parseUnsigned(text, Number.MAX_SAFE_INTEGER);
+  if (isErrno(yes)) return yes;
+  return yes === 0 ? undefined : world.pci.remove(pci);
 }
 
 function isEnabled(world: SysfsWorld, pci: PciDev): boolean {
