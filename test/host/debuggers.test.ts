@@ -1,10 +1,71 @@
-/** A debugger as the program: the process it traces cannot be traced by us, which is said where something is lost. */
+/** Debuggers: what they trace cannot be traced by us, and is what it is without them, or a line says the way. */
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
-import { PROJECT } from './project.ts';
-import { compile, has, softiommu } from './environments.ts';
+import { afterAll, describe, expect, test } from 'vitest';
+import { MAIN, PROJECT } from './project.ts';
+import { compile, ENVIRONMENTS, has, softiommu, strayDirectories } from './environments.ts';
 
 const STRACE = ['strace', '-f', '-o', '/dev/null'];
+const GDB = ['gdb', '-q', '-batch', '-nx'];
+const GENERIC = '0000:00:05.0';
+const flags = ['--device', `generic,bdf=${GENERIC}`];
+const DEBUGGED = [compile('test/host/programs/debugged.c'), '1', GENERIC];
+const DONE = [
+  'the register: 42',
+  'vectors: sixty-four bytes of registers, which are moved by wide registers',
+  'of two threads: 100',
+  'in a child: 43',
+  'a buffer: 10',
+  'arrived: 10 sixty-four',
+  'chdir: 0',
+  'cwd: /sys/devices/pci0000:00/0000:00:05.0',
+  'a file in it: 0',
+  'chdir out, all signals blocked: 0',
+  'cwd: /tmp',
+  'chdir to nothing: -1 No such file or directory',
+  'spawned: Success',
+  'by a path through the tree',
+  'it ended: 0',
+  'SIGURG of its own: 1',
+  'decode off: signal 7, code 2, at +4',
+  'decode on: 43',
+  'beyond the end: signal 11, code 1, at +16384',
+];
+const SAID = /^softiommu: process \d+ is traced by process \d+ \((strace|gdb)\): each touch of its/;
+
+afterAll(() => {
+  expect(strayDirectories()).toEqual([]);
+});
+
+describe.for(ENVIRONMENTS)('$name', (environment) => {
+  const there = environment.skip === undefined;
+
+  (there ? test : test.skip)('without a debugger', () => {
+    const run = softiommu(DEBUGGED, { environment, flags });
+    expect(run.stdout.trimEnd().split('\n')).toEqual(DONE);
+    expect([run.stderr, run.status]).toEqual(['', 5]);
+  });
+  // Skipped where there is no strace.
+  (there && has('strace') ? test : test.skip)(
+    'under strace a program is what it is without',
+    () => {
+      const run = softiommu([...STRACE, ...DEBUGGED], { environment, flags });
+      expect(run.stdout.trimEnd().split('\n')).toEqual(DONE);
+      expect(run.stderr.trimEnd().split('\n')).toEqual([expect.stringMatching(SAID)]);
+      expect(run.status).toBe(5);
+    },
+  );
+  // Skipped where there is no gdb.
+  (there && has('gdb') ? test : test.skip)('in gdb, which passes signals on, as well', () => {
+    const passes = 'handle SIGBUS SIGSTOP nostop noprint pass';
+    const list = [...GDB, '-ex', passes, '-ex', 'run', '--args', ...DEBUGGED];
+    const run = softiommu(list, { environment, flags });
+    const lines = run.stdout.split('\n').filter((line) => DONE.includes(line));
+    expect(lines).toEqual(DONE);
+    expect(run.stdout).toContain('exited with code 05');
+    expect(run.stderr).toMatch(SAID);
+  });
+});
 
 describe.skipIf(!has('strace'))('under strace', () => {
   test('calls are answered as ever under strace', () => {
@@ -12,14 +73,13 @@ describe.skipIf(!has('strace'))('under strace', () => {
     const { status, stdout, stderr } = softiommu(list);
     expect([status, stdout, stderr]).toEqual([0, '0x1234\n', '']);
   });
-  test('pinned pages outlive their mapping under strace, with a word on what is taken for granted', () => {
+  test('pinned pages outlive their mapping under strace', () => {
     const program = join(PROJECT, 'test/host/programs/pins.py');
     const { status, stdout, stderr } = softiommu([...STRACE, 'python3', program, 'unmap'], {
       flags: ['--selftest'],
     });
-    expect(status).toBe(0);
     expect(stdout).toContain("is another page: ('dev', 'new')");
-    expect(stderr).toMatch(/^softiommu: thread \d+ is traced by a debugger: pinned pages are/);
+    expect([stderr, status]).toEqual(['', 0]);
   });
   test('--pin=exact copies instead under strace, and says why', ({ skip }) => {
     const program = join(PROJECT, 'test/host/programs/pins.py');
@@ -32,10 +92,22 @@ describe.skipIf(!has('strace'))('under strace', () => {
       'some pages are copied when their mapping goes: the program is traced',
     );
   });
-  test('a load of a mapped register is a SIGBUS under strace, announced when it is mapped', () => {
-    const { stderr } = softiommu([...STRACE, compile('examples/edu-dma.c')]);
+  test('strace of the run itself has the program too: a line says the way for registers', () => {
+    const [program, ...args] = STRACE;
+    const run = [...args, process.execPath, MAIN, 'run', '--', compile('examples/edu-dma.c')];
+    const { stderr } = spawnSync(program!, run, { encoding: 'utf8', timeout: 60_000 });
     expect(stderr).toMatch(
-      /^softiommu: process \d+ is traced by process \d+ \(strace\): loads and stores of its mapped registers are SIGBUS; pread and pwrite of the region work\n/,
+      /^softiommu: process \d+ is traced by process \d+ \(strace\): loads and stores of its mapped registers are SIGBUS, unless the tracer is a program of the run \(softiommu run -- strace -f PROGRAM\)/m,
     );
+  });
+  test('strace of the run itself: a line says the way for directories', () => {
+    const [program, ...args] = STRACE;
+    const shell = ['sh', '-c', 'cd /sys/bus/pci/devices/0000:00:04.0'];
+    const run = [...args, process.execPath, MAIN, 'run', '--', ...shell];
+    const { status, stderr } = spawnSync(program!, run, { encoding: 'utf8', timeout: 60_000 });
+    expect(stderr).toMatch(
+      /^softiommu: a program that process \d+ \(strace\) traces cannot be moved into a simulated directory: start the tracer inside the run \(softiommu run -- strace -f PROGRAM\), or use --mode namespace$/m,
+    );
+    expect(status).not.toBe(0);
   });
 });

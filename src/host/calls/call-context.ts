@@ -6,6 +6,16 @@ import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { Processes } from '../process/processes.ts';
 import type { TaskParts } from '../process/task.ts';
 
+/** Programs of the run that trace others: debuggers. */
+export interface Tracers {
+  /** Is it one of them that traces this thread? What we need of the thread is done through that one then. */
+  isWithin(tid: number): boolean;
+  /** The process of this thread has mapped registers, and somebody else traces it. */
+  lend(tid: number): void;
+  /** A program is about to trace a thread of a run, lets one go on, or lets go of one. */
+  answer(call: Notification): Handled;
+}
+
 /** What a handler of a trapped call has at hand. */
 export interface CallContext extends TaskParts {
   readonly processes: Processes;
@@ -19,8 +29,7 @@ export interface CallContext extends TaskParts {
   ): Answer;
   /** Loads and stores of this process, which waits in a call of this thread, will reach our registers. False: somebody else traces it. */
   traceProcess(pid: number, tid: number): boolean;
-  /** A program is about to trace a thread of a run, or lets go of one. */
-  ptrace(call: Notification): Handled;
+  readonly tracers: Tracers;
   /** rt_sigaction of SIGBUS, which register accesses come by. */
   changeSigbus(call: Notification): Answer;
 }

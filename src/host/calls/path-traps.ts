@@ -13,7 +13,7 @@ import type { CallContext } from './call-context.ts';
 import { handOver } from './hand-over.ts';
 import * as libc from '../sys/libc.ts';
 import { openFlagsOf } from '../sys/look.ts';
-import { isTraced } from '../sys/procfs.ts';
+import { isTraced, nameOf as nameOfProcess, tracerOf } from '../sys/procfs.ts';
 import { ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { Opened, OpenEntry } from '../process/open-files.ts';
@@ -110,13 +110,15 @@ export class PathTraps {
   }
   #rewritten(call: Notification, paths: Parameters<typeof rewritten>[1]): Handled {
     return rewritten(call, paths, (errno) => {
-      if (isTraced(call.tid)) {
-        this.#context.sayOnce(
-          'a program that is traced from its start gets no further than the simulated tree by a path through it',
-        );
-      }
+      this.#sayTraced(call, 'gets no further than the simulated tree by a path through it');
       return errno;
     });
+  }
+  #sayTraced({ tid }: Notification, what: string): void {
+    if (!isTraced(tid)) return;
+    const way =
+      'start the tracer inside the run (softiommu run -- strace -f PROGRAM), or use --mode namespace';
+    this.#context.sayOnce(`a program that ${nameOfProcess(tracerOf(tid))} traces ${what}: ${way}`);
   }
 
   /** What is moved or linked, and its new name. */
@@ -283,11 +285,7 @@ export class PathTraps {
         return result;
       },
       otherwise: (errno) => {
-        if (isTraced(call.tid)) {
-          this.#context.sayOnce(
-            'a program that is traced from its start cannot be moved into a simulated directory',
-          );
-        }
+        this.#sayTraced(call, 'cannot be moved into a simulated directory');
         return errno;
       },
     };

@@ -29,16 +29,17 @@ export class RegisterMappings {
     const endPage = firstPage + Math.ceil(length / PAGE);
     this.#context.files.addWindow(entry, { firstPage, endPage, window, start });
     const pid = this.#context.processes.processOf(call.tid);
-    if (!this.#context.traceProcess(pid, call.tid)) {
-      const rule =
-        'loads and stores of its mapped registers are SIGBUS; pread and pwrite of the region work';
-      const tracer = nameOf(tracerOf(call.tid));
-      this.#context.warn(`process ${pid} is traced by ${tracer}: ${rule}`);
-      return 'continue';
-    }
+    if (!this.#context.traceProcess(pid, call.tid)) this.#lend(pid, call.tid);
     const isChosen = call.arg(0) !== 0n || (call.uint(3) & MAP_FIXED) !== 0;
     const place = isChosen ? undefined : this.#freePlace(call, pid, length);
     return place === undefined ? 'continue' : this.#mapAt(call, pid, place);
+  }
+  #lend(pid: number, tid: number): void {
+    this.#context.tracers.lend(tid);
+    const rule = this.#context.tracers.isWithin(tid)
+      ? 'each touch of its mapped registers is a SIGBUS, which that one is to pass on (gdb: handle SIGBUS nostop noprint pass)'
+      : 'loads and stores of its mapped registers are SIGBUS, unless the tracer is a program of the run (softiommu run -- strace -f PROGRAM); pread and pwrite of the region work';
+    this.#context.warn(`process ${pid} is traced by ${nameOf(tracerOf(tid))}: ${rule}`);
   }
   #freePlace({ tid }: Notification, pid: number, length: number): bigint | undefined {
     const { map, processes } = this.#context;

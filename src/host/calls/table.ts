@@ -129,7 +129,7 @@ export const HANDLERS: Handlers = {
   execveat: executing(PATH_CALLS.execveat),
   exit: exiting,
   exit_group: exiting,
-  ptrace: ({ context }, call) => context.ptrace(call),
+  ptrace: ({ context }, call) => context.tracers.answer(call),
   rt_sigaction: ({ context }, call) => context.changeSigbus(call),
   open: emptying(PATH_CALLS.open),
   openat: emptying(PATH_CALLS.openat),

@@ -2,6 +2,9 @@
  * What the loop asks of the mechanisms below it. One of each is given to it: today the seccomp listener and SIGBUS with
  * ptrace; a test or another mechanism can bring its own. (The third of the kind is TreeBackend, the fourth AddressSpace.)
  */
+import type { VectorState } from '../mmio/stopped.ts';
+import type { InstructionFault } from '../process/instruction-memory.ts';
+import type { SignalCause } from '../sys/ptrace.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import type { Answer, FdInstaller, Notification } from '../seccomp/notification.ts';
 
@@ -30,8 +33,21 @@ export interface MmioBackend {
   /** The thread's process is traced by somebody else, until that one ends. */
   lend(tid: number): void;
   isLent(tid: number): boolean;
+  /**
+   * A thread of a lent process, which waits in a call, has been let go of: it goes on with these registers. False: somebody
+   * else has it already.
+   */
+  take(tid: number, regs: Buffer): boolean;
   /** Trace again what nobody else does any more. */
   retake(): void;
+  /**
+   * An access of a thread that somebody else traces, with its registers: 'not ours', or what came of it, which is in the
+   * registers then.
+   */
+  carryOut(
+    thread: { readonly tid: number; readonly regs: Buffer; readonly vectors: VectorState },
+    cause: SignalCause,
+  ): 'done' | 'not ours' | InstructionFault;
   /** The program says what SIGBUS means to it (rt_sigaction). */
   changeSigbus(call: Notification, inject: () => Injection | number): Answer;
   /** A thread has stopped with this wait status: an access, a signal, a new thread, the end of one. */

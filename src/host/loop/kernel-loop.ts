@@ -101,6 +101,7 @@ export class KernelLoop implements CallContext {
   readonly pins: ExactPins | undefined;
   readonly processes: Processes;
   readonly registers: MappedRegisters;
+  readonly tracers: OtherTracers;
   /** Descriptors to wait on are added to the loop's own poll. */
   readonly watches = this;
   readonly warn: (text: string) => void;
@@ -110,7 +111,6 @@ export class KernelLoop implements CallContext {
 
   readonly #parts: LoopParts;
   readonly #mmio: MmioBackend;
-  readonly #tracers: OtherTracers;
   readonly #traps: Traps;
   readonly #handlers = bindHandlers(TRAPPED_CALLS, HANDLERS);
   readonly #poller = new libc.Poller();
@@ -151,8 +151,9 @@ export class KernelLoop implements CallContext {
     this.processes = new Processes(this, parts.capabilities ? new Capabilities() : undefined);
     this.registers = new MappedRegisters(this);
     this.#mmio = parts.mmio(this);
-    this.#tracers = new OtherTracers({
+    this.tracers = new OtherTracers({
       mmio: this.#mmio,
+      launcher: parts.launcher.pid,
       answer: (call, handled) => this.#answerWith(call, handled),
       isBusy: (tid) =>
         this.#injections.has(tid) ||
@@ -275,9 +276,6 @@ export class KernelLoop implements CallContext {
   traceProcess(pid: number, tid: number): boolean {
     return this.#mmio.trace(pid, tid);
   }
-  ptrace(call: Notification): Handled {
-    return this.#tracers.answer(call);
-  }
   changeSigbus(call: Notification): Answer {
     return this.#mmio.changeSigbus(call, () => this.inject(call));
   }
@@ -293,10 +291,12 @@ export class KernelLoop implements CallContext {
   #answerWith(call: Notification, handled: Handled): void {
     this.#answer(call, typeof handled === 'object' ? this.#inThread(call, handled) : handled);
   }
-  #inThread(call: Notification, { run, otherwise }: InThread): Answer {
+  #inThread(call: Notification, todo: InThread): Answer {
     const thread = this.inject(call);
-    if (typeof thread === 'number') return otherwise(thread);
-    thread.follow(run(call.tid));
+    if (typeof thread === 'number') {
+      return this.tracers.byTracer(call, todo) ?? todo.otherwise(thread);
+    }
+    thread.follow(todo.run(call.tid));
     this.#injections.settled(call.tid, thread);
     return 'answered';
   }

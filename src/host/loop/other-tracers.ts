@@ -1,34 +1,164 @@
 /**
  * Programs of a run that trace each other: debuggers, sanitizers. A thread has one tracer, and those with mapped registers
  * have us: we let go of a thread before it is attached to, and take it again when the other one lets go.
+ *
+ * What we need of a thread that another one traces is done through that one (by-tracer.ts), when it is about to let the
+ * thread go on with a signal: with the SIGBUS of an access to registers, or with one that we have sent for that.
  */
-import { ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
+import { syscall } from '../sys/ffi.ts';
+import { ours, type Handled, type InThread, type Script } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
-import { ERESTARTNOINTR, NR, PTRACE } from '../sys/numbers.ts';
+import type { InstructionFault } from '../process/instruction-memory.ts';
+import { ERESTARTNOINTR, KNOCKS, NR, PTRACE, SIGBUS } from '../sys/numbers.ts';
+import { isTraced, parentOf, processIdOf, statusLine, textOf, tracerOf } from '../sys/procfs.ts';
+import { causeIn, faultInfo, REGS_SIZE, REQUEST, SIGINFO_SIZE } from '../sys/ptrace.ts';
+import type { Tracers } from '../calls/call-context.ts';
 import type { MmioBackend } from './backends.ts';
+import { ByTracer } from './by-tracer.ts';
 
 const ARGUMENTS = [0, 1, 2, 3];
+/** Requests by which a stopped thread goes on: CONT, SINGLESTEP, SYSCALL, SYSEMU, SYSEMU_SINGLESTEP, SINGLEBLOCK. */
+const GOING_ON: ReadonlySet<number> = new Set([7, 9, 24, 31, 32, 33]);
+/** si_code of a signal that a process has made up. */
+const SI_QUEUE = -1;
+const LARGEST_VECTORS = 24_576;
 
 /** What it needs of the loop. */
 export interface OtherTracersParts {
   readonly mmio: MmioBackend;
+  /** The process above all of the run. */
+  readonly launcher: number;
   /** For a call that was 'answered' later. */
   answer(call: Notification, handled: Handled): void;
   /** Does the thread wait in a call, or make calls for us? It cannot be let go of then. */
   isBusy(tid: number): boolean;
 }
 
-/** Answers ptrace(2), as far as it begins or ends. */
-export class OtherTracers {
+/** What a thread is to do as soon as its tracer lets it go on with this signal. */
+interface Waiting {
+  readonly signal: number;
+  readonly todo: InThread;
+}
+
+interface Detached {
+  readonly tid: number;
+  readonly thread: ByTracer;
+  readonly regs: Buffer;
+  readonly mmio: MmioBackend;
+}
+
+/** Answers ptrace(2), as far as it begins, ends, or goes on with a signal that is ours. */
+export class OtherTracers implements Tracers {
   readonly #parts: OtherTracersParts;
+  /** By thread. */
+  readonly #waiting = new Map<number, Waiting>();
+  /** Threads that wait for us after their tracer, and their registers. */
+  readonly #held = new Map<number, Buffer>();
   constructor(parts: OtherTracersParts) {
     this.#parts = parts;
   }
 
   answer(call: Notification): Handled {
     const request = call.uint(0);
+    const held = call.int(1) === call.tid ? this.#held.get(call.tid) : undefined;
+    if (held) return this.#heldBack(call, held);
     if (request === PTRACE.traceMe) return this.#traceMe(call);
-    return request === PTRACE.detach ? this.#detach(call) : this.#attach(call);
+    if (GOING_ON.has(request)) return this.#goingOn(call);
+    if (request === PTRACE.attach || request === PTRACE.seize) return this.#attach(call);
+    return request === PTRACE.detach ? this.#detach(call) : 'continue';
+  }
+
+  /** Is the tracer of a thread a program of the run, whose requests we see? */
+  isWithin(tid: number): boolean {
+    const tracer = tracerOf(tid);
+    if (tracer === 0) return false;
+    for (let pid = processIdOf(tracer); pid > 1; pid = parentOf(pid) ?? 0) {
+      if (pid === this.#parts.launcher) return true;
+    }
+    return false;
+  }
+
+  lend(tid: number): void {
+    this.#parts.mmio.lend(tid);
+  }
+
+  /**
+   * A thread that another one traces is to make calls: its trapped call is interrupted by a signal that only its tracer hears
+   * of. Undefined: that one is none of ours, or has not passed the signal on.
+   */
+  byTracer(call: Notification, todo: InThread): Answer | undefined {
+    const { tid } = call;
+    if (this.#waiting.delete(tid) || !this.isWithin(tid)) return undefined;
+    const signal = knockFor(tid);
+    if (signal === undefined) return undefined;
+    const info = Buffer.alloc(SIGINFO_SIZE);
+    info.writeInt32LE(signal, 0);
+    info.writeInt32LE(SI_QUEUE, 8);
+    if (syscall(NR.rt_tgsigqueueinfo, processIdOf(tid), tid, signal, info) < 0) return undefined;
+    call.keep();
+    for (const other of this.#waiting.keys()) if (!isTraced(other)) this.#waiting.delete(other);
+    this.#waiting.set(tid, { signal, todo });
+    return -ERESTARTNOINTR;
+  }
+
+  #goingOn(call: Notification): Handled {
+    const tid = call.int(1);
+    const signal = call.int(3);
+    const waiting = this.#waiting.get(tid);
+    const script =
+      waiting?.signal === signal
+        ? this.#called(call, tid, waiting.todo)
+        : signal === SIGBUS
+          ? this.#access(call, tid)
+          : undefined;
+    return script ? { run: () => script, otherwise: () => 'continue' } : 'continue';
+  }
+  /** The tracer goes on with its request: with another signal, or none. */
+  #asked(call: Notification, signal: number): Script<number> {
+    return ours(NR.ptrace, call.uint(0), call.int(1), call.arg(2), signal);
+  }
+
+  *#called(call: Notification, tid: number, todo: InThread): Script<number> {
+    this.#waiting.delete(tid);
+    const thread = new ByTracer({ tid, tracer: call.tid });
+    yield* thread.within(() => thread.follow(todo.run(tid)));
+    return yield* this.#asked(call, 0);
+  }
+
+  *#access(call: Notification, tid: number): Script<number> {
+    const thread = new ByTracer({ tid, tracer: call.tid });
+    const outcome: { signal: number } = { signal: SIGBUS };
+    yield* thread.within(() => this.#carryOut(thread, tid, outcome));
+    return yield* this.#asked(call, outcome.signal);
+  }
+  *#carryOut(thread: ByTracer, tid: number, outcome: { signal: number }): Script<number> {
+    const info = Buffer.alloc(SIGINFO_SIZE);
+    const regs = Buffer.alloc(REGS_SIZE);
+    const state = Buffer.alloc(LARGEST_VECTORS);
+    let changed: Buffer | undefined;
+    let rc = yield* thread.get(REQUEST.getSigInfo, info);
+    if (rc >= 0) rc = yield* thread.get(REQUEST.getRegs, regs);
+    if (rc < 0) return rc;
+    const length = yield* thread.getVectors(state);
+    const vectors = {
+      get: (into: Uint8Array): number => {
+        into.set(state.subarray(0, Math.max(0, length)));
+        return length;
+      },
+      set: (from: Uint8Array): number => {
+        changed = Buffer.from(from);
+        return 0;
+      },
+    };
+    const done = this.#parts.mmio.carryOut({ tid, regs, vectors }, causeIn(info));
+    if (done === 'not ours') return 0;
+    yield* thread.set(REQUEST.setRegs, regs);
+    if (changed) yield* thread.setVectors(changed);
+    outcome.signal = done === 'done' ? 0 : done.signal;
+    return done === 'done' ? 0 : yield* this.#tell(thread, done);
+  }
+  #tell(thread: ByTracer, fault: InstructionFault): Script<number> {
+    return thread.set(REQUEST.setSigInfo, faultInfo(fault));
   }
 
   #traceMe(call: Notification): Answer {
@@ -46,8 +176,44 @@ export class OtherTracers {
   }
   #detach(call: Notification): Handled {
     const { mmio } = this.#parts;
-    return mmio.isLent(call.int(1)) ? carriedOut(call, () => mmio.retake()) : 'continue';
+    const tid = call.int(1);
+    // A child has its parent's registers.
+    if (!mmio.isLent(tid) && mmio.isLent(parentOf(processIdOf(tid)) ?? 0)) mmio.lend(tid);
+    if (!mmio.isLent(tid)) return 'continue';
+    return { run: () => this.#takeBack(call, tid), otherwise: () => 'continue' };
   }
+  *#takeBack(call: Notification, tid: number): Script<number> {
+    const { mmio } = this.#parts;
+    const thread = new ByTracer({ tid, tracer: call.tid });
+    const regs = Buffer.alloc(REGS_SIZE);
+    return yield* thread.within(() => this.#detached(call, { tid, thread, regs, mmio }));
+  }
+  *#detached(call: Notification, of: Detached): Script<number> {
+    const { mmio, regs, thread, tid } = of;
+    const isHeld = (yield* thread.hold(regs)) >= 0;
+    if (isHeld) this.#held.set(tid, regs);
+    const result = yield* ours(NR.ptrace, ...ARGUMENTS.map((n) => call.arg(n)));
+    if (result < 0 && isHeld) {
+      this.#held.delete(tid);
+      yield* thread.restore(regs);
+    }
+    mmio.retake();
+    return result;
+  }
+  /** A thread has been let go of, and waits for us. Until somebody else has let go of it too. */
+  #heldBack(call: Notification, regs: Buffer): Answer {
+    if (!this.#parts.mmio.take(call.tid, regs)) return -ERESTARTNOINTR;
+    this.#held.delete(call.tid);
+    return 0;
+  }
+}
+
+/** A signal that the thread does not hold back, and that is not on its way to it. */
+function knockFor(tid: number): number | undefined {
+  const status = textOf(`/proc/${tid}/status`);
+  const set = (name: string): bigint => BigInt(`0x${statusLine(status, name) || '0'}`);
+  const busy = set('SigPnd') | set('ShdPnd') | set('SigBlk');
+  return KNOCKS.find((signal) => (busy & (1n << BigInt(signal - 1))) === 0n);
 }
 
 /** By the thread itself, so that what follows comes after it, and the answer after that. */

@@ -14,6 +14,7 @@ import { StoppedMemory } from '../process/instruction-memory.ts';
 import { decodeAccess } from './mmio-decode.ts';
 import type { MemoryAccess } from './mmio-decode.ts';
 import { LentProcesses } from './lent.ts';
+import type { VectorState } from './stopped.ts';
 import { SigbusKeeper } from './sigbus.ts';
 import { SEGV_ACCERR, SIGSEGV, type InstructionFault } from '../process/instruction-memory.ts';
 import type { Injection } from '../seccomp/injection.ts';
@@ -36,6 +37,14 @@ export interface MmioParts {
   warn(text: string): void;
 }
 
+/** A thread that has stopped at an access, whoever traces it. */
+interface AccessingThread {
+  readonly tid: number;
+  readonly pid: number;
+  readonly regs: Buffer;
+  readonly vectors: VectorState;
+}
+
 /** The backend of register accesses that needs nothing but ptrace. */
 export class MmioTraps {
   readonly #parts: MmioParts;
@@ -43,8 +52,8 @@ export class MmioTraps {
   readonly #processes = new Map<number, number>();
   readonly #decoded = new Map<string, MemoryAccess>();
   readonly #sigbus = new SigbusKeeper();
-  /** Threads that are to stop where the keeper can begin. */
-  readonly #adopting = new Set<number>();
+  /** Threads that are to stop where the keeper can begin, and the registers they are to have then. */
+  readonly #adopting = new Map<number, Buffer | undefined>();
   /** Threads that are let go of at their next stop, and what is to be done then. */
   readonly #leaving = new Map<number, () => void>();
   readonly #lent = new LentProcesses();
@@ -69,8 +78,8 @@ export class MmioTraps {
     if (!this.#sigbus.knows(pid)) this.#adopt(tid); // it stops before it can touch what it maps
     return true;
   }
-  #adopt(tid: number): void {
-    this.#adopting.add(tid);
+  #adopt(tid: number, regs?: Buffer): void {
+    this.#adopting.set(tid, regs ?? this.#adopting.get(tid));
     ptrace.interrupt(tid);
   }
   changeSigbus(call: Notification, inject: () => Injection | number): Answer {
@@ -93,6 +102,13 @@ export class MmioTraps {
   }
   isLent(tid: number): boolean {
     return this.#lent.has(this.#processOf(tid));
+  }
+  take(tid: number, regs: Buffer): boolean {
+    if (!this.active) interruptOn(SIGCHLD);
+    if (!this.#traced.has(tid) && ptrace.seize(tid) < 0) return false;
+    this.#traced.add(tid);
+    this.#adopt(tid, regs);
+    return true;
   }
   retake(): void {
     if (!this.#lent.any) return;
@@ -145,9 +161,15 @@ export class MmioTraps {
       this.#letGo(tid);
       return;
     }
-    if (this.#adopting.delete(tid)) this.#sigbus.adopt(tid, this.#processOf(tid));
+    if (this.#adopting.has(tid)) this.#adopted(tid);
     if (signal === SIGTRAP) this.#goOn(tid);
     else ptrace.listen(tid);
+  }
+  #adopted(tid: number): void {
+    const regs = this.#adopting.get(tid);
+    this.#adopting.delete(tid);
+    if (regs) ptrace.setRegs(tid, regs);
+    this.#sigbus.adopt(tid, this.#processOf(tid));
   }
   #letGo(tid: number): void {
     ptrace.detach(tid);
@@ -159,7 +181,7 @@ export class MmioTraps {
     const pid = this.#processOf(tid);
     const { code, address } = ptrace.signalCause(tid);
     const isFault = code > 0;
-    const outcome = isFault ? this.#access(tid, pid, address) : 'not ours';
+    const outcome = isFault ? this.#accessOf(tid, pid, address) : 'not ours';
     if (outcome === 'not ours') return this.#sigbus.deliver(tid, pid, isFault);
     const hasCalled = this.#sigbus.restore(tid, pid);
     return outcome === 'done' ? 0 : this.#raise(tid, pid, outcome, hasCalled);
@@ -179,7 +201,7 @@ export class MmioTraps {
     const to = access?.operation === 'move-64-bytes' ? access.operands[0] : undefined;
     if (to?.kind !== 'register') return SIGILL;
     const pid = this.#processOf(tid);
-    const outcome = this.#access(tid, pid, readRegister(this.#regs, to.at, to.width));
+    const outcome = this.#accessOf(tid, pid, readRegister(this.#regs, to.at, to.width));
     if (outcome === 'not ours') return SIGILL;
     return outcome === 'done' ? 0 : this.#raise(tid, pid, outcome, false);
   }
@@ -192,16 +214,34 @@ export class MmioTraps {
     return signal;
   }
 
+  #accessOf(tid: number, pid: number, address: bigint): 'done' | 'not ours' | InstructionFault {
+    ptrace.getRegs(tid, this.#regs);
+    const vectors = {
+      get: (into: Uint8Array) => ptrace.getVectorState(tid, into),
+      set: (from: Uint8Array) => ptrace.setVectorState(tid, from),
+    };
+    const outcome = this.#access({ tid, pid, regs: this.#regs, vectors }, address);
+    if (outcome !== 'not ours') ptrace.setRegs(tid, this.#regs);
+    return outcome;
+  }
+  carryOut(
+    thread: { readonly tid: number; readonly regs: Buffer; readonly vectors: VectorState },
+    { code, address }: ptrace.SignalCause,
+  ): 'done' | 'not ours' | InstructionFault {
+    const pid = this.#parts.processes.processOf(thread.tid);
+    return code > 0 ? this.#access({ ...thread, pid }, address) : 'not ours';
+  }
+
   /**
    * Not ours: not an access to our registers, or none we can carry out; the program's SIGBUS is the one the access raised,
    * so that its siginfo says BUS_ADRERR and the address.
    */
-  #access(tid: number, pid: number, address: bigint): 'done' | 'not ours' | InstructionFault {
+  #access(thread: AccessingThread, address: bigint): 'done' | 'not ours' | InstructionFault {
+    const { pid, regs, tid, vectors } = thread;
     const page = Number(address >> 12n);
     const vma = this.#parts.registers.mapping({ tid, pid }, page);
     if (!vma?.io || vma.io.window.accessible?.() === false) return 'not ours';
-    ptrace.getRegs(tid, this.#regs);
-    const rip = this.#regs.readBigUInt64LE(ptrace.REGS.rip);
+    const rip = regs.readBigUInt64LE(ptrace.REGS.rip);
     if (rip === address && !vma.executable) return { signal: SIGSEGV, code: SEGV_ACCERR, address };
     const access = this.#decode(tid, rip);
     if (!access) return 'not ours';
@@ -211,19 +251,14 @@ export class MmioTraps {
     const ram = new RemoteMemory(tid, { isStopped: true });
     const parts = { pid, syscalls, ram, mapping };
     const outcome = emulate(access, {
-      regs: this.#regs,
+      ...{ regs, vectors },
       memory: new StoppedMemory(parts, { page, vma }),
-      vectors: {
-        get: (into) => ptrace.getVectorState(tid, into),
-        set: (from) => ptrace.setVectorState(tid, from),
-      },
     });
     if (outcome === 'unknown') {
       const where = `0x${address.toString(16)} (${vma.io.window.name})`;
       this.#parts.warn(`cannot carry out ${access.text} at ${where} in process ${pid}`);
       return 'not ours';
     }
-    ptrace.setRegs(tid, this.#regs);
     return outcome;
   }
 

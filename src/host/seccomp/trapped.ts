@@ -15,6 +15,7 @@ import {
   MAP_HUGETLB,
   NR,
   PTRACE,
+  KNOCKS,
   RLIMIT,
   SHM_REMAP,
   SIGBUS,
@@ -266,9 +267,10 @@ export const TRAPPED_CALLS = [
   row('exit_group', PINS, trap()),
   row(
     'ptrace',
-    'threads whose registers we serve, when somebody else is to trace them',
+    'threads whose registers we serve, when somebody else is to trace them, or traces them',
     notInjected,
     trap('`TRACEME`, `ATTACH`, `DETACH`, `SEIZE`', is(low(0), ...Object.values(PTRACE))),
+    trap('with a signal to go on that we have to do with', is(low(3), SIGBUS, ...KNOCKS)),
   ),
   row(
     'rt_sigaction',

@@ -92,6 +92,7 @@ export const NR = {
   getdents64: 217,
   exit_group: 231,
   utimes: 235,
+  waitid: 247,
   inotify_add_watch: 254,
   inotify_rm_watch: 255,
   openat: 257,
@@ -117,6 +118,7 @@ export const NR = {
   inotify_init1: 294,
   preadv: 295,
   pwritev: 296,
+  rt_tgsigqueueinfo: 297,
   prlimit64: 302,
   name_to_handle_at: 303,
   process_vm_readv: 310,
@@ -189,6 +191,15 @@ export const O_NOFOLLOW = 0o400000;
 export const O_CLOEXEC = 0o2000000;
 /** open(2): name it and no more. */
 export const O_PATH = 0o10000000;
+
+/** Out-of-band data, and another size of a window: they mean nothing to most programs, and a debugger passes them on. */
+export const SIGURG = 23;
+/** Stops a program, and cannot be held back. */
+export const SIGSTOP = 19;
+/** See SIGURG. */
+export const SIGWINCH = 28;
+/** Signals that call a thread, through its tracer, to do something for us; the last is for one that holds back the others. */
+export const KNOCKS = [SIGURG, SIGWINCH, SIGSTOP] as const;
 
 /** ptrace(2): requests that a tracer begins and ends with. */
 export const PTRACE = { traceMe: 0, attach: 16, detach: 17, seize: 0x4206 } as const;

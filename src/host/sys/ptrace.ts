@@ -7,7 +7,8 @@ import { iovec } from './libc.ts';
 import { HOST_ERRNO, NR, SIGTRAP } from './numbers.ts';
 import { hasEnded, threadsOf } from './procfs.ts';
 
-const REQUEST = {
+/** Requests, by number. */
+export const REQUEST = {
   cont: 7,
   getRegs: 12,
   setRegs: 13,
@@ -39,7 +40,8 @@ export const ALL_SIGNALS = (1n << 64n) - 1n;
 export function isStopped(status: number): boolean {
   return (status & 0xff) === 0x7f;
 }
-const NT_X86_XSTATE = 0x202;
+/** The set of registers that is an XSAVE area. */
+export const NT_X86_XSTATE = 0x202;
 
 /** Byte offsets in struct user_regs_struct. */
 export const REGS = {
@@ -122,10 +124,16 @@ export interface SignalCause {
   /** si_addr, of a SIGBUS or SIGSEGV. */
   readonly address: bigint;
 }
+/** Bytes of siginfo_t. */
+export const SIGINFO_SIZE = 128;
 /** PTRACE_GETSIGINFO */
 export function signalCause(tid: number): SignalCause {
-  const info = Buffer.alloc(128);
+  const info = Buffer.alloc(SIGINFO_SIZE);
   ptrace(REQUEST.getSigInfo, tid, 0, info);
+  return causeIn(info);
+}
+/** What a siginfo_t says. */
+export function causeIn(info: Buffer): SignalCause {
   return { code: info.readInt32LE(8), address: info.readBigUInt64LE(16) };
 }
 /** PTRACE_GETSIGMASK: the signals a thread blocks, the first in bit 0. */
@@ -151,11 +159,19 @@ export function setFault(
   tid: number,
   fault: { readonly signal: number; readonly code: number; readonly address: bigint },
 ): number {
-  const info = Buffer.alloc(128);
+  return ptrace(REQUEST.setSigInfo, tid, 0, faultInfo(fault));
+}
+/** The siginfo_t of a fault. */
+export function faultInfo(fault: {
+  readonly signal: number;
+  readonly code: number;
+  readonly address: bigint;
+}): Buffer {
+  const info = Buffer.alloc(SIGINFO_SIZE);
   info.writeInt32LE(fault.signal, 0);
   info.writeInt32LE(fault.code, 8);
   info.writeBigUInt64LE(BigInt.asUintN(64, fault.address), 16);
-  return ptrace(REQUEST.setSigInfo, tid, 0, info);
+  return info;
 }
 /** XSAVE area: returns its length, or minus an errno. */
 export function getVectorState(tid: number, into: Uint8Array): number {
