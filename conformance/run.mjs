@@ -3,10 +3,11 @@ import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { UserError } from './debian.mjs';
 import { border } from './border.mjs';
+import { dpdk } from './dpdk.mjs';
 import { iommufd } from './iommufd.mjs';
 import { vfio } from './vfio.mjs';
 
-const SUITES = { border, iommufd, vfio };
+const SUITES = { border, dpdk, iommufd, vfio };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,0 +1,215 @@
+// `npm run conformance -- dpdk`: Debian's DPDK, unmodified, on the devices it has drivers for.
+// A row is a machine, a program, what is typed and when, and what its output must say.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { needPackages } from './debian.mjs';
+
+const SOFTIOMMU = new URL('../dist/cli/main.js', import.meta.url).pathname;
+const NEEDED = {
+  dpdk: 'testpmd, dpdk-test, dpdk-devbind.py',
+  pciutils: 'dpdk-devbind.py asks lspci',
+};
+/** A row that is not over by then has failed. */
+const LIMIT_MS = 120_000;
+
+const [A, B] = ['0000:00:04.0', '0000:00:05.0'];
+const igb = (at, wire) =>
+  `  - { type: igb, at: '${at}', options: { wire: '${wire}', mac: '02:00:00:00:00:0${at[9]}' } }`;
+const machine = (...devices) => ['devices:', ...devices, ''].join('\n');
+const SELF = machine(igb(A, 'self'));
+const SINK = machine(igb(A, 'sink'));
+const PAIR = machine(igb(A, B), igb(B, 'sink'));
+
+/** EAL without huge pages: memory is one area, and its addresses are those of the program. */
+const eal = (...devices) => [
+  ...['--no-huge', '-m', '128', '--iova-mode=va', '-l', '0,1', '--no-telemetry'],
+  ...['--file-prefix', `softiommu${process.pid}`, ...devices.flatMap((at) => ['-a', at])],
+];
+const testpmd = (devices, ...more) => [
+  // Lines as they are written, though nobody looks at a terminal.
+  ...['stdbuf', '-oL', 'dpdk-testpmd'],
+  ...eal(...devices),
+  '--',
+  ...['--total-num-mbufs=4096', '--no-mlockall', '--nb-cores=1', ...more],
+];
+/** After these words of the output, and a while, this is typed, or this signal sent. */
+const when = (words, seconds, { type, signal }) => ({ words, seconds, type, signal });
+const ENTER = [when('Press enter to exit', 2, { type: '' })];
+const commands = (...lines) =>
+  lines.map(([type, seconds = 0.3]) => when('testpmd> ', seconds, { type }));
+
+const count = (text, name) => Number(new RegExp(`${name}: *(\\d+)`).exec(text)?.[1] ?? NaN);
+/** Frames went on, and none was dropped. */
+const forwarded = (out) => {
+  const statistics = out.split('Accumulated forward statistics')[1] ?? '';
+  const [rx, tx] = [count(statistics, 'RX-packets'), count(statistics, 'TX-packets')];
+  const dropped = count(statistics, 'RX-dropped') + count(statistics, 'TX-dropped');
+  if (!(rx > 64 && tx > 64)) return `RX-packets ${rx}, TX-packets ${tx}`;
+  return dropped === 0 ? undefined : `${dropped} dropped`;
+};
+const nicStatistics = (out) => {
+  const [, statistics = ''] = out.split('NIC statistics for port 0');
+  const [packets, octets] = [count(statistics, 'RX-packets'), count(statistics, 'RX-bytes')];
+  if (!(packets > 64)) return `RX-packets ${packets}`;
+  // The driver reads the two counters one after the other, and frames go on meanwhile.
+  return Math.abs(octets / 64 - packets) < 1024 ? undefined : `${octets} bytes, ${packets} packets`;
+};
+
+const ROWS = [
+  {
+    name: 'devbind',
+    machine: SINK,
+    program: ['dpdk-devbind.py', '--status-dev', 'net'],
+    says: ['Network devices using DPDK-compatible driver', `${A} '82576`, 'drv=vfio-pci'],
+  },
+  {
+    name: 'igb: io, loop plug',
+    machine: SELF,
+    program: testpmd([A], '--no-lsc-interrupt', '--port-topology=loop', '--tx-first'),
+    steps: ENTER,
+    says: ['net_e1000_igb (8086:10c9)', 'Port 0: 02:00', 'Port 0 Link up at 1 Gbps FDX', 'Bye...'],
+    check: forwarded,
+  },
+  {
+    name: 'igb: io, two ports',
+    machine: PAIR,
+    program: testpmd([A, B], '--no-lsc-interrupt', '--port-topology=paired', '--tx-first'),
+    steps: ENTER,
+    says: ['Port 0 Link up at 1 Gbps FDX', 'Port 1 Link up at 1 Gbps FDX', 'Bye...'],
+    check: forwarded,
+  },
+  {
+    name: 'igb: statistics',
+    machine: SELF,
+    program: testpmd([A], '-i', '--port-topology=loop'),
+    steps: commands(
+      ...[['start tx_first'], ['show port stats all', 2], ['show port xstats 0'], ['stop']],
+      ...[['port stop all'], ['port close all'], ['quit']],
+    ),
+    says: ['rx_good_packets: ', 'tx_size_65_to_127_packets: ', 'Port 0 is closed', 'Bye...'],
+    check: nicStatistics,
+  },
+  {
+    name: 'igb: txonly into a sink',
+    machine: SINK,
+    program: testpmd([A], '--forward-mode=txonly', '--stats-period=1', '--no-lsc-interrupt'),
+    steps: [when('Tx-pps: ', 3, { signal: 'SIGINT' })],
+    says: ['TX-errors: 0', 'Stopping port 0'],
+    check: (out) =>
+      count(out.split('Forward statistics')[1] ?? '', 'TX-packets') > 64 ? undefined : 'few frames',
+  },
+  {
+    name: 'igb: link interrupt of the peer',
+    machine: PAIR,
+    program: testpmd([A, B], '-i', '--port-topology=paired'),
+    steps: commands(['port stop 1', 1], ['show port info 0', 2], ['quit']),
+    says: ['Port 0: link state change event', 'Link status: down', 'Bye...'],
+  },
+  {
+    name: 'igb: four queues by hash',
+    machine: SELF,
+    program: testpmd(
+      [A],
+      '-i',
+      '--rxq=4',
+      '--txq=4',
+      '--rss-udp',
+      '--txpkts=64',
+      '--txonly-multi-flow',
+    ),
+    steps: commands(
+      ...[['set fwd txonly'], ['set promisc all on'], ['start'], ['stop', 2], ['set fwd rxonly']],
+      ...[['show port xstats 0'], ['quit']],
+    ),
+    says: ['Bye...', 'TX Port= 0/Queue= 3'],
+  },
+  {
+    name: 'igb: opened again after its end, and after a kill',
+    machine: SELF,
+    program: [
+      'sh',
+      '-c',
+      `for n in 1 2; do (sleep 6; echo) | timeout -s KILL 5 "$@" >/dev/null 2>&1; done; exec "$@"`,
+      'sh',
+      ...testpmd([A], '--no-lsc-interrupt', '--port-topology=loop', '--tx-first'),
+    ],
+    steps: ENTER,
+    says: ['Port 0 Link up at 1 Gbps FDX', 'Bye...'],
+    check: forwarded,
+  },
+];
+
+export async function dpdk(options) {
+  if (!needPackages(NEEDED, options.install)) return 2;
+  const rows = ROWS.filter(({ name }) => !options.test || name.includes(options.test));
+  console.log(`\n| ${'DPDK'.padEnd(52)} | result |`);
+  console.log(`| ${'-'.repeat(52)} | ------ |`);
+  const failures = [];
+  for (const row of rows) {
+    const reason = await outcome(row, options);
+    console.log(`| ${row.name.padEnd(52)} | ${reason ? 'FAILED' : 'passed'} |`);
+    if (reason) failures.push(`${row.name}\n    ${reason}`);
+  }
+  const who = process.getuid() === 0 ? 'root' : `user ${process.getuid()}`;
+  console.log(`\nas ${who}: ${rows.length - failures.length} of ${rows.length} passed`);
+  for (const failure of failures) console.log(`  ${failure}`);
+  return failures.length === 0 && rows.length > 0 ? 0 : 1;
+}
+
+/** Undefined, or the first reason why not. */
+async function outcome(row, options) {
+  const home = mkdtempSync(join(tmpdir(), 'softiommu-dpdk-'));
+  try {
+    const file = join(home, 'machine.yaml');
+    writeFileSync(file, row.machine);
+    const { out, exit } = await run(row, file, options);
+    const missing = row.says.find((words) => !out.includes(words));
+    if (missing) return `it does not say '${missing}'; ${complaint(out) ?? `exit ${exit}`}`;
+    const reason = row.check?.(out);
+    if (reason) return reason;
+    return exit === (row.exit ?? 0) ? undefined : `exit ${exit}`;
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
+}
+
+/** The first line of the output that looks like a reason. */
+function complaint(out) {
+  return out.split('\n').find((line) => /softiommu|PANIC|[Ee]rror|[Cc]annot|[Ff]ail/.test(line));
+}
+
+function run({ program, steps = [] }, file, options) {
+  const mode = options.mode ? ['--mode', options.mode] : [];
+  const pin = options.pin ? [`--pin=${options.pin}`] : [];
+  return new Promise((resolve) => {
+    const args = [SOFTIOMMU, 'run', '--machine', file, ...mode, ...pin, '--', ...program];
+    const child = spawn(process.execPath, args, { stdio: 'pipe', detached: true });
+    const limit = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), LIMIT_MS);
+    let [out, seen, next] = ['', 0, 0];
+    const look = () => {
+      const step = steps[next];
+      const at = step ? out.indexOf(step.words, seen) : -1;
+      if (at < 0) return;
+      seen = at + step.words.length;
+      next++;
+      setTimeout(() => {
+        if (step.signal) child.kill(step.signal);
+        else child.stdin.write(`${step.type}\n`);
+        look();
+      }, step.seconds * 1000);
+    };
+    const take = (data) => {
+      out += data;
+      look();
+    };
+    child.stdout.on('data', take);
+    child.stderr.on('data', take);
+    child.stdin.on('error', () => undefined);
+    child.on('close', (code, signal) => {
+      clearTimeout(limit);
+      resolve({ out, exit: signal ?? code });
+    });
+  });
+}
