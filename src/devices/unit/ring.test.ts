@@ -36,5 +36,5 @@ test('entries before one that is refused come back', () => {
   expect(fetchEntries(port.dma, ring, 0, 0)).toEqual([]);
   port.touched.length = 0;
   expect(fetchEntries(port.dma, { ...ring, entries: 1 }, 0, 1)).toHaveLength(1);
-  expect(fetchEntries(port.dma, { ...ring, base: 0xfe8n }, 0, 2)).toHaveLength(0);
+  expect(fetchEntries(port.dma, { ...ring, base: 0xfe8n }, 0, 2)).toHaveLength(1);
 });
