@@ -67,7 +67,6 @@ export class NvmeController implements DeviceModel, Context {
       {
         intmc: (value) => this.#registers.set('intms', this.#registers.get('intms') & ~value),
         cc: (value) => this.#configure(Number(value)),
-        csts: (value) => this.#registers.set('csts', value),
         nssr: (value) => this.#resetSubsystem(Number(value)),
         sqTail: (value, id) => this.#ring(id, 'tail', Number(value)),
         cqHead: (value, id) => this.#ring(id, 'head', Number(value)),

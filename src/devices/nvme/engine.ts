@@ -120,7 +120,8 @@ export class QueueEngine {
   kick(queue: SubmissionQueue): void {
     if (queue.waiting === 0 || queue.stopped) return;
     this.#ready.add(queue);
-    this.#stepOrLater();
+    if (queue.waits) this.#later();
+    else this.#stepOrLater();
   }
 
   isLive(command: Command): boolean {
@@ -153,6 +154,9 @@ export class QueueEngine {
       field: statusField(status),
     });
     this.#toPost.add(queue.completions);
+    this.#later();
+  }
+  #later(): void {
     if (!this.#isStepping && this.#more.leftNs === undefined) this.#more.restart(0);
   }
   #stepOrLater(): void {

@@ -18,6 +18,7 @@ export interface QueueState {
     readonly head: number;
     readonly tail: number;
     readonly stopped: boolean;
+    readonly alone: number;
     /** Commands under way. */
     readonly live: readonly Uint8Array[];
   }[];
@@ -48,6 +49,7 @@ export function queueState(queues: Queues): QueueState {
       head: queue.head,
       tail: queue.tail,
       stopped: queue.stopped,
+      alone: queue.alone,
       live: [...queue.live].map(({ bytes }) => bytes.slice()),
     })),
   };
@@ -60,9 +62,9 @@ export function restoreQueues(queues: Queues, state: QueueState): void {
     Object.assign(queue, { head, tail, phase });
     queue.waiting.push(...waiting);
   }
-  for (const { place, completions, head, tail, stopped, live } of state.submissions) {
+  for (const { place, completions, live, ...rest } of state.submissions) {
     const queue = queues.addSubmissionQueue(place, queues.completions.get(completions)!);
-    Object.assign(queue, { head, tail, stopped });
+    Object.assign(queue, rest);
     for (const bytes of live) queue.live.add(new Command(place.id, bytes.slice()));
   }
 }

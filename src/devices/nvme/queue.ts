@@ -11,6 +11,11 @@ export interface Place {
   readonly entries: number;
 }
 
+/** So many commands that came alone, one after the other: the next is not waited with. */
+const ALONE = 4;
+/** So many more, and it is tried again whether others come with it. */
+const TRY_AGAIN = 20;
+
 /** Commands of the host. */
 export class SubmissionQueue {
   readonly place: Place;
@@ -20,6 +25,8 @@ export class SubmissionQueue {
   tail = 0;
   /** Nothing more is fetched: its memory could not be read. */
   stopped = false;
+  /** Commands in a row that were fetched alone. */
+  alone = 0;
   /** Fetched and not completed. */
   readonly live = new Set<Command>();
 
@@ -30,6 +37,13 @@ export class SubmissionQueue {
   get waiting(): number {
     const { entries } = this.place;
     return (this.tail - this.head + entries) % entries;
+  }
+  /**
+   * Is it better to wait a turn for more commands? A host with many under way rings once for each, and what is fetched
+   * together is answered together. One that waits for each answer would wait longer.
+   */
+  get waits(): boolean {
+    return this.alone < ALONE || this.alone >= TRY_AGAIN;
   }
   /** May another command be fetched? The host cannot have more under way than the ring has entries. */
   get room(): number {
@@ -45,6 +59,8 @@ export class SubmissionQueue {
     const fetched = fetchEntries(dma, { base, entries, entrySize: SQE_SIZE }, this.head, count);
     this.head = (this.head + fetched.length) % entries;
     this.stopped ||= fetched.length < count;
+    if (fetched.length > 1) this.alone = 0;
+    else if (fetched.length === 1) this.alone = this.alone < TRY_AGAIN ? this.alone + 1 : ALONE;
     return fetched;
   }
 }

@@ -165,6 +165,19 @@ export class NvmeRig {
   io(fields: Fields): number {
     return this.command(1, { nsid: 1, ...fields }).status;
   }
+  /** SGL descriptors, one after the other. */
+  sgl(at: number, list: readonly { at?: number; length: number; type: number }[]): void {
+    for (const [n, descriptor] of list.entries()) {
+      this.words.setBigUint64(at + 16 * n, BigInt(descriptor.at ?? 0), true);
+      this.words.setUint32(at + 16 * n + 8, descriptor.length, true);
+      this.words.setUint32(at + 16 * n + 12, descriptor.type * 2 ** 24, true);
+    }
+  }
+  /** A range of blocks for dataset management. */
+  range(at: number, first: number, blocks: number): void {
+    this.words.setUint32(at + 4, blocks, true);
+    this.words.setBigUint64(at + 8, BigInt(first), true);
+  }
   /** Blocks from or to the place for data, of queue 1. */
   transfer(
     opcode: number,
