@@ -131,6 +131,17 @@ export const vfio_irq_set = struct('vfio_irq_set', 20, {
 /** One `struct vfio_irq_set`. */
 export type vfio_irq_set = Of<typeof vfio_irq_set>;
 
+/** Which of the bits is set says the width: 1, 2, 4 or 8 bytes. */
+export const VFIO_DEVICE_IOEVENTFD_SIZE_MASK = 0xf;
+export const vfio_device_ioeventfd = struct('vfio_device_ioeventfd', 32, {
+  argsz: u32,
+  flags: u32,
+  offset: u64,
+  data: u64,
+  fd: u32,
+  reserved: u32,
+});
+
 export const VFIO_PCI_HOT_RESET_FLAG_DEV_ID = 1;
 export const VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED = 2;
 export const VFIO_PCI_DEVID_OWNED = 0;

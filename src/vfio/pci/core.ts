@@ -2,7 +2,7 @@
  * vfio-pci: what a PCI device answers on its fd (vfio.md 2.1, 2.3, 2.7, 2.10, 2.13).
  *
  * NOT IMPLEMENTED, and answered as a kernel without it: migration and dirty logging (DEVICE_FEATURE 1, 2, 6 to 9:
- * ENOTTY), IOEVENTFD and graphics (ENOTTY), VGA regions.
+ * ENOTTY), graphics (ENOTTY), VGA regions.
  */
 import { ENOTTY, isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { Mapping, MmapRequest } from '../../base/file.ts';
@@ -17,6 +17,7 @@ import {
   VFIO_DEVICE_GET_IRQ_INFO,
   VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
   VFIO_DEVICE_GET_REGION_INFO,
+  VFIO_DEVICE_IOEVENTFD,
   VFIO_DEVICE_PCI_HOT_RESET,
   VFIO_DEVICE_RESET,
   VFIO_DEVICE_SET_IRQS,
@@ -27,6 +28,7 @@ import {
 import type { DeviceAccess, VfioDeviceOps } from '../device-ops.ts';
 import { copyToUser, readArg } from '../ioctl.ts';
 import { deviceFeature } from './feature.ts';
+import { ioeventfd } from './ioeventfd.ts';
 import { getHotResetInfo, hotReset } from './hot-reset.ts';
 import { matchPciName } from './name.ts';
 import { getRegionInfo, mmapRegion, readWrite } from './regions.ts';
@@ -101,6 +103,7 @@ const IOCTLS: Readonly<Record<number, Handler>> = {
   [VFIO_DEVICE_RESET]: (device) => device.reset(),
   [VFIO_DEVICE_GET_PCI_HOT_RESET_INFO]: getHotResetInfo,
   [VFIO_DEVICE_PCI_HOT_RESET]: hotReset,
+  [VFIO_DEVICE_IOEVENTFD]: ioeventfd,
   [VFIO_DEVICE_FEATURE]: deviceFeature,
 };
 

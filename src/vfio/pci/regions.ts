@@ -31,13 +31,15 @@ const OFFSET_MASK = (1n << INDEX_SHIFT) - 1n;
 const PAGE = 4096;
 const NO_ROM = new Uint8Array(0);
 
-interface Place {
+/** Where an offset of the file leads. */
+export interface Place {
   readonly index: number;
   /** Offset in the region. */
   readonly at: number;
 }
 
-function placeOf(offset: bigint): Place {
+/** The region and the offset in it. */
+export function placeOf(offset: bigint): Place {
   return { index: Number(offset >> INDEX_SHIFT), at: Number(offset & OFFSET_MASK) };
 }
 /** A BAR below a page has neighbours that a mapping would show too. */

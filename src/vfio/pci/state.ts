@@ -25,6 +25,13 @@ import { VfioPciIrqs } from './irqs.ts';
 import type { PciIrqs } from './pci-irqs.ts';
 import type { TokenRules } from './vf-token.ts';
 
+/** An eventfd whose every signal writes a register. @kernel vfio_pci_ioeventfd */
+export interface IoEventfd {
+  /** What makes it another one: BAR, offset, width and value. */
+  readonly key: string;
+  stop(): void;
+}
+
 /** A PCI function as the bus gives it to its driver. @kernel pci_dev */
 export interface VfioPciFunction {
   readonly dev: Device;
@@ -43,6 +50,8 @@ export class VfioPciState {
   readonly fn: PciDeviceFunction;
   readonly irqs: VfioPciIrqs;
   readonly exports = new BarExports();
+  /** Eventfds that write registers. */
+  readonly ioeventfds: IoEventfd[] = [];
   readonly tokens: TokenRules;
   /** Virtual functions were switched on through vfio-pci. */
   carriesVfs = false;
@@ -124,6 +133,7 @@ export class VfioPciState {
     this.#toD0();
     this.#setCommand(PCI_COMMAND_MASTER, 0);
     this.irqs.disableAll();
+    for (const each of this.ioeventfds.splice(0)) each.stop();
     this.fn.watchers.delete(this.#watcher);
     this.exports.close();
     this.#config = undefined;
