@@ -1,5 +1,7 @@
 /** Device models by the name a machine description uses, and the contract for writing one (entry `softiommu/devices`). */
 import { edu } from './edu/edu.ts';
+import { atsTestdev } from './ats-testdev/ats-testdev.ts';
+import { pciTestdev } from './pci-testdev/pci-testdev.ts';
 import { dsa } from './dsa/dsa.ts';
 import { ioat } from './ioat/ioat.ts';
 import { generic } from './generic/generic.ts';
@@ -63,11 +65,14 @@ export type {
   WireReceiver,
   WireState,
 } from './host-services.ts';
-export { dsa, edu, generic, igb, ioat, nvme, virtioBlk, virtioNet };
+export { atsTestdev, dsa, edu, generic, igb, ioat, nvme, pciTestdev, virtioBlk, virtioNet };
 
 /** Every device model that comes with softiommu, by name. */
 export const DEVICE_TYPES: ReadonlyMap<string, DeviceType> = new Map(
-  [dsa, edu, generic, igb, ioat, nvme, virtioBlk, virtioNet].map((type) => [type.type, type]),
+  [atsTestdev, dsa, edu, generic, igb, ioat, nvme, pciTestdev, virtioBlk, virtioNet].map((type) => [
+    type.type,
+    type,
+  ]),
 );
 // What a device model needs of PCI, of time, and to see that its DMA failed.
 export type { PciePortType, PciRegisters } from '../pci/identity.ts';

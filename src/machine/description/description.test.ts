@@ -131,7 +131,7 @@ const IMPOSSIBLE: readonly (readonly [what: string, devices: object[], problem: 
   [
     'an unknown device type',
     [{ type: 'edo', at: '0000:00:04.0' }],
-    "devices.0.type: unknown device type 'edo'; allowed: downstream-port, dsa, edu, generic",
+    "devices.0.type: unknown device type 'edo'; allowed: ",
   ],
   [
     'an unknown option',
