@@ -34,6 +34,7 @@ test('an address where nothing is mapped is EFAULT, to a thread and to an addres
     objects,
     showing: () => [],
     warn: () => undefined,
+    sayOnce: () => undefined,
     user: () => ME,
   });
   if (!space) throw new Error('this process cannot look into itself');
@@ -52,6 +53,7 @@ test('shared memory that no process maps any more is EFAULT', () => {
     objects: new HostObjects(),
     showing: () => [],
     warn: () => undefined,
+    sayOnce: () => undefined,
     user: () => ME,
   });
   const held = space!.hold(16, 1, true)!;

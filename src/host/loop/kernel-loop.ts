@@ -285,6 +285,7 @@ export class KernelLoop implements CallContext {
       alreadySeized: this.#mmio.isTraced(call.tid),
       release: () => this.transport.answer(call, 0),
       pass: (status: number) => this.#onStatus({ pid: call.tid, status }),
+      short: this.#shortages.answerTo,
     };
     return this.#injections.of(call) ?? this.#injections.begin(call, how);
   }
@@ -328,9 +329,8 @@ export class KernelLoop implements CallContext {
       this.#fds = [...(this.#listening ? [this.transport.fd] : []), ...this.#watched.keys()];
       this.#poller.set(this.#fds);
     }
-    const timeoutMs = this.#timeoutMs();
     this.#parts.sign.end();
-    const ready = this.#poller.wait(timeoutMs);
+    const ready = this.#poller.wait(this.#timeoutMs());
     this.#parts.sign.begin();
     this.map.newTurn();
     this.#advanceClock();

@@ -14,10 +14,13 @@ export class Shortages {
   /** The answer to a call that has ended with an exception; undefined: it was no shortage. */
   answer(error: unknown): number | undefined {
     const shortage = shortageOf(error);
-    if (!shortage) return undefined;
-    this.#say(shortage.message);
-    return -shortage.errno.number;
+    return shortage && this.answerTo(shortage);
   }
+  /** The answer to a call that has ended with this one. */
+  readonly answerTo = ({ errno, message }: Shortage): number => {
+    this.#say(message);
+    return -errno.number;
+  };
   /** What every turn does anyhow, or until it is done. False: not this time. */
   ifEnough(attempt: () => void): boolean {
     const shortage = orShortage(attempt);

@@ -30,6 +30,7 @@ export interface SpaceParts {
   readonly map: MemoryMap;
   readonly objects: HostObjects;
   warn(text: string): void;
+  sayOnce(text: string): void;
   /** Present with `--pin=exact`. */
   readonly pins?: ExactPins | undefined;
   /** Address spaces that show a page of an object, and where. */
@@ -149,6 +150,9 @@ export class AddressSpace implements ProcessMemory {
   #shows(index: number, object: string, objectIndex: number): boolean {
     const vma = this.vma(index);
     return vma?.object === object && vma.objectOffset + (index - vma.start) === objectIndex;
+  }
+  short({ message }: Shortage): void {
+    this.#parts.sayOnce(message);
   }
   lost(): void {
     if (this.#loss) return;

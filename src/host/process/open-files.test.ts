@@ -1,5 +1,7 @@
 /** Descriptions of ours, met without a trap: what the host's kernel says of them by itself. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ENFILE } from '../../base/errno.ts';
+import { Shortage } from '../../base/shortage.ts';
 import { OpenFile, POLLIN, type FileOps } from '../../base/file.ts';
 import { WaitQueue } from '../../base/wait-queue.ts';
 import type { AttrNode } from '../../machine/files/nodes.ts';
@@ -36,6 +38,20 @@ const isReadable = (fd: number): boolean => {
   poller.set([fd]);
   return poller.wait(0) === 1;
 };
+
+test('a release that lacks something is told, and the closes that came with it are not lost', () => {
+  const told: OpenEntry[] = [];
+  const short = new OpenFiles((entry) => {
+    if (told.push(entry) === 1) throw new Shortage(ENFILE, 'nothing is left');
+  });
+  const made = [0, 1, 2].map(() => opened(short.create(new OpenFile('/dev/test', {}, {}))));
+  for (const fd of ours.splice(0)) libc.close(fd);
+  expect(() => short.drainCloses()).toThrow('nothing is left');
+  expect(told).toEqual(made.map(({ entry }) => entry));
+  short.drainCloses();
+  expect([told.length, short.count]).toEqual([3, 0]);
+  short.closeAll();
+});
 
 describe('a device file', () => {
   test('a device file can be neither read nor written nor made longer', () => {

@@ -151,10 +151,13 @@ export class OpenFiles {
 
   /** Release what programs have closed for the last time. Done before each call, so that the order is theirs. */
   drainCloses(): void {
+    let short: Shortage | undefined;
     for (const { watch, gone } of libc.readInotify(this.inotify)) {
       const entry = gone ? this.#byWatch.get(watch) : undefined;
-      if (entry) this.#forget(entry);
+      const rc = entry && orShortage(() => this.#forget(entry));
+      if (rc instanceof Shortage) short ??= rc; // the next close is told once, too
     }
+    if (short) throw short;
     if (this.#mappings.size > 0) this.#lookAtMappings();
   }
   /** At the end of the run: everything still open is released. */

@@ -52,6 +52,7 @@ export class Processes {
       map: parts.map,
       objects: parts.objects,
       warn: (text) => parts.warn(text),
+      sayOnce: (text) => parts.sayOnce(text),
       pins: parts.pins,
       showing: (object, page) => this.#showing(object, page),
       user: (space) => this.#userOf(space),

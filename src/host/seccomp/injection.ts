@@ -6,11 +6,13 @@
  * taken, so none is lost, changed or told in another order. The loop hands over each stop; only a short look at once, for
  * most calls are over in no time, is taken here.
  */
+import { Shortage } from '../../base/shortage.ts';
 import type { SyscallArgument } from '../sys/ffi.ts';
 import { syscall } from '../sys/ffi.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
 import * as ptrace from '../sys/ptrace.ts';
+import { orShortage } from '../sys/shortage.ts';
 import { ALL_SIGNALS, EVENT, REGS, REGS_SIZE, SYSCALL_STOP } from '../sys/ptrace.ts';
 import { marked, type InjectedCall, type Script } from './in-thread.ts';
 
@@ -42,6 +44,8 @@ export interface Taking {
   readonly release: () => void;
   /** The end of the thread, and whatever else concerns others too. */
   readonly pass: (status: number) => void;
+  /** What the trapped call returns when its script has ended with a shortage. */
+  readonly short: (shortage: Shortage) => number;
 }
 
 /** A thread that waits in a trapped call and makes system calls for us. */
@@ -176,8 +180,10 @@ export class Injection {
     else if (this.#script) this.#next(result);
   }
   #next(result: number): void {
-    const step = this.#script!.next(result);
-    if (step.done) this.finish(step.value);
+    const script = this.#script!;
+    const step = orShortage(() => script.next(result));
+    if (step instanceof Shortage) this.finish(this.#how.short(step));
+    else if (step.done) this.finish(step.value);
     else {
       this.#start(step.value);
       this.#spin(SPIN_NS);

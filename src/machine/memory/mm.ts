@@ -6,6 +6,7 @@
  */
 import { EFAULT, EINVAL, ENOMEM, isErrno, type Result, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
+import { Shortage } from '../../base/shortage.ts';
 import type { Mm, PageSource, UserMemory } from '../../base/task.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
 import { PinnedRemoval, PageCopies, placeOf } from './pin-copies.ts';
@@ -165,15 +166,33 @@ export class MachineMm implements Mm {
     at: number,
   ): Status<'EFAULT' | 'ENOMEM' | 'EINVAL'> {
     for (let done = 0; done < count;) {
-      const span = this.#span(index + done, count - done, write);
-      const rc = isErrno(span) ? span : this.#pinSpan(span, write, pfns, at + done);
-      if (isErrno(span) || rc) {
+      const pinned = this.#pinNext({ index: index + done, count: count - done }, write, (span) =>
+        this.#pinSpan(span, write, pfns, at + done),
+      );
+      if (isErrno(pinned)) {
         for (let n = 0; n < done; n++) this.#frames.unpin(pfns[at + n]!, 1);
-        return rc;
+        return pinned;
       }
-      done += span.count;
+      done += pinned;
     }
     return undefined;
+  }
+  /** How many. Whatever the host has too little for ends the pin as a refusal does, so that its callers undo what they did. */
+  #pinNext(
+    { index, count }: { readonly index: number; readonly count: number },
+    write: boolean,
+    pinSpan: (span: OwnedRun) => Status<'ENOMEM'>,
+  ): Result<number, 'EFAULT' | 'ENOMEM'> {
+    try {
+      const span = this.#span(index, count, write);
+      if (isErrno(span)) return span;
+      return pinSpan(span) ?? span.count;
+    } catch (error) {
+      // eslint-disable-next-line no-restricted-syntax -- what was caught, for whoever can answer it
+      if (!(error instanceof Shortage)) throw error;
+      this.#memory.short?.(error);
+      return refuse(ENOMEM, 'the host has too little to pin with', va(index));
+    }
   }
 
   lookup(index: number): Result<number, 'EFAULT'> {

@@ -145,24 +145,25 @@ export class MachineMemory implements PhysicalMemory {
     at: number,
   ): Status<'ENOMEM'> {
     let done = 0;
-    while (done < span.count) {
-      const index = span.index + done;
-      const number = this.#named(owner, index);
-      if (isErrno(number)) {
-        for (let n = 0; n < done; n++) this.unpin(pfns[at + n]!, 1);
-        return number;
+    try {
+      while (done < span.count) {
+        const index = span.index + done;
+        const number = this.#named(owner, index);
+        if (isErrno(number)) return number;
+        const place = index % REGION_FRAMES;
+        const limit = Math.min(span.count - done, REGION_FRAMES - place);
+        const region = this.#regions[number - FIRST_REGION]!;
+        const run = this.#sameRegion(owner, index, limit, number);
+        region.pin(place, run, span, (from, n) => backing(index - place + from, n));
+        const first = number * REGION_FRAMES + place;
+        for (let n = 0; n < run; n++) pfns[at + done + n] = first + n;
+        this.pinTotal += run;
+        done += run;
       }
-      const place = index % REGION_FRAMES;
-      const limit = Math.min(span.count - done, REGION_FRAMES - place);
-      const region = this.#regions[number - FIRST_REGION]!;
-      const run = this.#sameRegion(owner, index, limit, number);
-      region.pin(place, run, span, (from, n) => backing(index - place + from, n));
-      const first = number * REGION_FRAMES + place;
-      for (let n = 0; n < run; n++) pfns[at + done + n] = first + n;
-      this.pinTotal += run;
-      done += run;
+      return undefined;
+    } finally {
+      for (let n = 0; done < span.count && n < done; n++) this.unpin(pfns[at + n]!, 1);
     }
-    return undefined;
   }
 
   /** The owner is gone: its names go with the last pin. */

@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Bug } from '../../base/bug.ts';
-import { EFAULT, isErrno } from '../../base/errno.ts';
+import { EFAULT, ENFILE, ENOMEM, isErrno } from '../../base/errno.ts';
+import { Shortage } from '../../base/shortage.ts';
 import { Ram } from '../../pt/ram.ts';
 import { FilePages, MachineMm, MappedObjects } from './mm.ts';
 import { MachineMemory } from './physical-memory.ts';
@@ -70,6 +71,38 @@ test('pages that a program has yet to fill are not pinned: whoever waits for the
     [PLACE + 1, 2, true],
     [PLACE + 1, 2, true],
   ]);
+});
+
+test('a shortage in the middle of a pin leaves none of its pages pinned, and is ENOMEM', () => {
+  const { frames, objects, memory } = setup();
+  const told: string[] = [];
+  let held = 0;
+  const hold = (): undefined => {
+    if (++held === 3) throw new Shortage(ENFILE, 'nothing is left');
+  };
+  const short = ({ message }: Shortage): void => void told.push(message);
+  const mm = new MachineMm(1, { memory: Object.assign(memory, { hold, short }), frames, objects });
+  const s = { frames, objects, memory, mm };
+  // Three mappings, with a page in the second that is pinned already: five runs, of which the third cannot be held.
+  for (const page of [0, 2, 4]) mapAt(s, PLACE + page, 2);
+  const before = pin(s, PLACE + 2);
+  const pfns = new Float64Array(6);
+  expect(mm.pin(PLACE, 6, true, pfns, 0)).toBe(ENOMEM);
+  expect([told, frames.pinTotal]).toEqual([['nothing is left'], 1]);
+  expect(mm.pin(PLACE, 6, true, pfns, 0)).toBeUndefined();
+  expect(frames.pinTotal).toBe(7);
+  for (const pfn of [...pfns, ...before]) frames.unpin(pfn, 1);
+  expect(frames.pinTotal).toBe(0);
+});
+test('an exception that is no shortage is not taken for one', () => {
+  const { frames, objects, memory } = setup();
+  const hold = (): never => {
+    throw new Bug('a mistake');
+  };
+  const mm = new MachineMm(1, { memory: Object.assign(memory, { hold }), frames, objects });
+  mapAt({ frames, objects, memory, mm }, PLACE);
+  expect(() => mm.pin(PLACE, 1, true, new Float64Array(1), 0)).toThrow('a mistake');
+  expect(frames.pinTotal).toBe(0);
 });
 
 describe('a pinned private page', () => {

@@ -87,27 +87,34 @@ export class PinRegion {
     this.detached++;
   }
 
-  /** `backing` is asked once per run of frames that had no pin, or none for writing and get one. */
+  /** All or, when `backing` throws a Shortage, none. `backing` is asked once per run of frames that had no pin, or none for writing and get one. */
   pin(
     at: number,
     count: number,
     { huge, write }: PinKind,
     backing: (at: number, count: number) => Backing,
   ): void {
-    for (let n = 0; n < count;) {
-      const lacks = this.#lacks(at + n, write);
-      if (lacks === 'nothing') {
-        this.#chunk(at + n)!.pins[(at + n) % CHUNK_FRAMES]!++;
-        n++;
-        continue;
+    let done = 0;
+    try {
+      while (done < count) {
+        const run = this.#runOf(at + done, count - done, write);
+        const lacks = this.#lacks(at + done, write);
+        if (lacks === 'nothing') this.addPin(at + done, run);
+        else if (lacks === 'a pin') {
+          this.#firstPins(at + done, run, huge, backing(at + done, run));
+        } else this.#firstWritePins(at + done, run, backing(at + done, run));
+        done += run;
       }
-      let run = 1;
-      while (n + run < count && this.#lacks(at + n + run, write) === lacks) run++;
-      const way = backing(at + n, run);
-      if (lacks === 'a pin') this.#firstPins(at + n, run, huge, way);
-      else this.#firstWritePins(at + n, run, way);
-      n += run;
+    } finally {
+      if (done < count) this.unpin(at, done);
     }
+  }
+  /** Frames that lack the same. */
+  #runOf(at: number, count: number, write: boolean): number {
+    const lacks = this.#lacks(at, write);
+    let run = 1;
+    while (run < count && this.#lacks(at + run, write) === lacks) run++;
+    return run;
   }
 
   addPin(at: number, count: number): void {

@@ -5,6 +5,7 @@
  * machine/memory/mm.ts makes an Mm of it.
  */
 import type { Status } from '../../base/errno.ts';
+import type { Shortage } from '../../base/shortage.ts';
 import type { UserMemory } from '../../base/task.ts';
 import type { MmioWindow } from '../../base/file.ts';
 
@@ -47,6 +48,8 @@ export interface ProcessMemory extends UserMemory {
    * writes the held page. Undefined: the page is reached through the address space, which must tell MachineMm when it goes.
    */
   hold?(index: number, count: number, write: boolean): HeldPages | undefined;
+  /** A pin has ended with ENOMEM for what the host has too little of. */
+  short?(shortage: Shortage): void;
   /** A device wants a pinned page that ended with this address space. */
   lost?(): void;
 }
