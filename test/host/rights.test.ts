@@ -59,6 +59,10 @@ const SAID = {
     root/sys/bus/pci/devices/0000:00:04.0 0x1234
     its links: /sys/bus/pci/devices True
     of no thread of it: ENOENT ENOENT`,
+  temporary: `
+    in it: True EINVAL
+    in a file of it: ENOTDIR
+    out of it: True`,
   killed: 'all ended',
   wait: `
     meanwhile: True data
@@ -139,6 +143,34 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
       'bound into a chroot: True True ENOENT',
       'under another: [] ENOENT',
     ]);
+  });
+  asRoot('nothing simulated is mounted, and what is mounted over it is seen', () => {
+    const mounts = { ...environment, prefix: ['unshare', '--mount', ...environment.prefix] };
+    const [over, ...rest] = said([PYTHON, PROGRAM, 'mounts'], { environment: mounts }).lines;
+    const isMounted = environment.mode === 'namespace';
+    expect(over).toBe(`over it: ${isMounted ? 'done ENOENT ENOENT' : 'EBUSY EBUSY ENOENT'}`);
+    expect(rest).toEqual([
+      `elsewhere: ${isMounted ? 'done done' : 'EBUSY EBUSY'}`,
+      `by a descriptor: ${isMounted ? '4 5' : 'EBUSY EBUSY'}`,
+      `ended: ${isMounted ? '0 EINVAL' : 'EINVAL EBUSY'}`,
+      'of the host: done 0',
+      'still there: 0x1234 True',
+      'over the rest: done [] ENOENT True',
+      'over /dev: done [] ENOENT python3',
+      'and gone: 0 True 0 0x1234',
+    ]);
+  });
+  it('programs of 32 bits run, and are refused what is simulated', ({ skip }) => {
+    const program = compile('test/host/programs/foreign-calls.c', '-no-pie');
+    const { lines, stderr } = said([program], { environment });
+    if (lines[0]!.startsWith('no calls')) skip('this kernel runs no programs of 32 bits');
+    const attribute = environment.mode === 'traps' ? '-38' : expect.stringMatching(/^\d+$/);
+    const [, device, other] = /^device (.*), attribute (.*)$/.exec(lines[0]!)!;
+    expect([device, other]).toEqual(['-38', attribute]);
+    expect(lines.slice(1)).toEqual(['file 1, directory 1', 'io_uring -1', 'x32 -1 38']);
+    expect(stderr).toMatch(
+      / \(foreign-calls-n\) is of 32 bits and wants \/dev\/vfio\/vfio: .*ENOSYS/,
+    );
   });
   it('signals with values arrive whole while calls are made in a thread', () => {
     const { lines } = said([compile('test/host/programs/queued-signals.c')], { environment });

@@ -5,6 +5,7 @@
 import {
   EACCES,
   EADDRINUSE,
+  EBUSY,
   EEXIST,
   EINVAL,
   EISDIR,
@@ -17,6 +18,7 @@ import {
   type Status,
 } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
+import { CAP_SYS_ADMIN } from '../../base/task.ts';
 import { MAY_EXEC, MAY_WRITE, type Cred } from '../../machine/files/rights.ts';
 import type { NodePlace, Vfs } from '../../machine/files/vfs.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
@@ -103,11 +105,30 @@ export const CHANGES: Readonly<Record<Exclude<ChangeKind, 'watch'>, Change>> = {
     target.kind === 'node'
       ? refuse(EADDRINUSE, 'there is something of that name', { path: target.path })
       : inDirectory(asking, target.path),
+  mount: onNode(({ cred }, { path }) => {
+    if (!cred.capable(CAP_SYS_ADMIN))
+      return refuse(EPERM, 'mounts are made with CAP_SYS_ADMIN', { path });
+    return refuse(EBUSY, 'nothing simulated is mounted elsewhere or mounted over', { path });
+  }),
+  unmount: onNode(({ cred }, { path }) => {
+    if (!cred.capable(CAP_SYS_ADMIN))
+      return refuse(EPERM, 'mounts are ended with CAP_SYS_ADMIN', { path });
+    return refuse(EINVAL, 'nothing is mounted on what is simulated', { path });
+  }),
   // What is no socket, nobody listens at.
   connect: onNode(
     ({ vfs, cred }, place) => vfs.mayAccess(place, cred, MAY_WRITE) ?? -HOST_ERRNO.ECONNREFUSED,
   ),
 };
+
+/** O_TMPFILE: sysfs has no files without a name. @kernel vfs_tmpfile */
+export function temporaryFile({ vfs, cred }: Asking, place: NodePlace): Errno {
+  const { node, path } = place;
+  if (node.kind !== 'dir')
+    return refuse(ENOTDIR, 'a file without a name is made in a directory', { path });
+  const rc = vfs.mayAccess(place, cred, MAY_WRITE | MAY_EXEC);
+  return rc ?? refuse(EOPNOTSUPP, 'nothing simulated is without a name', { path });
+}
 
 /** A second name, or another: between the tree and the rest there is the border of a file system. */
 export function acrossTrees(path: string): Errno {

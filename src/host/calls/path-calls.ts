@@ -44,7 +44,9 @@ export type ChangeKind =
   | 'chroot'
   | 'handle'
   | 'bind'
-  | 'connect';
+  | 'connect'
+  | 'mount'
+  | 'unmount';
 
 /** A call that names a path, whatever its spelling. What it does not have is 0. */
 export interface PathCall {
@@ -163,6 +165,10 @@ export function isCreating(flags: number): boolean {
 export function isMakingDirectory(flags: number): boolean {
   return isCreating(flags) && (flags & O_DIRECTORY) !== 0;
 }
+/** O_TMPFILE: a file without a name. */
+export function isTemporary(flags: number): boolean {
+  return (flags & O_TMPFILE) === O_TMPFILE && (flags & O_PATH) === 0;
+}
 function openHow(call: Notification, mem: RemoteMemory): PathCall | number {
   const size = call.arg(3);
   if (size < OPEN_HOW_SIZE) return -HOST_ERRNO.EINVAL;
@@ -226,6 +232,18 @@ function moved(call: Notification): PathCall {
 }
 function owned(call: Notification, first: number): Partial<PathCall> {
   return { owner: { uid: call.int(first), gid: call.int(first + 1) } };
+}
+/** What is mounted is a path as well, where it is a directory that is to be seen elsewhere or moved. */
+function mounted(call: Notification): PathCall {
+  const MS_BIND_OR_MOVE = 0x3000;
+  const to = plain(call, 'mount', 1);
+  return (call.uint(3) & MS_BIND_OR_MOVE) === 0 ? to : { ...to, from: plain(call, 'mount', 0) };
+}
+/** A tree of mounts that has no name yet is given one, or a mount is moved. */
+function movedMount(call: Notification): PathCall {
+  const FROM_DESCRIPTOR = 4;
+  const to = beside(call, 'mount', 2);
+  return (call.uint(4) & FROM_DESCRIPTOR) !== 0 ? to : { ...to, from: beside(call, 'mount', 0) };
 }
 const UNFOLLOWED = { follow: false } as const;
 
@@ -331,6 +349,16 @@ export const PATH_CALLS = {
     follow: (call.uint(4) & AT_SYMLINK_FOLLOW) !== 0,
     emptyPath: (call.uint(4) & AT_EMPTY_PATH) !== 0,
   })),
+  mount: mounted,
+  umount2: byName('unmount', (call) => {
+    const UMOUNT_NOFOLLOW = 8;
+    return { follow: (call.uint(1) & UMOUNT_NOFOLLOW) === 0 };
+  }),
+  pivot_root: (call) => ({ ...plain(call, 'mount', 1), from: plain(call, 'mount', 0) }),
+  open_tree: at('mount', (call) => ({ emptyPath: (call.uint(2) & AT_EMPTY_PATH) !== 0 })),
+  move_mount: movedMount,
+  fspick: at('mount'),
+  mount_setattr: at('mount', (call) => ({ emptyPath: (call.uint(2) & AT_EMPTY_PATH) !== 0 })),
   bind: socket('bind'),
   connect: socket('connect'),
 } satisfies Readonly<Record<string, DecodePath>>;

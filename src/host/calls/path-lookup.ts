@@ -13,11 +13,11 @@ import { join, type NodePlace, type Place, type Vfs } from '../../machine/files/
 import type { Processes } from '../process/processes.ts';
 import { seenFrom, type ThreadView, type Views } from '../process/view.ts';
 import type { Notification } from '../seccomp/notification.ts';
-import { AT_FDCWD, HOST_ERRNO } from '../sys/numbers.ts';
+import { AT_FDCWD, HOST_ERRNO, O_ACCMODE } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import type { CallContext } from './call-context.ts';
-import { isCreating, isMakingDirectory, type PathCall } from './path-calls.ts';
+import { isCreating, isMakingDirectory, isTemporary, type PathCall } from './path-calls.ts';
 import { procPath } from './proc-paths.ts';
 
 /** 'continue': the host's kernel gets there by itself. A number is minus an errno. */
@@ -39,6 +39,8 @@ interface Start {
 function problemOf(what: PathCall, place: Place | Errno): number | undefined {
   if (!isErrno(place) && place.kind === 'host') return undefined;
   if (what.kind === 'open' && isMakingDirectory(what.flags)) return -HOST_ERRNO.EINVAL;
+  const toRead = (what.flags & O_ACCMODE) === 0;
+  if (what.kind === 'open' && isTemporary(what.flags) && toRead) return -HOST_ERRNO.EINVAL;
   return what.cached && !isErrno(place) ? -HOST_ERRNO.EAGAIN : undefined;
 }
 
@@ -99,7 +101,9 @@ export class PathLookup {
   /** A path that began at the host's stays there, or the caller has something else in that place than the tree. */
   #isHosts({ tid }: Start, whole: string, place: Place | Errno): boolean {
     if (isErrno(place)) return !this.#showsTo(tid, whole);
-    return place.kind === 'host' ? place.direct : !this.#showsTo(tid, place.path);
+    if (place.kind === 'host') return place.direct;
+    // Something may be mounted at either end of a link.
+    return !this.#showsTo(tid, whole) || !this.#showsTo(tid, place.path);
   }
 
   /** What a descriptor, or a thread's current directory, stands for in the tree. Undefined: nothing of it. */
@@ -175,8 +179,7 @@ export class PathLookup {
   }
   /** Is what the caller has at that place what the tree is laid over? */
   #showsTo(tid: number, path: string): boolean {
-    const top = /^\/+[^/]+/.exec(path)?.[0].replace(/^\/+/, '/');
-    return top === undefined || this.#view(tid).shows(top);
+    return this.#view(tid).shows(posix.normalize(path).replace(/^\/+/, '/'));
   }
 }
 

@@ -17,11 +17,18 @@ import { isTraced, nameOf as nameOfProcess, tracerOf } from '../sys/procfs.ts';
 import { ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { Opened, OpenEntry } from '../process/open-files.ts';
-import { acrossTrees, CHANGES, type Target } from './node-changes.ts';
-import { NO_PATH, type ChangeKind, type DecodePath, type PathCall } from './path-calls.ts';
+import { acrossTrees, CHANGES, temporaryFile, type Target } from './node-changes.ts';
+import {
+  isTemporary,
+  NO_PATH,
+  type ChangeKind,
+  type DecodePath,
+  type PathCall,
+} from './path-calls.ts';
 import { PathLookup, type Found } from './path-lookup.ts';
 import { descriptorNamed } from './proc-paths.ts';
 import { listed } from './listing.ts';
+import { answerText, idsOf, isMaking, neededInMount, pathIn } from './path-questions.ts';
 import { rewritten } from './rewritten.ts';
 import {
   HOST_ERRNO,
@@ -36,13 +43,13 @@ import {
 import { SimulatedProc } from './simulated-proc.ts';
 import { StandIns } from './stand-ins.ts';
 import type { Views } from '../process/view.ts';
-import type { Ids } from '../process/credentials.ts';
 import type { HostTask } from '../process/task.ts';
 import { RemoteMemory, type NoPath } from '../process/remote-memory.ts';
 import {
   encodeStat,
   encodeStatfs,
   encodeStatx,
+  NO_FILE_SYSTEM,
   statOfFile,
   statOfNode,
   type NodeStat,
@@ -58,11 +65,13 @@ export class PathTraps {
   /** Which node a file of ours was opened from, for fstat. */
   readonly #openedFrom = new WeakMap<object, OpenableNode>();
   readonly #proc: SimulatedProc;
+  readonly #views: Views;
 
   constructor(context: CallContext, tree: TreeBackend, views: Views) {
     this.#context = context;
     this.#proc = new SimulatedProc(context, views);
     this.#tree = tree;
+    this.#views = views;
     this.#lookup = new PathLookup(context, tree, views);
     this.#standIns = new StandIns(context, tree, this.#lookup);
   }
@@ -91,11 +100,16 @@ export class PathTraps {
   #answerPath(call: Notification, what: PathCall, path: string): Handled {
     const place = this.#descriptorLink(call, what, path) ?? this.#find(call, what, path);
     if (place === 'continue') return 'continue';
-    if (this.#mountHas(what, place, path)) return 'continue';
+    if (this.#mountHas(what, place, path) || this.#leadsOut(call, place)) return 'continue';
     if (typeof place === 'number') return place;
     if (isErrno(place)) return this.#onNothing(call, what, place, path);
     if (place.kind === 'host') return this.#rewritten(call, [{ of: what, path: place.path }]);
     return this.#onNode(call, this.#context.processes.task(call), what, place);
+  }
+  /** With mounts, the stand-in of a directory is outside of them: none for who has been shut in elsewhere. */
+  #leadsOut({ tid }: Notification, place: Place | Errno | number): boolean {
+    if (!this.#tree.native || typeof place === 'number' || isErrno(place)) return false;
+    return place.kind === 'node' && place.node.kind === 'dir' && !this.#views.of(tid).isInside;
   }
   /** The kernel finds it by itself. */
   #mountHas(what: PathCall, place: Place | Errno | number, path: string): boolean {
@@ -129,6 +143,7 @@ export class PathTraps {
     const from = { of: what.from, path: first, found: this.#find(call, what.from, first) };
     const to = { of: what, path, found: this.#find(call, what, path) };
     const both = [from, to];
+    if (this.#tree.native) return 'continue';
     if (both.some(({ found }) => isInTree(found))) return this.#moveInTree(call, what, from, to);
     const rewrites = both.flatMap(({ of, found }) =>
       typeof found === 'object' && 'kind' in found ? [{ of, path: found.path }] : [],
@@ -137,10 +152,21 @@ export class PathTraps {
   }
   #moveInTree(call: Notification, what: PathCall, from: OfTwo, to: OfTwo): Handled {
     if (isErrno(from.found)) return -from.found.number;
+    if (what.kind === 'mount') return this.#mountInTree(call, what, [from, to]);
     if (!isInTree(from.found) || !isInTree(to.found)) return -acrossTrees(to.path).number;
     const making = isErrno(to.found) && what.kind === 'link';
     const at = making ? to : from;
     return this.#change(call, what, targetOf(at.found, this.#wholePath(call, at)));
+  }
+  #mountInTree(call: Notification, what: PathCall, both: readonly OfTwo[]): Handled {
+    const { found } = both.find((each) => isInTree(each.found))!;
+    if (isErrno(found)) return -found.number;
+    return this.#change(call, what, targetOf(found, ''));
+  }
+  /** mount(2) and its kin: what a thread sees where is to be looked up from now on. */
+  mounts(call: Notification, decode: DecodePath): Handled {
+    this.#views.mountsChange();
+    return this.answer(call, decode);
   }
   #wholePath(call: Notification, { of, path }: OfTwo): string {
     if (path.startsWith('/')) return path;
@@ -206,6 +232,7 @@ export class PathTraps {
       const rc = vfs.openPath(place, (flags & O_DIRECTORY) !== 0);
       return rc ? -rc.number : this.#standIns.openPath(call, flags, place);
     }
+    if (isTemporary(flags)) return minus(temporaryFile({ vfs, cred: task.cred }, place));
     const opened = vfs.open(place, openHow(flags), task.cred);
     if (isErrno(opened)) return -opened.number;
     const { node, path } = opened;
@@ -379,7 +406,8 @@ export class PathTraps {
     return statOfFile(vfs, entry.file, this.#openedFrom.get(entry.file));
   }
   #answerStat(task: HostTask, to: StatTarget, stat: NodeStat): Answer {
-    const bytes = to.extended ? encodeStatx(stat) : encodeStat(stat);
+    const on = stat.path === undefined ? undefined : this.#views.deviceOf(stat.path);
+    const bytes = (to.extended ? encodeStatx : encodeStat)(stat, on ?? NO_FILE_SYSTEM);
     return minus(task.mem.write(to.outAt, bytes));
   }
 }
@@ -401,29 +429,6 @@ function targetOf(found: Found, path: string): Target {
   const isNode = typeof found === 'object' && !isErrno(found) && found.kind === 'node';
   return isNode ? found : { kind: 'nothing', path };
 }
-/** Calls for which something not being there is no reason to fail. */
-function isMaking(kind: PathCall['kind']): boolean {
-  return kind === 'make' || kind === 'bind' || kind === 'link';
-}
-
-/** With the tree mounted, what the kernel would do wrong: open device nodes, name our descriptors, take FUSE for sysfs. */
-function neededInMount(what: PathCall, place: Place, path: string): boolean {
-  if (place.kind === 'host') return false;
-  if (what.kind === 'readlink') return path.startsWith('/proc/');
-  if (what.kind === 'statfs') return true;
-  if (what.kind !== 'open' || (what.flags & O_PATH) !== 0) return false;
-  return 'open' in place.node && isOpenable(place.node);
-}
-
-/** A path, or that of a socket address. */
-function pathIn(mem: RemoteMemory, { pathAt, socketLength }: PathCall): string | NoPath {
-  if (socketLength === undefined) return mem.readString(pathAt);
-  const bytes = Buffer.alloc(socketLength - 2);
-  const length = mem.readSome(pathAt, bytes);
-  const end = bytes.subarray(0, length).indexOf(0);
-  return bytes.toString('latin1', 0, end < 0 ? length : end);
-}
-
 interface StatTarget {
   readonly extended: boolean;
   readonly outAt: bigint;
@@ -434,15 +439,4 @@ function minus(status: Status): number {
 }
 function nameOf(entry: OpenEntry): string {
   return entry.kind === 'file' ? entry.file.name : entry.path;
-}
-
-/** access(2) asks for the real ids, on the way there too; all else for those of the file system. */
-function idsOf({ kind, effective }: PathCall): Ids {
-  return kind === 'access' && !effective ? 'real' : 'fs';
-}
-
-function answerText(task: HostTask, what: PathCall, text: string): Answer {
-  if (what.outLength <= 0) return -HOST_ERRNO.EINVAL;
-  const bytes = Buffer.from(text).subarray(0, what.outLength);
-  return task.mem.write(what.outAt, bytes) ? -HOST_ERRNO.EFAULT : bytes.length;
 }

@@ -3,11 +3,12 @@
  *
  * A handler is put together from what the call does: it names a path, moves bytes, removes pages.
  */
-import { HOST_ERRNO, UFFDIO_MOVE, USERFAULTFD_IOC_NEW } from '../sys/numbers.ts';
+import { HOST_ERRNO, NR, NR_I386, UFFDIO_MOVE, USERFAULTFD_IOC_NEW } from '../sys/numbers.ts';
 import type { Handled } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import type { TrappedCall, TrappedName } from '../seccomp/trapped.ts';
 import type { CallContext } from './call-context.ts';
+import { foreignOpen } from './foreign.ts';
 import type { FileTraps } from './file-traps.ts';
 import type { MappingTraps } from './mapping-traps.ts';
 import { PATH_CALLS, type DecodePath } from './path-calls.ts';
@@ -44,6 +45,12 @@ const native: Handler = () => 'continue';
 
 function path(decode: DecodePath): Handler {
   return ({ paths }, call) => paths.answer(call, decode);
+}
+function mounting(decode: DecodePath): Handler {
+  return ({ paths }, call) => {
+    if (call.nr === NR.mount) slowPages.expect();
+    return paths.mounts(call, decode);
+  };
 }
 /** It may make a file shorter that a device has pinned. */
 function emptying(decode: DecodePath): Handler {
@@ -192,8 +199,14 @@ export const HANDLERS: Handlers = {
   statfs: path(PATH_CALLS.statfs),
   fstatfs: ({ paths }, call) => paths.fstatfs(call),
   userfaultfd: filling,
-  mount: filling,
   fsopen: filling,
+  mount: mounting(PATH_CALLS.mount),
+  umount2: mounting(PATH_CALLS.umount2),
+  pivot_root: mounting(PATH_CALLS.pivot_root),
+  open_tree: mounting(PATH_CALLS.open_tree),
+  move_mount: mounting(PATH_CALLS.move_mount),
+  fspick: mounting(PATH_CALLS.fspick),
+  mount_setattr: mounting(PATH_CALLS.mount_setattr),
   capget: capabilities,
   capset: capabilities,
   getrlimit: lockLimits,
@@ -206,3 +219,13 @@ export const HANDLERS: Handlers = {
   eventfd: ({ context }, call) => context.eventfds.create(context.transport, call, 0),
   eventfd2: ({ context }, call) => context.eventfds.create(context.transport, call, call.uint(1)),
 };
+
+/** The handlers of FOREIGN_CALLS. */
+export const FOREIGN_HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
+  [NR_I386.open, ({ context }, call) => foreignOpen(context, call, 0)],
+  [NR_I386.openat, ({ context }, call) => foreignOpen(context, call, 1)],
+  [NR_I386.mount, filling],
+  [NR_I386.userfaultfd, filling],
+  [NR.fsopen, filling],
+  [NR.io_uring_setup, HANDLERS.io_uring_setup],
+]);

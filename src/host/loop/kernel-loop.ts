@@ -21,7 +21,7 @@ import * as libc from '../sys/libc.ts';
 import type { IoUring } from '../sys/io-uring.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { TRAPPED_CALLS } from '../seccomp/trapped.ts';
-import { bindHandlers, HANDLERS, type Traps } from '../calls/table.ts';
+import { bindHandlers, FOREIGN_HANDLERS, HANDLERS, type Traps } from '../calls/table.ts';
 import { MappingTraps } from '../calls/mapping-traps.ts';
 import { writesBack } from '../process/file-systems.ts';
 import { LockLimits } from '../process/lock-limits.ts';
@@ -384,7 +384,7 @@ export class KernelLoop implements CallContext {
 
   #handle(call: Notification): Handled {
     try {
-      const handler = this.#handlers.get(call.nr);
+      const handler = (call.isForeign ? FOREIGN_HANDLERS : this.#handlers).get(call.nr);
       if (!handler) throw new Bug('the filter traps a call that is in no row');
       return handler(this.#traps, call);
     } catch (error) {

@@ -40,13 +40,16 @@ function plain(text: string): string {
 
 /** Which directory a path is, whatever it is called; undefined: nothing is mounted there that is seen. */
 export function identityOf(mounts: readonly Mount[], path: string): string | undefined {
-  const mount = mounts
-    .filter(({ point }) => isBelow(path, point))
-    .reduce<Mount | undefined>(deeper, undefined);
+  const mount = mountOf(mounts, path);
   if (!mount) return undefined;
   const { device, root, point, type } = mount;
   const inside = `${root}/${path.slice(point.length)}`.replace(/\/+/g, '/').replace(/(.)\/$/, '$1');
   return IS_ONE.has(type) ? `${type} ${inside}` : `${device} ${inside}`;
+}
+function mountOf(mounts: readonly Mount[], path: string): Mount | undefined {
+  return mounts
+    .filter(({ point }) => isBelow(path, point))
+    .reduce<Mount | undefined>(deeper, undefined);
 }
 /** The same wherever it is mounted, with an instance for each network namespace, or each namespace of processes. */
 const IS_ONE: ReadonlySet<string> = new Set(['sysfs', 'proc']);
@@ -62,15 +65,20 @@ function isBelow(path: string, directory: string): boolean {
 export interface ThreadView {
   /** As we see it. */
   readonly root: string;
-  /** Is what this thread has at this place ('/dev') what the tree is laid over? */
-  shows(top: string): boolean;
+  /** It has the root directory and the mount namespace of the run. */
+  readonly isInside: boolean;
+  /** Is what this thread has at this place what the tree is laid over? An absolute path without dots. */
+  shows(path: string): boolean;
 }
 
 /** The views of the threads of a run. */
 export class Views {
   readonly #namespace: string | number;
   readonly #mounts: () => string;
+  readonly #devices = new Map<string, { major: number; minor: number }>();
   #own: readonly Mount[] | undefined;
+  /** A program of the run has mounted something: nothing is taken to be as it was. */
+  #changed = false;
 
   /** `first`: a thread that sees the tree where it is, as the program does when it starts. */
   constructor(first: number) {
@@ -79,26 +87,47 @@ export class Views {
     this.#mounts = () => text;
   }
 
+  /** Of the file system that the tree is laid over at a path: what is simulated seems to be on it. */
+  deviceOf(path: string): { readonly major: number; readonly minor: number } | undefined {
+    const top = path.split('/', 2).join('/');
+    const known = this.#devices.get(top);
+    if (known) return known;
+    const device = mountOf(this.#first, top)?.device.split(':').map(Number);
+    if (!device) return undefined;
+    const numbers = { major: device[0]!, minor: device[1]! };
+    this.#devices.set(top, numbers);
+    return numbers;
+  }
+  /** A program is about to change mounts. */
+  mountsChange(): void {
+    this.#changed = true;
+  }
+
+  /** As they were when the program began. */
+  get #first(): readonly Mount[] {
+    return (this.#own ??= parseMounts(this.#mounts()));
+  }
+
   of(tid: number): ThreadView {
     const root = libc.readlink(`/proc/${tid}/root`);
     const namespace = libc.readlink(`/proc/${tid}/ns/mnt`);
     // What may not be looked into is taken to be as it was.
-    const isUsual = typeof root === 'number' || (root === '/' && namespace === this.#namespace);
-    if (isUsual) return USUAL;
+    if (typeof root === 'number') return USUAL;
+    const isInside = root === '/' && namespace === this.#namespace;
+    if (isInside && !this.#changed) return USUAL;
     const mounts = parseMounts(textOf(`/proc/${tid}/mountinfo`));
-    this.#own ??= parseMounts(this.#mounts());
-    const own = this.#own;
+    const own = this.#first;
     return {
-      root,
-      shows: (top) => {
-        const theirs = identityOf(mounts, top);
-        return theirs !== undefined && theirs === identityOf(own, top);
+      ...{ root, isInside },
+      shows: (path) => {
+        const theirs = identityOf(mounts, path);
+        return theirs !== undefined && theirs === identityOf(own, path);
       },
     };
   }
 }
 
-const USUAL: ThreadView = { root: '/', shows: () => true };
+const USUAL: ThreadView = { root: '/', isInside: true, shows: () => true };
 
 /** A path as we see it, as a thread with this root does. Undefined: it cannot be named there. */
 export function seenFrom(root: string, path: string): string | undefined {

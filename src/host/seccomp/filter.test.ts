@@ -2,8 +2,13 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { ARCH_X86_64, SECCOMP_RET_ALLOW, SECCOMP_RET_USER_NOTIF } from '../sys/bpf.ts';
-import { INJECTED_CALL, INJECTED_MMAP, MADV, NR, UFFDIO_MOVE } from '../sys/numbers.ts';
+import {
+  ARCH_X86_64,
+  SECCOMP_RET_ALLOW,
+  SECCOMP_RET_ERRNO,
+  SECCOMP_RET_USER_NOTIF,
+} from '../sys/bpf.ts';
+import { INJECTED_CALL, INJECTED_MMAP, MADV, NR, NR_I386, UFFDIO_MOVE } from '../sys/numbers.ts';
 import { filterProgram, type FilterOptions } from './filter.ts';
 import { FIRST_STREAM_FD, LONGEST_ATTRIBUTE_WRITE } from './trapped.ts';
 
@@ -80,6 +85,27 @@ const MAP_SHARED = 1;
 const MAP_PRIVATE = 2;
 const MAP_ANONYMOUS = 0x20;
 const AT_EMPTY_PATH = 0x1000;
+
+test('calls of other ABIs are let go, but for those that would go past us', () => {
+  const action = (arch: number, nr: number, options = TRAPS): number => {
+    return interpret(instructions(filterProgram(options)), seccompData(nr, [], arch));
+  };
+  const I386 = 0x40000003;
+  const refused = SECCOMP_RET_ERRNO | 38;
+  expect([NR_I386.open, NR_I386.openat].map((nr) => action(I386, nr))).toEqual([
+    SECCOMP_RET_USER_NOTIF,
+    SECCOMP_RET_USER_NOTIF,
+  ]);
+  expect(action(I386, 54)).toBe(SECCOMP_RET_ALLOW);
+  expect(action(I386, NR.io_uring_setup)).toBe(SECCOMP_RET_USER_NOTIF);
+  expect(action(I386, NR.io_uring_setup, { ...TRAPS, ioUring: true })).toBe(SECCOMP_RET_ALLOW);
+  expect(action(ARCH_X86_64, 0x4000_0000 | NR.openat)).toBe(refused);
+  expect(action(ARCH_X86_64, 0x7fff_ffff)).toBe(refused);
+  expect([0x8000_0000, 0xffff_ffff].map((nr) => action(ARCH_X86_64, nr))).toEqual([
+    SECCOMP_RET_ALLOW,
+    SECCOMP_RET_ALLOW,
+  ]);
+});
 
 describe('what the filter traps', () => {
   test.for([

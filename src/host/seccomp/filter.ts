@@ -8,9 +8,12 @@ import {
   DATA,
   FilterAssembler,
   SECCOMP_RET_ALLOW,
+  SECCOMP_RET_ERRNO,
   SECCOMP_RET_USER_NOTIF,
 } from '../sys/bpf.ts';
+import { ERRNO_NUMBERS } from '../../base/errno.ts';
 import {
+  FOREIGN_CALLS,
   TRAPPED_CALLS,
   type Condition,
   type Half,
@@ -43,7 +46,10 @@ export function filterProgram(
   const traits = traitsOf(options);
   const program = new FilterAssembler();
   const bodies = new Map<string, readonly Step[]>();
-  program.load(DATA.arch).ifEqual(ARCH_X86_64, undefined, 'allow').load(DATA.nr);
+  program.load(DATA.arch).ifEqual(ARCH_X86_64, undefined, 'foreign').load(DATA.nr);
+  // Other calls by the same numbers: x32. A number that a tracer has taken away is -1.
+  program.ifAtLeast(X32, undefined, 'native').ifAbove(LAST_X32, undefined, 'x32');
+  program.label('native');
   for (const { nr, when } of rows) {
     const steps = when.filter((step) => step.in === undefined || traits.has(step.in));
     if (steps.length === 0) continue;
@@ -53,9 +59,24 @@ export function filterProgram(
   }
   program.return(SECCOMP_RET_ALLOW);
   for (const [label, steps] of bodies) addSteps(program, label, steps);
+  addForeign(program, options);
+  program.label('x32').return(SECCOMP_RET_ERRNO | ERRNO_NUMBERS.ENOSYS);
   program.label('notify').return(SECCOMP_RET_USER_NOTIF);
   program.label('allow').return(SECCOMP_RET_ALLOW);
   return program.assemble();
+}
+
+/** __X32_SYSCALL_BIT, and the last number with it that is not negative. */
+const X32 = 0x4000_0000;
+const LAST_X32 = 0x7fff_ffff;
+
+/** Calls of 32-bit programs: their numbers are others, but for those that are new. */
+function addForeign(program: FilterAssembler, options: FilterOptions): void {
+  program.label('foreign').load(DATA.nr);
+  for (const { nr, in: trait } of FOREIGN_CALLS) {
+    if (trait === undefined || traitsOf(options).has(trait)) program.ifEqual(nr, 'notify');
+  }
+  program.return(SECCOMP_RET_ALLOW);
 }
 
 const LABELS = { trap: 'notify', pass: 'allow' } as const;

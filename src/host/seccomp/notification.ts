@@ -1,5 +1,7 @@
 /** A trapped call as the kernel reports it (struct seccomp_notif), and what it can be answered. */
 
+import { ARCH_X86_64 } from '../sys/bpf.ts';
+
 /** What becomes of a trapped call: a result, minus an errno, done as it stands, or answered already. */
 export type Answer = number | bigint | 'continue' | 'answered';
 
@@ -9,6 +11,8 @@ export class Notification {
   /** The calling thread. */
   readonly tid: number;
   readonly nr: number;
+  /** Made by a program of 32 bits, or as one makes it: the number is one of i386. */
+  readonly isForeign: boolean;
   /** struct seccomp_notif of this call. */
   readonly #bytes: Buffer;
   #isKept = false;
@@ -17,6 +21,7 @@ export class Notification {
     this.id = bytes.readBigUInt64LE(0);
     this.tid = bytes.readUInt32LE(8);
     this.nr = bytes.readInt32LE(16);
+    this.isForeign = bytes.readUInt32LE(20) !== ARCH_X86_64;
   }
   /** All 64 bits: addresses, lengths, offsets. */
   arg(index: number): bigint {

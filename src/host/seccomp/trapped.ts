@@ -14,6 +14,7 @@ import {
   MAP_FIXED,
   MAP_HUGETLB,
   NR,
+  NR_I386,
   PTRACE,
   KNOCKS,
   RLIMIT,
@@ -166,6 +167,7 @@ const memlock = (argument: number): Step =>
 const DEVICES = 'device files';
 const LOCKED = 'the limit of locked memory that `--memlock` gives';
 const TREE = 'the simulated tree';
+const MOUNTS = 'the simulated tree, and where a program sees it';
 const QUEUES = 'event queues';
 const PINS = 'pages that devices have pinned';
 const FILLED = 'memory whose pages a program fills, or a file system that a program serves';
@@ -342,8 +344,14 @@ export const TRAPPED_CALLS = [
   row('fstatfs', TREE, trap()),
 
   row('userfaultfd', FILLED, trap()),
-  row('mount', FILLED, trap()),
   row('fsopen', FILLED, trap()),
+  row('mount', `${MOUNTS}; ${FILLED}`, notInjected, trap()),
+  row('umount2', MOUNTS, notInjected, trap()),
+  row('pivot_root', MOUNTS, notInjected, trap()),
+  row('open_tree', MOUNTS, notInjected, trap()),
+  row('move_mount', MOUNTS, notInjected, trap()),
+  row('fspick', MOUNTS, notInjected, trap()),
+  row('mount_setattr', MOUNTS, notInjected, trap()),
 
   row('capget', 'capabilities of the simulated machine', inRuns('own-capabilities')),
   row('capset', 'capabilities of the simulated machine', inRuns('own-capabilities')),
@@ -354,6 +362,16 @@ export const TRAPPED_CALLS = [
   row('eventfd', 'eventfds that devices signal', inRuns('own-eventfds')),
   row('eventfd2', 'eventfds that devices signal', inRuns('own-eventfds')),
 ] as const;
+
+/** Of programs of 32 bits (i386): what they open, memory that a program fills, and io_uring. */
+export const FOREIGN_CALLS: readonly { readonly nr: number; readonly in?: RunTrait }[] = [
+  { nr: NR_I386.open },
+  { nr: NR_I386.openat },
+  { nr: NR_I386.mount },
+  { nr: NR_I386.userfaultfd },
+  { nr: NR.fsopen },
+  { nr: NR.io_uring_setup, in: 'no-io-uring' },
+];
 
 /** A system call that is trapped, by name. */
 export type TrappedName = (typeof TRAPPED_CALLS)[number]['name'];

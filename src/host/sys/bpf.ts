@@ -9,6 +9,8 @@ import { Bug } from '../../base/bug.ts';
 export const SECCOMP_RET_USER_NOTIF = 0x7fc00000;
 /** The call is made. */
 export const SECCOMP_RET_ALLOW = 0x7fff0000;
+/** The call is refused with the errno in the lower half. */
+export const SECCOMP_RET_ERRNO = 0x00050000;
 /** AUDIT_ARCH_X86_64 */
 export const ARCH_X86_64 = 0xc000003e;
 

@@ -75,6 +75,7 @@ export const NR = {
   mknod: 133,
   statfs: 137,
   fstatfs: 138,
+  pivot_root: 155,
   prctl: 157,
   setrlimit: 160,
   chroot: 161,
@@ -135,14 +136,21 @@ export const NR = {
   io_uring_setup: 425,
   io_uring_enter: 426,
   io_uring_register: 427,
+  open_tree: 428,
+  move_mount: 429,
   fsopen: 430,
+  fspick: 433,
   pidfd_open: 434,
   openat2: 437,
   pidfd_getfd: 438,
   faccessat2: 439,
   process_madvise: 440,
+  mount_setattr: 442,
   fchmodat2: 452,
 } as const;
+
+/** System calls of i386, which programs of 32 bits make: those since 2019 have the numbers they have here. */
+export const NR_I386 = { open: 5, mount: 21, openat: 295, userfaultfd: 374 } as const;
 
 /** Errnos as numbers: the kernel layers' own, and those that only the host speaks of. */
 export const HOST_ERRNO = {

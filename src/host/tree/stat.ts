@@ -9,6 +9,8 @@ import type { Vfs } from '../../machine/files/vfs.ts';
 
 /** What the layouts below have in common. */
 export interface NodeStat {
+  /** Undefined: of an anonymous file. */
+  readonly path?: string;
   readonly mode: number;
   readonly size: number;
   readonly inode: number;
@@ -22,14 +24,19 @@ const S_IFCHR = 0o020000;
 const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
 const S_IFLNK = 0o120000;
-/** Minor number of the anonymous device the nodes seem to live on. */
-const DEVICE_MINOR = 0x50;
+/** Major and minor number of a device. */
+export interface DeviceNumber {
+  readonly major: number;
+  readonly minor: number;
+}
+/** An anonymous one, of what is on no file system of the host. */
+export const NO_FILE_SYSTEM: DeviceNumber = { major: 0, minor: 0x50 };
 const STARTED = Math.floor(Date.now() / 1000);
 
 /** What stat(2) says of a node. */
 export function statOfNode(vfs: Vfs, node: Node, path: string): NodeStat {
   const { mode, uid, gid } = vfs.attributes(node, path);
-  const common = { inode: inodeOf(path), major: 0, minor: 0, uid, gid };
+  const common = { path, inode: inodeOf(path), major: 0, minor: 0, uid, gid };
   switch (node.kind) {
     case 'dir':
       return { ...common, mode: S_IFDIR | mode, size: 0 };
@@ -61,10 +68,10 @@ function deviceNumber(major: number, minor: number): bigint {
   return BigInt((major << 8) | (minor & 0xff)) + (BigInt(minor & ~0xff) << 12n);
 }
 
-/** struct stat */
-export function encodeStat(stat: NodeStat): Buffer {
+/** struct stat of something on a file system of this number. */
+export function encodeStat(stat: NodeStat, on: DeviceNumber): Buffer {
   const out = Buffer.alloc(144);
-  out.writeBigUInt64LE(deviceNumber(0, DEVICE_MINOR), 0);
+  out.writeBigUInt64LE(deviceNumber(on.major, on.minor), 0);
   out.writeBigUInt64LE(BigInt(stat.inode), 8);
   out.writeBigUInt64LE(1n, 16);
   out.writeUInt32LE(stat.mode, 24);
@@ -80,7 +87,7 @@ export function encodeStat(stat: NodeStat): Buffer {
 const STATX_BASIC_STATS = 0x7ff;
 
 /** struct statx with the basic fields. */
-export function encodeStatx(stat: NodeStat): Buffer {
+export function encodeStatx(stat: NodeStat, on: DeviceNumber): Buffer {
   const out = Buffer.alloc(256);
   out.writeUInt32LE(STATX_BASIC_STATS, 0);
   out.writeUInt32LE(4096, 4);
@@ -93,7 +100,8 @@ export function encodeStatx(stat: NodeStat): Buffer {
   for (const at of [64, 96, 112]) out.writeBigInt64LE(BigInt(STARTED), at);
   out.writeUInt32LE(stat.major, 128);
   out.writeUInt32LE(stat.minor, 132);
-  out.writeUInt32LE(DEVICE_MINOR, 140);
+  out.writeUInt32LE(on.major, 136);
+  out.writeUInt32LE(on.minor, 140);
   return out;
 }
 

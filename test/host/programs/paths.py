@@ -73,6 +73,15 @@ def spellings():
         print(directory, (by_name.st_dev, by_name.st_ino) == (by_descriptor.st_dev, by_descriptor.st_ino))
 
 
+def temporary():
+    """Files without a name."""
+    TMPFILE = os.O_TMPFILE
+    print('in it:', tried(os.open, DEVICES, TMPFILE | os.O_RDWR, 0o600) in ('EOPNOTSUPP', 'ENOTSUP', 'EACCES'), tried(os.open, DEVICES, TMPFILE | os.O_RDONLY))
+    print('in a file of it:', tried(os.open, f'{DEVICES}/{DEVICE}/vendor', TMPFILE | os.O_RDWR))
+    os.chdir(DEVICES)
+    print('out of it:', isinstance(os.open(f'{OUT}{scratch}', TMPFILE | os.O_RDWR, 0o600), int))
+
+
 def others():
     """Through the links of another process of the same user, and of none of its threads."""
     ready, release = os.pipe(), os.pipe()
@@ -240,6 +249,29 @@ def views():
     os.waitpid(child, 0)
     libc.mount(b'none', b'/dev', b'tmpfs', 0, None)
     print('under another:', os.listdir('/dev'), tried(os.stat, '/dev/vfio/vfio'))
+
+
+def mounts():
+    """Mounts with paths of the tree, and over it, in the namespace of the run, which is the test's own."""
+    MS_BIND, AT_FDCWD, AT_EMPTY_PATH, OPEN_TREE_CLONE = 0x1000, -100, 0x1000, 1
+
+    def mount(what, where, kind=None, flags=0):
+        result = libc.mount(what.encode(), where.encode(), kind and kind.encode(), flags, None)
+        return errno.errorcode[ctypes.get_errno()] if result < 0 else 'done'
+
+    os.makedirs(f'{scratch}/place')
+    here = os.open(DEVICES, os.O_RDONLY | os.O_DIRECTORY)
+    os.chdir(DEVICES)
+    print('over it:', mount('none', DEVICES, 'tmpfs'), mount('none', f'{DEVICES}/{DEVICE}', 'tmpfs'), mount('none', f'{DEVICES}/none', 'tmpfs'))
+    print('elsewhere:', mount(DEVICES, f'{scratch}/place', None, MS_BIND), mount('.', f'{scratch}/place', None, MS_BIND))
+    print('by a descriptor:', syscall(428, here, b'', AT_EMPTY_PATH | OPEN_TREE_CLONE), syscall(428, AT_FDCWD, DEVICE.encode(), OPEN_TREE_CLONE))
+    print('ended:', syscall(166, DEVICES.encode(), 0), syscall(155, b'.', b'.'))
+    os.chdir('/')
+    print('of the host:', mount('none', f'{scratch}/place', 'tmpfs'), syscall(166, f'{scratch}/place'.encode(), 0))
+    print('still there:', text(f'{DEVICES}/{DEVICE}/vendor'), os.path.exists('/dev/vfio/vfio'))
+    print('over the rest:', mount('none', '/sys/bus', 'tmpfs'), os.listdir('/sys/bus'), text(f'{DEVICES}/{DEVICE}/vendor'), os.path.exists('/sys/kernel/iommu_groups'))
+    print('over /dev:', mount('none', '/dev', 'tmpfs'), os.listdir('/dev'), tried(os.stat, '/dev/vfio/vfio'), text(f'/dev/../proc/self/comm'))
+    print('and gone:', syscall(166, b'/dev', 0), os.path.exists('/dev/vfio/vfio'), syscall(166, b'/sys/bus', 0), text(f'{DEVICES}/{DEVICE}/vendor'))
 
 
 globals()[sys.argv[1]]()
