@@ -5,9 +5,10 @@ import { UserError } from './debian.mjs';
 import { border } from './border.mjs';
 import { dpdk } from './dpdk.mjs';
 import { iommufd } from './iommufd.mjs';
+import { qemu } from './qemu.mjs';
 import { vfio } from './vfio.mjs';
 
-const SUITES = { border, dpdk, iommufd, vfio };
+const SUITES = { border, dpdk, iommufd, qemu, vfio };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -17,6 +18,8 @@ const { values, positionals } = parseArgs({
     pin: { type: 'string' },
     test: { type: 'string' },
     device: { type: 'string' },
+    ktap: { type: 'string' },
+    junit: { type: 'string' },
     cycles: { type: 'string' },
     kills: { type: 'string' },
     explain: { type: 'boolean', default: true },
@@ -26,7 +29,7 @@ const { values, positionals } = parseArgs({
 const suite = SUITES[positionals[0]];
 if (!suite || positionals.length !== 1) {
   console.error(
-    `usage: npm run conformance -- {${Object.keys(SUITES).join('|')}} [--install] [--mode MODE] [--pin HOW] [--test NAME] [--device TYPE] [--cycles N] [--kills N]`,
+    `usage: npm run conformance -- {${Object.keys(SUITES).join('|')}} [--install] [--mode MODE] [--pin HOW] [--test NAME] [--device TYPE] [--ktap FILE] [--junit FILE] [--cycles N] [--kills N]`,
   );
   process.exit(2);
 }

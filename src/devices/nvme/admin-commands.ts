@@ -12,6 +12,7 @@ import {
   createSubmissionQueue,
   deleteCompletionQueue,
   deleteSubmissionQueue,
+  doorbellBuffer,
 } from './queue-commands.ts';
 import { STATUS } from './status.ts';
 
@@ -26,6 +27,7 @@ const WITHOUT_LOGS: CommandTable = new Map<number, Handler>([
   [0x09, setFeatures],
   [0x0a, getFeatures],
   [0x0c, asyncEventRequest],
+  [0x7c, doorbellBuffer],
   [0x80, format],
 ]);
 

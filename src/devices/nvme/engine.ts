@@ -10,10 +10,13 @@ import type { DevicePort } from '../port.ts';
 import { Command } from './command.ts';
 import { CompletionQueue, SubmissionQueue, type Place } from './queue.ts';
 import { queueState, restoreQueues, type QueueState } from './queue-state.ts';
+import { ShadowDoorbells, type ShadowPlaces } from './shadow.ts';
 import { STATUS, statusField } from './status.ts';
 
 /** Commands of one step. */
 const STEP = 64;
+/** Doorbells in memory are looked at so often while something is under way. */
+const LOOK_NS = 1e6;
 
 /** What the engine tells the controller. */
 export interface EngineEvents {
@@ -33,6 +36,8 @@ export interface EngineState extends QueueState {
   readonly ready: readonly number[];
   readonly toPost: readonly number[];
   readonly moreLeftNs: number | undefined;
+  readonly shadow: ShadowPlaces | undefined;
+  readonly lookLeftNs: number | undefined;
 }
 
 /** Every queue of one controller, by its id; 0 is the admin queue. */
@@ -47,6 +52,8 @@ export class QueueEngine {
   readonly #more: Delay;
   /** Of a restored controller: what was under way begins again. */
   readonly #again: Delay;
+  readonly #look: Delay;
+  #shadow: ShadowDoorbells | undefined;
   #isStepping = false;
 
   constructor(port: DevicePort, events: EngineEvents) {
@@ -54,6 +61,7 @@ export class QueueEngine {
     this.#events = events;
     this.#more = new Delay(port.clock, () => this.#step());
     this.#again = new Delay(port.clock, () => this.#executeAgain());
+    this.#look = new Delay(port.clock, () => this.#lookAtMemory());
   }
 
   /** No queue is left, nothing is under way. */
@@ -64,6 +72,15 @@ export class QueueEngine {
     this.#toPost.clear();
     this.#more.cancel();
     this.#again.cancel();
+    this.#look.cancel();
+    this.#shadow = undefined;
+  }
+  /** From now on the doorbells of I/O queues are in memory. */
+  useShadow(places: ShadowPlaces): void {
+    const shadow = new ShadowDoorbells(this.#port.dma, places);
+    for (const [id, { tail }] of this.submissions) if (id > 0) shadow.begin(id, { tail });
+    for (const [id, { head }] of this.completions) if (id > 0) shadow.begin(id, { head });
+    this.#shadow = shadow;
   }
   addCompletionQueue(place: Place, vector: number | undefined): CompletionQueue {
     const queue = new CompletionQueue(place, vector);
@@ -94,20 +111,27 @@ export class QueueEngine {
     const queue = this.submissions.get(id);
     if (!queue) this.#events.badDoorbell('register');
     else if (tail >= queue.place.entries) this.#events.badDoorbell('value');
-    else this.moveTail(queue, tail);
+    else {
+      queue.tail = tail;
+      this.#followTail(queue);
+      this.kick(queue);
+    }
   }
-  moveTail(queue: SubmissionQueue, tail: number): void {
-    queue.tail = tail;
-    this.kick(queue);
+  /** The host may have gone on since, without ringing. True: it has. */
+  #followTail(queue: SubmissionQueue): boolean {
+    const { id, entries } = queue.place;
+    const before = queue.tail;
+    if (id > 0) queue.tail = this.#shadow?.tail(id, entries) ?? before;
+    return queue.tail !== before;
   }
   /** The host has seen answers up to there. */
   ringHead(id: number, head: number): void {
     const queue = this.completions.get(id);
     if (!queue) this.#events.badDoorbell('register');
     else if (head >= queue.place.entries) this.#events.badDoorbell('value');
-    else this.moveHead(queue, head);
+    else this.#moveHead(queue, head);
   }
-  moveHead(queue: CompletionQueue, head: number): void {
+  #moveHead(queue: CompletionQueue, head: number): void {
     queue.head = head;
     if (queue.waiting.length === 0) return;
     this.#toPost.add(queue);
@@ -184,12 +208,45 @@ export class QueueEngine {
       this.#events.execute(command);
     }
     if (queue.stopped) this.#events.queueFailed(queue.place.id);
-    else if (queue.waiting > 0 && queue.room > 0) this.#ready.add(queue);
+    else this.#fetched(queue);
     return fetched.length;
+  }
+  /** The next entry the host fills is to be rung for, unless it has been filled already. */
+  #fetched(queue: SubmissionQueue): void {
+    const { id } = queue.place;
+    if (this.#shadow && queue.waiting === 0) {
+      this.#shadow.tailEvent(id, queue.tail);
+      this.#followTail(queue);
+    }
+    if (queue.waiting > 0 && queue.room > 0) this.#ready.add(queue);
+    if (this.#shadow && this.#look.leftNs === undefined) this.#look.restart(LOOK_NS);
+  }
+  /** Hosts need not ring while something is under way. */
+  #lookAtMemory(): void {
+    for (const queue of this.submissions.values()) {
+      if (this.#followTail(queue)) this.kick(queue);
+    }
+    for (const queue of this.completions.values()) {
+      if (queue.waiting.length > 0 && this.#followHead(queue)) this.#moveHead(queue, queue.head);
+    }
+    const isBusy =
+      [...this.submissions.values()].some(({ live }) => live.size > 0) ||
+      [...this.completions.values()].some(({ waiting }) => waiting.length > 0);
+    if (isBusy && this.#shadow) this.#look.restart(LOOK_NS);
+  }
+  #followHead(queue: CompletionQueue): boolean {
+    const { id, entries } = queue.place;
+    const before = queue.head;
+    if (id > 0) queue.head = this.#shadow?.head(id, entries) ?? before;
+    return queue.head !== before;
   }
   #post(): void {
     for (const queue of this.#toPost) {
       this.#toPost.delete(queue);
+      if (this.#shadow) {
+        this.#shadow.headEvent(queue.place.id, queue.head);
+        this.#followHead(queue);
+      }
       const posted = queue.post(this.#port.dma);
       if (isErrno(posted)) this.#events.queueFailed(queue.place.id);
       else if (posted && queue.vector !== undefined) this.#port.irq.message(queue.vector);
@@ -203,6 +260,8 @@ export class QueueEngine {
       ready: [...this.#ready].map(({ place }) => place.id),
       toPost: [...this.#toPost].map(({ place }) => place.id),
       moreLeftNs: this.#more.leftNs,
+      shadow: this.#shadow?.places,
+      lookLeftNs: this.#look.leftNs,
     };
   }
   /** What was under way begins again, in a turn of its own. */
@@ -212,6 +271,8 @@ export class QueueEngine {
     for (const id of state.ready) this.#ready.add(this.submissions.get(id)!);
     for (const id of state.toPost) this.#toPost.add(this.completions.get(id)!);
     this.#more.restart(state.moreLeftNs);
+    this.#look.restart(state.lookLeftNs);
+    if (state.shadow) this.#shadow = new ShadowDoorbells(this.#port.dma, state.shadow);
     const isAnyLive = [...this.submissions.values()].some(({ live }) => live.size > 0);
     if (isAnyLive) this.#again.restart(0);
   }

@@ -65,6 +65,8 @@ export interface Effects {
 }
 const CHANGING: ReadonlySet<number> = new Set([0x01, 0x04, 0x08, 0x09]);
 const FORMAT = 0x80;
+/** There is one where an option says so. */
+const DOORBELL_BUFFER = 0x7c;
 
 /** Get Log Page, of a controller that has these commands. */
 export function getLogPage(effects: Effects) {
@@ -73,7 +75,7 @@ export function getLogPage(effects: Effects) {
     [0x02, smartLog],
     [0x03, firmwareLog],
     [0x04, changedNamespaces],
-    [0x05, () => effectsLog(effects)],
+    [0x05, (context) => effectsLog(context, effects)],
   ]);
   return (context: Context, command: Command): number => {
     const id = command.dword(10) & 0xff;
@@ -149,9 +151,10 @@ function changedNamespaces({ health }: Context): Uint8Array {
   return new Uint8Array(page.buffer);
 }
 
-function effectsLog({ admin, io }: Effects): Uint8Array {
+function effectsLog({ config }: Context, { admin, io }: Effects): Uint8Array {
   const page = new DataView(new ArrayBuffer(4096));
   for (const opcode of admin) {
+    if (opcode === DOORBELL_BUFFER && !config.doorbellBuffer) continue;
     page.setUint32(4 * opcode, SUPPORTED | (opcode === FORMAT ? CHANGES_CONTENT : 0), true);
   }
   for (const opcode of io) {

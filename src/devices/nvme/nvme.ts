@@ -68,6 +68,11 @@ const OPTIONS = {
     default: false,
     help: 'data of I/O commands may be scatter-gather lists',
   },
+  doorbell_buffer: {
+    kind: 'boolean',
+    default: false,
+    help: 'doorbells of I/O queues may be in memory, so that most are not rung',
+  },
   serial: {
     kind: 'text',
     default: '',
@@ -88,7 +93,7 @@ export const nvme: DeviceType = {
       queues: Number(options['queues']),
       mdts: Number(options['mdts']),
       sgl: options['sgl'] === true,
-      doorbellBuffer: false,
+      doorbellBuffer: options['doorbell_buffer'] === true,
       serial: String(options['serial']),
     };
     const format = options['block_size'] === 4096 ? 1 : 0;

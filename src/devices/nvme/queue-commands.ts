@@ -79,3 +79,12 @@ export function abort({ engine, events }: Context, command: Command): number {
   } else if (live) engine.complete(live, STATUS.ABORTED);
   return STATUS.SUCCESS;
 }
+
+/** Doorbell Buffer Config: one page for doorbells, one for the indexes to ring at. */
+export function doorbellBuffer({ config, engine, pageSize }: Context, command: Command): number {
+  if (!config.doorbellBuffer) return STATUS.INVALID_OPCODE;
+  const { prp1: doorbells, prp2: events } = command;
+  if (((doorbells | events) & BigInt(pageSize - 1)) !== 0n) return STATUS.INVALID_FIELD;
+  engine.useShadow({ doorbells, events });
+  return STATUS.SUCCESS;
+}

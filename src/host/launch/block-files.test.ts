@@ -17,7 +17,7 @@ import { O_CLOEXEC, O_NONBLOCK } from '../sys/numbers.ts';
 import { openBlockFiles, type BlockFile } from './block-files.ts';
 import { BlockService, type BlockReply, type BlockRequest } from './block-service.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'softiommu-block-test-'));
+const folder = mkdtempSync(join(tmpdir(), 'block-files-test-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 let names = 0;
 function image(bytes = 4096): string {
