@@ -6,6 +6,8 @@
  */
 import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
+import { gatherForm } from './gather.ts';
+import type { GatherForm } from './gather.ts';
 import { nativeForm } from './native-form.ts';
 import type { NativeForm } from './native-form.ts';
 import { generalRegister } from './registers.ts';
@@ -17,6 +19,7 @@ const { Decoder, Mnemonic, OpKind, Register, MemorySizeExt, RegisterExt } = iced
 
 /** How an instruction is carried out. */
 export type Operation =
+  | 'gather'
   | 'move'
   | 'move-zero'
   | 'move-sign'
@@ -61,6 +64,7 @@ export interface MemoryAccess {
   readonly repeat: 'no' | 'always' | 'while-equal' | 'while-different';
   readonly place: EffectiveAddress;
   readonly native?: NativeForm;
+  readonly gather?: GatherForm;
   /** For messages: the mnemonic and the bytes. */
   readonly text: string;
 }
@@ -112,6 +116,10 @@ function accessOf(instruction: Iced.Instruction, code: Uint8Array): MemoryAccess
     place: placeOf(instruction),
     text: `${M[instruction.mnemonic]} (${bytes})`,
   };
+  if (operation === 'gather') {
+    const gather = gatherForm(instruction);
+    return gather && { ...access, operation, operands: [], gather };
+  }
   if (operation === 'native') {
     const native = nativeForm(instruction);
     return native && { ...access, operation, operands: [], native };
@@ -123,6 +131,7 @@ function accessOf(instruction: Iced.Instruction, code: Uint8Array): MemoryAccess
 
 function operationOf(instruction: Iced.Instruction): Operation {
   const operation = OPERATIONS.get(instruction.mnemonic) ?? 'native';
+  if (instruction.isVsib) return 'gather';
   if (STRINGS.has(operation) && !instruction.isStringInstruction) return 'native';
   return operation;
 }

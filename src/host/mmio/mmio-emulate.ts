@@ -7,6 +7,7 @@ import type { MemoryAccess, Operand, Operation } from './mmio-decode.ts';
 import { effectiveAddress } from './mmio-decode.ts';
 import { addToRegister, bitsOf, readRegister, writeRegister } from './flags.ts';
 import type { Emulated, Stopped } from './stopped.ts';
+import { gather } from './gather.ts';
 import { nativeOperation } from './native-run.ts';
 import { SI_KERNEL, SIGSEGV } from '../process/instruction-memory.ts';
 import * as strings from './string-ops.ts';
@@ -86,6 +87,7 @@ const moveBytes: Handler = (access, { regs, memory }) => {
 };
 
 const HANDLERS: Readonly<Record<Operation, Handler>> = {
+  gather,
   move: move(asItIs),
   'move-64-bytes': moveBytes,
   'move-sign': move(signed),

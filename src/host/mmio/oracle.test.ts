@@ -163,6 +163,7 @@ function operands({ how }: Form): number {
     fill(vectors.subarray(offset, offset + size));
     present |= 1 << n;
   }
+  chooseIndexes(how);
   vectors.writeUInt32LE(0x1f80, MXCSR);
   vectors.writeUInt32LE(present, HEADER);
   registers.writeBigUInt64LE(BigInt((any() & 0x8d5) | 0x202), REGS.eflags);
@@ -177,6 +178,19 @@ function operands({ how }: Form): number {
   registers.writeBigUInt64LE(BigInt(base + AT.windows + offset + OPERAND), REGS.rsi);
   registers.writeBigUInt64LE(BigInt(base + AT.windows + WINDOW + offset + OPERAND), REGS.rdi);
   return offset;
+}
+/** Vector register 1, as indexes of 4 or 8 bytes. */
+function chooseIndexes(how: string): void {
+  const width = how.includes('i') ? 4 : how.includes('j') ? 8 : 0;
+  if (width === 0) return;
+  for (let at = 0; at < 64; at += width) {
+    if (at >= 32 && !cpu.has('avx512f')) break;
+    const place =
+      at < 16 ? SSE + 16 + at : at < 32 ? componentOffset(2) + at : componentOffset(6) + at;
+    const index = (any() % 64) - 16;
+    if (width === 4) vectors.writeInt32LE(index, place);
+    else vectors.writeBigInt64LE(BigInt(index), place);
+  }
 }
 function choose(how: string, first: Buffer, second: Buffer): void {
   if (how.includes('b')) registers.writeBigInt64LE(BigInt((any() % 2048) - 1024), REGS.rcx);

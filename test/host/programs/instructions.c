@@ -51,7 +51,7 @@ FORMS
 #undef X
 static const struct form {
 	enum feature needs;
-	/* a: the operand is aligned; b: rcx is a number of bits; d: a quotient that fits; s: two operands, rcx a small count */
+	/* a: the operand is aligned; i, j: register 1 is indexes of 4, 8 bytes; b: rcx is a number of bits; d: a quotient that fits; s: two operands, rcx a small count */
 	const char *how, *text;
 	void (*run)(void);
 } forms[] = {
@@ -115,6 +115,12 @@ static void operands(const char *how)
 	before.flags = (any() & 0x8d5) | 0x202;
 	before.level = has(AVX512) ? 2 : has(AVX_);
 	before.mxcsr = 0x1f80;
+	if (strchr(how, 'i'))
+		for (int n = 0; n < 16; n++)
+			((int32_t *)before.vectors[1])[n] = (int)(any() % 64) - 16;
+	if (strchr(how, 'j'))
+		for (int n = 0; n < 8; n++)
+			((int64_t *)before.vectors[1])[n] = (int)(any() % 64) - 16;
 	if (strchr(how, 'b'))
 		before.rcx = (int64_t)(any() % 2048) - 1024;
 	if (strchr(how, 's')) {

@@ -688,4 +688,68 @@ enum feature { BASE, SSE42, MOVBE, CX16, BMI, LZ, ADX_, AVX_, AVX2_, AVX512, VBM
 	X(682, BASE, "", "movq (%rsi), %mm0; paddb 8(%rsi), %mm0; movq %mm0, 16(%rsi); emms") \
 	X(683, BASE, "", "movd (%rsi), %mm1; punpcklbw 4(%rsi), %mm1; pshufw $0x1b, 8(%rsi), %mm2; por %mm1, %mm2; movntq %mm2, 16(%rsi); emms") \
 	X(684, BASE, "", "cvtpi2ps (%rsi), %xmm0; emms") \
-	X(685, SSE42, "", "fldl (%rsi); fisttpll 16(%rsi)")
+	X(685, SSE42, "", "fldl (%rsi); fisttpll 16(%rsi)") \
+	X(686, AVX2_, "i", "vpgatherdd %xmm2, (%rsi,%xmm1,4), %xmm0") \
+	X(687, AVX2_, "i", "vgatherdps %xmm2, 8(%rsi,%xmm1,1), %xmm0") \
+	X(688, AVX2_, "i", "vpgatherdq %xmm2, (%rsi,%xmm1,2), %xmm0") \
+	X(689, AVX2_, "i", "vgatherdpd %xmm2, -8(%rsi,%xmm1,4), %xmm0") \
+	X(690, AVX2_, "j", "vpgatherqd %xmm2, (%rsi,%xmm1,4), %xmm0") \
+	X(691, AVX2_, "j", "vgatherqps %xmm2, (%rsi,%xmm1,2), %xmm0") \
+	X(692, AVX2_, "j", "vpgatherqq %xmm2, (%rsi,%xmm1,4), %xmm0") \
+	X(693, AVX2_, "j", "vgatherqpd %xmm2, 1(%rsi,%xmm1,1), %xmm0") \
+	X(694, AVX2_, "i", "vpgatherdd %ymm2, (%rsi,%ymm1,4), %ymm0") \
+	X(695, AVX2_, "i", "vgatherdps %ymm2, 8(%rsi,%ymm1,1), %ymm0") \
+	X(696, AVX2_, "i", "vpgatherdq %ymm2, (%rsi,%xmm1,2), %ymm0") \
+	X(697, AVX2_, "i", "vgatherdpd %ymm2, -8(%rsi,%xmm1,4), %ymm0") \
+	X(698, AVX2_, "j", "vpgatherqd %xmm2, (%rsi,%ymm1,4), %xmm0") \
+	X(699, AVX2_, "j", "vgatherqps %xmm2, (%rsi,%ymm1,2), %xmm0") \
+	X(700, AVX2_, "j", "vpgatherqq %ymm2, (%rsi,%ymm1,4), %ymm0") \
+	X(701, AVX2_, "j", "vgatherqpd %ymm2, 1(%rsi,%ymm1,1), %ymm0") \
+	X(702, AVX512, "i", "vpgatherdd (%rsi,%xmm1,4), %xmm0{%k1}") \
+	X(703, AVX512, "i", "vpscatterdd %xmm0, 8(%rsi,%xmm1,4){%k1}") \
+	X(704, AVX512, "i", "vpgatherdq (%rsi,%xmm1,4), %xmm0{%k1}") \
+	X(705, AVX512, "i", "vpscatterdq %xmm0, 8(%rsi,%xmm1,4){%k1}") \
+	X(706, AVX512, "j", "vpgatherqd (%rsi,%xmm1,4), %xmm0{%k1}") \
+	X(707, AVX512, "j", "vpscatterqd %xmm0, 8(%rsi,%xmm1,4){%k1}") \
+	X(708, AVX512, "j", "vpgatherqq (%rsi,%xmm1,4), %xmm0{%k1}") \
+	X(709, AVX512, "j", "vpscatterqq %xmm0, 8(%rsi,%xmm1,4){%k1}") \
+	X(710, AVX512, "i", "vgatherdps (%rsi,%xmm1,2), %xmm17{%k1}") \
+	X(711, AVX512, "i", "vscatterdps %xmm17, (%rsi,%xmm1,1){%k1}") \
+	X(712, AVX512, "i", "vgatherdpd (%rsi,%xmm1,2), %xmm17{%k1}") \
+	X(713, AVX512, "i", "vscatterdpd %xmm17, (%rsi,%xmm1,1){%k1}") \
+	X(714, AVX512, "j", "vgatherqps (%rsi,%xmm1,2), %xmm17{%k1}") \
+	X(715, AVX512, "j", "vscatterqps %xmm17, (%rsi,%xmm1,1){%k1}") \
+	X(716, AVX512, "j", "vgatherqpd (%rsi,%xmm1,2), %xmm17{%k1}") \
+	X(717, AVX512, "j", "vscatterqpd %xmm17, (%rsi,%xmm1,1){%k1}") \
+	X(718, AVX512, "i", "vpgatherdd (%rsi,%ymm1,4), %ymm0{%k1}") \
+	X(719, AVX512, "i", "vpscatterdd %ymm0, 8(%rsi,%ymm1,4){%k1}") \
+	X(720, AVX512, "i", "vpgatherdq (%rsi,%xmm1,4), %ymm0{%k1}") \
+	X(721, AVX512, "i", "vpscatterdq %ymm0, 8(%rsi,%xmm1,4){%k1}") \
+	X(722, AVX512, "j", "vpgatherqd (%rsi,%ymm1,4), %xmm0{%k1}") \
+	X(723, AVX512, "j", "vpscatterqd %xmm0, 8(%rsi,%ymm1,4){%k1}") \
+	X(724, AVX512, "j", "vpgatherqq (%rsi,%ymm1,4), %ymm0{%k1}") \
+	X(725, AVX512, "j", "vpscatterqq %ymm0, 8(%rsi,%ymm1,4){%k1}") \
+	X(726, AVX512, "i", "vgatherdps (%rsi,%ymm1,2), %ymm17{%k1}") \
+	X(727, AVX512, "i", "vscatterdps %ymm17, (%rsi,%ymm1,1){%k1}") \
+	X(728, AVX512, "i", "vgatherdpd (%rsi,%xmm1,2), %ymm17{%k1}") \
+	X(729, AVX512, "i", "vscatterdpd %ymm17, (%rsi,%xmm1,1){%k1}") \
+	X(730, AVX512, "j", "vgatherqps (%rsi,%ymm1,2), %xmm17{%k1}") \
+	X(731, AVX512, "j", "vscatterqps %xmm17, (%rsi,%ymm1,1){%k1}") \
+	X(732, AVX512, "j", "vgatherqpd (%rsi,%ymm1,2), %ymm17{%k1}") \
+	X(733, AVX512, "j", "vscatterqpd %ymm17, (%rsi,%ymm1,1){%k1}") \
+	X(734, AVX512, "i", "vpgatherdd (%rsi,%zmm1,4), %zmm0{%k1}") \
+	X(735, AVX512, "i", "vpscatterdd %zmm0, 8(%rsi,%zmm1,4){%k1}") \
+	X(736, AVX512, "i", "vpgatherdq (%rsi,%ymm1,4), %zmm0{%k1}") \
+	X(737, AVX512, "i", "vpscatterdq %zmm0, 8(%rsi,%ymm1,4){%k1}") \
+	X(738, AVX512, "j", "vpgatherqd (%rsi,%zmm1,4), %ymm0{%k1}") \
+	X(739, AVX512, "j", "vpscatterqd %ymm0, 8(%rsi,%zmm1,4){%k1}") \
+	X(740, AVX512, "j", "vpgatherqq (%rsi,%zmm1,4), %zmm0{%k1}") \
+	X(741, AVX512, "j", "vpscatterqq %zmm0, 8(%rsi,%zmm1,4){%k1}") \
+	X(742, AVX512, "i", "vgatherdps (%rsi,%zmm1,2), %zmm17{%k1}") \
+	X(743, AVX512, "i", "vscatterdps %zmm17, (%rsi,%zmm1,1){%k1}") \
+	X(744, AVX512, "i", "vgatherdpd (%rsi,%ymm1,2), %zmm17{%k1}") \
+	X(745, AVX512, "i", "vscatterdpd %zmm17, (%rsi,%ymm1,1){%k1}") \
+	X(746, AVX512, "j", "vgatherqps (%rsi,%zmm1,2), %ymm17{%k1}") \
+	X(747, AVX512, "j", "vscatterqps %ymm17, (%rsi,%zmm1,1){%k1}") \
+	X(748, AVX512, "j", "vgatherqpd (%rsi,%zmm1,2), %zmm17{%k1}") \
+	X(749, AVX512, "j", "vscatterqpd %zmm17, (%rsi,%zmm1,1){%k1}")
