@@ -244,3 +244,44 @@ describe('movdir64b', () => {
     expect(stores).toEqual([]);
   });
 });
+
+test('a gather that faults keeps what came before, and goes on with what its mask still chooses', () => {
+  const access = decodeAccess(Buffer.from('c4e26990040e', 'hex'))!; // vpgatherdd %xmm2, (%rsi,%xmm1), %xmm0
+  const [present, sse, size] = [512, 160, 4096];
+  const state = Buffer.alloc(size);
+  state.writeUInt32LE(2, present);
+  for (const n of [0, 1, 2, 3]) {
+    state.writeInt32LE(n * 4, sse + 16 + n * 4);
+    state.writeInt32LE(n === 1 ? 0 : -1, sse + 32 + n * 4);
+  }
+  const regs = Buffer.alloc(REGS_SIZE);
+  regs.writeBigUInt64LE(0x1000n, REGS.rsi);
+  const missing = { signal: 11, code: 1, address: 0x100cn };
+  const loads: bigint[] = [];
+  const outcome = emulate(access, {
+    regs,
+    vectors: {
+      get: (into) => state.copy(into),
+      set: (from) => {
+        state.set(from);
+        return 0;
+      },
+    },
+    memory: {
+      check: (address) => (address === missing.address ? missing : undefined),
+      flush: () => undefined,
+      load: (address) => {
+        loads.push(address);
+        return address + 1n;
+      },
+      store: () => expect.unreachable(),
+    },
+  });
+  const words = (register: number): number[] =>
+    [0, 4, 8, 12].map((at) => state.readInt32LE(sse + register * 16 + at));
+  expect(outcome).toEqual(missing);
+  expect(loads).toEqual([0x1000n, 0x1008n]);
+  expect(words(0)).toEqual([0x1001, 0, 0x1009, 0]);
+  expect(words(2)).toEqual([0, 0, 0, -1]);
+  expect(regs.readBigUInt64LE(REGS.rip)).toBe(0n);
+});
