@@ -33,7 +33,11 @@ bytes: 8192
 an IOAS, where stores wait: 0
 its number: 5
 the one after it: 6
-pages filled: 13 of 13
+a register: 0x10000ed
+SIGBUS ignored: 0
+which was: (nil)
+the register again: 0x10000ed
+pages filled: 15 of 15
 `;
 
 describe.for(ENVIRONMENTS)('$name', (environment) => {

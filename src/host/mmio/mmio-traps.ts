@@ -15,7 +15,7 @@ import { decodeAccess } from './mmio-decode.ts';
 import type { MemoryAccess } from './mmio-decode.ts';
 import { LentProcesses } from './lent.ts';
 import type { VectorState } from './stopped.ts';
-import { SigbusKeeper } from './sigbus.ts';
+import { ACTION_SIZE, SigbusKeeper } from './sigbus.ts';
 import { SEGV_ACCERR, SIGSEGV, type InstructionFault } from '../process/instruction-memory.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
@@ -23,7 +23,7 @@ import * as ptrace from '../sys/ptrace.ts';
 import { EVENT } from '../sys/ptrace.ts';
 import { interruptOn } from '../sys/ffi.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
-import { SIGBUS, SIGCHLD, SIGILL, SIGTRAP } from '../sys/numbers.ts';
+import { HOST_ERRNO, SIGBUS, SIGCHLD, SIGILL, SIGTRAP } from '../sys/numbers.ts';
 
 const LONGEST_INSTRUCTION = 15;
 const MAX_DECODED = 4096;
@@ -85,6 +85,7 @@ export class MmioTraps {
   changeSigbus(call: Notification, inject: () => Injection | number): Answer {
     const pid = this.#processOf(call.tid);
     if (!this.#sigbus.knows(pid)) return 'continue';
+    if (isActionSlow(call)) return -HOST_ERRNO.EFAULT; // its thread fills the page and makes the call again
     const thread = inject();
     if (typeof thread === 'number') return 'continue';
     const args = [0, 1, 2, 3].map((n) => call.arg(n));
@@ -300,4 +301,13 @@ export class MmioTraps {
     }
     return access;
   }
+}
+
+/** Of rt_sigaction: would the kernel wait for a program to copy what is new or what was? */
+function isActionSlow(call: Notification): boolean {
+  const memory = new RemoteMemory(call.tid);
+  const [to, from] = [call.arg(1), call.arg(2)];
+  const isSlow = (at: bigint, write: boolean): boolean =>
+    at !== 0n && memory.isSlow(at, ACTION_SIZE, write);
+  return isSlow(to, false) || isSlow(from, true);
 }

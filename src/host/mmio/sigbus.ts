@@ -24,7 +24,7 @@ import { syscallInstruction, ThreadCalls, type RemoteSyscall } from './thread-ca
 const PAGE = 4096;
 const PROT_READ_WRITE = 3;
 /** Of the kernel's struct sigaction: handler, flags, restorer, mask. */
-const ACTION_SIZE = 32;
+export const ACTION_SIZE = 32;
 /** Of a mask. */
 const MASK_SIZE = 8;
 /** Below the red zone. */
@@ -214,8 +214,11 @@ export class SigbusKeeper {
 function observe(disposition: Disposition, run: RemoteSyscall, tid: number): void {
   const { page } = disposition;
   const action = Buffer.alloc(ACTION_SIZE);
+  const memory = new RemoteMemory(tid, { isStopped: true });
+  // The page is the program's to lose: a thread that waits for it would keep us waiting.
+  if (memory.isSlow(page, ACTION_SIZE, true)) return;
   if (run(NR.rt_sigaction, SIGBUS, 0, page, MASK_SIZE) < 0) return;
-  if (new RemoteMemory(tid, { isStopped: true }).read(page, action)) return;
+  if (memory.read(page, action)) return;
   const wanted = action.readBigUInt64LE();
   if (wanted === page) return; // as before
   disposition.isReal = false;

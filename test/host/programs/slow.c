@@ -123,6 +123,25 @@ static void structs(void)
 	close(fd);
 }
 
+/* Of SIGBUS in a program with registers, whose meaning softiommu keeps. */
+static void signals(void)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info) };
+	int container = open("/dev/vfio/vfio", O_RDWR), group = open("/dev/vfio/0", O_RDWR), device;
+	struct { void *handler; unsigned long flags; void *restorer; uint64_t mask; } ignore = { SIG_IGN }, *old = slow("", 1);
+	volatile uint32_t *registers;
+
+	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
+	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
+	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0");
+	ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info);
+	registers = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device, info.offset);
+	SAY("a register", "%#x", registers[0]);
+	SHOW("SIGBUS ignored", syscall(SYS_rt_sigaction, SIGBUS, slow(&ignore, sizeof(ignore)), old, 8));
+	SAY("which was", "%p", old->handler);
+	SAY("the register again", "%#x", registers[0]);
+}
+
 int main(int argc, char **argv)
 {
 	if (begin(argc > 1 ? UFFD_USER_MODE_ONLY : 0)) {
@@ -131,6 +150,8 @@ int main(int argc, char **argv)
 	}
 	paths();
 	structs();
+	if (argc == 1)
+		signals();
 	SAY("pages filled", "%d of %d", filled, used);
 	return 0;
 }
