@@ -11,6 +11,7 @@ import { printable } from '../machine/description/wording.ts';
 import { versionNote } from '../machine/description/releases.ts';
 import { KNOWN_TYPES, Machine } from '../machine/machine.ts';
 import { PRESETS } from '../machine/description/presets.ts';
+import type { KnownNames } from '../plugin/shape.ts';
 import { complain } from './output.ts';
 import { blockFlags, deviceFlags, iommuFlag } from './machine-flags.ts';
 import { parseYaml, problemsText, readUserFile, type Places } from './user-file.ts';
@@ -26,17 +27,22 @@ export interface MachineChoice {
   readonly iommu?: readonly string[] | undefined;
   /** 'disk0,file=a.raw,mode=read-only'; added to the machine's. */
   readonly block?: readonly string[] | undefined;
+  /** Files of plugins. */
+  readonly plugin?: readonly string[] | undefined;
 }
 
+/** What comes with softiommu. */
+export const KNOWN: KnownNames = { ...KNOWN_TYPES, presets: PRESETS };
+
 /** The description only, unchecked against hardware. Throws UserMistake. */
-export function describeMachine(choice: MachineChoice): Source {
-  const source = readSource(choice.machine ?? 'preset:default');
-  const iommus = (choice.iommu ?? []).map(iommuFlag);
+export function describeMachine(choice: MachineChoice, known: KnownNames): Source {
+  const source = readSource(choice.machine ?? 'preset:default', known);
+  const iommus = (choice.iommu ?? []).map((text) => iommuFlag(text, known));
   const blocks = blockFlags(choice.block ?? []);
   const { input } = source;
   // What is no machine at all is refused as it stands in the file.
   const isKeys = typeof input === 'object' && !Array.isArray(input);
-  const devices = deviceFlags(choice.device ?? [], valueAt(input, ['devices']));
+  const devices = deviceFlags(choice.device ?? [], valueAt(input, ['devices']), known);
   if (!isKeys || devices.length + iommus.length + blocks.length === 0) return source;
   const own = Array.isArray(input.devices) ? input.devices : [];
   return {
@@ -57,13 +63,16 @@ export function describeMachine(choice: MachineChoice): Source {
  * The complete, checked description: plain data. Throws UserMistake with one line per problem; a kernel that is not known by
  * its version is told of.
  */
-export function resolveMachine(choice: MachineChoice): MachineDescription {
-  return resolveSource(choice).machine;
+export function resolveMachine(choice: MachineChoice, known?: KnownNames): MachineDescription {
+  return resolveSource(choice, known).machine;
 }
 /** The same, and where each key of it stands. */
-export function resolveSource(choice: MachineChoice): Places & { machine: MachineDescription } {
-  const source = describeMachine(choice);
-  const checked = parseDescription(source.input, KNOWN_TYPES);
+export function resolveSource(
+  choice: MachineChoice,
+  known: KnownNames = KNOWN,
+): Places & { machine: MachineDescription } {
+  const source = describeMachine(choice, known);
+  const checked = parseDescription(source.input, known);
   if ('problems' in checked) throw new UserMistake(problemsText(checked.problems, source));
   const { description: machine } = checked;
   const note = versionNote(machine.kernel);
@@ -72,8 +81,18 @@ export function resolveSource(choice: MachineChoice): Places & { machine: Machin
 }
 
 /** Build the machine. Throws as resolveMachine. */
-export function loadMachine(choice: MachineChoice): Machine {
-  return new Machine(resolveMachine(choice));
+export function loadMachine(choice: MachineChoice, known: KnownNames = KNOWN): Machine {
+  const { devices, iommus } = known;
+  return new Machine(resolveMachine(choice, known), { deviceTypes: devices, iommuTypes: iommus });
+}
+
+/** What can be named in a machine with these plugins. Rejects with UserMistake for what is no plugin. */
+export async function namesWith(plugins: readonly string[] = []): Promise<KnownNames> {
+  if (plugins.length === 0) return KNOWN;
+  const { loadPlugins } = await import('../host/launch/plugins.ts');
+  const loaded = await loadPlugins(plugins, KNOWN, complain);
+  if ('problem' in loaded) throw new UserMistake(loaded.problem);
+  return loaded.known;
 }
 
 /** A machine as a person wrote it, and where each key of it stands. */
@@ -104,16 +123,16 @@ function blockPlace(
   return n < 0 ? undefined : `--block (number ${n + 1})`;
 }
 
-function readSource(name: string): Source {
+function readSource(name: string, { presets }: KnownNames): Source {
   if (name.startsWith('preset:')) {
     const key = name.slice('preset:'.length);
-    if (!Object.hasOwn(PRESETS, key)) {
-      const names = Object.keys(PRESETS).sort().join(', ');
+    if (!Object.hasOwn(presets, key)) {
+      const names = Object.keys(presets).sort().join(', ');
       throw new UserMistake(`there is no ${printable(name)}; presets: ${names}`);
     }
-    return { input: PRESETS[key]!.machine, place: () => name };
+    return { input: presets[key]!.machine, place: () => name };
   }
-  if (Object.hasOwn(PRESETS, name) && !existsSync(name)) {
+  if (Object.hasOwn(presets, name) && !existsSync(name)) {
     throw new UserMistake(`there is no machine file ${name}; the preset is preset:${name}`);
   }
   return parseMachineText(readUserFile(name, 'machine file'), name);

@@ -1,10 +1,10 @@
 /** What the flags --device, --iommu and --block say, as entries of a machine file. Mistakes are UserMistakes. */
 import type { Option, OptionTable } from '../base/options.ts';
 import { BLOCK_KEYS, type BlockDescription } from '../machine/description/blocks.ts';
+import type { HardwareTypes } from '../machine/description/entries.ts';
 import type { IommuDescription, MachineInput } from '../machine/description/description.ts';
 import { valueAt } from '../machine/description/shape-problems.ts';
 import { given, printable } from '../machine/description/wording.ts';
-import { KNOWN_TYPES } from '../machine/machine.ts';
 import { UserMistake } from './user-mistake.ts';
 
 type DeviceEntry = NonNullable<MachineInput['devices']>[number];
@@ -13,10 +13,14 @@ type DeviceEntry = NonNullable<MachineInput['devices']>[number];
 const DEVICE_FLAG_KEYS = ['bdf', 'driver', 'iommu'] as const;
 
 /** Each as the entry of a machine file it stands for; `devices`: what the file has, whatever that is. */
-export function deviceFlags(texts: readonly string[], devices: unknown): DeviceEntry[] {
+export function deviceFlags(
+  texts: readonly string[],
+  devices: unknown,
+  types: HardwareTypes,
+): DeviceEntry[] {
   const asked = texts.flatMap((text) => /,bdf=([^,]*)/.exec(text)?.[1] ?? []);
   const taken = new Set([...addressesIn(devices), ...asked]);
-  return texts.map((text) => deviceFlag(text, taken));
+  return texts.map((text) => deviceFlag(text, taken, types));
 }
 /** Name and description of each. */
 export function blockFlags(texts: readonly string[]): [string, BlockDescription][] {
@@ -24,8 +28,8 @@ export function blockFlags(texts: readonly string[]): [string, BlockDescription]
 }
 
 /** `taken`: addresses that other devices have. */
-function deviceFlag(text: string, taken: Set<string>): DeviceEntry {
-  const known = KNOWN_TYPES.devices.get(text.split(',')[0]!);
+function deviceFlag(text: string, taken: Set<string>, types: HardwareTypes): DeviceEntry {
+  const known = types.devices.get(text.split(',')[0]!);
   const table: OptionTable = known?.options ?? {};
   const { head: type, pairs } = splitFlag('--device', text, (key) => isList(table[key]));
   const allowed = [...DEVICE_FLAG_KEYS, ...Object.keys(table)];
@@ -87,13 +91,13 @@ function blockFlag(text: string, n: number, all: readonly string[]): [string, Bl
 }
 
 /** 'intel,width=39' */
-export function iommuFlag(text: string): IommuDescription {
+export function iommuFlag(text: string, types: HardwareTypes): IommuDescription {
   const { head: type, pairs } = splitFlag('--iommu', text);
-  const known = KNOWN_TYPES.iommus.get(type);
+  const known = types.iommus.get(type);
   if (!known) {
-    const types = [...KNOWN_TYPES.iommus.keys()].join(', ');
+    const allowed = [...types.iommus.keys()].join(', ');
     throw new UserMistake(
-      `--iommu ${printable(text)}: unknown type ${given(type)}; allowed: ${types}`,
+      `--iommu ${printable(text)}: unknown type ${given(type)}; allowed: ${allowed}`,
     );
   }
   knownKeys('--iommu', text, pairs, ['name', ...Object.keys(known.options)]);

@@ -1,4 +1,4 @@
-/** The machine of a command: the same four options everywhere. */
+/** The machine of a command: the same options everywhere. */
 import { Option } from '@commander-js/extra-typings';
 
 function collect(value: string, before: string[] | undefined): string[] {
@@ -25,4 +25,10 @@ export const blockOption = () =>
   new Option(
     '--block <spec>',
     'add storage: NAME,memory=SIZE or NAME,file=PATH[,mode=MODE][,size=SIZE]; may be repeated',
+  ).argParser(collect);
+/** `--plugin`, any number of times: types and presets of the user's own. */
+export const pluginOption = () =>
+  new Option(
+    '--plugin <file>',
+    'module with devices, IOMMUs and presets of your own; runs with your rights; may be repeated',
   ).argParser(collect);

@@ -11,6 +11,7 @@ export interface RunFlags {
   readonly device?: string[];
   readonly iommu?: string[];
   readonly block?: string[];
+  readonly plugin?: string[];
   readonly trace?: string | true;
   readonly selftest?: true;
   readonly mode?: 'namespace' | 'traps';
@@ -25,6 +26,7 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
   const { machine, blockFiles } = await machineOf(flags);
   return {
     blockFiles,
+    plugins: flags.plugin ?? [],
     argv,
     machine: flags.selftest ? withSelftest(machine) : machine,
     trace: flags.trace === true ? '-' : flags.trace,
@@ -44,11 +46,11 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
 
 /** Readers of machine files and checkers of what they say are loaded for a run that says something. */
 async function machineOf(choice: MachineChoice): Promise<Pick<RunPlan, 'machine' | 'blockFiles'>> {
-  const { machine: file, device = [], iommu = [], block = [] } = choice;
-  const saysNothing = device.length + iommu.length + block.length === 0;
+  const { machine: file, device = [], iommu = [], block = [], plugin = [] } = choice;
+  const saysNothing = device.length + iommu.length + block.length + plugin.length === 0;
   if (file === undefined && saysNothing) return { machine: DEFAULT_MACHINE, blockFiles: [] };
-  const { resolveSource } = await import('./machine-file.ts');
-  const { machine, place } = resolveSource(choice);
+  const { namesWith, resolveSource } = await import('./machine-file.ts');
+  const { machine, place } = resolveSource(choice, await namesWith(plugin));
   const { openBlockFiles } = await import('../host/launch/block-files.ts');
   const opened = openBlockFiles(machine.blocks);
   if ('files' in opened) return { machine, blockFiles: opened.files };

@@ -1,7 +1,13 @@
 /** `softiommu run -- PROGRAM ARGS…`: an unmodified program on the simulated machine. */
 import { Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
 import { U64_MAX } from '../../base/u64.ts';
-import { blockOption, deviceOption, iommuOption, machineOption } from '../machine-options.ts';
+import {
+  blockOption,
+  deviceOption,
+  iommuOption,
+  machineOption,
+  pluginOption,
+} from '../machine-options.ts';
 import { complain } from '../output.ts';
 import { withUsage } from '../usage.ts';
 
@@ -56,6 +62,7 @@ export function runCommand() {
     .addOption(deviceOption())
     .addOption(iommuOption())
     .addOption(blockOption())
+    .addOption(pluginOption())
     .option(
       `${TRACE} [=file]`,
       'show the calls, DMA and faults: on standard error, or with =FILE in a file; JSON lines if it ends in .jsonl',

@@ -3,30 +3,42 @@ import { isAbsolute, join, relative } from 'node:path';
 import { Command } from '@commander-js/extra-typings';
 import { PACKAGE } from '../../host/sys/package-files.ts';
 import { describeTree } from '../../insight/views/tree.ts';
-import { PRESETS } from '../../machine/description/presets.ts';
-import { KNOWN_TYPES } from '../../machine/machine.ts';
-import { loadMachine, resolveMachine, type MachineChoice } from '../machine-file.ts';
+import type { KnownNames } from '../../plugin/shape.ts';
+import {
+  KNOWN,
+  loadMachine,
+  namesWith,
+  resolveMachine,
+  type MachineChoice,
+} from '../machine-file.ts';
 import { machineText } from '../machine-text.ts';
-import { blockOption, deviceOption, iommuOption, machineOption } from '../machine-options.ts';
+import {
+  blockOption,
+  deviceOption,
+  iommuOption,
+  machineOption,
+  pluginOption,
+} from '../machine-options.ts';
 import { print } from '../output.ts';
 import { withUsage } from '../usage.ts';
 
 /** The text of the command; throws UserMistake for a machine that cannot be. */
-export function topologyText(choice: MachineChoice): string {
-  return describeTree(loadMachine(choice));
+export function topologyText(choice: MachineChoice, known?: KnownNames): string {
+  return describeTree(loadMachine(choice, known));
 }
 
 /** The machine file that makes this machine; throws as topologyText. */
-export function printedMachine(choice: MachineChoice): string {
+export function printedMachine(choice: MachineChoice, known: KnownNames = KNOWN): string {
   const flags = [
     ...(choice.device ?? []).map((spec) => ` --device ${spec}`),
     ...(choice.iommu ?? []).map((spec) => ` --iommu ${spec}`),
     ...(choice.block ?? []).map((spec) => ` --block ${spec}`),
+    ...(choice.plugin ?? []).map((file) => ` --plugin ${file}`),
   ];
-  return machineText(resolveMachine(choice), {
+  return machineText(resolveMachine(choice, known), {
     source: (choice.machine ?? 'preset:default') + flags.join(''),
     schema: schemaPath(process.cwd()),
-    types: KNOWN_TYPES,
+    types: known,
   });
 }
 
@@ -38,9 +50,9 @@ function schemaPath(directory: string): string {
 }
 
 /** The presets with their summaries, one a line, sorted by name. */
-export function presetList(): string {
-  const width = Math.max(...Object.keys(PRESETS).map((name) => name.length));
-  const lines = Object.entries(PRESETS)
+export function presetList({ presets }: KnownNames = KNOWN): string {
+  const width = Math.max(...Object.keys(presets).map((name) => name.length));
+  const lines = Object.entries(presets)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, { summary }]) => `preset:${name.padEnd(width)}  ${summary}`);
   return lines.join('\n') + '\n';
@@ -54,11 +66,13 @@ export function topologyCommand() {
     .addOption(deviceOption())
     .addOption(iommuOption())
     .addOption(blockOption())
+    .addOption(pluginOption())
     .option('--print', 'print the machine file that makes this machine')
     .option('--presets', 'list the presets')
-    .action((options) => {
-      if (options.presets) print(presetList());
-      else print(options.print ? printedMachine(options) : topologyText(options));
+    .action(async (options) => {
+      const known = await namesWith(options.plugin);
+      if (options.presets) print(presetList(known));
+      else print(options.print ? printedMachine(options, known) : topologyText(options, known));
     });
   return withUsage(command);
 }

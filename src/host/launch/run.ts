@@ -31,6 +31,8 @@ export interface RunPlan {
   readonly memlock?: bigint | undefined;
   readonly launch: LaunchOptions;
   readonly wait: Wait;
+  /** Files of plugins. */
+  readonly plugins: readonly string[];
   /** Files of block devices, open. */
   readonly blockFiles: readonly BlockFile[];
 }

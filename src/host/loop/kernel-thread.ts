@@ -17,7 +17,8 @@ import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
 import { STATUS_FAILED, type KernelPlan, type RunNews, type RunResult } from '../launch/run.ts';
 import { TurnSign } from '../launch/watchdog.ts';
-import type { Machine } from '../../machine/machine.ts';
+import type { HardwareTypes } from '../../machine/description/entries.ts';
+import { KNOWN_TYPES, type Machine } from '../../machine/machine.ts';
 import { isJsonl, openTrace } from '../launch/trace-file.ts';
 import { BlockDisks } from './block-disks.ts';
 import { buildMachine, type RunOutput } from './run-machine.ts';
@@ -29,10 +30,11 @@ function warn(text: string): void {
   writeAll(STDERR, `softiommu: ${text}\n`);
 }
 
-function main(plan: KernelPlan): RunResult {
+function main(plan: KernelPlan, types: HardwareTypes): RunResult {
   const storage = plan.blocks && new BlockDisks(plan.blocks);
   const built = buildMachine(plan.machine, {
     warn,
+    types,
     disks: storage?.disks ?? new Map(),
     traceFd: plan.trace === undefined ? undefined : openTrace(plan.trace),
     view: viewFor(plan.trace),
@@ -100,9 +102,11 @@ function viewFor(file: string | undefined): RunOutput['view'] {
   return (machine, print) => textView(print, firstWalks(machine));
 }
 
-function outcome(): RunResult {
+async function outcome(plan: KernelPlan): Promise<RunResult> {
   try {
-    return main(workerData as KernelPlan); // cast: what run.ts starts the thread with
+    const types = await typesOf(plan.plugins);
+    if ('problem' in types) return { kind: 'failed', message: types.problem };
+    return main(plan, types);
   } catch (error) {
     if (error instanceof HostError) return { kind: 'failed', message: error.message };
     const shortage = shortageOf(error);
@@ -111,8 +115,15 @@ function outcome(): RunResult {
     return { kind: 'failed', message: `bug in the host layer: ${text}` };
   }
 }
+/** What comes with softiommu, and what plugins add. */
+async function typesOf(plugins: readonly string[]): Promise<HardwareTypes | { problem: string }> {
+  if (plugins.length === 0) return KNOWN_TYPES;
+  const { loadPlugins } = await import('../launch/plugins.ts');
+  const loaded = await loadPlugins(plugins, { ...KNOWN_TYPES, presets: {} }, warn);
+  return 'problem' in loaded ? loaded : loaded.known;
+}
 /** To the main thread. */
 function tell(news: RunNews): void {
   parentPort?.postMessage(news);
 }
-tell(outcome());
+tell(await outcome(workerData as KernelPlan)); // cast: what run.ts starts the thread with

@@ -2,6 +2,7 @@
 import { closeSync, existsSync } from 'node:fs';
 import { release } from 'node:os';
 import type { TraceView } from '../../insight/views/text.ts';
+import type { HardwareTypes } from '../../machine/description/entries.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import type { BlockBacking } from '../../machine/hardware/blocks.ts';
 import { Machine } from '../../machine/machine.ts';
@@ -18,6 +19,8 @@ export interface RunOutput {
   readonly view: (machine: Machine, print: (line: string) => void) => TraceView;
   /** Block devices on files of the host, by name. */
   readonly disks: ReadonlyMap<string, BlockBacking>;
+  /** What its description names. */
+  readonly types: HardwareTypes;
 }
 
 /** A machine and its trace, which ends when it is closed. */
@@ -44,6 +47,8 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
     // As after a udev rule that gives the devices to the user of the run.
     owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
     hostText,
+    deviceTypes: output.types.devices,
+    iommuTypes: output.types.iommus,
     host: { blocks: output.disks },
     ...moduleDirectory(),
     newSharedPages: (length) => HostPages.create(length),

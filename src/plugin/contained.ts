@@ -1,0 +1,191 @@
+/**
+ * Device models of a plugin, with their exceptions caught where the machine calls them: named with the plugin, the type
+ * and the call, and answered as a bus answers where no device is. Loads give ones, stores do nothing, what was started
+ * does not go on; the machine does.
+ */
+import { Clock } from '../base/clock.ts';
+import type { BlockBacking, Completion, HostServices } from '../devices/host-services.ts';
+import type { DeviceModel, DevicePort, DeviceState, DeviceType } from '../devices/port.ts';
+
+/** Told of the first exception of each call. */
+export type Tell = (message: string) => void;
+
+/** The type, whose devices throw nothing. `plugin`: how people call it. */
+export function containedType(type: DeviceType, plugin: string, tell: Tell): DeviceType {
+  const told = new Set<string>();
+  const catching: Catching = (call, run, instead) => {
+    try {
+      return run();
+    } catch (error) {
+      if (!told.has(call)) tell(`plugin ${plugin}: ${type.type}.${call}: ${reason(error)}`);
+      told.add(call);
+      return instead;
+    }
+  };
+  return {
+    ...type,
+    create: (port, options) =>
+      catching(
+        'create',
+        () => containedModel(type.create(containedPort(port, catching), options), catching),
+        ABSENT,
+      ),
+  };
+}
+
+type Catching = <T>(call: string, run: () => T, instead: T) => T;
+
+/** The message, and where it was thrown. */
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const [, at] = /\n\s+(at .*)/.exec(error.stack ?? '') ?? [];
+  return at === undefined ? error.message : `${error.message} (${at.trim()})`;
+}
+
+function ones(width: number): bigint {
+  return (1n << BigInt(8 * width)) - 1n;
+}
+/** In place of a device that could not be made. */
+const ABSENT: DeviceModel = {
+  powerOn: () => undefined,
+  reset: () => undefined,
+  mmioRead: (_bar, _offset, width) => ones(width),
+  mmioWrite: () => undefined,
+  state: () => ({}),
+  restore: () => undefined,
+};
+
+function containedModel(model: DeviceModel, catching: Catching): DeviceModel {
+  const run = (call: string, work: () => void): void => catching(call, work, undefined);
+  return {
+    powerOn: () => run('powerOn', () => model.powerOn()),
+    reset: (kind) => run('reset', () => model.reset(kind)),
+    mmioRead: (bar, offset, width) =>
+      catching('mmioRead', () => model.mmioRead(bar, offset, width), ones(width)),
+    mmioWrite: (bar, offset, width, value) =>
+      run('mmioWrite', () => model.mmioWrite(bar, offset, width, value)),
+    state: () => catching<DeviceState>('state', () => model.state(), {}),
+    restore: (state) => run('restore', () => model.restore(state)),
+    close: () => run('close', () => model.close?.()),
+    registerName: (bar, offset) =>
+      catching('registerName', () => model.registerName?.(bar, offset), undefined),
+    ...(model.mmioWrite64 && {
+      mmioWrite64: (bar, offset, bytes) =>
+        run('mmioWrite64', () => model.mmioWrite64?.(bar, offset, bytes)),
+    }),
+    ...(model.virtualFunction && {
+      virtualFunction: (index, port) =>
+        catching(
+          'virtualFunction',
+          () => {
+            const own = model.virtualFunction?.(index, containedPort(port, catching));
+            return own ? containedModel(own, catching) : ABSENT;
+          },
+          ABSENT,
+        ),
+    }),
+  };
+}
+
+/** The same port; what the model is called back with is caught as well. */
+function containedPort(port: DevicePort, catching: Catching): DevicePort {
+  const { ats, config } = port;
+  const run = (call: string, work: () => void): void => catching(call, work, undefined);
+  return {
+    dma: port.dma,
+    irq: port.irq,
+    clock: new ContainedClock(port.clock, run),
+    ats: ats && {
+      get enabled() {
+        return ats.enabled;
+      },
+      get pagesEnabled() {
+        return ats.pagesEnabled;
+      },
+      translate: (at, options) => ats.translate(at, options),
+      requestPage: (request, respond) =>
+        ats.requestPage(request, (code) => run('an answer to a page request', () => respond(code))),
+    },
+    config: {
+      name: config.name,
+      is: (what) => config.is(what),
+      set: (offset, value) => config.set(offset, value),
+      watch: (what, hear) => config.watch(what, (on) => run('config.watch', () => hear(on))),
+      get virtualFunctions() {
+        return config.virtualFunctions;
+      },
+    },
+    host: containedHost(port.host, run),
+  };
+}
+
+type Run = (call: string, work: () => void) => void;
+
+/** The machine's clock, as one device uses it. */
+class ContainedClock extends Clock {
+  readonly #clock: Clock;
+  readonly #run: Run;
+
+  constructor(clock: Clock, run: Run) {
+    super();
+    this.#clock = clock;
+    this.#run = run;
+  }
+  override get nowNs(): number {
+    return this.#clock.nowNs;
+  }
+  override after(delayNs: number, work: () => void): Disposable {
+    return this.#clock.after(delayNs, () => this.#run('a timer', work));
+  }
+  override get nextDeadlineNs(): number | undefined {
+    return this.#clock.nextDeadlineNs;
+  }
+}
+
+function containedHost(host: HostServices, run: Run): HostServices {
+  const caught = (done: Completion): Completion => {
+    return (rc) => run('the end of work at a block device', () => done(rc));
+  };
+  return {
+    block: (name) => containedBlock(host.block(name), caught),
+    chardev(name) {
+      const inner = host.chardev(name);
+      return {
+        write: (from, done) => inner.write(from, caught(done)),
+        listen: (receive) => inner.listen((bytes) => run('a byte stream', () => receive(bytes))),
+      };
+    },
+    wire(name) {
+      const inner = host.wire(name);
+      return {
+        get carrier() {
+          return inner.carrier;
+        },
+        power: (alive) => inner.power(alive),
+        send: (frames) => inner.send(frames),
+        listen: (receiver) =>
+          inner.listen({
+            receive: (frames, lost) => run('a wire', () => receiver.receive(frames, lost)),
+            carrier: (alive) => run('a wire', () => receiver.carrier(alive)),
+          }),
+        state: () => inner.state(),
+        restore: (state) => inner.restore(state),
+      };
+    },
+  };
+}
+function containedBlock(
+  inner: BlockBacking,
+  caught: (done: Completion) => Completion,
+): BlockBacking {
+  return {
+    length: inner.length,
+    isReadOnly: inner.isReadOnly,
+    read: (at, into, done) => inner.read(at, into, caught(done)),
+    write: (at, from, done) => inner.write(at, from, caught(done)),
+    zero: (at, length, done) => inner.zero(at, length, caught(done)),
+    flush: (done) => inner.flush(caught(done)),
+    ...(inner.state && { state: () => inner.state?.() ?? {} }),
+    ...(inner.restore && { restore: (state: object) => inner.restore?.(state) }),
+  };
+}
