@@ -4,5 +4,8 @@ export {
   plugInto,
   Segment,
   type AskedPage,
+  type FakeTransfer,
   type FakeWorld,
 } from './devices/fake-port.ts';
+export { deviceCases, type DeviceSuiteOptions } from './devices/device-suite.ts';
+export type { DeviceCase, DeviceRig, DeviceWorkload } from './devices/suite-rig.ts';

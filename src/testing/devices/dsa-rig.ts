@@ -1,5 +1,6 @@
 /** A data streaming accelerator in a port of its own, and descriptors for it. */
-import { plugInto } from './fake-port.ts';
+import type { DeviceModel } from '../../devices/port.ts';
+import { plugInto, type FakePort } from './fake-port.ts';
 import {
   CMD,
   dsa,
@@ -44,14 +45,18 @@ export function dsaDescriptor(wanted: Wanted = {}): Uint8Array {
 }
 
 export function dsaRig(options: Record<string, number> = {}) {
-  const { device, port } = plugInto(dsa, options, { memory: 0x4_0000 });
-  const read = (at: number, width = 4): bigint => device.mmioRead(0, at, width);
-  const write = (at: number, value: number | bigint, width = 4): void =>
-    device.mmioWrite(0, at, width, BigInt(value));
-  port.memory.set(
+  const rig = plugInto(dsa, options, { memory: 0x4_0000 });
+  rig.port.memory.set(
     Array.from({ length: 4096 }, (_, n) => n * 7 + 1),
     SRC,
   );
+  return dsaDriver(rig);
+}
+/** What a driver of it does. */
+export function dsaDriver({ device, port }: { device: DeviceModel; port: FakePort }) {
+  const read = (at: number, width = 4): bigint => device.mmioRead(0, at, width);
+  const write = (at: number, value: number | bigint, width = 4): void =>
+    device.mmioWrite(0, at, width, BigInt(value));
   return {
     device,
     port,

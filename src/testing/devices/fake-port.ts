@@ -51,6 +51,15 @@ export interface AskedPage {
   readonly respond: (code: number) => void;
 }
 
+/** A piece of a transfer. */
+export interface FakeTransfer {
+  readonly what: 'read' | 'write';
+  readonly at: bigint;
+  /** Bytes that were asked for, and those that moved. */
+  readonly length: number;
+  readonly moved: Uint8Array;
+}
+
 /** A port, and what came out of it. */
 export class FakePort implements DevicePort {
   /** Addresses are offsets in it; beyond its end is EFAULT. */
@@ -62,6 +71,10 @@ export class FakePort implements DevicePort {
   pin = false;
   /** Transfers in order: 'read 1000', 'write 2000'. */
   readonly touched: string[] = [];
+  /** The same, with lengths, and what was read or is written. */
+  hear: ((transfer: FakeTransfer) => void) | undefined;
+  /** Shall this one be refused? Asked before it moves anything; they are counted from 0. */
+  refuses: ((transfer: number) => boolean) | undefined;
   /** What the device wrote into its own registers in configuration space, by offset. */
   readonly configured = new Map<number, number>();
   /** Pages asked for, with the way to answer. */
@@ -69,6 +82,7 @@ export class FakePort implements DevicePort {
   readonly host: DevicePort['host'];
   /** Virtual functions that are on, as software has it. */
   virtualFunctions = 0;
+  #transfers = 0;
   readonly #on = new Set<ConfigSwitch>(['busMaster', 'memoryDecode', 'power', 'messages']);
   readonly #watchers = new Set<(what: ConfigSwitch, on: boolean) => void>();
 
@@ -127,11 +141,14 @@ export class FakePort implements DevicePort {
     for (const piece of pieces) {
       this.touched.push(`${what} ${piece.at.toString(16)}`);
       if (!this.#on.has('busMaster')) return refuse(EFAULT, 'bus mastering is off');
+      if (this.refuses?.(this.#transfers++)) return refuse(EFAULT, 'the test refuses it');
       // As on a bus: what lies before the place that is refused has moved.
       const inside =
         Number(piece.at) >= this.memory.length ? 0 : this.memory.length - Number(piece.at);
       const length = Math.min(piece.length, inside);
-      if (length > 0) move(Number(piece.at), bytes.subarray(done, done + length));
+      const moved = bytes.subarray(done, done + Math.max(length, 0));
+      if (length > 0) move(Number(piece.at), moved);
+      this.hear?.({ what, at: piece.at, length: piece.length, moved });
       done += length;
       this.dma.moved = done;
       if (length < piece.length) {

@@ -1,0 +1,139 @@
+/**
+ * What every device model keeps, as cases with names: for the models that come with softiommu and for those of users.
+ * It needs no test runner: a case throws where the model is wrong.
+ *
+ * What a model does is only seen while somebody drives it: a workload is a driver of a few lines. Random register
+ * programs drive it as a program does that has gone astray.
+ */
+import type { DeviceModel, DeviceType, ResetKind } from '../../devices/port.ts';
+import type { RegisterSpec } from '../../devices/unit/registers.ts';
+import { plugInto } from './fake-port.ts';
+import { randomProgramCase } from './random-registers.ts';
+import { insist, insistEqual } from './insist.ts';
+import {
+  barsOf,
+  insistSameFuture,
+  LONG_NS,
+  LOOKED_AT,
+  registersOf,
+  type DeviceCase,
+  type DeviceWorkload,
+} from './suite-rig.ts';
+import { workloadCases } from './workload-cases.ts';
+
+/** What is known of a type besides what it declares. */
+export interface DeviceSuiteOptions {
+  readonly workload?: DeviceWorkload;
+  /** Random register programs. Default 1000. */
+  readonly programs?: number;
+  /** Registers that do not have their declared value after power-on, with the reason. */
+  readonly live?: Readonly<Record<string, string>>;
+  readonly seed?: number;
+}
+
+const RESETS: readonly ResetKind[] = ['flr', 'function', 'bus'];
+/** All cases for a type. */
+export function deviceCases(type: DeviceType, options: DeviceSuiteOptions = {}): DeviceCase[] {
+  return [
+    { name: 'two devices are equal at power-on', run: () => equalAtPowerOn(type) },
+    {
+      name: 'registers have their declared values at power-on',
+      run: () => declaredValues(type, options.live ?? {}),
+    },
+    { name: 'two halves are one register', run: () => halves(type) },
+    { name: 'a load gives no more than its width', run: () => widths(type) },
+    ...RESETS.map((kind) => ({
+      name: `a reset (${kind}) brings back power-on and stops what was in progress`,
+      run: () => resets(type, kind),
+    })),
+    { name: 'a state is a copy that can be cloned', run: () => stateIsCopy(type) },
+    { name: 'a restored state has the same future', run: () => sameFuture(type) },
+    randomProgramCase(type, options.programs ?? 1000, options.seed ?? 1),
+    ...(options.workload ? workloadCases(type, options.workload) : []),
+  ];
+}
+
+/** Every register at its places, with the number of its element. */
+function* placesOf(type: DeviceType): Generator<[bar: number, name: string, spec: RegisterSpec]> {
+  for (const { bar, table } of type.registers ?? []) {
+    for (const [name, spec] of Object.entries(table)) yield [bar, name, spec];
+  }
+}
+/** A different value into every place that takes one. */
+function scribble(type: DeviceType, device: DeviceModel): void {
+  let value = 1n;
+  for (const { index, size } of barsOf(type)) {
+    for (let at = 0; at < Math.min(size, LOOKED_AT); at += 4) {
+      device.mmioWrite(index, at, 4, (value += 2n));
+    }
+  }
+}
+
+function equalAtPowerOn(type: DeviceType): void {
+  const [a, b] = [plugInto(type), plugInto(type)];
+  insistEqual(a.device.state(), b.device.state(), 'states');
+  insistEqual(registersOf(type, a.device), registersOf(type, b.device), 'registers');
+  insistEqual([a.port.touched, a.port.messages, a.port.pin], [[], [], false], 'what came out');
+}
+function declaredValues(type: DeviceType, live: Readonly<Record<string, string>>): void {
+  for (const [bar, name, { offset, width, reset, access }] of placesOf(type)) {
+    if (reset === undefined || access === 'wo' || name in live) continue;
+    const { device } = plugInto(type);
+    insistEqual(device.mmioRead(bar, offset, width), BigInt(reset), `${name} at power-on`);
+  }
+}
+/** A register of 8 bytes that answers its halves at all answers as one. */
+function halves(type: DeviceType): void {
+  for (const [bar, name, { offset, width, access }] of placesOf(type)) {
+    if (width !== 8 || access === 'wo') continue;
+    const { device } = plugInto(type);
+    const whole = device.mmioRead(bar, offset, 8);
+    const fresh = plugInto(type).device;
+    const [low, high] = [fresh.mmioRead(bar, offset, 4), fresh.mmioRead(bar, offset + 4, 4)];
+    if (high === 0xffff_ffffn && whole >> 32n !== high) continue; // no half is there
+    insistEqual(low | (high << 32n), whole, `halves of ${name}`);
+  }
+}
+function widths(type: DeviceType): void {
+  const { device } = plugInto(type);
+  for (const { index, size } of barsOf(type)) {
+    for (let at = 0; at < Math.min(size, 0x1000); at += 8) {
+      for (const width of [1, 2, 4, 8]) {
+        const value = device.mmioRead(index, at, width);
+        const fits = value >= 0n && value < 1n << BigInt(8 * width);
+        insist(fits, `${width} bytes at ${at} of BAR ${index} read ${value}`);
+      }
+    }
+  }
+}
+function resets(type: DeviceType, kind: ResetKind): void {
+  const { device, port } = plugInto(type);
+  const before = [device.state(), registersOf(type, device)];
+  device.reset(kind); //                      loads may have changed something
+  const state = structuredClone(device.state());
+  scribble(type, device);
+  const sent = port.messages.length;
+  port.touched.length = 0;
+  device.reset(kind);
+  port.clock.advance(LONG_NS);
+  insistEqual(device.state(), state, 'the state');
+  insistEqual([device.state(), registersOf(type, device)], before, 'the registers');
+  insistEqual([port.messages.length, port.touched, port.pin], [sent, [], false], 'what came out');
+}
+function stateIsCopy(type: DeviceType): void {
+  const { device } = plugInto(type);
+  const before = device.state();
+  const kept = structuredClone(before);
+  scribble(type, device);
+  insistEqual(before, kept, 'a state, after the device went on');
+}
+function sameFuture(type: DeviceType): void {
+  const old = plugInto(type);
+  scribble(type, old.device);
+  old.port.clock.advance(1_000);
+  const fresh = plugInto(type);
+  fresh.port.memory.set(old.port.memory);
+  fresh.device.restore(structuredClone(old.device.state()));
+  insistEqual(fresh.device.state(), old.device.state(), 'the state');
+  insistSameFuture(type, old, fresh);
+}

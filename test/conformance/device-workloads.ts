@@ -1,0 +1,162 @@
+/** What the shared suite drives devices with: a driver of a few lines for each type that moves something. */
+import { ATS_REG } from '../../src/devices/ats-testdev/ats-testdev.ts';
+import { CMD, dsa, FLAG, OP } from '../../src/devices/dsa/dsa.ts';
+import { EDU_BUFFER, EDU_REG } from '../../src/devices/edu/edu.ts';
+import { CTL, DMA_DESCRIPTOR, IOAT_REG, ioat } from '../../src/devices/ioat/ioat.ts';
+import type { DeviceRig, DeviceWorkload } from '../../src/testing/index.ts';
+import { configureDsa, dsaDescriptor, dsaDriver } from '../../src/testing/devices/dsa-rig.ts';
+import { insistEqual } from '../../src/testing/devices/insist.ts';
+
+const SRC = 0x4000;
+const DST = 0x8000;
+
+function fill({ port }: DeviceRig, at: number, length: number): void {
+  for (let n = 0; n < length; n++) port.memory[at + n] = (n * 7 + at + 1) & 0xff;
+}
+function insistCopied({ port }: DeviceRig, from: number, to: number, length: number): void {
+  const bytes = (at: number): Uint8Array => port.memory.slice(at, at + length);
+  insistEqual(bytes(to), bytes(from), `${length} bytes at 0x${to.toString(16)}`);
+}
+const store = ({ device }: DeviceRig, at: number, width: number, value: number | bigint): void =>
+  device.mmioWrite(0, at, width, BigInt(value));
+
+function eduTransfer(rig: DeviceRig, from: number, to: number, command: number): void {
+  store(rig, EDU_REG.dmaSource, 8, from);
+  store(rig, EDU_REG.dmaDestination, 8, to);
+  store(rig, EDU_REG.dmaCount, 8, 256);
+  store(rig, EDU_REG.dmaCommand, 4, command);
+}
+const edu: DeviceWorkload = {
+  reach: [
+    [SRC, SRC + 256],
+    [DST, DST + 256],
+  ],
+  steps: [
+    (rig) => {
+      fill(rig, SRC, 256);
+      eduTransfer(rig, SRC, EDU_BUFFER, 0x1);
+    },
+    (rig) => eduTransfer(rig, EDU_BUFFER, DST, 0x7),
+  ],
+  check(rig) {
+    insistCopied(rig, SRC, DST, 256);
+    insistEqual(rig.port.messages, [0], 'messages');
+  },
+};
+
+/** A ring of 8 descriptors, which 20 copies go around. */
+const RING = 0x1000;
+const WORD = 0x2000;
+const COPY = 0x800;
+const ioatCopies = (rig: DeviceRig, count: number): void => store(rig, IOAT_REG.dmacount, 2, count);
+const ioatWork: DeviceWorkload = {
+  reach: [
+    [RING, RING + 8 * 64],
+    [WORD, WORD + 8],
+    [SRC, SRC + 8 * COPY],
+    [DST, DST + 8 * COPY],
+  ],
+  steps: [
+    (rig) => {
+      fill(rig, SRC, 8 * COPY);
+      for (let n = 0; n < 8; n++) {
+        const made = DMA_DESCRIPTOR.make({
+          ...{ size: COPY, ctl: CTL.completionWrite | (n === 3 ? CTL.interrupt : 0) },
+          ...{ src: BigInt(SRC + n * COPY), dst: BigInt(DST + n * COPY) },
+          next: BigInt(RING + 64 * ((n + 1) % 8)),
+        });
+        rig.port.memory.set(made.bytes, RING + 64 * n);
+      }
+      store(rig, IOAT_REG.chainaddr, 8, RING);
+      store(rig, IOAT_REG.chancmp, 8, WORD);
+      store(rig, IOAT_REG.chanctrl, 2, 0x0c);
+      ioatCopies(rig, 3);
+    },
+    (rig) => ioatCopies(rig, 8),
+    (rig) => ioatCopies(rig, 20),
+    (rig) => ioatCopies(rig, 820), //        more than is done at once
+  ],
+  check(rig) {
+    insistCopied(rig, SRC, DST, 8 * COPY);
+    const last = RING + 64 * ((820 - 1) % 8);
+    const word = new DataView(rig.port.memory.buffer).getBigUint64(WORD, true);
+    insistEqual(word, BigInt(last | 1), 'the completion word');
+    insistEqual(rig.port.messages.length, 103, 'messages');
+  },
+};
+
+const RECORD = 0x1000;
+const LIST = 0x2000;
+const BATCH = 80;
+/** A move alone, then a batch that is more than is done at once, then a fill behind it. */
+const dsaWork: DeviceWorkload = {
+  reach: [
+    [RECORD, RECORD + 96],
+    [LIST, LIST + 64 * BATCH],
+    [SRC, SRC + 0x1000],
+    [DST, DST + 0x3000],
+  ],
+  steps: [
+    (rig) => {
+      fill(rig, SRC, 0x1000);
+      const driver = dsaDriver(rig);
+      configureDsa(driver);
+      driver.command(CMD.enableDevice);
+      driver.command(CMD.enableWq, 0);
+      driver.command(CMD.enableWq, 1);
+    },
+    (rig) => dsaDriver(rig).submit(dsaDescriptor({ src: SRC, dst: DST, record: RECORD })),
+    (rig) => {
+      const flags = FLAG.recordValid;
+      for (let n = 0; n < BATCH; n++) {
+        const [src, dst] = [SRC + 32 * n, DST + 0x1000 + 32 * n];
+        const member = dsaDescriptor({ ...{ src, dst, flags, size: 32 }, record: LIST + 64 * n });
+        rig.port.memory.set(member, LIST + 64 * n);
+      }
+      const record = { record: RECORD + 32, vector: 1 };
+      const asks = FLAG.recordValid | FLAG.recordAlways | FLAG.interrupt;
+      const batch = { op: OP.batch, src: LIST, size: BATCH, flags: asks };
+      dsaDriver(rig).submit(dsaDescriptor({ ...batch, ...record }), 1);
+      const fill = { op: OP.fill, src: 0x0101_0101_0101_0101n, dst: DST + 0x2000, size: 64 };
+      dsaDriver(rig).submit(dsaDescriptor({ ...fill, record: RECORD + 64 }));
+    },
+    (rig) => void dsaDriver(rig).command(CMD.drainAll),
+  ],
+  check(rig) {
+    insistCopied(rig, SRC, DST, 0x1000);
+    insistCopied(rig, SRC, DST + 0x1000, 32 * BATCH);
+    const driver = dsaDriver(rig);
+    const status = [0, 32, 64].map((at) => driver.record(RECORD + at).status);
+    insistEqual(status, [1, 1, 1], 'completion records');
+    insistEqual(rig.port.memory[DST + 0x203f], 1, 'the last byte of the fill');
+    insistEqual(rig.port.messages, [1], 'messages');
+  },
+};
+
+const atsWork: DeviceWorkload = {
+  reach: [
+    [SRC, SRC + 0x1000],
+    [DST + 0x80, DST + 0x1080],
+  ],
+  steps: [
+    (rig) => {
+      fill(rig, SRC, 0x1000);
+      store(rig, ATS_REG.address, 8, SRC);
+      store(rig, ATS_REG.command, 4, 3);
+    },
+    (rig) => {
+      store(rig, ATS_REG.address, 4, DST + 0x80);
+      store(rig, ATS_REG.address + 4, 4, 0);
+      store(rig, ATS_REG.command, 4, 1);
+    },
+  ],
+  check: (rig) => insistCopied(rig, SRC, DST + 0x80, 0x1000),
+};
+
+/** By type. */
+export const WORKLOADS: Readonly<Record<string, DeviceWorkload>> = {
+  'ats-testdev': atsWork,
+  [dsa.type]: dsaWork,
+  edu,
+  [ioat.type]: ioatWork,
+};
