@@ -1,0 +1,30 @@
+/** A device that is removed while a program has its registers mapped: they answer until the program lets go, as on Linux. */
+import { afterAll, describe, expect, test } from 'vitest';
+import { compile, ENVIRONMENTS, softiommu, strayDirectories } from './environments.ts';
+
+const PROGRAM = compile('test/host/programs/gone.c');
+const GENERIC = '0000:00:05.0';
+const flags = ['--device', `generic,bdf=${GENERIC}`];
+
+afterAll(() => {
+  expect(strayDirectories()).toEqual([]);
+});
+
+describe.for(ENVIRONMENTS)('$name', (environment) => {
+  const it = environment.skip === undefined ? test : test.skip;
+
+  it.for([
+    ['the group', '1'],
+    ['the cdev', 'cdev'],
+  ] as const)('a removal waits for a user of %s, whose mapping answers until then', ([, door]) => {
+    const run = softiommu([PROGRAM, door, GENERIC], { environment, flags });
+    expect(run.stdout.trimEnd().split('\n')).toEqual([
+      'it waits: 0',
+      'the register: 5',
+      'a mapping is a user: 0, 6',
+      'removed: 1',
+      'there: -1',
+    ]);
+    expect([run.stderr, run.status]).toEqual(['', 0]);
+  });
+});
