@@ -60,6 +60,10 @@ export class Cells {
     else this.file.reset(namesIn(IGB_REGISTERS).filter((name) => !KEPT_BY_RESET.has(name)));
     this.#firstQueuesOn();
   }
+  /** One element of these has its value of power-on again. */
+  resetElement(names: readonly IgbRegister[], index: number): void {
+    for (const name of names) this.set(name, Number(IGB_REGISTERS[name].reset ?? 0), index);
+  }
   state(): RegisterState {
     return this.file.state();
   }

@@ -72,9 +72,10 @@ export class Filters {
     if ((this.#rctl & all) !== 0) return true;
     const [low, high] = wordsOf(frame);
     if (this.#stations.some((one) => one.low === low && one.high === high)) return true;
-    return this.#isHashed(isMulticast(frame) ? 'mta' : 'uta', frame);
+    return this.isHashed(isMulticast(frame) ? 'mta' : 'uta', frame);
   }
-  #isHashed(table: 'mta' | 'uta', frame: Uint8Array): boolean {
+  /** By 12 bits of the address. */
+  isHashed(table: 'mta' | 'uta', frame: Uint8Array): boolean {
     const shift = HASH_SHIFTS[(this.#rctl >>> 12) & 3]!;
     const hash = (((frame[5]! << 8) | frame[4]!) >>> shift) & 0xfff;
     return this.#cells.has(table, 1 << (hash & 0x1f), hash >>> 5);

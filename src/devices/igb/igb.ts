@@ -1,28 +1,32 @@
 /**
- * The Intel 82576 gigabit controller (devices.md 1, vfio.md 5.5): 8086:10c9, one function with 16 queues a direction.
+ * The Intel 82576 gigabit controller (devices.md 1, vfio.md 5.5): 8086:10c9, 16 queues a direction, and up
+ * to eight virtual functions (vf.ts) that have some of them.
  *
  * A frame takes the way transmit.ts, offloads.ts, traffic.ts, the wire, traffic.ts, filters.ts, receive.ts. This file is
  * the function itself, and what stores to its control registers do.
  *
  * NOT IMPLEMENTED: legacy descriptors, header split, head write-back, interrupt throttling, DCA, flow control, IPsec,
  * MACsec, low latency interrupts, EtherType and flexible filters, wake-up, NVM writes, I2C, SGMII and SerDes, management,
- * time stamps, anti-spoofing.
+ * time stamps, anti-spoofing, VLANs that are forced on a virtual function.
  */
 import type { Wire, WireState } from '../host-services.ts';
-import type { DeviceModel, DevicePort, DeviceType, PciIdentity } from '../port.ts';
+import type { DeviceDma, DeviceModel, DevicePort, DeviceType, PciIdentity } from '../port.ts';
 import { MAC_OPTION, macOf, WIRE_OPTION } from '../unit/network-options.ts';
 import type { RegisterState } from '../unit/registers.ts';
 import { Cells, type Actions } from './cells.ts';
 import { nvmActions, nvmImage } from './eeprom.ts';
-import { Interrupts } from './interrupts.ts';
+import { Interrupts, type InterruptSink } from './interrupts.ts';
 import { Link } from './link.ts';
 import { Phy } from './phy.ts';
 import { Receive } from './receive.ts';
-import { CAUSE, CTRL, IGB_REGISTERS } from './registers.ts';
+import { Mailboxes } from './mailbox.ts';
+import { CAUSE, CTRL, IGB_REGISTERS, QUEUES } from './registers.ts';
 import { Rss } from './rss.ts';
 import { Statistics } from './statistics.ts';
 import { Traffic } from './traffic.ts';
 import { Transmit, type TransmitState } from './transmit.ts';
+import { IgbVf } from './vf.ts';
+import { VF_VECTORS, VirtualPorts } from './virtual.ts';
 
 const OPTIONS = {
   mac: MAC_OPTION,
@@ -48,12 +52,29 @@ const IDENTITY: PciIdentity = {
   pcie: { flr: true, type: 'endpoint' },
 };
 
+const VF_BAR = { size: 0x4000, kind: 'mem64', prefetchable: true } as const;
+const VIRTUAL = {
+  firstOffset: 0x80,
+  stride: 2,
+  device: 0x10ca,
+  bars: [
+    { index: 0, ...VF_BAR },
+    { index: 3, ...VF_BAR },
+  ],
+} as const;
+
 export const igb: DeviceType = {
   type: 'igb',
   summary: 'Intel 82576 gigabit Ethernet: 16 queues, offloads, MSI-X (8086:10c9)',
   options: OPTIONS,
   registers: [{ bar: 0, table: IGB_REGISTERS }],
-  identity: () => IDENTITY,
+  identity: ({ vfs }) => ({
+    ...IDENTITY,
+    ...(vfs && { sriov: { ...VIRTUAL, totalVfs: Number(vfs) } }),
+  }),
+  virtualIdentity: () => ({
+    msix: { vectors: VF_VECTORS, bar: 3, tableOffset: 0, pbaOffset: 0x2000 },
+  }),
   needs: (options) => [{ kind: 'wire', name: String(options['wire']) }],
   create: (port, options) =>
     new Igb(port, port.host.wire(String(options['wire'])), macOf(String(options['mac']))),
@@ -82,19 +103,18 @@ class Igb implements DeviceModel {
   readonly #link: Link;
   readonly #transmit: Transmit;
   readonly #rss: Rss;
+  readonly #virtual: VirtualPorts;
+  readonly #mailboxes: Mailboxes;
+  readonly #functions: (IgbVf | undefined)[] = [];
 
   constructor(port: DevicePort, wire: Wire, mac: Uint8Array) {
     const cells = this.#cells;
     this.#port = port;
     this.#wire = wire;
     this.#mac = mac;
-    this.#interrupts = new Interrupts(cells, {
-      vector: (vector) => port.irq.message(vector),
-      get messagesEnabled() {
-        return port.irq.messagesEnabled;
-      },
-      intx: (asserted) => port.irq.intx(asserted),
-    });
+    const virtual = new VirtualPorts(port);
+    this.#virtual = virtual;
+    this.#interrupts = new Interrupts(cells, interruptSink(port, virtual));
     const interrupts = this.#interrupts;
     this.#phy = new Phy(cells, {
       isLinkUp: () => this.#link.isUp,
@@ -107,13 +127,26 @@ class Igb implements DeviceModel {
     const statistics = new Statistics(cells);
     const rss = new Rss(cells);
     this.#rss = rss;
-    const receive = new Receive(port, cells, statistics);
-    const traffic = new Traffic({ cells, wire, link, rss, receive, statistics, interrupts });
-    this.#transmit = new Transmit(port, cells, {
-      send: (frames) => traffic.send(frames),
+    const receive = new Receive(cells, statistics);
+    const functions = this.#functions;
+    const parts = { cells, wire, link, rss, receive, statistics, interrupts };
+    const traffic = new Traffic({ ...parts, virtual, functions });
+    this.#mailboxes = new Mailboxes(cells, {
+      cause: (bits) => interrupts.cause(bits),
+      notify: (index) => functions[index]?.notify(),
+    });
+    this.#transmit = new Transmit(port.clock, cells, {
+      dmaOf: (queue) => this.#sendingDma(queue),
+      send: (frames, queue) => traffic.send(frames, queue),
       sent: (queues) => interrupts.sent(queues),
     });
-    for (const { actions } of [interrupts, this.#phy, statistics, this.#transmit]) {
+    for (const { actions } of [
+      interrupts,
+      this.#phy,
+      statistics,
+      this.#transmit,
+      this.#mailboxes,
+    ]) {
       cells.act(actions);
     }
     cells.act(nvmActions(cells, nvmImage(mac)));
@@ -126,6 +159,14 @@ class Igb implements DeviceModel {
     port.config.watch('messages', () => interrupts.drivePin());
   }
 
+  virtualFunction(index: number, port: DevicePort): DeviceModel {
+    this.#virtual.add(index, port);
+    const [cells, interrupts] = [this.#cells, this.#interrupts];
+    const [mailboxes, transmit] = [this.#mailboxes, this.#transmit];
+    const made = new IgbVf({ index, port, cells, interrupts, mailboxes, transmit });
+    this.#functions[index] = made;
+    return made;
+  }
   powerOn(): void {
     this.#phy.reset();
     this.#resetMac(true);
@@ -164,6 +205,17 @@ class Igb implements DeviceModel {
     this.#interrupts.drivePin();
   }
 
+  /** NUM_VFS and IOV_MODE. */
+  get #virtualStatus(): number {
+    const { count } = this.#virtual;
+    return count > 0 ? (1 << 18) | (count << 14) : 0;
+  }
+  /** Pools that may not send have their queues stopped. */
+  #sendingDma(queue: number): DeviceDma | undefined {
+    const pool = queue % (QUEUES / 2);
+    const stopped = this.#virtual.count > pool && !this.#cells.has('vfte', 1 << pool);
+    return stopped ? undefined : this.#virtual.dmaOf(queue);
+  }
   #control(): Actions {
     const cells = this.#cells;
     return {
@@ -175,7 +227,7 @@ class Igb implements DeviceModel {
         },
       },
       loads: {
-        status: (value) => value | this.#link.status,
+        status: (value) => value | this.#link.status | this.#virtualStatus,
         frtimer: () => Math.floor(this.#port.clock.nowNs / 1000),
         swsm: (value) => {
           cells.set('swsm', value | SWSM_TAKEN);
@@ -208,4 +260,20 @@ class Igb implements DeviceModel {
     cells.set('ral', a | (b << 8) | (c << 16) | (d << 24));
     cells.set('rah', e | (f << 8) | ADDRESS_VALID);
   }
+}
+
+function interruptSink(port: DevicePort, virtual: VirtualPorts): InterruptSink {
+  return {
+    vector: (vector) => virtual.vector(vector),
+    get virtualVectors() {
+      return virtual.vectors;
+    },
+    get virtualQueues() {
+      return virtual.queues;
+    },
+    get messagesEnabled() {
+      return port.irq.messagesEnabled;
+    },
+    intx: (asserted) => port.irq.intx(asserted),
+  };
 }

@@ -16,6 +16,9 @@ const VECTOR = 0x1f;
 export interface InterruptSink {
   /** Send the message of a vector, of this function or of a virtual one. */
   vector(vector: number): void;
+  /** Vectors of virtual functions, and their queues: bits. These have MSI-X whatever GPIE says. */
+  readonly virtualVectors: number;
+  readonly virtualQueues: number;
   readonly messagesEnabled: boolean;
   intx(asserted: boolean): void;
 }
@@ -67,21 +70,31 @@ export class Interrupts {
   }
   /** Descriptors of these queues were written back: bits by queue. */
   received(queues: number): void {
-    if (this.#isMsix) this.#raise(this.#vectorsOf(queues, 0));
-    else this.cause(CAUSE.RXDW);
+    this.#moved(queues, 0, CAUSE.RXDW);
   }
   sent(queues: number): void {
-    if (this.#isMsix) this.#raise(this.#vectorsOf(queues, 8));
-    else this.cause(CAUSE.TXDW);
+    this.#moved(queues, 8, CAUSE.TXDW);
+  }
+  #moved(queues: number, shift: number, cause: number): void {
+    const own = queues & ~this.#sink.virtualQueues;
+    const byVector = this.#isMsix ? queues : queues & ~own;
+    this.#raise(this.#vectorsOf(byVector, shift));
+    if (own !== 0 && !this.#isMsix) this.cause(cause);
   }
   /** The pin is up while an enabled cause waits and there is no message for it. */
   drivePin(): void {
     const { messagesEnabled } = this.#sink;
     this.#sink.intx(!messagesEnabled && !this.#isMsix && this.#waiting !== 0);
   }
-  /** Vectors that were raised by somebody else: a mailbox. */
+  /** Vectors as one of their virtual functions sees them: the event, the masks and what waits. */
   raise(bits: number): void {
-    this.#raise(bits);
+    this.#raise(bits & VECTOR_BITS);
+  }
+  setVectors(name: 'eims' | 'eicr' | 'eiac' | 'eiam', bits: number, on: boolean): void {
+    this.#changeVectors(() => {
+      const old = this.#cells.get(name);
+      this.#cells.set(name, on ? old | bits : old & ~bits);
+    });
   }
 
   get #isMsix(): boolean {
@@ -128,13 +141,13 @@ export class Interrupts {
     const cells = this.#cells;
     const before = cells.get('eicr') & cells.get('eims');
     change();
-    const now = cells.get('eicr') & cells.get('eims') & VECTOR_BITS;
-    const fresh = now & ~before;
-    if (fresh === 0 || !this.#isMsix) return;
+    const { virtualVectors } = this.#sink;
+    const sent = this.#isMsix ? VECTOR_BITS : virtualVectors;
+    const fresh = cells.get('eicr') & cells.get('eims') & sent & ~before;
+    if (fresh === 0) return;
+    const masks = cells.has('gpie', GPIE.EIAME) ? VECTOR_BITS : virtualVectors;
     cells.set('eicr', cells.get('eicr') & ~(fresh & cells.get('eiac')));
-    if (cells.has('gpie', GPIE.EIAME)) {
-      cells.set('eims', cells.get('eims') & ~(fresh & cells.get('eiam')));
-    }
+    cells.set('eims', cells.get('eims') & ~(fresh & masks & cells.get('eiam')));
     for (let rest = fresh; rest !== 0; rest &= rest - 1) {
       this.#sink.vector(31 - Math.clz32(rest & -rest));
     }

@@ -7,7 +7,7 @@
  */
 import { crc32 } from '../unit/checksums.ts';
 import { fetchEntries, ringPieces } from '../unit/ring.ts';
-import type { DevicePort, DmaPiece } from '../port.ts';
+import type { DeviceDma, DmaPiece } from '../port.ts';
 import type { Cells } from './cells.ts';
 import { DESCRIPTOR, queueAt, type Queue } from './queues.ts';
 import { RCTL } from './registers.ts';
@@ -22,28 +22,28 @@ const LEGACY = 0;
 
 /** Frames for one queue, and how they are described. */
 export interface Delivery {
+  /** The way to memory of the queue. */
+  readonly dma: DeviceDma;
   readonly queue: number;
   readonly frames: readonly Uint8Array[];
   readonly describing: Describing;
 }
 
 export class Receive {
-  readonly #port: DevicePort;
   readonly #cells: Cells;
   readonly #statistics: Statistics;
 
-  constructor(port: DevicePort, cells: Cells, statistics: Statistics) {
-    this.#port = port;
+  constructor(cells: Cells, statistics: Statistics) {
     this.#cells = cells;
     this.#statistics = statistics;
   }
 
   /** The frames that are in memory now, of these; the others are counted as missed. */
-  deliver({ queue: index, frames, describing }: Delivery): readonly Uint8Array[] {
+  deliver({ dma, queue: index, frames, describing }: Delivery): readonly Uint8Array[] {
     const queue = queueAt(this.#cells, 'rx', index);
     const size = queue ? this.#bufferSize(index) : 0;
     const described = frames.map((frame) => describe(this.#withChecksum(frame), describing));
-    const stored = queue && size > 0 ? this.#store(queue, index, size, described) : 0;
+    const stored = queue && size > 0 ? this.#store(dma, { queue, index, size }, described) : 0;
     const missed = frames.length - stored;
     if (missed > 0) {
       this.#statistics.missed(missed);
@@ -67,8 +67,11 @@ export class Receive {
   }
 
   /** How many frames went into memory, from the first on. */
-  #store(queue: Queue, index: number, size: number, frames: readonly Described[]): number {
-    const { dma } = this.#port;
+  #store(
+    dma: DeviceDma,
+    { queue, index, size }: { queue: Queue; index: number; size: number },
+    frames: readonly Described[],
+  ): number {
     const { ring, head, waiting } = queue;
     const wanted = frames.reduce((sum, { bytes }) => sum + buffersFor(bytes, size), 0);
     const entries = fetchEntries(dma, ring, head, Math.min(wanted, waiting));

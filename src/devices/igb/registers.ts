@@ -7,6 +7,8 @@
 import type { RegisterSpec, RegisterTable } from '../unit/registers.ts';
 import { STATISTICS_REGISTERS } from './statistics-registers.ts';
 
+/** Of one virtual function. */
+export const MAILBOX_WORDS = 16;
 /** Queues of each direction. */
 export const QUEUES = 16;
 /** Bits of EICR and its companions: one for each vector. */
@@ -140,12 +142,25 @@ const CONTROL_REGISTERS = {
   swFwSync: rw(0x5b5c, 'what software has taken'),
 } as const satisfies RegisterTable;
 
+/** One for each virtual function, or a bit for each. */
+const VIRTUAL_REGISTERS = {
+  vmbmem: many(0x0800, 8 * MAILBOX_WORDS, 'mailboxes of 16 words'),
+  p2vMailbox: many(0x0c00, 8, '0 message, 1 taken, 3 ours, 4 take it from the other'),
+  v2pMailbox: many(0x0c40, 8, 'as the virtual function sees it', { access: 'ro', reset: 0x40 }),
+  mbvficr: reg(0x0c80, 'messages, and from 16 on what was taken', { access: 'w1c' }),
+  mbvfimr: rw(0x0c84, 'virtual functions whose messages interrupt', 0xff),
+  vflre: reg(0x0c88, 'virtual functions that were reset', { access: 'w1c' }),
+  vfre: rw(0x0c8c, 'pools that receive', 0xff),
+  vfte: rw(0x0c90, 'pools that send', 0xff),
+} as const satisfies RegisterTable;
+
 /** BAR 0. */
 export const IGB_REGISTERS = {
   ...CONTROL_REGISTERS,
   ...INTERRUPT_REGISTERS,
   ...RECEIVE_REGISTERS,
   ...QUEUE_REGISTERS,
+  ...VIRTUAL_REGISTERS,
   ...STATISTICS_REGISTERS,
 } as const satisfies RegisterTable;
 export type IgbRegister = keyof typeof IGB_REGISTERS;

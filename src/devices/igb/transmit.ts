@@ -7,7 +7,7 @@
 import { Delay } from '../unit/delay.ts';
 import { readEach } from '../unit/each.ts';
 import { fetchEntries, ringPieces } from '../unit/ring.ts';
-import type { DevicePort, DmaPiece } from '../port.ts';
+import type { DeviceDma, DevicePort, DmaPiece } from '../port.ts';
 import type { Actions, Cells } from './cells.ts';
 import { contextOf, NO_CONTEXT, offloaded, padded, type TxContext } from './offloads.ts';
 import { DESCRIPTOR, DONE, queueAt, type Queue } from './queues.ts';
@@ -47,6 +47,8 @@ export type TransmitState = {
 
 /** Where frames and reports go. */
 export interface TransmitEvents {
+  /** The way to memory of a queue; undefined: it may not send. */
+  dmaOf(queue: number): DeviceDma | undefined;
   /** In order; of one queue. */
   send(frames: readonly Uint8Array[], queue: number): void;
   /** Descriptors of these queues were written back. */
@@ -56,18 +58,16 @@ export interface TransmitEvents {
 const newQueue = (): QueueState => ({ contexts: [NO_CONTEXT, NO_CONTEXT], open: undefined });
 
 export class Transmit {
-  readonly #port: DevicePort;
   readonly #cells: Cells;
   readonly #events: TransmitEvents;
   readonly #wake: Delay;
   readonly actions: Actions;
   #queues: QueueState[] = Array.from({ length: QUEUES }, newQueue);
 
-  constructor(port: DevicePort, cells: Cells, events: TransmitEvents) {
-    this.#port = port;
+  constructor(clock: DevicePort['clock'], cells: Cells, events: TransmitEvents) {
     this.#cells = cells;
     this.#events = events;
-    this.#wake = new Delay(port.clock, () => this.#run());
+    this.#wake = new Delay(clock, () => this.#run());
     this.actions = {
       stores: {
         tctl: (value) => {
@@ -91,6 +91,10 @@ export class Transmit {
   wake(): void {
     if (this.#wake.leftNs === undefined) this.#wake.restart(0);
   }
+  /** A queue has nothing begun any more. */
+  forget(queue: number): void {
+    this.#queues[queue] = newQueue();
+  }
   reset(): void {
     this.#wake.cancel();
     this.#queues = Array.from({ length: QUEUES }, newQueue);
@@ -113,24 +117,22 @@ export class Transmit {
   #run(): void {
     if (!this.#cells.has('tctl', TCTL.EN) || this.#cells.has('ctrl', CTRL.MASTER_DISABLE)) return;
     let reported = 0;
-    let more = false;
     const sent: (readonly [number, readonly Uint8Array[]])[] = [];
     for (let index = 0; index < QUEUES; index++) {
       const queue = queueAt(this.#cells, 'tx', index);
-      if (!queue || queue.waiting === 0) continue;
-      const turn = this.#turn(queue, index);
+      const dma = this.#events.dmaOf(index);
+      if (!dma || !queue || queue.waiting === 0) continue;
+      const turn = this.#turn(dma, queue, index);
       if (turn.reported) reported |= 1 << index;
-      more ||= turn.done < queue.waiting;
-      sent.push([index, turn.frames]);
+      if (turn.done < queue.waiting) this.wake();
+      if (turn.frames.length > 0) sent.push([index, turn.frames]);
     }
-    if (more) this.wake();
     if (reported !== 0) this.#events.sent(reported);
-    for (const [index, frames] of sent) if (frames.length > 0) this.#events.send(frames, index);
+    for (const [index, frames] of sent) this.#events.send(frames, index);
   }
 
   /** Some descriptors of one queue. */
-  #turn(queue: Queue, index: number) {
-    const { dma } = this.#port;
+  #turn(dma: DeviceDma, queue: Queue, index: number) {
     const { ring, head, waiting } = queue;
     const wanted = Math.min(waiting, TX_CHUNK);
     const entries = fetchEntries(dma, ring, head, wanted);
@@ -156,7 +158,7 @@ export class Transmit {
     );
     const good = whole.filter((_, n) => data[n] !== undefined);
     const reports = good.flatMap((frame) => frame.reports);
-    if (reports.length > 0) this.#report(queue, reports);
+    if (reports.length > 0) report(dma, queue, reports);
     this.#cells.set('tdh', (head + done) % ring.entries, index);
     const frames = whole.flatMap((frame, n) => this.#frames(frame, data[n]));
     return { done, frames, reported: reports.length > 0 };
@@ -175,23 +177,23 @@ export class Transmit {
     const frames = offloaded(data, offloads);
     return this.#cells.has('tctl', TCTL.PSP) ? frames.map(padded) : frames;
   }
+}
 
-  /** From the first that wants it to the last, in one transfer: what lies between is written as it was read. */
-  #report({ ring }: Queue, reports: Parts['reports']): void {
-    const pieces: DmaPiece[] = [];
-    const bytes = new Uint8Array(reports.length * DESCRIPTOR);
-    reports.forEach(({ at, entry }, n) => {
-      bytes.set(entry, n * DESCRIPTOR);
-      bytes[n * DESCRIPTOR + 12]! |= DONE;
-      const last = pieces.at(-1);
-      const [piece] = ringPieces(ring, at, 1);
-      if (last && piece && last.at + BigInt(last.length) === piece.at) {
-        pieces[pieces.length - 1] = { at: last.at, length: last.length + DESCRIPTOR };
-      } else if (piece) pieces.push(piece);
-    });
-    // What is refused stays as it is: the driver does not see it done.
-    void this.#port.dma.write(pieces, bytes);
-  }
+/** All of a turn in one transfer. */
+function report(dma: DeviceDma, { ring }: Queue, reports: Parts['reports']): void {
+  const pieces: DmaPiece[] = [];
+  const bytes = new Uint8Array(reports.length * DESCRIPTOR);
+  reports.forEach(({ at, entry }, n) => {
+    bytes.set(entry, n * DESCRIPTOR);
+    bytes[n * DESCRIPTOR + 12]! |= DONE;
+    const last = pieces.at(-1);
+    const [piece] = ringPieces(ring, at, 1);
+    if (last && piece && last.at + BigInt(last.length) === piece.at) {
+      pieces[pieces.length - 1] = { at: last.at, length: last.length + DESCRIPTOR };
+    } else if (piece) pieces.push(piece);
+  });
+  // What is refused stays as it is: the driver does not see it done.
+  void dma.write(pieces, bytes);
 }
 
 /** One descriptor: a context is kept, data goes to the frame that is open. The frame, when it was its last. */
