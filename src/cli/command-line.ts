@@ -10,6 +10,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandUnknownOpts>>> = {
   run: async () => (await import('./commands/run.ts')).runCommand(),
   topology: async () => (await import('./commands/topology.ts')).topologyCommand(),
   'test-attach': async () => (await import('./commands/test-attach.ts')).testAttachCommand(),
+  header: async () => (await import('./commands/header.ts')).headerCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
 };
 
