@@ -110,6 +110,7 @@ export interface DeviceDescription {
   readonly acs: boolean;
   readonly directRegions: readonly z.output<typeof directRegion>[];
   readonly vfOf?: string | undefined;
+  readonly bar?: 'trap' | 'none' | undefined;
   readonly aliases: readonly string[];
   readonly devices: readonly DeviceDescription[];
 }
@@ -142,6 +143,12 @@ const deviceKeys = {
     .default([])
     .describe('memory that firmware wants mapped one to one for this device (RMRR)'),
   vfOf: bdf.optional().describe('this is a virtual function of the device at that address'),
+  bar: z
+    .enum(['trap', 'none'])
+    .optional()
+    .describe(
+      'trap (default): users map its memory BARs and accesses are trapped; none: they read and write them',
+    ),
   aliases: z.array(devfn).default([]).describe('other DD.F that this function puts on the bus'),
 };
 

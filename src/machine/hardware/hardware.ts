@@ -127,6 +127,10 @@ export class Hardware {
   slot(name: string): PciSlot | undefined {
     return this.#slots.get(name);
   }
+  /** Buses with no bridge above them, whether anything stands there now or did. */
+  rootBuses(): PciBus[] {
+    return [...this.#buses.values()].filter((bus) => bus.isRoot);
+  }
   /** The bridge that leads to the bus of an address; undefined: it is a root bus. */
   bridgeAbove(at: string): PciSlot | undefined {
     const { segment, bus } = parseAddress(at);
@@ -191,8 +195,8 @@ export class Hardware {
     const at = vfAddress(pf.fn, vfIndex);
     const above = this.#iommuAbove.get(pf.name);
     if (above !== undefined) this.#iommuAbove.set(at, above);
-    const { type, options, acs } = pf.description;
-    const own = { aliases: [], directRegions: [], devices: [] };
+    const { type, options, acs, bar } = pf.description;
+    const own = { bar, aliases: [], directRegions: [], devices: [] };
     return new PciSlot({
       bus: this.#bus,
       description: { type, options, acs, at, driver: 'none', vfOf: pf.name, ...own },

@@ -7,10 +7,28 @@
  */
 import type { PciDeviceFunction } from '../../pci/function.ts';
 
+/** Below it are the lines of pins and what a platform has. */
+const FIRST_NUMBER = 24;
+
 /** One of a machine. */
 export class InterruptController {
   readonly #messages = new Map<PciDeviceFunction, Map<number, () => void>>();
   readonly #lines = new Map<PciDeviceFunction, () => void>();
+  readonly #numbers = new Set<number>();
+
+  /** Take the lowest numbers that are free, as a kernel numbers its interrupts. */
+  takeNumbers(count: number): number[] {
+    const taken: number[] = [];
+    for (let n = FIRST_NUMBER; taken.length < count; n++) {
+      if (this.#numbers.has(n)) continue;
+      this.#numbers.add(n);
+      taken.push(n);
+    }
+    return taken;
+  }
+  giveNumbers(numbers: readonly number[]): void {
+    for (const n of numbers) this.#numbers.delete(n);
+  }
 
   /** From now on a message of `source` with this data runs the handler. */
   connect(source: PciDeviceFunction, data: number, handler: () => void): void {

@@ -37,7 +37,8 @@ export class PciDevIrqs implements PciIrqs {
   readonly #controller: InterruptController;
   readonly #prepare: (doorbell: bigint) => Result<bigint>;
   #kind: 'msi' | 'msix' | undefined;
-  #allocated = 0;
+  /** Numbers of the vectors handed out, by vector. */
+  #numbers: number[] = [];
   /** What the function was told to write to. */
   #address = MESSAGE_WINDOW;
   /** Vectors this kernel can spare for the function. */
@@ -54,6 +55,15 @@ export class PciDevIrqs implements PciIrqs {
     this.#prepare = parts.prepare;
   }
 
+  /** The vectors handed out, as the kernel numbers them, by vector. Undefined: none are. @kernel pci_irq_vector */
+  get vectors():
+    { readonly kind: 'msi' | 'msix'; readonly numbers: readonly number[] } | undefined {
+    return this.#kind && { kind: this.#kind, numbers: this.#numbers };
+  }
+  get #allocated(): number {
+    return this.#numbers.length;
+  }
+
   /** As PciIrqs says. @kernel pci_alloc_irq_vectors */
   allocVectors(kind: 'msi' | 'msix', count: number): Result<number> {
     const fn = this.#fn;
@@ -67,7 +77,7 @@ export class PciDevIrqs implements PciIrqs {
     if (isErrno(address)) return address;
     this.#address = address;
     this.#kind = kind;
-    this.#allocated = given;
+    this.#numbers = this.#controller.takeNumbers(given);
     if (kind === 'msi') this.#programMsi(cap, given);
     else fn.writeConfig(cap + 2, 2, fn.config.read(cap + 2, 2) | PCI_MSIX_FLAGS_ENABLE);
     return given;
@@ -77,7 +87,7 @@ export class PciDevIrqs implements PciIrqs {
     if (vector < this.#allocated) return undefined;
     if (this.#kind !== 'msix') return refuse(EINVAL, 'only MSI-X grows while it is enabled');
     if (vector >= this.available) return refuse(ENOSPC, 'no interrupt vector is to be had');
-    this.#allocated = vector + 1;
+    this.#numbers.push(...this.#controller.takeNumbers(vector + 1 - this.#allocated));
     return undefined;
   }
   /** @kernel pci_free_irq_vectors */
@@ -92,7 +102,7 @@ export class PciDevIrqs implements PciIrqs {
     }
     this.#controller.disconnect(fn);
     this.#kind = undefined;
-    this.#allocated = 0;
+    this.#controller.giveNumbers(this.#numbers.splice(0));
   }
   /** @kernel request_irq */
   request(vector: number, handler: () => void): void {

@@ -6,6 +6,7 @@ import { Device, type DeviceDriver } from '../../core/contract/device.ts';
 import type { IommuCore } from '../../core/contract/iommu-core.ts';
 import { dmaPrepareMsi } from '../../core/dma/msi.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
+import type { PciBus } from '../../pci/topology.ts';
 import type { Sriov } from '../../pci/sriov.ts';
 import type { InterruptController } from '../hardware/interrupt-controller.ts';
 import type { PciSlot } from '../hardware/slot.ts';
@@ -37,6 +38,12 @@ export class PciDev {
   readonly numaNode = -1;
   /** Of a physical function with SR-IOV. */
   readonly sriov: PciSriov | undefined;
+  /** What sysfs files of the same names hold; the simulated machine does nothing else with them. */
+  readonly flags = { d3cold_allowed: true, broken_parity_status: false, msi_bus: true };
+  /** power/control: the device may sleep while nobody uses it. */
+  mayIdle = false;
+  /** By writing to `rom`: its image can be read. */
+  romEnabled = false;
   /** By writing the sysfs file `enable`. */
   enabledByHand = false;
 
@@ -83,6 +90,10 @@ export class PciDev {
     const { driversAutoprobe = true } = this.physfn?.sriov ?? {};
     return driversAutoprobe || this.driverOverride !== undefined;
   }
+  /** May users map its memory BARs through vfio? Else they read and write them. */
+  get mapsBars(): boolean {
+    return this.slot.description.bar !== 'none';
+  }
   get sysPath(): string {
     return sysPathOf(this.slot);
   }
@@ -93,10 +104,15 @@ function translatesMessages({ iommu }: PciSlot): boolean {
 }
 
 /** '/sys/devices/pci0000:00/0000:00:1c.0/0000:01:00.0' */
-export function sysPathOf({ parent, name, fn }: PciSlot): string {
+export function sysPathOf({ parent, name, place }: PciSlot): string {
   if (parent) return `${sysPathOf(parent)}/${name}`;
+  return `/sys/devices/${hostBridgeOf(place.bus)}/${name}`;
+}
+
+/** 'pci0000:00' for a root bus. */
+export function hostBridgeOf({ segment, number }: PciBus): string {
   const hex = (n: number, digits: number): string => n.toString(16).padStart(digits, '0');
-  return `/sys/devices/pci${hex(fn.at.segment, 4)}:${hex(fn.at.bus, 2)}/${name}`;
+  return `pci${hex(segment, 4)}:${hex(number, 2)}`;
 }
 
 function newDevice(core: IommuCore, slot: PciSlot, physfn: Device | undefined): Device {

@@ -43,8 +43,8 @@ export function placeOf(offset: bigint): Place {
   return { index: Number(offset >> INDEX_SHIFT), at: Number(offset & OFFSET_MASK) };
 }
 /** A BAR below a page has neighbours that a mapping would show too. */
-function canMmap(bar: PciBar): boolean {
-  return !bar.isIo && bar.size >= PAGE;
+function canMmap({ mapsBars }: VfioPciState, bar: PciBar): boolean {
+  return mapsBars && !bar.isIo && bar.size >= PAGE;
 }
 
 // ---- GET_REGION_INFO
@@ -90,7 +90,7 @@ function describe(
   }
   const bar = device.fn.bars[index];
   if (!bar) return { size: 0, flags: 0, caps: [] };
-  if (!canMmap(bar)) return { size: bar.size, flags: readWrite, caps: [] };
+  if (!canMmap(device, bar)) return { size: bar.size, flags: readWrite, caps: [] };
   const hasTable = device.fn.msix?.bar === index;
   return {
     size: bar.size,
@@ -177,7 +177,8 @@ export function mmapRegion(device: VfioPciState, request: MmapRequest): Result<M
   const { index, at } = placeOf(request.offset);
   if (!request.shared) return refuse(EINVAL, 'a BAR is mapped MAP_SHARED only', { index, at });
   const bar = index <= VFIO_PCI_BAR5_REGION_INDEX ? device.fn.bars[index] : undefined;
-  if (!bar || !canMmap(bar)) return refuse(EINVAL, 'the region cannot be mapped', { index });
+  if (!bar || !canMmap(device, bar))
+    return refuse(EINVAL, 'the region cannot be mapped', { index });
   const length = Number(request.length);
   if (at + length > bar.size) {
     return refuse(EINVAL, 'the mapping goes beyond the BAR', { index, at, length });

@@ -37,6 +37,8 @@ export interface VfioPciFunction {
   readonly dev: Device;
   readonly fn: PciDeviceFunction;
   readonly irqs: PciIrqs;
+  /** May users map its memory BARs? */
+  readonly mapsBars: boolean;
   /** Virtual functions it shows. */
   readonly numVfs: number;
   /** Its directory in sysfs. */
@@ -53,6 +55,8 @@ export class VfioPciState {
   /** Eventfds that write registers. */
   readonly ioeventfds: IoEventfd[] = [];
   readonly tokens: TokenRules;
+  /** May users map memory BARs? */
+  readonly mapsBars: boolean;
   /** Virtual functions were switched on through vfio-pci. */
   carriesVfs = false;
   #config: VfioPciConfig | undefined;
@@ -65,6 +69,7 @@ export class VfioPciState {
   constructor(subsystem: VfioSubsystem, pci: VfioPciFunction, tokens: TokenRules) {
     this.subsystem = subsystem;
     this.tokens = tokens;
+    this.mapsBars = pci.mapsBars;
     this.dev = pci.dev;
     this.fn = pci.fn;
     this.irqs = new VfioPciIrqs(

@@ -1,5 +1,5 @@
 /** The tree below /sys, as far as it is ours; the rest of the host's shows through in merged directories. */
-import { sysPathOf } from '../../kernel/pci-dev.ts';
+import { hostBridgeOf } from '../../kernel/pci-dev.ts';
 import type { DirNode } from '../nodes.ts';
 import { dir, textAttr } from '../tree.ts';
 import { iommuClass, iommuGroupsDir, virtualIommu } from './iommu.ts';
@@ -50,9 +50,9 @@ function devicesDir(world: SysfsWorld): DirNode {
 /** pciDDDD:BB, one per root bus. */
 function rootBuses(world: SysfsWorld): Record<string, DirNode> {
   const out: Record<string, DirNode> = {};
-  for (const slot of world.hardware.childrenOf(undefined)) {
-    const name = sysPathOf(slot).split('/')[3]!;
-    out[name] ??= dir(() => ({
+  for (const bus of world.hardware.rootBuses()) {
+    const name = hostBridgeOf(bus);
+    out[name] = dir(() => ({
       ...Object.fromEntries(
         world.pci
           .childrenOf(undefined)

@@ -1,7 +1,7 @@
 /**
  * The directory of one PCI function (vfio.md 4.1): what lspci, QEMU, DPDK, SPDK, libvfn and driverctl read and write.
  *
- * NOT IMPLEMENTED: msi_irqs/, VPD.
+ * NOT IMPLEMENTED: VPD, writing numa_node and reset_method.
  */
 import {
   EBUSY,
@@ -24,6 +24,7 @@ import { sysPathOf, type PciDev } from '../../kernel/pci-dev.ts';
 import { dir, link, textAttr, writableAttr } from '../tree.ts';
 import { busDirs, rescanFile } from './pci-bus-class.ts';
 import { resourceFiles } from './pci-resource.ts';
+import { kernelFiles } from './pci-state.ts';
 import { sriovFiles } from './pci-sriov.ts';
 import { vfioDevDir } from './vfio-class.ts';
 import { hexText, relative, type SysfsWorld } from './world.ts';
@@ -67,7 +68,7 @@ function identityFiles(pci: PciDev): Entries {
       () => undefined,
     ),
     config: configFile(pci),
-    irq: textAttr(() => `${pci.fn.readConfig(PCI_INTERRUPT_LINE, 1)}\n`),
+    irq: textAttr(() => `${irqOf(pci)}\n`),
     ari_enabled: textAttr(() => '0\n'),
     ...(identity.pcie && linkFiles()),
   };
@@ -109,6 +110,12 @@ function uevent(pci: PciDev): string {
   );
 }
 
+/** The line of its pin, or the first vector while MSI is on. @kernel irq_show */
+function irqOf({ irqs, fn }: PciDev): number {
+  const { vectors } = irqs;
+  return vectors?.kind === 'msi' ? vectors.numbers[0]! : fn.config.read(PCI_INTERRUPT_LINE, 1);
+}
+
 /** Real configuration space; without CAP_SYS_ADMIN only the header can be read. */
 export function configFile(pci: PciDev): AttrNode {
   const { config } = pci.fn;
@@ -116,7 +123,10 @@ export function configFile(pci: PciDev): AttrNode {
     kind: 'attr',
     mode: 0o644,
     size: config.size,
-    read: (task) => config.bytes.slice(0, task.capable(CAP_SYS_ADMIN) ? config.size : 64),
+    read(task) {
+      const bytes = config.bytes.slice(0, task.capable(CAP_SYS_ADMIN) ? config.size : 64);
+      return pci.fn.present ? bytes : bytes.fill(0xff);
+    },
     write(_task, data, offset) {
       const end = Math.min(offset + data.length, config.size);
       for (let at = offset; at < end;) {
@@ -140,16 +150,10 @@ function stateFiles(world: SysfsWorld, pci: PciDev): Entries {
     numa_node: textAttr(() => `${pci.numaNode}\n`),
     local_cpus: textAttr(() => 'ff\n'),
     local_cpulist: textAttr(() => '0-7\n'),
-    msi_bus: textAttr(() => '1\n'),
-    broken_parity_status: textAttr(() => '0\n'),
-    d3cold_allowed: textAttr(() => '1\n'),
     dma_mask_bits: textAttr(() => '32\n'),
     consistent_dma_mask_bits: textAttr(() => '32\n'),
     power_state: textAttr(() => `${pci.fn.powerState === 0 ? 'D0' : `D${pci.fn.powerState}`}\n`),
-    power: dir(() => ({
-      control: textAttr(() => 'on\n', 0o644),
-      runtime_status: textAttr(() => 'active\n'),
-    })),
+    ...kernelFiles(pci),
     ...(pci.fn.resetMethods.length > 0 && {
       reset: writableAttr(undefined, (text) => resetByHand(pci, text)),
       reset_method: textAttr(
