@@ -62,6 +62,7 @@ const SAID = {
   temporary: `
     in it: True EINVAL
     in a file of it: ENOTDIR
+    a link, cut: EINVAL EINVAL 5 b'../..'
     out of it: True`,
   killed: 'all ended',
   wait: `

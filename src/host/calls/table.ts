@@ -10,6 +10,7 @@ import type { TrappedCall, TrappedName } from '../seccomp/trapped.ts';
 import type { CallContext } from './call-context.ts';
 import { foreignOpen } from './foreign.ts';
 import type { FileTraps } from './file-traps.ts';
+import { deleteModule } from './modules.ts';
 import type { MappingTraps } from './mapping-traps.ts';
 import { PATH_CALLS, type DecodePath } from './path-calls.ts';
 import type { PathTraps } from './path-traps.ts';
@@ -207,6 +208,7 @@ export const HANDLERS: Handlers = {
   move_mount: mounting(PATH_CALLS.move_mount),
   fspick: mounting(PATH_CALLS.fspick),
   mount_setattr: mounting(PATH_CALLS.mount_setattr),
+  delete_module: ({ context }, call) => deleteModule(context, call),
   capget: capabilities,
   capset: capabilities,
   getrlimit: lockLimits,

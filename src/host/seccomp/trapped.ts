@@ -353,6 +353,7 @@ export const TRAPPED_CALLS = [
   row('fspick', MOUNTS, notInjected, trap()),
   row('mount_setattr', MOUNTS, notInjected, trap()),
 
+  row('delete_module', 'modules of the simulated kernel, which the host may have too', trap()),
   row('capget', 'capabilities of the simulated machine', inRuns('own-capabilities')),
   row('capset', 'capabilities of the simulated machine', inRuns('own-capabilities')),
   row('getrlimit', LOCKED, memlock(0)),

@@ -81,6 +81,7 @@ export const NR = {
   chroot: 161,
   mount: 165,
   umount2: 166,
+  delete_module: 176,
   setxattr: 188,
   lsetxattr: 189,
   getxattr: 191,

@@ -33,6 +33,17 @@ print('from the directory:', os.read(os.open('modules.order', os.O_RDONLY, dir_f
 print('out of it:', os.read(os.open('../../../proc/bus/pci/../../modules', os.O_RDONLY, dir_fd=here), 10))
 print('written:', tried(open, f'{directory}/modules.dep', 'w') if os.getuid() else 'EACCES')
 
+import ctypes
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def removed(name):
+    import errno
+    return libc.syscall(176, name, os.O_NONBLOCK) and errno.errorcode[ctypes.get_errno()]
+
+
+print('removed:', removed(b'vfio'), removed(b'vfio_pci'))
 print('not there:', tried(open, '/proc/bus/pci/ff'), tried(open, f'{directory}/modules.alias'))
 bus = os.open('/proc/bus/pci', os.O_RDONLY | os.O_DIRECTORY)
 print('buses:', sorted(os.listdir(bus)), os.listdir('/proc/bus/pci/00'))

@@ -78,6 +78,8 @@ def temporary():
     TMPFILE = os.O_TMPFILE
     print('in it:', tried(os.open, DEVICES, TMPFILE | os.O_RDWR, 0o600) in ('EOPNOTSUPP', 'ENOTSUP', 'EACCES'), tried(os.open, DEVICES, TMPFILE | os.O_RDONLY))
     print('in a file of it:', tried(os.open, f'{DEVICES}/{DEVICE}/vendor', TMPFILE | os.O_RDWR))
+    text_of_link = ctypes.create_string_buffer(100)
+    print('a link, cut:', *(syscall(89, f'{DEVICES}/{DEVICE}'.encode(), text_of_link, length) for length in (-1, 0, 5)), text_of_link.value)
     os.chdir(DEVICES)
     print('out of it:', isinstance(os.open(f'{OUT}{scratch}', TMPFILE | os.O_RDWR, 0o600), int))
 
