@@ -31,6 +31,12 @@ import { VF_VECTORS, VirtualPorts } from './virtual.ts';
 const OPTIONS = {
   mac: MAC_OPTION,
   wire: WIRE_OPTION,
+  vfs: {
+    kind: 'integer',
+    default: 8,
+    max: 8,
+    help: 'virtual functions that can be switched on; the first stands 0x80 functions behind this one',
+  },
 } as const;
 
 const IDENTITY: PciIdentity = {
