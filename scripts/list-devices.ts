@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { format } from 'prettier';
-import { withDefaults, type Option, type OptionValue } from '../src/base/options.ts';
+import { rangeText, valueText, withDefaults } from '../src/base/options.ts';
 import { DEVICE_TYPES } from '../src/devices/index.ts';
 import type { DeviceType, PciIdentity, RegisterSpace } from '../src/devices/port.ts';
 import type { RegisterSpec } from '../src/devices/unit/registers.ts';
@@ -36,18 +36,6 @@ function identityRows(identity: PciIdentity): string[][] {
     ...(identity.ats ? [['ATS', identity.pri ? 'with page requests' : 'yes']] : []),
     ...(identity.pasidBits ? [['PASID', `${identity.pasidBits} bits`]] : []),
   ];
-}
-
-function valueOf(option: Option, value: OptionValue | undefined): string {
-  if (value === undefined) return '';
-  if (option.kind === 'integer' && option.hex) return hex(Number(value));
-  return value === '' ? '(empty)' : String(value);
-}
-function rangeOf(option: Option): string {
-  if (option.kind === 'choice') return option.values.join(', ');
-  if (option.kind !== 'integer') return option.kind;
-  const [min, max] = [option.min ?? 0, option.max].map((end) => valueOf(option, end));
-  return max === '' ? `${min} or more` : `${min} to ${max}`;
 }
 
 function placesOf({ offset, count, stride, width, also = [] }: RegisterSpec): string {
@@ -94,8 +82,8 @@ function notImplemented(name: string): string {
 function pageOf(type: DeviceType): string {
   const options = Object.entries(type.options).map(([name, option]) => [
     `\`${name}\``,
-    rangeOf(option),
-    valueOf(option, option.default),
+    rangeText(option),
+    valueText(option, option.default),
     option.help,
   ]);
   const parts = [

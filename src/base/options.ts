@@ -67,3 +67,17 @@ export function withDefaults(table: OptionTable, given: OptionValues): OptionVal
   );
   return { ...Object.fromEntries(defaults), ...given };
 }
+
+/** A value as people write it; '' for none. */
+export function valueText(option: Option, value: OptionValue | undefined): string {
+  if (value === undefined) return '';
+  if (option.kind === 'integer' && option.hex) return `0x${value.toString(16)}`;
+  return value === '' ? '(empty)' : String(value);
+}
+/** What an option may be, in a few words. */
+export function rangeText(option: Option): string {
+  if (option.kind === 'choice') return option.values.join(', ');
+  if (option.kind !== 'integer') return option.kind;
+  const [min = '', max = ''] = [option.min ?? 0, option.max].map((end) => valueText(option, end));
+  return max === '' ? `${min} or more` : `${min} to ${max}`;
+}

@@ -12,13 +12,13 @@ export const machineOption = () =>
 export const deviceOption = () =>
   new Option(
     '--device <spec>',
-    'add a device: TYPE[,bdf=DDDD:BB:DD.F][,OPTION=VALUE…]; may be repeated',
+    'add a device: TYPE[,bdf=DDDD:BB:DD.F][,OPTION=VALUE…], or help, or TYPE,help; may be repeated',
   ).argParser(collect);
 /** `--iommu`, any number of times: these are all there are. */
 export const iommuOption = () =>
   new Option(
     '--iommu <spec>',
-    "IOMMU in place of the machine's: TYPE[,OPTION=VALUE…]; may be repeated",
+    "IOMMU in place of the machine's: TYPE[,OPTION=VALUE…], or help, or TYPE,help; may be repeated",
   ).argParser(collect);
 /** `--block`, any number of times: storage for devices that name it. */
 export const blockOption = () =>

@@ -8,7 +8,8 @@ import {
   machineOption,
   pluginOption,
 } from '../machine-options.ts';
-import { complain } from '../output.ts';
+import type { MachineChoice } from '../machine-file.ts';
+import { complain, print } from '../output.ts';
 import { withUsage } from '../usage.ts';
 
 const MODES = ['namespace', 'traps'] as const;
@@ -53,11 +54,25 @@ function memorySize(text: string): bigint {
   return BigInt(digits) * UNITS[unit ?? '']!;
 }
 
+/** `--device help` and its kin want no program. */
+async function saysTypes(choice: MachineChoice): Promise<boolean> {
+  if (![...(choice.device ?? []), ...(choice.iommu ?? [])].some((text) => text.endsWith('help'))) {
+    return false;
+  }
+  const [{ namesWith }, { typeHelp }] = await Promise.all([
+    import('../machine-file.ts'),
+    import('../type-help.ts'),
+  ]);
+  const text = typeHelp(choice, await namesWith(choice.plugin));
+  if (text !== undefined) print(text);
+  return text !== undefined;
+}
+
 /** The command `run`; its status is the program's. */
 export function runCommand() {
   const command = new RunCommand('run')
     .description('run an unmodified program on the simulated machine')
-    .argument('<program...>', 'the program and its arguments, after --')
+    .argument('[program...]', 'the program and its arguments, after --')
     .addOption(machineOption())
     .addOption(deviceOption())
     .addOption(iommuOption())
@@ -101,6 +116,8 @@ export function runCommand() {
     )
     .passThroughOptions()
     .action(async (argv, options) => {
+      if (await saysTypes(options)) return;
+      if (argv.length === 0) command.error("error: missing required argument 'program'");
       // Native code is loaded by `run` and `doctor` only.
       const { planRun } = await import('../run-plan.ts');
       const plan = await planRun(argv, options);

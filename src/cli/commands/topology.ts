@@ -20,6 +20,7 @@ import {
   pluginOption,
 } from '../machine-options.ts';
 import { print } from '../output.ts';
+import { typeHelp } from '../type-help.ts';
 import { withUsage } from '../usage.ts';
 
 /** The text of the command; throws UserMistake for a machine that cannot be. */
@@ -71,7 +72,9 @@ export function topologyCommand() {
     .option('--presets', 'list the presets')
     .action(async (options) => {
       const known = await namesWith(options.plugin);
-      if (options.presets) print(presetList(known));
+      const help = typeHelp(options, known);
+      if (help !== undefined) print(help);
+      else if (options.presets) print(presetList(known));
       else print(options.print ? printedMachine(options, known) : topologyText(options, known));
     });
   return withUsage(command);
