@@ -1,0 +1,175 @@
+/** The suite finds what it is there to find: models that are wrong in one way each. */
+import { expect, test } from 'vitest';
+import type { DeviceModel, DevicePort, DeviceType } from '../../devices/port.ts';
+import { deviceCases } from './device-suite.ts';
+import type { DeviceWorkload } from './suite-rig.ts';
+
+/** Copies 64 bytes from where its register says to 0x2000, a microsecond later, and says so. */
+class Copier implements DeviceModel {
+  protected from = 0n;
+  protected timer: Disposable | undefined;
+  protected dueNs = 0;
+  readonly port: DevicePort;
+  constructor(port: DevicePort) {
+    this.port = port;
+  }
+  powerOn(): void {
+    this.from = 0n;
+    this.cancel();
+  }
+  reset(): void {
+    this.powerOn();
+  }
+  cancel(): void {
+    this.timer?.[Symbol.dispose]();
+    this.timer = undefined;
+  }
+  mmioRead(_bar: number, offset: number, width: number): bigint {
+    return offset === 0 ? BigInt.asUintN(8 * width, this.from) : 0n;
+  }
+  mmioWrite(_bar: number, offset: number, _width: number, value: bigint): void {
+    if (offset !== 0) return;
+    this.from = value;
+    this.start(1000);
+  }
+  start(leftNs: number): void {
+    this.cancel();
+    this.dueNs = this.port.clock.nowNs + leftNs;
+    this.timer = this.port.clock.after(leftNs, () => {
+      this.timer = undefined;
+      this.move();
+    });
+  }
+  move(): void {
+    const bytes = new Uint8Array(64);
+    if (this.port.dma.read(this.from, bytes)) return;
+    if (!this.port.dma.write(0x2000n, bytes)) this.port.irq.message(0);
+  }
+  state(): { from: bigint; leftNs: number | undefined } {
+    return { from: this.from, leftNs: this.timer && this.dueNs - this.port.clock.nowNs };
+  }
+  restore(state: { from: bigint; leftNs: number | undefined }): void {
+    this.from = state.from;
+    this.cancel();
+    if (state.leftNs !== undefined) this.start(state.leftNs);
+  }
+}
+const workload: DeviceWorkload = {
+  reach: [
+    [0x1000, 0x1040],
+    [0x2000, 0x2040],
+  ],
+  steps: [
+    ({ device, port }) => {
+      port.memory.fill(7, 0x1000, 0x1040);
+      device.mmioWrite(0, 0, 8, 0x1000n);
+    },
+  ],
+  check({ port }) {
+    expect([port.memory[0x203f], port.messages]).toEqual([7, [0]]);
+  },
+};
+/** Names of the cases that fail. */
+function failing(Model: new (port: DevicePort) => DeviceModel): string[] {
+  const type: DeviceType = {
+    type: 'copier',
+    summary: 'for the suite',
+    options: {},
+    identity: () => ({
+      ...{ vendor: 1, device: 2, revision: 0, classCode: 0xff0000, interruptPin: 0 },
+      bars: [{ index: 0, size: 0x1000, kind: 'mem32' }],
+    }),
+    create: (port) => new Model(port),
+  };
+  const cases = deviceCases(type, { workload, programs: 50 });
+  return cases.filter(({ run }) => isWrong(run)).map(({ name }) => name);
+}
+function isWrong(run: () => void): boolean {
+  try {
+    run();
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+const REFUSED = 'after a refusal of any transfer a reset makes it work again';
+const MUTANTS: Readonly<Record<string, readonly [new (port: DevicePort) => DeviceModel, string]>> =
+  {
+    'goes on after a reset': [
+      class extends Copier {
+        override reset(): void {
+          this.from = 0n;
+        }
+      },
+      'a reset (flr) in the middle of work ends it',
+    ],
+    'forgets its work when it is saved': [
+      class extends Copier {
+        override restore(state: { from: bigint }): void {
+          super.restore({ from: state.from, leftNs: undefined });
+        }
+      },
+      'saved at any moment of its work it has the same future',
+    ],
+    'throws at a refusal': [
+      class extends Copier {
+        override move(): void {
+          const bytes = new Uint8Array(64);
+          if (this.port.dma.read(this.from, bytes)) throw new Error('refused');
+          void this.port.dma.write(0x2000n, bytes);
+          this.port.irq.message(0);
+        }
+      },
+      REFUSED,
+    ],
+    'touches what nobody named': [
+      class extends Copier {
+        override move(): void {
+          void this.port.dma.read(0x5a5a_0000_0000n, new Uint8Array(4));
+          super.move();
+        }
+      },
+      '50 random register programs end, and touch what they name',
+    ],
+    'leaves the memory it was given': [
+      class extends Copier {
+        override move(): void {
+          super.move();
+          void this.port.dma.write(0x3000n, new Uint8Array(4));
+        }
+      },
+      'its work is done, in the memory it was given',
+    ],
+    'works without end': [
+      class extends Copier {
+        override move(): void {
+          for (let n = 0; n < 30_000; n++) super.move();
+        }
+      },
+      '50 random register programs end, and touch what they name',
+    ],
+    'keeps something over a reset': [
+      class extends Copier {
+        override powerOn(): void {
+          this.cancel();
+        }
+      },
+      'a reset (bus) brings back power-on and stops what was in progress',
+    ],
+    'gives more than was asked for': [
+      class extends Copier {
+        override mmioRead(): bigint {
+          return 0x100n;
+        }
+      },
+      'a load gives no more than its width',
+    ],
+  };
+
+test('a model that is right passes', () => {
+  expect(failing(Copier)).toEqual([]);
+});
+test.for(Object.entries(MUTANTS))('a model that %s is found', ([, [Model, name]]) => {
+  expect(failing(Model)).toContain(name);
+});
