@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { EFAULT, EINVAL, ENOENT, isErrno } from '../../src/base/errno.ts';
+import { EFAULT, EINVAL, ENODEV, ENOENT, isErrno } from '../../src/base/errno.ts';
 import { WaitQueue } from '../../src/base/wait-queue.ts';
 import { plugDevice } from '../../src/machine/create-machine.ts';
 import type { Machine } from '../../src/machine/machine.ts';
@@ -55,6 +55,16 @@ describe('remove', () => {
     expect(write(client, `${SYS}/${EDU}/remove`, text)).toBe(result);
     expect(write(client, `${SYS}/${EDU}/rescan`, text)).toBe(result);
     expect(machine.pci.device(EDU)).toBeDefined();
+  });
+  test('ends the mappings of its registers in sysfs, and the files they came from', () => {
+    const machine = machineOf();
+    const { program } = new Client(machine);
+    const fd = must(program.open(`${SYS}/${EDU}/resource0`));
+    const at = must(program.mmap(0x1000, { fd, offset: 0n }));
+    expect(program.load(at, 4)).toBe(0x0100_00edn);
+    expect(machine.pci.remove(machine.pci.device(EDU)!)).toBeUndefined();
+    expect(program.load(at, 4)).toBe(EFAULT);
+    expect(program.mmap(0x1000, { fd, offset: 0n })).toBe(ENODEV);
   });
   test('asks the user for the device and sleeps until he has closed it', () => {
     const machine = machineOf();

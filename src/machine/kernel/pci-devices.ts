@@ -145,6 +145,7 @@ export class PciDevices {
   }
   #forget(pci: PciDev): void {
     const { slot } = pci;
+    pci.removed = true;
     busRemoveDevice(pci.dev);
     slot.iommu?.unplug(slot.dma.requesterId);
     this.#grouping.unbind(pci.dev);

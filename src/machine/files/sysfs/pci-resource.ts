@@ -4,7 +4,7 @@
  * Memory can only be mapped, I/O ports can only be read and written, as in sysfs. What is mapped is the bus: where nothing
  * answers, loads are all ones.
  */
-import { EINVAL, EIO, ENODEV, type Result } from '../../../base/errno.ts';
+import { EINVAL, EIO, ENODEV, isErrno, type Result } from '../../../base/errno.ts';
 import {
   OpenFile,
   type FileOps,
@@ -37,8 +37,8 @@ export function resourceFiles(pci: PciDev): Record<string, AttrNode> {
   for (const bar of pci.fn.bars) {
     if (!bar) continue;
     const name = `resource${bar.index}`;
-    out[name] = resourceFile(bar, `${pci.sysPath}/${name}`);
-    if (bar.prefetchable) out[`${name}_wc`] = resourceFile(bar, `${pci.sysPath}/${name}_wc`);
+    out[name] = resourceFile(pci, bar, `${pci.sysPath}/${name}`);
+    if (bar.prefetchable) out[`${name}_wc`] = resourceFile(pci, bar, `${pci.sysPath}/${name}_wc`);
   }
   return out;
 }
@@ -67,34 +67,46 @@ function resourceLine(bar: Resource | undefined): string {
   return `${words.map((word) => hexText(word, 16)).join(' ')}\n`;
 }
 
-function resourceFile(bar: PciBar, path: string): AttrNode {
+function resourceFile(pci: PciDev, bar: PciBar, path: string): AttrNode {
   const ops = bar.isIo ? IO_OPS : MEMORY_OPS;
   return {
     kind: 'attr',
     mode: 0o600,
     size: bar.size,
     read: () => refuse(EIO, 'a resource has no text', { path }),
-    open: (_task, mode) => new OpenFile(path, ops, bar, mode),
+    open: (_task, mode) => new OpenFile(path, ops, { pci, bar }, mode),
   };
 }
 
 const MEMORY_OPS: FileOps = {
   read: () => refuse(EIO, 'registers in memory space cannot be read with read(2)'),
   write: () => refuse(EIO, 'registers in memory space cannot be written with write(2)'),
-  mmap: (file, _task, request) => mapRegisters(behind(file), request),
+  mmap: (file, _task, request) => mapRegisters(file, request),
 };
 const IO_OPS: FileOps = {
-  read: (file, _task, into, offset) => readPorts(behind(file), into, Number(offset)),
-  write: (file, _task, from, offset) => writePorts(behind(file), from, Number(offset)),
+  read: (file, _task, into, offset) => readPorts(file, into, Number(offset)),
+  write: (file, _task, from, offset) => writePorts(file, from, Number(offset)),
   mmap: () => refuse(ENODEV, 'I/O ports cannot be mapped'),
 };
-function behind(file: OpenFile): PciBar {
+/** What an open file of a resource is about. */
+interface OpenResource {
+  readonly pci: PciDev;
+  readonly bar: PciBar;
+}
+/** ENODEV: the kernel has removed the device meanwhile. */
+function behind(file: OpenFile): Result<OpenResource, 'ENODEV'> {
   // cast: files with these operations are made in resourceFile only
-  return file.priv as PciBar;
+  const resource = file.priv as OpenResource;
+  return resource.pci.removed
+    ? refuse(ENODEV, 'the device of the file was removed', { device: resource.pci.name })
+    : resource;
 }
 
 /** Pages of the BAR, one at least. EINVAL: beyond it. @kernel pci_mmap_resource */
-function mapRegisters(bar: PciBar, { offset, length }: MmapRequest): Result<Mapping> {
+function mapRegisters(file: OpenFile, { offset, length }: MmapRequest): Result<Mapping> {
+  const resource = behind(file);
+  if (isErrno(resource)) return resource;
+  const { bar } = resource;
   const pages = (BigInt(bar.size) + PAGE - 1n) / PAGE;
   const wanted = (length + PAGE - 1n) / PAGE;
   if (offset / PAGE + wanted > pages) {
@@ -102,15 +114,17 @@ function mapRegisters(bar: PciBar, { offset, length }: MmapRequest): Result<Mapp
   }
   return {
     kind: 'mmio',
-    window: busWindow(bar, Number(pages * PAGE)),
+    window: busWindow(resource, Number(pages * PAGE)),
     start: Number(offset),
     length: Number(length),
   };
 }
 
-/** Nobody takes such a mapping away (no `accessible`): where the device does not answer, the bus does. */
-function busWindow({ window }: PciBar, length: number): MmioWindow {
+/** Where the device does not answer, the bus does; the mapping goes when the kernel removes the device. */
+function busWindow({ pci, bar }: OpenResource, length: number): MmioWindow {
+  const { window } = bar;
   return {
+    accessible: () => !pci.removed,
     name: window.name,
     length,
     get pfn() {
@@ -131,7 +145,10 @@ function checkPorts(bar: PciBar, at: number, width: number): Result<number> {
     ? width
     : refuse(EINVAL, 'ports are accessed by 1, 2 or 4 bytes', { width });
 }
-function readPorts(bar: PciBar, into: UserBuffer, at: number): Result<number> {
+function readPorts(file: OpenFile, into: UserBuffer, at: number): Result<number> {
+  const resource = behind(file);
+  if (isErrno(resource)) return resource;
+  const { bar } = resource;
   const width = checkPorts(bar, at, into.length);
   if (typeof width !== 'number' || width === 0) return width;
   const value = bar.window.load(at, width);
@@ -140,7 +157,10 @@ function readPorts(bar: PciBar, into: UserBuffer, at: number): Result<number> {
   );
   return into.copyTo(0, bytes) ?? width;
 }
-function writePorts(bar: PciBar, from: UserBuffer, at: number): Result<number> {
+function writePorts(file: OpenFile, from: UserBuffer, at: number): Result<number> {
+  const resource = behind(file);
+  if (isErrno(resource)) return resource;
+  const { bar } = resource;
   const width = checkPorts(bar, at, from.length);
   if (typeof width !== 'number' || width === 0) return width;
   const bytes = new Uint8Array(width);
