@@ -15,6 +15,8 @@ import { STATUS, statusField } from './status.ts';
 
 /** Commands of one step. */
 const STEP = 64;
+/** So long a host that sends several commands may need from one to the next. */
+const PATIENCE_NS = 1e6;
 /** Doorbells in memory are looked at so often while something is under way. */
 const LOOK_NS = 1e6;
 
@@ -144,8 +146,8 @@ export class QueueEngine {
   kick(queue: SubmissionQueue): void {
     if (queue.waiting === 0 || queue.stopped) return;
     this.#ready.add(queue);
-    if (queue.waits) this.#later();
-    else this.#stepOrLater();
+    if (!queue.expectsMore || queue.waiting >= STEP) this.#stepOrLater();
+    else if (!this.#isStepping && this.#toPost.size === 0) this.#more.restart(PATIENCE_NS);
   }
 
   isLive(command: Command): boolean {

@@ -262,7 +262,8 @@ describe('features and names', () => {
     const rig = runningNvme();
     rig.words.setUint32(AT.data, 5000, true);
     rig.must({ opcode: 9, prp1: AT.data, dwords: [0xe] });
-    rig.port.clock.advance(7e6);
+    // The rig has waited 1.5 ms for the answer.
+    rig.port.clock.advance(5.5e6);
     rig.must({ opcode: 0xa, prp1: AT.data, dwords: [0xe] });
     expect([rig.words.getUint32(AT.data, true), rig.port.memory[AT.data + 6]]).toEqual([5007, 2]);
   });
@@ -283,4 +284,35 @@ test('V21: a ring of two entries', () => {
   rig.enable();
   rig.addQueues(1, 2);
   expect([1, 2, 3, 4, 5].map(() => rig.transfer(2, 0, 1))).toEqual([0, 0, 0, 0, 0]);
+});
+
+describe('commands that come together', () => {
+  const read = { opcode: 2, nsid: 1, prp1: AT.data };
+  const fetches = (rig: NvmeRig): number =>
+    rig.port.touched.filter((what) => what.startsWith(`read 4`)).length;
+
+  test('are fetched in one go, answered in one, and told of once', () => {
+    const rig = runningNvme();
+    for (let n = 0; n < 20; n++) rig.submit(1, read);
+    const before = rig.port.messages.length;
+    expect(rig.reap(1)).toHaveLength(20);
+    expect([fetches(rig), rig.port.messages.length - before]).toEqual([1, 1]);
+    // As many are expected the next time, and the last of them is not waited for.
+    for (let n = 0; n < 20; n++) rig.submit(1, read);
+    expect(rig.port.messages.length - before).toBe(2);
+  });
+  test('are not waited for by a host that sends one alone', () => {
+    const rig = runningNvme();
+    rig.transfer(2, 0, 1);
+    const before = rig.port.messages.length;
+    rig.submit(1, read);
+    expect(rig.port.messages.length).toBe(before + 1);
+  });
+  test('and those that a ring has no room for come a step later', () => {
+    const rig = new NvmeRig();
+    rig.enable();
+    rig.addQueues(1, 256);
+    for (let n = 0; n < 200; n++) rig.submit(1, read);
+    expect(rig.reap(1)).toHaveLength(200);
+  });
 });

@@ -18,7 +18,8 @@ export interface QueueState {
     readonly head: number;
     readonly tail: number;
     readonly stopped: boolean;
-    readonly alone: number;
+    readonly since: number;
+    readonly expected: number | undefined;
     /** Commands under way. */
     readonly live: readonly Uint8Array[];
   }[];
@@ -49,7 +50,8 @@ export function queueState(queues: Queues): QueueState {
       head: queue.head,
       tail: queue.tail,
       stopped: queue.stopped,
-      alone: queue.alone,
+      since: queue.since,
+      expected: queue.expected,
       live: [...queue.live].map(({ bytes }) => bytes.slice()),
     })),
   };

@@ -11,10 +11,9 @@ export interface Place {
   readonly entries: number;
 }
 
-/** So many commands that came alone, one after the other: the next is not waited with. */
-const ALONE = 4;
-/** So many more, and it is tried again whether others come with it. */
-const TRY_AGAIN = 20;
+/** After so many commands that came alone it is seen again how many come together; what comes together counts as 8. */
+const LOOK_AGAIN = 256;
+const TOGETHER = 8;
 
 /** Commands of the host. */
 export class SubmissionQueue {
@@ -25,8 +24,10 @@ export class SubmissionQueue {
   tail = 0;
   /** Nothing more is fetched: its memory could not be read. */
   stopped = false;
-  /** Commands in a row that were fetched alone. */
-  alone = 0;
+  /** So many commands came together the last time; undefined: that has to be seen. */
+  expected: number | undefined;
+  /** What was fetched since that was seen. */
+  since = 0;
   /** Fetched and not completed. */
   readonly live = new Set<Command>();
 
@@ -39,11 +40,12 @@ export class SubmissionQueue {
     return (this.tail - this.head + entries) % entries;
   }
   /**
-   * Is it better to wait a turn for more commands? A host with many under way rings once for each, and what is fetched
-   * together is answered together. One that waits for each answer would wait longer.
+   * Is it better to wait for more commands? A host with many under way rings once for each, and what is fetched together
+   * is answered together. The host of the admin queue waits for each answer.
    */
-  get waits(): boolean {
-    return this.alone < ALONE || this.alone >= TRY_AGAIN;
+  get expectsMore(): boolean {
+    if (this.place.id === 0) return false;
+    return this.waiting < (this.expected ?? this.place.entries - 1);
   }
   /** May another command be fetched? The host cannot have more under way than the ring has entries. */
   get room(): number {
@@ -59,9 +61,14 @@ export class SubmissionQueue {
     const fetched = fetchEntries(dma, { base, entries, entrySize: SQE_SIZE }, this.head, count);
     this.head = (this.head + fetched.length) % entries;
     this.stopped ||= fetched.length < count;
-    if (fetched.length > 1) this.alone = 0;
-    else if (fetched.length === 1) this.alone = this.alone < TRY_AGAIN ? this.alone + 1 : ALONE;
+    this.#learn(fetched.length);
     return fetched;
+  }
+  #learn(together: number): void {
+    if (together === 0) return;
+    const isFirst = this.expected === undefined;
+    this.since = isFirst ? 0 : this.since + (together > 1 ? TOGETHER : 1);
+    this.expected = this.since < LOOK_AGAIN ? together : undefined;
   }
 }
 

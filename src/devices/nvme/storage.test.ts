@@ -20,7 +20,7 @@ describe('work that takes time', () => {
   test('ends in the order of the disk', () => {
     const { disk, rig } = slow();
     const ids = [1, 2].map((slba) => rig.submit(1, block(2, [slba])));
-    rig.port.clock.advance(0);
+    rig.port.clock.advance(1.5e6);
     expect(disk.underWay.map(({ what }) => what)).toEqual(['read', 'read']);
     disk.underWay.reverse();
     disk.end();
@@ -31,7 +31,7 @@ describe('work that takes time', () => {
   test('is aborted, and its end means nothing then', () => {
     const { disk, rig } = slow();
     const id = rig.submit(1, block(2));
-    rig.port.clock.advance(0);
+    rig.port.clock.advance(1.5e6);
     expect(rig.admin({ opcode: 8, dwords: [(id << 16) | 1] }).result).toBe(0);
     expect(rig.reap(1)).toMatchObject([{ id, status: 7 }]);
     const touched = rig.port.touched.length;
@@ -42,7 +42,7 @@ describe('work that takes time', () => {
   test('ends as aborted when its queue is deleted', () => {
     const { disk, rig } = slow();
     const id = rig.submit(1, block(1));
-    rig.port.clock.advance(0);
+    rig.port.clock.advance(1.5e6);
     rig.must({ opcode: 0, dwords: [1] });
     expect(rig.reap(1)).toMatchObject([{ id, status: 8 }]);
     disk.end();
@@ -51,7 +51,7 @@ describe('work that takes time', () => {
   test.for(['reset', 'disable'] as const)('is forgotten by a %s', (how) => {
     const { disk, rig } = slow();
     rig.submit(1, block(2));
-    rig.port.clock.advance(0);
+    rig.port.clock.advance(1.5e6);
     if (how === 'reset') rig.device.reset('flr');
     else rig.store(NVME_REG.cc, 0);
     const touched = rig.port.touched.length;
@@ -66,16 +66,16 @@ describe('a restored controller', () => {
     const { disk, rig, world } = slow();
     disk.bytes.fill(7, 512, 1024);
     const id = rig.submit(1, block(2, [1]));
-    rig.port.clock.advance(0);
+    rig.port.clock.advance(1.5e6);
     const state = structuredClone(rig.device.state());
     const other = new NvmeRig({ drives: 'd' }, world);
     other.port.memory.set(rig.port.memory);
     other.device.restore(state);
-    other.port.clock.advance(0);
+    other.port.clock.advance(1.5e6);
     expect(disk.underWay).toHaveLength(2);
     disk.end();
     disk.end();
-    other.port.clock.advance(0);
+    other.port.clock.advance(1.5e6);
     expect(other.words.getUint16(AT.cq + 12, true)).toBe(id);
     expect(other.port.memory[AT.data]).toBe(7);
   });
@@ -96,7 +96,7 @@ describe('what is durable', () => {
     const { disk, rig } = slow();
     if (!cached) rig.must({ opcode: 9, dwords: [6, 0] });
     rig.submit(1, block(1, dwords));
-    rig.port.clock.advance(0);
+    rig.port.clock.advance(1.5e6);
     disk.end();
     expect(rig.reap(1)).toEqual([]);
     expect(disk.underWay.map(({ what }) => what)).toEqual(['flush']);
@@ -108,7 +108,7 @@ describe('what is durable', () => {
     rig.store(NVME_REG.cc, 0x0046_4001);
     expect(rig.csts).toBe(5);
     disk.end();
-    rig.port.clock.advance(0);
+    rig.port.clock.advance(1.5e6);
     expect(rig.csts).toBe(9);
   });
   test('a shutdown that was under way goes on in a restored controller', () => {
@@ -116,10 +116,10 @@ describe('what is durable', () => {
     rig.store(NVME_REG.cc, 0x0046_4001);
     const other = new NvmeRig({ drives: 'd' }, world);
     other.device.restore(structuredClone(rig.device.state()));
-    other.port.clock.advance(0);
+    other.port.clock.advance(1.5e6);
     disk.underWay.shift();
     disk.end();
-    other.port.clock.advance(0);
+    other.port.clock.advance(1.5e6);
     expect([rig.csts, other.csts]).toEqual([5, 9]);
   });
 });
@@ -137,11 +137,11 @@ describe('a disk that fails', () => {
   ])('gives %s its status', ([, opcode, errno, status]) => {
     const { disk, rig } = slow();
     rig.submit(1, block(opcode));
-    rig.port.clock.advance(0);
+    rig.port.clock.advance(1.5e6);
     disk.end(errno);
     expect(rig.reap(1)).toMatchObject([{ status }]);
     rig.submit(1, block(2));
-    rig.port.clock.advance(0);
+    rig.port.clock.advance(1.5e6);
     disk.end();
     expect(rig.reap(1)).toMatchObject([{ status: 0 }]);
   });
@@ -149,11 +149,11 @@ describe('a disk that fails', () => {
     const { disk, rig } = slow();
     rig.range(AT.data, 0, 8);
     rig.submit(1, block(9, [0, 4]));
-    rig.port.clock.advance(0);
+    rig.port.clock.advance(1.5e6);
     disk.end(ENOSPC);
     expect(rig.reap(1)).toMatchObject([{ status: 0x4081 }]);
     rig.submit(0, { opcode: 0x80, nsid: 1, dwords: [0] });
-    rig.port.clock.advance(0);
+    rig.port.clock.advance(1.5e6);
     disk.end(EIO);
     expect(rig.reap(0)).toMatchObject([{ status: 0x4280 }]);
   });

@@ -16,6 +16,8 @@ export const AT = {
 } as const;
 const MEMORY = 0x40_0000;
 const ADMIN_ENTRIES = 32;
+/** More than a controller waits for further commands. */
+const PATIENCE_NS = 1.5e6;
 
 /** What a command says; what is left out is 0. */
 export interface Fields {
@@ -128,7 +130,7 @@ export class NvmeRig {
   }
   /** What has been completed since the last look. `quietly`: the controller is not told. */
   reap(queue: number, quietly = false): Completion[] {
-    this.port.clock.advance(0);
+    this.port.clock.advance(PATIENCE_NS);
     const pair = this.#pairs.get(queue)!;
     const out: Completion[] = [];
     for (;;) {
