@@ -22,6 +22,12 @@ const SELF = machine(igb(A, 'self'));
 const SINK = machine(igb(A, 'sink'));
 const PAIR = machine(igb(A, B), igb(B, 'sink'));
 
+const virtio = (at, wire, packed = false) =>
+  `  - { type: virtio-net, at: '${at}', options: { wire: '${wire}', mac: '02:00:00:00:00:${at.slice(8, 10)}', packed: ${packed} } }`;
+const VIRTIO_SELF = machine(virtio(A, 'self'));
+const VIRTIO_PAIR = machine(virtio(A, B), virtio(B, 'sink'));
+const VIRTIO_PACKED = machine(virtio(A, B, true), virtio(B, 'sink', true));
+
 /** EAL without huge pages: memory is one area, and its addresses are those of the program. */
 const eal = (...devices) => [
   ...['--no-huge', '-m', '128', '--iova-mode=va', '-l', '0,1', '--no-telemetry'],
@@ -137,6 +143,51 @@ const ROWS = [
     ],
     steps: ENTER,
     says: ['Port 0 Link up at 1 Gbps FDX', 'Bye...'],
+    check: forwarded,
+  },
+  {
+    name: 'virtio: io, loop plug',
+    machine: VIRTIO_SELF,
+    program: testpmd([A], '--no-lsc-interrupt', '--port-topology=loop', '--tx-first'),
+    steps: ENTER,
+    says: ['net_virtio (1af4:1041)', 'Port 0 Link up at 10 Gbps FDX', 'Bye...'],
+    check: forwarded,
+  },
+  {
+    name: 'virtio: io, two ports',
+    machine: VIRTIO_PAIR,
+    program: testpmd([A, B], '--no-lsc-interrupt', '--port-topology=paired', '--tx-first'),
+    steps: ENTER,
+    says: ['Port 0 Link up at 10 Gbps FDX', 'Port 1 Link up at 10 Gbps FDX', 'Bye...'],
+    check: forwarded,
+  },
+  {
+    name: 'virtio: io, two ports, packed rings',
+    machine: VIRTIO_PACKED,
+    program: testpmd([A, B], '--no-lsc-interrupt', '--port-topology=paired', '--tx-first'),
+    steps: ENTER,
+    says: ['Port 1 Link up at 10 Gbps FDX', 'Bye...'],
+    check: forwarded,
+  },
+  {
+    name: 'virtio: link interrupt of the peer',
+    machine: VIRTIO_PAIR,
+    program: testpmd([A, B], '-i', '--port-topology=paired'),
+    steps: commands(['port stop 1', 1], ['port close 1', 1], ['show port info 0', 2], ['quit']),
+    says: ['Port 0: link state change event', 'Link status: down', 'Bye...'],
+  },
+  {
+    name: 'virtio: opened again after its end, and after a kill',
+    machine: VIRTIO_SELF,
+    program: [
+      'sh',
+      '-c',
+      `for n in 1 2; do (sleep 6; echo) | timeout -s KILL 5 "$@" >/dev/null 2>&1; done; exec "$@"`,
+      'sh',
+      ...testpmd([A], '--no-lsc-interrupt', '--port-topology=loop', '--tx-first'),
+    ],
+    steps: ENTER,
+    says: ['Port 0 Link up at 10 Gbps FDX', 'Bye...'],
     check: forwarded,
   },
 ];
