@@ -1,40 +1,22 @@
 /**
- * Before the first file of tests that start real processes: the sources built, for `node dist/cli/main.js` starts faster
- * than a loader. Type errors are the type checker's business; only what changed is written again.
+ * Before the first file of tests that start real processes: the programs as they are shipped, in bundles of the sources. Type
+ * errors are the type checker's business.
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import ts from 'typescript';
+import { cpSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { CHECKOUT, DIST, PROJECT } from './project.ts';
 
-/** Packages that dist/ loads. */
+/** Packages that the programs load. */
 const RUNTIME = ['@commander-js', '@koromix', 'commander', 'iced-x86', 'koffi', 'yaml', 'zod'];
 
 /** Vitest calls it. */
 export function setup(): void {
   if (PROJECT !== CHECKOUT) copyCheckout();
-  const sources = readdirSync(join(PROJECT, 'src'), { recursive: true, encoding: 'utf8' });
-  const wanted = sources.filter(
-    (name) => /(?<!\.test)\.ts$/.test(name) && !/^testing\//.test(name),
-  );
-  for (const name of wanted) {
-    const from = join(PROJECT, 'src', name);
-    const to = join(DIST, name.replace(/\.ts$/, '.js'));
-    const built = statSync(to, { throwIfNoEntry: false });
-    if (built && built.mtimeMs >= statSync(from).mtimeMs) continue;
-    mkdirSync(dirname(to), { recursive: true });
-    const { outputText } = ts.transpileModule(readFileSync(from, 'utf8'), {
-      fileName: from,
-      compilerOptions: {
-        module: ts.ModuleKind.ESNext,
-        target: ts.ScriptTarget.ES2022,
-        rewriteRelativeImportExtensions: true,
-        verbatimModuleSyntax: true,
-      },
-    });
-    writeFileSync(to, outputText);
-  }
+  mkdirSync(DIST, { recursive: true });
+  const bundle = join(CHECKOUT, 'scripts/bundle.mjs');
+  const { status, stderr } = spawnSync(process.execPath, [bundle, DIST], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`the programs could not be bundled: ${stderr}`);
   writeFileSync(join(DIST, 'package.json'), '{"type":"module"}');
 }
 

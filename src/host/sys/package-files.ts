@@ -4,22 +4,23 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(import.meta.url);
-/** Of what runs now: the ending of its files, and the folder they are in. */
-const [ENDING, CODE] = here.endsWith('.ts') ? ['ts', 'src'] : ['js', 'dist'];
+const ENDING = here.endsWith('.ts') ? 'ts' : 'js';
+/** The folder of what runs now: src, dist, or where tests have put it. A bundle's parts lie at any depth. */
+const CODE = folderAbove(dirname(here), `cli/main.${ENDING}`);
 
 /** The folder with package.json. */
-export const PACKAGE = rootAbove(dirname(here));
+export const PACKAGE = folderAbove(dirname(here), 'package.json');
 
 /** Sources run through the loader they were started with. */
 export const IS_SOURCE = ENDING === 'ts';
 
 /** The file of a module that is an entry of its own: 'host/loop/kernel-thread'. */
 export function entryFile(module: string): string {
-  return join(PACKAGE, CODE, `${module}.${ENDING}`);
+  return join(CODE, `${module}.${ENDING}`);
 }
 
-/** A bundle's parts lie at any depth. */
-function rootAbove(folder: string): string {
-  if (existsSync(join(folder, 'package.json')) || dirname(folder) === folder) return folder;
-  return rootAbove(dirname(folder));
+/** The nearest folder that has this file; the root where none has. */
+function folderAbove(folder: string, file: string): string {
+  if (existsSync(join(folder, file)) || dirname(folder) === folder) return folder;
+  return folderAbove(dirname(folder), file);
 }

@@ -1,0 +1,29 @@
+/**
+ * `node scripts/bundle.mjs FOLDER`: what runs by itself, in as few files as there are moments to load them. A start opens some
+ * 100 files instead of 1,170. Packages stay outside.
+ */
+import { chmodSync, rmSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const PROGRAMS = ['cli/main', 'host/loop/kernel-thread', 'host/launch/launcher-main'];
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const outdir = resolve(process.argv[2]);
+
+rmSync(join(outdir, 'parts'), { recursive: true, force: true });
+await build({
+  absWorkingDir: root,
+  entryPoints: PROGRAMS.map((name) => ({ in: `src/${name}.ts`, out: name })),
+  outdir,
+  chunkNames: 'parts/[hash]',
+  bundle: true,
+  splitting: true,
+  packages: 'external',
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.19',
+  allowOverwrite: true,
+  logLevel: 'warning',
+});
+chmodSync(join(outdir, 'cli/main.js'), 0o755);
