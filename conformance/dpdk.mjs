@@ -40,6 +40,18 @@ const testpmd = (devices, ...more) => [
   '--',
   ...['--total-num-mbufs=4096', '--no-mlockall', '--nb-cores=1', ...more],
 ];
+/** A virtual function of the first device is switched on, and the program driven with both. */
+const VF = '0000:00:14.0';
+const TOKEN = '14d63f20-8445-11ea-8900-1f9ce7d5650d';
+const withVirtual = (program) => [
+  'sh',
+  '-ec',
+  `echo Y > /sys/module/vfio_pci/parameters/enable_sriov
+   echo 1 > /sys/bus/pci/devices/${A}/sriov_numvfs
+   exec "$@"`,
+  'sh',
+  ...program,
+];
 /** After these words of the output, and a while, this is typed, or this signal sent. */
 const when = (words, seconds, { type, signal }) => ({ words, seconds, type, signal });
 const ENTER = [when('Press enter to exit', 2, { type: '' })];
@@ -130,6 +142,31 @@ const ROWS = [
       ...[['show port xstats 0'], ['quit']],
     ),
     says: ['Bye...', 'TX Port= 0/Queue= 3'],
+  },
+  {
+    name: 'igb: a virtual function and its physical one',
+    machine: SINK,
+    program: withVirtual(
+      testpmd([A, VF], '-i', '--port-topology=paired').flatMap((word) =>
+        word === '--no-huge' ? [word, '--vfio-vf-token', TOKEN] : [word],
+      ),
+    ),
+    steps: commands(
+      ['show port info 1'],
+      [(out) => `set eth-peer 0 ${/Port 1: (\S+)/.exec(out)?.[1]}`],
+      ...[['start tx_first'], ['show port stats 1', 2], ['stop'], ['quit']],
+    ),
+    says: [
+      'net_e1000_igb_vf (8086:10ca)',
+      'Driver name: net_e1000_igb_vf',
+      'Link status: up',
+      'Bye...',
+    ],
+    check: (out) => {
+      const [, statistics = ''] = out.split('NIC statistics for port 1');
+      const [rx, tx] = [count(statistics, 'RX-packets'), count(statistics, 'TX-packets')];
+      return rx >= 32 && tx >= 32 ? undefined : `RX-packets ${rx}, TX-packets ${tx}`;
+    },
   },
   {
     name: 'igb: opened again after its end, and after a kill',
@@ -247,7 +284,7 @@ function run({ program, steps = [] }, file, options) {
       next++;
       setTimeout(() => {
         if (step.signal) child.kill(step.signal);
-        else child.stdin.write(`${step.type}\n`);
+        else child.stdin.write(`${typeof step.type === 'function' ? step.type(out) : step.type}\n`);
         look();
       }, step.seconds * 1000);
     };
