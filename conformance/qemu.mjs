@@ -1,14 +1,16 @@
 // `npm run conformance -- qemu`: Debian's QEMU, unmodified, on an NVMe controller by its own VFIO driver (nvme://).
 // A row is what is done with one disk: each step is a run of its own, and its output must say something.
-import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { spawn, spawnSync } from 'node:child_process';
 import { needPackages } from './debian.mjs';
+import { GUEST_PACKAGES, guestCommand, guestInitrd, guestKernel } from './guest.mjs';
 import { reportRows } from './reports.mjs';
 
 const SOFTIOMMU = new URL('../dist/cli/main.js', import.meta.url).pathname;
-const NEEDED = { 'qemu-utils': 'qemu-img, qemu-io' };
+const NEEDED = { 'qemu-utils': 'qemu-img, qemu-io', ...GUEST_PACKAGES };
 /** A step that is not over by then has failed. */
 const LIMIT_MS = 120_000;
 const MIB = 2 ** 20;
@@ -204,6 +206,29 @@ const ROWS = [
   },
 ];
 
+/** A guest mounts a file system of the disk, writes and says what; its files are the same from outside. */
+const GUEST = {
+  name: 'guest: Linux mounts the disk and writes (J18)',
+  prepare(home) {
+    spawnSync('/sbin/mkfs.ext4', ['-q', '-F', join(home, 'disk.raw')]);
+    guestInitrd(join(home, 'initrd'), [
+      'n=0; while [ ! -b /dev/nvme0n1 ] && [ $n -lt 60 ]; do sleep 1; n=$((n+1)); done',
+      'mount -t ext4 /dev/nvme0n1 /mnt && dd if=/dev/urandom of=/mnt/file bs=64k count=64',
+      'sync; md5sum /mnt/file; umount /mnt && echo guest: unmounted',
+    ]);
+  },
+  steps: [],
+  check(home, out) {
+    const disk = join(home, 'disk.raw');
+    const inside = /([0-9a-f]{32})  \/mnt\/file/.exec(out)?.[1];
+    const { stdout } = spawnSync('/sbin/debugfs', ['-R', 'cat /file', disk], { maxBuffer: SIZE });
+    const outside = createHash('md5').update(stdout).digest('hex');
+    if (inside !== outside) return `the guest wrote ${inside}, and ${outside} is on the disk`;
+    const fsck = spawnSync('/sbin/e2fsck', ['-fn', disk], { encoding: 'utf8' });
+    return fsck.status === 0 ? undefined : `e2fsck: ${fsck.stdout}`;
+  },
+};
+
 /** Who runs the programs: root has no limit on pinned memory, and others are told one. */
 const USERS =
   process.getuid() === 0
@@ -211,15 +236,18 @@ const USERS =
         { who: 'root', more: [], spawn: {} },
         {
           who: 'nobody',
-          more: ['--memlock', '64M'],
+          more: ['--memlock', '512M'],
           spawn: { uid: NOBODY, gid: NOBODY },
         },
       ]
-    : [{ who: `user ${process.getuid()}`, more: ['--memlock', '64M'], spawn: {} }];
+    : [{ who: `user ${process.getuid()}`, more: ['--memlock', '512M'], spawn: {} }];
 
 export async function qemu(options) {
   if (!needPackages(NEEDED, options.install)) return 2;
-  const rows = ROWS.filter(({ name }) => !options.test || name.includes(options.test));
+  const says = ['nvme nvme0: pci function', 'default/read/poll queues', 'guest: unmounted'];
+  const guest = guestCommand(guestKernel(), 'initrd', [AT]);
+  const all = [...ROWS, { ...GUEST, steps: [step(onFile(), guest, says)] }];
+  const rows = all.filter(({ name }) => !options.test || name.includes(options.test));
   console.log(`\n| ${'QEMU'.padEnd(52)} | as     | result |`);
   console.log(`| ${'-'.repeat(52)} | ------ | ------ |`);
   const results = [];
@@ -244,6 +272,7 @@ async function outcome(row, user, options) {
     for (let at = 0; at < SIZE; at += 4096) pattern.writeUInt32LE(at + 1, at);
     writeFileSync(join(home, 'a.raw'), pattern);
     writeFileSync(join(home, 'disk.raw'), Buffer.alloc(SIZE));
+    row.prepare?.(home);
     const { uid } = user.spawn;
     if (uid !== undefined)
       for (const name of ['.', 'a.raw', 'disk.raw']) chownSync(join(home, name), uid, uid);
@@ -256,7 +285,7 @@ async function outcome(row, user, options) {
       if (exit !== (each.exit ?? 0)) return { reason: `exit ${exit}; ${first}` };
       last = out;
     }
-    return { reason: row.check?.(home), said: row.says?.(last) };
+    return { reason: row.check?.(home, last), said: row.says?.(last) };
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
