@@ -4,7 +4,7 @@
  *
  * A call that fails with EFAULT has undone what it did, and one that goes on as it stands has done nothing.
  */
-import { own, type InThread } from '../seccomp/in-thread.ts';
+import { ours, type InThread } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { slowPages } from '../process/slow-pages.ts';
 import { ERESTARTNOINTR, HOST_ERRNO, MADV_POPULATE, NR } from '../sys/numbers.ts';
@@ -35,7 +35,7 @@ export class SlowCalls {
     return {
       *run() {
         // Should it fail, the call finds out what the matter is.
-        yield* own(NR.madvise, [addr, length, how]);
+        yield* ours(NR.madvise, addr, length, how);
         return -ERESTARTNOINTR;
       },
       otherwise: () => answer,
