@@ -323,6 +323,16 @@ test('a null descriptor completes and moves nothing', () => {
   rig.write(0x86, 2, 1);
   expect([rig.word(), rig.port.messages]).toEqual([BigInt(D[0] | 1), [0]]);
 });
+test('with a latency the first descriptor is read later, and the channel is active meanwhile', () => {
+  const rig = setup({ latency_us: 10 });
+  rig.put(D[0]);
+  rig.write(0x90, 8, D[0]);
+  rig.write(0x86, 2, 1);
+  rig.port.clock.advance(9_999);
+  expect([rig.read(0x88, 8), rig.port.touched]).toEqual([0n, []]);
+  rig.port.clock.advance(1);
+  expect([rig.read(0x88, 8), rig.moved()]).toEqual([BigInt(D[0] | 1), true]);
+});
 test('IN_USE never reads as set', () => {
   const { read, write } = setup();
   write(0x80, 2, 0xffff);
