@@ -21,25 +21,27 @@ export function tagOf(frame: Uint8Array, vet: number): number {
   return frame.length >= 18 && be16(frame, 12) === vet ? be16(frame, 14) : -1;
 }
 
+/** An address in two words, and the pools it is for. */
+interface Station {
+  readonly low: number;
+  readonly high: number;
+  readonly pools: number;
+}
+
 /** The filters as the registers are now: made for a batch of frames. */
 export class Filters {
   readonly #cells: Cells;
   readonly #rctl: number;
   readonly #vet: number;
   readonly #limit: number;
-  /** Valid station addresses, in two words each. */
-  readonly #stations: { readonly low: number; readonly high: number; readonly pools: number }[] =
-    [];
+  /** Valid station addresses; undefined until one is asked for. */
+  #known: readonly Station[] | undefined;
 
   constructor(cells: Cells) {
     this.#cells = cells;
     this.#rctl = cells.get('rctl');
     this.#vet = cells.get('vet') & 0xffff;
     this.#limit = (this.#rctl & RCTL.LPE) !== 0 ? cells.get('rlpml') : 0;
-    for (let n = 0; n < ADDRESSES; n++) this.#station(cells.get('ral', n), cells.get('rah', n));
-    for (let n = 0; n < MORE_ADDRESSES; n++) {
-      this.#station(cells.get('ralMore', n), cells.get('rahMore', n));
-    }
   }
 
   verdict(frame: Uint8Array): Verdict {
@@ -62,9 +64,9 @@ export class Filters {
     return pools;
   }
 
-  #station(low: number, high: number): void {
-    if ((high & VALID) === 0) return;
-    this.#stations.push({ low, high: high & 0xffff, pools: (high >>> 18) & 0xff });
+  /** A promiscuous receiver never needs them. */
+  get #stations(): readonly Station[] {
+    return (this.#known ??= stationsOf(this.#cells));
   }
   #isOurs(frame: Uint8Array): boolean {
     if (isBroadcast(frame)) return (this.#rctl & RCTL.BAM) !== 0;
@@ -91,4 +93,15 @@ export class Filters {
 function wordsOf(frame: Uint8Array): readonly [low: number, high: number] {
   const low = (frame[0]! | (frame[1]! << 8) | (frame[2]! << 16) | (frame[3]! << 24)) >>> 0;
   return [low, frame[4]! | (frame[5]! << 8)];
+}
+
+function stationsOf(cells: Cells): readonly Station[] {
+  const words: (readonly [low: number, high: number])[] = [];
+  for (let n = 0; n < ADDRESSES; n++) words.push([cells.get('ral', n), cells.get('rah', n)]);
+  for (let n = 0; n < MORE_ADDRESSES; n++) {
+    words.push([cells.get('ralMore', n), cells.get('rahMore', n)]);
+  }
+  return words
+    .filter(([, high]) => (high & VALID) !== 0)
+    .map(([low, high]) => ({ low, high: high & 0xffff, pools: (high >>> 18) & 0xff }));
 }

@@ -120,8 +120,9 @@ export class Transmit {
     const sent: (readonly [number, readonly Uint8Array[]])[] = [];
     for (let index = 0; index < QUEUES; index++) {
       const queue = queueAt(this.#cells, 'tx', index);
+      if (!queue || queue.waiting === 0) continue;
       const dma = this.#events.dmaOf(index);
-      if (!dma || !queue || queue.waiting === 0) continue;
+      if (!dma) continue;
       const turn = this.#turn(dma, queue, index);
       if (turn.reported) reported |= 1 << index;
       if (turn.done < queue.waiting) this.wake();
