@@ -6,10 +6,9 @@
  */
 import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
-import type { MemoryAccess } from './mmio-decode.ts';
 import type { Emulated, Stopped } from './stopped.ts';
 import type { InstructionFault } from '../process/instruction-memory.ts';
-import { effectiveAddress } from './mmio-decode.ts';
+import { effectiveAddress, type EffectiveAddress } from './effective-address.ts';
 import { componentOffset, sharedMemory } from './native-code.ts';
 
 // cast: createRequire knows no types
@@ -39,6 +38,12 @@ export interface GatherForm {
   readonly mask: { readonly by: 'opmask' | 'sign'; readonly register: number };
 }
 
+/** What is known of the instruction when it is carried out. */
+export interface GatherAccess {
+  readonly place: EffectiveAddress;
+  readonly gather?: GatherForm;
+}
+
 /** Undefined: none that is carried out. */
 export function gatherForm(instruction: Iced.Instruction): GatherForm | undefined {
   const isPrefetch = /pf\d/.test(Mnemonic[instruction.mnemonic]);
@@ -64,7 +69,7 @@ export function gatherForm(instruction: Iced.Instruction): GatherForm | undefine
 }
 
 /** 'unknown': the thread's vector registers cannot be had. */
-export function gather(access: MemoryAccess, stopped: Stopped): Emulated {
+export function gather(access: GatherAccess, stopped: Stopped): Emulated {
   const form = access.gather!;
   const area = sharedMemory().vectors;
   const length = stopped.vectors.get(area);
@@ -81,7 +86,7 @@ export function gather(access: MemoryAccess, stopped: Stopped): Emulated {
 function moveElements(
   form: GatherForm,
   state: VectorRegisters,
-  access: MemoryAccess,
+  access: GatherAccess,
   { memory, regs }: Stopped,
 ): InstructionFault | undefined {
   const { count, element, index, indexWidth, scale, stores } = form;

@@ -6,8 +6,8 @@
  */
 import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
-import { gatherForm } from './gather.ts';
-import type { GatherForm } from './gather.ts';
+import type { EffectiveAddress } from './effective-address.ts';
+import { gatherForm, type GatherForm } from './gather.ts';
 import { nativeForm } from './native-form.ts';
 import type { NativeForm } from './native-form.ts';
 import { generalRegister } from './registers.ts';
@@ -40,18 +40,6 @@ export type Operand =
   /** A general register: byte offset in user_regs_struct and width. */
   | { readonly kind: 'register'; readonly at: number; readonly width: number }
   | { readonly kind: 'immediate'; readonly value: bigint };
-
-/** An effective address: byte offsets in user_regs_struct, -1 for none. */
-export interface EffectiveAddress {
-  readonly base: number;
-  readonly index: number;
-  readonly scale: bigint;
-  readonly displacement: bigint;
-  readonly segment: number;
-  readonly isRipRelative: boolean;
-  /** Computed in 32 bits. */
-  readonly isShort: boolean;
-}
 
 /** An instruction that touches memory, decoded. */
 export interface MemoryAccess {
@@ -175,14 +163,3 @@ const SEGMENTS = new Map<number, number>([
   [Register.FS, REGS.fsBase],
   [Register.GS, REGS.gsBase],
 ]);
-
-/** Where the operand is in the program. */
-export function effectiveAddress(place: EffectiveAddress, regs: Buffer): bigint {
-  let address = place.displacement;
-  if (place.isRipRelative) address += regs.readBigUInt64LE(REGS.rip);
-  if (place.base >= 0) address += regs.readBigUInt64LE(place.base);
-  if (place.index >= 0) address += regs.readBigUInt64LE(place.index) * place.scale;
-  address = BigInt.asUintN(place.isShort ? 32 : 64, address);
-  if (place.segment < 0) return address;
-  return BigInt.asUintN(64, address + regs.readBigUInt64LE(place.segment));
-}

@@ -4,7 +4,7 @@
  * A table by operation. Registers are the bytes of struct user_regs_struct.
  */
 import type { MemoryAccess, Operand, Operation } from './mmio-decode.ts';
-import { effectiveAddress } from './mmio-decode.ts';
+import { effectiveAddress } from './effective-address.ts';
 import { addToRegister, bitsOf, readRegister, writeRegister } from './flags.ts';
 import type { Emulated, Stopped } from './stopped.ts';
 import { gather } from './gather.ts';

@@ -6,7 +6,7 @@
 import type { MemoryAccess } from './mmio-decode.ts';
 import type { InstructionFault, InstructionMemory } from '../process/instruction-memory.ts';
 import type { Stopped } from './stopped.ts';
-import { effectiveAddress } from './mmio-decode.ts';
+import { effectiveAddress } from './effective-address.ts';
 import { readRegister, writeRegister, ZERO } from './flags.ts';
 import {
   compileNative,

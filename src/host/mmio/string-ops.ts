@@ -7,7 +7,7 @@
 import type { MemoryAccess } from './mmio-decode.ts';
 import type { InstructionFault } from '../process/instruction-memory.ts';
 import type { Stopped } from './stopped.ts';
-import { effectiveAddress } from './mmio-decode.ts';
+import { effectiveAddress } from './effective-address.ts';
 import { addToRegister, compare, DIRECTION, readRegister, writeRegister, ZERO } from './flags.ts';
 import { REGS } from '../sys/ptrace.ts';
 

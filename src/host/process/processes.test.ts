@@ -8,7 +8,8 @@ import { Machine } from '../../machine/machine.ts';
 import { Notification } from '../seccomp/notification.ts';
 import { MemoryMap } from './memory-map.ts';
 import { HostObjects } from './objects.ts';
-import { Processes } from './processes.ts';
+import { Processes, type Caller } from './processes.ts';
+import { RemoteMemory } from './remote-memory.ts';
 import type { TaskParts } from './task.ts';
 import { HOST_ERRNO, O_PATH } from '../sys/numbers.ts';
 
@@ -37,6 +38,7 @@ function caller(created = 0, installed = 0) {
     objects: new HostObjects(),
     watches: { watchFd: () => ({ [Symbol.dispose]: () => undefined }) },
     isMounted: () => false,
+    registers: { memoryOf: ({ tid }: Caller) => new RemoteMemory(tid) },
     eventfds: {
       get: () => fails(),
     },
