@@ -2,6 +2,7 @@
 import { edu } from './edu/edu.ts';
 import { atsTestdev } from './ats-testdev/ats-testdev.ts';
 import { pciTestdev } from './pci-testdev/pci-testdev.ts';
+import { dmaEcho } from './dma-echo/dma-echo.ts';
 import { dsa } from './dsa/dsa.ts';
 import { ioat } from './ioat/ioat.ts';
 import { generic } from './generic/generic.ts';
@@ -65,14 +66,25 @@ export type {
   WireReceiver,
   WireState,
 } from './host-services.ts';
-export { atsTestdev, dsa, edu, generic, igb, ioat, nvme, pciTestdev, virtioBlk, virtioNet };
+export {
+  atsTestdev,
+  dmaEcho,
+  dsa,
+  edu,
+  generic,
+  igb,
+  ioat,
+  nvme,
+  pciTestdev,
+  virtioBlk,
+  virtioNet,
+};
 
 /** Every device model that comes with softiommu, by name. */
 export const DEVICE_TYPES: ReadonlyMap<string, DeviceType> = new Map(
-  [atsTestdev, dsa, edu, generic, igb, ioat, nvme, pciTestdev, virtioBlk, virtioNet].map((type) => [
-    type.type,
-    type,
-  ]),
+  [atsTestdev, dmaEcho, dsa, edu, generic, igb, ioat, nvme, pciTestdev, virtioBlk, virtioNet].map(
+    (type) => [type.type, type],
+  ),
 );
 // What a device model needs of PCI, of time, and to see that its DMA failed.
 export type { PciePortType, PciRegisters } from '../pci/identity.ts';

@@ -1,6 +1,7 @@
 /** What the shared suite drives devices with: a driver of a few lines for each type that moves something. */
 import { ATS_REG } from '../../src/devices/ats-testdev/ats-testdev.ts';
 import { CMD, dsa, FLAG, OP } from '../../src/devices/dsa/dsa.ts';
+import { ECHO_REG } from '../../src/devices/dma-echo/dma-echo.ts';
 import { EDU_BUFFER, EDU_REG } from '../../src/devices/edu/edu.ts';
 import { CTL, DMA_DESCRIPTOR, IOAT_REG, ioat } from '../../src/devices/ioat/ioat.ts';
 import type { DeviceRig, DeviceWorkload } from '../../src/testing/index.ts';
@@ -153,9 +154,29 @@ const atsWork: DeviceWorkload = {
   check: (rig) => insistCopied(rig, SRC, DST + 0x80, 0x1000),
 };
 
+const echoWork: DeviceWorkload = {
+  reach: [
+    [SRC, SRC + 0x800],
+    [DST, DST + 0x800],
+  ],
+  steps: [
+    (rig) => {
+      fill(rig, SRC, 0x800);
+      store(rig, ECHO_REG.from, 8, SRC);
+      store(rig, ECHO_REG.to, 8, DST);
+      store(rig, ECHO_REG.length, 4, 0x800);
+    },
+  ],
+  check(rig) {
+    insistCopied(rig, SRC, DST, 0x800);
+    insistEqual(rig.port.messages, [0], 'messages');
+  },
+};
+
 /** By type. */
 export const WORKLOADS: Readonly<Record<string, DeviceWorkload>> = {
   'ats-testdev': atsWork,
+  'dma-echo': echoWork,
   [dsa.type]: dsaWork,
   edu,
   [ioat.type]: ioatWork,
