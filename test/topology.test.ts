@@ -8,6 +8,7 @@ import { Machine, PRESETS } from '../src/index.ts';
 const TOGETHER: Record<string, string[][]> = {
   // A multifunction endpoint without ACS is one group.
   multifunction: [['0000:01:00.0', '0000:01:00.1']],
+  workstation: [['0000:01:00.0', '0000:01:00.1']],
   'not-viable': [['0000:01:00.0', '0000:01:00.1']],
   // Everything behind the bridge has the bridge's requester id.
   'pcie-to-pci-bridge': [['0000:01:00.0', '0000:02:04.0', '0000:02:05.0']],

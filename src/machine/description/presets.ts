@@ -16,6 +16,19 @@ const nic = (device: number) => ({ vendor: 0x8086, device, class: 0x020000 });
 const IGB = nic(0x10c9);
 const IGB_VF = nic(0x10ca);
 const E1000E = nic(0x10d3);
+const GPU = { vendor: 0x10de, device: 0x2204, class: 0x030000 };
+const GPU_SOUND = { vendor: 0x10de, device: 0x1aef, class: 0x040300 };
+const GRAPHICS = { vendor: 0x8086, device: 0x9a49, class: 0x030000 };
+const XHCI = { vendor: 0x8086, device: 0xa0ed, class: 0x0c0330 };
+const WIRELESS = { vendor: 0x8086, device: 0x2725, class: 0x028000 };
+
+/** A port of the root complex and what is plugged into it. */
+const port = (at: string, ...devices: NonNullable<MachineInput['devices']>) => ({
+  type: 'root-port',
+  at,
+  devices,
+});
+const NVME_TWO = { namespaces: 2, size_mib: 256 };
 
 /** The presets by name. */
 export const PRESETS: Readonly<Record<string, Preset>> = {
@@ -27,6 +40,30 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     summary: 'firmware wants memory of the edu mapped one to one (RMRR): no user may own it',
     machine: {
       devices: [{ ...EDU, directRegions: [{ start: '0x7b000000', last: '0x7b7fffff' }] }],
+    },
+  },
+  laptop: {
+    summary: 'one unit of 39 bits; firmware keeps memory of the graphics and of the USB controller',
+    machine: {
+      iommus: [{ type: 'intel', width: 39, snoopControl: false, scalable: false }],
+      devices: [
+        {
+          type: 'generic',
+          at: '0000:00:02.0',
+          driver: 'none',
+          options: GRAPHICS,
+          directRegions: [{ start: '0x7d000000', last: '0x7f7fffff' }],
+        },
+        {
+          type: 'generic',
+          at: '0000:00:14.0',
+          driver: 'xhci_hcd',
+          options: XHCI,
+          directRegions: [{ start: '0x7aef0000', last: '0x7af0ffff' }],
+        },
+        port('0000:00:1c.0', { type: 'generic', at: '0000:01:00.0', options: WIRELESS }),
+        port('0000:00:1d.0', { type: 'nvme', at: '0000:02:00.0' }),
+      ],
     },
   },
   mock: {
@@ -109,6 +146,33 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       ],
     },
   },
+  server: {
+    summary: 'two sockets, each with an Intel unit, a NIC and a DMA engine, on buses of its own',
+    machine: {
+      iommus: [
+        { type: 'intel', name: 'dmar0' },
+        { type: 'intel', name: 'dmar1' },
+      ],
+      devices: [
+        port('0000:00:01.0', {
+          type: 'igb',
+          at: '0000:01:00.0',
+          options: { wire: '0000:81:00.0' },
+        }),
+        { type: 'ioat', at: '0000:00:04.0' },
+        {
+          ...port('0000:80:01.0', {
+            type: 'igb',
+            at: '0000:81:00.0',
+            iommu: 'dmar1',
+            options: { mac: '02:00:00:00:00:02' },
+          }),
+          iommu: 'dmar1',
+        },
+        { type: 'ioat', at: '0000:80:04.0', iommu: 'dmar1' },
+      ],
+    },
+  },
   sriov: {
     summary: 'a physical function with two virtual functions, each in a group of its own',
     machine: {
@@ -122,6 +186,41 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
             { type: 'generic', at: '0000:01:10.1', options: IGB_VF, vfOf: '0000:01:00.0' },
           ],
         },
+      ],
+    },
+  },
+  'sriov-nic': {
+    summary:
+      'an igb with room for seven virtual functions (SR-IOV), its physical function for a user',
+    machine: {
+      devices: [
+        port('0000:00:01.0', {
+          type: 'igb',
+          at: '0000:01:00.0',
+          options: { vfs: 7 },
+        }),
+      ],
+    },
+  },
+  storage: {
+    summary: 'four NVMe controllers below a switch that isolates, with two namespaces each',
+    machine: {
+      devices: [
+        port('0000:00:01.0', {
+          type: 'upstream-port',
+          at: '0000:01:00.0',
+          devices: ['0', '1', '2', '3'].map((n) => ({
+            type: 'downstream-port',
+            at: `0000:02:0${n}.0`,
+            devices: [
+              {
+                type: 'nvme',
+                at: `0000:0${Number(n) + 3}:00.0`,
+                options: { ...NVME_TWO, serial: `DISK${n}` },
+              },
+            ],
+          })),
+        }),
       ],
     },
   },
@@ -173,6 +272,21 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
         { type: 'intel', scalable: false, width: 39, snoopControl: false },
       ],
       devices: [EDU, { type: 'edu', at: '0000:00:05.0', iommu: 'dmar1' }],
+    },
+  },
+  workstation: {
+    summary:
+      'a graphics card for a guest with its sound beside it, an NVMe, and a NIC the kernel keeps',
+    machine: {
+      devices: [
+        port(
+          '0000:00:01.0',
+          { type: 'generic', at: '0000:01:00.0', acs: false, options: GPU },
+          { type: 'generic', at: '0000:01:00.1', acs: false, options: GPU_SOUND },
+        ),
+        port('0000:00:1b.0', { type: 'nvme', at: '0000:02:00.0' }),
+        port('0000:00:1c.0', { type: 'igb', at: '0000:03:00.0', driver: 'igb' }),
+      ],
     },
   },
 };
