@@ -298,7 +298,7 @@ export async function dpdk(options) {
 
 /** Undefined, or the first reason why not. */
 async function outcome(row, options) {
-  const home = mkdtempSync(join(tmpdir(), 'softiommu-dpdk-'));
+  const home = mkdtempSync(join(tmpdir(), 'dpdk-conformance-'));
   try {
     const file = join(home, 'machine.yaml');
     writeFileSync(file, row.machine);
