@@ -64,11 +64,13 @@ export class SubmissionQueue {
     this.#learn(fetched.length);
     return fetched;
   }
+  /** A host that was late once is believed half of it. */
   #learn(together: number): void {
     if (together === 0) return;
-    const isFirst = this.expected === undefined;
-    this.since = isFirst ? 0 : this.since + (together > 1 ? TOGETHER : 1);
-    this.expected = this.since < LOOK_AGAIN ? together : undefined;
+    const { expected = 0 } = this;
+    this.since = expected === 0 ? 0 : this.since + (together > 1 ? TOGETHER : 1);
+    const learnt = Math.max(together, Math.floor((expected + together) / 2));
+    this.expected = this.since < LOOK_AGAIN ? learnt : undefined;
   }
 }
 
