@@ -199,11 +199,13 @@ test('a reset stops the engine and brings back power-on values', () => {
   for (const at of [0x04, 0x08, 0x20, 0x24, 0x80, 0x98]) expect(read(device, at)).toBe(0n);
 });
 
-test('an edu is conventional PCI unless asked to be PCIe', () => {
-  expect(edu.identity(withDefaults(edu.options, {})).pcie).toBeUndefined();
-  expect(edu.identity(withDefaults(edu.options, { pcie: true })).pcie).toEqual({
-    flr: true,
-    type: 'endpoint',
+test('an edu is conventional PCI without power states or resets unless asked to be PCIe', () => {
+  const conventional = edu.identity(withDefaults(edu.options, {}));
+  expect([conventional.pcie, conventional.powerManagement]).toEqual([undefined, undefined]);
+  expect(edu.identity(withDefaults(edu.options, { pcie: true }))).toEqual({
+    ...conventional,
+    pcie: { flr: true, type: 'endpoint' },
+    powerManagement: true,
   });
 });
 

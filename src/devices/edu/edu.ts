@@ -76,7 +76,7 @@ const OPTIONS = {
   pcie: {
     kind: 'boolean',
     default: false,
-    help: 'a PCIe endpoint with function-level reset; QEMU has it conventional, with no reset',
+    help: 'a PCIe endpoint with function-level reset and power states; QEMU has it conventional, with neither',
   },
   dma_delay_us: {
     kind: 'integer',
@@ -91,8 +91,7 @@ export const edu: DeviceType = {
   summary: 'QEMU edu: factorial, DMA engine with a 4 KiB buffer, MSI or INTx (1234:11e8)',
   options: OPTIONS,
   registers: [{ bar: 0, table: EDU_REGISTERS }],
-  identity: (options) =>
-    options['pcie'] ? { ...IDENTITY, pcie: { flr: true, type: 'endpoint' } } : IDENTITY,
+  identity: (options) => (options['pcie'] ? PCIE_IDENTITY : IDENTITY),
   create: (port, options) =>
     new Edu(port, {
       maskBits: Number(options['dma_mask_bits']),
@@ -111,6 +110,12 @@ const IDENTITY: PciIdentity = {
   interruptPin: 1,
   msiVectors: 1,
   msi64: true,
+};
+/** PCI Express wants the PM capability of every endpoint. */
+const PCIE_IDENTITY: PciIdentity = {
+  ...IDENTITY,
+  powerManagement: true,
+  pcie: { flr: true, type: 'endpoint' },
 };
 
 /** What an edu is at one moment. */
