@@ -120,8 +120,11 @@ describe('the export', () => {
     client.put(at, new Uint8Array(new Uint32Array([24, GET, 0, 0, 0, 1]).buffer));
     expect(client.plain(a, v.VFIO_DEVICE_FEATURE, at)).toBe(EFAULT);
   });
-  test('the export of a dma-buf is not there in older kernels', () => {
-    const { exportBar } = rig({ ...TWO, kernel: { version: '6.12', with: [] } });
+  test.for<[string, MachineInput['kernel']]>([
+    ['in older kernels', { version: '6.12', with: [] }],
+    ['where the kernel is built without it', { version: '7.3', without: ['vfio-dmabuf'] }],
+  ])('the export of a dma-buf is not there %s', ([, kernel]) => {
+    const { exportBar } = rig({ ...TWO, kernel });
     expect(exportBar()).toBe(ENOTTY);
     expect(exportBar({}, GET | v.VFIO_DEVICE_FEATURE_PROBE)).toBe(ENOTTY);
   });

@@ -1,11 +1,13 @@
 /*
  * What register accesses leave of a program's signals: SIGBUS blocked, ignored, with handlers, and SIGTRAP. Nothing of them is
- * changed by an access. Arguments: group number and device, whose BAR 0 answers.
+ * changed by an access, and one without an answer is a SIGBUS. Arguments: group number and device, whose BAR 0 answers.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,6 +22,8 @@
 static volatile uint32_t *bar;
 static int device;
 static volatile sig_atomic_t caught, traps;
+static void *volatile fault;
+static sigjmp_buf before;
 static char stack[65536];
 
 static void handler(int signal, siginfo_t *info, void *context)
@@ -98,6 +102,40 @@ static void decode(int on)
 	command = on ? command | 2 : command & ~2;
 	pwrite(device, &command, 2, CONFIG + 4);
 }
+static void power(int state)
+{
+	uint8_t at = 0x34, id = 0;
+	uint16_t control;
+
+	do {
+		pread(device, &at, 1, CONFIG + at + (id != 0));
+		pread(device, &id, 1, CONFIG + at);
+	} while (id != PCI_CAP_ID_PM && at != 0);
+	pread(device, &control, 2, CONFIG + at + PCI_PM_CTRL);
+	control = (control & ~PCI_PM_CTRL_STATE_MASK) | state;
+	pwrite(device, &control, 2, CONFIG + at + PCI_PM_CTRL);
+}
+static void leave(int signal, siginfo_t *info, void *context)
+{
+	caught = info->si_code;
+	fault = info->si_addr;
+	siglongjmp(before, 1);
+}
+static const char *outcome(int store)
+{
+	if (sigsetjmp(before, 1))
+		return caught == BUS_ADRERR && fault == (void *)(bar + 4) ? "BUS_ADRERR there" : "another fault";
+	if (store)
+		bar[4] = 1;
+	else
+		(void)bar[4];
+	return "done";
+}
+static void faults(const char *when)
+{
+	printf("%s: load %s, ", when, outcome(0));
+	printf("store %s\n", outcome(1));
+}
 static void touch_blind(void)
 {
 	decode(0);
@@ -141,6 +179,7 @@ int main(int argc, char **argv)
 {
 	struct vfio_region_info region = { .argsz = sizeof(region) };
 	struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK }, old;
+	struct sigaction leaving = { .sa_sigaction = leave, .sa_flags = SA_SIGINFO };
 	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) }, now;
 	char group_path[64];
 	int container = open("/dev/vfio/vfio", O_RDWR), group;
@@ -189,6 +228,15 @@ int main(int argc, char **argv)
 	child("ignored and no answer", touch_blind);
 	decode(1);
 	child("another program", execute);
+	sigaction(SIGBUS, &leaving, NULL);
+	decode(0);
+	faults("without decode");
+	decode(1);
+	faults("with decode again");
+	power(3);
+	faults("in D3hot");
+	power(0);
+	faults("in D0 again");
 
 	syscall(SYS_rt_sigaction, SIGBUS, 1, 0, 8);
 	printf("wrong address: %s", strerror(errno));
