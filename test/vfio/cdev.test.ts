@@ -8,6 +8,7 @@ import {
   EFAULT,
   EINVAL,
   ENOENT,
+  ENOTTY,
   EPERM,
 } from '../../src/base/errno.ts';
 import * as i from '../../src/uapi/iommufd.ts';
@@ -15,6 +16,9 @@ import * as v from '../../src/uapi/vfio.ts';
 import { CdevClient } from '../../src/testing/machine/cdev-client.ts';
 import { EDU, machineOf, twoNoiommuFunctions } from '../../src/testing/machine/client.ts';
 import { must } from '../../src/testing/base/must.ts';
+
+/** Requests that nobody has: of VFIO's type, of others. */
+const UNKNOWN = [0x3bff, 0x78b1, 0x5413, 0];
 
 function rig() {
   const client = new CdevClient(machineOf());
@@ -39,8 +43,12 @@ test('the worked sequence of a cdev is answered as on Linux (1.15a)', () => {
   expect(client.bind(d, 99).rc).toBe(EBUSY);
   expect(client.program.close(g)).toBeUndefined();
 
+  // Before BIND no request is looked at, of whatever type.
+  for (const cmd of UNKNOWN) expect([cmd, client.plain(d, cmd)]).toEqual([cmd, EINVAL]);
+
   const bound = client.bind(d, iommufd);
   expect(bound.rc).toBe(0);
+  for (const cmd of UNKNOWN) expect([cmd, client.plain(d, cmd)]).toEqual([cmd, ENOTTY]);
   const devid = bound.out.out_devid;
   expect(devid).toBeGreaterThan(0);
   expect(client.bind(d, iommufd).rc).toBe(EINVAL);
@@ -188,6 +196,23 @@ describe.for(['default', 'noiommu'])('PASID 0 that is named (3.3), on preset %s'
       return client.attach(d, ioases[n % 2 === 0 ? 0 : 1], flag).rc;
     });
     expect(answers).toEqual(steps.map(([, , answer]) => answer));
+    client.machine.close();
+  });
+  test('PASID 0 that is attached again goes over to the other IOAS', () => {
+    const client = new CdevClient(machineOf(preset));
+    const iommufd = client.iommufd();
+    const d = client.cdev();
+    expect(client.bind(d, iommufd).rc).toBe(0);
+    const [first, second] = [client.ioas(iommufd), client.ioas(iommufd)];
+    const destroy = (id: number) =>
+      client.call(iommufd, i.IOMMU_DESTROY, i.iommu_destroy, { size: 8, id }).rc;
+    const flag = { flags: 1, pasid: 0 };
+    expect(client.attach(d, first, flag).rc).toBe(0);
+    expect(destroy(first)).toBe(EBUSY);
+    expect(client.attach(d, second, flag).rc).toBe(0);
+    expect([destroy(first), destroy(second)]).toEqual([0, EBUSY]);
+    expect(client.detach(d, flag)).toBe(0);
+    expect(destroy(second)).toBe(0);
     client.machine.close();
   });
 });

@@ -123,6 +123,15 @@ describe('groups', () => {
     const { c } = new Client(machineOf()).container(3);
     expect(c).toBeGreaterThan(0);
   });
+  test('requests nobody knows are EINVAL of a container without an IOMMU, and ENOTTY of one with it (1.7)', () => {
+    const client = new Client(machineOf());
+    const empty = must(client.open('/dev/vfio/vfio'));
+    const { c } = client.container(v.VFIO_TYPE1v2_IOMMU);
+    for (const cmd of [0x3bff, 0x78b1, 0x5413, 0, v.VFIO_IOMMU_GET_INFO]) {
+      expect([cmd, client.plain(empty, cmd)]).toEqual([cmd, EINVAL]);
+      if (cmd !== v.VFIO_IOMMU_GET_INFO) expect([cmd, client.plain(c, cmd)]).toEqual([cmd, ENOTTY]);
+    }
+  });
   test('type1 does not know the requests of others', () => {
     const client = new Client(machineOf());
     const { c } = client.container(3);
