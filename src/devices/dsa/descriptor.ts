@@ -70,7 +70,7 @@ export const STATUS = {
 } as const;
 
 /** How a descriptor has ended. */
-export interface Outcome {
+export interface DescriptorOutcome {
   readonly status: number;
   readonly result?: number;
   readonly completed?: number;

@@ -22,7 +22,7 @@ import {
   type Most,
 } from './configuration.ts';
 import { DESCRIPTOR_SIZE, OPERATIONS, STATUS } from './descriptor.ts';
-import { Engine, type EngineState, type SoftwareError } from './engine.ts';
+import { Engine, type DsaEngineState, type SoftwareError } from './engine.ts';
 import {
   CAUSE,
   CMD,
@@ -98,7 +98,7 @@ interface Pending {
 /** What a dsa is at one moment. */
 interface DsaState {
   readonly registers: RegisterState;
-  readonly engine: EngineState;
+  readonly engine: DsaEngineState;
   readonly pending: Pending | undefined;
 }
 

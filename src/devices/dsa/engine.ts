@@ -13,7 +13,7 @@ import {
   OPERATIONS,
   STATUS,
   type DsaDescriptor,
-  type Outcome,
+  type DescriptorOutcome,
 } from './descriptor.ts';
 import { faultAt, operate } from './operations.ts';
 import { VECTORS } from './registers.ts';
@@ -34,7 +34,7 @@ interface Work {
 }
 
 /** What an engine is at one moment. */
-export interface EngineState {
+export interface DsaEngineState {
   readonly queue: readonly Work[];
   readonly count: number;
   readonly leftNs: number | undefined;
@@ -43,7 +43,7 @@ export interface EngineState {
 /** What no completion record can tell. */
 export interface SoftwareError {
   readonly wq: number;
-  readonly outcome: Outcome;
+  readonly outcome: DescriptorOutcome;
   readonly descriptor: DsaDescriptor;
   /** The member of a batch. */
   readonly member: number | undefined;
@@ -89,10 +89,10 @@ export class Engine {
     this.#queue = this.#queue.filter(({ wq }) => !isGone(wq));
     if (this.#queue.length === 0) this.#pump.cancel();
   }
-  state(): EngineState {
+  state(): DsaEngineState {
     return { queue: structuredClone(this.#queue), count: this.#count, leftNs: this.#pump.leftNs };
   }
-  restore(state: EngineState): void {
+  restore(state: DsaEngineState): void {
     this.#queue = structuredClone([...state.queue]);
     this.#count = state.count;
     this.#pump.restore(state.leftNs);
@@ -114,7 +114,7 @@ export class Engine {
     this.#end({ wq: work.wq }, descriptor, this.#perform(descriptor, wrong));
     return isBatch ? 0 : descriptor.size;
   }
-  #perform(descriptor: DsaDescriptor, wrong: number): Outcome {
+  #perform(descriptor: DsaDescriptor, wrong: number): DescriptorOutcome {
     if (wrong) return { status: wrong };
     return operate(descriptor.operation >>> 24, descriptor, this.#parts.port.dma);
   }
@@ -150,7 +150,7 @@ export class Engine {
     }
     return outcome.status === STATUS.success ? descriptor.size : 0;
   }
-  #endBatch(work: Work, outcome: Outcome): void {
+  #endBatch(work: Work, outcome: DescriptorOutcome): void {
     this.#queue.shift();
     this.#end({ wq: work.wq }, DSA_DESCRIPTOR.view(work.descriptor), outcome);
   }
@@ -171,7 +171,7 @@ export class Engine {
   #end(
     { wq, member }: { readonly wq: number; readonly member?: number },
     descriptor: DsaDescriptor,
-    outcome: Outcome,
+    outcome: DescriptorOutcome,
   ): void {
     const { operation, interrupt } = descriptor;
     const { port } = this.#parts;
@@ -180,7 +180,10 @@ export class Engine {
     if (operation & FLAG.interrupt && interrupt < VECTORS) port.irq.message(interrupt);
   }
   /** What has to be told elsewhere. */
-  #tell({ operation, completion }: DsaDescriptor, outcome: Outcome): Outcome | undefined {
+  #tell(
+    { operation, completion }: DsaDescriptor,
+    outcome: DescriptorOutcome,
+  ): DescriptorOutcome | undefined {
     const { status, result = 0, completed = 0, faultAddress = 0n } = outcome;
     const hasFailed = status !== STATUS.success;
     const hasRecord = (operation & FLAG.recordValid) !== 0 && status !== STATUS.recordAddress;

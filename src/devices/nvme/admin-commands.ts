@@ -1,6 +1,6 @@
 /** Commands of the admin queue by opcode (vfio.md 6.2, devices.md 4.4). */
 import type { Command } from './command.ts';
-import type { CommandTable, Context, Handler } from './context.ts';
+import type { CommandTable, Context, CommandHandler } from './context.ts';
 import { format } from './dataset.ts';
 import { getFeatures, setFeatures } from './feature-commands.ts';
 import { identify } from './identify.ts';
@@ -17,7 +17,7 @@ import {
 import { STATUS } from './status.ts';
 
 const LOG_PAGE = 0x02;
-const WITHOUT_LOGS: CommandTable = new Map<number, Handler>([
+const WITHOUT_LOGS: CommandTable = new Map<number, CommandHandler>([
   [0x00, deleteSubmissionQueue],
   [0x01, createSubmissionQueue],
   [0x04, deleteCompletionQueue],
@@ -32,7 +32,7 @@ const WITHOUT_LOGS: CommandTable = new Map<number, Handler>([
 ]);
 
 /** All of them. */
-export const ADMIN_COMMANDS: CommandTable = new Map<number, Handler>([
+export const ADMIN_COMMANDS: CommandTable = new Map<number, CommandHandler>([
   ...WITHOUT_LOGS,
   [
     LOG_PAGE,

@@ -1,6 +1,6 @@
 /** Programs that lie: every command ends with a status, nothing else is hurt, and the controller can be used again. */
 import { describe, expect, test } from 'vitest';
-import { AT, NvmeRig, runningNvme, type Fields } from '../../testing/devices/nvme-rig.ts';
+import { AT, NvmeRig, runningNvme, type CommandFields } from '../../testing/devices/nvme-rig.ts';
 import type { NvmeState } from './controller.ts';
 import { NVME_REG } from './registers.ts';
 
@@ -8,8 +8,12 @@ const BEYOND = 0x40_0000;
 const [CREATE_SQ, CREATE_CQ] = [1, 5];
 
 describe('a command that cannot be', () => {
-  const read = (fields: Partial<Fields>): Fields => ({ opcode: 2, prp1: AT.data, ...fields });
-  test.for<[string, Fields, number]>([
+  const read = (fields: Partial<CommandFields>): CommandFields => ({
+    opcode: 2,
+    prp1: AT.data,
+    ...fields,
+  });
+  test.for<[string, CommandFields, number]>([
     ['no such opcode', read({ opcode: 0x19 }), 0x4001],
     ['no namespace', read({ nsid: 0 }), 0x400b],
     ['a namespace there is not', read({ nsid: 2 }), 0x400b],
@@ -82,12 +86,12 @@ describe('an admin command that cannot be', () => {
     dword10: number,
     dword11: number,
     prp1: number = AT.sq,
-  ): Fields => ({
+  ): CommandFields => ({
     opcode,
     prp1,
     dwords: [dword10, dword11],
   });
-  test.for<[string, Fields, number]>([
+  test.for<[string, CommandFields, number]>([
     ['queue 0', create(CREATE_CQ, 0x1f_0000, 1), 0x4101],
     ['a queue that is there', create(CREATE_CQ, 0x1f_0001, 1), 0x4101],
     ['a queue beyond the last', create(CREATE_CQ, 0x1f_0009, 1), 0x4101],

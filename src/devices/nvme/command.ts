@@ -62,7 +62,7 @@ export class Command {
 }
 
 /** What will be written to a completion queue. */
-export interface Answer {
+export interface CommandAnswer {
   readonly result: number;
   readonly sqHead: number;
   readonly sqId: number;

@@ -33,9 +33,9 @@ export interface Context {
 }
 
 /** What a command does. The status it ends with, or undefined: it will be completed later. */
-export type Handler = (context: Context, command: Command) => number | undefined;
+export type CommandHandler = (context: Context, command: Command) => number | undefined;
 /** Commands by opcode. */
-export type CommandTable = ReadonlyMap<number, Handler>;
+export type CommandTable = ReadonlyMap<number, CommandHandler>;
 
 /** The namespace a command names. Undefined: there is none, which is STATUS.INVALID_NAMESPACE. */
 export function namespaceOf({ namespaces }: Context, { nsid }: Command): Namespace | undefined {

@@ -5,7 +5,7 @@ import type { DeviceModel, DevicePort } from '../port.ts';
 import { ADMIN_COMMANDS } from './admin-commands.ts';
 import { Command } from './command.ts';
 import type { Context, NvmeConfig } from './context.ts';
-import { QueueEngine, type EngineState } from './engine.ts';
+import { QueueEngine, type QueueEngineState } from './engine.ts';
 import { AsyncEvents, EVENT, type EventKind, type EventState } from './events.ts';
 import { FEATURE, FeatureValues, type FeatureState } from './feature-values.ts';
 import { Health, type HealthState } from './health.ts';
@@ -29,7 +29,7 @@ import { STATUS } from './status.ts';
 /** What a controller is at one moment. */
 export interface NvmeState {
   readonly registers: RegisterState;
-  readonly engine: EngineState;
+  readonly engine: QueueEngineState;
   readonly events: EventState;
   readonly features: FeatureState;
   readonly health: HealthState;

@@ -8,7 +8,7 @@ import { isErrno } from '../../base/errno.ts';
 import { Delay } from '../unit/delay.ts';
 import type { DevicePort } from '../port.ts';
 import { Command } from './command.ts';
-import { CompletionQueue, SubmissionQueue, type Place } from './queue.ts';
+import { CompletionQueue, SubmissionQueue, type QueuePlace } from './queue.ts';
 import { queueState, restoreQueues, type QueueState } from './queue-state.ts';
 import { ShadowDoorbells, type ShadowPlaces } from './shadow.ts';
 import { STATUS, statusField } from './status.ts';
@@ -33,7 +33,7 @@ export interface EngineEvents {
 }
 
 /** What an engine is at one moment. */
-export interface EngineState extends QueueState {
+export interface QueueEngineState extends QueueState {
   /** Queues that wait for the next step, by their ids. */
   readonly ready: readonly number[];
   readonly toPost: readonly number[];
@@ -84,12 +84,12 @@ export class QueueEngine {
     for (const [id, { head }] of this.completions) if (id > 0) shadow.begin(id, { head });
     this.#shadow = shadow;
   }
-  addCompletionQueue(place: Place, vector: number | undefined): CompletionQueue {
+  addCompletionQueue(place: QueuePlace, vector: number | undefined): CompletionQueue {
     const queue = new CompletionQueue(place, vector);
     this.completions.set(place.id, queue);
     return queue;
   }
-  addSubmissionQueue(place: Place, completions: CompletionQueue): SubmissionQueue {
+  addSubmissionQueue(place: QueuePlace, completions: CompletionQueue): SubmissionQueue {
     const queue = new SubmissionQueue(place, completions);
     completions.users++;
     this.submissions.set(place.id, queue);
@@ -256,7 +256,7 @@ export class QueueEngine {
   }
 
   /** A copy. */
-  state(): EngineState {
+  state(): QueueEngineState {
     return {
       ...queueState(this),
       ready: [...this.#ready].map(({ place }) => place.id),
@@ -267,7 +267,7 @@ export class QueueEngine {
     };
   }
   /** What was under way begins again, in a turn of its own. */
-  restore(state: EngineState): void {
+  restore(state: QueueEngineState): void {
     this.clear();
     restoreQueues(this, state);
     for (const id of state.ready) this.#ready.add(this.submissions.get(id)!);

@@ -8,7 +8,7 @@ import {
   namespacesOf,
   type CommandTable,
   type Context,
-  type Handler,
+  type CommandHandler,
 } from './context.ts';
 import { dataPlace, receiveBytes, send } from './data.ts';
 import { deallocate } from './dataset.ts';
@@ -31,7 +31,7 @@ interface OnBlocks {
 }
 
 /** By opcode. */
-export const IO_COMMANDS: CommandTable = new Map<number, Handler>([
+export const IO_COMMANDS: CommandTable = new Map<number, CommandHandler>([
   [0x00, flush],
   [0x01, onBlocks(write, 'changes')],
   [0x02, onBlocks(read, 'reads')],
@@ -43,7 +43,10 @@ export const IO_COMMANDS: CommandTable = new Map<number, Handler>([
 ]);
 
 /** What every such command has in common: a namespace, blocks inside of it, and the right to change or read them. */
-function onBlocks(run: (on: OnBlocks) => number | undefined, kind: 'reads' | 'changes'): Handler {
+function onBlocks(
+  run: (on: OnBlocks) => number | undefined,
+  kind: 'reads' | 'changes',
+): CommandHandler {
   return (context, command) => {
     const namespace = namespaceOf(context, command);
     if (!namespace) return STATUS.INVALID_NAMESPACE;

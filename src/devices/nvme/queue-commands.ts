@@ -1,7 +1,7 @@
 /** Creation and deletion of I/O queues (vfio.md 6.2; checks: devices.md 4.3), and Abort. */
 import type { Command } from './command.ts';
 import type { Context } from './context.ts';
-import type { Place } from './queue.ts';
+import type { QueuePlace } from './queue.ts';
 import { MOST_ENTRIES } from './registers.ts';
 import { STATUS } from './status.ts';
 
@@ -14,7 +14,7 @@ function newPlace(
   { config, pageSize }: Context,
   command: Command,
   queues: ReadonlyMap<number, unknown>,
-): Place | number {
+): QueuePlace | number {
   const id = command.dword(10) & 0xffff;
   const entries = (command.dword(10) >>> 16) + 1;
   if (id === 0 || id > config.queues || queues.has(id)) return STATUS.QUEUE_ID;

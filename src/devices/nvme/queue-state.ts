@@ -1,19 +1,19 @@
 /** Queues as plain values, and back: a part of the state of a controller. */
-import { Command, type Answer } from './command.ts';
-import type { CompletionQueue, Place, SubmissionQueue } from './queue.ts';
+import { Command, type CommandAnswer } from './command.ts';
+import type { CompletionQueue, QueuePlace, SubmissionQueue } from './queue.ts';
 
 /** All queues of a controller. */
 export interface QueueState {
   readonly completions: readonly {
-    readonly place: Place;
+    readonly place: QueuePlace;
     readonly vector: number | undefined;
     readonly head: number;
     readonly tail: number;
     readonly phase: number;
-    readonly waiting: readonly Answer[];
+    readonly waiting: readonly CommandAnswer[];
   }[];
   readonly submissions: readonly {
-    readonly place: Place;
+    readonly place: QueuePlace;
     readonly completions: number;
     readonly head: number;
     readonly tail: number;
@@ -29,8 +29,8 @@ export interface QueueState {
 interface Queues {
   readonly submissions: Map<number, SubmissionQueue>;
   readonly completions: Map<number, CompletionQueue>;
-  addCompletionQueue(place: Place, vector: number | undefined): CompletionQueue;
-  addSubmissionQueue(place: Place, completions: CompletionQueue): SubmissionQueue;
+  addCompletionQueue(place: QueuePlace, vector: number | undefined): CompletionQueue;
+  addSubmissionQueue(place: QueuePlace, completions: CompletionQueue): SubmissionQueue;
 }
 
 /** A copy of them. */

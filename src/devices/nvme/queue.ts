@@ -2,10 +2,10 @@
 import type { Status } from '../../base/errno.ts';
 import type { DeviceDma } from '../port.ts';
 import { fetchEntries, ringPieces } from '../unit/ring.ts';
-import { CQE_SIZE, SQE_SIZE, type Answer, type Command } from './command.ts';
+import { CQE_SIZE, SQE_SIZE, type CommandAnswer, type Command } from './command.ts';
 
 /** A ring in memory. */
-export interface Place {
+export interface QueuePlace {
   readonly id: number;
   readonly base: bigint;
   readonly entries: number;
@@ -17,7 +17,7 @@ const TOGETHER = 8;
 
 /** Commands of the host. */
 export class SubmissionQueue {
-  readonly place: Place;
+  readonly place: QueuePlace;
   readonly completions: CompletionQueue;
   /** Next entry to fetch, and the host's next to fill. */
   head = 0;
@@ -31,7 +31,7 @@ export class SubmissionQueue {
   /** Fetched and not completed. */
   readonly live = new Set<Command>();
 
-  constructor(place: Place, completions: CompletionQueue) {
+  constructor(place: QueuePlace, completions: CompletionQueue) {
     this.place = place;
     this.completions = completions;
   }
@@ -76,7 +76,7 @@ export class SubmissionQueue {
 
 /** Answers of the controller. */
 export class CompletionQueue {
-  readonly place: Place;
+  readonly place: QueuePlace;
   /** Undefined: nobody is interrupted. */
   readonly vector: number | undefined;
   /** The host's next entry to look at, and ours to fill. */
@@ -86,9 +86,9 @@ export class CompletionQueue {
   /** Submission queues that answer here. */
   users = 0;
   /** Not written yet. */
-  readonly waiting: Answer[] = [];
+  readonly waiting: CommandAnswer[] = [];
 
-  constructor(place: Place, vector: number | undefined) {
+  constructor(place: QueuePlace, vector: number | undefined) {
     this.place = place;
     this.vector = vector;
   }

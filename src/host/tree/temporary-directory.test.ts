@@ -46,6 +46,17 @@ test('one that a killed run left is swept; one of a run that is there is not, wh
   live.remove();
 });
 
+test.for(['softiommu-backup', 'softiommu-wishes-abcdef', 'softiommu-1-notes', 'softiommu-1'])(
+  "a user's own directory %s is left",
+  (name) => {
+    const own = join(base, name);
+    fs.mkdirSync(own, { mode: 0o700 });
+    fs.writeFileSync(join(own, 'work'), 'of a year');
+    TemporaryDirectory.make([base]).remove();
+    expect(fs.readdirSync(own)).toEqual(['work']);
+  },
+);
+
 test('a link in the place of one, and links in one, lead nowhere', () => {
   const precious = join(base, 'precious');
   fs.mkdirSync(precious, { mode: 0o700 });

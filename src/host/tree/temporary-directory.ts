@@ -13,6 +13,8 @@ import { LOCK_EX, LOCK_NB, NR, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW } from '../sys
 import { systemReason } from '../sys/system-reason.ts';
 
 const PREFIX = 'softiommu-';
+/** Of a run, as mkdtemp makes it: people call directories of theirs after us too. */
+const OF_A_RUN = new RegExp(`^${PREFIX}\\d+-[A-Za-z0-9]{6}$`);
 /** Another run may take a new directory for one that was left, in the moment before it is locked. */
 const MOST_TRIES = 16;
 
@@ -82,7 +84,7 @@ function isPrivate(path: string): boolean {
 
 function sweep(base: string): void {
   for (const name of fs.readdirSync(base)) {
-    if (!name.startsWith(PREFIX)) continue;
+    if (!OF_A_RUN.test(name)) continue;
     const path = join(base, name);
     const fd = openOwn(path);
     if (fd === undefined) continue;

@@ -20,7 +20,7 @@ const ADMIN_ENTRIES = 32;
 const PATIENCE_NS = 1.5e6;
 
 /** What a command says; what is left out is 0. */
-export interface Fields {
+export interface CommandFields {
   readonly opcode: number;
   readonly flags?: number;
   readonly nsid?: number;
@@ -31,7 +31,7 @@ export interface Fields {
 }
 
 /** A completion. `status` as in the status field without its phase: DNR is 0x4000. */
-export interface Completion {
+export interface CompletionEntry {
   readonly result: number;
   readonly sqHead: number;
   readonly sqId: number;
@@ -96,14 +96,14 @@ export class NvmeRig {
     this.#addPair(id, sq, cq, entries);
   }
   /** An admin command that succeeds. */
-  must(fields: Fields): Completion {
+  must(fields: CommandFields): CompletionEntry {
     const completion = this.admin(fields);
     if (completion.status !== 0) throw new Error(`status 0x${completion.status.toString(16)}`);
     return completion;
   }
 
   /** Put a command into a ring without telling; its id. */
-  fill(queue: number, fields: Fields): number {
+  fill(queue: number, fields: CommandFields): number {
     const pair = this.#pairs.get(queue)!;
     const at = pair.sq + 64 * pair.tail;
     const id = this.#nextId++;
@@ -123,16 +123,16 @@ export class NvmeRig {
   ring(queue: number): void {
     this.store(NVME_REG.sqTail + 8 * queue, this.#pairs.get(queue)!.tail);
   }
-  submit(queue: number, fields: Fields): number {
+  submit(queue: number, fields: CommandFields): number {
     const id = this.fill(queue, fields);
     this.ring(queue);
     return id;
   }
   /** What has been completed since the last look. `quietly`: the controller is not told. */
-  reap(queue: number, quietly = false): Completion[] {
+  reap(queue: number, quietly = false): CompletionEntry[] {
     this.port.clock.advance(PATIENCE_NS);
     const pair = this.#pairs.get(queue)!;
-    const out: Completion[] = [];
+    const out: CompletionEntry[] = [];
     for (;;) {
       const at = pair.cq + 16 * pair.head;
       const field = this.words.getUint16(at + 14, true);
@@ -151,7 +151,7 @@ export class NvmeRig {
     return out;
   }
   /** A command alone; its completion. */
-  command(queue: number, fields: Fields): Completion {
+  command(queue: number, fields: CommandFields): CompletionEntry {
     const id = this.submit(queue, fields);
     const completions = this.reap(queue);
     const own = completions.find((completion) => completion.id === id);
@@ -160,11 +160,11 @@ export class NvmeRig {
     }
     return own;
   }
-  admin(fields: Fields): Completion {
+  admin(fields: CommandFields): CompletionEntry {
     return this.command(0, fields);
   }
   /** The status of a command of I/O queue 1. */
-  io(fields: Fields): number {
+  io(fields: CommandFields): number {
     return this.command(1, { nsid: 1, ...fields }).status;
   }
   /** SGL descriptors, one after the other. */

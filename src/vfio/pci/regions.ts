@@ -32,14 +32,14 @@ const PAGE = 4096;
 const NO_ROM = new Uint8Array(0);
 
 /** Where an offset of the file leads. */
-export interface Place {
+export interface RegionPlace {
   readonly index: number;
   /** Offset in the region. */
   readonly at: number;
 }
 
 /** The region and the offset in it. */
-export function placeOf(offset: bigint): Place {
+export function placeOf(offset: bigint): RegionPlace {
   return { index: Number(offset >> INDEX_SHIFT), at: Number(offset & OFFSET_MASK) };
 }
 /** A BAR below a page has neighbours that a mapping would show too. */
