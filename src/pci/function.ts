@@ -7,7 +7,6 @@
  */
 import { bugOn } from '../base/bug.ts';
 import { ENOTTY, type Status } from '../base/errno.ts';
-import type { MmioWindow } from '../base/file.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
 import type { Ref } from '../base/refs.ts';
 import { refuse } from '../base/refuse.ts';
@@ -43,6 +42,7 @@ import {
   PCI_STATUS_INTERRUPT,
 } from '../uapi/pci-regs.ts';
 import { BarRegister, PciBar } from './bar.ts';
+import { BarWindow } from './bar-window.ts';
 import { ConfigSpace } from './config-space.ts';
 import {
   pciName,
@@ -343,7 +343,12 @@ export class PciDeviceFunction {
         carrier?.pf.sriov!.bars.get(index) ??
         new BarRegister(config, PCI_BASE_ADDRESS_0 + 4 * index, kind);
       const offset = carrier ? carrier.index * size : 0;
-      bars[index] = new PciBar(spec, register, offset, (bar) => this.#window(bar));
+      bars[index] = new PciBar(
+        spec,
+        register,
+        offset,
+        (bar) => new BarWindow(this, bar, this.#registersOf),
+      );
     }
     return bars;
   }
@@ -392,80 +397,4 @@ export class PciDeviceFunction {
     const { trace } = this.env;
     if (trace.on) trace.emit({ kind: 'interrupt', device: this.ref, index, vector, delivered });
   }
-
-  #window(bar: PciBar): MmioWindow {
-    return {
-      name: `${this.name} BAR ${bar.index}`,
-      length: bar.size,
-      get pfn() {
-        return Math.floor(bar.address / 4096);
-      },
-      accessible: () => (bar.isIo ? this.ioEnabled : this.memoryEnabled),
-      load: (offset, width) => this.#load(bar, offset, width),
-      store: (offset, width, value) => this.#store(bar, offset, width, value),
-    };
-  }
-  /** All ones where nothing answers. */
-  #load(bar: PciBar, offset: number, width: number): bigint {
-    const ones = (1n << BigInt(8 * width)) - 1n;
-    if (!bar.window.accessible!() || offset + width > bar.size) return ones;
-    const msix = this.msix;
-    const value = msix?.covers(bar.index, offset)
-      ? msix.load(offset, width)
-      : (this.#registersOf()?.mmioRead(bar.index, offset, width) ?? ones);
-    this.#traceMmio(bar, offset, width, value, false);
-    return value & ones;
-  }
-  #store(bar: PciBar, offset: number, width: number, value: bigint): void {
-    if (!bar.window.accessible!() || offset + width > bar.size) return;
-    const { trace } = this.env;
-    const write = (): void => {
-      if (this.msix?.covers(bar.index, offset)) this.msix.store(offset, width, value);
-      else if (width === LINE) this.#storeLine(bar, offset, value);
-      else this.#registersOf()?.mmioWrite(bar.index, offset, width, value);
-    };
-    if (!trace.on) write();
-    else trace.because(this.#traceMmio(bar, offset, width, value, true), write);
-  }
-  #storeLine(bar: PciBar, offset: number, value: bigint): void {
-    const registers = this.#registersOf();
-    if (registers?.mmioWrite64) {
-      const bytes = new Uint8Array(LINE);
-      const view = new DataView(bytes.buffer);
-      for (let at = 0; at < LINE; at += 8) view.setBigUint64(at, wordAt(value, at), true);
-      registers.mmioWrite64(bar.index, offset, bytes);
-      return;
-    }
-    for (let at = 0; at < LINE; at += 8) {
-      registers?.mmioWrite(bar.index, offset + at, 8, wordAt(value, at));
-    }
-  }
-  #traceMmio(
-    bar: PciBar,
-    offset: number,
-    width: number,
-    value: bigint,
-    write: boolean,
-  ): number | undefined {
-    const { trace } = this.env;
-    if (!trace.on) return undefined;
-    const register = this.#registersOf()?.registerName?.(bar.index, offset);
-    return trace.emit({
-      kind: 'mmio',
-      device: this.ref,
-      region: bar.index,
-      ...(register !== undefined && { register }),
-      offset,
-      width,
-      write,
-      value,
-    });
-  }
-}
-
-/** Bytes of the widest store. */
-const LINE = 64;
-
-function wordAt(line: bigint, at: number): bigint {
-  return BigInt.asUintN(64, line >> BigInt(8 * at));
 }
