@@ -1,6 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { Bug } from '../../base/bug.ts';
-import { EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ERANGE, isErrno } from '../../base/errno.ts';
+import {
+  EBUSY,
+  EEXIST,
+  EINVAL,
+  ENODEV,
+  ENOENT,
+  ENOSYS,
+  ERANGE,
+  isErrno,
+} from '../../base/errno.ts';
 import { must } from '../../testing/base/must.ts';
 import { createMachine } from '../create-machine.ts';
 import type { DeviceDescription, MachineInput } from '../description/description.ts';
@@ -217,4 +226,10 @@ describe('virtual functions', () => {
     expect(machine.memory.describe(pfn)).toBeUndefined();
     expect(pf.fn.virtualFunctions).toBe(0);
   });
+});
+
+test('a function without the capability has none to show', () => {
+  const { machine } = boot('igb', []);
+  const port = machine.pci.device('0000:00:01.0')!;
+  expect(enableSriov(machine.pci, port, 1)).toBe(ENOSYS);
 });
