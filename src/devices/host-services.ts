@@ -57,6 +57,8 @@ export interface WireState {
   readonly frames: readonly Uint8Array[];
   /** Those of them that found too many before them. */
   readonly lost: number;
+  /** What the device was last told of the carrier, or saw for itself at a reset. */
+  readonly carrier: boolean;
 }
 
 /**

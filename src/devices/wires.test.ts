@@ -69,6 +69,9 @@ describe('one plug', () => {
     clock.advance(1);
     expect(counts).toEqual([WIRE_QUEUE, 2]);
   });
+});
+
+describe('the state of a plug', () => {
   test('frames on their way are state: they arrive after a restore, and not after a reset', () => {
     const clock = new Clock();
     const wire = new Wires(clock).plug('a', 'self');
@@ -83,6 +86,30 @@ describe('one plug', () => {
     wire.restore(state);
     clock.advance(1);
     expect(out).toEqual(['up', 'frames 5']);
+  });
+  test('a reset looks at the carrier, a restore knows what was told: neither is news', () => {
+    const clock = new Clock();
+    const wire = new Wires(clock).plug('a', 'self');
+    const out = heard(wire);
+    wire.power(true);
+    clock.advance(1);
+    const state = wire.state();
+    wire.power(false);
+    wire.restore();
+    clock.advance(1);
+    expect(out).toEqual(['up']);
+    wire.power(true);
+    wire.restore(state);
+    clock.advance(1);
+    expect(out).toEqual(['up']);
+  });
+  test('a carrier that is another than at the time of the state is told', () => {
+    const clock = new Clock();
+    const wire = new Wires(clock).plug('a', 'self');
+    const out = heard(wire);
+    wire.restore({ frames: [], lost: 0, carrier: true });
+    clock.advance(1);
+    expect(out).toEqual(['down']);
   });
 });
 

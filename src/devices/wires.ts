@@ -131,16 +131,21 @@ class Plug implements Wire {
     return { [Symbol.dispose]: () => (this.#receiver = undefined) };
   }
   state(): WireState {
-    return { frames: [...this.#frames], lost: this.#lost };
+    return { frames: [...this.#frames], lost: this.#lost, carrier: this.#told };
   }
-  restore({ frames, lost }: WireState = { frames: [], lost: 0 }): void {
+  /** Without a state, as at a reset: nothing is on its way, and the device looks at the carrier itself. */
+  restore({ frames, lost, carrier }: WireState = this.#nothing()): void {
     this.#frames = [...frames];
     this.#lost = lost;
+    this.#told = carrier;
     this.#turn?.[Symbol.dispose]();
     this.#turn = undefined;
     if (frames.length > 0 || lost > 0 || this.#told !== this.carrier) this.#later();
   }
 
+  #nothing(): WireState {
+    return { frames: [], lost: 0, carrier: this.carrier };
+  }
   #arrive(frames: readonly Uint8Array[], lost: number): void {
     if (!this.#alive) return;
     const room = WIRE_QUEUE - this.#frames.length;
