@@ -48,6 +48,12 @@ function placesOf({ offset, count, stride, width, also = [] }: RegisterSpec): st
     })
     .join('; ');
 }
+function resetOf({ reset = 0 }: RegisterSpec): string {
+  return [reset]
+    .flat()
+    .map((value) => (value ? hex(BigInt(value)) : '0'))
+    .join(', then ');
+}
 function registerRows({ table: registers }: RegisterSpace): string[][] {
   return Object.entries(registers)
     .sort(([, a], [, b]) => a.offset - b.offset)
@@ -56,7 +62,7 @@ function registerRows({ table: registers }: RegisterSpace): string[][] {
       `\`${name}\``,
       String(8 * spec.width),
       spec.access,
-      spec.reset ? hex(BigInt(spec.reset)) : '0',
+      resetOf(spec),
       spec.help,
     ]);
 }

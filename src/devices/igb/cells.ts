@@ -1,11 +1,12 @@
 /** The values of the registers as numbers, and who acts when one is stored to or loaded. */
 import {
+  powerOnValue,
   RegisterFile,
   type LoadHandlers,
   type RegisterState,
   type StoreHandlers,
 } from '../unit/registers.ts';
-import { IGB_REGISTERS, KEPT_BY_RESET, QUEUE_ON, type IgbRegister } from './registers.ts';
+import { IGB_REGISTERS, KEPT_BY_RESET, type IgbRegister } from './registers.ts';
 
 type Table = typeof IGB_REGISTERS;
 /** What a store does, given the value the register would get and the element. */
@@ -27,10 +28,6 @@ export class Cells {
     absent: 'zeros',
     widths: 'bytes',
   });
-
-  constructor() {
-    this.#firstQueuesOn();
-  }
 
   /** From now on these act too. */
   act({ stores = {}, loads = {} }: Actions): void {
@@ -58,22 +55,17 @@ export class Cells {
   reset(all: boolean): void {
     if (all) this.file.reset();
     else this.file.reset(namesIn(IGB_REGISTERS).filter((name) => !KEPT_BY_RESET.has(name)));
-    this.#firstQueuesOn();
   }
   /** One element of these has its value of power-on again. */
   resetElement(names: readonly IgbRegister[], index: number): void {
-    for (const name of names) this.set(name, Number(IGB_REGISTERS[name].reset ?? 0), index);
+    for (const name of names)
+      this.set(name, Number(powerOnValue(IGB_REGISTERS[name], index)), index);
   }
   state(): RegisterState {
     return this.file.state();
   }
   restore(state: RegisterState): void {
     this.file.restore(state);
-  }
-
-  #firstQueuesOn(): void {
-    this.set('rxdctl', this.get('rxdctl') | QUEUE_ON);
-    this.set('txdctl', this.get('txdctl') | QUEUE_ON);
   }
 }
 

@@ -233,7 +233,7 @@ class Igb implements DeviceModel {
         },
       },
       loads: {
-        status: (value) => value | this.#link.status | this.#virtualStatus,
+        status: (value) => (value & STATUS_PHY_RESET) | this.#link.status | this.#virtualStatus,
         frtimer: () => Math.floor(this.#port.clock.nowNs / 1000),
         swsm: (value) => {
           cells.set('swsm', value | SWSM_TAKEN);

@@ -42,7 +42,10 @@ const QUEUE_REGISTERS = {
   rdh: rx(0x10, 'descriptor that is filled next', INDEX),
   rxdca: rx(0x14, 'direct cache access, no effect'),
   rdt: rx(0x18, 'end of the descriptors that may be filled', INDEX),
-  rxdctl: rx(0x28, 'bit 25: the queue is on', { reset: 0x0001_0000, writable: 0x021f_1f1f }),
+  rxdctl: rx(0x28, 'bit 25: the queue is on', {
+    reset: [0x0201_0000, 0x0001_0000],
+    writable: 0x021f_1f1f,
+  }),
   rqdpc: rx(0x30, 'frames that found no descriptor', { access: 'rc' }),
   tdbal: tx(0x00, 'transmit ring, low half of its address', { writable: 0xffff_ff80 }),
   tdbah: tx(0x04, 'transmit ring, high half'),
@@ -50,7 +53,10 @@ const QUEUE_REGISTERS = {
   tdh: tx(0x10, 'descriptor that is sent next', INDEX),
   txdca: tx(0x14, 'direct cache access, no effect'),
   tdt: tx(0x18, 'end of the descriptors to send', INDEX),
-  txdctl: tx(0x28, 'bit 25: the queue is on', { writable: 0x021f_1f1f }),
+  txdctl: tx(0x28, 'bit 25: the queue is on', {
+    reset: [0x0200_0000, 0],
+    writable: 0x021f_1f1f,
+  }),
   tdwbal: tx(0x38, 'head write-back, no effect'),
   tdwbah: tx(0x3c, 'head write-back, no effect'),
 } as const satisfies RegisterTable;
@@ -99,7 +105,7 @@ const RECEIVE_REGISTERS = {
 
 const CONTROL_REGISTERS = {
   ctrl: reg(0x0000, 'device control', { reset: 0x0010_0209, also: [{ offset: 0x0004 }] }),
-  status: reg(0x0008, 'device status', { reset: 0x400, writable: 0x400 }),
+  status: reg(0x0008, 'device status; 1: the link is up', { reset: 0x0008_0681, writable: 0x400 }),
   eecd: reg(0x0010, 'NVM control', { reset: 0x1310, writable: 0x77 }),
   eerd: rw(0x0014, 'NVM read: 0 start, 1 done, 15:2 word, 31:16 data'),
   ctrlExt: rw(0x0018, 'extended control'),

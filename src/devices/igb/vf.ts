@@ -7,7 +7,7 @@ import { RegisterFile, type RegisterState, type RegisterTable } from '../unit/re
 import type { Cells } from './cells.ts';
 import type { Interrupts } from './interrupts.ts';
 import type { Mailboxes } from './mailbox.ts';
-import { CTRL, MAILBOX_WORDS, type IgbRegister } from './registers.ts';
+import { CTRL, MAILBOX_WORDS, QUEUE_ON, type IgbRegister } from './registers.ts';
 import { FCS, isMulticast } from './statistics.ts';
 import type { Transmit } from './transmit.ts';
 import { firstVector, VF_VECTORS } from './virtual.ts';
@@ -199,6 +199,10 @@ export class IgbVf implements DeviceModel {
     this.#registers.reset();
     for (const queue of [index, index + 8]) {
       cells.resetElement([...RECEIVE, ...TRANSMIT], queue);
+      // Also the first, which only the physical function finds on.
+      for (const name of ['rxdctl', 'txdctl'] as const) {
+        cells.set(name, cells.get(name, queue) & ~QUEUE_ON, queue);
+      }
       transmit.forget(queue);
     }
     for (const name of ['eims', 'eicr', 'eiac', 'eiam'] as const) {

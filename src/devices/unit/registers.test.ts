@@ -48,6 +48,22 @@ describe('stores', () => {
   });
 });
 
+test('the first elements of an array may have values of their own at power-on', () => {
+  const array = {
+    offset: 0,
+    width: 4,
+    count: 4,
+    access: 'rw',
+    reset: [7, 9, 2],
+    help: '',
+  } as const;
+  const file = new RegisterFile({ array });
+  const elements = (): bigint[] => [0, 4, 8, 12].map((at) => file.load(at, 4));
+  expect(elements()).toEqual([7n, 9n, 2n, 2n]);
+  file.store(0, 4, 1n);
+  file.reset();
+  expect(elements()).toEqual([7n, 9n, 2n, 2n]);
+});
 test('a state is a copy that brings everything back, a reset the values of power-on', () => {
   const file = new RegisterFile(TABLE);
   file.set('address', 99n);

@@ -34,8 +34,8 @@ export interface RegisterSpec extends RegisterPlace {
   readonly access: RegisterAccess;
   /** Bits that a store can change, where that is not all of them. */
   readonly writable?: number | bigint;
-  /** Value at power-on. Default 0. */
-  readonly reset?: number | bigint;
+  /** Value at power-on; of an array also its first elements, the last of these for all others. Default 0. */
+  readonly reset?: number | bigint | readonly (number | bigint)[];
   /** Other places where the same cells are; of an array, from its first element on. */
   readonly also?: readonly RegisterPlace[];
   /** A handler acts on a store to the lowest byte, or to any. Default 'lowest': two halves are one action. */
@@ -124,8 +124,12 @@ export class RegisterFile<T extends RegisterTable> {
   /** Values of power-on; of these registers only, if any are named. */
   reset(names: readonly (keyof T & string)[] = namesOf(this.#table)): void {
     for (const name of names) {
-      const { count = 1, reset = 0, width } = this.#table[name]!;
-      this.#values.set(name, new Array<bigint>(count).fill(BigInt(reset) & onesOf(width)));
+      const spec = this.#table[name]!;
+      const { count: length = 1 } = spec;
+      this.#values.set(
+        name,
+        Array.from({ length }, (_, index) => powerOnValue(spec, index)),
+      );
     }
   }
   /** A copy of the values. */
@@ -224,6 +228,12 @@ function storedValue(spec: RegisterSpec, old: bigint, value: bigint, written: bi
     case 'wo':
       return (old & ~bits) | (value & bits);
   }
+}
+
+/** The declared value of a register, or of one element of an array. */
+export function powerOnValue({ reset = 0, width }: RegisterSpec, index = 0): bigint {
+  const value = typeof reset === 'object' ? (reset[index] ?? reset.at(-1) ?? 0) : reset;
+  return BigInt(value) & onesOf(width);
 }
 
 /** Offsets by name, for whoever drives the device. */
