@@ -7,5 +7,5 @@ export {
   type FakeTransfer,
   type FakeWorld,
 } from './devices/fake-port.ts';
-export { deviceCases, type DeviceSuiteOptions } from './devices/device-suite.ts';
+export { deviceCases, type DeviceSuiteOptions, type LiveBits } from './devices/device-suite.ts';
 export type { DeviceCase, DeviceRig, DeviceWorkload } from './devices/suite-rig.ts';

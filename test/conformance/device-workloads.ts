@@ -4,22 +4,16 @@ import { CMD, dsa, FLAG, OP } from '../../src/devices/dsa/dsa.ts';
 import { ECHO_REG } from '../../src/devices/dma-echo/dma-echo.ts';
 import { EDU_BUFFER, EDU_REG } from '../../src/devices/edu/edu.ts';
 import { CTL, DMA_DESCRIPTOR, IOAT_REG, ioat } from '../../src/devices/ioat/ioat.ts';
+import { PCI_TESTS } from '../../src/devices/pci-testdev/pci-testdev.ts';
 import type { DeviceRig, DeviceWorkload } from '../../src/testing/index.ts';
 import { configureDsa, dsaDescriptor, dsaDriver } from '../../src/testing/devices/dsa-rig.ts';
 import { insistEqual } from '../../src/testing/devices/insist.ts';
+import { igbWork, virtioNetWork } from './network-workloads.ts';
+import { nvmeWork, virtioBlkWork } from './storage-workloads.ts';
+import { fill, insistCopied, store } from './workload-parts.ts';
 
 const SRC = 0x4000;
 const DST = 0x8000;
-
-function fill({ port }: DeviceRig, at: number, length: number): void {
-  for (let n = 0; n < length; n++) port.memory[at + n] = (n * 7 + at + 1) & 0xff;
-}
-function insistCopied({ port }: DeviceRig, from: number, to: number, length: number): void {
-  const bytes = (at: number): Uint8Array => port.memory.slice(at, at + length);
-  insistEqual(bytes(to), bytes(from), `${length} bytes at 0x${to.toString(16)}`);
-}
-const store = ({ device }: DeviceRig, at: number, width: number, value: number | bigint): void =>
-  device.mmioWrite(0, at, width, BigInt(value));
 
 function eduTransfer(rig: DeviceRig, from: number, to: number, command: number): void {
   store(rig, EDU_REG.dmaSource, 8, from);
@@ -173,11 +167,32 @@ const echoWork: DeviceWorkload = {
   },
 };
 
+/** Two tests, in memory and in I/O space; the last is read when all is done. */
+const TIMES = 5;
+const pciTestWork: DeviceWorkload = {
+  reach: [],
+  steps: [0, 1].map((bar) => (rig: DeviceRig): void => {
+    const { offset, data } = PCI_TESTS[3 * bar]!;
+    rig.device.mmioWrite(bar, 0, 1, 0n);
+    for (let n = 0; n < TIMES; n++) rig.device.mmioWrite(bar, offset, 1, BigInt(data));
+    rig.device.mmioWrite(bar, offset, 1, BigInt(data + 1)); //    is not what is counted
+  }),
+  check({ device }) {
+    const [number, , , count] = [0, 4, 8, 12].map((at) => Number(device.mmioRead(1, at, 4)));
+    insistEqual([number! & 0xff, count], [3, TIMES], 'number and count');
+  },
+};
+
 /** By type. */
 export const WORKLOADS: Readonly<Record<string, DeviceWorkload>> = {
   'ats-testdev': atsWork,
   'dma-echo': echoWork,
   [dsa.type]: dsaWork,
   edu,
+  igb: igbWork,
   [ioat.type]: ioatWork,
+  nvme: nvmeWork,
+  'pci-testdev': pciTestWork,
+  'virtio-blk': virtioBlkWork,
+  'virtio-net': virtioNetWork,
 };

@@ -70,7 +70,7 @@ const workload: DeviceWorkload = {
   },
 };
 /** Names of the cases that fail. */
-function failing(Model: new (port: DevicePort) => DeviceModel): string[] {
+function failing(Model: new (port: DevicePort) => DeviceModel, work = workload): string[] {
   const type: DeviceType = {
     type: 'copier',
     summary: 'for the suite',
@@ -79,9 +79,12 @@ function failing(Model: new (port: DevicePort) => DeviceModel): string[] {
       ...{ vendor: 1, device: 2, revision: 0, classCode: 0xff0000, interruptPin: 0 },
       bars: [{ index: 0, size: 0x1000, kind: 'mem32' }],
     }),
+    registers: [
+      { bar: 0, table: { from: { offset: 0, width: 8, access: 'rw', reset: 0, help: '' } } },
+    ],
     create: (port) => new Model(port),
   };
-  const cases = deviceCases(type, { workload, programs: 50 });
+  const cases = deviceCases(type, { workload: work, programs: 50 });
   return cases.filter((one) => isWrong(() => one.run())).map(({ name }) => name);
 }
 function isWrong(run: () => void): boolean {
@@ -157,6 +160,28 @@ const MUTANTS: Readonly<Record<string, readonly [new (port: DevicePort) => Devic
       },
       'a reset (bus) brings back power-on and stops what was in progress',
     ],
+    'takes the half of a register for all of it': [
+      class extends Copier {
+        override mmioRead(bar: number, offset: number, width: number): bigint {
+          const value = offset === 4 ? this.from >> 32n : super.mmioRead(bar, offset, width);
+          return BigInt.asUintN(8 * width, value);
+        }
+        override mmioWrite(bar: number, offset: number, width: number, value: bigint): void {
+          if (offset === 4) this.from = value << 32n;
+          else super.mmioWrite(bar, offset, width, value);
+        }
+      },
+      'two stores of halves are one store',
+    ],
+    'has another value at power-on than is declared': [
+      class extends Copier {
+        override powerOn(): void {
+          super.powerOn();
+          this.from = 0x40n;
+        }
+      },
+      'registers have their declared values at power-on',
+    ],
     'gives more than was asked for': [
       class extends Copier {
         override mmioRead(): bigint {
@@ -169,6 +194,28 @@ const MUTANTS: Readonly<Record<string, readonly [new (port: DevicePort) => Devic
 
 test('a model that is right passes', () => {
   expect(failing(Copier)).toEqual([]);
+});
+test('what outlives a reset is said, and no more than that', () => {
+  class Lasting extends Copier {
+    copies = 0;
+    override move(): void {
+      this.copies++;
+      super.move();
+    }
+    override state() {
+      return { ...super.state(), copies: this.copies };
+    }
+    override restore(state: ReturnType<Lasting['state']>): void {
+      super.restore(state);
+      this.copies = state.copies;
+    }
+  }
+  const inWork = 'a reset (flr) in the middle of work ends it';
+  const work = { ...workload, steps: [...workload.steps, ...workload.steps] };
+  const check = (): void => undefined;
+  const lasting = { ...work, check, outlives: { copies: 'they are counted for ever' } };
+  expect(failing(Lasting, { ...work, check })).toContain(inWork);
+  expect(failing(Lasting, lasting)).not.toContain(inWork);
 });
 test.for(Object.entries(MUTANTS))('a model that %s is found', ([, [Model, name]]) => {
   expect(failing(Model)).toContain(name);

@@ -6,7 +6,7 @@
  * programs drive it as a program does that has gone astray.
  */
 import type { DeviceModel, DeviceType, ResetKind } from '../../devices/port.ts';
-import type { RegisterSpec } from '../../devices/unit/registers.ts';
+import { powerOnValue, type RegisterSpec } from '../../devices/unit/registers.ts';
 import { plugInto } from './fake-port.ts';
 import { randomProgramCase } from './random-registers.ts';
 import { insist, insistEqual } from './insist.ts';
@@ -26,9 +26,15 @@ export interface DeviceSuiteOptions {
   readonly workload?: DeviceWorkload;
   /** Random register programs. Default 1000. */
   readonly programs?: number;
-  /** Registers that do not have their declared value after power-on, with the reason. */
-  readonly live?: Readonly<Record<string, string>>;
+  /** Bits of registers that need not have their declared value at power-on, with the reason. */
+  readonly live?: Readonly<Record<string, LiveBits>>;
   readonly seed?: number;
+}
+
+/** Bits of a register that follow something else, and what. */
+export interface LiveBits {
+  readonly bits: number | bigint;
+  readonly why: string;
 }
 
 const RESETS: readonly ResetKind[] = ['flr', 'function', 'bus'];
@@ -41,6 +47,7 @@ export function deviceCases(type: DeviceType, options: DeviceSuiteOptions = {}):
       run: () => declaredValues(type, options.live ?? {}),
     },
     { name: 'two halves are one register', run: () => halves(type) },
+    { name: 'two stores of halves are one store', run: () => storedHalves(type) },
     { name: 'a load gives no more than its width', run: () => widths(type) },
     ...RESETS.map((kind) => ({
       name: `a reset (${kind}) brings back power-on and stops what was in progress`,
@@ -75,11 +82,16 @@ function equalAtPowerOn(type: DeviceType): void {
   insistEqual(registersOf(type, a.device), registersOf(type, b.device), 'registers');
   insistEqual([a.port.touched, a.port.messages, a.port.pin], [[], [], false], 'what came out');
 }
-function declaredValues(type: DeviceType, live: Readonly<Record<string, string>>): void {
-  for (const [bar, name, { offset, width, reset, access }] of placesOf(type)) {
-    if (reset === undefined || access === 'wo' || name in live) continue;
+function declaredValues(type: DeviceType, live: Readonly<Record<string, LiveBits>>): void {
+  for (const [bar, name, spec] of placesOf(type)) {
+    const { offset, width, stride = width, count = 1 } = spec;
+    if (spec.reset === undefined || spec.access === 'wo') continue;
     const { device } = plugInto(type);
-    insistEqual(device.mmioRead(bar, offset, width), BigInt(reset), `${name} at power-on`);
+    const fixed = ~BigInt(live[name]?.bits ?? 0);
+    for (let index = 0; index < count; index++) {
+      const value = device.mmioRead(bar, offset + index * stride, width) & fixed;
+      insistEqual(value, powerOnValue(spec, index) & fixed, `${name}[${index}] at power-on`);
+    }
   }
 }
 /** A register of 8 bytes that answers its halves at all answers as one. */
@@ -92,6 +104,26 @@ function halves(type: DeviceType): void {
     const [low, high] = [fresh.mmioRead(bar, offset, 4), fresh.mmioRead(bar, offset + 4, 4)];
     if (high === 0xffff_ffffn && whole >> 32n !== high) continue; // no half is there
     insistEqual(low | (high << 32n), whole, `halves of ${name}`);
+  }
+}
+/** A register of 8 bytes that takes its halves at all becomes the same by them as by one store, in either order. */
+function storedHalves(type: DeviceType): void {
+  for (const [bar, name, { offset, width, access }] of placesOf(type)) {
+    if (width !== 8 || access !== 'rw') continue;
+    const storing = (
+      ...stores: readonly (readonly [at: number, width: number, value: bigint])[]
+    ) => {
+      const { device } = plugInto(type);
+      for (const [at, bytes, value] of stores) device.mmioWrite(bar, offset + at, bytes, value);
+      return [device.state(), device.mmioRead(bar, offset, 8)];
+    };
+    const [low, high] = [0x1234_5000n, 0x9n];
+    const halves = [[0, 4, low] as const, [4, 4, high] as const];
+    const untouched = storing();
+    if (storing(halves[1]!)[1] === untouched[1]) continue; // no half is there
+    const whole = storing([0, 8, low | (high << 32n)]);
+    insistEqual(storing(...halves), whole, `${name} stored low half first`);
+    insistEqual(storing(...halves.toReversed()), whole, `${name} stored high half first`);
   }
 }
 function widths(type: DeviceType): void {

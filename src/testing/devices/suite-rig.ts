@@ -21,6 +21,8 @@ export interface DeviceWorkload {
   readonly memory?: number;
   /** Memory that the device may touch, as halves-open ranges: [from, to]. */
   readonly reach: readonly (readonly [number, number])[];
+  /** Members of its state, at any depth, that a reset leaves as they are, with the reason. */
+  readonly outlives?: Readonly<Record<string, string>>;
   /** One after the other; time passes after each. They prepare memory themselves, and look at nothing. */
   readonly steps: readonly ((rig: DeviceRig) => void)[];
   /** After the last: throws unless everything is as it should be. */
