@@ -11,13 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "device.h"
 
 #define CONFIG (7ULL << 40)
 #define FIXED ((void *)0x100000000ULL)
@@ -60,12 +60,12 @@ static void caught(int signal)
 
 int main(int argc, char **argv)
 {
-	struct vfio_region_info region = { .argsz = sizeof(region) };
+	struct vfio_region_info region;
 	struct sigaction action = { .sa_handler = caught };
 	struct itimerval soon = { .it_value.tv_usec = 20000 };
 	struct iovec vector[3];
 	char path[64], ram[16] = "0123456789abcde";
-	int container, group, file, status;
+	int file, status;
 	uint16_t command;
 	uint8_t *fixed;
 	long got;
@@ -78,17 +78,9 @@ int main(int argc, char **argv)
 		say("the address in another program", write(ends[1], strcpy(place, "memory"), 6), "");
 		return 0;
 	}
-	container = open("/dev/vfio/vfio", O_RDWR);
-	snprintf(path, sizeof(path), "/dev/vfio/%s", argv[1]);
-	group = open(path, O_RDWR);
-	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
-	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, argv[2]);
-	if (device < 0 || ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region))
-		return 2;
-	bar = mmap(NULL, region.size, PROT_READ | PROT_WRITE, MAP_SHARED, device, region.offset);
-	if (bar == MAP_FAILED)
-		return 3;
+	device = open_by_group(argv[1], argv[2], 0).device;
+	region = bar0_of(device);
+	bar = map_bar0(device);
 	pipe(ends);
 	socketpair(AF_UNIX, SOCK_STREAM, 0, sockets);
 	file = memfd_create("file", 0);

@@ -5,7 +5,6 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/vfio.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -15,10 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "device.h"
 
 static volatile uint32_t *bar;
 static volatile int urgent;
@@ -52,10 +50,10 @@ static void touch(const char *what, volatile uint32_t *at)
 
 int main(int argc, char **argv)
 {
-	struct vfio_region_info region = { .argsz = sizeof(region) };
+	struct vfio_region_info region;
 	struct sigaction fault = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
 	char path[128], text[256], *arguments[] = { "echo", "by a path through the tree", NULL };
-	int container, group, device, status, ends[2];
+	int device, status, ends[2];
 	uint16_t command;
 	pthread_t thread;
 	sigset_t all, before;
@@ -63,17 +61,9 @@ int main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IONBF, 0);
 	signal(SIGURG, on_urgent);
-	container = open("/dev/vfio/vfio", O_RDWR);
-	snprintf(path, sizeof(path), "/dev/vfio/%s", argv[1]);
-	group = open(path, O_RDWR);
-	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
-	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, argv[2]);
-	if (device < 0 || ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region))
-		return 2;
-	bar = mmap(NULL, region.size, PROT_READ | PROT_WRITE, MAP_SHARED, device, region.offset);
-	if (bar == MAP_FAILED)
-		return 3;
+	device = open_by_group(argv[1], argv[2], 0).device;
+	region = bar0_of(device);
+	bar = map_bar0(device);
 
 	*bar = 41;
 	*bar += 1;

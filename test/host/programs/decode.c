@@ -3,28 +3,17 @@
  * processor told the program. Arguments: group number or "cdev", device, and a register that keeps what is stored there
  * (0: none does).
  */
-#include <fcntl.h>
-#include <glob.h>
-#include <linux/vfio.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "device.h"
 
 #define CONFIG (7ULL << 40)
-/* VFIO_DEVICE_BIND_IOMMUFD and its struct, which older headers lack */
-#define BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)
-struct bind {
-	uint32_t argsz, flags;
-	int32_t iommufd;
-	uint32_t devid;
-};
 
 static sigjmp_buf back;
 static siginfo_t info;
@@ -86,35 +75,8 @@ static unsigned capability(uint8_t id)
 	return at;
 }
 
-static int of_group(const char *number, const char *name)
-{
-	int container = open("/dev/vfio/vfio", O_RDWR), group;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/dev/vfio/%s", number);
-	group = open(path, O_RDWR);
-	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
-	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	return ioctl(group, VFIO_GROUP_GET_DEVICE_FD, name);
-}
-static int of_cdev(const char *name)
-{
-	struct bind bind = { .argsz = sizeof(bind), .iommufd = open("/dev/iommu", O_RDWR) };
-	char path[128];
-	glob_t found;
-	int fd;
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev/vfio*", name);
-	if (glob(path, 0, NULL, &found))
-		return -1;
-	snprintf(path, sizeof(path), "/dev/vfio/devices/%s", strrchr(found.gl_pathv[0], '/') + 1);
-	fd = open(path, O_RDWR);
-	return ioctl(fd, BIND_IOMMUFD, &bind) ? -1 : fd;
-}
-
 int main(int argc, char **argv)
 {
-	struct vfio_region_info region = { .argsz = sizeof(region) };
 	struct sigaction action = { .sa_sigaction = caught, .sa_flags = SA_SIGINFO };
 	unsigned keeps = strtoul(argv[3], NULL, 0), power;
 	int status;
@@ -122,12 +84,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IONBF, 0);
 	sigaction(SIGBUS, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);
-	device = strcmp(argv[1], "cdev") ? of_group(argv[1], argv[2]) : of_cdev(argv[2]);
-	if (device < 0 || ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region))
-		return 2;
-	bar = mmap(NULL, region.size, PROT_READ | PROT_WRITE, MAP_SHARED, device, region.offset);
-	if (bar == MAP_FAILED)
-		return 3;
+	device = strcmp(argv[1], "cdev") ? open_by_group(argv[1], argv[2], 0).device : open_by_cdev(argv[2], 0);
+	bar = map_bar0(device);
 
 	if (keeps)
 		*(volatile uint32_t *)(bar + keeps) = 5;

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "device.h"
 
 #define UNBIND "/sys/bus/pci/drivers/vfio-pci/unbind"
 #define BDF "0000:00:04.0"
@@ -119,17 +120,16 @@ static long unbind(void)
 	errno = error;
 	return rc;
 }
-static int open_device(int *container, int *group)
+static void close_all(struct by_group of)
 {
-	*container = open("/dev/vfio/vfio", O_RDWR);
-	*group = open("/dev/vfio/0", O_RDWR);
-	ioctl(*group, VFIO_GROUP_SET_CONTAINER, container);
-	ioctl(*container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	return ioctl(*group, VFIO_GROUP_GET_DEVICE_FD, BDF);
+	close(of.device);
+	close(of.group);
+	close(of.container);
 }
 static void waiting(void)
 {
-	int container, group, device = open_device(&container, &group), status, set[2];
+	struct by_group of = open_by_group("0", BDF, 0);
+	int status, set[2];
 	struct sigaction action = { .sa_handler = handle };
 	pid_t child;
 	char byte;
@@ -138,7 +138,7 @@ static void waiting(void)
 	sigaction(SIGALRM, &action, NULL);
 	child = fork();
 	if (child == 0) {
-		close(device); close(group); close(container);
+		close_all(of);
 		unbind();
 		_exit(0);
 	}
@@ -150,7 +150,7 @@ static void waiting(void)
 	fflush(stdout);
 	child = fork();
 	if (child == 0) {
-		close(device); close(group); close(container);
+		close_all(of);
 		ualarm(50000, 0);
 		write(set[1], "", 1);
 		SHOW("the unbind when the device is closed", unbind());
@@ -167,7 +167,7 @@ static void waiting(void)
 	usleep(100000);
 	printf("one that was stopped and continued has: %d\n", waitpid(child, &status, WNOHANG) != 0);
 	fflush(stdout);
-	close(device); close(group); close(container);
+	close_all(of);
 	waitpid(child, &status, 0);
 	SHOW("the group of an unbound device", open("/dev/vfio/0", O_RDWR));
 	int bind = open("/sys/bus/pci/drivers/vfio-pci/bind", O_WRONLY);
@@ -176,7 +176,8 @@ static void waiting(void)
 
 static void wrong_kinds(void)
 {
-	int container, group, device = open_device(&container, &group);
+	struct by_group of = open_by_group("0", BDF, 0);
+	int device = of.device;
 	int event = eventfd(0, 0), ends[2], attribute = open("/sys/bus/pci/devices/" BDF "/vendor", O_RDONLY);
 	int directory = open("/sys/bus/pci/devices", O_RDONLY | O_DIRECTORY);
 	struct { struct vfio_irq_set set; int fd; } irq = {
@@ -193,7 +194,7 @@ static void wrong_kinds(void)
 	SHOW("a pipe is no eventfd", ioctl(device, VFIO_DEVICE_SET_IRQS, &irq));
 	irq.fd = attribute;
 	SHOW("an attribute is no eventfd", ioctl(device, VFIO_DEVICE_SET_IRQS, &irq));
-	irq.fd = container;
+	irq.fd = of.container;
 	SHOW("a container is no eventfd", ioctl(device, VFIO_DEVICE_SET_IRQS, &irq));
 	irq.fd = 888;
 	SHOW("a closed descriptor is no eventfd", ioctl(device, VFIO_DEVICE_SET_IRQS, &irq));

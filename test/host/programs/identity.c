@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "device.h"
 
 #define PAGE 4096
 /* The same address before and after exec. */
@@ -55,12 +56,10 @@ static void find_registers(void)
 }
 static void open_device(void)
 {
-	int group = open("/dev/vfio/0", O_RDWR);
+	struct by_group of = open_by_group("0", "0000:00:04.0", 0);
 
-	container = open("/dev/vfio/vfio", O_RDWR);
-	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
-	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	device = dup(ioctl(group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0")); /* to be kept by exec */
+	container = of.container;
+	device = dup(of.device); /* to be kept by exec */
 	find_registers();
 }
 static uint32_t load(int at)

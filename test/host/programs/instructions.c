@@ -4,15 +4,13 @@
  * Arguments: group number, device, rounds with random operands for each form.
  */
 #include <cpuid.h>
-#include <fcntl.h>
-#include <linux/vfio.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "device.h"
 #include "instructions.h"
 
 #define WINDOW 512
@@ -175,23 +173,15 @@ static int differs(const struct form *form, unsigned sides, unsigned offset)
 
 int main(int argc, char **argv)
 {
-	struct vfio_region_info region = { .argsz = sizeof(region) };
-	int container = open("/dev/vfio/vfio", O_RDWR), group, device, rounds = atoi(argv[3]), forms_run = 0, wrong = 0;
+	int device, rounds = atoi(argv[3]), forms_run = 0, wrong = 0;
 	unsigned skipped = 0;
-	char path[64];
 	uint8_t *all, *bar;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	snprintf(path, sizeof(path), "/dev/vfio/%s", argv[1]);
-	group = open(path, O_RDWR);
-	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
-	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, argv[2]);
-	if (device < 0 || ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region))
-		return 2;
-	bar = mmap(NULL, region.size, PROT_READ | PROT_WRITE, MAP_SHARED, device, region.offset);
+	device = open_by_group(argv[1], argv[2], 0).device;
+	bar = map_bar0(device);
 	all = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (bar == MAP_FAILED || region.size < 16384)
+	if (bar0_of(device).size < 16384)
 		return 3;
 	for (int n = 0; n < 2; n++)
 		ram[n] = all + 8192 * n, registers[n] = bar + 8192 * n;

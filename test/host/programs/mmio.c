@@ -3,31 +3,18 @@
  * the processor is the oracle. The edu device's DMA source and destination registers (0x80, 0x88) hold what is written.
  */
 #include <emmintrin.h>
-#include <fcntl.h>
-#include <linux/vfio.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include "device.h"
 
 static volatile uint8_t *bar;
 static uint64_t plain[2] __attribute__((aligned(64)));
 static int failures;
 
-static void *registers(void)
-{
-	struct vfio_region_info info = { .argsz = sizeof(info) };
-	int container = open("/dev/vfio/vfio", O_RDWR), group = open("/dev/vfio/0", O_RDWR), device;
-
-	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
-	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0");
-	if (device < 0 || ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info))
-		exit(2);
-	return mmap(NULL, info.size, PROT_READ | PROT_WRITE, MAP_SHARED, device, info.offset);
-}
+static void *registers(void) { return map_bar0(open_by_group("0", "0000:00:04.0", 0).device); }
 
 static void compare(const char *what, uint64_t result, uint64_t flags, uint64_t result2, uint64_t flags2)
 {

@@ -3,20 +3,17 @@
  * changed by an access, and one without an answer is a SIGBUS. Arguments: group number and device, whose BAR 0 answers.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/pci_regs.h>
-#include <linux/vfio.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "device.h"
 
 #define CONFIG (7ULL << 40)
 static volatile uint32_t *bar;
@@ -177,30 +174,19 @@ static void *blocked_thread(void *when)
 
 int main(int argc, char **argv)
 {
-	struct vfio_region_info region = { .argsz = sizeof(region) };
 	struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK }, old;
 	struct sigaction leaving = { .sa_sigaction = leave, .sa_flags = SA_SIGINFO };
 	stack_t alternate = { .ss_sp = stack, .ss_size = sizeof(stack) }, now;
-	char group_path[64];
-	int container = open("/dev/vfio/vfio", O_RDWR), group;
 	pthread_t threads[4];
 	uintptr_t lost = 0;
 
 	setvbuf(stdout, NULL, _IONBF, 0);
 	sigaddset(&action.sa_mask, SIGUSR2);
 	sigaltstack(&alternate, NULL);
-	snprintf(group_path, sizeof(group_path), "/dev/vfio/%s", argv[1]);
-	group = open(group_path, O_RDWR);
-	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
-	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, argv[2]);
-	if (device < 0 || ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region))
-		return 2;
+	device = open_by_group(argv[1], argv[2], 0).device;
 	decode(1);
 	mean(SIG_IGN);
-	bar = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, device, region.offset);
-	if (bar == MAP_FAILED)
-		return 3;
+	bar = map_bar0(device);
 
 	touch("ignored before the mapping");
 	mean(SIG_DFL);

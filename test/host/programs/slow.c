@@ -2,9 +2,9 @@
  * Pages of a userfaultfd as arguments of calls. Another thread fills them, and makes trapped calls before it does: whoever
  * waited for a page in the place of the caller would wait for ever.
  */
+#include "device.h"
 #include "doors.h"
 #include <linux/userfaultfd.h>
-#include <linux/vfio.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -126,16 +126,10 @@ static void structs(void)
 /* Of SIGBUS in a program with registers, whose meaning softiommu keeps. */
 static void signals(void)
 {
-	struct vfio_region_info info = { .argsz = sizeof(info) };
-	int container = open("/dev/vfio/vfio", O_RDWR), group = open("/dev/vfio/0", O_RDWR), device;
 	struct { void *handler; unsigned long flags; void *restorer; uint64_t mask; } ignore = { SIG_IGN }, *old = slow("", 1);
 	volatile uint32_t *registers;
 
-	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
-	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0");
-	ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info);
-	registers = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device, info.offset);
+	registers = map_bar0(open_by_group("0", "0000:00:04.0", 0).device);
 	SAY("a register", "%#x", registers[0]);
 	SHOW("SIGBUS ignored", syscall(SYS_rt_sigaction, SIGBUS, slow(&ignore, sizeof(ignore)), old, 8));
 	SAY("which was", "%p", old->handler);

@@ -2,16 +2,15 @@
  * Accesses that begin in one mapping and end in another: memory and registers, registers and memory, registers and nothing,
  * registers and a page that may not be read. Arguments: group number and device, whose BAR 0 is memory of two pages or more.
  */
-#include <fcntl.h>
 #include <linux/vfio.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "device.h"
 
 static sigjmp_buf back;
 static siginfo_t info;
@@ -56,23 +55,17 @@ static uint64_t quad(const uint8_t *at)
 
 int main(int argc, char **argv)
 {
-	struct vfio_region_info region = { .argsz = sizeof(region) };
+	struct vfio_region_info region;
 	struct sigaction action = { .sa_sigaction = caught, .sa_flags = SA_SIGINFO };
-	int container = open("/dev/vfio/vfio", O_RDWR), group, device;
+	int device;
 	uint8_t *place = mmap(NULL, 3 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *registers, vector[16], divided = 0;
-	char path[64];
 
 	setvbuf(stdout, NULL, _IONBF, 0);
 	sigaction(SIGBUS, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);
 	sigaction(SIGFPE, &action, NULL);
-	snprintf(path, sizeof(path), "/dev/vfio/%s", argv[1]);
-	group = open(path, O_RDWR);
-	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
-	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, argv[2]);
-	if (device < 0 || ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region))
-		return 2;
+	device = open_by_group(argv[1], argv[2], 0).device;
+	region = bar0_of(device);
 
 	/* memory, registers, memory */
 	middle = place + 4096;

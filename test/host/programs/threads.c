@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
+#include "device.h"
 
 static volatile uint8_t *bar;
 
@@ -47,15 +47,9 @@ static int all(void)
 
 int main(void)
 {
-	int container = open("/dev/vfio/vfio", O_RDWR), group = open("/dev/vfio/0", O_RDWR), device, status;
-	struct vfio_region_info info = { .argsz = sizeof(info) };
+	int status;
 
-	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
-	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0");
-	if (device < 0 || ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info))
-		return 2;
-	bar = mmap(NULL, info.size, PROT_READ | PROT_WRITE, MAP_SHARED, device, info.offset);
+	bar = map_bar0(open_by_group("0", "0000:00:04.0", 0).device);
 	if (all())
 		return 1;
 	if (fork() == 0)

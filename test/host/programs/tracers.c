@@ -4,15 +4,12 @@
  * Arguments: group number and device.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/vfio.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -20,6 +17,7 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "device.h"
 
 static volatile uint32_t *bar;
 static volatile int ends;
@@ -109,9 +107,8 @@ static void traced_child(void)
 
 int main(int argc, char **argv)
 {
-	struct vfio_region_info region = { .argsz = sizeof(region) };
-	int container, group, device, status;
-	char group_path[64], byte;
+	int status;
+	char byte;
 	pthread_t thread;
 	void *value;
 	pid_t pid;
@@ -128,17 +125,7 @@ int main(int argc, char **argv)
 	if (pid == 0)
 		tracer();
 
-	container = open("/dev/vfio/vfio", O_RDWR);
-	snprintf(group_path, sizeof(group_path), "/dev/vfio/%s", argv[1]);
-	group = open(group_path, O_RDWR);
-	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
-	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, argv[2]);
-	if (device < 0 || ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region))
-		return 2;
-	bar = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, device, region.offset);
-	if (bar == MAP_FAILED)
-		return 3;
+	bar = map_bar0(open_by_group(argv[1], argv[2], 0).device);
 
 	*bar = 1;
 	for (int n = 0; n < 4; n++) {
