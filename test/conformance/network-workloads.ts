@@ -11,7 +11,16 @@ import {
   startVirtio,
   usedOf,
 } from './virtio-blind.ts';
-import { fill, insistCopied, numbers, store, wordsOf } from './workload-parts.ts';
+import {
+  fill,
+  insistCopied,
+  numbers,
+  roundsOf,
+  store,
+  sum,
+  wordsOf,
+  type Round,
+} from './workload-parts.ts';
 
 const ETHERTYPE = [0x88, 0xb5];
 /** A frame for everybody. Its bytes differ from those of every other. */
@@ -21,26 +30,27 @@ function putFrame(rig: DeviceRig, at: number, length: number): void {
   rig.port.memory.set([2, 0, 0, 0, 0, 9, ...ETHERTYPE], at + 6);
 }
 
-/** 82576: one queue of each direction with 16 descriptors, MAC loopback, 11 frames in every step. */
+/** 82576: one queue of each direction with 320 descriptors, MAC loopback, rounds of frames. */
 const REG = offsetsOf(IGB_REGISTERS);
-const [TX_RING, RX_RING, TX_DATA, RX_DATA] = [0x1000, 0x2000, 0x4000, 0x8000];
-const RING = 16;
-const BUFFER = 1024;
-const FRAMES = 11;
-const IGB_STEPS = 6;
-/** EN, UPE, MPE, MAC loopback, BAM and SECRC. */
-const LOOP = 0x0400_805a;
+const [TX_RING, RX_RING, TX_DATA, RX_DATA] = [0x1000, 0x3000, 0x5000, 0x8000];
+const RING = 320;
+const BUFFER = 256;
+const FRAMES = [11, 264, 264];
+/** EN, UPE, MPE, MAC loopback, BAM, buffers of 256 bytes and SECRC. */
+const LOOP = 0x0403_805a;
 /** A whole frame, reported. */
 const DATA = 0x2b30_0000;
-const frameLength = (n: number): number => 60 + 31 * n;
-const sentAt = (n: number): number => TX_DATA + 512 * n;
+/** So many frames differ. */
+const KINDS = 8;
+const frameLength = (n: number): number => 60 + 23 * (n % KINDS);
+const sentAt = (n: number): number => TX_DATA + BUFFER * (n % KINDS);
 
 function giveBuffer(rig: DeviceRig, n: number): void {
   wordsOf(rig).setBigUint64(RX_RING + 16 * n, BigInt(RX_DATA + BUFFER * n), true);
   wordsOf(rig).setBigUint64(RX_RING + 16 * n + 8, 0n, true);
 }
 function startIgb(rig: DeviceRig): void {
-  for (const n of numbers(FRAMES)) putFrame(rig, sentAt(n), frameLength(n));
+  for (const n of numbers(KINDS)) putFrame(rig, sentAt(n), frameLength(n));
   for (const n of numbers(RING)) giveBuffer(rig, n);
   for (const [at, value] of [
     [REG.gpie, 0x10],
@@ -51,7 +61,7 @@ function startIgb(rig: DeviceRig): void {
     [REG.tdlen, 16 * RING],
     [REG.rdbal, RX_RING],
     [REG.rdlen, 16 * RING],
-    [REG.srrctl, 0x0200_0000 | (BUFFER >> 10)],
+    [REG.srrctl, 0x0200_0000],
     [REG.rctl, LOOP],
     [REG.tctl, 0xa],
     [REG.rdt, RING - 1],
@@ -60,25 +70,24 @@ function startIgb(rig: DeviceRig): void {
   }
 }
 /** What the round before received is given back first. */
-function sendRound(rig: DeviceRig, round: number): void {
-  const first = FRAMES * round;
+function sendRound(rig: DeviceRig, { round, first, count }: Round): void {
   const words = wordsOf(rig);
   if (round > 0) {
-    for (const n of numbers(FRAMES)) giveBuffer(rig, (first - FRAMES + n) % RING);
+    for (const n of numbers(FRAMES[round - 1]!)) giveBuffer(rig, (first - 1 - n) % RING);
     store(rig, REG.rdt, 4, (first - 1) % RING);
   }
-  for (const n of numbers(FRAMES)) {
+  for (const n of numbers(count)) {
     const entry = TX_RING + 16 * ((first + n) % RING);
     words.setBigUint64(entry, BigInt(sentAt(n)), true);
     words.setUint32(entry + 8, DATA | frameLength(n), true);
     words.setUint32(entry + 12, frameLength(n) << 14, true);
   }
-  store(rig, REG.tdt, 4, (first + FRAMES) % RING);
+  store(rig, REG.tdt, 4, (first + count) % RING);
 }
 function insistReceived(rig: DeviceRig): void {
   const words = wordsOf(rig);
-  const first = FRAMES * (IGB_STEPS - 1);
-  for (const n of numbers(FRAMES)) {
+  const { first, count } = roundsOf(FRAMES).at(-1)!;
+  for (const n of numbers(count)) {
     const slot = (first + n) % RING;
     const [sent, received] = [TX_RING + 16 * slot, RX_RING + 16 * slot];
     insistEqual(words.getUint32(sent + 12, true) & 1, 1, `descriptor ${slot} is sent`);
@@ -88,54 +97,54 @@ function insistReceived(rig: DeviceRig): void {
   }
 }
 export const igbWork: DeviceWorkload = {
+  memory: 0x1_c000,
   reach: [
     [TX_RING, TX_RING + 16 * RING],
     [RX_RING, RX_RING + 16 * RING],
-    [TX_DATA, TX_DATA + 512 * FRAMES],
+    [TX_DATA, TX_DATA + BUFFER * KINDS],
     [RX_DATA, RX_DATA + BUFFER * RING],
   ],
-  steps: [
-    startIgb,
-    ...numbers(IGB_STEPS).map((round) => (rig: DeviceRig) => sendRound(rig, round)),
-  ],
+  steps: [startIgb, ...roundsOf(FRAMES).map((round) => (rig: DeviceRig) => sendRound(rig, round))],
   check(rig) {
     insistReceived(rig);
     const load = (at: number): number => Number(rig.device.mmioRead(0, at, 4));
-    const end = (FRAMES * IGB_STEPS) % RING;
+    const end = sum(FRAMES) % RING;
     insistEqual([load(REG.tdh), load(REG.rdh)], [end, end], 'heads');
     insistEqual([...new Set(rig.port.messages)].toSorted(), [0, 1], 'vectors');
   },
 };
 
-/** virtio-net: one queue of each direction, a plug that returns frames, 7 frames in every step. */
+/** virtio-net: one queue of each direction, a plug that returns frames, rounds of them. */
 const [NET_RX, NET_TX] = [0x1000, 0x2000];
-const [HEADER, NET_SRC, NET_DST] = [0x3000, 0x4000, 0x8000];
+const [NET_SRC, NET_DST] = [0x4000, 0x8000];
 const HEADER_BYTES = 12;
-const ROOM = 1536;
-const NET_FRAMES = 7;
-const NET_STEPS = 6;
-const netFrameAt = (n: number): number => NET_SRC + 512 * n;
+const ROOM = 256;
+const NET_FRAMES = [7, 100, 100];
+/** Where one is, and behind its header. */
+const headerAt = (n: number): number => NET_SRC + ROOM * (n % KINDS);
+const netFrameAt = (n: number): number => headerAt(n) + HEADER_BYTES;
 
 function giveRoom(rig: DeviceRig, n: number): void {
   makeAvailable(rig, NET_RX, n, [{ at: NET_DST + ROOM * n, length: ROOM, forDevice: true }]);
 }
 function startNet(rig: DeviceRig): void {
-  for (const n of numbers(NET_FRAMES)) putFrame(rig, netFrameAt(n), frameLength(n));
+  for (const n of numbers(KINDS)) putFrame(rig, netFrameAt(n), frameLength(n));
   startVirtio(rig, [NET_RX, NET_TX]);
   for (const n of numbers(QUEUE_SIZE)) giveRoom(rig, n);
   notify(rig, 0);
 }
-function sendNet(rig: DeviceRig, round: number): void {
-  const first = NET_FRAMES * round;
+/** Header and frame are two buffers in the first round, and one in the others. */
+function sendNet(rig: DeviceRig, { round, first, count }: Round): void {
   if (round > 0) {
-    for (const n of numbers(NET_FRAMES)) giveRoom(rig, (first - NET_FRAMES + n) % QUEUE_SIZE);
+    const before = NET_FRAMES[round - 1]!;
+    for (const n of numbers(before)) giveRoom(rig, (first - before + n) % QUEUE_SIZE);
     notify(rig, 0);
   }
-  for (const n of numbers(NET_FRAMES)) {
-    makeAvailable(rig, NET_TX, 2 * n, [
-      { at: HEADER, length: HEADER_BYTES },
-      { at: netFrameAt(n), length: frameLength(n) },
-    ]);
+  for (const n of numbers(count)) {
+    const length = frameLength(n);
+    const header = { at: headerAt(n), length: HEADER_BYTES };
+    if (round > 0) makeAvailable(rig, NET_TX, n, [{ ...header, length: HEADER_BYTES + length }]);
+    else makeAvailable(rig, NET_TX, 2 * n, [header, { at: netFrameAt(n), length }]);
   }
   notify(rig, 1);
 }
@@ -144,22 +153,23 @@ export const virtioNetWork: DeviceWorkload = {
   reach: [
     queueReach(NET_RX),
     queueReach(NET_TX),
-    [HEADER, HEADER + HEADER_BYTES],
-    [NET_SRC, NET_SRC + 512 * NET_FRAMES],
+    [NET_SRC, NET_SRC + ROOM * KINDS],
     [NET_DST, NET_DST + ROOM * QUEUE_SIZE],
   ],
-  steps: [startNet, ...numbers(NET_STEPS).map((round) => (rig: DeviceRig) => sendNet(rig, round))],
+  steps: [
+    startNet,
+    ...roundsOf(NET_FRAMES).map((round) => (rig: DeviceRig) => sendNet(rig, round)),
+  ],
   check(rig) {
-    const all = NET_FRAMES * NET_STEPS;
-    const first = all - NET_FRAMES;
-    const received = numbers(NET_FRAMES).map((n) => {
+    const { first, count } = roundsOf(NET_FRAMES).at(-1)!;
+    const received = numbers(count).map((n) => {
       const slot = (first + n) % QUEUE_SIZE;
       insistCopied(rig, netFrameAt(n), NET_DST + ROOM * slot + HEADER_BYTES, frameLength(n));
       return [slot, HEADER_BYTES + frameLength(n)];
     });
-    insistEqual(usedOf(rig, NET_RX, NET_FRAMES), [all, received], 'received');
-    const sent = numbers(NET_FRAMES).map((n) => [2 * n, 0]);
-    insistEqual(usedOf(rig, NET_TX, NET_FRAMES), [all, sent], 'sent');
+    insistEqual(usedOf(rig, NET_RX, count), [first + count, received], 'received');
+    const sent = numbers(count).map((n) => [n, 0]);
+    insistEqual(usedOf(rig, NET_TX, count), [first + count, sent], 'sent');
     insistEqual([...new Set(rig.port.messages)].toSorted(), [1, 2], 'vectors');
   },
 };

@@ -3,21 +3,29 @@ import { NVME_REG } from '../../src/devices/nvme/registers.ts';
 import type { DeviceRig, DeviceWorkload } from '../../src/testing/index.ts';
 import { insistEqual } from '../../src/testing/devices/insist.ts';
 import { makeAvailable, notify, queueReach, startVirtio, usedOf } from './virtio-blind.ts';
-import { fill, insistCopied, numbers, store, wordsOf } from './workload-parts.ts';
+import {
+  fill,
+  insistCopied,
+  numbers,
+  roundsOf,
+  store,
+  sum,
+  wordsOf,
+  type Round,
+} from './workload-parts.ts';
 
 const BLOCK = 512;
 
-/** NVMe: admin queues, one pair of I/O queues of 16 entries, and in every step 12 commands. */
-const [ASQ, ACQ, SQ, CQ] = [0x1000, 0x2000, 0x3000, 0x4000];
-const [LIST, IDENTIFIED] = [0x5000, 0x6000];
+/** NVMe: admin queues, one pair of I/O queues of 128 entries, and rounds of commands. */
+const [ASQ, ACQ, SQ, CQ] = [0x1000, 0x2000, 0x3000, 0x5000];
+const [LIST, IDENTIFIED] = [0x6000, 0x7000];
 const [NVME_SRC, NVME_DST] = [0x8200, 0x1_0200];
-const ENTRIES = 16;
-const COMMANDS = 12;
-/** The last command of a step moves these blocks, which begin within a page and end in the fourth. */
+const ENTRIES = 128;
+const COMMANDS = [6, 6, 100, 100];
+/** The last command of a round moves these blocks, which begin within a page and end in the fourth. */
 const BLOCKS = 26;
-const SMALL = COMMANDS - 1;
+const SMALL = 11;
 const DATA = (SMALL + BLOCKS) * BLOCK;
-const NVME_STEPS = 6;
 
 interface Command {
   readonly opcode: number;
@@ -57,36 +65,36 @@ function makeQueues(rig: DeviceRig): void {
   doorbell(rig, NVME_REG.sqTail, 0, 3);
 }
 /** Single blocks, and many with a list of pages; writes and reads take turns. */
-function transfers(rig: DeviceRig, round: number): void {
+function transfers(rig: DeviceRig, { round, first, count }: Round): void {
   const opcode = round % 2 === 0 ? 1 : 2;
   const data = opcode === 1 ? NVME_SRC : NVME_DST;
   const lba = 1000 * (round >> 1);
-  const first = round * COMMANDS;
   const place = (n: number): number => SQ + 64 * ((first + n) % ENTRIES);
   doorbell(rig, NVME_REG.cqHead, round === 0 ? 0 : 1, round === 0 ? 3 : first % ENTRIES);
-  for (const n of numbers(SMALL)) {
-    const prp1 = data + n * BLOCK;
-    putCommand(rig, place(n), n, { opcode, nsid: 1, prp1, dwords: [lba + n] });
+  for (const n of numbers(count - 1)) {
+    const block = n % SMALL;
+    const prp1 = data + block * BLOCK;
+    putCommand(rig, place(n), n, { opcode, nsid: 1, prp1, dwords: [lba + block] });
   }
   const prp1 = data + SMALL * BLOCK;
   for (const n of numbers(4)) {
     wordsOf(rig).setBigUint64(LIST + 8 * n, BigInt((prp1 & ~0xfff) + 0x1000 * (n + 1)), true);
   }
   const dwords = [lba + SMALL, 0, BLOCKS - 1];
-  putCommand(rig, place(SMALL), SMALL, { opcode, nsid: 1, prp1, prp2: LIST, dwords });
-  doorbell(rig, NVME_REG.sqTail, 1, (first + COMMANDS) % ENTRIES);
+  putCommand(rig, place(count - 1), count - 1, { opcode, nsid: 1, prp1, prp2: LIST, dwords });
+  doorbell(rig, NVME_REG.sqTail, 1, (first + count) % ENTRIES);
 }
 /** Of I/O queue 1, in the order of the ring: phase, and status. */
 function insistCompleted(rig: DeviceRig): void {
   const words = wordsOf(rig);
-  const all = NVME_STEPS * COMMANDS;
+  const all = sum(COMMANDS);
   const fields = numbers(ENTRIES).map((n) => words.getUint16(CQ + 16 * n + 14, true));
   const laps = (n: number): number => Math.ceil((all - n) / ENTRIES);
   const expected = numbers(ENTRIES).map((n) => laps(n) & 1);
   insistEqual(fields, expected, 'status and phases');
   const last = CQ + 16 * ((all - 1) % ENTRIES);
   insistEqual(words.getUint16(last + 8, true), all % ENTRIES, 'the head of the submission queue');
-  insistEqual(words.getUint16(last + 12, true), SMALL, 'the last command');
+  insistEqual(words.getUint16(last + 12, true), COMMANDS.at(-1)! - 1, 'the last command');
 }
 export const nvmeWork: DeviceWorkload = {
   options: { size_mib: 2 },
@@ -105,7 +113,7 @@ export const nvmeWork: DeviceWorkload = {
   steps: [
     enableNvme,
     makeQueues,
-    ...numbers(NVME_STEPS).map((round) => (rig: DeviceRig) => transfers(rig, round)),
+    ...roundsOf(COMMANDS).map((round) => (rig: DeviceRig) => transfers(rig, round)),
   ],
   check(rig) {
     insistCopied(rig, NVME_SRC, NVME_DST, DATA);
@@ -115,21 +123,24 @@ export const nvmeWork: DeviceWorkload = {
   },
 };
 
-/** virtio-blk: one queue, four requests of three descriptors in every step, so that the ring goes around. */
-const [QUEUE, HEADERS, STATUS] = [0x1000, 0x2000, 0x2800];
+/** virtio-blk: one queue, rounds of requests of three descriptors each. */
+const [QUEUE, HEADERS, STATUS] = [0x1000, 0x2000, 0x3000];
 const [BLK_SRC, BLK_DST] = [0x4000, 0x8000];
-const REQUESTS = 4;
+const REQUESTS = [4, 4, 40, 40, 40, 40];
+const MOST = Math.max(...REQUESTS);
+/** Requests have the data of one of these. */
+const PLACES = 4;
 const REQUEST_DATA = 3 * BLOCK;
-const BLK_STEPS = 10;
-function requests(rig: DeviceRig, round: number): void {
+function requests(rig: DeviceRig, { round, count }: Round): void {
   const type = round % 2 === 0 ? 1 : 0;
   const words = wordsOf(rig);
-  for (const n of numbers(REQUESTS)) {
+  for (const n of numbers(count)) {
+    const place = n % PLACES;
     const header = HEADERS + 16 * n;
     words.setUint32(header, type, true);
-    words.setBigUint64(header + 8, BigInt(3 * n + 100 * (round >> 1)), true);
+    words.setBigUint64(header + 8, BigInt(3 * place + 100 * (round >> 1)), true);
     rig.port.memory[STATUS + n] = 0xee;
-    const at = (type === 1 ? BLK_SRC : BLK_DST) + n * REQUEST_DATA;
+    const at = (type === 1 ? BLK_SRC : BLK_DST) + place * REQUEST_DATA;
     makeAvailable(rig, QUEUE, 3 * n, [
       { at: header, length: 16 },
       { at, length: REQUEST_DATA, forDevice: type === 0 },
@@ -143,24 +154,24 @@ export const virtioBlkWork: DeviceWorkload = {
   outlives: { disk: 'what is on a disk stays there' },
   reach: [
     queueReach(QUEUE),
-    [HEADERS, HEADERS + 16 * REQUESTS],
-    [STATUS, STATUS + REQUESTS],
-    [BLK_SRC, BLK_SRC + REQUESTS * REQUEST_DATA],
-    [BLK_DST, BLK_DST + REQUESTS * REQUEST_DATA],
+    [HEADERS, HEADERS + 16 * MOST],
+    [STATUS, STATUS + MOST],
+    [BLK_SRC, BLK_SRC + PLACES * REQUEST_DATA],
+    [BLK_DST, BLK_DST + PLACES * REQUEST_DATA],
   ],
   steps: [
     (rig) => {
-      fill(rig, BLK_SRC, REQUESTS * REQUEST_DATA);
+      fill(rig, BLK_SRC, PLACES * REQUEST_DATA);
       startVirtio(rig, [QUEUE]);
     },
-    ...numbers(BLK_STEPS).map((round) => (rig: DeviceRig) => requests(rig, round)),
+    ...roundsOf(REQUESTS).map((round) => (rig: DeviceRig) => requests(rig, round)),
   ],
   check(rig) {
-    insistCopied(rig, BLK_SRC, BLK_DST, REQUESTS * REQUEST_DATA);
-    const last = numbers(REQUESTS).map((n) => [3 * n, REQUEST_DATA + 1]);
-    insistEqual(usedOf(rig, QUEUE, REQUESTS), [BLK_STEPS * REQUESTS, last], 'used');
-    const status = rig.port.memory.slice(STATUS, STATUS + REQUESTS);
-    insistEqual(status, new Uint8Array(REQUESTS), 'status');
+    insistCopied(rig, BLK_SRC, BLK_DST, PLACES * REQUEST_DATA);
+    const last = numbers(MOST).map((n) => [3 * n, REQUEST_DATA + 1]);
+    insistEqual(usedOf(rig, QUEUE, MOST), [sum(REQUESTS), last], 'used');
+    const status = rig.port.memory.slice(STATUS, STATUS + MOST);
+    insistEqual(status, new Uint8Array(MOST), 'status');
     insistEqual([...new Set(rig.port.messages)], [1], 'vectors');
   },
 };

@@ -7,11 +7,11 @@ import type { DeviceRig } from '../../src/testing/index.ts';
 import { wordsOf } from './workload-parts.ts';
 
 /** Descriptors of a ring. */
-export const QUEUE_SIZE = 16;
+export const QUEUE_SIZE = 128;
 /** A queue has its parts behind each other; `queueReach` is all of them. */
-const AVAIL = 0x100;
-const USED = 0x200;
-const QUEUE_ROOM = 0x300;
+const AVAIL = 0x800;
+const USED = 0xa00;
+const QUEUE_ROOM = 0xf00;
 const NEXT = 1;
 const WRITE = 2;
 const VERSION_1 = 1n << 32n;

@@ -22,6 +22,19 @@ export function store(
 export function wordsOf({ port }: DeviceRig): DataView {
   return new DataView(port.memory.buffer);
 }
+/** A round of so many things, and how many there were before it. */
+export interface Round {
+  readonly round: number;
+  readonly first: number;
+  readonly count: number;
+}
+/** Small rounds come first, where each transfer counts; then some that are more than is done at once. */
+export function roundsOf(counts: readonly number[]): Round[] {
+  return counts.map((count, round) => ({ round, first: sum(counts.slice(0, round)), count }));
+}
+export function sum(counts: readonly number[]): number {
+  return counts.reduce((all, count) => all + count, 0);
+}
 /** 0, 1 and so on: as many. */
 export function numbers(count: number): number[] {
   return Array.from({ length: count }, (_, n) => n);

@@ -156,8 +156,9 @@ export class VirtioDevice implements DeviceModel, QueueOwner, VirtioHost {
     for (const [n, queue] of state.queues.entries()) this.queues[n]?.restore(queue);
     this.#waiting.clear();
     for (const index of state.waiting) this.#waiting.add(index);
-    this.#again.restart(state.againNs);
+    // Of one turn, what a queue set going comes before the rest of the queue.
     this.#kind.restore(state.kind);
+    this.#again.restart(state.againNs);
     this.#port.irq.intx(this.#registers.get('isr') !== 0n);
   }
 

@@ -11,8 +11,9 @@ import {
 } from './suite-rig.ts';
 
 const RESETS: readonly ResetKind[] = ['flr', 'function', 'bus'];
-/** Of a workload with many transfers, so many are refused, at equal distances. */
-const MOST_REFUSED = 150;
+/** Of a workload with many transfers the first are refused one by one, and so many of the others, at equal distances. */
+const FIRST_REFUSED = 60;
+const MORE_REFUSED = 60;
 /** A step of time in the middle of work. */
 const SHORT_NS = 500;
 const SETTLE_NS = 1e9;
@@ -90,8 +91,8 @@ function refusals(type: DeviceType, workload: DeviceWorkload): void {
   const good = plugged(type, workload);
   work(good, workload);
   const count = good.port.touched.length;
-  const distance = Math.max(1, Math.ceil(count / MOST_REFUSED));
-  for (let refused = 0; refused < count; refused += distance) {
+  const distance = Math.max(1, Math.ceil((count - FIRST_REFUSED) / MORE_REFUSED));
+  for (let refused = 0; refused < count; refused += refused < FIRST_REFUSED ? 1 : distance) {
     const rig = plugged(type, workload);
     rig.port.refuses = (transfer) => transfer === refused;
     work(rig, workload);
