@@ -91,7 +91,9 @@ const SAID = {
     in root: open open ENOENT
     links: ELOOP EXDEV open
     crossing: EXDEV open
-    wrong: EINVAL EINVAL EINVAL EINVAL EINVAL E2BIG`,
+    wrong: EINVAL EINVAL EINVAL EINVAL EINVAL E2BIG
+    only named: open EINVAL EINVAL EINVAL EINVAL EINVAL
+    only named: open EINVAL EINVAL EINVAL EINVAL EINVAL`,
   names: `
     True EBADF True
     True EBADF ENOENT

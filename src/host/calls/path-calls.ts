@@ -4,6 +4,7 @@ import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   HOST_ERRNO,
+  O_CLOEXEC,
   O_CREAT,
   O_DIRECTORY,
   O_EXCL,
@@ -91,6 +92,8 @@ const OPEN_HOW_SIZE = 24;
 const PAGE = 4096;
 const RESOLVE = { noXdev: 1, noMagicLinks: 2, noSymlinks: 4, beneath: 8, inRoot: 16, cached: 32 };
 const O_TMPFILE = 0o20000000 | O_DIRECTORY;
+/** What openat2(2) takes beside O_PATH, with it. */
+const O_PATH_FLAGS = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 /** All that openat2 knows; the others are refused. */
 const VALID_OPEN_FLAGS = 0o37777703n;
 
@@ -169,6 +172,7 @@ export function isMakingDirectory(flags: number): boolean {
 export function isTemporary(flags: number): boolean {
   return (flags & O_TMPFILE) === O_TMPFILE && (flags & O_PATH) === 0;
 }
+/** The struct open_how of openat2(2), checked before any path is looked at. EINVAL, E2BIG, EFAULT, EAGAIN. */
 function openHow(call: Notification, mem: RemoteMemory): PathCall | number {
   const size = call.arg(3);
   if (size < OPEN_HOW_SIZE) return -HOST_ERRNO.EINVAL;
@@ -196,8 +200,15 @@ function openHowProblem(flags: bigint, mode: bigint, resolve: bigint): number {
   if ((Number(resolve) & scoped) === scoped) return -HOST_ERRNO.EINVAL;
   const makes = (Number(flags) & O_CREAT) !== 0 || (Number(flags) & O_TMPFILE) === O_TMPFILE;
   if (makes ? (mode & ~0o7777n) !== 0n : mode !== 0n) return -HOST_ERRNO.EINVAL;
+  if (isHalfAsked(Number(flags))) return -HOST_ERRNO.EINVAL;
   const writes = (Number(flags) & (O_TRUNC | O_CREAT)) !== 0 || makes;
   return (Number(resolve) & RESOLVE.cached) !== 0 && writes ? -HOST_ERRNO.EAGAIN : 0;
+}
+/** O_TMPFILE without its O_DIRECTORY, or O_PATH with what an open(2) would leave out; openat2(2) takes neither. */
+function isHalfAsked(flags: number): boolean {
+  const temporary = flags & O_TMPFILE & ~O_DIRECTORY;
+  if (temporary !== 0 && (flags & O_TMPFILE) !== O_TMPFILE) return true;
+  return (flags & O_PATH) !== 0 && (flags & ~O_PATH_FLAGS) !== 0;
 }
 
 function statAt(call: Notification): Partial<PathCall> | number {

@@ -207,6 +207,10 @@ def bounds():
     print('crossing:', open2(dev, '/dev/vfio/vfio', NO_XDEV), open2(dev, 'vfio/vfio', NO_XDEV))
     print('wrong:', open2(dev, 'vfio/vfio', 0x4000), open2(dev, 'vfio/vfio', 0, 1 << 30), open2(dev, 'vfio/vfio', BENEATH | IN_ROOT),
           open2(dev, 'vfio/vfio', 0, 0, 0o600), open2(dev, 'vfio/vfio', 0, 0, 0, 8), open2(dev, 'vfio/vfio', 0, 0, 0, 32))
+    NAMED, CACHED, HALF_TMPFILE = os.O_PATH, 32, os.O_TMPFILE & ~os.O_DIRECTORY
+    for path in ('null', 'vfio/vfio'):
+        print('only named:', *(open2(dev, path, 0, NAMED | flags) for flags in (os.O_CLOEXEC | os.O_NOFOLLOW, os.O_RDWR, os.O_TRUNC, os.O_APPEND)),
+              open2(dev, path, CACHED, NAMED | os.O_CREAT, 0o600), open2(dev, path, 0, HALF_TMPFILE | os.O_RDWR, 0))
 
 
 def names():
