@@ -74,18 +74,24 @@ function startAgain({ device, port }: DeviceRig): void {
   port.messages.length = port.touched.length = port.pages.length = 0;
   port.pin = false;
 }
+/** From the first step on, or from a later one whose work has just begun. */
 function withoutMaster(type: DeviceType, workload: DeviceWorkload): void {
-  const rig = plugged(type, workload);
-  rig.port.flip('busMaster', false);
-  let moved = 0;
-  rig.port.hear = (transfer) => (moved += transfer.moved.length);
-  work(rig, workload);
-  insistEqual(moved, 0, 'bytes moved');
-  startAgain(rig);
-  rig.port.flip('busMaster', true);
-  rig.port.hear = undefined;
-  work(rig, workload);
-  workload.check(rig);
+  for (let before = 0; before <= workload.steps.length; before++) {
+    const rig = plugged(type, workload);
+    work(rig, { ...workload, steps: workload.steps.slice(0, Math.max(0, before - 1)) });
+    if (before > 0) workload.steps[before - 1]!(rig);
+    rig.port.flip('busMaster', false);
+    let moved = 0;
+    rig.port.hear = (transfer) => (moved += transfer.moved.length);
+    settle(rig);
+    work(rig, { ...workload, steps: workload.steps.slice(before) });
+    insistEqual(moved, 0, `bytes moved, off after step ${before}`);
+    startAgain(rig);
+    rig.port.flip('busMaster', true);
+    rig.port.hear = undefined;
+    work(rig, workload);
+    workload.check(rig);
+  }
 }
 function refusals(type: DeviceType, workload: DeviceWorkload): void {
   const good = plugged(type, workload);
