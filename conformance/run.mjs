@@ -6,9 +6,10 @@ import { border } from './border.mjs';
 import { dpdk } from './dpdk.mjs';
 import { iommufd } from './iommufd.mjs';
 import { qemu } from './qemu.mjs';
+import { tools } from './tools.mjs';
 import { vfio } from './vfio.mjs';
 
-const SUITES = { border, dpdk, iommufd, qemu, vfio };
+const SUITES = { border, dpdk, iommufd, qemu, tools, vfio };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

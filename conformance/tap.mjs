@@ -54,7 +54,7 @@ export function selecting(name) {
 
 /** The last refusal in a trace of this command, which gets `--trace=FILE` in the place of '--trace': why it failed. */
 export function lastRefusal([program, ...args]) {
-  const dir = mkdtempSync(join(tmpdir(), 'softiommu-'));
+  const dir = mkdtempSync(join(tmpdir(), 'conformance-trace-'));
   const trace = join(dir, 'trace.jsonl');
   try {
     const traced = args.map((arg) => (arg === '--trace' ? `--trace=${trace}` : arg));

@@ -37,7 +37,7 @@ export async function vfio(options) {
   const programs = buildVfio(kernel, names);
   console.log(`\nLinux ${kernel.version}: tools/testing/selftests/vfio\n`);
   const rows = [];
-  const home = mkdtempSync(join(tmpdir(), 'softiommu-'));
+  const home = mkdtempSync(join(tmpdir(), 'conformance-vfio-'));
   try {
     for (const type of DEVICES) writeFileSync(join(home, type), machineOf(type));
     chmodSync(home, 0o755);

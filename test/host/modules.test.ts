@@ -14,7 +14,7 @@ const SAID = [
   'the index, mapped: b007f45700020001 True',
   'mapped to write: EACCES',
   "a module: b'\\x7fELF'",
-  "listed: ['kernel', 'modules.dep', 'modules.order']",
+  "listed: ['kernel', 'modules.alias', 'modules.builtin', 'modules.dep', 'modules.order']",
   "from the directory: b'kernel/virt'",
   "out of it: b'irqbypass '",
   'written: EACCES',
@@ -57,6 +57,21 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     expect(stdout).toMatch(/^Module +Size +Used by\n/);
     expect(stdout).toMatch(/^vfio_pci_core +94208 +1 vfio_pci$/m);
     expect(stdout).toMatch(/\nvfio_pci\n$/);
+  });
+  it('modprobe finds what is built in, and vfio-pci by the name of a function', ({ skip }) => {
+    if (KMOD === undefined) skip('no kmod');
+    if (hostHasModules) skip('this host has modules');
+    const alias = 'vfio_pci:v00008086d000010C9sv00008086sd0000A03Cbc02sc00i00';
+    const script = `${KMOD}modprobe pci-stub && ${KMOD}modprobe -R ${alias}`;
+    const { stdout, stderr, status } = softiommu(['sh', '-c', script], { environment });
+    expect([stdout, stderr, status]).toEqual(['vfio_pci\n', '', 0]);
+  });
+  it('lspci finds all of libkmod', ({ skip }) => {
+    if (spawnSync('which', ['lspci']).status !== 0) skip('no pciutils');
+    if (hostHasModules) skip('this host has modules');
+    const { stdout, stderr } = softiommu(['lspci', '-k'], { environment });
+    expect(stderr).toBe('');
+    expect(stdout).toContain('Kernel driver in use: vfio-pci');
   });
   it('lspci reads /proc/bus/pci', ({ skip }) => {
     if (spawnSync('which', ['lspci']).status !== 0) skip('no pciutils');

@@ -1,11 +1,20 @@
 /**
- * /lib/modules/RELEASE of a host that has none, as a container: what modprobe(8) and modinfo(8) look for of the modules of
- * the simulated kernel (vfio.md 4.1). Where the host has such a directory, its own tells of more modules than ours.
+ * /lib/modules/RELEASE of a host that has none, as a container: what modprobe(8), modinfo(8) and lspci(8) look for of the
+ * modules of the simulated kernel (vfio.md 4.1). Where the host has such a directory, its own tells of more than ours.
  */
 import type { KernelEnv } from '../../base/kernel-env.ts';
 import type { DriverCore } from '../kernel/driver-core.ts';
 import { moduleFile } from '../kernel/module-file.ts';
-import { dependencyIndex, dependencyText, filePathOf } from '../kernel/module-index.ts';
+import {
+  aliasIndex,
+  aliasText,
+  builtInIndex,
+  builtInText,
+  dependencyIndex,
+  dependencyText,
+  filePathOf,
+  symbolIndex,
+} from '../kernel/module-index.ts';
 import { loadedModules, type KernelModule } from '../kernel/modules.ts';
 import type { AttrNode, DirNode, Node } from './nodes.ts';
 import { dir } from './tree.ts';
@@ -25,9 +34,14 @@ export function libRoot(world: ModuleWorld, release: string): DirNode {
     );
     return {
       ...nested(files),
+      'modules.alias': textFile(aliasText(modules)),
+      'modules.alias.bin': regularFile(aliasIndex(modules)),
+      'modules.builtin': textFile(builtInText()),
+      'modules.builtin.bin': regularFile(builtInIndex()),
       'modules.dep': textFile(dependencyText(modules)),
       'modules.dep.bin': regularFile(dependencyIndex(modules)),
       'modules.order': textFile(orderText(modules)),
+      'modules.symbols.bin': regularFile(symbolIndex()),
     };
   });
   return dir(() => ({ modules: dir(() => ({ [release]: ofRelease }), true) }), true);

@@ -13,9 +13,10 @@ const SHT = { null: 0, progbits: 1, strtab: 3 } as const;
 const SHF_ALLOC = 2n;
 
 /** What the file says, field by field. */
-function fieldsOf({ name, uses }: KernelModule, release: string): string[] {
+function fieldsOf({ name, uses, aliases = [] }: KernelModule, release: string): string[] {
   return [
     'description=simulated by softiommu',
+    ...aliases.map((alias) => `alias=${alias}`),
     `depends=${uses.join(',')}`,
     'intree=Y',
     `name=${name}`,

@@ -1,8 +1,8 @@
 /**
- * The files that depmod(8) makes for modprobe(8): which file a module is in, as text and as the index that libkmod
- * searches, a tree of the letters of names (vfio.md 4.1).
+ * The files that depmod(8) makes for modprobe(8) and lspci(8): which file a module is in, which names it has and what is
+ * built in, as text and as the index that libkmod searches, a tree of the letters of names (vfio.md 4.1).
  */
-import type { KernelModule } from './modules.ts';
+import { BUILT_IN_PATHS, type KernelModule } from './modules.ts';
 
 /** Below the directory of modules. */
 export function filePathOf({ path }: KernelModule): string {
@@ -22,6 +22,41 @@ export function dependencyIndex(modules: readonly KernelModule[]): Uint8Array {
   return indexOf(modules.map((module, order) => [module.name, dependencyLine(module), order]));
 }
 
+/** modules.alias: other names of modules, which may be patterns. */
+export function aliasText(modules: readonly KernelModule[]): string {
+  return aliasesOf(modules)
+    .map(([alias, name]) => `alias ${alias} ${name}\n`)
+    .join('');
+}
+/** modules.alias.bin: the same, found by name. */
+export function aliasIndex(modules: readonly KernelModule[]): Uint8Array {
+  return indexOf(
+    aliasesOf(modules).map(([alias, ...rest]) => [alias.replaceAll('-', '_'), ...rest]),
+  );
+}
+function aliasesOf(modules: readonly KernelModule[]): Entry[] {
+  return modules.flatMap(({ name, aliases = [] }, order) =>
+    aliases.map((alias): Entry => [alias, name, order]),
+  );
+}
+
+/** modules.symbols.bin: which module has a symbol. None has, for none has code. */
+export function symbolIndex(): Uint8Array {
+  return indexOf([]);
+}
+
+/** modules.builtin: what is loaded without a file. */
+export function builtInText(): string {
+  return BUILT_IN_PATHS.map((path) => `kernel/${path}\n`).join('');
+}
+/** modules.builtin.bin: the names of these. */
+export function builtInIndex(): Uint8Array {
+  return indexOf(BUILT_IN_PATHS.map((path) => [builtInName(path), '', 0]));
+}
+function builtInName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1, -'.ko'.length).replaceAll('-', '_');
+}
+
 const MAGIC = 0xb007f457;
 /** 2.1 */
 const VERSION = 0x0002_0001;
@@ -36,13 +71,16 @@ type Entry = readonly [key: string, value: string, order: number];
 /** One index of keys of ASCII letters. Nodes come after their children: a node names where those are. */
 function indexOf(entries: readonly Entry[]): Uint8Array {
   const bytes: number[] = [...u32(MAGIC), ...u32(VERSION), ...u32(0)];
-  const root = entries.length === 0 ? 0 : writeNode(bytes, entries);
+  const root = writeNode(bytes, entries, '');
   bytes.splice(HEADER_SIZE - 4, 4, ...u32(root));
   return Uint8Array.from(bytes);
 }
-/** Where it is, and what it has. */
-function writeNode(bytes: number[], entries: readonly Entry[]): number {
-  const prefix = commonPrefix(entries.map(([key]) => key));
+/** Where it is, and what it has. The root has no prefix, whatever its keys begin with. */
+function writeNode(
+  bytes: number[],
+  entries: readonly Entry[],
+  prefix = commonPrefix(entries.map(([key]) => key)),
+): number {
   const rests = entries.map(([key, ...rest]): Entry => [key.slice(prefix.length), ...rest]);
   const children = writeChildren(
     bytes,

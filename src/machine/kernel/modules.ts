@@ -16,12 +16,20 @@ export interface KernelModule {
   readonly uses: readonly string[];
   /** Below kernel/ in the directory of modules. */
   readonly path: string;
+  /** Other names modprobe(8) finds it by. */
+  readonly aliases?: readonly string[];
 }
 
 const VFIO_MODULES: readonly KernelModule[] = [
   { name: 'irqbypass', size: 12288, uses: [], path: 'virt/lib/irqbypass.ko' },
   { name: 'iommufd', size: 131072, uses: [], path: 'drivers/iommu/iommufd/iommufd.ko' },
-  { name: 'vfio', size: 69632, uses: ['iommufd'], path: 'drivers/vfio/vfio.ko' },
+  {
+    name: 'vfio',
+    size: 69632,
+    uses: ['iommufd'],
+    path: 'drivers/vfio/vfio.ko',
+    aliases: ['devname:vfio/vfio', 'char-major-10-196'],
+  },
   {
     name: 'vfio_iommu_type1',
     size: 49152,
@@ -34,10 +42,19 @@ const VFIO_MODULES: readonly KernelModule[] = [
     uses: ['vfio', 'irqbypass'],
     path: 'drivers/vfio/pci/vfio-pci-core.ko',
   },
-  { name: 'vfio_pci', size: 16384, uses: ['vfio_pci_core'], path: 'drivers/vfio/pci/vfio-pci.ko' },
+  {
+    name: 'vfio_pci',
+    size: 16384,
+    uses: ['vfio_pci_core'],
+    path: 'drivers/vfio/pci/vfio-pci.ko',
+    // It takes every function, but none that is not given to it.
+    aliases: ['vfio_pci:v*d*sv*sd*bc*sc*i*'],
+  },
 ];
 /** Drivers that kernels have built in. */
 const BUILT_IN = ['pcieport', 'pci_stub'];
+/** Where modprobe(8) finds them named, below kernel/. */
+export const BUILT_IN_PATHS = ['drivers/pci/pcie/pcieportdrv.ko', 'drivers/pci/pci-stub.ko'];
 const DRIVER_SIZE = 65536;
 
 /** What is loaded, in the order in which it was. */

@@ -28,7 +28,7 @@ with mmap.mmap(fd, size, mmap.MAP_PRIVATE, mmap.PROT_READ) as index:
 print('mapped to write:', tried(mmap.mmap, fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE))
 print('a module:', text(f'{directory}/kernel/drivers/vfio/pci/vfio-pci.ko')[:4])
 here = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-print('listed:', sorted(name for name in os.listdir(here) if not name.endswith('.dep.bin')))
+print('listed:', sorted(name for name in os.listdir(here) if not name.endswith('.bin')))
 print('from the directory:', os.read(os.open('modules.order', os.O_RDONLY, dir_fd=here), 11))
 print('out of it:', os.read(os.open('../../../proc/bus/pci/../../modules', os.O_RDONLY, dir_fd=here), 10))
 print('written:', tried(open, f'{directory}/modules.dep', 'w') if os.getuid() else 'EACCES')
@@ -44,7 +44,7 @@ def removed(name):
 
 
 print('removed:', removed(b'vfio'), removed(b'vfio_pci'))
-print('not there:', tried(open, '/proc/bus/pci/ff'), tried(open, f'{directory}/modules.alias'))
+print('not there:', tried(open, '/proc/bus/pci/ff'), tried(open, f'{directory}/modules.softdep'))
 bus = os.open('/proc/bus/pci', os.O_RDONLY | os.O_DIRECTORY)
 print('buses:', sorted(os.listdir(bus)), os.listdir('/proc/bus/pci/00'))
 function = os.open('00/04.0', os.O_RDONLY, dir_fd=bus)
