@@ -56,6 +56,15 @@ describe('link', () => {
     write(REG.mdic, 0x0420_0000 | 0x1340);
     expect([read(REG.status) & UP, port.messages]).toEqual([UP, [0, 0]]);
   });
+  test('a plug that returns frames is up from power-on, and a reset is the same again', () => {
+    const { device, read, port } = igbRig({ wire: 'self' });
+    const atPowerOn = structuredClone(device.state());
+    port.clock.advance(1000);
+    expect([device.state(), read(REG.status) & UP]).toEqual([atPowerOn, UP]);
+    device.reset('flr');
+    expect(device.state()).toEqual(atPowerOn);
+    expect(read(REG.icr) & LSC).toBe(0);
+  });
   test('an NVM that is asked for is granted at once; presence and size cannot be written', () => {
     const { read, write } = igbRig();
     write(REG.eecd, 0xffff_ffff & ~0x40);

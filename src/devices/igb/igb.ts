@@ -176,8 +176,8 @@ class Igb implements DeviceModel {
   powerOn(): void {
     this.#phy.reset();
     this.#resetMac(true);
-    this.#wire.restore();
     this.#link.begin();
+    this.#wire.restore();
     this.#interrupts.drivePin();
   }
   reset(): void {
