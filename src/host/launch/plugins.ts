@@ -11,7 +11,7 @@ import { pathToFileURL } from 'node:url';
 import { containedType, type Tell } from '../../plugin/contained.ts';
 import type { Plugin } from '../../plugin/index.ts';
 import { shapeProblem, takenName, withPlugin, type KnownNames } from '../../plugin/shape.ts';
-import { entryFile } from '../sys/package-files.ts';
+import { libraryFile } from '../sys/package-files.ts';
 
 /** Names with those of the plugins, or what is wrong with one of them, in a line. */
 export type LoadedPlugins = { readonly known: KnownNames } | { readonly problem: string };
@@ -76,6 +76,6 @@ function hookImports(): void {
   if (hooked) return;
   hooked = true;
   register(`data:text/javascript,${encodeURIComponent(HOOK)}`, {
-    data: pathToFileURL(entryFile('index')).href,
+    data: pathToFileURL(libraryFile()).href,
   });
 }

@@ -19,6 +19,11 @@ export function entryFile(module: string): string {
   return join(CODE, `${module}.${ENDING}`);
 }
 
+/** The module 'softiommu' for what is loaded into this process; its other entries stand beside it, 'devices/index' as well. */
+export function libraryFile(): string {
+  return IS_SOURCE ? entryFile('index') : entryFile('plugin-entries/index');
+}
+
 /** The nearest folder that has this file; the root where none has. */
 function folderAbove(folder: string, file: string): string {
   if (existsSync(join(folder, file)) || dirname(folder) === folder) return folder;
