@@ -73,6 +73,26 @@ describe.skipIf(!has('strace'))('under strace', () => {
     const { status, stdout, stderr } = softiommu(list);
     expect([status, stdout, stderr]).toEqual([0, '0x1234\n', '']);
   });
+  // The open of a FIFO by a way out of the simulated tree waits in the thread for softiommu.
+  const fifo = (inDevice: string): string =>
+    `d=$(mktemp -d); mkfifo $d/f; cd /sys/bus/pci/devices/0000:00:04.0; ${inDevice}; rm -r $d`;
+  test('a call that waits for another program of the same tracer does not hold that one up', () => {
+    const both = 'cat ../../../../../..$d/f & sleep 0.3; echo through > $d/f; wait';
+    const { status, stdout } = softiommu([...STRACE, 'sh', '-c', fifo(both)], {
+      flags: ['--mode', 'traps'],
+    });
+    expect([status, stdout]).toEqual([0, 'through\n']);
+  });
+  test('a call that waits is interrupted by a signal under strace', () => {
+    const opens =
+      'import signal, sys; signal.signal(signal.SIGALRM, lambda *_: sys.exit("alarm")); ' +
+      'signal.alarm(1); open(sys.argv[1])';
+    const one = `python3 -c '${opens}' ../../../../../..$d/f`;
+    const { stderr } = softiommu([...STRACE, 'sh', '-c', fifo(one)], {
+      flags: ['--mode', 'traps'],
+    });
+    expect(stderr).toBe('alarm\n');
+  });
   test('pinned pages outlive their mapping under strace', () => {
     const program = join(PROJECT, 'test/host/programs/pins.py');
     const { status, stdout, stderr } = softiommu([...STRACE, 'python3', program, 'unmap'], {

@@ -2,9 +2,21 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { ENVIRONMENTS, softiommu, startSoftiommu, strayDirectories } from './environments.ts';
+import {
+  compile,
+  ENVIRONMENTS,
+  softiommu,
+  startSoftiommu,
+  strayDirectories,
+} from './environments.ts';
 import { commandOf, ended, newMark, nothingLeft, processesWith, said } from './processes.ts';
 import { DIST, MAIN } from './project.ts';
+
+function killLauncher(mark: string): void {
+  for (const pid of processesWith(mark)) {
+    if (commandOf(pid).includes('launcher-main')) process.kill(Number(pid), 'SIGKILL');
+  }
+}
 
 describe.for(ENVIRONMENTS)('$name', (environment) => {
   const it = environment.skip === undefined ? test : test.skip;
@@ -81,14 +93,24 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     const child = start(['sh', '-c', `sleep ${mark} & echo ready; wait`]);
     const end = ended(child);
     await said(child, 'ready');
-    for (const pid of processesWith(mark)) {
-      if (commandOf(pid).includes('launcher-main')) process.kill(Number(pid), 'SIGKILL');
-    }
+    killLauncher(mark);
     const { code, stderr } = await end;
     expect([code, stderr]).toEqual([
       125,
       'softiommu: the launcher, which is above the program, was killed\n',
     ]);
+    await nothingLeft(mark);
+  });
+  it('the launcher is killed while a thread makes a call for us: that ends as well, and soon', async () => {
+    const mark = newMark();
+    const child = start([compile('test/host/programs/held-read.c'), mark]);
+    const end = ended(child);
+    await said(child, 'ready');
+    await new Promise((resolve) => setTimeout(resolve, 300)); // it is in its call by now
+    killLauncher(mark);
+    // With a stop of the program that nobody takes it is some 20 seconds of looking for the end.
+    const late = new Promise((resolve) => setTimeout(resolve, 10_000, 'late').unref());
+    expect(await Promise.race([end, late])).toMatchObject({ code: 125 });
     await nothingLeft(mark);
   });
 

@@ -135,8 +135,13 @@ describe('work on a file', () => {
     const file = image(8192);
     await using client = new Client(file);
     truncateSync(file, 1000);
+    const bytes = new Uint8Array(512);
+    for (const work of [{ what: 'write', bytes } as const, { what: 'zero' } as const]) {
+      expect(await client.ask({ ...work, at: 4096, length: 512 })).toMatchObject({ failed: 'EIO' });
+    }
+    expect(statSync(file).size).toBe(1000);
     expect(await client.ask({ what: 'read', at: 0, length: 4096 })).toEqual({
-      id: 1,
+      id: 3,
       failed: 'EIO',
     });
     expect((await client.ask({ what: 'read', at: 0, length: 512 })).bytes?.[0]).toBe(names);

@@ -4,7 +4,7 @@
  * Work at the same place is done in order, and a flush after all writes that came before it. Each answer is a message,
  * and the kernel thread is woken for it.
  */
-import { fdatasync, read, write } from 'node:fs';
+import { fdatasync, fstatSync, read, write } from 'node:fs';
 import type { MessagePort } from 'node:worker_threads';
 import * as libc from '../sys/libc.ts';
 import { syscall } from '../sys/ffi.ts';
@@ -118,9 +118,11 @@ class FileQueue {
     this.#start();
     if (this.#works.size === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
   }
+  /** A file that has become shorter has no bytes there, and is not made longer again: an error, as of a disk. */
   #run(request: BlockRequest, done: Done): void {
     const { what, at, length, bytes } = request;
     if (what === 'flush') fdatasync(this.#fd, (error) => done(failureOf(error)));
+    else if (fstatSync(this.#fd).size < at + length) done('EIO');
     else if (what === 'zero') zeroFile(this.#fd, at, length, done);
     else if (what === 'write') writeFile(this.#fd, at, bytes!, done);
     else readFile(this.#fd, at, new Uint8Array(length), done);
@@ -135,7 +137,6 @@ function conflict(first: BlockRequest, second: BlockRequest): boolean {
   return first.at < second.at + second.length && second.at < first.at + first.length;
 }
 
-/** A file that has become shorter has no more bytes to give: an error, as of a disk. */
 function readFile(fd: number, at: number, into: Uint8Array, done: Done, from = 0): void {
   read(fd, into, from, into.length - from, at + from, (error, count) => {
     if (error) done(failureOf(error));

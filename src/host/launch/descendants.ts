@@ -5,6 +5,7 @@
 import { syscall } from '../sys/ffi.ts';
 import { kill, reapChildren, sleepMs } from '../sys/libc.ts';
 import { parentOf, processIds, textOf } from '../sys/procfs.ts';
+import { detach, isStopped } from '../sys/ptrace.ts';
 import { NR, PR_SET_CHILD_SUBREAPER, SIGKILL } from '../sys/numbers.ts';
 
 /** Something else than a program keeps a process from ending: a network file system, a device. */
@@ -16,10 +17,16 @@ export function becomeSubreaper(): void {
   syscall(NR.prctl, PR_SET_CHILD_SUBREAPER, 1);
 }
 
-/** Kill until there is nothing left; children of killed ones become ours and are found at the next look. Their names. */
+/**
+ * Kill until there is nothing left; children of killed ones become ours and are found at the next look. What stops once more for
+ * us, its tracer, at its end goes on. Their names.
+ */
 export function endDescendants(): string[] {
   const names = new Map<number, string>();
-  for (let round = 0; round < MOST_ROUNDS && reapChildren(() => undefined); round++) {
+  const reaped = (pid: number, status: number): void => {
+    if (isStopped(status)) detach(pid);
+  };
+  for (let round = 0; round < MOST_ROUNDS && reapChildren(reaped); round++) {
     for (const pid of childrenOf(process.pid)) {
       if (!names.has(pid)) names.set(pid, nameOf(pid));
       kill(pid, SIGKILL);

@@ -8,10 +8,19 @@
 import { copy } from '../process/remote-memory.ts';
 import type { SyscallArgument } from '../sys/ffi.ts';
 import { syscallInstruction } from '../mmio/thread-call.ts';
-import { HOST_ERRNO, MAP_ANONYMOUS, MAP_PRIVATE, NR, PTRACE, SIGTRAP } from '../sys/numbers.ts';
+import {
+  HOST_ERRNO,
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  NR,
+  PTRACE,
+  SIGSTOP,
+  SIGTRAP,
+} from '../sys/numbers.ts';
 import { ALL_SIGNALS, NT_X86_XSTATE, REGS, REGS_SIZE, REQUEST } from '../sys/ptrace.ts';
 import { registersForCall, SYSCALL_STOP } from '../sys/ptrace.ts';
 import { syscall } from '../sys/ffi.ts';
+import { pendingSignals } from '../sys/signals.ts';
 import {
   marked,
   NO_FILE,
@@ -27,11 +36,21 @@ const VECTORS = 4096;
 const VECTOR_SIZE = 24_576;
 const ROOM = VECTORS + VECTOR_SIZE;
 const SYSCALL_LENGTH = 2n;
-const SIGINFO = { code: 8, status: 24, size: 128 } as const;
+/** ERESTARTSYS to ERESTART_RESTARTBLOCK: the kernel's own results of calls that a signal has interrupted. */
+const FIRST_RESTART = 512;
+const LAST_RESTART = 516;
+const SIGINFO = { code: 8, pid: 16, status: 24, size: 128 } as const;
+/** Of waitid(2). */
+const WNOHANG = 1;
 const CLD_TRAPPED = 4;
 const P_PID = 1;
 /** WSTOPPED | WEXITED | WNOWAIT | __WALL */
 const LOOK = 2 | 4 | 0x0100_0000 | 0x4000_0000;
+/**
+ * So long, in milliseconds, the tracer sleeps between looks at a call that waits. Then the call is interrupted, and made again when
+ * the program makes its own again: what it waits for may be another program of the same tracer.
+ */
+const PATIENCE = [0, 1, 2, 4, 8, 16, 32, 64];
 const EXECS: ReadonlySet<number> = new Set([NR.execve, NR.execveat]);
 
 /** Who is who. */
@@ -45,6 +64,8 @@ export interface Traced {
 export class ByTracer {
   readonly #of: Traced;
   #room = 0n;
+  /** A SIGSTOP of ours is on its way, which takes the thread out of a call that waits. */
+  #isHurried = false;
   constructor(traced: Traced) {
     this.#of = traced;
   }
@@ -125,9 +146,7 @@ export class ByTracer {
   *follow(script: Script): Script<number> {
     const saved = Buffer.alloc(REGS_SIZE);
     const mask = Buffer.alloc(8);
-    let rc = yield* this.get(REQUEST.getRegs, saved);
-    if (rc >= 0) rc = yield* this.get(REQUEST.getSigMask, mask, mask.length);
-    if (rc >= 0) rc = yield* this.#setMask(ALL_SIGNALS);
+    let rc = yield* this.#begin(saved, mask);
     if (rc < 0) return rc;
     const stops: number[] = [];
     let step = script.next(0);
@@ -136,7 +155,7 @@ export class ByTracer {
       rc = yield* this.set(REQUEST.setRegs, registers);
       // It is another program afterwards: its tracer sees the call as any other.
       if (step.value.own && EXECS.has(step.value.nr)) return yield* this.#leave(script, mask);
-      if (rc >= 0) rc = yield* this.#through(stops);
+      if (rc >= 0) rc = yield* this.#through(stops, step.value.own === true);
       if (rc >= 0) rc = yield* this.get(REQUEST.getRegs, registers);
       if (rc < 0) {
         script.return(0);
@@ -144,11 +163,37 @@ export class ByTracer {
       }
       step = script.next(Number(registers.readBigInt64LE(REGS.rax)));
     }
-    saved.writeBigInt64LE(BigInt(step.value), REGS.rax);
-    rc = yield* this.set(REQUEST.setRegs, saved);
+    if (this.#isHurried) rc = yield* this.#takeStop(saved, stops);
+    if (rc < 0) return rc;
+    rc = yield* this.set(REQUEST.setRegs, this.#answered(saved, Number(step.value), mask));
     yield* this.set(REQUEST.setSigMask, mask, mask.length);
     for (const signal of stops) syscall(NR.tkill, this.#of.tid, signal);
     return rc;
+  }
+  /** Its registers and its mask, and all signals held back. */
+  *#begin(saved: Buffer, mask: Buffer): Script<number> {
+    let rc = yield* this.get(REQUEST.getRegs, saved);
+    if (rc >= 0) rc = yield* this.get(REQUEST.getSigMask, mask, mask.length);
+    return rc < 0 ? rc : yield* this.#setMask(ALL_SIGNALS);
+  }
+  /** Our SIGSTOP came too late for a call that waits: it is taken in another. */
+  *#takeStop(saved: Buffer, stops: number[]): Script<number> {
+    const rc = yield* this.set(REQUEST.setRegs, callIn(saved, { nr: NR.getpid, args: [] }));
+    return rc < 0 ? rc : yield* this.#through(stops, false);
+  }
+  /**
+   * The registers of a thread whose call has had this result. One that was interrupted is made again: by the kernel, as the meaning
+   * of the signal says, or here where no signal of the program's waits.
+   */
+  #answered(saved: Buffer, result: number, mask: Buffer): Buffer {
+    const isInterrupted = result <= -FIRST_RESTART && result >= -LAST_RESTART;
+    const waiting = pendingSignals(this.#of.tid) & ~mask.readBigUInt64LE();
+    if (isInterrupted && waiting === 0n) {
+      const call = saved.readBigInt64LE(REGS.origRax);
+      saved.writeBigInt64LE(call, REGS.rax);
+      saved.writeBigUInt64LE(saved.readBigUInt64LE(REGS.rip) - SYSCALL_LENGTH, REGS.rip);
+    } else saved.writeBigInt64LE(BigInt(result), REGS.rax);
+    return saved;
   }
   *#leave(script: Script, mask: Buffer): Script<number> {
     script.return(0);
@@ -159,25 +204,38 @@ export class ByTracer {
     bytes.writeBigUInt64LE(mask);
     return yield* this.set(REQUEST.setSigMask, bytes, bytes.length);
   }
-  /** Into a system call and out of it. What cannot be held back is for later. */
-  *#through(stops: number[]): Script<number> {
+  /** Into a system call, which may wait, and out of it. What cannot be held back is for later. */
+  *#through(stops: number[], mayWait: boolean): Script<number> {
     for (let passed = 0; passed < 2;) {
       const rc = yield* this.request(REQUEST.untilSyscall);
       if (rc < 0) return rc;
-      const status = yield* this.#stop();
+      const status = yield* mayWait && passed === 1 ? this.#stopInTime() : this.#stop(LOOK);
       if (status < 0) return status;
       if (status === SYSCALL_STOP || status === SIGTRAP) passed++;
+      else if (status === SIGSTOP && this.#isHurried) this.#isHurried = false;
       else if (status >> 8 === 0) stops.push(status);
     }
     return 0;
   }
-  /** The next one: its signal, and above it its event. */
-  *#stop(): Script<number> {
+  /** The next one, for which the thread is hurried when it does not come. */
+  *#stopInTime(): Script<number> {
+    for (const ms of PATIENCE) {
+      const status = yield* this.#stop(LOOK | WNOHANG);
+      if (status !== 0) return status;
+      yield* ours(NR.poll, 0, 0, ms);
+    }
+    if (!this.#isHurried) syscall(NR.tkill, this.#of.tid, SIGSTOP);
+    this.#isHurried = true;
+    return yield* this.#stop(LOOK);
+  }
+  /** The next one: its signal, and above it its event. 0: there is none yet. */
+  *#stop(how: number): Script<number> {
     const { tid, tracer } = this.#of;
-    const rc = yield* ours(NR.waitid, P_PID, tid, this.#room, LOOK, 0);
+    const rc = yield* ours(NR.waitid, P_PID, tid, this.#room, how, 0);
     if (rc < 0) return rc;
     const info = Buffer.alloc(SIGINFO.size);
     copy(NR.process_vm_readv, tracer, this.#room, info);
+    if (info.readInt32LE(SIGINFO.pid) === 0) return 0;
     const hasStopped = info.readInt32LE(SIGINFO.code) === CLD_TRAPPED;
     return hasStopped ? info.readInt32LE(SIGINFO.status) : -HOST_ERRNO.ESRCH;
   }

@@ -19,6 +19,13 @@ export function meaningsIn(stat: string): Meanings {
 export function isDying(tid: number): boolean {
   const status = textOf(`/proc/${tid}/status`);
   if (status === '') return true; // it is gone
-  const pending = (name: string): bigint => BigInt(`0x${statusLine(status, name) || '0'}`);
-  return ((pending('SigPnd') | pending('ShdPnd')) & SIGKILL) !== 0n;
+  return (pendingIn(status) & SIGKILL) !== 0n;
+}
+/** Signals that wait for a thread, its process's too; number 1 is bit 0. */
+export function pendingSignals(tid: number): bigint {
+  return pendingIn(textOf(`/proc/${tid}/status`));
+}
+function pendingIn(status: string): bigint {
+  const set = (name: string): bigint => BigInt(`0x${statusLine(status, name) || '0'}`);
+  return set('SigPnd') | set('ShdPnd');
 }
