@@ -63,7 +63,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
 
   it('softiommu is killed while it starts, and nothing comes of it', async () => {
     const mark = newMark();
-    for (const delay of [30, 90, 180, 300, 450, 650, 900]) {
+    for (const delay of [30, 90, 150, 190, 220, 250, 280, 310, 350, 400, 480, 650]) {
       const child = start(['sleep', mark]);
       const end = ended(child);
       await new Promise((resolve) => setTimeout(resolve, delay));

@@ -51,6 +51,13 @@ export class Launcher {
     this.pid = pid;
     this.socket = socket;
   }
+  /**
+   * With a copy of the listener that it never answers, calls that are trapped after our death wait for the end it brings. Not before
+   * the program is executed: it waits for that, and with a copy on its way to it that call would wait for ever.
+   */
+  lend(listener: number): void {
+    libc.sendFd(this.socket, listener);
+  }
   /** It ends what is left, and itself. Nothing of that may wait for an answer of ours. */
   close(): void {
     libc.close(this.socket);
@@ -91,8 +98,6 @@ export function launch(
   if (plan) serveMounts(tree, ours);
   const { fd: listener, number: program } = libc.receiveFd(ours);
   if (listener >= 0) {
-    // With a copy of its own, calls that are trapped after our death wait for the end the launcher brings.
-    libc.sendFd(ours, listener);
     return { pid: program, listener, launcher: new Launcher(pid, ours) };
   }
   libc.close(ours);

@@ -38,6 +38,7 @@ function main(): void {
   switch (started.kind) {
     case 'running':
       // Kept, never answered: no program must see its calls refused in the moment before its end.
+      report(socket, { kind: 'running' });
       receiveFd(socket);
       run.follow(started.pid);
       break;

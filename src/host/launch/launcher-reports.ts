@@ -3,12 +3,14 @@ import { read, write } from '../sys/libc.ts';
 
 /** Of a launcher. */
 export type LauncherReport =
-  { readonly kind: 'ended'; readonly status: number } | { readonly kind: 'alone' };
+  | { readonly kind: 'ended'; readonly status: number }
+  | { readonly kind: 'alone' }
+  | { readonly kind: 'running' };
 
-const KINDS = ['ended', 'alone'] as const;
+const KINDS = ['ended', 'alone', 'running'] as const;
 const SIZE = 8;
 
-/** `ended`: the program, with this wait status. `alone`: no process of the run is left. */
+/** `running`: the program is executed. `ended`: it has, with this wait status. `alone`: no process of the run is left. */
 export function report(socket: number, told: LauncherReport): void {
   const bytes = Buffer.alloc(SIZE);
   bytes.writeInt32LE(KINDS.indexOf(told.kind), 0);

@@ -189,8 +189,7 @@ export class KernelLoop implements CallContext {
   }
 
   isMounted(path: string): boolean {
-    const { tree } = this.#parts;
-    if (!tree.isMounted(path)) return false;
+    if (!this.#parts.tree.isMounted(path)) return false;
     const place = this.machine.vfs.resolve(path, { cred: KERNEL, follow: false });
     return (
       !isErrno(place) && place.kind === 'node' && !(place.node.kind === 'dir' && place.node.merged)
@@ -202,7 +201,8 @@ export class KernelLoop implements CallContext {
       const reports = hear(launcher.socket);
       for (const report of reports ?? []) {
         if (report.kind === 'ended') this.#exitStatus = report.status;
-        if (report.kind === 'alone' || this.#parts.wait === 'program') this.#isOver = true;
+        if (report.kind === 'running') launcher.lend(this.transport.fd);
+        else if (report.kind === 'alone' || this.#parts.wait === 'program') this.#isOver = true;
         else this.#parts.programEnded();
       }
       if (reports) return;
