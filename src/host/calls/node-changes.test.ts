@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import {
   EACCES,
   EADDRINUSE,
+  EBUSY,
   EEXIST,
   EINVAL,
   EISDIR,
@@ -15,7 +16,7 @@ import {
 } from '../../base/errno.ts';
 import { Machine } from '../../machine/machine.ts';
 import { KERNEL, type Cred } from '../../machine/files/rights.ts';
-import { acrossTrees, CHANGES, type Target } from './node-changes.ts';
+import { acrossTrees, CHANGES, temporaryFile, type Target } from './node-changes.ts';
 import { NO_PATH, type PathCall } from './path-calls.ts';
 
 const { vfs } = new Machine();
@@ -48,6 +49,8 @@ test.for([
   ['chroot', DIRECTORY, EPERM, EPERM],
   ['chroot', DEVICE, ENOTDIR, ENOTDIR],
   ['handle', DEVICE, EOPNOTSUPP, EOPNOTSUPP],
+  ['mount', DIRECTORY, EBUSY, EPERM],
+  ['unmount', DIRECTORY, EINVAL, EPERM],
   ['bind', DEVICE, EADDRINUSE, EADDRINUSE],
   ['bind', `${DIRECTORY}/socket`, EPERM, EACCES],
   ['connect', DEVICE, -111, -111],
@@ -56,6 +59,15 @@ test.for([
   const call: PathCall = { ...NO_PATH, kind };
   expect(CHANGES[kind]({ vfs, cred: KERNEL }, at(path), call)).toBe(byRoot);
   expect(CHANGES[kind]({ vfs, cred: STRANGER }, at(path), call)).toBe(byStranger);
+});
+test.for([
+  [DIRECTORY, EOPNOTSUPP, EACCES],
+  [DEVICE, ENOTDIR, ENOTDIR],
+] as const)('a file without a name in %s', ([path, byRoot, byStranger]) => {
+  const place = at(path);
+  if (place.kind !== 'node') throw new Error(`${path} is not there`);
+  expect(temporaryFile({ vfs, cred: KERNEL }, place)).toBe(byRoot);
+  expect(temporaryFile({ vfs, cred: STRANGER }, place)).toBe(byStranger);
 });
 test('between the tree and the host nothing is moved or linked', () => {
   expect(acrossTrees(DEVICE)).toBe(EXDEV);
