@@ -6,7 +6,7 @@
  * it waits for it. The end of the thread is the tracer's to hear of.
  */
 import { copy } from '../process/remote-memory.ts';
-import type { SyscallArgument } from '../sys/ffi.ts';
+import { syscall, type SyscallArgument } from '../sys/ffi.ts';
 import { syscallInstruction } from '../mmio/thread-call.ts';
 import {
   HOST_ERRNO,
@@ -17,9 +17,15 @@ import {
   SIGSTOP,
   SIGTRAP,
 } from '../sys/numbers.ts';
-import { ALL_SIGNALS, NT_X86_XSTATE, REGS, REGS_SIZE, REQUEST } from '../sys/ptrace.ts';
-import { registersForCall, SYSCALL_STOP } from '../sys/ptrace.ts';
-import { syscall } from '../sys/ffi.ts';
+import {
+  ALL_SIGNALS,
+  NT_X86_XSTATE,
+  registersForCall,
+  REGS,
+  REGS_SIZE,
+  REQUEST,
+  SYSCALL_STOP,
+} from '../sys/ptrace.ts';
 import { pendingSignals } from '../sys/signals.ts';
 import {
   marked,

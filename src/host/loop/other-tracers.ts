@@ -10,7 +10,8 @@ import { ours, type Handled, type InThread, type Script } from '../seccomp/in-th
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { InstructionFault } from '../process/instruction-memory.ts';
 import { ERESTARTNOINTR, KNOCKS, NR, PTRACE, SIGBUS } from '../sys/numbers.ts';
-import { isTraced, parentOf, processIdOf, statusLine, textOf, tracerOf } from '../sys/procfs.ts';
+import { isTraced, parentOf, processIdOf, tracerOf } from '../sys/procfs.ts';
+import { unwelcomeSignals } from '../sys/signals.ts';
 import { causeIn, faultInfo, REGS_SIZE, REQUEST, SIGINFO_SIZE } from '../sys/ptrace.ts';
 import type { Tracers } from '../calls/call-context.ts';
 import type { MmioBackend } from './backends.ts';
@@ -210,9 +211,7 @@ export class OtherTracers implements Tracers {
 
 /** A signal that the thread does not hold back, and that is not on its way to it. */
 function knockFor(tid: number): number | undefined {
-  const status = textOf(`/proc/${tid}/status`);
-  const set = (name: string): bigint => BigInt(`0x${statusLine(status, name) || '0'}`);
-  const busy = set('SigPnd') | set('ShdPnd') | set('SigBlk');
+  const busy = unwelcomeSignals(tid);
   return KNOCKS.find((signal) => (busy & (1n << BigInt(signal - 1))) === 0n);
 }
 

@@ -25,7 +25,14 @@ export function isDying(tid: number): boolean {
 export function pendingSignals(tid: number): bigint {
   return pendingIn(textOf(`/proc/${tid}/status`));
 }
+/** And those that it holds back. */
+export function unwelcomeSignals(tid: number): bigint {
+  const status = textOf(`/proc/${tid}/status`);
+  return pendingIn(status) | setIn(status, 'SigBlk');
+}
 function pendingIn(status: string): bigint {
-  const set = (name: string): bigint => BigInt(`0x${statusLine(status, name) || '0'}`);
-  return set('SigPnd') | set('ShdPnd');
+  return setIn(status, 'SigPnd') | setIn(status, 'ShdPnd');
+}
+function setIn(status: string, name: string): bigint {
+  return BigInt(`0x${statusLine(status, name) || '0'}`);
 }
