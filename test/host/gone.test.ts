@@ -1,8 +1,12 @@
-/** A device that is removed while a program has its registers mapped: they answer until the program lets go, as on Linux. */
+/**
+ * A device that is removed while a program has it, or its registers mapped: they answer until the program lets go, as on Linux.
+ * Then the removal ends, also when whoever began it is dead: nothing ends the wait in vfio_unregister_group_dev().
+ */
 import { afterAll, describe, expect, test } from 'vitest';
 import { compile, ENVIRONMENTS, softiommu, strayDirectories } from './environments.ts';
 
 const PROGRAM = compile('test/host/programs/gone.c');
+const KILLED = compile('test/host/programs/killed-writer.c');
 const GENERIC = '0000:00:05.0';
 const flags = ['--device', `generic,bdf=${GENERIC}`];
 
@@ -24,6 +28,21 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
       'a mapping is a user: 0, 6',
       'removed: 1',
       'there: -1',
+    ]);
+    expect([run.stderr, run.status]).toEqual(['', 0]);
+  });
+
+  it.for([
+    ['a removal', `/sys/bus/pci/devices/${GENERIC}/remove`, '1', ''],
+    ['an unbinding', '/sys/bus/pci/drivers/vfio-pci/unbind', GENERIC, '/driver'],
+  ] as const)('%s goes on when its program is killed', ([, file, written, there]) => {
+    const until = `/sys/bus/pci/devices/${GENERIC}${there}`;
+    const run = softiommu([KILLED, GENERIC, file, written, until], { environment, flags });
+    expect(run.stdout.trimEnd().split('\n')).toEqual([
+      'waits: 0',
+      'killed by 9',
+      'meanwhile: 0',
+      'let go of: -1',
     ]);
     expect([run.stderr, run.status]).toEqual(['', 0]);
   });

@@ -21,11 +21,12 @@ export interface CallContext extends TaskParts {
   readonly processes: Processes;
   /** A line for the user of softiommu that is not repeated. */
   sayOnce(text: string): void;
-  /** Run a call that may sleep; the answer goes out when it is there. */
+  /** Run a call that may sleep; the answer goes out when it is there. Its caller's death ends it, unless `how` says otherwise. */
   park<T>(
     call: Notification,
     run: () => Outcome<Result<T>>,
     answer: (result: Result<T>) => Answer,
+    how?: { readonly outlivesCaller: boolean },
   ): Answer;
   /** Loads and stores of this process, which waits in a call of this thread, will reach our registers. False: somebody else traces it. */
   traceProcess(pid: number, tid: number): boolean;

@@ -168,10 +168,11 @@ export class FileTraps {
     const { syscalls } = this.#context.machine;
     const run = (): Outcome<Result<number>> =>
       syscalls.writeAttr(task, entry.path, entry.node, bytes, at);
-    return this.#context.park(call, run, (result) => {
+    const answer = (result: Result<number>): Answer => {
       if (plan.offset === undefined && typeof result === 'number') entry.position += result;
       return numberAnswer(result);
-    });
+    };
+    return this.#context.park(call, run, answer, { outlivesCaller: true });
   }
 
   /** An attribute that changes while it is open. */

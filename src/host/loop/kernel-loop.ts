@@ -77,7 +77,8 @@ export interface LoopParts {
 
 interface Parked {
   readonly call: Notification;
-  cancel: () => void;
+  readonly cancel: () => void;
+  readonly outlivesCaller: boolean;
 }
 
 const NS_PER_MS = 1e6;
@@ -178,7 +179,6 @@ export class KernelLoop implements CallContext {
       cred: (tid) => this.processes.cred(tid, 'fs'),
       readAttr: (task, path, node) => syscalls.readAttr(task, path, node),
       writeAttr: (...args) => syscalls.writeAttr(...args),
-      giveUp: (tid) => syscalls.giveUp(tid),
       later: this.#later,
       bug: (op, error) => this.warn(`bug in the host layer in FUSE request ${op}: ${error}`),
       short: (reason) => this.sayOnce(reason),
@@ -246,21 +246,18 @@ export class KernelLoop implements CallContext {
     call: Notification,
     run: () => Outcome<Result<T>>,
     answer: (result: Result<T>) => Answer,
+    how = { outlivesCaller: false },
   ): Answer {
     const now: { answer?: Answer; parked: boolean } = { parked: false };
     const answered = (result: Result<T>): void => {
       const given = answer(result);
-      if (!now.parked) {
-        now.answer = given;
-        return;
-      }
-      this.#parked.delete(call.id);
-      this.#answer(call, given);
+      if (!now.parked) now.answer = given;
+      else if (this.#parked.delete(call.id)) this.#answer(call, given);
     };
     const cancel = runOutcome(run, answered, this.#later);
     if (now.answer !== undefined) return now.answer;
     now.parked = true;
-    this.#parked.set(call.id, { call, cancel });
+    this.#parked.set(call.id, { call, cancel, ...how });
     return 'answered';
   }
 
@@ -425,13 +422,14 @@ export class KernelLoop implements CallContext {
   }
 
   /**
-   * Callers that have died. No signal ends a sleep here: what waits is an unbind, which goes on until the device is
-   * closed; a handler runs after it.
+   * Callers that have died. No signal ends a sleep here: an unbind or a removal waits until the device is closed, also when
+   * nobody is there to be told; a handler runs after it.
    */
   #checkSleepers(): void {
-    for (const [id, { call, cancel }] of [...this.#parked]) {
+    for (const [id, { call, cancel, outlivesCaller }] of [...this.#parked]) {
       if (this.#injections.of(call) || this.transport.valid(call)) continue;
       this.#parked.delete(id);
+      if (outlivesCaller) continue;
       cancel();
       this.machine.syscalls.giveUp(call.tid);
     }

@@ -33,8 +33,6 @@ export interface AttrAccess {
     data: Uint8Array,
     offset: number,
   ): Outcome<Result<number>>;
-  /** The caller of a write that waits is dying. */
-  giveUp(tid: number): void;
   /** When the call that wakes a waiting one is over. */
   later(attempt: () => void): void;
   /** A mistake of ours; its caller gets EIO. */
@@ -184,11 +182,11 @@ export class FuseServer {
     const cancel = run(call, answer, (attempt) => access.later(attempt));
     if (now.reply !== undefined) return now.reply;
     now.parked = true;
-    this.#waiting.set(unique, { tid, access, cancel, signalled: false });
+    this.#waiting.set(unique, { tid, cancel, signalled: false });
     return undefined;
   }
 
-  /** A signal to a caller that waits. Only the first is told, and only a fatal one ends the wait. */
+  /** A signal to a caller that waits. Only the first is told, and only a fatal one ends its wait. */
   interrupt(unique: bigint): void {
     const waiting = this.#waiting.get(unique);
     if (waiting) waiting.signalled = true;
@@ -199,13 +197,11 @@ export class FuseServer {
     for (const { signalled } of this.#waiting.values()) if (signalled) return true;
     return false;
   }
-  /** The kernel keeps a caller from dying until it is answered. */
+  /** The kernel keeps a caller from dying until it is answered. What it has begun goes on without it. */
   endDying(): void {
-    for (const [unique, { tid, access, cancel, signalled }] of [...this.#waiting]) {
+    for (const [unique, { tid, signalled }] of [...this.#waiting]) {
       if (!signalled || !isDying(tid)) continue;
       this.#waiting.delete(unique);
-      cancel();
-      access.giveUp(tid);
       this.#send(unique, -HOST_ERRNO.EINTR);
     }
   }
@@ -310,7 +306,6 @@ export class FuseServer {
 
 interface Waiting {
   readonly tid: number;
-  readonly access: AttrAccess;
   readonly cancel: () => void;
   signalled: boolean;
 }
