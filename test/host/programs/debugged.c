@@ -53,7 +53,7 @@ int main(int argc, char **argv)
 	struct vfio_region_info region;
 	struct sigaction fault = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
 	char path[128], text[256], *arguments[] = { "echo", "by a path through the tree", NULL };
-	int device, status, ends[2];
+	int device, error, status, ends[2];
 	uint16_t command;
 	pthread_t thread;
 	sigset_t all, before;
@@ -96,8 +96,9 @@ int main(int argc, char **argv)
 	status = chdir("/sys/bus/pci/devices/nothing");
 	printf("chdir to nothing: %d %s\n", status, strerror(errno));
 	chdir(path);
-	printf("spawned: %s\n", strerror(posix_spawn(&pid, "../../../../bin/echo", NULL, NULL, arguments, NULL)));
+	error = posix_spawn(&pid, "../../../../bin/echo", NULL, NULL, arguments, NULL);
 	waitpid(pid, &status, 0);
+	printf("spawned: %s\n", strerror(error));
 	printf("it ended: %d\n", status);
 	raise(SIGURG);
 	printf("SIGURG of its own: %d\n", urgent);
