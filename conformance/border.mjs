@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { liveTable, reportRows } from './reports.mjs';
 
 const MAIN = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const MODES = ['traps', 'namespace'];
@@ -10,15 +11,31 @@ const MODES = ['traps', 'namespace'];
 const LATEST_KILL_MS = 1500;
 const GONE_WITHIN_MS = 5000;
 
+/** What is counted after all of them; the last column is of everybody, and no failure. */
+const LEFT = ['failed', 'processes', 'mounts', 'directories'];
+const COLUMNS = ['mode', 'what', 'times', ...LEFT, 'open files of the host'];
+
 /** `--cycles N` starts and ends and `--kills N` kills in each mode; a status for the shell. */
-export async function border({ mode, cycles = '500', kills = '200' }) {
-  const rows = [];
+export async function border(options) {
+  const { mode, cycles = '500', kills = '200' } = options;
+  const line = liveTable(COLUMNS.map((name) => [name, Math.max(name.length, 13)]));
+  const results = [];
   for (const one of mode === undefined ? MODES : [mode]) {
-    rows.push(await measure(one, 'start and end', Number(cycles), undefined));
-    rows.push(await measure(one, 'SIGKILL', Number(kills), LATEST_KILL_MS));
+    for (const [what, times, killWithin] of [
+      ['start and end', Number(cycles)],
+      ['SIGKILL', Number(kills), LATEST_KILL_MS],
+    ]) {
+      const begin = Date.now();
+      const row = await measure(one, what, times, killWithin);
+      line(COLUMNS.map((name) => row[name]));
+      const left = LEFT.filter((name) => row[name] > 0).map((name) => `${name}: ${row[name]}`);
+      results.push({
+        ...{ suite: 'border', name: `${what}, ${times} times, --mode ${one}` },
+        ...{ reason: left.join(', '), seconds: (Date.now() - begin) / 1000 },
+      });
+    }
   }
-  console.table(rows);
-  return rows.some((row) => row.failed || row.processes || row.mounts || row.directories) ? 1 : 0;
+  return reportRows(results, options);
 }
 
 async function measure(mode, what, times, killWithin) {

@@ -8,6 +8,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { needPackages } from './debian.mjs';
 import { GUEST_PACKAGES, guestCommand, guestInitrd, guestKernel } from './guest.mjs';
 import { reportRows } from './reports.mjs';
+import { runRows } from './rows.mjs';
 
 const SOFTIOMMU = new URL('../dist/cli/main.js', import.meta.url).pathname;
 const NEEDED = { 'qemu-utils': 'qemu-img, qemu-io', ...GUEST_PACKAGES };
@@ -15,7 +16,6 @@ const NEEDED = { 'qemu-utils': 'qemu-img, qemu-io', ...GUEST_PACKAGES };
 const LIMIT_MS = 120_000;
 const MIB = 2 ** 20;
 const SIZE = 32 * MIB;
-const NOBODY = 65534;
 
 const AT = '0000:00:05.0';
 const DISK = `nvme://${AT}/1`;
@@ -229,38 +229,12 @@ const GUEST = {
   },
 };
 
-/** Who runs the programs: root has no limit on pinned memory, and others are told one. */
-const USERS =
-  process.getuid() === 0
-    ? [
-        { who: 'root', more: [], spawn: {} },
-        {
-          who: 'nobody',
-          more: ['--memlock', '512M'],
-          spawn: { uid: NOBODY, gid: NOBODY },
-        },
-      ]
-    : [{ who: `user ${process.getuid()}`, more: ['--memlock', '512M'], spawn: {} }];
-
 export async function qemu(options) {
   if (!needPackages(NEEDED, options.install)) return 2;
   const says = ['nvme nvme0: pci function', 'default/read/poll queues', 'guest: unmounted'];
   const guest = guestCommand(guestKernel(), 'initrd', [AT]);
   const all = [...ROWS, { ...GUEST, steps: [step(onFile(), guest, says)] }];
-  const rows = all.filter(({ name }) => !options.test || name.includes(options.test));
-  console.log(`\n| ${'QEMU'.padEnd(52)} | as     | result |`);
-  console.log(`| ${'-'.repeat(52)} | ------ | ------ |`);
-  const results = [];
-  for (const user of USERS) {
-    for (const row of rows) {
-      const begin = Date.now();
-      const { reason, said } = await outcome(row, user, options);
-      const name = `${row.name}, as ${user.who}`;
-      results.push({ suite: 'qemu', name, reason, seconds: (Date.now() - begin) / 1000 });
-      const result = reason ? 'FAILED' : 'passed';
-      console.log(`| ${row.name.padEnd(52)} | ${user.who} | ${result} |${said ? ` ${said}` : ''}`);
-    }
-  }
+  const results = await runRows('qemu', all, (row, user) => outcome(row, user, options), options);
   return reportRows(results, options);
 }
 
@@ -306,7 +280,7 @@ function run({ flags, program, kill }, home, user, options) {
     'run',
     ...mode,
     ...pin,
-    ...user.more,
+    ...user.flags,
     ...flags,
     '--',
     ...killed,

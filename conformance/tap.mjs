@@ -1,15 +1,17 @@
 // Programs that print TAP, as the kernel's selftests do: run once under `softiommu run`, results collected and shown.
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export const SOFTIOMMU = new URL('../dist/cli/main.js', import.meta.url).pathname;
+/** How a program of the kernel's selftests ends that cannot be run here. */
+const SKIPPED = 4;
 
 /** Runs the whole command, showing progress, and collects its TAP lines: [{ name, outcome, note }] with planned, exit, stderr. */
-export function runTap([program, ...args]) {
+export function runTap([program, ...args], how = {}) {
   return new Promise((resolve) => {
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, args, { ...how, stdio: ['ignore', 'pipe', 'pipe'] });
     const results = Object.assign([], { planned: 0 });
     const notes = [];
     let rest = '';
@@ -52,13 +54,46 @@ export function selecting(name) {
   return ['-f', parts[0], '-t', parts[1]];
 }
 
+/**
+ * Results for reports.mjs: one a test, and one for those that were planned and not run. `where` is what they have in
+ * common, `explain` says of the name of one that failed why that may be.
+ */
+export function tapResults(results, { where, explain }) {
+  const { prefix = '', ...common } = where;
+  const rows = results.map(({ name, outcome, note }) => {
+    const row = { ...common, name: `${prefix}${name}` };
+    if (outcome === 'skipped') return { ...row, skipped: note || 'by the program itself' };
+    if (outcome === 'passed') return row;
+    const why = explain(name);
+    const said = note || lastWords(results.stderr, name) || '(no message)';
+    return { ...row, reason: `${said}${why ? `; softiommu: ${why}` : ''}` };
+  });
+  const row = { ...common, name: `${prefix}all of its tests` };
+  if (results.planned === 0 && results.exit === SKIPPED) {
+    return [{ ...row, skipped: results.stderr.trim().split('\n')[0] || 'by the program itself' }];
+  }
+  // A program that died half way has run fewer tests than it planned.
+  if (results.planned > 0 && results.length === results.planned) return rows;
+  const last = results.stderr.trim().split('\n').at(-1);
+  const reason = `${results.length} of ${results.planned || 'unknown'} run, exit ${results.exit}: ${last}`;
+  return [...rows, { ...row, reason }];
+}
+
+/** What the harness says of a test on standard error: that it was ended, or by which signal it did. */
+function lastWords(stderr, name) {
+  const own = `# ${name.split('.').at(-1)}: `;
+  const line = stderr.split('\n').findLast((text) => text.startsWith(own));
+  return line?.slice(own.length).trim();
+}
+
 /** The last refusal in a trace of this command, which gets `--trace=FILE` in the place of '--trace': why it failed. */
-export function lastRefusal([program, ...args]) {
+export function lastRefusal([program, ...args], how = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'conformance-trace-'));
   const trace = join(dir, 'trace.jsonl');
   try {
+    if (how.uid !== undefined) chownSync(dir, how.uid, how.gid);
     const traced = args.map((arg) => (arg === '--trace' ? `--trace=${trace}` : arg));
-    spawnSync(program, traced, { timeout: 90_000 });
+    spawnSync(program, traced, { ...how, timeout: 90_000 });
     const last = readFileSync(trace, 'utf8')
       .split('\n')
       .filter((line) => line.includes('"refusals":[{'))

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { needPackages } from './debian.mjs';
 import { reportRows } from './reports.mjs';
+import { runRows } from './rows.mjs';
 
 const SOFTIOMMU = new URL('../dist/cli/main.js', import.meta.url).pathname;
 const PRESETS = readdirSync(new URL('../test/golden/topology', import.meta.url))
@@ -20,7 +21,6 @@ const NEEDED = {
 };
 /** A row that is not over by then has failed. */
 const LIMIT_MS = 60_000;
-const NOBODY = 65534;
 
 /** One device of every type, and what lspci must find of it: its capabilities, regions and class. */
 const DEVICES = {
@@ -268,32 +268,10 @@ const ROWS = [
   },
 ];
 
-/** Who runs the programs. */
-const USERS =
-  process.getuid() === 0
-    ? [
-        { who: 'root', spawn: {} },
-        { who: 'nobody', spawn: { uid: NOBODY, gid: NOBODY } },
-      ]
-    : [{ who: 'nobody', spawn: {} }];
-
 export async function tools(options) {
   if (!needPackages(NEEDED, options.install)) return 2;
-  const rows = ROWS.filter(({ name }) => !options.test || name.includes(options.test));
-  console.log(`\n| ${'tools'.padEnd(60)} | as     | result |`);
-  console.log(`| ${'-'.repeat(60)} | ------ | ------ |`);
-  const results = [];
-  for (const user of USERS) {
-    for (const row of rows.filter(({ as = user.who }) => as === user.who)) {
-      const begin = Date.now();
-      const reason = await outcome(row, user, options);
-      const name = `${row.name}, as ${user.who}`;
-      results.push({ suite: 'tools', name, reason, seconds: (Date.now() - begin) / 1000 });
-      const result = reason ? 'FAILED' : 'passed';
-      console.log(`| ${row.name.padEnd(60)} | ${user.who.padEnd(6)} | ${result} |`);
-    }
-  }
-  return reportRows(results, options);
+  const judge = async (row, user) => ({ reason: await outcome(row, user, options) });
+  return reportRows(await runRows('tools', ROWS, judge, options), options);
 }
 
 /** Undefined, or the first reason why not. */
