@@ -1,7 +1,7 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { queryMapping } from '../sys/map-query.ts';
-import { parseMaps } from './memory-map.ts';
+import { MemoryMap, parseMaps } from './memory-map.ts';
 
 const TEXT = `55d0c0a00000-55d0c0a21000 rw-p 00000000 00:00 0                          [heap]
 7f3c00000000-7f3c00200000 rw-s 00200000 00:0f 4711                       /anon_hugepage (deleted)
@@ -39,6 +39,27 @@ describe('/proc/PID/maps', () => {
       ...['[heap]', '/anon_hugepage (deleted)', '/memfd:softiommu:3 (deleted)'],
       ...['', '/a name/with  blanks', '[vsyscall]'],
     ]);
+  });
+});
+
+describe('whether pages are written back', () => {
+  const asked: string[] = [];
+  const map = new MemoryMap(
+    () => undefined,
+    () => false,
+    (_pid, object) => asked.push(object) > 0,
+  );
+  const ofFile = (): boolean | undefined =>
+    map.mappings(process.pid).find(({ object }) => object !== undefined)?.writeback;
+
+  test('is asked of an object once in a turn, for any number of pages', () => {
+    expect([ofFile(), ofFile(), ofFile()]).toEqual([true, true, true]);
+    expect(asked).toHaveLength(1);
+  });
+  test('is asked again in the next, since programs have run: a mount may have gone', () => {
+    map.newTurn();
+    ofFile();
+    expect(asked).toHaveLength(2);
   });
 });
 

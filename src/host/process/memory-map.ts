@@ -65,6 +65,8 @@ interface Turn {
   /** Answers so far, or all mappings in order. */
   lines: MapsLine[];
   complete: boolean;
+  /** Objects whose file system was asked for, and whether it writes back. */
+  readonly backed: Map<string, boolean>;
 }
 
 /** What is mapped where, asked once a turn. */
@@ -90,7 +92,7 @@ export class MemoryMap {
       const line = space.maps.query(index);
       if (line === 'none') return undefined;
       if (line !== 'unknown') {
-        const shown = this.#completed(space, line);
+        const shown = this.#completed(space, line, turn);
         turn.lines.push(shown);
         return shown;
       }
@@ -101,7 +103,7 @@ export class MemoryMap {
   #turn(whose: Whose): Turn {
     let turn = this.#turns.get(whose);
     if (!turn) {
-      turn = { queries: 0, lines: [], complete: false };
+      turn = { queries: 0, lines: [], complete: false, backed: new Map() };
       this.#turns.set(whose, turn);
     }
     return turn;
@@ -121,10 +123,10 @@ export class MemoryMap {
     return turn.lines;
   }
   #readAll(whose: Whose, turn: Turn): void {
-    turn.lines = parseMaps(mapsText(whose)).map((line) => this.#completed(whose, line));
+    turn.lines = parseMaps(mapsText(whose)).map((line) => this.#completed(whose, line, turn));
     turn.complete = true;
   }
-  #completed(whose: Whose, line: MapsLine): MapsLine {
+  #completed(whose: Whose, line: MapsLine, { backed }: Turn): MapsLine {
     const io = this.#windowOf(line.name, line.objectOffset);
     const huge = line.huge || this.#isHuge(line);
     const writesBack = this.#writesBack;
@@ -133,9 +135,12 @@ export class MemoryMap {
       ...line,
       huge,
       ...(io && { io }),
-      // Asked when a device is to write: few mappings are.
+      // Asked when a device is to write: few mappings are, and of those each page.
       get writeback() {
-        return line.object !== undefined && writesBack(thread, line.object);
+        if (line.object === undefined) return false;
+        const answer = backed.get(line.object) ?? writesBack(thread, line.object);
+        backed.set(line.object, answer);
+        return answer;
       },
     };
   }

@@ -147,10 +147,7 @@ export class HostObjects {
    */
   ofMapping(pid: number, vma: MapsLine, write: boolean): HostObject | undefined {
     if (vma.object === undefined) return undefined;
-    // To open a file of FUSE is a question to its server, which may be a program that waits for us.
-    if (fileSystemOf(vma.object.split(':').slice(0, 2).join(':'), pid)?.startsWith('fuse'))
-      return undefined;
-    const object = this.#get(vma.object, () => openMapping(pid, vma, O_RDONLY), vma.huge);
+    const object = this.#get(vma.object, () => openFirst(pid, vma), vma.huge);
     if (!object || !write || object.isWritable) return object;
     const writer = openMapping(pid, vma, O_RDWR);
     if (writer < 0) return undefined;
@@ -193,6 +190,16 @@ export class HostObjects {
     this.#known.set(object, new WeakRef(made));
     return made;
   }
+}
+
+/**
+ * Negative for a file of FUSE: to open it is a question to its server, which may be a program that waits for us. Asked
+ * once of an object, not of each of its pages: what is known has been opened.
+ */
+function openFirst(pid: number, vma: MapsLine): number {
+  const device = vma.object!.slice(0, vma.object!.lastIndexOf(':'));
+  const isFuse = fileSystemOf(device, pid)?.startsWith('fuse') === true;
+  return isFuse ? -HOST_ERRNO.ENOENT : openMapping(pid, vma, O_RDONLY);
 }
 
 /** What a descriptor gives to pin. */
