@@ -124,24 +124,31 @@ export class OpenFile {
   readonly ops: FileOps;
   /** private_data: only the ops that made it look inside. */
   readonly priv: object;
-  readonly readable: boolean;
-  readonly writable: boolean;
+  #readable = true;
+  #writable = true;
   nonblocking = false;
   /** File position of plain read(2) and write(2). */
   position = 0n;
   #refs = 1;
 
-  constructor(
-    name: string,
-    ops: FileOps,
-    priv: object,
-    mode: { read: boolean; write: boolean } = { read: true, write: true },
-  ) {
+  constructor(name: string, ops: FileOps, priv: object) {
     this.name = name;
     this.ops = ops;
     this.priv = priv;
-    this.readable = mode.read;
-    this.writable = mode.write;
+  }
+  /** Made by open(2) of a node: what for. */
+  openedFor(mode: { read: boolean; write: boolean; nonblocking: boolean }): void {
+    this.#readable = mode.read;
+    this.#writable = mode.write;
+    this.nonblocking = mode.nonblocking;
+  }
+  /** FMODE_READ */
+  get readable(): boolean {
+    return this.#readable;
+  }
+  /** FMODE_WRITE */
+  get writable(): boolean {
+    return this.#writable;
   }
   get released(): boolean {
     return this.#refs === 0;

@@ -1,10 +1,12 @@
 /**
- * Reading a directory that is the host's and has entries of ours as well (/dev, /sys, /sys/bus): the program's own call
- * reads the host's entries, those of the same name as ours are left out, and at the end come ours.
+ * Reading directories. One that is the host's and has entries of ours as well (/dev, /sys, /sys/bus): the program's own call
+ * reads the host's entries, those of the same name as ours are left out, and at the end come ours. One that is ours alone:
+ * the program reads the stand-in, and what it has read is told as what stat(2) says of the nodes.
  *
- * How far it is, the open file description itself knows: beyond the host's entries its position counts ours, so that dup,
+ * Of the first kind, how far it is, the open file description itself knows: beyond the host's entries its position counts ours, so that dup,
  * fork, seekdir and rewinddir work as they do.
  */
+import { posix } from 'node:path';
 import { join } from '../../machine/files/vfs.ts';
 import type { DirNode, Node } from '../../machine/files/nodes.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
@@ -52,6 +54,27 @@ export function* listed(
     if (!poke(call.tid, at, kept)) return -HOST_ERRNO.EFAULT;
     if (kept.length > 0) return kept.length;
   }
+}
+
+/** getdents(2) or getdents64(2) of the stand-in of a directory. */
+export function* relabelled(
+  call: Notification,
+  { path, node }: { readonly path: string; readonly node: DirNode },
+): Script<number> {
+  const layout = call.nr === NR.getdents ? LAYOUTS.old : LAYOUTS.new;
+  const at = call.arg(1);
+  const got = yield* own(call.nr, [call.arg(0), at, call.uint(2)]);
+  if (got <= 0) return got;
+  const bytes = Buffer.alloc(got);
+  if (new RemoteMemory(call.tid).read(at, bytes)) return -HOST_ERRNO.EFAULT;
+  for (const { name, record } of records(bytes, layout)) {
+    const child = node.lookup(name);
+    const inode = name === '..' ? posix.dirname(path) : name === '.' ? path : join(path, name);
+    record.writeBigUInt64LE(BigInt(inodeOf(inode)), 0);
+    // What has gone meanwhile stays what it was.
+    if (child) record.writeUInt8(TYPES[child.kind], layout.typeLast ? record.length - 1 : 18);
+  }
+  return poke(call.tid, at, bytes) ? got : -HOST_ERRNO.EFAULT;
 }
 
 interface Listing {
@@ -103,13 +126,17 @@ function encode(
 
 /** The records of a buffer whose names are not among these. */
 function without(bytes: Buffer, names: ReadonlySet<string>, layout: Layout): Buffer {
-  const kept: Buffer[] = [];
+  const kept = [...records(bytes, layout)].filter(({ name }) => !names.has(name));
+  return Buffer.concat(kept.map(({ record }) => record));
+}
+function* records(
+  bytes: Buffer,
+  layout: Layout,
+): Iterable<{ readonly name: string; readonly record: Buffer }> {
   for (let at = 0; at < bytes.length;) {
     const length = bytes.readUInt16LE(at + 16);
     const record = bytes.subarray(at, at + length);
-    const name = record.toString('utf8', layout.name, record.indexOf(0, layout.name));
-    if (!names.has(name)) kept.push(record);
+    yield { name: record.toString('utf8', layout.name, record.indexOf(0, layout.name)), record };
     at += length;
   }
-  return Buffer.concat(kept);
 }

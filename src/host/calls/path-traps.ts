@@ -27,19 +27,10 @@ import {
 } from './path-calls.ts';
 import { PathLookup, type Found } from './path-lookup.ts';
 import { descriptorNamed } from './proc-paths.ts';
-import { listed } from './listing.ts';
+import { listed, relabelled } from './listing.ts';
 import { answerText, idsOf, isMaking, neededInMount, pathIn } from './path-questions.ts';
 import { rewritten } from './rewritten.ts';
-import {
-  HOST_ERRNO,
-  NR,
-  O_ACCMODE,
-  O_CLOEXEC,
-  O_DIRECTORY,
-  O_NONBLOCK,
-  O_PATH,
-  O_WRONLY,
-} from '../sys/numbers.ts';
+import { HOST_ERRNO, NR, O_CLOEXEC, O_DIRECTORY, O_NONBLOCK, O_PATH } from '../sys/numbers.ts';
 import { SimulatedProc } from './simulated-proc.ts';
 import { StandIns } from './stand-ins.ts';
 import type { Views } from '../process/view.ts';
@@ -252,7 +243,7 @@ export class PathTraps {
     const file = this.#context.machine.syscalls.open(task, node, path, modes);
     if (isErrno(file)) return -file.number;
     this.#openedFrom.set(file, node);
-    return this.#give(call, this.#context.files.create(file), flags);
+    return this.#give(call, this.#context.files.create(file, flags), flags);
   }
 
   /** Opened or looked at by the name of a descriptor. Undefined: not of ours. */
@@ -282,7 +273,7 @@ export class PathTraps {
     attr: { path: string; node: AttrNode; flags: number },
   ): Answer {
     const { path, node, flags } = attr;
-    if ((flags & O_ACCMODE) === O_WRONLY) {
+    if (!openHow(flags).read) {
       return this.#give(call, this.#context.files.createAttr(attr, new Uint8Array(0)), flags);
     }
     const text = this.#context.machine.syscalls.readAttr(task, path, node);
@@ -328,16 +319,16 @@ export class PathTraps {
     return mem.write(call.arg(0), bytes) ? -HOST_ERRNO.EFAULT : bytes.length;
   }
 
-  /** getdents(2): a directory of ours alone is one the kernel reads by itself. */
+  /** getdents(2). With mounts the kernel reads by itself what is in them. */
   getdents(call: Notification): Handled {
     const { tid } = call;
     const link = this.#context.processes.descriptorLink(tid, call.int(0));
     if (typeof link === 'number') return 'continue';
     const path = this.#lookup.virtualOf(tid, link);
-    if (path === undefined || !this.#tree.isHosts(path)) return 'continue';
-    const directory = this.#lookup.directoryAt(path);
+    const directory = path === undefined ? undefined : this.#lookup.directoryAt(path);
     if (!directory) return 'continue';
-    return { run: () => listed(call, directory), otherwise: () => 'continue' };
+    const read = this.#tree.isHosts(directory.path) ? listed : relabelled;
+    return { run: () => read(call, directory), otherwise: () => 'continue' };
   }
 
   /** The descriptor itself is meant (AT_EMPTY_PATH). */

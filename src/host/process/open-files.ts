@@ -11,7 +11,7 @@ import { Shortage } from '../../base/shortage.ts';
 import type { AttrNode } from '../../machine/files/nodes.ts';
 import { refuseReadAndWrite, seal, SEAL } from '../sys/open-file-description.ts';
 import * as libc from '../sys/libc.ts';
-import { O_ACCMODE, O_CLOEXEC, O_NONBLOCK, O_RDWR } from '../sys/numbers.ts';
+import { O_ACCMODE, O_CLOEXEC, O_NONBLOCK, O_RDWR, O_WRONLY } from '../sys/numbers.ts';
 import { orShortage } from '../sys/shortage.ts';
 
 /** Events in a row that are told one by one; then a byte stands for all of them. */
@@ -77,10 +77,13 @@ export class OpenFiles {
     this.#released = released;
   }
 
-  /** An open file description for `file`; minus an errno when the host refuses it. Throws Shortage. */
-  create(file: OpenFile): Opened<FileEntry> | number {
+  /**
+   * An open file description for `file`, of the access mode in `flags`: what fcntl(F_GETFL) says and a mapping asks for. Minus
+   * an errno when the host refuses it. Throws Shortage.
+   */
+  create(file: OpenFile, flags = O_RDWR): Opened<FileEntry> | number {
     if (file.ops.stream) return this.#createStream(file);
-    const made = this.#memfd(O_RDWR, { seals: SEAL.grow | SEAL.shrink });
+    const made = this.#memfd(flags & O_ACCMODE, { seals: SEAL.grow | SEAL.shrink });
     if (typeof made === 'number') return made;
     refuseReadAndWrite(made.fd);
     const entry: FileEntry = { kind: 'file', file, windows: [], ...made.at };
@@ -97,7 +100,7 @@ export class OpenFiles {
     const made = this.#memfd(access, { seals, content: text });
     if (typeof made === 'number') return made;
     const { path, node } = attr;
-    const writable = access !== 0;
+    const writable = access === O_WRONLY || access === O_RDWR;
     const entry: AttrEntry = { kind: 'attr', path, node, writable, position: 0, ...made.at };
     return this.#publish(made.fd, entry);
   }

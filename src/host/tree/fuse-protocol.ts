@@ -102,12 +102,11 @@ export function encodeInit(args: Buffer): Buffer {
 }
 
 /** struct fuse_attr, 88 bytes. */
-function encodeAttr(out: Buffer, at: number, stat: NodeStat, nowS: number): void {
+function encodeAttr(out: Buffer, at: number, stat: Omit<NodeStat, 'links'>, nowS: number): void {
   out.writeBigUInt64LE(BigInt(stat.inode), at);
   out.writeBigUInt64LE(BigInt(stat.size), at + 8);
   for (const time of [24, 32, 40]) out.writeBigUInt64LE(BigInt(nowS), at + time);
   out.writeUInt32LE(stat.mode, at + 60);
-  out.writeUInt32LE(1, at + 64);
   out.writeUInt32LE(stat.uid, at + 68);
   out.writeUInt32LE(stat.gid, at + 72);
   const { major, minor } = stat;
@@ -115,17 +114,22 @@ function encodeAttr(out: Buffer, at: number, stat: NodeStat, nowS: number): void
   out.writeUInt32LE(4096, at + 80);
 }
 
-/** Nothing may be cached: the tree is asked afresh at each look. */
+/** In struct fuse_attr. */
+const LINKS_AT = 64;
+
+/** Nothing may be cached: the tree is asked afresh at each look, stat(2) too, for which alone links are counted. */
 export function encodeEntry(id: number, stat: NodeStat, nowS: number): Buffer {
   const out = Buffer.alloc(ENTRY_SIZE);
   out.writeBigUInt64LE(BigInt(id), 0);
   encodeAttr(out, 40, stat, nowS);
+  out.writeUInt32LE(1, 40 + LINKS_AT);
   return out;
 }
 /** struct fuse_attr_out, valid for no time. */
 export function encodeAttrReply(stat: NodeStat, nowS: number): Buffer {
   const out = Buffer.alloc(ATTR_REPLY_SIZE);
   encodeAttr(out, 16, stat, nowS);
+  out.writeUInt32LE(stat.links, 16 + LINKS_AT);
   return out;
 }
 /** struct fuse_open_out */

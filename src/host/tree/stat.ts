@@ -4,7 +4,7 @@
  * Layouts: x86-64 struct stat (144 bytes), struct statx (256), struct statfs (120).
  */
 import type { OpenFile } from '../../base/file.ts';
-import type { Node } from '../../machine/files/nodes.ts';
+import type { DirNode, Node } from '../../machine/files/nodes.ts';
 import type { Vfs } from '../../machine/files/vfs.ts';
 
 /** What the layouts below have in common. */
@@ -18,6 +18,8 @@ export interface NodeStat {
   readonly minor: number;
   readonly uid: number;
   readonly gid: number;
+  /** Names of it; of a directory 2, and one for each directory in it, which are counted when it is asked for. */
+  readonly links: number;
 }
 
 const S_IFCHR = 0o020000;
@@ -36,10 +38,17 @@ const STARTED = Math.floor(Date.now() / 1000);
 /** What stat(2) says of a node. */
 export function statOfNode(vfs: Vfs, node: Node, path: string): NodeStat {
   const { mode, uid, gid } = vfs.attributes(node, path);
-  const common = { path, inode: inodeOf(path), major: 0, minor: 0, uid, gid };
+  const common = { path, inode: inodeOf(path), major: 0, minor: 0, uid, gid, links: 1 };
   switch (node.kind) {
     case 'dir':
-      return { ...common, mode: S_IFDIR | mode, size: 0 };
+      return {
+        ...common,
+        mode: S_IFDIR | mode,
+        size: 0,
+        get links() {
+          return linksOf(node);
+        },
+      };
     case 'link':
       return { ...common, mode: S_IFLNK | mode, size: Buffer.byteLength(node.target()) };
     case 'attr':
@@ -54,7 +63,15 @@ export function statOfNode(vfs: Vfs, node: Node, path: string): NodeStat {
 /** An open file of ours: a character device when it was opened by a path, else an anonymous inode. */
 export function statOfFile(vfs: Vfs, file: OpenFile, node: Node | undefined): NodeStat {
   if (node) return statOfNode(vfs, node, file.name);
-  return { mode: 0o600, size: 0, inode: inodeOf(file.name), major: 0, minor: 0, ...vfs.owner };
+  const inode = inodeOf(file.name);
+  return { mode: 0o600, size: 0, inode, major: 0, minor: 0, ...vfs.owner, links: 1 };
+}
+
+/** @kernel kernfs_refresh_inode */
+function linksOf(directory: DirNode): number {
+  let links = 2;
+  for (const [, node] of directory.entries()) if (node.kind === 'dir') links++;
+  return links;
 }
 
 /** Stable for a path: FNV-1a, never 0. */
@@ -73,7 +90,7 @@ export function encodeStat(stat: NodeStat, on: DeviceNumber): Buffer {
   const out = Buffer.alloc(144);
   out.writeBigUInt64LE(deviceNumber(on.major, on.minor), 0);
   out.writeBigUInt64LE(BigInt(stat.inode), 8);
-  out.writeBigUInt64LE(1n, 16);
+  out.writeBigUInt64LE(BigInt(stat.links), 16);
   out.writeUInt32LE(stat.mode, 24);
   out.writeUInt32LE(stat.uid, 28);
   out.writeUInt32LE(stat.gid, 32);
@@ -91,7 +108,7 @@ export function encodeStatx(stat: NodeStat, on: DeviceNumber): Buffer {
   const out = Buffer.alloc(256);
   out.writeUInt32LE(STATX_BASIC_STATS, 0);
   out.writeUInt32LE(4096, 4);
-  out.writeUInt32LE(1, 16);
+  out.writeUInt32LE(stat.links, 16);
   out.writeUInt32LE(stat.uid, 20);
   out.writeUInt32LE(stat.gid, 24);
   out.writeUInt16LE(stat.mode, 28);

@@ -78,7 +78,7 @@ export class Syscalls {
   open(task: Task, node: Openable, path: string, flags: OpenFlags): Result<OpenFile> {
     return this.#call({ pid: task.pid, task, name: 'openat', file: path }, () => {
       const file = node.open(task, flags);
-      if (!isErrno(file)) file.nonblocking = flags.nonblocking;
+      if (!isErrno(file)) file.openedFor(flags);
       return file;
     });
   }

@@ -1,5 +1,5 @@
 /** Building node trees (nodes.ts): directories from tables or functions, links, text attributes. */
-import { EACCES, EINVAL, type Status } from '../../base/errno.ts';
+import { EACCES, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { Task } from '../../base/task.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
@@ -54,7 +54,10 @@ export function textAttr(read: () => string, mode = 0o444): AttrNode {
   return { kind: 'attr', mode, size: 4096, read: () => encoder.encode(read()) };
 }
 
-/** A text attribute that is written whole: the text arrives as given, newline and all. */
+/**
+ * A text attribute that is written whole, wherever the position of its file is: the text arrives as given, newline and all.
+ * @kernel sysfs_kf_write
+ */
 export function writableAttr(
   read: (() => string) | undefined,
   write: (text: string, task: Task) => Outcome<Status>,
@@ -66,8 +69,7 @@ export function writableAttr(
     size: 4096,
     read: () =>
       read ? encoder.encode(read()) : refuse(EACCES, 'the attribute can only be written'),
-    write(task, data, offset) {
-      if (offset !== 0) return refuse(EINVAL, 'an attribute is written whole, from its start');
+    write(task, data) {
       return write(decoder.decode(data), task) ?? data.length;
     },
   };

@@ -139,6 +139,7 @@ test.for([
 const READ: OpenHow = { read: true, write: false };
 const WRITE: OpenHow = { read: false, write: true };
 const BOTH: OpenHow = { read: true, write: true };
+const NEITHER: OpenHow = { read: false, write: false, neither: true };
 const VENDOR = '/sys/devices/dev0/vendor';
 const BUS = '/sys/bus/pci';
 
@@ -177,6 +178,12 @@ describe('open', () => {
     ['a device by its group', `${BUS}/node`, BOTH, user(20), 'device'],
     ['a device by another', `${BUS}/node`, READ, STRANGER, EACCES],
     ['a device by root', `${BUS}/node`, BOTH, SUPERUSER, 'device'],
+    ['an attribute everybody reads, for neither', VENDOR, NEITHER, STRANGER, EACCES],
+    ['the same by its owner, who may not write', VENDOR, NEITHER, OWNER, EACCES],
+    ['the same by root, for sysfs is asked for nothing', VENDOR, NEITHER, SUPERUSER, 'attr'],
+    ['an attribute its owner only writes, for neither', `${BUS}/bind`, NEITHER, OWNER, EACCES],
+    ['a device, for neither', `${BUS}/node`, NEITHER, OWNER, 'device'],
+    ['a directory, for neither', BUS, NEITHER, SUPERUSER, EISDIR],
   ] as const)('an open of %s is decided as Linux does', ([, path, how, cred, result]) => {
     expect(open(path, how, cred)).toBe(result);
   });

@@ -87,6 +87,8 @@ export interface Bounds {
 export interface OpenHow {
   readonly read: boolean;
   readonly write: boolean;
+  /** Access mode 3: it takes both rights, and gives neither; such a file is for ioctl(2) alone. */
+  readonly neither?: boolean;
   /** O_CREAT */
   readonly create?: boolean;
   /** O_EXCL */
@@ -225,7 +227,7 @@ export class Vfs {
     if (node.kind === 'link') {
       return refuse(ELOOP, 'the last component is a link that is not to be followed', { path });
     }
-    const want = (how.read ? MAY_READ : 0) | (changes(how) ? MAY_WRITE : 0);
+    const want = (how.read || how.neither ? MAY_READ : 0) | (changes(how) ? MAY_WRITE : 0);
     const denied = this.mayAccess(place, cred, want) ?? kernfsOpen(node, how);
     return denied ?? { kind: 'node', node, path };
   }
@@ -407,8 +409,9 @@ function endsNowhere(walk: Walk, name: string): Errno<'EISDIR' | 'ENOENT' | 'EAC
   }
   return refuse(ENOENT, 'no such file or directory', { path, name });
 }
-function changes({ write, truncate }: OpenHow): boolean {
-  return write || truncate === true;
+/** @kernel ACC_MODE */
+function changes({ write, neither, truncate }: OpenHow): boolean {
+  return write || neither === true || truncate === true;
 }
 /** What O_CREAT and writing ask of a place where something is. */
 function mayExist({ node, path }: NodePlace, how: OpenHow): Status<'EEXIST' | 'EISDIR'> {

@@ -74,7 +74,7 @@ function resourceFile(pci: PciDev, bar: PciBar, path: string): AttrNode {
     mode: 0o600,
     size: bar.size,
     read: () => refuse(EIO, 'a resource has no text', { path }),
-    open: (_task, mode) => new OpenFile(path, ops, { pci, bar }, mode),
+    open: () => new OpenFile(path, ops, { pci, bar }),
   };
 }
 
