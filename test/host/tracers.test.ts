@@ -4,6 +4,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { compile, ENVIRONMENTS, has, softiommu, strayDirectories } from './environments.ts';
 
 const PROGRAM = compile('test/host/programs/tracers.c');
+const WAITING = compile('test/host/programs/attached-in-calls.c');
 const GENERIC = '0000:00:05.0';
 const flags = ['--device', `generic,bdf=${GENERIC}`];
 const LOOKED = ['attach', 'attach', 'seize', 'seize'].map((how) => `${how}: stopped, let go`);
@@ -34,6 +35,22 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
       'child: stopped',
       'child: exit 7',
       'the register: 6, 6',
+    ]);
+    expect([run.stderr, run.status]).toEqual(['', 0]);
+  });
+
+  it('a thread that waits in a call is let go of as well, and its call goes on afterwards', () => {
+    const run = softiommu([WAITING, '1', GENERIC], { environment, flags });
+    const lookedAt = (what: string): string[] =>
+      ['attach', 'seize', 'attach', 'seize'].map((how) => `${what}, ${how}: stopped, let go`);
+    expect(run.stdout.trimEnd().split('\n')).toEqual([
+      ...lookedAt('on the way out'),
+      'the FIFO: open, signals 0',
+      ...lookedAt('in a read'),
+      'read: 8 arrived, signals 0',
+      'in an unbind, attach: stopped, let go',
+      `unbind: ${GENERIC.length}, signals 0`,
+      'the tracer: 0',
     ]);
     expect([run.stderr, run.status]).toEqual(['', 0]);
   });

@@ -24,6 +24,7 @@ import {
   REGS,
   REGS_SIZE,
   REQUEST,
+  SIGINFO_SIZE,
   SYSCALL_STOP,
 } from '../sys/ptrace.ts';
 import { pendingSignals } from '../sys/signals.ts';
@@ -58,6 +59,19 @@ const LOOK = 2 | 4 | 0x0100_0000 | 0x4000_0000;
  */
 const PATIENCE = [0, 1, 2, 4, 8, 16, 32, 64];
 const EXECS: ReadonlySet<number> = new Set([NR.execve, NR.execveat]);
+
+/** So many of a program's own may come before one of ours. */
+const MOST_SIGNALS = 8;
+/** si_code of a signal that a process has made up. */
+const SI_QUEUE = -1;
+
+/** The siginfo_t of a signal that only the tracer of a thread is to hear of: nobody is named as its sender. */
+export function knockInfo(signal: number): Buffer {
+  const info = Buffer.alloc(SIGINFO_SIZE);
+  info.writeInt32LE(signal, 0);
+  info.writeInt32LE(SI_QUEUE, 8);
+  return info;
+}
 
 /** Who is who. */
 export interface Traced {
@@ -139,6 +153,18 @@ export class ByTracer {
       REQUEST.setRegs,
       registersForCall(regs, at, NR.ptrace, [PTRACE.detach, tid, 0, 0, 0, 0]),
     );
+  }
+  /** A signal that we have sent to the thread, as knockInfo() says, is taken from it. */
+  *takeKnock(signal: number): Script<number> {
+    const info = Buffer.alloc(SIGINFO_SIZE);
+    let rc = yield* this.get(REQUEST.getSigInfo, info);
+    let passed = info.equals(knockInfo(signal)) ? signal : 0;
+    for (let stops = 0; rc >= 0 && passed !== signal && stops < MOST_SIGNALS; stops++) {
+      // It is in the kernel, and comes to the next signal before it does anything else.
+      rc = yield* this.request(REQUEST.untilSyscall, 0, passed);
+      if (rc >= 0) passed = yield* this.#stop(LOOK);
+    }
+    return rc;
   }
   /** Its tracer has not let go of it. */
   restore(regs: Buffer): Script<number> {

@@ -156,9 +156,7 @@ export class KernelLoop implements CallContext {
       mmio: this.#mmio,
       launcher: parts.launcher.pid,
       answer: (call, handled) => this.#answerWith(call, handled),
-      isBusy: (tid) =>
-        this.#injections.has(tid) ||
-        [...this.#parked.values()].some(({ call }) => call.tid === tid),
+      hurry: (tid, gone) => this.#injections.hurry(tid, gone),
     });
     this.#traps = {
       context: this,
@@ -284,12 +282,16 @@ export class KernelLoop implements CallContext {
       pass: (status: number) => this.#onStatus({ pid: call.tid, status }),
       short: this.#shortages.answerTo,
     };
-    return this.#injections.of(call) ?? this.#injections.begin(call, how);
+    const thread = this.#injections.of(call) ?? this.#injections.begin(call, how);
+    if (this.tracers.attachments.isLeaving(call.tid)) this.#injections.hurry(call.tid);
+    return thread;
   }
   #answerWith(call: Notification, handled: Handled): void {
     this.#answer(call, typeof handled === 'object' ? this.#inThread(call, handled) : handled);
   }
   #inThread(call: Notification, todo: InThread): Answer {
+    const later = this.tracers.attachments.postpone(call, todo);
+    if (later) return later;
     const thread = this.inject(call);
     if (typeof thread === 'number') {
       return this.tracers.byTracer(call, todo) ?? todo.otherwise(thread);

@@ -14,38 +14,24 @@ import { isTraced, parentOf, processIdOf, tracerOf } from '../sys/procfs.ts';
 import { unwelcomeSignals } from '../sys/signals.ts';
 import { causeIn, faultInfo, REGS_SIZE, REQUEST, SIGINFO_SIZE } from '../sys/ptrace.ts';
 import type { Tracers } from '../calls/call-context.ts';
-import type { MmioBackend } from './backends.ts';
-import { ByTracer } from './by-tracer.ts';
+import { Attachments, type AttachmentParts } from './attachments.ts';
+import { ByTracer, knockInfo } from './by-tracer.ts';
 
 const ARGUMENTS = [0, 1, 2, 3];
 /** Requests by which a stopped thread goes on: CONT, SINGLESTEP, SYSCALL, SYSEMU, SYSEMU_SINGLESTEP, SINGLEBLOCK. */
 const GOING_ON: ReadonlySet<number> = new Set([7, 9, 24, 31, 32, 33]);
-/** si_code of a signal that a process has made up. */
-const SI_QUEUE = -1;
 const LARGEST_VECTORS = 24_576;
 
 /** What it needs of the loop. */
-export interface OtherTracersParts {
-  readonly mmio: MmioBackend;
+export interface OtherTracersParts extends AttachmentParts {
   /** The process above all of the run. */
   readonly launcher: number;
-  /** For a call that was 'answered' later. */
-  answer(call: Notification, handled: Handled): void;
-  /** Does the thread wait in a call, or make calls for us? It cannot be let go of then. */
-  isBusy(tid: number): boolean;
 }
 
 /** What a thread is to do as soon as its tracer lets it go on with this signal. */
 interface Waiting {
   readonly signal: number;
   readonly todo: InThread;
-}
-
-interface Detached {
-  readonly tid: number;
-  readonly thread: ByTracer;
-  readonly regs: Buffer;
-  readonly mmio: MmioBackend;
 }
 
 /** Answers ptrace(2), as far as it begins, ends, or goes on with a signal that is ours. */
@@ -55,8 +41,10 @@ export class OtherTracers implements Tracers {
   readonly #waiting = new Map<number, Waiting>();
   /** Threads that wait for us after their tracer, and their registers. */
   readonly #held = new Map<number, Buffer>();
+  readonly attachments: Attachments;
   constructor(parts: OtherTracersParts) {
     this.#parts = parts;
+    this.attachments = new Attachments(parts);
   }
 
   answer(call: Notification): Handled {
@@ -65,7 +53,9 @@ export class OtherTracers implements Tracers {
     if (held) return this.#heldBack(call, held);
     if (request === PTRACE.traceMe) return this.#traceMe(call);
     if (GOING_ON.has(request)) return this.#goingOn(call);
-    if (request === PTRACE.attach || request === PTRACE.seize) return this.#attach(call);
+    if (request === PTRACE.attach || request === PTRACE.seize) {
+      return this.attachments.attach(call);
+    }
     return request === PTRACE.detach ? this.#detach(call) : 'continue';
   }
 
@@ -92,9 +82,7 @@ export class OtherTracers implements Tracers {
     if (this.#waiting.delete(tid) || !this.isWithin(tid)) return undefined;
     const signal = knockFor(tid);
     if (signal === undefined) return undefined;
-    const info = Buffer.alloc(SIGINFO_SIZE);
-    info.writeInt32LE(signal, 0);
-    info.writeInt32LE(SI_QUEUE, 8);
+    const info = knockInfo(signal);
     if (syscall(NR.rt_tgsigqueueinfo, processIdOf(tid), tid, signal, info) < 0) return undefined;
     call.keep();
     for (const other of this.#waiting.keys()) if (!isTraced(other)) this.#waiting.delete(other);
@@ -166,34 +154,32 @@ export class OtherTracers implements Tracers {
     const leaves = this.#parts.mmio.release(call.tid, () => undefined);
     return leaves ? -ERESTARTNOINTR : 'continue';
   }
-  #attach(call: Notification): Answer {
-    const { mmio } = this.#parts;
-    const tid = call.int(1);
-    if (this.#parts.isBusy(tid)) return 'continue';
-    // An attachment that is refused has ended already.
-    const attach = carriedOut(call, () => mmio.lend(tid));
-    const leaves = mmio.release(tid, () => this.#parts.answer(call, attach));
-    return leaves ? 'answered' : 'continue';
-  }
   #detach(call: Notification): Handled {
     const { mmio } = this.#parts;
     const tid = call.int(1);
     // A child has its parent's registers.
     if (!mmio.isLent(tid) && mmio.isLent(parentOf(processIdOf(tid)) ?? 0)) mmio.lend(tid);
-    if (!mmio.isLent(tid)) return 'continue';
-    return { run: () => this.#takeBack(call, tid), otherwise: () => 'continue' };
+    if (!mmio.isLent(tid) && !this.#waiting.has(tid)) return 'continue';
+    return { run: () => this.#letGo(call, tid), otherwise: () => 'continue' };
   }
-  *#takeBack(call: Notification, tid: number): Script<number> {
-    const { mmio } = this.#parts;
+  *#letGo(call: Notification, tid: number): Script<number> {
     const thread = new ByTracer({ tid, tracer: call.tid });
-    const regs = Buffer.alloc(REGS_SIZE);
-    return yield* thread.within(() => this.#detached(call, { tid, thread, regs, mmio }));
+    return yield* thread.within(() => this.#detached(call, thread, tid));
   }
-  *#detached(call: Notification, of: Detached): Script<number> {
-    const { mmio, regs, thread, tid } = of;
-    const isHeld = (yield* thread.hold(regs)) >= 0;
+  /** A signal of ours that is still on its way is for nobody then. */
+  *#detached(call: Notification, thread: ByTracer, tid: number): Script<number> {
+    const { mmio } = this.#parts;
+    const args = ARGUMENTS.map((n) => call.arg(n));
+    const knock = this.#waiting.get(tid)?.signal;
+    this.#waiting.delete(tid);
+    if (knock !== undefined) {
+      yield* thread.takeKnock(knock);
+      if (call.int(3) === knock) args[3] = 0n;
+    }
+    const regs = Buffer.alloc(REGS_SIZE);
+    const isHeld = mmio.isLent(tid) && (yield* thread.hold(regs)) >= 0;
     if (isHeld) this.#held.set(tid, regs);
-    const result = yield* ours(NR.ptrace, ...ARGUMENTS.map((n) => call.arg(n)));
+    const result = yield* ours(NR.ptrace, ...args);
     if (result < 0 && isHeld) {
       this.#held.delete(tid);
       yield* thread.restore(regs);
@@ -213,20 +199,4 @@ export class OtherTracers implements Tracers {
 function knockFor(tid: number): number | undefined {
   const busy = unwelcomeSignals(tid);
   return KNOCKS.find((signal) => (busy & (1n << BigInt(signal - 1))) === 0n);
-}
-
-/** By the thread itself, so that what follows comes after it, and the answer after that. */
-function carriedOut(call: Notification, then: () => void): InThread {
-  return {
-    *run() {
-      const result = yield* ours(NR.ptrace, ...ARGUMENTS.map((n) => call.arg(n)));
-      then();
-      return result;
-    },
-    // Somebody traces the tracer.
-    otherwise: () => {
-      then();
-      return 'continue';
-    },
-  };
 }

@@ -61,6 +61,7 @@ export class Injection {
   readonly #atEnd: (() => void)[] = [];
   /** SIGSTOP, which nobody can hold back, came: for later. */
   #stopLater = false;
+  #isHurried = false;
   /** What it goes on with as soon as it can. */
   #finish: number | bigint | undefined;
 
@@ -107,6 +108,11 @@ export class Injection {
   }
   get #noResult(): number {
     return this.gone ? -HOST_ERRNO.ESRCH : -HOST_ERRNO.EINTR;
+  }
+  /** Somebody else wants the thread: a call of the program's own is interrupted, and it stops once more as it goes on. */
+  hurry(): void {
+    this.#isHurried = true;
+    if (this.#moving && this.#call?.own) ptrace.interrupt(this.tid);
   }
   /** Something to do in the thread before it goes on. */
   atEnd(run: () => void): void {
@@ -163,7 +169,7 @@ export class Injection {
   #syscallStop(): void {
     if (this.#state === 'entering') {
       this.#state = 'in-call';
-      if (this.#call?.own) ptrace.setSignalMask(this.tid, this.#mask);
+      if (this.#call?.own) this.#asItsOwn();
       ptrace.untilSyscall(this.tid);
       return;
     }
@@ -171,6 +177,10 @@ export class Injection {
     if (ptrace.getRegs(this.tid, regs) < 0) return;
     ptrace.setSignalMask(this.tid, ALL_SIGNALS);
     this.#settled(Number(regs.readBigInt64LE(REGS.rax)));
+  }
+  #asItsOwn(): void {
+    ptrace.setSignalMask(this.tid, this.#mask);
+    if (this.#isHurried) ptrace.interrupt(this.tid);
   }
   /** Stopped, with nothing under way. */
   #settled(result: number): void {
@@ -210,7 +220,8 @@ export class Injection {
       return;
     }
     // Only a look for signals turns a restart code into a restart; detaching makes the kernel look as well.
-    if (result < 0 && -Number(result) >= FIRST_RESTART) ptrace.interrupt(this.tid);
+    const isRestart = result < 0 && -Number(result) >= FIRST_RESTART;
+    if (isRestart || this.#isHurried) ptrace.interrupt(this.tid);
     ptrace.resume(this.tid);
   }
 

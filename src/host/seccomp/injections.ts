@@ -9,6 +9,8 @@ interface Open {
   /** Of the trapped call. */
   readonly id: bigint;
   readonly thread: Injection;
+  /** When it makes no more calls for us. */
+  gone?: () => void;
 }
 
 export class Injections {
@@ -17,8 +19,13 @@ export class Injections {
   get size(): number {
     return this.#open.size;
   }
-  has(tid: number): boolean {
-    return this.#open.has(tid);
+  /** Its calls are to come to an end, for somebody else wants it. False: it makes none. */
+  hurry(tid: number, gone?: () => void): boolean {
+    const open = this.#open.get(tid);
+    if (!open) return false;
+    if (gone) open.gone = gone;
+    open.thread.hurry();
+    return true;
   }
   /** Of the thread that waits in this call. */
   of(call: Notification): Injection | undefined {
@@ -44,14 +51,19 @@ export class Injections {
   }
   /** After something was done with it: is there more to come? */
   settled(tid: number, thread: Injection): void {
-    if (thread.gone && this.#open.get(tid)?.thread === thread) this.#open.delete(tid);
+    const open = this.#open.get(tid);
+    if (thread.gone && open?.thread === thread) this.#delete(tid, open);
+  }
+  #delete(tid: number, { gone }: Open): void {
+    this.#open.delete(tid);
+    gone?.();
   }
   /** Of a leader whose place was taken by an exec of another thread nothing is told. */
   sweep(): void {
-    for (const [tid, { thread }] of this.#open) {
+    for (const [tid, open] of this.#open) {
       if (isTraced(tid)) continue;
-      thread.abandon();
-      this.#open.delete(tid);
+      open.thread.abandon();
+      this.#delete(tid, open);
     }
   }
 }
