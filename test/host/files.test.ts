@@ -25,7 +25,17 @@ const SAID = {
     /sys/bus/pci []
     /sys/kernel/iommu_groups []
     /sys/devices/pci0000:00 []
+    /proc/bus/pci []
     a file: 1 1 1`,
+  unmounted: `
+    /proc/modules True True True
+    /proc/misc True True True
+    /proc/bus/pci/devices True True True
+    /proc/bus/pci/00/04.0 True True True
+    /lib/modules/RELEASE True True True
+    there: /proc/bus/pci/00 True True /proc/bus/pci
+    changed: True True
+    and out of it: ['moved']`,
 };
 
 describe.for(ENVIRONMENTS)('$name', (environment) => {

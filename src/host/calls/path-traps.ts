@@ -131,15 +131,19 @@ export class PathTraps {
     const first = pathIn(new RemoteMemory(call.tid), what.from);
     if (typeof first !== 'string') return this.#noPath(call, first);
     if (first === '' || path === '') return 'continue';
-    const from = { of: what.from, path: first, found: this.#find(call, what.from, first) };
-    const to = { of: what, path, found: this.#find(call, what, path) };
+    const from = { of: what.from, path: first, found: this.#findOfTwo(call, what.from, first) };
+    const to = { of: what, path, found: this.#findOfTwo(call, what, path) };
     const both = [from, to];
-    if (this.#tree.native) return 'continue';
     if (both.some(({ found }) => isInTree(found))) return this.#moveInTree(call, what, from, to);
     const rewrites = both.flatMap(({ of, found }) =>
       typeof found === 'object' && 'kind' in found ? [{ of, path: found.path }] : [],
     );
     return rewrites.length === 0 ? 'continue' : this.#rewritten(call, rewrites);
+  }
+  #findOfTwo(call: Notification, what: PathCall, path: string): Found {
+    const found = this.#find(call, what, path);
+    const isPlace = typeof found === 'object' && !isErrno(found);
+    return isPlace && this.#mountHas(what, found, path) ? 'continue' : found;
   }
   #moveInTree(call: Notification, what: PathCall, from: OfTwo, to: OfTwo): Handled {
     if (isErrno(from.found)) return -from.found.number;
@@ -311,7 +315,8 @@ export class PathTraps {
 
   getcwd(call: Notification): Answer {
     const cwd = libc.readlink(`/proc/${call.tid}/cwd`);
-    const virtual = typeof cwd === 'string' ? this.#tree.virtualPath(cwd) : undefined;
+    if (typeof cwd !== 'string' || this.#tree.isMounted(cwd)) return 'continue';
+    const virtual = this.#tree.virtualPath(cwd);
     if (virtual === undefined) return 'continue';
     const bytes = Buffer.from(`${virtual}\0`);
     if (Number(call.arg(1)) < bytes.length) return -HOST_ERRNO.ERANGE;
@@ -324,7 +329,7 @@ export class PathTraps {
     const { tid } = call;
     const link = this.#context.processes.descriptorLink(tid, call.int(0));
     if (typeof link === 'number') return 'continue';
-    const path = this.#lookup.virtualOf(tid, link);
+    const path = this.#tree.isMounted(link) ? undefined : this.#lookup.virtualOf(tid, link);
     const directory = path === undefined ? undefined : this.#lookup.directoryAt(path);
     if (!directory) return 'continue';
     const read = this.#tree.isHosts(directory.path) ? listed : relabelled;
@@ -345,7 +350,7 @@ export class PathTraps {
   /** What a descriptor names in the tree: not an anonymous file of ours. */
   #placeOf(call: Notification, fd: number): NodePlace | undefined {
     const link = this.#lookup.baseOf(call, fd);
-    if (link === undefined || this.#tree.native) return undefined;
+    if (link === undefined || this.#tree.isMounted(link)) return undefined;
     const entry = this.#context.files.byLink(link);
     if (!entry) return this.#lookup.placeOf(call.tid, link);
     const node = entry.kind === 'attr' ? entry.node : this.#openedFrom.get(entry.file);
@@ -368,7 +373,7 @@ export class PathTraps {
     const task = this.#context.processes.task(call);
     const entry = this.#context.files.byLink(link);
     if (entry) return this.#answerStat(task, to, this.#statOf(entry));
-    const place = this.#tree.native ? undefined : this.#lookup.placeOf(call.tid, link);
+    const place = this.#tree.isMounted(link) ? undefined : this.#lookup.placeOf(call.tid, link);
     if (!place) return 'continue';
     const { vfs } = this.#context.machine;
     return this.#answerStat(task, to, statOfNode(vfs, place.node, place.path));
@@ -387,7 +392,7 @@ export class PathTraps {
     const entry = this.#context.files.byLink(link);
     if (entry)
       return entry.kind === 'file' && !this.#openedFrom.has(entry.file) ? undefined : nameOf(entry);
-    if (this.#tree.native) return this.#context.isMounted(link) ? link : undefined;
+    if (this.#tree.isMounted(link)) return this.#context.isMounted(link) ? link : undefined;
     return this.#lookup.placeOf(tid, link)?.path;
   }
 

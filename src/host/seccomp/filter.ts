@@ -24,7 +24,7 @@ import {
 
 /** What differs from run to run. */
 export interface FilterOptions {
-  /** Answer all path calls ourselves; otherwise a mount namespace shows the tree and only opens are looked at. */
+  /** Answer for the whole tree ourselves; otherwise a mount namespace shows most of it. */
   readonly pathTraps: boolean;
   /** Make the program's eventfds ourselves, where pidfd_getfd is forbidden. */
   readonly eventfds: boolean;

@@ -5,7 +5,6 @@
  * not compile) and the table in docs/doors.md. A call without a row runs at full speed.
  */
 import {
-  AT_EMPTY_PATH,
   INJECTED_CALL,
   INJECTED_MMAP,
   MADV,
@@ -131,14 +130,12 @@ function row<Name extends keyof typeof NR>(
 const OURS = 'our own';
 const notInjected = pass(OURS, is(high(5), Number(INJECTED_CALL)));
 /** A call that a program makes itself with a path of ours is not trapped again. */
-const byPath = [{ ...notInjected, in: 'path-traps' }, inRuns('path-traps')] as const;
+const byPath = [notInjected, trap()] as const;
 const streamFd = trap(`descriptors ${FIRST_STREAM_FD} to ${LAST_STREAM_FD}`, {
   ...{ kind: 'range', of: low(0), first: FIRST_STREAM_FD, last: LAST_STREAM_FD },
 });
 const takesAway = (argument: number): Step =>
   trap('advices that take pages away', is(low(argument), ...Object.values(MADV)));
-const ofDescriptor = (flags: number): Step =>
-  trap('`AT_EMPTY_PATH`', anyBit(low(flags), AT_EMPTY_PATH));
 
 const ofType = (type: number): Condition => ({
   ...{ kind: 'masked', of: low(1), mask: 0xff00, value: type },
@@ -333,9 +330,8 @@ export const TRAPPED_CALLS = [
   row('getdents64', TREE, ...byPath),
   row('bind', `${TREE}: sockets`, ...byPath),
   row('connect', `${TREE}: sockets`, ...byPath),
-  // With a descriptor: it must show a character device.
-  row('newfstatat', TREE, ...byPath, ofDescriptor(3)),
-  row('statx', TREE, ...byPath, ofDescriptor(2)),
+  row('newfstatat', TREE, ...byPath),
+  row('statx', TREE, ...byPath),
   row('fstat', DEVICES, trap()),
   // What a mount does not say rightly: names behind /proc/self/fd, and that sysfs is sysfs.
   row('readlink', TREE, notInjected, trap()),

@@ -1,6 +1,6 @@
 /**
- * The simulated tree in a mount namespace: the kernel resolves every path, FUSE answers the looks, and only what FUSE
- * cannot do is trapped: opening device nodes, naming what a descriptor of ours stands for, and opening what is simulated
+ * The simulated tree in a mount namespace: the kernel resolves every path into it, and FUSE answers the looks. Answered by
+ * traps is what FUSE cannot do, opening device nodes and naming what a descriptor of ours stands for, and what is simulated
  * outside of the mounts, in /proc and /lib.
  */
 import type { Vfs } from '../../machine/files/vfs.ts';

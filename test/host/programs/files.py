@@ -1,9 +1,11 @@
 """What open, stat, access and directories say of simulated files, as Linux says it. One line an observation."""
-import errno, fcntl, os, stat, sys
+import atexit, errno, fcntl, os, shutil, stat, sys, tempfile
 
 DEVICES = '/sys/bus/pci/devices'
 DEVICE = f'{DEVICES}/0000:00:04.0'
 NEITHER = 3
+scratch = tempfile.mkdtemp(prefix='files-')
+atexit.register(shutil.rmtree, scratch, ignore_errors=True)
 
 
 def tried(call, *args, **named):
@@ -44,7 +46,7 @@ def twice():
 
 def directories():
     """Links, types and numbers of directories agree: what find(1) and ftw(3) go by."""
-    for top in ('/dev/vfio', '/sys/bus/pci', '/sys/kernel/iommu_groups', '/sys/devices/pci0000:00'):
+    for top in ('/dev/vfio', '/sys/bus/pci', '/sys/kernel/iommu_groups', '/sys/devices/pci0000:00', '/proc/bus/pci'):
         wrong = []
         for directory, _, _ in os.walk(top):
             entries = list(os.scandir(directory))
@@ -62,6 +64,20 @@ def directories():
             os.close(fd)
         print(top, wrong[:3])
     print('a file:', os.stat(f'{DEVICE}/vendor').st_nlink, os.stat('/dev/vfio/vfio').st_nlink, os.lstat(DEVICE).st_nlink)
+
+
+def unmounted():
+    """What is simulated of /proc and /lib/modules, which no mount shows: found by every call."""
+    modules = f'/lib/modules/{os.uname().release}'
+    for path in ('/proc/modules', '/proc/misc', '/proc/bus/pci/devices', '/proc/bus/pci/00/04.0', modules):
+        parent, name = path.rsplit('/', 1)
+        print(path.replace(os.uname().release, 'RELEASE'), os.path.exists(path), os.access(path, os.R_OK), name in os.listdir(parent))
+    os.chdir('/proc/bus/pci/00')
+    print('there:', os.getcwd(), os.path.exists('04.0'), os.path.exists('../../../modules'), os.path.realpath('..'))
+    print('changed:', tried(os.mkdir, '../x') in ('EACCES', 'EPERM'), tried(os.unlink, '04.0') in ('EACCES', 'EPERM'))
+    os.mkdir(f'../../../..{scratch}/made')
+    os.rename(f'{scratch}/made', f'../../../..{scratch}/moved')
+    print('and out of it:', os.listdir(scratch))
 
 
 globals()[sys.argv[1]]()
