@@ -7,7 +7,12 @@
 import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { Shortage } from '../../base/shortage.ts';
-import type { HeldPages, ProcessMemory } from '../../machine/memory/process-memory.ts';
+import type {
+  HeldPages,
+  ManyPlaces,
+  PlaceList,
+  ProcessMemory,
+} from '../../machine/memory/process-memory.ts';
 import * as libc from '../sys/libc.ts';
 import { MapsFile, type MapsLine } from '../sys/map-query.ts';
 import { NR, O_CLOEXEC, O_RDONLY, O_RDWR } from '../sys/numbers.ts';
@@ -16,12 +21,14 @@ import { randomBytesAt } from '../sys/procfs.ts';
 import type { ExactPins } from './exact-pins.ts';
 import type { MemoryMap } from './memory-map.ts';
 import { holdObject, type HostObjects } from './objects.ts';
-import { copy, NOWHERE } from './remote-memory.ts';
+import { copy, copyPlaces, NOWHERE } from './remote-memory.ts';
 import { isFilledByPrograms, slowPages } from './slow-pages.ts';
 
 /** Up to here a copy through /proc/PID/mem is the faster one. */
 const SMALL = 16384;
 const PAGE = 4096;
+/** So many copies through /proc/PID/mem cost less than one call for all and the questions before it. */
+const FEW = 2;
 /** What AT_RANDOM points to. */
 const RANDOM_BYTES = 16;
 
@@ -43,7 +50,7 @@ export interface SpaceParts {
 }
 
 /** One address space: dead after exec or the last exit, whatever its process shows then. */
-export class AddressSpace implements ProcessMemory {
+export class AddressSpace implements ProcessMemory, ManyPlaces {
   readonly maps: MapsFile;
   /** A thread that had it when it was last looked at. */
   thread: number;
@@ -99,6 +106,16 @@ export class AddressSpace implements ProcessMemory {
     const done = this.#transfer(libc.pwrite, NR.process_vm_writev, addr, from);
     if (done === from.length) return undefined;
     return refuse(EFAULT, 'the address space has nothing writable there', facts(addr, from));
+  }
+  get many(): ManyPlaces {
+    return this;
+  }
+  /** One call for all, where it is known whom to ask; what it may not do is left to read() and write(), which may do more. */
+  copy(list: PlaceList, write: boolean): number {
+    if (list.places.length <= FEW || slowPages.possible || !this.alive) return 0;
+    const user = this.#parts.user(this);
+    const nr = write ? NR.process_vm_writev : NR.process_vm_readv;
+    return user === undefined ? 0 : Math.max(0, copyPlaces(nr, user, list));
   }
   vma(index: number): MapsLine | undefined {
     return this.alive ? this.#parts.map.find(this, index) : undefined;

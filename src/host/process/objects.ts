@@ -10,7 +10,13 @@
  */
 import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
-import type { HeldPages, ObjectMemory } from '../../machine/memory/process-memory.ts';
+import type {
+  HeldPages,
+  ManyPlaces,
+  ObjectMemory,
+  PlaceList,
+} from '../../machine/memory/process-memory.ts';
+import { FileView } from '../sys/file-view.ts';
 import * as libc from '../sys/libc.ts';
 import {
   fileSystemOf,
@@ -33,24 +39,23 @@ import {
   O_RDWR,
   O_WRONLY,
 } from '../sys/numbers.ts';
-import { WritableMapping } from '../sys/writable-mapping.ts';
+import { endViews, ownView } from './object-views.ts';
 
 /** File systems whose files are memory. */
 const MEMORY_TYPES = ['tmpfs', 'devtmpfs', 'hugetlbfs'];
 /** The name of memory that stands for huge pages (huge-pages.ts). */
 export const HUGE_PREFIX = 'softiommu-huge';
 
-const mappings = new FinalizationRegistry<WritableMapping>((mapping) => mapping.end());
 const descriptors = new FinalizationRegistry<number>((fd) => libc.close(fd));
 
 /** An object of the host, by descriptors that are closed when nobody holds the object any more. */
-export class HostObject implements ObjectMemory {
+export class HostObject implements ObjectMemory, ManyPlaces {
   readonly object: string;
   readonly huge: boolean;
   readonly #fd: number;
   #writer: number | undefined;
-  /** Of an object that is sealed against writes to come. */
-  #mapping: WritableMapping | undefined;
+  /** Made when it is first needed. Of an object that is sealed against writes to come only it can be written. */
+  #view: FileView | undefined;
 
   /** `fd` is for reading. */
   constructor(object: string, fd: number, huge: boolean) {
@@ -70,19 +75,46 @@ export class HostObject implements ObjectMemory {
   /** Do our writes reach the object? Through a seal only what was mapped before it does. */
   get isWritable(): boolean {
     if (this.#writer === undefined) return false;
-    return this.#mapping !== undefined || !isSealedForWriting(this.#writer);
+    const view = this.#current;
+    return view?.isWritable === true || !isSealedForWriting(this.#writer);
   }
   /** Before it is sealed against writes to come. */
   keepWritable(): void {
-    if (!this.isWritable || this.#mapping) return;
-    this.#mapping = WritableMapping.of(this.#writer!, Number(this.size()));
-    if (this.#mapping) mappings.register(this, this.#mapping, this);
+    if (this.isWritable) this.#look(true);
   }
-  /** A mapping of ours would keep it from being sealed. */
-  unmap(): void {
-    mappings.unregister(this);
-    this.#mapping?.end();
-    this.#mapping = undefined;
+  get #current(): FileView | undefined {
+    return this.#view?.ended === true ? undefined : this.#view;
+  }
+  /** A view that shows all there is now, if one is to be had. */
+  #look(write: boolean): FileView | undefined {
+    const view = this.#current;
+    const length = Number(this.size());
+    if (view && view.length >= length && (view.isWritable || !write)) return view;
+    const made = this.#map(length, write);
+    // Sealed meanwhile, the shorter one is the only one that can be written.
+    if (!made || (view?.isWritable === true && !made.isWritable)) {
+      made?.end();
+      return view;
+    }
+    ownView(this, this.object, { view: made, before: view });
+    this.#view = made;
+    return made;
+  }
+  #map(length: number, write: boolean): FileView | undefined {
+    const writer = this.#writer;
+    const made = writer === undefined ? undefined : FileView.of(writer, length, true);
+    return made ?? (write ? undefined : FileView.of(this.#fd, length, false));
+  }
+  get many(): ManyPlaces {
+    return this;
+  }
+  /** By the view; read() and write() are the slow way, and go on where it ends. */
+  copy(list: PlaceList, write: boolean): number {
+    const view = this.#current;
+    const isFit = view && (view.isWritable || !write);
+    const moved = (isFit ? view : this.#look(write))?.copy(list, write) ?? 0;
+    if (isFit && moved < list.bytes.length) this.#look(write); // it may have grown
+    return moved;
   }
   size(): bigint {
     return lookAt(ourLink(this.#fd))?.size ?? 0n;
@@ -99,7 +131,8 @@ export class HostObject implements ObjectMemory {
     // A write would make the file longer where a store to its memory faults.
     const inside = offset + BigInt(from.length) <= this.size();
     if (inside && libc.pwrite(this.#writer, from, offset) === from.length) return undefined;
-    if (inside && this.#mapping?.write(offset, from) === true) return undefined;
+    if (inside && this.#current?.copy(onePlace(offset, from), true) === from.length)
+      return undefined;
     return refuse(EFAULT, 'the page is beyond the end of the file, or the file is sealed', {
       object,
     });
@@ -157,8 +190,9 @@ export class HostObjects {
   keepWritable(object: string): void {
     this.#known.get(object)?.deref()?.keepWritable();
   }
+  /** Before it is sealed against writing. */
   unmap(object: string): void {
-    this.#known.get(object)?.deref()?.unmap();
+    endViews(object);
   }
 
   /** Memory that is reached through the processes that map it, because no descriptor of it was to be had. */
@@ -258,6 +292,9 @@ function isObject(link: FileLink, object: string): boolean {
   const look = lookAt(link);
   return look !== undefined && look.isRegular && objectOf(look) === object;
 }
+function onePlace(offset: bigint, bytes: Uint8Array): PlaceList {
+  return { bytes, places: [Number(offset)], lengths: [bytes.length] };
+}
 function ourLink(fd: number): DescriptorLink {
   return `/proc/self/fd/${fd}`;
 }
@@ -272,6 +309,7 @@ export function holdObject(object: HostObject, firstPage: number): HeldPages {
   return {
     read: (page, offset, into) => object.read(at(page, offset), into),
     write: (page, offset, from) => object.write(at(page, offset), from),
+    many: { memory: object, base: Number(at(0, 0)) },
     release: () => undefined,
   };
 }

@@ -2,6 +2,7 @@
 import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse, type Facts } from '../../base/refuse.ts';
 import type { UserMemory } from '../../base/task.ts';
+import type { PlaceList } from '../../machine/memory/process-memory.ts';
 import { syscall } from '../sys/ffi.ts';
 import { iovec, remoteIovec } from '../sys/libc.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
@@ -33,6 +34,24 @@ function copyNow(nr: number, tid: number, addr: bigint, bytes: Uint8Array): numb
   const done = syscall(nr, tid, small ? bounceVector : iovec(bytes), 1, remote, 1, 0);
   if (small && nr === NR.process_vm_readv && done > 0) bytes.set(bounce.subarray(0, done));
   return done;
+}
+
+/** UIO_MAXIOV: more the kernel takes in no call. */
+const MOST_PLACES = 1024;
+const placeVectors = Buffer.alloc(MOST_PLACES * 16);
+const placeWords = new Uint32Array(placeVectors.buffer, placeVectors.byteOffset, MOST_PLACES * 4);
+
+/** The same for many addresses in one call, of which none may be slow: bytes from the first on, or minus an errno. */
+export function copyPlaces(nr: number, tid: number, list: PlaceList): number {
+  const { places, lengths } = list;
+  const count = Math.min(places.length, MOST_PLACES);
+  for (let n = 0; n < count; n++) {
+    placeWords[n * 4] = places[n]! >>> 0;
+    placeWords[n * 4 + 1] = places[n]! / 2 ** 32;
+    placeWords[n * 4 + 2] = lengths[n]!;
+    placeWords[n * 4 + 3] = 0;
+  }
+  return syscall(nr, tid, iovec(list.bytes), 1, placeVectors, count, 0);
 }
 
 /** What the host's kernel finds nothing at, and we do. False: neither do we. */

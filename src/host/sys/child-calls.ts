@@ -5,6 +5,7 @@
  * no call but those of the list is made in it, and we read what each of them returned.
  */
 import { addressForGood, callAt, mapCode, setPointer, syscall, type Argument } from './ffi.ts';
+import { u32, u64 } from './machine-code.ts';
 import { CLONE_VFORK, CLONE_VM, NR, SIG_SETMASK, SIGCHLD } from './numbers.ts';
 
 /** One call of the list. */
@@ -126,15 +127,4 @@ function codeFor(table: number, pid: number): Buffer {
     0x5b, //                                       pop rbx
     0xc3, //                                       ret
   ]);
-}
-
-function u32(value: number): number[] {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return [...bytes];
-}
-function u64(value: number): number[] {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt(value));
-  return [...bytes];
 }

@@ -82,6 +82,7 @@ export const NR = {
   mount: 165,
   umount2: 166,
   delete_module: 176,
+  gettid: 186,
   setxattr: 188,
   lsetxattr: 189,
   getxattr: 191,
@@ -173,6 +174,8 @@ export const MAP_PRIVATE = 2;
 export const MAP_FIXED = 0x10;
 /** mmap(2): of no file. */
 export const MAP_ANONYMOUS = 0x20;
+/** mmap(2): nothing is set aside for it. */
+export const MAP_NORESERVE = 0x4000;
 /** mmap(2): of huge pages. */
 export const MAP_HUGETLB = 0x40000;
 

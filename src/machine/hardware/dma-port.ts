@@ -3,12 +3,15 @@
  *
  * A DMA address goes granule by granule through the remapping unit above the function; runs that come out contiguous
  * move as one. Bytes before a refused granule have moved, as on a real bus.
+ *
+ * Runs wait until no more of them come, and move in one step where they lead to one memory (machine/memory/move-runs.ts).
+ * While somebody listens each is moved before the next address is translated: that is the slow way, and the test's oracle.
  */
 import { bugOn } from '../../base/bug.ts';
 import { EFAULT, isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { MemoryPiece } from '../../base/events.ts';
 import type { KernelEnv } from '../../base/kernel-env.ts';
-import type { PhysicalMemory } from '../../base/physical-memory.ts';
+import type { MemoryRun, PhysicalMemory } from '../../base/physical-memory.ts';
 import { refuse } from '../../base/refuse.ts';
 import { hex, PAGE_SIZE } from '../../base/u64.ts';
 import type { RemappingUnit } from '../../core/contract/remapping-unit.ts';
@@ -39,7 +42,24 @@ interface Transfer {
   readonly write: boolean;
   /** What has been moved, while somebody listens. */
   readonly moved: MemoryPiece[] | undefined;
+  /** Translated, and not moved yet. */
+  readonly pending: MemoryRun[];
 }
+
+/** A part of a transfer: from this byte on, so many. */
+interface Part {
+  readonly from: number;
+  readonly length: number;
+}
+/** Bytes of a transfer that are in one place, before and after translation; granules are of 2^lg2 bytes. */
+interface TranslatedRun extends Part {
+  readonly granule: number;
+  readonly toGranule: number;
+  readonly lg2: number;
+  readonly offset: number;
+}
+/** More than a list of any device model has; what waits takes memory. */
+const MOST_PENDING = 1024;
 
 /** The DMA of one function; addresses are those the device puts on the bus. */
 export class DmaPort implements DeviceDma {
@@ -83,9 +103,15 @@ export class DmaPort implements DeviceDma {
 
   #transfer(at: Target, bytes: Uint8Array, pasid: number, write: boolean): Status<'EFAULT'> {
     const { trace } = this.#bus.env;
-    const transfer: Transfer = { bytes, pasid, write, moved: trace.on ? [] : undefined };
+    const transfer: Transfer = {
+      bytes,
+      pasid,
+      write,
+      moved: trace.on ? [] : undefined,
+      pending: [],
+    };
     this.moved = 0;
-    const rc = this.#start(at, transfer);
+    const rc = this.#start(at, transfer) ?? this.#flush(transfer);
     if (transfer.moved) this.#tell(at, transfer, rc === undefined);
     return rc;
   }
@@ -98,7 +124,8 @@ export class DmaPort implements DeviceDma {
         device: this.#fn.name,
       });
     }
-    return typeof at === 'bigint' ? this.#runs(at, transfer) : this.#pieces(at, transfer);
+    if (typeof at !== 'bigint') return this.#pieces(at, transfer);
+    return this.#runs(at, { from: 0, length: transfer.bytes.length }, transfer);
   }
   #pieces(list: readonly DmaPiece[], transfer: Transfer): Status<'EFAULT'> {
     const { bytes } = transfer;
@@ -106,7 +133,7 @@ export class DmaPort implements DeviceDma {
     bugOn(total !== bytes.length, `pieces of ${total} bytes for ${bytes.length}`);
     let done = 0;
     for (const { at, length } of list) {
-      const rc = this.#runs(at, { ...transfer, bytes: bytes.subarray(done, done + length) });
+      const rc = this.#runs(at, { from: done, length }, transfer);
       if (rc) return rc;
       done += length;
     }
@@ -125,81 +152,104 @@ export class DmaPort implements DeviceDma {
     });
   }
 
-  #runs(at: bigint, transfer: Transfer): Status<'EFAULT'> {
+  #runs(at: bigint, part: Part, transfer: Transfer): Status<'EFAULT'> {
     const { unit } = this;
-    const { bytes, pasid, write, moved } = transfer;
     const lg2 = unit?.granuleLg2 ?? 12;
     const granule = Number(at >> BigInt(lg2));
     const offset = Number(at & ((1n << BigInt(lg2)) - 1n));
-    if (pasid < 0 && this.#isMessage(granule)) return this.#ownMessage(at, bytes, write);
-    if (bytes.length === 0) return undefined;
-    if (unit) return this.#translated(unit, granule, offset, transfer);
-    const rc = this.#move(granule, lg2, offset, bytes, write);
-    if (rc) return rc;
-    this.moved += bytes.length;
-    moved?.push({ iova: at, pa: at, length: bytes.length });
-    return undefined;
+    if (transfer.pasid < 0 && this.#isMessage(granule)) {
+      const { from, length } = part;
+      const bytes = transfer.bytes.subarray(from, from + length);
+      return this.#flush(transfer) ?? this.#ownMessage(at, bytes, transfer.write);
+    }
+    if (part.length === 0) return undefined;
+    if (unit) return this.#translated(unit, granule, offset, part, transfer);
+    return this.#addRun({ granule, toGranule: granule, lg2, offset, ...part }, transfer);
   }
 
   #translated(
     unit: RemappingUnit,
     firstG: number,
     firstOffset: number,
-    { bytes, pasid, write, moved }: Transfer,
+    part: Part,
+    transfer: Transfer,
   ): Status<'EFAULT'> {
+    const { pasid, write } = transfer;
     const lg2 = unit.granuleLg2;
     const size = 1 << lg2;
+    const end = part.from + part.length;
     let granule = firstG;
     let offset = firstOffset;
-    let from = 0;
-    while (from < bytes.length) {
+    let { from } = part;
+    while (from < end) {
       const first = unit.translate(this.requesterId, pasid, granule, write);
-      if (first < 0) return this.#blocked(granule, lg2, write);
-      let n = Math.min(bytes.length - from, size - offset);
+      if (first < 0) return this.#flush(transfer) ?? this.#blocked(granule, lg2, write);
+      let n = Math.min(end - from, size - offset);
       let count = 1;
       let refused = false;
-      while (from + n < bytes.length) {
+      while (from + n < end) {
         const next = unit.translate(this.requesterId, pasid, granule + count, write);
         refused = next < 0;
         if (next !== first + count) break;
-        n = Math.min(bytes.length - from, n + size);
+        n = Math.min(end - from, n + size);
         count++;
       }
-      const rc = this.#move(first, lg2, offset, bytes.subarray(from, from + n), write);
+      const run = { granule, toGranule: first, lg2, offset, from, length: n };
+      const rc = this.#addRun(run, transfer);
       if (rc) return rc;
-      this.moved += n;
-      moved?.push({
-        iova: byteAddress(granule, lg2, offset),
-        pa: byteAddress(first, lg2, offset),
-        length: n,
-      });
-      if (refused) return this.#blocked(granule + count, lg2, write);
-      from += n;
       granule += count;
+      if (refused) return this.#flush(transfer) ?? this.#blocked(granule, lg2, write);
+      from += n;
       offset = 0;
     }
     return undefined;
   }
 
-  #move(
-    granule: number,
-    lg2: number,
-    offset: number,
-    bytes: Uint8Array,
-    write: boolean,
-  ): Status<'EFAULT'> {
+  #addRun(run: TranslatedRun, transfer: Transfer): Status<'EFAULT'> {
+    const { toGranule, lg2, from, length } = run;
     const perFrame = PAGE_SIZE >> lg2;
-    const pfn = Math.floor(granule / perFrame);
-    const at = (granule % perFrame) * (1 << lg2) + offset;
+    const pfn = Math.floor(toGranule / perFrame);
+    const offset = (toGranule % perFrame) * (1 << lg2) + run.offset;
+    const { bytes, moved, pending, write } = transfer;
     // Only a message that was translated like any write comes so far.
     if (pfn >= FIRST_MESSAGE_PFN && pfn <= LAST_MESSAGE_PFN) {
-      const data = messageData(BigInt(pfn) * BigInt(PAGE_SIZE) + BigInt(at), bytes, write);
+      const rc = this.#flush(transfer);
+      if (rc) return rc;
+      const at = BigInt(pfn) * BigInt(PAGE_SIZE) + BigInt(offset);
+      const data = messageData(at, bytes.subarray(from, from + length), write);
       if (isErrno(data)) return data;
       this.#bus.controller.message(this.#fn, data);
-      return undefined;
+      this.moved += length;
+    } else {
+      pending.push({ pfn, offset, from, length });
+      if (!moved && pending.length < MOST_PENDING) return undefined;
+      const rc = this.#flush(transfer);
+      if (rc) return rc;
     }
-    const memory = this.#bus.memory;
-    return write ? memory.write(pfn, at, bytes) : memory.read(pfn, at, bytes);
+    moved?.push({
+      iova: byteAddress(run.granule, lg2, run.offset),
+      pa: byteAddress(toGranule, lg2, run.offset),
+      length,
+    });
+    return undefined;
+  }
+
+  /** Move what is pending, in its order. */
+  #flush({ pending, bytes, write, moved }: Transfer): Status<'EFAULT'> {
+    const { memory } = this.#bus;
+    for (let at = 0; at < pending.length;) {
+      const many = moved ? 0 : (memory.moveRuns?.(pending, at, bytes, write) ?? 0);
+      for (const end = at + many; at < end; at++) this.moved += pending[at]!.length;
+      const run = many === 0 ? pending[at++] : undefined;
+      const rc = run && moveRun(memory, run, bytes, write);
+      if (rc) {
+        pending.length = 0;
+        return rc;
+      }
+      this.moved += run?.length ?? 0;
+    }
+    pending.length = 0;
+    return undefined;
   }
 
   #blocked(granule: number, lg2: number, write: boolean): Status<'EFAULT'> {
@@ -226,6 +276,15 @@ export class DmaPort implements DeviceDma {
   }
 }
 
+function moveRun(
+  memory: PhysicalMemory,
+  { pfn, offset, from, length }: MemoryRun,
+  all: Uint8Array,
+  write: boolean,
+): Status<'EFAULT'> {
+  const bytes = all.subarray(from, from + length);
+  return write ? memory.write(pfn, offset, bytes) : memory.read(pfn, offset, bytes);
+}
 function byteAddress(granule: number, lg2: number, offset: number): bigint {
   return (BigInt(granule) << BigInt(lg2)) + BigInt(offset);
 }

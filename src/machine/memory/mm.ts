@@ -5,7 +5,7 @@
  * map one memfd pin the same frames.
  */
 import { EFAULT, EINVAL, ENOMEM, isErrno, type Result, type Status } from '../../base/errno.ts';
-import { refuse } from '../../base/refuse.ts';
+import { refuse, silently } from '../../base/refuse.ts';
 import { Shortage } from '../../base/shortage.ts';
 import type { Mm, PageSource, UserMemory } from '../../base/task.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
@@ -271,20 +271,26 @@ export class MachineMm implements Mm {
   /** To pages by their address: as long as they are shown there. */
   #through(delta: number): Backing {
     const memory = this.#memory;
+    const many = memory.many && { memory: memory.many, base: delta * PAGE_SIZE };
+    const isReserved = (): boolean => this.#reserve !== undefined;
     return {
       delta,
       read: (index, offset, into) => {
-        if (memory.alive) return memory.read(byteAddress(index + delta, offset), into);
+        const rc = whileAlive(memory, () => memory.read(byteAddress(index + delta, offset), into));
+        if (rc !== 'dead') return rc;
         const reserve = this.#reserve;
         return reserve ? reserve.read(index + delta, offset, into) : this.#lost(index);
       },
       write: (index, offset, from) => {
         const place = index + delta;
-        if (this.#reserve?.has(place)) {
-          const kept = this.#reserve.write(place, offset, from);
-          if (!memory.alive) return kept;
-        }
-        return memory.alive ? memory.write(byteAddress(place, offset), from) : this.#lost(index);
+        const reserve = this.#reserve?.has(place) === true ? this.#reserve : undefined;
+        const kept = reserve?.write(place, offset, from);
+        const rc = whileAlive(memory, () => memory.write(byteAddress(place, offset), from));
+        if (rc !== 'dead') return rc;
+        return reserve ? kept : this.#lost(index);
+      },
+      get many() {
+        return isReserved() ? undefined : many;
       },
       drop: () => undefined,
     };
@@ -334,6 +340,15 @@ interface OwnedRun {
   readonly ownerIndex: number;
 }
 
+/** That it is alive is asked when something is wrong, for to ask costs as much as a copy; a refusal is heard then. */
+function whileAlive(
+  memory: ProcessMemory,
+  move: () => Status<'EFAULT'>,
+): Status<'EFAULT'> | 'dead' {
+  if (!silently(move)) return undefined;
+  return memory.alive ? move() : 'dead';
+}
+
 function va(index: number): { va: string } {
   return { va: '0x' + (BigInt(index) << 12n).toString(16) };
 }
@@ -352,6 +367,7 @@ function objectBacking(memory: ObjectMemory, write: boolean): Backing {
     ...(write && {
       write: (index, offset, from) => memory.write(byteAddress(index, offset), from),
     }),
+    many: memory.many && { memory: memory.many, base: 0 },
     drop: () => undefined,
   };
 }
@@ -365,6 +381,7 @@ function heldBacking(
   return {
     read: (index, offset, into) => held.read(index - first, offset, into),
     ...(write && { write: (index, offset, from) => held.write(index - first, offset, from) }),
+    many: held.many && { ...held.many, base: held.many.base - first * PAGE_SIZE },
     drop: () => {
       if (--live === 0) held.release();
     },

@@ -15,10 +15,11 @@
 import { Bug } from '../../base/bug.ts';
 import { EFAULT, ENOMEM, isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { MmioWindow } from '../../base/file.ts';
-import type { PhysicalMemory } from '../../base/physical-memory.ts';
+import type { MemoryRun, PhysicalMemory } from '../../base/physical-memory.ts';
 import { refuse } from '../../base/refuse.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
 import { FRAME_WORDS, type Ram } from '../../pt/ram.ts';
+import { moveRuns } from './move-runs.ts';
 import {
   PinRegion,
   REGION_FRAMES,
@@ -70,6 +71,10 @@ export class MachineMemory implements PhysicalMemory {
   }
   write(pfn: number, offset: number, from: Uint8Array): Status<'EFAULT'> {
     return this.#access(pfn, offset, from, true);
+  }
+
+  moveRuns(runs: readonly MemoryRun[], first: number, bytes: Uint8Array, write: boolean): number {
+    return moveRuns({ runs, first }, bytes, write, this.#regionAt);
   }
 
   addPin(pfn: number, count: number): void {
@@ -196,6 +201,7 @@ export class MachineMemory implements PhysicalMemory {
     return this.#window(pfn)?.name;
   }
 
+  readonly #regionAt = (pfn: number): PinRegion | undefined => this.#regionOf(pfn);
   #regionOf(pfn: number): PinRegion | undefined {
     return this.#regions[Math.floor(pfn / REGION_FRAMES) - FIRST_REGION];
   }

@@ -7,6 +7,7 @@ import { Bug, bugOn } from '../../base/bug.ts';
 import { EFAULT, type Result, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
+import type { ManyPages } from './process-memory.ts';
 
 /** Frames of a region: 1 GiB. */
 export const REGION_FRAMES = 0x4_0000;
@@ -19,6 +20,8 @@ export interface Backing {
   write?(index: number, offset: number, from: Uint8Array): Status<'EFAULT'>;
   /** One page of this backing was unpinned for good, or goes another way now. */
   drop(): void;
+  /** Several of its pages in one step, where that can be done now. */
+  readonly many?: ManyPages | undefined;
   /** The bytes are those of the address space at index + delta, whatever is there: see pin-copies.ts. */
   readonly delta?: number;
 }
@@ -149,6 +152,11 @@ export class PinRegion {
     return false;
   }
 
+  /** The way to a page that can be gone together with others. */
+  many(at: number, write: boolean): ManyPages | undefined {
+    const backing = this.#backing(at);
+    return write && !backing?.write ? undefined : backing?.many;
+  }
   /** Read or write `bytes` from `done` on, as far as one way leads; the result is the bytes moved, 0 when none is pinned. */
   access(
     at: number,

@@ -32,6 +32,27 @@ export interface Vma {
   readonly io?: { readonly window: MmioWindow; readonly offset: number };
 }
 
+/** Bytes in a row, and the places they go to or come from: those of the first length, then those of the second, and so on. */
+export interface PlaceList {
+  readonly bytes: Uint8Array;
+  readonly places: readonly number[];
+  readonly lengths: readonly number[];
+}
+
+/** Memory that copies to and from many places in one step. A place is what the memory counts in: an address, an offset. */
+export interface ManyPlaces {
+  /**
+   * In order. The result is the number of bytes that have certainly moved, from the first on: with fewer than all, what comes
+   * next is to be moved by itself, which says what is the matter with it. Bytes beyond may have moved too, never of other places.
+   */
+  copy(list: PlaceList, write: boolean): number;
+}
+/** Pages that can be reached so: page n is at `base` + n * 4096. */
+export interface ManyPages {
+  readonly memory: ManyPlaces;
+  readonly base: number;
+}
+
 /** The memory of a process, by virtual address and by page index (address >> 12). */
 export interface ProcessMemory extends UserMemory {
   readonly alive: boolean;
@@ -48,6 +69,8 @@ export interface ProcessMemory extends UserMemory {
    * writes the held page. Undefined: the page is reached through the address space, which must tell MachineMm when it goes.
    */
   hold?(index: number, count: number, write: boolean): HeldPages | undefined;
+  /** Several addresses in one step. */
+  readonly many?: ManyPlaces;
   /** A pin has ended with ENOMEM for what the host has too little of. */
   short?(shortage: Shortage): void;
   /** A device wants a pinned page that ended with this address space. */
@@ -58,6 +81,8 @@ export interface ProcessMemory extends UserMemory {
 export interface HeldPages {
   read(page: number, offset: number, into: Uint8Array): Status<'EFAULT'>;
   write(page: number, offset: number, from: Uint8Array): Status<'EFAULT'>;
+  /** Several of them in one step. */
+  readonly many?: ManyPages;
   release(): void;
 }
 
@@ -70,4 +95,6 @@ export interface ObjectMemory {
   size(): bigint;
   read(offset: bigint, into: Uint8Array): Status<'EFAULT'>;
   write(offset: bigint, from: Uint8Array): Status<'EFAULT'>;
+  /** Several offsets in one step. */
+  readonly many?: ManyPlaces;
 }
