@@ -1,4 +1,4 @@
-/** For tests of device models of your own (entry `softiommu/testing`). */
+/** For tests of devices, drivers, formats and programs of your own (entry `softiommu/testing`). */
 export {
   FakePort,
   plugInto,
@@ -9,3 +9,19 @@ export {
 } from './devices/fake-port.ts';
 export { deviceCases, type DeviceSuiteOptions, type LiveBits } from './devices/device-suite.ts';
 export type { DeviceCase, DeviceRig, DeviceWorkload } from './devices/suite-rig.ts';
+export {
+  TestDriver,
+  TestIoas,
+  TestMachine,
+  testDevice,
+  type TestDevice,
+  type TestMachineOptions,
+} from './facade/test-machine.ts';
+export { matchers, type MatcherResult, type SoftIommuMatchers } from './facade/matchers.ts';
+export {
+  assertFault,
+  assertRefused,
+  type SeenRefusal,
+  type WantedFault,
+  type WantedRefusal,
+} from './facade/expectations.ts';
