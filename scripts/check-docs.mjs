@@ -1,6 +1,8 @@
 // The documents are executed: every ```ts block must run, every ```console block's commands must succeed and print what
 // stands below them, the generated pages must be fresh, and what comments and pages point at must be there.
-// A block is passed over when the line before it says <!-- not run: reason -->.
+// A block is passed over when the line before it says <!-- not run: reason -->. One below <!-- file: NAME --> is written to
+// that file, one below <!-- file: NAME: PART --> replaces that part of it, or follows the part before it on the page: so a
+// program grows. The commands of a page that has files run where these are.
 // `node scripts/check-docs.mjs docs/abi.md …` looks at these pages only. What `npx softiommu` runs is dist/: build first.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -29,11 +31,31 @@ const pages = named.length > 0 ? named : allPages;
 const problems = [];
 
 function* blocks(text) {
-  const pattern = /(?:<!-- not run: ([^\n]*) -->\n)?```(\w+)\n([\s\S]*?)```/g;
+  const pattern = /(?:<!-- (not run|file): ([^\n]*) -->\n\n?)?```(\w+)\n([\s\S]*?)```/g;
   for (const match of text.matchAll(pattern)) {
-    const line = text.slice(0, match.index).split('\n').length;
-    yield { skip: match[1], language: match[2], body: match[3], line };
+    const { index: at } = match;
+    const [, kind, said, language, body] = match;
+    const line = text.slice(0, at).split('\n').length;
+    yield { kind, said, language, body, line };
   }
+}
+
+/** Where the files of a page are. */
+function folderOf(page) {
+  return join(ROOT, '.cache/docs', page.replaceAll('/', '_').replace(/\.md$/, ''));
+}
+/** `files`: the parts of each so far, and which was the last: a new one stands behind it. */
+function writeFile(page, { said, body }, files) {
+  const folder = folderOf(page);
+  if (files.size === 0) rmSync(folder, { recursive: true, force: true });
+  const [name, part = ''] = said.split(': ');
+  const { parts, last } = files.get(name) ?? { parts: [], last: -1 };
+  const known = parts.findIndex((one) => one.part === part);
+  const at = known < 0 ? last + 1 : known;
+  parts.splice(at, known < 0 ? 0 : 1, { part, body });
+  files.set(name, { parts, last: at });
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, name), parts.map((one) => one.body).join('\n'));
 }
 
 function runTs(page, { body, line }) {
@@ -47,20 +69,24 @@ function runTs(page, { body, line }) {
   else rmSync(file);
 }
 
+/** What terminals take for colours. */
+const COLOURS = /\x1b\[[0-9;]*m/g;
+
 /**
  * `$ command`, which goes on in the next line after a `\`; the lines below it must appear in its output in that order,
  * and `…` stands for anything.
  */
-function runConsole(page, { body, line }) {
+function runConsole(page, { body, line }, files) {
+  const cwd = files.size > 0 ? folderOf(page) : ROOT;
   const parts = body.split(/^\$ /m).slice(1);
   for (const part of parts) {
     const [command, ...expected] = part.trimEnd().split(/(?<!\\)\n/);
     const out = spawnSync('bash', ['-c', command], {
       encoding: 'utf8',
-      cwd: ROOT,
+      cwd,
       timeout: 300_000,
     });
-    const printed = out.stdout + out.stderr;
+    const printed = (out.stdout + out.stderr).replace(COLOURS, '');
     if (out.status !== 0)
       problems.push(`${page}:${line}: \`${command}\` exits ${out.status}:\n${printed}`);
     let at = 0;
@@ -86,9 +112,11 @@ let ran = 0;
 for (const page of pages) {
   const text = readFileSync(page, 'utf8');
   if (GENERATED.has(page)) continue;
+  const files = new Map();
   for (const block of blocks(text)) {
-    if (block.skip || !RUN[block.language]) continue;
-    RUN[block.language](page, block);
+    if (block.kind === 'file') writeFile(page, block, files);
+    if (block.kind || !RUN[block.language]) continue;
+    RUN[block.language](page, block, files);
     ran++;
   }
 }

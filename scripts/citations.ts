@@ -80,6 +80,12 @@ export function fileNames(text: string): { readonly name: string; readonly at: n
 }
 const UPPERCASE = new Set(['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md']);
 
+/** Files that a page makes for its reader: `<!-- file: NAME -->`, `<!-- file: NAME: PART -->` (scripts/check-docs.mjs). */
+export function filesMade(markdown: string): Set<string> {
+  const found = markdown.matchAll(/^<!-- file: ([^\s:]+)(?:: [^\n]*)? -->$/gm);
+  return new Set([...found].map((match) => match[1] ?? ''));
+}
+
 /** Something in a file, as walks through the code name it: `unit/unit.ts:translate`, `pages.ts:#pin`. */
 export interface NamedInFile {
   readonly file: string;

@@ -12,6 +12,7 @@ import {
   comments,
   declares,
   fileNames,
+  filesMade,
   lineOf,
   links,
   namesInFiles,
@@ -171,4 +172,10 @@ describe('something in a file', () => {
   ])('%j: declares %s is %s', (source, name, found) => {
     expect(declares(source, name)).toBe(found);
   });
+});
+
+test('files that a page makes for its reader are there', () => {
+  const page =
+    'a\n<!-- file: a.mjs -->\n\n```js\n```\n<!-- file: b.c: the part -->\n<!-- not run: c.ts -->\n';
+  expect([...filesMade(page)]).toEqual(['a.mjs', 'b.c']);
 });

@@ -8,7 +8,8 @@ export {
   type FakeWorld,
 } from './devices/fake-port.ts';
 export { deviceCases, type DeviceSuiteOptions, type LiveBits } from './devices/device-suite.ts';
-export type { DeviceCase, DeviceRig, DeviceWorkload } from './devices/suite-rig.ts';
+export type { SuiteCase } from './base/suite-case.ts';
+export type { DeviceRig, DeviceWorkload } from './devices/suite-rig.ts';
 export {
   TestDriver,
   TestIoas,
@@ -25,3 +26,8 @@ export {
   type WantedFault,
   type WantedRefusal,
 } from './facade/expectations.ts';
+export { driverCases, type DriverMachine } from './core/driver-suite.ts';
+export { iommuCases, type IommuSuiteOptions } from './facade/iommu-suite.ts';
+export { formatCases } from './pt/format-suite.ts';
+export type { FormatCase } from './pt/format-places.ts';
+export type { Flag, Oracle, OracleLeaf } from './pt/oracle-walk.ts';

@@ -7,7 +7,7 @@ import { CTL, DMA_DESCRIPTOR, IOAT_REG, ioat } from '../../src/devices/ioat/ioat
 import { PCI_TESTS } from '../../src/devices/pci-testdev/pci-testdev.ts';
 import type { DeviceRig, DeviceWorkload } from '../../src/testing/index.ts';
 import { configureDsa, dsaDescriptor, dsaDriver } from '../../src/testing/devices/dsa-rig.ts';
-import { insistEqual } from '../../src/testing/devices/insist.ts';
+import { insistEqual } from '../../src/testing/base/insist.ts';
 import { igbWork, virtioNetWork } from './network-workloads.ts';
 import { nvmeWork, virtioBlkWork } from './storage-workloads.ts';
 import { fill, insistCopied, store } from './workload-parts.ts';

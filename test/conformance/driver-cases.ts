@@ -6,31 +6,17 @@
 import { Bug } from '../../src/base/bug.ts';
 import { KernelEnv } from '../../src/base/kernel-env.ts';
 import type { TraceEvent } from '../../src/base/events.ts';
-import type { Device } from '../../src/core/contract/device.ts';
-import type { IommuOps } from '../../src/core/contract/driver.ts';
 import { IommuCore } from '../../src/core/contract/iommu-core.ts';
-import type { RemappingUnit } from '../../src/core/contract/remapping-unit.ts';
 import { createMockDriver } from '../../src/drivers/mock/index.ts';
 import type { IntelUnitConfig } from '../../src/drivers/intel/driver/driver.ts';
 import { Ram } from '../../src/pt/ram.ts';
+import type { DriverMachine } from '../../src/testing/core/driver-suite.ts';
 import { intelRig } from '../../src/testing/drivers/intel-rig.ts';
 import { must } from '../../src/testing/base/must.ts';
 
 export interface DriverCase {
   readonly name: string;
   make(): DriverMachine;
-}
-
-export interface DriverMachine {
-  readonly core: IommuCore;
-  readonly ops: IommuOps;
-  readonly unit: RemappingUnit;
-  readonly events: TraceEvent[];
-  /** A probed device in a group of its own. */
-  device(index: number): { readonly dev: Device; readonly requesterId: number };
-  /** Why PASIDs, or stale translations, are not to be tested here; undefined: they are. */
-  readonly noPasids?: string;
-  readonly noCaches?: string;
 }
 
 function intel(name: string, config: IntelUnitConfig, noPasids?: string): DriverCase {

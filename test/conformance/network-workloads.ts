@@ -2,7 +2,7 @@
 import { IGB_REGISTERS } from '../../src/devices/igb/registers.ts';
 import { offsetsOf } from '../../src/devices/unit/registers.ts';
 import type { DeviceRig, DeviceWorkload } from '../../src/testing/index.ts';
-import { insistEqual } from '../../src/testing/devices/insist.ts';
+import { insistEqual } from '../../src/testing/base/insist.ts';
 import {
   makeAvailable,
   notify,

@@ -1,7 +1,7 @@
 /** Drivers of disks for the shared suite: what is written comes back, in more commands than their rings have places. */
 import { NVME_REG } from '../../src/devices/nvme/registers.ts';
 import type { DeviceRig, DeviceWorkload } from '../../src/testing/index.ts';
-import { insistEqual } from '../../src/testing/devices/insist.ts';
+import { insistEqual } from '../../src/testing/base/insist.ts';
 import { makeAvailable, notify, queueReach, startVirtio, usedOf } from './virtio-blind.ts';
 import {
   fill,

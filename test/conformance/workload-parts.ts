@@ -1,6 +1,6 @@
 /** What the small drivers of the shared suite have in common: memory that tells its places apart, stores, and rings. */
 import type { DeviceRig } from '../../src/testing/index.ts';
-import { insistEqual } from '../../src/testing/devices/insist.ts';
+import { insistEqual } from '../../src/testing/base/insist.ts';
 
 /** Bytes that differ from place to place. */
 export function fill({ port }: DeviceRig, at: number, length: number): void {

@@ -5,18 +5,18 @@
  * What a model does is only seen while somebody drives it: a workload is a driver of a few lines. Random register
  * programs drive it as a program does that has gone astray.
  */
+import type { SuiteCase } from '../base/suite-case.ts';
 import type { DeviceModel, DeviceType, ResetKind } from '../../devices/port.ts';
 import { powerOnValue, type RegisterSpec } from '../../devices/unit/registers.ts';
 import { plugInto } from './fake-port.ts';
 import { randomProgramCase } from './random-registers.ts';
-import { insist, insistEqual } from './insist.ts';
+import { insist, insistEqual } from '../base/insist.ts';
 import {
   barsOf,
   insistSameFuture,
   LONG_NS,
   LOOKED_AT,
   registersOf,
-  type DeviceCase,
   type DeviceWorkload,
 } from './suite-rig.ts';
 import { workloadCases } from './workload-cases.ts';
@@ -39,7 +39,7 @@ export interface LiveBits {
 
 const RESETS: readonly ResetKind[] = ['flr', 'function', 'bus'];
 /** All cases for a type. */
-export function deviceCases(type: DeviceType, options: DeviceSuiteOptions = {}): DeviceCase[] {
+export function deviceCases(type: DeviceType, options: DeviceSuiteOptions = {}): SuiteCase[] {
   return [
     { name: 'two devices are equal at power-on', run: () => equalAtPowerOn(type) },
     {

@@ -2,11 +2,13 @@
  * Random register programs: whatever a program stores, no exception, bounded work in every access and every turn, and
  * DMA only to addresses near what registers and descriptors name.
  */
+import type { SuiteCase } from '../base/suite-case.ts';
 import { withDefaults } from '../../base/options.ts';
 import type { DeviceType } from '../../devices/port.ts';
-import { insist } from './insist.ts';
+import { insist } from '../base/insist.ts';
+import { Random } from '../base/random.ts';
 import { plugInto, type FakeTransfer } from './fake-port.ts';
-import type { DeviceCase, DeviceRig } from './suite-rig.ts';
+import type { DeviceRig } from './suite-rig.ts';
 
 const MEMORY = 0x1_0000;
 const ACTIONS = 40;
@@ -18,13 +20,13 @@ const MOST_BYTES = 16 * 2 ** 20;
 const BEHIND = 16n * 2n ** 20n;
 const PAGE = 4096n;
 
-export function randomProgramCase(type: DeviceType, programs: number, seed: number): DeviceCase {
+export function randomProgramCase(type: DeviceType, programs: number, seed: number): SuiteCase {
   return {
     name: `${programs} random register programs end, and touch what they name`,
     run: () => {
       for (let n = 0; n < programs; n++) {
         try {
-          runProgram(type, new Random(seed * 65_537 + n));
+          runProgram(type, new RegisterRandom(seed * 65_537 + n));
         } catch (error) {
           throw new Error(`program ${n} of seed ${seed}`, { cause: error });
         }
@@ -33,7 +35,7 @@ export function randomProgramCase(type: DeviceType, programs: number, seed: numb
   };
 }
 
-function runProgram(type: DeviceType, random: Random): void {
+function runProgram(type: DeviceType, random: RegisterRandom): void {
   const rig = plugInto(type, {}, { memory: MEMORY });
   const words = new BigUint64Array(rig.port.memory.buffer);
   for (let n = 0; n < words.length; n++) words[n] = random.below(4) === 0 ? random.value() : 0n;
@@ -47,7 +49,12 @@ function runProgram(type: DeviceType, random: Random): void {
 }
 
 /** One thing that a program, or software behind it, does. */
-function act(type: DeviceType, { device, port }: DeviceRig, random: Random, watch: Watch): void {
+function act(
+  type: DeviceType,
+  { device, port }: DeviceRig,
+  random: RegisterRandom,
+  watch: Watch,
+): void {
   const [bar, offset] = placeOf(type, random);
   const width = [1, 2, 4, 4, 4, 8][random.below(6)]!;
   const kind = random.below(20);
@@ -69,7 +76,7 @@ function act(type: DeviceType, { device, port }: DeviceRig, random: Random, watc
   }
 }
 /** A register, mostly; else anywhere in a BAR. */
-function placeOf(type: DeviceType, random: Random): [bar: number, offset: number] {
+function placeOf(type: DeviceType, random: RegisterRandom): [bar: number, offset: number] {
   const { bars } = type.identity(withDefaults(type.options, {}));
   const spaces = type.registers ?? [];
   if (spaces.length > 0 && random.below(8) > 0) {
@@ -140,22 +147,7 @@ class Watch {
 }
 
 /** Numbers in an order that its seed decides. */
-class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed | 0 || 1;
-    for (let n = 0; n < 8; n++) this.below(2);
-  }
-  /** 0 to n - 1. */
-  below(n: number): number {
-    let x = this.#state;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.#state = x;
-    return (x >>> 0) % n;
-  }
+class RegisterRandom extends Random {
   /** Small, a bit, an address in memory, or anything. */
   value(): bigint {
     const kind = this.below(8);

@@ -2,7 +2,7 @@
 import { withDefaults } from '../../base/options.ts';
 import type { DeviceModel, DeviceOptions, DeviceType } from '../../devices/port.ts';
 import type { FakePort } from './fake-port.ts';
-import { insistEqual } from './insist.ts';
+import { insistEqual } from '../base/insist.ts';
 
 /** Registers lie at the beginning of a BAR. */
 export const LOOKED_AT = 0x100;
@@ -27,12 +27,6 @@ export interface DeviceWorkload {
   readonly steps: readonly ((rig: DeviceRig) => void)[];
   /** After the last: throws unless everything is as it should be. */
   check(rig: DeviceRig): void;
-}
-/** One thing that is to hold. */
-export interface DeviceCase {
-  readonly name: string;
-  /** Throws when it does not. */
-  run(): void;
 }
 /** Its BARs, with the options at their defaults. */
 export function barsOf(

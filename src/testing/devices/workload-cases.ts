@@ -1,14 +1,9 @@
 /** A device at work: what its driver wants is done, and whatever happens to the work leaves the device usable. */
+import type { SuiteCase } from '../base/suite-case.ts';
 import type { DeviceType, ResetKind } from '../../devices/port.ts';
-import { insist, insistEqual } from './insist.ts';
+import { insist, insistEqual } from '../base/insist.ts';
 import { plugInto } from './fake-port.ts';
-import {
-  insistSameFuture,
-  LONG_NS,
-  type DeviceCase,
-  type DeviceRig,
-  type DeviceWorkload,
-} from './suite-rig.ts';
+import { insistSameFuture, LONG_NS, type DeviceRig, type DeviceWorkload } from './suite-rig.ts';
 
 const RESETS: readonly ResetKind[] = ['flr', 'function', 'bus'];
 /** Of a workload with many transfers the first are refused one by one, and so many of the others, at equal distances. */
@@ -18,7 +13,7 @@ const MORE_REFUSED = 60;
 const SHORT_NS = 500;
 const SETTLE_NS = 1e9;
 
-export function workloadCases(type: DeviceType, workload: DeviceWorkload): DeviceCase[] {
+export function workloadCases(type: DeviceType, workload: DeviceWorkload): SuiteCase[] {
   return [
     { name: 'its work is done, in the memory it was given', run: () => isDone(type, workload) },
     { name: 'its work is done again after a reset', run: () => isDoneAgain(type, workload) },

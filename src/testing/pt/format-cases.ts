@@ -1,13 +1,5 @@
 /** The page-table configurations every format suite runs over: one row per way a driver uses a format. */
-import {
-  amdv1,
-  amdv1mock,
-  riscv64,
-  vtdss,
-  x86_64,
-  type PtConfig,
-  type PtFormat,
-} from '../../pt/index.ts';
+import { amdv1, amdv1mock, riscv64, vtdss, x86_64 } from '../../pt/index.ts';
 import {
   amdv1mockOracle,
   amdv1Oracle,
@@ -16,22 +8,9 @@ import {
   vtdssOracle,
   wideOracle,
   x86Oracle,
-  type Flag,
-  type Oracle,
 } from './format-oracle.ts';
+import type { FormatCase } from './format-places.ts';
 import { riscv64x4, wide } from './wide-format.ts';
-import { newTable, type PtRig } from './rig.ts';
-
-export interface FormatCase {
-  readonly name: string;
-  readonly format: PtFormat;
-  readonly oracle: Oracle;
-  readonly config: PtConfig;
-  /** Page sizes expected, as exponents. */
-  readonly sizes: readonly number[];
-  /** apertureLast expected, as an exponent. */
-  readonly apertureLg2: number;
-}
 
 const range = (from: number, to: number, but: readonly number[] = []) =>
   Array.from({ length: to - from + 1 }, (_, n) => from + n).filter((n) => !but.includes(n));
@@ -63,24 +42,3 @@ export const CASES: readonly FormatCase[] = [
   { name: '11 bits a level, a root of 64 KiB', format: wide, oracle: wideOracle, config: { vaLg2: 49, oaLg2: 48 }, sizes: [14, 21, 25], apertureLg2: 49 },
   { name: '11 bits a level, a longer root instead of a level', format: wide, oracle: wideOracle, config: { vaLg2: 38, oaLg2: 48 }, sizes: [14, 21, 25], apertureLg2: 38 },
 ];
-
-/** Both page tables and their RAM, or a Bug. */
-export function make(c: FormatCase, ramBytes = 1 << 24): PtRig {
-  return newTable(c.format, c.config, ramBytes);
-}
-
-export function flagsOf(c: FormatCase): ReadonlySet<Flag> {
-  const all: readonly Flag[] = ['force-coherent', 'dma-incoherent', 'memory-types'];
-  return new Set(all.filter((flag) => c.config.features?.includes(flag)));
-}
-
-export const isSigned = (c: FormatCase) => c.config.features?.includes('sign-extend') === true;
-/** Input width in use, sign bit included. */
-export const widthLg2 = (c: FormatCase) => (isSigned(c) ? c.apertureLg2 + 1 : c.apertureLg2);
-/** Last granule a 64-bit address can have. */
-export const lastAddressG = (c: FormatCase) => 2 ** (64 - c.format.granuleLg2) - 1;
-/** First granule of the upper half of a signed table. */
-export const upperStartG = (c: FormatCase) =>
-  lastAddressG(c) - 2 ** (c.apertureLg2 - c.format.granuleLg2) + 1;
-/** Last granule of the (lower half of the) table. */
-export const lastG = (c: FormatCase) => 2 ** (c.apertureLg2 - c.format.granuleLg2) - 1;

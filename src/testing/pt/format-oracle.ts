@@ -1,30 +1,11 @@
 /**
  * The page-table formats a second time, slowly: bigint words straight from formats.md 1 to 5, as the oracle of src/pt.
  *
- * Shares no code with the engine but the protection bits' names; reads the RAM as little-endian u64.
+ * Shares no code with the engine but the protection bits' names.
  */
 import { bit, mask } from '../../base/u64.ts';
+import type { Oracle, OracleLeaf } from './oracle-walk.ts';
 import { IOMMU_CACHE, IOMMU_MMIO, IOMMU_NOEXEC, IOMMU_READ, IOMMU_WRITE } from '../../pt/index.ts';
-
-export type Flag = 'force-coherent' | 'dma-incoherent' | 'memory-types';
-
-export interface OracleLeaf {
-  readonly pa: bigint;
-  readonly sizeLg2: number;
-}
-
-export interface Oracle {
-  readonly granuleLg2: number;
-  /** Index bits a level, and those the top table has besides: 9 and 0 if not said. */
-  readonly levelBits?: number;
-  readonly rootBits?: number;
-  kind(entry: bigint, level: number): 'empty' | 'table' | 'leaf';
-  tablePa(entry: bigint): bigint;
-  decode(entry: bigint, level: number): OracleLeaf;
-  /** The word of each item of a leaf. */
-  leaf(leaf: OracleLeaf, level: number, prot: number, flags: ReadonlySet<Flag>): bigint;
-  table(pa: bigint, level: number, flags: ReadonlySet<Flag>): bigint;
-}
 
 const ADDRESS = mask(51, 12);
 
@@ -163,41 +144,3 @@ export const wideOracle: Oracle = {
     (sizeLg2 === 21 ? bit(52) : 0n),
   table: (pa) => pa | bit(0) | bit(1),
 };
-
-/** The words of RAM, as hardware reads them. */
-export function readWord(bytes: Uint8Array, pa: bigint): bigint {
-  return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(Number(pa), true);
-}
-
-export interface OracleStep {
-  readonly level: number;
-  readonly entry: bigint;
-  readonly entryPa: bigint;
-}
-
-/** All entries from the top to the leaf or the hole; the output address, if there is one. */
-export function oracleWalk(
-  oracle: Oracle,
-  bytes: Uint8Array,
-  top: { pfn: number; level: number },
-  iova: bigint,
-): { steps: OracleStep[]; pa: bigint | undefined; leaf: OracleLeaf | undefined } {
-  const steps: OracleStep[] = [];
-  const bits = oracle.levelBits ?? 9;
-  let base = BigInt(top.pfn) << 12n;
-  for (let level = top.level; ; level--) {
-    const wide = level === top.level ? (oracle.rootBits ?? 0) : 0;
-    const index = (iova >> BigInt(oracle.granuleLg2 + bits * level)) & (bit(bits + wide) - 1n);
-    const entryPa = base + index * 8n;
-    const entry = readWord(bytes, entryPa);
-    steps.push({ level, entry, entryPa });
-    const kind = oracle.kind(entry, level);
-    if (kind === 'empty') return { steps, pa: undefined, leaf: undefined };
-    if (kind === 'leaf') {
-      const leaf = oracle.decode(entry, level);
-      const inside = iova & (bit(leaf.sizeLg2) - 1n);
-      return { steps, pa: leaf.pa | inside, leaf };
-    }
-    base = oracle.tablePa(entry);
-  }
-}
