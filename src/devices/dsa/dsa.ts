@@ -50,7 +50,7 @@ const OPTIONS = {
     kind: 'integer',
     default: 16,
     min: 12,
-    max: 20,
+    max: 21,
     help: 'log2 of the most bytes of one descriptor',
   },
   max_batch_shift: {

@@ -92,6 +92,7 @@ describe('nonsense', () => {
   test.for([
     ['no ring', 0],
     ['a ring of less than 128 bytes', 64],
+    ['a ring that is no multiple of 128 bytes', RING * 16 + 16],
   ] as const)('%s: the queue is idle', ([, length]) => {
     const { write, queue, ring, tick, read, port } = looped();
     write(REG.tdlen, length);

@@ -4,6 +4,7 @@ import type { Cells } from './cells.ts';
 import { QUEUE_ON } from './registers.ts';
 
 export const DESCRIPTOR = 16;
+const LENGTH_UNIT = 128;
 /** DD of a descriptor that has been written back. */
 export const DONE = 1;
 
@@ -21,15 +22,17 @@ export interface Queue {
   readonly waiting: number;
 }
 
-/** Undefined: the queue is off, or its length is none. Head and tail beyond the ring count modulo its size. */
+/** Undefined: the queue is off, or its length is none or no multiple of 128. Head and tail beyond the ring count modulo its size. */
 export function queueAt(
   cells: Cells,
   direction: keyof typeof NAMES,
   index: number,
 ): Queue | undefined {
   const [low, high, length, first, last, control] = NAMES[direction];
-  const entries = cells.get(length, index) / DESCRIPTOR;
-  if (entries === 0 || !cells.has(control, QUEUE_ON, index)) return undefined;
+  const bytes = cells.get(length, index);
+  if (bytes === 0 || bytes % LENGTH_UNIT !== 0 || !cells.has(control, QUEUE_ON, index))
+    return undefined;
+  const entries = bytes / DESCRIPTOR;
   const base = (cells.file.get(high, index) << 32n) | cells.file.get(low, index);
   const head = cells.get(first, index) % entries;
   const tail = cells.get(last, index) % entries;

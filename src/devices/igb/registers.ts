@@ -30,8 +30,8 @@ function tx(offset: number, help: string, more: More = {}): RegisterSpec {
   const also = [{ offset: 0x3800 + offset, count: 4, stride: 0x100 }];
   return many(0xe000 + offset, QUEUES, help, { stride: 0x40, also, ...more });
 }
-/** 128-byte units, up to 1 MiB. */
-const LENGTH = { writable: 0xf_ff80 };
+/** Up to 1 MiB, a multiple of 128; bits 6:4 hold what is written all the same, and such a queue is idle. */
+const LENGTH = { writable: 0xf_fff0 };
 const INDEX = { writable: 0xffff };
 
 const QUEUE_REGISTERS = {
@@ -80,6 +80,8 @@ const INTERRUPT_REGISTERS = {
   ivarMisc: rw(0x1740, 'byte 1: vector of other causes'),
 } as const satisfies RegisterTable;
 
+const ADDRESS_HIGH = { stride: 8, writable: 0x83ff_ffff };
+
 const RECEIVE_REGISTERS = {
   rctl: rw(0x0100, 'receive control'),
   psrtype: many(0x5480, 8, 'header split, no effect'),
@@ -88,9 +90,9 @@ const RECEIVE_REGISTERS = {
   rfctl: rw(0x5008, 'receive filter control, no effect'),
   mta: many(0x5200, 128, 'multicast hash table'),
   ral: many(0x5400, 16, 'station address, low half', { stride: 8 }),
-  rah: many(0x5404, 16, 'high half; 25:18 pools, 31 valid', { stride: 8 }),
+  rah: many(0x5404, 16, 'high half; 25:18 pools, 31 valid', ADDRESS_HIGH),
   ralMore: many(0x54e0, 8, 'station addresses 16 to 23, low half', { stride: 8 }),
-  rahMore: many(0x54e4, 8, 'high half', { stride: 8 }),
+  rahMore: many(0x54e4, 8, 'high half', ADDRESS_HIGH),
   vfta: many(0x5600, 128, 'VLANs that are received'),
   mrqc: rw(0x5818, 'several receive queues: how'),
   vtCtl: rw(0x581c, 'default pool'),
@@ -112,21 +114,21 @@ const CONTROL_REGISTERS = {
   mdic: rw(0x0020, 'PHY access', 0x1000_0000),
   sctl: rw(0x0024, 'SerDes, no effect'),
   fcal: rw(0x0028, 'flow control, no effect'),
-  fcah: rw(0x002c, 'flow control, no effect'),
-  fct: rw(0x0030, 'flow control, no effect'),
+  fcah: reg(0x002c, 'flow control, no effect', { writable: 0xffff }),
+  fct: reg(0x0030, 'flow control, no effect', { writable: 0xffff }),
   connsw: rw(0x0034, 'media switch, no effect'),
   vet: rw(0x0038, '15:0: EtherType of VLAN tags', 0x8100_8100),
-  fcttv: rw(0x0170, 'flow control, no effect'),
+  fcttv: reg(0x0170, 'flow control, no effect', { writable: 0xffff }),
   tctl: rw(0x0400, 'transmit control', 0xa404_00f8),
   tctlExt: rw(0x0404, 'no effect', 0x0001_0840),
-  tipg: rw(0x0410, 'no effect', 0x0060_1008),
+  tipg: reg(0x0410, 'no effect', { reset: 0x0060_1008, writable: 0x3fff_ffff }),
   ledctl: rw(0x0e00, 'no effect', 0x0706_8302),
   pba: rw(0x1000, 'no effect'),
   pbs: rw(0x1008, 'no effect'),
   eemngctl: reg(0x1010, '18, 19: configuration done', { access: 'ro', reset: 0x800c_0000 }),
   frtimer: reg(0x1048, 'microseconds', { access: 'ro' }),
   fcrtl: rw(0x2160, 'flow control, no effect'),
-  fcrth: rw(0x2168, 'flow control, no effect'),
+  fcrth: reg(0x2168, 'flow control, no effect', { writable: 0xfff0 }),
   rxpbs: rw(0x2404, 'KiB of receive buffer', 0x40),
   fcrtv: rw(0x2460, 'flow control, no effect'),
   txpbs: rw(0x3404, 'KiB of transmit buffer', 0x28),
