@@ -32,7 +32,7 @@ export interface CallContext extends TaskParts {
   traceProcess(pid: number, tid: number): boolean;
   readonly tracers: Tracers;
   /** rt_sigaction of SIGBUS, which register accesses come by. */
-  changeSigbus(call: Notification): Answer;
+  changeSigbus(call: Notification): Handled;
 }
 
 /** A result, or minus its errno. */

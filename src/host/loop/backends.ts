@@ -5,7 +5,7 @@
 import type { VectorState } from '../mmio/stopped.ts';
 import type { InstructionFault } from '../process/instruction-memory.ts';
 import type { SignalCause } from '../sys/ptrace.ts';
-import type { Injection } from '../seccomp/injection.ts';
+import type { Handled } from '../seccomp/in-thread.ts';
 import type { Answer, FdInstaller, Notification } from '../seccomp/notification.ts';
 
 /** How the system calls of programs come to us and are answered. */
@@ -48,8 +48,8 @@ export interface MmioBackend {
     thread: { readonly tid: number; readonly regs: Buffer; readonly vectors: VectorState },
     cause: SignalCause,
   ): 'done' | 'not ours' | InstructionFault;
-  /** The program says what SIGBUS means to it (rt_sigaction). */
-  changeSigbus(call: Notification, inject: () => Injection | number): Answer;
+  /** The program says what SIGBUS means to it (rt_sigaction). When it was 'answered', `answer` is told how, now or later. */
+  changeSigbus(call: Notification, answer: (handled: Handled) => void): Handled;
   /** A thread has stopped with this wait status: an access, a signal, a new thread, the end of one. */
   onStop(tid: number, status: number): void;
   /** A thread is gone. */

@@ -271,8 +271,8 @@ export class KernelLoop implements CallContext {
   traceProcess(pid: number, tid: number): boolean {
     return this.#mmio.trace(pid, tid);
   }
-  changeSigbus(call: Notification): Answer {
-    return this.#mmio.changeSigbus(call, () => this.inject(call));
+  changeSigbus(call: Notification): Handled {
+    return this.#mmio.changeSigbus(call, (handled) => this.#answerWith(call, handled));
   }
 
   inject(call: Notification): Injection | number {

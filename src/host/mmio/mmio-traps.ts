@@ -16,9 +16,11 @@ import type { MemoryAccess } from './mmio-decode.ts';
 import { LentProcesses } from './lent.ts';
 import type { VectorState } from './stopped.ts';
 import { ACTION_SIZE, SigbusKeeper } from './sigbus.ts';
+import { StopWork } from './stop-work.ts';
+import type { Stops } from './thread-call.ts';
 import { SEGV_ACCERR, SIGSEGV, type InstructionFault } from '../process/instruction-memory.ts';
-import type { Injection } from '../seccomp/injection.ts';
-import type { Answer, Notification } from '../seccomp/notification.ts';
+import type { Handled, InThread } from '../seccomp/in-thread.ts';
+import type { Notification } from '../seccomp/notification.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { EVENT } from '../sys/ptrace.ts';
 import { interruptOn } from '../sys/ffi.ts';
@@ -45,6 +47,13 @@ interface AccessingThread {
   readonly vectors: VectorState;
 }
 
+/** A thread whose instruction was not carried out; `hasCalled`: it has made calls, and is not where it stopped. */
+interface Raising {
+  readonly tid: number;
+  readonly pid: number;
+  readonly hasCalled: boolean;
+}
+
 /** The backend of register accesses that needs nothing but ptrace. */
 export class MmioTraps {
   readonly #parts: MmioParts;
@@ -52,6 +61,7 @@ export class MmioTraps {
   readonly #processes = new Map<number, number>();
   readonly #decoded = new Map<string, MemoryAccess>();
   readonly #sigbus = new SigbusKeeper();
+  readonly #work = new StopWork();
   /** Threads that are to stop where the keeper can begin, and the registers they are to have then. */
   readonly #adopting = new Map<number, Buffer | undefined>();
   /** Threads that are let go of at their next stop, and what is to be done then. */
@@ -82,14 +92,31 @@ export class MmioTraps {
     this.#adopting.set(tid, regs ?? this.#adopting.get(tid));
     ptrace.interrupt(tid);
   }
-  changeSigbus(call: Notification, inject: () => Injection | number): Answer {
-    const pid = this.#processOf(call.tid);
-    if (!this.#sigbus.knows(pid)) return 'continue';
+  changeSigbus(call: Notification, answer: (handled: Handled) => void): Handled {
+    const { tid } = call;
+    const pid = this.#processOf(tid);
+    if (!this.#traced.has(tid) || !this.#sigbus.knows(pid)) return 'continue';
     if (isActionSlow(call)) return -HOST_ERRNO.EFAULT; // its thread fills the page and makes the call again
-    const thread = inject();
-    if (typeof thread === 'number') return 'continue';
     const args = [0, 1, 2, 3].map((n) => call.arg(n));
-    return this.#sigbus.change(pid, call.tid, args, (...what) => thread.runNow(...what));
+    this.#work.inTurn({ pid, tid }, () => answer(this.#changing(pid, tid, args)));
+    return 'answered';
+  }
+  #changing(pid: number, tid: number, args: readonly bigint[]): InThread {
+    const [work, sigbus] = [this.#work, this.#sigbus];
+    work.occupy({ pid, tid });
+    return {
+      *run() {
+        try {
+          return yield* sigbus.change(pid, tid, args);
+        } finally {
+          work.over({ pid, tid });
+        }
+      },
+      otherwise: () => {
+        work.over({ pid, tid });
+        return 'continue';
+      },
+    };
   }
 
   release(tid: number, done: () => void): boolean {
@@ -129,26 +156,33 @@ export class MmioTraps {
   }
 
   onStop(tid: number, status: number): void {
+    const pid = this.#processOf(tid);
     // A new thread or child reports itself by its first stop.
-    if (!this.#traced.has(tid)) this.#sigbus.inherit(this.#processOf(tid));
+    if (!this.#traced.has(tid)) this.#sigbus.inherit(pid);
     this.#traced.add(tid);
+    this.#work.onStop({ pid, tid }, status, () => this.#stopped(tid, status));
+  }
+  *#stopped(tid: number, status: number): Stops<void> {
     const signal = (status >> 8) & 0xff;
     const event = status >>> 16;
-    if (event !== 0) this.#onEvent(tid, event, signal);
-    else if (signal === SIGBUS) this.#goOn(tid, this.#onSigbus(tid));
-    else this.#goOn(tid, signal === SIGILL ? this.#onSigill(tid) : this.#told(tid, signal));
+    if (event !== 0) yield* this.#onEvent(tid, event, signal);
+    else if (signal === SIGBUS) this.#goOn(tid, yield* this.#onSigbus(tid));
+    else if (signal === SIGILL) this.#goOn(tid, yield* this.#onSigill(tid));
+    else this.#goOn(tid, this.#told(tid, signal));
   }
   #goOn(tid: number, signal = 0): void {
     this.#sigbus.goesOn(tid, this.#processOf(tid));
+    // Asked for in the middle of work, whose stops it has been taken for.
+    if (this.#leaving.has(tid) || this.#adopting.has(tid)) ptrace.interrupt(tid);
     ptrace.resume(tid, signal);
   }
-  #onEvent(tid: number, event: number, signal: number): void {
+  *#onEvent(tid: number, event: number, signal: number): Stops<void> {
     if (event === EVENT.exec) {
-      this.#sigbus.executed(tid, this.#processOf(tid));
+      yield* this.#sigbus.executed(tid, this.#processOf(tid));
       const before = ptrace.eventMessage(tid);
       if (before !== tid) this.#forget(before); // another number, of which nothing more is heard
     }
-    if (event === EVENT.stop) this.#onInterrupt(tid, signal);
+    if (event === EVENT.stop) yield* this.#onInterrupt(tid, signal);
     else if (event === EVENT.exit || event === EVENT.exec) this.#letGo(tid);
     else {
       this.#sigbus.inherit(this.#processOf(ptrace.eventMessage(tid)), this.#processOf(tid));
@@ -156,21 +190,24 @@ export class MmioTraps {
     }
   }
   /** Or a group stop, which only we are told of by its signal, or the first stop of a thread. */
-  #onInterrupt(tid: number, signal: number): void {
+  *#onInterrupt(tid: number, signal: number): Stops<void> {
     if (this.#leaving.has(tid)) {
-      this.#sigbus.release(tid, this.#processOf(tid));
+      yield* this.#sigbus.release(tid, this.#processOf(tid));
       this.#letGo(tid);
       return;
     }
-    if (this.#adopting.has(tid)) this.#adopted(tid);
-    if (signal === SIGTRAP) this.#goOn(tid);
-    else ptrace.listen(tid);
+    if (signal !== SIGTRAP) {
+      ptrace.listen(tid); // until the group goes on, of which we are told
+      return;
+    }
+    if (this.#adopting.has(tid)) yield* this.#adopted(tid);
+    this.#goOn(tid);
   }
-  #adopted(tid: number): void {
+  *#adopted(tid: number): Stops<void> {
     const regs = this.#adopting.get(tid);
     this.#adopting.delete(tid);
     if (regs) ptrace.setRegs(tid, regs);
-    this.#sigbus.adopt(tid, this.#processOf(tid));
+    yield* this.#sigbus.adopt(tid, this.#processOf(tid));
   }
   #letGo(tid: number): void {
     ptrace.detach(tid);
@@ -178,24 +215,24 @@ export class MmioTraps {
   }
 
   /** The signal to go on with. */
-  #onSigbus(tid: number): number {
+  *#onSigbus(tid: number): Stops<number> {
     const pid = this.#processOf(tid);
     const { code, address } = ptrace.signalCause(tid);
     const isFault = code > 0;
     const outcome = isFault ? this.#accessOf(tid, pid, address) : 'not ours';
-    if (outcome === 'not ours') return this.#sigbus.deliver(tid, pid, isFault);
-    const hasCalled = this.#sigbus.restore(tid, pid);
-    return outcome === 'done' ? 0 : this.#raise(tid, pid, outcome, hasCalled);
+    if (outcome === 'not ours') return yield* this.#sigbus.deliver(tid, pid, isFault);
+    const hasCalled = yield* this.#sigbus.restore(tid, pid);
+    return outcome === 'done' ? 0 : yield* this.#raise({ tid, pid, hasCalled }, outcome);
   }
-  /** The signal of an instruction that was not carried out; `hasCalled`: the thread is not where it stopped. */
-  #raise(tid: number, pid: number, fault: InstructionFault, hasCalled: boolean): number {
-    const hasForced = this.#sigbus.force(tid, pid, fault.signal);
+  /** The signal it is to go on with. */
+  *#raise({ tid, pid, hasCalled }: Raising, fault: InstructionFault): Stops<number> {
+    const hasForced = yield* this.#sigbus.force(tid, pid, fault.signal);
     if (hasCalled || hasForced) this.#faults.set(tid, fault);
     else ptrace.setFault(tid, fault);
     return fault.signal;
   }
   /** A processor without MOVDIR64B: to registers of ours it is carried out all the same. */
-  #onSigill(tid: number): number {
+  *#onSigill(tid: number): Stops<number> {
     if (ptrace.signalCause(tid).code <= 0) return SIGILL;
     ptrace.getRegs(tid, this.#regs);
     const access = this.#decode(tid, this.#regs.readBigUInt64LE(ptrace.REGS.rip), 'quietly');
@@ -204,11 +241,12 @@ export class MmioTraps {
     const pid = this.#processOf(tid);
     const outcome = this.#accessOf(tid, pid, readRegister(this.#regs, to.at, to.width));
     if (outcome === 'not ours') return SIGILL;
-    return outcome === 'done' ? 0 : this.#raise(tid, pid, outcome, false);
+    return outcome === 'done' ? 0 : yield* this.#raise({ tid, pid, hasCalled: false }, outcome);
   }
   /** A thread that has made calls is not where its signal was delivered: it is sent anew, and told of then. */
   #told(tid: number, signal: number): number {
     const fault = this.#faults.get(tid);
+    if (signal === ptrace.SYSCALL_STOP) return 0; // of work that a shortage has ended
     if (fault?.signal !== signal) return signal;
     ptrace.setFault(tid, fault);
     this.#faults.delete(tid);
@@ -280,6 +318,7 @@ export class MmioTraps {
     this.#adopting.delete(tid);
     this.#faults.delete(tid);
     if (pid === undefined) return;
+    this.#work.forget({ pid, tid });
     this.#sigbus.forgetThread(tid, pid);
     const isLast = ![...this.#processes.values()].includes(pid);
     if (isLast && !this.#lent.has(pid)) this.#sigbus.forgetProcess(pid);

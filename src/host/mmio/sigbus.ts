@@ -19,7 +19,8 @@ import { parentOf } from '../sys/procfs.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { meaningsIn, type Meanings } from '../sys/signals.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
-import { syscallInstruction, ThreadCalls, type RemoteSyscall } from './thread-call.ts';
+import { ours, type Script } from '../seccomp/in-thread.ts';
+import { syscallInstruction, ThreadCalls, type RemoteSyscall, type Stops } from './thread-call.ts';
 
 const PAGE = 4096;
 const PROT_READ_WRITE = 3;
@@ -51,7 +52,18 @@ interface Disposition {
   readonly seen: Map<number, number>;
 }
 
-/** Keeps what SIGBUS means to the processes that are traced. Threads are stopped when they are spoken of. */
+/** A thread whose process begins to have registers. */
+interface Beginning {
+  readonly tid: number;
+  readonly pid: number;
+  readonly run: RemoteSyscall<undefined>;
+  readonly instruction: bigint;
+}
+
+/**
+ * Keeps what SIGBUS means to the processes that are traced. Threads are stopped when they are spoken of, and one at a time of
+ * each process.
+ */
 export class SigbusKeeper {
   readonly #dispositions = new Map<number, Disposition>();
   /** /proc/…/stat of threads. */
@@ -63,40 +75,39 @@ export class SigbusKeeper {
   }
 
   /** Of a process that begins to have registers, or is traced by us again. */
-  adopt(tid: number, pid: number): void {
+  *adopt(tid: number, pid: number): Stops<void> {
     const known = this.#dispositions.get(pid);
-    if (known) ThreadCalls.in(tid, known.instruction, (run) => observe(known, run, tid));
-    else this.#begin(tid, pid);
+    const instruction = known?.instruction ?? syscallInstruction(tid);
+    yield* ThreadCalls.in(tid, instruction, (run) =>
+      known ? observe(known, run, tid) : this.#begin({ tid, pid, run, instruction }),
+    );
   }
-  #begin(tid: number, pid: number): void {
-    const instruction = syscallInstruction(tid);
-    ThreadCalls.in(tid, instruction, (run) => {
-      const flags = MAP_PRIVATE | MAP_ANONYMOUS;
-      const page = run(NR.mmap, 0, PAGE, PROT_READ_WRITE, flags, -1, 0);
-      if (page < 0) return;
-      const disposition: Disposition = {
-        page: BigInt(page),
-        instruction,
-        wanted: SIG_DFL,
-        action: Buffer.alloc(ACTION_SIZE),
-        isReal: false,
-        restored: 0,
-        blocked: new Map(),
-        seen: new Map(),
-      };
-      this.#dispositions.set(pid, disposition);
-      observe(disposition, run, tid);
-    });
+  *#begin({ tid, pid, run, instruction }: Beginning): Stops<void> {
+    const flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    const page = yield* run(NR.mmap, 0, PAGE, PROT_READ_WRITE, flags, -1, 0);
+    if (page < 0) return;
+    const disposition: Disposition = {
+      page: BigInt(page),
+      instruction,
+      wanted: SIG_DFL,
+      action: Buffer.alloc(ACTION_SIZE),
+      isReal: false,
+      restored: 0,
+      blocked: new Map(),
+      seen: new Map(),
+    };
+    this.#dispositions.set(pid, disposition);
+    yield* observe(disposition, run, tid);
   }
   /** Before somebody else traces it. */
-  release(tid: number, pid: number): void {
+  *release(tid: number, pid: number): Stops<void> {
     const disposition = this.#dispositions.get(pid);
     if (!disposition || disposition.isReal) return;
     disposition.isReal = true;
     if (disposition.wanted > SIG_IGN) return;
     const action = Buffer.from(disposition.action);
     action.writeBigUInt64LE(disposition.wanted);
-    this.#setAction(tid, disposition, { signal: SIGBUS, action });
+    yield* this.#setAction(tid, disposition, { signal: SIGBUS, action });
   }
   /** A child has what its parent has. */
   inherit(pid: number, parent: number = parentOf(pid) ?? 0): void {
@@ -104,11 +115,12 @@ export class SigbusKeeper {
     if (!inherited || this.knows(pid)) return;
     this.#dispositions.set(pid, { ...inherited, blocked: new Map(), seen: new Map() });
   }
-  /** rt_sigaction of SIGBUS, made by `run` in a thread of the process. */
-  change(pid: number, tid: number, args: readonly bigint[], run: RemoteSyscall): number {
-    const disposition = this.#dispositions.get(pid)!;
+  /** rt_sigaction of SIGBUS, made by a thread of the process. */
+  *change(pid: number, tid: number, args: readonly bigint[]): Script<number> {
+    const disposition = this.#dispositions.get(pid);
+    const result = yield* ours(NR.rt_sigaction, ...args);
+    if (!disposition) return result;
     const { page, wanted } = disposition;
-    const result = run(NR.rt_sigaction, ...args);
     const memory = new RemoteMemory(tid, { isStopped: true });
     const old = Buffer.alloc(8);
     const oldAt = args[2]!;
@@ -121,44 +133,44 @@ export class SigbusKeeper {
       old.writeBigUInt64LE(wanted);
       void memory.write(oldAt, old);
     }
-    observe(disposition, run, tid);
+    yield* observe(disposition, ours, tid);
     return result;
   }
 
   /** An access has been carried out in place of the signal. True: by calls of the thread, which is elsewhere now. */
-  restore(tid: number, pid: number): boolean {
+  *restore(tid: number, pid: number): Stops<boolean> {
     const disposition = this.#dispositions.get(pid);
     if (!disposition || disposition.isReal) return false;
     const isLost = !isIn(this.#meanings(tid, pid).caught, SIGBUS);
     const isBlocked = wasBlocked(disposition, tid, isLost);
     disposition.blocked.set(tid, isBlocked);
-    if (isLost) this.#putBack(disposition, tid);
+    if (isLost) yield* this.#putBack(disposition, tid);
     if (isBlocked) ptrace.setSignalMask(tid, ptrace.signalMask(tid) | bitOf(SIGBUS));
     return isLost;
   }
-  #putBack(disposition: Disposition, tid: number): void {
-    this.#setAction(tid, disposition, { signal: SIGBUS, action: disposition.action });
+  *#putBack(disposition: Disposition, tid: number): Stops<void> {
+    yield* this.#setAction(tid, disposition, { signal: SIGBUS, action: disposition.action });
     disposition.restored++;
   }
 
   /** A SIGBUS that is the program's: what to go on with, where 0 is that it is not to hear of it, or not yet. */
-  deliver(tid: number, pid: number, isFault: boolean): number {
+  *deliver(tid: number, pid: number, isFault: boolean): Stops<number> {
     const disposition = this.#dispositions.get(pid);
     if (!disposition || disposition.isReal || disposition.wanted > SIG_IGN) return SIGBUS;
     if (!isIn(this.#meanings(tid, pid).caught, SIGBUS)) return SIGBUS; // the kernel has made it the default
     if (!isFault && disposition.wanted === SIG_IGN) return 0;
-    this.#setAction(tid, disposition, { signal: SIGBUS, action: NO_ACTION });
+    yield* this.#setAction(tid, disposition, { signal: SIGBUS, action: NO_ACTION });
     disposition.isReal = true;
     return isFault ? 0 : SIGBUS; // a fault is raised again, with all that is told of it
   }
 
   /** Another signal is to be forced on a thread, as the kernel does: blocked or ignored it ends the program. True: as above. */
-  force(tid: number, pid: number, signal: number): boolean {
+  *force(tid: number, pid: number, signal: number): Stops<boolean> {
     const mask = ptrace.signalMask(tid);
     const isBlocked = (mask & bitOf(signal)) !== 0n;
     if (!isBlocked && !isIn(this.#meanings(tid, pid).ignored, signal)) return false;
     const disposition = this.#dispositions.get(pid);
-    if (disposition) this.#setAction(tid, disposition, { signal, action: NO_ACTION });
+    if (disposition) yield* this.#setAction(tid, disposition, { signal, action: NO_ACTION });
     ptrace.setSignalMask(tid, mask & ~bitOf(signal));
     return disposition !== undefined;
   }
@@ -166,18 +178,18 @@ export class SigbusKeeper {
     tid: number,
     { instruction, page }: Disposition,
     what: { readonly signal: number; readonly action: Buffer },
-  ): void {
-    ThreadCalls.in(tid, instruction, (run) => setAction({ tid, run, at: page }, what));
+  ): Stops<void> {
+    return ThreadCalls.in(tid, instruction, (run) => setAction({ tid, run, at: page }, what));
   }
 
   /** A thread has executed another program: what was ignored still is. */
-  executed(tid: number, pid: number): void {
+  *executed(tid: number, pid: number): Stops<void> {
     const ignored = this.#dispositions.get(pid)?.wanted === SIG_IGN;
     this.forgetProcess(pid);
     if (!ignored) return;
     const action = Buffer.alloc(ACTION_SIZE);
     action.writeBigUInt64LE(SIG_IGN);
-    ThreadCalls.in(tid, syscallInstruction(tid), (run, stack) =>
+    yield* ThreadCalls.in(tid, syscallInstruction(tid), (run, stack) =>
       setAction({ tid, run, at: stack - BELOW_STACK }, { signal: SIGBUS, action }),
     );
   }
@@ -211,13 +223,17 @@ export class SigbusKeeper {
 }
 
 /** What the program has set, and a handler in the place of none. */
-function observe(disposition: Disposition, run: RemoteSyscall, tid: number): void {
+function* observe<Step>(
+  disposition: Disposition,
+  run: RemoteSyscall<Step>,
+  tid: number,
+): Generator<Step, void, number> {
   const { page } = disposition;
   const action = Buffer.alloc(ACTION_SIZE);
   const memory = new RemoteMemory(tid, { isStopped: true });
   // The page is the program's to lose: a thread that waits for it would keep us waiting.
   if (memory.isSlow(page, ACTION_SIZE, true)) return;
-  if (run(NR.rt_sigaction, SIGBUS, 0, page, MASK_SIZE) < 0) return;
+  if ((yield* run(NR.rt_sigaction, SIGBUS, 0, page, MASK_SIZE)) < 0) return;
   if (memory.read(page, action)) return;
   const wanted = action.readBigUInt64LE();
   if (wanted === page) return; // as before
@@ -226,15 +242,15 @@ function observe(disposition: Disposition, run: RemoteSyscall, tid: number): voi
   disposition.action = action;
   if (wanted > SIG_IGN) return;
   action.writeBigUInt64LE(page);
-  setAction({ tid, run, at: page }, { signal: SIGBUS, action });
+  yield* setAction({ tid, run, at: page }, { signal: SIGBUS, action });
 }
 /** `at` is room for it in the program. */
-function setAction(
-  { tid, run, at }: { readonly tid: number; readonly run: RemoteSyscall; readonly at: bigint },
+function* setAction<Step>(
+  { tid, run, at }: { tid: number; run: RemoteSyscall<Step>; at: bigint },
   { signal, action }: { readonly signal: number; readonly action: Buffer },
-): void {
+): Generator<Step, void, number> {
   if (new RemoteMemory(tid, { isStopped: true }).write(at, action)) return;
-  run(NR.rt_sigaction, signal, at, 0, MASK_SIZE);
+  yield* run(NR.rt_sigaction, signal, at, 0, MASK_SIZE);
 }
 
 /**

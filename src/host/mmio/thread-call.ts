@@ -2,10 +2,9 @@
  * System calls made by a thread that has stopped for its tracer, wherever it was: its registers are afterwards what they were.
  *
  * Every signal is blocked meanwhile, so that what comes stays in the kernel, whole and in its order. The instruction that
- * makes the calls is one of the vDSO's.
+ * makes the calls is one of the vDSO's. Nothing waits for the thread: its stops come from the loop, as all do.
  */
 import { syscall } from '../sys/ffi.ts';
-import * as libc from '../sys/libc.ts';
 import { parseMaps } from '../process/memory-map.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
@@ -21,10 +20,15 @@ const RESTARTS: ReadonlySet<bigint> = new Set([-512n, -513n, -514n]);
 const RESTARTS_OTHERWISE = -516n;
 const RESTART_SYSCALL = 219n;
 
-/** Makes a system call in a program: the result, or minus an errno. */
-export type RemoteSyscall = (nr: number, ...args: readonly (number | bigint)[]) => number;
+/** Work on a stopped thread: each yield waits for its next stop, and is given its wait status. */
+export type Stops<Result> = Generator<undefined, Result, number>;
+/** Makes a system call in a program, by whatever steps: the result, or minus an errno. */
+export type RemoteSyscall<Step> = (
+  nr: number,
+  ...args: readonly (number | bigint)[]
+) => Generator<Step, number, number>;
 
-/** A stopped thread that makes calls for us; it stays stopped until it is resumed. */
+/** A stopped thread that makes calls for us; it is stopped again when they are over. */
 export class ThreadCalls {
   readonly #tid: number;
   readonly #instruction: bigint;
@@ -35,13 +39,14 @@ export class ThreadCalls {
   #alive = true;
 
   /** `instruction` is syscallInstruction() of the thread's program. Of a thread that dies a result is minus ESRCH. */
-  static in(
+  static *in(
     tid: number,
     instruction: bigint,
-    calls: (run: RemoteSyscall, stack: bigint) => void,
-  ): void {
+    calls: (run: RemoteSyscall<undefined>, stack: bigint) => Stops<void>,
+  ): Stops<void> {
     const thread = new ThreadCalls(tid, instruction);
-    calls(thread.#run, thread.#saved.readBigUInt64LE(REGS.rsp));
+    const run: RemoteSyscall<undefined> = (nr, ...args) => thread.#run(nr, args);
+    yield* calls(run, thread.#saved.readBigUInt64LE(REGS.rsp));
     thread.#end();
   }
   private constructor(tid: number, instruction: bigint) {
@@ -52,28 +57,26 @@ export class ThreadCalls {
     ptrace.setSignalMask(tid, ALL_SIGNALS);
   }
 
-  readonly #run: RemoteSyscall = (nr, ...args) => {
+  *#run(nr: number, args: readonly (number | bigint)[]): Stops<number> {
     if (this.#instruction === 0n) return -HOST_ERRNO.EFAULT;
     const before = ptrace.registersForCall(this.#saved, this.#instruction, nr, marked(args));
     const regs = Buffer.from(before);
     ptrace.setRegs(this.#tid, before);
     const after = this.#instruction + BigInt(SYSCALL.length);
     for (let passed = 0; passed < 2;) {
-      if (!this.#toSyscallStop()) return -HOST_ERRNO.ESRCH;
+      if (!(yield* this.#toSyscallStop())) return -HOST_ERRNO.ESRCH;
       ptrace.getRegs(this.#tid, regs);
       // At the end of the call it was in, which has left its result in our registers.
       if (regs.readBigUInt64LE(REGS.rip) !== after) ptrace.setRegs(this.#tid, before);
       else passed++;
     }
     return Number(regs.readBigInt64LE(REGS.rax));
-  };
-  #toSyscallStop(): boolean {
+  }
+  *#toSyscallStop(): Stops<boolean> {
     while (this.#alive) {
       ptrace.untilSyscall(this.#tid);
-      const status = libc.waitFor(this.#tid)?.status;
-      this.#alive = status !== undefined && ptrace.isStopped(status);
-      if (!this.#alive) return false;
-      const [signal, event] = [(status! >> 8) & 0xff, status! >>> 16];
+      const status = yield;
+      const [signal, event] = [(status >> 8) & 0xff, status >>> 16];
       if (signal === SYSCALL_STOP) return true;
       if (event === EVENT.exit) this.#alive = false;
       else if (event === 0) this.#stops.push(signal);
