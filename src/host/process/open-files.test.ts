@@ -53,6 +53,16 @@ test('a release that lacks something is told, and the closes that came with it a
   short.closeAll();
 });
 
+test('files of another run are not ours, though they were made in the same order', () => {
+  const other = new OpenFiles(() => undefined);
+  const [mine, theirs] = [files, other].map(
+    (run) => opened(run.create(new OpenFile('/dev/test', {}, {}))).entry.link,
+  );
+  expect(files.byLink(mine!)).toBeDefined();
+  expect([files.byLink(theirs!), other.byLink(mine!)]).toEqual([undefined, undefined]);
+  other.closeAll();
+});
+
 describe('a device file', () => {
   test('a device file can be neither read nor written nor made longer', () => {
     const { fd } = create({});

@@ -6,6 +6,7 @@
  * file has no bytes and is sealed against getting any. A read or write that is not trapped is EINVAL or EPERM, never a
  * success. An event queue is a pipe instead, so that poll(2) and epoll work natively on it.
  */
+import { randomUUID } from 'node:crypto';
 import type { MmioWindow, OpenFile } from '../../base/file.ts';
 import { Shortage } from '../../base/shortage.ts';
 import type { AttrNode } from '../../machine/files/nodes.ts';
@@ -70,6 +71,8 @@ export class OpenFiles {
   /** Mappings of memory shared with programs that were alive at the last look. */
   readonly #mappings = new Set<SharedMapping>();
   readonly #released: (entry: OpenEntry) => void;
+  /** Of the names of our files. Programs of other runs have files of ours too, and theirs are others. */
+  readonly #prefix = `softiommu:${randomUUID().slice(0, 8)}:`;
   #seq = 0;
   #hasRegisters = false;
 
@@ -119,7 +122,7 @@ export class OpenFiles {
     name: string,
     page: number,
   ): { window: MmioWindow; offset: number } | undefined => {
-    const entry = name.startsWith('/memfd:softiommu:') ? this.#byLink.get(name) : undefined;
+    const entry = name.startsWith(`/memfd:${this.#prefix}`) ? this.#byLink.get(name) : undefined;
     if (entry?.kind !== 'file') return undefined;
     const found = entry.windows.find((map) => page >= map.firstPage && page < map.endPage);
     return found && { window: found.window, offset: found.start + (page - found.firstPage) * 4096 };
@@ -194,7 +197,7 @@ export class OpenFiles {
   /** The first descriptor of a memfd is closed before the watch is set: its close must not be taken for the program's. */
   #memfd(access: number, how: { seals: number; content?: Uint8Array }): Made | number {
     const first = libc.memfdCreate(
-      `softiommu:${++this.#seq}`,
+      `${this.#prefix}${++this.#seq}`,
       libc.MFD_CLOEXEC | libc.MFD_ALLOW_SEALING,
     );
     if (first < 0) return first;
