@@ -1,4 +1,5 @@
-// A guest of QEMU without KVM: Debian's kernel, and a first process that is one shell script of busybox.
+// A guest of QEMU without KVM: Debian's kernel with the modules it needs, and a first process that is one shell script.
+// Nothing is installed: kernel and modules are unpacked into the cache, programs are copied from the system.
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -6,9 +7,10 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { CACHE, UserError } from './debian.mjs';
 
 export const GUEST_PACKAGES = {
@@ -16,60 +18,107 @@ export const GUEST_PACKAGES = {
   seabios: 'its firmware',
   'busybox-static': 'its programs',
   cpio: 'packs them',
-  e2fsprogs: 'makes and checks its file system',
+  kmod: 'knows which modules a module needs',
 };
-const IMAGE = 'linux-image-cloud-amd64';
+/** The cloud image has no igb, ioatdma and idxd. */
+const IMAGE = 'linux-image-amd64';
+const QUIET = 'console=ttyS0 panic=-1 quiet loglevel=4';
+/** A busy host is late with the timer interrupts that the kernel counts, and a panic is what it makes of that. */
+const PATIENT = 'no_timer_check';
 
-/** The newest kernel of the system's own suite, unpacked into the cache and not installed. */
+const home = join(CACHE, 'guest-kernel');
+const modulesHome = join(home, 'lib/modules');
+
+/** The newest kernel of the system's own suite: { image, version }. Fetched once. */
 export function guestKernel() {
-  const home = join(CACHE, 'guest');
   const boot = join(home, 'boot');
-  const kernel = () =>
+  const image = () =>
     existsSync(boot) && readdirSync(boot).find((name) => name.startsWith('vmlinuz'));
-  if (!kernel()) {
-    mkdirSync(home, { recursive: true });
-    const depends = execFileSync('apt-cache', ['depends', IMAGE], { encoding: 'utf8' });
-    const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
-    if (!name) throw new UserError(`apt-cache knows no ${IMAGE}: apt-get update`);
-    execFileSync('apt-get', ['-qq', '-o', 'APT::Sandbox::User=', 'download', name], { cwd: home });
-    const file = readdirSync(home).find((entry) => entry.startsWith(name));
-    execFileSync('dpkg', ['-x', file, '.'], { cwd: home });
-  }
-  return join(boot, kernel());
+  if (!image()) fetchKernel();
+  return { image: join(boot, image()), version: readdirSync(modulesHome)[0] };
+}
+function fetchKernel() {
+  rmSync(home, { recursive: true, force: true });
+  mkdirSync(home, { recursive: true });
+  const depends = execFileSync('apt-cache', ['depends', IMAGE], { encoding: 'utf8' });
+  const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
+  if (!name) throw new UserError(`apt-cache knows no ${IMAGE}: apt-get update`);
+  console.log(`… fetching ${name} (about 70 MB, once)`);
+  const got = spawnSync('apt-get', ['-qq', '-o', 'APT::Sandbox::User=', 'download', name], {
+    cwd: home,
+    encoding: 'utf8',
+  });
+  const file = readdirSync(home).find((entry) => entry.startsWith(name));
+  if (!file) throw new UserError(`apt-get download ${name}: ${got.stderr.trim()}`);
+  execFileSync('dpkg', ['-x', file, '.'], { cwd: home });
+  rmSync(join(home, file));
+  execFileSync('/sbin/depmod', ['-b', home, readdirSync(modulesHome)[0]]);
 }
 
-/** An initial RAM disk whose first process runs these lines, and then switches the machine off. */
-export function guestInitrd(file, lines) {
+/** What every script may use: `await COMMAND…` tries it again and again, for two minutes. */
+const PREAMBLE = [
+  '#!/bin/busybox sh',
+  '/bin/busybox --install -s /bin',
+  'mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev',
+  'await() {',
+  '  n=0; until "$@"; do',
+  '    sleep 0.5; n=$((n+1)); [ $n -lt 240 ] || { echo "guest: error: never $*"; return 1; }',
+  '  done',
+  '}',
+];
+
+/**
+ * An initial RAM disk whose first process loads `modules`, runs `lines`, and then switches the machine off. `programs` of
+ * the system are copied with their libraries.
+ */
+export function guestInitrd(file, { modules = [], programs = [], lines }) {
+  const { version } = guestKernel();
   const root = `${file}.root`;
-  for (const name of ['bin', 'dev', 'proc', 'sys', 'mnt'])
+  for (const name of ['bin', 'dev', 'lib/modules', 'mnt', 'proc', 'sys', 'tmp'])
     mkdirSync(join(root, name), { recursive: true });
   copyFileSync('/usr/bin/busybox', join(root, 'bin/busybox'));
-  const script = [
-    '#!/bin/busybox sh',
-    '/bin/busybox --install -s /bin',
-    'mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev',
-    ...lines,
-    'poweroff -f',
-    '',
-  ].join('\n');
-  writeFileSync(join(root, 'init'), script);
-  chmodSync(join(root, 'init'), 0o755);
-  const { status } = spawnSync(
-    'sh',
-    ['-c', `cd "$0" && find . | cpio -o -H newc | gzip > "$1"`, root, file],
-    {
-      stdio: ['ignore', 'ignore', 'ignore'],
-    },
+  for (const program of programs) copyProgram(program, root);
+  const files = [...new Set(modules.flatMap((name) => moduleFiles(name, version)))];
+  for (const path of files) copyFileSync(path, join(root, 'lib/modules', basename(path)));
+  const load = files.map(
+    (path) =>
+      `insmod /lib/modules/${basename(path)} || echo guest: error: no module ${basename(path)}`,
   );
-  if (status !== 0) throw new UserError('the RAM disk of the guest could not be packed');
+  const script = [...PREAMBLE, ...load, ...lines, 'poweroff -f', ''];
+  writeFileSync(join(root, 'init'), script.join('\n'));
+  chmodSync(join(root, 'init'), 0o755);
+  const pack = 'cd "$0" && find . | cpio -o -H newc | gzip -1 > "$1"';
+  const packed = spawnSync('sh', ['-c', pack, root, file], { encoding: 'utf8' });
+  rmSync(root, { recursive: true });
+  if (packed.status !== 0) throw new UserError(`the RAM disk of the guest: ${packed.stderr}`);
+}
+/** The files of a module and of those it needs, in the order they are loaded. */
+function moduleFiles(name, version) {
+  const args = ['-d', home, '-S', version, '--show-depends', name];
+  const out = spawnSync('/sbin/modprobe', args, { encoding: 'utf8' });
+  if (out.status !== 0) throw new UserError(out.stderr.trim());
+  return out.stdout
+    .split('\n')
+    .filter((line) => line.startsWith('insmod '))
+    .map((line) => line.split(' ')[1]);
+}
+function copyProgram(program, root) {
+  copyFileSync(program, join(root, 'bin', basename(program)));
+  const { stdout } = spawnSync('ldd', [program], { encoding: 'utf8' });
+  for (const [library] of stdout.matchAll(/\/\S+/g)) {
+    mkdirSync(join(root, dirname(library)), { recursive: true });
+    copyFileSync(library, join(root, library));
+  }
 }
 
-/** QEMU's command line for such a guest with these functions of the machine of the run. */
-export function guestCommand(kernel, initrd, functions) {
+/** QEMU's arguments for such a guest; `devices` are those of -device, `append` more words for the kernel. */
+export function guestCommand({ initrd, devices, append = '', machine = '', cpu = '', more = [] }) {
   return [
-    ...['qemu-system-x86_64', '-machine', 'q35,accel=tcg', '-cpu', 'max', '-m', '256'],
-    ...['-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
-    ...['-kernel', kernel, '-initrd', initrd, '-append', 'console=ttyS0 panic=-1'],
-    ...functions.flatMap((at) => ['-device', `vfio-pci,host=${at}`]),
+    ...['qemu-system-x86_64', '-machine', `q35,accel=tcg${machine}`, '-cpu', `max${cpu}`],
+    ...['-m', '192', '-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio'],
+    ...['-kernel', guestKernel().image, '-initrd', initrd],
+    ...['-append', `${QUIET} ${PATIENT} ${append}`.trim()],
+    ...devices.flatMap((device) => ['-device', device]),
+    ...more,
   ];
 }
