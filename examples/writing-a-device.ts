@@ -1,6 +1,6 @@
 /**
- * A device model of our own: it adds up bytes of memory by DMA and interrupts when it is done.
- * docs/writing-a-device.md goes through it part by part. Run: npx tsx examples/writing-a-device.ts
+ * A device model of our own, in the library: it adds up bytes of memory by DMA and interrupts when it is done, by a message
+ * or by its pin. docs/writing-a-device.md says how one is written, step by step. Run: npx tsx examples/writing-a-device.ts
  *
  * NOT IMPLEMENTED: a second sum while one is running is ignored.
  */
@@ -20,7 +20,7 @@ import {
 } from 'softiommu/devices';
 import { runIfMain, type Print } from './run.ts';
 
-/** 1. Registers of BAR 0. Writing `length` starts a sum; `status` is BUSY, then DONE or FAILED. */
+/** Registers of BAR 0. Writing `length` starts a sum; `status` is BUSY, then DONE or FAILED. */
 const REGISTERS = {
   address: { offset: 0x00, width: 8, access: 'rw', help: 'where the bytes are' },
   length: { offset: 0x08, width: 4, access: 'rw', help: 'how many; starts the sum' },
@@ -30,7 +30,7 @@ const REGISTERS = {
 const REG = offsetsOf(REGISTERS);
 const STATUS = { idle: 0n, busy: 1n, done: 2n, failed: 3n } as const;
 
-/** 2. What the configuration space says: it is made from this. */
+/** What the configuration space says: it is made from this. */
 const IDENTITY: PciIdentity = {
   vendor: 0x1234,
   device: 0xadd0,
@@ -50,7 +50,7 @@ interface AdderState {
   readonly pin: boolean;
 }
 
-/** 3. The model: registers, and work that takes time. It sees its port and nothing else. */
+/** The model: registers, and work that takes time. It sees its port and nothing else. */
 class Adder implements DeviceModel {
   readonly #port: DevicePort;
   readonly #nsPerByte: number;
@@ -98,7 +98,7 @@ class Adder implements DeviceModel {
     this.#registers.set('status', STATUS.busy);
     this.#work.restart(Number(length) * this.#nsPerByte);
   }
-  /** 4. DMA through whatever IOMMU is above: EFAULT is an answer, not an exception. */
+  /** DMA through whatever IOMMU is above: EFAULT is an answer, not an exception. */
   #finish(): void {
     const bytes = new Uint8Array(Number(this.#registers.get('length')));
     const { dma, irq } = this.#port;
@@ -115,7 +115,7 @@ class Adder implements DeviceModel {
   }
 }
 
-/** 5. Its type: the name and the options a machine description may use. */
+/** Its type: the name and the options a machine description may use. */
 export const adder: DeviceType = {
   type: 'adder',
   summary: 'adds up bytes by DMA',
@@ -124,7 +124,7 @@ export const adder: DeviceType = {
   create: (port, options) => new Adder(port, Number(options['ns_per_byte'])),
 };
 
-/** 6. A machine with one, driven as its driver would. */
+/** A machine with one, driven as its driver would. */
 export function main(print: Print): void {
   const machine = new Machine(
     { devices: [{ type: 'adder', at: '0000:00:06.0', options: { ns_per_byte: 5 } }] },

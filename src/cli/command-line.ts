@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandUnknownOpts>>> = {
   topology: async () => (await import('./commands/topology.ts')).topologyCommand(),
   'test-attach': async () => (await import('./commands/test-attach.ts')).testAttachCommand(),
   header: async () => (await import('./commands/header.ts')).headerCommand(),
+  new: async () => (await import('./commands/new.ts')).newCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
 };
 

@@ -10,7 +10,7 @@ const REPEATABLE = ['device', 'iommu', 'block', 'plugin'];
 
 /** Give a command its messages for mistakes in the command line, and the status it ends with then. */
 export function withUsage<C extends CommandUnknownOpts>(command: C, status = STATUS_FAILED): C {
-  const name = command.name() === 'softiommu' ? 'softiommu' : `softiommu ${command.name()}`;
+  const name = () => namesOf(command).join(' ');
   command
     .configureOutput({
       writeOut: (text) => {
@@ -20,15 +20,20 @@ export function withUsage<C extends CommandUnknownOpts>(command: C, status = STA
         writeAll(STDERR, text);
       },
       outputError: (text, write) => {
-        write(text.replace(/^error: /, 'softiommu: '));
+        write(`${text.replace(/^error: /, 'softiommu: ')}(${name()} --help shows what there is)\n`);
       },
     })
-    .showHelpAfterError(`(${name} --help shows what there is)`)
     .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : status));
   for (const option of command.options) {
     if (!REPEATABLE.includes(option.name())) onlyOnce(command, option.name(), option.flags);
   }
   return command;
+}
+
+/** What is written to reach it: softiommu, new, device. */
+function namesOf(command: CommandUnknownOpts): string[] {
+  if (command.parent) return [...namesOf(command.parent), command.name()];
+  return command.name() === 'softiommu' ? ['softiommu'] : ['softiommu', command.name()];
 }
 
 /** The last of two would hold, and nobody could tell from the command line that the first one is void. */

@@ -11,6 +11,11 @@ const CODE = folderAbove(dirname(here), `cli/main.${ENDING}`);
 /** The folder with package.json. */
 export const PACKAGE = folderAbove(dirname(here), 'package.json');
 
+/** A file or folder that comes with the package, by its name there. */
+export function packageFile(name: string): string {
+  return join(folderAbove(dirname(here), name), name);
+}
+
 /** Sources run through the loader they were started with. */
 export const IS_SOURCE = ENDING === 'ts';
 
