@@ -4,16 +4,12 @@
  * Elements go in ascending order, those that the mask chooses, and each takes its bit of the mask with it: a fault leaves what
  * came before it done, and the instruction goes on from there when it is run again.
  */
-import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
 import type { Emulated, Stopped } from './stopped.ts';
 import type { InstructionFault } from '../process/instruction-memory.ts';
 import { effectiveAddress, type EffectiveAddress } from './effective-address.ts';
+import { iced } from './iced.ts';
 import { componentOffset, sharedMemory } from './native-code.ts';
-
-// cast: createRequire knows no types
-const iced = createRequire(import.meta.url)('iced-x86') as typeof Iced;
-const { MemorySizeExt, Mnemonic, OpKind, Register, RegisterExt } = iced;
 
 /** Of an XSAVE area: SSE registers, and which components are not as at the start. */
 const SSE = 160;
@@ -46,25 +42,28 @@ export interface GatherAccess {
 
 /** Undefined: none that is carried out. */
 export function gatherForm(instruction: Iced.Instruction): GatherForm | undefined {
-  const isPrefetch = /pf\d/.test(Mnemonic[instruction.mnemonic]);
-  const hasShortAddress = RegisterExt.size(instruction.memoryBase) === 4;
+  const isPrefetch = /pf\d/.test(iced.Mnemonic[instruction.mnemonic]);
+  const hasShortAddress = iced.RegisterExt.size(instruction.memoryBase) === 4;
   if (!instruction.isVsib || isPrefetch || hasShortAddress) return undefined;
-  const stores = instruction.op0Kind === OpKind.Memory;
+  const stores = instruction.op0Kind === iced.OpKind.Memory;
   const data = instruction.opRegister(stores ? 1 : 0);
-  const byMask = instruction.opMask !== Register.None;
+  const byMask = instruction.opMask !== iced.Register.None;
   if (!byMask && instruction.opCount < 3) return undefined;
-  const element = MemorySizeExt.size(instruction.memorySize);
+  const element = iced.MemorySizeExt.size(instruction.memorySize);
   const indexWidth = instruction.isVsib64 ? 8 : 4;
   const index = instruction.memoryIndex;
   return {
     ...{ stores, element, indexWidth },
-    data: RegisterExt.number(data),
-    index: RegisterExt.number(index),
+    data: iced.RegisterExt.number(data),
+    index: iced.RegisterExt.number(index),
     scale: BigInt(instruction.memoryIndexScale),
-    count: Math.min(RegisterExt.size(data) / element, RegisterExt.size(index) / indexWidth),
+    count: Math.min(
+      iced.RegisterExt.size(data) / element,
+      iced.RegisterExt.size(index) / indexWidth,
+    ),
     mask: byMask
-      ? { by: 'opmask', register: instruction.opMask - Register.K0 }
-      : { by: 'sign', register: RegisterExt.number(instruction.opRegister(2)) },
+      ? { by: 'opmask', register: instruction.opMask - iced.Register.K0 }
+      : { by: 'sign', register: iced.RegisterExt.number(instruction.opRegister(2)) },
   };
 }
 

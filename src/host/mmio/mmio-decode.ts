@@ -4,18 +4,14 @@
  * Decoding is iced-x86's. Plain moves are operations of ours, as are the few with two memory operands; all others are run by
  * the processor (native-form.ts).
  */
-import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
 import type { EffectiveAddress } from './effective-address.ts';
 import { gatherForm, type GatherForm } from './gather.ts';
+import { iced } from './iced.ts';
 import { nativeForm } from './native-form.ts';
 import type { NativeForm } from './native-form.ts';
 import { generalRegister } from './registers.ts';
 import { REGS } from '../sys/ptrace.ts';
-
-// cast: createRequire knows no types
-const iced = createRequire(import.meta.url)('iced-x86') as typeof Iced;
-const { Decoder, Mnemonic, OpKind, Register, MemorySizeExt, RegisterExt } = iced;
 
 /** How an instruction is carried out. */
 export type Operation =
@@ -57,26 +53,30 @@ export interface MemoryAccess {
   readonly text: string;
 }
 
-const M = Mnemonic;
-const OPERATIONS = new Map<number, Operation>([
-  [M.Mov, 'move'],
-  [M.Movdir64b, 'move-64-bytes'],
-  [M.Movdiri, 'move'],
-  [M.Movnti, 'move'],
-  [M.Movsx, 'move-sign'],
-  [M.Movsxd, 'move-sign'],
-  [M.Movzx, 'move-zero'],
-  [M.Pop, 'pop'],
-  [M.Push, 'push'],
-  ...[M.Cldemote, M.Clflush, M.Clflushopt, M.Clwb, M.Prefetchw].map(
-    (mnemonic) => [mnemonic, 'nothing'] as const,
-  ),
-  ...[M.Cmpsb, M.Cmpsw, M.Cmpsd, M.Cmpsq].map((mnemonic) => [mnemonic, 'string-compare'] as const),
-  ...[M.Lodsb, M.Lodsw, M.Lodsd, M.Lodsq].map((mnemonic) => [mnemonic, 'string-load'] as const),
-  ...[M.Movsb, M.Movsw, M.Movsd, M.Movsq].map((mnemonic) => [mnemonic, 'string-move'] as const),
-  ...[M.Scasb, M.Scasw, M.Scasd, M.Scasq].map((mnemonic) => [mnemonic, 'string-scan'] as const),
-  ...[M.Stosb, M.Stosw, M.Stosd, M.Stosq].map((mnemonic) => [mnemonic, 'string-store'] as const),
-]);
+const OPERATIONS: Readonly<Partial<Record<keyof typeof Iced.Mnemonic, Operation>>> = {
+  Mov: 'move',
+  Movdir64b: 'move-64-bytes',
+  Movdiri: 'move',
+  Movnti: 'move',
+  Movsx: 'move-sign',
+  Movsxd: 'move-sign',
+  Movzx: 'move-zero',
+  Pop: 'pop',
+  Push: 'push',
+  ...all('nothing', ['Cldemote', 'Clflush', 'Clflushopt', 'Clwb', 'Prefetchw']),
+  ...all('string-compare', ['Cmpsb', 'Cmpsw', 'Cmpsd', 'Cmpsq']),
+  ...all('string-load', ['Lodsb', 'Lodsw', 'Lodsd', 'Lodsq']),
+  ...all('string-move', ['Movsb', 'Movsw', 'Movsd', 'Movsq']),
+  ...all('string-scan', ['Scasb', 'Scasw', 'Scasd', 'Scasq']),
+  ...all('string-store', ['Stosb', 'Stosw', 'Stosd', 'Stosq']),
+};
+function all<Name extends string>(
+  operation: Operation,
+  names: readonly Name[],
+): Partial<Record<Name, Operation>> {
+  // cast: fromEntries knows no names
+  return Object.fromEntries(names.map((name) => [name, operation])) as Record<Name, Operation>;
+}
 /** Their names are also those of vector moves and of segment registers'. */
 const STRINGS: ReadonlySet<Operation> = new Set([
   ...(['string-compare', 'string-load', 'string-move', 'string-scan', 'string-store'] as const),
@@ -84,7 +84,7 @@ const STRINGS: ReadonlySet<Operation> = new Set([
 
 /** The access of the instruction that begins the bytes; undefined when it is none we can carry out. */
 export function decodeAccess(code: Uint8Array): MemoryAccess | undefined {
-  const decoder = new Decoder(64, code, 0);
+  const decoder = new iced.Decoder(64, code, 0);
   const instruction = decoder.decode();
   try {
     return instruction.isInvalid ? undefined : accessOf(instruction, code);
@@ -98,11 +98,11 @@ function accessOf(instruction: Iced.Instruction, code: Uint8Array): MemoryAccess
   const operation = operationOf(instruction);
   const bytes = Buffer.from(code.subarray(0, instruction.length)).toString('hex');
   const access = {
-    width: MemorySizeExt.size(instruction.memorySize),
+    width: iced.MemorySizeExt.size(instruction.memorySize),
     length: instruction.length,
     repeat: repeatOf(instruction, operation),
     place: placeOf(instruction),
-    text: `${M[instruction.mnemonic]} (${bytes})`,
+    text: `${nameOf(instruction)} (${bytes})`,
   };
   if (operation === 'gather') {
     const gather = gatherForm(instruction);
@@ -118,7 +118,7 @@ function accessOf(instruction: Iced.Instruction, code: Uint8Array): MemoryAccess
 }
 
 function operationOf(instruction: Iced.Instruction): Operation {
-  const operation = OPERATIONS.get(instruction.mnemonic) ?? 'native';
+  const operation = OPERATIONS[nameOf(instruction)] ?? 'native';
   if (instruction.isVsib) return 'gather';
   if (STRINGS.has(operation) && !instruction.isStringInstruction) return 'native';
   return operation;
@@ -132,34 +132,42 @@ function repeatOf(instruction: Iced.Instruction, operation: Operation): MemoryAc
 
 function operandOf(instruction: Iced.Instruction, index: number): Operand | undefined {
   const kind = instruction.opKind(index);
-  if (kind === OpKind.Register) {
+  if (kind === iced.OpKind.Register) {
     const register = generalRegister(instruction.opRegister(index));
     return register && { kind: 'register', ...register };
   }
-  if (kind === OpKind.Memory || kind === OpKind.MemorySegRSI || kind === OpKind.MemoryESRDI) {
+  if (
+    kind === iced.OpKind.Memory ||
+    kind === iced.OpKind.MemorySegRSI ||
+    kind === iced.OpKind.MemoryESRDI
+  ) {
     return { kind: 'memory' };
   }
-  const isImmediate = kind >= OpKind.Immediate8 && kind <= OpKind.Immediate32to64;
+  const isImmediate = kind >= iced.OpKind.Immediate8 && kind <= iced.OpKind.Immediate32to64;
   return isImmediate ? { kind: 'immediate', value: instruction.immediate(index) } : undefined;
 }
 
 function placeOf(instruction: Iced.Instruction): EffectiveAddress {
   const { memoryBase, memoryIndex, memorySegment } = instruction;
-  const isToRdi = instruction.op0Kind === OpKind.MemorySegRDI;
-  const isRipRelative = memoryBase === Register.RIP || memoryBase === Register.EIP;
+  const isToRdi = instruction.op0Kind === iced.OpKind.MemorySegRDI;
+  const isRipRelative = memoryBase === iced.Register.RIP || memoryBase === iced.Register.EIP;
   const at = (register: Iced.Register): number => generalRegister(register)?.at ?? -1;
-  const size = RegisterExt.size(memoryBase || memoryIndex);
+  const size = iced.RegisterExt.size(memoryBase || memoryIndex);
   return {
     base: isToRdi ? REGS.rdi : at(memoryBase),
     index: at(memoryIndex),
     scale: BigInt(instruction.memoryIndexScale),
     displacement: instruction.memoryDisplacement,
-    segment: SEGMENTS.get(memorySegment) ?? -1,
+    segment: segmentBase(memorySegment),
     isRipRelative,
     isShort: size === 4,
   };
 }
-const SEGMENTS = new Map<number, number>([
-  [Register.FS, REGS.fsBase],
-  [Register.GS, REGS.gsBase],
-]);
+function segmentBase(register: Iced.Register): number {
+  if (register === iced.Register.FS) return REGS.fsBase;
+  return register === iced.Register.GS ? REGS.gsBase : -1;
+}
+function nameOf({ mnemonic }: Iced.Instruction): keyof typeof Iced.Mnemonic {
+  // cast: an enum's names are strings to the checker
+  return iced.Mnemonic[mnemonic] as keyof typeof Iced.Mnemonic;
+}

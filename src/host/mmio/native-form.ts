@@ -6,14 +6,9 @@
  * jump, use the stack, load segment or control registers, or be undefined.
  */
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
+import { iced } from './iced.ts';
 import { generalRegister } from './registers.ts';
-
-// cast: createRequire knows no types
-const iced = createRequire(import.meta.url)('iced-x86') as typeof Iced;
-const { CpuidFeature, Encoder, FlowControl, InstructionInfoFactory, Mnemonic, OpAccess } = iced;
-const { MemorySizeExt, OpKind, Register, RegisterExt } = iced;
 
 /** Which parts of the operand an instruction touches. */
 export interface MaskForm {
@@ -106,15 +101,7 @@ const ONLY_STORES = /mov|extr|compress/i;
 /** Vector operands are 64 bytes at most. */
 const MAX_OPERAND = 64;
 /** Of the first eight, because the high bytes of registers do not go with the others. */
-const BASES = [
-  Register.RBX,
-  Register.RSI,
-  Register.RDI,
-  Register.RBP,
-  Register.RCX,
-  Register.RDX,
-  Register.RAX,
-];
+const BASES = ['RBX', 'RSI', 'RDI', 'RBP', 'RCX', 'RDX', 'RAX'] as const;
 const DIVIDES = new Map<string, 'signed' | 'unsigned'>([
   ['Div', 'unsigned'],
   ['Idiv', 'signed'],
@@ -131,15 +118,15 @@ function has(feature: string): boolean {
 
 /** Undefined: not one of those. The instruction is changed. */
 export function nativeForm(instruction: Iced.Instruction): NativeForm | undefined {
-  const name = Mnemonic[instruction.mnemonic];
+  const name = iced.Mnemonic[instruction.mnemonic];
   if (!isPermitted(instruction, name)) return undefined;
   const operand = memoryOperand(instruction);
   if (operand < 0) return undefined;
   const parts = partsOf(instruction, name, operand);
-  const isImplicit = instruction.opKind(operand) === OpKind.MemorySegRDI;
-  rebase(instruction, isImplicit ? Register.RDI : Register.R15); // R15 is none of the bases
+  const isImplicit = instruction.opKind(operand) === iced.OpKind.MemorySegRDI;
+  rebase(instruction, isImplicit ? iced.Register.RDI : iced.Register.R15); // R15 is none of the bases
   const used = usage(instruction);
-  const base = isImplicit ? Register.RDI : BASES.find((register) => !used.general.has(register));
+  const base = isImplicit ? iced.Register.RDI : freeBase(used);
   const at = base && generalRegister(base)?.at;
   if (base === undefined || at === undefined || used.forbidden) return undefined;
   rebase(instruction, base);
@@ -150,6 +137,9 @@ export function nativeForm(instruction: Iced.Instruction): NativeForm | undefine
     ...stateOf(used, name, operand),
     ...parts,
   };
+}
+function freeBase({ general }: Usage): Iced.Register | undefined {
+  return BASES.map((name) => iced.Register[name]).find((register) => !general.has(register));
 }
 function stateOf(
   { vectors, x87 }: Usage,
@@ -177,10 +167,10 @@ function partsOf(
 }
 
 function memoryOperand(instruction: Iced.Instruction): number {
-  const size = MemorySizeExt.size(instruction.memorySize);
+  const size = iced.MemorySizeExt.size(instruction.memorySize);
   if (size === 0 || size > MAX_OPERAND) return -1;
   const isMemory = (kind: Iced.OpKind): boolean =>
-    kind === OpKind.Memory || kind === OpKind.MemorySegRDI;
+    kind === iced.OpKind.Memory || kind === iced.OpKind.MemorySegRDI;
   const kinds = Array.from({ length: instruction.opCount }, (_, n) => instruction.opKind(n));
   return kinds.findIndex(isMemory);
 }
@@ -188,10 +178,10 @@ function memoryOperand(instruction: Iced.Instruction): number {
 function isPermitted(instruction: Iced.Instruction, name: string): boolean {
   if (instruction.isVsib || instruction.isStackInstruction || instruction.isPrivileged)
     return false;
-  if (instruction.flowControl !== FlowControl.Next || EXCLUDED.test(name)) return false;
+  if (instruction.flowControl !== iced.FlowControl.Next || EXCLUDED.test(name)) return false;
   if (instruction.hasRepPrefix || instruction.hasRepnePrefix) return false;
   if (INTEGER.test(name)) return true;
-  return [...instruction.cpuidFeatures()].every((feature) => has(CpuidFeature[feature] ?? ''));
+  return [...instruction.cpuidFeatures()].every((feature) => has(iced.CpuidFeature[feature] ?? ''));
 }
 
 interface Usage {
@@ -203,45 +193,45 @@ interface Usage {
   readonly access: { readonly reads: boolean; readonly writes: boolean };
 }
 function usage(instruction: Iced.Instruction): Usage {
-  const factory = new InstructionInfoFactory();
+  const factory = new iced.InstructionInfoFactory();
   const info = factory.info(instruction);
   // cast: the declarations say any[], the documentation says these
   const registers = (info.usedRegisters() as Iced.UsedRegister[]).map((used) => used.register);
   // cast: as above
-  const memory = (info.usedMemory() as Iced.UsedMemory[])[0]?.access ?? OpAccess.None;
+  const memory = (info.usedMemory() as Iced.UsedMemory[])[0]?.access ?? iced.OpAccess.None;
   info.free();
   factory.free();
-  const features = [...instruction.cpuidFeatures()].map((feature) => CpuidFeature[feature]);
-  const general = registers.filter((register) => RegisterExt.isGPR(register));
+  const features = [...instruction.cpuidFeatures()].map((feature) => iced.CpuidFeature[feature]);
+  const general = registers.filter((register) => iced.RegisterExt.isGPR(register));
   const isVector = (register: Iced.Register): boolean =>
-    RegisterExt.isVectorRegister(register) || RegisterExt.isK(register);
+    iced.RegisterExt.isVectorRegister(register) || iced.RegisterExt.isK(register);
   return {
-    general: new Set(general.map((register) => RegisterExt.fullRegister(register))),
+    general: new Set(general.map((register) => iced.RegisterExt.fullRegister(register))),
     vectors: registers.some(isVector),
-    x87: features.includes('FPU') || registers.some((register) => RegisterExt.isMM(register)),
-    forbidden: memory === OpAccess.None || registers.some(isForbidden),
+    x87: features.includes('FPU') || registers.some((register) => iced.RegisterExt.isMM(register)),
+    forbidden: memory === iced.OpAccess.None || registers.some(isForbidden),
     access: {
-      reads: memory !== OpAccess.Write && memory !== OpAccess.CondWrite,
-      writes: memory !== OpAccess.Read && memory !== OpAccess.CondRead,
+      reads: memory !== iced.OpAccess.Write && memory !== iced.OpAccess.CondWrite,
+      writes: memory !== iced.OpAccess.Read && memory !== iced.OpAccess.CondRead,
     },
   };
 }
 function isForbidden(register: Iced.Register): boolean {
-  if (RegisterExt.isSegmentRegister(register)) return true;
-  return RegisterExt.fullRegister(register) === Register.RSP;
+  if (iced.RegisterExt.isSegmentRegister(register)) return true;
+  return iced.RegisterExt.fullRegister(register) === iced.Register.RSP;
 }
 
 /** The segment goes in any case. */
 function rebase(instruction: Iced.Instruction, base: Iced.Register): void {
   instruction.memoryBase = base;
-  instruction.memoryIndex = Register.None;
+  instruction.memoryIndex = iced.Register.None;
   instruction.memoryIndexScale = 1;
   instruction.memoryDisplacement = 0n;
   instruction.memoryDisplSize = 0;
-  instruction.segmentPrefix = Register.None;
+  instruction.segmentPrefix = iced.Register.None;
 }
 function encode(instruction: Iced.Instruction): Uint8Array {
-  const encoder = new Encoder(64);
+  const encoder = new iced.Encoder(64);
   try {
     encoder.encode(instruction, 0n);
     return encoder.takeBuffer();
@@ -255,25 +245,25 @@ function maskOf(
   name: string,
   operand: number,
 ): MaskForm | undefined {
-  const size = MemorySizeExt.size(instruction.memorySize);
+  const size = iced.MemorySizeExt.size(instruction.memorySize);
   if (BY_SIGN.test(name)) {
-    const index = RegisterExt.number(instruction.opRegister(BY_BYTE.test(name) ? 2 : 1));
-    const element = BY_BYTE.test(name) ? 1 : MemorySizeExt.elementSize(instruction.memorySize);
+    const index = iced.RegisterExt.number(instruction.opRegister(BY_BYTE.test(name) ? 2 : 1));
+    const element = BY_BYTE.test(name) ? 1 : iced.MemorySizeExt.elementSize(instruction.memorySize);
     return { by: 'sign', index, element, count: size / element, packed: false };
   }
   const packed = PACKED.test(name);
-  const isMasked = instruction.opMask !== Register.None;
+  const isMasked = instruction.opMask !== iced.Register.None;
   if (!isMasked || (operand !== 0 && !packed && !ELEMENTWISE_LOAD.test(name))) return undefined;
-  const element = MemorySizeExt.elementSize(instruction.memorySize);
+  const element = iced.MemorySizeExt.elementSize(instruction.memorySize);
   return {
     by: 'opmask',
-    index: instruction.opMask - Register.K0,
+    index: instruction.opMask - iced.Register.K0,
     element,
     count: size / element,
     packed,
   };
 }
 function bitOf(instruction: Iced.Instruction, name: string): NativeForm['bit'] {
-  if (!BIT.test(name) || instruction.opKind(1) !== OpKind.Register) return undefined;
+  if (!BIT.test(name) || instruction.opKind(1) !== iced.OpKind.Register) return undefined;
   return generalRegister(instruction.opRegister(1));
 }
