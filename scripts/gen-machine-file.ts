@@ -136,6 +136,8 @@ const TABLES: Readonly<Record<string, () => string>> = {
   },
   blocks: () =>
     keyTable(propertiesOf(propertiesOf(schema)['blocks']?.additionalProperties as JsonSchema)),
+  wires: () =>
+    keyTable(propertiesOf(propertiesOf(schema)['wires']?.additionalProperties as JsonSchema)),
   bridges: () => BRIDGE_TYPES.map((type) => `\`${type}\``).join(', '),
   releases: () => RELEASES.map((release) => `\`'${release}'\``).join(', '),
   drivers: () =>

@@ -1,9 +1,9 @@
 import { writeFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { topologyText } from './commands/topology.ts';
-import { resolveMachine, type MachineChoice } from './machine-file.ts';
+import { resolveMachine, resolveSource, type MachineChoice } from './machine-file.ts';
 import { UserMistake } from './user-mistake.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'test-of-softiommu-'));
@@ -188,6 +188,33 @@ test('the topology shows groups, drivers and why a group is not viable', () => {
 
 test('the topology of a machine without devices says so', () => {
   expect(topologyText({ machine: file('devices: []\n') })).toMatch(/^dmar0: .*\n\nno devices\n$/);
+});
+
+test('names of files are relative to what says them: the machine file, or of a flag the current directory', () => {
+  const machine = file('blocks: { d0: { file: a.raw } }\nwires: { lan: { listen: a.sock } }\n');
+  const source = resolveSource({ machine, block: ['d1,file=b.raw'], wire: ['wan,listen=b.sock'] });
+  const of = (...path: string[]): string => source.folder(path);
+  expect([of('blocks', 'd0'), of('wires', 'lan')]).toEqual([dirname(machine), dirname(machine)]);
+  expect([of('blocks', 'd1', 'file'), of('wires', 'wan', 'listen')]).toEqual(['.', '.']);
+  expect(resolveSource({ block: ['d1,file=b.raw'] }).folder(['blocks', 'd1'])).toBe('.');
+});
+
+test.for<[MachineChoice, string]>([
+  [{ wire: ['lan,tap=tap0', 'lan,listen=x'] }, "--wire lan,listen=x: 'lan' is there a second time"],
+  [
+    { wire: ['lan,listen=x,form=frames'] },
+    "--wire (number 1): wires.lan.form: 'frames' is not allowed; allowed: stream, packets",
+  ],
+  [
+    { wire: ['lan,file=x'] },
+    "unknown key 'file'; allowed: tap, listen, connect, datagram, to, form",
+  ],
+  [
+    { wire: ['lan,tap=tap0'], device: ['igb,wire=wan'] },
+    "no wire 'wan' is given to the machine; given: sink, self, unplugged, lan",
+  ],
+])('a wire that cannot be is refused, %j: %s', ([choice, message]) => {
+  expect(() => resolveMachine(choice)).toThrow(message);
 });
 
 describe('flags that add storage', () => {

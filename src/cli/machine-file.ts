@@ -1,9 +1,10 @@
 /**
- * From what a person writes to a machine description: a YAML file, a preset, and the flags --device and --iommu.
+ * From what a person writes to a machine description: a YAML file, a preset, and the flags that add to it.
  *
  * Every mistake is reported with its place (file and line, or flag) and what would be allowed.
  */
 import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type MachineDescription, type MachineInput } from '../machine/description/description.ts';
 import { parseDescription } from '../machine/description/description-check.ts';
 import { valueAt, type Problem } from '../machine/description/shape-problems.ts';
@@ -13,7 +14,7 @@ import { KNOWN_TYPES, Machine } from '../machine/machine.ts';
 import { PRESETS } from '../machine/description/presets.ts';
 import type { KnownNames } from '../plugin/shape.ts';
 import { complain } from './output.ts';
-import { blockFlags, deviceFlags, iommuFlag } from './machine-flags.ts';
+import { blockFlags, deviceFlags, iommuFlag, wireFlags } from './machine-flags.ts';
 import { parseYaml, problemsText, readUserFile, type Places } from './user-file.ts';
 import { UserMistake } from './user-mistake.ts';
 
@@ -27,6 +28,8 @@ export interface MachineChoice {
   readonly iommu?: readonly string[] | undefined;
   /** 'disk0,file=a.raw,mode=read-only'; added to the machine's. */
   readonly block?: readonly string[] | undefined;
+  /** 'lan,tap=tap0'; added to the machine's. */
+  readonly wire?: readonly string[] | undefined;
   /** Files of plugins. */
   readonly plugin?: readonly string[] | undefined;
 }
@@ -37,25 +40,35 @@ export const KNOWN: KnownNames = { ...KNOWN_TYPES, presets: PRESETS };
 /** The description only, unchecked against hardware. Throws UserMistake. */
 export function describeMachine(choice: MachineChoice, known: KnownNames): Source {
   const source = readSource(choice.machine ?? 'preset:default', known);
+  const { input } = source;
   const iommus = (choice.iommu ?? []).map((text) => iommuFlag(text, known));
   const blocks = blockFlags(choice.block ?? []);
-  const { input } = source;
+  const wires = wireFlags(choice.wire ?? []);
+  const devices = deviceFlags(choice.device ?? [], valueAt(input, ['devices']), known);
+  const isAdded = [iommus, blocks, wires, devices].some((entries) => entries.length > 0);
   // What is no machine at all is refused as it stands in the file.
   const isKeys = typeof input === 'object' && !Array.isArray(input);
-  const devices = deviceFlags(choice.device ?? [], valueAt(input, ['devices']), known);
-  if (!isKeys || devices.length + iommus.length + blocks.length === 0) return source;
+  if (!isKeys || !isAdded) return source;
   const own = Array.isArray(input.devices) ? input.devices : [];
+  const named = { blocks, wires };
+  const added: MachineInput = {
+    devices: [...own, ...devices],
+    iommus,
+    blocks: { ...input.blocks, ...Object.fromEntries(blocks) },
+    wires: { ...input.wires, ...Object.fromEntries(wires) },
+  };
+  const flagged = Object.entries({ devices, iommus, ...named }).filter(([, own]) => own.length > 0);
   return {
+    // What no flag speaks of stays as it was written.
     input: {
       ...input,
-      ...(devices.length > 0 && { devices: [...own, ...devices] }),
-      ...(iommus.length > 0 && { iommus }),
-      ...(blocks.length > 0 && { blocks: { ...input.blocks, ...Object.fromEntries(blocks) } }),
+      ...Object.fromEntries(flagged.map(([key]) => [key, valueAt(added, [key])])),
     },
     place: (path) =>
       flagPlace(path, own.length, iommus.length > 0) ??
-      blockPlace(path, blocks) ??
+      namedPlace(path, named) ??
       source.place(path),
+    folder: (path) => (namedPlace(path, named) === undefined ? source.folder(path) : '.'),
   };
 }
 
@@ -70,14 +83,14 @@ export function resolveMachine(choice: MachineChoice, known?: KnownNames): Machi
 export function resolveSource(
   choice: MachineChoice,
   known: KnownNames = KNOWN,
-): Places & { machine: MachineDescription } {
+): Omit<Source, 'input'> & { machine: MachineDescription } {
   const source = describeMachine(choice, known);
   const checked = parseDescription(source.input, known);
   if ('problems' in checked) throw new UserMistake(problemsText(checked.problems, source));
   const { description: machine } = checked;
   const note = versionNote(machine.kernel);
   if (note !== undefined) complain(note);
-  return { machine, place: (path) => source.place(path) };
+  return { machine, place: (path) => source.place(path), folder: (path) => source.folder(path) };
 }
 
 /** Build the machine. Throws as resolveMachine. */
@@ -98,6 +111,8 @@ export async function namesWith(plugins: readonly string[] = []): Promise<KnownN
 /** A machine as a person wrote it, and where each key of it stands. */
 export interface Source extends Places {
   readonly input: MachineInput;
+  /** The directory that names of files under a key are relative to: a machine file's own, or of flags the current one. */
+  readonly folder: (path: Problem['path']) => string;
 }
 
 function flagPlace(
@@ -115,12 +130,16 @@ function flagPlace(
   return undefined;
 }
 
-function blockPlace(
+type NamedFlags = readonly (readonly [name: string, entry: object])[];
+
+function namedPlace(
   [list, name]: Problem['path'],
-  blocks: readonly (readonly [name: string, block: object])[],
+  { blocks, wires }: { readonly blocks: NamedFlags; readonly wires: NamedFlags },
 ): string | undefined {
-  const n = list === 'blocks' ? blocks.findIndex(([own]) => own === name) : -1;
-  return n < 0 ? undefined : `--block (number ${n + 1})`;
+  const [flag, entries] = list === 'wires' ? ['--wire', wires] : ['--block', blocks];
+  const isNamed = list === 'wires' || list === 'blocks';
+  const n = isNamed ? entries.findIndex(([own]) => own === name) : -1;
+  return n < 0 ? undefined : `${flag} (number ${n + 1})`;
 }
 
 function readSource(name: string, { presets }: KnownNames): Source {
@@ -130,7 +149,7 @@ function readSource(name: string, { presets }: KnownNames): Source {
       const names = Object.keys(presets).sort().join(', ');
       throw new UserMistake(`there is no ${printable(name)}; presets: ${names}`);
     }
-    return { input: presets[key]!.machine, place: () => name };
+    return { input: presets[key]!.machine, place: () => name, folder: () => '.' };
   }
   if (Object.hasOwn(presets, name) && !existsSync(name)) {
     throw new UserMistake(`there is no machine file ${name}; the preset is preset:${name}`);
@@ -142,5 +161,8 @@ function readSource(name: string, { presets }: KnownNames): Source {
 export function parseMachineText(text: string, name: string): Source {
   const file = parseYaml(text, name);
   // cast: Machine.create checks what it is given
-  return { input: file.value as MachineInput, place: (path) => file.place(path) };
+  const input = file.value as MachineInput;
+  // What is read through a descriptor stands nowhere.
+  const folder = /^\/(?:dev|proc)\//.test(name) ? '.' : dirname(name);
+  return { input, place: (path) => file.place(path), folder: () => folder };
 }

@@ -1,8 +1,9 @@
-/** What the flags --device, --iommu and --block say, as entries of a machine file. Mistakes are UserMistakes. */
+/** What the flags --device, --iommu, --block and --wire say, as entries of a machine file. Mistakes are UserMistakes. */
 import type { Option, OptionTable } from '../base/options.ts';
 import { BLOCK_KEYS, type BlockDescription } from '../machine/description/blocks.ts';
 import type { HardwareTypes } from '../machine/description/entries.ts';
 import type { IommuDescription, MachineInput } from '../machine/description/description.ts';
+import { WIRE_KEYS, type WireDescription } from '../machine/description/wires.ts';
 import { valueAt } from '../machine/description/shape-problems.ts';
 import { given, printable } from '../machine/description/wording.ts';
 import { UserMistake } from './user-mistake.ts';
@@ -24,7 +25,11 @@ export function deviceFlags(
 }
 /** Name and description of each. */
 export function blockFlags(texts: readonly string[]): [string, BlockDescription][] {
-  return texts.map(blockFlag);
+  return namedFlags('--block', texts, BLOCK_KEYS);
+}
+/** Name and description of each. */
+export function wireFlags(texts: readonly string[]): [string, WireDescription][] {
+  return namedFlags('--wire', texts, WIRE_KEYS);
 }
 
 /** `taken`: addresses that other devices have. */
@@ -75,19 +80,29 @@ function addressesIn(devices: unknown): string[] {
   });
 }
 
-function blockFlag(text: string, n: number, all: readonly string[]): [string, BlockDescription] {
-  const { head: name, pairs } = splitFlag('--block', text);
-  knownKeys('--block', text, pairs, BLOCK_KEYS);
-  if (all.slice(0, n).some((other) => other.split(',')[0] === name)) {
-    throw new UserMistake(`--block ${printable(text)}: ${given(name)} is there a second time`);
-  }
-  const sizes: readonly string[] = ['memory', 'size'];
-  const values = [...pairs].map(([key, value]) => [
-    key,
-    sizes.includes(key) ? scalar(value) : value,
-  ]);
-  // cast: parseDescription checks what it is given
-  return [name, Object.fromEntries(values) as BlockDescription];
+/** Keys whose value may be a number; of others it is text, whatever it looks like. */
+const SIZES: readonly string[] = ['memory', 'size'];
+
+/** 'NAME,KEY=VALUE…', each name once; the values are checked with the description. */
+function namedFlags(
+  flag: string,
+  texts: readonly string[],
+  keys: readonly string[],
+): [string, object][] {
+  const names = new Set<string>();
+  return texts.map((text) => {
+    const { head: name, pairs } = splitFlag(flag, text);
+    knownKeys(flag, text, pairs, keys);
+    if (names.has(name)) {
+      throw new UserMistake(`${flag} ${printable(text)}: ${given(name)} is there a second time`);
+    }
+    names.add(name);
+    const values = [...pairs].map(([key, value]) => [
+      key,
+      SIZES.includes(key) ? scalar(value) : value,
+    ]);
+    return [name, Object.fromEntries(values) as object]; // cast: of the pairs above
+  });
 }
 
 /** 'intel,width=39' */

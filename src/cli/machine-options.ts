@@ -26,6 +26,12 @@ export const blockOption = () =>
     '--block <spec>',
     'add storage: NAME,memory=SIZE or NAME,file=PATH[,mode=MODE][,size=SIZE]; may be repeated',
   ).argParser(collect);
+/** `--wire`, any number of times: ways out of the machine for a device that names one. */
+export const wireOption = () =>
+  new Option(
+    '--wire <spec>',
+    'add a wire to the host: NAME,tap=INTERFACE or NAME,listen=FILE or NAME,connect=FILE or NAME,datagram=FILE,to=FILE; may be repeated',
+  ).argParser(collect);
 /** `--plugin`, any number of times: types and presets of the user's own. */
 export const pluginOption = () =>
   new Option(

@@ -11,6 +11,7 @@ export interface RunFlags {
   readonly device?: string[];
   readonly iommu?: string[];
   readonly block?: string[];
+  readonly wire?: string[];
   readonly plugin?: string[];
   readonly trace?: string | true;
   readonly selftest?: true;
@@ -23,9 +24,10 @@ export interface RunFlags {
 
 /** The plan of a run. Rejects with a message for people when the machine or an option cannot be. */
 export async function planRun(argv: readonly string[], flags: RunFlags): Promise<RunPlan> {
-  const { machine, blockFiles } = await machineOf(flags);
+  const { machine, blockFiles, wireEnds } = await machineOf(flags);
   return {
     blockFiles,
+    wireEnds,
     plugins: flags.plugin ?? [],
     argv,
     machine: flags.selftest ? withSelftest(machine) : machine,
@@ -44,21 +46,36 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
   };
 }
 
+type OpenedMachine = Pick<RunPlan, 'machine' | 'blockFiles' | 'wireEnds'>;
+
 /** Readers of machine files and checkers of what they say are loaded for a run that says something. */
-async function machineOf(choice: MachineChoice): Promise<Pick<RunPlan, 'machine' | 'blockFiles'>> {
-  const { machine: file, device = [], iommu = [], block = [], plugin = [] } = choice;
-  const saysNothing = device.length + iommu.length + block.length + plugin.length === 0;
-  if (file === undefined && saysNothing) return { machine: DEFAULT_MACHINE, blockFiles: [] };
+async function machineOf(choice: MachineChoice): Promise<OpenedMachine> {
+  const { machine: file, device = [], iommu = [], block = [], wire = [], plugin = [] } = choice;
+  const said = device.length + iommu.length + block.length + wire.length + plugin.length;
+  if (file === undefined && said === 0) {
+    return { machine: DEFAULT_MACHINE, blockFiles: [], wireEnds: [] };
+  }
   const { namesWith, resolveSource } = await import('./machine-file.ts');
-  const { machine, place } = resolveSource(choice, await namesWith(plugin));
-  const { openBlockFiles } = await import('../host/launch/block-files.ts');
-  const opened = openBlockFiles(machine.blocks);
-  if ('files' in opened) return { machine, blockFiles: opened.files };
+  const source = resolveSource(choice, await namesWith(plugin));
+  const { machine, folder } = source;
+  const [{ openBlockFiles }, { closeWireEnds, openWireEnds }] = await Promise.all([
+    import('../host/launch/block-files.ts'),
+    import('../host/launch/wire-ends.ts'),
+  ]);
+  const wires = openWireEnds(machine.wires, folder);
+  const disks = openBlockFiles(machine.blocks, folder);
+  if ('files' in disks && 'ends' in wires) {
+    return { machine, blockFiles: disks.files, wireEnds: wires.ends };
+  }
+  if ('ends' in wires) closeWireEnds(wires.ends);
   const [{ problemsText }, { UserMistake }] = await Promise.all([
     import('./user-file.ts'),
     import('./user-mistake.ts'),
   ]);
-  throw new UserMistake(problemsText(opened.problems, { place }));
+  const problems = [disks, wires].flatMap((opened) =>
+    'problems' in opened ? opened.problems : [],
+  );
+  throw new UserMistake(problemsText(problems, source));
 }
 
 /** IOMMU_TEST_CMD and its mock IOMMU, as a kernel built with IOMMUFD_TEST has them; its tests are run by root. */

@@ -25,19 +25,22 @@ export function createMachine(
 
 /** The library opens no files: whoever makes the machine gives it what is on them. */
 function unopenedFiles(
-  { blocks }: MachineDescription,
+  { blocks, wires }: MachineDescription,
   { host = {} }: MachineOptions,
 ): readonly Problem[] {
-  return Object.entries(blocks).flatMap(([name, { file }]) =>
-    file === undefined || host.blocks?.has(name)
-      ? []
-      : [
-          {
-            path: ['blocks', name, 'file'],
-            message: `files are opened by softiommu run only; give ${name} in host.blocks`,
-          },
-        ],
-  );
+  const files = Object.keys(blocks)
+    .filter((name) => blocks[name]!.file !== undefined && !host.blocks?.has(name))
+    .map((name) => ({
+      path: ['blocks', name, 'file'],
+      message: `files are opened by softiommu run only; give ${name} in host.blocks`,
+    }));
+  const ends = Object.keys(wires)
+    .filter((name) => !host.wires?.has(name))
+    .map((name) => ({
+      path: ['wires', name],
+      message: `wires are joined to the host by softiommu run only; give ${name} in host.wires`,
+    }));
+  return [...files, ...ends];
 }
 
 /** One device as a machine file has it. */

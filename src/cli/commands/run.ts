@@ -7,6 +7,7 @@ import {
   iommuOption,
   machineOption,
   pluginOption,
+  wireOption,
 } from '../machine-options.ts';
 import type { MachineChoice } from '../machine-file.ts';
 import { complain, print } from '../output.ts';
@@ -77,6 +78,7 @@ export function runCommand() {
     .addOption(deviceOption())
     .addOption(iommuOption())
     .addOption(blockOption())
+    .addOption(wireOption())
     .addOption(pluginOption())
     .option(
       `${TRACE} [=file]`,

@@ -18,6 +18,7 @@ import {
   iommuOption,
   machineOption,
   pluginOption,
+  wireOption,
 } from '../machine-options.ts';
 import { print } from '../output.ts';
 import { typeHelp } from '../type-help.ts';
@@ -34,6 +35,7 @@ export function printedMachine(choice: MachineChoice, known: KnownNames = KNOWN)
     ...(choice.device ?? []).map((spec) => ` --device ${spec}`),
     ...(choice.iommu ?? []).map((spec) => ` --iommu ${spec}`),
     ...(choice.block ?? []).map((spec) => ` --block ${spec}`),
+    ...(choice.wire ?? []).map((spec) => ` --wire ${spec}`),
     ...(choice.plugin ?? []).map((file) => ` --plugin ${file}`),
   ];
   return machineText(resolveMachine(choice, known), {
@@ -67,6 +69,7 @@ export function topologyCommand() {
     .addOption(deviceOption())
     .addOption(iommuOption())
     .addOption(blockOption())
+    .addOption(wireOption())
     .addOption(pluginOption())
     .option('--print', 'print the machine file that makes this machine')
     .option('--presets', 'list the presets')

@@ -4,6 +4,7 @@
  * A file is locked (flock(2)) while it is used: by one run and one device that writes, or by any number that only read.
  */
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, unlinkSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { bytesOf, LARGEST_DISK, SECTOR } from '../../machine/description/block-sizes.ts';
 import type { BlockDescription } from '../../machine/description/blocks.ts';
 import type { Problem } from '../../machine/description/shape-problems.ts';
@@ -22,21 +23,19 @@ export interface BlockFile {
   readonly mode: NonNullable<BlockDescription['mode']>;
 }
 
-/** Open all of them, or say what is wrong with each. */
+/** Open all of them, or say what is wrong with each. `folder`: what names under a key are relative to. */
 export function openBlockFiles(
   blocks: Readonly<Record<string, BlockDescription>>,
+  folder: (path: Problem['path']) => string = () => '.',
 ): { readonly files: readonly BlockFile[] } | { readonly problems: readonly Problem[] } {
   const files: BlockFile[] = [];
   const problems: Problem[] = [];
   for (const [name, block] of Object.entries(blocks)) {
     if (block.file === undefined) continue;
-    const opened = openBlockFile(name, block.file, block);
-    if (typeof opened === 'string') {
-      problems.push({
-        path: ['blocks', name, 'file'],
-        message: `${printable(block.file)} ${opened}`,
-      });
-    } else files.push(opened);
+    const path = ['blocks', name, 'file'];
+    const opened = openBlockFile(name, resolve(folder(path), block.file), block);
+    if (typeof opened !== 'string') files.push(opened);
+    else problems.push({ path, message: `${printable(block.file)} ${opened}` });
   }
   if (problems.length === 0) return { files };
   for (const { fd } of files) closeSync(fd);

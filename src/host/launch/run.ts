@@ -13,6 +13,7 @@ import { becomeSubreaper } from './descendants.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import type { LaunchOptions, Wait } from './launch.ts';
 import { TurnSign, Watchdog } from './watchdog.ts';
+import { closeWireEnds, type WireEnd } from './wire-ends.ts';
 import { eventfd2 } from '../sys/libc.ts';
 import { NR, O_CLOEXEC, O_NONBLOCK, RLIMIT } from '../sys/numbers.ts';
 import { entryFile } from '../sys/package-files.ts';
@@ -35,6 +36,8 @@ export interface RunPlan {
   readonly plugins: readonly string[];
   /** Files of block devices, open. */
   readonly blockFiles: readonly BlockFile[];
+  /** The host's ends of wires, open. */
+  readonly wireEnds: readonly WireEnd[];
 }
 /** The same for the kernel thread. Plain data: it crosses to the worker. */
 export interface KernelPlan extends RunPlan {
@@ -70,6 +73,7 @@ export async function run(plan: RunPlan): Promise<RunResult> {
   const storage = serveBlocks(plan.blockFiles);
   const result = await runKernel(plan, storage?.channel);
   await storage?.service.close();
+  closeWireEnds(plan.wireEnds);
   return result;
 }
 

@@ -21,6 +21,7 @@ import type { HardwareTypes } from '../../machine/description/entries.ts';
 import { KNOWN_TYPES, type Machine } from '../../machine/machine.ts';
 import { isJsonl, openTrace } from '../launch/trace-file.ts';
 import { BlockDisks } from './block-disks.ts';
+import { HostWires } from './host-wires.ts';
 import { buildMachine, type RunOutput } from './run-machine.ts';
 import { NamespaceTree } from '../tree/namespace-tree.ts';
 import { PathTrapTree } from '../tree/tree-backend.ts';
@@ -30,21 +31,30 @@ function warn(text: string): void {
   writeAll(STDERR, `softiommu: ${text}\n`);
 }
 
+/** What of the host the devices of a run use. */
+interface Outside {
+  readonly storage: BlockDisks | undefined;
+  readonly wires: HostWires | undefined;
+}
+
 function main(plan: KernelPlan, types: HardwareTypes): RunResult {
   const storage = plan.blocks && new BlockDisks(plan.blocks);
+  const wires = plan.wireEnds.length > 0 ? new HostWires(plan.wireEnds, warn) : undefined;
   const built = buildMachine(plan.machine, {
     warn,
     types,
     disks: storage?.disks ?? new Map(),
+    wires: wires?.wires ?? new Map(),
     traceFd: plan.trace === undefined ? undefined : openTrace(plan.trace),
     view: viewFor(plan.trace),
   });
   let result: RunResult;
   let traced = true;
   try {
-    result = runProgram(plan, built.machine, storage);
+    result = runProgram(plan, built.machine, { storage, wires });
   } finally {
     traced = built.close();
+    wires?.close();
   }
   return traced ? result : withoutTrace(result);
 }
@@ -55,7 +65,7 @@ function withoutTrace(result: RunResult): RunResult {
   return didWell ? { kind: 'exit', status: STATUS_FAILED } : result;
 }
 
-function runProgram(plan: KernelPlan, machine: Machine, storage?: BlockDisks): RunResult {
+function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunResult {
   const tree = plan.launch.namespace
     ? new NamespaceTree(machine.vfs)
     : new PathTrapTree(machine.vfs);
@@ -78,7 +88,7 @@ function runProgram(plan: KernelPlan, machine: Machine, storage?: BlockDisks): R
       memlock: plan.memlock,
       ring,
     });
-    if (storage) loop.watchFd(storage.wakeFd, () => storage.deliver());
+    watchOutside(loop, outside);
     try {
       return resultOf(loop.run());
     } finally {
@@ -90,6 +100,11 @@ function runProgram(plan: KernelPlan, machine: Machine, storage?: BlockDisks): R
   } finally {
     tree.close();
   }
+}
+
+function watchOutside(loop: KernelLoop, { storage, wires }: Outside): void {
+  if (storage) loop.watchFd(storage.wakeFd, () => storage.deliver());
+  if (wires) loop.watchFd(wires.fd, () => wires.serve());
 }
 
 function resultOf(waitStatus: number): RunResult {

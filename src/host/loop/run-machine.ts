@@ -5,6 +5,7 @@ import type { TraceView } from '../../insight/views/text.ts';
 import type { HardwareTypes } from '../../machine/description/entries.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import type { BlockBacking } from '../../machine/hardware/blocks.ts';
+import type { WireBacking } from '../../machine/hardware/wires.ts';
 import { Machine } from '../../machine/machine.ts';
 import { HostPages } from '../process/shared-memory.ts';
 import { textOf } from '../sys/procfs.ts';
@@ -19,6 +20,8 @@ export interface RunOutput {
   readonly view: (machine: Machine, print: (line: string) => void) => TraceView;
   /** Block devices on files of the host, by name. */
   readonly disks: ReadonlyMap<string, BlockBacking>;
+  /** Wires to the host, by name. */
+  readonly wires: ReadonlyMap<string, WireBacking>;
   /** What its description names. */
   readonly types: HardwareTypes;
 }
@@ -49,7 +52,7 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
     hostText,
     deviceTypes: output.types.devices,
     iommuTypes: output.types.iommus,
-    host: { blocks: output.disks },
+    host: { blocks: output.disks, wires: output.wires },
     ...moduleDirectory(),
     newSharedPages: (length) => HostPages.create(length),
     onBug: ({ during, stack }) => output.warn(`BUG in ${during}\n${stack}`),

@@ -1,9 +1,12 @@
 /** What the host's kernel answered to a call of ours, in words for a person. */
+import { HOST_ERRNO } from './numbers.ts';
 
 const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
+  EADDRINUSE: 'it is in use',
   EAGAIN: 'it would have to be waited for',
   EBUSY: 'it is in use',
+  ECONNREFUSED: 'nobody listens there',
   EDQUOT: 'the quota is used up',
   EFBIG: 'it would be too large',
   EIO: 'an input or output error',
@@ -18,10 +21,16 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOTDIR: 'there is no such file',
   ENXIO: 'there is nobody at the other end',
   EPERM: 'it is not permitted',
+  EPROTOTYPE: 'it is a socket of another kind',
   EROFS: 'the file system is read-only',
   ETXTBSY: 'it is a program that runs',
 };
 
+/** Of an errno, as a positive number. */
+export function errnoReason(errno: number): string {
+  const [name = `errno ${errno}`] = Object.entries(HOST_ERRNO).find(([, n]) => n === errno) ?? [];
+  return REASONS[name] ?? name;
+}
 /** Of an exception of node:fs: its errno in words, or its name. */
 export function systemReason(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';

@@ -1,11 +1,8 @@
 /** Storage of a machine: in memory, or a file of the host. Its shape, and whether it can be what is said of it. */
 import { z } from 'zod';
-import { withDefaults } from '../../base/options.ts';
 import type { HostBackings } from '../../devices/host-services.ts';
 import { bytesOf, LARGEST_DISK, SECTOR, SIZE_FORM } from './block-sizes.ts';
-import type { DeviceType } from '../../devices/port.ts';
 import { must, type Problem } from './shape-problems.ts';
-import { given } from './wording.ts';
 
 const A_SIZE = {
   error: ({ input }: { readonly input?: unknown }) =>
@@ -69,36 +66,6 @@ function sizeProblem(size: number | string | undefined): string | undefined {
   const bytes = bytesOf(size);
   if (bytes > LARGEST_DISK) return must('at most 1024T', size);
   return bytes % SECTOR === 0 ? undefined : must(`whole blocks of ${SECTOR} bytes`, size);
-}
-
-/** A device entry, as far as storage is concerned. */
-interface UserOfBlocks {
-  readonly device: {
-    readonly type: string;
-    readonly at: string;
-    readonly options: Readonly<Record<string, number | string | boolean>>;
-  };
-  readonly path: Problem['path'];
-}
-
-/** Two devices, or one twice, cannot have the same storage: each would take what it has written for what is there. */
-export function sharedBlocks(
-  entries: readonly UserOfBlocks[],
-  types: ReadonlyMap<string, DeviceType>,
-): Problem[] {
-  const users = new Map<string, string>();
-  return entries.flatMap(({ device, path }) => {
-    const type = types.get(device.type);
-    const needs = type?.needs?.(withDefaults(type.options, device.options)) ?? [];
-    return needs.flatMap(({ kind, name }) => {
-      if (kind !== 'block') return [];
-      const other = users.get(name);
-      users.set(name, other ?? device.at);
-      if (other === undefined) return [];
-      const message = `the block device ${given(name)} is already that of ${other}`;
-      return [{ path: [...path, 'options'], message }];
-    });
-  });
 }
 
 /** Names of all block devices: of the description, and those that were given with the machine. */

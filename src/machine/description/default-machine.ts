@@ -19,4 +19,5 @@ export const DEFAULT_MACHINE: MachineDescription = {
     },
   ],
   blocks: {},
+  wires: {},
 };

@@ -17,11 +17,12 @@ import {
 } from './entries.ts';
 import { BRIDGE_TYPES, type BridgeType } from './names.ts';
 import { optionProblems } from './options.ts';
-import { blockProblems, blockNames, sharedBlocks } from './blocks.ts';
+import { blockProblems, blockNames } from './blocks.ts';
 import { identityProblems, sriovPlaceProblem } from './identity-check.ts';
-import { missingBackings, wireOf } from './host-needs.ts';
+import { missingBackings, sharedBackings, wireOf } from './host-needs.ts';
 import { contradictionsOf } from './releases.ts';
 import type { Problem } from './shape-problems.ts';
+import { wireProblems } from './wires.ts';
 import { given } from './wording.ts';
 
 /** Check a description completely. The result is the description with its defaults, or every problem found. */
@@ -82,7 +83,14 @@ function checkDescription(
     report: (entry, key, message) => problems.push({ path: entry.path.concat(key), message }),
   };
   for (const entry of entries) for (const rule of RULES) rule(check, entry);
-  problems.push(...blockProblems(description.blocks), ...sharedBlocks(entries, types.devices));
+  const { blocks, wires } = description;
+  problems.push(
+    ...blockProblems(blocks),
+    ...wireProblems(wires),
+    ...sharedBackings(entries, types.devices, ({ kind, name }) => {
+      return kind === 'block' || (kind === 'wire' && Object.hasOwn(wires, name));
+    }),
+  );
   return problems;
 }
 
@@ -246,6 +254,7 @@ function functionCanExist(check: Check, entry: DeviceEntry): void {
   const given = {
     host: check.host,
     blocks: blockNames(check.description.blocks, check.host),
+    wires: Object.keys(check.description.wires),
     devices: devices.map((e) => e.device.at),
   };
   const problems = [

@@ -12,6 +12,7 @@ import type { IommuType } from '../../drivers/iommu-type.ts';
 import type { IommuTypes } from '../../drivers/types.ts';
 import { DRIVER_NAMES } from './names.ts';
 import { BLOCK_KEYS, blockShape } from './blocks.ts';
+import { WIRE_KEYS, wireShape } from './wires.ts';
 import { isAllowed, notAllowedValue, optionSchema } from './options.ts';
 import { DEFAULT_KERNEL, TRAIT_NAMES } from './releases.ts';
 import {
@@ -187,6 +188,10 @@ export function machineShape(iommuTypes: IommuTypes) {
       .record(z.string(), blockShape)
       .default({})
       .describe('storage by its name, for the devices that name it'),
+    wires: z
+      .record(z.string(), wireShape)
+      .default({})
+      .describe('wires out of the machine by their name, for the device that names it'),
   });
 }
 
@@ -215,6 +220,7 @@ function wordsFor(topKeys: readonly string[], iommuTypes: IommuTypes, value: unk
     keysAt(path) {
       if (path.length === 0) return topKeys;
       if (path[0] === 'blocks') return BLOCK_KEYS;
+      if (path[0] === 'wires') return WIRE_KEYS;
       if (path[0] === 'kernel') return ['version', 'with', 'without'];
       if (path.at(-2) === 'directRegions') return Object.keys(directRegion.shape);
       if (path[0] !== 'iommus') return DEVICE_KEYS;

@@ -1,33 +1,74 @@
 /** Is everything there that a device uses of the world outside of it? */
 import { withDefaults } from '../../base/options.ts';
-import type { HostBackings } from '../../devices/host-services.ts';
+import type { HostBackings, HostNeed } from '../../devices/host-services.ts';
 import type { DeviceOptions, DeviceType } from '../../devices/port.ts';
 import { PLAIN_WIRES } from '../../devices/wires.ts';
+import type { Problem } from './shape-problems.ts';
+import { given } from './wording.ts';
 
 const KINDS = { block: 'block device', chardev: 'byte stream', wire: 'wire' } as const;
 
-/** One line for each thing that was not given, with what was. `blocks` are all block devices there are, `devices` the addresses a wire may lead to. */
+/**
+ * One line for each thing that was not given, with what was. `blocks` are all block devices there are, `wires` the
+ * description's, `devices` the addresses a wire may lead to.
+ */
 export function missingBackings(
   type: DeviceType,
   options: DeviceOptions,
-  given: {
+  there: {
     readonly host: HostBackings;
     readonly blocks: readonly string[];
+    readonly wires: readonly string[];
     readonly devices: readonly string[];
   },
 ): string[] {
-  const { chardevs, wires } = given.host;
+  const { chardevs, wires } = there.host;
+  const outside = new Set([...there.wires, ...(wires?.keys() ?? [])]);
   const names = {
-    block: given.blocks,
+    block: there.blocks,
     chardev: [...(chardevs?.keys() ?? [])],
-    wire: [...PLAIN_WIRES, ...(wires?.keys() ?? []), ...given.devices],
+    wire: [...PLAIN_WIRES, ...outside, ...there.devices],
   };
   const missing = (type.needs?.(options) ?? []).filter(
     (need) => !names[need.kind].includes(need.name),
   );
   return missing.map(({ kind, name }) => {
-    const there = names[kind].join(', ') || 'none';
-    return `no ${KINDS[kind]} '${name}' is given to the machine; given: ${there}`;
+    const all = names[kind].join(', ') || 'none';
+    return `no ${KINDS[kind]} '${name}' is given to the machine; given: ${all}`;
+  });
+}
+
+/** A device entry, as far as its needs are concerned. */
+interface UserOfHost {
+  readonly device: {
+    readonly type: string;
+    readonly at: string;
+    readonly options: Readonly<Record<string, number | string | boolean>>;
+  };
+  readonly path: Problem['path'];
+}
+
+/**
+ * Two devices, or one twice, cannot have the same storage, for each would take what it has written for what is there; nor
+ * the same wire out of the machine, which has one end in it. `hasOneUser` says which needs that is said of.
+ */
+export function sharedBackings(
+  entries: readonly UserOfHost[],
+  types: ReadonlyMap<string, DeviceType>,
+  hasOneUser: (need: HostNeed) => boolean,
+): Problem[] {
+  const users = new Map<string, string>();
+  return entries.flatMap(({ device, path }) => {
+    const type = types.get(device.type);
+    const needs = type?.needs?.(withDefaults(type.options, device.options)) ?? [];
+    return needs.filter(hasOneUser).flatMap(({ kind, name }) => {
+      const key = `${kind} ${name}`;
+      const other = users.get(key);
+      users.set(key, other ?? device.at);
+      if (other === undefined) return [];
+      const message = `the ${KINDS[kind]} ${given(name)} is already that of ${other}`;
+      return [{ path: [...path, 'options'], message }];
+    });
   });
 }
 

@@ -1,8 +1,9 @@
 /** Wires of a description: both ends exist, and agree. */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Bug } from '../../base/bug.ts';
 import type { DeviceType } from '../../devices/port.ts';
 import { IOMMU_TYPES } from '../../drivers/types.ts';
+import { createMachine } from '../create-machine.ts';
 import { parseDescription } from './description-check.ts';
 
 const IDENTITY = {
@@ -79,6 +80,83 @@ test.for<[string, (string | undefined)[], string]>([
 ])('%s is no end of a wire', ([, wires, message]) => {
   expect(problems(...wires)).toEqual([`devices.0.options: ${message}`]);
 });
+function outside(wires: object, ...names: string[]): string[] {
+  const devices = names.map((wire, n) => ({
+    type: 'nic',
+    at: `0000:00:0${4 + n}.0`,
+    options: { wire },
+  }));
+  const checked = parseDescription({ devices, wires }, TYPES, HOST);
+  if (!('problems' in checked)) return [];
+  return checked.problems.map((p) => `${p.path.join('.')}: ${p.message}`);
+}
+
+describe('wires out of the machine', () => {
+  test.for([
+    { tap: 'tap0' },
+    { listen: 'a.sock' },
+    { connect: '/run/a.sock', form: 'packets' },
+    { datagram: 'a', to: 'b' },
+  ])('%j can be', (wire) => {
+    expect(outside({ out: wire }, 'out')).toEqual([]);
+  });
+  test.for<[object, string]>([
+    [{}, 'wires.out: a wire has one end outside: one of tap, listen, connect, datagram'],
+    [
+      { tap: 'tap0', listen: 'x' },
+      'wires.out: a wire has one end outside: one of tap, listen, connect, datagram',
+    ],
+    [{ datagram: 'x' }, 'wires.out: datagrams are sent somewhere: to is missing'],
+    [{ listen: 'x', to: 'y' }, 'wires.out.to: to is said of datagram'],
+    [{ tap: 'tap0', form: 'stream' }, 'wires.out.form: form is said of listen and connect'],
+    [
+      { listen: 'x', form: 'frames' },
+      "wires.out.form: 'frames' is not allowed; allowed: stream, packets",
+    ],
+    [
+      { tap: 'a/b' },
+      "wires.out.tap: must be the name of a network interface, such as tap0, not 'a/b'",
+    ],
+    [{ listen: 'a\0b' }, "wires.out.listen: must be the name of a file, not 'a\\x00b'"],
+    [
+      { pipe: 'x' },
+      "wires.out.pipe: unknown key 'pipe'; allowed: tap, listen, connect, datagram, to, form",
+    ],
+  ])('%j cannot: %s', ([wire, message]) => {
+    expect(outside({ out: wire }, 'out')).toEqual([message]);
+  });
+});
+describe('wires out of the machine', () => {
+  test('have names that mean nothing else', () => {
+    const wire = { tap: 'tap0' };
+    expect(outside({ sink: wire })).toEqual([
+      "wires.sink: 'sink' is a wire that leads nowhere out of the machine",
+    ]);
+    expect(outside({ '0000:00:04.0': wire })).toEqual([
+      "wires.0000:00:04.0: must be a letter, and up to 31 letters, digits and . _ -, not '0000:00:04.0'",
+    ]);
+  });
+  test('have one device', () => {
+    expect(outside({ out: { tap: 'tap0' } }, 'out', 'out')).toEqual([
+      "devices.1.options: the wire 'out' is already that of 0000:00:04.0",
+    ]);
+  });
+  test('lead nowhere in a machine that is only looked at, and are given to one of the library', () => {
+    const description = { devices: [], wires: { out: { tap: 'tap0' } } };
+    const made = createMachine(description);
+    expect('problems' in made && made.problems).toEqual([
+      {
+        path: ['wires', 'out'],
+        message: 'wires are joined to the host by softiommu run only; give out in host.wires',
+      },
+    ]);
+    const out = HOST.wires.get('lan')!;
+    expect(
+      'machine' in createMachine(description, { host: { wires: new Map([['out', out]]) } }),
+    ).toBe(true);
+  });
+});
+
 test('two that are wired to one', () => {
   expect(problems('sink', '0000:00:04.0', '0000:00:04.0')).toEqual([
     'devices.2.options: 0000:00:05.0 is wired to 0000:00:04.0 already',
