@@ -76,6 +76,7 @@ const SINCE: Readonly<Record<string, string>> = {
   VFIO_DEVICE_IOEVENTFD: '4.17',
   VFIO_DEVICE_FEATURE: '5.7',
   VFIO_IOMMU_DIRTY_PAGES: '5.8',
+  VFIO_MIG_GET_PRECOPY_INFO: '6.2',
   VFIO_DEVICE_BIND_IOMMUFD: '6.6',
   VFIO_DEVICE_ATTACH_IOMMUFD_PT: '6.6',
   VFIO_DEVICE_DETACH_IOMMUFD_PT: '6.6',
@@ -117,6 +118,25 @@ const openCompat: Opened = (program) => {
   return fd;
 };
 
+/** A machine whose device has all that a device can have of a migration. */
+const migrating = (): Program =>
+  new Machine({
+    devices: [{ type: 'edu', at: EDU, options: { pcie: true }, migration: 'pre-copy' }],
+  }).program();
+const openDataFd: Opened = (program) => {
+  const device = openCdev(program);
+  const { address, bytes } = program.alloc(4096);
+  const set = vfio.VFIO_DEVICE_FEATURE_SET | vfio.VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE;
+  const state = bytes.subarray(8, 16);
+  bytes.set(vfio.vfio_device_feature.make({ argsz: 16, flags: set }).bytes);
+  const { bytes: wanted } = vfio.vfio_device_feature_mig_state.make({
+    device_state: vfio.VFIO_DEVICE_STATE_PRE_COPY,
+  });
+  state.set(wanted);
+  program.kernel.ioctl(device, vfio.VFIO_DEVICE_FEATURE, address);
+  return vfio.vfio_device_feature_mig_state.view(state).data_fd;
+};
+
 interface Asked {
   readonly served: boolean;
   /** Smallest argsz, from the refusal of 0. */
@@ -125,7 +145,7 @@ interface Asked {
 
 /** Send the command with a struct of zeros: an argsz that is too small is refused with the smallest one. */
 function ask(open: Opened, command: number): Asked {
-  const program = new Machine('preset:default').program();
+  const program = open === openDataFd ? migrating() : new Machine('preset:default').program();
   const fd = open(program);
   const { address, bytes } = program.alloc(4096);
   const words = new DataView(bytes.buffer, bytes.byteOffset);
@@ -164,13 +184,13 @@ function vfioRows(kind: keyof typeof VFIO_COMMANDS, open: Opened, only = /./): R
 
 function served(name: string): string {
   return name === 'VFIO_DEVICE_FEATURE'
-    ? `partly: features ${features().join(', ')}; others ENOTTY`
+    ? `done: features ${features().join(', ')}, some of them of devices with migration; others ENOTTY`
     : 'done';
 }
 
-/** Features of a vfio-pci device that a PROBE finds. */
+/** Features of a vfio-pci device that a PROBE finds, where it migrates. */
 function features(): string[] {
-  const program = new Machine('preset:default').program();
+  const program = migrating();
   const device = openCdev(program);
   return Object.entries(vfio)
     .filter(([name]) => /^VFIO_DEVICE_FEATURE_(?!GET|SET|PROBE|MASK)/.test(name))
@@ -317,6 +337,11 @@ const page = [
     '/dev/vfio/devices/vfioN',
     'The commands above, and:',
     vfioRows('device', openCdev, OF_CDEV),
+  ),
+  section(
+    'The data fd of a migration',
+    'Of devices with PRE_COPY.',
+    vfioRows('migration', openDataFd),
   ),
   `${olderKernels()}\n`,
 ].join('\n');

@@ -37,6 +37,7 @@ export const ERRNO_NUMBERS = {
   ENAMETOOLONG: 36,
   ENOSYS: 38,
   ELOOP: 40,
+  ENOMSG: 42,
   EBADE: 52,
   ETIME: 62,
   EOVERFLOW: 75,
@@ -110,6 +111,7 @@ export const EDEADLK = Errno.of('EDEADLK');
 export const ENAMETOOLONG = Errno.of('ENAMETOOLONG');
 export const ENOSYS = Errno.of('ENOSYS');
 export const ELOOP = Errno.of('ELOOP');
+export const ENOMSG = Errno.of('ENOMSG');
 export const EBADE = Errno.of('EBADE');
 export const ETIME = Errno.of('ETIME');
 export const EOVERFLOW = Errno.of('EOVERFLOW');
@@ -153,6 +155,7 @@ export const ERRNO: { readonly [Name in ErrnoName]: Errno<Name> } = {
   ENAMETOOLONG,
   ENOSYS,
   ELOOP,
+  ENOMSG,
   EBADE,
   ETIME,
   EOVERFLOW,

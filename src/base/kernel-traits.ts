@@ -26,6 +26,7 @@ export const KERNEL_TRAITS = {
   'vfio-err-irq-pcie-only': 'vfio-pci: the ERR interrupt is of PCIe functions only (to 6.12)',
   'vfio-msix-fixed': 'vfio-pci: MSI-X vectors are all enabled at once (before 6.5)',
   'vfio-no-fdinfo': 'fdinfo of a VFIO device does not name it (to 6.12)',
+  'vfio-no-migration': 'VFIO devices do not migrate, and log no DMA (before 6.2)',
   'vfio-no-precopy-info': 'DEVICE_FEATURE 12 is ENOTTY (to 6.12)',
   'vfio-dmabuf': 'vfio-pci exports memory BARs as dma-bufs (7.3)',
   'vfio-denylist-off':

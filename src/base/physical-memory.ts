@@ -31,4 +31,6 @@ export interface PhysicalMemory {
   pins(pfn: number): number;
   /** True for a page of a huge page (hugetlb, THP): IOMMU_TEST_OP_MD_CHECK_REFS passes over these. */
   isCompound(pfn: number): boolean;
+  /** Do registers of a device answer there? Absent: never. */
+  isRegisters?(pfn: number): boolean;
 }

@@ -140,7 +140,7 @@ describe('flags', () => {
     [{ machine: 'preset:nope' }, 'there is no preset:nope; presets: default, direct-mapped'],
     [
       { device: ['edu,bdf=0000:00:05.0,speed=1'] },
-      "--device edu,bdf=0000:00:05.0,speed=1: unknown key 'speed'; allowed: bdf, driver, iommu, dma_mask_bits",
+      "--device edu,bdf=0000:00:05.0,speed=1: unknown key 'speed'; allowed: bdf, driver, iommu, bar, migration, dma_mask_bits",
     ],
     [
       { device: ['edu,bdf=0000:00:05.0,bdf=0000:00:06.0'] },

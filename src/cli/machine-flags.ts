@@ -11,7 +11,7 @@ import { UserMistake } from './user-mistake.ts';
 type DeviceEntry = NonNullable<MachineInput['devices']>[number];
 
 /** Keys of a device entry that a flag may set beside the options of the model. */
-const DEVICE_FLAG_KEYS = ['bdf', 'driver', 'iommu'] as const;
+const DEVICE_FLAG_KEYS = ['bdf', 'driver', 'iommu', 'bar', 'migration'] as const;
 
 /** Each as the entry of a machine file it stands for; `devices`: what the file has, whatever that is. */
 export function deviceFlags(
@@ -46,17 +46,16 @@ function deviceFlag(text: string, taken: Set<string>, types: HardwareTypes): Dev
     );
   }
   taken.add(at);
-  const [driver, iommu] = [pairs.get('driver'), pairs.get('iommu')];
   const options = [...pairs].filter(([key]) => !DEVICE_FLAG_KEYS.some((own) => own === key));
   const isText = (key: string): boolean => table[key]?.kind === 'text';
+  const keys = DEVICE_FLAG_KEYS.filter((key) => key !== 'bdf' && pairs.has(key));
   return {
     type,
     at,
     options: Object.fromEntries(
       options.map(([key, value]) => [key, isText(key) ? value : scalar(value)]),
     ),
-    ...(driver !== undefined && { driver }),
-    ...(iommu !== undefined && { iommu }),
+    ...Object.fromEntries(keys.map((key) => [key, pairs.get(key)])),
   };
 }
 function isList(option: Option | undefined): boolean {

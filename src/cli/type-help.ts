@@ -16,6 +16,8 @@ const DEVICE_KEYS: readonly (readonly [string, string, string, string])[] = [
   ['bdf', 'DDDD:BB:DD.F', 'the first free', 'where it stands'],
   ['driver', 'text', 'vfio-pci', 'what is bound to it at boot; none: nothing'],
   ['iommu', 'text', '', 'name of the IOMMU that translates for it'],
+  ['bar', 'trap or none', 'trap', 'none: its memory BARs cannot be mapped'],
+  ['migration', 'none, stop-copy, p2p or pre-copy', 'none', 'what its users may do of a migration'],
 ];
 const IOMMU_KEYS: readonly (readonly [string, string, string, string])[] = [
   ['name', 'text', 'made of the type and a number', 'what devices call it by'],

@@ -174,6 +174,8 @@ export interface DeviceType {
   readonly options: Readonly<Record<string, DeviceOption>>;
   /** The registers of its BARs, as far as they are a table: for the page of the device and for whoever drives it. */
   readonly registers?: readonly RegisterSpace[];
+  /** All there is to know of a device is in its state(), so that it can be taken to another machine while it works. */
+  readonly migratable?: true;
   /** What the function is: configuration space, BARs and capabilities are made from it. No device is made yet. */
   identity(options: DeviceOptions): PciIdentity;
   /** What its virtual functions are, where the identity has `sriov`. Default: functions without interrupts. */

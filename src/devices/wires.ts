@@ -29,10 +29,10 @@ export class Wires {
     this.#outside = given.wires ?? new Map();
   }
 
-  /** The plug of the device at an address; a device has one. */
-  plug(address: string, name: string): Wire {
+  /** The plug of the device at an address; a device has one. `clock`: in whose turns it hears. */
+  plug(address: string, name: string, clock = this.#clock): Wire {
     if (this.#plugs.has(address)) throw new Bug(`${address} has its plug already`);
-    const plug = new Plug(this.#clock);
+    const plug = new Plug(clock);
     this.#plugs.set(address, plug);
     plug.name = name;
     const backing = this.#outside.get(name);

@@ -33,6 +33,7 @@ const OTHER_STRUCTS: Readonly<Record<string, string>> = {
   VFIO_DEVICE_SET_IRQS: 'vfio_irq_set',
   VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: 'vfio_pci_hot_reset_info',
   VFIO_DEVICE_PCI_HOT_RESET: 'vfio_pci_hot_reset',
+  VFIO_MIG_GET_PRECOPY_INFO: 'vfio_precopy_info',
   VFIO_IOMMU_GET_INFO: 'vfio_iommu_type1_info',
   VFIO_IOMMU_MAP_DMA: 'vfio_iommu_type1_dma_map',
   VFIO_IOMMU_UNMAP_DMA: 'vfio_iommu_type1_dma_unmap',
@@ -112,6 +113,7 @@ function commands(header: Readonly<Record<string, unknown>>, pattern: RegExp): [
 const CONTAINER = commands(vfio, /^VFIO_(GET_API_VERSION|CHECK_EXTENSION|SET_IOMMU|IOMMU_)/);
 const GROUP: Commands = new Map(commands(vfio, /^VFIO_GROUP_/));
 const DEVICE: Commands = new Map(commands(vfio, /^VFIO_DEVICE_/));
+const MIGRATION: Commands = new Map(commands(vfio, /^VFIO_MIG_/));
 const IOMMUFD: Commands = new Map([
   ...CONTAINER,
   ...commands(iommufd, /^IOMMU_/),
@@ -119,11 +121,17 @@ const IOMMUFD: Commands = new Map([
 ]);
 
 /** Every VFIO command of the headers by the kind of file it is for: what docs/abi.md is made from. */
-export const VFIO_COMMANDS = { container: new Map(CONTAINER), group: GROUP, device: DEVICE };
+export const VFIO_COMMANDS = {
+  container: new Map(CONTAINER),
+  group: GROUP,
+  device: DEVICE,
+  migration: MIGRATION,
+};
 
 function commandsOf(file: string): Commands {
   if (file === '/dev/iommu' || file === '/dev/vfio/vfio') return IOMMUFD;
   if (file.startsWith('/dev/vfio/devices/') || file.includes('[vfio-device]')) return DEVICE;
+  if (file.includes('[vfio-migration]')) return MIGRATION;
   return file.startsWith('/dev/vfio/') ? GROUP : new Map();
 }
 

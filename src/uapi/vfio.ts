@@ -30,6 +30,8 @@ export const VFIO_DEVICE_FEATURE = io(17);
 export const VFIO_DEVICE_BIND_IOMMUFD = io(18);
 export const VFIO_DEVICE_ATTACH_IOMMUFD_PT = io(19);
 export const VFIO_DEVICE_DETACH_IOMMUFD_PT = io(20);
+/** On the data fd of a migration. */
+export const VFIO_MIG_GET_PRECOPY_INFO = io(21);
 /** On a container. */
 export const VFIO_IOMMU_GET_INFO = io(12);
 export const VFIO_IOMMU_MAP_DMA = io(13);
@@ -171,9 +173,15 @@ export const VFIO_DEVICE_FEATURE_GET = 0x1_0000;
 export const VFIO_DEVICE_FEATURE_SET = 0x2_0000;
 export const VFIO_DEVICE_FEATURE_PROBE = 0x4_0000;
 export const VFIO_DEVICE_FEATURE_PCI_VF_TOKEN = 0;
+export const VFIO_DEVICE_FEATURE_MIGRATION = 1;
+export const VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE = 2;
 export const VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY = 3;
 export const VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP = 4;
 export const VFIO_DEVICE_FEATURE_LOW_POWER_EXIT = 5;
+export const VFIO_DEVICE_FEATURE_DMA_LOGGING_START = 6;
+export const VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP = 7;
+export const VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT = 8;
+export const VFIO_DEVICE_FEATURE_MIG_DATA_SIZE = 9;
 export const VFIO_DEVICE_FEATURE_DMA_BUF = 11;
 export const VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 = 12;
 export const vfio_device_feature = struct('vfio_device_feature', 8, { argsz: u32, flags: u32 });
@@ -188,6 +196,59 @@ export const vfio_region_dma_range = struct('vfio_region_dma_range', 16, {
   offset: u64,
   length: u64,
 });
+
+export const VFIO_MIGRATION_STOP_COPY = 1;
+export const VFIO_MIGRATION_P2P = 2;
+export const VFIO_MIGRATION_PRE_COPY = 4;
+export const vfio_device_feature_migration = struct('vfio_device_feature_migration', 8, {
+  flags: u64,
+});
+export const VFIO_DEVICE_STATE_ERROR = 0;
+export const VFIO_DEVICE_STATE_STOP = 1;
+export const VFIO_DEVICE_STATE_RUNNING = 2;
+export const VFIO_DEVICE_STATE_STOP_COPY = 3;
+export const VFIO_DEVICE_STATE_RESUMING = 4;
+export const VFIO_DEVICE_STATE_RUNNING_P2P = 5;
+export const VFIO_DEVICE_STATE_PRE_COPY = 6;
+export const VFIO_DEVICE_STATE_PRE_COPY_P2P = 7;
+/** `data_fd` is an s32: sign it with `| 0`. */
+export const vfio_device_feature_mig_state = struct('vfio_device_feature_mig_state', 8, {
+  device_state: u32,
+  data_fd: u32,
+});
+export const vfio_device_feature_mig_data_size = struct('vfio_device_feature_mig_data_size', 8, {
+  stop_copy_length: u64,
+});
+export const VFIO_PRECOPY_INFO_REINIT = 1;
+export const vfio_precopy_info = struct('vfio_precopy_info', 24, {
+  argsz: u32,
+  flags: u32,
+  initial_bytes: u64,
+  dirty_bytes: u64,
+});
+/** One `struct vfio_precopy_info`. */
+export type vfio_precopy_info = Of<typeof vfio_precopy_info>;
+export const vfio_device_feature_dma_logging_control = struct(
+  'vfio_device_feature_dma_logging_control',
+  24,
+  { page_size: u64, num_ranges: u32, __reserved: u32, ranges: u64 },
+);
+export const vfio_device_feature_dma_logging_range = struct(
+  'vfio_device_feature_dma_logging_range',
+  16,
+  { iova: u64, length: u64 },
+);
+export const vfio_device_feature_dma_logging_report = struct(
+  'vfio_device_feature_dma_logging_report',
+  32,
+  { iova: u64, length: u64, page_size: u64, bitmap: u64 },
+);
+/** `wakeup_eventfd` is an s32. */
+export const vfio_device_low_power_entry_with_wakeup = struct(
+  'vfio_device_low_power_entry_with_wakeup',
+  8,
+  { wakeup_eventfd: u32, reserved: u32 },
+);
 
 export const VFIO_DEVICE_BIND_FLAG_TOKEN = 1;
 /** `iommufd` is an s32: sign it with `| 0`. */

@@ -6,6 +6,13 @@ import type { Task } from '../base/task.ts';
 /** enum vfio_group_type: how the device's DMA is translated. */
 export type VfioDeviceKind = 'iommu' | 'emulated' | 'noiommu';
 
+/** The migration of a device, for people who look. */
+export interface DeviceMigration {
+  /** 'RUNNING' */
+  readonly stateName: string;
+  readonly device: { readonly p2p: boolean; readonly preCopy: boolean };
+}
+
 /** What a vfio driver offers for one device (struct vfio_device_ops). */
 export interface VfioDeviceOps {
   /** In logs: 'vfio-pci'. */
@@ -27,6 +34,8 @@ export interface VfioDeviceOps {
   request?(): void;
   /** An emulated device must let go of pages in this range. */
   dmaUnmap?(iova: bigint, length: bigint): void;
+  /** Of a device that migrates. */
+  readonly migration?: DeviceMigration | undefined;
   /** Path shown as vfio-device-syspath in fdinfo. */
   readonly sysPath?: string;
 }

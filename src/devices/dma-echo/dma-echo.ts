@@ -26,6 +26,7 @@ const NS_PER_BYTE = 10;
 export const dmaEcho: DeviceType = {
   type: 'dma-echo',
   summary: 'reads bytes of memory and writes them elsewhere: the smallest device (1234:ec40)',
+  migratable: true,
   options: {},
   registers: [{ bar: 0, table: ECHO_REGISTERS }],
   identity: () => ({

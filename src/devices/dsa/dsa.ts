@@ -65,6 +65,7 @@ const OPTIONS = {
 export const dsa: DeviceType = {
   type: 'dsa',
   summary: 'Intel DSA: moves, fills and compares memory, alone and in batches (8086:0b25)',
+  migratable: true,
   options: OPTIONS,
   registers: [{ bar: 0, table: DSA_REGISTERS }],
   identity: (options) => identityOf(Number(options['wqs'])),

@@ -89,6 +89,7 @@ const OPTIONS = {
 export const edu: DeviceType = {
   type: 'edu',
   summary: 'QEMU edu: factorial, DMA engine with a 4 KiB buffer, MSI or INTx (1234:11e8)',
+  migratable: true,
   options: OPTIONS,
   registers: [{ bar: 0, table: EDU_REGISTERS }],
   identity: (options) => (options['pcie'] ? PCIE_IDENTITY : IDENTITY),

@@ -72,6 +72,7 @@ const VIRTUAL = {
 export const igb: DeviceType = {
   type: 'igb',
   summary: 'Intel 82576 gigabit Ethernet: 16 queues, offloads, MSI-X (8086:10c9)',
+  migratable: true,
   options: OPTIONS,
   registers: [{ bar: 0, table: IGB_REGISTERS }],
   identity: ({ vfs }) => ({

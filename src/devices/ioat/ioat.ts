@@ -71,6 +71,7 @@ const IDENTITY: PciIdentity = {
 export const ioat: DeviceType = {
   type: 'ioat',
   summary: 'Intel I/OAT DMA engine: copies and fills along a chain, one channel (8086:2021)',
+  migratable: true,
   options: OPTIONS,
   registers: [{ bar: 0, table: IOAT_REGISTERS }],
   identity: () => IDENTITY,

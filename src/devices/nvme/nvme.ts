@@ -84,6 +84,7 @@ const OPTIONS = {
 export const nvme: DeviceType = {
   type: 'nvme',
   summary: 'NVMe 1.4 controller: up to 64 queues, namespaces in memory or on files',
+  migratable: true,
   options: OPTIONS,
   registers: [{ bar: 0, table: NVME_REGISTERS }],
   identity: (options) => ({ ...IDENTITY, msix: msixOf(Number(options['queues'])) }),

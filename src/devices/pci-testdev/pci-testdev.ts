@@ -45,6 +45,7 @@ const OPTIONS = {
 export const pciTestdev: DeviceType = {
   type: 'pci-testdev',
   summary: 'QEMU pci-testdev: counts writes to memory and I/O registers (1b36:0005)',
+  migratable: true,
   options: OPTIONS,
   identity: identityOf,
   create: () => new PciTestdev(),

@@ -67,6 +67,7 @@ const OPTIONS = {
 export const virtioBlk: DeviceType = {
   type: 'virtio-blk',
   summary: 'virtio disk on modern PCI, split and packed rings, MSI-X or INTx (1af4:1042)',
+  migratable: true,
   options: OPTIONS,
   registers: [
     {

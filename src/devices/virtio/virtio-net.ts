@@ -62,6 +62,7 @@ const OPTIONS = {
 export const virtioNet: DeviceType = {
   type: 'virtio-net',
   summary: 'virtio network device on modern PCI, split and packed rings (1af4:1041)',
+  migratable: true,
   options: OPTIONS,
   registers: [
     {

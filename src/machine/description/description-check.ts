@@ -58,6 +58,7 @@ const RULES: readonly Rule[] = [
   slotHasFunction0,
   virtualFunctionHasItsPf,
   functionCanExist,
+  migrationIsPossible,
   wireHasTwoEnds,
   directRegionsAreRanges,
   driverFits,
@@ -266,6 +267,26 @@ function functionCanExist(check: Check, entry: DeviceEntry): void {
   const above = entry.parent?.device.type ?? '';
   if (pci.pcie && ['pci-bridge', 'pcie-to-pci-bridge'].includes(above)) {
     check.report(entry, 'type', `no PCIe function stands on the conventional bus of a ${above}`);
+  }
+}
+
+function migrationIsPossible(check: Check, entry: DeviceEntry): void {
+  const { migration = 'none', type, vfOf, options } = entry.device;
+  if (migration === 'none') return;
+  const known = check.types.devices.get(type);
+  if (vfOf !== undefined) {
+    check.report(entry, 'migration', 'a virtual function is a part of its physical one');
+  } else if (!known?.migratable) {
+    check.report(
+      entry,
+      'migration',
+      `${given(type)} is nothing whose state can be taken elsewhere`,
+    );
+  } else if (
+    optionProblems(known, options).length === 0 &&
+    known.identity(withDefaults(known.options, options)).sriov
+  ) {
+    check.report(entry, 'migration', 'a function with SR-IOV does not migrate');
   }
 }
 

@@ -112,6 +112,7 @@ export interface DeviceDescription {
   readonly directRegions: readonly z.output<typeof directRegion>[];
   readonly vfOf?: string | undefined;
   readonly bar?: 'trap' | 'none' | undefined;
+  readonly migration?: MigrationChoice | undefined;
   readonly aliases: readonly string[];
   readonly devices: readonly DeviceDescription[];
 }
@@ -121,6 +122,11 @@ export const bdf = z.string().regex(/^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7
   error: ({ input }) =>
     must('a PCI address DDDD:BB:DD.F in lower-case hex, such as 0000:00:04.0', input),
 });
+
+/** How much of a migration a device offers, each with what stands before it. */
+export const MIGRATION_CHOICES = ['none', 'stop-copy', 'p2p', 'pre-copy'] as const;
+/** One of them. */
+export type MigrationChoice = (typeof MIGRATION_CHOICES)[number];
 
 const devfn = z.string().regex(/^[01][0-9a-f]\.[0-7]$/, {
   error: ({ input }) => must('DD.F, such as 03.1', input),
@@ -149,6 +155,12 @@ const deviceKeys = {
     .optional()
     .describe(
       'trap (default): users map its memory BARs and accesses are trapped; none: they read and write them',
+    ),
+  migration: z
+    .enum(MIGRATION_CHOICES)
+    .optional()
+    .describe(
+      'what vfio-pci offers users of the device: stop-copy, and with it p2p, and with both pre-copy; none (default) as vfio-pci on Linux',
     ),
   aliases: z.array(devfn).default([]).describe('other DD.F that this function puts on the bus'),
 };

@@ -41,6 +41,7 @@ export const TRAIT_SPANS: Readonly<Partial<Record<KernelTrait, ReleaseSpan>>> = 
   'vfio-groups-only': { before: '6.6' },
   'vfio-msix-fixed': { before: '6.5' },
   'vfio-no-fdinfo': { before: '6.13' },
+  'vfio-no-migration': { before: '6.2' },
   'vfio-no-precopy-info': { before: '6.13' },
 };
 

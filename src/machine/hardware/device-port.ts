@@ -16,9 +16,15 @@ import type {
 import type { PciDeviceFunction } from '../../pci/function.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../../pt/page-table.ts';
 import type { DmaPort } from './dma-port.ts';
+import type { SlotMigration } from './slot-migration.ts';
 
-/** What a device model is created with. */
-export function devicePort(fn: PciDeviceFunction, dma: DmaPort, host: HostServices): DevicePort {
+/** What a device model is created with. `migration`: it can be stopped. */
+export function devicePort(
+  fn: PciDeviceFunction,
+  dma: DmaPort,
+  host: HostServices,
+  migration?: SlotMigration,
+): DevicePort {
   return {
     dma,
     irq: {
@@ -28,9 +34,9 @@ export function devicePort(fn: PciDeviceFunction, dma: DmaPort, host: HostServic
       },
       intx: (asserted) => fn.setIntx(asserted),
     },
-    clock: fn.env.clock,
+    clock: migration?.clock ?? fn.env.clock,
     ats: fn.identity.ats && fn.identity.pcie ? new AtsPort(fn, dma) : undefined,
-    config: configOf(fn),
+    config: configOf(fn, migration),
     host,
   };
 }
@@ -46,7 +52,7 @@ const SWITCHES: Readonly<Record<ConfigSwitch, (fn: PciDeviceFunction) => boolean
   virtualFunctions: (fn) => fn.virtualFunctions > 0,
 };
 
-function configOf(fn: PciDeviceFunction): ConfigPort {
+function configOf(fn: PciDeviceFunction, migration?: SlotMigration): ConfigPort {
   return {
     name: fn.name,
     is: (what) => SWITCHES[what](fn),
@@ -61,13 +67,20 @@ function configOf(fn: PciDeviceFunction): ConfigPort {
     watch(what, run) {
       let last = SWITCHES[what](fn);
       const look = (): void => {
+        if (migration?.isStopped) return;
         const now = SWITCHES[what](fn);
         if (now === last) return;
         last = now;
         run(now);
       };
       fn.watchers.add(look);
-      return { [Symbol.dispose]: () => void fn.watchers.delete(look) };
+      const asleep = migration?.whenStarted(look);
+      return {
+        [Symbol.dispose]() {
+          fn.watchers.delete(look);
+          asleep?.[Symbol.dispose]();
+        },
+      };
     },
   };
 }

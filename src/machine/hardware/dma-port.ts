@@ -23,6 +23,7 @@ import {
   LAST_MESSAGE_PFN,
   type MsiMessage,
 } from '../../pci/messages.ts';
+import type { DeviceActivity } from '../../vfio/migration/migratable.ts';
 import type { InterruptController } from './interrupt-controller.ts';
 
 /** What a transaction of a device can reach. */
@@ -68,6 +69,10 @@ export class DmaPort implements DeviceDma {
   /** Undefined: addresses on the bus are physical. */
   readonly unit: RemappingUnit | undefined;
   moved = 0;
+  /** What a migration lets the device do. */
+  activity: DeviceActivity = 'running';
+  /** Told of what it writes without a PASID. */
+  heardWrite: ((iova: bigint, length: number) => void) | undefined;
   readonly #bus: Bus;
   readonly #fn: PciDeviceFunction;
 
@@ -123,6 +128,9 @@ export class DmaPort implements DeviceDma {
       return refuse(EFAULT, 'bus mastering is off: the function may not start a transfer', {
         device: this.#fn.name,
       });
+    }
+    if (this.activity === 'stopped') {
+      return refuse(EFAULT, 'the device is stopped for a migration', { device: this.#fn.name });
     }
     if (typeof at !== 'bigint') return this.#pieces(at, transfer);
     return this.#runs(at, { from: 0, length: transfer.bytes.length }, transfer);
@@ -221,6 +229,8 @@ export class DmaPort implements DeviceDma {
       this.#bus.controller.message(this.#fn, data);
       this.moved += length;
     } else {
+      const refused = this.#touches(run, pfn, transfer);
+      if (refused) return refused;
       pending.push({ pfn, offset, from, length });
       if (!moved && pending.length < MOST_PENDING) return undefined;
       const rc = this.#flush(transfer);
@@ -234,6 +244,21 @@ export class DmaPort implements DeviceDma {
     return undefined;
   }
 
+  /** A migration keeps the device from some places, and is told of others. */
+  #touches(run: TranslatedRun, pfn: number, transfer: Transfer): Status<'EFAULT'> {
+    if (this.activity === 'no-peers' && this.#bus.memory.isRegisters?.(pfn)) {
+      return (
+        this.#flush(transfer) ??
+        refuse(EFAULT, 'a migration keeps the device from the registers of others', {
+          device: this.#fn.name,
+        })
+      );
+    }
+    if (transfer.write && transfer.pasid < 0) {
+      this.heardWrite?.(byteAddress(run.granule, run.lg2, run.offset), run.length);
+    }
+    return undefined;
+  }
   /** Move what is pending, in its order. */
   #flush({ pending, bytes, write, moved }: Transfer): Status<'EFAULT'> {
     const { memory } = this.#bus;

@@ -5,7 +5,7 @@
  */
 import { Bug } from '../../base/bug.ts';
 import { withDefaults } from '../../base/options.ts';
-import type { HostBackings } from '../../devices/host-services.ts';
+import type { HostBackings, HostServices } from '../../devices/host-services.ts';
 import { hostServices } from '../../devices/host-turns.ts';
 import type { DeviceModel, DeviceOptions, DevicePort, DeviceType } from '../../devices/port.ts';
 import type { Wires } from '../../devices/wires.ts';
@@ -19,6 +19,7 @@ import { bridgeIdentity } from './bridge.ts';
 import { devicePort } from './device-port.ts';
 import { DmaPort, type Bus } from './dma-port.ts';
 import type { MachineIommu } from './iommus.ts';
+import { SlotMigration } from './slot-migration.ts';
 
 /** Source validation, translation blocking, both redirects, upstream forwarding, direct translated requests. */
 const ACS_CAPABILITY = 0x5f;
@@ -59,6 +60,8 @@ export class PciSlot {
   readonly dma: DmaPort;
   /** Undefined for bridges. */
   readonly model: DeviceModel | undefined;
+  /** Its state can be taken elsewhere. */
+  readonly migration: SlotMigration | undefined;
   /** The bridge above. */
   readonly parent: PciSlot | undefined;
   readonly physfn: PciSlot | undefined;
@@ -85,7 +88,7 @@ export class PciSlot {
         message: (message) => this.dma.message(message),
         line: () => bus.controller.line(this.fn),
       },
-      registers: () => this.model,
+      registers: () => this.migration?.registers ?? this.model,
       hotResetSet: () => plug.hotResetSet(this),
       carrier: carrierOf(plug),
     });
@@ -97,17 +100,11 @@ export class PciSlot {
     });
     this.#tellUnit(iommu);
     if (!type || !options) return;
-    const host = hostServices(
-      {
-        given: plug.host,
-        clock: bus.env.clock,
-        plug: (name) => plug.wires.plug(description.at, name),
-      },
-      // What a virtual function has of the host it has through its physical one.
-      this.fn.carrier ? [] : (type.needs?.(options) ?? []),
-    );
-    const port = devicePort(this.fn, this.dma, host);
+    this.migration = migrationOf(plug, type, options, () => this.dma);
+    const host = hostOf(plug, type, options, this.migration);
+    const port = devicePort(this.fn, this.dma, host, this.migration);
     this.model = virtualModel(plug, port) ?? type.create(port, options);
+    this.migration?.attach(this.model);
   }
   /** A unit that keeps the TLBs of devices hears who has one, before the device does. */
   #tellUnit(iommu: MachineIommu | undefined): void {
@@ -150,6 +147,33 @@ function identityOf(plug: PlugIn, type: DeviceType, options: DeviceOptions): Pci
     pcie: { flr: true, type: pf.pcie?.type ?? 'endpoint' },
     virtual: true,
   };
+}
+
+/** Undefined: it does not migrate. */
+function migrationOf(
+  { bus, description }: PlugIn,
+  { type }: DeviceType,
+  options: DeviceOptions,
+  dma: () => DmaPort,
+): SlotMigration | undefined {
+  const { migration: choice = 'none' } = description;
+  if (choice === 'none') return undefined;
+  return new SlotMigration({ choice, type, options, clock: bus.env.clock, dma });
+}
+
+/** What a virtual function has of the host it has through its physical one. */
+function hostOf(
+  plug: PlugIn,
+  type: DeviceType,
+  options: DeviceOptions,
+  migration: SlotMigration | undefined,
+): HostServices {
+  const { bus, wires, description } = plug;
+  const clock = migration?.clock ?? bus.env.clock;
+  return hostServices(
+    { given: plug.host, clock, plug: (name) => wires.plug(description.at, name, clock) },
+    carrierOf(plug) ? [] : (type.needs?.(options) ?? []),
+  );
 }
 
 function virtualModel(plug: PlugIn, port: DevicePort): DeviceModel | undefined {

@@ -8,6 +8,7 @@ import { dmaPrepareMsi } from '../../core/dma/msi.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
 import type { PciBus } from '../../pci/topology.ts';
 import type { Sriov } from '../../pci/sriov.ts';
+import type { MigratableDevice } from '../../vfio/migration/migratable.ts';
 import type { InterruptController } from '../hardware/interrupt-controller.ts';
 import type { PciSlot } from '../hardware/slot.ts';
 import { PciDevIrqs } from './irqs.ts';
@@ -95,6 +96,10 @@ export class PciDev {
   /** May users map its memory BARs through vfio? Else they read and write them. */
   get mapsBars(): boolean {
     return this.slot.description.bar !== 'none';
+  }
+  /** Its state can be taken elsewhere. */
+  get migratable(): MigratableDevice | undefined {
+    return this.slot.migration;
   }
   get sysPath(): string {
     return sysPathOf(this.slot);

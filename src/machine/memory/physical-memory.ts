@@ -191,6 +191,11 @@ export class MachineMemory implements PhysicalMemory {
     if (at >= 0) this.#windows.splice(at, 1);
   }
 
+  isRegisters(pfn: number): boolean {
+    if (pfn < this.#ram.frameCount || pfn >= FIRST_PINNED_PFN) return false;
+    return this.#window(pfn) !== undefined;
+  }
+
   /** What lies at a frame, in words, for explanations. */
   describe(pfn: number): string | undefined {
     if (pfn < this.#ram.frameCount) return 'simulated RAM';

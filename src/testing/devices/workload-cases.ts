@@ -170,7 +170,11 @@ function savedAfter(
   const fresh = plugged(type, workload);
   fresh.port.memory.set(old.port.memory);
   fresh.port.pin = old.port.pin;
+  let transfers = 0;
+  fresh.port.hear = () => (transfers += 1);
   fresh.device.restore(structuredClone(old.device.state()));
+  fresh.port.hear = undefined;
+  insistEqual(transfers, 0, 'transfers of a device that is being restored');
   insistEqual(fresh.device.state(), old.device.state(), `the state after step ${count}`);
   const messages = [...old.port.messages];
   insistSameFuture(type, old, fresh);

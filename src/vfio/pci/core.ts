@@ -1,8 +1,7 @@
 /**
  * vfio-pci: what a PCI device answers on its fd (vfio.md 2.1, 2.3, 2.7, 2.10, 2.13).
  *
- * NOT IMPLEMENTED, and answered as a kernel without it: migration and dirty logging (DEVICE_FEATURE 1, 2, 6 to 9:
- * ENOTTY), graphics (ENOTTY), VGA regions.
+ * NOT IMPLEMENTED, and answered as a kernel without it: graphics (ENOTTY), VGA regions.
  */
 import { ENOTTY, isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { Mapping, MmapRequest } from '../../base/file.ts';
@@ -27,9 +26,10 @@ import {
 } from '../../uapi/vfio.ts';
 import type { DeviceAccess, VfioDeviceOps } from '../device-ops.ts';
 import { copyToUser, readArg } from '../ioctl.ts';
-import { deviceFeature } from './feature.ts';
+import { pciDeviceFeature } from './feature.ts';
 import { ioeventfd } from './ioeventfd.ts';
 import { getHotResetInfo, hotReset } from './hot-reset.ts';
+import type { Migration } from '../migration/migration.ts';
 import { matchPciName } from './name.ts';
 import { getRegionInfo, mmapRegion, readWrite } from './regions.ts';
 import { getIrqInfo, setIrqs } from './set-irqs.ts';
@@ -45,6 +45,9 @@ export class VfioPciDevice implements VfioDeviceOps {
   constructor(state: VfioPciState, sysPath: string) {
     this.state = state;
     this.sysPath = sysPath;
+  }
+  get migration(): Migration | undefined {
+    return this.state.migration;
   }
   openDevice(): Status {
     this.state.open();
@@ -104,7 +107,7 @@ const IOCTLS: Readonly<Record<number, Handler>> = {
   [VFIO_DEVICE_GET_PCI_HOT_RESET_INFO]: getHotResetInfo,
   [VFIO_DEVICE_PCI_HOT_RESET]: hotReset,
   [VFIO_DEVICE_IOEVENTFD]: ioeventfd,
-  [VFIO_DEVICE_FEATURE]: deviceFeature,
+  [VFIO_DEVICE_FEATURE]: pciDeviceFeature,
 };
 
 /** @kernel vfio_pci_ioctl_get_info */

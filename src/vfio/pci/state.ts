@@ -18,6 +18,8 @@ import {
   PCI_PM_CTRL,
   PCI_PM_CTRL_STATE_MASK,
 } from '../../uapi/pci-regs.ts';
+import type { MigratableDevice } from '../migration/migratable.ts';
+import { Migration } from '../migration/migration.ts';
 import type { VfioSubsystem } from '../vfio-core.ts';
 import { VfioPciConfig } from './config.ts';
 import { BarExports } from './exports.ts';
@@ -39,6 +41,8 @@ export interface VfioPciFunction {
   readonly irqs: PciIrqs;
   /** May users map its memory BARs? */
   readonly mapsBars: boolean;
+  /** Its state can be taken elsewhere. */
+  readonly migratable: MigratableDevice | undefined;
   /** Virtual functions it shows. */
   readonly numVfs: number;
   /** Its directory in sysfs. */
@@ -55,6 +59,8 @@ export class VfioPciState {
   /** Eventfds that write registers. */
   readonly ioeventfds: IoEventfd[] = [];
   readonly tokens: TokenRules;
+  /** Undefined: the device does not migrate. */
+  readonly migration: Migration | undefined;
   /** May users map memory BARs? */
   readonly mapsBars: boolean;
   /** Virtual functions were switched on through vfio-pci. */
@@ -72,6 +78,9 @@ export class VfioPciState {
     this.mapsBars = pci.mapsBars;
     this.dev = pci.dev;
     this.fn = pci.fn;
+    const { migratable } = pci;
+    const migrates = migratable !== undefined && !subsystem.env.has('vfio-no-migration');
+    this.migration = migrates ? new Migration(migratable) : undefined;
     this.irqs = new VfioPciIrqs(
       pci,
       () => this.config,
@@ -125,6 +134,7 @@ export class VfioPciState {
     this.#resetWorks = !this.#resetFunction();
     this.#setCommand(PCI_COMMAND_INTX_DISABLE, 0);
     this.fn.watchers.add(this.#watcher);
+    this.migration?.open();
     this.#config = new VfioPciConfig(this.fn, {
       setIntxDisabled: (disabled) => this.irqs.setIntxDisabled(disabled),
       resetFunction: () => void this.#resetFunction(),
@@ -137,6 +147,7 @@ export class VfioPciState {
     this.wake(false);
     this.#toD0();
     this.#setCommand(PCI_COMMAND_MASTER, 0);
+    this.migration?.close();
     this.irqs.disableAll();
     for (const each of this.ioeventfds.splice(0)) each.stop();
     this.fn.watchers.delete(this.#watcher);

@@ -9,6 +9,7 @@ import { pciBusDir } from './pci-bus.ts';
 import { pciBusClass, rootBusDirs } from './pci-bus-class.ts';
 import { pciDeviceDir } from './pci-device.ts';
 import { vfioClass, vfioDevClass, virtualVfio } from './vfio-class.ts';
+import { vfioDebugDir } from './vfio-debug.ts';
 import type { SysfsWorld } from './world.ts';
 
 /** The directory /sys. */
@@ -29,7 +30,7 @@ export function sysfsRoot(world: SysfsWorld): DirNode {
   const devices = devicesDir(world);
   const bus = dir(() => ({ pci: pciBus }), true);
   const { faults } = world;
-  const debug = faults && dir(() => faults.directories(), true);
+  const debug = dir(() => ({ ...faults?.directories(), vfio: vfioDebugDir(world) }), true);
   const kernel = dir(() => ({ iommu_groups: groups, debug }), true);
   const dev = devDir(world);
   return dir(() => ({ bus, class: classes, dev, devices, kernel, module: modules }), true);
