@@ -1,5 +1,5 @@
 /** What the trap handlers share: the machine, the run's tables, and how a call is parked or reported. */
-import { isErrno, type Result } from '../../base/errno.ts';
+import { isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
 import type { Handled } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
@@ -35,6 +35,10 @@ export interface CallContext extends TaskParts {
   changeSigbus(call: Notification): Handled;
 }
 
+/** 0, or minus the errno. */
+export function minus(status: Status): number {
+  return status ? -status.number : 0;
+}
 /** A result, or minus its errno. */
 export function numberAnswer(result: Result<number>): Answer {
   return isErrno(result) ? -result.number : result;

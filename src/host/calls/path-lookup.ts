@@ -12,12 +12,15 @@ import { KERNEL, type Cred } from '../../machine/files/rights.ts';
 import { join, type NodePlace, type Place, type Vfs } from '../../machine/files/vfs.ts';
 import type { Processes } from '../process/processes.ts';
 import { seenFrom, type ThreadView, type Views } from '../process/view.ts';
+import type { InThread } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
-import { AT_FDCWD, HOST_ERRNO, O_ACCMODE } from '../sys/numbers.ts';
+import { AT_FDCWD, HOST_ERRNO, O_ACCMODE, O_CLOEXEC, O_PATH } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import type { CallContext } from './call-context.ts';
+import { HostLinks, type Led } from './host-links.ts';
 import { isCreating, isMakingDirectory, isTemporary, type PathCall } from './path-calls.ts';
+import { neededInMount } from './path-questions.ts';
 import { procPath } from './proc-paths.ts';
 
 /** 'continue': the host's kernel gets there by itself. A number is minus an errno. */
@@ -44,6 +47,8 @@ function problemOf(what: PathCall, place: Place | Errno): number | undefined {
   return what.cached && !isErrno(place) ? -HOST_ERRNO.EAGAIN : undefined;
 }
 
+/** Links in there are the kernel's, and libraries are not looked for by links into the tree. */
+const OF_KERNEL = /^\/+(sys|proc|lib)(\/|$)/;
 /** The way through a link of a process in /proc: what it leads to, and what follows. */
 const MAGIC = /^(cwd|root|fd\/\d+)(\/.*)$/;
 
@@ -52,6 +57,7 @@ export class PathLookup {
   readonly #tree: TreeBackend;
   readonly #processes: Processes;
   readonly #views: Views;
+  readonly #links = new HostLinks();
   /** Every way into the tree matches it. */
   readonly #mayConcern: RegExp;
 
@@ -106,6 +112,59 @@ export class PathLookup {
     return !this.#showsTo(tid, whole) || !this.#showsTo(tid, place.path);
   }
 
+  /** With mounts: the kernel finds it by itself, or would come by a stand-in, which is outside of them, to where the caller cannot. */
+  isMountsOwn(
+    { tid }: Notification,
+    what: PathCall,
+    { place, path }: { readonly place: Found; readonly path: string },
+  ): boolean {
+    if (!this.#tree.native || typeof place !== 'object' || isErrno(place)) return false;
+    if (this.#tree.isMounted(place.path) && !neededInMount(what, place, path)) return true;
+    return place.kind === 'node' && place.node.kind === 'dir' && !this.#view(tid).isInside;
+  }
+
+  /** Where the links of the host on a path lead, if that is the tree and its kernel does not come there by itself. */
+  lead(call: Notification, what: PathCall, path: string, cred: Cred): Led | undefined {
+    const led = this.#byLinks(call, what, path);
+    const place = led && this.find(call, { ...what, dirFd: AT_FDCWD }, led.path, cred);
+    if (!led || place === undefined || place === 'continue') return undefined;
+    const isHosts = typeof place === 'object' && !isErrno(place) && place.kind === 'host';
+    return isHosts || this.isMountsOwn(call, what, { place, path: led.path }) ? undefined : led;
+  }
+  /** With bounds the kernel's own answer is right. */
+  #byLinks(call: Notification, what: PathCall, path: string): Led | undefined {
+    const isBound = what.cached === true || Object.values(what.bounds ?? {}).some(Boolean);
+    const whole = isBound ? undefined : this.#wholeOnHost(call, what, path);
+    if (whole === undefined) return undefined;
+    const { tid } = call;
+    const concerns = (at: string): boolean => this.#tree.concerns(at);
+    const walker = { tid, root: undefined, follow: what.follow, concerns };
+    if (this.#views.areAsAtFirst) return this.#links.lead(whole, walker);
+    const root = libc.open(`/proc/${tid}/root`, O_PATH | O_CLOEXEC);
+    if (root < 0) return undefined;
+    const led = this.#links.lead(whole, { ...walker, root });
+    libc.close(root);
+    return led;
+  }
+  /** Undefined: it begins in the tree, or nothing can be said of it. */
+  #wholeOnHost(call: Notification, what: PathCall, path: string): string | undefined {
+    if (path.startsWith('/')) return OF_KERNEL.test(path) ? undefined : path;
+    const base = this.baseOf(call, what.dirFd);
+    if (base?.startsWith('/') !== true || this.#tree.virtualPath(base) !== undefined)
+      return undefined;
+    const whole = join(seenFrom(this.#view(call.tid).root, base) ?? base, path);
+    return OF_KERNEL.test(whole) ? undefined : whole;
+  }
+  /** The thread is made to follow the links itself; undefined: it has. */
+  follow(call: Notification, led: readonly (Led | undefined)[]): InThread | undefined {
+    return this.#links.follow(call, led);
+  }
+  /** A program is about to change mounts, or its root directory. */
+  mountsChange(): void {
+    this.#views.mountsChange();
+    this.#links.mountsChange();
+  }
+
   /** What a descriptor, or a thread's current directory, stands for in the tree. Undefined: nothing of it. */
   placeOf(tid: number, link: string): NodePlace | undefined {
     const place = this.#placeNamed(this.virtualOf(tid, link));
@@ -145,15 +204,19 @@ export class PathLookup {
     const { inRoot } = what.bounds ?? {};
     const { tid } = call;
     if (path.startsWith('/') && !inRoot) {
-      const virtual = this.#tree.virtualPath(path);
+      const virtual = this.#standInOf(path);
       if (virtual !== undefined) return { directory: '/', rest: virtual, ours: true, tid };
       return { directory: '/', rest: path, ours: false, tid };
     }
     const base = this.baseOf(call, what.dirFd);
     return base === undefined ? undefined : this.#relativeTo(tid, base, path);
   }
+  /** What is in a mount of ours the caller may have something else in the place of. */
+  #standInOf(path: string): string | undefined {
+    return this.#tree.isMounted(path) ? undefined : this.#tree.virtualPath(path);
+  }
   #relativeTo(tid: number, base: string, rest: string): Start | undefined {
-    const virtual = this.#tree.virtualPath(base);
+    const virtual = this.#standInOf(base);
     if (virtual !== undefined) return { directory: virtual, rest, ours: true, tid };
     if (!this.#mayConcern.test(join(base, rest))) return undefined;
     const directory = seenFrom(this.#view(tid).root, base) ?? base;

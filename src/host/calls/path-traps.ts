@@ -4,19 +4,19 @@
  * A path outside the tree goes on to the kernel untouched. One that leads out of the tree by a way only we know is a call
  * of the caller's own, with the path it means (rewritten.ts). What is in the tree is answered from it.
  */
-import { isErrno, type Errno, type Status } from '../../base/errno.ts';
+import { isErrno, type Errno } from '../../base/errno.ts';
 import { isOpenable, type AttrNode, type OpenableNode } from '../../machine/files/nodes.ts';
 import { MAY_EXEC, type Cred } from '../../machine/files/rights.ts';
 import type { NodePlace, Place } from '../../machine/files/vfs.ts';
 import { openHow } from '../tree/open-flags.ts';
-import type { CallContext } from './call-context.ts';
+import { minus, type CallContext } from './call-context.ts';
 import { handOver } from './hand-over.ts';
 import * as libc from '../sys/libc.ts';
 import { openFlagsOf } from '../sys/look.ts';
 import { isTraced, nameOf as nameOfProcess, tracerOf } from '../sys/procfs.ts';
 import { ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
-import type { Opened, OpenEntry } from '../process/open-files.ts';
+import { nameOf, type Opened, type OpenEntry } from '../process/open-files.ts';
 import { acrossTrees, CHANGES, temporaryFile, type Target } from './node-changes.ts';
 import {
   isTemporary,
@@ -27,10 +27,19 @@ import {
 } from './path-calls.ts';
 import { PathLookup, type Found } from './path-lookup.ts';
 import { descriptorNamed } from './proc-paths.ts';
+import type { Led } from './host-links.ts';
 import { listed, relabelled } from './listing.ts';
-import { answerText, idsOf, isMaking, neededInMount, pathIn } from './path-questions.ts';
+import { answerText, idsOf, isMaking, pathIn } from './path-questions.ts';
 import { rewritten } from './rewritten.ts';
-import { HOST_ERRNO, NR, O_CLOEXEC, O_DIRECTORY, O_NONBLOCK, O_PATH } from '../sys/numbers.ts';
+import {
+  AT_FDCWD,
+  HOST_ERRNO,
+  NR,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NONBLOCK,
+  O_PATH,
+} from '../sys/numbers.ts';
 import { SimulatedProc } from './simulated-proc.ts';
 import { StandIns } from './stand-ins.ts';
 import type { Views } from '../process/view.ts';
@@ -77,6 +86,12 @@ export class PathTraps {
     if (typeof path !== 'string') return this.#noPath(call, path);
     if (what.from) return this.#answerTwo(call, { ...what, from: what.from }, path);
     if (path === '') return this.#emptyPath(call, what);
+    const led = this.#led(call, what, path);
+    if (!led) return this.#answerNamed(call, what, path);
+    const to = { ...what, dirFd: AT_FDCWD };
+    return this.#lookup.follow(call, [led]) ?? this.#answerNamed(call, to, led.path);
+  }
+  #answerNamed(call: Notification, what: PathCall, path: string): Handled {
     const given = what.kind === 'open' ? this.#proc.open(call, path, what.flags) : undefined;
     return given ?? this.#throughDescriptor(call, what, path) ?? this.#answerPath(call, what, path);
   }
@@ -91,24 +106,17 @@ export class PathTraps {
   #answerPath(call: Notification, what: PathCall, path: string): Handled {
     const place = this.#descriptorLink(call, what, path) ?? this.#find(call, what, path);
     if (place === 'continue') return 'continue';
-    if (this.#mountHas(what, place, path) || this.#leadsOut(call, place)) return 'continue';
+    if (this.#lookup.isMountsOwn(call, what, { place, path })) return 'continue';
     if (typeof place === 'number') return place;
     if (isErrno(place)) return this.#onNothing(call, what, place, path);
     if (place.kind === 'host') return this.#rewritten(call, [{ of: what, path: place.path }]);
     return this.#onNode(call, this.#context.processes.task(call), what, place);
   }
-  /** With mounts, the stand-in of a directory is outside of them: none for who has been shut in elsewhere. */
-  #leadsOut({ tid }: Notification, place: Place | Errno | number): boolean {
-    if (!this.#tree.native || typeof place === 'number' || isErrno(place)) return false;
-    return place.kind === 'node' && place.node.kind === 'dir' && !this.#views.of(tid).isInside;
-  }
-  /** The kernel finds it by itself. */
-  #mountHas(what: PathCall, place: Place | Errno | number, path: string): boolean {
-    if (!this.#tree.native || typeof place === 'number' || isErrno(place)) return false;
-    return this.#tree.isMounted(place.path) && !neededInMount(what, place, path);
-  }
   #find(call: Notification, what: PathCall, path: string): Found {
     return this.#lookup.find(call, what, path, this.#cred(call, what));
+  }
+  #led(call: Notification, what: PathCall, path: string): Led | undefined {
+    return this.#lookup.lead(call, what, path, this.#cred(call, what));
   }
   #cred({ tid }: Notification, what: PathCall): Cred {
     return this.#context.processes.cred(tid, idsOf(what));
@@ -131,8 +139,11 @@ export class PathTraps {
     const first = pathIn(new RemoteMemory(call.tid), what.from);
     if (typeof first !== 'string') return this.#noPath(call, first);
     if (first === '' || path === '') return 'continue';
-    const from = { of: what.from, path: first, found: this.#findOfTwo(call, what.from, first) };
-    const to = { of: what, path, found: this.#findOfTwo(call, what, path) };
+    const led = [this.#led(call, what.from, first), this.#led(call, what, path)] as const;
+    const followed = this.#lookup.follow(call, led);
+    if (followed) return followed;
+    const from = this.#ofTwo(call, what.from, led[0]?.path ?? first);
+    const to = this.#ofTwo(call, what, led[1]?.path ?? path);
     const both = [from, to];
     if (both.some(({ found }) => isInTree(found))) return this.#moveInTree(call, what, from, to);
     const rewrites = both.flatMap(({ of, found }) =>
@@ -140,10 +151,10 @@ export class PathTraps {
     );
     return rewrites.length === 0 ? 'continue' : this.#rewritten(call, rewrites);
   }
-  #findOfTwo(call: Notification, what: PathCall, path: string): Found {
-    const found = this.#find(call, what, path);
-    const isPlace = typeof found === 'object' && !isErrno(found);
-    return isPlace && this.#mountHas(what, found, path) ? 'continue' : found;
+  #ofTwo(call: Notification, of: PathCall, path: string): OfTwo {
+    const place = this.#find(call, of, path);
+    const isOwn = this.#lookup.isMountsOwn(call, of, { place, path });
+    return { of, path, found: isOwn ? 'continue' : place };
   }
   #moveInTree(call: Notification, what: PathCall, from: OfTwo, to: OfTwo): Handled {
     if (isErrno(from.found)) return -from.found.number;
@@ -158,9 +169,9 @@ export class PathTraps {
     if (isErrno(found)) return -found.number;
     return this.#change(call, what, targetOf(found, ''));
   }
-  /** mount(2) and its kin: what a thread sees where is to be looked up from now on. */
+  /** mount(2), chroot(2) and their kin: what a thread sees where is to be looked up from now on. */
   mounts(call: Notification, decode: DecodePath): Handled {
-    this.#views.mountsChange();
+    this.#lookup.mountsChange();
     return this.answer(call, decode);
   }
   #wholePath(call: Notification, { of, path }: OfTwo): string {
@@ -428,11 +439,4 @@ function targetOf(found: Found, path: string): Target {
 interface StatTarget {
   readonly extended: boolean;
   readonly outAt: bigint;
-}
-
-function minus(status: Status): number {
-  return status ? -status.number : 0;
-}
-function nameOf(entry: OpenEntry): string {
-  return entry.kind === 'file' ? entry.file.name : entry.path;
 }

@@ -186,7 +186,7 @@ export const HANDLERS: Handlers = {
   removexattr: path(PATH_CALLS.removexattr),
   lremovexattr: path(PATH_CALLS.lremovexattr),
   inotify_add_watch: path(PATH_CALLS.inotify_add_watch),
-  chroot: path(PATH_CALLS.chroot),
+  chroot: mounting(PATH_CALLS.chroot),
   name_to_handle_at: path(PATH_CALLS.name_to_handle_at),
   getdents: ({ paths }, call) => paths.getdents(call),
   getdents64: ({ paths }, call) => paths.getdents(call),

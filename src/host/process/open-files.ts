@@ -57,6 +57,10 @@ export interface RegisterMapping {
   readonly start: number;
 }
 
+/** Of what it was opened. */
+export function nameOf(entry: OpenEntry): string {
+  return entry.kind === 'file' ? entry.file.name : entry.path;
+}
 /** A descriptor to give to a program. The caller closes `fd` when the program has its copy. */
 export interface Opened<E extends OpenEntry> {
   readonly fd: number;

@@ -77,7 +77,7 @@ export class Views {
   readonly #mounts: () => string;
   readonly #devices = new Map<string, { major: number; minor: number }>();
   #own: readonly Mount[] | undefined;
-  /** A program of the run has mounted something: nothing is taken to be as it was. */
+  /** Nothing is taken to be as it was. */
   #changed = false;
 
   /** `first`: a thread that sees the tree where it is, as the program does when it starts. */
@@ -98,7 +98,7 @@ export class Views {
     this.#devices.set(top, numbers);
     return numbers;
   }
-  /** A program is about to change mounts. */
+  /** A program is about to change mounts, or its root directory. */
   mountsChange(): void {
     this.#changed = true;
   }
@@ -108,6 +108,10 @@ export class Views {
     return (this.#own ??= parseMounts(this.#mounts()));
   }
 
+  /** Has no program of the run mounted anything, or changed its root directory? */
+  get areAsAtFirst(): boolean {
+    return !this.#changed;
+  }
   of(tid: number): ThreadView {
     const root = libc.readlink(`/proc/${tid}/root`);
     const namespace = libc.readlink(`/proc/${tid}/ns/mnt`);

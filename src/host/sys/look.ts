@@ -18,6 +18,7 @@ export interface FileLook {
   /** Permissions, without the type. */
   readonly permissions: number;
   readonly isRegular: boolean;
+  readonly isLink: boolean;
   /** 'mount:inode', as in /proc/PID/fdinfo. */
   readonly file: string;
 }
@@ -27,6 +28,7 @@ const BASIC_STATS = 0x7ff;
 const MOUNT_ID = 0x1000;
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
+const S_IFLNK = 0o120000;
 const AT = { mode: 28, ino: 32, size: 40, major: 136, minor: 140, mount: 144, end: 256 } as const;
 const found = Buffer.alloc(AT.end);
 
@@ -48,6 +50,7 @@ export function lookAt(link: FileLink): FileLook | undefined {
     size: found.readBigUInt64LE(AT.size),
     permissions: mode & ~S_IFMT,
     isRegular: (mode & S_IFMT) === S_IFREG,
+    isLink: (mode & S_IFMT) === S_IFLNK,
     file: `${found.readBigUInt64LE(AT.mount)}:${found.readBigUInt64LE(AT.ino)}`,
   };
 }

@@ -1,0 +1,59 @@
+/** Where links of the host lead by their texts, and what is asked of the thread that is to follow them. */
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { HostLinks } from './host-links.ts';
+
+const directory = mkdtempSync(join(realpathSync(tmpdir()), 'links-'));
+mkdirSync(join(directory, 'deep/er'), { recursive: true });
+const LINKS = {
+  absolute: '/sys/bus/pci',
+  'deep/relative': '../absolute/devices',
+  'deep/er/up': '../../deep',
+  loop: 'loop',
+  host: '/etc',
+  nothing: '/nowhere',
+};
+for (const [name, target] of Object.entries(LINKS)) symlinkSync(target, join(directory, name));
+afterAll(() => {
+  rmSync(directory, { recursive: true });
+});
+
+const walker = {
+  tid: process.pid,
+  root: undefined,
+  follow: true,
+  concerns: (path: string) => /^\/(sys|dev)(\/|$)/.test(path),
+};
+const links = new HostLinks();
+
+test.for([
+  ['a link', 'absolute', '/sys/bus/pci', ['absolute']],
+  ['what is behind one', 'absolute/devices/x/', '/sys/bus/pci/devices/x/', ['absolute']],
+  [
+    'one through another',
+    'deep/relative/x',
+    '/sys/bus/pci/devices/x',
+    ['deep/relative', 'absolute'],
+  ],
+  ['dots behind one', 'deep/er/up/../absolute', '/sys/bus/pci', ['deep/er/up', 'absolute']],
+  ['dots before one', 'deep/../absolute/..', '/sys/bus/pci/..', ['absolute']],
+] as const)('%s leads into the tree', ([, path, to, followed]) => {
+  const names = followed.map((name) => join(directory, name));
+  expect(links.lead(`${directory}/${path}`, walker)).toEqual({ path: to, links: names });
+});
+test.for([
+  ['no link', 'deep/er'],
+  ['nothing', 'deep/none/absolute'],
+  ['a link to elsewhere', 'host/passwd'],
+  ['a link to nothing', 'nothing/x'],
+  ['a loop', 'loop/x'],
+] as const)('%s does not', ([, path]) => {
+  expect(links.lead(`${directory}/${path}`, walker)).toBeUndefined();
+});
+test('the last component is followed when it is to be, or a slash is behind it', () => {
+  const link = join(directory, 'absolute');
+  expect(links.lead(link, { ...walker, follow: false })).toBeUndefined();
+  expect(links.lead(`${link}/`, { ...walker, follow: false })?.path).toBe('/sys/bus/pci/');
+});

@@ -1,0 +1,193 @@
+/**
+ * Links of the host that lead into the tree, such as one a program has made in /tmp: the host's kernel would follow them to
+ * the host's own /sys or /dev.
+ *
+ * Two looks, of which the first decides nothing but that there is a second. Ours asks the kernel's cache of names whether a
+ * link is on the way (RESOLVE_CACHED, which waits for nobody and changes nothing), and where it leads by its text. Leads that
+ * into the tree, the thread itself is made to follow each of the links, with its own rights, and makes its call again; then
+ * the path goes on in the tree. Whoever may not follow them makes the call as it stands.
+ */
+import { posix } from 'node:path';
+import { syscall } from '../sys/ffi.ts';
+import * as libc from '../sys/libc.ts';
+import { fileSystemOf, lookAt } from '../sys/look.ts';
+import {
+  AT_FDCWD,
+  ERESTARTNOINTR,
+  HOST_ERRNO,
+  NR,
+  O_CLOEXEC,
+  O_NOFOLLOW,
+  O_PATH,
+} from '../sys/numbers.ts';
+import { own, withTexts, type InjectedCall, type InThread } from '../seccomp/in-thread.ts';
+import type { Notification } from '../seccomp/notification.ts';
+
+/** struct open_how */
+const HOW_SIZE = 24;
+const RESOLVE = { noSymlinks: 4, inRoot: 16, cached: 32 } as const;
+const NAMED = O_PATH | O_CLOEXEC;
+const PATH_MAX = 4096;
+/** MAXSYMLINKS */
+const MOST_LINKS = 40;
+const STAT_SIZE = 144;
+const NO_NAME = Buffer.alloc(1);
+/** Nothing can be said of it. */
+const NOTHING = -1;
+/**
+ * File systems whose names can be looked up, and whose links can be read, without waiting for a program, a server or an
+ * automounter.
+ */
+const LOCAL: ReadonlySet<string> = new Set([
+  ...['bcachefs', 'btrfs', 'devtmpfs', 'erofs', 'exfat', 'ext2', 'ext3', 'ext4', 'f2fs', 'iso9660'],
+  ...['overlay', 'ramfs', 'rootfs', 'squashfs', 'tmpfs', 'vfat', 'xfs', 'zfs'],
+]);
+
+/** A path whose links are put in, as far as they had to be to come to the tree. */
+export interface Led {
+  /** Absolute, as the caller sees it. */
+  readonly path: string;
+  /** The links that were followed, each an absolute path without links before its last component. */
+  readonly links: readonly string[];
+}
+/** Whose path it is. */
+export interface Walker {
+  readonly tid: number;
+  /** Where its absolute paths begin, as an absolute path; undefined: where ours do. */
+  readonly root: number | undefined;
+  /** Follow a link that is the last component. */
+  readonly follow: boolean;
+  /** Is a path of the tree, by its first name? */
+  concerns(path: string): boolean;
+}
+
+/** The links on the paths of a run's programs. */
+export class HostLinks {
+  /** By device: is it a local file system? */
+  readonly #local = new Map<string, boolean>();
+  /** What a thread has followed just now; the same call comes again. */
+  readonly #followed = new Map<number, string>();
+
+  /** Where an absolute path leads by its links, if that is or may be the tree. Links in the host's own /sys are the host's. */
+  lead(path: string, walker: Walker): Led | undefined {
+    const found = look(path, walker, walker.follow ? 0 : O_NOFOLLOW, RESOLVE.cached);
+    if (found >= 0) libc.close(found);
+    if (found !== -HOST_ERRNO.ELOOP && found !== -HOST_ERRNO.EAGAIN) return undefined;
+    return this.#walk(path, walker);
+  }
+
+  /** Undefined: the thread has followed these links, and the path may go on where they lead. */
+  follow(call: Notification, led: readonly (Led | undefined)[]): InThread | undefined {
+    const links = led.flatMap((each) => each?.links ?? []);
+    if (links.length === 0) return undefined;
+    const { tid } = call;
+    const key = links.join('\0');
+    const followed = this.#followed.get(tid);
+    this.#followed.delete(tid);
+    if (followed === key) return undefined;
+    const done = (): void => void this.#followed.set(tid, key);
+    return {
+      *run() {
+        for (const link of links) {
+          if (!(yield* mayFollow(tid, link))) {
+            return yield* own(
+              call.nr,
+              [0, 1, 2, 3, 4].map((n) => call.arg(n)),
+            );
+          }
+        }
+        done();
+        return -ERESTARTNOINTR;
+      },
+      otherwise: () => 'continue',
+    };
+  }
+
+  #walk(path: string, walker: Walker): Led | undefined {
+    const todo = namesOf(path);
+    const end = path.endsWith('/') ? '/' : '';
+    const links: string[] = [];
+    let here = '/';
+    for (let name = todo.shift(); name !== undefined; name = todo.shift()) {
+      const next = posix.join(here, name);
+      const rest = (): string => [next, ...todo].join('/') + end;
+      if (isEnd(next, links, walker)) return links.length > 0 ? { path: rest(), links } : undefined;
+      const isLast = todo.length === 0 && end === '';
+      const target = isLast && !walker.follow ? undefined : this.#linkAt(next, here, walker);
+      if (typeof target === 'number') return undefined;
+      if (target === undefined) {
+        here = next;
+        continue;
+      }
+      links.push(next);
+      if (links.length > MOST_LINKS) return undefined;
+      if (target.startsWith('/')) here = '/';
+      todo.unshift(...namesOf(target));
+    }
+    return undefined;
+  }
+  /** The text of a link; undefined: something else; minus an errno: nothing, or what nobody can say at once. */
+  #linkAt(path: string, directory: string, walker: Walker): string | undefined | number {
+    let fd = look(path, walker, O_NOFOLLOW, RESOLVE.cached);
+    if (fd === -HOST_ERRNO.EAGAIN && this.#isLocal(directory, walker)) {
+      fd = look(path, walker, O_NOFOLLOW, 0);
+    }
+    if (fd < 0) return fd;
+    const seen = lookAt(`/proc/self/fd/${fd}`);
+    const isLink = seen?.isLink === true;
+    const target = isLink && this.#isLocalDevice(seen.device, walker) ? textOf(fd) : NOTHING;
+    libc.close(fd);
+    return isLink ? target : undefined;
+  }
+  #isLocal(directory: string, walker: Walker): boolean {
+    const fd = look(directory, walker, O_NOFOLLOW, RESOLVE.cached);
+    if (fd < 0) return false;
+    const seen = lookAt(`/proc/self/fd/${fd}`);
+    libc.close(fd);
+    return seen !== undefined && this.#isLocalDevice(seen.device, walker);
+  }
+  #isLocalDevice(device: string, { tid }: Walker): boolean {
+    const known = this.#local.get(device);
+    if (known !== undefined) return known;
+    const isLocal = LOCAL.has(fileSystemOf(device, tid) ?? '');
+    this.#local.set(device, isLocal);
+    return isLocal;
+  }
+  /** A program has mounted something: a number may mean another file system. */
+  mountsChange(): void {
+    this.#local.clear();
+  }
+}
+
+const how = Buffer.alloc(HOW_SIZE);
+const name = Buffer.alloc(PATH_MAX + 1);
+/** A descriptor that only names what is there when no link is on the way, or minus an errno. */
+function look(path: string, { root }: Walker, flags: number, resolve: number): number {
+  const within = root === undefined ? 0 : RESOLVE.inRoot;
+  how.writeBigUInt64LE(BigInt(NAMED | flags), 0);
+  how.writeBigUInt64LE(BigInt(RESOLVE.noSymlinks | within | resolve), 16);
+  if (path.length >= PATH_MAX) return -HOST_ERRNO.ENAMETOOLONG;
+  name[name.write(path, 'latin1')] = 0;
+  return syscall(NR.openat2, root ?? AT_FDCWD, name, how, HOW_SIZE);
+}
+
+const link = Buffer.alloc(PATH_MAX);
+/** The text of the link a descriptor names, or minus an errno. */
+function textOf(fd: number): string | number {
+  const length = syscall(NR.readlinkat, fd, NO_NAME, link, link.length);
+  return length < 0 ? length : link.toString('latin1', 0, length);
+}
+function namesOf(path: string): string[] {
+  return path.split('/').filter((name) => name !== '' && name !== '.');
+}
+/** In /dev are links that people have made, of udev and others. */
+function isEnd(path: string, links: readonly string[], walker: Walker): boolean {
+  return (links.length > 0 || path !== '/dev') && walker.concerns(path);
+}
+
+/** Nothing may be behind a link, for the host has less than the tree; but it may not be forbidden to go there. */
+function* mayFollow(tid: number, link: string): Generator<InjectedCall, boolean, number> {
+  const text = Buffer.concat([Buffer.alloc(STAT_SIZE), Buffer.from(`${link}\0`, 'latin1')]);
+  const rc = yield* withTexts(tid, [text], ([at]) => own(NR.stat, [at! + BigInt(STAT_SIZE), at!]));
+  return rc >= 0 || rc === -HOST_ERRNO.ENOENT || rc === -HOST_ERRNO.ENOTDIR;
+}
