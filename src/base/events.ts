@@ -98,6 +98,8 @@ export interface DmaEvent {
   /** What of it reached memory, in the order it did: less than `length` bytes together when it was stopped on the way. */
   readonly pieces: readonly MemoryPiece[];
   readonly ok: boolean;
+  /** Of one that was stopped: why. */
+  readonly refusal?: Refusal;
 }
 /** Bytes of a transfer that lie in a row behind the translation too. */
 export interface MemoryPiece {

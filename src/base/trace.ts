@@ -1,20 +1,32 @@
 /**
  * The one event stream: who listens, what is going on, and in which order it happens.
  *
- * Emitting costs one test when nobody listens: `if (trace.on) trace.emit({ … })`.
+ * Emitting costs one test when nobody listens: `if (trace.on) trace.emit({ … })`. Troubles are heard by listeners of their
+ * own as well, whom a run has from its start: `if (trace.heedsTroubles) …`. They are rare, and nothing else is built for them.
  */
 import { Call } from './call.ts';
-import type { CallEnd, CallInfo, Stamped, TraceEvent } from './events.ts';
+import { isErrno } from './errno.ts';
+import type { CallEnd, CallInfo, LeaveEvent, Stamped, TraceEvent } from './events.ts';
+
+/** Does it tell that something did not work? A call that failed, DMA that was stopped, a fault, a warning. */
+function isTrouble(event: TraceEvent): boolean {
+  if (event.kind === 'leave') return isErrno(event.result);
+  if (event.kind === 'dma') return !event.ok;
+  return event.kind === 'fault' || event.kind === 'warn';
+}
 
 /** The event stream of one machine: numbers events, stamps them with simulated time, hands them to listeners. */
 export class Trace {
   readonly #listeners = new Set<(stamped: Stamped) => void>();
+  readonly #troubleListeners = new Set<(stamped: Stamped) => void>();
   readonly #nowNs: () => number;
   #seq = 0;
   #call: Call | undefined;
   #cause: number | undefined;
-  /** True when somebody listens; test it before building an event. */
+  /** True when somebody listens to everything; test it before building an event. */
   on = false;
+  /** True when somebody listens to everything or to troubles; test it before building an event that is one. */
+  heedsTroubles = false;
 
   /** `nowNs`: the time that events are stamped with. */
   constructor(nowNs: () => number) {
@@ -23,16 +35,31 @@ export class Trace {
 
   /** Tell everybody who listens. The number of the event; undefined when nobody does. */
   emit(event: TraceEvent): number | undefined {
-    return this.on ? this.#tell(event, this.#call?.id, this.#cause) : undefined;
+    if (!this.on && !(this.heedsTroubles && isTrouble(event))) return undefined;
+    return this.#tell(event, this.#call?.id, this.#cause);
   }
   /** Hear every event from now on; dispose the result to stop. */
   listen(listener: (stamped: Stamped) => void): Disposable {
-    this.#listeners.add(listener);
-    this.on = true;
+    return this.#join(this.#listeners, listener);
+  }
+  /** Hear what does not work from now on, and of nothing else; dispose the result to stop. */
+  listenToTroubles(listener: (stamped: Stamped) => void): Disposable {
+    return this.#join(this.#troubleListeners, listener);
+  }
+  #join(
+    listeners: Set<(stamped: Stamped) => void>,
+    listener: (stamped: Stamped) => void,
+  ): Disposable {
+    const count = (): void => {
+      this.on = this.#listeners.size > 0;
+      this.heedsTroubles = this.on || this.#troubleListeners.size > 0;
+    };
+    listeners.add(listener);
+    count();
     return {
       [Symbol.dispose]: () => {
-        this.#listeners.delete(listener);
-        this.on = this.#listeners.size > 0;
+        listeners.delete(listener);
+        count();
       },
     };
   }
@@ -77,6 +104,10 @@ export class Trace {
     const event = { kind: 'leave', ...call.info, ...end, refusals: call.refusals } as const;
     this.#tell(event, call.id, call.cause);
   }
+  /** A call that nobody heard begin has failed. */
+  failed(info: CallInfo, { result, refusals }: Pick<LeaveEvent, 'result' | 'refusals'>): void {
+    this.emit({ kind: 'leave', ...info, ...(result !== undefined && { result }), refusals });
+  }
   /** Run something no program asked for, as a call of its own. `cause`: what set it going. */
   turn<T>(name: string, cause: number | undefined, run: () => T): T {
     if (!this.on) return run();
@@ -97,6 +128,9 @@ export class Trace {
       event,
     };
     for (const listener of this.#listeners) listener(stamped);
+    if (this.#troubleListeners.size > 0 && isTrouble(event)) {
+      for (const listener of this.#troubleListeners) listener(stamped);
+    }
     return stamped.seq;
   }
 }

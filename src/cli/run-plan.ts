@@ -1,6 +1,6 @@
 /** From the options of `run` to a plan the kernel thread can follow. */
 import { launchOptions } from '../host/launch/launch-options.ts';
-import type { RunPlan } from '../host/launch/run.ts';
+import type { Explain, RunPlan } from '../host/launch/run.ts';
 import type { MachineDescription } from '../machine/description/description.ts';
 import { DEFAULT_MACHINE } from '../machine/description/default-machine.ts';
 import type { MachineChoice } from './machine-file.ts';
@@ -14,6 +14,7 @@ export interface RunFlags {
   readonly wire?: string[];
   readonly plugin?: string[];
   readonly trace?: string | true;
+  readonly explain?: Explain;
   readonly selftest?: true;
   readonly mode?: 'namespace' | 'traps';
   readonly pin?: 'copy' | 'exact';
@@ -32,6 +33,7 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
     argv,
     machine: flags.selftest ? withSelftest(machine) : machine,
     trace: flags.trace === true ? '-' : flags.trace,
+    explain: flags.explain ?? 'failed',
     pin: flags.pin,
     memlock: flags.memlock,
     wait: flags.wait ?? 'all',

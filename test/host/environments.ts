@@ -111,12 +111,15 @@ export interface RunOptions {
   readonly environment?: Environment;
   readonly flags?: readonly string[];
   readonly input?: string;
+  /** What softiommu says of a program that fails comes after what the program says. Default: it says nothing. */
+  readonly explained?: boolean;
 }
 
 function commandLine(argv: readonly string[], options: RunOptions): string[] {
   const prefix = options.environment?.prefix ?? [];
   const mode = options.environment ? ['--mode', options.environment.mode] : [];
-  const flags = [...mode, ...(options.flags ?? [])];
+  const quiet = options.explained ? [] : ['--explain', 'never'];
+  const flags = [...mode, ...quiet, ...(options.flags ?? [])];
   return [...prefix, process.execPath, MAIN, 'run', ...flags, '--', ...argv];
 }
 /** HOME of another user would be unreadable. */

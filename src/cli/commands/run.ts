@@ -1,6 +1,5 @@
 /** `softiommu run -- PROGRAM ARGS…`: an unmodified program on the simulated machine. */
-import { Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
-import { U64_MAX } from '../../base/u64.ts';
+import { Command } from '@commander-js/extra-typings';
 import {
   blockOption,
   deviceOption,
@@ -11,12 +10,15 @@ import {
 } from '../machine-options.ts';
 import type { MachineChoice } from '../machine-file.ts';
 import { complain, print } from '../output.ts';
+import {
+  explainOption,
+  ioUringOption,
+  memlockOption,
+  modeOption,
+  pinOption,
+  waitOption,
+} from '../run-options.ts';
 import { withUsage } from '../usage.ts';
-
-const MODES = ['namespace', 'traps'] as const;
-const PINS = ['copy', 'exact'] as const;
-const IO_URINGS = ['refuse', 'allow'] as const;
-const WAITS = ['all', 'program'] as const;
 
 /** A bare `--trace` takes nothing from the words that follow: they are the program. */
 const TRACE = '--trace';
@@ -36,23 +38,6 @@ class RunCommand extends Command {
     }
     return super.parseOptions(out);
   }
-}
-
-const UNITS: Readonly<Record<string, bigint>> = {
-  '': 1n,
-  K: 2n ** 10n,
-  M: 2n ** 20n,
-  G: 2n ** 30n,
-};
-
-/** '64M', '67108864' or 'unlimited', in bytes. */
-function memorySize(text: string): bigint {
-  if (text === 'unlimited') return U64_MAX;
-  const [, digits, unit] = /^(\d{1,15})([KMG]?)$/.exec(text) ?? [];
-  if (digits === undefined) {
-    throw new InvalidArgumentError('a size is a number with K, M, G or nothing, or unlimited.');
-  }
-  return BigInt(digits) * UNITS[unit ?? '']!;
 }
 
 /** `--device help` and its kin want no program. */
@@ -84,38 +69,13 @@ export function runCommand() {
       `${TRACE} [=file]`,
       'show the calls, DMA and faults: on standard error, or with =FILE in a file; JSON lines if it ends in .jsonl',
     )
+    .addOption(explainOption())
     .option('--selftest', "provide the kernel's selftest device and its mock IOMMU")
-    .addOption(new Option('--mode <mode>', 'how /dev and /sys reach the program').choices(MODES))
-    .addOption(
-      new Option(
-        '--pin <how>',
-        "pinned private pages: copied when their mapping goes, or held by the host's io_uring",
-      )
-        .choices(PINS)
-        .default('copy' as const),
-    )
-    .addOption(
-      new Option(
-        '--wait <for>',
-        'when the run is over: when all its processes have ended, or with the program, which ends the others',
-      )
-        .choices(WAITS)
-        .default('all' as const),
-    )
-    .addOption(
-      new Option(
-        '--io-uring <how>',
-        "a program's io_uring: refused with EPERM, or allowed, and then its requests see the host's files",
-      )
-        .choices(IO_URINGS)
-        .default('refuse' as const),
-    )
-    .addOption(
-      new Option(
-        '--memlock <size>',
-        "what a program may pin for devices (RLIMIT_MEMLOCK): bytes, with K, M or G, or unlimited; default: the host's limit",
-      ).argParser(memorySize),
-    )
+    .addOption(modeOption())
+    .addOption(pinOption())
+    .addOption(waitOption())
+    .addOption(ioUringOption())
+    .addOption(memlockOption())
     .passThroughOptions()
     .action(async (argv, options) => {
       if (await saysTypes(options)) return;

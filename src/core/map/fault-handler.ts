@@ -32,7 +32,7 @@ export function setFaultHandler(domain: Domain, handler: FaultHandler, token: un
 export function reportIommuFault(domain: Domain, dev: Device, iova: bigint, flags: number): Status {
   const { trace } = domain.core.env;
   const write = (flags & IOMMU_FAULT_WRITE) !== 0;
-  if (trace.on) {
+  if (trace.heedsTroubles) {
     trace.emit({
       kind: 'fault',
       unit: dev.iommu?.iommuDev?.name ?? 'none',

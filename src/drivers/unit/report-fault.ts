@@ -27,7 +27,7 @@ export interface RecordedFault {
 
 /** Nothing is built while nobody listens. */
 export function reportFault({ env, name, requesters }: FaultReporter, fault: RecordedFault): void {
-  if (!env.trace.on) return;
+  if (!env.trace.heedsTroubles) return;
   const { requesterId, pasid, write, iova, code, reason } = fault;
   const device = requesters.refOf(requesterId);
   const { text = `${name}: ${device.id}: ${write ? 'write' : 'read'} at ${hex(iova)}: ${reason}` } =

@@ -54,6 +54,7 @@ const MAGIC = /^(cwd|root|fd\/\d+)(\/.*)$/;
 
 export class PathLookup {
   readonly #vfs: Vfs;
+  readonly #syscalls: CallContext['machine']['syscalls'];
   readonly #tree: TreeBackend;
   readonly #processes: Processes;
   readonly #views: Views;
@@ -64,6 +65,7 @@ export class PathLookup {
   constructor({ machine, processes }: CallContext, tree: TreeBackend, views: Views) {
     const { vfs } = machine;
     this.#vfs = vfs;
+    this.#syscalls = machine.syscalls;
     this.#views = views;
     const tops = [...vfs.root.entries()].map(([name]) => name).join('|');
     this.#mayConcern = new RegExp(`/(${tops}|\\.\\.)(/|$)`);
@@ -79,9 +81,14 @@ export class PathLookup {
     if (!start.ours && !this.#tree.concerns(whole)) return 'continue';
     const place = this.#resolve(what, start, { whole, path, cred });
     if (place === 'outside') return 'continue';
-    if (this.#isMountsAffair(start, whole, place)) return 'continue';
-    if (!start.ours && this.#isHosts(start, whole, place)) return 'continue';
-    return problemOf(what, place) ?? place;
+    const isMounts = this.#isMountsAffair(start, whole, place);
+    if (!isMounts && !start.ours && this.#isHosts(start, whole, place)) return 'continue';
+    if (what.kind === 'open' && isErrno(place)) this.openRefused(call, plain(whole), place);
+    return isMounts ? 'continue' : (problemOf(what, place) ?? place);
+  }
+  /** An open that comes to no file of ours is told all the same, be it the mount that answers it. */
+  openRefused({ tid }: Notification, path: string, errno: Errno): void {
+    this.#syscalls.openRefused(this.#processes.processOf(tid), path, errno);
   }
   #resolve(
     what: PathCall,
@@ -242,10 +249,13 @@ export class PathLookup {
   }
   /** Is what the caller has at that place what the tree is laid over? */
   #showsTo(tid: number, path: string): boolean {
-    return this.#view(tid).shows(posix.normalize(path).replace(/^\/+/, '/'));
+    return this.#view(tid).shows(plain(path));
   }
 }
 
+function plain(path: string): string {
+  return posix.normalize(path).replace(/^\/+/, '/');
+}
 /** Where /lib is a link, its directories have two names. */
 function treeName(path: string): string {
   return path.replace(/^\/+usr(?=\/+lib\/+modules(\/|$))/, '');

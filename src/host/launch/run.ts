@@ -19,6 +19,8 @@ import { NR, O_CLOEXEC, O_NONBLOCK, RLIMIT } from '../sys/numbers.ts';
 import { entryFile } from '../sys/package-files.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
 
+export type Explain = 'failed' | 'always' | 'never';
+
 /** What is to be run. */
 export interface RunPlan {
   readonly argv: readonly string[];
@@ -26,6 +28,8 @@ export interface RunPlan {
   readonly machine: MachineDescription;
   /** A file, or '-' for standard error. */
   readonly trace: string | undefined;
+  /** When what did not work is told at the end: of a program that fails, always, or never. */
+  readonly explain: Explain;
   /** How private pages are pinned: by copying them when their mapping goes, or by the host's kernel. */
   readonly pin?: 'copy' | 'exact' | undefined;
   /** RLIMIT_MEMLOCK of the simulated kernel, in bytes; undefined: the host's. */

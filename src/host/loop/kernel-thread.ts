@@ -4,6 +4,8 @@
  * Programs are started from here, because only the thread that seized a program may steer it.
  */
 import { parentPort, workerData } from 'node:worker_threads';
+import { TroubleJournal } from '../../insight/explain/journal.ts';
+import { explanation } from '../../insight/explain/report.ts';
 import { jsonView } from '../../insight/views/jsonl.ts';
 import { textView } from '../../insight/views/text.ts';
 import { firstWalks } from '../../insight/views/walk.ts';
@@ -48,6 +50,7 @@ function main(plan: KernelPlan, types: HardwareTypes): RunResult {
     traceFd: plan.trace === undefined ? undefined : openTrace(plan.trace),
     view: viewFor(plan.trace),
   });
+  const journal = plan.explain === 'never' ? undefined : startJournal(built.machine);
   let result: RunResult;
   let traced = true;
   try {
@@ -56,13 +59,30 @@ function main(plan: KernelPlan, types: HardwareTypes): RunResult {
     traced = built.close();
     wires?.close();
   }
+  if (journal && (plan.explain === 'always' || !didWell(result))) explain(journal);
   return traced ? result : withoutTrace(result);
 }
 
+function startJournal(machine: Machine): TroubleJournal {
+  const journal = new TroubleJournal(machine);
+  machine.env.trace.listenToTroubles(journal.take);
+  return journal;
+}
+/** In one piece: others may write to the same place. */
+function explain(journal: TroubleJournal): void {
+  const lines = explanation(journal);
+  if (lines.length === 0) return;
+  const head =
+    'softiommu: what did not work, the likely cause first (--explain never: say nothing):';
+  writeAll(STDERR, `${[head, ...lines].join('\n')}\n`);
+}
+
+function didWell(result: RunResult): boolean {
+  return result.kind === 'exit' && result.status === 0;
+}
 /** A program that did well did not do what was asked of softiommu; one that failed has said so itself. */
 function withoutTrace(result: RunResult): RunResult {
-  const didWell = result.kind === 'exit' && result.status === 0;
-  return didWell ? { kind: 'exit', status: STATUS_FAILED } : result;
+  return didWell(result) ? { kind: 'exit', status: STATUS_FAILED } : result;
 }
 
 function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunResult {

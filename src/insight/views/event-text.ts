@@ -39,6 +39,10 @@ const FORMATTERS: Formatters = {
 
 /** One line for a person. */
 export function formatEvent({ event }: Stamped): string {
+  return eventText(event);
+}
+/** The same without its place in the stream. */
+export function eventText(event: TraceEvent): string {
   // cast: the row of a kind takes the events of that kind
   return (FORMATTERS[event.kind] as Formatter<TraceEvent>)(event);
 }
@@ -49,10 +53,14 @@ function call(e: CallInfo): string {
 }
 
 function leave(e: LeaveEvent): string {
-  const changed = e.after && e.args ? changes(e.args, e.after) : undefined;
   const reason =
     e.refusals.length > 0 && isErrno(e.result) ? `  ✗ ${refusalText(e.refusals.at(-1)!)}` : '';
-  return `${call(e)} = ${resultText(e.result)}${changed ? `  → ${changed}` : ''}${reason}`;
+  return `${answeredText(e)}${reason}`;
+}
+/** A call and what came of it, without the reason. */
+export function answeredText(e: LeaveEvent): string {
+  const changed = e.after && e.args ? changes(e.args, e.after) : undefined;
+  return `${call(e)} = ${resultText(e.result)}${changed ? `  → ${changed}` : ''}`;
 }
 
 function resultText(result: number | Errno | undefined): string {

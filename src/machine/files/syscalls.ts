@@ -28,7 +28,7 @@ import {
 } from '../../base/file.ts';
 import type { CallEnd, CallInfo } from '../../base/events.ts';
 import type { KernelEnv } from '../../base/kernel-env.ts';
-import { refuse } from '../../base/refuse.ts';
+import { listening, refuse, type Refusal } from '../../base/refuse.ts';
 import type { Task } from '../../base/task.ts';
 import { hex } from '../../base/u64.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
@@ -81,6 +81,13 @@ export class Syscalls {
       if (!isErrno(file)) file.openedFor(flags);
       return file;
     });
+  }
+
+  /** openat(2) found nothing, or not what it may open: whoever listens is told. The errno as it was given. */
+  openRefused<E extends Errno>(pid: number, path: string, errno: E): E {
+    const info = { what: 'syscall', pid, name: 'openat', file: path } as const;
+    this.#env.trace.failed(info, { result: errno, refusals: [] });
+    return errno;
   }
 
   /** ioctl(2): the request is cut to 32 bits, as the kernel does. */
@@ -232,7 +239,8 @@ export class Syscalls {
     const guarded = (): T | Errno<'EIO'> =>
       this.#env.runAs(name.task, () => this.#guard.run(() => `${name.name}(${name.file})`, run));
     const woken = this.#woken(name.task);
-    if (!woken && !trace.on) return guarded();
+    if (!woken && !trace.on)
+      return trace.heedsTroubles ? this.#heeded(name, guarded, telling) : guarded();
     const call = woken ?? trace.enter(infoOf(name, telling));
     const result = trace.inside(call, guarded);
     if (result instanceof WaitQueue && name.task) {
@@ -241,6 +249,13 @@ export class Syscalls {
     }
     const after = call.info.args && telling.after?.();
     trace.leave(call, { ...(after && { after }), ...resultOf(result) });
+    return result;
+  }
+  /** Somebody wants to hear of it if it fails: what it was asked is read only then. */
+  #heeded<T>(name: CallName, run: () => T, telling: Telling): T {
+    const refusals: Refusal[] = [];
+    const result = listening((refusal) => refusals.push(refusal), run);
+    if (isErrno(result)) this.#env.trace.failed(infoOf(name, telling), { result, refusals });
     return result;
   }
   /** The call that its caller slept in and that is run again. */

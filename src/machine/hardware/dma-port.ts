@@ -12,7 +12,7 @@ import { EFAULT, isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { MemoryPiece } from '../../base/events.ts';
 import type { KernelEnv } from '../../base/kernel-env.ts';
 import type { MemoryRun, PhysicalMemory } from '../../base/physical-memory.ts';
-import { refuse } from '../../base/refuse.ts';
+import { listening, refuse, type Refusal } from '../../base/refuse.ts';
 import { hex, PAGE_SIZE } from '../../base/u64.ts';
 import type { RemappingUnit } from '../../core/contract/remapping-unit.ts';
 import type { DeviceDma, DmaPiece } from '../../devices/port.ts';
@@ -116,13 +116,30 @@ export class DmaPort implements DeviceDma {
       pending: [],
     };
     this.moved = 0;
-    const rc = this.#start(at, transfer) ?? this.#flush(transfer);
-    if (transfer.moved) this.#tell(at, transfer, rc === undefined);
+    return trace.heedsTroubles ? this.#heeded(at, transfer) : this.#carryOut(at, transfer);
+  }
+  #carryOut(at: Target, transfer: Transfer): Status<'EFAULT'> {
+    return this.#start(at, transfer) ?? this.#flush(transfer);
+  }
+  /** The same, told to whoever listens. */
+  #heeded(at: Target, transfer: Transfer): Status<'EFAULT'> {
+    let refusal: Refusal | undefined;
+    const rc = listening(
+      (met) => (refusal = met),
+      () => this.#carryOut(at, transfer),
+    );
+    if (rc || transfer.moved) this.#tell(at, transfer, rc && { refusal });
     return rc;
   }
   #start(at: Target, transfer: Transfer): Status<'EFAULT'> {
     if (!this.#fn.present) {
       return refuse(EFAULT, 'the function is not plugged in', { device: this.#fn.name });
+    }
+    if (this.#fn.powerState !== 0) {
+      return refuse(EFAULT, 'the function sleeps: it starts no transfer below D0', {
+        device: this.#fn.name,
+        power: `D${this.#fn.powerState}`,
+      });
     }
     if (!this.#fn.busMaster) {
       return refuse(EFAULT, 'bus mastering is off: the function may not start a transfer', {
@@ -147,7 +164,13 @@ export class DmaPort implements DeviceDma {
     }
     return undefined;
   }
-  #tell(at: Target, { bytes, pasid, write, moved }: Transfer, ok: boolean): void {
+  /** `stopped`: by what, where a rule says it. */
+  #tell(
+    at: Target,
+    transfer: Transfer,
+    stopped: { refusal: Refusal | undefined } | undefined,
+  ): void {
+    const { bytes, pasid, write, moved } = transfer;
     this.#bus.env.trace.emit({
       kind: 'dma',
       device: this.#fn.ref,
@@ -156,7 +179,8 @@ export class DmaPort implements DeviceDma {
       ...(typeof at === 'bigint' ? { iova: at } : { iova: at[0]?.at ?? 0n, list: at }),
       length: bytes.length,
       pieces: moved ?? [],
-      ok,
+      ok: stopped === undefined,
+      ...(stopped?.refusal && { refusal: stopped.refusal }),
     });
   }
 

@@ -32,7 +32,7 @@ export function handleFaults(by: FaultReporter, port: RegisterPort): void {
 }
 
 function report(by: FaultReporter, words: Int32Array): void {
-  if (!by.env.trace.on) return;
+  if (!by.env.trace.heedsTroubles) return;
   const requesterId = faultRecord.sid.get(words, 0);
   const code = faultRecord.reason.get(words, 0);
   const write = faultRecord.read.get(words, 0) === 0;

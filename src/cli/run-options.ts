@@ -1,0 +1,65 @@
+/** How a program is run: what `run` has besides its machine and its trace. */
+import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
+import { U64_MAX } from '../base/u64.ts';
+
+/** `--explain`: a report at the end of what did not work. */
+export const explainOption = () =>
+  new Option(
+    '--explain <when>',
+    'say at the end what did not work, and why: when the program has failed, always, or never',
+  )
+    .choices(['failed', 'always', 'never'] as const)
+    .default('failed' as const);
+/** `--mode`; without it what the host permits. */
+export const modeOption = () =>
+  new Option('--mode <mode>', 'how /dev and /sys reach the program').choices([
+    'namespace',
+    'traps',
+  ] as const);
+/** `--pin` */
+export const pinOption = () =>
+  new Option(
+    '--pin <how>',
+    "pinned private pages: copied when their mapping goes, or held by the host's io_uring",
+  )
+    .choices(['copy', 'exact'] as const)
+    .default('copy' as const);
+/** `--wait` */
+export const waitOption = () =>
+  new Option(
+    '--wait <for>',
+    'when the run is over: when all its processes have ended, or with the program, which ends the others',
+  )
+    .choices(['all', 'program'] as const)
+    .default('all' as const);
+/** `--io-uring` */
+export const ioUringOption = () =>
+  new Option(
+    '--io-uring <how>',
+    "a program's io_uring: refused with EPERM, or allowed, and then its requests see the host's files",
+  )
+    .choices(['refuse', 'allow'] as const)
+    .default('refuse' as const);
+/** `--memlock`, in bytes. */
+export const memlockOption = () =>
+  new Option(
+    '--memlock <size>',
+    "what a program may pin for devices (RLIMIT_MEMLOCK): bytes, with K, M or G, or unlimited; default: the host's limit",
+  ).argParser(memorySize);
+
+const UNITS: Readonly<Record<string, bigint>> = {
+  '': 1n,
+  K: 2n ** 10n,
+  M: 2n ** 20n,
+  G: 2n ** 30n,
+};
+
+/** '64M', '67108864' or 'unlimited', in bytes. */
+function memorySize(text: string): bigint {
+  if (text === 'unlimited') return U64_MAX;
+  const [, digits, unit] = /^(\d{1,15})([KMG]?)$/.exec(text) ?? [];
+  if (digits === undefined) {
+    throw new InvalidArgumentError('a size is a number with K, M, G or nothing, or unlimited.');
+  }
+  return BigInt(digits) * UNITS[unit ?? '']!;
+}

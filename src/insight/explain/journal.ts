@@ -1,0 +1,81 @@
+/**
+ * What did not work in a run, each kind of it once: the memory behind `run --explain`.
+ *
+ * It hears of troubles only (Trace.listenToTroubles), which are rare; what it keeps is bounded, whatever a program does.
+ */
+import { isErrno } from '../../base/errno.ts';
+import type { Stamped } from '../../base/events.ts';
+import type { Refusal } from '../../base/refuse.ts';
+import type { Machine } from '../../machine/machine.ts';
+import { NOTES } from './notes.ts';
+import { decisiveRefusal, type Trouble, type TroubleEvent } from './trouble.ts';
+
+/** Kinds that are told apart; a program that fails in more ways is not explained any better by the rest. */
+const MAX_KINDS = 256;
+
+/** Remembers what did not work, as a listener to troubles. */
+export class TroubleJournal {
+  readonly #machine: Machine;
+  readonly #kinds = new Map<string, Trouble>();
+  #more = 0;
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  readonly take = ({ event, seq }: Stamped): void => {
+    if (!isTroubleEvent(event)) return;
+    const key = keyOf(event);
+    const known = this.#kinds.get(key);
+    if (known) {
+      known.count++;
+      known.last = seq;
+    } else if (this.#kinds.size === MAX_KINDS) this.#more++;
+    else this.#kinds.set(key, { event, notes: this.#notesOf(event), count: 1, last: seq });
+  };
+
+  /** In the order they happened first. */
+  get troubles(): readonly Trouble[] {
+    return [...this.#kinds.values()];
+  }
+  /** How often something went wrong in yet another way than can be remembered. */
+  get more(): number {
+    return this.#more;
+  }
+
+  #notesOf(event: TroubleEvent): string[] {
+    return NOTES.flatMap((note) => note(event, this.#machine) ?? []);
+  }
+}
+
+function isTroubleEvent(event: Stamped['event']): event is TroubleEvent {
+  switch (event.kind) {
+    case 'leave':
+      return isErrno(event.result);
+    case 'dma':
+      return event.refusal !== undefined && !isToldByFault(event.refusal);
+    default:
+      return event.kind === 'fault' || event.kind === 'warn';
+  }
+}
+/** The unit that blocks an access says so itself, with its reason. */
+function isToldByFault({ rule }: Refusal): boolean {
+  return rule === 'the IOMMU blocked the access';
+}
+
+function keyOf(event: TroubleEvent): string {
+  switch (event.kind) {
+    case 'leave': {
+      const { name, file, command, result } = event;
+      return ['call', name, file, command, result.name, decisiveRefusal(event)?.rule].join('\t');
+    }
+    case 'dma':
+      return ['dma', event.device.id, event.write, event.refusal?.rule].join('\t');
+    case 'fault':
+      return ['fault', event.unit, event.device.id, event.pasid, event.write, event.code].join(
+        '\t',
+      );
+    case 'warn':
+      return ['warn', event.id].join('\t');
+  }
+}

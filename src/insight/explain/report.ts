@@ -1,0 +1,55 @@
+/** What did not work in a run, for people: each kind once, the likely cause first. */
+import { answeredText, eventText, refusalText } from '../views/event-text.ts';
+import type { TroubleJournal } from './journal.ts';
+import type { Trouble, TroubleEvent } from './trouble.ts';
+
+/** Kinds that are shown; how many more there are is said. */
+const MAX_SHOWN = 10;
+
+/** Calls of a program that gives up: they fail because of what went wrong before. */
+const CLEANUP =
+  /^(IOMMU_IOAS_UNMAP|IOMMU_DESTROY|VFIO_IOMMU_UNMAP_DMA|VFIO_GROUP_UNSET_CONTAINER|VFIO_DEVICE_DETACH_IOMMUFD_PT|VFIO_DEVICE_RESET)$/;
+/** Answers that programs ask for to learn what there is. */
+const PROBES: ReadonlySet<string> = new Set(['EAGAIN', 'EINTR', 'ENOTTY', 'EOPNOTSUPP']);
+const PROBED =
+  /^(VFIO_CHECK_EXTENSION|VFIO_DEVICE_FEATURE|VFIO_DEVICE_GET_REGION_INFO|VFIO_DEVICE_GET_IRQ_INFO)$/;
+
+/**
+ * The report, line by line; none when everything worked. A program ends with what it could not survive: the newest trouble
+ * comes first, unless it belongs to giving up or to asking what there is.
+ */
+export function explanation(journal: TroubleJournal): string[] {
+  const ranked = [...journal.troubles].sort((a, b) => rankOf(a) - rankOf(b) || b.last - a.last);
+  const shown = ranked.slice(0, MAX_SHOWN);
+  const lines = shown.flatMap((trouble, n) => entryLines(trouble, n + 1));
+  const hidden = ranked.length - shown.length;
+  if (hidden > 0) lines.push(`and ${hidden} other kinds of trouble (--trace shows all)`);
+  if (journal.more > 0) lines.push(`and ${journal.more} more in yet other ways`);
+  return lines;
+}
+
+/** Lower is likelier. */
+function rankOf({ event }: Trouble): number {
+  if (event.kind === 'warn') return 1;
+  if (event.kind !== 'leave') return 0;
+  const { command = '', file = '', result } = event;
+  if (PROBES.has(result.name) || PROBED.test(command)) return 3;
+  if (result.name === 'ENOENT' && file.startsWith('/sys/')) return 3;
+  return CLEANUP.test(command) ? 2 : 0;
+}
+
+function entryLines({ event, notes, count }: Trouble, n: number): string[] {
+  const times = count > 1 ? `, ${count} times` : '';
+  const what = event.kind === 'leave' ? answeredText(event) : eventText(event).trim();
+  // Each once: what is refused inside is often refused again for the same reason.
+  const reasons = new Set([...reasonsOf(event), ...notes]);
+  return [
+    `${String(n).padStart(3)}. ${what}${times}`,
+    ...[...reasons].map((reason) => `     ${reason}`),
+  ];
+}
+/** The rules that were broken: the one that decided, then those met on the way to it. */
+function reasonsOf(event: TroubleEvent): string[] {
+  if (event.kind === 'leave') return event.refusals.map(refusalText).reverse();
+  return event.kind === 'dma' && event.refusal ? [refusalText(event.refusal)] : [];
+}

@@ -1,0 +1,27 @@
+/** One thing that did not work in a run. */
+import type { Errno } from '../../base/errno.ts';
+import type { DmaEvent, FaultEvent, LeaveEvent, WarnEvent } from '../../base/events.ts';
+import type { Refusal } from '../../base/refuse.ts';
+
+/** An event that tells of something that did not work. */
+export type TroubleEvent = FailedCall | DmaEvent | FaultEvent | WarnEvent;
+/** A call that ended with an errno. */
+export interface FailedCall extends LeaveEvent {
+  readonly result: Errno;
+}
+
+/** One kind of trouble: the same call on the same file for the same rule, the same fault of the same device. */
+export interface Trouble {
+  /** The first of them. */
+  readonly event: TroubleEvent;
+  /** What else is known of it, found when it happened. */
+  readonly notes: readonly string[];
+  count: number;
+  /** `seq` of the newest of them. */
+  last: number;
+}
+
+/** The rule a call broke, where several were met inside: the one that decided. */
+export function decisiveRefusal({ refusals }: LeaveEvent): Refusal | undefined {
+  return refusals.at(-1);
+}

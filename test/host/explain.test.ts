@@ -1,0 +1,74 @@
+/** What `run --explain` says at the end of real programs. */
+import { afterAll, describe, expect, test } from 'vitest';
+import { ENVIRONMENTS, softiommu, strayDirectories, type RunOptions } from './environments.ts';
+
+const run = (argv: readonly string[], options: RunOptions = {}) =>
+  softiommu(argv, { explained: true, ...options });
+const HEAD = 'softiommu: what did not work, the likely cause first (--explain never: say nothing):';
+/** A mapping at an IOVA that is taken, after an open of a group that is not there; then its own status. */
+const MAPS_TWICE = `
+import ctypes, fcntl, mmap, os, struct, sys
+try: os.open('/dev/vfio/77', os.O_RDWR)
+except FileNotFoundError: pass
+fd = os.open('/dev/iommu', os.O_RDWR)
+alloc = bytearray(struct.pack('=III', 12, 0, 0))
+fcntl.ioctl(fd, 0x3b81, alloc)
+memory = mmap.mmap(-1, 4096)
+at = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+for n in range(2):
+    try: fcntl.ioctl(fd, 0x3b85, struct.pack('=IIIIQQQ', 40, 7, alloc[8], 0, at, 4096, 0x1000))
+    except FileExistsError: pass
+sys.exit(int(sys.argv[1]))
+`;
+const program = (status: number) => ['/usr/bin/python3', '-c', MAPS_TWICE, String(status)];
+const SAID = [
+  HEAD,
+  expect.stringMatching(
+    /^ {2}1\. \[\d+\] ioctl\(\/dev\/iommu, IOMMU_IOAS_MAP, \{.*\}\) = -1 EEXIST$/,
+  ),
+  '     the IOVA range meets a mapping (iova=0x1000, mapping=0x1000)',
+  expect.stringMatching(/^ {2}2\. \[\d+\] openat\(\/dev\/vfio\/77\) = -1 ENOENT$/),
+  '     bound to vfio-pci: 0000:00:04.0 in group 0',
+];
+
+afterAll(() => {
+  expect(strayDirectories()).toEqual([]);
+});
+
+describe.for(ENVIRONMENTS)('$name', (environment) => {
+  const it = environment.skip === undefined ? test : test.skip;
+
+  it('a program that fails is explained, its status kept', () => {
+    const { stderr, status } = run(program(3), { environment });
+    expect(stderr.trimEnd().split('\n')).toEqual(SAID);
+    expect(status).toBe(3);
+  });
+  it.each([
+    ['that ends well, by default', 0, []],
+    ['that fails, with --explain never', 3, ['--explain', 'never']],
+  ] as const)('nothing is said of a program %s', (_name, status, flags) => {
+    const { stderr, status: ended } = run(program(status), { environment, flags });
+    expect([stderr, ended]).toEqual(['', status]);
+  });
+});
+
+test('--explain always: also of a program that ends well', () => {
+  const { stderr, status } = run(program(0), { flags: ['--explain', 'always'] });
+  expect(stderr.trimEnd().split('\n')).toEqual(SAID);
+  expect(status).toBe(0);
+});
+test('a program that a signal ends is explained', () => {
+  const crash = `${MAPS_TWICE.replace(/sys\.exit.*/, 'os.kill(os.getpid(), 11)')}`;
+  const { stderr, signal } = run(['/usr/bin/python3', '-c', crash]);
+  expect(stderr.trimEnd().split('\n')).toEqual(SAID);
+  expect(signal).toBe('SIGSEGV');
+});
+test('a program that has nothing to do with us fails without a word', () => {
+  const { stderr, status } = run(['false']);
+  expect([stderr, status]).toEqual(['', 1]);
+});
+test('another word than the three is a mistake, which names them', () => {
+  const { stderr, status } = run(['true'], { flags: ['--explain', 'maybe'] });
+  expect(stderr).toContain('failed, always, never');
+  expect(status).toBe(125);
+});
