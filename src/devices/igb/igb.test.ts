@@ -268,7 +268,7 @@ describe('frames', () => {
 
 describe('which frames', () => {
   test('V15: only frames for this station are received, and broadcasts where they are wanted', () => {
-    const { read, start, send, received } = igbRig();
+    const { read, start, send, received } = igbRig({ mac: '02:00:00:00:00:01' });
     start(LOOP & ~0x18);
     send(plainFrame(60, [2, 0, 0, 0, 0, 9]));
     expect([received(), read(REG.gprc)]).toEqual([[], 0]);

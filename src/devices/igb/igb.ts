@@ -11,7 +11,7 @@
  */
 import type { Wire, WireState } from '../host-services.ts';
 import type { DeviceDma, DeviceModel, DevicePort, DeviceType, PciIdentity } from '../port.ts';
-import { MAC_OPTION, macOf, WIRE_OPTION } from '../unit/network-options.ts';
+import { MAC_OPTION, stationAddress, WIRE_OPTION } from '../unit/network-options.ts';
 import type { RegisterState } from '../unit/registers.ts';
 import { Cells, type Actions } from './cells.ts';
 import { nvmActions, nvmImage } from './eeprom.ts';
@@ -83,8 +83,10 @@ export const igb: DeviceType = {
     msix: { vectors: VF_VECTORS, bar: 3, tableOffset: 0, pbaOffset: 0x2000 },
   }),
   needs: (options) => [{ kind: 'wire', name: String(options['wire']) }],
-  create: (port, options) =>
-    new Igb(port, port.host.wire(String(options['wire'])), macOf(String(options['mac']))),
+  create(port, options) {
+    const mac = stationAddress(String(options['mac']), port.config.name);
+    return new Igb(port, port.host.wire(String(options['wire'])), mac);
+  },
 };
 
 const STATUS_PHY_RESET = 1 << 10;

@@ -13,6 +13,10 @@ export interface EventKind {
   readonly enabledBy?: number;
 }
 
+/**
+ * Numbers of the NVM Express Base Specification 1.4, "Asynchronous Event Information". An internal error that is persistent
+ * (3) makes Linux reset the controller; one that is not is 4, where devices.md 4.5 has 3.
+ */
 export const EVENT = {
   BAD_DOORBELL: { type: 0, info: 0, log: 0x01 },
   BAD_DOORBELL_VALUE: { type: 0, info: 1, log: 0x01 },

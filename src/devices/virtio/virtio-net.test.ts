@@ -15,7 +15,7 @@ import { virtioNet } from './virtio-net.ts';
 const MEMORY = 0x20_0000;
 const MRG_RXBUF = 15;
 const MQ = 22;
-const MAC = [2, 0, 0, 0, 0, 1];
+const MAC = [2, 0, 0, 0, 0, 0x20];
 const RX = 0;
 const TX = 1;
 const CTRL = 2;

@@ -7,7 +7,7 @@
 import type { Wire, WireState } from '../host-services.ts';
 import type { DeviceDma, DeviceOptions, DevicePort, DeviceType } from '../port.ts';
 import { cutPieces, piecesLength, readEach, writeEach } from '../unit/each.ts';
-import { MAC_OPTION, macOf, WIRE_OPTION } from '../unit/network-options.ts';
+import { MAC_OPTION, macOf, stationAddress, WIRE_OPTION } from '../unit/network-options.ts';
 import { RegisterFile, type RegisterTable } from '../unit/registers.ts';
 import type { Chain } from './chain.ts';
 import { VirtioDevice, type VirtioHost, type VirtioKind } from './device.ts';
@@ -108,7 +108,7 @@ class VirtioNet implements VirtioKind {
   constructor(port: DevicePort, host: VirtioHost, options: DeviceOptions) {
     this.#host = host;
     this.#dma = port.dma;
-    this.#mac = macOf(String(options['mac']));
+    this.#mac = stationAddress(String(options['mac']), port.config.name);
     this.#mode = powerOnMode(this.#mac);
     this.#pairs = Number(options['queue_pairs']);
     const queueSize = Number(options['queue_size']);

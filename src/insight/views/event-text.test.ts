@@ -42,6 +42,20 @@ test('a call shows what the kernel wrote back', () => {
     '[7] ioctl(/dev/iommu, IOMMU_IOAS_ALLOC, {flags=0, out_ioas_id=0}) = 0  → out_ioas_id=1',
   );
 });
+test.for<[string, string | undefined, string]>([
+  ['by the name its model gives it', 'eims', '+0x1524 eims'],
+  ['by its offset alone where it has none', undefined, '+0x1524'],
+])('an access shows a register %s', ([, register, shown]) => {
+  const text = formatEvent(
+    stamp({
+      kind: 'mmio',
+      device: { kind: 'device', id: '0000:00:04.0', born: undefined },
+      ...{ region: 0, offset: 0x1524, width: 4, write: true, value: 3n },
+      ...(register !== undefined && { register }),
+    }),
+  );
+  expect(text).toBe(`  · 0000:00:04.0 BAR 0 write ${shown} 32 bit ← 0x3`);
+});
 test('JSON lines carry u64 values as hex and errno values by name', () => {
   const line = toJsonLine(
     stamp({ kind: 'driver', op: 'attach_dev', driver: 'mock', result: EINVAL }),

@@ -28,8 +28,10 @@ const FORMATTERS: Formatters = {
   invalidate: (e) => `    ${e.unit}: invalidate ${e.cache} ${facts(e.facts)}`.trimEnd(),
   interrupt: (e) =>
     `  ⇡ ${e.device.id}: ${e.index} ${e.vector} ${e.delivered ? 'signalled' : 'pending, nobody listens'}`,
-  mmio: (e) =>
-    `  · ${e.device.id} BAR ${e.region} ${e.write ? 'write' : 'read '} +${hex(e.offset)} ${e.width * 8} bit ${e.write ? '←' : '→'} ${hex(e.value)}`,
+  mmio: (e) => {
+    const register = e.register === undefined ? '' : ` ${e.register}`;
+    return `  · ${e.device.id} BAR ${e.region} ${e.write ? 'write' : 'read '} +${hex(e.offset)}${register} ${e.width * 8} bit ${e.write ? '←' : '→'} ${hex(e.value)}`;
+  },
   warn: (e) => `  ! WARNING ${e.id}: ${e.text}`,
   log: (e) => `  # ${e.text}`,
   life: (e) => `  - ${e.what} ${e.who.id}${e.detail ? ` (${e.detail})` : ''}`,
