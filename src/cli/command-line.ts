@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandUnknownOpts>>> = {
   'test-attach': async () => (await import('./commands/test-attach.ts')).testAttachCommand(),
   header: async () => (await import('./commands/header.ts')).headerCommand(),
   new: async () => (await import('./commands/new.ts')).newCommand(),
+  explain: async () => (await import('./commands/explain.ts')).explainCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
 };
 

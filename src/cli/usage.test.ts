@@ -41,6 +41,13 @@ test.for([
   [['run'], 125, "missing required argument 'program'", 'softiommu run'],
   [['run', '--frobnicate', '--', 'ls'], 125, "unknown option '--frobnicate'", 'softiommu run'],
   [['topology', '--fast'], 125, "unknown option '--fast'", 'softiommu topology'],
+  [['explain'], 125, "missing required argument 'what'", 'softiommu explain'],
+  [
+    ['explain', '--in', 'iommufd', 'no', 'such', 'words'],
+    125,
+    "no rule of iommufd refuses with 'no such words', and none has these words",
+    'softiommu explain',
+  ],
   [['test-attach'], 2, "missing required argument 'wishes'", 'softiommu test-attach'],
   [
     ['topology', '--machine', 'preset:mock', '--machine=preset:default'],
