@@ -16,7 +16,15 @@ const bench = (...more) => [
 ];
 const convert = ['qemu-img', 'convert', '-n', '-f', 'raw', '-O', 'raw', 'a.raw', DISK];
 const compare = ['qemu-img', 'compare', '-f', 'raw', '-F', 'raw', 'a.raw', DISK];
-const killed = (seconds, program) => ['timeout', '-s', 'KILL', String(seconds), ...program];
+/** Waits for its end: timeout(1) kills itself at the same moment, and what it killed may have its files open still. */
+const KILL = '"$@" & sleep $0; kill -9 $!; wait $!';
+const killed = (seconds, program) => ['sh', '-c', KILL, String(seconds), ...program];
+/** Killed when it has said the words. */
+const KILL_AFTER = [
+  'stdbuf -oL "$@" > console & until grep -q "$0" console; do sleep 0.2; kill -0 $! || exit 1; done',
+  'kill -9 $!; wait $!; status=$?; cat console; exit $status',
+].join('\n');
+const killedAfter = (words, program) => ['sh', '-c', KILL_AFTER, words, ...program];
 const KILLED = { exit: 137 };
 const same = 'Images are identical.';
 
@@ -138,7 +146,13 @@ export const DISK_ROWS = [
       ]),
       step(onFile(), compare, ['Content mismatch at offset'], { exit: 1 }),
     ],
-    check: fileIs((home) => pattern(home).fill(0, MIB, 3 * MIB), 'the file is another'),
+    check: fileIs(
+      (home) =>
+        pattern(home)
+          .fill(0, 0, 512)
+          .fill(0, MIB, 3 * MIB),
+      'the file is another',
+    ),
   },
   {
     name: 'qemu-img: copy-on-write leaves the file alone',
@@ -192,9 +206,9 @@ export const DISK_ROWS = [
     steps: [
       step(
         onFile(),
-        killed(
-          4,
-          onDisk(io('write -P 0x77 4M 2M', 'flush', 'write -P 1 16M 1M', 'sleep 60000', 'flush')),
+        killedAfter(
+          'wrote 1048576/1048576',
+          onDisk(io('write -P 0x77 4M 2M', 'flush', 'write -P 1 16M 1M', 'sleep 60000')),
         ),
         ['wrote 2097152/2097152 bytes at offset 4194304'],
         KILLED,
@@ -210,10 +224,12 @@ export const DISK_ROWS = [
       step(
         MEMORY,
         [
-          'sh',
-          '-c',
-          'timeout -s KILL 3 "$@"; exec qemu-io -f raw -c "write -P 6 0 1M" -c "read -P 6 0 1M" $0',
-          ...[DISK, ...bench('-c', '1000000', '-w')],
+          ...[
+            'sh',
+            '-c',
+            `${KILL}; exec qemu-io -f raw -c "write -P 6 0 1M" -c "read -P 6 0 1M" ${DISK}`,
+          ],
+          ...['3', ...bench('-c', '1000000', '-w')],
         ],
         ['read 1048576/1048576'],
       ),

@@ -130,21 +130,34 @@ const plugged = (round) => [
   [`guest: used ${round}`, { execute: 'device_del', arguments: { id: 'disk' } }],
 ];
 
+/** QEMU and its guest, which says it is busy. */
+const BEGUN = [
+  '"$@" > console 2>&1 & qemu=$!',
+  'says() { until grep -q "$1" console; do sleep 1; kill -0 $qemu 2>/dev/null || { cat console; exit 1; }; done; }',
+  'says "guest: busy"',
+  `device=/sys/bus/pci/devices/${AT}`,
+];
 /** While the guest writes, another program of the run takes the function away; both go on, and it is found again. */
 const REMOVAL = [
-  '"$@" > console & qemu=$!',
-  'until grep -q "guest: busy" console; do sleep 1; kill -0 $qemu 2>/dev/null || { cat console; exit 1; }; done',
-  `device=/sys/bus/pci/devices/${AT}`,
+  ...BEGUN,
   'echo 1 > $device/remove; [ -e $device ] && echo error: it is still there',
   'wait $qemu; cat console',
   'echo 1 > /sys/bus/pci/rescan && echo vfio-pci > $device/driver_override',
   `echo ${AT} > /sys/bus/pci/drivers_probe`,
   `exec qemu-io -f raw -c "write -P 3 0 64k" -c "read -P 3 0 64k" nvme://${AT}/1`,
 ].join('\n');
+/** The disk is pulled out: QEMU hears of an error and stops its guest, and can still be ended. Then it is put in again. */
+const PULLED = [
+  ...BEGUN,
+  `hand=/sys/kernel/debug/softiommu; echo ${AT} > $hand/unplug; says "Unrecoverable error"`,
+  'kill $qemu; wait $qemu; cat console',
+  'while [ -e $device ]; do sleep 1; done; echo gone',
+  `echo ${AT} > $hand/plug; [ -e $device ] && echo back`,
+  `exec qemu-io -r -f raw -c "read 0 64k" nvme://${AT}/1`,
+].join('\n');
 /** QEMU is killed while the guest writes. */
 const KILLED = [
-  '"$@" > console & qemu=$!',
-  'until grep -q "guest: busy" console; do sleep 1; kill -0 $qemu 2>/dev/null || { cat console; exit 1; }; done',
+  ...BEGUN,
   'sleep 2; kill -9 $qemu; wait $qemu; cat console',
   `exec qemu-io -r -f raw -c "read 0 64k" nvme://${AT}/1`,
 ].join('\n');
@@ -234,6 +247,17 @@ export const guestRows = () => [
     wrap: (command) => ['sh', '-c', REMOVAL, 'sh', ...command],
     lines: [...BUSY, 'gone() { [ ! -e /dev/nvme0n1 ]; }; await gone; echo guest: goes on'],
     says: ['guest: goes on', 'read 65536/65536'],
+  }),
+  guest({
+    name: 'guest: NVMe is pulled out of the machine while it is written',
+    flags: ['--machine', 'machine.json', ...onFile()],
+    files: { 'machine.json': JSON.stringify({ kernel: { with: ['debug-hotplug'] }, devices: [] }) },
+    devices: [ROOT_PORT, `vfio-pci,host=${AT},bus=slot0`],
+    modules: ['nvme', ...ext4],
+    mkfs: true,
+    wrap: (command) => ['sh', '-c', PULLED, 'sh', ...command],
+    lines: [...BUSY, 'sleep 600'],
+    says: ['guest: busy', 'Unrecoverable error', 'gone\nback\n', 'read 65536/65536'],
   }),
   guest({
     name: 'guest: killed while it writes NVMe',

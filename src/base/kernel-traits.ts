@@ -41,6 +41,8 @@ export const KERNEL_TRAITS = {
   'vfio-container-iommufd': '/dev/vfio/vfio is served by iommufd',
   'iommufd-selftest': 'IOMMU_TEST_CMD is built in',
   'fault-injection': 'fail-nth of threads and its switches in debugfs (CONFIG_FAULT_INJECTION)',
+  'debug-hotplug':
+    'files of /sys/kernel/debug/softiommu pull devices out and put them back; not of Linux',
   'passthrough-default': 'iommu.passthrough=1: the default domain is IDENTITY',
   'strict-default': 'iommu.strict=1: the default domain flushes at unmap',
 } as const;

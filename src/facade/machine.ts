@@ -83,9 +83,9 @@ export class Machine {
     return this.device(device.at);
   }
   /**
-   * Pull a device out with all behind it, whatever it is doing: its registers read all ones, a touch of a mapped one is a
-   * SIGBUS, its DMA goes nowhere, its user is told (ERR, then REQ). The kernel forgets it when nobody has it open any
-   * more; what it does then it does when time passes. ENODEV: nothing is there; EINVAL: a virtual function.
+   * Pull a device out with all behind it, whatever it is doing: its registers read all ones, its DMA goes nowhere, its
+   * user is told (ERR, then REQ). The kernel forgets it when nobody has it open any more; what it does then it does when
+   * time passes. ENODEV: nothing is there; EINVAL: a virtual function.
    */
   unplug(address: string): void {
     this.call('unplug', () => this.kernel.hotplug.unplug(address));

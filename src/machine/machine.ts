@@ -148,6 +148,7 @@ export class Machine {
       hardware: this.hardware,
       devices: this.pci,
       drivers: this.drivers,
+      description,
     });
     this.modules = makeModules(this.env, this.vfio);
     const dev = devRoot(this);

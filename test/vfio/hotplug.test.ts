@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { EFAULT, EINVAL, ENODEV, ENOENT, isErrno } from '../../src/base/errno.ts';
+import { EACCES, EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, isErrno } from '../../src/base/errno.ts';
 import { WaitQueue } from '../../src/base/wait-queue.ts';
 import { plugDevice } from '../../src/machine/create-machine.ts';
 import type { Machine } from '../../src/machine/machine.ts';
@@ -116,12 +116,13 @@ describe('a device that is pulled out', () => {
     expect(machine.pci.device(BEHIND)).toBeUndefined();
     machine.close();
   });
-  test('reads all ones, and a touch of a mapped register is a SIGBUS', () => {
+  test('reads all ones, by system calls and where its registers are mapped, and what is stored is lost', () => {
     const { machine, client, d, bar } = inUse();
     const { program } = client;
     expect(program.load(bar, 4)).toBe(0x0100_00edn);
     expect(machine.hotplug.unplug(BEHIND)).toBeUndefined();
-    expect(program.load(bar, 4)).toBe(EFAULT);
+    expect(program.load(bar, 4)).toBe(0xffff_ffffn);
+    expect(program.store(bar, 4, 1n)).toBeUndefined();
     expect([...must(client.pread(d, 0n, 4))]).toEqual([255, 255, 255, 255]);
     expect([...must(client.pread(d, CONFIG + 6n, 2))]).toEqual([255, 255]);
     expect(name(client.pwrite(d, 0n, Uint8Array.of(1, 0, 0, 0)))).toBe(4);
@@ -151,6 +152,77 @@ describe('a device that is pulled out', () => {
       address,
     ]);
     machine.close();
+  });
+});
+
+describe('the hand in debugfs', () => {
+  const HAND = '/sys/kernel/debug/softiommu';
+  const edu = { type: 'edu', at: BEHIND, options: { pcie: true } };
+  const devices = [{ type: 'root-port', at: PORT, devices: [edu] }];
+  function withHand() {
+    const machine = machineOf({ devices, kernel: { with: ['debug-hotplug'] } });
+    const client = new Client(machine);
+    const pass = () => must(machine.advanceTo(machine.env.clock.nowNs + 1) ?? 0);
+    const hand = (file: string, address: string) => {
+      const result = write(client, `${HAND}/${file}`, address);
+      pass();
+      return result;
+    };
+    return { machine, client, hand };
+  }
+  test('pulls a device out and puts it back, the same and for the same driver', () => {
+    const { machine, client, hand } = withHand();
+    const before = machine.pci.device(BEHIND);
+    expect(hand('unplug', `${BEHIND}\n`)).toBe(BEHIND.length + 1);
+    expect(machine.pci.device(BEHIND)).toBeUndefined();
+    expect(hand('plug', BEHIND)).toBe(BEHIND.length);
+    const after = machine.pci.device(BEHIND)!;
+    expect([after === before, after.driver?.name]).toEqual([false, 'vfio-pci']);
+    const { d } = client.device(v.VFIO_TYPE1v2_IOMMU, BEHIND);
+    must(client.pwrite(d, CONFIG + 4n, Uint8Array.of(6, 0)));
+    expect([...must(client.pread(d, 0n, 4))]).toEqual([0xed, 0, 0, 1]);
+    expect(hand('unplug', BEHIND)).toBe(BEHIND.length);
+    expect([...must(client.pread(d, 0n, 4))]).toEqual([255, 255, 255, 255]);
+    client.program.exit();
+    machine.close();
+  });
+  test('takes a bridge with what is behind it', () => {
+    const { machine, hand } = withHand();
+    expect([hand('unplug', PORT), machine.pci.devices()]).toEqual([PORT.length, []]);
+    expect(hand('plug', PORT)).toBe(PORT.length);
+    expect(machine.pci.devices().map(({ name: at }) => at)).toEqual([PORT, BEHIND]);
+    machine.close();
+  });
+  test('says what it cannot do', () => {
+    const { machine, hand } = withHand();
+    expect([hand('unplug', '0000:00:1f.0'), hand('plug', BEHIND)]).toEqual([ENODEV, ENODEV]);
+    must(machine.hotplug.unplug(BEHIND) ?? 0);
+    must(machine.hotplug.unplug(PORT) ?? 0);
+    expect(hand('plug', BEHIND)).toBe(ENODEV);
+    expect(plugDevice(machine, { type: 'edu', at: PORT })).toHaveProperty('slot');
+    expect(hand('plug', PORT)).toBe(ENODEV);
+    machine.close();
+  });
+  test('puts nothing where a virtual function stands, and twice nothing', () => {
+    const [pf, at] = ['0000:00:04.0', '0000:00:14.0'];
+    const generic = { type: 'generic', at: pf, driver: 'igb', options: { vfs: 1 } };
+    const machine = machineOf({ devices: [generic, { type: 'edu', at }] });
+    must(machine.hotplug.unplug(at) ?? 0);
+    must(machine.advanceTo(1) ?? 0);
+    const numvfs = `${SYS}/${pf}/sriov_numvfs`;
+    const client = new Client(machine);
+    must(write(client, numvfs, '1'));
+    expect(machine.hotplug.putBack(at)).toBe(EEXIST);
+    must(write(client, numvfs, '0'));
+    expect([machine.hotplug.putBack(at), machine.hotplug.putBack(at)]).toEqual([undefined, ENODEV]);
+    machine.close();
+  });
+  test('is there in a kernel that was built for it, and for root', () => {
+    const client = new Client(machineOf());
+    expect(write(client, `${HAND}/unplug`, BEHIND)).toBe(ENOENT);
+    const { machine } = withHand();
+    const user = machine.program({ uid: 1000, gid: 1000 });
+    expect(user.open(`${HAND}/unplug`, { read: false, write: true })).toBe(EACCES);
   });
 });
 

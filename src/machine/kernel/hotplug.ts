@@ -5,7 +5,7 @@
  * Pulling out asks nobody: nothing answers any more, drivers hear of an error, and then the kernel removes the device,
  * which takes until its user has let go. That is the work of a kernel thread, in turns of its own.
  */
-import { EINVAL, ENODEV, type Status } from '../../base/errno.ts';
+import { EEXIST, EINVAL, ENODEV, type Status } from '../../base/errno.ts';
 import type { KernelEnv } from '../../base/kernel-env.ts';
 import { refuse } from '../../base/refuse.ts';
 import { run } from '../../base/wait-queue.ts';
@@ -17,23 +17,36 @@ import type { DriverCore } from './driver-core.ts';
 import type { PciDev } from './pci-dev.ts';
 import type { PciDevices } from './pci-devices.ts';
 
+/** A device that is not plugged in any more, and where it was. */
+interface PulledOut {
+  readonly device: DeviceDescription;
+  readonly bridge: PciSlot | undefined;
+  readonly whole: MachineDescription;
+}
+
 /** The hot plug of one machine. @kernel pciehp_ist */
 export class Hotplug {
   readonly #env: KernelEnv;
   readonly #hardware: Hardware;
   readonly #devices: PciDevices;
   readonly #drivers: DriverCore;
+  /** What was pulled out, by address. */
+  readonly #pulledOut = new Map<string, PulledOut>();
+  /** The machine, as its description is now: with what was put in. */
+  #whole: MachineDescription;
 
   constructor(parts: {
     env: KernelEnv;
     hardware: Hardware;
     devices: PciDevices;
     drivers: DriverCore;
+    description: MachineDescription;
   }) {
     this.#env = parts.env;
     this.#hardware = parts.hardware;
     this.#devices = parts.devices;
     this.#drivers = parts.drivers;
+    this.#whole = parts.description;
   }
 
   /**
@@ -48,6 +61,8 @@ export class Hotplug {
 
   /** Put a device in. It was checked: `whole` is the description of the machine with it. */
   plug(device: DeviceDescription, whole: MachineDescription): PciSlot {
+    this.#whole = whole;
+    this.#pulledOut.delete(device.at);
     const slot = this.#hardware.plug(device, this.#hardware.bridgeAbove(device.at), whole);
     this.scan();
     return slot;
@@ -64,8 +79,27 @@ export class Hotplug {
       return refuse(EINVAL, 'a virtual function is part of its physical one', { address });
     }
     const known = this.#devices.at(slot);
+    const bridge = this.#hardware.bridgeAbove(address);
+    this.#pulledOut.set(address, { device: slot.description, bridge, whole: this.#whole });
     this.#hardware.unplug(slot);
     if (known) this.#gone(known);
+    return undefined;
+  }
+
+  /**
+   * Put in again what was pulled out at this address, a bridge with what was behind it at first. ENODEV: nothing was, or
+   * the bridge above is gone; EEXIST: another device stands there.
+   */
+  putBack(address: string): Status<'ENODEV' | 'EEXIST'> {
+    const out = this.#pulledOut.get(address);
+    if (!out) return refuse(ENODEV, 'nothing was pulled out at this address', { address });
+    if (this.#hardware.slot(address)) {
+      return refuse(EEXIST, 'a device stands at this address', { address });
+    }
+    if (this.#hardware.bridgeAbove(address) !== out.bridge) {
+      return refuse(ENODEV, 'the bridge above is not the one it stood behind', { address });
+    }
+    this.plug(out.device, out.whole);
     return undefined;
   }
 

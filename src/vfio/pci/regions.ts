@@ -185,7 +185,10 @@ export function mmapRegion(device: VfioPciState, request: MmapRequest): Result<M
   }
   return { kind: 'mmio', window: userWindow(device, bar), start: at, length };
 }
-/** The BAR as its user may touch it: SIGBUS while the virtual or the real decode is off, and once it is pulled out. */
+/**
+ * The BAR as its user may touch it: SIGBUS while the virtual or the real decode is off. Of a function that was pulled out a
+ * mapping stays, and nothing answers.
+ */
 function userWindow(device: VfioPciState, bar: PciBar): MmioWindow {
   const { window } = bar;
   return {
@@ -194,7 +197,7 @@ function userWindow(device: VfioPciState, bar: PciBar): MmioWindow {
     get pfn() {
       return window.pfn;
     },
-    accessible: () => device.fn.present && device.isOpen && device.isMemoryAccessible(),
+    accessible: () => device.isOpen && device.isMemoryAccessible(),
     load: (offset, width) => window.load(offset, width),
     store: (offset, width, value) => window.store(offset, width, value),
   };

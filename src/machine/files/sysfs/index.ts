@@ -2,6 +2,7 @@
 import { hostBridgeOf } from '../../kernel/pci-dev.ts';
 import type { DirNode } from '../nodes.ts';
 import { dir, textAttr } from '../tree.ts';
+import { hotPlugDir } from '../hot-plug-files.ts';
 import { iommuClass, iommuGroupsDir, virtualIommu } from './iommu.ts';
 import { devDir, miscClass, virtualMisc } from './char-devices.ts';
 import { moduleDir } from './modules.ts';
@@ -29,11 +30,16 @@ export function sysfsRoot(world: SysfsWorld): DirNode {
   );
   const devices = devicesDir(world);
   const bus = dir(() => ({ pci: pciBus }), true);
-  const { faults } = world;
-  const debug = dir(() => ({ ...faults?.directories(), vfio: vfioDebugDir(world) }), true);
+  const debug = debugDir(world);
   const kernel = dir(() => ({ iommu_groups: groups, debug }), true);
   const dev = devDir(world);
   return dir(() => ({ bus, class: classes, dev, devices, kernel, module: modules }), true);
+}
+
+function debugDir(world: SysfsWorld): DirNode {
+  const { env, faults, hotplug } = world;
+  const softiommu = env.has('debug-hotplug') ? hotPlugDir(hotplug) : undefined;
+  return dir(() => ({ ...faults?.directories(), softiommu, vfio: vfioDebugDir(world) }), true);
 }
 
 function devicesDir(world: SysfsWorld): DirNode {

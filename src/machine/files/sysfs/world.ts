@@ -4,6 +4,7 @@ import type { IommuCore } from '../../../core/contract/iommu-core.ts';
 import type { KernelEnv } from '../../../base/kernel-env.ts';
 import type { IommufdSubsystem } from '../../../iommufd/subsystem.ts';
 import type { VfioSubsystem } from '../../../vfio/vfio-core.ts';
+import type { Hotplug } from '../../kernel/hotplug.ts';
 import type { DriverCore } from '../../kernel/driver-core.ts';
 import type { Hardware } from '../../hardware/hardware.ts';
 import type { Modules } from '../../kernel/parameters.ts';
@@ -20,6 +21,7 @@ export interface SysfsWorld {
   readonly iommufd: IommufdSubsystem;
   readonly modules: Modules;
   readonly faults: FaultInjection | undefined;
+  readonly hotplug: Hotplug;
 }
 
 /** Relative path from the directory `from` to `to`, both absolute: what sysfs links hold. */
