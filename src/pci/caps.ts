@@ -1,7 +1,7 @@
 /**
  * Capabilities as bytes with their write masks: what each one looks like at power-on, and which of its bits
  * software may change. Follows vfio.md 6.0 and the PCI registers of uapi/pci-regs.ts (PCIe 7.5.2
- * power management, 7.5.3 PCI Express, 7.7.1 MSI, 7.7.2 MSI-X, 7.9.4 vendor specific, 7.7.11 ACS, 7.8.9 PASID, 9.3.3
+ * power management, 7.5.3 PCI Express, 7.7.1 MSI, 7.7.2 MSI-X, 7.9.4 vendor specific, 7.7.11 ACS, 7.8.8 ARI, 7.8.9 PASID, 9.3.3
  * SR-IOV, chapter 10 ATS and PRI).
  */
 import {
@@ -12,10 +12,13 @@ import {
   PCI_CAP_ID_VNDR,
   PCI_EXP_DEVCAP,
   PCI_EXP_DEVCAP_FLR,
+  PCI_EXP_DEVCAP2,
+  PCI_EXP_DEVCAP2_ARI,
   PCI_EXP_DEVCTL,
   PCI_EXP_DEVCTL2,
   PCI_EXP_DEVSTA,
   PCI_EXT_CAP_ID_ACS,
+  PCI_EXT_CAP_ID_ARI,
   PCI_EXT_CAP_ID_ATS,
   PCI_EXT_CAP_ID_PASID,
   PCI_EXT_CAP_ID_PRI,
@@ -32,6 +35,7 @@ import {
   PCI_PM_PMC,
   PCI_SRIOV_BAR,
   PCI_SRIOV_CTRL,
+  PCI_SRIOV_CTRL_ARI,
   PCI_SRIOV_CTRL_MSE,
   PCI_SRIOV_CTRL_VFE,
   PCI_SRIOV_INITIAL_VF,
@@ -83,6 +87,7 @@ export function extendedCapabilities(pci: PciIdentity): Capability[] {
   const caps: Capability[] = [];
   if (!pci.pcie) return caps;
   if (pci.acs !== undefined) caps.push(acs(pci.acs));
+  if (hasAri(pci)) caps.push(ari());
   if (pci.ats) caps.push(ats());
   if (pci.pri) caps.push(pri());
   if (pci.pasidBits) caps.push(pasid(pci.pasidBits));
@@ -153,6 +158,9 @@ function express(type: PciePortType, flr: boolean): Capability {
     cap.value.setUint16(18, 0x1011, true); //              link up, 2.5 GT/s, x1
     cap.writable.setUint16(16, 0x0fcb, true);
   }
+  if (type === 'root-port' || type === 'downstream-port') {
+    cap.value.setUint32(PCI_EXP_DEVCAP2, PCI_EXP_DEVCAP2_ARI, true);
+  }
   cap.writable.setUint16(PCI_EXP_DEVCTL2, 0x07ff, true);
   return cap;
 }
@@ -163,6 +171,15 @@ function acs(bits: number): Capability {
   cap.value.setUint16(6, bits & 0x1d, true); //            R plus translation rules as a kernel enables them
   cap.writable.setUint16(6, bits & 0x7f, true);
   return cap;
+}
+
+/** Functions that stand where there is no device number: a physical one with virtual ones, and these. */
+function hasAri({ sriov: physical, ari: own }: PciIdentity): boolean {
+  return physical !== undefined || own === true;
+}
+/** Of no group, and no next function: the virtual ones are found by SR-IOV. */
+function ari(): Capability {
+  return capability(PCI_EXT_CAP_ID_ARI, 8, 1);
 }
 
 function ats(): Capability {
@@ -192,7 +209,8 @@ function pasid(width: number): Capability {
 function sriov(spec: SriovSpec): Capability {
   const cap = capability(PCI_EXT_CAP_ID_SRIOV, PCI_EXT_CAP_SRIOV_SIZEOF, 1);
   const { value, writable } = cap;
-  writable.setUint16(PCI_SRIOV_CTRL, PCI_SRIOV_CTRL_VFE | PCI_SRIOV_CTRL_MSE, true);
+  const control = PCI_SRIOV_CTRL_VFE | PCI_SRIOV_CTRL_MSE | PCI_SRIOV_CTRL_ARI;
+  writable.setUint16(PCI_SRIOV_CTRL, control, true);
   value.setUint16(PCI_SRIOV_INITIAL_VF, spec.totalVfs, true);
   value.setUint16(PCI_SRIOV_TOTAL_VF, spec.totalVfs, true);
   writable.setUint16(PCI_SRIOV_NUM_VF, 0xffff, true);

@@ -20,6 +20,11 @@ import {
   PCI_HEADER_TYPE,
   PCI_INTERRUPT_LINE,
   PCI_INTERRUPT_PIN,
+  PCI_IO_BASE,
+  PCI_MEMORY_BASE,
+  PCI_PREF_BASE_UPPER32,
+  PCI_PREF_LIMIT_UPPER32,
+  PCI_PREF_MEMORY_BASE,
   PCI_PRIMARY_BUS,
   PCI_STATUS,
   PCI_STATUS_CAP_LIST,
@@ -114,10 +119,12 @@ export class ConfigSpace {
     this.#view.setUint8(PCI_PRIMARY_BUS + 2, bridge.subordinate);
     for (let at = PCI_PRIMARY_BUS; at < PCI_PRIMARY_BUS + 3; at++)
       this.#writable.setUint8(at, 0xff);
-    this.#view.setUint16(0x24, 0x0001, true); // 64-bit prefetchable window
-    this.#view.setUint16(0x26, 0x0001, true);
-    this.#writable.setUint32(0x20, 0xfff0_fff0, true);
-    this.#writable.setUint32(0x24, 0xfff0_fff0, true);
+    this.#view.setUint32(PCI_PREF_MEMORY_BASE, 0x0001_0001, true); // a 64-bit window
+    this.#writable.setUint16(PCI_IO_BASE, 0xf0f0, true);
+    this.#writable.setUint32(PCI_MEMORY_BASE, 0xfff0_fff0, true);
+    this.#writable.setUint32(PCI_PREF_MEMORY_BASE, 0xfff0_fff0, true);
+    this.#writable.setUint32(PCI_PREF_BASE_UPPER32, 0xffff_ffff, true);
+    this.#writable.setUint32(PCI_PREF_LIMIT_UPPER32, 0xffff_ffff, true);
     this.#writable.setUint16(PCI_BRIDGE_CONTROL, 0x007f, true);
   }
 

@@ -56,6 +56,8 @@ export interface PciIdentity {
   readonly multifunction?: boolean;
   /** It carries virtual functions that software switches on; PCIe only. */
   readonly sriov?: SriovSpec;
+  /** Alternative routing-ID: it may stand at any function number; a physical function with virtual ones may anyway. */
+  readonly ari?: boolean;
   /** Of SR-IOV: whether its BARs answer is its physical function's affair, and it has no decode bits of its own. */
   readonly virtual?: boolean;
 }

@@ -31,6 +31,11 @@ export const PCI_INTERRUPT_PIN = 0x3d;
 export const PCI_MIN_GNT = 0x3e;
 /** Header type 1. */
 export const PCI_PRIMARY_BUS = 0x18;
+export const PCI_IO_BASE = 0x1c;
+export const PCI_MEMORY_BASE = 0x20;
+export const PCI_PREF_MEMORY_BASE = 0x24;
+export const PCI_PREF_BASE_UPPER32 = 0x28;
+export const PCI_PREF_LIMIT_UPPER32 = 0x2c;
 export const PCI_BRIDGE_CONTROL = 0x3e;
 
 export const PCI_CAP_ID_PM = 0x01;
@@ -77,6 +82,8 @@ export const PCI_EXP_DEVCTL_PHANTOM = 0x0200;
 export const PCI_EXP_DEVCTL_READRQ = 0x7000;
 export const PCI_EXP_DEVCTL_BCR_FLR = 0x8000;
 export const PCI_EXP_DEVSTA = 10;
+export const PCI_EXP_DEVCAP2 = 36;
+export const PCI_EXP_DEVCAP2_ARI = 0x0020;
 export const PCI_EXP_DEVCTL2 = 40;
 export const PCI_EXP_DEVCTL2_ARI = 0x0020;
 

@@ -9,18 +9,25 @@ import {
   PCI_COMMAND_MEMORY,
   PCI_INTERRUPT_LINE,
 } from '../../uapi/pci-regs.ts';
-import type { PciBar } from '../../pci/bar.ts';
 import type { BarSpec } from '../../pci/identity.ts';
+import {
+  hull,
+  openWindow,
+  setWindow,
+  WINDOW_KINDS,
+  WINDOW_STEP,
+  type BusRange,
+  type WindowKind,
+} from './bridge-windows.ts';
 import type { PciSlot } from './slot.ts';
 
-const MIB = 0x10_0000;
 const PAGE = 0x1000;
-/** Offset of the memory base and limit of a bridge, 16 bits each in units of 1 MiB. */
-const BRIDGE_MEMORY = 0x20;
+/** Behind a bridge a larger 64-bit BAR is above 4 GiB, whether it is prefetchable or not. */
+const LARGEST_BELOW_4G = 0x100_0000;
 
 /** Something that wants bus addresses. */
 interface Wish {
-  readonly kind: BarSpec['kind'];
+  readonly kind: WindowKind;
   readonly size: number;
   /** Whoever asked for the same before gets the same again. */
   readonly key: string;
@@ -28,10 +35,13 @@ interface Wish {
 
 /** Hands out bus addresses; one for a whole machine. */
 export class Firmware {
-  readonly #given = new Map<string, number>();
-  #mem32 = 0xe000_0000;
-  #mem64 = 0x1_0000_0000;
-  #io = 0xc000;
+  readonly #given = new Map<string, BusRange>();
+  /** Where the next is looked for; prefetchable memory is what lies above 4 GiB. */
+  readonly #next: Record<WindowKind, number> = {
+    memory: 0xe000_0000,
+    prefetchable: 0x1_0000_0000,
+    io: 0xc000,
+  };
   #line = 10;
 
   /** What is on one bus; `below` gives what is behind a bridge. */
@@ -43,8 +53,7 @@ export class Firmware {
   }
 
   #endpoint(slot: PciSlot): void {
-    for (const bar of slot.fn.bars) if (bar) bar.assign(this.#place(wishOf(slot, bar)));
-    this.#virtualFunctions(slot);
+    for (const { register, wish } of barsOf(slot)) register.assign(this.#place(wish).start);
     const bars = slot.fn.bars.filter((bar) => bar !== undefined);
     const decode =
       (bars.some((bar) => bar.isIo) ? PCI_COMMAND_IO : 0) |
@@ -55,71 +64,86 @@ export class Firmware {
     this.#line = this.#line === 11 ? 10 : 11;
   }
 
-  /** Room for all virtual functions there can be. */
-  #virtualFunctions(slot: PciSlot): void {
-    const { sriov } = slot.fn;
-    if (!sriov) return;
-    const { bars, totalVfs } = sriov.spec;
-    for (const bar of bars) {
-      const size = bar.size * totalVfs;
-      const key = `${slot.name} VF ${bar.index}`;
-      sriov.bars.get(bar.index)!.assign(this.#place({ kind: bar.kind, size, key }));
-    }
-  }
-
-  /** A function was plugged in behind the bridge: its window takes the addresses in. */
+  /** A function was plugged in behind the bridge: its windows take the addresses in, and those of bridges above it. */
   widen(bridge: PciSlot, slot: PciSlot): void {
-    for (const bar of slot.fn.bars) if (bar?.kind === 'mem32') widenTo(bridge, bar);
+    for (let above: PciSlot | undefined = bridge; above; above = above.parent) {
+      for (const kind of WINDOW_KINDS) {
+        const own = openWindow(above.fn, kind);
+        setWindow(above.fn, kind, hull([...(own ? [own] : []), ...this.#rangesOf(slot, kind)]));
+      }
+    }
   }
 
   #bridge(slot: PciSlot, below: (bridge: PciSlot) => readonly PciSlot[]): void {
-    const first = Math.ceil(this.#mem32 / MIB);
-    this.#mem32 = first * MIB;
-    this.assign(below(slot), below);
-    const end = Math.ceil(this.#mem32 / MIB);
-    this.#mem32 = end * MIB;
-    if (end > first) setWindow(slot, first, end - 1);
-    else setWindow(slot, 0xfff, 0);
+    this.#toSteps();
+    const behind = below(slot);
+    this.assign(behind, below);
+    this.#toSteps();
+    for (const kind of WINDOW_KINDS) {
+      setWindow(slot.fn, kind, hull(behind.flatMap((each) => this.#rangesOf(each, kind))));
+    }
     slot.fn.writeConfig(PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+  }
+  /** What is handed out next shares no step of a window with what was before. */
+  #toSteps(): void {
+    for (const kind of WINDOW_KINDS) {
+      this.#next[kind] = roundUp(this.#next[kind], WINDOW_STEP[kind]);
+    }
+  }
+  /** Addresses of this kind that a slot answers to, or passes on. */
+  #rangesOf(slot: PciSlot, kind: WindowKind): BusRange[] {
+    if (slot.isBridge) {
+      const window = openWindow(slot.fn, kind);
+      return window ? [window] : [];
+    }
+    const wishes = barsOf(slot).map(({ wish }) => wish);
+    return wishes.filter((wish) => wish.kind === kind).map((wish) => this.#place(wish));
   }
 
   /** Memory BARs begin on pages of their own, so that each can be mapped alone. */
-  #place({ kind, size, key }: Wish): number {
+  #place({ kind, size, key }: Wish): BusRange {
     const name = `${key} ${kind} ${size}`;
-    const at = this.#given.get(name) ?? this.#fresh(kind, size);
-    this.#given.set(name, at);
-    return at;
+    const range = this.#given.get(name) ?? this.#fresh(kind, size);
+    this.#given.set(name, range);
+    return range;
   }
-  #fresh(kind: BarSpec['kind'], size: number): number {
-    if (kind === 'io') {
-      this.#io = Math.ceil(this.#io / size) * size;
-      this.#io += size;
-      return this.#io - size;
-    }
-    const step = Math.max(size, PAGE);
-    const from = kind === 'mem64' ? this.#mem64 : this.#mem32;
-    const at = Math.ceil(from / step) * step;
-    if (kind === 'mem64') this.#mem64 = at + step;
-    else this.#mem32 = at + step;
-    return at;
+  #fresh(kind: WindowKind, size: number): BusRange {
+    const step = kind === 'io' ? size : Math.max(size, PAGE);
+    const start = roundUp(this.#next[kind], step);
+    this.#next[kind] = start + step;
+    return { start, last: start + size - 1 };
   }
 }
 
-function wishOf(slot: PciSlot, { kind, size, index }: PciBar): Wish {
-  return { kind, size, key: `${slot.name} BAR ${index}` };
+/** The base address registers of a slot, those of its virtual functions with room for all there can be. */
+function barsOf(slot: PciSlot): { register: { assign(at: number): void }; wish: Wish }[] {
+  const { bars, sriov } = slot.fn;
+  const own = bars.flatMap((bar) => {
+    if (!bar) return [];
+    const { size, index } = bar;
+    return [
+      {
+        register: bar,
+        wish: { kind: kindOf(slot, bar, size), size, key: `${slot.name} BAR ${index}` },
+      },
+    ];
+  });
+  const virtual = (sriov?.spec.bars ?? []).map((bar) => {
+    const size = bar.size * sriov!.spec.totalVfs;
+    const wish = { kind: kindOf(slot, bar, size), size, key: `${slot.name} VF ${bar.index}` };
+    return { register: sriov!.bars.get(bar.index)!, wish };
+  });
+  return [...own, ...virtual];
 }
-
-function widenTo(bridge: PciSlot, { address, size }: PciBar): void {
-  const { fn } = bridge;
-  const window = fn.readConfig(BRIDGE_MEMORY, 4);
-  const [base, limit] = [(window >>> 4) & 0xfff, window >>> 20];
-  const first = Math.floor(address / MIB);
-  const last = Math.ceil((address + size) / MIB) - 1;
-  const isOpen = base <= limit;
-  setWindow(bridge, isOpen ? Math.min(base, first) : first, isOpen ? Math.max(limit, last) : last);
+/** Only prefetchable memory has a window above 4 GiB; on a root bus there are no windows. */
+function kindOf(
+  slot: PciSlot,
+  { kind, prefetchable }: Omit<BarSpec, 'index'>,
+  size: number,
+): WindowKind {
+  if (kind !== 'mem64') return kind === 'io' ? 'io' : 'memory';
+  return !slot.parent || prefetchable || size > LARGEST_BELOW_4G ? 'prefetchable' : 'memory';
 }
-
-/** In MiB; a base above its limit is a closed window. */
-function setWindow({ fn }: PciSlot, base: number, limit: number): void {
-  fn.writeConfig(BRIDGE_MEMORY, 4, (((limit << 4) << 16) | (base << 4)) >>> 0);
+function roundUp(value: number, step: number): number {
+  return Math.ceil(value / step) * step;
 }

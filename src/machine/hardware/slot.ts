@@ -146,6 +146,7 @@ function identityOf(plug: PlugIn, type: DeviceType, options: DeviceOptions): Pci
     interruptPin: 0,
     pcie: { flr: true, type: pf.pcie?.type ?? 'endpoint' },
     virtual: true,
+    ari: true,
   };
 }
 

@@ -12,6 +12,7 @@ import type { PciGrouping } from '../../drivers/pci-group.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
 import { vfAddress, type Hardware } from '../hardware/hardware.ts';
 import type { PciSlot } from '../hardware/slot.ts';
+import { configureAri } from './ari.ts';
 import type { DriverCore } from './driver-core.ts';
 import { PciDev } from './pci-dev.ts';
 import { disableSriov } from './sriov.ts';
@@ -138,6 +139,7 @@ export class PciDevices {
     this.#core.env.refs.same(slot.fn, pci.dev);
     this.#byFunction.set(slot.fn, pci);
     this.#byName.set(slot.name, pci);
+    configureAri(pci, this.bridgeAbove(pci));
     this.#grouping.bind(pci.dev, slot.place);
     slot.iommu?.plug(pci.dev, slot.dma.requesterId);
     busAddDevice(pci.dev);

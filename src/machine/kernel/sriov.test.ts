@@ -7,6 +7,7 @@ import {
   ENODEV,
   ENOENT,
   ENOSYS,
+  EOPNOTSUPP,
   ERANGE,
   isErrno,
 } from '../../base/errno.ts';
@@ -232,4 +233,44 @@ test('a function without the capability has none to show', () => {
   const { machine } = boot('igb', []);
   const port = machine.pci.device('0000:00:01.0')!;
   expect(enableSriov(machine.pci, port, 1)).toBe(ENOSYS);
+});
+
+describe('alternative routing-ID', () => {
+  const ARI = 0x0e;
+  const port = (at: string, behind: object[]) => ({ type: 'root-port', at, devices: behind });
+  const machineWith = (devices: object[]) => {
+    const made = createMachine({ devices: devices });
+    if ('problems' in made) throw new Bug(JSON.stringify(made.problems));
+    const program = made.machine.program();
+    const enabled = (name: string): string => {
+      const fd = must(program.open(`${SYS}/${name}/ari_enabled`, { write: false }));
+      const bytes = new Uint8Array(8);
+      return new TextDecoder().decode(bytes.subarray(0, must(program.read(fd, bytes, 0n)))).trim();
+    };
+    return { machine: made.machine, enabled };
+  };
+  test('is on behind a port whose device has virtual functions, and nowhere else', () => {
+    const { machine, enabled } = machineWith([
+      port('0000:00:01.0', [{ type: 'igb', at: PF }]),
+      port('0000:00:02.0', [{ type: 'nvme', at: '0000:02:00.0' }]),
+      { type: 'igb', at: '0000:00:05.0' },
+    ]);
+    expect([PF, '0000:02:00.0', '0000:00:05.0', '0000:00:01.0'].map(enabled)).toEqual([
+      ...['1', '0', '0', '0'],
+    ]);
+    expect(machine.pci.device(PF)!.fn.config.extendedCapability(ARI)).toBeGreaterThan(0);
+  });
+  test('virtual functions have the capability, and SR-IOV says that the hierarchy can', () => {
+    const { machine, pf, numVfs } = boot();
+    must(numVfs(2));
+    expect(machine.pci.device(VF0)!.fn.config.extendedCapability(ARI)).toBeGreaterThan(0);
+    const at = pf.sriov!.hardware.at;
+    expect(pf.fn.readConfig(at + 8, 2) & 0x10).toBe(0x10);
+  });
+  test('vectors of a virtual function cannot be counted by hand', () => {
+    const { echo, numVfs } = boot();
+    must(numVfs(1));
+    const file = `${SYS}/${VF0}/sriov_vf_msix_count`;
+    expect([echo('4', file), echo('four', file)]).toEqual([EOPNOTSUPP, EINVAL]);
+  });
 });

@@ -16,10 +16,12 @@ import { refuse } from '../../base/refuse.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
 import {
   PCI_SRIOV_CTRL,
+  PCI_SRIOV_CTRL_ARI,
   PCI_SRIOV_CTRL_MSE,
   PCI_SRIOV_CTRL_VFE,
   PCI_SRIOV_NUM_VF,
 } from '../../uapi/pci-regs.ts';
+import { ariEnabled } from './ari.ts';
 import type { KernelDriver } from './driver-core.ts';
 import { parseUnsigned } from './parameters.ts';
 import type { PciDev } from './pci-dev.ts';
@@ -30,6 +32,7 @@ export interface VirtualDevices {
   vfsOf(pf: PciDev): PciDev[];
   takenByOthers(pf: PciDev, count: number): string | undefined;
   remove(pci: PciDev): Outcome<Status>;
+  bridgeAbove(pci: PciDev): PciDev | undefined;
 }
 
 const ON = PCI_SRIOV_CTRL_VFE | PCI_SRIOV_CTRL_MSE;
@@ -61,7 +64,8 @@ export function enableSriov(
   const { at } = sriov.hardware;
   const control = pf.fn.readConfig(at + PCI_SRIOV_CTRL, 2);
   pf.fn.writeConfig(at + PCI_SRIOV_NUM_VF, 2, count);
-  pf.fn.writeConfig(at + PCI_SRIOV_CTRL, 2, control | ON);
+  const ari = ariEnabled(devices.bridgeAbove(pf)) ? PCI_SRIOV_CTRL_ARI : 0;
+  pf.fn.writeConfig(at + PCI_SRIOV_CTRL, 2, control | ON | ari);
   sriov.numVfs = count;
   devices.addVirtualFunctions(pf, found);
   return undefined;

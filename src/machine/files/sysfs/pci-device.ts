@@ -25,6 +25,7 @@ import { dir, link, textAttr, writableAttr } from '../tree.ts';
 import { busDirs, rescanFile } from './pci-bus-class.ts';
 import { resourceFiles } from './pci-resource.ts';
 import { kernelFiles } from './pci-state.ts';
+import { ariEnabled } from '../../kernel/ari.ts';
 import { sriovFiles } from './pci-sriov.ts';
 import { vfioDevDir } from './vfio-class.ts';
 import { hexText, relative, type SysfsWorld } from './world.ts';
@@ -34,7 +35,7 @@ type Entries = Record<string, Node | undefined>;
 /** The directory of a function, with those of the devices behind it when it is a bridge. */
 export function pciDeviceDir(world: SysfsWorld, pci: PciDev): DirNode {
   return dir(() => ({
-    ...identityFiles(pci),
+    ...identityFiles(world, pci),
     ...resourceFiles(pci),
     ...stateFiles(world, pci),
     ...driverFiles(pci),
@@ -52,7 +53,7 @@ function childDirs(world: SysfsWorld, pci: PciDev): Entries {
   return Object.fromEntries(children.map((child) => [child.name, pciDeviceDir(world, child)]));
 }
 
-function identityFiles(pci: PciDev): Entries {
+function identityFiles(world: SysfsWorld, pci: PciDev): Entries {
   const { identity } = pci.fn;
   const id = (value: number): AttrNode => textAttr(() => `${hexText(value, 4)}\n`);
   return {
@@ -69,7 +70,7 @@ function identityFiles(pci: PciDev): Entries {
     ),
     config: configFile(pci),
     irq: textAttr(() => `${irqOf(pci)}\n`),
-    ari_enabled: textAttr(() => '0\n'),
+    ari_enabled: textAttr(() => `${ariEnabled(world.pci.bridgeAbove(pci)) ? 1 : 0}\n`),
     ...(identity.pcie && linkFiles()),
   };
 }

@@ -1,15 +1,17 @@
 /** Files of SR-IOV in the directory of a function: how many virtual ones there are, and who they are (vfio.md 4.1). */
-import { isErrno } from '../../../base/errno.ts';
-import { parseBool } from '../../kernel/parameters.ts';
+import { EOPNOTSUPP, isErrno } from '../../../base/errno.ts';
+import { refuse } from '../../../base/refuse.ts';
+import { parseBool, parseUnsigned } from '../../kernel/parameters.ts';
 import type { PciDev } from '../../kernel/pci-dev.ts';
 import { setNumVfs } from '../../kernel/sriov.ts';
 import type { AttrNode } from '../nodes.ts';
 import { textAttr, writableAttr } from '../tree.ts';
 import type { SysfsWorld } from './world.ts';
 
-/** Of a physical function with SR-IOV; of others none. */
+/** Of a physical function with SR-IOV, and of virtual ones; of others none. */
 export function sriovFiles({ drivers }: SysfsWorld, pf: PciDev): Record<string, AttrNode> {
   const { sriov } = pf;
+  if (pf.fn.carrier) return { sriov_vf_msix_count: vectorCount(pf) };
   if (!sriov) return {};
   const { spec } = sriov.hardware;
   return {
@@ -32,4 +34,18 @@ export function sriovFiles({ drivers }: SysfsWorld, pf: PciDev): Record<string, 
       },
     ),
   };
+}
+
+/**
+ * None of our drivers of physical functions hands out vectors to the virtual ones. EINVAL: no number.
+ * @kernel sriov_vf_msix_count_store
+ */
+function vectorCount(vf: PciDev): AttrNode {
+  return writableAttr(undefined, (text) => {
+    const count = parseUnsigned(text, 0x7fff_ffff);
+    if (isErrno(count)) return count;
+    return refuse(EOPNOTSUPP, 'the driver of the physical function hands out no vectors', {
+      device: vf.name,
+    });
+  });
 }
