@@ -1,7 +1,7 @@
 // Packages of a newer Debian suite, fetched with a private apt configuration derived from the system's own sources:
 // the system's package lists and installed packages stay as they are. Everything is kept under .cache/conformance.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 export const CACHE = resolve(process.env.SOFTIOMMU_CACHE ?? '.cache/conformance');
@@ -64,6 +64,18 @@ export function privateApt(suite) {
       return join(home, 'deb', file);
     },
   };
+}
+
+/** Packages of the system's own suites, unpacked below `home` and not installed. */
+export function unpackPackages(names, home) {
+  mkdirSync(home, { recursive: true });
+  const download = ['-qq', '-o', 'APT::Sandbox::User=', 'download', ...names];
+  const got = spawnSync('apt-get', download, { cwd: home, encoding: 'utf8' });
+  if (got.status !== 0) throw new UserError(`apt-get download: ${got.stderr.trim()}`);
+  for (const file of readdirSync(home).filter((name) => name.endsWith('.deb'))) {
+    execFileSync('dpkg', ['-x', file, '.'], { cwd: home });
+    rmSync(join(home, file));
+  }
 }
 
 /** Which of these system packages are installed. */

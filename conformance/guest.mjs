@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { CACHE, UserError } from './debian.mjs';
+import { CACHE, UserError, unpackPackages } from './debian.mjs';
 
 export const GUEST_PACKAGES = {
   'qemu-system-x86': 'the machine of the guest',
@@ -39,19 +39,11 @@ export function guestKernel() {
 }
 function fetchKernel() {
   rmSync(home, { recursive: true, force: true });
-  mkdirSync(home, { recursive: true });
   const depends = execFileSync('apt-cache', ['depends', IMAGE], { encoding: 'utf8' });
   const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
   if (!name) throw new UserError(`apt-cache knows no ${IMAGE}: apt-get update`);
   console.log(`… fetching ${name} (about 70 MB, once)`);
-  const got = spawnSync('apt-get', ['-qq', '-o', 'APT::Sandbox::User=', 'download', name], {
-    cwd: home,
-    encoding: 'utf8',
-  });
-  const file = readdirSync(home).find((entry) => entry.startsWith(name));
-  if (!file) throw new UserError(`apt-get download ${name}: ${got.stderr.trim()}`);
-  execFileSync('dpkg', ['-x', file, '.'], { cwd: home });
-  rmSync(join(home, file));
+  unpackPackages([name], home);
   execFileSync('/sbin/depmod', ['-b', home, readdirSync(modulesHome)[0]]);
 }
 
@@ -69,9 +61,9 @@ const PREAMBLE = [
 
 /**
  * An initial RAM disk whose first process loads `modules`, runs `lines`, and then switches the machine off. `programs` of
- * the system are copied with their libraries.
+ * the system are copied with their libraries; `files` are copied to /lib/modules and not loaded.
  */
-export function guestInitrd(file, { modules = [], programs = [], lines }) {
+export function guestInitrd(file, { modules = [], programs = [], files: more = [], lines }) {
   const { version } = guestKernel();
   const root = `${file}.root`;
   for (const name of ['bin', 'dev', 'lib/modules', 'mnt', 'proc', 'sys', 'tmp'])
@@ -79,7 +71,8 @@ export function guestInitrd(file, { modules = [], programs = [], lines }) {
   copyFileSync('/usr/bin/busybox', join(root, 'bin/busybox'));
   for (const program of programs) copyProgram(program, root);
   const files = [...new Set(modules.flatMap((name) => moduleFiles(name, version)))];
-  for (const path of files) copyFileSync(path, join(root, 'lib/modules', basename(path)));
+  for (const path of [...files, ...more])
+    copyFileSync(path, join(root, 'lib/modules', basename(path)));
   const load = files.map(
     (path) =>
       `insmod /lib/modules/${basename(path)} || echo guest: error: no module ${basename(path)}`,

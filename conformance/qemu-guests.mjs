@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { guestCommand, guestInitrd } from './guest.mjs';
+import { builtModule } from './guest-modules.mjs';
 import { AT, onFile, SIZE, step } from './qemu-run.mjs';
 
 /** Without KVM a guest has some hundredths of a processor's speed, and its host may be busy. */
@@ -19,7 +20,18 @@ const ext4 = ['ext4', 'crc32c_generic'];
 
 /** A guest that runs `lines` on these functions: the one step of a row. */
 function guest({ name, flags, lines, modules, programs, devices, says = [], ...more }) {
-  const { append, machine, cpu, end = ['-no-reboot'], talk, mkfs, check, wrap, files = {} } = more;
+  const {
+    append,
+    machine,
+    cpu,
+    end = ['-no-reboot'],
+    talk,
+    mkfs,
+    check,
+    wrap,
+    files = {},
+    built = [],
+  } = more;
   const listen = talk ? ['-qmp', 'unix:qmp,server=on,wait=off'] : [];
   const command = () => {
     const all = { initrd: 'initrd', devices, append, machine, cpu, more: [...end, ...listen] };
@@ -30,7 +42,10 @@ function guest({ name, flags, lines, modules, programs, devices, says = [], ...m
     prepare(home) {
       if (mkfs) spawnSync('/sbin/mkfs.ext4', ['-q', '-F', join(home, 'disk.raw')]);
       for (const [file, text] of Object.entries(files)) writeFileSync(join(home, file), text);
-      guestInitrd(join(home, 'initrd'), { modules, programs, lines });
+      guestInitrd(join(home, 'initrd'), {
+        ...{ modules, programs, lines },
+        files: built.map(builtModule),
+      });
     },
     get steps() {
       return [step(flags, command(), says, { talk, limitMs: LIMIT_MS })];
@@ -365,6 +380,20 @@ export const guestRows = () => [
       'dmesg | grep -iE "ioat.*(self-test|fail|error)" && echo guest: error: its test',
     ],
     says: ['Intel(R) QuickData Technology Driver', 'guest: a channel', 'ioat-msix'],
+  }),
+  guest({
+    name: "guest: ioat copies for the kernel's dmatest",
+    flags: ['--device', `ioat,bdf=${A}`],
+    devices: passed(A),
+    modules: ['ioatdma'],
+    built: ['drivers/dma/dmatest.c'],
+    lines: [
+      'await [ -d /sys/class/dma/dma0chan0 ]; cd /sys/module',
+      'insmod /lib/modules/dmatest.ko iterations=200 threads_per_chan=2 wait=1 channel=dma0chan0',
+      'echo 1 > dmatest/parameters/run; cat dmatest/parameters/wait > /dev/null',
+      'dmesg | grep dmatest:; grep ioat /proc/interrupts',
+    ],
+    says: [0, 1].map((thread) => `dma0chan0-copy${thread}: summary 200 tests, 0 failures`),
   }),
   guest({
     // No QEMU without KVM has MOVDIR64B, and the driver loads only where the processor says it has: descriptors

@@ -1,6 +1,7 @@
 // `npm run conformance -- qemu`: Debian's QEMU, unmodified: its own NVMe driver, and guests on devices of every kind.
 import { needPackages } from './debian.mjs';
 import { GUEST_PACKAGES } from './guest.mjs';
+import { MODULE_PACKAGES } from './guest-modules.mjs';
 import { DISK_ROWS } from './qemu-disks.mjs';
 import { guestRows } from './qemu-guests.mjs';
 import { outcome } from './qemu-run.mjs';
@@ -13,6 +14,7 @@ const NEEDED = {
   e2fsprogs: 'makes and checks file systems',
   ethtool: 'counters of a network port',
   ...GUEST_PACKAGES,
+  ...MODULE_PACKAGES,
 };
 
 export async function qemu(options) {
