@@ -102,7 +102,7 @@ export function namesInFiles(text: string): NamedInFile[] {
 /** Does a source declare this, as a function, a method, a class, a constant or a key? */
 export function declares(source: string, name: string): boolean {
   const word = `(?<![\\w#.])${name}`;
-  const declared = `(?:function\\*?|class|const|interface|type|get) ${name}\\b|^ +(?:(?:readonly|static|async) )*${word}\\??[(<:]`;
+  const declared = `(?:function\\*?|class|const|interface|type|get) ${name}\\b|^ +(?:(?:readonly|static|async) )*\\*?${word}\\??[(<:]`;
   return new RegExp(declared, 'm').test(source);
 }
 

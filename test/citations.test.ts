@@ -162,6 +162,7 @@ describe('something in a file', () => {
   test.each([
     ['export function mapPiece(place) {', 'mapPiece', true],
     ['  #pin(first: number) {', '#pin', true],
+    ['  *#pins(first: number) {', '#pins', true],
     ['  pin(first: number) {', '#pin', false],
     ['  ioctl: ({ files }, call) => files.ioctl(call),', 'ioctl', true],
     ['  return this.pin(first);', 'pin', false],
