@@ -11,7 +11,7 @@ const layers = {
   vfio: ['base', 'uapi', 'core', 'pci', 'iommufd'],
   machine: ['base', 'uapi', 'pt', 'core', 'pci', 'drivers', 'devices', 'iommufd', 'vfio'],
   insight: ['base', 'uapi', 'core', 'machine'],
-  plugin: ['base', 'devices', 'drivers', 'machine'],
+  plugin: ['base', 'pt', 'core', 'devices', 'drivers', 'machine'],
   host: ['base', 'uapi', 'machine', 'insight', 'plugin'],
   facade: ['base', 'uapi', 'pt', 'core', 'machine', 'insight'],
   cli: ['base', 'machine', 'insight', 'plugin', 'host'],

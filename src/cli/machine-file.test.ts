@@ -269,3 +269,19 @@ describe('flags that add storage', () => {
     expect(() => resolveMachine(choice)).toThrow(message);
   });
 });
+
+describe('--nodefaults', () => {
+  test('begins with no devices; what is added stands in the first slot', () => {
+    expect(resolveMachine({ nodefaults: true }).devices).toEqual([]);
+    const { devices } = resolveMachine({ nodefaults: true, device: ['edu', 'dma-echo'] });
+    expect(devices.map(({ type, at }) => `${type} ${at}`)).toEqual([
+      'edu 0000:00:04.0',
+      'dma-echo 0000:00:05.0',
+    ]);
+  });
+  test('is one machine, and a file or preset another', () => {
+    expect(() => resolveMachine({ nodefaults: true, machine: 'preset:default' })).toThrow(
+      '--nodefaults is a machine without devices, and --machine another: give one',
+    );
+  });
+});

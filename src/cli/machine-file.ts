@@ -4,7 +4,7 @@
  * Every mistake is reported with its place (file and line, or flag) and what would be allowed.
  */
 import { existsSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { type MachineDescription, type MachineInput } from '../machine/description/description.ts';
 import { parseDescription } from '../machine/description/description-check.ts';
 import { valueAt, type Problem } from '../machine/description/shape-problems.ts';
@@ -32,14 +32,24 @@ export interface MachineChoice {
   readonly wire?: readonly string[] | undefined;
   /** Files of plugins. */
   readonly plugin?: readonly string[] | undefined;
+  /** An empty machine, with what the other flags add, in place of the preset. */
+  readonly nodefaults?: boolean | undefined;
+}
+
+/** A choice whose file was read and whose plugins were loaded. */
+export interface OpenedChoice extends MachineChoice {
+  readonly source: Source;
+  readonly known: KnownNames;
+  /** Files of all its plugins: of the flags, and of the machine file. */
+  readonly plugin: readonly string[];
 }
 
 /** What comes with softiommu. */
 export const KNOWN: KnownNames = { ...KNOWN_TYPES, presets: PRESETS };
 
 /** The description only, unchecked against hardware. Throws UserMistake. */
-export function describeMachine(choice: MachineChoice, known: KnownNames): Source {
-  const source = readSource(choice.machine ?? 'preset:default', known);
+export function describeMachine(choice: MachineChoice | OpenedChoice, known: KnownNames): Source {
+  const source = 'source' in choice ? choice.source : readSource(choice, known);
   const { input } = source;
   const iommus = (choice.iommu ?? []).map((text) => iommuFlag(text, known));
   const blocks = blockFlags(choice.block ?? []);
@@ -76,12 +86,15 @@ export function describeMachine(choice: MachineChoice, known: KnownNames): Sourc
  * The complete, checked description: plain data. Throws UserMistake with one line per problem; a kernel that is not known by
  * its version is told of.
  */
-export function resolveMachine(choice: MachineChoice, known?: KnownNames): MachineDescription {
+export function resolveMachine(
+  choice: MachineChoice | OpenedChoice,
+  known?: KnownNames,
+): MachineDescription {
   return resolveSource(choice, known).machine;
 }
 /** The same, and where each key of it stands. */
 export function resolveSource(
-  choice: MachineChoice,
+  choice: MachineChoice | OpenedChoice,
   known: KnownNames = KNOWN,
 ): Omit<Source, 'input'> & { machine: MachineDescription } {
   const source = describeMachine(choice, known);
@@ -94,20 +107,67 @@ export function resolveSource(
 }
 
 /** Build the machine. Throws as resolveMachine. */
-export function loadMachine(choice: MachineChoice, known: KnownNames = KNOWN): Machine {
-  const { devices, iommus } = known;
-  return new Machine(resolveMachine(choice, known), { deviceTypes: devices, iommuTypes: iommus });
+export function loadMachine(
+  choice: MachineChoice | OpenedChoice,
+  known: KnownNames = KNOWN,
+): Machine {
+  const { devices, iommus, formats } = known;
+  return new Machine(resolveMachine(choice, known), {
+    deviceTypes: devices,
+    iommuTypes: iommus,
+    ...(formats && { formats }),
+  });
 }
 
-/** What can be named in a machine with these plugins. Rejects with UserMistake for what is no plugin. */
-export async function namesWith(plugins: readonly string[] = []): Promise<KnownNames> {
-  if (plugins.length === 0) return KNOWN;
+/**
+ * Read the machine file and load all plugins: those of the flags first, then those that the file names. Rejects with
+ * UserMistake for what is no plugin, and for a file that is no YAML.
+ */
+export async function openChoice(choice: MachineChoice): Promise<OpenedChoice> {
+  const flags = (choice.plugin ?? []).map((file) => ({ file, place: '' }));
+  const known = await namesWith(flags, KNOWN);
+  const source = readSource(choice, known);
+  const have = new Set(flags.map(({ file }) => resolve(file)));
+  const more = pluginsOf(source).filter(({ file }) => !have.has(resolve(file)));
+  return {
+    ...choice,
+    source,
+    known: await namesWith(more, known),
+    plugin: [...flags, ...more].map(({ file }) => file),
+  };
+}
+
+interface PluginFile {
+  readonly file: string;
+  /** Where it is named: 'machine.yaml:3: '; empty: by a flag. */
+  readonly place: string;
+}
+async function namesWith(plugins: readonly PluginFile[], known: KnownNames): Promise<KnownNames> {
+  if (plugins.length === 0) return known;
   const { loadPlugins } = await import('../host/launch/plugins.ts');
-  const loaded = await loadPlugins(plugins, KNOWN, complain);
-  if ('problem' in loaded) throw new UserMistake(loaded.problem);
-  return loaded.known;
+  let all = known;
+  for (const { file, place } of plugins) {
+    const loaded = await loadPlugins([file], all, complain);
+    if ('problem' in loaded) throw new UserMistake(place + loaded.problem);
+    all = loaded.known;
+  }
+  return all;
 }
-
+/** What stands under `plugins`, where that is a list of texts; else the check of the whole says what it should be. */
+function pluginsOf(source: Source): PluginFile[] {
+  const files = valueAt(source.input, ['plugins']);
+  if (!Array.isArray(files)) return [];
+  return files.flatMap((file: unknown, n) =>
+    typeof file === 'string' && file !== ''
+      ? [
+          {
+            file: isAbsolute(file) ? file : join(source.folder(['plugins', n]), file),
+            place: `${source.place(['plugins', n])}: `,
+          },
+        ]
+      : [],
+  );
+}
 /** A machine as a person wrote it, and where each key of it stands. */
 export interface Source extends Places {
   readonly input: MachineInput;
@@ -142,7 +202,15 @@ function namedPlace(
   return n < 0 ? undefined : `${flag} (number ${n + 1})`;
 }
 
-function readSource(name: string, { presets }: KnownNames): Source {
+function readSource({ machine, nodefaults }: MachineChoice, { presets }: KnownNames): Source {
+  if (nodefaults) {
+    if (machine === undefined)
+      return { input: { devices: [] }, place: () => '--nodefaults', folder: () => '.' };
+    throw new UserMistake(
+      `--nodefaults is a machine without devices, and --machine another: give one`,
+    );
+  }
+  const name = machine ?? 'preset:default';
   if (name.startsWith('preset:')) {
     const key = name.slice('preset:'.length);
     if (!Object.hasOwn(presets, key)) {

@@ -32,6 +32,9 @@ export const wireOption = () =>
     '--wire <spec>',
     'add a wire to the host: NAME,tap=INTERFACE or NAME,listen=FILE or NAME,connect=FILE or NAME,datagram=FILE,to=FILE; may be repeated',
   ).argParser(collect);
+/** `--nodefaults`: nothing is plugged in but what other options add. */
+export const nodefaultsOption = () =>
+  new Option('--nodefaults', 'begin with a machine without devices, in place of preset:default');
 /** `--plugin`, any number of times: types and presets of the user's own. */
 export const pluginOption = () =>
   new Option(

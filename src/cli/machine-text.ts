@@ -27,6 +27,7 @@ export function machineText(machine: MachineDescription, context: MachineTextCon
     ...machine,
     iommus: machine.iommus.map(given),
     devices: machine.devices.map(deviceKeys),
+    plugins: machine.plugins.length > 0 ? machine.plugins : undefined,
   });
   document.commentBefore = [
     ` yaml-language-server: $schema=${context.schema}`,

@@ -13,6 +13,7 @@ export interface RunFlags {
   readonly block?: string[];
   readonly wire?: string[];
   readonly plugin?: string[];
+  readonly nodefaults?: true;
   readonly trace?: string | true;
   readonly explain?: Explain;
   readonly selftest?: true;
@@ -25,11 +26,11 @@ export interface RunFlags {
 
 /** The plan of a run. Rejects with a message for people when the machine or an option cannot be. */
 export async function planRun(argv: readonly string[], flags: RunFlags): Promise<RunPlan> {
-  const { machine, blockFiles, wireEnds } = await machineOf(flags);
+  const { machine, blockFiles, wireEnds, plugins } = await machineOf(flags);
   return {
     blockFiles,
     wireEnds,
-    plugins: flags.plugin ?? [],
+    plugins,
     argv,
     machine: flags.selftest ? withSelftest(machine) : machine,
     trace: flags.trace === true ? '-' : flags.trace,
@@ -48,17 +49,19 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
   };
 }
 
-type OpenedMachine = Pick<RunPlan, 'machine' | 'blockFiles' | 'wireEnds'>;
+type OpenedMachine = Pick<RunPlan, 'machine' | 'blockFiles' | 'wireEnds' | 'plugins'>;
 
 /** Readers of machine files and checkers of what they say are loaded for a run that says something. */
 async function machineOf(choice: MachineChoice): Promise<OpenedMachine> {
   const { machine: file, device = [], iommu = [], block = [], wire = [], plugin = [] } = choice;
   const said = device.length + iommu.length + block.length + wire.length + plugin.length;
-  if (file === undefined && said === 0) {
-    return { machine: DEFAULT_MACHINE, blockFiles: [], wireEnds: [] };
+  if (file === undefined && said === 0 && !choice.nodefaults) {
+    return { machine: DEFAULT_MACHINE, blockFiles: [], wireEnds: [], plugins: [] };
   }
-  const { namesWith, resolveSource } = await import('./machine-file.ts');
-  const source = resolveSource(choice, await namesWith(plugin));
+  const { openChoice, resolveSource } = await import('./machine-file.ts');
+  const opened = await openChoice(choice);
+  const { plugin: plugins } = opened;
+  const source = resolveSource(opened, opened.known);
   const { machine, folder } = source;
   const [{ openBlockFiles }, { closeWireEnds, openWireEnds }] = await Promise.all([
     import('../host/launch/block-files.ts'),
@@ -67,7 +70,7 @@ async function machineOf(choice: MachineChoice): Promise<OpenedMachine> {
   const wires = openWireEnds(machine.wires, folder);
   const disks = openBlockFiles(machine.blocks, folder);
   if ('files' in disks && 'ends' in wires) {
-    return { machine, blockFiles: disks.files, wireEnds: wires.ends };
+    return { machine, blockFiles: disks.files, wireEnds: wires.ends, plugins };
   }
   if ('ends' in wires) closeWireEnds(wires.ends);
   const [{ problemsText }, { UserMistake }] = await Promise.all([

@@ -12,6 +12,7 @@ import type { IommuDevice } from '../core/contract/driver.ts';
 import type { IommuCore } from '../core/contract/iommu-core.ts';
 import type { RemappingUnit } from '../core/contract/remapping-unit.ts';
 import type { PciFunction } from '../pci/topology.ts';
+import type { PtFormat } from '../pt/format.ts';
 import type { PciGrouping } from './pci-group.ts';
 
 /** Options as a description gives them: checked, and with the defaults of the table. */
@@ -36,6 +37,8 @@ export interface IommuWorld {
   /** For tables that do not lie in the machine's RAM. */
   readonly memory: PhysicalMemory;
   readonly grouping: PciGrouping;
+  /** Every page-table format there is, by name: those that come with softiommu, and those of plugins. */
+  readonly formats: ReadonlyMap<string, PtFormat>;
 }
 
 /** Makes the instances of a machine. */

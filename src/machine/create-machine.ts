@@ -9,6 +9,7 @@ import { entriesOf } from './description/entries.ts';
 import type { Problem } from './description/shape-problems.ts';
 import type { Hardware } from './hardware/hardware.ts';
 import type { PciSlot } from './hardware/slot.ts';
+import { given } from './description/wording.ts';
 import { allTypes, Machine, type MachineOptions } from './machine.ts';
 
 /** The machine of this description, or every problem found in it. */
@@ -18,7 +19,10 @@ export function createMachine(
 ): { readonly machine: Machine } | { readonly problems: readonly Problem[] } {
   const checked = parseDescription(input, allTypes(options), options.host);
   if ('problems' in checked) return checked;
-  const problems = unopenedFiles(checked.description, options);
+  const problems = [
+    ...unopenedFiles(checked.description, options),
+    ...unloadedPlugins(checked.description),
+  ];
   if (problems.length > 0) return { problems };
   return { machine: new Machine(checked.description, options) };
 }
@@ -41,6 +45,14 @@ function unopenedFiles(
       message: `wires are joined to the host by softiommu run only; give ${name} in host.wires`,
     }));
   return [...files, ...ends];
+}
+
+/** The library loads no modules: whoever makes the machine gives it their types. */
+function unloadedPlugins({ plugins }: MachineDescription): readonly Problem[] {
+  return plugins.map((file, n) => ({
+    path: ['plugins', n],
+    message: `plugins are loaded by softiommu's commands only; give the types of ${given(file)} in deviceTypes and iommuTypes`,
+  }));
 }
 
 /** One device as a machine file has it. */

@@ -56,6 +56,8 @@ export interface MachineOptions {
   readonly deviceTypes?: DeviceTypes;
   /** IOMMUs besides those that come with softiommu. */
   readonly iommuTypes?: IommuTypes;
+  /** Page-table formats for IOMMUs that ask for one by name, besides those that come with softiommu. */
+  readonly formats?: NonNullable<HardwareTypes['formats']>;
   /** Storage, byte streams and wires outside of the machine that its devices may use, by name. */
   readonly host?: HostBackings;
   /** What the host's files of /proc say beside ours. */
@@ -286,9 +288,11 @@ export const KNOWN_TYPES: HardwareTypes = { devices: DEVICE_TYPES, iommus: IOMMU
 export function allTypes({
   deviceTypes = new Map(),
   iommuTypes = new Map(),
+  formats = new Map(),
 }: MachineOptions): HardwareTypes {
   return {
     devices: new Map([...DEVICE_TYPES, ...deviceTypes]),
     iommus: new Map([...IOMMU_TYPES, ...iommuTypes]),
+    formats,
   };
 }

@@ -5,7 +5,18 @@
  */
 import { Clock } from '../base/clock.ts';
 import type { BlockBacking, Completion, HostServices } from '../devices/host-services.ts';
-import type { DeviceModel, DevicePort, DeviceState, DeviceType } from '../devices/port.ts';
+import type {
+  DeviceModel,
+  DevicePort,
+  PciIdentity,
+  DeviceState,
+  DeviceType,
+} from '../devices/port.ts';
+
+/** What a plugin threw where there is no bus to answer: the machine cannot be made. */
+export class PluginError extends Error {
+  override name = 'PluginError';
+}
 
 /** Told of the first exception of each call. */
 export type Tell = (message: string) => void;
@@ -24,6 +35,7 @@ export function containedType(type: DeviceType, plugin: string, tell: Tell): Dev
   };
   return {
     ...type,
+    ...describing(type, plugin),
     create: (port, options) =>
       catching(
         'create',
@@ -33,17 +45,62 @@ export function containedType(type: DeviceType, plugin: string, tell: Tell): Dev
   };
 }
 
+/** What it says of itself before there is a device; what it throws then, or gives instead, is a PluginError. */
+function describing(type: DeviceType, plugin: string): Partial<DeviceType> {
+  const named = <T>(call: string, run: () => T): T =>
+    orPluginError(`plugin ${plugin}: ${type.type}.${call}`, run);
+  return {
+    identity: (options) => named('identity', () => checkedIdentity(type.identity(options))),
+    ...(type.needs && { needs: (options) => named('needs', () => type.needs?.(options) ?? []) }),
+    ...(type.virtualIdentity && {
+      virtualIdentity: (options) =>
+        named('virtualIdentity', () => type.virtualIdentity?.(options) ?? {}),
+    }),
+  };
+}
+/** Throws PluginError, with this in front, for whatever `run` throws. */
+export function orPluginError<T>(what: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    throw new PluginError(`${what}: ${reason(error)}`);
+  }
+}
+const NUMBERS = ['vendor', 'device', 'revision', 'classCode', 'interruptPin'] as const;
+/** Plain JavaScript may give anything. */
+function checkedIdentity(identity: PciIdentity): PciIdentity {
+  const given: unknown = identity;
+  if (typeof given !== 'object' || given === null) throw new TypeError('gives no identity');
+  const wrong = NUMBERS.find((key) => typeof identity[key] !== 'number');
+  if (wrong !== undefined) throw new TypeError(`${wrong} must be a number`);
+  if (!Array.isArray(identity.bars)) throw new TypeError('bars must be a list');
+  return identity;
+}
+
 type Catching = <T>(call: string, run: () => T, instead: T) => T;
 
 /** The message, and where it was thrown. */
-function reason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+export function reason(error: unknown): string {
+  if (!(error instanceof Error)) return textOf(error);
   const [, at] = /\n\s+(at .*)/.exec(error.stack ?? '') ?? [];
   return at === undefined ? error.message : `${error.message} (${at.trim()})`;
 }
 
+/** Anything may be thrown, also what cannot be made a text. */
+export function textOf(thrown: unknown): string {
+  try {
+    return thrown instanceof Error ? thrown.message : String(thrown);
+  } catch {
+    return 'something that is no text';
+  }
+}
+
 function ones(width: number): bigint {
   return (1n << BigInt(8 * width)) - 1n;
+}
+function loaded(value: unknown): bigint {
+  if (typeof value !== 'bigint') throw new TypeError(`gives ${typeof value} and no bigint`);
+  return value;
 }
 /** In place of a device that could not be made. */
 const ABSENT: DeviceModel = {
@@ -61,7 +118,7 @@ function containedModel(model: DeviceModel, catching: Catching): DeviceModel {
     powerOn: () => run('powerOn', () => model.powerOn()),
     reset: (kind) => run('reset', () => model.reset(kind)),
     mmioRead: (bar, offset, width) =>
-      catching('mmioRead', () => model.mmioRead(bar, offset, width), ones(width)),
+      catching('mmioRead', () => loaded(model.mmioRead(bar, offset, width)), ones(width)),
     mmioWrite: (bar, offset, width, value) =>
       run('mmioWrite', () => model.mmioWrite(bar, offset, width, value)),
     state: () => catching<DeviceState>('state', () => model.state(), {}),

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { blockOf } from '../devices/host-services.ts';
 import type { DeviceModel, DeviceType } from '../devices/port.ts';
+import { vtdss } from '../pt/index.ts';
 import { plugInto } from '../testing/devices/fake-port.ts';
 import { containedType } from './contained.ts';
 import { definePlugin } from './index.ts';
@@ -44,13 +45,21 @@ describe('the shape of a plugin', () => {
     [7, 'its default export is no plugin'],
     [null, 'its default export is no plugin'],
     [{}, 'name: must be a text'],
-    [{ name: 'a', device: [] }, 'device: unknown key; allowed: name, devices, iommus, presets'],
+    [
+      { name: 'a', device: [] },
+      'device: unknown key; allowed: name, devices, iommus, formats, presets',
+    ],
     [{ name: 'a', devices: {} }, 'devices: must be a list'],
     [{ name: 'a', devices: [3] }, 'devices[0]: must be an object'],
     [{ name: 'a', devices: [{ type: 'x' }] }, 'devices[0].summary: must be a text'],
     [{ name: 'a', devices: [{ ...TYPE, options: null }] }, 'devices[0].options: must be a table'],
     [{ name: 'a', devices: [{ ...TYPE, create: 1 }] }, 'devices[0].create: must be a function'],
     [{ name: 'a', iommus: [TYPE] }, 'iommus[0].prefix: must be a text'],
+    [
+      { name: 'a', formats: [{ name: 'f', kind: {}, address: {} }] },
+      'formats[0].table: must be a function',
+    ],
+    [Promise.resolve({ name: 'a' }), 'its default export is a promise; export what it promises'],
     [{ name: 'a', presets: 1 }, 'presets: must be a table'],
     [{ name: 'a', presets: { m: { summary: 's' } } }, 'presets.m: needs summary and machine'],
   ])('%j is none', ([value, problem]) => {
@@ -68,6 +77,16 @@ describe('the shape of a plugin', () => {
     expect(takenName({ name: 'b', devices: [TYPE, TYPE] }, KNOWN)).toBe(
       "there is a device 'own' already",
     );
+    expect(takenName({ name: 'b', formats: [vtdss] }, known)).toBe(
+      "there is a format 'vtdss' already",
+    );
+    const own = { ...vtdss, name: 'own' };
+    expect(takenName({ name: 'b', formats: [own, own] }, KNOWN)).toBe(
+      "there is a format 'own' already",
+    );
+    expect([...(withPlugin(known, { name: 'b', formats: [own] }).formats ?? [])]).toEqual([
+      ['own', own],
+    ]);
     expect(takenName({ name: 'b' }, known)).toBeUndefined();
   });
 });

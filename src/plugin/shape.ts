@@ -1,5 +1,6 @@
 /** Is it a plugin? What somebody's file exports, looked at before anything of it is used. */
 import type { HardwareTypes } from '../machine/description/entries.ts';
+import { FORMATS } from '../pt/all-formats.ts';
 import type { Preset } from '../machine/description/presets.ts';
 import type { Plugin } from './index.ts';
 
@@ -12,6 +13,8 @@ export interface KnownNames extends HardwareTypes {
 const DEVICE_PARTS = { type: 'string', summary: 'string', options: 'object' } as const;
 const DEVICE_CALLS = ['identity', 'create'] as const;
 const IOMMU_PARTS = { ...DEVICE_PARTS, prefix: 'string' } as const;
+const FORMAT_PARTS = { name: 'string', kind: 'object', address: 'object' } as const;
+const FORMAT_CALLS = ['table', 'attrs', 'leaf', 'leafSizes', 'protOf'] as const;
 const IOMMU_CALLS = ['createDriver'] as const;
 
 /** What is wrong with the default export of a plugin; undefined: nothing. */
@@ -20,6 +23,9 @@ export function shapeProblem(value: unknown): string | undefined {
     return 'has no default export; it should have: export default definePlugin({ name, devices: [ … ] })';
   }
   if (!isObject(value)) return 'its default export is no plugin: it is no object';
+  if (typeof value['then'] === 'function') {
+    return 'its default export is a promise; export what it promises: export default await …';
+  }
   if (typeof value['name'] !== 'string' || value['name'] === '') return 'name: must be a text';
   const extra = Object.keys(value).find((key) => !KEYS.includes(key));
   if (extra !== undefined) return `${extra}: unknown key; allowed: ${KEYS.join(', ')}`;
@@ -28,16 +34,24 @@ export function shapeProblem(value: unknown): string | undefined {
       partProblem(one, DEVICE_PARTS, DEVICE_CALLS),
     ) ??
     listProblem('iommus', value['iommus'], (one) => partProblem(one, IOMMU_PARTS, IOMMU_CALLS)) ??
+    listProblem('formats', value['formats'], (one) =>
+      partProblem(one, FORMAT_PARTS, FORMAT_CALLS),
+    ) ??
     presetProblem(value['presets'])
   );
 }
-const KEYS: readonly string[] = ['name', 'devices', 'iommus', 'presets'];
+const KEYS: readonly string[] = ['name', 'devices', 'iommus', 'formats', 'presets'];
 
 /** A name of the plugin that something else has, or that it gives twice, in words; undefined: there is none. */
 export function takenName(plugin: Plugin, known: KnownNames): string | undefined {
   const kinds = [
     ['device', (plugin.devices ?? []).map(({ type }) => type), known.devices],
     ['IOMMU', (plugin.iommus ?? []).map(({ type }) => type), known.iommus],
+    [
+      'format',
+      (plugin.formats ?? []).map(({ name }) => name),
+      new Map([...FORMATS, ...(known.formats ?? [])]),
+    ],
     ['preset', Object.keys(plugin.presets ?? {}), new Map(Object.entries(known.presets))],
   ] as const;
   for (const [kind, names, taken] of kinds) {
@@ -54,6 +68,10 @@ export function withPlugin(known: KnownNames, plugin: Plugin): KnownNames {
   return {
     devices: new Map([...known.devices, ...named(plugin.devices)]),
     iommus: new Map([...known.iommus, ...named(plugin.iommus)]),
+    formats: new Map([
+      ...(known.formats ?? []),
+      ...(plugin.formats ?? []).map((one) => [one.name, one] as const),
+    ]),
     presets: { ...known.presets, ...plugin.presets },
   };
 }

@@ -19,6 +19,7 @@ export {
   type Word,
 } from './format.ts';
 export { amdv1, amdv1mock } from './formats/amdv1.ts';
+export { FORMATS } from './all-formats.ts';
 export { riscv64 } from './formats/riscv.ts';
 export { vtdss } from './formats/vtdss.ts';
 export { x86_64 } from './formats/x86-64.ts';

@@ -1,10 +1,10 @@
 /** `--plugin`: a device of the user's own under a real program, its exceptions, and files that are no plugins. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
-import { MAIN } from './project.ts';
+import { afterAll, describe, expect, test } from 'vitest';
+import { CHECKOUT, MAIN } from './project.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'plugins-of-softiommu-'));
 afterAll(() => {
@@ -63,6 +63,25 @@ print(load(0), load(0), hex(load(8)))
 os.pwrite(device, bytes(4), 0)
 print(load(0))
 `;
+/** A dma-echo from and to memory that is mapped: its status. */
+const ECHO = `
+import ctypes, fcntl, mmap, os, struct, time
+container = os.open('/dev/vfio/vfio', os.O_RDWR)
+group = os.open('/dev/vfio/0', os.O_RDWR)
+fcntl.ioctl(group, 0x3B68, struct.pack('i', container))
+fcntl.ioctl(container, 0x3B66, 3)
+device = fcntl.ioctl(group, 0x3B6A, bytearray(b'0000:00:06.0\\0'))
+memory = mmap.mmap(-1, 8192)
+address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+fcntl.ioctl(container, 0x3B71, struct.pack('IIQQQ', 32, 3, address, 0x100000, 8192))
+os.pwrite(device, struct.pack('<H', 6), (7 << 40) + 4)
+os.pwrite(device, struct.pack('<Q', 0x100000), 0)
+os.pwrite(device, struct.pack('<Q', 0x101000), 8)
+os.pwrite(device, struct.pack('<I', 4), 16)
+status = 1
+while status == 1: status, = struct.unpack('<I', os.pread(device, 4, 20))
+print(status)
+`;
 
 test('a device of a plugin under a program, and its exceptions as the bus shows them', () => {
   file('counter.mjs', COUNTER);
@@ -110,6 +129,27 @@ test.for([
     'devices[0].type: must be a text',
   ],
   [
+    'no text thrown',
+    'throw { toString() { throw 1; } }',
+    'cannot be loaded: something that is no text',
+  ],
+  ['a promise', 'export default new Promise(() => undefined)', 'its default export is a promise'],
+  [
+    'a getter that throws',
+    'export default { name: "a", get devices() { throw new Error("boom"); } }',
+    'what it exports cannot be looked at: boom',
+  ],
+  [
+    'an endless promise',
+    'await new Promise(() => undefined);\nexport default { name: "a" };',
+    'is not loaded after 10 seconds: it awaits at its top level what does not come',
+  ],
+  [
+    'a name that is given twice',
+    COUNTER.replace('devices: [counter]', 'devices: [counter, counter]'),
+    "there is a device 'counter' already",
+  ],
+  [
     'a name that is taken',
     COUNTER.replaceAll("'counter'", "'edu'"),
     "there is a device 'edu' already",
@@ -126,5 +166,89 @@ test('TypeScript is for a Node that strips types', () => {
   const { status, stderr } = softiommu('run', '--plugin', own, '--', 'true');
   const strips = 'typescript' in process.features && process.features.typescript;
   if (strips) expect(status).toBe(0);
-  else expect(stderr).toContain('does not run TypeScript; Node 22.18 does');
+  else {
+    expect(stderr).toContain(
+      'does not run TypeScript; Node 22.18 does. Here: npx esbuild typed.ts',
+    );
+    expect(stderr).toContain('--outfile=typed.mjs, and --plugin typed.mjs');
+  }
+});
+test('what a device says of itself wrongly is told with plugin and call', () => {
+  const identity = (text: string) => {
+    file('wrong.mjs', COUNTER.replace('identity: () => ({', `identity: () => ${text} ?? ({`));
+    return softiommu('topology', '--plugin', 'wrong.mjs', '--device', 'counter').stderr;
+  };
+  expect(identity('[].x.y')).toContain('softiommu: plugin mine: counter.identity: Cannot read');
+  expect(identity('3')).toContain('softiommu: plugin mine: counter.identity: gives no identity');
+  expect(identity('({ vendor: "a" })')).toContain('identity: vendor must be a number');
+});
+test('a load that gives no bigint is told, and reads ones', () => {
+  file('number.mjs', COUNTER.replace('return count++', 'return 3'));
+  const device = 'counter,bdf=0000:00:06.0';
+  const run = ['run', '--plugin', 'number.mjs', '--nodefaults', '--device', device, '--'];
+  const { stdout, stderr } = softiommu(...run, '/usr/bin/python3', '-c', DRIVER);
+  expect(stderr).toContain('plugin mine: counter.mmioRead: gives number and no bigint');
+  expect(stdout).toBe('4294967295 4294967295 0xffffffff\n4294967295\n');
+});
+test('an IOMMU that fails blocks the access, or is not made', () => {
+  const plain = readFileSync(join(CHECKOUT, 'examples/plugins/iommu.mjs'), 'utf8');
+  file('failing.mjs', plain.replace('const steps =', 'throw new Error("no steps"); const steps ='));
+  const machine = ['--iommu', 'plain', '--device', 'dma-echo,bdf=0000:00:06.0', '--nodefaults'];
+  const run = ['run', '--plugin', 'failing.mjs', ...machine, '--', '/usr/bin/python3', '-c', ECHO];
+  const { status, stdout, stderr } = softiommu(...run);
+  expect([status, stdout]).toEqual([0, '3\n']);
+  expect(stderr).toMatch(/plugin plain IOMMU: plain\.(translate|request): no steps \(at /);
+  const none = ['--iommu', 'plain,format=none'];
+  expect(softiommu('topology', '--plugin', 'failing.mjs', ...none).stderr).toContain(
+    'softiommu: plugin plain IOMMU: plain.create: there is no format none',
+  );
+});
+
+describe('plugins of a machine file', () => {
+  const MACHINE = `plugins: [more/counter.mjs]
+devices: [{ type: counter, at: '0000:00:06.0', options: { start: 7 } }]
+`;
+  function machine(text = MACHINE): string {
+    mkdirSync(join(folder, 'sub/more'), { recursive: true });
+    file('sub/more/counter.mjs', COUNTER);
+    return file('sub/machine.yaml', text);
+  }
+  test('are found beside the file, by every command', () => {
+    const yaml = machine();
+    const wishes = file('wishes.yaml', "- { domain: { iommu: dmar0 }, device: '0000:00:06.0' }\n");
+    const counter = 'counter [1234:0001], driver vfio-pci';
+    expect(softiommu('topology', '--machine', yaml).stdout).toContain(counter);
+    expect(softiommu('test-attach', '--machine', yaml, wishes).stdout).toContain('would succeed');
+    const run = softiommu('run', '--machine', yaml, '--', '/usr/bin/python3', '-c', DRIVER);
+    expect([run.status, run.stdout]).toEqual([0, '7 8 0xffffffff\n9\n']);
+  });
+  test('may be named by a flag as well, and are printed as this directory names them', () => {
+    const yaml = machine();
+    const printed = softiommu(
+      'topology',
+      '--machine',
+      yaml,
+      '--plugin',
+      'sub/more/counter.mjs',
+      '--print',
+    );
+    expect(printed.stdout).toMatch(/^plugins:\n? *[[-] *sub\/more\/counter\.mjs/m);
+    const again = file('printed.yaml', printed.stdout);
+    expect(softiommu('topology', '--machine', again).stdout).toContain('counter');
+  });
+  test.for([
+    ['plugins: [none.mjs]', 'sub/machine.yaml:1: plugin sub/none.mjs: there is no such file'],
+    ['plugins: none.mjs', 'sub/machine.yaml:1: plugins: '],
+    ['plugins: [3]', 'sub/machine.yaml:1: plugins[0]: '],
+  ] as const)('%s is a clear line', ([text, message]) => {
+    const { status, stderr } = softiommu('topology', '--machine', machine(text));
+    expect([status, stderr]).toEqual([125, expect.stringContaining(`softiommu: ${message}`)]);
+  });
+});
+
+test('test-attach takes a plugin', () => {
+  file('counter.mjs', COUNTER);
+  const wishes = file('wishes.yaml', "- { domain: { iommu: dmar0 }, device: '0000:00:06.0' }\n");
+  const machine = ['--plugin', 'counter.mjs', '--device', 'counter,bdf=0000:00:06.0'];
+  expect(softiommu('test-attach', ...machine, wishes).stdout).toContain('all 1 would succeed');
 });

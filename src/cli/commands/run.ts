@@ -5,6 +5,7 @@ import {
   deviceOption,
   iommuOption,
   machineOption,
+  nodefaultsOption,
   pluginOption,
   wireOption,
 } from '../machine-options.ts';
@@ -32,6 +33,7 @@ class RunCommand extends Command {
     for (let n = 0; n < out.length; n++) {
       const word = out[n]!;
       if (word === '--' || !word.startsWith('-')) break;
+      if (word === '-nodefaults') out[n] = '--nodefaults'; // as QEMU has it
       if (word === TRACE) out[n] = `${TRACE}=${TO_STDERR}`;
       const takesNext = this.options.some(({ long, required }) => required && long === word);
       if (takesNext) n++;
@@ -45,11 +47,11 @@ async function saysTypes(choice: MachineChoice): Promise<boolean> {
   if (![...(choice.device ?? []), ...(choice.iommu ?? [])].some((text) => text.endsWith('help'))) {
     return false;
   }
-  const [{ namesWith }, { typeHelp }] = await Promise.all([
+  const [{ openChoice }, { typeHelp }] = await Promise.all([
     import('../machine-file.ts'),
     import('../type-help.ts'),
   ]);
-  const text = typeHelp(choice, await namesWith(choice.plugin));
+  const text = typeHelp(choice, (await openChoice(choice)).known);
   if (text !== undefined) print(text);
   return text !== undefined;
 }
@@ -65,6 +67,7 @@ export function runCommand() {
     .addOption(blockOption())
     .addOption(wireOption())
     .addOption(pluginOption())
+    .addOption(nodefaultsOption())
     .option(
       `${TRACE} [=file]`,
       'show the calls, DMA and faults: on standard error, or with =FILE in a file; JSON lines if it ends in .jsonl',

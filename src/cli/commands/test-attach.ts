@@ -2,8 +2,14 @@
 import { Command } from '@commander-js/extra-typings';
 import { testWishes, type WishAnswer } from '../../machine/wishes/test-wishes.ts';
 import { parseWishes, type Wish, type WishList } from '../../machine/wishes/wish-list.ts';
-import { loadMachine, type MachineChoice } from '../machine-file.ts';
-import { deviceOption, iommuOption, machineOption } from '../machine-options.ts';
+import { loadMachine, openChoice, type MachineChoice, type OpenedChoice } from '../machine-file.ts';
+import {
+  deviceOption,
+  iommuOption,
+  machineOption,
+  nodefaultsOption,
+  pluginOption,
+} from '../machine-options.ts';
 import { complain, print } from '../output.ts';
 import { withUsage } from '../usage.ts';
 import { parseYaml, problemsText, readUserFile, type Places } from '../user-file.ts';
@@ -16,8 +22,8 @@ export interface WishRun {
 }
 
 /** Read both files and ask. Throws UserMistake with one line per problem. */
-export function testAttachFiles(choice: MachineChoice, wishesName: string): WishRun {
-  const machine = loadMachine(choice);
+export function testAttachFiles(choice: MachineChoice | OpenedChoice, wishesName: string): WishRun {
+  const machine = loadMachine(choice, 'known' in choice ? choice.known : undefined);
   const text = readUserFile(wishesName, 'wishes file');
   return askWishes(machine, text, wishesName);
 }
@@ -116,11 +122,13 @@ export function testAttachCommand() {
     .addOption(machineOption())
     .addOption(deviceOption())
     .addOption(iommuOption())
+    .addOption(pluginOption())
+    .addOption(nodefaultsOption())
     .option('--json', 'answer as JSON')
     .addHelpText('after', HELP)
-    .action((wishes, options) => {
+    .action(async (wishes, options) => {
       try {
-        const run = testAttachFiles(options, wishes);
+        const run = testAttachFiles(await openChoice(options), wishes);
         const data = answersAsData(run);
         const text = options.json ? `${JSON.stringify(data, undefined, 2)}\n` : answersAsTable(run);
         print(text);

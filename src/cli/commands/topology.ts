@@ -1,5 +1,5 @@
 /** `softiommu topology`: check a machine description and show what comes of it, or the complete description. */
-import { isAbsolute, join, relative } from 'node:path';
+import { isAbsolute, join, relative, resolve } from 'node:path';
 import { Command } from '@commander-js/extra-typings';
 import { PACKAGE } from '../../host/sys/package-files.ts';
 import { describeTree } from '../../insight/views/tree.ts';
@@ -7,7 +7,7 @@ import type { KnownNames } from '../../plugin/shape.ts';
 import {
   KNOWN,
   loadMachine,
-  namesWith,
+  openChoice,
   resolveMachine,
   type MachineChoice,
 } from '../machine-file.ts';
@@ -17,6 +17,7 @@ import {
   deviceOption,
   iommuOption,
   machineOption,
+  nodefaultsOption,
   pluginOption,
   wireOption,
 } from '../machine-options.ts';
@@ -38,11 +39,18 @@ export function printedMachine(choice: MachineChoice, known: KnownNames = KNOWN)
     ...(choice.wire ?? []).map((spec) => ` --wire ${spec}`),
     ...(choice.plugin ?? []).map((file) => ` --plugin ${file}`),
   ];
-  return machineText(resolveMachine(choice, known), {
-    source: (choice.machine ?? 'preset:default') + flags.join(''),
-    schema: schemaPath(process.cwd()),
-    types: known,
-  });
+  const machine = resolveMachine(choice, known);
+  // Read back from this directory, it has all it needs.
+  const plugins = (choice.plugin ?? []).map((file) => relative(process.cwd(), resolve(file)));
+  const base = choice.nodefaults ? '--nodefaults' : (choice.machine ?? 'preset:default');
+  return machineText(
+    { ...machine, plugins },
+    {
+      source: base + flags.join(''),
+      schema: schemaPath(process.cwd()),
+      types: known,
+    },
+  );
 }
 
 /** As a file in this directory names the schema of the package: relative if the package is below. */
@@ -71,14 +79,16 @@ export function topologyCommand() {
     .addOption(blockOption())
     .addOption(wireOption())
     .addOption(pluginOption())
+    .addOption(nodefaultsOption())
     .option('--print', 'print the machine file that makes this machine')
     .option('--presets', 'list the presets')
     .action(async (options) => {
-      const known = await namesWith(options.plugin);
+      const choice = await openChoice(options);
+      const { known } = choice;
       const help = typeHelp(options, known);
       if (help !== undefined) print(help);
       else if (options.presets) print(presetList(known));
-      else print(options.print ? printedMachine(options, known) : topologyText(options, known));
+      else print(options.print ? printedMachine(choice, known) : topologyText(choice, known));
     });
   return withUsage(command);
 }

@@ -7,8 +7,10 @@
 import { existsSync } from 'node:fs';
 import { register } from 'node:module';
 import { extname, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { containedType, type Tell } from '../../plugin/contained.ts';
+import { containedIommu } from '../../plugin/contained-iommu.ts';
+import { containedType, textOf, type Tell } from '../../plugin/contained.ts';
 import type { Plugin } from '../../plugin/index.ts';
 import { shapeProblem, takenName, withPlugin, type KnownNames } from '../../plugin/shape.ts';
 import { libraryFile } from '../sys/package-files.ts';
@@ -27,41 +29,75 @@ export function resolve(specifier, context, next) {
 }`;
 let hooked = false;
 
+/** A module that is not there by then waits for something that will not come. */
+const PATIENCE_MS = 10_000;
+
 /** Load these files, in their order. `tell`: of exceptions in what they export. */
 export async function loadPlugins(
   files: readonly string[],
   known: KnownNames,
   tell: Tell,
+  patienceMs = PATIENCE_MS,
 ): Promise<LoadedPlugins> {
   let all = known;
   for (const file of files) {
-    const plugin = await loadPlugin(file);
-    const problem = typeof plugin === 'string' ? plugin : takenName(plugin, all);
-    if (typeof plugin === 'string' || problem !== undefined) {
-      return { problem: `plugin ${file}: ${problem}` };
-    }
-    const devices = (plugin.devices ?? []).map((type) => containedType(type, plugin.name, tell));
-    all = withPlugin(all, { ...plugin, devices });
+    const loaded = await loadPlugin(file, patienceMs);
+    const more = typeof loaded === 'string' ? loaded : joinedBy(all, loaded.exported, tell);
+    if (typeof more === 'string') return { problem: `plugin ${file}: ${more}` };
+    all = more;
   }
   return { known: all };
 }
 
-async function loadPlugin(file: string): Promise<Plugin | string> {
+/** What is known with this plugin, or what is wrong with it. It is looked at with care: looking runs code of its own. */
+function joinedBy(known: KnownNames, value: unknown, tell: Tell): KnownNames | string {
+  try {
+    const problem = shapeProblem(value);
+    if (problem !== undefined) return problem;
+    const plugin = value as Plugin; // cast: shapeProblem has found nothing wrong
+    const taken = takenName(plugin, known);
+    if (taken !== undefined) return taken;
+    const { name, devices = [], iommus = [] } = plugin;
+    return withPlugin(known, {
+      ...plugin,
+      devices: devices.map((type) => containedType(type, name, tell)),
+      iommus: iommus.map((type) => containedIommu(type, name, tell)),
+    });
+  } catch (error) {
+    return `what it exports cannot be looked at: ${textOf(error)}`;
+  }
+}
+
+async function loadPlugin(
+  file: string,
+  patienceMs: number,
+): Promise<{ readonly exported: unknown } | string> {
   const path = resolve(file);
   if (!existsSync(path)) return 'there is no such file';
-  if (/^\.[cm]?ts$/.test(extname(path)) && !stripsTypes()) {
-    return `Node ${process.version} does not run TypeScript; Node 22.18 does, and JavaScript does here`;
-  }
+  if (/^\.[cm]?ts$/.test(extname(path)) && !stripsTypes()) return noTypeScript(file);
   hookImports();
-  let module: unknown;
+  const patience = new AbortController();
   try {
-    module = await import(pathToFileURL(path).href);
+    // The timer also keeps Node from ending where nothing else is to be waited for.
+    const late = setTimeout(patienceMs, undefined, { signal: patience.signal });
+    const module: unknown = await Promise.race([import(pathToFileURL(path).href), late]);
+    if (module === undefined) {
+      return `is not loaded after ${patienceMs / 1000} seconds: it awaits at its top level what does not come`;
+    }
+    return { exported: defaultOf(module) };
   } catch (error) {
-    return `cannot be loaded: ${error instanceof Error ? error.message : String(error)}`;
+    return `cannot be loaded: ${textOf(error)}`;
+  } finally {
+    patience.abort();
   }
-  const value = defaultOf(module);
-  // cast: shapeProblem has found none
-  return shapeProblem(value) ?? (value as Plugin);
+}
+
+function noTypeScript(file: string): string {
+  const made = file.replace(/ts$/, 'js').replace(/\.js$/, '.mjs');
+  return (
+    `Node ${process.version} does not run TypeScript; Node 22.18 does. ` +
+    `Here: npx esbuild ${file} --outfile=${made}, and --plugin ${made}`
+  );
 }
 
 function defaultOf(module: unknown): unknown {

@@ -18,6 +18,7 @@ export const DEFAULT_MACHINE: MachineDescription = {
       devices: [],
     },
   ],
+  plugins: [],
   blocks: {},
   wires: {},
 };

@@ -196,6 +196,10 @@ export function machineShape(iommuTypes: IommuTypes) {
       .default([{ type: 'intel' }])
       .describe('IOMMUs; the first one stands above every device that names no other'),
     devices: z.array(device).default([]).describe('what is plugged into the root buses'),
+    plugins: z
+      .array(z.string().min(1))
+      .default([])
+      .describe('files of plugins, relative to this file: types of your own that it names'),
     blocks: z
       .record(z.string(), blockShape)
       .default({})

@@ -5,6 +5,7 @@
  */
 import type { IommuTypes } from '../../drivers/types.ts';
 import type { DeviceType } from '../../devices/port.ts';
+import type { PtFormat } from '../../pt/format.ts';
 import type { DeviceDescription, MachineDescription } from './description.ts';
 import { BRIDGE_TYPES, type BridgeType } from './names.ts';
 
@@ -15,6 +16,8 @@ export type DeviceTypes = ReadonlyMap<string, DeviceType>;
 export interface HardwareTypes {
   readonly devices: DeviceTypes;
   readonly iommus: IommuTypes;
+  /** Page-table formats besides those that come with softiommu; IOMMUs find them by name (IommuWorld). */
+  readonly formats?: ReadonlyMap<string, PtFormat>;
 }
 
 /** A PCI address in numbers: segment 16 bits, bus 8, device 5, function 3. */

@@ -8,6 +8,7 @@ import type { IommuCore } from '../../core/contract/iommu-core.ts';
 import type { HostBackings } from '../../devices/host-services.ts';
 import { Wires } from '../../devices/wires.ts';
 import type { EnableBits } from '../../drivers/iommu-type.ts';
+import { FORMATS } from '../../pt/all-formats.ts';
 import type { PciGrouping } from '../../drivers/pci-group.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
 import { pciName } from '../../pci/identity.ts';
@@ -74,6 +75,7 @@ export class Hardware {
     this.iommus = makeIommus({
       ...parts,
       types,
+      formats: new Map([...FORMATS, ...(parts.types.formats ?? [])]),
       nameAbove: (at) => this.#iommuAbove.get(at),
       enableBitsBelow: (iommu) => this.#enableBitsBelow(iommu),
     });
