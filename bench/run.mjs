@@ -2,28 +2,51 @@
 /**
  * Run every bench/*.bench.ts beside its C baseline and print a table.
  *
- *   node bench/run.mjs [--only WORD] [--repeat N] [--json FILE] [--check] [--quick]
+ *   node bench/run.mjs [--only WORD] [--repeat N] [--json FILE] [--check] [--quick] [--keep]
  *
  * Both sides run in the same session, in turns; the figure is the best of the per-run medians. --check fails when an
  * aim is missed. --quick takes one turn and aims four times as wide: on a shared machine it tells a path that has broken
- * from one that is slow today. The sources are compiled with tsc into .cache/bench, as the package ships them.
+ * from one that is slow today. --keep adds the figures to bench/results.jsonl, and each run shows how it differs from the last
+ * one kept on a machine like this. The sources are compiled with tsc into .cache/bench, as the package ships them.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { change, keep, lastOf, thisMachine } from './history.mjs';
 
-const { values: options } = parseArgs({
-  options: {
-    only: { type: 'string', default: '' },
-    repeat: { type: 'string', default: '3' },
-    json: { type: 'string' },
-    check: { type: 'boolean', default: false },
-    quick: { type: 'boolean', default: false },
-  },
-});
-const repeat = options.quick ? 1 : Math.max(1, Number(options.repeat) || 1);
+const USAGE =
+  'usage: npm run bench -- [--only WORD] [--repeat N] [--json FILE] [--check] [--quick] [--keep]';
+const options = readOptions();
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        only: { type: 'string', default: '' },
+        repeat: { type: 'string', default: '3' },
+        json: { type: 'string' },
+        check: { type: 'boolean', default: false },
+        quick: { type: 'boolean', default: false },
+        keep: { type: 'boolean', default: false },
+      },
+    });
+    if (!/^[1-9]\d?$/.test(values.repeat)) stop(`--repeat ${values.repeat}: a number from 1 to 99`);
+    if (values.keep && (values.quick || values.only !== '')) {
+      stop('--keep keeps whole runs: without --quick and --only');
+    }
+    return values;
+  } catch (error) {
+    return stop(error.message);
+  }
+}
+function stop(message) {
+  console.error(`bench: ${message}\n${USAGE}`);
+  process.exit(2);
+}
+
+const repeat = options.quick ? 1 : Number(options.repeat);
 /** How much wider than said the aims are. */
 const slack = options.quick ? 4 : 1;
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
@@ -106,13 +129,14 @@ function verdict({ ratio, aim, ours, aimNs }) {
   return ratio <= aim * slack ? 'ok' : 'MISSED';
 }
 
-function print(rows) {
+function print(rows, before) {
   const figure = (value, digits = 2) => (value === null ? '-' : value.toFixed(digits));
-  const table = [['benchmark', 'C ns', 'ours ns', 'ratio', 'aim', '']];
+  const table = [['benchmark', 'C ns', 'ours ns', 'ratio', 'aim', '', before ? 'change' : '']];
   for (const row of rows) {
     const ratioAim = row.aim === null ? '' : `<= ${row.aim}`;
     const aim = row.aimNs === null ? ratioAim : `${ratioAim} <= ${row.aimNs} ns`.trim();
-    table.push([row.title, figure(row.c), figure(row.ours), figure(row.ratio), aim, verdict(row)]);
+    const figures = [figure(row.c), figure(row.ours), figure(row.ratio)];
+    table.push([row.title, ...figures, aim, verdict(row), change(row, before)]);
   }
   const widths = table[0].map((_, n) => Math.max(...table.map((line) => line[n].length)));
   for (const line of table) {
@@ -123,15 +147,32 @@ function print(rows) {
   }
 }
 
+/** Ahead and behind, in a line. */
+function summary(rows, before) {
+  const missed = rows.filter((row) => verdict(row) === 'MISSED').map(({ title }) => title);
+  const judged = rows.filter((row) => verdict(row) !== '').length;
+  const aims = `${judged - missed.length} of ${judged} aims reached${slack > 1 ? ` (${slack} times as wide)` : ''}`;
+  const since = before ? `; the last column is against ${before.commit}` : '';
+  return [`${aims}${since}`, ...missed.map((title) => `missed: ${title}`)].join('\n');
+}
+
+const results = path.join(root, 'bench', 'results.jsonl');
 const names = readdirSync(path.join(root, 'bench'))
   .filter((file) => file.endsWith('.bench.ts') && file.includes(options.only))
   .map((file) => file.slice(0, -'.bench.ts'.length))
   .sort();
-if (names.length === 0) throw new Error(`no bench/*${options.only}*.bench.ts`);
+if (names.length === 0)
+  stop(`--only ${options.only}: there is no bench/*${options.only}*.bench.ts`);
+const before = lastOf(results, thisMachine());
 compileTypeScript();
 if (!hasGcc) console.error('gcc is not installed: no C figures');
 const rows = names.flatMap(runFile);
-print(rows);
+print(rows, before);
+console.log(`\n${summary(rows, before)}`);
 if (options.json)
   writeFileSync(options.json, `${JSON.stringify({ node: process.version, rows }, null, 2)}\n`);
+if (options.keep) {
+  const commit = capture('git', ['rev-parse', '--short', 'HEAD']).trim();
+  keep(results, { commit, machine: thisMachine(), rows });
+}
 if (options.check && rows.some((row) => verdict(row) === 'MISSED')) process.exitCode = 1;
