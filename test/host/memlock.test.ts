@@ -23,14 +23,24 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     expect([stderr, said]).toEqual(['', isBound(environment) ? answer : 'mapped']);
   });
   it('a program sees the limit and may lower it, and a child has what its parent has', () => {
-    const { stdout } = softiommu(PROGRAM, { environment: low, flags: ['--memlock=64K'] });
+    const program = [...PROGRAM, 'forks'];
+    const { stdout } = softiommu(program, { environment: low, flags: ['--memlock=64K'] });
     expect(stdout.trimEnd().split('\n').slice(1)).toEqual([
       'limit: 65536 65536',
       'Max locked memory 65536 65536 bytes',
       'lowered: (4096, 8192) ValueError',
       'inherited: 4096 8192 4096 8192',
       'others: same',
+      "at the fork: (4096, 8192) ('(4096, 8192)', (1024, 8192)) (2048, 8192)",
+      'of a parent that has ended: (512, 8192)',
     ]);
+  });
+  it('with --selftest a child has the capabilities its parent had at the fork', () => {
+    const flags = ['--selftest', '--memlock=64K'];
+    const { stdout } = softiommu([...PROGRAM, 'capabilities'], { environment: low, flags });
+    expect(stdout.trimEnd().split('\n').at(-1)).toBe(
+      "capabilities at the fork: '0xffffffff' '0x1' 0x1",
+    );
   });
 });
 

@@ -81,8 +81,10 @@ const filling: Handler = () => {
   slowPages.expect();
   return 'continue';
 };
-const exiting: Handler = ({ mappings }, call) => {
+const exiting: Handler = ({ context: { lockLimits: limits, processes }, mappings }, call) => {
   mappings.exiting(call);
+  if (call.nr !== NR.exit_group) return 'continue';
+  for (const one of [limits, processes.capabilities]) one?.ending(processes.processOf(call.tid));
   return 'continue';
 };
 const capabilities: Handler = ({ context: { processes } }, call) => {

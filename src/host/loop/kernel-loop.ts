@@ -140,7 +140,7 @@ export class KernelLoop implements CallContext {
     this.warn = parts.warn;
     this.sayOnce = saidOnce(parts.warn);
     this.seesEveryRead = parts.events === true;
-    const { memlock, launcher } = parts;
+    const { capabilities, memlock, launcher } = parts;
     this.lockLimits = memlock === undefined ? undefined : new LockLimits(memlock, launcher.pid);
     this.transport = parts.transport;
     this.files = new OpenFiles((entry) => {
@@ -149,7 +149,7 @@ export class KernelLoop implements CallContext {
     this.eventfds = new Eventfds(this);
     this.map = new MemoryMap(this.files.windowOf, (line) => this.objects.isHuge(line), writesBack);
     this.pins = parts.ring && new ExactPins(this, parts.ring);
-    this.processes = new Processes(this, parts.capabilities ? new Capabilities() : undefined);
+    this.processes = new Processes(this, capabilities ? new Capabilities(launcher.pid) : undefined);
     this.registers = new MappedRegisters(this);
     this.#mmio = parts.mmio(this);
     this.tracers = new OtherTracers({
@@ -280,7 +280,7 @@ export class KernelLoop implements CallContext {
       alreadySeized: this.#mmio.isTraced(call.tid),
       release: () => this.transport.answer(call, 0),
       pass: (status: number) => this.#onStatus({ pid: call.tid, status }),
-      short: this.#shortages.answerTo,
+      ...{ filtered: this.warn, short: this.#shortages.answerTo },
     };
     const thread = this.#injections.of(call) ?? this.#injections.begin(call, how);
     if (this.tracers.attachments.isLeaving(call.tid)) this.#injections.hurry(call.tid);

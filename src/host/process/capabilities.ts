@@ -3,10 +3,10 @@
  * kernel's selftests are made for root. A program has all of them until it drops some, whatever the host gives it.
  *
  * capget(2) and capset(2) speak of these then, and the host's own set stays as it is. A child has what its parent had
- * when it was first seen.
+ * at the fork. All threads of a process have the same.
  */
 import type { Answer, Notification } from '../seccomp/notification.ts';
-import { parentOf } from '../sys/procfs.ts';
+import { Inherited } from './inherited.ts';
 import type { RemoteMemory } from './remote-memory.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 
@@ -32,18 +32,26 @@ const WORDS = new Map([
 
 /** The sets of each process. The rules are those of capset(2). */
 export class Capabilities {
-  readonly #sets = new Map<number, Sets>();
+  readonly #sets: Inherited<Sets>;
+  /** `above`: the process that all of the run are below. */
+  constructor(above: number) {
+    this.#sets = new Inherited(FULL, above);
+  }
 
   has(pid: number, cap: number): boolean {
-    return ((this.#of(pid).effective >> BigInt(cap)) & 1n) === 1n;
+    return ((this.#sets.of(pid).effective >> BigInt(cap)) & 1n) === 1n;
   }
   /** The process has ended. */
   forget(pid: number): void {
-    this.#sets.delete(pid);
+    this.#sets.forget(pid);
+  }
+  /** A process ends. */
+  ending(pid: number): void {
+    this.#sets.ending(pid);
   }
   /** The lines of /proc/PID/status. */
   inStatus(pid: number, status: string): string {
-    const { effective, permitted, inheritable } = this.#of(pid);
+    const { effective, permitted, inheritable } = this.#sets.of(pid);
     const line = (name: string, set: bigint): string =>
       `${name}:\t${set.toString(16).padStart(16, '0')}`;
     return status
@@ -61,7 +69,7 @@ export class Capabilities {
     const target = header.readInt32LE(4);
     const data = Buffer.alloc(12 * words);
     if (call.nr === NR.capget) {
-      writeSets(data, this.#of(target === 0 ? pid : target));
+      writeSets(data, this.#sets.of(target === 0 ? pid : target));
       return mem.write(call.arg(1), data) ? -HOST_ERRNO.EFAULT : 0;
     }
     if (![0, pid, call.tid].includes(target)) return -HOST_ERRNO.EPERM;
@@ -70,20 +78,11 @@ export class Capabilities {
   }
   /** The rules of capset(2) for a thread that may set its inheritable set. */
   #set(pid: number, wanted: Sets): Answer {
-    const { permitted } = this.#of(pid);
+    const { permitted } = this.#sets.of(pid);
     const grows = (wanted.permitted & ~permitted) !== 0n;
     if (grows || (wanted.effective & ~wanted.permitted) !== 0n) return -HOST_ERRNO.EPERM;
     this.#sets.set(pid, wanted);
     return 0;
-  }
-
-  #of(pid: number): Sets {
-    const known = this.#sets.get(pid);
-    if (known) return known;
-    const parent = parentOf(pid);
-    const sets = (parent !== undefined && this.#sets.get(parent)) || FULL;
-    this.#sets.set(pid, sets);
-    return sets;
   }
 }
 

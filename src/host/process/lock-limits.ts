@@ -2,15 +2,14 @@
  * RLIMIT_MEMLOCK of programs on the simulated machine, where the user of the run has said it: `run --memlock`. It may be
  * higher than what the host gives, which stays as it is.
  *
- * getrlimit(2), setrlimit(2) and prlimit(2) speak of these limits then. A child has what its parent had when it was first
- * seen.
+ * getrlimit(2), setrlimit(2) and prlimit(2) speak of these limits then. A child has what its parent had at the fork.
  */
 import { CAP_SYS_RESOURCE } from '../../base/task.ts';
 import { U64_MAX } from '../../base/u64.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
-import { parentOf } from '../sys/procfs.ts';
 import type { HostCred, Ids } from './credentials.ts';
+import { Inherited } from './inherited.ts';
 import { RemoteMemory } from './remote-memory.ts';
 
 /** struct rlimit: bytes, all ones for no limit. */
@@ -29,26 +28,27 @@ interface Callers {
 
 /** The limits of each process. */
 export class LockLimits {
-  readonly #first: Limit;
-  readonly #above: number;
-  readonly #limits = new Map<number, Limit>();
+  readonly #limits: Inherited<Limit>;
 
   /** `above`: the process that all of the run are below. */
   constructor(bytes: bigint, above: number) {
-    this.#first = { soft: bytes, hard: bytes };
-    this.#above = above;
+    this.#limits = new Inherited({ soft: bytes, hard: bytes }, above);
   }
   /** Bytes that a process may lock. */
   softOf(pid: number): bigint {
-    return this.#of(pid).soft;
+    return this.#limits.of(pid).soft;
   }
   /** The process has ended. */
   forget(pid: number): void {
-    this.#limits.delete(pid);
+    this.#limits.forget(pid);
+  }
+  /** A process ends. */
+  ending(pid: number): void {
+    this.#limits.ending(pid);
   }
   /** The line of /proc/PID/limits. */
   inLimits(pid: number, text: string): string {
-    const { soft, hard } = this.#of(pid);
+    const { soft, hard } = this.#limits.of(pid);
     const shown = (bytes: bigint): string =>
       (bytes === U64_MAX ? 'unlimited' : String(bytes)).padEnd(20);
     const line = `${'Max locked memory'.padEnd(25)} ${shown(soft)} ${shown(hard)} bytes     `;
@@ -60,12 +60,12 @@ export class LockLimits {
     const pid = processes.processOf(call.tid);
     const { named, to, from } = placesOf(call);
     const target = named === 0 ? pid : named;
-    if (target !== pid && !this.#isOfRun(target)) return 'continue';
+    if (target !== pid && !this.#limits.isOfRun(target)) return 'continue';
     if (target !== pid && !processes.mayLook(call.tid, target)) return -HOST_ERRNO.EPERM;
     const mem = new RemoteMemory(call.tid);
     const wanted = to === 0n ? undefined : readLimit(mem, to);
     if (wanted === 'fault') return -HOST_ERRNO.EFAULT;
-    const before = this.#of(target);
+    const before = this.#limits.of(target);
     const mayRaise = (): boolean => processes.cred(call.tid, 'fs').capable(CAP_SYS_RESOURCE);
     const rc = wanted ? this.#set(target, wanted, mayRaise) : 0;
     if (rc !== 0 || from === 0n) return rc;
@@ -74,23 +74,9 @@ export class LockLimits {
   /** @kernel do_prlimit */
   #set(pid: number, wanted: Limit, mayRaise: () => boolean): number {
     if (wanted.soft > wanted.hard) return -HOST_ERRNO.EINVAL;
-    if (wanted.hard > this.#of(pid).hard && !mayRaise()) return -HOST_ERRNO.EPERM;
+    if (wanted.hard > this.#limits.of(pid).hard && !mayRaise()) return -HOST_ERRNO.EPERM;
     this.#limits.set(pid, wanted);
     return 0;
-  }
-  #isOfRun(pid: number): boolean {
-    let at: number | undefined = pid;
-    while (at !== undefined && at > 1 && at !== this.#above) at = parentOf(at);
-    return at === this.#above;
-  }
-
-  #of(pid: number): Limit {
-    const known = this.#limits.get(pid);
-    if (known) return known;
-    const parent = parentOf(pid);
-    const limit = (parent !== undefined && this.#limits.get(parent)) || this.#first;
-    this.#limits.set(pid, limit);
-    return limit;
   }
 }
 

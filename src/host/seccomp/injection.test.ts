@@ -16,6 +16,7 @@ test('a shortage in a script is the result of its call, and the thread goes on',
     alreadySeized: false,
     release: () => undefined,
     pass: () => undefined,
+    filtered: () => undefined,
     short: ({ errno, message }) => {
       told.push(message);
       return -errno.number;

@@ -11,6 +11,7 @@ import type { SyscallArgument } from '../sys/ffi.ts';
 import { syscall } from '../sys/ffi.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
+import { isPending, nameOf } from '../sys/procfs.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { orShortage } from '../sys/shortage.ts';
 import { ALL_SIGNALS, EVENT, REGS, REGS_SIZE, SYSCALL_STOP } from '../sys/ptrace.ts';
@@ -18,6 +19,9 @@ import { marked, type InjectedCall, type Script } from './in-thread.ts';
 
 const SYSCALL_LENGTH = 2n;
 const SIGSTOP = 19;
+const SIGSYS = 31;
+/** But for what a seccomp filter of the program's own says of a call of ours: held back it would lose its handler. */
+const HELD = ALL_SIGNALS & ~(1n << BigInt(SIGSYS - 1));
 /** ERESTARTSYS, the first of the kernel's own codes for a call that a signal has interrupted. */
 const FIRST_RESTART = 512;
 /** So long a call is waited for on the spot: it is what nearly all of them take. */
@@ -44,8 +48,16 @@ export interface Taking {
   readonly release: () => void;
   /** The end of the thread, and whatever else concerns others too. */
   readonly pass: (status: number) => void;
+  /** A seccomp filter of the program's own ends it, or calls its handler, for a call that it made for us: a line. */
+  readonly filtered: (line: string) => void;
   /** What the trapped call returns when its script has ended with a shortage. */
   readonly short: (shortage: Shortage) => number;
+}
+
+/** For the user: how to run such a program. */
+function forbiddenByFilter(tid: number, nr: number): string {
+  const name = Object.entries(NR).find(([, number]) => number === nr)?.[0] ?? `call ${nr}`;
+  return `${nameOf(tid)} has a seccomp filter of its own that forbids ${name}(2), which it made for softiommu: let its filter pass that, or run it without one`;
 }
 
 /** A thread that waits in a trapped call and makes system calls for us. */
@@ -59,8 +71,8 @@ export class Injection {
   #result = 0;
   #script: Script | undefined;
   readonly #atEnd: (() => void)[] = [];
-  /** SIGSTOP, which nobody can hold back, came: for later. */
-  #stopLater = false;
+  /** A signal that is not held back came: for later. */
+  #later = 0;
   #isHurried = false;
   /** What it goes on with as soon as it can. */
   #finish: number | bigint | undefined;
@@ -155,7 +167,7 @@ export class Injection {
   }
   /** Anything else that stops it: it goes on. */
   #passOver(signal: number): void {
-    if (signal !== 0) this.#stopLater = true;
+    if (signal !== 0) this.#later = signal === SIGSYS ? SIGSYS : SIGSTOP;
     ptrace.untilSyscall(this.tid);
   }
 
@@ -163,7 +175,7 @@ export class Injection {
   #arrived(): void {
     if (ptrace.getRegs(this.tid, this.#saved) < 0) return;
     this.#mask = ptrace.signalMask(this.tid);
-    ptrace.setSignalMask(this.tid, ALL_SIGNALS);
+    ptrace.setSignalMask(this.tid, HELD);
     this.#settled(0);
   }
   #syscallStop(): void {
@@ -175,8 +187,21 @@ export class Injection {
     }
     const regs = Buffer.alloc(REGS_SIZE);
     if (ptrace.getRegs(this.tid, regs) < 0) return;
-    ptrace.setSignalMask(this.tid, ALL_SIGNALS);
-    this.#settled(Number(regs.readBigInt64LE(REGS.rax)));
+    ptrace.setSignalMask(this.tid, HELD);
+    const result = Number(regs.readBigInt64LE(REGS.rax));
+    if (this.#isFilteredOut(result)) this.#endByFilter();
+    else this.#settled(result);
+  }
+  /** The kernel puts the number of a call back that a filter ends or traps, and leaves SIGSYS behind. */
+  #isFilteredOut(result: number): boolean {
+    return this.#call?.own !== true && result === this.#call?.nr && isPending(this.tid, SIGSYS);
+  }
+  /** It goes on to what its filter wants of it. */
+  #endByFilter(): void {
+    this.#how.filtered(forbiddenByFilter(this.tid, this.#call!.nr));
+    const script = this.#script;
+    this.#goOn(-HOST_ERRNO.EPERM);
+    script?.return(0);
   }
   #asItsOwn(): void {
     ptrace.setSignalMask(this.tid, this.#mask);
@@ -214,7 +239,7 @@ export class Injection {
     ptrace.setRegs(this.tid, this.#saved);
     ptrace.setSignalMask(this.tid, this.#mask);
     this.#state = 'gone';
-    if (this.#stopLater) syscall(NR.tkill, this.tid, SIGSTOP);
+    if (this.#later !== 0) syscall(NR.tkill, this.tid, this.#later);
     if (!this.#how.alreadySeized) {
       ptrace.detach(this.tid);
       return;

@@ -34,10 +34,17 @@ export function processIds(): number[] {
 }
 /** Undefined when the process is gone. */
 export function parentOf(pid: number): number | undefined {
+  return birthOf(pid)?.parent;
+}
+/** Where a process comes from, and when it began (clock ticks since the host did): with its number, who it is. */
+export function birthOf(pid: number): { parent: number; began: string } | undefined {
   const stat = textOf(`/proc/${pid}/stat`);
   // The name in brackets may hold anything, brackets too.
-  const parent = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1];
-  return parent === undefined ? undefined : Number(parent);
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [parent, began] = [fields[1], fields[19]];
+  return parent === undefined || began === undefined
+    ? undefined
+    : { parent: Number(parent), began };
 }
 /** The process that traces a thread; 0: none, or none that can be seen from here. */
 export function tracerOf(tid: number): number {
@@ -62,6 +69,11 @@ export function threadsOf(pid: number): number[] {
 /** Is a thread gone, or only there until its process is: a leader that ended by pthread_exit()? */
 export function hasEnded(tid: number): boolean {
   return !/^[RSDTtI]/.test(statusLine(textOf(`/proc/${tid}/status`), 'State'));
+}
+/** Has a thread a signal of its own that it has not taken yet? */
+export function isPending(tid: number, signal: number): boolean {
+  const pending = statusLine(textOf(`/proc/${tid}/status`), 'SigPnd');
+  return ((BigInt(`0x${pending || '0'}`) >> BigInt(signal - 1)) & 1n) === 1n;
 }
 /** A line of /proc/TID/status. */
 export function statusLine(status: string, name: string): string {
