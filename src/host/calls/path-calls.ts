@@ -70,6 +70,8 @@ export interface PathCall {
   readonly effective: boolean;
   /** How far the path may lead (openat2). */
   readonly bounds?: Bounds;
+  /** Links that are no texts are not wanted (RESOLVE_NO_MAGICLINKS). */
+  readonly plain?: boolean;
   /** Only what is known already is wanted (RESOLVE_CACHED). */
   readonly cached?: boolean;
   /** utimensat(2): the times are to be what the time is now. */
@@ -160,6 +162,14 @@ function opening(path: PathCall, flags: number, mode: number): PathCall {
   const follow = (flags & O_NOFOLLOW) === 0 && !exclusive;
   return { ...path, follow, flags, mode };
 }
+/** Is it kept from some ways (openat2)? */
+export function isBound({ bounds }: Pick<PathCall, 'bounds'>): boolean {
+  return Object.values(bounds ?? {}).some(Boolean);
+}
+/** May it not go through links that are no texts, such as those of processes in /proc: with any bounds, or by its own? */
+export function isPlain(what: PathCall): boolean {
+  return what.plain === true || isBound(what);
+}
 /** O_PATH makes nothing, whatever else is said. */
 export function isCreating(flags: number): boolean {
   return (flags & O_CREAT) !== 0 && (flags & O_PATH) === 0;
@@ -191,7 +201,7 @@ function openHow(call: Notification, mem: RemoteMemory): PathCall | number {
     noCrossing: has(RESOLVE.noXdev),
   };
   const path = opening(beside(call, 'open', 0), Number(flags), Number(mode));
-  return { ...path, bounds, cached: has(RESOLVE.cached) };
+  return { ...path, bounds, cached: has(RESOLVE.cached), plain: has(RESOLVE.noMagicLinks) };
 }
 /** @kernel build_open_flags */
 function openHowProblem(flags: bigint, mode: bigint, resolve: bigint): number {

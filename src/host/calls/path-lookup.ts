@@ -9,7 +9,13 @@ import { posix } from 'node:path';
 import { isErrno, type Errno } from '../../base/errno.ts';
 import type { DirNode } from '../../machine/files/nodes.ts';
 import { KERNEL, type Cred } from '../../machine/files/rights.ts';
-import { join, type NodePlace, type Place, type Vfs } from '../../machine/files/vfs.ts';
+import {
+  join,
+  type Bounds,
+  type NodePlace,
+  type Place,
+  type Vfs,
+} from '../../machine/files/vfs.ts';
 import type { Processes } from '../process/processes.ts';
 import { seenFrom, type ThreadView, type Views } from '../process/view.ts';
 import type { InThread } from '../seccomp/in-thread.ts';
@@ -19,7 +25,14 @@ import * as libc from '../sys/libc.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import type { CallContext } from './call-context.ts';
 import { HostLinks, type Led } from './host-links.ts';
-import { isCreating, isMakingDirectory, isTemporary, type PathCall } from './path-calls.ts';
+import {
+  isBound,
+  isPlain,
+  isCreating,
+  isMakingDirectory,
+  isTemporary,
+  type PathCall,
+} from './path-calls.ts';
 import { neededInMount } from './path-questions.ts';
 import { procPath } from './proc-paths.ts';
 
@@ -79,7 +92,7 @@ export class PathLookup {
     if (!start) return 'continue';
     const whole = treeName(join(start.directory, start.rest));
     if (!start.ours && !this.#tree.concerns(whole)) return 'continue';
-    const place = this.#resolve(what, start, { whole, path, cred });
+    const place = this.#resolve(what, start, { whole, cred });
     if (place === 'outside') return 'continue';
     const isMounts = this.#isMountsAffair(start, whole, place);
     if (!isMounts && !start.ours && this.#isHosts(start, whole, place)) return 'continue';
@@ -93,11 +106,11 @@ export class PathLookup {
   #resolve(
     what: PathCall,
     start: Start,
-    { whole, path, cred }: { whole: string; path: string; cred: Cred },
+    { whole, cred }: { whole: string; cred: Cred },
   ): Place | Errno | 'outside' {
     const from = boundsFrom(what, start, this.#tree);
     if (from === 'outside') return from;
-    return this.#vfs.resolve(from && from.directory !== '/' ? path : whole, {
+    return this.#vfs.resolve(from?.isStart === true ? start.rest : whole, {
       cred,
       follow: what.follow,
       create: what.kind === 'open' && isCreating(what.flags),
@@ -140,8 +153,8 @@ export class PathLookup {
   }
   /** With bounds the kernel's own answer is right. */
   #byLinks(call: Notification, what: PathCall, path: string): Led | undefined {
-    const isBound = what.cached === true || Object.values(what.bounds ?? {}).some(Boolean);
-    const whole = isBound ? undefined : this.#wholeOnHost(call, what, path);
+    const whole =
+      what.cached === true || isBound(what) ? undefined : this.#wholeOnHost(call, what, path);
     if (whole === undefined) return undefined;
     const { tid } = call;
     const concerns = (at: string): boolean => this.#tree.concerns(at);
@@ -206,7 +219,8 @@ export class PathLookup {
   }
 
   #startOf(call: Notification, what: PathCall, path: string): Start | undefined {
-    const through = this.#throughLink(call, path);
+    // The kernel refuses these links before it comes to what they lead to.
+    const through = isPlain(what) ? undefined : this.#throughLink(call, path);
     if (through) return this.#relativeTo(through.tid, through.base, through.rest);
     const { inRoot } = what.bounds ?? {};
     const { tid } = call;
@@ -265,8 +279,9 @@ function boundsFrom(
   { bounds }: PathCall,
   { directory }: Start,
   tree: TreeBackend,
-): { directory: string; bounds: NonNullable<PathCall['bounds']> } | 'outside' | undefined {
-  if (!bounds || !Object.values(bounds).some(Boolean)) return undefined;
-  if (directory === '/' || tree.concerns(directory)) return { directory, bounds };
-  return bounds.beneath || bounds.inRoot ? 'outside' : { directory: '/', bounds };
+): { directory: string; bounds: Bounds; isStart: boolean } | 'outside' | undefined {
+  if (!bounds || !isBound({ bounds })) return undefined;
+  if (directory === '/' || tree.concerns(directory)) return { directory, bounds, isStart: true };
+  const leaves = bounds.beneath === true || bounds.inRoot === true;
+  return leaves ? 'outside' : { directory: '/', bounds, isStart: false };
 }

@@ -19,6 +19,7 @@ import type { Answer, Notification } from '../seccomp/notification.ts';
 import { nameOf, type Opened, type OpenEntry } from '../process/open-files.ts';
 import { acrossTrees, CHANGES, temporaryFile, type Target } from './node-changes.ts';
 import {
+  isPlain,
   isTemporary,
   NO_PATH,
   type ChangeKind,
@@ -266,13 +267,14 @@ export class PathTraps {
 
   /** Opened or looked at by the name of a descriptor. Undefined: not of ours. */
   #throughDescriptor(call: Notification, what: PathCall, path: string): Handled | undefined {
-    if (!what.follow || (what.kind !== 'open' && what.kind !== 'stat')) return undefined;
+    // The kernel refuses such a link before it comes to what is behind.
+    if (!what.follow || isPlain(what) || (what.kind !== 'open' && what.kind !== 'stat'))
+      return undefined;
     const { processes } = this.#context;
     const name = descriptorNamed(path, call.tid, processes);
     const link = name === undefined ? -1 : libc.readlink(name);
     const entry = typeof link === 'string' ? this.#context.files.byLink(link) : undefined;
     if (!entry) return undefined;
-    if (what.bounds?.noLinks) return -HOST_ERRNO.ELOOP;
     const task = processes.task(call);
     if (what.kind === 'stat') return this.#answerStat(task, what, this.#statOf(entry));
     if ((what.flags & O_PATH) !== 0) return undefined;

@@ -1,5 +1,5 @@
 """What open, stat, access and directories say of simulated files, as Linux says it. One line an observation."""
-import atexit, errno, fcntl, os, shutil, stat, sys, tempfile
+import atexit, ctypes, errno, fcntl, os, shutil, stat, struct, subprocess, sys, tempfile, threading
 
 DEVICES = '/sys/bus/pci/devices'
 DEVICE = f'{DEVICES}/0000:00:04.0'
@@ -78,6 +78,103 @@ def unmounted():
     os.mkdir(f'../../../..{scratch}/made')
     os.rename(f'{scratch}/made', f'../../../..{scratch}/moved')
     print('and out of it:', os.listdir(scratch))
+
+
+def resolve():
+    """Each bound of openat2(2), from simulated directories, from those both have and from the host's."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    os.chdir('/')
+    os.symlink(DEVICE, f'{scratch}/link')
+    opened = f"fd/{os.open('/etc/passwd', os.O_RDONLY)}"
+    NO_XDEV, NO_MAGICLINKS, NO_SYMLINKS, BENEATH, IN_ROOT, CACHED = (1 << n for n in range(6))
+
+    def open2(directory, path, bounds):
+        how = struct.pack('QQQ', os.O_RDONLY, 0, bounds)
+        fd = libc.syscall(437, directory, ctypes.c_char_p(path.encode()), how, len(how))
+        if fd < 0:
+            return errno.errorcode[ctypes.get_errno()]
+        os.close(fd)
+        return 'ok'
+
+    for directory, path in (
+        ('/dev', 'vfio/vfio'), ('/dev', '../dev/vfio/vfio'), ('/dev', '/vfio/vfio'), ('/dev', opened),
+        ('/dev/vfio', 'vfio'), ('/dev/vfio', '../vfio/vfio'), ('/dev/vfio', '../../etc/passwd'),
+        (DEVICES, '0000:00:04.0/vendor'), (DEVICE, 'vendor'), (DEVICE, 'driver/module'), (DEVICE, '../../../../etc/passwd'), (DEVICE, 'none'),
+        ('/sys', 'bus/pci/devices/0000:00:04.0/vendor'), ('/sys', 'kernel/iommu_groups/0/type'),
+        ('/', 'dev/vfio/vfio'), ('/', 'sys/bus/pci/devices/0000:00:04.0/vendor'), ('/', 'proc/bus/pci/devices'), ('/', '/proc/self/cwd/dev/vfio/vfio'), ('/', 'etc/passwd'),
+        (scratch, 'link/vendor'), ('/etc', '../dev/vfio/vfio'), ('/etc', 'passwd'),
+    ):
+        at = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        said = [open2(at, path, bound) for bound in (0, NO_XDEV, NO_MAGICLINKS, NO_SYMLINKS, BENEATH, IN_ROOT)]
+        cached = open2(at, path, CACHED)
+        if cached not in (said[0], 'EAGAIN'):
+            said.append(cached)
+        print(directory.replace(DEVICE, 'DEVICE').replace(DEVICES, 'DEVICES').replace(scratch, 'SCRATCH'), path.replace('0000:00:04.0', 'DEVICE').replace(opened, 'fd/N'), *said)
+        os.close(at)
+
+
+def threads():
+    """Threads with a directory, a root and descriptors of their own, and with those of all."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    CLONE_FS, CLONE_FILES, VFIO_GET_API_VERSION = 0x200, 0x400, 0x3B64
+
+    def in_thread(run):
+        said = []
+        thread = threading.Thread(target=lambda: said.append(run()))
+        thread.start()
+        thread.join()
+        return said[0]
+
+    def text(path):
+        return tried(lambda: open(path).read().strip())
+
+    def own_directory():
+        libc.unshare(CLONE_FS)
+        os.chdir(DEVICE)
+        return os.getcwd() == os.path.realpath(DEVICE), text('vendor'), text('../../../../etc/passwd') != 'ENOENT'
+
+    def common_directory():
+        os.chdir(DEVICES)
+
+    def own_root():
+        libc.unshare(CLONE_FS)
+        os.makedirs(f'{scratch}/root/sys')
+        if tried(os.chroot, f'{scratch}/root') == 'EPERM':
+            return 'ENOENT', 'ENOENT'
+        os.chdir('/')
+        return tried(os.stat, '/dev/vfio/vfio'), text(f'{DEVICE}/vendor')
+
+    def own_descriptors():
+        libc.unshare(CLONE_FILES)
+        fd = os.open('/dev/vfio/vfio', os.O_RDWR)
+        return fd, fcntl.ioctl(fd, VFIO_GET_API_VERSION)
+
+    os.chdir('/')
+    print('a directory of its own:', *in_thread(own_directory), os.getcwd(), os.path.exists('dev/vfio/vfio'))
+    in_thread(common_directory)
+    print('of all:', os.getcwd(), text('0000:00:04.0/vendor'))
+    print('a root of its own:', *in_thread(own_root), text(f'{DEVICE}/vendor'), os.path.exists('0000:00:04.0'))
+    fd, version = in_thread(own_descriptors)
+    print('descriptors of its own:', version, tried(os.fstat, fd), tried(fcntl.ioctl, fd, VFIO_GET_API_VERSION))
+
+
+def vfork():
+    """A child of vfork(2) goes to a simulated directory and becomes another program; its parent stays where it is."""
+    os.chdir('/')
+    for run in (['cat', 'vendor'], ['sh', '-c', 'cd ..; pwd; cat */vendor | sort -u | tail -1']):
+        print(*subprocess.run(run, cwd=DEVICE, capture_output=True, text=True).stdout.split(), os.getcwd())
+
+
+def filtered():
+    """With a seccomp filter of one's own, which a call of softiommu's meets."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    FCHDIR, ALLOW = 81, 0x7FFF0000
+    code = [(0x20, 0, 0, 0), (0x15, 0, 1, FCHDIR), (0x06, 0, 0, int(sys.argv[2], 0)), (0x06, 0, 0, ALLOW)]
+    lines = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *line) for line in code))
+    libc.prctl(38, 1, 0, 0, 0)
+    libc.prctl(22, 2, struct.pack('HxxxxxxQ', len(code), ctypes.addressof(lines)))
+    print('before', flush=True)
+    print('after:', tried(os.chdir, DEVICE), os.getcwd())
 
 
 globals()[sys.argv[1]]()
