@@ -8,7 +8,7 @@ import { rmdirSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { ignoreSignal, syscall } from '../sys/ffi.ts';
 import { reapChildren, receiveFd, sendFd, setCloexec } from '../sys/libc.ts';
-import { NR, SIGTTOU } from '../sys/numbers.ts';
+import { HOST_ERRNO, NR, SIGTTOU } from '../sys/numbers.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
 import { printable } from '../../machine/description/wording.ts';
 import { becomeSubreaper, descendantNames, endDescendants, listed } from './descendants.ts';
@@ -43,7 +43,7 @@ function main(): void {
       run.follow(started.pid);
       break;
     case 'refused':
-      return fail(`the kernel refused the system call filter (errno ${started.error})`, 125);
+      return fail(whyRefused(started.error), 125);
     case 'unsupervised':
       return fail('softiommu is gone', 125);
     case 'not-run': {
@@ -54,6 +54,13 @@ function main(): void {
       process.exit();
     }
   }
+}
+
+/** A process has one listener for its system calls, be it that of another run. */
+function whyRefused(errno: number): string {
+  return errno === HOST_ERRNO.EBUSY
+    ? "somebody answers this process's system calls already, as another softiommu run does for its programs: start this one outside of it"
+    : `the kernel refused the system call filter (errno ${errno})`;
 }
 
 /** A group of our own: what the terminal, or kill(2), sends to the program's group is not for us. */
