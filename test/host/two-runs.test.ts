@@ -1,5 +1,5 @@
 /** Two runs at once, of which one does nothing for a while, and a run in a run. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -7,6 +7,7 @@ import { ENVIRONMENTS, softiommu, startSoftiommu, strayDirectories } from './env
 import { MAIN } from './project.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'two-runs-'));
+chmodSync(directory, 0o755); // nobody looks into it
 afterAll(() => {
   rmSync(directory, { recursive: true });
   expect(strayDirectories()).toEqual([]);

@@ -268,8 +268,7 @@ export class PathTraps {
   /** Opened or looked at by the name of a descriptor. Undefined: not of ours. */
   #throughDescriptor(call: Notification, what: PathCall, path: string): Handled | undefined {
     // The kernel refuses such a link before it comes to what is behind.
-    if (!what.follow || isPlain(what) || (what.kind !== 'open' && what.kind !== 'stat'))
-      return undefined;
+    if (!what.follow || isPlain(what) || !['open', 'stat'].includes(what.kind)) return undefined;
     const { processes } = this.#context;
     const name = descriptorNamed(path, call.tid, processes);
     const link = name === undefined ? -1 : libc.readlink(name);
