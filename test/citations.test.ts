@@ -164,6 +164,7 @@ describe('something in a file', () => {
     ['  #pin(first: number) {', '#pin', true],
     ['  *#pins(first: number) {', '#pins', true],
     ['  pin(first: number) {', '#pin', false],
+    ['  *#pages(first: number): Generator<number> {', '#pages', true],
     ['  ioctl: ({ files }, call) => files.ioctl(call),', 'ioctl', true],
     ['  return this.pin(first);', 'pin', false],
     ['const rc = mapPiece(place);', 'mapPiece', false],

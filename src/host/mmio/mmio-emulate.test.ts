@@ -207,9 +207,39 @@ describe('an instruction on a register', () => {
     ['an undefined opcode', '0f 0b'],
     ['a call through memory', 'ff 11'],
     ['a floating-point load', 'd9 01'],
+    ['xsave', '0f ae 21'],
+    ['xsavec', '0f c7 21'],
+    ['xsaveopt', '0f ae 31'],
+    ['xrstor', '0f ae 29'],
+    ['a jump through memory', 'ff 21'],
+    ['a move of MMX bytes under a mask', '0f f7 c1'],
     ['nothing', ''],
   ])('%s is not carried out', ([, hex]) => {
     expect(run(hex!, {})).toBeUndefined();
+  });
+});
+
+describe('control words and images of floating-point', () => {
+  test.for([
+    ['an MXCSR with bits that no processor knows', '0f ae 11', 0n, 0x10000n],
+    ['the same by the instruction of AVX', 'c5 f8 ae 11', 0n, 0x10000n],
+    ['an image with such an MXCSR', '0f ae 09', 0n, 0x10000n],
+    ['an image that is not aligned, stored', '0f ae 01', 8n, 0n],
+    ['an image that is not aligned, loaded', '0f ae 09', 8n, 0n],
+  ] as const)('%s is a protection fault', ([, hex, rcx, value]) => {
+    const regs = Buffer.alloc(REGS_SIZE);
+    regs.writeBigUInt64LE(rcx, REGS.rcx);
+    const outcome = emulate(decodeAccess(Buffer.from(hex.replaceAll(' ', ''), 'hex'))!, {
+      regs,
+      vectors: { get: (into) => into.fill(0).length, set: () => expect.unreachable() },
+      memory: {
+        check: () => undefined,
+        flush: () => undefined,
+        load: () => value,
+        store: () => expect.unreachable(),
+      },
+    });
+    expect(outcome).toEqual({ signal: 11, code: 128, address: 0n });
   });
 });
 

@@ -9,7 +9,7 @@ import { addToRegister, bitsOf, readRegister, writeRegister } from './flags.ts';
 import type { Emulated, Stopped } from './stopped.ts';
 import { gather } from './gather.ts';
 import { nativeOperation } from './native-run.ts';
-import { SI_KERNEL, SIGSEGV } from '../process/instruction-memory.ts';
+import { GENERAL_PROTECTION } from '../process/instruction-memory.ts';
 import * as strings from './string-ops.ts';
 import { REGS } from '../sys/ptrace.ts';
 
@@ -69,8 +69,6 @@ const pop: Handler = (access, { regs, memory }) => {
   after.copy(regs);
   return 'done';
 };
-/** What is not aligned as it must be, before any page is looked at. */
-const GENERAL_PROTECTION = { signal: SIGSEGV, code: SI_KERNEL, address: 0n };
 const moveBytes: Handler = (access, { regs, memory }) => {
   const [register] = access.operands;
   const from = effectiveAddress(access.place, regs);

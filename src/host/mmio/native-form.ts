@@ -37,6 +37,14 @@ export interface NativeForm {
   readonly mask?: MaskForm;
   /** bt and its kin with a register: it chooses the bit, and beyond the operand also the operand. */
   readonly bit?: { readonly at: number; readonly width: number };
+  /** It moves control words, or a whole image of the registers of floating-point; of `bytes` it touches only the first. */
+  readonly control?: {
+    readonly bytes: number;
+    readonly mxcsr?: number;
+    readonly aligned: boolean;
+    /** For an exception that waits: it would raise that. */
+    readonly waits: boolean;
+  };
   /** Quotients that do not fit are the program's SIGFPE. */
   readonly divides?: 'signed' | 'unsigned';
 }
@@ -70,6 +78,8 @@ const FEATURES: Readonly<Record<string, string>> = {
   F16C: 'f16c',
   FMA: 'fma',
   FPU: 'fpu',
+  FPU387: 'fpu',
+  FXSR: 'fxsr',
   GFNI: 'gfni',
   LZCNT: 'abm',
   MMX: 'mmx',
@@ -86,8 +96,19 @@ const FEATURES: Readonly<Record<string, string>> = {
   VAES: 'vaes',
   VPCLMULQDQ: 'vpclmulqdq',
 };
-/** They have a feature of that list, and more to them than a memory operand: control words decide what is a signal. */
-const EXCLUDED = /mxcsr$|^Maskmovq$|^F(ldcw|ldenv|n?stenv|n?save|rstor)/;
+/** It has a feature of that list, and more to it than a memory operand. */
+const EXCLUDED = /^Maskmovq$/;
+/** Control words, environments and images: they raise no exceptions of floating-point, and say which ones are signals. */
+const CONTROL = /mxcsr$|^F(ldcw|n?stcw|n?stsw|ldenv|n?stenv|n?save|rstor|xsave|xrstor)/;
+const IMAGE = /^Fx/;
+const NO_WAIT = /^F[nx]/;
+/** What the processor stores of an image: the rest is for programs. */
+const IMAGE_BYTES = 416;
+/** Where MXCSR is in what is loaded. */
+const MXCSR_LOADS: readonly (readonly [name: RegExp, at: number])[] = [
+  [/ldmxcsr$/i, 0],
+  [/^Fxrstor/, 24],
+];
 const BIT = /^Bt[crs]?$/;
 const EQUAL = /^Cmpxchg/;
 const BY_SIGN = /^Vp?maskmov|^V?maskmovdqu|^Maskmovdqu/;
@@ -98,8 +119,8 @@ const PACKED = /compress|expand/;
 /** To a general register too: MXCSR says how, and learns of it. */
 const CONVERTS = /^v?cvt/i;
 const ONLY_STORES = /mov|extr|compress/i;
-/** Vector operands are 64 bytes at most. */
-const MAX_OPERAND = 64;
+/** Vector operands are 64 bytes at most, and images 512. */
+const MAX_OPERAND = 512;
 /** Of the first eight, because the high bytes of registers do not go with the others. */
 const BASES = ['RBX', 'RSI', 'RDI', 'RBP', 'RCX', 'RDX', 'RAX'] as const;
 const DIVIDES = new Map<string, 'signed' | 'unsigned'>([
@@ -147,21 +168,23 @@ function stateOf(
   operand: number,
 ): Pick<NativeForm, 'setsVectors' | 'usesVectors' | 'usesX87'> {
   const onlyStores = operand === 0 && ONLY_STORES.test(name);
-  const usesVectors = vectors || x87 || CONVERTS.test(name);
+  const usesVectors = vectors || x87 || CONVERTS.test(name) || CONTROL.test(name);
   return { usesVectors, setsVectors: x87 || (usesVectors && !onlyStores), usesX87: x87 };
 }
 function partsOf(
   instruction: Iced.Instruction,
   name: string,
   operand: number,
-): Pick<NativeForm, 'bit' | 'divides' | 'mask' | 'writesIfEqual'> {
+): Pick<NativeForm, 'bit' | 'control' | 'divides' | 'mask' | 'writesIfEqual'> {
   const mask = maskOf(instruction, name, operand);
   const bit = bitOf(instruction, name);
   const divides = DIVIDES.get(name);
+  const control = controlOf(instruction, name);
   return {
     writesIfEqual: EQUAL.test(name),
     ...(mask && { mask }),
     ...(bit && { bit }),
+    ...(control && { control }),
     ...(divides && { divides }),
   };
 }
@@ -208,7 +231,9 @@ function usage(instruction: Iced.Instruction): Usage {
   return {
     general: new Set(general.map((register) => iced.RegisterExt.fullRegister(register))),
     vectors: registers.some(isVector),
-    x87: features.includes('FPU') || registers.some((register) => iced.RegisterExt.isMM(register)),
+    x87:
+      features.some((feature) => feature?.startsWith('FPU')) ||
+      registers.some((register) => iced.RegisterExt.isMM(register)),
     forbidden: memory === iced.OpAccess.None || registers.some(isForbidden),
     access: {
       reads: memory !== iced.OpAccess.Write && memory !== iced.OpAccess.CondWrite,
@@ -262,6 +287,14 @@ function maskOf(
     count: size / element,
     packed,
   };
+}
+function controlOf(instruction: Iced.Instruction, name: string): NativeForm['control'] {
+  if (!CONTROL.test(name)) return undefined;
+  const aligned = IMAGE.test(name);
+  const bytes = aligned ? IMAGE_BYTES : iced.MemorySizeExt.size(instruction.memorySize);
+  const mxcsr = MXCSR_LOADS.find(([loads]) => loads.test(name))?.[1];
+  const waits = name.startsWith('F') && !NO_WAIT.test(name);
+  return { bytes, aligned, waits, ...(mxcsr !== undefined && { mxcsr }) };
 }
 function bitOf(instruction: Iced.Instruction, name: string): NativeForm['bit'] {
   if (!BIT.test(name) || instruction.opKind(1) !== iced.OpKind.Register) return undefined;

@@ -4,7 +4,11 @@
  * Operands wider than 8 bytes move 8 bytes at a time, ascending; masked ones by elements, and only those chosen.
  */
 import type { MemoryAccess } from './mmio-decode.ts';
-import type { InstructionFault, InstructionMemory } from '../process/instruction-memory.ts';
+import {
+  GENERAL_PROTECTION,
+  type InstructionFault,
+  type InstructionMemory,
+} from '../process/instruction-memory.ts';
 import type { Stopped } from './stopped.ts';
 import { effectiveAddress } from './effective-address.ts';
 import { readRegister, writeRegister, ZERO } from './flags.ts';
@@ -22,13 +26,23 @@ const SIGFPE = 8;
 const FPE_INTDIV = 1;
 /** Offsets in the XSAVE area. */
 const CONTROL_WORD = 0;
+const STATUS_WORD = 2;
 const X87_INSTRUCTION = 8;
 const X87_OPERAND = 16;
 const MXCSR = 24;
+const MXCSR_KNOWN = 28;
 const SSE = 160;
+/** XSTATE_BV */
+const PRESENT = 512;
+const X87_AND_SSE = 3;
 const UPPER = 2;
 const OPMASK = 5;
 const CONTROL_WORD_MASKS = 0x3f;
+/** An exception waits that is not masked. */
+const SUMMARY = 0x80;
+/** Where the processor does not say: without denormals-are-zeros. */
+const MXCSR_ALWAYS_KNOWN = 0xffbf;
+const IMAGE_ALIGNMENT = 16n;
 const MXCSR_MASKS = 0x1f80;
 const MXCSR_FLAGS = 0x3f;
 const MASK_SHIFT = 7;
@@ -44,17 +58,19 @@ export function nativeOperation(
   const { regs, vectors } = stopped;
   const state = form.usesVectors ? sharedMemory().vectors : undefined;
   const length = state ? vectors.get(state) : 0;
-  if (length < 0 || (form.usesX87 && wantsSignals(state!))) return 'unknown';
+  if (length < 0 || (form.usesX87 && mayRaise(form, state!))) return 'unknown';
   const address = effectiveAddress(access.place, regs) + bitDistance(form, access.width, regs);
+  if (form.control?.aligned && address % IMAGE_ALIGNMENT !== 0n) return GENERAL_PROTECTION;
   const pieces = [...piecesOf(form, access.width, state)];
-  for (const [offset, width] of pieces) {
-    const fault = stopped.memory.check(address + BigInt(offset), width, form.writes);
-    if (fault) return fault;
-  }
   const outcome = runOn(access, stopped, { address, pieces, state });
   if (outcome !== 'done') return outcome;
-  if (state && form.setsVectors) vectors.set(state.subarray(0, length));
+  if (state && form.setsVectors) vectors.set(changed(form, state).subarray(0, length));
   return 'done';
+}
+/** Control words are taken with the registers they are of. */
+function changed({ control }: NativeForm, state: Buffer): Buffer {
+  if (control) state[PRESENT]! |= X87_AND_SSE;
+  return state;
 }
 
 interface Operand {
@@ -69,19 +85,20 @@ function runOn(
 ): 'done' | 'unknown' | InstructionFault {
   const form = access.native!;
   const { memory, regs } = stopped;
+  const missing = missingOf(where, memory, form.writes);
+  if (missing) return missing;
   const { operand } = sharedMemory();
   const place = operandPlace(where.address);
   const bytes = operand.subarray(place.offset, place.offset + access.width);
   bytes.fill(0);
   if (form.reads) load(bytes, where, memory);
-  if (form.divides && !quotientFits(form.divides, regs, bytes)) {
-    return { signal: SIGFPE, code: FPE_INTDIV, address: regs.readBigUInt64LE(REGS.rip) };
-  }
+  const fault = faultOf(form, regs, { bytes, state: where.state });
+  if (fault) return fault;
   const after = Buffer.from(regs);
   after.writeBigUInt64LE(place.at, form.base);
   if (form.bit) chooseBit(form.bit, access.width, after);
   if (!run(form, after, where.state)) return 'unknown';
-  if (form.usesX87) hidePlace(where.state!, regs, where.address);
+  if (form.usesX87 && !form.control) hidePlace(where.state!, regs, where.address);
   regs.copy(after, form.base, form.base, form.base + 8);
   if (form.bit) regs.copy(after, form.bit.at, form.bit.at, form.bit.at + 8);
   if (form.writes && !(form.writesIfEqual && (after.readUInt32LE(REGS.eflags) & ZERO) === 0)) {
@@ -89,6 +106,30 @@ function runOn(
   }
   after.copy(regs);
   return 'done';
+}
+/** Before anything of it moves. */
+function missingOf(
+  { address, pieces }: Operand,
+  memory: InstructionMemory,
+  writes: boolean,
+): InstructionFault | undefined {
+  for (const [offset, width] of pieces) {
+    const fault = memory.check(address + BigInt(offset), width, writes);
+    if (fault) return fault;
+  }
+  return undefined;
+}
+/** Of an operand that the processor refuses. */
+function faultOf(
+  { control, divides }: NativeForm,
+  regs: Buffer,
+  { bytes, state }: { readonly bytes: Buffer; readonly state: Buffer | undefined },
+): InstructionFault | undefined {
+  if (divides && !quotientFits(divides, regs, bytes)) {
+    return { signal: SIGFPE, code: FPE_INTDIV, address: regs.readBigUInt64LE(REGS.rip) };
+  }
+  const mxcsr = control?.mxcsr === undefined ? 0 : bytes.readUInt32LE(control.mxcsr);
+  return isMxcsr(mxcsr, state) ? undefined : GENERAL_PROTECTION;
 }
 function load(into: Buffer, { address, pieces }: Operand, memory: InstructionMemory): void {
   for (const [offset, width] of pieces) {
@@ -100,9 +141,16 @@ function store(from: Buffer, { address, pieces }: Operand, memory: InstructionMe
     memory.store(address + BigInt(offset), width, readRegister(from, offset, width));
   }
 }
-/** Of x87 exceptions: such a signal would be ours. */
-function wantsSignals(state: Buffer): boolean {
+/** An x87 exception: such a signal would be ours. One that waits is raised by the next instruction that looks for it. */
+function mayRaise({ control }: NativeForm, state: Buffer): boolean {
+  if (control) return control.waits && (state.readUInt16LE(STATUS_WORD) & SUMMARY) !== 0;
   return (~state.readUInt16LE(CONTROL_WORD) & CONTROL_WORD_MASKS) !== 0;
+}
+/** Has it no bits that this processor does not know? */
+function isMxcsr(value: number, state: Buffer | undefined): boolean {
+  if (value === 0) return true;
+  const known = state?.readUInt32LE(MXCSR_KNOWN) || MXCSR_ALWAYS_KNOWN;
+  return (value & ~known) === 0;
 }
 /** Where the x87 was: some processors remember it. */
 function hidePlace(state: Buffer, regs: Buffer, address: bigint): void {
@@ -122,7 +170,7 @@ function run(form: NativeForm, regs: Buffer, state: Buffer | undefined): boolean
   if (code === undefined) return false;
   const mxcsr = state?.readUInt32LE(MXCSR) ?? MXCSR_MASKS;
   const wanted = ~mxcsr & MXCSR_MASKS;
-  if (!state || wanted === 0) {
+  if (!state || wanted === 0 || form.control) {
     runNative(code, regs);
     return true;
   }
@@ -141,7 +189,17 @@ function* piecesOf(form: NativeForm, width: number, state: Buffer | undefined): 
       return;
     }
   }
-  for (let offset = 0; offset < width; offset += 8) yield [offset, Math.min(8, width - offset)];
+  const end = form.control?.bytes ?? width;
+  for (let offset = 0; offset < end; offset += 8) yield* wholePieces(offset, end);
+}
+/** Of at most 8 bytes that are left. */
+function* wholePieces(offset: number, end: number): Generator<Piece> {
+  const left = Math.min(8, end - offset);
+  for (let at = 0; at < left;) {
+    const size = [8, 4, 2, 1].find((piece) => piece <= left - at)!;
+    yield [offset + at, size];
+    at += size;
+  }
 }
 /** In ascending order. */
 function chosenElements(mask: MaskForm, state: Buffer): number[] {

@@ -20,7 +20,7 @@ const NOP = 0x90;
 const AT = { mxcsr: 256, controlWord: 260, vectors: 4096, windows: 8192, size: 24576 } as const;
 const WINDOW = 8192;
 /** What is filled and compared of a window, and where in it the operand begins. */
-const SPAN = 512;
+const SPAN = 768;
 const OPERAND = 192;
 const FLAGS = 0xcd5;
 const USED = [REGS.rax, REGS.rcx, REGS.rdx, REGS.rbx, REGS.r8, REGS.rsi, REGS.rdi];
@@ -34,11 +34,18 @@ const UPPER: readonly (readonly [number, number])[] = [
   [6, 512],
   [7, 1024],
 ];
+/** Control and status word, tags; registers. */
+const X87 = [
+  [0, 5],
+  [32, 128],
+] as const;
 const SSE = 160;
 const SSE_SIZE = 256;
 const MXCSR = 24;
 /** Of an x87 as at the start. */
 const CONTROL_WORD = 0x37f;
+const NEW_X87 = Buffer.alloc(160);
+NEW_X87.writeUInt16LE(CONTROL_WORD);
 const HEADER = 512;
 
 interface Form {
@@ -165,6 +172,7 @@ function operands({ how }: Form): number {
   }
   chooseIndexes(how);
   vectors.writeUInt32LE(0x1f80, MXCSR);
+  vectors.writeUInt32LE(0xffff, MXCSR + 4); // what it may be, as the processor says
   vectors.writeUInt32LE(present, HEADER);
   registers.writeBigUInt64LE(BigInt((any() & 0x8d5) | 0x202), REGS.eflags);
   let offset = any() % 2 === 0 ? 4096 - OPERAND - (any() % 64) : any() % 3000;
@@ -207,6 +215,8 @@ function choose(how: string, first: Buffer, second: Buffer): void {
     first.copy(registers, REGS.rax, OPERAND, OPERAND + 8); // compares equal
     first.copy(registers, REGS.rdx, OPERAND + 8, OPERAND + 16);
   }
+  if (how.includes('m')) first.writeUInt16LE(0, OPERAND + 2); // bits of MXCSR that no processor knows
+  if (how.includes('f')) first.writeUInt16LE(0, OPERAND + MXCSR + 2);
   if (!how.includes('d')) return;
   registers.writeBigUInt64LE(0n, REGS.rdx);
   registers.writeBigUInt64LE(
@@ -228,6 +238,7 @@ function visible(regs: Buffer, state: Buffer, memory: Buffer, offset: number): B
     ].map(([n, at, size]) =>
       (present & (1 << n)) === 0 ? Buffer.alloc(size) : state.subarray(at, at + size),
     ),
+    ...X87.map(([at, size]) => ((present & 1) === 0 ? NEW_X87 : state).subarray(at, at + size)),
     state.subarray(MXCSR, MXCSR + 4),
     ...[0, WINDOW].map((at) => memory.subarray(at + offset, at + offset + SPAN)),
   ];

@@ -29,6 +29,12 @@ export interface InstructionFault {
   /** si_addr */
   readonly address: bigint;
 }
+/** What is not aligned as it must be, or has bits that the processor does not know; it is raised before any page is looked at. */
+export const GENERAL_PROTECTION: InstructionFault = {
+  signal: SIGSEGV,
+  code: SI_KERNEL,
+  address: 0n,
+};
 
 /** What an instruction needs of memory. Addresses are the program's; widths are 1 to 8 bytes, of a store also 64. */
 export interface InstructionMemory {

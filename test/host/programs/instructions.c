@@ -26,7 +26,7 @@ struct state {
 void execute(struct state *state, void (*form)(void));
 asm("execute: push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
     "mov %rdi, %r14; mov %rsi, %r13\n"
-    "ldmxcsr 80(%r14)\n"
+    "fninit; ldmxcsr 80(%r14)\n"
     "cmpq $1, 72(%r14); jb 1f; ja 2f\n"
     "vmovdqu 128(%r14), %ymm0; vmovdqu 192(%r14), %ymm1; vmovdqu 256(%r14), %ymm2; vmovdqu 320(%r14), %ymm3; jmp 3f\n"
     "2: vmovdqu64 128(%r14), %zmm0; vmovdqu64 192(%r14), %zmm1; vmovdqu64 256(%r14), %zmm2; vmovdqu64 320(%r14), %zmm17\n"
@@ -42,14 +42,14 @@ asm("execute: push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n
     "2: vmovdqu64 %zmm0, 128(%r14); vmovdqu64 %zmm1, 192(%r14); vmovdqu64 %zmm2, 256(%r14); vmovdqu64 %zmm17, 320(%r14)\n"
     "kmovq %k1, 64(%r14); jmp 3f\n"
     "1: movups %xmm0, 128(%r14); movups %xmm1, 192(%r14); movups %xmm2, 256(%r14)\n"
-    "3: movl $0x1f80, 80(%r14); mov 80(%r14), %eax; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; ret\n");
+    "3: fninit; movl $0x1f80, 80(%r14); ldmxcsr 80(%r14); mov 80(%r14), %eax; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; ret\n");
 
 #define X(name, needs, how, text) static void __attribute__((naked)) form_##name(void) { asm(text "\nret"); }
 FORMS
 #undef X
 static const struct form {
 	enum feature needs;
-	/* a: the operand is aligned; i, j: register 1 is indexes of 4, 8 bytes; b: rcx is a number of bits; d: a quotient that fits; s: two operands, rcx a small count */
+	/* a: the operand is aligned; i, j: register 1 is indexes of 4, 8 bytes; b: rcx is a number of bits; d: a quotient that fits; m: an MXCSR, f: an image of fxsave with one; s: two operands, rcx a small count */
 	const char *how, *text;
 	void (*run)(void);
 } forms[] = {
@@ -133,6 +133,10 @@ static void operands(const char *how)
 		memcpy(&before.rax, bytes[0] + OPERAND, 8);
 		memcpy(&before.rdx, bytes[0] + OPERAND + 8, 8);
 	}
+	if (strchr(how, 'm'))
+		memset(bytes[0] + OPERAND + 2, 0, 2);
+	if (strchr(how, 'f'))
+		memset(bytes[0] + OPERAND + 26, 0, 2);
 	if (strchr(how, 'd')) {
 		before.rdx = 0;
 		before.rax &= 0x7fff7fff7fff7fffULL;

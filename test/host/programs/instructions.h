@@ -1,7 +1,10 @@
 /* Forms of instructions with a memory operand at rsi (string instructions: and at rdi), for instructions.c. */
 enum feature { BASE, SSE42, MOVBE, CX16, BMI, LZ, ADX_, AVX_, AVX2_, AVX512, VBMI2, DIRECT };
 
-/* number, what the processor must have, how operands are chosen, text */
+/*
+ * number, what the processor must have, how operands are chosen, text. What the x87 remembers of its last
+ * instruction is cleared: some processors lose it whenever Linux switches to another thread, and all its selectors.
+ */
 #define FORMS \
 	X(0, BASE, "", "mov (%rsi), %al") \
 	X(1, BASE, "", "mov (%rsi), %ah") \
@@ -752,4 +755,27 @@ enum feature { BASE, SSE42, MOVBE, CX16, BMI, LZ, ADX_, AVX_, AVX2_, AVX512, VBM
 	X(746, AVX512, "j", "vgatherqps (%rsi,%zmm1,2), %ymm17{%k1}") \
 	X(747, AVX512, "j", "vscatterqps %ymm17, (%rsi,%zmm1,1){%k1}") \
 	X(748, AVX512, "j", "vgatherqpd (%rsi,%zmm1,2), %zmm17{%k1}") \
-	X(749, AVX512, "j", "vscatterqpd %zmm17, (%rsi,%zmm1,1){%k1}")
+	X(749, AVX512, "j", "vscatterqpd %zmm17, (%rsi,%zmm1,1){%k1}") \
+	X(750, BASE, "", "stmxcsr (%rsi)") \
+	X(751, AVX_, "", "vstmxcsr (%rsi)") \
+	X(752, BASE, "m", "ldmxcsr (%rsi)") \
+	X(753, AVX_, "m", "vldmxcsr (%rsi)") \
+	X(754, BASE, "m", "ldmxcsr (%rsi); stmxcsr 8(%rsi)") \
+	X(755, BASE, "", "fnstsw (%rsi)") \
+	X(756, BASE, "", "fldcw (%rsi)") \
+	X(757, BASE, "", "fldcw (%rsi); fnstcw 8(%rsi)") \
+	X(758, BASE, "", "fnstenv (%rsi)") \
+	X(759, BASE, "", "data16 fnstenv (%rsi)") \
+	X(760, BASE, "", "fld1; fldpi; fnstenv (%rsi); movq $0, 12(%rsi); movq $0, 20(%rsi)") \
+	X(761, BASE, "", "fldenv (%rsi)") \
+	X(762, BASE, "", "fldenv (%rsi); fnstenv 64(%rsi); movq $0, 76(%rsi); movq $0, 84(%rsi)") \
+	X(763, BASE, "", "fnsave (%rsi)") \
+	X(764, BASE, "", "data16 fnsave (%rsi)") \
+	X(765, BASE, "", "fld1; fldpi; fnsave (%rsi); movq $0, 12(%rsi); movq $0, 20(%rsi)") \
+	X(766, BASE, "", "frstor (%rsi)") \
+	X(767, BASE, "", "frstor (%rsi); fnsave 128(%rsi); movq $0, 140(%rsi); movq $0, 148(%rsi)") \
+	X(768, BASE, "a", "fxsave (%rsi)") \
+	X(769, BASE, "a", "fxsave64 (%rsi)") \
+	X(770, BASE, "a", "fldl2t; fxsave64 (%rsi)") \
+	X(771, BASE, "af", "fxrstor (%rsi)") \
+	X(772, BASE, "af", "fxrstor64 (%rsi)")
