@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { amdv1, freeGathered, newGather, riscv64, vtdss } from '../index.ts';
 import { newTable } from '../../testing/pt/rig.ts';
@@ -82,6 +83,47 @@ describe('tables', () => {
     expect(pt.lookup(3)).toBe(9);
     const words = ram.words.slice(Number(other) * 1024, Number(other) * 1024 + 1024);
     expect(words.every((word) => word === 0)).toBe(true);
+  });
+
+  test('a table that goes as it is leaves what it leaves when its pages go one by one', () => {
+    const prot = fc.constantFrom(1, 2, 3);
+    const run = fc.record({ from: fc.nat({ max: 2047 }), count: fc.nat({ max: 1100 }), prot });
+    const runs = fc.array(run, { maxLength: 8 });
+    const removed = fc.record({
+      from: fc.nat({ max: 2047 }),
+      count: fc.integer({ min: 1, max: 2048 }),
+    });
+    fc.assert(
+      fc.property(runs, fc.array(removed, { maxLength: 4 }), (mapped, removals) => {
+        const [fast, slow] = [vtd(), vtd()];
+        for (const { pt } of [fast, slow]) {
+          for (const { from, count, prot: rights } of mapped) {
+            for (let n = from; n < from + count; n++) {
+              if (pt.lookup(n) < 0) expect(pt.map(n, 2 * n + 1, 1, rights)).toBe(undefined);
+            }
+          }
+        }
+        for (const { from, count } of removals) {
+          let one = 0;
+          while (one < count && slow.pt.unmap(from + one, 1, undefined) === 1) one++;
+          expect(fast.pt.unmap(from, count, undefined)).toBe(one);
+          const seen = ({ pt }: typeof fast): number[] =>
+            Array.from({ length: 4096 }, (_, n) => pt.lookup(n));
+          expect(seen(fast).join()).toBe(seen(slow).join());
+          // One by one no table is covered; what is left of them differs, what they give back does not.
+          expect(fast.ram.used <= slow.ram.used).toBe(true);
+        }
+        for (const { pt, ram } of [fast, slow]) {
+          pt.destroy();
+          expect(ram.used).toBe(0);
+          const frame = Number(ram.alloc());
+          expect(
+            ram.words.subarray(frame * 1024, (frame + 1) * 1024).every((word) => word === 0),
+          ).toBe(true);
+        }
+      }),
+      { numRuns: 40 },
+    );
   });
 
   test('destroying gives every frame back, tables of unmapped pages too', () => {
