@@ -48,6 +48,7 @@ import {
   PCI_SRIOV_VF_STRIDE,
 } from '../uapi/pci-regs.ts';
 import { barTypeBits, barWriteMask } from './bar-bits.ts';
+import { WINDOW } from './config-window.ts';
 import type { PciIdentity, PciePortType, SriovSpec } from './identity.ts';
 
 /** One capability. `value`, `writable` and `clear` have the same length; a `clear` bit is reset by writing 1. */
@@ -79,6 +80,7 @@ export function standardCapabilities(pci: PciIdentity): Capability[] {
   if (pci.msix) caps.push(msix(pci.msix));
   if (pci.pcie) caps.push(express(pci.pcie.type, pci.pcie.flr));
   for (const bytes of pci.vendorCapabilities ?? []) caps.push(vendorSpecific(bytes));
+  if (pci.windowCapability !== undefined) caps.push(barWindow(pci.windowCapability));
   return caps;
 }
 
@@ -123,6 +125,16 @@ function msix(at: NonNullable<PciIdentity['msix']>): Capability {
   cap.writable.setUint16(2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL, true);
   cap.value.setUint32(4, at.tableOffset | at.bar, true);
   cap.value.setUint32(8, at.pbaOffset | at.bar, true);
+  return cap;
+}
+
+function barWindow(type: number): Capability {
+  const cap = capability(PCI_CAP_ID_VNDR, WINDOW.end);
+  cap.value.setUint8(2, WINDOW.end);
+  cap.value.setUint8(WINDOW.type, type);
+  cap.writable.setUint8(WINDOW.bar, 0xff);
+  for (const at of [WINDOW.offset, WINDOW.length, WINDOW.data])
+    cap.writable.setUint32(at, 0xffff_ffff, true);
   return cap;
 }
 

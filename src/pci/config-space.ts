@@ -47,6 +47,8 @@ export class ConfigSpace {
   readonly #powerOn: Uint8Array;
   readonly #standard = new Map<number, number>();
   readonly #extended = new Map<number, number>();
+  /** Offset of the last capability in the chain below 256; 0 without any. */
+  #last = 0;
 
   /** `carried`: by a physical function, whose capability has the ids and the BARs (PCIe 9.3.4.1). */
   constructor(pci: PciIdentity, carried = false) {
@@ -90,6 +92,9 @@ export class ConfigSpace {
   /** Offset of a capability, of several the first; 0 without it. */
   capability(id: number): number {
     return this.#standard.get(id) ?? 0;
+  }
+  get lastCapability(): number {
+    return this.#last;
   }
   extendedCapability(id: number): number {
     return this.#extended.get(id) ?? 0;
@@ -149,6 +154,7 @@ export class ConfigSpace {
       this.#view.setUint8(link, at);
       if (!this.#standard.has(cap.id)) this.#standard.set(cap.id, at);
       link = at + 1;
+      this.#last = at;
       at = (at + cap.value.byteLength + 3) & ~3;
     }
     bugOn(at > PCI_CFG_SPACE_SIZE, 'the capabilities do not fit into 256 bytes');

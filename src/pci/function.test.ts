@@ -51,6 +51,58 @@ function rig(identity: PciIdentity = FULL, more: Partial<PciRegisters> = {}) {
   return { fn, calls, messages, lines: () => lines };
 }
 
+describe('a capability that is a window to the BARs (virtio 1.2, 4.1.4.9)', () => {
+  const windowRig = () => {
+    const { fn, calls } = rig({ ...FULL, windowCapability: 5 });
+    fn.writeConfig(PCI_COMMAND, 2, 2);
+    const at = fn.config.lastCapability;
+    const aim = (bar: number, offset: number, length: number): void => {
+      fn.writeConfig(at + 4, 1, bar);
+      fn.writeConfig(at + 8, 4, offset);
+      fn.writeConfig(at + 12, 4, length);
+    };
+    return { fn, calls, at, aim };
+  };
+  test('says its type and length, and does nothing while software only looks', () => {
+    const { fn, calls, at } = windowRig();
+    expect(fn.readConfig(at, 4) >>> 0).toBe(0x0514_0009);
+    for (let n = 0; n < 20; n += 4) fn.readConfig(at + n, 4);
+    expect(calls).toEqual([]);
+  });
+  test('reads and writes as many bytes of a BAR as it was told', () => {
+    const { fn, calls, at, aim } = windowRig();
+    aim(0, 0x20, 4);
+    expect(fn.readConfig(at + 16, 4)).toBe(0x5566_7788);
+    aim(0, 0x22, 2);
+    expect(fn.readConfig(at + 16, 2)).toBe(0x7788);
+    fn.writeConfig(at + 16, 2, 0x1234);
+    aim(0, 0x27, 1);
+    fn.writeConfig(at + 16, 4, 0xabcd);
+    expect(calls).toEqual(['r0:32/4', 'r0:34/2', 'w0:34/2=4660', 'w0:39/1=205']);
+  });
+  test.for<[string, [number, number, number]]>([
+    ['another width', [0, 0x20, 3]],
+    ['no width', [0, 0x20, 0]],
+    ['an offset that is not aligned', [0, 0x21, 2]],
+    ['a BAR there is not', [5, 0x20, 4]],
+    ['a BAR there cannot be', [200, 0x20, 4]],
+  ])('%s is no access: the data stays', ([, where]) => {
+    const { fn, calls, at, aim } = windowRig();
+    aim(...where);
+    fn.writeConfig(at + 16, 4, 0x4711);
+    expect([fn.readConfig(at + 16, 4), calls]).toEqual([0x4711, []]);
+  });
+  test('finds ones where nothing answers: beyond the end, and with decoding off', () => {
+    const { fn, calls, at, aim } = windowRig();
+    aim(2, 0x2000, 4);
+    expect(fn.readConfig(at + 16, 4) >>> 0).toBe(0xffff_ffff);
+    fn.writeConfig(PCI_COMMAND, 2, 0);
+    aim(0, 0x20, 4);
+    expect(fn.readConfig(at + 16, 4) >>> 0).toBe(0xffff_ffff);
+    expect(calls).toEqual([]);
+  });
+});
+
 describe('configuration space', () => {
   test('the header says what the function is', () => {
     const { fn } = rig();

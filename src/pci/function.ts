@@ -43,6 +43,7 @@ import {
 } from '../uapi/pci-regs.ts';
 import { BarRegister, PciBar } from './bar.ts';
 import { BarWindow } from './bar-window.ts';
+import { ConfigWindow } from './config-window.ts';
 import { ConfigSpace } from './config-space.ts';
 import {
   pciName,
@@ -87,6 +88,7 @@ export class PciDeviceFunction {
   readonly watchers = new Set<() => void>();
   readonly #sink: MessageSink;
   readonly #registersOf: () => PciRegisters | undefined;
+  readonly #window: ConfigWindow | undefined;
   #intx = false;
 
   constructor(parts: {
@@ -111,6 +113,10 @@ export class PciDeviceFunction {
     this.carrier = carrier;
     this.config = new ConfigSpace(identity, carrier !== undefined);
     this.bars = this.#makeBars(identity.bars);
+    if (identity.windowCapability !== undefined) {
+      const at = this.config.lastCapability;
+      this.#window = new ConfigWindow(this.config, at, (index) => this.bars[index]?.window);
+    }
     this.sriov = identity.sriov && new Sriov(identity.sriov, this.config);
     this.msix =
       identity.msix &&
@@ -199,7 +205,9 @@ export class PciDeviceFunction {
   }
 
   readConfig(offset: number, width: number): number {
-    return this.present ? this.config.read(offset, width) : 2 ** (8 * width) - 1;
+    if (!this.present) return 2 ** (8 * width) - 1;
+    this.#window?.beforeRead(offset, width);
+    return this.config.read(offset, width);
   }
   writeConfig(offset: number, width: number, value: number): void {
     if (!this.present) return;
@@ -209,6 +217,7 @@ export class PciDeviceFunction {
     const write = (): void => this.config.write(offset, width, value);
     if (this.sriov) this.sriov.guarded(write);
     else write();
+    this.#window?.afterWrite(offset, width);
     this.#refusePowerState(powerState);
     if (this.#asksForFlr(offset, width, value)) {
       this.reset('flr');

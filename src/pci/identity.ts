@@ -44,6 +44,8 @@ export interface PciIdentity {
   readonly functionReset?: boolean;
   /** Vendor-specific capabilities in the order of their chain: of each, what follows its length byte. Read-only. */
   readonly vendorCapabilities?: readonly Uint8Array[];
+  /** One more, the last: a window to the BARs (config-window.ts) with this byte behind its length. */
+  readonly windowCapability?: number;
   /** A bridge (header type 1) and the buses below it. */
   readonly bridge?: {
     readonly primary: number;

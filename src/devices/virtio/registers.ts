@@ -72,6 +72,7 @@ const CFG_COMMON = 1;
 const CFG_NOTIFY = 2;
 const CFG_ISR = 3;
 const CFG_DEVICE = 4;
+const CFG_PCI = 5;
 
 /** cfg_type, bar, id, two bytes of nothing, offset, length; and more. */
 function vendorCapability(
@@ -111,5 +112,6 @@ export function virtioIdentity(deviceId: number, classCode: number, queues: numb
       vendorCapability(CFG_DEVICE, DEVICE_CONFIG, 0x1000),
       vendorCapability(CFG_NOTIFY, NOTIFY, 0x1000, NOTIFY_MULTIPLIER),
     ],
+    windowCapability: CFG_PCI,
   };
 }

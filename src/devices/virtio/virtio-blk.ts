@@ -1,8 +1,8 @@
 /**
  * virtio-blk: a disk (virtio 1.2, 5.2; devices.md 5.6), on split or packed rings.
  *
- * NOT IMPLEMENTED: secure erase, lifetime and zoned storage; geometry and topology; the PCI configuration access capability;
- * in-order use and notification data.
+ * NOT IMPLEMENTED: secure erase, lifetime and zoned storage; geometry and topology; in-order use and
+ * notification data.
  */
 import type { BlockBacking } from '../host-services.ts';
 import type { DeviceDma, DeviceOptions, DevicePort, DeviceType } from '../port.ts';

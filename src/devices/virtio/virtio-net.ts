@@ -2,7 +2,7 @@
  * virtio-net: a network device with a plug for Ethernet frames (virtio 1.2, 5.1; devices.md 5.5), on split or packed rings.
  *
  * NOT IMPLEMENTED: checksum and segmentation offloads, receive hashing, VLAN filters, announcements, notification
- * coalescing; the PCI configuration access capability; in-order use and notification data.
+ * coalescing; in-order use and notification data.
  */
 import type { Wire, WireState } from '../host-services.ts';
 import type { DeviceDma, DeviceOptions, DevicePort, DeviceType } from '../port.ts';
