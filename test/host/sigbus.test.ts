@@ -52,6 +52,10 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
       'wrong address: Bad address; wrong size: Invalid argument',
       'lost by four threads at a time: 0',
       'traps: 2',
+      'traps ignored: 1, blocked: 1',
+      'traps blocked: 1, of which so far: 2',
+      'and now: 3',
+      'by itself, step for step: 0x5eed, blocked: 1',
       'stack: kept',
     ]);
     expect([run.stderr, run.status]).toEqual(['', 0]);

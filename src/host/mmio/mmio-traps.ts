@@ -221,7 +221,8 @@ export class MmioTraps {
     const isFault = code > 0;
     const outcome = isFault ? this.#accessOf(tid, pid, address) : 'not ours';
     if (outcome === 'not ours') return yield* this.#sigbus.deliver(tid, pid, isFault);
-    const hasCalled = yield* this.#sigbus.restore(tid, pid);
+    const hasCalled = yield* this.#sigbus.restore(tid, pid, this.#regs);
+    if (!hasCalled) ptrace.setRegs(tid, this.#regs);
     return outcome === 'done' ? 0 : yield* this.#raise({ tid, pid, hasCalled }, outcome);
   }
   /** The signal it is to go on with. */
@@ -241,6 +242,7 @@ export class MmioTraps {
     const pid = this.#processOf(tid);
     const outcome = this.#accessOf(tid, pid, readRegister(this.#regs, to.at, to.width));
     if (outcome === 'not ours') return SIGILL;
+    ptrace.setRegs(tid, this.#regs);
     return outcome === 'done' ? 0 : yield* this.#raise({ tid, pid, hasCalled: false }, outcome);
   }
   /** A thread that has made calls is not where its signal was delivered: it is sent anew, and told of then. */
@@ -253,15 +255,14 @@ export class MmioTraps {
     return signal;
   }
 
+  /** What its registers become is in #regs. */
   #accessOf(tid: number, pid: number, address: bigint): 'done' | 'not ours' | InstructionFault {
     ptrace.getRegs(tid, this.#regs);
     const vectors = {
       get: (into: Uint8Array) => ptrace.getVectorState(tid, into),
       set: (from: Uint8Array) => ptrace.setVectorState(tid, from),
     };
-    const outcome = this.#access({ tid, pid, regs: this.#regs, vectors }, address);
-    if (outcome !== 'not ours') ptrace.setRegs(tid, this.#regs);
-    return outcome;
+    return this.#access({ tid, pid, regs: this.#regs, vectors }, address);
   }
   carryOut(
     thread: { readonly tid: number; readonly regs: Buffer; readonly vectors: VectorState },

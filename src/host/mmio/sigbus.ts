@@ -14,13 +14,20 @@ import {
   SIG_DFL,
   SIG_IGN,
   SIGBUS,
+  SIGTRAP,
 } from '../sys/numbers.ts';
 import { parentOf } from '../sys/procfs.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { meaningsIn, type Meanings } from '../sys/signals.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
 import { ours, type Script } from '../seccomp/in-thread.ts';
-import { syscallInstruction, ThreadCalls, type RemoteSyscall, type Stops } from './thread-call.ts';
+import {
+  syscallInstruction,
+  ThreadCalls,
+  type Faulted,
+  type RemoteSyscall,
+  type Stops,
+} from './thread-call.ts';
 
 const PAGE = 4096;
 const PROT_READ_WRITE = 3;
@@ -137,19 +144,31 @@ export class SigbusKeeper {
     return result;
   }
 
-  /** An access has been carried out in place of the signal. True: by calls of the thread, which is elsewhere now. */
-  *restore(tid: number, pid: number): Stops<boolean> {
+  /**
+   * An access has been carried out in place of the signal, and these are to be the thread's registers. True: they are, and the
+   * thread has made calls and is elsewhere now.
+   */
+  *restore(tid: number, pid: number, regs: Buffer): Stops<boolean> {
     const disposition = this.#dispositions.get(pid);
     if (!disposition || disposition.isReal) return false;
-    const isLost = !isIn(this.#meanings(tid, pid).caught, SIGBUS);
+    const { caught, ignored } = this.#meanings(tid, pid);
+    const isLost = !isIn(caught, SIGBUS);
     const isBlocked = wasBlocked(disposition, tid, isLost);
     disposition.blocked.set(tid, isBlocked);
-    if (isLost) yield* this.#putBack(disposition, tid);
-    if (isBlocked) ptrace.setSignalMask(tid, ptrace.signalMask(tid) | bitOf(SIGBUS));
+    if (!isLost && !isBlocked) return false;
+    const mask = ptrace.signalMask(tid);
+    const maskAfter = isBlocked ? mask | bitOf(SIGBUS) : mask;
+    const ignoresTraps = isIn(ignored, SIGTRAP);
+    if (isLost) yield* this.#putBack(disposition, { tid, regs, maskAfter, ignoresTraps });
+    else ptrace.setSignalMask(tid, maskAfter);
     return isLost;
   }
-  *#putBack(disposition: Disposition, tid: number): Stops<void> {
-    yield* this.#setAction(tid, disposition, { signal: SIGBUS, action: disposition.action });
+  *#putBack(disposition: Disposition, thread: Faulted): Stops<void> {
+    const { action, instruction, page } = disposition;
+    const { tid } = thread;
+    yield* ThreadCalls.atFault(thread, instruction, (run) =>
+      setAction({ tid, run, at: page }, { signal: SIGBUS, action }),
+    );
     disposition.restored++;
   }
 

@@ -3,11 +3,15 @@
  *
  * Every signal is blocked meanwhile, so that what comes stays in the kernel, whole and in its order. The instruction that
  * makes the calls is one of the vDSO's. Nothing waits for the thread: its stops come from the loop, as all do.
+ *
+ * A call is followed through two stops, where it begins and where it ends. A thread at a fault is in no call, and makes one as a
+ * single step: one stop less of the three that an access costs where SIGBUS is blocked. The SIGTRAP of a step is forced on
+ * the thread, so whoever ignores that signal, or steps itself, goes the long way.
  */
 import { syscall } from '../sys/ffi.ts';
 import { parseMaps } from '../process/memory-map.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
-import { HOST_ERRNO, NR } from '../sys/numbers.ts';
+import { HOST_ERRNO, NR, SIGTRAP } from '../sys/numbers.ts';
 import { textOf } from '../sys/procfs.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { ALL_SIGNALS, EVENT, REGS, REGS_SIZE, SYSCALL_STOP } from '../sys/ptrace.ts';
@@ -15,6 +19,9 @@ import { marked } from '../seccomp/in-thread.ts';
 
 const SYSCALL = Buffer.of(0x0f, 0x05);
 const PAGE = 4096;
+/** EFLAGS.TF: the program steps itself. */
+const TRAP_FLAG = 0x100;
+const SIGTRAP_BIT = 1n << BigInt(SIGTRAP - 1);
 /** Results of a call that is to be made again: ERESTARTSYS to ERESTARTNOHAND, and ERESTART_RESTARTBLOCK. */
 const RESTARTS: ReadonlySet<bigint> = new Set([-512n, -513n, -514n]);
 const RESTARTS_OTHERWISE = -516n;
@@ -28,13 +35,24 @@ export type RemoteSyscall<Step> = (
   ...args: readonly (number | bigint)[]
 ) => Generator<Step, number, number>;
 
+/** A thread that has stopped at a fault, as far as it is known already. */
+export interface Faulted {
+  readonly tid: number;
+  /** What it is to have afterwards. */
+  readonly regs: Buffer;
+  /** The mask it is to have afterwards. */
+  readonly maskAfter: bigint;
+  readonly ignoresTraps: boolean;
+}
+
 /** A stopped thread that makes calls for us; it is stopped again when they are over. */
 export class ThreadCalls {
   readonly #tid: number;
   readonly #instruction: bigint;
   readonly #saved = Buffer.alloc(REGS_SIZE);
   readonly #mask: bigint;
-  /** What cannot be blocked. */
+  readonly #isStepped: boolean;
+  /** What cannot be blocked, or not now. */
   readonly #stops: number[] = [];
   #alive = true;
 
@@ -44,17 +62,29 @@ export class ThreadCalls {
     instruction: bigint,
     calls: (run: RemoteSyscall<undefined>, stack: bigint) => Stops<void>,
   ): Stops<void> {
-    const thread = new ThreadCalls(tid, instruction);
+    const regs = Buffer.alloc(REGS_SIZE);
+    ptrace.getRegs(tid, regs);
+    const known = { tid, regs, maskAfter: ptrace.signalMask(tid), ignoresTraps: true };
+    yield* ThreadCalls.atFault(known, instruction, calls);
+  }
+  /** The same of a thread of which more is known: in fewer requests, and its calls in fewer stops. */
+  static *atFault(
+    known: Faulted,
+    instruction: bigint,
+    calls: (run: RemoteSyscall<undefined>, stack: bigint) => Stops<void>,
+  ): Stops<void> {
+    const thread = new ThreadCalls(known, instruction);
     const run: RemoteSyscall<undefined> = (nr, ...args) => thread.#run(nr, args);
     yield* calls(run, thread.#saved.readBigUInt64LE(REGS.rsp));
     thread.#end();
   }
-  private constructor(tid: number, instruction: bigint) {
+  private constructor({ tid, regs, maskAfter, ignoresTraps }: Faulted, instruction: bigint) {
     this.#tid = tid;
     this.#instruction = instruction;
-    this.#mask = ptrace.signalMask(tid);
-    ptrace.getRegs(tid, this.#saved);
-    ptrace.setSignalMask(tid, ALL_SIGNALS);
+    this.#mask = maskAfter;
+    this.#saved.set(regs);
+    this.#isStepped = !ignoresTraps && (regs.readUInt32LE(REGS.eflags) & TRAP_FLAG) === 0;
+    ptrace.setSignalMask(tid, this.#isStepped ? ALL_SIGNALS & ~SIGTRAP_BIT : ALL_SIGNALS);
   }
 
   *#run(nr: number, args: readonly (number | bigint)[]): Stops<number> {
@@ -63,21 +93,26 @@ export class ThreadCalls {
     const regs = Buffer.from(before);
     ptrace.setRegs(this.#tid, before);
     const after = this.#instruction + BigInt(SYSCALL.length);
-    for (let passed = 0; passed < 2;) {
-      if (!(yield* this.#toSyscallStop())) return -HOST_ERRNO.ESRCH;
+    for (let passed = this.#isStepped ? 1 : 0; passed < 2;) {
+      if (!(yield* this.#toStop())) return -HOST_ERRNO.ESRCH;
       ptrace.getRegs(this.#tid, regs);
+      if (regs.readBigUInt64LE(REGS.rip) === after) passed++;
+      else if (this.#isStepped) this.#stops.push(SIGTRAP);
       // At the end of the call it was in, which has left its result in our registers.
-      if (regs.readBigUInt64LE(REGS.rip) !== after) ptrace.setRegs(this.#tid, before);
-      else passed++;
+      else ptrace.setRegs(this.#tid, before);
     }
     return Number(regs.readBigInt64LE(REGS.rax));
   }
-  *#toSyscallStop(): Stops<boolean> {
+  /** Where a call begins or ends, or the step is over. */
+  *#toStop(): Stops<boolean> {
+    const [go, wanted] = this.#isStepped
+      ? [ptrace.step, SIGTRAP]
+      : [ptrace.untilSyscall, SYSCALL_STOP];
     while (this.#alive) {
-      ptrace.untilSyscall(this.#tid);
+      go(this.#tid);
       const status = yield;
       const [signal, event] = [(status >> 8) & 0xff, status >>> 16];
-      if (signal === SYSCALL_STOP) return true;
+      if (signal === wanted && event === 0) return true;
       if (event === EVENT.exit) this.#alive = false;
       else if (event === 0) this.#stops.push(signal);
     }

@@ -10,6 +10,7 @@ import { hasEnded, threadsOf } from './procfs.ts';
 /** Requests, by number. */
 export const REQUEST = {
   cont: 7,
+  step: 9,
   getRegs: 12,
   setRegs: 13,
   detach: 17,
@@ -104,6 +105,10 @@ export function resume(tid: number, signal = 0): number {
 /** PTRACE_SYSCALL: on to where its next system call begins or ends. */
 export function untilSyscall(tid: number): number {
   return ptrace(REQUEST.untilSyscall, tid, 0, 0);
+}
+/** PTRACE_SINGLESTEP: it makes one instruction, a system call as a whole, and stops with a SIGTRAP that the kernel forces. */
+export function step(tid: number): number {
+  return ptrace(REQUEST.step, tid, 0, 0);
 }
 /** PTRACE_LISTEN: a thread in a group stop stays in it. */
 export function listen(tid: number): number {

@@ -35,13 +35,33 @@ static void mean(void (*handler)(int))
 {
 	signal(SIGBUS, handler);
 }
-static void block(int how)
+static void block_one(int how, int signal)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGBUS);
+	sigaddset(&set, signal);
 	pthread_sigmask(how, &set, NULL);
+}
+static void block(int how)
+{
+	block_one(how, SIGBUS);
+}
+static int is_blocked(int signal)
+{
+	sigset_t set;
+
+	pthread_sigmask(SIG_BLOCK, NULL, &set);
+	return sigismember(&set, signal);
+}
+/* A load of a register with the trap flag set. */
+static unsigned stepped(void)
+{
+	unsigned value;
+
+	__asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq; movl (%1), %0; nop; pushfq; andq $~0x100, (%%rsp); popfq"
+			 : "=&r"(value) : "r"(bar) : "memory", "cc");
+	return value;
 }
 
 static const char *meaning(void)
@@ -244,6 +264,17 @@ int main(int argc, char **argv)
 	__asm__ volatile("int3");
 	(void)*bar;
 	printf("traps: %d\n", traps);
+	signal(SIGTRAP, SIG_IGN);
+	(void)*bar;
+	printf("traps ignored: %d, blocked: %d\n", signal(SIGTRAP, trapped) == SIG_IGN, is_blocked(SIGBUS));
+	block_one(SIG_BLOCK, SIGTRAP);
+	raise(SIGTRAP);
+	(void)*bar;
+	printf("traps blocked: %d, of which so far: %d\n", is_blocked(SIGTRAP), traps);
+	block_one(SIG_UNBLOCK, SIGTRAP);
+	printf("and now: %d\n", traps);
+	*bar = 0x5eed;
+	printf("by itself, step for step: %#x, blocked: %d\n", stepped(), is_blocked(SIGBUS));
 	sigaltstack(NULL, &now);
 	printf("stack: %s\n", now.ss_sp == stack && now.ss_size == sizeof(stack) && now.ss_flags == 0 ? "kept" : "lost");
 	return 0;
