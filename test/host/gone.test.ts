@@ -46,4 +46,19 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     ]);
     expect([run.stderr, run.status]).toEqual(['', 0]);
   });
+
+  it('a device that is torn out answers all ones, is forgotten when it is let go of, and put back', () => {
+    const machine = ['--machine', 'test/host/programs/torn-out.json'];
+    const program = ['/usr/bin/python3', 'test/host/programs/torn-out.py', GENERIC];
+    const run = softiommu(program, { environment, flags: machine });
+    expect(run.stdout.trimEnd().split('\n')).toEqual([
+      'id: 0x10000ed',
+      'torn out: 12',
+      'mapped: 0xffffffff read: ffffffff',
+      'known while it is open: True',
+      'known then: False',
+      'put in again: 12 True',
+    ]);
+    expect([run.stderr, run.status]).toEqual(['', 0]);
+  });
 });
