@@ -58,7 +58,7 @@ const rooms = {
     'index',
   ],
   iommufd: ['io-pagetable/', '(?!main\\.)[^/]+$', 'compat/', 'selftest/', 'main'],
-  vfio: ['[^/]+$', 'type1/', 'migration/', 'pci/'],
+  vfio: ['[^/]+$', 'type1/', 'migration/', 'pci/', 'mdev/'],
   machine: [
     'description/',
     'memory/',

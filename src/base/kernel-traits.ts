@@ -33,6 +33,7 @@ export const KERNEL_TRAITS = {
     'the vfio_pci parameter disable_denylist is Y: accelerators it names are given to users',
   'vfio-sriov':
     'the vfio_pci parameter enable_sriov is Y: users of a physical function may have virtual ones',
+  mtty: 'the sample driver mtty is loaded: mediated devices with serial ports',
   'unsafe-noiommu-mode': 'the vfio parameter enable_unsafe_noiommu_mode is Y',
   'unsafe-interrupts': 'the parameter allow_unsafe_interrupts is Y',
   'pin-writes-any-file':

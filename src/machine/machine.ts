@@ -35,6 +35,7 @@ import { releaseOf, traitsOf } from './description/releases.ts';
 import type { PinnedRemoval } from './memory/pin-copies.ts';
 import { FilePages, MachineMm, MappedObjects } from './memory/mm.ts';
 import type { DirNode } from './files/nodes.ts';
+import { MttyParent } from './kernel/mdev.ts';
 import { makeModules, type Modules } from './kernel/parameters.ts';
 import { MachineMemory } from './memory/physical-memory.ts';
 import { PciDevices } from './kernel/pci-devices.ts';
@@ -94,6 +95,8 @@ export class Machine {
   readonly iommufd: IommufdSubsystem;
   readonly vfio: VfioSubsystem;
   readonly modules: Modules;
+  /** Of a kernel with the sample driver of mediated devices. */
+  readonly mtty: MttyParent | undefined;
   /** Of a kernel built with it. */
   readonly faults: FaultInjection | undefined;
   /** Children 'dev', 'proc' and 'sys', and 'lib' where it has modules. */
@@ -153,6 +156,7 @@ export class Machine {
       description,
     });
     this.modules = makeModules(this.env, this.vfio);
+    this.mtty = this.env.has('mtty') ? new MttyParent(this.vfio) : undefined;
     const dev = devRoot(this);
     const sys = sysfsRoot(this);
     const proc = procRoot(this, options.hostText ?? (() => ''));
@@ -260,6 +264,7 @@ export class Machine {
   close(): void {
     for (const program of this.#programs) program.exit();
     this.assertIdle();
+    this.mtty?.removeAll();
     for (const pci of this.pci.childrenOf(undefined)) {
       if (this.pci.remove(pci)) throw new Bug(`${pci.name} could not be removed`);
     }

@@ -69,6 +69,11 @@ export class Migration {
     this.#toRunning();
   }
 
+  /** A reset that is no hardware's. */
+  reset(): void {
+    this.device.setActivity('running');
+    this.#toRunning();
+  }
   /** The file of the stream that begins at the end of the way, if one does. Errnos: EINVAL no way; those of a load. */
   setState(wanted: number): Result<OpenFile | undefined, 'EINVAL' | 'EIO'> {
     const path = pathBetween(this.#state, wanted, this.device);

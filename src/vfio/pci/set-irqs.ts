@@ -86,7 +86,8 @@ export function setIrqs(device: VfioPciState, task: Task, arg: bigint): Result<n
   return dispatch(device, set.index, set.flags & VFIO_IRQ_SET_ACTION_TYPE_MASK, request);
 }
 
-function checkSet(set: vfio_irq_set, available: number): Status {
+/** EINVAL: no such index, flag or range; `available`: interrupts that the index has. */
+export function checkSet(set: vfio_irq_set, available: number): Status {
   const { index, start, count, flags } = set;
   if (index >= VFIO_PCI_NUM_IRQS) {
     return refuse(EINVAL, 'there is no such interrupt index', { index });
@@ -105,7 +106,8 @@ const ELEMENT: Readonly<Record<number, number>> = {
   [VFIO_IRQ_SET_DATA_EVENTFD]: 4,
 };
 
-function readData(task: Task, arg: bigint, set: vfio_irq_set): Result<IrqData> {
+/** What follows the struct. @kernel vfio_set_irqs_validate_and_prepare */
+export function readData(task: Task, arg: bigint, set: vfio_irq_set): Result<IrqData> {
   const kind = set.flags & VFIO_IRQ_SET_DATA_TYPE_MASK;
   const element = ELEMENT[kind];
   if (element === undefined) {

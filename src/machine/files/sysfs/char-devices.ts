@@ -6,7 +6,7 @@ import { VFIO_DEVICE_MAJOR, VFIO_GROUP_MAJOR } from '../../../vfio/vfio-core.ts'
 import { MISC_DEVICES, type MiscDevice } from '../dev.ts';
 import type { DirNode } from '../nodes.ts';
 import { dir, dirOf, link, textAttr } from '../tree.ts';
-import { byName, relative, type SysfsWorld } from './world.ts';
+import { byName, relative, sysPathOfDevice, type SysfsWorld } from './world.ts';
 
 /** Misc devices of this kernel. */
 export function miscDevices(world: SysfsWorld): MiscDevice[] {
@@ -57,9 +57,9 @@ function charDevices(world: SysfsWorld): [numbers: string, path: string][] {
     out.push([`${VFIO_GROUP_MAJOR}:${minor}`, `/sys/devices/virtual/vfio/${nodeName}`]);
   }
   for (const device of world.vfio.devices()) {
-    const pci = world.pci.of(device.dev);
-    if (!pci || !world.vfio.hasCdev(device)) continue;
-    const path = `${pci.sysPath}/vfio-dev/${device.cdevName}`;
+    const at = sysPathOfDevice(world, device.dev);
+    if (at === undefined || !world.vfio.hasCdev(device)) continue;
+    const path = `${at}/vfio-dev/${device.cdevName}`;
     out.push([`${VFIO_DEVICE_MAJOR}:${device.index}`, path]);
   }
   return out;

@@ -5,6 +5,7 @@ import { dir, textAttr } from '../tree.ts';
 import { hotPlugDir } from '../hot-plug-files.ts';
 import { iommuClass, iommuGroupsDir, virtualIommu } from './iommu.ts';
 import { devDir, miscClass, virtualMisc } from './char-devices.ts';
+import { mdevBus, mdevClasses, virtualMtty } from './mdev.ts';
 import { moduleDir } from './modules.ts';
 import { pciBusDir } from './pci-bus.ts';
 import { pciBusClass, rootBusDirs } from './pci-bus-class.ts';
@@ -21,6 +22,7 @@ export function sysfsRoot(world: SysfsWorld): DirNode {
   const classes = dir(
     () => ({
       iommu: iommuClass(world),
+      ...mdevClasses(world),
       misc: miscClass(world),
       pci_bus: pciBusClass(world, () => Object.keys(rootBuses(world))),
       vfio: vfioClass(world),
@@ -29,7 +31,7 @@ export function sysfsRoot(world: SysfsWorld): DirNode {
     true,
   );
   const devices = devicesDir(world);
-  const bus = dir(() => ({ pci: pciBus }), true);
+  const bus = dir(() => ({ mdev: mdevBus(world), pci: pciBus }), true);
   const debug = debugDir(world);
   const kernel = dir(() => ({ iommu_groups: groups, debug }), true);
   const dev = devDir(world);
@@ -47,6 +49,7 @@ function devicesDir(world: SysfsWorld): DirNode {
     () => ({
       iommu: virtualIommu(world),
       misc: virtualMisc(world),
+      mtty: virtualMtty(world),
       vfio: virtualVfio(world),
     }),
     true,

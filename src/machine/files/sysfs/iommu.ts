@@ -12,7 +12,7 @@ import { instanceDevices } from '../../../core/probe/register.ts';
 import type { Iommu } from '../../../drivers/iommu-type.ts';
 import type { DirNode, LinkNode } from '../nodes.ts';
 import { dir, dirOf, link, textAttr, writableAttr } from '../tree.ts';
-import { byName, relative, type SysfsWorld } from './world.ts';
+import { byName, relative, sysPathOfDevice, type SysfsWorld } from './world.ts';
 
 /** /sys/kernel/iommu_groups: a directory for each group, by its id. */
 export function iommuGroupsDir(world: SysfsWorld): DirNode {
@@ -42,7 +42,7 @@ function groupDir(world: SysfsWorld, group: IommuGroup): DirNode {
 }
 
 function linkTo(world: SysfsWorld, dev: Device, here: string): LinkNode {
-  const path = world.pci.of(dev)?.sysPath ?? `/sys/devices/${dev.name}`;
+  const path = sysPathOfDevice(world, dev) ?? `/sys/devices/${dev.name}`;
   return link(relative(here, path));
 }
 

@@ -41,7 +41,7 @@ export function pciDeviceDir(world: SysfsWorld, pci: PciDev): DirNode {
     ...driverFiles(pci),
     ...sriovFiles(world, pci),
     ...linksOf(world, pci),
-    'vfio-dev': vfioDevDir(world, pci),
+    'vfio-dev': vfioDevDir(world, pci.dev, pci.sysPath),
     ...childDirs(world, pci),
     pci_bus: pci.isBridge ? busDirs(world, pci) : undefined,
   }));

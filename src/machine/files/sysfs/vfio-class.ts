@@ -1,20 +1,20 @@
 /** Class directories of VFIO: vfio-dev/vfioX of a device, /sys/class/vfio and /sys/class/vfio-dev (vfio.md 3.1). */
+import type { Device } from '../../../core/contract/device.ts';
 import type { VfioDevice } from '../../../vfio/device.ts';
 import { VFIO_DEVICE_MAJOR, VFIO_GROUP_MAJOR } from '../../../vfio/vfio-core.ts';
 import type { DirNode, Node } from '../nodes.ts';
-import type { PciDev } from '../../kernel/pci-dev.ts';
 import { dir, dirOf, link, textAttr } from '../tree.ts';
-import { relative, type SysfsWorld } from './world.ts';
+import { relative, sysPathOfDevice, type SysfsWorld } from './world.ts';
 
 /** Undefined while no vfio driver holds the device. */
-export function vfioDevDir(world: SysfsWorld, pci: PciDev): DirNode | undefined {
-  const device = world.vfio.deviceOf(pci.dev);
+export function vfioDevDir(world: SysfsWorld, dev: Device, sysPath: string): DirNode | undefined {
+  const device = world.vfio.deviceOf(dev);
   if (!device) return undefined;
-  return dir(() => ({ [device.cdevName]: oneVfioDev(world, pci, device) }));
+  return dir(() => ({ [device.cdevName]: oneVfioDev(world, sysPath, device) }));
 }
 
-function oneVfioDev(world: SysfsWorld, pci: PciDev, device: VfioDevice): DirNode {
-  const here = `${pci.sysPath}/vfio-dev/${device.cdevName}`;
+function oneVfioDev(world: SysfsWorld, sysPath: string, device: VfioDevice): DirNode {
+  const here = `${sysPath}/vfio-dev/${device.cdevName}`;
   const number = `${VFIO_DEVICE_MAJOR}:${device.index}`;
   const hasCdev = world.vfio.hasCdev(device);
   return dir(() => ({
@@ -27,7 +27,7 @@ function oneVfioDev(world: SysfsWorld, pci: PciDev, device: VfioDevice): DirNode
       0o644,
     ),
     subsystem: link(relative(here, '/sys/class/vfio-dev')),
-    device: link(`../../../${pci.name}`),
+    device: link(`../../../${device.dev.name}`),
     power: dir(() => ({})),
   }));
 }
@@ -37,9 +37,9 @@ export function vfioDevClass(world: SysfsWorld): DirNode {
   return dir(() => {
     const out: Record<string, Node> = {};
     for (const device of world.vfio.devices()) {
-      const pci = world.pci.of(device.dev);
-      if (!pci) continue;
-      const target = `${pci.sysPath}/vfio-dev/${device.cdevName}`;
+      const sysPath = sysPathOfDevice(world, device.dev);
+      if (sysPath === undefined) continue;
+      const target = `${sysPath}/vfio-dev/${device.cdevName}`;
       out[device.cdevName] = link(relative('/sys/class/vfio-dev', target));
     }
     return out;

@@ -1,5 +1,6 @@
 /** What sysfs shows: the parts of a machine its files read and change. */
 import type { FaultInjection } from '../fault-injection.ts';
+import type { Device } from '../../../core/contract/device.ts';
 import type { IommuCore } from '../../../core/contract/iommu-core.ts';
 import type { KernelEnv } from '../../../base/kernel-env.ts';
 import type { IommufdSubsystem } from '../../../iommufd/subsystem.ts';
@@ -7,6 +8,7 @@ import type { VfioSubsystem } from '../../../vfio/vfio-core.ts';
 import type { Hotplug } from '../../kernel/hotplug.ts';
 import type { DriverCore } from '../../kernel/driver-core.ts';
 import type { Hardware } from '../../hardware/hardware.ts';
+import { MTTY_PATH, type MttyParent } from '../../kernel/mdev.ts';
 import type { Modules } from '../../kernel/parameters.ts';
 import type { PciDevices } from '../../kernel/pci-devices.ts';
 
@@ -21,7 +23,15 @@ export interface SysfsWorld {
   readonly iommufd: IommufdSubsystem;
   readonly modules: Modules;
   readonly faults: FaultInjection | undefined;
+  /** Of a kernel with the sample driver. */
+  readonly mtty: MttyParent | undefined;
   readonly hotplug: Hotplug;
+}
+
+/** The directory of a device: a PCI function, or a mediated one. */
+export function sysPathOfDevice({ pci, mtty }: SysfsWorld, dev: Device): string | undefined {
+  const known = pci.of(dev)?.sysPath;
+  return known ?? (mtty?.of(dev) && `${MTTY_PATH}/${dev.name}`);
 }
 
 /** Relative path from the directory `from` to `to`, both absolute: what sysfs links hold. */
