@@ -1,7 +1,7 @@
 /**
  * The VFIO subsystem of one machine: registered devices, their groups, minors and nodes (vfio.md 1.1, 1.2, 3.1, 3.5, 4.2).
  *
- * NOT IMPLEMENTED: variant drivers with migration, spapr and platform devices.
+ * NOT IMPLEMENTED: spapr and platform devices.
  */
 import { EINVAL, ENODEV, isErrno, type Result, type Status } from '../base/errno.ts';
 import type { OpenFile } from '../base/file.ts';
