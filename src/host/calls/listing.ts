@@ -24,7 +24,10 @@ const FIRST_OURS = 0x7fff_fe00;
 const MOST_OURS = 0x100;
 
 /** struct linux_dirent64, or struct linux_dirent of the older call, which has the type in its last byte. */
-const LAYOUTS = { new: { name: 19, typeLast: false }, old: { name: 18, typeLast: true } } as const;
+export const LAYOUTS = {
+  new: { name: 19, typeLast: false },
+  old: { name: 18, typeLast: true },
+} as const;
 type Layout = (typeof LAYOUTS)[keyof typeof LAYOUTS];
 
 const TYPES: Readonly<Record<Node['kind'], number>> = { dir: 4, link: 10, attr: 8, device: 2 };
@@ -68,6 +71,7 @@ export function* relabelled(
   const bytes = Buffer.alloc(got);
   if (new RemoteMemory(call.tid).read(at, bytes)) return -HOST_ERRNO.EFAULT;
   for (const { name, record } of records(bytes, layout)) {
+    if (name === '') continue;
     const child = node.lookup(name);
     const inode = name === '..' ? posix.dirname(path) : name === '.' ? path : join(path, name);
     record.writeBigUInt64LE(BigInt(inodeOf(inode)), 0);
@@ -129,14 +133,21 @@ function without(bytes: Buffer, names: ReadonlySet<string>, layout: Layout): Buf
   const kept = [...records(bytes, layout)].filter(({ name }) => !names.has(name));
   return Buffer.concat(kept.map(({ record }) => record));
 }
-function* records(
+/** What another thread has written over is no record, and nothing after it is one: it stays as it is. */
+export function* records(
   bytes: Buffer,
   layout: Layout,
 ): Iterable<{ readonly name: string; readonly record: Buffer }> {
   for (let at = 0; at < bytes.length;) {
-    const length = bytes.readUInt16LE(at + 16);
-    const record = bytes.subarray(at, at + length);
-    yield { name: record.toString('utf8', layout.name, record.indexOf(0, layout.name)), record };
+    const rest = bytes.subarray(at);
+    const length = rest.length > layout.name ? rest.readUInt16LE(16) : 0;
+    if (length <= layout.name || length > rest.length) {
+      yield { name: '', record: rest };
+      return;
+    }
+    const record = rest.subarray(0, length);
+    const end = record.indexOf(0, layout.name);
+    yield { name: record.toString('utf8', layout.name, end < 0 ? length : end), record };
     at += length;
   }
 }
