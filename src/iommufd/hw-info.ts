@@ -74,6 +74,9 @@ function vendorInfo(dev: Device, wanted: number): Result<{ type: number; bytes: 
   return { type: IOMMU_HW_INFO_TYPE_NONE, bytes: new Uint8Array(0) };
 }
 
+/** Bytes. A caller may say that it has room for 4 GiB. */
+const MOST_AT_ONCE = 0x10_0000;
+
 /** As much as fits, and zeros up to the end of the caller's buffer. */
 function writeInfo(task: Task, cmd: iommu_hw_info, bytes: Uint8Array): Status<'EFAULT'> {
   const room = cmd.data_len;
@@ -81,7 +84,7 @@ function writeInfo(task: Task, cmd: iommu_hw_info, bytes: Uint8Array): Status<'E
   const rc = task.mem.write(cmd.data_uptr, bytes.subarray(0, room));
   if (rc) return rc;
   for (let at = bytes.length; at < room;) {
-    const zeros = new Uint8Array(Math.min(room - at, 4096));
+    const zeros = new Uint8Array(Math.min(room - at, MOST_AT_ONCE));
     const failed = task.mem.write(cmd.data_uptr + BigInt(at), zeros);
     if (failed) return failed;
     at += zeros.length;
