@@ -19,6 +19,7 @@ import { marked } from '../seccomp/in-thread.ts';
 
 const SYSCALL = Buffer.of(0x0f, 0x05);
 const PAGE = 4096;
+const SIGSTOP = 19;
 /** EFLAGS.TF: the program steps itself. */
 const TRAP_FLAG = 0x100;
 const SIGTRAP_BIT = 1n << BigInt(SIGTRAP - 1);
@@ -54,6 +55,8 @@ export class ThreadCalls {
   readonly #isStepped: boolean;
   /** What cannot be blocked, or not now. */
   readonly #stops: number[] = [];
+  /** Its process has been stopped. */
+  #isStopping = false;
   #alive = true;
 
   /** `instruction` is syscallInstruction() of the thread's program. Of a thread that dies a result is minus ESRCH. */
@@ -108,13 +111,16 @@ export class ThreadCalls {
     const [go, wanted] = this.#isStepped
       ? [ptrace.step, SIGTRAP]
       : [ptrace.untilSyscall, SYSCALL_STOP];
-    while (this.#alive) {
-      go(this.#tid);
+    // A stop is passed on at once: kept for later, it would come after the SIGCONT that ends it.
+    for (let passed = 0; this.#alive;) {
+      go(this.#tid, passed);
       const status = yield;
       const [signal, event] = [(status >> 8) & 0xff, status >>> 16];
       if (signal === wanted && event === 0) return true;
       if (event === EVENT.exit) this.#alive = false;
-      else if (event === 0) this.#stops.push(signal);
+      passed = event === 0 && signal === SIGSTOP ? signal : 0;
+      this.#isStopping ||= ptrace.isGroupStop(status);
+      if (event === 0 && signal !== SIGSTOP) this.#stops.push(signal);
     }
     ptrace.resume(this.#tid); // it ends, and is reaped as all are
     return false;
@@ -125,6 +131,7 @@ export class ThreadCalls {
     ptrace.setRegs(this.#tid, restarted(this.#saved));
     ptrace.setSignalMask(this.#tid, this.#mask);
     for (const signal of this.#stops) syscall(NR.tkill, this.#tid, signal);
+    if (this.#isStopping) ptrace.interrupt(this.#tid);
   }
 }
 

@@ -18,7 +18,6 @@ import { ALL_SIGNALS, EVENT, REGS, REGS_SIZE, SYSCALL_STOP } from '../sys/ptrace
 import { marked, type InjectedCall, type Script } from './in-thread.ts';
 
 const SYSCALL_LENGTH = 2n;
-const SIGSTOP = 19;
 const SIGSYS = 31;
 /** But for what a seccomp filter of the program's own says of a call of ours: held back it would lose its handler. */
 const HELD = ALL_SIGNALS & ~(1n << BigInt(SIGSYS - 1));
@@ -71,8 +70,10 @@ export class Injection {
   #result = 0;
   #script: Script | undefined;
   readonly #atEnd: (() => void)[] = [];
-  /** A signal that is not held back came: for later. */
-  #later = 0;
+  /** A SIGSYS, which is not held back, came: for later. */
+  #isForbidden = false;
+  /** Its process has been stopped: when it goes on, it is to stop as the others have. */
+  #isStopping = false;
   #isHurried = false;
   /** What it goes on with as soon as it can. */
   #finish: number | bigint | undefined;
@@ -140,6 +141,7 @@ export class Injection {
   /** A stop or the end of the thread, as wait4 tells it. */
   onStatus(status: number): void {
     const event = status >>> 16;
+    this.#isStopping ||= ptrace.isGroupStop(status);
     if (!ptrace.isStopped(status) || event === EVENT.exit) this.#lost(status);
     else if (event === EVENT.exec) this.#replaced(status);
     else if (this.#state === 'coming') this.#arrived();
@@ -165,10 +167,13 @@ export class Injection {
     this.#state = 'gone';
     this.#script?.return(0);
   }
-  /** Anything else that stops it: it goes on. */
+  /**
+   * Anything else that stops it: it goes on. SIGSTOP, which nobody can hold back, stops the process at once: kept for later, it
+   * would come after the SIGCONT that ends it.
+   */
   #passOver(signal: number): void {
-    if (signal !== 0) this.#later = signal === SIGSYS ? SIGSYS : SIGSTOP;
-    ptrace.untilSyscall(this.tid);
+    if (signal === SIGSYS) this.#isForbidden = true;
+    ptrace.untilSyscall(this.tid, signal === SIGSYS ? 0 : signal);
   }
 
   /** A thread that is killed while it is stopped answers nothing any more: its end is all that comes. */
@@ -239,14 +244,14 @@ export class Injection {
     ptrace.setRegs(this.tid, this.#saved);
     ptrace.setSignalMask(this.tid, this.#mask);
     this.#state = 'gone';
-    if (this.#later !== 0) syscall(NR.tkill, this.tid, this.#later);
+    if (this.#isForbidden) syscall(NR.tkill, this.tid, SIGSYS);
     if (!this.#how.alreadySeized) {
       ptrace.detach(this.tid);
       return;
     }
-    // Only a look for signals turns a restart code into a restart; detaching makes the kernel look as well.
+    // Only a look for signals stops it, or turns a restart code into a restart; detaching makes the kernel look as well.
     const isRestart = result < 0 && -Number(result) >= FIRST_RESTART;
-    if (isRestart || this.#isHurried) ptrace.interrupt(this.tid);
+    if (isRestart || this.#isHurried || this.#isStopping) ptrace.interrupt(this.tid);
     ptrace.resume(this.tid);
   }
 

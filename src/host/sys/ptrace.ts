@@ -102,13 +102,17 @@ export function detach(tid: number): number {
 export function resume(tid: number, signal = 0): number {
   return ptrace(REQUEST.cont, tid, 0, signal);
 }
-/** PTRACE_SYSCALL: on to where its next system call begins or ends. */
-export function untilSyscall(tid: number): number {
-  return ptrace(REQUEST.untilSyscall, tid, 0, 0);
+/** PTRACE_SYSCALL: on to where its next system call begins or ends, with the signal it is to get. */
+export function untilSyscall(tid: number, signal = 0): number {
+  return ptrace(REQUEST.untilSyscall, tid, 0, signal);
+}
+/** Does a wait status say that a thread has stopped because its process has: a group stop, told to who has seized it? */
+export function isGroupStop(status: number): boolean {
+  return status >>> 16 === EVENT.stop && ((status >> 8) & 0xff) !== SIGTRAP;
 }
 /** PTRACE_SINGLESTEP: it makes one instruction, a system call as a whole, and stops with a SIGTRAP that the kernel forces. */
-export function step(tid: number): number {
-  return ptrace(REQUEST.step, tid, 0, 0);
+export function step(tid: number, signal = 0): number {
+  return ptrace(REQUEST.step, tid, 0, signal);
 }
 /** PTRACE_LISTEN: a thread in a group stop stays in it. */
 export function listen(tid: number): number {
