@@ -147,6 +147,9 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
       'under another: [] ENOENT',
     ]);
   });
+  asRoot('who is shut in finds no way out of a simulated directory', () => {
+    expect(says('shut', []).lines).toEqual(['ways out: {}']);
+  });
   asRoot('nothing simulated is mounted, and what is mounted over it is seen', () => {
     const mounts = { ...environment, prefix: ['unshare', '--mount', ...environment.prefix] };
     const [over, ...rest] = said([PYTHON, PROGRAM, 'mounts'], { environment: mounts }).lines;

@@ -4,30 +4,39 @@
  * With path traps, directories are what the kernel itself must know: getdents64, fchdir and the current directory work on
  * them natively, and the name of a shadow directory tells which simulated one it stands for. Files in it are empty
  * placeholders; whatever names them is answered by the traps.
+ *
+ * A call that is not trapped goes from a shadow directory to where it really is, which may be outside of the root directory
+ * the program has. So nobody may pass the directory above them, ourselves included: we hold what is below it.
  */
 import * as fs from 'node:fs';
 import { join as joinPath } from 'node:path';
+import { HostError } from '../sys/ffi.ts';
+import * as libc from '../sys/libc.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_PATH } from '../sys/numbers.ts';
 import type { DirNode, Node } from '../../machine/files/nodes.ts';
 
 /** Made as programs go along, in the directory of the run. */
 export class ShadowTree {
+  /** Its name on the host. */
   readonly root: string;
+  readonly #gate: string;
+  /** Our way to it. */
+  #inside: string | undefined;
 
-  constructor(root: string) {
-    this.root = root;
+  /** `directory`: of the run. */
+  constructor(directory: string) {
+    this.#gate = `${directory}/gate`;
+    this.root = `${this.#gate}/tree`;
   }
   /** The simulated path a host path stands for; undefined when it is outside the tree. */
   virtualPath(hostPath: string): string | undefined {
     if (hostPath === this.root) return '/';
     return hostPath.startsWith(`${this.root}/`) ? hostPath.slice(this.root.length) : undefined;
   }
-  hostPath(virtualPath: string): string {
-    return virtualPath === '/' ? this.root : this.root + virtualPath;
-  }
 
-  /** Make the shadow of a directory show what it has now. Returns its path on the host. */
+  /** Make the shadow of a directory show what it has now. Returns our way to it. */
   sync(path: string, node: DirNode): string {
-    const host = this.hostPath(path);
+    const host = this.#wayTo(path);
     this.#make(host);
     const wanted = new Map<string, Placeholder>();
     for (const [name, child] of node.entries()) wanted.set(name, placeholderOf(child));
@@ -39,22 +48,37 @@ export class ShadowTree {
     for (const [name, what] of wanted) show(joinPath(host, name), what);
     return host;
   }
-
-  /** Each of them ours alone to write in, whatever the umask: nobody puts a link in its place. */
-  #make(host: string): void {
-    if (host === this.root || fs.lstatSync(host, { throwIfNoEntry: false })?.isDirectory()) return;
-    this.#make(joinPath(host, '..'));
-    fs.rmSync(host, { recursive: true, force: true });
-    makeDirectory(host);
-  }
-
   /** The placeholder of a file, for O_PATH. */
   place(path: string): string {
-    const host = this.hostPath(path);
+    const host = this.#wayTo(path);
     this.#make(joinPath(host, '..'));
     if (!fs.lstatSync(host, { throwIfNoEntry: false })) makeFile(host);
     return host;
   }
+
+  #wayTo(path: string): string {
+    this.#inside ??= makeBehind(this.#gate, this.root);
+    return path === '/' ? this.#inside : this.#inside + path;
+  }
+  /** Each of them ours alone to write in, whatever the umask: nobody puts a link in its place. */
+  #make(host: string): void {
+    if (host === this.#inside || fs.lstatSync(host, { throwIfNoEntry: false })?.isDirectory()) {
+      return;
+    }
+    this.#make(joinPath(host, '..'));
+    fs.rmSync(host, { recursive: true, force: true });
+    makeDirectory(host);
+  }
+}
+
+/** A directory behind one that nobody passes, root with its capabilities excepted; our way to it. Throws Shortage. */
+function makeBehind(gate: string, root: string): string {
+  fs.mkdirSync(gate, { mode: 0o700 });
+  makeDirectory(root);
+  const fd = libc.open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) throw new HostError(`the directory of the run cannot be opened (errno ${-fd})`);
+  fs.chmodSync(gate, 0);
+  return `/proc/self/fd/${fd}`;
 }
 
 type Placeholder = { kind: 'dir' } | { kind: 'file' } | { kind: 'link'; to: string };

@@ -9,7 +9,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HostError, syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
-import { LOCK_EX, LOCK_NB, NR, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW } from '../sys/numbers.ts';
+import {
+  LOCK_EX,
+  LOCK_NB,
+  NR,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+} from '../sys/numbers.ts';
 import { systemReason } from '../sys/system-reason.ts';
 
 const PREFIX = 'softiommu-';
@@ -111,12 +119,20 @@ function empty(path: string, fd: number): void {
   try {
     const inside = `/proc/self/fd/${fd}`;
     for (const name of fs.readdirSync(inside)) {
+      openUp(join(inside, name));
       fs.rmSync(join(inside, name), { recursive: true, force: true });
     }
     if (isAt(path, fd)) fs.rmdirSync(path);
   } catch {
     return; // another run does the same, or the file system is read-only
   }
+}
+/** Nobody could pass it (shadow-tree.ts). */
+function openUp(path: string): void {
+  const fd = libc.open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return;
+  fs.chmodSync(`/proc/self/fd/${fd}`, 0o700);
+  libc.close(fd);
 }
 function isAt(path: string, fd: number): boolean {
   const there = fs.lstatSync(path, { throwIfNoEntry: false });

@@ -257,6 +257,35 @@ def views():
     print('under another:', os.listdir('/dev'), tried(os.stat, '/dev/vfio/vfio'))
 
 
+def shut():
+    """In a chroot and without capabilities: what is not trapped finds no way out of a simulated directory."""
+    root, beyond = f'{scratch}/shut', f'{scratch}/beyond'
+    os.makedirs(f'{root}/sys')
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    server.bind(beyond)
+    libc.unshare(0x20000)
+    libc.mount(b'none', b'/', None, 0x44000, None)
+    libc.mount(b'/sys', f'{root}/sys'.encode(), None, 0x5000, None)
+    os.chroot(root)
+    os.chdir('/')
+    syscall(126, struct.pack('<Ii', 0x20080522, 0), bytes(24))
+    os.chdir(f'{DEVICES}/{DEVICE}')
+    up = '../' * 16
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    target, nothing = (up + beyond[1:]).encode(), bytes(64)
+    results = {
+        'sendto': tried(client.sendto, b'', target),
+        'sendmsg': tried(client.sendmsg, [b''], [], 0, target),
+        'getxattrat': syscall(464, -100, target, 0, b'user.none', nothing, ctypes.c_long(16)),
+        'listxattrat': syscall(465, -100, target, 0, nothing, 16),
+        'open_tree_attr': syscall(467, -100, target, 0, None, ctypes.c_long(0)),
+        'file_getattr': syscall(468, -100, target, nothing, 24, ctypes.c_long(0)),
+        'open': tried(os.open, up + 'etc/passwd', os.O_RDONLY),
+    }
+    refused = {'EACCES', 'EPERM', 'ENOENT', 'ENOSYS', 'EINVAL'}
+    print('ways out:', {name: result for name, result in results.items() if result not in refused})
+
+
 def mounts():
     """Mounts with paths of the tree, and over it, in the namespace of the run, which is the test's own."""
     MS_BIND, AT_FDCWD, AT_EMPTY_PATH, OPEN_TREE_CLONE = 0x1000, -100, 0x1000, 1
