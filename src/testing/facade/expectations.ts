@@ -34,7 +34,7 @@ export interface WantedRefusal {
 }
 
 /** What was looked for, and how it went. */
-export interface Outcome<T> {
+export interface Judgement<T> {
   readonly pass: boolean;
   /** For people, of either result. */
   readonly message: string;
@@ -55,7 +55,7 @@ export function faultOutcome(
   run: () => unknown,
   machine: Faulting,
   wanted: WantedFault = {},
-): Outcome<FaultEvent> {
+): Judgement<FaultEvent> {
   const faults: FaultEvent[] = [];
   const kernel = 'machine' in machine ? machine.machine : machine;
   const trace = kernel.trace(({ event }) => {
@@ -81,7 +81,7 @@ export function refusalOutcome(
   run: () => unknown,
   errno?: ErrnoName,
   wanted: WantedRefusal = {},
-): Outcome<SeenRefusal> {
+): Judgement<SeenRefusal> {
   const refusals: Refusal[] = [];
   const seen = refusalOf(() => listening((refusal) => refusals.push(refusal), run), refusals);
   const pass =
@@ -113,7 +113,7 @@ export function assertRefused(
   return foundBy(refusalOutcome(run, errno, wanted));
 }
 
-function foundBy<T>({ found, message }: Outcome<T>): T {
+function foundBy<T>({ found, message }: Judgement<T>): T {
   if (found === undefined) throw new Error(message);
   return found;
 }

@@ -13,7 +13,7 @@ import type { Machine } from '../../facade/machine.ts';
 import {
   faultOutcome,
   refusalOutcome,
-  type Outcome,
+  type Judgement,
   type WantedFault,
   type WantedRefusal,
 } from './expectations.ts';
@@ -43,7 +43,7 @@ export interface SoftIommuMatchers<R = unknown> {
   toBeRefused(errno?: ErrnoName, wanted?: WantedRefusal): R;
 }
 
-function resultOf({ pass, message }: Outcome<unknown>): MatcherResult {
+function resultOf({ pass, message }: Judgement<unknown>): MatcherResult {
   return { pass, message: () => message };
 }
 function called(run: unknown, matcher: string): () => unknown {
