@@ -96,12 +96,13 @@ export class PathLookup {
     if (place === 'outside') return 'continue';
     const isMounts = this.#isMountsAffair(start, whole, place);
     if (!isMounts && !start.ours && this.#isHosts(start, whole, place)) return 'continue';
-    if (what.kind === 'open' && isErrno(place)) this.openRefused(call, plain(whole), place);
-    return isMounts ? 'continue' : (problemOf(what, place) ?? place);
+    const isRefused = what.kind === 'open' && isErrno(place);
+    const found = isRefused ? this.openRefused(call, plain(whole), place) : place;
+    return isMounts ? 'continue' : (problemOf(what, found) ?? found);
   }
   /** An open that comes to no file of ours is told all the same, be it the mount that answers it. */
-  openRefused({ tid }: Notification, path: string, errno: Errno): void {
-    this.#syscalls.openRefused(this.#processes.processOf(tid), path, errno);
+  openRefused({ tid }: Notification, path: string, errno: Errno): Errno {
+    return this.#syscalls.openRefused(this.#processes.processOf(tid), path, errno);
   }
   #resolve(
     what: PathCall,

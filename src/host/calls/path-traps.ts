@@ -241,10 +241,7 @@ export class PathTraps {
     }
     if (isTemporary(flags)) return minus(temporaryFile({ vfs, cred: task.cred }, place));
     const opened = vfs.open(place, openHow(flags), task.cred);
-    if (isErrno(opened)) {
-      this.#lookup.openRefused(call, place.path, opened);
-      return -opened.number;
-    }
+    if (isErrno(opened)) return -this.#lookup.openRefused(call, place.path, opened).number;
     const { node, path } = opened;
     if (node.kind === 'dir') return this.#standIns.openDirectory(call, flags, { path, node });
     if (!isOpenable(node)) return this.#openAttr(call, task, { path, node, flags });

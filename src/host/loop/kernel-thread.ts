@@ -17,7 +17,13 @@ import { MmioTraps } from '../mmio/mmio-traps.ts';
 import { Listener } from '../seccomp/listener.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
-import { STATUS_FAILED, type KernelPlan, type RunNews, type RunResult } from '../launch/run.ts';
+import {
+  STATUS_FAILED,
+  type Explain,
+  type KernelPlan,
+  type RunNews,
+  type RunResult,
+} from '../launch/run.ts';
 import { TurnSign } from '../launch/watchdog.ts';
 import type { HardwareTypes } from '../../machine/description/entries.ts';
 import { KNOWN_TYPES, type Machine } from '../../machine/machine.ts';
@@ -50,7 +56,7 @@ function main(plan: KernelPlan, types: HardwareTypes): RunResult {
     traceFd: plan.trace === undefined ? undefined : openTrace(plan.trace),
     view: viewFor(plan.trace),
   });
-  const journal = plan.explain === 'never' ? undefined : startJournal(built.machine);
+  const explains = startExplaining(plan.explain, built.machine);
   let result: RunResult;
   let traced = true;
   try {
@@ -59,18 +65,21 @@ function main(plan: KernelPlan, types: HardwareTypes): RunResult {
     traced = built.close();
     wires?.close();
   }
-  if (journal && (plan.explain === 'always' || !didWell(result))) explain(journal);
+  explains(result);
   return traced ? result : withoutTrace(result);
 }
 
-function startJournal(machine: Machine): TroubleJournal {
+/** To be called with the end of the program. */
+function startExplaining(when: Explain, machine: Machine): (result: RunResult) => void {
+  if (when === 'never') return () => undefined;
   const journal = new TroubleJournal(machine);
   machine.env.trace.listenToTroubles(journal.take);
-  return journal;
+  return (result) => {
+    if (when === 'always' || !didWell(result)) explain(explanation(journal));
+  };
 }
 /** In one piece: others may write to the same place. */
-function explain(journal: TroubleJournal): void {
-  const lines = explanation(journal);
+function explain(lines: readonly string[]): void {
   if (lines.length === 0) return;
   const head =
     'softiommu: what did not work, the likely cause first (--explain never: say nothing):';
