@@ -11,6 +11,7 @@ import {
   type Status,
 } from '../../base/errno.ts';
 import type { KernelEnv } from '../../base/kernel-env.ts';
+import type { Task } from '../../base/task.ts';
 import { refuse } from '../../base/refuse.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
 import type { DeviceDriver } from '../../core/contract/device.ts';
@@ -72,6 +73,8 @@ export class DriverCore {
   readonly drivers = new Map<string, KernelDriver>();
   /** Write to drivers_autoprobe. */
   autoprobe = true;
+  /** Who waits in an unbind, and of what. */
+  readonly #unbinding = new WeakMap<Task, PciDev>();
 
   constructor(env: KernelEnv) {
     this.env = env;
@@ -105,17 +108,23 @@ export class DriverCore {
   }
 
   /**
-   * Let the driver go. ENODEV: not bound to this driver. Waits until nobody uses the device.
+   * Let the driver go. ENODEV: not bound to this driver. Waits until nobody uses the device; who waits for the unbind of
+   * another has what it wanted when that is done.
    * @kernel unbind_store
    */
   unbind(driver: KernelDriver, pci: PciDev): Outcome<Status> {
+    const caller = this.env.current;
+    const hasWaited = caller !== undefined && this.#unbinding.get(caller) === pci;
+    if (caller) this.#unbinding.delete(caller);
     if (pci.driver !== driver) {
+      if (hasWaited) return undefined;
       return refuse(ENODEV, 'the device is not bound to this driver', {
         driver: driver.name,
         device: pci.name,
       });
     }
     const rc = driver.hooks.remove?.(pci);
+    if (rc instanceof WaitQueue && caller) this.#unbinding.set(caller, pci);
     if (rc instanceof WaitQueue || isErrno(rc)) return rc;
     if (!driver.driverManagedDma) deviceUnuseDefaultDomain(pci.dev);
     pci.dev.driver = undefined;
