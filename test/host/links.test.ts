@@ -30,6 +30,38 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
       'of /proc: True python3',
     ]);
   });
+  it('dots lead out of directories that are there and may be searched, and of no others', () => {
+    const script = [
+      'open=$(mktemp -d); mkdir $open/down; up=..',
+      // The depth of a temporary directory is the host's affair.
+      'for level in $(echo $open | tr / " "); do up=$up/..; done',
+      'for path in /usr /nonexistent /etc/passwd /..; do stat -c %F $path/../dev/iommu; done',
+      'stat -c %F $open/down/$up/dev/iommu',
+      'cd $open; stat -c %F $up/dev/iommu down/$up/dev/iommu gone/$up/dev/iommu',
+      'rm -r $open',
+    ].join('\n');
+    const { stdout, stderr } = softiommu(['sh', '-c', script], { environment });
+    const there = 'character special file';
+    expect(stdout.trimEnd().split('\n')).toEqual([there, there, there, there, there]);
+    const errors = stderr
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.replace(/.*: /, ''));
+    expect(errors).toEqual([
+      'No such file or directory',
+      'Not a directory',
+      'No such file or directory',
+    ]);
+  });
+  asRoot('nobody leaves a directory that he may not search', () => {
+    const as = 'setpriv --reuid=65534 --regid=65534 --clear-groups';
+    const script = `d=$(mktemp -d); ${as} stat -c %F $d/../../dev/iommu $d/../../../dev/iommu; rm -r $d`;
+    const { stdout, stderr } = softiommu(['sh', '-c', script], { environment });
+    expect([stdout, stderr.match(/Permission denied/g)]).toEqual([
+      '',
+      ['Permission denied', 'Permission denied'],
+    ]);
+  });
   asRoot('nobody follows a link that he may not reach or follow', () => {
     expect(said('forbidden')).toEqual([
       'behind a closed door: EACCES EACCES 0x1234',

@@ -24,6 +24,7 @@ const walker = {
   tid: process.pid,
   root: undefined,
   follow: true,
+  base: '/',
   concerns: (path: string) => /^\/(sys|dev)(\/|$)/.test(path),
 };
 const links = new HostLinks();
@@ -35,13 +36,18 @@ test.for([
     'one through another',
     'deep/relative/x',
     '/sys/bus/pci/devices/x',
-    ['deep/relative', 'absolute'],
+    ['deep/relative', 'deep/..', 'absolute'],
   ],
-  ['dots behind one', 'deep/er/up/../absolute', '/sys/bus/pci', ['deep/er/up', 'absolute']],
-  ['dots before one', 'deep/../absolute/..', '/sys/bus/pci/..', ['absolute']],
+  [
+    'dots behind one',
+    'deep/er/up/../absolute',
+    '/sys/bus/pci',
+    ['deep/er/up', 'deep/er/..', 'deep/..', 'deep/..', 'absolute'],
+  ],
+  ['dots before one', 'deep/../absolute/..', '/sys/bus/pci/..', ['deep/..', 'absolute']],
 ] as const)('%s leads into the tree', ([, path, to, followed]) => {
-  const names = followed.map((name) => join(directory, name));
-  expect(links.lead(`${directory}/${path}`, walker)).toEqual({ path: to, links: names });
+  const names = followed.map((name) => `${directory}/${name}`);
+  expect(links.lead(`${directory}/${path}`, walker)).toEqual({ path: to, ways: names });
 });
 test.for([
   ['no link', 'deep/er'],
@@ -56,4 +62,20 @@ test('the last component is followed when it is to be, or a slash is behind it',
   const link = join(directory, 'absolute');
   expect(links.lead(link, { ...walker, follow: false })).toBeUndefined();
   expect(links.lead(`${link}/`, { ...walker, follow: false })?.path).toBe('/sys/bus/pci/');
+});
+
+test.for([
+  ['out of a directory of the host', '/usr/../dev/iommu', '/dev/iommu', ['/usr/..']],
+  ['above the root', '/../dev/iommu', '/dev/iommu', []],
+  ['out of what is not there', '/nonexistent/../dev/iommu', undefined, []],
+  ['relative', '../../dev/iommu', '/dev/iommu', []],
+  ['to the host', '/usr/../etc/passwd', undefined, []],
+] as const)('dots %s', ([, path, to, ways]) => {
+  const led = links.lead(path, { ...walker, base: '/deep/er' });
+  expect(led).toEqual(to === undefined ? undefined : { path: to, ways });
+});
+test('dots out of where a relative path begins are the kernel’s to know, others are gone through', () => {
+  const led = links.lead('er/../../absolute', { ...walker, base: join(directory, 'deep') });
+  const ways = [`${directory}/deep/er/..`, `${directory}/absolute`];
+  expect(led).toEqual({ path: '/sys/bus/pci', ways });
 });

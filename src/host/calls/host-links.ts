@@ -43,12 +43,15 @@ const LOCAL: ReadonlySet<string> = new Set([
   ...['overlay', 'ramfs', 'rootfs', 'squashfs', 'tmpfs', 'vfat', 'xfs', 'zfs'],
 ]);
 
-/** A path whose links are put in, as far as they had to be to come to the tree. */
+/** A path without the links and the `..` that led to the tree. */
 export interface Led {
   /** Absolute, as the caller sees it. */
   readonly path: string;
-  /** The links that were followed, each an absolute path without links before its last component. */
-  readonly links: readonly string[];
+  /**
+   * What the thread has to get through itself: links that were followed, each an absolute path without links before its last
+   * component, and directories that were left again, with `/..` behind them.
+   */
+  readonly ways: readonly string[];
 }
 /** Whose path it is. */
 export interface Walker {
@@ -57,8 +60,34 @@ export interface Walker {
   readonly root: number | undefined;
   /** Follow a link that is the last component. */
   readonly follow: boolean;
+  /** Where a relative path begins: an absolute path without links, as the kernel tells it. */
+  readonly base: string;
   /** Is a path of the tree, by its first name? */
   concerns(path: string): boolean;
+}
+
+/** Where a walk along a path has come to, and what it went through. */
+class Trail {
+  here: string;
+  links = 0;
+  readonly ways: string[] = [];
+  /** The kernel has told it, or everybody has it: nothing of the path is before it. */
+  #known: string;
+
+  constructor(start: string) {
+    this.here = this.#known = start;
+  }
+  up(): void {
+    if (this.here === this.#known) this.#known = posix.dirname(this.#known);
+    else this.ways.push(`${this.here}/..`);
+    this.here = posix.dirname(this.here);
+  }
+  /** False: these are too many. */
+  follow(link: string, target: string): boolean {
+    this.ways.push(link);
+    if (target.startsWith('/')) this.here = this.#known = '/';
+    return ++this.links <= MOST_LINKS;
+  }
 }
 
 /** The links on the paths of a run's programs. */
@@ -68,9 +97,14 @@ export class HostLinks {
   /** What a thread has followed just now; the same call comes again. */
   readonly #followed = new Map<number, string>();
 
-  /** Where an absolute path leads by its links, if that is or may be the tree. Links in the host's own /sys are the host's. */
+  /**
+   * Where a path leads by its links and `..`, if that is or may be the tree. Links in the host's own /sys are the host's.
+   * What has neither leads where it says.
+   */
   lead(path: string, walker: Walker): Led | undefined {
-    const found = look(path, walker, walker.follow ? 0 : O_NOFOLLOW, RESOLVE.cached);
+    if (hasDots(path)) return this.#walk(path, walker);
+    const whole = path.startsWith('/') ? path : posix.join(walker.base, path);
+    const found = look(whole, walker, walker.follow ? 0 : O_NOFOLLOW, RESOLVE.cached);
     if (found >= 0) libc.close(found);
     if (found !== -HOST_ERRNO.ELOOP && found !== -HOST_ERRNO.EAGAIN) return undefined;
     return this.#walk(path, walker);
@@ -78,18 +112,18 @@ export class HostLinks {
 
   /** Undefined: the thread has followed these links, and the path may go on where they lead. */
   follow(call: Notification, led: readonly (Led | undefined)[]): InThread | undefined {
-    const links = led.flatMap((each) => each?.links ?? []);
-    if (links.length === 0) return undefined;
+    const ways = led.flatMap((each) => each?.ways ?? []);
+    if (ways.length === 0) return undefined;
     const { tid } = call;
-    const key = links.join('\0');
+    const key = ways.join('\0');
     const followed = this.#followed.get(tid);
     this.#followed.delete(tid);
     if (followed === key) return undefined;
     const done = (): void => void this.#followed.set(tid, key);
     return {
       *run() {
-        for (const link of links) {
-          if (!(yield* mayFollow(tid, link))) {
+        for (const way of ways) {
+          if (!(yield* mayGo(tid, way))) {
             return yield* own(
               call.nr,
               [0, 1, 2, 3, 4].map((n) => call.arg(n)),
@@ -106,23 +140,24 @@ export class HostLinks {
   #walk(path: string, walker: Walker): Led | undefined {
     const todo = namesOf(path);
     const end = path.endsWith('/') ? '/' : '';
-    const links: string[] = [];
-    let here = '/';
+    const trail = new Trail(path.startsWith('/') ? '/' : walker.base);
     for (let name = todo.shift(); name !== undefined; name = todo.shift()) {
-      const next = posix.join(here, name);
-      const rest = (): string => [next, ...todo].join('/') + end;
-      if (isEnd(next, links, walker)) return links.length > 0 ? { path: rest(), links } : undefined;
-      const isLast = todo.length === 0 && end === '';
-      const target = isLast && !walker.follow ? undefined : this.#linkAt(next, here, walker);
-      if (typeof target === 'number') return undefined;
-      if (target === undefined) {
-        here = next;
+      if (name === '..') {
+        trail.up();
         continue;
       }
-      links.push(next);
-      if (links.length > MOST_LINKS) return undefined;
-      if (target.startsWith('/')) here = '/';
-      todo.unshift(...namesOf(target));
+      const next = posix.join(trail.here, name);
+      if (isEnd(next, trail.links, walker)) {
+        return { path: [next, ...todo].join('/') + end, ways: trail.ways };
+      }
+      const isLast = todo.length === 0 && end === '';
+      const target = isLast && !walker.follow ? undefined : this.#linkAt(next, trail.here, walker);
+      if (typeof target === 'number') return undefined;
+      if (target === undefined) trail.here = next;
+      else {
+        if (!trail.follow(next, target)) return undefined;
+        todo.unshift(...namesOf(target));
+      }
     }
     return undefined;
   }
@@ -177,17 +212,25 @@ function textOf(fd: number): string | number {
   const length = syscall(NR.readlinkat, fd, NO_NAME, link, link.length);
   return length < 0 ? length : link.toString('latin1', 0, length);
 }
+/** Is a component of it `..`? */
+export function hasDots(path: string): boolean {
+  return /(^|\/)\.\.(\/|$)/.test(path);
+}
 function namesOf(path: string): string[] {
   return path.split('/').filter((name) => name !== '' && name !== '.');
 }
 /** In /dev are links that people have made, of udev and others. */
-function isEnd(path: string, links: readonly string[], walker: Walker): boolean {
-  return (links.length > 0 || path !== '/dev') && walker.concerns(path);
+function isEnd(path: string, links: number, walker: Walker): boolean {
+  return (links > 0 || path !== '/dev') && walker.concerns(path);
 }
 
-/** Nothing may be behind a link, for the host has less than the tree; but it may not be forbidden to go there. */
-function* mayFollow(tid: number, link: string): Generator<InjectedCall, boolean, number> {
-  const text = Buffer.concat([Buffer.alloc(STAT_SIZE), Buffer.from(`${link}\0`, 'latin1')]);
+/**
+ * Nothing may be behind a link, for the host has less than the tree; but it may not be forbidden to go there. A directory
+ * that is left again has to be there.
+ */
+function* mayGo(tid: number, way: string): Generator<InjectedCall, boolean, number> {
+  const text = Buffer.concat([Buffer.alloc(STAT_SIZE), Buffer.from(`${way}\0`, 'latin1')]);
   const rc = yield* withTexts(tid, [text], ([at]) => own(NR.stat, [at! + BigInt(STAT_SIZE), at!]));
-  return rc >= 0 || rc === -HOST_ERRNO.ENOENT || rc === -HOST_ERRNO.ENOTDIR;
+  if (rc >= 0) return true;
+  return !way.endsWith('/..') && (rc === -HOST_ERRNO.ENOENT || rc === -HOST_ERRNO.ENOTDIR);
 }

@@ -24,7 +24,7 @@ import { AT_FDCWD, HOST_ERRNO, O_ACCMODE, O_CLOEXEC, O_PATH } from '../sys/numbe
 import * as libc from '../sys/libc.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import type { CallContext } from './call-context.ts';
-import { HostLinks, type Led } from './host-links.ts';
+import { hasDots, HostLinks, type Led } from './host-links.ts';
 import {
   isBound,
   isPlain,
@@ -154,27 +154,27 @@ export class PathLookup {
   }
   /** With bounds the kernel's own answer is right. */
   #byLinks(call: Notification, what: PathCall, path: string): Led | undefined {
-    const whole =
-      what.cached === true || isBound(what) ? undefined : this.#wholeOnHost(call, what, path);
-    if (whole === undefined) return undefined;
+    const base =
+      what.cached === true || isBound(what) ? undefined : this.#baseOnHost(call, what, path);
+    if (base === undefined) return undefined;
     const { tid } = call;
     const concerns = (at: string): boolean => this.#tree.concerns(at);
-    const walker = { tid, root: undefined, follow: what.follow, concerns };
-    if (this.#views.areAsAtFirst) return this.#links.lead(whole, walker);
+    const walker = { tid, root: undefined, follow: what.follow, base, concerns };
+    if (this.#views.areAsAtFirst) return this.#links.lead(path, walker);
     const root = libc.open(`/proc/${tid}/root`, O_PATH | O_CLOEXEC);
     if (root < 0) return undefined;
-    const led = this.#links.lead(whole, { ...walker, root });
+    const led = this.#links.lead(path, { ...walker, root });
     libc.close(root);
     return led;
   }
-  /** Undefined: it begins in the tree, or nothing can be said of it. */
-  #wholeOnHost(call: Notification, what: PathCall, path: string): string | undefined {
-    if (path.startsWith('/')) return OF_KERNEL.test(path) ? undefined : path;
-    const base = this.baseOf(call, what.dirFd);
-    if (base?.startsWith('/') !== true || this.#tree.virtualPath(base) !== undefined)
+  /** Where a path begins. Undefined: in the tree, or nothing can be said of it. */
+  #baseOnHost(call: Notification, what: PathCall, path: string): string | undefined {
+    if (path.startsWith('/')) return OF_KERNEL.test(path) && !hasDots(path) ? undefined : '/';
+    const link = this.baseOf(call, what.dirFd);
+    if (link?.startsWith('/') !== true || this.#tree.virtualPath(link) !== undefined)
       return undefined;
-    const whole = join(seenFrom(this.#view(call.tid).root, base) ?? base, path);
-    return OF_KERNEL.test(whole) ? undefined : whole;
+    const base = seenFrom(this.#view(call.tid).root, link) ?? link;
+    return OF_KERNEL.test(`${base}/`) ? undefined : base;
   }
   /** The thread is made to follow the links itself; undefined: it has. */
   follow(call: Notification, led: readonly (Led | undefined)[]): InThread | undefined {
