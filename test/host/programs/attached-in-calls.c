@@ -21,7 +21,7 @@
 #include "device.h"
 
 static volatile uint8_t *bar;
-static int go[2], came[2], ends[2];
+static int go[2], came[2], ends[2], stay[2];
 static volatile int urgent, ours;
 static char fifo[64], out[128], device[128], *name;
 
@@ -37,8 +37,13 @@ static void *reader(void *tid)
 static void *unbinder(void *tid)
 {
 	int fd = open("/sys/bus/pci/drivers/vfio-pci/unbind", O_WRONLY);
+	long result;
+	char byte;
+
 	*(volatile pid_t *)tid = syscall(SYS_gettid);
-	return (void *)write(fd, name, strlen(name));
+	result = write(fd, name, strlen(name));
+	read(stay[0], &byte, 1); /* who attaches waits for the unbind, and is to find somebody then */
+	return (void *)result;
 }
 
 static void look(const char *what, pid_t tid, int seizes)
@@ -98,6 +103,7 @@ int main(int argc, char **argv)
 	pipe(go);
 	pipe(came);
 	pipe(ends);
+	pipe(stay);
 	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
 	pid = fork();
 	if (pid == 0) {
@@ -150,6 +156,7 @@ int main(int argc, char **argv)
 	close(of.group);
 	close(of.container);
 	looked_at("in an unbind", tids[1], 0);
+	write(stay[1], "", 1);
 	pthread_join(threads[1], &result);
 	printf("unbind: %ld, signals %d\n", (long)result, urgent);
 	close(go[1]);
