@@ -151,6 +151,10 @@ describe('flags', () => {
       "--device edu,bdf=0000:00:05.0,__proto__=1: unknown key '__proto__'; allowed: ",
     ],
     [
+      { block: ['__proto__,memory=1M'] },
+      '--block __proto__,memory=1M: nothing can be called __proto__',
+    ],
+    [
       { device: ['edu,bdf=0000:00:05.0,dma_mask_bits=99'] },
       '--device (number 1): devices[1].options.dma_mask_bits: 99 is not allowed; allowed: whole numbers from 1 to 64',
     ],

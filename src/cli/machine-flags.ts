@@ -92,6 +92,10 @@ function namedFlags(
   return texts.map((text) => {
     const { head: name, pairs } = splitFlag(flag, text);
     knownKeys(flag, text, pairs, keys);
+    // No object of a description has it as a key.
+    if (name === '__proto__') {
+      throw new UserMistake(`${flag} ${printable(text)}: nothing can be called __proto__`);
+    }
     if (names.has(name)) {
       throw new UserMistake(`${flag} ${printable(text)}: ${given(name)} is there a second time`);
     }
