@@ -14,6 +14,7 @@ import type { RegisterTable } from './unit/registers.ts';
 export type {
   BarSpec,
   PciIdentity,
+  PciePortType,
   ResetKind,
   SriovSpec,
   VirtualIdentity,

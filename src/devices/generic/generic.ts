@@ -1,6 +1,6 @@
 /**
  * A function without behaviour: ids, BARs that hold what is written, capabilities as asked for. It fills places in a
- * topology: neighbours, virtual functions, devices whose registers do not matter.
+ * topology: neighbours, virtual functions, devices whose registers do not matter, those of a real machine.
  *
  * NOT IMPLEMENTED: it does no DMA and raises no interrupt.
  */
@@ -10,16 +10,10 @@ import type {
   DeviceOptions,
   DeviceType,
   PciIdentity,
+  PciePortType,
   VirtualIdentity,
 } from '../port.ts';
-
-/** As many entries of 16 bytes as there are before the pending bits. */
-const PENDING_BITS = 0x1000;
-const MSIX_VECTORS = PENDING_BITS / 16;
-
-/** Where its virtual functions stand, and their device id. */
-const VFS = { firstOffset: 0x80, stride: 1 };
-const VF_DEVICE = 0x0006;
+import { BAR_LIST_FORM, barList } from './bar-list.ts';
 
 const OPTIONS = {
   // 0xffff is what a read of an empty slot gives.
@@ -39,18 +33,67 @@ const OPTIONS = {
     default: 0x4000,
     max: 2 ** 36,
     hex: true,
-    help: 'bytes of BAR 0, 64-bit memory, a power of two; 0 for none',
+    help: 'bytes of BAR 0, 64-bit memory, a power of two; 0 for none; where bars says nothing',
+  },
+  bars: {
+    kind: 'text',
+    default: '',
+    list: true,
+    form: BAR_LIST_FORM,
+    help: 'all BARs, in place of bar_size: INDEX:KIND:BYTES,…; kinds io, mem32, mem64, and mem32p, mem64p that are prefetchable',
+  },
+  subsystem_vendor: {
+    kind: 'integer',
+    default: 0,
+    max: 0xffff,
+    hex: true,
+    help: 'subsystem vendor id',
+  },
+  subsystem: { kind: 'integer', default: 0, max: 0xffff, hex: true, help: 'subsystem id' },
+  interrupt_pin: {
+    kind: 'integer',
+    default: 0,
+    max: 4,
+    help: '1 to 4 for INTA to INTD; 0 for none',
   },
   pcie: {
     kind: 'boolean',
     default: true,
-    help: 'a PCIe endpoint with function-level reset, or conventional PCI',
+    help: 'a PCIe function, or conventional PCI',
+  },
+  pcie_kind: {
+    kind: 'choice',
+    values: ['endpoint', 'legacy-endpoint', 'rc-integrated'],
+    default: 'endpoint',
+    help: 'what a PCIe function is, by its capability',
+  },
+  flr: { kind: 'boolean', default: true, help: 'function-level reset; PCIe only' },
+  msi_vectors: {
+    kind: 'choice',
+    values: [0, 1, 2, 4, 8, 16, 32],
+    default: 0,
+    help: 'MSI vectors; 0 for none',
   },
   msix_vectors: {
     kind: 'integer',
     default: 4,
-    max: MSIX_VECTORS,
-    help: 'MSI-X vectors, their table in BAR 4; 0 for none',
+    max: 2048,
+    help: 'MSI-X vectors; 0 for none; without bars, BAR 4 is made for up to 256',
+  },
+  msix_bar: { kind: 'integer', default: 4, max: 5, help: 'BAR of the MSI-X table; with bars only' },
+  msix_table: {
+    kind: 'integer',
+    default: 0,
+    max: 0xffff_fff8,
+    hex: true,
+    help: 'offset of the MSI-X table; with bars only',
+  },
+  msix_pba: {
+    kind: 'integer',
+    default: 0x1000,
+    max: 0xffff_fff8,
+    hex: true,
+    help: 'offset of the pending bits of MSI-X, in the same BAR; with bars only',
   },
   pasid_bits: {
     kind: 'integer',
@@ -66,6 +109,27 @@ const OPTIONS = {
     max: 64,
     help: 'virtual functions that can be switched on, with BARs and MSI-X as its own; PCIe only',
   },
+  vf_device: {
+    kind: 'integer',
+    default: 0x0006,
+    max: 0xffff,
+    hex: true,
+    help: 'device id of the virtual functions',
+  },
+  vf_offset: {
+    kind: 'integer',
+    default: 0x80,
+    min: 1,
+    max: 0xff,
+    help: 'functions from the physical one to its first virtual one',
+  },
+  vf_stride: {
+    kind: 'integer',
+    default: 1,
+    min: 1,
+    max: 0xff,
+    help: 'functions from one virtual function to the next',
+  },
 } as const;
 
 export const generic: DeviceType = {
@@ -73,7 +137,7 @@ export const generic: DeviceType = {
   summary: 'a function without behaviour, for neighbours and virtual functions',
   options: OPTIONS,
   identity: identityOf,
-  virtualIdentity: (options) => withVectors(Number(options['msix_vectors'])),
+  virtualIdentity: withVectors,
   create: () => new Generic(),
 };
 
@@ -97,44 +161,78 @@ class Generic implements DeviceModel {
   virtualFunction(): DeviceModel {
     return new Generic();
   }
-  mmioRead(_bar: number, offset: number, width: number): bigint {
+  mmioRead(bar: number, offset: number, width: number): bigint {
     let value = 0n;
     for (let n = width - 1; n >= 0; n--) {
-      value = (value << 8n) | BigInt(this.#registers.get(offset + n) ?? 0);
+      value = (value << 8n) | BigInt(this.#registers.get(keyOf(bar, offset + n)) ?? 0);
     }
     return value;
   }
-  mmioWrite(_bar: number, offset: number, width: number, value: bigint): void {
+  mmioWrite(bar: number, offset: number, width: number, value: bigint): void {
     for (let n = 0; n < width; n++) {
-      this.#registers.set(offset + n, Number((value >> BigInt(8 * n)) & 0xffn));
+      this.#registers.set(keyOf(bar, offset + n), Number((value >> BigInt(8 * n)) & 0xffn));
     }
   }
 }
 
+/** A byte of a BAR; no BAR is larger than 2^36 bytes. */
+function keyOf(bar: number, offset: number): number {
+  return bar * 2 ** 36 + offset;
+}
+
 function identityOf(options: DeviceOptions): PciIdentity {
-  const vectors = Number(options['msix_vectors']);
-  const bars: BarSpec[] = [];
-  if (options['bar_size'])
-    bars.push({ index: 0, size: Number(options['bar_size']), kind: 'mem64' });
-  if (vectors > 0) bars.push({ index: 4, size: 0x2000, kind: 'mem32' });
+  const bars = barsOf(options);
+  const memory = bars.filter(({ kind }) => kind !== 'io');
   return {
     vendor: Number(options['vendor']),
     device: Number(options['device']),
     revision: Number(options['revision']),
     classCode: Number(options['class']),
+    subsystemVendor: Number(options['subsystem_vendor']),
+    subsystem: Number(options['subsystem']),
     bars,
-    interruptPin: 0,
+    interruptPin: Number(options['interrupt_pin']),
     powerManagement: true,
-    ...withVectors(vectors),
-    ...(options['pcie'] && { pcie: { flr: true, type: 'endpoint' as const } }),
+    msiVectors: Number(options['msi_vectors']),
+    ...withVectors(options),
+    ...(options['pcie'] && { pcie: { flr: Boolean(options['flr']), type: pcieKind(options) } }),
     pasidBits: Number(options['pasid_bits']),
     ats: Boolean(options['ats']),
     pri: Boolean(options['pri']),
     ...(options['vfs'] && {
-      sriov: { totalVfs: Number(options['vfs']), ...VFS, device: VF_DEVICE, bars },
+      sriov: {
+        totalVfs: Number(options['vfs']),
+        firstOffset: Number(options['vf_offset']),
+        stride: Number(options['vf_stride']),
+        device: Number(options['vf_device']),
+        bars: memory,
+      },
     }),
   };
 }
-function withVectors(vectors: number): VirtualIdentity {
-  return vectors > 0 ? { msix: { vectors, bar: 4, tableOffset: 0, pbaOffset: PENDING_BITS } } : {};
+
+function pcieKind(options: DeviceOptions): PciePortType {
+  const kinds = OPTIONS.pcie_kind.values;
+  return kinds.find((kind) => kind === options['pcie_kind']) ?? 'endpoint';
+}
+
+function barsOf(options: DeviceOptions): BarSpec[] {
+  const list = barList(String(options['bars']));
+  if (list.length > 0) return list;
+  const size = Number(options['bar_size']);
+  return [
+    ...(size > 0 ? [{ index: 0, size, kind: 'mem64' } as const] : []),
+    ...(options['msix_vectors'] ? [{ index: 4, size: 0x2000, kind: 'mem32' } as const] : []),
+  ];
+}
+
+function withVectors(options: DeviceOptions): VirtualIdentity {
+  const vectors = Number(options['msix_vectors']);
+  if (vectors === 0) return {};
+  if (options['bars'] === '') {
+    return { msix: { vectors, bar: 4, tableOffset: 0, pbaOffset: OPTIONS.msix_pba.default } };
+  }
+  const bar = Number(options['msix_bar']);
+  const tableOffset = Number(options['msix_table']);
+  return { msix: { vectors, bar, tableOffset, pbaOffset: Number(options['msix_pba']) } };
 }
