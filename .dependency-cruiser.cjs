@@ -71,7 +71,7 @@ const rooms = {
     'wishes/',
   ],
   host: ['sys/', 'seccomp/', 'tree/', 'launch/', 'process/', 'calls/', 'mmio/', 'loop/'],
-  cli: ['(?!main\\.|command-line\\.)[^/]+$', 'commands/', 'command-line', 'main'],
+  cli: ['(?!main\\.|command-line\\.)[^/]+$', 'from/', 'commands/', 'command-line', 'main'],
 };
 
 /**

@@ -19,6 +19,10 @@ export interface MachineTextContext {
   /** Where an editor finds the JSON Schema. */
   readonly schema: string;
   readonly types: HardwareTypes;
+  /** More lines for the head. */
+  readonly head?: readonly string[];
+  /** Lines above a device, by its address. */
+  readonly about?: ReadonlyMap<string, readonly string[]>;
 }
 
 /** The complete machine file. */
@@ -32,6 +36,7 @@ export function machineText(machine: MachineDescription, context: MachineTextCon
   document.commentBefore = [
     ` yaml-language-server: $schema=${context.schema}`,
     ` The machine of ${context.source}. A key in a comment has the value shown; docs/machine-file.md explains each.`,
+    ...(context.head ?? []).map((line) => ` ${line}`),
   ].join('\n');
   const explained = new Set<string>();
   const names = iommuNames(machine, context.types.iommus);
@@ -104,7 +109,9 @@ function explainDevice(
   context: Explaining,
 ): void {
   quoteAddresses(document, path);
+  remark(document, path, context.about?.get(device.at) ?? []);
   const known = context.types.devices.get(device.type);
+  writeHex(document, [...path, 'options'], known?.options ?? {});
   if (!known || context.explained.has(device.type)) return;
   context.explained.add(device.type);
   const type = document.getIn([...path, 'type'], true);
@@ -116,6 +123,22 @@ function explainDevice(
     ...(device.driver === undefined ? [`driver: ${driverOf(device)}`] : []),
     ...(inside || options.length === 0 ? [] : ['options:', ...options.map((line) => `  ${line}`)]),
   ]);
+}
+
+/** Lines above a device. */
+function remark(document: Document, path: Path, lines: readonly string[]): void {
+  const node = document.getIn(path, true);
+  if (isMap(node) && lines.length > 0) {
+    node.commentBefore = lines.map((line) => ` ${line}`).join('\n');
+  }
+}
+
+/** Ids and sizes as people write them. */
+function writeHex(document: Document, path: Path, table: OptionTable): void {
+  for (const [key, option] of Object.entries(table)) {
+    const value = document.getIn([...path, key], true);
+    if (option.kind === 'integer' && option.hex && isScalar(value)) value.format = 'HEX';
+  }
 }
 
 /** To YAML 1.1 an address is a number of base 60. */

@@ -15,14 +15,15 @@ export interface Places {
 }
 
 /** More than a machine of the largest kind needs. */
-const LARGEST_FILE = 2 ** 18;
+export const LARGEST_FILE = 2 ** 18;
 
 /** The text of a file (or pipe) in UTF-8. Throws UserMistake. */
 export function readUserFile(name: string, what: string): string {
-  const bytes = readBytes(name, what);
-  if (bytes.length > LARGEST_FILE) {
-    throw new UserMistake(`${what} ${printable(name)} is larger than ${LARGEST_FILE} bytes`);
-  }
+  return userText(readUserBytes(name, what, LARGEST_FILE), name);
+}
+
+/** The text that bytes of a file are in UTF-8. Throws UserMistake. */
+export function userText(bytes: Buffer, name: string): string {
   const text = bytes.toString('utf8');
   const bad = bytes.includes(0) ? bytes.indexOf(0) : firstDifference(bytes, Buffer.from(text));
   if (bad === undefined) return text;
@@ -31,16 +32,20 @@ export function readUserFile(name: string, what: string): string {
   throw new UserMistake(`${name}:${line}: this is no text in UTF-8: the byte 0x${byte}`);
 }
 
-function readBytes(name: string, what: string): Buffer {
+/** All bytes of a file (or pipe), `most` of them. Throws UserMistake. */
+export function readUserBytes(name: string, what: string, most: number): Buffer {
   let fd: number | undefined;
+  let bytes: Buffer;
   try {
     fd = openSync(name, 'r');
-    return readUpTo(fd, LARGEST_FILE + 1);
+    bytes = readUpTo(fd, most + 1);
   } catch (error) {
     throw new UserMistake(`${what} ${printable(name)} cannot be read: ${systemReason(error)}`);
   } finally {
     if (fd !== undefined) closeSync(fd);
   }
+  if (bytes.length <= most) return bytes;
+  throw new UserMistake(`${what} ${printable(name)} is larger than ${most} bytes`);
 }
 
 /** Not more than this: what is named may have no end. */

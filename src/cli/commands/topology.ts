@@ -4,6 +4,7 @@ import { Command } from '@commander-js/extra-typings';
 import { PACKAGE } from '../../host/sys/package-files.ts';
 import { describeTree } from '../../insight/views/tree.ts';
 import type { KnownNames } from '../../plugin/shape.ts';
+import { machineTextFrom } from '../from/made-text.ts';
 import {
   KNOWN,
   loadMachine,
@@ -22,6 +23,7 @@ import {
   wireOption,
 } from '../machine-options.ts';
 import { print } from '../output.ts';
+import { UserMistake } from '../user-mistake.ts';
 import { typeHelp } from '../type-help.ts';
 import { withUsage } from '../usage.ts';
 
@@ -50,6 +52,24 @@ export function printedMachine(choice: MachineChoice, known: KnownNames = KNOWN)
       schema: schemaPath(process.cwd()),
       types: known,
     },
+  );
+}
+
+/** The machine file of a real machine: of a text of lspci, or a copy of its sysfs. Throws UserMistake. */
+export function machineFrom(file: string): string {
+  return machineTextFrom(file, { schema: schemaPath(process.cwd()), types: KNOWN });
+}
+
+/** Options beside `--from` would be taken for a part of the machine that is read. */
+function refuseBesideFrom(options: object): void {
+  const others = Object.entries(options).filter(
+    ([key, value]) => key !== 'from' && value !== undefined && value !== false,
+  );
+  if (others.length === 0) return;
+  const names = others.map(([key]) => `--${key}`).join(', ');
+  throw new UserMistake(
+    `--from makes a machine file of a real machine and goes with no other option, such as ${names}; ` +
+      'write the file first, and give it to --machine',
   );
 }
 
@@ -82,7 +102,16 @@ export function topologyCommand() {
     .addOption(nodefaultsOption())
     .option('--print', 'print the machine file that makes this machine')
     .option('--presets', 'list the presets')
+    .option(
+      '--from <file>',
+      'print the machine file of a real machine: its lspci -vvnn or -xxxx, or a copy of its sysfs (directory or tar)',
+    )
     .action(async (options) => {
+      if (options.from !== undefined) {
+        refuseBesideFrom(options);
+        print(machineFrom(options.from));
+        return;
+      }
       const choice = await openChoice(options);
       const { known } = choice;
       const help = typeHelp(options, known);
