@@ -131,6 +131,13 @@ describe('DMA', () => {
     expect(rule).toMatch(/^bus mastering is off/);
     expect(advice).toMatch(/^set bit 2 of the command register/);
   });
+  test('of a device that is stopped for a migration', () => {
+    const program = new Explained();
+    program.start();
+    program.machine.pci.device(EDU)!.slot.dma.activity = 'stopped';
+    program.dma(MAPPED);
+    expect(program.lines[1]).toBe('the device is stopped for a migration (device=0000:00:04.0)');
+  });
   test('of a device that sleeps', () => {
     const edu = { type: 'edu', at: '0000:01:00.0', options: { pcie: true } };
     const port = { type: 'root-port', at: '0000:00:01.0', devices: [edu] };

@@ -4,6 +4,7 @@
  * The arcs are those a driver walks. Any other change is the shortest way along them whose inner states are none of the
  * saving ones, for a data stream is not to begin and end unseen.
  */
+import { Bug } from '../../base/bug.ts';
 import { EINVAL, type Result } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import {
@@ -94,7 +95,7 @@ export function pathBetween(
     if (there) return there;
     paths = paths.flatMap((path) => longer(path, from, support, seen));
   }
-  return refuse(EINVAL, 'no way leads there', about(from, to));
+  throw new Bug(`no way of migration from ${from} to ${to}`);
 }
 
 function longer(
