@@ -122,6 +122,8 @@ describe('DMA', () => {
     program.dma(0x20_0000n);
     expect(program.lines[1]).toBe('0x200000 is mapped for reading only, and the device writes');
   });
+});
+describe('DMA that never came to the IOMMU', () => {
   test('of a device whose bus mastering is off', () => {
     const program = new Explained();
     program.command(program.start().device, 2);
