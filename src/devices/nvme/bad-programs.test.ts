@@ -161,6 +161,19 @@ describe('queues under load', () => {
     rig.must({ opcode: 0, dwords: [2] });
     rig.must({ opcode: 4, dwords: [2] });
   });
+  test('a small queue waits for the answers of a larger one that are before its own', () => {
+    const rig = new NvmeRig();
+    rig.enable();
+    rig.addQueues(1, 8);
+    rig.must({ opcode: 1, prp1: AT.sq + 0x8000, dwords: [0x1_0002, 0x1_0001] });
+    for (let n = 0; n < 500; n++) rig.submit(1, { opcode: 2, nsid: 1, prp1: AT.data });
+    rig.port.memory.fill(0, AT.sq + 0x8000, AT.sq + 0x8040);
+    rig.words.setUint32(AT.sq + 0x8004, 1, true);
+    rig.store(NVME_REG.sqTail + 16, 1);
+    const answered = new Set<number>();
+    for (let n = 0; n < 4; n++) for (const { sqId } of rig.reap(1)) answered.add(sqId);
+    expect(answered).toEqual(new Set([1, 2]));
+  });
 });
 
 describe('a controller that has failed, or begins again', () => {

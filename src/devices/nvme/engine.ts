@@ -137,10 +137,14 @@ export class QueueEngine {
     queue.head = head;
     if (queue.waiting.length === 0) return;
     this.#toPost.add(queue);
+    this.#readyUsers(queue);
+    this.#stepOrLater();
+  }
+  /** Those whose commands waited for room among its answers. */
+  #readyUsers(queue: CompletionQueue): void {
     for (const user of this.submissions.values()) {
       if (user.completions === queue && user.waiting > 0) this.#ready.add(user);
     }
-    this.#stepOrLater();
   }
   /** There may be something to fetch. */
   kick(queue: SubmissionQueue): void {
@@ -251,7 +255,10 @@ export class QueueEngine {
       }
       const posted = queue.post(this.#port.dma);
       if (isErrno(posted)) this.#events.queueFailed(queue.place.id);
-      else if (posted && queue.vector !== undefined) this.#port.irq.message(queue.vector);
+      else if (posted) {
+        if (queue.vector !== undefined) this.#port.irq.message(queue.vector);
+        this.#readyUsers(queue);
+      }
     }
   }
 

@@ -50,9 +50,9 @@ export class SubmissionQueue {
   /** May another command be fetched? The host cannot have more under way than the ring has entries. */
   get room(): number {
     const { entries } = this.place;
-    return this.stopped
-      ? 0
-      : Math.min(entries - this.live.size, entries - this.completions.waiting.length);
+    const taken = Math.max(this.live.size, this.completions.waiting.length);
+    // Answers to other queues may wait there too, more than this one has entries.
+    return this.stopped ? 0 : Math.max(0, entries - taken);
   }
   /** At most so many entries, which have been fetched then. Fewer: it is stopped, the next could not be read. */
   fetch(dma: DeviceDma, most: number): Uint8Array[] {
