@@ -37,7 +37,18 @@ test('--trace takes no word: what follows is the program, and stays whole', () =
 
 test.for([
   // The first trace is written, the second one over it; what follows a full device is not said again.
-  ['a trace', '$S run --trace=t -- cat /dev/vfio/none; $S run --trace=t -- ls /dev/vfio', 0, ''],
+  [
+    'a trace',
+    '$S run --explain never --trace=t -- cat /dev/vfio/none; $S run --trace=t -- ls /dev/vfio',
+    0,
+    '',
+  ],
+  [
+    'an explanation on a full device',
+    '{ $S run -- cat /dev/vfio/none; echo $? >&3; } 3>&2 2>/dev/full',
+    0,
+    '1\n',
+  ],
   [
     'a trace on a full device',
     '$S run --trace=/dev/full -- sh -c "cat /dev/vfio/vfio; exit 0"',
