@@ -121,6 +121,7 @@ describe('a text that is none of lspci is refused with its line', () => {
     ['a list', ONE, 'x:1: this is a list only; lspci -vvnn says what is needed'],
     ['no ids', `00:04.0 Ethernet controller: Intel\n${details}`, 'x:1: the ids of 0000:00:04.0 are not here; lspci -vvnn writes them'],
     ['one v', `${ONE}\tMemory at febf1000 (32-bit, non-prefetchable) [size=4K]\n`, 'x:2: a BAR without its number: lspci -vvnn, with two v, writes it'],
+    ['too many', ONE.repeat(1025), 'x:1025: more than 1024 functions'],
     ['bytes that end', `${ONE}${dump(Array<number>(48).fill(1))}`, 'x:4: the bytes of 0000:00:04.0 are cut off: 48 of them are here'],
     ['a line of bytes is missing', `${ONE}${dump(Array<number>(64).fill(1)).replace(/10: .*\n/, '')}`, 'x:3: bytes are missing: offset 10 comes next'],
   ])('%s', (_what, text, message) => {

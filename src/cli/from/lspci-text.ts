@@ -12,8 +12,11 @@ import { LspciDetails } from './lspci-details.ts';
 
 /** Characters of a line; vital product data makes the longest. */
 const LONGEST_LINE = 4096;
+/** A machine of more is not described by one file. */
+export const MOST_FUNCTIONS = 1024;
 /** What can be copied of a configuration space: the header, of a CardBus bridge, conventional, extended. */
 const DUMP_LENGTHS = [64, 128, 256, 4096];
+const LONGEST_DUMP = 4096;
 
 const HEADER = /^((?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[01][0-9a-f]\.[0-7]) (.+)$/;
 const DUMP = /^([0-9a-f]{2,3}): ((?:[0-9a-f]{2} ){15}[0-9a-f]{2}) ?$/;
@@ -59,6 +62,9 @@ function draftsOf(lines: readonly string[], name: string): Draft[] {
     if (line.length > LONGEST_LINE) throw notLspci(place, line);
     if (line.trim() === '' || COMPLAINT.test(line)) continue;
     const header = HEADER.exec(line);
+    if (header && drafts.length === MOST_FUNCTIONS) {
+      throw new UserMistake(`${place}: more than ${MOST_FUNCTIONS} functions`);
+    }
     if (header) drafts.push(draftAt(header[1]!, header[2]!, { place, last: n + 1 }));
     else addLine(drafts.at(-1), line, { place, last: n + 1 });
   }
@@ -85,7 +91,7 @@ function addLine(draft: Draft | undefined, line: string, { place, last }: Where)
     return;
   }
   const offset = parseInt(dump[1]!, 16);
-  if (offset !== draft.dump.length) {
+  if (offset !== draft.dump.length || offset >= LONGEST_DUMP) {
     const expected = draft.dump.length.toString(16).padStart(2, '0');
     throw new UserMistake(`${place}: bytes are missing: offset ${expected} comes next`);
   }

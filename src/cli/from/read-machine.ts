@@ -5,15 +5,12 @@ import { readUserBytes, userText } from '../user-file.ts';
 import { UserMistake } from '../user-mistake.ts';
 import { directoryTree } from './directory-tree.ts';
 import type { FoundFunction } from './found-function.ts';
-import { functionsOfLspci } from './lspci-text.ts';
+import { functionsOfLspci, MOST_FUNCTIONS } from './lspci-text.ts';
 import { functionsOfSysfs } from './sysfs-functions.ts';
 import { isTar, tarTree } from './tar-tree.ts';
 
 /** Bytes of a text or an archive: a server with a thousand functions and all their configuration spaces. */
 const LARGEST = 2 ** 26;
-/** A machine of more is not described by one file. */
-const MOST_FUNCTIONS = 1024;
-
 /** Throws UserMistake with the place of what is wrong. */
 export function readMachine(name: string): FoundFunction[] {
   const found = functionsIn(name);
