@@ -4,9 +4,9 @@
 import type { FoundFunction } from './found-function.ts';
 
 /** A function with what is behind it. */
-export interface Place {
+export interface FoundPlace {
   readonly found: FoundFunction;
-  readonly behind: readonly Place[];
+  readonly behind: readonly FoundPlace[];
 }
 
 /** A function that is in no description, and why. */
@@ -20,7 +20,7 @@ const SHORT_ADDRESS = /^[0-9a-f]{4}:/;
 
 /** The functions on the root buses, each with what is behind it, and those that have no place. */
 export function busesOf(all: readonly FoundFunction[]): {
-  readonly roots: readonly Place[];
+  readonly roots: readonly FoundPlace[];
   readonly leftOut: readonly LeftOut[];
 } {
   const virtual = virtualFunctions(all);
@@ -46,7 +46,7 @@ export function busesOf(all: readonly FoundFunction[]): {
     }
     behind.set(above, [...(behind.get(above) ?? []), found]);
   }
-  const placed = (above: FoundFunction | undefined): Place[] =>
+  const placed = (above: FoundFunction | undefined): FoundPlace[] =>
     (behind.get(above) ?? []).map((found) => ({ found, behind: placed(found) }));
   return { roots: placed(undefined), leftOut };
 }

@@ -9,10 +9,10 @@ import type { HardwareTypes } from '../../machine/description/entries.ts';
 import { DRIVER_NAMES } from '../../machine/description/names.ts';
 import { valueAt } from '../../machine/description/shape-problems.ts';
 import { UserMistake } from '../user-mistake.ts';
-import { busesOf, type LeftOut, type Place } from './buses.ts';
+import { busesOf, type LeftOut, type FoundPlace } from './buses.ts';
 import type { FoundFunction } from './found-function.ts';
 import { genericLook } from './generic-options.ts';
-import { isolates, type Neighbours } from './isolation.ts';
+import { isolates, type FoundNeighbours } from './isolation.ts';
 import { fittingModel } from './models.ts';
 
 /** A description with what to tell its reader. */
@@ -80,7 +80,7 @@ class Maker {
   readonly about = new Map<string, readonly string[]>();
   readonly leftOut: LeftOut[];
   readonly #byAddress: ReadonlyMap<string, FoundFunction>;
-  readonly #neighbours: Neighbours;
+  readonly #neighbours: FoundNeighbours;
   readonly #namesDrivers: boolean;
   readonly #types: HardwareTypes;
 
@@ -92,7 +92,7 @@ class Maker {
     this.leftOut = leftOut;
   }
 
-  devices(places: readonly Place[], above: string | undefined): Wish[] {
+  devices(places: readonly FoundPlace[], above: string | undefined): Wish[] {
     return places.flatMap((place) => this.#device(place, above) ?? []);
   }
 
@@ -129,7 +129,7 @@ class Maker {
     for (const behind of wish.devices ?? []) this.#leaveOut(behind, `it is behind ${wish.at}`);
   }
 
-  #device(place: Place, above: string | undefined): Wish | undefined {
+  #device(place: FoundPlace, above: string | undefined): Wish | undefined {
     const { found } = place;
     const isolated = isolates(place, this.#neighbours);
     const acs = isolated === false ? { acs: false } : {};
@@ -144,7 +144,7 @@ class Maker {
     return { type, at: found.at, ...acs, devices: this.devices(place.behind, type) };
   }
 
-  #leaveOutAll({ found, behind }: Place, why: string): void {
+  #leaveOutAll({ found, behind }: FoundPlace, why: string): void {
     this.leftOut.push({ found, why });
     for (const each of behind) this.#leaveOutAll(each, `it is behind ${found.at}`);
   }

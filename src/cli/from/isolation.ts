@@ -2,16 +2,16 @@
  * Does a function keep its requests from its peers (ACS)? IOMMU groups are the best witness, for a kernel knows of
  * hardware that isolates without saying so; then the capability. Undefined: nothing is known.
  */
-import { slotOf, type Place } from './buses.ts';
+import { slotOf, type FoundPlace } from './buses.ts';
 import type { FoundFunction } from './found-function.ts';
 
 /** The functions of the machine. */
-export interface Neighbours {
+export interface FoundNeighbours {
   readonly all: readonly FoundFunction[];
 }
 
 /** Undefined: nothing says so. */
-export function isolates(place: Place, neighbours: Neighbours): boolean | undefined {
+export function isolates(place: FoundPlace, neighbours: FoundNeighbours): boolean | undefined {
   const { found } = place;
   const { pcie } = found.capabilities;
   const isPort =
