@@ -5,13 +5,13 @@
  * Nothing of the host is used that the user did not name, and nothing is made but the socket files that are to be made;
  * they are removed at the end. One that a run left which was killed is replaced: it is the user's, and nobody has it.
  */
-import { existsSync, lstatSync, unlinkSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
+import { closeSync, existsSync, lstatSync, openSync, unlinkSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import type { Problem } from '../../machine/description/shape-problems.ts';
 import type { WireDescription } from '../../machine/description/wires.ts';
 import { printable } from '../../machine/description/wording.ts';
 import * as libc from '../sys/libc.ts';
-import { HOST_ERRNO } from '../sys/numbers.ts';
+import { HOST_ERRNO, O_DIRECTORY, O_PATH } from '../sys/numbers.ts';
 import { errnoReason } from '../sys/system-reason.ts';
 import {
   bind,
@@ -33,7 +33,12 @@ export interface WireEnd {
   /** Of datagrams: where they are sent. */
   readonly to?: string;
   /** A file that was made for it. */
-  readonly made?: string;
+  readonly made?: MadeFile;
+}
+interface MadeFile {
+  readonly file: string;
+  /** Device and inode: the name may be another file's later. */
+  readonly identity: string;
 }
 
 type Folder = (path: Problem['path']) => string;
@@ -66,8 +71,27 @@ export function openWireEnds(
 export function closeWireEnds(ends: readonly WireEnd[]): void {
   for (const { fd, made } of ends) {
     libc.close(fd);
-    if (made !== undefined && existsSync(made)) unlinkSync(made);
+    if (made) removeMade(made);
   }
+}
+/**
+ * Programs of the run may have other rights than we have, and may have put something else there: a file, a directory, a link
+ * in the place of a directory above. So the directory is held, and only the socket itself is removed from it.
+ */
+function removeMade({ file, identity }: MadeFile): void {
+  let directory: number | undefined;
+  try {
+    directory = openSync(dirname(file), O_PATH | O_DIRECTORY);
+    const name = `/proc/self/fd/${directory}/${basename(file)}`;
+    if (identityOf(name) === identity) unlinkSync(name);
+  } catch {
+    // It is not there any more, or not ours to remove.
+  }
+  if (directory !== undefined) closeSync(directory);
+}
+function identityOf(file: string): string {
+  const { dev, ino } = lstatSync(file, { bigint: true });
+  return `${dev}:${ino}`;
 }
 
 /** Why an end cannot be opened, and which key says what it is. */
@@ -129,7 +153,10 @@ function openSocket(plan: SocketPlan): WireEnd | Obstacle {
   const rc = key === 'connect' ? connect(fd, address) : makeSocket(fd, address, plan);
   const listens = key === 'listen';
   if (rc >= 0 && listens) listen(fd, 1);
-  if (rc >= 0) return { name, fd, kind, listens, ...(key !== 'connect' && { made: file }) };
+  if (rc >= 0) {
+    const made = key !== 'connect' && { made: { file: resolve(file), identity: identityOf(file) } };
+    return { name, fd, kind, listens, ...made };
+  }
   libc.close(fd);
   const what = key === 'connect' ? 'cannot be connected to' : 'cannot be made';
   const reason = key === 'connect' ? errnoReason(-rc) : bindReason(-rc);

@@ -1,5 +1,6 @@
 /** The host's ends of wires: what opens, what is said, and frames both ways with whoever is at the other end. */
-import { closeSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync } from 'node:fs';
+import { rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
@@ -273,4 +274,31 @@ test('datagrams go wherever somebody is, and are lost while nobody is', () => {
   rigs.shift();
   rig.close();
   expect(rig.said).toEqual(['wire lan: the other end did not take 2 frames: they were lost']);
+});
+
+describe('at the end the socket is removed, and nothing that was put in its place', () => {
+  test.for<[string, (home: string) => void, readonly string[]]>([
+    ['nothing was', () => undefined, []],
+    ['a file', (home) => writeFileSync(join(home, 'lan'), ''), ['lan']],
+    ['a directory', (home) => mkdirSync(join(home, 'lan')), ['lan']],
+    ['a link', (home) => symlinkSync('elsewhere', join(home, 'lan')), ['lan']],
+  ])('%s', ([, put, left]) => {
+    const home = newName();
+    mkdirSync(home);
+    const ends = opened({ listen: join(home, 'lan') });
+    if (left.length > 0) rmSync(join(home, 'lan'));
+    put(home);
+    closeWireEnds(ends);
+    expect(readdirSync(home)).toEqual(left);
+  });
+  test('a link in the place of its directory', () => {
+    const [home, other] = [newName(), newName()];
+    for (const directory of [home, other]) mkdirSync(directory);
+    writeFileSync(join(other, 'lan'), '');
+    const ends = opened({ listen: join(home, 'lan') });
+    renameSync(home, newName());
+    symlinkSync(other, home);
+    closeWireEnds(ends);
+    expect(readdirSync(other)).toEqual(['lan']);
+  });
 });
