@@ -1,10 +1,20 @@
 /** What open, stat and directories say of simulated files, in each environment: the same by traps and by mounts. */
+import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { ENVIRONMENTS, has, softiommu } from './environments.ts';
 import { PROJECT } from './project.ts';
 
+const DEBUG = '/sys/kernel/debug';
 const PYTHON = '/usr/bin/python3';
 const PROGRAM = `${PROJECT}/test/host/programs/files.py`;
+
+function isEmptyMountPoint(path: string): boolean {
+  try {
+    return readdirSync(path).length === 0;
+  } catch {
+    return false; // not there, or not for us to see
+  }
+}
 
 /** What each part of the program says, whoever runs it. */
 const SAID = {
@@ -109,6 +119,14 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
       const line =
         /^softiommu: process \d+ \(\w+\) has a seccomp filter of its own that forbids fchdir\(2\)/;
       expect([said.signal, line.test(said.stderr)]).toEqual([end, end !== null]);
+    },
+  );
+  // Skipped where the host has a file system there.
+  (skip === undefined && isEmptyMountPoint(DEBUG) ? test : test.skip)(
+    'an empty mount point of the host is listed with what is ours in it',
+    () => {
+      const { stdout, stderr } = softiommu(['ls', '-aU', DEBUG], { environment });
+      expect([stdout.split('\n').sort(), stderr]).toEqual([['', '.', '..', 'vfio'], '']);
     },
   );
   it('the bounds of openat2 hold from everywhere', () => {

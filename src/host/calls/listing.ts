@@ -12,7 +12,7 @@ import type { DirNode, Node } from '../../machine/files/nodes.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 import { textOf } from '../sys/procfs.ts';
 import type { Notification } from '../seccomp/notification.ts';
-import { ours, own, poke, type Script } from '../seccomp/in-thread.ts';
+import { ours, own, poke, type InjectedCall, type Script } from '../seccomp/in-thread.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
 import { inodeOf } from '../tree/stat.ts';
 
@@ -22,6 +22,8 @@ import { inodeOf } from '../tree/stat.ts';
  */
 const FIRST_OURS = 0x7fff_fe00;
 const MOST_OURS = 0x100;
+const SEEK_SET = 0;
+const SEEK_CUR = 1;
 
 /** struct linux_dirent64, or struct linux_dirent of the older call, which has the type in its last byte. */
 export const LAYOUTS = {
@@ -38,20 +40,28 @@ export function* listed(
   { path, node }: { readonly path: string; readonly node: DirNode },
 ): Script<number> {
   const entries = [...node.entries()].slice(0, MOST_OURS);
-  const names = new Set(entries.map(([name]) => name));
   const layout = call.nr === NR.getdents ? LAYOUTS.old : LAYOUTS.new;
-  const [fd, at, room] = [call.arg(0), call.arg(1), call.uint(2)];
   const listing: Listing = { call, path, entries, layout };
   const position = positionOf(call);
   if (position >= FIRST_OURS && position <= FIRST_OURS + MOST_OURS) {
     return yield* ownEntries(listing, position - FIRST_OURS);
   }
+  return yield* hostsEntries(listing, position);
+}
+
+function* hostsEntries(listing: Listing, position: number): Script<number> {
+  const { call, entries, layout } = listing;
+  const names = new Set(entries.map(([name]) => name));
+  const [fd, at, room] = [call.arg(0), call.arg(1), call.uint(2)];
   for (;;) {
     const got = yield* own(call.nr, [fd, at, room]);
     if (got < 0) return got;
     if (got === 0) return yield* ownEntries(listing, 0);
     const bytes = Buffer.alloc(got);
     if (new RemoteMemory(call.tid).read(at, bytes)) return -HOST_ERRNO.EFAULT;
+    if (position === 0 && isEmpty(bytes, layout) && !(yield* takesPositions(fd))) {
+      return together(listing, bytes);
+    }
     const kept = without(bytes, names, layout);
     if (kept.length === got) return got;
     if (!poke(call.tid, at, kept)) return -HOST_ERRNO.EFAULT;
@@ -103,8 +113,34 @@ function* ownEntries({ call, path, entries, layout }: Listing, first: number): S
   }
   if (next === first) return first < entries.length ? -HOST_ERRNO.EINVAL : 0;
   if (!poke(call.tid, call.arg(1), Buffer.concat(records))) return -HOST_ERRNO.EFAULT;
-  const rc = yield* ours(NR.lseek, call.arg(0), FIRST_OURS + next, 0);
+  const rc = yield* ours(NR.lseek, call.arg(0), FIRST_OURS + next, SEEK_SET);
+  // It takes no such positions: they came with the first of the host's.
+  if (rc === -HOST_ERRNO.EINVAL) return 0;
   return rc < 0 ? rc : length;
+}
+
+/**
+ * Mount points of sysfs and proc such as /sys/kernel/debug take no positions but those of their two entries: all of ours
+ * come with these. EINVAL: there is no room for all.
+ */
+function together({ call, path, entries, layout }: Listing, theirs: Buffer): number {
+  const records = entries.map(([name, node], n) =>
+    encode(layout, { name, inode: inodeOf(join(path, name)), type: TYPES[node.kind], next: n + 1 }),
+  );
+  const all = Buffer.concat([theirs, ...records]);
+  if (all.length > call.uint(2)) return -HOST_ERRNO.EINVAL;
+  return poke(call.tid, call.arg(1), all) ? all.length : -HOST_ERRNO.EFAULT;
+}
+function isEmpty(bytes: Buffer, layout: Layout): boolean {
+  return [...records(bytes, layout)].every(({ name }) => name === '.' || name === '..');
+}
+/** Can our entries be counted in a directory's position? It stays where it is. */
+function* takesPositions(fd: bigint): Generator<InjectedCall, boolean, number> {
+  const here = yield* ours(NR.lseek, fd, 0, SEEK_CUR);
+  const rc = yield* ours(NR.lseek, fd, FIRST_OURS, SEEK_SET);
+  if (rc < 0) return false;
+  yield* ours(NR.lseek, fd, here, SEEK_SET);
+  return true;
 }
 
 /** In bytes, or what a file system takes for it. */
