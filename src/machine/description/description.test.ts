@@ -235,7 +235,7 @@ const IMPOSSIBLE: readonly (readonly [what: string, devices: object[], problem: 
   [
     'half a vector',
     [generic('0000:00:04.0', { msix_vectors: 0.5 })],
-    'devices.0.options.msix_vectors: 0.5 is not allowed; allowed: whole numbers from 0 to 256',
+    'devices.0.options.msix_vectors: 0.5 is not allowed; allowed: whole numbers from 0 to 2048',
   ],
   [
     'a number in quotes',
