@@ -73,17 +73,25 @@ class Trail {
   readonly ways: string[] = [];
   /** The kernel has told it, or everybody has it: nothing of the path is before it. */
   #known: string;
+  /** There was neither a link nor `..`. */
+  #isAsWritten = true;
 
   constructor(start: string) {
     this.here = this.#known = start;
   }
+  /** Undefined: as the path says itself. */
+  ledTo(path: string): Led | undefined {
+    return this.#isAsWritten ? undefined : { path, ways: this.ways };
+  }
   up(): void {
+    this.#isAsWritten = false;
     if (this.here === this.#known) this.#known = posix.dirname(this.#known);
     else this.ways.push(`${this.here}/..`);
     this.here = posix.dirname(this.here);
   }
   /** False: these are too many. */
   follow(link: string, target: string): boolean {
+    this.#isAsWritten = false;
     this.ways.push(link);
     if (target.startsWith('/')) this.here = this.#known = '/';
     return ++this.links <= MOST_LINKS;
@@ -148,7 +156,7 @@ export class HostLinks {
       }
       const next = posix.join(trail.here, name);
       if (isEnd(next, trail.links, walker)) {
-        return { path: [next, ...todo].join('/') + end, ways: trail.ways };
+        return trail.ledTo([next, ...todo].join('/') + end);
       }
       const isLast = todo.length === 0 && end === '';
       const target = isLast && !walker.follow ? undefined : this.#linkAt(next, trail.here, walker);

@@ -345,9 +345,9 @@ export class Vfs {
     const rest = [join(pathOf(walk), name), ...todo].join('/') + (walk.mustBeDir ? '/' : '');
     walk.left ??= { kind: 'host', path: rest, direct: !walk.ours };
     // Whether it is there is the host's affair. A '..' behind it may lead back here: who comes by a way only we know gets no help
-    // of the host's kernel on it.
+    // of the host's kernel on it, nor does who gave bounds.
     const up = todo.indexOf('..');
-    if (up < 0 || !walk.ours) return walk.left;
+    if (up < 0 || (!walk.ours && !walk.how.from)) return walk.left;
     todo.splice(Math.max(up - 1, 0), up === 0 ? 1 : 2);
     if (up > 0) todo.unshift(name);
     return undefined;
