@@ -22,6 +22,7 @@ import type { TestMachine } from './test-machine.ts';
 /** What a matcher answers. */
 export interface MatcherResult {
   readonly pass: boolean;
+  /** What was found, for the report of a test that fails. */
   message(): string;
 }
 
@@ -39,7 +40,9 @@ export const matchers = {
 
 /** How the matchers are called, for the types of a test runner; see the head of the file. */
 export interface SoftIommuMatchers<R = unknown> {
+  /** The call made a DMA that the IOMMU blocked, with what is wanted of the fault. */
   toFault(machine: Machine | TestMachine, wanted?: WantedFault): R;
+  /** The call was refused, with this errno and what is wanted of the rule. */
   toBeRefused(errno?: ErrnoName, wanted?: WantedRefusal): R;
 }
 

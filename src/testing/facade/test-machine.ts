@@ -84,6 +84,7 @@ export class TestMachine {
     this.#trace[Symbol.dispose]();
     this.machine.close();
   }
+  /** As close(), at the end of a `using` block. */
   [Symbol.dispose](): void {
     this.close();
   }

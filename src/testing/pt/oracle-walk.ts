@@ -18,10 +18,13 @@ export interface Oracle {
   readonly rootBits?: number;
   /** `level` counts from 0, the level of the smallest pages. */
   kind(entry: bigint, level: number): 'empty' | 'table' | 'leaf';
+  /** The physical byte address of the table an entry points to. */
   tablePa(entry: bigint): bigint;
+  /** What a leaf says. */
   decode(entry: bigint, level: number): OracleLeaf;
   /** The word of each item of a leaf. */
   leaf(leaf: OracleLeaf, level: number, prot: number, flags: ReadonlySet<Flag>): bigint;
+  /** The word that points to a table at a physical byte address. */
   table(pa: bigint, level: number, flags: ReadonlySet<Flag>): bigint;
 }
 
