@@ -1,6 +1,7 @@
 /** How a program is run: what `run` has besides its machine and its trace. */
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
 import { U64_MAX } from '../base/u64.ts';
+import { SIZE_UNITS } from '../machine/description/block-sizes.ts';
 
 /** `--explain`: a report at the end of what did not work. */
 export const explainOption = () =>
@@ -47,13 +48,6 @@ export const memlockOption = () =>
     "what a program may pin for devices (RLIMIT_MEMLOCK): bytes, with K, M or G, or unlimited; default: the host's limit",
   ).argParser(memorySize);
 
-const UNITS: Readonly<Record<string, bigint>> = {
-  '': 1n,
-  K: 2n ** 10n,
-  M: 2n ** 20n,
-  G: 2n ** 30n,
-};
-
 /** '64M', '67108864' or 'unlimited', in bytes. */
 function memorySize(text: string): bigint {
   if (text === 'unlimited') return U64_MAX;
@@ -61,5 +55,5 @@ function memorySize(text: string): bigint {
   if (digits === undefined) {
     throw new InvalidArgumentError('a size is a number with K, M, G or nothing, or unlimited.');
   }
-  return BigInt(digits) * UNITS[unit ?? '']!;
+  return BigInt(digits) * BigInt(SIZE_UNITS[unit ?? '']!);
 }

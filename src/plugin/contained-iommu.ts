@@ -4,22 +4,13 @@
  */
 import { unanswered, type RemappingUnit } from '../core/contract/remapping-unit.ts';
 import type { Iommu, IommuType } from '../drivers/iommu-type.ts';
-import { orPluginError, reason, type Tell } from './contained.ts';
+import { catchingOf, orPluginError, type Catching, type Tell } from './contained.ts';
 
 /** The type, whose units throw nothing; one that cannot be made throws PluginError. */
 export function containedIommu(type: IommuType, plugin: string, tell: Tell): IommuType {
-  const named = <T>(call: string, run: () => T): T =>
-    orPluginError(`plugin ${plugin}: ${type.type}.${call}`, run);
-  const told = new Set<string>();
-  const catching = <T>(call: string, run: () => T, instead: T): T => {
-    try {
-      return run();
-    } catch (error) {
-      if (!told.has(call)) tell(`plugin ${plugin}: ${type.type}.${call}: ${reason(error)}`);
-      told.add(call);
-      return instead;
-    }
-  };
+  const who = `plugin ${plugin}: ${type.type}`;
+  const named = <T>(call: string, run: () => T): T => orPluginError(`${who}.${call}`, run);
+  const catching = catchingOf(who, tell);
   return {
     ...type,
     createDriver(world) {
@@ -33,8 +24,6 @@ export function containedIommu(type: IommuType, plugin: string, tell: Tell): Iom
     },
   };
 }
-
-type Catching = <T>(call: string, run: () => T, instead: T) => T;
 
 /** Everything else of it as it is, its prototype and what it changes included. */
 function withUnit(made: Iommu, catching: Catching): Iommu {

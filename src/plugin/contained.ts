@@ -23,16 +23,7 @@ export type Tell = (message: string) => void;
 
 /** The type, whose devices throw nothing. `plugin`: how people call it. */
 export function containedType(type: DeviceType, plugin: string, tell: Tell): DeviceType {
-  const told = new Set<string>();
-  const catching: Catching = (call, run, instead) => {
-    try {
-      return run();
-    } catch (error) {
-      if (!told.has(call)) tell(`plugin ${plugin}: ${type.type}.${call}: ${reason(error)}`);
-      told.add(call);
-      return instead;
-    }
-  };
+  const catching = catchingOf(`plugin ${plugin}: ${type.type}`, tell);
   return {
     ...type,
     ...describing(type, plugin),
@@ -77,7 +68,21 @@ function checkedIdentity(identity: PciIdentity): PciIdentity {
   return identity;
 }
 
-type Catching = <T>(call: string, run: () => T, instead: T) => T;
+/** Runs a call; what it throws is told, and the answer is the given one. */
+export type Catching = <T>(call: string, run: () => T, instead: T) => T;
+/** For the calls of one type, `who` in front of each message. */
+export function catchingOf(who: string, tell: Tell): Catching {
+  const told = new Set<string>();
+  return (call, run, instead) => {
+    try {
+      return run();
+    } catch (error) {
+      if (!told.has(call)) tell(`${who}.${call}: ${reason(error)}`);
+      told.add(call);
+      return instead;
+    }
+  };
+}
 
 /** The message, and where it was thrown. */
 export function reason(error: unknown): string {

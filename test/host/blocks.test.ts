@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import { pythonByGroup } from './by-group.ts';
 import { MAIN } from './project.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'blocks-of-softiommu-'));
@@ -48,14 +49,7 @@ const sectors = {
 };
 export default definePlugin({ name: 'sectors', devices: [sectors] });
 `;
-const DRIVER = `
-import fcntl, os, struct, sys
-container = os.open('/dev/vfio/vfio', os.O_RDWR)
-group = os.open('/dev/vfio/0', os.O_RDWR)
-fcntl.ioctl(group, 0x3B68, struct.pack('i', container))
-fcntl.ioctl(container, 0x3B66, 3)
-device = fcntl.ioctl(group, 0x3B6A, bytearray(b'0000:00:04.0\\0'))
-load = lambda at: struct.unpack('<I', os.pread(device, 4, at))[0]
+const DRIVER = `${pythonByGroup('0000:00:04.0')}
 store = lambda at, value: os.pwrite(device, struct.pack('<I', value), at)
 def act(sector, command):
     store(0, sector)

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { pythonByGroup } from './by-group.ts';
 import { CHECKOUT, MAIN } from './project.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'plugins-of-softiommu-'));
@@ -51,26 +52,14 @@ export default definePlugin({
   name: 'mine', devices: [counter], presets: { counted: { summary: 'a counter', machine: { devices } } },
 });
 `;
-const DRIVER = `
-import fcntl, os, struct
-container = os.open('/dev/vfio/vfio', os.O_RDWR)
-group = os.open('/dev/vfio/0', os.O_RDWR)
-fcntl.ioctl(group, 0x3B68, struct.pack('i', container))
-fcntl.ioctl(container, 0x3B66, 3)
-device = fcntl.ioctl(group, 0x3B6A, bytearray(b'0000:00:06.0\\0'))
-load = lambda at: struct.unpack('<I', os.pread(device, 4, at))[0]
+const DRIVER = `${pythonByGroup('0000:00:06.0')}
 print(load(0), load(0), hex(load(8)))
 os.pwrite(device, bytes(4), 0)
 print(load(0))
 `;
 /** A dma-echo from and to memory that is mapped: its status. */
-const ECHO = `
-import ctypes, fcntl, mmap, os, struct, time
-container = os.open('/dev/vfio/vfio', os.O_RDWR)
-group = os.open('/dev/vfio/0', os.O_RDWR)
-fcntl.ioctl(group, 0x3B68, struct.pack('i', container))
-fcntl.ioctl(container, 0x3B66, 3)
-device = fcntl.ioctl(group, 0x3B6A, bytearray(b'0000:00:06.0\\0'))
+const ECHO = `${pythonByGroup('0000:00:06.0')}
+import ctypes, mmap, time
 memory = mmap.mmap(-1, 8192)
 address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
 fcntl.ioctl(container, 0x3B71, struct.pack('IIQQQ', 32, 3, address, 0x100000, 8192))
@@ -79,7 +68,7 @@ os.pwrite(device, struct.pack('<Q', 0x100000), 0)
 os.pwrite(device, struct.pack('<Q', 0x101000), 8)
 os.pwrite(device, struct.pack('<I', 4), 16)
 status = 1
-while status == 1: status, = struct.unpack('<I', os.pread(device, 4, 20))
+while status == 1: status = load(20)
 print(status)
 `;
 

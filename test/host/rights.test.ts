@@ -14,12 +14,14 @@ const isRoot = process.getuid?.() === 0;
 const NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
 const PYTHON = '/usr/bin/python3';
 
-/** Where nobody can read it. */
+/** Where nobody can read it, and what it imports. */
 const directory = mkdtempSync(join(tmpdir(), 'rights-'));
 const PROGRAM = join(directory, 'paths.py');
 chmodSync(directory, 0o755);
-copyFileSync(join(PROJECT, 'test/host/programs/paths.py'), PROGRAM);
-chmodSync(PROGRAM, 0o644);
+for (const file of ['paths.py', 'observing.py']) {
+  copyFileSync(join(PROJECT, 'test/host/programs', file), join(directory, file));
+  chmodSync(join(directory, file), 0o644);
+}
 
 afterAll(() => {
   rmSync(directory, { recursive: true });

@@ -60,6 +60,12 @@ export function slotOf(at: string): string {
   return at.slice(0, at.lastIndexOf('.'));
 }
 
+/** The number of a function on its bus: 0 to 255. */
+export function functionOfBus(at: string): number {
+  const [, device = '0', fn = '0'] = /:([0-9a-f]{2})\.([0-7])$/.exec(at) ?? [];
+  return (parseInt(device, 16) << 3) | Number(fn);
+}
+
 function number(at: string, from: number, to?: number): number {
   return parseInt(at.slice(from, to), 16);
 }
@@ -99,8 +105,7 @@ function virtualFunctions(all: readonly FoundFunction[]): Map<string, string> {
 }
 
 function routingId(at: string): number {
-  const [, device = 0, fn = 0] = /:([0-9a-f]{2})\.([0-7])$/.exec(at) ?? [];
-  return (busNumber(at) << 8) | (parseInt(String(device), 16) << 3) | Number(fn);
+  return (busNumber(at) << 8) | functionOfBus(at);
 }
 function routingKey(domain: string, id: number): string {
   return `${domain}${id}`;

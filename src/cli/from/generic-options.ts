@@ -3,6 +3,7 @@
  * cannot say, in words.
  */
 import type { OptionTable, OptionValues } from '../../base/options.ts';
+import { functionOfBus } from './buses.ts';
 import type { FoundBar, FoundFunction, FoundMsix } from './found-function.ts';
 
 /** Options, and remarks for the reader of the file. */
@@ -134,8 +135,7 @@ function express(found: FoundFunction, remarks: string[]) {
 function virtualFunctions(found: FoundFunction, remarks: string[]) {
   const { totalVfs, offset, stride, device } = found.capabilities.sriov ?? NO_VFS;
   if (totalVfs === 0) return {};
-  const [, slot = '0', fn = '0'] = /:([0-9a-f]{2})\.([0-7])$/.exec(found.at) ?? [];
-  const first = ((parseInt(slot, 16) << 3) | Number(fn)) + offset;
+  const first = functionOfBus(found.at) + offset;
   const room = Math.floor((FUNCTIONS_OF_BUS - 1 - first) / Math.max(stride, 1)) + 1;
   const vfs = Math.max(Math.min(totalVfs, MOST_VFS, room), 0);
   if (vfs !== totalVfs) remarks.push(`${totalVfs} virtual functions are possible; here ${vfs}`);

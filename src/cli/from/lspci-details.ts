@@ -1,4 +1,5 @@
 /** The indented lines that `lspci -vv` writes below a function, one after the other. Other lines say nothing of use. */
+import { SIZE_UNITS } from '../../machine/description/block-sizes.ts';
 import type { FoundBar, FoundCapabilities, FoundPcieKind } from './found-function.ts';
 
 type Rule = readonly [
@@ -19,22 +20,17 @@ const PCIE_KINDS: readonly (readonly [name: string, kind: FoundPcieKind])[] = [
   ['Endpoint', 'endpoint'],
 ];
 
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  K: 2 ** 10,
-  M: 2 ** 20,
-  G: 2 ** 30,
-  T: 2 ** 40,
-};
-
-const hex = (digits: string | undefined): number => parseInt(digits ?? '0', 16);
+/** A number as lspci(8) writes it; 0 where there is none. */
+export function fromHex(digits: string | undefined): number {
+  return parseInt(digits ?? '0', 16);
+}
 
 /** Lines that belong to the function itself. */
 const OWN: readonly Rule[] = [
   [
     /^Subsystem: .*?\[?([0-9a-f]{4}):([0-9a-f]{4})\]?$/,
     (d, [, vendor, id]) => {
-      d.subsystemIds = { subsystemVendor: hex(vendor), subsystem: hex(id) };
+      d.subsystemIds = { subsystemVendor: fromHex(vendor), subsystem: fromHex(id) };
     },
   ],
   [
@@ -52,7 +48,7 @@ const OWN: readonly Rule[] = [
   [
     /^Bus: primary=[0-9a-f]{2}, secondary=([0-9a-f]{2}), subordinate=([0-9a-f]{2})/,
     (d, match) => {
-      d.bridge = { secondary: hex(match[1]), subordinate: hex(match[2]) };
+      d.bridge = { secondary: fromHex(match[1]), subordinate: fromHex(match[2]) };
     },
   ],
   [
@@ -109,14 +105,14 @@ const INSIDE: readonly Rule[] = [
     /^Vector table: BAR=([0-5]) offset=([0-9a-f]{8})$/,
     (d, [, bar, offset]) => {
       const { msix } = d.capabilities;
-      if (msix) d.know({ msix: { ...msix, bar: Number(bar), table: hex(offset) } });
+      if (msix) d.know({ msix: { ...msix, bar: Number(bar), table: fromHex(offset) } });
     },
   ],
   [
     /^PBA: BAR=([0-5]) offset=([0-9a-f]{8})$/,
     (d, [, bar, offset]) => {
       const { msix } = d.capabilities;
-      if (msix) d.know({ msix: { ...msix, pbaBar: Number(bar), pba: hex(offset) } });
+      if (msix) d.know({ msix: { ...msix, pbaBar: Number(bar), pba: fromHex(offset) } });
     },
   ],
   [
@@ -130,7 +126,7 @@ const INSIDE: readonly Rule[] = [
   [
     /^PASIDCap:.*\bMax PASID Width: ([0-9a-f]{2})$/,
     (d, [, width]) => {
-      const pasidBits = hex(width);
+      const pasidBits = fromHex(width);
       if (pasidBits >= 1 && pasidBits <= 20) d.know({ pasidBits });
     },
   ],
@@ -147,7 +143,7 @@ const INSIDE: readonly Rule[] = [
       const { sriov } = d.capabilities;
       if (!sriov) return;
       d.know({
-        sriov: { ...sriov, offset: Number(offset), stride: Number(stride), device: hex(id) },
+        sriov: { ...sriov, offset: Number(offset), stride: Number(stride), device: fromHex(id) },
       });
     },
   ],
@@ -210,6 +206,6 @@ function barOf(index: number, memory: boolean, rest: string): FoundBar {
     index,
     kind: memory ? (wide ? 'mem64' : 'mem32') : 'io',
     prefetchable: memory && /(?<!non-)prefetchable\)/.test(rest),
-    size: size ? Number(size[1]) * UNITS[size[2]!]! : undefined,
+    size: size ? Number(size[1]) * SIZE_UNITS[size[2]!]! : undefined,
   };
 }

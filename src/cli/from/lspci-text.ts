@@ -8,7 +8,7 @@ import { printable } from '../../machine/description/wording.ts';
 import { UserMistake } from '../user-mistake.ts';
 import { configFacts, type ConfigFacts } from './config-bytes.ts';
 import type { FoundFunction, FoundIds } from './found-function.ts';
-import { LspciDetails } from './lspci-details.ts';
+import { fromHex, LspciDetails } from './lspci-details.ts';
 
 /** Characters of a line; vital product data makes the longest. */
 const LONGEST_LINE = 4096;
@@ -160,14 +160,13 @@ function titleOf(title: string): { words: string | undefined; ids: FoundIds | un
   const rest = title.slice(0, tail.index);
   const [, base, words, vendor, device] = WITH_NAMES.exec(rest) ?? NUMBERS_ONLY.exec(rest) ?? [];
   if (base === undefined) return { words: rest, ids: undefined };
-  const hex = (digits: string | undefined): number => parseInt(digits ?? '0', 16);
   return {
     words: words === '' ? undefined : words,
     ids: {
-      vendor: hex(vendor),
-      device: hex(device),
-      classCode: (hex(base) << 8) | hex(tail[2]),
-      revision: hex(tail[1]),
+      vendor: fromHex(vendor),
+      device: fromHex(device),
+      classCode: (fromHex(base) << 8) | fromHex(tail[2]),
+      revision: fromHex(tail[1]),
       subsystemVendor: 0,
       subsystem: 0,
     },

@@ -88,6 +88,17 @@ export class PathLookup {
 
   /** Where the path of a call leads. */
   find(call: Notification, what: PathCall, path: string, cred: Cred): Found {
+    // An open that comes to no file of ours is told all the same, be it the mount that answers it.
+    return this.#find(call, what, { path, cred }, (whole, errno) =>
+      what.kind === 'open' ? this.openRefused(call, plain(whole), errno) : errno,
+    );
+  }
+  #find(
+    call: Notification,
+    what: PathCall,
+    { path, cred }: { readonly path: string; readonly cred: Cred },
+    refused: (whole: string, errno: Errno) => Errno = (_whole, errno) => errno,
+  ): Found {
     const start = this.#startOf(call, what, path);
     if (!start) return 'continue';
     const whole = treeName(join(start.directory, start.rest));
@@ -96,11 +107,10 @@ export class PathLookup {
     if (place === 'outside') return 'continue';
     const isMounts = this.#isMountsAffair(start, whole, place);
     if (!isMounts && !start.ours && this.#isHosts(start, whole, place)) return 'continue';
-    const isRefused = what.kind === 'open' && isErrno(place);
-    const found = isRefused ? this.openRefused(call, plain(whole), place) : place;
+    const found = isErrno(place) ? refused(whole, place) : place;
     return isMounts ? 'continue' : (problemOf(what, found) ?? found);
   }
-  /** An open that comes to no file of ours is told all the same, be it the mount that answers it. */
+  /** What is told of an open that is refused; the errno as it was given. */
   openRefused({ tid }: Notification, path: string, errno: Errno): Errno {
     return this.#syscalls.openRefused(this.#processes.processOf(tid), path, errno);
   }
@@ -147,7 +157,7 @@ export class PathLookup {
   /** Where the links of the host on a path lead, if that is the tree and its kernel does not come there by itself. */
   lead(call: Notification, what: PathCall, path: string, cred: Cred): Led | undefined {
     const led = this.#byLinks(call, what, path);
-    const place = led && this.find(call, { ...what, dirFd: AT_FDCWD }, led.path, cred);
+    const place = led && this.#find(call, { ...what, dirFd: AT_FDCWD }, { path: led.path, cred });
     if (!led || place === undefined || place === 'continue') return undefined;
     const isHosts = typeof place === 'object' && !isErrno(place) && place.kind === 'host';
     return isHosts || this.isMountsOwn(call, what, { place, path: led.path }) ? undefined : led;

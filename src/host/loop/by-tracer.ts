@@ -19,6 +19,7 @@ import {
 } from '../sys/numbers.ts';
 import {
   ALL_SIGNALS,
+  isInterrupted,
   NT_X86_XSTATE,
   registersForCall,
   REGS,
@@ -43,9 +44,6 @@ const VECTORS = 4096;
 const VECTOR_SIZE = 24_576;
 const ROOM = VECTORS + VECTOR_SIZE;
 const SYSCALL_LENGTH = 2n;
-/** ERESTARTSYS to ERESTART_RESTARTBLOCK: the kernel's own results of calls that a signal has interrupted. */
-const FIRST_RESTART = 512;
-const LAST_RESTART = 516;
 const SIGINFO = { code: 8, pid: 16, status: 24, size: 128 } as const;
 /** Of waitid(2). */
 const WNOHANG = 1;
@@ -218,9 +216,8 @@ export class ByTracer {
    * of the signal says, or here where no signal of the program's waits.
    */
   #answered(saved: Buffer, result: number, mask: Buffer): Buffer {
-    const isInterrupted = result <= -FIRST_RESTART && result >= -LAST_RESTART;
     const waiting = pendingSignals(this.#of.tid) & ~mask.readBigUInt64LE();
-    if (isInterrupted && waiting === 0n) {
+    if (isInterrupted(result) && waiting === 0n) {
       const call = saved.readBigInt64LE(REGS.origRax);
       saved.writeBigInt64LE(call, REGS.rax);
       saved.writeBigUInt64LE(saved.readBigUInt64LE(REGS.rip) - SYSCALL_LENGTH, REGS.rip);

@@ -10,7 +10,7 @@ import { ours, type Handled, type InThread, type Script } from '../seccomp/in-th
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { InstructionFault } from '../process/instruction-memory.ts';
 import { ERESTARTNOINTR, KNOCKS, NR, PTRACE, SIGBUS } from '../sys/numbers.ts';
-import { isTraced, parentOf, processIdOf, tracerOf } from '../sys/procfs.ts';
+import { isTraced, isWithin, parentOf, processIdOf, tracerOf } from '../sys/procfs.ts';
 import { unwelcomeSignals } from '../sys/signals.ts';
 import { causeIn, faultInfo, REGS_SIZE, REQUEST, SIGINFO_SIZE } from '../sys/ptrace.ts';
 import type { Tracers } from '../calls/call-context.ts';
@@ -62,11 +62,7 @@ export class OtherTracers implements Tracers {
   /** Is the tracer of a thread a program of the run, whose requests we see? */
   isWithin(tid: number): boolean {
     const tracer = tracerOf(tid);
-    if (tracer === 0) return false;
-    for (let pid = processIdOf(tracer); pid > 1; pid = parentOf(pid) ?? 0) {
-      if (pid === this.#parts.launcher) return true;
-    }
-    return false;
+    return tracer !== 0 && isWithin(processIdOf(tracer), this.#parts.launcher);
   }
 
   lend(tid: number): void {

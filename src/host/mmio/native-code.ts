@@ -6,6 +6,7 @@
  * What may be run, and that it can only reach the buffer, is native-form.ts's care.
  */
 import { addressForGood, callAt, mapCode, mapMemory, viewOf } from '../sys/ffi.ts';
+import { u32, u64 } from '../sys/machine-code.ts';
 import { REGS, REGS_SIZE } from '../sys/ptrace.ts';
 
 /** Byte offsets in the memory the code and we share. */
@@ -65,21 +66,21 @@ function compile(instruction: Uint8Array, usesVectors: boolean): number {
     bytes('53 55 41 54 41 55 41 56 41 57'), // push rbx rbp r12 r13 r14 r15
     ...(usesVectors ? vectorsIn(address) : []),
     bytes('48 b8'), // mov rax, shared memory
-    quad(address),
+    u64(address),
     bytes('ff b0'), // push flags
-    long(REGS.eflags),
+    u32(REGS.eflags),
     bytes('9d'), // popfq
     ...moves(0x8b),
     bytes('48 8b 80'), // mov rax, [rax + …]
-    long(REGS.rax),
+    u32(REGS.rax),
     Buffer.from(instruction),
     bytes('50 9c 48 b8'), // push rax; pushfq; mov rax, shared memory
-    quad(address),
+    u64(address),
     ...moves(0x89),
     bytes('8f 80'),
-    long(REGS.eflags),
+    u32(REGS.eflags),
     bytes('8f 80'),
-    long(REGS.rax),
+    u32(REGS.rax),
     ...(usesVectors ? vectorsOut(address) : []),
     bytes('41 5f 41 5e 41 5d 41 5c 5d 5b c3'),
   ];
@@ -89,35 +90,35 @@ function moves(opcode: number): Buffer[] {
   return GENERAL.flatMap((at, register) => {
     if (register === 0 || register === RSP) return [];
     const code = [register < 8 ? 0x48 : 0x4c, opcode, 0x80 | ((register & 7) << 3)];
-    return [Buffer.from(code), long(at)];
+    return [Buffer.from(code), u32(at)];
   });
 }
 function vectorsIn(address: number): Buffer[] {
   return [
     bytes('48 bb'), // mov rbx, shared memory
-    quad(address),
+    u64(address),
     bytes('0f ae 9b'), // stmxcsr
-    long(AT.mxcsr),
+    u32(AT.mxcsr),
     bytes('d9 bb'), // fnstcw
-    long(AT.controlWord),
+    u32(AT.controlWord),
     bytes('b8'), // mov eax, components
-    long(COMPONENTS),
+    u32(COMPONENTS),
     bytes('31 d2 48 0f ae ab'), // xor edx, edx; xrstor64
-    long(AT.vectors),
+    u32(AT.vectors),
   ];
 }
 function vectorsOut(address: number): Buffer[] {
   return [
     bytes('48 bb'),
-    quad(address),
+    u64(address),
     bytes('b8'),
-    long(COMPONENTS),
+    u32(COMPONENTS),
     bytes('31 d2 48 0f ae a3'), // xor edx, edx; xsave64
-    long(AT.vectors),
+    u32(AT.vectors),
     bytes('db e3 d9 ab'), // fninit; fldcw
-    long(AT.controlWord),
+    u32(AT.controlWord),
     bytes('0f ae 93'), // ldmxcsr
-    long(AT.mxcsr),
+    u32(AT.mxcsr),
   ];
 }
 
@@ -143,9 +144,9 @@ export function componentOffset(component: number): number {
   if (known !== undefined) return known;
   const code = [
     bytes('53 b8 0d 00 00 00 b9'), // push rbx; mov eax, 0xd; mov ecx, component
-    long(component),
+    u32(component),
     bytes('0f a2 48 ba'), // cpuid; mov rdx, found
-    quad(foundAt),
+    u64(foundAt),
     bytes('89 1a 5b c3'), // mov [rdx], ebx; pop rbx; ret
   ];
   callAt(mapCode(Buffer.concat(code)));
@@ -156,14 +157,4 @@ export function componentOffset(component: number): number {
 
 function bytes(hex: string): Buffer {
   return Buffer.from(hex.replaceAll(' ', ''), 'hex');
-}
-function long(value: number): Buffer {
-  const buffer = Buffer.alloc(4);
-  buffer.writeInt32LE(value);
-  return buffer;
-}
-function quad(value: number): Buffer {
-  const buffer = Buffer.alloc(8);
-  buffer.writeBigUInt64LE(BigInt(value));
-  return buffer;
 }

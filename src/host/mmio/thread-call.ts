@@ -11,7 +11,7 @@
 import { syscall } from '../sys/ffi.ts';
 import { parseMaps } from '../process/memory-map.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
-import { HOST_ERRNO, NR, SIGTRAP } from '../sys/numbers.ts';
+import { HOST_ERRNO, NR, SIGSTOP, SIGTRAP } from '../sys/numbers.ts';
 import { textOf } from '../sys/procfs.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { ALL_SIGNALS, EVENT, REGS, REGS_SIZE, SYSCALL_STOP } from '../sys/ptrace.ts';
@@ -19,7 +19,6 @@ import { marked } from '../seccomp/in-thread.ts';
 
 const SYSCALL = Buffer.of(0x0f, 0x05);
 const PAGE = 4096;
-const SIGSTOP = 19;
 /** EFLAGS.TF: the program steps itself. */
 const TRAP_FLAG = 0x100;
 const SIGTRAP_BIT = 1n << BigInt(SIGTRAP - 1);

@@ -4,7 +4,7 @@
  *
  * One whose parent was killed, and that has not been told before, has what all began with.
  */
-import { birthOf, parentOf, processIds } from '../sys/procfs.ts';
+import { birthOf, isWithin, parentOf, processIds } from '../sys/procfs.ts';
 
 /** A number may be another process's by now: with its beginning it is this one's. */
 interface Told<T> {
@@ -45,9 +45,7 @@ export class Inherited<T> {
     this.#told.delete(pid);
   }
   isOfRun(pid: number): boolean {
-    let at: number | undefined = pid;
-    while (at !== undefined && at > 1 && at !== this.#above) at = parentOf(at);
-    return at === this.#above;
+    return isWithin(pid, this.#above);
   }
 
   #tell(pid: number, value: T): void {

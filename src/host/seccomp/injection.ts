@@ -9,20 +9,18 @@
 import { Shortage } from '../../base/shortage.ts';
 import type { SyscallArgument } from '../sys/ffi.ts';
 import { syscall } from '../sys/ffi.ts';
-import { HOST_ERRNO, NR } from '../sys/numbers.ts';
+import { HOST_ERRNO, NR, SIGSYS } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
-import { isPending, nameOf } from '../sys/procfs.ts';
+import { nameOf } from '../sys/procfs.ts';
+import { isPending } from '../sys/signals.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { orShortage } from '../sys/shortage.ts';
 import { ALL_SIGNALS, EVENT, REGS, REGS_SIZE, SYSCALL_STOP } from '../sys/ptrace.ts';
 import { marked, type InjectedCall, type Script } from './in-thread.ts';
 
 const SYSCALL_LENGTH = 2n;
-const SIGSYS = 31;
 /** But for what a seccomp filter of the program's own says of a call of ours: held back it would lose its handler. */
 const HELD = ALL_SIGNALS & ~(1n << BigInt(SIGSYS - 1));
-/** ERESTARTSYS, the first of the kernel's own codes for a call that a signal has interrupted. */
-const FIRST_RESTART = 512;
 /** So long a call is waited for on the spot: it is what nearly all of them take. */
 const SPIN_NS = 300_000;
 /** The bound of a call whose result is needed in the middle of something. */
@@ -250,8 +248,8 @@ export class Injection {
       return;
     }
     // Only a look for signals stops it, or turns a restart code into a restart; detaching makes the kernel look as well.
-    const isRestart = result < 0 && -Number(result) >= FIRST_RESTART;
-    if (isRestart || this.#isHurried || this.#isStopping) ptrace.interrupt(this.tid);
+    if (ptrace.isInterrupted(Number(result)) || this.#isHurried || this.#isStopping)
+      ptrace.interrupt(this.tid);
     ptrace.resume(this.tid);
   }
 

@@ -218,6 +218,7 @@ export const O_PATH = 0o10000000;
 export const SIGURG = 23;
 /** Stops a program, and cannot be held back. */
 export const SIGSTOP = 19;
+export const SIGSYS = 31;
 /** See SIGURG. */
 export const SIGWINCH = 28;
 /** Signals that call a thread, through its tracer, to do something for us; the last is for one that holds back the others. */

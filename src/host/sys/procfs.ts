@@ -46,6 +46,12 @@ export function birthOf(pid: number): { parent: number; began: string } | undefi
     ? undefined
     : { parent: Number(parent), began };
 }
+/** Is it that process, or one of those below it? */
+export function isWithin(pid: number, above: number): boolean {
+  let at: number | undefined = pid;
+  while (at !== undefined && at > 1 && at !== above) at = parentOf(at);
+  return at === above;
+}
 /** The process that traces a thread; 0: none, or none that can be seen from here. */
 export function tracerOf(tid: number): number {
   return Number(statusLine(textOf(`/proc/${tid}/status`), 'TracerPid'));
@@ -69,11 +75,6 @@ export function threadsOf(pid: number): number[] {
 /** Is a thread gone, or only there until its process is: a leader that ended by pthread_exit()? */
 export function hasEnded(tid: number): boolean {
   return !/^[RSDTtI]/.test(statusLine(textOf(`/proc/${tid}/status`), 'State'));
-}
-/** Has a thread a signal of its own that it has not taken yet? */
-export function isPending(tid: number, signal: number): boolean {
-  const pending = statusLine(textOf(`/proc/${tid}/status`), 'SigPnd');
-  return ((BigInt(`0x${pending || '0'}`) >> BigInt(signal - 1)) & 1n) === 1n;
 }
 /** A line of /proc/TID/status. */
 export function statusLine(status: string, name: string): string {
@@ -99,5 +100,5 @@ export function* descriptorsOf(
 }
 /** Is a thread traced, by whomever? */
 export function isTraced(tid: number): boolean {
-  return Number(statusLine(textOf(`/proc/${tid}/status`), 'TracerPid')) > 0;
+  return tracerOf(tid) > 0;
 }

@@ -110,6 +110,12 @@ export function untilSyscall(tid: number, signal = 0): number {
 export function isGroupStop(status: number): boolean {
   return status >>> 16 === EVENT.stop && ((status >> 8) & 0xff) !== SIGTRAP;
 }
+/** ERESTARTSYS, the first, to ERESTART_RESTARTBLOCK: the kernel's own results of calls that a signal has interrupted. */
+const RESTARTS = { first: -512, last: -516 } as const;
+/** Is the result of a call that it is to be made again, or to end as the signal says? */
+export function isInterrupted(result: number): boolean {
+  return result <= RESTARTS.first && result >= RESTARTS.last;
+}
 /** PTRACE_SINGLESTEP: it makes one instruction, a system call as a whole, and stops with a SIGTRAP that the kernel forces. */
 export function step(tid: number, signal = 0): number {
   return ptrace(REQUEST.step, tid, 0, signal);

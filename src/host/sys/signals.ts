@@ -21,6 +21,11 @@ export function isDying(tid: number): boolean {
   if (status === '') return true; // it is gone
   return (pendingIn(status) & SIGKILL) !== 0n;
 }
+/** Has a thread a signal of its own that it has not taken yet? */
+export function isPending(tid: number, signal: number): boolean {
+  const own = setIn(textOf(`/proc/${tid}/status`), 'SigPnd');
+  return (own & (1n << BigInt(signal - 1))) !== 0n;
+}
 /** Signals that wait for a thread, its process's too; number 1 is bit 0. */
 export function pendingSignals(tid: number): bigint {
   return pendingIn(textOf(`/proc/${tid}/status`));

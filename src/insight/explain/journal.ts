@@ -10,6 +10,8 @@ import type { Machine } from '../../machine/machine.ts';
 import { NOTES } from './notes.ts';
 import { decisiveRefusal, type Trouble, type TroubleEvent } from './trouble.ts';
 
+/** By this rule DMA is stopped where the unit says itself that it blocks an access, with its reason. */
+export const TOLD_BY_FAULT = 'the IOMMU blocked the access';
 /** Kinds that are told apart; a program that fails in more ways is not explained any better by the rest. */
 const MAX_KINDS = 256;
 
@@ -58,9 +60,8 @@ function isTroubleEvent(event: Stamped['event']): event is TroubleEvent {
       return event.kind === 'fault' || event.kind === 'warn';
   }
 }
-/** The unit that blocks an access says so itself, with its reason. */
 function isToldByFault({ rule }: Refusal): boolean {
-  return rule === 'the IOMMU blocked the access';
+  return rule === TOLD_BY_FAULT;
 }
 
 function keyOf(event: TroubleEvent): string {

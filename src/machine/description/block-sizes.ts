@@ -7,7 +7,8 @@ export const LARGEST_DISK = 2 ** 50;
 /** How a size is written that is no number of bytes. */
 export const SIZE_FORM = /^([1-9][0-9]{0,14})([KMGT]?)$/;
 
-const UNITS: Readonly<Record<string, number>> = {
+/** Bytes of what stands behind a number. */
+export const SIZE_UNITS: Readonly<Record<string, number>> = {
   '': 1,
   K: 2 ** 10,
   M: 2 ** 20,
@@ -19,5 +20,5 @@ const UNITS: Readonly<Record<string, number>> = {
 export function bytesOf(size: number | string): number {
   if (typeof size === 'number') return size;
   const [, digits = '', unit = ''] = SIZE_FORM.exec(size) ?? [];
-  return Number(digits) * UNITS[unit]!;
+  return Number(digits) * SIZE_UNITS[unit]!;
 }

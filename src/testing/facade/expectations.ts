@@ -5,6 +5,7 @@
 import { isErrno, type Errno, type ErrnoName } from '../../base/errno.ts';
 import type { FaultEvent } from '../../base/events.ts';
 import { listening, type Facts, type Refusal } from '../../base/refuse.ts';
+import { hex } from '../../base/u64.ts';
 import { SoftIommuError } from '../../facade/error.ts';
 import type { Machine } from '../../facade/machine.ts';
 import type { TestMachine } from './test-machine.ts';
@@ -173,7 +174,4 @@ function valueText(value: string | bigint | number | boolean | RegExp | Facts): 
   return `{ ${Object.entries(value)
     .map(([key, one]) => `${key}: ${valueText(one)}`)
     .join(', ')} }`;
-}
-function hex(value: bigint | number): string {
-  return `0x${value.toString(16)}`;
 }

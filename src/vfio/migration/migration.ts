@@ -19,7 +19,13 @@ import {
 import { DmaLog } from './dma-log.ts';
 import type { DeviceActivity, MigratableDevice } from './migratable.ts';
 import { isSaving, pathBetween, STATE_NAMES } from './states.ts';
-import { resumingFile, ResumingStream, savingFile, SavingStream } from './stream.ts';
+import {
+  resumingFile,
+  ResumingStream,
+  savingFile,
+  SavingStream,
+  type SavingSource,
+} from './stream.ts';
 
 const ACTIVITY: Readonly<Record<number, DeviceActivity>> = {
   [VFIO_DEVICE_STATE_RUNNING]: 'running',
@@ -120,17 +126,11 @@ export class Migration {
   }
   #startSaving(): SavingStream {
     const { device } = this;
-    const tellsFlags = (): boolean => this.tellsFlags;
-    this.#saving = new SavingStream(
-      {
-        early: () => (device.sendsImagesEarly ? device.image() : undefined),
-        get tellsFlags() {
-          return tellsFlags();
-        },
-      },
-      device.head,
-    );
-    return this.#saving;
+    const source: SavingSource = {
+      early: () => (device.sendsImagesEarly ? device.image() : undefined),
+      tellsFlags: () => this.tellsFlags,
+    };
+    return (this.#saving = new SavingStream(source, device.head));
   }
   #toRunning(): void {
     this.#saving?.end();

@@ -7,7 +7,7 @@ import { ResumingStream, SavingStream } from './stream.ts';
 const HEAD = Uint8Array.of(1, 2, 3);
 
 function saving(states: (Uint8Array | undefined)[]) {
-  const stream = new SavingStream({ early: () => states.shift(), tellsFlags: false }, HEAD);
+  const stream = new SavingStream({ early: () => states.shift(), tellsFlags: () => false }, HEAD);
   const read = (length: number) => {
     const into = new Uint8Array(length);
     const n = stream.read(plainBuffer(into));

@@ -39,7 +39,7 @@ export interface SavingSource {
   /** The device's state now, where it is worth sending before the device stops. */
   early(): Uint8Array | undefined;
   /** DEVICE_FEATURE 12 was set: `flags` of the answer mean something. */
-  readonly tellsFlags: boolean;
+  tellsFlags(): boolean;
 }
 
 /** The state of a device on its way out. */
@@ -108,7 +108,7 @@ export class SavingStream {
     return this.#left;
   }
   get tellsFlags(): boolean {
-    return this.#source.tellsFlags;
+    return this.#source.tellsFlags();
   }
 
   #take(part: 'initial' | 'dirty'): void {

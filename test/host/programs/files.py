@@ -1,18 +1,12 @@
 """What open, stat, access and directories say of simulated files, as Linux says it. One line an observation."""
 import atexit, ctypes, errno, fcntl, os, shutil, stat, struct, subprocess, sys, tempfile, threading
+from observing import libc, tried
 
 DEVICES = '/sys/bus/pci/devices'
 DEVICE = f'{DEVICES}/0000:00:04.0'
 NEITHER = 3
 scratch = tempfile.mkdtemp(prefix='files-')
 atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-
-
-def tried(call, *args, **named):
-    try:
-        return call(*args, **named)
-    except OSError as error:
-        return errno.errorcode[error.errno]
 
 
 def modes():
@@ -82,7 +76,6 @@ def unmounted():
 
 def resolve():
     """Each bound of openat2(2), from simulated directories, from those both have and from the host's."""
-    libc = ctypes.CDLL(None, use_errno=True)
     os.chdir('/')
     os.symlink(DEVICE, f'{scratch}/link')
     opened = f"fd/{os.open('/etc/passwd', os.O_RDONLY)}"
@@ -115,7 +108,6 @@ def resolve():
 
 def threads():
     """Threads with a directory, a root and descriptors of their own, and with those of all."""
-    libc = ctypes.CDLL(None, use_errno=True)
     CLONE_FS, CLONE_FILES, VFIO_GET_API_VERSION = 0x200, 0x400, 0x3B64
 
     def in_thread(run):
@@ -167,7 +159,6 @@ def vfork():
 
 def filtered():
     """With a seccomp filter of one's own, which a call of softiommu's meets."""
-    libc = ctypes.CDLL(None, use_errno=True)
     FCHDIR, ALLOW = 81, 0x7FFF0000
     code = [(0x20, 0, 0, 0), (0x15, 0, 1, FCHDIR), (0x06, 0, 0, int(sys.argv[2], 0)), (0x06, 0, 0, ALLOW)]
     lines = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *line) for line in code))

@@ -1,24 +1,11 @@
 """Links of the host that lead into the simulated tree. One line an observation."""
-import atexit, ctypes, errno, os, shutil, stat, sys, tempfile
+import atexit, os, shutil, stat, sys, tempfile
 
-libc = ctypes.CDLL(None, use_errno=True)
+from observing import libc, text, tried
+
 DEVICE = '/sys/bus/pci/devices/0000:00:04.0'
 scratch = tempfile.mkdtemp(prefix='links-')
 atexit.register(lambda owner=os.getpid(): owner == os.getpid() and shutil.rmtree(scratch, ignore_errors=True))
-
-
-def tried(call, *args, **named):
-    try:
-        return call(*args, **named)
-    except OSError as error:
-        return errno.errorcode[error.errno]
-
-
-def text(path):
-    def read():
-        with open(path) as file:
-            return file.readline().strip()
-    return tried(read)
 
 
 def link(target, name):

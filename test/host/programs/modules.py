@@ -1,15 +1,11 @@
 """What a program sees of the kernel's modules and of PCI outside of /dev and /sys: one line for each question."""
+import ctypes
+import errno
 import mmap
 import os
 import sys
 
-
-def tried(function, *arguments):
-    try:
-        return function(*arguments)
-    except OSError as error:
-        import errno
-        return errno.errorcode[error.errno]
+from observing import libc, tried
 
 
 def text(path):
@@ -33,13 +29,8 @@ print('from the directory:', os.read(os.open('modules.order', os.O_RDONLY, dir_f
 print('out of it:', os.read(os.open('../../../proc/bus/pci/../../modules', os.O_RDONLY, dir_fd=here), 10))
 print('written:', tried(open, f'{directory}/modules.dep', 'w') if os.getuid() else 'EACCES')
 
-import ctypes
-
-libc = ctypes.CDLL(None, use_errno=True)
-
 
 def removed(name):
-    import errno
     return libc.syscall(176, name, os.O_NONBLOCK) and errno.errorcode[ctypes.get_errno()]
 
 

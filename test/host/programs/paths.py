@@ -1,25 +1,12 @@
 """Paths between the simulated tree and the host: what a program finds, and with whose rights. One line an observation."""
 import ctypes, errno, os, signal, socket, stat, struct, sys, tempfile, threading
 
-libc = ctypes.CDLL(None, use_errno=True)
+from observing import libc, text, tried
+
 DEVICES = '/sys/bus/pci/devices'
 DEVICE = '0000:00:04.0'
 OUT = '../../../..'
 scratch = tempfile.mkdtemp(prefix='paths-')
-
-
-def tried(call, *args, **named):
-    try:
-        return call(*args, **named)
-    except OSError as error:
-        return errno.errorcode[error.errno]
-
-
-def text(path):
-    def read():
-        with open(path) as file:
-            return file.readline().strip()
-    return tried(read)
 
 
 def syscall(number, *args):
