@@ -139,14 +139,19 @@ export class ByTracer {
 
   /**
    * As soon as its tracer lets go of it, it is to make a call that is trapped, so that it does nothing before we have it. The
-   * registers it is to go on with then.
+   * registers it is to go on with then: `held` where it is still about to make such a call, because it has been attached to
+   * before it could.
    */
-  *hold(regs: Buffer): Script<number> {
+  *hold(regs: Buffer, held?: Buffer): Script<number> {
     const { tid } = this.#of;
     const at = syscallInstruction(tid);
     if (at === 0n) return -HOST_ERRNO.EFAULT;
     const rc = yield* this.get(REQUEST.getRegs, regs);
     if (rc < 0) return rc;
+    if (held && isHolding(regs, at, tid)) {
+      held.copy(regs);
+      return rc;
+    }
     return yield* this.set(
       REQUEST.setRegs,
       registersForCall(regs, at, NR.ptrace, [PTRACE.detach, tid, 0, 0, 0, 0]),
@@ -268,6 +273,16 @@ export class ByTracer {
     const hasStopped = info.readInt32LE(SIGINFO.code) === CLD_TRAPPED;
     return hasStopped ? info.readInt32LE(SIGINFO.status) : -HOST_ERRNO.ESRCH;
   }
+}
+
+/** Before the call by which it is held, or in it. */
+function isHolding(regs: Buffer, at: bigint, tid: number): boolean {
+  const rip = regs.readBigUInt64LE(REGS.rip);
+  return (
+    (rip === at || rip === at + SYSCALL_LENGTH) &&
+    regs.readBigUInt64LE(REGS.rdi) === BigInt(PTRACE.detach) &&
+    regs.readBigUInt64LE(REGS.rsi) === BigInt(tid)
+  );
 }
 
 function callIn(saved: Buffer, { nr, args }: InjectedCall): Buffer {

@@ -173,7 +173,7 @@ export class OtherTracers implements Tracers {
       if (call.int(3) === knock) args[3] = 0n;
     }
     const regs = Buffer.alloc(REGS_SIZE);
-    const isHeld = mmio.isLent(tid) && (yield* thread.hold(regs)) >= 0;
+    const isHeld = mmio.isLent(tid) && (yield* thread.hold(regs, this.#held.get(tid))) >= 0;
     if (isHeld) this.#held.set(tid, regs);
     const result = yield* ours(NR.ptrace, ...args);
     if (result < 0 && isHeld) {

@@ -192,6 +192,7 @@ export class MmioTraps {
   /** Or a group stop, which only we are told of by its signal, or the first stop of a thread. */
   *#onInterrupt(tid: number, signal: number): Stops<void> {
     if (this.#leaving.has(tid)) {
+      this.#giveBack(tid); // it was asked for before it was ours again
       yield* this.#sigbus.release(tid, this.#processOf(tid));
       this.#letGo(tid);
       return;
@@ -204,10 +205,14 @@ export class MmioTraps {
     this.#goOn(tid);
   }
   *#adopted(tid: number): Stops<void> {
+    this.#giveBack(tid);
+    yield* this.#sigbus.adopt(tid, this.#processOf(tid));
+  }
+  /** A thread that was held back for us has the registers of that: those it is to go on with, before anything else. */
+  #giveBack(tid: number): void {
     const regs = this.#adopting.get(tid);
     this.#adopting.delete(tid);
     if (regs) ptrace.setRegs(tid, regs);
-    yield* this.#sigbus.adopt(tid, this.#processOf(tid));
   }
   #letGo(tid: number): void {
     ptrace.detach(tid);
