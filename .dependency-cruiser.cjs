@@ -70,7 +70,7 @@ const rooms = {
     'create-machine',
     'wishes/',
   ],
-  host: ['sys/', 'seccomp/', 'tree/', 'launch/', 'process/', 'calls/', 'mmio/', 'loop/'],
+  host: ['sys/', 'seccomp/', 'tree/', 'launch/', 'process/', 'stacks/', 'calls/', 'mmio/', 'loop/'],
   cli: ['(?!main\\.|command-line\\.)[^/]+$', 'from/', 'commands/', 'command-line', 'main'],
 };
 

@@ -1,6 +1,12 @@
 /** What `run --explain` says at the end of real programs. */
 import { afterAll, describe, expect, test } from 'vitest';
-import { ENVIRONMENTS, softiommu, strayDirectories, type RunOptions } from './environments.ts';
+import {
+  compile,
+  ENVIRONMENTS,
+  softiommu,
+  strayDirectories,
+  type RunOptions,
+} from './environments.ts';
 
 const run = (argv: readonly string[], options: RunOptions = {}) =>
   softiommu(argv, { explained: true, ...options });
@@ -71,4 +77,22 @@ test('another word than the three is a mistake, which names them', () => {
   const { stderr, status } = run(['true'], { flags: ['--explain', 'maybe'] });
   expect(stderr).toContain('failed, always, never');
   expect(status).toBe(125);
+});
+
+describe.each([
+  ['-O0', '-g'],
+  ['-O2', '-g', '-fno-inline'],
+  ['-O2', '-gdwarf-4', '-fno-inline', '-fno-omit-frame-pointer', '-DLOCALS=3000'],
+  ['-O0', '-g', '-static', '-DLOCALS=3000'],
+])('built with %s %s', (...flags) => {
+  test('a refused call is shown with its function and line', () => {
+    const program = compile('test/host/programs/maps-twice.c', ...flags);
+    const { stderr, status } = run([program]);
+    expect(stderr.split('\n')[2]).toMatch(/^ {5}at map_page[.\w]*, .*\/maps-twice\.c:22$/);
+    expect(status).toBe(3);
+  });
+});
+test('of a program without names nothing is said of where', () => {
+  const program = compile('test/host/programs/maps-twice.c', '-s');
+  expect(run([program]).stderr).not.toContain('     at ');
 });

@@ -112,7 +112,7 @@ export class PathLookup {
   }
   /** What is told of an open that is refused; the errno as it was given. */
   openRefused({ tid }: Notification, path: string, errno: Errno): Errno {
-    return this.#syscalls.openRefused(this.#processes.processOf(tid), path, errno);
+    return this.#syscalls.openRefused(this.#processes.taskOf(tid), path, errno);
   }
   #resolve(
     what: PathCall,

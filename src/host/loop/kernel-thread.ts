@@ -15,6 +15,7 @@ import { shortageOf } from '../sys/shortage.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
 import { MmioTraps } from '../mmio/mmio-traps.ts';
 import { Listener } from '../seccomp/listener.ts';
+import { HostCallSites } from '../stacks/host-call-sites.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
 import {
@@ -72,7 +73,7 @@ function main(plan: KernelPlan, types: HardwareTypes): RunResult {
 /** To be called with the end of the program. */
 function startExplaining(when: Explain, machine: Machine): (result: RunResult) => void {
   if (when === 'never') return () => undefined;
-  const journal = new TroubleJournal(machine);
+  const journal = new TroubleJournal(machine, new HostCallSites(machine.env));
   machine.env.trace.listenToTroubles(journal.take);
   return (result) => {
     if (when === 'always' || !didWell(result)) explain(explanation(journal));

@@ -11,7 +11,16 @@ import {
   type Argument,
   type SyscallArgument,
 } from './ffi.ts';
-import { HOST_ERRNO, MSG_NOSIGNAL, NR, O_CLOEXEC, O_EXCL, O_NONBLOCK } from './numbers.ts';
+import {
+  AT_FDCWD,
+  HOST_ERRNO,
+  MSG_NOSIGNAL,
+  NR,
+  O_CLOEXEC,
+  O_EXCL,
+  O_NOCTTY,
+  O_NONBLOCK,
+} from './numbers.ts';
 import { notShort, notShortOfWatches } from './shortage.ts';
 
 const POLLIN = 1;
@@ -34,6 +43,15 @@ const WALL = 0x40000000;
 /** open(2): a descriptor, or minus an errno. */
 export function open(path: string, flags: number, mode = 0): number {
   return notShort(syscall(NR.open, cString(path), flags, mode));
+}
+/** openat2(2) to read, of a path without links in it; minus an errno, ENOSYS before Linux 5.6 too. */
+export function openWithoutLinks(path: string): number {
+  const RESOLVE_NO_MAGICLINKS = 2n;
+  const RESOLVE_NO_SYMLINKS = 4n;
+  const how = Buffer.alloc(24);
+  how.writeBigUInt64LE(BigInt(O_CLOEXEC | O_NONBLOCK | O_NOCTTY), 0);
+  how.writeBigUInt64LE(RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS, 16);
+  return notShort(syscall(NR.openat2, AT_FDCWD, cString(path), how, how.length));
 }
 /** close(2) */
 export function close(fd: number): void {

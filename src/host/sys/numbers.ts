@@ -204,6 +204,7 @@ export const O_EXCL = 0o200;
 /** open(2): empty it. */
 export const O_TRUNC = 0o1000;
 /** open(2): calls that would wait are EAGAIN. */
+export const O_NOCTTY = 0o400;
 export const O_NONBLOCK = 0o4000;
 /** open(2): only a directory. */
 export const O_DIRECTORY = 0o200000;

@@ -7,6 +7,7 @@ import { isErrno } from '../../base/errno.ts';
 import type { Stamped } from '../../base/events.ts';
 import type { Refusal } from '../../base/refuse.ts';
 import type { Machine } from '../../machine/machine.ts';
+import type { CallSites } from '../sites/call-site.ts';
 import { NOTES } from './notes.ts';
 import { decisiveRefusal, type Trouble, type TroubleEvent } from './trouble.ts';
 
@@ -18,11 +19,14 @@ const MAX_KINDS = 256;
 /** Remembers what did not work, as a listener to troubles. */
 export class TroubleJournal {
   readonly #machine: Machine;
+  readonly #sites: CallSites | undefined;
   readonly #kinds = new Map<string, Trouble>();
   #more = 0;
 
-  constructor(machine: Machine) {
+  /** `sites`: where calls come from, if that can be known. */
+  constructor(machine: Machine, sites?: CallSites) {
     this.#machine = machine;
+    this.#sites = sites;
   }
 
   readonly take = ({ event, seq }: Stamped): void => {
@@ -33,8 +37,12 @@ export class TroubleJournal {
       known.count++;
       known.last = seq;
     } else if (this.#kinds.size === MAX_KINDS) this.#more++;
-    else this.#kinds.set(key, { event, notes: this.#notesOf(event), count: 1, last: seq });
+    else this.#kinds.set(key, { ...this.#first(event), count: 1, last: seq });
   };
+  #first(event: TroubleEvent): Pick<Trouble, 'event' | 'notes' | 'site'> {
+    const site = this.#sites?.here();
+    return { event, notes: this.#notesOf(event), ...(site && { site }) };
+  }
 
   /** In the order they happened first. */
   get troubles(): readonly Trouble[] {

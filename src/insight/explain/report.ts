@@ -1,5 +1,6 @@
 /** What did not work in a run, for people: each kind once, the likely cause first. */
 import { answeredText, eventText, refusalText } from '../views/event-text.ts';
+import { siteText } from '../sites/site-text.ts';
 import type { TroubleJournal } from './journal.ts';
 import type { Trouble, TroubleEvent } from './trouble.ts';
 
@@ -38,13 +39,15 @@ function rankOf({ event }: Trouble): number {
   return CLEANUP.test(command) ? 2 : 0;
 }
 
-function entryLines({ event, notes, count }: Trouble, n: number): string[] {
+function entryLines({ event, notes, count, site }: Trouble, n: number): string[] {
   const times = count > 1 ? `, ${count} times` : '';
   const what = event.kind === 'leave' ? answeredText(event) : eventText(event).trim();
   // Each once: what is refused inside is often refused again for the same reason.
   const reasons = new Set([...reasonsOf(event), ...notes]);
+  const place = site && siteText(site);
   return [
     `${String(n).padStart(3)}. ${what}${times}`,
+    ...(place === undefined ? [] : [`     ${place}`]),
     ...[...reasons].map((reason) => `     ${reason}`),
   ];
 }

@@ -2,6 +2,7 @@
 import type { Errno } from '../../base/errno.ts';
 import type { DmaEvent, FaultEvent, LeaveEvent, WarnEvent } from '../../base/events.ts';
 import type { Refusal } from '../../base/refuse.ts';
+import type { CallSite } from '../sites/call-site.ts';
 
 /** An event that tells of something that did not work. */
 export type TroubleEvent = FailedCall | DmaEvent | FaultEvent | WarnEvent;
@@ -16,6 +17,8 @@ export interface Trouble {
   readonly event: TroubleEvent;
   /** What else is known of it, found when it happened. */
   readonly notes: readonly string[];
+  /** Where in the program the call is that it happened in. */
+  readonly site?: CallSite;
   count: number;
   /** `seq` of the newest of them. */
   last: number;

@@ -84,9 +84,9 @@ export class Syscalls {
   }
 
   /** openat(2) found nothing, or not what it may open: whoever listens is told. The errno as it was given. */
-  openRefused<E extends Errno>(pid: number, path: string, errno: E): E {
-    const info = { what: 'syscall', pid, name: 'openat', file: path } as const;
-    this.#env.trace.failed(info, { result: errno, refusals: [] });
+  openRefused<E extends Errno>(task: Task, path: string, errno: E): E {
+    const info = { what: 'syscall', pid: task.pid, name: 'openat', file: path } as const;
+    this.#env.runAs(task, () => this.#env.trace.failed(info, { result: errno, refusals: [] }));
     return errno;
   }
 
@@ -233,11 +233,15 @@ export class Syscalls {
     return offset ?? (file.ops.stream ? undefined : file.position);
   }
 
-  /** Run a call: between its two events, when somebody listens. */
+  /** Run a call in the name of its task: those who hear of it may ask whose it is. */
   #call<T>(name: CallName, run: () => T, telling: Telling = {}): T | Errno<'EIO'> {
+    return this.#env.runAs(name.task, () => this.#told(name, run, telling));
+  }
+  /** Between its two events, when somebody listens. */
+  #told<T>(name: CallName, run: () => T, telling: Telling): T | Errno<'EIO'> {
     const { trace } = this.#env;
     const guarded = (): T | Errno<'EIO'> =>
-      this.#env.runAs(name.task, () => this.#guard.run(() => `${name.name}(${name.file})`, run));
+      this.#guard.run(() => `${name.name}(${name.file})`, run);
     const woken = this.#woken(name.task);
     if (!woken && !trace.on)
       return trace.heedsTroubles ? this.#heeded(name, guarded, telling) : guarded();

@@ -141,10 +141,10 @@ export class Program implements Task, Cred {
   open(path: string, flags: Partial<OpenFlags> = {}): Result<number> {
     const { vfs, syscalls } = this.#host;
     const found = vfs.lookup(path, { cred: this });
-    if (isErrno(found)) return syscalls.openRefused(this.pid, path, found);
+    if (isErrno(found)) return syscalls.openRefused(this, path, found);
     const how = this.#howToOpen(found, flags);
     const place = vfs.open(found, how, this);
-    if (isErrno(place)) return syscalls.openRefused(this.pid, path, place);
+    if (isErrno(place)) return syscalls.openRefused(this, path, place);
     const { node } = place;
     if (node.kind === 'dir') return refuse(EISDIR, 'a directory is read with readdir', { path });
     if (!isOpenable(node)) return this.#install(new AttrFile(place.path, node, how));

@@ -1,0 +1,60 @@
+/**
+ * Reading the file of a module for the names in it. Its path is whatever the program has mapped: so it is opened only if it
+ * is that file still, if the program itself may read it, and not where a program would have to serve it (docs/security.md).
+ */
+import { fstatSync, readFileSync } from 'node:fs';
+import { inflateSync } from 'node:zlib';
+import type { ModuleReader } from '../../insight/sites/module.ts';
+import { isPermitted, MAY_READ, type Cred } from '../../machine/files/rights.ts';
+import { close, openWithoutLinks } from '../sys/libc.ts';
+import { lookAt, mountTypesOn } from '../sys/look.ts';
+
+/** Larger ones are not read: their names would cost more memory than they are worth. */
+const LARGEST = 256 << 20;
+/** What a compressed section may become. */
+const LARGEST_SECTION = 256 << 20;
+
+/** A file of code, as a program has it mapped. */
+export interface MappedFile {
+  readonly path: string;
+  /** 'major:minor:inode' in hex and decimal, as in /proc/PID/maps. */
+  readonly object: string;
+  /** Of the program. */
+  readonly cred: Cred;
+}
+
+/** Reads a module's file. */
+export function codeReader(file: MappedFile): ModuleReader {
+  return { read: () => readCode(file), inflate };
+}
+
+function inflate(bytes: Uint8Array): Uint8Array | undefined {
+  try {
+    return inflateSync(bytes, { maxOutputLength: LARGEST_SECTION });
+  } catch {
+    return undefined;
+  }
+}
+
+function readCode(file: MappedFile): Uint8Array | undefined {
+  const types = mountTypesOn(file.path);
+  if (types.some((type) => type.startsWith('fuse'))) return undefined;
+  const fd = openWithoutLinks(file.path);
+  if (fd < 0) return undefined;
+  try {
+    return isThat(fd, file, types.at(-1)) ? readFileSync(fd) : undefined;
+  } catch {
+    return undefined; // a disk that fails, a file that has become shorter
+  } finally {
+    close(fd);
+  }
+}
+function isThat(fd: number, { object, cred }: MappedFile, fileSystem: string | undefined): boolean {
+  const look = lookAt(`/proc/self/fd/${fd}`);
+  if (!look?.isRegular || look.size > LARGEST) return false;
+  // An overlay shows the numbers of a file it has below.
+  const isSame = `${look.device}:${look.ino}` === object || fileSystem === 'overlay';
+  const { uid, gid, mode } = fstatSync(fd);
+  const owner = { uid, gid, mode: mode & 0o777, isDirectory: false };
+  return isSame && isPermitted(owner, cred, MAY_READ);
+}
