@@ -7,7 +7,7 @@ import { MAIN } from './project.ts';
 const LINE =
   'softiommu: no descriptor is left for softiommu (its limit: ulimit -n): calls that need one are ENFILE\n';
 const answers = (device: string, attribute: string): string =>
-  `device ${device}\nattribute ${attribute}\nhost file ok\nchild ${device}\n`;
+  `device ${device}\ngroup ${device}\nattribute ${attribute}\nhost file ok\nchild ${device}\n`;
 
 test.for(ENVIRONMENTS)(
   'calls are ENFILE for as long as it lasts, $name',

@@ -99,7 +99,7 @@ export class FileTraps {
     const { files, processes } = this.#context;
     const link = processes.descriptorLink(call.tid, call.int(4));
     if (link === -HOST_ERRNO.EACCES) return this.#denied(call, isRegionOffset(call.arg(5)));
-    const entry = typeof link === 'number' ? undefined : files.byLink(link);
+    const entry = files.at(`/proc/${call.tid}/fd/${call.int(4)}`, link);
     return entry ? this.#mmap(call, entry) : this.#mmapForeign(link);
   }
 
@@ -110,7 +110,7 @@ export class FileTraps {
     // Left to the kernel, the call could find what another thread opens there before it is made.
     if (link === -HOST_ERRNO.ENOENT) return 'closed';
     if (link === -HOST_ERRNO.EACCES) return 'denied';
-    return typeof link === 'number' ? undefined : files.byLink(link);
+    return files.at(`/proc/${call.tid}/fd/${call.int(0)}`, link);
   }
 
   /** Of a program whose descriptors we may not see: only what is asked of one tells whose it is. */

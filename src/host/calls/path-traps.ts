@@ -10,9 +10,9 @@ import { MAY_EXEC, type Cred } from '../../machine/files/rights.ts';
 import type { NodePlace, Place } from '../../machine/files/vfs.ts';
 import { openHow } from '../tree/open-flags.ts';
 import { minus, type CallContext } from './call-context.ts';
-import { handOver } from './hand-over.ts';
+import { handOver, handOverFile } from './hand-over.ts';
 import * as libc from '../sys/libc.ts';
-import { openFlagsOf } from '../sys/look.ts';
+import { openFlagsOf, type DescriptorLink } from '../sys/look.ts';
 import { isTraced, nameOf as nameOfProcess, tracerOf } from '../sys/procfs.ts';
 import { ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
@@ -185,8 +185,8 @@ export class PathTraps {
   #descriptorLink(call: Notification, what: PathCall, path: string): Place | undefined {
     const name = what.kind === 'readlink' ? this.#proc.linkNamed(call, path) : undefined;
     const link = name === undefined ? -1 : libc.readlink(name);
-    if (typeof link === 'number') return undefined;
-    const entry = this.#context.files.byLink(link);
+    if (name === undefined || typeof link === 'number') return undefined;
+    const entry = this.#context.files.at(name, link);
     const shown = entry ? nameOf(entry) : this.#tree.virtualPath(link);
     if (shown === undefined || shown === link) return undefined;
     return { kind: 'node', path, node: { kind: 'link', target: () => shown } };
@@ -259,7 +259,7 @@ export class PathTraps {
     const file = this.#context.machine.syscalls.open(task, node, path, modes);
     if (isErrno(file)) return -file.number;
     this.#openedFrom.set(file, node);
-    return this.#give(call, this.#context.files.create(file, flags), flags);
+    return handOverFile(this.#context, call, file, flags);
   }
 
   /** Opened or looked at by the name of a descriptor. Undefined: not of ours. */
@@ -268,8 +268,7 @@ export class PathTraps {
     if (!what.follow || isPlain(what) || !['open', 'stat'].includes(what.kind)) return undefined;
     const { processes } = this.#context;
     const name = descriptorNamed(path, call.tid, processes);
-    const link = name === undefined ? -1 : libc.readlink(name);
-    const entry = typeof link === 'string' ? this.#context.files.byLink(link) : undefined;
+    const entry = name === undefined ? undefined : this.#context.files.at(name);
     if (!entry) return undefined;
     const task = processes.task(call);
     if (what.kind === 'stat') return this.#answerStat(task, what, this.#statOf(entry));
@@ -363,7 +362,7 @@ export class PathTraps {
   #placeOf(call: Notification, fd: number): NodePlace | undefined {
     const link = this.#lookup.baseOf(call, fd);
     if (link === undefined || this.#tree.isMounted(link)) return undefined;
-    const entry = this.#context.files.byLink(link);
+    const entry = this.#context.files.at(`/proc/${call.tid}/fd/${fd}`, link);
     if (!entry) return this.#lookup.placeOf(call.tid, link);
     const node = entry.kind === 'attr' ? entry.node : this.#openedFrom.get(entry.file);
     return node && { kind: 'node', node, path: nameOf(entry) };
@@ -380,10 +379,11 @@ export class PathTraps {
     return this.#fstatTo(call, call.int(0), { extended: false, outAt: call.arg(1) });
   }
   #fstatTo(call: Notification, fd: number, to: StatTarget): Answer {
-    const link = fd < 0 ? -1 : libc.readlink(`/proc/${call.tid}/fd/${fd}`);
+    const descriptor: DescriptorLink = `/proc/${call.tid}/fd/${fd}`;
+    const link = fd < 0 ? -1 : libc.readlink(descriptor);
     if (typeof link === 'number') return 'continue';
     const task = this.#context.processes.task(call);
-    const entry = this.#context.files.byLink(link);
+    const entry = this.#context.files.at(descriptor, link);
     if (entry) return this.#answerStat(task, to, this.#statOf(entry));
     const place = this.#tree.isMounted(link) ? undefined : this.#lookup.placeOf(call.tid, link);
     if (!place) return 'continue';
@@ -395,13 +395,14 @@ export class PathTraps {
   fstatfs(call: Notification): Answer {
     const link = this.#lookup.baseOf(call, call.int(0));
     if (link === undefined) return 'continue';
-    const path = this.#nameInTree(call.tid, link);
+    const path = this.#nameInTree(call, link);
     if (path === undefined) return 'continue';
     const { mem } = this.#context.processes.task(call);
     return minus(mem.write(call.arg(1), encodeStatfs(path)));
   }
-  #nameInTree(tid: number, link: string): string | undefined {
-    const entry = this.#context.files.byLink(link);
+  #nameInTree(call: Notification, link: string): string | undefined {
+    const { tid } = call;
+    const entry = this.#context.files.at(`/proc/${tid}/fd/${call.int(0)}`, link);
     if (entry)
       return entry.kind === 'file' && !this.#openedFrom.has(entry.file) ? undefined : nameOf(entry);
     if (this.#tree.isMounted(link)) return this.#context.isMounted(link) ? link : undefined;

@@ -4,9 +4,10 @@
  */
 import type { Processes } from '../process/processes.ts';
 import * as libc from '../sys/libc.ts';
+import type { DescriptorLink } from '../sys/look.ts';
 
 const PATTERN = /^\/proc\/(self|thread-self|\d+)(?:\/task\/(\d+))?\/(.+)$/;
-const DESCRIPTOR = /^fd\/\d+$/;
+const DESCRIPTOR = /^fd\/(\d+)$/;
 /** Links in /dev to descriptors of the caller. */
 const STANDARD: Readonly<Record<string, string>> = { stdin: '0', stdout: '1', stderr: '2' };
 const OWN_PROCESSES = libc.readlink('/proc/self/ns/pid');
@@ -36,11 +37,11 @@ export function descriptorNamed(
   path: string,
   tid: number,
   processes: Processes,
-): string | undefined {
+): DescriptorLink | undefined {
   const inDev = /^\/dev\/(?:fd\/(\d+)|(stdin|stdout|stderr))$/.exec(path);
-  const fd = inDev && (inDev[1] ?? STANDARD[inDev[2]!]);
-  const found = procPath(fd ? `/proc/self/fd/${fd}` : path, tid, processes);
-  if (!found || !DESCRIPTOR.test(found.what) || !processes.mayLook(tid, found.tid))
-    return undefined;
-  return `/proc/${found.tid}/${found.what}`;
+  const own = inDev && (inDev[1] ?? STANDARD[inDev[2]!]);
+  const found = procPath(own ? `/proc/self/fd/${own}` : path, tid, processes);
+  const [, fd] = DESCRIPTOR.exec(found?.what ?? '') ?? [];
+  if (!found || fd === undefined || !processes.mayLook(tid, found.tid)) return undefined;
+  return `/proc/${found.tid}/fd/${fd}`;
 }

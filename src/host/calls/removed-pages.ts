@@ -6,8 +6,7 @@ import { MADV, MAP_FIXED, SHM_REMAP } from '../sys/numbers.ts';
 import type { Span } from '../sys/map-query.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import type { MappedSpace, MemoryMap } from '../process/memory-map.ts';
-import { objectOf } from '../process/objects.ts';
-import { lookAt, type DescriptorLink } from '../sys/look.ts';
+import { lookAt, objectOf, type DescriptorLink } from '../sys/look.ts';
 import { textOf } from '../sys/procfs.ts';
 
 /** Pages that go from the caller's address space. */

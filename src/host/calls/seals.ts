@@ -3,10 +3,9 @@
  * writing to come, and then the device goes on.
  */
 import type { CallContext } from './call-context.ts';
-import { objectOf } from '../process/objects.ts';
 import { ours, own, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
-import { lookAt } from '../sys/look.ts';
+import { lookAt, objectOf } from '../sys/look.ts';
 import { HOST_ERRNO, NR, O_ACCMODE, O_RDONLY } from '../sys/numbers.ts';
 import { F_ADD_SEALS, F_GET_SEALS, SEAL } from '../sys/open-file-description.ts';
 

@@ -8,6 +8,7 @@ import type { Views } from '../process/view.ts';
 import type { CallContext } from './call-context.ts';
 import { handOver } from './hand-over.ts';
 import * as libc from '../sys/libc.ts';
+import type { FileLink } from '../sys/look.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { textOf } from '../sys/procfs.ts';
 import { O_ACCMODE, O_CLOEXEC } from '../sys/numbers.ts';
@@ -17,7 +18,7 @@ import { Shortage } from '../../base/shortage.ts';
 
 const TEXTS: ReadonlySet<string> = new Set(['status', 'limits', 'fail-nth']);
 const FDINFO = /^fdinfo\/(\d+)$/;
-const LINK = /^(fd\/\d+|cwd|root)$/;
+const LINK = /^(?:fd\/(\d+)|cwd|root)$/;
 const KIB_PER_PAGE = 4;
 
 /** Opens of /proc that the simulated kernel answers. */
@@ -45,12 +46,13 @@ export class SimulatedProc {
     return this.#failNth(call, path, tid, flags);
   }
   /** The link of a descriptor or a directory of a process, as a path of our own; undefined: the path is another. */
-  linkNamed(call: Notification, path: string): string | undefined {
+  linkNamed(call: Notification, path: string): FileLink | undefined {
     const { processes } = this.#context;
     const found = procPath(path, call.tid, processes);
-    if (!found || !LINK.test(found.what) || !processes.mayLook(call.tid, found.tid))
-      return undefined;
-    return `/proc/${found.tid}/${found.what}`;
+    const [what, fd] = LINK.exec(found?.what ?? '') ?? [];
+    if (!found || what === undefined || !processes.mayLook(call.tid, found.tid)) return undefined;
+    if (fd !== undefined) return `/proc/${found.tid}/fd/${fd}`;
+    return `/proc/${found.tid}/${what === 'cwd' ? 'cwd' : 'root'}`;
   }
   #status(call: Notification, path: string, tid: number, flags: number): Answer | undefined {
     if ((flags & O_ACCMODE) !== 0) return undefined;

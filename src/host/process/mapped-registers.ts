@@ -48,7 +48,7 @@ export class MappedRegisters {
     const line = space?.maps.query(page) ?? 'none';
     if (line === 'none') return undefined;
     if (line === 'unknown') return map.find(space!, page);
-    const io = files.windowOf(line.name, line.objectOffset);
+    const io = files.windowOf(line);
     return io ? { ...line, io } : line;
   }
 

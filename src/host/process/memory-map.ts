@@ -10,8 +10,7 @@ import { textOf } from '../sys/procfs.ts';
 
 /** Which registers a mapping of one of our files shows. */
 export type WindowOf = (
-  name: string,
-  pageOffset: number,
+  line: Pick<MapsLine, 'name' | 'object' | 'objectOffset'>,
 ) => { window: MmioWindow; offset: number } | undefined;
 
 /** Is this memory made of huge pages? */
@@ -127,7 +126,7 @@ export class MemoryMap {
     turn.complete = true;
   }
   #completed(whose: Whose, line: MapsLine, { backed }: Turn): MapsLine {
-    const io = this.#windowOf(line.name, line.objectOffset);
+    const io = this.#windowOf(line);
     const huge = line.huge || this.#isHuge(line);
     const writesBack = this.#writesBack;
     const thread = typeof whose === 'number' ? whose : whose.thread;

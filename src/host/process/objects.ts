@@ -18,13 +18,7 @@ import type {
 } from '../../machine/memory/process-memory.ts';
 import { FileView } from '../sys/file-view.ts';
 import * as libc from '../sys/libc.ts';
-import {
-  fileSystemOf,
-  lookAt,
-  type DescriptorLink,
-  type FileLink,
-  type FileLook,
-} from '../sys/look.ts';
+import { fileSystemOf, lookAt, objectOf, type DescriptorLink, type FileLink } from '../sys/look.ts';
 import type { MapsLine } from '../sys/map-query.ts';
 import { isSealedForWriting } from '../sys/open-file-description.ts';
 import { descriptorsOf, textOf } from '../sys/procfs.ts';
@@ -314,10 +308,6 @@ export function holdObject(object: HostObject, firstPage: number): HeldPages {
   };
 }
 
-/** As /proc/PID/maps writes it: 'major:minor:inode', the first two in hex. */
-export function objectOf({ device, ino }: FileLook): string {
-  return `${device}:${ino}`;
-}
 function deviceOfMemfd(flags: number): string | undefined {
   const fd = libc.memfdCreate(HUGE_PREFIX, libc.MFD_CLOEXEC | flags);
   if (fd < 0) return undefined; // a kernel without huge pages

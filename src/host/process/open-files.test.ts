@@ -58,8 +58,10 @@ test('files of another run are not ours, though they were made in the same order
   const [mine, theirs] = [files, other].map(
     (run) => opened(run.create(new OpenFile('/dev/test', {}, {}))).entry.link,
   );
-  expect(files.byLink(mine!)).toBeDefined();
-  expect([files.byLink(theirs!), other.byLink(mine!)]).toEqual([undefined, undefined]);
+  const [own, others] = ours.slice(-2).map((fd) => `/proc/self/fd/${fd}` as const);
+  expect(mine).not.toBe(theirs);
+  expect(files.at(own!)?.link).toBe(mine);
+  expect([files.at(others!), other.at(own!)]).toEqual([undefined, undefined]);
   other.closeAll();
 });
 

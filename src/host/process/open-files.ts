@@ -2,7 +2,8 @@
  * Which of our open files is behind a descriptor of a program.
  *
  * Each open file is an empty memfd of its own in the program: readlink(/proc/PID/fd/N) tells it through dup, fork and
- * SCM_RIGHTS, and inotify tells its last close, mappings included. Loads and stores to a mapping of it fault, since the
+ * SCM_RIGHTS, and inotify tells its last close, mappings included. A program may call a memfd of its own the same, so what
+ * the link leads to has to be that file as well. Loads and stores to a mapping of it fault, since the
  * file has no bytes and is sealed against getting any. A read or write that is not trapped is EINVAL or EPERM, never a
  * success. An event queue is a pipe instead, so that poll(2) and epoll work natively on it.
  */
@@ -12,7 +13,9 @@ import { Shortage } from '../../base/shortage.ts';
 import type { AttrNode } from '../../machine/files/nodes.ts';
 import { refuseReadAndWrite, seal, SEAL } from '../sys/open-file-description.ts';
 import * as libc from '../sys/libc.ts';
-import { O_ACCMODE, O_CLOEXEC, O_NONBLOCK, O_RDWR, O_WRONLY } from '../sys/numbers.ts';
+import { lookAt, objectOf, type DescriptorLink, type FileLink } from '../sys/look.ts';
+import type { MapsLine } from '../sys/map-query.ts';
+import { HOST_ERRNO, O_ACCMODE, O_CLOEXEC, O_NONBLOCK, O_RDWR, O_WRONLY } from '../sys/numbers.ts';
 import { orShortage } from '../sys/shortage.ts';
 
 /** Events in a row that are told one by one; then a byte stands for all of them. */
@@ -24,6 +27,8 @@ export type OpenEntry = FileEntry | AttrEntry;
 interface EntryBase {
   /** What readlink of /proc/PID/fd/N says. */
   readonly link: string;
+  /** What it is: as /proc/PID/maps writes it. */
+  readonly object: string;
   readonly watch: number;
 }
 /** An open file of the simulated kernel. */
@@ -114,20 +119,27 @@ export class OpenFiles {
 
   /** The entry behind a descriptor of a thread; undefined when it is not ours. */
   of(tid: number, fd: number): OpenEntry | undefined {
-    const link = libc.readlink(`/proc/${tid}/fd/${fd}`);
-    return typeof link === 'number' ? undefined : this.#byLink.get(link);
+    return this.at(`/proc/${tid}/fd/${fd}`);
   }
-  byLink(link: string): OpenEntry | undefined {
-    return this.#byLink.get(link);
+  /** The same; `link` is the text of that link, or minus an errno. */
+  at(
+    descriptor: FileLink,
+    link: string | number = libc.readlink(descriptor),
+  ): OpenEntry | undefined {
+    const entry = typeof link === 'number' ? undefined : this.#byLink.get(link);
+    const look = entry && lookAt(descriptor);
+    return look && objectOf(look) === entry.object ? entry : undefined;
   }
 
-  /** Registers at a page of a mapping, by the name in /proc/PID/maps. */
-  readonly windowOf = (
-    name: string,
-    page: number,
-  ): { window: MmioWindow; offset: number } | undefined => {
+  /** Registers at the first page of a mapping, as /proc/PID/maps tells of it. */
+  readonly windowOf = ({
+    name,
+    object,
+    objectOffset: page,
+  }: Pick<MapsLine, 'name' | 'object' | 'objectOffset'>):
+    { window: MmioWindow; offset: number } | undefined => {
     const entry = name.startsWith(`/memfd:${this.#prefix}`) ? this.#byLink.get(name) : undefined;
-    if (entry?.kind !== 'file') return undefined;
+    if (entry?.kind !== 'file' || entry.object !== object) return undefined;
     const found = entry.windows.find((map) => page >= map.firstPage && page < map.endPage);
     return found && { window: found.window, offset: found.start + (page - found.firstPage) * 4096 };
   };
@@ -159,6 +171,10 @@ export class OpenFiles {
     mapping.closed();
   }
 
+  /** What no program was given, nor will be: whoever made it releases it. Its descriptor is the caller's to close. */
+  withdraw(entry: OpenEntry): void {
+    this.#remove(entry);
+  }
   /** Release what programs have closed for the last time. Done before each call, so that the order is theirs. */
   drainCloses(): void {
     let short: Shortage | undefined;
@@ -185,11 +201,14 @@ export class OpenFiles {
   }
 
   #forget(entry: OpenEntry): void {
+    this.#remove(entry);
+    this.#released(entry);
+  }
+  #remove(entry: OpenEntry): void {
     this.#byLink.delete(entry.link);
     this.#byWatch.delete(entry.watch);
     libc.unwatch(this.inotify, entry.watch);
     if (entry.kind === 'file') entry.readiness?.close();
-    this.#released(entry);
   }
 
   #publish<E extends OpenEntry>(fd: number, entry: E): Opened<E> {
@@ -215,15 +234,17 @@ export class OpenFiles {
 
   #watched(fd: number): Made | number {
     if (fd < 0) return fd;
-    const path = `/proc/self/fd/${fd}`;
+    const path: DescriptorLink = `/proc/self/fd/${fd}`;
     const link = libc.readlink(path);
+    const look = lookAt(path);
     const watch = orShortage(() => libc.watchClose(this.inotify, path));
-    if (typeof link === 'number' || watch instanceof Shortage || watch < 0) {
+    if (typeof link === 'number' || !look || watch instanceof Shortage || watch < 0) {
       libc.close(fd);
       if (watch instanceof Shortage) throw watch;
-      return typeof link === 'number' ? link : watch;
+      if (typeof link === 'number') return link;
+      return watch < 0 ? watch : -HOST_ERRNO.ENOENT;
     }
-    return { fd, at: { link, watch } };
+    return { fd, at: { link, object: objectOf(look), watch } };
   }
 
   #createStream(file: OpenFile): Opened<FileEntry> | number {

@@ -20,8 +20,8 @@ export class ReverseMap {
   isFileOpenElsewhere(pid: number): boolean {
     const { files } = this.#parts;
     for (const other of processIds().filter((one) => one !== pid)) {
-      for (const { link } of descriptorsOf(other)) {
-        if (files.byLink(link)?.kind === 'file') return true;
+      for (const { fd, link } of descriptorsOf(other)) {
+        if (files.at(`/proc/${other}/fd/${fd}`, link)?.kind === 'file') return true;
       }
     }
     return false;

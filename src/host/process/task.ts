@@ -19,8 +19,8 @@ import type { Eventfds, Watches } from './eventfds.ts';
 import type { ExactPins } from './exact-pins.ts';
 import type { LockLimits } from './lock-limits.ts';
 import type { MemoryMap } from './memory-map.ts';
-import { objectOf, type HostObjects } from './objects.ts';
-import { lookAt, type DescriptorLink, openFlagsOf } from '../sys/look.ts';
+import type { HostObjects } from './objects.ts';
+import { lookAt, objectOf, type DescriptorLink, openFlagsOf } from '../sys/look.ts';
 import type { MappedRegisters } from './mapped-registers.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { RemoteMemory } from './remote-memory.ts';
@@ -127,6 +127,7 @@ export class HostTask implements Task {
       cloexec,
       stream: file.ops.stream === true,
     });
+    if (fd < 0) this.#parts.files.withdraw(opened.entry);
     libc.close(opened.fd);
     if (fd === -HOST_ERRNO.EMFILE) return refuse(EMFILE, 'the program has no free descriptor');
     if (fd < 0) return refuse(ENOMEM, 'the descriptor could not be installed', { errno: -fd });

@@ -34,8 +34,9 @@ const found = Buffer.alloc(AT.end);
 
 /** A descriptor of ours or of another process, by the link in /proc that leads to what it is open on. */
 export type DescriptorLink = `/proc/${number | 'self'}/fd/${number | string}`;
-/** The same, or what a process has mapped, by the addresses of the mapping in hex. */
-export type FileLink = DescriptorLink | `/proc/${number}/map_files/${string}`;
+/** The same, or a directory of a process, or what it has mapped, by the addresses of the mapping in hex. */
+export type FileLink =
+  DescriptorLink | `/proc/${number}/${'cwd' | 'root'}` | `/proc/${number}/map_files/${string}`;
 
 /** Undefined: it is not open, or may not be looked at. */
 export function lookAt(link: FileLink): FileLook | undefined {
@@ -53,6 +54,11 @@ export function lookAt(link: FileLink): FileLook | undefined {
     isLink: (mode & S_IFMT) === S_IFLNK,
     file: `${found.readBigUInt64LE(AT.mount)}:${found.readBigUInt64LE(AT.ino)}`,
   };
+}
+
+/** As /proc/PID/maps writes it: 'major:minor:inode', the first two in hex. */
+export function objectOf({ device, ino }: FileLook): string {
+  return `${device}:${ino}`;
 }
 
 /** The type of the file system a device number stands for, where a process has it mounted. */
