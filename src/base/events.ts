@@ -51,8 +51,10 @@ export interface CallInfo {
   readonly pid?: number;
   /** 'ioctl', 'openat', 'pread64', 'mmap', 'close', …; 'load', 'store'; 'timer'. */
   readonly name: string;
-  /** What the fd, path or address names: '/dev/iommu', '[vfio-device] 0000:00:04.0', '0000:00:04.0 BAR 0'. */
+  /** What the fd, path or address names: '/dev/iommu', 'anon_inode:[vfio-device]', '0000:00:04.0 BAR 0'. */
   readonly file?: string;
+  /** Name of the device that the file is of, '0000:00:04.0'. */
+  readonly device?: string;
   /** For ioctl the command's name in the uapi header, or its number in hex. */
   readonly command?: string;
   /** Arguments as they come in, decoded with the uapi names. */
@@ -64,6 +66,10 @@ export interface CallEnd {
   readonly after?: Readonly<Record<string, unknown>>;
   /** Absent: it succeeded, with a value the kernel layers do not know, such as where a mapping lies. */
   readonly result?: number | Errno;
+  /** The result is not the call's own, or the caller got a signal: somebody asked for it (machine/files/call-faults.ts). */
+  readonly injected?: true;
+  /** It was held back for a time, as was asked. */
+  readonly delayed?: true;
 }
 /** A callback from the core into an IOMMU driver: the call log of core.md 11.5. */
 export interface DriverCallEvent {

@@ -124,6 +124,8 @@ export class OpenFile {
   readonly ops: FileOps;
   /** private_data: only the ops that made it look inside. */
   readonly priv: object;
+  /** Name of the device it is the file of, '0000:00:04.0'. */
+  readonly device: string | undefined;
   #readable = true;
   #writable = true;
   nonblocking = false;
@@ -131,10 +133,11 @@ export class OpenFile {
   position = 0n;
   #refs = 1;
 
-  constructor(name: string, ops: FileOps, priv: object) {
+  constructor(name: string, ops: FileOps, priv: object, device?: string) {
     this.name = name;
     this.ops = ops;
     this.priv = priv;
+    this.device = device;
   }
   /** Made by open(2) of a node: what for. */
   openedFor(mode: { read: boolean; write: boolean; nonblocking: boolean }): void {

@@ -105,8 +105,8 @@ export class Trace {
     this.#tell(event, call.id, call.cause);
   }
   /** A call that nobody heard begin has failed. */
-  failed(info: CallInfo, { result, refusals }: Pick<LeaveEvent, 'result' | 'refusals'>): void {
-    this.emit({ kind: 'leave', ...info, ...(result !== undefined && { result }), refusals });
+  failed(info: CallInfo, end: CallEnd & Pick<LeaveEvent, 'refusals'>): void {
+    this.emit({ kind: 'leave', ...info, ...end });
   }
   /** Run something no program asked for, as a call of its own. `cause`: what set it going. */
   turn<T>(name: string, cause: number | undefined, run: () => T): T {

@@ -22,6 +22,8 @@ export interface RunFlags {
   readonly wait?: 'all' | 'program';
   readonly ioUring?: 'refuse' | 'allow';
   readonly memlock?: bigint;
+  readonly expression?: string[];
+  readonly injectToken?: string;
 }
 
 /** The plan of a run. Rejects with a message for people when the machine or an option cannot be. */
@@ -37,6 +39,7 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
     explain: flags.explain ?? 'failed',
     pin: flags.pin,
     memlock: flags.memlock,
+    faults: await faultsOf(flags),
     wait: flags.wait ?? 'all',
     launch: {
       ...launchOptions(flags.mode),
@@ -47,6 +50,27 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
       ioUring: flags.ioUring === 'allow',
     },
   };
+}
+
+/** What is to go wrong, checked: expressions of -e, those of a token first. */
+async function faultsOf(flags: RunFlags): Promise<readonly string[]> {
+  const { expression = [], injectToken } = flags;
+  if (expression.length === 0 && injectToken === undefined) return [];
+  const [{ expressionsOf }, { parseFaultPlan }, { UserMistake }] = await Promise.all([
+    import('../insight/inject/token.ts'),
+    import('../insight/inject/parse.ts'),
+    import('./user-mistake.ts'),
+  ]);
+  const all: string[] = [];
+  const tokens = injectToken === undefined ? [] : [`token=${injectToken}`];
+  for (const text of [...tokens, ...expression]) {
+    const said = text.startsWith('token=') ? expressionsOf(text.slice('token='.length)) : [text];
+    if ('problem' in said) throw new UserMistake(said.problem);
+    all.push(...said);
+  }
+  const plan = parseFaultPlan(all);
+  if ('problem' in plan) throw new UserMistake(plan.problem);
+  return all;
 }
 
 type OpenedMachine = Pick<RunPlan, 'machine' | 'blockFiles' | 'wireEnds' | 'plugins'>;

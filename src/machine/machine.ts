@@ -7,6 +7,7 @@
 import { Bug, bugOn } from '../base/bug.ts';
 import type { Result, Status } from '../base/errno.ts';
 import type { SharedPages } from '../base/file.ts';
+import type { FailPolicy } from '../base/fail-points.ts';
 import { KernelEnv } from '../base/kernel-env.ts';
 import { UserAccounts } from '../base/task.ts';
 import { IommuCore } from '../core/contract/iommu-core.ts';
@@ -30,6 +31,8 @@ import { Hotplug } from './kernel/hotplug.ts';
 import { hostDrivers } from './kernel/drivers.ts';
 import { Guard, type BugReport } from './files/guard.ts';
 import { withBlocks } from './hardware/blocks.ts';
+import type { CallFaultPolicy } from './files/call-faults.ts';
+import type { DeviceFaultPolicy, FaultyBus } from './hardware/device-faults.ts';
 import { Hardware } from './hardware/hardware.ts';
 import { releaseOf, traitsOf } from './description/releases.ts';
 import type { PinnedRemoval } from './memory/pin-copies.ts';
@@ -51,6 +54,13 @@ import { sysfsRoot } from './files/sysfs/index.ts';
 import { dir } from './files/tree.ts';
 import { Vfs, type Owner } from './files/vfs.ts';
 
+/** Who says what is to go wrong, of each kind. Absent: nothing is. */
+export interface FaultPolicies {
+  /** Allocations and other points of failure, in calls. */
+  readonly points?: FailPolicy | undefined;
+  readonly calls?: CallFaultPolicy | undefined;
+  readonly devices?: DeviceFaultPolicy | undefined;
+}
 /** What a machine gets besides its description. */
 export interface MachineOptions {
   /** Device models besides those that come with softiommu. */
@@ -71,6 +81,8 @@ export interface MachineOptions {
   readonly onBug?: (report: BugReport) => void;
   /** Pages a program may mmap; the host gives memory real processes can share. */
   readonly newSharedPages?: (lengthBytes: number) => Result<SharedPages>;
+  /** What goes wrong because somebody wants to see what comes of it. */
+  readonly faults?: FaultPolicies;
 }
 
 export class Machine {
@@ -115,19 +127,22 @@ export class Machine {
     if (traits.has('fault-injection')) {
       this.faults = new FaultInjection((text) => this.env.log('info', text));
     }
-    this.env = new KernelEnv(traits, releaseOf(description.kernel), this.faults);
+    const faults = faultsOf(options);
+    const points = bothFail(this.faults, faults.points);
+    this.env = new KernelEnv(traits, releaseOf(description.kernel), points);
     this.ram = new Ram(description.ramMiB * 2 ** 20, this.env);
     this.memory = new MachineMemory(this.ram);
     this.core = new IommuCore(this.env, this.ram, this.memory);
     this.guard = new Guard(this.env, options.onBug);
-    this.syscalls = new Syscalls(this.env, this.guard);
+    this.syscalls = new Syscalls(this.env, this.guard, faults.calls);
     const { core, memory } = this;
     const types = allTypes(options);
     this.types = types;
     const grouping = createPciGrouping();
     this.host = options.host ?? {};
     const host = withBlocks(description, this.host);
-    this.hardware = new Hardware({ core, memory, types, host, description, grouping });
+    const bus = { core, memory, faults: this.#faultyBus(faults.devices) };
+    this.hardware = new Hardware({ ...bus, types, host, description, grouping });
     this.iommufd = new IommufdSubsystem({
       core,
       memory,
@@ -281,9 +296,32 @@ export class Machine {
     bugOn(names.length > 0, `leaked: ${names.join(', ')}`);
   }
 
+  #faultyBus(policy: DeviceFaultPolicy | undefined): FaultyBus | undefined {
+    if (!policy) return undefined;
+    const { clock } = this.env;
+    const unplug = (device: string): void => {
+      // It may be gone meanwhile.
+      clock.after(0, () => void this.hotplug.unplug(device));
+    };
+    return { policy, clock, unplug };
+  }
   #plainPages(lengthBytes: number): SharedPages {
     return new PlainPages(`pages:${++this.#inodeSeq}`, lengthBytes);
   }
+}
+
+function faultsOf({ faults = {} }: MachineOptions): FaultPolicies {
+  return faults;
+}
+/** A point fails when one of them says so; each is asked. */
+function bothFail(a: FailPolicy | undefined, b: FailPolicy | undefined): FailPolicy | undefined {
+  if (!a || !b) return a ?? b;
+  return {
+    fails(point, current) {
+      const [one, other] = [a.fails(point, current), b.fails(point, current)];
+      return one || other;
+    },
+  };
 }
 
 /** Device models and IOMMUs that come with softiommu, for whoever writes descriptions. */

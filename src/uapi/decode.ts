@@ -128,6 +128,13 @@ export const VFIO_COMMANDS = {
   migration: MIGRATION,
 };
 
+/** The names of all commands, sorted. */
+export const COMMAND_NAMES: readonly string[] = [
+  ...new Set(
+    [IOMMUFD, GROUP, DEVICE, MIGRATION].flatMap((of) => [...of.values()].map(({ name }) => name)),
+  ),
+].sort();
+
 function commandsOf(file: string): Commands {
   if (file === '/dev/iommu' || file === '/dev/vfio/vfio') return IOMMUFD;
   if (file.startsWith('/dev/vfio/devices/') || file.includes('[vfio-device]')) return DEVICE;

@@ -40,12 +40,13 @@ export function openCdev(device: VfioDevice, task: Task): Result<OpenFile> {
     `/dev/vfio/devices/${device.cdevName}`,
     deviceFileOps,
     new VfioDeviceFile(device),
+    device.dev.name,
   );
 }
 
 /** The open file of a device that came through its group. */
 export function deviceFileOf(access: VfioDeviceFile): OpenFile {
-  return new OpenFile(FILE_NAME, deviceFileOps, access);
+  return new OpenFile(FILE_NAME, deviceFileOps, access, access.device.dev.name);
 }
 
 function behind(file: OpenFile): VfioDeviceFile {

@@ -13,6 +13,8 @@ import type { MachineChoice } from '../machine-file.ts';
 import { complain, print } from '../output.ts';
 import {
   explainOption,
+  expressionOption,
+  injectTokenOption,
   ioUringOption,
   memlockOption,
   modeOption,
@@ -35,7 +37,9 @@ class RunCommand extends Command {
       if (word === '--' || !word.startsWith('-')) break;
       if (word === '-nodefaults') out[n] = '--nodefaults'; // as QEMU has it
       if (word === TRACE) out[n] = `${TRACE}=${TO_STDERR}`;
-      const takesNext = this.options.some(({ long, required }) => required && long === word);
+      const takesNext = this.options.some(
+        ({ long, short, required }) => required && (long === word || short === word),
+      );
       if (takesNext) n++;
     }
     return super.parseOptions(out);
@@ -73,6 +77,8 @@ export function runCommand() {
       'show the calls, DMA and faults: on standard error, or with =FILE in a file; JSON lines if it ends in .jsonl',
     )
     .addOption(explainOption())
+    .addOption(expressionOption())
+    .addOption(injectTokenOption())
     .option('--selftest', "provide the kernel's selftest device and its mock IOMMU")
     .addOption(modeOption())
     .addOption(pinOption())

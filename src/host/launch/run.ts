@@ -34,6 +34,8 @@ export interface RunPlan {
   readonly pin?: 'copy' | 'exact' | undefined;
   /** RLIMIT_MEMLOCK of the simulated kernel, in bytes; undefined: the host's. */
   readonly memlock?: bigint | undefined;
+  /** What is to go wrong, as expressions of -e that were checked. */
+  readonly faults: readonly string[];
   readonly launch: LaunchOptions;
   readonly wait: Wait;
   /** Files of plugins. */

@@ -31,6 +31,7 @@ import { KNOWN_TYPES, type Machine } from '../../machine/machine.ts';
 import { isJsonl, openTrace } from '../launch/trace-file.ts';
 import { BlockDisks } from './block-disks.ts';
 import { HostWires } from './host-wires.ts';
+import type { RunFaults } from './run-faults.ts';
 import { buildMachine, type RunOutput } from './run-machine.ts';
 import { NamespaceTree } from '../tree/namespace-tree.ts';
 import { PathTrapTree } from '../tree/tree-backend.ts';
@@ -46,7 +47,7 @@ interface Outside {
   readonly wires: HostWires | undefined;
 }
 
-function main(plan: KernelPlan, types: HardwareTypes): RunResult {
+function main(plan: KernelPlan, types: HardwareTypes, faults: RunFaults | undefined): RunResult {
   const storage = plan.blocks && new BlockDisks(plan.blocks);
   const wires = plan.wireEnds.length > 0 ? new HostWires(plan.wireEnds, warn) : undefined;
   const built = buildMachine(plan.machine, {
@@ -56,6 +57,7 @@ function main(plan: KernelPlan, types: HardwareTypes): RunResult {
     wires: wires?.wires ?? new Map(),
     traceFd: plan.trace === undefined ? undefined : openTrace(plan.trace),
     view: viewFor(plan.trace),
+    faults: faults?.policies,
   });
   const explains = startExplaining(plan.explain, built.machine);
   let result: RunResult;
@@ -67,6 +69,7 @@ function main(plan: KernelPlan, types: HardwareTypes): RunResult {
     wires?.close();
   }
   explains(result);
+  faults?.report();
   return traced ? result : withoutTrace(result);
 }
 
@@ -151,7 +154,7 @@ async function outcome(plan: KernelPlan): Promise<RunResult> {
   try {
     const types = await typesOf(plan.plugins);
     if ('problem' in types) return { kind: 'failed', message: types.problem };
-    return main(plan, types);
+    return main(plan, types, await faultsOf(plan.faults));
   } catch (error) {
     if (error instanceof HostError) return { kind: 'failed', message: error.message };
     const shortage = shortageOf(error);
@@ -166,6 +169,12 @@ async function typesOf(plugins: readonly string[]): Promise<HardwareTypes | { pr
   const { loadPlugins } = await import('../launch/plugins.ts');
   const loaded = await loadPlugins(plugins, { ...KNOWN_TYPES, presets: {} }, warn);
   return 'problem' in loaded ? loaded : loaded.known;
+}
+/** What is to go wrong; undefined: nothing, and then nothing of it is loaded. */
+async function faultsOf(expressions: readonly string[]): Promise<RunFaults | undefined> {
+  if (expressions.length === 0) return undefined;
+  const { runFaults } = await import('./run-faults.ts');
+  return runFaults(expressions, warn);
 }
 /** To the main thread. */
 function tell(news: RunNews): void {

@@ -6,7 +6,7 @@ import type { HardwareTypes } from '../../machine/description/entries.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import type { BlockBacking } from '../../machine/hardware/blocks.ts';
 import type { WireBacking } from '../../machine/hardware/wires.ts';
-import { Machine } from '../../machine/machine.ts';
+import { Machine, type FaultPolicies } from '../../machine/machine.ts';
 import { HostPages } from '../process/shared-memory.ts';
 import { textOf } from '../sys/procfs.ts';
 import { systemReason } from '../sys/system-reason.ts';
@@ -24,6 +24,8 @@ export interface RunOutput {
   readonly wires: ReadonlyMap<string, WireBacking>;
   /** What its description names. */
   readonly types: HardwareTypes;
+  /** What goes wrong. */
+  readonly faults?: FaultPolicies | undefined;
 }
 
 /** A machine and its trace, which ends when it is closed. */
@@ -54,6 +56,7 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
     iommuTypes: output.types.iommus,
     host: { blocks: output.disks, wires: output.wires },
     ...moduleDirectory(),
+    ...(output.faults && { faults: output.faults }),
     newSharedPages: (length) => HostPages.create(length),
     onBug: ({ during, stack }) => output.warn(`BUG in ${during}\n${stack}`),
   });

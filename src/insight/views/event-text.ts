@@ -62,7 +62,8 @@ function leave(e: LeaveEvent): string {
 /** A call and what came of it, without the reason. */
 export function answeredText(e: LeaveEvent): string {
   const changed = e.after && e.args ? changes(e.args, e.after) : undefined;
-  return `${call(e)} = ${resultText(e.result)}${changed ? `  → ${changed}` : ''}`;
+  const marks = `${e.injected ? ' (INJECTED)' : ''}${e.delayed ? ' (DELAYED)' : ''}`;
+  return `${call(e)} = ${resultText(e.result)}${marks}${changed ? `  → ${changed}` : ''}`;
 }
 
 function resultText(result: number | Errno | undefined): string {

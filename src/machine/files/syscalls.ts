@@ -33,6 +33,7 @@ import type { Task } from '../../base/task.ts';
 import { hex } from '../../base/u64.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
 import { decodeIoctl } from '../../uapi/decode.ts';
+import { CallFaults, type CallFaultPolicy } from './call-faults.ts';
 import type { Guard } from './guard.ts';
 import type { AttrNode, Openable } from './nodes.ts';
 
@@ -50,11 +51,14 @@ interface CallName {
   readonly task?: Task;
   readonly name: string;
   readonly file: string;
+  readonly device?: string | undefined;
 }
 /** What it says of itself when somebody listens: asked before the call, and for `after` once it is answered. */
 interface Telling {
   readonly before?: () => Pick<CallInfo, 'command' | 'args'>;
   readonly after?: () => CallEnd['after'];
+  /** Filled while it runs. */
+  readonly marks?: Pick<CallEnd, 'injected' | 'delayed'>;
 }
 /** A call that has not been answered yet. A thread sleeps in one call only. */
 interface Asleep {
@@ -68,10 +72,13 @@ export class Syscalls {
   readonly #guard: Guard;
   /** By thread. */
   readonly #asleep = new Map<number, Asleep>();
+  /** Of a machine whose calls may be disturbed. */
+  readonly #faults: CallFaults | undefined;
 
-  constructor(env: KernelEnv, guard: Guard) {
+  constructor(env: KernelEnv, guard: Guard, faults?: CallFaultPolicy) {
     this.#env = env;
     this.#guard = guard;
+    this.#faults = faults && new CallFaults(env, faults);
   }
 
   /** openat(2) of a node with a file of its own. The file starts with one reference, the caller's. */
@@ -94,7 +101,7 @@ export class Syscalls {
   ioctl(task: Task, file: OpenFile, request: bigint, arg: bigint): Outcome<Result<number>> {
     const cmd = Number(BigInt.asUintN(32, request));
     return this.#call(
-      { pid: task.pid, task, name: 'ioctl', file: file.name },
+      { pid: task.pid, task, name: 'ioctl', ...named(file) },
       () =>
         file.ops.ioctl?.(file, task, cmd, arg) ??
         refuse(ENOTTY, 'this file has no ioctl at all', { file: file.name }),
@@ -121,7 +128,7 @@ export class Syscalls {
       return advance(file, offset, file.ops.read(file, task, bufferOf(into), at));
     };
     return this.#call(
-      { pid: task.pid, task, name, file: file.name },
+      { pid: task.pid, task, name, ...named(file) },
       () => unlessNonblocking(file, run()),
       { before: () => ({ args: transferArgs(into.length, at) }) },
     );
@@ -137,7 +144,7 @@ export class Syscalls {
     const name = offset === undefined ? 'write' : 'pwrite64';
     const at = this.#place(file, offset);
     return this.#call(
-      { pid: task.pid, task, name, file: file.name },
+      { pid: task.pid, task, name, ...named(file) },
       () => {
         if (!file.writable) return refuse(EBADF, 'the file was not opened for writing');
         if (offset !== undefined && file.ops.stream) return noPosition(file);
@@ -151,7 +158,7 @@ export class Syscalls {
 
   mmap(task: Task, file: OpenFile, request: MmapRequest): Result<Mapping> {
     return this.#call(
-      { pid: task.pid, task, name: 'mmap', file: file.name },
+      { pid: task.pid, task, name: 'mmap', ...named(file) },
       () =>
         file.ops.mmap?.(file, task, request) ??
         refuse(ENODEV, 'this file cannot be mapped', { file: file.name }),
@@ -161,7 +168,7 @@ export class Syscalls {
 
   /** One reference of `pid` goes: an fd, or the file of a dying process. */
   close(pid: number, file: OpenFile): Status<'EIO'> {
-    return this.#call({ pid, name: 'close', file: file.name }, () => {
+    return this.#call({ pid, name: 'close', ...named(file) }, () => {
       file.put();
       return undefined;
     });
@@ -223,6 +230,7 @@ export class Syscalls {
 
   /** The call that this thread sleeps in will not be run again: its caller is gone, or was answered with `errno`. */
   giveUp(tid: number, errno: Errno = EINTR): void {
+    this.#faults?.giveUp(tid);
     const asleep = this.#asleep.get(tid);
     if (!asleep) return;
     this.#asleep.delete(tid);
@@ -235,7 +243,31 @@ export class Syscalls {
 
   /** Run a call in the name of its task: those who hear of it may ask whose it is. */
   #call<T>(name: CallName, run: () => T, telling: Telling = {}): T | Errno<'EIO'> {
-    return this.#env.runAs(name.task, () => this.#told(name, run, telling));
+    const faults = name.task && this.#faults;
+    return this.#env.runAs(name.task, () =>
+      faults ? this.#disturbed(faults, name, run, telling) : this.#told(name, run, telling),
+    );
+  }
+  /** The same where a policy is asked first. */
+  #disturbed<T>(
+    faults: CallFaults,
+    name: CallName,
+    run: () => T,
+    telling: Telling,
+  ): T | Errno<'EIO'> {
+    const marks: { injected?: true; delayed?: true } = {};
+    const disturbed = (): T => {
+      const { result, injected, delayed } = faults.run(
+        name.task!,
+        () => infoOf(name, telling),
+        run,
+      );
+      if (injected) marks.injected = true;
+      if (delayed) marks.delayed = true;
+      // cast: a policy puts into the place of a result only what the call could have given
+      return result as T;
+    };
+    return this.#told(name, disturbed, { ...telling, marks });
   }
   /** Between its two events, when somebody listens. */
   #told<T>(name: CallName, run: () => T, telling: Telling): T | Errno<'EIO'> {
@@ -252,14 +284,16 @@ export class Syscalls {
       return result;
     }
     const after = call.info.args && telling.after?.();
-    trace.leave(call, { ...(after && { after }), ...resultOf(result) });
+    trace.leave(call, { ...(after && { after }), ...resultOf(result), ...telling.marks });
     return result;
   }
   /** Somebody wants to hear of it if it fails: what it was asked is read only then. */
   #heeded<T>(name: CallName, run: () => T, telling: Telling): T {
     const refusals: Refusal[] = [];
     const result = listening((refusal) => refusals.push(refusal), run);
-    if (isErrno(result)) this.#env.trace.failed(infoOf(name, telling), { result, refusals });
+    if (isErrno(result)) {
+      this.#env.trace.failed(infoOf(name, telling), { result, refusals, ...telling.marks });
+    }
     return result;
   }
   /** The call that its caller slept in and that is run again. */
@@ -283,8 +317,12 @@ export class Syscalls {
   }
 }
 
-function infoOf({ pid, name, file }: CallName, telling: Telling): CallInfo {
-  return { what: 'syscall', pid, name, file, ...telling.before?.() };
+function named({ name, device }: OpenFile): Pick<CallName, 'file' | 'device'> {
+  return { file: name, device };
+}
+function infoOf({ pid, name, file, device }: CallName, telling: Telling): CallInfo {
+  const of = device !== undefined && { device };
+  return { what: 'syscall', pid, name, file, ...of, ...telling.before?.() };
 }
 /** Which descriptor a file gets and where a mapping goes is decided after the call: they have no result yet. */
 function resultOf(result: unknown): Pick<CallEnd, 'result'> {

@@ -24,6 +24,7 @@ import {
   type MsiMessage,
 } from '../../pci/messages.ts';
 import type { DeviceActivity } from '../../vfio/migration/migratable.ts';
+import { faultyMessage, faultyTransfer, type FaultyBus } from './device-faults.ts';
 import type { InterruptController } from './interrupt-controller.ts';
 
 /** What a transaction of a device can reach. */
@@ -31,6 +32,8 @@ export interface Bus {
   readonly env: KernelEnv;
   readonly memory: PhysicalMemory;
   readonly controller: InterruptController;
+  /** Of a machine whose devices may go wrong. */
+  readonly faults?: FaultyBus | undefined;
 }
 
 /** Where a transfer goes: to addresses in a row, or to those of a list. */
@@ -94,16 +97,36 @@ export class DmaPort implements DeviceDma {
    * was stopped on the way, it ends in memory, or nobody waits for it.
    */
   message(message: MsiMessage): boolean {
+    const { faults } = this.#bus;
+    if (!faults) return this.#message(message);
+    return faultyMessage(faults, this.#fn.name, () => this.#message(message));
+  }
+  #message(message: MsiMessage): boolean {
     const end = this.unit ? this.unit.message(this.requesterId, message) : message;
     return (
       end !== undefined && isInterrupt(end) && this.#bus.controller.message(this.#fn, end.data)
     );
   }
   read(at: Target, into: Uint8Array, pasid = -1): Status<'EFAULT'> {
-    return this.#transfer(at, into, pasid, false);
+    return this.#asked(at, into, pasid, false);
   }
   write(at: Target, from: Uint8Array, pasid = -1): Status<'EFAULT'> {
-    return this.#transfer(at, from, pasid, true);
+    return this.#asked(at, from, pasid, true);
+  }
+
+  #asked(at: Target, bytes: Uint8Array, pasid: number, write: boolean): Status<'EFAULT'> {
+    const { faults } = this.#bus;
+    if (!faults) return this.#transfer(at, bytes, pasid, write);
+    this.moved = 0;
+    const rc = faultyTransfer(faults, {
+      ...{ at, bytes, write },
+      device: this.#fn.name,
+      length: bytes.length,
+      carryOut: (where, what) => this.#transfer(where, what, pasid, write),
+    });
+    // What the device believes: of what is lost or late as well.
+    if (!rc) this.moved = bytes.length;
+    return rc;
   }
 
   #transfer(at: Target, bytes: Uint8Array, pasid: number, write: boolean): Status<'EFAULT'> {

@@ -16,6 +16,7 @@ import { PciBus } from '../../pci/topology.ts';
 import { iommuNames, parseAddress, type HardwareTypes } from '../description/entries.ts';
 import type { DeviceDescription, MachineDescription } from '../description/description.ts';
 import type { MachineMemory } from '../memory/physical-memory.ts';
+import type { FaultyBus } from './device-faults.ts';
 import type { Bus } from './dma-port.ts';
 import { Firmware } from './firmware.ts';
 import { InterruptController } from './interrupt-controller.ts';
@@ -63,13 +64,15 @@ export class Hardware {
     description: MachineDescription;
     /** For the drivers of the IOMMUs. */
     grouping: PciGrouping;
+    faults?: FaultyBus | undefined;
   }) {
     const { core, memory, description } = parts;
     this.#types = parts.types;
     this.#host = parts.host;
     this.#wires = new Wires(core.env.clock, parts.host);
     this.#memory = memory;
-    this.#bus = { env: core.env, memory, controller: this.controller };
+    const { controller } = this;
+    this.#bus = { env: core.env, memory, controller, faults: parts.faults };
     this.#iommuAbove = iommusAbove(description, parts.types);
     const types = parts.types.iommus;
     this.iommus = makeIommus({
