@@ -1,8 +1,9 @@
 /** IOAS: an I/O address space, and the commands on its ranges (iommufd.md 2.1-2.3). */
 import { EINVAL, EMSGSIZE, isErrno, type Result, type Status } from '../base/errno.ts';
+import { IntervalMap } from '../base/interval-map.ts';
 import { Lock } from '../base/lock.ts';
 import { refuse } from '../base/refuse.ts';
-import { U64Register } from '../base/word-pair.ts';
+import { hiWord, loWord, U64Register } from '../base/word-pair.ts';
 import type { Task } from '../base/task.ts';
 import { hex } from '../base/u64.ts';
 import {
@@ -17,7 +18,6 @@ import { IoPagetable } from './io-pagetable/io-pagetable.ts';
 import type { Ucmd } from './ioctl.ts';
 import { IommufdObject } from './object.ts';
 import type { IovaRange } from '../base/iova-range.ts';
-import { overlaps } from './io-pagetable/reserved.ts';
 import { checkFlags, checkReserved } from './checks.ts';
 
 /** A paging hwpt as its IOAS sees it. */
@@ -110,6 +110,7 @@ export function ioasAllowIovas(ucmd: Ucmd<iommu_ioas_allow_iovas>): Status {
 /** @kernel iommufd_ioas_load_iovas */
 function readRanges(task: Task, addr: bigint, count: number): Result<IovaRange[]> {
   const ranges: IovaRange[] = [];
+  const earlier = new IntervalMap<IovaRange>();
   const view = iommu_iova_range.view(new Uint8Array(iommu_iova_range.size));
   for (let n = 0; n < count; n++) {
     const rc = task.mem.read(addr + BigInt(n * iommu_iova_range.size), view.bytes);
@@ -121,7 +122,8 @@ function readRanges(task: Task, addr: bigint, count: number): Result<IovaRange[]
         last: hex(range.last),
       });
     }
-    if (ranges.some((r) => overlaps(r, range))) {
+    const { start, last } = range;
+    if (!earlier.insert(hiWord(start), loWord(start), hiWord(last), loWord(last), range)) {
       return refuse(EINVAL, 'an allowed range overlaps an earlier one', {
         start: hex(range.start),
         last: hex(range.last),

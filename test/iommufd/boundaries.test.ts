@@ -1,4 +1,5 @@
 /** Lengths, arrays and ranges at their borders, and which check comes first (iommufd.md 2.3, 2.11 to 2.20, 3.3, 6). */
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   E2BIG,
@@ -340,6 +341,24 @@ describe('ALLOW_IOVAS', () => {
     expect(map(fd, ioas, BUFFER, PAGE, 0x20_0000n)).toBe(0x20_0000n);
     expect(allow(fd, ioas)).toBeUndefined();
     expect(map(fd, ioas, BUFFER, PAGE)).toBe(0x1000n);
+  });
+  test('ranges in any order are taken where no two of them meet', () => {
+    const fd = new World().open();
+    const ioas = ioasAlloc(fd);
+    const page = fc.integer({ min: 0, max: 40 });
+    const ranges = fc.array(fc.tuple(page, fc.integer({ min: 1, max: 8 })), { maxLength: 12 });
+    fc.assert(
+      fc.property(ranges, (spans) => {
+        const meet = spans.some(([start, length], n) =>
+          spans.slice(0, n).some(([s, l]) => start < s + l && s < start + length),
+        );
+        const bounds = spans.flatMap(([start, length]) => [
+          BigInt(start) * PAGE,
+          BigInt(start + length) * PAGE - 1n,
+        ]);
+        expect(allow(fd, ioas, ...bounds)).toBe(meet ? EINVAL : undefined);
+      }),
+    );
   });
   test('a device with an aperture cannot join an IOAS that allows what it lacks', () => {
     const fd = new World().open();
