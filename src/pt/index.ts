@@ -31,7 +31,9 @@ export {
   resetGather,
   type Gather,
 } from './gather.ts';
+export { createWalker } from './walk/create-walker.ts';
 export { InterpretedWalker, type WalkerParts } from './walk/interpreted.ts';
+export type { WrittenParts } from './walk/written-parts.ts';
 export { MemoryReader, type Item, type TableReader } from './walk/table-reader.ts';
 export {
   isBeyond,
@@ -47,6 +49,7 @@ export {
   WALK_PRIVILEGED,
   WALK_REASON,
   WALK_RESERVED,
+  WALK_UNPROTECTED,
   WALK_UNREADABLE,
   WALK_UNWRITABLE,
   WALK_WIDTH,

@@ -88,7 +88,8 @@ export class Iotlb<T, W> {
       t[at] === low &&
       t[at + 1] === (t[front + 2]! | high)
     ) {
-      return t[at + (write ? 3 : 2)]!;
+      // eslint-disable-next-line @typescript-eslint/no-unnecessary-boolean-literal-compare -- V8 tests `write` for truth in ten instructions, for true in one
+      return t[at + (write === true ? 3 : 2)]!;
     }
     return REFUSED;
   }
@@ -128,7 +129,7 @@ export class Iotlb<T, W> {
       this.#wide[slot] = out;
     }
     t[at] = low;
-    t[at + 1] = tag.word | highOf(iovaG);
+    t[at + 1] = tag.word | (low === iovaG ? 0 : highOf(iovaG));
     t[at + 2] = (permissions & MAY_READ) !== 0 ? frame : REFUSED;
     t[at + 3] = (permissions & MAY_WRITE) !== 0 ? frame : REFUSED;
     this.#leaves[slot] = leafLg2;

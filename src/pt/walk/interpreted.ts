@@ -19,6 +19,7 @@ import {
   WALK_EMPTY,
   WALK_PRIVILEGED,
   WALK_RESERVED,
+  WALK_UNPROTECTED,
   WALK_UNREADABLE,
   WALK_UNWRITABLE,
   WALK_WIDTH,
@@ -144,12 +145,13 @@ export class InterpretedWalker implements PageWalker {
     if (!hasAny(this.#item, format.present)) return WALK_EMPTY;
     walk.rights &= format.protOf(lo, hi);
     if (policy.user && !hasAll(this.#item, policy.user)) walk.isUsers = false;
-    const left = policy.rights === 'each' ? walk.rights & needed : walk.rights;
+    const granted = grantedTo(walk);
+    const left = policy.rights === 'each' ? granted & needed : granted;
     if (policy.rights !== 'leaf' && left === 0) return WALK_DENIED;
     if (this.#isReserved(level, leaf)) return WALK_RESERVED;
     if (!leaf) return WALK_DONE;
     if (!walk.isUsers && (walk.access & IOMMU_PRIV) === 0) return WALK_PRIVILEGED;
-    return (walk.rights & needed) === 0 ? WALK_DENIED : WALK_DONE;
+    return (granted & needed) === 0 ? WALK_DENIED : WALK_DONE;
   }
 
   #isReserved(level: number, leaf: boolean): boolean {
@@ -229,6 +231,10 @@ export class InterpretedWalker implements PageWalker {
   }
 }
 
+/** Rights of the items so far, or what a requester has in spite of them. */
+function grantedTo({ access, rights }: Walk): number {
+  return (access & WALK_UNPROTECTED) !== 0 ? READ_WRITE : rights;
+}
 function hasAny(item: Item, bits: Word): boolean {
   return (item.lo & bits.lo) !== 0 || (item.hi & bits.hi) !== 0;
 }

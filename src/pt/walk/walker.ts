@@ -10,11 +10,18 @@ import type { PtFormat, Word } from '../format.ts';
 /** Walks tables of one format, by the rules of one unit. */
 export interface PageWalker {
   /**
-   * `access` is IOMMU_READ or IOMMU_WRITE; with IOMMU_PRIV from a privileged requester. WALK_DONE: `out` says where. Any
-   * other code: `out.level` says at which level the walk ended (of the stage the code speaks of), the rest of it nothing.
+   * `access` is IOMMU_READ or IOMMU_WRITE; with IOMMU_PRIV from a privileged requester, and WALK_UNPROTECTED. WALK_DONE:
+   * `out` says where. Any other code: `out.level` says at which level the walk ended (of the stage the code speaks of), the
+   * rest of it nothing.
    */
   walk(root: WalkRoot, iovaG: number, access: number, out: WalkResult): WalkCode;
 }
+
+/**
+ * With IOMMU_PRIV in an access: the requester may write where the items let nobody, as a processor with write protection
+ * off does.
+ */
+export const WALK_UNPROTECTED = 1 << 16;
 
 /** Where a walk begins. */
 export interface WalkRoot {
@@ -43,7 +50,7 @@ export interface WalkResult {
   prot: number;
   /** The leaf maps 2^sizeLg2 granules; nested: the smaller of both. */
   sizeLg2: number;
-  /** Of the last item read. */
+  /** Of the item at which a walk failed. */
   level: number;
 }
 

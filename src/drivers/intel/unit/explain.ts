@@ -23,10 +23,9 @@ import {
 } from '../../../pt/walk/walker.ts';
 import { faultReason } from '../fault-codes.ts';
 import type { IntelHardware } from '../hardware.ts';
-import { firstStagePolicy } from './first-stage.ts';
 import { isFault, lookupContext, lookupPasid, type LookupEnv, type Translation } from './lookup.ts';
-import { secondStagePolicy } from './second-stage.ts';
 import { faultOf, PASS_THROUGH } from './walk.ts';
+import { firstStagePolicy, secondStagePolicy } from './walk-policy.ts';
 
 export interface ExplainRequest {
   readonly requesterId: number;

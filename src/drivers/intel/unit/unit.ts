@@ -63,6 +63,9 @@ import { faultOf, modeOf, Walkers } from './walk.ts';
 // Private copies of IOMMU_READ and IOMMU_WRITE: V8 folds them, while an imported constant is a load each time.
 const READ = 1;
 const WRITE = 2;
+const DONE = WALK_DONE;
+const FIRST_MESSAGE = FIRST_MESSAGE_PFN;
+const LAST_MESSAGE = LAST_MESSAGE_PFN;
 
 export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
   readonly name: string;
@@ -161,14 +164,15 @@ export class IntelUnit implements RemappingUnit, RegisterPort, CacheControl {
    */
   // eslint-disable-next-line complexity -- see above
   #miss(requesterId: number, pasid: number, iovaG: number, write: boolean): number {
-    const isMessage = pasid < 0 && iovaG >= FIRST_MESSAGE_PFN && iovaG <= LAST_MESSAGE_PFN;
+    const isMessage = pasid < 0 && iovaG >= FIRST_MESSAGE && iovaG <= LAST_MESSAGE;
     const known = isMessage ? undefined : this.tlb.walkedBy(requesterId, pasid);
     // The requester's translation is known: only the walk is left, unless something is refused.
     const found = this.#found;
-    const access = write ? WRITE : READ;
+    // eslint-disable-next-line @typescript-eslint/no-unnecessary-boolean-literal-compare -- as in Iotlb.hit()
+    const access = write === true ? WRITE : READ;
     if (known !== undefined) {
       const { translation, walker, tag } = known;
-      if (walker.walk(translation.root, iovaG, access, found) === WALK_DONE) {
+      if (walker.walk(translation.root, iovaG, access, found) === DONE) {
         this.tlb.fill(tag, iovaG, found.outG, found.prot, found.sizeLg2);
         return found.outG;
       }

@@ -20,8 +20,8 @@ import {
   type WalkRoot,
 } from '../../../pt/walk/walker.ts';
 import { resolveHardware, type IntelHardware } from '../hardware.ts';
-import { FirstStage, firstStagePolicy } from './first-stage.ts';
-import { SecondStage, secondStagePolicy } from './second-stage.ts';
+import { firstStage, secondStage } from './walk.ts';
+import { firstStagePolicy, secondStagePolicy } from './walk-policy.ts';
 
 const RW = IOMMU_READ | IOMMU_WRITE;
 const FRAMES = 32;
@@ -62,7 +62,7 @@ function secondPair(hw: IntelHardware, tracks: boolean): Pair {
   const walker = new InterpretedWalker({ format: vtdss, policy, reader: new MemoryReader(other) });
   return {
     root: { pfn: pt.topPfn, topLevel: pt.topLevel, limitG: 2 ** 36 },
-    fast: { ram, walker: new SecondStage(hw, ram, tracks) },
+    fast: { ram, walker: secondStage(hw, ram, tracks) },
     oracle: { ram: other, walker },
   };
 }
@@ -90,10 +90,10 @@ function firstPair(hw: IntelHardware, nested: boolean): Pair {
     host: new InterpretedWalker({ format: vtdss, policy: second, reader }),
   });
   const hostRoot = { pfn: host.topPfn, topLevel: host.topLevel, limitG: 2 ** 36 };
-  const fastHost = new SecondStage(hw, ram, true);
+  const fastHost = secondStage(hw, ram, true);
   return {
     root: { pfn: pt.topPfn, topLevel: pt.topLevel, ...HALVES, ...(nested && { host: hostRoot }) },
-    fast: { ram, walker: new FirstStage(hw, ram, new MemoryReader(ram), fastHost) },
+    fast: { ram, walker: firstStage(hw, ram, new MemoryReader(ram), fastHost) },
     oracle: { ram: other, walker },
   };
 }

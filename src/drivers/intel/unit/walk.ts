@@ -1,8 +1,11 @@
 /** The walks of a VT-d unit: which stages a translation has, and what the unit calls it when one fails (formats.md 12). */
 import type { UnitRequest } from '../../../core/contract/remapping-unit.ts';
+import { vtdss } from '../../../pt/formats/vtdss.ts';
+import { x86_64 } from '../../../pt/formats/x86-64.ts';
 import { IOMMU_PRIV, IOMMU_READ, IOMMU_WRITE } from '../../../pt/page-table.ts';
 import type { Ram } from '../../../pt/ram.ts';
-import type { TableReader } from '../../../pt/walk/table-reader.ts';
+import { createWalker } from '../../../pt/walk/create-walker.ts';
+import { MemoryReader, type TableReader } from '../../../pt/walk/table-reader.ts';
 import {
   isBeyond,
   WALK_AT_MARK,
@@ -13,6 +16,7 @@ import {
   WALK_PRIVILEGED,
   WALK_REASON,
   WALK_RESERVED,
+  WALK_UNPROTECTED,
   WALK_UNREADABLE,
   WALK_WIDTH,
   type PageWalker,
@@ -21,24 +25,39 @@ import {
 } from '../../../pt/walk/walker.ts';
 import { FAULT_CODES as F } from '../fault-codes.ts';
 import type { IntelHardware } from '../hardware.ts';
-import { FirstStage, UNPROTECTED } from './first-stage.ts';
 import type { LookupFault, Translation } from './lookup.ts';
-import { SecondStage } from './second-stage.ts';
+import { firstStagePolicy, secondStagePolicy } from './walk-policy.ts';
+
+/** Walks the second stage, which lies in RAM; `tracks`: accessed and dirty bits are on. */
+export function secondStage(hw: IntelHardware, ram: Ram, tracks: boolean): PageWalker {
+  const policy = secondStagePolicy(hw, tracks);
+  return createWalker({ format: vtdss, ram, policy, reader: new MemoryReader(ram) });
+}
+
+/** Walks the first stage, which may lie in a guest's pages; `host` walks the second stage of nested roots. */
+export function firstStage(
+  hw: IntelHardware,
+  ram: Ram,
+  reader: TableReader,
+  host: PageWalker,
+): PageWalker {
+  return createWalker({ format: x86_64, ram, policy: firstStagePolicy(hw), reader, host });
+}
 
 /** A unit's walkers. */
 export class Walkers {
-  readonly #second: SecondStage;
+  readonly #second: PageWalker;
   /** With accessed and dirty bits of the second stage on. */
-  readonly #trackingSecond: SecondStage;
+  readonly #trackingSecond: PageWalker;
   /** Alone, or nested in the second stage of the same kind. */
-  readonly #first: FirstStage;
-  readonly #trackingFirst: FirstStage;
+  readonly #first: PageWalker;
+  readonly #trackingFirst: PageWalker;
 
   constructor(hw: IntelHardware, ram: Ram, reader: TableReader) {
-    this.#second = new SecondStage(hw, ram, false);
-    this.#trackingSecond = new SecondStage(hw, ram, true);
-    this.#first = new FirstStage(hw, ram, reader, this.#second);
-    this.#trackingFirst = new FirstStage(hw, ram, reader, this.#trackingSecond);
+    this.#second = secondStage(hw, ram, false);
+    this.#trackingSecond = secondStage(hw, ram, true);
+    this.#first = firstStage(hw, ram, reader, this.#second);
+    this.#trackingFirst = firstStage(hw, ram, reader, this.#trackingSecond);
   }
 
   /** For whatever stages the translation has. */
@@ -70,7 +89,7 @@ export function modeOf(
   if (execute) return { fault: F.EXECUTE_NOT_ENABLED, fpd };
   if (!privileged) return 0;
   if (!sre) return { fault: F.SUPERVISOR_NOT_ENABLED, fpd };
-  return IOMMU_PRIV | (wpe ? 0 : UNPROTECTED);
+  return IOMMU_PRIV | (wpe ? 0 : WALK_UNPROTECTED);
 }
 
 /** The fault code of a walk that failed. */
