@@ -47,7 +47,7 @@ export class FileTraps {
   }
 
   ioctl(call: Notification): Answer {
-    const entry = this.#entryOf(call);
+    const entry = this.#entryOf(call, call.arg(2));
     if (entry === 'closed') return -HOST_ERRNO.EBADF;
     if (entry === 'denied') return this.#denied(call, isOurCommand(call.uint(1)));
     if (call.uint(1) === KVM_SET_DEVICE_ATTR) return this.#kvmDeviceAttr(call);
@@ -103,10 +103,10 @@ export class FileTraps {
     return entry ? this.#mmap(call, entry) : this.#mmapForeign(link);
   }
 
-  /** What is behind the first argument; undefined: nothing of ours. */
-  #entryOf(call: Notification): OpenEntry | 'closed' | 'denied' | undefined {
+  /** What is behind the first argument; undefined: nothing of ours. `struct`: where there is one that is likely to be read. */
+  #entryOf(call: Notification, struct?: bigint): OpenEntry | 'closed' | 'denied' | undefined {
     const { files, processes } = this.#context;
-    const link = processes.descriptorLink(call.tid, call.int(0));
+    const link = processes.descriptorLink(call.tid, call.int(0), struct);
     // Left to the kernel, the call could find what another thread opens there before it is made.
     if (link === -HOST_ERRNO.ENOENT) return 'closed';
     if (link === -HOST_ERRNO.EACCES) return 'denied';

@@ -1,6 +1,6 @@
 /** A trapped call is one row and one handler: nothing else knows of it. */
 import { expect, test } from 'vitest';
-import { Notification } from '../seccomp/notification.ts';
+import { CallBytes, Notification } from '../seccomp/notification.ts';
 import { filterProgram } from '../seccomp/filter.ts';
 import { TRAPPED_CALLS, type TrappedCall } from '../seccomp/trapped.ts';
 import { bindHandlers, HANDLERS, type Traps } from './table.ts';
@@ -17,7 +17,7 @@ const RUN = { pathTraps: true, eventfds: true };
 function callOf(nr: number): Notification {
   const bytes = Buffer.alloc(80);
   bytes.writeInt32LE(nr, 16);
-  return new Notification(bytes);
+  return new Notification(new CallBytes(bytes));
 }
 /** Does the filter compare the number with this one? */
 function compares(rows: readonly TrappedCall[], nr: number): boolean {

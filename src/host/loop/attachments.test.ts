@@ -1,7 +1,7 @@
 /** Attachments to threads of ours: in what order a thread is let go of, attached to, and makes its own calls again. */
 import { expect, test } from 'vitest';
 import type { Handled, InThread } from '../seccomp/in-thread.ts';
-import { Notification } from '../seccomp/notification.ts';
+import { CallBytes, Notification } from '../seccomp/notification.ts';
 import { ERESTARTNOINTR, HOST_ERRNO, NR, PTRACE } from '../sys/numbers.ts';
 import { Attachments } from './attachments.ts';
 import type { MmioBackend } from './backends.ts';
@@ -13,7 +13,7 @@ function callOf(tid: number, nr: number, ...args: readonly number[]): Notificati
   bytes.writeUInt32LE(tid, 8);
   bytes.writeInt32LE(nr, 16);
   args.forEach((arg, n) => bytes.writeBigUInt64LE(BigInt(arg), 32 + 8 * n));
-  return new Notification(bytes);
+  return new Notification(new CallBytes(bytes));
 }
 
 /** A loop in which the thread leaves when it is told to. */

@@ -7,15 +7,24 @@ import type { InstructionFault } from '../process/instruction-memory.ts';
 import type { SignalCause } from '../sys/ptrace.ts';
 import type { Handled } from '../seccomp/in-thread.ts';
 import type { Answer, FdInstaller, Notification } from '../seccomp/notification.ts';
+import type { Ready } from '../seccomp/turn-wait.ts';
 
 /** How the system calls of programs come to us and are answered. */
 export interface CallTransport extends FdInstaller {
-  /** Readable when a call waits, hung up when no program is left. */
   readonly fd: number;
-  /** The next call; undefined when its caller has died meanwhile. */
+  /**
+   * For so many milliseconds, -1: for ever. A call: it was all there is, and nothing else became ready before it was made. HostError:
+   * nothing can be waited on any more.
+   */
+  wait(timeoutMs: number): Notification | Ready;
+  /** The call that waits; undefined when its caller has died meanwhile. */
   receive(): Notification | undefined;
   /** False when the caller is gone. */
   answer(to: Notification, answer: Answer): boolean;
+  /** The same with the next wait, or before anything else is done here. */
+  answerSoon(to: Notification, answer: Answer): void;
+  /** What is to be answered soon is answered now. */
+  flush(): void;
   /** Is the caller still there and waiting for this answer? */
   valid(call: Notification): boolean;
   close(): void;

@@ -8,7 +8,8 @@ import type { WireEnd } from '../launch/wire-ends.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
 import { errnoReason } from '../sys/system-reason.ts';
-import { accept, Epoll, EPOLL, socketAddress } from '../sys/unix-socket.ts';
+import { Epoll, EPOLL } from '../sys/epoll.ts';
+import { accept, socketAddress } from '../sys/unix-socket.ts';
 import {
   datagramFrames,
   packetFrames,

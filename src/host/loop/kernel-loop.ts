@@ -10,6 +10,7 @@ import { run as runOutcome, type Outcome } from '../../base/wait-queue.ts';
 import { KERNEL } from '../../machine/files/rights.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { CallContext } from '../calls/call-context.ts';
+import { callLook } from '../process/call-look.ts';
 import { Capabilities } from '../process/capabilities.ts';
 import { Eventfds } from '../process/eventfds.ts';
 import { ExactPins, type CurrentCall } from '../process/exact-pins.ts';
@@ -19,8 +20,9 @@ import type { Injection } from '../seccomp/injection.ts';
 import { Injections } from '../seccomp/injections.ts';
 import * as libc from '../sys/libc.ts';
 import type { IoUring } from '../sys/io-uring.ts';
-import type { Answer, Notification } from '../seccomp/notification.ts';
+import { Notification, type Answer } from '../seccomp/notification.ts';
 import { TRAPPED_CALLS } from '../seccomp/trapped.ts';
+import type { Others, Ready } from '../seccomp/turn-wait.ts';
 import { bindHandlers, FOREIGN_HANDLERS, HANDLERS, type Traps } from '../calls/table.ts';
 import { MappingTraps } from '../calls/mapping-traps.ts';
 import { writesBack } from '../process/file-systems.ts';
@@ -39,6 +41,7 @@ import type { TreeBackend } from '../tree/tree-backend.ts';
 import { saidOnce } from './said-once.ts';
 import { Shortages } from './shortages.ts';
 import { SlowCalls } from './slow-calls.ts';
+import { WatchedFds } from './watched-fds.ts';
 import { OtherTracers } from './other-tracers.ts';
 import type { CallTransport, MmioBackend } from './backends.ts';
 import type { Launcher, Wait } from '../launch/launch.ts';
@@ -58,7 +61,8 @@ export interface LoopParts {
   readonly wait: Wait;
   /** The program has ended, and others of the run have not. */
   readonly programEnded: () => void;
-  readonly transport: CallTransport;
+  /** Made of what the loop waits on besides. */
+  readonly transport: (others: Others) => CallTransport;
   /** Made of what the loop has: the processes, their maps and their open files. */
   readonly mmio: (parts: MmioParts) => MmioBackend;
   readonly tree: TreeBackend;
@@ -90,6 +94,8 @@ const TRACE_CHECK_MS = 10;
 const SPIN_NS = 40_000;
 /** Then the other programs have their turn. */
 const MOST_STOPS = 16;
+/** Of turns with a call and nothing else: orphans that have ended may stay so long. */
+const REAP_TURNS = 64;
 
 /** One run: all state of the simulated kernel, and the one wait for everything. */
 export class KernelLoop implements CallContext {
@@ -103,8 +109,8 @@ export class KernelLoop implements CallContext {
   readonly processes: Processes;
   readonly registers: MappedRegisters;
   readonly tracers: OtherTracers;
-  /** Descriptors to wait on are added to the loop's own poll. */
-  readonly watches = this;
+  /** What the loop waits on besides trapped calls. */
+  readonly watches = new WatchedFds();
   readonly warn: (text: string) => void;
   readonly sayOnce: (text: string) => void;
   readonly seesEveryRead: boolean;
@@ -114,8 +120,6 @@ export class KernelLoop implements CallContext {
   readonly #mmio: MmioBackend;
   readonly #traps: Traps;
   readonly #handlers = bindHandlers(TRAPPED_CALLS, HANDLERS);
-  readonly #poller = new libc.Poller();
-  readonly #watched = new Map<number, Set<() => void>>();
   readonly #parked = new Map<bigint, Parked>();
   /** Woken in this turn: tried again when the call that woke them is over. */
   #woken: (() => void)[] = [];
@@ -126,8 +130,8 @@ export class KernelLoop implements CallContext {
   readonly #slow = new SlowCalls((tid) => this.processes.processOf(tid));
   readonly #startNs = libc.monotonicNs();
   #current: Notification | undefined;
-  #fds: number[] = [];
-  #listening = true;
+  /** Turns until children are looked for again. */
+  #untilReap = 0;
   /** The last look at stopped threads was cut short. */
   #stopsLeft = false;
   /** Wait status of the program, once it has ended. */
@@ -142,11 +146,12 @@ export class KernelLoop implements CallContext {
     this.seesEveryRead = parts.events === true;
     const { capabilities, memlock, launcher } = parts;
     this.lockLimits = memlock === undefined ? undefined : new LockLimits(memlock, launcher.pid);
-    this.transport = parts.transport;
     this.files = new OpenFiles((entry) => {
       if (entry.kind === 'file') this.#released(entry.file);
     });
-    this.eventfds = new Eventfds(this);
+    const { inotify } = this.files;
+    this.transport = parts.transport({ fd: this.watches.fd, closes: inotify });
+    this.eventfds = new Eventfds(this.watches);
     this.map = new MemoryMap(this.files.windowOf, (line) => this.objects.isHuge(line), writesBack);
     this.pins = parts.ring && new ExactPins(this, parts.ring);
     this.processes = new Processes(this, capabilities ? new Capabilities(launcher.pid) : undefined);
@@ -164,7 +169,7 @@ export class KernelLoop implements CallContext {
       paths: new PathTraps(this, parts.tree, new Views(parts.pid)),
       mappings: new MappingTraps(this, new ReverseMap(this)),
     };
-    this.watchFd(this.files.inotify, () => undefined);
+    this.watches.watchFd(inotify, () => undefined);
     this.#followLauncher(parts.launcher);
     if (parts.tree.server) this.#serveTree(parts.tree.server);
   }
@@ -181,7 +186,7 @@ export class KernelLoop implements CallContext {
       bug: (op, error) => this.warn(`bug in the host layer in FUSE request ${op}: ${error}`),
       short: (reason) => this.sayOnce(reason),
     };
-    const watch = this.watchFd(server.fd, () => {
+    const watch = this.watches.watchFd(server.fd, () => {
       if (!server.serve(access)) watch[Symbol.dispose]();
     });
   }
@@ -195,7 +200,7 @@ export class KernelLoop implements CallContext {
   }
 
   #followLauncher(launcher: Launcher): void {
-    const watch = this.watchFd(launcher.socket, () => {
+    const watch = this.watches.watchFd(launcher.socket, () => {
       const reports = hear(launcher.socket);
       for (const report of reports ?? []) {
         if (report.kind === 'ended') this.#exitStatus = report.status;
@@ -224,20 +229,7 @@ export class KernelLoop implements CallContext {
     this.eventfds.closeAll();
     this.processes.closeAll();
     this.transport.close();
-  }
-
-  watchFd(fd: number, run: () => void): Disposable {
-    const runs = this.#watched.get(fd) ?? new Set();
-    runs.add(run);
-    this.#watched.set(fd, runs);
-    this.#fds = [];
-    return {
-      [Symbol.dispose]: () => {
-        runs.delete(run);
-        if (runs.size === 0) this.#watched.delete(fd);
-        this.#fds = [];
-      },
-    };
+    this.watches.close();
   }
 
   park<T>(
@@ -311,7 +303,7 @@ export class KernelLoop implements CallContext {
     const answer = given === -HOST_ERRNO.EFAULT ? this.processes.faultOf(call.tid) : given;
     const open = this.#injections.of(call);
     if (!open) {
-      this.transport.answer(call, answer);
+      this.transport.answerSoon(call, answer);
       return;
     }
     if (answer === 'continue') throw new Bug('a call cannot go on that has been answered');
@@ -322,55 +314,55 @@ export class KernelLoop implements CallContext {
   #turn(): void {
     this.#shortages.retry();
     this.#shortages.ifEnough(() => this.#mmio.retake());
-    this.#reap();
+    if (this.#hasStops || this.#stopsLeft || this.#untilReap-- <= 0) this.#reap();
     this.#runWoken();
-    if (this.#fds.length === 0) {
-      this.#fds = [...(this.#listening ? [this.transport.fd] : []), ...this.#watched.keys()];
-      this.#poller.set(this.#fds);
-    }
     this.#parts.sign.end();
-    const ready = this.#poller.wait(this.#timeoutMs());
+    const found = this.transport.wait(this.#timeoutMs());
     this.#parts.sign.begin();
     this.map.newTurn();
     this.#advanceClock();
-    if (ready > 0) this.#dispatch();
+    if (found instanceof Notification) this.#serveAlone(found);
+    else this.#dispatch(found);
     this.#runWoken();
     if (this.#hasSleepers) this.#shortages.ifEnough(() => this.#checkSleepers());
+  }
+  /** Threads are traced, and wait4 tells what became of them. Else it only takes the ends of orphans. */
+  get #hasStops(): boolean {
+    return this.#mmio.active || this.#injections.size > 0;
   }
 
   #runWoken(): void {
     while (this.#woken.length > 0) {
       const attempts = this.#woken;
       this.#woken = [];
+      this.transport.flush();
       this.#parts.sign.about(0);
       for (const attempt of attempts) this.#shortages.untilEnough(attempt);
     }
   }
 
-  #dispatch(): void {
-    const ready = this.#fds.filter((_fd, index) => this.#poller.events(index) !== 0);
-    const listenerEvents = this.#listening ? this.#poller.events(0) : 0;
-    for (const fd of ready) {
-      for (const run of [...(this.#watched.get(fd) ?? [])]) this.#shortages.ifEnough(run);
-    }
-    if ((listenerEvents & 1) !== 0) this.#serve();
-    else if (listenerEvents !== 0) {
-      this.#listening = false; // the last program is gone
-      this.#fds = [];
-    } else this.#shortages.ifEnough(() => this.files.drainCloses());
+  #dispatch({ call, others }: Ready): void {
+    this.#untilReap = 0;
+    if (others) this.watches.dispatch((run) => this.#shortages.ifEnough(run));
+    const received = call ? this.transport.receive() : undefined;
+    // A close that came before this call in the program must be seen before it here.
+    if (received || !call) this.#shortages.ifEnough(() => this.files.drainCloses());
+    if (received) this.#serve(received);
+  }
+  /** A call that no close has come before. */
+  #serveAlone(call: Notification): void {
+    if (this.files.hasMappings) this.#shortages.ifEnough(() => this.files.drainCloses());
+    this.#serve(call);
   }
 
-  #serve(): void {
-    const call = this.transport.receive();
-    if (!call) return;
+  #serve(call: Notification): void {
     this.#parts.sign.about(call.tid, call.nr);
-    // A close that came before this call in the program must be seen before it here.
-    this.#shortages.ifEnough(() => this.files.drainCloses());
     this.processes.newCall();
     this.#traps.mappings.returned(call.tid);
     this.#current = call;
     const handled = this.#handle(call);
     this.#current = undefined;
+    callLook.drop();
     this.#answerWith(call, handled);
   }
   /** The call that is being answered, whose thread can make calls for us. */
@@ -397,6 +389,7 @@ export class KernelLoop implements CallContext {
 
   #reap(): void {
     let spinUntil = 0;
+    this.#untilReap = REAP_TURNS;
     this.#stopsLeft = true;
     for (let stops = 0; stops < MOST_STOPS;) {
       const event = libc.waitNow(-1);
@@ -413,6 +406,7 @@ export class KernelLoop implements CallContext {
   /** Something of a program's thread, as wait4 tells it. False: its end. */
   #onStatus({ pid, status }: { pid: number; status: number }): boolean {
     this.#parts.sign.about(pid);
+    this.transport.flush();
     if (this.#injections.onStatus(pid, status)) return true;
     if (isStopped(status)) {
       this.map.newTurn();

@@ -16,6 +16,8 @@ import { STDERR, writeAll } from '../sys/write-all.ts';
 import { MmioTraps } from '../mmio/mmio-traps.ts';
 import { Listener } from '../seccomp/listener.ts';
 import { HostCallSites } from '../stacks/host-call-sites.ts';
+import { callLook } from '../process/call-look.ts';
+import { prepareSteps } from '../sys/steps.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
 import {
@@ -40,6 +42,9 @@ import { PathTrapTree } from '../tree/tree-backend.ts';
 function warn(text: string): void {
   writeAll(STDERR, `softiommu: ${text}\n`);
 }
+
+/** For tests, in the environment: `SOFTIOMMU_STEPS=0` makes each system call by itself, the measure of what lists of them do. */
+const inSteps = process.env['SOFTIOMMU_STEPS'] !== '0';
 
 /** What of the host the devices of a run use. */
 interface Outside {
@@ -103,6 +108,10 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
     ? new NamespaceTree(machine.vfs)
     : new PathTrapTree(machine.vfs);
   try {
+    if (inSteps) {
+      prepareSteps();
+      callLook.begin();
+    }
     const ring = plan.pin === 'exact' ? openRing() : undefined;
     const launched = launch(plan.argv, { ...plan.launch, wait: plan.wait }, tree);
     if (typeof launched === 'number') return { kind: 'exit', status: launched };
@@ -114,7 +123,7 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
       launcher: launched.launcher,
       wait: plan.wait,
       programEnded: () => tell({ kind: 'program-ended' }),
-      transport: new Listener(launched.listener),
+      transport: (others) => new Listener(launched.listener, others, { inSteps }),
       mmio: (parts) => new MmioTraps(parts),
       capabilities: plan.launch.capabilities === true,
       events: plan.launch.events === true,
@@ -136,8 +145,8 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
 }
 
 function watchOutside(loop: KernelLoop, { storage, wires }: Outside): void {
-  if (storage) loop.watchFd(storage.wakeFd, () => storage.deliver());
-  if (wires) loop.watchFd(wires.fd, () => wires.serve());
+  if (storage) loop.watches.watchFd(storage.wakeFd, () => storage.deliver());
+  if (wires) loop.watches.watchFd(wires.fd, () => wires.serve());
 }
 
 function resultOf(waitStatus: number): RunResult {

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { ENFILE, ENOMEM, ENOSPC } from '../../base/errno.ts';
 import { Shortage } from '../../base/shortage.ts';
-import { notShort, notShortOfWatches, shortageOf } from '../sys/shortage.ts';
+import { notShort, EPOLL_WATCHES, notShortOfWatches, shortageOf } from '../sys/shortage.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
 import { Shortages } from './shortages.ts';
 
@@ -55,6 +55,6 @@ test.for([
 test('what the host answers to a call of ours is a shortage only when it is one', () => {
   const { EMFILE, ENOENT, ENOSPC: full } = HOST_ERRNO;
   expect(() => notShort(-EMFILE)).toThrow(/ulimit -n/);
-  expect(() => notShortOfWatches(-full)).toThrow(/max_user_watches/);
+  expect(() => notShortOfWatches(-full, EPOLL_WATCHES)).toThrow(/epoll.max_user_watches/);
   expect([notShort(-ENOENT), notShort(-full), notShort(7)]).toEqual([-ENOENT, -full, 7]);
 });

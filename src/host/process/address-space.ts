@@ -18,6 +18,7 @@ import { MapsFile, type MapsLine } from '../sys/map-query.ts';
 import { NR, O_CLOEXEC, O_RDONLY, O_RDWR } from '../sys/numbers.ts';
 import { orShortage } from '../sys/shortage.ts';
 import { randomBytesAt } from '../sys/procfs.ts';
+import { callLook } from './call-look.ts';
 import type { ExactPins } from './exact-pins.ts';
 import type { MemoryMap } from './memory-map.ts';
 import { holdObject, type HostObjects } from './objects.ts';
@@ -212,6 +213,7 @@ export class AddressSpace implements ProcessMemory, ManyPlaces {
     if (!this.#isThere(addr, length, writes) && this.#isSlow(addr, length)) return -1;
     const user = length > SMALL && this.alive ? this.#parts.user(this) : undefined;
     if (user !== undefined && copy(large, user, addr, bytes) === length) return length;
+    if (writes) callLook.drop();
     // What mprotect forbids the program now, a pin still reaches.
     return small(this.#memFd, bytes, addr);
   }

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EBADF } from '../../base/errno.ts';
 import { Eventfds, HostEventfd } from './eventfds.ts';
 import * as libc from '../sys/libc.ts';
-import { Notification } from '../seccomp/notification.ts';
+import { CallBytes, Notification } from '../seccomp/notification.ts';
 import { NR } from '../sys/numbers.ts';
 
 const BLOCKING = 0;
@@ -67,7 +67,7 @@ describe('eventfds made for programs', () => {
   function eventfd2(): Notification {
     const bytes = Buffer.alloc(80);
     bytes.writeInt32LE(NR.eventfd2, 16);
-    return new Notification(bytes);
+    return new Notification(new CallBytes(bytes));
   }
   test('eventfds made for programs that no program has any more are not kept for ever', () => {
     const eventfds = new Eventfds(watches, { processes: () => [], getfd: () => -1 });

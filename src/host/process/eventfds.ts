@@ -22,6 +22,7 @@ const ONE = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
 
 /** A descriptor of another process to wait on, and what to do when it is readable. */
 export interface Watches {
+  /** To be ended before the descriptor is closed. Throws Shortage. */
   watchFd(fd: number, run: () => void): Disposable;
 }
 
@@ -40,10 +41,15 @@ export class HostEventfd implements Eventfd {
     if (isWritable(this.#fd)) libc.write(this.#fd, ONE);
   }
   listen(run: () => void): Disposable {
-    return this.#watches.watchFd(this.#fd, () => {
-      // Not there any more when the program has read it first.
-      if (takeCount(this.#fd)) run();
-    });
+    const watch = orShortage(() =>
+      this.#watches.watchFd(this.#fd, () => {
+        // Not there any more when the program has read it first.
+        if (takeCount(this.#fd)) run();
+      }),
+    );
+    if (!(watch instanceof Shortage)) return watch;
+    this.put(); // whoever wanted to listen hears of nothing but the shortage
+    throw watch;
   }
   put(): void {
     libc.close(this.#fd);

@@ -7,6 +7,7 @@
 import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
+import { callLook } from './call-look.ts';
 import type { HeldPages } from '../../machine/memory/process-memory.ts';
 import { HostError } from '../sys/ffi.ts';
 import { NO_FILE, poke } from '../seccomp/in-thread.ts';
@@ -102,7 +103,10 @@ export class ExactPins {
     const at = (page: number, offset: number): bigint => first + BigInt(page * PAGE_SIZE + offset);
     return {
       read: (page, offset, into) => done(ring.read(slot, at(page, offset), into)),
-      write: (page, offset, from) => done(ring.write(slot, at(page, offset), from)),
+      write: (page, offset, from) => {
+        callLook.drop();
+        return done(ring.write(slot, at(page, offset), from));
+      },
       release: () => {
         ring.unregister(slot);
         this.#free.push(slot);

@@ -33,6 +33,7 @@ import {
   O_RDWR,
   O_WRONLY,
 } from '../sys/numbers.ts';
+import { callLook } from './call-look.ts';
 import { endViews, ownView } from './object-views.ts';
 
 /** File systems whose files are memory. */
@@ -104,6 +105,7 @@ export class HostObject implements ObjectMemory, ManyPlaces {
   }
   /** By the view; read() and write() are the slow way, and go on where it ends. */
   copy(list: PlaceList, write: boolean): number {
+    if (write) callLook.drop();
     const view = this.#current;
     const isFit = view && (view.isWritable || !write);
     const moved = (isFit ? view : this.#look(write))?.copy(list, write) ?? 0;
@@ -118,6 +120,7 @@ export class HostObject implements ObjectMemory, ManyPlaces {
     return refuse(EFAULT, 'the page is beyond the end of the file', { object: this.object });
   }
   write(offset: bigint, from: Uint8Array): Status<'EFAULT'> {
+    callLook.drop();
     const { object } = this;
     if (this.#writer === undefined) {
       return refuse(EFAULT, 'no program has shown that it may write the file', { object });

@@ -192,6 +192,10 @@ export class OpenFiles {
     for (const mapping of this.#mappings) this.#endMapping(mapping);
     libc.close(this.inotify);
   }
+  /** Has any mapped shared memory? No event tells of the end of such a mapping: drainCloses() asks each. */
+  get hasMappings(): boolean {
+    return this.#mappings.size > 0;
+  }
   /** Has any program mapped registers? */
   get hasRegisters(): boolean {
     return this.#hasRegisters;

@@ -5,14 +5,17 @@
  * makes it true: a thread is looked for in its process once a call, a pidfd tells the end of a process before its number
  * can mean another one, and whether an exec that was let go has worked is asked when the process is heard of again.
  */
+import { Shortage } from '../../base/shortage.ts';
 import { CAP_SYS_PTRACE } from '../../base/task.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
 import { nameOf, ownerOf, processIdOf, processIds } from '../sys/procfs.ts';
+import { orShortage } from '../sys/shortage.ts';
 import type { AddressSpace } from './address-space.ts';
 import { AddressSpaces, type HostMm } from './address-spaces.ts';
+import { callLook } from './call-look.ts';
 import type { Capabilities } from './capabilities.ts';
 import { HostCred, type Ids } from './credentials.ts';
 import { RemoteMemory } from './remote-memory.ts';
@@ -89,6 +92,7 @@ export class Processes {
 
   /** Before each trapped call: what was proved of threads holds no longer. */
   newCall(): void {
+    callLook.drop();
     this.#proven = 0;
   }
 
@@ -111,11 +115,17 @@ export class Processes {
     return -HOST_ERRNO.EPERM;
   }
 
-  /** The text of a thread's /proc/…/fd/N, or minus an errno. It proves as well which process the thread is of. */
-  descriptorLink(tid: number, fd: number): string | number {
+  /**
+   * The text of a thread's /proc/…/fd/N, or minus an errno. It proves as well which process the thread is of. `at`: where the
+   * call has its struct, which is read too (call-look.ts).
+   */
+  descriptorLink(tid: number, fd: number, at?: bigint): string | number {
     const known = this.#processOf.get(tid);
     if (known === undefined) return libc.readlink(`/proc/${tid}/fd/${fd}`);
-    const link = libc.readlink(`/proc/${known}/task/${tid}/fd/${fd}`);
+    const link =
+      at !== undefined && callLook.isPossible
+        ? callLook.linkOf({ pid: known, tid, fd, at })
+        : libc.readlink(`/proc/${known}/task/${tid}/fd/${fd}`);
     if (typeof link === 'number') return libc.readlink(`/proc/${tid}/fd/${fd}`);
     this.#proven = tid;
     return link;
@@ -219,10 +229,15 @@ export class Processes {
     if (known) return known;
     const pidfd = libc.pidfdOpen(pid);
     const isSettled = (other: number): boolean => this.#processes.get(other)?.executing.size === 0;
+    const watch = orShortage(() => this.#parts.watches.watchFd(pidfd, () => this.#drop(pid)));
+    if (watch instanceof Shortage) {
+      libc.close(pidfd);
+      throw watch;
+    }
     const process: Process = {
       pid,
       pidfd,
-      watch: this.#parts.watches.watchFd(pidfd, () => this.#drop(pid)),
+      watch,
       hostMm: this.#spaces.sharedWith(tid, isSettled),
       executing: new Set(),
       isTold: false,

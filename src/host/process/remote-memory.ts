@@ -6,6 +6,7 @@ import type { PlaceList } from '../../machine/memory/process-memory.ts';
 import { syscall } from '../sys/ffi.ts';
 import { iovec, remoteIovec } from '../sys/libc.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
+import { callLook } from './call-look.ts';
 import { isFilledByPrograms, slowPages } from './slow-pages.ts';
 
 const PATH_MAX = 4096;
@@ -27,6 +28,7 @@ export function copy(nr: number, tid: number, addr: bigint, bytes: Uint8Array): 
 function copyNow(nr: number, tid: number, addr: bigint, bytes: Uint8Array): number {
   const { length } = bytes;
   const small = length <= bounce.length;
+  if (nr === NR.process_vm_writev) callLook.drop();
   if (small && nr === NR.process_vm_writev) bounce.set(bytes);
   bounceVector.writeUInt32LE(length, 8);
   remote.writeBigUInt64LE(BigInt.asUintN(64, addr), 0);
@@ -45,6 +47,7 @@ const placeWords = new Uint32Array(placeVectors.buffer, placeVectors.byteOffset,
 export function copyPlaces(nr: number, tid: number, list: PlaceList): number {
   const { places, lengths } = list;
   const count = Math.min(places.length, MOST_PLACES);
+  if (nr === NR.process_vm_writev) callLook.drop();
   for (let n = 0; n < count; n++) {
     placeWords[n * 4] = places[n]! >>> 0;
     placeWords[n * 4 + 1] = places[n]! / 2 ** 32;
@@ -85,7 +88,7 @@ export class RemoteMemory implements UserMemory {
     return isSlow ? -HOST_ERRNO.EFAULT : copyNow(nr, this.#tid, addr, bytes);
   }
   read(addr: bigint, into: Uint8Array): Status<'EFAULT'> {
-    if (into.length === 0) return undefined;
+    if (into.length === 0 || callLook.read(this.#tid, addr, into)) return undefined;
     const done = this.#copy(NR.process_vm_readv, addr, into);
     if (done === into.length || this.#how.beyond?.read(addr, into) === true) return undefined;
     return refuse(EFAULT, 'the program gave an address it cannot read', facts(addr, into, done));

@@ -4,6 +4,7 @@ import { ENOMEM, type Result } from '../../base/errno.ts';
 import type { SharedPages } from '../../base/file.ts';
 import { refuse } from '../../base/refuse.ts';
 import { Shortage } from '../../base/shortage.ts';
+import { callLook } from './call-look.ts';
 import { descriptionLives, markDescription } from '../sys/open-file-description.ts';
 import * as libc from '../sys/libc.ts';
 import { O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
@@ -41,6 +42,7 @@ export class HostPages implements SharedPages {
   }
   write(offset: number, from: Uint8Array): void {
     if (offset + from.length > this.length) throw new Bug('beyond shared pages');
+    callLook.drop();
     libc.pwrite(this.#fd, from, offset);
   }
   free(): void {

@@ -21,7 +21,7 @@ import {
   O_NOCTTY,
   O_NONBLOCK,
 } from './numbers.ts';
-import { notShort, notShortOfWatches } from './shortage.ts';
+import { INOTIFY_WATCHES, notShort, notShortOfWatches } from './shortage.ts';
 
 const POLLIN = 1;
 const AF_UNIX = 1;
@@ -152,7 +152,8 @@ export function inotifyInit(): number {
 }
 /** Watch for the last close of open files of this inode. */
 export function watchClose(inotify: number, path: string): number {
-  return notShortOfWatches(syscall(NR.inotify_add_watch, inotify, cString(path), IN_CLOSE));
+  const watch = syscall(NR.inotify_add_watch, inotify, cString(path), IN_CLOSE);
+  return notShortOfWatches(watch, INOTIFY_WATCHES);
 }
 /** Watch descriptors with an event since the last look. */
 export function readInotify(inotify: number): { watch: number; gone: boolean }[] {

@@ -34,12 +34,15 @@ export function notShort(result: number): number {
   if (name !== undefined) throw make[name]!();
   return result;
 }
-/** inotify_add_watch(2): watches have a limit of their own, and an errno that means something else everywhere else. */
-export function notShortOfWatches(result: number): number {
+/** Whose watches have a limit of their own, and where it is. */
+export const INOTIFY_WATCHES = 'inotify (its limit: fs.inotify.max_user_watches)';
+export const EPOLL_WATCHES = 'epoll (its limit: fs.epoll.max_user_watches)';
+/** A call that makes a watch: no room for one is an errno that means something else everywhere else. */
+export function notShortOfWatches(result: number, whose: string): number {
   if (result !== -HOST_ERRNO.ENOSPC) return notShort(result);
   throw new Shortage(
     ENFILE,
-    'no watch of inotify is left for softiommu (its limit: fs.inotify.max_user_watches): calls that need one are ENFILE',
+    `no watch is left for softiommu of ${whose}: calls that need one are ENFILE`,
   );
 }
 

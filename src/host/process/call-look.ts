@@ -1,0 +1,128 @@
+/**
+ * What nearly every call on a descriptor begins with, in one crossing (sys/steps.ts): which file the descriptor is, and the
+ * struct its argument points to.
+ *
+ * The bytes are those of one moment after the call was made and before it is answered, as a copy of the kernel's own is; a
+ * handler that reads the struct in two pieces finds both of the same moment. They are good for this call only, and only
+ * until something of a program's memory is written: whoever writes says so here. Where a copy might have to wait for a
+ * program (slow-pages.ts) nothing is looked at before it is asked for.
+ */
+import { iovec, remoteIovec } from '../sys/libc.ts';
+import { NR } from '../sys/numbers.ts';
+import { Steps } from '../sys/steps.ts';
+import { slowPages } from './slow-pages.ts';
+
+/** Larger structs are read by themselves. */
+const MOST_BYTES = 128;
+const PAGE_MASK = 4095;
+const LONGEST_LINK = 4096;
+/** `/proc/PID/task/TID/fd/FD`, each number of ten digits at most. */
+const LONGEST_PATH = 64;
+/** The arguments of process_vm_readv(2) and readlink(2) that change. */
+const ARGUMENT = { tid: 0 } as const;
+
+/** Who makes a call, and on what. */
+export interface LookedAt {
+  readonly pid: number;
+  readonly tid: number;
+  readonly fd: number;
+  /** Where its struct is. */
+  readonly at: bigint;
+}
+
+/** Of the one run that this thread serves. */
+class CallLook {
+  #list: LookList | undefined;
+  /** The thread whose bytes there are; 0: there are none. */
+  #tid = 0;
+  #at = 0n;
+  #length = 0;
+
+  /** From now on calls are looked at so. */
+  begin(): void {
+    this.#list = new LookList();
+  }
+  get isPossible(): boolean {
+    return this.#list !== undefined && !slowPages.possible;
+  }
+  /** The text of the descriptor's link, or minus an errno. */
+  linkOf(looked: LookedAt): string | number {
+    const list = this.#list!;
+    const length = list.run(looked);
+    this.#tid = length > 0 ? looked.tid : 0;
+    this.#at = looked.at;
+    this.#length = length;
+    return list.link;
+  }
+  /** False: they are not known, or any more. */
+  read(tid: number, addr: bigint, into: Uint8Array): boolean {
+    if (tid !== this.#tid) return false;
+    const from = Number(addr - this.#at);
+    if (!(from >= 0 && from + into.length <= this.#length)) return false;
+    const { bytes } = this.#list!;
+    for (let n = 0; n < into.length; n++) into[n] = bytes[from + n]!;
+    return true;
+  }
+  /** The call is over, or a program's memory is about to be written. */
+  drop(): void {
+    this.#tid = 0;
+  }
+}
+
+/** The two steps, and where they put what they find. */
+class LookList {
+  readonly bytes = Buffer.alloc(MOST_BYTES);
+  /** Of the last run. */
+  link: string | number = '';
+  readonly #steps = new Steps(2);
+  readonly #path = Buffer.alloc(LONGEST_PATH);
+  readonly #links = Buffer.alloc(LONGEST_LINK);
+  readonly #remote = remoteIovec(0n, 0);
+  readonly #remote64 = new BigUint64Array(this.#remote.buffer, this.#remote.byteOffset, 2);
+  readonly #readlink: number;
+  readonly #read: number;
+  /** Of whom the path is. */
+  readonly #pathOf = { pid: 0, tid: 0, fd: -1 };
+  /** The text that was made of a link last, and its bytes. */
+  #text = '';
+  readonly #textBytes = Buffer.alloc(LONGEST_LINK);
+  #textLength = 0;
+
+  constructor() {
+    const steps = this.#steps;
+    this.#readlink = steps.call(NR.readlink, this.#path, this.#links, LONGEST_LINK);
+    this.#read = steps.call(NR.process_vm_readv, 0, iovec(this.bytes), 1, this.#remote, 1, 0);
+  }
+  /** How many bytes there are. */
+  run({ pid, tid, fd, at }: LookedAt): number {
+    const steps = this.#steps;
+    const of = this.#pathOf;
+    if (of.fd !== fd || of.tid !== tid || of.pid !== pid) {
+      Object.assign(of, { pid, tid, fd });
+      this.#path.write(`/proc/${pid}/task/${tid}/fd/${fd}\0`, 'latin1');
+    }
+    // What is behind the page need not be there, and costs a look of its own.
+    const inPage = PAGE_MASK + 1 - (Number(at & 0xffffn) & PAGE_MASK);
+    this.#remote64[0] = at;
+    this.#remote64[1] = BigInt(Math.min(MOST_BYTES, inPage));
+    steps.set(this.#read, ARGUMENT.tid, tid);
+    steps.run();
+    const length = steps.result(this.#readlink);
+    this.link = length < 0 ? length : this.#textOf(length);
+    return steps.result(this.#read);
+  }
+  /** Most calls are on the file of the last one. */
+  #textOf(length: number): string {
+    const [now, before] = [this.#links, this.#textBytes];
+    let same = length === this.#textLength ? 0 : -1;
+    while (same >= 0 && same < length) same = now[same] === before[same] ? same + 1 : -1;
+    if (same === length) return this.#text;
+    now.copy(before, 0, 0, length);
+    this.#textLength = length;
+    this.#text = now.toString('utf8', 0, length);
+    return this.#text;
+  }
+}
+
+/** The kernel thread serves one run. */
+export const callLook = new CallLook();
