@@ -17,6 +17,7 @@ const SCRIPTS = [
   'scripts/list-abi.ts',
   'scripts/list-trapped-calls.ts',
   'scripts/gen-machine-file.ts',
+  'scripts/gen-trace-schema.ts',
   'scripts/list-kernel-map.ts',
   'scripts/list-devices.ts',
 ];

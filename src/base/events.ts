@@ -8,7 +8,12 @@ import type { Facts, Refusal } from './refuse.ts';
 /** An event with its number, its time and its place in what goes on. */
 export interface Stamped {
   readonly seq: number;
+  /** Of the machine's clock, which stands still while a call goes on. */
   readonly timeNs: number;
+  /** Of the host's clock, since the trace began: in a run. */
+  readonly hostNs?: number;
+  /** Name of the process that calls, where it is new or may have changed: in a run. */
+  readonly comm?: string;
   /** `seq` of the enter event of the call or turn it happened in. Absent: in none that was heard to begin. */
   readonly call?: number;
   /** `seq` of the event that set it going: of its call, or for a timer of what was going on when it was set. */
@@ -49,20 +54,24 @@ export interface CallInfo {
   readonly what: 'syscall' | 'access' | 'turn';
   /** Whose call it is; absent for a turn. */
   readonly pid?: number;
+  /** The thread that calls, where it is not the first of its process. */
+  readonly tid?: number;
   /** 'ioctl', 'openat', 'pread64', 'mmap', 'close', …; 'load', 'store'; 'timer'. */
   readonly name: string;
+  /** The descriptor it is made on, as the program has it. */
+  readonly fd?: number;
   /** What the fd, path or address names: '/dev/iommu', 'anon_inode:[vfio-device]', '0000:00:04.0 BAR 0'. */
   readonly file?: string;
   /** Name of the device that the file is of, '0000:00:04.0'. */
   readonly device?: string;
   /** For ioctl the command's name in the uapi header, or its number in hex. */
   readonly command?: string;
-  /** Arguments as they come in, decoded with the uapi names. */
+  /** Arguments as they come in, decoded with the uapi names; `data`: the first bytes that are written. */
   readonly args?: Readonly<Record<string, unknown>>;
 }
 /** How it ended. */
 export interface CallEnd {
-  /** Arguments as they go out. */
+  /** Arguments as they go out; `data`: the first bytes that were read. */
   readonly after?: Readonly<Record<string, unknown>>;
   /** Absent: it succeeded, with a value the kernel layers do not know, such as where a mapping lies. */
   readonly result?: number | Errno;
@@ -89,6 +98,8 @@ export interface MapEvent {
   readonly iova: bigint;
   readonly pa?: bigint;
   readonly length: bigint;
+  /** What was asked to be unmapped, where it was more or less. */
+  readonly asked?: bigint;
   readonly prot?: number;
 }
 /** A device read or wrote memory, or was refused; `iova` as the device gave it, `length` in bytes. */
@@ -175,6 +186,7 @@ export interface LifeEvent {
   /**
    * bind, unbind: by a driver of the driver core, whose name is the detail. open, close: first and last user through
    * VFIO. reset: of the function, as hardware. plug, unplug: it was put in or pulled out while the machine ran.
+   * group-add, group-remove: it came into its IOMMU group, whose number is the detail, or left it.
    */
   readonly what:
     | 'device-bind'
@@ -183,7 +195,9 @@ export interface LifeEvent {
     | 'device-close'
     | 'device-reset'
     | 'device-plug'
-    | 'device-unplug';
+    | 'device-unplug'
+    | 'group-add'
+    | 'group-remove';
   readonly who: Ref;
   readonly detail?: string;
 }

@@ -8,6 +8,7 @@ import { withUsage } from './usage.ts';
 /** The commands in the order of the help, each loaded when a command line names it. */
 const COMMANDS: Readonly<Record<string, () => Promise<CommandUnknownOpts>>> = {
   run: async () => (await import('./commands/run.ts')).runCommand(),
+  trace: async () => (await import('./commands/trace.ts')).traceCommand(),
   topology: async () => (await import('./commands/topology.ts')).topologyCommand(),
   'test-attach': async () => (await import('./commands/test-attach.ts')).testAttachCommand(),
   header: async () => (await import('./commands/header.ts')).headerCommand(),

@@ -58,12 +58,6 @@ function memorySize(text: string): bigint {
   return BigInt(digits) * BigInt(SIZE_UNITS[unit ?? '']!);
 }
 
-/** `-e`, as strace has it: one expression each time. */
-export const expressionOption = () =>
-  new Option(
-    '-e, --expression <expression>',
-    'make something go wrong: inject=CALLS:error=ERRNO:when=N, device=ADDRESS:drop, fail=POINT; once each (docs/inject.md)',
-  ).argParser((text: string, before: string[] | undefined) => [...(before ?? []), text]);
 /** `--inject-token` */
 export const injectTokenOption = () =>
   new Option(

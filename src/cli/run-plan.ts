@@ -4,9 +4,11 @@ import type { Explain, RunPlan } from '../host/launch/run.ts';
 import type { MachineDescription } from '../machine/description/description.ts';
 import { DEFAULT_MACHINE } from '../machine/description/default-machine.ts';
 import type { MachineChoice } from './machine-file.ts';
+import { asksForTrace, isFault, traceChoiceOf, type TraceFlags } from './trace-options.ts';
+import { UserMistake } from './user-mistake.ts';
 
 /** The options of `run` as the command line gives them. */
-export interface RunFlags {
+export interface RunFlags extends TraceFlags {
   readonly machine?: string;
   readonly device?: string[];
   readonly iommu?: string[];
@@ -15,6 +17,7 @@ export interface RunFlags {
   readonly plugin?: string[];
   readonly nodefaults?: true;
   readonly trace?: string | true;
+  readonly output?: string;
   readonly explain?: Explain;
   readonly selftest?: true;
   readonly mode?: 'namespace' | 'traps';
@@ -22,7 +25,6 @@ export interface RunFlags {
   readonly wait?: 'all' | 'program';
   readonly ioUring?: 'refuse' | 'allow';
   readonly memlock?: bigint;
-  readonly expression?: string[];
   readonly injectToken?: string;
 }
 
@@ -35,7 +37,7 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
     plugins,
     argv,
     machine: flags.selftest ? withSelftest(machine) : machine,
-    trace: flags.trace === true ? '-' : flags.trace,
+    ...traceOf(flags),
     explain: flags.explain ?? 'failed',
     pin: flags.pin,
     memlock: flags.memlock,
@@ -54,12 +56,12 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
 
 /** What is to go wrong, checked: expressions of -e, those of a token first. */
 async function faultsOf(flags: RunFlags): Promise<readonly string[]> {
-  const { expression = [], injectToken } = flags;
+  const { injectToken } = flags;
+  const expression = (flags.expression ?? []).filter(isFault);
   if (expression.length === 0 && injectToken === undefined) return [];
-  const [{ expressionsOf }, { parseFaultPlan }, { UserMistake }] = await Promise.all([
+  const [{ expressionsOf }, { parseFaultPlan }] = await Promise.all([
     import('../insight/inject/token.ts'),
     import('../insight/inject/parse.ts'),
-    import('./user-mistake.ts'),
   ]);
   const all: string[] = [];
   const tokens = injectToken === undefined ? [] : [`token=${injectToken}`];
@@ -71,6 +73,19 @@ async function faultsOf(flags: RunFlags): Promise<readonly string[]> {
   const plan = parseFaultPlan(all);
   if ('problem' in plan) throw new UserMistake(plan.problem);
   return all;
+}
+
+/** Whoever says what of a trace is shown wants one: on standard error, if no file is named. */
+function traceOf(all: RunFlags): Pick<RunPlan, 'trace' | 'traceChoice'> {
+  const { output, trace, expression, ...others } = all;
+  const selecting = expression?.filter((each) => !isFault(each)) ?? [];
+  const flags = { ...others, ...(selecting.length > 0 && { expression: selecting }) };
+  if (output !== undefined && trace !== undefined) {
+    throw new UserMistake('-o and --trace both say where the trace goes; one is enough');
+  }
+  const traceChoice = traceChoiceOf(flags);
+  const file = output ?? (trace === true ? '-' : trace);
+  return { trace: file ?? (asksForTrace(flags) ? '-' : undefined), traceChoice };
 }
 
 type OpenedMachine = Pick<RunPlan, 'machine' | 'blockFiles' | 'wireEnds' | 'plugins'>;
@@ -97,10 +112,7 @@ async function machineOf(choice: MachineChoice): Promise<OpenedMachine> {
     return { machine, blockFiles: disks.files, wireEnds: wires.ends, plugins };
   }
   if ('ends' in wires) closeWireEnds(wires.ends);
-  const [{ problemsText }, { UserMistake }] = await Promise.all([
-    import('./user-file.ts'),
-    import('./user-mistake.ts'),
-  ]);
+  const { problemsText } = await import('./user-file.ts');
   const problems = [disks, wires].flatMap((opened) =>
     'problems' in opened ? opened.problems : [],
   );

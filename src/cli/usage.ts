@@ -6,7 +6,10 @@ import { STDERR, STDOUT, writeAll } from '../host/sys/write-all.ts';
 export const STATUS_FAILED = 125;
 
 /** Options that add up: each may be given any number of times, the others once. */
-const REPEATABLE = ['device', 'iommu', 'block', 'plugin', 'expression'];
+const REPEATABLE = [
+  ...['device', 'iommu', 'block', 'plugin'],
+  ...['expression', 'trace-path', 'absolute-timestamps'],
+];
 
 /** Give a command its messages for mistakes in the command line, and the status it ends with then. */
 export function withUsage<C extends CommandUnknownOpts>(command: C, status = STATUS_FAILED): C {

@@ -1,10 +1,20 @@
 import { expect, test } from 'vitest';
 import { EFAULT } from '../base/errno.ts';
 import { OpenFile } from '../base/file.ts';
+import { joined } from '../base/struct.ts';
 import type { Task } from '../base/task.ts';
 import { IOMMU_IOAS_MAP, iommu_ioas_map } from './iommufd.ts';
-import { VFIO_GROUP_GET_DEVICE_FD, VFIO_GROUP_SET_CONTAINER, VFIO_IOMMU_MAP_DMA } from './vfio.ts';
+import {
+  VFIO_CHECK_EXTENSION,
+  VFIO_DEVICE_SET_IRQS,
+  VFIO_GROUP_GET_DEVICE_FD,
+  VFIO_GROUP_SET_CONTAINER,
+  VFIO_IOMMU_MAP_DMA,
+  VFIO_SET_IOMMU,
+  vfio_irq_set,
+} from './vfio.ts';
 import { decodeIoctl } from './decode.ts';
+import { namedValue } from './field-names.ts';
 
 /** A task with these bytes at address 0. */
 function taskWith(bytes: Uint8Array): Task {
@@ -24,7 +34,7 @@ test('a struct is shown by the names of its header, its flags by theirs', () => 
     command: 'IOMMU_IOAS_MAP',
     args: {
       size: 40,
-      flags: 'WRITEABLE|READABLE|0x40',
+      flags: 'IOMMU_IOAS_MAP_WRITEABLE|IOMMU_IOAS_MAP_READABLE|0x40',
       ioas_id: 1,
       user_va: 0n,
       length: 0n,
@@ -57,4 +67,69 @@ test('a struct that cannot be read is left out, an unknown command is undefined'
     command: 'IOMMU_IOAS_MAP',
   });
   expect(decodeIoctl(file('/dev/iommu'), none, 0x1234, 0n)).toBeUndefined();
+});
+
+test.for<[string, Uint8Array, object]>([
+  [
+    'an index and an action of interrupts, and the eventfds behind them',
+    joined(vfio_irq_set.make({ argsz: 28, flags: 0x24, index: 2, start: 0, count: 2 }), {
+      bytes: Uint8Array.of(9, 0, 0, 0, 255, 255, 255, 255),
+    }),
+    {
+      flags: 'VFIO_IRQ_SET_DATA_EVENTFD|VFIO_IRQ_SET_ACTION_TRIGGER',
+      index: 'VFIO_PCI_MSIX_IRQ_INDEX',
+      data: [9, -1],
+    },
+  ],
+  [
+    'truth values behind an action',
+    joined(vfio_irq_set.make({ flags: 0x12, index: 9, count: 1 }), { bytes: Uint8Array.of(1) }),
+    {
+      flags: 'VFIO_IRQ_SET_DATA_BOOL|VFIO_IRQ_SET_ACTION_UNMASK',
+      index: 9,
+      data: [1],
+    },
+  ],
+])('%s are named', ([, bytes, expected]) => {
+  const decoded = decodeIoctl(
+    file('anon_inode:[vfio-device]'),
+    taskWith(bytes),
+    VFIO_DEVICE_SET_IRQS,
+    0n,
+  );
+  expect(decoded?.args).toMatchObject(expected);
+});
+test.for<[number, string, bigint, unknown]>([
+  [VFIO_SET_IOMMU, '/dev/vfio/vfio', 3n, { arg: 'VFIO_TYPE1v2_IOMMU' }],
+  [VFIO_CHECK_EXTENSION, '/dev/vfio/vfio', 9n, { arg: 'VFIO_UNMAP_ALL' }],
+  [VFIO_CHECK_EXTENSION, '/dev/vfio/vfio', 77n, { arg: 77n }],
+])('a number that is the argument itself is named: %#', ([cmd, name, arg, args]) => {
+  expect(decodeIoctl(file(name), taskWith(new Uint8Array(0)), cmd, arg)?.args).toEqual(args);
+});
+test.for<[string, string, number | bigint, unknown]>([
+  ['iommu_option', 'op', 1, 'IOMMU_OPTION_OP_GET'],
+  ['iommu_option', 'option_id', 1, 'IOMMU_OPTION_HUGE_PAGES'],
+  ['iommu_option', 'option_id', 7, 7],
+  ['iommu_hw_info', 'out_data_type', 1, 'IOMMU_HW_INFO_TYPE_INTEL_VTD'],
+  [
+    'iommu_hw_info',
+    'out_capabilities',
+    3n,
+    'IOMMU_HW_CAP_DIRTY_TRACKING|IOMMU_HW_CAP_PCI_PASID_EXEC',
+  ],
+  ['vfio_region_info', 'index', 7, 'VFIO_PCI_CONFIG_REGION_INDEX'],
+  ['vfio_region_info', 'index', 3, 'VFIO_PCI_BAR3_REGION_INDEX'],
+  ['vfio_region_info', 'index', 12, 12],
+  [
+    'vfio_device_feature',
+    'flags',
+    0x2_0002,
+    'VFIO_DEVICE_FEATURE_SET|VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE',
+  ],
+  ['vfio_device_feature', 'flags', 0x1_0063, 'VFIO_DEVICE_FEATURE_GET|0x63'],
+  ['vfio_iommu_type1_dma_map', 'flags', 3, 'VFIO_DMA_MAP_FLAG_READ|VFIO_DMA_MAP_FLAG_WRITE'],
+  ['vfio_iommu_type1_dma_map', 'flags', 0, 0],
+  ['vfio_iommu_type1_dma_map', 'iova', 3n, 3n],
+])('%s.%s %d', ([type, field, value, named]) => {
+  expect(namedValue(type, field, value)).toBe(named);
 });

@@ -6,6 +6,7 @@ import { isErrno } from '../base/errno.ts';
 import type { OpenFile } from '../base/file.ts';
 import type { Task } from '../base/task.ts';
 import type { Fields, Struct } from '../base/struct.ts';
+import { extensionName, namedValue, type Named } from './field-names.ts';
 import * as iommufd from './iommufd.ts';
 import * as iommufdTest from './iommufd-test.ts';
 import * as vfio from './vfio.ts';
@@ -43,50 +44,10 @@ const OTHER_STRUCTS: Readonly<Record<string, string>> = {
 const FIRST = 0x3b64;
 const LAST = 0x3bff;
 
-/** The names of the bits in a struct's `flags` begin so. */
-const FLAG_PREFIXES: Readonly<Record<string, readonly string[]>> = {
-  iommu_hwpt_alloc: ['IOMMU_HWPT_ALLOC_', 'IOMMU_HWPT_FAULT_'],
-  iommu_hwpt_get_dirty_bitmap: ['IOMMU_HWPT_GET_DIRTY_BITMAP_'],
-  iommu_hwpt_set_dirty_tracking: ['IOMMU_HWPT_DIRTY_TRACKING_'],
-  iommu_ioas_copy: ['IOMMU_IOAS_MAP_'],
-  iommu_ioas_map: ['IOMMU_IOAS_MAP_'],
-  iommu_ioas_map_file: ['IOMMU_IOAS_MAP_'],
-  vfio_device_info: ['VFIO_DEVICE_FLAGS_'],
-  vfio_group_status: ['VFIO_GROUP_FLAGS_'],
-  vfio_iommu_type1_dma_map: ['VFIO_DMA_MAP_FLAG_'],
-  vfio_iommu_type1_dma_unmap: ['VFIO_DMA_UNMAP_FLAG_'],
-  vfio_iommu_type1_info: ['VFIO_IOMMU_INFO_'],
-  vfio_irq_info: ['VFIO_IRQ_INFO_'],
-  vfio_irq_set: ['VFIO_IRQ_SET_'],
-  vfio_region_info: ['VFIO_REGION_INFO_FLAG_'],
-};
-const HEADERS: Readonly<Record<string, unknown>> = { ...iommufd, ...vfio };
-
-/** Single bits by name, per struct. */
-const FLAGS = new Map(
-  Object.entries(FLAG_PREFIXES).map(([struct, prefixes]) => [
-    struct,
-    prefixes.flatMap((prefix) => bitsNamed(prefix)).sort((a, b) => a.bit - b.bit),
-  ]),
-);
-
-function bitsNamed(prefix: string): { bit: number; name: string }[] {
-  return Object.entries(HEADERS).flatMap(([name, bit]) => {
-    if (!name.startsWith(prefix) || typeof bit !== 'number' || bit >= FIRST) return [];
-    return bit !== 0 && (bit & (bit - 1)) === 0 ? [{ bit, name: name.slice(prefix.length) }] : [];
-  });
-}
-
-/** 3 → 'READ|WRITE'; bits without a name stay a number. */
-function flagText(struct: string, flags: number): string | number {
-  const named = (FLAGS.get(struct) ?? []).filter(({ bit }) => (flags & bit) !== 0);
-  const rest = named.reduce((left, { bit }) => left & ~bit, flags) >>> 0;
-  if (named.length === 0) return flags;
-  return [...named.map(({ name }) => name), ...(rest ? [`0x${rest.toString(16)}`] : [])].join('|');
-}
-
-/** Commands whose argument points at something that is no struct. */
-const POINTED: Readonly<Record<string, (task: Task, arg: bigint) => unknown>> = {
+/** Commands whose argument is no struct: what it says, or points at. */
+const PLAIN: Readonly<Record<string, (task: Task, arg: bigint) => unknown>> = {
+  VFIO_CHECK_EXTENSION: (_task, arg) => extensionName(arg),
+  VFIO_SET_IOMMU: (_task, arg) => extensionName(arg),
   VFIO_GROUP_SET_CONTAINER: (task, arg) => {
     const fd = new Uint8Array(4);
     if (task.mem.read(arg, fd)) return undefined;
@@ -153,19 +114,42 @@ export function decodeIoctl(
   if (!known) return undefined;
   const { name, layout } = known;
   if (!layout)
-    return { command: name, ...(arg !== 0n && { args: { arg: pointed(name, task, arg) } }) };
+    return { command: name, ...(arg !== 0n && { args: { arg: plain(name, task, arg) } }) };
   const bytes = new Uint8Array(layout.size);
   if (!readStruct(task, arg, bytes)) return { command: name };
   // cast: fields are asked for by the names of the layout
   const view = layout.view(bytes) as unknown as Record<string, unknown>;
   const fields = Object.keys(layout.offsets).filter((field) => !field.startsWith('__'));
-  const value = (field: string): unknown =>
-    field === 'flags' ? flagText(layout.cName, Number(view[field])) : view[field];
-  return { command: name, args: Object.fromEntries(fields.map((field) => [field, value(field)])) };
+  // cast: a field is a number, a u64 or bytes
+  const value = (field: string): Named => namedValue(layout.cName, field, view[field] as Named);
+  const args: Record<string, unknown> = Object.fromEntries(
+    fields.map((field) => [field, value(field)]),
+  );
+  if (name === 'VFIO_DEVICE_SET_IRQS') Object.assign(args, irqData(task, arg, view));
+  return { command: name, args };
 }
 
-function pointed(command: string, task: Task, arg: bigint): unknown {
-  return POINTED[command]?.(task, arg) ?? arg;
+function plain(command: string, task: Task, arg: bigint): unknown {
+  return PLAIN[command]?.(task, arg) ?? arg;
+}
+
+/** More of them are not shown. */
+const SHOWN_IRQS = 16;
+/** What follows struct vfio_irq_set: an eventfd each, or a truth value each. */
+function irqData(
+  task: Task,
+  arg: bigint,
+  set: Readonly<Record<string, unknown>>,
+): { data?: readonly number[] } {
+  const flags = Number(set['flags']);
+  const width = (flags & vfio.VFIO_IRQ_SET_DATA_EVENTFD) !== 0 ? 4 : 1;
+  if ((flags & (vfio.VFIO_IRQ_SET_DATA_EVENTFD | vfio.VFIO_IRQ_SET_DATA_BOOL)) === 0) return {};
+  const count = Math.min(Number(set['count']), SHOWN_IRQS);
+  const bytes = new Uint8Array(count * width);
+  if (count === 0 || task.mem.read(arg + BigInt(vfio.vfio_irq_set.size), bytes)) return {};
+  const words = new DataView(bytes.buffer);
+  const at = (n: number): number => (width === 4 ? words.getInt32(n * 4, true) : bytes[n]!);
+  return { data: Array.from({ length: count }, (_, n) => at(n)) };
 }
 
 /** The caller's struct may be an older, shorter one: its first word is its size. */

@@ -30,10 +30,12 @@ const program = (status: number) => ['/usr/bin/python3', '-c', MAPS_TWICE, Strin
 const SAID = [
   HEAD,
   expect.stringMatching(
-    /^ {2}1\. \[\d+\] ioctl\(\/dev\/iommu, IOMMU_IOAS_MAP, \{.*\}\) = -1 EEXIST$/,
+    /^ {2}1\. \[pid +\d+\] ioctl\(\d<\/dev\/iommu>, IOMMU_IOAS_MAP, \{.*\}\) = -1 EEXIST \(File exists\)$/,
   ),
   '     the IOVA range meets a mapping (iova=0x1000, mapping=0x1000)',
-  expect.stringMatching(/^ {2}2\. \[\d+\] openat\(\/dev\/vfio\/77\) = -1 ENOENT$/),
+  expect.stringMatching(
+    /^ {2}2\. \[pid +\d+\] openat\(AT_FDCWD, \"\/dev\/vfio\/77\"\) = -1 ENOENT \(No such file or directory\)$/,
+  ),
   '     bound to vfio-pci: 0000:00:04.0 in group 0',
 ];
 

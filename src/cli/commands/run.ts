@@ -1,5 +1,5 @@
 /** `softiommu run -- PROGRAM ARGS…`: an unmodified program on the simulated machine. */
-import { Command } from '@commander-js/extra-typings';
+import { Command, Option } from '@commander-js/extra-typings';
 import {
   blockOption,
   deviceOption,
@@ -13,7 +13,6 @@ import type { MachineChoice } from '../machine-file.ts';
 import { complain, print } from '../output.ts';
 import {
   explainOption,
-  expressionOption,
   injectTokenOption,
   ioUringOption,
   memlockOption,
@@ -21,6 +20,20 @@ import {
   pinOption,
   waitOption,
 } from '../run-options.ts';
+import {
+  countTimestamps,
+  failedOption,
+  pathOption,
+  relativeOption,
+  runExpressionOption,
+  sortOption,
+  spentOption,
+  successfulOption,
+  summaryOnlyOption,
+  summaryOption,
+  timestampsOption,
+  withTimestamps,
+} from '../trace-options.ts';
 import { withUsage } from '../usage.ts';
 
 /** A bare `--trace` takes nothing from the words that follow: they are the program. */
@@ -37,12 +50,17 @@ class RunCommand extends Command {
       if (word === '--' || !word.startsWith('-')) break;
       if (word === '-nodefaults') out[n] = '--nodefaults'; // as QEMU has it
       if (word === TRACE) out[n] = `${TRACE}=${TO_STDERR}`;
-      const takesNext = this.options.some(
-        ({ long, short, required }) => required && (long === word || short === word),
-      );
-      if (takesNext) n++;
+      if (this.#takesNext(word)) n++;
     }
     return super.parseOptions(out);
+  }
+  /** Is the word behind this one its value? Of short options in one word the last can have one: `-te trace=ioctl`. */
+  #takesNext(word: string): boolean {
+    const withValue = this.options.filter(({ required }) => required);
+    if (word.startsWith('--')) return withValue.some(({ long }) => long === word);
+    const shorts = withValue.map(({ short }) => short?.slice(1));
+    const first = Array.from(word).findIndex((letter, n) => n > 0 && shorts.includes(letter));
+    return first === word.length - 1;
   }
 }
 
@@ -76,8 +94,20 @@ export function runCommand() {
       `${TRACE} [=file]`,
       'show the calls, DMA and faults: on standard error, or with =FILE in a file; JSON lines if it ends in .jsonl',
     )
+    .addOption(
+      new Option('-o, --output <file>', 'the same as --trace=FILE, and the trace in that file'),
+    )
+    .addOption(runExpressionOption())
+    .addOption(pathOption())
+    .addOption(successfulOption())
+    .addOption(failedOption())
+    .addOption(timestampsOption())
+    .addOption(relativeOption())
+    .addOption(spentOption())
+    .addOption(summaryOnlyOption())
+    .addOption(summaryOption())
+    .addOption(sortOption())
     .addOption(explainOption())
-    .addOption(expressionOption())
     .addOption(injectTokenOption())
     .option('--selftest', "provide the kernel's selftest device and its mock IOMMU")
     .addOption(modeOption())
@@ -91,11 +121,12 @@ export function runCommand() {
       if (argv.length === 0) command.error("error: missing required argument 'program'");
       // Native code is loaded by `run` and `doctor` only.
       const { planRun } = await import('../run-plan.ts');
-      const plan = await planRun(argv, options);
+      const plan = await planRun(argv, withTimestamps(command, options));
       const { run, endLike } = await import('../../host/launch/run.ts');
       const result = await run(plan);
       if (result.kind === 'failed') complain(result.message);
       endLike(result);
     });
+  countTimestamps(command);
   return withUsage(command);
 }

@@ -19,6 +19,11 @@ export function deviceBorn(dev: Device): void {
 export function deviceGone(dev: Device): void {
   dev.core.env.refs.gone(dev, 'device', dev.name);
 }
+/** A device came into a group, or left it. */
+export function groupChanged(dev: Device, what: 'group-add' | 'group-remove', id: number): void {
+  const { trace } = dev.core.env;
+  if (trace.on) trace.emit({ kind: 'life', what, who: deviceRef(dev), detail: String(id) });
+}
 /** A domain in an event. */
 export function domainRef(domain: Domain): Ref {
   return domain.core.env.refs.of(domain, 'domain', domain.name);

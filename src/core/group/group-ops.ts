@@ -6,6 +6,7 @@ import type { Device } from '../contract/device.ts';
 import type { Domain } from '../contract/domain.ts';
 import { IommuGroup, type GroupDevice } from '../contract/group.ts';
 import type { IommuCore } from '../contract/iommu-core.ts';
+import { groupChanged } from '../contract/refs.ts';
 
 /**
  * A new group with one reference.
@@ -33,6 +34,7 @@ export function groupAddDevice(group: IommuGroup, dev: Device): Status {
   dev.iommuGroup = group;
   using _ = group.mutex.hold();
   group.devices.push(newMember(group, dev));
+  groupChanged(dev, 'group-add', group.id);
   return undefined;
 }
 

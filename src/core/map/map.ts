@@ -218,6 +218,7 @@ export function unmapGranulesFast(
       domain: domainRef(domain),
       iova: fromGranules(iovaG, lg2),
       length: fromGranules(removed, lg2),
+      ...(removed !== lengthG && { asked: fromGranules(lengthG, lg2) }),
     });
   }
   return removed;

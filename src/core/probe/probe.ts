@@ -23,6 +23,7 @@ import { getDevIommu, instanceForDevice } from './fwspec.ts';
 import { groupPut, newMember } from '../group/group-ops.ts';
 import type { IommuGroup } from '../contract/group.ts';
 import type { IommuCore } from '../contract/iommu-core.ts';
+import { groupChanged } from '../contract/refs.ts';
 import { deinitDevice, unlinkMember } from './release.ts';
 import { deviceSetDomain } from '../attach/set-domain.ts';
 import { testDevice } from '../attach/test-dev.ts';
@@ -98,6 +99,7 @@ function joinGroup(dev: Device, group: IommuGroup, queue: Set<IommuGroup> | unde
     deinitDevice(dev, group);
     return rc;
   }
+  groupChanged(dev, 'group-add', group.id);
   if (group.defaultDomain) setupDmaOps(dev);
   return undefined;
 }

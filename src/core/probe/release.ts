@@ -7,6 +7,7 @@ import { callAttachDev, callReleaseDevice } from '../contract/driver-call.ts';
 import type { IommuOps } from '../contract/driver.ts';
 import { groupPut } from '../group/group-ops.ts';
 import type { IommuGroup } from '../contract/group.ts';
+import { groupChanged } from '../contract/refs.ts';
 
 /**
  * Take a device from the IOMMU layer: out of its group, away from its driver.
@@ -31,6 +32,7 @@ export function groupRemoveDevice(dev: Device): void {
 function removeMember(group: IommuGroup, dev: Device): void {
   using _ = group.mutex.hold();
   unlinkMember(group, dev);
+  groupChanged(dev, 'group-remove', group.id);
   if (devHasIommu(dev)) deinitDevice(dev, group);
   else dev.iommuGroup = undefined;
 }

@@ -57,7 +57,7 @@ export class FileTraps {
     const task = processes.task(call);
     const { file } = entry;
     const run = (): Outcome<Result<number>> =>
-      machine.syscalls.ioctl(task, file, call.arg(1), call.arg(2));
+      machine.syscalls.ioctl(task, file, call.arg(1), call.arg(2), call.int(0));
     return this.#context.park(call, run, numberAnswer);
   }
 
@@ -141,8 +141,11 @@ export class FileTraps {
     const { syscalls } = machine;
     const task = processes.task(call);
     const { file } = entry;
+    const fd = call.int(0);
     const move: Move = (buffer, at) =>
-      plan.write ? syscalls.write(task, file, buffer, at) : syscalls.read(task, file, buffer, at);
+      plan.write
+        ? syscalls.write(task, file, buffer, at, fd)
+        : syscalls.read(task, file, buffer, at, fd);
     const run = (): Outcome<Result<number>> => {
       const moved = eachBuffer(plan, task.mem, move);
       // Answered with what was moved before a buffer that would have waited.
@@ -199,14 +202,15 @@ export class FileTraps {
     const { machine, processes } = this.#context;
     const task = processes.task(call);
     const has = (bit: number): boolean => (prot & bit) !== 0;
-    const mapping = machine.syscalls.mmap(task, entry.file, {
+    const request = {
       offset,
       length,
       read: has(1),
       write: has(2),
       exec: has(4),
       shared: (flags & 1) !== 0,
-    });
+    };
+    const mapping = machine.syscalls.mmap(task, entry.file, request, call.int(4));
     if (isErrno(mapping)) return -mapping.number;
     if (mapping.kind === 'pages') return this.#mmapPages(call, entry.file, mapping);
     return this.#registerMappings.map(call, entry, mapping);

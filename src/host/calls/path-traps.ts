@@ -253,13 +253,13 @@ export class PathTraps {
     device: { path: string; node: OpenableNode; flags: number },
   ): Answer {
     const { path, node, flags } = device;
-    const { read, write } = openHow(flags);
-    const nonblocking = (flags & O_NONBLOCK) !== 0;
-    const modes = { read, write, nonblocking };
-    const file = this.#context.machine.syscalls.open(task, node, path, modes);
-    if (isErrno(file)) return -file.number;
-    this.#openedFrom.set(file, node);
-    return handOverFile(this.#context, call, file, flags);
+    const modes = { ...openHow(flags), nonblocking: (flags & O_NONBLOCK) !== 0 };
+    const { syscalls } = this.#context.machine;
+    const given = syscalls.open(task, node, { path, flags: modes }, (file) => {
+      this.#openedFrom.set(file, node);
+      return handOverFile(this.#context, call, file, flags);
+    });
+    return isErrno(given) ? -given.number : given;
   }
 
   /** Opened or looked at by the name of a descriptor. Undefined: not of ours. */

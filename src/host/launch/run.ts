@@ -10,6 +10,7 @@ import { defaultSignal, syscall } from '../sys/ffi.ts';
 import type { BlockFile } from './block-files.ts';
 import { BlockService, type BlockChannel } from './block-service.ts';
 import { becomeSubreaper } from './descendants.ts';
+import type { TraceChoice } from '../../insight/trace/choice.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import type { LaunchOptions, Wait } from './launch.ts';
 import { TurnSign, Watchdog } from './watchdog.ts';
@@ -28,6 +29,8 @@ export interface RunPlan {
   readonly machine: MachineDescription;
   /** A file, or '-' for standard error. */
   readonly trace: string | undefined;
+  /** What of it is shown there, and how. */
+  readonly traceChoice: TraceChoice;
   /** When what did not work is told at the end: of a program that fails, always, or never. */
   readonly explain: Explain;
   /** How private pages are pinned: by copying them when their mapping goes, or by the host's kernel. */

@@ -36,7 +36,9 @@ function trace(file: string, line: string): string {
 describe('a trace is written', () => {
   test('to a new file, with our mark in its first line', () => {
     expect(trace(name(), 'map')).toBe('# trace of softiommu\nmap\n');
-    expect(trace(name('.jsonl'), '{}')).toBe('{"trace":"softiommu"}\n{}\n');
+    expect(trace(name('.jsonl'), '{"v":1,"trace":"softiommu"}')).toBe(
+      '{"v":1,"trace":"softiommu"}\n',
+    );
   });
   test('over an empty file', () => {
     expect(trace(there(''), 'map')).toBe('# trace of softiommu\nmap\n');
@@ -45,7 +47,9 @@ describe('a trace is written', () => {
     const file = name();
     trace(file, 'a long line of the trace before');
     expect(trace(file, 'new')).toBe('# trace of softiommu\nnew\n');
-    expect(trace(there('{"trace":"softiommu"}\n{}\n'), 'new')).toBe('# trace of softiommu\nnew\n');
+    for (const first of ['{"trace":"softiommu"}', '{"v":1,"trace":"softiommu","startedUs":1}']) {
+      expect(trace(there(`${first}\n{}\n`), 'new')).toBe('# trace of softiommu\nnew\n');
+    }
   });
   test('to standard error and to devices, which lose nothing', () => {
     expect(openTrace('-')).toBe(2);
@@ -85,6 +89,7 @@ describe('a trace is refused, and the file stays as it was', () => {
     ['a folder', folder, 'it is a directory'],
     ['a folder that is not there', join(folder, 'no/t'), 'there is no such file'],
     ['no name', '', '--trace= names no file'],
+    ['a command', '|cat', 'no command is run for it'],
   ])('%s', ([, file, rule]) => {
     expect(() => openTrace(file)).toThrow(rule);
   });

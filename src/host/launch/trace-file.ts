@@ -13,12 +13,15 @@ import {
   writeSync,
   type Stats,
 } from 'node:fs';
+import { TRACE_MARK } from '../../insight/trace/format.ts';
 import { printable } from '../../machine/description/wording.ts';
 import { HostError } from '../sys/ffi.ts';
 import { systemReason } from '../sys/system-reason.ts';
 
-/** The first line of every trace in a file: by it a later run knows that the file may be overwritten. */
-const MARKS = { text: '# trace of softiommu', jsonl: '{"trace":"softiommu"}' } as const;
+/** The first line of a trace in a file: by it a later run knows that the file may be overwritten. */
+const TEXT_MARK = '# trace of softiommu';
+/** Of traces before they had versions. */
+const OLD_MARK = '{"trace":"softiommu"}';
 const STDERR = 2;
 
 /** Text for people; JSON lines for programs, told by the file's name. */
@@ -30,6 +33,9 @@ export function isJsonl(file: string): boolean {
 export function openTrace(file: string): number {
   if (file === '-') return STDERR;
   if (file === '') throw new HostError('--trace= names no file');
+  if (/^[|!]/.test(file)) {
+    throw refused(file, 'no command is run for it; --trace=>(COMMAND) of a shell is a pipe to one');
+  }
   try {
     const there = statSync(file, { throwIfNoEntry: false });
     return there && !there.isFile() ? openOther(file, there) : openFile(file);
@@ -48,7 +54,8 @@ function openFile(file: string): number {
     throw refused(file, rule);
   }
   ftruncateSync(fd, 0);
-  writeSync(fd, `${isJsonl(file) ? MARKS.jsonl : MARKS.text}\n`);
+  // The first line of JSON lines is part of their form, wherever they go.
+  if (!isJsonl(file)) writeSync(fd, `${TEXT_MARK}\n`);
   return fd;
 }
 
@@ -57,13 +64,15 @@ function forbidden(fd: number, found: Stats): string | undefined {
   if (isTrace(fd)) return undefined;
   if ((found.mode & 0o111) !== 0) return 'it is a program, and --trace=FILE would overwrite it';
   if (found.size === 0) return undefined;
-  return `it is there already and is no trace (the first line of one is '${MARKS.text}')`;
+  return `it is there already and is no trace (the first line of one is '${TEXT_MARK}')`;
 }
 
 function isTrace(fd: number): boolean {
   const head = Buffer.alloc(64);
   const line = head.toString('utf8', 0, readSync(fd, head, 0, head.length, 0));
-  return Object.values(MARKS).some((mark) => line.startsWith(`${mark}\n`));
+  return (
+    TRACE_MARK.test(line) || [TEXT_MARK, OLD_MARK].some((mark) => line.startsWith(`${mark}\n`))
+  );
 }
 
 /** A terminal, a null device, a pipe: nothing can be lost there, and there is no mark. */

@@ -6,9 +6,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { TroubleJournal } from '../../insight/explain/journal.ts';
 import { explanation } from '../../insight/explain/report.ts';
-import { jsonView } from '../../insight/views/jsonl.ts';
-import { textView } from '../../insight/views/text.ts';
-import { firstWalks } from '../../insight/views/walk.ts';
+import type { TraceHeader } from '../../insight/trace/format.ts';
 import { openRing } from '../process/exact-pins.ts';
 import { HostError } from '../sys/ffi.ts';
 import { shortageOf } from '../sys/shortage.ts';
@@ -52,7 +50,11 @@ interface Outside {
   readonly wires: HostWires | undefined;
 }
 
-function main(plan: KernelPlan, types: HardwareTypes, faults: RunFaults | undefined): RunResult {
+function main(
+  plan: KernelPlan,
+  types: HardwareTypes,
+  { view, faults }: { view: RunOutput['view']; faults: RunFaults | undefined },
+): RunResult {
   const storage = plan.blocks && new BlockDisks(plan.blocks);
   const wires = plan.wireEnds.length > 0 ? new HostWires(plan.wireEnds, warn) : undefined;
   const built = buildMachine(plan.machine, {
@@ -61,7 +63,7 @@ function main(plan: KernelPlan, types: HardwareTypes, faults: RunFaults | undefi
     disks: storage?.disks ?? new Map(),
     wires: wires?.wires ?? new Map(),
     traceFd: plan.trace === undefined ? undefined : openTrace(plan.trace),
-    view: viewFor(plan.trace),
+    view,
     faults: faults?.policies,
   });
   const explains = startExplaining(plan.explain, built.machine);
@@ -154,16 +156,34 @@ function resultOf(waitStatus: number): RunResult {
   return signal === 0 ? { kind: 'exit', status: waitStatus >> 8 } : { kind: 'signal', signal };
 }
 
-function viewFor(file: string | undefined): RunOutput['view'] {
-  if (file !== undefined && isJsonl(file)) return (_machine, print) => jsonView(print);
-  return (machine, print) => textView(print, firstWalks(machine));
+/** Views are loaded for a run that is traced. */
+async function viewFor({
+  trace,
+  traceChoice,
+  argv,
+  machine,
+}: KernelPlan): Promise<RunOutput['view']> {
+  const [{ chosenView, selectionOf }, { firstWalks }] = await Promise.all([
+    import('../../insight/views/chosen-view.ts'),
+    import('../../insight/views/walk.ts'),
+  ]);
+  const selection = selectionOf(traceChoice);
+  if ('problem' in selection) throw new HostError(selection.problem);
+  const startedUs = Date.now() * US_PER_MS;
+  const header: TraceHeader = { v: 1, trace: 'softiommu', startedUs, program: argv, machine };
+  const form = trace !== undefined && isJsonl(trace) ? 'json' : 'text';
+  return (built, print) =>
+    chosenView(form, traceChoice, selection, { print, header, footnotes: firstWalks(built) });
 }
+const US_PER_MS = 1000;
+const NO_VIEW: RunOutput['view'] = () => ({ take: () => undefined, flush: () => undefined });
 
 async function outcome(plan: KernelPlan): Promise<RunResult> {
   try {
     const types = await typesOf(plan.plugins);
     if ('problem' in types) return { kind: 'failed', message: types.problem };
-    return main(plan, types, await faultsOf(plan.faults));
+    const view = plan.trace === undefined ? NO_VIEW : await viewFor(plan);
+    return main(plan, types, { view, faults: await faultsOf(plan.faults) });
   } catch (error) {
     if (error instanceof HostError) return { kind: 'failed', message: error.message };
     const shortage = shortageOf(error);

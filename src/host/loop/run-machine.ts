@@ -1,13 +1,15 @@
 /** The machine of a run, its trace going to a file, its Bugs to the user. */
 import { closeSync, existsSync } from 'node:fs';
 import { release } from 'node:os';
-import type { TraceView } from '../../insight/views/text.ts';
+import type { Stamped } from '../../base/events.ts';
+import type { TraceSink } from '../../insight/trace/sink.ts';
 import type { HardwareTypes } from '../../machine/description/entries.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import type { BlockBacking } from '../../machine/hardware/blocks.ts';
 import type { WireBacking } from '../../machine/hardware/wires.ts';
 import { Machine, type FaultPolicies } from '../../machine/machine.ts';
 import { HostPages } from '../process/shared-memory.ts';
+import * as libc from '../sys/libc.ts';
 import { textOf } from '../sys/procfs.ts';
 import { systemReason } from '../sys/system-reason.ts';
 import { isBrokenPipe, STDERR, writeAll } from '../sys/write-all.ts';
@@ -17,7 +19,7 @@ export interface RunOutput {
   readonly warn: (text: string) => void;
   /** Where the trace goes. */
   readonly traceFd: number | undefined;
-  readonly view: (machine: Machine, print: (line: string) => void) => TraceView;
+  readonly view: (machine: Machine, print: (line: string) => void) => TraceSink;
   /** Block devices on files of the host, by name. */
   readonly disks: ReadonlyMap<string, BlockBacking>;
   /** Wires to the host, by name. */
@@ -46,6 +48,26 @@ function moduleDirectory(): { moduleRelease?: string } {
   return existsSync(`/lib/modules/${moduleRelease}`) ? {} : { moduleRelease };
 }
 
+/** What only the host knows of an event: when it was by its clock, and who calls. */
+function withHost(machine: Machine, view: TraceSink): (stamped: Stamped) => void {
+  const startNs = libc.monotonicNs() - machine.env.clock.nowNs;
+  const known = new Set<number>();
+  return (stamped) => {
+    const hostNs = libc.monotonicNs() - startNs;
+    const { event } = stamped;
+    const pid = event.kind === 'enter' ? event.pid : undefined;
+    // Whoever opens a file may have executed another program since.
+    const isNew = event.kind === 'enter' && (event.name === 'openat' || !known.has(pid ?? 0));
+    if (pid !== undefined) known.add(pid);
+    const comm = isNew && pid !== undefined ? commOf(pid) : undefined;
+    view.take({ ...stamped, hostNs, ...(comm !== undefined && { comm }) });
+  };
+}
+function commOf(pid: number): string | undefined {
+  const text = textOf(`/proc/${pid}/comm`).trimEnd();
+  return text === '' ? undefined : text;
+}
+
 /** The machine of a run, its nodes the user's. */
 export function buildMachine(description: MachineDescription, output: RunOutput): RunMachine {
   const machine = new Machine(description, {
@@ -71,7 +93,7 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
     output.warn(`the trace ends here, it cannot be written: ${systemReason(error)}`);
   };
   const view = output.view(machine, print);
-  const listener = machine.env.trace.listen(view.take);
+  const listener = machine.env.trace.listen(withHost(machine, view));
   return {
     machine,
     close() {

@@ -7,6 +7,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EAGAIN: 'it would have to be waited for',
   EBUSY: 'it is in use',
   ECONNREFUSED: 'nobody listens there',
+  EEXIST: 'it is there already',
   EDQUOT: 'the quota is used up',
   EFBIG: 'it would be too large',
   EIO: 'an input or output error',

@@ -46,7 +46,7 @@ class Explained extends Client {
     return BigInt(at + 4);
   }
   get lines(): string[] {
-    return explanation(this.journal).map((line) => line.replace(/\[\d+\] /, '').trim());
+    return explanation(this.journal).map((line) => line.replace(/\[pid +\d+\] /, '').trim());
   }
 }
 
@@ -65,10 +65,10 @@ test('the call that failed last comes first, each kind once, with its rule and v
   for (let n = 0; n < 3; n++) answers.push(program.map(container, again));
   const [first, rule, second] = program.lines;
   expect(first).toMatch(
-    /^1\. ioctl\(\/dev\/vfio\/vfio, VFIO_IOMMU_MAP_DMA, \{.*iova=0x100000.*\) = -1 EEXIST, 3 times$/,
+    /^1\. ioctl\(\d+<\/dev\/vfio\/vfio>, VFIO_IOMMU_MAP_DMA, \{.*iova=0x100000.*\) = -1 EEXIST \(File exists\), 3 times$/,
   );
   expect(rule).toMatch(/^the range overlaps a mapping/);
-  expect(second).toMatch(/^2\. .*iova=0x123.* = -1 EINVAL$/);
+  expect(second).toMatch(/^2\. .*iova=0x123.* = -1 EINVAL \(Invalid argument\)$/);
 });
 
 test('what fails while a program gives up, or asks what there is, comes last', () => {
@@ -161,7 +161,10 @@ describe('an open of what is not there', () => {
   ])('%s: what is there instead', (path, note) => {
     const program = new Explained();
     answers.push(program.open(path));
-    expect(program.lines).toEqual([`1. openat(${path}) = -1 ENOENT`, note]);
+    expect(program.lines).toEqual([
+      `1. openat(AT_FDCWD, "${path}") = -1 ENOENT (No such file or directory)`,
+      note,
+    ]);
   });
 });
 

@@ -1,6 +1,8 @@
 /** What did not work in a run, for people: each kind once, the likely cause first. */
-import { answeredText, eventText, refusalText } from '../views/event-text.ts';
 import { siteText } from '../sites/site-text.ts';
+import { answeredText } from '../views/call-text.ts';
+import { eventText } from '../views/event-text.ts';
+import { refusalText } from '../views/value-text.ts';
 import type { TroubleJournal } from './journal.ts';
 import type { Trouble, TroubleEvent } from './trouble.ts';
 

@@ -118,7 +118,7 @@ describe('a rule', () => {
     const { c } = program.container(uapi.VFIO_TYPE1v2_IOMMU);
     expect(program.mapAt(c, IOVA)).toBe(ENOMEM);
     expect(eventText(program.maps[0]!)).toMatch(
-      /= -1 ENOMEM \(INJECTED\) \(DELAYED\) {2}✗ the call was made to fail, as was asked \(by=inject=/,
+      /= -1 ENOMEM \(Cannot allocate memory\) \(INJECTED\) \(DELAYED\) {2}✗ the call was made to fail, as was asked \(by=inject=/,
     );
   });
   test.each([

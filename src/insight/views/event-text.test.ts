@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { EINVAL } from '../../base/errno.ts';
 import type { Stamped, TraceEvent } from '../../base/events.ts';
 import { formatEvent } from './event-text.ts';
-import { toJsonLine } from './jsonl.ts';
+import { eventLine } from '../trace/format.ts';
 
 const stamp = (event: TraceEvent): Stamped => ({ seq: 1, timeNs: 2, event });
 
@@ -13,6 +13,7 @@ test('a failed call reads as strace would show it, with the reason behind it', (
       what: 'syscall',
       pid: 7,
       name: 'ioctl',
+      fd: 3,
       file: '/dev/iommu',
       command: 'IOMMU_IOAS_MAP',
       args: { size: 40, flags: 'WRITEABLE', iova: 0x123n },
@@ -21,7 +22,7 @@ test('a failed call reads as strace would show it, with the reason behind it', (
     }),
   );
   expect(text).toBe(
-    '[7] ioctl(/dev/iommu, IOMMU_IOAS_MAP, {flags=WRITEABLE, iova=0x123}) = -1 EINVAL  ✗ iova is not aligned (iova=0x123)',
+    '[pid     7] ioctl(3</dev/iommu>, IOMMU_IOAS_MAP, {size=40, flags=WRITEABLE, iova=0x123}) = -1 EINVAL (Invalid argument)  ✗ iova is not aligned (iova=0x123)',
   );
 });
 test('a call shows what the kernel wrote back', () => {
@@ -31,6 +32,7 @@ test('a call shows what the kernel wrote back', () => {
     what: 'syscall',
     pid: 7,
     name: 'ioctl',
+    fd: 3,
     file: '/dev/iommu',
     command: 'IOMMU_IOAS_ALLOC',
     args,
@@ -39,7 +41,7 @@ test('a call shows what the kernel wrote back', () => {
     refusals: [],
   });
   expect(formatEvent(event)).toBe(
-    '[7] ioctl(/dev/iommu, IOMMU_IOAS_ALLOC, {flags=0, out_ioas_id=0}) = 0  → out_ioas_id=1',
+    '[pid     7] ioctl(3</dev/iommu>, IOMMU_IOAS_ALLOC, {size=12, flags=0, out_ioas_id=0 => 1}) = 0',
   );
 });
 test.for<[string, string | undefined, string]>([
@@ -57,12 +59,12 @@ test.for<[string, string | undefined, string]>([
   expect(text).toBe(`  · 0000:00:04.0 BAR 0 write ${shown} 32 bit ← 0x3`);
 });
 test('JSON lines carry u64 values as hex and errno values by name', () => {
-  const line = toJsonLine(
+  const line = eventLine(
     stamp({ kind: 'driver', op: 'attach_dev', driver: 'mock', result: EINVAL }),
   );
   expect(JSON.parse(line)).toMatchObject({ seq: 1, event: { result: 'EINVAL' } });
   expect(
-    toJsonLine(
+    eventLine(
       stamp({
         kind: 'unmap',
         domain: { kind: 'domain', id: 'd', born: undefined },

@@ -15,10 +15,9 @@ const dma: TraceEvent = {
 /** The lines of a stream: each event with the call it happened in. */
 function shown(events: readonly [TraceEvent, call?: number][], ends = true): string[] {
   const lines: string[] = [];
-  const view = textView(
-    (line) => lines.push(line),
-    ({ event }) => (event.kind === 'dma' ? ['  how it got there'] : []),
-  );
+  const view = textView((line) => lines.push(line), {
+    footnotes: ({ event }) => (event.kind === 'dma' ? ['  how it got there'] : []),
+  });
   for (const [seq, [event, call]] of events.entries()) {
     const stamped: Stamped = { seq, timeNs: 0, ...(call !== undefined && { call }), event };
     view.take(stamped);
@@ -38,9 +37,9 @@ test('a call comes first, then what it made happen, also while another sleeps', 
     [{ kind: 'leave', ...read, result: EINTR, refusals: [] }, 0],
   ]);
   expect(lines).toEqual([
-    '[7] ioctl(/dev/iommu) = 0',
+    '[pid     7] ioctl(</dev/iommu>) = 0',
     '    paging#1: map 0x1000 +0x1000 → 0x8000',
-    '[8] read(/dev/test) = -1 EINTR',
+    '[pid     8] read(</dev/test>) = -1 EINTR (Interrupted system call)',
     '  # awake',
   ]);
 });
@@ -63,7 +62,7 @@ test('a call that is never answered is shown at the end as unfinished', () => {
     [dma, 0],
   ]);
   expect(lines).toEqual([
-    '[7] ioctl(/dev/iommu, IOMMU_DESTROY) <unfinished ...>',
+    '[pid     7] ioctl(</dev/iommu>, IOMMU_DESTROY) <unfinished ...>',
     ...['  ⇄ D: DMA write 0x1000 +0x4', '  how it got there'],
   ]);
 });

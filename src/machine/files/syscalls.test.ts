@@ -268,10 +268,13 @@ test('a device is born when the kernel finds it, gone when it forgets it, and an
   expect(second).toBeTypeOf('number');
   expect(ours).toEqual([
     ['device-unbind', undefined],
+    ['group-remove', undefined],
     ['gone', undefined],
     ['born', second],
+    ['group-add', second],
     ['device-bind', second],
     ['device-unbind', second],
+    ['group-remove', second],
     ['gone', second],
   ]);
   guest.end();

@@ -50,13 +50,14 @@ interface CallName {
   /** The caller; undefined where it may be gone. */
   readonly task?: Task;
   readonly name: string;
+  readonly fd?: number | undefined;
   readonly file: string;
   readonly device?: string | undefined;
 }
 /** What it says of itself when somebody listens: asked before the call, and for `after` once it is answered. */
-interface Telling {
+interface Telling<T> {
   readonly before?: () => Pick<CallInfo, 'command' | 'args'>;
-  readonly after?: () => CallEnd['after'];
+  readonly after?: (result: T | Errno<'EIO'>) => CallEnd['after'];
   /** Filled while it runs. */
   readonly marks?: Pick<CallEnd, 'injected' | 'delayed'>;
 }
@@ -81,12 +82,25 @@ export class Syscalls {
     this.#faults = faults && new CallFaults(env, faults);
   }
 
-  /** openat(2) of a node with a file of its own. The file starts with one reference, the caller's. */
-  open(task: Task, node: Openable, path: string, flags: OpenFlags): Result<OpenFile> {
-    return this.#call({ pid: task.pid, task, name: 'openat', file: path }, () => {
+  /**
+   * openat(2) of a node with a file of its own, which starts with one reference, the caller's. `install` gives it to the
+   * caller; what it returns is the result, and a number is the descriptor.
+   */
+  open<T>(
+    task: Task,
+    node: Openable,
+    at: { readonly path: string; readonly flags: OpenFlags },
+    install: (file: OpenFile) => T,
+  ): T | Errno {
+    const { path, flags } = at;
+    const run = (): T | Errno => {
       const file = node.open(task, flags);
-      if (!isErrno(file)) file.openedFor(flags);
-      return file;
+      if (isErrno(file)) return file;
+      file.openedFor(flags);
+      return install(file);
+    };
+    return this.#call({ pid: task.pid, task, name: 'openat', file: path }, run, {
+      before: () => ({ args: { flags: openFlagText(flags) } }),
     });
   }
 
@@ -97,11 +111,17 @@ export class Syscalls {
     return errno;
   }
 
-  /** ioctl(2): the request is cut to 32 bits, as the kernel does. */
-  ioctl(task: Task, file: OpenFile, request: bigint, arg: bigint): Outcome<Result<number>> {
+  /** ioctl(2): the request is cut to 32 bits, as the kernel does. `fd`: the caller's, for traces; here and below. */
+  ioctl(
+    task: Task,
+    file: OpenFile,
+    request: bigint,
+    arg: bigint,
+    fd?: number,
+  ): Outcome<Result<number>> {
     const cmd = Number(BigInt.asUintN(32, request));
     return this.#call(
-      { pid: task.pid, task, name: 'ioctl', ...named(file) },
+      { pid: task.pid, task, name: 'ioctl', fd, ...named(file) },
       () =>
         file.ops.ioctl?.(file, task, cmd, arg) ??
         refuse(ENOTTY, 'this file has no ioctl at all', { file: file.name }),
@@ -118,6 +138,7 @@ export class Syscalls {
     file: OpenFile,
     into: Uint8Array | UserBuffer,
     offset: bigint | undefined,
+    fd?: number,
   ): Outcome<Result<number>> {
     const name = offset === undefined ? 'read' : 'pread64';
     const at = this.#place(file, offset);
@@ -128,9 +149,15 @@ export class Syscalls {
       return advance(file, offset, file.ops.read(file, task, bufferOf(into), at));
     };
     return this.#call(
-      { pid: task.pid, task, name, ...named(file) },
+      { pid: task.pid, task, name, fd, ...named(file) },
       () => unlessNonblocking(file, run()),
-      { before: () => ({ args: transferArgs(into.length, at) }) },
+      {
+        before: () => ({ args: transferArgs(into.length, at) }),
+        after: (got) =>
+          typeof got === 'number'
+            ? { ...dataOf(into, got), ...transferArgs(into.length, at) }
+            : undefined,
+      },
     );
   }
 
@@ -140,11 +167,12 @@ export class Syscalls {
     file: OpenFile,
     from: Uint8Array | UserBuffer,
     offset: bigint | undefined,
+    fd?: number,
   ): Outcome<Result<number>> {
     const name = offset === undefined ? 'write' : 'pwrite64';
     const at = this.#place(file, offset);
     return this.#call(
-      { pid: task.pid, task, name, ...named(file) },
+      { pid: task.pid, task, name, fd, ...named(file) },
       () => {
         if (!file.writable) return refuse(EBADF, 'the file was not opened for writing');
         if (offset !== undefined && file.ops.stream) return noPosition(file);
@@ -152,30 +180,38 @@ export class Syscalls {
           return refuse(EINVAL, 'this file cannot be written', { file: file.name });
         return advance(file, offset, file.ops.write(file, task, bufferOf(from), at));
       },
-      { before: () => ({ args: transferArgs(from.length, at) }) },
+      {
+        before: () => ({
+          args: { ...dataOf(from, from.length), ...transferArgs(from.length, at) },
+        }),
+      },
     );
   }
 
-  mmap(task: Task, file: OpenFile, request: MmapRequest): Result<Mapping> {
+  mmap(task: Task, file: OpenFile, request: MmapRequest, fd?: number): Result<Mapping> {
     return this.#call(
-      { pid: task.pid, task, name: 'mmap', ...named(file) },
+      { pid: task.pid, task, name: 'mmap', fd, ...named(file) },
       () =>
         file.ops.mmap?.(file, task, request) ??
         refuse(ENODEV, 'this file cannot be mapped', { file: file.name }),
-      { before: () => ({ args: { offset: request.offset, length: request.length } }) },
+      { before: () => ({ args: mmapArgs(request) }) },
     );
   }
 
   /** One reference of `pid` goes: an fd, or the file of a dying process. */
-  close(pid: number, file: OpenFile): Status<'EIO'> {
-    return this.#call({ pid, name: 'close', ...named(file) }, () => {
+  close(pid: number, file: OpenFile, fd?: number): Status<'EIO'> {
+    return this.#call({ pid, name: 'close', fd, ...named(file) }, () => {
       file.put();
       return undefined;
     });
   }
 
   readAttr(task: Task, path: string, node: AttrNode): Result<Uint8Array> {
-    return this.#call({ pid: task.pid, task, name: 'read', file: path }, () => node.read(task));
+    return this.#call({ pid: task.pid, task, name: 'read', file: path }, () => node.read(task), {
+      before: () => ({ args: {} }),
+      after: (text) =>
+        text instanceof Uint8Array ? { data: text.slice(0, SHOWN_BYTES) } : undefined,
+    });
   }
 
   writeAttr(
@@ -185,14 +221,13 @@ export class Syscalls {
     data: Uint8Array,
     offset = 0,
   ): Outcome<Result<number>> {
-    const text = (): string => new TextDecoder().decode(data.subarray(0, 64)).trimEnd();
     const run = (): Outcome<Result<number>> => {
       if (!node.write) return refuse(EINVAL, 'the attribute cannot be written', { path });
       // sysfs calls nobody for nothing.
       return data.length === 0 ? 0 : node.write(task, data, offset);
     };
     return this.#call({ pid: task.pid, task, name: 'write', file: path }, run, {
-      before: () => ({ args: { data: text() } }),
+      before: () => ({ args: { data: data.slice(0, SHOWN_BYTES), length: data.length } }),
     });
   }
 
@@ -242,7 +277,7 @@ export class Syscalls {
   }
 
   /** Run a call in the name of its task: those who hear of it may ask whose it is. */
-  #call<T>(name: CallName, run: () => T, telling: Telling = {}): T | Errno<'EIO'> {
+  #call<T>(name: CallName, run: () => T, telling: Telling<T> = {}): T | Errno<'EIO'> {
     const faults = name.task && this.#faults;
     return this.#env.runAs(name.task, () =>
       faults ? this.#disturbed(faults, name, run, telling) : this.#told(name, run, telling),
@@ -253,7 +288,7 @@ export class Syscalls {
     faults: CallFaults,
     name: CallName,
     run: () => T,
-    telling: Telling,
+    telling: Telling<T>,
   ): T | Errno<'EIO'> {
     const marks: { injected?: true; delayed?: true } = {};
     const disturbed = (): T => {
@@ -270,7 +305,7 @@ export class Syscalls {
     return this.#told(name, disturbed, { ...telling, marks });
   }
   /** Between its two events, when somebody listens. */
-  #told<T>(name: CallName, run: () => T, telling: Telling): T | Errno<'EIO'> {
+  #told<T>(name: CallName, run: () => T, telling: Telling<T>): T | Errno<'EIO'> {
     const { trace } = this.#env;
     const guarded = (): T | Errno<'EIO'> =>
       this.#guard.run(() => `${name.name}(${name.file})`, run);
@@ -283,12 +318,12 @@ export class Syscalls {
       this.#asleep.set(name.task.tid, { task: name.task, call });
       return result;
     }
-    const after = call.info.args && telling.after?.();
+    const after = call.info.args && telling.after?.(result);
     trace.leave(call, { ...(after && { after }), ...resultOf(result), ...telling.marks });
     return result;
   }
   /** Somebody wants to hear of it if it fails: what it was asked is read only then. */
-  #heeded<T>(name: CallName, run: () => T, telling: Telling): T {
+  #heeded<T>(name: CallName, run: () => T, telling: Pick<Telling<T>, 'before' | 'marks'>): T {
     const refusals: Refusal[] = [];
     const result = listening((refusal) => refusals.push(refusal), run);
     if (isErrno(result)) {
@@ -320,11 +355,20 @@ export class Syscalls {
 function named({ name, device }: OpenFile): Pick<CallName, 'file' | 'device'> {
   return { file: name, device };
 }
-function infoOf({ pid, name, file, device }: CallName, telling: Telling): CallInfo {
-  const of = device !== undefined && { device };
-  return { what: 'syscall', pid, name, file, ...of, ...telling.before?.() };
+function infoOf(of: CallName, telling: Pick<Telling<unknown>, 'before'>): CallInfo {
+  const { pid, task, name, fd, file, device } = of;
+  return {
+    what: 'syscall',
+    pid,
+    ...(task && task.tid !== pid && { tid: task.tid }),
+    name,
+    ...(fd !== undefined && { fd }),
+    file,
+    ...(device !== undefined && { device }),
+    ...telling.before?.(),
+  };
 }
-/** Which descriptor a file gets and where a mapping goes is decided after the call: they have no result yet. */
+/** Where a mapping goes is decided after the call: it has no result yet. */
 function resultOf(result: unknown): Pick<CallEnd, 'result'> {
   if (isErrno(result) || typeof result === 'number') return { result };
   if (result instanceof Uint8Array) return { result: result.length };
@@ -332,6 +376,28 @@ function resultOf(result: unknown): Pick<CallEnd, 'result'> {
 }
 function transferArgs(length: number, offset: bigint | undefined): Record<string, unknown> {
   return { length, ...(offset !== undefined && { offset }) };
+}
+
+/** More of what is read or written is not told. */
+const SHOWN_BYTES = 32;
+/** The first of `length` bytes; none where the program's memory cannot be read. */
+function dataOf(buffer: Uint8Array | UserBuffer, length: number): { data?: Uint8Array } {
+  const data = new Uint8Array(Math.min(length, buffer.length, SHOWN_BYTES));
+  return bufferOf(buffer).copyFrom(0, data) ? {} : { data };
+}
+function mmapArgs(request: MmapRequest): Record<string, unknown> {
+  const { length, read, write, exec, shared, offset } = request;
+  const prot = [read && 'PROT_READ', write && 'PROT_WRITE', exec && 'PROT_EXEC'].filter(Boolean);
+  return {
+    length,
+    prot: prot.join('|') || 'PROT_NONE',
+    flags: shared ? 'MAP_SHARED' : 'MAP_PRIVATE',
+    offset,
+  };
+}
+function openFlagText({ read, write, nonblocking }: OpenFlags): string {
+  const access = write ? (read ? 'O_RDWR' : 'O_WRONLY') : 'O_RDONLY';
+  return nonblocking ? `${access}|O_NONBLOCK` : access;
 }
 
 function bufferOf(buffer: Uint8Array | UserBuffer): UserBuffer {

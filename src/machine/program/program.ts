@@ -149,8 +149,8 @@ export class Program implements Task, Cred {
     if (node.kind === 'dir') return refuse(EISDIR, 'a directory is read with readdir', { path });
     if (!isOpenable(node)) return this.#install(new AttrFile(place.path, node, how));
     const modes = { nonblocking: false, ...flags, read: how.read, write: how.write };
-    const file = syscalls.open(this, node, place.path, modes);
-    return isErrno(file) ? file : this.#install(file);
+    const at = { path: place.path, flags: modes };
+    return syscalls.open(this, node, at, (file) => this.#install(file));
   }
   #howToOpen({ node, path }: NodePlace, { read, write }: Partial<OpenFlags>): OpenHow {
     if (node.kind !== 'attr') return { read: read ?? true, write: write ?? node.kind !== 'dir' };
@@ -163,7 +163,7 @@ export class Program implements Task, Cred {
     const file = this.#fds.get(fd);
     if (!file) return refuse(EBADF, 'no such file descriptor', { fd });
     this.#fds.delete(fd);
-    if (file instanceof OpenFile) return this.#host.syscalls.close(this.pid, file);
+    if (file instanceof OpenFile) return this.#host.syscalls.close(this.pid, file, fd);
     if (file instanceof ProgramEventfd) file.put();
     return undefined;
   }
@@ -176,7 +176,7 @@ export class Program implements Task, Cred {
   ioctl(fd: number, request: number | bigint, arg = 0n): Result<number> {
     const file = this.#open(fd);
     if (isErrno(file)) return file;
-    return this.#wait(() => this.#host.syscalls.ioctl(this, file, BigInt(request), arg));
+    return this.#wait(() => this.#host.syscalls.ioctl(this, file, BigInt(request), arg, fd));
   }
   /** pread(2) with an offset, read(2) without. */
   read(fd: number, into: Uint8Array, offset?: bigint): Result<number> {
@@ -189,7 +189,7 @@ export class Program implements Task, Cred {
     }
     const open = this.#open(fd);
     if (isErrno(open)) return open;
-    return this.#wait(() => this.#host.syscalls.read(this, open, into, offset));
+    return this.#wait(() => this.#host.syscalls.read(this, open, into, offset, fd));
   }
   write(fd: number, from: Uint8Array, offset?: bigint): Result<number> {
     const file = this.#fds.get(fd);
@@ -202,7 +202,7 @@ export class Program implements Task, Cred {
     }
     const open = this.#open(fd);
     if (isErrno(open)) return open;
-    return this.#wait(() => this.#host.syscalls.write(this, open, from, offset));
+    return this.#wait(() => this.#host.syscalls.write(this, open, from, offset, fd));
   }
 
   /** Anonymous memory when no fd is given; the address of the mapping. */
@@ -218,14 +218,15 @@ export class Program implements Task, Cred {
     }
     const open = this.#open(options.fd);
     if (isErrno(open)) return open;
-    const mapping = this.#host.syscalls.mmap(this, open, {
+    const request = {
       offset,
       length: BigInt(length),
       read: options.readable ?? true,
       write: options.writable ?? true,
       exec: false,
       shared: true,
-    });
+    };
+    const mapping = this.#host.syscalls.mmap(this, open, request, options.fd);
     return isErrno(mapping) ? mapping : this.#mapDevice(open, mapping, length, options);
   }
   munmap(address: bigint, length: number): Status {

@@ -1,0 +1,137 @@
+/** A trace from its file to standard output or another file, event by event: it may be larger than memory. */
+import { closeSync, createReadStream, openSync, type ReadStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { LineForm, TraceChoice } from '../insight/trace/choice.ts';
+import { readEvent, readHeader } from '../insight/trace/read-trace.ts';
+import type { TraceSink } from '../insight/trace/sink.ts';
+import { chosenView, selectionOf } from '../insight/views/chosen-view.ts';
+import { printable } from '../machine/description/wording.ts';
+import { systemReason } from '../host/sys/system-reason.ts';
+import { writeAll } from '../host/sys/write-all.ts';
+import { print } from './output.ts';
+import { UserMistake } from './user-mistake.ts';
+
+/** What is to be shown of which trace, and where. */
+export interface TraceRequest {
+  /** '-' is standard input. */
+  readonly file: string;
+  readonly form: LineForm;
+  /** Undefined: standard output. */
+  readonly output: string | undefined;
+  readonly choice: TraceChoice;
+}
+
+/** Throws UserMistake for what is no trace; what stands before the place is shown all the same. */
+export async function showTrace({ file, form, output, choice }: TraceRequest): Promise<void> {
+  const selection = selectionOf(choice);
+  if ('problem' in selection) throw new UserMistake(selection.problem);
+  const name = file === '-' ? 'standard input' : file;
+  const lines = linesOf(file);
+  const first = await nextLine(lines, name);
+  const header = readHeader(first?.text ?? '');
+  if ('problem' in header) throw new UserMistake(`${printable(name)}: ${header.problem}`);
+  using out = new LineWriter(output);
+  const sink = chosenView(form, choice, selection, { print: (line) => out.line(line), header });
+  const damage = await feed(lines, name, sink);
+  sink.flush();
+  out.end();
+  if (damage !== undefined) throw new UserMistake(damage);
+}
+
+/** To the end of the trace; a place that is damaged is where it ends. */
+async function feed(
+  lines: AsyncGenerator<TraceLine>,
+  name: string,
+  sink: TraceSink,
+): Promise<string | undefined> {
+  for (;;) {
+    const line = await nextLine(lines, name);
+    if (!line) return undefined;
+    const event = readEvent(line.text, line.last);
+    if ('problem' in event) return `${printable(name)}:${line.number}: ${event.problem}`;
+    sink.take(event);
+  }
+}
+
+interface TraceLine {
+  readonly text: string;
+  readonly number: number;
+  /** None follows. */
+  readonly last: boolean;
+}
+
+async function* linesOf(file: string): AsyncGenerator<TraceLine> {
+  const input: ReadStream | NodeJS.ReadStream =
+    file === '-' ? process.stdin : createReadStream(file);
+  const read = createInterface({ input, crlfDelay: Infinity });
+  // An error of the file is not one of the lines: it ends them.
+  const failed = new Promise<never>((_resolve, reject) => input.once('error', reject));
+  failed.catch(() => undefined);
+  const texts = read[Symbol.asyncIterator]();
+  let number = 0;
+  let held: string | undefined;
+  for (;;) {
+    const next = await Promise.race([texts.next(), failed]);
+    if (held !== undefined) yield { text: held, number: ++number, last: next.done === true };
+    if (next.done) return;
+    held = next.value;
+  }
+}
+async function nextLine(
+  lines: AsyncGenerator<TraceLine>,
+  name: string,
+): Promise<TraceLine | undefined> {
+  try {
+    const next = await lines.next();
+    return next.done ? undefined : next.value;
+  } catch (error) {
+    throw new UserMistake(`the trace ${printable(name)} cannot be read: ${systemReason(error)}`);
+  }
+}
+
+/** Written in pieces of this many characters. */
+const PIECE = 0x1_0000;
+
+/** Lines to standard output or to a new file. */
+class LineWriter implements Disposable {
+  readonly #output: string | undefined;
+  readonly #fd: number | undefined;
+  #parts: string[] = [];
+  #length = 0;
+
+  constructor(output: string | undefined) {
+    this.#output = output;
+    this.#fd = output === undefined ? undefined : openNew(output);
+  }
+  line(text: string): void {
+    this.#parts.push(text, '\n');
+    this.#length += text.length;
+    if (this.#length > PIECE) this.end();
+  }
+  /** Write what is held. */
+  end(): void {
+    const text = this.#parts.join('');
+    this.#parts = [];
+    this.#length = 0;
+    if (text === '') return;
+    if (this.#fd === undefined) {
+      print(text);
+      return;
+    }
+    const error = writeAll(this.#fd, text);
+    if (error === undefined) return;
+    throw new UserMistake(`${printable(this.#output!)} cannot be written: ${systemReason(error)}`);
+  }
+  [Symbol.dispose](): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+  }
+}
+
+/** Nothing that is there is overwritten. */
+function openNew(file: string): number {
+  try {
+    return openSync(file, 'wx');
+  } catch (error) {
+    throw new UserMistake(`${printable(file)} cannot be made: ${systemReason(error)}`);
+  }
+}
