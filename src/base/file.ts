@@ -94,6 +94,20 @@ export type Mapping =
       close(): void;
     };
 
+/**
+ * Doorbells of a device: registers of 4 bytes, alone in whole pages of a BAR, of which only the last value counts. A store
+ * of the value that one has says nothing new.
+ */
+export interface Doorbells {
+  /** Of the first, in its BAR: a multiple of 4096. Bytes. */
+  readonly start: number;
+  readonly count: number;
+  /** What was last stored there, as far as it means anything now; 0: nothing. */
+  value(index: number): number;
+  /** May a store to it give others a new meaning, so that their values are no longer what was stored last? */
+  isControl(index: number): boolean;
+}
+
 /** Registers of a device: widths 1, 2, 4, 8. Offsets are bytes from the start of the window. */
 export interface MmioWindow {
   /** For traces: '0000:00:04.0 BAR 0'. */
@@ -103,6 +117,8 @@ export interface MmioWindow {
   readonly pfn: number;
   /** False now: a touch is a SIGBUS (memory decode is off, the device sleeps). Absent: always accessible. */
   readonly accessible?: () => boolean;
+  /** Those in it that may be memory to a program while it uses them much. */
+  readonly doorbells?: Doorbells | undefined;
   /** `width` is 1, 2, 4 or 8 bytes. */
   load(offset: number, width: number): bigint;
   /** As for a load; or 64, aligned, in one transaction (MOVDIR64B). Values are little-endian. */

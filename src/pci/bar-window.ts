@@ -2,7 +2,7 @@
  * What answers behind a BAR: the MSI-X table where it lies, the registers of the device elsewhere, and nobody while decoding is
  * off (PCIe 7.5.1.1). Each access is an event.
  */
-import type { MmioWindow } from '../base/file.ts';
+import type { Doorbells, MmioWindow } from '../base/file.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
 import type { Ref } from '../base/refs.ts';
 import type { PciBar } from './bar.ts';
@@ -42,6 +42,9 @@ export class BarWindow implements MmioWindow {
   }
   get pfn(): number {
     return Math.floor(this.#bar.address / 4096);
+  }
+  get doorbells(): Doorbells | undefined {
+    return this.#registers()?.doorbells?.(this.#bar.index);
   }
   accessible(): boolean {
     return this.#bar.isIo ? this.#owner.ioEnabled : this.#owner.memoryEnabled;

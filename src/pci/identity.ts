@@ -4,6 +4,8 @@
  * The PCI layer owns these interfaces because it is the layer that calls them; devices/port.ts passes them on to
  * the authors of device models. Follows vfio.md 6.0 (PCIe 7.5.1).
  */
+import type { Doorbells } from '../base/file.ts';
+
 export interface PciIdentity {
   readonly vendor: number;
   readonly device: number;
@@ -135,6 +137,8 @@ export interface PciRegisters {
    * A store of 64 aligned bytes in one transaction, as MOVDIR64B makes it. Absent: the device sees eight stores of 8.
    */
   mmioWrite64?(bar: number, offset: number, bytes: Uint8Array): void;
+  /** Doorbells among the registers of a BAR, the same object each time. Absent: it has none. Not asked of a device of a plugin. */
+  doorbells?(bar: number): Doorbells | undefined;
   /** Name of the register at exactly this offset, for events; undefined: none has a name there. */
   registerName?(bar: number, offset: number): string | undefined;
   /** Back to the values of power-on, whatever was in progress. */

@@ -1,4 +1,5 @@
 /** An NVMe controller: its registers, and its life from enabling to shutdown (devices.md 4.5). */
+import type { Doorbells } from '../../base/file.ts';
 import { Delay } from '../unit/delay.ts';
 import { RegisterFile, type RegisterState } from '../unit/registers.ts';
 import type { DeviceModel, DevicePort } from '../port.ts';
@@ -20,7 +21,9 @@ import {
   CSTS_SHST,
   CSTS_SHST_COMPLETE,
   CSTS_SHST_OCCURRING,
+  DOORBELLS,
   isSupported,
+  MOST_QUEUES,
   NSSR_RESET,
   NVME_REGISTERS,
 } from './registers.ts';
@@ -47,6 +50,13 @@ export class NvmeController implements DeviceModel, Context {
   readonly #registers: RegisterFile<typeof NVME_REGISTERS>;
   /** A shutdown that was under way when the state was made flushes again. */
   readonly #shutdown: Delay;
+  /** Commands of the admin queue make and delete the others. */
+  readonly #doorbells: Doorbells = {
+    start: DOORBELLS,
+    count: 2 * (MOST_QUEUES + 1),
+    value: (index) => this.engine.rung(index),
+    isControl: (index) => index < 2,
+  };
   /** Completions of an earlier life mean nothing. */
   #life = 0;
 
@@ -105,6 +115,9 @@ export class NvmeController implements DeviceModel, Context {
   }
   mmioWrite(_bar: number, offset: number, width: number, value: bigint): void {
     this.#registers.store(offset, width, value);
+  }
+  doorbells(bar: number): Doorbells | undefined {
+    return bar === 0 ? this.#doorbells : undefined;
   }
   registerName(_bar: number, offset: number): string | undefined {
     return this.#registers.nameAt(offset);

@@ -146,6 +146,12 @@ export class QueueEngine {
       if (user.completions === queue && user.waiting > 0) this.#ready.add(user);
     }
   }
+  /** The doorbells as they were rung last: those of tails at even places, of heads at odd ones. */
+  rung(index: number): number {
+    const id = index >>> 1;
+    const end = (index & 1) === 0 ? this.submissions.get(id)?.tail : this.completions.get(id)?.head;
+    return end ?? 0;
+  }
   /** There may be something to fetch. */
   kick(queue: SubmissionQueue): void {
     if (queue.waiting === 0 || queue.stopped) return;

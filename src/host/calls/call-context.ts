@@ -3,6 +3,7 @@ import { isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
 import type { Handled } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
+import type { DoorbellLoans } from '../process/doorbell-loans.ts';
 import type { Processes } from '../process/processes.ts';
 import type { TaskParts } from '../process/task.ts';
 
@@ -31,6 +32,7 @@ export interface CallContext extends TaskParts {
   /** Loads and stores of this process, which waits in a call of this thread, will reach our registers. False: somebody else traces it. */
   traceProcess(pid: number, tid: number): boolean;
   readonly tracers: Tracers;
+  readonly loans: DoorbellLoans;
   /** rt_sigaction of SIGBUS, which register accesses come by. */
   changeSigbus(call: Notification): Handled;
 }

@@ -4,12 +4,14 @@
  * Where the program leaves the place to the kernel, it is one where the filter knows a buffer of a system call to be
  * registers (seccomp/register-addresses.ts).
  */
-import type { Mapping } from '../../base/file.ts';
+import type { Mapping, MmioWindow } from '../../base/file.ts';
 import type { CallContext } from './call-context.ts';
+import type { Loan } from '../process/doorbell-loans.ts';
+import { handOver } from './hand-over.ts';
 import type { FileEntry } from '../process/open-files.ts';
-import { INJECTED_MMAP, MAP_FIXED, NR } from '../sys/numbers.ts';
+import { INJECTED_MMAP, MAP_FIXED, MAP_FIXED_NOREPLACE, NR } from '../sys/numbers.ts';
 import { nameOf, tracerOf } from '../sys/procfs.ts';
-import { ours, type Handled } from '../seccomp/in-thread.ts';
+import { ours, type Handled, type Script } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import { registerAddress } from '../seccomp/register-addresses.ts';
 
@@ -29,10 +31,13 @@ export class RegisterMappings {
     const endPage = firstPage + Math.ceil(length / PAGE);
     this.#context.files.addWindow(entry, { firstPage, endPage, window, start });
     const pid = this.#context.processes.processOf(call.tid);
-    if (!this.#context.traceProcess(pid, call.tid)) this.#lend(pid, call.tid);
+    const isTraced = this.#context.traceProcess(pid, call.tid);
+    if (!isTraced) this.#lend(pid, call.tid);
     const isChosen = call.arg(0) !== 0n || (call.uint(3) & MAP_FIXED) !== 0;
     const place = isChosen ? undefined : this.#freePlace(call, pid, length);
-    return place === undefined ? 'continue' : this.#mapAt(call, pid, place);
+    const doorbells = isTraced ? this.#doorbellsIn(call, window, { start, length }) : undefined;
+    if (place === undefined && !doorbells) return 'continue';
+    return this.#mapAt(call, pid, { place: place ?? call.arg(0), entry, doorbells });
   }
   #lend(pid: number, tid: number): void {
     this.#context.tracers.lend(tid);
@@ -46,14 +51,35 @@ export class RegisterMappings {
     const space = processes.space({ tid, pid });
     return space && registerAddress(BigInt(length), map.mappings(space));
   }
-  /** A wish, which the kernel need not grant: another thread may be faster. */
-  #mapAt(call: Notification, pid: number, place: bigint): Handled {
+  /** Undefined: there are none in this part of the window, or they cannot be lent. */
+  #doorbellsIn(
+    call: Notification,
+    window: MmioWindow,
+    { start, length }: { readonly start: number; readonly length: number },
+  ): MappedDoorbells | undefined {
+    const { files, loans, transport } = this.#context;
+    const loan = loans.of(window);
+    if (!loan) return undefined;
+    const at = loan.doorbells.start;
+    const [first, end] = [Math.max(at, start), Math.min(at + loan.pages.length, start + length)];
+    if (first >= end) return undefined;
+    const mark = files.newMark();
+    const fd = loan.pages.reopen(mark);
+    const theirs = fd < 0 ? fd : handOver(transport, call, fd, true);
+    if (theirs < 0) return undefined;
+    const place = { behind: first - start, length: end - first, offset: first - at };
+    return { loan, mark, fd: theirs, ...place };
+  }
+  /** A wish, which the kernel need not grant: another thread may be faster. Doorbells are laid over it. */
+  #mapAt(call: Notification, pid: number, { place, entry, doorbells }: Placed): Handled {
     const fd = (INJECTED_MMAP << 32n) | BigInt(call.uint(4));
     const args = [place, call.arg(1), call.arg(2), call.arg(3), fd, call.arg(5)];
     const context = this.#context;
+    const mapped = (): void => this.#mapped(pid, entry, doorbells!);
     return {
       *run(tid) {
         const result = yield* ours(NR.mmap, ...args);
+        if (doorbells && (yield* overlay(call, result, doorbells)) >= 0) mapped();
         // It has been stopped for this call: it is to stop once more for what was asked before.
         context.traceProcess(pid, tid);
         return result;
@@ -61,4 +87,47 @@ export class RegisterMappings {
       otherwise: () => 'continue',
     };
   }
+  /** The mapping keeps our file open, as a vma does. */
+  #mapped(pid: number, { file }: FileEntry, { loan, mark }: MappedDoorbells): void {
+    const context = this.#context;
+    const { files, loans, machine } = context;
+    loan.mappings++;
+    file.get();
+    files.watchMapping({
+      lives: () => loan.pages.isMapped(mark),
+      closed: () => {
+        loans.unmapped(loan);
+        if (machine.syscalls.close(pid, file)) context.warn(`${file.name}: not released`);
+      },
+    });
+  }
+}
+
+/** Where a mapping is to be, and what is in it. */
+interface Placed {
+  readonly place: bigint;
+  readonly entry: FileEntry;
+  readonly doorbells: MappedDoorbells | undefined;
+}
+/** Doorbells behind the beginning of a mapping of registers; `fd` of the program and `offset` are where their pages are. */
+interface MappedDoorbells {
+  readonly loan: Loan;
+  readonly mark: number;
+  readonly fd: number;
+  readonly behind: number;
+  readonly length: number;
+  readonly offset: number;
+}
+
+function* overlay(
+  call: Notification,
+  at: number,
+  { fd, behind, length, offset }: MappedDoorbells,
+): Script<number> {
+  const flags = (call.uint(3) & ~MAP_FIXED_NOREPLACE) | MAP_FIXED;
+  const file = (INJECTED_MMAP << 32n) | BigInt(fd);
+  const result =
+    at < 0 ? at : yield* ours(NR.mmap, at + behind, length, call.arg(2), flags, file, offset);
+  yield* ours(NR.close, fd);
+  return result;
 }

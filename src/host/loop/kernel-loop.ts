@@ -11,6 +11,7 @@ import { KERNEL } from '../../machine/files/rights.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { CallContext } from '../calls/call-context.ts';
 import { callLook } from '../process/call-look.ts';
+import { DoorbellLoans } from '../process/doorbell-loans.ts';
 import { Capabilities } from '../process/capabilities.ts';
 import { Eventfds } from '../process/eventfds.ts';
 import { ExactPins, type CurrentCall } from '../process/exact-pins.ts';
@@ -35,9 +36,9 @@ import { OpenFiles } from '../process/open-files.ts';
 import { ReverseMap } from '../process/reverse-map.ts';
 import { PathTraps } from '../calls/path-traps.ts';
 import { Processes } from '../process/processes.ts';
-import type { AttrAccess, FuseServer } from '../tree/fuse-server.ts';
 import { Views } from '../process/view.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
+import { serveTree } from './serve-tree.ts';
 import { saidOnce } from './said-once.ts';
 import { Shortages } from './shortages.ts';
 import { SlowCalls } from './slow-calls.ts';
@@ -109,6 +110,7 @@ export class KernelLoop implements CallContext {
   readonly processes: Processes;
   readonly registers: MappedRegisters;
   readonly tracers: OtherTracers;
+  readonly loans: DoorbellLoans;
   /** What the loop waits on besides trapped calls. */
   readonly watches = new WatchedFds();
   readonly warn: (text: string) => void;
@@ -152,7 +154,8 @@ export class KernelLoop implements CallContext {
     const { inotify } = this.files;
     this.transport = parts.transport({ fd: this.watches.fd, closes: inotify });
     this.eventfds = new Eventfds(this.watches);
-    this.map = new MemoryMap(this.files.windowOf, (line) => this.objects.isHuge(line), writesBack);
+    this.loans = new DoorbellLoans(this);
+    this.map = new MemoryMap(this.#windowOf, (line) => this.objects.isHuge(line), writesBack);
     this.pins = parts.ring && new ExactPins(this, parts.ring);
     this.processes = new Processes(this, capabilities ? new Capabilities(launcher.pid) : undefined);
     this.registers = new MappedRegisters(this);
@@ -171,25 +174,11 @@ export class KernelLoop implements CallContext {
     };
     this.watches.watchFd(inotify, () => undefined);
     this.#followLauncher(parts.launcher);
-    if (parts.tree.server) this.#serveTree(parts.tree.server);
+    if (parts.tree.server) serveTree(this, parts.tree.server, this.#later);
   }
 
-  #serveTree(server: FuseServer): void {
-    const { syscalls } = this.machine;
-    const access: AttrAccess = {
-      settle: () => this.files.drainCloses(),
-      task: (tid) => this.processes.taskOf(tid),
-      cred: (tid) => this.processes.cred(tid, 'fs'),
-      readAttr: (task, path, node) => syscalls.readAttr(task, path, node),
-      writeAttr: (...args) => syscalls.writeAttr(...args),
-      later: this.#later,
-      bug: (op, error) => this.warn(`bug in the host layer in FUSE request ${op}: ${error}`),
-      short: (reason) => this.sayOnce(reason),
-    };
-    const watch = this.watches.watchFd(server.fd, () => {
-      if (!server.serve(access)) watch[Symbol.dispose]();
-    });
-  }
+  readonly #windowOf: OpenFiles['windowOf'] = (line) =>
+    this.files.windowOf(line) ?? this.loans.windowOf(line);
 
   isMounted(path: string): boolean {
     if (!this.#parts.tree.isMounted(path)) return false;
@@ -226,6 +215,7 @@ export class KernelLoop implements CallContext {
   close(): void {
     for (const parked of this.#parked.values()) parked.cancel();
     this.files.closeAll();
+    this.loans.close();
     this.eventfds.closeAll();
     this.processes.closeAll();
     this.transport.close();
@@ -359,10 +349,12 @@ export class KernelLoop implements CallContext {
     this.#parts.sign.about(call.tid, call.nr);
     this.processes.newCall();
     this.#traps.mappings.returned(call.tid);
+    this.loans.look();
     this.#current = call;
     const handled = this.#handle(call);
     this.#current = undefined;
     callLook.drop();
+    if (handled !== 'continue') this.loans.end();
     this.#answerWith(call, handled);
   }
   /** The call that is being answered, whose thread can make calls for us. */

@@ -6,6 +6,7 @@
  */
 import type { Vma } from '../../machine/memory/process-memory.ts';
 import type { Machine } from '../../machine/machine.ts';
+import type { DoorbellLoans } from '../process/doorbell-loans.ts';
 import type { MappedRegisters } from '../process/mapped-registers.ts';
 import type { Processes } from '../process/processes.ts';
 import { readRegister } from './flags.ts';
@@ -35,6 +36,7 @@ export interface MmioParts {
   readonly machine: Pick<Machine, 'syscalls'>;
   readonly processes: Pick<Processes, 'processOf'>;
   readonly registers: Pick<MappedRegisters, 'mapping'>;
+  readonly loans: Pick<DoorbellLoans, 'beforeAccess' | 'afterAccess'>;
   /** A line for the user of softiommu. */
   warn(text: string): void;
 }
@@ -290,9 +292,11 @@ export class MmioTraps {
     if (rip === address && !vma.executable) return { signal: SIGSEGV, code: SEGV_ACCERR, address };
     const access = this.#decode(tid, rip);
     if (!access) return 'not ours';
-    const { machine, registers } = this.#parts;
+    const { loans, machine, registers } = this.#parts;
     const { syscalls } = machine;
     const mapping = (index: number): Vma | undefined => registers.mapping({ tid, pid }, index);
+    const { window } = vma.io;
+    loans.beforeAccess(window);
     const ram = new RemoteMemory(tid, { isStopped: true });
     const parts = { pid, syscalls, ram, mapping };
     const outcome = emulate(access, {
@@ -300,10 +304,11 @@ export class MmioTraps {
       memory: new StoppedMemory(parts, { page, vma }),
     });
     if (outcome === 'unknown') {
-      const where = `0x${address.toString(16)} (${vma.io.window.name})`;
+      const where = `0x${address.toString(16)} (${window.name})`;
       this.#parts.warn(`cannot carry out ${access.text} at ${where} in process ${pid}`);
       return 'not ours';
     }
+    loans.afterAccess(vma, pid);
     return outcome;
   }
 

@@ -8,6 +8,7 @@
 import type { Syscalls } from '../../machine/files/syscalls.ts';
 import type { MapsLine } from '../sys/map-query.ts';
 import type { AddressSpace } from './address-space.ts';
+import type { DoorbellLoans } from './doorbell-loans.ts';
 import { StoppedMemory } from './instruction-memory.ts';
 import type { MemoryMap } from './memory-map.ts';
 import type { OpenFiles } from './open-files.ts';
@@ -26,6 +27,7 @@ export interface RegisterParts {
   readonly processes: { space(caller: Caller): AddressSpace | undefined };
   readonly map: Pick<MemoryMap, 'find'>;
   readonly files: Pick<OpenFiles, 'hasRegisters' | 'windowOf'>;
+  readonly loans: Pick<DoorbellLoans, 'windowOf'>;
 }
 /** Part of a buffer. */
 export interface RegisterPart {
@@ -43,12 +45,12 @@ export class MappedRegisters {
 
   /** What is mapped at a page, asked afresh. */
   mapping(caller: Caller, page: number): MapsLine | undefined {
-    const { files, map, processes } = this.#parts;
+    const { files, loans, map, processes } = this.#parts;
     const space = processes.space(caller);
     const line = space?.maps.query(page) ?? 'none';
     if (line === 'none') return undefined;
     if (line === 'unknown') return map.find(space!, page);
-    const io = files.windowOf(line);
+    const io = files.windowOf(line) ?? loans.windowOf(line);
     return io ? { ...line, io } : line;
   }
 

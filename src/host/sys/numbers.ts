@@ -116,9 +116,12 @@ export const NR = {
   fchmodat: 268,
   faccessat: 269,
   unshare: 272,
+  vmsplice: 278,
   utimensat: 280,
+  timerfd_create: 283,
   eventfd: 284,
   fallocate: 285,
+  timerfd_settime: 286,
   accept4: 288,
   eventfd2: 290,
   epoll_create1: 291,
@@ -182,6 +185,7 @@ export const MAP_SHARED = 1;
 export const MAP_PRIVATE = 2;
 /** mmap(2): in the place of what is there. */
 export const MAP_FIXED = 0x10;
+export const MAP_FIXED_NOREPLACE = 0x100000;
 /** mmap(2): of no file. */
 export const MAP_ANONYMOUS = 0x20;
 /** mmap(2): nothing is set aside for it. */

@@ -197,6 +197,9 @@ function userWindow(device: VfioPciState, bar: PciBar): MmioWindow {
     get pfn() {
       return window.pfn;
     },
+    get doorbells() {
+      return window.doorbells;
+    },
     accessible: () => device.isOpen && device.isMemoryAccessible(),
     load: (offset, width) => window.load(offset, width),
     store: (offset, width, value) => window.store(offset, width, value),
