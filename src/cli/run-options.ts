@@ -11,6 +11,24 @@ export const explainOption = () =>
   )
     .choices(['failed', 'always', 'never'] as const)
     .default('failed' as const);
+/** `--error-exitcode`: of a run in which something of `--fail-on` has happened. */
+export const errorExitcodeOption = () =>
+  new Option(
+    '--error-exitcode <status>',
+    "the status of a run with findings, 1 to 124; without it the status is the program's",
+  ).argParser(exitcode);
+/** `--fail-on` */
+export const failOnOption = () =>
+  new Option(
+    '--fail-on <what>',
+    'what --error-exitcode is for, with commas: finding, leak, fault, warn (default: finding,leak)',
+  );
+/** `--suppressions` */
+export const suppressionsOption = () =>
+  new Option(
+    '--suppressions <file>',
+    'findings that are known: lines KIND:GLOB, of functions, files or modules',
+  );
 /** `--mode`; without it what the host permits. */
 export const modeOption = () =>
   new Option('--mode <mode>', 'how /dev and /sys reach the program').choices([
@@ -48,6 +66,11 @@ export const memlockOption = () =>
     "what a program may pin for devices (RLIMIT_MEMLOCK): bytes, with K, M or G, or unlimited; default: the host's limit",
   ).argParser(memorySize);
 
+function exitcode(text: string): number {
+  const status = /^\d{1,3}$/.test(text) ? Number(text) : 0;
+  if (status < 1 || status > 124) throw new InvalidArgumentError('a status is 1 to 124.');
+  return status;
+}
 /** '64M', '67108864' or 'unlimited', in bytes. */
 function memorySize(text: string): bigint {
   if (text === 'unlimited') return U64_MAX;

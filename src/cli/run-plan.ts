@@ -3,6 +3,7 @@ import { launchOptions } from '../host/launch/launch-options.ts';
 import type { Explain, RunPlan } from '../host/launch/run.ts';
 import type { MachineDescription } from '../machine/description/description.ts';
 import { DEFAULT_MACHINE } from '../machine/description/default-machine.ts';
+import { sanitizePlan } from './sanitize-plan.ts';
 import type { MachineChoice } from './machine-file.ts';
 import { asksForTrace, isFault, traceChoiceOf, type TraceFlags } from './trace-options.ts';
 import { UserMistake } from './user-mistake.ts';
@@ -26,10 +27,16 @@ export interface RunFlags extends TraceFlags {
   readonly ioUring?: 'refuse' | 'allow';
   readonly memlock?: bigint;
   readonly injectToken?: string;
+  readonly sanitize?: string | true;
+  readonly errorExitcode?: number;
+  readonly failOn?: string;
+  readonly suppressions?: string;
+  readonly genSuppressions?: true;
 }
 
 /** The plan of a run. Rejects with a message for people when the machine or an option cannot be. */
 export async function planRun(argv: readonly string[], flags: RunFlags): Promise<RunPlan> {
+  const sanitize = sanitizePlan(flags, process.env['SOFTIOMMU_OPTIONS']);
   const { machine, blockFiles, wireEnds, plugins } = await machineOf(flags);
   return {
     blockFiles,
@@ -42,6 +49,7 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
     pin: flags.pin,
     memlock: flags.memlock,
     faults: await faultsOf(flags),
+    sanitize,
     wait: flags.wait ?? 'all',
     launch: {
       ...launchOptions(flags.mode),

@@ -12,12 +12,15 @@ import {
 import type { MachineChoice } from '../machine-file.ts';
 import { complain, print } from '../output.ts';
 import {
+  errorExitcodeOption,
   explainOption,
+  failOnOption,
   injectTokenOption,
   ioUringOption,
   memlockOption,
   modeOption,
   pinOption,
+  suppressionsOption,
   waitOption,
 } from '../run-options.ts';
 import {
@@ -36,10 +39,13 @@ import {
 } from '../trace-options.ts';
 import { withUsage } from '../usage.ts';
 
-/** A bare `--trace` takes nothing from the words that follow: they are the program. */
 const TRACE = '--trace';
-/** Its value then: a trace on standard error. */
-const TO_STDERR = '-';
+const SANITIZE = '--sanitize';
+/** Options that take nothing from the words that follow when they are bare, for these are the program; and their value then. */
+const BARE: Readonly<Record<string, string>> = {
+  [TRACE]: '-', // on standard error
+  [SANITIZE]: 'default',
+};
 
 /** Commander gives an optional value the next word that is no option; here that would be the program to run. */
 class RunCommand extends Command {
@@ -49,7 +55,8 @@ class RunCommand extends Command {
       const word = out[n]!;
       if (word === '--' || !word.startsWith('-')) break;
       if (word === '-nodefaults') out[n] = '--nodefaults'; // as QEMU has it
-      if (word === TRACE) out[n] = `${TRACE}=${TO_STDERR}`;
+      const bare = BARE[word];
+      if (bare !== undefined) out[n] = `${word}=${bare}`;
       if (this.#takesNext(word)) n++;
     }
     return super.parseOptions(out);
@@ -109,6 +116,14 @@ export function runCommand() {
     .addOption(sortOption())
     .addOption(explainOption())
     .addOption(injectTokenOption())
+    .option(
+      `${SANITIZE} [=kinds]`,
+      'watch how the program uses its DMA mappings and say what is wrong: the default kinds, or those named, with commas',
+    )
+    .addOption(errorExitcodeOption())
+    .addOption(failOnOption())
+    .addOption(suppressionsOption())
+    .option('--gen-suppressions', 'say with each finding the line that suppresses it')
     .option('--selftest', "provide the kernel's selftest device and its mock IOMMU")
     .addOption(modeOption())
     .addOption(pinOption())

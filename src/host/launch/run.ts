@@ -14,11 +14,26 @@ import type { TraceChoice } from '../../insight/trace/choice.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import type { LaunchOptions, Wait } from './launch.ts';
 import { TurnSign, Watchdog } from './watchdog.ts';
+import type { FindingKind } from '../../insight/sanitizer/finding.ts';
+import type { Suppression } from '../../insight/sanitizer/suppressions.ts';
 import { closeWireEnds, type WireEnd } from './wire-ends.ts';
 import { eventfd2 } from '../sys/libc.ts';
 import { NR, O_CLOEXEC, O_NONBLOCK, RLIMIT } from '../sys/numbers.ts';
 import { entryFile } from '../sys/package-files.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
+
+/** What can make a run fail: findings and leaks of the sanitizer, faults of the IOMMU, warnings of the kernel. */
+export type FailReason = 'finding' | 'leak' | 'fault' | 'warn';
+/** How a run is watched by the DMA sanitizer. */
+export interface SanitizePlan {
+  readonly kinds: readonly FindingKind[];
+  readonly suppressions: readonly Omit<Suppression, 'used'>[];
+  /** Say with each finding the line that suppresses it. */
+  readonly generate: boolean;
+  /** Status of a run that has one of `failOn`; undefined: the program's. */
+  readonly exitcode: number | undefined;
+  readonly failOn: readonly FailReason[];
+}
 
 export type Explain = 'failed' | 'always' | 'never';
 
@@ -39,6 +54,8 @@ export interface RunPlan {
   readonly memlock?: bigint | undefined;
   /** What is to go wrong, as expressions of -e that were checked. */
   readonly faults: readonly string[];
+  /** Undefined: it does not watch. */
+  readonly sanitize?: SanitizePlan | undefined;
   readonly launch: LaunchOptions;
   readonly wait: Wait;
   /** Files of plugins. */

@@ -5,6 +5,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { TroubleJournal } from '../../insight/explain/journal.ts';
+import type { CallSites } from '../../insight/sites/call-site.ts';
 import { explanation } from '../../insight/explain/report.ts';
 import type { TraceHeader } from '../../insight/trace/format.ts';
 import { openRing } from '../process/exact-pins.ts';
@@ -24,6 +25,7 @@ import {
   type KernelPlan,
   type RunNews,
   type RunResult,
+  type SanitizePlan,
 } from '../launch/run.ts';
 import { TurnSign } from '../launch/watchdog.ts';
 import type { HardwareTypes } from '../../machine/description/entries.ts';
@@ -33,6 +35,7 @@ import { BlockDisks } from './block-disks.ts';
 import { HostWires } from './host-wires.ts';
 import type { RunFaults } from './run-faults.ts';
 import { buildMachine, type RunOutput } from './run-machine.ts';
+import { Sanitizing } from './sanitizing.ts';
 import { NamespaceTree } from '../tree/namespace-tree.ts';
 import { PathTrapTree } from '../tree/tree-backend.ts';
 
@@ -48,6 +51,7 @@ const inSteps = process.env['SOFTIOMMU_STEPS'] !== '0';
 interface Outside {
   readonly storage: BlockDisks | undefined;
   readonly wires: HostWires | undefined;
+  readonly sites: HostCallSites;
 }
 
 function main(
@@ -66,35 +70,48 @@ function main(
     view,
     faults: faults?.policies,
   });
-  const explains = startExplaining(plan.explain, built.machine);
+  const sites = new HostCallSites(built.machine.env);
+  const explains = startExplaining(plan.explain, built.machine, sites);
+  const sanitizing = plan.sanitize && startSanitizing(plan.sanitize, built.machine, sites);
   let result: RunResult;
   let traced = true;
   try {
-    result = runProgram(plan, built.machine, { storage, wires });
+    result = runProgram(plan, built.machine, { storage, wires, sites });
   } finally {
     traced = built.close();
     wires?.close();
   }
   explains(result);
   faults?.report();
-  return traced ? result : withoutTrace(result);
+  const judged = sanitizing ? sanitizing.end(result) : result;
+  return traced ? judged : withoutTrace(judged);
 }
 
 /** To be called with the end of the program. */
-function startExplaining(when: Explain, machine: Machine): (result: RunResult) => void {
+function startExplaining(
+  when: Explain,
+  machine: Machine,
+  sites: CallSites,
+): (result: RunResult) => void {
   if (when === 'never') return () => undefined;
-  const journal = new TroubleJournal(machine, new HostCallSites(machine.env));
+  const journal = new TroubleJournal(machine, sites);
   machine.env.trace.listenToTroubles(journal.take);
   return (result) => {
     if (when === 'always' || !didWell(result)) explain(explanation(journal));
   };
+}
+function startSanitizing(plan: SanitizePlan, machine: Machine, sites: CallSites): Sanitizing {
+  return new Sanitizing(plan, { machine, sites, print: printLines });
 }
 /** In one piece: others may write to the same place. */
 function explain(lines: readonly string[]): void {
   if (lines.length === 0) return;
   const head =
     'softiommu: what did not work, the likely cause first (--explain never: say nothing):';
-  writeAll(STDERR, `${[head, ...lines].join('\n')}\n`);
+  printLines([head, ...lines]);
+}
+function printLines(lines: readonly string[]): void {
+  if (lines.length > 0) writeAll(STDERR, `${lines.join('\n')}\n`);
 }
 
 function didWell(result: RunResult): boolean {
@@ -126,7 +143,7 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
       wait: plan.wait,
       programEnded: () => tell({ kind: 'program-ended' }),
       transport: (others) => new Listener(launched.listener, others, { inSteps }),
-      mmio: (parts) => new MmioTraps(parts),
+      mmio: (parts) => new MmioTraps(parts, plan.sanitize && outside.sites),
       capabilities: plan.launch.capabilities === true,
       events: plan.launch.events === true,
       memlock: plan.memlock,

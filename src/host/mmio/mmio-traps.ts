@@ -41,6 +41,11 @@ export interface MmioParts {
   warn(text: string): void;
 }
 
+/** Somebody asks where in its program an access is, and is told whose it is until it is over. */
+export interface AccessSites {
+  accessing(thread: { readonly tid: number; readonly pid: number }): Disposable;
+}
+
 /** A thread that has stopped at an access, whoever traces it. */
 interface AccessingThread {
   readonly tid: number;
@@ -59,6 +64,7 @@ interface Raising {
 /** The backend of register accesses that needs nothing but ptrace. */
 export class MmioTraps {
   readonly #parts: MmioParts;
+  readonly #sites: AccessSites | undefined;
   readonly #traced = new Set<number>();
   readonly #processes = new Map<number, number>();
   readonly #decoded = new Map<string, MemoryAccess>();
@@ -73,8 +79,10 @@ export class MmioTraps {
   readonly #faults = new Map<number, InstructionFault>();
   readonly #regs = Buffer.alloc(ptrace.REGS_SIZE);
 
-  constructor(parts: MmioParts) {
+  /** `sites`: undefined where nobody asks. */
+  constructor(parts: MmioParts, sites?: AccessSites) {
     this.#parts = parts;
+    this.#sites = sites;
   }
   get active(): boolean {
     return this.#traced.size > 0 || this.#lent.any;
@@ -299,6 +307,7 @@ export class MmioTraps {
     loans.beforeAccess(window);
     const ram = new RemoteMemory(tid, { isStopped: true });
     const parts = { pid, syscalls, ram, mapping };
+    using _accessing = this.#sites?.accessing({ tid, pid });
     const outcome = emulate(access, {
       ...{ regs, vectors },
       memory: new StoppedMemory(parts, { page, vma }),

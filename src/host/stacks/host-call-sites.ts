@@ -32,13 +32,19 @@ export class HostCallSites implements CallSites {
   readonly #sites = new Map<string, CallSite>();
   readonly #stack = Buffer.alloc(COPIED);
   readonly #text = Buffer.alloc(512);
+  #accessing: Caller | undefined;
 
   constructor(env: KernelEnv) {
     this.#env = env;
   }
   here(): CallSite | undefined {
-    const caller = this.#env.current;
+    const caller = this.#env.current ?? this.#accessing;
     return caller && this.#siteOf(caller);
+  }
+  /** Until the end of an access to registers: whose it is. */
+  accessing(thread: Caller): Disposable {
+    this.#accessing = thread;
+    return { [Symbol.dispose]: () => (this.#accessing = undefined) };
   }
   #siteOf(caller: Caller): CallSite | undefined {
     const place = this.#placeOf(caller.tid);

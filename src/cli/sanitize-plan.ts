@@ -1,0 +1,110 @@
+/** From the options of `run --sanitize`, and SOFTIOMMU_OPTIONS, to what the sanitizer is to do. */
+import { readFileSync } from 'node:fs';
+import type { FailReason, SanitizePlan } from '../host/launch/run.ts';
+import { ALL_FINDINGS, DEFAULT_FINDINGS, type FindingKind } from '../insight/sanitizer/finding.ts';
+import { parseSuppressions } from '../insight/sanitizer/suppressions.ts';
+import { UserMistake } from './user-mistake.ts';
+
+/** What the command line says of it. */
+export interface SanitizeFlags {
+  /** Kinds with commas; bare: the default ones. */
+  readonly sanitize?: string | true;
+  readonly errorExitcode?: number;
+  readonly failOn?: string;
+  readonly suppressions?: string;
+  readonly genSuppressions?: true;
+}
+
+const FAIL_REASONS: readonly FailReason[] = ['finding', 'leak', 'fault', 'warn'];
+const FAILS_BY_DEFAULT: readonly FailReason[] = ['finding', 'leak'];
+/** What the environment may say, as ASAN_OPTIONS does, and the flag it is. */
+const VARIABLE = 'SOFTIOMMU_OPTIONS';
+type Reader = (value: string) => SanitizeFlags;
+const SETTINGS: Readonly<Record<string, Reader>> = {
+  sanitize: (sanitize) => ({ sanitize }),
+  error_exitcode: (value) => ({ errorExitcode: statusOf(value) }),
+  fail_on: (failOn) => ({ failOn }),
+  suppressions: (suppressions) => ({ suppressions }),
+  gen_suppressions: (value) => (value === '1' ? { genSuppressions: true } : {}),
+};
+
+/** Undefined: nobody asked for it. Throws UserMistake: a word that is unknown, a file that cannot be read. */
+export function sanitizePlan(flags: SanitizeFlags, environment = ''): SanitizePlan | undefined {
+  const all = { ...fromEnvironment(environment), ...given(flags) };
+  const { sanitize, failOn, suppressions, errorExitcode, genSuppressions } = all;
+  if (sanitize === undefined) {
+    const alone = Object.keys(given(flags))[0];
+    if (alone === undefined) return undefined;
+    throw new UserMistake(`error: ${optionOf(alone)} is for a run with --sanitize`);
+  }
+  return {
+    kinds: kindsOf(sanitize === true ? 'default' : sanitize),
+    suppressions: suppressions === undefined ? [] : suppressionsOf(suppressions),
+    generate: genSuppressions === true,
+    exitcode: errorExitcode,
+    failOn: failOn === undefined ? FAILS_BY_DEFAULT : words(failOn, FAIL_REASONS, '--fail-on'),
+  };
+}
+/** Without what is not given. */
+function given(flags: SanitizeFlags): SanitizeFlags {
+  const { sanitize, errorExitcode, failOn, suppressions, genSuppressions } = flags;
+  return {
+    ...(sanitize !== undefined && { sanitize }),
+    ...(errorExitcode !== undefined && { errorExitcode }),
+    ...(failOn !== undefined && { failOn }),
+    ...(suppressions !== undefined && { suppressions }),
+    ...(genSuppressions && { genSuppressions }),
+  };
+}
+function optionOf(flag: string): string {
+  return `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+function fromEnvironment(text: string): SanitizeFlags {
+  let flags: SanitizeFlags = {};
+  for (const setting of text.split(':').filter(Boolean)) {
+    const [name = '', ...value] = setting.split('=');
+    const reader = Object.hasOwn(SETTINGS, name) ? SETTINGS[name] : undefined;
+    if (!reader || value.length === 0) {
+      const known = Object.keys(SETTINGS).join(', ');
+      throw new UserMistake(
+        `error: ${VARIABLE}: '${setting}' is not NAME=VALUE with one of ${known}`,
+      );
+    }
+    flags = { ...flags, ...reader(value.join('=')) };
+  }
+  return flags;
+}
+function statusOf(text: string): number {
+  const status = /^\d{1,3}$/.test(text) ? Number(text) : 0;
+  if (status >= 1 && status <= 124) return status;
+  throw new UserMistake(`error: ${VARIABLE}: error_exitcode=${text}: a status is 1 to 124`);
+}
+
+function kindsOf(text: string): FindingKind[] {
+  const names = words(text, ['default', 'all', ...ALL_FINDINGS], '--sanitize');
+  const kinds = names.flatMap((name) =>
+    name === 'all' ? ALL_FINDINGS : name === 'default' ? DEFAULT_FINDINGS : [name],
+  );
+  return [...new Set(kinds)];
+}
+function words<W extends string>(text: string, known: readonly W[], option: string): W[] {
+  return text.split(',').map((word) => {
+    const found = known.find((one) => one === word);
+    if (found !== undefined) return found;
+    throw new UserMistake(`error: ${option}: '${word}' is none of ${known.join(', ')}`);
+  });
+}
+function suppressionsOf(file: string) {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UserMistake(`error: --suppressions: ${reason}`);
+  }
+  const parsed = parseSuppressions(text);
+  if (typeof parsed === 'string')
+    throw new UserMistake(`error: --suppressions: ${file}: ${parsed}`);
+  return parsed;
+}

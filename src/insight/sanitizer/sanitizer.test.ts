@@ -1,0 +1,162 @@
+/** What the sanitizer finds in a machine of the library: no program of the host, so no places. */
+import { expect, test } from 'vitest';
+import { must } from '../../testing/base/must.ts';
+import { Client, EDU, machineOf } from '../../testing/machine/client.ts';
+import * as uapi from '../../uapi/vfio.ts';
+import { ALL_FINDINGS, type Finding } from './finding.ts';
+import { findingLines } from './report.ts';
+import { DmaSanitizer } from './sanitizer.ts';
+
+const IOVA = 0x10_0000n;
+const PAGE = 0x1000n;
+const READ = uapi.VFIO_DMA_MAP_FLAG_READ;
+const WRITE = uapi.VFIO_DMA_MAP_FLAG_WRITE;
+
+/** A program with a device, whose DMA is asked for as a model does. */
+class Sanitized extends Client {
+  readonly findings: Finding[] = [];
+  readonly c: number;
+  constructor() {
+    super(machineOf('default'));
+    this.machine.env.trace.listen(
+      new DmaSanitizer({
+        kinds: new Set(ALL_FINDINGS),
+        sites: undefined,
+        found: (finding) => this.findings.push(finding),
+      }).take,
+    );
+    const { c, d } = this.device(uapi.VFIO_TYPE1v2_IOMMU, EDU);
+    this.c = c;
+    must(this.pwrite(d, (7n << 40n) + 4n, Uint8Array.of(6, 0)));
+  }
+  mapped(iova: bigint, size: bigint, flags = READ | WRITE, vaddr = this.memory(Number(size))) {
+    return this.map(this.c, { vaddr, iova, size, flags });
+  }
+  write(iova: bigint, length = 4): unknown {
+    return this.machine.pci.device(EDU)!.slot.dma.write(iova, new Uint8Array(length));
+  }
+  read(iova: bigint): unknown {
+    return this.machine.pci.device(EDU)!.slot.dma.read(iova, new Uint8Array(4));
+  }
+  get kinds(): string[] {
+    return this.findings.map(({ kind, about }) => `${kind} ${about}`);
+  }
+}
+
+const CASES: [string, (program: Sanitized) => unknown, string[]][] = [
+  ['DMA to what is mapped', (p) => [p.mapped(IOVA, PAGE), p.write(IOVA), p.read(IOVA)], []],
+  ['DMA to nothing', (p) => p.write(IOVA), ['dma-never-mapped on iova 0x100000']],
+  [
+    'DMA over the end of a mapping: the address behind it',
+    (p) => [p.mapped(IOVA, PAGE), p.write(IOVA + PAGE - 2n)],
+    ['dma-never-mapped on iova 0x101000'],
+  ],
+  [
+    'DMA to what was unmapped',
+    (p) => [p.mapped(IOVA, PAGE), p.unmap(p.c, { iova: IOVA, size: PAGE }), p.write(IOVA)],
+    ['dma-after-unmap on iova 0x100000'],
+  ],
+  [
+    'DMA to what was unmapped with all else',
+    (p) => [
+      p.mapped(IOVA, PAGE),
+      p.unmap(p.c, { flags: uapi.VFIO_DMA_UNMAP_FLAG_ALL, iova: 0n, size: 0n }),
+      p.write(IOVA),
+    ],
+    ['dma-after-unmap on iova 0x100000'],
+  ],
+  [
+    'DMA to what was unmapped and mapped again',
+    (p) => [
+      p.mapped(IOVA, PAGE),
+      p.unmap(p.c, { iova: IOVA, size: PAGE }),
+      p.mapped(IOVA, PAGE),
+      p.write(IOVA),
+    ],
+    [],
+  ],
+  [
+    'a write to what is mapped for reading',
+    (p) => [p.mapped(IOVA, PAGE, READ), p.read(IOVA), p.write(IOVA)],
+    ['wrong-direction on iova 0x100000'],
+  ],
+  [
+    'DMA to where a mapping failed',
+    (p) => [p.mapped(IOVA, PAGE), p.mapped(IOVA, PAGE), p.write(IOVA)],
+    ['failed-map-used on iova 0x100000'],
+  ],
+  [
+    'DMA to where a mapping failed first and then was made',
+    (p) => [p.mapped(IOVA, PAGE, READ, 0x666n << 12n), p.mapped(IOVA, PAGE), p.write(IOVA)],
+    [],
+  ],
+  [
+    'an unmap of nothing',
+    (p) => p.unmap(p.c, { iova: IOVA, size: PAGE }),
+    ['unmap-short of 0x100000 +0x1000'],
+  ],
+  [
+    'an unmap with a hole in it',
+    (p) => [
+      p.mapped(IOVA, PAGE),
+      p.mapped(IOVA + 2n * PAGE, PAGE),
+      p.unmap(p.c, { iova: IOVA, size: 3n * PAGE }),
+    ],
+    ['unmap-short of 0x100000 +0x3000'],
+  ],
+  [
+    'an unmap of two mappings at once',
+    (p) => [
+      p.mapped(IOVA, PAGE),
+      p.mapped(IOVA + PAGE, PAGE),
+      p.unmap(p.c, { iova: IOVA, size: 2n * PAGE }),
+    ],
+    [],
+  ],
+  [
+    'an unmap that is refused: its errno says so',
+    (p) => p.unmap(p.c, { iova: IOVA + 1n, size: PAGE }).rc,
+    [],
+  ],
+  [
+    'one page with two rights',
+    (p) => {
+      const vaddr = p.memory(0x1000);
+      return [p.mapped(IOVA, PAGE, READ, vaddr), p.mapped(2n * IOVA, PAGE, WRITE, vaddr)];
+    },
+    ['rights-differ of memory 0x'],
+  ],
+  [
+    'one page twice with the same rights',
+    (p) => {
+      const vaddr = p.memory(0x1000);
+      return [p.mapped(IOVA, PAGE, READ, vaddr), p.mapped(2n * IOVA, PAGE, READ, vaddr)];
+    },
+    [],
+  ],
+];
+
+test.each(CASES)('%s', (_name, act, wanted) => {
+  const program = new Sanitized();
+  const done = act(program);
+  expect(done).not.toBe(program);
+  expect(program.kinds.map((text, n) => text.slice(0, wanted[n]?.length))).toEqual(wanted);
+});
+test('a container that is closed leaves its mappings', () => {
+  const program = new Sanitized();
+  must(program.mapped(IOVA, PAGE));
+  program.program.exit();
+  expect(program.kinds).toEqual(['leak of 4096 byte(s) in 1 mapping(s)']);
+});
+test('a report without places says so', () => {
+  const program = new Sanitized();
+  program.unmap(program.c, { iova: IOVA, size: PAGE });
+  const lines = findingLines(program.findings[0]!);
+  expect(lines[1]).toMatch(/^==\d+==ERROR: DMA sanitizer: unmap-short of 0x100000 \+0x1000$/);
+  expect(lines.slice(2)).toEqual([
+    'the call succeeded and removed nothing',
+    'unmapped by VFIO_IOMMU_UNMAP_DMA here:',
+    '    (not known)',
+    'SUMMARY: DMA sanitizer: unmap-short of 0x100000 +0x1000',
+  ]);
+});
