@@ -72,7 +72,7 @@ function main(
   });
   const sites = new HostCallSites(built.machine.env);
   const explains = startExplaining(plan.explain, built.machine, sites);
-  const sanitizing = plan.sanitize && startSanitizing(plan.sanitize, built.machine, sites);
+  const judge = startSanitizing(plan.sanitize, built.machine, sites);
   let result: RunResult;
   let traced = true;
   try {
@@ -83,7 +83,7 @@ function main(
   }
   explains(result);
   faults?.report();
-  const judged = sanitizing ? sanitizing.end(result) : result;
+  const judged = judge(result);
   return traced ? judged : withoutTrace(judged);
 }
 
@@ -100,8 +100,15 @@ function startExplaining(
     if (when === 'always' || !didWell(result)) explain(explanation(journal));
   };
 }
-function startSanitizing(plan: SanitizePlan, machine: Machine, sites: CallSites): Sanitizing {
-  return new Sanitizing(plan, { machine, sites, print: printLines });
+/** To be called with the end of the program: how the run ended is what it returns. */
+function startSanitizing(
+  plan: SanitizePlan | undefined,
+  machine: Machine,
+  sites: CallSites,
+): (result: RunResult) => RunResult {
+  if (!plan) return (result) => result;
+  const sanitizing = new Sanitizing(plan, { machine, sites, print: printLines });
+  return (result) => sanitizing.end(result);
 }
 /** In one piece: others may write to the same place. */
 function explain(lines: readonly string[]): void {
