@@ -2,7 +2,7 @@
 /**
  * Run every bench/*.bench.ts beside its C baseline and print a table.
  *
- *   node bench/run.mjs [--only WORD] [--repeat N] [--json FILE] [--check] [--quick] [--keep]
+ *   node bench/run.mjs [--only WORD] [--repeat N] [--json FILE] [--check] [--quick] [--keep] | --whole [--only WORD]
  *
  * Both sides run in the same session, in turns; the figure is the best of the per-run medians. --check fails when an
  * aim is missed. --quick takes one turn and aims four times as wide: on a shared machine it tells a path that has broken
@@ -15,9 +15,10 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { change, keep, lastOf, thisMachine } from './history.mjs';
+import { whole } from './whole.mjs';
 
 const USAGE =
-  'usage: npm run bench -- [--only WORD] [--repeat N] [--json FILE] [--check] [--quick] [--keep]';
+  'usage: npm run bench -- [--only WORD] [--repeat N] [--json FILE] [--check] [--quick] [--keep] | --whole [--only WORD]';
 const options = readOptions();
 
 function readOptions() {
@@ -30,11 +31,15 @@ function readOptions() {
         check: { type: 'boolean', default: false },
         quick: { type: 'boolean', default: false },
         keep: { type: 'boolean', default: false },
+        whole: { type: 'boolean', default: false },
       },
     });
     if (!/^[1-9]\d?$/.test(values.repeat)) stop(`--repeat ${values.repeat}: a number from 1 to 99`);
     if (values.keep && (values.quick || values.only !== '')) {
       stop('--keep keeps whole runs: without --quick and --only');
+    }
+    if (values.whole && (values.quick || values.keep || values.check || values.json)) {
+      stop('--whole goes with --only alone: its programs have no aims');
     }
     return values;
   } catch (error) {
@@ -45,6 +50,8 @@ function stop(message) {
   console.error(`bench: ${message}\n${USAGE}`);
   process.exit(2);
 }
+
+if (options.whole) process.exit(await whole(options.only));
 
 const repeat = options.quick ? 1 : Number(options.repeat);
 /** How much wider than said the aims are. */
