@@ -2,7 +2,8 @@
  * Trapped calls: what a program waits for an ioctl that a supervisor answers.
  *
  * Without an argument this is the baseline: a C supervisor that does for an ioctl what softiommu does. It polls,
- * receives, finds out which file the descriptor is, reads the struct from the program, writes it back, answers.
+ * receives, asks whether a close came before, finds out which file the descriptor is, by its link and by its inode, reads
+ * the struct from the program, writes it back, answers.
  * `trap client` is the program alone, to be run under softiommu: the same ioctl, and loads of a mapped register.
  */
 #define _GNU_SOURCE
@@ -13,9 +14,11 @@
 #include <linux/vfio.h>
 #include <poll.h>
 #include <stddef.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -90,23 +93,39 @@ static struct sock_filter filter[] = {
 	ALLOW,
 };
 
+/* Closes of files of ours: none comes, but each call may be the first after one. */
+static int closes;
+static struct statx wanted_file;
+
+static int is_ours(const char *path, const char *wanted)
+{
+	char link[256];
+	struct statx file;
+	ssize_t length = readlink(path, link, sizeof(link) - 1);
+
+	link[length < 0 ? 0 : length] = 0;
+	return strcmp(link, wanted) == 0 &&
+	       statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, &file) == 0 &&
+	       file.stx_ino == wanted_file.stx_ino && file.stx_dev_major == wanted_file.stx_dev_major &&
+	       file.stx_dev_minor == wanted_file.stx_dev_minor;
+}
+
 static void answer(int listener, char *wanted)
 {
 	struct seccomp_notif call = { 0 };
 	struct seccomp_notif_resp reply = { 0 };
-	char path[64], link[256];
+	char path[64];
 	struct vfio_group_status status;
 	struct iovec here = { &status, sizeof(status) }, there;
-	ssize_t length;
+	struct pollfd closed = { closes, POLLIN };
 
 	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call))
 		return;
 	snprintf(path, sizeof(path), "/proc/%u/fd/%d", call.pid, (int)call.data.args[0]);
-	length = readlink(path, link, sizeof(link) - 1);
-	link[length < 0 ? 0 : length] = 0;
+	bench_check(poll(&closed, 1, 0) == 0, "nothing was closed");
 	reply.id = call.id;
 	there = (struct iovec){ (void *)call.data.args[2], sizeof(status) };
-	if (strcmp(link, wanted) != 0)
+	if (!is_ours(path, wanted))
 		reply.error = -ENOTTY;
 	else if (process_vm_readv(call.pid, &here, 1, &there, 1, 0) != sizeof(status))
 		reply.error = -EFAULT;
@@ -123,7 +142,7 @@ static void baseline(void)
 	struct sock_fprog program = { sizeof(filter) / sizeof(*filter), filter };
 	int ready[2], go[2], listener, pidfd;
 	char wanted[256] = { 0 }, path[64], byte = 0;
-	struct pollfd wait = { .events = POLLIN };
+	struct pollfd wait[2] = { { .events = POLLIN }, { .events = POLLIN } };
 	pid_t pid;
 
 	bench_check(pipe(ready) == 0 && pipe(go) == 0, "pipes");
@@ -147,9 +166,13 @@ static void baseline(void)
 	ioctl(listener, NOTIF_SET_FLAGS, 1UL); /* SYNC_WAKE_UP, where the kernel has it */
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, theirs[1]);
 	bench_check(readlink(path, wanted, sizeof(wanted) - 1) > 0, "the file has a name");
+	bench_check(statx(AT_FDCWD, path, 0, STATX_INO, &wanted_file) == 0, "and an inode");
+	closes = inotify_init1(IN_NONBLOCK);
+	bench_check(closes >= 0 && inotify_add_watch(closes, path, IN_CLOSE) >= 0, "its close is watched");
 	bench_check(write(go[1], &byte, 1) == 1, "go");
-	wait.fd = listener;
-	while (poll(&wait, 1, -1) > 0 && (wait.revents & POLLIN))
+	wait[0].fd = listener;
+	wait[1].fd = closes;
+	while (poll(wait, 2, -1) > 0 && (wait[0].revents & POLLIN))
 		answer(listener, wanted);
 	waitpid(pid, NULL, 0);
 }

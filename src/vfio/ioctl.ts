@@ -13,9 +13,11 @@ import { vfio_info_cap_header } from '../uapi/vfio.ts';
 
 export function copyFromUser(task: Task, at: bigint, length: number): Result<Uint8Array, 'EFAULT'> {
   const into = new Uint8Array(length);
-  const rc = task.mem.read(at & U64_MAX, into);
-  if (rc) return refuse(EFAULT, 'the argument cannot be read', { at, length });
-  return into;
+  return copyInto(task, at, into) ?? into;
+}
+function copyInto(task: Task, at: bigint, into: Uint8Array): Status<'EFAULT'> {
+  if (!task.mem.read(at & U64_MAX, into)) return undefined;
+  return refuse(EFAULT, 'the argument cannot be read', { at, length: into.length });
 }
 export function copyToUser(task: Task, at: bigint, from: Uint8Array): Status<'EFAULT'> {
   if (from.length === 0 || !task.mem.write(at & U64_MAX, from)) return undefined;
@@ -33,13 +35,13 @@ export function readArg<F extends ArgFields>(
   last: NoInfer<keyof F>,
 ): Result<View<F>, 'EFAULT' | 'EINVAL'> {
   const min = type.end(last);
-  const given = copyFromUser(task, arg, min);
-  if (isErrno(given)) return given;
-  const whole = new Uint8Array(type.size);
-  whole.set(given);
-  const argsz = new DataView(whole.buffer).getUint32(0, true);
+  const view = type.view(new Uint8Array(type.size));
+  const { bytes } = view;
+  const rc = copyInto(task, arg, min === bytes.length ? bytes : bytes.subarray(0, min));
+  if (rc) return rc;
+  const argsz = view['argsz'];
   if (argsz < min) return refuse(EINVAL, 'argsz is smaller than the struct', { argsz, min });
-  return type.view(whole);
+  return view;
 }
 /** Structs that say how large the caller's is. */
 export type ArgFields = Fields & { readonly argsz: FieldType<number> };

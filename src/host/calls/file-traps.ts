@@ -16,6 +16,7 @@ import { HostPages } from '../process/shared-memory.ts';
 import { ours, type Handled } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { KVM_SET_DEVICE_ATTR } from '../seccomp/trapped.ts';
+import { callLook } from '../process/call-look.ts';
 import type { AttrEntry, OpenEntry, FileEntry } from '../process/open-files.ts';
 import type { HostTask } from '../process/task.ts';
 import {
@@ -110,7 +111,7 @@ export class FileTraps {
     // Left to the kernel, the call could find what another thread opens there before it is made.
     if (link === -HOST_ERRNO.ENOENT) return 'closed';
     if (link === -HOST_ERRNO.EACCES) return 'denied';
-    return files.at(`/proc/${call.tid}/fd/${call.int(0)}`, link);
+    return files.at(`/proc/${call.tid}/fd/${call.int(0)}`, link, callLook.takeObject());
   }
 
   /** Of a program whose descriptors we may not see: only what is asked of one tells whose it is. */

@@ -125,6 +125,7 @@ export class KernelLoop implements CallContext {
   readonly #parked = new Map<bigint, Parked>();
   /** Woken in this turn: tried again when the call that woke them is over. */
   #woken: (() => void)[] = [];
+  readonly #retake = (): void => this.#mmio.retake();
   readonly #later = (attempt: () => void): void => void this.#woken.push(attempt);
   readonly #shortages = new Shortages((text) => this.sayOnce(text));
   /** Callers that run calls of ours, by thread. */
@@ -302,8 +303,8 @@ export class KernelLoop implements CallContext {
   }
 
   #turn(): void {
-    this.#shortages.retry();
-    this.#shortages.ifEnough(() => this.#mmio.retake());
+    if (this.#shortages.any) this.#shortages.retry();
+    this.#shortages.ifEnough(this.#retake);
     if (this.#hasStops || this.#stopsLeft || this.#untilReap-- <= 0) this.#reap();
     this.#runWoken();
     this.#parts.sign.end();
@@ -436,14 +437,14 @@ export class KernelLoop implements CallContext {
 
   #timeoutMs(): number {
     if (this.#stopsLeft) return 0;
-    const bounds = [];
-    if (this.#mmio.active || this.#injections.size > 0) bounds.push(TRACE_CHECK_MS);
-    if (this.#hasSleepers || this.#shortages.any) bounds.push(SLEEPER_CHECK_MS);
+    let bound = Infinity;
+    if (this.#hasStops) bound = TRACE_CHECK_MS;
+    else if (this.#hasSleepers || this.#shortages.any) bound = SLEEPER_CHECK_MS;
     const due = this.machine.env.clock.nextDeadlineNs;
     if (due !== undefined) {
       const left = due - (libc.monotonicNs() - this.#startNs);
-      bounds.push(Math.max(0, Math.ceil(left / NS_PER_MS)));
+      bound = Math.min(bound, Math.max(0, Math.ceil(left / NS_PER_MS)));
     }
-    return bounds.length > 0 ? Math.min(...bounds) : -1;
+    return bound === Infinity ? -1 : bound;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What nearly every call on a descriptor begins with, in one crossing (sys/steps.ts): which file the descriptor is, and the
- * struct its argument points to.
+ * What nearly every call on a descriptor begins with, in one crossing (sys/steps.ts): what the link of the descriptor says,
+ * which file it is, and the struct the argument of the call points to.
  *
  * The bytes are those of one moment after the call was made and before it is answered, as a copy of the kernel's own is; a
  * handler that reads the struct in two pieces finds both of the same moment. They are good for this call only, and only
@@ -8,7 +8,8 @@
  * program (slow-pages.ts) nothing is looked at before it is asked for.
  */
 import { iovec, remoteIovec } from '../sys/libc.ts';
-import { NR } from '../sys/numbers.ts';
+import { WHICH_FILE, WhichFile } from '../sys/look.ts';
+import { AT_FDCWD, NR } from '../sys/numbers.ts';
 import { Steps } from '../sys/steps.ts';
 import { slowPages } from './slow-pages.ts';
 
@@ -18,8 +19,8 @@ const PAGE_MASK = 4095;
 const LONGEST_LINK = 4096;
 /** `/proc/PID/task/TID/fd/FD`, each number of ten digits at most. */
 const LONGEST_PATH = 64;
-/** The arguments of process_vm_readv(2) and readlink(2) that change. */
-const ARGUMENT = { tid: 0 } as const;
+/** Which argument of process_vm_readv(2) it is. */
+const TID = 0;
 
 /** Who makes a call, and on what. */
 export interface LookedAt {
@@ -37,6 +38,8 @@ class CallLook {
   #tid = 0;
   #at = 0n;
   #length = 0;
+  /** Of the descriptor of the call. */
+  #object: string | undefined;
 
   /** From now on calls are looked at so. */
   begin(): void {
@@ -49,6 +52,7 @@ class CallLook {
   linkOf(looked: LookedAt): string | number {
     const list = this.#list!;
     const length = list.run(looked);
+    this.#object = list.object;
     this.#tid = length > 0 ? looked.tid : 0;
     this.#at = looked.at;
     this.#length = length;
@@ -63,23 +67,33 @@ class CallLook {
     for (let n = 0; n < into.length; n++) into[n] = bytes[from + n]!;
     return true;
   }
+  /** Which file it is that linkOf() has been asked of in this call (look.ts:objectOf), once. Undefined: it has not been. */
+  takeObject(): string | undefined {
+    const object = this.#object;
+    this.#object = undefined;
+    return object;
+  }
   /** The call is over, or a program's memory is about to be written. */
   drop(): void {
     this.#tid = 0;
+    this.#object = undefined;
   }
 }
 
-/** The two steps, and where they put what they find. */
+/** The steps, and where they put what they find. */
 class LookList {
   readonly bytes = Buffer.alloc(MOST_BYTES);
   /** Of the last run. */
   link: string | number = '';
-  readonly #steps = new Steps(2);
+  object: string | undefined;
+  readonly #steps = new Steps(3);
+  readonly #which = new WhichFile();
   readonly #path = Buffer.alloc(LONGEST_PATH);
   readonly #links = Buffer.alloc(LONGEST_LINK);
   readonly #remote = remoteIovec(0n, 0);
   readonly #remote64 = new BigUint64Array(this.#remote.buffer, this.#remote.byteOffset, 2);
   readonly #readlink: number;
+  readonly #statx: number;
   readonly #read: number;
   /** Of whom the path is. */
   readonly #pathOf = { pid: 0, tid: 0, fd: -1 };
@@ -91,6 +105,8 @@ class LookList {
   constructor() {
     const steps = this.#steps;
     this.#readlink = steps.call(NR.readlink, this.#path, this.#links, LONGEST_LINK);
+    const { flags, mask } = WHICH_FILE;
+    this.#statx = steps.call(NR.statx, AT_FDCWD, this.#path, flags, mask, this.#which.bytes);
     this.#read = steps.call(NR.process_vm_readv, 0, iovec(this.bytes), 1, this.#remote, 1, 0);
   }
   /** How many bytes there are. */
@@ -105,10 +121,11 @@ class LookList {
     const inPage = PAGE_MASK + 1 - (Number(at & 0xffffn) & PAGE_MASK);
     this.#remote64[0] = at;
     this.#remote64[1] = BigInt(Math.min(MOST_BYTES, inPage));
-    steps.set(this.#read, ARGUMENT.tid, tid);
+    steps.set(this.#read, TID, tid);
     steps.run();
     const length = steps.result(this.#readlink);
     this.link = length < 0 ? length : this.#textOf(length);
+    this.object = steps.result(this.#statx) < 0 ? undefined : this.#which.object;
     return steps.result(this.#read);
   }
   /** Most calls are on the file of the last one. */

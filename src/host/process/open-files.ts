@@ -121,14 +121,15 @@ export class OpenFiles {
   of(tid: number, fd: number): OpenEntry | undefined {
     return this.at(`/proc/${tid}/fd/${fd}`);
   }
-  /** The same; `link` is the text of that link, or minus an errno. */
+  /** The same; `link` is the text of that link, or minus an errno. `object`: which file it is, where that is known. */
   at(
     descriptor: FileLink,
     link: string | number = libc.readlink(descriptor),
+    object?: string,
   ): OpenEntry | undefined {
     const entry = typeof link === 'number' ? undefined : this.#byLink.get(link);
-    const look = entry && lookAt(descriptor);
-    return look && objectOf(look) === entry.object ? entry : undefined;
+    if (!entry) return undefined;
+    return (object ?? objectAt(descriptor)) === entry.object ? entry : undefined;
   }
 
   /** Registers at the first page of a mapping, as /proc/PID/maps tells of it. */
@@ -268,6 +269,11 @@ export class OpenFiles {
     const entry: FileEntry = { kind: 'file', file, windows: [], readiness, ...made.at };
     return this.#publish(made.fd, entry);
   }
+}
+
+function objectAt(link: FileLink): string | undefined {
+  const look = lookAt(link);
+  return look && objectOf(look);
 }
 
 interface Made {

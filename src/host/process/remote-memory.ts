@@ -17,6 +17,8 @@ export const NOWHERE = (1n << 63n) - 4096n;
 const bounce = Buffer.alloc(4096);
 const bounceVector = iovec(bounce);
 const remote = remoteIovec(0n, 0);
+/** Its words, for a bigint costs a call where it is written as bytes. */
+const remote64 = new BigUint64Array(remote.buffer, remote.byteOffset, 2);
 
 /** process_vm_readv or process_vm_writev: bytes, or minus an errno. What a program has to fill first is not waited for. */
 export function copy(nr: number, tid: number, addr: bigint, bytes: Uint8Array): number {
@@ -31,7 +33,7 @@ function copyNow(nr: number, tid: number, addr: bigint, bytes: Uint8Array): numb
   if (nr === NR.process_vm_writev) callLook.drop();
   if (small && nr === NR.process_vm_writev) bounce.set(bytes);
   bounceVector.writeUInt32LE(length, 8);
-  remote.writeBigUInt64LE(BigInt.asUintN(64, addr), 0);
+  remote64[0] = addr;
   remote.writeUInt32LE(length, 8);
   const done = syscall(nr, tid, small ? bounceVector : iovec(bytes), 1, remote, 1, 0);
   if (small && nr === NR.process_vm_readv && done > 0) bytes.set(bounce.subarray(0, done));

@@ -60,11 +60,10 @@ export class HostTask implements Task {
   readonly pid: number;
   readonly tid: number;
   readonly mem: RemoteMemory;
-  /** For what it opens. */
-  readonly cred: HostCred;
   readonly #processes: TaskProcesses;
   readonly #parts: TaskParts;
   readonly #call: Notification | undefined;
+  #cred: HostCred | undefined;
 
   constructor(processes: TaskProcesses, parts: TaskParts, caller: { tid: number }, pid: number) {
     this.#processes = processes;
@@ -73,7 +72,10 @@ export class HostTask implements Task {
     this.tid = caller.tid;
     this.pid = pid;
     this.mem = parts.registers.memoryOf({ tid: caller.tid, pid });
-    this.cred = processes.cred(caller.tid, 'fs');
+  }
+  /** For what it opens. */
+  get cred(): HostCred {
+    return (this.#cred ??= this.#processes.cred(this.tid, 'fs'));
   }
   get uid(): number {
     return this.cred.effectiveUid;

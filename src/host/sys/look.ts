@@ -29,8 +29,34 @@ const MOUNT_ID = 0x1000;
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
 const S_IFLNK = 0o120000;
+const INODE = 0x100;
 const AT = { mode: 28, ino: 32, size: 40, major: 136, minor: 140, mount: 144, end: 256 } as const;
+/** Words that differ when files do. */
+const WHICH = [AT.ino / 4, AT.ino / 4 + 1, AT.major / 4, AT.minor / 4];
 const found = Buffer.alloc(AT.end);
+
+/** For a statx(2) among other calls: what tells which file it is, and nothing else. */
+export const WHICH_FILE = { flags: AT_STATX_DONT_SYNC, mask: INODE, size: AT.end } as const;
+
+/** The file of such a statx, as objectOf() says it: one text as long as it is the same file. */
+export class WhichFile {
+  readonly bytes = Buffer.alloc(WHICH_FILE.size);
+  readonly #words = new Uint32Array(this.bytes.buffer, this.bytes.byteOffset, AT.end / 4);
+  #last: readonly number[] = [];
+  #object = '';
+
+  get object(): string {
+    const now = this.#words;
+    if (WHICH.some((word, n) => now[word] !== this.#last[n])) {
+      this.#last = WHICH.map((word) => now[word]!);
+      this.#object = objectOf({
+        device: deviceIn(this.bytes),
+        ino: this.bytes.readBigUInt64LE(AT.ino),
+      });
+    }
+    return this.#object;
+  }
+}
 
 /** A descriptor of ours or of another process, by the link in /proc that leads to what it is open on. */
 export type DescriptorLink = `/proc/${number | 'self'}/fd/${number | string}`;
@@ -44,9 +70,8 @@ export function lookAt(link: FileLink): FileLook | undefined {
   const rc = syscall(NR.statx, AT_FDCWD, cString(link), dontAsk, BASIC_STATS | MOUNT_ID, found);
   if (rc < 0) return undefined;
   const mode = found.readUInt16LE(AT.mode);
-  const device = [AT.major, AT.minor].map((at) => found.readUInt32LE(at));
   return {
-    device: device.map((n) => n.toString(16).padStart(2, '0')).join(':'),
+    device: deviceIn(found),
     ino: found.readBigUInt64LE(AT.ino),
     size: found.readBigUInt64LE(AT.size),
     permissions: mode & ~S_IFMT,
@@ -57,8 +82,13 @@ export function lookAt(link: FileLink): FileLook | undefined {
 }
 
 /** As /proc/PID/maps writes it: 'major:minor:inode', the first two in hex. */
-export function objectOf({ device, ino }: FileLook): string {
+export function objectOf({ device, ino }: Pick<FileLook, 'device' | 'ino'>): string {
   return `${device}:${ino}`;
+}
+function deviceIn(statx: Buffer): string {
+  return [AT.major, AT.minor]
+    .map((at) => statx.readUInt32LE(at).toString(16).padStart(2, '0'))
+    .join(':');
 }
 
 /** The type of the file system a device number stands for, where a process has it mounted. */
