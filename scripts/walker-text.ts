@@ -26,16 +26,15 @@ ${constantsText(facts)}
 
 /** The quick way of \`${name}\`, the interpreted walker behind it. */
 export class ${walkerName(name)} implements PageWalker {
-  // Declared, so that the first value of a field is what V8 takes it for: an undefined one costs a check at each use.
-  declare private readonly words: Int32Array;
-  declare private readonly tables: number;
-  declare private readonly leafLevels: number;
-  declare private readonly tableMark: number;
-  declare private readonly leafMark: number;
-  declare private readonly dirtyMark: number;
-  declare private readonly user: number;
-  declare private readonly judge: PageWalker;
-  ${canNest(facts) ? 'declare private readonly host: PageWalker | undefined;\n  private readonly ofHost = newWalkResult();' : ''}
+  private readonly words: Int32Array;
+  private readonly tables: number;
+  private readonly leafLevels: number;
+  private readonly tableMark: number;
+  private readonly leafMark: number;
+  private readonly dirtyMark: number;
+  private readonly user: number;
+  private readonly judge: PageWalker;
+  ${canNest(facts) ? 'private readonly host: PageWalker | undefined;\n  private readonly ofHost = newWalkResult();' : ''}
 
   constructor(parts: WrittenParts) {
     const settings = writtenSettings(parts);

@@ -126,7 +126,8 @@ export class IovaDomain {
   readonly dma32Pfn: number;
   readonly #used = new RangeList();
   readonly #reserved = new RangeList();
-  readonly #caches = Array.from({ length: RANGE_CACHE_ORDERS }, () => new RangeCache());
+  /** By order; a space from which nothing was freed yet has none. */
+  readonly #caches: (RangeCache | undefined)[] = [];
   /** Searches begin below these granules: for limits below 4 GiB, and for others. */
   #below32 = Infinity;
   #below = Infinity;
@@ -157,7 +158,7 @@ export class IovaDomain {
   freeFast(pfn: number, size: number): void {
     const rounded = roundForCache(size);
     const order = cacheOrder(rounded);
-    if (order < RANGE_CACHE_ORDERS && this.#caches[order]!.put(pfn)) return;
+    if (order < RANGE_CACHE_ORDERS && (this.#caches[order] ??= new RangeCache()).put(pfn)) return;
     this.free(pfn);
   }
   /**
@@ -204,7 +205,7 @@ export class IovaDomain {
   }
   flushRcaches(): void {
     for (const cache of this.#caches) {
-      for (const pfn of cache.drain()) this.free(pfn);
+      for (const pfn of cache?.drain() ?? []) this.free(pfn);
     }
   }
   /** Ranges taken out of the space, reserved and cached ones included. */
@@ -215,7 +216,7 @@ export class IovaDomain {
   #fromCache(size: number, limitPfn: number): number {
     const order = cacheOrder(size);
     if (order >= RANGE_CACHE_ORDERS || size > limitPfn) return -1;
-    return this.#caches[order]!.get(limitPfn - size + 1);
+    return this.#caches[order]?.get(limitPfn - size + 1) ?? -1;
   }
   /** Walk the gaps downwards from `end`, exclusive. */
   #findBelow(end: number, size: number, align: number): number {

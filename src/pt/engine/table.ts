@@ -10,6 +10,7 @@ import { pow2, toGranules } from '../../base/u64.ts';
 import type { Features, PtConfig, PtFeature, PtFormat, Word } from '../format.ts';
 import { levelBitsOf } from '../format.ts';
 import { gatherIsDisjoint, gatherRange, type Gather } from '../gather.ts';
+import { levelsOf } from './levels.ts';
 import { pageSizes, type PageSizes } from '../page-size.ts';
 import { FRAME_WORDS, type Ram } from '../ram.ts';
 
@@ -22,8 +23,6 @@ const NO_TABLE = -(2 ** 30);
 const LEVEL_3_SCALE = 2 ** -27;
 /** An item's index, doubled: items are two words. */
 const INDEX_MASK = 1022;
-/** 6 levels at most. */
-const LEVELS = [0, 1, 2, 3, 4, 5];
 
 /** Frames the tables of a format can lie in: the low half of an item holds their address, an int32 their first word. */
 export function tableRoom({ address, granuleLg2 }: PtFormat): number {
@@ -147,7 +146,6 @@ export class Table {
     this.rootFrames = Math.ceil(this.rootWords / FRAME_WORDS);
     this.indexMask = this.tableWords / 2 - 1;
     this.rootMask = this.rootWords / 2 - 1;
-    this.levelScale = Float64Array.from(LEVELS, (level) => 2 ** (-this.levelBits * level));
 
     const { shift, bits } = format.address;
     this.presentLo = format.present.lo;
@@ -164,15 +162,11 @@ export class Table {
     this.hasContiguous = format.contiguous !== undefined;
     this.contigLo = format.contiguous?.mask.lo ?? 0;
     this.contigHi = format.contiguous?.mask.hi ?? 0;
-    const flushed = this.features.has('dma-incoherent') ? (format.flushed?.lo ?? 0) : 0;
-    this.tableBits = LEVELS.map((level) => {
-      const word = format.table(level);
-      return { lo: word.lo | flushed, hi: word.hi };
-    });
-
-    const kindBits = format.kind.mask << format.kind.shift;
-    this.tableMask = format.table(0).lo | kindBits;
-    this.tableValues = this.tableBits.map(({ lo }) => lo & this.tableMask);
+    const levels = levelsOf(format, this.features.has('dma-incoherent'));
+    this.levelScale = levels.scale;
+    this.tableBits = levels.tableBits;
+    this.tableMask = levels.tableMask;
+    this.tableValues = levels.tableValues;
     this.tableValue1 = this.tableValues[1]!;
     this.tableValue2 = this.tableValues[2]!;
     this.tableValue3 = this.tableValues[3]!;

@@ -22,16 +22,15 @@ const KIND = 0x80;
 
 /** The quick way of `vtdss`, the interpreted walker behind it. */
 export class VtdssWalker implements PageWalker {
-  // Declared, so that the first value of a field is what V8 takes it for: an undefined one costs a check at each use.
-  declare private readonly words: Int32Array;
-  declare private readonly tables: number;
-  declare private readonly leafLevels: number;
-  declare private readonly tableMark: number;
-  declare private readonly leafMark: number;
-  declare private readonly dirtyMark: number;
-  declare private readonly user: number;
-  declare private readonly judge: PageWalker;
-  declare private readonly host: PageWalker | undefined;
+  private readonly words: Int32Array;
+  private readonly tables: number;
+  private readonly leafLevels: number;
+  private readonly tableMark: number;
+  private readonly leafMark: number;
+  private readonly dirtyMark: number;
+  private readonly user: number;
+  private readonly judge: PageWalker;
+  private readonly host: PageWalker | undefined;
   private readonly ofHost = newWalkResult();
 
   constructor(parts: WrittenParts) {
