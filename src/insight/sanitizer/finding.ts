@@ -8,7 +8,7 @@ export const FINDING_KINDS = {
   'wrong-direction':
     'a device wrote to what is mapped for reading, or read what is mapped for writing',
   'failed-map-used': 'a device used an address whose mapping had failed',
-  'unmap-short': 'an unmap succeeded and removed less than it was asked to, or nothing',
+  'unmap-short': 'an unmap succeeded and removed nothing, or left a mapping in its range',
   'rights-differ': 'one page is mapped twice with different rights',
   leak: 'mappings and objects that were there when their file was closed',
 } as const satisfies Readonly<Record<string, string>>;

@@ -89,6 +89,10 @@ export class MappingCalls {
   failedAt(iova: bigint): MappingCall | undefined {
     return this.#failed.length === 0 ? undefined : this.#failed.findLast(covers(iova));
   }
+  /** Does one of a space hold in a range, or reach into it? */
+  someIn(space: string, range: MappedRange): boolean {
+    return [...(this.#live.get(space)?.values() ?? [])].some((call) => overlaps(call, range));
+  }
   get someFailed(): boolean {
     return this.#failed.length > 0;
   }

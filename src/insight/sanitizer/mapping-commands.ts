@@ -35,7 +35,10 @@ export const MAPPING_COMMANDS: Readonly<Record<string, Reader>> = {
     length: big(args['size']),
     done: big(args['size']),
     va: big(args['vaddr']),
-    rights: { read: has(args, 'READ'), write: has(args, 'WRITE') },
+    rights: {
+      read: has(args, 'VFIO_DMA_MAP_FLAG_READ'),
+      write: has(args, 'VFIO_DMA_MAP_FLAG_WRITE'),
+    },
     isAll: false,
   }),
   VFIO_IOMMU_UNMAP_DMA: (args, after, file) =>
@@ -53,7 +56,7 @@ export function askedRange({
 }
 
 function mapping(args: Args, after: Args, file: string, va: string | undefined): AskedRange {
-  const iova = big(has(args, 'FIXED_IOVA') ? args['iova'] : after['iova']);
+  const iova = big(has(args, 'IOMMU_IOAS_MAP_FIXED_IOVA') ? args['iova'] : after['iova']);
   const length = big(args['length']);
   return {
     what: 'map',
@@ -61,7 +64,10 @@ function mapping(args: Args, after: Args, file: string, va: string | undefined):
     iova,
     ...{ length, done: length },
     va: va === undefined ? undefined : big(args[va]),
-    rights: { read: has(args, 'READABLE'), write: has(args, 'WRITEABLE') },
+    rights: {
+      read: has(args, 'IOMMU_IOAS_MAP_READABLE'),
+      write: has(args, 'IOMMU_IOAS_MAP_WRITEABLE'),
+    },
     isAll: false,
   };
 }
@@ -71,7 +77,7 @@ function unmapping(
   { space, name }: { readonly space: string; readonly name: string },
 ): AskedRange {
   const [iova, length] = [big(args['iova']), big(args[name])];
-  const isAll = has(args, 'ALL') || length === U64_MAX;
+  const isAll = has(args, 'VFIO_DMA_UNMAP_FLAG_ALL') || length === U64_MAX;
   const none = { va: undefined, rights: { read: false, write: false } };
   return { what: 'unmap', space, iova, length, done: big(after[name]), isAll, ...none };
 }

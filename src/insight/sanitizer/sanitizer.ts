@@ -127,7 +127,9 @@ export class DmaSanitizer {
     const { command = '', pid = 0 } = event;
     const range = isAll ? WHOLE_SPACE : { iova, length };
     if (done > 0n) this.#mappings.undo(space, range, { command, site });
+    // Holes are nobody's mistake, as long as nothing stays in the range.
     if (isAll || done >= length) return;
+    if (done > 0n && !this.#mappings.someIn(space, range)) return;
     this.#found('unmap-short', {
       pid,
       about: `of ${hex(iova)} +${hex(length)}`,
