@@ -7,7 +7,7 @@ import { UserMistake } from './user-mistake.ts';
 const STATUS_BROKEN_PIPE = 128 + 13;
 
 /** Throws UserMistake, for a full device or the like. Does not return when nobody reads any more. */
-export function print(text: string): void {
+export function print(text: string | Uint8Array): void {
   const error = writeAll(STDOUT, text);
   if (error === undefined) return;
   if (isBrokenPipe(error)) process.exit(STATUS_BROKEN_PIPE);

@@ -1,21 +1,23 @@
 /** A trace from its file to standard output or another file, event by event: it may be larger than memory. */
-import { closeSync, createReadStream, openSync, type ReadStream } from 'node:fs';
+import { createReadStream, type ReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
-import type { LineForm, TraceChoice } from '../insight/trace/choice.ts';
+import type { TraceChoice, TraceForm } from '../insight/trace/choice.ts';
 import { readEvent, readHeader } from '../insight/trace/read-trace.ts';
+import { selected } from '../insight/trace/select.ts';
 import type { TraceSink } from '../insight/trace/sink.ts';
 import { chosenView, selectionOf } from '../insight/views/chosen-view.ts';
+import type { TracePacket } from '../insight/views/perfetto-packets.ts';
+import { perfettoView } from '../insight/views/perfetto.ts';
 import { printable } from '../machine/description/wording.ts';
 import { systemReason } from '../host/sys/system-reason.ts';
-import { writeAll } from '../host/sys/write-all.ts';
-import { print } from './output.ts';
+import { TraceOutput } from './trace-output.ts';
 import { UserMistake } from './user-mistake.ts';
 
 /** What is to be shown of which trace, and where. */
 export interface TraceRequest {
   /** '-' is standard input. */
   readonly file: string;
-  readonly form: LineForm;
+  readonly form: TraceForm;
   /** Undefined: standard output. */
   readonly output: string | undefined;
   readonly choice: TraceChoice;
@@ -30,12 +32,29 @@ export async function showTrace({ file, form, output, choice }: TraceRequest): P
   const first = await nextLine(lines, name);
   const header = readHeader(first?.text ?? '');
   if ('problem' in header) throw new UserMistake(`${printable(name)}: ${header.problem}`);
-  using out = new LineWriter(output);
-  const sink = chosenView(form, choice, selection, { print: (line) => out.line(line), header });
+  if (form === 'perfetto') checkForBytes(output, choice);
+  using out = new TraceOutput(output);
+  const sink =
+    form === 'perfetto'
+      ? selected(selection, perfettoView(await packetsTo(out), header))
+      : chosenView(form, choice, selection, { print: (line) => out.line(line), header });
   const damage = await feed(lines, name, sink);
   sink.flush();
   out.end();
   if (damage !== undefined) throw new UserMistake(damage);
+}
+
+/** What is no text. */
+function checkForBytes(output: string | undefined, { summary }: TraceChoice): void {
+  if (summary) throw new UserMistake('-c and -C are for lines of text, and --as perfetto is none');
+  if (output === undefined && process.stdout.isTTY) {
+    throw new UserMistake('--as perfetto is no text for a terminal: name a file with -o FILE');
+  }
+}
+/** The library that knows the wire format is loaded for it only. */
+async function packetsTo(out: TraceOutput): Promise<(packet: TracePacket) => void> {
+  const { packetBytes } = await import('./perfetto-wire.ts');
+  return (packet) => out.bytes(packetBytes(packet));
 }
 
 /** To the end of the trace; a place that is damaged is where it ends. */
@@ -86,52 +105,5 @@ async function nextLine(
     return next.done ? undefined : next.value;
   } catch (error) {
     throw new UserMistake(`the trace ${printable(name)} cannot be read: ${systemReason(error)}`);
-  }
-}
-
-/** Written in pieces of this many characters. */
-const PIECE = 0x1_0000;
-
-/** Lines to standard output or to a new file. */
-class LineWriter implements Disposable {
-  readonly #output: string | undefined;
-  readonly #fd: number | undefined;
-  #parts: string[] = [];
-  #length = 0;
-
-  constructor(output: string | undefined) {
-    this.#output = output;
-    this.#fd = output === undefined ? undefined : openNew(output);
-  }
-  line(text: string): void {
-    this.#parts.push(text, '\n');
-    this.#length += text.length;
-    if (this.#length > PIECE) this.end();
-  }
-  /** Write what is held. */
-  end(): void {
-    const text = this.#parts.join('');
-    this.#parts = [];
-    this.#length = 0;
-    if (text === '') return;
-    if (this.#fd === undefined) {
-      print(text);
-      return;
-    }
-    const error = writeAll(this.#fd, text);
-    if (error === undefined) return;
-    throw new UserMistake(`${printable(this.#output!)} cannot be written: ${systemReason(error)}`);
-  }
-  [Symbol.dispose](): void {
-    if (this.#fd !== undefined) closeSync(this.#fd);
-  }
-}
-
-/** Nothing that is there is overwritten. */
-function openNew(file: string): number {
-  try {
-    return openSync(file, 'wx');
-  } catch (error) {
-    throw new UserMistake(`${printable(file)} cannot be made: ${systemReason(error)}`);
   }
 }

@@ -8,7 +8,16 @@ import { join } from 'node:path';
 import { CHECKOUT, DIST, PROJECT } from './project.ts';
 
 /** Packages that the programs load. */
-const RUNTIME = ['@commander-js', '@koromix', 'commander', 'iced-x86', 'koffi', 'yaml', 'zod'];
+const RUNTIME = [
+  '@bufbuild',
+  '@commander-js',
+  '@koromix',
+  'commander',
+  'iced-x86',
+  'koffi',
+  'yaml',
+  'zod',
+];
 
 /** Vitest calls it. */
 export function setup(): void {

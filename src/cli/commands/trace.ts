@@ -1,6 +1,6 @@
 /** `softiommu trace FILE`: a trace that `run --trace=FILE.jsonl` has written, in other forms and in parts. */
 import { Command, Option } from '@commander-js/extra-typings';
-import { LINE_FORMS } from '../../insight/trace/choice.ts';
+import { TRACE_FORMS } from '../../insight/trace/choice.ts';
 import {
   countTimestamps,
   expressionOption,
@@ -28,7 +28,7 @@ export function traceCommand() {
     )
     .addOption(
       new Option('--as <form>', 'the form it is shown in')
-        .choices(LINE_FORMS)
+        .choices(TRACE_FORMS)
         .default('text' as const),
     )
     .addOption(new Option('-o, --output <file>', 'write it to a new file'))

@@ -5,8 +5,8 @@ export const STDOUT = 1;
 export const STDERR = 2;
 
 /** Undefined: everything was written. Else the exception of the write that failed: nobody reads any more, no space. */
-export function writeAll(fd: number, text: string): unknown {
-  let rest = Buffer.from(text);
+export function writeAll(fd: number, text: string | Uint8Array): unknown {
+  let rest: Uint8Array = typeof text === 'string' ? Buffer.from(text) : text;
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeSync(fd, rest));

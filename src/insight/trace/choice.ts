@@ -10,6 +10,10 @@ export const SUMMARY_KEYS: readonly SummaryKey[] = ['time', 'calls', 'errors', '
 export const LINE_FORMS = ['text', 'json', 'ftrace', 'dmesg'] as const;
 /** One of them. */
 export type LineForm = (typeof LINE_FORMS)[number];
+/** Every form. */
+export const TRACE_FORMS = [...LINE_FORMS, 'perfetto'] as const;
+/** One of them. */
+export type TraceForm = (typeof TRACE_FORMS)[number];
 
 /** Which events are shown, and how. */
 export interface TraceChoice {
