@@ -12,6 +12,7 @@ export interface TraceFlags {
   readonly absoluteTimestamps?: number;
   readonly relativeTimestamps?: true;
   readonly syscallTimes?: true;
+  readonly stackTrace?: true;
   readonly summaryOnly?: true;
   readonly summary?: true;
   readonly summarySortBy?: SummaryKey;
@@ -50,6 +51,9 @@ export const relativeOption = () =>
   new Option('-r, --relative-timestamps', 'the time since the line before');
 /** `-T` */
 export const spentOption = () => new Option('-T, --syscall-times', 'the time each call took');
+/** `-k` of `run`: a trace that was written has no stacks. */
+export const stackOption = () =>
+  new Option('-k, --stack-trace', 'below each call the stack it came from');
 /** `-c` */
 export const summaryOnlyOption = () =>
   new Option('-c, --summary-only', 'a table of the calls, and no trace').conflicts('summary');
@@ -94,6 +98,7 @@ export function traceChoiceOf(flags: TraceFlags): TraceChoice {
     ...(status && { status }),
     ...(times && { times }),
     spent: flags.syscallTimes === true,
+    stacks: flags.stackTrace === true,
     ...(summary && { summary }),
     sortBy: flags.summarySortBy ?? 'time',
   };
@@ -119,8 +124,9 @@ function summaryOf({ summaryOnly, summary, summarySortBy }: TraceFlags): TraceCh
 /** Is one of the options given? */
 export function asksForTrace(flags: TraceFlags): boolean {
   const { expression, tracePath, successfulOnly, failedOnly } = flags;
-  const { absoluteTimestamps, relativeTimestamps, syscallTimes, summaryOnly, summary } = flags;
+  const { absoluteTimestamps, relativeTimestamps, syscallTimes } = flags;
+  const { stackTrace, summaryOnly, summary } = flags;
   const selects = [expression, tracePath, successfulOnly, failedOnly];
-  const shows = [absoluteTimestamps, relativeTimestamps, syscallTimes, summaryOnly, summary];
-  return [...selects, ...shows].some((each) => each !== undefined);
+  const shows = [absoluteTimestamps, relativeTimestamps, syscallTimes, stackTrace];
+  return [...selects, ...shows, summaryOnly, summary].some((each) => each !== undefined);
 }

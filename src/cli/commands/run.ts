@@ -31,6 +31,7 @@ import {
   runExpressionOption,
   sortOption,
   spentOption,
+  stackOption,
   successfulOption,
   summaryOnlyOption,
   summaryOption,
@@ -111,6 +112,7 @@ export function runCommand() {
     .addOption(timestampsOption())
     .addOption(relativeOption())
     .addOption(spentOption())
+    .addOption(stackOption())
     .addOption(summaryOnlyOption())
     .addOption(summaryOption())
     .addOption(sortOption())

@@ -7,7 +7,9 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { TroubleJournal } from '../../insight/explain/journal.ts';
 import type { CallSites } from '../../insight/sites/call-site.ts';
 import { explanation } from '../../insight/explain/report.ts';
+import { stackLines } from '../../insight/sites/site-text.ts';
 import type { TraceHeader } from '../../insight/trace/format.ts';
+import type { Footnotes } from '../../insight/views/text.ts';
 import { openRing } from '../process/exact-pins.ts';
 import { HostError } from '../sys/ffi.ts';
 import { shortageOf } from '../sys/shortage.ts';
@@ -196,8 +198,26 @@ async function viewFor({
   const startedUs = Date.now() * US_PER_MS;
   const header: TraceHeader = { v: 1, trace: 'softiommu', startedUs, program: argv, machine };
   const form = trace !== undefined && isJsonl(trace) ? 'json' : 'text';
-  return (built, print) =>
-    chosenView(form, traceChoice, selection, { print, header, footnotes: firstWalks(built) });
+  if (form === 'json' && traceChoice.stacks) {
+    throw new HostError('-k is for a trace as text: JSON lines have no stacks');
+  }
+  return (built, print) => {
+    const walks = firstWalks(built);
+    const stacks = traceChoice.stacks ? callStacks(built) : undefined;
+    const footnotes: Footnotes = stacks
+      ? (stamped) => [...walks(stamped), ...stacks(stamped)]
+      : walks;
+    return chosenView(form, traceChoice, selection, { print, header, footnotes });
+  };
+}
+/** Below each call the stack of its caller, as far as it can be seen. */
+function callStacks(machine: Machine): Footnotes {
+  const sites = new HostCallSites(machine.env);
+  return ({ event }) => {
+    if (event.kind !== 'leave' || event.what !== 'syscall') return [];
+    const site = sites.here();
+    return site ? stackLines(site) : [];
+  };
 }
 const US_PER_MS = 1000;
 const NO_VIEW: RunOutput['view'] = () => ({ take: () => undefined, flush: () => undefined });

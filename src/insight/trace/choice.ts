@@ -26,6 +26,8 @@ export interface TraceChoice {
   readonly times?: 'time' | 'micros' | 'epoch' | 'relative';
   /** Behind each call the time it took. */
   readonly spent: boolean;
+  /** Below each call the stack of its caller: in a run. */
+  readonly stacks: boolean;
   /** A table of the calls: instead of the trace, or below it. */
   readonly summary?: 'only' | 'too';
   readonly sortBy: SummaryKey;
@@ -35,5 +37,6 @@ export const WHOLE_TRACE: TraceChoice = {
   expressions: [],
   paths: [],
   spent: false,
+  stacks: false,
   sortBy: 'time',
 };

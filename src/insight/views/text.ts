@@ -64,8 +64,7 @@ class TextView implements TraceSink {
       return;
     }
     if (QUIET.has(event.kind)) return;
-    const { footnotes = () => [] } = this.#options;
-    const texts = [formatEvent(stamped), ...footnotes(stamped)];
+    const texts = [formatEvent(stamped), ...this.#notes(stamped)];
     const lines = texts.map((text) => ({ text, stamped }));
     const inside = this.#open.get(call)?.inside;
     if (inside) inside.push(...lines);
@@ -90,7 +89,11 @@ class TextView implements TraceSink {
     const spent = this.#options.spent
       ? { spent: spentText(momentOf(stamped) - momentOf(began)) }
       : {};
-    this.#show([{ ...line, stamped: began, ...spent }, ...(open?.inside ?? [])]);
+    const notes = this.#notes(stamped).map((text) => ({ text, stamped }));
+    this.#show([{ ...line, stamped: began, ...spent }, ...notes, ...(open?.inside ?? [])]);
+  }
+  #notes(stamped: Stamped): readonly string[] {
+    return this.#options.footnotes?.(stamped) ?? [];
   }
   /** A call with what it did, or what happened by itself. */
   #show(lines: readonly Line[]): void {
