@@ -2,7 +2,8 @@
  * Arguments of an ioctl as named values, for traces: the command's name and the struct behind the pointer, by the
  * names of the uapi headers (vfio.md 0.1, iommufd.md 1.2). Numbers mean different things on different files.
  */
-import { isErrno } from '../base/errno.ts';
+import { EFAULT, isErrno, type Status } from '../base/errno.ts';
+import { refuse } from '../base/refuse.ts';
 import type { OpenFile } from '../base/file.ts';
 import type { Task } from '../base/task.ts';
 import type { Fields, Struct } from '../base/struct.ts';
@@ -96,6 +97,13 @@ export const COMMAND_NAMES: readonly string[] = [
   ),
 ].sort();
 
+/** The fields of a command's struct, by the name of the command. */
+export const COMMAND_FIELDS: ReadonlyMap<string, readonly string[]> = new Map(
+  [IOMMUFD, GROUP, DEVICE, MIGRATION].flatMap((of) =>
+    [...of.values()].map(({ name, layout }) => [name, Object.keys(layout?.offsets ?? {})]),
+  ),
+);
+
 function commandsOf(file: string): Commands {
   if (file === '/dev/iommu' || file === '/dev/vfio/vfio') return IOMMUFD;
   if (file.startsWith('/dev/vfio/devices/') || file.includes('[vfio-device]')) return DEVICE;
@@ -116,7 +124,7 @@ export function decodeIoctl(
   if (!layout)
     return { command: name, ...(arg !== 0n && { args: { arg: plain(name, task, arg) } }) };
   const bytes = new Uint8Array(layout.size);
-  if (!readStruct(task, arg, bytes)) return { command: name };
+  if (readStruct(task, arg, bytes) === 0) return { command: name };
   // cast: fields are asked for by the names of the layout
   const view = layout.view(bytes) as unknown as Record<string, unknown>;
   const fields = Object.keys(layout.offsets).filter((field) => !field.startsWith('__'));
@@ -152,11 +160,34 @@ function irqData(
   return { data: Array.from({ length: count }, (_, n) => at(n)) };
 }
 
-/** The caller's struct may be an older, shorter one: its first word is its size. */
-function readStruct(task: Task, arg: bigint, bytes: Uint8Array): boolean {
+/** Change one field of the struct behind the pointer, which has it. EFAULT: it is not in memory. */
+export function setField(
+  call: {
+    readonly file: OpenFile;
+    readonly task: Task;
+    readonly cmd: number;
+    readonly arg: bigint;
+  },
+  field: string,
+  value: bigint,
+): Status<'EFAULT'> {
+  const { file, task, cmd, arg } = call;
+  const layout = commandsOf(file.name).get(cmd)?.layout;
+  if (!layout || !(field in layout.offsets)) return undefined;
+  const bytes = new Uint8Array(layout.size);
+  const length = readStruct(task, arg, bytes);
+  if (length === 0) return refuse(EFAULT, 'the struct of the call is not in memory');
+  // cast: the field is one of the layout, and takes what it gives
+  const view = layout.view(bytes) as unknown as Record<string, number | bigint>;
+  view[field] = typeof view[field] === 'bigint' ? value : Number(BigInt.asUintN(32, value));
+  return task.mem.write(arg, bytes.subarray(0, length));
+}
+
+/** The caller's struct may be an older, shorter one: its first word is its size. Bytes read; 0: it is not in memory. */
+function readStruct(task: Task, arg: bigint, bytes: Uint8Array): number {
   const head = bytes.subarray(0, 4);
-  if (isErrno(task.mem.read(arg, head))) return false;
+  if (isErrno(task.mem.read(arg, head))) return 0;
   const given = new DataView(head.buffer).getUint32(0, true);
   const length = Math.min(Math.max(4, given), bytes.length);
-  return task.mem.read(arg, bytes.subarray(0, length)) === undefined;
+  return task.mem.read(arg, bytes.subarray(0, length)) === undefined ? length : 0;
 }

@@ -76,6 +76,16 @@ describe('a call', () => {
     const { c: other } = after.container(uapi.VFIO_TYPE1v2_IOMMU);
     expect([after.mapAt(other, IOVA), after.mapAt(other, IOVA)]).toEqual([ENOMEM, EEXIST]);
   });
+  test('that says it did less has a field that says so', () => {
+    const program = new Disturbed('inject=VFIO_IOMMU_UNMAP_DMA:retval=0:field=size=0:when=1');
+    const { c } = program.container(uapi.VFIO_TYPE1v2_IOMMU);
+    must(program.mapAt(c, IOVA));
+    const unmaps = [0, 1].map(() => program.unmap(c, { iova: IOVA, size: PAGE }));
+    expect(unmaps).toEqual([
+      { rc: 0, size: 0n },
+      { rc: 0, size: PAGE },
+    ]);
+  });
   test('that fails by itself keeps its errno, though another was asked for after it', () => {
     const program = new Disturbed(`${MAP}:error=ENOMEM:after:when=2`);
     const { c } = program.container(uapi.VFIO_TYPE1v2_IOMMU);

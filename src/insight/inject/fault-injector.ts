@@ -101,6 +101,7 @@ export class FaultInjector {
       delayExitNs: due.reduce((sum, { delayExitNs }) => sum + delayExitNs, 0),
       result: decides?.result,
       after: decides?.after ?? false,
+      fields: decides?.field ? [decides.field] : [],
       signals: due.flatMap(({ signal }) => signal ?? []),
       by: due.map(({ text }) => text).join(' '),
     };

@@ -1,6 +1,7 @@
 /** Expressions of -e to rules: strace's syntax of `inject`, and what it has not: devices, and points in the kernel. */
 import { ENOSYS } from '../../base/errno.ts';
 import { FAIL_POINTS, type FailPoint } from '../../base/fail-points.ts';
+import { COMMAND_FIELDS } from '../../uapi/decode.ts';
 import { maySleep, parseCallSet, type CallSet } from './call-set.ts';
 import { choice, Mistake, clausesOf, type Clause } from './clauses.ts';
 import type {
@@ -63,12 +64,24 @@ function parseDirection(clause: Clause): boolean | Mistake {
   return new Mistake(clause.valueColumn, 'a transfer is a read or a write of memory');
 }
 
+/** 'size=0' */
+function parseField(clause: Clause): readonly [string, bigint] | Mistake {
+  const [, name = '', value] = /^(\w+)=(.*)$/.exec(clause.value ?? '') ?? [];
+  if (value === undefined) {
+    return new Mistake(clause.valueColumn, 'a field is NAME=VALUE, such as size=0');
+  }
+  const valueColumn = clause.valueColumn + name.length + 1;
+  const number = parseAddress64({ ...clause, value, valueColumn });
+  return isMistake(number) ? number : [name, number];
+}
+
 const CALL_OPTIONS: Options<CallRule> = {
   after: () => ({ after: true }),
   delay_enter: giving('delayEnterNs', parseTime),
   delay_exit: giving('delayExitNs', parseTime),
   device: giving('device', parseDevice),
   error: giving('result', parseErrno),
+  field: giving('field', parseField),
   ioas: giving('ioas', parseNumber),
   object: giving('object', parseNumber),
   path: giving('path', parsePath),
@@ -150,7 +163,7 @@ function parseCalls(text: string, [head, ...rest]: readonly Clause[]): CallRule 
   const rule: CallRule = {
     ...{ kind: 'call', text, calls, when: ALWAYS, per: 'thread', after: false },
     ...{ delayEnterNs: 0, delayExitNs: 0 },
-    ...{ signal: undefined, path: undefined, device: undefined },
+    ...{ field: undefined, signal: undefined, path: undefined, device: undefined },
     ...{ object: undefined, ioas: undefined },
     result: undefined,
     ...(name === 'fault' && { result: ENOSYS }),
@@ -179,6 +192,11 @@ function lawful(
       'nothing is asked for: error, retval, signal, delay_enter or delay_exit',
     );
   }
+  const without = rule.field && fieldMissing(calls, rule.field[0]);
+  if (without !== undefined) return new Mistake(at('field'), without);
+  if (columns.has('field') && result === undefined) {
+    return new Mistake(at('field'), "'field' is for a call with error or retval");
+  }
   const awake = firstThatNeverSleeps(calls);
   const needs = ['retval', 'after', 'delay_enter', 'delay_exit'].find((name) => columns.has(name));
   if (awake === undefined || needs === undefined) return undefined;
@@ -186,6 +204,13 @@ function lawful(
     at(needs),
     `'${needs}' is for ioctl, read and write; ${awake} can have an error or a signal`,
   );
+}
+function fieldMissing(calls: CallSet, field: string): string | undefined {
+  const bad = [...calls].find((name) => !COMMAND_FIELDS.get(name)?.includes(field));
+  if (bad === undefined) return undefined;
+  const fields = COMMAND_FIELDS.get(bad) ?? [];
+  const has = fields.length > 0 ? `its fields are ${choice(fields)}` : 'it has no struct';
+  return `${bad} has no field '${field}': ${has}`;
 }
 function firstThatNeverSleeps(calls: CallSet): string | undefined {
   return [...calls].find((name) => !maySleep(name));

@@ -18,6 +18,8 @@ export interface CallRule extends Rule {
   readonly calls: CallSet;
   readonly result: Errno | number | undefined;
   readonly after: boolean;
+  /** What a field of the ioctl's struct says behind it; only of a call whose result is not its own. */
+  readonly field: readonly [name: string, value: bigint] | undefined;
   readonly signal: number | undefined;
   /** Nanoseconds. */
   readonly delayEnterNs: number;

@@ -4,7 +4,7 @@
  * A delay is a sleep as any other: the call returns the queue it waits on and is run again when the clock has come so far.
  * So the wait loop never waits for it.
  */
-import { isErrno, type Errno } from '../../base/errno.ts';
+import { isErrno, type Errno, type Status } from '../../base/errno.ts';
 import type { CallInfo } from '../../base/events.ts';
 import type { KernelEnv } from '../../base/kernel-env.ts';
 import { refuse } from '../../base/refuse.ts';
@@ -20,6 +20,8 @@ export interface CallFault {
   readonly result: Errno | number | undefined;
   /** The work is done before the result is put in its place; a call that fails by itself keeps its errno. */
   readonly after: boolean;
+  /** What the fields of an ioctl's struct say when it is over. */
+  readonly fields: readonly (readonly [name: string, value: bigint])[];
   /** Numbers of signals the caller's thread gets when the call begins. */
   readonly signals: readonly number[];
   /** Who asked for it, for people. */
@@ -39,6 +41,15 @@ export interface FaultedCall<T> {
   /** Its result is not its own, or a signal was sent. */
   readonly injected: boolean;
   readonly delayed: boolean;
+}
+
+/** A call as it is to be run. */
+export interface RunningCall<T> {
+  /** Asked when it begins. */
+  readonly info: () => CallInfo;
+  readonly work: () => T;
+  /** Change its struct, of an ioctl that has one. */
+  readonly setField?: ((name: string, value: bigint) => Status<'EFAULT'>) | undefined;
 }
 
 /** A call that goes on. */
@@ -62,10 +73,12 @@ export class CallFaults {
     this.#policy = policy;
   }
 
-  /** Run a call, or what is left of it after a sleep. `info` is asked when it begins. */
-  run<T>(task: Task, info: () => CallInfo, work: () => T): FaultedCall<T> {
+  /** Run a call, or what is left of it after a sleep. */
+  run<T>(task: Task, { info, work, setField }: RunningCall<T>): FaultedCall<T> {
     const going = this.#going(task) ?? this.#begin(task, info());
+    const isBefore = going.stage !== 'left';
     const result = going.fault ? this.#step(going, going.fault, work) : work();
+    if (isBefore && going.stage === 'left') this.#setFields(going, setField);
     if (result instanceof WaitQueue) this.#asleep.set(task.tid, going);
     const { fault, injected } = going;
     const delayed = fault !== undefined && fault.delayEnterNs + fault.delayExitNs > 0;
@@ -114,6 +127,11 @@ export class CallFaults {
     return isErrno(result)
       ? refuse(result, 'the call was made to fail, as was asked', { by })
       : result;
+  }
+  /** Memory that is not there stays so: the call itself has found that out, or was not made. */
+  #setFields({ fault, injected }: Going, setField: RunningCall<unknown>['setField']): void {
+    if (!injected) return;
+    for (const [name, value] of fault?.fields ?? []) void setField?.(name, value);
   }
   #sleep(ns: number): WaitQueue {
     const queue = new WaitQueue();

@@ -32,7 +32,7 @@ import { listening, refuse, type Refusal } from '../../base/refuse.ts';
 import type { Task } from '../../base/task.ts';
 import { hex } from '../../base/u64.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
-import { decodeIoctl } from '../../uapi/decode.ts';
+import { decodeIoctl, setField } from '../../uapi/decode.ts';
 import { CallFaults, type CallFaultPolicy } from './call-faults.ts';
 import type { Guard } from './guard.ts';
 import type { AttrNode, Openable } from './nodes.ts';
@@ -58,6 +58,8 @@ interface CallName {
 interface Telling<T> {
   readonly before?: () => Pick<CallInfo, 'command' | 'args'>;
   readonly after?: (result: T | Errno<'EIO'>) => CallEnd['after'];
+  /** Of an ioctl: change its struct. */
+  readonly setField?: (name: string, value: bigint) => Status<'EFAULT'>;
   /** Filled while it runs. */
   readonly marks?: Pick<CallEnd, 'injected' | 'delayed'>;
 }
@@ -128,6 +130,7 @@ export class Syscalls {
       {
         before: () => ({ command: hex(cmd), ...decodeIoctl(file, task, cmd, arg) }),
         after: () => decodeIoctl(file, task, cmd, arg)?.args,
+        setField: (field, value) => setField({ file, task, cmd, arg }, field, value),
       },
     );
   }
@@ -292,11 +295,11 @@ export class Syscalls {
   ): T | Errno<'EIO'> {
     const marks: { injected?: true; delayed?: true } = {};
     const disturbed = (): T => {
-      const { result, injected, delayed } = faults.run(
-        name.task!,
-        () => infoOf(name, telling),
-        run,
-      );
+      const { result, injected, delayed } = faults.run(name.task!, {
+        info: () => infoOf(name, telling),
+        work: run,
+        setField: telling.setField,
+      });
       if (injected) marks.injected = true;
       if (delayed) marks.delayed = true;
       // cast: a policy puts into the place of a result only what the call could have given
