@@ -71,7 +71,14 @@ const rooms = {
     'wishes/',
   ],
   host: ['sys/', 'seccomp/', 'tree/', 'launch/', 'process/', 'stacks/', 'calls/', 'mmio/', 'loop/'],
-  cli: ['(?!main\\.|command-line\\.)[^/]+$', 'from/', 'commands/', 'command-line', 'main'],
+  cli: [
+    '(?!main\\.|command-line\\.)[^/]+$',
+    'from/',
+    'explore/',
+    'commands/',
+    'command-line',
+    'main',
+  ],
 };
 
 /**

@@ -9,6 +9,8 @@ import { withUsage } from './usage.ts';
 const COMMANDS: Readonly<Record<string, () => Promise<CommandUnknownOpts>>> = {
   run: async () => (await import('./commands/run.ts')).runCommand(),
   trace: async () => (await import('./commands/trace.ts')).traceCommand(),
+  explore: async () => (await import('./commands/explore.ts')).exploreCommand(),
+  merge: async () => (await import('./commands/merge.ts')).mergeCommand(),
   topology: async () => (await import('./commands/topology.ts')).topologyCommand(),
   'test-attach': async () => (await import('./commands/test-attach.ts')).testAttachCommand(),
   header: async () => (await import('./commands/header.ts')).headerCommand(),

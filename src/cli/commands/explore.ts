@@ -1,0 +1,137 @@
+/** `softiommu explore -- PROGRAM`: every failure the program should survive, one after the other. */
+import { availableParallelism } from 'node:os';
+import { Command, Option } from '@commander-js/extra-typings';
+import { TRIED_FAULTS } from '../../insight/explore/trials.ts';
+import { explore, type CampaignEnd } from '../explore/campaign.ts';
+import { DisturbedRuns } from '../explore/disturbed-run.ts';
+import {
+  baselineOption,
+  junitOption,
+  positive,
+  report,
+  writeBaselineOption,
+  type ReportFlags,
+} from '../explore/options.ts';
+import { ResultsFolder } from '../explore/results-folder.ts';
+import { shardOf } from '../explore/shard.ts';
+import { deviceOption, iommuOption, machineOption, nodefaultsOption } from '../machine-options.ts';
+import { STDERR, writeAll } from '../../host/sys/write-all.ts';
+import { print } from '../output.ts';
+import { modeOption } from '../run-options.ts';
+import { withUsage } from '../usage.ts';
+
+/** There are findings; the exploration was stopped. */
+const STATUS_FOUND = 1;
+const STATUS_STOPPED = 130;
+
+interface ExploreFlags extends ReportFlags {
+  readonly depth: '1' | '2';
+  readonly jobs?: number;
+  readonly faults: (typeof TRIED_FAULTS)[number] | 'all';
+  readonly timeLimit?: number;
+  readonly check?: string;
+  readonly resume?: string;
+  readonly shard?: string;
+  readonly machine?: string;
+  readonly device?: string[];
+  readonly iommu?: string[];
+  readonly nodefaults?: true;
+  readonly mode?: string;
+}
+
+/** Options of the machine, as `run` takes them. */
+function runFlags({ machine, device = [], iommu = [], nodefaults, mode }: ExploreFlags): string[] {
+  return [
+    ...(machine === undefined ? [] : ['--machine', machine]),
+    ...device.flatMap((spec) => ['--device', spec]),
+    ...iommu.flatMap((spec) => ['--iommu', spec]),
+    ...(nodefaults ? ['--nodefaults'] : []),
+    ...(mode === undefined ? [] : ['--mode', mode]),
+  ];
+}
+
+/** One line that is written over, on a terminal only. */
+function progress(begin: number): (done: number, of: number) => void {
+  if (!process.stderr.isTTY) return () => undefined;
+  return (done, of) => {
+    const left = Math.ceil((((performance.now() - begin) / done) * (of - done)) / 1000);
+    const end = done === of ? '\n' : '';
+    writeAll(STDERR, `\r\x1b[K${done} of ${of} failures tried, ${left} s left${end}`);
+  };
+}
+
+async function exploreProgram(argv: string[], flags: ExploreFlags): Promise<void> {
+  const shard = shardOf(flags.shard, process.env);
+  const folder = flags.resume === undefined ? undefined : ResultsFolder.open(flags.resume, argv);
+  const runs = new DisturbedRuns({ argv, runFlags: runFlags(flags), check: flags.check });
+  const stop = (): void => runs.stop();
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+  let end: CampaignEnd;
+  try {
+    end = await explore(runs, {
+      depth: flags.depth === '2' ? 2 : 1,
+      jobs: flags.jobs ?? availableParallelism(),
+      faults: flags.faults === 'all' ? TRIED_FAULTS : [flags.faults],
+      shard,
+      timeLimitMs: flags.timeLimit === undefined ? undefined : flags.timeLimit * 1000,
+      known: folder?.known ?? [],
+      onResult: (result) => folder?.add(result),
+      onProgress: progress(performance.now()),
+    });
+  } finally {
+    runs.stop();
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+  }
+  const fresh = report(argv, end.results, flags);
+  const stopped = end.left > 0 ? `, ${end.left} not tried` : '';
+  print(`${end.calls} calls, ${end.results.length} failures tried${stopped}: ${count(fresh)}\n`);
+  if (fresh > 0) process.exitCode = STATUS_FOUND;
+  if (end.left > 0 || end.calls === 0)
+    process.exitCode = end.left > 0 ? STATUS_STOPPED : STATUS_FOUND;
+}
+function count(findings: number): string {
+  if (findings === 0) return 'nothing found';
+  return findings === 1 ? '1 finding' : `${findings} findings`;
+}
+
+/** The command `explore`; its status is 1 when something was found that no baseline has. */
+export function exploreCommand() {
+  const command = new Command('explore')
+    .description(
+      'run a program again and again, each time with another failure that it should survive',
+    )
+    .argument('<program...>', 'the program and its arguments, after --')
+    .addOption(
+      new Option('--depth <failures>', 'how many failures there are in one run')
+        .choices(['1', '2'] as const)
+        .default('1' as const),
+    )
+    .addOption(
+      new Option('--faults <kind>', 'what goes wrong: calls that fail, devices, or both')
+        .choices([...TRIED_FAULTS, 'all'] as const)
+        .default('all' as const),
+    )
+    .addOption(
+      new Option('--jobs <n>', 'runs at once; default: one a processor').argParser(positive),
+    )
+    .addOption(
+      new Option(
+        '--time-limit <seconds>',
+        'a run that lasts longer hangs; default: ten times the undisturbed one, at least 10',
+      ).argParser(positive),
+    )
+    .option('--check <command>', 'shell command after each run; another status than 0 is a finding')
+    .option('--resume <folder>', 'keep the results there, and go on with those that are there')
+    .option('--shard <i/n>', 'only this part of the failures, such as 2/5')
+    .addOption(baselineOption())
+    .addOption(writeBaselineOption())
+    .addOption(junitOption())
+    .addOption(machineOption())
+    .addOption(deviceOption())
+    .addOption(iommuOption())
+    .addOption(nodefaultsOption())
+    .addOption(modeOption())
+    .passThroughOptions()
+    .action((argv, options) => exploreProgram(argv, options));
+  return withUsage(command);
+}

@@ -1,0 +1,33 @@
+/** `softiommu merge FOLDER…`: what several explorations of one program found, each finding once. */
+import { Command } from '@commander-js/extra-typings';
+import { baselineOption, junitOption, report, writeBaselineOption } from '../explore/options.ts';
+import { ResultsFolder } from '../explore/results-folder.ts';
+import { print } from '../output.ts';
+import { UserMistake } from '../user-mistake.ts';
+import { withUsage } from '../usage.ts';
+
+/** The command `merge`; its status is 1 when something was found that no baseline has. */
+export function mergeCommand() {
+  const command = new Command('merge')
+    .description('join the results of several explorations of one program')
+    .argument('<folder...>', 'folders of explore --resume')
+    .addOption(baselineOption())
+    .addOption(writeBaselineOption())
+    .addOption(junitOption())
+    .action((names, options) => {
+      const folders = names.map((name) => ResultsFolder.read(name));
+      const [argv = []] = folders.map((folder) => folder.argv);
+      const other = folders.findIndex((one) => one.argv.join('\0') !== argv.join('\0'));
+      if (other > 0)
+        throw new UserMistake(`${names[other]} is of another program than ${names[0]}`);
+      const trials = new Map(
+        folders.flatMap(({ known }) => known.map((one) => [one.expressions.join(' '), one])),
+      );
+      const fresh = report(argv, [...trials.values()], options);
+      print(
+        `${folders.length} explorations, ${trials.size} failures tried: ${fresh} new findings\n`,
+      );
+      if (fresh > 0) process.exitCode = 1;
+    });
+  return withUsage(command);
+}

@@ -1,0 +1,84 @@
+/** What one run of a program did, read from its trace in JSON lines: its calls in order, and what it left behind. */
+import { nameInSets } from '../inject/call-set.ts';
+
+/** A call that can be made to fail. */
+export interface RecordedCall {
+  /** Its name in a SET of -e inject: of the system call, or of the ioctl command. */
+  readonly name: string;
+  /** The how manieth of this name in the run, from 1: `per=run:when=N`. */
+  readonly nth: number;
+}
+/** One run. */
+export interface RunRecord {
+  readonly calls: readonly RecordedCall[];
+  /** Kinds of objects that went with a close instead of by a call of their own, sorted. */
+  readonly left: readonly string[];
+  /** DMA that the IOMMU stopped. */
+  readonly faults: number;
+  /** By the address of a device: has it moved memory, has it interrupted? */
+  readonly devices: ReadonlyMap<string, { dma: boolean; interrupts: boolean }>;
+}
+
+/** The parts of an event that matter here. */
+interface Line {
+  readonly call?: number;
+  readonly event?: {
+    readonly kind?: string;
+    readonly what?: string;
+    readonly name?: string;
+    readonly command?: string;
+    readonly object?: { readonly kind: string };
+    readonly device?: { readonly id: string };
+  };
+}
+type LineEvent = NonNullable<Line['event']>;
+
+/** Objects of a program that are its own to end; the file itself goes with the last descriptor. */
+const OWN_KINDS = /^[A-Z]/;
+/** Cannot be made to fail. */
+const NO_TARGET = new Set(['close']);
+
+/** Reads the lines of one trace. */
+export function recordOf(lines: Iterable<string>): RunRecord {
+  const calls: RecordedCall[] = [];
+  const counts = new Map<string, number>();
+  const closes = new Set<number>();
+  const left: string[] = [];
+  const devices = new Map<string, { dma: boolean; interrupts: boolean }>();
+  let faults = 0;
+  for (const line of lines) {
+    const { event, call = -1 } = parsed(line);
+    if (!event) continue;
+    if (event.kind === 'enter' && event.what === 'syscall') {
+      if (event.name === 'close') closes.add(call);
+      const name = targetOf(event);
+      const nth = (counts.get(name) ?? 0) + 1;
+      counts.set(name, nth);
+      if (!NO_TARGET.has(name)) calls.push({ name, nth });
+    }
+    if (event.kind === 'object-gone' && closes.has(call)) left.push(event.object?.kind ?? '');
+    if (event.kind === 'fault') faults++;
+    noteDevice(devices, event);
+  }
+  return { calls, left: left.filter((kind) => OWN_KINDS.test(kind)).sort(), faults, devices };
+}
+function parsed(line: string): Line {
+  try {
+    // cast: every member is looked at before it is used
+    return JSON.parse(line) as Line;
+  } catch {
+    return {}; // the last line of a run that was killed
+  }
+}
+function targetOf({ name = '', command }: LineEvent): string {
+  return nameInSets(command === undefined ? { name } : { name, command });
+}
+function noteDevice(
+  devices: Map<string, { dma: boolean; interrupts: boolean }>,
+  { kind, device }: LineEvent,
+): void {
+  if ((kind !== 'dma' && kind !== 'interrupt') || !device) return;
+  const known = devices.get(device.id) ?? { dma: false, interrupts: false };
+  known[kind === 'dma' ? 'dma' : 'interrupts'] = true;
+  devices.set(device.id, known);
+}
