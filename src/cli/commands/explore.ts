@@ -62,32 +62,43 @@ function progress(begin: number): (done: number, of: number) => void {
 
 async function exploreProgram(argv: string[], flags: ExploreFlags): Promise<void> {
   const shard = shardOf(flags.shard, process.env);
-  const folder = flags.resume === undefined ? undefined : ResultsFolder.open(flags.resume, argv);
-  const runs = new DisturbedRuns({ argv, runFlags: runFlags(flags), check: flags.check });
-  const stop = (): void => runs.stop();
-  process.once('SIGINT', stop).once('SIGTERM', stop);
-  let end: CampaignEnd;
-  try {
-    end = await explore(runs, {
+  // What stands behind `run`.
+  const words = [...runFlags(flags), '--', ...argv];
+  const folder = flags.resume === undefined ? undefined : ResultsFolder.open(flags.resume, words);
+  const runs = new DisturbedRuns({ words, check: flags.check });
+  const end = await untilStopped(runs, () =>
+    explore(runs, {
       depth: flags.depth === '2' ? 2 : 1,
       jobs: flags.jobs ?? availableParallelism(),
       faults: flags.faults === 'all' ? TRIED_FAULTS : [flags.faults],
       shard,
-      timeLimitMs: flags.timeLimit === undefined ? undefined : flags.timeLimit * 1000,
+      timeLimitMs: flags.timeLimit && flags.timeLimit * 1000,
       known: folder?.known ?? [],
       onResult: (result) => folder?.add(result),
       onProgress: progress(performance.now()),
-    });
-  } finally {
-    runs.stop();
-    process.off('SIGINT', stop).off('SIGTERM', stop);
-  }
-  const fresh = report(argv, end.results, flags);
-  const stopped = end.left > 0 ? `, ${end.left} not tried` : '';
+    }),
+  );
+  const fresh = report(words, end.results, flags);
+  const stopped = runs.isOver ? `, stopped with ${end.left} not tried` : '';
   print(`${end.calls} calls, ${end.results.length} failures tried${stopped}: ${count(fresh)}\n`);
   if (fresh > 0) process.exitCode = STATUS_FOUND;
-  if (end.left > 0 || end.calls === 0)
-    process.exitCode = end.left > 0 ? STATUS_STOPPED : STATUS_FOUND;
+  if (runs.isOver) process.exitCode = STATUS_STOPPED;
+}
+/** Ctrl-C ends the runs that go on, and what was found until then is kept. */
+async function untilStopped(
+  runs: DisturbedRuns,
+  run: () => Promise<CampaignEnd>,
+): Promise<CampaignEnd> {
+  const stop = (): void => runs.stop();
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+  try {
+    return await run();
+  } catch (error) {
+    runs.stop();
+    throw error;
+  } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+  }
 }
 function count(findings: number): string {
   if (findings === 0) return 'nothing found';

@@ -16,14 +16,14 @@ export function mergeCommand() {
     .addOption(junitOption())
     .action((names, options) => {
       const folders = names.map((name) => ResultsFolder.read(name));
-      const [argv = []] = folders.map((folder) => folder.argv);
-      const other = folders.findIndex((one) => one.argv.join('\0') !== argv.join('\0'));
+      const [words = []] = folders.map((folder) => folder.words);
+      const other = folders.findIndex((one) => one.words.join('\0') !== words.join('\0'));
       if (other > 0)
         throw new UserMistake(`${names[other]} is of another program than ${names[0]}`);
       const trials = new Map(
         folders.flatMap(({ known }) => known.map((one) => [one.expressions.join(' '), one])),
       );
-      const fresh = report(argv, [...trials.values()], options);
+      const fresh = report(words, [...trials.values()], options);
       print(
         `${folders.length} explorations, ${trials.size} failures tried: ${fresh} new findings\n`,
       );

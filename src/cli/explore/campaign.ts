@@ -55,20 +55,24 @@ async function learn(runs: DisturbedRuns, limitMs: number | undefined): Promise<
   const tookMs = performance.now() - begin;
   const other = one && (await runs.run([], limitMs ?? FIRST_LIMIT_MS));
   if (!one || !other) return undefined;
-  if (one.hung) throw new UserMistake('the program does not end by itself: nothing can be learnt');
-  if (one.signal !== undefined) {
-    throw new UserMistake(`undisturbed, the program ends by ${one.signal}: mend that first`);
-  }
-  if ((one.check ?? 0) !== 0) {
-    throw new UserMistake(`undisturbed, the check ends with ${one.check}: mend that first`);
-  }
-  const differs = unsteady(one, other);
-  if (differs !== undefined) {
-    throw new UserMistake(
-      `two undisturbed runs differ in ${differs}: no failure can be told from chance`,
-    );
-  }
+  const obstacle = obstacleOf(one) ?? differenceOf(one, other);
+  if (obstacle !== undefined) throw new UserMistake(obstacle);
   return { ended: one, limitMs: limitMs ?? Math.max(LEAST_LIMIT_MS, tookMs * SLOWER) };
+}
+/** Why nothing can be learnt of a program that ends so. */
+function obstacleOf({ record, hung, signal, status, check }: EndedRun): string | undefined {
+  if (hung) return 'the program does not end by itself: nothing can be learnt';
+  if (signal !== undefined) return `undisturbed, the program ends by ${signal}: mend that first`;
+  if (record.calls.length === 0) {
+    return `the program makes no call that could fail, and ends with ${status}`;
+  }
+  return (check ?? 0) === 0
+    ? undefined
+    : `undisturbed, the check ends with ${check}: mend that first`;
+}
+function differenceOf(one: EndedRun, other: EndedRun): string | undefined {
+  const differs = unsteady(one, other);
+  return differs && `two undisturbed runs differ in ${differs}: no failure can be told from chance`;
 }
 
 /** Explore. What is known already is not run again. */

@@ -11,9 +11,8 @@ import { UserMistake } from '../user-mistake.ts';
 
 /** How a program is run. */
 export interface Exploration {
-  readonly argv: readonly string[];
-  /** Options of `run` that make the machine. */
-  readonly runFlags: readonly string[];
+  /** What stands behind `run`: options that make the machine, `--`, the program and its arguments. */
+  readonly words: readonly string[];
   /** A shell command that says by its status whether all is well; its environment has SOFTIOMMU_STATUS. */
   readonly check: string | undefined;
 }
@@ -62,17 +61,17 @@ export class DisturbedRuns {
    * UserMistake when softiommu could not run it.
    */
   async run(expressions: readonly string[], limitMs: number): Promise<EndedRun | undefined> {
-    if (this.#isOver) return undefined;
+    if (this.isOver) return undefined;
     const folder = mkdtempSync(join(tmpdir(), 'softiommu-explore-'));
     try {
       const trace = join(folder, 'trace.jsonl');
       const { status, signal, hung, said } = await this.#softiommu(trace, expressions, limitMs);
-      if (this.#isOver) return undefined;
+      if (this.#wasStopped()) return undefined;
       if (status === STATUS_FAILED && said.startsWith('softiommu: ')) {
         throw new UserMistake(said.slice('softiommu: '.length).trimEnd());
       }
       const check = hung ? undefined : await this.#check(status);
-      if (this.#isOver) return undefined;
+      if (this.#wasStopped()) return undefined;
       const record = recordOf(readFileSync(trace, 'utf8').split('\n'));
       const itsSignal = hung ? undefined : (signal ?? undefined);
       return { status: status ?? undefined, signal: itsSignal, hung, check, record };
@@ -81,12 +80,16 @@ export class DisturbedRuns {
     }
   }
 
+  /** While it was waited for. */
+  #wasStopped(): boolean {
+    return this.#isOver;
+  }
   #softiommu(trace: string, expressions: readonly string[], limitMs: number): Promise<ChildEnd> {
-    const { argv, runFlags } = this.#exploration;
+    const { words } = this.#exploration;
     const token = expressions.length > 0 ? ['--inject-token', tokenOf(expressions)] : [];
-    const flags = [...runFlags, '--explain', 'never', `--trace=${trace}`, ...token];
+    const flags = ['--explain', 'never', `--trace=${trace}`, ...token];
     // As this process was started: from the sources as well.
-    const self = [...process.execArgv, process.argv[1] ?? '', 'run', ...flags, '--', ...argv];
+    const self = [...process.execArgv, process.argv[1] ?? '', 'run', ...flags, ...words];
     return this.#child({ program: process.execPath, args: self, limitMs, env: process.env });
   }
   async #check(status: number | null): Promise<number | undefined> {

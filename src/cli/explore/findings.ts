@@ -35,11 +35,11 @@ function shorter(a: string, b: string): string {
   return parts(b) < parts(a) || (parts(b) === parts(a) && b.length < a.length) ? b : a;
 }
 
-/** Lines for a person. */
-export function findingsText(found: readonly ToldFinding[], argv: readonly string[]): string[] {
+/** Lines for a person. `words`: what stands behind `run`. */
+export function findingsText(found: readonly ToldFinding[], words: readonly string[]): string[] {
   return found.flatMap(({ finding, token, times, isKnown }, n) => [
     `${n + 1}. ${titleOf(finding)}${times > 1 ? `, ${times} times` : ''}${isKnown ? ' (known)' : ''}`,
-    `   softiommu run --inject-token ${token} -- ${argv.join(' ')}`,
+    `   softiommu run --inject-token ${token} ${words.join(' ')}`,
   ]);
 }
 /** 'crash: it ends by SIGABRT when IOMMU_IOAS_UNMAP fails' */

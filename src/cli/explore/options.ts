@@ -33,20 +33,20 @@ export interface ReportFlags {
 
 /** Tell what was found. How many findings no baseline has. */
 export function report(
-  argv: readonly string[],
+  words: readonly string[],
   results: readonly TrialResult[],
   flags: ReportFlags,
 ): number {
   const known = new Set(flags.baseline === undefined ? [] : readBaseline(flags.baseline));
   const found = findingsOf(results, known);
-  if (found.length > 0) print(`${findingsText(found, argv).join('\n')}\n`);
+  if (found.length > 0) print(`${findingsText(found, words).join('\n')}\n`);
   if (flags.writeBaseline !== undefined) write(flags.writeBaseline, baselineText(found));
   if (flags.junit !== undefined) {
     const cases = results.map(({ expressions, finding }) => ({
       name: tokenOf(expressions),
       ...(finding && { failure: titleOf(finding) }),
     }));
-    write(flags.junit, junitText(`softiommu explore ${argv.join(' ')}`, cases));
+    write(flags.junit, junitText(`softiommu explore ${words.join(' ')}`, cases));
   }
   return found.filter(({ isKnown }) => !isKnown).length;
 }

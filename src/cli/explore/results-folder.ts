@@ -10,33 +10,35 @@ const FILE = 'results.jsonl';
 interface Head {
   readonly explore: 'softiommu';
   readonly v: 1;
-  readonly argv: readonly string[];
+  readonly words: readonly string[];
 }
 
 /** Trials of one program, and where further ones are written. */
 export class ResultsFolder {
-  readonly argv: readonly string[];
+  readonly words: readonly string[];
   readonly known: readonly TrialResult[];
   readonly #file: string;
 
-  private constructor(file: string, argv: readonly string[], known: readonly TrialResult[]) {
+  private constructor(file: string, words: readonly string[], known: readonly TrialResult[]) {
     this.#file = file;
-    this.argv = argv;
+    this.words = words;
     this.known = known;
   }
   /** One that is there, or a new one. Throws UserMistake: it is of another program, or cannot be used. */
-  static open(folder: string, argv: readonly string[]): ResultsFolder {
+  static open(folder: string, words: readonly string[]): ResultsFolder {
     return told(folder, () => {
       const file = join(folder, FILE);
       if (existsSync(file)) {
         const there = ResultsFolder.read(folder);
-        if (JSON.stringify(there.argv) === JSON.stringify(argv)) return there.continued();
-        throw new UserMistake(`${folder} is of another program: ${there.argv.join(' ')}`);
+        if (JSON.stringify(there.words) === JSON.stringify(words)) return there.continued();
+        throw new UserMistake(
+          `${folder} is of another program or machine: ${there.words.join(' ')}`,
+        );
       }
       mkdirSync(folder, { recursive: true });
-      const head: Head = { explore: 'softiommu', v: 1, argv };
+      const head: Head = { explore: 'softiommu', v: 1, words };
       appendFileSync(file, `${JSON.stringify(head)}\n`, { flag: 'ax' });
-      return new ResultsFolder(file, argv, []);
+      return new ResultsFolder(file, words, []);
     });
   }
   /** One that is there. Throws UserMistake: it is none of ours. */
@@ -44,13 +46,18 @@ export class ResultsFolder {
     return told(folder, () => {
       const file = join(folder, FILE);
       const [first = '', ...rest] = readFileSync(file, 'utf8').split('\n');
-      const head = parsed<Partial<Head>>(first);
-      if (head?.explore !== 'softiommu' || head.v !== 1 || !head.argv) {
+      // cast: it is looked at next
+      const head = parsed(first) as Partial<Head> | undefined;
+      if (head?.explore !== 'softiommu' || head.v !== 1 || !head.words) {
         throw new UserMistake(`${file} is not of softiommu explore, or of another version`);
       }
       // The last line may have been cut by the end of the run that wrote it.
-      const known = rest.flatMap((line) => parsed<TrialResult>(line) ?? []);
-      return new ResultsFolder(file, head.argv, known);
+      const known = rest.flatMap((line) => {
+        // cast: lines behind our head are ours
+        const result = parsed(line) as TrialResult | undefined;
+        return result ?? [];
+      });
+      return new ResultsFolder(file, head.words, known);
     });
   }
   /** What is added begins a line, also behind one that was cut. */
@@ -65,10 +72,9 @@ export class ResultsFolder {
   }
 }
 
-function parsed<T>(line: string): T | undefined {
+function parsed(line: string): unknown {
   try {
-    // cast: we wrote it
-    return JSON.parse(line) as T;
+    return JSON.parse(line);
   } catch {
     return undefined;
   }

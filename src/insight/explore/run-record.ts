@@ -40,27 +40,43 @@ const NO_TARGET = new Set(['close']);
 
 /** Reads the lines of one trace. */
 export function recordOf(lines: Iterable<string>): RunRecord {
-  const calls: RecordedCall[] = [];
-  const counts = new Map<string, number>();
-  const closes = new Set<number>();
-  const left: string[] = [];
-  const devices = new Map<string, { dma: boolean; interrupts: boolean }>();
-  let faults = 0;
-  for (const line of lines) {
-    const { event, call = -1 } = parsed(line);
-    if (!event) continue;
-    if (event.kind === 'enter' && event.what === 'syscall') {
-      if (event.name === 'close') closes.add(call);
-      const name = targetOf(event);
-      const nth = (counts.get(name) ?? 0) + 1;
-      counts.set(name, nth);
-      if (!NO_TARGET.has(name)) calls.push({ name, nth });
-    }
-    if (event.kind === 'object-gone' && closes.has(call)) left.push(event.object?.kind ?? '');
-    if (event.kind === 'fault') faults++;
-    noteDevice(devices, event);
+  const reader = new RecordReader();
+  for (const line of lines) reader.take(parsed(line));
+  return reader.record;
+}
+
+class RecordReader {
+  readonly #calls: RecordedCall[] = [];
+  readonly #counts = new Map<string, number>();
+  /** By the number of their enter event. */
+  readonly #closes = new Set<number>();
+  readonly #left: string[] = [];
+  readonly #devices = new Map<string, { dma: boolean; interrupts: boolean }>();
+  #faults = 0;
+
+  take({ event, call = -1 }: Line): void {
+    if (!event) return;
+    const { kind, what, object } = event;
+    if (kind === 'enter' && what === 'syscall') this.#enter(event, call);
+    if (kind === 'object-gone' && object && this.#closes.has(call)) this.#left.push(object.kind);
+    if (kind === 'fault') this.#faults++;
+    noteDevice(this.#devices, event);
   }
-  return { calls, left: left.filter((kind) => OWN_KINDS.test(kind)).sort(), faults, devices };
+  get record(): RunRecord {
+    return {
+      calls: this.#calls,
+      left: this.#left.filter((kind) => OWN_KINDS.test(kind)).sort(),
+      faults: this.#faults,
+      devices: this.#devices,
+    };
+  }
+  #enter(event: LineEvent, call: number): void {
+    if (event.name === 'close') this.#closes.add(call);
+    const name = targetOf(event);
+    const nth = (this.#counts.get(name) ?? 0) + 1;
+    this.#counts.set(name, nth);
+    if (!NO_TARGET.has(name)) this.#calls.push({ name, nth });
+  }
 }
 function parsed(line: string): Line {
   try {

@@ -192,11 +192,8 @@ function lawful(
       'nothing is asked for: error, retval, signal, delay_enter or delay_exit',
     );
   }
-  const without = rule.field && fieldMissing(calls, rule.field[0]);
-  if (without !== undefined) return new Mistake(at('field'), without);
-  if (columns.has('field') && result === undefined) {
-    return new Mistake(at('field'), "'field' is for a call with error or retval");
-  }
+  const field = fieldMistake(rule, at('field'));
+  if (field) return field;
   const awake = firstThatNeverSleeps(calls);
   const needs = ['retval', 'after', 'delay_enter', 'delay_exit'].find((name) => columns.has(name));
   if (awake === undefined || needs === undefined) return undefined;
@@ -204,6 +201,13 @@ function lawful(
     at(needs),
     `'${needs}' is for ioctl, read and write; ${awake} can have an error or a signal`,
   );
+}
+function fieldMistake({ calls, field, result }: CallRule, column: number): Mistake | undefined {
+  if (!field) return undefined;
+  const without = fieldMissing(calls, field[0]);
+  if (without !== undefined) return new Mistake(column, without);
+  if (result !== undefined) return undefined;
+  return new Mistake(column, "'field' is for a call with error or retval");
 }
 function fieldMissing(calls: CallSet, field: string): string | undefined {
   const bad = [...calls].find((name) => !COMMAND_FIELDS.get(name)?.includes(field));

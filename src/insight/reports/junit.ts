@@ -41,7 +41,6 @@ const ENTITIES: Readonly<Record<string, string>> = {
   '\n': '&#10;',
 };
 /** XML 1.0 has no other control characters than tab, LF and CR. */
-// eslint-disable-next-line no-control-regex -- they are what is looked for
 const FORBIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|\p{Surrogate}/gu;
 function xml(text: string): string {
   return text.replace(FORBIDDEN, '\ufffd').replace(/[&<>"\n]/g, (each) => ENTITIES[each]!);

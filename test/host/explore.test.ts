@@ -1,0 +1,98 @@
+/** What explore finds in programs with a planted mistake, and that it finds nothing in their mended twins. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { compile } from './environments.ts';
+import { MAIN } from './project.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'explore-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function softiommu(...args: string[]) {
+  return spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', timeout: 600_000 });
+}
+const explore = (...args: string[]) => softiommu('explore', '--jobs', '4', ...args);
+const source = (name: string) => `examples/buggy/explore/${name}.c`;
+
+/** A device with a reset of its own. */
+const WITH_RESET = [
+  ...['--nodefaults', '--iommu', 'intel'],
+  ...['--device', 'edu,pcie=true,bdf=0000:00:04.0'],
+];
+const PLANTED: [name: string, title: string, flags?: readonly string[]][] = [
+  ['failed-unmap', 'crash: it ends by SIGABRT when IOMMU_IOAS_UNMAP fails'],
+  ['ignored-eexist', 'crash: it ends by SIGABRT when IOMMU_IOAS_MAP fails'],
+  ['leak-on-error', 'left: it leaves behind IOAS when IOMMU_IOAS_MAP fails'],
+  ['double-completion', 'crash: it ends by SIGABRT when IOMMU_IOAS_MAP fails'],
+  [
+    'failed-reset',
+    'fault: a device is let loose on memory that is not mapped when VFIO_DEVICE_RESET fails',
+    WITH_RESET,
+  ],
+  ['missed-eintr', 'crash: it ends by SIGABRT when openat fails'],
+  ['teardown-order', 'left: it leaves behind IOAS when IOMMU_IOAS_MAP fails'],
+  ['short-unmap', 'crash: it ends by SIGABRT when VFIO_IOMMU_UNMAP_DMA fails'],
+];
+
+describe.each(PLANTED)('%s', (name, title, flags = []) => {
+  test('is found, once', { timeout: 600_000 }, () => {
+    const { stdout, status } = explore(...flags, '--', compile(source(name)));
+    const found = stdout.split('\n').filter((line) => /^\d+\. /.test(line));
+    expect(found).toEqual([expect.stringContaining(title)]);
+    expect(status).toBe(1);
+  });
+  test('is not found in its twin', { timeout: 600_000 }, () => {
+    const { stdout, stderr, status } = explore(...flags, '--', compile(source(name), '-DFIXED'));
+    expect([stdout, stderr]).toEqual([
+      expect.stringMatching(/^\d+ calls, .*: nothing found\n$/),
+      '',
+    ]);
+    expect(status).toBe(0);
+  });
+});
+
+test('parts are joined, a baseline holds what is known, and nothing is tried twice', () => {
+  const program = compile(source('leak-on-error'));
+  const part = (n: number) => join(folder, `part${n}`);
+  const shards = [1, 2].map((n) =>
+    explore('--shard', `${n}/2`, '--resume', part(n), '--faults', 'calls', '--', program),
+  );
+  const tried = shards.map(({ stdout }) => Number(/(\d+) failures tried/.exec(stdout)?.[1]));
+  const [junit, baseline] = ['junit.xml', 'known.json'].map((name) => join(folder, name));
+  const flags = ['--junit', junit!, '--write-baseline', baseline!];
+  const merged = softiommu('merge', ...flags, part(1), part(2));
+  expect(merged.stdout).toContain('when IOMMU_IOAS_MAP fails, 3 times');
+  expect(merged.stdout).toContain(`2 explorations, ${tried[0]! + tried[1]!} failures tried`);
+  expect(merged.status).toBe(1);
+  expect(readFileSync(junit!, 'utf8')).toContain('failures="3"');
+  const again = softiommu('merge', '--baseline', baseline!, part(1), part(2));
+  expect(again.stdout).toContain('(known)');
+  expect(again.status).toBe(0);
+  const resumed = explore(
+    '--resume',
+    part(1),
+    '--shard',
+    '1/2',
+    '--faults',
+    'calls',
+    '--',
+    program,
+  );
+  expect(resumed.stdout).toContain(`${tried[0]} failures tried`);
+}, 600_000);
+
+describe('a mistake is one line', () => {
+  test.each([
+    [['--', 'true'], 'the program makes no call that could fail, and ends with 0'],
+    [['--machine', '/nowhere', '--', 'true'], '/nowhere'],
+    [['--shard', '3/2', '--', 'true'], '--shard 3/2: there is no such part'],
+    [['--jobs', '0', '--', 'true'], 'from 1 on'],
+  ])('%o', (args, said) => {
+    const { stdout, stderr, status } = softiommu('explore', ...args);
+    expect([stdout, status]).toEqual(['', 125]);
+    expect(stderr).toMatch(/^softiommu: .*\n(\(.*\)\n)?$/);
+    expect(stderr).toContain(said);
+  });
+});
