@@ -4,7 +4,7 @@ import {
   keyOf,
   unsteady,
   type EndedRun,
-  type Finding,
+  type TrialFinding,
 } from '../../insight/explore/judge.ts';
 import { trialsOf, type Trial, type TriedFaults } from '../../insight/explore/trials.ts';
 import type { RecordedCall } from '../../insight/explore/run-record.ts';
@@ -14,7 +14,7 @@ import type { DisturbedRuns } from './disturbed-run.ts';
 /** What came of a trial; this is what a folder keeps of it. */
 export interface TrialResult {
   readonly expressions: readonly string[];
-  readonly finding?: Finding;
+  readonly finding?: TrialFinding;
   /** Names of the calls of the run, where a second failure may be tried. */
   readonly calls?: readonly string[];
 }
@@ -159,7 +159,7 @@ class Campaign {
     const text = `it ends differently each time: ${finding.text}, or ${same?.text ?? 'well'}`;
     return { expressions, finding: { kind: 'unsteady', text, targets } };
   }
-  #isKnown(finding: Finding, target: string): boolean {
+  #isKnown(finding: TrialFinding, target: string): boolean {
     return this.#keys.has(keyOf({ ...finding, targets: [target] }));
   }
 }

@@ -1,11 +1,11 @@
 /** What an exploration found, each once: for people, for a baseline of what is known, and as JUnit. */
 import { tokenOf } from '../../insight/inject/token.ts';
-import { keyOf, type Finding } from '../../insight/explore/judge.ts';
+import { keyOf, type TrialFinding } from '../../insight/explore/judge.ts';
 import type { TrialResult } from './campaign.ts';
 
 /** A finding, with the shortest way to it. */
 export interface ToldFinding {
-  readonly finding: Finding;
+  readonly finding: TrialFinding;
   readonly token: string;
   /** Trials that end so. */
   readonly times: number;
@@ -43,7 +43,7 @@ export function findingsText(found: readonly ToldFinding[], words: readonly stri
   ]);
 }
 /** 'crash: it ends by SIGABRT when IOMMU_IOAS_UNMAP fails' */
-export function titleOf({ kind, text, targets }: Finding): string {
+export function titleOf({ kind, text, targets }: TrialFinding): string {
   const what = targets.map((target) => `${target} ${isDevice(target) ? 'goes wrong' : 'fails'}`);
   return `${kind}: ${text} when ${what.join(' and then ')}`;
 }

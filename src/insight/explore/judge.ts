@@ -14,11 +14,11 @@ export interface EndedRun {
 }
 
 export const FINDING_KINDS = ['crash', 'hang', 'check', 'left', 'fault', 'unsteady'] as const;
-export type FindingKind = (typeof FINDING_KINDS)[number];
+export type TrialFindingKind = (typeof FINDING_KINDS)[number];
 
 /** Something that should not be. Two with the same key are the same. */
-export interface Finding {
-  readonly kind: FindingKind;
+export interface TrialFinding {
+  readonly kind: TrialFindingKind;
   /** What happened, for people. */
   readonly text: string;
   /** What went wrong before: the names of calls and devices. */
@@ -26,7 +26,7 @@ export interface Finding {
 }
 
 /** By which findings are told apart. */
-export function keyOf({ kind, text, targets }: Finding): string {
+export function keyOf({ kind, text, targets }: TrialFinding): string {
   return [kind, text, ...targets].join('\t');
 }
 
@@ -35,8 +35,8 @@ export function judge(
   base: EndedRun,
   now: EndedRun,
   targets: readonly string[],
-): Finding | undefined {
-  const found = (kind: FindingKind, text: string): Finding => ({ kind, text, targets });
+): TrialFinding | undefined {
+  const found = (kind: TrialFindingKind, text: string): TrialFinding => ({ kind, text, targets });
   if (now.hung) return found('hang', 'it does not end');
   if (now.signal !== undefined) return found('crash', `it ends by ${now.signal}`);
   if ((now.check ?? 0) !== 0) return found('check', `the check ends with ${now.check}`);
