@@ -14,6 +14,8 @@ const RUNS: Readonly<Record<RunTrait, string>> = {
   'path-traps': 'with `--mode traps`',
   mount: 'with `--mode namespace`',
   events: 'with `--selftest`',
+  'bar-buffers': 'with `--bar-buffers all`',
+  'no-io-uring': 'without `--io-uring=allow`',
   'own-eventfds': 'where `pidfd_getfd` is forbidden',
   'own-capabilities': 'with `--selftest`',
   'own-memlock': 'with `--memlock`',

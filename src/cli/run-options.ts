@@ -59,6 +59,14 @@ export const ioUringOption = () =>
   )
     .choices(['refuse', 'allow'] as const)
     .default('refuse' as const);
+/** `--bar-buffers` */
+export const barBuffersOption = () =>
+  new Option(
+    '--bar-buffers <which>',
+    'registers as the buffer of a system call: where softiommu has mapped them, or all, also in vectors and where a program has put them itself, which makes every read, write and message slower',
+  )
+    .choices(['mapped', 'all'] as const)
+    .default('mapped' as const);
 /** `--memlock`, in bytes. */
 export const memlockOption = () =>
   new Option(

@@ -25,6 +25,7 @@ export interface RunFlags extends TraceFlags {
   readonly pin?: 'copy' | 'exact';
   readonly wait?: 'all' | 'program';
   readonly ioUring?: 'refuse' | 'allow';
+  readonly barBuffers?: 'mapped' | 'all';
   readonly memlock?: bigint;
   readonly injectToken?: string;
   readonly sanitize?: string | true;
@@ -57,6 +58,7 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
       memlock: flags.memlock !== undefined,
       // Only the selftest's devices report page faults and events.
       events: flags.selftest === true,
+      barBuffers: flags.barBuffers === 'all',
       ioUring: flags.ioUring === 'allow',
     },
   };

@@ -16,6 +16,7 @@ import {
   explainOption,
   failOnOption,
   injectTokenOption,
+  barBuffersOption,
   ioUringOption,
   memlockOption,
   modeOption,
@@ -131,6 +132,7 @@ export function runCommand() {
     .addOption(pinOption())
     .addOption(waitOption())
     .addOption(ioUringOption())
+    .addOption(barBuffersOption())
     .addOption(memlockOption())
     .passThroughOptions()
     .action(async (argv, options) => {

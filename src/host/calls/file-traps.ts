@@ -11,6 +11,7 @@ import { handOver } from './hand-over.ts';
 import { HugePages } from './huge-pages.ts';
 import { RegisterBuffers } from './register-buffers.ts';
 import { RegisterMappings } from './register-mappings.ts';
+import { RegisterMessages, type MessageSpelling } from './register-messages.ts';
 import { HOST_ERRNO, INJECTED_MMAP, MAP_ANONYMOUS, MAP_HUGETLB, NR } from '../sys/numbers.ts';
 import { HostPages } from '../process/shared-memory.ts';
 import { ours, type Handled } from '../seccomp/in-thread.ts';
@@ -40,11 +41,13 @@ export class FileTraps {
   readonly #hugePages: HugePages;
   readonly #registerBuffers: RegisterBuffers;
   readonly #registerMappings: RegisterMappings;
+  readonly #registerMessages: RegisterMessages;
   constructor(context: CallContext) {
     this.#context = context;
     this.#hugePages = new HugePages(context);
     this.#registerBuffers = new RegisterBuffers(context);
     this.#registerMappings = new RegisterMappings(context);
+    this.#registerMessages = new RegisterMessages(context);
   }
 
   ioctl(call: Notification): Answer {
@@ -81,6 +84,12 @@ export class FileTraps {
     const plan = transferPlan(call, spelling, () => processes.task(call).mem);
     if (typeof plan === 'number') return 'continue'; // it will fail
     return this.#registerBuffers.answer(call, plan, spelling.vectors);
+  }
+
+  /** What is sent or received in messages: sockets are never ours. */
+  messages(call: Notification, spelling: MessageSpelling): Handled {
+    if (!this.#context.files.hasRegisters) return 'continue';
+    return this.#registerMessages.answer(call, spelling);
   }
 
   /** ftruncate() or fallocate(), with its errno for what has no size to change: only regular files have. */

@@ -11,20 +11,12 @@ import { HOST_ERRNO, MAP_ANONYMOUS, MAP_PRIVATE, NR } from '../sys/numbers.ts';
 import { nameOf } from '../sys/procfs.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import { NO_FILE, ours, own, poke, type Handled, type Script } from '../seccomp/in-thread.ts';
+import { loadParts, MOST_BYTES, storeParts, writeVector, type Part } from './register-parts.ts';
 import { IOVEC_SIZE, type TransferPlan } from './transfers.ts';
 
 const PROT_READ_WRITE = 3;
 const ARGUMENTS = [0, 1, 2, 3, 4, 5];
 const PAGE = 4096;
-/** Bytes of registers that one call moves: the rest is another call, as with every short read or write. */
-const MOST_BYTES = 65_536;
-
-interface Part {
-  readonly addr: bigint;
-  readonly length: number;
-  /** Where it is instead, in the memory of the call. */
-  readonly at?: number;
-}
 
 /** The buffers of a call as it is made. */
 interface Layout {
@@ -111,8 +103,9 @@ export class RegisterBuffers {
     caller: Caller,
     { base, bytes, isVector, layout, plan }: Making & Room,
   ): Script<number> {
-    if (isVector) writeVector(bytes, layout, base);
-    if (plan.write && !this.#load(caller, layout, bytes)) return -HOST_ERRNO.EFAULT;
+    const memory = this.#context.registers.memoryOf(caller);
+    if (isVector) writeVector(bytes.subarray(layout.length), layout.parts, base);
+    if (plan.write && !loadParts(memory, layout.parts, bytes)) return -HOST_ERRNO.EFAULT;
     if (!poke(call.tid, base, bytes)) return -HOST_ERRNO.EFAULT;
     const args = ARGUMENTS.map((n) => call.arg(n));
     args[1] = isVector ? base + BigInt(layout.length) : base;
@@ -120,32 +113,7 @@ export class RegisterBuffers {
     const result = yield* own(call.nr, args);
     if (plan.write || result <= 0) return result;
     const isThere = copy(NR.process_vm_readv, call.tid, base, bytes) === bytes.length;
-    return isThere && this.#store(caller, layout, bytes, result) ? result : -HOST_ERRNO.EFAULT;
-  }
-  #load(caller: Caller, { parts }: Layout, into: Buffer): boolean {
-    const memory = this.#context.registers.memoryOf(caller);
-    return parts.every(
-      ({ addr, length, at }) =>
-        at === undefined || memory.read(addr, into.subarray(at, at + length)) === undefined,
-    );
-  }
-  #store(caller: Caller, { parts }: Layout, from: Buffer, count: number): boolean {
-    const memory = this.#context.registers.memoryOf(caller);
-    let left = count;
-    return parts.every(({ addr, length, at }) => {
-      const moved = Math.min(length, left);
-      left -= moved;
-      if (at === undefined || moved === 0) return true;
-      return memory.write(addr, from.subarray(at, at + moved)) === undefined;
-    });
-  }
-}
-
-/** struct iovec[], behind the bytes. */
-function writeVector(bytes: Buffer, { parts, length: start }: Layout, base: bigint): void {
-  for (const [n, { addr, length, at }] of parts.entries()) {
-    const place = start + n * IOVEC_SIZE;
-    bytes.writeBigUInt64LE(at === undefined ? addr : base + BigInt(at), place);
-    bytes.writeBigUInt64LE(BigInt(length), place + 8);
+    const { parts } = layout;
+    return isThere && storeParts(memory, parts, bytes, result) ? result : -HOST_ERRNO.EFAULT;
   }
 }

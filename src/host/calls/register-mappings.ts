@@ -13,7 +13,7 @@ import { INJECTED_MMAP, MAP_FIXED, MAP_FIXED_NOREPLACE, NR } from '../sys/number
 import { nameOf, tracerOf } from '../sys/procfs.ts';
 import { ours, type Handled, type Script } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
-import { registerAddress } from '../seccomp/register-addresses.ts';
+import { isRegisterAddress, registerAddress } from '../seccomp/register-addresses.ts';
 
 const PAGE = 4096;
 
@@ -33,11 +33,21 @@ export class RegisterMappings {
     const pid = this.#context.processes.processOf(call.tid);
     const isTraced = this.#context.traceProcess(pid, call.tid);
     if (!isTraced) this.#lend(pid, call.tid);
+    this.#noteElsewhere(call, window.name);
     const isChosen = call.arg(0) !== 0n || (call.uint(3) & MAP_FIXED) !== 0;
     const place = isChosen ? undefined : this.#freePlace(call, pid, length);
     const doorbells = isTraced ? this.#doorbellsIn(call, window, { start, length }) : undefined;
     if (place === undefined && !doorbells) return 'continue';
     return this.#mapAt(call, pid, { place: place ?? call.arg(0), entry, doorbells });
+  }
+  /** For the report at the end: no filter knows of a buffer there, and the kernel finds nothing in it. */
+  #noteElsewhere(call: Notification, name: string): void {
+    const { machine, seesEveryRead } = this.#context;
+    const isFixed = (call.uint(3) & (MAP_FIXED | MAP_FIXED_NOREPLACE)) !== 0;
+    if (!isFixed || isRegisterAddress(call.arg(0)) || seesEveryRead === true) return;
+    const at = `0x${call.arg(0).toString(16)}`;
+    const text = `${name} is mapped at ${at} by the program itself: a read, write, send or recv of a buffer there is EFAULT, as are vectors and messages; --bar-buffers all answers them`;
+    machine.env.trace.emit({ kind: 'warn', id: 'bar-buffers', text });
   }
   #lend(pid: number, tid: number): void {
     this.#context.tracers.lend(tid);

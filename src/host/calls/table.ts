@@ -18,6 +18,7 @@ import * as removed from './removed-pages.ts';
 import { slowPages } from '../process/slow-pages.ts';
 import type { Removal } from './removed-pages.ts';
 import { addSeals } from './seals.ts';
+import { MESSAGES, type MessageSpelling } from './register-messages.ts';
 import { SPELLINGS, type Spelling } from './transfers.ts';
 
 /** What handlers call. */
@@ -64,6 +65,10 @@ function transfer(spelling: Spelling): Handler {
 /** Sockets are never ours, and their buffers are as those of `spelling`. */
 function socketTransfer(spelling: Spelling): Handler {
   return ({ files }, call) => files.foreignTransfer(call, spelling);
+}
+/** Messages of sockets: what their vectors lead to may be registers. */
+function messages(spelling: MessageSpelling): Handler {
+  return ({ files }, call) => files.messages(call, spelling);
 }
 /** With pinned pages among them the call is made by injection, else `otherwise` answers. */
 function removing(removal: Removal, otherwise: Handler = native): Handler {
@@ -115,6 +120,10 @@ export const HANDLERS: Handlers = {
   sendto: socketTransfer(SPELLINGS.write),
   readv: transfer(SPELLINGS.readv),
   writev: transfer(SPELLINGS.writev),
+  recvmsg: messages(MESSAGES.recvmsg),
+  sendmsg: messages(MESSAGES.sendmsg),
+  recvmmsg: messages(MESSAGES.recvmmsg),
+  sendmmsg: messages(MESSAGES.sendmmsg),
   pread64: transfer(SPELLINGS.pread64),
   pwrite64: transfer(SPELLINGS.pwrite64),
   preadv: transfer(SPELLINGS.preadv),

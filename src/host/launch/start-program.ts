@@ -10,6 +10,7 @@ import { runInChild, type ChildCall, type Pointer } from '../sys/child-calls.ts'
 import { FD_MESSAGE_LENGTH, preparedMessage } from '../sys/libc.ts';
 import {
   HOST_ERRNO,
+  INJECTED_CALL,
   MSG_NOSIGNAL,
   NR,
   PR_SET_NO_NEW_PRIVS,
@@ -77,6 +78,8 @@ function filterCall(options: LaunchOptions): readonly Argument[] {
   return [SECCOMP_SET_MODE_FILTER, flags, program];
 }
 
+/** The sixth argument of a call that the filter lets pass. */
+const NOT_TRAPPED = INJECTED_CALL << 32n;
 /** Places in the list. */
 const CALL = { filter: 1, filterAgain: 3, send: 4, close: 5 } as const;
 
@@ -95,7 +98,7 @@ function sendListener(calls: CallList, filter: readonly Argument[], socket: numb
   const onlyIf = { call: CALL.filter, returned: -HOST_ERRNO.EACCES };
   calls.add({ nr: NR.prctl, args: [PR_SET_NO_NEW_PRIVS, 1], onlyIf });
   calls.add({ nr: NR.seccomp, args: filter, store, onlyIf });
-  calls.add({ nr: NR.sendmsg, args: [socket, header, MSG_NOSIGNAL] });
+  calls.add({ nr: NR.sendmsg, args: [socket, header, MSG_NOSIGNAL, 0, 0, NOT_TRAPPED] });
   calls.add({ nr: NR.close });
   return pidTo;
 }

@@ -72,8 +72,8 @@ export interface LoopParts {
   readonly warn: (text: string) => void;
   /** Programs have the capabilities of the simulated machine. */
   readonly capabilities?: boolean;
-  /** Every read and write of a program is trapped (FilterOptions.events). */
-  readonly events?: boolean;
+  /** Every read and write of a program is trapped (FilterOptions.events, .barBuffers). */
+  readonly seesEveryRead?: boolean;
   /** What programs may lock, in bytes; undefined: what the host says of each. */
   readonly memlock?: bigint | undefined;
   /** Present with `--pin=exact`. */
@@ -146,7 +146,7 @@ export class KernelLoop implements CallContext {
     this.machine = parts.machine;
     this.warn = parts.warn;
     this.sayOnce = saidOnce(parts.warn);
-    this.seesEveryRead = parts.events === true;
+    this.seesEveryRead = parts.seesEveryRead === true;
     const { capabilities, memlock, launcher } = parts;
     this.lockLimits = memlock === undefined ? undefined : new LockLimits(memlock, launcher.pid);
     this.files = new OpenFiles((entry) => {

@@ -154,7 +154,7 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
       transport: (others) => new Listener(launched.listener, others, { inSteps }),
       mmio: (parts) => new MmioTraps(parts, plan.sanitize && outside.sites),
       capabilities: plan.launch.capabilities === true,
-      events: plan.launch.events === true,
+      seesEveryRead: plan.launch.events === true || plan.launch.barBuffers === true,
       memlock: plan.memlock,
       ring,
     });

@@ -189,6 +189,21 @@ describe('what the filter traps in some runs, and never', () => {
     const events = (nr: number) => isTrapped({ ...NAMESPACE, events: true }, nr, [5, 0, 1 << 20]);
     for (const nr of [NR.read, NR.write, NR.readv, NR.writev]) expect(events(nr)).toBe(true);
   });
+  test('the filter traps every call with a buffer where registers are looked for anywhere', () => {
+    const plain = [NR.read, NR.write, NR.readv, NR.writev, NR.recvfrom, NR.sendto];
+    const all = [...plain, NR.recvmsg, NR.sendmsg, NR.recvmmsg, NR.sendmmsg];
+    for (const mode of [TRAPS, NAMESPACE]) {
+      const trapped = all.filter((nr) =>
+        isTrapped({ ...mode, barBuffers: true }, nr, [5, 0, 1 << 20]),
+      );
+      expect(trapped).toEqual(all);
+      expect(all.filter((nr) => isTrapped(mode, nr, [5, 0, 1 << 20]))).toEqual([]);
+    }
+  });
+  test('the filter lets the message pass that carries its listener', () => {
+    const message = [3, 0, 0, 0, 0, INJECTED_CALL << 32n];
+    expect(isTrapped({ ...TRAPS, barBuffers: true }, NR.sendmsg, message)).toBe(false);
+  });
   test('the filter traps eventfds where they must be ours', () => {
     expect(isTrapped({ ...TRAPS, eventfds: true }, NR.eventfd2)).toBe(true);
   });
@@ -258,6 +273,7 @@ const RUNS: Readonly<Record<string, FilterOptions>> = {
   'path traps, capabilities': { ...TRAPS, capabilities: true },
   'path traps, limits': { ...TRAPS, memlock: true },
   mount: NAMESPACE,
+  'path traps, registers anywhere': { ...TRAPS, barBuffers: true },
   'mount, everything': { pathTraps: false, eventfds: true, capabilities: true, events: true },
 };
 

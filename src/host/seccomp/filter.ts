@@ -34,6 +34,8 @@ export interface FilterOptions {
   readonly memlock?: boolean;
   /** Event queues can have events: any read or write may be of one, whatever number its descriptor was given. */
   readonly events?: boolean;
+  /** Registers may be the buffer of a call wherever they are mapped, also in vectors: every read, write and message is looked at. */
+  readonly barBuffers?: boolean;
   /** A program may have an io_uring: what it asks of one is the host's to answer, and not seen. */
   readonly ioUring?: boolean;
 }
@@ -87,6 +89,7 @@ function traitsOf(options: FilterOptions): ReadonlySet<RunTrait> {
   if (options.capabilities) traits.add('own-capabilities');
   if (options.memlock) traits.add('own-memlock');
   if (options.events) traits.add('events');
+  if (options.barBuffers) traits.add('bar-buffers');
   if (!options.ioUring) traits.add('no-io-uring');
   return traits;
 }

@@ -19,6 +19,10 @@ interface Taken {
   readonly end: number;
 }
 
+/** Does a filter know a buffer there to be registers? */
+export function isRegisterAddress(address: bigint): boolean {
+  return address >= START && address < END;
+}
 /** Where so many bytes of registers can be mapped; undefined: nowhere. */
 export function registerAddress(length: bigint, taken: Iterable<Taken>): bigint | undefined {
   const unit = alignmentOf(length);

@@ -30,6 +30,7 @@ export type RunTrait =
   | 'path-traps'
   | 'mount'
   | 'events'
+  | 'bar-buffers'
   | 'own-eventfds'
   | 'own-capabilities'
   | 'own-memlock'
@@ -158,6 +159,8 @@ const REGISTERS = 'buffers that are registers';
 /** Of an address: where registers are mapped. */
 const registers = (argument: number): Step =>
   trap('buffers among mapped registers', { kind: 'range', of: high(argument), ...REGISTERS_HIGH });
+/** Every one of them: an event queue may have any number, and registers be mapped anywhere. */
+const everyBuffer = [inRuns('events'), inRuns('bar-buffers')] as const;
 const memlock = (argument: number): Step =>
   inRuns('own-memlock', trap('`RLIMIT_MEMLOCK`', is(low(argument), RLIMIT.memlock)));
 
@@ -200,7 +203,7 @@ export const TRAPPED_CALLS = [
   row(
     'read',
     `${QUEUES}, ${DEVICES}, ${REGISTERS}`,
-    inRuns('events'),
+    ...everyBuffer,
     registers(1),
     // Whole messages of a fault queue: dup() or a socket may have given it any number.
     trap('as long as fault messages', { kind: 'multiple', of: low(2), unit: FAULT_MESSAGE }),
@@ -210,7 +213,7 @@ export const TRAPPED_CALLS = [
   row(
     'write',
     `${QUEUES}, ${DEVICES}, attributes, ${REGISTERS}`,
-    inRuns('events'),
+    ...everyBuffer,
     registers(1),
     inRuns(
       'path-traps',
@@ -228,10 +231,15 @@ export const TRAPPED_CALLS = [
     inRuns('mount', register(2)),
     streamFd,
   ),
-  row('recvfrom', REGISTERS, registers(1)),
-  row('sendto', REGISTERS, registers(1)),
-  row('readv', QUEUES, inRuns('events'), streamFd),
-  row('writev', QUEUES, inRuns('events'), streamFd),
+  row('recvfrom', REGISTERS, inRuns('bar-buffers'), registers(1)),
+  row('sendto', REGISTERS, inRuns('bar-buffers'), registers(1)),
+  row('readv', `${QUEUES}, ${REGISTERS}`, ...everyBuffer, streamFd),
+  row('writev', `${QUEUES}, ${REGISTERS}`, ...everyBuffer, streamFd),
+  row('recvmsg', REGISTERS, inRuns('bar-buffers')),
+  // The listener itself is sent when the filter is there already (launch/start-program.ts).
+  row('sendmsg', REGISTERS, inRuns('bar-buffers', notInjected), inRuns('bar-buffers')),
+  row('recvmmsg', REGISTERS, inRuns('bar-buffers')),
+  row('sendmmsg', REGISTERS, inRuns('bar-buffers')),
   row('pread64', DEVICES, trap()),
   row('pwrite64', DEVICES, trap()),
   row('preadv', DEVICES, trap()),

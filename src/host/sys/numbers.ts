@@ -36,6 +36,8 @@ export const NR = {
   recvfrom: 45,
   sendmsg: 46,
   recvmsg: 47,
+  recvmmsg: 299,
+  sendmmsg: 307,
   bind: 49,
   listen: 50,
   socketpair: 53,
@@ -185,6 +187,7 @@ export const MAP_SHARED = 1;
 export const MAP_PRIVATE = 2;
 /** mmap(2): in the place of what is there. */
 export const MAP_FIXED = 0x10;
+/** mmap(2): at that place, or nowhere. */
 export const MAP_FIXED_NOREPLACE = 0x100000;
 /** mmap(2): of no file. */
 export const MAP_ANONYMOUS = 0x20;
