@@ -151,17 +151,19 @@ const num = (fields: Fields | undefined, number: number): bigint | undefined => 
 const texts = (fields: Fields | undefined, number: number): string[] =>
   (fields?.get(number) ?? []).map((value) => Buffer.from(value as Uint8Array).toString());
 
-describe('perfetto, field by field', () => {
-  async function packets(): Promise<Fields[]> {
-    const trace = decoded(await shown('perfetto'));
-    expect([...trace.keys()]).toEqual([1]);
-    return trace.get(1)!.map((bytes) => decoded(bytes as Uint8Array));
-  }
-  const tracksOf = (all: readonly Fields[]) => all.flatMap((each) => inner(each, 60) ?? []);
-  const eventsOf = (all: readonly Fields[]) => all.flatMap((each) => inner(each, 11) ?? []);
-  const named = (all: readonly Fields[], name: string) =>
-    eventsOf(all).filter((event) => texts(event, 23)[0] === name);
+// --- perfetto, field by field ---
 
+async function packets(): Promise<Fields[]> {
+  const trace = decoded(await shown('perfetto'));
+  expect([...trace.keys()]).toEqual([1]);
+  return trace.get(1)!.map((bytes) => decoded(bytes as Uint8Array));
+}
+const tracksOf = (all: readonly Fields[]) => all.flatMap((each) => inner(each, 60) ?? []);
+const eventsOf = (all: readonly Fields[]) => all.flatMap((each) => inner(each, 11) ?? []);
+const named = (all: readonly Fields[], name: string) =>
+  eventsOf(all).filter((event) => texts(event, 23)[0] === name);
+
+describe('the tracks of a Perfetto trace', () => {
   test('one sequence, whose state begins with the first packet; times do not go back', async () => {
     const all = await packets();
     expect(new Set(all.map((packet) => num(packet, 10)))).toEqual(new Set([1n]));
@@ -201,6 +203,9 @@ describe('perfetto, field by field', () => {
     );
     expect(tracks.flatMap((track) => inner(track, 8) ?? []).map((c) => num(c, 3))).toContain(3n);
   });
+});
+
+describe('what is on them', () => {
   test('calls are slices that end, with what they were asked and what came of it', async () => {
     const all = await packets();
     const begins = eventsOf(all).filter((event) => num(event, 9) === 1n);
