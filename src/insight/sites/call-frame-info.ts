@@ -25,8 +25,8 @@ export interface FrameRow {
   readonly rules: ReadonlyMap<number, RegisterRule>;
   /** The function's first byte, as the module counts. */
   readonly start: number;
-  /** Where the row begins that this one is of: what made rbp the frame pointer ends there. */
-  readonly rowStart: number;
+  /** Since where the address is counted from this register: what made rbp the frame pointer ends there. */
+  readonly cfaStart: number;
   /** The function is one that signals return to: its caller was not in the middle of a call. */
   readonly isSignal: boolean;
 }
@@ -158,17 +158,21 @@ type Instruction = (machine: RowMachine, code: ByteReader) => void;
 class RowMachine {
   readonly #entry: FrameEntry;
   #at: number;
-  #rowStart: number;
+  #cfaStart: number;
   #target = 0;
   cfa: FrameRow['cfa'] = { register: RSP, offset: 8 };
   rules: Rules = new Map();
   #initial: Rules = new Map();
-  readonly #saved: { readonly cfa: FrameRow['cfa']; readonly rules: Rules }[] = [];
+  readonly #saved: {
+    readonly cfa: FrameRow['cfa'];
+    readonly cfaStart: number;
+    readonly rules: Rules;
+  }[] = [];
 
   constructor(entry: FrameEntry) {
     this.#entry = entry;
     this.#at = entry.start;
-    this.#rowStart = entry.start;
+    this.#cfaStart = entry.start;
   }
   rowAt(address: number): FrameRow {
     const { common, program, start } = this.#entry;
@@ -177,7 +181,7 @@ class RowMachine {
     this.#initial = new Map(this.rules);
     this.#run(program);
     const { cfa, rules } = this;
-    return { cfa, rules, start, rowStart: this.#rowStart, isSignal: common.isSignal };
+    return { cfa, rules, start, cfaStart: this.#cfaStart, isSignal: common.isSignal };
   }
   #run(program: Uint8Array): void {
     const code = new ByteReader(program);
@@ -201,7 +205,6 @@ class RowMachine {
   }
   advance(delta: number): void {
     this.#at += delta * this.#entry.common.codeFactor;
-    if (this.#at <= this.#target) this.#rowStart = this.#at;
   }
   at(register: number, factored: number): void {
     this.rules.set(register, { kind: 'at', offset: factored * this.#entry.common.dataFactor });
@@ -215,16 +218,17 @@ class RowMachine {
     else this.rules.delete(register);
   }
   remember(): void {
-    this.#saved.push({ cfa: this.cfa, rules: new Map(this.rules) });
+    this.#saved.push({ cfa: this.cfa, cfaStart: this.#cfaStart, rules: new Map(this.rules) });
   }
   recall(): void {
     const saved = this.#saved.pop();
-    if (saved) ({ cfa: this.cfa, rules: this.rules } = saved);
+    if (saved) ({ cfa: this.cfa, cfaStart: this.#cfaStart, rules: this.rules } = saved);
   }
   /** Change what is said of the canonical frame address: its register, its offset or both. */
   frame(change: { readonly register?: number; readonly offset?: number }): void {
     const before = 'register' in this.cfa ? this.cfa : { register: RSP, offset: 8 };
     this.cfa = { ...before, ...change };
+    if (change.register !== undefined) this.#cfaStart = this.#at;
   }
   get dataFactor(): number {
     return this.#entry.common.dataFactor;

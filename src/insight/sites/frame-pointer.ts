@@ -18,7 +18,7 @@ export interface FramePointerQuestion {
 /** Undefined: nothing on the stack fits. */
 export function findFramePointer(question: FramePointerQuestion): number | undefined {
   const { row, place, sp } = question;
-  const taken = takenByPrologue(place.mapping.module.elf.loaded(row.rowStart, 64));
+  const taken = takenByPrologue(place.mapping.module.elf.loaded(row.cfaStart, 64));
   if (taken !== undefined && fits(question, sp + taken) !== 'no') return sp + taken;
   return search(question, 'surely') ?? search(question, 'maybe');
 }
