@@ -15,6 +15,8 @@ import { HOST_ERRNO, O_PATH } from '../sys/numbers.ts';
 
 const ME = process.pid;
 const said: string[] = [];
+/** Entries that no program was given. */
+const withdrawn: unknown[] = [];
 const SHORT = -1000;
 function fails(): never {
   throw new Shortage(ENFILE, 'none left');
@@ -28,7 +30,12 @@ function caller(created = 0, installed = 0) {
     files: {
       of: () => undefined,
       create: () =>
-        created === SHORT ? fails() : created < 0 ? created : { fd: openSync('/dev/null', 'r') },
+        created === SHORT
+          ? fails()
+          : created < 0
+            ? created
+            : { fd: openSync('/dev/null', 'r'), entry: 'the file' },
+      withdraw: (entry: unknown) => void withdrawn.push(entry),
     },
     map: new MemoryMap(
       () => undefined,
@@ -70,8 +77,10 @@ test('a file is installed in the program, or the errno says which of us ran out'
   expect(caller(0, 17).task.installFile(file(), true)).toBe(17);
   const { EMFILE: full } = HOST_ERRNO;
   expect(caller(-HOST_ERRNO.EINVAL, 0).task.installFile(file(), true)).toBe(ENOMEM);
+  expect(withdrawn).toEqual([]);
   expect(caller(0, -full).task.installFile(file(), true)).toBe(EMFILE);
   expect(caller(0, -1).task.installFile(file(), true)).toBe(ENOMEM);
+  expect(withdrawn).toEqual(['the file', 'the file']);
 });
 
 test('what softiommu has too little for is ENFILE in an ioctl, and said', () => {
