@@ -67,7 +67,7 @@ function bytes(...all: readonly number[]): ReadonlySet<number>[] {
   return all.map((byte) => between(byte, byte));
 }
 
-type Fit = 'surely' | 'maybe' | 'no';
+type Fit = 'surely' | 'maybe' | 'hardly' | 'no';
 
 /** Could this be the frame pointer: is what it points behind the end of a call of this function? */
 function fits({ row, place, code, word }: FramePointerQuestion, framePointer: number): Fit {
@@ -81,9 +81,9 @@ function fits({ row, place, code, word }: FramePointerQuestion, framePointer: nu
   if (before.length < LONGEST_CALL) return 'no';
   const target = callTarget(before);
   if (target === undefined) return isIndirectCall(before) ? 'maybe' : 'no';
-  return found.mapping.module === place.mapping.module && address + target === row.start
-    ? 'surely'
-    : 'maybe'; // by way of a linkage table, or of a function that ends in a jump
+  // From elsewhere it comes by way of a linkage table. Here it is another call, but of a function that ends in a jump to this one.
+  if (found.mapping.module !== place.mapping.module) return 'maybe';
+  return address + target === row.start ? 'surely' : 'hardly';
 }
 
 const LONGEST_CALL = 8;
