@@ -15,6 +15,8 @@ const layers = {
   host: ['base', 'uapi', 'machine', 'insight', 'plugin'],
   facade: ['base', 'uapi', 'pt', 'core', 'machine', 'insight'],
   cli: ['base', 'machine', 'insight', 'plugin', 'host'],
+  // Runs in a browser, from what a report holds.
+  page: ['base', 'insight'],
 };
 
 /**

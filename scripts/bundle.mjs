@@ -38,3 +38,16 @@ await build({
   logLevel: 'warning',
 });
 chmodSync(join(outdir, 'cli/main.js'), 0o755);
+// The page of reports, which is put together from these two.
+await build({
+  absWorkingDir: root,
+  entryPoints: ['src/page/main.tsx', 'src/page/styles.css'],
+  tsconfig: 'src/page/tsconfig.json',
+  outdir: join(outdir, 'page'),
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  platform: 'browser',
+  target: 'es2022',
+  logLevel: 'warning',
+});

@@ -1,9 +1,7 @@
 /** The command line as a whole: a table of commands. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
-import { PACKAGE } from '../host/sys/package-files.ts';
 import { withUsage } from './usage.ts';
+import { packageVersion } from './version.ts';
 
 /** The commands in the order of the help, each loaded when a command line names it. */
 const COMMANDS: Readonly<Record<string, () => Promise<CommandUnknownOpts>>> = {
@@ -16,25 +14,16 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandUnknownOpts>>> = {
   header: async () => (await import('./commands/header.ts')).headerCommand(),
   new: async () => (await import('./commands/new.ts')).newCommand(),
   explain: async () => (await import('./commands/explain.ts')).explainCommand(),
+  report: async () => (await import('./commands/report.ts')).reportCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
 };
-
-function version(): string {
-  try {
-    const text = readFileSync(join(PACKAGE, 'package.json'), 'utf8');
-    // cast: npm has read it too
-    return (JSON.parse(text) as { version?: string }).version ?? '0';
-  } catch {
-    return 'unknown'; // run from an unusual place
-  }
-}
 
 /** `softiommu`, for these words: with the command they begin with, or, for help and mistakes, with all. */
 export async function commandLine([first = '']: readonly string[]): Promise<Command> {
   const program = withUsage(
     new Command('softiommu')
       .description('The Linux IOMMU subsystem in user space')
-      .version(version())
+      .version(packageVersion())
       .enablePositionalOptions(),
   );
   const named = Object.hasOwn(COMMANDS, first) ? [COMMANDS[first]!] : Object.values(COMMANDS);

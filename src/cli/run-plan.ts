@@ -35,8 +35,15 @@ export interface RunFlags extends TraceFlags {
   readonly genSuppressions?: true;
 }
 
-/** The plan of a run. Rejects with a message for people when the machine or an option cannot be. */
-export async function planRun(argv: readonly string[], flags: RunFlags): Promise<RunPlan> {
+/**
+ * The plan of a run. `reportFd`: where the trace of its report goes. Rejects with a message for people when the machine or an
+ * option cannot be.
+ */
+export async function planRun(
+  argv: readonly string[],
+  flags: RunFlags,
+  reportFd?: number,
+): Promise<RunPlan> {
   const sanitize = sanitizePlan(flags, process.env['SOFTIOMMU_OPTIONS']);
   const { machine, blockFiles, wireEnds, plugins } = await machineOf(flags);
   return {
@@ -45,6 +52,7 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
     plugins,
     argv,
     machine: flags.selftest ? withSelftest(machine) : machine,
+    reportFd,
     ...traceOf(flags),
     explain: flags.explain ?? 'failed',
     pin: flags.pin,

@@ -32,6 +32,9 @@ export const runExpressionOption = () =>
     '-e, --expression <expression>',
     'show of the trace: trace=SET, status=, bdf=, ioas= (docs/trace.md); or make something go wrong: inject=CALLS:error=ERRNO:when=N, device=ADDRESS:drop, fail=POINT (docs/inject.md)',
   ).argParser(collect);
+/** `-o` of a run. */
+export const outputOption = () =>
+  new Option('-o, --output <file>', 'the same as --trace=FILE, and the trace in that file');
 /** `-P` */
 export const pathOption = () =>
   new Option('-P, --trace-path <path>', 'show calls that touch this path').argParser(collect);

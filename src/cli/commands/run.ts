@@ -1,5 +1,5 @@
 /** `softiommu run -- PROGRAM ARGS…`: an unmodified program on the simulated machine. */
-import { Command, Option } from '@commander-js/extra-typings';
+import { Command } from '@commander-js/extra-typings';
 import {
   blockOption,
   deviceOption,
@@ -24,9 +24,11 @@ import {
   suppressionsOption,
   waitOption,
 } from '../run-options.ts';
+import type { RunReport } from '../run-report.ts';
 import {
   countTimestamps,
   failedOption,
+  outputOption,
   pathOption,
   relativeOption,
   runExpressionOption,
@@ -87,6 +89,13 @@ async function saysTypes(choice: MachineChoice): Promise<boolean> {
   return text !== undefined;
 }
 
+/** Undefined: none is wanted. */
+async function startReport(file: string | undefined): Promise<RunReport | undefined> {
+  if (file === undefined) return undefined;
+  const { RunReport } = await import('../run-report.ts');
+  return new RunReport(file);
+}
+
 /** The command `run`; its status is the program's. */
 export function runCommand() {
   const command = new RunCommand('run')
@@ -103,9 +112,7 @@ export function runCommand() {
       `${TRACE} [=file]`,
       'show the calls, DMA and faults: on standard error, or with =FILE in a file; JSON lines if it ends in .jsonl',
     )
-    .addOption(
-      new Option('-o, --output <file>', 'the same as --trace=FILE, and the trace in that file'),
-    )
+    .addOption(outputOption())
     .addOption(runExpressionOption())
     .addOption(pathOption())
     .addOption(successfulOption())
@@ -117,6 +124,7 @@ export function runCommand() {
     .addOption(summaryOnlyOption())
     .addOption(summaryOption())
     .addOption(sortOption())
+    .option('--report <file>', 'at the end a page of what happened: one file of HTML')
     .addOption(explainOption())
     .addOption(injectTokenOption())
     .option(
@@ -140,9 +148,11 @@ export function runCommand() {
       if (argv.length === 0) command.error("error: missing required argument 'program'");
       // Native code is loaded by `run` and `doctor` only.
       const { planRun } = await import('../run-plan.ts');
-      const plan = await planRun(argv, withTimestamps(command, options));
+      const report = await startReport(options.report);
+      const plan = await planRun(argv, withTimestamps(command, options), report?.traceFd);
       const { run, endLike } = await import('../../host/launch/run.ts');
-      const result = await run(plan);
+      const result = await run(plan, report?.takeFacts);
+      report?.write(argv, result);
       if (result.kind === 'failed') complain(result.message);
       endLike(result);
     });

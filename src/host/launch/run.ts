@@ -11,6 +11,7 @@ import type { BlockFile } from './block-files.ts';
 import { BlockService, type BlockChannel } from './block-service.ts';
 import { becomeSubreaper } from './descendants.ts';
 import type { TraceChoice } from '../../insight/trace/choice.ts';
+import type { RunFacts } from '../../insight/report/run-facts.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import type { LaunchOptions, Wait } from './launch.ts';
 import { TurnSign, Watchdog } from './watchdog.ts';
@@ -46,6 +47,8 @@ export interface RunPlan {
   readonly trace: string | undefined;
   /** What of it is shown there, and how. */
   readonly traceChoice: TraceChoice;
+  /** An open file to which the trace of a report is written; the kernel thread closes it. */
+  readonly reportFd: number | undefined;
   /** When what did not work is told at the end: of a program that fails, always, or never. */
   readonly explain: Explain;
   /** How private pages are pinned: by copying them when their mapping goes, or by the host's kernel. */
@@ -78,7 +81,11 @@ export type RunNews =
   | { readonly kind: 'started'; readonly pid: number; readonly launcher: number }
   /** Others of its run are waited for. */
   | { readonly kind: 'program-ended' }
+  /** What a report says of the run. */
+  | { readonly kind: 'facts'; readonly facts: EndFacts }
   | RunResult;
+/** What the kernel thread knows at the end. */
+export type EndFacts = Required<Pick<RunFacts, 'topology' | 'explanation'>>;
 /** How a run ended. */
 export type RunResult =
   | { readonly kind: 'exit'; readonly status: number }
@@ -94,10 +101,13 @@ const ENDING: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGQUIT', 'SIGTE
 export const STATUS_FAILED = 125;
 
 /** Run a program until it ends. */
-export async function run(plan: RunPlan): Promise<RunResult> {
+export async function run(
+  plan: RunPlan,
+  onFacts: (facts: EndFacts) => void = () => undefined,
+): Promise<RunResult> {
   becomeSubreaper();
   const storage = serveBlocks(plan.blockFiles);
-  const result = await runKernel(plan, storage?.channel);
+  const result = await runKernel(plan, storage?.channel, onFacts);
   await storage?.service.close();
   closeWireEnds(plan.wireEnds);
   return result;
@@ -116,7 +126,11 @@ function serveBlocks(
   };
 }
 
-function runKernel(plan: RunPlan, blocks: BlockChannel | undefined): Promise<RunResult> {
+function runKernel(
+  plan: RunPlan,
+  blocks: BlockChannel | undefined,
+  onFacts: (facts: EndFacts) => void,
+): Promise<RunResult> {
   return new Promise((resolve) => {
     const sign = new TurnSign();
     const signals = new Signals(sign);
@@ -131,6 +145,7 @@ function runKernel(plan: RunPlan, blocks: BlockChannel | undefined): Promise<Run
     worker.on('message', (news: RunNews) => {
       if (news.kind === 'started') signals.started(news);
       else if (news.kind === 'program-ended') signals.programEnded();
+      else if (news.kind === 'facts') onFacts(news.facts);
       else {
         signals[Symbol.dispose]();
         resolve(news);

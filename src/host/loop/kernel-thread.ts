@@ -7,9 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { TroubleJournal } from '../../insight/explain/journal.ts';
 import type { CallSites } from '../../insight/sites/call-site.ts';
 import { explanation } from '../../insight/explain/report.ts';
-import { stackLines } from '../../insight/sites/site-text.ts';
-import type { TraceHeader } from '../../insight/trace/format.ts';
-import type { Footnotes } from '../../insight/views/text.ts';
+import { describeTree } from '../../insight/views/tree.ts';
 import { openRing } from '../process/exact-pins.ts';
 import { HostError } from '../sys/ffi.ts';
 import { shortageOf } from '../sys/shortage.ts';
@@ -23,7 +21,6 @@ import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
 import {
   STATUS_FAILED,
-  type Explain,
   type KernelPlan,
   type RunNews,
   type RunResult,
@@ -32,11 +29,11 @@ import {
 import { TurnSign } from '../launch/watchdog.ts';
 import type { HardwareTypes } from '../../machine/description/entries.ts';
 import { KNOWN_TYPES, type Machine } from '../../machine/machine.ts';
-import { isJsonl, openTrace } from '../launch/trace-file.ts';
 import { BlockDisks } from './block-disks.ts';
 import { HostWires } from './host-wires.ts';
 import type { RunFaults } from './run-faults.ts';
-import { buildMachine, type RunOutput } from './run-machine.ts';
+import { buildMachine, type TraceOutput } from './run-machine.ts';
+import { tracesOf } from './trace-outputs.ts';
 import { Sanitizing } from './sanitizing.ts';
 import { NamespaceTree } from '../tree/namespace-tree.ts';
 import { PathTrapTree } from '../tree/tree-backend.ts';
@@ -59,7 +56,7 @@ interface Outside {
 function main(
   plan: KernelPlan,
   types: HardwareTypes,
-  { view, faults }: { view: RunOutput['view']; faults: RunFaults | undefined },
+  { traces, faults }: { traces: readonly TraceOutput[]; faults: RunFaults | undefined },
 ): RunResult {
   const storage = plan.blocks && new BlockDisks(plan.blocks);
   const wires = plan.wireEnds.length > 0 ? new HostWires(plan.wireEnds, warn) : undefined;
@@ -68,12 +65,11 @@ function main(
     types,
     disks: storage?.disks ?? new Map(),
     wires: wires?.wires ?? new Map(),
-    traceFd: plan.trace === undefined ? undefined : openTrace(plan.trace),
-    view,
+    traces,
     faults: faults?.policies,
   });
   const sites = new HostCallSites(built.machine.env);
-  const explains = startExplaining(plan.explain, built.machine, sites);
+  const saysAtEnd = startJournal(plan, built.machine, sites);
   const judge = startSanitizing(plan.sanitize, built.machine, sites);
   let result: RunResult;
   let traced = true;
@@ -83,23 +79,28 @@ function main(
     traced = built.close();
     wires?.close();
   }
-  explains(result);
+  saysAtEnd(result);
   faults?.report();
   const judged = judge(result);
   return traced ? judged : withoutTrace(judged);
 }
 
-/** To be called with the end of the program. */
-function startExplaining(
-  when: Explain,
+/** To be called with the end of the program: what did not work is said, and told to the report. */
+function startJournal(
+  plan: KernelPlan,
   machine: Machine,
   sites: CallSites,
 ): (result: RunResult) => void {
-  if (when === 'never') return () => undefined;
+  const isReported = plan.reportFd !== undefined;
+  if (plan.explain === 'never' && !isReported) return () => undefined;
   const journal = new TroubleJournal(machine, sites);
   machine.env.trace.listenToTroubles(journal.take);
   return (result) => {
-    if (when === 'always' || !didWell(result)) explain(explanation(journal));
+    const lines = explanation(journal);
+    if (plan.explain === 'always' || (plan.explain === 'failed' && !didWell(result)))
+      explain(lines);
+    if (!isReported) return;
+    tell({ kind: 'facts', facts: { topology: describeTree(machine), explanation: lines } });
   };
 }
 /** To be called with the end of the program: how the run ended is what it returns. */
@@ -182,52 +183,12 @@ function resultOf(waitStatus: number): RunResult {
   return signal === 0 ? { kind: 'exit', status: waitStatus >> 8 } : { kind: 'signal', signal };
 }
 
-/** Views are loaded for a run that is traced. */
-async function viewFor({
-  trace,
-  traceChoice,
-  argv,
-  machine,
-}: KernelPlan): Promise<RunOutput['view']> {
-  const [{ chosenView, selectionOf }, { firstWalks }] = await Promise.all([
-    import('../../insight/views/chosen-view.ts'),
-    import('../../insight/views/walk.ts'),
-  ]);
-  const selection = selectionOf(traceChoice);
-  if ('problem' in selection) throw new HostError(selection.problem);
-  const startedUs = Date.now() * US_PER_MS;
-  const header: TraceHeader = { v: 1, trace: 'softiommu', startedUs, program: argv, machine };
-  const form = trace !== undefined && isJsonl(trace) ? 'json' : 'text';
-  if (form === 'json' && traceChoice.stacks) {
-    throw new HostError('-k is for a trace as text: JSON lines have no stacks');
-  }
-  return (built, print) => {
-    const walks = firstWalks(built);
-    const stacks = traceChoice.stacks ? callStacks(built) : undefined;
-    const footnotes: Footnotes = stacks
-      ? (stamped) => [...walks(stamped), ...stacks(stamped)]
-      : walks;
-    return chosenView(form, traceChoice, selection, { print, header, footnotes });
-  };
-}
-/** Below each call the stack of its caller, as far as it can be seen. */
-function callStacks(machine: Machine): Footnotes {
-  const sites = new HostCallSites(machine.env);
-  return ({ event }) => {
-    if (event.kind !== 'leave' || event.what !== 'syscall') return [];
-    const site = sites.here();
-    return site ? stackLines(site) : [];
-  };
-}
-const US_PER_MS = 1000;
-const NO_VIEW: RunOutput['view'] = () => ({ take: () => undefined, flush: () => undefined });
-
 async function outcome(plan: KernelPlan): Promise<RunResult> {
   try {
     const types = await typesOf(plan.plugins);
     if ('problem' in types) return { kind: 'failed', message: types.problem };
-    const view = plan.trace === undefined ? NO_VIEW : await viewFor(plan);
-    return main(plan, types, { view, faults: await faultsOf(plan.faults) });
+    const faults = await faultsOf(plan.faults);
+    return main(plan, types, { traces: await tracesOf(plan), faults });
   } catch (error) {
     if (error instanceof HostError) return { kind: 'failed', message: error.message };
     const shortage = shortageOf(error);

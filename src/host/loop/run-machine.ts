@@ -17,9 +17,7 @@ import { isBrokenPipe, STDERR, writeAll } from '../sys/write-all.ts';
 /** Where the trace and the messages of a run go. */
 export interface RunOutput {
   readonly warn: (text: string) => void;
-  /** Where the trace goes. */
-  readonly traceFd: number | undefined;
-  readonly view: (machine: Machine, print: (line: string) => void) => TraceSink;
+  readonly traces: readonly TraceOutput[];
   /** Block devices on files of the host, by name. */
   readonly disks: ReadonlyMap<string, BlockBacking>;
   /** Wires to the host, by name. */
@@ -30,10 +28,19 @@ export interface RunOutput {
   readonly faults?: FaultPolicies | undefined;
 }
 
-/** A machine and its trace, which ends when it is closed. */
+/** One of the places a trace goes to. */
+export interface TraceOutput {
+  /** What it is called in messages: 'the trace'. */
+  readonly name: string;
+  /** Open; it is closed at the end unless it is standard error. */
+  readonly fd: number;
+  readonly view: (machine: Machine, print: (line: string) => void) => TraceSink;
+}
+
+/** A machine and its traces, which end when it is closed. */
 export interface RunMachine {
   readonly machine: Machine;
-  /** The last of the trace. False: some of it could not be written, which has been said. */
+  /** The last of the traces. False: some of one could not be written, which has been said. */
   close(): boolean;
 }
 
@@ -82,25 +89,33 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
     newSharedPages: (length) => HostPages.create(length),
     onBug: ({ during, stack }) => output.warn(`BUG in ${during}\n${stack}`),
   });
-  const { traceFd } = output;
-  if (traceFd === undefined) return { machine, close: () => true };
+  const sinks = output.traces.map((trace) => startTrace(machine, trace, output.warn));
+  return {
+    machine,
+    close: () => sinks.map((close) => close()).every(Boolean),
+  };
+}
+
+/** What ends it, and says whether all of it was written. */
+function startTrace(
+  machine: Machine,
+  { fd, name, view: viewOf }: TraceOutput,
+  warn: RunOutput['warn'],
+): () => boolean {
   let error: unknown;
   const print = (line: string): void => {
     if (error !== undefined) return;
-    error = writeAll(traceFd, `${line}\n`);
+    error = writeAll(fd, `${line}\n`);
     // Nobody who reads any more is no mistake: `--trace 2>&1 | head`.
     if (error === undefined || isBrokenPipe(error)) return;
-    output.warn(`the trace ends here, it cannot be written: ${systemReason(error)}`);
+    warn(`${name} ends here, it cannot be written: ${systemReason(error)}`);
   };
-  const view = output.view(machine, print);
+  const view = viewOf(machine, print);
   const listener = machine.env.trace.listen(withHost(machine, view));
-  return {
-    machine,
-    close() {
-      listener[Symbol.dispose]();
-      view.flush();
-      if (traceFd > STDERR) closeSync(traceFd);
-      return error === undefined || isBrokenPipe(error);
-    },
+  return () => {
+    listener[Symbol.dispose]();
+    view.flush();
+    if (fd > STDERR) closeSync(fd);
+    return error === undefined || isBrokenPipe(error);
   };
 }

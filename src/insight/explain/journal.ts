@@ -18,13 +18,13 @@ const MAX_KINDS = 256;
 
 /** Remembers what did not work, as a listener to troubles. */
 export class TroubleJournal {
-  readonly #machine: Machine;
+  readonly #machine: Machine | undefined;
   readonly #sites: CallSites | undefined;
   readonly #kinds = new Map<string, Trouble>();
   #more = 0;
 
-  /** `sites`: where calls come from, if that can be known. */
-  constructor(machine: Machine, sites?: CallSites) {
+  /** `machine`: whose state explains what went wrong; a trace that is read later has none. `sites`: where calls come from. */
+  constructor(machine?: Machine, sites?: CallSites) {
     this.#machine = machine;
     this.#sites = sites;
   }
@@ -37,7 +37,7 @@ export class TroubleJournal {
       known.count++;
       known.last = seq;
     } else if (this.#kinds.size === MAX_KINDS) this.#more++;
-    else this.#kinds.set(key, { ...this.#first(event), count: 1, last: seq });
+    else this.#kinds.set(key, { ...this.#first(event), count: 1, first: seq, last: seq });
   };
   #first(event: TroubleEvent): Pick<Trouble, 'event' | 'notes' | 'site'> {
     const site = this.#sites?.here();
@@ -54,7 +54,8 @@ export class TroubleJournal {
   }
 
   #notesOf(event: TroubleEvent): string[] {
-    return NOTES.flatMap((note) => note(event, this.#machine) ?? []);
+    const machine = this.#machine;
+    return machine ? NOTES.flatMap((note) => note(event, machine) ?? []) : [];
   }
 }
 

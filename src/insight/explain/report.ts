@@ -22,13 +22,18 @@ const PROBED =
  * comes first, unless it belongs to giving up or to asking what there is.
  */
 export function explanation(journal: TroubleJournal): string[] {
-  const ranked = [...journal.troubles].sort((a, b) => rankOf(a) - rankOf(b) || b.last - a.last);
-  const shown = ranked.slice(0, MAX_SHOWN);
+  const all = ranked(journal);
+  const shown = all.slice(0, MAX_SHOWN);
   const lines = shown.flatMap((trouble, n) => entryLines(trouble, n + 1));
-  const hidden = ranked.length - shown.length;
+  const hidden = all.length - shown.length;
   if (hidden > 0) lines.push(`and ${hidden} other kinds of trouble (--trace shows all)`);
   if (journal.more > 0) lines.push(`and ${journal.more} more in yet other ways`);
   return lines;
+}
+
+/** What went wrong, the likely cause first. */
+export function ranked(journal: TroubleJournal): Trouble[] {
+  return [...journal.troubles].sort((a, b) => rankOf(a) - rankOf(b) || b.last - a.last);
 }
 
 /** Lower is likelier. */
@@ -41,20 +46,25 @@ function rankOf({ event }: Trouble): number {
   return CLEANUP.test(command) ? 2 : 0;
 }
 
-function entryLines({ event, notes, count, site }: Trouble, n: number): string[] {
-  const times = count > 1 ? `, ${count} times` : '';
-  const what = event.kind === 'leave' ? answeredText(event) : eventText(event).trim();
-  // Each once: what is refused inside is often refused again for the same reason.
-  const reasons = new Set([...reasonsOf(event), ...notes]);
-  const place = site && siteText(site);
+function entryLines(trouble: Trouble, n: number): string[] {
+  const place = trouble.site && siteText(trouble.site);
   return [
-    `${String(n).padStart(3)}. ${what}${times}`,
+    `${String(n).padStart(3)}. ${titleOf(trouble)}`,
     ...(place === undefined ? [] : [`     ${place}`]),
-    ...[...reasons].map((reason) => `     ${reason}`),
+    ...reasonsOf(trouble).map((reason) => `     ${reason}`),
   ];
 }
+/** What happened, and how often. */
+export function titleOf({ event, count }: Trouble): string {
+  const times = count > 1 ? `, ${count} times` : '';
+  return `${event.kind === 'leave' ? answeredText(event) : eventText(event).trim()}${times}`;
+}
+/** Why, each reason once: what is refused inside is often refused again for the same reason. */
+export function reasonsOf({ event, notes }: Trouble): string[] {
+  return [...new Set([...rulesOf(event), ...notes])];
+}
 /** The rules that were broken: the one that decided, then those met on the way to it. */
-function reasonsOf(event: TroubleEvent): string[] {
+function rulesOf(event: TroubleEvent): string[] {
   if (event.kind === 'leave') return event.refusals.map(refusalText).reverse();
   return event.kind === 'dma' && event.refusal ? [refusalText(event.refusal)] : [];
 }

@@ -20,6 +20,8 @@ export interface Trouble {
   /** Where in the program the call is that it happened in. */
   readonly site?: CallSite;
   count: number;
+  /** `seq` of the first of them. */
+  readonly first: number;
   /** `seq` of the newest of them. */
   last: number;
 }

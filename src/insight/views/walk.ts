@@ -1,5 +1,5 @@
 /** The first translation of each device, shown level by level in a trace for people. */
-import type { DmaEvent } from '../../base/events.ts';
+import type { DmaEvent, FaultEvent } from '../../base/events.ts';
 import { hex } from '../../base/u64.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { Footnotes } from './text.ts';
@@ -14,7 +14,16 @@ export function firstWalks(machine: Machine): Footnotes {
   };
 }
 
-function walkLines(machine: Machine, { device, pasid, iova, write }: DmaEvent): string[] {
+/** How a device gets to an address by the tables as they are now, level by level. Empty where no unit is in the way. */
+export function walkLines(
+  machine: Machine,
+  {
+    device,
+    pasid,
+    iova,
+    write,
+  }: Pick<DmaEvent | FaultEvent, 'device' | 'pasid' | 'iova' | 'write'>,
+): string[] {
   const port = machine.pci.device(device.id)?.slot.dma;
   if (!port?.unit) return [];
   const { tables, walk, pa } = port.unit.explain(port.requesterId, pasid ?? -1, iova, write);

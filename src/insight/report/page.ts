@@ -1,0 +1,50 @@
+/** The report as one file of HTML that needs nothing else: it opens from a CI artefact, offline, years later. */
+import type { RunFacts } from './run-facts.ts';
+
+/** What every page begins with: by it a later one knows that the file may be overwritten. */
+export const PAGE_MARK = '<!doctype html>\n<!-- report of softiommu -->';
+
+/** What the build made of src/page/. */
+export interface PageParts {
+  readonly script: string;
+  readonly styles: string;
+}
+
+/**
+ * The page. `trace`: the lines of the trace, gzip in base64. Nothing is fetched, and the policy of the page forbids it; what
+ * programs named their files stands in it as data only.
+ */
+export function reportPage({ script, styles }: PageParts, facts: RunFacts, trace: string): string {
+  const connects = facts.live ? "'self'" : "'none'";
+  return `${PAGE_MARK}
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src ${connects}">
+<title>${escaped(facts.title)} - softiommu</title>
+<style>${styles}</style>
+</head>
+<body>
+<div id="app"><noscript>This report is drawn by a script.</noscript><p>Reading the trace…</p></div>
+<script type="application/json" id="facts">${asData(facts)}</script>
+<script type="text/plain" id="trace">${trace}</script>
+<script type="module">${script.replaceAll('</script', '<\\/script')}</script>
+</body>
+</html>
+`;
+}
+
+/** JSON that cannot end the element it stands in. */
+function asData(value: object): string {
+  return JSON.stringify(value).replaceAll('<', '\\u003c');
+}
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+};
+function escaped(text: string): string {
+  return text.replace(/[&<>"]/g, (char) => ENTITIES[char]!);
+}
