@@ -1,4 +1,4 @@
-/** Packets of a Perfetto trace as bytes: which field has which number and type (insight.md 3). */
+/** Packets of a Perfetto trace as bytes: which field has which number and type. */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import type { TracePacket } from '../insight/views/perfetto-packets.ts';
 

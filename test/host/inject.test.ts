@@ -34,7 +34,9 @@ test('errors, delays and signals come where they were asked for, and the token r
   const first = run(...flags, '--trace', '--explain', 'always');
   const said = ['0 ok', '1 Cannot allocate memory', '2 ok late', 'SIGUSR1', '3 File exists'];
   expect(lines(first.stdout)).toEqual(said);
-  expect(first.stderr).toMatch(/IOMMU_IOAS_MAP, .* = -1 ENOMEM \(Cannot allocate memory\) \(INJECTED\)/);
+  expect(first.stderr).toMatch(
+    /IOMMU_IOAS_MAP, .* = -1 ENOMEM \(Cannot allocate memory\) \(INJECTED\)/,
+  );
   expect(first.stderr).toMatch(/IOMMU_IOAS_MAP, .* = 0 \(DELAYED\)/);
   expect(first.stderr).toContain('the call was made to fail, as was asked');
   const token = /--inject-token (\S+)/.exec(first.stderr)?.[1];

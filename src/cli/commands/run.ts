@@ -24,6 +24,7 @@ import {
   suppressionsOption,
   waitOption,
 } from '../run-options.ts';
+import type { RunFlags } from '../run-plan.ts';
 import type { RunReport } from '../run-report.ts';
 import {
   countTimestamps,
@@ -96,6 +97,22 @@ async function startReport(file: string | undefined): Promise<RunReport | undefi
   return new RunReport(file);
 }
 
+/** From the options to the end of this process, which is the program's. */
+async function runAsAsked(
+  argv: readonly string[],
+  options: RunFlags & { readonly report?: string },
+): Promise<void> {
+  // Native code is loaded by `run` and `doctor` only.
+  const { planRun } = await import('../run-plan.ts');
+  const report = await startReport(options.report);
+  const plan = await planRun(argv, options, report?.traceFd);
+  const { run, endLike } = await import('../../host/launch/run.ts');
+  const result = await run(plan, report?.takeFacts);
+  report?.write(argv, result);
+  if (result.kind === 'failed') complain(result.message);
+  endLike(result);
+}
+
 /** The command `run`; its status is the program's. */
 export function runCommand() {
   const command = new RunCommand('run')
@@ -146,15 +163,7 @@ export function runCommand() {
     .action(async (argv, options) => {
       if (await saysTypes(options)) return;
       if (argv.length === 0) command.error("error: missing required argument 'program'");
-      // Native code is loaded by `run` and `doctor` only.
-      const { planRun } = await import('../run-plan.ts');
-      const report = await startReport(options.report);
-      const plan = await planRun(argv, withTimestamps(command, options), report?.traceFd);
-      const { run, endLike } = await import('../../host/launch/run.ts');
-      const result = await run(plan, report?.takeFacts);
-      report?.write(argv, result);
-      if (result.kind === 'failed') complain(result.message);
-      endLike(result);
+      await runAsAsked(argv, withTimestamps(command, options));
     });
   countTimestamps(command);
   return withUsage(command);

@@ -1,5 +1,5 @@
 /**
- * What is selected of a trace, in strace's words (insight.md 1): `-e trace=SET`, `-e status=…`, and of ours `-e bdf=…` and
+ * What is selected of a trace, in strace's words: `-e trace=SET`, `-e status=…`, and of ours `-e bdf=…` and
  * `-e ioas=…`. A mistake is told with the column it begins in.
  */
 import { CLASS_NAMES, classNames, knownName } from './names.ts';

@@ -1,6 +1,6 @@
 /**
  * The trace as a file of JSON lines: its version, its first line, and how values of events are written. What reads it is
- * read-line.ts. A field is never given another meaning within a version; readers of version 1 pass over none.
+ * read-trace.ts. A field is never given another meaning within a version; readers of version 1 pass over none.
  */
 import { isErrno } from '../../base/errno.ts';
 import type { Stamped } from '../../base/events.ts';

@@ -1,4 +1,4 @@
-/** A system call as one line, after strace (insight.md 1): its arguments, its result, and the rule that refused it. */
+/** A system call as one line, after strace: its arguments, its result, and the rule that refused it. */
 import { isErrno, type Errno } from '../../base/errno.ts';
 import type { CallEnd, CallInfo, LeaveEvent } from '../../base/events.ts';
 import { hex } from '../../base/u64.ts';

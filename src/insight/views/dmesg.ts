@@ -1,4 +1,4 @@
-/** The kernel log of a trace, as dmesg shows it: `[    1.022071] DMAR: …` (insight.md 2). */
+/** The kernel log of a trace, as dmesg shows it: `[    1.022071] DMAR: …`. */
 import type { TraceSink } from '../trace/sink.ts';
 
 const NS_PER_US = 1000;

@@ -1,5 +1,5 @@
 /**
- * The trace as the kernel's own tracer would have written it: its head, and the events of group `iommu` (insight.md 2). What
+ * The trace as the kernel's own tracer would have written it: its head, and the events of group `iommu`. What
  * reads trace files reads it. Times are those of the machine; there is one processor.
  */
 import type {

@@ -1,4 +1,4 @@
-/** Packets of a Perfetto trace as plain objects, by the names of its messages' fields (insight.md 3). */
+/** Packets of a Perfetto trace as plain objects, by the names of its messages' fields. */
 
 /** One of a trace. */
 export interface TracePacket {

@@ -1,5 +1,5 @@
 /**
- * The trace as a Perfetto trace (insight.md 3): calls as slices of their threads, what happens in the machine on tracks of
+ * The trace as a Perfetto trace: calls as slices of their threads, what happens in the machine on tracks of
  * its IOMMUs, domains and devices, and arrows from a mapping over each DMA through it to its end, and from a DMA to its fault.
  *
  * A mapping is on the track of its domain: the event stream does not say which unit it is for.

@@ -1,4 +1,4 @@
-/** The calls of a trace as a table, as strace counts them (insight.md 1): time, calls, errors; commands by their names. */
+/** The calls of a trace as a table, as strace counts them: time, calls, errors; commands by their names. */
 import { isErrno } from '../../base/errno.ts';
 import type { LeaveEvent, Stamped } from '../../base/events.ts';
 import type { SummaryKey } from '../trace/choice.ts';

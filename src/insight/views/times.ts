@@ -1,4 +1,4 @@
-/** Times before and behind the lines of a trace, as strace has them (insight.md 1). */
+/** Times before and behind the lines of a trace, as strace has them. */
 import type { Stamped } from '../../base/events.ts';
 
 /** Which times stand before a line. */
