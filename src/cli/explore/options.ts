@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
 import { systemReason } from '../../host/sys/system-reason.ts';
-import { junitText } from '../../insight/reports/junit.ts';
+import { junitText } from '../../insight/ci-reports/junit.ts';
 import { tokenOf } from '../../insight/inject/token.ts';
 import { print } from '../output.ts';
 import { UserMistake } from '../user-mistake.ts';

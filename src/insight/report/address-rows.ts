@@ -1,10 +1,15 @@
 /** The addresses of a domain as a reader sees them: what is mapped, the holes between, and where DMA went wrong. */
 import { U64_MAX } from '../../base/u64.ts';
-import type { Mapping } from './address-story.ts';
+import type { MappingStory } from './address-story.ts';
 
 /** A range of IO virtual addresses. */
 export type AddressRow =
-  | { readonly kind: 'mapping'; readonly iova: bigint; readonly last: bigint; readonly of: Mapping }
+  | {
+      readonly kind: 'mapping';
+      readonly iova: bigint;
+      readonly last: bigint;
+      readonly of: MappingStory;
+    }
   | { readonly kind: 'hole'; readonly iova: bigint; readonly last: bigint }
   | { readonly kind: 'fault'; readonly iova: bigint; readonly last: bigint; readonly seq: number };
 
@@ -15,7 +20,10 @@ export interface Missed {
 }
 
 /** By ascending address; a miss parts the hole it fell into, and stands behind the mapping that did not permit it. */
-export function addressRows(mappings: readonly Mapping[], misses: readonly Missed[]): AddressRow[] {
+export function addressRows(
+  mappings: readonly MappingStory[],
+  misses: readonly Missed[],
+): AddressRow[] {
   const rows: AddressRow[] = [];
   const missed = [...misses].sort((a, b) => (a.iova < b.iova ? -1 : 1));
   let next = 0n;

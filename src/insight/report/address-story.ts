@@ -2,7 +2,7 @@
 import { IntervalMap } from '../../base/interval-map.ts';
 
 /** A range of IO virtual addresses that led somewhere for a while. Addresses in bytes. */
-export interface Mapping {
+export interface MappingStory {
   readonly iova: bigint;
   /** Its last byte. */
   readonly last: bigint;
@@ -20,9 +20,9 @@ export interface Mapping {
 
 /** Where an address lies among the mappings of a moment. */
 export interface Surroundings {
-  readonly at: Mapping | undefined;
-  readonly below: Mapping | undefined;
-  readonly above: Mapping | undefined;
+  readonly at: MappingStory | undefined;
+  readonly below: MappingStory | undefined;
+  readonly above: MappingStory | undefined;
 }
 
 const WORD = 0xffff_ffffn;
@@ -30,11 +30,14 @@ const WORD = 0xffff_ffffn;
 /** The mappings of one domain over time. */
 export class AddressStory {
   /** All there ever were, in the order they were made. */
-  readonly mappings: Mapping[] = [];
-  readonly #living = new IntervalMap<Mapping>();
+  readonly mappings: MappingStory[] = [];
+  readonly #living = new IntervalMap<MappingStory>();
 
   /** Of one that is there already the earlier part of the story wins, for a driver maps nothing twice. */
-  map(seq: number, { iova, last, pa, prot }: Pick<Mapping, 'iova' | 'last' | 'pa' | 'prot'>): void {
+  map(
+    seq: number,
+    { iova, last, pa, prot }: Pick<MappingStory, 'iova' | 'last' | 'pa' | 'prot'>,
+  ): void {
     this.#add({ iova, last, pa, prot, from: seq, to: undefined, dmas: [] });
   }
   /** What is left of a mapping that was unmapped in part goes on as a mapping of its own, as old as before. */
@@ -47,12 +50,12 @@ export class AddressStory {
     }
   }
   /** The mapping of an address now. */
-  find(iova: bigint): Mapping | undefined {
+  find(iova: bigint): MappingStory | undefined {
     return this.#living.find(hi(iova), lo(iova));
   }
 
   /** What was mapped when an event happened, by ascending address. */
-  at(seq: number): Mapping[] {
+  at(seq: number): MappingStory[] {
     return this.mappings
       .filter(({ from, to }) => from <= seq && (to === undefined || to > seq))
       .sort((a, b) => (a.iova < b.iova ? -1 : 1));
@@ -67,10 +70,10 @@ export class AddressStory {
     };
   }
 
-  #seek(iova: bigint): Mapping | undefined {
+  #seek(iova: bigint): MappingStory | undefined {
     return this.#living.seek(hi(iova), lo(iova));
   }
-  #add(mapping: Mapping): void {
+  #add(mapping: MappingStory): void {
     const { iova, last } = mapping;
     if (this.#living.insert(hi(iova), lo(iova), hi(last), lo(last), mapping)) {
       this.mappings.push(mapping);
@@ -78,7 +81,7 @@ export class AddressStory {
   }
 }
 
-function part(of: Mapping, iova: bigint, last: bigint): Mapping {
+function part(of: MappingStory, iova: bigint, last: bigint): MappingStory {
   const pa = of.pa === undefined ? undefined : of.pa + (iova - of.iova);
   return { ...of, iova, last, pa, to: undefined, dmas: [] };
 }

@@ -13,7 +13,7 @@ import type {
 import { isErrno } from '../../base/errno.ts';
 import type { Ref } from '../../base/refs.ts';
 import { TroubleJournal } from '../explain/journal.ts';
-import { AddressStory, type Mapping } from './address-story.ts';
+import { AddressStory, type MappingStory } from './address-story.ts';
 
 /** A call or turn from its begin to its end. */
 export interface CallStory {
@@ -35,7 +35,7 @@ export interface DmaStory {
   readonly seq: number;
   readonly domain: DomainStory | undefined;
   /** The mapping of its first byte; undefined: there was none, or no IOMMU in the way. */
-  readonly mapping: Mapping | undefined;
+  readonly mapping: MappingStory | undefined;
   /** `seq` of the fault that stopped it. */
   fault: number | undefined;
 }
