@@ -19,7 +19,7 @@ const HEAD = '// Written by scripts/gen-walkers.ts from the format; not to be ch
 export function walkerText(facts: FormatFacts): string {
   const { name } = facts.format;
   return `${HEAD}
-/* eslint-disable complexity, max-lines-per-function -- levels are written out: a loop costs a third of a walk */
+/* eslint-disable complexity, max-lines-per-function -- levels are written out, as bench/c/translate.c has them */
 /** Walks tables of the format \`${name}\`; see written-parts.ts. */
 ${importsText(facts)}
 ${constantsText(facts)}

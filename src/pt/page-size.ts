@@ -21,7 +21,7 @@ export interface PageSizes {
 
 const WIDTH = 64;
 
-/** By bitmap and granule: domains by the thousand have the same few, and making one costs 10 µs. */
+/** By bitmap and granule: domains by the thousand have the same few. */
 const KNOWN = new Map<bigint, PageSizes[]>();
 const MOST_KNOWN = 64;
 

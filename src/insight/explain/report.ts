@@ -1,4 +1,5 @@
 /** What did not work in a run, for people: each kind once, the likely cause first. */
+import { onOneLine } from '../../machine/description/wording.ts';
 import { siteText } from '../sites/site-text.ts';
 import { answeredText } from '../views/call-text.ts';
 import { eventText } from '../views/event-text.ts';
@@ -28,7 +29,7 @@ export function explanation(journal: TroubleJournal): string[] {
   const hidden = all.length - shown.length;
   if (hidden > 0) lines.push(`and ${hidden} other kinds of trouble (--trace shows all)`);
   if (journal.more > 0) lines.push(`and ${journal.more} more in yet other ways`);
-  return lines;
+  return lines.map(onOneLine);
 }
 
 /** What went wrong, the likely cause first. */

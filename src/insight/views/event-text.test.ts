@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { EINVAL } from '../../base/errno.ts';
-import type { Stamped, TraceEvent } from '../../base/events.ts';
-import { formatEvent } from './event-text.ts';
+import { EINVAL, ENOENT } from '../../base/errno.ts';
+import type { LeaveEvent, Stamped, TraceEvent } from '../../base/events.ts';
+import { eventText, formatEvent } from './event-text.ts';
 import { eventLine } from '../trace/format.ts';
 
 const stamp = (event: TraceEvent): Stamped => ({ seq: 1, timeNs: 2, event });
@@ -73,4 +73,12 @@ test('JSON lines carry u64 values as hex and errno values by name', () => {
       }),
     ),
   ).toContain('"iova":"0x10"');
+});
+
+test('a name that a program has chosen moves no cursor and begins no line', () => {
+  const name = '/dev/vfio/\x1b[2J\nsoftiommu: all is well';
+  const opened = { kind: 'leave', what: 'syscall', name: 'openat', file: name, result: ENOENT };
+  const line = eventText({ ...opened, refusals: [] } as LeaveEvent);
+  expect(line).toContain('/dev/vfio/\\x1b[2J\\x0asoftiommu: all is well');
+  expect(line).not.toMatch(/[\x00-\x1f]/);
 });

@@ -1,6 +1,7 @@
 /** One event as one line for people: calls after strace (call-text.ts), what they make happen indented. */
 import type { DmaEvent, FaultEvent, MapEvent, Stamped, TraceEvent } from '../../base/events.ts';
 import { hex } from '../../base/u64.ts';
+import { onOneLine } from '../../machine/description/wording.ts';
 import { callText, leaveText } from './call-text.ts';
 import { factsText } from './value-text.ts';
 
@@ -38,7 +39,7 @@ export function formatEvent({ event }: Stamped): string {
 /** The same without its place in the stream. */
 export function eventText(event: TraceEvent): string {
   // cast: the row of a kind takes the events of that kind
-  return (FORMATTERS[event.kind] as Formatter<TraceEvent>)(event);
+  return onOneLine((FORMATTERS[event.kind] as Formatter<TraceEvent>)(event));
 }
 
 function map(e: MapEvent): string {

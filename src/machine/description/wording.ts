@@ -14,8 +14,11 @@ export function given(value: unknown): string {
 
 /** The text on one line: control characters and halves of characters as \\x or \\u, a long text cut. */
 export function printable(text: string): string {
-  const short = text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
-  return short.replace(UNPRINTABLE, (char) => {
+  return onOneLine(text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text);
+}
+/** The same of any length: what programs name their files moves no cursor and begins no line. */
+export function onOneLine(text: string): string {
+  return text.replace(UNPRINTABLE, (char) => {
     const code = char.codePointAt(0) ?? 0;
     return code < 0x100 ? `\\x${hexDigits(code, 2)}` : `\\u${hexDigits(code, 4)}`;
   });

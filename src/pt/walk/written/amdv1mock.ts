@@ -1,5 +1,5 @@
 // Written by scripts/gen-walkers.ts from the format; not to be changed by hand.
-/* eslint-disable complexity, max-lines-per-function -- levels are written out: a loop costs a third of a walk */
+/* eslint-disable complexity, max-lines-per-function -- levels are written out, as bench/c/translate.c has them */
 /** Walks tables of the format `amdv1mock`; see written-parts.ts. */
 import { type PageWalker, type WalkCode, type WalkResult, type WalkRoot } from '../walker.ts';
 import { writtenSettings, type WrittenParts } from '../written-parts.ts';

@@ -1,5 +1,5 @@
 // Written by scripts/gen-walkers.ts from the format; not to be changed by hand.
-/* eslint-disable complexity, max-lines-per-function -- levels are written out: a loop costs a third of a walk */
+/* eslint-disable complexity, max-lines-per-function -- levels are written out, as bench/c/translate.c has them */
 /** Walks tables of the format `riscv_64`; see written-parts.ts. */
 import {
   newWalkResult,
