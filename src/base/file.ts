@@ -3,6 +3,7 @@
  *
  * A handler may return a WaitQueue instead of an answer: the caller sleeps and the handler runs again.
  */
+import type { BarMemory, PlainRange } from './bar-memory.ts';
 import { bugOn } from './bug.ts';
 import type { Result, Status } from './errno.ts';
 import type { Outcome, WaitQueue } from './wait-queue.ts';
@@ -119,6 +120,8 @@ export interface MmioWindow {
   readonly accessible?: () => boolean;
   /** Those in it that may be memory to a program while it uses them much. */
   readonly doorbells?: Doorbells | undefined;
+  /** Pages of it that programs may have as memory, where there is a way to; the rest are calls. Default none. */
+  readonly lends?: { readonly memory: BarMemory; readonly plain: readonly PlainRange[] };
   /** `width` is 1, 2, 4 or 8 bytes. */
   load(offset: number, width: number): bigint;
   /** As for a load; or 64, aligned, in one transaction (MOVDIR64B). Values are little-endian. */

@@ -13,6 +13,7 @@ import { versionNote } from '../machine/description/releases.ts';
 import { KNOWN_TYPES, Machine } from '../machine/machine.ts';
 import { PRESETS } from '../machine/description/presets.ts';
 import type { KnownNames } from '../plugin/shape.ts';
+import { withBarFlags } from './bar-flags.ts';
 import { complain } from './output.ts';
 import { blockFlags, deviceFlags, iommuFlag, wireFlags } from './machine-flags.ts';
 import { parseYaml, problemsText, readUserFile, type Places } from './user-file.ts';
@@ -30,6 +31,8 @@ export interface MachineChoice {
   readonly block?: readonly string[] | undefined;
   /** 'lan,tap=tap0'; added to the machine's. */
   readonly wire?: readonly string[] | undefined;
+  /** 'plain', '0000:01:00.0=none', '0000:01:00.0/2=trap'; above what the machine says. */
+  readonly bar?: readonly string[] | undefined;
   /** Files of plugins. */
   readonly plugin?: readonly string[] | undefined;
   /** An empty machine, with what the other flags add, in place of the preset. */
@@ -100,7 +103,7 @@ export function resolveSource(
   const source = describeMachine(choice, known);
   const checked = parseDescription(source.input, known);
   if ('problems' in checked) throw new UserMistake(problemsText(checked.problems, source));
-  const { description: machine } = checked;
+  const machine = withBarFlags(checked.description, choice.bar ?? [], known.devices);
   const note = versionNote(machine.kernel);
   if (note !== undefined) complain(note);
   return { machine, place: (path) => source.place(path), folder: (path) => source.folder(path) };

@@ -32,6 +32,12 @@ export const wireOption = () =>
     '--wire <spec>',
     'add a wire to the host: NAME,tap=INTERFACE or NAME,listen=FILE or NAME,connect=FILE or NAME,datagram=FILE,to=FILE; may be repeated',
   ).argParser(collect);
+/** `--bar`, any number of times: how users of vfio reach BARs. */
+export const barOption = () =>
+  new Option(
+    '--bar <how>',
+    'how programs reach memory BARs: trap, plain or none, or DDDD:BB:DD.F=HOW of one device, DDDD:BB:DD.F/INDEX=HOW of one BAR; may be repeated',
+  ).argParser(collect);
 /** `--nodefaults`: nothing is plugged in but what other options add. */
 export const nodefaultsOption = () =>
   new Option('--nodefaults', 'begin with a machine without devices, in place of preset:default');

@@ -15,6 +15,7 @@ export interface RunFlags extends TraceFlags {
   readonly iommu?: string[];
   readonly block?: string[];
   readonly wire?: string[];
+  readonly bar?: string[];
   readonly plugin?: string[];
   readonly nodefaults?: true;
   readonly trace?: string | true;
@@ -110,9 +111,10 @@ type OpenedMachine = Pick<RunPlan, 'machine' | 'blockFiles' | 'wireEnds' | 'plug
 
 /** Readers of machine files and checkers of what they say are loaded for a run that says something. */
 async function machineOf(choice: MachineChoice): Promise<OpenedMachine> {
-  const { machine: file, device = [], iommu = [], block = [], wire = [], plugin = [] } = choice;
-  const said = device.length + iommu.length + block.length + wire.length + plugin.length;
-  if (file === undefined && said === 0 && !choice.nodefaults) {
+  const { machine: file, device, iommu, block, wire, bar, plugin } = choice;
+  const texts = [device, iommu, block, wire, bar, plugin];
+  const isSaid = texts.some((given) => given !== undefined && given.length > 0);
+  if (file === undefined && !isSaid && !choice.nodefaults) {
     return { machine: DEFAULT_MACHINE, blockFiles: [], wireEnds: [], plugins: [] };
   }
   const { openChoice, resolveSource } = await import('./machine-file.ts');

@@ -14,6 +14,7 @@ import { virtioNet } from './virtio/virtio-net.ts';
 
 export type {
   AtsTranslation,
+  BarMemory,
   BarSpec,
   ConfigSwitch,
   DeviceAts,
@@ -29,6 +30,7 @@ export type {
   DeviceType,
   DmaPiece,
   PciIdentity,
+  PlainRange,
   RegisterSpace,
   ResetKind,
   SriovSpec,
@@ -37,6 +39,7 @@ export type {
 export { withDefaults } from '../base/options.ts';
 export { Delay } from './unit/delay.ts';
 export { cutPieces, piecesLength, readEach, writeEach, type PlacedBytes } from './unit/each.ts';
+export { loadFrom, storeTo } from './unit/memory.ts';
 export { MemoryDisk, type DiskState } from './unit/memory-disk.ts';
 export { fetchEntries, ringPieces, storeEntry, type DescriptorRing } from './unit/ring.ts';
 export { Pump } from './unit/pump.ts';

@@ -4,6 +4,7 @@
  * The life of a device: create, powerOn, any number of accesses and resets, close. Between two calls its whole state is
  * what state() gives.
  */
+import type { BarMemory } from '../base/bar-memory.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Result, Status } from '../base/errno.ts';
 import type { Option, OptionValue, OptionValues } from '../base/options.ts';
@@ -11,6 +12,7 @@ import type { PciIdentity, PciRegisters, VirtualIdentity } from '../pci/identity
 import type { HostNeed, HostServices } from './host-services.ts';
 import type { RegisterTable } from './unit/registers.ts';
 
+export type { BarMemory, PlainRange } from '../base/bar-memory.ts';
 export type {
   BarSpec,
   PciIdentity,
@@ -29,6 +31,11 @@ export interface DevicePort {
   readonly ats: DeviceAts | undefined;
   readonly config: ConfigPort;
   readonly host: HostServices;
+  /**
+   * What the plain pages of a BAR (BarSpec.plain) hold. Programs may load and store there without the device; so it answers a
+   * load of them by what is there, keeps a store there, and does no more.
+   */
+  barMemory(bar: number): BarMemory;
 }
 
 /** One piece of a scatter-gather list. */

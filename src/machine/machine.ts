@@ -4,6 +4,7 @@
  * Everything a program can reach hangs on `root` (nodes) and `syscalls` (calls); everything a test wants to know of the
  * whole is here: the state digest, what is left over, the Bugs met.
  */
+import type { BarMemory } from '../base/bar-memory.ts';
 import { Bug, bugOn } from '../base/bug.ts';
 import type { Result, Status } from '../base/errno.ts';
 import type { SharedPages } from '../base/file.ts';
@@ -83,6 +84,8 @@ export interface MachineOptions {
   readonly newSharedPages?: (lengthBytes: number) => Result<SharedPages>;
   /** What goes wrong because somebody wants to see what comes of it. */
   readonly faults?: FaultPolicies;
+  /** What holds the plain pages of BARs; the host gives memory real processes can map. */
+  readonly newBarMemory?: (lengthBytes: number) => BarMemory;
 }
 
 export class Machine {
@@ -142,7 +145,11 @@ export class Machine {
     this.host = options.host ?? {};
     const host = withBlocks(description, this.host);
     const bus = { core, memory, faults: this.#faultyBus(faults.devices) };
-    this.hardware = new Hardware({ ...bus, types, host, description, grouping });
+    const { newBarMemory } = options;
+    this.hardware = new Hardware({
+      ...{ ...bus, types, host, description, grouping },
+      newBarMemory,
+    });
     this.iommufd = new IommufdSubsystem({
       core,
       memory,

@@ -2,6 +2,7 @@
  * A base address register: where it is decoded now, and the registers behind it as a window (vfio.md 2.11, 2.14; PCIe
  * 7.5.1.2.1, 9.3.3.14).
  */
+import type { BarMemory, PlainRange } from '../base/bar-memory.ts';
 import type { MmioWindow } from '../base/file.ts';
 import type { ConfigSpace } from './config-space.ts';
 import type { BarSpec } from './identity.ts';
@@ -37,23 +38,31 @@ export class PciBar {
   readonly kind: BarSpec['kind'];
   readonly prefetchable: boolean;
   readonly window: MmioWindow;
+  /** Pages that programs may have as memory, ascending. */
+  readonly plain: readonly PlainRange[];
+  /** What is loaded from them; undefined: there are none. */
+  readonly memory: BarMemory | undefined;
   readonly #register: BarRegister;
   readonly #offset: number;
 
-  /** `offset`: of a virtual function, whose register is for all of them. */
+  /** `place.offset`: of a virtual function, whose register is for all of them. */
   constructor(
     spec: BarSpec,
-    register: BarRegister,
-    offset: number,
-    window: (bar: PciBar) => MmioWindow,
+    place: { readonly register: BarRegister; readonly offset: number },
+    made: {
+      window(bar: PciBar): MmioWindow;
+      memory(length: number): BarMemory;
+    },
   ) {
     this.index = spec.index;
     this.size = spec.size;
     this.kind = spec.kind;
     this.prefetchable = spec.prefetchable ?? false;
-    this.#register = register;
-    this.#offset = offset;
-    this.window = window(this);
+    this.#register = place.register;
+    this.#offset = place.offset;
+    this.plain = (spec.plain ?? []).toSorted((a, b) => a.offset - b.offset);
+    this.memory = this.plain.length > 0 ? made.memory(spec.size) : undefined;
+    this.window = made.window(this);
   }
   get isIo(): boolean {
     return this.kind === 'io';

@@ -5,10 +5,12 @@
  * The machine makes one for every device model; sysfs reads its configuration space, vfio virtualises it. Effects
  * of configuration writes happen here, at the write.
  */
+import type { BarMemory } from '../base/bar-memory.ts';
 import { bugOn } from '../base/bug.ts';
 import { ENOTTY, type Status } from '../base/errno.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
 import type { Ref } from '../base/refs.ts';
+import { SparseMemory } from '../base/sparse-memory.ts';
 import { refuse } from '../base/refuse.ts';
 import {
   PCI_BASE_ADDRESS_0,
@@ -90,6 +92,7 @@ export class PciDeviceFunction {
   readonly #registersOf: () => PciRegisters | undefined;
   readonly #window: ConfigWindow | undefined;
   #intx = false;
+  #still = false;
 
   constructor(parts: {
     env: KernelEnv;
@@ -101,6 +104,8 @@ export class PciDeviceFunction {
     registers: () => PciRegisters | undefined;
     hotResetSet: () => readonly PciDeviceFunction[] | undefined;
     carrier?: Carrier | undefined;
+    /** What holds the plain pages of a BAR. Default: memory that no program can map. */
+    newBarMemory?: ((length: number) => BarMemory) | undefined;
   }) {
     const { identity, carrier } = parts;
     this.env = parts.env;
@@ -112,7 +117,8 @@ export class PciDeviceFunction {
     this.hotResetSet = parts.hotResetSet;
     this.carrier = carrier;
     this.config = new ConfigSpace(identity, carrier !== undefined);
-    this.bars = this.#makeBars(identity.bars);
+    const { newBarMemory = (length: number) => new SparseMemory(length) } = parts;
+    this.bars = this.#makeBars(identity.bars, newBarMemory);
     if (identity.windowCapability !== undefined) {
       const at = this.config.lastCapability;
       this.#window = new ConfigWindow(this.config, at, (index) => this.bars[index]?.window);
@@ -264,6 +270,15 @@ export class PciDeviceFunction {
     if (trace.on) trace.emit({ kind: 'life', what, who: this.ref });
     this.#changed();
   }
+  /** Its device has been stopped where it is (migration): registers give ones, and stores are lost. */
+  get standsStill(): boolean {
+    return this.#still;
+  }
+  setStill(still: boolean): void {
+    if (this.#still === still) return;
+    this.#still = still;
+    this.#changed();
+  }
   /** What FLR or a bus reset does to the hardware: everything is as at power-on, configuration space too. */
   reset(kind: ResetKind): void {
     this.#intx = false;
@@ -342,7 +357,10 @@ export class PciDeviceFunction {
     const vfs = [this.virtualFunctions, this.sriov?.memoryEnabled];
     return [this.command, this.powerState, ...bits, ...vfs].join();
   }
-  #makeBars(specs: PciIdentity['bars']): (PciBar | undefined)[] {
+  #makeBars(
+    specs: PciIdentity['bars'],
+    memory: (length: number) => BarMemory,
+  ): (PciBar | undefined)[] {
     const bars: (PciBar | undefined)[] = Array.from({ length: 6 }, () => undefined);
     const { carrier, config } = this;
     for (const spec of specs) {
@@ -352,12 +370,8 @@ export class PciDeviceFunction {
         carrier?.pf.sriov!.bars.get(index) ??
         new BarRegister(config, PCI_BASE_ADDRESS_0 + 4 * index, kind);
       const offset = carrier ? carrier.index * size : 0;
-      bars[index] = new PciBar(
-        spec,
-        register,
-        offset,
-        (bar) => new BarWindow(this, bar, this.#registersOf),
-      );
+      const window = (bar: PciBar): BarWindow => new BarWindow(this, bar, this.#registersOf);
+      bars[index] = new PciBar(spec, { register, offset }, { window, memory });
     }
     return bars;
   }

@@ -4,8 +4,10 @@
  * The PCI layer owns these interfaces because it is the layer that calls them; devices/port.ts passes them on to
  * the authors of device models. Follows vfio.md 6.0 (PCIe 7.5.1).
  */
+import type { PlainRange } from '../base/bar-memory.ts';
 import type { Doorbells } from '../base/file.ts';
 
+/** A function, as it describes itself. */
 export interface PciIdentity {
   readonly vendor: number;
   readonly device: number;
@@ -125,6 +127,8 @@ export interface BarSpec {
   readonly size: number;
   readonly kind: 'mem32' | 'mem64' | 'io';
   readonly prefetchable?: boolean;
+  /** Memory BARs of a page and more: pages that programs may have as memory. Default none: each access is the device's. */
+  readonly plain?: readonly PlainRange[];
 }
 
 /** The registers behind the BARs. A DeviceModel is one. */

@@ -178,6 +178,7 @@ function containedPort(port: DevicePort, catching: Catching): DevicePort {
       },
     },
     host: containedHost(port.host, run),
+    barMemory: (bar) => port.barMemory(bar),
   };
 }
 

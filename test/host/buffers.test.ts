@@ -5,7 +5,7 @@ import { compile, ENVIRONMENTS, softiommu, strayDirectories } from './environmen
 const PROGRAM = compile('test/host/programs/buffers.c');
 const VECTORS = compile('test/host/programs/vectors.c');
 const GENERIC = '0000:00:05.0';
-const flags = ['--device', `generic,bdf=${GENERIC}`];
+const flags = ['--device', `generic,bdf=${GENERIC},bar=trap`];
 
 /** What the kernel looks at first, and how a call ends: whoever answers it. */
 const AT_ENDS = [

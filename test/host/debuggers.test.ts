@@ -10,7 +10,7 @@ import { compile, ENVIRONMENTS, has, softiommu, strayDirectories } from './envir
 const STRACE = ['strace', '-f', '-o', '/dev/null'];
 const GDB = ['gdb', '-q', '-batch', '-nx'];
 const GENERIC = '0000:00:05.0';
-const flags = ['--device', `generic,bdf=${GENERIC}`];
+const flags = ['--device', `generic,bdf=${GENERIC},bar=trap`];
 const DEBUGGED = [compile('test/host/programs/debugged.c'), '1', GENERIC];
 const DONE = [
   'the register: 42',

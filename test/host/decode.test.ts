@@ -60,7 +60,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
   });
 
   it('a device in D3hot does not answer until it is woken', () => {
-    const flags = ['--device', `generic,bdf=${GENERIC}`];
+    const flags = ['--device', `generic,bdf=${GENERIC},bar=trap`];
     const { stdout, stderr, status } = softiommu([PROGRAM, '1', GENERIC, '0'], {
       environment,
       flags,

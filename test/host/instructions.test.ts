@@ -5,7 +5,7 @@ import { compile, ENVIRONMENTS, softiommu, strayDirectories } from './environmen
 const PROGRAM = compile('test/host/programs/instructions.c');
 const STRADDLES = compile('test/host/programs/straddles.c');
 const GENERIC = '0000:00:05.0';
-const flags = ['--device', `generic,bdf=${GENERIC}`];
+const flags = ['--device', `generic,bdf=${GENERIC},bar=trap`];
 
 afterAll(() => {
   expect(strayDirectories()).toEqual([]);

@@ -7,7 +7,7 @@ import { compile, ENVIRONMENTS, softiommu, strayDirectories } from './environmen
 
 const PROGRAM = compile('test/host/programs/sigbus.c');
 const GENERIC = '0000:00:05.0';
-const flags = ['--device', `generic,bdf=${GENERIC}`];
+const flags = ['--device', `generic,bdf=${GENERIC},bar=trap`];
 const HANDLER = 'handler, flags kept, 1 blocked';
 
 afterAll(() => {

@@ -6,7 +6,7 @@ import { compile, ENVIRONMENTS, has, softiommu, strayDirectories } from './envir
 const PROGRAM = compile('test/host/programs/tracers.c');
 const WAITING = compile('test/host/programs/attached-in-calls.c');
 const GENERIC = '0000:00:05.0';
-const flags = ['--device', `generic,bdf=${GENERIC}`];
+const flags = ['--device', `generic,bdf=${GENERIC},bar=trap`];
 const LOOKED = ['attach', 'attach', 'seize', 'seize'].map((how) => `${how}: stopped, let go`);
 
 afterAll(() => {

@@ -677,7 +677,7 @@ describe('every type that can migrate', () => {
     const others = [...DEVICE_TYPES.keys()].filter(
       (name) => !types.some(({ type }) => type === name),
     );
-    expect(others).toEqual(['ats-testdev', 'generic']);
+    expect(others).toEqual(['ats-testdev']);
   });
   test.for(types.map(({ type }) => type))(
     '%s: what was restored gives the same stream again',

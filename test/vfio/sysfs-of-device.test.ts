@@ -1,6 +1,7 @@
 /** Files of a function that follow what its user and its driver do (vfio.md 4.1), and BARs that are not mapped (2.4). */
 import { describe, expect, test } from 'vitest';
 import { EINVAL, isErrno } from '../../src/base/errno.ts';
+import type { BarWish } from '../../src/machine/description/bar-wishes.ts';
 import { createMachine } from '../../src/machine/create-machine.ts';
 import { must } from '../../src/testing/base/must.ts';
 import { PROBE } from '../../src/testing/devices/probe-device.ts';
@@ -11,7 +12,7 @@ const HERE = `/sys/bus/pci/devices/${EDU}`;
 const EVENTFD = v.VFIO_IRQ_SET_DATA_EVENTFD | v.VFIO_IRQ_SET_ACTION_TRIGGER;
 const NONE = v.VFIO_IRQ_SET_DATA_NONE | v.VFIO_IRQ_SET_ACTION_TRIGGER;
 
-function rig(device: { bar?: 'trap' | 'none'; options?: Record<string, boolean> } = {}) {
+function rig(device: { type?: string; bar?: BarWish; options?: Record<string, boolean> } = {}) {
   const made = createMachine(
     { devices: [{ type: 'probe', at: EDU, ...device }] },
     { deviceTypes: new Map([['probe', PROBE]]) },
@@ -107,6 +108,17 @@ describe('bar: none', () => {
     expect(client.program.mmap(0x1000, { fd: d, offset: 0n })).toBe(EINVAL);
     must(client.pwrite(d, 0x10n, Uint8Array.of(1, 2, 3, 4)));
     expect([...must(client.pread(d, 0x10n, 4))]).toEqual([1, 2, 3, 4]);
+  });
+  test('of one BAR says nothing of the others', () => {
+    const { client } = rig({ type: 'generic', bar: { '4': 'none' } });
+    const { d } = client.device();
+    const canMap = (index: number): boolean => {
+      const arg = client.call(d, v.VFIO_DEVICE_GET_REGION_INFO, v.vfio_region_info, { index });
+      return (arg.out.flags & v.VFIO_REGION_INFO_FLAG_MMAP) !== 0;
+    };
+    expect([canMap(0), canMap(4)]).toEqual([true, false]);
+    expect(client.program.mmap(0x1000, { fd: d, offset: 4n << 40n })).toBe(EINVAL);
+    must(client.program.mmap(0x1000, { fd: d, offset: 0n }));
   });
   test('is not what devices have by default', () => {
     const { client } = rig();

@@ -1,6 +1,7 @@
 /** `softiommu run -- PROGRAM ARGS…`: an unmodified program on the simulated machine. */
 import { Command } from '@commander-js/extra-typings';
 import {
+  barOption,
   blockOption,
   deviceOption,
   iommuOption,
@@ -123,6 +124,7 @@ export function runCommand() {
     .addOption(iommuOption())
     .addOption(blockOption())
     .addOption(wireOption())
+    .addOption(barOption())
     .addOption(pluginOption())
     .addOption(nodefaultsOption())
     .option(

@@ -14,6 +14,7 @@ import {
 } from '../machine-file.ts';
 import { machineText } from '../machine-text.ts';
 import {
+  barOption,
   blockOption,
   deviceOption,
   iommuOption,
@@ -39,6 +40,7 @@ export function printedMachine(choice: MachineChoice, known: KnownNames = KNOWN)
     ...(choice.iommu ?? []).map((spec) => ` --iommu ${spec}`),
     ...(choice.block ?? []).map((spec) => ` --block ${spec}`),
     ...(choice.wire ?? []).map((spec) => ` --wire ${spec}`),
+    ...(choice.bar ?? []).map((how) => ` --bar ${how}`),
     ...(choice.plugin ?? []).map((file) => ` --plugin ${file}`),
   ];
   const machine = resolveMachine(choice, known);
@@ -98,6 +100,7 @@ export function topologyCommand() {
     .addOption(iommuOption())
     .addOption(blockOption())
     .addOption(wireOption())
+    .addOption(barOption())
     .addOption(pluginOption())
     .addOption(nodefaultsOption())
     .option('--print', 'print the machine file that makes this machine')

@@ -4,15 +4,20 @@
  *
  * NOT IMPLEMENTED: it does no DMA and raises no interrupt.
  */
+import { BAR_PAGE } from '../../base/bar-memory.ts';
 import type {
+  BarMemory,
   BarSpec,
   DeviceModel,
   DeviceOptions,
+  DevicePort,
   DeviceType,
   PciIdentity,
   PciePortType,
+  PlainRange,
   VirtualIdentity,
 } from '../port.ts';
+import { loadFrom, storeTo } from '../unit/memory.ts';
 import { BAR_LIST_FORM, barList } from './bar-list.ts';
 
 const OPTIONS = {
@@ -138,30 +143,51 @@ export const generic: DeviceType = {
   options: OPTIONS,
   identity: identityOf,
   virtualIdentity: withVectors,
-  create: () => new Generic(),
+  migratable: true,
+  create: (port, options) => new Generic(port, options),
 };
 
-class Generic implements DeviceModel {
-  /** Bytes that are not 0, by offset: a BAR may be far larger than what is ever written to it. */
-  readonly #registers = new Map<number, number>();
+/** Where the bytes of a BAR are: of one with plain pages the port has them, whatever their number. */
+interface GenericState {
+  /** Of other BARs, bytes that are not 0, by keyOf(). */
+  readonly registers: ReadonlyMap<number, number>;
+  /** By BAR, pages by their offset. */
+  readonly memory: ReadonlyMap<number, ReadonlyMap<number, Uint8Array>>;
+}
 
+class Generic implements DeviceModel {
+  readonly #registers = new Map<number, number>();
+  /** By BAR. */
+  readonly #memory: ReadonlyMap<number, BarMemory>;
+  readonly #options: DeviceOptions;
+
+  constructor(port: DevicePort, options: DeviceOptions) {
+    this.#options = options;
+    const plain = plainBars(options).filter(({ plain }) => plain.length > 0);
+    this.#memory = new Map(plain.map(({ index }) => [index, port.barMemory(index)]));
+  }
   powerOn(): void {
-    this.#registers.clear();
+    this.reset();
   }
   reset(): void {
     this.#registers.clear();
+    for (const memory of this.#memory.values()) memory.clear();
   }
-  state(): ReadonlyMap<number, number> {
-    return new Map(this.#registers);
+  state(): GenericState {
+    const memory = [...this.#memory].map(([bar, of]) => [bar, of.pages()] as const);
+    return { registers: new Map(this.#registers), memory: new Map(memory) };
   }
-  restore(state: ReadonlyMap<number, number>): void {
-    this.#registers.clear();
-    for (const [offset, byte] of state) this.#registers.set(offset, byte);
+  restore({ registers, memory }: GenericState): void {
+    this.reset();
+    for (const [key, byte] of registers) this.#registers.set(key, byte);
+    for (const [bar, of] of this.#memory) of.fill(memory.get(bar) ?? new Map());
   }
-  virtualFunction(): DeviceModel {
-    return new Generic();
+  virtualFunction(_index: number, port: DevicePort): DeviceModel {
+    return new Generic(port, this.#options);
   }
   mmioRead(bar: number, offset: number, width: number): bigint {
+    const memory = this.#memory.get(bar);
+    if (memory) return loadFrom(memory, offset, width);
     let value = 0n;
     for (let n = width - 1; n >= 0; n--) {
       value = (value << 8n) | BigInt(this.#registers.get(keyOf(bar, offset + n)) ?? 0);
@@ -169,19 +195,26 @@ class Generic implements DeviceModel {
     return value;
   }
   mmioWrite(bar: number, offset: number, width: number, value: bigint): void {
+    const memory = this.#memory.get(bar);
+    if (memory) {
+      storeTo(memory, offset, width, value);
+      return;
+    }
     for (let n = 0; n < width; n++) {
-      this.#registers.set(keyOf(bar, offset + n), Number((value >> BigInt(8 * n)) & 0xffn));
+      const byte = Number((value >> BigInt(8 * n)) & 0xffn);
+      if (byte === 0) this.#registers.delete(keyOf(bar, offset + n));
+      else this.#registers.set(keyOf(bar, offset + n), byte);
     }
   }
 }
 
-/** A byte of a BAR; no BAR is larger than 2^36 bytes. */
+/** A byte of a BAR without plain pages. */
 function keyOf(bar: number, offset: number): number {
   return bar * 2 ** 36 + offset;
 }
 
 function identityOf(options: DeviceOptions): PciIdentity {
-  const bars = barsOf(options);
+  const bars = plainBars(options);
   const memory = bars.filter(({ kind }) => kind !== 'io');
   return {
     vendor: Number(options['vendor']),
@@ -224,6 +257,43 @@ function barsOf(options: DeviceOptions): BarSpec[] {
     ...(size > 0 ? [{ index: 0, size, kind: 'mem64' } as const] : []),
     ...(options['msix_vectors'] ? [{ index: 4, size: 0x2000, kind: 'mem32' } as const] : []),
   ];
+}
+
+/** All memory is plain but for the pages of MSI-X; what is smaller than a page cannot be. */
+function plainBars(options: DeviceOptions): (BarSpec & { plain: readonly PlainRange[] })[] {
+  const { msix } = withVectors(options);
+  return barsOf(options).map((bar) => ({
+    ...bar,
+    plain:
+      bar.kind === 'io' ? [] : pagesWithout(bar.size, msix?.bar === bar.index ? msix : undefined),
+  }));
+}
+
+/** Bytes of an entry of the MSI-X table. */
+const MSIX_ENTRY = 16;
+type Msix = NonNullable<VirtualIdentity['msix']>;
+
+function pagesWithout(size: number, msix: Msix | undefined): PlainRange[] {
+  const taken = msix === undefined ? [] : msixPages(msix);
+  const ranges: PlainRange[] = [];
+  let offset = 0;
+  for (const { start, end } of [...taken, { start: size, end: size }]) {
+    const length = Math.min(start, size) - offset;
+    if (length >= BAR_PAGE) ranges.push({ offset, length });
+    offset = Math.max(offset, end);
+  }
+  return ranges;
+}
+/** Of the table and of the pending bits, ascending. */
+function msixPages({ vectors, tableOffset, pbaOffset }: Msix): { start: number; end: number }[] {
+  const pages = [
+    { at: tableOffset, bytes: vectors * MSIX_ENTRY },
+    { at: pbaOffset, bytes: Math.ceil(vectors / 64) * 8 },
+  ].map(({ at, bytes }) => ({
+    start: Math.floor(at / BAR_PAGE) * BAR_PAGE,
+    end: Math.ceil((at + bytes) / BAR_PAGE) * BAR_PAGE,
+  }));
+  return pages.toSorted((a, b) => a.start - b.start);
 }
 
 function withVectors(options: DeviceOptions): VirtualIdentity {

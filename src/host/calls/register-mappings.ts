@@ -8,6 +8,8 @@ import type { Mapping, MmioWindow } from '../../base/file.ts';
 import type { CallContext } from './call-context.ts';
 import type { Loan } from '../process/doorbell-loans.ts';
 import { handOver } from './hand-over.ts';
+import { LentMappings, type Lay } from './lent-mappings.ts';
+import { LentMemory } from '../process/lent-memory.ts';
 import type { FileEntry } from '../process/open-files.ts';
 import { INJECTED_MMAP, MAP_FIXED, MAP_FIXED_NOREPLACE, NR } from '../sys/numbers.ts';
 import { nameOf, tracerOf } from '../sys/procfs.ts';
@@ -22,23 +24,27 @@ type Registers = Extract<Mapping, { kind: 'mmio' }>;
 /** Maps registers into programs. */
 export class RegisterMappings {
   readonly #context: CallContext;
+  readonly #lent: LentMappings;
   constructor(context: CallContext) {
     this.#context = context;
+    this.#lent = new LentMappings(context);
   }
 
-  map(call: Notification, entry: FileEntry, { window, start, length }: Registers): Handled {
+  map(call: Notification, entry: FileEntry, mapping: Registers): Handled {
+    const { window, start, length } = mapping;
     const firstPage = Number(call.arg(5) / BigInt(PAGE));
     const endPage = firstPage + Math.ceil(length / PAGE);
     this.#context.files.addWindow(entry, { firstPage, endPage, window, start });
     const pid = this.#context.processes.processOf(call.tid);
     const isTraced = this.#context.traceProcess(pid, call.tid);
-    if (!isTraced) this.#lend(pid, call.tid);
+    if (!isTraced) this.#lendProcess(pid, call.tid);
     this.#noteElsewhere(call, window.name);
     const isChosen = call.arg(0) !== 0n || (call.uint(3) & MAP_FIXED) !== 0;
     const place = isChosen ? undefined : this.#freePlace(call, pid, length);
     const doorbells = isTraced ? this.#doorbellsIn(call, window, { start, length }) : undefined;
-    if (place === undefined && !doorbells) return 'continue';
-    return this.#mapAt(call, pid, { place: place ?? call.arg(0), entry, doorbells });
+    const lay = this.#lend(call, entry, mapping);
+    if (place === undefined && !doorbells && !lay) return 'continue';
+    return this.#mapAt(call, pid, { place: place ?? call.arg(0), entry, doorbells, lay });
   }
   /** For the report at the end: no filter knows of a buffer there, and the kernel finds nothing in it. */
   #noteElsewhere(call: Notification, name: string): void {
@@ -49,7 +55,12 @@ export class RegisterMappings {
     const text = `${name} is mapped at ${at} by the program itself: a read, write, send or recv of a buffer there is EFAULT, as are vectors and messages; --bar-buffers all answers them`;
     machine.env.trace.emit({ kind: 'warn', id: 'bar-buffers', text });
   }
-  #lend(pid: number, tid: number): void {
+  #lend(call: Notification, { file }: FileEntry, mapping: Registers): Lay | undefined {
+    const memory = mapping.window.lends?.memory;
+    if (!(memory instanceof LentMemory)) return undefined;
+    return this.#lent.prepare(call, { ...mapping, file, memory });
+  }
+  #lendProcess(pid: number, tid: number): void {
     this.#context.tracers.lend(tid);
     const rule = this.#context.tracers.isWithin(tid)
       ? 'each touch of its mapped registers is a SIGBUS, which that one is to pass on (gdb: handle SIGBUS nostop noprint pass)'
@@ -81,7 +92,7 @@ export class RegisterMappings {
     return { loan, mark, fd: theirs, ...place };
   }
   /** A wish, which the kernel need not grant: another thread may be faster. Doorbells are laid over it. */
-  #mapAt(call: Notification, pid: number, { place, entry, doorbells }: Placed): Handled {
+  #mapAt(call: Notification, pid: number, { place, entry, doorbells, lay }: Placed): Handled {
     const fd = (INJECTED_MMAP << 32n) | BigInt(call.uint(4));
     const args = [place, call.arg(1), call.arg(2), call.arg(3), fd, call.arg(5)];
     const context = this.#context;
@@ -90,6 +101,7 @@ export class RegisterMappings {
       *run(tid) {
         const result = yield* ours(NR.mmap, ...args);
         if (doorbells && (yield* overlay(call, result, doorbells)) >= 0) mapped();
+        if (lay) yield* lay(result);
         // It has been stopped for this call: it is to stop once more for what was asked before.
         context.traceProcess(pid, tid);
         return result;
@@ -118,6 +130,7 @@ interface Placed {
   readonly place: bigint;
   readonly entry: FileEntry;
   readonly doorbells: MappedDoorbells | undefined;
+  readonly lay: Lay | undefined;
 }
 /** Doorbells behind the beginning of a mapping of registers; `fd` of the program and `offset` are where their pages are. */
 interface MappedDoorbells {

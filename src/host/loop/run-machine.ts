@@ -8,6 +8,7 @@ import type { MachineDescription } from '../../machine/description/description.t
 import type { BlockBacking } from '../../machine/hardware/blocks.ts';
 import type { WireBacking } from '../../machine/hardware/wires.ts';
 import { Machine, type FaultPolicies } from '../../machine/machine.ts';
+import { LentMemory } from '../process/lent-memory.ts';
 import { HostPages } from '../process/shared-memory.ts';
 import * as libc from '../sys/libc.ts';
 import { textOf } from '../sys/procfs.ts';
@@ -87,6 +88,7 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
     ...moduleDirectory(),
     ...(output.faults && { faults: output.faults }),
     newSharedPages: (length) => HostPages.create(length),
+    newBarMemory: (length) => new LentMemory(length),
     onBug: ({ during, stack }) => output.warn(`BUG in ${during}\n${stack}`),
   });
   const sinks = output.traces.map((trace) => startTrace(machine, trace, output.warn));

@@ -26,7 +26,7 @@ export interface RegisterParts {
   readonly machine: { readonly syscalls: Pick<Syscalls, 'load' | 'store'> };
   readonly processes: { space(caller: Caller): AddressSpace | undefined };
   readonly map: Pick<MemoryMap, 'find'>;
-  readonly files: Pick<OpenFiles, 'hasRegisters' | 'windowOf'>;
+  readonly files: Pick<OpenFiles, 'hasRegisters' | 'isMemory' | 'windowOf'>;
   readonly loans: Pick<DoorbellLoans, 'windowOf'>;
 }
 /** Part of a buffer. */
@@ -61,7 +61,7 @@ export class MappedRegisters {
     for (let at = addr; at < end;) {
       const line = this.mapping(caller, pageOf(at));
       if (!line) return undefined;
-      if (line.io) return { addr: at, line };
+      if (line.io && !this.#parts.files.isMemory(line)) return { addr: at, line };
       at = BigInt(line.end) * BigInt(PAGE);
     }
     return undefined;

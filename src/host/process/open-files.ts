@@ -12,6 +12,7 @@ import type { MmioWindow, OpenFile } from '../../base/file.ts';
 import { Shortage } from '../../base/shortage.ts';
 import type { AttrNode } from '../../machine/files/nodes.ts';
 import { refuseReadAndWrite, seal, SEAL } from '../sys/open-file-description.ts';
+import type { LentMemory } from './lent-memory.ts';
 import * as libc from '../sys/libc.ts';
 import { lookAt, objectOf, type DescriptorLink, type FileLink } from '../sys/look.ts';
 import type { MapsLine } from '../sys/map-query.ts';
@@ -72,6 +73,14 @@ export interface Opened<E extends OpenEntry> {
   readonly entry: E;
 }
 
+/** Memory of a device that programs have mapped. */
+interface Lent {
+  readonly memory: LentMemory;
+  readonly window: MmioWindow;
+  /** Of inotify; negative: none could be had. */
+  readonly watch: number;
+}
+
 /** What the descriptors of programs stand for. */
 export class OpenFiles {
   readonly inotify = libc.inotifyInit();
@@ -79,6 +88,8 @@ export class OpenFiles {
   readonly #byWatch = new Map<number, OpenEntry>();
   /** Mappings of memory shared with programs that were alive at the last look. */
   readonly #mappings = new Set<SharedMapping>();
+  /** Memory of devices that programs map as it is, by their files. */
+  readonly #lent = new Map<string, Lent>();
   readonly #released: (entry: OpenEntry) => void;
   /** Of the names of our files. Programs of other runs have files of ours too, and theirs are others. */
   readonly #prefix = `softiommu:${randomUUID().slice(0, 8)}:`;
@@ -139,6 +150,8 @@ export class OpenFiles {
     objectOffset: page,
   }: Pick<MapsLine, 'name' | 'object' | 'objectOffset'>):
     { window: MmioWindow; offset: number } | undefined => {
+    const lent = this.#lent.get(object ?? '');
+    if (lent) return { window: lent.window, offset: page * 4096 };
     const entry = name.startsWith(`/memfd:${this.#prefix}`) ? this.#byLink.get(name) : undefined;
     if (entry?.kind !== 'file' || entry.object !== object) return undefined;
     const found = entry.windows.find((map) => page >= map.firstPage && page < map.endPage);
@@ -151,6 +164,28 @@ export class OpenFiles {
     this.#hasRegisters = true;
     if (entry.windows.some((w) => w.firstPage === firstPage && w.endPage === endPage)) return;
     entry.windows.push(mapping);
+  }
+
+  /** Programs map memory of a device, until it is forgotten. */
+  addLent(memory: LentMemory, window: MmioWindow): void {
+    const { file } = memory;
+    if (!file) return;
+    const watch = this.#lent.get(file.object)?.watch ?? this.#watchLent(file.fd);
+    this.#lent.set(file.object, { memory, window, watch });
+  }
+  #watchLent(fd: number): number {
+    const watch = orShortage(() => libc.watchClose(this.inotify, `/proc/self/fd/${fd}`));
+    return watch instanceof Shortage ? -1 : watch; // its end is seen at the next call
+  }
+  /** Is what is mapped memory now, which the host's kernel itself can copy? */
+  isMemory({ object }: Pick<MapsLine, 'object'>): boolean {
+    return this.#lent.get(object ?? '')?.memory.isLent === true;
+  }
+  forgetLent({ file }: LentMemory): void {
+    const lent = file && this.#lent.get(file.object);
+    if (!lent) return;
+    this.#lent.delete(file.object);
+    if (lent.watch >= 0) libc.unwatch(this.inotify, lent.watch);
   }
 
   /** A mark for the description a program is about to map shared memory through. */

@@ -13,6 +13,8 @@ import {
 } from './ffi.ts';
 import {
   AT_FDCWD,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
   HOST_ERRNO,
   MSG_NOSIGNAL,
   NR,
@@ -92,6 +94,23 @@ export function memfdCreate(name: string, flags = MFD_CLOEXEC): number {
 /** ftruncate(2): bytes. */
 export function ftruncate(fd: number, length: SyscallArgument): number {
   return syscall(NR.ftruncate, fd, length);
+}
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+/** Where a sparse file has bytes, [start, end) each, ascending. */
+export function* dataIn(fd: number): Generator<readonly [start: number, end: number]> {
+  for (let at = 0; ;) {
+    const start = syscall(NR.lseek, fd, at, SEEK_DATA);
+    if (start < 0) return;
+    const end = syscall(NR.lseek, fd, start, SEEK_HOLE);
+    if (end < 0) return;
+    yield [start, end];
+    at = end;
+  }
+}
+/** The first `length` bytes of a file are holes, and read as 0: 0, or minus an errno. */
+export function punchHole(fd: number, length: number): number {
+  return syscall(NR.fallocate, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, length);
 }
 /** eventfd2(2): a descriptor, or minus an errno. */
 export function eventfd2(value: number, flags: number): number {

@@ -19,6 +19,7 @@ import { BRIDGE_TYPES, type BridgeType } from './names.ts';
 import { optionProblems } from './options.ts';
 import { blockProblems, blockNames } from './blocks.ts';
 import { identityProblems, sriovPlaceProblem } from './identity-check.ts';
+import { barProblem, barsOf } from './bar-wishes.ts';
 import { missingBackings, sharedBackings, wireOf } from './host-needs.ts';
 import { contradictionsOf } from './releases.ts';
 import type { Problem } from './shape-problems.ts';
@@ -59,6 +60,7 @@ const RULES: readonly Rule[] = [
   virtualFunctionHasItsPf,
   functionCanExist,
   migrationIsPossible,
+  barsAreThere,
   wireHasTwoEnds,
   directRegionsAreRanges,
   driverFits,
@@ -288,6 +290,15 @@ function migrationIsPossible(check: Check, entry: DeviceEntry): void {
   ) {
     check.report(entry, 'migration', 'a function with SR-IOV does not migrate');
   }
+}
+
+/** Whoever wants pages as memory wants a model that has such. */
+function barsAreThere(check: Check, entry: DeviceEntry): void {
+  const { bar: wish, type, options } = entry.device;
+  const known = check.types.devices.get(type);
+  if (wish === undefined || !known || optionProblems(known, options).length > 0) return;
+  const problem = barProblem(type, barsOf(entry.device, check.types.devices), wish);
+  if (problem !== undefined) check.report(entry, 'bar', problem);
 }
 
 function wireAt({ types }: Check, { device }: DeviceEntry): string | undefined {

@@ -11,6 +11,7 @@ import type { Option, OptionValue } from '../../base/options.ts';
 import type { IommuType } from '../../drivers/iommu-type.ts';
 import type { IommuTypes } from '../../drivers/types.ts';
 import { DRIVER_NAMES } from './names.ts';
+import { barWish, type BarWish } from './bar-wishes.ts';
 import { BLOCK_KEYS, blockShape } from './blocks.ts';
 import { WIRE_KEYS, wireShape } from './wires.ts';
 import { isAllowed, notAllowedValue, optionSchema } from './options.ts';
@@ -111,7 +112,7 @@ export interface DeviceDescription {
   readonly acs: boolean;
   readonly directRegions: readonly z.output<typeof directRegion>[];
   readonly vfOf?: string | undefined;
-  readonly bar?: 'trap' | 'none' | undefined;
+  readonly bar?: BarWish | undefined;
   readonly migration?: MigrationChoice | undefined;
   readonly aliases: readonly string[];
   readonly devices: readonly DeviceDescription[];
@@ -150,11 +151,10 @@ const deviceKeys = {
     .default([])
     .describe('memory that firmware wants mapped one to one for this device (RMRR)'),
   vfOf: bdf.optional().describe('this is a virtual function of the device at that address'),
-  bar: z
-    .enum(['trap', 'none'])
+  bar: barWish
     .optional()
     .describe(
-      'trap (default): users map its memory BARs and accesses are trapped; none: they read and write them',
+      'how users of vfio reach its memory BARs, or each by its index: trap, they map it and each load and store is a call; plain, they map it and have pages that the model calls plain as memory; none, they read and write it. Default: plain where the model has such pages and no trace is written, else trap',
     ),
   migration: z
     .enum(MIGRATION_CHOICES)

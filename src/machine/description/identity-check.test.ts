@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { DEVICE_TYPES } from '../../devices/index.ts';
 import { withDefaults } from '../../base/options.ts';
-import type { PciIdentity } from '../../devices/port.ts';
+import type { BarSpec, PciIdentity } from '../../devices/port.ts';
 import { identityProblems } from './identity-check.ts';
 
 const GOOD: PciIdentity = {
@@ -31,6 +31,15 @@ test('a function with everything can exist, and so can those of the device model
 });
 
 const msix = GOOD.msix!;
+/** With such pages of one BAR. */
+function plainIn(
+  bar: BarSpec,
+  ...ranges: readonly { readonly offset: number; readonly length: number }[]
+): Partial<PciIdentity> {
+  return {
+    bars: GOOD.bars.map((one) => (one.index === bar.index ? { ...bar, plain: ranges } : one)),
+  };
+}
 test.for<[string, Partial<PciIdentity>, string]>([
   ['a vendor of 17 bits', { vendor: 0x1_0000 }, 'vendor of a function is 0 to 65535, not 65536'],
   ['half a class', { classCode: 0.5 }, 'classCode of a function is 0 to 16777215, not 0.5'],
@@ -56,6 +65,36 @@ test.for<[string, Partial<PciIdentity>, string]>([
     'a BAR too large for its window',
     { bars: [...GOOD.bars, { index: 4, size: 512, kind: 'io' }] },
     'BAR 4: at most 256 bytes of io, not 512',
+  ],
+  [
+    'plain pages in I/O space',
+    plainIn({ index: 3, size: 0x20, kind: 'io' }, { offset: 0, length: 0x1000 }),
+    'plain pages of BAR 3: I/O space has none',
+  ],
+  [
+    'half a plain page',
+    plainIn(GOOD.bars[0]!, { offset: 0x800, length: 0x1000 }),
+    'plain pages of BAR 0: whole pages of 4096 bytes, not 4096 at 2048',
+  ],
+  [
+    'no plain page',
+    plainIn(GOOD.bars[0]!, { offset: 0, length: 0 }),
+    'plain pages of BAR 0: whole pages of 4096 bytes, not 0 at 0',
+  ],
+  [
+    'plain pages beyond the BAR',
+    plainIn(GOOD.bars[0]!, { offset: 0, length: 0x2000 }),
+    'plain pages of BAR 0: they overlap, or leave the BAR',
+  ],
+  [
+    'a plain page twice',
+    plainIn(GOOD.bars[0]!, { offset: 0, length: 0x1000 }, { offset: 0, length: 0x1000 }),
+    'plain pages of BAR 0: they overlap, or leave the BAR',
+  ],
+  [
+    'a table of MSI-X in plain pages',
+    plainIn(GOOD.bars[1]!, { offset: 0, length: 0x1000 }),
+    'plain pages of BAR 2: MSI-X lies there',
   ],
   ['no vector', { msix: { ...msix, vectors: 0 } }, 'MSI-X has 1 to 2048 vectors, not 0'],
   [

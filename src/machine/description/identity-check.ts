@@ -2,6 +2,7 @@
  * Can such a PCI function exist? What a device model says of its function against what configuration space, windows
  * and capabilities have room for (PCIe 7.5.1, 7.7.1, 7.7.2, 7.8.9, 9.3.3).
  */
+import { BAR_PAGE } from '../../base/bar-memory.ts';
 import type { BarSpec, PciIdentity } from '../../pci/identity.ts';
 import { given } from './wording.ts';
 
@@ -31,6 +32,7 @@ export function identityProblems(pci: PciIdentity): string[] {
   return [
     ...numberProblems(pci),
     ...barProblems(pci.bars),
+    ...plainProblems(pci.bars, pci.msix),
     ...capabilityProblems(pci),
     ...sriovProblems(pci),
   ];
@@ -70,6 +72,30 @@ function sizeProblem({ kind, size }: BarSpec): string | undefined {
     return `the size of a ${kind} BAR is a power of two from ${least} on, not ${given(size)}`;
   }
   return size > most ? `at most ${most} bytes of ${kind}, not ${given(size)}` : undefined;
+}
+
+/** Pages of memory, which nothing else is in. */
+function plainProblems(bars: readonly BarSpec[], msix: PciIdentity['msix']): string[] {
+  return bars.flatMap((bar) => {
+    const problem = plainProblem(bar, msix?.bar === bar.index ? msix : undefined);
+    return problem === undefined ? [] : [`plain pages of BAR ${bar.index}: ${problem}`];
+  });
+}
+function plainProblem({ kind, size, plain = [] }: BarSpec, msix: PciIdentity['msix']) {
+  if (plain.length > 0 && kind === 'io') return 'I/O space has none';
+  let end = 0;
+  for (const { offset, length } of plain.toSorted((a, b) => a.offset - b.offset)) {
+    const isPages = Number.isInteger(offset / BAR_PAGE) && Number.isInteger(length / BAR_PAGE);
+    if (!isPages || length <= 0)
+      return `whole pages of ${BAR_PAGE} bytes, not ${length} at ${offset}`;
+    if (offset < end || offset + length > size) return 'they overlap, or leave the BAR';
+    end = offset + length;
+    if (msix && touches(msixSpans(msix), offset, end)) return 'MSI-X lies there';
+  }
+  return undefined;
+}
+function touches(spans: readonly Span[], start: number, end: number): boolean {
+  return spans.some((span) => span.start < end && start < span.end);
 }
 
 function capabilityProblems(pci: PciIdentity): string[] {
@@ -123,15 +149,31 @@ export function sriovPlaceProblem({ sriov }: PciIdentity, devfn: number): string
 const MSIX_ENTRY = 16;
 const MSIX_MOST = 2048;
 
+/** Half-open. */
+interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+/** The table, and the pending bits. */
+function msixSpans({
+  vectors,
+  tableOffset,
+  pbaOffset,
+}: NonNullable<PciIdentity['msix']>): [Span, Span] {
+  return [
+    { start: tableOffset, end: tableOffset + vectors * MSIX_ENTRY },
+    { start: pbaOffset, end: pbaOffset + Math.ceil(vectors / 64) * 8 },
+  ];
+}
+
 function msixProblems(msix: NonNullable<PciIdentity['msix']>, bars: readonly BarSpec[]): string[] {
-  const { vectors, bar, tableOffset, pbaOffset } = msix;
+  const { vectors, bar } = msix;
   if (!Number.isInteger(vectors) || vectors < 1 || vectors > MSIX_MOST) {
     return [`MSI-X has 1 to ${MSIX_MOST} vectors, not ${given(vectors)}`];
   }
   const size = bars.find(({ index, kind }) => index === bar && kind !== 'io')?.size;
   if (size === undefined) return [`MSI-X is in BAR ${bar}, which is no memory BAR`];
-  const table = { start: tableOffset, end: tableOffset + vectors * MSIX_ENTRY };
-  const pending = { start: pbaOffset, end: pbaOffset + Math.ceil(vectors / 64) * 8 };
+  const [table, pending] = msixSpans(msix);
   const inside = [table, pending].every(({ start, end }) => start % 8 === 0 && end <= size);
   if (!inside)
     return [`table and pending bits of ${vectors} MSI-X vectors do not fit in BAR ${bar}`];

@@ -1,5 +1,5 @@
 /** The port of one device: its transfers, its function's interrupts and switches, ATS, and what it uses of the host. */
-import { bugOn } from '../../base/bug.ts';
+import { Bug, bugOn } from '../../base/bug.ts';
 import { EFAULT, type Result } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { hex } from '../../base/u64.ts';
@@ -38,6 +38,11 @@ export function devicePort(
     ats: fn.identity.ats && fn.identity.pcie ? new AtsPort(fn, dma) : undefined,
     config: configOf(fn, migration),
     host,
+    barMemory(bar) {
+      const memory = fn.bars[bar]?.memory;
+      if (!memory) throw new Bug(`BAR ${bar} of ${fn.name} has no plain pages`);
+      return memory;
+    },
   };
 }
 

@@ -7,6 +7,7 @@
  * Runs wait until no more of them come, and move in one step where they lead to one memory (machine/memory/move-runs.ts).
  * While somebody listens each is moved before the next address is translated: that is the slow way, and the test's oracle.
  */
+import type { BarMemory } from '../../base/bar-memory.ts';
 import { bugOn } from '../../base/bug.ts';
 import { EFAULT, isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { MemoryPiece } from '../../base/events.ts';
@@ -34,6 +35,8 @@ export interface Bus {
   readonly controller: InterruptController;
   /** Of a machine whose devices may go wrong. */
   readonly faults?: FaultyBus | undefined;
+  /** What holds the plain pages of a BAR. Default: memory that no program can map. */
+  readonly newBarMemory?: ((length: number) => BarMemory) | undefined;
 }
 
 /** Where a transfer goes: to addresses in a row, or to those of a list. */

@@ -65,6 +65,8 @@ export class Hardware {
     /** For the drivers of the IOMMUs. */
     grouping: PciGrouping;
     faults?: FaultyBus | undefined;
+    /** As Bus has it. */
+    newBarMemory?: Bus['newBarMemory'];
   }) {
     const { core, memory, description } = parts;
     this.#types = parts.types;
@@ -72,7 +74,8 @@ export class Hardware {
     this.#wires = new Wires(core.env.clock, parts.host);
     this.#memory = memory;
     const { controller } = this;
-    this.#bus = { env: core.env, memory, controller, faults: parts.faults };
+    const { faults, newBarMemory } = parts;
+    this.#bus = { env: core.env, memory, controller, faults, newBarMemory };
     this.#iommuAbove = iommusAbove(description, parts.types);
     const types = parts.types.iommus;
     this.iommus = makeIommus({

@@ -25,6 +25,7 @@ export class SlotMigration implements MigratableDevice {
   /** The device's own. */
   readonly clock: DeviceClock;
   readonly #dma: () => DmaPort;
+  readonly #setStill: (still: boolean) => void;
   #model: DeviceModel | undefined;
   #registers: PciRegisters | undefined;
   #activity: DeviceActivity = 'running';
@@ -38,12 +39,15 @@ export class SlotMigration implements MigratableDevice {
     readonly options: DeviceOptions;
     readonly clock: Clock;
     readonly dma: () => DmaPort;
+    /** Told when the device stops and goes on. */
+    readonly setStill: (still: boolean) => void;
   }) {
     this.p2p = parts.choice !== 'stop-copy';
     this.preCopy = parts.choice === 'pre-copy';
     this.head = streamHead(parts.type, parts.options);
     this.clock = new DeviceClock(parts.clock);
     this.#dma = parts.dma;
+    this.#setStill = parts.setStill;
   }
   /** What is behind the BARs, once the model is there. */
   get registers(): PciRegisters | undefined {
@@ -68,6 +72,7 @@ export class SlotMigration implements MigratableDevice {
     this.#dma().activity = activity;
     if (activity === 'stopped') this.clock.stop();
     else this.clock.start();
+    this.#setStill(activity === 'stopped');
     if (goesOn) for (const run of this.#wakes) run();
   }
   image(): Uint8Array {

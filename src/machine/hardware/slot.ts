@@ -91,6 +91,7 @@ export class PciSlot {
       registers: () => this.migration?.registers ?? this.model,
       hotResetSet: () => plug.hotResetSet(this),
       carrier: carrierOf(plug),
+      newBarMemory: bus.newBarMemory,
     });
     this.dma = new DmaPort({
       bus,
@@ -100,7 +101,7 @@ export class PciSlot {
     });
     this.#tellUnit(iommu);
     if (!type || !options) return;
-    this.migration = migrationOf(plug, type, options, () => this.dma);
+    this.migration = migrationOf(plug, type, options, this);
     const host = hostOf(plug, type, options, this.migration);
     const port = devicePort(this.fn, this.dma, host, this.migration);
     this.model = virtualModel(plug, port) ?? type.create(port, options);
@@ -155,11 +156,15 @@ function migrationOf(
   { bus, description }: PlugIn,
   { type }: DeviceType,
   options: DeviceOptions,
-  dma: () => DmaPort,
+  slot: PciSlot,
 ): SlotMigration | undefined {
   const { migration: choice = 'none' } = description;
   if (choice === 'none') return undefined;
-  return new SlotMigration({ choice, type, options, clock: bus.env.clock, dma });
+  return new SlotMigration({
+    ...{ choice, type, options, clock: bus.env.clock },
+    dma: () => slot.dma,
+    setStill: (still) => slot.fn.setStill(still),
+  });
 }
 
 /** What a virtual function has of the host it has through its physical one. */

@@ -8,8 +8,10 @@ import { dmaPrepareMsi } from '../../core/dma/msi.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
 import type { PciBus } from '../../pci/topology.ts';
 import type { Sriov } from '../../pci/sriov.ts';
+import type { BarAccess } from '../../vfio/pci/state.ts';
 import type { MigratableDevice } from '../../vfio/migration/migratable.ts';
 import type { InterruptController } from '../hardware/interrupt-controller.ts';
+import { barAccessOf } from '../description/bar-wishes.ts';
 import type { PciSlot } from '../hardware/slot.ts';
 import { PciDevIrqs } from './irqs.ts';
 
@@ -93,9 +95,9 @@ export class PciDev {
     const { driversAutoprobe = true } = this.physfn?.sriov ?? {};
     return driversAutoprobe || this.driverOverride !== undefined;
   }
-  /** May users map its memory BARs through vfio? Else they read and write them. */
-  get mapsBars(): boolean {
-    return this.slot.description.bar !== 'none';
+  /** How users of vfio reach a memory BAR; undefined: nobody has said. */
+  barAccess(index: number): BarAccess | undefined {
+    return barAccessOf(this.slot.description.bar, index);
   }
   /** Its state can be taken elsewhere. */
   get migratable(): MigratableDevice | undefined {

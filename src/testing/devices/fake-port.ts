@@ -2,9 +2,11 @@
  * A port without a machine, for tests of one device model: memory that starts at address 0, everything the device does
  * written down, and switches to be flipped by hand.
  */
+import type { BarMemory } from '../../base/bar-memory.ts';
 import { Clock } from '../../base/clock.ts';
 import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
+import { SparseMemory } from '../../base/sparse-memory.ts';
 import type { HostBackings, HostNeed } from '../../devices/host-services.ts';
 import { hostServices } from '../../devices/host-turns.ts';
 import { Wires } from '../../devices/wires.ts';
@@ -82,6 +84,7 @@ export class FakePort implements DevicePort {
   readonly host: DevicePort['host'];
   /** Virtual functions that are on, as software has it. */
   virtualFunctions = 0;
+  readonly #bars = new Map<number, BarMemory>();
   #transfers = 0;
   readonly #on = new Set<ConfigSwitch>(['busMaster', 'memoryDecode', 'power', 'messages']);
   readonly #watchers = new Set<(what: ConfigSwitch, on: boolean) => void>();
@@ -96,6 +99,12 @@ export class FakePort implements DevicePort {
     this.host = hostServices({ given, clock, plug: (name) => wires.plug(address, name) }, needs);
   }
 
+  /** Of any BAR, with room for whatever the device does there. */
+  barMemory(bar: number): BarMemory {
+    let memory = this.#bars.get(bar);
+    if (!memory) this.#bars.set(bar, (memory = new SparseMemory(2 ** 36)));
+    return memory;
+  }
   /** What software does in configuration space. At first bus mastering, decoding and messages are on. */
   flip(what: ConfigSwitch, on: boolean): void {
     if (on) this.#on.add(what);

@@ -43,8 +43,8 @@ export function placeOf(offset: bigint): RegionPlace {
   return { index: Number(offset >> INDEX_SHIFT), at: Number(offset & OFFSET_MASK) };
 }
 /** A BAR below a page has neighbours that a mapping would show too. */
-function canMmap({ mapsBars }: VfioPciState, bar: PciBar): boolean {
-  return mapsBars && !bar.isIo && bar.size >= PAGE;
+function canMmap(device: VfioPciState, bar: PciBar): boolean {
+  return device.barAccess(bar.index) !== 'none' && !bar.isIo && bar.size >= PAGE;
 }
 
 // ---- GET_REGION_INFO
@@ -203,5 +203,11 @@ function userWindow(device: VfioPciState, bar: PciBar): MmioWindow {
     accessible: () => device.isOpen && device.isMemoryAccessible(),
     load: (offset, width) => window.load(offset, width),
     store: (offset, width, value) => window.store(offset, width, value),
+    ...lent(device, bar),
   };
+}
+/** Plain pages are memory to its user, but while somebody wants to hear of every load. */
+function lent(device: VfioPciState, { index, memory, plain }: PciBar): Pick<MmioWindow, 'lends'> {
+  const access = device.barAccess(index) ?? (device.subsystem.env.trace.on ? 'trap' : 'plain');
+  return access === 'plain' && memory ? { lends: { memory, plain } } : {};
 }

@@ -34,13 +34,19 @@ export interface IoEventfd {
   stop(): void;
 }
 
+/**
+ * How users reach a memory BAR: trap, they map it, and each load and store is a call; plain, they map it, and have its plain
+ * pages as memory; none, they cannot map it, and read and write it.
+ */
+export type BarAccess = 'trap' | 'plain' | 'none';
+
 /** A PCI function as the bus gives it to its driver. @kernel pci_dev */
 export interface VfioPciFunction {
   readonly dev: Device;
   readonly fn: PciDeviceFunction;
   readonly irqs: PciIrqs;
-  /** May users map its memory BARs? */
-  readonly mapsBars: boolean;
+  /** How users reach a memory BAR. */
+  barAccess(index: number): BarAccess | undefined;
   /** Its state can be taken elsewhere. */
   readonly migratable: MigratableDevice | undefined;
   /** Virtual functions it shows. */
@@ -61,8 +67,8 @@ export class VfioPciState {
   readonly tokens: TokenRules;
   /** Undefined: the device does not migrate. */
   readonly migration: Migration | undefined;
-  /** May users map memory BARs? */
-  readonly mapsBars: boolean;
+  /** How users reach a memory BAR; undefined: nobody has said. */
+  readonly barAccess: (index: number) => BarAccess | undefined;
   /** Virtual functions were switched on through vfio-pci. */
   carriesVfs = false;
   #config: VfioPciConfig | undefined;
@@ -75,7 +81,7 @@ export class VfioPciState {
   constructor(subsystem: VfioSubsystem, pci: VfioPciFunction, tokens: TokenRules) {
     this.subsystem = subsystem;
     this.tokens = tokens;
-    this.mapsBars = pci.mapsBars;
+    this.barAccess = (index) => pci.barAccess(index);
     this.dev = pci.dev;
     this.fn = pci.fn;
     const { migratable } = pci;
@@ -110,9 +116,16 @@ export class VfioPciState {
   }
   /** Something changed that may decide whether registers answer. */
   followAccess(): void {
-    if (!this.exports.isEmpty) this.exports.follow(this.answers());
+    const answers = this.answers();
+    if (!this.exports.isEmpty) this.exports.follow(answers);
+    for (const bar of this.fn.bars) bar?.memory?.lend(answers && !this.fn.standsStill);
   }
   readonly #watcher = (): void => this.followAccess();
+  /** Whether a virtual function answers is its physical one's affair. */
+  get #watched(): readonly PciDeviceFunction[] {
+    const { carrier } = this.fn;
+    return carrier ? [this.fn, carrier.pf] : [this.fn];
+  }
   get isOpen(): boolean {
     return this.#config !== undefined;
   }
@@ -133,13 +146,14 @@ export class VfioPciState {
     this.#setCommand(0, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
     this.#resetWorks = !this.#resetFunction();
     this.#setCommand(PCI_COMMAND_INTX_DISABLE, 0);
-    this.fn.watchers.add(this.#watcher);
+    for (const fn of this.#watched) fn.watchers.add(this.#watcher);
     this.migration?.open();
     this.#config = new VfioPciConfig(this.fn, {
       setIntxDisabled: (disabled) => this.irqs.setIntxDisabled(disabled),
       resetFunction: () => void this.#resetFunction(),
       msiVectorsLg2: () => this.irqs.msiVectorsLg2(),
     });
+    this.followAccess();
   }
   /** @kernel vfio_pci_core_disable */
   close(): void {
@@ -150,9 +164,10 @@ export class VfioPciState {
     this.migration?.close();
     this.irqs.disableAll();
     for (const each of this.ioeventfds.splice(0)) each.stop();
-    this.fn.watchers.delete(this.#watcher);
+    for (const fn of this.#watched) fn.watchers.delete(this.#watcher);
     this.exports.close();
     this.#config = undefined;
+    this.followAccess();
     this.fn.restoreConfig(this.#saved!);
     this.#saved = undefined;
     this.#setCommand(PCI_COMMAND_MASTER, 0);
