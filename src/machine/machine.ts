@@ -139,17 +139,13 @@ export class Machine {
     this.guard = new Guard(this.env, options.onBug);
     this.syscalls = new Syscalls(this.env, this.guard, faults.calls);
     const { core, memory } = this;
-    const types = allTypes(options);
-    this.types = types;
+    const types = (this.types = allTypes(options));
     const grouping = createPciGrouping();
     this.host = options.host ?? {};
     const host = withBlocks(description, this.host);
-    const bus = { core, memory, faults: this.#faultyBus(faults.devices) };
     const { newBarMemory } = options;
-    this.hardware = new Hardware({
-      ...{ ...bus, types, host, description, grouping },
-      newBarMemory,
-    });
+    const bus = { core, memory, faults: this.#faultyBus(faults.devices), newBarMemory };
+    this.hardware = new Hardware({ ...bus, types, host, description, grouping });
     this.iommufd = new IommufdSubsystem({
       core,
       memory,

@@ -1,9 +1,8 @@
 /** How users of vfio are to reach the memory BARs of a device, and whether that can be. */
 import { z } from 'zod';
-import { withDefaults } from '../../base/options.ts';
+import { withDefaults, type OptionValues } from '../../base/options.ts';
+import type { DeviceType } from '../../devices/port.ts';
 import type { BarSpec } from '../../pci/identity.ts';
-import type { DeviceDescription } from './description.ts';
-import type { DeviceTypes } from './entries.ts';
 import { must } from './shape-problems.ts';
 
 /** How users reach a memory BAR. */
@@ -30,8 +29,18 @@ export const barWish = z.union(
 /** Those of a function. */
 export type Bars = readonly BarSpec[];
 
+/** As a description says it. */
+interface PluggedDevice {
+  readonly type: string;
+  readonly options: OptionValues;
+  readonly vfOf?: string | undefined;
+}
+
 /** What there is of a device with options that are right; a bridge has none. */
-export function barsOf({ type, options, vfOf }: DeviceDescription, types: DeviceTypes): Bars {
+export function barsOf(
+  { type, options, vfOf }: PluggedDevice,
+  types: ReadonlyMap<string, DeviceType>,
+): Bars {
   const known = types.get(type);
   const pci = known?.identity(withDefaults(known.options, options));
   return (vfOf === undefined ? pci?.bars : (pci?.sriov?.bars ?? pci?.bars)) ?? [];
