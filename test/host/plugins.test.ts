@@ -108,6 +108,11 @@ test.for([
   ['no module', 'export default {', 'cannot be loaded: Unexpected end of input'],
   ['a module that throws', 'throw new Error("not today")', 'cannot be loaded: not today'],
   [
+    'a module that ends the process',
+    'process.exit(0)',
+    'cannot be loaded: process.exit() was called',
+  ],
+  [
     'no default export',
     'export const x = 1',
     'has no default export; it should have: export default definePlugin({ name, devices: [ … ] })',
@@ -149,6 +154,17 @@ test.for([
   const { status, stderr } = softiommu('run', '--plugin', own, '--', 'true');
   expect(status).toBe(125);
   expect(stderr.trimEnd()).toContain(`softiommu: plugin ${own}: ${message}`);
+});
+test.for([
+  ['a timer', 'setTimeout(() => { throw new Error("later"); }, 0);', 'later'],
+  ['a promise', 'Promise.reject(new Error("refused"));', 'refused'],
+] as const)('what is thrown in %s is one line', ([what, text, message]) => {
+  const own = file(`${what.replace(' ', '-')}.mjs`, `${text}\n${COUNTER}`);
+  const { status, stderr } = softiommu('run', '--plugin', own, '--', 'sleep', '1');
+  expect(stderr).toBe(
+    `softiommu: nobody caught what was thrown, by a plugin perhaps: ${message}\n`,
+  );
+  expect(status).toBe(125);
 });
 test('TypeScript is for a Node that strips types', () => {
   const own = file('typed.ts', 'const name: string = "a";\nexport default { name };\n');

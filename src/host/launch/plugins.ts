@@ -7,6 +7,7 @@
 import { existsSync } from 'node:fs';
 import { register } from 'node:module';
 import { extname, resolve } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { containedIommu } from '../../plugin/contained-iommu.ts';
@@ -14,6 +15,7 @@ import { containedType, textOf, type Tell } from '../../plugin/contained.ts';
 import type { Plugin } from '../../plugin/index.ts';
 import { shapeProblem, takenName, withPlugin, type KnownNames } from '../../plugin/shape.ts';
 import { libraryFile } from '../sys/package-files.ts';
+import { STDERR, writeAll } from '../sys/write-all.ts';
 
 /** Names with those of the plugins, or what is wrong with one of them, in a line. */
 export type LoadedPlugins = { readonly known: KnownNames } | { readonly problem: string };
@@ -39,6 +41,7 @@ export async function loadPlugins(
   tell: Tell,
   patienceMs = PATIENCE_MS,
 ): Promise<LoadedPlugins> {
+  if (files.length > 0 && isMainThread) endAtUncaught();
   let all = known;
   for (const file of files) {
     const loaded = await loadPlugin(file, patienceMs);
@@ -48,6 +51,20 @@ export async function loadPlugins(
   }
   return { known: all };
 }
+
+/** What a plugin throws outside of what is called of it: in a timer, in a promise. One line, and not Node's own. */
+function endAtUncaught(): void {
+  if (process.listenerCount('uncaughtException') > 0) return;
+  process.on('uncaughtException', (error) => {
+    writeAll(
+      STDERR,
+      `softiommu: nobody caught what was thrown, by a plugin perhaps: ${textOf(error)}\n`,
+    );
+    process.exit(STATUS_FAILED);
+  });
+}
+/** As run.ts has it. */
+const STATUS_FAILED = 125;
 
 /** What is known with this plugin, or what is wrong with it. It is looked at with care: looking runs code of its own. */
 function joinedBy(known: KnownNames, value: unknown, tell: Tell): KnownNames | string {
@@ -76,6 +93,7 @@ async function loadPlugin(
   if (!existsSync(path)) return 'there is no such file';
   if (/^\.[cm]?ts$/.test(extname(path)) && !stripsTypes()) return noTypeScript(file);
   hookImports();
+  using _ = staying();
   const patience = new AbortController();
   try {
     // The timer also keeps Node from ending where nothing else is to be waited for.
@@ -90,6 +108,19 @@ async function loadPlugin(
   } finally {
     patience.abort();
   }
+}
+
+/** While a plugin is loaded it cannot end the process, or the thread, as if all were well: that is an exception of its own. */
+function staying(): Disposable {
+  const exit = process.exit.bind(process);
+  process.exit = () => {
+    throw new Error('process.exit() was called');
+  };
+  return {
+    [Symbol.dispose]: () => {
+      process.exit = exit;
+    },
+  };
 }
 
 function noTypeScript(file: string): string {

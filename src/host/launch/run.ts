@@ -151,6 +151,10 @@ function runKernel(
         resolve(news);
       }
     });
+    worker.on('exit', () => {
+      signals[Symbol.dispose]();
+      resolve({ kind: 'failed', message: 'the kernel thread has ended by itself' });
+    });
     worker.on('error', (error) => {
       signals[Symbol.dispose]();
       resolve({ kind: 'failed', message: `the kernel thread failed: ${error.message}` });
