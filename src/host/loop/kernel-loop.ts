@@ -21,6 +21,7 @@ import type { Injection } from '../seccomp/injection.ts';
 import { Injections } from '../seccomp/injections.ts';
 import * as libc from '../sys/libc.ts';
 import type { IoUring } from '../sys/io-uring.ts';
+import { dyingThreads } from '../sys/dying-threads.ts';
 import { Notification, type Answer } from '../seccomp/notification.ts';
 import { TRAPPED_CALLS } from '../seccomp/trapped.ts';
 import type { Others, Ready } from '../seccomp/turn-wait.ts';
@@ -319,7 +320,7 @@ export class KernelLoop implements CallContext {
   }
   /** Threads are traced, and wait4 tells what became of them. Else it only takes the ends of orphans. */
   get #hasStops(): boolean {
-    return this.#mmio.active || this.#injections.size > 0;
+    return this.#mmio.active || this.#injections.size > 0 || dyingThreads.any;
   }
 
   #runWoken(): void {
@@ -406,6 +407,7 @@ export class KernelLoop implements CallContext {
       this.#shortages.untilEnough(() => this.#mmio.onStop(pid, status));
       return true;
     }
+    dyingThreads.ended(pid);
     this.#mmio.onExit(pid);
     return false;
   }
@@ -424,10 +426,12 @@ export class KernelLoop implements CallContext {
     }
     this.#parts.tree.server?.endDying();
     this.#injections.sweep();
+    dyingThreads.sweep();
   }
   get #hasSleepers(): boolean {
     const { server } = this.#parts.tree;
-    return this.#parked.size + this.#injections.size > 0 || server?.hasSignalled === true;
+    const waiting = this.#parked.size + this.#injections.size + dyingThreads.known.size;
+    return waiting > 0 || server?.hasSignalled === true;
   }
 
   #advanceClock(): void {

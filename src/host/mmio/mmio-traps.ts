@@ -22,6 +22,7 @@ import type { Stops } from './thread-call.ts';
 import { SEGV_ACCERR, SIGSEGV, type InstructionFault } from '../process/instruction-memory.ts';
 import type { Handled, InThread } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
+import { dyingThreads } from '../sys/dying-threads.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { EVENT } from '../sys/ptrace.ts';
 import { interruptOn } from '../sys/ffi.ts';
@@ -225,7 +226,7 @@ export class MmioTraps {
     if (regs) ptrace.setRegs(tid, regs);
   }
   #letGo(tid: number): void {
-    ptrace.detach(tid);
+    dyingThreads.letGo(tid);
     this.#leave(tid);
   }
 

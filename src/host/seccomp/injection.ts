@@ -13,6 +13,7 @@ import { HOST_ERRNO, NR, SIGSYS } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
 import { nameOf } from '../sys/procfs.ts';
 import { isPending } from '../sys/signals.ts';
+import { dyingThreads } from '../sys/dying-threads.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { orShortage } from '../sys/shortage.ts';
 import { ALL_SIGNALS, EVENT, REGS, REGS_SIZE, SYSCALL_STOP } from '../sys/ptrace.ts';
@@ -158,7 +159,7 @@ export class Injection {
   #replaced(status: number): void {
     this.abandon();
     if (this.#how.alreadySeized) this.#how.pass(status);
-    else ptrace.detach(this.tid);
+    else dyingThreads.letGo(this.tid);
   }
   /** The thread is no more what it was: nothing will be heard of it. */
   abandon(): void {
@@ -244,7 +245,7 @@ export class Injection {
     this.#state = 'gone';
     if (this.#isForbidden) syscall(NR.tkill, this.tid, SIGSYS);
     if (!this.#how.alreadySeized) {
-      ptrace.detach(this.tid);
+      dyingThreads.letGo(this.tid);
       return;
     }
     // Only a look for signals stops it, or turns a restart code into a restart; detaching makes the kernel look as well.

@@ -83,7 +83,7 @@ export class FuseServer {
   serve(access?: AttrAccess): boolean {
     const length = libc.read(this.fd, this.#buffer);
     if (length === -HOST_ERRNO.ENODEV) return false;
-    // ENOENT: its caller was killed meanwhile.
+    // ENOENT, EAGAIN: its caller was killed meanwhile.
     if (length < wire.ARGS) return true;
     const request = { ...wire.decodeRequest(this.#buffer, length), access };
     access?.settle();

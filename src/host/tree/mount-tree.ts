@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { cString, HostError, syscall, type Argument } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import type { MountPlan, PlannedChild, PlannedDir } from './mount-plan.ts';
-import { NR, O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
+import { NR, O_CLOEXEC, O_NONBLOCK, O_RDWR } from '../sys/numbers.ts';
 
 const CLONE_NEWNS = 0x20000;
 const MS = {
@@ -36,7 +36,8 @@ export function mountFuse(plan: MountPlan): number {
   must('a tmpfs', mount('softiommu', plan.staging, 'tmpfs', MS.nosuid | MS.nodev, 'mode=755'));
   const at = fuseAt(plan);
   fs.mkdirSync(at);
-  const fd = libc.open('/dev/fuse', O_RDWR | O_CLOEXEC);
+  // A request whose caller is killed goes between poll and read: nobody may wait for the next one then.
+  const fd = libc.open('/dev/fuse', O_RDWR | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) throw new HostError(`/dev/fuse cannot be opened (errno ${-fd}); use --mode traps`);
   const owner = `user_id=${process.getuid!()},group_id=${process.getgid!()}`;
   const options = `fd=${fd},rootmode=40000,${owner},allow_other`;
