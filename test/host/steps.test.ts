@@ -36,7 +36,7 @@ function run(twin: keyof typeof TWINS, args: readonly (string | number)[], trace
 /** Processes in the order they come, for their numbers are the host's. */
 function processesByTurn(trace: string): string {
   const known = new Map<string, number>();
-  return trace.replaceAll(/^\s*\[(\d+)\]/gm, (_all, pid: string) => {
+  return trace.replaceAll(/^\s*\[pid\s+(\d+)\]/gm, (_all, pid: string) => {
     if (!known.has(pid)) known.set(pid, known.size);
     return `[${known.get(pid)!}]`;
   });

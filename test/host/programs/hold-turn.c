@@ -12,6 +12,7 @@
 
 #define SYS_POLL 7
 #define SYS_IOCTL 16
+#define SYS_PROCESS_VM_READV 310
 #define RECEIVE 0xc0502100 /* SECCOMP_IOCTL_NOTIF_RECV */
 
 /* The one that waits in poll(2). */
@@ -51,9 +52,10 @@ int main(int argc, char **argv)
 		if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
 			ptrace(PTRACE_GETREGS, tid, 0, &regs);
 			inside = !inside;
-			if (received)
+			/* Before that it may still be in its wait, or, without anything to look at, in the next one. */
+			if (received && regs.orig_rax == SYS_PROCESS_VM_READV)
 				break;
-			received = !inside && regs.orig_rax == SYS_IOCTL && regs.rsi == RECEIVE && regs.rax == 0;
+			received |= !inside && regs.orig_rax == SYS_IOCTL && regs.rsi == RECEIVE && regs.rax == 0;
 		} else if (status >> 16 == 0)
 			signal = WSTOPSIG(status);
 		ptrace(PTRACE_SYSCALL, tid, 0, signal);
