@@ -15,7 +15,9 @@ export interface PlainRange {
 export interface BarMemory {
   /** Bytes: the size of the BAR. */
   readonly length: number;
+  /** Bytes from there, as a load sees them. */
   read(offset: number, into: Uint8Array): void;
+  /** Bytes to there, as a store leaves them. */
   write(offset: number, from: Uint8Array): void;
   /** All is 0 again. */
   clear(): void;

@@ -7,7 +7,7 @@ import { Addresses } from './addresses.tsx';
 import { Details } from './details.tsx';
 import { Events } from './events.tsx';
 import { Findings } from './findings.tsx';
-import { hashOf, placeOf, VIEWS, type Place, type ViewName } from './place.ts';
+import { hashOf, placeOf, VIEWS, type PagePlace, type ViewName } from './place.ts';
 import { Timeline } from './timeline.tsx';
 import { Topology } from './topology.tsx';
 import type { ViewProps } from './ui.ts';
@@ -41,7 +41,7 @@ export function App({ story, facts, complaint }: AppProps) {
     addEventListener('hashchange', moved);
     return () => removeEventListener('hashchange', moved);
   }, []);
-  const go = (change: Partial<Place>): void => {
+  const go = (change: Partial<PagePlace>): void => {
     const next = { ...place, ...change };
     const isTyping = change.search !== undefined;
     history[isTyping ? 'replaceState' : 'pushState'](null, '', hashOf(next));

@@ -5,7 +5,7 @@ export const VIEWS = ['findings', 'addresses', 'timeline', 'topology', 'events']
 export type ViewName = (typeof VIEWS)[number];
 
 /** What the address says after `#`. */
-export interface Place {
+export interface PagePlace {
   readonly view: ViewName;
   /** Words that an event's line is to have. */
   readonly search: string;
@@ -17,7 +17,7 @@ export interface Place {
   readonly domain: string | undefined;
 }
 
-const NOWHERE: Place = {
+const NOWHERE: PagePlace = {
   view: 'findings',
   search: '',
   kinds: [],
@@ -26,7 +26,7 @@ const NOWHERE: Place = {
 };
 
 /** What of an address is not understood is left out: it may be of another version. */
-export function placeOf(hash: string): Place {
+export function placeOf(hash: string): PagePlace {
   const said = new URLSearchParams(hash.replace(/^#/, ''));
   const view = VIEWS.find((name) => name === said.get('view'));
   const seq = said.get('event') ?? '';
@@ -40,7 +40,7 @@ export function placeOf(hash: string): Place {
 }
 
 /** The shortest address of a place. */
-export function hashOf({ view, search, kinds, seq, domain }: Place): string {
+export function hashOf({ view, search, kinds, seq, domain }: PagePlace): string {
   const said = new URLSearchParams({ view });
   if (search !== '') said.set('search', search);
   if (kinds.length > 0) said.set('kinds', kinds.join(','));

@@ -139,10 +139,9 @@ describe.skipIf(!has(CHROMIUM))('shown', () => {
     await page.keyboard.press('0');
     await expect.poll(drawn).toBe(before);
     const box = (await canvas.boundingBox())!;
-    await page.mouse.click(box.x + 171, box.y + 15);
-    expect(await page.getByRole('complementary').textContent()).toMatch(
-      /^Event \d+ Close\[pid \d+\] /,
-    );
+    await page.mouse.click(box.x + 172, box.y + 15);
+    const details = page.getByRole('complementary');
+    await expect.poll(() => details.textContent()).toMatch(/^Event \d+ Close\[pid \d+\] /);
   });
   test('topology: the machine and its domains', async () => {
     const page = await open(pages.run, '#view=topology');

@@ -32,8 +32,8 @@ import { KNOWN_TYPES, type Machine } from '../../machine/machine.ts';
 import { BlockDisks } from './block-disks.ts';
 import { HostWires } from './host-wires.ts';
 import type { RunFaults } from './run-faults.ts';
-import { buildMachine, type TraceOutput } from './run-machine.ts';
-import { tracesOf } from './trace-outputs.ts';
+import { buildMachine, type TraceTarget } from './run-machine.ts';
+import { tracesOf } from './trace-targets.ts';
 import { Sanitizing } from './sanitizing.ts';
 import { NamespaceTree } from '../tree/namespace-tree.ts';
 import { PathTrapTree } from '../tree/tree-backend.ts';
@@ -56,7 +56,7 @@ interface Outside {
 function main(
   plan: KernelPlan,
   types: HardwareTypes,
-  { traces, faults }: { traces: readonly TraceOutput[]; faults: RunFaults | undefined },
+  { traces, faults }: { traces: readonly TraceTarget[]; faults: RunFaults | undefined },
 ): RunResult {
   const storage = plan.blocks && new BlockDisks(plan.blocks);
   const wires = plan.wireEnds.length > 0 ? new HostWires(plan.wireEnds, warn) : undefined;

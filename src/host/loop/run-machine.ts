@@ -18,7 +18,7 @@ import { isBrokenPipe, STDERR, writeAll } from '../sys/write-all.ts';
 /** Where the trace and the messages of a run go. */
 export interface RunOutput {
   readonly warn: (text: string) => void;
-  readonly traces: readonly TraceOutput[];
+  readonly traces: readonly TraceTarget[];
   /** Block devices on files of the host, by name. */
   readonly disks: ReadonlyMap<string, BlockBacking>;
   /** Wires to the host, by name. */
@@ -30,7 +30,7 @@ export interface RunOutput {
 }
 
 /** One of the places a trace goes to. */
-export interface TraceOutput {
+export interface TraceTarget {
   /** What it is called in messages: 'the trace'. */
   readonly name: string;
   /** Open; it is closed at the end unless it is standard error. */
@@ -101,7 +101,7 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
 /** What ends it, and says whether all of it was written. */
 function startTrace(
   machine: Machine,
-  { fd, name, view: viewOf }: TraceOutput,
+  { fd, name, view: viewOf }: TraceTarget,
   warn: RunOutput['warn'],
 ): () => boolean {
   let error: unknown;

@@ -7,14 +7,14 @@ import type { KernelPlan } from '../launch/run.ts';
 import { isJsonl, openTrace } from '../launch/trace-file.ts';
 import { HostCallSites } from '../stacks/host-call-sites.ts';
 import { HostError } from '../sys/ffi.ts';
-import type { TraceOutput } from './run-machine.ts';
+import type { TraceTarget } from './run-machine.ts';
 
 const US_PER_MS = 1000;
 
 /** Views are loaded for a run that is traced. */
-export async function tracesOf(plan: KernelPlan): Promise<TraceOutput[]> {
+export async function tracesOf(plan: KernelPlan): Promise<TraceTarget[]> {
   const { reportFd, trace } = plan;
-  const traces: TraceOutput[] = [];
+  const traces: TraceTarget[] = [];
   if (trace === undefined && reportFd === undefined) return traces;
   const startedUs = Date.now() * US_PER_MS;
   const { argv: program, machine } = plan;
@@ -25,7 +25,7 @@ export async function tracesOf(plan: KernelPlan): Promise<TraceOutput[]> {
   }
   if (reportFd !== undefined) {
     const { reportView } = await import('../../insight/report/report-view.ts');
-    const view: TraceOutput['view'] = (built, print) => reportView(built, header, print);
+    const view: TraceTarget['view'] = (built, print) => reportView(built, header, print);
     traces.push({ name: 'the trace of the report', fd: reportFd, view });
   }
   return traces;
@@ -34,7 +34,7 @@ async function viewFor(
   { traceChoice }: KernelPlan,
   trace: string,
   header: TraceHeader,
-): Promise<TraceOutput['view']> {
+): Promise<TraceTarget['view']> {
   const [{ chosenView, selectionOf }, { firstWalks }] = await Promise.all([
     import('../../insight/views/chosen-view.ts'),
     import('../../insight/views/walk.ts'),
