@@ -13,7 +13,7 @@ import {
   VFIO_SET_IOMMU,
   vfio_irq_set,
 } from './vfio.ts';
-import { decodeIoctl } from './decode.ts';
+import { decodeIoctl, setField } from './decode.ts';
 import { namedValue } from './field-names.ts';
 
 /** A task with these bytes at address 0. */
@@ -132,4 +132,10 @@ test.for<[string, string, number | bigint, unknown]>([
   ['vfio_iommu_type1_dma_map', 'iova', 3n, 3n],
 ])('%s.%s %d', ([type, field, value, named]) => {
   expect(namedValue(type, field, value)).toBe(named);
+});
+
+test('no field is set of a struct that is not in memory', () => {
+  const task = taskWith(new Uint8Array(0));
+  const call = { file: file('/dev/iommu'), task, cmd: IOMMU_IOAS_MAP, arg: 0n };
+  expect(setField(call, 'ioas_id', 7n)).toBe(EFAULT);
 });
