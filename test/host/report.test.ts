@@ -141,7 +141,7 @@ describe.skipIf(!has(CHROMIUM))('shown', () => {
     const box = (await canvas.boundingBox())!;
     await page.mouse.click(box.x + 172, box.y + 15);
     const details = page.getByRole('complementary');
-    await expect.poll(() => details.textContent()).toMatch(/^Event \d+ Close\[pid \d+\] /);
+    await expect.poll(() => details.textContent()).toMatch(/^Event \d+ Close\[pid +\d+\] /);
   });
   test('topology: the machine and its domains', async () => {
     const page = await open(pages.run, '#view=topology');
