@@ -1,6 +1,7 @@
 /** Pages that are written to files: put together from the built page, what is known of the run, and its trace. */
-import { closeSync, ftruncateSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
+import { openOwn, type OwnKind } from '../host/launch/own-file.ts';
 import { entryFile } from '../host/sys/package-files.ts';
 import { systemReason } from '../host/sys/system-reason.ts';
 import { writeAll } from '../host/sys/write-all.ts';
@@ -22,7 +23,7 @@ export function reportOfTrace(trace: string, output: string): number {
   const text = readText(trace);
   const header = readHeader(text.slice(0, text.indexOf('\n')));
   if ('problem' in header) throw new UserMistake(`${printable(trace)}: ${header.problem}`);
-  writePage({ file: output, fd: openPage(output) }, { title: header.program.join(' ') }, text);
+  writePage(openPage(output), { title: header.program.join(' ') }, text);
   return text.split('\n').filter(Boolean).length - 1;
 }
 
@@ -53,21 +54,17 @@ function readText(file: string): string {
   }
 }
 
-/** What is there already is overwritten only when it is empty or a page of ours. Throws UserMistake when it is not. */
-export function openPage(file: string): number {
-  try {
-    const fd = openSync(file, 'a+');
-    const head = Buffer.alloc(PAGE_MARK.length);
-    const length = readSync(fd, head, 0, head.length, 0);
-    if (length > 0 && head.toString() !== PAGE_MARK) {
-      closeSync(fd);
-      throw unwritable(file, 'it is there already and is no report of softiommu');
-    }
-    ftruncateSync(fd, 0);
-    return fd;
-  } catch (error) {
-    throw error instanceof UserMistake ? error : unwritable(file, systemReason(error));
-  }
+const REPORT: OwnKind = {
+  option: '--report',
+  isOurs: (head) => head.startsWith(PAGE_MARK),
+  none: 'no report of softiommu',
+};
+
+/** To be written to with writePage. Throws UserMistake when it may not be. */
+export function openPage(file: string): PageFile {
+  const opened = openOwn(file, REPORT);
+  if ('problem' in opened) throw unwritable(file, opened.problem);
+  return { file, fd: opened.fd };
 }
 function unwritable(file: string, reason: string): UserMistake {
   return new UserMistake(`the report cannot be written to ${printable(file)}: ${reason}`);

@@ -4,14 +4,13 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EndFacts, RunResult } from '../host/launch/run.ts';
 import { systemReason } from '../host/sys/system-reason.ts';
-import { openPage, writePage } from './report-file.ts';
+import { openPage, writePage, type PageFile } from './report-file.ts';
 import { complain } from './output.ts';
 import { UserMistake } from './user-mistake.ts';
 
 /** From the opening of its file, before anything runs, to the page. */
 export class RunReport {
-  readonly #file: string;
-  readonly #page: number;
+  readonly #page: PageFile;
   readonly #trace: number;
   #facts: EndFacts | undefined;
   /** Where the kernel thread writes the trace; it closes it. */
@@ -19,7 +18,6 @@ export class RunReport {
 
   /** Throws UserMistake when the file cannot be written, or is something else. */
   constructor(file: string) {
-    this.#file = file;
     this.#page = openPage(file);
     [this.traceFd, this.#trace] = openNameless();
   }
@@ -32,7 +30,7 @@ export class RunReport {
   write(argv: readonly string[], result: RunResult): void {
     try {
       const facts = { title: argv.join(' '), ending: endingText(result), ...this.#facts };
-      writePage({ file: this.#file, fd: this.#page }, facts, readFileSync(this.#trace, 'utf8'));
+      writePage(this.#page, facts, readFileSync(this.#trace, 'utf8'));
     } catch (error) {
       if (!(error instanceof UserMistake)) throw error;
       complain(error.message);

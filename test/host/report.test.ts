@@ -46,6 +46,18 @@ describe('made', () => {
     expect(refused.said).toMatch(/thesis\.html: it is there already and is no report of softiommu/);
     expect(readFileSync(join(folder, 'thesis.html'), 'utf8')).toBe('<p>mine</p>');
   });
+  test('into no pipe that nobody reads, no directory, no program', () => {
+    const pipe = join(folder, 'pipe');
+    expect(spawnSync('mkfifo', [pipe]).status).toBe(0);
+    const program = join(folder, 'program');
+    writeFileSync(program, '', { mode: 0o755 });
+    const said = [pipe, folder, program].map((file) => report(traced, '-o', file).said);
+    expect(said.map((line) => line.replace(/^.*written to \S*: /, '').trimEnd())).toEqual([
+      'there is nobody at the other end',
+      'it is a directory',
+      'it is a program, and --report would overwrite it',
+    ]);
+  });
   test.each([
     ['no file', join(folder, 'nothing.jsonl'), '/nothing.jsonl: there is no such file'],
     ['no trace', '/etc/hostname', '/etc/hostname: no trace of softiommu'],
