@@ -1,9 +1,6 @@
 /** The machine of a command: the same options everywhere. */
 import { Option } from '@commander-js/extra-typings';
-
-function collect(value: string, before: string[] | undefined): string[] {
-  return [...(before ?? []), value];
-}
+import { collect } from './repeatable.ts';
 
 /** `--machine`: which one; preset:default without it. */
 export const machineOption = () =>

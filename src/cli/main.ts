@@ -4,11 +4,9 @@
  *
  * Nearly everything is loaded only when there are descriptors for it: a loader without shows its own stack.
  */
+import { STATUS_FAILED } from '../host/sys/exit-status.ts';
 import { STDERR, writeAll } from '../host/sys/write-all.ts';
 import { tooFewDescriptors } from './descriptors.ts';
-
-/** A fault of softiommu's own. */
-const STATUS_FAILED = 125;
 
 try {
   const obstacle = tooFewDescriptors();

@@ -1,6 +1,7 @@
 /** What of a trace is shown, and how: options that `run` and `trace` share, named as strace's. */
 import { Option, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import { SUMMARY_KEYS, type SummaryKey, type TraceChoice } from '../insight/trace/choice.ts';
+import { collect } from './repeatable.ts';
 import { UserMistake } from './user-mistake.ts';
 
 /** The options as the command line gives them. */
@@ -17,8 +18,6 @@ export interface TraceFlags {
   readonly summary?: true;
   readonly summarySortBy?: SummaryKey;
 }
-
-const collect = (text: string, before: string[] | undefined): string[] => [...(before ?? []), text];
 
 /** `-e` */
 export const expressionOption = () =>

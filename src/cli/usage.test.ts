@@ -87,6 +87,16 @@ test.for([
   },
 );
 
+test.for([
+  ['--bar', '0000:00:04.0=trap', '0000:00:04.0/0=none'],
+  ['--wire', 'a,listen=a.sock', 'b,listen=b.sock'],
+  ['--block', 'a,memory=1M', 'b,memory=1M'],
+  ['--device', 'edu', 'edu'],
+] as const)('%s may be repeated', async ([option, ...values]) => {
+  const args = values.flatMap((value) => [option, value]);
+  expect(await softiommu('topology', ...args)).toEqual({ status: 0, lines: [''] });
+});
+
 test('help that was asked for is no mistake', async () => {
   expect((await softiommu('test-attach', '--help')).status).toBe(0);
 });

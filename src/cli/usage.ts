@@ -1,15 +1,11 @@
 /** What every command does with a command line it does not understand: say what is wrong, where help is, and end. */
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
+import { STATUS_FAILED } from '../host/sys/exit-status.ts';
 import { STDERR, STDOUT, writeAll } from '../host/sys/write-all.ts';
+import { collect } from './repeatable.ts';
 
-/** A fault of softiommu's own command line, as with docker run: other statuses are the program's. */
-export const STATUS_FAILED = 125;
-
-/** Options that add up: each may be given any number of times, the others once. */
-const REPEATABLE = [
-  ...['device', 'iommu', 'block', 'plugin'],
-  ...['expression', 'trace-path', 'absolute-timestamps'],
-];
+/** How often it is given is what it says: -t, -tt, -ttt. */
+const COUNTED = 'absolute-timestamps';
 
 /** Give a command its messages for mistakes in the command line, and the status it ends with then. */
 export function withUsage<C extends CommandUnknownOpts>(command: C, status = STATUS_FAILED): C {
@@ -28,7 +24,8 @@ export function withUsage<C extends CommandUnknownOpts>(command: C, status = STA
     })
     .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : status));
   for (const option of command.options) {
-    if (!REPEATABLE.includes(option.name())) onlyOnce(command, option.name(), option.flags);
+    const addsUp = option.parseArg === collect || option.name() === COUNTED;
+    if (!addsUp) onlyOnce(command, option.name(), option.flags);
   }
   return command;
 }

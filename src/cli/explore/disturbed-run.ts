@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { tokenOf } from '../../insight/inject/token.ts';
 import type { EndedRun } from '../../insight/explore/judge.ts';
 import { recordOf } from '../../insight/explore/run-record.ts';
-import { STATUS_FAILED } from '../usage.ts';
+import { STATUS_FAILED } from '../../host/sys/exit-status.ts';
 import { UserMistake } from '../user-mistake.ts';
 
 /** How a program is run. */

@@ -4,6 +4,7 @@
  * The launcher is a process of its own, because a filter stays with the thread that installs it and all its children.
  */
 import { HostError, posixSpawn } from '../sys/ffi.ts';
+import { STATUS_FAILED } from '../sys/exit-status.ts';
 import * as libc from '../sys/libc.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import type { FilterOptions } from '../seccomp/filter.ts';
@@ -102,7 +103,7 @@ export function launch(
   }
   libc.close(ours);
   const status = libc.waitFor(pid)?.status ?? 0;
-  return (status & 0x7f) === 0 ? status >> 8 : 125;
+  return (status & 0x7f) === 0 ? status >> 8 : STATUS_FAILED;
 }
 
 function spawnLauncher(order: LauncherOrder, socket: number, argv: readonly string[]): number {

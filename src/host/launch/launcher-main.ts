@@ -9,6 +9,7 @@ import { Socket } from 'node:net';
 import { ignoreSignal, syscall } from '../sys/ffi.ts';
 import { reapChildren, receiveFd, sendFd, setCloexec } from '../sys/libc.ts';
 import { HOST_ERRNO, NR, SIGTTOU } from '../sys/numbers.ts';
+import { STATUS_FAILED } from '../sys/exit-status.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
 import { printable } from '../../machine/description/wording.ts';
 import { becomeSubreaper, descendantNames, endDescendants, listed } from './descendants.ts';
@@ -43,9 +44,9 @@ function main(): void {
       run.follow(started.pid);
       break;
     case 'refused':
-      return fail(whyRefused(started.error), 125);
+      return fail(whyRefused(started.error), STATUS_FAILED);
     case 'unsupervised':
-      return fail('softiommu is gone', 125);
+      return fail('softiommu is gone', STATUS_FAILED);
     case 'not-run': {
       const { status, reason } = whyNotRun(argv[0]!, started.error);
       say(`${printable(argv[0]!)}: ${reason}`);
@@ -73,12 +74,12 @@ function enterNamespace(socket: number, order: LauncherOrder, plan: MountPlan): 
   try {
     unshareMounts(order.namespace === 'user-namespace');
     const fuse = mountFuse(plan);
-    if (sendFd(socket, fuse) < 0) fail('softiommu is gone', 125);
+    if (sendFd(socket, fuse) < 0) fail('softiommu is gone', STATUS_FAILED);
     syscall(NR.close, fuse);
     rebuild(plan);
     dropAmbient();
   } catch (error) {
-    fail(error instanceof Error ? error.message : String(error), 125);
+    fail(error instanceof Error ? error.message : String(error), STATUS_FAILED);
   }
 }
 

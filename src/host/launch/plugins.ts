@@ -14,6 +14,7 @@ import { containedIommu } from '../../plugin/contained-iommu.ts';
 import { containedType, textOf, type Tell } from '../../plugin/contained.ts';
 import type { Plugin } from '../../plugin/index.ts';
 import { shapeProblem, takenName, withPlugin, type KnownNames } from '../../plugin/shape.ts';
+import { STATUS_FAILED } from '../sys/exit-status.ts';
 import { libraryFile } from '../sys/package-files.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
 
@@ -63,8 +64,6 @@ function endAtUncaught(): void {
     process.exit(STATUS_FAILED);
   });
 }
-/** As run.ts has it. */
-const STATUS_FAILED = 125;
 
 /** What is known with this plugin, or what is wrong with it. It is looked at with care: looking runs code of its own. */
 function joinedBy(known: KnownNames, value: unknown, tell: Tell): KnownNames | string {

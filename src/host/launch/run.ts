@@ -20,6 +20,7 @@ import type { Suppression } from '../../insight/sanitizer/suppressions.ts';
 import { closeWireEnds, type WireEnd } from './wire-ends.ts';
 import { eventfd2 } from '../sys/libc.ts';
 import { NR, O_CLOEXEC, O_NONBLOCK, RLIMIT } from '../sys/numbers.ts';
+import { STATUS_FAILED } from '../sys/exit-status.ts';
 import { entryFile } from '../sys/package-files.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
 
@@ -97,9 +98,6 @@ const FROM_TERMINAL = ['SIGINT', 'SIGQUIT'] as const;
 const FORWARDED = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGCONT'] as const;
 /** What ends a program that has no handler for it, and is not sent for anything else. */
 const ENDING: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP']);
-/** Of softiommu itself: what was asked could not be done. */
-export const STATUS_FAILED = 125;
-
 /** Run a program until it ends. */
 export async function run(
   plan: RunPlan,
@@ -134,6 +132,11 @@ function runKernel(
   return new Promise((resolve) => {
     const sign = new TurnSign();
     const signals = new Signals(sign);
+    /** The first of them is what became of the run. */
+    const end = (result: RunResult): void => {
+      signals[Symbol.dispose]();
+      resolve(result);
+    };
     // With streams of its own the worker keeps Node from opening ours, which would make the program's output non-blocking.
     const workerData = { ...plan, turn: sign.shared, blocks } satisfies KernelPlan;
     const worker = new Worker(entryFile('host/loop/kernel-thread'), {
@@ -146,18 +149,13 @@ function runKernel(
       if (news.kind === 'started') signals.started(news);
       else if (news.kind === 'program-ended') signals.programEnded();
       else if (news.kind === 'facts') onFacts(news.facts);
-      else {
-        signals[Symbol.dispose]();
-        resolve(news);
-      }
+      else end(news);
     });
     worker.on('exit', () => {
-      signals[Symbol.dispose]();
-      resolve({ kind: 'failed', message: 'the kernel thread has ended by itself' });
+      end({ kind: 'failed', message: 'the kernel thread has ended by itself' });
     });
     worker.on('error', (error) => {
-      signals[Symbol.dispose]();
-      resolve({ kind: 'failed', message: `the kernel thread failed: ${error.message}` });
+      end({ kind: 'failed', message: `the kernel thread failed: ${error.message}` });
     });
   });
 }

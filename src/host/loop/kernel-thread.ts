@@ -11,6 +11,7 @@ import { describeTree } from '../../insight/views/tree.ts';
 import { openRing } from '../process/exact-pins.ts';
 import { HostError } from '../sys/ffi.ts';
 import { shortageOf } from '../sys/shortage.ts';
+import { STATUS_FAILED } from '../sys/exit-status.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
 import { MmioTraps } from '../mmio/mmio-traps.ts';
 import { Listener } from '../seccomp/listener.ts';
@@ -20,7 +21,6 @@ import { prepareSteps } from '../sys/steps.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
 import {
-  STATUS_FAILED,
   type KernelPlan,
   type RunNews,
   type RunResult,
