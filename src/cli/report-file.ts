@@ -7,7 +7,6 @@ import { systemReason } from '../host/sys/system-reason.ts';
 import { writeAll } from '../host/sys/write-all.ts';
 import { PAGE_MARK, reportPage, type PageParts } from '../insight/report/page.ts';
 import type { RunFacts } from '../insight/report/run-facts.ts';
-import { readHeader } from '../insight/trace/read-trace.ts';
 import { printable } from '../machine/description/wording.ts';
 import { UserMistake } from './user-mistake.ts';
 import { packageVersion } from './version.ts';
@@ -16,15 +15,6 @@ import { packageVersion } from './version.ts';
 export interface PageFile {
   readonly file: string;
   readonly fd: number;
-}
-
-/** The page of a trace in a file: how many events it has. Throws UserMistake with what is wrong with either file. */
-export function reportOfTrace(trace: string, output: string): number {
-  const text = readText(trace);
-  const header = readHeader(text.slice(0, text.indexOf('\n')));
-  if ('problem' in header) throw new UserMistake(`${printable(trace)}: ${header.problem}`);
-  writePage(openPage(output), { title: header.program.join(' ') }, text);
-  return text.split('\n').filter(Boolean).length - 1;
 }
 
 /** The page, written at once. Throws UserMistake when it cannot be. */
@@ -44,14 +34,6 @@ function builtParts(): PageParts {
   const part = (name: string): string =>
     readFileSync(entryFile('page/main').replace(/main\.\w+$/, name), 'utf8');
   return { script: part('main.js'), styles: part('styles.css') };
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new UserMistake(`${printable(file)}: ${systemReason(error)}`);
-  }
 }
 
 const REPORT: OwnKind = {

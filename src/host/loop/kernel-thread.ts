@@ -20,12 +20,7 @@ import { callLook } from '../process/call-look.ts';
 import { prepareSteps } from '../sys/steps.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
-import {
-  type KernelPlan,
-  type RunNews,
-  type RunResult,
-  type SanitizePlan,
-} from '../launch/run.ts';
+import { type KernelPlan, type RunNews, type RunResult, type SanitizePlan } from '../launch/run.ts';
 import { TurnSign } from '../launch/watchdog.ts';
 import type { HardwareTypes } from '../../machine/description/entries.ts';
 import { KNOWN_TYPES, type Machine } from '../../machine/machine.ts';
@@ -34,7 +29,7 @@ import { HostWires } from './host-wires.ts';
 import type { RunFaults } from './run-faults.ts';
 import { buildMachine, type TraceTarget } from './run-machine.ts';
 import { tracesOf } from './trace-targets.ts';
-import { Sanitizing } from './sanitizing.ts';
+import type { SanitizedRun, Sanitizing } from './sanitizing.ts';
 import { NamespaceTree } from '../tree/namespace-tree.ts';
 import { PathTrapTree } from '../tree/tree-backend.ts';
 
@@ -53,10 +48,17 @@ interface Outside {
   readonly sites: HostCallSites;
 }
 
+/** What a run wants besides its program, loaded where it does. */
+interface Wanted {
+  readonly traces: readonly TraceTarget[];
+  readonly faults: RunFaults | undefined;
+  readonly sanitize: (run: SanitizedRun) => Pick<Sanitizing, 'end'>;
+}
+
 function main(
   plan: KernelPlan,
   types: HardwareTypes,
-  { traces, faults }: { traces: readonly TraceTarget[]; faults: RunFaults | undefined },
+  { traces, faults, sanitize }: Wanted,
 ): RunResult {
   const storage = plan.blocks && new BlockDisks(plan.blocks);
   const wires = plan.wireEnds.length > 0 ? new HostWires(plan.wireEnds, warn) : undefined;
@@ -70,7 +72,7 @@ function main(
   });
   const sites = new HostCallSites(built.machine.env);
   const saysAtEnd = startJournal(plan, built.machine, sites);
-  const judge = startSanitizing(plan.sanitize, built.machine, sites);
+  const sanitizing = sanitize({ machine: built.machine, sites, print: printLines });
   let result: RunResult;
   let traced = true;
   try {
@@ -81,7 +83,7 @@ function main(
   }
   saysAtEnd(result);
   faults?.report();
-  const judged = judge(result);
+  const judged = sanitizing.end(result);
   return traced ? judged : withoutTrace(judged);
 }
 
@@ -96,22 +98,13 @@ function startJournal(
   const journal = new TroubleJournal(machine, sites);
   machine.env.trace.listenToTroubles(journal.take);
   return (result) => {
+    const isShown = plan.explain === 'always' || (plan.explain === 'failed' && !didWell(result));
+    if (!isShown && !isReported) return;
     const lines = explanation(journal);
-    if (plan.explain === 'always' || (plan.explain === 'failed' && !didWell(result)))
-      explain(lines);
+    if (isShown) explain(lines);
     if (!isReported) return;
     tell({ kind: 'facts', facts: { topology: describeTree(machine), explanation: lines } });
   };
-}
-/** To be called with the end of the program: how the run ended is what it returns. */
-function startSanitizing(
-  plan: SanitizePlan | undefined,
-  machine: Machine,
-  sites: CallSites,
-): (result: RunResult) => RunResult {
-  if (!plan) return (result) => result;
-  const sanitizing = new Sanitizing(plan, { machine, sites, print: printLines });
-  return (result) => sanitizing.end(result);
 }
 /** In one piece: others may write to the same place. */
 function explain(lines: readonly string[]): void {
@@ -188,7 +181,8 @@ async function outcome(plan: KernelPlan): Promise<RunResult> {
     const types = await typesOf(plan.plugins);
     if ('problem' in types) return { kind: 'failed', message: types.problem };
     const faults = await faultsOf(plan.faults);
-    return main(plan, types, { traces: await tracesOf(plan), faults });
+    const sanitize = await sanitizingOf(plan.sanitize);
+    return main(plan, types, { traces: await tracesOf(plan), faults, sanitize });
   } catch (error) {
     if (error instanceof HostError) return { kind: 'failed', message: error.message };
     const shortage = shortageOf(error);
@@ -209,6 +203,12 @@ async function faultsOf(expressions: readonly string[]): Promise<RunFaults | und
   if (expressions.length === 0) return undefined;
   const { runFaults } = await import('./run-faults.ts');
   return runFaults(expressions, warn);
+}
+/** The sanitizer, for a run that wants it; of another the end stays as it is. */
+async function sanitizingOf(plan: SanitizePlan | undefined): Promise<Wanted['sanitize']> {
+  if (!plan) return () => ({ end: (result) => result });
+  const { Sanitizing } = await import('./sanitizing.ts');
+  return (run) => new Sanitizing(plan, run);
 }
 /** To the main thread. */
 function tell(news: RunNews): void {

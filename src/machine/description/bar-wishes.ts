@@ -1,9 +1,7 @@
 /** How users of vfio are to reach the memory BARs of a device, and whether that can be. */
-import { z } from 'zod';
 import { withDefaults, type OptionValues } from '../../base/options.ts';
 import type { DeviceType } from '../../devices/port.ts';
 import type { BarSpec } from '../../pci/identity.ts';
-import { must } from './shape-problems.ts';
 
 /** How users reach a memory BAR. */
 export const BAR_ACCESS = ['trap', 'plain', 'none'] as const;
@@ -16,15 +14,6 @@ export type BarWish = BarChoice | Readonly<Partial<Record<string, BarChoice>>>;
 export function barAccessOf(wish: BarWish | undefined, index: number): BarChoice | undefined {
   return typeof wish === 'object' ? wish[String(index)] : wish;
 }
-
-const error = ({ input }: { readonly input?: unknown }): string =>
-  must("trap, plain or none, or one of them by the index of a BAR, such as { '0': plain }", input);
-
-/** As a machine file says it. */
-export const barWish = z.union(
-  [z.enum(BAR_ACCESS), z.partialRecord(z.enum(['0', '1', '2', '3', '4', '5']), z.enum(BAR_ACCESS))],
-  { error },
-);
 
 /** Those of a function. */
 export type Bars = readonly BarSpec[];

@@ -11,7 +11,7 @@ import type { Option, OptionValue } from '../../base/options.ts';
 import type { IommuType } from '../../drivers/iommu-type.ts';
 import type { IommuTypes } from '../../drivers/types.ts';
 import { DRIVER_NAMES } from './names.ts';
-import { barWish, type BarWish } from './bar-wishes.ts';
+import { BAR_ACCESS, type BarWish } from './bar-wishes.ts';
 import { BLOCK_KEYS, blockShape } from './blocks.ts';
 import { WIRE_KEYS, wireShape } from './wires.ts';
 import { isAllowed, notAllowedValue, optionSchema } from './options.ts';
@@ -27,6 +27,14 @@ import {
 } from './shape-problems.ts';
 
 const trait = z.enum(TRAIT_NAMES);
+
+const A_BAR_WISH =
+  "trap, plain or none, or one of them by the index of a BAR, such as { '0': plain }";
+
+const barWish = z.union(
+  [z.enum(BAR_ACCESS), z.partialRecord(z.enum(['0', '1', '2', '3', '4', '5']), z.enum(BAR_ACCESS))],
+  { error: ({ input }) => must(A_BAR_WISH, input) },
+);
 
 const A_VERSION = `a version of Linux in quotes, such as '6.12' or '6.8.0-45-generic'`;
 
