@@ -167,3 +167,8 @@ export const ERRNO: { readonly [Name in ErrnoName]: Errno<Name> } = {
   EMEDIUMTYPE,
   EPROBE_DEFER,
 };
+
+/** By its number, without a sign; undefined: none that the kernel layers know. */
+export function errnoOfNumber(number: number): Errno | undefined {
+  return Object.values(ERRNO).find((each) => each.number === number);
+}

@@ -9,7 +9,7 @@ import { isErrno } from './errno.ts';
 import type { CallEnd, CallInfo, LeaveEvent, Stamped, TraceEvent } from './events.ts';
 
 /** Does it tell that something did not work? A call that failed, DMA that was stopped, a fault, a warning. */
-function isTrouble(event: TraceEvent): boolean {
+export function isTrouble(event: TraceEvent): boolean {
   if (event.kind === 'leave') return isErrno(event.result);
   if (event.kind === 'dma') return !event.ok;
   return event.kind === 'fault' || event.kind === 'warn';

@@ -1,4 +1,5 @@
 /** How a program is run: what `run` has besides its machine and its trace. */
+import { exitcodeOf } from './sanitize-flags.ts';
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
 import { U64_MAX } from '../base/u64.ts';
 import { SIZE_UNITS } from '../machine/description/block-sizes.ts';
@@ -75,8 +76,8 @@ export const memlockOption = () =>
   ).argParser(memorySize);
 
 function exitcode(text: string): number {
-  const status = /^\d{1,3}$/.test(text) ? Number(text) : 0;
-  if (status < 1 || status > 124) throw new InvalidArgumentError('a status is 1 to 124.');
+  const status = exitcodeOf(text);
+  if (status === undefined) throw new InvalidArgumentError('a status is 1 to 124.');
   return status;
 }
 /** '64M', '67108864' or 'unlimited', in bytes. */

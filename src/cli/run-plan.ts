@@ -3,21 +3,14 @@ import { launchOptions } from '../host/launch/launch-options.ts';
 import type { Explain, RunPlan } from '../host/launch/run.ts';
 import type { MachineDescription } from '../machine/description/description.ts';
 import { DEFAULT_MACHINE } from '../machine/description/default-machine.ts';
+import type { SanitizeFlags } from './sanitize-flags.ts';
 import { sanitizePlan } from './sanitize-plan.ts';
 import type { MachineChoice } from './machine-file.ts';
 import { asksForTrace, isFault, traceChoiceOf, type TraceFlags } from './trace-options.ts';
 import { UserMistake } from './user-mistake.ts';
 
 /** The options of `run` as the command line gives them. */
-export interface RunFlags extends TraceFlags {
-  readonly machine?: string;
-  readonly device?: string[];
-  readonly iommu?: string[];
-  readonly block?: string[];
-  readonly wire?: string[];
-  readonly bar?: string[];
-  readonly plugin?: string[];
-  readonly nodefaults?: true;
+export interface RunFlags extends MachineChoice, TraceFlags, SanitizeFlags {
   readonly trace?: string | true;
   readonly output?: string;
   readonly explain?: Explain;
@@ -29,11 +22,6 @@ export interface RunFlags extends TraceFlags {
   readonly barBuffers?: 'mapped' | 'all';
   readonly memlock?: bigint;
   readonly injectToken?: string;
-  readonly sanitize?: string | true;
-  readonly errorExitcode?: number;
-  readonly failOn?: string;
-  readonly suppressions?: string;
-  readonly genSuppressions?: true;
 }
 
 /**

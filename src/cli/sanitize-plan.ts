@@ -3,17 +3,8 @@ import { readFileSync } from 'node:fs';
 import type { FailReason, SanitizePlan } from '../host/launch/run.ts';
 import { ALL_FINDINGS, DEFAULT_FINDINGS, type FindingKind } from '../insight/sanitizer/finding.ts';
 import { parseSuppressions } from '../insight/sanitizer/suppressions.ts';
+import { exitcodeOf, type SanitizeFlags } from './sanitize-flags.ts';
 import { UserMistake } from './user-mistake.ts';
-
-/** What the command line says of it. */
-export interface SanitizeFlags {
-  /** Kinds with commas; bare: the default ones. */
-  readonly sanitize?: string | true;
-  readonly errorExitcode?: number;
-  readonly failOn?: string;
-  readonly suppressions?: string;
-  readonly genSuppressions?: true;
-}
 
 const FAIL_REASONS: readonly FailReason[] = ['finding', 'leak', 'fault', 'warn'];
 const FAILS_BY_DEFAULT: readonly FailReason[] = ['finding', 'leak'];
@@ -35,7 +26,7 @@ export function sanitizePlan(flags: SanitizeFlags, environment = ''): SanitizePl
   if (sanitize === undefined) {
     const alone = Object.keys(given(flags))[0];
     if (alone === undefined) return undefined;
-    throw new UserMistake(`error: ${optionOf(alone)} is for a run with --sanitize`);
+    throw new UserMistake(`${optionOf(alone)} is for a run with --sanitize`);
   }
   return {
     kinds: kindsOf(sanitize === true ? 'default' : sanitize),
@@ -67,18 +58,16 @@ function fromEnvironment(text: string): SanitizeFlags {
     const reader = Object.hasOwn(SETTINGS, name) ? SETTINGS[name] : undefined;
     if (!reader || value.length === 0) {
       const known = Object.keys(SETTINGS).join(', ');
-      throw new UserMistake(
-        `error: ${VARIABLE}: '${setting}' is not NAME=VALUE with one of ${known}`,
-      );
+      throw new UserMistake(`${VARIABLE}: '${setting}' is not NAME=VALUE with one of ${known}`);
     }
     flags = { ...flags, ...reader(value.join('=')) };
   }
   return flags;
 }
 function statusOf(text: string): number {
-  const status = /^\d{1,3}$/.test(text) ? Number(text) : 0;
-  if (status >= 1 && status <= 124) return status;
-  throw new UserMistake(`error: ${VARIABLE}: error_exitcode=${text}: a status is 1 to 124`);
+  const status = exitcodeOf(text);
+  if (status !== undefined) return status;
+  throw new UserMistake(`${VARIABLE}: error_exitcode=${text}: a status is 1 to 124`);
 }
 
 function kindsOf(text: string): FindingKind[] {
@@ -92,7 +81,7 @@ function words<W extends string>(text: string, known: readonly W[], option: stri
   return text.split(',').map((word) => {
     const found = known.find((one) => one === word);
     if (found !== undefined) return found;
-    throw new UserMistake(`error: ${option}: '${word}' is none of ${known.join(', ')}`);
+    throw new UserMistake(`${option}: '${word}' is none of ${known.join(', ')}`);
   });
 }
 function suppressionsOf(file: string) {
@@ -101,10 +90,9 @@ function suppressionsOf(file: string) {
     text = readFileSync(file, 'utf8');
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new UserMistake(`error: --suppressions: ${reason}`);
+    throw new UserMistake(`--suppressions: ${reason}`);
   }
   const parsed = parseSuppressions(text);
-  if (typeof parsed === 'string')
-    throw new UserMistake(`error: --suppressions: ${file}: ${parsed}`);
+  if (typeof parsed === 'string') throw new UserMistake(`--suppressions: ${file}: ${parsed}`);
   return parsed;
 }

@@ -1,6 +1,7 @@
 /** What of a trace is shown, and how: options that `run` and `trace` share, named as strace's. */
 import { Option, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import { SUMMARY_KEYS, type SummaryKey, type TraceChoice } from '../insight/trace/choice.ts';
+import { FAULT_WORDS } from '../insight/inject/fault-words.ts';
 import { collect } from './repeatable.ts';
 import { UserMistake } from './user-mistake.ts';
 
@@ -65,9 +66,11 @@ export const summaryOption = () => new Option('-C, --summary', 'a table of the c
 export const sortOption = () =>
   new Option('-S, --summary-sort-by <key>', 'what the table is sorted by').choices(SUMMARY_KEYS);
 
+/** `token=` has expressions of a run before. */
+const FAULT_EXPRESSION = new RegExp(`^(${[...FAULT_WORDS, 'token'].join('|')})=`);
 /** Does an expression of `run` say what goes wrong, and not what is shown? */
 export function isFault(expression: string): boolean {
-  return /^(device|fail|fault|inject|seed|token)=/.test(expression);
+  return FAULT_EXPRESSION.test(expression);
 }
 
 /** Options that count how often they are given: how often each was. */

@@ -57,7 +57,6 @@ export function App({ story, facts, complaint }: AppProps) {
           {facts.ending !== undefined && <strong>{facts.ending}. </strong>}
           {countText(story.events.length, 'event')},{' '}
           {countText(story.troubles.troubles.length, 'kind')} of trouble
-          {facts.live && ', live'}
         </p>
         {complaint !== undefined && <p role="alert">{complaint}</p>}
       </header>

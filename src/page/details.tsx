@@ -2,7 +2,7 @@
 import type { ComponentChildren } from 'preact';
 import type { Stamped } from '../base/events.ts';
 import { sizeText } from '../insight/report/address-story.ts';
-import { momentOf } from '../insight/report/tracks.ts';
+import { momentOf } from '../insight/views/times.ts';
 import type { DmaStory } from '../insight/report/story.ts';
 import { refusalText } from '../insight/views/value-text.ts';
 import { lineOf } from './lines.ts';

@@ -1,4 +1,4 @@
-/** Where the page has its trace from: from itself, packed, or line by line from whoever serves it. */
+/** Where the page has its trace from: from itself, packed. */
 import type { RunFacts } from '../insight/report/run-facts.ts';
 import { Story } from '../insight/report/story.ts';
 import { lineOf } from './decode.ts';
@@ -42,24 +42,6 @@ function told(text: string): Told {
   const complaint =
     unread === 0 ? undefined : `${lines} of the trace cannot be read: it may have been cut off.`;
   return { story, complaint };
-}
-
-/** Events while they happen, from the server of the page; `changed` at most once a frame. */
-export function follow(story: Story, address: string, changed: () => void): void {
-  let waits = false;
-  const source = new EventSource(address);
-  source.onmessage = ({ data }: MessageEvent<string>) => {
-    if (!takeLine(story, data) || waits) return;
-    waits = true;
-    requestAnimationFrame(() => {
-      waits = false;
-      changed();
-    });
-  };
-  source.addEventListener('end', () => {
-    source.close();
-    changed();
-  });
 }
 
 function textOf(id: string): string {

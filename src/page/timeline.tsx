@@ -1,6 +1,7 @@
 /** Who did what when: a track for each process, device and unit, on a canvas, for there may be hundreds of thousands. */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { momentOf, sliceAt, tracksOf, type Slice, type Track } from '../insight/report/tracks.ts';
+import { sliceAt, tracksOf, type Slice, type Track } from '../insight/report/tracks.ts';
+import { momentOf } from '../insight/views/times.ts';
 import { lineOf } from './lines.ts';
 import type { ViewProps } from './ui.ts';
 

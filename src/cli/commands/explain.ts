@@ -1,7 +1,7 @@
 /** `softiommu explain ERRNO|WORDS`: what an errno can mean, or which rule says so. */
 import { readFileSync } from 'node:fs';
 import { Command } from '@commander-js/extra-typings';
-import { ERRNO_NUMBERS } from '../../base/errno.ts';
+import { errnoOfNumber, ERRNO_NUMBERS } from '../../base/errno.ts';
 import { packageFile } from '../../host/sys/package-files.ts';
 import { lookUp, parseReference, type KnownRefusal } from '../../insight/explain/reference.ts';
 import { print } from '../output.ts';
@@ -10,8 +10,8 @@ import { withUsage } from '../usage.ts';
 /** '22' as 'EINVAL'; words as they are. */
 function nameOf(what: string): string {
   const number = /^-?\d+$/.test(what) ? Math.abs(Number(what)) : undefined;
-  const named = Object.entries(ERRNO_NUMBERS).find(([, n]) => n === number);
-  return named ? named[0] : what;
+  const named = number === undefined ? undefined : errnoOfNumber(number);
+  return named?.name ?? what;
 }
 
 function text(found: readonly KnownRefusal[], what: string): string {

@@ -1,5 +1,5 @@
 /** One thing that did not work in a run. */
-import type { Errno } from '../../base/errno.ts';
+import { isErrno, type Errno } from '../../base/errno.ts';
 import type { DmaEvent, FaultEvent, LeaveEvent, WarnEvent } from '../../base/events.ts';
 import type { Refusal } from '../../base/refuse.ts';
 import type { CallSite } from '../sites/call-site.ts';
@@ -26,7 +26,7 @@ export interface Trouble {
   last: number;
 }
 
-/** The rule a call broke, where several were met inside: the one that decided. */
-export function decisiveRefusal({ refusals }: LeaveEvent): Refusal | undefined {
-  return refusals.at(-1);
+/** The rule a call broke, where several were met inside: the one that decided. None of a call that has not failed. */
+export function decisiveRefusal({ refusals, result }: LeaveEvent): Refusal | undefined {
+  return isErrno(result) ? refusals.at(-1) : undefined;
 }

@@ -3,6 +3,7 @@
  * are those of system calls and of ioctl commands.
  */
 import { COMMAND_NAMES } from '../../uapi/decode.ts';
+import { ALIASES } from '../call-names.ts';
 import { choice, Mistake } from './clauses.ts';
 
 /** Calls that can be told apart from an ioctl by their own name, as the event stream has it. */
@@ -12,11 +13,6 @@ const OTHER_IOCTL = 'ioctl';
 const UNIVERSE: readonly string[] = [...CALLS, OTHER_IOCTL, ...COMMAND_NAMES];
 
 const isCommand = (name: string): boolean => name === OTHER_IOCTL || /^[A-Z]/.test(name);
-const SPELLINGS: Readonly<Record<string, string>> = {
-  open: 'openat',
-  pread: 'pread64',
-  pwrite: 'pwrite64',
-};
 const CLASSES: Readonly<Record<string, (name: string) => boolean>> = {
   all: () => true,
   desc: (name) => name !== 'openat',
@@ -66,7 +62,7 @@ function namesOf(word: string, column: number): readonly string[] | Mistake {
   if (word.startsWith('%')) return byClass(word.slice(1), column);
   const tolerant = word.startsWith('?');
   const name = tolerant ? word.slice(1) : word;
-  const known = SPELLINGS[name] ?? name;
+  const known = ALIASES[name] ?? name;
   if (known === OTHER_IOCTL) return UNIVERSE.filter(isCommand);
   if (UNIVERSE.includes(known)) return [known];
   return tolerant ? [] : unknown(name, column);

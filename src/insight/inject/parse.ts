@@ -1,4 +1,5 @@
 /** Expressions of -e to rules: strace's syntax of `inject`, and what it has not: devices, and points in the kernel. */
+import { FAULT_WORDS } from './fault-words.ts';
 import { ENOSYS } from '../../base/errno.ts';
 import { FAIL_POINTS, type FailPoint } from '../../base/fail-points.ts';
 import { COMMAND_FIELDS } from '../../uapi/decode.ts';
@@ -262,15 +263,20 @@ function parseDeviceRule(text: string, [head, ...rest]: readonly Clause[]): Devi
 }
 
 const KINDS: Readonly<
-  Record<string, (text: string, clauses: readonly Clause[]) => FaultRule | Mistake>
+  Record<
+    Exclude<(typeof FAULT_WORDS)[number], 'seed'>,
+    (text: string, clauses: readonly Clause[]) => FaultRule | Mistake
+  >
 > = {
   device: parseDeviceRule,
   fail: parsePoint,
   fault: parseCalls,
   inject: parseCalls,
 };
-/** The words that expressions of these rules begin with. */
-export const FAULT_KINDS: readonly string[] = [...Object.keys(KINDS), 'seed'];
+function parserOf(word: string): (typeof KINDS)[keyof typeof KINDS] | undefined {
+  // cast: one of its keys
+  return Object.hasOwn(KINDS, word) ? KINDS[word as keyof typeof KINDS] : undefined;
+}
 
 /** The plan that these expressions make together, or the first mistake as one line. */
 export function parseFaultPlan(
@@ -287,10 +293,9 @@ export function parseFaultPlan(
       seed = given;
       continue;
     }
-    const parse = Object.hasOwn(KINDS, name) ? KINDS[name] : undefined;
     const rule =
-      parse?.(text, clauses) ??
-      new Mistake(1, `'${name}' is nothing that can go wrong; there are ${choice(FAULT_KINDS)}`);
+      parserOf(name)?.(text, clauses) ??
+      new Mistake(1, `'${name}' is nothing that can go wrong; there are ${choice(FAULT_WORDS)}`);
     if (isMistake(rule)) return { problem: rule.of(text) };
     rules.push(rule);
   }

@@ -1,15 +1,13 @@
 /** What options of -e are given: whole numbers, times, errnos, signals and which of several calls. */
-import * as errnos from '../../base/errno.ts';
-import { isErrno, type Errno } from '../../base/errno.ts';
+import { ERRNO, type Errno } from '../../base/errno.ts';
 import { Mistake, type Clause } from './clauses.ts';
 import { SIGNAL_NUMBERS } from './signals.ts';
 
 /** Larger ones do not leave a kernel. */
 const LARGEST_ERRNO = 133;
-const EXPORTED: readonly unknown[] = Object.values(errnos);
-const ERRNOS = EXPORTED.filter((value) => isErrno(value)).filter(
-  ({ number }) => number <= LARGEST_ERRNO,
-);
+const ERRNOS = Object.values(ERRNO)
+  .filter(({ number }) => number <= LARGEST_ERRNO)
+  .sort((a, b) => (a.name < b.name ? -1 : 1));
 
 /** Which calls of those that a rule is for: from the first to the last, and of these each `step`th. Counted from 1. */
 export interface When {

@@ -1,5 +1,6 @@
 /** What was mapped in one domain, and when: every mapping with the events between which it was there. */
 import { IntervalMap } from '../../base/interval-map.ts';
+import { hiWord, loWord } from '../../base/word-pair.ts';
 
 /** A range of IO virtual addresses that led somewhere for a while. Addresses in bytes. */
 export interface MappingStory {
@@ -25,8 +26,6 @@ export interface Surroundings {
   readonly above: MappingStory | undefined;
 }
 
-const WORD = 0xffff_ffffn;
-
 /** The mappings of one domain over time. */
 export class AddressStory {
   /** All there ever were, in the order they were made. */
@@ -43,7 +42,7 @@ export class AddressStory {
   /** What is left of a mapping that was unmapped in part goes on as a mapping of its own, as old as before. */
   unmap(seq: number, iova: bigint, last: bigint): void {
     for (let found = this.#seek(iova); found && found.iova <= last; found = this.#seek(iova)) {
-      this.#living.erase(hi(found.iova), lo(found.iova));
+      this.#living.erase(hiWord(found.iova), loWord(found.iova));
       found.to = seq;
       if (found.iova < iova) this.#add(part(found, found.iova, iova - 1n));
       if (found.last > last) this.#add(part(found, last + 1n, found.last));
@@ -51,7 +50,7 @@ export class AddressStory {
   }
   /** The mapping of an address now. */
   find(iova: bigint): MappingStory | undefined {
-    return this.#living.find(hi(iova), lo(iova));
+    return this.#living.find(hiWord(iova), loWord(iova));
   }
 
   /** What was mapped when an event happened, by ascending address. */
@@ -71,11 +70,11 @@ export class AddressStory {
   }
 
   #seek(iova: bigint): MappingStory | undefined {
-    return this.#living.seek(hi(iova), lo(iova));
+    return this.#living.seek(hiWord(iova), loWord(iova));
   }
   #add(mapping: MappingStory): void {
     const { iova, last } = mapping;
-    if (this.#living.insert(hi(iova), lo(iova), hi(last), lo(last), mapping)) {
+    if (this.#living.insert(hiWord(iova), loWord(iova), hiWord(last), loWord(last), mapping)) {
       this.mappings.push(mapping);
     }
   }
@@ -84,13 +83,6 @@ export class AddressStory {
 function part(of: MappingStory, iova: bigint, last: bigint): MappingStory {
   const pa = of.pa === undefined ? undefined : of.pa + (iova - of.iova);
   return { ...of, iova, last, pa, to: undefined, dmas: [] };
-}
-
-function hi(value: bigint): number {
-  return Number(value >> 32n);
-}
-function lo(value: bigint): number {
-  return Number(value & WORD);
 }
 
 /** The size of a hole or a mapping in words: '4 KiB', '1.5 GiB'. */

@@ -12,6 +12,4 @@ export interface RunFacts {
   readonly topology?: string;
   /** The release of softiommu that wrote the page. */
   readonly version: string;
-  /** The trace goes on: events come while the page is open. */
-  readonly live?: true;
 }

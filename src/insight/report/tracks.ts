@@ -1,5 +1,7 @@
 /** The events of a story on tracks of time: a track for each process, device, unit, and one for domains. */
 import type { Stamped, TraceEvent } from '../../base/events.ts';
+import { isTrouble } from '../../base/trace.ts';
+import { momentOf } from '../views/times.ts';
 import type { Story } from './story.ts';
 
 /** Something on a track, from one moment to another. */
@@ -60,19 +62,11 @@ function trackOf(event: TraceEvent): string | undefined {
   }
 }
 
-/** By the host's clock where it is known: the machine's stands still while a call goes on. */
-export function momentOf({ hostNs, timeNs }: Stamped): number {
-  return hostNs ?? timeNs;
-}
 function sliceOf(story: Story, stamped: Stamped): Slice {
   const { seq, event } = stamped;
   const begin = momentOf(stamped);
   const leave = story.calls.get(seq)?.leave;
-  const isBad =
-    event.kind === 'fault' ||
-    event.kind === 'warn' ||
-    (event.kind === 'dma' && !event.ok) ||
-    typeof leave?.event.result === 'object';
+  const isBad = isTrouble(event) || (leave !== undefined && isTrouble(leave.event));
   return { seq, kind: event.kind, begin, end: leave ? momentOf(leave) : begin, isBad };
 }
 

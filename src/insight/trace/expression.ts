@@ -2,6 +2,7 @@
  * What is selected of a trace, in strace's words: `-e trace=SET`, `-e status=…`, and of ours `-e bdf=…` and
  * `-e ioas=…`. A mistake is told with the column it begins in.
  */
+import { FAULT_WORDS } from '../inject/fault-words.ts';
 import { CLASS_NAMES, classNames, knownName } from './names.ts';
 
 /** How a call ended. */
@@ -88,7 +89,7 @@ function unknownQualifier(key: string, at: number): Mistake {
   return { at: -at, message: `there is no ${key}=; there are ${known}${IN_A_RUN}` };
 }
 /** What else `run` takes there. */
-const IN_A_RUN = ', and for `run` device=, fail=, fault=, inject=, seed= (docs/inject.md)';
+const IN_A_RUN = `, and for \`run\` ${FAULT_WORDS.map((word) => `${word}=`).join(', ')} (docs/inject.md)`;
 function told(text: string, { at, message }: Mistake): ExpressionProblem {
   return { problem: `-e ${text}: column ${at + 1}: ${message}` };
 }

@@ -1,4 +1,5 @@
 /** What a trace can be asked for by name: system calls, commands, kinds of events, and classes of them. */
+import { ALIASES } from '../call-names.ts';
 import type { TraceEvent } from '../../base/events.ts';
 import { COMMAND_NAMES } from '../../uapi/decode.ts';
 
@@ -18,12 +19,6 @@ const KINDS: Readonly<Record<Exclude<TraceEvent['kind'], 'enter' | 'leave'>, tru
   'object-gone': true,
   unmap: true,
   warn: true,
-};
-/** As programs call them. */
-const ALIASES: Readonly<Record<string, string>> = {
-  open: 'openat',
-  pread: 'pread64',
-  pwrite: 'pwrite64',
 };
 
 const MAPPING = /^(IOMMU_IOAS_(MAP|MAP_FILE|COPY|UNMAP)|VFIO_IOMMU_(UN)?MAP_DMA)$/;

@@ -2,6 +2,7 @@
  * A selection applied to a stream of events. What happens in a call belongs to it: it is shown with a call that is asked
  * for, or by itself. Whoever asks how a call ended hears of it, and of what happened in it, when it has.
  */
+import { isTrouble } from '../../base/trace.ts';
 import { isErrno } from '../../base/errno.ts';
 import type { CallInfo, DriverCallEvent, Stamped, TraceEvent } from '../../base/events.ts';
 import type { CallStatus, Selection } from './expression.ts';
@@ -127,10 +128,8 @@ class StatusGate implements TraceSink {
 }
 function statusOf(event: TraceEvent): CallStatus {
   const isFailure =
-    (event.kind === 'leave' && (isErrno(event.result) || (event.result ?? 0) < 0)) ||
-    (event.kind === 'dma' && !event.ok) ||
-    (event.kind === 'driver' && event.result !== undefined) ||
-    event.kind === 'fault' ||
-    event.kind === 'warn';
+    isTrouble(event) ||
+    (event.kind === 'leave' && !isErrno(event.result) && (event.result ?? 0) < 0) ||
+    (event.kind === 'driver' && event.result !== undefined);
   return isFailure ? 'failed' : 'successful';
 }

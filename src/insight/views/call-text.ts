@@ -2,6 +2,7 @@
 import { isErrno, type Errno } from '../../base/errno.ts';
 import type { CallEnd, CallInfo, LeaveEvent } from '../../base/events.ts';
 import { hex } from '../../base/u64.ts';
+import { decisiveRefusal } from '../explain/trouble.ts';
 import { errnoNumberText, errnoText } from './errno-text.ts';
 import { regionPlace } from './region-text.ts';
 import { bytesText, refusalText, structText, valueText, type NamedValues } from './value-text.ts';
@@ -40,7 +41,7 @@ export function answeredText(call: LeaveEvent): string {
 }
 /** The same with the rule that refused it. */
 export function leaveText(call: LeaveEvent): string {
-  const decisive = isErrno(call.result) ? call.refusals.at(-1) : undefined;
+  const decisive = decisiveRefusal(call);
   return `${answeredText(call)}${decisive ? `  ✗ ${refusalText(decisive)}` : ''}`;
 }
 

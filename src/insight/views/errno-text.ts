@@ -1,5 +1,5 @@
 /** Errnos as people read them: the C library's words, as strace shows them. */
-import { ERRNO_NUMBERS, type ErrnoName } from '../../base/errno.ts';
+import { errnoOfNumber, type ErrnoName } from '../../base/errno.ts';
 
 const WORDS: Readonly<Record<ErrnoName, string>> = {
   E2BIG: 'Argument list too long',
@@ -52,8 +52,6 @@ export function errnoText(name: ErrnoName): string {
 
 /** By its number, as a host's call may have failed: 'EMFILE (Too many open files)', or 'errno 95' for one without a name. */
 export function errnoNumberText(number: number): string {
-  // cast: the keys of the table
-  const names = Object.keys(ERRNO_NUMBERS) as ErrnoName[];
-  const name = names.find((each) => ERRNO_NUMBERS[each] === number);
-  return name ? errnoText(name) : `errno ${number}`;
+  const errno = errnoOfNumber(number);
+  return errno ? errnoText(errno.name) : `errno ${number}`;
 }

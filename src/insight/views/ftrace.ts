@@ -12,7 +12,7 @@ import type {
 } from '../../base/events.ts';
 import type { TraceHeader } from '../trace/format.ts';
 import type { TraceSink } from '../trace/sink.ts';
-import { secondsText } from './times.ts';
+import { bootTimeText } from './times.ts';
 
 const COLUMNS = `#                                _-----=> irqs-off/BH-disabled
 #                               / _----=> need-resched
@@ -22,7 +22,6 @@ const COLUMNS = `#                                _-----=> irqs-off/BH-disabled
 #                              |||| /     delay
 #           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION
 #              | |         |   |||||     |         |`;
-const NS_PER_US = 1000;
 /** A name of a process is cut to this, and so wide is the column. */
 const COMM_LENGTH = 15;
 const TASK_WIDTH = 16;
@@ -45,7 +44,7 @@ export function ftraceView(print: (line: string) => void, header: TraceHeader): 
       tasks.see(stamped);
       noteDriver(stamped.event, drivers);
       for (const text of iommuEvents(stamped.event, drivers)) {
-        lines.push(`${tasks.of(stamped)} [000] ..... ${timeText(stamped)}: ${text}`);
+        lines.push(`${tasks.of(stamped)} [000] ..... ${bootTimeText(stamped.timeNs)}: ${text}`);
       }
     },
     flush() {
@@ -57,10 +56,6 @@ export function ftraceView(print: (line: string) => void, header: TraceHeader): 
       for (const line of lines) print(line);
     },
   };
-}
-
-function timeText({ timeNs }: Stamped): string {
-  return secondsText(Math.floor(timeNs / NS_PER_US)).padStart(12);
 }
 
 /** Who it is that runs: by the call an event happened in. */

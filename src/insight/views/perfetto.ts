@@ -5,6 +5,7 @@
  * A mapping is on the track of its domain: the event stream does not say which unit it is for.
  */
 import { isErrno } from '../../base/errno.ts';
+import { decisiveRefusal } from '../explain/trouble.ts';
 import type {
   CallInfo,
   DmaEvent,
@@ -264,9 +265,10 @@ function userOf(device: string, pasid: number | undefined): string {
 function fileOf({ fd, file }: CallInfo): Values {
   return { ...(fd !== undefined && { fd }), ...(file !== undefined && { file }) };
 }
-function resultOf({ result, refusals }: LeaveEvent): Values {
+function resultOf(call: LeaveEvent): Values {
+  const { result } = call;
   if (result === undefined) return {};
-  const decisive = isErrno(result) ? refusals.at(-1) : undefined;
+  const decisive = decisiveRefusal(call);
   return {
     result: isErrno(result) ? result.name : result,
     ...(decisive && { why: refusalText(decisive) }),

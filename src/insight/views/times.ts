@@ -30,6 +30,10 @@ export function timePrefix({ kind, startedUs }: Times): (stamped: Stamped) => st
     return kind === 'epoch' ? `${secondsText(us)} ` : `${timeOfDay(us, kind === 'micros')} `;
   };
 }
+/** Since boot, as the kernel's own traces and its log have it: '    1.022071'. */
+export function bootTimeText(timeNs: number): string {
+  return secondsText(Math.floor(timeNs / NS_PER_US)).padStart(12);
+}
 /** ` <0.000012>` */
 export function spentText(ns: number): string {
   return ` <${secondsText(Math.max(0, Math.round(ns / NS_PER_US)))}>`;
