@@ -18,35 +18,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "device.h"
+#include "bar-text.h"
 
 #define CONFIG (7ULL << 40)
 #define FIXED ((void *)0x100000000ULL)
 
-static volatile uint8_t *bar;
 static int ends[2], sockets[2], device;
 static char text[65536];
 
-static void set(unsigned at, const char *what)
-{
-	for (unsigned n = 0; what[n]; n++)
-		bar[at + n] = what[n];
-}
-static const char *held(unsigned at, unsigned length)
-{
-	static char copy[64];
-	unsigned n;
-	for (n = 0; n < length; n++)
-		copy[n] = bar[at + n] ? bar[at + n] : '.';
-	copy[n] = 0;
-	return copy;
-}
-static void say(const char *what, long result, const char *bytes)
-{
-	if (result < 0)
-		printf("%s: %s\n", what, strerror(errno));
-	else
-		printf("%s: %ld %s\n", what, result, bytes);
-}
 static const char *arrived(int fd, long length)
 {
 	memset(text, 0, sizeof(text));

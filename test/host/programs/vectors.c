@@ -11,35 +11,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "device.h"
+#include "bar-text.h"
 
 #define FIXED ((void *)0x100000000ULL)
 
-static volatile uint8_t *bar;
 static int ends[2], stream[2], packets[2];
 static char text[65536];
 
-static void set(unsigned at, const char *what)
-{
-	for (unsigned n = 0; what[n]; n++)
-		bar[at + n] = what[n];
-}
-static const char *held(unsigned at, unsigned length)
-{
-	static char copy[64];
-	unsigned n;
-
-	for (n = 0; n < length; n++)
-		copy[n] = bar[at + n] ? bar[at + n] : '.';
-	copy[n] = 0;
-	return copy;
-}
-static void say(const char *what, long result, const char *bytes)
-{
-	if (result < 0)
-		printf("%s: %s\n", what, strerrorname_np(errno));
-	else
-		printf("%s: %ld %s\n", what, result, bytes);
-}
 static const char *arrived(int fd)
 {
 	int error = errno;
