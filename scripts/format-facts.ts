@@ -4,7 +4,7 @@ import { levelBitsOf, type PtFormat, type Word } from '../src/pt/format.ts';
 import { IOMMU_READ, IOMMU_WRITE } from '../src/pt/page-table.ts';
 
 /** The bit of an item that grants a right; undefined: every item of its kind does. */
-export type RightBit = Word | undefined;
+type RightBit = Word | undefined;
 
 export interface FormatFacts {
   readonly format: PtFormat;

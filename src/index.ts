@@ -5,13 +5,14 @@
  * /dev/iommu and /dev/vfio; everything that is refused says why (SoftIommuError).
  */
 export { Machine, MachineDescriptionError } from './facade/machine.ts';
+export { FaultPlanError, plannedFaults } from './facade/faults.ts';
 export { SoftIommuError } from './facade/error.ts';
 export { Program } from './facade/program.ts';
 export type { IoctlArg, ProgramBuffer, RegisterWindow } from './facade/program.ts';
 export { DmaMemory, SimDevice, SimDomain } from './facade/device.ts';
 export type { AttachAnswer, TestAttachOptions } from './facade/device.ts';
 export type { MachineInput } from './machine/description/description.ts';
-export type { MachineOptions } from './machine/machine.ts';
+export type { FaultPolicies, MachineOptions } from './machine/machine.ts';
 export { ERRNO, isErrno, type Errno, type ErrnoName } from './base/errno.ts';
 export type { Facts } from './base/refuse.ts';
 export type { Credentials } from './machine/program/program.ts';

@@ -1,9 +1,10 @@
 /** From the options of `run --sanitize`, and SOFTIOMMU_OPTIONS, to what the sanitizer is to do. */
-import { readFileSync } from 'node:fs';
 import type { FailReason, SanitizePlan } from '../host/launch/run.ts';
 import { ALL_FINDINGS, DEFAULT_FINDINGS, type FindingKind } from '../insight/sanitizer/finding.ts';
 import { parseSuppressions } from '../insight/sanitizer/suppressions.ts';
 import { exitcodeOf, type SanitizeFlags } from './sanitize-flags.ts';
+import { printable } from '../machine/description/wording.ts';
+import { readUserFile } from './user-file.ts';
 import { UserMistake } from './user-mistake.ts';
 
 const FAIL_REASONS: readonly FailReason[] = ['finding', 'leak', 'fault', 'warn'];
@@ -85,14 +86,9 @@ function words<W extends string>(text: string, known: readonly W[], option: stri
   });
 }
 function suppressionsOf(file: string) {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UserMistake(`--suppressions: ${reason}`);
+  const parsed = parseSuppressions(readUserFile(file, '--suppressions:'));
+  if (typeof parsed === 'string') {
+    throw new UserMistake(`--suppressions: ${printable(file)}: ${parsed}`);
   }
-  const parsed = parseSuppressions(text);
-  if (typeof parsed === 'string') throw new UserMistake(`--suppressions: ${file}: ${parsed}`);
   return parsed;
 }

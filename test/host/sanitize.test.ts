@@ -177,7 +177,10 @@ describe('options', () => {
       ['--sanitize', '--fail-on', 'everything'],
     ],
     ['a status is 1 to 124', ['--sanitize', '--error-exitcode', '125']],
-    ['--suppressions: ENOENT', ['--sanitize', '--suppressions', '/nowhere']],
+    [
+      '--suppressions: /nowhere cannot be read: there is no such file',
+      ['--sanitize', '--suppressions', '/nowhere'],
+    ],
     ['--error-exitcode is for a run with --sanitize', ['--error-exitcode', '3']],
   ])('%s', (message, flags) => {
     const { stderr, status } = run(['true'], ...flags);

@@ -2,6 +2,7 @@
 import { Command } from '@commander-js/extra-typings';
 import { baselineOption, junitOption, report, writeBaselineOption } from '../explore/options.ts';
 import { ResultsFolder } from '../explore/results-folder.ts';
+import { printable } from '../../machine/description/wording.ts';
 import { print } from '../output.ts';
 import { UserMistake } from '../user-mistake.ts';
 import { withUsage } from '../usage.ts';
@@ -19,7 +20,9 @@ export function mergeCommand() {
       const [words = []] = folders.map((folder) => folder.words);
       const other = folders.findIndex((one) => one.words.join('\0') !== words.join('\0'));
       if (other > 0)
-        throw new UserMistake(`${names[other]} is of another program than ${names[0]}`);
+        throw new UserMistake(
+          `${printable(names[other]!)} is of another program than ${printable(names[0]!)}`,
+        );
       const trials = new Map(
         folders.flatMap(({ known }) => known.map((one) => [one.expressions.join(' '), one])),
       );

@@ -7,7 +7,7 @@ import {
   type TrialFinding,
 } from '../../insight/explore/judge.ts';
 import { trialsOf, type Trial, type TriedFaults } from '../../insight/explore/trials.ts';
-import type { RecordedCall } from '../../insight/explore/run-record.ts';
+import { numbered } from '../../insight/explore/run-record.ts';
 import { UserMistake } from '../user-mistake.ts';
 import type { DisturbedRuns } from './disturbed-run.ts';
 
@@ -166,12 +166,4 @@ class Campaign {
 
 function nameOf(trial: readonly Trial[]): string {
   return trial.map(({ expression }) => expression).join(' ');
-}
-function numbered(names: readonly string[]): RecordedCall[] {
-  const counts = new Map<string, number>();
-  return names.map((name) => {
-    const nth = (counts.get(name) ?? 0) + 1;
-    counts.set(name, nth);
-    return { name, nth };
-  });
 }

@@ -13,26 +13,25 @@ export interface ToldFinding {
   readonly isKnown: boolean;
 }
 
-/** Equal ones once, those of fewer failures first. */
+/** Equal ones once, by the shortest token; those of fewer failures first. */
 export function findingsOf(
   results: readonly TrialResult[],
   baseline: ReadonlySet<string>,
 ): readonly ToldFinding[] {
-  const found = new Map<string, ToldFinding>();
-  const shortFirst = [...results].sort((a, b) => a.expressions.length - b.expressions.length);
-  for (const { finding, expressions } of shortFirst) {
+  const found = new Map<string, { finding: TrialFinding; tokens: string[] }>();
+  const fewFirst = [...results].sort((a, b) => a.expressions.length - b.expressions.length);
+  for (const { finding, expressions } of fewFirst) {
     if (!finding) continue;
-    const key = keyOf(finding);
-    const token = tokenOf(expressions);
-    const known = found.get(key);
-    if (!known) found.set(key, { finding, token, times: 1, isKnown: baseline.has(key) });
-    else found.set(key, { ...known, token: shorter(known.token, token), times: known.times + 1 });
+    const equal = found.get(keyOf(finding)) ?? { finding, tokens: [] };
+    found.set(keyOf(finding), equal);
+    equal.tokens.push(tokenOf(expressions));
   }
-  return [...found.values()];
-}
-function shorter(a: string, b: string): string {
-  const parts = (token: string): number => token.split('~').length;
-  return parts(b) < parts(a) || (parts(b) === parts(a) && b.length < a.length) ? b : a;
+  return [...found].map(([key, { finding, tokens }]) => ({
+    finding,
+    token: tokens.reduce((best, token) => (token.length < best.length ? token : best)),
+    times: tokens.length,
+    isKnown: baseline.has(key),
+  }));
 }
 
 /** Lines for a person. `words`: what stands behind `run`. */

@@ -1,6 +1,7 @@
 /** What explore and merge write, and the values of their options. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
+import { printable } from '../../machine/description/wording.ts';
 import { systemReason } from '../../host/sys/system-reason.ts';
 import { junitText } from '../../insight/ci-reports/junit.ts';
 import { tokenOf } from '../../insight/inject/token.ts';
@@ -54,7 +55,7 @@ function write(file: string, text: string): void {
   try {
     writeFileSync(file, text);
   } catch (error) {
-    throw new UserMistake(`${file} cannot be written: ${systemReason(error)}`);
+    throw new UserMistake(`${printable(file)} cannot be written: ${systemReason(error)}`);
   }
 }
 function readBaseline(file: string): string[] {
@@ -63,10 +64,10 @@ function readBaseline(file: string): string[] {
     if (Array.isArray(keys) && keys.every((key) => typeof key === 'string')) return keys;
   } catch (error) {
     if (!(error instanceof SyntaxError)) {
-      throw new UserMistake(`${file} cannot be read: ${systemReason(error)}`);
+      throw new UserMistake(`${printable(file)} cannot be read: ${systemReason(error)}`);
     }
   }
   throw new UserMistake(
-    `${file} is no baseline: a JSON list of texts, as --write-baseline makes it`,
+    `${printable(file)} is no baseline: a JSON list of texts, as --write-baseline makes it`,
   );
 }

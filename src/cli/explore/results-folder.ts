@@ -1,6 +1,7 @@
 /** The folder of an exploration: one line for each trial, so that it can go on, and be joined with others. */
 import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { printable } from '../../machine/description/wording.ts';
 import { systemReason } from '../../host/sys/system-reason.ts';
 import { UserMistake } from '../user-mistake.ts';
 import type { TrialResult } from './campaign.ts';
@@ -32,7 +33,7 @@ export class ResultsFolder {
         const there = ResultsFolder.read(folder);
         if (JSON.stringify(there.words) === JSON.stringify(words)) return there.continued();
         throw new UserMistake(
-          `${folder} is of another program or machine: ${there.words.join(' ')}`,
+          `${printable(folder)} is of another program or machine: ${printable(there.words.join(' '))}`,
         );
       }
       mkdirSync(folder, { recursive: true });
@@ -49,7 +50,9 @@ export class ResultsFolder {
       // cast: it is looked at next
       const head = parsed(first) as Partial<Head> | undefined;
       if (head?.explore !== 'softiommu' || head.v !== 1 || !head.words) {
-        throw new UserMistake(`${file} is not of softiommu explore, or of another version`);
+        throw new UserMistake(
+          `${printable(file)} is not of softiommu explore, or of another version`,
+        );
       }
       // The last line may have been cut by the end of the run that wrote it.
       const known = rest.flatMap((line) => {
@@ -84,6 +87,6 @@ function told<T>(name: string, run: () => T): T {
     return run();
   } catch (error) {
     if (error instanceof UserMistake) throw error;
-    throw new UserMistake(`${name}: ${systemReason(error)}`);
+    throw new UserMistake(`${printable(name)}: ${systemReason(error)}`);
   }
 }

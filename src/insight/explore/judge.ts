@@ -13,8 +13,7 @@ export interface EndedRun {
   readonly record: RunRecord;
 }
 
-export const FINDING_KINDS = ['crash', 'hang', 'check', 'left', 'fault', 'unsteady'] as const;
-export type TrialFindingKind = (typeof FINDING_KINDS)[number];
+export type TrialFindingKind = 'crash' | 'hang' | 'check' | 'left' | 'fault' | 'unsteady';
 
 /** Something that should not be. Two with the same key are the same. */
 export interface TrialFinding {

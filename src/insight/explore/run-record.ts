@@ -38,6 +38,15 @@ const OWN_KINDS = /^[A-Z]/;
 /** Cannot be made to fail. */
 const NO_TARGET = new Set(['close']);
 
+/** Calls by their names, in order. */
+export function numbered(names: readonly string[]): RecordedCall[] {
+  const counts = new Map<string, number>();
+  return names.map((name) => {
+    const nth = (counts.get(name) ?? 0) + 1;
+    counts.set(name, nth);
+    return { name, nth };
+  });
+}
 /** Reads the lines of one trace. */
 export function recordOf(lines: Iterable<string>): RunRecord {
   const reader = new RecordReader();
@@ -46,8 +55,7 @@ export function recordOf(lines: Iterable<string>): RunRecord {
 }
 
 class RecordReader {
-  readonly #calls: RecordedCall[] = [];
-  readonly #counts = new Map<string, number>();
+  readonly #names: string[] = [];
   /** By the number of their enter event. */
   readonly #closes = new Set<number>();
   readonly #left: string[] = [];
@@ -64,7 +72,7 @@ class RecordReader {
   }
   get record(): RunRecord {
     return {
-      calls: this.#calls,
+      calls: numbered(this.#names),
       left: this.#left.filter((kind) => OWN_KINDS.test(kind)).sort(),
       faults: this.#faults,
       devices: this.#devices,
@@ -73,9 +81,7 @@ class RecordReader {
   #enter(event: LineEvent, call: number): void {
     if (event.name === 'close') this.#closes.add(call);
     const name = targetOf(event);
-    const nth = (this.#counts.get(name) ?? 0) + 1;
-    this.#counts.set(name, nth);
-    if (!NO_TARGET.has(name)) this.#calls.push({ name, nth });
+    if (!NO_TARGET.has(name)) this.#names.push(name);
   }
 }
 function parsed(line: string): Line {

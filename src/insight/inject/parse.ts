@@ -44,6 +44,11 @@ function giving<K extends string, V>(
     return isMistake(value) ? value : ({ [key]: value } as Record<K, V>);
   };
 }
+/** An option that says all by being there. */
+function bare<P>(parts: P): (clause: Clause) => P | Mistake {
+  return ({ name, value, valueColumn }) =>
+    value === undefined ? parts : new Mistake(valueColumn - 1, `'${name}' has no value`);
+}
 function parseDevice(clause: Clause): string | Mistake {
   const [, segment = '0000', rest] = BDF.exec(clause.value ?? '') ?? [];
   if (rest !== undefined) return `${segment}:${rest}`.toLowerCase();
@@ -77,7 +82,7 @@ function parseField(clause: Clause): readonly [string, bigint] | Mistake {
 }
 
 const CALL_OPTIONS: Options<CallRule> = {
-  after: () => ({ after: true }),
+  after: bare({ after: true }),
   delay_enter: giving('delayEnterNs', parseTime),
   delay_exit: giving('delayExitNs', parseTime),
   device: giving('device', parseDevice),
@@ -100,7 +105,7 @@ const timed = (fault: DeviceFaultKind, isNeeded: boolean) => (clause: Clause) =>
   const ns = clause.value === undefined && !isNeeded ? LATER : parseTime(clause);
   return isMistake(ns) ? ns : { fault, ns };
 };
-const plain = (fault: DeviceFaultKind) => () => ({ fault });
+const plain = (fault: DeviceFaultKind) => bare({ fault });
 /** A rule has one of them. */
 const DEVICE_FAULTS: Options<DeviceRule> = {
   corrupt: plain('corrupt'),
@@ -122,8 +127,6 @@ const DEVICE_OPTIONS: Options<DeviceRule> = {
   dma: giving('write', parseDirection),
   when: giving('when', parseWhen),
 };
-/** Have no value. */
-const BARE = new Set(['after', 'corrupt', 'drop', 'irq-drop', 'unplug']);
 
 /** What the options of a rule give, and where each stands. */
 interface Gathered<R> {
@@ -134,16 +137,13 @@ function gather<R>(clauses: readonly Clause[], options: Options<R>): Gathered<R>
   const columns = new Map<string, number>();
   let parts: Partial<R> = {};
   for (const clause of clauses) {
-    const { name, value, column } = clause;
+    const { name, column } = clause;
     const option = Object.hasOwn(options, name) ? options[name] : undefined;
     if (!option) {
       return new Mistake(
         column,
         `'${name}' is no option; there are ${choice(Object.keys(options))}`,
       );
-    }
-    if (BARE.has(name) && value !== undefined) {
-      return new Mistake(clause.valueColumn - 1, `'${name}' has no value`);
     }
     if (columns.has(name)) return new Mistake(column, `'${name}' is there twice`);
     columns.set(name, column);

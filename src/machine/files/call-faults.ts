@@ -36,7 +36,7 @@ export interface CallFaultPolicy {
 }
 
 /** What has become of a call. */
-export interface FaultedCall<T> {
+interface FaultedCall<T> {
   readonly result: T | Errno | number | WaitQueue;
   /** Its result is not its own, or a signal was sent. */
   readonly injected: boolean;
@@ -44,7 +44,7 @@ export interface FaultedCall<T> {
 }
 
 /** A call as it is to be run. */
-export interface RunningCall<T> {
+interface RunningCall<T> {
   /** Asked when it begins. */
   readonly info: () => CallInfo;
   readonly work: () => T;

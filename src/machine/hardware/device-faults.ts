@@ -56,7 +56,7 @@ export interface FaultyBus {
 /** Where a transfer goes: to addresses in a row, or to those of a list. */
 type Target = bigint | readonly DmaPiece[];
 /** A transfer as the device asks for it. */
-export interface AskedTransfer extends PlannedTransfer {
+interface AskedTransfer extends PlannedTransfer {
   readonly at: Target;
   readonly bytes: Uint8Array;
   /** Carry it out. */
