@@ -1,10 +1,13 @@
 /*
- * Trapped calls: what a program waits for an ioctl that a supervisor answers.
+ * Trapped calls: what a program waits for an ioctl that a supervisor answers, and for a load of a register.
  *
- * Without an argument this is the baseline: a C supervisor that does for an ioctl what softiommu does. It polls,
- * receives, asks whether a close came before, finds out which file the descriptor is, by its link and by its inode, reads
- * the struct from the program, writes it back, answers.
- * `trap client` is the program alone, to be run under softiommu: the same ioctl, and loads of a mapped register.
+ * Without an argument this is the baseline: C that does what softiommu does. For an ioctl it polls, receives, asks whether a
+ * close came before, finds out which file the descriptor is, by its link and by its inode, reads the struct from the
+ * program, writes it back, answers. For a load it waits for the stop, asks for its cause, what is mapped at the address,
+ * the registers, the instruction, and whether SIGBUS still means to the program what it did; it sets the registers and lets
+ * the thread go on.
+ * `trap client` is the program alone, to be run under softiommu: the same ioctl, before and after a BAR is mapped, loads of
+ * a mapped register, and the same by pread.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -13,14 +16,17 @@
 #include <linux/seccomp.h>
 #include <linux/vfio.h>
 #include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "bench.h"
@@ -61,12 +67,25 @@ static void all_loaded(uint64_t sum)
 	bench_check(sum == LOADS, "a register did not have its value");
 }
 
+static uint64_t register_at;
+static int device;
+
+static uint64_t reads(void)
+{
+	uint64_t sum = 0;
+	uint32_t value = 0;
+
+	for (int n = 0; n < LOADS; n++)
+		sum += pread(device, &value, 4, register_at) == 4 && value == 0x010000ed;
+	return sum;
+}
+
 /* Under softiommu, which has the edu device in group 0. */
 static void client(void)
 {
 	struct vfio_group_status status = { .argsz = sizeof(status) };
 	struct vfio_region_info region = { .argsz = sizeof(region), .index = 0 };
-	int container = open("/dev/vfio/vfio", O_RDWR), device;
+	int container = open("/dev/vfio/vfio", O_RDWR);
 
 	group = open("/dev/vfio/0", O_RDWR);
 	bench_check(container >= 0 && group >= 0, "the device nodes are there");
@@ -80,6 +99,9 @@ static void client(void)
 	registers = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, device, region.offset);
 	bench_check(registers != MAP_FAILED, "BAR 0 is mapped");
 	bench("bar-load", LOADS, NULL, loads, all_loaded);
+	bench("ioctl-mapped", IOCTLS, NULL, ioctls, all_answered);
+	register_at = region.offset;
+	bench("bar-pread", LOADS, NULL, reads, all_loaded);
 }
 
 #define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
@@ -177,11 +199,112 @@ static void baseline(void)
 	waitpid(pid, NULL, 0);
 }
 
+/* struct procmap_query of linux/fs.h, since Linux 6.11. */
+struct mapped {
+	uint64_t size, flags, addr, start, end, vma_flags, page_size, offset, inode;
+	uint32_t major, minor, name_size, build_id_size;
+	uint64_t name, build_id;
+};
+#define MAPPED_QUERY _IOWR('f', 17, struct mapped)
+
+/* What an access of the program has to be: on which file, and which instruction. */
+static struct stat device_file;
+static uint8_t known_code[15];
+static int is_known;
+#define IN(reg) offsetof(struct user_regs_struct, reg)
+static const size_t targets[] = { IN(rax), IN(rcx), IN(rdx), IN(rbx), IN(rsp), IN(rbp), IN(rsi), IN(rdi) };
+
+static int is_mapped(int maps, uint64_t address)
+{
+	char name[4096];
+	struct mapped query = { .size = sizeof(query), .addr = address, .name_size = sizeof(name),
+				.name = (uint64_t)name };
+
+	return ioctl(maps, MAPPED_QUERY, &query) == 0 && query.inode == device_file.st_ino;
+}
+/* The meaning of SIGBUS is the kernel's to lose: field 34 of /proc/PID/stat has the signals with a handler. */
+static int is_caught(int stat)
+{
+	char text[1024];
+	ssize_t length = pread(stat, text, sizeof(text) - 1, 0);
+	char *at;
+
+	if (length <= 0)
+		return 0;
+	text[length] = 0;
+	at = strrchr(text, ')');
+	for (int field = 2; at && field < 34; field++)
+		at = strchr(at + 1, ' ');
+	return at && (strtoul(at, NULL, 10) >> (SIGBUS - 1) & 1);
+}
+static void carry_out(pid_t pid, int maps, int stat)
+{
+	siginfo_t cause;
+	struct user_regs_struct regs;
+	uint8_t code[15];
+	struct iovec here = { code, sizeof(code) }, there;
+
+	bench_check(ptrace(PTRACE_GETSIGINFO, pid, 0, &cause) == 0 && cause.si_code > 0, "a fault");
+	bench_check(is_mapped(maps, (uint64_t)cause.si_addr), "of a register");
+	bench_check(ptrace(PTRACE_GETREGS, pid, 0, &regs) == 0, "its registers");
+	there = (struct iovec){ (void *)regs.rip, sizeof(code) };
+	bench_check(process_vm_readv(pid, &here, 1, &there, 1, 0) == sizeof(code), "its instruction");
+	/* mov r32, [r64]: 8b /r, and no other is decoded here. */
+	if (!is_known)
+		bench_check(code[0] == 0x8b && code[1] < 0x40 && (code[1] & 7) != 4 &&
+			    (code[1] & 7) != 5 && (code[1] >> 3) != 4, "a plain load");
+	else
+		bench_check(memcmp(code, known_code, sizeof(code)) == 0, "the same again");
+	memcpy(known_code, code, sizeof(code));
+	is_known = 1;
+	*(unsigned long long *)((char *)&regs + targets[code[1] >> 3]) = 0x010000ed;
+	regs.rip += 2;
+	bench_check(is_caught(stat), "SIGBUS is as it was");
+	bench_check(ptrace(PTRACE_SETREGS, pid, 0, &regs) == 0, "its new registers");
+	bench_check(ptrace(PTRACE_CONT, pid, 0, 0) == 0, "it goes on");
+}
+static void on_sigbus(int signal)
+{
+	_exit(signal);
+}
+static void tracer(void)
+{
+	int ready[2], go[2], file = memfd_create("registers", 0), maps, stat, status;
+	char byte = 0, path[64];
+	pid_t pid;
+
+	bench_check(pipe(ready) == 0 && pipe(go) == 0 && fstat(file, &device_file) == 0, "pipes");
+	pid = fork();
+	if (pid == 0) {
+		signal(SIGBUS, on_sigbus);
+		registers = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+		bench_check(registers != MAP_FAILED && write(ready[1], &byte, 1) == 1, "mapped");
+		bench_check(read(go[0], &byte, 1) == 1, "the tracer is ready");
+		bench("bar-load", LOADS, NULL, loads, all_loaded);
+		_exit(0);
+	}
+	bench_check(read(ready[0], &byte, 1) == 1, "the program is ready");
+	bench_check(ptrace(PTRACE_SEIZE, pid, 0, 0) == 0, "traced");
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	maps = open(path, O_RDONLY);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, pid);
+	stat = open(path, O_RDONLY);
+	bench_check(write(go[1], &byte, 1) == 1, "go");
+	while (waitpid(-1, &status, __WALL) == pid && WIFSTOPPED(status)) {
+		if (WSTOPSIG(status) == SIGBUS)
+			carry_out(pid, maps, stat);
+		else
+			ptrace(PTRACE_CONT, pid, 0, WSTOPSIG(status));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "client") == 0)
 		client();
-	else
+	else {
 		baseline();
+		tracer();
+	}
 	return 0;
 }

@@ -143,9 +143,15 @@ const FEATURE_OPS = {
 function featureName(flags: number): string {
   const feature = flags & vfio.VFIO_DEVICE_FEATURE_MASK;
   const ops = BigInt(flags - feature);
+  featureNames ??= allFeatureNames();
+  const what = featureNames.get(feature) ?? `0x${feature.toString(16)}`;
+  return ops === 0n ? what : `${String(bitText(namesOf(FEATURE_OPS), ops))}|${what}`;
+}
+/** By number. Made when one is asked for first. */
+let featureNames: ReadonlyMap<unknown, string> | undefined;
+function allFeatureNames(): ReadonlyMap<unknown, string> {
   const isFeature = (name: string): boolean =>
     /^VFIO_DEVICE_FEATURE_(?!GET$|SET$|PROBE$|MASK$)/.test(name);
-  const name = Object.keys(HEADERS).find((each) => isFeature(each) && HEADERS[each] === feature);
-  const what = name ?? `0x${feature.toString(16)}`;
-  return ops === 0n ? what : `${String(bitText(namesOf(FEATURE_OPS), ops))}|${what}`;
+  const names = Object.keys(HEADERS).filter(isFeature);
+  return new Map(names.reverse().map((name) => [HEADERS[name], name])); // of two the first counts
 }

@@ -18,7 +18,7 @@ import { ours, type Handled } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { KVM_SET_DEVICE_ATTR } from '../seccomp/trapped.ts';
 import { callLook } from '../process/call-look.ts';
-import type { AttrEntry, OpenEntry, FileEntry } from '../process/open-files.ts';
+import type { AttrEntry, OpenEntry, FileEntry, SharedMapping } from '../process/open-files.ts';
 import type { HostTask } from '../process/task.ts';
 import {
   eachBuffer,
@@ -67,7 +67,9 @@ export class FileTraps {
 
   /** A read or write in any of its spellings. */
   transfer(call: Notification, spelling: Spelling): Handled {
-    const entry = this.#entryOf(call);
+    // Registers and attributes are written in few bytes.
+    const written = spelling.write && !spelling.vectors ? call.arg(1) : undefined;
+    const entry = this.#entryOf(call, written);
     if (entry === 'closed') return -HOST_ERRNO.EBADF;
     if (entry === 'denied') {
       return this.#denied(call, spelling.positioned && isRegionOffset(call.arg(3)));
@@ -109,7 +111,7 @@ export class FileTraps {
     const { files, processes } = this.#context;
     const link = processes.descriptorLink(call.tid, call.int(4));
     if (link === -HOST_ERRNO.EACCES) return this.#denied(call, isRegionOffset(call.arg(5)));
-    const entry = files.at(`/proc/${call.tid}/fd/${call.int(4)}`, link);
+    const entry = files.at(`/proc/${call.tid}/fd/${call.int(4)}`, link, callLook.takeObject());
     return entry ? this.#mmap(call, entry) : this.#mmapForeign(link);
   }
 
@@ -240,7 +242,7 @@ export class FileTraps {
     const mark = this.#context.files.newMark();
     const theirs = this.#giveMemory(call, pages, mark);
     if (theirs < 0) return fail(theirs);
-    const mapped = (): void => this.#mapped(call, file, mapping, () => pages.isMapped(mark));
+    const mapped = (): void => this.#mapped(call, file, mapping, { fd: pages.fd, mark });
     const fd = (INJECTED_MMAP << 32n) | BigInt(theirs);
     const how = [call.arg(0), call.arg(1), call.uint(2), call.uint(3), fd, mapping.start] as const;
     return {
@@ -259,12 +261,12 @@ export class FileTraps {
     if (memory < 0) return memory;
     return handOver(this.#context.transport, call, memory, true);
   }
-  #mapped(call: Notification, file: OpenFile, mapping: PagesMapping, lives: () => boolean): void {
+  #mapped(call: Notification, file: OpenFile, mapping: PagesMapping, through: Through): void {
     const { files, machine, processes } = this.#context;
     const pid = processes.processOf(call.tid);
     file.get();
     files.watchMapping({
-      lives,
+      ...through,
       closed: () => {
         mapping.close();
         if (machine.syscalls.close(pid, file)) this.#context.warn(`${file.name}: not released`);
@@ -284,4 +286,6 @@ function isHugeAnonymous(call: Notification): boolean {
   return (call.uint(3) & MAP_HUGETLB) !== 0 && (call.uint(3) & MAP_ANONYMOUS) !== 0;
 }
 
+/** The description a program has mapped pages through. */
+type Through = Pick<SharedMapping, 'fd' | 'mark'>;
 type PagesMapping = Extract<Mapping, { kind: 'pages' }>;

@@ -75,8 +75,9 @@ export class LentMappings {
     file.get();
     this.#mapped.set(memory, (this.#mapped.get(memory) ?? 0) + 1);
     files.addLent(memory, window);
+    const { fd } = memory.file!; // it was opened for this mapping
     files.watchMapping({
-      lives: () => memory.isMapped(mark),
+      ...{ fd, mark },
       closed: () => {
         this.#unmapped(memory);
         if (machine.syscalls.close(pid, file)) this.#context.warn(`${file.name}: not released`);

@@ -6,7 +6,7 @@
  */
 import type { Mapping, MmioWindow } from '../../base/file.ts';
 import type { CallContext } from './call-context.ts';
-import type { Loan } from '../process/doorbell-loans.ts';
+import { doorbellBytes, type Loan } from '../process/doorbell-loans.ts';
 import { handOver } from './hand-over.ts';
 import { LentMappings, type Lay } from './lent-mappings.ts';
 import { LentMemory } from '../process/lent-memory.ts';
@@ -79,11 +79,13 @@ export class RegisterMappings {
     { start, length }: { readonly start: number; readonly length: number },
   ): MappedDoorbells | undefined {
     const { files, loans, transport } = this.#context;
-    const loan = loans.of(window);
+    const { doorbells } = window;
+    if (!doorbells) return undefined;
+    const at = doorbells.start;
+    const first = Math.max(at, start);
+    const end = Math.min(at + doorbellBytes(doorbells), start + length);
+    const loan = first < end ? loans.of(window) : undefined;
     if (!loan) return undefined;
-    const at = loan.doorbells.start;
-    const [first, end] = [Math.max(at, start), Math.min(at + loan.pages.length, start + length)];
-    if (first >= end) return undefined;
     const mark = files.newMark();
     const fd = loan.pages.reopen(mark);
     const theirs = fd < 0 ? fd : handOver(transport, call, fd, true);
@@ -116,7 +118,7 @@ export class RegisterMappings {
     loan.mappings++;
     file.get();
     files.watchMapping({
-      lives: () => loan.pages.isMapped(mark),
+      ...{ fd: loan.pages.fd, mark },
       closed: () => {
         loans.unmapped(loan);
         if (machine.syscalls.close(pid, file)) context.warn(`${file.name}: not released`);

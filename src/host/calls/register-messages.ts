@@ -162,8 +162,11 @@ export class RegisterMessages {
     args[1] = base + BigInt(headersAt);
     if (spelling.several) args[2] = BigInt(layout.messages.length);
     const result = yield* own(call.nr, args);
-    if (result < 0) return result;
-    const isThere = copy(NR.process_vm_readv, call.tid, base, bytes) === bytes.length;
+    // Of a plain sendmsg nothing comes back.
+    if (result < 0 || returnedIn(spelling).length === 0) return result;
+    const back = spelling.write ? headersAt : 0;
+    const left = bytes.subarray(back);
+    const isThere = copy(NR.process_vm_readv, call.tid, base + BigInt(back), left) === left.length;
     return isThere && this.#giveBack(caller, how, result) ? result : -HOST_ERRNO.EFAULT;
   }
   /** What the call has left in its own headers and memory, of the messages it has moved. */

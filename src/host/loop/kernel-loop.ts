@@ -343,7 +343,7 @@ export class KernelLoop implements CallContext {
   }
   /** A call that no close has come before. */
   #serveAlone(call: Notification): void {
-    if (this.files.hasMappings) this.#shortages.ifEnough(() => this.files.drainCloses());
+    if (this.files.mustAsk) this.#shortages.ifEnough(() => this.files.drainCloses());
     this.#serve(call);
   }
 

@@ -57,7 +57,7 @@ function moduleDirectory(): { moduleRelease?: string } {
 }
 
 /** What only the host knows of an event: when it was by its clock, and who calls. */
-function withHost(machine: Machine, view: TraceSink): (stamped: Stamped) => void {
+function withHost(machine: Machine, views: readonly TraceSink[]): (stamped: Stamped) => void {
   const startNs = libc.monotonicNs() - machine.env.clock.nowNs;
   const known = new Set<number>();
   return (stamped) => {
@@ -68,7 +68,8 @@ function withHost(machine: Machine, view: TraceSink): (stamped: Stamped) => void
     const isNew = event.kind === 'enter' && (event.name === 'openat' || !known.has(pid ?? 0));
     if (pid !== undefined) known.add(pid);
     const comm = isNew && pid !== undefined ? commOf(pid) : undefined;
-    view.take({ ...stamped, hostNs, ...(comm !== undefined && { comm }) });
+    const told = { ...stamped, hostNs, ...(comm !== undefined && { comm }) };
+    for (const view of views) view.take(told);
   };
 }
 function commOf(pid: number): string | undefined {
@@ -91,19 +92,25 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
     newBarMemory: (length) => new LentMemory(length),
     onBug: ({ during, stack }) => output.warn(`BUG in ${during}\n${stack}`),
   });
-  const sinks = output.traces.map((trace) => startTrace(machine, trace, output.warn));
+  const traces = output.traces.map((trace) => openTarget(machine, trace, output.warn));
+  const views = traces.map(({ view }) => view);
+  const { trace } = machine.env;
+  const listener = views.length > 0 ? trace.listen(withHost(machine, views)) : undefined;
   return {
     machine,
-    close: () => sinks.map((close) => close()).every(Boolean),
+    close: () => {
+      listener?.[Symbol.dispose]();
+      return traces.map(({ close }) => close()).every(Boolean);
+    },
   };
 }
 
-/** What ends it, and says whether all of it was written. */
-function startTrace(
+/** A trace, and what ends it and says whether all of it was written. */
+function openTarget(
   machine: Machine,
   { fd, name, view: viewOf }: TraceTarget,
   warn: RunOutput['warn'],
-): () => boolean {
+): { readonly view: TraceSink; readonly close: () => boolean } {
   let error: unknown;
   const print = (line: string): void => {
     if (error !== undefined) return;
@@ -113,11 +120,10 @@ function startTrace(
     warn(`${name} ends here, it cannot be written: ${systemReason(error)}`);
   };
   const view = viewOf(machine, print);
-  const listener = machine.env.trace.listen(withHost(machine, view));
-  return () => {
-    listener[Symbol.dispose]();
+  const close = (): boolean => {
     view.flush();
     if (fd > STDERR) closeSync(fd);
     return error === undefined || isBrokenPipe(error);
   };
+  return { view, close };
 }

@@ -1,6 +1,6 @@
 /**
  * What nearly every call on a descriptor begins with, in one crossing (sys/steps.ts): what the link of the descriptor says,
- * which file it is, and the struct the argument of the call points to.
+ * and where that may be a file of ours which file it is, and the struct the argument of the call points to.
  *
  * The bytes are those of one moment after the call was made and before it is answered, as a copy of the kernel's own is; a
  * handler that reads the struct in two pieces finds both of the same moment. They are good for this call only, and only
@@ -17,6 +17,8 @@ import { slowPages } from './slow-pages.ts';
 const MOST_BYTES = 128;
 const PAGE_MASK = 4095;
 const LONGEST_LINK = 4096;
+/** How the link of a memfd begins. */
+const MEMFD = Buffer.from('/mem').readUInt32LE();
 /** `/proc/PID/task/TID/fd/FD`, each number of ten digits at most. */
 const LONGEST_PATH = 64;
 /** Which argument of process_vm_readv(2) it is. */
@@ -27,8 +29,8 @@ export interface LookedAt {
   readonly pid: number;
   readonly tid: number;
   readonly fd: number;
-  /** Where its struct is. */
-  readonly at: bigint;
+  /** Where its struct is, if it has one that is likely to be read. */
+  readonly at: bigint | undefined;
 }
 
 /** Of the one run that this thread serves. */
@@ -54,7 +56,7 @@ class CallLook {
     const length = list.run(looked);
     this.#object = list.object;
     this.#tid = length > 0 ? looked.tid : 0;
-    this.#at = looked.at;
+    this.#at = looked.at ?? 0n;
     this.#length = length;
     return list.link;
   }
@@ -86,13 +88,16 @@ class LookList {
   /** Of the last run. */
   link: string | number = '';
   object: string | undefined;
-  readonly #steps = new Steps(3);
+  readonly #steps = new Steps(5);
   readonly #which = new WhichFile();
   readonly #path = Buffer.alloc(LONGEST_PATH);
   readonly #links = Buffer.alloc(LONGEST_LINK);
   readonly #remote = remoteIovec(0n, 0);
   readonly #remote64 = new BigUint64Array(this.#remote.buffer, this.#remote.byteOffset, 2);
+  /** 1: there is a struct. */
+  readonly #struct = Buffer.alloc(8);
   readonly #readlink: number;
+  readonly #isMemfd: number;
   readonly #statx: number;
   readonly #read: number;
   /** Of whom the path is. */
@@ -105,8 +110,11 @@ class LookList {
   constructor() {
     const steps = this.#steps;
     this.#readlink = steps.call(NR.readlink, this.#path, this.#links, LONGEST_LINK);
+    // Of what is no memfd nobody asks more, but of a pipe that stands for a stream of ours.
+    this.#isMemfd = steps.check(this.#links, 0xffff_ffff, MEMFD);
     const { flags, mask } = WHICH_FILE;
     this.#statx = steps.call(NR.statx, AT_FDCWD, this.#path, flags, mask, this.#which.bytes);
+    steps.check(this.#struct, 1, 1);
     this.#read = steps.call(NR.process_vm_readv, 0, iovec(this.bytes), 1, this.#remote, 1, 0);
   }
   /** How many bytes there are. */
@@ -118,15 +126,19 @@ class LookList {
       this.#path.write(`/proc/${pid}/task/${tid}/fd/${fd}\0`, 'latin1');
     }
     // What is behind the page need not be there, and costs a look of its own.
-    const inPage = PAGE_MASK + 1 - (Number(at & 0xffffn) & PAGE_MASK);
-    this.#remote64[0] = at;
-    this.#remote64[1] = BigInt(Math.min(MOST_BYTES, inPage));
+    if (at !== undefined) {
+      const inPage = PAGE_MASK + 1 - (Number(at & 0xffffn) & PAGE_MASK);
+      this.#remote64[0] = at;
+      this.#remote64[1] = BigInt(Math.min(MOST_BYTES, inPage));
+    }
+    this.#struct[0] = at === undefined ? 0 : 1;
     steps.set(this.#read, TID, tid);
-    steps.run();
+    const ended = steps.run();
     const length = steps.result(this.#readlink);
     this.link = length < 0 ? length : this.#textOf(length);
-    this.object = steps.result(this.#statx) < 0 ? undefined : this.#which.object;
-    return steps.result(this.#read);
+    const isKnown = ended > this.#isMemfd && steps.result(this.#statx) === 0;
+    this.object = isKnown ? this.#which.object : undefined;
+    return ended === steps.end ? steps.result(this.#read) : 0;
   }
   /** Most calls are on the file of the last one. */
   #textOf(length: number): string {

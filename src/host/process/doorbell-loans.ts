@@ -71,7 +71,7 @@ export class DoorbellLoans {
     const { doorbells } = window;
     if (!doorbells) return undefined;
     for (const loan of this.#loans.values()) if (loan.doorbells === doorbells) return loan;
-    const length = Math.ceil((doorbells.count * 4) / PAGE) * PAGE;
+    const length = doorbellBytes(doorbells);
     const pages = LentPages.create(length);
     if (!pages) return undefined;
     const seen = new Uint32Array(length / 4);
@@ -191,6 +191,10 @@ export class DoorbellLoans {
   }
 }
 
+/** Of the pages that doorbells are in. */
+export function doorbellBytes({ count }: Doorbells): number {
+  return Math.ceil((count * 4) / PAGE) * PAGE;
+}
 function changes(seen: Uint32Array, values: Uint32Array): number[] {
   const changed: number[] = [];
   for (let n = 0; n < values.length; n++) if (values[n] !== seen[n]) changed.push(n);

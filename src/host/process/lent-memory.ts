@@ -9,10 +9,9 @@ import { BAR_PAGE, checkPages, type BarMemory } from '../../base/bar-memory.ts';
 import { Bug } from '../../base/bug.ts';
 import { Shortage } from '../../base/shortage.ts';
 import { SparseMemory } from '../../base/sparse-memory.ts';
-import { descriptionLives, markDescription } from '../sys/open-file-description.ts';
+import { reopenMarked } from '../sys/open-file-description.ts';
 import * as libc from '../sys/libc.ts';
 import { lookAt, objectOf } from '../sys/look.ts';
-import { O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
 import { orShortage } from '../sys/shortage.ts';
 
 /** Bytes that are copied at once. */
@@ -51,15 +50,9 @@ export class LentMemory implements BarMemory {
   /** A program is about to map it: an open file description of its own, marked; minus an errno. Throws Shortage. */
   open(mark: number): number {
     const file = (this.#file ??= makeFile());
-    const fd = libc.open(`/proc/self/fd/${file.fd}`, O_RDWR | O_CLOEXEC);
-    const rc = fd < 0 ? fd : markDescription(fd, mark);
-    if (rc < 0 && fd >= 0) libc.close(fd);
+    const fd = reopenMarked(file.fd, mark);
     if (this.#wanted) this.#give();
-    return rc < 0 ? rc : fd;
-  }
-  /** Does anything mapped through the marked description still exist? */
-  isMapped(mark: number): boolean {
-    return this.#file !== undefined && descriptionLives(this.#file.fd, mark);
+    return fd;
   }
   /** Nobody has it mapped any more. */
   close(): void {
@@ -90,7 +83,7 @@ export class LentMemory implements BarMemory {
   }
   #takeBack(): void {
     if (!this.#lent || !this.#file) return;
-    for (const [offset, bytes] of this.pages()) this.#kept.write(offset, bytes);
+    this.#copyTo(this.#kept);
     libc.ftruncate(this.#file.fd, 0);
     this.#lent = false;
   }
@@ -114,14 +107,19 @@ export class LentMemory implements BarMemory {
   pages(): Map<number, Uint8Array> {
     if (!this.#lent || !this.#file) return this.#kept.pages();
     const out = new SparseMemory(this.length);
-    for (const [start, end] of libc.dataIn(this.#file.fd)) {
+    this.#copyTo(out);
+    return out.pages();
+  }
+  /** What the file has, to where there is nothing yet. */
+  #copyTo(out: SparseMemory): void {
+    for (const [start, end] of libc.dataIn(this.#file!.fd)) {
+      const bytes = Buffer.allocUnsafe(Math.min(CHUNK, end - start));
       for (let at = start; at < end; at += CHUNK) {
-        const bytes = Buffer.alloc(Math.min(CHUNK, end - at));
-        this.read(at, bytes);
-        out.write(at, bytes);
+        const part = bytes.subarray(0, Math.min(CHUNK, end - at));
+        this.read(at, part);
+        out.write(at, part);
       }
     }
-    return out.pages();
   }
   fill(pages: ReadonlyMap<number, Uint8Array>): void {
     checkPages(pages, this.length);

@@ -9,8 +9,8 @@ import { Shortage } from '../../base/shortage.ts';
 import { syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import { lookAt, objectOf } from '../sys/look.ts';
-import { MAP_SHARED, NR, O_CLOEXEC, O_NONBLOCK, O_RDWR } from '../sys/numbers.ts';
-import { descriptionLives, markDescription, seal } from '../sys/open-file-description.ts';
+import { MAP_SHARED, NR, O_CLOEXEC, O_NONBLOCK } from '../sys/numbers.ts';
+import { reopenMarked, seal } from '../sys/open-file-description.ts';
 import { orShortage } from '../sys/shortage.ts';
 
 const PROT_READ_WRITE = 3;
@@ -65,14 +65,11 @@ export class LentPages {
 
   /** An open file description of its own, for a program to map: it lives as long as what was mapped through it. */
   reopen(mark: number): number {
-    const fd = libc.open(`/proc/self/fd/${this.#parts.fd}`, O_RDWR | O_CLOEXEC);
-    const rc = fd < 0 ? fd : markDescription(fd, mark);
-    if (rc >= 0) return fd;
-    if (fd >= 0) libc.close(fd);
-    return rc;
+    return reopenMarked(this.#parts.fd, mark);
   }
-  isMapped(mark: number): boolean {
-    return descriptionLives(this.#parts.fd, mark);
+  /** Of their file. */
+  get fd(): number {
+    return this.#parts.fd;
   }
   get isLent(): boolean {
     return this.#isLent;

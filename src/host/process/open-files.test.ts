@@ -1,5 +1,5 @@
 /** Descriptions of ours, met without a trap: what the host's kernel says of them by itself. */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ENFILE } from '../../base/errno.ts';
 import { Shortage } from '../../base/shortage.ts';
 import { OpenFile, POLLIN, type FileOps } from '../../base/file.ts';
@@ -33,6 +33,8 @@ function opened<E extends OpenEntry>(
 }
 const create = (ops: FileOps) => opened(files.create(new OpenFile('/dev/test', ops, {})));
 const bytes = Buffer.alloc(5000);
+/** Is a close told of that has not been looked at? */
+const closesWait = (): boolean => isReadable(files.inotify);
 const isReadable = (fd: number): boolean => {
   const poller = new libc.Poller();
   poller.set([fd]);
@@ -146,15 +148,16 @@ describe('an event queue', () => {
   });
 });
 
+/** A mapping of ours as a program has one: its address. */
+function mapped(pages: HostPages, closed: () => void): number {
+  const mark = files.newMark();
+  const fd = pages.reopen(mark);
+  files.watchMapping({ fd: pages.fd, mark, closed });
+  const at = syscall(NR.mmap, 0, 8192, 1, 1, fd, 0);
+  libc.close(fd);
+  return at;
+}
 describe('pages shared with programs', () => {
-  function mapped(pages: HostPages, closed: () => void): number {
-    const mark = files.newMark();
-    const fd = pages.reopen(mark);
-    files.watchMapping({ lives: () => pages.isMapped(mark), closed });
-    const at = syscall(NR.mmap, 0, 8192, 1, 1, fd, 0);
-    libc.close(fd);
-    return at;
-  }
   test('each mapping of shared pages counts, also when several go between two looks', () => {
     const pages = HostPages.create(8192) as HostPages;
     const gone: number[] = [];
@@ -171,6 +174,51 @@ describe('pages shared with programs', () => {
     syscall(NR.munmap, at[2]! + 4096, 4096);
     files.drainCloses();
     expect(gone).toEqual([0, 1, 2]);
+    pages.free();
+  });
+});
+describe('the end of a mapping of shared pages', () => {
+  test('a mapping is asked once when it is made, and then when one of its file was closed', () => {
+    const pages = HostPages.create(8192) as HostPages;
+    expect(files.mustAsk).toBe(false);
+    const at = [0, 1].map(() => mapped(pages, () => undefined));
+    expect(files.mustAsk).toBe(true);
+    files.drainCloses();
+    expect([files.mustAsk, closesWait()]).toEqual([false, false]);
+    syscall(NR.munmap, at[0]!, 8192);
+    expect([files.mustAsk, closesWait()]).toEqual([false, true]);
+    syscall(NR.munmap, at[1]!, 8192);
+    files.drainCloses();
+    expect(files.mustAsk).toBe(false);
+    pages.free();
+  });
+  test('one that has gone before it was watched is found at the next look', () => {
+    const pages = HostPages.create(8192) as HostPages;
+    const closed = vi.fn();
+    libc.close(pages.reopen(1));
+    files.watchMapping({ fd: pages.fd, mark: 1, closed });
+    expect([files.mustAsk, closesWait()]).toEqual([true, false]);
+    files.drainCloses();
+    expect([files.mustAsk, closed.mock.calls.length]).toEqual([false, 1]);
+    pages.free();
+  });
+  test('where the host has no watch for it, a mapping is asked before each call', () => {
+    const pages = HostPages.create(8192) as HostPages;
+    const closed = vi.fn();
+    const unwatched = new OpenFiles(() => undefined);
+    libc.close(unwatched.inotify);
+    const fd = pages.reopen(1);
+    unwatched.watchMapping({ fd: pages.fd, mark: 1, closed });
+    for (const look of [1, 2]) {
+      unwatched.drainCloses();
+      const [asks, told] = [unwatched.mustAsk, closed.mock.calls.length];
+      expect({ look, asks, told }).toEqual({ look, asks: true, told: 0 });
+    }
+    libc.close(fd);
+    unwatched.drainCloses();
+    expect(closed).toHaveBeenCalledOnce();
+    unwatched.drainCloses();
+    expect(unwatched.mustAsk).toBe(false);
     pages.free();
   });
 });

@@ -11,7 +11,7 @@ import { randomUUID } from 'node:crypto';
 import type { MmioWindow, OpenFile } from '../../base/file.ts';
 import { Shortage } from '../../base/shortage.ts';
 import type { AttrNode } from '../../machine/files/nodes.ts';
-import { refuseReadAndWrite, seal, SEAL } from '../sys/open-file-description.ts';
+import { descriptionLives, refuseReadAndWrite, seal, SEAL } from '../sys/open-file-description.ts';
 import type { LentMemory } from './lent-memory.ts';
 import * as libc from '../sys/libc.ts';
 import { lookAt, objectOf, type DescriptorLink, type FileLink } from '../sys/look.ts';
@@ -49,10 +49,18 @@ export interface AttrEntry extends EntryBase {
   readonly writable: boolean;
   position: number;
 }
-/** One mmap of pages the kernel shares, and what became of it by fork and by cutting. */
+/** One mmap of memory of ours, and what became of it by fork and by cutting. */
 export interface SharedMapping {
-  lives(): boolean;
+  /** A descriptor of ours of the memory, and the mark of the description it was mapped through. */
+  readonly fd: number;
+  readonly mark: number;
   closed(): void;
+}
+/** The mappings of one file. */
+interface MappedFile {
+  readonly mappings: Set<SharedMapping>;
+  /** One was closed, perhaps, since each was asked. */
+  isAsked: boolean;
 }
 /** A mapping of registers, as pages of its file. */
 export interface RegisterMapping {
@@ -77,17 +85,18 @@ export interface Opened<E extends OpenEntry> {
 interface Lent {
   readonly memory: LentMemory;
   readonly window: MmioWindow;
-  /** Of inotify; negative: none could be had. */
-  readonly watch: number;
 }
+
+/** The mappings whose end no event tells: each is asked before each call. */
+const UNWATCHED = -1;
 
 /** What the descriptors of programs stand for. */
 export class OpenFiles {
   readonly inotify = libc.inotifyInit();
   readonly #byLink = new Map<string, OpenEntry>();
   readonly #byWatch = new Map<number, OpenEntry>();
-  /** Mappings of memory shared with programs that were alive at the last look. */
-  readonly #mappings = new Set<SharedMapping>();
+  /** Memory of ours that programs have mapped, by the watch of its file. */
+  readonly #mapped = new Map<number, MappedFile>();
   /** Memory of devices that programs map as it is, by their files. */
   readonly #lent = new Map<string, Lent>();
   readonly #released: (entry: OpenEntry) => void;
@@ -95,6 +104,7 @@ export class OpenFiles {
   readonly #prefix = `softiommu:${randomUUID().slice(0, 8)}:`;
   #seq = 0;
   #hasRegisters = false;
+  #mustAsk = false;
 
   constructor(released: (entry: OpenEntry) => void) {
     this.#released = released;
@@ -169,23 +179,14 @@ export class OpenFiles {
   /** Programs map memory of a device, until it is forgotten. */
   addLent(memory: LentMemory, window: MmioWindow): void {
     const { file } = memory;
-    if (!file) return;
-    const watch = this.#lent.get(file.object)?.watch ?? this.#watchLent(file.fd);
-    this.#lent.set(file.object, { memory, window, watch });
-  }
-  #watchLent(fd: number): number {
-    const watch = orShortage(() => libc.watchClose(this.inotify, `/proc/self/fd/${fd}`));
-    return watch instanceof Shortage ? -1 : watch; // its end is seen at the next call
+    if (file) this.#lent.set(file.object, { memory, window });
   }
   /** Is what is mapped memory now, which the host's kernel itself can copy? */
   isMemory({ object }: Pick<MapsLine, 'object'>): boolean {
     return this.#lent.get(object ?? '')?.memory.isLent === true;
   }
   forgetLent({ file }: LentMemory): void {
-    const lent = file && this.#lent.get(file.object);
-    if (!lent) return;
-    this.#lent.delete(file.object);
-    if (lent.watch >= 0) libc.unwatch(this.inotify, lent.watch);
+    if (file) this.#lent.delete(file.object);
   }
 
   /** A mark for the description a program is about to map shared memory through. */
@@ -194,17 +195,37 @@ export class OpenFiles {
   }
   /** `closed` when every mapping made through the marked description is gone. */
   watchMapping(mapping: SharedMapping): void {
-    this.#mappings.add(mapping);
+    const watch = this.#watchMapped(mapping.fd);
+    const file = this.#mapped.get(watch) ?? { mappings: new Set(), isAsked: true };
+    this.#mapped.set(watch, file);
+    file.mappings.add(mapping);
+    this.#ask(file); // it may be gone again, from before it was watched
   }
-  /** Two unmappings can give one event of inotify, so each mapping is asked. */
-  #lookAtMappings(): void {
-    for (const mapping of this.#mappings) {
-      if (!mapping.lives()) this.#endMapping(mapping);
+  #watchMapped(fd: number): number {
+    const watch = orShortage(() => libc.watchClose(this.inotify, `/proc/self/fd/${fd}`));
+    return watch instanceof Shortage || watch < 0 ? UNWATCHED : watch;
+  }
+  #ask(file: MappedFile): void {
+    file.isAsked = true;
+    this.#mustAsk = true;
+  }
+  /** Two unmappings can give one event of inotify, so each mapping of the file is asked. */
+  #askMappings(): void {
+    this.#mustAsk = this.#mapped.has(UNWATCHED);
+    for (const [watch, file] of this.#mapped) {
+      if (!file.isAsked) continue;
+      file.isAsked = watch === UNWATCHED;
+      for (const mapping of file.mappings) {
+        if (descriptionLives(mapping.fd, mapping.mark)) continue;
+        file.mappings.delete(mapping);
+        if (file.mappings.size === 0) this.#unwatchMapped(watch);
+        mapping.closed();
+      }
     }
   }
-  #endMapping(mapping: SharedMapping): void {
-    this.#mappings.delete(mapping);
-    mapping.closed();
+  #unwatchMapped(watch: number): void {
+    this.#mapped.delete(watch);
+    if (watch !== UNWATCHED) libc.unwatch(this.inotify, watch);
   }
 
   /** What no program was given, nor will be: whoever made it releases it. Its descriptor is the caller's to close. */
@@ -218,19 +239,24 @@ export class OpenFiles {
       const entry = gone ? this.#byWatch.get(watch) : undefined;
       const rc = entry && orShortage(() => this.#forget(entry));
       if (rc instanceof Shortage) short ??= rc; // the next close is told once, too
+      const mapped = gone ? this.#mapped.get(watch) : undefined;
+      if (mapped) this.#ask(mapped);
     }
     if (short) throw short;
-    if (this.#mappings.size > 0) this.#lookAtMappings();
+    if (this.#mustAsk) this.#askMappings();
   }
   /** At the end of the run: everything still open is released. */
   closeAll(): void {
     for (const entry of [...this.#byLink.values()]) this.#forget(entry);
-    for (const mapping of this.#mappings) this.#endMapping(mapping);
+    for (const { mappings } of this.#mapped.values()) {
+      for (const mapping of mappings) mapping.closed();
+    }
+    this.#mapped.clear();
     libc.close(this.inotify);
   }
-  /** Has any mapped shared memory? No event tells of the end of such a mapping: drainCloses() asks each. */
-  get hasMappings(): boolean {
-    return this.#mappings.size > 0;
+  /** Is drainCloses() wanted before the next call though no close is told of: has a mapping to be asked? */
+  get mustAsk(): boolean {
+    return this.#mustAsk;
   }
   /** Has any program mapped registers? */
   get hasRegisters(): boolean {

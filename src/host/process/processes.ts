@@ -122,10 +122,9 @@ export class Processes {
   descriptorLink(tid: number, fd: number, at?: bigint): string | number {
     const known = this.#processOf.get(tid);
     if (known === undefined) return libc.readlink(`/proc/${tid}/fd/${fd}`);
-    const link =
-      at !== undefined && callLook.isPossible
-        ? callLook.linkOf({ pid: known, tid, fd, at })
-        : libc.readlink(`/proc/${known}/task/${tid}/fd/${fd}`);
+    const link = callLook.isPossible
+      ? callLook.linkOf({ pid: known, tid, fd, at })
+      : libc.readlink(`/proc/${known}/task/${tid}/fd/${fd}`);
     if (typeof link === 'number') return libc.readlink(`/proc/${tid}/fd/${fd}`);
     this.#proven = tid;
     return link;

@@ -5,15 +5,14 @@ import type { SharedPages } from '../../base/file.ts';
 import { refuse } from '../../base/refuse.ts';
 import { Shortage } from '../../base/shortage.ts';
 import { callLook } from './call-look.ts';
-import { descriptionLives, markDescription } from '../sys/open-file-description.ts';
+import { reopenMarked } from '../sys/open-file-description.ts';
 import * as libc from '../sys/libc.ts';
-import { O_CLOEXEC, O_RDWR } from '../sys/numbers.ts';
 import { orShortage } from '../sys/shortage.ts';
 
 /** Pages that real processes can map: a memfd. */
 export class HostPages implements SharedPages {
   readonly length: number;
-  readonly #fd: number;
+  readonly fd: number;
 
   static create(length: number): Result<HostPages, 'ENOMEM'> {
     const fd = orShortage(() => libc.memfdCreate('softiommu-pages'));
@@ -23,29 +22,22 @@ export class HostPages implements SharedPages {
     return new HostPages(fd, length);
   }
   private constructor(fd: number, length: number) {
-    this.#fd = fd;
+    this.fd = fd;
     this.length = length;
   }
   /** An open file description of its own, for a program to map once: it lives as long as what was mapped through it. */
   reopen(mark: number): number {
-    const fd = libc.open(`/proc/self/fd/${this.#fd}`, O_RDWR | O_CLOEXEC);
-    const rc = fd < 0 ? fd : markDescription(fd, mark);
-    if (rc >= 0) return fd;
-    if (fd >= 0) libc.close(fd);
-    return rc;
-  }
-  isMapped(mark: number): boolean {
-    return descriptionLives(this.#fd, mark);
+    return reopenMarked(this.fd, mark);
   }
   read(offset: number, into: Uint8Array): void {
-    if (libc.pread(this.#fd, into, offset) !== into.length) throw new Bug('beyond shared pages');
+    if (libc.pread(this.fd, into, offset) !== into.length) throw new Bug('beyond shared pages');
   }
   write(offset: number, from: Uint8Array): void {
     if (offset + from.length > this.length) throw new Bug('beyond shared pages');
     callLook.drop();
-    libc.pwrite(this.#fd, from, offset);
+    libc.pwrite(this.fd, from, offset);
   }
   free(): void {
-    libc.close(this.#fd);
+    libc.close(this.fd);
   }
 }

@@ -5,7 +5,8 @@
  * neither. And a lock that belongs to a description tells whether that still exists, mappings included.
  */
 import { syscall } from './ffi.ts';
-import { NR } from './numbers.ts';
+import { close, open } from './libc.ts';
+import { NR, O_CLOEXEC, O_RDWR } from './numbers.ts';
 
 const LAST_POSITION = (1n << 63n) - 1n;
 /** fcntl(2) */
@@ -41,8 +42,16 @@ function flockOf(byte: number): Buffer {
   lock.writeBigInt64LE(1n, 16);
   return lock;
 }
+/** An open file description of its own for a file of ours, marked: it lives as long as what is mapped through it. */
+export function reopenMarked(file: number, mark: number): number {
+  const fd = open(`/proc/self/fd/${file}`, O_RDWR | O_CLOEXEC);
+  const rc = fd < 0 ? fd : markDescription(fd, mark);
+  if (rc >= 0) return fd;
+  if (fd >= 0) close(fd);
+  return rc;
+}
 /** Mark a description: the byte is locked as long as it lives. */
-export function markDescription(fd: number, byte: number): number {
+function markDescription(fd: number, byte: number): number {
   return syscall(NR.fcntl, fd, F_OFD_SETLK, flockOf(byte));
 }
 /** Does the description that marked this byte of the file still live? Asked through another one. */

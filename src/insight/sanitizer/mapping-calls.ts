@@ -1,5 +1,6 @@
 /** The calls by which programs have mapped memory for devices: which hold, which are undone and by whom, and which have failed. */
 import type { CallSite } from '../sites/call-site.ts';
+import { MemoryIndex } from './memory-index.ts';
 
 /** A range of bytes. */
 interface MappedRange {
@@ -31,17 +32,30 @@ export interface MappingCall extends MappedRange, MappingRights {
 /** Mappings that are gone, and failed ones, that are remembered. */
 const MOST_PAST = 4096;
 
+/** One that shows memory of a program. */
+type ShownMemory = MappingCall & { readonly va: bigint };
+
 /** All of them in a run. */
 export class MappingCalls {
   readonly #live = new Map<string, Map<bigint, MappingCall>>();
+  /** Those of one space by whose memory they show and what may be done to it; undefined: nobody asks. */
+  readonly #byRights: Map<string, Map<string, MemoryIndex<ShownMemory>>> | undefined;
   readonly #past: MappingCall[] = [];
   #failed: MappingCall[] = [];
+
+  /** `comparesRights`: otherRights() will be asked. */
+  constructor({ comparesRights }: { readonly comparesRights: boolean }) {
+    this.#byRights = comparesRights ? new Map() : undefined;
+  }
 
   /** A mapping holds from now on. */
   add(call: MappingCall): void {
     const space = this.#live.get(call.space) ?? new Map<bigint, MappingCall>();
     this.#live.set(call.space, space);
+    const before = space.get(call.iova);
+    if (before) this.#hide(before);
     space.set(call.iova, call);
+    this.#show(call);
     if (this.#failed.length > 0) {
       this.#failed = this.#failed.filter(
         (one) => !(one.space === call.space && overlaps(one, call)),
@@ -61,6 +75,7 @@ export class MappingCalls {
       exact?.length === range.length ? [exact] : [...live.values()].filter(within(range));
     for (const call of gone) {
       live.delete(call.iova);
+      this.#hide(call);
       this.#past.push(Object.assign(call, { undone }));
     }
     while (this.#past.length > MOST_PAST) this.#past.shift();
@@ -72,6 +87,7 @@ export class MappingCalls {
       if (!space.startsWith(`${file} `)) continue;
       left.push(...calls.values());
       this.#live.delete(space);
+      this.#byRights?.delete(space);
     }
     this.#failed = this.#failed.filter(({ space }) => !space.startsWith(`${file} `));
     return left;
@@ -98,16 +114,38 @@ export class MappingCalls {
   }
   /** One of the same space that shows the same memory with other rights. */
   otherRights(call: MappingCall): MappingCall | undefined {
-    const { va, space } = call;
-    if (va === undefined) return undefined;
-    const memory = { iova: va, length: call.length };
-    for (const other of this.#live.get(space)?.values() ?? []) {
-      if (other.read === call.read && other.write === call.write) continue;
-      if (other.va === undefined || other.pid !== call.pid) continue;
-      if (overlaps({ iova: other.va, length: other.length }, memory)) return other;
+    const indexes = this.#byRights?.get(call.space);
+    if (!indexes || !showsMemory(call)) return undefined;
+    for (const rights of ALL_RIGHTS) {
+      if (rights.read === call.read && rights.write === call.write) continue;
+      const other = indexes.get(keyOf(call.pid, rights))?.overlapping(call);
+      if (other) return other;
     }
     return undefined;
   }
+  #show(call: MappingCall): void {
+    if (!this.#byRights || !showsMemory(call)) return;
+    const indexes = this.#byRights.get(call.space) ?? new Map<string, MemoryIndex<ShownMemory>>();
+    this.#byRights.set(call.space, indexes);
+    const key = keyOf(call.pid, call);
+    const index = indexes.get(key) ?? new MemoryIndex();
+    indexes.set(key, index);
+    index.add(call);
+  }
+  #hide(call: MappingCall): void {
+    if (!showsMemory(call)) return;
+    this.#byRights?.get(call.space)?.get(keyOf(call.pid, call))?.delete(call);
+  }
+}
+
+const ALL_RIGHTS = [false, true].flatMap((read) =>
+  [false, true].map((write): MappingRights => ({ read, write })),
+);
+function keyOf(pid: number, { read, write }: MappingRights): string {
+  return `${pid} ${read} ${write}`;
+}
+function showsMemory(call: MappingCall): call is ShownMemory {
+  return call.va !== undefined;
 }
 
 function covers(iova: bigint): (range: MappedRange) => boolean {

@@ -35,7 +35,7 @@ interface StartedDma extends DmaEvent {
 /** Listens to one machine. */
 export class DmaSanitizer {
   readonly #parts: SanitizerParts;
-  readonly #mappings = new MappingCalls();
+  readonly #mappings: MappingCalls;
   readonly #left: LeftObjects;
   /** Sites of calls that go on, by their number. */
   readonly #sites = new Map<number, CallSite>();
@@ -49,6 +49,7 @@ export class DmaSanitizer {
 
   constructor(parts: SanitizerParts) {
     this.#parts = parts;
+    this.#mappings = new MappingCalls({ comparesRights: parts.kinds.has('rights-differ') });
     this.#left = new LeftObjects();
   }
 

@@ -20,7 +20,13 @@ import { optionProblems } from './options.ts';
 import { blockProblems, blockNames } from './blocks.ts';
 import { identityProblems, sriovPlaceProblem } from './identity-check.ts';
 import { barProblem, barsOf } from './bar-wishes.ts';
-import { missingBackings, sharedBackings, wireOf } from './host-needs.ts';
+import {
+  backingNames,
+  missingBackings,
+  sharedBackings,
+  wireOf,
+  type BackingNames,
+} from './host-needs.ts';
 import { contradictionsOf } from './releases.ts';
 import type { Problem } from './shape-problems.ts';
 import { wireProblems } from './wires.ts';
@@ -44,6 +50,10 @@ interface Check {
   readonly host: HostBackings;
   readonly entries: readonly DeviceEntry[];
   readonly byAddress: ReadonlyMap<string, DeviceEntry>;
+  /** The name of the wire each is plugged into, of those that are; the first at each name; and all there is to be plugged into. */
+  readonly wires: ReadonlyMap<DeviceEntry, string>;
+  readonly firstAt: ReadonlyMap<string, DeviceEntry>;
+  readonly backings: BackingNames;
   report(entry: DeviceEntry, key: string | readonly string[], message: string): void;
 }
 
@@ -77,21 +87,24 @@ function checkDescription(
   for (const entry of entries) {
     if (!byAddress.has(entry.device.at)) byAddress.set(entry.device.at, entry);
   }
+  const wires = wiresOf(entries, types);
   const check: Check = {
-    description,
-    types,
-    host,
-    entries,
-    byAddress,
+    ...{ description, types, host, entries, byAddress, wires },
+    firstAt: new Map([...wires].reverse().map(([entry, name]) => [name, entry])),
+    backings: backingNames({
+      host,
+      blocks: blockNames(description.blocks, host),
+      wires: Object.keys(description.wires),
+      devices: [...wires.keys()].map(({ device }) => device.at),
+    }),
     report: (entry, key, message) => problems.push({ path: entry.path.concat(key), message }),
   };
   for (const entry of entries) for (const rule of RULES) rule(check, entry);
-  const { blocks, wires } = description;
   problems.push(
-    ...blockProblems(blocks),
-    ...wireProblems(wires),
+    ...blockProblems(description.blocks),
+    ...wireProblems(description.wires),
     ...sharedBackings(entries, types.devices, ({ kind, name }) => {
-      return kind === 'block' || (kind === 'wire' && Object.hasOwn(wires, name));
+      return kind === 'block' || (kind === 'wire' && Object.hasOwn(description.wires, name));
     }),
   );
   return problems;
@@ -253,16 +266,9 @@ function functionCanExist(check: Check, entry: DeviceEntry): void {
   const pci = type.identity(options);
   const { device, fn } = parseAddress(entry.device.at);
   const beyond = sriovPlaceProblem(pci, (device << 3) | fn);
-  const devices = check.entries.filter((e) => wireAt(check, e) !== undefined);
-  const given = {
-    host: check.host,
-    blocks: blockNames(check.description.blocks, check.host),
-    wires: Object.keys(check.description.wires),
-    devices: devices.map((e) => e.device.at),
-  };
   const problems = [
     ...identityProblems(pci),
-    ...missingBackings(type, options, given),
+    ...missingBackings(type, options, check.backings),
     ...(beyond === undefined ? [] : [beyond]),
   ];
   for (const problem of problems) check.report(entry, 'options', problem);
@@ -301,20 +307,29 @@ function barsAreThere(check: Check, entry: DeviceEntry): void {
   if (problem !== undefined) check.report(entry, 'bar', problem);
 }
 
-function wireAt({ types }: Check, { device }: DeviceEntry): string | undefined {
-  const type = types.devices.get(device.type);
-  if (!type || optionProblems(type, device.options).length > 0) return undefined;
-  return wireOf(type, device.options);
+function wiresOf(
+  entries: readonly DeviceEntry[],
+  { devices }: HardwareTypes,
+): Map<DeviceEntry, string> {
+  const wires = new Map<DeviceEntry, string>();
+  for (const entry of entries) {
+    const { options, type: name } = entry.device;
+    const type = devices.get(name);
+    if (!type || optionProblems(type, options).length > 0) continue;
+    const wire = wireOf(type, options);
+    if (wire !== undefined) wires.set(entry, wire);
+  }
+  return wires;
 }
 
 /** A plug whose name is 'sink' is joined to whoever names its device; there can be one. */
 function wireHasTwoEnds(check: Check, entry: DeviceEntry): void {
   const { at } = entry.device;
-  const name = wireAt(check, entry);
+  const name = check.wires.get(entry);
   const other = name === undefined ? undefined : check.byAddress.get(name);
   if (!other || name === undefined) return;
-  const back = wireAt(check, other);
-  const first = check.entries.find((e) => wireAt(check, e) === name);
+  const back = check.wires.get(other);
+  const first = check.firstAt.get(name);
   if (other === entry) check.report(entry, 'options', `a wire from ${at} to itself is 'self'`);
   else if (back !== undefined && back !== at && back !== 'sink') {
     check.report(entry, 'options', `the wire of ${name} leads to '${back}', and not here`);

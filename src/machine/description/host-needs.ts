@@ -8,32 +8,33 @@ import { given } from './wording.ts';
 
 const KINDS = { block: 'block device', chardev: 'byte stream', wire: 'wire' } as const;
 
-/**
- * One line for each thing that was not given, with what was. `blocks` are all block devices there are, `wires` the
- * description's, `devices` the addresses a wire may lead to.
- */
+/** The names of all that devices may use of the world outside of them. */
+export type BackingNames = Readonly<Record<HostNeed['kind'], ReadonlySet<string>>>;
+
+/** `blocks` are all block devices there are, `wires` the description's, `devices` the addresses a wire may lead to. */
+export function backingNames(there: {
+  readonly host: HostBackings;
+  readonly blocks: readonly string[];
+  readonly wires: readonly string[];
+  readonly devices: readonly string[];
+}): BackingNames {
+  const { chardevs, wires } = there.host;
+  return {
+    block: new Set(there.blocks),
+    chardev: new Set(chardevs?.keys() ?? []),
+    wire: new Set([...PLAIN_WIRES, ...there.wires, ...(wires?.keys() ?? []), ...there.devices]),
+  };
+}
+
+/** One line for each thing that was not given, with what was. */
 export function missingBackings(
   type: DeviceType,
   options: DeviceOptions,
-  there: {
-    readonly host: HostBackings;
-    readonly blocks: readonly string[];
-    readonly wires: readonly string[];
-    readonly devices: readonly string[];
-  },
+  names: BackingNames,
 ): string[] {
-  const { chardevs, wires } = there.host;
-  const outside = new Set([...there.wires, ...(wires?.keys() ?? [])]);
-  const names = {
-    block: there.blocks,
-    chardev: [...(chardevs?.keys() ?? [])],
-    wire: [...PLAIN_WIRES, ...outside, ...there.devices],
-  };
-  const missing = (type.needs?.(options) ?? []).filter(
-    (need) => !names[need.kind].includes(need.name),
-  );
+  const missing = (type.needs?.(options) ?? []).filter((need) => !names[need.kind].has(need.name));
   return missing.map(({ kind, name }) => {
-    const all = names[kind].join(', ') || 'none';
+    const all = [...names[kind]].join(', ') || 'none';
     return `no ${KINDS[kind]} '${name}' is given to the machine; given: ${all}`;
   });
 }

@@ -1,7 +1,7 @@
 /** Wires of a description: both ends exist, and agree. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Bug } from '../../base/bug.ts';
-import type { DeviceType } from '../../devices/port.ts';
+import type { DeviceOptions, DeviceType } from '../../devices/port.ts';
 import { IOMMU_TYPES } from '../../drivers/types.ts';
 import { createMachine } from '../create-machine.ts';
 import { parseDescription } from './description-check.ts';
@@ -80,6 +80,20 @@ test.for<[string, (string | undefined)[], string]>([
 ])('%s is no end of a wire', ([, wires, message]) => {
   expect(problems(...wires)).toEqual([`devices.0.options: ${message}`]);
 });
+test('a device is asked what it needs as often among many as among few', () => {
+  const asked = (count: number): number => {
+    const needs = vi.fn((options: DeviceOptions) => nic.needs?.(options) ?? []);
+    const types = { ...TYPES, devices: new Map([['nic', { ...nic, needs }]]) };
+    const devices = Array.from({ length: count }, (_, n) => ({
+      type: 'nic',
+      at: `0000:00:${(4 + n).toString(16).padStart(2, '0')}.0`,
+    }));
+    expect(parseDescription({ devices }, types, HOST)).not.toHaveProperty('problems');
+    return needs.mock.calls.length / count;
+  };
+  expect(asked(20)).toBe(asked(2));
+});
+
 function outside(wires: object, ...names: string[]): string[] {
   const devices = names.map((wire, n) => ({
     type: 'nic',
