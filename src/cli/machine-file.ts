@@ -16,7 +16,8 @@ import type { KnownNames } from '../plugin/shape.ts';
 import { withBarFlags } from './bar-flags.ts';
 import { complain } from './output.ts';
 import { blockFlags, deviceFlags, iommuFlag, wireFlags } from './machine-flags.ts';
-import { parseYaml, problemsText, readUserFile, type Places } from './user-file.ts';
+import { readUserFile } from './user-file.ts';
+import { parseYaml, problemsText, type Places } from './user-yaml.ts';
 import { UserMistake } from './user-mistake.ts';
 
 /** How a command line says which machine: a file or preset, and what is added to it. */

@@ -120,7 +120,7 @@ async function machineOf(choice: MachineChoice): Promise<OpenedMachine> {
     return { machine, blockFiles: disks.files, wireEnds: wires.ends, plugins };
   }
   if ('ends' in wires) closeWireEnds(wires.ends);
-  const { problemsText } = await import('./user-file.ts');
+  const { problemsText } = await import('./user-yaml.ts');
   const problems = [disks, wires].flatMap((opened) =>
     'problems' in opened ? opened.problems : [],
   );

@@ -12,7 +12,8 @@ import {
 } from '../machine-options.ts';
 import { complain, print } from '../output.ts';
 import { withUsage } from '../usage.ts';
-import { parseYaml, problemsText, readUserFile, type Places } from '../user-file.ts';
+import { readUserFile } from '../user-file.ts';
+import { parseYaml, problemsText, type Places } from '../user-yaml.ts';
 import { UserMistake } from '../user-mistake.ts';
 
 /** Wishes that were asked, with their answers in the same order. */
