@@ -23,7 +23,7 @@ function linesOfProgram(): string[] {
   must(program.pread(d, 0n, 4));
   const { dma } = program.machine.pci.device(EDU)!.slot;
   for (const iova of [MAPPED, MAPPED + 0x3ffen, 0n]) dma.write(iova, new Uint8Array(4));
-  must(program.unmap(c, { iova: MAPPED, size: 0x4000n }));
+  must(program.unmap(c, { iova: MAPPED, size: 0x4000n }).rc);
   return lines;
 }
 

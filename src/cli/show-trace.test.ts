@@ -28,7 +28,7 @@ function heard(): Stamped[] {
   const guest = new TracedGuest();
   guest.dma(MAPPED + 0x1000n);
   guest.dma(0x90_0000n);
-  must(guest.unmap(guest.mappings, { iova: MAPPED, size: 0x2000n }));
+  must(guest.unmap(guest.mappings, { iova: MAPPED, size: 0x2000n }).rc);
   const first = guest.heard.findIndex(({ event }) => event.kind === 'enter');
   return guest.heard.map((each, n) => (n === first ? { ...each, comm: 'edu' } : each));
 }

@@ -6,6 +6,7 @@ import {
   type AddressRow,
   type Missed,
 } from '../insight/report/address-rows.ts';
+import { reservedRanges } from '../insight/report/reserved.ts';
 import { sizeText } from '../insight/report/address-story.ts';
 import type { DomainStory, Story } from '../insight/report/story.ts';
 import type { ViewProps } from './ui.ts';
@@ -50,9 +51,13 @@ function busiest(story: Story): string | undefined {
 }
 
 function Moment(props: ViewProps & { readonly domain: DomainStory }) {
-  const { domain, story, place } = props;
+  const { domain, facts, story, place } = props;
   const end = story.events.at(-1)?.seq ?? 0;
   const misses = useMemo(() => missesOf(story, domain), [story.events.length, domain]);
+  const reserved = useMemo(
+    () => reservedRanges(facts.reserved ?? [], (device) => isUser(domain, device)),
+    [facts, domain, domain.devices.size],
+  );
   const [chosen, choose] = useState<number>();
   const at = chosen ?? place.seq ?? misses.at(-1)?.seq ?? end;
   const rows = useMemo(
@@ -60,8 +65,9 @@ function Moment(props: ViewProps & { readonly domain: DomainStory }) {
       addressRows(
         domain.addresses.at(at),
         misses.filter(({ seq }) => seq <= at),
+        reserved,
       ),
-    [domain, at, story.events.length],
+    [domain, at, reserved, story.events.length],
   );
   return (
     <>
@@ -83,13 +89,17 @@ function Moment(props: ViewProps & { readonly domain: DomainStory }) {
   );
 }
 
+/** With a PASID or without. */
+function isUser({ devices }: DomainStory, device: string): boolean {
+  return [...devices].some((user) => user === device || user.startsWith(`${device} `));
+}
+
 /** Transfers that found nothing, or were not permitted. */
 function missesOf(story: Story, domain: DomainStory): Missed[] {
   return [...story.dmas.values()].flatMap((dma) => {
     const event = story.event(dma.seq)?.event;
     if (dma.domain !== domain || event?.kind !== 'dma' || event.ok) return [];
-    const fault = dma.fault === undefined ? undefined : story.event(dma.fault)?.event;
-    return { seq: dma.seq, iova: fault?.kind === 'fault' ? fault.iova : event.iova };
+    return { seq: dma.seq, iova: dma.iova };
   });
 }
 
@@ -153,7 +163,7 @@ function Table({ rows, go }: ViewProps & { readonly rows: readonly AddressRow[] 
 }
 
 function EventLink({ row, go }: { readonly row: AddressRow; readonly go: ViewProps['go'] }) {
-  if (row.kind === 'hole') return null;
+  if (row.kind === 'hole' || row.kind === 'reserved') return null;
   const seq = row.kind === 'fault' ? row.seq : row.of.from;
   return (
     <button type="button" class="link" onClick={() => go({ seq })}>
@@ -168,12 +178,20 @@ function rangeText({ kind, iova, last }: AddressRow): string {
 }
 function meaningOf(row: AddressRow): string {
   if (row.kind === 'hole') return 'nothing';
+  if (row.kind === 'reserved') return `reserved: ${RESERVED[row.what] ?? row.what}`;
   if (row.kind === 'fault') return 'DMA was stopped here';
   const { pa, prot, dmas } = row.of;
   const to = pa === undefined ? 'mapped' : `to 0x${pa.toString(16)}`;
   const rights = prot === undefined ? '' : `, ${rightsText(prot)}`;
   return `${to}${rights}${dmas.length > 0 ? `, ${dmas.length} transfers` : ''}`;
 }
+/** What the words of `reserved_regions` mean. */
+const RESERVED: Readonly<Record<string, string>> = {
+  msi: 'interrupts (msi)',
+  direct: 'mapped one to one, as the firmware asks (direct)',
+  'direct-relaxable': 'the firmware used it while the machine started (direct-relaxable)',
+  reserved: 'no device may use it (reserved)',
+};
 /** IOMMU_READ is bit 0, IOMMU_WRITE bit 1. */
 function rightsText(prot: number): string {
   return ['nothing permitted', 'read', 'write', 'read and write'][prot & 3]!;

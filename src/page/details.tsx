@@ -1,9 +1,10 @@
 /** One event: what it says, why it was refused, what set it going, what happened inside it. */
 import type { ComponentChildren } from 'preact';
 import type { Stamped } from '../base/events.ts';
-import { sizeText } from '../insight/report/address-story.ts';
+import { sizeText, type MappingStory } from '../insight/report/address-story.ts';
 import { momentOf } from '../insight/views/times.ts';
 import type { DmaStory } from '../insight/report/story.ts';
+import { goneMapping } from '../insight/report/ways.ts';
 import { refusalText } from '../insight/views/value-text.ts';
 import { lineOf } from './lines.ts';
 import type { ViewProps } from './ui.ts';
@@ -97,14 +98,18 @@ function Linked(
 function Way(props: ViewProps & { readonly dma: DmaStory }) {
   const { dma, story } = props;
   const { domain, mapping } = dma;
-  const events = [mapping?.from, dma.fault, mapping?.to].flatMap((seq) =>
+  const gone = goneMapping(dma);
+  const met = mapping ?? gone;
+  const events = [met?.from, dma.fault, met?.to].flatMap((seq) =>
     seq === undefined ? [] : (story.event(seq) ?? []),
   );
   const where = mapping
-    ? `through ${sizeText(mapping.last - mapping.iova + 1n)} at 0x${mapping.iova.toString(16)} of ${domain!.name}`
-    : domain
-      ? `nothing is mapped there in ${domain.name}`
-      : 'no domain of this trace is in the way';
+    ? `through ${mappingText(mapping)} of ${domain!.name}`
+    : gone
+      ? `${mappingText(gone)} of ${domain!.name} was unmapped before`
+      : domain
+        ? `nothing is mapped there in ${domain.name}`
+        : 'no domain of this trace is in the way';
   return (
     <>
       <Part title="Its way">
@@ -113,4 +118,8 @@ function Way(props: ViewProps & { readonly dma: DmaStory }) {
       <Linked title="Mapped, stopped, unmapped by" {...props} events={events} />
     </>
   );
+}
+
+function mappingText({ iova, last }: MappingStory): string {
+  return `${sizeText(last - iova + 1n)} at 0x${iova.toString(16)}`;
 }

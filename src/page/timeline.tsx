@@ -1,22 +1,22 @@
 /** Who did what when: a track for each process, device and unit, on a canvas, for there may be hundreds of thousands. */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { sliceAt, tracksOf, type Slice, type Track } from '../insight/report/tracks.ts';
+import { sliceAt, tracksOf, type Slice } from '../insight/report/tracks.ts';
 import { momentOf } from '../insight/views/times.ts';
 import { lineOf } from './lines.ts';
+import {
+  arrowsOf,
+  drawArrows,
+  drawTracks,
+  NAMES,
+  TRACK,
+  type Picture,
+  type Period,
+} from './timeline-drawing.ts';
 import type { ViewProps } from './ui.ts';
 
-/** Pixels: a track, its text, the names at the left. */
-const TRACK = 30;
-const NAMES = 170;
 /** Pixels beside a slice of no length where it is still meant. */
 const NEAR = 4;
 const CLOSER = 0.5;
-
-/** What is seen, in nanoseconds of the trace's clock. */
-interface Span {
-  readonly from: number;
-  readonly to: number;
-}
 
 /** Ways to another span. */
 interface Moves {
@@ -31,7 +31,7 @@ export function Timeline(props: ViewProps) {
   const { story } = props;
   const tracks = useMemo(() => tracksOf(story), [story, story.events.length]);
   const whole = useMemo(() => wholeSpan(story.events), [story, story.events.length]);
-  const [zoomed, zoom] = useState<Span>();
+  const [zoomed, zoom] = useState<Period>();
   const span = zoomed ?? whole;
   const { from, to } = span;
   const moves: Moves = {
@@ -48,7 +48,7 @@ export function Timeline(props: ViewProps) {
   );
 }
 
-function Tools({ moves, span }: { readonly moves: Moves; readonly span: Span }) {
+function Tools({ moves, span }: { readonly moves: Moves; readonly span: Period }) {
   const buttons: readonly (readonly [string, () => void])[] = [
     ['Closer', () => moves.scale(CLOSER)],
     ['Farther', () => moves.scale(1 / CLOSER)],
@@ -77,7 +77,10 @@ function Canvas({ story, place, go, moves, picture }: CanvasProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [hint, setHint] = useState('');
   useEffect(() => {
-    const draw = (): void => drawTracks(canvas.current!, { ...picture, chosen: place.seq });
+    const draw = (): void => {
+      const drawing = drawTracks(canvas.current!, { ...picture, chosen: place.seq });
+      if (place.seq !== undefined) drawArrows(drawing, picture.tracks, arrowsOf(story, place.seq));
+    };
     draw();
     addEventListener('resize', draw);
     return () => removeEventListener('resize', draw);
@@ -126,20 +129,15 @@ function Canvas({ story, place, go, moves, picture }: CanvasProps) {
   );
 }
 
-function wholeSpan(events: ViewProps['story']['events']): Span {
+function wholeSpan(events: ViewProps['story']['events']): Period {
   const [first, last] = [events[0], events.at(-1)];
   const from = first ? momentOf(first) : 0;
   return { from, to: Math.max(from + 1000, last ? momentOf(last) : 0) };
 }
 
-function momentAt(canvas: HTMLCanvasElement, x: number, { from, to }: Span): number {
+function momentAt(canvas: HTMLCanvasElement, x: number, { from, to }: Period): number {
   const width = Math.max(1, canvas.clientWidth - NAMES);
   return from + ((x - NAMES) / width) * (to - from);
-}
-
-interface Picture {
-  readonly tracks: readonly Track[];
-  readonly span: Span;
 }
 
 function sliceUnder(
@@ -151,56 +149,6 @@ function sliceUnder(
   if (!track || offsetX < NAMES) return undefined;
   const perPixel = (span.to - span.from) / Math.max(1, canvas.clientWidth - NAMES);
   return sliceAt(track, momentAt(canvas, offsetX, span), NEAR * perPixel);
-}
-
-function drawTracks(
-  canvas: HTMLCanvasElement,
-  { tracks, span, chosen }: Picture & { readonly chosen: number | undefined },
-): void {
-  const sharp = devicePixelRatio;
-  const width = canvas.clientWidth;
-  canvas.width = width * sharp;
-  canvas.height = tracks.length * TRACK * sharp;
-  const context = canvas.getContext('2d')!;
-  context.scale(sharp, sharp);
-  context.font = '12px system-ui, sans-serif';
-  const colour = coloursOf(canvas);
-  const pixelOf = (ns: number): number =>
-    NAMES + ((ns - span.from) / (span.to - span.from)) * (width - NAMES);
-  tracks.forEach(({ name, slices }, row) => {
-    const top = row * TRACK;
-    context.fillStyle = colour('--ink');
-    context.fillText(name, 4, top + TRACK / 2 + 4, NAMES - 12);
-    context.fillStyle = colour('--line');
-    context.fillRect(NAMES, top + TRACK - 1, width - NAMES, 1);
-    let drawnTo = -1;
-    for (const { begin, end, isBad, kind, seq } of slices) {
-      if (end < span.from) continue;
-      if (begin > span.to) break;
-      const left = Math.max(NAMES, pixelOf(begin));
-      const right = Math.min(width, Math.max(left + 2, pixelOf(end)));
-      if (right <= drawnTo && !isBad && seq !== chosen) continue; // nothing of it would be seen
-      drawnTo = Math.max(drawnTo, right);
-      context.fillStyle = colour(isBad ? '--bad' : seq === chosen ? '--chosen' : `--${kind}`);
-      const high = seq === chosen ? 2 : 6;
-      context.fillRect(left, top + high, right - left, TRACK - 2 * high);
-    }
-  });
-}
-
-function coloursOf(canvas: HTMLCanvasElement): (name: string) => string {
-  // Of a custom property alone the text is known, not the colour it is in the reader's scheme.
-  const style = getComputedStyle(canvas);
-  const known = new Map<string, string>();
-  return (name) => {
-    let value = known.get(name);
-    if (value === undefined) {
-      canvas.style.color = `var(${name}, var(--ink))`;
-      value = style.color;
-      known.set(name, value);
-    }
-    return value;
-  };
 }
 
 function lengthText(ns: number): string {

@@ -133,6 +133,9 @@ describe.skipIf(!has(CHROMIUM))('shown', () => {
     const page = await open(pages.run, '#view=addresses');
     const rows = page.locator('tbody tr.fault');
     expect(await rows.allTextContents()).toContainEqual(expect.stringMatching(/^0x900000DMA/));
+    expect(await page.locator('tbody tr.reserved').allTextContents()).toContainEqual(
+      '0xfee00000 to 0xfeefffff1 MiBreserved: interrupts (msi)',
+    );
     const slider = page.getByRole('slider');
     for (let step = 0; step < 25; step++) await slider.press('ArrowLeft');
     expect(await page.locator('tbody tr.mapping').textContent()).toMatch(
@@ -154,6 +157,26 @@ describe.skipIf(!has(CHROMIUM))('shown', () => {
     await page.mouse.click(box.x + 172, box.y + 15);
     const details = page.getByRole('complementary');
     await expect.poll(() => details.textContent()).toMatch(/^Event \d+ Close\[pid +\d+\] /);
+  });
+  test('arrows on the timeline: the ways of the event that is chosen', async () => {
+    const drawn = (page: Page): Promise<string> =>
+      page.evaluate<string>("document.querySelector('canvas').toDataURL()");
+    const findings = await open(pages.run);
+    await findings.getByRole('button', { name: /fault 0x71/ }).click();
+    const fault = /event=(\d+)/.exec(findings.url())![1]!;
+    const page = await open(pages.run, `#view=timeline&event=${fault}`);
+    const arrowColour = await page.evaluate<number>(`(() => {
+      const canvas = document.querySelector('canvas');
+      canvas.style.color = 'var(--chosen)';
+      const [r, g, b] = getComputedStyle(canvas).color.match(/\\d+/g).map(Number);
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+      let count = 0;
+      for (let n = 0; n < data.length; n += 4)
+        if (data[n] === r && data[n + 1] === g && data[n + 2] === b) count++;
+      return count;
+    })()`);
+    expect(arrowColour).toBeGreaterThan(50);
+    expect(await drawn(page)).not.toBe(await drawn(await open(pages.run, '#view=timeline')));
   });
   test('topology: the machine and its domains', async () => {
     const page = await open(pages.run, '#view=topology');

@@ -262,7 +262,7 @@ test('GET_PA wants its kernel, a noiommu device, and memory that is there', () =
   mock(fd, ioas_id);
   expect(getPa(2n * IOVA)).toBe(EOPNOTSUPP);
   const revoke = { dmabuf_fd, revoked: 1 };
-  must(testOp(fd, t.IOMMU_TEST_OP_DMABUF_REVOKE, 0, t.iommu_test_dmabuf_revoke, revoke) as never);
+  must(testOp(fd, t.IOMMU_TEST_OP_DMABUF_REVOKE, 0, t.iommu_test_dmabuf_revoke, revoke));
   expect(getPa(IOVA)).toBe(EINVAL);
   world.env.setTrait('iommufd-noiommu', false);
   expect(getPa(IOVA)).toBe(EOPNOTSUPP);

@@ -14,6 +14,7 @@ import {
   EPERM,
   isErrno,
 } from '../../src/base/errno.ts';
+import type { OpenFile } from '../../src/base/file.ts';
 import { getDomainForDev, iovaToPhys } from '../../src/core/index.ts';
 import * as v from '../../src/uapi/vfio.ts';
 import { Client, EDU, machineOf } from '../../src/testing/machine/client.ts';
@@ -212,8 +213,8 @@ describe('VADDR', () => {
     const heir = new Client(client.machine, { uid: 0, capabilities: [], rlimitMemlock: PAGE });
     const rich = new Client(client.machine);
     const file = must(client.program.getFile(c));
-    const fd = must(heir.program.installFile(must(file as never)));
-    const fd2 = must(rich.program.installFile(must(file as never)));
+    const fd = must(heir.program.installFile(file as OpenFile));
+    const fd2 = must(rich.program.installFile(file as OpenFile));
     (file as { get?: () => unknown }).get?.();
     (file as { get?: () => unknown }).get?.();
     const there = heir.memory(0x2000);

@@ -44,6 +44,11 @@ const REGION_WORDS = new Map<number, string>([
   [IOMMU_RESV_SW_MSI, 'msi'],
 ]);
 
+/** As `reserved_regions` calls a type of region. */
+export function resvRegionWord(type: number): string {
+  return REGION_WORDS.get(type) ?? 'unknown';
+}
+
 /**
  * `type`: of the default domain, not of what the group is on now.
  * @kernel iommu_group_show_type
@@ -66,7 +71,7 @@ export function groupReservedRegionsShow(group: IommuGroup): string {
   const regions = getGroupResvRegions(group);
   const lines = regions.map(
     ({ start, length, type }) =>
-      `${hex16(start)} ${hex16(start + length - 1n)} ${REGION_WORDS.get(type) ?? 'unknown'}\n`,
+      `${hex16(start)} ${hex16(start + length - 1n)} ${resvRegionWord(type)}\n`,
   );
   return lines.join('');
 }

@@ -86,7 +86,7 @@ export type RunNews =
   | { readonly kind: 'facts'; readonly facts: EndFacts }
   | RunResult;
 /** What the kernel thread knows at the end. */
-export type EndFacts = Required<Pick<RunFacts, 'topology' | 'explanation'>>;
+export type EndFacts = Required<Pick<RunFacts, 'topology' | 'reserved' | 'explanation'>>;
 /** How a run ended. */
 export type RunResult =
   | { readonly kind: 'exit'; readonly status: number }

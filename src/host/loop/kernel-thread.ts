@@ -6,6 +6,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { TroubleJournal } from '../../insight/explain/journal.ts';
 import type { CallSites } from '../../insight/sites/call-site.ts';
+import { reservedFacts } from '../../insight/report/reserved-facts.ts';
 import { explanation } from '../../insight/explain/report.ts';
 import { describeTree } from '../../insight/views/tree.ts';
 import { openRing } from '../process/exact-pins.ts';
@@ -103,7 +104,8 @@ function startJournal(
     const lines = explanation(journal);
     if (isShown) explain(lines);
     if (!isReported) return;
-    tell({ kind: 'facts', facts: { topology: describeTree(machine), explanation: lines } });
+    const [topology, reserved] = [describeTree(machine), reservedFacts(machine)];
+    tell({ kind: 'facts', facts: { topology, reserved, explanation: lines } });
   };
 }
 /** In one piece: others may write to the same place. */

@@ -1,17 +1,20 @@
 /** The addresses of a domain as a reader sees them: what is mapped, the holes between, and where DMA went wrong. */
 import { U64_MAX } from '../../base/u64.ts';
 import type { MappingStory } from './address-story.ts';
+import type { ReservedRange } from './reserved.ts';
 
+interface Range {
+  readonly iova: bigint;
+  readonly last: bigint;
+}
 /** A range of IO virtual addresses. */
-export type AddressRow =
-  | {
-      readonly kind: 'mapping';
-      readonly iova: bigint;
-      readonly last: bigint;
-      readonly of: MappingStory;
-    }
-  | { readonly kind: 'hole'; readonly iova: bigint; readonly last: bigint }
-  | { readonly kind: 'fault'; readonly iova: bigint; readonly last: bigint; readonly seq: number };
+export type AddressRow = Range &
+  (
+    | { readonly kind: 'mapping'; readonly of: MappingStory }
+    | { readonly kind: 'hole' }
+    | { readonly kind: 'reserved'; readonly what: string }
+    | { readonly kind: 'fault'; readonly seq: number }
+  );
 
 /** An address that was not to be reached, by the event that tells of it. */
 export interface Missed {
@@ -19,36 +22,55 @@ export interface Missed {
   readonly iova: bigint;
 }
 
-/** By ascending address; a miss parts the hole it fell into, and stands behind the mapping that did not permit it. */
+/**
+ * By ascending address, with all addresses in it. A miss parts the hole it fell into, and stands behind the mapping that did not
+ * permit it; of what is reserved that is told where nothing is mapped. `reserved`: by ascending address, disjoint.
+ */
 export function addressRows(
   mappings: readonly MappingStory[],
   misses: readonly Missed[],
+  reserved: readonly ReservedRange[] = [],
 ): AddressRow[] {
-  const rows: AddressRow[] = [];
   const missed = [...misses].sort((a, b) => (a.iova < b.iova ? -1 : 1));
-  let next = 0n;
-  const takeMissUpTo = (last: bigint): AddressRow | undefined => {
-    if (missed.length === 0 || missed[0]!.iova > last) return undefined;
-    const { seq, iova } = missed.shift()!;
-    return { kind: 'fault', iova, last: iova, seq };
-  };
-  const hole = (iova: bigint, last: bigint): void => {
-    let from = iova;
-    for (let miss = takeMissUpTo(last); miss; miss = takeMissUpTo(last)) {
-      if (miss.iova > from) rows.push({ kind: 'hole', iova: from, last: miss.iova - 1n });
-      rows.push(miss);
-      from = miss.iova;
+  const rows: AddressRow[] = [];
+  for (const row of rangesOf(mappings, reserved)) {
+    if (row.kind === 'mapping') rows.push(row);
+    let from = row.iova;
+    while (missed.length > 0 && missed[0]!.iova <= row.last) {
+      const { seq, iova } = missed.shift()!;
+      if (row.kind !== 'mapping' && iova > from) rows.push({ ...row, iova: from, last: iova - 1n });
+      rows.push({ kind: 'fault', iova, last: iova, seq });
+      from = iova;
     }
-    if (from <= last) rows.push({ kind: 'hole', iova: from, last });
-  };
+    if (row.kind !== 'mapping') rows.push({ ...row, iova: from });
+  }
+  return rows;
+}
+
+/** Without the misses. */
+function* rangesOf(
+  mappings: readonly MappingStory[],
+  reserved: readonly ReservedRange[],
+): Generator<AddressRow> {
+  let next = 0n;
   for (const of of mappings) {
-    hole(next, of.iova - 1n);
-    rows.push({ kind: 'mapping', iova: of.iova, last: of.last, of });
-    for (let miss = takeMissUpTo(of.last); miss; miss = takeMissUpTo(of.last)) rows.push(miss);
+    yield* unmapped({ iova: next, last: of.iova - 1n }, reserved);
+    yield { kind: 'mapping', iova: of.iova, last: of.last, of };
     next = of.last + 1n;
   }
-  hole(next, U64_MAX);
-  return rows;
+  yield* unmapped({ iova: next, last: U64_MAX }, reserved);
+}
+function* unmapped(range: Range, reserved: readonly ReservedRange[]): Generator<AddressRow> {
+  let next = range.iova;
+  for (const { iova, last, what } of reserved) {
+    const from = iova > next ? iova : next;
+    const to = last < range.last ? last : range.last;
+    if (from > to) continue;
+    if (next < from) yield { kind: 'hole', iova: next, last: from - 1n };
+    yield { kind: 'reserved', iova: from, last: to, what };
+    next = to + 1n;
+  }
+  if (next <= range.last) yield { kind: 'hole', iova: next, last: range.last };
 }
 
 /**

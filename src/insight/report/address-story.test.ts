@@ -2,8 +2,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { U64_MAX } from '../../base/u64.ts';
-import { addressRows, widthsOf } from './address-rows.ts';
+import { addressRows, widthsOf, type Missed } from './address-rows.ts';
 import { AddressStory, sizeText } from './address-story.ts';
+import { reservedRanges, type ReservedFact, type ReservedRange } from './reserved.ts';
 
 const PAGE = 4096n;
 const page = fc.nat(40);
@@ -48,8 +49,8 @@ describe('rows of addresses', () => {
   const story = new AddressStory();
   story.map(1, { iova: 0x1000n, last: 0x1fffn, pa: 0n, prot: 3 });
   story.map(2, { iova: 0x4000n, last: 0x7fffn, pa: 0n, prot: 1 });
-  const shown = (misses: Parameters<typeof addressRows>[1]): string[] =>
-    addressRows(story.at(9), misses).map(
+  const shown = (...given: [misses: Missed[], reserved?: ReservedRange[]]): string[] =>
+    addressRows(story.at(9), ...given).map(
       ({ kind, iova, last }) => `${kind} ${iova.toString(16)} ${last.toString(16)}`,
     );
 
@@ -77,6 +78,24 @@ describe('rows of addresses', () => {
       'fault 4010 4010',
     ]);
   });
+  test('what is reserved is told where nothing is mapped, and a miss parts it too', () => {
+    const reserved = [
+      { iova: 0x1800n, last: 0x2fffn, what: 'direct' },
+      { iova: 0xfee0_0000n, last: 0xfeef_ffffn, what: 'msi' },
+    ];
+    expect(shown([{ seq: 5, iova: 0xfee0_1000n }], reserved)).toEqual([
+      'hole 0 fff',
+      'mapping 1000 1fff',
+      'reserved 2000 2fff',
+      'hole 3000 3fff',
+      'mapping 4000 7fff',
+      'hole 8000 fedfffff',
+      'reserved fee00000 fee00fff',
+      'fault fee01000 fee01000',
+      'reserved fee01000 feefffff',
+      'hole fef00000 ffffffffffffffff',
+    ]);
+  });
   test('widths add up to one, and a miss has none', () => {
     const rows = addressRows(story.at(9), [{ seq: 7, iova: 0x3000n }]);
     const widths = widthsOf(rows);
@@ -85,15 +104,44 @@ describe('rows of addresses', () => {
   });
 });
 
+test('all addresses stand in the rows once, whatever is mapped, missed and reserved', () => {
+  const story = new AddressStory();
+  story.map(1, { iova: 0x1000n, last: 0x1fffn, pa: 0n, prot: 3 });
+  const mappings = story.at(1);
+  const range = fc.tuple(fc.bigInt(0n, 0x9000n), fc.bigInt(0n, 0x4000n));
+  fc.assert(
+    fc.property(fc.array(range), fc.array(fc.bigInt(0n, 0x9000n)), (ranges, missed) => {
+      const facts = ranges.map(([first, more]): ReservedFact => {
+        const [from, to] = [first, first + more].map((at) => `0x${at.toString(16)}`);
+        return { device: 'a', first: from!, last: to!, what: 'reserved' };
+      });
+      const reserved = reservedRanges(facts, () => true);
+      const misses = missed.map((iova, seq) => ({ seq, iova }));
+      const rows = addressRows(mappings, misses, reserved);
+      let next = 0n;
+      for (const { kind, iova, last } of rows) {
+        if (kind === 'fault') continue;
+        expect(iova).toBe(next);
+        next = last + 1n;
+        const isReserved = (at: bigint): boolean =>
+          facts.some(({ first, last }) => BigInt(first) <= at && at <= BigInt(last));
+        if (kind !== 'mapping')
+          expect([iova, last].map(isReserved)).toEqual(Array(2).fill(kind === 'reserved'));
+      }
+      expect(next).toBe(U64_MAX + 1n);
+      expect(rows.filter(({ kind }) => kind === 'fault')).toHaveLength(missed.length);
+    }),
+  );
+});
+
 test('a mapping that is unmapped in part goes on with its own physical address', () => {
   const story = new AddressStory();
   story.map(1, { iova: 0x1000n, last: 0x3fffn, pa: 0x8000n, prot: 3 });
   story.unmap(2, 0x2000n, 0x2fffn);
-  expect(story.around(2, 0x2000n)).toMatchObject({
-    at: undefined,
-    below: { iova: 0x1000n, last: 0x1fffn, pa: 0x8000n, from: 1 },
-    above: { iova: 0x3000n, last: 0x3fffn, pa: 0xa000n, from: 1 },
-  });
+  expect(story.at(2)).toMatchObject([
+    { iova: 0x1000n, last: 0x1fffn, pa: 0x8000n, from: 1 },
+    { iova: 0x3000n, last: 0x3fffn, pa: 0xa000n, from: 1 },
+  ]);
   expect(story.find(0x3000n)?.pa).toBe(0xa000n);
 });
 

@@ -19,13 +19,6 @@ export interface MappingStory {
   readonly dmas: number[];
 }
 
-/** Where an address lies among the mappings of a moment. */
-export interface Surroundings {
-  readonly at: MappingStory | undefined;
-  readonly below: MappingStory | undefined;
-  readonly above: MappingStory | undefined;
-}
-
 /** The mappings of one domain over time. */
 export class AddressStory {
   /** All there ever were, in the order they were made. */
@@ -58,15 +51,6 @@ export class AddressStory {
     return this.mappings
       .filter(({ from, to }) => from <= seq && (to === undefined || to > seq))
       .sort((a, b) => (a.iova < b.iova ? -1 : 1));
-  }
-  /** An address among what was mapped when an event happened. */
-  around(seq: number, iova: bigint): Surroundings {
-    const there = this.at(seq);
-    return {
-      at: there.find((each) => each.iova <= iova && iova <= each.last),
-      below: there.filter(({ last }) => last < iova).at(-1),
-      above: there.find((each) => each.iova > iova),
-    };
   }
 
   #seek(iova: bigint): MappingStory | undefined {

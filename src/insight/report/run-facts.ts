@@ -1,4 +1,5 @@
 /** What a report knows of a run besides its events. */
+import type { ReservedFact } from './reserved.ts';
 
 /** Plain data: it goes into the page as JSON. */
 export interface RunFacts {
@@ -10,6 +11,8 @@ export interface RunFacts {
   readonly explanation?: readonly string[];
   /** The machine as `softiommu topology` shows it. */
   readonly topology?: string;
+  /** Addresses that no mapping may take; absent where only the trace is known. */
+  readonly reserved?: readonly ReservedFact[];
   /** The release of softiommu that wrote the page. */
   readonly version: string;
 }

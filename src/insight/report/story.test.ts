@@ -6,6 +6,7 @@ import { must } from '../../testing/base/must.ts';
 import * as uapi from '../../uapi/vfio.ts';
 import { Story } from './story.ts';
 import { sliceAt, tracksOf } from './tracks.ts';
+import { waysOf } from './ways.ts';
 
 const CONFIG = 7n << 40n;
 const MAPPED = 0x10_0000n;
@@ -22,7 +23,7 @@ function told(): Story {
   const outcomes = [MAPPED + 8n, MAPPED + 0x4000n].map((iova) =>
     dma.write(iova, new Uint8Array(4)),
   );
-  must(program.unmap(c, { iova: MAPPED, size: 0x4000n }));
+  must(program.unmap(c, { iova: MAPPED, size: 0x4000n }).rc);
   outcomes.push(dma.write(MAPPED, new Uint8Array(4)));
   expect(outcomes.map((outcome) => outcome === undefined)).toEqual([true, false, false]);
   return story;
@@ -59,20 +60,53 @@ describe('a program that maps, and whose device goes beyond', () => {
     expect(call.inside).toContain(map.seq);
     expect(call.leave?.event.result).toBe(0);
   });
-  test('every event stands on one track, with its end and whether it went well', () => {
-    const tracks = tracksOf(story);
-    expect(tracks.map(({ name }) => name.replace(/\d+$/, 'N'))).toEqual([
-      'process N',
-      'domains',
-      'unit dmarN',
-      'device 0000:00:04.N',
-      'kernel log',
-    ]);
-    const slices = tracks.flatMap(({ slices: all }) => all);
-    expect(new Set(slices.map(({ seq }) => seq)).size).toBe(slices.length);
-    const bad = slices.filter(({ isBad }) => isBad).map(({ kind }) => kind);
-    expect(bad.sort()).toEqual(['dma', 'dma', 'fault', 'fault']);
+});
+
+describe('the ways of it', () => {
+  const story = told();
+  const [through, behind, after] = kinds(story, 'dma').map(({ seq }) => story.dmas.get(seq)!);
+
+  test.each([
+    ['one that went through: from its mapping', () => through!, ['map dma']],
+    ['one behind the mapping: to its fault', () => behind!, ['dma fault']],
+    [
+      'one after its end: from what was there',
+      () => after!,
+      ['map unmap', 'unmap dma', 'dma fault'],
+    ],
+  ])('of %s', (_what, dma, expected) => {
+    const kindsOf = (seq: number): string[] =>
+      waysOf(story, seq).map(({ from, to }) =>
+        [from, to].map((each) => story.event(each)!.event.kind).join(' '),
+      );
+    expect(kindsOf(dma().seq)).toEqual(expected);
+    const { fault } = dma();
+    if (fault !== undefined) expect(kindsOf(fault)).toEqual(expected);
   });
+  test('of a mapping: the call that made it, what went through, its end', () => {
+    const { from, to } = through!.mapping!;
+    expect(waysOf(story, from)).toEqual([
+      { from: story.event(from)!.cause, to: from },
+      { from, to: through!.seq },
+      { from, to },
+    ]);
+  });
+});
+
+test('every event stands on one track, with its end and whether it went well', () => {
+  const tracks = tracksOf(told());
+
+  expect(tracks.map(({ name }) => name.replace(/\d+$/, 'N'))).toEqual([
+    'process N',
+    'domains',
+    'unit dmarN',
+    'device 0000:00:04.N',
+    'kernel log',
+  ]);
+  const slices = tracks.flatMap(({ slices: all }) => all);
+  expect(new Set(slices.map(({ seq }) => seq)).size).toBe(slices.length);
+  const bad = slices.filter(({ isBad }) => isBad).map(({ kind }) => kind);
+  expect(bad.sort()).toEqual(['dma', 'dma', 'fault', 'fault']);
 });
 
 test('a slice is found at its moment, and near it', () => {

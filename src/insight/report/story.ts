@@ -34,6 +34,8 @@ export interface DomainStory {
 export interface DmaStory {
   readonly seq: number;
   readonly domain: DomainStory | undefined;
+  /** Its first byte, or the one that was refused. */
+  readonly iova: bigint;
   /** The mapping of its first byte; undefined: there was none, or no IOMMU in the way. */
   readonly mapping: MappingStory | undefined;
   /** `seq` of the fault that stopped it. */
@@ -53,6 +55,8 @@ export class Story {
   readonly #places = new Map<number, number>();
   /** The domain of a device, or of its PASID, by keyOfUser(). */
   readonly #attached = new Map<string, DomainStory>();
+  /** The transfer that each fault stopped. */
+  readonly #stopped = new Map<number, number>();
   /** The newest fault of a device whose transfer is still to be told of. */
   readonly #faulted = new Map<string, number>();
 
@@ -79,6 +83,11 @@ export class Story {
       if (at) causes.push(at);
     }
     return causes;
+  }
+  /** The transfer that a fault stopped; undefined: none is told of. */
+  stoppedBy(fault: number): DmaStory | undefined {
+    const dma = this.#stopped.get(fault);
+    return dma === undefined ? undefined : this.dmas.get(dma);
   }
   /** The domain a device, or a PASID of it, is attached to by now. */
   domainOf(device: string, pasid?: number): DomainStory | undefined {
@@ -140,7 +149,10 @@ export class Story {
     const mapping = domain?.addresses.find(iova);
     const fault = ok ? undefined : this.#faulted.get(device.id);
     this.#faulted.delete(device.id);
-    this.dmas.set(seq, { seq, domain, mapping, fault });
+    if (fault !== undefined) this.#stopped.set(fault, seq);
+    const refused = fault === undefined ? undefined : this.event(fault)?.event;
+    const missed = refused?.kind === 'fault' ? refused.iova : iova;
+    this.dmas.set(seq, { seq, domain, iova: missed, mapping, fault });
     mapping?.dmas.push(seq);
   }
   #domain(ref: Ref): DomainStory {

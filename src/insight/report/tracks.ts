@@ -39,8 +39,8 @@ function byName(a: Track, b: Track): number {
   return a.name.localeCompare(b.name, 'en', { numeric: true });
 }
 
-/** Undefined: it is shown by another event, or is bookkeeping. */
-function trackOf(event: TraceEvent): string | undefined {
+/** The name of its track. Undefined: it is shown by another event, or is bookkeeping. */
+export function trackOf(event: TraceEvent): string | undefined {
   if ('unit' in event) return `unit ${event.unit}`;
   switch (event.kind) {
     case 'enter':

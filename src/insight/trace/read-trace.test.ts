@@ -81,7 +81,7 @@ test('so does everything that is heard of a program', () => {
   const guest = new TracedGuest();
   guest.dma(MAPPED);
   guest.dma(0x90_0000n);
-  must(guest.unmap(guest.mappings, { iova: MAPPED, size: 0x2000n }));
+  must(guest.unmap(guest.mappings, { iova: MAPPED, size: 0x2000n }).rc);
   const kinds = new Set(guest.heard.map(({ event }) => event.kind));
   for (const kind of ['leave', 'driver', 'map', 'dma', 'fault', 'unmap', 'log'] as const) {
     expect(kinds).toContain(kind);

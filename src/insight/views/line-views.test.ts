@@ -133,7 +133,7 @@ test('dmesg: the log and the warnings, with seconds and microseconds', () => {
 test('the line of a fault of a unit of Intel, as the kernel writes it', () => {
   const guest = new TracedGuest();
   guest.dma(0x90_0000n);
-  must(guest.unmap(guest.mappings, { iova: MAPPED, size: 0x2000n }));
+  must(guest.unmap(guest.mappings, { iova: MAPPED, size: 0x2000n }).rc);
   const told = guest.heard.map((stamped): Told => [0, stamped.event, stamped]);
   expect(shown('dmesg', told)).toEqual([
     expect.stringMatching(
