@@ -14,6 +14,11 @@ export function print(text: string | Uint8Array): void {
   throw new UserMistake(`standard output cannot be written: ${systemReason(error)}`);
 }
 
+/** Data as JSON, for programs. Throws as print. */
+export function printJson(value: unknown): void {
+  print(`${JSON.stringify(value, undefined, 2)}\n`);
+}
+
 /** A line for the person at the keyboard; where standard error cannot be written either, the status must do. */
 export function complain(message: string): void {
   writeAll(STDERR, `softiommu: ${message}\n`);

@@ -25,13 +25,13 @@ export interface RunFlags extends MachineChoice, TraceFlags, SanitizeFlags {
 }
 
 /**
- * The plan of a run. `reportFd`: where the trace of its report goes. Rejects with a message for people when the machine or an
+ * The plan of a run. `wants`: what its reports need. Rejects with a message for people when the machine or an
  * option cannot be.
  */
 export async function planRun(
   argv: readonly string[],
   flags: RunFlags,
-  reportFd?: number,
+  wants: Pick<RunPlan, 'reportFd' | 'tellsSeen'> = { reportFd: undefined },
 ): Promise<RunPlan> {
   const sanitize = sanitizePlan(flags, process.env['SOFTIOMMU_OPTIONS']);
   const { machine, blockFiles, wireEnds, plugins } = await machineOf(flags);
@@ -41,7 +41,7 @@ export async function planRun(
     plugins,
     argv,
     machine: flags.selftest ? withSelftest(machine) : machine,
-    reportFd,
+    ...wants,
     ...traceOf(flags),
     explain: flags.explain ?? 'failed',
     pin: flags.pin,

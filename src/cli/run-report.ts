@@ -1,9 +1,11 @@
 /** `run --report FILE`: the page of a run, made when it has ended. */
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { constants, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EndFacts, RunResult } from '../host/launch/run.ts';
 import { systemReason } from '../host/sys/system-reason.ts';
+import { endText } from '../insight/ci-reports/run-outcome.ts';
+import { programEnd } from './run-outcome-report.ts';
 import { openPage, writePage, type PageFile } from './report-file.ts';
 import { complain } from './output.ts';
 import { UserMistake } from './user-mistake.ts';
@@ -29,7 +31,8 @@ export class RunReport {
   /** A page that cannot be written is said; the status of the run stays the program's. */
   write(argv: readonly string[], result: RunResult): void {
     try {
-      const facts = { title: argv.join(' '), ending: endingText(result), ...this.#facts };
+      const ending = endText(programEnd(result));
+      const facts = { title: argv.join(' '), ending, ...this.#facts?.page };
       writePage(this.#page, facts, readFileSync(this.#trace, 'utf8'));
     } catch (error) {
       if (!(error instanceof UserMistake)) throw error;
@@ -52,11 +55,4 @@ function openNameless(): [number, number] {
       `the trace of the report cannot be kept in ${tmpdir()}: ${systemReason(error)}`,
     );
   }
-}
-
-function endingText(result: RunResult): string {
-  if (result.kind === 'exit') return `Exit status ${result.status}`;
-  if (result.kind === 'failed') return `softiommu failed: ${result.message}`;
-  const name = Object.entries(constants.signals).find(([, number]) => number === result.signal);
-  return `Killed by ${name?.[0] ?? `signal ${result.signal}`}`;
 }

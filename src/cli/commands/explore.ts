@@ -9,6 +9,7 @@ import {
   junitOption,
   positive,
   report,
+  trialsJsonOption,
   writeBaselineOption,
   type ReportFlags,
 } from '../explore/options.ts';
@@ -16,7 +17,6 @@ import { ResultsFolder } from '../explore/results-folder.ts';
 import { shardOf } from '../explore/shard.ts';
 import { deviceOption, iommuOption, machineOption, nodefaultsOption } from '../machine-options.ts';
 import { STDERR, writeAll } from '../../host/sys/write-all.ts';
-import { print } from '../output.ts';
 import { modeOption } from '../run-options.ts';
 import { withUsage } from '../usage.ts';
 
@@ -78,9 +78,12 @@ async function exploreProgram(argv: string[], flags: ExploreFlags): Promise<void
       onProgress: progress(performance.now()),
     }),
   );
-  const fresh = report(words, end.results, flags);
-  const stopped = runs.isOver ? `, stopped with ${end.left} not tried` : '';
-  print(`${end.calls} calls, ${end.results.length} failures tried${stopped}: ${count(fresh)}\n`);
+  const { calls, results, left } = end;
+  const stopped = runs.isOver ? `, stopped with ${left} not tried` : '';
+  const fresh = report(words, results, flags, {
+    text: (found) => `${calls} calls, ${results.length} failures tried${stopped}: ${count(found)}`,
+    data: { calls, tried: results.length, left, stopped: runs.isOver },
+  });
   if (fresh > 0) process.exitCode = STATUS_FOUND;
   if (runs.isOver) process.exitCode = STATUS_STOPPED;
 }
@@ -137,6 +140,7 @@ export function exploreCommand() {
     .addOption(baselineOption())
     .addOption(writeBaselineOption())
     .addOption(junitOption())
+    .addOption(trialsJsonOption())
     .addOption(machineOption())
     .addOption(deviceOption())
     .addOption(iommuOption())

@@ -1,9 +1,14 @@
 /** `softiommu merge FOLDER…`: what several explorations of one program found, each finding once. */
 import { Command } from '@commander-js/extra-typings';
-import { baselineOption, junitOption, report, writeBaselineOption } from '../explore/options.ts';
+import {
+  baselineOption,
+  junitOption,
+  report,
+  trialsJsonOption,
+  writeBaselineOption,
+} from '../explore/options.ts';
 import { ResultsFolder } from '../explore/results-folder.ts';
 import { printable } from '../../machine/description/wording.ts';
-import { print } from '../output.ts';
 import { UserMistake } from '../user-mistake.ts';
 import { withUsage } from '../usage.ts';
 
@@ -15,6 +20,7 @@ export function mergeCommand() {
     .addOption(baselineOption())
     .addOption(writeBaselineOption())
     .addOption(junitOption())
+    .addOption(trialsJsonOption())
     .action((names, options) => {
       const folders = names.map((name) => ResultsFolder.read(name));
       const [words = []] = folders.map((folder) => folder.words);
@@ -26,10 +32,11 @@ export function mergeCommand() {
       const trials = new Map(
         folders.flatMap(({ known }) => known.map((one) => [one.expressions.join(' '), one])),
       );
-      const fresh = report(words, [...trials.values()], options);
-      print(
-        `${folders.length} explorations, ${trials.size} failures tried: ${fresh} new findings\n`,
-      );
+      const fresh = report(words, [...trials.values()], options, {
+        text: (found) =>
+          `${folders.length} explorations, ${trials.size} failures tried: ${found} new findings`,
+        data: { explorations: folders.length, tried: trials.size },
+      });
       if (fresh > 0) process.exitCode = 1;
     });
   return withUsage(command);

@@ -11,6 +11,16 @@ import {
   wireOption,
 } from '../machine-options.ts';
 import type { MachineChoice } from '../machine-file.ts';
+import {
+  githubOption,
+  ktapOption,
+  outcomeNames,
+  runJsonOption,
+  runJunitOption,
+  sarifOption,
+  wantsOutcome,
+  type OutcomeFlags,
+} from '../outcome-options.ts';
 import { complain, print } from '../output.ts';
 import {
   errorExitcodeOption,
@@ -26,6 +36,7 @@ import {
   waitOption,
 } from '../run-options.ts';
 import type { RunFlags } from '../run-plan.ts';
+import type { RunOutcomeReport } from '../run-outcome-report.ts';
 import type { RunReport } from '../run-report.ts';
 import {
   countTimestamps,
@@ -91,27 +102,53 @@ async function saysTypes(choice: MachineChoice): Promise<boolean> {
   return text !== undefined;
 }
 
-/** Undefined: none is wanted. */
-async function startReport(file: string | undefined): Promise<RunReport | undefined> {
-  if (file === undefined) return undefined;
-  const { RunReport } = await import('../run-report.ts');
-  return new RunReport(file);
+interface ReportedRun extends RunFlags, OutcomeFlags {
+  readonly report?: string;
+}
+/** What is written at the end; undefined: it is not wanted. */
+interface RunReports {
+  readonly page: RunReport | undefined;
+  readonly outcome: RunOutcomeReport | undefined;
+}
+async function startReports(options: ReportedRun): Promise<RunReports> {
+  const { report } = options;
+  const files = filesOf(options);
+  if (files.length > 1) (await import('../one-file-each.ts')).refuseOneFileTwice(files);
+  const page =
+    report === undefined ? undefined : new (await import('../run-report.ts')).RunReport(report);
+  if (!wantsOutcome(options)) return { page, outcome: undefined };
+  const { RunOutcomeReport } = await import('../run-outcome-report.ts');
+  return { page, outcome: new RunOutcomeReport(options, process.env) };
+}
+/** What the run writes, by the options that name it. */
+function filesOf(options: ReportedRun): readonly (readonly [string, string])[] {
+  const { report, trace, output } = options;
+  const named: readonly (readonly [string, string | true | undefined])[] = [
+    ['--report', report],
+    ['--trace', trace],
+    ['-o', output],
+    ...outcomeNames(options),
+  ];
+  return named.flatMap(([option, file]): [string, string][] =>
+    typeof file === 'string' && file !== '-' ? [[option, file]] : [],
+  );
 }
 
 /** From the options to the end of this process, which is the program's. */
-async function runAsAsked(
-  argv: readonly string[],
-  options: RunFlags & { readonly report?: string },
-): Promise<void> {
+async function runAsAsked(argv: readonly string[], options: ReportedRun): Promise<void> {
   // Native code is loaded by `run` and `doctor` only.
   const { planRun } = await import('../run-plan.ts');
-  const report = await startReport(options.report);
-  const plan = await planRun(argv, options, report?.traceFd);
+  const { page, outcome } = await startReports(options);
+  const wants = { reportFd: page?.traceFd, tellsSeen: outcome !== undefined };
+  const plan = await planRun(argv, options, wants);
   const { run, endLike } = await import('../../host/launch/run.ts');
-  const result = await run(plan, report?.takeFacts);
-  report?.write(argv, result);
+  const result = await run(plan, (facts) => {
+    page?.takeFacts(facts);
+    outcome?.takeFacts(facts);
+  });
+  page?.write(argv, result);
   if (result.kind === 'failed') complain(result.message);
-  endLike(result);
+  endLike(outcome?.write(plan, result) ?? result);
 }
 
 /** The command `run`; its status is the program's. */
@@ -144,6 +181,11 @@ export function runCommand() {
     .addOption(summaryOption())
     .addOption(sortOption())
     .option('--report <file>', 'at the end a page of what happened: one file of HTML')
+    .addOption(runJunitOption())
+    .addOption(ktapOption())
+    .addOption(sarifOption())
+    .addOption(runJsonOption())
+    .addOption(githubOption())
     .addOption(explainOption())
     .addOption(injectTokenOption())
     .option(

@@ -10,7 +10,7 @@ import {
   nodefaultsOption,
   pluginOption,
 } from '../machine-options.ts';
-import { complain, print } from '../output.ts';
+import { complain, print, printJson } from '../output.ts';
 import { withUsage } from '../usage.ts';
 import { readUserFile } from '../user-file.ts';
 import { parseYaml, problemsText, type Places } from '../user-yaml.ts';
@@ -131,8 +131,8 @@ export function testAttachCommand() {
       try {
         const run = testAttachFiles(await openChoice(options), wishes);
         const data = answersAsData(run);
-        const text = options.json ? `${JSON.stringify(data, undefined, 2)}\n` : answersAsTable(run);
-        print(text);
+        if (options.json) printJson(data);
+        else print(answersAsTable(run));
         process.exitCode = data.ok ? STATUS.passed : STATUS.refused;
       } catch (error) {
         if (!(error instanceof UserMistake)) throw error;

@@ -1,7 +1,8 @@
 /** `softiommu topology`: check a machine description and show what comes of it, or the complete description. */
 import { isAbsolute, join, relative, resolve } from 'node:path';
-import { Command } from '@commander-js/extra-typings';
+import { Command, Option } from '@commander-js/extra-typings';
 import { PACKAGE } from '../../host/sys/package-files.ts';
+import { topologyData } from '../../insight/views/topology-data.ts';
 import { describeTree } from '../../insight/views/tree.ts';
 import type { KnownNames } from '../../plugin/shape.ts';
 import { machineTextFrom } from '../from/made-text.ts';
@@ -23,7 +24,7 @@ import {
   pluginOption,
   wireOption,
 } from '../machine-options.ts';
-import { print } from '../output.ts';
+import { print, printJson } from '../output.ts';
 import { UserMistake } from '../user-mistake.ts';
 import { typeHelp } from '../type-help.ts';
 import { withUsage } from '../usage.ts';
@@ -105,6 +106,7 @@ export function topologyCommand() {
     .addOption(nodefaultsOption())
     .option('--print', 'print the machine file that makes this machine')
     .option('--presets', 'list the presets')
+    .addOption(new Option('--json', 'answer as JSON').conflicts(['print', 'presets', 'from']))
     .option(
       '--from <file>',
       'print the machine file of a real machine: its lspci -vvnn or -xxxx, or a copy of its sysfs (directory or tar)',
@@ -119,6 +121,7 @@ export function topologyCommand() {
       const { known } = choice;
       const help = typeHelp(options, known);
       if (help !== undefined) print(help);
+      else if (options.json) printJson(topologyData(loadMachine(choice, known)));
       else if (options.presets) print(presetList(known));
       else print(options.print ? printedMachine(choice, known) : topologyText(choice, known));
     });

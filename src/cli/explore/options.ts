@@ -5,10 +5,11 @@ import { printable } from '../../machine/description/wording.ts';
 import { systemReason } from '../../host/sys/system-reason.ts';
 import { junitText } from '../../insight/ci-reports/junit.ts';
 import { tokenOf } from '../../insight/inject/token.ts';
-import { print } from '../output.ts';
+import { writeJunit } from '../outcome-files.ts';
+import { print, printJson } from '../output.ts';
 import { UserMistake } from '../user-mistake.ts';
 import type { TrialResult } from './campaign.ts';
-import { baselineText, findingsOf, findingsText, titleOf } from './findings.ts';
+import { baselineText, findingsOf, findingsText, titleOf, type ToldFinding } from './findings.ts';
 
 /** A whole number from 1 on. */
 export function positive(text: string): number {
@@ -25,31 +26,46 @@ export const writeBaselineOption = () =>
 /** `--junit` */
 export const junitOption = () => new Option('--junit <file>', 'write the trials as JUnit results');
 
+/** `--json` */
+export const trialsJsonOption = () => new Option('--json', 'tell the findings as JSON');
+
 /** Where results go, as the options say. */
 export interface ReportFlags {
+  readonly json?: true;
   readonly baseline?: string;
   readonly writeBaseline?: string;
   readonly junit?: string;
 }
 
+/** What else JSON says of an exploration, and how its last line says it. */
+export interface TrialCounts {
+  readonly text: (fresh: number) => string;
+  readonly data: object;
+}
 /** Tell what was found. How many findings no baseline has. */
 export function report(
   words: readonly string[],
   results: readonly TrialResult[],
   flags: ReportFlags,
+  counts: TrialCounts,
 ): number {
   const known = new Set(flags.baseline === undefined ? [] : readBaseline(flags.baseline));
   const found = findingsOf(results, known);
-  if (found.length > 0) print(`${findingsText(found, words).join('\n')}\n`);
   if (flags.writeBaseline !== undefined) write(flags.writeBaseline, baselineText(found));
   if (flags.junit !== undefined) {
     const cases = results.map(({ expressions, finding }) => ({
       name: tokenOf(expressions),
       ...(finding && { failure: titleOf(finding) }),
     }));
-    write(flags.junit, junitText(`softiommu explore ${words.join(' ')}`, cases));
+    writeJunit(flags.junit, junitText(`softiommu explore ${words.join(' ')}`, cases));
   }
-  return found.filter(({ isKnown }) => !isKnown).length;
+  const fresh = found.filter(({ isKnown }) => !isKnown).length;
+  if (flags.json) printJson({ v: 1, words, ...counts.data, findings: found.map(findingData) });
+  else print(`${[...findingsText(found, words), counts.text(fresh)].join('\n')}\n`);
+  return fresh;
+}
+function findingData({ finding, token, times, isKnown }: ToldFinding): object {
+  return { ...finding, title: titleOf(finding), token, times, known: isKnown };
 }
 function write(file: string, text: string): void {
   try {

@@ -11,6 +11,7 @@ import type { BlockFile } from './block-files.ts';
 import { BlockService, type BlockChannel } from './block-service.ts';
 import { becomeSubreaper } from './descendants.ts';
 import type { TraceChoice } from '../../insight/trace/choice.ts';
+import type { Seen } from '../../insight/ci-reports/seen.ts';
 import type { RunFacts } from '../../insight/report/run-facts.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import type { LaunchOptions, Wait } from './launch.ts';
@@ -50,6 +51,8 @@ export interface RunPlan {
   readonly traceChoice: TraceChoice;
   /** An open file to which the trace of a report is written; the kernel thread closes it. */
   readonly reportFd: number | undefined;
+  /** What is noticed is told at the end (EndFacts), for reports. */
+  readonly tellsSeen?: boolean;
   /** When what did not work is told at the end: of a program that fails, always, or never. */
   readonly explain: Explain;
   /** How private pages are pinned: by copying them when their mapping goes, or by the host's kernel. */
@@ -86,7 +89,13 @@ export type RunNews =
   | { readonly kind: 'facts'; readonly facts: EndFacts }
   | RunResult;
 /** What the kernel thread knows at the end. */
-export type EndFacts = Required<Pick<RunFacts, 'topology' | 'reserved' | 'explanation'>>;
+export interface EndFacts {
+  /** What the page of a report says. */
+  readonly page: Required<Pick<RunFacts, 'topology' | 'reserved' | 'explanation'>>;
+  readonly seen: readonly Seen[];
+  /** How the program ended, whatever the status of the run is made. */
+  readonly ended: RunResult;
+}
 /** How a run ended. */
 export type RunResult =
   | { readonly kind: 'exit'; readonly status: number }

@@ -8,6 +8,7 @@ import { TroubleJournal } from '../../insight/explain/journal.ts';
 import type { CallSites } from '../../insight/sites/call-site.ts';
 import { reservedFacts } from '../../insight/report/reserved-facts.ts';
 import { explanation } from '../../insight/explain/report.ts';
+import { seenTroubles, type Seen } from '../../insight/ci-reports/seen.ts';
 import { describeTree } from '../../insight/views/tree.ts';
 import { openRing } from '../process/exact-pins.ts';
 import { HostError } from '../sys/ffi.ts';
@@ -53,7 +54,7 @@ interface Outside {
 interface Wanted {
   readonly traces: readonly TraceTarget[];
   readonly faults: RunFaults | undefined;
-  readonly sanitize: (run: SanitizedRun) => Pick<Sanitizing, 'end'>;
+  readonly sanitize: (run: SanitizedRun) => Pick<Sanitizing, 'end' | 'seen'>;
 }
 
 function main(
@@ -72,7 +73,7 @@ function main(
     faults: faults?.policies,
   });
   const sites = new HostCallSites(built.machine.env);
-  const saysAtEnd = startJournal(plan, built.machine, sites);
+  const journal = startJournal(plan, built.machine, sites);
   const sanitizing = sanitize({ machine: built.machine, sites, print: printLines });
   let result: RunResult;
   let traced = true;
@@ -82,30 +83,40 @@ function main(
     traced = built.close();
     wires?.close();
   }
-  saysAtEnd(result);
+  journal.explain(result);
   faults?.report();
   const judged = sanitizing.end(result);
+  journal.tellFacts(result, sanitizing.seen);
   return traced ? judged : withoutTrace(judged);
 }
 
-/** To be called with the end of the program: what did not work is said, and told to the report. */
-function startJournal(
-  plan: KernelPlan,
-  machine: Machine,
-  sites: CallSites,
-): (result: RunResult) => void {
-  const isReported = plan.reportFd !== undefined;
-  if (plan.explain === 'never' && !isReported) return () => undefined;
+/** What is said at the end of what did not work. */
+interface RunJournal {
+  /** To people. */
+  explain(result: RunResult): void;
+  /** To reports; `found`: by the sanitizer. */
+  tellFacts(ended: RunResult, found: readonly Seen[]): void;
+}
+const UNTOLD: RunJournal = { explain: () => undefined, tellFacts: () => undefined };
+/** What does not work is remembered from the start, where anybody wants to know. */
+function startJournal(plan: KernelPlan, machine: Machine, sites: CallSites): RunJournal {
+  const { explain: when } = plan;
+  const isReported = plan.reportFd !== undefined || plan.tellsSeen === true;
+  if (when === 'never' && !isReported) return UNTOLD;
   const journal = new TroubleJournal(machine, sites);
   machine.env.trace.listenToTroubles(journal.take);
-  return (result) => {
-    const isShown = plan.explain === 'always' || (plan.explain === 'failed' && !didWell(result));
-    if (!isShown && !isReported) return;
-    const lines = explanation(journal);
-    if (isShown) explain(lines);
-    if (!isReported) return;
-    const [topology, reserved] = [describeTree(machine), reservedFacts(machine)];
-    tell({ kind: 'facts', facts: { topology, reserved, explanation: lines } });
+  return {
+    explain(result) {
+      const isShown = when === 'always' || (when === 'failed' && !didWell(result));
+      if (isShown) explain(explanation(journal));
+    },
+    tellFacts(ended, found) {
+      if (!isReported) return;
+      const seen = [...found, ...seenTroubles(journal)];
+      const [topology, reserved] = [describeTree(machine), reservedFacts(machine)];
+      const page = { topology, reserved, explanation: explanation(journal) };
+      tell({ kind: 'facts', facts: { page, seen, ended } });
+    },
   };
 }
 /** In one piece: others may write to the same place. */
@@ -208,7 +219,7 @@ async function faultsOf(expressions: readonly string[]): Promise<RunFaults | und
 }
 /** The sanitizer, for a run that wants it; of another the end stays as it is. */
 async function sanitizingOf(plan: SanitizePlan | undefined): Promise<Wanted['sanitize']> {
-  if (!plan) return () => ({ end: (result) => result });
+  if (!plan) return () => ({ end: (result) => result, seen: [] });
   const { Sanitizing } = await import('./sanitizing.ts');
   return (run) => new Sanitizing(plan, run);
 }

@@ -1,5 +1,6 @@
 /** The DMA sanitizer over a run: what it finds is said at once, each finding once, and may change the status of the run. */
 import type { Stamped } from '../../base/events.ts';
+import { seenFinding, type Seen } from '../../insight/ci-reports/seen.ts';
 import type { CallSites } from '../../insight/sites/call-site.ts';
 import type { Finding } from '../../insight/sanitizer/finding.ts';
 import { findingKey, findingLines } from '../../insight/sanitizer/report.ts';
@@ -25,7 +26,7 @@ export class Sanitizing {
   readonly #plan: SanitizePlan;
   readonly #run: SanitizedRun;
   readonly #suppressions: Suppression[];
-  readonly #seen = new Map<string, { readonly summary: string; count: number }>();
+  readonly #seen = new Map<string, { readonly finding: Finding; count: number }>();
   readonly #happened = new Set<FailReason>();
 
   constructor(plan: SanitizePlan, run: SanitizedRun) {
@@ -55,9 +56,14 @@ export class Sanitizing {
       return;
     }
     const lines = findingLines(finding);
-    this.#seen.set(key, { summary: lines.at(-1)!, count: 1 });
+    this.#seen.set(key, { finding, count: 1 });
     const suppression = this.#plan.generate ? [suppressionOf(finding)] : [];
     this.#run.print([...lines, ...suppression]);
+  }
+
+  /** Each finding once, for reports. */
+  get seen(): Seen[] {
+    return [...this.#seen.values()].map(({ finding, count }) => seenFinding(finding, count));
   }
 
   /** The run is over: what is left to say, and its status. */
@@ -65,7 +71,7 @@ export class Sanitizing {
     const often = [...this.#seen.values()].filter(({ count }) => count > 1);
     const unused = this.#suppressions.filter(({ used }) => used === 0);
     this.#run.print([
-      ...often.map(({ summary, count }) => `${summary}: ${count} times`),
+      ...often.map(({ finding, count }) => `${findingLines(finding).at(-1)}: ${count} times`),
       ...unused.map(({ text }) => `softiommu: the suppression ${text} has matched nothing`),
     ]);
     const { exitcode, failOn } = this.#plan;

@@ -9,8 +9,9 @@ test('a file has a suite with its counts, and a case for each result', () => {
   ]);
   expect(text.split('\n').map((line) => line.trim())).toEqual([
     '<?xml version="1.0" encoding="UTF-8"?>',
+    '<!-- softiommu -->',
     '<testsuites>',
-    '<testsuite name="a &amp; b" tests="3" failures="1" skipped="1">',
+    '<testsuite name="a &amp; b" tests="3" failures="1" errors="0" skipped="1">',
     '<testcase classname="a &amp; b" name="well"/>',
     '<testcase classname="a &amp; b" name="&lt;bad&gt;"><failure message="it &quot;broke&quot;&#10;here\ufffd">it &quot;broke&quot;&#10;here\ufffd</failure></testcase>',
     '<testcase classname="a &amp; b" name="not run"><skipped message="no reason"/></testcase>',

@@ -1,5 +1,8 @@
 /** Results as a JUnit file has them: what GitLab, GitHub and Jenkins read. */
 
+/** What every such file begins with. */
+export const JUNIT_MARK = '<?xml version="1.0" encoding="UTF-8"?>\n<!-- softiommu -->';
+
 /** One result. */
 export interface JunitCase {
   readonly name: string;
@@ -7,15 +10,21 @@ export interface JunitCase {
   readonly failure?: string;
   /** Why it was passed over. */
   readonly skipped?: string;
+  /** What else is known of it. */
+  readonly details?: string;
+  /** Where in the source it is to be looked for. */
+  readonly file?: string;
+  readonly line?: number;
 }
 
-/** A file with one test suite. */
-export function junitText(suite: string, cases: readonly JunitCase[]): string {
+/** A file with one test suite; `seconds`: how long it took. */
+export function junitText(suite: string, cases: readonly JunitCase[], seconds?: number): string {
   const failures = cases.filter(({ failure }) => failure !== undefined).length;
   const skipped = cases.filter(({ skipped }) => skipped !== undefined).length;
-  const counts = `tests="${cases.length}" failures="${failures}" skipped="${skipped}"`;
+  const time = seconds === undefined ? '' : ` time="${seconds.toFixed(3)}"`;
+  const counts = `tests="${cases.length}" failures="${failures}" errors="0" skipped="${skipped}"${time}`;
   return [
-    '<?xml version="1.0" encoding="UTF-8"?>',
+    JUNIT_MARK,
     '<testsuites>',
     `  <testsuite name="${xml(suite)}" ${counts}>`,
     ...cases.map((each) => caseText(suite, each)),
@@ -24,13 +33,19 @@ export function junitText(suite: string, cases: readonly JunitCase[]): string {
     '',
   ].join('\n');
 }
-function caseText(suite: string, { name, failure, skipped }: JunitCase): string {
-  const head = `    <testcase classname="${xml(suite)}" name="${xml(name)}"`;
+function caseText(suite: string, each: JunitCase): string {
+  const { name, failure, skipped, details, file, line } = each;
+  const place = file === undefined ? '' : ` file="${xml(file)}" line="${line}"`;
+  const head = `    <testcase classname="${xml(suite)}" name="${xml(name)}"${place}`;
   if (failure !== undefined) {
-    return `${head}><failure message="${xml(failure)}">${xml(failure)}</failure></testcase>`;
+    const text = xml(details ?? failure);
+    return `${head}><failure message="${xml(failure)}">${text}</failure></testcase>`;
   }
-  if (skipped !== undefined) return `${head}><skipped message="${xml(skipped)}"/></testcase>`;
-  return `${head}/>`;
+  const inside = [
+    skipped === undefined ? '' : `<skipped message="${xml(skipped)}"/>`,
+    details === undefined ? '' : `<system-out>${xml(details)}</system-out>`,
+  ].join('');
+  return inside === '' ? `${head}/>` : `${head}>${inside}</testcase>`;
 }
 
 const ENTITIES: Readonly<Record<string, string>> = {

@@ -5,7 +5,7 @@ import type { CallSite, StackFrame } from './call-site.ts';
 const WRAPPER = /\/(libc|ld-linux|libpthread|ld-musl)[-.][^/]*$|\/libc\.so/;
 
 /** The frame somebody looks for: the innermost with a line of source, or else the first outside of the C library. */
-function tellingFrame({ frames }: CallSite): StackFrame | undefined {
+export function tellingFrame({ frames }: CallSite): StackFrame | undefined {
   return (
     frames.find(({ source }) => source !== undefined) ??
     frames.find(({ module }) => module !== undefined && !WRAPPER.test(module))

@@ -1,6 +1,7 @@
 /** A machine as a tree for people, after `lspci -tv`: every function with its driver, group and IOMMU. */
 import type { Machine } from '../../machine/machine.ts';
 import type { PciSlot } from '../../machine/hardware/slot.ts';
+import { groupsOf } from './topology-data.ts';
 
 /** The whole text, with a line feed at its end. */
 export function describeTree(machine: Machine): string {
@@ -50,23 +51,10 @@ function functionText(machine: Machine, slot: PciSlot): string {
   return parts.filter(Boolean).join(', ');
 }
 
-/** What a person wants to know before writing a program: may the group be taken, and where is it opened. */
 function groupLines(machine: Machine): string[] {
-  const lines: string[] = [];
-  for (const group of machine.vfio.groups()) {
-    const names = group.devices.map((device) => `${device.dev.name} (${device.cdevName})`);
-    const holder = machine.pci
-      .devices()
-      .find(
-        (pci) => pci.dev.iommuGroup === group.iommuGroup && pci.driver?.driverManagedDma === false,
-      );
-    const bound = group.iommuGroup.devices.find((member) => member.dev.iommu?.requireDirect);
-    const verdict = holder
-      ? `not viable: ${holder.name} is held by ${holder.driver!.name}`
-      : bound
-        ? `not to be owned: firmware wants direct mappings for ${bound.dev.name}`
-        : 'viable';
-    lines.push(`/dev/vfio/${group.nodeName}: ${names.join(', ')}: ${verdict}`);
-  }
+  const lines = groupsOf(machine).map(({ node, devices, obstacle }) => {
+    const names = devices.map(({ address, cdev }) => `${address} (${cdev})`);
+    return `/dev/vfio/${node}: ${names.join(', ')}: ${obstacle ?? 'viable'}`;
+  });
   return lines.length > 0 ? ['', ...lines] : [];
 }

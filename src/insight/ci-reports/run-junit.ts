@@ -1,0 +1,19 @@
+/** A run as a JUnit file: its checks are the cases. */
+import { junitText } from './junit.ts';
+import { checksOf, programText, seenLines, type RunOutcome } from './run-outcome.ts';
+
+/** The whole file. */
+export function runJunit(outcome: RunOutcome): string {
+  const cases = checksOf(outcome).map(({ name, skipped, failure, seen }) => {
+    const details = seen.map((one) => seenLines(one).join('\n')).join('\n\n');
+    const source = seen.find(({ place }) => place?.file !== undefined)?.place;
+    return {
+      name,
+      ...(skipped !== undefined && { skipped }),
+      ...(failure !== undefined && { failure }),
+      ...(details !== '' && { details }),
+      ...(source?.file !== undefined && { file: source.file, line: source.line! }),
+    };
+  });
+  return junitText(`softiommu run -- ${programText(outcome)}`, cases, outcome.seconds);
+}

@@ -1,0 +1,123 @@
+/** How a run went, for machines: what was noticed, held against a list of checks that is the same for every run. */
+import { onOneLine } from '../../machine/description/wording.ts';
+import type { FindingKind } from '../sanitizer/finding.ts';
+import { isFinding, placeText, type Seen } from './seen.ts';
+
+/** How a program ended: one of the three. */
+export interface ProgramEnd {
+  readonly status?: number;
+  /** Its name. */
+  readonly signal?: string;
+  /** Why softiommu could not run it to its end. */
+  readonly failed?: string;
+}
+/** What makes a check fail: the words of --fail-on. */
+export type CheckReason = 'finding' | 'leak' | 'fault' | 'warn';
+
+/** One run. */
+export interface RunOutcome {
+  /** The program and its arguments. */
+  readonly program: readonly string[];
+  readonly version: string;
+  readonly end: ProgramEnd;
+  readonly seconds: number;
+  readonly seen: readonly Seen[];
+  /** What makes a check fail. */
+  readonly failsOn: readonly CheckReason[];
+  /** What the sanitizer looked for; undefined: it did not. */
+  readonly sought: readonly FindingKind[] | undefined;
+}
+
+/** One thing that a run can do well or not. */
+export interface RunCheck {
+  readonly name: string;
+  /** Why it was not looked at. */
+  readonly skipped?: string;
+  /** What is wrong. */
+  readonly failure?: string;
+  /** What belongs to it, whether or not it failed. */
+  readonly seen: readonly Seen[];
+}
+/** How grave something is. */
+export type SeenLevel = 'error' | 'warning' | 'note';
+
+/** 'Exit status 3' */
+export function endText({ status, signal, failed }: ProgramEnd): string {
+  if (failed !== undefined) return onOneLine(`softiommu failed: ${failed}`);
+  return signal === undefined ? `Exit status ${status}` : `Killed by ${signal}`;
+}
+/** The program as one line. */
+export function programText({ program }: Pick<RunOutcome, 'program'>): string {
+  return onOneLine(program.join(' '));
+}
+/** Did the program do what it was asked to? */
+export function endedWell({ status, failed }: ProgramEnd): boolean {
+  return failed === undefined && status === 0;
+}
+
+/** A check besides that of the program's end. */
+interface Rule {
+  readonly name: string;
+  readonly reason: CheckReason;
+  readonly isOf: (seen: Seen) => boolean;
+  readonly skipped?: (outcome: RunOutcome) => string | undefined;
+}
+const NO_SANITIZER = 'the run was without --sanitize';
+// prettier-ignore
+const RULES: readonly Rule[] = [
+  { name: 'no DMA was stopped', reason: 'fault', isOf: ({ kind }) => kind === 'fault' || kind === 'stopped-dma' },
+  { name: 'the kernel did not warn', reason: 'warn', isOf: ({ kind }) => kind === 'kernel-warning' },
+  { name: 'mappings are used as they should', reason: 'finding', isOf: ({ kind }) => isFinding(kind) && kind !== 'leak', skipped: unsanitized },
+  { name: 'nothing was left behind', reason: 'leak', isOf: ({ kind }) => kind === 'leak', skipped: leaksUnsought },
+];
+function unsanitized({ sought }: RunOutcome): string | undefined {
+  return sought === undefined ? NO_SANITIZER : undefined;
+}
+function leaksUnsought({ sought }: RunOutcome): string | undefined {
+  if (sought === undefined) return NO_SANITIZER;
+  return sought.includes('leak') ? undefined : 'leaks were not looked for: --sanitize=all';
+}
+
+/** Every run has all of them, in this order. */
+export function checksOf(outcome: RunOutcome): RunCheck[] {
+  const { end, seen } = outcome;
+  const calls = seen.filter(({ kind }) => kind === 'refused-call');
+  const ending = endedWell(end) ? {} : { failure: endText(end) };
+  return [
+    { name: 'the program ends well', seen: calls, ...ending },
+    ...RULES.map((rule) => checkOf(rule, outcome)),
+  ];
+}
+function checkOf({ name, reason, isOf, skipped }: Rule, outcome: RunOutcome): RunCheck {
+  const reasonToSkip = skipped?.(outcome);
+  if (reasonToSkip !== undefined) return { name, skipped: reasonToSkip, seen: [] };
+  const seen = outcome.seen.filter(isOf);
+  const [first] = seen;
+  if (!first) return { name, seen };
+  if (outcome.failsOn.includes(reason)) return { name, seen, failure: onOneLine(first.title) };
+  return { name, seen, skipped: `it does not hold, and --fail-on does not name ${reason}` };
+}
+/** Is all well? */
+export function isGood(checks: readonly RunCheck[]): boolean {
+  return checks.every(({ failure }) => failure === undefined);
+}
+
+/** What makes a check fail is an error; a refused call explains a program that failed, and is what others asked for. */
+export function levelOf(seen: Seen, outcome: RunOutcome): SeenLevel {
+  if (seen.kind === 'refused-call') return endedWell(outcome.end) ? 'note' : 'warning';
+  const rule = RULES.find(({ isOf }) => isOf(seen));
+  return rule && outcome.failsOn.includes(rule.reason) ? 'error' : 'warning';
+}
+
+/** All of it in lines for people, the title first. */
+export function seenLines(seen: Seen): string[] {
+  const { title, reasons, place, placeTitle, others, count } = seen;
+  const at = place && `${placeTitle ?? 'at'} ${placeText(place)}`;
+  return [
+    count > 1 ? `${title}, ${count} times` : title,
+    ...(at !== undefined && placeTitle === undefined ? [at] : []),
+    ...reasons,
+    ...(at !== undefined && placeTitle !== undefined ? [at] : []),
+    ...others.map((other) => `${other.title} ${placeText(other.place)}`),
+  ].map(onOneLine);
+}
