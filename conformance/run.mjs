@@ -1,15 +1,17 @@
-// `npm run conformance -- SUITE [--install] [--mode namespace|traps] [--pin copy|exact] [--test NAME]`: foreign programs, unmodified, with a table of results.
+// `npm run conformance -- SUITE [--install] [--mode namespace|traps] [--pin copy|exact] [--test NAME] [--sanitize KINDS]`: foreign programs, unmodified, with a table of results.
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { UserError } from './debian.mjs';
 import { border } from './border.mjs';
 import { dpdk } from './dpdk.mjs';
+import { sanitized } from './findings.mjs';
+import { host } from './host.mjs';
 import { iommufd } from './iommufd.mjs';
 import { qemu } from './qemu.mjs';
 import { tools } from './tools.mjs';
 import { vfio } from './vfio.mjs';
 
-const SUITES = { border, dpdk, iommufd, qemu, tools, vfio };
+const SUITES = { border, dpdk, host, iommufd, qemu, tools, vfio };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -23,6 +25,7 @@ const { values, positionals } = parseArgs({
     junit: { type: 'string' },
     cycles: { type: 'string' },
     kills: { type: 'string' },
+    sanitize: { type: 'string' },
     explain: { type: 'boolean', default: true },
   },
   allowNegative: true,
@@ -30,7 +33,7 @@ const { values, positionals } = parseArgs({
 const suite = SUITES[positionals[0]];
 if (!suite || positionals.length !== 1) {
   console.error(
-    `usage: npm run conformance -- {${Object.keys(SUITES).join('|')}} [--install] [--mode MODE] [--pin HOW] [--test NAME] [--device TYPE] [--ktap FILE] [--junit FILE] [--cycles N] [--kills N]`,
+    `usage: npm run conformance -- {${Object.keys(SUITES).join('|')}} [--install] [--mode MODE] [--pin HOW] [--test NAME] [--device TYPE] [--ktap FILE] [--junit FILE] [--cycles N] [--kills N] [--sanitize KINDS]`,
   );
   process.exit(2);
 }
@@ -39,7 +42,8 @@ if (!existsSync(new URL('../dist/cli/main.js', import.meta.url))) {
   process.exit(2);
 }
 try {
-  process.exitCode = await suite(values);
+  const run = () => suite(values);
+  process.exitCode = await (values.sanitize ? sanitized(values.sanitize, run) : run());
 } catch (error) {
   if (!(error instanceof UserError)) throw error;
   console.error(`conformance: ${error.message}`);

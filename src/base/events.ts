@@ -29,6 +29,7 @@ export type TraceEvent =
   | MapEvent
   | DmaEvent
   | FaultEvent
+  | PagesLostEvent
   | InvalidateEvent
   | InterruptEvent
   | MmioEvent
@@ -138,6 +139,21 @@ export interface FaultEvent {
   readonly reason: string;
   /** The kernel-log line. */
   readonly text: string;
+}
+/** Pages that devices have pinned went from what their program sees. The devices go on using them. */
+export interface PagesLostEvent {
+  readonly kind: 'pages-lost';
+  /** The call that took them: 'munmap', 'madvise', 'ftruncate'. */
+  readonly by: string;
+  /** Whose call. */
+  readonly pid: number;
+  readonly ranges: readonly PhysicalRange[];
+}
+/** A range of physical memory. */
+export interface PhysicalRange {
+  readonly pa: bigint;
+  /** Bytes. */
+  readonly length: bigint;
 }
 /** A unit was told to forget; `facts` says what exactly. */
 export interface InvalidateEvent {

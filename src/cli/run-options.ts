@@ -30,6 +30,12 @@ export const suppressionsOption = () =>
     '--suppressions <file>',
     'findings that are known: lines KIND:GLOB, of functions, files or modules',
   );
+/** `--findings` */
+export const findingsOption = () =>
+  new Option(
+    '--findings <file>',
+    'findings go to FILE.PID, with the number of the process of softiommu, and not to standard error',
+  );
 /** `--mode`; without it what the host permits. */
 export const modeOption = () =>
   new Option('--mode <mode>', 'how /dev and /sys reach the program').choices([

@@ -7,6 +7,7 @@ export interface SanitizeFlags {
   readonly errorExitcode?: number;
   readonly failOn?: string;
   readonly suppressions?: string;
+  readonly findings?: string;
   readonly genSuppressions?: true;
 }
 

@@ -1,4 +1,5 @@
 /** From the options of `run --sanitize`, and SOFTIOMMU_OPTIONS, to what the sanitizer is to do. */
+import { resolve } from 'node:path';
 import type { FailReason, SanitizePlan } from '../host/launch/run.ts';
 import { ALL_FINDINGS, DEFAULT_FINDINGS, type FindingKind } from '../insight/sanitizer/finding.ts';
 import { parseSuppressions } from '../insight/sanitizer/suppressions.ts';
@@ -17,13 +18,14 @@ const SETTINGS: Readonly<Record<string, Reader>> = {
   error_exitcode: (value) => ({ errorExitcode: statusOf(value) }),
   fail_on: (failOn) => ({ failOn }),
   suppressions: (suppressions) => ({ suppressions }),
+  findings: (findings) => ({ findings }),
   gen_suppressions: (value) => (value === '1' ? { genSuppressions: true } : {}),
 };
 
 /** Undefined: nobody asked for it. Throws UserMistake: a word that is unknown, a file that cannot be read. */
 export function sanitizePlan(flags: SanitizeFlags, environment = ''): SanitizePlan | undefined {
   const all = { ...fromEnvironment(environment), ...given(flags) };
-  const { sanitize, failOn, suppressions, errorExitcode, genSuppressions } = all;
+  const { sanitize, failOn, suppressions, errorExitcode, genSuppressions, findings } = all;
   if (sanitize === undefined) {
     const alone = Object.keys(given(flags))[0];
     if (alone === undefined) return undefined;
@@ -32,6 +34,7 @@ export function sanitizePlan(flags: SanitizeFlags, environment = ''): SanitizePl
   return {
     kinds: kindsOf(sanitize === true ? 'default' : sanitize),
     suppressions: suppressions === undefined ? [] : suppressionsOf(suppressions),
+    findings: findings === undefined ? undefined : resolve(findings),
     generate: genSuppressions === true,
     exitcode: errorExitcode,
     failOn: failOn === undefined ? FAILS_BY_DEFAULT : words(failOn, FAIL_REASONS, '--fail-on'),
@@ -39,12 +42,13 @@ export function sanitizePlan(flags: SanitizeFlags, environment = ''): SanitizePl
 }
 /** Without what is not given. */
 function given(flags: SanitizeFlags): SanitizeFlags {
-  const { sanitize, errorExitcode, failOn, suppressions, genSuppressions } = flags;
+  const { sanitize, errorExitcode, failOn, suppressions, genSuppressions, findings } = flags;
   return {
     ...(sanitize !== undefined && { sanitize }),
     ...(errorExitcode !== undefined && { errorExitcode }),
     ...(failOn !== undefined && { failOn }),
     ...(suppressions !== undefined && { suppressions }),
+    ...(findings !== undefined && { findings }),
     ...(genSuppressions && { genSuppressions }),
   };
 }

@@ -214,6 +214,7 @@ export class Machine {
   program(credentials: Credentials = {}): Program {
     const program = new Program(
       {
+        env: this.env,
         vfs: this.vfs,
         syscalls: this.syscalls,
         clock: this.env.clock,

@@ -9,7 +9,7 @@ const ROW = 22;
 const SPARE = 12;
 const KINDS = [
   'enter leave',
-  'map unmap',
+  'map unmap pages-lost',
   'dma',
   'fault',
   'mmio',

@@ -1,5 +1,5 @@
 /** What `run --sanitize` finds in real programs: one program a kind of finding, and the same program without its mistake. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -13,8 +13,11 @@ const built = (kind: string, ...flags: string[]) =>
 const run = (argv: readonly string[], ...flags: string[]) => softiommu(argv, { flags });
 const errors = (stderr: string) => stderr.split('\n').filter((line) => line.includes('ERROR: '));
 
-/** The kind, what it is said of, and what each paragraph begins with: its title, and functions from the second frame on. */
-const FINDINGS: [string, string, string[]][] = [
+/**
+ * The kind, what it is said of, and what each paragraph begins with: its title, and functions from the second frame on. Where
+ * the program does what belongs to another kind as well: what is looked for.
+ */
+const FINDINGS: [kind: string, about: string, wanted: string[], kinds?: string][] = [
   [
     'dma-never-mapped',
     'on iova 0x101000',
@@ -66,6 +69,36 @@ const FINDINGS: [string, string, string[]][] = [
       'mapped by VFIO_IOMMU_MAP_DMA (0x100000 +0x1000 for reading) here: edu_map main',
     ],
   ],
+  [
+    'memory-lost',
+    'of 4096 byte(s) at iova 0x100000',
+    [
+      'devices go on using the memory, which its program no longer sees',
+      'taken from the program by munmap here: free_buffer main',
+      'mapped by VFIO_IOMMU_MAP_DMA (0x100000 +0x1000 for reading and writing) here: edu_map main',
+    ],
+  ],
+  [
+    'lost-memory-used',
+    'on iova 0x101100',
+    [
+      'WRITE of size 64 by 0000:00:04.0: it reached memory that its program no longer sees',
+      'started by a store here: edu_copy main',
+      'taken from the program by madvise here: trim main',
+      'mapped by VFIO_IOMMU_MAP_DMA (0x100000 +0x2000 for reading and writing) here: edu_map main',
+    ],
+    'default,leak',
+  ],
+  [
+    'transfer-overruns',
+    'on iova 0x101000',
+    [
+      'WRITE of size 64 by 0000:00:04.0: it went on in other memory there',
+      'started by a store here: edu_copy main',
+      'it began in what is mapped by VFIO_IOMMU_MAP_DMA (0x100000 +0x1000 for reading and writing) here: edu_map main',
+      'and goes on in what is mapped by VFIO_IOMMU_MAP_DMA (0x101000 +0x1000 for reading and writing) here: edu_map main',
+    ],
+  ],
 ];
 
 /** A report as the lines of the table: the frames of a paragraph behind its title, without the C library's. */
@@ -79,9 +112,9 @@ function paragraphs(report: string): string[] {
   return found;
 }
 
-describe.each(FINDINGS)('%s', (kind, about, wanted) => {
+describe.each(FINDINGS)('%s', (kind, about, wanted, kinds = 'all') => {
   test('is found, once, with its places', () => {
-    const { stderr, status } = run([built(kind)], '--sanitize=all', '--error-exitcode', '99');
+    const { stderr, status } = run([built(kind)], `--sanitize=${kinds}`, '--error-exitcode', '99');
     const [rule, head, ...rest] = paragraphs(stderr.trimEnd());
     expect(rule).toBe('='.repeat(65));
     expect(head).toMatch(/^==\d+==ERROR: DMA sanitizer: /);
@@ -105,6 +138,7 @@ describe('leak', () => {
     const lines = paragraphs(stderr);
     expect(lines).toContain('mapped by VFIO_IOMMU_MAP_DMA here: edu_map fill main');
     expect(lines).toContain('allocated here: new_ioas main');
+    expect(lines).toContain('set up by VFIO_DEVICE_SET_IRQS here: interrupt main');
     expect(
       errors(stderr)
         .map((line) => line.replace(/==\d+==ERROR: /, ''))
@@ -112,6 +146,7 @@ describe('leak', () => {
     ).toEqual([
       'DMA sanitizer: leak of 12288 byte(s) in 3 mapping(s)',
       'DMA sanitizer: leak of IOAS 1.1',
+      'DMA sanitizer: leak of interrupt 0 of VFIO_PCI_MSI_IRQ_INDEX',
     ]);
   });
   test('is not found where everything is undone', () => {
@@ -147,6 +182,29 @@ describe('what is known', () => {
     const known = file(stderr.trimEnd().split('\n').at(-1)!);
     const { stderr: quiet } = run([built('dma-after-unmap')], ...flags, '--suppressions', known);
     expect(quiet).toBe('');
+  });
+});
+
+describe('--findings', () => {
+  const findings = join(folder, 'found');
+  const files = () => readdirSync(folder).filter((name) => name.startsWith('found.'));
+
+  test('go to a file of each run, which is there also when nothing was found', () => {
+    const { stderr } = run([built('unmap-short')], '--sanitize', '--findings', findings);
+    const [first] = files();
+    expect(stderr).toBe('');
+    expect(first).toMatch(/^found\.\d+$/);
+    expect(errors(readFileSync(join(folder, first!), 'utf8'))).toHaveLength(1);
+
+    run(['true'], '--sanitize', '--findings', findings);
+    expect(files()).toHaveLength(2);
+  });
+  test('that cannot be written keep the program from running', () => {
+    const { stderr, status } = run(['echo', 'ran'], '--sanitize', '--findings', '/nowhere/found');
+    expect(stderr).toMatch(
+      /^softiommu: the findings cannot be written to \/nowhere\/found\.\d+: there is no such file\n$/,
+    );
+    expect(status).toBe(125);
   });
 });
 

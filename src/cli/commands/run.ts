@@ -25,6 +25,7 @@ import { complain, print } from '../output.ts';
 import {
   errorExitcodeOption,
   explainOption,
+  findingsOption,
   failOnOption,
   injectTokenOption,
   barBuffersOption,
@@ -195,6 +196,7 @@ export function runCommand() {
     .addOption(errorExitcodeOption())
     .addOption(failOnOption())
     .addOption(suppressionsOption())
+    .addOption(findingsOption())
     .option('--gen-suppressions', 'say with each finding the line that suppresses it')
     .option('--selftest', "provide the kernel's selftest device and its mock IOMMU")
     .addOption(modeOption())

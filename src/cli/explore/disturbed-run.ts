@@ -1,8 +1,10 @@
 /** One run of a program, as `softiommu run` in a process of its own, and what came of it. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DEFAULT_FINDINGS } from '../../insight/sanitizer/finding.ts';
+import { kindsIn } from '../../insight/sanitizer/report.ts';
 import { tokenOf } from '../../insight/inject/token.ts';
 import type { EndedRun } from '../../insight/explore/judge.ts';
 import { recordOf } from '../../insight/explore/run-record.ts';
@@ -22,6 +24,12 @@ const GRACE_MS = 3000;
 const CHECK_MS = 60_000;
 /** Of what a run says only the end is kept. */
 const KEPT = 4096;
+
+/** In the folder of a run. */
+const TRACE = 'trace.jsonl';
+const FINDINGS = 'findings';
+/** What a run is watched for: an unmap that removes nothing is one of the failures that are tried. */
+const SANITIZED = DEFAULT_FINDINGS.filter((kind) => kind !== 'unmap-short');
 
 interface ChildEnd {
   readonly status: number | null;
@@ -64,17 +72,17 @@ export class DisturbedRuns {
     if (this.isOver) return undefined;
     const folder = mkdtempSync(join(tmpdir(), 'softiommu-explore-'));
     try {
-      const trace = join(folder, 'trace.jsonl');
-      const { status, signal, hung, said } = await this.#softiommu(trace, expressions, limitMs);
+      const { status, signal, hung, said } = await this.#softiommu(folder, expressions, limitMs);
       if (this.#wasStopped()) return undefined;
       if (status === STATUS_FAILED && said.startsWith('softiommu: ')) {
         throw new UserMistake(said.slice('softiommu: '.length).trimEnd());
       }
       const check = hung ? undefined : await this.#check(status);
       if (this.#wasStopped()) return undefined;
-      const record = recordOf(readFileSync(trace, 'utf8').split('\n'));
+      const record = recordOf(readFileSync(join(folder, TRACE), 'utf8').split('\n'));
       const itsSignal = hung ? undefined : (signal ?? undefined);
-      return { status: status ?? undefined, signal: itsSignal, hung, check, record };
+      const sanitizer = foundIn(folder);
+      return { status: status ?? undefined, signal: itsSignal, hung, check, record, sanitizer };
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
@@ -84,10 +92,14 @@ export class DisturbedRuns {
   #wasStopped(): boolean {
     return this.#isOver;
   }
-  #softiommu(trace: string, expressions: readonly string[], limitMs: number): Promise<ChildEnd> {
+  #softiommu(folder: string, expressions: readonly string[], limitMs: number): Promise<ChildEnd> {
     const { words } = this.#exploration;
     const token = expressions.length > 0 ? ['--inject-token', tokenOf(expressions)] : [];
-    const flags = ['--explain', 'never', `--trace=${trace}`, ...token];
+    const flags = [
+      ...['--explain', 'never', `--trace=${join(folder, TRACE)}`],
+      ...[`--sanitize=${SANITIZED.join(',')}`, '--findings', join(folder, FINDINGS)],
+      ...token,
+    ];
     // As this process was started: from the sources as well.
     const self = [...process.execArgv, process.argv[1] ?? '', 'run', ...flags, ...words];
     return this.#child({ program: process.execPath, args: self, limitMs, env: process.env });
@@ -137,4 +149,11 @@ export class DisturbedRuns {
       });
     });
   }
+}
+
+/** Kinds of findings in the files of a run, each once. */
+function foundIn(folder: string): readonly string[] {
+  const files = readdirSync(folder).filter((name) => name.startsWith(`${FINDINGS}.`));
+  const kinds = files.flatMap((name) => kindsIn(readFileSync(join(folder, name), 'utf8')));
+  return [...new Set(kinds)].sort();
 }

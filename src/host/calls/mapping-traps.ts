@@ -5,7 +5,8 @@
  * A device that has such a page pinned goes on using it (machine/memory/pin-copies.ts). The call is made by injection, so
  * that its result is known: only when it has worked are the pinned pages parted from what the program sees.
  */
-import type { PinnedRemoval } from '../../machine/memory/pin-copies.ts';
+import { removePinned, type PinnedRemoval } from '../../machine/memory/pin-copies.ts';
+import type { CallerSites } from '../stacks/host-call-sites.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { CallContext } from './call-context.ts';
 import {
@@ -24,6 +25,7 @@ import type { DecodePath, PathCall } from './path-calls.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
 import { own, ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
+import { trappedName } from '../seccomp/trapped.ts';
 import type { ReverseMap } from '../process/reverse-map.ts';
 import { hasEnded, threadsOf } from '../sys/procfs.ts';
 import type { AddressSpace } from '../process/address-space.ts';
@@ -59,12 +61,15 @@ interface Caller {
 export class MappingTraps {
   readonly #context: CallContext;
   readonly #reverseMap: ReverseMap;
+  readonly #sites: CallerSites | undefined;
   /** Threads that are in an exec, with the address space they had. */
   readonly #executing = new Map<number, MachineMm>();
 
-  constructor(context: CallContext, reverseMap: ReverseMap) {
+  /** `sites`: somebody asks where in its program a call is that takes pages away. */
+  constructor(context: CallContext, reverseMap: ReverseMap, sites?: CallerSites) {
     this.#context = context;
     this.#reverseMap = reverseMap;
+    this.#sites = sites;
   }
 
   /** Before every call: a thread that is heard of again with its old address space has not become another program. */
@@ -113,7 +118,25 @@ export class MappingTraps {
     if (typeof link === 'number' || this.#context.isMounted(link)) return undefined;
     const from = what.kind === 'truncate' ? call.arg(1) : 0n;
     const removed = lostFrom({ file, from });
-    return removed && whenDone(this.#context.machine.objectRemoval(removed.object, removed.span));
+    return (
+      removed &&
+      this.#whenDone(call, this.#context.machine.objectRemoval(removed.object, removed.span))
+    );
+  }
+  /** Where the call is in its program is seen now: when it is done its thread may be elsewhere. */
+  #whenDone(
+    call: Notification,
+    ...removals: readonly (PinnedRemoval | undefined)[]
+  ): Effect | undefined {
+    const pages = removals.filter((one) => one !== undefined);
+    if (pages.length === 0) return undefined;
+    const { machine, processes } = this.#context;
+    const pid = processes.processOf(call.tid);
+    const site = this.#sites?.of({ tid: call.tid, pid });
+    return () => {
+      using _site = site && this.#sites?.standing(site);
+      removePinned(machine.env.trace, pages, { by: trappedName(call.nr) ?? '', pid });
+    };
   }
 
   madvise(call: Notification): Handled {
@@ -190,7 +213,7 @@ export class MappingTraps {
     const { machine, map } = this.#context;
     const removed = removal({ ...caller, map });
     if (removed && 'object' in removed) {
-      return whenDone(machine.objectRemoval(removed.object, removed.span));
+      return this.#whenDone(caller.call, machine.objectRemoval(removed.object, removed.span));
     }
     return removed && this.#effectOn(caller, removed);
   }
@@ -204,7 +227,7 @@ export class MappingTraps {
       removals.push(...this.#reverseMap.lastMappings({ ...caller, span }, shared === 'removed'));
     }
     const moves = moved && mm?.shows(moved.index, moved.count) === true;
-    const parted = whenDone(...removals);
+    const parted = this.#whenDone(caller.call, ...removals);
     if (!parted && !moves) return undefined;
     return (result) => {
       parted?.(result);
@@ -304,9 +327,4 @@ function followed({ run, otherwise }: InThread, effect: Effect): InThread {
     },
     otherwise,
   };
-}
-
-function whenDone(...removals: readonly (PinnedRemoval | undefined)[]): Effect | undefined {
-  const pages = removals.filter((one) => one !== undefined);
-  return pages.length === 0 ? undefined : () => pages.forEach((one) => one.done());
 }

@@ -31,6 +31,8 @@ export type FailReason = 'finding' | 'leak' | 'fault' | 'warn';
 export interface SanitizePlan {
   readonly kinds: readonly FindingKind[];
   readonly suppressions: readonly Omit<Suppression, 'used'>[];
+  /** Findings go to this file, with the number of our process behind its name; undefined: to standard error. */
+  readonly findings: string | undefined;
   /** Say with each finding the line that suppresses it. */
   readonly generate: boolean;
   /** Status of a run that has one of `failOn`; undefined: the program's. */

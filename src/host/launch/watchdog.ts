@@ -5,7 +5,7 @@
  * The loop counts its turns in memory that the main thread sees, and this one looks once a second.
  */
 import { nameOf } from '../sys/procfs.ts';
-import { TRAPPED_CALLS } from '../seccomp/trapped.ts';
+import { trappedName } from '../seccomp/trapped.ts';
 
 const WORDS = 3;
 const AT = { turn: 0, tid: 1, call: 2 } as const;
@@ -55,7 +55,7 @@ export class TurnSign {
 }
 
 function callName(nr: number): string {
-  return TRAPPED_CALLS.find((row) => row.nr === nr)?.name ?? `number ${nr}`;
+  return trappedName(nr) ?? `number ${nr}`;
 }
 
 /** What it does about a turn that is stuck. */

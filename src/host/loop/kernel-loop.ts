@@ -30,6 +30,7 @@ import { MappingTraps } from '../calls/mapping-traps.ts';
 import { writesBack } from '../process/file-systems.ts';
 import { LockLimits } from '../process/lock-limits.ts';
 import { MemoryMap } from '../process/memory-map.ts';
+import type { CallerSites } from '../stacks/host-call-sites.ts';
 import type { MmioParts } from '../mmio/mmio-traps.ts';
 import { MappedRegisters } from '../process/mapped-registers.ts';
 import { HostObjects } from '../process/objects.ts';
@@ -67,6 +68,8 @@ export interface LoopParts {
   readonly transport: (others: Others) => CallTransport;
   /** Made of what the loop has: the processes, their maps and their open files. */
   readonly mmio: (parts: MmioParts) => MmioBackend;
+  /** Of a run that is asked where in its program calls are that take pages away. */
+  readonly sites: CallerSites | undefined;
   readonly tree: TreeBackend;
   /** Where the main thread sees what the loop is at. */
   readonly sign: TurnSign;
@@ -172,7 +175,7 @@ export class KernelLoop implements CallContext {
       context: this,
       files: new FileTraps(this),
       paths: new PathTraps(this, parts.tree, new Views(parts.pid)),
-      mappings: new MappingTraps(this, new ReverseMap(this)),
+      mappings: new MappingTraps(this, new ReverseMap(this), parts.sites),
     };
     this.watches.watchFd(inotify, () => undefined);
     this.#followLauncher(parts.launcher);

@@ -74,7 +74,7 @@ function main(
   });
   const sites = new HostCallSites(built.machine.env);
   const journal = startJournal(plan, built.machine, sites);
-  const sanitizing = sanitize({ machine: built.machine, sites, print: printLines });
+  const sanitizing = sanitize({ machine: built.machine, sites });
   let result: RunResult;
   let traced = true;
   try {
@@ -160,6 +160,7 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
       programEnded: () => tell({ kind: 'program-ended' }),
       transport: (others) => new Listener(launched.listener, others, { inSteps }),
       mmio: (parts) => new MmioTraps(parts, plan.sanitize && outside.sites),
+      sites: plan.sanitize && outside.sites,
       capabilities: plan.launch.capabilities === true,
       seesEveryRead: plan.launch.events === true || plan.launch.barBuffers === true,
       memlock: plan.memlock,

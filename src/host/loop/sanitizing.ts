@@ -1,4 +1,5 @@
 /** The DMA sanitizer over a run: what it finds is said at once, each finding once, and may change the status of the run. */
+import { openSync } from 'node:fs';
 import type { Stamped } from '../../base/events.ts';
 import { seenFinding, type Seen } from '../../insight/ci-reports/seen.ts';
 import type { CallSites } from '../../insight/sites/call-site.ts';
@@ -11,27 +12,31 @@ import {
   type Suppression,
 } from '../../insight/sanitizer/suppressions.ts';
 import type { Machine } from '../../machine/machine.ts';
+import { printable } from '../../machine/description/wording.ts';
 import type { FailReason, RunResult, SanitizePlan } from '../launch/run.ts';
+import { HostError } from '../sys/ffi.ts';
+import { systemReason } from '../sys/system-reason.ts';
+import { STDERR, writeAll } from '../sys/write-all.ts';
 
 /** What the sanitizer of a run works with. */
 export interface SanitizedRun {
   readonly machine: Machine;
   readonly sites: CallSites;
-  /** To the user, as it stands. */
-  readonly print: (lines: readonly string[]) => void;
 }
 
 /** One run under the sanitizer. */
 export class Sanitizing {
   readonly #plan: SanitizePlan;
-  readonly #run: SanitizedRun;
+  /** Where findings are written. */
+  readonly #fd: number;
   readonly #suppressions: Suppression[];
   readonly #seen = new Map<string, { readonly finding: Finding; count: number }>();
   readonly #happened = new Set<FailReason>();
 
+  /** Throws HostError: the file for findings cannot be written. */
   constructor(plan: SanitizePlan, run: SanitizedRun) {
     this.#plan = plan;
-    this.#run = run;
+    this.#fd = plan.findings === undefined ? STDERR : openFindings(plan.findings);
     this.#suppressions = plan.suppressions.map((one) => ({ ...one, used: 0 }));
     const sanitizer = new DmaSanitizer({
       kinds: new Set(plan.kinds),
@@ -58,7 +63,10 @@ export class Sanitizing {
     const lines = findingLines(finding);
     this.#seen.set(key, { finding, count: 1 });
     const suppression = this.#plan.generate ? [suppressionOf(finding)] : [];
-    this.#run.print([...lines, ...suppression]);
+    this.#print([...lines, ...suppression]);
+  }
+  #print(lines: readonly string[]): void {
+    if (lines.length > 0) writeAll(this.#fd, `${lines.join('\n')}\n`);
   }
 
   /** Each finding once, for reports. */
@@ -70,7 +78,7 @@ export class Sanitizing {
   end(result: RunResult): RunResult {
     const often = [...this.#seen.values()].filter(({ count }) => count > 1);
     const unused = this.#suppressions.filter(({ used }) => used === 0);
-    this.#run.print([
+    this.#print([
       ...often.map(({ finding, count }) => `${findingLines(finding).at(-1)}: ${count} times`),
       ...unused.map(({ text }) => `softiommu: the suppression ${text} has matched nothing`),
     ]);
@@ -78,5 +86,17 @@ export class Sanitizing {
     const fails = failOn.some((reason) => this.#happened.has(reason));
     if (exitcode === undefined || !fails || result.kind === 'failed') return result;
     return { kind: 'exit', status: exitcode };
+  }
+}
+
+/** One file a run: it is there also when nothing is found, and nothing that was there is lost. */
+function openFindings(file: string): number {
+  const own = `${file}.${process.pid}`;
+  try {
+    return openSync(own, 'a');
+  } catch (error) {
+    throw new HostError(
+      `the findings cannot be written to ${printable(own)}: ${systemReason(error)}`,
+    );
   }
 }

@@ -378,5 +378,9 @@ export const FOREIGN_CALLS: readonly { readonly nr: number; readonly in?: RunTra
   { nr: NR.io_uring_setup, in: 'no-io-uring' },
 ];
 
+/** What a system call is called that is trapped. */
+export function trappedName(nr: number): TrappedName | undefined {
+  return TRAPPED_CALLS.find((row) => row.nr === nr)?.name;
+}
 /** A system call that is trapped, by name. */
 export type TrappedName = (typeof TRAPPED_CALLS)[number]['name'];

@@ -25,28 +25,41 @@ interface Caller {
   readonly pid: number;
 }
 
+/** Where a call is in its program, also when its thread is elsewhere already. */
+export interface CallerSites {
+  of(caller: Caller): CallSite | undefined;
+  /** Until it is disposed of, what happens is called from there. */
+  standing(site: CallSite): Disposable;
+}
+
 /** The call sites of a run. */
-export class HostCallSites implements CallSites {
+export class HostCallSites implements CallSites, CallerSites {
   readonly #env: KernelEnv;
   readonly #code = new CodeMappings();
   readonly #sites = new Map<string, CallSite>();
   readonly #stack = Buffer.alloc(COPIED);
   readonly #text = Buffer.alloc(512);
   #accessing: Caller | undefined;
+  #standing: CallSite | undefined;
 
   constructor(env: KernelEnv) {
     this.#env = env;
   }
   here(): CallSite | undefined {
+    if (this.#standing) return this.#standing;
     const caller = this.#env.current ?? this.#accessing;
-    return caller && this.#siteOf(caller);
+    return caller && this.of(caller);
+  }
+  standing(site: CallSite): Disposable {
+    this.#standing = site;
+    return { [Symbol.dispose]: () => (this.#standing = undefined) };
   }
   /** Until the end of an access to registers: whose it is. */
   accessing(thread: Caller): Disposable {
     this.#accessing = thread;
     return { [Symbol.dispose]: () => (this.#accessing = undefined) };
   }
-  #siteOf(caller: Caller): CallSite | undefined {
+  of(caller: Caller): CallSite | undefined {
     const place = this.#placeOf(caller.tid);
     if (!place) return undefined;
     const length = copy(NR.process_vm_readv, caller.tid, BigInt(place.sp), this.#stack);

@@ -71,7 +71,7 @@ describe('a run is held against the undisturbed one', () => {
   const empty: RunRecord = { calls: [], left: [], faults: 0, devices: new Map() };
   const well: EndedRun = {
     ...{ status: 0, signal: undefined, hung: false, check: undefined },
-    record: empty,
+    ...{ record: empty, sanitizer: [] },
   };
   const leaving = (...left: string[]): RunRecord => ({ ...empty, left });
   test.each<[string, Partial<EndedRun>, string | undefined]>([
@@ -82,6 +82,11 @@ describe('a run is held against the undisturbed one', () => {
     ['a check that is content', { check: 0 }, undefined],
     ['a check that is not', { check: 3 }, 'check: the check ends with 3'],
     ['DMA to nowhere', { record: { ...empty, faults: 1 } }, 'fault: a device is let loose'],
+    [
+      'a finding of the sanitizer',
+      { sanitizer: ['failed-map-used'] },
+      'sanitizer: the DMA sanitizer finds failed-map-used',
+    ],
     ['something left', { record: leaving('IOAS', 'IOAS') }, 'left: it leaves behind IOAS'],
     ['something left by one that gives up', { status: 1, record: leaving('IOAS') }, undefined],
   ])('%s', (_name, now, expected) => {
@@ -89,6 +94,12 @@ describe('a run is held against the undisturbed one', () => {
     const said = finding && `${finding.kind}: ${finding.text}`;
     if (expected === undefined) expect(said).toBeUndefined();
     else expect(said).toContain(expected);
+  });
+  test('what the sanitizer finds undisturbed is no finding', () => {
+    const base = { ...well, sanitizer: ['rights-differ'] };
+    expect(judge(base, base, [])).toBeUndefined();
+    const more = judge(base, { ...base, sanitizer: ['rights-differ', 'unmap-short'] }, []);
+    expect(more?.text).toBe('the DMA sanitizer finds unmap-short');
   });
   test('what it leaves undisturbed is no finding', () => {
     const base = { ...well, record: leaving('IOAS') };

@@ -11,9 +11,12 @@ export interface EndedRun {
   /** Status of the user's check behind it; undefined: there is none. */
   readonly check: number | undefined;
   readonly record: RunRecord;
+  /** What the DMA sanitizer has found: 'failed-map-used', each kind once. */
+  readonly sanitizer: readonly string[];
 }
 
-export type TrialFindingKind = 'crash' | 'hang' | 'check' | 'left' | 'fault' | 'unsteady';
+export type TrialFindingKind =
+  'crash' | 'hang' | 'check' | 'fault' | 'sanitizer' | 'left' | 'unsteady';
 
 /** Something that should not be. Two with the same key are the same. */
 export interface TrialFinding {
@@ -42,6 +45,8 @@ export function judge(
   if (now.record.faults > base.record.faults) {
     return found('fault', 'a device is let loose on memory that is not mapped');
   }
+  const wrong = now.sanitizer.filter((kind) => !base.sanitizer.includes(kind));
+  if (wrong.length > 0) return found('sanitizer', `the DMA sanitizer finds ${wrong.join(', ')}`);
   // One that gives up leaves it to the kernel to clean up; one that ends well has to do it.
   const left = now.status === base.status ? more(now.record.left, base.record.left) : [];
   return left.length > 0 ? found('left', `it leaves behind ${left.join(', ')}`) : undefined;

@@ -10,7 +10,10 @@ export const FINDING_KINDS = {
   'failed-map-used': 'a device used an address whose mapping had failed',
   'unmap-short': 'an unmap succeeded and removed nothing, or left a mapping in its range',
   'rights-differ': 'one page is mapped twice with different rights',
-  leak: 'mappings and objects that were there when their file was closed',
+  'transfer-overruns': 'a transfer went on from one mapping into another, of other memory',
+  'memory-lost': 'memory was unmapped or given back while devices could reach it',
+  'lost-memory-used': 'a device reached memory that its program had unmapped or given back',
+  leak: 'mappings, objects, interrupts and PASIDs that were there when their file was closed',
 } as const satisfies Readonly<Record<string, string>>;
 
 /** A kind of finding. */
@@ -18,8 +21,10 @@ export type FindingKind = keyof typeof FINDING_KINDS;
 /** All of them. */
 // cast: the keys of the table
 export const ALL_FINDINGS = Object.keys(FINDING_KINDS) as FindingKind[];
-/** Those that are looked for when no kinds are named: a program may leave its mappings to the kernel. */
-export const DEFAULT_FINDINGS = ALL_FINDINGS.filter((kind) => kind !== 'leak');
+/** What programs may do that know what they do: leave things to the kernel, unmap memory before its mapping. */
+const ON_DEMAND: readonly FindingKind[] = ['leak', 'memory-lost'];
+/** Those that are looked for when no kinds are named. */
+export const DEFAULT_FINDINGS = ALL_FINDINGS.filter((kind) => !ON_DEMAND.includes(kind));
 
 /** A place that belongs to a finding: what was done there, as a title, and where. */
 export interface FindingPlace {

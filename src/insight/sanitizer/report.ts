@@ -1,6 +1,6 @@
 /** Findings as AddressSanitizer shows its own. */
 import { siteText, stackLines } from '../sites/site-text.ts';
-import type { Finding } from './finding.ts';
+import { ALL_FINDINGS, type Finding, type FindingKind } from './finding.ts';
 
 const RULE = '='.repeat(65);
 
@@ -19,6 +19,11 @@ export function findingLines(finding: Finding): string[] {
     ]),
     summary.filter(Boolean).join(' '),
   ];
+}
+/** The kinds of the reports in a text, each once. */
+export function kindsIn(text: string): FindingKind[] {
+  const said = [...text.matchAll(/^==\d+==ERROR: DMA sanitizer: (\S+) /gm)].map(([, kind]) => kind);
+  return ALL_FINDINGS.filter((kind) => said.includes(kind));
 }
 /** What two findings have in common that are one to people. */
 export function findingKey({ kind, places, details }: Finding): string {

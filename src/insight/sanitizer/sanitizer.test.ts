@@ -1,6 +1,6 @@
 /** What the sanitizer finds in a machine of the library: no program of the host, so no places. */
 import { expect, test } from 'vitest';
-import { must } from '../../testing/base/must.ts';
+import { done, must } from '../../testing/base/must.ts';
 import { Client, EDU, machineOf } from '../../testing/machine/client.ts';
 import * as uapi from '../../uapi/vfio.ts';
 import { ALL_FINDINGS, type Finding } from './finding.ts';
@@ -134,12 +134,80 @@ const CASES: [string, (program: Sanitized) => unknown, string[]][] = [
     },
     [],
   ],
+  [
+    'a page of many with two rights: of the one it shares memory with',
+    (p) => {
+      const vaddr = p.memory(0x3000);
+      for (const n of [0n, 1n, 2n]) must(p.mapped(IOVA + n * PAGE, PAGE, READ, vaddr + n * PAGE));
+      return p.mapped(2n * IOVA, PAGE, WRITE, vaddr + PAGE);
+    },
+    ['rights-differ of memory 0x'],
+  ],
+  [
+    'one page with other rights when the first mapping is gone',
+    (p) => {
+      const vaddr = p.memory(0x1000);
+      must(p.mapped(IOVA, PAGE, READ, vaddr));
+      must(p.unmap(p.c, { iova: IOVA, size: PAGE }).rc);
+      return p.mapped(2n * IOVA, PAGE, WRITE, vaddr);
+    },
+    [],
+  ],
+  [
+    'DMA over two mappings of memory in a row',
+    (p) => {
+      const vaddr = p.memory(0x2000);
+      must(p.mapped(IOVA, PAGE, WRITE, vaddr));
+      must(p.mapped(IOVA + PAGE, PAGE, WRITE, vaddr + PAGE));
+      return p.write(IOVA + PAGE - 2n);
+    },
+    [],
+  ],
+  [
+    'DMA over two mappings of other memory',
+    (p) => {
+      const vaddr = p.memory(0x3000);
+      must(p.mapped(IOVA, PAGE, WRITE, vaddr));
+      must(p.mapped(IOVA + PAGE, PAGE, WRITE, vaddr + 2n * PAGE));
+      return p.write(IOVA + PAGE - 2n);
+    },
+    ['transfer-overruns on iova 0x101000'],
+  ],
+  [
+    'memory that goes before its mapping, and DMA to what is left and to what went',
+    (p) => {
+      const lost = p.memory(0x1000);
+      must(p.mapped(IOVA, PAGE));
+      must(p.mapped(IOVA + PAGE, PAGE, WRITE, lost));
+      done(p.program.munmap(lost, 0x1000));
+      expect(p.write(IOVA + 16n)).toBeUndefined();
+      return p.write(IOVA + PAGE + 16n);
+    },
+    ['memory-lost of 4096 byte(s) at iova 0x101000', 'lost-memory-used on iova 0x101010'],
+  ],
+  [
+    'memory that went is forgotten with its mapping: the address is used again',
+    (p) => {
+      const vaddr = p.memory(0x1000);
+      must(p.mapped(IOVA, PAGE, WRITE, vaddr));
+      done(p.program.munmap(vaddr, 0x1000));
+      must(p.unmap(p.c, { iova: IOVA, size: PAGE }).rc);
+      must(p.mapped(IOVA, PAGE));
+      return p.write(IOVA);
+    },
+    ['memory-lost of 4096 byte(s) at iova 0x100000'],
+  ],
+  [
+    'memory that goes when nothing is mapped',
+    (p) => p.program.munmap(p.memory(0x1000), 0x1000) ?? 'gone',
+    [],
+  ],
 ];
 
 test.each(CASES)('%s', (_name, act, wanted) => {
   const program = new Sanitized();
-  const done = act(program);
-  expect(done).not.toBe(program);
+  const result = act(program);
+  expect(result).not.toBe(program);
   expect(program.kinds.map((text, n) => text.slice(0, wanted[n]?.length))).toEqual(wanted);
 });
 test('a container that is closed leaves its mappings', () => {

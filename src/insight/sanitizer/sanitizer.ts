@@ -3,18 +3,31 @@
  * belong together. It listens to the event stream and changes nothing.
  */
 import { isErrno } from '../../base/errno.ts';
-import type { DmaEvent, LeaveEvent, Stamped } from '../../base/events.ts';
+import type {
+  DmaEvent,
+  LeaveEvent,
+  PagesLostEvent,
+  Stamped,
+  TraceEvent,
+} from '../../base/events.ts';
 import { hex } from '../../base/u64.ts';
 import { TOLD_BY_FAULT } from '../explain/journal.ts';
 import type { CallSite, CallSites } from '../sites/call-site.ts';
 import type { Finding, FindingKind, FindingPlace } from './finding.ts';
+import { DeviceLeftovers, SETTING_UP } from './device-leftovers.ts';
 import { LeftObjects } from './left-objects.ts';
-import { MappingCalls, type MappingCall } from './mapping-calls.ts';
+import { leaks } from './leaks.ts';
+import { LostMemory } from './lost-memory.ts';
+import type { MappingCall } from './mapping-call.ts';
+import { MappingCalls, WHOLE_SPACE } from './mapping-calls.ts';
 import { askedRange, MAPPING_COMMANDS, type AskedRange } from './mapping-commands.ts';
 
-/** Of a mapping, before the place it was made at. */
-const WHOLE_SPACE = { iova: 0n, length: 1n << 65n };
-
+/** What DMA of a finding has done that was not stopped. */
+const REACHED: Partial<Record<FindingKind, string>> = {
+  'failed-map-used': 'it reached what was mapped before',
+  'lost-memory-used': 'it reached memory that its program no longer sees',
+  'transfer-overruns': 'it went on in other memory there',
+};
 /** Stores that DMA still to come may be of. */
 const MOST_STARTERS = 1024;
 
@@ -32,11 +45,22 @@ interface StartedDma extends DmaEvent {
   readonly starter: CallSite | undefined;
 }
 
+/** Pages went, and where in the program that was. */
+interface PagesLost extends PagesLostEvent {
+  readonly site: CallSite | undefined;
+}
+
+type Row<E> = (event: E, stamped: Stamped) => void;
+type Rows = { [K in TraceEvent['kind']]?: Row<Extract<TraceEvent, { kind: K }>> };
+
 /** Listens to one machine. */
 export class DmaSanitizer {
   readonly #parts: SanitizerParts;
   readonly #mappings: MappingCalls;
-  readonly #left: LeftObjects;
+  readonly #left = new LeftObjects();
+  readonly #devices = new DeviceLeftovers();
+  /** Undefined: nobody asks for it. */
+  readonly #memory: LostMemory<PagesLost> | undefined;
   /** Sites of calls that go on, by their number. */
   readonly #sites = new Map<number, CallSite>();
   /** The reason of the newest fault, by device. */
@@ -49,40 +73,44 @@ export class DmaSanitizer {
 
   constructor(parts: SanitizerParts) {
     this.#parts = parts;
-    this.#mappings = new MappingCalls({ comparesRights: parts.kinds.has('rights-differ') });
-    this.#left = new LeftObjects();
+    const { kinds } = parts;
+    this.#mappings = new MappingCalls({ comparesRights: kinds.has('rights-differ') });
+    if (kinds.has('memory-lost') || kinds.has('lost-memory-used')) this.#memory = new LostMemory();
   }
 
   /** A listener for `Trace.listen`. */
   readonly take = (stamped: Stamped): void => {
-    const { event, call = -1 } = stamped;
-    switch (event.kind) {
-      case 'enter':
-        this.#pid = event.pid ?? this.#pid;
-        this.#enter(call, event.command);
-        break;
-      case 'leave':
-        this.#leave(event, call);
-        break;
-      case 'fault':
-        this.#faults.set(event.device.id, `fault ${hex(event.code)}, ${event.reason}`);
-        break;
-      case 'mmio':
-        if (event.write) this.#stored(stamped.seq);
-        break;
-      case 'dma':
-        this.#dma({ ...event, starter: this.#starters.get(stamped.cause ?? -1) });
-        break;
-      case 'object-born':
-        this.#left.born(stamped.seq, event.object, this.#sites.get(call));
-        break;
-      case 'object-gone':
-        this.#left.gone(event.object, call);
-    }
+    // cast: the row of a kind takes the events of that kind
+    const row = this.#rows[stamped.event.kind] as Row<TraceEvent> | undefined;
+    row?.(stamped.event, stamped);
+  };
+  readonly #rows: Rows = {
+    enter: ({ pid, command }, { call = -1 }) => {
+      this.#pid = pid ?? this.#pid;
+      this.#enter(call, command);
+    },
+    leave: (event, { call = -1 }) => this.#leave(event, call),
+    map: (event) => this.#memory?.mapped(event),
+    unmap: (event) => this.#memory?.unmapped(event),
+    'pages-lost': (event) => this.#lose({ ...event, site: this.#parts.sites?.here() }),
+    fault: ({ device, code, reason }) => {
+      this.#faults.set(device.id, `fault ${hex(code)}, ${reason}`);
+    },
+    mmio: ({ write }, { seq }) => {
+      if (write) this.#stored(seq);
+    },
+    dma: (event, { cause = -1 }) => this.#dma({ ...event, starter: this.#starters.get(cause) }),
+    life: ({ what, who }) => {
+      if (what === 'device-close') this.#tellLeaks([], [], who.id);
+    },
+    'object-born': ({ object }, { seq, call = -1 }) => {
+      this.#left.born(seq, object, this.#sites.get(call));
+    },
+    'object-gone': ({ object }, { call = -1 }) => this.#left.gone(object, call),
   };
 
   #enter(call: number, command = ''): void {
-    if (!MAPPING_COMMANDS[command] && !command.endsWith('_ALLOC')) return;
+    if (!hasPlace(command)) return;
     const site = this.#parts.sites?.here();
     if (site) this.#sites.set(call, site);
   }
@@ -95,13 +123,21 @@ export class DmaSanitizer {
     } else if (name === 'close') this.#close(file, call);
     const asked = askedRange(event);
     if (asked?.what === 'map') this.#map(asked, event, site);
-    else if (asked && !isErrno(result)) this.#unmap(asked, event, site);
+    else if (!isErrno(result)) this.#did(event, asked, site);
+  }
+
+  /** Something other than a mapping succeeded. */
+  #did(event: LeaveEvent, unmap: AskedRange | undefined, site: CallSite | undefined): void {
+    if (unmap) this.#unmap(unmap, event, site);
+    else if (event.command === 'IOMMU_DESTROY') this.#destroyed(event, site);
+    else this.#devices.did(event, site);
   }
 
   #map(asked: AskedRange, event: LeaveEvent, site: CallSite | undefined): void {
-    const { space, iova, length, va, rights } = asked;
+    const { space, iova, length, rights } = asked;
     const { command = '', pid = 0, result } = event;
-    if (iova === undefined) return;
+    if (iova === undefined || length === 0n) return;
+    const va = asked.va ?? this.#copiedVa(asked);
     const call = { command, pid, space, iova, length, va, ...rights, site };
     if (isErrno(result)) {
       this.#mappings.addFailed({ ...call, failed: result.name });
@@ -122,6 +158,15 @@ export class DmaSanitizer {
       });
     }
     this.#mappings.add(call);
+  }
+  /** Where the memory of a copied mapping is. */
+  #copiedVa({ source }: AskedRange): bigint | undefined {
+    const copied = source && this.#mappings.of(source.space, source.iova);
+    return copied?.va === undefined ? undefined : copied.va + source!.iova - copied.iova;
+  }
+  #destroyed({ file = '', args, command = '' }: LeaveEvent, site: CallSite | undefined): void {
+    // Ids are of one series: where it is no IOAS, nothing was mapped under it.
+    this.#mappings.end(`${file} ${String(args?.['id'])}`, { command, site });
   }
   #unmap(asked: AskedRange, event: LeaveEvent, site: CallSite | undefined): void {
     const { space, iova = 0n, length, done, isAll } = asked;
@@ -151,8 +196,52 @@ export class DmaSanitizer {
   }
   #dma(event: StartedDma): void {
     if (event.refusal?.rule === TOLD_BY_FAULT) this.#blocked(event);
-    else if (event.ok && this.#mappings.someFailed) {
-      for (const { iova } of event.pieces) this.#usesFailed(event, iova);
+    else if (event.ok) this.#reached(event);
+  }
+  #reached(event: StartedDma): void {
+    const { pieces } = event;
+    if (this.#mappings.someFailed) {
+      for (const { iova } of pieces) this.#usesFailed(event, iova);
+    }
+    if (this.#memory?.isSome) this.#usesLost(event, this.#memory);
+    // Memory in a row has frames in a row: one piece never is of two memories.
+    if (pieces.length > 1 && event.list === undefined) this.#overruns(event);
+  }
+  /** A transfer in one go from one mapping into another, whose memory does not go on from the first one's. */
+  #overruns(event: StartedDma): void {
+    const { pieces } = event;
+    for (let n = 1; n < pieces.length; n++) {
+      const { iova } = pieces[n]!;
+      const [before, behind] = [iova - 1n, iova].map((at) => this.#mappings.liveAt(at));
+      if (!before || !behind || before === behind || isOneMemory(before, behind)) continue;
+      this.#ofDevice('transfer-overruns', event, iova, [
+        mappedBy(before, 'it began in what is '),
+        mappedBy(behind, 'and goes on in what is '),
+      ]);
+      return;
+    }
+  }
+  #lose(lost: PagesLost): void {
+    const ranges = this.#memory?.lose(lost.ranges, lost) ?? [];
+    const mapping = ranges[0] && this.#mappings.liveAt(ranges[0].iova);
+    // Not of any call: what the kernel has mapped by itself.
+    if (!mapping) return;
+    const bytes = ranges.reduce((sum, { length }) => sum + length, 0n);
+    this.#found('memory-lost', {
+      pid: lost.pid,
+      about: `of ${bytes} byte(s) at iova ${hex(ranges[0]!.iova)}`,
+      details: ['devices go on using the memory, which its program no longer sees'],
+      places: [lostBy(lost), mappedBy(mapping)],
+    });
+  }
+  #usesLost(event: StartedDma, memory: LostMemory<PagesLost>): void {
+    for (const piece of event.pieces) {
+      const lost = memory.reached(piece);
+      const mapping = lost && this.#mappings.liveAt(lost.iova);
+      if (!mapping) continue;
+      const iova = piece.iova > lost.iova ? piece.iova : lost.iova;
+      this.#ofDevice('lost-memory-used', event, iova, [lostBy(lost.loss), mappedBy(mapping)]);
+      return;
     }
   }
   #blocked(event: StartedDma): void {
@@ -189,7 +278,7 @@ export class DmaSanitizer {
   }
   #ofDevice(kind: FindingKind, event: StartedDma, iova: bigint, places: FindingPlace[]): void {
     const { device, write, length, ok, pasid, starter: site } = event;
-    const why = ok ? 'it reached what was mapped before' : this.#faults.get(device.id);
+    const why = ok ? REACHED[kind] : this.#faults.get(device.id);
     const what = `${write ? 'WRITE' : 'READ'} of size ${length} by ${device.id}`;
     const withPasid = pasid === undefined ? '' : `, pasid ${pasid}`;
     this.#found(kind, {
@@ -206,7 +295,15 @@ export class DmaSanitizer {
     this.#opens.set(file, open);
     const objects = this.#left.inClose(call);
     const mappings = open <= 0 ? this.#mappings.close(file) : [];
-    for (const { about, details, places } of leaks(mappings, objects)) {
+    this.#tellLeaks(mappings, objects);
+  }
+  #tellLeaks(
+    mappings: readonly MappingCall[],
+    objects: ReturnType<LeftObjects['inClose']>,
+    device?: string,
+  ): void {
+    const setUp = device === undefined ? [] : this.#devices.closed(device);
+    for (const { about, details, places } of leaks(mappings, objects, setUp)) {
       this.#found('leak', { pid: this.#pid, about, details, places });
     }
   }
@@ -220,37 +317,27 @@ function blockedAt({ refusal, iova, list }: DmaEvent): bigint {
   const page = BigInt(String(refusal?.facts['iova'] ?? iova));
   return list === undefined && page < iova ? iova : page;
 }
+/** Is the call one whose place belongs to what may be found? */
+function hasPlace(command: string): boolean {
+  return (
+    MAPPING_COMMANDS[command] !== undefined ||
+    SETTING_UP[command] !== undefined ||
+    command.endsWith('_ALLOC') ||
+    command === 'IOMMU_DESTROY'
+  );
+}
+/** Does the memory of the second go on where the first one's ends? Not known: it may. */
+function isOneMemory(first: MappingCall, second: MappingCall): boolean {
+  if (first.va === undefined || second.va === undefined) return true;
+  return first.pid !== second.pid || second.va - first.va === second.iova - first.iova;
+}
+function lostBy({ by, site }: PagesLost): FindingPlace {
+  return { title: `taken from the program by ${by} here:`, site };
+}
 function rightsText({ read, write }: MappingCall): string {
   return read && write ? 'for reading and writing' : read ? 'for reading' : 'for writing';
 }
 function mappedBy(call: MappingCall, before = ''): FindingPlace {
   const where = `${hex(call.iova)} +${hex(call.length)} ${rightsText(call)}`;
   return { title: `${before}mapped by ${call.command} (${where}) here:`, site: call.site };
-}
-
-/** Equal ones are one: by what they are and where they were made. */
-function leaks(
-  mappings: readonly MappingCall[],
-  objects: ReturnType<LeftObjects['inClose']>,
-): Pick<Finding, 'about' | 'details' | 'places'>[] {
-  const bySite = new Map<unknown, MappingCall[]>();
-  for (const call of mappings) {
-    const key = call.site ?? call.command;
-    bySite.set(key, [...(bySite.get(key) ?? []), call]);
-  }
-  const ofMappings = [...bySite.values()].map((calls) => {
-    const bytes = calls.reduce((sum, { length }) => sum + length, 0n);
-    const { command, site, iova } = calls[0]!;
-    return {
-      about: `of ${bytes} byte(s) in ${calls.length} mapping(s)`,
-      details: [`the first is at iova ${hex(iova)}`],
-      places: [{ title: `mapped by ${command} here:`, site }],
-    };
-  });
-  const ofObjects = objects.map(({ name, site }) => ({
-    about: `of ${name.kind} ${name.id}`,
-    details: ['it was destroyed by the close of its iommufd'],
-    places: [{ title: 'allocated here:', site }],
-  }));
-  return [...ofMappings, ...ofObjects];
 }

@@ -17,6 +17,7 @@ const KINDS: Readonly<Record<Exclude<TraceEvent['kind'], 'enter' | 'leave'>, tru
   mmio: true,
   'object-born': true,
   'object-gone': true,
+  'pages-lost': true,
   unmap: true,
   warn: true,
 };
@@ -32,7 +33,7 @@ const CLASSES: Readonly<Record<string, readonly string[]>> = {
   irq: ['interrupt', 'VFIO_DEVICE_SET_IRQS'],
   kernel: ['driver', 'invalidate', 'life', 'log', 'object-born', 'object-gone', 'warn'],
   map: ['map', 'unmap', ...COMMAND_NAMES.filter((name) => MAPPING.test(name))],
-  memory: ['mmap'],
+  memory: ['mmap', 'pages-lost'],
   mmio: ['load', 'mmio', 'store'],
   vfio: COMMAND_NAMES.filter((name) => name.startsWith('VFIO_')),
 };

@@ -55,6 +55,7 @@ const EVERY: readonly TraceEvent[] = [
     ...({ kind: 'fault', unit: 'dmar0', device, pasid: 1, write: false, iova: 1n } as const),
     ...{ code: 5, reason: 'r', text: 't' },
   },
+  { kind: 'pages-lost', by: 'munmap', pid: 7, ranges: [{ pa: 1n, length: 2n }] },
   { kind: 'invalidate', unit: 'dmar0', cache: 'iotlb', facts: { did: 2, all: true, iova: 1n } },
   { kind: 'interrupt', device, index: 'msi', vector: 0, delivered: true },
   {

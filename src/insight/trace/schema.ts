@@ -142,6 +142,12 @@ const EVENTS = {
     reason: z.string(),
     text: z.string(),
   }),
+  'pages-lost': z.strictObject({
+    kind: z.literal('pages-lost'),
+    by: z.string().describe('the call that took them'),
+    pid: count,
+    ranges: z.array(z.strictObject({ pa: u64, length: u64.describe('bytes') })),
+  }),
   invalidate: z.strictObject({
     kind: z.literal('invalidate'),
     unit: z.string(),
@@ -204,6 +210,7 @@ export const stampedSchema = z.strictObject({
     EVENTS.unmap,
     EVENTS.dma,
     EVENTS.fault,
+    EVENTS['pages-lost'],
     EVENTS.invalidate,
     EVENTS.interrupt,
     EVENTS.mmio,

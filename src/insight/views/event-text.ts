@@ -18,6 +18,8 @@ const FORMATTERS: Formatters = {
   driver: (e) =>
     `    ${e.driver}: ${e.op}(${[e.domain?.id, e.device?.id, pasidText(e.pasid), e.old && `old ${e.old.id}`].filter(Boolean).join(', ')})` +
     (e.result ? ` = ${e.result.name}` : ''),
+  'pages-lost': (e) =>
+    `  - ${e.by} takes pinned memory: ${e.ranges.map(({ pa, length }) => `${hex(pa)} +${hex(length)}`).join(', ')}`,
   invalidate: (e) => `    ${e.unit}: invalidate ${e.cache} ${factsText(e.facts)}`.trimEnd(),
   interrupt: (e) =>
     `  ⇡ ${e.device.id}: ${e.index} ${e.vector} ${e.delivered ? 'signalled' : 'pending, nobody listens'}`,

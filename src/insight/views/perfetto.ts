@@ -98,6 +98,11 @@ class PerfettoView implements TraceSink {
     unmap: (event, stamped) => this.#unmap(event, stamped),
     dma: (event, stamped) => this.#dma(event, stamped),
     fault: (event, stamped) => void this.#faults.push({ event, stamped }),
+    'pages-lost': ({ by, pid, ranges }, stamped) =>
+      this.#instant(stamped, this.#tracks.machine(), `${by} takes pinned memory`, {
+        category: 'iommu',
+        values: { pid, bytes: ranges.reduce((sum, { length }) => sum + length, 0n) },
+      }),
     invalidate: ({ unit, cache, facts }, stamped) =>
       this.#instant(stamped, this.#tracks.unit(unit), `invalidate ${cache}`, {
         category: 'iommu',

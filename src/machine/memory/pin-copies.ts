@@ -6,8 +6,10 @@
  * can be kept here: they are read before the call, and become the page when the call has succeeded.
  */
 import { EFAULT, type Status } from '../../base/errno.ts';
+import type { PagesLostEvent, PhysicalRange } from '../../base/events.ts';
 import { refuse } from '../../base/refuse.ts';
 import { PAGE_SIZE } from '../../base/u64.ts';
+import type { Trace } from '../../base/trace.ts';
 import type { MachineMemory } from './physical-memory.ts';
 import type { PinnedPage, Backing } from './pin-region.ts';
 
@@ -67,6 +69,17 @@ export class PinnedRemoval {
     for (const page of pages) if (isCopied(page)) this.#copies.take(placeOf(page), page);
   }
 
+  /** Which memory they are. */
+  get ranges(): readonly PhysicalRange[] {
+    const ranges: { pa: bigint; length: bigint }[] = [];
+    for (const { pfn } of [...this.#pages].sort((a, b) => a.pfn - b.pfn)) {
+      const pa = BigInt(pfn) * BigInt(PAGE_SIZE);
+      const last = ranges.at(-1);
+      if (last && last.pa + last.length === pa) last.length += BigInt(PAGE_SIZE);
+      else ranges.push({ pa, length: BigInt(PAGE_SIZE) });
+    }
+    return ranges;
+  }
   /** The call has succeeded: what is pinned goes on as the copies. */
   done(): void {
     const kept = new Map<number, Backing>();
@@ -83,6 +96,18 @@ export class PinnedRemoval {
       write: (index, offset, from) => copies.write(index + delta, offset, from),
       drop: () => undefined,
     };
+  }
+}
+
+/** The call has succeeded: all of these pages are gone from what its program sees. */
+export function removePinned(
+  trace: Trace,
+  removals: readonly PinnedRemoval[],
+  whose: Pick<PagesLostEvent, 'by' | 'pid'>,
+): void {
+  for (const removal of removals) removal.done();
+  if (trace.on && removals.length > 0) {
+    trace.emit({ kind: 'pages-lost', ...whose, ranges: removals.flatMap(({ ranges }) => ranges) });
   }
 }
 

@@ -23,7 +23,9 @@ import { refuse } from '../../base/refuse.ts';
 import type { Eventfd, Task } from '../../base/task.ts';
 import { hex, PAGE_SIZE, U64_MAX } from '../../base/u64.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
+import type { KernelEnv } from '../../base/kernel-env.ts';
 import type { MachineMm } from '../memory/mm.ts';
+import { removePinned } from '../memory/pin-copies.ts';
 import { isOpenable, type AttrNode } from '../files/nodes.ts';
 import type { FilePages } from '../memory/mm.ts';
 import { ProgramEventfd } from './program-eventfd.ts';
@@ -51,6 +53,7 @@ export interface Credentials {
 
 /** What a program needs of the machine it runs on. */
 export interface ProgramHost {
+  readonly env: Pick<KernelEnv, 'trace'>;
   readonly vfs: Vfs;
   readonly syscalls: Syscalls;
   readonly clock: Clock;
@@ -233,7 +236,8 @@ export class Program implements Task, Cred {
     const first = Math.floor(Number(address) / PAGE_SIZE);
     const removal = this.mm.removal(first, Math.ceil(length / PAGE_SIZE));
     const rc = this.mem.unmap(address, length);
-    if (!rc) removal?.done();
+    if (!rc && removal)
+      removePinned(this.#host.env.trace, [removal], { by: 'munmap', pid: this.pid });
     return rc;
   }
   /** A load of the program itself, from memory or registers. EFAULT: SIGSEGV or SIGBUS. */
