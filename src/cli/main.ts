@@ -5,6 +5,7 @@
  * Nearly everything is loaded only when there are descriptors for it: a loader without shows its own stack.
  */
 import { STATUS_FAILED } from '../host/sys/exit-status.ts';
+import { hasGuestCode } from '../host/sys/sure-end.ts';
 import { STDERR, writeAll } from '../host/sys/write-all.ts';
 import { tooFewDescriptors } from './descriptors.ts';
 
@@ -19,3 +20,5 @@ try {
   writeAll(STDERR, `softiommu: ${text}\n`);
   process.exitCode = STATUS_FAILED;
 }
+// What a plugin has left running does not keep a command from ending.
+if (hasGuestCode()) process.exit();

@@ -30,6 +30,12 @@ const SAID = {
   twice: `
     written: 4 6 6
     read: third`,
+  long: `
+    256 256 256
+    257 257 257
+    4000 4000 4000
+    4095 4095 4095
+    ids: 300`,
   directories: `
     /dev/vfio []
     /sys/bus/pci []

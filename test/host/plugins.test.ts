@@ -156,6 +156,59 @@ test.for([
   expect(stderr.trimEnd()).toContain(`softiommu: plugin ${own}: ${message}`);
 });
 test.for([
+  ['a FIFO', 'mkfifo', 'is no regular file, so it cannot be loaded'],
+  ['a directory', 'mkdir', 'is a directory: name the file of the module in it'],
+  ['a link to a device', 'ln -s /dev/zero', 'is no regular file, so it cannot be loaded'],
+] as const)('%s is refused at once', ([what, make, message]) => {
+  const own = `${what.replaceAll(' ', '-')}.mjs`;
+  spawnSync('sh', ['-c', `${make} ${own}`], { cwd: folder });
+  for (const command of [
+    ['run', '--plugin', own, '--', 'true'],
+    ['topology', '--plugin', own],
+  ]) {
+    const { status, stderr } = softiommu(...command);
+    expect([status, stderr]).toEqual([
+      125,
+      expect.stringMatching(new RegExp(`^softiommu: plugin ${own}: ${message}[^\n]*\n$`)),
+    ]);
+  }
+});
+test.for([
+  ['a timer', 'setInterval(() => undefined, 1000);'],
+  ['a server', "import { createServer } from 'node:net';\ncreateServer().listen(0);"],
+  [
+    'a read of a FIFO',
+    "import { readFile } from 'node:fs';\nreadFile('waited-for', () => undefined);",
+  ],
+] as const)(
+  '%s that a plugin leaves behind does not keep a command from ending',
+  ([what, text]) => {
+    spawnSync('mkfifo', ['waited-for'], { cwd: folder });
+    const own = file(
+      `${what.replaceAll(' ', '-')}.mjs`,
+      `${text}\nexport default { name: 'a' };\n`,
+    );
+    expect(softiommu('topology', '--plugin', own)).toMatchObject({ status: 0, stderr: '' });
+    expect(softiommu('topology', '--plugin', own, '--device', 'none').status).toBe(125);
+    expect(softiommu('run', '--plugin', own, '--', 'sh', '-c', 'exit 7')).toMatchObject({
+      status: 7,
+      stderr: '',
+    });
+  },
+);
+test('a plugin that waits for a FIFO is told, and the command ends', () => {
+  spawnSync('mkfifo', ['never'], { cwd: folder });
+  const own = file(
+    'waits.mjs',
+    "import { readFile } from 'node:fs/promises';\nawait readFile('never');\nexport default { name: 'a' };\n",
+  );
+  const { status, stderr } = softiommu('topology', '--plugin', own);
+  expect([status, stderr]).toEqual([
+    125,
+    'softiommu: plugin waits.mjs: is not loaded after 10 seconds: it awaits at its top level what does not come\n',
+  ]);
+});
+test.for([
   ['a timer', 'setTimeout(() => { throw new Error("later"); }, 0);', 'later'],
   ['a promise', 'Promise.reject(new Error("refused"));', 'refused'],
 ] as const)('what is thrown in %s is one line', ([what, text, message]) => {

@@ -7,18 +7,18 @@ import { EAGAIN, isErrno, type Result } from '../../base/errno.ts';
 import type { Mapping, OpenFile } from '../../base/file.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
 import { numberAnswer, type CallContext } from './call-context.ts';
-import { handOver } from './hand-over.ts';
 import { HugePages } from './huge-pages.ts';
 import { RegisterBuffers } from './register-buffers.ts';
 import { RegisterMappings } from './register-mappings.ts';
 import { RegisterMessages, type MessageSpelling } from './register-messages.ts';
 import { HOST_ERRNO, INJECTED_MMAP, MAP_ANONYMOUS, MAP_HUGETLB, NR } from '../sys/numbers.ts';
+import { HandedOver } from '../seccomp/handed-over.ts';
 import { HostPages } from '../process/shared-memory.ts';
 import { ours, type Handled } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { KVM_SET_DEVICE_ATTR } from '../seccomp/trapped.ts';
 import { callLook } from '../process/call-look.ts';
-import type { AttrEntry, OpenEntry, FileEntry, SharedMapping } from '../process/open-files.ts';
+import type { AttrEntry, OpenEntry, FileEntry } from '../process/open-files.ts';
 import type { HostTask } from '../process/task.ts';
 import {
   eachBuffer,
@@ -233,22 +233,22 @@ export class FileTraps {
    * keeps our file open, as a vma does.
    */
   #mmapPages(call: Notification, file: OpenFile, mapping: PagesMapping): Handled {
-    const { pages } = mapping;
     const fail = (errno: number): number => {
       mapping.close();
       return errno;
     };
-    if (!(pages instanceof HostPages)) return fail(-HOST_ERRNO.ENODEV);
+    if (!areOurs(mapping)) return fail(-HOST_ERRNO.ENODEV);
+    const { pages } = mapping;
     const mark = this.#context.files.newMark();
-    const theirs = this.#giveMemory(call, pages, mark);
-    if (theirs < 0) return fail(theirs);
-    const mapped = (): void => this.#mapped(call, file, mapping, { fd: pages.fd, mark });
-    const fd = (INJECTED_MMAP << 32n) | BigInt(theirs);
-    const how = [call.arg(0), call.arg(1), call.uint(2), call.uint(3), fd, mapping.start] as const;
+    const hand = new HandedOver(() => pages.reopen(mark));
+    const mapped = (): void => this.#mapped(call, file, mapping, mark);
+    const how = [call.arg(0), call.arg(1), call.uint(2), call.uint(3)] as const;
     return {
+      hands: [hand],
       *run() {
-        const result = yield* ours(NR.mmap, ...how);
-        yield* ours(NR.close, theirs);
+        if (hand.fd < 0) return fail(hand.fd);
+        const fd = (INJECTED_MMAP << 32n) | BigInt(hand.fd);
+        const result = yield* ours(NR.mmap, ...how, fd, mapping.start);
         if (result < 0) return fail(result);
         mapped();
         return result;
@@ -256,17 +256,13 @@ export class FileTraps {
       otherwise: fail,
     };
   }
-  #giveMemory(call: Notification, pages: HostPages, mark: number): number {
-    const memory = pages.reopen(mark);
-    if (memory < 0) return memory;
-    return handOver(this.#context.transport, call, memory, true);
-  }
-  #mapped(call: Notification, file: OpenFile, mapping: PagesMapping, through: Through): void {
+  #mapped(call: Notification, file: OpenFile, mapping: OurPages, mark: number): void {
     const { files, machine, processes } = this.#context;
     const pid = processes.processOf(call.tid);
+    const { pages } = mapping;
     file.get();
     files.watchMapping({
-      ...through,
+      ...{ fd: pages.fd, object: pages.object, mark },
       closed: () => {
         mapping.close();
         if (machine.syscalls.close(pid, file)) this.#context.warn(`${file.name}: not released`);
@@ -286,6 +282,8 @@ function isHugeAnonymous(call: Notification): boolean {
   return (call.uint(3) & MAP_HUGETLB) !== 0 && (call.uint(3) & MAP_ANONYMOUS) !== 0;
 }
 
-/** The description a program has mapped pages through. */
-type Through = Pick<SharedMapping, 'fd' | 'mark'>;
 type PagesMapping = Extract<Mapping, { kind: 'pages' }>;
+type OurPages = PagesMapping & { readonly pages: HostPages };
+function areOurs(mapping: PagesMapping): mapping is OurPages {
+  return mapping.pages instanceof HostPages;
+}

@@ -7,6 +7,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { CallContext } from './call-context.ts';
+import { HandedOver } from '../seccomp/handed-over.ts';
 import { handOver } from './hand-over.ts';
 import {
   HOST_ERRNO,
@@ -49,21 +50,12 @@ export class HugePages {
     return this.#mapInstead(call, { size, length, fixed, address });
   }
 
-  #mapInstead(call: Notification, want: Wanted): InThread | number {
-    const memory = libc.memfdCreate(HUGE_PREFIX);
-    if (memory < 0) return memory;
-    const sized = libc.ftruncate(memory, want.length);
-    if (sized < 0) {
-      libc.close(memory);
-      return sized;
-    }
-    const theirs = handOver(this.#context.transport, call, memory, true);
-    if (theirs < 0) return theirs;
+  #mapInstead(call: Notification, want: Wanted): InThread {
+    const memory = new HandedOver(() => hugeMemory(want.length));
     return {
+      hands: [memory],
       *run() {
-        const result = yield* mapAligned(call, want, theirs);
-        yield* ours(NR.close, theirs);
-        return result;
+        return memory.fd < 0 ? memory.fd : yield* mapAligned(call, want, memory.fd);
       },
       otherwise: () => {
         this.#context.warn('a traced program gets no huge pages: the host has none free');
@@ -86,6 +78,13 @@ export class HugePages {
     const cloexec = (flags & libc.MFD_CLOEXEC) !== 0;
     return handOver(this.#context.transport, call, memory, cloexec);
   }
+}
+
+function hugeMemory(length: bigint): number {
+  const memory = libc.memfdCreate(HUGE_PREFIX);
+  const sized = memory < 0 ? memory : libc.ftruncate(memory, length);
+  if (sized < 0 && memory >= 0) libc.close(memory);
+  return sized < 0 ? sized : memory;
 }
 
 interface Wanted {

@@ -6,11 +6,12 @@
  */
 import type { Mapping, OpenFile } from '../../base/file.ts';
 import type { LentMemory } from '../process/lent-memory.ts';
-import { ours, type InjectedCall } from '../seccomp/in-thread.ts';
+import { HandedOver } from '../seccomp/handed-over.ts';
+import { ours, type Script } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
+import { errnoReason } from '../sys/system-reason.ts';
 import { INJECTED_MMAP, MAP_FIXED, MAP_SHARED, NR } from '../sys/numbers.ts';
 import type { CallContext } from './call-context.ts';
-import { handOver } from './hand-over.ts';
 
 const PAGE = 4096;
 
@@ -20,8 +21,12 @@ export interface LendingMapping extends Extract<Mapping, { kind: 'mmio' }> {
   readonly memory: LentMemory;
 }
 
-/** What a thread does when it has mapped the registers: at an address, or minus an errno. */
-export type Lay = (address: number) => Generator<InjectedCall, void, number>;
+/** What a thread does when it has mapped the registers, with what is given to it for that. */
+export interface Lay {
+  readonly hand: HandedOver;
+  /** At an address, or minus an errno. */
+  readonly lay: (address: number) => Script<number>;
+}
 
 /** Pages of the mapping that are memory. */
 interface Piece {
@@ -41,32 +46,29 @@ export class LentMappings {
   }
 
   /**
-   * While its call waits: what the thread does then. Undefined: none of the pages is
-   * plain, or the host has no descriptor for it, and then each touch is a call.
+   * What the thread does then; undefined: none of the pages is plain. Where the host has no descriptor for it, each touch is a
+   * call.
    */
   prepare(call: Notification, mapping: LendingMapping): Lay | undefined {
     const pieces = plainPieces(mapping);
     if (pieces.length === 0) return undefined;
-    const { files, transport } = this.#context;
-    const mark = files.newMark();
-    const memory = mapping.memory.open(mark);
-    const theirs = memory < 0 ? memory : handOver(transport, call, memory, true);
-    if (theirs < 0) {
-      this.#context.sayOnce(
-        `${mapping.window.name}: its memory could not be given to the program (errno ${-theirs}): each load and store is a call`,
-      );
-      return undefined;
-    }
-    this.#watch(call, mapping, mark);
-    const protection = call.uint(2);
-    return function* (address) {
-      const fd = (INJECTED_MMAP << 32n) | BigInt(theirs);
-      for (const { at, length } of address < 0 ? [] : pieces) {
-        const [to, from] = [address + at, mapping.start + at];
-        yield* ours(NR.mmap, to, length, protection, MAP_SHARED | MAP_FIXED, fd, from);
-      }
-      yield* ours(NR.close, theirs);
+    const mark = this.#context.files.newMark();
+    const hand = new HandedOver(
+      () => mapping.memory.open(mark),
+      () => this.#watch(call, mapping, mark),
+    );
+    const lay = (address: number): Script<number> => {
+      const isGiven = hand.fd >= 0;
+      if (!isGiven) this.#sayNotGiven(mapping, -hand.fd);
+      const how = { address, protection: call.uint(2) };
+      return layPieces({ mapping, hand }, how, isGiven ? pieces : []);
     };
+    return { hand, lay };
+  }
+  #sayNotGiven({ window }: LendingMapping, errno: number): void {
+    this.#context.sayOnce(
+      `${window.name}: its memory could not be given to the program (${errnoReason(errno)}): each load and store is a call`,
+    );
   }
 
   #watch(call: Notification, { file, memory, window }: LendingMapping, mark: number): void {
@@ -75,9 +77,9 @@ export class LentMappings {
     file.get();
     this.#mapped.set(memory, (this.#mapped.get(memory) ?? 0) + 1);
     files.addLent(memory, window);
-    const { fd } = memory.file!; // it was opened for this mapping
+    const { fd, object } = memory.file!; // it was opened for this mapping
     files.watchMapping({
-      ...{ fd, mark },
+      ...{ fd, object, mark },
       closed: () => {
         this.#unmapped(memory);
         if (machine.syscalls.close(pid, file)) this.#context.warn(`${file.name}: not released`);
@@ -96,6 +98,18 @@ export class LentMappings {
   }
 }
 
+function* layPieces(
+  { mapping, hand }: { mapping: LendingMapping; hand: HandedOver },
+  { address, protection }: { address: number; protection: number },
+  pieces: readonly Piece[],
+): Script<number> {
+  const fd = (INJECTED_MMAP << 32n) | BigInt(hand.fd);
+  for (const { at, length } of address < 0 ? [] : pieces) {
+    const [to, from] = [address + at, mapping.start + at];
+    yield* ours(NR.mmap, to, length, protection, MAP_SHARED | MAP_FIXED, fd, from);
+  }
+  return address;
+}
 function plainPieces({ window, start, length }: LendingMapping): Piece[] {
   const end = start + Math.ceil(length / PAGE) * PAGE;
   return (window.lends?.plain ?? []).flatMap(({ offset, length: bytes }) => {

@@ -101,6 +101,7 @@ export class MappingTraps {
     const effectOn = (file: DescriptorLink): Effect | undefined =>
       this.#effectOnFile(call, what, file);
     return {
+      ...real,
       *run(tid) {
         const named = [what.dirFd, what.pathAt, O_PATH | (what.follow ? 0 : O_NOFOLLOW)];
         const fd = yield* own(NR.openat, named);
@@ -110,7 +111,6 @@ export class MappingTraps {
         if (result >= 0) effect?.(Number(result));
         return result;
       },
-      otherwise: real.otherwise,
     };
   }
   #effectOnFile(call: Notification, what: PathCall, file: DescriptorLink): Effect | undefined {
@@ -318,13 +318,13 @@ function asItStands(call: Notification): InThread {
 }
 
 /** What the thread does, and then the effect. */
-function followed({ run, otherwise }: InThread, effect: Effect): InThread {
+function followed(todo: InThread, effect: Effect): InThread {
   return {
+    ...todo,
     *run(tid) {
-      const result = yield* run(tid);
+      const result = yield* todo.run(tid);
       if (result >= 0) effect(Number(result));
       return result;
     },
-    otherwise,
   };
 }

@@ -14,7 +14,7 @@ import { handOver, handOverFile } from './hand-over.ts';
 import * as libc from '../sys/libc.ts';
 import { openFlagsOf, type DescriptorLink } from '../sys/look.ts';
 import { isTraced, nameOf as nameOfProcess, tracerOf } from '../sys/procfs.ts';
-import { ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
+import { ours, type Handled } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { nameOf, type Opened, type OpenEntry } from '../process/open-files.ts';
 import { acrossTrees, CHANGES, temporaryFile, type Target } from './node-changes.ts';
@@ -237,7 +237,7 @@ export class PathTraps {
     const { vfs } = this.#context.machine;
     if ((flags & O_PATH) !== 0) {
       const rc = vfs.openPath(place, (flags & O_DIRECTORY) !== 0);
-      return rc ? -rc.number : this.#standIns.openPath(call, flags, place);
+      return rc ? -rc.number : this.#standIns.openPath(flags, place);
     }
     if (isTemporary(flags)) return minus(temporaryFile({ vfs, cred: task.cred }, place));
     const opened = vfs.open(place, openHow(flags), task.cred);
@@ -307,15 +307,11 @@ export class PathTraps {
     const { machine, processes } = this.#context;
     const rc = machine.vfs.mayAccess(place, processes.cred(call.tid, 'fs'), MAY_EXEC);
     if (rc) return -rc.number;
-    const theirs = this.#standIns.openDirectory(call, O_DIRECTORY | O_CLOEXEC, { path, node });
-    return theirs < 0 ? theirs : this.#goTo(call, theirs);
-  }
-  #goTo(call: Notification, theirs: number): InThread {
+    const directory = this.#standIns.directory({ path, node });
     return {
+      hands: [directory],
       *run() {
-        const result = yield* ours(NR.fchdir, theirs);
-        yield* ours(NR.close, theirs);
-        return result;
+        return directory.fd < 0 ? directory.fd : yield* ours(NR.fchdir, directory.fd);
       },
       otherwise: (errno) => {
         this.#sayTraced(call, 'cannot be moved into a simulated directory');

@@ -4,13 +4,13 @@
  * Where the program leaves the place to the kernel, it is one where the filter knows a buffer of a system call to be
  * registers (seccomp/register-addresses.ts).
  */
-import type { Mapping, MmioWindow } from '../../base/file.ts';
+import type { Mapping, OpenFile } from '../../base/file.ts';
 import type { CallContext } from './call-context.ts';
 import { doorbellBytes, type Loan } from '../process/doorbell-loans.ts';
-import { handOver } from './hand-over.ts';
 import { LentMappings, type Lay } from './lent-mappings.ts';
 import { LentMemory } from '../process/lent-memory.ts';
 import type { FileEntry } from '../process/open-files.ts';
+import { HandedOver } from '../seccomp/handed-over.ts';
 import { INJECTED_MMAP, MAP_FIXED, MAP_FIXED_NOREPLACE, NR } from '../sys/numbers.ts';
 import { nameOf, tracerOf } from '../sys/procfs.ts';
 import { ours, type Handled, type Script } from '../seccomp/in-thread.ts';
@@ -41,10 +41,10 @@ export class RegisterMappings {
     this.#noteElsewhere(call, window.name);
     const isChosen = call.arg(0) !== 0n || (call.uint(3) & MAP_FIXED) !== 0;
     const place = isChosen ? undefined : this.#freePlace(call, pid, length);
-    const doorbells = isTraced ? this.#doorbellsIn(call, window, { start, length }) : undefined;
+    const doorbells = isTraced ? this.#doorbellsIn(pid, entry, mapping) : undefined;
     const lay = this.#lend(call, entry, mapping);
     if (place === undefined && !doorbells && !lay) return 'continue';
-    return this.#mapAt(call, pid, { place: place ?? call.arg(0), entry, doorbells, lay });
+    return this.#mapAt(call, pid, { place: place ?? call.arg(0), doorbells, lay });
   }
   /** For the report at the end: no filter knows of a buffer there, and the kernel finds nothing in it. */
   #noteElsewhere(call: Notification, name: string): void {
@@ -74,11 +74,11 @@ export class RegisterMappings {
   }
   /** Undefined: there are none in this part of the window, or they cannot be lent. */
   #doorbellsIn(
-    call: Notification,
-    window: MmioWindow,
-    { start, length }: { readonly start: number; readonly length: number },
+    pid: number,
+    { file }: FileEntry,
+    { window, start, length }: Registers,
   ): MappedDoorbells | undefined {
-    const { files, loans, transport } = this.#context;
+    const { files, loans } = this.#context;
     const { doorbells } = window;
     if (!doorbells) return undefined;
     const at = doorbells.start;
@@ -87,23 +87,24 @@ export class RegisterMappings {
     const loan = first < end ? loans.of(window) : undefined;
     if (!loan) return undefined;
     const mark = files.newMark();
-    const fd = loan.pages.reopen(mark);
-    const theirs = fd < 0 ? fd : handOver(transport, call, fd, true);
-    if (theirs < 0) return undefined;
+    const hand = new HandedOver(
+      () => loan.pages.reopen(mark),
+      () => this.#mapped(pid, file, { loan, mark }),
+    );
     const place = { behind: first - start, length: end - first, offset: first - at };
-    return { loan, mark, fd: theirs, ...place };
+    return { hand, ...place };
   }
   /** A wish, which the kernel need not grant: another thread may be faster. Doorbells are laid over it. */
-  #mapAt(call: Notification, pid: number, { place, entry, doorbells, lay }: Placed): Handled {
+  #mapAt(call: Notification, pid: number, { place, doorbells, lay }: Placed): Handled {
     const fd = (INJECTED_MMAP << 32n) | BigInt(call.uint(4));
     const args = [place, call.arg(1), call.arg(2), call.arg(3), fd, call.arg(5)];
     const context = this.#context;
-    const mapped = (): void => this.#mapped(pid, entry, doorbells!);
     return {
+      hands: [doorbells?.hand, lay?.hand].filter((hand) => hand !== undefined),
       *run(tid) {
         const result = yield* ours(NR.mmap, ...args);
-        if (doorbells && (yield* overlay(call, result, doorbells)) >= 0) mapped();
-        if (lay) yield* lay(result);
+        if (doorbells) yield* overlay(call, result, doorbells);
+        if (lay) yield* lay.lay(result);
         // It has been stopped for this call: it is to stop once more for what was asked before.
         context.traceProcess(pid, tid);
         return result;
@@ -111,14 +112,14 @@ export class RegisterMappings {
       otherwise: () => 'continue',
     };
   }
-  /** The mapping keeps our file open, as a vma does. */
-  #mapped(pid: number, { file }: FileEntry, { loan, mark }: MappedDoorbells): void {
+  /** The mapping keeps our file open, as a vma does; where it has failed its end is seen at once. */
+  #mapped(pid: number, file: OpenFile, { loan, mark }: { loan: Loan; mark: number }): void {
     const context = this.#context;
     const { files, loans, machine } = context;
     loan.mappings++;
     file.get();
     files.watchMapping({
-      ...{ fd: loan.pages.fd, mark },
+      ...{ fd: loan.pages.fd, object: loan.pages.object, mark },
       closed: () => {
         loans.unmapped(loan);
         if (machine.syscalls.close(pid, file)) context.warn(`${file.name}: not released`);
@@ -130,15 +131,12 @@ export class RegisterMappings {
 /** Where a mapping is to be, and what is in it. */
 interface Placed {
   readonly place: bigint;
-  readonly entry: FileEntry;
   readonly doorbells: MappedDoorbells | undefined;
   readonly lay: Lay | undefined;
 }
-/** Doorbells behind the beginning of a mapping of registers; `fd` of the program and `offset` are where their pages are. */
+/** Doorbells behind the beginning of a mapping of registers; `hand` of the program and `offset` are where their pages are. */
 interface MappedDoorbells {
-  readonly loan: Loan;
-  readonly mark: number;
-  readonly fd: number;
+  readonly hand: HandedOver;
   readonly behind: number;
   readonly length: number;
   readonly offset: number;
@@ -147,12 +145,11 @@ interface MappedDoorbells {
 function* overlay(
   call: Notification,
   at: number,
-  { fd, behind, length, offset }: MappedDoorbells,
+  { hand, behind, length, offset }: MappedDoorbells,
 ): Script<number> {
   const flags = (call.uint(3) & ~MAP_FIXED_NOREPLACE) | MAP_FIXED;
-  const file = (INJECTED_MMAP << 32n) | BigInt(fd);
-  const result =
-    at < 0 ? at : yield* ours(NR.mmap, at + behind, length, call.arg(2), flags, file, offset);
-  yield* ours(NR.close, fd);
-  return result;
+  if (at < 0) return at;
+  if (hand.fd < 0) return hand.fd;
+  const file = (INJECTED_MMAP << 32n) | BigInt(hand.fd);
+  return yield* ours(NR.mmap, at + behind, length, call.arg(2), flags, file, offset);
 }

@@ -7,17 +7,11 @@ import { MAY_READ } from '../../machine/files/rights.ts';
 import type { NodePlace } from '../../machine/files/vfs.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO, NR, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from '../sys/numbers.ts';
-import {
-  ours,
-  own,
-  withTexts,
-  type Handled,
-  type InThread,
-  type Script,
-} from '../seccomp/in-thread.ts';
+import { ours, own, withTexts, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import type { CallContext } from './call-context.ts';
+import { HandedOver } from '../seccomp/handed-over.ts';
 import { handOver } from './hand-over.ts';
 import type { PathLookup } from './path-lookup.ts';
 
@@ -37,26 +31,26 @@ export class StandIns {
     flags: number,
     { path, node }: { path: string; node: DirNode },
   ): number {
-    return this.#give(call, this.#tree.directory(path, node), {
-      how: O_DIRECTORY,
-      cloexec: (flags & O_CLOEXEC) !== 0,
-    });
+    const fd = libc.open(this.#tree.directory(path, node), O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return fd;
+    return handOver(this.#context.transport, call, fd, (flags & O_CLOEXEC) !== 0);
   }
 
   /** With O_PATH the program opens the stand-in itself: such a descriptor cannot be handed over. */
-  openPath(call: Notification, flags: number, place: NodePlace): Handled {
+  openPath(flags: number, place: NodePlace): Handled {
     const { path, node } = place;
     if (node.kind === 'dir') {
-      const directory = this.openDirectory(call, O_CLOEXEC, { path, node });
-      return directory < 0 ? directory : inThread(directory, '.', flags & ~O_NOFOLLOW);
+      return inThread(this.directory({ path, node }), '.', flags & ~O_NOFOLLOW);
     }
     const slash = path.lastIndexOf('/');
     const parent = this.#lookup.directoryAt(path.slice(0, slash) || '/');
     if (!parent) return -HOST_ERRNO.ENOENT;
-    const directory = this.openDirectory(call, O_CLOEXEC, parent);
-    return directory < 0
-      ? directory
-      : inThread(directory, path.slice(slash + 1), flags | O_NOFOLLOW);
+    return inThread(this.directory(parent), path.slice(slash + 1), flags | O_NOFOLLOW);
+  }
+  /** For what a thread does in it. */
+  directory({ path, node }: { path: string; node: DirNode }): HandedOver {
+    const host = this.#tree.directory(path, node);
+    return new HandedOver(() => libc.open(host, O_DIRECTORY | O_CLOEXEC));
   }
 
   /** inotify_add_watch: what happens to the stand-in is what the program is told of. */
@@ -67,50 +61,36 @@ export class StandIns {
     if (rc) return -rc.number;
     if (node.kind === 'link') return -HOST_ERRNO.EACCES;
     const host = node.kind === 'dir' ? this.#tree.directory(path, node) : this.#tree.place(path);
-    const theirs = this.#give(call, host, { how: 0, cloexec: true });
-    if (theirs < 0) return theirs;
-    const text = Buffer.from(`/proc/self/fd/${theirs}\0`);
-    const watched = (tid: number): Script<number> =>
-      withTexts(tid, [text], ([at]) => own(call.nr, [call.arg(0), at!, call.arg(2)]));
-    return thenClosed(theirs, watched);
-  }
-
-  #give(
-    call: Notification,
-    path: string,
-    { how, cloexec }: { how: number; cloexec: boolean },
-  ): number {
-    const fd = libc.open(path, how | O_CLOEXEC);
-    return fd < 0 ? fd : handOver(this.#context.transport, call, fd, cloexec);
+    const hand = new HandedOver(() => libc.open(host, O_CLOEXEC));
+    return {
+      hands: [hand],
+      *run(tid) {
+        if (hand.fd < 0) return hand.fd;
+        const text = Buffer.from(`/proc/self/fd/${hand.fd}\0`);
+        return yield* withTexts(tid, [text], ([at]) =>
+          own(call.nr, [call.arg(0), at!, call.arg(2)]),
+        );
+      },
+      otherwise: (errno) => errno,
+    };
   }
 }
 
 /** A name in a directory that the program has for the moment. */
-function inThread(directory: number, name: string, flags: number): InThread {
+function inThread(directory: HandedOver, name: string, flags: number): InThread {
   const text = Buffer.from(`${name}\0`);
   return {
+    hands: [directory],
     *run(tid) {
+      if (directory.fd < 0) return directory.fd;
       const fd = yield* withTexts(tid, [text], ([at]) =>
-        own(NR.openat, [directory, at!, flags | O_PATH, 0]),
+        own(NR.openat, [directory.fd, at!, flags | O_PATH, 0]),
       );
-      if (fd < 0) {
-        yield* ours(NR.close, directory);
-        return fd;
-      }
+      if (fd < 0) return fd;
       // The lowest free number is the program's to expect.
-      yield* ours(NR.dup3, fd, directory, flags & O_CLOEXEC);
+      yield* ours(NR.dup3, fd, directory.fd, flags & O_CLOEXEC);
       yield* ours(NR.close, fd);
-      return directory;
-    },
-    otherwise: (errno) => errno,
-  };
-}
-function thenClosed(fd: number, script: (tid: number) => Script<number>): InThread {
-  return {
-    *run(tid) {
-      const result = yield* script(tid);
-      yield* ours(NR.close, fd);
-      return result;
+      return directory.keep();
     },
     otherwise: (errno) => errno,
   };

@@ -8,6 +8,7 @@ import type { Handled } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import type { TrappedCall, TrappedName } from '../seccomp/trapped.ts';
 import type { CallContext } from './call-context.ts';
+import { refusedRemap } from './fixed-mappings.ts';
 import { foreignOpen } from './foreign.ts';
 import type { FileTraps } from './file-traps.ts';
 import { deleteModule } from './modules.ts';
@@ -132,7 +133,8 @@ export const HANDLERS: Handlers = {
   pwritev2: transfer(SPELLINGS.pwritev2),
   memfd_create: ({ files }, call) => files.memfdCreate(call),
   munmap: removing(removed.unmapped),
-  mremap: removing(removed.remapped),
+  mremap: (traps, call) =>
+    refusedRemap(traps.context, call) ?? removing(removed.remapped)(traps, call),
   brk: removing(removed.lowered),
   madvise: ({ mappings }, call) => mappings.madvise(call),
   process_madvise: ({ mappings }, call) => mappings.processMadvise(call),

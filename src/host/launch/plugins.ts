@@ -4,7 +4,7 @@
  * Each thread that makes or checks a machine loads them for itself. Their imports of softiommu are this very one,
  * wherever their file lies.
  */
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { register } from 'node:module';
 import { extname, resolve } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
@@ -16,6 +16,8 @@ import type { Plugin } from '../../plugin/index.ts';
 import { shapeProblem, takenName, withPlugin, type KnownNames } from '../../plugin/shape.ts';
 import { STATUS_FAILED } from '../sys/exit-status.ts';
 import { libraryFile } from '../sys/package-files.ts';
+import { makeEndSure } from '../sys/sure-end.ts';
+import { systemReason } from '../sys/system-reason.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
 
 /** Names with those of the plugins, or what is wrong with one of them, in a line. */
@@ -42,7 +44,10 @@ export async function loadPlugins(
   tell: Tell,
   patienceMs = PATIENCE_MS,
 ): Promise<LoadedPlugins> {
-  if (files.length > 0 && isMainThread) endAtUncaught();
+  if (files.length > 0 && isMainThread) {
+    await makeEndSure();
+    endAtUncaught();
+  }
   let all = known;
   for (const file of files) {
     const loaded = await loadPlugin(file, patienceMs);
@@ -89,7 +94,8 @@ async function loadPlugin(
   patienceMs: number,
 ): Promise<{ readonly exported: unknown } | string> {
   const path = resolve(file);
-  if (!existsSync(path)) return 'there is no such file';
+  const obstacle = noFileAt(path);
+  if (obstacle !== undefined) return obstacle;
   if (/^\.[cm]?ts$/.test(extname(path)) && !stripsTypes()) return noTypeScript(file);
   hookImports();
   using _ = staying();
@@ -106,6 +112,20 @@ async function loadPlugin(
     return `cannot be loaded: ${textOf(error)}`;
   } finally {
     patience.abort();
+  }
+}
+
+/** Why nothing can be loaded from there: of a pipe or a device Node would read, or wait, for ever. */
+function noFileAt(path: string): string | undefined {
+  try {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (!found) return 'there is no such file';
+    if (found.isFile()) return undefined;
+    return found.isDirectory()
+      ? 'is a directory: name the file of the module in it'
+      : 'is no regular file, so it cannot be loaded: copy the module into a file and name that';
+  } catch (error) {
+    return `cannot be looked at: ${systemReason(error)}`;
   }
 }
 

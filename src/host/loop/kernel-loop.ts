@@ -16,7 +16,7 @@ import { Capabilities } from '../process/capabilities.ts';
 import { Eventfds } from '../process/eventfds.ts';
 import { ExactPins, type CurrentCall } from '../process/exact-pins.ts';
 import { FileTraps } from '../calls/file-traps.ts';
-import type { Handled, InThread } from '../seccomp/in-thread.ts';
+import { wholeScript, type Hand, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import { Injections } from '../seccomp/injections.ts';
 import * as libc from '../sys/libc.ts';
@@ -169,6 +169,7 @@ export class KernelLoop implements CallContext {
       mmio: this.#mmio,
       launcher: parts.launcher.pid,
       answer: (call, handled) => this.#answerWith(call, handled),
+      give: (call, hands) => this.#give(call, hands),
       hurry: (tid, gone) => this.#injections.hurry(tid, gone),
     });
     this.#traps = {
@@ -262,10 +263,13 @@ export class KernelLoop implements CallContext {
     return this.#mmio.changeSigbus(call, (handled) => this.#answerWith(call, handled));
   }
 
-  inject(call: Notification): Injection | number {
+  inject(call: Notification, hands: readonly Hand[] = []): Injection | number {
     const how = {
       alreadySeized: this.#mmio.isTraced(call.tid),
-      release: () => this.transport.answer(call, 0),
+      release: () => {
+        this.#give(call, hands);
+        this.transport.answer(call, 0);
+      },
       pass: (status: number) => this.#onStatus({ pid: call.tid, status }),
       ...{ filtered: this.warn, short: this.#shortages.answerTo },
     };
@@ -273,17 +277,20 @@ export class KernelLoop implements CallContext {
     if (this.tracers.attachments.isLeaving(call.tid)) this.#injections.hurry(call.tid);
     return thread;
   }
+  #give(call: Notification, hands: readonly Hand[]): void {
+    for (const hand of hands) hand.give(this.transport, call);
+  }
   #answerWith(call: Notification, handled: Handled): void {
     this.#answer(call, typeof handled === 'object' ? this.#inThread(call, handled) : handled);
   }
   #inThread(call: Notification, todo: InThread): Answer {
     const later = this.tracers.attachments.postpone(call, todo);
     if (later) return later;
-    const thread = this.inject(call);
+    const thread = this.inject(call, todo.hands);
     if (typeof thread === 'number') {
       return this.tracers.byTracer(call, todo) ?? todo.otherwise(thread);
     }
-    thread.follow(todo.run(call.tid));
+    thread.follow(wholeScript(todo, call.tid));
     this.#injections.settled(call.tid, thread);
     return 'answered';
   }

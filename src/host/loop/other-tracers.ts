@@ -6,7 +6,14 @@
  * thread go on with a signal: with the SIGBUS of an access to registers, or with one that we have sent for that.
  */
 import { syscall } from '../sys/ffi.ts';
-import { ours, type Handled, type InThread, type Script } from '../seccomp/in-thread.ts';
+import {
+  ours,
+  wholeScript,
+  type Hand,
+  type Handled,
+  type InThread,
+  type Script,
+} from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { InstructionFault } from '../process/instruction-memory.ts';
 import { ERESTARTNOINTR, KNOCKS, NR, PTRACE, SIGBUS } from '../sys/numbers.ts';
@@ -26,6 +33,8 @@ const LARGEST_VECTORS = 24_576;
 export interface OtherTracersParts extends AttachmentParts {
   /** The process above all of the run. */
   readonly launcher: number;
+  /** To the thread that waits in this call. */
+  give(call: Notification, hands: readonly Hand[]): void;
 }
 
 /** What a thread is to do as soon as its tracer lets it go on with this signal. */
@@ -81,6 +90,8 @@ export class OtherTracers implements Tracers {
     const info = knockInfo(signal);
     if (syscall(NR.rt_tgsigqueueinfo, processIdOf(tid), tid, signal, info) < 0) return undefined;
     call.keep();
+    // Later there is no call to give them by. Should the tracer swallow the signal, they stay in the program until its exec.
+    this.#parts.give(call, todo.hands ?? []);
     for (const other of this.#waiting.keys()) if (!isTraced(other)) this.#waiting.delete(other);
     this.#waiting.set(tid, { signal, todo });
     return -ERESTARTNOINTR;
@@ -106,7 +117,7 @@ export class OtherTracers implements Tracers {
   *#called(call: Notification, tid: number, todo: InThread): Script<number> {
     this.#waiting.delete(tid);
     const thread = new ByTracer({ tid, tracer: call.tid });
-    yield* thread.within(() => thread.follow(todo.run(tid)));
+    yield* thread.within(() => thread.follow(wholeScript(todo, tid)));
     return yield* this.#asked(call, 0);
   }
 

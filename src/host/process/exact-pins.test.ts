@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { EFAULT } from '../../base/errno.ts';
 import { ExactPins } from './exact-pins.ts';
 import { addressForGood } from '../sys/ffi.ts';
+import type { Hand } from '../seccomp/in-thread.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import { LONGEST_BUFFER, MOST_BUFFERS, type IoUring } from '../sys/io-uring.ts';
 import { Notification } from '../seccomp/notification.ts';
@@ -42,9 +43,11 @@ function setup(results: number[] = []) {
     tid: ME,
   });
   const parts = {
-    transport: { addFd: () => THEIR_FD },
     current: () => ({ call, space: MINE }),
-    inject: () => thread,
+    inject: (_call: Notification, hands: readonly Hand[]) => {
+      for (const hand of hands) hand.give({ addFd: () => THEIR_FD }, call);
+      return thread;
+    },
     warn: (text: string) => void warnings.push(text),
   };
   const pins = new ExactPins(parts, ring);

@@ -10,7 +10,8 @@ import { PAGE_SIZE } from '../../base/u64.ts';
 import { callLook } from './call-look.ts';
 import type { HeldPages } from '../../machine/memory/process-memory.ts';
 import { HostError } from '../sys/ffi.ts';
-import { NO_FILE, poke } from '../seccomp/in-thread.ts';
+import { HandedOver } from '../seccomp/handed-over.ts';
+import { NO_FILE, poke, type Hand } from '../seccomp/in-thread.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import {
   bufferUpdate,
@@ -19,8 +20,8 @@ import {
   MOST_BUFFERS,
   REGISTER_BUFFERS_UPDATE,
 } from '../sys/io-uring.ts';
-import { remoteIovec } from '../sys/libc.ts';
-import type { FdInstaller, Notification } from '../seccomp/notification.ts';
+import { duplicate, remoteIovec } from '../sys/libc.ts';
+import type { Notification } from '../seccomp/notification.ts';
 import { HOST_ERRNO, MAP_ANONYMOUS, MAP_PRIVATE, NR } from '../sys/numbers.ts';
 
 /** The call that is being answered. */
@@ -31,9 +32,8 @@ export interface CurrentCall {
 }
 /** What pinning in the name of a program needs of the loop. */
 export interface PinParts {
-  readonly transport: FdInstaller;
   current(): CurrentCall | undefined;
-  inject(call: Notification): Injection | number;
+  inject(call: Notification, hands: readonly Hand[]): Injection | number;
   warn(text: string): void;
 }
 
@@ -132,10 +132,11 @@ export class ExactPins {
   }
   #callerOf(call: Notification): Caller | number {
     if (this.#caller?.id === call.id) return this.#caller;
-    const fd = this.#parts.transport.addFd(call, this.#ring.fd, { cloexec: true });
-    if (fd < 0) return fd;
-    const thread = this.#parts.inject(call);
+    const ring = new HandedOver(() => duplicate(this.#ring.fd));
+    const thread = this.#parts.inject(call, [ring]);
     if (typeof thread === 'number') return thread;
+    const fd = ring.keep();
+    if (fd < 0) return fd;
     thread.atEnd(() => void thread.runNow(NR.close, fd));
     const flags = MAP_PRIVATE | MAP_ANONYMOUS;
     const room = thread.runNow(NR.mmap, 0, PAGE_SIZE, PROT_READ_WRITE, flags, NO_FILE, 0);

@@ -102,6 +102,19 @@ describe('what a program has mapped', () => {
     memory.close();
     expect([memory.isLent, memory.file, everything(memory)[3]]).toEqual([false, undefined, 9]);
   });
+  test('is 0 where the program has made the file shorter, and as long as before', () => {
+    const { memory, fd } = mapped();
+    memory.lend(true);
+    memory.write(0, bytes(7, LENGTH));
+    libc.ftruncate(fd, BAR_PAGE + 1);
+    const all = everything(memory);
+    expect([all[BAR_PAGE], all[BAR_PAGE + 1], all[LENGTH - 1]]).toEqual([7, 0, 0]);
+    expect(libc.pread(fd, one, LENGTH - 1)).toBe(1);
+    libc.ftruncate(fd, 0);
+    expect([...memory.pages()]).toEqual([]);
+    memory.lend(false);
+    expect(everything(memory)).toEqual(bytes(0, LENGTH));
+  });
   test('of 64 GiB costs what was written to it', () => {
     const { memory } = mapped(new LentMemory(2 ** 36));
     memory.lend(true);

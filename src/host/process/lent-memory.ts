@@ -4,6 +4,9 @@
  * Lent, the file is as long as the BAR, and whoever touches it touches memory. Taken back, it is empty: each touch is a fault
  * that comes to us, as of any registers (mmio/), and its bytes are kept here until it is lent again. What a store of a
  * program and the taking back do at the very same time is as on hardware: it came before, or is lost.
+ *
+ * Its length cannot be sealed, for it says whether it is lent. So a program that finds a way to the file may change that, and
+ * then has emptied, or hidden, what only it and its device have there.
  */
 import { BAR_PAGE, checkPages, type BarMemory } from '../../base/bar-memory.ts';
 import { Bug } from '../../base/bug.ts';
@@ -90,7 +93,16 @@ export class LentMemory implements BarMemory {
 
   read(offset: number, into: Uint8Array): void {
     if (!this.#lent || !this.#file) this.#kept.read(offset, into);
-    else if (libc.pread(this.#file.fd, into, offset) !== into.length) throw beyond();
+    else if (offset + into.length > this.length) throw beyond();
+    else {
+      const there = libc.pread(this.#file.fd, into, offset);
+      if (there < into.length) this.#grow(into.subarray(Math.max(0, there)));
+    }
+  }
+  /** A program has made the file shorter: what is gone is 0 from now on. */
+  #grow(gone: Uint8Array): void {
+    gone.fill(0);
+    libc.ftruncate(this.#file!.fd, this.length);
   }
   write(offset: number, from: Uint8Array): void {
     if (!this.#lent || !this.#file) this.#kept.write(offset, from);

@@ -9,7 +9,7 @@ import { Shortage } from '../../base/shortage.ts';
 import { syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import { lookAt, objectOf } from '../sys/look.ts';
-import { MAP_SHARED, NR, O_CLOEXEC, O_NONBLOCK } from '../sys/numbers.ts';
+import { HOST_ERRNO, MAP_SHARED, NR, O_CLOEXEC, O_NONBLOCK } from '../sys/numbers.ts';
 import { reopenMarked, seal } from '../sys/open-file-description.ts';
 import { orShortage } from '../sys/shortage.ts';
 
@@ -32,6 +32,7 @@ export class LentPages {
   readonly #parts: LentParts;
   readonly #vector = Buffer.alloc(16);
   #isLent = false;
+  #isFree = false;
 
   /** Undefined: the host does not allow it, or has no room. */
   static create(length: number): LentPages | undefined {
@@ -63,8 +64,12 @@ export class LentPages {
     this.#vector.writeBigUInt64LE(BigInt(length), 8);
   }
 
-  /** An open file description of its own, for a program to map: it lives as long as what was mapped through it. */
+  /**
+   * An open file description of its own, for a program to map: it lives as long as what was mapped through it. Minus an errno;
+   * throws Shortage.
+   */
   reopen(mark: number): number {
+    if (this.#isFree) return -HOST_ERRNO.EBADF; // the number may be another file's by now
     return reopenMarked(this.#parts.fd, mark);
   }
   /** Of their file. */
@@ -95,6 +100,7 @@ export class LentPages {
   }
   free(): void {
     const { at, fd, pipe } = this.#parts;
+    this.#isFree = true;
     syscall(NR.munmap, at, this.length);
     [fd, ...pipe].forEach(libc.close);
   }

@@ -152,7 +152,7 @@ describe('an event queue', () => {
 function mapped(pages: HostPages, closed: () => void): number {
   const mark = files.newMark();
   const fd = pages.reopen(mark);
-  files.watchMapping({ fd: pages.fd, mark, closed });
+  files.watchMapping({ fd: pages.fd, object: pages.object, mark, closed });
   const at = syscall(NR.mmap, 0, 8192, 1, 1, fd, 0);
   libc.close(fd);
   return at;
@@ -196,7 +196,7 @@ describe('the end of a mapping of shared pages', () => {
     const pages = HostPages.create(8192) as HostPages;
     const closed = vi.fn();
     libc.close(pages.reopen(1));
-    files.watchMapping({ fd: pages.fd, mark: 1, closed });
+    files.watchMapping({ fd: pages.fd, object: pages.object, mark: 1, closed });
     expect([files.mustAsk, closesWait()]).toEqual([true, false]);
     files.drainCloses();
     expect([files.mustAsk, closed.mock.calls.length]).toEqual([false, 1]);
@@ -208,7 +208,7 @@ describe('the end of a mapping of shared pages', () => {
     const unwatched = new OpenFiles(() => undefined);
     libc.close(unwatched.inotify);
     const fd = pages.reopen(1);
-    unwatched.watchMapping({ fd: pages.fd, mark: 1, closed });
+    unwatched.watchMapping({ fd: pages.fd, object: pages.object, mark: 1, closed });
     for (const look of [1, 2]) {
       unwatched.drainCloses();
       const [asks, told] = [unwatched.mustAsk, closed.mock.calls.length];

@@ -54,6 +54,8 @@ export interface SharedMapping {
   /** A descriptor of ours of the memory, and the mark of the description it was mapped through. */
   readonly fd: number;
   readonly mark: number;
+  /** Its file, as /proc/PID/maps tells of it. */
+  readonly object: string;
   closed(): void;
 }
 /** The mappings of one file. */
@@ -222,6 +224,17 @@ export class OpenFiles {
         mapping.closed();
       }
     }
+  }
+  /** Has any program mapped memory that is not its own? */
+  get hasMappings(): boolean {
+    return this.#mapped.size > 0;
+  }
+  /** Is what is mapped such memory? */
+  isShared({ object }: Pick<MapsLine, 'object'>): boolean {
+    for (const { mappings } of this.#mapped.values()) {
+      for (const mapping of mappings) if (mapping.object === object) return true;
+    }
+    return false;
   }
   #unwatchMapped(watch: number): void {
     this.#mapped.delete(watch);

@@ -5,23 +5,31 @@ import type { SharedPages } from '../../base/file.ts';
 import { refuse } from '../../base/refuse.ts';
 import { Shortage } from '../../base/shortage.ts';
 import { callLook } from './call-look.ts';
-import { reopenMarked } from '../sys/open-file-description.ts';
+import { reopenMarked, seal, SEAL } from '../sys/open-file-description.ts';
 import * as libc from '../sys/libc.ts';
+import { lookAt, objectOf } from '../sys/look.ts';
 import { orShortage } from '../sys/shortage.ts';
 
 /** Pages that real processes can map: a memfd. */
 export class HostPages implements SharedPages {
   readonly length: number;
   readonly fd: number;
+  /** Its file, as /proc/PID/maps writes it. */
+  readonly object: string;
 
   static create(length: number): Result<HostPages, 'ENOMEM'> {
-    const fd = orShortage(() => libc.memfdCreate('softiommu-pages'));
+    const flags = libc.MFD_CLOEXEC | libc.MFD_ALLOW_SEALING;
+    const fd = orShortage(() => libc.memfdCreate('softiommu-pages', flags));
     if (fd instanceof Shortage) return refuse(ENOMEM, fd.message);
     const rc = fd < 0 ? fd : libc.ftruncate(fd, length);
     if (rc < 0) return refuse(ENOMEM, 'the host has no memory to share', { errno: -rc });
-    return new HostPages(fd, length);
+    const sealed = seal(fd, SEAL.grow | SEAL.shrink);
+    const look = lookAt(`/proc/self/fd/${fd}`);
+    if (sealed < 0 || !look) throw new Bug('a memfd of ours could not be sealed, or not looked at');
+    return new HostPages(fd, objectOf(look), length);
   }
-  private constructor(fd: number, length: number) {
+  private constructor(fd: number, object: string, length: number) {
+    this.object = object;
     this.fd = fd;
     this.length = length;
   }

@@ -15,7 +15,7 @@ import {
   MAP_PRIVATE,
   NR,
 } from '../sys/numbers.ts';
-import type { Answer } from './notification.ts';
+import type { Answer, FdInstaller, Notification } from './notification.ts';
 
 /** A system call for a thread to make. */
 export interface InjectedCall {
@@ -34,11 +34,28 @@ export type Script<Result extends number | bigint | string = number | bigint> = 
   number
 >;
 
+/** What a thread is given for a script, and is to have no longer than that (handed-over.ts). */
+export interface Hand {
+  /** To the thread that waits in this call, and has been taken. */
+  give(transport: FdInstaller, call: Notification): void;
+  close(): Script<number>;
+}
+
 /** An answer that the calling thread itself works out. */
 export interface InThread {
   readonly run: (tid: number) => Script;
+  /** Given before the script, taken back after it. */
+  readonly hands?: readonly Hand[];
   /** The thread cannot be had: a debugger has it (minus an errno). */
   readonly otherwise: (errno: number) => Answer;
+}
+/** All that the thread does: the script, and then the end of what it was given for it. */
+export function* wholeScript({ hands = [], run }: InThread, tid: number): Script {
+  try {
+    return yield* run(tid);
+  } finally {
+    for (const hand of hands) yield* hand.close();
+  }
 }
 /** What a handler has to say of a trapped call. */
 export type Handled = Answer | InThread;

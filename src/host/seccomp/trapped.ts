@@ -92,8 +92,8 @@ const FAULT_MESSAGE = 40;
 /** sizeof(struct iommu_hwpt_page_response), and as many as are looked for at any descriptor. */
 const FAULT_ANSWER = 8;
 const MOST_ANSWERS = 32 * FAULT_ANSWER;
-/** Bytes. sysfs values are short; longer writes are data. */
-export const LONGEST_ATTRIBUTE_WRITE = 256;
+/** Bytes. sysfs takes a page with its end; longer writes are data. */
+export const LONGEST_ATTRIBUTE_WRITE = 4095;
 /** Descriptors of event queues are installed from here on, so that a filter can tell them by number. */
 export const FIRST_STREAM_FD = 960;
 /** The last of them; above it nothing is an event queue by its number. */
@@ -253,7 +253,7 @@ export const TRAPPED_CALLS = [
   ),
 
   row('munmap', PINS, notInjected, trap()),
-  row('mremap', PINS, notInjected, trap()),
+  row('mremap', `${PINS}; mappings of devices, which do not grow`, notInjected, trap()),
   row('brk', PINS, notInjected, trap()),
   row('madvise', PINS, notInjected, takesAway(2)),
   row('process_madvise', PINS, notInjected, takesAway(3)),

@@ -1,9 +1,11 @@
+import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { lookAt } from '../sys/look.ts';
 import { close, openWithoutLinks } from '../sys/libc.ts';
+import { O_PATH } from '../sys/numbers.ts';
 import { codeReader } from './code-file.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'softiommu-code-'));
@@ -12,7 +14,7 @@ const USER = { uid: 4711, gid: 4711, groups: [], capable: () => false };
 const SOME_ROOT = { uid: 0, gid: 0, groups: [], capable: () => true };
 
 function objectOf(path: string): string {
-  const fd = openWithoutLinks(path);
+  const fd = openWithoutLinks(path, O_PATH);
   const look = lookAt(`/proc/self/fd/${fd}`)!;
   close(fd);
   return `${look.device}:${look.ino}`;
@@ -35,6 +37,20 @@ test.each<[string, () => Parameters<typeof codeReader>[0]]>([
   ['one that is gone', () => ({ path: `${file} (deleted)`, object: objectOf(file), cred: USER })],
 ])('%s is not', (_name, mapped) => {
   expect(codeReader(mapped()).read()).toBeUndefined();
+});
+test('a FIFO of its name is not opened, for that alone would let a writer go on', async () => {
+  const fifo = join(folder, 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  const writer = spawn('sh', ['-c', ': > "$0"; echo opened', fifo]);
+  let said = '';
+  writer.stdout.on('data', (text) => (said += String(text)));
+  await new Promise((resolve) => writer.once('spawn', resolve));
+  for (let n = 0; n < 100; n++) {
+    expect(codeReader({ path: fifo, object: '00:01:1', cred: USER }).read()).toBeUndefined();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  expect(said).toBe('');
+  writer.kill();
 });
 test('one that only others than the program may read is not', () => {
   const object = objectOf(file);

@@ -20,7 +20,6 @@ import {
   NR,
   O_CLOEXEC,
   O_EXCL,
-  O_NOCTTY,
   O_NONBLOCK,
 } from './numbers.ts';
 import { INOTIFY_WATCHES, notShort, notShortOfWatches } from './shortage.ts';
@@ -46,12 +45,12 @@ const WALL = 0x40000000;
 export function open(path: string, flags: number, mode = 0): number {
   return notShort(syscall(NR.open, cString(path), flags, mode));
 }
-/** openat2(2) to read, of a path without links in it; minus an errno, ENOSYS before Linux 5.6 too. */
-export function openWithoutLinks(path: string): number {
+/** openat2(2) of a path without links in it; minus an errno, ENOSYS before Linux 5.6 too. */
+export function openWithoutLinks(path: string, flags: number): number {
   const RESOLVE_NO_MAGICLINKS = 2n;
   const RESOLVE_NO_SYMLINKS = 4n;
   const how = Buffer.alloc(24);
-  how.writeBigUInt64LE(BigInt(O_CLOEXEC | O_NONBLOCK | O_NOCTTY), 0);
+  how.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0);
   how.writeBigUInt64LE(RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS, 16);
   return notShort(syscall(NR.openat2, AT_FDCWD, cString(path), how, how.length));
 }

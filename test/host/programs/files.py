@@ -38,6 +38,15 @@ def twice():
     print('read:', open(f'{DEVICE}/driver_override').read().strip())
 
 
+def long():
+    """As much as a page has room for beside its end, whatever the program writes it with."""
+    path = f'{DEVICE}/driver_override'
+    fd = os.open(path, os.O_WRONLY)
+    for length in (256, 257, 4000, 4095):
+        print(length, tried(os.write, fd, b'x' * length), len(open(path).read().strip()))
+    print('ids:', tried(os.write, os.open('/sys/bus/pci/drivers/pci-stub/new_id', os.O_WRONLY), b'1234 5678'.ljust(300)))
+
+
 def directories():
     """Links, types and numbers of directories agree: what find(1) and ftw(3) go by."""
     for top in ('/dev/vfio', '/sys/bus/pci', '/sys/kernel/iommu_groups', '/sys/devices/pci0000:00', '/proc/bus/pci'):
