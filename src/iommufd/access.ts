@@ -214,15 +214,13 @@ function pinStretch(access: Access, stretch: Stretch, write: boolean): Status {
   const rc =
     checkProtection(area, write) ?? area.pages.hold(firstIndexOf(stretch), lastIndexOf(stretch));
   if (rc) return rc;
-  area.numAccesses++;
-  if (access.internal) area.numLocks++;
+  area.addAccess(access.internal);
   return undefined;
 }
 function unpinStretch(access: Access, stretch: Stretch): void {
   const { area } = stretch;
   area.pages.release(firstIndexOf(stretch), lastIndexOf(stretch));
-  area.numAccesses--;
-  if (access.internal) area.numLocks--;
+  area.dropAccess(access.internal);
 }
 
 /** Undo accessPinPages with the same range. @kernel iommufd_access_unpin_pages */

@@ -41,10 +41,10 @@ function collectPages(ctx: IommufdContext): Result<Set<Pages>, 'EINVAL'> {
 /** Charge the caller for everything first; then nothing can fail. */
 function moveTo(ctx: IommufdContext, task: Task, all: readonly Pages[]): Status {
   const { accounting } = ctx.subsystem;
-  const takeover = ({ source }: Pages) => accounting.payerOf(task, source.mode);
+  const takeover = ({ payer }: Pages) => accounting.payerOf(task, payer.mode);
   const moving = all.filter((pages) => {
     const { mm, uid } = takeover(pages);
-    return pages.source.mm !== mm || pages.source.uid !== uid;
+    return pages.payer.mm !== mm || pages.payer.uid !== uid;
   });
   for (const [n, pages] of moving.entries()) {
     const rc = accounting.charge(takeover(pages), pages.npinned);
@@ -53,14 +53,9 @@ function moveTo(ctx: IommufdContext, task: Task, all: readonly Pages[]): Status 
     return rc;
   }
   for (const pages of moving) {
-    accounting.uncharge(pages.source, pages.npinned);
     // What may be locked freely stays where it was counted (2.8).
-    if (pages.source.mode !== 'none') {
-      pages.counted.pinnedVm -= pages.npinned;
-      task.mm.pinnedVm += pages.npinned;
-      pages.counted = task.mm;
-    }
-    pages.source = takeover(pages);
+    const stays = pages.payer.mode === 'none';
+    pages.moveTo(takeover(pages), stays ? pages.counted : task.mm);
   }
   return undefined;
 }

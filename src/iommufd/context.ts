@@ -1,11 +1,16 @@
 /** One open of /dev/iommu: its objects, and what is common to them (iommufd.md chapter 1). */
 import { Bug } from '../base/bug.ts';
 import type { OpenFile } from '../base/file.ts';
-import type { Mm } from '../base/task.ts';
+import { CAP_IPC_LOCK, type Mm, type Task } from '../base/task.ts';
 import { MmapRegions } from './mmap.ts';
 import { ObjectTable, type IommufdObject } from './object.ts';
 import type { AccountMode } from './io-pagetable/accounting.ts';
-import type { UserOrigin } from './io-pagetable/pages.ts';
+import {
+  LastBacking,
+  type PageBacking,
+  type PageOrigin,
+  type UserOrigin,
+} from './io-pagetable/page-backing.ts';
 import type { IommufdSubsystem } from './subsystem.ts';
 import { SwMsiPages } from './sw-msi.ts';
 
@@ -24,6 +29,7 @@ export class IommufdContext {
   readonly #id: string;
   #file: OpenFile | undefined;
   #userOrigin: UserOrigin | undefined;
+  readonly #lastBacking = new LastBacking();
 
   constructor(subsystem: IommufdSubsystem, accountMode: AccountMode) {
     this.subsystem = subsystem;
@@ -43,6 +49,12 @@ export class IommufdContext {
   userOrigin(mm: Mm): UserOrigin {
     if (this.#userOrigin?.mm !== mm) this.#userOrigin = { kind: 'user', mm };
     return this.#userOrigin;
+  }
+  /** Who pays for memory that a task maps, as it is now; one call after the other gets the same object. */
+  backing(task: Task, origin: PageOrigin, writable: boolean): PageBacking {
+    const isFree = origin.kind === 'dmabuf' || task.capable(CAP_IPC_LOCK);
+    const payer = this.subsystem.accounting.payerOf(task, isFree ? 'none' : this.accountMode);
+    return this.#lastBacking.get(this.subsystem, origin, writable, payer);
   }
   /** The last reference to the file is gone. */
   release(): void {

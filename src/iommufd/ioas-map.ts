@@ -45,7 +45,8 @@ import type { IoPagetable, SizedPiece } from './io-pagetable/io-pagetable.ts';
 import { Ioas } from './ioas.ts';
 import type { Ucmd } from './ioctl.ts';
 import { Placement } from './io-pagetable/iova-alloc.ts';
-import { Pages, type PageOrigin } from './io-pagetable/pages.ts';
+import type { PageOrigin } from './io-pagetable/page-backing.ts';
+import { Pages } from './io-pagetable/pages.ts';
 import { checkFlags, checkReserved } from './checks.ts';
 
 const KNOWN_FLAGS = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;
@@ -165,12 +166,9 @@ function newPages(
   origin: PageOrigin,
   { hint, span, prot }: Placement,
 ): Pages {
-  return new Pages(ctx.subsystem, task, {
-    origin,
+  return new Pages(ctx.backing(task, origin, (prot & IOMMU_WRITE) !== 0), {
     firstPage: pageOf(hint),
     npages: pageCount(hint.lo & (PAGE_SIZE - 1), span),
-    writable: (prot & IOMMU_WRITE) !== 0,
-    accountMode: ctx.accountMode,
   });
 }
 function mapFirst(iopt: IoPagetable, pages: Pages, place: Placement): Status {

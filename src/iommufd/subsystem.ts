@@ -11,7 +11,7 @@ import type { Domain } from '../core/contract/domain.ts';
 import type { IommuCore } from '../core/contract/iommu-core.ts';
 import { KernelAbi } from './kernel-abi.ts';
 import { Accounting } from './io-pagetable/accounting.ts';
-import type { PageWorld } from './io-pagetable/pages.ts';
+import type { PageWorld } from './io-pagetable/page-backing.ts';
 
 /** A device of the selftest's own bus, with an IOMMU. */
 export interface SelftestDevice {

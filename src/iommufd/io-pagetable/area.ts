@@ -12,6 +12,13 @@ export interface Piece {
   readonly pageOffset: number;
 }
 
+/** What in-kernel accesses have of an area. */
+interface AreaUse {
+  accesses: number;
+  locks: number;
+  isPrevented: boolean;
+}
+
 export class Area {
   readonly startHi: number;
   readonly lastHi: number;
@@ -27,12 +34,8 @@ export class Area {
   readonly prot: number;
   /** The domain that holds the pins; undefined with no domain attached. */
   storageDomain: Domain | undefined;
-  /** Pins of in-kernel accesses. */
-  numAccesses = 0;
-  /** Pins that forbid to unmap. */
-  numLocks = 0;
-  /** An unmap is under way: no new access. */
-  preventAccess = false;
+  /** Undefined until the first access: few areas meet one, and of a million each field counts. */
+  #use: AreaUse | undefined;
 
   /** `last` is inclusive. */
   constructor(start: WordPair, last: WordPair, piece: Piece, prot: number) {
@@ -44,6 +47,33 @@ export class Area {
     this.firstIndex = piece.firstIndex;
     this.pageOffset = piece.pageOffset;
     this.prot = prot;
+  }
+  /** Pins of in-kernel accesses. */
+  get numAccesses(): number {
+    return this.#use?.accesses ?? 0;
+  }
+  /** Pins that forbid to unmap. */
+  get numLocks(): number {
+    return this.#use?.locks ?? 0;
+  }
+  /** An unmap is under way: no new access. */
+  get preventAccess(): boolean {
+    return this.#use?.isPrevented === true;
+  }
+  /** An in-kernel access pins. `locks`: it forbids to unmap. */
+  addAccess(locks: boolean): void {
+    this.#use ??= { accesses: 0, locks: 0, isPrevented: false };
+    this.#use.accesses++;
+    if (locks) this.#use.locks++;
+  }
+  dropAccess(locks: boolean): void {
+    const use = this.#use!; // it was added
+    use.accesses--;
+    if (locks) use.locks--;
+  }
+  /** Only of an area that has accesses. */
+  prevent(isPrevented: boolean): void {
+    this.#use!.isPrevented = isPrevented;
   }
   get startLo(): number {
     return this.#startLo >>> 0;

@@ -247,7 +247,7 @@ export class IoPagetable {
       if (sticksOut) return refusePart(area);
       if (area.numAccesses > 0) {
         if (++rounds > MAX_UNMAP_ROUNDS) return refuseHeld(area);
-        area.preventAccess = true;
+        area.prevent(true);
         this.#askAccesses(area);
         continue;
       }
@@ -346,7 +346,7 @@ function refusePart(area: Area): typeof ENOENT {
   });
 }
 function refuseHeld(area: Area): typeof EDEADLK {
-  area.preventAccess = false;
+  area.prevent(false);
   return refuse(EDEADLK, 'an in-kernel user does not let go of the mapping', {
     iova: hex(area.start),
   });

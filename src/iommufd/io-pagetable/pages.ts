@@ -5,101 +5,66 @@
  * access needs them.
  */
 import { EFAULT, EINVAL, ENODEV, ENOMEM, type Errno, type Status } from '../../base/errno.ts';
-import type { ForeignFile } from '../../base/file.ts';
-import type { PhysicalMemory } from '../../base/physical-memory.ts';
-import type { FailPolicy } from '../../base/fail-points.ts';
 import { refuse } from '../../base/refuse.ts';
-import { CAP_IPC_LOCK, type Mm, type Task } from '../../base/task.ts';
-import type { Accounting, AccountMode, Payer } from './accounting.ts';
-import type { Dmabuf } from './dmabuf.ts';
+import type { Mm } from '../../base/task.ts';
+import type { Payer } from './accounting.ts';
+import type { PageBacking, PageOrigin, PageWorld } from './page-backing.ts';
+import { DmabufUse } from './dmabuf-use.ts';
 import { PinRuns, type PinRun } from './pin-runs.ts';
 
-export interface UserOrigin {
-  readonly kind: 'user';
-  readonly mm: Mm;
-}
-export type PageOrigin =
-  | UserOrigin
-  | { readonly kind: 'file'; readonly file: ForeignFile }
-  | { readonly kind: 'dmabuf'; readonly dmabuf: Dmabuf };
-
-/** What pages need of their machine. */
-export interface PageWorld {
-  readonly memory: PhysicalMemory;
-  readonly accounting: Accounting;
-  /** Frame numbers on their way from a pin to a table. */
-  readonly pinBuffer: Float64Array;
-  /** Pages pinned at a time, no more than the buffer has room for. */
-  readonly chunkPages: number;
-  /** Says which call fails where. */
-  readonly env: FailPolicy;
-}
-
-/** Where a MAP got its memory from. */
+/** Which part of its origin a MAP wants. */
 export interface PagesInit {
-  readonly origin: PageOrigin;
   /** Page number in the origin. */
   readonly firstPage: number;
   readonly npages: number;
-  readonly writable: boolean;
-  /** What a context asks for when the caller may not lock memory freely. */
-  readonly accountMode: AccountMode;
 }
 
 const NO_RUNS = new PinRuns();
 
 export class Pages {
-  readonly world: PageWorld;
-  readonly origin: PageOrigin;
   readonly firstPage: number;
   readonly npages: number;
-  readonly writable: boolean;
-  /** Who is charged; IOAS_CHANGE_PROCESS moves it. */
-  source: Payer;
-  /** Whose VmPin shows the pages. */
-  counted: Mm;
-  /** Areas of a dma-buf, each with what unmaps it when the memory is taken away. */
-  readonly #mapped: Map<object, () => void> | undefined;
-  #attachment: Disposable | undefined;
+  /** IOAS_CHANGE_PROCESS makes another payer of it. */
+  #backing: PageBacking;
+  /** Of a dma-buf. */
+  readonly #dmabuf: DmabufUse | undefined;
   /** Pages charged now. */
   npinned = 0;
-  /** Permanently dead: the dma-buf was revoked while mapped. */
-  revoked = false;
   #runs = NO_RUNS;
 
-  constructor(world: PageWorld, task: Task, init: PagesInit) {
-    this.world = world;
-    this.origin = init.origin;
-    this.firstPage = init.firstPage;
-    this.npages = init.npages;
-    this.writable = init.writable;
-    const mode =
-      init.origin.kind === 'dmabuf' || task.capable(CAP_IPC_LOCK) ? 'none' : init.accountMode;
-    this.source = world.accounting.payerOf(task, mode);
-    this.counted = this.source.mm;
-    if (init.origin.kind === 'dmabuf') this.#mapped = new Map();
+  constructor(backing: PageBacking, { firstPage, npages }: PagesInit) {
+    this.firstPage = firstPage;
+    this.npages = npages;
+    this.#backing = backing;
+    const { origin } = backing;
+    if (origin.kind === 'dmabuf') this.#dmabuf = new DmabufUse(origin.dmabuf);
+  }
+  get world(): PageWorld {
+    return this.#backing.world;
+  }
+  get origin(): PageOrigin {
+    return this.#backing.origin;
+  }
+  get writable(): boolean {
+    return this.#backing.writable;
+  }
+  get payer(): Payer {
+    return this.#backing.payer;
   }
 
   /** An area of this memory is in a table now. */
   join(area: object, unmap: () => void): void {
-    if (!this.#mapped || this.origin.kind !== 'dmabuf') return;
-    this.#attachment ??= this.origin.dmabuf.attach({ revoke: () => this.#revoke() });
-    this.#mapped.set(area, unmap);
+    this.#dmabuf?.join(area, unmap);
   }
   leave(area: object): void {
-    if (!this.#mapped) return;
-    this.#mapped.delete(area);
-    if (this.#mapped.size > 0) return;
-    this.#attachment?.[Symbol.dispose]();
-    this.#attachment = undefined;
+    this.#dmabuf?.leave(area);
   }
-  /** The exporter takes the memory away: the areas stay, with nothing behind them, for ever. */
-  #revoke(): void {
-    for (const unmap of this.#mapped?.values() ?? []) unmap();
-    this.revoked = true;
+  /** Permanently dead: the dma-buf was revoked while mapped. */
+  get revoked(): boolean {
+    return this.#dmabuf?.isRevoked === true;
   }
   get isDmabuf(): boolean {
-    return this.#mapped !== undefined;
+    return this.#dmabuf !== undefined;
   }
 
   /** Pin what of [first, last] is not pinned, charge it, and hold all of it. All or nothing. */
@@ -212,21 +177,34 @@ export class Pages {
   }
 
   #charge(npages: number): Status<'ENOMEM'> {
-    if (this.world.env.fails('charge')) {
+    const { counted, payer, world } = this.#backing;
+    if (world.env.fails('charge')) {
       return refuse(ENOMEM, 'the charge was made to fail', { npages });
     }
-    const rc = this.world.accounting.charge(this.source, npages);
+    const rc = world.accounting.charge(payer, npages);
     if (rc) return rc;
-    this.counted.pinnedVm += npages;
+    counted.pinnedVm += npages;
     this.npinned += npages;
     return undefined;
   }
   /** Give back the charge of pages that are pinned no more. */
   uncharge(npages: number): void {
     if (npages === 0) return;
-    this.world.accounting.uncharge(this.source, npages);
-    this.counted.pinnedVm -= npages;
+    const { counted, payer, world } = this.#backing;
+    world.accounting.uncharge(payer, npages);
+    counted.pinnedVm -= npages;
     this.npinned -= npages;
+  }
+  /** The charge moves to another payer, who was charged before; VmPin follows to the address space it names. */
+  moveTo(payer: Payer, counted: Mm): void {
+    const before = this.#backing;
+    before.world.accounting.uncharge(before.payer, this.npinned);
+    before.counted.pinnedVm -= this.npinned;
+    counted.pinnedVm += this.npinned;
+    this.#backing = { ...before, payer, counted };
+  }
+  get counted(): Mm {
+    return this.#backing.counted;
   }
   #refuseRevoked(): Errno<'ENODEV'> {
     const { firstPage, npages } = this;

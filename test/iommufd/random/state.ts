@@ -105,7 +105,7 @@ export class Observer {
         const known = this.#payers.get(pages);
         if (!known) continue;
         // Pages that may be locked freely stay where they are shown.
-        const shown = pages.source.mode === 'none' ? known.shown : payer;
+        const shown = pages.payer.mode === 'none' ? known.shown : payer;
         this.#payers.set(pages, { shown, charged: payer });
       }
     }
@@ -145,7 +145,7 @@ export class Observer {
     const users = new Map<number, number>();
     for (const pages of this.#pages) {
       const { npinned } = pages;
-      const { mode } = pages.source;
+      const { mode } = pages.payer;
       held += npinned;
       const payers = this.#payers.get(pages)!;
       add(shown, payers.shown.mm, npinned);
