@@ -2,6 +2,7 @@
  * What the loop asks of the mechanisms below it. One of each is given to it: today the seccomp listener and SIGBUS with
  * ptrace; a test or another mechanism can bring its own. (The third of the kind is TreeBackend, the fourth AddressSpace.)
  */
+import type { ChildEvent } from '../mmio/next-stop.ts';
 import type { VectorState } from '../mmio/stopped.ts';
 import type { InstructionFault } from '../process/instruction-memory.ts';
 import type { SignalCause } from '../sys/ptrace.ts';
@@ -59,6 +60,12 @@ export interface MmioBackend {
   ): 'done' | 'not ours' | InstructionFault;
   /** The program says what SIGBUS means to it (rt_sigaction). When it was 'answered', `answer` is told how, now or later. */
   changeSigbus(call: Notification, answer: (handled: Handled) => void): Handled;
+  /**
+   * What has happened to any child of ours, traced or not, without waiting for it; undefined: nothing. A thread that is to go
+   * on may do so with the next look only, and not later than with endLook().
+   */
+  look(): ChildEvent | undefined;
+  endLook(): void;
   /** A thread has stopped with this wait status: an access, a signal, a new thread, the end of one. */
   onStop(tid: number, status: number): void;
   /** A thread is gone. */

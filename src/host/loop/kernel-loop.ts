@@ -392,11 +392,15 @@ export class KernelLoop implements CallContext {
   }
 
   #reap(): void {
-    let spinUntil = 0;
     this.#untilReap = REAP_TURNS;
     this.#stopsLeft = true;
+    this.#lookForStops();
+    this.#mmio.endLook();
+  }
+  #lookForStops(): void {
+    let spinUntil = 0;
     for (let stops = 0; stops < MOST_STOPS;) {
-      const event = libc.waitNow(-1);
+      const event = this.#mmio.look();
       if (!event) {
         this.#stopsLeft = stops > 0 && libc.monotonicNs() < spinUntil;
         if (!this.#stopsLeft) return;

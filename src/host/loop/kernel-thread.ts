@@ -151,6 +151,7 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
     const launched = launch(plan.argv, { ...plan.launch, wait: plan.wait }, tree);
     if (typeof launched === 'number') return { kind: 'exit', status: launched };
     tell({ kind: 'started', pid: launched.pid, launcher: launched.launcher.pid });
+    const sites = plan.sanitize && outside.sites;
     const loop = new KernelLoop({
       ...{ machine, tree, warn },
       sign: new TurnSign(plan.turn),
@@ -159,8 +160,8 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
       wait: plan.wait,
       programEnded: () => tell({ kind: 'program-ended' }),
       transport: (others) => new Listener(launched.listener, others, { inSteps }),
-      mmio: (parts) => new MmioTraps(parts, plan.sanitize && outside.sites),
-      sites: plan.sanitize && outside.sites,
+      mmio: (parts) => new MmioTraps(parts, { inSteps, sites }),
+      sites,
       capabilities: plan.launch.capabilities === true,
       seesEveryRead: plan.launch.events === true || plan.launch.barBuffers === true,
       memlock: plan.memlock,

@@ -16,6 +16,7 @@ import { decodeAccess } from './mmio-decode.ts';
 import type { MemoryAccess } from './mmio-decode.ts';
 import { LentProcesses } from './lent.ts';
 import type { VectorState } from './stopped.ts';
+import { LONGEST_INSTRUCTION, NextStop, type ChildEvent, type FoundStop } from './next-stop.ts';
 import { ACTION_SIZE, SigbusKeeper } from './sigbus.ts';
 import { StopWork } from './stop-work.ts';
 import type { Stops } from './thread-call.ts';
@@ -26,20 +27,28 @@ import { dyingThreads } from '../sys/dying-threads.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { EVENT } from '../sys/ptrace.ts';
 import { interruptOn } from '../sys/ffi.ts';
+import { waitNow } from '../sys/libc.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
 import { HOST_ERRNO, SIGBUS, SIGCHLD, SIGILL, SIGTRAP } from '../sys/numbers.ts';
 
-const LONGEST_INSTRUCTION = 15;
 const MAX_DECODED = 4096;
+/** A thread goes on as it is. */
+const NOTHING: GoOn = { signal: 0 };
 
 /** What serving an access needs of the rest. */
 export interface MmioParts {
   readonly machine: Pick<Machine, 'syscalls'>;
   readonly processes: Pick<Processes, 'processOf'>;
-  readonly registers: Pick<MappedRegisters, 'mapping'>;
+  readonly registers: Pick<MappedRegisters, 'mapping' | 'mapsOf'>;
   readonly loans: Pick<DoorbellLoans, 'beforeAccess' | 'afterAccess'>;
   /** A line for the user of softiommu. */
   warn(text: string): void;
+}
+
+/** `sites`: undefined where nobody asks; `inSteps`: system calls that always come together are a list. */
+interface MmioHow {
+  readonly inSteps: boolean;
+  readonly sites: AccessSites | undefined;
 }
 
 /** Somebody asks where in its program an access is, and is told whose it is until it is over. */
@@ -53,6 +62,15 @@ interface AccessingThread {
   readonly pid: number;
   readonly regs: Buffer;
   readonly vectors: VectorState;
+  /** What is known of it beyond its registers. */
+  readonly found?: FoundStop | undefined;
+}
+
+/** What a thread goes on with. */
+interface GoOn {
+  readonly signal: number;
+  /** Undefined: those it has. */
+  readonly regs?: Buffer | undefined;
 }
 
 /** A thread whose instruction was not carried out; `hasCalled`: it has made calls, and is not where it stopped. */
@@ -79,17 +97,26 @@ export class MmioTraps {
   /** By thread: a fault whose signal is on its way. */
   readonly #faults = new Map<number, InstructionFault>();
   readonly #regs = Buffer.alloc(ptrace.REGS_SIZE);
+  /** Undefined: each system call is made by itself. */
+  readonly #next: NextStop | undefined;
 
-  /** `sites`: undefined where nobody asks. */
-  constructor(parts: MmioParts, sites?: AccessSites) {
+  constructor(parts: MmioParts, how: MmioHow) {
     this.#parts = parts;
-    this.#sites = sites;
+    this.#sites = how.sites;
+    if (how.inSteps) this.#next = new NextStop();
   }
   get active(): boolean {
     return this.#traced.size > 0 || this.#lent.any;
   }
   isTraced(tid: number): boolean {
     return this.#traced.has(tid);
+  }
+
+  look(): ChildEvent | undefined {
+    return this.#next ? this.#next.look() : waitNow(-1);
+  }
+  endLook(): void {
+    this.#next?.flush();
   }
 
   trace(pid: number, tid: number): boolean {
@@ -178,13 +205,15 @@ export class MmioTraps {
     const event = status >>> 16;
     if (event !== 0) yield* this.#onEvent(tid, event, signal);
     else if (signal === SIGBUS) this.#goOn(tid, yield* this.#onSigbus(tid));
-    else if (signal === SIGILL) this.#goOn(tid, yield* this.#onSigill(tid));
-    else this.#goOn(tid, this.#told(tid, signal));
+    else if (signal === SIGILL) this.#goOn(tid, { signal: yield* this.#onSigill(tid) });
+    else this.#goOn(tid, { signal: this.#told(tid, signal) });
   }
-  #goOn(tid: number, signal = 0): void {
+  #goOn(tid: number, { signal, regs }: GoOn = NOTHING): void {
     this.#sigbus.goesOn(tid, this.#processOf(tid));
     // Asked for in the middle of work, whose stops it has been taken for.
     if (this.#leaving.has(tid) || this.#adopting.has(tid)) ptrace.interrupt(tid);
+    if (regs && signal === 0 && this.#next?.goOn(tid, regs)) return;
+    if (regs) ptrace.setRegs(tid, regs);
     ptrace.resume(tid, signal);
   }
   *#onEvent(tid: number, event: number, signal: number): Stops<void> {
@@ -230,16 +259,34 @@ export class MmioTraps {
     this.#leave(tid);
   }
 
-  /** The signal to go on with. */
-  *#onSigbus(tid: number): Stops<number> {
+  *#onSigbus(tid: number): Stops<GoOn> {
     const pid = this.#processOf(tid);
-    const { code, address } = ptrace.signalCause(tid);
+    const found = this.#next?.found(tid);
+    const { code, address } = found?.cause ?? ptrace.signalCause(tid);
     const isFault = code > 0;
-    const outcome = isFault ? this.#accessOf(tid, pid, address) : 'not ours';
-    if (outcome === 'not ours') return yield* this.#sigbus.deliver(tid, pid, isFault);
-    const hasCalled = yield* this.#sigbus.restore(tid, pid, this.#regs);
-    if (!hasCalled) ptrace.setRegs(tid, this.#regs);
-    return outcome === 'done' ? 0 : yield* this.#raise({ tid, pid, hasCalled }, outcome);
+    const thread = { tid, pid, regs: found?.regs ?? this.#regs, found };
+    const outcome = isFault ? this.#accessOf(thread, address) : 'not ours';
+    if (outcome === 'not ours') {
+      return { signal: yield* this.#sigbus.deliver(tid, pid, isFault) };
+    }
+    if (!found) this.#follow(tid, pid);
+    return yield* this.#accessed(thread, outcome);
+  }
+  *#accessed(
+    { tid, pid, regs, found }: Omit<AccessingThread, 'vectors'>,
+    outcome: 'done' | InstructionFault,
+  ): Stops<GoOn> {
+    const hasCalled = yield* this.#sigbus.restore({ tid, pid, stat: found?.stat }, regs);
+    if (outcome === 'done') return hasCalled ? NOTHING : { signal: 0, regs };
+    if (!hasCalled) ptrace.setRegs(tid, regs);
+    return { signal: yield* this.#raise({ tid, pid, hasCalled }, outcome) };
+  }
+  /** Its next access is looked at together with the stop. */
+  #follow(tid: number, pid: number): void {
+    if (!this.#next) return;
+    const maps = this.#parts.registers.mapsOf({ tid, pid });
+    const stat = this.#sigbus.statOf(tid, pid);
+    if (maps && stat >= 0) this.#next.follow(tid, { maps, stat });
   }
   /** The signal it is to go on with. */
   *#raise({ tid, pid, hasCalled }: Raising, fault: InstructionFault): Stops<number> {
@@ -252,11 +299,13 @@ export class MmioTraps {
   *#onSigill(tid: number): Stops<number> {
     if (ptrace.signalCause(tid).code <= 0) return SIGILL;
     ptrace.getRegs(tid, this.#regs);
-    const access = this.#decode(tid, this.#regs.readBigUInt64LE(ptrace.REGS.rip), 'quietly');
+    const rip = this.#regs.readBigUInt64LE(ptrace.REGS.rip);
+    const access = this.#decode(tid, rip, { quietly: true });
     const to = access?.operation === 'move-64-bytes' ? access.operands[0] : undefined;
     if (to?.kind !== 'register') return SIGILL;
     const pid = this.#processOf(tid);
-    const outcome = this.#accessOf(tid, pid, readRegister(this.#regs, to.at, to.width));
+    const regs = this.#regs;
+    const outcome = this.#accessOf({ tid, pid, regs }, readRegister(regs, to.at, to.width));
     if (outcome === 'not ours') return SIGILL;
     ptrace.setRegs(tid, this.#regs);
     return outcome === 'done' ? 0 : yield* this.#raise({ tid, pid, hasCalled: false }, outcome);
@@ -271,14 +320,18 @@ export class MmioTraps {
     return signal;
   }
 
-  /** What its registers become is in #regs. */
-  #accessOf(tid: number, pid: number, address: bigint): 'done' | 'not ours' | InstructionFault {
-    ptrace.getRegs(tid, this.#regs);
+  /** What its registers become is in `regs`. */
+  #accessOf(
+    thread: Omit<AccessingThread, 'vectors'>,
+    address: bigint,
+  ): 'done' | 'not ours' | InstructionFault {
+    const { tid, regs } = thread;
+    if (!thread.found) ptrace.getRegs(tid, regs);
     const vectors = {
       get: (into: Uint8Array) => ptrace.getVectorState(tid, into),
       set: (from: Uint8Array) => ptrace.setVectorState(tid, from),
     };
-    return this.#access({ tid, pid, regs: this.#regs, vectors }, address);
+    return this.#access({ ...thread, vectors }, address);
   }
   carryOut(
     thread: { readonly tid: number; readonly regs: Buffer; readonly vectors: VectorState },
@@ -293,13 +346,13 @@ export class MmioTraps {
    * so that its siginfo says BUS_ADRERR and the address.
    */
   #access(thread: AccessingThread, address: bigint): 'done' | 'not ours' | InstructionFault {
-    const { pid, regs, tid, vectors } = thread;
+    const { found, pid, regs, tid, vectors } = thread;
     const page = Number(address >> 12n);
-    const vma = this.#parts.registers.mapping({ tid, pid }, page);
+    const vma = this.#parts.registers.mapping({ tid, pid }, page, found?.mapping);
     if (!vma?.io || vma.io.window.accessible?.() === false) return 'not ours';
     const rip = regs.readBigUInt64LE(ptrace.REGS.rip);
     if (rip === address && !vma.executable) return { signal: SIGSEGV, code: SEGV_ACCERR, address };
-    const access = this.#decode(tid, rip);
+    const access = this.#decode(tid, rip, { code: found?.code });
     if (!access) return 'not ours';
     const { loans, machine, registers } = this.#parts;
     const { syscalls } = machine;
@@ -334,6 +387,7 @@ export class MmioTraps {
 
   #forget(tid: number): void {
     const pid = this.#processes.get(tid);
+    this.#next?.forget(tid);
     this.#traced.delete(tid);
     this.#processes.delete(tid);
     this.#adopting.delete(tid);
@@ -346,21 +400,30 @@ export class MmioTraps {
   }
 
   /** By its bytes, so that code that changes is decoded again. */
-  #decode(tid: number, rip: bigint, how?: 'quietly'): MemoryAccess | undefined {
-    const code = Buffer.alloc(LONGEST_INSTRUCTION);
-    const length = new RemoteMemory(tid, { isStopped: true }).readSome(rip, code);
-    const bytes = code.subarray(0, length);
+  #decode(tid: number, rip: bigint, how: DecodeHow): MemoryAccess | undefined {
+    const bytes = how.code ?? codeAt(tid, rip);
     const key = bytes.toString('latin1');
     const known = this.#decoded.get(key);
     if (known) return known;
     const access = decodeAccess(bytes);
     if (access && this.#decoded.size < MAX_DECODED) this.#decoded.set(key, access);
-    if (!access && !how) {
+    if (!access && !how.quietly) {
       const what = bytes.length > 0 ? bytes.toString('hex') : 'an instruction in device registers';
       this.#parts.warn(`cannot carry out ${what} at 0x${rip.toString(16)}`);
     }
     return access;
   }
+}
+
+/** `code`: the bytes there, if they are known; `quietly`: what is no access is not told. */
+interface DecodeHow {
+  readonly code?: Buffer | undefined;
+  readonly quietly?: true;
+}
+function codeAt(tid: number, rip: bigint): Buffer {
+  const code = Buffer.alloc(LONGEST_INSTRUCTION);
+  const length = new RemoteMemory(tid, { isStopped: true }).readSome(rip, code);
+  return code.subarray(0, length);
 }
 
 /** Of rt_sigaction: would the kernel wait for a program to copy what is new or what was? */

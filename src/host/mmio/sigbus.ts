@@ -59,6 +59,13 @@ interface Disposition {
   readonly seen: Map<number, number>;
 }
 
+/** A thread whose access has been carried out; `stat`: the bytes of its /proc/…/stat since it stopped, if they are known. */
+interface AccessedThread {
+  readonly tid: number;
+  readonly pid: number;
+  readonly stat?: Buffer | undefined;
+}
+
 /** A thread whose process begins to have registers. */
 interface Beginning {
   readonly tid: number;
@@ -148,10 +155,10 @@ export class SigbusKeeper {
    * An access has been carried out in place of the signal, and these are to be the thread's registers. True: they are, and the
    * thread has made calls and is elsewhere now.
    */
-  *restore(tid: number, pid: number, regs: Buffer): Stops<boolean> {
+  *restore({ tid, pid, stat }: AccessedThread, regs: Buffer): Stops<boolean> {
     const disposition = this.#dispositions.get(pid);
     if (!disposition || disposition.isReal) return false;
-    const { caught, ignored } = this.#meanings(tid, pid);
+    const { caught, ignored } = stat ? meaningsIn(stat) : this.#meanings(tid, pid);
     const isLost = !isIn(caught, SIGBUS);
     const isBlocked = wasBlocked(disposition, tid, isLost);
     disposition.blocked.set(tid, isBlocked);
@@ -230,14 +237,18 @@ export class SigbusKeeper {
     this.#stats.delete(tid);
   }
 
-  #meanings(tid: number, pid: number): Meanings {
+  /** A descriptor of its /proc/…/stat, until the thread is forgotten; minus an errno. */
+  statOf(tid: number, pid: number): number {
     let fd = this.#stats.get(tid);
     if (fd === undefined) {
       fd = libc.open(`/proc/${pid}/task/${tid}/stat`, O_CLOEXEC);
       this.#stats.set(tid, fd);
     }
-    const length = Math.max(0, libc.pread(fd, this.#text, 0));
-    return meaningsIn(this.#text.toString('latin1', 0, length));
+    return fd;
+  }
+  #meanings(tid: number, pid: number): Meanings {
+    const length = Math.max(0, libc.pread(this.statOf(tid, pid), this.#text, 0));
+    return meaningsIn(this.#text.subarray(0, length));
   }
 }
 

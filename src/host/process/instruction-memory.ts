@@ -36,6 +36,11 @@ export const GENERAL_PROTECTION: InstructionFault = {
   address: 0n,
 };
 
+/** Most accesses need no page of memory. */
+const NO_BYTES = Buffer.alloc(0);
+/** A word on its way, of one load or store at a time. */
+const scratch = Buffer.alloc(8);
+
 /** What an instruction needs of memory. Addresses are the program's; widths are 1 to 8 bytes, of a store also 64. */
 export interface InstructionMemory {
   /** Is everything there and permitted? Asked once for an operand, before its first load or store. */
@@ -63,11 +68,10 @@ interface Page {
 export class StoppedMemory implements InstructionMemory {
   readonly #parts: StoppedMemoryParts;
   readonly #pages = new Map<number, Page>();
-  readonly #bytes = Buffer.alloc(8);
   /** A page of memory that is being read, and its number. */
-  readonly #ahead = { page: -1, bytes: Buffer.alloc(0) };
+  readonly #ahead = { page: -1, bytes: NO_BYTES };
   /** Stores to memory, one after the other, that are one copy. */
-  readonly #behind = { start: 0n, length: 0, bytes: Buffer.alloc(0) };
+  readonly #behind = { start: 0n, length: 0, bytes: NO_BYTES };
 
   /** `found`: a page that the processor has found permitted already. */
   constructor(parts: StoppedMemoryParts, found?: { readonly page: number; readonly vma: Vma }) {
@@ -101,7 +105,7 @@ export class StoppedMemory implements InstructionMemory {
 
   #isReached(address: bigint, writes: boolean): boolean {
     const { ram } = this.#parts;
-    return !ram.isSlow(address, 1, writes) && !ram.read(address, this.#bytes.subarray(0, 1));
+    return !ram.isSlow(address, 1, writes) && !ram.read(address, scratch.subarray(0, 1));
   }
 
   load(address: bigint, width: number): bigint {
@@ -147,10 +151,10 @@ export class StoppedMemory implements InstructionMemory {
       if (ahead.bytes.length === 0) ahead.bytes = Buffer.alloc(Number(PAGE));
       ahead.page = this.#parts.ram.read(BigInt(page) * PAGE, ahead.bytes) ? -1 : page;
     }
-    this.#bytes.fill(0);
+    scratch.fill(0);
     const at = Number(address & 0xfffn);
-    ahead.bytes.copy(this.#bytes, 0, at, at + width);
-    return this.#bytes.readBigUInt64LE();
+    ahead.bytes.copy(scratch, 0, at, at + width);
+    return scratch.readBigUInt64LE();
   }
   #storeRam(address: bigint, width: number, value: bigint): void {
     const behind = this.#behind;
@@ -160,11 +164,11 @@ export class StoppedMemory implements InstructionMemory {
       this.flush();
       behind.start = address;
     }
-    this.#bytes.writeBigUInt64LE(value);
-    this.#bytes.copy(behind.bytes, behind.length, 0, width);
+    scratch.writeBigUInt64LE(value);
+    scratch.copy(behind.bytes, behind.length, 0, width);
     behind.length += width;
     if (this.#ahead.page === Number(address / PAGE)) {
-      this.#bytes.copy(this.#ahead.bytes, Number(address & 0xfffn), 0, width);
+      scratch.copy(this.#ahead.bytes, Number(address & 0xfffn), 0, width);
     }
   }
   flush(): void {

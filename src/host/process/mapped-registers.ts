@@ -6,7 +6,7 @@
  * bytes and what is left of them.
  */
 import type { Syscalls } from '../../machine/files/syscalls.ts';
-import type { MapsLine } from '../sys/map-query.ts';
+import type { MapsFile, MapsLine } from '../sys/map-query.ts';
 import type { AddressSpace } from './address-space.ts';
 import type { DoorbellLoans } from './doorbell-loans.ts';
 import { StoppedMemory } from './instruction-memory.ts';
@@ -29,6 +29,11 @@ export interface RegisterParts {
   readonly files: Pick<OpenFiles, 'hasRegisters' | 'isMemory' | 'windowOf'>;
   readonly loans: Pick<DoorbellLoans, 'windowOf'>;
 }
+/** What has been found in an address space. */
+export interface FoundMapping {
+  readonly maps: MapsFile;
+  readonly line: MapsLine;
+}
 /** Part of a buffer. */
 export interface RegisterPart {
   /** The first byte of registers. */
@@ -43,15 +48,21 @@ export class MappedRegisters {
     this.#parts = parts;
   }
 
-  /** What is mapped at a page, asked afresh. */
-  mapping(caller: Caller, page: number): MapsLine | undefined {
+  /** What is mapped at a page, asked afresh, or as it was found a moment ago in the address space that the caller has now. */
+  mapping(caller: Caller, page: number, found?: FoundMapping): MapsLine | undefined {
     const { files, loans, map, processes } = this.#parts;
     const space = processes.space(caller);
-    const line = space?.maps.query(page) ?? 'none';
+    const isTheirs = found !== undefined && found.maps === space?.maps;
+    const line = isTheirs ? found.line : (space?.maps.query(page) ?? 'none');
     if (line === 'none') return undefined;
     if (line === 'unknown') return map.find(space!, page);
     const io = files.windowOf(line) ?? loans.windowOf(line);
     return io ? { ...line, io } : line;
+  }
+
+  /** By which the mappings of a caller are asked for; undefined: we may not look. */
+  mapsOf(caller: Caller): MapsFile | undefined {
+    return this.#parts.processes.space(caller)?.maps;
   }
 
   /** The first registers among the bytes of a buffer. */

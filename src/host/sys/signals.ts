@@ -8,11 +8,30 @@ export interface Meanings {
   readonly ignored: number;
   readonly caught: number;
 }
-/** In the text of /proc/…/stat. */
-export function meaningsIn(stat: string): Meanings {
-  // The name in brackets may hold anything, brackets too; the state after it is the third field.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return { ignored: Number(fields[33 - 3]), caught: Number(fields[34 - 3]) };
+/** In the bytes of /proc/…/stat. Read at each access to a register: no text is made of them. */
+export function meaningsIn(stat: Buffer): Meanings {
+  // The name in brackets may hold anything, brackets too; the field after it is the third.
+  let at = stat.lastIndexOf(BRACKET) + 1;
+  for (let field = 3; field <= IGNORED_FIELD; field++) {
+    do at++;
+    while (at < stat.length && stat[at - 1] !== SPACE);
+  }
+  const ignored = decimalAt(stat, at);
+  while (at < stat.length && stat[at] !== SPACE) at++;
+  return { ignored, caught: decimalAt(stat, at + 1) };
+}
+const BRACKET = 0x29;
+const SPACE = 0x20;
+const ZERO = 0x30;
+const IGNORED_FIELD = 33;
+function decimalAt(text: Buffer, start: number): number {
+  let value = 0;
+  for (let at = start; at < text.length; at++) {
+    const digit = text[at]! - ZERO;
+    if (digit < 0 || digit > 9) break;
+    value = value * 10 + digit;
+  }
+  return value;
 }
 
 /** Is a thread about to die? A fatal signal puts SIGKILL into every thread of its process. */

@@ -23,6 +23,7 @@ type Said =
   | { readonly what: 'read' | 'write'; readonly at: number; readonly length: number }
   | { readonly what: 'wrong' }
   | { readonly what: 'expect'; readonly of: number; readonly result: number }
+  | { readonly what: 'copy'; readonly from: number; readonly to: number }
   | { readonly what: 'check'; readonly at: number; readonly mask: number; readonly value: number };
 
 const RESULTS = [-HOST_ERRNO.EBADF, 0, 1, 8, LENGTH];
@@ -42,6 +43,14 @@ const said: fc.Arbitrary<Said> = fc.oneof(
       what: fc.constant('expect'),
       of: fc.nat(12),
       result: fc.constantFrom(...RESULTS),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      what: fc.constant('copy'),
+      from: fc.nat(LENGTH - 8),
+      to: fc.nat(LENGTH - 8),
     }),
   },
   {
@@ -69,9 +78,10 @@ function argumentsOf({ fd, bytes }: Side, step: Said): [number, ...(number | Uin
   if (step.what === 'write') return [NR.pwrite64, fd, bytes, step.length, step.at];
   return [NR.pread64, -1, bytes, LENGTH, 0];
 }
+const CALLS: readonly string[] = ['read', 'write', 'wrong'];
 /** Expectations of what is no call are of the first call. */
 function callBefore(steps: readonly Said[], of: number): number {
-  const isCall = ({ what }: Said): boolean => what !== 'expect' && what !== 'check';
+  const isCall = ({ what }: Said): boolean => CALLS.includes(what);
   return steps[of] && isCall(steps[of]) ? of : steps.findIndex(isCall);
 }
 
@@ -85,7 +95,8 @@ function oneByOne(on: Side, steps: readonly Said[]): { ended: number; results: n
     } else if (step.what === 'check') {
       const word = on.bytes.readUInt32LE(step.at);
       if ((word & step.mask) >>> 0 !== step.value >>> 0) return { ended: n, results };
-    } else results[n] = syscall(...argumentsOf(on, step));
+    } else if (step.what === 'copy') on.bytes.copyWithin(step.to, step.from, step.from + 8);
+    else results[n] = syscall(...argumentsOf(on, step));
   }
   return { ended: steps.length, results };
 }
@@ -99,10 +110,12 @@ function inAList(on: Side, steps: readonly Said[]): { ended: number; results: nu
       else list.check(on.bytes, 0, 0);
     } else if (step.what === 'check') {
       list.check(on.bytes.subarray(step.at), step.mask, step.value);
+    } else if (step.what === 'copy') {
+      list.copy(on.bytes.subarray(step.from), on.bytes.subarray(step.to));
     } else list.call(...argumentsOf(on, step));
   }
   const ended = list.run();
-  const isCall = (n: number): boolean => ['read', 'write', 'wrong'].includes(steps[n]!.what);
+  const isCall = (n: number): boolean => CALLS.includes(steps[n]!.what);
   return { ended, results: steps.map((_, n) => (isCall(n) ? list.result(n) : 0)) };
 }
 
