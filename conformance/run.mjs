@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { UserError } from './debian.mjs';
 import { border } from './border.mjs';
 import { dpdk } from './dpdk.mjs';
+import { explore } from './explore.mjs';
 import { sanitized } from './findings.mjs';
 import { host } from './host.mjs';
 import { iommufd } from './iommufd.mjs';
@@ -11,7 +12,7 @@ import { qemu } from './qemu.mjs';
 import { tools } from './tools.mjs';
 import { vfio } from './vfio.mjs';
 
-const SUITES = { border, dpdk, host, iommufd, qemu, tools, vfio };
+const SUITES = { border, dpdk, explore, host, iommufd, qemu, tools, vfio };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -87,7 +87,11 @@ function openReport(file: string, kind: OwnKind): number {
 }
 /** A JUnit file of something else than a run, written at once. Throws UserMistake. */
 export function writeJunit(file: string, text: string): void {
-  const fd = openReport(file, FORMS.junit.kind);
+  writeReport(file, FORMS.junit.kind, text);
+}
+/** A report, written at once. Throws UserMistake: it cannot be written, or is something else. */
+export function writeReport(file: string, kind: OwnKind, text: string): void {
+  const fd = openReport(file, kind);
   const error = writeAll(fd, text);
   closeSync(fd);
   if (error === undefined) return;

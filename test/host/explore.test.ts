@@ -60,13 +60,16 @@ test('parts are joined, a baseline holds what is known, and nothing is tried twi
     explore('--shard', `${n}/2`, '--resume', part(n), '--faults', 'calls', '--', program),
   );
   const tried = shards.map(({ stdout }) => Number(/(\d+) failures tried/.exec(stdout)?.[1]));
-  const [junit, baseline] = ['junit.xml', 'known.json'].map((name) => join(folder, name));
-  const flags = ['--junit', junit!, '--write-baseline', baseline!];
+  const [junit, baseline, html] = ['junit.xml', 'known.json', 'page.html'].map((name) =>
+    join(folder, name),
+  );
+  const flags = ['--junit', junit!, '--write-baseline', baseline!, '--html', html!];
   const merged = softiommu('merge', ...flags, part(1), part(2));
   expect(merged.stdout).toContain('when IOMMU_IOAS_MAP fails, 3 times');
   expect(merged.stdout).toContain(`2 explorations, ${tried[0]! + tried[1]!} failures tried`);
   expect(merged.status).toBe(1);
   expect(readFileSync(junit!, 'utf8')).toContain('failures="3"');
+  expect(readFileSync(html!, 'utf8')).toContain('when IOMMU_IOAS_MAP fails, 3 times<code>');
   const again = softiommu('merge', '--baseline', baseline!, part(1), part(2));
   expect(again.stdout).toContain('(known)');
   expect(again.status).toBe(0);
@@ -89,10 +92,33 @@ describe('a mistake is one line', () => {
     [['--machine', '/nowhere', '--', 'true'], '/nowhere'],
     [['--shard', '3/2', '--', 'true'], '--shard 3/2: there is no such part'],
     [['--jobs', '0', '--', 'true'], 'from 1 on'],
+    [['--queue', 'http://here', '--', 'true'], '--queue: it is redis://'],
+    [['--queue', 'redis://here/x', '--', 'true'], '--queue: it is redis://'],
+    [['--queue', 'redis://here', '--shard', '1/2', '--', 'true'], 'one is enough'],
   ])('%o', (args, said) => {
     const { stdout, stderr, status } = softiommu('explore', ...args);
     expect([stdout, status]).toEqual(['', 125]);
     expect(stderr).toMatch(/^softiommu: .*\n(\(.*\)\n)?$/);
     expect(stderr).toContain(said);
   });
+});
+
+/** As if it were not installed. */
+const WITHOUT_BULLMQ = `data:text/javascript,${encodeURIComponent(`
+  import { register } from 'node:module';
+  register('data:text/javascript,' + encodeURIComponent(\`
+    export function resolve(name, context, next) {
+      if (name !== 'bullmq') return next(name, context);
+      throw Object.assign(new Error(name), { code: 'ERR_MODULE_NOT_FOUND' });
+    }\`));`)}`;
+
+test('a queue needs BullMQ, and says so', () => {
+  const argv = ['--import', WITHOUT_BULLMQ, MAIN, 'explore', '--queue', 'redis://127.0.0.1:1'];
+  const { stderr, status } = spawnSync(process.execPath, [...argv, '--', 'true'], {
+    encoding: 'utf8',
+  });
+  expect([stderr, status]).toEqual([
+    'softiommu: --queue needs BullMQ, which is not installed: npm install bullmq\n',
+    125,
+  ]);
 });

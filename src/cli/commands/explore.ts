@@ -1,4 +1,6 @@
 /** `softiommu explore -- PROGRAM`: every failure the program should survive, one after the other. */
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Command, Option } from '@commander-js/extra-typings';
 import { TRIED_FAULTS } from '../../insight/explore/trials.ts';
@@ -6,6 +8,7 @@ import { explore, type CampaignEnd } from '../explore/campaign.ts';
 import { DisturbedRuns } from '../explore/disturbed-run.ts';
 import {
   baselineOption,
+  htmlOption,
   junitOption,
   positive,
   report,
@@ -14,7 +17,10 @@ import {
   type ReportFlags,
 } from '../explore/options.ts';
 import { ResultsFolder } from '../explore/results-folder.ts';
-import { shardOf } from '../explore/shard.ts';
+import { shardOf, WHOLE } from '../explore/shard.ts';
+import { ALONE } from '../explore/trial-source.ts';
+import { UserMistake } from '../user-mistake.ts';
+import { packageVersion } from '../version.ts';
 import { deviceOption, iommuOption, machineOption, nodefaultsOption } from '../machine-options.ts';
 import { STDERR, writeAll } from '../../host/sys/write-all.ts';
 import { modeOption } from '../run-options.ts';
@@ -32,6 +38,7 @@ interface ExploreFlags extends ReportFlags {
   readonly check?: string;
   readonly resume?: string;
   readonly shard?: string;
+  readonly queue?: string;
   readonly machine?: string;
   readonly device?: string[];
   readonly iommu?: string[];
@@ -61,31 +68,45 @@ function progress(begin: number): (done: number, of: number) => void {
 }
 
 async function exploreProgram(argv: string[], flags: ExploreFlags): Promise<void> {
-  const shard = shardOf(flags.shard, process.env);
+  const { queue } = flags;
+  if (queue !== undefined && flags.shard !== undefined) {
+    throw new UserMistake('--queue and --shard both part the failures; one is enough');
+  }
+  const shard = queue === undefined ? shardOf(flags.shard, process.env) : WHOLE;
   // What stands behind `run`.
   const words = [...runFlags(flags), '--', ...argv];
   const folder = flags.resume === undefined ? undefined : ResultsFolder.open(flags.resume, words);
   const runs = new DisturbedRuns({ words, check: flags.check });
+  const source = queue === undefined ? ALONE : await queueOf(queue, words, argv[0] ?? '');
   const end = await untilStopped(runs, () =>
     explore(runs, {
       depth: flags.depth === '2' ? 2 : 1,
       jobs: flags.jobs ?? availableParallelism(),
       faults: flags.faults === 'all' ? TRIED_FAULTS : [flags.faults],
-      shard,
+      ...{ shard, source },
       timeLimitMs: flags.timeLimit && flags.timeLimit * 1000,
       known: folder?.known ?? [],
       onResult: (result) => folder?.add(result),
       onProgress: progress(performance.now()),
     }),
   );
-  const { calls, results, left } = end;
-  const stopped = runs.isOver ? `, stopped with ${left} not tried` : '';
+  const { calls, results, left, gone } = end;
+  const isStopped = runs.isOver || gone !== undefined;
+  const stopped = isStopped ? `, stopped with ${left} not tried` : '';
   const fresh = report(words, results, flags, {
     text: (found) => `${calls} calls, ${results.length} failures tried${stopped}: ${count(found)}`,
-    data: { calls, tried: results.length, left, stopped: runs.isOver },
+    data: { calls, tried: results.length, left, stopped: isStopped },
   });
   if (fresh > 0) process.exitCode = STATUS_FOUND;
   if (runs.isOver) process.exitCode = STATUS_STOPPED;
+  if (gone !== undefined) throw new UserMistake(`${gone}; what was found until then is told`);
+}
+/** What all who take from one queue have in common: the options, the program as it is now, and how softiommu runs it. */
+async function queueOf(address: string, words: readonly string[], program: string) {
+  const { TrialQueue } = await import('../explore/trial-queue.ts');
+  const bytes = program.includes('/') && existsSync(program) ? readFileSync(program) : program;
+  const content = createHash('sha256').update(bytes).digest('hex');
+  return TrialQueue.open(address, [packageVersion(), content, ...words]);
 }
 /** Ctrl-C ends the runs that go on, and what was found until then is kept. */
 async function untilStopped(
@@ -137,9 +158,11 @@ export function exploreCommand() {
     .option('--check <command>', 'shell command after each run; another status than 0 is a finding')
     .option('--resume <folder>', 'keep the results there, and go on with those that are there')
     .option('--shard <i/n>', 'only this part of the failures, such as 2/5')
+    .option('--queue <address>', 'share the failures with others: redis://HOST[:PORT][/DB][#NAME]')
     .addOption(baselineOption())
     .addOption(writeBaselineOption())
     .addOption(junitOption())
+    .addOption(htmlOption())
     .addOption(trialsJsonOption())
     .addOption(machineOption())
     .addOption(deviceOption())

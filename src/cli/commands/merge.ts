@@ -2,6 +2,7 @@
 import { Command } from '@commander-js/extra-typings';
 import {
   baselineOption,
+  htmlOption,
   junitOption,
   report,
   trialsJsonOption,
@@ -20,6 +21,7 @@ export function mergeCommand() {
     .addOption(baselineOption())
     .addOption(writeBaselineOption())
     .addOption(junitOption())
+    .addOption(htmlOption())
     .addOption(trialsJsonOption())
     .action((names, options) => {
       const folders = names.map((name) => ResultsFolder.read(name));

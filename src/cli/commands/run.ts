@@ -59,6 +59,8 @@ import { withUsage } from '../usage.ts';
 
 const TRACE = '--trace';
 const SANITIZE = '--sanitize';
+const SANITIZE_TEXT =
+  'watch how the program uses its DMA mappings and say what is wrong: the default kinds, or those named, with commas';
 /** Options that take nothing from the words that follow when they are bare, for these are the program; and their value then. */
 const BARE: Readonly<Record<string, string>> = {
   [TRACE]: '-', // on standard error
@@ -189,10 +191,7 @@ export function runCommand() {
     .addOption(githubOption())
     .addOption(explainOption())
     .addOption(injectTokenOption())
-    .option(
-      `${SANITIZE} [=kinds]`,
-      'watch how the program uses its DMA mappings and say what is wrong: the default kinds, or those named, with commas',
-    )
+    .option(`${SANITIZE} [=kinds]`, SANITIZE_TEXT)
     .addOption(errorExitcodeOption())
     .addOption(failOnOption())
     .addOption(suppressionsOption())

@@ -10,18 +10,14 @@ import { trialsOf, type Trial, type TriedFaults } from '../../insight/explore/tr
 import { numbered } from '../../insight/explore/run-record.ts';
 import { UserMistake } from '../user-mistake.ts';
 import type { DisturbedRuns } from './disturbed-run.ts';
+import { SourceGone, type TrialResult, type TrialSource } from './trial-source.ts';
 
-/** What came of a trial; this is what a folder keeps of it. */
-export interface TrialResult {
-  readonly expressions: readonly string[];
-  readonly finding?: TrialFinding;
-  /** Names of the calls of the run, where a second failure may be tried. */
-  readonly calls?: readonly string[];
-}
 /** How the runs are done. */
 export interface CampaignOptions {
   readonly depth: 1 | 2;
   readonly jobs: number;
+  /** Who shares the trials with us. */
+  readonly source: TrialSource;
   readonly faults: readonly TriedFaults[];
   /** Which part of the trials is ours: `index` from 0. */
   readonly shard: { readonly index: number; readonly total: number };
@@ -38,6 +34,8 @@ export interface CampaignEnd {
   readonly results: readonly TrialResult[];
   /** Trials that were planned and not made. */
   readonly left: number;
+  /** Why it came to its end before: those who were to share it are gone. */
+  readonly gone?: string;
 }
 
 const FIRST_LIMIT_MS = 120_000;
@@ -83,9 +81,23 @@ export async function explore(runs: DisturbedRuns, options: CampaignOptions): Pr
   const { index, total } = options.shard;
   const all = trialsOf(base.ended.record, options.faults);
   const singles = all.filter((_, n) => n % total === index);
-  let left = await campaign.all(singles.map((trial) => [trial]));
-  if (options.depth === 2) left += await campaign.all(campaign.pairs(singles));
-  return { calls: base.ended.record.calls.length, results: campaign.results, left };
+  const gone = await goneOf(async () => {
+    await campaign.all(singles.map((trial) => [trial]));
+    if (options.depth === 2) await campaign.all(campaign.pairs(singles));
+  });
+  const { results, left } = campaign;
+  const calls = base.ended.record.calls.length;
+  return { calls, results, left, ...(gone !== undefined && { gone }) };
+}
+/** Why a part could not be shared to its end; undefined: it was. */
+async function goneOf(run: () => Promise<void>): Promise<string | undefined> {
+  try {
+    await run();
+    return undefined;
+  } catch (error) {
+    if (error instanceof SourceGone) return error.message;
+    throw error;
+  }
 }
 
 class Campaign {
@@ -96,7 +108,7 @@ class Campaign {
   readonly #results = new Map<string, TrialResult>();
   readonly #keys = new Set<string>();
   #done = 0;
-  #planned = 0;
+  readonly #planned = new Set<string>();
 
   constructor(runs: DisturbedRuns, options: CampaignOptions, base: Base) {
     this.#runs = runs;
@@ -104,27 +116,32 @@ class Campaign {
     this.#base = base;
     for (const result of options.known) this.#note(result);
   }
+  /** Trials that were to be made and were not. */
+  get left(): number {
+    return [...this.#planned].filter((name) => !this.#results.has(name)).length;
+  }
+  /** In the order of the trials, whoever was first to make them. */
   get results(): readonly TrialResult[] {
-    return [...this.#results.values()];
+    const known = [...this.#results.keys()].filter((name) => !this.#planned.has(name));
+    return [...known, ...this.#planned].flatMap((name) => this.#results.get(name) ?? []);
   }
 
-  /** Make these trials, several at once. How many were not made. */
-  async all(trials: readonly (readonly Trial[])[]): Promise<number> {
-    const queue = trials.filter((trial) => !this.#results.has(nameOf(trial)));
-    this.#planned += queue.length;
-    const next = queue.values();
-    const worker = async (): Promise<void> => {
-      for (const trial of next) {
-        if (this.#runs.isOver) return;
-        const result = await this.#try(trial);
-        if (!result) return;
+  /** Make these trials, several at once. Rejects with SourceGone. */
+  async all(trials: readonly (readonly Trial[])[]): Promise<void> {
+    const byName = new Map(trials.map((trial) => [nameOf(trial), trial]));
+    const wanted = [...byName.keys()].filter((name) => !this.#results.has(name));
+    for (const name of wanted) this.#planned.add(name);
+    await this.#options.source.share(wanted, {
+      jobs: this.#options.jobs,
+      make: (name) => this.#try(byName.get(name)!),
+      made: (name, result) => {
+        if (this.#results.has(name)) return;
         this.#note(result);
         this.#options.onResult(result);
-        this.#options.onProgress(++this.#done, this.#planned);
-      }
-    };
-    await Promise.all(Array.from({ length: this.#options.jobs }, worker));
-    return queue.filter((trial) => !this.#results.has(nameOf(trial))).length;
+        this.#options.onProgress(++this.#done, this.#planned.size);
+      },
+      isOver: () => this.#runs.isOver,
+    });
   }
   /** A second failure behind each that was survived. */
   pairs(singles: readonly Trial[]): readonly (readonly Trial[])[] {

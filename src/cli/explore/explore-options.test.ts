@@ -3,7 +3,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import type { TrialResult } from './campaign.ts';
+import type { TrialResult } from './trial-source.ts';
 import { findingsOf, findingsText, baselineText } from './findings.ts';
 import { ResultsFolder } from './results-folder.ts';
 import { shardOf } from './shard.ts';

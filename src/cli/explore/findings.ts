@@ -1,7 +1,7 @@
 /** What an exploration found, each once: for people, for a baseline of what is known, and as JUnit. */
 import { tokenOf } from '../../insight/inject/token.ts';
 import { keyOf, type TrialFinding } from '../../insight/explore/judge.ts';
-import type { TrialResult } from './campaign.ts';
+import type { TrialResult } from './trial-source.ts';
 
 /** A finding, with the shortest way to it. */
 export interface ToldFinding {
@@ -36,10 +36,17 @@ export function findingsOf(
 
 /** Lines for a person. `words`: what stands behind `run`. */
 export function findingsText(found: readonly ToldFinding[], words: readonly string[]): string[] {
-  return found.flatMap(({ finding, token, times, isKnown }, n) => [
-    `${n + 1}. ${titleOf(finding)}${times > 1 ? `, ${times} times` : ''}${isKnown ? ' (known)' : ''}`,
-    `   softiommu run --inject-token ${token} ${words.join(' ')}`,
-  ]);
+  return found.flatMap((one, n) => {
+    const { finding, times, isKnown } = one;
+    return [
+      `${n + 1}. ${titleOf(finding)}${times > 1 ? `, ${times} times` : ''}${isKnown ? ' (known)' : ''}`,
+      `   ${commandOf(one, words)}`,
+    ];
+  });
+}
+/** What repeats it. */
+export function commandOf({ token }: ToldFinding, words: readonly string[]): string {
+  return `softiommu run --inject-token ${token} ${words.join(' ')}`;
 }
 /** 'crash: it ends by SIGABRT when IOMMU_IOAS_UNMAP fails' */
 export function titleOf({ kind, text, targets }: TrialFinding): string {

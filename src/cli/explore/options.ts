@@ -5,11 +5,20 @@ import { printable } from '../../machine/description/wording.ts';
 import { systemReason } from '../../host/sys/system-reason.ts';
 import { junitText } from '../../insight/ci-reports/junit.ts';
 import { tokenOf } from '../../insight/inject/token.ts';
-import { writeJunit } from '../outcome-files.ts';
+import { EXPLORATION_MARK, explorationPage } from '../../insight/explore/page.ts';
+import type { OwnKind } from '../../host/launch/own-file.ts';
+import { writeJunit, writeReport } from '../outcome-files.ts';
 import { print, printJson } from '../output.ts';
 import { UserMistake } from '../user-mistake.ts';
-import type { TrialResult } from './campaign.ts';
-import { baselineText, findingsOf, findingsText, titleOf, type ToldFinding } from './findings.ts';
+import type { TrialResult } from './trial-source.ts';
+import {
+  baselineText,
+  commandOf,
+  findingsOf,
+  findingsText,
+  titleOf,
+  type ToldFinding,
+} from './findings.ts';
 
 /** A whole number from 1 on. */
 export function positive(text: string): number {
@@ -26,6 +35,9 @@ export const writeBaselineOption = () =>
 /** `--junit` */
 export const junitOption = () => new Option('--junit <file>', 'write the trials as JUnit results');
 
+/** `--html` */
+export const htmlOption = () => new Option('--html <file>', 'write a page of the findings');
+
 /** `--json` */
 export const trialsJsonOption = () => new Option('--json', 'tell the findings as JSON');
 
@@ -35,7 +47,13 @@ export interface ReportFlags {
   readonly baseline?: string;
   readonly writeBaseline?: string;
   readonly junit?: string;
+  readonly html?: string;
 }
+const HTML: OwnKind = {
+  option: '--html',
+  isOurs: (head) => head.startsWith(EXPLORATION_MARK),
+  none: 'no exploration of softiommu',
+};
 
 /** What else JSON says of an exploration, and how its last line says it. */
 export interface TrialCounts {
@@ -60,6 +78,21 @@ export function report(
     writeJunit(flags.junit, junitText(`softiommu explore ${words.join(' ')}`, cases));
   }
   const fresh = found.filter(({ isKnown }) => !isKnown).length;
+  if (flags.html !== undefined) {
+    const page = explorationPage({
+      program: words.slice(words.indexOf('--') + 1).join(' '),
+      summary: counts.text(fresh),
+      findings: found.map((one) => ({
+        ...{ title: titleOf(one.finding), times: one.times, isKnown: one.isKnown },
+        command: commandOf(one, words),
+      })),
+      trials: results.map(({ expressions, finding }) => ({
+        failure: expressions.join(' '),
+        ...(finding && { finding: titleOf(finding) }),
+      })),
+    });
+    writeReport(flags.html, HTML, page);
+  }
   if (flags.json) printJson({ v: 1, words, ...counts.data, findings: found.map(findingData) });
   else print(`${[...findingsText(found, words), counts.text(fresh)].join('\n')}\n`);
   return fresh;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { printable } from '../../machine/description/wording.ts';
 import { systemReason } from '../../host/sys/system-reason.ts';
 import { UserMistake } from '../user-mistake.ts';
-import type { TrialResult } from './campaign.ts';
+import type { TrialResult } from './trial-source.ts';
 
 const FILE = 'results.jsonl';
 /** The first line: whose trials these are. */

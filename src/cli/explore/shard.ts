@@ -7,6 +7,9 @@ export interface Shard {
   readonly total: number;
 }
 
+/** All of them. */
+export const WHOLE: Shard = { index: 0, total: 1 };
+
 /**
  * '2/5', from 1; or '5', and the index is JOB_COMPLETION_INDEX of a Kubernetes job, from 0. Without it what GitLab says:
  * CI_NODE_INDEX, from 1, and CI_NODE_TOTAL.
@@ -17,7 +20,7 @@ export function shardOf(
 ): Shard {
   const { CI_NODE_INDEX: node, CI_NODE_TOTAL: nodes, JOB_COMPLETION_INDEX: completion } = env;
   if (text === undefined) {
-    if (node === undefined || nodes === undefined) return { index: 0, total: 1 };
+    if (node === undefined || nodes === undefined) return WHOLE;
     return checked(
       Number(node) - 1,
       Number(nodes),
