@@ -152,5 +152,5 @@ export const benchmarks: Benchmark[] = [
   { id: 'miss-legacy', title: 'translate random in 1 GiB, legacy mode', ops: PAGES, run: () => misses(legacy), verify: allIsRight },
   { id: 'miss-second', title: 'translate random in 1 GiB, second stage', ops: PAGES, run: () => misses(second), verify: allIsRight },
   { id: 'miss-first', title: 'translate random in 1 GiB, first stage', ops: PAGES, run: () => misses(first), verify: allIsRight },
-  { id: 'miss-nested', title: 'translate random in 1 GiB, nested', ops: PAGES, run: () => misses(nested), verify: allIsRight },
+  { id: 'miss-nested', title: 'translate random in 1 GiB, nested, guest tables in RAM', aim: 1.5, ops: PAGES, run: () => misses(nested), verify: allIsRight },
 ];
