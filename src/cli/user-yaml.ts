@@ -1,6 +1,6 @@
 /** YAML (and so JSON) that people write, with the line of every key, and mistakes reported with their place. */
 import type { Problem } from '../machine/description/shape-problems.ts';
-import { printable } from '../machine/description/wording.ts';
+import { onOneLine, printable } from '../machine/description/wording.ts';
 import { UserMistake } from './user-mistake.ts';
 import { yamlData } from './yaml-data.ts';
 
@@ -41,7 +41,8 @@ function problemText(problem: Problem, source: Places): string {
     '',
   );
   const key = path ? `${path}: ` : '';
-  return `${source.place(problem.path)}: ${key}${problem.message}`;
+  // A message may tell a text as the file has it.
+  return onOneLine(`${source.place(problem.path)}: ${key}${problem.message}`);
 }
 
 function dotted(before: string, key: string): string {

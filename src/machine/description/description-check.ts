@@ -332,7 +332,7 @@ function wireHasTwoEnds(check: Check, entry: DeviceEntry): void {
   const first = check.firstAt.get(name);
   if (other === entry) check.report(entry, 'options', `a wire from ${at} to itself is 'self'`);
   else if (back !== undefined && back !== at && back !== 'sink') {
-    check.report(entry, 'options', `the wire of ${name} leads to '${back}', and not here`);
+    check.report(entry, 'options', `the wire of ${name} leads to ${given(back)}, and not here`);
   } else if (first && first !== entry) {
     check.report(entry, 'options', `${first.device.at} is wired to ${name} already`);
   }

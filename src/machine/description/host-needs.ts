@@ -35,7 +35,7 @@ export function missingBackings(
   const missing = (type.needs?.(options) ?? []).filter((need) => !names[need.kind].has(need.name));
   return missing.map(({ kind, name }) => {
     const all = [...names[kind]].join(', ') || 'none';
-    return `no ${KINDS[kind]} '${name}' is given to the machine; given: ${all}`;
+    return `no ${KINDS[kind]} ${given(name)} is given to the machine; given: ${all}`;
   });
 }
 

@@ -67,6 +67,11 @@ const THERE = 'given: sink, self, unplugged, lan';
 test.for<[string, (string | undefined)[], string]>([
   ['a name nobody knows', ['net'], `no wire 'net' is given to the machine; ${THERE}, 0000:00:04.0`],
   [
+    'a name that moves the cursor',
+    ['ne\u0010t\u202e'],
+    `no wire 'ne\\x10t\\u202e' is given to the machine; ${THERE}, 0000:00:04.0`,
+  ],
+  [
     'a device without a plug',
     ['0000:00:05.0', undefined],
     `no wire '0000:00:05.0' is given to the machine; ${THERE}, 0000:00:04.0`,
