@@ -77,7 +77,7 @@ async function exploreProgram(argv: string[], flags: ExploreFlags): Promise<void
   const words = [...runFlags(flags), '--', ...argv];
   const folder = flags.resume === undefined ? undefined : ResultsFolder.open(flags.resume, words);
   const runs = new DisturbedRuns({ words, check: flags.check });
-  const source = queue === undefined ? ALONE : await queueOf(queue, words, argv[0] ?? '');
+  const source = queue === undefined ? ALONE : await queueOf(queue, words, flags);
   const end = await untilStopped(runs, () =>
     explore(runs, {
       depth: flags.depth === '2' ? 2 : 1,
@@ -102,11 +102,16 @@ async function exploreProgram(argv: string[], flags: ExploreFlags): Promise<void
   if (gone !== undefined) throw new UserMistake(`${gone}; what was found until then is told`);
 }
 /** What all who take from one queue have in common: the options, the program as it is now, and how softiommu runs it. */
-async function queueOf(address: string, words: readonly string[], program: string) {
+async function queueOf(address: string, words: readonly string[], flags: ExploreFlags) {
   const { TrialQueue } = await import('../explore/trial-queue.ts');
+  const { faults, check = '', timeLimit = 0 } = flags;
+  const program = words[words.indexOf('--') + 1] ?? '';
   const bytes = program.includes('/') && existsSync(program) ? readFileSync(program) : program;
   const content = createHash('sha256').update(bytes).digest('hex');
-  return TrialQueue.open(address, [packageVersion(), content, ...words]);
+  return TrialQueue.open(address, [
+    ...[packageVersion(), content, faults, check, String(timeLimit)],
+    ...words,
+  ]);
 }
 /** Ctrl-C ends the runs that go on, and what was found until then is kept. */
 async function untilStopped(

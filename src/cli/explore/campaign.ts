@@ -133,7 +133,7 @@ class Campaign {
     for (const name of wanted) this.#planned.add(name);
     await this.#options.source.share(wanted, {
       jobs: this.#options.jobs,
-      make: (name) => this.#try(byName.get(name)!),
+      make: async (name) => this.#results.get(name) ?? this.#try(asked(name, byName)),
       made: (name, result) => {
         if (this.#results.has(name)) return;
         this.#note(result);
@@ -181,6 +181,12 @@ class Campaign {
   }
 }
 
+/** Others who share the trials may ask for what we know already, but not for what the program does not do here. */
+function asked(name: string, trials: ReadonlyMap<string, readonly Trial[]>): readonly Trial[] {
+  const trial = trials.get(name);
+  if (trial) return trial;
+  throw new UserMistake(`somebody else tries ${name}, which this program gives no place for`);
+}
 function nameOf(trial: readonly Trial[]): string {
   return trial.map(({ expression }) => expression).join(' ');
 }

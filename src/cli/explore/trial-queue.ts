@@ -42,6 +42,8 @@ export class TrialQueue implements TrialSource {
   readonly #bullmq: BullMq;
   readonly #place: Place;
   readonly #identity: string;
+  /** Single failures are one queue, those of two another. */
+  #part = 0;
   #reason = 'it does not answer';
   /** Nobody waits for the queue any more: a connection that was lost is not made again. */
   #isOver = false;
@@ -59,8 +61,8 @@ export class TrialQueue implements TrialSource {
 
   /** Rejects with SourceGone. */
   async share(names: readonly string[], work: TrialWork): Promise<void> {
+    const id = digest(`${this.#identity} ${++this.#part}`);
     if (names.length === 0) return;
-    const id = digest([this.#identity, ...names].join('\n'));
     const { Queue: QueueOf } = this.#bullmq;
     const connection = { ...this.#place, maxRetriesPerRequest: null, retryStrategy: this.#retry };
     this.#isOver = false;
@@ -70,8 +72,7 @@ export class TrialQueue implements TrialSource {
     try {
       await this.#answer(queue.addBulk(names.map(jobOf)));
       worker = this.#worker(queue.name, connection, work);
-      await this.#untilMade(queue, names.length, work);
-      await this.#collect(queue, work);
+      await this.#untilMade(queue, new Set(names), work);
     } finally {
       this.#isOver = true;
       // Whatever is still being made goes to others; a connection that is gone cannot be closed in peace.
@@ -107,12 +108,14 @@ export class TrialQueue implements TrialSource {
     worker.on('error', this.#failing);
     return worker;
   }
-  async #untilMade(queue: TrialJobs, count: number, { isOver }: TrialWork): Promise<void> {
-    while (!isOver()) {
+  async #untilMade(queue: TrialJobs, names: Set<string>, work: TrialWork): Promise<void> {
+    const wanted = names.size;
+    while (!work.isOver()) {
       const counts = await this.#answer(queue.getJobCounts('completed', 'failed'));
       const { completed = 0, failed = 0 } = counts;
       if (failed > 0) throw await this.#failure(queue);
-      if (completed >= count) return;
+      if (completed >= wanted) await this.#collect(queue, names, work);
+      if (names.size === 0) return;
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     }
   }
@@ -121,10 +124,13 @@ export class TrialQueue implements TrialSource {
     const [job] = await this.#answer(queue.getFailed(0, 0));
     return new UserMistake(printable(job?.failedReason ?? 'a trial failed'));
   }
-  async #collect(queue: TrialJobs, { made }: TrialWork): Promise<void> {
+  /** What was made of these names, which it takes away. */
+  async #collect(queue: TrialJobs, names: Set<string>, { made }: TrialWork): Promise<void> {
     for (let from = 0; ; from += PAGE) {
       const jobs = await this.#answer(queue.getCompleted(from, from + PAGE - 1));
-      for (const { data, returnvalue } of jobs) made(data.name, returnvalue);
+      for (const { data, returnvalue } of jobs) {
+        if (names.delete(data.name)) made(data.name, returnvalue);
+      }
       if (jobs.length < PAGE) return;
     }
   }

@@ -210,6 +210,48 @@ test.each(CASES)('%s', (_name, act, wanted) => {
   expect(result).not.toBe(program);
   expect(program.kinds.map((text, n) => text.slice(0, wanted[n]?.length))).toEqual(wanted);
 });
+/** Calls of an iommufd, as they are told. */
+function told(...calls: [command: string, args: Readonly<Record<string, unknown>>][]): string[] {
+  const kinds: string[] = [];
+  const { take } = new DmaSanitizer({
+    kinds: new Set(ALL_FINDINGS),
+    sites: undefined,
+    found: ({ kind }) => kinds.push(kind),
+  });
+  const call = { kind: 'leave', what: 'syscall', name: 'ioctl', file: '/dev/iommu' } as const;
+  for (const [command, args] of calls) {
+    const event = { ...call, pid: 7, command, args, after: args, result: 0, refusals: [] };
+    take({ seq: 1, timeNs: 0, event });
+  }
+  take({
+    ...{ seq: 2, timeNs: 0 },
+    event: { ...call, name: 'close', result: 0, refusals: [] },
+  });
+  return kinds;
+}
+const FIXED = 'IOMMU_IOAS_MAP_FIXED_IOVA|IOMMU_IOAS_MAP_READABLE';
+const MAPPED = { flags: FIXED, ioas_id: 1, user_va: PAGE, length: PAGE, iova: IOVA };
+const copied = (rights: string) => ({
+  ...{ flags: `${FIXED}${rights}`, src_ioas_id: 1, dst_ioas_id: 1, src_iova: IOVA },
+  ...{ length: PAGE, dst_iova: 2n * IOVA },
+});
+test('a copy with other rights is meant so, and a mapping of what it shows is not', () => {
+  const copy = copied('|IOMMU_IOAS_MAP_WRITEABLE');
+  const map = ['IOMMU_IOAS_MAP', MAPPED] as [string, typeof MAPPED];
+  expect(told(map, ['IOMMU_IOAS_COPY', copy])).not.toContain('rights-differ');
+  const third = { ...MAPPED, iova: 3n * IOVA };
+  expect(told(map, ['IOMMU_IOAS_COPY', copy], ['IOMMU_IOAS_MAP', third])).toContain(
+    'rights-differ',
+  );
+});
+test('the mappings of an IOAS that is destroyed are not left', () => {
+  const calls: Parameters<typeof told> = [
+    ['IOMMU_IOAS_MAP', MAPPED],
+    ['IOMMU_IOAS_COPY', copied('')],
+  ];
+  expect(told(...calls)).toContain('leak');
+  expect(told(...calls, ['IOMMU_DESTROY', { id: 1 }])).toEqual([]);
+});
 test('a container that is closed leaves its mappings', () => {
   const program = new Sanitized();
   must(program.mapped(IOVA, PAGE));

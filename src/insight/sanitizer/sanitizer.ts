@@ -143,7 +143,8 @@ export class DmaSanitizer {
       this.#mappings.addFailed({ ...call, failed: result.name });
       return;
     }
-    const other = this.#mappings.otherRights(call);
+    // A copy says itself that it is the same memory, and what for.
+    const other = asked.source ? undefined : this.#mappings.otherRights(call);
     if (other) {
       this.#found('rights-differ', {
         pid,
