@@ -14,6 +14,7 @@ export interface KeptRun {
   readonly figures: Readonly<Record<string, number>>;
 }
 export function thisMachine(): string;
+export function busyProblem(load: number, cores: number): string | undefined;
 export function lastOf(file: string, machine: string): KeptRun | undefined;
 export function change(row: MeasuredRow, entry: KeptRun | undefined): string;
 export function keep(

@@ -12,6 +12,15 @@ export function thisMachine() {
   return `${cpus().length} x ${cpu?.model.trim() ?? 'unknown'}, node ${major}`;
 }
 
+/**
+ * Why figures of this moment are not to be kept; undefined: they may be. Others take the caches and the cores: page tables were
+ * ten times slower beside six busy programs, and every later run would be compared with that.
+ */
+export function busyProblem(load, cores) {
+  if (load <= cores / 4) return undefined;
+  return `--keep: this machine is busy (a load of ${load.toFixed(1)} on ${cores} cores, at most ${cores / 4}): keep the figures of a quiet one`;
+}
+
 /** The newest entry of a machine; undefined: none. A line that is none is an error that names it. */
 export function lastOf(file, machine) {
   if (!existsSync(file)) return undefined;

@@ -11,10 +11,11 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { change, keep, lastOf, thisMachine } from './history.mjs';
+import { busyProblem, change, keep, lastOf, thisMachine } from './history.mjs';
 import { whole } from './whole.mjs';
 
 const USAGE =
@@ -38,6 +39,8 @@ function readOptions() {
     if (values.keep && (values.quick || values.only !== '')) {
       stop('--keep keeps whole runs: without --quick and --only');
     }
+    const problem = values.keep ? busyProblem(loadavg()[0], cpus().length) : undefined;
+    if (problem) stop(problem);
     if (values.whole && (values.quick || values.keep || values.check || values.json)) {
       stop('--whole goes with --only alone: its programs have no aims');
     }

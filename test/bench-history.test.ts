@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { change, keep, lastOf } from '../bench/history.mjs';
+import { busyProblem, change, keep, lastOf } from '../bench/history.mjs';
 
 const MACHINE = '2 x a processor, node 20';
 let folder: string;
@@ -35,4 +35,11 @@ test('what has no C beside it is compared by its nanoseconds', () => {
 test.for(['{', '{}', '7'])('a line that is no entry is named: %s', (line) => {
   writeFileSync(file, `\n${line}\n`);
   expect(() => lastOf(file, MACHINE)).toThrow(`results.jsonl:2: not an entry`);
+});
+
+test('figures of a busy machine are not kept', () => {
+  expect(busyProblem(0.4, 2)).toBeUndefined();
+  expect(busyProblem(17.08, 2)).toBe(
+    '--keep: this machine is busy (a load of 17.1 on 2 cores, at most 0.5): keep the figures of a quiet one',
+  );
 });
