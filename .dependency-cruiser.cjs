@@ -53,8 +53,8 @@ const rooms = {
   ],
   devices: [
     // A type declares its registers.
-    '(host-services|port|host-turns|wires|unit/registers)',
-    'unit/(?!registers)',
+    '(host-services|port|host-turns|wires|unit/register)',
+    'unit/(?!register)',
     // Of each device, or family of devices, whatever it has.
     '(?!unit/)[^/]+/',
     'index',

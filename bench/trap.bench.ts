@@ -1,6 +1,11 @@
 /**
  * Trapped calls of a real program under softiommu: an ioctl that reads and writes a struct, and a load of a mapped
  * register. bench/c/trap.c is both the program and, for the ioctl and the load, a supervisor in C that does the same.
+  },
+  {
+    ...none,
+ * Trapped calls of a real program under softiommu: an ioctl that reads and writes a struct, and loads of mapped
+ * registers. bench/c/trap.c is both the program and, for the ioctl, a supervisor in C that does the same.
  */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -19,7 +24,8 @@ function figure(id: string): number {
   return ns;
 }
 function runClient(): ReadonlyMap<string, number> {
-  const argv = [MAIN, 'run', '--', join(CACHE, 'trap'), 'client'];
+  const second = ['--device', 'dma-echo,bdf=0000:00:05.0'];
+  const argv = [MAIN, 'run', ...second, '--', join(CACHE, 'trap'), 'client'];
   const { status, stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`the program failed (${status}): ${stderr}`);
   const lines = stdout.trim().split('\n');
@@ -61,5 +67,12 @@ export const benchmarks: Benchmark[] = [
     id: 'bar-pread',
     title: 'pread of the same register',
     figure: () => figure('bar-pread'),
+  },
+  {
+    ...none,
+    id: 'shadow-load',
+    title: 'load of a register that is memory',
+    aimNs: 100,
+    figure: () => figure('shadow-load'),
   },
 ];

@@ -5,9 +5,9 @@
  * close came before, finds out which file the descriptor is, by its link and by its inode, reads the struct from the
  * program, writes it back, answers. For a load it waits for the stop, asks for its cause, what is mapped at the address,
  * the registers, the instruction, and whether SIGBUS still means to the program what it did; it sets the registers and lets
- * the thread go on.
+ * the thread go on. Besides it loads memory.
  * `trap client` is the program alone, to be run under softiommu: the same ioctl, before and after a BAR is mapped, loads of
- * a mapped register, and the same by pread.
+ * a mapped register, the same by pread, and loads of a register that is memory.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -33,6 +33,8 @@
 
 #define IOCTLS 5000
 #define LOADS 2000
+#define MEMORY_LOADS 1000000
+#define SOURCE 0x1234
 #define NOTIF_SET_FLAGS _IOW('!', 4, uint64_t)
 
 static int group;
@@ -67,6 +69,20 @@ static void all_loaded(uint64_t sum)
 	bench_check(sum == LOADS, "a register did not have its value");
 }
 
+/* Registers whose loads are those of memory: so many more in the same time. */
+static uint64_t memory_loads(void)
+{
+	uint64_t sum = 0;
+
+	for (int n = 0; n < MEMORY_LOADS; n++)
+		sum += registers[0] == SOURCE;
+	return sum;
+}
+static void all_of_memory(uint64_t sum)
+{
+	bench_check(sum == MEMORY_LOADS, "a register did not have its value");
+}
+
 static uint64_t register_at;
 static int device;
 
@@ -80,28 +96,37 @@ static uint64_t reads(void)
 	return sum;
 }
 
-/* Under softiommu, which has the edu device in group 0. */
-static void client(void)
+/* BAR 0 of a device that is alone in a group. */
+static void map_registers(int of, const char *name)
 {
-	struct vfio_group_status status = { .argsz = sizeof(status) };
 	struct vfio_region_info region = { .argsz = sizeof(region), .index = 0 };
 	int container = open("/dev/vfio/vfio", O_RDWR);
 
+	bench_check(container >= 0 && ioctl(of, VFIO_GROUP_SET_CONTAINER, &container) == 0, "container");
+	bench_check(ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) == 0, "IOMMU");
+	device = ioctl(of, VFIO_GROUP_GET_DEVICE_FD, name);
+	bench_check(device >= 0 && ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region) == 0, "BAR 0");
+	register_at = region.offset;
+	registers = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, device, region.offset);
+	bench_check(registers != MAP_FAILED, "BAR 0 is mapped");
+}
+/* Under softiommu, which has the edu device in group 0 and dma-echo in group 1. */
+static void client(void)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+
 	group = open("/dev/vfio/0", O_RDWR);
-	bench_check(container >= 0 && group >= 0, "the device nodes are there");
+	bench_check(group >= 0, "the device node is there");
 	bench_check(ioctl(group, VFIO_GROUP_GET_STATUS, &status) == 0, "the group answers");
 	bench("ioctl", IOCTLS, NULL, ioctls, all_answered);
 
-	bench_check(ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) == 0, "container");
-	bench_check(ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) == 0, "IOMMU");
-	device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0");
-	bench_check(device >= 0 && ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &region) == 0, "BAR 0");
-	registers = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, device, region.offset);
-	bench_check(registers != MAP_FAILED, "BAR 0 is mapped");
+	map_registers(group, "0000:00:04.0");
 	bench("bar-load", LOADS, NULL, loads, all_loaded);
 	bench("ioctl-mapped", IOCTLS, NULL, ioctls, all_answered);
-	register_at = region.offset;
 	bench("bar-pread", LOADS, NULL, reads, all_loaded);
+	map_registers(open("/dev/vfio/1", O_RDWR), "0000:00:05.0");
+	registers[0] = SOURCE;
+	bench("shadow-load", MEMORY_LOADS, NULL, memory_loads, all_of_memory);
 }
 
 #define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
@@ -298,6 +323,16 @@ static void tracer(void)
 	}
 }
 
+/* The same loads, of memory. */
+static void memory(void)
+{
+	static uint32_t page[1024];
+
+	page[0] = SOURCE;
+	registers = page;
+	bench("shadow-load", MEMORY_LOADS, NULL, memory_loads, all_of_memory);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1 && strcmp(argv[1], "client") == 0)
@@ -305,6 +340,7 @@ int main(int argc, char **argv)
 	else {
 		baseline();
 		tracer();
+		memory();
 	}
 	return 0;
 }

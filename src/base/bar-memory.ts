@@ -5,13 +5,13 @@
 
 import { bugOn } from './bug.ts';
 
-/** Pages of a BAR whose loads and stores mean nothing to their device; bytes, multiples of 4096. */
-export interface PlainRange {
+/** Pages of a BAR; bytes, multiples of 4096. */
+export interface PageRange {
   readonly offset: number;
   readonly length: number;
 }
 
-/** What the plain pages of one BAR hold. Offsets are those of the BAR; bytes never written are 0. */
+/** What the plain and shadow pages of one BAR hold. Offsets are those of the BAR; bytes never written are 0. */
 export interface BarMemory {
   /** Bytes: the size of the BAR. */
   readonly length: number;

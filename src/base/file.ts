@@ -3,7 +3,7 @@
  *
  * A handler may return a WaitQueue instead of an answer: the caller sleeps and the handler runs again.
  */
-import type { BarMemory, PlainRange } from './bar-memory.ts';
+import type { BarMemory, PageRange } from './bar-memory.ts';
 import { bugOn } from './bug.ts';
 import type { Result, Status } from './errno.ts';
 import type { Outcome, WaitQueue } from './wait-queue.ts';
@@ -109,6 +109,16 @@ export interface Doorbells {
   isControl(index: number): boolean;
 }
 
+/** Pages of a window, and what they hold. */
+export interface Lends {
+  readonly memory: BarMemory;
+  /** For loads and stores. */
+  readonly plain: readonly PageRange[];
+  /** For loads, while nobody wants to hear of them; each store is a call. */
+  readonly shadow: readonly PageRange[];
+  readonly isHeard: boolean;
+}
+
 /** Registers of a device: widths 1, 2, 4, 8. Offsets are bytes from the start of the window. */
 export interface MmioWindow {
   /** For traces: '0000:00:04.0 BAR 0'. */
@@ -121,7 +131,7 @@ export interface MmioWindow {
   /** Those in it that may be memory to a program while it uses them much. */
   readonly doorbells?: Doorbells | undefined;
   /** Pages of it that programs may have as memory, where there is a way to; the rest are calls. Default none. */
-  readonly lends?: { readonly memory: BarMemory; readonly plain: readonly PlainRange[] };
+  readonly lends?: Lends;
   /** `width` is 1, 2, 4 or 8 bytes. */
   load(offset: number, width: number): bigint;
   /** As for a load; or 64, aligned, in one transaction (MOVDIR64B). Values are little-endian. */

@@ -30,7 +30,7 @@ export type {
   DeviceType,
   DmaPiece,
   PciIdentity,
-  PlainRange,
+  PageRange,
   RegisterSpace,
   ResetKind,
   SriovSpec,
@@ -43,6 +43,7 @@ export { loadFrom, storeTo } from './unit/memory.ts';
 export { MemoryDisk, type DiskState } from './unit/memory-disk.ts';
 export { fetchEntries, ringPieces, storeEntry, type DescriptorRing } from './unit/ring.ts';
 export { Pump } from './unit/pump.ts';
+export { shadowPages } from './unit/register-shadow.ts';
 export { offsetsOf, RegisterFile } from './unit/registers.ts';
 export type {
   LoadHandlers,

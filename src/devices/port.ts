@@ -12,7 +12,7 @@ import type { PciIdentity, PciRegisters, VirtualIdentity } from '../pci/identity
 import type { HostNeed, HostServices } from './host-services.ts';
 import type { RegisterTable } from './unit/registers.ts';
 
-export type { BarMemory, PlainRange } from '../base/bar-memory.ts';
+export type { BarMemory, PageRange } from '../base/bar-memory.ts';
 export type {
   BarSpec,
   PciIdentity,
@@ -33,7 +33,8 @@ export interface DevicePort {
   readonly host: HostServices;
   /**
    * What the plain pages of a BAR (BarSpec.plain) hold. Programs may load and store there without the device; so it answers a
-   * load of them by what is there, keeps a store there, and does no more.
+   * load of them by what is there, keeps a store there, and does no more. Of shadow pages (BarSpec.shadow) programs load what is
+   * there, and it keeps there what it would answer: RegisterFile does, given this as `shadow`.
    */
   barMemory(bar: number): BarMemory;
 }

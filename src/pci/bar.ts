@@ -2,7 +2,7 @@
  * A base address register: where it is decoded now, and the registers behind it as a window (vfio.md 2.11, 2.14; PCIe
  * 7.5.1.2.1, 9.3.3.14).
  */
-import type { BarMemory, PlainRange } from '../base/bar-memory.ts';
+import type { BarMemory, PageRange } from '../base/bar-memory.ts';
 import type { MmioWindow } from '../base/file.ts';
 import type { ConfigSpace } from './config-space.ts';
 import type { BarSpec } from './identity.ts';
@@ -39,8 +39,10 @@ export class PciBar {
   readonly prefetchable: boolean;
   readonly window: MmioWindow;
   /** Pages that programs may have as memory, ascending. */
-  readonly plain: readonly PlainRange[];
-  /** What is loaded from them; undefined: there are none. */
+  readonly plain: readonly PageRange[];
+  /** Pages that programs may load as memory, ascending. */
+  readonly shadow: readonly PageRange[];
+  /** What is loaded from these and those; undefined: there are none. */
   readonly memory: BarMemory | undefined;
   readonly #register: BarRegister;
   readonly #offset: number;
@@ -60,8 +62,10 @@ export class PciBar {
     this.prefetchable = spec.prefetchable ?? false;
     this.#register = place.register;
     this.#offset = place.offset;
-    this.plain = (spec.plain ?? []).toSorted((a, b) => a.offset - b.offset);
-    this.memory = this.plain.length > 0 ? made.memory(spec.size) : undefined;
+    this.plain = ascending(spec.plain);
+    this.shadow = ascending(spec.shadow);
+    const isLent = this.plain.length > 0 || this.shadow.length > 0;
+    this.memory = isLent ? made.memory(spec.size) : undefined;
     this.window = made.window(this);
   }
   get isIo(): boolean {
@@ -75,4 +79,8 @@ export class PciBar {
   assign(address: number): void {
     this.#register.assign(address - this.#offset);
   }
+}
+
+function ascending(ranges: readonly PageRange[] = []): readonly PageRange[] {
+  return ranges.toSorted((a, b) => a.offset - b.offset);
 }

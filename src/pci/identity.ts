@@ -4,7 +4,7 @@
  * The PCI layer owns these interfaces because it is the layer that calls them; devices/port.ts passes them on to
  * the authors of device models. Follows vfio.md 6.0 (PCIe 7.5.1).
  */
-import type { PlainRange } from '../base/bar-memory.ts';
+import type { PageRange } from '../base/bar-memory.ts';
 import type { Doorbells } from '../base/file.ts';
 
 /** A function, as it describes itself. */
@@ -128,7 +128,12 @@ export interface BarSpec {
   readonly kind: 'mem32' | 'mem64' | 'io';
   readonly prefetchable?: boolean;
   /** Memory BARs of a page and more: pages that programs may have as memory. Default none: each access is the device's. */
-  readonly plain?: readonly PlainRange[];
+  readonly plain?: readonly PageRange[];
+  /**
+   * Pages of registers whose loads do nothing besides, and whose values the device keeps in its BAR memory: programs may load
+   * them as memory, and each store is the device's. Default none.
+   */
+  readonly shadow?: readonly PageRange[];
 }
 
 /** The registers behind the BARs. A DeviceModel is one. */

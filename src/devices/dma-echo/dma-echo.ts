@@ -6,6 +6,7 @@
  */
 import type { DeviceModel, DevicePort, DeviceType } from '../port.ts';
 import { Delay } from '../unit/delay.ts';
+import { shadowPages } from '../unit/register-shadow.ts';
 import {
   offsetsOf,
   RegisterFile,
@@ -14,10 +15,23 @@ import {
 } from '../unit/registers.ts';
 
 export const ECHO_REGISTERS = {
-  from: { offset: 0x00, width: 8, access: 'rw', help: 'where the bytes are' },
-  to: { offset: 0x08, width: 8, access: 'rw', help: 'where they go' },
-  length: { offset: 0x10, width: 4, access: 'rw', writable: 0xffff, help: 'how many; begins' },
-  status: { offset: 0x14, width: 4, access: 'ro', help: '0 idle, 1 busy, 2 done, 3 refused' },
+  from: { offset: 0x00, width: 8, access: 'rw', shadow: true, help: 'where the bytes are' },
+  to: { offset: 0x08, width: 8, access: 'rw', shadow: true, help: 'where they go' },
+  length: {
+    offset: 0x10,
+    width: 4,
+    access: 'rw',
+    writable: 0xffff,
+    shadow: true,
+    help: 'how many; begins',
+  },
+  status: {
+    offset: 0x14,
+    width: 4,
+    access: 'ro',
+    shadow: true,
+    help: '0 idle, 1 busy, 2 done, 3 refused',
+  },
 } as const satisfies RegisterTable;
 export const ECHO_REG = offsetsOf(ECHO_REGISTERS);
 export const ECHO_STATUS = { idle: 0n, busy: 1n, done: 2n, refused: 3n } as const;
@@ -34,7 +48,7 @@ export const dmaEcho: DeviceType = {
     device: 0xec40,
     revision: 1,
     classCode: 0x08_80_00,
-    bars: [{ index: 0, size: 0x1000, kind: 'mem32' }],
+    bars: [{ index: 0, size: 0x1000, kind: 'mem32', shadow: shadowPages(ECHO_REGISTERS) }],
     interruptPin: 0,
     msiVectors: 1,
     pcie: { flr: true, type: 'endpoint' },
@@ -49,15 +63,16 @@ interface EchoState {
 
 class DmaEcho implements DeviceModel {
   readonly #port: DevicePort;
-  readonly #registers: RegisterFile<typeof ECHO_REGISTERS> = new RegisterFile(
-    ECHO_REGISTERS,
-    { length: (value) => this.#begin(value) },
-    { widths: 'bytes' },
-  );
+  readonly #registers: RegisterFile<typeof ECHO_REGISTERS>;
   readonly #work: Delay;
 
   constructor(port: DevicePort) {
     this.#port = port;
+    this.#registers = new RegisterFile(
+      ECHO_REGISTERS,
+      { length: (value) => this.#begin(value) },
+      { widths: 'bytes', shadow: port.barMemory(0) },
+    );
     this.#work = new Delay(port.clock, () => this.#end());
   }
   powerOn(): void {

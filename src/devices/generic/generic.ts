@@ -14,7 +14,7 @@ import type {
   DeviceType,
   PciIdentity,
   PciePortType,
-  PlainRange,
+  PageRange,
   VirtualIdentity,
 } from '../port.ts';
 import { loadFrom, storeTo } from '../unit/memory.ts';
@@ -260,7 +260,7 @@ function barsOf(options: DeviceOptions): BarSpec[] {
 }
 
 /** All memory is plain but for the pages of MSI-X; what is smaller than a page cannot be. */
-function plainBars(options: DeviceOptions): (BarSpec & { plain: readonly PlainRange[] })[] {
+function plainBars(options: DeviceOptions): (BarSpec & { plain: readonly PageRange[] })[] {
   const { msix } = withVectors(options);
   return barsOf(options).map((bar) => ({
     ...bar,
@@ -273,9 +273,9 @@ function plainBars(options: DeviceOptions): (BarSpec & { plain: readonly PlainRa
 const MSIX_ENTRY = 16;
 type Msix = NonNullable<VirtualIdentity['msix']>;
 
-function pagesWithout(size: number, msix: Msix | undefined): PlainRange[] {
+function pagesWithout(size: number, msix: Msix | undefined): PageRange[] {
   const taken = msix === undefined ? [] : msixPages(msix);
-  const ranges: PlainRange[] = [];
+  const ranges: PageRange[] = [];
   let offset = 0;
   for (const { start, end } of [...taken, { start: size, end: size }]) {
     const length = Math.min(start, size) - offset;

@@ -323,15 +323,27 @@ test('a null descriptor completes and moves nothing', () => {
   rig.write(0x86, 2, 1);
   expect([rig.word(), rig.port.messages]).toEqual([BigInt(D[0] | 1), [0]]);
 });
-test('with a latency the first descriptor is read later, and the channel is active meanwhile', () => {
-  const rig = setup({ latency_us: 10 });
+test('after an error the first descriptor is read later, once, and the channel is active meanwhile', () => {
+  const rig = setup({ recovery_us: 10 });
+  const begin = (): void => {
+    rig.write(0x80 + 4, 1, 0x20);
+    rig.write(0x90, 8, D[0]);
+    rig.write(0x86, 2, 1);
+  };
   rig.put(D[0]);
-  rig.write(0x90, 8, D[0]);
-  rig.write(0x86, 2, 1);
-  rig.port.clock.advance(9_999);
-  expect([rig.read(0x88, 8), rig.port.touched]).toEqual([0n, []]);
-  rig.port.clock.advance(1);
+  begin();
   expect([rig.read(0x88, 8), rig.moved()]).toEqual([BigInt(D[0] | 1), true]);
+  rig.put(D[0], { size: 0 });
+  begin();
+  expect(rig.read(0x88, 8) & 7n).toBe(3n);
+  rig.put(D[0]);
+  begin();
+  rig.port.clock.advance(9_999);
+  expect(rig.read(0x88, 8)).toBe(0n);
+  rig.port.clock.advance(1);
+  expect(rig.read(0x88, 8)).toBe(BigInt(D[0] | 1));
+  begin();
+  expect(rig.read(0x88, 8)).toBe(BigInt(D[0] | 1));
 });
 test('IN_USE never reads as set', () => {
   const { read, write } = setup();

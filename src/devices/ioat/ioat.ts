@@ -44,11 +44,11 @@ const OPTIONS = {
     max: 20,
     help: 'log2 of the most bytes of one descriptor',
   },
-  latency_us: {
+  recovery_us: {
     kind: 'integer',
     default: 0,
     max: 1_000_000,
-    help: 'microseconds from a count to the first descriptor; 0: it is worked off in the store',
+    help: 'microseconds from a count to the first descriptor after an error; 0: it is worked off in the store',
   },
 } as const;
 
@@ -86,6 +86,7 @@ interface IoatState {
   readonly next: bigint;
   readonly done: number;
   readonly limit: number;
+  readonly hasFailed: boolean;
   readonly leftNs: number | undefined;
 }
 
@@ -93,7 +94,7 @@ class Ioat implements DeviceModel {
   readonly #port: DevicePort;
   readonly #options: DeviceOptions;
   readonly #bytes: Uint8Array;
-  readonly #latencyNs: number;
+  readonly #recoveryNs: number;
   readonly #pump: Pump;
   readonly #registers: RegisterFile<typeof IOAT_REGISTERS> = new RegisterFile(
     IOAT_REGISTERS,
@@ -110,12 +111,14 @@ class Ioat implements DeviceModel {
   #next = 0n;
   #done = 0;
   #limit = 0;
+  /** Nothing has been begun since. */
+  #hasFailed = false;
 
   constructor(port: DevicePort, options: DeviceOptions) {
     this.#port = port;
     this.#options = options;
     this.#bytes = new Uint8Array(2 ** Number(options['xfercap']));
-    this.#latencyNs = Number(options['latency_us']) * 1000;
+    this.#recoveryNs = Number(options['recovery_us']) * 1000;
     this.#pump = new Pump(port.clock, () => this.#step());
   }
 
@@ -124,6 +127,7 @@ class Ioat implements DeviceModel {
     this.#registers.set('cbver', BigInt(Number(this.#options['cbver'])));
     this.#registers.set('xfercap', BigInt(Number(this.#options['xfercap'])));
     this.#next = 0n;
+    this.#hasFailed = false;
     this.#resetChannel();
   }
   reset(): void {
@@ -146,6 +150,7 @@ class Ioat implements DeviceModel {
       next: this.#next,
       done: this.#done,
       limit: this.#limit,
+      hasFailed: this.#hasFailed,
       leftNs: this.#pump.leftNs,
     };
   }
@@ -156,6 +161,7 @@ class Ioat implements DeviceModel {
     this.#next = state.next;
     this.#done = state.done;
     this.#limit = state.limit;
+    this.#hasFailed = state.hasFailed;
     this.#pump.restore(state.leftNs);
   }
 
@@ -211,7 +217,9 @@ class Ioat implements DeviceModel {
     if (!waits || this.#done === this.#limit) return;
     this.#become(CHANSTS.active);
     // DPDK 22.11 loses an operation when the rest is done before it has asked for the status of the one that failed.
-    if (this.#latencyNs > 0) this.#pump.restore(this.#latencyNs);
+    const recovers = this.#hasFailed && this.#recoveryNs > 0;
+    this.#hasFailed = false;
+    if (recovers) this.#pump.restore(this.#recoveryNs);
     else this.#pump.run();
   }
 
@@ -266,6 +274,7 @@ class Ioat implements DeviceModel {
   #fail(bits: number): void {
     const errors = this.#registers.get('chanerr') | BigInt(bits);
     this.#registers.set('chanerr', errors);
+    this.#hasFailed = true;
     this.#port.config.set(CONFIG_CHANERR, Number(errors));
     this.#become(CHANSTS.halted);
   }

@@ -81,7 +81,7 @@ export class NvmeController implements DeviceModel, Context {
         sqTail: (value, id) => this.#ring(id, 'tail', Number(value)),
         cqHead: (value, id) => this.#ring(id, 'head', Number(value)),
       },
-      { widths: 'bytes', absent: 'zeros' },
+      { widths: 'bytes', absent: 'zeros', shadow: port.barMemory(0) },
     );
   }
 

@@ -9,6 +9,7 @@
 import type { BlockBacking, HostNeed } from '../host-services.ts';
 import type { DeviceOptions, DevicePort, DeviceType, PciIdentity } from '../port.ts';
 import { MemoryDisk } from '../unit/memory-disk.ts';
+import { shadowPages } from '../unit/register-shadow.ts';
 import type { NvmeConfig } from './context.ts';
 import { NvmeController } from './controller.ts';
 import { NVME_IDS } from './ids.ts';
@@ -110,7 +111,7 @@ const IDENTITY: PciIdentity = {
   revision: 1,
   classCode: 0x01_08_02,
   bars: [
-    { index: 0, size: 0x4000, kind: 'mem64' },
+    { index: 0, size: 0x4000, kind: 'mem64', shadow: shadowPages(NVME_REGISTERS) },
     { index: MSIX_BAR, size: 0x2000, kind: 'mem32' },
   ],
   interruptPin: 0,

@@ -7,44 +7,18 @@
  * Two kinds of hardware are there: one that answers accesses of the declared widths only, and one whose registers are
  * bytes that any access may cut or join (devices.md, rule 1).
  */
+import type { BarMemory } from '../../base/bar-memory.ts';
+import { bugOn } from '../../base/bug.ts';
+import { RegisterShadow } from './register-shadow.ts';
+import type { RegisterPlace, RegisterSpec, RegisterTable } from './register-table.ts';
 
-/** Bytes of one access. */
-export type RegisterWidth = 1 | 2 | 4 | 8;
-
-/**
- * What loads and stores do. 'ro': stores are ignored; 'wo': loads read as if nothing were there; 'w1c': a one clears its
- * bit; 'w1s': a one sets its bit; 'rc': as 'ro', and a load clears it.
- */
-export type RegisterAccess = 'ro' | 'wo' | 'rw' | 'w1c' | 'w1s' | 'rc';
-
-/** Where a register, or the first of an array of them, is: in bytes from the beginning of its BAR. */
-export interface RegisterPlace {
-  readonly offset: number;
-  /** Of an array: how many there are, each `stride` bytes after the one before. Default 1. */
-  readonly count?: number;
-  /** Bytes. Default the width. */
-  readonly stride?: number;
-}
-
-/** One register, or an array of equal ones. */
-export interface RegisterSpec extends RegisterPlace {
-  readonly width: RegisterWidth;
-  /** Narrower accesses it answers besides those of its width, all at its offset; with declared widths only. */
-  readonly narrow?: readonly RegisterWidth[];
-  readonly access: RegisterAccess;
-  /** Bits that a store can change, where that is not all of them. */
-  readonly writable?: number | bigint;
-  /** Value at power-on; of an array also its first elements, the last of these for all others. Default 0. */
-  readonly reset?: number | bigint | readonly (number | bigint)[];
-  /** Other places where the same cells are; of an array, from its first element on. */
-  readonly also?: readonly RegisterPlace[];
-  /** A handler acts on a store to the lowest byte, or to any. Default 'lowest': two halves are one action. */
-  readonly acts?: 'lowest' | 'any';
-  readonly help: string;
-}
-
-/** The registers of one BAR by name. */
-export type RegisterTable = Readonly<Record<string, RegisterSpec>>;
+export type {
+  RegisterAccess,
+  RegisterPlace,
+  RegisterSpec,
+  RegisterTable,
+  RegisterWidth,
+} from './register-table.ts';
 
 /** Values by name; those of an array in its order. */
 export type RegisterState = Readonly<Record<string, bigint | readonly bigint[]>>;
@@ -65,6 +39,8 @@ export interface RegisterRules<T extends RegisterTable> {
   readonly absent?: 'ones' | 'zeros';
   /** 'declared': other widths find nothing. 'bytes': any access, byte for byte. Default 'declared'. */
   readonly widths?: 'declared' | 'bytes';
+  /** Memory of the BAR: the pages of shadowPages() there have what a load of them gives, at any time. */
+  readonly shadow?: BarMemory;
 }
 
 /** One register of a table at one of its places. */
@@ -81,12 +57,15 @@ export class RegisterFile<T extends RegisterTable> {
   readonly #rules: RegisterRules<T>;
   readonly #values = new Map<string, bigint[]>();
   readonly #cells: ReadonlyMap<number, Cell>;
+  readonly #shadow: RegisterShadow | undefined;
 
   constructor(table: T, stores: StoreHandlers<T> = {}, rules: RegisterRules<T> = {}) {
     this.#table = table;
     this.#stores = stores;
     this.#rules = rules;
     this.#cells = cellsOf(table);
+    if (rules.shadow) checkShadow(table, rules);
+    this.#shadow = rules.shadow && new RegisterShadow(table, rules.shadow, this.#absent(1) !== 0n);
     this.reset();
   }
 
@@ -96,7 +75,9 @@ export class RegisterFile<T extends RegisterTable> {
   }
   /** Bits beyond the register's width are cut. */
   set(name: keyof T & string, value: bigint, index = 0): void {
-    this.#values.get(name)![index] = value & onesOf(this.#table[name]!.width);
+    const kept = value & onesOf(this.#table[name]!.width);
+    this.#values.get(name)![index] = kept;
+    this.#shadow?.set(name, index, kept);
   }
   /** The register at exactly this offset; an element of an array by its number, as in 'irq[3]'. */
   nameAt(offset: number): string | undefined {
@@ -126,10 +107,9 @@ export class RegisterFile<T extends RegisterTable> {
     for (const name of names) {
       const spec = this.#table[name]!;
       const { count: length = 1 } = spec;
-      this.#values.set(
-        name,
-        Array.from({ length }, (_, index) => powerOnValue(spec, index)),
-      );
+      const values = Array.from({ length }, (_, index) => powerOnValue(spec, index));
+      this.#values.set(name, values);
+      for (const [index, value] of values.entries()) this.#shadow?.set(name, index, value);
     }
   }
   /** A copy of the values. */
@@ -211,6 +191,16 @@ export class RegisterFile<T extends RegisterTable> {
     if (handler && spec.access !== 'ro' && (touched || spec.acts === 'any')) handler(next, index);
     else this.set(name, next, index);
   }
+}
+
+/** Memory answers any width, and runs nothing. */
+function checkShadow<T extends RegisterTable>(
+  table: T,
+  { widths, loads = {} }: RegisterRules<T>,
+): void {
+  bugOn(widths !== 'bytes', 'shadow registers answer any width');
+  const handled = Object.keys(loads).find((name) => table[name]?.shadow);
+  bugOn(handled !== undefined, `a load of the shadow register ${handled} is handled`);
 }
 
 /** What a store makes of a value, without a handler. */

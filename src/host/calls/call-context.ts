@@ -29,12 +29,15 @@ export interface CallContext extends TaskParts {
     answer: (result: Result<T>) => Answer,
     how?: { readonly outlivesCaller: boolean },
   ): Answer;
-  /** Loads and stores of this process, which waits in a call of this thread, will reach our registers. False: somebody else traces it. */
-  traceProcess(pid: number, tid: number): boolean;
+  /**
+   * Loads and stores of this process, which waits in a call of this thread, will reach our registers. `storesFault`: some by
+   * SIGSEGV. False: somebody else traces it.
+   */
+  traceProcess(pid: number, tid: number, how?: { readonly storesFault: boolean }): boolean;
   readonly tracers: Tracers;
   readonly loans: DoorbellLoans;
-  /** rt_sigaction of SIGBUS, which register accesses come by. */
-  changeSigbus(call: Notification): Handled;
+  /** rt_sigaction of a signal that register accesses come by. */
+  changeFault(call: Notification): Handled;
 }
 
 /** 0, or minus the errno. */

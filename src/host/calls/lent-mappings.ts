@@ -1,21 +1,26 @@
 /**
- * Plain pages of registers as memory of a program: laid over the mapping whose touches are calls, page for page.
+ * Pages of registers as memory of a program: laid over the mapping whose touches are calls, page for page. Plain ones have the
+ * rights of the mapping. Shadow ones have none to store, nor can get one: their file is open for reading. So a store there is
+ * a fault that comes to us (mmio/), which knows what the program has asked for.
  *
  * Each mapping is made through an open file description of its own, which tells when the last piece of it is gone; until
  * then the file of the device stays open, as a vma keeps it.
  */
+import type { PageRange } from '../../base/bar-memory.ts';
 import type { Mapping, OpenFile } from '../../base/file.ts';
 import type { LentMemory } from '../process/lent-memory.ts';
 import { HandedOver } from '../seccomp/handed-over.ts';
 import { ours, type Script } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import { errnoReason } from '../sys/system-reason.ts';
-import { INJECTED_MMAP, MAP_FIXED, MAP_SHARED, NR } from '../sys/numbers.ts';
+import { INJECTED_MMAP, MAP_FIXED, MAP_SHARED, NR, O_RDONLY, O_RDWR } from '../sys/numbers.ts';
 import type { CallContext } from './call-context.ts';
 
 const PAGE = 4096;
+const PROT_READ = 1;
+const PROT_READ_WRITE = 3;
 
-/** A mapping of registers, some of whose pages are plain. */
+/** A mapping of registers, some of whose pages are memory. */
 export interface LendingMapping extends Extract<Mapping, { kind: 'mmio' }> {
   readonly file: OpenFile;
   readonly memory: LentMemory;
@@ -23,7 +28,9 @@ export interface LendingMapping extends Extract<Mapping, { kind: 'mmio' }> {
 
 /** What a thread does when it has mapped the registers, with what is given to it for that. */
 export interface Lay {
-  readonly hand: HandedOver;
+  readonly hands: readonly HandedOver[];
+  /** Stores to some of it fault. */
+  readonly shadows: boolean;
   /** At an address, or minus an errno. */
   readonly lay: (address: number) => Script<number>;
 }
@@ -33,6 +40,18 @@ interface Piece {
   /** From its first byte. */
   readonly at: number;
   readonly length: number;
+}
+/** Those of the same rights. */
+interface Pieces {
+  readonly pieces: readonly Piece[];
+  /** Of mmap(2). */
+  readonly protection: number;
+  /** Of open(2). */
+  readonly access: number;
+}
+/** And the program's descriptor that they are mapped by. */
+interface Given extends Pieces {
+  readonly hand: HandedOver;
 }
 
 /** Lays memory over mappings of registers. */
@@ -46,24 +65,34 @@ export class LentMappings {
   }
 
   /**
-   * What the thread does then; undefined: none of the pages is plain. Where the host has no descriptor for it, each touch is a
-   * call.
+   * What the thread does then; undefined: none of the pages is memory. Where the host has no descriptor for it, each touch is a
+   * call. `isTraced`: by us, so that faults of stores come to us.
    */
-  prepare(call: Notification, mapping: LendingMapping): Lay | undefined {
-    const pieces = plainPieces(mapping);
-    if (pieces.length === 0) return undefined;
+  prepare(call: Notification, mapping: LendingMapping, isTraced: boolean): Lay | undefined {
+    const parts = [plainOf(call, mapping), isTraced ? shadowOf(call, mapping) : undefined];
+    const given = parts
+      .filter((part) => part !== undefined)
+      .map((part) => ({ ...part, hand: this.#hand(call, mapping, part.access) }));
+    if (given.length === 0) return undefined;
+    const sayNotGiven = (errno: number): void => this.#sayNotGiven(mapping, errno);
+    return {
+      hands: given.map(({ hand }) => hand),
+      shadows: given.some(({ access }) => access === O_RDONLY),
+      *lay(address) {
+        for (const one of given) {
+          if (one.hand.fd < 0) sayNotGiven(-one.hand.fd);
+          else yield* layPieces(address, mapping.start, one);
+        }
+        return address;
+      },
+    };
+  }
+  #hand(call: Notification, mapping: LendingMapping, access: number): HandedOver {
     const mark = this.#context.files.newMark();
-    const hand = new HandedOver(
-      () => mapping.memory.open(mark),
+    return new HandedOver(
+      () => mapping.memory.open(mark, access),
       () => this.#watch(call, mapping, mark),
     );
-    const lay = (address: number): Script<number> => {
-      const isGiven = hand.fd >= 0;
-      if (!isGiven) this.#sayNotGiven(mapping, -hand.fd);
-      const how = { address, protection: call.uint(2) };
-      return layPieces({ mapping, hand }, how, isGiven ? pieces : []);
-    };
-    return { hand, lay };
   }
   #sayNotGiven({ window }: LendingMapping, errno: number): void {
     this.#context.sayOnce(
@@ -98,21 +127,37 @@ export class LentMappings {
   }
 }
 
+/** A thread has mapped the registers, the byte at `start` first. */
 function* layPieces(
-  { mapping, hand }: { mapping: LendingMapping; hand: HandedOver },
-  { address, protection }: { address: number; protection: number },
-  pieces: readonly Piece[],
+  address: number,
+  start: number,
+  { pieces, protection, hand }: Given,
 ): Script<number> {
-  const fd = (INJECTED_MMAP << 32n) | BigInt(hand.fd);
+  const file = (INJECTED_MMAP << 32n) | BigInt(hand.fd);
   for (const { at, length } of address < 0 ? [] : pieces) {
-    const [to, from] = [address + at, mapping.start + at];
-    yield* ours(NR.mmap, to, length, protection, MAP_SHARED | MAP_FIXED, fd, from);
+    const [to, from] = [address + at, start + at];
+    yield* ours(NR.mmap, to, length, protection, MAP_SHARED | MAP_FIXED, file, from);
   }
   return address;
 }
-function plainPieces({ window, start, length }: LendingMapping): Piece[] {
+/** With the rights of the mapping. Undefined: there are none. */
+function plainOf(call: Notification, mapping: LendingMapping): Pieces | undefined {
+  const pieces = piecesIn(mapping, mapping.window.lends?.plain);
+  return pieces.length > 0 ? { pieces, protection: call.uint(2), access: O_RDWR } : undefined;
+}
+/** For loads, where the program may store too: what may be stored by nobody could not be told from it. */
+function shadowOf(call: Notification, mapping: LendingMapping): Pieces | undefined {
+  const { lends } = mapping.window;
+  if (lends?.isHeard !== false || call.uint(2) !== PROT_READ_WRITE) return undefined;
+  const pieces = piecesIn(mapping, lends.shadow);
+  return pieces.length > 0 ? { pieces, protection: PROT_READ, access: O_RDONLY } : undefined;
+}
+function piecesIn(
+  { start, length }: LendingMapping,
+  ranges: readonly PageRange[] = [],
+): readonly Piece[] {
   const end = start + Math.ceil(length / PAGE) * PAGE;
-  return (window.lends?.plain ?? []).flatMap(({ offset, length: bytes }) => {
+  return ranges.flatMap(({ offset, length: bytes }) => {
     const [from, to] = [Math.max(offset, start), Math.min(offset + bytes, end)];
     return from < to ? [{ at: from - start, length: to - from }] : [];
   });

@@ -42,7 +42,7 @@ export class RegisterMappings {
     const isChosen = call.arg(0) !== 0n || (call.uint(3) & MAP_FIXED) !== 0;
     const place = isChosen ? undefined : this.#freePlace(call, pid, length);
     const doorbells = isTraced ? this.#doorbellsIn(pid, entry, mapping) : undefined;
-    const lay = this.#lend(call, entry, mapping);
+    const lay = this.#lend(call, entry, mapping, isTraced);
     if (place === undefined && !doorbells && !lay) return 'continue';
     return this.#mapAt(call, pid, { place: place ?? call.arg(0), doorbells, lay });
   }
@@ -55,10 +55,15 @@ export class RegisterMappings {
     const text = `${name} is mapped at ${at} by the program itself: a read, write, send or recv of a buffer there is EFAULT, as are vectors and messages; --bar-buffers all answers them`;
     machine.env.trace.emit({ kind: 'warn', id: 'bar-buffers', text });
   }
-  #lend(call: Notification, { file }: FileEntry, mapping: Registers): Lay | undefined {
+  #lend(
+    call: Notification,
+    { file }: FileEntry,
+    mapping: Registers,
+    isTraced: boolean,
+  ): Lay | undefined {
     const memory = mapping.window.lends?.memory;
     if (!(memory instanceof LentMemory)) return undefined;
-    return this.#lent.prepare(call, { ...mapping, file, memory });
+    return this.#lent.prepare(call, { ...mapping, file, memory }, isTraced);
   }
   #lendProcess(pid: number, tid: number): void {
     this.#context.tracers.lend(tid);
@@ -100,13 +105,13 @@ export class RegisterMappings {
     const args = [place, call.arg(1), call.arg(2), call.arg(3), fd, call.arg(5)];
     const context = this.#context;
     return {
-      hands: [doorbells?.hand, lay?.hand].filter((hand) => hand !== undefined),
+      hands: [...(doorbells ? [doorbells.hand] : []), ...(lay?.hands ?? [])],
       *run(tid) {
         const result = yield* ours(NR.mmap, ...args);
         if (doorbells) yield* overlay(call, result, doorbells);
         if (lay) yield* lay.lay(result);
         // It has been stopped for this call: it is to stop once more for what was asked before.
-        context.traceProcess(pid, tid);
+        context.traceProcess(pid, tid, { storesFault: lay?.shadows === true });
         return result;
       },
       otherwise: () => 'continue',

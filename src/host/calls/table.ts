@@ -151,7 +151,7 @@ export const HANDLERS: Handlers = {
   exit: exiting,
   exit_group: exiting,
   ptrace: ({ context }, call) => context.tracers.answer(call),
-  rt_sigaction: ({ context }, call) => context.changeSigbus(call),
+  rt_sigaction: ({ context }, call) => context.changeFault(call),
   open: emptying(PATH_CALLS.open),
   openat: emptying(PATH_CALLS.openat),
   openat2: emptying(PATH_CALLS.openat2),

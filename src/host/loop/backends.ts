@@ -36,8 +36,8 @@ export interface MmioBackend {
   /** Threads are traced: their stops may come at any time. */
   readonly active: boolean;
   isTraced(tid: number): boolean;
-  /** From now on the accesses of a process come to us; it waits in a call of this thread. False: somebody else traces it. */
-  trace(pid: number, tid: number): boolean;
+  /** From now on the accesses of a process come to us; it waits in a call of this thread. `storesFault`: some stores by SIGSEGV. False: somebody else traces it. */
+  trace(pid: number, tid: number, how?: { readonly storesFault: boolean }): boolean;
   /** Let go of a thread, for somebody else to trace it; `done` when it is so. False: we do not trace it. */
   release(tid: number, done: () => void): boolean;
   /** The thread's process is traced by somebody else, until that one ends. */
@@ -56,10 +56,11 @@ export interface MmioBackend {
    */
   carryOut(
     thread: { readonly tid: number; readonly regs: Buffer; readonly vectors: VectorState },
+    signal: number,
     cause: SignalCause,
   ): 'done' | 'not ours' | InstructionFault;
-  /** The program says what SIGBUS means to it (rt_sigaction). When it was 'answered', `answer` is told how, now or later. */
-  changeSigbus(call: Notification, answer: (handled: Handled) => void): Handled;
+  /** The program says what such a signal means to it (rt_sigaction). When it was 'answered', `answer` is told how, now or later. */
+  changeFault(call: Notification, answer: (handled: Handled) => void): Handled;
   /**
    * What has happened to any child of ours, traced or not, without waiting for it; undefined: nothing. A thread that is to go
    * on may do so with the next look only, and not later than with endLook().

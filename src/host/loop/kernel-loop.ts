@@ -256,11 +256,11 @@ export class KernelLoop implements CallContext {
     if (rc) this.warn(`${file.name}: its release failed with ${rc.name}`);
   }
 
-  traceProcess(pid: number, tid: number): boolean {
-    return this.#mmio.trace(pid, tid);
+  traceProcess(pid: number, tid: number, how?: { readonly storesFault: boolean }): boolean {
+    return this.#mmio.trace(pid, tid, how);
   }
-  changeSigbus(call: Notification): Handled {
-    return this.#mmio.changeSigbus(call, (handled) => this.#answerWith(call, handled));
+  changeFault(call: Notification): Handled {
+    return this.#mmio.changeFault(call, (handled) => this.#answerWith(call, handled));
   }
 
   inject(call: Notification, hands: readonly Hand[] = []): Injection | number {

@@ -16,7 +16,7 @@ import {
 } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { InstructionFault } from '../process/instruction-memory.ts';
-import { ERESTARTNOINTR, KNOCKS, NR, PTRACE, SIGBUS } from '../sys/numbers.ts';
+import { ERESTARTNOINTR, KNOCKS, NR, PTRACE, SIGBUS, SIGSEGV } from '../sys/numbers.ts';
 import { isTraced, isWithin, parentOf, processIdOf, tracerOf } from '../sys/procfs.ts';
 import { unwelcomeSignals } from '../sys/signals.ts';
 import { causeIn, faultInfo, REGS_SIZE, REQUEST, SIGINFO_SIZE } from '../sys/ptrace.ts';
@@ -104,7 +104,7 @@ export class OtherTracers implements Tracers {
     const script =
       waiting?.signal === signal
         ? this.#called(call, tid, waiting.todo)
-        : signal === SIGBUS
+        : signal === SIGBUS || signal === SIGSEGV
           ? this.#access(call, tid)
           : undefined;
     return script ? { run: () => script, otherwise: () => 'continue' } : 'continue';
@@ -123,7 +123,7 @@ export class OtherTracers implements Tracers {
 
   *#access(call: Notification, tid: number): Script<number> {
     const thread = new ByTracer({ tid, tracer: call.tid });
-    const outcome: { signal: number } = { signal: SIGBUS };
+    const outcome: { signal: number } = { signal: call.int(3) };
     yield* thread.within(() => this.#carryOut(thread, tid, outcome));
     return yield* this.#asked(call, outcome.signal);
   }
@@ -146,7 +146,7 @@ export class OtherTracers implements Tracers {
         return 0;
       },
     };
-    const done = this.#parts.mmio.carryOut({ tid, regs, vectors }, causeIn(info));
+    const done = this.#parts.mmio.carryOut({ tid, regs, vectors }, outcome.signal, causeIn(info));
     if (done === 'not ours') return 0;
     yield* thread.set(REQUEST.setRegs, regs);
     if (changed) yield* thread.setVectors(changed);

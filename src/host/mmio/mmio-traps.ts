@@ -12,15 +12,15 @@ import type { Processes } from '../process/processes.ts';
 import { readRegister } from './flags.ts';
 import { emulate } from './mmio-emulate.ts';
 import { StoppedMemory } from '../process/instruction-memory.ts';
-import { decodeAccess } from './mmio-decode.ts';
-import type { MemoryAccess } from './mmio-decode.ts';
+import { KnownInstructions } from './known-instructions.ts';
 import { LentProcesses } from './lent.ts';
 import type { VectorState } from './stopped.ts';
-import { LONGEST_INSTRUCTION, NextStop, type ChildEvent, type FoundStop } from './next-stop.ts';
-import { ACTION_SIZE, SigbusKeeper } from './sigbus.ts';
+import { NextStop, type ChildEvent, type FoundStop } from './next-stop.ts';
+import { isActionSlow, type FaultKeeper } from './fault-keeper.ts';
+import { FaultKeepers } from './fault-keepers.ts';
 import { StopWork } from './stop-work.ts';
 import type { Stops } from './thread-call.ts';
-import { SEGV_ACCERR, SIGSEGV, type InstructionFault } from '../process/instruction-memory.ts';
+import { BUS_ADRERR, SEGV_ACCERR, type InstructionFault } from '../process/instruction-memory.ts';
 import type { Handled, InThread } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import { dyingThreads } from '../sys/dying-threads.ts';
@@ -29,9 +29,8 @@ import { EVENT } from '../sys/ptrace.ts';
 import { interruptOn } from '../sys/ffi.ts';
 import { waitNow } from '../sys/libc.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
-import { HOST_ERRNO, SIGBUS, SIGCHLD, SIGILL, SIGTRAP } from '../sys/numbers.ts';
+import { HOST_ERRNO, SIGBUS, SIGCHLD, SIGILL, SIGSEGV, SIGTRAP } from '../sys/numbers.ts';
 
-const MAX_DECODED = 4096;
 /** A thread goes on as it is. */
 const NOTHING: GoOn = { signal: 0 };
 
@@ -86,8 +85,8 @@ export class MmioTraps {
   readonly #sites: AccessSites | undefined;
   readonly #traced = new Set<number>();
   readonly #processes = new Map<number, number>();
-  readonly #decoded = new Map<string, MemoryAccess>();
-  readonly #sigbus = new SigbusKeeper();
+  readonly #instructions: KnownInstructions;
+  readonly #keepers = new FaultKeepers();
   readonly #work = new StopWork();
   /** Threads that are to stop where the keeper can begin, and the registers they are to have then. */
   readonly #adopting = new Map<number, Buffer | undefined>();
@@ -102,6 +101,7 @@ export class MmioTraps {
 
   constructor(parts: MmioParts, how: MmioHow) {
     this.#parts = parts;
+    this.#instructions = new KnownInstructions((text) => parts.warn(text));
     this.#sites = how.sites;
     if (how.inSteps) this.#next = new NextStop();
   }
@@ -119,33 +119,38 @@ export class MmioTraps {
     this.#next?.flush();
   }
 
-  trace(pid: number, tid: number): boolean {
+  trace(pid: number, tid: number, how?: { readonly storesFault: boolean }): boolean {
     if (!this.active) interruptOn(SIGCHLD);
     if (ptrace.seizeProcess(pid, this.#traced) !== 0) return false;
     this.#processes.set(tid, pid);
-    if (!this.#sigbus.knows(pid)) this.#adopt(tid); // it stops before it can touch what it maps
+    if (this.#keepers.lacks(pid, how?.storesFault === true)) this.#adopt(tid); // it stops before it can touch what it maps
     return true;
   }
   #adopt(tid: number, regs?: Buffer): void {
     this.#adopting.set(tid, regs ?? this.#adopting.get(tid));
     ptrace.interrupt(tid);
   }
-  changeSigbus(call: Notification, answer: (handled: Handled) => void): Handled {
+  changeFault(call: Notification, answer: (handled: Handled) => void): Handled {
     const { tid } = call;
     const pid = this.#processOf(tid);
-    if (!this.#traced.has(tid) || !this.#sigbus.knows(pid)) return 'continue';
+    const keeper = this.#keepers.of(call.uint(0), pid);
+    if (!this.#traced.has(tid) || !keeper) return 'continue';
     if (isActionSlow(call)) return -HOST_ERRNO.EFAULT; // its thread fills the page and makes the call again
     const args = [0, 1, 2, 3].map((n) => call.arg(n));
-    this.#work.inTurn({ pid, tid }, () => answer(this.#changing(pid, tid, args)));
+    this.#work.inTurn({ pid, tid }, () => answer(this.#changing(keeper, { pid, tid }, args)));
     return 'answered';
   }
-  #changing(pid: number, tid: number, args: readonly bigint[]): InThread {
-    const [work, sigbus] = [this.#work, this.#sigbus];
+  #changing(
+    keeper: FaultKeeper,
+    { pid, tid }: { readonly pid: number; readonly tid: number },
+    args: readonly bigint[],
+  ): InThread {
+    const work = this.#work;
     work.occupy({ pid, tid });
     return {
       *run() {
         try {
-          return yield* sigbus.change(pid, tid, args);
+          return yield* keeper.change(pid, tid, args);
         } finally {
           work.over({ pid, tid });
         }
@@ -173,13 +178,17 @@ export class MmioTraps {
     if (!this.active) interruptOn(SIGCHLD);
     if (!this.#traced.has(tid) && ptrace.seize(tid) < 0) return false;
     this.#traced.add(tid);
+    this.#keepers.beginAgain(this.#processOf(tid));
     this.#adopt(tid, regs);
     return true;
   }
   retake(): void {
     if (!this.#lent.any) return;
-    const taken = this.#lent.retake(this.#traced, (pid) => this.#sigbus.forgetProcess(pid));
-    for (const pid of taken) this.#adopt(pid);
+    const taken = this.#lent.retake(this.#traced, (pid) => this.#keepers.forgetProcess(pid));
+    for (const pid of taken) {
+      this.#keepers.beginAgain(pid);
+      this.#adopt(pid);
+    }
   }
 
   onExit(tid: number): void {
@@ -196,7 +205,7 @@ export class MmioTraps {
   onStop(tid: number, status: number): void {
     const pid = this.#processOf(tid);
     // A new thread or child reports itself by its first stop.
-    if (!this.#traced.has(tid)) this.#sigbus.inherit(pid);
+    if (!this.#traced.has(tid)) this.#keepers.inherit(pid);
     this.#traced.add(tid);
     this.#work.onStop({ pid, tid }, status, () => this.#stopped(tid, status));
   }
@@ -204,12 +213,15 @@ export class MmioTraps {
     const signal = (status >> 8) & 0xff;
     const event = status >>> 16;
     if (event !== 0) yield* this.#onEvent(tid, event, signal);
+    else if (this.#faults.get(tid)?.signal === signal) {
+      this.#goOn(tid, { signal: this.#told(tid, signal) });
+    } else if (signal === SIGSEGV) this.#goOn(tid, yield* this.#onSigsegv(tid));
     else if (signal === SIGBUS) this.#goOn(tid, yield* this.#onSigbus(tid));
     else if (signal === SIGILL) this.#goOn(tid, { signal: yield* this.#onSigill(tid) });
     else this.#goOn(tid, { signal: this.#told(tid, signal) });
   }
   #goOn(tid: number, { signal, regs }: GoOn = NOTHING): void {
-    this.#sigbus.goesOn(tid, this.#processOf(tid));
+    this.#keepers.goesOn(tid, this.#processOf(tid));
     // Asked for in the middle of work, whose stops it has been taken for.
     if (this.#leaving.has(tid) || this.#adopting.has(tid)) ptrace.interrupt(tid);
     if (regs && signal === 0 && this.#next?.goOn(tid, regs)) return;
@@ -218,14 +230,14 @@ export class MmioTraps {
   }
   *#onEvent(tid: number, event: number, signal: number): Stops<void> {
     if (event === EVENT.exec) {
-      yield* this.#sigbus.executed(tid, this.#processOf(tid));
+      yield* this.#keepers.executed(tid, this.#processOf(tid));
       const before = ptrace.eventMessage(tid);
       if (before !== tid) this.#forget(before); // another number, of which nothing more is heard
     }
     if (event === EVENT.stop) yield* this.#onInterrupt(tid, signal);
     else if (event === EVENT.exit || event === EVENT.exec) this.#letGo(tid);
     else {
-      this.#sigbus.inherit(this.#processOf(ptrace.eventMessage(tid)), this.#processOf(tid));
+      this.#keepers.inherit(this.#processOf(ptrace.eventMessage(tid)), this.#processOf(tid));
       this.#goOn(tid);
     }
   }
@@ -233,7 +245,7 @@ export class MmioTraps {
   *#onInterrupt(tid: number, signal: number): Stops<void> {
     if (this.#leaving.has(tid)) {
       this.#giveBack(tid); // it was asked for before it was ours again
-      yield* this.#sigbus.release(tid, this.#processOf(tid));
+      yield* this.#keepers.release(tid, this.#processOf(tid));
       this.#letGo(tid);
       return;
     }
@@ -246,7 +258,7 @@ export class MmioTraps {
   }
   *#adopted(tid: number): Stops<void> {
     this.#giveBack(tid);
-    yield* this.#sigbus.adopt(tid, this.#processOf(tid));
+    yield* this.#keepers.adopt(tid, this.#processOf(tid));
   }
   /** A thread that was held back for us has the registers of that: those it is to go on with, before anything else. */
   #giveBack(tid: number): void {
@@ -267,16 +279,40 @@ export class MmioTraps {
     const thread = { tid, pid, regs: found?.regs ?? this.#regs, found };
     const outcome = isFault ? this.#accessOf(thread, address) : 'not ours';
     if (outcome === 'not ours') {
-      return { signal: yield* this.#sigbus.deliver(tid, pid, isFault) };
+      return { signal: yield* this.#keepers.bus.deliver(tid, pid, isFault) };
     }
     if (!found) this.#follow(tid, pid);
-    return yield* this.#accessed(thread, outcome);
+    return yield* this.#accessed(this.#keepers.bus, thread, outcome);
+  }
+  /** Of a store to what the program has for loading, and may store to for all it knows. */
+  *#onSigsegv(tid: number): Stops<GoOn> {
+    const pid = this.#processOf(tid);
+    const keeper = this.#keepers.of(SIGSEGV, pid);
+    if (!keeper) return { signal: SIGSEGV };
+    const cause = ptrace.signalCause(tid);
+    const { address, code } = cause;
+    if (!this.#isStore({ tid, pid }, cause)) {
+      return { signal: yield* keeper.deliver(tid, pid, code > 0) };
+    }
+    const thread = { tid, pid, regs: this.#regs };
+    const outcome = orBusError(this.#accessOf(thread, address), address);
+    return yield* this.#accessed(keeper, thread, outcome);
+  }
+  /** Of a SIGSEGV. */
+  #isStore(
+    thread: { readonly tid: number; readonly pid: number },
+    { code, address }: ptrace.SignalCause,
+  ): boolean {
+    if (code !== SEGV_ACCERR) return false;
+    const mapping = this.#parts.registers.mapping(thread, Number(address >> 12n));
+    return mapping?.io?.storesFault === true;
   }
   *#accessed(
+    keeper: FaultKeeper,
     { tid, pid, regs, found }: Omit<AccessingThread, 'vectors'>,
     outcome: 'done' | InstructionFault,
   ): Stops<GoOn> {
-    const hasCalled = yield* this.#sigbus.restore({ tid, pid, stat: found?.stat }, regs);
+    const hasCalled = yield* keeper.restore({ tid, pid, stat: found?.stat }, regs);
     if (outcome === 'done') return hasCalled ? NOTHING : { signal: 0, regs };
     if (!hasCalled) ptrace.setRegs(tid, regs);
     return { signal: yield* this.#raise({ tid, pid, hasCalled }, outcome) };
@@ -285,12 +321,12 @@ export class MmioTraps {
   #follow(tid: number, pid: number): void {
     if (!this.#next) return;
     const maps = this.#parts.registers.mapsOf({ tid, pid });
-    const stat = this.#sigbus.statOf(tid, pid);
+    const stat = this.#keepers.bus.statOf(tid, pid);
     if (maps && stat >= 0) this.#next.follow(tid, { maps, stat });
   }
   /** The signal it is to go on with. */
   *#raise({ tid, pid, hasCalled }: Raising, fault: InstructionFault): Stops<number> {
-    const hasForced = yield* this.#sigbus.force(tid, pid, fault.signal);
+    const hasForced = yield* this.#keepers.force(tid, pid, fault.signal);
     if (hasCalled || hasForced) this.#faults.set(tid, fault);
     else ptrace.setFault(tid, fault);
     return fault.signal;
@@ -300,7 +336,7 @@ export class MmioTraps {
     if (ptrace.signalCause(tid).code <= 0) return SIGILL;
     ptrace.getRegs(tid, this.#regs);
     const rip = this.#regs.readBigUInt64LE(ptrace.REGS.rip);
-    const access = this.#decode(tid, rip, { quietly: true });
+    const access = this.#instructions.at(tid, rip, { quietly: true });
     const to = access?.operation === 'move-64-bytes' ? access.operands[0] : undefined;
     if (to?.kind !== 'register') return SIGILL;
     const pid = this.#processOf(tid);
@@ -335,10 +371,14 @@ export class MmioTraps {
   }
   carryOut(
     thread: { readonly tid: number; readonly regs: Buffer; readonly vectors: VectorState },
-    { code, address }: ptrace.SignalCause,
+    signal: number,
+    cause: ptrace.SignalCause,
   ): 'done' | 'not ours' | InstructionFault {
-    const pid = this.#parts.processes.processOf(thread.tid);
-    return code > 0 ? this.#access({ ...thread, pid }, address) : 'not ours';
+    const { address, code } = cause;
+    const accessing = { ...thread, pid: this.#parts.processes.processOf(thread.tid) };
+    if (signal !== SIGSEGV) return code > 0 ? this.#access(accessing, address) : 'not ours';
+    if (!this.#isStore(accessing, cause)) return 'not ours';
+    return orBusError(this.#access(accessing, address), address);
   }
 
   /**
@@ -352,7 +392,7 @@ export class MmioTraps {
     if (!vma?.io || vma.io.window.accessible?.() === false) return 'not ours';
     const rip = regs.readBigUInt64LE(ptrace.REGS.rip);
     if (rip === address && !vma.executable) return { signal: SIGSEGV, code: SEGV_ACCERR, address };
-    const access = this.#decode(tid, rip, { code: found?.code });
+    const access = this.#instructions.at(tid, rip, { code: found?.code });
     if (!access) return 'not ours';
     const { loans, machine, registers } = this.#parts;
     const { syscalls } = machine;
@@ -394,43 +434,16 @@ export class MmioTraps {
     this.#faults.delete(tid);
     if (pid === undefined) return;
     this.#work.forget({ pid, tid });
-    this.#sigbus.forgetThread(tid, pid);
+    this.#keepers.forgetThread(tid, pid);
     const isLast = ![...this.#processes.values()].includes(pid);
-    if (isLast && !this.#lent.has(pid)) this.#sigbus.forgetProcess(pid);
-  }
-
-  /** By its bytes, so that code that changes is decoded again. */
-  #decode(tid: number, rip: bigint, how: DecodeHow): MemoryAccess | undefined {
-    const bytes = how.code ?? codeAt(tid, rip);
-    const key = bytes.toString('latin1');
-    const known = this.#decoded.get(key);
-    if (known) return known;
-    const access = decodeAccess(bytes);
-    if (access && this.#decoded.size < MAX_DECODED) this.#decoded.set(key, access);
-    if (!access && !how.quietly) {
-      const what = bytes.length > 0 ? bytes.toString('hex') : 'an instruction in device registers';
-      this.#parts.warn(`cannot carry out ${what} at 0x${rip.toString(16)}`);
-    }
-    return access;
+    if (isLast && !this.#lent.has(pid)) this.#keepers.forgetProcess(pid);
   }
 }
 
-/** `code`: the bytes there, if they are known; `quietly`: what is no access is not told. */
-interface DecodeHow {
-  readonly code?: Buffer | undefined;
-  readonly quietly?: true;
-}
-function codeAt(tid: number, rip: bigint): Buffer {
-  const code = Buffer.alloc(LONGEST_INSTRUCTION);
-  const length = new RemoteMemory(tid, { isStopped: true }).readSome(rip, code);
-  return code.subarray(0, length);
-}
-
-/** Of rt_sigaction: would the kernel wait for a program to copy what is new or what was? */
-function isActionSlow(call: Notification): boolean {
-  const memory = new RemoteMemory(call.tid);
-  const [to, from] = [call.arg(1), call.arg(2)];
-  const isSlow = (at: bigint, write: boolean): boolean =>
-    at !== 0n && memory.isSlow(at, ACTION_SIZE, write);
-  return isSlow(to, false) || isSlow(from, true);
+/** What cannot be carried out is to the program what a touch of registers raises, whatever its fault was called. */
+function orBusError(
+  outcome: 'done' | 'not ours' | InstructionFault,
+  address: bigint,
+): 'done' | InstructionFault {
+  return outcome === 'not ours' ? { signal: SIGBUS, code: BUS_ADRERR, address } : outcome;
 }

@@ -10,10 +10,10 @@ import type { MmioWindow } from '../../base/file.ts';
 import type { Syscalls } from '../../machine/files/syscalls.ts';
 import type { Vma } from '../../machine/memory/process-memory.ts';
 import type { RemoteMemory } from '../process/remote-memory.ts';
-import { SIGBUS } from '../sys/numbers.ts';
+import { SIGBUS, SIGSEGV } from '../sys/numbers.ts';
 
-export const SIGSEGV = 11;
-const BUS_ADRERR = 2;
+/** si_code: nothing answers there. */
+export const BUS_ADRERR = 2;
 const SEGV_MAPERR = 1;
 /** si_code: it is mapped, but not for that. */
 export const SEGV_ACCERR = 2;

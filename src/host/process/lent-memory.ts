@@ -50,10 +50,13 @@ export class LentMemory implements BarMemory {
     return this.#file;
   }
 
-  /** A program is about to map it: an open file description of its own, marked; minus an errno. Throws Shortage. */
-  open(mark: number): number {
+  /**
+   * A program is about to map it: an open file description of its own, marked; minus an errno. `access`: O_RDONLY for what no
+   * program may write. Throws Shortage.
+   */
+  open(mark: number, access?: number): number {
     const file = (this.#file ??= makeFile());
-    const fd = reopenMarked(file.fd, mark);
+    const fd = reopenMarked(file.fd, mark, access);
     if (this.#wanted) this.#give();
     return fd;
   }

@@ -6,6 +6,7 @@
  * bytes and what is left of them.
  */
 import type { Syscalls } from '../../machine/files/syscalls.ts';
+import type { Vma } from '../../machine/memory/process-memory.ts';
 import type { MapsFile, MapsLine } from '../sys/map-query.ts';
 import type { AddressSpace } from './address-space.ts';
 import type { DoorbellLoans } from './doorbell-loans.ts';
@@ -56,8 +57,8 @@ export class MappedRegisters {
     const line = isTheirs ? found.line : (space?.maps.query(page) ?? 'none');
     if (line === 'none') return undefined;
     if (line === 'unknown') return map.find(space!, page);
-    const io = files.windowOf(line) ?? loans.windowOf(line);
-    return io ? { ...line, io } : line;
+    const io: Vma['io'] = files.windowOf(line) ?? loans.windowOf(line);
+    return io ? { ...line, io, writable: line.writable || io.storesFault === true } : line;
   }
 
   /** By which the mappings of a caller are asked for; undefined: we may not look. */

@@ -10,6 +10,7 @@
 import { randomUUID } from 'node:crypto';
 import type { MmioWindow, OpenFile } from '../../base/file.ts';
 import { Shortage } from '../../base/shortage.ts';
+import type { Vma } from '../../machine/memory/process-memory.ts';
 import type { AttrNode } from '../../machine/files/nodes.ts';
 import { descriptionLives, refuseReadAndWrite, seal, SEAL } from '../sys/open-file-description.ts';
 import type { LentMemory } from './lent-memory.ts';
@@ -73,6 +74,13 @@ export interface RegisterMapping {
   readonly start: number;
 }
 
+/** A page of a window that is memory. */
+function lentAt(window: MmioWindow, offset: number): Vma['io'] {
+  const storesFault = window.lends?.shadow.some(
+    (range) => offset >= range.offset && offset < range.offset + range.length,
+  );
+  return { window, offset, ...(storesFault && { storesFault }) };
+}
 /** Of what it was opened. */
 export function nameOf(entry: OpenEntry): string {
   return entry.kind === 'file' ? entry.file.name : entry.path;
@@ -160,10 +168,9 @@ export class OpenFiles {
     name,
     object,
     objectOffset: page,
-  }: Pick<MapsLine, 'name' | 'object' | 'objectOffset'>):
-    { window: MmioWindow; offset: number } | undefined => {
+  }: Pick<MapsLine, 'name' | 'object' | 'objectOffset'>): Vma['io'] => {
     const lent = this.#lent.get(object ?? '');
-    if (lent) return { window: lent.window, offset: page * 4096 };
+    if (lent) return lentAt(lent.window, page * 4096);
     const entry = name.startsWith(`/memfd:${this.#prefix}`) ? this.#byLink.get(name) : undefined;
     if (entry?.kind !== 'file' || entry.object !== object) return undefined;
     const found = entry.windows.find((map) => page >= map.firstPage && page < map.endPage);
@@ -184,8 +191,8 @@ export class OpenFiles {
     if (file) this.#lent.set(file.object, { memory, window });
   }
   /** Is what is mapped memory now, which the host's kernel itself can copy? */
-  isMemory({ object }: Pick<MapsLine, 'object'>): boolean {
-    return this.#lent.get(object ?? '')?.memory.isLent === true;
+  isMemory({ object, io }: Pick<MapsLine, 'object' | 'io'>): boolean {
+    return !io?.storesFault && this.#lent.get(object ?? '')?.memory.isLent === true;
   }
   forgetLent({ file }: LentMemory): void {
     if (file) this.#lent.delete(file.object);

@@ -19,6 +19,7 @@ import {
   RLIMIT,
   SHM_REMAP,
   SIGBUS,
+  SIGSEGV,
   UFFDIO_MOVE,
   USERFAULTFD_IOC_NEW,
 } from '../sys/numbers.ts';
@@ -277,13 +278,13 @@ export const TRAPPED_CALLS = [
     'threads whose registers we serve, when somebody else is to trace them, or traces them',
     notInjected,
     trap('`TRACEME`, `ATTACH`, `DETACH`, `SEIZE`', is(low(0), ...Object.values(PTRACE))),
-    trap('with a signal to go on that we have to do with', is(low(3), SIGBUS, ...KNOCKS)),
+    trap('with a signal to go on that we have to do with', is(low(3), SIGBUS, SIGSEGV, ...KNOCKS)),
   ),
   row(
     'rt_sigaction',
-    'SIGBUS, by which loads and stores of registers come',
+    'the signals by which loads and stores of registers come',
     notInjected,
-    trap('of SIGBUS', is(low(0), SIGBUS)),
+    trap('of SIGBUS and SIGSEGV', is(low(0), SIGBUS, SIGSEGV)),
   ),
 
   row('open', OPENED, notInjected, trap()),

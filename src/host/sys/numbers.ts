@@ -244,6 +244,7 @@ export const SIG_IGN = 1n;
 /** An access to what has no memory behind it. */
 export const SIGILL = 4;
 export const SIGBUS = 7;
+export const SIGSEGV = 11;
 /** A step, for a tracer. */
 export const SIGTRAP = 5;
 /** A child has ended or stopped. */

@@ -17,6 +17,7 @@ export const F_GET_SEALS = 1034;
 export const SEAL = { seal: 1, shrink: 2, grow: 4, write: 8, futureWrite: 16, exec: 32 } as const;
 const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
+const F_RDLCK = 0;
 const F_WRLCK = 1;
 const F_UNLCK = 2;
 
@@ -36,26 +37,29 @@ export function seal(fd: number, seals: number): number {
 
 const lock = Buffer.alloc(32);
 /** struct flock of one byte. */
-function flockOf(byte: number): Buffer {
-  lock.fill(0).writeInt16LE(F_WRLCK, 0);
+function flockOf(byte: number, kind: number): Buffer {
+  lock.fill(0).writeInt16LE(kind, 0);
   lock.writeBigInt64LE(BigInt(byte), 8);
   lock.writeBigInt64LE(1n, 16);
   return lock;
 }
-/** An open file description of its own for a file of ours, marked: it lives as long as what is mapped through it. */
-export function reopenMarked(file: number, mark: number): number {
-  const fd = open(`/proc/self/fd/${file}`, O_RDWR | O_CLOEXEC);
+/**
+ * An open file description of its own for a file of ours, of this access mode, marked: it lives as long as what is mapped through
+ * it.
+ */
+export function reopenMarked(file: number, mark: number, access = O_RDWR): number {
+  const fd = open(`/proc/self/fd/${file}`, access | O_CLOEXEC);
   const rc = fd < 0 ? fd : markDescription(fd, mark);
   if (rc >= 0) return fd;
   if (fd >= 0) close(fd);
   return rc;
 }
-/** Mark a description: the byte is locked as long as it lives. */
+/** Mark a description that may be read: the byte is locked as long as it lives. */
 function markDescription(fd: number, byte: number): number {
-  return syscall(NR.fcntl, fd, F_OFD_SETLK, flockOf(byte));
+  return syscall(NR.fcntl, fd, F_OFD_SETLK, flockOf(byte, F_RDLCK));
 }
 /** Does the description that marked this byte of the file still live? Asked through another one. */
 export function descriptionLives(fd: number, byte: number): boolean {
-  const rc = syscall(NR.fcntl, fd, F_OFD_GETLK, flockOf(byte));
+  const rc = syscall(NR.fcntl, fd, F_OFD_GETLK, flockOf(byte, F_WRLCK));
   return rc === 0 && lock.readInt16LE(0) !== F_UNLCK;
 }

@@ -96,6 +96,30 @@ test.for<[string, Partial<PciIdentity>, string]>([
     plainIn(GOOD.bars[1]!, { offset: 0, length: 0x1000 }),
     'plain pages of BAR 2: MSI-X lies there',
   ],
+  [
+    'a page that is plain and shadow',
+    {
+      bars: GOOD.bars.map((one) =>
+        one.index === 0
+          ? {
+              ...one,
+              plain: [{ offset: 0, length: 0x1000 }],
+              shadow: [{ offset: 0, length: 0x1000 }],
+            }
+          : one,
+      ),
+    },
+    'plain and shadow pages of BAR 0: they overlap, or leave the BAR',
+  ],
+  [
+    'half a shadow page',
+    {
+      bars: GOOD.bars.map((one) =>
+        one.index === 0 ? { ...one, shadow: [{ offset: 0, length: 0x800 }] } : one,
+      ),
+    },
+    'shadow pages of BAR 0: whole pages of 4096 bytes, not 2048 at 0',
+  ],
   ['no vector', { msix: { ...msix, vectors: 0 } }, 'MSI-X has 1 to 2048 vectors, not 0'],
   [
     'MSI-X in I/O ports',

@@ -2,7 +2,7 @@
  * Can such a PCI function exist? What a device model says of its function against what configuration space, windows
  * and capabilities have room for (PCIe 7.5.1, 7.7.1, 7.7.2, 7.8.9, 9.3.3).
  */
-import { BAR_PAGE } from '../../base/bar-memory.ts';
+import { BAR_PAGE, type PageRange } from '../../base/bar-memory.ts';
 import type { BarSpec, PciIdentity } from '../../pci/identity.ts';
 import { given } from './wording.ts';
 
@@ -32,7 +32,7 @@ export function identityProblems(pci: PciIdentity): string[] {
   return [
     ...numberProblems(pci),
     ...barProblems(pci.bars),
-    ...plainProblems(pci.bars, pci.msix),
+    ...pagesProblems(pci.bars, pci.msix),
     ...capabilityProblems(pci),
     ...sriovProblems(pci),
   ];
@@ -75,16 +75,31 @@ function sizeProblem({ kind, size }: BarSpec): string | undefined {
 }
 
 /** Pages of memory, which nothing else is in. */
-function plainProblems(bars: readonly BarSpec[], msix: PciIdentity['msix']): string[] {
+function pagesProblems(bars: readonly BarSpec[], msix: PciIdentity['msix']): string[] {
   return bars.flatMap((bar) => {
-    const problem = plainProblem(bar, msix?.bar === bar.index ? msix : undefined);
-    return problem === undefined ? [] : [`plain pages of BAR ${bar.index}: ${problem}`];
+    const { plain = [], shadow = [] } = bar;
+    const problem = pagesProblem(
+      bar,
+      [...plain, ...shadow],
+      msix?.bar === bar.index ? msix : undefined,
+    );
+    const names = [
+      ...(plain.length > 0 ? ['plain'] : []),
+      ...(shadow.length > 0 ? ['shadow'] : []),
+    ];
+    return problem === undefined
+      ? []
+      : [`${names.join(' and ')} pages of BAR ${bar.index}: ${problem}`];
   });
 }
-function plainProblem({ kind, size, plain = [] }: BarSpec, msix: PciIdentity['msix']) {
-  if (plain.length > 0 && kind === 'io') return 'I/O space has none';
+function pagesProblem(
+  { kind, size }: BarSpec,
+  ranges: readonly PageRange[],
+  msix: PciIdentity['msix'],
+): string | undefined {
+  if (ranges.length > 0 && kind === 'io') return 'I/O space has none';
   let end = 0;
-  for (const { offset, length } of plain.toSorted((a, b) => a.offset - b.offset)) {
+  for (const { offset, length } of ranges.toSorted((a, b) => a.offset - b.offset)) {
     const isPages = Number.isInteger(offset / BAR_PAGE) && Number.isInteger(length / BAR_PAGE);
     if (!isPages || length <= 0)
       return `whole pages of ${BAR_PAGE} bytes, not ${length} at ${offset}`;

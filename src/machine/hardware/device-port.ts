@@ -40,7 +40,7 @@ export function devicePort(
     host,
     barMemory(bar) {
       const memory = fn.bars[bar]?.memory;
-      if (!memory) throw new Bug(`BAR ${bar} of ${fn.name} has no plain pages`);
+      if (!memory) throw new Bug(`BAR ${bar} of ${fn.name} has no pages of memory`);
       return memory;
     },
   };

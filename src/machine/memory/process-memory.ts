@@ -29,7 +29,12 @@ export interface Vma {
    */
   readonly writeback?: boolean;
   /** Device registers mapped here, not memory. */
-  readonly io?: { readonly window: MmioWindow; readonly offset: number };
+  readonly io?: {
+    readonly window: MmioWindow;
+    readonly offset: number;
+    /** Loads are those of memory, and stores are permitted, but fault at first. */
+    readonly storesFault?: boolean;
+  };
 }
 
 /** Bytes in a row, and the places they go to or come from: those of the first length, then those of the second, and so on. */

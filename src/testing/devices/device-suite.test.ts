@@ -1,6 +1,6 @@
 /** The suite finds what it is there to find: models that are wrong in one way each. */
 import { expect, test } from 'vitest';
-import type { DeviceModel, DevicePort, DeviceType } from '../../devices/port.ts';
+import type { BarSpec, DeviceModel, DevicePort, DeviceType } from '../../devices/port.ts';
 import { deviceCases } from './device-suite.ts';
 import type { DeviceWorkload } from './suite-rig.ts';
 
@@ -70,14 +70,18 @@ const workload: DeviceWorkload = {
   },
 };
 /** Names of the cases that fail. */
-function failing(Model: new (port: DevicePort) => DeviceModel, work = workload): string[] {
+function failing(
+  Model: new (port: DevicePort) => DeviceModel,
+  work = workload,
+  shadow?: NonNullable<BarSpec['shadow']>,
+): string[] {
   const type: DeviceType = {
     type: 'copier',
     summary: 'for the suite',
     options: {},
     identity: () => ({
       ...{ vendor: 1, device: 2, revision: 0, classCode: 0xff0000, interruptPin: 0 },
-      bars: [{ index: 0, size: 0x1000, kind: 'mem32' }],
+      bars: [{ index: 0, size: 0x1000, kind: 'mem32', ...(shadow && { shadow }) }],
     }),
     registers: [
       { bar: 0, table: { from: { offset: 0, width: 8, access: 'rw', reset: 0, help: '' } } },
@@ -194,6 +198,31 @@ const MUTANTS: Readonly<Record<string, readonly [new (port: DevicePort) => Devic
 
 test('a model that is right passes', () => {
   expect(failing(Copier)).toEqual([]);
+});
+test('shadow pages that are not what a load gives are found', () => {
+  const page = [{ offset: 0, length: 0x1000 }];
+  expect(failing(Copier, workload, page)).toEqual([
+    '50 random register programs end, and touch what they name',
+  ]);
+  class Keeping extends Copier {
+    keep(): void {
+      const bytes = new BigUint64Array([this.from]);
+      this.port.barMemory(0).write(0, new Uint8Array(bytes.buffer));
+    }
+    override powerOn(): void {
+      super.powerOn();
+      this.keep();
+    }
+    override mmioWrite(bar: number, offset: number, width: number, value: bigint): void {
+      super.mmioWrite(bar, offset, width, value);
+      this.keep();
+    }
+    override restore(state: { from: bigint; leftNs: number | undefined }): void {
+      super.restore(state);
+      this.keep();
+    }
+  }
+  expect(failing(Keeping, workload, page)).toEqual([]);
 });
 test('what outlives a reset is said, and no more than that', () => {
   class Lasting extends Copier {

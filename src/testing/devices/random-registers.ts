@@ -8,7 +8,7 @@ import type { DeviceType } from '../../devices/port.ts';
 import { insist } from '../base/insist.ts';
 import { Random } from '../base/random.ts';
 import { plugInto, type FakeTransfer } from './fake-port.ts';
-import type { DeviceRig } from './suite-rig.ts';
+import { insistShadowed, type DeviceRig } from './suite-rig.ts';
 
 const MEMORY = 0x1_0000;
 const ACTIONS = 40;
@@ -44,8 +44,12 @@ function runProgram(type: DeviceType, random: RegisterRandom): void {
   for (let n = 0; n < TURNS; n++) {
     watch.during(() => rig.port.clock.advanceOnceTo(rig.port.clock.nowNs + 1_000_000));
   }
-  structuredClone(rig.device.state());
+  insistShadowed(type, rig);
+  const state = structuredClone(rig.device.state());
   watch.during(() => rig.device.reset('flr'));
+  insistShadowed(type, rig);
+  watch.during(() => rig.device.restore(state));
+  insistShadowed(type, rig);
 }
 
 /** One thing that a program, or software behind it, does. */

@@ -45,6 +45,18 @@ export function registersOf(type: DeviceType, device: DeviceModel): bigint[] {
   }
   return out;
 }
+/** What programs load from shadow pages is what the device answers. */
+export function insistShadowed(type: DeviceType, { device, port }: DeviceRig): void {
+  const { bars } = type.identity(withDefaults(type.options, {}));
+  for (const { index, shadow = [] } of bars) {
+    for (const { offset, length } of shadow) {
+      const kept = new BigUint64Array(length / 8);
+      port.barMemory(index).read(offset, new Uint8Array(kept.buffer));
+      const answers = kept.map((_, n) => device.mmioRead(index, offset + 8 * n, 8));
+      insistEqual(kept, answers, `shadow pages of BAR ${index}`);
+    }
+  }
+}
 /** From now on, for a while, the two show the same. */
 export function insistSameFuture(type: DeviceType, old: DeviceRig, fresh: DeviceRig): void {
   for (const { port } of [old, fresh]) port.messages.length = port.touched.length = 0;

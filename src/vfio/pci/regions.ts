@@ -206,8 +206,14 @@ function userWindow(device: VfioPciState, bar: PciBar): MmioWindow {
     ...lent(device, bar),
   };
 }
-/** Plain pages are memory to its user, but while somebody wants to hear of every load. */
-function lent(device: VfioPciState, { index, memory, plain }: PciBar): Pick<MmioWindow, 'lends'> {
-  const access = device.barAccess(index) ?? (device.subsystem.env.trace.on ? 'trap' : 'plain');
-  return access === 'plain' && memory ? { lends: { memory, plain } } : {};
+/**
+ * Plain pages are memory to its user, and shadow pages are for loads, but while somebody wants to hear of every access. Of
+ * registers that is so whatever is wished of plain pages.
+ */
+function lent(device: VfioPciState, bar: PciBar): Pick<MmioWindow, 'lends'> {
+  const { index, memory, plain, shadow } = bar;
+  const isHeard = device.subsystem.env.trace.on;
+  const access = device.barAccess(index) ?? (isHeard ? 'trap' : 'plain');
+  if (access !== 'plain' || !memory) return {};
+  return { lends: { memory, plain, shadow, isHeard } };
 }

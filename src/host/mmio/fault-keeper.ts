@@ -1,9 +1,9 @@
 /**
- * What SIGBUS means to a program with mapped registers, each touch of which raises one. The kernel forces such a signal on
- * the thread: where it is blocked it is unblocked, and where it is blocked or ignored its meaning becomes the default.
+ * What a signal means to a program with mapped registers, whose touches raise it. The kernel forces such a signal on the
+ * thread: where it is blocked it is unblocked, and where it is blocked or ignored its meaning becomes the default.
  *
  * What was lost is put back. That something was shows in the handler that is gone; where a program has none, the kernel is
- * given one that is never run: SIGBUS comes to us first, and what it means to the program is kept here.
+ * given one that is never run: the signal comes to us first, and what it means to the program is kept here.
  */
 import * as libc from '../sys/libc.ts';
 import {
@@ -13,7 +13,6 @@ import {
   O_CLOEXEC,
   SIG_DFL,
   SIG_IGN,
-  SIGBUS,
   SIGTRAP,
 } from '../sys/numbers.ts';
 import { parentOf } from '../sys/procfs.ts';
@@ -21,6 +20,7 @@ import * as ptrace from '../sys/ptrace.ts';
 import { meaningsIn, type Meanings } from '../sys/signals.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
 import { ours, type Script } from '../seccomp/in-thread.ts';
+import type { Notification } from '../seccomp/notification.ts';
 import {
   syscallInstruction,
   ThreadCalls,
@@ -32,13 +32,22 @@ import {
 const PAGE = 4096;
 const PROT_READ_WRITE = 3;
 /** Of the kernel's struct sigaction: handler, flags, restorer, mask. */
-export const ACTION_SIZE = 32;
+const ACTION_SIZE = 32;
 /** Of a mask. */
 const MASK_SIZE = 8;
 /** Below the red zone. */
 const BELOW_STACK = 1024n;
 
 const NO_ACTION = Buffer.alloc(ACTION_SIZE);
+
+/** Of rt_sigaction: would the kernel wait for a program to copy what is new or what was? */
+export function isActionSlow(call: Notification): boolean {
+  const memory = new RemoteMemory(call.tid);
+  const [to, from] = [call.arg(1), call.arg(2)];
+  const isSlow = (at: bigint, write: boolean): boolean =>
+    at !== 0n && memory.isSlow(at, ACTION_SIZE, write);
+  return isSlow(to, false) || isSlow(from, true);
+}
 
 /** Of one process. */
 interface Disposition {
@@ -75,15 +84,19 @@ interface Beginning {
 }
 
 /**
- * Keeps what SIGBUS means to the processes that are traced. Threads are stopped when they are spoken of, and one at a time of
- * each process.
+ * Keeps what one signal means to the processes that are traced. Threads are stopped when they are spoken of, and one at a time
+ * of each process.
  */
-export class SigbusKeeper {
+export class FaultKeeper {
+  readonly #signal: number;
   readonly #dispositions = new Map<number, Disposition>();
   /** /proc/…/stat of threads. */
   readonly #stats = new Map<number, number>();
   readonly #text = Buffer.alloc(1024);
 
+  constructor(signal: number) {
+    this.#signal = signal;
+  }
   knows(pid: number): boolean {
     return this.#dispositions.has(pid);
   }
@@ -93,7 +106,7 @@ export class SigbusKeeper {
     const known = this.#dispositions.get(pid);
     const instruction = known?.instruction ?? syscallInstruction(tid);
     yield* ThreadCalls.in(tid, instruction, (run) =>
-      known ? observe(known, run, tid) : this.#begin({ tid, pid, run, instruction }),
+      known ? this.#observe(known, run, tid) : this.#begin({ tid, pid, run, instruction }),
     );
   }
   *#begin({ tid, pid, run, instruction }: Beginning): Stops<void> {
@@ -111,7 +124,7 @@ export class SigbusKeeper {
       seen: new Map(),
     };
     this.#dispositions.set(pid, disposition);
-    yield* observe(disposition, run, tid);
+    yield* this.#observe(disposition, run, tid);
   }
   /** Before somebody else traces it. */
   *release(tid: number, pid: number): Stops<void> {
@@ -121,7 +134,7 @@ export class SigbusKeeper {
     if (disposition.wanted > SIG_IGN) return;
     const action = Buffer.from(disposition.action);
     action.writeBigUInt64LE(disposition.wanted);
-    yield* this.#setAction(tid, disposition, { signal: SIGBUS, action });
+    yield* this.#setAction(tid, disposition, { signal: this.#signal, action });
   }
   /** A child has what its parent has. */
   inherit(pid: number, parent: number = parentOf(pid) ?? 0): void {
@@ -129,7 +142,7 @@ export class SigbusKeeper {
     if (!inherited || this.knows(pid)) return;
     this.#dispositions.set(pid, { ...inherited, blocked: new Map(), seen: new Map() });
   }
-  /** rt_sigaction of SIGBUS, made by a thread of the process. */
+  /** rt_sigaction of the signal, made by a thread of the process. */
   *change(pid: number, tid: number, args: readonly bigint[]): Script<number> {
     const disposition = this.#dispositions.get(pid);
     const result = yield* ours(NR.rt_sigaction, ...args);
@@ -147,7 +160,7 @@ export class SigbusKeeper {
       old.writeBigUInt64LE(wanted);
       void memory.write(oldAt, old);
     }
-    yield* observe(disposition, ours, tid);
+    yield* this.#observe(disposition, ours, tid);
     return result;
   }
 
@@ -159,12 +172,12 @@ export class SigbusKeeper {
     const disposition = this.#dispositions.get(pid);
     if (!disposition || disposition.isReal) return false;
     const { caught, ignored } = stat ? meaningsIn(stat) : this.#meanings(tid, pid);
-    const isLost = !isIn(caught, SIGBUS);
+    const isLost = !isIn(caught, this.#signal);
     const isBlocked = wasBlocked(disposition, tid, isLost);
     disposition.blocked.set(tid, isBlocked);
     if (!isLost && !isBlocked) return false;
     const mask = ptrace.signalMask(tid);
-    const maskAfter = isBlocked ? mask | bitOf(SIGBUS) : mask;
+    const maskAfter = isBlocked ? mask | bitOf(this.#signal) : mask;
     const ignoresTraps = isIn(ignored, SIGTRAP);
     if (isLost) yield* this.#putBack(disposition, { tid, regs, maskAfter, ignoresTraps });
     else ptrace.setSignalMask(tid, maskAfter);
@@ -174,28 +187,35 @@ export class SigbusKeeper {
     const { action, instruction, page } = disposition;
     const { tid } = thread;
     yield* ThreadCalls.atFault(thread, instruction, (run) =>
-      setAction({ tid, run, at: page }, { signal: SIGBUS, action }),
+      setAction({ tid, run, at: page }, { signal: this.#signal, action }),
     );
     disposition.restored++;
   }
 
-  /** A SIGBUS that is the program's: what to go on with, where 0 is that it is not to hear of it, or not yet. */
+  /** A signal that is the program's: what to go on with, where 0 is that it is not to hear of it, or not yet. */
   *deliver(tid: number, pid: number, isFault: boolean): Stops<number> {
     const disposition = this.#dispositions.get(pid);
-    if (!disposition || disposition.isReal || disposition.wanted > SIG_IGN) return SIGBUS;
-    if (!isIn(this.#meanings(tid, pid).caught, SIGBUS)) return SIGBUS; // the kernel has made it the default
+    if (!disposition || !pretends(disposition)) return this.#signal;
+    if (!isIn(this.#meanings(tid, pid).caught, this.#signal)) return this.#signal; // the kernel has made it the default
     if (!isFault && disposition.wanted === SIG_IGN) return 0;
-    yield* this.#setAction(tid, disposition, { signal: SIGBUS, action: NO_ACTION });
+    yield* this.#setAction(tid, disposition, { signal: this.#signal, action: NO_ACTION });
     disposition.isReal = true;
-    return isFault ? 0 : SIGBUS; // a fault is raised again, with all that is told of it
+    return isFault ? 0 : this.#signal; // a fault is raised again, with all that is told of it
   }
 
-  /** Another signal is to be forced on a thread, as the kernel does: blocked or ignored it ends the program. True: as above. */
+  /**
+   * A signal is to be forced on a thread, as the kernel does: blocked or ignored, or without a handler, it ends the program. True: as
+   * above.
+   */
   *force(tid: number, pid: number, signal: number): Stops<boolean> {
+    const disposition = this.#dispositions.get(pid);
     const mask = ptrace.signalMask(tid);
     const isBlocked = (mask & bitOf(signal)) !== 0n;
-    if (!isBlocked && !isIn(this.#meanings(tid, pid).ignored, signal)) return false;
-    const disposition = this.#dispositions.get(pid);
+    const isIgnored = isIn(this.#meanings(tid, pid).ignored, signal);
+    const isPretended =
+      signal === this.#signal && disposition !== undefined && pretends(disposition);
+    if (!isBlocked && !isIgnored && !isPretended) return false;
+    if (isPretended) disposition.isReal = true;
     if (disposition) yield* this.#setAction(tid, disposition, { signal, action: NO_ACTION });
     ptrace.setSignalMask(tid, mask & ~bitOf(signal));
     return disposition !== undefined;
@@ -216,7 +236,7 @@ export class SigbusKeeper {
     const action = Buffer.alloc(ACTION_SIZE);
     action.writeBigUInt64LE(SIG_IGN);
     yield* ThreadCalls.in(tid, syscallInstruction(tid), (run, stack) =>
-      setAction({ tid, run, at: stack - BELOW_STACK }, { signal: SIGBUS, action }),
+      setAction({ tid, run, at: stack - BELOW_STACK }, { signal: this.#signal, action }),
     );
   }
 
@@ -237,6 +257,29 @@ export class SigbusKeeper {
     this.#stats.delete(tid);
   }
 
+  /** What the program has set, and a handler in the place of none. */
+  *#observe<Step>(
+    disposition: Disposition,
+    run: RemoteSyscall<Step>,
+    tid: number,
+  ): Generator<Step, void, number> {
+    const { page } = disposition;
+    const action = Buffer.alloc(ACTION_SIZE);
+    const memory = new RemoteMemory(tid, { isStopped: true });
+    // The page is the program's to lose: a thread that waits for it would keep us waiting.
+    if (memory.isSlow(page, ACTION_SIZE, true)) return;
+    if ((yield* run(NR.rt_sigaction, this.#signal, 0, page, MASK_SIZE)) < 0) return;
+    if (memory.read(page, action)) return;
+    const wanted = action.readBigUInt64LE();
+    if (wanted === page) return; // as before
+    disposition.isReal = false;
+    disposition.wanted = wanted;
+    disposition.action = action;
+    if (wanted > SIG_IGN) return;
+    action.writeBigUInt64LE(page);
+    yield* setAction({ tid, run, at: page }, { signal: this.#signal, action });
+  }
+
   /** A descriptor of its /proc/…/stat, until the thread is forgotten; minus an errno. */
   statOf(tid: number, pid: number): number {
     let fd = this.#stats.get(tid);
@@ -252,28 +295,6 @@ export class SigbusKeeper {
   }
 }
 
-/** What the program has set, and a handler in the place of none. */
-function* observe<Step>(
-  disposition: Disposition,
-  run: RemoteSyscall<Step>,
-  tid: number,
-): Generator<Step, void, number> {
-  const { page } = disposition;
-  const action = Buffer.alloc(ACTION_SIZE);
-  const memory = new RemoteMemory(tid, { isStopped: true });
-  // The page is the program's to lose: a thread that waits for it would keep us waiting.
-  if (memory.isSlow(page, ACTION_SIZE, true)) return;
-  if ((yield* run(NR.rt_sigaction, SIGBUS, 0, page, MASK_SIZE)) < 0) return;
-  if (memory.read(page, action)) return;
-  const wanted = action.readBigUInt64LE();
-  if (wanted === page) return; // as before
-  disposition.isReal = false;
-  disposition.wanted = wanted;
-  disposition.action = action;
-  if (wanted > SIG_IGN) return;
-  action.writeBigUInt64LE(page);
-  yield* setAction({ tid, run, at: page }, { signal: SIGBUS, action });
-}
 /** `at` is room for it in the program. */
 function* setAction<Step>(
   { tid, run, at }: { tid: number; run: RemoteSyscall<Step>; at: bigint },
@@ -297,6 +318,10 @@ function wasBlocked(
   return seen.get(tid) !== restored && (blocked.get(tid) ?? others);
 }
 
+/** The kernel has a handler that is never run. */
+function pretends({ isReal, wanted }: Disposition): boolean {
+  return !isReal && wanted <= SIG_IGN;
+}
 function bitOf(signal: number): bigint {
   return 1n << BigInt(signal - 1);
 }
