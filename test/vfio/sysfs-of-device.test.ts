@@ -71,6 +71,24 @@ describe('files that hold what is written', () => {
   });
 });
 
+test('power/runtime_status is suspended in the low power that a user asked for, until it is closed', () => {
+  const { client } = rig();
+  const status = () => client.text(`${HERE}/power/runtime_status`);
+  const { d } = client.device();
+  const set = (feature: number): void => {
+    const flags = v.VFIO_DEVICE_FEATURE_SET | feature;
+    must(client.call(d, v.VFIO_DEVICE_FEATURE, v.vfio_device_feature, { flags, argsz: 8 }).rc);
+  };
+  expect(status()).toBe('active\n');
+  set(v.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY);
+  expect(status()).toBe('suspended\n');
+  set(v.VFIO_DEVICE_FEATURE_LOW_POWER_EXIT);
+  expect(status()).toBe('active\n');
+  set(v.VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY);
+  client.program.close(d);
+  expect(status()).toBe('active\n');
+});
+
 describe('rom', () => {
   test('can be read after 1 was written, until 0 is', () => {
     const { client, echo } = rig({ options: { rom: true } });

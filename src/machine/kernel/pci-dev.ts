@@ -45,6 +45,8 @@ export class PciDev {
   readonly flags = { d3cold_allowed: true, broken_parity_status: false, msi_bus: true };
   /** power/control: the device may sleep while nobody uses it. */
   mayIdle = false;
+  /** Its user has it in low power. */
+  suspended = false;
   /** The kernel has forgotten it: its files in sysfs lead nowhere. */
   removed = false;
   /** By writing to `rom`: its image can be read. */

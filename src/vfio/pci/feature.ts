@@ -84,12 +84,11 @@ function setToken(device: VfioPciState, task: Task, data: bigint): Status {
 }
 
 function enterLowPower(device: VfioPciState, wakeup: Eventfd | undefined): Status {
-  if (device.lowPower) {
+  if (device.sleeps) {
     wakeup?.put();
     return refuse(EINVAL, 'the device is in low power already', { device: device.fn.name });
   }
-  device.lowPower = { wakeup };
-  device.followAccess();
+  device.sleep(wakeup);
   return undefined;
 }
 function enterWithWakeup(device: VfioPciState, task: Task, data: bigint): Status {

@@ -51,6 +51,8 @@ export interface VfioPciFunction {
   readonly migratable: MigratableDevice | undefined;
   /** Virtual functions it shows. */
   readonly numVfs: number;
+  /** Its user has it in low power, which is what its power/runtime_status says. */
+  suspended: boolean;
   /** Its directory in sysfs. */
   readonly sysPath: string;
 }
@@ -75,12 +77,13 @@ export class VfioPciState {
   /** Configuration space as it was before the first open. */
   #saved: Uint8Array | undefined;
   #resetWorks = false;
-  /** In the low power the user asked for, and what tells it that something woke the device. */
-  lowPower: { readonly wakeup: Eventfd | undefined } | undefined;
+  readonly #pci: VfioPciFunction;
+  #lowPower: { readonly wakeup: Eventfd | undefined } | undefined;
 
   constructor(subsystem: VfioSubsystem, pci: VfioPciFunction, tokens: TokenRules) {
     this.subsystem = subsystem;
     this.tokens = tokens;
+    this.#pci = pci;
     this.barAccess = (index) => pci.barAccess(index);
     this.dev = pci.dev;
     this.fn = pci.fn;
@@ -134,7 +137,7 @@ export class VfioPciState {
   }
   /** Virtual decode on and the device awake. */
   isMemoryAccessible(): boolean {
-    return this.config.memoryEnabled && this.fn.powerState < 3 && this.lowPower === undefined;
+    return this.config.memoryEnabled && this.fn.powerState < 3 && !this.sleeps;
   }
 
   /** @kernel vfio_pci_core_enable */
@@ -186,14 +189,26 @@ export class VfioPciState {
     this.#toD0();
     return this.#resetFunction();
   }
+  /** In the low power the user asked for. */
+  get sleeps(): boolean {
+    return this.#lowPower !== undefined;
+  }
+  /** Enter it; `wakeup` tells that something woke the device. */
+  sleep(wakeup: Eventfd | undefined): void {
+    this.#setLowPower({ wakeup });
+  }
+  #setLowPower(asleep: { readonly wakeup: Eventfd | undefined } | undefined): void {
+    this.#lowPower = asleep;
+    this.#pci.suspended = asleep !== undefined;
+    this.followAccess();
+  }
   /** Leave the low power of the user's choice. */
   wake(tell: boolean): void {
-    const asleep = this.lowPower;
+    const asleep = this.#lowPower;
     if (!asleep) return;
     // Without a wake-up eventfd the device goes back to sleep after the access.
     if (tell && !asleep.wakeup) return;
-    this.lowPower = undefined;
-    this.followAccess();
+    this.#setLowPower(undefined);
     if (tell) asleep.wakeup?.signal();
     asleep.wakeup?.put();
   }

@@ -56,7 +56,10 @@ function powerDir(pci: PciDev): DirNode {
         return undefined;
       },
     ),
-    runtime_status: textAttr(() => `${pci.fn.powerState === 0 ? 'active' : 'suspended'}\n`),
+    runtime_status: textAttr(() => {
+      const isActive = pci.fn.powerState === 0 && !pci.suspended;
+      return isActive ? 'active\n' : 'suspended\n';
+    }),
   }));
 }
 
