@@ -77,6 +77,7 @@ const rooms = {
     '(?!main\\.|command-line\\.)[^/]+$',
     'from/',
     'explore/',
+    'matrix/',
     'commands/',
     'command-line',
     'main',

@@ -19,6 +19,7 @@ export const KERNEL_TRAITS = {
   'nested-wants-invalidate': 'a nested domain that cannot invalidate is EINVAL (to 6.12)',
   'iommufd-noiommu': 'iommufd binds devices without an IOMMU (7.3)',
   'noiommu-cdev': 'noiommu devices have a cdev (7.3)',
+  'type1-v1-only': 'type1 is of version 1 only: no VFIO_TYPE1v2_IOMMU (before 3.15)',
   'type1-nesting': 'type1 has the nesting type 6 (to 6.12)',
   'type1-loses-end': 'type1: a mapping that ends at 2^64 is found by no unmap (to 6.12)',
   'type1-wrap-einval': 'type1: a range that wraps is EINVAL, not EOVERFLOW (to 6.12)',

@@ -9,6 +9,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandUnknownOpts>>> = {
   trace: async () => (await import('./commands/trace.ts')).traceCommand(),
   explore: async () => (await import('./commands/explore.ts')).exploreCommand(),
   merge: async () => (await import('./commands/merge.ts')).mergeCommand(),
+  matrix: async () => (await import('./commands/matrix.ts')).matrixCommand(),
   topology: async () => (await import('./commands/topology.ts')).topologyCommand(),
   'test-attach': async () => (await import('./commands/test-attach.ts')).testAttachCommand(),
   header: async () => (await import('./commands/header.ts')).headerCommand(),

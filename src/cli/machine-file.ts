@@ -9,7 +9,8 @@ import { type MachineDescription, type MachineInput } from '../machine/descripti
 import { parseDescription } from '../machine/description/description-check.ts';
 import { valueAt, type Problem } from '../machine/description/shape-problems.ts';
 import { printable } from '../machine/description/wording.ts';
-import { versionNote } from '../machine/description/releases.ts';
+import { withBackend, type BackendName } from '../machine/description/backends.ts';
+import { contradictionsOf, versionNote } from '../machine/description/releases.ts';
 import { KNOWN_TYPES, Machine } from '../machine/machine.ts';
 import { PRESETS } from '../machine/description/presets.ts';
 import type { KnownNames } from '../plugin/shape.ts';
@@ -38,6 +39,10 @@ export interface MachineChoice {
   readonly plugin?: readonly string[] | undefined;
   /** An empty machine, with what the other flags add, in place of the preset. */
   readonly nodefaults?: boolean | undefined;
+  /** A version of Linux in place of the machine's. */
+  readonly kernel?: string | undefined;
+  /** The only way its kernel offers devices. */
+  readonly backend?: BackendName | undefined;
 }
 
 /** A choice whose file was read and whose plugins were loaded. */
@@ -104,10 +109,28 @@ export function resolveSource(
   const source = describeMachine(choice, known);
   const checked = parseDescription(source.input, known);
   if ('problems' in checked) throw new UserMistake(problemsText(checked.problems, source));
-  const machine = withBarFlags(checked.description, choice.bar ?? [], known.devices);
+  const machine = withKernelFlags(
+    withBarFlags(checked.description, choice.bar ?? [], known.devices),
+    choice,
+  );
   const note = versionNote(machine.kernel);
   if (note !== undefined) complain(note);
   return { machine, place: (path) => source.place(path), folder: (path) => source.folder(path) };
+}
+
+/** Throws UserMistake: there is no such version, or no such kernel. */
+function withKernelFlags(
+  machine: MachineDescription,
+  { kernel: version, backend }: Pick<MachineChoice, 'kernel' | 'backend'>,
+): MachineDescription {
+  if (version === undefined && backend === undefined) return machine;
+  const kernel = { ...machine.kernel, ...(version !== undefined && { version }) };
+  const [contradiction] = backend === undefined ? contradictionsOf(kernel) : [];
+  if (contradiction !== undefined) throw new UserMistake(`--kernel ${version}: ${contradiction}`);
+  if (backend === undefined) return { ...machine, kernel };
+  const changed = withBackend({ ...machine, kernel }, backend);
+  if ('problem' in changed) throw new UserMistake(`--backend ${backend}: ${changed.problem}`);
+  return changed;
 }
 
 /** Build the machine. Throws as resolveMachine. */

@@ -1,5 +1,7 @@
 /** The machine of a command: the same options everywhere. */
-import { Option } from '@commander-js/extra-typings';
+import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
+import { VERSION_FORM } from '../base/kernel-release.ts';
+import { BACKEND_NAMES } from '../machine/description/backends.ts';
 import { collect } from './repeatable.ts';
 
 /** `--machine`: which one; preset:default without it. */
@@ -35,6 +37,22 @@ export const barOption = () =>
     '--bar <how>',
     'how programs reach memory BARs: trap, plain or none, or DDDD:BB:DD.F=HOW of one device, DDDD:BB:DD.F/INDEX=HOW of one BAR; may be repeated',
   ).argParser(collect);
+/** `--kernel`: in place of the machine's. */
+export const kernelOption = () =>
+  new Option('--kernel <version>', 'the version of Linux it behaves as, such as 6.12').argParser(
+    linuxVersion,
+  );
+/** A version as kernels are called. Throws InvalidArgumentError. */
+export function linuxVersion(text: string): string {
+  if (VERSION_FORM.test(text)) return text;
+  throw new InvalidArgumentError('it is a version of Linux, such as 6.12 or 6.8.0-45-generic.');
+}
+/** `--backend`: one way to devices, and no other. */
+export const backendOption = () =>
+  new Option(
+    '--backend <way>',
+    'a kernel that offers devices in this way only (docs/matrix.md)',
+  ).choices(BACKEND_NAMES);
 /** `--nodefaults`: nothing is plugged in but what other options add. */
 export const nodefaultsOption = () =>
   new Option('--nodefaults', 'begin with a machine without devices, in place of preset:default');

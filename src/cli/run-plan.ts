@@ -99,8 +99,8 @@ type OpenedMachine = Pick<RunPlan, 'machine' | 'blockFiles' | 'wireEnds' | 'plug
 
 /** Readers of machine files and checkers of what they say are loaded for a run that says something. */
 async function machineOf(choice: MachineChoice): Promise<OpenedMachine> {
-  const { machine: file, device, iommu, block, wire, bar, plugin } = choice;
-  const texts = [device, iommu, block, wire, bar, plugin];
+  const { machine: file, kernel, backend, device, iommu, block, wire, bar, plugin } = choice;
+  const texts = [kernel, backend, device, iommu, block, wire, bar, plugin];
   const isSaid = texts.some((given) => given !== undefined && given.length > 0);
   if (file === undefined && !isSaid && !choice.nodefaults) {
     return { machine: DEFAULT_MACHINE, blockFiles: [], wireEnds: [], plugins: [] };

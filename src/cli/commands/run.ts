@@ -1,10 +1,12 @@
 /** `softiommu run -- PROGRAM ARGS…`: an unmodified program on the simulated machine. */
-import { Command } from '@commander-js/extra-typings';
+import { Command, Option } from '@commander-js/extra-typings';
 import {
+  backendOption,
   barOption,
   blockOption,
   deviceOption,
   iommuOption,
+  kernelOption,
   machineOption,
   nodefaultsOption,
   pluginOption,
@@ -66,6 +68,17 @@ const BARE: Readonly<Record<string, string>> = {
   [TRACE]: '-', // on standard error
   [SANITIZE]: 'default',
 };
+
+const traceOption = () =>
+  new Option(
+    `${TRACE} [=file]`,
+    'show the calls, DMA and faults: on standard error, or with =FILE in a file; JSON lines if it ends in .jsonl',
+  );
+const sanitizeOption = () =>
+  new Option(
+    `${SANITIZE} [=kinds]`,
+    'watch how the program uses its DMA mappings and say what is wrong: the default kinds, or those named, with commas',
+  );
 
 /** Commander gives an optional value the next word that is no option; here that would be the program to run. */
 class RunCommand extends Command {
@@ -167,10 +180,9 @@ export function runCommand() {
     .addOption(barOption())
     .addOption(pluginOption())
     .addOption(nodefaultsOption())
-    .option(
-      `${TRACE} [=file]`,
-      'show the calls, DMA and faults: on standard error, or with =FILE in a file; JSON lines if it ends in .jsonl',
-    )
+    .addOption(kernelOption())
+    .addOption(backendOption())
+    .addOption(traceOption())
     .addOption(outputOption())
     .addOption(runExpressionOption())
     .addOption(pathOption())
@@ -191,7 +203,7 @@ export function runCommand() {
     .addOption(githubOption())
     .addOption(explainOption())
     .addOption(injectTokenOption())
-    .option(`${SANITIZE} [=kinds]`, SANITIZE_TEXT)
+    .addOption(sanitizeOption())
     .addOption(errorExitcodeOption())
     .addOption(failOnOption())
     .addOption(suppressionsOption())

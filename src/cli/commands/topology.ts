@@ -15,10 +15,12 @@ import {
 } from '../machine-file.ts';
 import { machineText } from '../machine-text.ts';
 import {
+  backendOption,
   barOption,
   blockOption,
   deviceOption,
   iommuOption,
+  kernelOption,
   machineOption,
   nodefaultsOption,
   pluginOption,
@@ -34,16 +36,13 @@ export function topologyText(choice: MachineChoice, known?: KnownNames): string 
   return describeTree(loadMachine(choice, known));
 }
 
+/** Options that make a machine, besides the one that names it. */
+const FLAGS = ['device', 'iommu', 'block', 'wire', 'bar', 'plugin', 'kernel', 'backend'] as const;
 /** The machine file that makes this machine; throws as topologyText. */
 export function printedMachine(choice: MachineChoice, known: KnownNames = KNOWN): string {
-  const flags = [
-    ...(choice.device ?? []).map((spec) => ` --device ${spec}`),
-    ...(choice.iommu ?? []).map((spec) => ` --iommu ${spec}`),
-    ...(choice.block ?? []).map((spec) => ` --block ${spec}`),
-    ...(choice.wire ?? []).map((spec) => ` --wire ${spec}`),
-    ...(choice.bar ?? []).map((how) => ` --bar ${how}`),
-    ...(choice.plugin ?? []).map((file) => ` --plugin ${file}`),
-  ];
+  const flags = FLAGS.flatMap((name) =>
+    [choice[name] ?? []].flat().map((value) => ` --${name} ${value}`),
+  );
   const machine = resolveMachine(choice, known);
   // Read back from this directory, it has all it needs.
   const plugins = (choice.plugin ?? []).map((file) => relative(process.cwd(), resolve(file)));
@@ -104,6 +103,8 @@ export function topologyCommand() {
     .addOption(barOption())
     .addOption(pluginOption())
     .addOption(nodefaultsOption())
+    .addOption(kernelOption())
+    .addOption(backendOption())
     .option('--print', 'print the machine file that makes this machine')
     .option('--presets', 'list the presets')
     .addOption(new Option('--json', 'answer as JSON').conflicts(['print', 'presets', 'from']))

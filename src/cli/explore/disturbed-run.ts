@@ -1,5 +1,4 @@
 /** One run of a program, as `softiommu run` in a process of its own, and what came of it. */
-import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +8,7 @@ import { tokenOf } from '../../insight/inject/token.ts';
 import type { EndedRun } from '../../insight/explore/judge.ts';
 import { recordOf } from '../../insight/explore/run-record.ts';
 import { STATUS_FAILED } from '../../host/sys/exit-status.ts';
+import { Children, ownCommand, type ChildEnd } from '../children.ts';
 import { UserMistake } from '../user-mistake.ts';
 
 /** How a program is run. */
@@ -19,11 +19,8 @@ export interface Exploration {
   readonly check: string | undefined;
 }
 
-/** So long a run that was asked to end may take to, and a check to be done. */
-const GRACE_MS = 3000;
+/** So long a check may take. */
 const CHECK_MS = 60_000;
-/** Of what a run says only the end is kept. */
-const KEPT = 4096;
 
 /** In the folder of a run. */
 const TRACE = 'trace.jsonl';
@@ -31,37 +28,20 @@ const FINDINGS = 'findings';
 /** What a run is watched for: an unmap that removes nothing is one of the failures that are tried. */
 const SANITIZED = DEFAULT_FINDINGS.filter((kind) => kind !== 'unmap-short');
 
-interface ChildEnd {
-  readonly status: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly hung: boolean;
-  /** The end of its standard error. */
-  readonly said: string;
-}
-interface ChildStart {
-  readonly program: string;
-  readonly args: readonly string[];
-  readonly limitMs: number;
-  readonly env: NodeJS.ProcessEnv;
-}
-
 /** Processes of runs, to be ended when the exploration is. */
 export class DisturbedRuns {
   readonly #exploration: Exploration;
-  /** What ends those that go on. */
-  readonly #stops = new Set<() => void>();
-  #isOver = false;
+  readonly #children = new Children();
 
   constructor(exploration: Exploration) {
     this.#exploration = exploration;
   }
   /** No more, and those that go on end. */
   stop(): void {
-    this.#isOver = true;
-    for (const stop of this.#stops) stop();
+    this.#children.stop();
   }
   get isOver(): boolean {
-    return this.#isOver;
+    return this.#children.isOver;
   }
 
   /**
@@ -90,7 +70,7 @@ export class DisturbedRuns {
 
   /** While it was waited for. */
   #wasStopped(): boolean {
-    return this.#isOver;
+    return this.#children.isOver;
   }
   #softiommu(folder: string, expressions: readonly string[], limitMs: number): Promise<ChildEnd> {
     const { words } = this.#exploration;
@@ -100,54 +80,17 @@ export class DisturbedRuns {
       ...[`--sanitize=${SANITIZED.join(',')}`, '--findings', join(folder, FINDINGS)],
       ...token,
     ];
-    // As this process was started: from the sources as well.
-    const self = [...process.execArgv, process.argv[1] ?? '', 'run', ...flags, ...words];
-    return this.#child({ program: process.execPath, args: self, limitMs, env: process.env });
+    return this.#children.run(ownCommand(['run', ...flags, ...words], limitMs));
   }
   async #check(status: number | null): Promise<number | undefined> {
     const { check } = this.#exploration;
     if (check === undefined) return undefined;
     const env = { ...process.env, SOFTIOMMU_STATUS: String(status ?? '') };
-    const ended = await this.#child({
+    const ended = await this.#children.run({
       ...{ program: 'sh', args: ['-c', check], env },
       limitMs: CHECK_MS,
     });
     return ended.status ?? 1;
-  }
-  /** In a process group of its own: what a terminal sends to ours is not for it. */
-  #child({ program, args, limitMs, env }: ChildStart): Promise<ChildEnd> {
-    const child = spawn(program, args, {
-      stdio: ['ignore', 'ignore', 'pipe'],
-      detached: true,
-      env,
-    });
-    let [hung, said] = [false, ''];
-    let last: NodeJS.Timeout | undefined;
-    const stop = (): void => {
-      child.kill('SIGTERM');
-      last ??= setTimeout(() => child.kill('SIGKILL'), GRACE_MS);
-    };
-    const limit = setTimeout(() => {
-      hung = true;
-      stop();
-    }, limitMs);
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      said = (said + text).slice(-KEPT);
-    });
-    this.#stops.add(stop);
-    return new Promise((resolve, reject) => {
-      child.on('error', reject);
-      child.on('exit', (status, signal) => {
-        clearTimeout(limit);
-        clearTimeout(last);
-        this.#stops.delete(stop);
-        // What it leaves running may hold the pipe open.
-        setImmediate(() => {
-          child.stderr.destroy();
-          resolve({ status, signal, hung, said });
-        });
-      });
-    });
   }
 }
 

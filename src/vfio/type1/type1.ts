@@ -35,6 +35,7 @@ import { unmapDma } from './unmap.ts';
 
 /** Types that can be chosen. */
 function typesOf(env: KernelEnv): readonly number[] {
+  if (env.has('type1-v1-only')) return [VFIO_TYPE1_IOMMU];
   const nesting = env.has('type1-nesting') ? [VFIO_TYPE1_NESTING_IOMMU] : [];
   return [VFIO_TYPE1_IOMMU, VFIO_TYPE1v2_IOMMU, ...nesting];
 }
