@@ -78,6 +78,8 @@ const rooms = {
     'from/',
     'explore/',
     'matrix/',
+    'inspect/',
+    'reports/',
     'commands/',
     'command-line',
     'main',

@@ -35,7 +35,7 @@ test.for([
   ['src/host/launch/run.ts'],
   ['src/cli/run-plan.ts'],
   ['src/cli/commands/run.ts'],
-  ['src/cli/run-report.ts'],
+  ['src/cli/reports/run-reports.ts'],
   ['src/cli/main.ts'],
 ] as const)('%s', async ([entry]) => {
   const packages = await packagesOf(entry);

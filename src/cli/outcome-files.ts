@@ -57,7 +57,7 @@ export class OutcomeFiles {
     if (lines.length > 0) writeAll(STDERR, `${lines.join('\n')}\n`);
     const files = this.#open.map(({ file, fd, form: { text } }) => {
       const error = writeAll(fd, text(outcome));
-      closeSync(fd);
+      closeReport(fd);
       return error === undefined ? undefined : `${printable(file)}: ${systemReason(error)}`;
     });
     const problems = [...files, this.#addSummary(outcome)];
@@ -78,12 +78,17 @@ export class OutcomeFiles {
 function openForm(file: string, of: Form): { file: string; fd: number; form: Form } {
   return { file, fd: openReport(file, of.kind), form: of };
 }
+/** '-' is standard error: standard output is the program's. */
 function openReport(file: string, kind: OwnKind): number {
+  if (file === '-') return STDERR;
   const opened = openOwn(file, kind);
   if ('fd' in opened) return opened.fd;
   throw new UserMistake(
     `${kind.option} ${printable(file)}: it cannot be written: ${opened.problem}`,
   );
+}
+function closeReport(fd: number): void {
+  if (fd !== STDERR) closeSync(fd);
 }
 /** A JUnit file of something else than a run, written at once. Throws UserMistake. */
 export function writeJunit(file: string, text: string): void {
@@ -93,7 +98,7 @@ export function writeJunit(file: string, text: string): void {
 export function writeReport(file: string, kind: OwnKind, text: string): void {
   const fd = openReport(file, kind);
   const error = writeAll(fd, text);
-  closeSync(fd);
+  closeReport(fd);
   if (error === undefined) return;
   throw new UserMistake(`${printable(file)} cannot be written: ${systemReason(error)}`);
 }

@@ -30,7 +30,8 @@ export function writePage(
   if (error !== undefined) throw unwritable(file, systemReason(error));
 }
 
-function builtParts(): PageParts {
+/** What the build made of src/page/. */
+export function builtParts(): PageParts {
   const part = (name: string): string =>
     readFileSync(entryFile('page/main').replace(/main\.\w+$/, name), 'utf8');
   return { script: part('main.js'), styles: part('styles.css') };

@@ -32,9 +32,11 @@ interface AppProps {
   readonly facts: RunFacts;
   /** What of the trace cannot be read, in words. */
   readonly complaint: string | undefined;
+  /** Of a run that goes on, in words. */
+  readonly state?: string | undefined;
 }
 
-export function App({ story, facts, complaint }: AppProps) {
+export function App({ story, facts, complaint, state }: AppProps) {
   const [place, setPlace] = useState(() => placeOf(location.hash));
   useEffect(() => {
     const moved = (): void => setPlace(placeOf(location.hash));
@@ -54,6 +56,7 @@ export function App({ story, facts, complaint }: AppProps) {
       <header>
         <h1>{facts.title}</h1>
         <p>
+          {state && <strong role="status">{state}</strong>}
           {facts.ending !== undefined && <strong>{facts.ending}. </strong>}
           {countText(story.events.length, 'event')},{' '}
           {countText(story.troubles.troubles.length, 'kind')} of trouble

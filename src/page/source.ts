@@ -1,13 +1,22 @@
-/** Where the page has its trace from: from itself, packed. */
+/** Where the page has its trace from: from itself, packed, or line by line (live.ts). */
 import type { RunFacts } from '../insight/report/run-facts.ts';
 import { Story } from '../insight/report/story.ts';
 import { lineOf } from './decode.ts';
 
-/** What is drawn. */
-export interface Told {
-  readonly story: Story;
+/** What the lines of a trace have told by now. */
+export class Telling {
+  readonly story = new Story();
+  #unread = 0;
+
+  take(line: string): void {
+    if (line !== '' && !takeLine(this.story, line)) this.#unread++;
+  }
   /** What of the trace cannot be read, in words. */
-  readonly complaint: string | undefined;
+  get complaint(): string | undefined {
+    if (this.#unread === 0) return undefined;
+    const lines = `${this.#unread} ${this.#unread === 1 ? 'line' : 'lines'}`;
+    return `${lines} of the trace cannot be read: it may have been cut off.`;
+  }
 }
 
 /** What the page knows besides the trace. */
@@ -17,7 +26,7 @@ export function embeddedFacts(): RunFacts {
 }
 
 /** The trace that the page holds: gzip in base64. */
-export async function embeddedTrace(): Promise<Told> {
+export async function embeddedTrace(): Promise<Telling> {
   const packed = Uint8Array.from(atob(textOf('trace')), (char) => char.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('gzip'));
   return told(await new Response(stream).text());
@@ -32,16 +41,14 @@ function takeLine(story: Story, line: string): boolean {
   return true;
 }
 
-function told(text: string): Told {
-  const story = new Story();
-  let unread = 0;
-  for (const line of text.split('\n')) {
-    if (line !== '' && !takeLine(story, line)) unread++;
-  }
-  const lines = `${unread} ${unread === 1 ? 'line' : 'lines'}`;
-  const complaint =
-    unread === 0 ? undefined : `${lines} of the trace cannot be read: it may have been cut off.`;
-  return { story, complaint };
+function told(text: string): Telling {
+  const all = new Telling();
+  for (const line of text.split('\n')) all.take(line);
+  return all;
+}
+/** Does the page hold its trace? Else it is of a run that goes on. */
+export function holdsTrace(): boolean {
+  return document.getElementById('trace') !== null;
 }
 
 function textOf(id: string): string {

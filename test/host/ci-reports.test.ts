@@ -99,6 +99,11 @@ describe('what a run says', () => {
   });
 });
 
+test('- is standard error', () => {
+  const { stdout, stderr, status } = softiommu(['run', '--ktap', '-', '--', 'echo', 'hello']);
+  expect([stdout, status]).toEqual(['hello\n', 0]);
+  expect(stderr).toMatch(/^KTAP version 1\n[^]*\n# Totals: pass:3 fail:0 .*\n$/);
+});
 describe('--github', () => {
   test('annotations on standard error, and a summary behind those of earlier steps', () => {
     const summary = at('summary.md');

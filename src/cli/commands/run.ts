@@ -16,12 +16,11 @@ import type { MachineChoice } from '../machine-file.ts';
 import {
   githubOption,
   ktapOption,
-  outcomeNames,
   runJsonOption,
   runJunitOption,
   sarifOption,
-  wantsOutcome,
-  type OutcomeFlags,
+  inspectOption,
+  wantsReports,
 } from '../outcome-options.ts';
 import { complain, print } from '../output.ts';
 import {
@@ -39,8 +38,7 @@ import {
   waitOption,
 } from '../run-options.ts';
 import type { RunFlags } from '../run-plan.ts';
-import type { RunOutcomeReport } from '../run-outcome-report.ts';
-import type { RunReport } from '../run-report.ts';
+import type { RunReportFlags, RunReports } from '../reports/run-reports.ts';
 import {
   countTimestamps,
   failedOption,
@@ -61,12 +59,12 @@ import { withUsage } from '../usage.ts';
 
 const TRACE = '--trace';
 const SANITIZE = '--sanitize';
-const SANITIZE_TEXT =
-  'watch how the program uses its DMA mappings and say what is wrong: the default kinds, or those named, with commas';
+const INSPECT = '--inspect';
 /** Options that take nothing from the words that follow when they are bare, for these are the program; and their value then. */
 const BARE: Readonly<Record<string, string>> = {
   [TRACE]: '-', // on standard error
   [SANITIZE]: 'default',
+  [INSPECT]: '0', // any port
 };
 
 const traceOption = () =>
@@ -118,53 +116,28 @@ async function saysTypes(choice: MachineChoice): Promise<boolean> {
   return text !== undefined;
 }
 
-interface ReportedRun extends RunFlags, OutcomeFlags {
-  readonly report?: string;
-}
-/** What is written at the end; undefined: it is not wanted. */
-interface RunReports {
-  readonly page: RunReport | undefined;
-  readonly outcome: RunOutcomeReport | undefined;
-}
-async function startReports(options: ReportedRun): Promise<RunReports> {
-  const { report } = options;
-  const files = filesOf(options);
-  if (files.length > 1) (await import('../one-file-each.ts')).refuseOneFileTwice(files);
-  const page =
-    report === undefined ? undefined : new (await import('../run-report.ts')).RunReport(report);
-  if (!wantsOutcome(options)) return { page, outcome: undefined };
-  const { RunOutcomeReport } = await import('../run-outcome-report.ts');
-  return { page, outcome: new RunOutcomeReport(options, process.env) };
-}
-/** What the run writes, by the options that name it. */
-function filesOf(options: ReportedRun): readonly (readonly [string, string])[] {
-  const { report, trace, output } = options;
-  const named: readonly (readonly [string, string | true | undefined])[] = [
-    ['--report', report],
-    ['--trace', trace],
-    ['-o', output],
-    ...outcomeNames(options),
-  ];
-  return named.flatMap(([option, file]): [string, string][] =>
-    typeof file === 'string' && file !== '-' ? [[option, file]] : [],
-  );
-}
-
 /** From the options to the end of this process, which is the program's. */
-async function runAsAsked(argv: readonly string[], options: ReportedRun): Promise<void> {
+async function runAsAsked(
+  argv: readonly string[],
+  options: RunFlags & RunReportFlags,
+): Promise<void> {
+  const reports = await startReports(argv, options);
   // Native code is loaded by `run` and `doctor` only.
   const { planRun } = await import('../run-plan.ts');
-  const { page, outcome } = await startReports(options);
-  const wants = { reportFd: page?.traceFd, tellsSeen: outcome !== undefined };
-  const plan = await planRun(argv, options, wants);
+  const plan = await planRun(argv, options, reports?.wants);
   const { run, endLike } = await import('../../host/launch/run.ts');
-  const result = await run(plan, (facts) => {
-    page?.takeFacts(facts);
-    outcome?.takeFacts(facts);
-  });
-  page?.write(argv, result);
+  const result = await run(plan, reports?.takeFacts);
   if (result.kind === 'failed') complain(result.message);
-  endLike(outcome?.write(plan, result) ?? result);
+  endLike((await reports?.finish(plan, result)) ?? result);
+}
+/** Undefined: none is wanted, and nothing of them is loaded. */
+async function startReports(
+  argv: readonly string[],
+  options: RunReportFlags,
+): Promise<RunReports | undefined> {
+  if (!wantsReports(options)) return undefined;
+  const { RunReports } = await import('../reports/run-reports.ts');
+  return RunReports.start(argv, options);
 }
 
 /** The command `run`; its status is the program's. */
@@ -196,6 +169,7 @@ export function runCommand() {
     .addOption(summaryOption())
     .addOption(sortOption())
     .option('--report <file>', 'at the end a page of what happened: one file of HTML')
+    .addOption(inspectOption())
     .addOption(runJunitOption())
     .addOption(ktapOption())
     .addOption(sarifOption())

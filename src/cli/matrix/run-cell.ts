@@ -1,5 +1,5 @@
 /** One run of a matrix, as `softiommu run` in a process of its own. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ProgramEnd } from '../../insight/ci-reports/run-outcome.ts';
@@ -36,10 +36,14 @@ export async function runCell(
     if (!end || (!hung && end.failed !== undefined)) {
       throw new UserMistake(end?.failed ?? said.replace(/^softiommu: /, '').trimEnd());
     }
-    return { ...cell, end, calls: callLog(readFileSync(trace, 'utf8').split('\n')) };
+    return { ...cell, end, calls: callLog(linesOf(trace)) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+/** None of a run whose time was up before it began. */
+function linesOf(trace: string): string[] {
+  return existsSync(trace) ? readFileSync(trace, 'utf8').split('\n') : [];
 }
 /** Undefined: it has not come so far. */
 function endIn(file: string): ProgramEnd | undefined {

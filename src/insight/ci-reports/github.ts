@@ -1,4 +1,4 @@
-/** A run for GitHub Actions: annotations at lines of source, and a summary of the job (insight.md 4). */
+/** A run for GitHub Actions: annotations at lines of source, and a summary of the job. */
 import {
   checksOf,
   endText,

@@ -1,4 +1,4 @@
-/** A run in KTAP 1, as the kernel's own selftests print it (insight.md 4). */
+/** A run in KTAP 1, as the kernel's own selftests print it. */
 import {
   checksOf,
   endText,

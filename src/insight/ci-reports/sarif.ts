@@ -1,4 +1,4 @@
-/** A run in SARIF 2.1.0, which code scanning reads: what was noticed, each at its line of source (insight.md 4). */
+/** A run in SARIF 2.1.0, which code scanning reads: what was noticed, each at its line of source. */
 import {
   endedWell,
   endText,

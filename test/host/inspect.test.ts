@@ -1,0 +1,231 @@
+/** The page of a run that goes on: in a real browser, and to those who should not see it. */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium, type Browser } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { compile, has } from './environments.ts';
+import { ended, newMark, nothingLeft } from './processes.ts';
+import { MAIN } from './project.ts';
+
+/** A program is started meanwhile. */
+const SLOW = { timeout: 60_000 };
+const CHROMIUM = '/usr/bin/chromium';
+const folder = mkdtempSync(join(tmpdir(), 'inspect-'));
+const FAULTS = compile('examples/buggy/dma-after-unmap.c', '-O0', '-g');
+const MAPS = compile('examples/any-backend.c');
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const running = new Set<ChildProcess>();
+afterEach(() => {
+  for (const child of running) child.kill('SIGKILL');
+  running.clear();
+});
+
+interface Inspecting {
+  readonly child: ChildProcess;
+  readonly url: string;
+  readonly over: ReturnType<typeof ended>;
+}
+/** A program under --inspect, from where it can be looked at on. */
+async function inspect(script: string, ...flags: string[]): Promise<Inspecting> {
+  const args = [MAIN, 'run', '--explain=never', '--inspect', ...flags, '--', 'sh', '-c', script];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  running.add(child);
+  const over = ended(child);
+  const url = await new Promise<string>((resolve) => {
+    let said = '';
+    child.stderr.on('data', (bytes: Buffer) => {
+      said += bytes.toString();
+      const found = /http:\/\/\S+\//.exec(said);
+      if (found) resolve(found[0]);
+    });
+  });
+  return { child, url, over };
+}
+/** A script that goes on when a file is there. */
+const until = (name: string): string =>
+  `while [ ! -e '${join(folder, name)}' ]; do sleep 0.1; done`;
+const goOn = (name: string): void => writeFileSync(join(folder, name), '');
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: string;
+}
+function ask(url: string, headers: Record<string, string> = {}, method = 'GET'): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const asking = request(url, { headers, method }, (response) => {
+      let body = '';
+      response.on('data', (bytes: Buffer) => (body += bytes.toString()));
+      response.on('end', () =>
+        resolve({ status: response.statusCode!, headers: response.headers, body }),
+      );
+    });
+    asking.on('error', reject).end();
+  });
+}
+
+test('the status and the output are the program’s, and nothing is left', async () => {
+  const mark = newMark();
+  const { over, url } = await inspect(`${MAPS}; sleep ${mark} & exit 7`, '--wait=program');
+  expect((await over).code).toBe(7);
+  await expect(ask(url)).rejects.toThrow('ECONNREFUSED');
+  await nothingLeft(mark);
+});
+test('all events come, in whole lines, and at the end what else is known', async () => {
+  const { url, over } = await inspect(
+    `${until('all')}; ${MAPS}`,
+    `--report=${join(folder, 'r.html')}`,
+  );
+  const stream = ask(`${url}events`);
+  goOn('all');
+  const { body, headers } = await stream;
+  expect(headers['content-type']).toBe('text/event-stream');
+  const [facts, ...lines] = body
+    .split('\n')
+    .flatMap((line) => /^data: (.*)/.exec(line)?.[1] ?? [])
+    .reverse();
+  expect(JSON.parse(facts!)).toMatchObject({ ending: 'Exit status 0', explanation: [] });
+  const events = lines.map((line) => JSON.parse(line) as { event?: { command?: string } });
+  expect(events.some(({ event }) => event?.command === 'IOMMU_IOAS_MAP')).toBe(true);
+  expect((await over).code).toBe(0);
+});
+test('a reader who takes nothing keeps neither the program nor its end', async () => {
+  const { url, over } = await inspect(`${until('slow')}; ${MAPS}`);
+  const asking = request(`${url}events`, (response) => response.pause());
+  asking.on('error', () => undefined).end();
+  goOn('slow');
+  expect((await over).code).toBe(0);
+});
+
+describe('turned away', () => {
+  let run: Inspecting;
+  beforeAll(async () => {
+    run = await inspect(`${until('away')}`);
+    running.delete(run.child);
+  });
+  afterAll(async () => {
+    goOn('away');
+    await run.over;
+  });
+  test.each([
+    ['a name that leads here', { Host: 'evil.example' }, 403],
+    ['another page', { Origin: 'http://evil.example' }, 403],
+    ['an image of another page', { 'Sec-Fetch-Site': 'cross-site' }, 403],
+  ])('%s', async (_who, headers, status) => {
+    const { status: answered, body, headers: said } = await ask(run.url, headers);
+    expect([answered, body]).toEqual([status, '']);
+    expect(Object.keys(said)).not.toContain('access-control-allow-origin');
+  });
+  test('another token, a longer path, another method', async () => {
+    const other = run.url.replace(/\w(?=\/$)/, (char) => (char === '0' ? '1' : '0'));
+    const asked = await Promise.all([
+      ask(other),
+      ask(`${run.url}../`),
+      ask(`${run.url}facts`),
+      ask(run.url, {}, 'POST'),
+      ask(run.url, {}, 'OPTIONS'),
+    ]);
+    expect(asked.map(({ status }) => status)).toEqual([404, 404, 404, 405, 405]);
+  });
+  test('it listens on this machine only', () => {
+    const { port } = new URL(run.url);
+    const { stdout } = spawnSync('cat', ['/proc/net/tcp', '/proc/net/tcp6'], { encoding: 'utf8' });
+    const hex = Number(port).toString(16).toUpperCase().padStart(4, '0');
+    const local = stdout
+      .split('\n')
+      .flatMap((line) => new RegExp(`: (\\w+):${hex} \\w+:0000 0A`).exec(line)?.[1] ?? []);
+    expect(local).toEqual(['0100007F']);
+  });
+  test('the address goes to nobody else, and nothing keeps or frames the page', async () => {
+    const { headers } = await ask(run.url);
+    expect(headers).toMatchObject({
+      ...{
+        'referrer-policy': 'no-referrer',
+        'cache-control': 'no-store',
+        'x-frame-options': 'DENY',
+      },
+      ...{ 'cross-origin-resource-policy': 'same-origin', 'x-content-type-options': 'nosniff' },
+    });
+  });
+});
+
+describe('a mistake', () => {
+  const refused = (flag: string) =>
+    spawnSync(process.execPath, [MAIN, 'run', flag, '--', 'touch', join(folder, 'ran')], {
+      encoding: 'utf8',
+    });
+  test.each([['--inspect=no'], ['--inspect=65536'], ['--inspect=-1']])('%s', (flag) => {
+    const { status, stderr } = refused(flag);
+    expect([status, stderr]).toEqual([125, expect.stringContaining('a port is 0 to 65535')]);
+  });
+  test('a port that is taken', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => other.once('listening', resolve));
+    const { port } = other.address() as AddressInfo;
+    const { status, stderr } = refused(`--inspect=${port}`);
+    other.close();
+    expect([status, stderr]).toEqual([
+      125,
+      expect.stringMatching(
+        new RegExp(`^softiommu: --inspect: port ${port} cannot be used: .*\\n$`),
+      ),
+    ]);
+    expect(spawnSync('ls', [join(folder, 'ran')]).status).not.toBe(0);
+  });
+});
+
+// Skipped where there is no Chromium.
+describe.skipIf(!has(CHROMIUM))('in a browser', () => {
+  let browser: Browser;
+  beforeAll(async () => {
+    const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
+    browser = await chromium.launch({ executablePath: CHROMIUM, args });
+  });
+  afterAll(() => browser.close());
+
+  test('the page grows with the run, and stays when it is over', async () => {
+    const { url, over } = await inspect(`${MAPS}; ${until('grow')}; ${FAULTS}; exit 3`);
+    const page = await browser.newPage();
+    const asked: string[] = [];
+    page.on('request', (each) => asked.push(each.url()));
+    page.on('pageerror', (error) => asked.push(error.message));
+    await page.goto(`${url}#view=events&search=IOMMU_IOAS_MAP&kinds=leave`);
+    const output = page.locator('output');
+    await expect.poll(() => output.textContent(), SLOW).toMatch(/^1 of \d+ events$/);
+    expect(await page.locator('strong[role=status]').textContent()).toBe('It runs. ');
+    goOn('grow');
+    await page.getByRole('tab', { name: 'Findings' }).click();
+    await page.getByRole('button', { name: /fault 0x71/ }).click();
+    expect((await over).code).toBe(3);
+    await expect.poll(() => page.locator('header').textContent(), SLOW).toContain('Exit status 3.');
+    expect(await page.locator('strong[role=status]').count()).toBe(0);
+    await page.getByRole('tab', { name: 'Topology' }).click();
+    expect(await page.locator('#view pre').textContent()).toContain('0000:00:04.0 edu');
+    expect(asked.filter((each) => !each.startsWith(url))).toEqual([]);
+  });
+  test('another page of the browser gets nothing, whatever it tries', async () => {
+    const { url } = await inspect(until('other-page'));
+    const page = await browser.newPage();
+    const server = createServer((_request, response) => {
+      response.writeHead(200, { 'Content-Type': 'text/html' }).end('<p>evil</p>');
+    }).listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/`);
+    const got = await page.evaluate<string[]>(`(async () => {
+      const tries = [
+        () => fetch('${url}').then((r) => r.text()),
+        () => fetch('${url}events', { mode: 'no-cors' }).then((r) => r.text()).then((t) => { if (t === '') throw 0; return t; }),
+        () => new Promise((ok, no) => { const s = new EventSource('${url}events'); s.onmessage = ok; s.onerror = no; }),
+        () => new Promise((ok, no) => { const s = document.createElement('script'); s.src = '${url}'; s.onload = ok; s.onerror = no; document.body.append(s); }),
+      ];
+      return Promise.all(tries.map((run) => run().then(() => 'got it', () => 'nothing')));
+    })()`);
+    server.close();
+    expect(got).toEqual(['nothing', 'nothing', 'nothing', 'nothing']);
+  });
+});
