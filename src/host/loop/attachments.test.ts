@@ -20,8 +20,10 @@ function callOf(tid: number, nr: number, ...args: readonly number[]): Notificati
 function rig({ traced, busy }: { readonly traced: boolean; readonly busy: boolean }) {
   const answered: { readonly call: Notification; readonly handled: Handled }[] = [];
   const lent: number[] = [];
-  const left: (() => void)[] = [];
-  const mmio: Pick<MmioBackend, 'lend' | 'release'> = {
+  const stayed: { readonly tid: number; readonly call: Notification | undefined }[] = [];
+  const left: ((held?: Buffer) => void)[] = [];
+  const mmio: Pick<MmioBackend, 'lend' | 'release' | 'isTraced'> = {
+    isTraced: () => true,
     lend: (tid) => void lent.push(tid),
     release: (_tid, done) => {
       if (traced) left.push(done);
@@ -32,12 +34,14 @@ function rig({ traced, busy }: { readonly traced: boolean; readonly busy: boolea
     // cast: nothing else of it is asked
     mmio: mmio as MmioBackend,
     answer: (call, handled) => void answered.push({ call, handled }),
+    takeHeld: () => undefined,
+    stay: (tid, _regs, call) => void stayed.push({ tid, call }),
     hurry: (_tid, gone) => {
       if (busy) left.push(gone);
       return busy;
     },
   });
-  const leave = (): void => left.splice(0).forEach((run) => run());
+  const leave = (held?: Buffer): void => left.splice(0).forEach((run) => run(held));
   /** The tracer's thread makes its request. */
   const attached = (result: number): void => {
     const { run } = answered.shift()!.handled as InThread;
@@ -45,7 +49,7 @@ function rig({ traced, busy }: { readonly traced: boolean; readonly busy: boolea
     script.next();
     script.next(result);
   };
-  return { attachments, answered, lent, leave, attached };
+  return { attachments, answered, lent, stayed, leave, attached };
 }
 const attachment = (request: number): Notification => callOf(200, NR.ptrace, request, THREAD);
 const todo: InThread = { run: () => ({}) as ReturnType<InThread['run']>, otherwise: () => 0 };
@@ -88,4 +92,15 @@ test('a thread that only made calls for us is not looked after when its tracer e
   leave();
   attached(0);
   expect(lent).toEqual([]);
+});
+
+test('a thread that is held back waits for us in a call, and stays there where the attachment is refused', () => {
+  const { attachments, leave, attached, stayed } = rig({ traced: true, busy: false });
+  attachments.attach(attachment(PTRACE.attach));
+  const waiting = callOf(THREAD, NR.ptrace, PTRACE.detach, THREAD);
+  expect(attachments.wait(waiting)).toBeUndefined();
+  leave(Buffer.alloc(8));
+  expect([attachments.isUnderWay, attachments.wait(waiting)]).toEqual([true, 'answered']);
+  attached(-HOST_ERRNO.EPERM);
+  expect([attachments.isUnderWay, stayed]).toEqual([false, [{ tid: THREAD, call: waiting }]]);
 });

@@ -5,10 +5,12 @@
  * A call that the thread waits in is interrupted, as by Linux, and made again when the thread goes on. Between our letting go
  * and the attachment the thread makes no calls for us, by which it would be ours again.
  */
-import { ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
+import { ours, type Handled, type InThread, type Script } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { ERESTARTNOINTR, HOST_ERRNO, NR, PTRACE } from '../sys/numbers.ts';
+import { isTraced } from '../sys/procfs.ts';
 import type { MmioBackend } from './backends.ts';
+import { ByTracer } from './by-tracer.ts';
 
 const ARGUMENTS = [0, 1, 2, 3];
 
@@ -17,6 +19,10 @@ export interface AttachmentParts {
   readonly mmio: MmioBackend;
   /** For a call that was 'answered' later. */
   answer(call: Notification, handled: Handled): void;
+  /** It is held back until somebody lets go of it, and goes on with these registers then; `call`: it waits for that. */
+  stay(tid: number, regs: Buffer, call?: Notification): void;
+  /** One that stays so is somebody else's to hold back: the registers it is to go on with. Undefined: it does not. */
+  takeHeld(tid: number): Buffer | undefined;
   /** A thread that makes calls for us is to come to their end, of which `gone` is told. False: it makes none. */
   hurry(tid: number, gone: () => void): boolean;
 }
@@ -26,6 +32,10 @@ interface Leaving {
   readonly request: number;
   readonly wasTraced: boolean;
   hasLeft: boolean;
+  /** What it goes on with when it has been attached to; until then all it does is to wait for us in a call. */
+  held?: Buffer | undefined;
+  waits?: Notification | undefined;
+  isAttached?: boolean;
   /** What it wants to do in between. */
   postponed?: { readonly call: Notification; readonly todo: InThread };
 }
@@ -43,16 +53,36 @@ export class Attachments {
     const { mmio } = this.#parts;
     const tid = call.int(1);
     if (this.#leaving.has(tid)) return -HOST_ERRNO.EPERM;
-    const leaves = (): void => this.#left(tid, call);
-    const wasTraced = mmio.release(tid, leaves);
+    const waiting = this.#parts.takeHeld(tid);
+    if (waiting) {
+      this.#leaving.set(tid, { request: call.uint(0), wasTraced: true, hasLeft: false });
+      this.#left(tid, call, waiting);
+      return 'answered';
+    }
+    const leaves = (held?: Buffer): void => this.#left(tid, call, held);
+    // What is held back goes on by its new tracer's thread, which must be ours to have.
+    const wasTraced = mmio.release(tid, leaves, !isTraced(call.tid) || mmio.isTraced(call.tid));
     const makesCalls = this.#parts.hurry(tid, wasTraced ? () => undefined : leaves);
     if (!wasTraced && !makesCalls) return 'continue';
     this.#leaving.set(tid, { request: call.uint(0), wasTraced, hasLeft: false });
     return 'answered';
   }
+  /** Is a thread between us and its new tracer, where nobody else may take it? */
+  get isUnderWay(): boolean {
+    return [...this.#leaving.values()].some(({ hasLeft }) => hasLeft);
+  }
   /** Is somebody waiting for it? */
   isLeaving(tid: number): boolean {
     return this.#leaving.has(tid);
+  }
+  /** A thread that is held back has come to its call: undefined if it is none. */
+  wait(call: Notification): Answer | undefined {
+    const leaving = this.#leaving.get(call.tid);
+    if (!leaving?.held) return undefined;
+    if (leaving.isAttached) return -ERESTARTNOINTR; // its new tracer has a stop for it
+    call.keep();
+    leaving.waits = call;
+    return 'answered';
   }
   /** A thread is to make calls for us: undefined if it is here. */
   postpone(call: Notification, todo: InThread): Answer | undefined {
@@ -62,12 +92,40 @@ export class Attachments {
     return 'answered';
   }
 
-  #left(tid: number, call: Notification): void {
+  #left(tid: number, call: Notification, held: Buffer | undefined): void {
     const leaving = this.#leaving.get(tid);
     if (!leaving) return;
     leaving.hasLeft = true;
-    const attached = carriedOut(call, (result) => this.#attached(tid, leaving, result));
+    leaving.held = held;
+    const attached = carriedOut(call, {
+      goOn: (result) => this.#goOn(call, leaving, result),
+      then: (result) => this.#attached(tid, leaving, result),
+    });
     this.#parts.answer(call, attached);
+  }
+  /** By its tracer, if it is that now. Else it stays where it is. */
+  *#goOn(call: Notification, leaving: Leaving, result: number): Script<number> {
+    const { held, request } = leaving;
+    const tid = call.int(1);
+    if (!held) return 0;
+    let rc = -HOST_ERRNO.ESRCH;
+    try {
+      const thread = new ByTracer({ tid, tracer: call.tid });
+      const isSeized = request === PTRACE.seize;
+      const toItsStop = (): void => this.#toItsStop(leaving);
+      if (result === 0) rc = yield* thread.within(() => thread.goOn(isSeized, held, toItsStop));
+      return rc;
+    } finally {
+      leaving.held = undefined;
+      if (rc < 0) this.#parts.stay(tid, held, leaving.waits);
+    }
+  }
+  /** No signal takes it out of its call before we answer. */
+  #toItsStop(leaving: Leaving): void {
+    const { waits } = leaving;
+    leaving.isAttached = true;
+    leaving.waits = undefined;
+    if (waits) this.#parts.answer(waits, -ERESTARTNOINTR);
   }
   /** By that request, with its result; undefined: it is still to be made. One that is refused has ended already. */
   #attached(tid: number, leaving: Leaving, result: number | undefined): void {
@@ -82,10 +140,20 @@ export class Attachments {
 }
 
 /** By the thread itself, so that what follows comes after it, and the answer after that. */
-function carriedOut(call: Notification, then: (result: number | undefined) => void): InThread {
+function carriedOut(
+  call: Notification,
+  {
+    goOn,
+    then,
+  }: {
+    readonly goOn: (result: number) => Script<number>;
+    readonly then: (result: number | undefined) => void;
+  },
+): InThread {
   return {
     *run() {
       const result = yield* ours(NR.ptrace, ...ARGUMENTS.map((n) => call.arg(n)));
+      yield* goOn(result);
       then(result);
       return result;
     },

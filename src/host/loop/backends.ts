@@ -38,8 +38,12 @@ export interface MmioBackend {
   isTraced(tid: number): boolean;
   /** From now on the accesses of a process come to us; it waits in a call of this thread. `storesFault`: some stores by SIGSEGV. False: somebody else traces it. */
   trace(pid: number, tid: number, how?: { readonly storesFault: boolean }): boolean;
-  /** Let go of a thread, for somebody else to trace it; `done` when it is so. False: we do not trace it. */
-  release(tid: number, done: () => void): boolean;
+  /**
+   * Let go of a thread, for somebody else to trace it; `done` when it is so. `isHeld`: all it does then is to make a call that is
+   * trapped, so that it touches no registers while nobody traces it; the registers it had are `held`, if that was possible.
+   * False: we do not trace it.
+   */
+  release(tid: number, done: (held?: Buffer) => void, isHeld?: boolean): boolean;
   /** The thread's process is traced by somebody else, until that one ends. */
   lend(tid: number): void;
   isLent(tid: number): boolean;

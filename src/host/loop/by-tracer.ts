@@ -7,18 +7,19 @@
  */
 import { copy } from '../process/remote-memory.ts';
 import { syscall, type SyscallArgument } from '../sys/ffi.ts';
-import { syscallInstruction } from '../mmio/thread-call.ts';
+import { heldRegisters } from '../mmio/thread-call.ts';
 import {
+  ERESTARTNOINTR,
   HOST_ERRNO,
   MAP_ANONYMOUS,
   MAP_PRIVATE,
   NR,
-  PTRACE,
   SIGSTOP,
   SIGTRAP,
 } from '../sys/numbers.ts';
 import {
   ALL_SIGNALS,
+  EVENT,
   isInterrupted,
   NT_X86_XSTATE,
   registersForCall,
@@ -49,8 +50,11 @@ const SIGINFO = { code: 8, pid: 16, status: 24, size: 128 } as const;
 const WNOHANG = 1;
 const CLD_TRAPPED = 4;
 const P_PID = 1;
+const WNOWAIT = 0x0100_0000;
 /** WSTOPPED | WEXITED | WNOWAIT | __WALL */
-const LOOK = 2 | 4 | 0x0100_0000 | 0x4000_0000;
+const LOOK = 2 | 4 | WNOWAIT | 0x4000_0000;
+/** What waitid(2) says of a stop by PTRACE_INTERRUPT: SIGTRAP, and PTRACE_EVENT_STOP above it. */
+const INTERRUPTED = SIGTRAP | (EVENT.stop << 8);
 /**
  * So long, in milliseconds, the tracer sleeps between looks at a call that waits. Then the call is interrupted, and made again when
  * the program makes its own again: what it waits for may be another program of the same tracer.
@@ -144,18 +148,29 @@ export class ByTracer {
    */
   *hold(regs: Buffer, held?: Buffer): Script<number> {
     const { tid } = this.#of;
-    const at = syscallInstruction(tid);
-    if (at === 0n) return -HOST_ERRNO.EFAULT;
     const rc = yield* this.get(REQUEST.getRegs, regs);
     if (rc < 0) return rc;
-    if (held && isHolding(regs, at, tid)) {
+    const waiting = heldRegisters(tid, regs);
+    if (!waiting) return -HOST_ERRNO.EFAULT;
+    if (held && isHolding(regs, waiting)) {
       held.copy(regs);
       return rc;
     }
-    return yield* this.set(
-      REQUEST.setRegs,
-      registersForCall(regs, at, NR.ptrace, [PTRACE.detach, tid, 0, 0, 0, 0]),
-    );
+    return yield* this.set(REQUEST.setRegs, waiting);
+  }
+  /**
+   * It has been held back for an attachment, which has just been made: it goes on as it was before. After PTRACE_SEIZE as if it
+   * had never stopped, but where something else stops it, which is for its tracer.
+   */
+  *goOn(isSeized: boolean, regs: Buffer, toItsStop: () => void): Script<number> {
+    if (isSeized) yield* this.request(REQUEST.interrupt);
+    toItsStop();
+    const stop = yield* this.#stop(LOOK);
+    if (stop < 0) return stop;
+    const rc = yield* this.restore(regs);
+    if (rc < 0 || !isSeized || stop !== INTERRUPTED) return rc;
+    yield* this.#stop(LOOK & ~WNOWAIT);
+    return yield* this.request(REQUEST.cont);
   }
   /** A signal that we have sent to the thread, as knockInfo() says, is taken from it. */
   *takeKnock(signal: number): Script<number> {
@@ -265,7 +280,9 @@ export class ByTracer {
   /** The next one: its signal, and above it its event. 0: there is none yet. */
   *#stop(how: number): Script<number> {
     const { tid, tracer } = this.#of;
-    const rc = yield* ours(NR.waitid, P_PID, tid, this.#room, how, 0);
+    let rc = -ERESTARTNOINTR;
+    // Whoever traces the tracer may want it to stop; no signal comes through.
+    while (isInterrupted(rc)) rc = yield* ours(NR.waitid, P_PID, tid, this.#room, how, 0);
     if (rc < 0) return rc;
     const info = Buffer.alloc(SIGINFO.size);
     copy(NR.process_vm_readv, tracer, this.#room, info);
@@ -276,12 +293,11 @@ export class ByTracer {
 }
 
 /** Before the call by which it is held, or in it. */
-function isHolding(regs: Buffer, at: bigint, tid: number): boolean {
-  const rip = regs.readBigUInt64LE(REGS.rip);
+function isHolding(regs: Buffer, waiting: Buffer): boolean {
+  const [rip, at] = [regs, waiting].map((one) => one.readBigUInt64LE(REGS.rip));
   return (
-    (rip === at || rip === at + SYSCALL_LENGTH) &&
-    regs.readBigUInt64LE(REGS.rdi) === BigInt(PTRACE.detach) &&
-    regs.readBigUInt64LE(REGS.rsi) === BigInt(tid)
+    (rip === at || rip === at! + SYSCALL_LENGTH) &&
+    [REGS.rdi, REGS.rsi].every((n) => regs.readBigUInt64LE(n) === waiting.readBigUInt64LE(n))
   );
 }
 

@@ -129,7 +129,7 @@ export class KernelLoop implements CallContext {
   readonly #parked = new Map<bigint, Parked>();
   /** Woken in this turn: tried again when the call that woke them is over. */
   #woken: (() => void)[] = [];
-  readonly #retake = (): void => this.#mmio.retake();
+  readonly #retake = (): void => this.tracers.retake();
   readonly #later = (attempt: () => void): void => void this.#woken.push(attempt);
   readonly #shortages = new Shortages((text) => this.sayOnce(text));
   /** Callers that run calls of ours, by thread. */

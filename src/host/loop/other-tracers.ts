@@ -30,7 +30,7 @@ const GOING_ON: ReadonlySet<number> = new Set([7, 9, 24, 31, 32, 33]);
 const LARGEST_VECTORS = 24_576;
 
 /** What it needs of the loop. */
-export interface OtherTracersParts extends AttachmentParts {
+export interface OtherTracersParts extends Omit<AttachmentParts, 'stay' | 'takeHeld'> {
   /** The process above all of the run. */
   readonly launcher: number;
   /** To the thread that waits in this call. */
@@ -53,13 +53,27 @@ export class OtherTracers implements Tracers {
   readonly attachments: Attachments;
   constructor(parts: OtherTracersParts) {
     this.#parts = parts;
-    this.attachments = new Attachments(parts);
+    this.attachments = new Attachments({
+      ...parts,
+      takeHeld: (tid) => {
+        const regs = this.#held.get(tid);
+        this.#held.delete(tid);
+        return regs;
+      },
+      stay: (tid, regs, call) => {
+        this.#held.set(tid, regs);
+        if (call) parts.answer(call, this.#heldBack(call, regs));
+      },
+    });
   }
 
   answer(call: Notification): Handled {
     const request = call.uint(0);
-    const held = call.int(1) === call.tid ? this.#held.get(call.tid) : undefined;
-    if (held) return this.#heldBack(call, held);
+    if (call.int(1) === call.tid) {
+      const held = this.#held.get(call.tid);
+      const waits = held ? this.#heldBack(call, held) : this.attachments.wait(call);
+      if (waits !== undefined) return waits;
+    }
     if (request === PTRACE.traceMe) return this.#traceMe(call);
     if (GOING_ON.has(request)) return this.#goingOn(call);
     if (request === PTRACE.attach || request === PTRACE.seize) {
@@ -74,6 +88,10 @@ export class OtherTracers implements Tracers {
     return tracer !== 0 && isWithin(processIdOf(tracer), this.#parts.launcher);
   }
 
+  /** Trace again what nobody else does any more, at the latest when the next call or stop is looked at. */
+  retake(): void {
+    if (!this.attachments.isUnderWay) this.#parts.mmio.retake();
+  }
   lend(tid: number): void {
     this.#parts.mmio.lend(tid);
   }
@@ -191,7 +209,7 @@ export class OtherTracers implements Tracers {
       this.#held.delete(tid);
       yield* thread.restore(regs);
     }
-    mmio.retake();
+    this.retake();
     return result;
   }
   /** A thread has been let go of, and waits for us. Until somebody else has let go of it too. */

@@ -19,7 +19,7 @@ import { NextStop, type ChildEvent, type FoundStop } from './next-stop.ts';
 import { isActionSlow, type FaultKeeper } from './fault-keeper.ts';
 import { FaultKeepers } from './fault-keepers.ts';
 import { StopWork } from './stop-work.ts';
-import type { Stops } from './thread-call.ts';
+import { holdBack, type Stops } from './thread-call.ts';
 import { BUS_ADRERR, SEGV_ACCERR, type InstructionFault } from '../process/instruction-memory.ts';
 import type { Handled, InThread } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
@@ -79,6 +79,12 @@ interface Raising {
   readonly hasCalled: boolean;
 }
 
+/** A thread that is to be let go of. */
+interface LeavingThread {
+  readonly done: (held?: Buffer) => void;
+  readonly isHeld: boolean;
+}
+
 /** The backend of register accesses that needs nothing but ptrace. */
 export class MmioTraps {
   readonly #parts: MmioParts;
@@ -91,7 +97,7 @@ export class MmioTraps {
   /** Threads that are to stop where the keeper can begin, and the registers they are to have then. */
   readonly #adopting = new Map<number, Buffer | undefined>();
   /** Threads that are let go of at their next stop, and what is to be done then. */
-  readonly #leaving = new Map<number, () => void>();
+  readonly #leaving = new Map<number, LeavingThread>();
   readonly #lent = new LentProcesses();
   /** By thread: a fault whose signal is on its way. */
   readonly #faults = new Map<number, InstructionFault>();
@@ -162,9 +168,9 @@ export class MmioTraps {
     };
   }
 
-  release(tid: number, done: () => void): boolean {
+  release(tid: number, done: (held?: Buffer) => void, isHeld = false): boolean {
     if (!this.#traced.has(tid)) return false;
-    this.#leaving.set(tid, done);
+    this.#leaving.set(tid, { done, isHeld });
     ptrace.interrupt(tid);
     return true;
   }
@@ -195,11 +201,11 @@ export class MmioTraps {
     this.#leave(tid);
   }
   /** A thread is no longer traced by us, and has been let go of. */
-  #leave(tid: number): void {
-    const done = this.#leaving.get(tid);
+  #leave(tid: number, held?: Buffer): void {
+    const leaving = this.#leaving.get(tid);
     this.#leaving.delete(tid);
     this.#forget(tid);
-    done?.();
+    leaving?.done(held);
   }
 
   onStop(tid: number, status: number): void {
@@ -243,10 +249,11 @@ export class MmioTraps {
   }
   /** Or a group stop, which only we are told of by its signal, or the first stop of a thread. */
   *#onInterrupt(tid: number, signal: number): Stops<void> {
-    if (this.#leaving.has(tid)) {
+    const leaving = this.#leaving.get(tid);
+    if (leaving) {
       this.#giveBack(tid); // it was asked for before it was ours again
       yield* this.#keepers.release(tid, this.#processOf(tid));
-      this.#letGo(tid);
+      this.#letGo(tid, leaving.isHeld && signal === SIGTRAP ? holdBack(tid) : undefined);
       return;
     }
     if (signal !== SIGTRAP) {
@@ -266,9 +273,9 @@ export class MmioTraps {
     this.#adopting.delete(tid);
     if (regs) ptrace.setRegs(tid, regs);
   }
-  #letGo(tid: number): void {
+  #letGo(tid: number, held?: Buffer): void {
     dyingThreads.letGo(tid);
-    this.#leave(tid);
+    this.#leave(tid, held);
   }
 
   *#onSigbus(tid: number): Stops<GoOn> {

@@ -11,7 +11,7 @@
 import { syscall } from '../sys/ffi.ts';
 import { parseMaps } from '../process/memory-map.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
-import { HOST_ERRNO, NR, SIGSTOP, SIGTRAP } from '../sys/numbers.ts';
+import { HOST_ERRNO, NR, PTRACE, SIGSTOP, SIGTRAP } from '../sys/numbers.ts';
 import { textOf } from '../sys/procfs.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { ALL_SIGNALS, EVENT, REGS, REGS_SIZE, SYSCALL_STOP } from '../sys/ptrace.ts';
@@ -146,6 +146,22 @@ function restarted(regs: Buffer): Buffer {
   return again;
 }
 
+/**
+ * With these registers a thread makes a call that is trapped, in which it waits for us: the end of a tracing of itself, which
+ * nobody else asks for. Undefined: the program has no instruction for it.
+ */
+export function heldRegisters(tid: number, regs: Buffer): Buffer | undefined {
+  const at = syscallInstruction(tid);
+  const args = [PTRACE.detach, tid, 0, 0, 0, 0];
+  return at === 0n ? undefined : ptrace.registersForCall(regs, at, NR.ptrace, args);
+}
+/** A stopped thread makes a call that is trapped as soon as it goes on: the registers it had. Undefined: it does not. */
+export function holdBack(tid: number): Buffer | undefined {
+  const regs = Buffer.alloc(ptrace.REGS_SIZE);
+  if (ptrace.getRegs(tid, regs) < 0) return undefined;
+  const held = heldRegisters(tid, regs);
+  return held && ptrace.setRegs(tid, held) >= 0 ? regs : undefined;
+}
 /** Where a program has one; 0n: nowhere, and no call can be made. */
 export function syscallInstruction(tid: number): bigint {
   const vdso = parseMaps(textOf(`/proc/${tid}/maps`)).find(({ name }) => name === '[vdso]');
