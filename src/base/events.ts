@@ -18,13 +18,34 @@ export interface Stamped {
   readonly call?: number;
   /** `seq` of the event that set it going: of its call, or for a timer of what was going on when it was set. */
   readonly cause?: number;
+  /** Of a leave event: where in the program the call is, innermost first. In a run that asks for stacks. */
+  readonly stack?: readonly StackFrame[];
   readonly event: TraceEvent;
+}
+/** A function on a stack. */
+export interface StackFrame {
+  /** Of the frames above the first: where its call returns to. */
+  readonly pc: number;
+  /** The file its code is mapped from; undefined: none, or one that is not known. */
+  readonly module?: string;
+  /** Bytes from the beginning of the module, as the module itself counts addresses. */
+  readonly offset?: number;
+  readonly function?: string;
+  readonly source?: SourceLine;
+}
+/** A line of source code, by its file's name as the compiler was given it. */
+export interface SourceLine {
+  readonly file: string;
+  readonly line: number;
 }
 
 /** Everything a machine tells of itself. */
 export type TraceEvent =
   | EnterEvent
   | LeaveEvent
+  | SleepEvent
+  | SignalEvent
+  | ExitEvent
   | DriverCallEvent
   | MapEvent
   | DmaEvent
@@ -48,7 +69,11 @@ export interface LeaveEvent extends CallInfo, CallEnd {
   readonly kind: 'leave';
   /** Refusals met inside, innermost first. */
   readonly refusals: readonly Refusal[];
+  /** Of one that succeeded: what it did not do. */
+  readonly remarks?: readonly Remark[];
 }
+/** Why a call that succeeds does nothing, with the values that make it so. */
+export type Remark = Omit<Refusal, 'errno'>;
 /** What is called, by whom, with what. */
 export interface CallInfo {
   /** A system call, a load or store of mapped registers, or a turn that no program asked for: a timer. */
@@ -80,6 +105,37 @@ export interface CallEnd {
   readonly injected?: true;
   /** It was held back for a time, as was asked. */
   readonly delayed?: true;
+}
+/** A call waits for somebody: nothing is wrong yet, but it may wait for ever. Others' events stand between this and its end. */
+export interface SleepEvent extends CallInfo {
+  readonly kind: 'sleep';
+  readonly why: Remark;
+}
+/** A thread is given a signal that it was seen to get: in a run, of threads that have registers mapped. */
+export interface SignalEvent {
+  readonly kind: 'signal';
+  readonly pid: number;
+  readonly tid?: number;
+  /** 'SIGBUS' */
+  readonly signal: string;
+  /** si_code: 'BUS_ADRERR', 'SI_USER'; a number where it has no name. */
+  readonly code?: string | number;
+  /** si_addr, of a fault. */
+  readonly address?: bigint;
+  /** What is at the address: '0000:00:04.0 BAR 0'. */
+  readonly file?: string;
+  /** Name of its device. */
+  readonly device?: string;
+  /** Why its registers do not answer. */
+  readonly why?: Remark;
+}
+/** The program of a run has ended. */
+export interface ExitEvent {
+  readonly kind: 'exit';
+  readonly pid: number;
+  /** Absent: a signal has ended it. */
+  readonly status?: number;
+  readonly signal?: string;
 }
 /** A callback from the core into an IOMMU driver: the call log of core.md 11.5. */
 export interface DriverCallEvent {
@@ -217,3 +273,6 @@ export interface LifeEvent {
   readonly who: Ref;
   readonly detail?: string;
 }
+
+/** Of a union of events those of a kind; one that has several kinds is of each of them. */
+export type OfKind<T, K> = T extends { kind: infer Kinds } ? (K extends Kinds ? T : never) : never;

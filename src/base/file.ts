@@ -3,6 +3,7 @@
  *
  * A handler may return a WaitQueue instead of an answer: the caller sleeps and the handler runs again.
  */
+import type { Remark } from './events.ts';
 import type { BarMemory, PageRange } from './bar-memory.ts';
 import { bugOn } from './bug.ts';
 import type { Result, Status } from './errno.ts';
@@ -128,6 +129,8 @@ export interface MmioWindow {
   readonly pfn: number;
   /** False now: a touch is a SIGBUS (memory decode is off, the device sleeps). Absent: always accessible. */
   readonly accessible?: () => boolean;
+  /** Why a touch is a SIGBUS now; its facts name the device. Undefined: it is none. */
+  readonly obstacle?: () => Remark | undefined;
   /** Those in it that may be memory to a program while it uses them much. */
   readonly doorbells?: Doorbells | undefined;
   /** Pages of it that programs may have as memory, where there is a way to; the rest are calls. Default none. */

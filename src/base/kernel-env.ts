@@ -24,6 +24,8 @@ export class KernelEnv {
   readonly #warnedOnce = new Set<string>();
   /** Ids of warnings so far, in order: what a test can observe. */
   readonly warnings: string[] = [];
+  /** The ways programs have set up to DMA so far, for those who explain: 'type1v2', 'cdev and iommufd'. */
+  readonly backends = new Set<string>();
   /** True after something that taints a kernel: noiommu, a Bug. */
   tainted = false;
 

@@ -6,7 +6,8 @@
  */
 import { Call } from './call.ts';
 import { isErrno } from './errno.ts';
-import type { CallEnd, CallInfo, LeaveEvent, Stamped, TraceEvent } from './events.ts';
+import type { CallEnd, CallInfo, LeaveEvent, Remark, Stamped, TraceEvent } from './events.ts';
+import type { Facts } from './refuse.ts';
 
 /** Does it tell that something did not work? A call that failed, DMA that was stopped, a fault, a warning. */
 export function isTrouble(event: TraceEvent): boolean {
@@ -14,12 +15,19 @@ export function isTrouble(event: TraceEvent): boolean {
   if (event.kind === 'dma') return !event.ok;
   return event.kind === 'fault' || event.kind === 'warn';
 }
+/** Does it concern those who listen to troubles: one, or what else explains why a program does not get on? */
+function isHeeded(event: TraceEvent): boolean {
+  if (event.kind === 'leave') return isErrno(event.result) || event.remarks !== undefined;
+  return event.kind === 'sleep' || event.kind === 'signal' || isTrouble(event);
+}
 
 /** The event stream of one machine: numbers events, stamps them with simulated time, hands them to listeners. */
 export class Trace {
   readonly #listeners = new Set<(stamped: Stamped) => void>();
   readonly #troubleListeners = new Set<(stamped: Stamped) => void>();
   readonly #nowNs: () => number;
+  /** Of the call that goes on. */
+  #remarks: Remark[] = [];
   #seq = 0;
   #call: Call | undefined;
   #cause: number | undefined;
@@ -28,6 +36,9 @@ export class Trace {
   /** True when somebody listens to everything or to troubles; test it before building an event that is one. */
   heedsTroubles = false;
 
+  /** So many bytes of what is read and written are told. */
+  dataBytes = 32;
+
   /** `nowNs`: the time that events are stamped with. */
   constructor(nowNs: () => number) {
     this.#nowNs = nowNs;
@@ -35,14 +46,14 @@ export class Trace {
 
   /** Tell everybody who listens. The number of the event; undefined when nobody does. */
   emit(event: TraceEvent): number | undefined {
-    if (!this.on && !(this.heedsTroubles && isTrouble(event))) return undefined;
+    if (!this.on && !(this.heedsTroubles && isHeeded(event))) return undefined;
     return this.#tell(event, this.#call?.id, this.#cause);
   }
   /** Hear every event from now on; dispose the result to stop. */
   listen(listener: (stamped: Stamped) => void): Disposable {
     return this.#join(this.#listeners, listener);
   }
-  /** Hear what does not work from now on, and of nothing else; dispose the result to stop. */
+  /** Hear what does not work from now on, or does nothing, or waits, and of nothing else; dispose the result to stop. */
   listenToTroubles(listener: (stamped: Stamped) => void): Disposable {
     return this.#join(this.#troubleListeners, listener);
   }
@@ -101,11 +112,30 @@ export class Trace {
   /** The call is answered, or given up. */
   leave(call: Call, end: CallEnd): void {
     if (!this.on) return;
-    const event = { kind: 'leave', ...call.info, ...end, refusals: call.refusals } as const;
+    const remarks = this.takeRemarks();
+    const { refusals, info } = call;
+    const event = {
+      kind: 'leave',
+      ...info,
+      ...end,
+      refusals,
+      ...(remarks && { remarks }),
+    } as const;
     this.#tell(event, call.id, call.cause);
   }
-  /** A call that nobody heard begin has failed. */
-  failed(info: CallInfo, end: CallEnd & Pick<LeaveEvent, 'refusals'>): void {
+  /** The call that goes on will succeed, and does nothing, or not what whoever calls may think: by which rule. */
+  remark(rule: string, facts: Facts): void {
+    if (this.heedsTroubles) this.#remarks.push({ rule, facts });
+  }
+  /** What was remarked of the call that ends. Undefined: nothing. */
+  takeRemarks(): readonly Remark[] | undefined {
+    if (this.#remarks.length === 0) return undefined;
+    const taken = this.#remarks;
+    this.#remarks = [];
+    return taken;
+  }
+  /** A call that nobody heard begin has ended in a way somebody wants to hear of. */
+  ended(info: CallInfo, end: CallEnd & Pick<LeaveEvent, 'refusals' | 'remarks'>): void {
     this.emit({ kind: 'leave', ...info, ...end });
   }
   /** Run something no program asked for, as a call of its own. `cause`: what set it going. */
@@ -128,7 +158,7 @@ export class Trace {
       event,
     };
     for (const listener of this.#listeners) listener(stamped);
-    if (this.#troubleListeners.size > 0 && isTrouble(event)) {
+    if (this.#troubleListeners.size > 0 && isHeeded(event)) {
       for (const listener of this.#troubleListeners) listener(stamped);
     }
     return stamped.seq;

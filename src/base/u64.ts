@@ -58,3 +58,7 @@ export function hex(value: bigint | number): string {
 export function hexOf(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
+/** Bytes from two digits each, as hexOf() writes them. */
+export function bytesOfHex(digits: string): Uint8Array {
+  return Uint8Array.from(digits.match(/../g) ?? [], (each) => parseInt(each, 16));
+}

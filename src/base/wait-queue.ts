@@ -4,8 +4,16 @@
  * Look first, change after: a handler that returns a queue has changed nothing and holds nothing, so that
  * cancelling (a signal, the death of the process) is just dropping the request.
  */
+import type { Remark } from './events.ts';
+
 export class WaitQueue {
   readonly #sleepers = new Set<() => void>();
+  /** For whom its sleepers wait, as it is now; absent for those who wait for things to happen, such as readers. */
+  readonly why: (() => Remark) | undefined;
+
+  constructor(why?: () => Remark) {
+    this.why = why;
+  }
   /** Park a retry; the result cancels it. */
   add(retry: () => void): () => void {
     this.#sleepers.add(retry);

@@ -237,8 +237,17 @@ describe('what is on them', () => {
     const order = eventsOf(all).map((event) => texts(event, 23)[0]);
     expect(order.indexOf('fault')).toBeGreaterThan(order.lastIndexOf('DMA write'));
   });
-  test('a counter of the bytes that a domain maps', async () => {
-    const counted = eventsOf(await packets()).filter((event) => num(event, 9) === 4n);
-    expect(counted.map((event) => num(event, 30))).toEqual([0x2000n, 0n]);
+  test.each<[RegExp, bigint, readonly bigint[]]>([
+    [/^mapped by paging#\d+$/, 3n, [0x2000n, 0n]],
+    [/^mappings of paging#\d+$/, 2n, [1n, 0n]],
+    [/^mapped in container \(process 1000, fd \d+\)$/, 3n, [0x2000n, 0n]],
+  ])('the counter %s', async (name, unit, values) => {
+    const all = await packets();
+    const track = tracksOf(all).find((each) => name.test(texts(each, 2)[0] ?? ''));
+    expect(num(inner(track!, 8), 3)).toBe(unit);
+    const counted = eventsOf(all).filter((event) => num(event, 11) === num(track, 1));
+    expect(counted.map((event) => [num(event, 9), num(event, 30)])).toEqual(
+      values.map((value) => [4n, value]),
+    );
   });
 });

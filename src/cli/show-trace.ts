@@ -1,7 +1,10 @@
 /** A trace from its file to standard output or another file, event by event: it may be larger than memory. */
 import { createReadStream, type ReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
-import type { TraceChoice, TraceForm } from '../insight/trace/choice.ts';
+import { perProcess } from '../insight/trace/per-process.ts';
+import type { LineForm, TraceChoice, TraceForm } from '../insight/trace/choice.ts';
+import type { Selection } from '../insight/trace/expression.ts';
+import type { TraceHeader } from '../insight/trace/format.ts';
 import { readEvent, readHeader } from '../insight/trace/read-trace.ts';
 import { selected } from '../insight/trace/select.ts';
 import type { TraceSink } from '../insight/trace/sink.ts';
@@ -10,7 +13,7 @@ import type { TracePacket } from '../insight/views/perfetto-packets.ts';
 import { perfettoView } from '../insight/views/perfetto.ts';
 import { printable } from '../machine/description/wording.ts';
 import { systemReason } from '../host/sys/system-reason.ts';
-import { TraceOutput } from './trace-output.ts';
+import { TraceOutputs, type TraceOutput } from './trace-output.ts';
 import { UserMistake } from './user-mistake.ts';
 
 /** What is to be shown of which trace, and where. */
@@ -33,15 +36,48 @@ export async function showTrace({ file, form, output, choice }: TraceRequest): P
   const header = readHeader(first?.text ?? '');
   if ('problem' in header) throw new UserMistake(`${printable(name)}: ${header.problem}`);
   if (form === 'perfetto') checkForBytes(output, choice);
-  using out = new TraceOutput(output);
+  using outputs = new TraceOutputs(partsOf(form, output, choice));
+  const parts = { outputs, selection, choice, header };
   const sink =
     form === 'perfetto'
-      ? selected(selection, perfettoView(await packetsTo(out), header))
-      : chosenView(form, choice, selection, { print: (line) => out.line(line), header });
+      ? selected(selection, perfettoView(await packetsTo(outputs.of()), header))
+      : linesTo(form, parts);
   const damage = await feed(lines, name, sink);
   sink.flush();
-  out.end();
+  outputs.end();
   if (damage !== undefined) throw new UserMistake(damage);
+}
+
+/** Views of lines, one or one a process. */
+function linesTo(
+  form: LineForm,
+  parts: {
+    readonly outputs: TraceOutputs;
+    readonly selection: Selection;
+    readonly choice: TraceChoice;
+    readonly header: TraceHeader;
+  },
+): TraceSink {
+  const { outputs, selection, choice, header } = parts;
+  const viewOf = (part?: string): TraceSink => {
+    const out = outputs.of(part);
+    return chosenView(form, choice, selection, { print: (line) => out.line(line), header });
+  };
+  return choice.perProcess ? perProcess(viewOf) : viewOf();
+}
+/** The file whose parts those of processes are; undefined: standard output. */
+function partsOf(
+  form: TraceForm,
+  output: string | undefined,
+  { perProcess: inParts }: TraceChoice,
+): string | undefined {
+  if (!inParts) return output;
+  if (form !== 'text' && form !== 'json') {
+    throw new UserMistake(`-ff is for text and json: --as ${form} is of the whole machine`);
+  }
+  if (output === undefined)
+    throw new UserMistake('-ff writes a file for each process: name one with -o FILE');
+  return output;
 }
 
 /** What is no text. */

@@ -1,6 +1,12 @@
 /** What of a trace is shown, and how: options that `run` and `trace` share, named as strace's. */
-import { Option, type CommandUnknownOpts } from '@commander-js/extra-typings';
+import { InvalidArgumentError, Option, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import { SUMMARY_KEYS, type SummaryKey, type TraceChoice } from '../insight/trace/choice.ts';
+import {
+  CONSTANT_STYLES,
+  PLAIN_STYLE,
+  type ConstantStyle,
+  type TextStyle,
+} from '../insight/trace/text-style.ts';
 import { FAULT_WORDS } from '../insight/inject/fault-words.ts';
 import { collect } from './repeatable.ts';
 import { UserMistake } from './user-mistake.ts';
@@ -18,6 +24,14 @@ export interface TraceFlags {
   readonly summaryOnly?: true;
   readonly summary?: true;
   readonly summarySortBy?: SummaryKey;
+  readonly summaryWallClock?: true;
+  readonly outputSeparately?: number;
+  readonly stringLimit?: number;
+  /** False: -v. */
+  readonly abbrev?: boolean;
+  readonly stringsInHex?: number;
+  readonly constPrintStyle?: ConstantStyle;
+  readonly quiet?: number;
 }
 
 /** `-e` */
@@ -54,7 +68,7 @@ export const relativeOption = () =>
   new Option('-r, --relative-timestamps', 'the time since the line before');
 /** `-T` */
 export const spentOption = () => new Option('-T, --syscall-times', 'the time each call took');
-/** `-k` of `run`: a trace that was written has no stacks. */
+/** `-k` */
 export const stackOption = () =>
   new Option('-k, --stack-trace', 'below each call the stack it came from');
 /** `-c` */
@@ -66,6 +80,43 @@ export const summaryOption = () => new Option('-C, --summary', 'a table of the c
 export const sortOption = () =>
   new Option('-S, --summary-sort-by <key>', 'what the table is sorted by').choices(SUMMARY_KEYS);
 
+/** `-w` */
+export const wallClockOption = () =>
+  new Option('-w, --summary-wall-clock', 'the table counts the time that calls sleep, too');
+/** `-ff`: twice, as strace has it, which follows children by one. */
+export const separatelyOption = () =>
+  new Option(
+    '-f, --output-separately',
+    "-ff: a file for each process, FILE.PID, and FILE.machine for what is nobody's; children are followed anyway",
+  );
+/** `-s` */
+export const stringLimitOption = () =>
+  new Option(
+    '-s, --string-limit <bytes>',
+    'so many bytes of data are shown (default: 32)',
+  ).argParser(byteCount);
+/** `-v` */
+export const noAbbrevOption = () =>
+  new Option('-v, --no-abbrev', 'nothing is abbreviated: paddings, births, repeats');
+/** `-x`, which may be there twice. */
+export const hexOption = () =>
+  new Option('-x, --strings-in-hex', 'bytes that are no text in hex; -xx: all bytes');
+/** `-X` */
+export const constantsOption = () =>
+  new Option('-X, --const-print-style <style>', 'constants by name, by number, or both').choices(
+    CONSTANT_STYLES,
+  );
+/** `-q`, which may be there twice. */
+export const quietOption = () =>
+  new Option('-q, --quiet', 'no page walks; -qq: no ends of processes either');
+
+const MOST_BYTES = 65536;
+function byteCount(text: string): number {
+  const bytes = /^\d{1,6}$/.test(text) ? Number(text) : Infinity;
+  if (bytes <= MOST_BYTES) return bytes;
+  throw new InvalidArgumentError(`a number of bytes up to ${MOST_BYTES} is wanted.`);
+}
+
 /** `token=` has expressions of a run before. */
 const FAULT_EXPRESSION = new RegExp(`^(${[...FAULT_WORDS, 'token'].join('|')})=`);
 /** Does an expression of `run` say what goes wrong, and not what is shown? */
@@ -73,21 +124,41 @@ export function isFault(expression: string): boolean {
   return FAULT_EXPRESSION.test(expression);
 }
 
-/** Options that count how often they are given: how often each was. */
-const given = new WeakMap<CommandUnknownOpts, number>();
-/** To be called once for a command that has `-t`. */
-export function countTimestamps(command: CommandUnknownOpts): void {
-  command.on('option:absolute-timestamps', () => {
-    given.set(command, (given.get(command) ?? 0) + 1);
-  });
+/** Options that say something by how often they are given, by the name of their attribute; and how often that may be. */
+const COUNTED = {
+  absoluteTimestamps: ['t', 3],
+  outputSeparately: ['f', 2],
+  quiet: ['q', 2],
+  stringsInHex: ['x', 2],
+} as const;
+type Counted = keyof typeof COUNTED;
+const counts = new WeakMap<CommandUnknownOpts, Map<string, number>>();
+/** To be called once for a command that has some of them. */
+export function countRepeated(command: CommandUnknownOpts): void {
+  const given = new Map<string, number>();
+  counts.set(command, given);
+  for (const option of command.options) {
+    const name = option.attributeName();
+    if (!(name in COUNTED)) continue;
+    command.on(`option:${option.name()}`, () => given.set(name, (given.get(name) ?? 0) + 1));
+  }
 }
-/** The options of a command with how often `-t` was given. */
-export function withTimestamps<F extends { absoluteTimestamps?: true }>(
+/** The options of a command with how often each of them was given. Throws UserMistake: too often. */
+export function withCounts<F extends Partial<Record<Counted, true>>>(
   command: CommandUnknownOpts,
-  { absoluteTimestamps, ...flags }: F,
-): Omit<F, 'absoluteTimestamps'> & { absoluteTimestamps?: number } {
-  if (!absoluteTimestamps) return flags;
-  return { ...flags, absoluteTimestamps: given.get(command) ?? 1 };
+  flags: F,
+): Omit<F, Counted> & Partial<Record<Counted, number>> {
+  const given = [...(counts.get(command) ?? [])];
+  for (const [name, times] of given) {
+    const [letter, most] = COUNTED[name as Counted]; // cast: only these are counted
+    if (times <= most) continue;
+    throw new UserMistake(
+      `-${letter} is given more than ${most === 3 ? 'three times' : 'twice'}; -${letter.repeat(most)} is the most`,
+    );
+  }
+  const others = Object.entries(flags).filter(([name]) => !(name in COUNTED));
+  // cast: the same without those that are counted, and these by their number
+  return Object.fromEntries([...others, ...given]) as ReturnType<typeof withCounts<F>>;
 }
 
 const TIMES = ['time', 'micros', 'epoch'] as const;
@@ -106,32 +177,55 @@ export function traceChoiceOf(flags: TraceFlags): TraceChoice {
     stacks: flags.stackTrace === true,
     ...(summary && { summary }),
     sortBy: flags.summarySortBy ?? 'time',
+    wallClock: flags.summaryWallClock === true,
+    perProcess: isPerProcess(flags),
+    style: styleOf(flags),
   };
 }
 function timesOf({ absoluteTimestamps = 0, relativeTimestamps }: TraceFlags): TraceChoice['times'] {
-  if (absoluteTimestamps > TIMES.length) {
-    throw new UserMistake('-t is given more than three times; -ttt is the most');
-  }
   return relativeTimestamps ? 'relative' : TIMES[absoluteTimestamps - 1];
+}
+/** One -f changes nothing: children are followed. */
+function isPerProcess({ outputSeparately = 0 }: TraceFlags): boolean {
+  return outputSeparately === 2;
+}
+const HEX_BYTES = ['never', 'unprintable', 'always'] as const;
+function styleOf(flags: TraceFlags): TextStyle {
+  const { stringLimit, stringsInHex = 0, constPrintStyle, quiet = 0, abbrev } = flags;
+  return {
+    shownBytes: stringLimit ?? PLAIN_STYLE.shownBytes,
+    hexBytes: HEX_BYTES[stringsInHex]!,
+    constants: constPrintStyle ?? PLAIN_STYLE.constants,
+    whole: abbrev === false,
+    quiet,
+    pids: !isPerProcess(flags),
+  };
 }
 function statusOf({ successfulOnly, failedOnly }: TraceFlags): TraceChoice['status'] {
   if (successfulOnly) return 'successful';
   return failedOnly ? 'failed' : undefined;
 }
-function summaryOf({ summaryOnly, summary, summarySortBy }: TraceFlags): TraceChoice['summary'] {
+function summaryOf(flags: TraceFlags): TraceChoice['summary'] {
+  const { summaryOnly, summary, summarySortBy, summaryWallClock } = flags;
   if (summarySortBy !== undefined && !summary && !summaryOnly) {
     throw new UserMistake('-S sorts the table of -c or -C, and neither is given');
+  }
+  if (summaryWallClock && !summary && !summaryOnly) {
+    throw new UserMistake('-w is for the table of -c or -C, and neither is given');
   }
   if (summaryOnly) return 'only';
   return summary ? 'too' : undefined;
 }
 
-/** Is one of the options given? */
+/** Is one of the options given that say what is shown, or how? */
 export function asksForTrace(flags: TraceFlags): boolean {
   const { expression, tracePath, successfulOnly, failedOnly } = flags;
   const { absoluteTimestamps, relativeTimestamps, syscallTimes } = flags;
-  const { stackTrace, summaryOnly, summary } = flags;
+  const { stackTrace, summaryOnly, summary, stringLimit, stringsInHex } = flags;
+  const { constPrintStyle, quiet, outputSeparately, abbrev } = flags;
   const selects = [expression, tracePath, successfulOnly, failedOnly];
   const shows = [absoluteTimestamps, relativeTimestamps, syscallTimes, stackTrace];
-  return [...selects, ...shows, summaryOnly, summary].some((each) => each !== undefined);
+  const styles = [stringLimit, stringsInHex, constPrintStyle, quiet, outputSeparately];
+  const given = [...selects, ...shows, ...styles, summaryOnly, summary];
+  return abbrev === false || given.some((each) => each !== undefined);
 }

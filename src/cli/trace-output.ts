@@ -48,6 +48,29 @@ export class TraceOutput implements Disposable {
   }
 }
 
+/** One output, or of a trace in parts one for each. */
+export class TraceOutputs implements Disposable {
+  readonly #file: string | undefined;
+  readonly #outputs = new Map<string | undefined, TraceOutput>();
+
+  constructor(file: string | undefined) {
+    this.#file = file;
+  }
+  of(part?: string): TraceOutput {
+    const known = this.#outputs.get(part);
+    if (known) return known;
+    const output = new TraceOutput(part === undefined ? this.#file : `${this.#file}.${part}`);
+    this.#outputs.set(part, output);
+    return output;
+  }
+  end(): void {
+    for (const output of this.#outputs.values()) output.end();
+  }
+  [Symbol.dispose](): void {
+    for (const output of this.#outputs.values()) output[Symbol.dispose]();
+  }
+}
+
 function openNew(file: string): number {
   try {
     return openSync(file, 'wx');

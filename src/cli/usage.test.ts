@@ -41,6 +41,12 @@ test.for([
   [['run'], 125, "missing required argument 'program'", 'softiommu run'],
   [['run', '--frobnicate', '--', 'ls'], 125, "unknown option '--frobnicate'", 'softiommu run'],
   [['topology', '--fast'], 125, "unknown option '--fast'", 'softiommu topology'],
+  [
+    ['run', '-s', 'many', 'ls'],
+    125,
+    "option '-s, --string-limit <bytes>' argument 'many' is invalid. a number of bytes up to 65536 is wanted.",
+    'softiommu run',
+  ],
   [['explain'], 125, "missing required argument 'what'", 'softiommu explain'],
   [
     ['explain', '--in', 'iommufd', 'no', 'such', 'words'],
@@ -99,4 +105,23 @@ test.for([
 
 test('help that was asked for is no mistake', async () => {
   expect((await softiommu('test-attach', '--help')).status).toBe(0);
+});
+
+test('the help of run has its options in groups, none outside of one', async () => {
+  const [run] = (await commandLine(['run'])).commands;
+  const help = run!.helpInformation();
+  const groups = [...help.matchAll(/^(\S.*):$/gm)].map(([, heading]) => heading);
+  expect(groups).toEqual([
+    'Arguments',
+    'The machine',
+    'What is shown while it runs',
+    'What is said at the end',
+    'What is looked for, and what goes wrong',
+    'How the program runs',
+    'Options',
+  ]);
+  const outside = /\nOptions:\n([^]*)$/.exec(help)![1]!;
+  expect(outside.trim().split('\n')).toEqual([expect.stringMatching(/^-h, --help /)]);
+  const sections = help.split(/^\S.*:$/m).slice(2);
+  for (const section of sections) expect(section.match(/^ {2}-/gm)!.length).toBeLessThan(25);
 });

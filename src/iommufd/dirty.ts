@@ -33,7 +33,9 @@ export function hwptSetDirtyTracking(ucmd: Ucmd<iommu_hwpt_set_dirty_tracking>):
     const rc = clearDirty(hwpt.ioas.iopt, domain);
     if (rc) return rc;
   }
-  return setDirtyTracking(domain, on);
+  const set = setDirtyTracking(domain, on);
+  if (!set) hwpt.dirtyTracking = on;
+  return set;
 }
 function refuseUntracked(id: number): Status {
   return refuse(EOPNOTSUPP, 'the hwpt was not allocated with DIRTY_TRACKING', { hwpt_id: id });
@@ -76,6 +78,10 @@ export function hwptGetDirtyBitmap(ucmd: Ucmd<iommu_hwpt_get_dirty_bitmap>): Sta
   const noClear = (cmd.flags & IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR) !== 0;
   const range = { first: cmd.iova, last: cmd.iova + cmd.length - 1n, noClear };
   const bitmap = new UserBitmap(task, cmd.data, range, cmd.page_size & -cmd.page_size);
+  if (!hwpt.dirtyTracking) {
+    const facts = { hwpt_id: hwpt.id };
+    ctx.subsystem.env.trace.remark('dirty tracking is off: the bitmap says nothing', facts);
+  }
   readAreas(iopt, hwpt.domain, range, bitmap);
   bitmap.flush();
   return undefined;

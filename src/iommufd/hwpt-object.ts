@@ -43,6 +43,8 @@ export class HwptPaging extends Hwpt {
   readonly enforceCacheCoherency: boolean;
   /** Made by attaching to an IOAS: freed with its last attachment, found by the search. */
   autoDomain = false;
+  /** Dirty tracking is on. */
+  dirtyTracking = false;
   /** Doorbell pages mapped in the domain beside the areas. */
   readonly presentSwMsi = new Set<SwMsiPage>();
 

@@ -2,6 +2,7 @@
  * Lines of a trace into events without checking each field, as insight/trace/read-trace.ts does, which is the oracle of this:
  * hundreds of thousands are to be seen at once. Facts of refusals stay the text they are shown as.
  */
+import { bytesOfHex } from '../base/u64.ts';
 import { ERRNO, type ErrnoName } from '../base/errno.ts';
 import type { Stamped } from '../base/events.ts';
 import type { WalkLine } from '../insight/report/report-view.ts';
@@ -53,8 +54,7 @@ function decodeValues(values: unknown): void {
   for (const [name, value] of Object.entries(values)) {
     if (typeof value === 'string' && HEX.test(value)) values[name] = BigInt(value);
     else if (isFields(value) && typeof value['bytes'] === 'string') {
-      const pairs = value['bytes'].match(/../g) ?? [];
-      values[name] = Uint8Array.from(pairs, (pair) => Number.parseInt(pair, 16));
+      values[name] = bytesOfHex(value['bytes']);
     }
   }
 }

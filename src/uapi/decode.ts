@@ -7,7 +7,7 @@ import { refuse } from '../base/refuse.ts';
 import type { OpenFile } from '../base/file.ts';
 import type { Task } from '../base/task.ts';
 import type { Fields, Struct } from '../base/struct.ts';
-import { extensionName, namedValue, type Named } from './field-names.ts';
+import { extensionName, isCommand, namedValue, type Named } from './field-names.ts';
 import * as iommufd from './iommufd.ts';
 import * as iommufdTest from './iommufd-test.ts';
 import * as vfio from './vfio.ts';
@@ -42,9 +42,6 @@ const OTHER_STRUCTS: Readonly<Record<string, string>> = {
   VFIO_IOMMU_DIRTY_PAGES: 'vfio_iommu_type1_dirty_bitmap',
 };
 
-const FIRST = 0x3b64;
-const LAST = 0x3bff;
-
 /** Commands whose argument is no struct: what it says, or points at. */
 const PLAIN: Readonly<Record<string, (task: Task, arg: bigint) => unknown>> = {
   VFIO_CHECK_EXTENSION: (_task, arg) => extensionName(arg),
@@ -64,8 +61,7 @@ const PLAIN: Readonly<Record<string, (task: Task, arg: bigint) => unknown>> = {
 /** Constants of a header that are commands and whose name begins so. */
 function commands(header: Readonly<Record<string, unknown>>, pattern: RegExp): [number, Command][] {
   return Object.entries(header).flatMap(([name, value]): [number, Command][] => {
-    if (typeof value !== 'number' || value < FIRST || value > LAST || !pattern.test(name))
-      return [];
+    if (typeof value !== 'number' || !isCommand(value) || !pattern.test(name)) return [];
     const layout = header[OTHER_STRUCTS[name] ?? name.toLowerCase()];
     // cast: what a header calls so is the struct of the command
     return [[value, { name, layout: layout as Struct<Fields> | undefined }]];

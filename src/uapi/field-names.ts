@@ -15,6 +15,7 @@ type Meaning =
   | { readonly named: (value: number) => string | number };
 
 const HEADERS: Readonly<Record<string, unknown>> = { ...iommufd, ...vfio };
+/** Numbers of commands of iommufd and VFIO: type ';', from 100 on. */
 const COMMANDS = { first: 0x3b64, last: 0x3bff };
 
 const REGION: Meaning = { named: regionName };
@@ -75,7 +76,8 @@ function constants(prefixes: readonly string[]): Constant[] {
     )
     .sort((a, b) => Number(a.value - b.value));
 }
-function isCommand(value: number): boolean {
+/** Is it the number of a command of these headers? */
+export function isCommand(value: number): boolean {
   return value >= COMMANDS.first && value <= COMMANDS.last;
 }
 function isBit({ value }: Constant): boolean {

@@ -105,6 +105,8 @@ function bindBlocked(access: VfioDeviceFile, task: Task, bind: BindArg, arg: big
     return copied;
   }
   access.accessGranted = true;
+  const { env } = device.world;
+  env.backends.add(device.kind === 'noiommu' ? 'noiommu by cdev' : 'cdev and iommufd');
   return undefined;
 }
 
@@ -182,7 +184,10 @@ export function detachIommufdPt(access: VfioDeviceFile, task: Task, arg: bigint)
     flag: VFIO_DEVICE_DETACH_PASID,
   });
   if (isErrno(detach)) return detach;
-  access.device.iommufd!.detach(detach.flags ? detach.pasid : undefined);
+  const { dev, iommufd, world } = access.device;
+  if (!iommufd!.detach(detach.flags ? detach.pasid : undefined)) {
+    world.env.trace.remark('the device was not attached', { device: dev.name });
+  }
   return undefined;
 }
 

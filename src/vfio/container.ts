@@ -6,6 +6,7 @@
  */
 import { EINVAL, ENODEV, EPERM, isErrno, type Result, type Status } from '../base/errno.ts';
 import { OpenFile, type FileOps } from '../base/file.ts';
+import type { KernelEnv } from '../base/kernel-env.ts';
 import { Lock } from '../base/lock.ts';
 import { refuse } from '../base/refuse.ts';
 import { CAP_SYS_RAWIO, type Task } from '../base/task.ts';
@@ -16,10 +17,22 @@ import {
   VFIO_API_VERSION,
   VFIO_CHECK_EXTENSION,
   VFIO_GET_API_VERSION,
+  VFIO_NOIOMMU_IOMMU,
   VFIO_SET_IOMMU,
+  VFIO_TYPE1_IOMMU,
+  VFIO_TYPE1_NESTING_IOMMU,
+  VFIO_TYPE1v2_IOMMU,
 } from '../uapi/vfio.ts';
 import type { VfioDeviceKind } from './device-ops.ts';
 import type { ContainerIommu, ContainerIommuDriver } from './iommu-driver.ts';
+
+/** What people call the types. */
+const TYPE_NAMES: Readonly<Record<number, string>> = {
+  [VFIO_TYPE1_IOMMU]: 'type1',
+  [VFIO_TYPE1v2_IOMMU]: 'type1v2',
+  [VFIO_TYPE1_NESTING_IOMMU]: 'type1 for nesting',
+  [VFIO_NOIOMMU_IOMMU]: 'noiommu by group',
+};
 
 /** A group as its container sees it; by its identity it owns the DMA of its devices. */
 export interface GroupInContainer {
@@ -30,6 +43,7 @@ export interface GroupInContainer {
 /** One open of /dev/vfio/vfio (struct vfio_container). */
 export class VfioContainer {
   readonly lock = new Lock('vfio_container.group_lock');
+  readonly #env: KernelEnv;
   readonly #drivers: readonly ContainerIommuDriver[];
   /** In order of joining. Guarded by lock. */
   readonly groups: GroupInContainer[] = [];
@@ -37,7 +51,8 @@ export class VfioContainer {
   /** Set by its first group. */
   noiommu = false;
 
-  constructor(drivers: readonly ContainerIommuDriver[]) {
+  constructor(env: KernelEnv, drivers: readonly ContainerIommuDriver[]) {
+    this.#env = env;
     this.#drivers = drivers;
   }
 
@@ -62,6 +77,7 @@ export class VfioContainer {
       const iommu = this.#openWithGroups(task, driver, type);
       if (!isErrno(iommu)) {
         this.iommu = iommu;
+        this.#env.backends.add(TYPE_NAMES[type] ?? driver.name);
         return undefined;
       }
       last = iommu;
@@ -152,8 +168,8 @@ function behind(file: OpenFile): VfioContainer {
   return file.priv as VfioContainer;
 }
 
-export function openContainer(drivers: readonly ContainerIommuDriver[]): OpenFile {
-  return new OpenFile('/dev/vfio/vfio', containerOps, new VfioContainer(drivers));
+export function openContainer(env: KernelEnv, drivers: readonly ContainerIommuDriver[]): OpenFile {
+  return new OpenFile('/dev/vfio/vfio', containerOps, new VfioContainer(env, drivers));
 }
 /** The container behind a file, or undefined for any other file. */
 export function containerOf(file: object): VfioContainer | undefined {

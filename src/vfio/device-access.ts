@@ -17,11 +17,14 @@ export class VfioDeviceFile implements DeviceAccess {
   readonly group: GroupOfFile | undefined;
   /** Set at open for a group file, at BIND for a cdev. */
   accessGranted = false;
+  /** The process that opened it; others may have got it since. */
+  readonly openedBy: number | undefined;
 
   constructor(device: VfioDevice, from?: { group: GroupOfFile; file: OpenFile }) {
     this.device = device;
     this.group = from?.group;
     this.groupFile = from?.file;
+    this.openedBy = device.world.env.current?.pid;
   }
   get isCdev(): boolean {
     return this.group === undefined;

@@ -36,10 +36,12 @@ export function openCdev(device: VfioDevice, task: Task): Result<OpenFile> {
     });
   }
   device.cdevFiles++;
+  const access = new VfioDeviceFile(device);
+  device.files.add(access);
   return new OpenFile(
     `/dev/vfio/devices/${device.cdevName}`,
     deviceFileOps,
-    new VfioDeviceFile(device),
+    access,
     device.dev.name,
   );
 }
@@ -57,6 +59,7 @@ function behind(file: OpenFile): VfioDeviceFile {
 function release(file: OpenFile): void {
   const access = behind(file);
   const { device, group } = access;
+  device.files.delete(access);
   if (!group) {
     unbindIommufd(access);
     device.closeCdev();

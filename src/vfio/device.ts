@@ -5,6 +5,7 @@
  */
 import { isErrno, type Status } from '../base/errno.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
+import type { Facts } from '../base/refuse.ts';
 import { WaitQueue } from '../base/wait-queue.ts';
 import type { Device } from '../core/contract/device.ts';
 import { deviceRef } from '../core/contract/refs.ts';
@@ -44,8 +45,13 @@ export class VfioDevice {
   cdevFiles = 0;
   /** What it is bound to and attached to when it is used through iommufd. */
   iommufd: DeviceIommufd | undefined;
+  /** Its open files, each with the process that opened it. */
+  readonly files = new Set<{ readonly openedBy: number | undefined }>();
   /** Woken when it may be held by nobody any more: unbind waits for that. */
-  readonly closed = new WaitQueue();
+  readonly closed = new WaitQueue(() => ({
+    rule: 'the device is in use: its driver lets it go when its last file is closed',
+    facts: this.#holders(),
+  }));
   #requestTimer: Disposable | undefined;
 
   constructor(
@@ -70,6 +76,11 @@ export class VfioDevice {
   /** Does anybody have it open, so that its driver must wait? */
   get isHeld(): boolean {
     return this.openCount > 0 || this.cdevFiles > 0;
+  }
+  #holders(): Facts {
+    const pids = [...this.files].map(({ openedBy }) => openedBy).filter((pid) => pid !== undefined);
+    const openedBy = [...new Set(pids)].join(', ');
+    return { device: this.dev.name, ...(openedBy !== '' && { openedBy }) };
   }
   closeCdev(): void {
     this.cdevFiles--;

@@ -17,7 +17,7 @@ import {
 } from '../base/errno.ts';
 import { OpenFile, type FileOps } from '../base/file.ts';
 import { Lock } from '../base/lock.ts';
-import { refuse } from '../base/refuse.ts';
+import { refuse, type Facts } from '../base/refuse.ts';
 import { CAP_SYS_RAWIO, type Task } from '../base/task.ts';
 import { hex } from '../base/u64.ts';
 import { groupDmaOwnerClaimed } from '../core/group/ownership.ts';
@@ -50,6 +50,8 @@ export class VfioGroup {
   readonly devices: VfioDevice[] = [];
   /** Guarded by lock, as are all below. */
   openedFile: OpenFile | undefined;
+  /** The process that opened it. */
+  #openedBy: number | undefined;
   container: VfioContainer | undefined;
   iommufd: GroupIommufd | undefined;
   /** Open devices that use the container. */
@@ -88,9 +90,10 @@ export class VfioGroup {
     if (this.cdevOpen > 0) {
       return refuse(EBUSY, 'a device of the group is in use through its cdev', this.#facts());
     }
-    if (this.openedFile) return refuse(EBUSY, 'the group is open already', this.#facts());
+    if (this.openedFile) return refuse(EBUSY, 'the group is open already', this.#holder());
     const file = new OpenFile(`/dev/vfio/${this.nodeName}`, groupOps, this);
     this.openedFile = file;
+    this.#openedBy = task.pid;
     return file;
   }
   /** The last reference to the open file is gone: no fd, no device fd. */
@@ -108,7 +111,7 @@ export class VfioGroup {
   /** While a device of the group is bound through its cdev. @kernel vfio_device_block_group */
   blockOpen(): Status<'EBUSY'> {
     using _ = this.lock.hold();
-    if (this.openedFile) return refuse(EBUSY, 'the group of the device is open', this.#facts());
+    if (this.openedFile) return refuse(EBUSY, 'the group of the device is open', this.#holder());
     this.cdevOpen++;
     return undefined;
   }
@@ -195,6 +198,7 @@ export class VfioGroup {
     const rc = this.#startDevice(device, task);
     if (rc) return rc;
     access.accessGranted = true;
+    device.files.add(access);
     groupFile.get();
     if (device.kind === 'noiommu') {
       const text = `${device.dev.name}: opened without an IOMMU by process ${task.pid}`;
@@ -255,6 +259,11 @@ export class VfioGroup {
   }
   #facts(): { group: string } {
     return { group: this.nodeName };
+  }
+  /** Of a group that is open: by whom it was opened. */
+  #holder(): Facts {
+    const openedBy = this.#openedBy;
+    return { ...this.#facts(), ...(openedBy !== undefined && { openedBy }) };
   }
 }
 

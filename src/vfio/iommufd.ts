@@ -79,8 +79,11 @@ export class DeviceIommufd {
     if (!isErrno(id)) this.#attached.add(what);
     return id;
   }
-  detach(what: AttachFor): void {
-    if (this.#attached.delete(what)) this.bound.detach(what ?? 0);
+  /** False: it was not attached. */
+  detach(what: AttachFor): boolean {
+    const was = this.#attached.delete(what);
+    if (was) this.bound.detach(what ?? 0);
+    return was;
   }
   unbind(): void {
     const lastFirst = [...this.#attached].sort((a = 0, b = 0) => b - a);

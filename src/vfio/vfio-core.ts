@@ -181,7 +181,7 @@ export class VfioSubsystem implements VfioWorld {
       minor: CONTAINER_MINOR,
       mode: 0o666,
       identity: this,
-      open: () => openContainer(this.#drivers),
+      open: () => openContainer(this.env, this.#drivers),
     };
   }
   #cdevNode(device: VfioDevice): VfioNode {

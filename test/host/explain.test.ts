@@ -36,6 +36,7 @@ const SAID = [
   expect.stringMatching(
     /^ {2}2\. \[pid +\d+\] openat\(AT_FDCWD, \"\/dev\/vfio\/77\"\) = -1 ENOENT \(No such file or directory\)$/,
   ),
+  '     no such file or directory (path=/dev/vfio/77, name=77)',
   '     bound to vfio-pci: 0000:00:04.0 in group 0',
 ];
 
@@ -97,4 +98,20 @@ describe.each([
 test('of a program without names nothing is said of where', () => {
   const program = compile('test/host/programs/maps-twice.c', '-s');
   expect(run([program]).stderr).not.toContain('     at ');
+});
+
+test('a SIGBUS: which switch is off, and the line that switched it off', () => {
+  const program = compile('test/host/programs/decode-off.c', '-O0', '-g');
+  const { stderr, signal } = run([program]);
+  expect(stderr.trimEnd().split('\n')).toEqual([
+    HEAD,
+    expect.stringMatching(/^ {2}1\. \[pid +\d+\] --- SIGBUS \{.*\} ---$/),
+    '     memory decode of the device is off (device=0000:00:04.0)',
+    expect.stringMatching(
+      /^ {5}memory decode was switched off by pwrite64\(\d<.*>\) of process \d+, at switch_decode_off, .*\/decode-off\.c:12$/,
+    ),
+    '     set bit 1 of the command register (offset 4 of the configuration space)',
+    'for DMA the program used type1v2',
+  ]);
+  expect(signal).toBe('SIGBUS');
 });

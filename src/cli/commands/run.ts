@@ -40,20 +40,27 @@ import {
 import type { RunFlags } from '../run-plan.ts';
 import type { RunReportFlags, RunReports } from '../reports/run-reports.ts';
 import {
-  countTimestamps,
+  constantsOption,
+  countRepeated,
   failedOption,
+  hexOption,
+  noAbbrevOption,
   outputOption,
   pathOption,
+  quietOption,
   relativeOption,
+  separatelyOption,
   runExpressionOption,
   sortOption,
   spentOption,
+  stringLimitOption,
   stackOption,
   successfulOption,
   summaryOnlyOption,
   summaryOption,
   timestampsOption,
-  withTimestamps,
+  wallClockOption,
+  withCounts,
 } from '../trace-options.ts';
 import { withUsage } from '../usage.ts';
 
@@ -141,10 +148,12 @@ async function startReports(
 }
 
 /** The command `run`; its status is the program's. */
+// eslint-disable-next-line max-lines-per-function -- a table of options, one a line, whose types are those of one chain
 export function runCommand() {
   const command = new RunCommand('run')
     .description('run an unmodified program on the simulated machine')
     .argument('[program...]', 'the program and its arguments, after --')
+    .optionsGroup('The machine:')
     .addOption(machineOption())
     .addOption(deviceOption())
     .addOption(iommuOption())
@@ -155,6 +164,8 @@ export function runCommand() {
     .addOption(nodefaultsOption())
     .addOption(kernelOption())
     .addOption(backendOption())
+    .option('--selftest', "provide the kernel's selftest device and its mock IOMMU")
+    .optionsGroup('What is shown while it runs:')
     .addOption(traceOption())
     .addOption(outputOption())
     .addOption(runExpressionOption())
@@ -165,9 +176,17 @@ export function runCommand() {
     .addOption(relativeOption())
     .addOption(spentOption())
     .addOption(stackOption())
+    .addOption(stringLimitOption())
+    .addOption(noAbbrevOption())
+    .addOption(hexOption())
+    .addOption(constantsOption())
+    .addOption(quietOption())
+    .addOption(separatelyOption())
     .addOption(summaryOnlyOption())
     .addOption(summaryOption())
     .addOption(sortOption())
+    .addOption(wallClockOption())
+    .optionsGroup('What is said at the end:')
     .option('--report <file>', 'at the end a page of what happened: one file of HTML')
     .addOption(inspectOption())
     .addOption(runJunitOption())
@@ -176,6 +195,7 @@ export function runCommand() {
     .addOption(runJsonOption())
     .addOption(githubOption())
     .addOption(explainOption())
+    .optionsGroup('What is looked for, and what goes wrong:')
     .addOption(injectTokenOption())
     .addOption(sanitizeOption())
     .addOption(errorExitcodeOption())
@@ -183,7 +203,7 @@ export function runCommand() {
     .addOption(suppressionsOption())
     .addOption(findingsOption())
     .option('--gen-suppressions', 'say with each finding the line that suppresses it')
-    .option('--selftest', "provide the kernel's selftest device and its mock IOMMU")
+    .optionsGroup('How the program runs:')
     .addOption(modeOption())
     .addOption(pinOption())
     .addOption(waitOption())
@@ -194,8 +214,8 @@ export function runCommand() {
     .action(async (argv, options) => {
       if (await saysTypes(options)) return;
       if (argv.length === 0) command.error("error: missing required argument 'program'");
-      await runAsAsked(argv, withTimestamps(command, options));
+      await runAsAsked(argv, withCounts(command, options));
     });
-  countTimestamps(command);
+  countRepeated(command);
   return withUsage(command);
 }

@@ -2,19 +2,27 @@
 import { Command, Option } from '@commander-js/extra-typings';
 import { TRACE_FORMS } from '../../insight/trace/choice.ts';
 import {
-  countTimestamps,
+  constantsOption,
+  countRepeated,
   expressionOption,
   failedOption,
+  hexOption,
+  noAbbrevOption,
   pathOption,
+  quietOption,
   relativeOption,
+  separatelyOption,
   sortOption,
   spentOption,
+  stackOption,
+  stringLimitOption,
   successfulOption,
   summaryOnlyOption,
   summaryOption,
   timestampsOption,
+  wallClockOption,
   traceChoiceOf,
-  withTimestamps,
+  withCounts,
 } from '../trace-options.ts';
 import { withUsage } from '../usage.ts';
 
@@ -39,14 +47,22 @@ export function traceCommand() {
     .addOption(timestampsOption())
     .addOption(relativeOption())
     .addOption(spentOption())
+    .addOption(stackOption())
+    .addOption(stringLimitOption())
+    .addOption(noAbbrevOption())
+    .addOption(hexOption())
+    .addOption(constantsOption())
+    .addOption(quietOption())
+    .addOption(separatelyOption())
     .addOption(summaryOnlyOption())
     .addOption(summaryOption())
     .addOption(sortOption())
+    .addOption(wallClockOption())
     .action(async (file, options) => {
-      const choice = traceChoiceOf(withTimestamps(command, options));
+      const choice = traceChoiceOf(withCounts(command, options));
       const { showTrace } = await import('../show-trace.ts');
       await showTrace({ file, form: options.as, output: options.output, choice });
     });
-  countTimestamps(command);
+  countRepeated(command);
   return withUsage(command);
 }

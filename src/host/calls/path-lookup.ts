@@ -89,30 +89,32 @@ export class PathLookup {
   /** Where the path of a call leads. */
   find(call: Notification, what: PathCall, path: string, cred: Cred): Found {
     // An open that comes to no file of ours is told all the same, be it the mount that answers it.
-    return this.#find(call, what, { path, cred }, (whole, errno) =>
-      what.kind === 'open' ? this.openRefused(call, plain(whole), errno) : errno,
+    return this.#find(call, what, { path, cred }, (whole, errno, again) =>
+      what.kind === 'open' ? this.openRefused(call, plain(whole), errno, again) : errno,
     );
   }
   #find(
     call: Notification,
     what: PathCall,
     { path, cred }: { readonly path: string; readonly cred: Cred },
-    refused: (whole: string, errno: Errno) => Errno = (_whole, errno) => errno,
+    refused: (whole: string, errno: Errno, again: () => unknown) => Errno = (_whole, errno) =>
+      errno,
   ): Found {
     const start = this.#startOf(call, what, path);
     if (!start) return 'continue';
     const whole = treeName(join(start.directory, start.rest));
     if (!start.ours && !this.#tree.concerns(whole)) return 'continue';
     const place = this.#resolve(what, start, { whole, cred });
+    const again = () => this.#resolve(what, start, { whole: plain(whole), cred });
     if (place === 'outside') return 'continue';
     const isMounts = this.#isMountsAffair(start, whole, place);
     if (!isMounts && !start.ours && this.#isHosts(start, whole, place)) return 'continue';
-    const found = isErrno(place) ? refused(whole, place) : place;
+    const found = isErrno(place) ? refused(whole, place, again) : place;
     return isMounts ? 'continue' : (problemOf(what, found) ?? found);
   }
   /** What is told of an open that is refused; the errno as it was given. */
-  openRefused({ tid }: Notification, path: string, errno: Errno): Errno {
-    return this.#syscalls.openRefused(this.#processes.taskOf(tid), path, errno);
+  openRefused({ tid }: Notification, path: string, errno: Errno, again: () => unknown): Errno {
+    return this.#syscalls.openRefused(this.#processes.taskOf(tid), path, errno, again);
   }
   #resolve(
     what: PathCall,

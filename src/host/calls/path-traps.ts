@@ -240,8 +240,9 @@ export class PathTraps {
       return rc ? -rc.number : this.#standIns.openPath(flags, place);
     }
     if (isTemporary(flags)) return minus(temporaryFile({ vfs, cred: task.cred }, place));
-    const opened = vfs.open(place, openHow(flags), task.cred);
-    if (isErrno(opened)) return -this.#lookup.openRefused(call, place.path, opened).number;
+    const open = () => vfs.open(place, openHow(flags), task.cred);
+    const opened = open();
+    if (isErrno(opened)) return -this.#lookup.openRefused(call, place.path, opened, open).number;
     const { node, path } = opened;
     if (node.kind === 'dir') return this.#standIns.openDirectory(call, flags, { path, node });
     if (!isOpenable(node)) return this.#openAttr(call, task, { path, node, flags });

@@ -1,15 +1,10 @@
 /** Where a trace goes: standard error, a file that is new or a trace of ours, a pipe. */
 import { writeSync } from 'node:fs';
-import { TRACE_MARK } from '../../insight/trace/format.ts';
+import { OLD_MARK, TEXT_MARK, TRACE_MARK } from '../../insight/trace/format.ts';
 import { printable } from '../../machine/description/wording.ts';
 import { HostError } from '../sys/ffi.ts';
 import { STDERR } from '../sys/write-all.ts';
 import { openOwn, type OwnKind } from './own-file.ts';
-
-/** The first line of a trace in a file: by it a later run knows that the file may be overwritten. */
-const TEXT_MARK = '# trace of softiommu';
-/** Of traces before they had versions. */
-const OLD_MARK = '{"trace":"softiommu"}';
 
 const TRACE: OwnKind = {
   option: '--trace=FILE',
@@ -23,8 +18,8 @@ export function isJsonl(file: string): boolean {
   return file.endsWith('.jsonl');
 }
 
-/** A descriptor to write to; '-' is standard error. Throws HostError with the rule that forbids the file. */
-export function openTrace(file: string): number {
+/** A descriptor to write to; '-' is standard error. `isLines`: JSON lines, which need no first line of ours. Throws HostError with the rule that forbids the file. */
+export function openTrace(file: string, isLines = isJsonl(file)): number {
   if (file === '-') return STDERR;
   if (file === '') throw new HostError('--trace= names no file');
   if (/^[|!]/.test(file)) {
@@ -33,7 +28,7 @@ export function openTrace(file: string): number {
   const opened = openOwn(file, TRACE);
   if ('problem' in opened) throw refused(file, opened.problem);
   // The first line of JSON lines is part of their form, wherever they go.
-  if (opened.isFile && !isJsonl(file)) writeSync(opened.fd, `${TEXT_MARK}\n`);
+  if (opened.isFile && !isLines) writeSync(opened.fd, `${TEXT_MARK}\n`);
   return opened.fd;
 }
 

@@ -17,7 +17,7 @@ import { STATUS_FAILED } from '../sys/exit-status.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
 import { MmioTraps } from '../mmio/mmio-traps.ts';
 import { Listener } from '../seccomp/listener.ts';
-import { HostCallSites } from '../stacks/host-call-sites.ts';
+import type { HostCallSites } from '../stacks/host-call-sites.ts';
 import { callLook } from '../process/call-look.ts';
 import { prepareSteps } from '../sys/steps.ts';
 import { KernelLoop } from './kernel-loop.ts';
@@ -29,7 +29,8 @@ import { KNOWN_TYPES, type Machine } from '../../machine/machine.ts';
 import { BlockDisks } from './block-disks.ts';
 import { HostWires } from './host-wires.ts';
 import type { RunFaults } from './run-faults.ts';
-import { buildMachine, type TraceTarget } from './run-machine.ts';
+import { buildMachine } from './run-machine.ts';
+import type { TraceTarget } from './trace-files.ts';
 import { tracesOf } from './trace-targets.ts';
 import type { SanitizedRun, Sanitizing } from './sanitizing.ts';
 import { NamespaceTree } from '../tree/namespace-tree.ts';
@@ -72,7 +73,7 @@ function main(
     traces,
     faults: faults?.policies,
   });
-  const sites = new HostCallSites(built.machine.env);
+  const { sites } = built;
   const journal = startJournal(plan, built.machine, sites);
   const sanitizing = sanitize({ machine: built.machine, sites });
   let result: RunResult;

@@ -1,5 +1,5 @@
 /** The machine of a run, its trace going to a file, its Bugs to the user. */
-import { closeSync, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { release } from 'node:os';
 import type { Stamped } from '../../base/events.ts';
 import type { TraceSink } from '../../insight/trace/sink.ts';
@@ -8,12 +8,12 @@ import type { MachineDescription } from '../../machine/description/description.t
 import type { BlockBacking } from '../../machine/hardware/blocks.ts';
 import type { WireBacking } from '../../machine/hardware/wires.ts';
 import { Machine, type FaultPolicies } from '../../machine/machine.ts';
+import { HostCallSites } from '../stacks/host-call-sites.ts';
 import { LentMemory } from '../process/lent-memory.ts';
 import { HostPages } from '../process/shared-memory.ts';
 import * as libc from '../sys/libc.ts';
-import { textOf } from '../sys/procfs.ts';
-import { systemReason } from '../sys/system-reason.ts';
-import { isBrokenPipe, STDERR, writeAll } from '../sys/write-all.ts';
+import { commandName, textOf } from '../sys/procfs.ts';
+import { TraceFiles, type TraceTarget } from './trace-files.ts';
 
 /** Where the trace and the messages of a run go. */
 export interface RunOutput {
@@ -29,18 +29,11 @@ export interface RunOutput {
   readonly faults?: FaultPolicies | undefined;
 }
 
-/** One of the places a trace goes to. */
-export interface TraceTarget {
-  /** What it is called in messages: 'the trace'. */
-  readonly name: string;
-  /** Open; it is closed at the end unless it is standard error. */
-  readonly fd: number;
-  readonly view: (machine: Machine, print: (line: string) => void) => TraceSink;
-}
-
 /** A machine and its traces, which end when it is closed. */
 export interface RunMachine {
   readonly machine: Machine;
+  /** Where calls come from. */
+  readonly sites: HostCallSites;
   /** The last of the traces. False: some of one could not be written, which has been said. */
   close(): boolean;
 }
@@ -67,16 +60,11 @@ function withHost(machine: Machine, views: readonly TraceSink[]): (stamped: Stam
     // Whoever opens a file may have executed another program since.
     const isNew = event.kind === 'enter' && (event.name === 'openat' || !known.has(pid ?? 0));
     if (pid !== undefined) known.add(pid);
-    const comm = isNew && pid !== undefined ? commOf(pid) : undefined;
+    const comm = isNew && pid !== undefined ? commandName(pid) : undefined;
     const told = { ...stamped, hostNs, ...(comm !== undefined && { comm }) };
     for (const view of views) view.take(told);
   };
 }
-function commOf(pid: number): string | undefined {
-  const text = textOf(`/proc/${pid}/comm`).trimEnd();
-  return text === '' ? undefined : text;
-}
-
 /** The machine of a run, its nodes the user's. */
 export function buildMachine(description: MachineDescription, output: RunOutput): RunMachine {
   const machine = new Machine(description, {
@@ -92,12 +80,14 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
     newBarMemory: (length) => new LentMemory(length),
     onBug: ({ during, stack }) => output.warn(`BUG in ${during}\n${stack}`),
   });
-  const traces = output.traces.map((trace) => openTarget(machine, trace, output.warn));
+  const sites = new HostCallSites(machine.env);
+  const traces = output.traces.map((target) => openTarget({ machine, sites }, target, output.warn));
   const views = traces.map(({ view }) => view);
   const { trace } = machine.env;
   const listener = views.length > 0 ? trace.listen(withHost(machine, views)) : undefined;
   return {
     machine,
+    sites,
     close: () => {
       listener?.[Symbol.dispose]();
       return traces.map(({ close }) => close()).every(Boolean);
@@ -107,23 +97,15 @@ export function buildMachine(description: MachineDescription, output: RunOutput)
 
 /** A trace, and what ends it and says whether all of it was written. */
 function openTarget(
-  machine: Machine,
-  { fd, name, view: viewOf }: TraceTarget,
+  { machine, sites }: Pick<RunMachine, 'machine' | 'sites'>,
+  target: TraceTarget,
   warn: RunOutput['warn'],
 ): { readonly view: TraceSink; readonly close: () => boolean } {
-  let error: unknown;
-  const print = (line: string): void => {
-    if (error !== undefined) return;
-    error = writeAll(fd, `${line}\n`);
-    // Nobody who reads any more is no mistake: `--trace 2>&1 | head`.
-    if (error === undefined || isBrokenPipe(error)) return;
-    warn(`${name} ends here, it cannot be written: ${systemReason(error)}`);
-  };
-  const view = viewOf(machine, print);
+  const files = new TraceFiles(target, warn);
+  const view = target.view(machine, { sites, printTo: (part) => files.printTo(part) });
   const close = (): boolean => {
     view.flush();
-    if (fd > STDERR) closeSync(fd);
-    return error === undefined || isBrokenPipe(error);
+    return files.close();
   };
   return { view, close };
 }

@@ -1,13 +1,13 @@
 /** Where the trace of a run goes, and in which form: to its file or standard error, and to the trace of its report. */
-import { stackLines } from '../../insight/sites/site-text.ts';
+import type { CallSites } from '../../insight/sites/call-site.ts';
+import type { TraceChoice } from '../../insight/trace/choice.ts';
 import type { TraceHeader } from '../../insight/trace/format.ts';
-import type { Footnotes } from '../../insight/views/text.ts';
-import type { Machine } from '../../machine/machine.ts';
+import { MACHINE_PART, perProcess } from '../../insight/trace/per-process.ts';
+import type { TraceSink } from '../../insight/trace/sink.ts';
 import type { KernelPlan } from '../launch/run.ts';
 import { isJsonl, openTrace } from '../launch/trace-file.ts';
-import { HostCallSites } from '../stacks/host-call-sites.ts';
 import { HostError } from '../sys/ffi.ts';
-import type { TraceTarget } from './run-machine.ts';
+import type { TraceTarget } from './trace-files.ts';
 
 const US_PER_MS = 1000;
 
@@ -21,11 +21,15 @@ export async function tracesOf(plan: KernelPlan): Promise<TraceTarget[]> {
   const header: TraceHeader = { v: 1, trace: 'softiommu', startedUs, program, machine };
   if (trace !== undefined) {
     const view = await viewFor(plan, trace, header);
-    traces.push({ name: 'the trace', fd: openTrace(trace), view });
+    const open = (part?: string): number =>
+      openTrace(part === undefined ? trace : `${trace}.${part}`, isJsonl(trace));
+    const first = plan.traceChoice.perProcess ? MACHINE_PART : undefined;
+    traces.push({ name: 'the trace', fd: open(first), first, open, view });
   }
   if (reportFd !== undefined) {
     const { reportView } = await import('../../insight/report/report-view.ts');
-    const view: TraceTarget['view'] = (built, print) => reportView(built, header, print);
+    const view: TraceTarget['view'] = (machine, { printTo }) =>
+      reportView(machine, header, printTo());
     traces.push({ name: 'the trace of the report', fd: reportFd, view });
   }
   return traces;
@@ -42,24 +46,37 @@ async function viewFor(
   const selection = selectionOf(traceChoice);
   if ('problem' in selection) throw new HostError(selection.problem);
   const form = isJsonl(trace) ? 'json' : 'text';
-  if (form === 'json' && traceChoice.stacks) {
-    throw new HostError('-k is for a trace as text: JSON lines have no stacks');
+  if (traceChoice.perProcess && !isPlainFile(trace)) {
+    throw new HostError(
+      '-ff writes a file for each process: name one with -o FILE or --trace=FILE',
+    );
   }
-  return (built, print) => {
-    const walks = firstWalks(built);
-    const stacks = traceChoice.stacks ? callStacks(built) : undefined;
-    const footnotes: Footnotes = stacks
-      ? (stamped) => [...walks(stamped), ...stacks(stamped)]
-      : walks;
-    return chosenView(form, traceChoice, selection, { print, header, footnotes });
+  return (machine, { sites, printTo }) => {
+    const footnotes = firstWalks(machine);
+    machine.env.trace.dataBytes = Math.max(machine.env.trace.dataBytes, bytesFor(traceChoice));
+    const viewOf = (print: (line: string) => void): TraceSink =>
+      chosenView(form, traceChoice, selection, { print, header, footnotes });
+    const view = traceChoice.perProcess
+      ? perProcess((part) => viewOf(printTo(part)))
+      : viewOf(printTo());
+    return traceChoice.stacks ? withStacks(sites, view) : view;
   };
 }
-/** Below each call the stack of its caller, as far as it can be seen. */
-function callStacks(machine: Machine): Footnotes {
-  const sites = new HostCallSites(machine.env);
-  return ({ event }) => {
-    if (event.kind !== 'leave' || event.what !== 'syscall') return [];
-    const site = sites.here();
-    return site ? stackLines(site) : [];
+function bytesFor({ style }: TraceChoice): number {
+  return style.shownBytes;
+}
+function isPlainFile(trace: string): boolean {
+  return trace !== '-' && !trace.startsWith('/dev/');
+}
+/** With each call the stack of its caller, as far as it can be seen. */
+function withStacks(sites: CallSites, sink: TraceSink): TraceSink {
+  return {
+    take(stamped) {
+      const { event } = stamped;
+      const isCall = event.kind === 'leave' && event.what === 'syscall';
+      const site = isCall ? sites.here() : undefined;
+      sink.take(site ? { ...stamped, stack: site.frames } : stamped);
+    },
+    flush: () => sink.flush(),
   };
 }

@@ -4,6 +4,7 @@
  * A process is seized when it maps registers, all threads at once, and its children with it. At exit and exec it is let
  * go again, so that its real parent sees it end.
  */
+import { tellSignal } from '../process/tell-signals.ts';
 import type { Vma } from '../../machine/memory/process-memory.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { DoorbellLoans } from '../process/doorbell-loans.ts';
@@ -36,7 +37,7 @@ const NOTHING: GoOn = { signal: 0 };
 
 /** What serving an access needs of the rest. */
 export interface MmioParts {
-  readonly machine: Pick<Machine, 'syscalls'>;
+  readonly machine: Pick<Machine, 'env' | 'syscalls'>;
   readonly processes: Pick<Processes, 'processOf'>;
   readonly registers: Pick<MappedRegisters, 'mapping' | 'mapsOf'>;
   readonly loans: Pick<DoorbellLoans, 'beforeAccess' | 'afterAccess'>;
@@ -286,7 +287,9 @@ export class MmioTraps {
     const thread = { tid, pid, regs: found?.regs ?? this.#regs, found };
     const outcome = isFault ? this.#accessOf(thread, address) : 'not ours';
     if (outcome === 'not ours') {
-      return { signal: yield* this.#keepers.bus.deliver(tid, pid, isFault) };
+      const signal = yield* this.#keepers.bus.deliver(tid, pid, isFault);
+      if (signal !== 0) this.#tellBusError({ tid, pid }, { code, address });
+      return { signal };
     }
     if (!found) this.#follow(tid, pid);
     return yield* this.#accessed(this.#keepers.bus, thread, outcome);
@@ -331,8 +334,19 @@ export class MmioTraps {
     const stat = this.#keepers.bus.statOf(tid, pid);
     if (maps && stat >= 0) this.#next.follow(tid, { maps, stat });
   }
+  /** Of registers that do not answer it is told why. */
+  #tellBusError(thread: { tid: number; pid: number }, cause: ptrace.SignalCause): void {
+    const { machine, registers } = this.#parts;
+    const vma = registers.mapping(thread, Number(cause.address >> 12n));
+    if (cause.code > 0 && vma?.io) {
+      const { address } = cause;
+      machine.syscalls.busError({ ...thread, address, window: vma.io.window });
+    } else tellSignal(machine.env.trace, thread, SIGBUS, cause);
+  }
   /** The signal it is to go on with. */
   *#raise({ tid, pid, hasCalled }: Raising, fault: InstructionFault): Stops<number> {
+    if (fault.signal === SIGBUS) this.#tellBusError({ tid, pid }, fault);
+    else tellSignal(this.#parts.machine.env.trace, { tid, pid }, fault.signal, fault);
     const hasForced = yield* this.#keepers.force(tid, pid, fault.signal);
     if (hasCalled || hasForced) this.#faults.set(tid, fault);
     else ptrace.setFault(tid, fault);
@@ -357,7 +371,12 @@ export class MmioTraps {
   #told(tid: number, signal: number): number {
     const fault = this.#faults.get(tid);
     if (signal === ptrace.SYSCALL_STOP) return 0; // of work that a shortage has ended
-    if (fault?.signal !== signal) return signal;
+    const { trace } = this.#parts.machine.env;
+    const thread = { tid, pid: this.#processOf(tid) };
+    if (fault?.signal !== signal) {
+      if (trace.on) tellSignal(trace, thread, signal, ptrace.signalCause(tid));
+      return signal;
+    }
     ptrace.setFault(tid, fault);
     this.#faults.delete(tid);
     return signal;

@@ -58,7 +58,7 @@ export function tracerOf(tid: number): number {
 }
 /** A process in words, for a line to the user. */
 export function nameOf(pid: number): string {
-  return `process ${pid} (${textOf(`/proc/${pid}/comm`).trim()})`;
+  return `process ${pid} (${commandName(pid) ?? ''})`;
 }
 /** The process a thread is of; the thread's own number when it is gone. */
 export function processIdOf(tid: number): number {
@@ -101,4 +101,9 @@ export function* descriptorsOf(
 /** Is a thread traced, by whomever? */
 export function isTraced(tid: number): boolean {
   return tracerOf(tid) > 0;
+}
+/** What a process is called now; undefined: it is gone. */
+export function commandName(pid: number): string | undefined {
+  const text = textOf(`/proc/${pid}/comm`).trim();
+  return text === '' ? undefined : text;
 }

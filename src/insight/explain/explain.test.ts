@@ -3,6 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { Client, EDU, machineOf } from '../../testing/machine/client.ts';
 import { must } from '../../testing/base/must.ts';
 import type { MachineInput } from '../../machine/description/description.ts';
+import type { Credentials } from '../../machine/program/program.ts';
+import type { AttrNode } from '../../machine/files/nodes.ts';
+import { WaitQueue } from '../../base/wait-queue.ts';
 import * as uapi from '../../uapi/vfio.ts';
 import { TOLD_BY_FAULT, TroubleJournal } from './journal.ts';
 import { NOTED_RULES } from './notes.ts';
@@ -18,8 +21,8 @@ class Explained extends Client {
   readonly journal: TroubleJournal;
   readonly bdf: string;
 
-  constructor(input: MachineInput | string = 'default', bdf = EDU) {
-    super(machineOf(input));
+  constructor(input: MachineInput | string = 'default', bdf = EDU, credentials: Credentials = {}) {
+    super(machineOf(input), credentials);
     this.bdf = bdf;
     this.journal = new TroubleJournal(this.machine);
     this.machine.env.trace.listenToTroubles(this.journal.take);
@@ -30,6 +33,13 @@ class Explained extends Client {
     must(this.map(c, { vaddr: this.memory(0x4000), iova: MAPPED, size: 0x4000n }));
     this.command(d, 6);
     return { container: c, device: d };
+  }
+  /** An iommufd that plays the container of the group. */
+  compat(): { container: number } {
+    const container = must(this.open('/dev/iommu'));
+    must(this.setContainer(this.group(), container));
+    must(this.plain(container, uapi.VFIO_SET_IOMMU, uapi.VFIO_TYPE1v2_IOMMU));
+    return { container };
   }
   /** As a device model asks for it. */
   dma(iova: bigint): void {
@@ -45,7 +55,14 @@ class Explained extends Client {
     while (byte(at) !== 1) at = byte(at + 1);
     return BigInt(at + 4);
   }
+  /** The registers of the device, mapped. */
+  registers(device: number): bigint {
+    return must(this.program.mmap(0x1000, { fd: device, offset: 0n }));
+  }
   get lines(): string[] {
+    return this.all.filter((line) => !line.startsWith('for DMA the program used'));
+  }
+  get all(): string[] {
     return explanation(this.journal).map((line) => line.replace(/\[pid +\d+\] /, '').trim());
   }
 }
@@ -128,9 +145,12 @@ describe('DMA that never came to the IOMMU', () => {
     const program = new Explained();
     program.command(program.start().device, 2);
     program.dma(MAPPED);
-    const [first, rule, advice] = program.lines;
+    const [first, rule, who, advice] = program.lines;
     expect(first).toContain('0000:00:04.0: DMA write 0x100000 +0x4  BLOCKED');
     expect(rule).toMatch(/^bus mastering is off/);
+    expect(who).toMatch(
+      /^bus mastering was switched off by pwrite64\(\d+<anon_inode:\[vfio-device\] 0000:00:04.0>\) of process \d+$/,
+    );
     expect(advice).toMatch(/^set bit 2 of the command register/);
   });
   test('of a device that is stopped for a migration', () => {
@@ -163,6 +183,9 @@ describe('an open of what is not there', () => {
     answers.push(program.open(path));
     expect(program.lines).toEqual([
       `1. openat(AT_FDCWD, "${path}") = -1 ENOENT (No such file or directory)`,
+      expect.stringMatching(
+        /^no such file or directory \(path=.*, name=(77|vfio9|0000:00:19.0)\)$/,
+      ),
       note,
     ]);
   });
@@ -185,6 +208,167 @@ test('a group with a kernel driver in it: which function has which driver', () =
   const container = must(program.open('/dev/vfio/vfio'));
   answers.push(program.setContainer(must(program.open(`/dev/vfio/${id}`)), container));
   expect(program.lines.join('\n')).toContain(`0000:01:02.0 of group ${id} is bound to e1000e`);
+});
+
+describe('a call that succeeds and does nothing', () => {
+  test.each(['type1v2', 'compat'])('an unmap of what is not mapped, %s', (how) => {
+    const program = new Explained();
+    const container = how === 'type1v2' ? program.start().container : program.compat().container;
+    must(program.unmap(container, { iova: 0x90_0000n, size: 0x1000n }).rc);
+    expect(program.lines).toEqual([
+      expect.stringMatching(/^1\. ioctl\(.*VFIO_IOMMU_UNMAP_DMA.* = 0, and did nothing$/),
+      'nothing is mapped in the range: nothing was unmapped (iova=0x900000, size=0x1000)',
+    ]);
+  });
+  test('SET_IRQS that gives no vector an eventfd, or triggers none', () => {
+    const program = new Explained();
+    const { device } = program.start();
+    const index = uapi.VFIO_PCI_MSI_IRQ_INDEX;
+    const fds = uapi.VFIO_IRQ_SET_DATA_EVENTFD | uapi.VFIO_IRQ_SET_ACTION_TRIGGER;
+    must(program.setIrqs(device, { flags: fds, index }, [-1]));
+    const now = uapi.VFIO_IRQ_SET_DATA_NONE | uapi.VFIO_IRQ_SET_ACTION_TRIGGER;
+    must(program.setIrqs(device, { flags: now, index, count: 1 }));
+    expect(program.lines.filter((_line, n) => n % 2 === 1)).toEqual([
+      'no vector was triggered (device=0000:00:04.0, kind=msi, start=0, count=1)',
+      'no vector was given an eventfd (device=0000:00:04.0, start=0, count=1)',
+    ]);
+    must(program.setIrqs(device, { flags: fds, index }, [program.eventfd()]));
+    must(program.setIrqs(device, { flags: now, index, count: 1 }));
+    expect(program.lines.filter((line) => /^\d/.test(line))).toHaveLength(2);
+  });
+  test('it comes behind what failed, and is not said of a program that unmaps what it mapped', () => {
+    const program = new Explained();
+    const { container } = program.start();
+    must(program.unmap(container, { iova: MAPPED, size: 0x4000n }).rc);
+    expect(program.lines).toEqual([]);
+    answers.push(program.map(container, { iova: 1n, size: 0x1000n }));
+    must(program.unmap(container, { iova: MAPPED, size: 0x4000n }).rc);
+    expect(program.lines.map((line) => /VFIO_IOMMU_\w+/.exec(line)?.[0])).toEqual([
+      'VFIO_IOMMU_MAP_DMA',
+      undefined,
+      'VFIO_IOMMU_UNMAP_DMA',
+      undefined,
+    ]);
+  });
+});
+
+describe('a touch of registers that is a SIGBUS: which of the reasons, and who made it so', () => {
+  test('memory decode is off', () => {
+    const program = new Explained();
+    const { device } = program.start();
+    const at = program.registers(device);
+    program.command(device, 4);
+    answers.push(program.program.load(at, 4));
+    expect(program.lines).toEqual([
+      expect.stringMatching(
+        /^1\. --- SIGBUS \{si_signo=SIGBUS, si_code=BUS_ADRERR, si_addr=0x[0-9a-f]+\} ---$/,
+      ),
+      'memory decode of the device is off (device=0000:00:04.0)',
+      expect.stringMatching(/^memory decode was switched off by pwrite64\(.*\) of process \d+$/),
+      'set bit 1 of the command register (offset 4 of the configuration space)',
+    ]);
+  });
+  test('the device sleeps', () => {
+    const edu = { type: 'edu', at: '0000:01:00.0', options: { pcie: true } };
+    const port = { type: 'root-port', at: '0000:00:01.0', devices: [edu] };
+    const program = new Explained({ devices: [port] }, edu.at);
+    const { device } = program.start();
+    const at = program.registers(device);
+    must(program.pwrite(device, CONFIG + program.pmcsr(device), Uint8Array.of(3, 0)));
+    answers.push(program.program.store(at, 4, 0n));
+    const [, why, who] = program.lines;
+    expect(why).toBe('the device sleeps (device=0000:01:00.0, power=D3)');
+    expect(who).toMatch(/^power was switched off by pwrite64\(.*\) of process \d+$/);
+  });
+  test('the last file of the device is closed', () => {
+    const program = new Explained();
+    const { c, g, d } = program.device(uapi.VFIO_TYPE1v2_IOMMU);
+    const at = program.registers(d);
+    for (const fd of [d, g, c]) must(program.program.close(fd) ?? 0);
+    answers.push(program.program.load(at, 4));
+    expect(program.lines[1]).toBe('the last file of the device is closed (device=0000:00:04.0)');
+  });
+  test('read as a file it is EIO, for the same reason', () => {
+    const program = new Explained();
+    const { device } = program.start();
+    program.command(device, 4);
+    answers.push(program.pread(device, 0n, 4));
+    const [, rule, who] = program.lines;
+    expect(rule).toMatch(/^memory decode is off or the device sleeps \(bar=0, /);
+    expect(who).toMatch(/^memory decode was switched off by pwrite64/);
+  });
+});
+
+describe('who holds it', () => {
+  test('an unbind waits for the last file of the device, and is no trouble once it is answered', () => {
+    const program = new Explained();
+    const { c, g, d } = program.device(uapi.VFIO_TYPE1v2_IOMMU);
+    const { vfs, syscalls } = program.machine;
+    const other = program.machine.program();
+    const found = must(vfs.lookup('/sys/bus/pci/drivers/vfio-pci/unbind', { cred: other }));
+    const { node, path } = found as { node: AttrNode; path: string }; // cast: it is an attribute
+    const unbind = () => syscalls.writeAttr(other, path, node, new TextEncoder().encode(EDU));
+    expect(unbind()).toBeInstanceOf(WaitQueue);
+    expect(program.lines).toEqual([
+      expect.stringMatching(/^1\. write\(.*unbind.*\) waits, and has not been answered$/),
+      `the device is in use: its driver lets it go when its last file is closed (device=${EDU}, openedBy=${program.program.pid})`,
+    ]);
+    for (const fd of [d, g, c]) must(program.program.close(fd) ?? 0);
+    expect(unbind()).toBe(EDU.length);
+    expect(program.lines).toEqual([]);
+  });
+  test('a group that is open: who opened it', () => {
+    const program = new Explained();
+    const { g } = program.container(uapi.VFIO_TYPE1v2_IOMMU);
+    expect(g).toBeGreaterThan(0);
+    answers.push(program.open('/dev/vfio/0'));
+    expect(program.lines[1]).toBe(
+      `the group is open already (group=0, openedBy=${program.program.pid})`,
+    );
+    expect(program.lines[2]).toMatch(/^one open file is all a group has/);
+  });
+});
+
+describe('locked memory: how much is charged to whom, and what is needed', () => {
+  const limited = { uid: 0, capabilities: [], rlimitMemlock: 0x4000n };
+  test('type1', () => {
+    const program = new Explained('default', EDU, limited);
+    const { c } = program.device(uapi.VFIO_TYPE1v2_IOMMU);
+    must(program.map(c, { vaddr: program.memory(0x2000), iova: MAPPED, size: 0x2000n }));
+    const vaddr = program.memory(0x4000);
+    answers.push(program.map(c, { vaddr, iova: 0x20_0000n, size: 0x4000n }));
+    expect(program.lines[2]).toBe(
+      `8 KiB are charged to process ${program.program.pid} already, and 16 KiB more are to be: 24 KiB are needed, 16 KiB are allowed`,
+    );
+    expect(program.lines[3]).toContain('`ulimit -l 24`');
+  });
+});
+
+describe('which way to DMA the program used', () => {
+  test.each<[string, (program: Explained) => unknown]>([
+    ['type1', (program) => program.container(uapi.VFIO_TYPE1_IOMMU)],
+    ['type1v2', (program) => program.container(uapi.VFIO_TYPE1v2_IOMMU)],
+    ['type1v2 compat (an iommufd as container)', (program) => program.compat()],
+  ])('%s', (name, setUp) => {
+    const program = new Explained();
+    setUp(program);
+    answers.push(program.open('/dev/vfio/77'));
+    expect(program.all.at(-1)).toBe(`for DMA the program used ${name}`);
+  });
+  test('nothing is said of a program that set up none', () => {
+    const program = new Explained();
+    answers.push(program.open('/dev/vfio/77'));
+    expect(program.all).toEqual(program.lines);
+  });
+});
+
+test('an open that the mode of a node forbids: whose it is', () => {
+  const program = new Explained('default', EDU, { uid: 1000, gid: 1000 });
+  answers.push(program.open('/dev/vfio/0'));
+  expect(program.lines).toEqual([
+    '1. openat(AT_FDCWD, "/dev/vfio/0") = -1 EACCES (Permission denied)',
+    'the mode of the node does not allow it (mode=600, owner=0:0, uid=1000)',
+  ]);
 });
 
 test('what is remembered is bounded, and the rest is counted', () => {

@@ -9,7 +9,8 @@ import type { Refusal } from '../../base/refuse.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { CallSites } from '../sites/call-site.ts';
 import { NOTES } from './notes.ts';
-import { decisiveRefusal, type Trouble, type TroubleEvent } from './trouble.ts';
+import { Switches } from './switches.ts';
+import { decisiveRefusal, isFailedCall, type Trouble, type TroubleEvent } from './trouble.ts';
 
 /** By this rule DMA is stopped where the unit says itself that it blocks an access, with its reason. */
 export const TOLD_BY_FAULT = 'the IOMMU blocked the access';
@@ -20,6 +21,7 @@ const MAX_KINDS = 256;
 export class TroubleJournal {
   readonly #machine: Machine | undefined;
   readonly #sites: CallSites | undefined;
+  readonly #switches: Switches | undefined;
   readonly #kinds = new Map<string, Trouble>();
   #more = 0;
 
@@ -27,6 +29,7 @@ export class TroubleJournal {
   constructor(machine?: Machine, sites?: CallSites) {
     this.#machine = machine;
     this.#sites = sites;
+    this.#switches = machine && new Switches(machine, sites);
   }
 
   readonly take = ({ event, seq }: Stamped): void => {
@@ -44,9 +47,17 @@ export class TroubleJournal {
     return { event, notes: this.#notesOf(event), ...(site && { site }) };
   }
 
-  /** In the order they happened first. */
+  /** In the order they happened first. A call that waited for somebody and was answered is none. */
   get troubles(): readonly Trouble[] {
-    return [...this.#kinds.values()];
+    return [...this.#kinds.values()].filter(({ event }) => !this.#isOver(event));
+  }
+  #isOver(event: TroubleEvent): boolean {
+    const { pid = 0, tid = pid } = event.kind === 'sleep' ? event : {};
+    return event.kind === 'sleep' && this.#machine?.syscalls.isWaiting(tid) === false;
+  }
+  /** The ways the program has set up to DMA: 'type1v2'. */
+  get backends(): readonly string[] {
+    return [...(this.#machine?.env.backends ?? [])];
   }
   /** How often something went wrong in yet another way than can be remembered. */
   get more(): number {
@@ -55,18 +66,22 @@ export class TroubleJournal {
 
   #notesOf(event: TroubleEvent): string[] {
     const machine = this.#machine;
-    return machine ? NOTES.flatMap((note) => note(event, machine) ?? []) : [];
+    const switches = this.#switches;
+    if (!machine || !switches) return [];
+    return NOTES.flatMap((note) => note(event, { machine, switches }) ?? []);
   }
 }
 
 function isTroubleEvent(event: Stamped['event']): event is TroubleEvent {
   switch (event.kind) {
     case 'leave':
-      return isErrno(event.result);
+      return isErrno(event.result) || event.remarks !== undefined;
+    case 'signal':
+      return event.why !== undefined;
     case 'dma':
       return event.refusal !== undefined && !isToldByFault(event.refusal);
     default:
-      return event.kind === 'fault' || event.kind === 'warn';
+      return event.kind === 'fault' || event.kind === 'warn' || event.kind === 'sleep';
   }
 }
 function isToldByFault({ rule }: Refusal): boolean {
@@ -76,9 +91,18 @@ function isToldByFault({ rule }: Refusal): boolean {
 function keyOf(event: TroubleEvent): string {
   switch (event.kind) {
     case 'leave': {
-      const { name, file, command, result } = event;
-      return ['call', name, file, command, result.name, decisiveRefusal(event)?.rule].join('\t');
+      const { name, file, command } = event;
+      const [errno, rule] = isFailedCall(event)
+        ? [event.result.name, decisiveRefusal(event)?.rule]
+        : ['', event.remarks[0]?.rule];
+      return ['call', name, file, command, errno, rule].join('\t');
     }
+    case 'sleep': {
+      const { pid, tid, name, file, why } = event;
+      return ['sleep', pid, tid, name, file, why.rule].join('\t');
+    }
+    case 'signal':
+      return ['signal', event.pid, event.signal, event.file, event.why?.rule].join('\t');
     case 'dma':
       return ['dma', event.device.id, event.write, event.refusal?.rule].join('\t');
     case 'fault':

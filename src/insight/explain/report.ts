@@ -1,11 +1,11 @@
 /** What did not work in a run, for people: each kind once, the likely cause first. */
 import { onOneLine } from '../../machine/description/wording.ts';
 import { siteText } from '../sites/site-text.ts';
-import { answeredText } from '../views/call-text.ts';
-import { eventText } from '../views/event-text.ts';
+import { answeredText, callText } from '../views/call-text.ts';
+import { eventText, signalText } from '../views/event-text.ts';
 import { refusalText } from '../views/value-text.ts';
 import type { TroubleJournal } from './journal.ts';
-import type { Trouble, TroubleEvent } from './trouble.ts';
+import { isFailedCall, type Trouble, type TroubleEvent } from './trouble.ts';
 
 /** Kinds that are shown; how many more there are is said. */
 const MAX_SHOWN = 10;
@@ -29,6 +29,9 @@ export function explanation(journal: TroubleJournal): string[] {
   const hidden = all.length - shown.length;
   if (hidden > 0) lines.push(`and ${hidden} other kinds of trouble (--trace shows all)`);
   if (journal.more > 0) lines.push(`and ${journal.more} more in yet other ways`);
+  if (all.length > 0 && journal.backends.length > 0) {
+    lines.push(`for DMA the program used ${journal.backends.join(', ')}`);
+  }
   return lines.map(onOneLine);
 }
 
@@ -38,13 +41,15 @@ export function ranked(journal: TroubleJournal): Trouble[] {
 }
 
 /** Lower is likelier. */
+const RANK = { cause: 0, idle: 1, warning: 2, cleanup: 3, question: 4 } as const;
 function rankOf({ event }: Trouble): number {
-  if (event.kind === 'warn') return 1;
-  if (event.kind !== 'leave') return 0;
+  if (event.kind === 'warn') return RANK.warning;
+  if (event.kind !== 'leave') return RANK.cause;
+  if (!isFailedCall(event)) return RANK.idle;
   const { command = '', file = '', result } = event;
-  if (PROBES.has(result.name) || PROBED.test(command)) return 3;
-  if (result.name === 'ENOENT' && file.startsWith('/sys/')) return 3;
-  return CLEANUP.test(command) ? 2 : 0;
+  if (PROBES.has(result.name) || PROBED.test(command)) return RANK.question;
+  if (result.name === 'ENOENT' && file.startsWith('/sys/')) return RANK.question;
+  return CLEANUP.test(command) ? RANK.cleanup : RANK.cause;
 }
 
 function entryLines(trouble: Trouble, n: number): string[] {
@@ -58,7 +63,14 @@ function entryLines(trouble: Trouble, n: number): string[] {
 /** What happened, and how often. */
 export function titleOf({ event, count }: Trouble): string {
   const times = count > 1 ? `, ${count} times` : '';
-  return `${event.kind === 'leave' ? answeredText(event) : eventText(event).trim()}${times}`;
+  return `${headOf(event)}${times}`;
+}
+/** Without the reasons, which follow. */
+function headOf(event: TroubleEvent): string {
+  if (event.kind === 'leave')
+    return `${answeredText(event)}${isFailedCall(event) ? '' : ', and did nothing'}`;
+  if (event.kind === 'sleep') return `${callText(event)} waits, and has not been answered`;
+  return (event.kind === 'signal' ? signalText(event) : eventText(event)).trim();
 }
 /** Why, each reason once: what is refused inside is often refused again for the same reason. */
 export function reasonsOf({ event, notes }: Trouble): string[] {
@@ -66,6 +78,12 @@ export function reasonsOf({ event, notes }: Trouble): string[] {
 }
 /** The rules that were broken: the one that decided, then those met on the way to it. */
 function rulesOf(event: TroubleEvent): string[] {
-  if (event.kind === 'leave') return event.refusals.map(refusalText).reverse();
+  if (event.kind === 'leave') {
+    return isFailedCall(event)
+      ? event.refusals.map(refusalText).reverse()
+      : event.remarks.map(refusalText);
+  }
+  if (event.kind === 'sleep' || event.kind === 'signal')
+    return event.why ? [refusalText(event.why)] : [];
   return event.kind === 'dma' && event.refusal ? [refusalText(event.refusal)] : [];
 }

@@ -1,14 +1,32 @@
 /** One thing that did not work in a run. */
 import { isErrno, type Errno } from '../../base/errno.ts';
-import type { DmaEvent, FaultEvent, LeaveEvent, WarnEvent } from '../../base/events.ts';
+import type {
+  DmaEvent,
+  FaultEvent,
+  LeaveEvent,
+  Remark,
+  SignalEvent,
+  SleepEvent,
+  WarnEvent,
+} from '../../base/events.ts';
 import type { Refusal } from '../../base/refuse.ts';
 import type { CallSite } from '../sites/call-site.ts';
 
 /** An event that tells of something that did not work. */
-export type TroubleEvent = FailedCall | DmaEvent | FaultEvent | WarnEvent;
+export type TroubleEvent =
+  FailedCall | IdleCall | DmaEvent | FaultEvent | WarnEvent | SleepEvent | SignalEvent;
 /** A call that ended with an errno. */
 export interface FailedCall extends LeaveEvent {
   readonly result: Errno;
+}
+/** A call that succeeded, and did nothing. */
+export interface IdleCall extends LeaveEvent {
+  readonly result?: number;
+  readonly remarks: readonly Remark[];
+}
+/** Has it failed? The others of its kind did nothing. */
+export function isFailedCall(event: TroubleEvent): event is FailedCall {
+  return event.kind === 'leave' && isErrno(event.result);
 }
 
 /** One kind of trouble: the same call on the same file for the same rule, the same fault of the same device. */

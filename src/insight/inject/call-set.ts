@@ -4,7 +4,8 @@
  */
 import { COMMAND_NAMES } from '../../uapi/decode.ts';
 import { ALIASES } from '../call-names.ts';
-import { choice, Mistake } from './clauses.ts';
+import { choice } from './clauses.ts';
+import { Mistake } from '../mistake.ts';
 
 /** Calls that can be told apart from an ioctl by their own name, as the event stream has it. */
 const CALLS = ['openat', 'read', 'pread64', 'write', 'pwrite64', 'mmap'] as const;

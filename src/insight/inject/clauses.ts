@@ -3,26 +3,6 @@
  * backslash.
  */
 
-/** Would make several lines of one. */
-const CONTROL = /[\p{Cc}\u2028\u2029]/gu;
-
-/** What is wrong with an expression. */
-export class Mistake {
-  /** Of the first wrong character, from 1. */
-  readonly column: number;
-  /** What is wrong there, and what is allowed. */
-  readonly text: string;
-  constructor(column: number, text: string) {
-    this.column = column;
-    this.text = text;
-  }
-  /** One line, with the expression. */
-  of(expression: string): string {
-    const line = `-e ${expression}: column ${this.column}: ${this.text}`;
-    return line.replace(CONTROL, '?');
-  }
-}
-
 /** A part of an expression, and the column it begins at. */
 export interface Clause {
   /** Before the first `=`; the whole clause where there is none. */

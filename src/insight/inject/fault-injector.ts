@@ -2,6 +2,7 @@
  * Carries out a plan of what is to go wrong: counts what each rule is for, and says when it is its turn. The same plan and
  * the same calls give the same faults.
  */
+import { isCallOn } from '../call-names.ts';
 import type { CallInfo } from '../../base/events.ts';
 import type { FailPoint, FailPolicy } from '../../base/fail-points.ts';
 import type { Task } from '../../base/task.ts';
@@ -171,14 +172,11 @@ function isMeant(rule: CallRule, call: CallInfo): boolean {
   const { file = '', args = {} } = call;
   if (!rule.calls.has(nameInSets(call))) return false;
   if (rule.path !== undefined && file !== rule.path) return false;
-  if (rule.device !== undefined && !isAbout(call, rule.device)) return false;
+  if (rule.device !== undefined && !isCallOn(call, rule.device)) return false;
   if (rule.ioas !== undefined && args['ioas_id'] !== rule.ioas) return false;
   return rule.object === undefined || hasId(args, rule.object);
 }
 /** Its file is the device's, or a path that leads to it. */
-function isAbout({ device, file = '' }: CallInfo, name: string): boolean {
-  return device === name || file.includes(name);
-}
 /** Fields that name objects end so. */
 function hasId(args: Readonly<Record<string, unknown>>, id: number): boolean {
   return Object.entries(args).some(([name, value]) => /(^|_)id$/.test(name) && value === id);

@@ -4,7 +4,8 @@ import { ENOSYS } from '../../base/errno.ts';
 import { FAIL_POINTS, type FailPoint } from '../../base/fail-points.ts';
 import { COMMAND_FIELDS } from '../../uapi/decode.ts';
 import { maySleep, parseCallSet, type CallSet } from './call-set.ts';
-import { choice, Mistake, clausesOf, type Clause } from './clauses.ts';
+import { choice, clausesOf, type Clause } from './clauses.ts';
+import { Mistake } from '../mistake.ts';
 import type {
   CallRule,
   CountedBy,

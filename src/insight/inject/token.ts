@@ -2,7 +2,7 @@
  * All that is to go wrong in a run as one word: what repeats it. It can be read, and no shell takes anything in it for
  * something else.
  */
-import { Mistake } from './clauses.ts';
+import { Mistake } from '../mistake.ts';
 
 const VERSION = '1';
 const BETWEEN = '~';

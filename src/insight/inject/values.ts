@@ -1,6 +1,7 @@
 /** What options of -e are given: whole numbers, times, errnos, signals and which of several calls. */
 import { ERRNO, type Errno } from '../../base/errno.ts';
-import { Mistake, type Clause } from './clauses.ts';
+import { type Clause } from './clauses.ts';
+import { Mistake } from '../mistake.ts';
 import { SIGNAL_NUMBERS } from './signals.ts';
 
 /** Larger ones do not leave a kernel. */

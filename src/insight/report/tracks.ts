@@ -1,4 +1,5 @@
 /** The events of a story on tracks of time: a track for each process, device, unit, and one for domains. */
+import { lastAtOrBelow } from '../../base/binary-search.ts';
 import type { Stamped, TraceEvent } from '../../base/events.ts';
 import { isTrouble } from '../../base/trace.ts';
 import { momentOf } from '../views/times.ts';
@@ -72,14 +73,8 @@ function sliceOf(story: Story, stamped: Stamped): Slice {
 
 /** The slice of a track at a moment or, with `within` nanoseconds of patience, near it: the last that began. */
 export function sliceAt({ slices }: Track, ns: number, within: number): Slice | undefined {
-  let low = 0;
-  let high = slices.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (slices[middle]!.begin <= ns + within) low = middle + 1;
-    else high = middle;
-  }
-  for (let n = low - 1; n >= Math.max(0, low - 50); n--) {
+  const last = lastAtOrBelow(slices, ns + within, ({ begin }) => begin);
+  for (let n = last; n > Math.max(-1, last - 50); n--) {
     if (slices[n]!.end >= ns - within) return slices[n];
   }
   return undefined;

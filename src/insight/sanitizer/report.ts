@@ -15,7 +15,7 @@ export function findingLines(finding: Finding): string[] {
     ...details,
     ...places.flatMap(({ title, site }) => [
       title,
-      ...(site ? stackLines(site) : ['    (not known)']),
+      ...(site ? stackLines(site.frames) : ['    (not known)']),
     ]),
     summary.filter(Boolean).join(' '),
   ];
@@ -27,7 +27,7 @@ export function kindsIn(text: string): FindingKind[] {
 }
 /** What two findings have in common that are one to people. */
 export function findingKey({ kind, places, details }: Finding): string {
-  const stacks = places.map(({ site }) => (site ? stackLines(site) : []));
+  const stacks = places.map(({ site }) => (site ? stackLines(site.frames) : []));
   // Without a place it is told by what happened.
   return JSON.stringify([kind, stacks.flat().length === 0 ? details : stacks]);
 }

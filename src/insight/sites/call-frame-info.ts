@@ -2,6 +2,7 @@
  * How to leave a function for its caller: the call frame information of a module's .eh_frame, which every program of 64 bits
  * has. (DWARF 5, 6.4; System V ABI for x86-64, 4.2.4)
  */
+import { lastAtOrBelow } from '../../base/binary-search.ts';
 import { ByteReader } from './bytes.ts';
 import type { ElfFile } from './elf.ts';
 
@@ -60,14 +61,7 @@ export class CallFrameInfo {
   rowAt(address: number): FrameRow | undefined {
     this.#entries ??= readEntries(this.#elf);
     const entries = this.#entries;
-    let low = 0;
-    let high = entries.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (entries[middle]!.start <= address) low = middle + 1;
-      else high = middle;
-    }
-    const entry = entries[low - 1];
+    const entry = entries[lastAtOrBelow(entries, address, ({ start }) => start)];
     if (!entry || address >= entry.start + entry.length) return undefined;
     return new RowMachine(entry).rowAt(address);
   }

@@ -1,4 +1,5 @@
 /** A module of a program: an ELF file of 64 bits, as far as stacks and names need it. Any bytes can be asked; what makes no sense is empty. */
+import { lastAtOrBelow } from '../../base/binary-search.ts';
 import { ByteReader } from './bytes.ts';
 
 const MAGIC = 0x464c457f;
@@ -126,14 +127,7 @@ export class ElfFile {
   functionAt(address: number): FunctionSymbol | undefined {
     this.#functions ??= this.#readFunctions();
     const functions = this.#functions;
-    let low = 0;
-    let high = functions.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (functions[middle]!.address <= address) low = middle + 1;
-      else high = middle;
-    }
-    const found = functions[low - 1];
+    const found = functions[lastAtOrBelow(functions, address, (each) => each.address)];
     return found && address < found.address + found.size ? found : undefined;
   }
   #readFunctions(): FunctionSymbol[] {

@@ -25,7 +25,7 @@ function placeText({ source, module, offset, pc }: StackFrame): string {
     : `${module}+0x${(offset ?? 0).toString(16)}`;
 }
 /** All frames in the shape of AddressSanitizer. */
-export function stackLines({ frames }: CallSite): string[] {
+export function stackLines(frames: readonly StackFrame[]): string[] {
   return frames.map((frame, n) => {
     const pc = `0x${frame.pc.toString(16).padStart(12, '0')}`;
     const { source, module, offset = 0 } = frame;

@@ -3,6 +3,7 @@
  * `-e ioas=…`. A mistake is told with the column it begins in.
  */
 import { FAULT_WORDS } from '../inject/fault-words.ts';
+import { Mistake } from '../mistake.ts';
 import { CLASS_NAMES, classNames, knownName } from './names.ts';
 
 /** How a call ended. */
@@ -28,11 +29,6 @@ export interface ExpressionProblem {
   readonly problem: string;
 }
 
-interface Mistake {
-  /** Characters before it. */
-  readonly at: number;
-  readonly message: string;
-}
 type Parsed = Partial<Selection> | Mistake;
 
 const STATUSES: readonly CallStatus[] = ['successful', 'failed', 'unfinished'];
@@ -42,24 +38,24 @@ const BDF = /^(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-1][0-9a-f]\.[0-7]$/i;
 const QUALIFIERS: Readonly<Record<string, (text: string) => Parsed>> = {
   bdf(text) {
     if (!BDF.test(text))
-      return { at: 0, message: `'${text}' is no address of a device such as 0000:00:04.0` };
+      return new Mistake(1, `'${text}' is no address of a device such as 0000:00:04.0`);
     const bdf = text.toLowerCase();
     return { bdf: bdf.length === 7 ? `0000:${bdf}` : bdf };
   },
   ioas: (text) =>
     /^\d{1,10}$/.test(text)
       ? { ioas: Number(text) }
-      : { at: 0, message: `'${text}' is no id of an IOAS: a number` },
+      : new Mistake(1, `'${text}' is no id of an IOAS: a number`),
   status(text) {
     const status = STATUSES.find((each) => each === text);
     return status
       ? { status }
-      : { at: 0, message: `there is no status '${text}': ${STATUSES.join(', ')}` };
+      : new Mistake(1, `there is no status '${text}': ${STATUSES.join(', ')}`);
   },
   trace: nameSet,
 };
 /** What stands before `=` in expressions that select. */
-export const SELECTING: readonly string[] = Object.keys(QUALIFIERS);
+const SELECTING: readonly string[] = Object.keys(QUALIFIERS);
 
 /** All `-e` of a command line; each qualifier is given once. */
 export function parseSelection(expressions: readonly string[]): Selection | ExpressionProblem {
@@ -69,9 +65,9 @@ export function parseSelection(expressions: readonly string[]): Selection | Expr
     const { key, rest, at } = split(text);
     const qualifier = QUALIFIERS[key];
     const parsed: Parsed = given.has(key)
-      ? { at: 0, message: `${key}= is given twice` }
+      ? new Mistake(1, `${key}= is given twice`)
       : (qualifier?.(rest) ?? unknownQualifier(key, at));
-    if ('message' in parsed) return told(text, { ...parsed, at: at + parsed.at });
+    if (parsed instanceof Mistake) return { problem: parsed.behind(at).of(text) };
     given.add(key);
     selection = { ...selection, ...parsed };
   }
@@ -86,14 +82,10 @@ function split(text: string): { key: string; rest: string; at: number } {
 }
 function unknownQualifier(key: string, at: number): Mistake {
   const known = SELECTING.map((each) => `${each}=`).join(', ');
-  return { at: -at, message: `there is no ${key}=; there are ${known}${IN_A_RUN}` };
+  return new Mistake(1 - at, `there is no ${key}=; there are ${known}${IN_A_RUN}`);
 }
 /** What else `run` takes there. */
 const IN_A_RUN = `, and for \`run\` ${FAULT_WORDS.map((word) => `${word}=`).join(', ')} (docs/inject.md)`;
-function told(text: string, { at, message }: Mistake): ExpressionProblem {
-  return { problem: `-e ${text}: column ${at + 1}: ${message}` };
-}
-
 /** Names, `%class`, `/REGEX`, `?name`, `all` and `none`, with commas; `!` before all of them. */
 function nameSet(text: string): Parsed {
   const negated = text.startsWith('!');
@@ -101,14 +93,14 @@ function nameSet(text: string): Parsed {
   let at = negated ? 1 : 0;
   for (const item of text.slice(at).split(',')) {
     const test = nameTest(item);
-    if (typeof test !== 'function') return { at: at + test.at, message: test.message };
+    if (test instanceof Mistake) return test.behind(at);
     tests.push(test);
     at += item.length + 1;
   }
   return { names: (name) => tests.some((test) => test(name)), negated };
 }
 function nameTest(item: string): ((name: string) => boolean) | Mistake {
-  if (item === '') return { at: 0, message: 'a name is missing' };
+  if (item === '') return new Mistake(1, 'a name is missing');
   if (item === 'all') return () => true;
   if (item === 'none') return () => false;
   if (item.startsWith('/')) return patternTest(item.slice(1));
@@ -117,7 +109,7 @@ function nameTest(item: string): ((name: string) => boolean) | Mistake {
   const of = name.startsWith('%') ? classNames(name.slice(1)) : oneOf(knownName(name));
   if (of) return (each) => of.includes(each);
   if (tolerant) return () => false;
-  return { at: 0, message: unknownName(name) };
+  return new Mistake(1, unknownName(name));
 }
 function oneOf(name: string | undefined): readonly string[] | undefined {
   return name === undefined ? undefined : [name];
@@ -134,6 +126,6 @@ function patternTest(pattern: string): ((name: string) => boolean) | Mistake {
     return (name) => compiled.test(name);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    return { at: 1, message: `no regular expression: ${message}` };
+    return new Mistake(2, `no regular expression: ${message}`);
   }
 }

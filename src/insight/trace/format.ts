@@ -11,6 +11,11 @@ export const TRACE_VERSION = 1;
 /** What the first line of every trace begins with, whatever its version. */
 export const TRACE_MARK = /^\{"v":\d+,"trace":"softiommu"[,}]/;
 
+/** The first line of a trace for people, in a file: by it a later run knows that the file may be overwritten. */
+export const TEXT_MARK = '# trace of softiommu';
+/** The first line of JSON lines before they had versions. */
+export const OLD_MARK = '{"trace":"softiommu"}';
+
 /** The first line of a trace: where and when it was made. */
 export interface TraceHeader {
   readonly v: typeof TRACE_VERSION;

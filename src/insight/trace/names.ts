@@ -8,6 +8,7 @@ const ACCESSES = ['load', 'store', 'timer'];
 const KINDS: Readonly<Record<Exclude<TraceEvent['kind'], 'enter' | 'leave'>, true>> = {
   dma: true,
   driver: true,
+  exit: true,
   fault: true,
   interrupt: true,
   invalidate: true,
@@ -18,6 +19,8 @@ const KINDS: Readonly<Record<Exclude<TraceEvent['kind'], 'enter' | 'leave'>, tru
   'object-born': true,
   'object-gone': true,
   'pages-lost': true,
+  signal: true,
+  sleep: true,
   unmap: true,
   warn: true,
 };
@@ -35,6 +38,8 @@ const CLASSES: Readonly<Record<string, readonly string[]>> = {
   map: ['map', 'unmap', ...COMMAND_NAMES.filter((name) => MAPPING.test(name))],
   memory: ['mmap', 'pages-lost'],
   mmio: ['load', 'mmio', 'store'],
+  process: ['exit'],
+  signal: ['signal'],
   vfio: COMMAND_NAMES.filter((name) => name.startsWith('VFIO_')),
 };
 /** For messages and help. */

@@ -1,6 +1,6 @@
 /** Reading a trace line by line: its first line, then its events, or in one sentence why it is none. */
 import type { Stamped } from '../../base/events.ts';
-import { TRACE_MARK, TRACE_VERSION, type TraceHeader } from './format.ts';
+import { OLD_MARK, TEXT_MARK, TRACE_MARK, TRACE_VERSION, type TraceHeader } from './format.ts';
 import { headerSchema, stampedSchema } from './schema.ts';
 
 /** What a line of a trace is not, as a sentence that follows the place. */
@@ -8,7 +8,6 @@ export interface LineProblem {
   readonly problem: string;
 }
 
-const TEXT_MARK = '# trace of softiommu';
 const MAKE_ONE = '`softiommu run --trace=FILE.jsonl` writes one';
 
 /** The first line. */
@@ -16,7 +15,7 @@ export function readHeader(line: string): TraceHeader | LineProblem {
   if (line.startsWith(TEXT_MARK)) {
     return { problem: `a trace as text is for people, and cannot be read again; ${MAKE_ONE}` };
   }
-  if (line.startsWith('{"trace":"softiommu"}')) {
+  if (line.startsWith(OLD_MARK)) {
     return { problem: `a trace of an older softiommu, without a version; ${MAKE_ONE}` };
   }
   const data = TRACE_MARK.test(line) ? dataOf(line) : undefined;

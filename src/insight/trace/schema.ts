@@ -4,8 +4,8 @@
  */
 import { z } from 'zod';
 import { ERRNO, type Errno, type ErrnoName } from '../../base/errno.ts';
-import type { Stamped, TraceEvent } from '../../base/events.ts';
-import { hex } from '../../base/u64.ts';
+import type { OfKind, Stamped, TraceEvent } from '../../base/events.ts';
+import { bytesOfHex, hex } from '../../base/u64.ts';
 import { TRACE_VERSION } from './format.ts';
 
 const HEX = /^-?0x[0-9a-f]+$/;
@@ -44,11 +44,8 @@ function revived(value: z.core.util.JSONType): unknown {
   if (Array.isArray(value)) return value.map(revived);
   if (typeof value !== 'object' || value === null) return value;
   const { bytes: digits } = value;
-  if (typeof digits === 'string' && Object.keys(value).length === 1) return bytesOf(digits);
+  if (typeof digits === 'string' && Object.keys(value).length === 1) return bytesOfHex(digits);
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, revived(each)]));
-}
-function bytesOf(digits: string): Uint8Array {
-  return Uint8Array.from(digits.match(/../g) ?? [], (each) => parseInt(each, 16));
 }
 const values = z
   .record(z.string(), z.json())
@@ -62,6 +59,9 @@ const refusal = z
   .strictObject({ errno, rule: z.string(), facts: z.record(z.string(), fact) })
   .describe('a rule that was broken, and the values that broke it');
 
+const remark = z
+  .strictObject({ rule: z.string(), facts: z.record(z.string(), fact) })
+  .describe('why nothing comes of it, and the values that make it so');
 const callInfo = {
   what: z.enum(['syscall', 'access', 'turn']),
   pid: count.exactOptional(),
@@ -104,6 +104,30 @@ const EVENTS = {
     injected: z.literal(true).exactOptional(),
     delayed: z.literal(true).exactOptional(),
     refusals: z.array(refusal).describe('innermost first'),
+    remarks: z.array(remark).exactOptional().describe('what it did not do although it succeeded'),
+  }),
+  sleep: z
+    .strictObject({ kind: z.literal('sleep'), ...callInfo, why: remark })
+    .describe('a call that waits for somebody'),
+  signal: z.strictObject({
+    kind: z.literal('signal'),
+    pid: count,
+    tid: count.exactOptional(),
+    signal: z.string().describe("'SIGBUS'"),
+    code: z
+      .union([z.string(), z.int()])
+      .exactOptional()
+      .describe('si_code, by name where it has one'),
+    address: u64.exactOptional(),
+    file: z.string().exactOptional(),
+    device: z.string().exactOptional(),
+    why: remark.exactOptional(),
+  }),
+  exit: z.strictObject({
+    kind: z.literal('exit'),
+    pid: count,
+    status: count.exactOptional(),
+    signal: z.string().exactOptional(),
   }),
   driver: z
     .strictObject({
@@ -190,6 +214,14 @@ const EVENTS = {
   'object-gone': z.strictObject({ kind: z.literal('object-gone'), object: ref }),
 } satisfies { [K in TraceEvent['kind']]: z.ZodType<TraceEvent> };
 
+const frame = z.strictObject({
+  pc: count,
+  module: z.string().exactOptional().describe('the file its code is from'),
+  offset: count.exactOptional().describe('of the module'),
+  function: z.string().exactOptional(),
+  source: z.strictObject({ file: z.string(), line: count }).exactOptional(),
+});
+
 /** A line that is not the first. */
 export const stampedSchema = z.strictObject({
   seq: seq.describe('1 more than of the event before it; a selection leaves some out'),
@@ -202,9 +234,13 @@ export const stampedSchema = z.strictObject({
   comm: z.string().exactOptional().describe('name of the process that calls, where it is new'),
   call: seq.exactOptional().describe('the enter event of the call or turn it happened in'),
   cause: seq.exactOptional().describe('the event that set it going'),
+  stack: z.array(frame).exactOptional().describe('where the call comes from, innermost first'),
   event: z.discriminatedUnion('kind', [
     EVENTS.enter,
     EVENTS.leave,
+    EVENTS.sleep,
+    EVENTS.signal,
+    EVENTS.exit,
     EVENTS.driver,
     EVENTS.map,
     EVENTS.unmap,
@@ -237,7 +273,6 @@ export function traceJsonSchema(): z.core.JSONSchema.BaseSchema {
   return z.toJSONSchema(line, { io: 'input' });
 }
 
-type OfKind<T, K> = T extends { kind: infer Kinds } ? (K extends Kinds ? T : never) : never;
 type Missing<T, In> = {
   [K in TraceEvent['kind']]: Exclude<keyof OfKind<T, K>, keyof OfKind<In, K>>;
 }[TraceEvent['kind']];

@@ -4,9 +4,16 @@
  */
 import { isTrouble } from '../../base/trace.ts';
 import { isErrno } from '../../base/errno.ts';
-import type { CallInfo, DriverCallEvent, Stamped, TraceEvent } from '../../base/events.ts';
+import type {
+  DriverCallEvent,
+  EnterEvent,
+  LeaveEvent,
+  Stamped,
+  TraceEvent,
+} from '../../base/events.ts';
 import type { CallStatus, Selection } from './expression.ts';
 import { namesOf } from './names.ts';
+import { isCallOn } from '../call-names.ts';
 import type { TraceSink } from './sink.ts';
 
 /** One thing asked of an event: of itself, not of its call. */
@@ -46,13 +53,15 @@ function testsOf({ names, negated = false, paths = [], bdf, ioas }: Selection): 
   return tests;
 }
 
-type CallEvent = Extract<TraceEvent, CallInfo>;
+type CallEvent = EnterEvent | LeaveEvent;
 function isCall(event: TraceEvent): event is CallEvent {
   return event.kind === 'enter' || event.kind === 'leave';
 }
 
 function isAbout(event: TraceEvent, bdf: string): boolean {
-  if (isCall(event)) return event.device === bdf || (event.file ?? '').includes(bdf);
+  if (isCall(event) || event.kind === 'sleep' || event.kind === 'signal') {
+    return isCallOn(event, bdf);
+  }
   if (event.kind === 'life') return event.who.id === bdf;
   if (event.kind === 'object-born' || event.kind === 'object-gone') return event.object.id === bdf;
   return 'device' in event && event.device.id === bdf;

@@ -45,7 +45,7 @@ export function chosenView(
   const { summary, sortBy } = choice;
   const views = [
     ...(summary === 'only' ? [] : [VIEWS[form](parts, choice)]),
-    ...(summary ? [summaryView(parts.print, sortBy)] : []),
+    ...(summary ? [summaryView(parts.print, sortBy, choice.wallClock)] : []),
   ];
   return selected(selection, both(views));
 }
@@ -59,9 +59,11 @@ function both(sinks: readonly TraceSink[]): TraceSink {
 }
 function textOptions(
   { header, footnotes }: Omit<ViewParts, 'print'>,
-  { times, spent }: TraceChoice,
+  { times, spent, stacks, style }: TraceChoice,
 ): TextOptions {
   return {
+    stacks,
+    style,
     ...(footnotes && { footnotes }),
     ...(times && { times: { kind: times, startedUs: header.startedUs } }),
     spent,

@@ -79,6 +79,6 @@ test('a name that a program has chosen moves no cursor and begins no line', () =
   const name = '/dev/vfio/\x1b[2J\nsoftiommu: all is well';
   const opened = { kind: 'leave', what: 'syscall', name: 'openat', file: name, result: ENOENT };
   const line = eventText({ ...opened, refusals: [] } as LeaveEvent);
-  expect(line).toContain('/dev/vfio/\\x1b[2J\\x0asoftiommu: all is well');
+  expect(line).toContain('/dev/vfio/\\33[2J\\nsoftiommu: all is well');
   expect(line).not.toMatch(/[\x00-\x1f]/);
 });

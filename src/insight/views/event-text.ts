@@ -1,16 +1,28 @@
 /** One event as one line for people: calls after strace (call-text.ts), what they make happen indented. */
-import type { DmaEvent, FaultEvent, MapEvent, Stamped, TraceEvent } from '../../base/events.ts';
+import type {
+  DmaEvent,
+  FaultEvent,
+  MapEvent,
+  SignalEvent,
+  Stamped,
+  TraceEvent,
+} from '../../base/events.ts';
 import { hex } from '../../base/u64.ts';
 import { onOneLine } from '../../machine/description/wording.ts';
-import { callText, leaveText } from './call-text.ts';
-import { factsText } from './value-text.ts';
+import { callText, leaveText, pidText } from './call-text.ts';
+import { PLAIN_STYLE, type TextStyle } from '../trace/text-style.ts';
+import { factsText, refusalText } from './value-text.ts';
 
-type Formatter<E> = (event: E) => string;
+type Formatter<E> = (event: E, style: TextStyle) => string;
 type Formatters = { [K in TraceEvent['kind']]: Formatter<Extract<TraceEvent, { kind: K }>> };
 
 const FORMATTERS: Formatters = {
-  enter: (e) => `${callText(e)} <unfinished ...>`,
+  enter: (e, style) => `${callText(e, style)} <unfinished ...>`,
   leave: leaveText,
+  sleep: (e, style) => `${callText(e, style)} sleeps: ${refusalText(e.why)}`,
+  signal: (e, style) => `${signalText(e, style)}${e.why ? `  ✗ ${refusalText(e.why)}` : ''}`,
+  exit: ({ pid, status, signal }, style) =>
+    `${pidText(pid, style)}+++ ${signal === undefined ? `exited with ${status}` : `killed by ${signal}`} +++`,
   map,
   unmap: map,
   dma,
@@ -35,18 +47,31 @@ const FORMATTERS: Formatters = {
 };
 
 /** One line for a person. */
-export function formatEvent({ event }: Stamped): string {
-  return eventText(event);
+export function formatEvent({ event }: Stamped, style?: TextStyle): string {
+  return eventText(event, style);
 }
 /** The same without its place in the stream. */
-export function eventText(event: TraceEvent): string {
+export function eventText(event: TraceEvent, style: TextStyle = PLAIN_STYLE): string {
   // cast: the row of a kind takes the events of that kind
-  return onOneLine((FORMATTERS[event.kind] as Formatter<TraceEvent>)(event));
+  return onOneLine((FORMATTERS[event.kind] as Formatter<TraceEvent>)(event, style));
 }
 
 function map(e: MapEvent): string {
   const target = e.pa === undefined ? '' : ` → ${hex(e.pa)}`;
   return `    ${e.domain.id}: ${e.kind} ${hex(e.iova)} +${hex(e.length)}${target}`;
+}
+
+/** `--- SIGBUS {si_signo=SIGBUS, si_code=BUS_ADRERR, si_addr=0x7f…} ---`, without why. */
+export function signalText(
+  { pid, tid = pid, signal, code, address }: SignalEvent,
+  style?: TextStyle,
+): string {
+  const parts = [
+    `si_signo=${signal}`,
+    ...(code === undefined ? [] : [`si_code=${code}`]),
+    ...(address === undefined ? [] : [`si_addr=${hex(address)}`]),
+  ];
+  return `${pidText(tid, style)}--- ${signal} {${parts.join(', ')}} ---`;
 }
 
 function dma(e: DmaEvent): string {

@@ -214,6 +214,17 @@ describe('a summary', () => {
   ])('by %s', ([sortBy, rows]) => {
     expect(shown('text', told, { summary: 'only', sortBy })).toEqual(table(...rows));
   });
+  test('of a call that slept: until it fell asleep, or with -w until its answer', () => {
+    const why = { rule: 'r', facts: {} };
+    const slept: readonly Told[] = [
+      [0, { kind: 'enter', ...open }, { call: 0, hostNs: 0 }],
+      [0, { kind: 'sleep', ...open, why }, { call: 0, hostNs: 5_000 }],
+      [0, { kind: 'leave', ...open, result: 3, refusals: [] }, { call: 0, hostNs: 9_000_000 }],
+    ];
+    const seconds = (wallClock: boolean) =>
+      /[\d.]+ +([\d.]+)/.exec(shown('text', slept, { summary: 'only', wallClock })[2]!)?.[1];
+    expect([seconds(false), seconds(true)]).toEqual(['0.000005', '0.009000']);
+  });
   test('below the trace', () => {
     const lines = shown('text', told, { summary: 'too' });
     expect(lines[0]).toMatch(/^\[pid/);

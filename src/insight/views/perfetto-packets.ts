@@ -61,5 +61,7 @@ export const TRACK_EVENT_TYPE = { begin: 1, end: 2, instant: 3, counter: 4 } as 
 export type TrackEventType = (typeof TRACK_EVENT_TYPE)[keyof typeof TRACK_EVENT_TYPE];
 /** Incremental state begins here: of the first packet of a sequence. */
 export const SEQ_INCREMENTAL_STATE_CLEARED = 1;
-/** What a counter counts: bytes. */
+/** What a counter counts: things. */
+export const UNIT_COUNT = 2;
+/** Or bytes. */
 export const UNIT_SIZE_BYTES = 3;

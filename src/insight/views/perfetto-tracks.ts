@@ -1,5 +1,5 @@
 /** The tracks of a Perfetto trace: a process and its threads, and below the machine its IOMMUs, domains and devices. */
-import { UNIT_SIZE_BYTES, type TrackDescriptor } from './perfetto-packets.ts';
+import { UNIT_COUNT, UNIT_SIZE_BYTES, type TrackDescriptor } from './perfetto-packets.ts';
 
 /** Makes each track when something is on it for the first time, and says so to `declare`. */
 export class PerfettoTracks {
@@ -41,6 +41,23 @@ export class PerfettoTracks {
     return this.#track(`mapped ${domain}`, () => ({
       parent_uuid: this.domain(domain),
       name: `mapped by ${domain}`,
+      counter: { unit: UNIT_SIZE_BYTES },
+    }));
+  }
+
+  /** How many mappings a domain has. */
+  mappings(domain: string): bigint {
+    return this.#track(`mappings ${domain}`, () => ({
+      parent_uuid: this.domain(domain),
+      name: `mappings of ${domain}`,
+      counter: { unit: UNIT_COUNT },
+    }));
+  }
+  /** Bytes that a program has mapped in an address space of its own. */
+  addressSpace(name: string): bigint {
+    return this.#track(`space ${name}`, () => ({
+      parent_uuid: this.machine(),
+      name: `mapped in ${name}`,
       counter: { unit: UNIT_SIZE_BYTES },
     }));
   }

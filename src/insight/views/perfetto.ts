@@ -13,6 +13,7 @@ import type {
   FaultEvent,
   LeaveEvent,
   MapEvent,
+  OfKind,
   Stamped,
   TraceEvent,
 } from '../../base/events.ts';
@@ -25,11 +26,14 @@ import {
   type TracePacket,
   type TrackEvent,
 } from './perfetto-packets.ts';
+import { MappedSizes } from './mapped-sizes.ts';
 import { PerfettoTracks } from './perfetto-tracks.ts';
 import { SeenMappings } from './seen-mappings.ts';
 import { momentOf } from './times.ts';
 import { refusalText, valueText } from './value-text.ts';
 
+/** Stores that are remembered for what they set going. */
+const MOST_STORES = 65536;
 /** All packets are of one sequence. */
 const SEQUENCE = 1;
 
@@ -39,15 +43,8 @@ export function perfettoView(emit: (packet: TracePacket) => void, header: TraceH
 }
 
 type Handlers = {
-  readonly [K in TraceEvent['kind']]?: (event: OfKind<K>, stamped: Stamped) => void;
+  readonly [K in TraceEvent['kind']]?: (event: OfKind<TraceEvent, K>, stamped: Stamped) => void;
 };
-type OfKind<K> = TraceEvent extends infer E
-  ? E extends { kind: infer Kinds }
-    ? K extends Kinds
-      ? E
-      : never
-    : never
-  : never;
 type Values = Readonly<Record<string, unknown>>;
 /** What an instant has besides its track, time and name. */
 interface Instant {
@@ -67,6 +64,9 @@ class PerfettoView implements TraceSink {
   readonly #mappings = new Map<string, SeenMappings>();
   /** Which domain a device uses, by its name and PASID. */
   readonly #domains = new Map<string, string>();
+  /** Flow of each store, by its number: of the newest. */
+  readonly #stores = new Map<number, bigint>();
+  readonly #sizes = new MappedSizes();
   /** A fault is heard of before the DMA it stopped. */
   #faults: { readonly event: FaultEvent; readonly stamped: Stamped }[] = [];
 
@@ -112,14 +112,29 @@ class PerfettoView implements TraceSink {
       this.#instant(stamped, this.#tracks.device(device.id), `${index} ${vector}`, {
         category: 'interrupt',
         values: { delivered },
+        flows: this.#flowsFrom(stamped),
       }),
     mmio: ({ device, region, register, offset, width, write, value }, stamped) => {
       const name = `${write ? 'write' : 'read'} ${register ?? `BAR ${region}`}`;
       this.#instant(stamped, this.#tracks.device(device.id), name, {
         category: 'mmio',
         values: { region, offset, width, value },
+        flows: write ? [this.#flowOfStore(stamped.seq)] : [],
       });
     },
+    signal: ({ pid, tid = pid, signal, address, why }, stamped) =>
+      this.#instant(stamped, this.#tracks.thread(pid, tid), signal, {
+        category: 'signal',
+        values: {
+          ...(address !== undefined && { address }),
+          ...(why && { why: refusalText(why) }),
+        },
+      }),
+    exit: ({ pid, status, signal }, stamped) =>
+      this.#instant(stamped, this.#tracks.thread(pid, pid), 'exit', {
+        category: 'process',
+        values: { ...(status !== undefined && { status }), ...(signal && { signal }) },
+      }),
     life: ({ what, who, detail }, stamped) =>
       this.#instant(stamped, this.#tracks.device(who.id), what, {
         category: 'device',
@@ -152,6 +167,7 @@ class PerfettoView implements TraceSink {
   }
   #leave(event: LeaveEvent, stamped: Stamped): void {
     if (event.what !== 'syscall') return;
+    this.#countCall(event, stamped);
     const track_uuid = this.#calls.get(stamped.call ?? -1);
     const answer = annotated({ ...event.after, ...resultOf(event) });
     if (track_uuid !== undefined) {
@@ -203,12 +219,17 @@ class PerfettoView implements TraceSink {
     });
     if (seen) this.#count(stamped, domain.id, seen);
   }
-  #count(stamped: Stamped, domain: string, { bytes }: SeenMappings): void {
-    this.#track(stamped, {
-      type: TRACK_EVENT_TYPE.counter,
-      track_uuid: this.#tracks.mapped(domain),
-      counter_value: bytes,
-    });
+  #count(stamped: Stamped, domain: string, { bytes, count }: SeenMappings): void {
+    this.#counter(stamped, this.#tracks.mapped(domain), bytes);
+    this.#counter(stamped, this.#tracks.mappings(domain), BigInt(count));
+  }
+  /** What a program has mapped: in an IOAS, or in a container. */
+  #countCall(event: LeaveEvent, stamped: Stamped): void {
+    const changed = this.#sizes.leave(event);
+    if (changed) this.#counter(stamped, this.#tracks.addressSpace(changed.name), changed.bytes);
+  }
+  #counter(stamped: Stamped, track_uuid: bigint, counter_value: bigint): void {
+    this.#track(stamped, { type: TRACK_EVENT_TYPE.counter, track_uuid, counter_value });
   }
   #dma(event: DmaEvent, stamped: Stamped): void {
     const { device, pasid, write, iova, length, ok, refusal } = event;
@@ -220,7 +241,11 @@ class PerfettoView implements TraceSink {
     this.#instant(stamped, this.#tracks.device(device.id), `DMA ${write ? 'write' : 'read'}`, {
       category: 'dma',
       values: { iova, length, ok, ...(refusal && { why: refusalText(refusal) }) },
-      flows: [...new Set(through.filter((id) => id !== undefined)), ...blocked],
+      flows: [
+        ...new Set(through.filter((id) => id !== undefined)),
+        ...blocked,
+        ...this.#flowsFrom(stamped),
+      ],
     });
     this.#faults = this.#faults.filter((each) => !mine.includes(each));
     for (const [n, fault] of mine.entries()) this.#fault(fault.event, stamped, [blocked[n]!]);
@@ -238,6 +263,18 @@ class PerfettoView implements TraceSink {
       values: { device: device.id, iova, write, code, reason },
       ends,
     });
+  }
+
+  /** A store and what it sets going are joined: transfers, and the interrupt at their end. */
+  #flowOfStore(seq: number): bigint {
+    const id = ++this.#flow;
+    this.#stores.set(seq, id);
+    if (this.#stores.size > MOST_STORES) this.#stores.delete(this.#stores.keys().next().value!);
+    return id;
+  }
+  #flowsFrom({ cause = -1 }: Stamped): readonly bigint[] {
+    const id = this.#stores.get(cause);
+    return id === undefined ? [] : [id];
   }
 
   // --- packets ---

@@ -1,5 +1,7 @@
 /** What a trace has seen mapped, so that DMA finds the mapping it goes through. */
 
+import { lastAtOrBelow } from '../../base/binary-search.ts';
+
 interface SeenMapping {
   readonly iova: bigint;
   /** The byte behind it. */
@@ -15,6 +17,10 @@ export class SeenMappings {
   /** In all. */
   bytes = 0n;
 
+  /** How many. */
+  get count(): number {
+    return this.#all.length;
+  }
   add(iova: bigint, length: bigint, id: bigint): void {
     this.#all.splice(this.#firstBehind(iova), 0, { iova, end: iova + length, id });
     this.bytes += length;
@@ -35,13 +41,6 @@ export class SeenMappings {
 
   /** Of the mappings that end behind the address the first. */
   #firstBehind(iova: bigint): number {
-    let low = 0;
-    let high = this.#all.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.#all[middle]!.end > iova) high = middle;
-      else low = middle + 1;
-    }
-    return low;
+    return lastAtOrBelow(this.#all, iova, ({ end }) => end) + 1;
   }
 }

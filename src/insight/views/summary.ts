@@ -25,10 +25,18 @@ const ORDERS: Readonly<Record<SummaryKey, (a: Row, b: Row) => number>> = {
   time: (a, b) => b.ns - a.ns,
 };
 
-/** The table comes at the end. Time is that between the beginning of a call and its answer. */
-export function summaryView(print: (line: string) => void, sortBy: SummaryKey): TraceSink {
+/**
+ * The table comes at the end. Time is that between the beginning of a call and its answer; of one that slept, if not
+ * `wallClock`, that until it fell asleep.
+ */
+export function summaryView(
+  print: (line: string) => void,
+  sortBy: SummaryKey,
+  wallClock = false,
+): TraceSink {
   const rows = new Map<string, Row>();
   const begun = new Map<number, number>();
+  const asleep = new Map<number, number>();
   const count = (event: LeaveEvent, ns: number): void => {
     const name = event.command ?? event.name;
     const row = rows.get(name) ?? { name, calls: 0, errors: 0, ns: 0 };
@@ -41,10 +49,12 @@ export function summaryView(print: (line: string) => void, sortBy: SummaryKey): 
     take(stamped: Stamped) {
       const { event, call = -1 } = stamped;
       if (event.kind === 'enter' && event.what === 'syscall') begun.set(call, momentOf(stamped));
+      if (event.kind === 'sleep' && !asleep.has(call)) asleep.set(call, momentOf(stamped));
       if (event.kind !== 'leave' || event.what !== 'syscall') return;
-      const end = momentOf(stamped);
+      const end = (wallClock ? undefined : asleep.get(call)) ?? momentOf(stamped);
       count(event, Math.max(0, end - (begun.get(call) ?? end)));
       begun.delete(call);
+      asleep.delete(call);
     },
     flush: () => tableLines([...rows.values()], sortBy).forEach(print),
   };

@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { EINTR } from '../../base/errno.ts';
 import type { CallInfo, Stamped, TraceEvent } from '../../base/events.ts';
+import { PLAIN_STYLE, type TextStyle } from '../trace/text-style.ts';
 import { textView } from './text.ts';
 
 const ioctl: CallInfo = { what: 'syscall', pid: 7, name: 'ioctl', file: '/dev/iommu' };
@@ -65,4 +66,53 @@ test('a call that is never answered is shown at the end as unfinished', () => {
     '[pid     7] ioctl(</dev/iommu>, IOMMU_DESTROY) <unfinished ...>',
     ...['  ⇄ D: DMA write 0x1000 +0x4', '  how it got there'],
   ]);
+});
+
+test('signals, ends, and a call that sleeps: as they happen', () => {
+  const why = { rule: 'the device is in use', facts: { openedBy: '9' } };
+  const lines = shown([
+    [{ kind: 'enter', ...ioctl }, 0],
+    [{ kind: 'sleep', ...ioctl, why }, 0],
+    [{ kind: 'signal', pid: 8, tid: 9, signal: 'SIGSEGV', code: 'SEGV_MAPERR', address: 16n }],
+    [{ kind: 'signal', pid: 8, signal: 'SIGUSR1', code: 'SI_USER' }],
+    [{ kind: 'exit', pid: 8, status: 1 }],
+    [{ kind: 'leave', ...ioctl, result: 0, refusals: [], remarks: [why] }, 0],
+    [{ kind: 'exit', pid: 7, signal: 'SIGBUS' }],
+  ]);
+  expect(lines).toEqual([
+    '[pid     7] ioctl(</dev/iommu>) sleeps: the device is in use (openedBy=9)',
+    '[pid     9] --- SIGSEGV {si_signo=SIGSEGV, si_code=SEGV_MAPERR, si_addr=0x10} ---',
+    '[pid     8] --- SIGUSR1 {si_signo=SIGUSR1, si_code=SI_USER} ---',
+    '[pid     8] +++ exited with 1 +++',
+    '[pid     7] ioctl(</dev/iommu>) = 0  ! the device is in use (openedBy=9)',
+    '[pid     7] +++ killed by SIGBUS +++',
+  ]);
+});
+describe('in another style', () => {
+  const exit: TraceEvent = { kind: 'exit', pid: 7, status: 0 };
+  const born: TraceEvent = { kind: 'object-born', object: domain };
+  const events: readonly TraceEvent[] = [born, map, map, dma, exit];
+  const as = (style: Partial<TextStyle>): string[] => {
+    const lines: string[] = [];
+    const view = textView((line) => lines.push(line), {
+      footnotes: ({ event }) => (event.kind === 'dma' ? ['  how it got there'] : []),
+      style: { ...PLAIN_STYLE, ...style },
+    });
+    for (const [seq, event] of events.entries()) view.take({ seq, timeNs: 0, event });
+    view.flush();
+    return lines.map((line) => line.trim());
+  };
+  const [MAP, DMA] = ['paging#1: map 0x1000 +0x1000 → 0x8000', '⇄ D: DMA write 0x1000 +0x4'];
+  test.each<[string, Partial<TextStyle>, readonly string[]]>([
+    ['plain', {}, [MAP, 'x 2', DMA, 'how it got there', '[pid     7] +++ exited with 0 +++']],
+    ['-q', { quiet: 1 }, [MAP, 'x 2', DMA, '[pid     7] +++ exited with 0 +++']],
+    ['-qq', { quiet: 2 }, [MAP, 'x 2', DMA]],
+    [
+      '-v, of one process',
+      { whole: true, pids: false },
+      ['+ domain paging#1', MAP, MAP, DMA, 'how it got there', '+++ exited with 0 +++'],
+    ],
+  ])('%s', (_name, style, lines) => {
+    expect(as(style)).toEqual(lines);
+  });
 });

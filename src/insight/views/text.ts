@@ -4,8 +4,10 @@
  * What happens in a system call is held back until it is answered, by the number of the call; all else is shown at once.
  */
 import type { Stamped } from '../../base/events.ts';
+import { stackLines } from '../sites/site-text.ts';
 import type { TraceSink } from '../trace/sink.ts';
 import { formatEvent } from './event-text.ts';
+import { PLAIN_STYLE, type TextStyle } from '../trace/text-style.ts';
 import { momentOf, spentText, timePrefix, type Times } from './times.ts';
 
 /** Lines to follow the line of an event, asked for when it happens. */
@@ -18,6 +20,9 @@ export interface TextOptions {
   readonly times?: Times;
   /** Behind each call the time it took: `<0.000012>`. */
   readonly spent?: boolean;
+  /** Below each call the stack it came from, where the trace has it. */
+  readonly stacks?: boolean;
+  readonly style?: TextStyle;
 }
 
 /** For programs that keep count; what a call made is seen in its answer. */
@@ -45,6 +50,7 @@ export function textView(print: (line: string) => void, options: TextOptions = {
 class TextView implements TraceSink {
   readonly #print: (line: string) => void;
   readonly #options: TextOptions;
+  readonly #style: TextStyle;
   readonly #prefix: (stamped: Stamped) => string;
   readonly #open = new Map<number, Open>();
   /** What was shown last, and how often. */
@@ -54,6 +60,7 @@ class TextView implements TraceSink {
   constructor(print: (line: string) => void, options: TextOptions) {
     this.#print = print;
     this.#options = options;
+    this.#style = options.style ?? PLAIN_STYLE;
     this.#prefix = options.times ? timePrefix(options.times) : () => '';
   }
 
@@ -63,12 +70,17 @@ class TextView implements TraceSink {
       if (event.what === 'syscall') this.#call(stamped, event.kind === 'enter');
       return;
     }
-    if (QUIET.has(event.kind)) return;
-    const texts = [formatEvent(stamped), ...this.#notes(stamped)];
+    if (this.#isLeftOut(event.kind)) return;
+    const texts = [formatEvent(stamped, this.#style), ...this.#notes(stamped)];
     const lines = texts.map((text) => ({ text, stamped }));
-    const inside = this.#open.get(call)?.inside;
+    // Whoever sleeps may do so for ever.
+    const inside = event.kind === 'sleep' ? undefined : this.#open.get(call)?.inside;
     if (inside) inside.push(...lines);
     else this.#show(lines);
+  }
+  #isLeftOut(kind: Stamped['event']['kind']): boolean {
+    const { quiet, whole } = this.#style;
+    return (QUIET.has(kind) && !whole) || (kind === 'exit' && quiet > 1);
   }
   flush(): void {
     for (const { begun, inside } of this.#open.values()) this.#show([begun, ...inside]);
@@ -78,7 +90,7 @@ class TextView implements TraceSink {
 
   #call(stamped: Stamped, begins: boolean): void {
     const { call = -1 } = stamped;
-    const line = { text: formatEvent(stamped), stamped };
+    const line = { text: formatEvent(stamped, this.#style), stamped };
     if (begins) {
       this.#open.set(call, { begun: line, inside: [] });
       return;
@@ -93,12 +105,14 @@ class TextView implements TraceSink {
     this.#show([{ ...line, stamped: began, ...spent }, ...notes, ...(open?.inside ?? [])]);
   }
   #notes(stamped: Stamped): readonly string[] {
-    return this.#options.footnotes?.(stamped) ?? [];
+    const { footnotes, stacks } = this.#options;
+    const walks = this.#style.quiet > 0 ? [] : (footnotes?.(stamped) ?? []);
+    return stacks && stamped.stack ? [...walks, ...stackLines(stamped.stack)] : walks;
   }
   /** A call with what it did, or what happened by itself. */
   #show(lines: readonly Line[]): void {
     const all = lines.map(({ text }) => text).join('\n');
-    if (!this.#options.times && all === this.#last) {
+    if (!this.#options.times && !this.#style.whole && all === this.#last) {
       this.#count++;
       return;
     }

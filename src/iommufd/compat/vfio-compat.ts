@@ -44,6 +44,8 @@ import { cutIova } from '../io-pagetable/iopt-cut.ts';
 import { disableLargePages } from '../io-pagetable/iopt-domains.ts';
 import { compatGetInfo } from './vfio-compat-info.ts';
 
+const NOTHING_UNMAPPED = 'nothing is mapped in the range: nothing was unmapped';
+
 type CompatHandler = (ctx: IommufdContext, task: Task, arg: bigint) => Result<number>;
 
 const HANDLERS = new Map<number, CompatHandler>([
@@ -126,7 +128,7 @@ function checkExtension(ctx: IommufdContext, type: bigint): Result<number> {
 /** @kernel iommufd_vfio_set_iommu */
 function setIommu(ctx: IommufdContext, task: Task, type: bigint): Result<number> {
   if (ctx.noIommuMode && type === BigInt(VFIO_NOIOMMU_IOMMU)) {
-    if (task.capable(CAP_SYS_RAWIO)) return 0;
+    if (task.capable(CAP_SYS_RAWIO)) return played(ctx, 'noiommu');
     return refuse(EPERM, 'no-iommu mode wants CAP_SYS_RAWIO', { uid: task.uid });
   }
   const isType1 = type === BigInt(VFIO_TYPE1_IOMMU);
@@ -139,7 +141,12 @@ function setIommu(ctx: IommufdContext, task: Task, type: bigint): Result<number>
   const ioas = compatIoas(ctx);
   if (isErrno(ioas)) return ioas;
   // Type 1 may unmap parts of what it mapped, so nothing may be made of large pages.
-  return (isType1 ? disableLargePages(ioas.iopt) : undefined) ?? 0;
+  const rc = isType1 ? disableLargePages(ioas.iopt) : undefined;
+  return rc ?? played(ctx, isType1 ? 'type1' : 'type1v2');
+}
+function played(ctx: IommufdContext, type: string): 0 {
+  ctx.subsystem.env.backends.add(`${type} compat (an iommufd as container)`);
+  return 0;
 }
 
 /** argsz and flags are in every struct; EFAULT, then EINVAL. */
@@ -205,6 +212,10 @@ function unmapDma(ctx: IommufdContext, task: Task, arg: bigint): Result<number> 
     const cut = iopt.largePages ? undefined : cutEnds(ioas, unmap.iova, unmap.size);
     if (cut) return cut;
     status = unmapWhole(iopt, unmap, unmapped);
+    if (!status && unmapped.value === 0n) {
+      const { iova, size } = unmap;
+      ctx.subsystem.env.trace.remark(NOTHING_UNMAPPED, { iova, size });
+    }
   }
   unmap.size = unmapped.value;
   const at = layout.offsets.size;

@@ -52,6 +52,7 @@ export class Accounting {
         pinned: now,
         wanted: npages,
         limit,
+        ...(mode === 'user' && { uid }),
       });
     }
     if (mode === 'user') this.#accounts.add(uid, npages);

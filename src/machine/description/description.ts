@@ -162,7 +162,7 @@ const deviceKeys = {
   bar: barWish
     .optional()
     .describe(
-      'how users of vfio reach its memory BARs, or each by its index: trap, they map it and each load and store is a call; plain, they map it and have pages that the model calls plain as memory; none, they read and write it. Default: plain where the model has such pages and no trace is written, else trap',
+      'how users of vfio reach its memory BARs, or each by its index: trap, they map it and each load and store is a call; plain, they map it and have pages that the model calls plain as memory; none, they read and write it. Default: plain where the model has such pages and nobody listens to the run (--trace, --report, --sanitize), else trap',
     ),
   migration: z
     .enum(MIGRATION_CHOICES)

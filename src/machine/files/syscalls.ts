@@ -19,7 +19,6 @@ import {
   type Status,
 } from '../../base/errno.ts';
 import {
-  plainBuffer,
   type Mapping,
   type MmapRequest,
   type MmioWindow,
@@ -33,27 +32,23 @@ import type { Task } from '../../base/task.ts';
 import { hex } from '../../base/u64.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
 import { decodeIoctl, setField } from '../../uapi/decode.ts';
+import { tellBusError, type FailedTouch } from './bus-error.ts';
+import {
+  bufferOf,
+  infoOf,
+  mmapArgs,
+  openFlagText,
+  readOnce,
+  transferArgs,
+  type CallName,
+  type OpenFlags,
+} from './call-info.ts';
 import { CallFaults, type CallFaultPolicy } from './call-faults.ts';
 import type { Guard } from './guard.ts';
 import type { AttrNode, Openable } from './nodes.ts';
 
-/** What open(2) was asked for, as far as the kernel layers care. */
-export interface OpenFlags {
-  readonly read: boolean;
-  readonly write: boolean;
-  readonly nonblocking: boolean;
-}
+export type { OpenFlags } from './call-info.ts';
 
-/** What a call is called in the event stream. */
-interface CallName {
-  readonly pid: number;
-  /** The caller; undefined where it may be gone. */
-  readonly task?: Task;
-  readonly name: string;
-  readonly fd?: number | undefined;
-  readonly file: string;
-  readonly device?: string | undefined;
-}
 /** What it says of itself when somebody listens: asked before the call, and for `after` once it is answered. */
 interface Telling<T> {
   readonly before?: () => Pick<CallInfo, 'command' | 'args'>;
@@ -75,6 +70,9 @@ export class Syscalls {
   readonly #guard: Guard;
   /** By thread. */
   readonly #asleep = new Map<number, Asleep>();
+  /** Threads whose call waits for somebody. */
+  readonly #waiting = new Set<number>();
+  #current: CallName | undefined;
   /** Of a machine whose calls may be disturbed. */
   readonly #faults: CallFaults | undefined;
 
@@ -106,10 +104,17 @@ export class Syscalls {
     });
   }
 
-  /** openat(2) found nothing, or not what it may open: whoever listens is told. The errno as it was given. */
-  openRefused<E extends Errno>(task: Task, path: string, errno: E): E {
+  /**
+   * openat(2) found nothing, or not what it may open: whoever listens is told. The errno as it was given. `again`: the same
+   * look once more, to hear by which rule.
+   */
+  openRefused<E extends Errno>(task: Task, path: string, errno: E, again: () => unknown): E {
+    const { trace } = this.#env;
+    if (!trace.heedsTroubles) return errno;
+    const refusals: Refusal[] = [];
+    listening((refusal) => refusals.push(refusal), again);
     const info = { what: 'syscall', pid: task.pid, name: 'openat', file: path } as const;
-    this.#env.runAs(task, () => this.#env.trace.failed(info, { result: errno, refusals: [] }));
+    this.#env.runAs(task, () => trace.ended(info, { result: errno, refusals }));
     return errno;
   }
 
@@ -158,7 +163,7 @@ export class Syscalls {
         before: () => ({ args: transferArgs(into.length, at) }),
         after: (got) =>
           typeof got === 'number'
-            ? { ...dataOf(into, got), ...transferArgs(into.length, at) }
+            ? { ...this.#dataOf(into, got), ...transferArgs(into.length, at) }
             : undefined,
       },
     );
@@ -185,7 +190,7 @@ export class Syscalls {
       },
       {
         before: () => ({
-          args: { ...dataOf(from, from.length), ...transferArgs(from.length, at) },
+          args: { ...this.#dataOf(from, from.length), ...transferArgs(from.length, at) },
         }),
       },
     );
@@ -213,7 +218,7 @@ export class Syscalls {
     return this.#call({ pid: task.pid, task, name: 'read', file: path }, () => node.read(task), {
       before: () => ({ args: {} }),
       after: (text) =>
-        text instanceof Uint8Array ? { data: text.slice(0, SHOWN_BYTES) } : undefined,
+        text instanceof Uint8Array ? { data: text.slice(0, this.#env.trace.dataBytes) } : undefined,
     });
   }
 
@@ -230,7 +235,9 @@ export class Syscalls {
       return data.length === 0 ? 0 : node.write(task, data, offset);
     };
     return this.#call({ pid: task.pid, task, name: 'write', file: path }, run, {
-      before: () => ({ args: { data: data.slice(0, SHOWN_BYTES), length: data.length } }),
+      before: () => ({
+        args: { data: data.slice(0, this.#env.trace.dataBytes), length: data.length },
+      }),
     });
   }
 
@@ -266,6 +273,11 @@ export class Syscalls {
     return this.#access({ what: 'access', pid, name: 'store', file: window.name, args }, run);
   }
 
+  /** A touch of registers that do not answer: a SIGBUS. */
+  busError(touch: FailedTouch): void {
+    tellBusError(this.#env, touch);
+  }
+
   /** The call that this thread sleeps in will not be run again: its caller is gone, or was answered with `errno`. */
   giveUp(tid: number, errno: Errno = EINTR): void {
     this.#faults?.giveUp(tid);
@@ -275,6 +287,12 @@ export class Syscalls {
     this.#env.trace.leave(asleep.call, { result: errno });
   }
 
+  /** The first of `length` bytes; none where the program's memory cannot be read. */
+  #dataOf(buffer: Uint8Array | UserBuffer, length: number): { data?: Uint8Array } {
+    const most = Math.min(length, buffer.length, this.#env.trace.dataBytes);
+    const data = new Uint8Array(most);
+    return bufferOf(buffer).copyFrom(0, data) ? {} : { data };
+  }
   #place(file: OpenFile, offset: bigint | undefined): bigint | undefined {
     return offset ?? (file.ops.stream ? undefined : file.position);
   }
@@ -282,9 +300,21 @@ export class Syscalls {
   /** Run a call in the name of its task: those who hear of it may ask whose it is. */
   #call<T>(name: CallName, run: () => T, telling: Telling<T> = {}): T | Errno<'EIO'> {
     const faults = name.task && this.#faults;
-    return this.#env.runAs(name.task, () =>
-      faults ? this.#disturbed(faults, name, run, telling) : this.#told(name, run, telling),
-    );
+    const outer = this.#current;
+    this.#current = name;
+    try {
+      return this.#env.runAs(name.task, () =>
+        faults
+          ? this.#disturbed(faults, name, run, readOnce(telling))
+          : this.#told(name, run, telling),
+      );
+    } finally {
+      this.#current = outer;
+    }
+  }
+  /** The call that goes on, without what it was asked. Undefined: none, but a timer or what was there at boot. */
+  get current(): CallInfo | undefined {
+    return this.#current && infoOf(this.#current, {});
   }
   /** The same where a policy is asked first. */
   #disturbed<T>(
@@ -319,20 +349,42 @@ export class Syscalls {
     const result = trace.inside(call, guarded);
     if (result instanceof WaitQueue && name.task) {
       this.#asleep.set(name.task.tid, { task: name.task, call });
+      trace.inside(call, () => this.#heedSleep(result, name, telling));
       return result;
     }
+    this.#heedSleep(result, name, telling);
     const after = call.info.args && telling.after?.(result);
     trace.leave(call, { ...(after && { after }), ...resultOf(result), ...telling.marks });
     return result;
   }
-  /** Somebody wants to hear of it if it fails: what it was asked is read only then. */
+  /** Somebody wants to hear of it if it fails, or does nothing: what it was asked is read only then. */
   #heeded<T>(name: CallName, run: () => T, telling: Pick<Telling<T>, 'before' | 'marks'>): T {
     const refusals: Refusal[] = [];
     const result = listening((refusal) => refusals.push(refusal), run);
+    const remarks = this.#env.trace.takeRemarks();
+    this.#heedSleep(result, name, telling);
     if (isErrno(result)) {
-      this.#env.trace.failed(infoOf(name, telling), { result, refusals, ...telling.marks });
+      this.#env.trace.ended(infoOf(name, telling), { result, refusals, ...telling.marks });
+    } else if (remarks) {
+      const end = { ...resultOf(result), refusals, remarks, ...telling.marks };
+      this.#env.trace.ended(infoOf(name, telling), end);
     }
     return result;
+  }
+  /** A call that waits for somebody has said for whom; or it has ended. */
+  #heedSleep(result: unknown, name: CallName, telling: Pick<Telling<never>, 'before'>): void {
+    const why = result instanceof WaitQueue ? result.why?.() : undefined;
+    const tid = name.task?.tid ?? name.pid;
+    if (!why) {
+      if (this.#waiting.size > 0) this.#waiting.delete(tid);
+      return;
+    }
+    this.#waiting.add(tid);
+    this.#env.trace.emit({ kind: 'sleep', ...infoOf(name, telling), why });
+  }
+  /** Does this thread wait for somebody in a call, or has it died so? Known while somebody listens. */
+  isWaiting(tid: number): boolean {
+    return this.#waiting.has(tid);
   }
   /** The call that its caller slept in and that is run again. */
   #woken(task: Task | undefined): Call | undefined {
@@ -358,55 +410,12 @@ export class Syscalls {
 function named({ name, device }: OpenFile): Pick<CallName, 'file' | 'device'> {
   return { file: name, device };
 }
-function infoOf(of: CallName, telling: Pick<Telling<unknown>, 'before'>): CallInfo {
-  const { pid, task, name, fd, file, device } = of;
-  return {
-    what: 'syscall',
-    pid,
-    ...(task && task.tid !== pid && { tid: task.tid }),
-    name,
-    ...(fd !== undefined && { fd }),
-    file,
-    ...(device !== undefined && { device }),
-    ...telling.before?.(),
-  };
-}
 /** Where a mapping goes is decided after the call: it has no result yet. */
 function resultOf(result: unknown): Pick<CallEnd, 'result'> {
   if (isErrno(result) || typeof result === 'number') return { result };
   if (result instanceof Uint8Array) return { result: result.length };
   return result === undefined ? { result: 0 } : {};
 }
-function transferArgs(length: number, offset: bigint | undefined): Record<string, unknown> {
-  return { length, ...(offset !== undefined && { offset }) };
-}
-
-/** More of what is read or written is not told. */
-const SHOWN_BYTES = 32;
-/** The first of `length` bytes; none where the program's memory cannot be read. */
-function dataOf(buffer: Uint8Array | UserBuffer, length: number): { data?: Uint8Array } {
-  const data = new Uint8Array(Math.min(length, buffer.length, SHOWN_BYTES));
-  return bufferOf(buffer).copyFrom(0, data) ? {} : { data };
-}
-function mmapArgs(request: MmapRequest): Record<string, unknown> {
-  const { length, read, write, exec, shared, offset } = request;
-  const prot = [read && 'PROT_READ', write && 'PROT_WRITE', exec && 'PROT_EXEC'].filter(Boolean);
-  return {
-    length,
-    prot: prot.join('|') || 'PROT_NONE',
-    flags: shared ? 'MAP_SHARED' : 'MAP_PRIVATE',
-    offset,
-  };
-}
-function openFlagText({ read, write, nonblocking }: OpenFlags): string {
-  const access = write ? (read ? 'O_RDWR' : 'O_WRONLY') : 'O_RDONLY';
-  return nonblocking ? `${access}|O_NONBLOCK` : access;
-}
-
-function bufferOf(buffer: Uint8Array | UserBuffer): UserBuffer {
-  return buffer instanceof Uint8Array ? plainBuffer(buffer) : buffer;
-}
-
 /** What would wait is refused at once. */
 function unlessNonblocking(
   file: OpenFile,

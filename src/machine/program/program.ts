@@ -143,11 +143,13 @@ export class Program implements Task, Cred {
    */
   open(path: string, flags: Partial<OpenFlags> = {}): Result<number> {
     const { vfs, syscalls } = this.#host;
-    const found = vfs.lookup(path, { cred: this });
-    if (isErrno(found)) return syscalls.openRefused(this, path, found);
+    const look = () => vfs.lookup(path, { cred: this });
+    const found = look();
+    if (isErrno(found)) return syscalls.openRefused(this, path, found, look);
     const how = this.#howToOpen(found, flags);
-    const place = vfs.open(found, how, this);
-    if (isErrno(place)) return syscalls.openRefused(this, path, place);
+    const open = () => vfs.open(found, how, this);
+    const place = open();
+    if (isErrno(place)) return syscalls.openRefused(this, path, place, open);
     const { node } = place;
     if (node.kind === 'dir') return refuse(EISDIR, 'a directory is read with readdir', { path });
     if (!isOpenable(node)) return this.#install(new AttrFile(place.path, node, how));
@@ -244,7 +246,7 @@ export class Program implements Task, Cred {
   load(address: bigint, width: number): Result<bigint> {
     const io = this.#registers(address);
     if (io) {
-      if (io.window.accessible?.() === false) return this.#sigbus(address);
+      if (io.window.accessible?.() === false) return this.#sigbus(address, io.window);
       return this.#host.syscalls.load(this.pid, io.window, io.offset, width);
     }
     const bytes = new Uint8Array(width);
@@ -254,7 +256,7 @@ export class Program implements Task, Cred {
   store(address: bigint, width: number, value: bigint): Status {
     const io = this.#registers(address);
     if (io) {
-      if (io.window.accessible?.() === false) return this.#sigbus(address);
+      if (io.window.accessible?.() === false) return this.#sigbus(address, io.window);
       return this.#host.syscalls.store(this.pid, io.window, io.offset, width, value);
     }
     const bytes = Uint8Array.from({ length: width }, (_, n) =>
@@ -360,7 +362,8 @@ export class Program implements Task, Cred {
     const offset = area.io.offset + Number(address - BigInt(area.start) * BigInt(PAGE_SIZE));
     return { window: area.io.window, offset };
   }
-  #sigbus(address: bigint): ReturnType<typeof refuse<typeof EFAULT>> {
+  #sigbus(address: bigint, window: Windowed): ReturnType<typeof refuse<typeof EFAULT>> {
+    this.#host.syscalls.busError({ pid: this.pid, address, window });
     return refuse(EFAULT, 'SIGBUS: memory decoding of the device is off', { va: hex(address) });
   }
 }

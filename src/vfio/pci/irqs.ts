@@ -14,7 +14,7 @@ import {
   type Status,
 } from '../../base/errno.ts';
 import { bugOn } from '../../base/bug.ts';
-import { refuse } from '../../base/refuse.ts';
+import { refuse, type Facts } from '../../base/refuse.ts';
 import type { Eventfd, Task } from '../../base/task.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
 import { PCI_COMMAND, PCI_COMMAND_INTX_DISABLE } from '../../uapi/pci-regs.ts';
@@ -208,7 +208,7 @@ export class VfioPciIrqs {
    * @kernel vfio_pci_set_msi_trigger
    */
   msiTrigger(kind: 'msi' | 'msix', request: IrqRequest): Result<number> {
-    const { data, start, count } = request;
+    const { data } = request;
     if (this.#asksToDisable(kind, request)) {
       this.#disable();
       return 0;
@@ -222,10 +222,21 @@ export class VfioPciIrqs {
         : this.#enableMsi(kind, request, data.fds);
     }
     if (this.#active !== kind) return refuse(EINVAL, 'no interrupt is enabled', { kind });
+    return this.#triggerAll(kind, request);
+  }
+  #triggerAll(kind: 'msi' | 'msix', { data, start, count }: IrqRequest): 0 {
+    let signalled = 0;
     for (let n = 0; n < count; n++) {
-      if (data.kind === 'none' || data.values[n]) this.#vectors.get(start + n)?.signal();
+      const isAskedFor = data.kind === 'none' || (data.kind === 'bool' && data.values[n]);
+      const eventfd = isAskedFor ? this.#vectors.get(start + n) : undefined;
+      eventfd?.signal();
+      if (eventfd) signalled++;
     }
+    if (signalled === 0) this.#remark('no vector was triggered', { kind, start, count });
     return 0;
+  }
+  #remark(rule: string, facts: Facts): void {
+    this.#fn.env.trace.remark(rule, { device: this.#fn.name, ...facts });
   }
   #asksToDisable(kind: ActiveIrq, { count, data }: IrqRequest): boolean {
     return this.#active === kind && count === 0 && data.kind === 'none';
@@ -248,6 +259,8 @@ export class VfioPciIrqs {
   }
   /** One failing vector clears those before it in the call. */
   #setBlock({ task, start }: IrqRequest, fds: Int32Array): Status {
+    const hasNone = fds.every((fd, n) => fd < 0 && !this.#vectors.has(start + n));
+    if (hasNone) this.#remark('no vector was given an eventfd', { start, count: fds.length });
     const [wanted, enabled] = [start + fds.length, this.#msiCount];
     if (this.#active === 'msix' && wanted > enabled && !this.#grows()) {
       return refuse(EINVAL, 'this kernel adds no MSI-X vectors later', { wanted, enabled });

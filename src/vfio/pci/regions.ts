@@ -130,7 +130,10 @@ function accessBar(device: VfioPciState, bar: PciBar, at: number, access: Access
   for (let done = 0; done < count;) {
     const width = pieceAt(at + done, count - done);
     if (!bar.isIo && !device.isMemoryAccessible()) {
-      return refuse(EIO, 'memory decode is off or the device sleeps', { bar: bar.index });
+      return refuse(EIO, 'memory decode is off or the device sleeps', {
+        bar: bar.index,
+        device: device.fn.name,
+      });
     }
     if (device.fn.msix?.bar === bar.index && device.fn.msix.inTable(at + done)) {
       if (!access.write) access.data.fill(0xff, done, done + width);
@@ -201,6 +204,7 @@ function userWindow(device: VfioPciState, bar: PciBar): MmioWindow {
       return window.doorbells;
     },
     accessible: () => device.isOpen && device.isMemoryAccessible(),
+    obstacle: () => device.obstacle(),
     load: (offset, width) => window.load(offset, width),
     store: (offset, width, value) => window.store(offset, width, value),
     ...lent(device, bar),

@@ -3,6 +3,7 @@
  * (vfio.md 2.1, 2.3, 2.7, 2.13).
  */
 import { EINVAL, type Status } from '../../base/errno.ts';
+import type { Remark } from '../../base/events.ts';
 import { refuse } from '../../base/refuse.ts';
 import type { Eventfd } from '../../base/task.ts';
 import { devHasIommu, type Device } from '../../core/contract/device.ts';
@@ -138,6 +139,21 @@ export class VfioPciState {
   /** Virtual decode on and the device awake. */
   isMemoryAccessible(): boolean {
     return this.config.memoryEnabled && this.fn.powerState < 3 && !this.sleeps;
+  }
+
+  /** Why its user's touch of a register is a SIGBUS. Undefined: it is none. */
+  obstacle(): Remark | undefined {
+    const device = this.fn.name;
+    const { powerState } = this.fn;
+    if (!this.isOpen) return { rule: 'the last file of the device is closed', facts: { device } };
+    if (!this.config.memoryEnabled) {
+      return { rule: 'memory decode of the device is off', facts: { device } };
+    }
+    if (powerState >= 3) {
+      return { rule: 'the device sleeps', facts: { device, power: `D${powerState}` } };
+    }
+    if (!this.lowPower) return undefined;
+    return { rule: 'the device is in low power, as its user has asked', facts: { device } };
   }
 
   /** @kernel vfio_pci_core_enable */

@@ -71,7 +71,11 @@ function pinPage(iommu: Type1Iommu, page: number, write: boolean): Result<number
   }
   const held = dma.devicePins.get(page);
   const over = !held && !dma.iommuMapped && dma.mm.lockedVm + 1 > dma.lockLimit;
-  if (over) return refuse(ENOMEM, 'RLIMIT_MEMLOCK is exceeded', { limit: dma.lockLimit });
+  if (over) {
+    const { lockedVm: pinned } = dma.mm;
+    const facts = { pinned, wanted: 1, limit: dma.lockLimit };
+    return refuse(ENOMEM, 'RLIMIT_MEMLOCK is exceeded', facts);
+  }
   const pfns = new Float64Array(1);
   const rc: Status = dma.mm.pin(dma.vaddr + page - dma.start, 1, dma.write, pfns, 0);
   if (rc) return rc;

@@ -11,7 +11,7 @@ import {
 } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { CAP_IPC_LOCK, type Task } from '../../base/task.ts';
-import { U64_MAX } from '../../base/u64.ts';
+import { hex, U64_MAX } from '../../base/u64.ts';
 import {
   VFIO_DMA_MAP_FLAG_READ,
   VFIO_DMA_MAP_FLAG_VADDR,
@@ -27,6 +27,10 @@ import { refuseWrap, type Type1Iommu } from './state.ts';
 
 const READ_WRITE = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
 
+function rangeText(start: bigint, length: bigint): string {
+  return `${hex(start)}-${hex(start + length - 1n)}`;
+}
+
 /** @kernel vfio_iommu_type1_map_dma */
 export function mapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {
   const map = readArg(task, arg, vfio_iommu_type1_dma_map, 'size');
@@ -36,8 +40,13 @@ export function mapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {
   const start = Number(map.iova >> 12n);
   const npages = Number(map.size >> 12n);
   if (map.flags & VFIO_DMA_MAP_FLAG_VADDR) return updateVaddr(iommu, task, map, { start, npages });
-  if (iommu.dmas.find(start, npages)) {
-    return refuse(EEXIST, 'the range overlaps a mapping', { iova: map.iova, size: map.size });
+  const there = iommu.dmas.find(start, npages);
+  if (there) {
+    return refuse(EEXIST, 'the range overlaps a mapping', {
+      iova: map.iova,
+      size: map.size,
+      mapping: rangeText(BigInt(there.start) << 12n, BigInt(there.npages) << 12n),
+    });
   }
   if (iommu.available === 0) {
     return refuse(ENOSPC, 'dma_entry_limit mappings exist', { mappings: iommu.dmas.size });
@@ -46,6 +55,7 @@ export function mapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {
     return refuse(EINVAL, 'the range is not inside the valid I/O addresses', {
       iova: map.iova,
       size: map.size,
+      valid: iommu.iovas.map((range) => `${hex(range.start)}-${hex(range.last)}`).join(', '),
     });
   }
   return addMapping(iommu, newDma(task, map, { start, npages }));
@@ -130,7 +140,11 @@ function updateVaddr(
   const moved = dma.mm !== task.mm;
   const limit = lockLimitOf(task);
   if (moved && task.mm.lockedVm + dma.accounted > limit) {
-    return refuse(ENOMEM, 'RLIMIT_MEMLOCK is exceeded', { limit });
+    return refuse(ENOMEM, 'RLIMIT_MEMLOCK is exceeded', {
+      pinned: task.mm.lockedVm,
+      wanted: dma.accounted,
+      limit,
+    });
   }
   if (moved) {
     dma.mm.lockedVm -= dma.accounted;

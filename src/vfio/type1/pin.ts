@@ -75,7 +75,8 @@ function appendRun(dma: Dma, pfn: number, pinned: 0 | 1): void {
 function checkLimit(dma: Dma): Status {
   if (dma.mm.lockedVm <= dma.lockLimit) return undefined;
   return refuse(ENOMEM, 'RLIMIT_MEMLOCK is exceeded', {
-    lockedPages: dma.mm.lockedVm,
+    pinned: dma.mm.lockedVm - dma.accounted,
+    wanted: dma.npages,
     limit: dma.lockLimit,
   });
 }

@@ -16,6 +16,8 @@ import { ALL_PAGES, type Dma } from './dma.ts';
 import { removeDma } from './remove.ts';
 import { refuseWrap, type Type1Iommu } from './state.ts';
 
+const NOTHING_UNMAPPED = 'nothing is mapped in the range: nothing was unmapped';
+
 /** @kernel vfio_iommu_type1_unmap_dma */
 export function unmapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {
   const unmap = readArg(task, arg, vfio_iommu_type1_dma_unmap, 'size');
@@ -26,6 +28,10 @@ export function unmapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {
   if (wrong) return wrong;
   const removed = unmapRange(iommu, task, unmap, bitmap);
   if (isErrno(removed)) return removed;
+  const { flags, iova, size } = unmap;
+  if (removed === 0n && !(flags & (VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR))) {
+    iommu.world.env.trace.remark(NOTHING_UNMAPPED, { iova, size });
+  }
   unmap.size = removed;
   return copyToUser(task, arg, unmap.bytes);
 }

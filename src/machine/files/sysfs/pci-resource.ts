@@ -125,6 +125,10 @@ function busWindow({ pci, bar }: OpenResource, length: number): MmioWindow {
   const { window } = bar;
   return {
     accessible: () => !pci.removed,
+    obstacle: () =>
+      pci.removed
+        ? { rule: 'the kernel has removed the device', facts: { device: pci.name } }
+        : undefined,
     name: window.name,
     length,
     get pfn() {

@@ -1,0 +1,56 @@
+/** Signals and ends of processes as events, by the names of signal(7) and sigaction(2). */
+import { constants } from 'node:os';
+import type { ExitEvent, SignalEvent } from '../../base/events.ts';
+import type { Trace } from '../../base/trace.ts';
+import type { SignalCause } from '../sys/ptrace.ts';
+
+/** si_code of any signal. */
+const CODES: Readonly<Record<number, string>> = {
+  0: 'SI_USER',
+  128: 'SI_KERNEL',
+  [-1]: 'SI_QUEUE',
+  [-2]: 'SI_TIMER',
+  [-6]: 'SI_TKILL',
+};
+/** si_code of faults. */
+const FAULTS: Readonly<Record<string, readonly string[]>> = {
+  SIGBUS: ['BUS_ADRALN', 'BUS_ADRERR', 'BUS_OBJERR'],
+  SIGFPE: ['FPE_INTDIV', 'FPE_INTOVF'],
+  SIGILL: ['ILL_ILLOPC', 'ILL_ILLOPN'],
+  SIGSEGV: ['SEGV_MAPERR', 'SEGV_ACCERR'],
+};
+
+/** 'SIGBUS'; 'SIG35' for one without a name. */
+function signalName(signal: number): string {
+  const found = Object.entries(constants.signals).find(([, number]) => number === signal);
+  return found?.[0] ?? `SIG${signal}`;
+}
+
+/** A thread goes on with a signal. */
+export function tellSignal(
+  trace: Trace,
+  { pid, tid }: { readonly pid: number; readonly tid: number },
+  signal: number,
+  { code, address }: SignalCause,
+): void {
+  if (!trace.on) return;
+  const name = signalName(signal);
+  const fault = code > 0 ? FAULTS[name] : undefined;
+  const event: SignalEvent = {
+    kind: 'signal',
+    pid,
+    ...(tid !== pid && { tid }),
+    signal: name,
+    code: fault?.[code - 1] ?? CODES[code] ?? code,
+    ...(fault && { address }),
+  };
+  trace.emit(event);
+}
+
+/** By its wait status. */
+export function tellExit(trace: Trace, pid: number, waitStatus: number): void {
+  if (!trace.on) return;
+  const signal = waitStatus & 0x7f;
+  const how = signal === 0 ? { status: waitStatus >> 8 } : { signal: signalName(signal) };
+  trace.emit({ kind: 'exit', pid, ...how } satisfies ExitEvent);
+}
