@@ -38,7 +38,6 @@ import { OpenFiles } from '../process/open-files.ts';
 import { ReverseMap } from '../process/reverse-map.ts';
 import { PathTraps } from '../calls/path-traps.ts';
 import { Processes } from '../process/processes.ts';
-import { tellExit } from '../process/tell-signals.ts';
 import { Views } from '../process/view.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import { serveTree } from './serve-tree.ts';
@@ -199,7 +198,7 @@ export class KernelLoop implements CallContext {
     const watch = this.watches.watchFd(launcher.socket, () => {
       const reports = hear(launcher.socket);
       for (const report of reports ?? []) {
-        if (report.kind === 'ended') this.#ended(report.status);
+        if (report.kind === 'ended') this.#exitStatus = report.status;
         if (report.kind === 'running') launcher.lend(this.transport.fd);
         else if (report.kind === 'alone' || this.#parts.wait === 'program') this.#isOver = true;
         else this.#parts.programEnded();
@@ -208,11 +207,6 @@ export class KernelLoop implements CallContext {
       this.#isOver = true;
       watch[Symbol.dispose]();
     });
-  }
-
-  #ended(status: number): void {
-    this.#exitStatus = status;
-    tellExit(this.machine.env.trace, this.#parts.pid, status);
   }
 
   /** Until the run is over: the program's wait status. HostError: the launcher has been killed. */

@@ -11,6 +11,7 @@ import { explanation } from '../../insight/explain/report.ts';
 import { seenTroubles, type Seen } from '../../insight/ci-reports/seen.ts';
 import { describeTree } from '../../insight/views/tree.ts';
 import { openRing } from '../process/exact-pins.ts';
+import { tellExit } from '../process/tell-signals.ts';
 import { HostError } from '../sys/ffi.ts';
 import { shortageOf } from '../sys/shortage.ts';
 import { STATUS_FAILED } from '../sys/exit-status.ts';
@@ -170,7 +171,9 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
     });
     watchOutside(loop, outside);
     try {
-      return resultOf(loop.run());
+      const status = loop.run();
+      tellExit(machine.env.trace, launched.pid, status);
+      return resultOf(status);
     } finally {
       tree.unmount();
       launched.launcher.close();
