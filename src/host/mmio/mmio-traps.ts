@@ -4,7 +4,7 @@
  * A process is seized when it maps registers, all threads at once, and its children with it. At exit and exec it is let
  * go again, so that its real parent sees it end.
  */
-import { tellSignal } from '../process/tell-signals.ts';
+import { tellFault, tellSignal } from '../process/tell-signals.ts';
 import type { Vma } from '../../machine/memory/process-memory.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { DoorbellLoans } from '../process/doorbell-loans.ts';
@@ -288,7 +288,7 @@ export class MmioTraps {
     const outcome = isFault ? this.#accessOf(thread, address) : 'not ours';
     if (outcome === 'not ours') {
       const signal = yield* this.#keepers.bus.deliver(tid, pid, isFault);
-      if (signal !== 0) this.#tellBusError({ tid, pid }, { code, address });
+      if (signal !== 0) tellFault(this.#parts, { tid, pid }, signal, { code, address });
       return { signal };
     }
     if (!found) this.#follow(tid, pid);
@@ -334,19 +334,9 @@ export class MmioTraps {
     const stat = this.#keepers.bus.statOf(tid, pid);
     if (maps && stat >= 0) this.#next.follow(tid, { maps, stat });
   }
-  /** Of registers that do not answer it is told why. */
-  #tellBusError(thread: { tid: number; pid: number }, cause: ptrace.SignalCause): void {
-    const { machine, registers } = this.#parts;
-    const vma = registers.mapping(thread, Number(cause.address >> 12n));
-    if (cause.code > 0 && vma?.io) {
-      const { address } = cause;
-      machine.syscalls.busError({ ...thread, address, window: vma.io.window });
-    } else tellSignal(machine.env.trace, thread, SIGBUS, cause);
-  }
   /** The signal it is to go on with. */
   *#raise({ tid, pid, hasCalled }: Raising, fault: InstructionFault): Stops<number> {
-    if (fault.signal === SIGBUS) this.#tellBusError({ tid, pid }, fault);
-    else tellSignal(this.#parts.machine.env.trace, { tid, pid }, fault.signal, fault);
+    tellFault(this.#parts, { tid, pid }, fault.signal, fault);
     const hasForced = yield* this.#keepers.force(tid, pid, fault.signal);
     if (hasCalled || hasForced) this.#faults.set(tid, fault);
     else ptrace.setFault(tid, fault);

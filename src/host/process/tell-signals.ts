@@ -2,7 +2,16 @@
 import { constants } from 'node:os';
 import type { ExitEvent, SignalEvent } from '../../base/events.ts';
 import type { Trace } from '../../base/trace.ts';
+import type { Machine } from '../../machine/machine.ts';
+import { SIGBUS } from '../sys/numbers.ts';
+import type { MappedRegisters } from './mapped-registers.ts';
 import type { SignalCause } from '../sys/ptrace.ts';
+
+/** What is known of a fault. */
+interface FaultParts {
+  readonly machine: Pick<Machine, 'env' | 'syscalls'>;
+  readonly registers: Pick<MappedRegisters, 'mapping'>;
+}
 
 /** si_code of any signal. */
 const CODES: Readonly<Record<number, string>> = {
@@ -45,6 +54,20 @@ export function tellSignal(
     ...(fault && { address }),
   };
   trace.emit(event);
+}
+
+/** The same of an access: where registers did not answer, with why. */
+export function tellFault(
+  { machine, registers }: FaultParts,
+  thread: { readonly pid: number; readonly tid: number },
+  signal: number,
+  cause: SignalCause,
+): void {
+  const { address, code } = cause;
+  const window = registers.mapping(thread, Number(address >> 12n))?.io?.window;
+  if (signal === SIGBUS && code > 0 && window) {
+    machine.syscalls.busError({ ...thread, address, window });
+  } else tellSignal(machine.env.trace, thread, signal, cause);
 }
 
 /** By its wait status. */

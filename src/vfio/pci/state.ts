@@ -152,7 +152,7 @@ export class VfioPciState {
     if (powerState >= 3) {
       return { rule: 'the device sleeps', facts: { device, power: `D${powerState}` } };
     }
-    if (!this.lowPower) return undefined;
+    if (!this.#lowPower) return undefined;
     return { rule: 'the device is in low power, as its user has asked', facts: { device } };
   }
 
