@@ -10,7 +10,7 @@ export function reportCommand() {
     .argument('<trace>', 'what `run --trace=FILE.jsonl` has written')
     .option('-o, --output <file>', 'where the page goes; default: beside the trace, as .html')
     .action(async (trace, { output = `${trace.replace(/\.jsonl$/, '')}.html` }) => {
-      const { reportOfTrace } = await import('../trace-report.ts');
+      const { reportOfTrace } = await import('../reports/trace-report.ts');
       const events = reportOfTrace(trace, output);
       print(`${output}: ${events} events\n`);
     });

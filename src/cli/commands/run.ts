@@ -21,7 +21,7 @@ import {
   sarifOption,
   inspectOption,
   wantsReports,
-} from '../outcome-options.ts';
+} from '../reports/outcome-options.ts';
 import { complain, print } from '../output.ts';
 import {
   errorExitcodeOption,

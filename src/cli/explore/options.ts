@@ -7,7 +7,7 @@ import { junitText } from '../../insight/ci-reports/junit.ts';
 import { tokenOf } from '../../insight/inject/token.ts';
 import { EXPLORATION_MARK, explorationPage } from '../../insight/explore/page.ts';
 import type { OwnKind } from '../../host/launch/own-file.ts';
-import { writeJunit, writeReport } from '../outcome-files.ts';
+import { writeJunit, writeReport } from '../reports/outcome-files.ts';
 import { print, printJson } from '../output.ts';
 import { UserMistake } from '../user-mistake.ts';
 import type { TrialResult } from './trial-source.ts';

@@ -1,6 +1,6 @@
 /** One reader of a trace that still grows: sends what there is, in whole lines, no faster than it is taken. */
 import type { ServerResponse } from 'node:http';
-import type { KeptTrace } from '../kept-trace.ts';
+import type { KeptTrace } from '../reports/kept-trace.ts';
 
 /** Bytes read at once; an event is seldom longer than a few hundred. */
 const PIECE = 0x4_0000;

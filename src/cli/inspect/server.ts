@@ -4,8 +4,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { systemReason } from '../../host/sys/system-reason.ts';
 import { livePage } from '../../insight/report/page.ts';
 import type { RunFacts } from '../../insight/report/run-facts.ts';
-import type { KeptTrace } from '../kept-trace.ts';
-import { builtParts } from '../report-file.ts';
+import type { KeptTrace } from '../reports/kept-trace.ts';
+import { builtParts } from '../reports/report-file.ts';
 import { UserMistake } from '../user-mistake.ts';
 import { packageVersion } from '../version.ts';
 import { admit } from './admission.ts';

@@ -3,12 +3,12 @@ import type { EndFacts, RunPlan, RunResult } from '../../host/launch/run.ts';
 import { endText } from '../../insight/ci-reports/run-outcome.ts';
 import type { RunFacts } from '../../insight/report/run-facts.ts';
 import type { InspectServer } from '../inspect/server.ts';
-import { KeptTrace } from '../kept-trace.ts';
-import { refuseOneFileTwice } from '../one-file-each.ts';
-import { outcomeNames, wantsOutcome, type OutcomeFlags } from '../outcome-options.ts';
+import { KeptTrace } from './kept-trace.ts';
+import { refuseOneFileTwice } from './one-file-each.ts';
+import { outcomeNames, wantsOutcome, type OutcomeFlags } from './outcome-options.ts';
 import { complain } from '../output.ts';
-import { programEnd, RunOutcomeReport } from '../run-outcome-report.ts';
-import { RunReport } from '../run-report.ts';
+import { programEnd, RunOutcomeReport } from './run-outcome-report.ts';
+import { RunReport } from './run-report.ts';
 
 /** The options that say so. */
 export interface RunReportFlags extends OutcomeFlags {

@@ -9,7 +9,7 @@ import { isErrno } from '../../base/errno.ts';
 import type { MmioWindow } from '../../base/file.ts';
 import type { Syscalls } from '../../machine/files/syscalls.ts';
 import type { Vma } from '../../machine/memory/process-memory.ts';
-import type { RemoteMemory } from '../process/remote-memory.ts';
+import type { RemoteMemory } from './remote-memory.ts';
 import { SIGBUS, SIGSEGV } from '../sys/numbers.ts';
 
 /** si_code: nothing answers there. */

@@ -2,8 +2,8 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemReason } from '../host/sys/system-reason.ts';
-import { UserMistake } from './user-mistake.ts';
+import { systemReason } from '../../host/sys/system-reason.ts';
+import { UserMistake } from '../user-mistake.ts';
 
 /** One file, opened for writing and for reading, that nobody finds by a name. */
 export class KeptTrace implements Disposable {

@@ -1,10 +1,10 @@
 /** `softiommu report`: a page of a trace that is in a file. */
 import { readFileSync } from 'node:fs';
-import { systemReason } from '../host/sys/system-reason.ts';
-import { readHeader } from '../insight/trace/read-trace.ts';
-import { printable } from '../machine/description/wording.ts';
+import { systemReason } from '../../host/sys/system-reason.ts';
+import { readHeader } from '../../insight/trace/read-trace.ts';
+import { printable } from '../../machine/description/wording.ts';
 import { openPage, writePage } from './report-file.ts';
-import { UserMistake } from './user-mistake.ts';
+import { UserMistake } from '../user-mistake.ts';
 
 /** The page of a trace in a file: how many events it has. Throws UserMistake with what is wrong with either file. */
 export function reportOfTrace(trace: string, output: string): number {

@@ -1,8 +1,8 @@
 /** No two options of a command line write to one file. */
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { printable } from '../machine/description/wording.ts';
-import { UserMistake } from './user-mistake.ts';
+import { printable } from '../../machine/description/wording.ts';
+import { UserMistake } from '../user-mistake.ts';
 
 /** Throws UserMistake: two of them are one, be it by another name. Terminals, pipes and null devices take both. */
 export function refuseOneFileTwice(

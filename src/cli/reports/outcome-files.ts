@@ -1,20 +1,20 @@
 /** Files that say for machines how something went: which forms there are, opened before anything runs, written at its end. */
 import { appendFileSync, closeSync } from 'node:fs';
 import { isAbsolute, relative } from 'node:path';
-import { openOwn, type OwnKind } from '../host/launch/own-file.ts';
-import { systemReason } from '../host/sys/system-reason.ts';
-import { STDERR, writeAll } from '../host/sys/write-all.ts';
-import { annotations, jobSummary } from '../insight/ci-reports/github.ts';
-import { JUNIT_MARK } from '../insight/ci-reports/junit.ts';
-import { KTAP_MARK, ktapText } from '../insight/ci-reports/ktap.ts';
-import { RUN_JSON_MARK, runJson } from '../insight/ci-reports/run-json.ts';
-import { runJunit } from '../insight/ci-reports/run-junit.ts';
-import type { RunOutcome } from '../insight/ci-reports/run-outcome.ts';
-import { SARIF_MARK, sarifText } from '../insight/ci-reports/sarif.ts';
-import type { Seen, SeenPlace } from '../insight/ci-reports/seen.ts';
-import { printable } from '../machine/description/wording.ts';
+import { openOwn, type OwnKind } from '../../host/launch/own-file.ts';
+import { systemReason } from '../../host/sys/system-reason.ts';
+import { STDERR, writeAll } from '../../host/sys/write-all.ts';
+import { annotations, jobSummary } from '../../insight/ci-reports/github.ts';
+import { JUNIT_MARK } from '../../insight/ci-reports/junit.ts';
+import { KTAP_MARK, ktapText } from '../../insight/ci-reports/ktap.ts';
+import { RUN_JSON_MARK, runJson } from '../../insight/ci-reports/run-json.ts';
+import { runJunit } from '../../insight/ci-reports/run-junit.ts';
+import type { RunOutcome } from '../../insight/ci-reports/run-outcome.ts';
+import { SARIF_MARK, sarifText } from '../../insight/ci-reports/sarif.ts';
+import type { Seen, SeenPlace } from '../../insight/ci-reports/seen.ts';
+import { printable } from '../../machine/description/wording.ts';
 import { FORM_NAMES, type FormName, type OutcomeFlags } from './outcome-options.ts';
-import { UserMistake } from './user-mistake.ts';
+import { UserMistake } from '../user-mistake.ts';
 
 /** A form of report, which has the option of its name. */
 interface Form {

@@ -1,9 +1,9 @@
 /** `run --report FILE`: the page of a run, made when it has ended. */
-import type { RunFacts } from '../insight/report/run-facts.ts';
+import type { RunFacts } from '../../insight/report/run-facts.ts';
 import type { KeptTrace } from './kept-trace.ts';
-import { complain } from './output.ts';
+import { complain } from '../output.ts';
 import { openPage, writePage, type PageFile } from './report-file.ts';
-import { UserMistake } from './user-mistake.ts';
+import { UserMistake } from '../user-mistake.ts';
 
 /** From the opening of its file, before anything runs, to the page. */
 export class RunReport {

@@ -1,15 +1,15 @@
 /** Pages that are written to files: put together from the built page, what is known of the run, and its trace. */
 import { closeSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import { openOwn, type OwnKind } from '../host/launch/own-file.ts';
-import { entryFile } from '../host/sys/package-files.ts';
-import { systemReason } from '../host/sys/system-reason.ts';
-import { writeAll } from '../host/sys/write-all.ts';
-import { PAGE_MARK, reportPage, type PageParts } from '../insight/report/page.ts';
-import type { RunFacts } from '../insight/report/run-facts.ts';
-import { printable } from '../machine/description/wording.ts';
-import { UserMistake } from './user-mistake.ts';
-import { packageVersion } from './version.ts';
+import { openOwn, type OwnKind } from '../../host/launch/own-file.ts';
+import { entryFile } from '../../host/sys/package-files.ts';
+import { systemReason } from '../../host/sys/system-reason.ts';
+import { writeAll } from '../../host/sys/write-all.ts';
+import { PAGE_MARK, reportPage, type PageParts } from '../../insight/report/page.ts';
+import type { RunFacts } from '../../insight/report/run-facts.ts';
+import { printable } from '../../machine/description/wording.ts';
+import { UserMistake } from '../user-mistake.ts';
+import { packageVersion } from '../version.ts';
 
 /** A file that is open to become a page. */
 export interface PageFile {

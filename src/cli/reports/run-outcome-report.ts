@@ -1,12 +1,12 @@
 /** Reports for machines of a run: from its end and what was noticed to their files. */
 import { constants } from 'node:os';
-import type { EndFacts, RunPlan, RunResult } from '../host/launch/run.ts';
-import { STATUS_FAILED } from '../host/sys/exit-status.ts';
-import type { ProgramEnd } from '../insight/ci-reports/run-outcome.ts';
+import type { EndFacts, RunPlan, RunResult } from '../../host/launch/run.ts';
+import { STATUS_FAILED } from '../../host/sys/exit-status.ts';
+import type { ProgramEnd } from '../../insight/ci-reports/run-outcome.ts';
 import { OutcomeFiles, seenFrom } from './outcome-files.ts';
 import type { OutcomeFlags } from './outcome-options.ts';
-import { complain } from './output.ts';
-import { packageVersion } from './version.ts';
+import { complain } from '../output.ts';
+import { packageVersion } from '../version.ts';
 
 /** From the opening of the files, before anything runs, to the end. */
 export class RunOutcomeReport {
