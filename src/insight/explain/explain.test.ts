@@ -297,6 +297,20 @@ describe('a touch of registers that is a SIGBUS: which of the reasons, and who m
     expect(rule).toMatch(/^memory decode is off or the device sleeps \(bar=0, /);
     expect(who).toMatch(/^memory decode was switched off by pwrite64/);
   });
+  test('what was switched on again is not blamed, and the advice is for what is off', () => {
+    const edu = { type: 'edu', at: '0000:01:00.0', options: { pcie: true } };
+    const port = { type: 'root-port', at: '0000:00:01.0', devices: [edu] };
+    const program = new Explained({ devices: [port] }, edu.at);
+    const { device } = program.start();
+    program.command(device, 4);
+    program.command(device, 6);
+    must(program.pwrite(device, CONFIG + program.pmcsr(device), Uint8Array.of(3, 0)));
+    answers.push(program.pread(device, 0n, 4));
+    expect(program.lines.slice(2)).toEqual([
+      expect.stringMatching(/^power was switched off by pwrite64\(.*\) of process \d+$/),
+      'write D0 to its power management capability',
+    ]);
+  });
 });
 
 describe('who holds it', () => {
@@ -316,6 +330,25 @@ describe('who holds it', () => {
     for (const fd of [d, g, c]) must(program.program.close(fd) ?? 0);
     expect(unbind()).toBe(EDU.length);
     expect(program.lines).toEqual([]);
+  });
+  test('whoever reads the trace later, without the machine, sees that a wait was answered', () => {
+    const program = new Explained();
+    const later = new TroubleJournal();
+    program.machine.env.trace.listen(later.take);
+    const { c, g, d } = program.device(uapi.VFIO_TYPE1v2_IOMMU);
+    const { vfs, syscalls } = program.machine;
+    const other = program.machine.program();
+    const found = must(vfs.lookup('/sys/bus/pci/drivers/vfio-pci/unbind', { cred: other }));
+    const { node, path } = found as { node: AttrNode; path: string }; // cast: it is an attribute
+    const unbind = () => syscalls.writeAttr(other, path, node, new TextEncoder().encode(EDU));
+    expect(unbind()).toBeInstanceOf(WaitQueue);
+    expect(later.troubles.map(({ event }) => event.kind)).toEqual(['sleep']);
+    answers.push(program.open('/dev/vfio/77'));
+    const kinds = later.troubles.map(({ event }) => event.kind);
+    expect(kinds).toEqual(['sleep', 'leave']); // of another thread
+    for (const fd of [d, g, c]) must(program.program.close(fd) ?? 0);
+    expect(unbind()).toBe(EDU.length);
+    expect(later.troubles.map(({ event }) => event.kind)).toEqual(['leave']);
   });
   test('a group that is open: who opened it', () => {
     const program = new Explained();

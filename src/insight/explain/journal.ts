@@ -4,7 +4,7 @@
  * It hears of troubles only (Trace.listenToTroubles), which are rare; what it keeps is bounded, whatever a program does.
  */
 import { isErrno } from '../../base/errno.ts';
-import type { Stamped } from '../../base/events.ts';
+import type { LeaveEvent, Stamped } from '../../base/events.ts';
 import type { Refusal } from '../../base/refuse.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { CallSites } from '../sites/call-site.ts';
@@ -23,6 +23,8 @@ export class TroubleJournal {
   readonly #sites: CallSites | undefined;
   readonly #switches: Switches | undefined;
   readonly #kinds = new Map<string, Trouble>();
+  /** By the thread that waits: the kind that says so. */
+  readonly #asleep = new Map<number, string>();
   #more = 0;
 
   /** `machine`: whose state explains what went wrong; a trace that is read later has none. `sites`: where calls come from. */
@@ -33,8 +35,10 @@ export class TroubleJournal {
   }
 
   readonly take = ({ event, seq }: Stamped): void => {
+    if (event.kind === 'leave') this.#answered(event);
     if (!isTroubleEvent(event)) return;
     const key = keyOf(event);
+    if (event.kind === 'sleep') this.#asleep.set(threadOf(event), key);
     const known = this.#kinds.get(key);
     if (known) {
       known.count++;
@@ -42,6 +46,15 @@ export class TroubleJournal {
     } else if (this.#kinds.size === MAX_KINDS) this.#more++;
     else this.#kinds.set(key, { ...this.#first(event), count: 1, first: seq, last: seq });
   };
+  /** Whoever leaves a call waits no more. */
+  #answered(event: LeaveEvent): void {
+    if (this.#asleep.size === 0) return;
+    const thread = threadOf(event);
+    const key = this.#asleep.get(thread);
+    if (key === undefined) return;
+    this.#asleep.delete(thread);
+    this.#kinds.delete(key);
+  }
   #first(event: TroubleEvent): Pick<Trouble, 'event' | 'notes' | 'site'> {
     const site = this.#sites?.here();
     return { event, notes: this.#notesOf(event), ...(site && { site }) };
@@ -52,8 +65,8 @@ export class TroubleJournal {
     return [...this.#kinds.values()].filter(({ event }) => !this.#isOver(event));
   }
   #isOver(event: TroubleEvent): boolean {
-    const { pid = 0, tid = pid } = event.kind === 'sleep' ? event : {};
-    return event.kind === 'sleep' && this.#machine?.syscalls.isWaiting(tid) === false;
+    // Of a call that succeeded, listeners to troubles do not hear: the machine knows.
+    return event.kind === 'sleep' && this.#machine?.syscalls.isWaiting(threadOf(event)) === false;
   }
   /** The ways the program has set up to DMA: 'type1v2'. */
   get backends(): readonly string[] {
@@ -72,7 +85,8 @@ export class TroubleJournal {
   }
 }
 
-function isTroubleEvent(event: Stamped['event']): event is TroubleEvent {
+/** Does it tell of something that did not work? Of a transfer that the unit itself says it stopped, the fault does. */
+export function isTroubleEvent(event: Stamped['event']): event is TroubleEvent {
   switch (event.kind) {
     case 'leave':
       return isErrno(event.result) || event.remarks !== undefined;
@@ -88,6 +102,9 @@ function isToldByFault({ rule }: Refusal): boolean {
   return rule === TOLD_BY_FAULT;
 }
 
+function threadOf({ pid = 0, tid = pid }: Pick<LeaveEvent, 'pid' | 'tid'>): number {
+  return tid;
+}
 function keyOf(event: TroubleEvent): string {
   switch (event.kind) {
     case 'leave': {

@@ -70,6 +70,11 @@ const BY_STOP: Readonly<Record<string, { readonly off: Switch; readonly advice: 
 };
 const DECODE_ON = 'set bit 1 of the command register (offset 4 of the configuration space)';
 const TO_D0 = 'write D0 to its power management capability';
+/** What registers do not answer without, and what to do. */
+const REGISTERS_NEED: readonly (readonly [Switch, string])[] = [
+  ['memory decode', DECODE_ON],
+  ['power', TO_D0],
+];
 /** The rules that a note is known for. */
 export const NOTED_RULES: readonly string[] = [BY_RULE, BY_OBSTACLE, BY_STOP].flatMap(Object.keys);
 
@@ -92,11 +97,11 @@ function ofObstacle(event: TroubleEvent, { switches }: NoteSources): readonly st
   const advice = off === 'power' ? TO_D0 : DECODE_ON;
   return [...who(switches, event.device ?? '', off), advice];
 }
-/** Of a device whose registers do not answer, for one of two reasons. */
+/** Of a device whose registers do not answer, for one of two reasons, or for both. */
 function answering(switches: Switches, device: string): readonly string[] {
-  const memory = who(switches, device, 'memory decode');
-  const power = who(switches, device, 'power');
-  return [...memory, ...power, DECODE_ON];
+  return REGISTERS_NEED.filter(([what]) => switches.isOff(device, what)).flatMap(
+    ([what, advice]) => [...who(switches, device, what), advice],
+  );
 }
 function who(switches: Switches, device: string, what: Switch): readonly string[] {
   const text = switches.whoSwitchedOff(device, what);

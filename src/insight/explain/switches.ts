@@ -1,6 +1,7 @@
 /**
  * Who has switched off what a device needs to get on: memory decode, bus mastering, power. Whoever explains a SIGBUS or a DMA
- * that was stopped has to name the write that made it so, which was long before. Such writes are rare, so each is remembered.
+ * that was stopped has to name the write that made it so, which was long before. Such writes are rare, so each is remembered,
+ * as long as it counts.
  */
 import type { CallInfo } from '../../base/events.ts';
 import type { Machine } from '../../machine/machine.ts';
@@ -32,7 +33,12 @@ export class Switches {
     this.#sites = sites;
     for (const { fn } of machine.hardware.slots()) this.#watch(fn);
   }
-  /** 'bus mastering was switched off by ioctl(…) of process 12, at main, a.c:7'. Undefined: it was never on. */
+  /** Is it off now? */
+  isOff(device: string, what: Switch): boolean {
+    const slot = this.#machine.hardware.slots().find(({ fn }) => fn.name === device);
+    return slot !== undefined && !statesOf(slot.fn)[what];
+  }
+  /** 'bus mastering was switched off by ioctl(…) of process 12, at main, a.c:7'. Undefined: it is on, or never was. */
   whoSwitchedOff(device: string, what: Switch): string | undefined {
     const off = this.#off.get(device)?.get(what);
     if (!off) return undefined;
@@ -49,6 +55,7 @@ export class Switches {
       const now = statesOf(fn);
       for (const [what, isOn] of entriesOf(now)) {
         if (before[what] && !isOn) this.#keep(fn.name, what);
+        else if (isOn) this.#off.get(fn.name)?.delete(what);
       }
       before = now;
     });
