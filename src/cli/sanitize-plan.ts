@@ -1,6 +1,7 @@
 /** From the options of `run --sanitize`, and SOFTIOMMU_OPTIONS, to what the sanitizer is to do. */
 import { resolve } from 'node:path';
-import type { FailReason, SanitizePlan } from '../host/launch/run.ts';
+import type { SanitizePlan } from '../host/launch/run.ts';
+import type { FailReason } from '../insight/ci-reports/fail-reason.ts';
 import { ALL_FINDINGS, DEFAULT_FINDINGS, type FindingKind } from '../insight/sanitizer/finding.ts';
 import { parseSuppressions } from '../insight/sanitizer/suppressions.ts';
 import { exitcodeOf, type SanitizeFlags } from './sanitize-flags.ts';

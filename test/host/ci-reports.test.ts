@@ -21,6 +21,7 @@ spawnSync('chmod', ['1777', folder]);
 
 const AFTER_UNMAP = compile('examples/buggy/dma-after-unmap.c', '-O0', '-g');
 const MAPS_TWICE = compile('test/host/programs/maps-twice.c', '-O0', '-g');
+const DECODE_OFF = compile('test/host/programs/decode-off.c');
 const at = (name: string): string => join(folder, name);
 
 interface Told {
@@ -103,6 +104,16 @@ test('- is standard error', () => {
   const { stdout, stderr, status } = softiommu(['run', '--ktap', '-', '--', 'echo', 'hello']);
   expect([stdout, status]).toEqual(['hello\n', 0]);
   expect(stderr).toMatch(/^KTAP version 1\n[^]*\n# Totals: pass:3 fail:0 .*\n$/);
+});
+test('a SIGBUS of registers is told as such, and is no DMA that was stopped', () => {
+  const run = ['run', '--explain=never', `--json=${at('sigbus.json')}`];
+  for (const flags of [[], ['--sanitize', '--fail-on', 'fault', '--error-exitcode', '9']]) {
+    const { signal, status } = softiommu([...run, ...flags, '--', DECODE_OFF]);
+    expect([signal, status]).toEqual(['SIGBUS', null]);
+    const said = jsonOf('sigbus.json');
+    expect(said.seen.map(({ kind }) => kind)).toEqual(['register-signal']);
+    expect(resultsOf(said).slice(0, 2)).toEqual(['failed', 'passed']);
+  }
 });
 describe('--github', () => {
   test('annotations on standard error, and a summary behind those of earlier steps', () => {

@@ -12,6 +12,7 @@ import { BlockService, type BlockChannel } from './block-service.ts';
 import { becomeSubreaper } from './descendants.ts';
 import type { TraceChoice } from '../../insight/trace/choice.ts';
 import type { Seen } from '../../insight/ci-reports/seen.ts';
+import type { FailReason } from '../../insight/ci-reports/fail-reason.ts';
 import type { RunFacts } from '../../insight/report/run-facts.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import type { LaunchOptions, Wait } from './launch.ts';
@@ -25,8 +26,6 @@ import { STATUS_FAILED } from '../sys/exit-status.ts';
 import { entryFile } from '../sys/package-files.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
 
-/** What can make a run fail: findings and leaks of the sanitizer, faults of the IOMMU, warnings of the kernel. */
-export type FailReason = 'finding' | 'leak' | 'fault' | 'warn';
 /** How a run is watched by the DMA sanitizer. */
 export interface SanitizePlan {
   readonly kinds: readonly FindingKind[];

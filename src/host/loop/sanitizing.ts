@@ -1,6 +1,11 @@
 /** The DMA sanitizer over a run: what it finds is said at once, each finding once, and may change the status of the run. */
 import { openSync } from 'node:fs';
 import type { Stamped } from '../../base/events.ts';
+import {
+  failReasonOfEvent,
+  failReasonOfFinding,
+  type FailReason,
+} from '../../insight/ci-reports/fail-reason.ts';
 import { seenFinding, type Seen } from '../../insight/ci-reports/seen.ts';
 import type { CallSites } from '../../insight/sites/call-site.ts';
 import type { Finding } from '../../insight/sanitizer/finding.ts';
@@ -13,7 +18,7 @@ import {
 } from '../../insight/sanitizer/suppressions.ts';
 import type { Machine } from '../../machine/machine.ts';
 import { printable } from '../../machine/description/wording.ts';
-import type { FailReason, RunResult, SanitizePlan } from '../launch/run.ts';
+import type { RunResult, SanitizePlan } from '../launch/run.ts';
 import { HostError } from '../sys/ffi.ts';
 import { systemReason } from '../sys/system-reason.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
@@ -49,11 +54,12 @@ export class Sanitizing {
     });
   }
   #note({ event }: Stamped): void {
-    if (event.kind === 'fault' || event.kind === 'warn') this.#happened.add(event.kind);
+    const reason = failReasonOfEvent(event);
+    if (reason !== undefined) this.#happened.add(reason);
   }
   #found(finding: Finding): void {
     if (isSuppressed(finding, this.#suppressions)) return;
-    this.#happened.add(finding.kind === 'leak' ? 'leak' : 'finding');
+    this.#happened.add(failReasonOfFinding(finding.kind));
     const key = findingKey(finding);
     const seen = this.#seen.get(key);
     if (seen) {

@@ -4,13 +4,16 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import Ajv from 'ajv';
 import { describe, expect, test } from 'vitest';
+import { EIO } from '../../base/errno.ts';
+import { TOLD_BY_FAULT } from '../explain/journal.ts';
+import { failReasonOfEvent } from './fail-reason.ts';
 import { annotations, jobSummary } from './github.ts';
 import { ktapText } from './ktap.ts';
 import { runJson } from './run-json.ts';
 import { runJunit } from './run-junit.ts';
 import { checksOf, levelOf, type RunOutcome } from './run-outcome.ts';
 import { sarifText } from './sarif.ts';
-import type { Seen } from './seen.ts';
+import { SEEN_KINDS, type Seen, type SeenKind } from './seen.ts';
 
 const HOSTILE = 'a\u001b[31m"<b>&|`100%,:\n::error::x\u{1F600}\ud800';
 const REFUSED: Seen = {
@@ -63,6 +66,32 @@ describe('checks', () => {
     ]);
     expect(resultsOf({ ...BAD, failsOn: ['fault'] })[1]).toMatch(/^a\\x1b/);
     expect(checksOf(BAD)[1]!.skipped).toBe('it does not hold, and --fail-on does not name fault');
+  });
+  test('each kind belongs to one check, and what no DMA did is not told of DMA', () => {
+    const kinds = Object.keys(SEEN_KINDS) as SeenKind[]; // cast: the keys of the record
+    const ofKind = (kind: SeenKind): string[] =>
+      checksOf({ ...GOOD, seen: [{ ...FAULT, kind }], sought: ['leak'] })
+        .filter(({ seen }) => seen.length > 0)
+        .map(({ name }) => name);
+    expect(kinds.filter((kind) => ofKind(kind).length !== 1)).toEqual([]);
+    const of = (name: string) => kinds.filter((kind) => ofKind(kind)[0] === name);
+    expect(of('the program ends well')).toEqual([
+      ...['refused-call', 'idle-call', 'waiting-call', 'register-signal'],
+    ]);
+    expect(of('no DMA was stopped')).toEqual(['stopped-dma', 'fault']);
+    expect(of('nothing was left behind')).toEqual(['leak']);
+  });
+  test('DMA that never came to the IOMMU fails a run as a fault does, and once where the fault tells it', () => {
+    const dma = {
+      ...{ kind: 'dma', device: { type: 'device', id: '0000:00:04.0' }, write: true, iova: 0n },
+      ...{ length: 4, pieces: [], ok: false },
+    } as const;
+    const refusal = { errno: EIO, rule: 'bus mastering is off', facts: {} };
+    expect(failReasonOfEvent({ ...dma, refusal })).toBe('fault');
+    expect(failReasonOfEvent({ ...dma, refusal: { ...refusal, rule: TOLD_BY_FAULT } })).toBe(
+      undefined,
+    );
+    expect(failReasonOfEvent({ ...dma, ok: true })).toBe(undefined);
   });
   test('a refused call is a note, and of a program that failed a warning', () => {
     expect(levelOf(REFUSED, { ...GOOD, seen: [REFUSED] })).toBe('note');
@@ -212,10 +241,13 @@ describe('GitHub', () => {
       ...Array<string>(10).fill('::warning'),
     ]);
   });
-  test('a summary has a row for each check, and nothing in it is markup', () => {
-    const text = jobSummary({ ...BAD, failsOn: ['fault'], program: [HOSTILE] });
+  test('a summary has a row for each check', () => {
+    const text = jobSummary({ ...BAD, failsOn: ['fault'] });
     expect(text).toContain('| the program ends well | ❌ Killed by SIGSEGV |');
     expect(text).toContain('| no DMA was stopped | ❌ a');
+  });
+  test.each(ALL)('nothing in the summary of a run %s is markup', (_what, outcome) => {
+    const text = jobSummary({ ...outcome, failsOn: ['fault'], program: [HOSTILE] });
     const outside = text.replace(/^```+\n[^]*?\n```+$/gm, '');
     expect(outside).not.toMatch(/<b>|\n::error|\u001b/);
     for (const row of outside.split('\n').filter((line) => line.startsWith('|'))) {

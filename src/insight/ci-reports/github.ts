@@ -70,7 +70,7 @@ export function jobSummary(outcome: RunOutcome): string {
   const text = [
     `### ${isGood(checks) ? '✅' : '❌'} ${code(programText(outcome))}`,
     '',
-    `${endText(outcome.end)}, ${outcome.seconds.toFixed(1)} s`,
+    `${escaped(endText(outcome.end))}, ${outcome.seconds.toFixed(1)} s`,
     '',
     '| check | result |',
     '| --- | --- |',

@@ -1,7 +1,8 @@
 /** How a run went, for machines: what was noticed, held against a list of checks that is the same for every run. */
 import { onOneLine } from '../../machine/description/wording.ts';
 import type { FindingKind } from '../sanitizer/finding.ts';
-import { isFinding, placeText, type Seen } from './seen.ts';
+import { failReasonOf, type FailReason } from './fail-reason.ts';
+import { placeText, type Seen } from './seen.ts';
 
 /** How a program ended: one of the three. */
 export interface ProgramEnd {
@@ -11,8 +12,6 @@ export interface ProgramEnd {
   /** Why softiommu could not run it to its end. */
   readonly failed?: string;
 }
-/** What makes a check fail: the words of --fail-on. */
-export type CheckReason = 'finding' | 'leak' | 'fault' | 'warn';
 
 /** One run. */
 export interface RunOutcome {
@@ -23,7 +22,7 @@ export interface RunOutcome {
   readonly seconds: number;
   readonly seen: readonly Seen[];
   /** What makes a check fail. */
-  readonly failsOn: readonly CheckReason[];
+  readonly failsOn: readonly FailReason[];
   /** What the sanitizer looked for; undefined: it did not. */
   readonly sought: readonly FindingKind[] | undefined;
 }
@@ -55,20 +54,18 @@ export function endedWell({ status, failed }: ProgramEnd): boolean {
   return failed === undefined && status === 0;
 }
 
-/** A check besides that of the program's end. */
+/** A check besides that of the program's end: of all that may fail a run for its reason. */
 interface Rule {
   readonly name: string;
-  readonly reason: CheckReason;
-  readonly isOf: (seen: Seen) => boolean;
+  readonly reason: FailReason;
   readonly skipped?: (outcome: RunOutcome) => string | undefined;
 }
 const NO_SANITIZER = 'the run was without --sanitize';
-// prettier-ignore
 const RULES: readonly Rule[] = [
-  { name: 'no DMA was stopped', reason: 'fault', isOf: ({ kind }) => kind === 'fault' || kind === 'stopped-dma' },
-  { name: 'the kernel did not warn', reason: 'warn', isOf: ({ kind }) => kind === 'kernel-warning' },
-  { name: 'mappings are used as they should', reason: 'finding', isOf: ({ kind }) => isFinding(kind) && kind !== 'leak', skipped: unsanitized },
-  { name: 'nothing was left behind', reason: 'leak', isOf: ({ kind }) => kind === 'leak', skipped: leaksUnsought },
+  { name: 'no DMA was stopped', reason: 'fault' },
+  { name: 'the kernel did not warn', reason: 'warn' },
+  { name: 'mappings are used as they should', reason: 'finding', skipped: unsanitized },
+  { name: 'nothing was left behind', reason: 'leak', skipped: leaksUnsought },
 ];
 function unsanitized({ sought }: RunOutcome): string | undefined {
   return sought === undefined ? NO_SANITIZER : undefined;
@@ -81,17 +78,17 @@ function leaksUnsought({ sought }: RunOutcome): string | undefined {
 /** Every run has all of them, in this order. */
 export function checksOf(outcome: RunOutcome): RunCheck[] {
   const { end, seen } = outcome;
-  const calls = seen.filter(({ kind }) => kind === 'refused-call');
+  const causes = seen.filter(({ kind }) => failReasonOf(kind) === undefined);
   const ending = endedWell(end) ? {} : { failure: endText(end) };
   return [
-    { name: 'the program ends well', seen: calls, ...ending },
+    { name: 'the program ends well', seen: causes, ...ending },
     ...RULES.map((rule) => checkOf(rule, outcome)),
   ];
 }
-function checkOf({ name, reason, isOf, skipped }: Rule, outcome: RunOutcome): RunCheck {
+function checkOf({ name, reason, skipped }: Rule, outcome: RunOutcome): RunCheck {
   const reasonToSkip = skipped?.(outcome);
   if (reasonToSkip !== undefined) return { name, skipped: reasonToSkip, seen: [] };
-  const seen = outcome.seen.filter(isOf);
+  const seen = outcome.seen.filter(({ kind }) => failReasonOf(kind) === reason);
   const [first] = seen;
   if (!first) return { name, seen };
   if (outcome.failsOn.includes(reason)) return { name, seen, failure: onOneLine(first.title) };
@@ -102,11 +99,11 @@ export function isGood(checks: readonly RunCheck[]): boolean {
   return checks.every(({ failure }) => failure === undefined);
 }
 
-/** What makes a check fail is an error; a refused call explains a program that failed, and is what others asked for. */
+/** What makes a check fail is an error; what explains a program that failed is what others asked for, as refused calls. */
 export function levelOf(seen: Seen, outcome: RunOutcome): SeenLevel {
-  if (seen.kind === 'refused-call') return endedWell(outcome.end) ? 'note' : 'warning';
-  const rule = RULES.find(({ isOf }) => isOf(seen));
-  return rule && outcome.failsOn.includes(rule.reason) ? 'error' : 'warning';
+  const reason = failReasonOf(seen.kind);
+  if (reason === undefined) return endedWell(outcome.end) ? 'note' : 'warning';
+  return outcome.failsOn.includes(reason) ? 'error' : 'warning';
 }
 
 /** All of it in lines for people, the title first. */

@@ -5,11 +5,14 @@ import type { CallSite } from '../sites/call-site.ts';
 import { tellingFrame } from '../sites/site-text.ts';
 import { ranked, reasonsOf, titleOf } from '../explain/report.ts';
 import type { TroubleJournal } from '../explain/journal.ts';
-import type { Trouble } from '../explain/trouble.ts';
+import { isFailedCall, type TroubleEvent } from '../explain/trouble.ts';
 
 /** What can be noticed, and what each is. */
 export const SEEN_KINDS = {
   'refused-call': 'a call of the program was refused',
+  'idle-call': 'a call of the program succeeded and did nothing',
+  'waiting-call': 'a call of the program waits, and has not been answered',
+  'register-signal': 'registers did not answer the program, which is a signal',
   'stopped-dma': 'DMA of a device was stopped before it reached the IOMMU',
   fault: 'the IOMMU stopped DMA',
   'kernel-warning': 'the kernel warned of itself',
@@ -46,7 +49,7 @@ export function seenTroubles(journal: TroubleJournal): Seen[] {
   return ranked(journal).map((trouble) => {
     const place = placeOfSite(trouble.site);
     return {
-      kind: kindOf(trouble.event),
+      kind: kindOfTrouble(trouble.event),
       title: titleOf({ ...trouble, count: 1 }).replace(/^✗ /, ''),
       reasons: reasonsOf(trouble),
       count: trouble.count,
@@ -55,10 +58,22 @@ export function seenTroubles(journal: TroubleJournal): Seen[] {
     };
   });
 }
-function kindOf({ kind }: Trouble['event']): SeenKind {
-  if (kind === 'leave') return 'refused-call';
-  if (kind === 'dma') return 'stopped-dma';
-  return kind === 'warn' ? 'kernel-warning' : 'fault';
+/** What kind of thing did not work. */
+export function kindOfTrouble(event: TroubleEvent): Exclude<SeenKind, FindingKind> {
+  switch (event.kind) {
+    case 'leave':
+      return isFailedCall(event) ? 'refused-call' : 'idle-call';
+    case 'sleep':
+      return 'waiting-call';
+    case 'signal':
+      return 'register-signal';
+    case 'dma':
+      return 'stopped-dma';
+    case 'fault':
+      return 'fault';
+    case 'warn':
+      return 'kernel-warning';
+  }
 }
 
 /** A finding of the sanitizer; the first place of it that is known is its own. */
