@@ -76,10 +76,12 @@ const rooms = {
   cli: [
     '(?!main\\.|command-line\\.)[^/]+$',
     'from/',
+    // One file each; all of a run's stand together in run-reports.
+    'reports/(?!run-reports\\.)',
     'explore/',
     'matrix/',
     'inspect/',
-    'reports/',
+    'reports/run-reports\\.',
     'commands/',
     'command-line',
     'main',

@@ -24,15 +24,8 @@ export interface RunFlags extends MachineChoice, TraceFlags, SanitizeFlags {
   readonly injectToken?: string;
 }
 
-/**
- * The plan of a run. `wants`: what its reports need. Rejects with a message for people when the machine or an
- * option cannot be.
- */
-export async function planRun(
-  argv: readonly string[],
-  flags: RunFlags,
-  wants: Pick<RunPlan, 'reportFd' | 'tellsSeen'> = { reportFd: undefined },
-): Promise<RunPlan> {
+/** The plan of a run, without reports. Rejects with a message for people when the machine or an option cannot be. */
+export async function planRun(argv: readonly string[], flags: RunFlags): Promise<RunPlan> {
   const sanitize = sanitizePlan(flags, process.env['SOFTIOMMU_OPTIONS']);
   const { machine, blockFiles, wireEnds, plugins } = await machineOf(flags);
   return {
@@ -41,7 +34,7 @@ export async function planRun(
     plugins,
     argv,
     machine: flags.selftest ? withSelftest(machine) : machine,
-    ...wants,
+    reportFd: undefined,
     ...traceOf(flags),
     explain: flags.explain ?? 'failed',
     pin: flags.pin,

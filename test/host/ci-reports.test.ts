@@ -124,12 +124,17 @@ describe('--github', () => {
     const { stdout, stderr, status } = softiommu(run, { env });
     expect([stdout, status]).toEqual(['', 3]);
     expect(stderr.trimEnd().split('\n')).toEqual([
+      '',
       expect.stringMatching(/^::error title=the program did not end well::.*Exit status 3$/),
       expect.stringMatching(/^::warning file=.*maps-twice\.c,line=22,title=a call /),
     ]);
     const text = readFileSync(summary, 'utf8');
     expect(text).toMatch(/^earlier\n### ❌ /);
     expect(text).toContain('| the program ends well | ❌ Exit status 3 |');
+  });
+  test('an annotation begins a line, also where the program has not ended its last one', () => {
+    const { stderr } = softiommu(['run', '--github', '--', 'sh', '-c', 'printf half >&2; exit 2']);
+    expect(stderr).toMatch(/^half\n::error title=the program did not end well::/);
   });
   test('a summary that cannot be written fails a run that went well', () => {
     const env = { GITHUB_STEP_SUMMARY: '/nowhere/summary' };
@@ -142,6 +147,14 @@ describe('--github', () => {
 });
 
 describe('a file', () => {
+  test('an earlier report stays as it is when another option is wrong', () => {
+    const report = `--junit=${at('earlier.xml')}`;
+    expect(softiommu(['run', report, '--', 'true']).status).toBe(0);
+    const earlier = readFileSync(at('earlier.xml'), 'utf8');
+    const { status } = softiommu(['run', report, '--machine=/nowhere', '--', 'true']);
+    expect([status, readFileSync(at('earlier.xml'), 'utf8')]).toEqual([125, earlier]);
+    expect(earlier).toContain('the program ends well');
+  });
   const refused = (...flags: string[]) => {
     const { status, stderr } = softiommu(['run', ...flags, '--', 'touch', at('ran')]);
     expect([status, existsSync(at('ran'))]).toEqual([125, false]);

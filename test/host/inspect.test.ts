@@ -155,10 +155,20 @@ describe('turned away', () => {
 });
 
 describe('a mistake', () => {
-  const refused = (flag: string) =>
-    spawnSync(process.execPath, [MAIN, 'run', flag, '--', 'touch', join(folder, 'ran')], {
+  const refused = (...flags: string[]) =>
+    spawnSync(process.execPath, [MAIN, 'run', ...flags, '--', 'touch', join(folder, 'ran')], {
       encoding: 'utf8',
+      ...SLOW,
     });
+  test.each([
+    ['--machine=/nowhere', '/nowhere'],
+    ['--report=/nowhere/x', 'the report cannot be written to /nowhere/x'],
+    ['--device=nothing', 'nothing'],
+  ])('%s: nothing is served, and the command ends', (flag, said) => {
+    const { status, stderr } = refused('--inspect', flag);
+    expect([status, stderr]).toEqual([125, expect.stringContaining(said)]);
+    expect(stderr).not.toContain('http://');
+  });
   test.each([['--inspect=no'], ['--inspect=65536'], ['--inspect=-1']])('%s', (flag) => {
     const { status, stderr } = refused(flag);
     expect([status, stderr]).toEqual([125, expect.stringContaining('a port is 0 to 65535')]);

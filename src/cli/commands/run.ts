@@ -19,9 +19,8 @@ import {
   runJsonOption,
   runJunitOption,
   sarifOption,
-  inspectOption,
-  wantsReports,
 } from '../reports/outcome-options.ts';
+import { inspectOption } from '../inspect/inspect-option.ts';
 import { complain, print } from '../output.ts';
 import {
   errorExitcodeOption,
@@ -38,7 +37,8 @@ import {
   waitOption,
 } from '../run-options.ts';
 import type { RunFlags } from '../run-plan.ts';
-import type { RunReportFlags, RunReports } from '../reports/run-reports.ts';
+import { wantsReports, type RunReportFlags } from '../reports/report-flags.ts';
+import type { RunReports } from '../reports/run-reports.ts';
 import {
   constantsOption,
   countRepeated,
@@ -128,10 +128,12 @@ async function runAsAsked(
   argv: readonly string[],
   options: RunFlags & RunReportFlags,
 ): Promise<void> {
-  const reports = await startReports(argv, options);
   // Native code is loaded by `run` and `doctor` only.
   const { planRun } = await import('../run-plan.ts');
-  const plan = await planRun(argv, options, reports?.wants);
+  const planned = await planRun(argv, options);
+  // Files that reports overwrite are touched when no option is wrong any more.
+  const reports = await startReports(argv, options);
+  const plan = { ...planned, ...reports?.wants };
   const { run, endLike } = await import('../../host/launch/run.ts');
   const result = await run(plan, reports?.takeFacts);
   if (result.kind === 'failed') complain(result.message);

@@ -20,6 +20,13 @@ describe('is let in', () => {
   });
 });
 
+test.each(['127.0.0.1', 'localhost', '127.0.0.1:80'])('is let in at port 80: %s', (host) => {
+  const headers = { host, origin: `http://${host}` };
+  expect(admit({ method: 'GET', path: `/${TOKEN}/`, headers }, 80, TOKEN)).toEqual({
+    resource: '',
+  });
+});
+
 describe('is turned away', () => {
   test.each([
     ['a name that leads here', { host: `evil.example:${PORT}` }],

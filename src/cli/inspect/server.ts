@@ -69,7 +69,8 @@ export class InspectServer {
       this.#server.listen(port, LOOPBACK, () => {
         const address = this.#server.address();
         this.#port = typeof address === 'object' ? (address?.port ?? 0) : 0;
-        this.#timer = setInterval(() => this.#advance(), LOOK_MS);
+        this.#timer = setInterval(() => this.#advance(), LOOK_MS).unref();
+        this.#server.unref(); // who looks on does not keep a command that has nothing else to do
         resolve();
       });
     });

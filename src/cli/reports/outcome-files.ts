@@ -54,7 +54,8 @@ export class OutcomeFiles {
   /** What could not be written, one line each. */
   write(outcome: RunOutcome): string[] {
     const lines = this.#annotates ? annotations(outcome) : [];
-    if (lines.length > 0) writeAll(STDERR, `${lines.join('\n')}\n`);
+    // Behind a line that the program has not ended an annotation would be none.
+    if (lines.length > 0) writeAll(STDERR, `\n${lines.join('\n')}\n`);
     const files = this.#open.map(({ file, fd, form: { text } }) => {
       const error = writeAll(fd, text(outcome));
       closeReport(fd);

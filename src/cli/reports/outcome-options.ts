@@ -1,5 +1,5 @@
 /** Options that write how a run went for machines: one a form. */
-import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
+import { Option } from '@commander-js/extra-typings';
 
 /** What the command line says of them. */
 export interface OutcomeFlags {
@@ -42,21 +42,3 @@ export const githubOption = () =>
     '--github',
     'say what was noticed as annotations of GitHub Actions, and add to the summary of the job',
   );
-
-/** `--inspect` */
-export const inspectOption = () =>
-  new Option(
-    '--inspect [=port]',
-    'show the page of --report while the program runs, to a browser on this machine: at any port, or this one',
-  ).argParser(portNumber);
-function portNumber(text: string): number {
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
-  if (port >= 0 && port <= 0xffff) return port;
-  throw new InvalidArgumentError('a port is 0 to 65535.');
-}
-/** Is anything to be made of a run besides its trace? */
-export function wantsReports(
-  flags: OutcomeFlags & { readonly report?: string; readonly inspect?: number | true },
-): boolean {
-  return flags.report !== undefined || flags.inspect !== undefined || wantsOutcome(flags);
-}

@@ -26,11 +26,9 @@ export class RunOutcomeReport {
   /** The result of the run: one that went well did not do what was asked when a report cannot be written. */
   write({ argv, sanitize }: RunPlan, result: RunResult): RunResult {
     const problems = this.#files.write({
-      ...{
-        program: argv,
-        version: packageVersion(),
-        end: programEnd(this.#facts?.ended ?? result),
-      },
+      program: argv,
+      version: packageVersion(),
+      end: programEnd(this.#facts?.ended ?? result),
       seconds: Math.round(performance.now() - this.#beganMs) / 1000,
       seen: seenFrom(this.#root, this.#facts?.seen ?? []),
       failsOn: sanitize?.failOn ?? [],

@@ -5,51 +5,43 @@ import type { RunFacts } from '../../insight/report/run-facts.ts';
 import type { InspectServer } from '../inspect/server.ts';
 import { KeptTrace } from './kept-trace.ts';
 import { refuseOneFileTwice } from './one-file-each.ts';
-import { outcomeNames, wantsOutcome, type OutcomeFlags } from './outcome-options.ts';
+import { outcomeNames, wantsOutcome } from './outcome-options.ts';
+import type { RunReportFlags } from './report-flags.ts';
 import { complain } from '../output.ts';
 import { programEnd, RunOutcomeReport } from './run-outcome-report.ts';
 import { RunReport } from './run-report.ts';
 
-/** The options that say so. */
-export interface RunReportFlags extends OutcomeFlags {
-  readonly report?: string;
-  /** A port; bare: any. */
-  readonly inspect?: number | true;
-  readonly trace?: string | true;
-  readonly output?: string;
-}
 /** The reports of one run. */
 export class RunReports {
   readonly #title: string;
   readonly #trace: KeptTrace | undefined;
   readonly #page: RunReport | undefined;
   readonly #outcome: RunOutcomeReport | undefined;
-  readonly #inspect: InspectServer | undefined;
+  #inspect: InspectServer | undefined;
   #facts: EndFacts | undefined;
 
-  private constructor(
-    argv: readonly string[],
-    flags: RunReportFlags,
-    trace: KeptTrace | undefined,
-    inspect: InspectServer | undefined,
-  ) {
-    this.#title = argv.join(' ');
-    this.#trace = trace;
-    this.#inspect = inspect;
-    this.#page = flags.report === undefined ? undefined : new RunReport(flags.report);
-    this.#outcome = wantsOutcome(flags) ? new RunOutcomeReport(flags, process.env) : undefined;
-  }
-  /** Rejects with UserMistake when one cannot be written, or the page cannot be served. */
-  static async start(argv: readonly string[], flags: RunReportFlags): Promise<RunReports> {
+  private constructor(argv: readonly string[], flags: RunReportFlags) {
     refuseOneFileTwice(filesOf(flags));
-    const { report, inspect: asked } = flags;
+    const { report, inspect } = flags;
+    this.#title = argv.join(' ');
+    this.#page = report === undefined ? undefined : new RunReport(report);
+    this.#outcome = wantsOutcome(flags) ? new RunOutcomeReport(flags, process.env) : undefined;
+    this.#trace = report === undefined && inspect === undefined ? undefined : new KeptTrace();
+  }
+  /** Rejects with UserMistake when one cannot be written, or the page cannot be served: that is begun when nothing else is wrong. */
+  static async start(argv: readonly string[], flags: RunReportFlags): Promise<RunReports> {
+    const reports = new RunReports(argv, flags);
+    await reports.#startInspecting(flags.inspect);
+    return reports;
+  }
+  /** Says where it is to be looked at. */
+  async #startInspecting(asked: RunReportFlags['inspect']): Promise<void> {
+    const trace = this.#trace;
+    if (asked === undefined || !trace) return;
+    const { InspectServer } = await import('../inspect/server.ts');
     const port = asked === true ? 0 : asked;
-    if (report === undefined && port === undefined) {
-      return new RunReports(argv, flags, undefined, undefined);
-    }
-    const trace = new KeptTrace();
-    const inspect = port === undefined ? undefined : await startInspecting(argv, port, trace);
-    return new RunReports(argv, flags, trace, inspect);
+    this.#inspect = await InspectServer.listen({ port, trace, title: this.#title });
+    complain(`inspect this run at ${this.#inspect.url}`);
   }
   /** What the run has to tell. */
   get wants(): Pick<RunPlan, 'reportFd' | 'tellsSeen'> {
@@ -63,10 +55,12 @@ export class RunReports {
   async finish(plan: RunPlan, result: RunResult): Promise<RunResult> {
     const ending = endText(programEnd(result));
     const facts: Omit<RunFacts, 'version'> = { title: this.#title, ending, ...this.#facts?.page };
+    // What a status may hang on comes first: neither a page nor its readers can keep it back.
+    const status = this.#outcome?.write(plan, result) ?? result;
     if (this.#trace) this.#page?.write(facts, this.#trace);
     await this.#inspect?.finish(facts);
     this.#trace?.[Symbol.dispose]();
-    return this.#outcome?.write(plan, result) ?? result;
+    return status;
   }
 }
 
@@ -82,16 +76,4 @@ function filesOf(flags: RunReportFlags): readonly (readonly [string, string])[] 
   return named.flatMap(([option, file]): [string, string][] =>
     typeof file === 'string' && file !== '-' ? [[option, file]] : [],
   );
-}
-
-/** Says where it is to be looked at. */
-async function startInspecting(
-  argv: readonly string[],
-  port: number,
-  trace: KeptTrace,
-): Promise<InspectServer> {
-  const { InspectServer } = await import('../inspect/server.ts');
-  const server = await InspectServer.listen({ port, trace, title: argv.join(' ') });
-  complain(`inspect this run at ${server.url}`);
-  return server;
 }

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import Ajv from 'ajv';
 import { describe, expect, test } from 'vitest';
 import { EIO } from '../../base/errno.ts';
+import type { DmaEvent } from '../../base/events.ts';
 import { TOLD_BY_FAULT } from '../explain/journal.ts';
 import { failReasonOfEvent } from './fail-reason.ts';
 import { annotations, jobSummary } from './github.ts';
@@ -82,10 +83,11 @@ describe('checks', () => {
     expect(of('nothing was left behind')).toEqual(['leak']);
   });
   test('DMA that never came to the IOMMU fails a run as a fault does, and once where the fault tells it', () => {
-    const dma = {
-      ...{ kind: 'dma', device: { type: 'device', id: '0000:00:04.0' }, write: true, iova: 0n },
-      ...{ length: 4, pieces: [], ok: false },
-    } as const;
+    const dma: DmaEvent = {
+      kind: 'dma',
+      device: { kind: 'device', id: '0000:00:04.0', born: undefined },
+      ...{ write: true, iova: 0n, length: 4, pieces: [], ok: false },
+    };
     const refusal = { errno: EIO, rule: 'bus mastering is off', facts: {} };
     expect(failReasonOfEvent({ ...dma, refusal })).toBe('fault');
     expect(failReasonOfEvent({ ...dma, refusal: { ...refusal, rule: TOLD_BY_FAULT } })).toBe(
