@@ -1,11 +1,6 @@
 /**
  * Trapped calls of a real program under softiommu: an ioctl that reads and writes a struct, and a load of a mapped
  * register. bench/c/trap.c is both the program and, for the ioctl and the load, a supervisor in C that does the same.
-  },
-  {
-    ...none,
- * Trapped calls of a real program under softiommu: an ioctl that reads and writes a struct, and loads of mapped
- * registers. bench/c/trap.c is both the program and, for the ioctl, a supervisor in C that does the same.
  */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';

@@ -18,6 +18,7 @@ const SEEN = [
   'grown: Bad address',
   'grown and moved: Bad address',
   'grown at a place: Bad address',
+  'grown over itself from below: Invalid argument',
   'once more: Bad address',
   'left behind: Invalid argument',
   'unknown flags: Invalid argument',

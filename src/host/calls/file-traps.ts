@@ -262,7 +262,9 @@ export class FileTraps {
     const { pages } = mapping;
     file.get();
     files.watchMapping({
-      ...{ fd: pages.fd, object: pages.object, mark },
+      fd: pages.fd,
+      object: pages.object,
+      mark,
       closed: () => {
         mapping.close();
         if (machine.syscalls.close(pid, file)) this.#context.warn(`${file.name}: not released`);

@@ -33,7 +33,9 @@ function failsAnyway(call: Notification): boolean {
   if (leaves && pageUp(from) !== pageUp(to)) return true;
   const place = call.arg(4);
   return (
-    isFixed && (place % PAGE !== 0n || (place < address + from && address < place + pageUp(to)))
+    isFixed &&
+    (place % PAGE !== 0n ||
+      (place < address + pageUp(from) * PAGE && address < place + pageUp(to) * PAGE))
   );
 }
 

@@ -108,7 +108,9 @@ export class LentMappings {
     files.addLent(memory, window);
     const { fd, object } = memory.file!; // it was opened for this mapping
     files.watchMapping({
-      ...{ fd, object, mark },
+      fd,
+      object,
+      mark,
       closed: () => {
         this.#unmapped(memory);
         if (machine.syscalls.close(pid, file)) this.#context.warn(`${file.name}: not released`);

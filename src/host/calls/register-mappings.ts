@@ -124,7 +124,9 @@ export class RegisterMappings {
     loan.mappings++;
     file.get();
     files.watchMapping({
-      ...{ fd: loan.pages.fd, object: loan.pages.object, mark },
+      fd: loan.pages.fd,
+      object: loan.pages.object,
+      mark,
       closed: () => {
         loans.unmapped(loan);
         if (machine.syscalls.close(pid, file)) context.warn(`${file.name}: not released`);

@@ -6,6 +6,7 @@ import {
   closeSync,
   constants,
   fstatSync,
+  lstatSync,
   ftruncateSync,
   openSync,
   readSync,
@@ -40,9 +41,20 @@ export function openOwn(file: string, kind: OwnKind): OwnFile {
   }
 }
 
-function openFile(file: string, kind: OwnKind): OwnFile {
+/** While programs run, which may have less rights than we and put something in its place: a plain file only, through no link. */
+export function openOwnMeanwhile(file: string, kind: OwnKind): OwnFile {
+  try {
+    const there = lstatSync(file, { throwIfNoEntry: false });
+    if (there && !there.isFile()) return { problem: 'it is no plain file' };
+    return openFile(file, kind, constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    return { problem: systemReason(error) };
+  }
+}
+
+function openFile(file: string, kind: OwnKind, more = 0): OwnFile {
   const { O_RDWR, O_CREAT, O_NOCTTY } = constants;
-  const fd = openSync(file, O_RDWR | O_CREAT | O_NOCTTY, 0o666);
+  const fd = openSync(file, O_RDWR | O_CREAT | O_NOCTTY | more, 0o666);
   const problem = forbidden(fd, fstatSync(fd), kind);
   if (problem !== undefined) {
     closeSync(fd);

@@ -22,6 +22,7 @@ function rig({ traced, busy }: { readonly traced: boolean; readonly busy: boolea
   const lent: number[] = [];
   const stayed: { readonly tid: number; readonly call: Notification | undefined }[] = [];
   const left: ((held?: Buffer) => void)[] = [];
+  const ended = new Set<number>();
   const mmio: Pick<MmioBackend, 'lend' | 'release' | 'isTraced'> = {
     isTraced: () => true,
     lend: (tid) => void lent.push(tid),
@@ -36,6 +37,7 @@ function rig({ traced, busy }: { readonly traced: boolean; readonly busy: boolea
     answer: (call, handled) => void answered.push({ call, handled }),
     takeHeld: () => undefined,
     stay: (tid, _regs, call) => void stayed.push({ tid, call }),
+    hasEnded: (tid) => ended.has(tid),
     hurry: (_tid, gone) => {
       if (busy) left.push(gone);
       return busy;
@@ -49,7 +51,7 @@ function rig({ traced, busy }: { readonly traced: boolean; readonly busy: boolea
     script.next();
     script.next(result);
   };
-  return { attachments, answered, lent, stayed, leave, attached };
+  return { attachments, answered, lent, stayed, leave, attached, ended };
 }
 const attachment = (request: number): Notification => callOf(200, NR.ptrace, request, THREAD);
 const todo: InThread = { run: () => ({}) as ReturnType<InThread['run']>, otherwise: () => 0 };
@@ -100,7 +102,24 @@ test('a thread that is held back waits for us in a call, and stays there where t
   const waiting = callOf(THREAD, NR.ptrace, PTRACE.detach, THREAD);
   expect(attachments.wait(waiting)).toBeUndefined();
   leave(Buffer.alloc(8));
-  expect([attachments.isUnderWay, attachments.wait(waiting)]).toEqual([true, 'answered']);
+  expect([attachments.isUnderWay(), attachments.wait(waiting)]).toEqual([true, 'answered']);
   attached(-HOST_ERRNO.EPERM);
-  expect([attachments.isUnderWay, stayed]).toEqual([false, [{ tid: THREAD, call: waiting }]]);
+  expect([attachments.isUnderWay(), stayed]).toEqual([false, [{ tid: THREAD, call: waiting }]]);
+});
+
+test.for([
+  ['before it has begun', 0],
+  ['in the middle of it', 1],
+] as const)('a tracer that is killed %s leaves nothing under way', ([, steps]) => {
+  const { attachments, answered, ended, lent, leave, stayed } = rig({ traced: true, busy: false });
+  attachments.attach(attachment(PTRACE.seize));
+  leave(Buffer.alloc(8));
+  const waiting = callOf(THREAD, NR.getpid);
+  expect([attachments.wait(waiting), attachments.isUnderWay()]).toEqual(['answered', true]);
+  const script = (answered.shift()!.handled as InThread).run(0);
+  for (let n = 0; n < steps; n++) script.next();
+  script.return(0);
+  ended.add(200);
+  expect([attachments.isUnderWay(), attachments.isLeaving(THREAD)]).toEqual([false, false]);
+  expect([lent, stayed]).toEqual([[THREAD], [{ tid: THREAD, call: waiting }]]);
 });

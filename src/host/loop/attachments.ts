@@ -25,12 +25,16 @@ export interface AttachmentParts {
   takeHeld(tid: number): Buffer | undefined;
   /** A thread that makes calls for us is to come to their end, of which `gone` is told. False: it makes none. */
   hurry(tid: number, gone: () => void): boolean;
+  /** A thread will make no more requests. */
+  hasEnded(tid: number): boolean;
 }
 
 /** On its way from us to another tracer. */
 interface Leaving {
   readonly request: number;
   readonly wasTraced: boolean;
+  /** The thread that attaches. */
+  readonly tracer: number;
   hasLeft: boolean;
   /** What it goes on with when it has been attached to; until then all it does is to wait for us in a call. */
   held?: Buffer | undefined;
@@ -55,7 +59,7 @@ export class Attachments {
     if (this.#leaving.has(tid)) return -HOST_ERRNO.EPERM;
     const waiting = this.#parts.takeHeld(tid);
     if (waiting) {
-      this.#leaving.set(tid, { request: call.uint(0), wasTraced: true, hasLeft: false });
+      this.#leaving.set(tid, newLeaving(call, true));
       this.#left(tid, call, waiting);
       return 'answered';
     }
@@ -64,11 +68,16 @@ export class Attachments {
     const wasTraced = mmio.release(tid, leaves, !isTraced(call.tid) || mmio.isTraced(call.tid));
     const makesCalls = this.#parts.hurry(tid, wasTraced ? () => undefined : leaves);
     if (!wasTraced && !makesCalls) return 'continue';
-    this.#leaving.set(tid, { request: call.uint(0), wasTraced, hasLeft: false });
+    this.#leaving.set(tid, newLeaving(call, wasTraced));
     return 'answered';
   }
-  /** Is a thread between us and its new tracer, where nobody else may take it? */
-  get isUnderWay(): boolean {
+  /** Is a thread between us and its new tracer, where nobody else may take it? One whose tracer has ended is so no more. */
+  isUnderWay(): boolean {
+    for (const [tid, leaving] of this.#leaving) {
+      if (leaving.hasLeft && this.#parts.hasEnded(leaving.tracer)) {
+        this.#attached(tid, leaving, undefined);
+      }
+    }
     return [...this.#leaving.values()].some(({ hasLeft }) => hasLeft);
   }
   /** Is somebody waiting for it? */
@@ -116,9 +125,13 @@ export class Attachments {
       if (result === 0) rc = yield* thread.within(() => thread.goOn(isSeized, held, toItsStop));
       return rc;
     } finally {
+      if (rc < 0) this.#stay(tid, leaving);
       leaving.held = undefined;
-      if (rc < 0) this.#parts.stay(tid, held, leaving.waits);
     }
+  }
+  /** Nobody has made it go on. */
+  #stay(tid: number, { held, waits }: Leaving): void {
+    if (held) this.#parts.stay(tid, held, waits);
   }
   /** No signal takes it out of its call before we answer. */
   #toItsStop(leaving: Leaving): void {
@@ -130,13 +143,20 @@ export class Attachments {
   /** By that request, with its result; undefined: it is still to be made. One that is refused has ended already. */
   #attached(tid: number, leaving: Leaving, result: number | undefined): void {
     const { postponed, request, wasTraced } = leaving;
+    if (this.#leaving.get(tid) !== leaving) return; // it was given up before
     this.#leaving.delete(tid);
+    this.#stay(tid, leaving);
+    leaving.held = undefined;
     if (wasTraced) this.#parts.mmio.lend(tid);
     if (!postponed) return;
     // Its SIGSTOP is on its way: the call is made again when the new tracer lets it.
     const stops = result === 0 && request === PTRACE.attach;
     this.#parts.answer(postponed.call, stops ? -ERESTARTNOINTR : postponed.todo);
   }
+}
+
+function newLeaving(call: Notification, wasTraced: boolean): Leaving {
+  return { request: call.uint(0), wasTraced, tracer: call.tid, hasLeft: false };
 }
 
 /** By the thread itself, so that what follows comes after it, and the answer after that. */
@@ -152,10 +172,14 @@ function carriedOut(
 ): InThread {
   return {
     *run() {
-      const result = yield* ours(NR.ptrace, ...ARGUMENTS.map((n) => call.arg(n)));
-      yield* goOn(result);
-      then(result);
-      return result;
+      let result: number | undefined;
+      try {
+        result = yield* ours(NR.ptrace, ...ARGUMENTS.map((n) => call.arg(n)));
+        yield* goOn(result);
+        return result;
+      } finally {
+        then(result); // also when it is killed meanwhile
+      }
     },
     // Somebody traces the tracer.
     otherwise: () => {

@@ -17,7 +17,7 @@ import {
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { InstructionFault } from '../process/instruction-memory.ts';
 import { ERESTARTNOINTR, KNOCKS, NR, PTRACE, SIGBUS, SIGSEGV } from '../sys/numbers.ts';
-import { isTraced, isWithin, parentOf, processIdOf, tracerOf } from '../sys/procfs.ts';
+import { hasEnded, isTraced, isWithin, parentOf, processIdOf, tracerOf } from '../sys/procfs.ts';
 import { unwelcomeSignals } from '../sys/signals.ts';
 import { causeIn, faultInfo, REGS_SIZE, REQUEST, SIGINFO_SIZE } from '../sys/ptrace.ts';
 import type { Tracers } from '../calls/call-context.ts';
@@ -30,7 +30,7 @@ const GOING_ON: ReadonlySet<number> = new Set([7, 9, 24, 31, 32, 33]);
 const LARGEST_VECTORS = 24_576;
 
 /** What it needs of the loop. */
-export interface OtherTracersParts extends Omit<AttachmentParts, 'stay' | 'takeHeld'> {
+export interface OtherTracersParts extends Omit<AttachmentParts, 'stay' | 'takeHeld' | 'hasEnded'> {
   /** The process above all of the run. */
   readonly launcher: number;
   /** To the thread that waits in this call. */
@@ -55,6 +55,7 @@ export class OtherTracers implements Tracers {
     this.#parts = parts;
     this.attachments = new Attachments({
       ...parts,
+      hasEnded,
       takeHeld: (tid) => {
         const regs = this.#held.get(tid);
         this.#held.delete(tid);
@@ -90,7 +91,7 @@ export class OtherTracers implements Tracers {
 
   /** Trace again what nobody else does any more, at the latest when the next call or stop is looked at. */
   retake(): void {
-    if (!this.attachments.isUnderWay) this.#parts.mmio.retake();
+    if (!this.attachments.isUnderWay()) this.#parts.mmio.retake();
   }
   lend(tid: number): void {
     this.#parts.mmio.lend(tid);

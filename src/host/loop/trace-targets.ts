@@ -5,7 +5,7 @@ import type { TraceHeader } from '../../insight/trace/format.ts';
 import { MACHINE_PART, perProcess } from '../../insight/trace/per-process.ts';
 import type { TraceSink } from '../../insight/trace/sink.ts';
 import type { KernelPlan } from '../launch/run.ts';
-import { isJsonl, openTrace } from '../launch/trace-file.ts';
+import { isJsonl, openTrace, TraceParts } from '../launch/trace-file.ts';
 import { HostError } from '../sys/ffi.ts';
 import type { TraceTarget } from './trace-files.ts';
 
@@ -21,9 +21,11 @@ export async function tracesOf(plan: KernelPlan): Promise<TraceTarget[]> {
   const header: TraceHeader = { v: 1, trace: 'softiommu', startedUs, program, machine };
   if (trace !== undefined) {
     const view = await viewFor(plan, trace, header);
+    const isSplit = plan.traceChoice.perProcess;
+    const parts = isSplit ? new TraceParts(trace) : undefined;
+    const first = isSplit ? MACHINE_PART : undefined;
     const open = (part?: string): number =>
-      openTrace(part === undefined ? trace : `${trace}.${part}`, isJsonl(trace));
-    const first = plan.traceChoice.perProcess ? MACHINE_PART : undefined;
+      part === undefined || !parts ? openTrace(trace) : parts.open(part);
     traces.push({ name: 'the trace', fd: open(first), first, open, view });
   }
   if (reportFd !== undefined) {

@@ -33,6 +33,8 @@ const PAGE = 4096;
 const PROT_READ_WRITE = 3;
 /** Of the kernel's struct sigaction: handler, flags, restorer, mask. */
 const ACTION_SIZE = 32;
+/** si_code of what no instruction has raised, such as a frame of a handler for which the stack has no room. */
+const SI_KERNEL = 128;
 /** Of a mask. */
 const MASK_SIZE = 8;
 /** Below the red zone. */
@@ -192,15 +194,18 @@ export class FaultKeeper {
     disposition.restored++;
   }
 
-  /** A signal that is the program's: what to go on with, where 0 is that it is not to hear of it, or not yet. */
-  *deliver(tid: number, pid: number, isFault: boolean): Stops<number> {
+  /**
+   * A signal that is the program's: what to go on with, where 0 is that it is not to hear of it, or not yet. `code`: its si_code.
+   */
+  *deliver(tid: number, pid: number, code: number): Stops<number> {
     const disposition = this.#dispositions.get(pid);
     if (!disposition || !pretends(disposition)) return this.#signal;
     if (!isIn(this.#meanings(tid, pid).caught, this.#signal)) return this.#signal; // the kernel has made it the default
-    if (!isFault && disposition.wanted === SIG_IGN) return 0;
+    if (code <= 0 && disposition.wanted === SIG_IGN) return 0;
     yield* this.#setAction(tid, disposition, { signal: this.#signal, action: NO_ACTION });
     disposition.isReal = true;
-    return isFault ? 0 : this.#signal; // a fault is raised again, with all that is told of it
+    const comesBack = code > 0 && code < SI_KERNEL; // by the instruction, with all that is told of it
+    return comesBack ? 0 : this.#signal;
   }
 
   /**
@@ -280,6 +285,10 @@ export class FaultKeeper {
     yield* setAction({ tid, run, at: page }, { signal: this.#signal, action });
   }
 
+  /** What restore() needs of the host, before an access is carried out that cannot be made again. Throws Shortage. */
+  prepare(tid: number, pid: number): void {
+    if (this.knows(pid)) this.statOf(tid, pid);
+  }
   /** A descriptor of its /proc/…/stat, until the thread is forgotten; minus an errno. */
   statOf(tid: number, pid: number): number {
     let fd = this.#stats.get(tid);

@@ -12,7 +12,6 @@ import type { MappedRegisters } from '../process/mapped-registers.ts';
 import type { Processes } from '../process/processes.ts';
 import { readRegister } from './flags.ts';
 import { emulate } from './mmio-emulate.ts';
-import { StoppedMemory } from '../process/instruction-memory.ts';
 import { KnownInstructions } from './known-instructions.ts';
 import { LentProcesses } from './lent.ts';
 import type { VectorState } from './stopped.ts';
@@ -21,7 +20,8 @@ import { isActionSlow, type FaultKeeper } from './fault-keeper.ts';
 import { FaultKeepers } from './fault-keepers.ts';
 import { StopWork } from './stop-work.ts';
 import { holdBack, type Stops } from './thread-call.ts';
-import { BUS_ADRERR, SEGV_ACCERR, type InstructionFault } from '../process/instruction-memory.ts';
+import { orBusError, SEGV_ACCERR, type InstructionFault } from '../process/instruction-memory.ts';
+import { StoppedMemory } from '../process/instruction-memory.ts';
 import type { Handled, InThread } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import { dyingThreads } from '../sys/dying-threads.ts';
@@ -285,9 +285,10 @@ export class MmioTraps {
     const { code, address } = found?.cause ?? ptrace.signalCause(tid);
     const isFault = code > 0;
     const thread = { tid, pid, regs: found?.regs ?? this.#regs, found };
+    if (!found) this.#keepers.bus.prepare(tid, pid);
     const outcome = isFault ? this.#accessOf(thread, address) : 'not ours';
     if (outcome === 'not ours') {
-      const signal = yield* this.#keepers.bus.deliver(tid, pid, isFault);
+      const signal = yield* this.#keepers.bus.deliver(tid, pid, code);
       if (signal !== 0) tellFault(this.#parts, { tid, pid }, signal, { code, address });
       return { signal };
     }
@@ -297,15 +298,16 @@ export class MmioTraps {
   /** Of a store to what the program has for loading, and may store to for all it knows. */
   *#onSigsegv(tid: number): Stops<GoOn> {
     const pid = this.#processOf(tid);
-    const keeper = this.#keepers.of(SIGSEGV, pid);
-    if (!keeper) return { signal: SIGSEGV };
+    const keeper = this.#keepers.stores;
     const cause = ptrace.signalCause(tid);
-    const { address, code } = cause;
     if (!this.#isStore({ tid, pid }, cause)) {
-      return { signal: yield* keeper.deliver(tid, pid, code > 0) };
+      const signal = yield* keeper.deliver(tid, pid, cause.code);
+      if (signal !== 0) tellFault(this.#parts, { tid, pid }, signal, cause);
+      return { signal };
     }
+    keeper.prepare(tid, pid);
     const thread = { tid, pid, regs: this.#regs };
-    const outcome = orBusError(this.#accessOf(thread, address), address);
+    const outcome = orBusError(this.#accessOf(thread, cause.address), cause.address);
     return yield* this.#accessed(keeper, thread, outcome);
   }
   /** Of a SIGSEGV. */
@@ -344,16 +346,16 @@ export class MmioTraps {
   }
   /** A processor without MOVDIR64B: to registers of ours it is carried out all the same. */
   *#onSigill(tid: number): Stops<number> {
-    if (ptrace.signalCause(tid).code <= 0) return SIGILL;
+    if (ptrace.signalCause(tid).code <= 0) return this.#told(tid, SIGILL);
     ptrace.getRegs(tid, this.#regs);
     const rip = this.#regs.readBigUInt64LE(ptrace.REGS.rip);
     const access = this.#instructions.at(tid, rip, { quietly: true });
     const to = access?.operation === 'move-64-bytes' ? access.operands[0] : undefined;
-    if (to?.kind !== 'register') return SIGILL;
+    if (to?.kind !== 'register') return this.#told(tid, SIGILL);
     const pid = this.#processOf(tid);
     const regs = this.#regs;
     const outcome = this.#accessOf({ tid, pid, regs }, readRegister(regs, to.at, to.width));
-    if (outcome === 'not ours') return SIGILL;
+    if (outcome === 'not ours') return this.#told(tid, SIGILL);
     ptrace.setRegs(tid, this.#regs);
     return outcome === 'done' ? 0 : yield* this.#raise({ tid, pid, hasCalled: false }, outcome);
   }
@@ -454,12 +456,4 @@ export class MmioTraps {
     const isLast = ![...this.#processes.values()].includes(pid);
     if (isLast && !this.#lent.has(pid)) this.#keepers.forgetProcess(pid);
   }
-}
-
-/** What cannot be carried out is to the program what a touch of registers raises, whatever its fault was called. */
-function orBusError(
-  outcome: 'done' | 'not ours' | InstructionFault,
-  address: bigint,
-): 'done' | InstructionFault {
-  return outcome === 'not ours' ? { signal: SIGBUS, code: BUS_ADRERR, address } : outcome;
 }

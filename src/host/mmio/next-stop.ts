@@ -7,14 +7,9 @@
  * What was found is good until the next look for a stop, and for the thread that has stopped: it does not run meanwhile.
  * Nine crossings an access become one: of quiet moments, 33 us instead of 44.
  */
-import { iovec, remoteIovec, waitNow } from '../sys/libc.ts';
-import {
-  MapQuestion,
-  NAME_SIZES,
-  PROCMAP_QUERY,
-  type MapsFile,
-  type MapsLine,
-} from '../sys/map-query.ts';
+import { iovec, remoteIovec, waitNow, WALL, WNOHANG } from '../sys/libc.ts';
+import { MapQuestion, NAME_SIZES, PROCMAP_QUERY, type MapsFile } from '../sys/map-query.ts';
+import type { FoundMapping } from '../process/mapped-registers.ts';
 import { NR, SIGBUS } from '../sys/numbers.ts';
 import {
   causeIn,
@@ -28,8 +23,6 @@ import {
 } from '../sys/ptrace.ts';
 import { Steps } from '../sys/steps.ts';
 
-const WNOHANG = 1;
-const WALL = 0x4000_0000;
 const ALL_BITS = 0xffff_ffff;
 /** The wait status of a thread that has stopped before it is given the signal. */
 const STOPPED_BY_SIGBUS = (SIGBUS << 8) | 0x7f;
@@ -58,7 +51,7 @@ export interface FoundStop {
   /** From the instruction on, up to the end of what is mapped. */
   readonly code: Buffer;
   /** Undefined: the kernel does not say. `maps`: of whose address space. */
-  readonly mapping: { readonly maps: MapsFile; readonly line: MapsLine } | undefined;
+  readonly mapping: FoundMapping | undefined;
   /** The bytes of its /proc/…/stat; undefined: it could not be read. */
   readonly stat: Buffer | undefined;
 }

@@ -66,6 +66,8 @@ export class ExactPins {
   readonly #told = new Set<string>();
   /** The caller that has our ring, as this descriptor of its own. */
   #caller: Caller | undefined;
+  /** A call whose thread cannot be had for it, and why. */
+  #failed: { readonly id: bigint; readonly errno: number } | undefined;
 
   constructor(parts: PinParts, ring: IoUring) {
     this.#parts = parts;
@@ -132,6 +134,13 @@ export class ExactPins {
   }
   #callerOf(call: Notification): Caller | number {
     if (this.#caller?.id === call.id) return this.#caller;
+    if (this.#failed?.id === call.id) return this.#failed.errno;
+    const caller = this.#takenFor(call);
+    if (typeof caller === 'number') this.#failed = { id: call.id, errno: caller };
+    return caller;
+  }
+  /** What it is given is given once a call. */
+  #takenFor(call: Notification): Caller | number {
     const ring = new HandedOver(() => duplicate(this.#ring.fd));
     const thread = this.#parts.inject(call, [ring]);
     if (typeof thread === 'number') return thread;

@@ -200,3 +200,11 @@ function* partsOf(address: bigint, width: number): Generator<readonly [number, n
     offset += part;
   }
 }
+
+/** What cannot be carried out is to the program what a touch of registers raises, whatever its fault was called. */
+export function orBusError(
+  outcome: 'done' | 'not ours' | InstructionFault,
+  address: bigint,
+): 'done' | InstructionFault {
+  return outcome === 'not ours' ? { signal: SIGBUS, code: BUS_ADRERR, address } : outcome;
+}

@@ -14,6 +14,7 @@ import { Shortage } from '../../base/shortage.ts';
 import { SparseMemory } from '../../base/sparse-memory.ts';
 import { reopenMarked } from '../sys/open-file-description.ts';
 import * as libc from '../sys/libc.ts';
+import { callLook } from './call-look.ts';
 import { lookAt, objectOf } from '../sys/look.ts';
 import { orShortage } from '../sys/shortage.ts';
 
@@ -108,6 +109,7 @@ export class LentMemory implements BarMemory {
     libc.ftruncate(this.#file!.fd, this.length);
   }
   write(offset: number, from: Uint8Array): void {
+    callLook.drop();
     if (!this.#lent || !this.#file) this.#kept.write(offset, from);
     else if (offset + from.length > this.length) throw beyond();
     else if (libc.pwrite(this.#file.fd, from, offset) !== from.length) {
@@ -116,6 +118,7 @@ export class LentMemory implements BarMemory {
     }
   }
   clear(): void {
+    callLook.drop();
     if (this.#lent && this.#file) libc.punchHole(this.#file.fd, this.length);
     this.#kept.clear();
   }

@@ -51,14 +51,23 @@ export class MappedRegisters {
 
   /** What is mapped at a page, asked afresh, or as it was found a moment ago in the address space that the caller has now. */
   mapping(caller: Caller, page: number, found?: FoundMapping): MapsLine | undefined {
-    const { files, loans, map, processes } = this.#parts;
-    const space = processes.space(caller);
-    const isTheirs = found !== undefined && found.maps === space?.maps;
-    const line = isTheirs ? found.line : (space?.maps.query(page) ?? 'none');
-    if (line === 'none') return undefined;
-    if (line === 'unknown') return map.find(space!, page);
+    const { files, loans } = this.#parts;
+    const line = this.#lineAt(caller, page, found);
+    if (!line) return undefined;
     const io: Vma['io'] = files.windowOf(line) ?? loans.windowOf(line);
-    return io ? { ...line, io, writable: line.writable || io.storesFault === true } : line;
+    if (!io) return line;
+    // What stores fault at is mapped for loads only; the program has asked for both.
+    return { ...line, io, writable: line.writable || (io.storesFault === true && line.readable) };
+  }
+
+  #lineAt(caller: Caller, page: number, found?: FoundMapping): MapsLine | undefined {
+    const { map, processes } = this.#parts;
+    const space = processes.space(caller);
+    if (!space) return undefined;
+    if (found?.maps === space.maps) return found.line;
+    const line = space.maps.query(page);
+    if (line === 'none') return undefined;
+    return line === 'unknown' ? map.find(space, page) : line;
   }
 
   /** By which the mappings of a caller are asked for; undefined: we may not look. */

@@ -2,7 +2,8 @@
  * A descriptor of ours that a program's thread needs for what it does for us, and is to have no longer than that.
  *
  * It is made and handed over when the thread has been taken and its trapped call is not yet answered, and the thread closes it
- * when it has done what it was to do. So a thread that cannot be had is given none, and none is left in a program.
+ * when it has done what it was to do. So a thread that cannot be had is given none. One is left in a program only
+ * where the thread cannot close it: its own filter ends the script, or its tracer swallows the signal that it was to go on with.
  */
 import { Shortage } from '../../base/shortage.ts';
 import * as libc from '../sys/libc.ts';

@@ -37,9 +37,9 @@ const F_DUPFD_CLOEXEC = 1030;
 const IN_CLOSE = 0x18;
 const PIDFD_THREAD = O_EXCL;
 const KCMP_VM = 1;
-const WNOHANG = 1;
+export const WNOHANG = 1;
 /** Children of every kind, clones too. */
-const WALL = 0x40000000;
+export const WALL = 0x40000000;
 
 /** open(2): a descriptor, or minus an errno. */
 export function open(path: string, flags: number, mode = 0): number {

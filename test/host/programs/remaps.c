@@ -60,6 +60,8 @@ int main(int argc, char **argv)
 	result("grown", mremap((void *)bar, PAGE, 2 * PAGE, 0));
 	result("grown and moved", mremap((void *)bar, PAGE, 8 * PAGE, MREMAP_MAYMOVE));
 	result("grown at a place", mremap((void *)bar, PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, ram + (1 << 20)));
+	result("grown over itself from below",
+	       mremap((void *)bar, PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, (char *)bar - PAGE));
 	result("once more", mremap((void *)bar, 0, PAGE, MREMAP_MAYMOVE));
 	result("left behind", mremap((void *)bar, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP));
 	result("unknown flags", mremap((void *)bar, PAGE, 2 * PAGE, 8));
