@@ -33,6 +33,7 @@ export function ownCommand(words: readonly string[], limitMs: number): ChildStar
 export class Children {
   /** What ends those that go on. */
   readonly #stops = new Set<() => void>();
+  readonly #running = new Set<Promise<ChildEnd>>();
   #isOver = false;
 
   /** No more, and those that go on end. */
@@ -44,8 +45,21 @@ export class Children {
     return this.#isOver;
   }
 
+  /** Stop them, and wait until none is left. */
+  async end(): Promise<void> {
+    this.stop();
+    await Promise.allSettled(this.#running);
+  }
+
   /** In a process group of its own: what a terminal sends to ours is not for it. */
-  run({ program, args, limitMs, env }: ChildStart): Promise<ChildEnd> {
+  run(start: ChildStart): Promise<ChildEnd> {
+    const running = this.#start(start);
+    this.#running.add(running);
+    const over = (): boolean => this.#running.delete(running);
+    running.then(over, over);
+    return running;
+  }
+  #start({ program, args, limitMs, env }: ChildStart): Promise<ChildEnd> {
     const child = spawn(program, args, {
       stdio: ['ignore', 'ignore', 'pipe'],
       detached: true,

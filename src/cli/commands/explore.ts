@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Command, Option } from '@commander-js/extra-typings';
 import { TRIED_FAULTS } from '../../insight/explore/trials.ts';
-import { explore, type CampaignEnd } from '../explore/campaign.ts';
+import { explore } from '../explore/campaign.ts';
 import { DisturbedRuns } from '../explore/disturbed-run.ts';
 import {
   baselineOption,
@@ -19,6 +19,7 @@ import {
 import { ResultsFolder } from '../explore/results-folder.ts';
 import { shardOf, WHOLE } from '../explore/shard.ts';
 import { ALONE } from '../explore/trial-source.ts';
+import { withManyRuns } from '../many-runs.ts';
 import { UserMistake } from '../user-mistake.ts';
 import { packageVersion } from '../version.ts';
 import { deviceOption, iommuOption, machineOption, nodefaultsOption } from '../machine-options.ts';
@@ -76,29 +77,31 @@ async function exploreProgram(argv: string[], flags: ExploreFlags): Promise<void
   // What stands behind `run`.
   const words = [...runFlags(flags), '--', ...argv];
   const folder = flags.resume === undefined ? undefined : ResultsFolder.open(flags.resume, words);
-  const runs = new DisturbedRuns({ words, check: flags.check });
   const source = queue === undefined ? ALONE : await queueOf(queue, words, flags);
-  const end = await untilStopped(runs, () =>
-    explore(runs, {
+  const end = await withManyRuns(async (many) => {
+    const runs = new DisturbedRuns({ words, check: flags.check }, many);
+    const explored = await explore(runs, {
       depth: flags.depth === '2' ? 2 : 1,
       jobs: flags.jobs ?? availableParallelism(),
       faults: flags.faults === 'all' ? TRIED_FAULTS : [flags.faults],
-      ...{ shard, source },
+      shard,
+      source,
       timeLimitMs: flags.timeLimit && flags.timeLimit * 1000,
       known: folder?.known ?? [],
       onResult: (result) => folder?.add(result),
       onProgress: progress(performance.now()),
-    }),
-  );
-  const { calls, results, left, gone } = end;
-  const isStopped = runs.isOver || gone !== undefined;
+    });
+    return { ...explored, wasAsked: runs.isOver };
+  });
+  const { calls, results, left, gone, wasAsked } = end;
+  const isStopped = wasAsked || gone !== undefined;
   const stopped = isStopped ? `, stopped with ${left} not tried` : '';
   const fresh = report(words, results, flags, {
     text: (found) => `${calls} calls, ${results.length} failures tried${stopped}: ${count(found)}`,
     data: { calls, tried: results.length, left, stopped: isStopped },
   });
   if (fresh > 0) process.exitCode = STATUS_FOUND;
-  if (runs.isOver) process.exitCode = STATUS_STOPPED;
+  if (wasAsked) process.exitCode = STATUS_STOPPED;
   if (gone !== undefined) throw new UserMistake(`${gone}; what was found until then is told`);
 }
 /** What all who take from one queue have in common: the options, the program as it is now, and how softiommu runs it. */
@@ -112,22 +115,6 @@ async function queueOf(address: string, words: readonly string[], flags: Explore
     ...[packageVersion(), content, faults, check, String(timeLimit)],
     ...words,
   ]);
-}
-/** Ctrl-C ends the runs that go on, and what was found until then is kept. */
-async function untilStopped(
-  runs: DisturbedRuns,
-  run: () => Promise<CampaignEnd>,
-): Promise<CampaignEnd> {
-  const stop = (): void => runs.stop();
-  process.once('SIGINT', stop).once('SIGTERM', stop);
-  try {
-    return await run();
-  } catch (error) {
-    runs.stop();
-    throw error;
-  } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop);
-  }
 }
 function count(findings: number): string {
   if (findings === 0) return 'nothing found';

@@ -7,11 +7,11 @@ import {
   type MatrixCell,
 } from '../../insight/matrix/matrix-report.ts';
 import { BACKEND_NAMES, type BackendName } from '../../machine/description/backends.ts';
-import { Children } from '../children.ts';
 import { positive } from '../explore/options.ts';
 import { linuxVersion } from '../machine-options.ts';
 import { planCells } from '../matrix/cells.ts';
 import { runCell } from '../matrix/run-cell.ts';
+import { withManyRuns } from '../many-runs.ts';
 import { print, printJson } from '../output.ts';
 import { collect } from '../repeatable.ts';
 import { modeOption } from '../run-options.ts';
@@ -54,19 +54,17 @@ async function runMatrix(argv: string[], flags: MatrixFlags): Promise<void> {
     backends: backends ?? BACKEND_NAMES,
     kernels: kernel ?? [undefined],
   });
-  const children = new Children();
-  const stop = (): void => children.stop();
-  process.once('SIGINT', stop).once('SIGTERM', stop);
   const cells: MatrixCell[] = [];
-  const run = {
-    ...{ children, argv, limitMs: timeLimit * 1000 },
-    flags: mode === undefined ? [] : ['--mode', mode],
-  };
-  for (const cell of planned) cells.push(await runCell(cell, run));
+  const isStopped = await withManyRuns(async (runs) => {
+    const common = mode === undefined ? [] : ['--mode', mode];
+    const run = { runs, argv, limitMs: timeLimit * 1000, flags: common };
+    for (const cell of planned) cells.push(await runCell(cell, run));
+    return runs.children.isOver;
+  });
   if (json) printJson(matrixData(argv, cells));
   else print(matrixText(cells));
   if (!allWell(cells)) process.exitCode = STATUS_NOT_WELL;
-  if (children.isOver) process.exitCode = STATUS_STOPPED;
+  if (isStopped) process.exitCode = STATUS_STOPPED;
 }
 
 /** The command `matrix`; its status is 1 when the program did not end well everywhere. */

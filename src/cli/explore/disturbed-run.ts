@@ -1,6 +1,5 @@
 /** One run of a program, as `softiommu run` in a process of its own, and what came of it. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DEFAULT_FINDINGS } from '../../insight/sanitizer/finding.ts';
 import { kindsIn } from '../../insight/sanitizer/report.ts';
@@ -8,7 +7,8 @@ import { tokenOf } from '../../insight/inject/token.ts';
 import type { EndedRun } from '../../insight/explore/judge.ts';
 import { recordOf } from '../../insight/explore/run-record.ts';
 import { STATUS_FAILED } from '../../host/sys/exit-status.ts';
-import { Children, ownCommand, type ChildEnd } from '../children.ts';
+import { ownCommand, type ChildEnd } from '../children.ts';
+import { traceLines, type ManyRuns } from '../many-runs.ts';
 import { UserMistake } from '../user-mistake.ts';
 
 /** How a program is run. */
@@ -28,20 +28,18 @@ const FINDINGS = 'findings';
 /** What a run is watched for: an unmap that removes nothing is one of the failures that are tried. */
 const SANITIZED = DEFAULT_FINDINGS.filter((kind) => kind !== 'unmap-short');
 
-/** Processes of runs, to be ended when the exploration is. */
+/** Runs of one exploration. */
 export class DisturbedRuns {
   readonly #exploration: Exploration;
-  readonly #children = new Children();
+  readonly #runs: ManyRuns;
 
-  constructor(exploration: Exploration) {
+  constructor(exploration: Exploration, runs: ManyRuns) {
     this.#exploration = exploration;
+    this.#runs = runs;
   }
-  /** No more, and those that go on end. */
-  stop(): void {
-    this.#children.stop();
-  }
+  /** It was stopped. */
   get isOver(): boolean {
-    return this.#children.isOver;
+    return this.#runs.children.isOver;
   }
 
   /**
@@ -50,8 +48,7 @@ export class DisturbedRuns {
    */
   async run(expressions: readonly string[], limitMs: number): Promise<EndedRun | undefined> {
     if (this.isOver) return undefined;
-    const folder = mkdtempSync(join(tmpdir(), 'softiommu-explore-'));
-    try {
+    return this.#runs.withFolder(async (folder) => {
       const { status, signal, hung, said } = await this.#softiommu(folder, expressions, limitMs);
       if (this.#wasStopped()) return undefined;
       if (status === STATUS_FAILED && said.startsWith('softiommu: ')) {
@@ -59,18 +56,16 @@ export class DisturbedRuns {
       }
       const check = hung ? undefined : await this.#check(status);
       if (this.#wasStopped()) return undefined;
-      const record = recordOf(readFileSync(join(folder, TRACE), 'utf8').split('\n'));
+      const record = recordOf(traceLines(join(folder, TRACE)));
       const itsSignal = hung ? undefined : (signal ?? undefined);
       const sanitizer = foundIn(folder);
       return { status: status ?? undefined, signal: itsSignal, hung, check, record, sanitizer };
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
+    });
   }
 
   /** While it was waited for. */
   #wasStopped(): boolean {
-    return this.#children.isOver;
+    return this.isOver;
   }
   #softiommu(folder: string, expressions: readonly string[], limitMs: number): Promise<ChildEnd> {
     const { words } = this.#exploration;
@@ -80,16 +75,15 @@ export class DisturbedRuns {
       ...[`--sanitize=${SANITIZED.join(',')}`, '--findings', join(folder, FINDINGS)],
       ...token,
     ];
-    return this.#children.run(ownCommand(['run', ...flags, ...words], limitMs));
+    return this.#runs.children.run(ownCommand(['run', ...flags, ...words], limitMs));
   }
   async #check(status: number | null): Promise<number | undefined> {
     const { check } = this.#exploration;
     if (check === undefined) return undefined;
     const env = { ...process.env, SOFTIOMMU_STATUS: String(status ?? '') };
-    const ended = await this.#children.run({
-      ...{ program: 'sh', args: ['-c', check], env },
-      limitMs: CHECK_MS,
-    });
+    const args = ['-c', check];
+    const start = { program: 'sh', args, env, limitMs: CHECK_MS };
+    const ended = await this.#runs.children.run(start);
     return ended.status ?? 1;
   }
 }

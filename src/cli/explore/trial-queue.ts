@@ -16,8 +16,17 @@ const LOCK_MS = 10_000;
 const LOOK_MS = 300;
 /** A queue that says nothing for so long is gone. */
 const SILENT_MS = 10_000;
-/** A program that has changed under its name is explored anew after that. */
-const KEPT_SECONDS = 86_400;
+/** What was explored longer ago is explored anew: something that no identity tells may have changed. */
+const KEPT_MS = 86_400_000;
+/** Jobs that are still to be made. */
+const PENDING = [
+  'waiting',
+  'active',
+  'delayed',
+  'prioritized',
+  'paused',
+  'waiting-children',
+] as const;
 /** Results that are read at once. */
 const PAGE = 500;
 
@@ -70,6 +79,7 @@ export class TrialQueue implements TrialSource {
     queue.on('error', this.#failing);
     let worker: Worker<TrialJob, TrialResult> | undefined;
     try {
+      await this.#forget(queue);
       await this.#answer(queue.addBulk(names.map(jobOf)));
       worker = this.#worker(queue.name, connection, work);
       await this.#untilMade(queue, new Set(names), work);
@@ -87,22 +97,34 @@ export class TrialQueue implements TrialSource {
   /** Milliseconds to the next try; null: none. */
   readonly #retry = (): number | null => (this.#isOver ? null : LOOK_MS);
 
+  /**
+   * What is not to be believed any more: failures, which may pass, and results of long ago. Those of an exploration that is not
+   * over yet stay however long it takes: who shares it waits for all of them.
+   */
+  async #forget(queue: TrialJobs): Promise<void> {
+    await this.#answer(queue.clean(0, 0, 'failed'));
+    const pending = await this.#answer(queue.getJobCountByTypes(...PENDING));
+    if (pending === 0) await this.#answer(queue.clean(KEPT_MS, 0, 'completed'));
+  }
+
   #worker(
     queue: string,
     connection: ConnectionOptions,
     { jobs, make, made }: TrialWork,
   ): Worker<TrialJob, TrialResult> {
     const { Worker: WorkerOf } = this.#bullmq;
-    const process = async ({ data: { name } }: Job<TrialJob>): Promise<TrialResult> => {
+    const makeJob = async ({ data: { name } }: Job<TrialJob>): Promise<TrialResult> => {
       const result = await make(name);
       // Stopped on the way: it stays ours until its lock runs out, and then is another's.
       if (!result) return new Promise(() => undefined);
       made(name, result);
       return result;
     };
-    const worker = new WorkerOf<TrialJob, TrialResult>(queue, process, {
+    const worker = new WorkerOf<TrialJob, TrialResult>(queue, makeJob, {
       connection,
-      ...{ concurrency: jobs, lockDuration: LOCK_MS, stalledInterval: LOCK_MS / 2 },
+      concurrency: jobs,
+      lockDuration: LOCK_MS,
+      stalledInterval: LOCK_MS / 2,
       maxStalledCount: Number.MAX_SAFE_INTEGER,
     });
     worker.on('error', this.#failing);
@@ -159,8 +181,7 @@ export class TrialQueue implements TrialSource {
 
 /** What another trial of the same name would be. */
 function jobOf(name: string): { name: string; data: TrialJob; opts: object } {
-  const keep = { age: KEPT_SECONDS };
-  return { name: 'trial', data: { name }, opts: { jobId: digest(name), removeOnComplete: keep } };
+  return { name: 'trial', data: { name }, opts: { jobId: digest(name) } };
 }
 function digest(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 32);

@@ -45,7 +45,10 @@ export async function planCells({
           resolveMachine({ ...choice, backend, kernel }, choice.known),
         );
         cells.push({
-          ...{ machine: machine ?? 'preset:default', backend, kernel: kernel ?? own, flags },
+          machine: machine ?? 'preset:default',
+          backend,
+          kernel: kernel ?? own,
+          flags,
           ...(skipped !== undefined && { skipped }),
         });
       }

@@ -1,8 +1,13 @@
 /** What a program did on several machines, for people and for programs. */
+import { onOneLine } from '../../machine/description/wording.ts';
 import { endedWell, endText, type ProgramEnd } from '../ci-reports/run-outcome.ts';
 import { alignLogs, differs, type CallRow } from './align.ts';
 import type { LoggedCall } from './call-log.ts';
 
+/** How a run ended, or that its time was up before. */
+export interface CellEnd extends ProgramEnd {
+  readonly hung?: true;
+}
 /** One machine. */
 export interface MatrixCell {
   readonly machine: string;
@@ -10,18 +15,18 @@ export interface MatrixCell {
   readonly kernel: string;
   /** Why there is no such machine. */
   readonly skipped?: string;
-  readonly end?: ProgramEnd;
+  readonly end?: CellEnd;
   readonly calls: readonly LoggedCall[];
 }
 
 /** Cells of machines there are. */
-export function ranCells(cells: readonly MatrixCell[]): MatrixCell[] {
+function ranCells(cells: readonly MatrixCell[]): MatrixCell[] {
   return cells.filter(({ skipped }) => skipped === undefined);
 }
 /** Did the program end well on every machine there is, and is there one? */
 export function allWell(cells: readonly MatrixCell[]): boolean {
   const ran = ranCells(cells);
-  return ran.length > 0 && ran.every(({ end }) => end !== undefined && endedWell(end));
+  return ran.length > 0 && ran.every(({ end }) => end !== undefined && !end.hung && endedWell(end));
 }
 
 /** Everything, as plain data: rows have a result for each cell that ran, in their order. */
@@ -30,11 +35,12 @@ export function matrixData(program: readonly string[], cells: readonly MatrixCel
   return {
     v: 1,
     program,
-    cells: cells.map(({ machine, backend, kernel, skipped, end }) => ({
-      ...{ machine, backend, kernel, skipped, end },
-    })),
+    cells: cells.map(({ machine, backend, kernel, skipped, end }) => {
+      return { machine, backend, kernel, skipped, end };
+    }),
     rows: rows.map((row) => ({
-      ...{ call: row.call, differs: differs(row) },
+      call: row.call,
+      differs: differs(row),
       results: row.results.map((result) => result ?? null),
     })),
   };
@@ -61,12 +67,15 @@ export function matrixText(cells: readonly MatrixCell[]): string {
 }
 function endOf({ skipped, end }: MatrixCell): string {
   if (skipped !== undefined) return `not run: ${skipped}`;
-  return end === undefined ? 'was stopped' : endText(end);
+  if (end === undefined) return 'was stopped';
+  return end.hung ? 'did not end in time' : endText(end);
 }
 function cellsOf({ call, results }: CallRow): string[] {
   return [call, ...results.map((result) => result ?? '-')];
 }
-function columns(rows: readonly (readonly string[])[]): string {
+/** What a trace or a file names moves no cursor. */
+function columns(told: readonly (readonly string[])[]): string {
+  const rows = told.map((row) => row.map(onOneLine));
   const widths = rows[0]!.map((_head, n) => Math.max(...rows.map((row) => row[n]!.length)));
   return rows
     .map((row) =>
