@@ -1,6 +1,14 @@
 /** What explore finds in programs with a planted mistake, and that it finds nothing in their mended twins. */
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -14,7 +22,7 @@ function softiommu(...args: string[]) {
   return spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', timeout: 600_000 });
 }
 const explore = (...args: string[]) => softiommu('explore', '--jobs', '4', ...args);
-const source = (name: string) => `examples/buggy/explore/${name}.c`;
+const sourceOf = (name: string) => `examples/buggy/explore/${name}.c`;
 
 /** A device with a reset of its own. */
 const WITH_RESET = [
@@ -38,13 +46,13 @@ const PLANTED: [name: string, title: string, flags?: readonly string[]][] = [
 
 describe.each(PLANTED)('%s', (name, title, flags = []) => {
   test('is found, once', { timeout: 600_000 }, () => {
-    const { stdout, status } = explore(...flags, '--', compile(source(name)));
+    const { stdout, status } = explore(...flags, '--', compile(sourceOf(name)));
     const found = stdout.split('\n').filter((line) => /^\d+\. /.test(line));
     expect(found).toEqual([expect.stringContaining(title)]);
     expect(status).toBe(1);
   });
   test('is not found in its twin', { timeout: 600_000 }, () => {
-    const { stdout, stderr, status } = explore(...flags, '--', compile(source(name), '-DFIXED'));
+    const { stdout, stderr, status } = explore(...flags, '--', compile(sourceOf(name), '-DFIXED'));
     expect([stdout, stderr]).toEqual([
       expect.stringMatching(/^\d+ calls, .*: nothing found\n$/),
       '',
@@ -54,7 +62,7 @@ describe.each(PLANTED)('%s', (name, title, flags = []) => {
 });
 
 test('parts are joined, a baseline holds what is known, and nothing is tried twice', () => {
-  const program = compile(source('leak-on-error'));
+  const program = compile(sourceOf('leak-on-error'));
   const part = (n: number) => join(folder, `part${n}`);
   const shards = [1, 2].map((n) =>
     explore('--shard', `${n}/2`, '--resume', part(n), '--faults', 'calls', '--', program),
@@ -100,6 +108,65 @@ describe('a mistake is one line', () => {
     expect([stdout, status]).toEqual(['', 125]);
     expect(stderr).toMatch(/^softiommu: .*\n(\(.*\)\n)?$/);
     expect(stderr).toContain(said);
+  });
+});
+
+describe('a report that cannot be written', () => {
+  const source = join(folder, 'prog.c');
+  writeFileSync(source, 'int main;');
+  test.each([
+    [['--write-baseline', source], 'it is there already and is no baseline of softiommu'],
+    [['--junit', '/nowhere/x'], 'there is no such file'],
+    [['--html', '/'], 'it is a directory'],
+    [['--baseline', '/nowhere/x'], '/nowhere/x cannot be read'],
+  ])('%j is told before anything runs', (args, said) => {
+    const ran = join(folder, 'ran');
+    const { stdout, stderr, status } = explore(...args, '--', 'touch', ran);
+    expect([stdout, status, existsSync(ran)]).toEqual(['', 125, false]);
+    expect(stderr).toContain(said);
+    expect(readFileSync(source, 'utf8')).toBe('int main;');
+  });
+  test('to its end costs no finding', { timeout: 600_000 }, () => {
+    const program = compile(sourceOf('leak-on-error'));
+    const { stdout, stderr, status } = explore('--html', '/dev/full', '--', program);
+    expect(stdout).toContain('1. left: it leaves behind IOAS when IOMMU_IOAS_MAP fails');
+    expect([stderr, status]).toEqual([
+      'softiommu: /dev/full cannot be written: no space is left on the device\n',
+      125,
+    ]);
+  });
+});
+
+describe('one that is asked to end leaves nothing in its temporary folder', () => {
+  /** An exploration whose first run goes on. */
+  async function begun(name: string) {
+    const temporary = join(folder, name);
+    mkdirSync(temporary);
+    const argv = [MAIN, 'explore', '--', 'sleep', '20'];
+    const child = spawn(process.execPath, argv, {
+      stdio: 'ignore',
+      env: { ...process.env, TMPDIR: temporary },
+    });
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    const traces = () => readdirSync(temporary, { recursive: true, encoding: 'utf8' });
+    while (!traces().some((file) => file.endsWith('trace.jsonl'))) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return { child, ended, temporary };
+  }
+  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('by %s', async (signal) => {
+    const { child, ended, temporary } = await begun(signal);
+    child.kill(signal);
+    expect([await ended, readdirSync(temporary)]).toEqual([130, []]);
+  });
+  test('and after one that was killed, the next one sweeps', async () => {
+    const { child, ended, temporary } = await begun('SIGKILL');
+    child.kill('SIGKILL');
+    await ended;
+    const next = spawnSync(process.execPath, [MAIN, 'explore', '--', 'true'], {
+      env: { ...process.env, TMPDIR: temporary },
+    });
+    expect([next.status, readdirSync(temporary)]).toEqual([125, []]);
   });
 });
 

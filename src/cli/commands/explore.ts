@@ -1,6 +1,4 @@
 /** `softiommu explore -- PROGRAM`: every failure the program should survive, one after the other. */
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Command, Option } from '@commander-js/extra-typings';
 import { TRIED_FAULTS } from '../../insight/explore/trials.ts';
@@ -11,11 +9,12 @@ import {
   htmlOption,
   junitOption,
   positive,
-  report,
+  Reports,
   trialsJsonOption,
   writeBaselineOption,
   type ReportFlags,
 } from '../explore/options.ts';
+import { contentOf } from '../explore/identity.ts';
 import { ResultsFolder } from '../explore/results-folder.ts';
 import { shardOf, WHOLE } from '../explore/shard.ts';
 import { ALONE } from '../explore/trial-source.ts';
@@ -76,6 +75,7 @@ async function exploreProgram(argv: string[], flags: ExploreFlags): Promise<void
   const shard = queue === undefined ? shardOf(flags.shard, process.env) : WHOLE;
   // What stands behind `run`.
   const words = [...runFlags(flags), '--', ...argv];
+  const reports = new Reports(flags);
   const folder = flags.resume === undefined ? undefined : ResultsFolder.open(flags.resume, words);
   const source = queue === undefined ? ALONE : await queueOf(queue, words, flags);
   const end = await withManyRuns(async (many) => {
@@ -96,25 +96,26 @@ async function exploreProgram(argv: string[], flags: ExploreFlags): Promise<void
   const { calls, results, left, gone, wasAsked } = end;
   const isStopped = wasAsked || gone !== undefined;
   const stopped = isStopped ? `, stopped with ${left} not tried` : '';
-  const fresh = report(words, results, flags, {
-    text: (found) => `${calls} calls, ${results.length} failures tried${stopped}: ${count(found)}`,
-    data: { calls, tried: results.length, left, stopped: isStopped },
+  const tried = results.length;
+  const fresh = reports.tell({
+    words,
+    results,
+    counts: {
+      text: (found) => `${calls} calls, ${tried} failures tried${stopped}: ${count(found)}`,
+      data: { calls, tried, left, stopped: isStopped },
+    },
   });
   if (fresh > 0) process.exitCode = STATUS_FOUND;
   if (wasAsked) process.exitCode = STATUS_STOPPED;
   if (gone !== undefined) throw new UserMistake(`${gone}; what was found until then is told`);
 }
-/** What all who take from one queue have in common: the options, the program as it is now, and how softiommu runs it. */
+/** What all who take from one queue have in common: the options, the files they name as they are now, and our version. */
 async function queueOf(address: string, words: readonly string[], flags: ExploreFlags) {
   const { TrialQueue } = await import('../explore/trial-queue.ts');
   const { faults, check = '', timeLimit = 0 } = flags;
-  const program = words[words.indexOf('--') + 1] ?? '';
-  const bytes = program.includes('/') && existsSync(program) ? readFileSync(program) : program;
-  const content = createHash('sha256').update(bytes).digest('hex');
-  return TrialQueue.open(address, [
-    ...[packageVersion(), content, faults, check, String(timeLimit)],
-    ...words,
-  ]);
+  const content = contentOf(words, process.env['PATH']);
+  const options = [faults, check, String(timeLimit)];
+  return TrialQueue.open(address, [packageVersion(), content, ...options, ...words]);
 }
 function count(findings: number): string {
   if (findings === 0) return 'nothing found';

@@ -4,11 +4,11 @@ import {
   baselineOption,
   htmlOption,
   junitOption,
-  report,
+  Reports,
   trialsJsonOption,
   writeBaselineOption,
 } from '../explore/options.ts';
-import { ResultsFolder } from '../explore/results-folder.ts';
+import { joined, ResultsFolder } from '../explore/results-folder.ts';
 import { printable } from '../../machine/description/wording.ts';
 import { UserMistake } from '../user-mistake.ts';
 import { withUsage } from '../usage.ts';
@@ -31,13 +31,16 @@ export function mergeCommand() {
         throw new UserMistake(
           `${printable(names[other]!)} is of another program than ${printable(names[0]!)}`,
         );
-      const trials = new Map(
-        folders.flatMap(({ known }) => known.map((one) => [one.expressions.join(' '), one])),
-      );
-      const fresh = report(words, [...trials.values()], options, {
-        text: (found) =>
-          `${folders.length} explorations, ${trials.size} failures tried: ${found} new findings`,
-        data: { explorations: folders.length, tried: trials.size },
+      const reports = new Reports(options);
+      const trials = joined(folders.map(({ known }) => known));
+      const fresh = reports.tell({
+        words,
+        results: trials,
+        counts: {
+          text: (found) =>
+            `${folders.length} explorations, ${trials.length} failures tried: ${found} new findings`,
+          data: { explorations: folders.length, tried: trials.length },
+        },
       });
       if (fresh > 0) process.exitCode = 1;
     });

@@ -1,6 +1,8 @@
-/** What an exploration found, each once: for people, for a baseline of what is known, and as JUnit. */
+/** What an exploration found, each once: for people, and for a baseline of what is known. */
+import { onOneLine } from '../../machine/description/wording.ts';
 import { tokenOf } from '../../insight/inject/token.ts';
 import { keyOf, type TrialFinding } from '../../insight/explore/judge.ts';
+import { shellLine } from '../shell-words.ts';
 import type { TrialResult } from './trial-source.ts';
 
 /** A finding, with the shortest way to it. */
@@ -44,20 +46,15 @@ export function findingsText(found: readonly ToldFinding[], words: readonly stri
     ];
   });
 }
-/** What repeats it. */
+/** What repeats it, for a shell. */
 export function commandOf({ token }: ToldFinding, words: readonly string[]): string {
-  return `softiommu run --inject-token ${token} ${words.join(' ')}`;
+  return shellLine(['softiommu', 'run', '--inject-token', token, ...words]);
 }
 /** 'crash: it ends by SIGABRT when IOMMU_IOAS_UNMAP fails' */
 export function titleOf({ kind, text, targets }: TrialFinding): string {
   const what = targets.map((target) => `${target} ${isDevice(target) ? 'goes wrong' : 'fails'}`);
-  return `${kind}: ${text} when ${what.join(' and then ')}`;
+  return onOneLine(`${kind}: ${text} when ${what.join(' and then ')}`);
 }
 function isDevice(target: string): boolean {
   return target.includes(':');
-}
-
-/** What a baseline file has: the keys of all findings, sorted. */
-export function baselineText(found: readonly ToldFinding[]): string {
-  return `${JSON.stringify(found.map(({ finding }) => keyOf(finding)).sort(), null, 2)}\n`;
 }

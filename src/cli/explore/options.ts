@@ -1,24 +1,15 @@
-/** What explore and merge write, and the values of their options. */
-import { readFileSync, writeFileSync } from 'node:fs';
+/** What explore and merge tell, and the values of their options. */
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
-import { printable } from '../../machine/description/wording.ts';
-import { systemReason } from '../../host/sys/system-reason.ts';
 import { junitText } from '../../insight/ci-reports/junit.ts';
 import { tokenOf } from '../../insight/inject/token.ts';
-import { EXPLORATION_MARK, explorationPage } from '../../insight/explore/page.ts';
-import type { OwnKind } from '../../host/launch/own-file.ts';
-import { writeJunit, writeReport } from '../reports/outcome-files.ts';
+import { explorationPage } from '../../insight/explore/page.ts';
 import { print, printJson } from '../output.ts';
+import { shellLine } from '../shell-words.ts';
 import { UserMistake } from '../user-mistake.ts';
+import { baselineText, readBaseline } from './baseline.ts';
 import type { TrialResult } from './trial-source.ts';
-import {
-  baselineText,
-  commandOf,
-  findingsOf,
-  findingsText,
-  titleOf,
-  type ToldFinding,
-} from './findings.ts';
+import { commandOf, findingsOf, findingsText, titleOf, type ToldFinding } from './findings.ts';
+import { ReportFiles, type ReportFileFlags } from './report-files.ts';
 
 /** A whole number from 1 on. */
 export function positive(text: string): number {
@@ -42,81 +33,81 @@ export const htmlOption = () => new Option('--html <file>', 'write a page of the
 export const trialsJsonOption = () => new Option('--json', 'tell the findings as JSON');
 
 /** Where results go, as the options say. */
-export interface ReportFlags {
+export interface ReportFlags extends ReportFileFlags {
   readonly json?: true;
   readonly baseline?: string;
-  readonly writeBaseline?: string;
-  readonly junit?: string;
-  readonly html?: string;
 }
-const HTML: OwnKind = {
-  option: '--html',
-  isOurs: (head) => head.startsWith(EXPLORATION_MARK),
-  none: 'no exploration of softiommu',
-};
-
 /** What else JSON says of an exploration, and how its last line says it. */
 export interface TrialCounts {
   readonly text: (fresh: number) => string;
   readonly data: object;
 }
-/** Tell what was found. How many findings no baseline has. */
-export function report(
-  words: readonly string[],
-  results: readonly TrialResult[],
-  flags: ReportFlags,
-  counts: TrialCounts,
-): number {
-  const known = new Set(flags.baseline === undefined ? [] : readBaseline(flags.baseline));
-  const found = findingsOf(results, known);
-  if (flags.writeBaseline !== undefined) write(flags.writeBaseline, baselineText(found));
-  if (flags.junit !== undefined) {
-    const cases = results.map(({ expressions, finding }) => ({
-      name: tokenOf(expressions),
-      ...(finding && { failure: titleOf(finding) }),
-    }));
-    writeJunit(flags.junit, junitText(`softiommu explore ${words.join(' ')}`, cases));
+/** An exploration, or several that are joined. */
+export interface Told {
+  /** What stands behind `run`. */
+  readonly words: readonly string[];
+  readonly results: readonly TrialResult[];
+  readonly counts: TrialCounts;
+}
+
+/** Where findings are told: made before there are any, so that a mistake costs none. */
+export class Reports {
+  readonly #known: ReadonlySet<string>;
+  readonly #files: ReportFiles;
+  readonly #isJson: boolean;
+
+  /** Throws UserMistake: a baseline cannot be read, a file not be written. */
+  constructor(flags: ReportFlags) {
+    this.#known = readBaseline(flags.baseline);
+    this.#files = new ReportFiles(flags);
+    this.#isJson = flags.json === true;
   }
-  const fresh = found.filter(({ isKnown }) => !isKnown).length;
-  if (flags.html !== undefined) {
-    const page = explorationPage({
-      program: words.slice(words.indexOf('--') + 1).join(' '),
-      summary: counts.text(fresh),
-      findings: found.map((one) => ({
-        ...{ title: titleOf(one.finding), times: one.times, isKnown: one.isKnown },
-        command: commandOf(one, words),
-      })),
-      trials: results.map(({ expressions, finding }) => ({
-        failure: expressions.join(' '),
-        ...(finding && { finding: titleOf(finding) }),
-      })),
+  /** How many findings no baseline has. Throws UserMistake, when all is told that can be. */
+  tell({ words, results, counts }: Told): number {
+    const found = findingsOf(results, this.#known);
+    const fresh = found.filter(({ isKnown }) => !isKnown).length;
+    const summary = counts.text(fresh);
+    const problems = this.#files.write({
+      writeBaseline: () => baselineText(found),
+      junit: () => junitOf(words, results),
+      html: () => pageOf({ words, results, found, summary }),
     });
-    writeReport(flags.html, HTML, page);
+    if (this.#isJson) {
+      printJson({ v: 1, words, ...counts.data, findings: found.map(findingData) });
+    } else print(`${[...findingsText(found, words), summary].join('\n')}\n`);
+    if (problems.length > 0) throw new UserMistake(problems.join('\nsoftiommu: '));
+    return fresh;
   }
-  if (flags.json) printJson({ v: 1, words, ...counts.data, findings: found.map(findingData) });
-  else print(`${[...findingsText(found, words), counts.text(fresh)].join('\n')}\n`);
-  return fresh;
+}
+function junitOf(words: readonly string[], results: readonly TrialResult[]): string {
+  const cases = results.map(({ expressions, finding }) => ({
+    name: tokenOf(expressions),
+    ...(finding && { failure: titleOf(finding) }),
+  }));
+  return junitText(shellLine(['softiommu', 'explore', ...words]), cases);
+}
+function pageOf(told: {
+  readonly words: readonly string[];
+  readonly results: readonly TrialResult[];
+  readonly found: readonly ToldFinding[];
+  readonly summary: string;
+}): string {
+  const { words, results, found, summary } = told;
+  return explorationPage({
+    program: shellLine(words.slice(words.indexOf('--') + 1)),
+    summary,
+    findings: found.map((one) => ({
+      title: titleOf(one.finding),
+      times: one.times,
+      isKnown: one.isKnown,
+      command: commandOf(one, words),
+    })),
+    trials: results.map(({ expressions, finding }) => ({
+      failure: expressions.join(' '),
+      ...(finding && { finding: titleOf(finding) }),
+    })),
+  });
 }
 function findingData({ finding, token, times, isKnown }: ToldFinding): object {
   return { ...finding, title: titleOf(finding), token, times, known: isKnown };
-}
-function write(file: string, text: string): void {
-  try {
-    writeFileSync(file, text);
-  } catch (error) {
-    throw new UserMistake(`${printable(file)} cannot be written: ${systemReason(error)}`);
-  }
-}
-function readBaseline(file: string): string[] {
-  try {
-    const keys: unknown = JSON.parse(readFileSync(file, 'utf8'));
-    if (Array.isArray(keys) && keys.every((key) => typeof key === 'string')) return keys;
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) {
-      throw new UserMistake(`${printable(file)} cannot be read: ${systemReason(error)}`);
-    }
-  }
-  throw new UserMistake(
-    `${printable(file)} is no baseline: a JSON list of texts, as --write-baseline makes it`,
-  );
 }

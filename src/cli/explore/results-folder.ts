@@ -75,6 +75,16 @@ export class ResultsFolder {
   }
 }
 
+/** Each trial once; where it was made several times, as it was found to be wrong. */
+export function joined(parts: readonly (readonly TrialResult[])[]): TrialResult[] {
+  const trials = new Map<string, TrialResult>();
+  for (const one of parts.flat()) {
+    const name = one.expressions.join(' ');
+    if (!trials.get(name)?.finding) trials.set(name, one);
+  }
+  return [...trials.values()];
+}
+
 function parsed(line: string): unknown {
   try {
     return JSON.parse(line);

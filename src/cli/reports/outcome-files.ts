@@ -91,18 +91,6 @@ function openReport(file: string, kind: OwnKind): number {
 function closeReport(fd: number): void {
   if (fd !== STDERR) closeSync(fd);
 }
-/** A JUnit file of something else than a run, written at once. Throws UserMistake. */
-export function writeJunit(file: string, text: string): void {
-  writeReport(file, FORMS.junit.kind, text);
-}
-/** A report, written at once. Throws UserMistake: it cannot be written, or is something else. */
-export function writeReport(file: string, kind: OwnKind, text: string): void {
-  const fd = openReport(file, kind);
-  const error = writeAll(fd, text);
-  closeReport(fd);
-  if (error === undefined) return;
-  throw new UserMistake(`${printable(file)} cannot be written: ${systemReason(error)}`);
-}
 /** The same with names of source as they are from a folder, where readers look for them. */
 export function seenFrom(root: string, seen: readonly Seen[]): Seen[] {
   return seen.map((one) => ({

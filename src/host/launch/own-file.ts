@@ -23,6 +23,8 @@ export interface OwnKind {
   readonly isOurs: (head: string) => boolean;
   /** What a file is not that is none: 'no trace'. */
   readonly none: string;
+  /** What is there stays until something is written: the caller empties it then. */
+  readonly isKept?: true;
 }
 /** Open for writing, a file from its start; or why it may not be written. */
 export type OwnFile =
@@ -60,7 +62,7 @@ function openFile(file: string, kind: OwnKind, more = 0): OwnFile {
     closeSync(fd);
     return { problem };
   }
-  ftruncateSync(fd, 0);
+  if (!kind.isKept) ftruncateSync(fd, 0);
   return { fd, isFile: true };
 }
 

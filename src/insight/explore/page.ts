@@ -1,4 +1,5 @@
 /** What an exploration found, as one file of HTML that needs nothing else, not even a script. */
+import { escaped } from '../html.ts';
 
 /** What every such page begins with: by it a later one knows that the file may be overwritten. */
 export const EXPLORATION_MARK = '<!doctype html>\n<!-- exploration of softiommu -->';
@@ -72,14 +73,4 @@ function findingItem({
 }
 function trialRow({ failure, finding }: ExplorationFacts['trials'][number]): string {
   return `<tr><td><code>${escaped(failure)}</code></td><td>${escaped(finding ?? 'survived')}</td></tr>`;
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-};
-function escaped(text: string): string {
-  return text.replace(/[&<>"]/g, (each) => ENTITIES[each]!);
 }

@@ -118,6 +118,18 @@ describe('a matrix', () => {
       '',
     ]);
   });
+  test('says of a program that did not end that it did not, and shows no escapes', () => {
+    const calls = [{ call: 'openat /tmp/\x1b[2J', result: 'ok', times: 1 }];
+    const cells = [
+      cell('type1', { end: { hung: true }, calls }),
+      cell('cdev', { end: { status: 0 } }),
+    ];
+    const text = matrixText(cells);
+    expect(text).toMatch(/^1 .* did not end in time$/m);
+    expect(text).toContain(String.raw`openat /tmp/\x1b[2J  ok  -`);
+    expect(text).not.toContain('\x1b');
+    expect(allWell(cells)).toBe(false);
+  });
   test('as data has all rows, with a result for each run', () => {
     expect(matrixData(['p'], CELLS)).toMatchObject({
       ...{ v: 1, program: ['p'] },

@@ -1,4 +1,5 @@
 /** The report as one file of HTML that needs nothing else: it opens from a CI artefact, offline, years later. */
+import { escaped } from '../html.ts';
 import type { RunFacts } from './run-facts.ts';
 
 /** What every page begins with: by it a later one knows that the file may be overwritten. */
@@ -54,13 +55,4 @@ ${data}
 /** JSON that cannot end the element it stands in. */
 function asData(value: object): string {
   return JSON.stringify(value).replaceAll('<', '\\u003c');
-}
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-};
-function escaped(text: string): string {
-  return text.replace(/[&<>"]/g, (char) => ENTITIES[char]!);
 }

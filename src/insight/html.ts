@@ -1,0 +1,13 @@
+/** Text as it may stand in a page, between tags and in the value of an attribute. */
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+};
+
+/** Nothing in it is markup. */
+export function escaped(text: string): string {
+  return text.replace(/[&<>"]/g, (each) => ENTITIES[each]!);
+}
