@@ -1,5 +1,5 @@
 /** What of a trace is shown, and how: options that `run` and `trace` share, named as strace's. */
-import { InvalidArgumentError, Option, type CommandUnknownOpts } from '@commander-js/extra-typings';
+import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
 import { SUMMARY_KEYS, type SummaryKey, type TraceChoice } from '../insight/trace/choice.ts';
 import {
   CONSTANT_STYLES,
@@ -122,43 +122,6 @@ const FAULT_EXPRESSION = new RegExp(`^(${[...FAULT_WORDS, 'token'].join('|')})=`
 /** Does an expression of `run` say what goes wrong, and not what is shown? */
 export function isFault(expression: string): boolean {
   return FAULT_EXPRESSION.test(expression);
-}
-
-/** Options that say something by how often they are given, by the name of their attribute; and how often that may be. */
-const COUNTED = {
-  absoluteTimestamps: ['t', 3],
-  outputSeparately: ['f', 2],
-  quiet: ['q', 2],
-  stringsInHex: ['x', 2],
-} as const;
-type Counted = keyof typeof COUNTED;
-const counts = new WeakMap<CommandUnknownOpts, Map<string, number>>();
-/** To be called once for a command that has some of them. */
-export function countRepeated(command: CommandUnknownOpts): void {
-  const given = new Map<string, number>();
-  counts.set(command, given);
-  for (const option of command.options) {
-    const name = option.attributeName();
-    if (!(name in COUNTED)) continue;
-    command.on(`option:${option.name()}`, () => given.set(name, (given.get(name) ?? 0) + 1));
-  }
-}
-/** The options of a command with how often each of them was given. Throws UserMistake: too often. */
-export function withCounts<F extends Partial<Record<Counted, true>>>(
-  command: CommandUnknownOpts,
-  flags: F,
-): Omit<F, Counted> & Partial<Record<Counted, number>> {
-  const given = [...(counts.get(command) ?? [])];
-  for (const [name, times] of given) {
-    const [letter, most] = COUNTED[name as Counted]; // cast: only these are counted
-    if (times <= most) continue;
-    throw new UserMistake(
-      `-${letter} is given more than ${most === 3 ? 'three times' : 'twice'}; -${letter.repeat(most)} is the most`,
-    );
-  }
-  const others = Object.entries(flags).filter(([name]) => !(name in COUNTED));
-  // cast: the same without those that are counted, and these by their number
-  return Object.fromEntries([...others, ...given]) as ReturnType<typeof withCounts<F>>;
 }
 
 const TIMES = ['time', 'micros', 'epoch'] as const;

@@ -2,15 +2,8 @@
 import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { STATUS_FAILED } from '../host/sys/exit-status.ts';
 import { STDERR, STDOUT, writeAll } from '../host/sys/write-all.ts';
+import { isCounted } from './counted-options.ts';
 import { collect } from './repeatable.ts';
-
-/** How often they are given is what they say: -t, -tt, -ttt. */
-const COUNTED: ReadonlySet<string> = new Set([
-  'absolute-timestamps',
-  'output-separately',
-  'quiet',
-  'strings-in-hex',
-]);
 
 /** Give a command its messages for mistakes in the command line, and the status it ends with then. */
 export function withUsage<C extends CommandUnknownOpts>(command: C, status = STATUS_FAILED): C {
@@ -29,7 +22,7 @@ export function withUsage<C extends CommandUnknownOpts>(command: C, status = STA
     })
     .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : status));
   for (const option of command.options) {
-    const addsUp = option.parseArg === collect || COUNTED.has(option.name());
+    const addsUp = option.parseArg === collect || isCounted(option);
     if (!addsUp) onlyOnce(command, option.name(), option.flags);
   }
   return command;

@@ -1,11 +1,11 @@
 /** The page of a run that goes on: in a real browser, and to those who should not see it. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, request } from 'node:http';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, request, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { chromium, type Browser } from 'playwright-core';
+import { chromium, type Browser, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { compile, has } from './environments.ts';
 import { ended, newMark, nothingLeft } from './processes.ts';
@@ -94,12 +94,33 @@ test('all events come, in whole lines, and at the end what else is known', async
   expect(events.some(({ event }) => event?.command === 'IOMMU_IOAS_MAP')).toBe(true);
   expect((await over).code).toBe(0);
 });
-test('a reader who takes nothing keeps neither the program nor its end', async () => {
-  const { url, over } = await inspect(`${until('slow')}; ${MAPS}`);
-  const asking = request(`${url}events`, (response) => response.pause());
-  asking.on('error', () => undefined).end();
+/** More of a trace than sockets hold: some ten thousand calls that are refused. */
+const CHATTY = `
+import fcntl, os
+fd = os.open('/dev/iommu', os.O_RDWR)
+for n in range(24000):
+    try: fcntl.ioctl(fd, 0x3b80, bytes(8))
+    except OSError: pass
+`;
+test('a reader who takes nothing keeps neither the program nor its end, and does not get all', async () => {
+  const [script, trace] = [join(folder, 'chatty.py'), join(folder, 'chatty.jsonl')];
+  writeFileSync(script, CHATTY);
+  const { url, over } = await inspect(
+    `${until('slow')}; exec /usr/bin/python3 '${script}'`,
+    `--trace=${trace}`,
+  );
+  let taken = 0;
+  const reader = await new Promise<IncomingMessage>((resolve) => {
+    request(`${url}events`, resolve).end();
+  });
+  reader.on('data', (bytes: Buffer) => (taken += bytes.length)).pause();
+  const closed = new Promise((resolve) => reader.on('error', resolve).on('close', resolve));
   goOn('slow');
   expect((await over).code).toBe(0);
+  reader.resume();
+  await closed;
+  expect(taken).toBeGreaterThan(0);
+  expect(taken).toBeLessThan(statSync(trace).size);
 });
 
 describe('turned away', () => {
@@ -218,24 +239,45 @@ describe.skipIf(!has(CHROMIUM))('in a browser', () => {
     expect(await page.locator('#view pre').textContent()).toContain('0000:00:04.0 edu');
     expect(asked.filter((each) => !each.startsWith(url))).toEqual([]);
   });
-  test('another page of the browser gets nothing, whatever it tries', async () => {
+  test('another page of the browser gets nothing, whatever it tries: each is refused by us', async () => {
     const { url } = await inspect(until('other-page'));
     const page = await browser.newPage();
+    const statuses = await statusesOf(page, url);
     const server = createServer((_request, response) => {
       response.writeHead(200, { 'Content-Type': 'text/html' }).end('<p>evil</p>');
     }).listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
     await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/`);
-    const got = await page.evaluate<string[]>(`(async () => {
-      const tries = [
-        () => fetch('${url}').then((r) => r.text()),
-        () => fetch('${url}events', { mode: 'no-cors' }).then((r) => r.text()).then((t) => { if (t === '') throw 0; return t; }),
-        () => new Promise((ok, no) => { const s = new EventSource('${url}events'); s.onmessage = ok; s.onerror = no; }),
-        () => new Promise((ok, no) => { const s = document.createElement('script'); s.src = '${url}'; s.onload = ok; s.onerror = no; document.body.append(s); }),
-      ];
-      return Promise.all(tries.map((run) => run().then(() => 'got it', () => 'nothing')));
+    await page.evaluate(`(async () => {
+      const loaded = (element) => new Promise((done) => {
+        element.onload = element.onerror = element.onmessage = done;
+        if (element instanceof Node) document.body.append(element);
+      });
+      const made = (tag, src) => Object.assign(document.createElement(tag), { src });
+      await fetch('${url}?cors').catch(() => 0);
+      await fetch('${url}?no-cors', { mode: 'no-cors' }).catch(() => 0);
+      await loaded(new EventSource('${url}events'));
+      await loaded(made('script', '${url}?script'));
+      await loaded(made('img', '${url}?img'));
+      await loaded(made('iframe', '${url}?iframe'));
     })()`);
+    await page.evaluate(`location.href = '${url}'`);
     server.close();
-    expect(got).toEqual(['nothing', 'nothing', 'nothing', 'nothing']);
+    const asked = ['?cors', '?no-cors', 'events', '?script', '?img', '?iframe', ''];
+    await expect.poll(statuses, SLOW).toEqual(asked.map((what) => [what, 403]));
   });
 });
+/** What was answered to each request of a page below an address: the browser hides it from the page itself. */
+async function statusesOf(page: Page, below: string): Promise<() => [string, number][]> {
+  const asked = new Map<string, string>();
+  const answered = new Map<string, number>();
+  const browser = await page.context().newCDPSession(page);
+  browser.on('Network.requestWillBeSent', ({ requestId, request: { url } }) => {
+    if (url.startsWith(below)) asked.set(requestId, url.slice(below.length));
+  });
+  browser.on('Network.responseReceivedExtraInfo', ({ requestId, statusCode }) => {
+    answered.set(requestId, statusCode);
+  });
+  await browser.send('Network.enable');
+  return () => [...asked].map(([id, what]) => [what, answered.get(id) ?? 0]);
+}

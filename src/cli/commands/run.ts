@@ -20,6 +20,7 @@ import {
   runJunitOption,
   sarifOption,
 } from '../reports/outcome-options.ts';
+import { countRepeated, withCounts } from '../counted-options.ts';
 import { inspectOption } from '../inspect/inspect-option.ts';
 import { complain, print } from '../output.ts';
 import {
@@ -41,7 +42,6 @@ import { wantsReports, type RunReportFlags } from '../reports/report-flags.ts';
 import type { RunReports } from '../reports/run-reports.ts';
 import {
   constantsOption,
-  countRepeated,
   failedOption,
   hexOption,
   noAbbrevOption,
@@ -60,7 +60,6 @@ import {
   summaryOption,
   timestampsOption,
   wallClockOption,
-  withCounts,
 } from '../trace-options.ts';
 import { withUsage } from '../usage.ts';
 

@@ -1,9 +1,9 @@
 /** `softiommu trace FILE`: a trace that `run --trace=FILE.jsonl` has written, in other forms and in parts. */
 import { Command, Option } from '@commander-js/extra-typings';
 import { TRACE_FORMS } from '../../insight/trace/choice.ts';
+import { countRepeated, withCounts } from '../counted-options.ts';
 import {
   constantsOption,
-  countRepeated,
   expressionOption,
   failedOption,
   hexOption,
@@ -22,7 +22,6 @@ import {
   timestampsOption,
   wallClockOption,
   traceChoiceOf,
-  withCounts,
 } from '../trace-options.ts';
 import { withUsage } from '../usage.ts';
 

@@ -56,7 +56,9 @@ function resultsOf(outcome: RunOutcome): object[] {
     ...(endedWell(end) ? [] : [ended]),
     ...seen.map((one) => ({
       ...result({
-        ...{ rule: one.kind, level: levelOf(one, outcome), name },
+        rule: one.kind,
+        level: levelOf(one, outcome),
+        name,
         text: seenLines(one).join('\n'),
         ...(one.place && { place: one.place }),
       }),
@@ -83,7 +85,9 @@ interface Told {
 function result({ rule, level, text, place = {}, name }: Told): object {
   const ruleIndex = RULE_TEXTS.findIndex(([id]) => id === rule);
   return {
-    ...{ ruleId: rule, ruleIndex, level },
+    ruleId: rule,
+    ruleIndex,
+    level,
     message: { text },
     locations: [location(place, name)],
   };

@@ -176,7 +176,6 @@ function isMeant(rule: CallRule, call: CallInfo): boolean {
   if (rule.ioas !== undefined && args['ioas_id'] !== rule.ioas) return false;
   return rule.object === undefined || hasId(args, rule.object);
 }
-/** Its file is the device's, or a path that leads to it. */
 /** Fields that name objects end so. */
 function hasId(args: Readonly<Record<string, unknown>>, id: number): boolean {
   return Object.entries(args).some(([name, value]) => /(^|_)id$/.test(name) && value === id);

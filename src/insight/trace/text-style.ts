@@ -36,7 +36,7 @@ export function constantText(text: string, { constants }: TextStyle): string {
   if (constants === 'abbrev') return text;
   const value = constantOf(text);
   if (value === undefined) return text;
-  const number = value < 0n ? String(value) : value < 10n ? String(value) : hex(value);
+  const number = value < 10n ? String(value) : hex(value);
   return constants === 'raw' ? number : `${number} /* ${text} */`;
 }
 

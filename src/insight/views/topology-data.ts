@@ -52,7 +52,10 @@ function functionsBelow(machine: Machine, above: PciSlot | undefined): FunctionD
 function functionData(machine: Machine, slot: PciSlot, above: PciSlot | undefined): FunctionData {
   const { vendor, device } = slot.fn.identity;
   return {
-    ...{ address: slot.name, type: slot.description.type, vendor, device },
+    address: slot.name,
+    type: slot.description.type,
+    vendor,
+    device,
     behind: above?.name ?? null,
     physicalFunction: slot.physfn?.name ?? null,
     ...knownData(machine.pci.at(slot)),
