@@ -54,6 +54,13 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
   };
 }
 
+/** Of a plan that is not carried out nothing stays behind: sockets of wires have files. */
+export async function abandon({ wireEnds }: RunPlan): Promise<void> {
+  if (wireEnds.length === 0) return;
+  const { closeWireEnds } = await import('../host/launch/wire-ends.ts');
+  closeWireEnds(wireEnds);
+}
+
 /** What is to go wrong, checked: expressions of -e, those of a token first. */
 async function faultsOf(flags: RunFlags): Promise<readonly string[]> {
   const { injectToken } = flags;

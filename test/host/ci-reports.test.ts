@@ -165,6 +165,12 @@ describe('a file', () => {
     expect(refused('--junit=/nowhere/x.xml')).toContain('--junit /nowhere/x.xml: it cannot be');
     expect(refused(`--sarif=${folder}`)).toContain('it is a directory');
   });
+  test('that cannot be made leaves no socket of a wire behind', () => {
+    const wire = ['--device=igb,wire=lan', '--wire', `lan,listen=${at('lan.sock')}`];
+    expect(refused(...wire, '--junit=/nowhere/x.xml')).toContain('--junit /nowhere/x.xml');
+    expect(existsSync(at('lan.sock'))).toBe(false);
+    expect(softiommu(['run', ...wire, '--', 'test', '-S', at('lan.sock')]).status).toBe(0);
+  });
   test('of somebody else stays as it is; one of an earlier run is written anew', () => {
     writeFileSync(at('thesis.xml'), '<?xml version="1.0" encoding="UTF-8"?>\n<thesis/>');
     expect(refused(`--junit=${at('thesis.xml')}`)).toContain(

@@ -128,10 +128,13 @@ async function runAsAsked(
   options: RunFlags & RunReportFlags,
 ): Promise<void> {
   // Native code is loaded by `run` and `doctor` only.
-  const { planRun } = await import('../run-plan.ts');
+  const { abandon, planRun } = await import('../run-plan.ts');
   const planned = await planRun(argv, options);
   // Files that reports overwrite are touched when no option is wrong any more.
-  const reports = await startReports(argv, options);
+  const reports = await startReports(argv, options).catch(async (error: unknown) => {
+    await abandon(planned);
+    throw error;
+  });
   const plan = { ...planned, ...reports?.wants };
   const { run, endLike } = await import('../../host/launch/run.ts');
   const result = await run(plan, reports?.takeFacts);
