@@ -1,5 +1,5 @@
 /** Where a trace goes: standard error, a file that is new or a trace of ours, a pipe. */
-import { constants, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { OLD_MARK, TEXT_MARK, TRACE_MARK } from '../../insight/trace/format.ts';
 import { printable } from '../../machine/description/wording.ts';
@@ -33,6 +33,8 @@ export function openTrace(file: string): number {
 export class TraceParts {
   readonly #file: string;
   readonly #directory: number;
+  /** Which file each part is. */
+  readonly #begun = new Map<string, string>();
 
   /** Throws HostError. */
   constructor(file: string) {
@@ -43,14 +45,35 @@ export class TraceParts {
       throw refused(file, systemReason(error));
     }
   }
-  /** As openTrace. */
+  /** As openTrace, and a part that was closed meanwhile behind what it has. */
   open(part: string): number {
-    const name = `${basename(this.#file)}.${part}`;
-    const opened = openOwnMeanwhile(`/proc/self/fd/${this.#directory}/${name}`, TRACE);
-    return begun(`${this.#file}.${part}`, opened, isJsonl(this.#file));
+    const file = `${this.#file}.${part}`;
+    const path = `/proc/self/fd/${this.#directory}/${basename(file)}`;
+    const identity = this.#begun.get(part);
+    if (identity !== undefined) return openAgain(file, path, identity);
+    const fd = begun(file, openOwnMeanwhile(path, TRACE), isJsonl(this.#file));
+    this.#begun.set(part, identityOf(fd));
+    return fd;
   }
 }
 
+/** `identity`: of the file it was, for somebody may have put another in its place. */
+function openAgain(file: string, path: string, identity: string): number {
+  const { O_WRONLY, O_APPEND, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  let fd: number;
+  try {
+    fd = openSync(path, O_WRONLY | O_APPEND | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    throw refused(file, systemReason(error));
+  }
+  if (identityOf(fd) === identity) return fd;
+  closeSync(fd);
+  throw refused(file, 'it is another file than the one that was begun');
+}
+function identityOf(fd: number): string {
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  return `${dev}:${ino}`;
+}
 function begun(file: string, opened: OwnFile, isLines: boolean): number {
   if ('problem' in opened) throw refused(file, opened.problem);
   // The first line of JSON lines is part of their form, wherever they go.

@@ -15,16 +15,19 @@ export interface TraceTarget {
   readonly fd: number;
   /** The part of it that is open: of a trace in parts. */
   readonly first?: string | undefined;
-  /** A further part: a descriptor to write to, closed at the end as well. HostError: it cannot be opened. */
+  /** A further part: anew, and then behind what it has. A descriptor, closed as well. HostError: it cannot be opened. */
   readonly open?: (part: string) => number;
-  readonly view: (machine: Machine, parts: TraceParts) => TraceSink;
+  readonly view: (machine: Machine, means: TraceMeans) => TraceSink;
 }
 /** What a trace is made with. */
-export interface TraceParts {
+export interface TraceMeans {
   readonly sites: CallSites;
   /** To print the lines of a part with; without one, of the trace that is open. */
   readonly printTo: (part?: string) => (line: string) => void;
 }
+
+/** Files of parts that are open at once: there may be one for each of thousands of processes, most of which are gone. */
+export const MOST_OPEN_PARTS = 64;
 
 /** Written line by line, until an error. */
 export class TraceFiles {
@@ -40,9 +43,11 @@ export class TraceFiles {
   }
   /** To print lines of a part with. */
   printTo(part: string | undefined): (line: string) => void {
-    const fd = this.#fds.get(part) ?? this.#open(part);
+    this.#fdOf(part);
     return (line) => {
       if (this.#error !== undefined) return;
+      const fd = this.#fdOf(part);
+      if (fd === undefined) return;
       const error = writeAll(fd, `${line}\n`);
       // Nobody who reads any more is no mistake: `--trace 2>&1 | head`.
       if (error !== undefined)
@@ -55,16 +60,29 @@ export class TraceFiles {
     return this.#error === undefined || isBrokenPipe(this.#error);
   }
 
-  #open(part: string | undefined): number {
+  /** Undefined: it cannot be opened, which is said. */
+  #fdOf(part: string | undefined): number | undefined {
+    const known = this.#fds.get(part);
+    if (known !== undefined || part === undefined) return known ?? this.#target.fd;
     try {
-      const fd = this.#target.open?.(part ?? '') ?? this.#target.fd;
+      const fd = this.#target.open?.(part) ?? this.#target.fd;
       this.#fds.set(part, fd);
+      this.#makeRoom();
       return fd;
     } catch (error) {
       if (!(error instanceof HostError)) throw error;
       this.#fail(error, error.message);
-      return this.#target.fd;
+      return undefined;
     }
+  }
+  /** The part that was opened first is closed; that of the machine, or of the whole trace, stays. */
+  #makeRoom(): void {
+    if (this.#fds.size <= MOST_OPEN_PARTS) return;
+    const oldest = [...this.#fds].find(([, fd]) => fd !== this.#target.fd);
+    const [part, fd] = oldest ?? [];
+    if (part === undefined || fd === undefined) return;
+    closeSync(fd);
+    this.#fds.delete(part);
   }
   #fail(error: unknown, reason: string | undefined): void {
     this.#error = error;
