@@ -1,6 +1,6 @@
 /** Every event as a line, with a search: a list that draws only what is seen of it. */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import type { Stamped } from '../base/events.ts';
+import type { Stamped, TraceEvent } from '../base/events.ts';
 import { lineOf } from './lines.ts';
 import type { ViewProps } from './ui.ts';
 
@@ -19,7 +19,16 @@ const KINDS = [
   'warn log',
   'life',
   'object-born object-gone',
+  'sleep signal exit',
 ] as const;
+
+/** Each kind stands in one of them, or this does not compile. */
+type Words<Text> = Text extends `${infer First} ${infer Rest}` ? First | Words<Rest> : Text;
+KINDS satisfies readonly [
+  Exclude<TraceEvent['kind'], Words<(typeof KINDS)[number]>>,
+] extends readonly [never]
+  ? unknown
+  : never;
 
 /** The events that a search and a choice of kinds leave. */
 function selected(story: ViewProps['story'], { search, kinds }: ViewProps['place']): Stamped[] {
