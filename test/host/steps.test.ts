@@ -45,10 +45,13 @@ function runOf(
 /** Processes in the order they come, for their numbers are the host's. */
 function processesByTurn(trace: string): string {
   const known = new Map<string, number>();
-  return trace.replaceAll(/^\s*\[pid\s+(\d+)\]/gm, (_all, pid: string) => {
+  const turn = (pid: string): number => {
     if (!known.has(pid)) known.set(pid, known.size);
-    return `[${known.get(pid)!}]`;
-  });
+    return known.get(pid)!;
+  };
+  return trace
+    .replaceAll(/^\s*\[pid\s+(\d+)\]/gm, (_all, pid: string) => `[${turn(pid)}]`)
+    .replaceAll(/openedBy=(\d+)/g, (_all, pid: string) => `openedBy=${turn(pid)}`);
 }
 
 test.for([0, 1, 2, 3])('of a program at random, answers, memory and trace: %i', (n) => {

@@ -9,6 +9,8 @@ export type NamedValues = Readonly<Record<string, unknown>>;
 
 /** Sizes are read in decimal; other u64 values are addresses and bits. */
 const DECIMAL: ReadonlySet<string> = new Set(['size', 'argsz', 'length', 'count', 'data_len']);
+/** So are processes, among the values of a refusal. */
+const PROCESSES: ReadonlySet<string> = new Set(['pid', 'openedBy']);
 
 /** `{size=12, flags=0, out_ioas_id=0 => 1}`; without `after` nothing is known to have changed. */
 export function structText(
@@ -58,6 +60,6 @@ export function refusalText(refusal: Remark): string {
 /** 'iova=0x1000, mapping=0x1000' */
 export function factsText(all: Facts): string {
   return Object.entries(all)
-    .map(([name, value]) => `${name}=${valueText(value)}`)
+    .map(([name, value]) => `${name}=${PROCESSES.has(name) ? String(value) : valueText(value)}`)
     .join(', ');
 }
