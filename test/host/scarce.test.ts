@@ -29,7 +29,7 @@ test.for(ENVIRONMENTS)(
   },
 );
 
-test.for(['20', '64', '255'])(
+test.for(['32', '64', '255'])(
   'at most %s descriptors are too few to begin, in one line',
   (most) => {
     const line = 'ulimit -n "$1"; shift; exec "$@"';
