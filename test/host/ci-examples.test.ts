@@ -217,11 +217,16 @@ const TOOLS: readonly {
 }[] = [
   { folder: 'ctest', needs: ['cmake', 'ctest'], file: 'CMakeLists.txt', says: /100% tests passed/ },
   { folder: 'meson', needs: ['meson', 'ninja'], file: 'meson.build', says: /Ok: +1/ },
-  { folder: 'pytest', needs: ['pytest'], file: 'test_dma.py', says: /2 passed/ },
+  { folder: 'pytest', needs: ['python3 -m pytest'], file: 'test_dma.py', says: /2 passed/ },
   { folder: 'cargo', needs: ['cargo'], file: 'src/lib.rs', says: /test result: ok\. 1 passed/ },
 ];
+/** A program of the path, or what a Python starts with -m. */
+function runs(tool: string): boolean {
+  const [program, ...args] = tool.split(' ');
+  return has(program!) && spawnSync(program!, [...args, '--version']).status === 0;
+}
 describe.each(TOOLS)('$folder', ({ folder, needs, file, says }) => {
-  const missing = needs.filter((tool) => !has(tool));
+  const missing = needs.filter((tool) => !runs(tool));
   const command = (text: string): string => {
     const line = text.split('\n', 3).join('\n');
     const found = /((?:cmake|meson|softiommu run) .*)$/m.exec(line) ?? /`(cargo test)`/.exec(line);
