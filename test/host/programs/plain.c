@@ -4,6 +4,7 @@
  * however the BAR is mapped; with a third argument also how many of many loads and stores have stopped the thread.
  */
 #include "device.h"
+#include "touch.h"
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -11,49 +12,7 @@
 #include <unistd.h>
 
 enum { MANY = 2000, PAGE = 4096, TABLE = 0x2000 };
-#define CONFIG (7ull << 40)
 
-static sigjmp_buf out;
-static void on_bus(int signal, siginfo_t *info, void *context)
-{
-	siglongjmp(out, info->si_code == BUS_ADRERR ? 1 : 2);
-}
-static const char *touch(volatile uint32_t *at, int write)
-{
-	static const char *const words[] = { "done", "SIGBUS", "another SIGBUS" };
-	volatile int way = sigsetjmp(out, 1);
-
-	if (way == 0) {
-		if (write)
-			*at = 7;
-		else
-			(void)*at;
-	}
-	return words[way];
-}
-static long stops(void)
-{
-	char line[128];
-	long count = -1;
-	FILE *status = fopen("/proc/thread-self/status", "r");
-
-	while (fgets(line, sizeof(line), status))
-		sscanf(line, "voluntary_ctxt_switches: %ld", &count);
-	fclose(status);
-	return count;
-}
-static void put16(int device, uint64_t at, uint16_t value)
-{
-	if (pwrite(device, &value, 2, CONFIG + at) != 2)
-		exit(4);
-}
-static uint32_t from_file(int device, uint64_t at)
-{
-	uint32_t value = 0;
-
-	pread(device, &value, 4, at);
-	return value;
-}
 /* Of the power management capability. */
 static uint64_t power(int device)
 {
@@ -124,7 +83,7 @@ static void many(volatile uint8_t *bar)
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = { .sa_sigaction = on_bus, .sa_flags = SA_SIGINFO };
+	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
 	struct by_group of = open_by_group(argv[1], argv[2], 0);
 	volatile uint8_t *bar = map_bar0(of.device);
 
