@@ -53,8 +53,11 @@ function parsed(line: string): Line {
   }
 }
 function callOf({ name = '', command, file, args }: LineEvent): string {
-  if (command !== undefined)
-    return typeof args?.arg === 'string' ? `${command} ${args.arg}` : command;
+  if (command !== undefined) {
+    // A number is an address, or what was left in the register of a command that takes nothing.
+    const named = typeof args?.arg === 'string' && /^[A-Z]/.test(args.arg);
+    return named ? `${command} ${args.arg}` : command;
+  }
   return file === undefined ? name : `${name} ${file}`;
 }
 function resultOf(call: string, { result }: LineEvent): string {

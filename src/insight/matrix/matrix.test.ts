@@ -93,6 +93,20 @@ describe('a call of a trace', () => {
       ['mmap anon_inode:[vfio-device]', 'ok', 1],
     ]);
   });
+  test('what is left in the register of a command without an argument is no part of it', () => {
+    const line = (arg: string): string => {
+      const event = {
+        kind: 'leave',
+        what: 'syscall',
+        command: 'VFIO_GET_API_VERSION',
+        args: { arg },
+      };
+      return JSON.stringify({ event: { ...event, result: 0 } });
+    };
+    expect(callLog([line('0x7ffeeb87c5bc'), line('0x7ffc2b89f25c')])).toEqual([
+      { call: 'VFIO_GET_API_VERSION', result: '0', times: 2 },
+    ]);
+  });
 });
 
 describe('a matrix', () => {
