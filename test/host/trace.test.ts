@@ -156,6 +156,7 @@ test.for<[readonly string[], string]>([
   [['-tttt'], '-t is given more than three times'],
   [['--trace', '-o', '-'], '-o and --trace both say where the trace goes'],
   [['-o', '|cat'], 'the trace cannot be written to |cat: no command is run for it'],
+  [['-ff', '-o', '|cat'], 'the trace cannot be written to |cat: no command is run for it'],
   [['-ff'], '-ff writes a file for each process: name one with -o FILE'],
   [['-fff', '-o', join(folder, 'f')], '-f is given more than twice; -ff is the most'],
   [['-w'], '-w is for the table of -c or -C'],

@@ -23,10 +23,7 @@ export function isJsonl(file: string): boolean {
 /** A descriptor to write to; '-' is standard error. Throws HostError with the rule that forbids the file. */
 export function openTrace(file: string): number {
   if (file === '-') return STDERR;
-  if (file === '') throw new HostError('--trace= names no file');
-  if (/^[|!]/.test(file)) {
-    throw refused(file, 'no command is run for it; --trace=>(COMMAND) of a shell is a pipe to one');
-  }
+  checkName(file);
   return begun(file, openOwn(file, TRACE), isJsonl(file));
 }
 /** One more file of a trace, while the program runs: FILE.PART in the directory that FILE was in at the start. */
@@ -38,6 +35,7 @@ export class TraceParts {
 
   /** Throws HostError. */
   constructor(file: string) {
+    checkName(file);
     this.#file = file;
     try {
       this.#directory = openSync(dirname(file), constants.O_RDONLY | constants.O_DIRECTORY);
@@ -54,6 +52,13 @@ export class TraceParts {
     const fd = begun(file, openOwnMeanwhile(path, TRACE), isJsonl(this.#file));
     this.#begun.set(part, identityOf(fd));
     return fd;
+  }
+}
+
+function checkName(file: string): void {
+  if (file === '') throw new HostError('--trace= names no file');
+  if (/^[|!]/.test(file)) {
+    throw refused(file, 'no command is run for it; --trace=>(COMMAND) of a shell is a pipe to one');
   }
 }
 

@@ -21,12 +21,7 @@ export async function tracesOf(plan: KernelPlan): Promise<TraceTarget[]> {
   const header: TraceHeader = { v: 1, trace: 'softiommu', startedUs, program, machine };
   if (trace !== undefined) {
     const view = await viewFor(plan, trace, header);
-    const isSplit = plan.traceChoice.perProcess;
-    const parts = isSplit ? new TraceParts(trace) : undefined;
-    const first = isSplit ? MACHINE_PART : undefined;
-    const open = (part?: string): number =>
-      part === undefined || !parts ? openTrace(trace) : parts.open(part);
-    traces.push({ name: 'the trace', fd: open(first), first, open, view });
+    traces.push({ name: 'the trace', view, ...openedFor(trace, plan.traceChoice) });
   }
   if (reportFd !== undefined) {
     const { reportView } = await import('../../insight/report/report-view.ts');
@@ -35,6 +30,15 @@ export async function tracesOf(plan: KernelPlan): Promise<TraceTarget[]> {
     traces.push({ name: 'the trace of the report', fd: reportFd, view });
   }
   return traces;
+}
+function openedFor(
+  trace: string,
+  { perProcess: isSplit }: TraceChoice,
+): Pick<TraceTarget, 'fd' | 'first' | 'open'> {
+  if (!isSplit) return { fd: openTrace(trace) };
+  const parts = new TraceParts(trace);
+  const open = (part: string): number => parts.open(part);
+  return { fd: open(MACHINE_PART), first: MACHINE_PART, open };
 }
 async function viewFor(
   { traceChoice }: KernelPlan,
@@ -55,7 +59,8 @@ async function viewFor(
   }
   return (machine, { sites, printTo }) => {
     const footnotes = firstWalks(machine);
-    machine.env.trace.dataBytes = Math.max(machine.env.trace.dataBytes, bytesFor(traceChoice));
+    const { trace: stream } = machine.env;
+    stream.dataBytes = Math.max(stream.dataBytes, traceChoice.style.shownBytes);
     const viewOf = (print: (line: string) => void): TraceSink =>
       chosenView(form, traceChoice, selection, { print, header, footnotes });
     const view = traceChoice.perProcess
@@ -63,9 +68,6 @@ async function viewFor(
       : viewOf(printTo());
     return traceChoice.stacks ? withStacks(sites, view) : view;
   };
-}
-function bytesFor({ style }: TraceChoice): number {
-  return style.shownBytes;
 }
 function isPlainFile(trace: string): boolean {
   return trace !== '-' && !trace.startsWith('/dev/');
