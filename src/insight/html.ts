@@ -1,4 +1,4 @@
-/** Text as it may stand in a page, between tags and in the value of an attribute. */
+/** Text as it may stand in a page or another file of tags, between them and in the value of an attribute. */
 
 const ENTITIES: Readonly<Record<string, string>> = {
   '&': '&amp;',

@@ -3,13 +3,14 @@ import { constants } from 'node:os';
 import type { ExitEvent, SignalEvent } from '../../base/events.ts';
 import type { Trace } from '../../base/trace.ts';
 import type { Machine } from '../../machine/machine.ts';
+import { tellBusError } from '../../machine/files/bus-error.ts';
 import { SIGBUS } from '../sys/numbers.ts';
 import type { MappedRegisters } from './mapped-registers.ts';
 import type { SignalCause } from '../sys/ptrace.ts';
 
 /** What is known of a fault. */
 interface FaultParts {
-  readonly machine: Pick<Machine, 'env' | 'syscalls'>;
+  readonly machine: Pick<Machine, 'env'>;
   readonly registers: Pick<MappedRegisters, 'mapping'>;
 }
 
@@ -63,11 +64,15 @@ export function tellFault(
   signal: number,
   cause: SignalCause,
 ): void {
+  const { trace } = machine.env;
+  if (!trace.heedsTroubles) return;
   const { address, code } = cause;
-  const window = registers.mapping(thread, Number(address >> 12n))?.io?.window;
-  if (signal === SIGBUS && code > 0 && window) {
-    machine.syscalls.busError({ ...thread, address, window });
-  } else tellSignal(machine.env.trace, thread, signal, cause);
+  const isTouch = signal === SIGBUS && code > 0;
+  const window = isTouch
+    ? registers.mapping(thread, Number(address >> 12n))?.io?.window
+    : undefined;
+  if (window) tellBusError(trace, { ...thread, address, window });
+  else tellSignal(trace, thread, signal, cause);
 }
 
 /** By its wait status. */

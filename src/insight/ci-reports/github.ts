@@ -4,8 +4,9 @@ import {
   endText,
   isGood,
   levelOf,
+  NOT_WELL,
   programText,
-  seenLines,
+  seenText,
   endedWell,
   type RunCheck,
   type RunOutcome,
@@ -26,22 +27,12 @@ export function annotations(outcome: RunOutcome): string[] {
   const title = endText(outcome.end);
   const ended = endedWell(outcome.end)
     ? []
-    : [
-        command(
-          'error',
-          { title: 'the program did not end well' },
-          `${programText(outcome)}: ${title}`,
-        ),
-      ];
+    : [command('error', { title: NOT_WELL }, `${programText(outcome)}: ${title}`)];
   const levels: readonly SeenLevel[] = ['error', 'warning', 'note'];
   return levels.flatMap((level) => {
     const of = outcome.seen.filter((seen) => levelOf(seen, outcome) === level);
     const lines = of.map((seen) =>
-      command(
-        level,
-        { ...placed(seen.place), title: SEEN_KINDS[seen.kind] },
-        seenLines(seen).join('\n'),
-      ),
+      command(level, { ...placed(seen.place), title: SEEN_KINDS[seen.kind] }, seenText(seen)),
     );
     return [...(level === 'error' ? ended : []), ...lines].slice(0, MOST_OF_A_LEVEL);
   });
@@ -87,11 +78,10 @@ function verdictOf({ failure, skipped }: RunCheck): string {
 }
 function details({ name, seen }: RunCheck): string[] {
   if (seen.length === 0) return [];
-  const text = seen.map((one) => seenLines(one).join('\n')).join('\n\n');
   return [
     `<details><summary>${name}: ${seen.length}</summary>`,
     '',
-    fenced(text),
+    fenced(seenText(...seen)),
     '',
     '</details>',
     '',

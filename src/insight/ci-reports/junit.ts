@@ -1,5 +1,7 @@
 /** Results as a JUnit file has them: what GitLab, GitHub and Jenkins read. */
 
+import { escaped } from '../html.ts';
+
 /** What every such file begins with. */
 export const JUNIT_MARK = '<?xml version="1.0" encoding="UTF-8"?>\n<!-- softiommu -->';
 
@@ -48,15 +50,9 @@ function caseText(suite: string, each: JunitCase): string {
   return inside === '' ? `${head}/>` : `${head}>${inside}</testcase>`;
 }
 
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  '\n': '&#10;',
-};
 /** XML 1.0 has no other control characters than tab, LF and CR. */
 const FORBIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|\p{Surrogate}/gu;
 function xml(text: string): string {
-  return text.replace(FORBIDDEN, '\ufffd').replace(/[&<>"\n]/g, (each) => ENTITIES[each]!);
+  // In the value of an attribute a line feed by itself is a space to readers.
+  return escaped(text.replace(FORBIDDEN, '\ufffd')).replaceAll('\n', '&#10;');
 }

@@ -1,11 +1,11 @@
 /** A run as a JUnit file: its checks are the cases. */
 import { junitText } from './junit.ts';
-import { checksOf, programText, seenLines, type RunOutcome } from './run-outcome.ts';
+import { checksOf, programText, seenText, type RunOutcome } from './run-outcome.ts';
 
 /** The whole file. */
 export function runJunit(outcome: RunOutcome): string {
   const cases = checksOf(outcome).map(({ name, skipped, failure, seen }) => {
-    const details = seen.map((one) => seenLines(one).join('\n')).join('\n\n');
+    const details = seenText(...seen);
     const source = seen.find(({ place }) => place?.file !== undefined)?.place;
     return {
       name,

@@ -106,6 +106,9 @@ export function levelOf(seen: Seen, outcome: RunOutcome): SeenLevel {
   return outcome.failsOn.includes(reason) ? 'error' : 'warning';
 }
 
+/** What is said of a program that did not do what it was asked to. */
+export const NOT_WELL = 'the program did not end well';
+
 /** All of it in lines for people, the title first. */
 export function seenLines(seen: Seen): string[] {
   const { title, reasons, place, placeTitle, others, count } = seen;
@@ -117,4 +120,8 @@ export function seenLines(seen: Seen): string[] {
     ...(at !== undefined && placeTitle !== undefined ? [at] : []),
     ...others.map((other) => `${other.title} ${placeText(other.place)}`),
   ].map(onOneLine);
+}
+/** The same as one text; of several with a line between. */
+export function seenText(...seen: readonly Seen[]): string {
+  return seen.map((one) => seenLines(one).join('\n')).join('\n\n');
 }

@@ -3,8 +3,9 @@ import {
   endedWell,
   endText,
   levelOf,
+  NOT_WELL,
   programText,
-  seenLines,
+  seenText,
   type RunOutcome,
 } from './run-outcome.ts';
 import { placeText, SEEN_KINDS, type Seen, type SeenKind, type SeenPlace } from './seen.ts';
@@ -13,7 +14,7 @@ import { placeText, SEEN_KINDS, type Seen, type SeenKind, type SeenPlace } from 
 export const SARIF_MARK = '{"properties":{"report":"softiommu"},"version":"2.1.0",';
 const SCHEMA = 'https://json.schemastore.org/sarif-2.1.0.json';
 /** The program itself, as something that can be wrong. */
-const PROGRAM_RULE = { id: 'program-failed', text: 'the program did not end well' } as const;
+const PROGRAM_RULE = { id: 'program-failed', text: NOT_WELL } as const;
 type RuleId = SeenKind | typeof PROGRAM_RULE.id;
 
 /** The whole file. */
@@ -59,7 +60,7 @@ function resultsOf(outcome: RunOutcome): object[] {
         rule: one.kind,
         level: levelOf(one, outcome),
         name,
-        text: seenLines(one).join('\n'),
+        text: seenText(one),
         ...(one.place && { place: one.place }),
       }),
       occurrenceCount: one.count,

@@ -3,7 +3,7 @@ import type { Finding, FindingKind } from '../sanitizer/finding.ts';
 import { FINDING_KINDS } from '../sanitizer/finding.ts';
 import type { CallSite } from '../sites/call-site.ts';
 import { tellingFrame } from '../sites/site-text.ts';
-import { ranked, reasonsOf, titleOf } from '../explain/report.ts';
+import { headOf, ranked, reasonsOf } from '../explain/report.ts';
 import type { TroubleJournal } from '../explain/journal.ts';
 import { isFailedCall, type TroubleEvent } from '../explain/trouble.ts';
 
@@ -50,7 +50,7 @@ export function seenTroubles(journal: TroubleJournal): Seen[] {
     const place = placeOfSite(trouble.site);
     return {
       kind: kindOfTrouble(trouble.event),
-      title: titleOf({ ...trouble, count: 1 }).replace(/^✗ /, ''),
+      title: headOf(trouble.event).replace(/^✗ /, ''),
       reasons: reasonsOf(trouble),
       count: trouble.count,
       ...(place && { place }),

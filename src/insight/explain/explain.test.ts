@@ -59,6 +59,15 @@ class Explained extends Client {
   registers(device: number): bigint {
     return must(this.program.mmap(0x1000, { fd: device, offset: 0n }));
   }
+  /** Another program that unbinds the device, as often as it is asked to. */
+  unbinding() {
+    const { vfs, syscalls } = this.machine;
+    const other = this.machine.program();
+    const found = must(vfs.lookup('/sys/bus/pci/drivers/vfio-pci/unbind', { cred: other }));
+    const { node, path } = found as { node: AttrNode; path: string }; // cast: it is an attribute
+    const device = new TextEncoder().encode(this.bdf);
+    return () => syscalls.writeAttr(other, path, node, device);
+  }
   get lines(): string[] {
     return this.all.filter((line) => !line.startsWith('for DMA the program used'));
   }
@@ -280,6 +289,17 @@ describe('a touch of registers that is a SIGBUS: which of the reasons, and who m
     expect(why).toBe('the device sleeps (device=0000:01:00.0, power=D3)');
     expect(who).toMatch(/^power was switched off by pwrite64\(.*\) of process \d+$/);
   });
+  test('of a device that was plugged in later it is known as well', () => {
+    const edu = { type: 'edu', at: '0000:01:00.0' };
+    const port = { type: 'root-port', at: '0000:00:01.0', devices: [edu] };
+    const program = new Explained({ devices: [port] }, edu.at);
+    const { hotplug } = program.machine;
+    expect([hotplug.unplug(edu.at), hotplug.putBack(edu.at)]).toEqual([undefined, undefined]);
+    const { device } = program.start();
+    program.command(device, 4);
+    answers.push(program.pread(device, 0n, 4));
+    expect(program.lines[2]).toMatch(/^memory decode was switched off by pwrite64/);
+  });
   test('the last file of the device is closed', () => {
     const program = new Explained();
     const { c, g, d } = program.device(uapi.VFIO_TYPE1v2_IOMMU);
@@ -317,11 +337,7 @@ describe('who holds it', () => {
   test('an unbind waits for the last file of the device, and is no trouble once it is answered', () => {
     const program = new Explained();
     const { c, g, d } = program.device(uapi.VFIO_TYPE1v2_IOMMU);
-    const { vfs, syscalls } = program.machine;
-    const other = program.machine.program();
-    const found = must(vfs.lookup('/sys/bus/pci/drivers/vfio-pci/unbind', { cred: other }));
-    const { node, path } = found as { node: AttrNode; path: string }; // cast: it is an attribute
-    const unbind = () => syscalls.writeAttr(other, path, node, new TextEncoder().encode(EDU));
+    const unbind = program.unbinding();
     expect(unbind()).toBeInstanceOf(WaitQueue);
     expect(program.lines).toEqual([
       expect.stringMatching(/^1\. write\(.*unbind.*\) waits, and has not been answered$/),
@@ -336,11 +352,7 @@ describe('who holds it', () => {
     const later = new TroubleJournal();
     program.machine.env.trace.listen(later.take);
     const { c, g, d } = program.device(uapi.VFIO_TYPE1v2_IOMMU);
-    const { vfs, syscalls } = program.machine;
-    const other = program.machine.program();
-    const found = must(vfs.lookup('/sys/bus/pci/drivers/vfio-pci/unbind', { cred: other }));
-    const { node, path } = found as { node: AttrNode; path: string }; // cast: it is an attribute
-    const unbind = () => syscalls.writeAttr(other, path, node, new TextEncoder().encode(EDU));
+    const unbind = program.unbinding();
     expect(unbind()).toBeInstanceOf(WaitQueue);
     expect(later.troubles.map(({ event }) => event.kind)).toEqual(['sleep']);
     answers.push(program.open('/dev/vfio/77'));

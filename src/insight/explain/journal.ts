@@ -8,7 +8,7 @@ import type { LeaveEvent, Stamped } from '../../base/events.ts';
 import type { Refusal } from '../../base/refuse.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { CallSites } from '../sites/call-site.ts';
-import { NOTES } from './notes.ts';
+import { NOTES, type NoteSources } from './notes.ts';
 import { Switches } from './switches.ts';
 import { decisiveRefusal, isFailedCall, type Trouble, type TroubleEvent } from './trouble.ts';
 
@@ -19,9 +19,8 @@ const MAX_KINDS = 256;
 
 /** Remembers what did not work, as a listener to troubles. */
 export class TroubleJournal {
-  readonly #machine: Machine | undefined;
+  readonly #around: NoteSources | undefined;
   readonly #sites: CallSites | undefined;
-  readonly #switches: Switches | undefined;
   readonly #kinds = new Map<string, Trouble>();
   /** By the thread that waits: the kind that says so. */
   readonly #asleep = new Map<number, string>();
@@ -29,9 +28,8 @@ export class TroubleJournal {
 
   /** `machine`: whose state explains what went wrong; a trace that is read later has none. `sites`: where calls come from. */
   constructor(machine?: Machine, sites?: CallSites) {
-    this.#machine = machine;
+    this.#around = machine && { machine, switches: new Switches(machine, sites) };
     this.#sites = sites;
-    this.#switches = machine && new Switches(machine, sites);
   }
 
   readonly take = ({ event, seq }: Stamped): void => {
@@ -66,11 +64,13 @@ export class TroubleJournal {
   }
   #isOver(event: TroubleEvent): boolean {
     // Of a call that succeeded, listeners to troubles do not hear: the machine knows.
-    return event.kind === 'sleep' && this.#machine?.syscalls.isWaiting(threadOf(event)) === false;
+    return (
+      event.kind === 'sleep' && this.#around?.machine.syscalls.isWaiting(threadOf(event)) === false
+    );
   }
   /** The ways the program has set up to DMA: 'type1v2'. */
   get backends(): readonly string[] {
-    return [...(this.#machine?.env.backends ?? [])];
+    return [...(this.#around?.machine.env.backends ?? [])];
   }
   /** How often something went wrong in yet another way than can be remembered. */
   get more(): number {
@@ -78,10 +78,8 @@ export class TroubleJournal {
   }
 
   #notesOf(event: TroubleEvent): string[] {
-    const machine = this.#machine;
-    const switches = this.#switches;
-    if (!machine || !switches) return [];
-    return NOTES.flatMap((note) => note(event, { machine, switches }) ?? []);
+    const around = this.#around;
+    return around ? NOTES.flatMap((note) => note(event, around) ?? []) : [];
   }
 }
 

@@ -33,12 +33,8 @@ const BY_RULE: Readonly<
   'the group is open already': () => [
     'one open file is all a group has: use that descriptor, or close it, and the device files that came from it',
   ],
-  'the group of the device is open': () => [
-    'a device is used through its group or through its cdev, not both at a time',
-  ],
-  'a device of the group is in use through its cdev': () => [
-    'a device is used through its group or through its cdev, not both at a time',
-  ],
+  'the group of the device is open': oneWay,
+  'a device of the group is in use through its cdev': oneWay,
   'DMA without an IOMMU needs CAP_SYS_RAWIO': () => [
     'without an IOMMU a device can reach all memory: run the program as root',
   ],
@@ -52,7 +48,7 @@ const BY_RULE: Readonly<
     answering(switches, String(device)),
 };
 /** By why a touch of registers is a SIGBUS. */
-const BY_OBSTACLE: Readonly<Record<string, Switch>> = {
+const BY_OBSTACLE: Readonly<Record<string, RegisterSwitch>> = {
   'memory decode of the device is off': 'memory decode',
   'the device sleeps': 'power',
 };
@@ -68,13 +64,12 @@ const BY_STOP: Readonly<Record<string, { readonly off: Switch; readonly advice: 
     advice: 'write D0 to its power management capability, or keep the device in use',
   },
 };
-const DECODE_ON = 'set bit 1 of the command register (offset 4 of the configuration space)';
-const TO_D0 = 'write D0 to its power management capability';
 /** What registers do not answer without, and what to do. */
-const REGISTERS_NEED: readonly (readonly [Switch, string])[] = [
-  ['memory decode', DECODE_ON],
-  ['power', TO_D0],
-];
+const REGISTERS_NEED = {
+  'memory decode': 'set bit 1 of the command register (offset 4 of the configuration space)',
+  power: 'write D0 to its power management capability',
+} as const satisfies Readonly<Partial<Record<Switch, string>>>;
+type RegisterSwitch = keyof typeof REGISTERS_NEED;
 /** The rules that a note is known for. */
 export const NOTED_RULES: readonly string[] = [BY_RULE, BY_OBSTACLE, BY_STOP].flatMap(Object.keys);
 
@@ -94,14 +89,14 @@ function ofStop(event: TroubleEvent, { switches }: NoteSources): readonly string
 function ofObstacle(event: TroubleEvent, { switches }: NoteSources): readonly string[] | undefined {
   const off = event.kind === 'signal' && event.why ? BY_OBSTACLE[event.why.rule] : undefined;
   if (event.kind !== 'signal' || !off) return undefined;
-  const advice = off === 'power' ? TO_D0 : DECODE_ON;
-  return [...who(switches, event.device ?? '', off), advice];
+  return [...who(switches, event.device ?? '', off), REGISTERS_NEED[off]];
 }
 /** Of a device whose registers do not answer, for one of two reasons, or for both. */
 function answering(switches: Switches, device: string): readonly string[] {
-  return REGISTERS_NEED.filter(([what]) => switches.isOff(device, what)).flatMap(
-    ([what, advice]) => [...who(switches, device, what), advice],
-  );
+  // cast: the keys of the record
+  return (Object.keys(REGISTERS_NEED) as RegisterSwitch[])
+    .filter((what) => switches.isOff(device, what))
+    .flatMap((what) => [...who(switches, device, what), REGISTERS_NEED[what]]);
 }
 function who(switches: Switches, device: string, what: Switch): readonly string[] {
   const text = switches.whoSwitchedOff(device, what);
@@ -124,6 +119,9 @@ function raiseMemlock(
     `${charged} KiB are charged to ${whose} already, and ${more} KiB more are to be: ${needed} KiB are needed, ${allowed} KiB are allowed`,
     `raise the limit with \`ulimit -l ${needed}\` or \`softiommu run --memlock ${needed}K\`, or map less at once`,
   ];
+}
+function oneWay(): readonly string[] {
+  return ['a device is used through its group or through its cdev, not both at a time'];
 }
 function orderOfContainer(): readonly string[] {
   return [

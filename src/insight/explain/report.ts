@@ -65,8 +65,8 @@ export function titleOf({ event, count }: Trouble): string {
   const times = count > 1 ? `, ${count} times` : '';
   return `${headOf(event)}${times}`;
 }
-/** Without the reasons, which follow. */
-function headOf(event: TroubleEvent): string {
+/** Without the reasons, which follow, and without how often. */
+export function headOf(event: TroubleEvent): string {
   if (event.kind === 'leave')
     return `${answeredText(event)}${isFailedCall(event) ? '' : ', and did nothing'}`;
   if (event.kind === 'sleep') return `${callText(event)} waits, and has not been answered`;

@@ -26,16 +26,18 @@ type States = Readonly<Record<Switch, boolean>>;
 export class Switches {
   readonly #machine: Machine;
   readonly #sites: CallSites | undefined;
+  readonly #watched = new WeakSet<PciFunctionOfSlot>();
   readonly #off = new Map<string, Map<Switch, SwitchedOff>>();
 
   constructor(machine: Machine, sites: CallSites | undefined) {
     this.#machine = machine;
     this.#sites = sites;
     for (const { fn } of machine.hardware.slots()) this.#watch(fn);
+    machine.hardware.arrivals.add(({ fn }) => this.#watch(fn));
   }
   /** Is it off now? */
   isOff(device: string, what: Switch): boolean {
-    const slot = this.#machine.hardware.slots().find(({ fn }) => fn.name === device);
+    const slot = this.#machine.hardware.slot(device);
     return slot !== undefined && !statesOf(slot.fn)[what];
   }
   /** 'bus mastering was switched off by ioctl(…) of process 12, at main, a.c:7'. Undefined: it is on, or never was. */
@@ -49,7 +51,10 @@ export class Switches {
     return `${what} was switched off by ${whose}${place === undefined ? '' : `, ${place}`}`;
   }
 
+  /** A virtual function may come again. */
   #watch(fn: PciFunctionOfSlot): void {
+    if (this.#watched.has(fn)) return;
+    this.#watched.add(fn);
     let before = statesOf(fn);
     fn.watchers.add(() => {
       const now = statesOf(fn);

@@ -76,7 +76,7 @@ function greedy(a: readonly string[], b: readonly string[]): Match[] {
     steps.push(furthest);
     furthest = new Map(furthest);
     for (let k = -differences; k <= differences; k += 2) {
-      let x = startOn(k, differences, furthest);
+      let x = startOn(k, differences, furthest).start;
       while (x < a.length && x - k < b.length && a[x] === b[x - k]) x++;
       furthest.set(k, x);
       if (x >= a.length && x - k >= b.length) return walkBack(steps, a.length, b.length);
@@ -84,9 +84,15 @@ function greedy(a: readonly string[], b: readonly string[]): Match[] {
   }
   return [];
 }
-function startOn(k: number, differences: number, furthest: ReadonlyMap<number, number>): number {
+/** Where the diagonal begins, and whether it was come to from the one above, by an entry that only the second has. */
+function startOn(
+  k: number,
+  differences: number,
+  furthest: ReadonlyMap<number, number>,
+): { readonly start: number; readonly fromAbove: boolean } {
   const [below, above] = [furthest.get(k - 1) ?? -1, furthest.get(k + 1) ?? -1];
-  return k === -differences || (k !== differences && below < above) ? above : below + 1;
+  const fromAbove = k === -differences || (k !== differences && below < above);
+  return { start: fromAbove ? above : below + 1, fromAbove };
 }
 function walkBack(
   steps: readonly ReadonlyMap<number, number>[],
@@ -97,14 +103,10 @@ function walkBack(
   let [x, y] = [fromX, fromY];
   for (let differences = steps.length - 1; differences >= 0; differences--) {
     const k = x - y;
-    const furthest = steps[differences]!;
-    const start = startOn(k, differences, furthest);
+    const { start, fromAbove } = startOn(k, differences, steps[differences]!);
     while (x > start && y > start - k) found.push([--x, --y]);
     if (differences === 0) break;
-    const isDown =
-      k === -differences ||
-      (k !== differences && (furthest.get(k - 1) ?? -1) < (furthest.get(k + 1) ?? -1));
-    [x, y] = isDown ? [start, start - (k + 1)] : [start - 1, start - 1 - (k - 1)];
+    [x, y] = fromAbove ? [start, start - (k + 1)] : [start - 1, start - 1 - (k - 1)];
   }
   return found.reverse();
 }

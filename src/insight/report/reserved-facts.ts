@@ -1,4 +1,5 @@
 /** What a machine reserves of the IO virtual addresses of its devices, for a report. */
+import { hex } from '../../base/u64.ts';
 import { getResvRegions } from '../../core/contract/resv-region-list.ts';
 import { resvRegionWord } from '../../core/group/group-sysfs.ts';
 import type { Machine } from '../../machine/machine.ts';
@@ -9,8 +10,8 @@ export function reservedFacts(machine: Machine): ReservedFact[] {
   return machine.pci.devices().flatMap(({ dev, name }) =>
     getResvRegions(dev).map(({ start, length, type }) => ({
       device: name,
-      first: `0x${start.toString(16)}`,
-      last: `0x${(start + length - 1n).toString(16)}`,
+      first: hex(start),
+      last: hex(start + length - 1n),
       what: resvRegionWord(type),
     })),
   );

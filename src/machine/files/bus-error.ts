@@ -1,5 +1,5 @@
 /** A touch of registers that do not answer: a SIGBUS, told to whoever listens, with why they do not. */
-import type { KernelEnv } from '../../base/kernel-env.ts';
+import type { Trace } from '../../base/trace.ts';
 import type { MmioWindow } from '../../base/file.ts';
 
 /** Who touched what, and where it lies in its memory. */
@@ -12,8 +12,7 @@ export interface FailedTouch {
 }
 
 /** The thread is about to get the signal, as far as it does not ignore what cannot be ignored. */
-export function tellBusError(env: KernelEnv, { pid, tid, address, window }: FailedTouch): void {
-  const { trace } = env;
+export function tellBusError(trace: Trace, { pid, tid, address, window }: FailedTouch): void {
   if (!trace.heedsTroubles) return;
   const why = window.obstacle?.();
   const device = why?.facts['device'];

@@ -32,7 +32,6 @@ import type { Task } from '../../base/task.ts';
 import { hex } from '../../base/u64.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
 import { decodeIoctl, setField } from '../../uapi/decode.ts';
-import { tellBusError, type FailedTouch } from './bus-error.ts';
 import {
   bufferOf,
   infoOf,
@@ -271,11 +270,6 @@ export class Syscalls {
     if (!this.#env.trace.on) return run();
     const args = { offset, width, value };
     return this.#access({ what: 'access', pid, name: 'store', file: window.name, args }, run);
-  }
-
-  /** A touch of registers that do not answer: a SIGBUS. */
-  busError(touch: FailedTouch): void {
-    tellBusError(this.#env, touch);
   }
 
   /** The call that this thread sleeps in will not be run again: its caller is gone, or was answered with `errno`. */

@@ -32,6 +32,8 @@ export class Hardware {
   readonly #slots = new Map<string, PciSlot>();
   /** Sorted by address. */
   readonly #inOrder: PciSlot[] = [];
+  /** To be told of every function that comes from now on. */
+  readonly arrivals = new Set<(slot: PciSlot) => void>();
   /** By segment:bus. */
   readonly #buses = new Map<string, PciBus>();
   readonly #types: HardwareTypes;
@@ -191,6 +193,7 @@ export class Hardware {
     this.#slots.set(slot.name, slot);
     const after = this.#inOrder.findIndex((other) => other.name > slot.name);
     this.#inOrder.splice(after < 0 ? this.#inOrder.length : after, 0, slot);
+    for (const tell of this.arrivals) tell(slot);
   }
   #leave(slot: PciSlot): void {
     this.#decode(slot, false);

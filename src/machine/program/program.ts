@@ -32,6 +32,7 @@ import { ProgramEventfd } from './program-eventfd.ts';
 import { ProgramMemory, SharedObject, type MapOptions } from './program-memory.ts';
 import type { ObjectMemory, ProcessMemory } from '../memory/process-memory.ts';
 import { PlainPages } from './shared-pages.ts';
+import { tellBusError } from '../files/bus-error.ts';
 import type { OpenFlags, Syscalls } from '../files/syscalls.ts';
 import { MAY_READ, MAY_WRITE, type Cred } from '../files/rights.ts';
 import type { NodePlace, OpenHow, Vfs } from '../files/vfs.ts';
@@ -363,7 +364,7 @@ export class Program implements Task, Cred {
     return { window: area.io.window, offset };
   }
   #sigbus(address: bigint, window: Windowed): ReturnType<typeof refuse<typeof EFAULT>> {
-    this.#host.syscalls.busError({ pid: this.pid, address, window });
+    tellBusError(this.#host.env.trace, { pid: this.pid, address, window });
     return refuse(EFAULT, 'SIGBUS: memory decoding of the device is off', { va: hex(address) });
   }
 }
