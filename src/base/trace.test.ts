@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { EINVAL } from './errno.ts';
 import { KernelEnv } from './kernel-env.ts';
 import { listening, refuse, silently, type Refusal } from './refuse.ts';
-import type { Stamped } from './events.ts';
+import type { CallInfo, Stamped, TraceEvent } from './events.ts';
 
 test('events carry a number and the simulated time, and nothing is kept when nobody listens', () => {
   const env = new KernelEnv();
@@ -37,4 +37,33 @@ test('a refusal says which rule broke, with the values, to everybody who listens
     ['inner', refusal],
     ['outer', refusal],
   ]);
+});
+
+const ioctl: CallInfo = { what: 'syscall', name: 'ioctl' };
+test('a call that remarks and then fails is told with its errno alone', () => {
+  const { trace } = new KernelEnv();
+  const heard: TraceEvent[] = [];
+  using _ = trace.listen(({ event }) => heard.push(event));
+  const remark = { rule: 'nothing is mapped', facts: { iova: 0n } };
+  for (const result of [EINVAL, 0, EINVAL]) {
+    const call = trace.enter(ioctl);
+    trace.inside(call, () => trace.remark(remark.rule, remark.facts));
+    trace.leave(call, { result });
+  }
+  const leave = { kind: 'leave', ...ioctl, refusals: [] };
+  expect(heard.filter(({ kind }) => kind === 'leave')).toEqual([
+    { ...leave, result: EINVAL },
+    { ...leave, result: 0, remarks: [remark] },
+    { ...leave, result: EINVAL },
+  ]);
+});
+test('a call whose end nobody hears leaves no remark to the next', () => {
+  const { trace } = new KernelEnv();
+  using _ = trace.listenToTroubles(() => undefined);
+  const everything = trace.listen(() => undefined);
+  const call = trace.enter(ioctl);
+  trace.inside(call, () => trace.remark('nothing is mapped', {}));
+  everything[Symbol.dispose]();
+  trace.leave(call, { result: 0 });
+  expect(trace.takeRemarks()).toBeUndefined();
 });

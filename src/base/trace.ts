@@ -17,7 +17,7 @@ export function isTrouble(event: TraceEvent): boolean {
 }
 /** Does it concern those who listen to troubles: one, or what else explains why a program does not get on? */
 function isHeeded(event: TraceEvent): boolean {
-  if (event.kind === 'leave') return isErrno(event.result) || event.remarks !== undefined;
+  if (event.kind === 'leave' && event.remarks) return true;
   return event.kind === 'sleep' || event.kind === 'signal' || isTrouble(event);
 }
 
@@ -111,15 +111,16 @@ export class Trace {
   }
   /** The call is answered, or given up. */
   leave(call: Call, end: CallEnd): void {
-    if (!this.on) return;
+    // Those of a call that nobody hears the end of are not the next one's.
     const remarks = this.takeRemarks();
+    if (!this.on) return;
     const { refusals, info } = call;
     const event = {
       kind: 'leave',
       ...info,
       ...end,
       refusals,
-      ...(remarks && { remarks }),
+      ...(remarks && !isErrno(end.result) && { remarks }),
     } as const;
     this.#tell(event, call.id, call.cause);
   }
