@@ -10,6 +10,7 @@ import type {
   Stamped,
   TraceEvent,
 } from '../../base/events.ts';
+import { NewestMap } from '../../base/newest-map.ts';
 import { hex } from '../../base/u64.ts';
 import { TOLD_BY_FAULT } from '../explain/journal.ts';
 import type { CallSite, CallSites } from '../sites/call-site.ts';
@@ -68,7 +69,7 @@ export class DmaSanitizer {
   /** Opens of a file that maps. */
   readonly #opens = new Map<string, number>();
   /** Where the newest stores to registers were, by the numbers of their events. */
-  readonly #starters = new Map<number, CallSite>();
+  readonly #starters = new NewestMap<number, CallSite>(MOST_STARTERS);
   #pid = 0;
 
   constructor(parts: SanitizerParts) {
@@ -190,10 +191,7 @@ export class DmaSanitizer {
   /** A store to a register may set DMA going. */
   #stored(seq: number): void {
     const site = this.#parts.sites?.here();
-    if (!site) return;
-    this.#starters.set(seq, site);
-    const [oldest] = this.#starters.keys();
-    if (this.#starters.size > MOST_STARTERS) this.#starters.delete(oldest!);
+    if (site) this.#starters.add(seq, site);
   }
   #dma(event: StartedDma): void {
     if (event.refusal?.rule === TOLD_BY_FAULT) this.#blocked(event);

@@ -3,6 +3,7 @@
  * what is nobody's goes to the part of the machine.
  */
 import type { Stamped } from '../../base/events.ts';
+import { NewestMap } from '../../base/newest-map.ts';
 import type { TraceSink } from './sink.ts';
 
 /** Of what no process has set going. */
@@ -14,7 +15,7 @@ const MOST_REMEMBERED = 65536;
 export function perProcess(sinkOf: (part: string) => TraceSink): TraceSink {
   const sinks = new Map<string, TraceSink>();
   /** By the number of an event. */
-  const parts = new Map<number, string>();
+  const parts = new NewestMap<number, string>(MOST_REMEMBERED);
   const sink = (part: string): TraceSink => {
     const known = sinks.get(part) ?? sinkOf(part);
     sinks.set(part, known);
@@ -23,7 +24,7 @@ export function perProcess(sinkOf: (part: string) => TraceSink): TraceSink {
   return {
     take(stamped) {
       const part = partOf(stamped, parts);
-      if (part !== MACHINE_PART) remember(parts, stamped.seq, part);
+      if (part !== MACHINE_PART) parts.add(stamped.seq, part);
       sink(part).take(stamped);
     },
     flush: () => sinks.forEach((each) => each.flush()),
@@ -32,15 +33,9 @@ export function perProcess(sinkOf: (part: string) => TraceSink): TraceSink {
 
 function partOf(
   { event, call = -1, cause = -1 }: Stamped,
-  parts: ReadonlyMap<number, string>,
+  parts: Pick<NewestMap<number, string>, 'get'>,
 ): string {
   const pid = 'pid' in event ? event.pid : undefined;
   if (pid !== undefined) return String(pid);
   return parts.get(call) ?? parts.get(cause) ?? MACHINE_PART;
-}
-function remember(parts: Map<number, string>, seq: number, part: string): void {
-  parts.set(seq, part);
-  if (parts.size <= MOST_REMEMBERED) return;
-  const [oldest] = parts.keys();
-  parts.delete(oldest!);
 }

@@ -17,6 +17,7 @@ import type {
   Stamped,
   TraceEvent,
 } from '../../base/events.ts';
+import { NewestMap } from '../../base/newest-map.ts';
 import type { TraceHeader } from '../trace/format.ts';
 import type { TraceSink } from '../trace/sink.ts';
 import {
@@ -65,7 +66,7 @@ class PerfettoView implements TraceSink {
   /** Which domain a device uses, by its name and PASID. */
   readonly #domains = new Map<string, string>();
   /** Flow of each store, by its number: of the newest. */
-  readonly #stores = new Map<number, bigint>();
+  readonly #stores = new NewestMap<number, bigint>(MOST_STORES);
   readonly #sizes = new MappedSizes();
   /** A fault is heard of before the DMA it stopped. */
   #faults: { readonly event: FaultEvent; readonly stamped: Stamped }[] = [];
@@ -268,8 +269,7 @@ class PerfettoView implements TraceSink {
   /** A store and what it sets going are joined: transfers, and the interrupt at their end. */
   #flowOfStore(seq: number): bigint {
     const id = ++this.#flow;
-    this.#stores.set(seq, id);
-    if (this.#stores.size > MOST_STORES) this.#stores.delete(this.#stores.keys().next().value!);
+    this.#stores.add(seq, id);
     return id;
   }
   #flowsFrom({ cause = -1 }: Stamped): readonly bigint[] {
