@@ -1,11 +1,13 @@
 /** Memory that went from what its program sees while devices could reach it: by which addresses they still can. */
 import type { MapEvent, MemoryPiece, PhysicalRange } from '../../base/events.ts';
+import { IntervalMap } from '../../base/interval-map.ts';
+import { hiWord, loWord } from '../../base/word-pair.ts';
+import type { MappedRange } from './mapping-call.ts';
 import { MemoryIndex } from './memory-index.ts';
 
 /** A range that is mapped in a domain. */
-interface MappedMemory extends PhysicalRange {
+interface MappedMemory extends MappedRange, PhysicalRange {
   readonly domain: string;
-  readonly iova: bigint;
 }
 /** A part of one that was lost, and what is known of that. */
 export interface LostRange<Loss> extends MappedMemory {
@@ -13,31 +15,24 @@ export interface LostRange<Loss> extends MappedMemory {
 }
 
 export class LostMemory<Loss> {
-  readonly #byDomain = new Map<string, Map<bigint, MappedMemory>>();
+  readonly #byDomain = new Map<string, IntervalMap<MappedMemory>>();
   readonly #byMemory = new MemoryIndex<MappedMemory>(({ pa, length }) => ({ start: pa, length }));
   #lost: LostRange<Loss>[] = [];
 
   mapped({ domain, iova, pa, length }: MapEvent): void {
     if (pa === undefined) return;
-    const own = this.#byDomain.get(domain.id) ?? new Map<bigint, MappedMemory>();
+    const own = this.#byDomain.get(domain.id) ?? new IntervalMap<MappedMemory>();
     this.#byDomain.set(domain.id, own);
-    const memory = { domain: domain.id, iova, pa, length };
-    own.set(iova, memory);
-    this.#byMemory.add(memory);
+    // A driver maps nothing twice: what was there by our account is gone.
+    this.#cutOut(own, { iova, length });
+    this.#add(own, { domain: domain.id, iova, pa, length });
   }
   unmapped({ domain, iova, length }: MapEvent): void {
     const own = this.#byDomain.get(domain.id);
-    const exact = own?.get(iova);
-    const gone =
-      exact?.length === length
-        ? [exact]
-        : [...(own?.values() ?? [])].filter((one) => isWithin(one, { iova, length }));
-    for (const one of gone) {
-      own!.delete(one.iova);
-      this.#byMemory.delete(one);
-    }
-    this.#lost = this.#lost.filter(
-      (one) => one.domain !== domain.id || !isWithin(one, { iova, length }),
+    if (own) this.#cutOut(own, { iova, length });
+    if (!this.isSome) return;
+    this.#lost = this.#lost.flatMap((one) =>
+      one.domain === domain.id ? outside(one, { iova, length }) : [one],
     );
   }
   /** These pages are no longer the program's: the addresses by which devices reach them. */
@@ -68,11 +63,32 @@ export class LostMemory<Loss> {
   get isSome(): boolean {
     return this.#lost.length > 0;
   }
+
+  #add(own: IntervalMap<MappedMemory>, memory: MappedMemory): void {
+    const { iova, length } = memory;
+    const last = iova + length - 1n;
+    own.insert(hiWord(iova), loWord(iova), hiWord(last), loWord(last), memory);
+    this.#byMemory.add(memory);
+  }
+  /** What is left of a mapping that reaches out of the range stays mapped. */
+  #cutOut(own: IntervalMap<MappedMemory>, range: MappedRange): void {
+    const end = range.iova + range.length;
+    const seek = () => own.seek(hiWord(range.iova), loWord(range.iova));
+    for (let one = seek(); one && one.iova < end; one = seek()) {
+      own.erase(hiWord(one.iova), loWord(one.iova));
+      this.#byMemory.delete(one);
+      for (const rest of outside(one, range)) this.#add(own, rest);
+    }
+  }
 }
 
-type IovaRange = Pick<MappedMemory, 'iova' | 'length'>;
-function isWithin(inner: IovaRange, outer: IovaRange): boolean {
-  return inner.iova >= outer.iova && inner.iova + inner.length <= outer.iova + outer.length;
+/** The parts of a mapping in front of a range and behind it. */
+function outside<M extends MappedMemory>(one: M, { iova, length }: MappedRange): M[] {
+  const end = one.iova + one.length;
+  const before = { ...one, length: least(iova, end) - one.iova };
+  const from = iova + length > one.iova ? iova + length : one.iova;
+  const behind = { ...one, iova: from, pa: one.pa + from - one.iova, length: end - from };
+  return [before, behind].filter((part) => part.length > 0n);
 }
 function least(a: bigint, b: bigint): bigint {
   return a < b ? a : b;
