@@ -2,6 +2,7 @@
  * Ranges of memory, found by another range that overlaps them: each stands in the one or two cells of its own power of two
  * that it reaches into. So a search looks at a few cells for each size there is, however many ranges there are.
  */
+import { fls } from '../../base/u64.ts';
 
 /** Bytes of memory. */
 export interface MemoryRange {
@@ -53,13 +54,21 @@ export class MemoryIndex<R> {
   }
   /** One that reaches into two cells may come twice. */
   *#overlapping(range: MemoryRange): Generator<R> {
+    for (const cell of this.#cellsNear(range)) {
+      for (const one of cell) if (overlaps(this.#rangeOf(one), range)) yield one;
+    }
+  }
+  /** Of each size those that it reaches into; of small ones these may be more than there are: then all. */
+  *#cellsNear(range: MemoryRange): Generator<ReadonlySet<R>> {
     for (const [xLg2, cells] of this.#sizes) {
       const { first, last } = cellsSpan(range, xLg2);
-      // Of a range that is much larger than they are, their cells are more than there are ranges.
-      const isMany = last - first >= BigInt(cells.size);
-      for (const cell of isMany ? cells.keys() : numbers(first, last)) {
-        const there = [...(cells.get(cell) ?? [])];
-        yield* there.filter((one) => overlaps(this.#rangeOf(one), range));
+      if (last - first >= BigInt(cells.size)) {
+        yield* cells.values();
+        continue;
+      }
+      for (const n of numbers(first, last)) {
+        const cell = cells.get(n);
+        if (cell) yield cell;
       }
     }
   }
@@ -67,7 +76,7 @@ export class MemoryIndex<R> {
 
 /** Of the smallest cell that is as long. */
 function cellLg2(length: bigint): number {
-  return (length - 1n).toString(2).length;
+  return length > 1n ? fls(length - 1n) + 1 : 0;
 }
 function cellsSpan({ start, length }: MemoryRange, xLg2: number): { first: bigint; last: bigint } {
   return { first: start >> BigInt(xLg2), last: (start + length - 1n) >> BigInt(xLg2) };
