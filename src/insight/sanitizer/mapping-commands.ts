@@ -2,93 +2,87 @@
 import type { LeaveEvent } from '../../base/events.ts';
 import { U64_MAX } from '../../base/u64.ts';
 import { hasFlag, type CallArgs } from './call-args.ts';
-import type { MappingRights } from './mapping-call.ts';
+import type { MappedRange, MappingRights } from './mapping-call.ts';
 
-/** What a call asked for, and what came of it. */
-export interface AskedRange {
-  readonly what: 'map' | 'unmap';
-  readonly space: string;
-  /** Of a copy: what it shows. */
-  readonly source?: { readonly space: string; readonly iova: bigint };
-  /** Where it was mapped; undefined: the kernel was to choose, and has not. */
-  readonly iova: bigint | undefined;
-  /** Bytes asked for. */
-  readonly length: bigint;
-  /** Bytes done. */
-  readonly done: bigint;
+/** A call that was to map: all of it is mapped, or nothing. */
+export interface AskedMap extends MappedRange {
+  readonly what: 'map';
+  /** Undefined: in a container, which is one address space. */
+  readonly ioas: number | undefined;
   readonly va: bigint | undefined;
   readonly rights: MappingRights;
+  /** Of a copy: what it shows. */
+  readonly source?: { readonly ioas: number; readonly iova: bigint };
+}
+/** A call that was to unmap. */
+export interface AskedUnmap extends MappedRange {
+  readonly what: 'unmap';
+  readonly ioas: number | undefined;
+  /** Bytes that were unmapped. */
+  readonly done: bigint;
   /** The call named no range: all that is there. */
   readonly isAll: boolean;
 }
+type Asked = AskedMap | AskedUnmap;
 
-type Reader = (args: CallArgs, after: CallArgs, file: string) => AskedRange | undefined;
+type Reader = (args: CallArgs, after: CallArgs) => Asked | undefined;
 
 /** Commands whose place in the program is kept. */
 export const MAPPING_COMMANDS: Readonly<Record<string, Reader>> = {
-  IOMMU_IOAS_MAP: (args, after, file) => mapping(args, after, file, 'user_va'),
-  IOMMU_IOAS_MAP_FILE: (args, after, file) => mapping(args, after, file, undefined),
-  IOMMU_IOAS_COPY: (args, after, file) => ({
+  IOMMU_IOAS_MAP: (args, after) => mapping(args, after, big(args['user_va'])),
+  IOMMU_IOAS_MAP_FILE: (args, after) => mapping(args, after, undefined),
+  IOMMU_IOAS_COPY: (args, after) => ({
     what: 'map',
-    space: `${file} ${String(args['dst_ioas_id'])}`,
-    source: {
-      space: `${file} ${String(args['src_ioas_id'])}`,
-      iova: big(args['src_iova']),
-    },
+    ioas: Number(args['dst_ioas_id']),
+    source: { ioas: Number(args['src_ioas_id']), iova: big(args['src_iova']) },
     iova: fixedIova(args, after, 'dst_iova'),
-    ...lengths(big(args['length'])),
+    length: big(args['length']),
     va: undefined,
     rights: rightsOf(args),
-    isAll: false,
   }),
-  IOMMU_IOAS_UNMAP: (args, after, file) =>
-    unmapping(args, after, { space: ioasOf(file, args), name: 'length' }),
-  VFIO_IOMMU_MAP_DMA: (args, _after, file) => {
+  IOMMU_IOAS_UNMAP: (args, after) => ({
+    what: 'unmap',
+    ioas: Number(args['ioas_id']),
+    ...unmapped(args, after, 'length'),
+  }),
+  VFIO_IOMMU_MAP_DMA: (args) => {
     // What is mapped stays mapped: it is told where its memory is in another process.
     if (hasFlag(args, 'VFIO_DMA_MAP_FLAG_VADDR')) return undefined;
     return {
       what: 'map',
-      space: containerOf(file),
+      ioas: undefined,
       iova: big(args['iova']),
-      ...lengths(big(args['size'])),
+      length: big(args['size']),
       va: big(args['vaddr']),
       rights: {
         read: hasFlag(args, 'VFIO_DMA_MAP_FLAG_READ'),
         write: hasFlag(args, 'VFIO_DMA_MAP_FLAG_WRITE'),
       },
-      isAll: false,
     };
   },
-  VFIO_IOMMU_UNMAP_DMA: (args, after, file) =>
+  VFIO_IOMMU_UNMAP_DMA: (args, after) =>
     hasFlag(args, 'VFIO_DMA_UNMAP_FLAG_VADDR')
       ? undefined
-      : unmapping(args, after, { space: containerOf(file), name: 'size' }),
+      : { what: 'unmap', ioas: undefined, ...unmapped(args, after, 'size') },
 };
 
 /** Undefined: the call is none of them, or its arguments could not be read. */
-export function askedRange({
-  command = '',
-  args,
-  after,
-  file = '',
-}: LeaveEvent): AskedRange | undefined {
-  return args && MAPPING_COMMANDS[command]?.(args, after ?? args, file);
+export function askedRange({ command = '', args, after }: LeaveEvent): Asked | undefined {
+  return args && MAPPING_COMMANDS[command]?.(args, after ?? args);
+}
+/** The name of an address space of a file: of an IOAS, or of a container. */
+export function spaceOf({ file = '' }: LeaveEvent, ioas: number | undefined): string {
+  return `${file} ${ioas ?? 'container'}`;
 }
 
-function mapping(
-  args: CallArgs,
-  after: CallArgs,
-  file: string,
-  va: string | undefined,
-): AskedRange {
+function mapping(args: CallArgs, after: CallArgs, va: bigint | undefined): AskedMap {
   return {
     what: 'map',
-    space: ioasOf(file, args),
+    ioas: Number(args['ioas_id']),
     iova: fixedIova(args, after, 'iova'),
-    ...lengths(big(args['length'])),
-    va: va === undefined ? undefined : big(args[va]),
+    length: big(args['length']),
+    va,
     rights: rightsOf(args),
-    isAll: false,
   };
 }
 /** Given, or chosen by the kernel. */
@@ -101,26 +95,18 @@ function rightsOf(args: CallArgs): MappingRights {
     write: hasFlag(args, 'IOMMU_IOAS_MAP_WRITEABLE'),
   };
 }
-/** All that was asked for is done, or nothing. */
-function lengths(length: bigint): Pick<AskedRange, 'length' | 'done'> {
-  return { length, done: length };
-}
-function unmapping(
+/** `name`: of the field with the bytes asked for, and with those done when the call is over. */
+function unmapped(
   args: CallArgs,
   after: CallArgs,
-  { space, name }: { readonly space: string; readonly name: string },
-): AskedRange {
-  const [iova, length] = [big(args['iova']), big(args[name])];
+  name: string,
+): Omit<AskedUnmap, 'what' | 'ioas'> {
+  const length = big(args[name]);
   const isAll = hasFlag(args, 'VFIO_DMA_UNMAP_FLAG_ALL') || length === U64_MAX;
-  const none = { va: undefined, rights: { read: false, write: false } };
-  return { what: 'unmap', space, iova, length, done: big(after[name]), isAll, ...none };
+  return { iova: big(args['iova']), length, done: big(after[name]), isAll };
 }
-function ioasOf(file: string, { ioas_id }: CallArgs): string {
-  return `${file} ${String(ioas_id)}`;
-}
-function containerOf(file: string): string {
-  return `${file} container`;
-}
+/** A trace that is read may lack a field: then it is 0. */
 function big(value: unknown): bigint {
-  return typeof value === 'bigint' ? value : BigInt(Number(value));
+  if (typeof value === 'bigint') return value;
+  return Number.isSafeInteger(value) ? BigInt(Number(value)) : 0n;
 }

@@ -21,7 +21,13 @@ import { leaks } from './leaks.ts';
 import { LostMemory } from './lost-memory.ts';
 import type { MappingCall } from './mapping-call.ts';
 import { MappingCalls, WHOLE_SPACE } from './mapping-calls.ts';
-import { askedRange, MAPPING_COMMANDS, type AskedRange } from './mapping-commands.ts';
+import {
+  askedRange,
+  MAPPING_COMMANDS,
+  spaceOf,
+  type AskedMap,
+  type AskedUnmap,
+} from './mapping-commands.ts';
 
 /** What DMA of a finding has done that was not stopped. */
 const REACHED: Partial<Record<FindingKind, string>> = {
@@ -128,17 +134,18 @@ export class DmaSanitizer {
   }
 
   /** Something other than a mapping succeeded. */
-  #did(event: LeaveEvent, unmap: AskedRange | undefined, site: CallSite | undefined): void {
+  #did(event: LeaveEvent, unmap: AskedUnmap | undefined, site: CallSite | undefined): void {
     if (unmap) this.#unmap(unmap, event, site);
     else if (event.command === 'IOMMU_DESTROY') this.#destroyed(event, site);
     else this.#devices.did(event, site);
   }
 
-  #map(asked: AskedRange, event: LeaveEvent, site: CallSite | undefined): void {
-    const { space, iova, length, rights } = asked;
+  #map(asked: AskedMap, event: LeaveEvent, site: CallSite | undefined): void {
+    const { ioas, iova, length, rights } = asked;
     const { command = '', pid = 0, result } = event;
-    if (iova === undefined || length === 0n) return;
-    const va = asked.va ?? this.#copiedVa(asked);
+    if (length === 0n) return;
+    const space = spaceOf(event, ioas);
+    const va = asked.va ?? this.#copiedVa(asked, event);
     const call = { command, pid, space, iova, length, va, ...rights, site };
     if (isErrno(result)) {
       this.#mappings.addFailed({ ...call, failed: result.name });
@@ -162,17 +169,19 @@ export class DmaSanitizer {
     this.#mappings.add(call);
   }
   /** Where the memory of a copied mapping is. */
-  #copiedVa({ source }: AskedRange): bigint | undefined {
-    const copied = source && this.#mappings.of(source.space, source.iova);
+  #copiedVa({ source }: AskedMap, event: LeaveEvent): bigint | undefined {
+    const copied = source && this.#mappings.of(spaceOf(event, source.ioas), source.iova);
     return copied?.va === undefined ? undefined : copied.va + source!.iova - copied.iova;
   }
-  #destroyed({ file = '', args, command = '' }: LeaveEvent, site: CallSite | undefined): void {
+  #destroyed(event: LeaveEvent, site: CallSite | undefined): void {
+    const { args, command = '' } = event;
     // Ids are of one series: where it is no IOAS, nothing was mapped under it.
-    this.#mappings.end(`${file} ${String(args?.['id'])}`, { command, site });
+    this.#mappings.end(spaceOf(event, Number(args?.['id'])), { command, site });
   }
-  #unmap(asked: AskedRange, event: LeaveEvent, site: CallSite | undefined): void {
-    const { space, iova = 0n, length, done, isAll } = asked;
+  #unmap(asked: AskedUnmap, event: LeaveEvent, site: CallSite | undefined): void {
+    const { ioas, iova, length, done, isAll } = asked;
     const { command = '', pid = 0 } = event;
+    const space = spaceOf(event, ioas);
     const range = isAll ? WHOLE_SPACE : { iova, length };
     if (done > 0n) this.#mappings.undo(space, range, { command, site });
     // Holes are nobody's mistake, as long as nothing stays in the range.

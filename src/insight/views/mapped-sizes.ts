@@ -1,5 +1,6 @@
 /** How many bytes programs have mapped in their address spaces: an IOAS of an iommufd, or a container of type 1. */
 import type { LeaveEvent } from '../../base/events.ts';
+import { askedRange } from '../sanitizer/mapping-commands.ts';
 
 /** What has become of one. */
 interface Changed {
@@ -7,53 +8,50 @@ interface Changed {
   readonly name: string;
   readonly bytes: bigint;
 }
-/** What a command is about, and how many bytes more it maps. */
-interface Change {
-  /** 'IOAS 1', 'container' */
-  readonly ioas: string;
-  readonly bytes: unknown;
-  readonly removes?: true;
+/** One, and what is mapped there. */
+interface Space {
+  /** What its descriptor is of. */
+  readonly file: string | undefined;
+  bytes: bigint;
+  /** Such a file was closed since: by which descriptor is not always told. */
+  mayBeGone: boolean;
 }
-type Values = Readonly<Record<string, unknown>>;
-
-const ioas = (id: unknown): string => `IOAS ${Number(id)}`;
-/** By command, from what it was asked and what came back. */
-const CHANGES: Readonly<Record<string, (args: Values, after: Values) => Change>> = {
-  IOMMU_IOAS_COPY: ({ dst_ioas_id, length }) => ({ ioas: ioas(dst_ioas_id), bytes: length }),
-  IOMMU_IOAS_MAP: ({ ioas_id, length }) => ({ ioas: ioas(ioas_id), bytes: length }),
-  IOMMU_IOAS_MAP_FILE: ({ ioas_id, length }) => ({ ioas: ioas(ioas_id), bytes: length }),
-  IOMMU_IOAS_UNMAP: ({ ioas_id }, { length }) => ({
-    ioas: ioas(ioas_id),
-    bytes: length,
-    removes: true,
-  }),
-  VFIO_IOMMU_MAP_DMA: ({ size, flags }) => ({
-    ioas: 'container',
-    bytes: String(flags).includes('VFIO_DMA_MAP_FLAG_VADDR') ? 0n : size,
-  }),
-  VFIO_IOMMU_UNMAP_DMA: ({ flags }, { size }) => ({
-    ioas: 'container',
-    bytes: String(flags).includes('VFIO_DMA_UNMAP_FLAG_VADDR') ? 0n : size,
-    removes: true,
-  }),
-};
 
 /** Follows the commands of all programs. */
 export class MappedSizes {
-  readonly #bytes = new Map<string, bigint>();
+  readonly #spaces = new Map<string, Space>();
 
   /** Undefined: the call has mapped and unmapped nothing. */
   leave(event: LeaveEvent): Changed | undefined {
-    const change = changeOf(event);
-    if (!change || typeof change.bytes !== 'bigint' || change.bytes === 0n) return undefined;
-    const name = `${change.ioas} (process ${event.pid}, fd ${event.fd})`;
-    const before = this.#bytes.get(name) ?? 0n;
-    const bytes = change.removes ? before - change.bytes : before + change.bytes;
-    this.#bytes.set(name, bytes);
-    return { name, bytes };
+    if (event.result !== 0) return undefined;
+    if (event.name === 'close') this.#closed(event);
+    this.#begun(event);
+    const asked = askedRange(event);
+    if (!asked) return undefined;
+    const bytes = asked.what === 'map' ? asked.length : -asked.done;
+    return bytes === 0n ? undefined : this.#changed(event, nameOf(event, asked.ioas), bytes);
+  }
+  #changed({ file }: LeaveEvent, name: string, more: bigint): Changed {
+    const space = this.#spaces.get(name) ?? { file, bytes: 0n, mayBeGone: false };
+    this.#spaces.set(name, space);
+    space.bytes += more;
+    return { name, bytes: space.bytes };
+  }
+  #closed({ file }: LeaveEvent): void {
+    for (const space of this.#spaces.values()) if (space.file === file) space.mayBeGone = true;
+  }
+  /** Descriptors and ids are used again: what was mapped under them before is gone. */
+  #begun(event: LeaveEvent): void {
+    const { command, after } = event;
+    if (command === 'IOMMU_IOAS_ALLOC') {
+      this.#spaces.delete(nameOf(event, Number(after?.['out_ioas_id'])));
+    } else if (command === 'VFIO_SET_IOMMU') {
+      // An iommufd that plays a container may be asked again, with everything mapped.
+      const name = nameOf(event, undefined);
+      if (this.#spaces.get(name)?.mayBeGone) this.#spaces.delete(name);
+    }
   }
 }
-/** Of a command that worked. */
-function changeOf({ command = '', result, args = {}, after = {} }: LeaveEvent): Change | undefined {
-  return result === 0 ? CHANGES[command]?.(args, after) : undefined;
+function nameOf({ pid, fd }: LeaveEvent, ioas: number | undefined): string {
+  return `${ioas === undefined ? 'container' : `IOAS ${ioas}`} (process ${pid}, fd ${fd})`;
 }
