@@ -5,18 +5,17 @@ import type { Finding } from './finding.ts';
 import type { LeftObject } from './left-objects.ts';
 import type { MappingCall } from './mapping-call.ts';
 
+/** What is said of it. */
+export type Leak = Pick<Finding, 'about' | 'details' | 'places'>;
+
 /** Mappings that were made at one place are one. */
-export function leaks(
-  mappings: readonly MappingCall[],
-  objects: readonly LeftObject[],
-  setUp: readonly Leftover[],
-): Pick<Finding, 'about' | 'details' | 'places'>[] {
+export function leftMappings(mappings: readonly MappingCall[]): Leak[] {
   const bySite = new Map<unknown, MappingCall[]>();
   for (const call of mappings) {
     const key = call.site ?? call.command;
     bySite.set(key, [...(bySite.get(key) ?? []), call]);
   }
-  const ofMappings = [...bySite.values()].map((calls) => {
+  return [...bySite.values()].map((calls) => {
     const bytes = calls.reduce((sum, { length }) => sum + length, 0n);
     const { command, site, iova } = calls[0]!;
     return {
@@ -25,15 +24,18 @@ export function leaks(
       places: [{ title: `mapped by ${command} here:`, site }],
     };
   });
-  const ofObjects = objects.map(({ name, site }) => ({
+}
+export function leftObjects(objects: readonly LeftObject[]): Leak[] {
+  return objects.map(({ name, site }) => ({
     about: `of ${name.kind} ${name.id}`,
     details: ['it was destroyed by the close of its iommufd'],
     places: [{ title: 'allocated here:', site }],
   }));
-  const ofDevices = setUp.map(({ what, command, site }) => ({
+}
+export function leftAtDevice(setUp: readonly Leftover[]): Leak[] {
+  return setUp.map(({ what, command, site }) => ({
     about: `of ${what}`,
     details: ['it was undone by the close of its device'],
     places: [{ title: `set up by ${command} here:`, site }],
   }));
-  return [...ofMappings, ...ofObjects, ...ofDevices];
 }

@@ -1,9 +1,10 @@
 /** What the sanitizer finds in a machine of the library: no program of the host, so no places. */
 import { expect, test } from 'vitest';
+import type { TraceEvent } from '../../base/events.ts';
 import { done, must } from '../../testing/base/must.ts';
 import { Client, EDU, machineOf } from '../../testing/machine/client.ts';
 import * as uapi from '../../uapi/vfio.ts';
-import { ALL_FINDINGS, type Finding } from './finding.ts';
+import { ALL_FINDINGS, type Finding, type FindingKind } from './finding.ts';
 import { findingLines } from './report.ts';
 import { DmaSanitizer } from './sanitizer.ts';
 
@@ -257,6 +258,32 @@ test('a container that is closed leaves its mappings', () => {
   must(program.mapped(IOVA, PAGE));
   program.program.exit();
   expect(program.kinds).toEqual(['leak of 4096 byte(s) in 1 mapping(s)']);
+});
+test.each<[FindingKind[], number]>([
+  [[], 1],
+  [['leak'], 3],
+  [['memory-lost'], 2],
+])('of %j the places that belong to it are asked for, and no others', (kinds, wanted) => {
+  let asked = 0;
+  const { take } = new DmaSanitizer({
+    kinds: new Set(kinds),
+    sites: {
+      here() {
+        asked++;
+        return undefined;
+      },
+    },
+    found: () => undefined,
+  });
+  const call = { kind: 'enter', what: 'syscall', name: 'ioctl' } as const;
+  const events: TraceEvent[] = [
+    { ...call, command: 'IOMMU_IOAS_MAP' },
+    { ...call, command: 'IOMMU_IOAS_ALLOC' },
+    { ...call, command: 'VFIO_DEVICE_SET_IRQS' },
+    { kind: 'pages-lost', by: 'munmap', pid: 7, ranges: [{ pa: 0n, length: PAGE }] },
+  ];
+  for (const [seq, event] of events.entries()) take({ seq, timeNs: 0, event });
+  expect(asked).toBe(wanted);
 });
 test('a report without places says so', () => {
   const program = new Sanitized();

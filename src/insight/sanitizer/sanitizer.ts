@@ -6,6 +6,7 @@ import { isErrno } from '../../base/errno.ts';
 import type {
   DmaEvent,
   LeaveEvent,
+  OfKind,
   PagesLostEvent,
   Stamped,
   TraceEvent,
@@ -17,7 +18,7 @@ import type { CallSite, CallSites } from '../sites/call-site.ts';
 import type { Finding, FindingKind, FindingPlace } from './finding.ts';
 import { DeviceLeftovers, SETTING_UP } from './device-leftovers.ts';
 import { LeftObjects } from './left-objects.ts';
-import { leaks } from './leaks.ts';
+import { leftAtDevice, leftMappings, leftObjects, type Leak } from './leaks.ts';
 import { LostMemory } from './lost-memory.ts';
 import type { MappingCall } from './mapping-call.ts';
 import { MappingCalls, WHOLE_SPACE } from './mapping-calls.ts';
@@ -58,15 +59,15 @@ interface PagesLost extends PagesLostEvent {
 }
 
 type Row<E> = (event: E, stamped: Stamped) => void;
-type Rows = { [K in TraceEvent['kind']]?: Row<Extract<TraceEvent, { kind: K }>> };
+type Rows = { [K in TraceEvent['kind']]?: Row<OfKind<TraceEvent, K>> };
 
 /** Listens to one machine. */
 export class DmaSanitizer {
   readonly #parts: SanitizerParts;
   readonly #mappings: MappingCalls;
-  readonly #left = new LeftObjects();
-  readonly #devices = new DeviceLeftovers();
-  /** Undefined: nobody asks for it. */
+  /** What may leak. Undefined, as what follows: nobody asks for it. */
+  readonly #left:
+    { readonly objects: LeftObjects; readonly atDevices: DeviceLeftovers } | undefined;
   readonly #memory: LostMemory<PagesLost> | undefined;
   /** Sites of calls that go on, by their number. */
   readonly #sites = new Map<number, CallSite>();
@@ -81,6 +82,9 @@ export class DmaSanitizer {
   constructor(parts: SanitizerParts) {
     this.#parts = parts;
     const { kinds } = parts;
+    if (kinds.has('leak')) {
+      this.#left = { objects: new LeftObjects(), atDevices: new DeviceLeftovers() };
+    }
     this.#mappings = new MappingCalls({ comparesRights: kinds.has('rights-differ') });
     if (kinds.has('memory-lost') || kinds.has('lost-memory-used')) this.#memory = new LostMemory();
   }
@@ -99,7 +103,9 @@ export class DmaSanitizer {
     leave: (event, { call = -1 }) => this.#leave(event, call),
     map: (event) => this.#memory?.mapped(event),
     unmap: (event) => this.#memory?.unmapped(event),
-    'pages-lost': (event) => this.#lose({ ...event, site: this.#parts.sites?.here() }),
+    'pages-lost': (event) => {
+      if (this.#memory) this.#lose({ ...event, site: this.#parts.sites?.here() }, this.#memory);
+    },
     fault: ({ device, code, reason }) => {
       this.#faults.set(device.id, `fault ${hex(code)}, ${reason}`);
     },
@@ -108,16 +114,17 @@ export class DmaSanitizer {
     },
     dma: (event, { cause = -1 }) => this.#dma({ ...event, starter: this.#starters.get(cause) }),
     life: ({ what, who }) => {
-      if (what === 'device-close') this.#tellLeaks([], [], who.id);
+      if (what !== 'device-close' || !this.#left) return;
+      this.#tellLeaks(leftAtDevice(this.#left.atDevices.closed(who.id)));
     },
     'object-born': ({ object }, { seq, call = -1 }) => {
-      this.#left.born(seq, object, this.#sites.get(call));
+      this.#left?.objects.born(seq, object, this.#sites.get(call));
     },
-    'object-gone': ({ object }, { call = -1 }) => this.#left.gone(object, call),
+    'object-gone': ({ object }, { call = -1 }) => this.#left?.objects.gone(object, call),
   };
 
   #enter(call: number, command = ''): void {
-    if (!hasPlace(command)) return;
+    if (!hasPlace(command) && !(this.#left && setsUp(command))) return;
     const site = this.#parts.sites?.here();
     if (site) this.#sites.set(call, site);
   }
@@ -137,7 +144,7 @@ export class DmaSanitizer {
   #did(event: LeaveEvent, unmap: AskedUnmap | undefined, site: CallSite | undefined): void {
     if (unmap) this.#unmap(unmap, event, site);
     else if (event.command === 'IOMMU_DESTROY') this.#destroyed(event, site);
-    else this.#devices.did(event, site);
+    else this.#left?.atDevices.did(event, site);
   }
 
   #map(asked: AskedMap, event: LeaveEvent, site: CallSite | undefined): void {
@@ -207,13 +214,14 @@ export class DmaSanitizer {
     else if (event.ok) this.#reached(event);
   }
   #reached(event: StartedDma): void {
-    const { pieces } = event;
+    const { pieces, list } = event;
     if (this.#mappings.someFailed) {
       for (const { iova } of pieces) this.#usesFailed(event, iova);
     }
     if (this.#memory?.isSome) this.#usesLost(event, this.#memory);
+    if (list || !this.#parts.kinds.has('transfer-overruns')) return;
     // Memory in a row has frames in a row: one piece never is of two memories.
-    if (pieces.length > 1 && event.list === undefined) this.#overruns(event);
+    if (pieces.length > 1) this.#overruns(event);
   }
   /** A transfer in one go from one mapping into another, whose memory does not go on from the first one's. */
   #overruns(event: StartedDma): void {
@@ -229,8 +237,8 @@ export class DmaSanitizer {
       return;
     }
   }
-  #lose(lost: PagesLost): void {
-    const ranges = this.#memory?.lose(lost.ranges, lost) ?? [];
+  #lose(lost: PagesLost, memory: LostMemory<PagesLost>): void {
+    const ranges = memory.lose(lost.ranges, lost);
     const mapping = ranges[0] && this.#mappings.liveAt(ranges[0].iova);
     // Not of any call: what the kernel has mapped by itself.
     if (!mapping) return;
@@ -301,17 +309,13 @@ export class DmaSanitizer {
   #close(file: string, call: number): void {
     const open = (this.#opens.get(file) ?? 1) - 1;
     this.#opens.set(file, open);
-    const objects = this.#left.inClose(call);
     const mappings = open <= 0 ? this.#mappings.close(file) : [];
-    this.#tellLeaks(mappings, objects);
+    if (!this.#left) return;
+    const objects = this.#left.objects.inClose(call);
+    this.#tellLeaks([...leftMappings(mappings), ...leftObjects(objects)]);
   }
-  #tellLeaks(
-    mappings: readonly MappingCall[],
-    objects: ReturnType<LeftObjects['inClose']>,
-    device?: string,
-  ): void {
-    const setUp = device === undefined ? [] : this.#devices.closed(device);
-    for (const { about, details, places } of leaks(mappings, objects, setUp)) {
+  #tellLeaks(leaks: readonly Leak[]): void {
+    for (const { about, details, places } of leaks) {
       this.#found('leak', { pid: this.#pid, about, details, places });
     }
   }
@@ -327,12 +331,11 @@ function blockedAt({ refusal, iova, list }: DmaEvent): bigint {
 }
 /** Is the call one whose place belongs to what may be found? */
 function hasPlace(command: string): boolean {
-  return (
-    MAPPING_COMMANDS[command] !== undefined ||
-    SETTING_UP[command] !== undefined ||
-    command.endsWith('_ALLOC') ||
-    command === 'IOMMU_DESTROY'
-  );
+  return MAPPING_COMMANDS[command] !== undefined || command === 'IOMMU_DESTROY';
+}
+/** The same of what only leaks. */
+function setsUp(command: string): boolean {
+  return SETTING_UP[command] !== undefined || command.endsWith('_ALLOC');
 }
 /** Does the memory of the second go on where the first one's ends? Not known: it may. */
 function isOneMemory(first: MappingCall, second: MappingCall): boolean {

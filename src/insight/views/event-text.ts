@@ -3,6 +3,7 @@ import type {
   DmaEvent,
   FaultEvent,
   MapEvent,
+  OfKind,
   SignalEvent,
   Stamped,
   TraceEvent,
@@ -14,7 +15,7 @@ import { PLAIN_STYLE, type TextStyle } from '../trace/text-style.ts';
 import { factsText, refusalText } from './value-text.ts';
 
 type Formatter<E> = (event: E, style: TextStyle) => string;
-type Formatters = { [K in TraceEvent['kind']]: Formatter<Extract<TraceEvent, { kind: K }>> };
+type Formatters = { [K in TraceEvent['kind']]: Formatter<OfKind<TraceEvent, K>> };
 
 const FORMATTERS: Formatters = {
   enter: (e, style) => `${callText(e, style)} <unfinished ...>`,
