@@ -1,80 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { Client, EDU, machineOf } from '../../testing/machine/client.ts';
 import { must } from '../../testing/base/must.ts';
-import type { MachineInput } from '../../machine/description/description.ts';
-import type { Credentials } from '../../machine/program/program.ts';
-import type { AttrNode } from '../../machine/files/nodes.ts';
+import { answers, CONFIG, Explained, MAPPED } from '../../testing/insight/explained.ts';
+import { EDU } from '../../testing/machine/client.ts';
 import { WaitQueue } from '../../base/wait-queue.ts';
 import * as uapi from '../../uapi/vfio.ts';
 import { TOLD_BY_FAULT, TroubleJournal } from './journal.ts';
 import { NOTED_RULES } from './notes.ts';
-import { explanation } from './report.ts';
-
-const CONFIG = 7n << 40n;
-const MAPPED = 0x10_0000n;
-
-/** What became of each call: the journal is what is looked at. */
-const answers: unknown[] = [];
-/** A program, and what is remembered of its troubles. */
-class Explained extends Client {
-  readonly journal: TroubleJournal;
-  readonly bdf: string;
-
-  constructor(input: MachineInput | string = 'default', bdf = EDU, credentials: Credentials = {}) {
-    super(machineOf(input), credentials);
-    this.bdf = bdf;
-    this.journal = new TroubleJournal(this.machine);
-    this.machine.env.trace.listenToTroubles(this.journal.take);
-  }
-  /** The device, its bus mastering switched on, and a container with a mapping of 4 pages. */
-  start(): { container: number; device: number } {
-    const { c, d } = this.device(uapi.VFIO_TYPE1v2_IOMMU, this.bdf);
-    must(this.map(c, { vaddr: this.memory(0x4000), iova: MAPPED, size: 0x4000n }));
-    this.command(d, 6);
-    return { container: c, device: d };
-  }
-  /** An iommufd that plays the container of the group. */
-  compat(): { container: number } {
-    const container = must(this.open('/dev/iommu'));
-    must(this.setContainer(this.group(), container));
-    must(this.plain(container, uapi.VFIO_SET_IOMMU, uapi.VFIO_TYPE1v2_IOMMU));
-    return { container };
-  }
-  /** As a device model asks for it. */
-  dma(iova: bigint): void {
-    answers.push(this.machine.pci.device(this.bdf)!.slot.dma.write(iova, new Uint8Array(4)));
-  }
-  command(device: number, value: number): void {
-    must(this.pwrite(device, CONFIG + 4n, Uint8Array.of(value, 0)));
-  }
-  /** Where the register of the power management capability is. */
-  pmcsr(device: number): bigint {
-    const byte = (at: number): number => must(this.pread(device, CONFIG + BigInt(at), 1))[0]!;
-    let at = byte(0x34);
-    while (byte(at) !== 1) at = byte(at + 1);
-    return BigInt(at + 4);
-  }
-  /** The registers of the device, mapped. */
-  registers(device: number): bigint {
-    return must(this.program.mmap(0x1000, { fd: device, offset: 0n }));
-  }
-  /** Another program that unbinds the device, as often as it is asked to. */
-  unbinding() {
-    const { vfs, syscalls } = this.machine;
-    const other = this.machine.program();
-    const found = must(vfs.lookup('/sys/bus/pci/drivers/vfio-pci/unbind', { cred: other }));
-    const { node, path } = found as { node: AttrNode; path: string }; // cast: it is an attribute
-    const device = new TextEncoder().encode(this.bdf);
-    return () => syscalls.writeAttr(other, path, node, device);
-  }
-  get lines(): string[] {
-    return this.all.filter((line) => !line.startsWith('for DMA the program used'));
-  }
-  get all(): string[] {
-    return explanation(this.journal).map((line) => line.replace(/\[pid +\d+\] /, '').trim());
-  }
-}
 
 test('nothing is said where everything worked', () => {
   const program = new Explained();
@@ -257,78 +189,6 @@ describe('a call that succeeds and does nothing', () => {
       undefined,
       'VFIO_IOMMU_UNMAP_DMA',
       undefined,
-    ]);
-  });
-});
-
-describe('a touch of registers that is a SIGBUS: which of the reasons, and who made it so', () => {
-  test('memory decode is off', () => {
-    const program = new Explained();
-    const { device } = program.start();
-    const at = program.registers(device);
-    program.command(device, 4);
-    answers.push(program.program.load(at, 4));
-    expect(program.lines).toEqual([
-      expect.stringMatching(
-        /^1\. --- SIGBUS \{si_signo=SIGBUS, si_code=BUS_ADRERR, si_addr=0x[0-9a-f]+\} ---$/,
-      ),
-      'memory decode of the device is off (device=0000:00:04.0)',
-      expect.stringMatching(/^memory decode was switched off by pwrite64\(.*\) of process \d+$/),
-      'set bit 1 of the command register (offset 4 of the configuration space)',
-    ]);
-  });
-  test('the device sleeps', () => {
-    const edu = { type: 'edu', at: '0000:01:00.0', options: { pcie: true } };
-    const port = { type: 'root-port', at: '0000:00:01.0', devices: [edu] };
-    const program = new Explained({ devices: [port] }, edu.at);
-    const { device } = program.start();
-    const at = program.registers(device);
-    must(program.pwrite(device, CONFIG + program.pmcsr(device), Uint8Array.of(3, 0)));
-    answers.push(program.program.store(at, 4, 0n));
-    const [, why, who] = program.lines;
-    expect(why).toBe('the device sleeps (device=0000:01:00.0, power=D3)');
-    expect(who).toMatch(/^power was switched off by pwrite64\(.*\) of process \d+$/);
-  });
-  test('of a device that was plugged in later it is known as well', () => {
-    const edu = { type: 'edu', at: '0000:01:00.0' };
-    const port = { type: 'root-port', at: '0000:00:01.0', devices: [edu] };
-    const program = new Explained({ devices: [port] }, edu.at);
-    const { hotplug } = program.machine;
-    expect([hotplug.unplug(edu.at), hotplug.putBack(edu.at)]).toEqual([undefined, undefined]);
-    const { device } = program.start();
-    program.command(device, 4);
-    answers.push(program.pread(device, 0n, 4));
-    expect(program.lines[2]).toMatch(/^memory decode was switched off by pwrite64/);
-  });
-  test('the last file of the device is closed', () => {
-    const program = new Explained();
-    const { c, g, d } = program.device(uapi.VFIO_TYPE1v2_IOMMU);
-    const at = program.registers(d);
-    for (const fd of [d, g, c]) must(program.program.close(fd) ?? 0);
-    answers.push(program.program.load(at, 4));
-    expect(program.lines[1]).toBe('the last file of the device is closed (device=0000:00:04.0)');
-  });
-  test('read as a file it is EIO, for the same reason', () => {
-    const program = new Explained();
-    const { device } = program.start();
-    program.command(device, 4);
-    answers.push(program.pread(device, 0n, 4));
-    const [, rule, who] = program.lines;
-    expect(rule).toMatch(/^memory decode is off or the device sleeps \(bar=0, /);
-    expect(who).toMatch(/^memory decode was switched off by pwrite64/);
-  });
-  test('what was switched on again is not blamed, and the advice is for what is off', () => {
-    const edu = { type: 'edu', at: '0000:01:00.0', options: { pcie: true } };
-    const port = { type: 'root-port', at: '0000:00:01.0', devices: [edu] };
-    const program = new Explained({ devices: [port] }, edu.at);
-    const { device } = program.start();
-    program.command(device, 4);
-    program.command(device, 6);
-    must(program.pwrite(device, CONFIG + program.pmcsr(device), Uint8Array.of(3, 0)));
-    answers.push(program.pread(device, 0n, 4));
-    expect(program.lines.slice(2)).toEqual([
-      expect.stringMatching(/^power was switched off by pwrite64\(.*\) of process \d+$/),
-      'write D0 to its power management capability',
     ]);
   });
 });
