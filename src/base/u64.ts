@@ -54,6 +54,10 @@ export function fls(value: bigint): number {
 export function hex(value: bigint | number): string {
   return '0x' + value.toString(16);
 }
+/** '0x1000-0x1fff', with its last byte. */
+export function hexRange(first: bigint, last: bigint): string {
+  return `${hex(first)}-${hex(last)}`;
+}
 /** Two digits for each byte. */
 export function hexOf(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');

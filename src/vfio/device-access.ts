@@ -1,5 +1,6 @@
 /** What an open device file knows of itself: its device, the group it came through, and whether it may be used. */
 import type { OpenFile } from '../base/file.ts';
+import type { Task } from '../base/task.ts';
 import type { DeviceAccess } from './device-ops.ts';
 import type { VfioDevice } from './device.ts';
 
@@ -18,13 +19,13 @@ export class VfioDeviceFile implements DeviceAccess {
   /** Set at open for a group file, at BIND for a cdev. */
   accessGranted = false;
   /** The process that opened it; others may have got it since. */
-  readonly openedBy: number | undefined;
+  readonly openedBy: number;
 
-  constructor(device: VfioDevice, from?: { group: GroupOfFile; file: OpenFile }) {
+  constructor(device: VfioDevice, task: Task, from?: { group: GroupOfFile; file: OpenFile }) {
     this.device = device;
     this.group = from?.group;
     this.groupFile = from?.file;
-    this.openedBy = device.world.env.current?.pid;
+    this.openedBy = task.pid;
   }
   get isCdev(): boolean {
     return this.group === undefined;

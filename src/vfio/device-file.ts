@@ -36,7 +36,7 @@ export function openCdev(device: VfioDevice, task: Task): Result<OpenFile> {
     });
   }
   device.cdevFiles++;
-  const access = new VfioDeviceFile(device);
+  const access = new VfioDeviceFile(device, task);
   device.files.add(access);
   return new OpenFile(
     `/dev/vfio/devices/${device.cdevName}`,

@@ -46,7 +46,7 @@ export class VfioDevice {
   /** What it is bound to and attached to when it is used through iommufd. */
   iommufd: DeviceIommufd | undefined;
   /** Its open files, each with the process that opened it. */
-  readonly files = new Set<{ readonly openedBy: number | undefined }>();
+  readonly files = new Set<{ readonly openedBy: number }>();
   /** Woken when it may be held by nobody any more: unbind waits for that. */
   readonly closed = new WaitQueue(() => ({
     rule: 'the device is in use: its driver lets it go when its last file is closed',
@@ -78,8 +78,7 @@ export class VfioDevice {
     return this.openCount > 0 || this.cdevFiles > 0;
   }
   #holders(): Facts {
-    const pids = [...this.files].map(({ openedBy }) => openedBy).filter((pid) => pid !== undefined);
-    const openedBy = [...new Set(pids)].join(', ');
+    const openedBy = [...new Set([...this.files].map((file) => file.openedBy))].join(', ');
     return { device: this.dev.name, ...(openedBy !== '' && { openedBy }) };
   }
   closeCdev(): void {

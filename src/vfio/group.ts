@@ -194,7 +194,7 @@ export class VfioGroup {
   }
   /** Open a device and give the program an fd. @kernel vfio_device_open_file */
   #openDevice(groupFile: OpenFile, device: VfioDevice, task: Task): Result<number> {
-    const access = new VfioDeviceFile(device, { group: this, file: groupFile });
+    const access = new VfioDeviceFile(device, task, { group: this, file: groupFile });
     const rc = this.#startDevice(device, task);
     if (rc) return rc;
     access.accessGranted = true;

@@ -76,7 +76,9 @@ export class RegisterFile<T extends RegisterTable> {
   /** Bits beyond the register's width are cut. */
   set(name: keyof T & string, value: bigint, index = 0): void {
     const kept = value & onesOf(this.#table[name]!.width);
-    this.#values.get(name)![index] = kept;
+    const values = this.#values.get(name)!;
+    if (values[index] === kept) return; // a shadow that programs have mapped is written by a call
+    values[index] = kept;
     this.#shadow?.set(name, index, kept);
   }
   /** The register at exactly this offset; an element of an array by its number, as in 'irq[3]'. */

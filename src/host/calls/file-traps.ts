@@ -11,10 +11,10 @@ import { HugePages } from './huge-pages.ts';
 import { RegisterBuffers } from './register-buffers.ts';
 import { RegisterMappings } from './register-mappings.ts';
 import { RegisterMessages, type MessageSpelling } from './register-messages.ts';
-import { HOST_ERRNO, INJECTED_MMAP, MAP_ANONYMOUS, MAP_HUGETLB, NR } from '../sys/numbers.ts';
+import { HOST_ERRNO, MAP_ANONYMOUS, MAP_HUGETLB, NR } from '../sys/numbers.ts';
 import { HandedOver } from '../seccomp/handed-over.ts';
 import { HostPages } from '../process/shared-memory.ts';
-import { ours, type Handled } from '../seccomp/in-thread.ts';
+import { ours, type Handled, mappedFile } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { KVM_SET_DEVICE_ATTR } from '../seccomp/trapped.ts';
 import { callLook } from '../process/call-look.ts';
@@ -247,7 +247,7 @@ export class FileTraps {
       hands: [hand],
       *run() {
         if (hand.fd < 0) return fail(hand.fd);
-        const fd = (INJECTED_MMAP << 32n) | BigInt(hand.fd);
+        const fd = mappedFile(hand.fd);
         const result = yield* ours(NR.mmap, ...how, fd, mapping.start);
         if (result < 0) return fail(result);
         mapped();

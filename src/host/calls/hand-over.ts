@@ -1,23 +1,11 @@
-/** Descriptors of ours that become a program's. */
+/** Open files of ours that become a program's. */
 import type { OpenFile } from '../../base/file.ts';
 import { Shortage } from '../../base/shortage.ts';
-import * as libc from '../sys/libc.ts';
 import { O_CLOEXEC } from '../sys/numbers.ts';
 import { orShortage } from '../sys/shortage.ts';
-import type { FdInstaller, Notification } from '../seccomp/notification.ts';
+import { handOver } from '../seccomp/hand-over.ts';
+import type { Notification } from '../seccomp/notification.ts';
 import type { CallContext } from './call-context.ts';
-
-/** Give the caller a descriptor for an open file of ours, and close our own: its number there, or minus an errno. */
-export function handOver(
-  transport: FdInstaller,
-  call: Notification,
-  fd: number,
-  cloexec: boolean,
-): number {
-  const theirs = transport.addFd(call, fd, { cloexec });
-  libc.close(fd);
-  return theirs;
-}
 
 /**
  * Give the caller a file that it has just opened, with the flags of that open. Where the host has no descriptor for it, it is

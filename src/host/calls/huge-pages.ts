@@ -8,17 +8,24 @@
 import { readFileSync } from 'node:fs';
 import type { CallContext } from './call-context.ts';
 import { HandedOver } from '../seccomp/handed-over.ts';
-import { handOver } from './hand-over.ts';
+import { handOver } from '../seccomp/hand-over.ts';
+import { memfdOf } from '../sys/memfd.ts';
 import {
   HOST_ERRNO,
-  INJECTED_MMAP,
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_HUGETLB,
   MAP_PRIVATE,
   NR,
 } from '../sys/numbers.ts';
-import { NO_FILE, ours, type Handled, type InThread, type Script } from '../seccomp/in-thread.ts';
+import {
+  NO_FILE,
+  ours,
+  type Handled,
+  type InThread,
+  type Script,
+  mappedFile,
+} from '../seccomp/in-thread.ts';
 import * as libc from '../sys/libc.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { HUGE_PREFIX } from '../process/objects.ts';
@@ -51,7 +58,7 @@ export class HugePages {
   }
 
   #mapInstead(call: Notification, want: Wanted): InThread {
-    const memory = new HandedOver(() => hugeMemory(want.length));
+    const memory = new HandedOver(() => memfdOf(HUGE_PREFIX, want.length));
     return {
       hands: [memory],
       *run() {
@@ -80,13 +87,6 @@ export class HugePages {
   }
 }
 
-function hugeMemory(length: bigint): number {
-  const memory = libc.memfdCreate(HUGE_PREFIX);
-  const sized = memory < 0 ? memory : libc.ftruncate(memory, length);
-  if (sized < 0 && memory >= 0) libc.close(memory);
-  return sized < 0 ? sized : memory;
-}
-
 interface Wanted {
   readonly size: bigint;
   readonly length: bigint;
@@ -100,7 +100,7 @@ function* mapAligned(call: Notification, want: Wanted, fd: number): Script<numbe
   const place = want.fixed ? want.address : yield* reserve(length, size);
   if (place < 0n) return Number(place);
   const how = want.fixed ? flags : flags | BigInt(MAP_FIXED);
-  const file = (INJECTED_MMAP << 32n) | BigInt(fd);
+  const file = mappedFile(fd);
   return yield* ours(NR.mmap, place, length, call.uint(2), how, file, 0);
 }
 

@@ -10,15 +10,21 @@ import type { PageRange } from '../../base/bar-memory.ts';
 import type { Mapping, OpenFile } from '../../base/file.ts';
 import type { LentMemory } from '../process/lent-memory.ts';
 import { HandedOver } from '../seccomp/handed-over.ts';
-import { ours, type Script } from '../seccomp/in-thread.ts';
+import { ours, type InjectedCall, mappedFile } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import { errnoReason } from '../sys/system-reason.ts';
-import { INJECTED_MMAP, MAP_FIXED, MAP_SHARED, NR, O_RDONLY, O_RDWR } from '../sys/numbers.ts';
+import {
+  MAP_FIXED,
+  MAP_SHARED,
+  NR,
+  O_RDONLY,
+  O_RDWR,
+  PROT_READ_WRITE,
+  PROT_READ,
+} from '../sys/numbers.ts';
 import type { CallContext } from './call-context.ts';
 
 const PAGE = 4096;
-const PROT_READ = 1;
-const PROT_READ_WRITE = 3;
 
 /** A mapping of registers, some of whose pages are memory. */
 export interface LendingMapping extends Extract<Mapping, { kind: 'mmio' }> {
@@ -31,8 +37,8 @@ export interface Lay {
   readonly hands: readonly HandedOver[];
   /** Stores to some of it fault. */
   readonly shadows: boolean;
-  /** At an address, or minus an errno. */
-  readonly lay: (address: number) => Script<number>;
+  /** Over the mapping at an address. */
+  readonly lay: (address: number) => Generator<InjectedCall, void, number>;
 }
 
 /** Pages of the mapping that are memory. */
@@ -83,7 +89,6 @@ export class LentMappings {
           if (one.hand.fd < 0) sayNotGiven(-one.hand.fd);
           else yield* layPieces(address, mapping.start, one);
         }
-        return address;
       },
     };
   }
@@ -134,13 +139,12 @@ function* layPieces(
   address: number,
   start: number,
   { pieces, protection, hand }: Given,
-): Script<number> {
-  const file = (INJECTED_MMAP << 32n) | BigInt(hand.fd);
-  for (const { at, length } of address < 0 ? [] : pieces) {
+): Generator<InjectedCall, void, number> {
+  const file = mappedFile(hand.fd);
+  for (const { at, length } of pieces) {
     const [to, from] = [address + at, start + at];
     yield* ours(NR.mmap, to, length, protection, MAP_SHARED | MAP_FIXED, file, from);
   }
-  return address;
 }
 /** With the rights of the mapping. Undefined: there are none. */
 function plainOf(call: Notification, mapping: LendingMapping): Pieces | undefined {

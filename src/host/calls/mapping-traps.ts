@@ -12,7 +12,6 @@ import type { CallContext } from './call-context.ts';
 import {
   HOST_ERRNO,
   INJECTED_CALL,
-  INJECTED_MMAP,
   MADV,
   NR,
   O_NOFOLLOW,
@@ -23,7 +22,7 @@ import { readlink } from '../sys/libc.ts';
 import type { DescriptorLink } from '../sys/look.ts';
 import type { DecodePath, PathCall } from './path-calls.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
-import { own, ours, type Handled, type InThread } from '../seccomp/in-thread.ts';
+import { own, ours, type Handled, type InThread, mappedFile } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { trappedName } from '../seccomp/trapped.ts';
 import type { ReverseMap } from '../process/reverse-map.ts';
@@ -167,7 +166,7 @@ export class MappingTraps {
       return answer;
     }
     const args = ARGUMENTS.map((n) => call.arg(n));
-    if (call.nr === NR.mmap) args[4] = (INJECTED_MMAP << 32n) | (args[4]! & 0xffff_ffffn);
+    if (call.nr === NR.mmap) args[4] = mappedFile(Number(args[4]! & 0xffff_ffffn));
     else args[5] = INJECTED_CALL << 32n;
     return {
       *run() {

@@ -7,14 +7,13 @@
 import type { CallContext } from './call-context.ts';
 import type { Caller } from '../process/processes.ts';
 import { copy } from '../process/remote-memory.ts';
-import { HOST_ERRNO, MAP_ANONYMOUS, MAP_PRIVATE, NR } from '../sys/numbers.ts';
+import { HOST_ERRNO, MAP_ANONYMOUS, MAP_PRIVATE, NR, PROT_READ_WRITE } from '../sys/numbers.ts';
 import { nameOf } from '../sys/procfs.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import { NO_FILE, ours, own, poke, type Handled, type Script } from '../seccomp/in-thread.ts';
 import { loadParts, MOST_BYTES, storeParts, writeVector, type Part } from './register-parts.ts';
 import { IOVEC_SIZE, type TransferPlan } from './transfers.ts';
 
-const PROT_READ_WRITE = 3;
 const ARGUMENTS = [0, 1, 2, 3, 4, 5];
 const PAGE = 4096;
 

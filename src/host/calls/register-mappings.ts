@@ -11,9 +11,9 @@ import { LentMappings, type Lay } from './lent-mappings.ts';
 import { LentMemory } from '../process/lent-memory.ts';
 import type { FileEntry } from '../process/open-files.ts';
 import { HandedOver } from '../seccomp/handed-over.ts';
-import { INJECTED_MMAP, MAP_FIXED, MAP_FIXED_NOREPLACE, NR } from '../sys/numbers.ts';
+import { MAP_FIXED, MAP_FIXED_NOREPLACE, NR } from '../sys/numbers.ts';
 import { nameOf, tracerOf } from '../sys/procfs.ts';
-import { ours, type Handled, type Script } from '../seccomp/in-thread.ts';
+import { ours, type Handled, type InjectedCall, mappedFile } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import { isRegisterAddress, registerAddress } from '../seccomp/register-addresses.ts';
 
@@ -101,15 +101,15 @@ export class RegisterMappings {
   }
   /** A wish, which the kernel need not grant: another thread may be faster. Doorbells are laid over it. */
   #mapAt(call: Notification, pid: number, { place, doorbells, lay }: Placed): Handled {
-    const fd = (INJECTED_MMAP << 32n) | BigInt(call.uint(4));
+    const fd = mappedFile(call.int(4));
     const args = [place, call.arg(1), call.arg(2), call.arg(3), fd, call.arg(5)];
     const context = this.#context;
     return {
       hands: [...(doorbells ? [doorbells.hand] : []), ...(lay?.hands ?? [])],
       *run(tid) {
         const result = yield* ours(NR.mmap, ...args);
-        if (doorbells) yield* overlay(call, result, doorbells);
-        if (lay) yield* lay.lay(result);
+        if (doorbells && result >= 0) yield* overlay(call, result, doorbells);
+        if (lay && result >= 0) yield* lay.lay(result);
         // It has been stopped for this call: it is to stop once more for what was asked before.
         context.traceProcess(pid, tid, { storesFault: lay?.shadows === true });
         return result;
@@ -153,10 +153,9 @@ function* overlay(
   call: Notification,
   at: number,
   { hand, behind, length, offset }: MappedDoorbells,
-): Script<number> {
+): Generator<InjectedCall, void, number> {
+  if (hand.fd < 0) return;
   const flags = (call.uint(3) & ~MAP_FIXED_NOREPLACE) | MAP_FIXED;
-  if (at < 0) return at;
-  if (hand.fd < 0) return hand.fd;
-  const file = (INJECTED_MMAP << 32n) | BigInt(hand.fd);
-  return yield* ours(NR.mmap, at + behind, length, call.arg(2), flags, file, offset);
+  const file = mappedFile(hand.fd);
+  yield* ours(NR.mmap, at + behind, length, call.arg(2), flags, file, offset);
 }

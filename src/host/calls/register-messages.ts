@@ -8,7 +8,7 @@
 import type { CallContext } from './call-context.ts';
 import type { Caller } from '../process/processes.ts';
 import { copy } from '../process/remote-memory.ts';
-import { HOST_ERRNO, MAP_ANONYMOUS, MAP_PRIVATE, NR } from '../sys/numbers.ts';
+import { HOST_ERRNO, MAP_ANONYMOUS, MAP_PRIVATE, NR, PROT_READ_WRITE } from '../sys/numbers.ts';
 import { nameOf } from '../sys/procfs.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import { NO_FILE, ours, own, poke, type Handled, type Script } from '../seccomp/in-thread.ts';
@@ -29,7 +29,6 @@ export const MESSAGES = {
   sendmmsg: { write: true, several: true },
 } satisfies Readonly<Record<string, MessageSpelling>>;
 
-const PROT_READ_WRITE = 3;
 const ARGUMENTS = [0, 1, 2, 3, 4, 5];
 const PAGE = 4096;
 /** UIO_MAXIOV: of more messages the kernel takes the first ones. */

@@ -144,6 +144,7 @@ export const punched = fromFile((call) => {
 function fileAt(call: Notification): DescriptorLink {
   return `/proc/${call.tid}/fd/${call.int(0)}`;
 }
-function pageUp(bytes: bigint): number {
+/** Pages that so many bytes begin. */
+export function pageUp(bytes: bigint): number {
   return Number((bytes + PAGE - 1n) / PAGE);
 }

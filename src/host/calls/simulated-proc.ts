@@ -6,7 +6,7 @@
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { Views } from '../process/view.ts';
 import type { CallContext } from './call-context.ts';
-import { handOver } from './hand-over.ts';
+import { handOver } from '../seccomp/hand-over.ts';
 import * as libc from '../sys/libc.ts';
 import type { FileLink } from '../sys/look.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';

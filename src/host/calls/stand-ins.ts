@@ -12,7 +12,7 @@ import type { Notification } from '../seccomp/notification.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import type { CallContext } from './call-context.ts';
 import { HandedOver } from '../seccomp/handed-over.ts';
-import { handOver } from './hand-over.ts';
+import { handOver } from '../seccomp/hand-over.ts';
 import type { PathLookup } from './path-lookup.ts';
 
 export class StandIns {

@@ -73,6 +73,7 @@ export class Attachments {
   }
   /** Is a thread between us and its new tracer, where nobody else may take it? One whose tracer has ended is so no more. */
   isUnderWay(): boolean {
+    if (this.#leaving.size === 0) return false; // asked in every turn
     for (const [tid, leaving] of this.#leaving) {
       if (leaving.hasLeft && this.#parts.hasEnded(leaving.tracer)) {
         this.#attached(tid, leaving, undefined);

@@ -22,7 +22,7 @@ import {
 } from '../sys/io-uring.ts';
 import { duplicate, remoteIovec } from '../sys/libc.ts';
 import type { Notification } from '../seccomp/notification.ts';
-import { HOST_ERRNO, MAP_ANONYMOUS, MAP_PRIVATE, NR } from '../sys/numbers.ts';
+import { HOST_ERRNO, MAP_ANONYMOUS, MAP_PRIVATE, NR, PROT_READ_WRITE } from '../sys/numbers.ts';
 
 /** The call that is being answered. */
 export interface CurrentCall {
@@ -55,7 +55,6 @@ interface Caller {
   readonly fd: number;
   readonly room: bigint;
 }
-const PROT_READ_WRITE = 3;
 
 /** Pages pinned by the host for a program (`--pin=exact`). */
 export class ExactPins {

@@ -109,17 +109,22 @@ export class LentMemory implements BarMemory {
     libc.ftruncate(this.#file!.fd, this.length);
   }
   write(offset: number, from: Uint8Array): void {
+    if (!this.#lent || !this.#file) {
+      this.#kept.write(offset, from);
+      return;
+    }
+    if (offset + from.length > this.length) throw beyond();
     callLook.drop();
-    if (!this.#lent || !this.#file) this.#kept.write(offset, from);
-    else if (offset + from.length > this.length) throw beyond();
-    else if (libc.pwrite(this.#file.fd, from, offset) !== from.length) {
+    if (libc.pwrite(this.#file.fd, from, offset) !== from.length) {
       this.#takeBack(); // the host has no room for another page
       this.#kept.write(offset, from);
     }
   }
   clear(): void {
-    callLook.drop();
-    if (this.#lent && this.#file) libc.punchHole(this.#file.fd, this.length);
+    if (this.#lent && this.#file) {
+      callLook.drop();
+      libc.punchHole(this.#file.fd, this.length);
+    }
     this.#kept.clear();
   }
   pages(): Map<number, Uint8Array> {

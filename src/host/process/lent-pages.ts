@@ -9,11 +9,16 @@ import { Shortage } from '../../base/shortage.ts';
 import { syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
 import { lookAt, objectOf } from '../sys/look.ts';
-import { HOST_ERRNO, MAP_SHARED, NR, O_CLOEXEC, O_NONBLOCK } from '../sys/numbers.ts';
+import {
+  HOST_ERRNO,
+  MAP_SHARED,
+  NR,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  PROT_READ_WRITE,
+} from '../sys/numbers.ts';
 import { reopenMarked, seal } from '../sys/open-file-description.ts';
 import { orShortage } from '../sys/shortage.ts';
-
-const PROT_READ_WRITE = 3;
 
 /** Descriptors and memory of ours that they are made of. */
 interface LentParts {

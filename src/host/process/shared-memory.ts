@@ -7,6 +7,7 @@ import { Shortage } from '../../base/shortage.ts';
 import { callLook } from './call-look.ts';
 import { reopenMarked, seal, SEAL } from '../sys/open-file-description.ts';
 import * as libc from '../sys/libc.ts';
+import { memfdOf } from '../sys/memfd.ts';
 import { lookAt, objectOf } from '../sys/look.ts';
 import { orShortage } from '../sys/shortage.ts';
 
@@ -19,10 +20,9 @@ export class HostPages implements SharedPages {
 
   static create(length: number): Result<HostPages, 'ENOMEM'> {
     const flags = libc.MFD_CLOEXEC | libc.MFD_ALLOW_SEALING;
-    const fd = orShortage(() => libc.memfdCreate('softiommu-pages', flags));
+    const fd = orShortage(() => memfdOf('softiommu-pages', length, flags));
     if (fd instanceof Shortage) return refuse(ENOMEM, fd.message);
-    const rc = fd < 0 ? fd : libc.ftruncate(fd, length);
-    if (rc < 0) return refuse(ENOMEM, 'the host has no memory to share', { errno: -rc });
+    if (fd < 0) return refuse(ENOMEM, 'the host has no memory to share', { errno: -fd });
     const sealed = seal(fd, SEAL.grow | SEAL.shrink);
     const look = lookAt(`/proc/self/fd/${fd}`);
     if (sealed < 0 || !look) throw new Bug('a memfd of ours could not be sealed, or not looked at');

@@ -6,9 +6,9 @@
  * where the thread cannot close it: its own filter ends the script, or its tracer swallows the signal that it was to go on with.
  */
 import { Shortage } from '../../base/shortage.ts';
-import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 import { orShortage } from '../sys/shortage.ts';
+import { handOver } from './hand-over.ts';
 import { ours, type Hand, type Script } from './in-thread.ts';
 import type { FdInstaller, Notification } from './notification.ts';
 
@@ -36,10 +36,7 @@ export class HandedOver implements Hand {
     const made = orShortage(this.#make);
     if (made instanceof Shortage) this.#fd = -made.errno.number;
     else if (made < 0) this.#fd = made;
-    else {
-      this.#fd = transport.addFd(call, made, { cloexec: true });
-      libc.close(made);
-    }
+    else this.#fd = handOver(transport, call, made, true);
     if (this.#fd >= 0) this.#given();
   }
   /** It is the program's from now on. */

@@ -14,6 +14,7 @@ import {
   MAP_ANONYMOUS,
   MAP_PRIVATE,
   NR,
+  PROT_READ_WRITE,
 } from '../sys/numbers.ts';
 import type { Answer, FdInstaller, Notification } from './notification.ts';
 
@@ -63,8 +64,7 @@ export type Handled = Answer | InThread;
 /** What the calls of ours in the six arguments do not give: the mark that lets the filter pass them. */
 const NOT_GIVEN = [0, 0, 0, 0, 0, INJECTED_CALL << 32n] as const;
 /** Of a mapping, whose sixth argument means something, the mark is in the fifth. */
-export const NO_FILE = (INJECTED_MMAP << 32n) | 0xffff_ffffn;
-const PROT_READ_WRITE = 3;
+export const NO_FILE = mappedFile(-1);
 const ROOM = 8192;
 
 /** All six arguments, with the mark. */
@@ -107,4 +107,9 @@ export function* withTexts(
 export function poke(tid: number, at: bigint, bytes: Uint8Array): boolean {
   const args = [iovec(bytes), 1, remoteIovec(at, bytes.length), 1, 0];
   return syscall(NR.process_vm_writev, tid, ...args) === bytes.length;
+}
+
+/** A descriptor as the argument of an mmap(2) of ours, by which the filter knows it. */
+export function mappedFile(fd: number): bigint {
+  return (INJECTED_MMAP << 32n) | BigInt(fd >>> 0);
 }

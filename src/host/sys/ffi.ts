@@ -6,7 +6,7 @@
  * remembers an address, as machine code does, is told one of memory that is kept for good (addressForGood).
  */
 import { createRequire } from 'node:module';
-import { MAP_ANONYMOUS, MAP_PRIVATE, NR } from './numbers.ts';
+import { MAP_ANONYMOUS, MAP_PRIVATE, NR, PROT_READ, PROT_WRITE } from './numbers.ts';
 
 type NativeFunction = (...args: readonly unknown[]) => number | bigint;
 interface Koffi {
@@ -119,8 +119,6 @@ export function viewOf(address: number, length: number): Buffer {
 }
 
 const PAGE = 4096;
-const PROT_READ = 1;
-const PROT_WRITE = 2;
 const PROT_EXEC = 4;
 
 /** New memory of ours, all zero, for good. HostError: there is none; `what` says for what. */

@@ -7,10 +7,7 @@
 import type { ManyPlaces, PlaceList } from '../../machine/memory/process-memory.ts';
 import { HostError, syscall } from './ffi.ts';
 import { guardedCopy, prepareGuardedCopy } from './guarded-copy.ts';
-import { MAP_NORESERVE, MAP_SHARED, NR } from './numbers.ts';
-
-const PROT_READ = 1;
-const PROT_WRITE = 2;
+import { MAP_NORESERVE, MAP_SHARED, NR, PROT_READ, PROT_WRITE } from './numbers.ts';
 
 /** The first bytes of a file, mapped until its end(). Places are offsets. */
 export class FileView implements ManyPlaces {

@@ -7,7 +7,7 @@
 import { setPointer, syscall, viewOf } from './ffi.ts';
 import * as libc from './libc.ts';
 import { remoteIovec } from './libc.ts';
-import { HOST_ERRNO, NR } from './numbers.ts';
+import { HOST_ERRNO, NR, PROT_READ_WRITE } from './numbers.ts';
 
 const REGISTER_BUFFERS2 = 15;
 /** IORING_REGISTER_BUFFERS_UPDATE */
@@ -31,7 +31,6 @@ const CQE_SIZE = 16;
 const MAP_SQ_RING = 0n;
 const MAP_CQ_RING = 0x8000000n;
 const MAP_SQES = 0x10000000n;
-const PROT_READ_WRITE = 3;
 const MAP_SHARED_POPULATE = 0x8001;
 const WINDOW = 1 << 20;
 

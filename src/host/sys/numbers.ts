@@ -181,6 +181,10 @@ export const HOST_ERRNO = {
 /** memfd_create(2): of huge pages. */
 export const MFD_HUGETLB = 4;
 
+/** mmap(2) */
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const PROT_READ_WRITE = 3;
 /** mmap(2): changes are the file's. */
 export const MAP_SHARED = 1;
 /** mmap(2): changes stay with the process. */

@@ -18,7 +18,7 @@ import { bugOn } from '../../base/bug.ts';
 import { IntervalMap } from '../../base/interval-map.ts';
 import { Lock } from '../../base/lock.ts';
 import { refuse } from '../../base/refuse.ts';
-import { hex, U64_MAX } from '../../base/u64.ts';
+import { hex, U64_MAX, hexRange } from '../../base/u64.ts';
 import {
   hiWord,
   joinWords,
@@ -333,7 +333,7 @@ export class IoPagetable {
 function refuseReserved(iova: U64Register, { start, last }: WordRange): Status {
   return refuse(EINVAL, 'the IOVA range meets a reserved range', {
     iova: hex(iova.value),
-    reserved: `${hex(joinWords(start.hi, start.lo))}-${hex(joinWords(last.hi, last.lo))}`,
+    reserved: hexRange(joinWords(start.hi, start.lo), joinWords(last.hi, last.lo)),
   });
 }
 function refuseLocked(area: Area): typeof EBUSY {

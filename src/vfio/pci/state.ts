@@ -138,14 +138,16 @@ export class VfioPciState {
   }
   /** Virtual decode on and the device awake. */
   isMemoryAccessible(): boolean {
-    return this.config.memoryEnabled && this.fn.powerState < 3 && !this.sleeps;
+    return this.#memoryObstacle() === undefined;
   }
 
   /** Why its user's touch of a register is a SIGBUS. Undefined: it is none. */
   obstacle(): Remark | undefined {
-    const device = this.fn.name;
-    const { powerState } = this.fn;
-    if (!this.isOpen) return { rule: 'the last file of the device is closed', facts: { device } };
+    if (this.isOpen) return this.#memoryObstacle();
+    return { rule: 'the last file of the device is closed', facts: { device: this.fn.name } };
+  }
+  #memoryObstacle(): Remark | undefined {
+    const { name: device, powerState } = this.fn;
     if (!this.config.memoryEnabled) {
       return { rule: 'memory decode of the device is off', facts: { device } };
     }

@@ -3,11 +3,11 @@
  *
  * They count against the limit only where the mapping is not pinned as a whole for a real group.
  */
+import { refuseLimit } from './pin.ts';
 import {
   EACCES,
   EBUSY,
   EINVAL,
-  ENOMEM,
   EPERM,
   isErrno,
   type Result,
@@ -72,9 +72,7 @@ function pinPage(iommu: Type1Iommu, page: number, write: boolean): Result<number
   const held = dma.devicePins.get(page);
   const over = !held && !dma.iommuMapped && dma.mm.lockedVm + 1 > dma.lockLimit;
   if (over) {
-    const { lockedVm: pinned } = dma.mm;
-    const facts = { pinned, wanted: 1, limit: dma.lockLimit };
-    return refuse(ENOMEM, 'RLIMIT_MEMLOCK is exceeded', facts);
+    return refuseLimit(dma.mm.lockedVm, 1, dma.lockLimit);
   }
   const pfns = new Float64Array(1);
   const rc: Status = dma.mm.pin(dma.vaddr + page - dma.start, 1, dma.write, pfns, 0);

@@ -3,7 +3,6 @@ import {
   EEXIST,
   EINVAL,
   ENOENT,
-  ENOMEM,
   ENOSPC,
   isErrno,
   type Result,
@@ -11,7 +10,7 @@ import {
 } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
 import { CAP_IPC_LOCK, type Task } from '../../base/task.ts';
-import { hex, U64_MAX } from '../../base/u64.ts';
+import { U64_MAX, hexRange } from '../../base/u64.ts';
 import {
   VFIO_DMA_MAP_FLAG_READ,
   VFIO_DMA_MAP_FLAG_VADDR,
@@ -22,14 +21,10 @@ import { isValidIova } from './iova-list.ts';
 import { readArg } from '../ioctl.ts';
 import { newDirtyBitmap } from './dirty.ts';
 import type { Dma } from './dma.ts';
-import { mapIntoDomain, pinDma, unmapFromDomain, unpinDma } from './pin.ts';
+import { mapIntoDomain, pinDma, unmapFromDomain, unpinDma, refuseLimit } from './pin.ts';
 import { refuseWrap, type Type1Iommu } from './state.ts';
 
 const READ_WRITE = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
-
-function rangeText(start: bigint, length: bigint): string {
-  return `${hex(start)}-${hex(start + length - 1n)}`;
-}
 
 /** @kernel vfio_iommu_type1_map_dma */
 export function mapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {
@@ -45,7 +40,10 @@ export function mapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {
     return refuse(EEXIST, 'the range overlaps a mapping', {
       iova: map.iova,
       size: map.size,
-      mapping: rangeText(BigInt(there.start) << 12n, BigInt(there.npages) << 12n),
+      mapping: hexRange(
+        BigInt(there.start) << 12n,
+        (BigInt(there.start + there.npages) << 12n) - 1n,
+      ),
     });
   }
   if (iommu.available === 0) {
@@ -55,7 +53,7 @@ export function mapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {
     return refuse(EINVAL, 'the range is not inside the valid I/O addresses', {
       iova: map.iova,
       size: map.size,
-      valid: iommu.iovas.map((range) => `${hex(range.start)}-${hex(range.last)}`).join(', '),
+      valid: iommu.iovas.map((range) => hexRange(range.start, range.last)).join(', '),
     });
   }
   return addMapping(iommu, newDma(task, map, { start, npages }));
@@ -140,11 +138,7 @@ function updateVaddr(
   const moved = dma.mm !== task.mm;
   const limit = lockLimitOf(task);
   if (moved && task.mm.lockedVm + dma.accounted > limit) {
-    return refuse(ENOMEM, 'RLIMIT_MEMLOCK is exceeded', {
-      pinned: task.mm.lockedVm,
-      wanted: dma.accounted,
-      limit,
-    });
+    return refuseLimit(task.mm.lockedVm, dma.accounted, limit);
   }
   if (moved) {
     dma.mm.lockedVm -= dma.accounted;

@@ -74,11 +74,11 @@ function appendRun(dma: Dma, pfn: number, pinned: 0 | 1): void {
 }
 function checkLimit(dma: Dma): Status {
   if (dma.mm.lockedVm <= dma.lockLimit) return undefined;
-  return refuse(ENOMEM, 'RLIMIT_MEMLOCK is exceeded', {
-    pinned: dma.mm.lockedVm - dma.accounted,
-    wanted: dma.npages,
-    limit: dma.lockLimit,
-  });
+  return refuseLimit(dma.mm.lockedVm - dma.accounted, dma.npages, dma.lockLimit);
+}
+/** All three in pages. */
+export function refuseLimit(pinned: number, wanted: number, limit: number): typeof ENOMEM {
+  return refuse(ENOMEM, 'RLIMIT_MEMLOCK is exceeded', { pinned, wanted, limit });
 }
 
 /** Let go of everything in dma.runs. */
