@@ -1,5 +1,6 @@
 /** What `run` writes for machines of real programs, and what it does with files it may not write. */
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdtempSync,
@@ -9,6 +10,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -154,6 +156,23 @@ describe('a file', () => {
     const { status } = softiommu(['run', report, '--machine=/nowhere', '--', 'true']);
     expect([status, readFileSync(at('earlier.xml'), 'utf8')]).toEqual([125, earlier]);
     expect(earlier).toContain('the program ends well');
+  });
+  test('all earlier reports stay as they are when one cannot be made, or a port not be had', async () => {
+    const forms = ['report', 'json', 'junit', 'ktap', 'sarif'];
+    const flags = forms.map((form) => `--${form}=${at(`all.${form}`)}`);
+    const texts = () => forms.map((form) => readFileSync(at(`all.${form}`), 'utf8'));
+    expect(softiommu(['run', ...flags, '--', 'true']).status).toBe(0);
+    const earlier = texts();
+    for (const text of earlier) expect(text).not.toBe('');
+    const last = `--sarif=${join(folder, 'none', 'x.sarif')}`;
+    expect(refused(...flags.slice(0, -1), last)).toContain('--sarif /none/x.sarif: it cannot be');
+    expect(texts()).toEqual(earlier);
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo; // cast: it listens at a port
+    expect(refused(...flags, `--inspect=${port}`)).toContain(`port ${port} cannot be used`);
+    expect(texts()).toEqual(earlier);
+    server.close();
   });
   const refused = (...flags: string[]) => {
     const { status, stderr } = softiommu(['run', ...flags, '--', 'touch', at('ran')]);

@@ -1,7 +1,7 @@
 /** Files that say for machines how something went: which forms there are, opened before anything runs, written at its end. */
-import { appendFileSync, closeSync } from 'node:fs';
+import { appendFileSync } from 'node:fs';
 import { isAbsolute, relative } from 'node:path';
-import { openOwn, type OwnKind } from '../../host/launch/own-file.ts';
+import type { OwnKind } from '../../host/launch/own-file.ts';
 import { systemReason } from '../../host/sys/system-reason.ts';
 import { STDERR, writeAll } from '../../host/sys/write-all.ts';
 import { annotations, jobSummary } from '../../insight/ci-reports/github.ts';
@@ -13,8 +13,8 @@ import type { RunOutcome } from '../../insight/ci-reports/run-outcome.ts';
 import { SARIF_MARK, sarifText } from '../../insight/ci-reports/sarif.ts';
 import type { Seen, SeenPlace } from '../../insight/ci-reports/seen.ts';
 import { printable } from '../../machine/description/wording.ts';
+import { OpenReport, reportKind } from './open-report.ts';
 import { FORM_NAMES, type FormName, type OutcomeFlags } from './outcome-options.ts';
-import { UserMistake } from '../user-mistake.ts';
 
 /** A form of report, which has the option of its name. */
 interface Form {
@@ -22,12 +22,7 @@ interface Form {
   readonly text: (outcome: RunOutcome) => string;
 }
 function form(name: FormName, mark: string, text: Form['text']): Form {
-  const kind = {
-    option: `--${name}`,
-    isOurs: (head: string) => head.startsWith(mark),
-    none: 'no report of softiommu',
-  };
-  return { kind, text };
+  return { kind: reportKind(`--${name}`, mark), text };
 }
 const FORMS: Readonly<Record<FormName, Form>> = {
   json: form('json', RUN_JSON_MARK, runJson),
@@ -38,15 +33,15 @@ const FORMS: Readonly<Record<FormName, Form>> = {
 
 /** The reports a command line asks for, open. */
 export class OutcomeFiles {
-  readonly #open: readonly { readonly file: string; readonly fd: number; readonly form: Form }[];
+  readonly #open: readonly { readonly report: OpenReport; readonly text: Form['text'] }[];
   readonly #summary: string | undefined;
   readonly #annotates: boolean;
 
   /** Throws UserMistake: one cannot be written, or is something else. */
   constructor(flags: OutcomeFlags, env: Readonly<Record<string, string | undefined>>) {
     this.#open = FORM_NAMES.flatMap((name) => {
-      const file = flags[name];
-      return file === undefined ? [] : [openForm(file, FORMS[name])];
+      const [file, { kind, text }] = [flags[name], FORMS[name]];
+      return file === undefined ? [] : [{ report: OpenReport.openOrStderr(file, kind), text }];
     });
     this.#annotates = flags.github === true;
     this.#summary = flags.github ? env['GITHUB_STEP_SUMMARY'] : undefined;
@@ -56,10 +51,9 @@ export class OutcomeFiles {
     const lines = this.#annotates ? annotations(outcome) : [];
     // Behind a line that the program has not ended an annotation would be none.
     if (lines.length > 0) writeAll(STDERR, `\n${lines.join('\n')}\n`);
-    const files = this.#open.map(({ file, fd, form: { text } }) => {
-      const error = writeAll(fd, text(outcome));
-      closeReport(fd);
-      return error === undefined ? undefined : `${printable(file)}: ${systemReason(error)}`;
+    const files = this.#open.map(({ report, text }) => {
+      const reason = report.write(text(outcome));
+      return reason === undefined ? undefined : `${report.shown}: ${reason}`;
     });
     const problems = [...files, this.#addSummary(outcome)];
     return problems.flatMap((problem) =>
@@ -75,21 +69,6 @@ export class OutcomeFiles {
       return `${printable(this.#summary)} (GITHUB_STEP_SUMMARY): ${systemReason(error)}`;
     }
   }
-}
-function openForm(file: string, of: Form): { file: string; fd: number; form: Form } {
-  return { file, fd: openReport(file, of.kind), form: of };
-}
-/** '-' is standard error: standard output is the program's. */
-function openReport(file: string, kind: OwnKind): number {
-  if (file === '-') return STDERR;
-  const opened = openOwn(file, kind);
-  if ('fd' in opened) return opened.fd;
-  throw new UserMistake(
-    `${kind.option} ${printable(file)}: it cannot be written: ${opened.problem}`,
-  );
-}
-function closeReport(fd: number): void {
-  if (fd !== STDERR) closeSync(fd);
 }
 /** The same with names of source as they are from a folder, where readers look for them. */
 export function seenFrom(root: string, seen: readonly Seen[]): Seen[] {

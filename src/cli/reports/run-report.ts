@@ -2,12 +2,13 @@
 import type { RunFacts } from '../../insight/report/run-facts.ts';
 import type { KeptTrace } from './kept-trace.ts';
 import { complain } from '../output.ts';
-import { openPage, writePage, type PageFile } from './report-file.ts';
+import type { OpenReport } from './open-report.ts';
+import { openPage, writePage } from './report-file.ts';
 import { UserMistake } from '../user-mistake.ts';
 
 /** From the opening of its file, before anything runs, to the page. */
 export class RunReport {
-  readonly #page: PageFile;
+  readonly #page: OpenReport;
 
   /** Throws UserMistake when the file cannot be written, or is something else. */
   constructor(file: string) {
