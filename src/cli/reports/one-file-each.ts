@@ -21,8 +21,13 @@ export function refuseOneFileTwice(
     taken.set(identity, option);
   }
 }
+/** Undefined: it may be named twice, or cannot be looked at, which whoever opens it says. */
 function identityOf(file: string): string | undefined {
-  const there = statSync(file, { throwIfNoEntry: false });
-  if (!there) return resolve(file);
-  return there.isFile() ? `${there.dev}:${there.ino}` : undefined;
+  try {
+    const there = statSync(file, { throwIfNoEntry: false, bigint: true });
+    if (!there) return resolve(file);
+    return there.isFile() ? `${there.dev}:${there.ino}` : undefined;
+  } catch {
+    return undefined;
+  }
 }
