@@ -77,9 +77,11 @@ describe('what a run says', () => {
   });
   test('the program ends as it ends, also where --error-exitcode makes the status', () => {
     const flags = ['--sanitize', '--error-exitcode=9', '--fail-on=fault'];
-    const run = ['run', ...flags, `--json=${at('status.json')}`, '--', AFTER_UNMAP];
+    const reports = [`--json=${at('status.json')}`, `--report=${at('status.html')}`];
+    const run = ['run', ...flags, ...reports, '--', AFTER_UNMAP];
     expect(softiommu(run).status).toBe(9);
     expect(jsonOf('status.json').end).toEqual({ status: 0 });
+    expect(readFileSync(at('status.html'), 'utf8')).toContain('"ending":"Exit status 0"');
     expect(resultsOf(jsonOf('status.json'))[1]).toBe('failed');
   });
   test('a program that a signal ends, one that is not there, and a run that cannot be', () => {

@@ -49,14 +49,14 @@ export class RunReports {
   }
   readonly takeFacts = (facts: EndFacts): void => {
     this.#facts = facts;
-    this.#outcome?.takeFacts(facts);
   };
   /** The run is over: its result, which a report that cannot be written may change. */
   async finish(plan: RunPlan, result: RunResult): Promise<RunResult> {
-    const ending = endText(programEnd(result));
-    const facts: Omit<RunFacts, 'version'> = { title: this.#title, ending, ...this.#facts?.page };
+    const { page, seen = [], ended = result } = this.#facts ?? {};
+    const end = programEnd(ended);
+    const facts: Omit<RunFacts, 'version'> = { title: this.#title, ending: endText(end), ...page };
     // What a status may hang on comes first: neither a page nor its readers can keep it back.
-    const status = this.#outcome?.write(plan, result) ?? result;
+    const status = this.#outcome?.write(plan, result, { end, seen }) ?? result;
     if (this.#trace) this.#page?.write(facts, this.#trace);
     await this.#inspect?.finish(facts);
     this.#trace?.[Symbol.dispose]();

@@ -1,10 +1,10 @@
 /** Signals and ends of processes as events, by the names of signal(7) and sigaction(2). */
-import { constants } from 'node:os';
 import type { ExitEvent, SignalEvent } from '../../base/events.ts';
 import type { Trace } from '../../base/trace.ts';
 import type { Machine } from '../../machine/machine.ts';
 import { tellBusError } from '../../machine/files/bus-error.ts';
 import { SIGBUS } from '../sys/numbers.ts';
+import { signalName } from '../sys/signal-name.ts';
 import type { MappedRegisters } from './mapped-registers.ts';
 import type { SignalCause } from '../sys/ptrace.ts';
 
@@ -31,9 +31,8 @@ const FAULTS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** 'SIGBUS'; 'SIG35' for one without a name. */
-function signalName(signal: number): string {
-  const found = Object.entries(constants.signals).find(([, number]) => number === signal);
-  return found?.[0] ?? `SIG${signal}`;
+function toldName(signal: number): string {
+  return signalName(signal) ?? `SIG${signal}`;
 }
 
 /** A thread goes on with a signal. */
@@ -44,7 +43,7 @@ export function tellSignal(
   { code, address }: SignalCause,
 ): void {
   if (!trace.on) return;
-  const name = signalName(signal);
+  const name = toldName(signal);
   const fault = code > 0 ? FAULTS[name] : undefined;
   const event: SignalEvent = {
     kind: 'signal',
@@ -79,6 +78,6 @@ export function tellFault(
 export function tellExit(trace: Trace, pid: number, waitStatus: number): void {
   if (!trace.on) return;
   const signal = waitStatus & 0x7f;
-  const how = signal === 0 ? { status: waitStatus >> 8 } : { signal: signalName(signal) };
+  const how = signal === 0 ? { status: waitStatus >> 8 } : { signal: toldName(signal) };
   trace.emit({ kind: 'exit', pid, ...how } satisfies ExitEvent);
 }
