@@ -41,7 +41,7 @@ export class Children {
     this.#isOver = true;
     for (const stop of this.#stops) stop();
   }
-  get isOver(): boolean {
+  isOver(): boolean {
     return this.#isOver;
   }
 
@@ -80,11 +80,17 @@ export class Children {
     });
     this.#stops.add(stop);
     return new Promise((resolve, reject) => {
-      child.on('error', reject);
-      child.on('exit', (status, signal) => {
+      const over = (): void => {
         clearTimeout(limit);
         clearTimeout(last);
         this.#stops.delete(stop);
+      };
+      child.on('error', (error) => {
+        over();
+        reject(error);
+      });
+      child.on('exit', (status, signal) => {
+        over();
         // What it leaves running may hold the pipe open.
         setImmediate(() => {
           child.stderr.destroy();

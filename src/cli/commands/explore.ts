@@ -91,7 +91,7 @@ async function exploreProgram(argv: string[], flags: ExploreFlags): Promise<void
       onResult: (result) => folder?.add(result),
       onProgress: progress(performance.now()),
     });
-    return { ...explored, wasAsked: runs.isOver };
+    return { ...explored, wasAsked: runs.isOver() };
   });
   const { calls, results, left, gone, wasAsked } = end;
   const isStopped = wasAsked || gone !== undefined;

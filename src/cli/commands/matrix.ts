@@ -59,7 +59,7 @@ async function runMatrix(argv: string[], flags: MatrixFlags): Promise<void> {
     const common = mode === undefined ? [] : ['--mode', mode];
     const run = { runs, argv, limitMs: timeLimit * 1000, flags: common };
     for (const cell of planned) cells.push(await runCell(cell, run));
-    return runs.children.isOver;
+    return runs.children.isOver();
   });
   if (json) printJson(matrixData(argv, cells));
   else print(matrixText(cells));

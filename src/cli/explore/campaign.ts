@@ -140,7 +140,7 @@ class Campaign {
         this.#options.onResult(result);
         this.#options.onProgress(++this.#done, this.#planned.size);
       },
-      isOver: () => this.#runs.isOver,
+      isOver: () => this.#runs.isOver(),
     });
   }
   /** A second failure behind each that was survived. */

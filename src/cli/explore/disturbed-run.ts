@@ -38,8 +38,8 @@ export class DisturbedRuns {
     this.#runs = runs;
   }
   /** It was stopped. */
-  get isOver(): boolean {
-    return this.#runs.children.isOver;
+  isOver(): boolean {
+    return this.#runs.children.isOver();
   }
 
   /**
@@ -47,15 +47,15 @@ export class DisturbedRuns {
    * UserMistake when softiommu could not run it.
    */
   async run(expressions: readonly string[], limitMs: number): Promise<EndedRun | undefined> {
-    if (this.isOver) return undefined;
+    if (this.isOver()) return undefined;
     return this.#runs.withFolder(async (folder) => {
       const { status, signal, hung, said } = await this.#softiommu(folder, expressions, limitMs);
-      if (this.#wasStopped()) return undefined;
+      if (this.isOver()) return undefined;
       if (status === STATUS_FAILED && said.startsWith('softiommu: ')) {
         throw new UserMistake(said.slice('softiommu: '.length).trimEnd());
       }
       const check = hung ? undefined : await this.#check(status);
-      if (this.#wasStopped()) return undefined;
+      if (this.isOver()) return undefined;
       const record = recordOf(traceLines(join(folder, TRACE)));
       const itsSignal = hung ? undefined : (signal ?? undefined);
       const sanitizer = foundIn(folder);
@@ -63,10 +63,6 @@ export class DisturbedRuns {
     });
   }
 
-  /** While it was waited for. */
-  #wasStopped(): boolean {
-    return this.isOver;
-  }
   #softiommu(folder: string, expressions: readonly string[], limitMs: number): Promise<ChildEnd> {
     const { words } = this.#exploration;
     const token = expressions.length > 0 ? ['--inject-token', tokenOf(expressions)] : [];

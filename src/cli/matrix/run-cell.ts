@@ -23,14 +23,13 @@ export async function runCell(
   { flags: own, ...cell }: PlannedCell,
   { runs: { children, withFolder }, argv, flags, limitMs }: CellRun,
 ): Promise<MatrixCell> {
-  const isOver = (): boolean => children.isOver;
-  if (cell.skipped !== undefined || isOver()) return { ...cell, calls: [] };
+  if (cell.skipped !== undefined || children.isOver()) return { ...cell, calls: [] };
   return withFolder(async (folder) => {
     const [trace, outcome] = [join(folder, 'trace.jsonl'), join(folder, 'outcome.json')];
     const words = ['run', '--explain=never', `--trace=${trace}`, `--json=${outcome}`];
     const command = ownCommand([...words, ...own, ...flags, '--', ...argv], limitMs);
     const { hung, said } = await children.run(command);
-    if (isOver()) return { ...cell, calls: [] };
+    if (children.isOver()) return { ...cell, calls: [] };
     const end: CellEnd | undefined = hung ? { hung: true } : endIn(outcome);
     if (!end || end.failed !== undefined) {
       throw new UserMistake(end?.failed ?? said.replace(/^softiommu: /, '').trimEnd());
