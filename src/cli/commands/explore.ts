@@ -22,13 +22,10 @@ import { withManyRuns } from '../many-runs.ts';
 import { UserMistake } from '../user-mistake.ts';
 import { packageVersion } from '../version.ts';
 import { deviceOption, iommuOption, machineOption, nodefaultsOption } from '../machine-options.ts';
+import { STATUS_FOUND, STATUS_STOPPED } from '../../host/sys/exit-status.ts';
 import { STDERR, writeAll } from '../../host/sys/write-all.ts';
 import { modeOption } from '../run-options.ts';
 import { withUsage } from '../usage.ts';
-
-/** There are findings; the exploration was stopped. */
-const STATUS_FOUND = 1;
-const STATUS_STOPPED = 130;
 
 interface ExploreFlags extends ReportFlags {
   readonly depth: '1' | '2';

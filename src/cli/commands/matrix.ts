@@ -1,5 +1,6 @@
 /** `softiommu matrix -- PROGRAM`: the same program on machines that differ, and which of its calls differed. */
 import { Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
+import { STATUS_STOPPED } from '../../host/sys/exit-status.ts';
 import {
   allWell,
   matrixData,
@@ -17,9 +18,8 @@ import { collect } from '../repeatable.ts';
 import { modeOption } from '../run-options.ts';
 import { withUsage } from '../usage.ts';
 
-/** The program did not end well everywhere; the matrix was stopped. */
+/** The program did not end well everywhere. */
 const STATUS_NOT_WELL = 1;
-const STATUS_STOPPED = 130;
 const LIMIT_S = 60;
 
 interface MatrixFlags {

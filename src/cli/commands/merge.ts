@@ -1,5 +1,6 @@
 /** `softiommu merge FOLDER…`: what several explorations of one program found, each finding once. */
 import { Command } from '@commander-js/extra-typings';
+import { STATUS_FOUND } from '../../host/sys/exit-status.ts';
 import {
   baselineOption,
   htmlOption,
@@ -42,7 +43,7 @@ export function mergeCommand() {
           data: { explorations: folders.length, tried: trials.length },
         },
       });
-      if (fresh > 0) process.exitCode = 1;
+      if (fresh > 0) process.exitCode = STATUS_FOUND;
     });
   return withUsage(command);
 }

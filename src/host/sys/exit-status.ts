@@ -2,3 +2,7 @@
 
 /** What was asked could not be done: a mistake in the command line or the machine, or a fault of ours. As with docker run. */
 export const STATUS_FAILED = 125;
+/** An exploration has found something. */
+export const STATUS_FOUND = 1;
+/** A command of many runs was stopped: as a shell shows death by SIGINT. */
+export const STATUS_STOPPED = 130;
