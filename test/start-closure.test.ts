@@ -1,11 +1,22 @@
-/** What a run loads before its program starts: packages that only a machine file, a trace or registers need come when these do. */
+/** What a run loads before its program starts: what only a machine file, a trace, registers or an option need comes when these do. */
 import { build } from 'esbuild';
 import { expect, test } from 'vitest';
 
 const LATER = ['zod', 'yaml', 'iced-x86', '@bufbuild/protobuf/wire', 'preact'];
 
-/** Packages that an entry imports before it runs, itself or by what it imports. */
-async function packagesOf(entry: string): Promise<string[]> {
+/** Files of ours that the command itself does not need. */
+const LATER_FILES = [
+  'src/uapi/',
+  'src/base/kernel-traits.ts',
+  'src/cli/machine-file.ts',
+  'src/cli/user-file.ts',
+  'src/insight/sanitizer/suppressions.ts',
+  'src/machine/description/backends.ts',
+  'src/machine/description/releases.ts',
+];
+
+/** What an entry imports before it runs, itself or by what it imports. */
+async function closureOf(entry: string): Promise<{ packages: string[]; files: string[] }> {
   const { metafile } = await build({
     entryPoints: [entry],
     ...{ bundle: true, splitting: true, write: false, metafile: true, outdir: 'none' },
@@ -15,10 +26,11 @@ async function packagesOf(entry: string): Promise<string[]> {
     (name) => metafile.outputs[name]!.entryPoint === entry,
   )!;
   const seen = new Set<string>();
-  const packages = new Set<string>();
+  const [packages, files] = [new Set<string>(), new Set<string>()];
   const visit = (name: string): void => {
     if (seen.has(name)) return;
     seen.add(name);
+    for (const file of Object.keys(metafile.outputs[name]!.inputs)) files.add(file);
     for (const { path, kind, external } of metafile.outputs[name]!.imports) {
       if (kind !== 'import-statement') continue;
       if (external) packages.add(path);
@@ -26,7 +38,7 @@ async function packagesOf(entry: string): Promise<string[]> {
     }
   };
   visit(start);
-  return [...packages];
+  return { packages: [...packages], files: [...files] };
 }
 
 test.for([
@@ -38,6 +50,17 @@ test.for([
   ['src/cli/reports/run-reports.ts'],
   ['src/cli/main.ts'],
 ] as const)('%s', async ([entry]) => {
-  const packages = await packagesOf(entry);
+  const { packages } = await closureOf(entry);
   expect(LATER.filter((name) => packages.includes(name))).toEqual([]);
+});
+
+test.for([
+  ['src/host/launch/run.ts'],
+  ['src/cli/run-plan.ts'],
+  ['src/cli/commands/run.ts'],
+  ['src/cli/main.ts'],
+] as const)('%s alone', async ([entry]) => {
+  const { files } = await closureOf(entry);
+  expect(files).toContain(entry);
+  expect(files.filter((file) => LATER_FILES.some((later) => file.startsWith(later)))).toEqual([]);
 });

@@ -9,7 +9,8 @@ import { type MachineDescription, type MachineInput } from '../machine/descripti
 import { parseDescription } from '../machine/description/description-check.ts';
 import { valueAt, type Problem } from '../machine/description/shape-problems.ts';
 import { printable } from '../machine/description/wording.ts';
-import { withBackend, type BackendName } from '../machine/description/backends.ts';
+import type { BackendName } from '../machine/description/backend-names.ts';
+import { withBackend } from '../machine/description/backends.ts';
 import { contradictionsOf, versionNote } from '../machine/description/releases.ts';
 import { KNOWN_TYPES, Machine } from '../machine/machine.ts';
 import { PRESETS } from '../machine/description/presets.ts';

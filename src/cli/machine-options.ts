@@ -1,8 +1,8 @@
 /** The machine of a command: the same options everywhere. */
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
 import { VERSION_FORM } from '../base/kernel-release.ts';
-import { BACKEND_NAMES } from '../machine/description/backends.ts';
-import { collect } from './repeatable.ts';
+import { BACKEND_NAMES } from '../machine/description/backend-names.ts';
+import { collect } from './option-values.ts';
 
 /** `--machine`: which one; preset:default without it. */
 export const machineOption = () =>

@@ -26,7 +26,7 @@ export interface RunFlags extends MachineChoice, TraceFlags, SanitizeFlags {
 
 /** The plan of a run, without reports. Rejects with a message for people when the machine or an option cannot be. */
 export async function planRun(argv: readonly string[], flags: RunFlags): Promise<RunPlan> {
-  const sanitize = sanitizePlan(flags, process.env['SOFTIOMMU_OPTIONS']);
+  const sanitize = await sanitizePlan(flags, process.env['SOFTIOMMU_OPTIONS']);
   const { machine, blockFiles, wireEnds, plugins } = await machineOf(flags);
   return {
     blockFiles,

@@ -3,10 +3,8 @@ import { resolve } from 'node:path';
 import type { SanitizePlan } from '../host/launch/run.ts';
 import type { FailReason } from '../insight/ci-reports/fail-reason.ts';
 import { ALL_FINDINGS, DEFAULT_FINDINGS, type FindingKind } from '../insight/sanitizer/finding.ts';
-import { parseSuppressions } from '../insight/sanitizer/suppressions.ts';
 import { exitcodeOf, type SanitizeFlags } from './sanitize-flags.ts';
 import { printable } from '../machine/description/wording.ts';
-import { readUserFile } from './user-file.ts';
 import { UserMistake } from './user-mistake.ts';
 
 const FAIL_REASONS: readonly FailReason[] = ['finding', 'leak', 'fault', 'warn'];
@@ -23,8 +21,11 @@ const SETTINGS: Readonly<Record<string, Reader>> = {
   gen_suppressions: (value) => (value === '1' ? { genSuppressions: true } : {}),
 };
 
-/** Undefined: nobody asked for it. Throws UserMistake: a word that is unknown, a file that cannot be read. */
-export function sanitizePlan(flags: SanitizeFlags, environment = ''): SanitizePlan | undefined {
+/** Undefined: nobody asked for it. Rejects with UserMistake: a word that is unknown, a file that cannot be read. */
+export async function sanitizePlan(
+  flags: SanitizeFlags,
+  environment = '',
+): Promise<SanitizePlan | undefined> {
   const all = { ...fromEnvironment(environment), ...given(flags) };
   const { sanitize, failOn, suppressions, errorExitcode, genSuppressions, findings } = all;
   if (sanitize === undefined) {
@@ -34,7 +35,7 @@ export function sanitizePlan(flags: SanitizeFlags, environment = ''): SanitizePl
   }
   return {
     kinds: kindsOf(sanitize === true ? 'default' : sanitize),
-    suppressions: suppressions === undefined ? [] : suppressionsOf(suppressions),
+    suppressions: suppressions === undefined ? [] : await suppressionsOf(suppressions),
     findings: findings === undefined ? undefined : resolve(findings),
     generate: genSuppressions === true,
     exitcode: errorExitcode,
@@ -90,7 +91,11 @@ function words<W extends string>(text: string, known: readonly W[], option: stri
     throw new UserMistake(`${option}: '${word}' is none of ${known.join(', ')}`);
   });
 }
-function suppressionsOf(file: string) {
+async function suppressionsOf(file: string): Promise<SanitizePlan['suppressions']> {
+  const [{ readUserFile }, { parseSuppressions }] = await Promise.all([
+    import('./user-file.ts'),
+    import('../insight/sanitizer/suppressions.ts'),
+  ]);
   const parsed = parseSuppressions(readUserFile(file, '--suppressions:'));
   if (typeof parsed === 'string') {
     throw new UserMistake(`--suppressions: ${printable(file)}: ${parsed}`);

@@ -8,7 +8,7 @@ import {
   type TextStyle,
 } from '../insight/trace/text-style.ts';
 import { FAULT_WORDS } from '../insight/inject/fault-words.ts';
-import { collect } from './repeatable.ts';
+import { collect } from './option-values.ts';
 import { UserMistake } from './user-mistake.ts';
 
 /** The options as the command line gives them. */

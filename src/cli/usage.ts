@@ -3,7 +3,7 @@ import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import { STATUS_FAILED } from '../host/sys/exit-status.ts';
 import { STDERR, STDOUT, writeAll } from '../host/sys/write-all.ts';
 import { isCounted } from './counted-options.ts';
-import { collect } from './repeatable.ts';
+import { collect } from './option-values.ts';
 
 /** Give a command its messages for mistakes in the command line, and the status it ends with then. */
 export function withUsage<C extends CommandUnknownOpts>(command: C, status = STATUS_FAILED): C {

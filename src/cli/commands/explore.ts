@@ -8,7 +8,6 @@ import {
   baselineOption,
   htmlOption,
   junitOption,
-  positive,
   Reports,
   trialsJsonOption,
   writeBaselineOption,
@@ -19,6 +18,7 @@ import { ResultsFolder } from '../explore/results-folder.ts';
 import { shardOf, WHOLE } from '../explore/shard.ts';
 import { ALONE } from '../explore/trial-source.ts';
 import { withManyRuns } from '../many-runs.ts';
+import { positive } from '../option-values.ts';
 import { UserMistake } from '../user-mistake.ts';
 import { packageVersion } from '../version.ts';
 import { deviceOption, iommuOption, machineOption, nodefaultsOption } from '../machine-options.ts';

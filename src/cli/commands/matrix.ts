@@ -7,14 +7,13 @@ import {
   matrixText,
   type MatrixCell,
 } from '../../insight/matrix/matrix-report.ts';
-import { BACKEND_NAMES, type BackendName } from '../../machine/description/backends.ts';
-import { positive } from '../explore/options.ts';
+import { BACKEND_NAMES, type BackendName } from '../../machine/description/backend-names.ts';
 import { linuxVersion } from '../machine-options.ts';
 import { planCells } from '../matrix/cells.ts';
 import { runCell } from '../matrix/run-cell.ts';
 import { withManyRuns } from '../many-runs.ts';
+import { collect, positive } from '../option-values.ts';
 import { print, printJson } from '../output.ts';
-import { collect } from '../repeatable.ts';
 import { modeOption } from '../run-options.ts';
 import { withUsage } from '../usage.ts';
 

@@ -1,5 +1,5 @@
-/** What explore and merge tell, and the values of their options. */
-import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
+/** What explore and merge tell, and the options that say where. */
+import { Option } from '@commander-js/extra-typings';
 import { junitText } from '../../insight/ci-reports/junit.ts';
 import { tokenOf } from '../../insight/inject/token.ts';
 import { explorationPage } from '../../insight/explore/page.ts';
@@ -11,12 +11,6 @@ import type { TrialResult } from './trial-source.ts';
 import { commandOf, findingsOf, findingsText, titleOf, type ToldFinding } from './findings.ts';
 import { ReportFiles, type ReportFileFlags } from './report-files.ts';
 
-/** A whole number from 1 on. */
-export function positive(text: string): number {
-  const number = /^\d{1,6}$/.test(text) ? Number(text) : 0;
-  if (number > 0) return number;
-  throw new InvalidArgumentError('it is a whole number from 1 on.');
-}
 /** `--baseline` */
 export const baselineOption = () =>
   new Option('--baseline <file>', 'findings that are known, and do not count');

@@ -1,5 +1,5 @@
 /** The machines of a matrix: every combination of what the options name, each asked whether there can be one. */
-import type { BackendName } from '../../machine/description/backends.ts';
+import type { BackendName } from '../../machine/description/backend-names.ts';
 import { openChoice, resolveMachine } from '../machine-file.ts';
 import { UserMistake } from '../user-mistake.ts';
 

@@ -5,7 +5,8 @@ import { hex } from '../../base/u64.ts';
 import { decisiveRefusal } from '../explain/trouble.ts';
 import { errnoNumberText, errnoText } from './errno-text.ts';
 import { regionPlace } from './region-text.ts';
-import { bytesText, constantText, PLAIN_STYLE, type TextStyle } from '../trace/text-style.ts';
+import { bytesText, constantText } from '../trace/styled-text.ts';
+import { PLAIN_STYLE, type TextStyle } from '../trace/text-style.ts';
 import { refusalText, structText, valueText, type NamedValues } from './value-text.ts';
 
 /** What is known of a call: while it goes on only what it was asked. */

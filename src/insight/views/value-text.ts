@@ -2,7 +2,8 @@
 import type { Remark } from '../../base/events.ts';
 import type { Facts } from '../../base/refuse.ts';
 import { hex } from '../../base/u64.ts';
-import { bytesText, constantText, PLAIN_STYLE, type TextStyle } from '../trace/text-style.ts';
+import { bytesText, constantText } from '../trace/styled-text.ts';
+import { PLAIN_STYLE, type TextStyle } from '../trace/text-style.ts';
 
 /** Named values: the arguments of a call. */
 export type NamedValues = Readonly<Record<string, unknown>>;

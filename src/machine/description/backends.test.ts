@@ -1,7 +1,8 @@
 /** Kernels with one way to devices: which nodes they have, and which releases cannot be built so. */
 import { describe, expect, test } from 'vitest';
 import { Machine } from '../machine.ts';
-import { BACKEND_NAMES, withBackend, type BackendName } from './backends.ts';
+import { BACKEND_NAMES, type BackendName } from './backend-names.ts';
+import { withBackend } from './backends.ts';
 import { DEFAULT_MACHINE } from './default-machine.ts';
 import type { MachineDescription } from './description.ts';
 

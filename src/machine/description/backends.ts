@@ -4,6 +4,7 @@
  */
 import { isSince, type Release } from '../../base/kernel-release.ts';
 import type { KernelTrait } from '../../base/kernel-traits.ts';
+import type { BackendName } from './backend-names.ts';
 import type { MachineDescription } from './description.ts';
 import { contradictionsOf, releaseOf } from './releases.ts';
 
@@ -33,7 +34,7 @@ const CDEV_ONLY = {
 } as const;
 
 // prettier-ignore
-export const BACKENDS = {
+const BACKENDS: Readonly<Record<BackendName, Backend>> = {
   type1: {
     summary: 'groups, and containers that know type 1 only: CONFIG_IOMMUFD=n, VFIO as before Linux 3.15',
     with: [...NO_IOMMUFD, 'type1-v1-only'], without: NEEDS_IOMMUFD,
@@ -60,19 +61,14 @@ export const BACKENDS = {
     since: '7.3', with: [...CDEV_ONLY.with, 'unsafe-noiommu-mode', 'iommufd-noiommu', 'noiommu-cdev'],
     without: CDEV_ONLY.without, noiommu: true,
   },
-} as const satisfies Readonly<Record<string, Backend>>;
-/** Name of a way. */
-export type BackendName = keyof typeof BACKENDS;
-/** All of them, in the order they came to Linux, those without an IOMMU last. */
-// cast: Object.keys forgets that the keys are names
-export const BACKEND_NAMES = Object.keys(BACKENDS) as BackendName[];
+};
 
 /** The machine with one way only, or why its kernel cannot have it. */
 export function withBackend(
   machine: MachineDescription,
   name: BackendName,
 ): MachineDescription | { readonly problem: string } {
-  const backend: Backend = BACKENDS[name];
+  const backend = BACKENDS[name];
   const { kernel } = machine;
   const release = releaseOf(kernel);
   if (backend.since !== undefined && !isSince(release, backend.since)) {

@@ -1,6 +1,7 @@
 /** Bytes and constants as strace writes them, by its options. */
 import { describe, expect, test } from 'vitest';
-import { bytesText, constantText, PLAIN_STYLE, type TextStyle } from './text-style.ts';
+import { bytesText, constantText } from './styled-text.ts';
+import { PLAIN_STYLE, type TextStyle } from './text-style.ts';
 
 const styled = (style: Partial<TextStyle>): TextStyle => ({ ...PLAIN_STYLE, ...style });
 const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1');
