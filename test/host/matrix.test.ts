@@ -68,6 +68,12 @@ describe('a program that falls back', () => {
   });
 });
 
+test('a version that is not known itself is told of once, however many run as it', () => {
+  const args = ['--backends', 'type1v2,cdev', '--kernel', '6.9,6.12', '--', 'true'];
+  const { stderr, status } = matrix(...args);
+  expect([status, stderr]).toEqual([0, expect.stringMatching(/^softiommu: kernel 6\.9 .*\n$/)]);
+});
+
 describe('a program that knows one way', () => {
   const PYTHON = `import os; os.open('/dev/iommu', os.O_RDWR)`;
   test('fails where there is another, and the matrix with it', () => {
