@@ -1,5 +1,6 @@
 /** `--device help`, `--device TYPE,help` and the same of `--iommu`: what there is, from what the types themselves declare. */
 import { rangeText, valueText, type OptionTable } from '../base/options.ts';
+import { columns } from '../insight/views/columns.ts';
 import { given, printable } from '../machine/description/wording.ts';
 import type { KnownNames } from '../plugin/shape.ts';
 import type { MachineChoice } from './machine-file.ts';
@@ -40,7 +41,8 @@ function helpOf(
   const asks = texts.find((text) => /(^|,)help$/.test(text));
   if (asks === undefined) return undefined;
   if (asks === 'help') {
-    return columns([...types].map(([type, { summary }]) => [type, summary]).sort(byName));
+    const rows = [...types].map(([type, { summary }]) => [type, summary]);
+    return `${columns(rows.sort(byName))}\n`;
   }
   const [name = ''] = asks.split(',');
   const type = types.get(name);
@@ -58,19 +60,9 @@ function helpOf(
   ]);
   const common = keys.map(([key, ...rest]) => [`${key}=`, ...rest]);
   const head = ['key', 'value', 'default', ''];
-  return `${name}: ${type.summary}\n\n${columns([head, ...common, ...options])}`;
+  return `${name}: ${type.summary}\n\n${columns([head, ...common, ...options])}\n`;
 }
 
 function byName([a = '']: readonly string[], [b = '']: readonly string[]): number {
   return a < b ? -1 : 1;
-}
-function columns(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, n) => Math.max(...rows.map((row) => row[n]!.length)));
-  const lines = rows.map((row) =>
-    row
-      .map((cell, n) => cell.padEnd(widths[n]!))
-      .join('  ')
-      .trimEnd(),
-  );
-  return `${lines.join('\n')}\n`;
 }

@@ -1,5 +1,6 @@
 /** `softiommu test-attach`: would these attaches succeed, and if not, why not, for every device (core.md 6.5)? */
 import { Command } from '@commander-js/extra-typings';
+import { columns } from '../../insight/views/columns.ts';
 import { testWishes, type WishAnswer } from '../../machine/wishes/test-wishes.ts';
 import { parseWishes, type Wish, type WishList } from '../../machine/wishes/wish-list.ts';
 import { loadMachine, openChoice, type MachineChoice, type OpenedChoice } from '../machine-file.ts';
@@ -97,18 +98,6 @@ function domainText(domain: Wish['domain']): string {
   if (typeof domain === 'string') return domain;
   const flags = domain.flags.map((flag) => ` ${flag}`).join('');
   return `${domain.type}${flags} of ${domain.device ?? domain.iommu ?? '?'}`;
-}
-
-function columns(rows: readonly (readonly string[])[]): string {
-  const widths = HEAD.map((_, n) => Math.max(...rows.map((row) => row[n]?.length ?? 0)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, n) => cell.padEnd(widths[n] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
 }
 
 // --- the command ---

@@ -1,6 +1,7 @@
 /** What a program did on several machines, for people and for programs. */
 import { onOneLine } from '../../machine/description/wording.ts';
 import { endedWell, endText, type ProgramEnd } from '../ci-reports/run-outcome.ts';
+import { columns } from '../views/columns.ts';
 import { alignLogs, differs, type CallRow } from './align.ts';
 import type { LoggedCall } from './call-log.ts';
 
@@ -52,7 +53,7 @@ export function matrixText(cells: readonly MatrixCell[]): string {
   const rows = alignLogs(ran.map(({ calls }) => calls));
   const different = rows.filter(differs);
   const numbers = ran.map((_cell, n) => String(n + 1));
-  const ends = columns([
+  const ends = tableOf([
     ['', 'machine', 'backend', 'kernel', 'the program'],
     ...cells.map((cell) => {
       const n = ran.indexOf(cell);
@@ -62,7 +63,7 @@ export function matrixText(cells: readonly MatrixCell[]): string {
   ]);
   const summary = `${rows.length} calls, ${different.length} of them not the same everywhere`;
   if (different.length === 0) return `${ends}\n\n${summary}\n`;
-  const table = columns([['call', ...numbers], ...different.map(cellsOf)]);
+  const table = tableOf([['call', ...numbers], ...different.map(cellsOf)]);
   return `${ends}\n\n${table}\n\n${summary}\n`;
 }
 function endOf({ skipped, end }: MatrixCell): string {
@@ -74,15 +75,6 @@ function cellsOf({ call, results }: CallRow): string[] {
   return [call, ...results.map((result) => result ?? '-')];
 }
 /** What a trace or a file names moves no cursor. */
-function columns(told: readonly (readonly string[])[]): string {
-  const rows = told.map((row) => row.map(onOneLine));
-  const widths = rows[0]!.map((_head, n) => Math.max(...rows.map((row) => row[n]!.length)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, n) => cell.padEnd(widths[n]!))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+function tableOf(rows: readonly (readonly string[])[]): string {
+  return columns(rows.map((row) => row.map(onOneLine)));
 }
