@@ -1,7 +1,7 @@
 /** What a command line runs, by content: two explorations with the same words may be of different programs. */
 import { createHash, type Hash } from 'node:crypto';
 import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { candidatesOf } from '../../host/launch/program-candidates.ts';
 
 const PIECE = 2 ** 20;
 
@@ -12,7 +12,8 @@ const PIECE = 2 ** 20;
 export function contentOf(words: readonly string[], path: string | undefined): string {
   const hash = createHash('sha256');
   const program = words[words.indexOf('--') + 1] ?? '';
-  for (const name of [...onPath(program, path), ...words.flatMap(namesIn)]) {
+  const found = candidatesOf(program, path).filter(isProgram).slice(0, 1);
+  for (const name of new Set([...found, ...words.flatMap(namesIn)])) {
     hash.update(`${name}\0`);
     addFile(hash, name);
   }
@@ -21,11 +22,6 @@ export function contentOf(words: readonly string[], path: string | undefined): s
 function namesIn(word: string): string[] {
   const value = /^--?[\w-]+=(.+)$/s.exec(word)?.[1];
   return value === undefined ? [word] : [word, value];
-}
-function onPath(program: string, path = '/bin:/usr/bin'): string[] {
-  if (program.includes('/')) return [];
-  const found = path.split(':').map((folder) => join(folder || '.', program));
-  return found.filter(isProgram).slice(0, 1);
 }
 function isProgram(file: string): boolean {
   try {

@@ -22,6 +22,7 @@ import {
   SIGXFSZ,
 } from '../sys/numbers.ts';
 import { filterProgram } from '../seccomp/filter.ts';
+import { candidatesOf } from './program-candidates.ts';
 import type { LaunchOptions } from './launch.ts';
 
 /** What became of it. */
@@ -133,7 +134,7 @@ function executeFromPath(calls: CallList, argv: readonly string[]): Attempt[] {
   const env = cStrings(Object.entries(process.env).map(([name, value]) => `${name}=${value!}`));
   const shell = cString('/bin/sh');
   const args = cStrings(argv);
-  return candidatesOf(program).map((candidate) => {
+  return candidatesOf(program, process.env['PATH']).map((candidate) => {
     const script = cStrings(['/bin/sh', candidate, ...argv.slice(1)]);
     const direct = calls.add({
       nr: NR.execve,
@@ -147,12 +148,6 @@ function executeFromPath(calls: CallList, argv: readonly string[]): Attempt[] {
     });
     return { candidate, named: candidate === program, direct, byShell };
   });
-}
-function candidatesOf(program: string): string[] {
-  if (program === '') return [];
-  if (program.includes('/')) return [program];
-  const path = process.env['PATH'] ?? '/bin:/usr/bin';
-  return path.split(':').map((dir) => `${dir || '.'}/${program}`);
 }
 
 /** The error that says most; undefined: one of them runs. */
