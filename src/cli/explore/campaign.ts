@@ -10,7 +10,7 @@ import { trialsOf, type Trial, type TriedFaults } from '../../insight/explore/tr
 import { numbered } from '../../insight/explore/run-record.ts';
 import { UserMistake } from '../user-mistake.ts';
 import type { DisturbedRuns } from './disturbed-run.ts';
-import { SourceGone, type TrialResult, type TrialSource } from './trial-source.ts';
+import { SourceGone, trialName, type TrialResult, type TrialSource } from './trial-source.ts';
 
 /** How the runs are done. */
 export interface CampaignOptions {
@@ -154,7 +154,7 @@ class Campaign {
   }
 
   #note(result: TrialResult): void {
-    this.#results.set(result.expressions.join(' '), result);
+    this.#results.set(trialName(result.expressions), result);
     if (result.finding) this.#keys.add(keyOf(result.finding));
   }
   async #try(trial: readonly Trial[]): Promise<TrialResult | undefined> {
@@ -188,5 +188,5 @@ function asked(name: string, trials: ReadonlyMap<string, readonly Trial[]>): rea
   throw new UserMistake(`somebody else tries ${name}, which this program gives no place for`);
 }
 function nameOf(trial: readonly Trial[]): string {
-  return trial.map(({ expression }) => expression).join(' ');
+  return trialName(trial.map(({ expression }) => expression));
 }

@@ -38,13 +38,12 @@ export function findingsOf(
 
 /** Lines for a person. `words`: what stands behind `run`. */
 export function findingsText(found: readonly ToldFinding[], words: readonly string[]): string[] {
-  return found.flatMap((one, n) => {
-    const { finding, times, isKnown } = one;
-    return [
-      `${n + 1}. ${titleOf(finding)}${times > 1 ? `, ${times} times` : ''}${isKnown ? ' (known)' : ''}`,
-      `   ${commandOf(one, words)}`,
-    ];
-  });
+  return found.flatMap((one, n) => [`${n + 1}. ${toldText(one)}`, `   ${commandOf(one, words)}`]);
+}
+/** '…, 3 times (known)' behind its title. */
+export function toldText({ finding, times, isKnown }: ToldFinding): string {
+  const often = times > 1 ? `, ${times} times` : '';
+  return `${titleOf(finding)}${often}${isKnown ? ' (known)' : ''}`;
 }
 /** What repeats it, for a shell. */
 export function commandOf({ token }: ToldFinding, words: readonly string[]): string {

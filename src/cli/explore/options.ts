@@ -7,8 +7,15 @@ import { print, printJson } from '../output.ts';
 import { shellLine } from '../shell-words.ts';
 import { UserMistake } from '../user-mistake.ts';
 import { baselineText, readBaseline } from './baseline.ts';
-import type { TrialResult } from './trial-source.ts';
-import { commandOf, findingsOf, findingsText, titleOf, type ToldFinding } from './findings.ts';
+import { trialName, type TrialResult } from './trial-source.ts';
+import {
+  commandOf,
+  findingsOf,
+  findingsText,
+  titleOf,
+  toldText,
+  type ToldFinding,
+} from './findings.ts';
 import { ReportFiles, type ReportFileFlags } from './report-files.ts';
 
 /** `--baseline` */
@@ -91,13 +98,11 @@ function pageOf(told: {
     program: shellLine(words.slice(words.indexOf('--') + 1)),
     summary,
     findings: found.map((one) => ({
-      title: titleOf(one.finding),
-      times: one.times,
-      isKnown: one.isKnown,
+      text: toldText(one),
       command: commandOf(one, words),
     })),
     trials: results.map(({ expressions, finding }) => ({
-      failure: expressions.join(' '),
+      failure: trialName(expressions),
       ...(finding && { finding: titleOf(finding) }),
     })),
   });

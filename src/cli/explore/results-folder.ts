@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { printable } from '../../machine/description/wording.ts';
 import { systemReason } from '../../host/sys/system-reason.ts';
 import { UserMistake } from '../user-mistake.ts';
-import type { TrialResult } from './trial-source.ts';
+import { trialName, type TrialResult } from './trial-source.ts';
 
 const FILE = 'results.jsonl';
 /** The first line: whose trials these are. */
@@ -79,7 +79,7 @@ export class ResultsFolder {
 export function joined(parts: readonly (readonly TrialResult[])[]): TrialResult[] {
   const trials = new Map<string, TrialResult>();
   for (const one of parts.flat()) {
-    const name = one.expressions.join(' ');
+    const name = trialName(one.expressions);
     if (!trials.get(name)?.finding) trials.set(name, one);
   }
   return [...trials.values()];

@@ -8,7 +8,11 @@ export interface TrialResult {
   /** Names of the calls of the run, where a second failure may be tried. */
   readonly calls?: readonly string[];
 }
-/** What a source of trials is given to do with them. A trial is known by its name. */
+/** What a trial is known by. */
+export function trialName(expressions: readonly string[]): string {
+  return expressions.join(' ');
+}
+/** What a source of trials is given to do with them. */
 export interface TrialWork {
   /** At once. */
   readonly jobs: number;

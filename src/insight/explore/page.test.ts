@@ -5,9 +5,7 @@ import { explorationPage } from './page.ts';
 const PAGE = explorationPage({
   program: './<img src=x>',
   summary: '4 calls, 2 failures tried: 1 finding',
-  findings: [
-    { title: 'crash: "it" ends', command: 'softiommu run -- a&b', times: 3, isKnown: true },
-  ],
+  findings: [{ text: 'crash: "it" ends, 3 times (known)', command: 'softiommu run -- a&b' }],
   trials: [{ failure: 'inject=openat:error=EIO', finding: 'crash' }, { failure: 'device=x:drop' }],
 });
 

@@ -11,12 +11,9 @@ export interface ExplorationFacts {
   /** '4 calls, 7 failures tried: 1 finding' */
   readonly summary: string;
   readonly findings: readonly {
-    readonly title: string;
+    readonly text: string;
     /** What repeats it. */
     readonly command: string;
-    readonly times: number;
-    /** A baseline has it. */
-    readonly isKnown: boolean;
   }[];
   /** Everything that was tried, with the title of what it led to. */
   readonly trials: readonly { readonly failure: string; readonly finding?: string }[];
@@ -61,15 +58,8 @@ ${trials.map(trialRow).join('\n')}
 </html>
 `;
 }
-function findingItem({
-  title,
-  command,
-  times,
-  isKnown,
-}: ExplorationFacts['findings'][number]): string {
-  const often = times > 1 ? `, ${times} times` : '';
-  const known = isKnown ? ' (known)' : '';
-  return `<li>${escaped(`${title}${often}${known}`)}<code>${escaped(command)}</code></li>`;
+function findingItem({ text, command }: ExplorationFacts['findings'][number]): string {
+  return `<li>${escaped(text)}<code>${escaped(command)}</code></li>`;
 }
 function trialRow({ failure, finding }: ExplorationFacts['trials'][number]): string {
   return `<tr><td><code>${escaped(failure)}</code></td><td>${escaped(finding ?? 'survived')}</td></tr>`;
