@@ -34,7 +34,6 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
     plugins,
     argv,
     machine: flags.selftest ? withSelftest(machine) : machine,
-    reportFd: undefined,
     ...traceOf(flags),
     explain: flags.explain ?? 'failed',
     pin: flags.pin,

@@ -51,7 +51,7 @@ export interface RunPlan {
   /** What of it is shown there, and how. */
   readonly traceChoice: TraceChoice;
   /** An open file to which the trace of a report is written; the kernel thread closes it. */
-  readonly reportFd: number | undefined;
+  readonly reportFd?: number | undefined;
   /** What is noticed is told at the end (EndFacts), for reports. */
   readonly tellsSeen?: boolean;
   /** When what did not work is told at the end: of a program that fails, always, or never. */
