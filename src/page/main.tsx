@@ -17,7 +17,8 @@ function begin(): void {
 
 /** Drawn at most once a frame, however fast events come. */
 function drawLive(): void {
-  let [told, facts, state] = [new Telling(), embeddedFacts(), 'It runs. '];
+  const told = new Telling();
+  let [facts, state] = [embeddedFacts(), 'It runs. '];
   let isDue = false;
   const redraw = (): void => {
     if (isDue) return;
@@ -29,11 +30,8 @@ function drawLive(): void {
   };
   begin();
   redraw();
-  followRun({
-    more: (now) => {
-      told = now;
-      redraw();
-    },
+  followRun(told, {
+    more: redraw,
     ended: (now) => {
       [facts, state] = [now, ''];
       redraw();
