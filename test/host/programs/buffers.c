@@ -20,7 +20,6 @@
 #include "device.h"
 #include "bar-text.h"
 
-#define CONFIG (7ULL << 40)
 #define FIXED ((void *)0x100000000ULL)
 
 static int ends[2], sockets[2], device;

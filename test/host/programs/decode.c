@@ -13,8 +13,6 @@
 #include <unistd.h>
 #include "device.h"
 
-#define CONFIG (7ULL << 40)
-
 static sigjmp_buf back;
 static siginfo_t info;
 static volatile uint8_t *bar;

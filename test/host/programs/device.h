@@ -2,6 +2,7 @@
  * The device of a program under test, opened by its group as drivers in user space do (vfio.md 1.15a), and its registers. The
  * program ends where there are none.
  */
+#pragma once
 #include <fcntl.h>
 #include <glob.h>
 #include <linux/vfio.h>
@@ -12,6 +13,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+/* Where the configuration space is in a descriptor of a device. */
+#define CONFIG ((uint64_t)VFIO_PCI_CONFIG_REGION_INDEX << 40)
 /* VFIO_DEVICE_BIND_IOMMUFD, which older headers lack. */
 #define DEVICE_BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)
 

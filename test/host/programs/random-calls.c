@@ -8,22 +8,14 @@
  * random-calls SEED COUNT kill  children are killed in the middle of calls; what they held must be free afterwards
  */
 #include "doors.h"
+#include "random.h"
 #include <linux/vfio.h>
 
 enum { FDS = 6, ROOM = 0x20000000, PAGES = 4, ONE_IOVA = 0x1000000 };
-static uint64_t state;
 static int fds[FDS];
 static FILE *out;
 /* PAGES of it: written, pinned at times, read-only, not there. */
 static uint8_t *room;
-
-static uint32_t any(uint32_t below)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)(state >> 16) % below;
-}
 
 /* Where a struct is put: mostly in the middle, or so that its end is read-only or missing, or nowhere. */
 static void *place(size_t size)

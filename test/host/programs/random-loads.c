@@ -1,7 +1,7 @@
 /*
  * Loads and stores of registers at random, the same ones for the same seed: by one thread, by others and by children, between
- * changes of what they depend on: what is mapped at their address, the bytes of their instruction, memory decoding, and what
- * SIGBUS means and whether it is blocked. What each has loaded, or how it ended, is a line.
+ * changes of what they depend on: what is mapped at their address, the bytes of their instruction, memory decoding, and
+ * whether SIGBUS is blocked. What each has loaded, or how it ended, is a line.
  *
  * random-loads SEED COUNT GROUP DEVICE
  */
@@ -12,23 +12,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "device.h"
+#include "random.h"
 
-#define CONFIG (7ULL << 40)
 enum { PAGE = 4096, PAGES = 4, CHILD_ACCESSES = 6 };
-static uint64_t state;
 static int device;
 static struct vfio_region_info region;
 static uint8_t *bar;
 static sigjmp_buf before;
 static uint32_t (*load_written)(const volatile void *);
 
-static uint32_t any(uint32_t below)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)(state >> 16) % below;
-}
 static void told(const char *what, uint64_t value)
 {
 	printf("%s %llx\n", what, (unsigned long long)value);
@@ -39,12 +31,10 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 {
 	siglongjmp(before, 1000 * signal + info->si_code);
 }
-static void mean(int signal, int is_caught)
+static void catch(int signal)
 {
 	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
 
-	if (!is_caught)
-		action = (struct sigaction){ .sa_handler = SIG_DFL };
 	sigaction(signal, &action, NULL);
 }
 static void block(int how)
@@ -148,15 +138,15 @@ int main(int argc, char **argv)
 	bar = map_bar0(device);
 	load_written = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	write_code();
-	mean(SIGSEGV, 1);
-	mean(SIGBUS, 1);
+	catch(SIGSEGV);
+	catch(SIGBUS);
 	for (int n = atoi(argv[2]); n > 0; n--) {
 		switch (any(24)) {
 		case 0: remap(); break;
 		case 1: write_code(); break;
 		case 2: decode(any(3) > 0); break;
 		case 3: block(any(2) ? SIG_BLOCK : SIG_UNBLOCK); break;
-		case 4: mean(SIGBUS, 1); break;
+		case 4: catch(SIGBUS); break;
 		case 5:
 			pthread_create(&thread, NULL, in_thread, NULL);
 			pthread_join(thread, NULL);

@@ -15,7 +15,6 @@
 #include <unistd.h>
 #include "device.h"
 
-#define CONFIG (7ULL << 40)
 static volatile uint32_t *bar;
 static int device;
 static volatile sig_atomic_t caught, traps;

@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define CONFIG (7ull << 40)
+#include "device.h"
 
 static sigjmp_buf out;
 static void on_fault(int signal, siginfo_t *info, void *context)
