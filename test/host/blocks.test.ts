@@ -1,11 +1,10 @@
 /** `--block`: files under a device of a run: written, read-only, copied on write, and those that are no disk. */
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { pythonByGroup } from './by-group.ts';
-import { MAIN } from './project.ts';
+import { command } from './environments.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'blocks-of-softiommu-'));
 afterAll(() => {
@@ -65,11 +64,7 @@ print('read', act(1, 0))
 print('beyond', act(4, 0))
 `;
 
-function softiommu(...args: string[]) {
-  const options = { encoding: 'utf8', cwd: folder, timeout: 60_000 } as const;
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], options);
-  return { status, stdout, stderr };
-}
+const softiommu = (...args: string[]) => command(args, { cwd: folder });
 function runOn(...blocks: string[]) {
   const machine = ['--plugin', 'sectors.mjs', '-nodefaults', '--device', 'sectors,drive=disk0'];
   const flags = blocks.flatMap((block) => ['--block', block]);

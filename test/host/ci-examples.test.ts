@@ -213,7 +213,6 @@ const TOOLS: readonly {
   readonly needs: readonly string[];
   readonly file: string;
   readonly says: RegExp;
-  readonly env?: Readonly<Record<string, string>>;
 }[] = [
   { folder: 'ctest', needs: ['cmake', 'ctest'], file: 'CMakeLists.txt', says: /100% tests passed/ },
   { folder: 'meson', needs: ['meson', 'ninja'], file: 'meson.build', says: /Ok: +1/ },

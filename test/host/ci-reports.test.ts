@@ -14,8 +14,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { compile, ENVIRONMENTS } from './environments.ts';
-import { MAIN } from './project.ts';
+import { command, compile, ENVIRONMENTS } from './environments.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'ci-reports-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -26,19 +25,6 @@ const MAPS_TWICE = compile('test/host/programs/maps-twice.c', '-O0', '-g');
 const DECODE_OFF = compile('test/host/programs/decode-off.c');
 const at = (name: string): string => join(folder, name);
 
-interface Told {
-  readonly prefix?: readonly string[];
-  readonly env?: NodeJS.ProcessEnv;
-}
-function softiommu(args: readonly string[], { prefix = [], env }: Told = {}) {
-  const [command, ...rest] = [...prefix, process.execPath, MAIN, ...args];
-  const { status, stdout, stderr, signal } = spawnSync(command!, rest, {
-    encoding: 'utf8',
-    env: { ...process.env, HOME: tmpdir(), ...env },
-    timeout: 60_000,
-  });
-  return { status, stdout, stderr, signal };
-}
 interface RunJson {
   readonly end: object;
   readonly checks: readonly { readonly name: string; readonly result: string }[];
@@ -55,7 +41,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     const flags = ['json', 'junit', 'ktap', 'sarif'].map((form, n) => `--${form}=${files[n]}`);
     const { prefix, mode } = environment;
     const run = ['run', '--mode', mode, '--explain', 'never', ...flags, '--', MAPS_TWICE];
-    const { status, stderr } = softiommu(run, { prefix });
+    const { status, stderr } = command(run, { prefix });
     expect([stderr, status]).toEqual(['', 3]);
     const said = jsonOf(`${name}.json`);
     expect(said.end).toEqual({ status: 3 });
@@ -68,7 +54,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
 describe('what a run says', () => {
   test('a finding fails its check whatever the status of the program', () => {
     const flags = ['--sanitize=all', `--json=${at('found.json')}`];
-    const { status } = softiommu(['run', ...flags, '--', AFTER_UNMAP]);
+    const { status } = command(['run', ...flags, '--', AFTER_UNMAP]);
     expect(status).toBe(0);
     const said = jsonOf('found.json');
     expect(resultsOf(said)).toEqual(['passed', 'skipped', 'passed', 'failed', 'passed']);
@@ -79,14 +65,14 @@ describe('what a run says', () => {
     const flags = ['--sanitize', '--error-exitcode=9', '--fail-on=fault'];
     const reports = [`--json=${at('status.json')}`, `--report=${at('status.html')}`];
     const run = ['run', ...flags, ...reports, '--', AFTER_UNMAP];
-    expect(softiommu(run).status).toBe(9);
+    expect(command(run).status).toBe(9);
     expect(jsonOf('status.json').end).toEqual({ status: 0 });
     expect(readFileSync(at('status.html'), 'utf8')).toContain('"ending":"Exit status 0"');
     expect(resultsOf(jsonOf('status.json'))[1]).toBe('failed');
   });
   test('a program that a signal ends, one that is not there, and a run that cannot be', () => {
     const endOf = (name: string, ...words: string[]) => {
-      softiommu(['run', `--json=${at(name)}`, ...words]);
+      command(['run', `--json=${at(name)}`, ...words]);
       return jsonOf(name).end;
     };
     expect(endOf('signal.json', '--', 'sh', '-c', 'kill -SEGV $$')).toEqual({ signal: 'SIGSEGV' });
@@ -97,22 +83,21 @@ describe('what a run says', () => {
   });
   test('source below the root of a checkout is named from there', () => {
     const root = { GITHUB_WORKSPACE: join(MAPS_TWICE, '../../..') };
-    const program = compile('test/host/programs/maps-twice.c', '-O0', '-g');
-    softiommu(['run', `--json=${at('root.json')}`, '--', program], { env: root });
+    command(['run', `--json=${at('root.json')}`, '--', MAPS_TWICE], { env: root });
     const [seen] = jsonOf('root.json').seen;
     expect(seen!.place).toMatchObject({ file: 'test/host/programs/maps-twice.c', line: 22 });
   });
 });
 
 test('- is standard error', () => {
-  const { stdout, stderr, status } = softiommu(['run', '--ktap', '-', '--', 'echo', 'hello']);
+  const { stdout, stderr, status } = command(['run', '--ktap', '-', '--', 'echo', 'hello']);
   expect([stdout, status]).toEqual(['hello\n', 0]);
   expect(stderr).toMatch(/^KTAP version 1\n[^]*\n# Totals: pass:3 fail:0 .*\n$/);
 });
 test('a SIGBUS of registers is told as such, and is no DMA that was stopped', () => {
   const run = ['run', '--explain=never', `--json=${at('sigbus.json')}`];
   for (const flags of [[], ['--sanitize', '--fail-on', 'fault', '--error-exitcode', '9']]) {
-    const { signal, status } = softiommu([...run, ...flags, '--', DECODE_OFF]);
+    const { signal, status } = command([...run, ...flags, '--', DECODE_OFF]);
     expect([signal, status]).toEqual(['SIGBUS', null]);
     const said = jsonOf('sigbus.json');
     expect(said.seen.map(({ kind }) => kind)).toEqual(['register-signal']);
@@ -125,7 +110,7 @@ describe('--github', () => {
     writeFileSync(summary, 'earlier\n');
     const env = { GITHUB_STEP_SUMMARY: summary };
     const run = ['run', '--explain=never', '--github', '--', MAPS_TWICE];
-    const { stdout, stderr, status } = softiommu(run, { env });
+    const { stdout, stderr, status } = command(run, { env });
     expect([stdout, status]).toEqual(['', 3]);
     expect(stderr.trimEnd().split('\n')).toEqual([
       '',
@@ -137,12 +122,12 @@ describe('--github', () => {
     expect(text).toContain('| the program ends well | ❌ Exit status 3 |');
   });
   test('an annotation begins a line, also where the program has not ended its last one', () => {
-    const { stderr } = softiommu(['run', '--github', '--', 'sh', '-c', 'printf half >&2; exit 2']);
+    const { stderr } = command(['run', '--github', '--', 'sh', '-c', 'printf half >&2; exit 2']);
     expect(stderr).toMatch(/^half\n::error title=the program did not end well::/);
   });
   test('a summary that cannot be written fails a run that went well', () => {
     const env = { GITHUB_STEP_SUMMARY: '/nowhere/summary' };
-    const { stderr, status } = softiommu(['run', '--github', '--', 'true'], { env });
+    const { stderr, status } = command(['run', '--github', '--', 'true'], { env });
     expect(status).toBe(125);
     expect(stderr).toMatch(
       /^softiommu: a report cannot be written to \/nowhere\/summary \(GITHUB_STEP_SUMMARY\): .*\n$/,
@@ -153,9 +138,9 @@ describe('--github', () => {
 describe('a file', () => {
   test('an earlier report stays as it is when another option is wrong', () => {
     const report = `--junit=${at('earlier.xml')}`;
-    expect(softiommu(['run', report, '--', 'true']).status).toBe(0);
+    expect(command(['run', report, '--', 'true']).status).toBe(0);
     const earlier = readFileSync(at('earlier.xml'), 'utf8');
-    const { status } = softiommu(['run', report, '--machine=/nowhere', '--', 'true']);
+    const { status } = command(['run', report, '--machine=/nowhere', '--', 'true']);
     expect([status, readFileSync(at('earlier.xml'), 'utf8')]).toEqual([125, earlier]);
     expect(earlier).toContain('the program ends well');
   });
@@ -163,7 +148,7 @@ describe('a file', () => {
     const forms = ['report', 'json', 'junit', 'ktap', 'sarif'];
     const flags = forms.map((form) => `--${form}=${at(`all.${form}`)}`);
     const texts = () => forms.map((form) => readFileSync(at(`all.${form}`), 'utf8'));
-    expect(softiommu(['run', ...flags, '--', 'true']).status).toBe(0);
+    expect(command(['run', ...flags, '--', 'true']).status).toBe(0);
     const earlier = texts();
     for (const text of earlier) expect(text).not.toBe('');
     const last = `--sarif=${join(folder, 'none', 'x.sarif')}`;
@@ -177,7 +162,7 @@ describe('a file', () => {
     server.close();
   });
   const refused = (...flags: string[]) => {
-    const { status, stderr } = softiommu(['run', ...flags, '--', 'touch', at('ran')]);
+    const { status, stderr } = command(['run', ...flags, '--', 'touch', at('ran')]);
     expect([status, existsSync(at('ran'))]).toEqual([125, false]);
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
     return stderr.replaceAll(folder, '');
@@ -190,7 +175,7 @@ describe('a file', () => {
     const wire = ['--device=igb,wire=lan', '--wire', `lan,listen=${at('lan.sock')}`];
     expect(refused(...wire, '--junit=/nowhere/x.xml')).toContain('--junit /nowhere/x.xml');
     expect(existsSync(at('lan.sock'))).toBe(false);
-    expect(softiommu(['run', ...wire, '--', 'test', '-S', at('lan.sock')]).status).toBe(0);
+    expect(command(['run', ...wire, '--', 'test', '-S', at('lan.sock')]).status).toBe(0);
   });
   test('of somebody else stays as it is; one of an earlier run is written anew', () => {
     writeFileSync(at('thesis.xml'), '<?xml version="1.0" encoding="UTF-8"?>\n<thesis/>');
@@ -201,7 +186,7 @@ describe('a file', () => {
     const flags = ['json', 'junit', 'ktap', 'sarif'].map(
       (form) => `--${form}=${at(`again.${form}`)}`,
     );
-    const statuses = [0, 1].map(() => softiommu(['run', ...flags, '--', 'true']).status);
+    const statuses = [0, 1].map(() => command(['run', ...flags, '--', 'true']).status);
     expect(statuses).toEqual([0, 0]);
   });
   test('is of one report only, by whatever name', () => {
@@ -212,26 +197,26 @@ describe('a file', () => {
     expect(both('--report', '--sarif')).toContain('--report and --sarif both write');
     const fresh = refused(`--trace=${at('new')}`, `--json=${at('new')}`);
     expect(fresh).toContain('--trace and --json both write to /new: each needs a file of its own');
-    const twice = softiommu(['run', '--junit=a', '--junit=b', '--', 'true']);
+    const twice = command(['run', '--junit=a', '--junit=b', '--', 'true']);
     expect([twice.status, twice.stderr]).toEqual([
       125,
       expect.stringContaining("option '--junit <file>' is given twice"),
     ]);
   });
   test('that is full at the end fails a run that went well, and says so', () => {
-    const { status, stderr } = softiommu(['run', '--junit=/dev/full', '--', 'true']);
+    const { status, stderr } = command(['run', '--junit=/dev/full', '--', 'true']);
     expect([status, stderr]).toEqual([
       125,
       'softiommu: a report cannot be written to /dev/full: no space is left on the device\n',
     ]);
-    expect(softiommu(['run', '--junit=/dev/full', '--', 'sh', '-c', 'exit 4']).status).toBe(4);
+    expect(command(['run', '--junit=/dev/full', '--', 'sh', '-c', 'exit 4']).status).toBe(4);
   });
 });
 
 describe('--json of other commands', () => {
-  const json = (...args: string[]): unknown => JSON.parse(softiommu(args).stdout);
+  const json = (...args: string[]): unknown => JSON.parse(command(args).stdout);
   test('doctor: the same diagnoses, and the same status', () => {
-    const [{ stdout, status }, text] = [softiommu(['doctor', '--json']), softiommu(['doctor'])];
+    const [{ stdout, status }, text] = [command(['doctor', '--json']), command(['doctor'])];
     const { diagnoses } = JSON.parse(stdout) as { diagnoses: { verdict: string; topic: string }[] };
     expect(status).toBe(text.status);
     const topics = text.stdout.split('\n').flatMap((line) => /^(\w+) +(.{16})/.exec(line) ?? []);
@@ -253,7 +238,7 @@ describe('--json of other commands', () => {
   });
   test('explore: each finding with its token', () => {
     const program = compile('examples/buggy/explore/leak-on-error.c');
-    const { stdout, status } = softiommu(['explore', '--json', '--', program]);
+    const { stdout, status } = command(['explore', '--json', '--', program]);
     expect(status).toBe(1);
     expect(JSON.parse(stdout)).toMatchObject({
       ...{ v: 1, words: ['--', program], left: 0, stopped: false },

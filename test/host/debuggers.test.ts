@@ -1,11 +1,17 @@
 /** Debuggers: what they trace cannot be traced by us, and is what it is without them, or a line says the way. */
-import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { MAIN, PROJECT } from './project.ts';
-import { compile, ENVIRONMENTS, has, softiommu, strayDirectories } from './environments.ts';
+import { PROJECT } from './project.ts';
+import {
+  command,
+  compile,
+  ENVIRONMENTS,
+  has,
+  softiommu,
+  strayDirectories,
+} from './environments.ts';
 
 const STRACE = ['strace', '-f', '-o', '/dev/null'];
 const GDB = ['gdb', '-q', '-batch', '-nx'];
@@ -120,18 +126,15 @@ describe.skipIf(!has('strace'))('under strace', () => {
     );
   });
   test('strace of the run itself has the program too: a line says the way for registers', () => {
-    const [program, ...args] = STRACE;
-    const run = [...args, process.execPath, MAIN, 'run', '--', compile('examples/edu-dma.c')];
-    const { stderr } = spawnSync(program!, run, { encoding: 'utf8', timeout: 60_000 });
+    const run = ['run', '--', compile('examples/edu-dma.c')];
+    const { stderr } = command(run, { prefix: STRACE });
     expect(stderr).toMatch(
       /^softiommu: process \d+ is traced by process \d+ \(strace\): loads and stores of its mapped registers are SIGBUS, unless the tracer is a program of the run \(softiommu run -- strace -f PROGRAM\)/m,
     );
   });
   test('strace of the run itself: a line says the way for directories', () => {
-    const [program, ...args] = STRACE;
-    const shell = ['sh', '-c', 'cd /sys/bus/pci/devices/0000:00:04.0'];
-    const run = [...args, process.execPath, MAIN, 'run', '--', ...shell];
-    const { status, stderr } = spawnSync(program!, run, { encoding: 'utf8', timeout: 60_000 });
+    const run = ['run', '--', 'sh', '-c', 'cd /sys/bus/pci/devices/0000:00:04.0'];
+    const { status, stderr } = command(run, { prefix: STRACE });
     expect(stderr).toMatch(
       /^softiommu: a program that process \d+ \(strace\) traces cannot be moved into a simulated directory: start the tracer inside the run \(softiommu run -- strace -f PROGRAM\), or use --mode namespace$/m,
     );

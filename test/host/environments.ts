@@ -115,27 +115,49 @@ export interface RunOptions {
   readonly explained?: boolean;
 }
 
-function commandLine(argv: readonly string[], options: RunOptions): string[] {
-  const prefix = options.environment?.prefix ?? [];
+function runWords(argv: readonly string[], options: RunOptions): string[] {
   const mode = options.environment ? ['--mode', options.environment.mode] : [];
   const quiet = options.explained ? [] : ['--explain', 'never'];
   const flags = [...mode, ...quiet, ...(options.flags ?? [])];
-  return [...prefix, process.execPath, MAIN, 'run', ...flags, '--', ...argv];
+  return ['run', ...flags, '--', ...argv];
 }
 /** HOME of another user would be unreadable. */
-const env = { ...process.env, HOME: tmpdir() };
+const ENV = { ...process.env, HOME: tmpdir() };
+function commandLine(words: readonly string[], prefix: readonly string[] = []): string[] {
+  return [...prefix, process.execPath, MAIN, ...words];
+}
 
+interface CommandOptions {
+  /** What comes before `node`. */
+  readonly prefix?: readonly string[] | undefined;
+  readonly cwd?: string;
+  /** Besides those of the tests. */
+  readonly env?: NodeJS.ProcessEnv;
+  readonly input?: string;
+  /** In milliseconds. Default: a minute. */
+  readonly timeout?: number;
+}
+/** Any command of softiommu, by its words. */
+export function command(
+  words: readonly string[],
+  { prefix, env, ...options }: CommandOptions = {},
+): SpawnSyncReturns<string> {
+  const [program, ...args] = commandLine(words, prefix);
+  const common = { encoding: 'utf8', timeout: 60_000, env: { ...ENV, ...env } } as const;
+  return spawnSync(program!, args, { ...common, ...options });
+}
+
+/** `softiommu run`. */
 export function softiommu(
   argv: readonly string[],
   options: RunOptions = {},
 ): SpawnSyncReturns<string> {
-  const [command, ...args] = commandLine(argv, options);
-  const input = options.input ?? '';
-  return spawnSync(command!, args, { encoding: 'utf8', input, env, timeout: 60_000 });
+  const { environment, input = '' } = options;
+  return command(runWords(argv, options), { prefix: environment?.prefix, input });
 }
 export function startSoftiommu(argv: readonly string[], options: RunOptions = {}): ChildProcess {
-  const [command, ...args] = commandLine(argv, options);
-  return spawn(command!, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const [program, ...args] = commandLine(runWords(argv, options), options.environment?.prefix);
+  return spawn(program!, args, { env: ENV, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 /** Directories of runs that are over, of ours: those of other tests have no number. */

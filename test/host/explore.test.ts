@@ -12,15 +12,13 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { compile } from './environments.ts';
+import { command, compile } from './environments.ts';
 import { MAIN } from './project.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'explore-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function softiommu(...args: string[]) {
-  return spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', timeout: 600_000 });
-}
+const softiommu = (...args: string[]) => command(args, { timeout: 600_000 });
 const explore = (...args: string[]) => softiommu('explore', '--jobs', '4', ...args);
 const sourceOf = (name: string) => `examples/buggy/explore/${name}.c`;
 
@@ -168,9 +166,7 @@ describe('one that is asked to end leaves no folder of its own', () => {
     child.kill('SIGKILL');
     await ended;
     expect(own()).toHaveLength(1);
-    const next = spawnSync(process.execPath, [MAIN, 'explore', '--', 'true'], {
-      env: { ...process.env, TMPDIR: temporary },
-    });
+    const next = command(['explore', '--', 'true'], { env: { TMPDIR: temporary } });
     expect([next.status, own()]).toEqual([125, []]);
     // The run that nobody waits for ends with its program.
     while (readdirSync(temporary).length > 0) {

@@ -1,11 +1,10 @@
 /** Machines made of real ones (`topology --from`): lspci shows there what it showed of the real one. */
 import { afterAll, describe, expect, test } from 'vitest';
-import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MAIN, PROJECT } from './project.ts';
-import { ENVIRONMENTS, has, softiommu } from './environments.ts';
+import { PROJECT } from './project.ts';
+import { command, ENVIRONMENTS, has, softiommu } from './environments.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'from-test-'));
 chmodSync(directory, 0o755);
@@ -43,8 +42,8 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
   ] as const)('lspci shows ids, classes and BARs of a %s', ([name, generic], { skip }) => {
     skip(!has('lspci'), 'lspci is not installed');
     const machine = join(directory, `${name}.yaml`);
-    const made = spawnSync(process.execPath, [MAIN, 'topology', '--from', textOf(name)]);
-    expect(made.stderr.toString()).toBe('');
+    const made = command(['topology', '--from', textOf(name)]);
+    expect(made.stderr).toBe('');
     writeFileSync(machine, made.stdout);
     const run = softiommu(['lspci', '-vvnn'], { environment, flags: ['--machine', machine] });
     expect(run.stderr).toBe('');

@@ -1,19 +1,18 @@
 /** The page of a run that goes on: in a real browser, and to those who should not see it. */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, request, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { compile, has } from './environments.ts';
+import { hasBrowser, startBrowser } from './browser.ts';
+import { compile, softiommu, startSoftiommu } from './environments.ts';
 import { ended, newMark, nothingLeft } from './processes.ts';
-import { MAIN } from './project.ts';
 
 /** A program is started meanwhile. */
 const SLOW = { timeout: 60_000 };
-const CHROMIUM = '/usr/bin/chromium';
 const folder = mkdtempSync(join(tmpdir(), 'inspect-'));
 const FAULTS = compile('examples/buggy/dma-after-unmap.c', '-O0', '-g');
 const MAPS = compile('examples/any-backend.c');
@@ -32,13 +31,12 @@ interface Inspecting {
 }
 /** A program under --inspect, from where it can be looked at on. */
 async function inspect(script: string, ...flags: string[]): Promise<Inspecting> {
-  const args = [MAIN, 'run', '--explain=never', '--inspect', ...flags, '--', 'sh', '-c', script];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = startSoftiommu(['sh', '-c', script], { flags: ['--inspect', ...flags] });
   running.add(child);
   const over = ended(child);
   const url = await new Promise<string>((resolve) => {
     let said = '';
-    child.stderr.on('data', (bytes: Buffer) => {
+    child.stderr!.on('data', (bytes: Buffer) => {
       said += bytes.toString();
       const found = /http:\/\/\S+\//.exec(said);
       if (found) resolve(found[0]);
@@ -176,11 +174,7 @@ describe('turned away', () => {
 });
 
 describe('a mistake', () => {
-  const refused = (...flags: string[]) =>
-    spawnSync(process.execPath, [MAIN, 'run', ...flags, '--', 'touch', join(folder, 'ran')], {
-      encoding: 'utf8',
-      ...SLOW,
-    });
+  const refused = (...flags: string[]) => softiommu(['touch', join(folder, 'ran')], { flags });
   test.each([
     ['--machine=/nowhere', '/nowhere'],
     ['--report=/nowhere/x', 'the report cannot be written to /nowhere/x'],
@@ -211,11 +205,10 @@ describe('a mistake', () => {
 });
 
 // Skipped where there is no Chromium.
-describe.skipIf(!has(CHROMIUM))('in a browser', () => {
+describe.skipIf(!hasBrowser)('in a browser', () => {
   let browser: Browser;
   beforeAll(async () => {
-    const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-    browser = await chromium.launch({ executablePath: CHROMIUM, args });
+    browser = await startBrowser();
   });
   afterAll(() => browser.close());
 

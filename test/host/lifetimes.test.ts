@@ -1,8 +1,9 @@
 /** Who outlives whom: of a run nothing is left, whoever of it dies first, and nothing ends that should go on. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
+  command,
   compile,
   ENVIRONMENTS,
   softiommu,
@@ -10,7 +11,7 @@ import {
   strayDirectories,
 } from './environments.ts';
 import { commandOf, ended, newMark, nothingLeft, processesWith, said } from './processes.ts';
-import { DIST, MAIN } from './project.ts';
+import { DIST } from './project.ts';
 
 function killLauncher(mark: string): void {
   for (const pid of processesWith(mark)) {
@@ -172,9 +173,8 @@ test.for([
 test('the program is in the group of whoever started softiommu, the launcher is not', () => {
   const group = (pid: string): string => `cut -d" " -f5 /proc/${pid}/stat`;
   const script = `${group('$$')}; ${group('$PPID')}`;
-  const run = [process.execPath, MAIN, 'run', '--', 'sh', '-c', script];
-  const shell = ['setsid', 'sh', '-c', `echo $$; exec "$@"`, 'sh'];
-  const { stdout } = spawnSync(shell[0]!, [...shell.slice(1), ...run], { encoding: 'utf8' });
+  const prefix = ['setsid', 'sh', '-c', `echo $$; exec "$@"`, 'sh'];
+  const { stdout } = command(['run', '--', 'sh', '-c', script], { prefix });
   const [starter, program, launcher] = stdout.trim().split('\n');
   expect(program).toBe(starter);
   expect(launcher).not.toBe(starter);

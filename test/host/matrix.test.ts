@@ -1,24 +1,16 @@
 /** One program that can use every way to a device, on machines that have one each. */
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { compile, softiommu as run } from './environments.ts';
-import { MAIN } from './project.ts';
+import { command, compile, softiommu as run } from './environments.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'matrix-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const PROGRAM = compile('examples/any-backend.c');
 const BACKENDS = ['type1', 'type1v2', 'compat', 'cdev', 'noiommu-group', 'noiommu-cdev'];
 
-function matrix(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, 'matrix', ...args], {
-    encoding: 'utf8',
-    timeout: 300_000,
-  });
-  return { status, stdout, stderr };
-}
+const matrix = (...args: string[]) => command(['matrix', ...args], { timeout: 300_000 });
 interface MatrixJson {
   readonly cells: readonly { backend: string; kernel: string; skipped?: string; end?: object }[];
   readonly rows: readonly { call: string; differs: boolean; results: (string | null)[] }[];

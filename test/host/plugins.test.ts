@@ -5,18 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { pythonByGroup } from './by-group.ts';
-import { CHECKOUT, MAIN } from './project.ts';
+import { command } from './environments.ts';
+import { CHECKOUT } from './project.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'plugins-of-softiommu-'));
 afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-function softiommu(...args: string[]) {
-  const options = { encoding: 'utf8', cwd: folder, timeout: 60_000 } as const;
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], options);
-  return { status, stdout, stderr };
-}
+const softiommu = (...args: string[]) => command(args, { cwd: folder });
 function file(name: string, text: string): string {
   writeFileSync(join(folder, name), text);
   return name;

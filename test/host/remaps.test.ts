@@ -2,10 +2,15 @@
  * What a device has mapped into a program does not grow, whether it is registers or memory, and the mapping leaves no descriptor
  * of ours in the program (vfio.md 2.4).
  */
-import { spawnSync } from 'node:child_process';
 import { afterAll, describe, expect, test } from 'vitest';
-import { compile, ENVIRONMENTS, has, softiommu, strayDirectories } from './environments.ts';
-import { MAIN } from './project.ts';
+import {
+  command,
+  compile,
+  ENVIRONMENTS,
+  has,
+  softiommu,
+  strayDirectories,
+} from './environments.ts';
 
 const PROGRAM = compile('test/host/programs/remaps.c');
 const AT = '0000:00:05.0';
@@ -57,8 +62,7 @@ test.skipIf(!has('strace'))(
   'a thread that somebody outside of the run traces is given no descriptor, for nobody could take it back',
   () => {
     const run = ['run', ...device('plain'), '--', PROGRAM, '1', AT];
-    const command = ['-f', '-o', '/dev/null', process.execPath, MAIN, ...run];
-    const { stdout } = spawnSync('strace', command, { encoding: 'utf8', timeout: 60_000 });
+    const { stdout } = command(run, { prefix: ['strace', '-f', '-o', '/dev/null'] });
     expect(stdout.split('\n')[0]).toBe('descriptors more: 0');
   },
 );

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { chromium, type Browser } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { reportPage } from '../../src/insight/report/page.ts';
 import { reservedFacts } from '../../src/insight/report/reserved-facts.ts';
@@ -15,10 +15,9 @@ import { eventLine } from '../../src/insight/trace/format.ts';
 import { describeTree } from '../../src/insight/views/tree.ts';
 import { must } from '../../src/testing/base/must.ts';
 import { MAPPED, TracedGuest } from '../../src/testing/machine/traced-guest.ts';
-import { has } from './environments.ts';
+import { hasBrowser, startBrowser } from './browser.ts';
 import { CHECKOUT, DIST } from './project.ts';
 
-const CHROMIUM = '/usr/bin/chromium';
 const FONT = '/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf';
 const PICTURES = join(CHECKOUT, 'test/golden/report');
 const RENEW = process.env['SOFTIOMMU_NEW_PICTURES'] === '1';
@@ -49,7 +48,7 @@ function page(): { readonly html: string; readonly fault: number } {
 }
 
 // Skipped where there is no Chromium, or other letters than the pictures have.
-describe.skipIf(!has(CHROMIUM) || !existsSync(FONT))('as in its picture', () => {
+describe.skipIf(!hasBrowser || !existsSync(FONT))('as in its picture', () => {
   const folder = mkdtempSync(join(tmpdir(), 'looks-'));
   const file = join(folder, 'report.html');
   let lastFault = 0;
@@ -58,8 +57,7 @@ describe.skipIf(!has(CHROMIUM) || !existsSync(FONT))('as in its picture', () => 
     const { html, fault } = page();
     lastFault = fault;
     writeFileSync(file, html);
-    const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-    browser = await chromium.launch({ executablePath: CHROMIUM, args });
+    browser = await startBrowser();
   });
   afterAll(async () => {
     await browser.close();

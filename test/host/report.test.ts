@@ -4,12 +4,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { compile, has, softiommu } from './environments.ts';
-import { MAIN } from './project.ts';
+import { hasBrowser, startBrowser } from './browser.ts';
+import { command, compile, softiommu } from './environments.ts';
 
-const CHROMIUM = '/usr/bin/chromium';
 const folder = mkdtempSync(join(tmpdir(), 'report-'));
 const PROGRAM = compile('examples/edu-dma.c');
 const HOSTILE = '</script><script>document.title="taken"</script><img src=x onerror=alert(1)>';
@@ -21,9 +20,7 @@ const traced = join(folder, 'trace.jsonl');
 afterAll(() => rmSync(folder, { recursive: true }));
 
 function report(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, 'report', ...args], {
-    encoding: 'utf8',
-  });
+  const { status, stdout, stderr } = command(['report', ...args]);
   return { status, said: (stdout + stderr).replaceAll(folder, '') };
 }
 
@@ -77,11 +74,10 @@ describe('made', () => {
 });
 
 // Skipped where there is no Chromium.
-describe.skipIf(!has(CHROMIUM))('shown', () => {
+describe.skipIf(!hasBrowser)('shown', () => {
   let browser: Browser;
   beforeAll(async () => {
-    const args = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-    browser = await chromium.launch({ executablePath: CHROMIUM, args });
+    browser = await startBrowser();
   });
   afterAll(() => browser.close());
 

@@ -1,7 +1,7 @@
 /** softiommu out of descriptors: programs get an errno, its user one line, and nothing hangs. */
 import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
-import { compile, ENVIRONMENTS, softiommu } from './environments.ts';
+import { command, compile, ENVIRONMENTS, softiommu } from './environments.ts';
 import { MAIN } from './project.ts';
 
 const LINE =
@@ -32,11 +32,8 @@ test.for(ENVIRONMENTS)(
 test.for(['32', '64', '255'])(
   'at most %s descriptors are too few to begin, in one line',
   (most) => {
-    const line = 'ulimit -n "$1"; shift; exec "$@"';
-    const run = [process.execPath, MAIN, 'run', '--', 'true'];
-    const { status, stdout, stderr } = spawnSync('sh', ['-c', line, 'sh', most, ...run], {
-      encoding: 'utf8',
-    });
+    const prefix = ['sh', '-c', 'ulimit -n "$1"; shift; exec "$@"', 'sh', most];
+    const { status, stdout, stderr } = command(['run', '--', 'true'], { prefix });
     expect([status, stdout]).toEqual([125, '']);
     expect(stderr).toMatch(new RegExp(`^softiommu: at most ${most} files may be open here .*\\n$`));
   },

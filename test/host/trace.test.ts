@@ -5,8 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readEvent, readHeader } from '../../src/insight/trace/read-trace.ts';
-import { compile, softiommu } from './environments.ts';
-import { MAIN } from './project.ts';
+import { command, compile, has, softiommu } from './environments.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'trace-of-softiommu-'));
 afterAll(() => {
@@ -95,8 +94,7 @@ test('-k with JSON lines: each call has its stack, which is shown again with -k'
   const file = join(folder, 'stacks.jsonl');
   const program = compile('test/host/programs/maps-twice.c', '-O0', '-g');
   expect(softiommu([program], { flags: ['-k', '-o', file] }).status).toBe(3);
-  const argv = [MAIN, 'trace', '-k', '-e', 'IOMMU_IOAS_ALLOC', file];
-  const { stdout } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
+  const { stdout } = command(['trace', '-k', '-e', 'IOMMU_IOAS_ALLOC', file]);
   expect(stdout).toMatch(
     / = 0\n(?: {4}#\d .*\n)* {4}#\d 0x[0-9a-f]{12} in main .*maps-twice\.c:\d+\n/,
   );
@@ -109,29 +107,34 @@ test('the data of reads and writes is kept as far as -s says', () => {
   expect(shownWith('-s', '4')).toMatch(/read\(.*, "0x00"\.\.\.\)/);
   expect(shownWith('-s', '4096')).not.toContain('...');
 });
-const hasStrace = spawnSync('strace', ['-V']).status === 0;
 // Debian's package strace judges; without it nothing is compared.
-test.skipIf(!hasStrace)("lines have strace's shape: the same calls on a file of the host", () => {
-  const program = compile('test/host/programs/plain-calls.c');
-  // Both can be opened, and not be read.
-  const [own, output] = [join(folder, 'plain'), join(folder, 'strace')];
-  mkdirSync(own);
-  spawnSync('strace', ['-e', 'trace=openat', '-y', '-o', output, program, own]);
-  const shape = (line: string, path: string): string =>
-    line
-      .replace(/^\[pid +\d+\] /, '')
-      .replaceAll(path, 'FILE')
-      .replace(/AT_FDCWD<[^>]*>/, 'AT_FDCWD')
-      .replace(/ = \d+/, ' = N');
-  const theirs = lines(readFileSync(output, 'utf8'))
-    .filter((line) => line.includes(own) || line.startsWith('+++'))
-    .map((line) => shape(line, own));
-  const simulated = '/dev/vfio/vfio';
-  const { stderr } = softiommu([program, simulated], { flags: ['-e', 'openat,exit'] });
-  const ours = lines(stderr).map((line) => shape(line, simulated));
-  expect(theirs).toEqual(['openat(AT_FDCWD, "FILE", O_RDONLY) = N<FILE>', '+++ exited with 1 +++']);
-  expect(ours).toEqual(theirs);
-});
+test.skipIf(!has('strace'))(
+  "lines have strace's shape: the same calls on a file of the host",
+  () => {
+    const program = compile('test/host/programs/plain-calls.c');
+    // Both can be opened, and not be read.
+    const [own, output] = [join(folder, 'plain'), join(folder, 'strace')];
+    mkdirSync(own);
+    spawnSync('strace', ['-e', 'trace=openat', '-y', '-o', output, program, own]);
+    const shape = (line: string, path: string): string =>
+      line
+        .replace(/^\[pid +\d+\] /, '')
+        .replaceAll(path, 'FILE')
+        .replace(/AT_FDCWD<[^>]*>/, 'AT_FDCWD')
+        .replace(/ = \d+/, ' = N');
+    const theirs = lines(readFileSync(output, 'utf8'))
+      .filter((line) => line.includes(own) || line.startsWith('+++'))
+      .map((line) => shape(line, own));
+    const simulated = '/dev/vfio/vfio';
+    const { stderr } = softiommu([program, simulated], { flags: ['-e', 'openat,exit'] });
+    const ours = lines(stderr).map((line) => shape(line, simulated));
+    expect(theirs).toEqual([
+      'openat(AT_FDCWD, "FILE", O_RDONLY) = N<FILE>',
+      '+++ exited with 1 +++',
+    ]);
+    expect(ours).toEqual(theirs);
+  },
+);
 
 test('a trace for programs is read line by line, and shown again as it was', () => {
   const file = join(folder, 'a.jsonl');
@@ -139,8 +142,7 @@ test('a trace for programs is read line by line, and shown again as it was', () 
   const [first, ...events] = lines(readFileSync(file, 'utf8'));
   expect(readHeader(first!)).toMatchObject({ v: 1, program });
   for (const line of events) expect(readEvent(line, false)).toHaveProperty('seq');
-  const shown = (...flags: string[]) =>
-    spawnSync(process.execPath, [MAIN, 'trace', ...flags, file], { encoding: 'utf8' });
+  const shown = (...flags: string[]) => command(['trace', ...flags, file]);
   const { stdout, status } = shown('-e', 'IOMMU_IOAS_MAP');
   expect(lines(stdout).map((line) => MAP.test(line))).toEqual([true, true, true]);
   expect(status).toBe(0);
