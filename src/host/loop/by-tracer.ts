@@ -8,6 +8,7 @@
 import { copy } from '../process/remote-memory.ts';
 import { syscall, type SyscallArgument } from '../sys/ffi.ts';
 import { heldRegisters } from '../mmio/thread-call.ts';
+import { WALL, WNOHANG } from '../sys/libc.ts';
 import {
   ERESTARTNOINTR,
   HOST_ERRNO,
@@ -46,13 +47,11 @@ const VECTOR_SIZE = 24_576;
 const ROOM = VECTORS + VECTOR_SIZE;
 const SYSCALL_LENGTH = 2n;
 const SIGINFO = { code: 8, pid: 16, status: 24, size: 128 } as const;
-/** Of waitid(2). */
-const WNOHANG = 1;
 const CLD_TRAPPED = 4;
 const P_PID = 1;
 const WNOWAIT = 0x0100_0000;
-/** WSTOPPED | WEXITED | WNOWAIT | __WALL */
-const LOOK = 2 | 4 | WNOWAIT | 0x4000_0000;
+/** Of waitid(2): WSTOPPED | WEXITED | WNOWAIT | __WALL */
+const LOOK = 2 | 4 | WNOWAIT | WALL;
 /** What waitid(2) says of a stop by PTRACE_INTERRUPT: SIGTRAP, and PTRACE_EVENT_STOP above it. */
 const INTERRUPTED = SIGTRAP | (EVENT.stop << 8);
 /**

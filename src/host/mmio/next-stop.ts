@@ -13,6 +13,7 @@ import type { FoundMapping } from '../process/mapped-registers.ts';
 import { NR, SIGBUS } from '../sys/numbers.ts';
 import {
   causeIn,
+  FAULT_ADDRESS,
   REGS,
   REGS_SIZE,
   REQUEST,
@@ -29,8 +30,6 @@ const STOPPED_BY_SIGBUS = (SIGBUS << 8) | 0x7f;
 export const LONGEST_INSTRUCTION = 15;
 /** More than /proc/…/stat has. */
 const STAT_SIZE = 1024;
-/** Of siginfo_t: si_addr. */
-const ADDRESS = 16;
 
 /** What a thread is looked at by. */
 export interface Followed {
@@ -99,7 +98,7 @@ export class NextStop {
     steps.expect(this.#get, 0);
     steps.copy(this.#regs.subarray(REGS.rip), this.#codeAt);
     this.#read = steps.call(NR.process_vm_readv, 0, iovec(this.#code), 1, this.#codeAt, 1, 0);
-    steps.copy(this.#info.subarray(ADDRESS), this.#question.address);
+    steps.copy(this.#info.subarray(FAULT_ADDRESS), this.#question.address);
     steps.copy(NAME_SIZES, this.#question.sizes);
     this.#ask = steps.call(NR.ioctl, 0, PROCMAP_QUERY, this.#question.bytes);
     this.#means = steps.call(NR.pread64, 0, this.#stat, STAT_SIZE, 0);

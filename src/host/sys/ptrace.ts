@@ -141,6 +141,8 @@ export interface SignalCause {
 }
 /** Bytes of siginfo_t. */
 export const SIGINFO_SIZE = 128;
+/** Byte offset of si_addr in it. */
+export const FAULT_ADDRESS = 16;
 /** PTRACE_GETSIGINFO */
 export function signalCause(tid: number): SignalCause {
   const info = Buffer.alloc(SIGINFO_SIZE);
@@ -149,7 +151,7 @@ export function signalCause(tid: number): SignalCause {
 }
 /** What a siginfo_t says. */
 export function causeIn(info: Buffer): SignalCause {
-  return { code: info.readInt32LE(8), address: info.readBigUInt64LE(16) };
+  return { code: info.readInt32LE(8), address: info.readBigUInt64LE(FAULT_ADDRESS) };
 }
 /** PTRACE_GETSIGMASK: the signals a thread blocks, the first in bit 0. */
 export function signalMask(tid: number): bigint {
@@ -185,7 +187,7 @@ export function faultInfo(fault: {
   const info = Buffer.alloc(SIGINFO_SIZE);
   info.writeInt32LE(fault.signal, 0);
   info.writeInt32LE(fault.code, 8);
-  info.writeBigUInt64LE(BigInt.asUintN(64, fault.address), 16);
+  info.writeBigUInt64LE(BigInt.asUintN(64, fault.address), FAULT_ADDRESS);
   return info;
 }
 /** XSAVE area: returns its length, or minus an errno. */
