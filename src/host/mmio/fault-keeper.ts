@@ -5,22 +5,14 @@
  * What was lost is put back. That something was shows in the handler that is gone; where a program has none, the kernel is
  * given one that is never run: the signal comes to us first, and what it means to the program is kept here.
  */
-import * as libc from '../sys/libc.ts';
-import {
-  MAP_ANONYMOUS,
-  MAP_PRIVATE,
-  NR,
-  O_CLOEXEC,
-  SIG_DFL,
-  SIG_IGN,
-  SIGTRAP,
-} from '../sys/numbers.ts';
+import { MAP_ANONYMOUS, MAP_PRIVATE, NR, SIG_DFL, SIG_IGN, SIGTRAP } from '../sys/numbers.ts';
 import { parentOf } from '../sys/procfs.ts';
 import * as ptrace from '../sys/ptrace.ts';
-import { meaningsIn, type Meanings } from '../sys/signals.ts';
+import { meaningsIn } from '../sys/signals.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
 import { ours, type Script } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
+import type { ThreadStats } from './thread-stats.ts';
 import {
   syscallInstruction,
   ThreadCalls,
@@ -92,12 +84,11 @@ interface Beginning {
 export class FaultKeeper {
   readonly #signal: number;
   readonly #dispositions = new Map<number, Disposition>();
-  /** /proc/…/stat of threads. */
-  readonly #stats = new Map<number, number>();
-  readonly #text = Buffer.alloc(1024);
+  readonly #stats: ThreadStats;
 
-  constructor(signal: number) {
+  constructor(signal: number, stats: ThreadStats) {
     this.#signal = signal;
+    this.#stats = stats;
   }
   knows(pid: number): boolean {
     return this.#dispositions.has(pid);
@@ -173,7 +164,7 @@ export class FaultKeeper {
   *restore({ tid, pid, stat }: AccessedThread, regs: Buffer): Stops<boolean> {
     const disposition = this.#dispositions.get(pid);
     if (!disposition || disposition.isReal) return false;
-    const { caught, ignored } = stat ? meaningsIn(stat) : this.#meanings(tid, pid);
+    const { caught, ignored } = stat ? meaningsIn(stat) : this.#stats.meanings(tid, pid);
     const isLost = !isIn(caught, this.#signal);
     const isBlocked = wasBlocked(disposition, tid, isLost);
     disposition.blocked.set(tid, isBlocked);
@@ -200,7 +191,7 @@ export class FaultKeeper {
   *deliver(tid: number, pid: number, code: number): Stops<number> {
     const disposition = this.#dispositions.get(pid);
     if (!disposition || !pretends(disposition)) return this.#signal;
-    if (!isIn(this.#meanings(tid, pid).caught, this.#signal)) return this.#signal; // the kernel has made it the default
+    if (!isIn(this.#stats.meanings(tid, pid).caught, this.#signal)) return this.#signal; // the kernel has made it the default
     if (code <= 0 && disposition.wanted === SIG_IGN) return 0;
     yield* this.#setAction(tid, disposition, { signal: this.#signal, action: NO_ACTION });
     disposition.isReal = true;
@@ -216,7 +207,7 @@ export class FaultKeeper {
     const disposition = this.#dispositions.get(pid);
     const mask = ptrace.signalMask(tid);
     const isBlocked = (mask & bitOf(signal)) !== 0n;
-    const isIgnored = isIn(this.#meanings(tid, pid).ignored, signal);
+    const isIgnored = isIn(this.#stats.meanings(tid, pid).ignored, signal);
     const isPretended =
       signal === this.#signal && disposition !== undefined && pretends(disposition);
     if (!isBlocked && !isIgnored && !isPretended) return false;
@@ -257,9 +248,6 @@ export class FaultKeeper {
     const disposition = this.#dispositions.get(pid);
     disposition?.blocked.delete(tid);
     disposition?.seen.delete(tid);
-    const fd = this.#stats.get(tid);
-    if (fd !== undefined && fd >= 0) libc.close(fd);
-    this.#stats.delete(tid);
   }
 
   /** What the program has set, and a handler in the place of none. */
@@ -287,20 +275,7 @@ export class FaultKeeper {
 
   /** What restore() needs of the host, before an access is carried out that cannot be made again. Throws Shortage. */
   prepare(tid: number, pid: number): void {
-    if (this.knows(pid)) this.statOf(tid, pid);
-  }
-  /** A descriptor of its /proc/…/stat, until the thread is forgotten; minus an errno. */
-  statOf(tid: number, pid: number): number {
-    let fd = this.#stats.get(tid);
-    if (fd === undefined) {
-      fd = libc.open(`/proc/${pid}/task/${tid}/stat`, O_CLOEXEC);
-      this.#stats.set(tid, fd);
-    }
-    return fd;
-  }
-  #meanings(tid: number, pid: number): Meanings {
-    const length = Math.max(0, libc.pread(this.statOf(tid, pid), this.#text, 0));
-    return meaningsIn(this.#text.subarray(0, length));
+    if (this.knows(pid)) this.#stats.of(tid, pid);
   }
 }
 

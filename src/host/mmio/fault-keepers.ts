@@ -5,11 +5,13 @@
 import type { Stops } from './thread-call.ts';
 import { SIGBUS, SIGSEGV } from '../sys/numbers.ts';
 import { FaultKeeper } from './fault-keeper.ts';
+import { ThreadStats } from './thread-stats.ts';
 
 /** Keepers of what they mean, each called as FaultKeeper says. */
 export class FaultKeepers {
-  readonly bus = new FaultKeeper(SIGBUS);
-  readonly stores = new FaultKeeper(SIGSEGV);
+  readonly stats = new ThreadStats();
+  readonly bus = new FaultKeeper(SIGBUS, this.stats);
+  readonly stores = new FaultKeeper(SIGSEGV, this.stats);
   /** Processes with stores that fault. */
   readonly #storing = new Set<number>();
   readonly #all = [this.bus, this.stores];
@@ -54,6 +56,7 @@ export class FaultKeepers {
     for (const keeper of this.#all) keeper.forgetProcess(pid);
   }
   forgetThread(tid: number, pid: number): void {
+    this.stats.forget(tid);
     for (const keeper of this.#all) keeper.forgetThread(tid, pid);
   }
 }

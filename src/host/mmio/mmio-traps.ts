@@ -333,7 +333,7 @@ export class MmioTraps {
   #follow(tid: number, pid: number): void {
     if (!this.#next) return;
     const maps = this.#parts.registers.mapsOf({ tid, pid });
-    const stat = this.#keepers.bus.statOf(tid, pid);
+    const stat = this.#keepers.stats.of(tid, pid);
     if (maps && stat >= 0) this.#next.follow(tid, { maps, stat });
   }
   /** The signal it is to go on with. */

@@ -23,13 +23,12 @@ import {
   type SignalCause,
 } from '../sys/ptrace.ts';
 import { Steps } from '../sys/steps.ts';
+import { STAT_SIZE } from './thread-stats.ts';
 
 const ALL_BITS = 0xffff_ffff;
 /** The wait status of a thread that has stopped before it is given the signal. */
 const STOPPED_BY_SIGBUS = (SIGBUS << 8) | 0x7f;
 export const LONGEST_INSTRUCTION = 15;
-/** More than /proc/…/stat has. */
-const STAT_SIZE = 1024;
 
 /** What a thread is looked at by. */
 export interface Followed {
