@@ -82,25 +82,28 @@ interface Beginning {
  * of each process.
  */
 export class FaultKeeper {
-  readonly #signal: number;
+  readonly signal: number;
   readonly #dispositions = new Map<number, Disposition>();
   readonly #stats: ThreadStats;
 
   constructor(signal: number, stats: ThreadStats) {
-    this.#signal = signal;
+    this.signal = signal;
     this.#stats = stats;
   }
   knows(pid: number): boolean {
     return this.#dispositions.has(pid);
   }
 
+  /** Where the program has one that makes calls; undefined: it is not known yet. */
+  instruction(pid: number): bigint | undefined {
+    return this.#dispositions.get(pid)?.instruction;
+  }
+
   /** Of a process that begins to have registers, or is traced by us again. */
-  *adopt(tid: number, pid: number): Stops<void> {
+  *adopt(beginning: Beginning): Stops<void> {
+    const { pid, run, tid } = beginning;
     const known = this.#dispositions.get(pid);
-    const instruction = known?.instruction ?? syscallInstruction(tid);
-    yield* ThreadCalls.in(tid, instruction, (run) =>
-      known ? this.#observe(known, run, tid) : this.#begin({ tid, pid, run, instruction }),
-    );
+    yield* known ? this.#observe(known, run, tid) : this.#begin(beginning);
   }
   *#begin({ tid, pid, run, instruction }: Beginning): Stops<void> {
     const flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -127,7 +130,7 @@ export class FaultKeeper {
     if (disposition.wanted > SIG_IGN) return;
     const action = Buffer.from(disposition.action);
     action.writeBigUInt64LE(disposition.wanted);
-    yield* this.#setAction(tid, disposition, { signal: this.#signal, action });
+    yield* this.#setAction(tid, disposition, { signal: this.signal, action });
   }
   /** A child has what its parent has. */
   inherit(pid: number, parent: number = parentOf(pid) ?? 0): void {
@@ -165,12 +168,12 @@ export class FaultKeeper {
     const disposition = this.#dispositions.get(pid);
     if (!disposition || disposition.isReal) return false;
     const { caught, ignored } = stat ? meaningsIn(stat) : this.#stats.meanings(tid, pid);
-    const isLost = !isIn(caught, this.#signal);
+    const isLost = !isIn(caught, this.signal);
     const isBlocked = wasBlocked(disposition, tid, isLost);
     disposition.blocked.set(tid, isBlocked);
     if (!isLost && !isBlocked) return false;
     const mask = ptrace.signalMask(tid);
-    const maskAfter = isBlocked ? mask | bitOf(this.#signal) : mask;
+    const maskAfter = isBlocked ? mask | bitOf(this.signal) : mask;
     const ignoresTraps = isIn(ignored, SIGTRAP);
     if (isLost) yield* this.#putBack(disposition, { tid, regs, maskAfter, ignoresTraps });
     else ptrace.setSignalMask(tid, maskAfter);
@@ -180,7 +183,7 @@ export class FaultKeeper {
     const { action, instruction, page } = disposition;
     const { tid } = thread;
     yield* ThreadCalls.atFault(thread, instruction, (run) =>
-      setAction({ tid, run, at: page }, { signal: this.#signal, action }),
+      setAction({ tid, run, at: page }, { signal: this.signal, action }),
     );
     disposition.restored++;
   }
@@ -190,13 +193,13 @@ export class FaultKeeper {
    */
   *deliver(tid: number, pid: number, code: number): Stops<number> {
     const disposition = this.#dispositions.get(pid);
-    if (!disposition || !pretends(disposition)) return this.#signal;
-    if (!isIn(this.#stats.meanings(tid, pid).caught, this.#signal)) return this.#signal; // the kernel has made it the default
+    if (!disposition || !pretends(disposition)) return this.signal;
+    if (!isIn(this.#stats.meanings(tid, pid).caught, this.signal)) return this.signal; // the kernel has made it the default
     if (code <= 0 && disposition.wanted === SIG_IGN) return 0;
-    yield* this.#setAction(tid, disposition, { signal: this.#signal, action: NO_ACTION });
+    yield* this.#setAction(tid, disposition, { signal: this.signal, action: NO_ACTION });
     disposition.isReal = true;
     const comesBack = code > 0 && code < SI_KERNEL; // by the instruction, with all that is told of it
-    return comesBack ? 0 : this.#signal;
+    return comesBack ? 0 : this.signal;
   }
 
   /**
@@ -209,7 +212,7 @@ export class FaultKeeper {
     const isBlocked = (mask & bitOf(signal)) !== 0n;
     const isIgnored = isIn(this.#stats.meanings(tid, pid).ignored, signal);
     const isPretended =
-      signal === this.#signal && disposition !== undefined && pretends(disposition);
+      signal === this.signal && disposition !== undefined && pretends(disposition);
     if (!isBlocked && !isIgnored && !isPretended) return false;
     if (isPretended) disposition.isReal = true;
     if (disposition) yield* this.#setAction(tid, disposition, { signal, action: NO_ACTION });
@@ -232,7 +235,7 @@ export class FaultKeeper {
     const action = Buffer.alloc(ACTION_SIZE);
     action.writeBigUInt64LE(SIG_IGN);
     yield* ThreadCalls.in(tid, syscallInstruction(tid), (run, stack) =>
-      setAction({ tid, run, at: stack - BELOW_STACK }, { signal: this.#signal, action }),
+      setAction({ tid, run, at: stack - BELOW_STACK }, { signal: this.signal, action }),
     );
   }
 
@@ -261,7 +264,7 @@ export class FaultKeeper {
     const memory = new RemoteMemory(tid, { isStopped: true });
     // The page is the program's to lose: a thread that waits for it would keep us waiting.
     if (memory.isSlow(page, ACTION_SIZE, true)) return;
-    if ((yield* run(NR.rt_sigaction, this.#signal, 0, page, MASK_SIZE)) < 0) return;
+    if ((yield* run(NR.rt_sigaction, this.signal, 0, page, MASK_SIZE)) < 0) return;
     if (memory.read(page, action)) return;
     const wanted = action.readBigUInt64LE();
     if (wanted === page) return; // as before
@@ -270,12 +273,7 @@ export class FaultKeeper {
     disposition.action = action;
     if (wanted > SIG_IGN) return;
     action.writeBigUInt64LE(page);
-    yield* setAction({ tid, run, at: page }, { signal: this.#signal, action });
-  }
-
-  /** What restore() needs of the host, before an access is carried out that cannot be made again. Throws Shortage. */
-  prepare(tid: number, pid: number): void {
-    if (this.knows(pid)) this.#stats.of(tid, pid);
+    yield* setAction({ tid, run, at: page }, { signal: this.signal, action });
   }
 }
 

@@ -2,7 +2,7 @@
  * The signals by which touches of mapped registers come: SIGBUS, and SIGSEGV of stores to pages that programs have for loading.
  * The second is nobody's business in a process without such pages.
  */
-import type { Stops } from './thread-call.ts';
+import { syscallInstruction, ThreadCalls, type Stops } from './thread-call.ts';
 import { SIGBUS, SIGSEGV } from '../sys/numbers.ts';
 import { FaultKeeper } from './fault-keeper.ts';
 import { ThreadStats } from './thread-stats.ts';
@@ -16,23 +16,32 @@ export class FaultKeepers {
   readonly #storing = new Set<number>();
   readonly #all = [this.bus, this.stores];
 
-  /** Undefined: the signal is none of them, or means to this process what the kernel says. */
+  /** Undefined: the signal is none of them. */
+  by(signal: number): FaultKeeper | undefined {
+    return this.#all.find((keeper) => keeper.signal === signal);
+  }
+  /** Undefined too: it means to this process what the kernel says. */
   of(signal: number, pid: number): FaultKeeper | undefined {
-    const keeper = { [SIGBUS]: this.bus, [SIGSEGV]: this.stores }[signal];
+    const keeper = this.by(signal);
     return keeper?.knows(pid) ? keeper : undefined;
   }
-  /** Is it to be adopted? `storesFault`: from now on. */
-  lacks(pid: number, storesFault: boolean): boolean {
-    if (storesFault) this.#storing.add(pid);
-    return !this.bus.knows(pid) || (this.#storing.has(pid) && !this.stores.knows(pid));
-  }
-  /** It was somebody else's for a while, and what it has mapped since is not known. */
-  beginAgain(pid: number): void {
+  /** From now on some stores of the process fault, or may: of one that was somebody else's it is not known what it has mapped. */
+  expectStores(pid: number): void {
     this.#storing.add(pid);
   }
+  /** Is it to be adopted? */
+  lacks(pid: number): boolean {
+    return this.#neededBy(pid).some((keeper) => !keeper.knows(pid));
+  }
   *adopt(tid: number, pid: number): Stops<void> {
-    yield* this.bus.adopt(tid, pid);
-    if (this.#storing.has(pid) || this.stores.knows(pid)) yield* this.stores.adopt(tid, pid);
+    const keepers = this.#neededBy(pid);
+    const instruction = this.bus.instruction(pid) ?? syscallInstruction(tid);
+    yield* ThreadCalls.in(tid, instruction, function* (run) {
+      for (const keeper of keepers) yield* keeper.adopt({ tid, pid, run, instruction });
+    });
+  }
+  #neededBy(pid: number): readonly FaultKeeper[] {
+    return this.#storing.has(pid) || this.stores.knows(pid) ? this.#all : [this.bus];
   }
   *release(tid: number, pid: number): Stops<void> {
     for (const keeper of this.#all) yield* keeper.release(tid, pid);

@@ -5,23 +5,25 @@
  * go again, so that its real parent sees it end.
  */
 import { tellFault, tellSignal } from '../process/tell-signals.ts';
-import type { Vma } from '../../machine/memory/process-memory.ts';
 import type { Machine } from '../../machine/machine.ts';
-import type { DoorbellLoans } from '../process/doorbell-loans.ts';
 import type { MappedRegisters } from '../process/mapped-registers.ts';
 import type { Processes } from '../process/processes.ts';
 import { readRegister } from './flags.ts';
-import { emulate } from './mmio-emulate.ts';
-import { KnownInstructions } from './known-instructions.ts';
 import { LentProcesses } from './lent.ts';
 import type { VectorState } from './stopped.ts';
-import { NextStop, type ChildEvent, type FoundStop } from './next-stop.ts';
+import { NextStop, type ChildEvent } from './next-stop.ts';
+import {
+  RegisterAccesses,
+  type AccessingThread,
+  type AccessParts,
+  type AccessSites,
+  type Outcome,
+} from './register-accesses.ts';
 import { isActionSlow, type FaultKeeper } from './fault-keeper.ts';
 import { FaultKeepers } from './fault-keepers.ts';
 import { StopWork } from './stop-work.ts';
 import { holdBack, type Stops } from './thread-call.ts';
-import { orBusError, SEGV_ACCERR, type InstructionFault } from '../process/instruction-memory.ts';
-import { StoppedMemory } from '../process/instruction-memory.ts';
+import type { InstructionFault } from '../process/instruction-memory.ts';
 import type { Handled, InThread } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import { dyingThreads } from '../sys/dying-threads.ts';
@@ -29,41 +31,22 @@ import * as ptrace from '../sys/ptrace.ts';
 import { EVENT } from '../sys/ptrace.ts';
 import { interruptOn } from '../sys/ffi.ts';
 import { waitNow } from '../sys/libc.ts';
-import { RemoteMemory } from '../process/remote-memory.ts';
-import { HOST_ERRNO, SIGBUS, SIGCHLD, SIGILL, SIGSEGV, SIGTRAP } from '../sys/numbers.ts';
+import { HOST_ERRNO, SIGCHLD, SIGILL, SIGTRAP } from '../sys/numbers.ts';
 
 /** A thread goes on as it is. */
 const NOTHING: GoOn = { signal: 0 };
 
 /** What serving an access needs of the rest. */
-export interface MmioParts {
+export interface MmioParts extends AccessParts {
   readonly machine: Pick<Machine, 'env' | 'syscalls'>;
   readonly processes: Pick<Processes, 'processOf'>;
   readonly registers: Pick<MappedRegisters, 'mapping' | 'mapsOf'>;
-  readonly loans: Pick<DoorbellLoans, 'beforeAccess' | 'afterAccess'>;
-  /** A line for the user of softiommu. */
-  warn(text: string): void;
 }
 
 /** `sites`: undefined where nobody asks; `inSteps`: system calls that always come together are a list. */
 interface MmioHow {
   readonly inSteps: boolean;
   readonly sites: AccessSites | undefined;
-}
-
-/** Somebody asks where in its program an access is, and is told whose it is until it is over. */
-export interface AccessSites {
-  accessing(thread: { readonly tid: number; readonly pid: number }): Disposable;
-}
-
-/** A thread that has stopped at an access, whoever traces it. */
-interface AccessingThread {
-  readonly tid: number;
-  readonly pid: number;
-  readonly regs: Buffer;
-  readonly vectors: VectorState;
-  /** What is known of it beyond its registers. */
-  readonly found?: FoundStop | undefined;
 }
 
 /** What a thread goes on with. */
@@ -89,10 +72,9 @@ interface LeavingThread {
 /** The backend of register accesses that needs nothing but ptrace. */
 export class MmioTraps {
   readonly #parts: MmioParts;
-  readonly #sites: AccessSites | undefined;
   readonly #traced = new Set<number>();
   readonly #processes = new Map<number, number>();
-  readonly #instructions: KnownInstructions;
+  readonly #accesses: RegisterAccesses;
   readonly #keepers = new FaultKeepers();
   readonly #work = new StopWork();
   /** Threads that are to stop where the keeper can begin, and the registers they are to have then. */
@@ -108,8 +90,7 @@ export class MmioTraps {
 
   constructor(parts: MmioParts, how: MmioHow) {
     this.#parts = parts;
-    this.#instructions = new KnownInstructions((text) => parts.warn(text));
-    this.#sites = how.sites;
+    this.#accesses = new RegisterAccesses(parts, how.sites);
     if (how.inSteps) this.#next = new NextStop();
   }
   get active(): boolean {
@@ -130,7 +111,8 @@ export class MmioTraps {
     if (!this.active) interruptOn(SIGCHLD);
     if (ptrace.seizeProcess(pid, this.#traced) !== 0) return false;
     this.#processes.set(tid, pid);
-    if (this.#keepers.lacks(pid, how?.storesFault === true)) this.#adopt(tid); // it stops before it can touch what it maps
+    if (how?.storesFault) this.#keepers.expectStores(pid);
+    if (this.#keepers.lacks(pid)) this.#adopt(tid); // it stops before it can touch what it maps
     return true;
   }
   #adopt(tid: number, regs?: Buffer): void {
@@ -185,7 +167,7 @@ export class MmioTraps {
     if (!this.active) interruptOn(SIGCHLD);
     if (!this.#traced.has(tid) && ptrace.seize(tid) < 0) return false;
     this.#traced.add(tid);
-    this.#keepers.beginAgain(this.#processOf(tid));
+    this.#keepers.expectStores(this.#processOf(tid));
     this.#adopt(tid, regs);
     return true;
   }
@@ -193,7 +175,7 @@ export class MmioTraps {
     if (!this.#lent.any) return;
     const taken = this.#lent.retake(this.#traced, (pid) => this.#keepers.forgetProcess(pid));
     for (const pid of taken) {
-      this.#keepers.beginAgain(pid);
+      this.#keepers.expectStores(pid);
       this.#adopt(pid);
     }
   }
@@ -219,11 +201,11 @@ export class MmioTraps {
   *#stopped(tid: number, status: number): Stops<void> {
     const signal = (status >> 8) & 0xff;
     const event = status >>> 16;
+    const keeper = this.#keepers.by(signal);
     if (event !== 0) yield* this.#onEvent(tid, event, signal);
     else if (this.#faults.get(tid)?.signal === signal) {
       this.#goOn(tid, { signal: this.#told(tid, signal) });
-    } else if (signal === SIGSEGV) this.#goOn(tid, yield* this.#onSigsegv(tid));
-    else if (signal === SIGBUS) this.#goOn(tid, yield* this.#onSigbus(tid));
+    } else if (keeper) this.#goOn(tid, yield* this.#onFault(tid, keeper));
     else if (signal === SIGILL) this.#goOn(tid, { signal: yield* this.#onSigill(tid) });
     else this.#goOn(tid, { signal: this.#told(tid, signal) });
   }
@@ -279,45 +261,25 @@ export class MmioTraps {
     this.#leave(tid, held);
   }
 
-  *#onSigbus(tid: number): Stops<GoOn> {
+  /** Of a signal by which touches of registers come. */
+  *#onFault(tid: number, keeper: FaultKeeper): Stops<GoOn> {
     const pid = this.#processOf(tid);
     const found = this.#next?.found(tid);
-    const { code, address } = found?.cause ?? ptrace.signalCause(tid);
-    const isFault = code > 0;
-    const thread = { tid, pid, regs: found?.regs ?? this.#regs, found };
-    if (!found) this.#keepers.bus.prepare(tid, pid);
-    const outcome = isFault ? this.#accessOf(thread, address) : 'not ours';
-    if (outcome === 'not ours') {
-      const signal = yield* this.#keepers.bus.deliver(tid, pid, code);
-      if (signal !== 0) tellFault(this.#parts, { tid, pid }, signal, { code, address });
-      return { signal };
+    const cause = found?.cause ?? ptrace.signalCause(tid);
+    const thread = stoppedThread({ tid, pid, regs: found?.regs ?? this.#regs, found });
+    const touch = this.#accesses.touched(thread, keeper.signal, cause);
+    if (touch && !found) {
+      this.#keepers.stats.of(tid, pid); // throws Shortage: afterwards the access cannot be made again
+      ptrace.getRegs(tid, thread.regs);
     }
-    if (!found) this.#follow(tid, pid);
-    return yield* this.#accessed(this.#keepers.bus, thread, outcome);
-  }
-  /** Of a store to what the program has for loading, and may store to for all it knows. */
-  *#onSigsegv(tid: number): Stops<GoOn> {
-    const pid = this.#processOf(tid);
-    const keeper = this.#keepers.stores;
-    const cause = ptrace.signalCause(tid);
-    if (!this.#isStore({ tid, pid }, cause)) {
+    const outcome = this.#accesses.carryOut(thread, touch);
+    if (outcome === 'not ours') {
       const signal = yield* keeper.deliver(tid, pid, cause.code);
       if (signal !== 0) tellFault(this.#parts, { tid, pid }, signal, cause);
       return { signal };
     }
-    keeper.prepare(tid, pid);
-    const thread = { tid, pid, regs: this.#regs };
-    const outcome = orBusError(this.#accessOf(thread, cause.address), cause.address);
+    if (!found) this.#follow(tid, pid);
     return yield* this.#accessed(keeper, thread, outcome);
-  }
-  /** Of a SIGSEGV. */
-  #isStore(
-    thread: { readonly tid: number; readonly pid: number },
-    { code, address }: ptrace.SignalCause,
-  ): boolean {
-    if (code !== SEGV_ACCERR) return false;
-    const mapping = this.#parts.registers.mapping(thread, Number(address >> 12n));
-    return mapping?.io?.storesFault === true;
   }
   *#accessed(
     keeper: FaultKeeper,
@@ -346,15 +308,19 @@ export class MmioTraps {
   }
   /** A processor without MOVDIR64B: to registers of ours it is carried out all the same. */
   *#onSigill(tid: number): Stops<number> {
-    if (ptrace.signalCause(tid).code <= 0) return this.#told(tid, SIGILL);
+    const { code } = ptrace.signalCause(tid);
+    if (code <= 0) return this.#told(tid, SIGILL);
     ptrace.getRegs(tid, this.#regs);
     const rip = this.#regs.readBigUInt64LE(ptrace.REGS.rip);
-    const access = this.#instructions.at(tid, rip, { quietly: true });
+    const access = this.#accesses.instructions.at(tid, rip, { quietly: true });
     const to = access?.operation === 'move-64-bytes' ? access.operands[0] : undefined;
     if (to?.kind !== 'register') return this.#told(tid, SIGILL);
     const pid = this.#processOf(tid);
     const regs = this.#regs;
-    const outcome = this.#accessOf({ tid, pid, regs }, readRegister(regs, to.at, to.width));
+    const address = readRegister(regs, to.at, to.width);
+    const thread = stoppedThread({ tid, pid, regs });
+    const touch = this.#accesses.touched(thread, SIGILL, { code, address });
+    const outcome = this.#accesses.carryOut(thread, touch);
     if (outcome === 'not ours') return this.#told(tid, SIGILL);
     ptrace.setRegs(tid, this.#regs);
     return outcome === 'done' ? 0 : yield* this.#raise({ tid, pid, hasCalled: false }, outcome);
@@ -374,63 +340,14 @@ export class MmioTraps {
     return signal;
   }
 
-  /** What its registers become is in `regs`. */
-  #accessOf(
-    thread: Omit<AccessingThread, 'vectors'>,
-    address: bigint,
-  ): 'done' | 'not ours' | InstructionFault {
-    const { tid, regs } = thread;
-    if (!thread.found) ptrace.getRegs(tid, regs);
-    const vectors = {
-      get: (into: Uint8Array) => ptrace.getVectorState(tid, into),
-      set: (from: Uint8Array) => ptrace.setVectorState(tid, from),
-    };
-    return this.#access({ ...thread, vectors }, address);
-  }
   carryOut(
     thread: { readonly tid: number; readonly regs: Buffer; readonly vectors: VectorState },
     signal: number,
     cause: ptrace.SignalCause,
-  ): 'done' | 'not ours' | InstructionFault {
-    const { address, code } = cause;
+  ): Outcome {
     const accessing = { ...thread, pid: this.#parts.processes.processOf(thread.tid) };
-    if (signal !== SIGSEGV) return code > 0 ? this.#access(accessing, address) : 'not ours';
-    if (!this.#isStore(accessing, cause)) return 'not ours';
-    return orBusError(this.#access(accessing, address), address);
-  }
-
-  /**
-   * Not ours: not an access to our registers, or none we can carry out; the program's SIGBUS is the one the access raised,
-   * so that its siginfo says BUS_ADRERR and the address.
-   */
-  #access(thread: AccessingThread, address: bigint): 'done' | 'not ours' | InstructionFault {
-    const { found, pid, regs, tid, vectors } = thread;
-    const page = Number(address >> 12n);
-    const vma = this.#parts.registers.mapping({ tid, pid }, page, found?.mapping);
-    if (!vma?.io || vma.io.window.accessible?.() === false) return 'not ours';
-    const rip = regs.readBigUInt64LE(ptrace.REGS.rip);
-    if (rip === address && !vma.executable) return { signal: SIGSEGV, code: SEGV_ACCERR, address };
-    const access = this.#instructions.at(tid, rip, { code: found?.code });
-    if (!access) return 'not ours';
-    const { loans, machine, registers } = this.#parts;
-    const { syscalls } = machine;
-    const mapping = (index: number): Vma | undefined => registers.mapping({ tid, pid }, index);
-    const { window } = vma.io;
-    loans.beforeAccess(window);
-    const ram = new RemoteMemory(tid, { isStopped: true });
-    const parts = { pid, syscalls, ram, mapping };
-    using _accessing = this.#sites?.accessing({ tid, pid });
-    const outcome = emulate(access, {
-      ...{ regs, vectors },
-      memory: new StoppedMemory(parts, { page, vma }),
-    });
-    if (outcome === 'unknown') {
-      const where = `0x${address.toString(16)} (${window.name})`;
-      this.#parts.warn(`cannot carry out ${access.text} at ${where} in process ${pid}`);
-      return 'not ours';
-    }
-    loans.afterAccess(vma, pid);
-    return outcome;
+    const touch = this.#accesses.touched(accessing, signal, cause);
+    return this.#accesses.carryOut(accessing, touch);
   }
 
   /** A thread stays in its process, and we are told of its end. */
@@ -456,4 +373,14 @@ export class MmioTraps {
     const isLast = ![...this.#processes.values()].includes(pid);
     if (isLast && !this.#lent.has(pid)) this.#keepers.forgetProcess(pid);
   }
+}
+
+/** One that we trace ourselves. */
+function stoppedThread(thread: Omit<AccessingThread, 'vectors'>): AccessingThread {
+  const { tid } = thread;
+  const vectors = {
+    get: (into: Uint8Array) => ptrace.getVectorState(tid, into),
+    set: (from: Uint8Array) => ptrace.setVectorState(tid, from),
+  };
+  return { ...thread, vectors };
 }
