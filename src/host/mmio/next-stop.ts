@@ -1,6 +1,6 @@
 /**
  * From one access to registers to the next in one crossing (sys/steps.ts): a thread goes on with its new registers, a stop is
- * looked for, and where it is a SIGBUS of the thread that is followed, all that nearly every access begins with is asked: its
+ * looked for, and where it is a fault of the thread that is followed, all that nearly every access begins with is asked: its
  * cause, the registers, the instruction, what is mapped at the address, and what its signals mean. A list that ends earlier
  * says how far it came; what it did not find is asked as ever, call by call.
  *
@@ -10,7 +10,7 @@
 import { iovec, remoteIovec, waitNow, WALL, WNOHANG } from '../sys/libc.ts';
 import { MapQuestion, NAME_SIZES, PROCMAP_QUERY, type MapsFile } from '../sys/map-query.ts';
 import type { FoundMapping } from '../process/mapped-registers.ts';
-import { NR, SIGBUS } from '../sys/numbers.ts';
+import { NR, SIGBUS, SIGSEGV } from '../sys/numbers.ts';
 import {
   causeIn,
   FAULT_ADDRESS,
@@ -25,9 +25,11 @@ import {
 import { Steps } from '../sys/steps.ts';
 import { STAT_SIZE } from './thread-stats.ts';
 
-const ALL_BITS = 0xffff_ffff;
-/** The wait status of a thread that has stopped before it is given the signal. */
-const STOPPED_BY_SIGBUS = (SIGBUS << 8) | 0x7f;
+/** Accesses come by two signals, which differ in these bits: SIGQUIT and SIGTERM pass too, and are looked at in vain. */
+const EITHER = SIGBUS ^ SIGSEGV;
+/** The wait status of a thread that has stopped before it is given such a signal, in the other bits. */
+const OF_STOP = ~(EITHER << 8);
+const STOPPED_BY_FAULT = ((SIGBUS << 8) | 0x7f) & OF_STOP;
 export const LONGEST_INSTRUCTION = 15;
 
 /** What a thread is looked at by. */
@@ -91,7 +93,7 @@ export class NextStop {
     this.#goOn = steps.call(NR.ptrace, REQUEST.cont, 0, 0, 0);
     this.#wait = steps.call(NR.wait4, -1, this.#status, WNOHANG | WALL, 0);
     this.#isTheirs = steps.expect(this.#wait, 0);
-    steps.check(this.#status, ALL_BITS, STOPPED_BY_SIGBUS);
+    steps.check(this.#status, OF_STOP, STOPPED_BY_FAULT);
     this.#cause = steps.call(NR.ptrace, REQUEST.getSigInfo, 0, 0, this.#info);
     this.#get = steps.call(NR.ptrace, REQUEST.getRegs, 0, 0, this.#regs);
     steps.expect(this.#get, 0);
@@ -134,8 +136,9 @@ export class NextStop {
   }
   /** Of another thread than the one the list was about. */
   #other(event: ChildEvent | undefined): ChildEvent | undefined {
-    const known = event?.status === STOPPED_BY_SIGBUS ? this.#known.get(event.pid) : undefined;
-    if (!event || !known) return event;
+    if (!event || (event.status & OF_STOP) !== STOPPED_BY_FAULT) return event;
+    const known = this.#known.get(event.pid);
+    if (!known) return event;
     this.#aim(event.pid, known);
     this.#isFound = this.#steps.run(this.#cause) === this.#steps.end;
     return event;
