@@ -27,8 +27,18 @@ export interface IommuType {
   /** Instances nobody named are called this and a number, as the kernel does: 'dmar' makes dmar0, dmar1. */
   readonly prefix: string;
   readonly options: OptionTable;
+  /** How its units are seen in the sysfs of a real machine; undefined: they are not. */
+  readonly seen?: SeenIommu;
   /** The driver in one machine; it serves every instance of the type there. */
   createDriver(world: IommuWorld): IommuDriver;
+}
+
+/** Units of a type in the sysfs of a real machine, of which `topology --from` makes entries. */
+export interface SeenIommu {
+  /** What is looked at, below the directory of a unit: 'intel-iommu/cap'. */
+  readonly attributes: readonly string[];
+  /** Options that are not the defaults, by these texts. Undefined: Linux writes no such texts. */
+  options(texts: readonly string[]): OptionValues | undefined;
 }
 
 /** The machine, as the driver of a type sees it. */

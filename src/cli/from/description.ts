@@ -1,6 +1,6 @@
 /**
- * A machine description of the functions that were found in a real machine: one Intel IOMMU, bridges, models where their
- * ids are those of a function, and `generic` for the others. What a description cannot have is left out, with the reason.
+ * A machine description of the functions that were found in a real machine: its IOMMUs where they are said, else one of
+ * Intel, bridges, models where their ids are those of a function, and `generic` for the others. What a description cannot have is left out, with the reason.
  */
 import type { OptionValues } from '../../base/options.ts';
 import { parseDescription } from '../../machine/description/description-check.ts';
@@ -10,7 +10,8 @@ import { DRIVER_NAMES } from '../../machine/description/names.ts';
 import { valueAt } from '../../machine/description/shape-problems.ts';
 import { UserMistake } from '../user-mistake.ts';
 import { busesOf, type LeftOut, type FoundPlace } from './buses.ts';
-import type { FoundFunction } from './found-function.ts';
+import type { FoundFunction, FoundRegion } from './found-function.ts';
+import { FoundIommus } from './found-iommus.ts';
 import { genericLook } from './generic-options.ts';
 import { isolates, type FoundNeighbours } from './isolation.ts';
 import { fittingModel } from './models.ts';
@@ -18,6 +19,8 @@ import { fittingModel } from './models.ts';
 /** A description with what to tell its reader. */
 export interface MadeMachine {
   readonly machine: MachineDescription;
+  /** Lines about the whole. */
+  readonly remarks: readonly string[];
   /** Lines about a device, by its address. */
   readonly about: ReadonlyMap<string, readonly string[]>;
   readonly leftOut: readonly LeftOut[];
@@ -28,6 +31,8 @@ interface Wish {
   readonly type: string;
   readonly at: string;
   readonly driver?: string;
+  readonly iommu?: string;
+  readonly directRegions?: readonly FoundRegion[];
   readonly acs?: boolean;
   readonly options?: OptionValues;
   readonly devices?: Wish[];
@@ -42,13 +47,15 @@ export function machineOf(
   refuseTwice(found);
   const buses = busesOf(found);
   const maker = new Maker(found, types, [...buses.leftOut]);
+  const { entries, remarks } = maker.iommus;
   const machine = maker.possible({
     name: 'machine',
-    devices: maker.devices(buses.roots, undefined),
+    ...(entries.length > 0 && { iommus: entries }),
+    devices: maker.devices(buses.roots, NOTHING_ABOVE),
   });
   if (machine.devices.length === 0)
     throw new UserMistake(`${name}: nothing here can be in a machine file`);
-  return { machine, about: maker.about, leftOut: maker.leftOut };
+  return { machine, remarks, about: maker.about, leftOut: maker.leftOut };
 }
 
 function refuseTwice(found: readonly FoundFunction[]): void {
@@ -76,7 +83,16 @@ const GUESSES: Readonly<Record<string, string>> = {
   'downstream-port': 'upstream-port',
 };
 
+/** What a place on a bus has from the bridge above it. */
+interface Above {
+  readonly type: string | undefined;
+  /** Of its IOMMU. */
+  readonly iommu: string | undefined;
+}
+const NOTHING_ABOVE: Above = { type: undefined, iommu: undefined };
+
 class Maker {
+  readonly iommus: FoundIommus;
   readonly about = new Map<string, readonly string[]>();
   readonly leftOut: LeftOut[];
   readonly #byAddress: ReadonlyMap<string, FoundFunction>;
@@ -89,10 +105,11 @@ class Maker {
     this.#neighbours = { all: found };
     this.#namesDrivers = found.some(({ driver }) => driver !== undefined);
     this.#types = types;
+    this.iommus = new FoundIommus(found, types);
     this.leftOut = leftOut;
   }
 
-  devices(places: readonly FoundPlace[], above: string | undefined): Wish[] {
+  devices(places: readonly FoundPlace[], above: Above): Wish[] {
     return places.flatMap((place) => this.#device(place, above) ?? []);
   }
 
@@ -100,7 +117,11 @@ class Maker {
    * The description without what it cannot have, in the words of whoever reads it. Each round leaves out one function
    * at least.
    */
-  possible(input: { readonly name: string; readonly devices: Wish[] }): MachineDescription {
+  possible(input: {
+    readonly name: string;
+    readonly iommus?: unknown;
+    readonly devices: Wish[];
+  }): MachineDescription {
     for (;;) {
       const checked = parseDescription(input, this.#types);
       if (!('problems' in checked)) return checked.description;
@@ -129,19 +150,21 @@ class Maker {
     for (const behind of wish.devices ?? []) this.#leaveOut(behind, `it is behind ${wish.at}`);
   }
 
-  #device(place: FoundPlace, above: string | undefined): Wish | undefined {
+  #device(place: FoundPlace, above: Above): Wish | undefined {
     const { found } = place;
     const isolated = isolates(place, this.#neighbours);
     const acs = isolated === false ? { acs: false } : {};
-    if (!found.bridge) return this.#endpoint(found, acs);
-    const type = bridgeType(found, above);
+    const seat = { ...this.iommus.wish(found, above.iommu), ...acs };
+    if (!found.bridge) return this.#endpoint(found, seat);
+    const type = bridgeType(found, above.type);
     if (place.behind.length === 0 || type === undefined) {
       const why = type === undefined ? 'a bridge of another kind' : 'nothing is behind this bridge';
       this.#leaveOutAll(place, why);
       return undefined;
     }
     this.#remark(found, found.sees.capabilities ? [] : ['its kind is not said, and assumed']);
-    return { type, at: found.at, ...acs, devices: this.devices(place.behind, type) };
+    const here = { type, iommu: this.iommus.of(found, above.iommu) };
+    return { type, at: found.at, ...seat, devices: this.devices(place.behind, here) };
   }
 
   #leaveOutAll({ found, behind }: FoundPlace, why: string): void {
@@ -149,19 +172,20 @@ class Maker {
     for (const each of behind) this.#leaveOutAll(each, `it is behind ${found.at}`);
   }
 
-  #endpoint(found: FoundFunction, acs: { readonly acs?: boolean }): Wish {
-    const { at } = found;
-    const driver = this.#driver(found);
+  #endpoint(found: FoundFunction, seat: Partial<Wish>): Wish {
+    const { at, directRegions = [] } = found;
+    const regions = directRegions.length > 0 ? { directRegions } : {};
+    const wish = { at, ...this.#driver(found), ...seat, ...regions };
     const model = fittingModel(found, this.#types);
     if (model) {
       this.#remark(found, model.remarks);
       const { type, options } = model;
-      return { type, at, ...driver, ...acs, ...(Object.keys(options).length > 0 && { options }) };
+      return { ...wish, type, ...(Object.keys(options).length > 0 && { options }) };
     }
     const { options, remarks } = genericLook(found, this.#types.devices.get('generic')!.options);
     const isNvme = found.classCode === 0x01_08_02;
     this.#remark(found, [...remarks, ...(isNvme ? ['type: nvme is a model of this class'] : [])]);
-    return { type: 'generic', at, ...driver, ...acs, options };
+    return { ...wish, type: 'generic', options };
   }
 
   /** As it is bound there, where that is said; else as a description has it, but for what nobody gives to a program. */

@@ -76,6 +76,22 @@ export interface FoundIds {
   readonly subsystem: number;
 }
 
+/** Memory that firmware wants mapped one to one; both ends inclusive, '0x…'. */
+export interface FoundRegion {
+  readonly start: string;
+  readonly last: string;
+  /** Needed at boot only. */
+  readonly relaxable: boolean;
+}
+
+/** An IOMMU. */
+export interface FoundIommu {
+  /** 'dmar0'. */
+  readonly name: string;
+  /** Texts of its driver's attributes: 'intel-iommu/cap'. */
+  readonly attributes: ReadonlyMap<string, string>;
+}
+
 /** One function. */
 export interface FoundFunction extends FoundIds {
   /** '0000:01:00.0'; a domain may have more than four digits. */
@@ -93,6 +109,10 @@ export interface FoundFunction extends FoundIds {
   /** Could capabilities be seen at all, and those from 0x100 on? */
   readonly sees: { readonly capabilities: boolean; readonly extended: boolean };
   readonly group?: string | undefined;
+  /** Of its group. */
+  readonly directRegions?: readonly FoundRegion[];
+  /** Undefined: none is named. */
+  readonly iommu?: FoundIommu | undefined;
   /** Name of the driver; undefined: none is named. */
   readonly driver?: string | undefined;
   /** It is known to be a virtual function. */

@@ -22,9 +22,10 @@ export function machineTextFrom(
   throw new UserMistake(`${name}: its machine file would be larger than ${LARGEST_FILE} bytes`);
 }
 
-function headOf({ leftOut }: MadeMachine): string[] {
-  if (leftOut.length === 0) return [];
+function headOf({ remarks, leftOut }: MadeMachine): string[] {
+  if (leftOut.length === 0) return [...remarks];
   return [
+    ...remarks,
     'Left out:',
     ...leftOut.map(({ found, why }) => {
       const words = found.words === undefined ? '' : ` ${found.words}`;

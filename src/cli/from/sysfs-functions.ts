@@ -2,10 +2,11 @@
  * The functions in a copy of sysfs: what is in `bus/pci/devices`, by `config`, `resource`, and the files with the ids. A
  * copy made by an ordinary user has 64 bytes of each configuration space.
  */
-import { printable } from '../../machine/description/wording.ts';
 import { UserMistake } from '../user-mistake.ts';
 import { configFacts, type ConfigFacts } from './config-bytes.ts';
 import type { FoundBar, FoundFunction, FoundIds } from './found-function.ts';
+import { SysfsDirectory } from './sysfs-directory.ts';
+import { directRegionsOf, iommuOf } from './sysfs-iommus.ts';
 import { resolvePath, type Tree } from './tree.ts';
 
 /** Where the devices are in what people copy: the root of a file system, or sysfs alone. */
@@ -14,9 +15,6 @@ const PLACES = [
   ['bus', 'pci', 'devices'],
 ];
 const ADDRESS = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/;
-const CONFIG = 4096;
-/** Bytes of a file of text. */
-const TEXT = 4096;
 
 /** In the order of their addresses. Throws UserMistake. */
 export function functionsOfSysfs(tree: Tree): FoundFunction[] {
@@ -28,12 +26,12 @@ export function functionsOfSysfs(tree: Tree): FoundFunction[] {
     if (addresses.length === 0) {
       throw new UserMistake(`${tree.name}: no device is in ${place.join('/')}`);
     }
-    return addresses.map((at) => functionAt(new Directory(tree, [...devices, at]), at));
+    return addresses.map((at) => functionAt(new SysfsDirectory(tree, [...devices, at]), at));
   }
   throw new UserMistake(`${tree.name}: there is no sys/bus/pci/devices in it`);
 }
 
-function functionAt(directory: Directory, at: string): FoundFunction {
+function functionAt(directory: SysfsDirectory, at: string): FoundFunction {
   const facts = configFacts(directory.bytes('config') ?? new Uint8Array());
   const { pin, bars, bridge, capabilities, sees } = facts ?? UNSEEN;
   return {
@@ -46,6 +44,8 @@ function functionAt(directory: Directory, at: string): FoundFunction {
     capabilities,
     sees,
     group: directory.linkName('iommu_group'),
+    directRegions: directRegionsOf(directory),
+    iommu: iommuOf(directory),
     driver: directory.linkName('driver'),
     virtual: directory.has('physfn') || facts?.vendor === 0xffff,
   };
@@ -72,7 +72,7 @@ const ID_FILES: Readonly<Record<keyof FoundIds, string>> = {
 /** Older kernels have no file of the revision. */
 const NOT_NEEDED: Partial<FoundIds> = { revision: 0, subsystemVendor: 0, subsystem: 0 };
 
-function idsIn(directory: Directory, facts: ConfigFacts | undefined): FoundIds {
+function idsIn(directory: SysfsDirectory, facts: ConfigFacts | undefined): FoundIds {
   const id = (key: keyof FoundIds): number => {
     const file = ID_FILES[key];
     const number = directory.number(file) ?? facts?.[key] ?? NOT_NEEDED[key];
@@ -95,7 +95,7 @@ const PREFETCHABLE = 0x2000n;
 const WIDE = 0x10_0000n;
 
 /** Undefined: there is no `resource`. */
-function barsOf(directory: Directory): FoundBar[] | undefined {
+function barsOf(directory: SysfsDirectory): FoundBar[] | undefined {
   const text = directory.text('resource');
   if (text === undefined) return undefined;
   const lines = text.split('\n').slice(0, 6);
@@ -110,55 +110,4 @@ function barsOf(directory: Directory): FoundBar[] | undefined {
     const prefetchable = !isIo && (flags & PREFETCHABLE) !== 0n;
     return [{ index, kind, prefetchable, size: Number(last - start + 1n) }];
   });
-}
-
-/** The files of one function. */
-class Directory {
-  /** For messages. */
-  readonly name: string;
-  readonly #tree: Tree;
-  readonly #path: readonly string[];
-
-  constructor(tree: Tree, path: readonly string[]) {
-    this.#tree = tree;
-    this.#path = path;
-    this.name = `${tree.name}/${path.join('/')}`;
-  }
-
-  has(file: string): boolean {
-    const path = resolvePath(this.#tree, this.#path);
-    return path !== undefined && this.#tree.node([...path, file]) !== undefined;
-  }
-
-  bytes(file: string, most = CONFIG): Uint8Array | undefined {
-    const path = resolvePath(this.#tree, [...this.#path, file]);
-    return path && this.#tree.read(path, most);
-  }
-
-  /** Archives fill what was shorter than it seemed with zeros. */
-  text(file: string): string | undefined {
-    const bytes = this.bytes(file, TEXT);
-    return bytes && Buffer.from(bytes).toString('latin1').replace(/\0+$/, '');
-  }
-
-  /** A number as sysfs writes one, '0x8086'. Undefined: there is no such file. */
-  number(file: string): number | undefined {
-    const text = this.text(file);
-    if (text === undefined) return undefined;
-    if (/^0x[0-9a-f]{1,6}\n$/.test(text)) return Number(text.trimEnd());
-    throw this.wrong(file, 1, text.split('\n')[0] ?? '');
-  }
-
-  /** The last name of where a link leads; it is not followed. */
-  linkName(file: string): string | undefined {
-    const path = resolvePath(this.#tree, this.#path);
-    const node = path && this.#tree.node([...path, file]);
-    return node?.kind === 'link' ? node.target.split('/').at(-1) : undefined;
-  }
-
-  wrong(file: string, line: number, text: string): UserMistake {
-    return new UserMistake(
-      `${this.name}/${file}:${line}: sysfs writes no such line: '${printable(text)}'`,
-    );
-  }
 }

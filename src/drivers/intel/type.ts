@@ -1,11 +1,18 @@
 /** `type: intel` of a machine description: VT-d units with the intel driver. */
 import { isErrno } from '../../base/errno.ts';
-import type { OptionsOf, OptionTable } from '../../base/options.ts';
+import {
+  withDefaults,
+  type OptionsOf,
+  type OptionTable,
+  type OptionValues,
+} from '../../base/options.ts';
 import { deviceRegister } from '../../core/probe/register.ts';
 import type { IommuType } from '../iommu-type.ts';
 import { read64 } from '../unit/register-port.ts';
 import { createIntelDriver, type IntelUnitConfig, type IntelUnitHandle } from './driver/driver.ts';
+import { resolveHardware } from './hardware.ts';
 import { REG_CAP, REG_ECAP } from './registers.ts';
+import { seenIntelOptions } from './seen-options.ts';
 
 const OPTIONS = {
   scalable: { kind: 'boolean', default: true, help: 'scalable mode (PASID tables), not legacy' },
@@ -53,6 +60,7 @@ export const intelType: IommuType = {
   summary: 'Intel VT-d, driven as by the intel driver of Linux',
   prefix: 'dmar',
   options: OPTIONS,
+  seen: { attributes: ['intel-iommu/cap', 'intel-iommu/ecap'], options: seenOptions },
   createDriver({ core, memory, grouping }) {
     const driver = createIntelDriver(core, grouping);
     return {
@@ -74,6 +82,24 @@ export const intelType: IommuType = {
     };
   },
 };
+
+/** Those without which the unit would be another one. */
+function seenOptions([cap = '', ecap = '']: readonly string[]): OptionValues | undefined {
+  const seen = seenIntelOptions(cap, ecap);
+  if (!seen) return undefined;
+  const unit = hardwareText({ ...seen });
+  let needed: OptionValues = { ...seen };
+  for (const option of Object.keys(OPTIONS)) {
+    const others = Object.fromEntries(Object.entries(needed).filter(([name]) => name !== option));
+    if (hardwareText(others) === unit) needed = others;
+  }
+  return needed;
+}
+/** Equal for equal units. */
+function hardwareText(given: OptionValues): string {
+  const options = withDefaults(OPTIONS, given) as Options; // cast: of this table
+  return JSON.stringify(resolveHardware(unitConfig(options)));
+}
 
 const WIDTHS = [39, 48, 57] as const;
 

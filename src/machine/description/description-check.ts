@@ -343,7 +343,8 @@ function directRegionsAreRanges(check: Check, entry: DeviceEntry): void {
     const start = BigInt(region.start);
     const last = BigInt(region.last);
     if (start % 4096n !== 0n || (last + 1n) % 4096n !== 0n || last < start) {
-      check.report(entry, 'directRegions', 'a region covers whole pages: start … last, inclusive');
+      const words = `${given(region.start)} to ${given(region.last)} is no region: it covers whole pages of 4 KiB, last inclusive`;
+      check.report(entry, 'directRegions', words);
     }
   }
 }

@@ -260,7 +260,7 @@ const IMPOSSIBLE: readonly (readonly [what: string, devices: object[], problem: 
   [
     'a direct region of half a page',
     [edu('0000:00:04.0', { directRegions: [{ start: 0, last: 0x7ff }] })],
-    'devices.0.directRegions: a region covers whole pages',
+    'devices.0.directRegions: 0 to 2047 is no region: it covers whole pages of 4 KiB, last inclusive',
   ],
   [
     'a host driver on a bridge',
