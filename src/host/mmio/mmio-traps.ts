@@ -17,7 +17,7 @@ import {
   type AccessingThread,
   type AccessParts,
   type AccessSites,
-  type Outcome,
+  type AccessOutcome,
 } from './register-accesses.ts';
 import { isActionSlow, type FaultKeeper } from './fault-keeper.ts';
 import { FaultKeepers } from './fault-keepers.ts';
@@ -344,7 +344,7 @@ export class MmioTraps {
     thread: { readonly tid: number; readonly regs: Buffer; readonly vectors: VectorState },
     signal: number,
     cause: ptrace.SignalCause,
-  ): Outcome {
+  ): AccessOutcome {
     const accessing = { ...thread, pid: this.#parts.processes.processOf(thread.tid) };
     const touch = this.#accesses.touched(accessing, signal, cause);
     return this.#accesses.carryOut(accessing, touch);

@@ -56,7 +56,7 @@ export interface Touch {
   readonly isStore: boolean;
 }
 /** What comes of one. */
-export type Outcome = 'done' | 'not ours' | InstructionFault;
+export type AccessOutcome = 'done' | 'not ours' | InstructionFault;
 
 /** Accesses of all threads. */
 export class RegisterAccesses {
@@ -89,12 +89,12 @@ export class RegisterAccesses {
    * What it does to the thread's registers is in `regs` then. Not ours: not an access to our registers, or none we can carry out;
    * the program's SIGBUS is the one the access raised, so that its siginfo says BUS_ADRERR and the address.
    */
-  carryOut(thread: AccessingThread, touch: Touch | undefined): Outcome {
+  carryOut(thread: AccessingThread, touch: Touch | undefined): AccessOutcome {
     if (!touch) return 'not ours';
     const outcome = this.#access(thread, touch);
     return touch.isStore ? orBusError(outcome, touch.address) : outcome;
   }
-  #access(thread: AccessingThread, { address, page, line, window }: Touch): Outcome {
+  #access(thread: AccessingThread, { address, page, line, window }: Touch): AccessOutcome {
     if (window.accessible?.() === false) return 'not ours';
     const { found, pid, regs, tid, vectors } = thread;
     const rip = regs.readBigUInt64LE(REGS.rip);
