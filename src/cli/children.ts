@@ -1,12 +1,17 @@
 /** Programs that a command starts many of: each has a time limit, and all end when the command is stopped. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 
 /** What is started, and how. */
-export interface ChildStart {
+export interface ChildProgram {
   readonly program: string;
   readonly args: readonly string[];
-  readonly limitMs: number;
   readonly env: NodeJS.ProcessEnv;
+  /** It takes messages (ChildProcess.send). */
+  readonly takesMessages?: boolean;
+}
+/** One that ends by itself, or when its time is up. */
+export interface ChildStart extends ChildProgram {
+  readonly limitMs: number;
 }
 /** What came of it. */
 export interface ChildEnd {
@@ -24,22 +29,78 @@ const GRACE_MS = 3000;
 const KEPT = 4096;
 
 /** softiommu itself, as this process was started: from the sources as well. */
-export function ownCommand(words: readonly string[], limitMs: number): ChildStart {
+export function ownProgram(words: readonly string[]): ChildProgram {
   const args = [...process.execArgv, process.argv[1] ?? '', ...words];
-  return { program: process.execPath, args, limitMs, env: process.env };
+  return { program: process.execPath, args, env: process.env };
+}
+/** The same, with a time limit. */
+export function ownCommand(words: readonly string[], limitMs: number): ChildStart {
+  return { ...ownProgram(words), limitMs };
+}
+
+/** One that runs. */
+export class Child {
+  /** The end of its standard error. */
+  said = '';
+  /** Told when it has said something. */
+  onSaid: () => void = () => undefined;
+  /** Rejects when it could not be started. */
+  readonly ended: Promise<Pick<ChildEnd, 'status' | 'signal'>>;
+  readonly #process: ChildProcess;
+  #last: NodeJS.Timeout | undefined;
+
+  /** In a process group of its own: what a terminal sends to ours is not for it. */
+  constructor({ program, args, env, takesMessages = false }: ChildProgram) {
+    const child = spawn(program, args, {
+      stdio: ['ignore', 'ignore', 'pipe', ...(takesMessages ? ['ipc' as const] : [])],
+      detached: true,
+      env,
+    });
+    this.#process = child;
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.said = (this.said + text).slice(-KEPT);
+      this.onSaid();
+    });
+    this.ended = new Promise((resolve, reject) => {
+      child.on('error', (error) => {
+        clearTimeout(this.#last);
+        reject(error);
+      });
+      child.on('exit', (status, signal) => {
+        clearTimeout(this.#last);
+        // What it leaves running may hold the pipe open.
+        setImmediate(() => {
+          child.stderr!.destroy();
+          resolve({ status, signal });
+        });
+      });
+    });
+  }
+  /** A message, if it is there to take it. */
+  send(message: object): void {
+    // That it has ended is told by `ended`.
+    this.#process.send(message, () => undefined);
+  }
+  /** Ask it to end, and see to it. */
+  stop(): void {
+    this.#process.kill('SIGTERM');
+    this.#last ??= setTimeout(() => this.kill(), GRACE_MS);
+  }
+  /** End it. */
+  kill(): void {
+    this.#process.kill('SIGKILL');
+  }
 }
 
 /** The children of one command. */
 export class Children {
-  /** What ends those that go on. */
-  readonly #stops = new Set<() => void>();
-  readonly #running = new Set<Promise<ChildEnd>>();
+  readonly #running = new Map<Child, Promise<unknown>>();
   #isOver = false;
 
   /** No more, and those that go on end. */
   stop(): void {
     this.#isOver = true;
-    for (const stop of this.#stops) stop();
+    for (const child of this.#running.keys()) child.stop();
   }
   isOver(): boolean {
     return this.#isOver;
@@ -48,55 +109,30 @@ export class Children {
   /** Stop them, and wait until none is left. */
   async end(): Promise<void> {
     this.stop();
-    await Promise.allSettled(this.#running);
+    await Promise.allSettled(this.#running.values());
   }
 
-  /** In a process group of its own: what a terminal sends to ours is not for it. */
-  run(start: ChildStart): Promise<ChildEnd> {
-    const running = this.#start(start);
-    this.#running.add(running);
-    const over = (): boolean => this.#running.delete(running);
-    running.then(over, over);
-    return running;
+  /** One that goes on until it is stopped. */
+  start(program: ChildProgram): Child {
+    const child = new Child(program);
+    this.#running.set(child, child.ended);
+    const over = (): boolean => this.#running.delete(child);
+    child.ended.then(over, over);
+    return child;
   }
-  #start({ program, args, limitMs, env }: ChildStart): Promise<ChildEnd> {
-    const child = spawn(program, args, {
-      stdio: ['ignore', 'ignore', 'pipe'],
-      detached: true,
-      env,
-    });
-    let [hung, said] = [false, ''];
-    let last: NodeJS.Timeout | undefined;
-    const stop = (): void => {
-      child.kill('SIGTERM');
-      last ??= setTimeout(() => child.kill('SIGKILL'), GRACE_MS);
-    };
+  /** One, until its end. */
+  async run({ limitMs, ...program }: ChildStart): Promise<ChildEnd> {
+    const child = this.start(program);
+    let hung = false;
     const limit = setTimeout(() => {
       hung = true;
-      stop();
+      child.stop();
     }, limitMs);
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      said = (said + text).slice(-KEPT);
-    });
-    this.#stops.add(stop);
-    return new Promise((resolve, reject) => {
-      const over = (): void => {
-        clearTimeout(limit);
-        clearTimeout(last);
-        this.#stops.delete(stop);
-      };
-      child.on('error', (error) => {
-        over();
-        reject(error);
-      });
-      child.on('exit', (status, signal) => {
-        over();
-        // What it leaves running may hold the pipe open.
-        setImmediate(() => {
-          child.stderr.destroy();
-          resolve({ status, signal, hung, said });
-        });
-      });
-    });
+    try {
+      const ended = await child.ended;
+      return { ...ended, hung, said: child.said };
+    } finally {
+      clearTimeout(limit);
+    }
   }
 }

@@ -18,6 +18,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandUnknownOpts>>> = {
   report: async () => (await import('./commands/report.ts')).reportCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
 };
+/** Between processes of ours; people are told nothing of it. */
+const OWN: typeof COMMANDS = {
+  'run-again': async () => (await import('./commands/run-again.ts')).runAgainCommand(),
+};
 
 /** `softiommu`, for these words: with the command they begin with, or, for help and mistakes, with all. */
 export async function commandLine([first = '']: readonly string[]): Promise<Command> {
@@ -27,7 +31,8 @@ export async function commandLine([first = '']: readonly string[]): Promise<Comm
       .version(packageVersion())
       .enablePositionalOptions(),
   );
-  const named = Object.hasOwn(COMMANDS, first) ? [COMMANDS[first]!] : Object.values(COMMANDS);
+  const known = { ...COMMANDS, ...OWN };
+  const named = Object.hasOwn(known, first) ? [known[first]!] : Object.values(COMMANDS);
   for (const load of first === '--version' ? [] : named) program.addCommand(await load());
   return program;
 }

@@ -151,9 +151,15 @@ async function startReports(
   return RunReports.start(argv, options);
 }
 
+/** What is done with the words and options of a run. */
+export type RunAction = (
+  argv: readonly string[],
+  options: RunFlags & RunReportFlags,
+) => Promise<void>;
+
 /** The command `run`; its status is the program's. */
 // eslint-disable-next-line max-lines-per-function -- a table of options, one a line, whose types are those of one chain
-export function runCommand() {
+export function runCommand(act: RunAction = runAsAsked) {
   const command = new RunCommand('run')
     .description('run an unmodified program on the simulated machine')
     .argument('[program...]', 'the program and its arguments, after --')
@@ -218,7 +224,7 @@ export function runCommand() {
     .action(async (argv, options) => {
       if (await saysTypes(options)) return;
       if (argv.length === 0) command.error("error: missing required argument 'program'");
-      await runAsAsked(argv, withCounts(command, options));
+      await act(argv, withCounts(command, options));
     });
   countRepeated(command);
   return withUsage(command);

@@ -1,4 +1,4 @@
-/** One run of a program, as `softiommu run` in a process of its own, and what came of it. */
+/** One run of a program, as `softiommu run`, and what came of it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DEFAULT_FINDINGS } from '../../insight/sanitizer/finding.ts';
@@ -7,9 +7,10 @@ import { tokenOf } from '../../insight/inject/token.ts';
 import type { EndedRun } from '../../insight/explore/judge.ts';
 import { recordOf } from '../../insight/explore/run-record.ts';
 import { STATUS_FAILED } from '../../host/sys/exit-status.ts';
-import { ownCommand, type ChildEnd } from '../children.ts';
+import type { ChildEnd } from '../children.ts';
 import { traceLines, type ManyRuns } from '../many-runs.ts';
 import { UserMistake } from '../user-mistake.ts';
+import { WarmRuns } from './warm-runs.ts';
 
 /** How a program is run. */
 export interface Exploration {
@@ -32,10 +33,12 @@ const SANITIZED = DEFAULT_FINDINGS.filter((kind) => kind !== 'unmap-short');
 export class DisturbedRuns {
   readonly #exploration: Exploration;
   readonly #runs: ManyRuns;
+  readonly #warm: WarmRuns;
 
   constructor(exploration: Exploration, runs: ManyRuns) {
     this.#exploration = exploration;
     this.#runs = runs;
+    this.#warm = new WarmRuns(runs.children);
   }
   /** It was stopped. */
   isOver(): boolean {
@@ -71,7 +74,7 @@ export class DisturbedRuns {
       ...[`--sanitize=${SANITIZED.join(',')}`, '--findings', join(folder, FINDINGS)],
       ...token,
     ];
-    return this.#runs.children.run(ownCommand(['run', ...flags, ...words], limitMs));
+    return this.#warm.run([...flags, ...words], limitMs);
   }
   async #check(status: number | null): Promise<number | undefined> {
     const { check } = this.#exploration;

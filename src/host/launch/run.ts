@@ -4,7 +4,7 @@
  * The main thread passes signals on and takes over the program's end; everything else is the kernel thread's.
  */
 import { constants } from 'node:os';
-import { MessageChannel, Worker } from 'node:worker_threads';
+import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import { Bug } from '../../base/bug.ts';
 import { defaultSignal, syscall } from '../sys/ffi.ts';
 import type { BlockFile } from './block-files.ts';
@@ -79,6 +79,8 @@ export interface KernelPlan extends RunPlan {
   readonly turn: SharedArrayBuffer;
   /** The way to the files of block devices; undefined: there are none. */
   readonly blocks: BlockChannel | undefined;
+  /** Behind this run comes another, as a message. */
+  readonly goesOn: boolean;
 }
 
 /** What the kernel thread tells: how far the run is, and at last how the program ended. */
@@ -108,14 +110,15 @@ const FROM_TERMINAL = ['SIGINT', 'SIGQUIT'] as const;
 const FORWARDED = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGCONT'] as const;
 /** What ends a program that has no handler for it, and is not sent for anything else. */
 const ENDING: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP']);
-/** Run a program until it ends. */
+/** Run a program until it ends. `thread`: of a process that runs one after the other. */
 export async function run(
   plan: RunPlan,
   onFacts: (facts: EndFacts) => void = () => undefined,
+  thread = new KernelThread(false),
 ): Promise<RunResult> {
   becomeSubreaper();
   const storage = serveBlocks(plan.blockFiles);
-  const result = await runKernel(plan, storage?.channel, onFacts);
+  const result = await runKernel({ plan, blocks: storage?.channel, thread, onFacts });
   await storage?.service.close();
   closeWireEnds(plan.wireEnds);
   return result;
@@ -134,11 +137,14 @@ function serveBlocks(
   };
 }
 
-function runKernel(
-  plan: RunPlan,
-  blocks: BlockChannel | undefined,
-  onFacts: (facts: EndFacts) => void,
-): Promise<RunResult> {
+/** What of a run the main thread does. */
+interface KernelRun {
+  readonly plan: RunPlan;
+  readonly blocks: BlockChannel | undefined;
+  readonly thread: KernelThread;
+  readonly onFacts: (facts: EndFacts) => void;
+}
+function runKernel({ plan, blocks, thread, onFacts }: KernelRun): Promise<RunResult> {
   return new Promise((resolve) => {
     const sign = new TurnSign();
     const signals = new Signals(sign);
@@ -147,27 +153,48 @@ function runKernel(
       signals[Symbol.dispose]();
       resolve(result);
     };
-    // With streams of its own the worker keeps Node from opening ours, which would make the program's output non-blocking.
-    const workerData = { ...plan, turn: sign.shared, blocks } satisfies KernelPlan;
-    const worker = new Worker(entryFile('host/loop/kernel-thread'), {
-      workerData,
-      ...(blocks && { transferList: [blocks.port] }),
-      stdout: true,
-      stderr: true,
-    });
-    worker.on('message', (news: RunNews) => {
+    const take = (news: RunNews): void => {
       if (news.kind === 'started') signals.started(news);
       else if (news.kind === 'program-ended') signals.programEnded();
       else if (news.kind === 'facts') onFacts(news.facts);
       else end(news);
+    };
+    thread.follow({ ...plan, turn: sign.shared, blocks, goesOn: thread.goesOn }, take);
+  });
+}
+
+/** The thread that holds the simulated kernel: of one run, or of one after the other, which saves all that loads and warms it. */
+export class KernelThread {
+  readonly goesOn: boolean;
+  #worker: Worker | undefined;
+  /** Of the run that goes on. */
+  #take: (news: RunNews) => void = () => undefined;
+
+  constructor(goesOn: boolean) {
+    this.goesOn = goesOn;
+  }
+  /** Make a run, the last one being over. `take` is told all of it, and at last how it ended. */
+  follow(plan: KernelPlan, take: (news: RunNews) => void): void {
+    this.#take = take;
+    const transferList = plan.blocks ? [plan.blocks.port] : [];
+    if (this.#worker) this.#worker.postMessage(plan, transferList);
+    else this.#worker = this.#start(plan, transferList);
+  }
+  #start(plan: KernelPlan, transferList: MessagePort[]): Worker {
+    // With streams of its own the worker keeps Node from opening ours, which would make the program's output non-blocking.
+    const worker = new Worker(entryFile('host/loop/kernel-thread'), {
+      ...{ workerData: plan, transferList },
+      ...{ stdout: true, stderr: true },
     });
+    worker.on('message', (news: RunNews) => this.#take(news));
     worker.on('exit', () => {
-      end({ kind: 'failed', message: 'the kernel thread has ended by itself' });
+      this.#take({ kind: 'failed', message: 'the kernel thread has ended by itself' });
     });
     worker.on('error', (error) => {
-      end({ kind: 'failed', message: `the kernel thread failed: ${error.message}` });
+      this.#take({ kind: 'failed', message: `the kernel thread failed: ${error.message}` });
     });
-  });
+    return worker;
+  }
 }
 
 /** Signals that softiommu gets mean the program; when only others are left of a run, they mean its end. */

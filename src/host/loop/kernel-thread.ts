@@ -20,6 +20,7 @@ import { MmioTraps } from '../mmio/mmio-traps.ts';
 import { Listener } from '../seccomp/listener.ts';
 import type { HostCallSites } from '../stacks/host-call-sites.ts';
 import { callLook } from '../process/call-look.ts';
+import { slowPages } from '../process/slow-pages.ts';
 import { prepareSteps } from '../sys/steps.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
@@ -145,6 +146,7 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
     ? new NamespaceTree(machine.vfs)
     : new PathTrapTree(machine.vfs);
   try {
+    slowPages.begin();
     if (inSteps) {
       prepareSteps();
       callLook.begin();
@@ -233,4 +235,8 @@ async function sanitizingOf(plan: SanitizePlan | undefined): Promise<Wanted['san
 function tell(news: RunNews): void {
   parentPort?.postMessage(news);
 }
-tell(await outcome(workerData as KernelPlan)); // cast: what run.ts starts the thread with
+const first = workerData as KernelPlan; // cast: what run.ts starts the thread with
+tell(await outcome(first));
+if (first.goesOn) {
+  parentPort?.on('message', (next: KernelPlan) => void outcome(next).then(tell));
+}

@@ -33,7 +33,7 @@ export interface LookedAt {
   readonly at: bigint | undefined;
 }
 
-/** Of the one run that this thread serves. */
+/** Of the one run that this thread serves at a time. */
 class CallLook {
   #list: LookList | undefined;
   /** The thread whose bytes there are; 0: there are none. */
@@ -43,8 +43,9 @@ class CallLook {
   /** Of the descriptor of the call. */
   #object: string | undefined;
 
-  /** From now on calls are looked at so. */
+  /** A run begins, whose calls are looked at so. */
   begin(): void {
+    this.drop();
     this.#list = new LookList();
   }
   get isPossible(): boolean {
@@ -153,5 +154,5 @@ class LookList {
   }
 }
 
-/** The kernel thread serves one run. */
+/** The kernel thread serves one run at a time. */
 export const callLook = new CallLook();

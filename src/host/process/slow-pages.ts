@@ -26,11 +26,17 @@ export interface MissingPages extends Touched {
   readonly tid: number;
 }
 
-/** Of the one run that this thread serves. */
+/** Of the one run that this thread serves at a time. */
 class SlowPages {
   #possible = false;
   #met: MissingPages | undefined;
   #entries = Buffer.alloc(ENTRY);
+
+  /** A run begins. */
+  begin(): void {
+    this.#possible = false;
+    this.#met = undefined;
+  }
 
   /** Until then no copy asks anything. */
   get possible(): boolean {
