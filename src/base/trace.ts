@@ -18,6 +18,7 @@ export function isTrouble(event: TraceEvent): boolean {
 /** Does it concern those who listen to troubles: one, or what else explains why a program does not get on? */
 function isHeeded(event: TraceEvent): boolean {
   if (event.kind === 'leave' && event.remarks) return true;
+  if (event.kind === 'life') return event.what === 'device-unplug';
   return event.kind === 'sleep' || event.kind === 'signal' || isTrouble(event);
 }
 

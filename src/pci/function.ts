@@ -267,7 +267,7 @@ export class PciDeviceFunction {
     this.#intx = false;
     const { trace } = this.env;
     const what = plugged ? 'device-plug' : 'device-unplug';
-    if (trace.on) trace.emit({ kind: 'life', what, who: this.ref });
+    if (trace.heedsTroubles) trace.emit({ kind: 'life', what, who: this.ref });
     this.#changed();
   }
   /** Its device has been stopped where it is (migration): registers give ones, and stores are lost. */

@@ -30,7 +30,7 @@ export function setup(): void {
 }
 
 function copyCheckout(): void {
-  const parts = ['src', 'examples', 'test/host', 'package.json'];
+  const parts = ['src', 'examples', 'docs/errno.md', 'test/host', 'package.json'];
   const packages = RUNTIME.map((name) => join('node_modules', name));
   for (const part of [...parts, ...packages]) {
     const from = join(CHECKOUT, part);

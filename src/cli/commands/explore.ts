@@ -1,7 +1,11 @@
 /** `softiommu explore -- PROGRAM`: every failure the program should survive, one after the other. */
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Command, Option } from '@commander-js/extra-typings';
-import { TRIED_FAULTS } from '../../insight/explore/trials.ts';
+import { packageFile } from '../../host/sys/package-files.ts';
+import { parseReference } from '../../insight/explain/reference.ts';
+import { lawfulErrnos } from '../../insight/explore/lawful.ts';
+import { TRIED_FAULTS, type Failures } from '../../insight/explore/trials.ts';
 import { explore } from '../explore/campaign.ts';
 import { DisturbedRuns } from '../explore/disturbed-run.ts';
 import {
@@ -54,6 +58,13 @@ function runFlags({ machine, device = [], iommu = [], nodefaults, mode }: Explor
   ];
 }
 
+/** Which calls can fail how is what the refusals say. */
+function failuresOf({ faults }: ExploreFlags): Failures {
+  const refusals = parseReference(readFileSync(packageFile('docs/errno.md'), 'utf8'));
+  const kinds = faults === 'all' ? TRIED_FAULTS : [faults];
+  return { kinds, lawful: lawfulErrnos(refusals) };
+}
+
 /** One line that is written over, on a terminal only. */
 function progress(begin: number): (done: number, of: number) => void {
   if (!process.stderr.isTTY) return () => undefined;
@@ -80,7 +91,7 @@ async function exploreProgram(argv: string[], flags: ExploreFlags): Promise<void
     const explored = await explore(runs, {
       depth: flags.depth === '2' ? 2 : 1,
       jobs: flags.jobs ?? availableParallelism(),
-      faults: flags.faults === 'all' ? TRIED_FAULTS : [flags.faults],
+      failures: failuresOf(flags),
       shard,
       source,
       timeLimitMs: flags.timeLimit && flags.timeLimit * 1000,

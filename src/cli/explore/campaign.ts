@@ -6,7 +6,7 @@ import {
   type EndedRun,
   type TrialFinding,
 } from '../../insight/explore/judge.ts';
-import { trialsOf, type Trial, type TriedFaults } from '../../insight/explore/trials.ts';
+import { trialsOf, type Failures, type Trial } from '../../insight/explore/trials.ts';
 import { numbered } from '../../insight/explore/run-record.ts';
 import { UserMistake } from '../user-mistake.ts';
 import type { DisturbedRuns } from './disturbed-run.ts';
@@ -18,7 +18,7 @@ export interface CampaignOptions {
   readonly jobs: number;
   /** Who shares the trials with us. */
   readonly source: TrialSource;
-  readonly faults: readonly TriedFaults[];
+  readonly failures: Failures;
   /** Which part of the trials is ours: `index` from 0. */
   readonly shard: { readonly index: number; readonly total: number };
   /** Milliseconds; undefined: found out from the undisturbed run. */
@@ -79,7 +79,7 @@ export async function explore(runs: DisturbedRuns, options: CampaignOptions): Pr
   if (!base) return { calls: 0, results: options.known, left: 0 };
   const campaign = new Campaign(runs, options, base);
   const { index, total } = options.shard;
-  const all = trialsOf(base.ended.record, options.faults);
+  const all = trialsOf(base.ended.record, options.failures);
   const singles = all.filter((_, n) => n % total === index);
   const gone = await goneOf(async () => {
     await campaign.all(singles.map((trial) => [trial]));
@@ -149,7 +149,8 @@ class Campaign {
       const result = this.#results.get(nameOf([first]));
       if (!result?.calls || result.finding || first.place === undefined) return [];
       const record = { ...this.#base.ended.record, calls: numbered(result.calls) };
-      return trialsOf(record, ['calls'], first.place + 1).map((second) => [first, second]);
+      const failures = { ...this.#options.failures, kinds: ['calls'] as const };
+      return trialsOf(record, failures, first.place + 1).map((second) => [first, second]);
     });
   }
 

@@ -77,7 +77,7 @@ describe('checks', () => {
     expect(kinds.filter((kind) => ofKind(kind).length !== 1)).toEqual([]);
     const of = (name: string) => kinds.filter((kind) => ofKind(kind)[0] === name);
     expect(of('the program ends well')).toEqual([
-      ...['refused-call', 'idle-call', 'waiting-call', 'register-signal'],
+      ...['refused-call', 'idle-call', 'waiting-call', 'register-signal', 'pulled-out'],
     ]);
     expect(of('no DMA was stopped')).toEqual(['stopped-dma', 'fault']);
     expect(of('nothing was left behind')).toEqual(['leak']);

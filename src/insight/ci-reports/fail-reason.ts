@@ -13,6 +13,7 @@ const OF_TROUBLE = {
   'idle-call': undefined,
   'waiting-call': undefined,
   'register-signal': undefined,
+  'pulled-out': undefined,
   'stopped-dma': 'fault',
   fault: 'fault',
   'kernel-warning': 'warn',

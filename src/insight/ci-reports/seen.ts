@@ -13,6 +13,7 @@ export const SEEN_KINDS = {
   'idle-call': 'a call of the program succeeded and did nothing',
   'waiting-call': 'a call of the program waits, and has not been answered',
   'register-signal': 'registers did not answer the program, which is a signal',
+  'pulled-out': 'a device was pulled out while the program had it open',
   'stopped-dma': 'DMA of a device was stopped before it reached the IOMMU',
   fault: 'the IOMMU stopped DMA',
   'kernel-warning': 'the kernel warned of itself',
@@ -73,6 +74,8 @@ export function kindOfTrouble(event: TroubleEvent): Exclude<SeenKind, FindingKin
       return 'fault';
     case 'warn':
       return 'kernel-warning';
+    case 'life':
+      return 'pulled-out';
   }
 }
 

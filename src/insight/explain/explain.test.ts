@@ -2,11 +2,38 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { must } from '../../testing/base/must.ts';
 import { answers, CONFIG, Explained, MAPPED } from '../../testing/insight/explained.ts';
-import { EDU } from '../../testing/machine/client.ts';
+import { Client, EDU } from '../../testing/machine/client.ts';
 import { WaitQueue } from '../../base/wait-queue.ts';
+import * as i from '../../uapi/iommufd.ts';
 import * as uapi from '../../uapi/vfio.ts';
 import { TOLD_BY_FAULT, TroubleJournal } from './journal.ts';
+import type { MachineInput } from '../../machine/description/description.ts';
 import { NOTED_RULES } from './notes.ts';
+
+/** A device behind a port, and a hand that pulls it out. */
+const BEHIND = '0000:01:00.0';
+const HOTPLUG: MachineInput = {
+  kernel: { with: ['debug-hotplug'] },
+  devices: [
+    {
+      ...{ type: 'root-port', at: '0000:00:01.0' },
+      devices: [{ type: 'edu', at: BEHIND, options: { pcie: true } }],
+    },
+  ],
+};
+const UNPLUG = '/sys/kernel/debug/softiommu/unplug';
+/** A cdev bound to an iommufd with an IOAS. */
+function bound(program: Explained) {
+  const iommufd = must(program.open('/dev/iommu'));
+  const device = must(program.open('/dev/vfio/devices/vfio0'));
+  const bind = program.call(device, uapi.VFIO_DEVICE_BIND_IOMMUFD, uapi.vfio_device_bind_iommufd, {
+    iommufd,
+  });
+  must(bind.rc);
+  const ioas = program.call(iommufd, i.IOMMU_IOAS_ALLOC, i.iommu_ioas_alloc, { size: 12 });
+  must(ioas.rc);
+  return { iommufd, device, devid: bind.out.out_devid, ioas: ioas.out.out_ioas_id };
+}
 
 test('nothing is said where everything worked', () => {
   const program = new Explained();
@@ -190,6 +217,91 @@ describe('a call that succeeds and does nothing', () => {
       'VFIO_IOMMU_UNMAP_DMA',
       undefined,
     ]);
+  });
+});
+
+describe('a call that succeeds and does nothing, of an iommufd', () => {
+  test('a bitmap of dirty pages while tracking is off', () => {
+    const program = new Explained();
+    const { iommufd, devid, ioas } = bound(program);
+    const flags = i.IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
+    const alloc = { size: 48, flags, dev_id: devid, pt_id: ioas };
+    const { rc, out } = program.call(iommufd, i.IOMMU_HWPT_ALLOC, i.iommu_hwpt_alloc, alloc);
+    must(rc);
+    const hwpt_id = out.out_hwpt_id;
+    const range = { iova: 0n, length: 0x1000n, page_size: 0x1000n, data: program.memory(0x1000) };
+    const get = () => {
+      const type = i.iommu_hwpt_get_dirty_bitmap;
+      const values = { size: type.size, hwpt_id, ...range };
+      must(program.call(iommufd, i.IOMMU_HWPT_GET_DIRTY_BITMAP, type, values).rc);
+    };
+    get();
+    expect(program.lines).toEqual([
+      expect.stringMatching(/^1\. ioctl\(.*IOMMU_HWPT_GET_DIRTY_BITMAP.* = 0, and did nothing$/),
+      `dirty tracking is off: the bitmap says nothing (hwpt_id=${hwpt_id})`,
+    ]);
+    const type = i.iommu_hwpt_set_dirty_tracking;
+    const on = { size: 16, flags: i.IOMMU_HWPT_DIRTY_TRACKING_ENABLE, hwpt_id };
+    must(program.call(iommufd, i.IOMMU_HWPT_SET_DIRTY_TRACKING, type, on).rc);
+    get();
+    expect(program.lines[0]).toMatch(/, and did nothing$/); // once, not twice
+  });
+  test('a detach of what is not attached', () => {
+    const program = new Explained();
+    const { device, ioas } = bound(program);
+    const detach = () => {
+      const type = uapi.vfio_device_detach_iommufd_pt;
+      must(program.call(device, uapi.VFIO_DEVICE_DETACH_IOMMUFD_PT, type).rc);
+    };
+    const type = uapi.vfio_device_attach_iommufd_pt;
+    const attach = { pt_id: ioas };
+    must(program.call(device, uapi.VFIO_DEVICE_ATTACH_IOMMUFD_PT, type, attach).rc);
+    detach();
+    expect(program.lines).toEqual([]);
+    detach();
+    expect(program.lines).toEqual([
+      expect.stringMatching(/^1\. ioctl\(.*VFIO_DEVICE_DETACH_IOMMUFD_PT.* = 0, and did nothing$/),
+      `the device was not attached (device=${EDU})`,
+    ]);
+  });
+});
+
+describe('a device that is pulled out', () => {
+  const USE =
+    /^process \d+ has it open: from now on its registers read all ones, .* starts no transfer$/;
+  test('while the program has it open comes first, with who did it and what follows', () => {
+    const program = new Explained(HOTPLUG, BEHIND);
+    const { device } = program.start();
+    const other = new Client(program.machine);
+    const unplug = must(other.program.open(UNPLUG, { read: false, write: true }));
+    must(other.program.write(unplug, new TextEncoder().encode(BEHIND)));
+    expect(must(program.pread(device, 0n, 1))[0]).toBe(0xff);
+    program.dma(MAPPED);
+    answers.push(program.plain(device, uapi.VFIO_DEVICE_RESET));
+    expect(program.lines.slice(0, 4)).toEqual([
+      `1. ${BEHIND} was pulled out`,
+      expect.stringMatching(
+        new RegExp(`^it was pulled out by write\\(.*unplug.*\\) of process ${other.program.pid}$`),
+      ),
+      expect.stringMatching(USE),
+      expect.stringContaining('VFIO_PCI_REQ_IRQ_INDEX'),
+    ]);
+    expect(program.lines.some((line) => line.startsWith('2. '))).toBe(true);
+  });
+  test('by nobody’s call, as a device that goes wrong does', () => {
+    const program = new Explained(HOTPLUG, BEHIND);
+    program.start();
+    must(program.machine.hotplug.unplug(BEHIND) ?? 0);
+    expect(program.lines).toEqual([
+      `1. ${BEHIND} was pulled out`,
+      expect.stringMatching(USE),
+      expect.stringContaining('VFIO_PCI_ERR_IRQ_INDEX'),
+    ]);
+  });
+  test('that nobody has open is no trouble', () => {
+    const program = new Explained(HOTPLUG, BEHIND);
+    must(program.machine.hotplug.unplug(BEHIND) ?? 0);
+    expect(program.lines).toEqual([]);
   });
 });
 

@@ -9,6 +9,7 @@ import type { Refusal } from '../../base/refuse.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { CallSites } from '../sites/call-site.ts';
 import { NOTES, type NoteSources } from './notes.ts';
+import { usersOf } from './pulled-out.ts';
 import { Switches } from './switches.ts';
 import { decisiveRefusal, isFailedCall, type Trouble, type TroubleEvent } from './trouble.ts';
 
@@ -34,7 +35,7 @@ export class TroubleJournal {
 
   readonly take = ({ event, seq }: Stamped): void => {
     if (event.kind === 'leave') this.#answered(event);
-    if (!isTroubleEvent(event)) return;
+    if (!isTroubleEvent(event) || this.#isNobodys(event)) return;
     const key = keyOf(event);
     if (event.kind === 'sleep') this.#asleep.set(threadOf(event), key);
     const known = this.#kinds.get(key);
@@ -44,6 +45,11 @@ export class TroubleJournal {
     } else if (this.#kinds.size === MAX_KINDS) this.#more++;
     else this.#kinds.set(key, { ...this.#first(event), count: 1, first: seq, last: seq });
   };
+  /** A device that nobody has open may go: that is no trouble. Without the machine nobody can tell. */
+  #isNobodys(event: TroubleEvent): boolean {
+    if (event.kind !== 'life' || !this.#around) return false;
+    return usersOf(this.#around.machine, event.who.id).length === 0;
+  }
   /** Whoever leaves a call waits no more. */
   #answered(event: LeaveEvent): void {
     if (this.#asleep.size === 0) return;
@@ -92,6 +98,8 @@ export function isTroubleEvent(event: Stamped['event']): event is TroubleEvent {
       return event.why !== undefined;
     case 'dma':
       return event.refusal !== undefined && !isToldByFault(event.refusal);
+    case 'life':
+      return event.what === 'device-unplug';
     default:
       return event.kind === 'fault' || event.kind === 'warn' || event.kind === 'sleep';
   }
@@ -126,5 +134,7 @@ function keyOf(event: TroubleEvent): string {
       );
     case 'warn':
       return ['warn', event.id].join('\t');
+    case 'life':
+      return ['life', event.what, event.who.id].join('\t');
   }
 }

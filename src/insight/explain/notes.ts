@@ -7,6 +7,7 @@ import type { Machine } from '../../machine/machine.ts';
 import type { PciDev } from '../../machine/kernel/pci-dev.ts';
 import { faultSurroundings } from './fault-surroundings.ts';
 import { missingFile } from './missing-file.ts';
+import { pulledOut } from './pulled-out.ts';
 import type { Switch, Switches } from './switches.ts';
 import { decisiveRefusal, isFailedCall, type FailedCall, type TroubleEvent } from './trouble.ts';
 
@@ -74,7 +75,10 @@ type RegisterSwitch = keyof typeof REGISTERS_NEED;
 export const NOTED_RULES: readonly string[] = [BY_RULE, BY_OBSTACLE, BY_STOP].flatMap(Object.keys);
 
 /** In the order they are shown. */
-export const NOTES: readonly Note[] = [faultSurroundings, ofRule, ofStop, ofObstacle, missingFile];
+export const NOTES: readonly Note[] = [
+  ...[faultSurroundings, ofRule, ofStop, ofObstacle],
+  ...[missingFile, pulledOut],
+];
 
 function ofRule(event: TroubleEvent, around: NoteSources): readonly string[] | undefined {
   if (!isFailedCall(event)) return undefined;

@@ -41,8 +41,10 @@ export function ranked(journal: TroubleJournal): Trouble[] {
 }
 
 /** Lower is likelier. */
-const RANK = { cause: 0, idle: 1, warning: 2, cleanup: 3, question: 4 } as const;
+const RANK = { gone: 0, cause: 1, idle: 2, warning: 3, cleanup: 4, question: 5 } as const;
 function rankOf({ event }: Trouble): number {
+  // What fails behind it fails by it.
+  if (event.kind === 'life') return RANK.gone;
   if (event.kind === 'warn') return RANK.warning;
   if (event.kind !== 'leave') return RANK.cause;
   if (!isFailedCall(event)) return RANK.idle;
@@ -70,6 +72,7 @@ export function headOf(event: TroubleEvent): string {
   if (event.kind === 'leave')
     return `${answeredText(event)}${isFailedCall(event) ? '' : ', and did nothing'}`;
   if (event.kind === 'sleep') return `${callText(event)} waits, and has not been answered`;
+  if (event.kind === 'life') return `${event.who.id} was pulled out`;
   return (event.kind === 'signal' ? signalText(event) : eventText(event)).trim();
 }
 /** Why, each reason once: what is refused inside is often refused again for the same reason. */

@@ -4,6 +4,7 @@ import type {
   DmaEvent,
   FaultEvent,
   LeaveEvent,
+  LifeEvent,
   Remark,
   SignalEvent,
   SleepEvent,
@@ -14,7 +15,18 @@ import type { CallSite } from '../sites/call-site.ts';
 
 /** An event that tells of something that did not work. */
 export type TroubleEvent =
-  FailedCall | IdleCall | DmaEvent | FaultEvent | WarnEvent | SleepEvent | SignalEvent;
+  | FailedCall
+  | IdleCall
+  | DmaEvent
+  | FaultEvent
+  | WarnEvent
+  | SleepEvent
+  | SignalEvent
+  | PulledOutEvent;
+/** A device was pulled out. */
+export interface PulledOutEvent extends LifeEvent {
+  readonly what: 'device-unplug';
+}
 /** A call that ended with an errno. */
 export interface FailedCall extends LeaveEvent {
   readonly result: Errno;

@@ -1,6 +1,9 @@
 /** What is read from the trace of a run, what is tried then, and what counts as a finding. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { parseReference } from '../explain/reference.ts';
 import { judge, keyOf, unsteady, type EndedRun } from './judge.ts';
+import { lawfulErrnos } from './lawful.ts';
 import { recordOf, type RunRecord } from './run-record.ts';
 import { trialsOf } from './trials.ts';
 
@@ -40,10 +43,15 @@ test('a record has the calls by name and number, what a close took, devices and 
   });
 });
 
+/** As the refusals are. */
+const lawful = lawfulErrnos(parseReference(readFileSync('docs/errno.md', 'utf8')));
+
 describe('trials', () => {
   const record = recordOf(TRACE);
   test('are every lawful failure of every call, then those of the devices', () => {
-    expect(trialsOf(record, ['calls', 'devices']).map(({ expression }) => expression)).toEqual([
+    expect(
+      trialsOf(record, { kinds: ['calls', 'devices'], lawful }).map(({ expression }) => expression),
+    ).toEqual([
       'inject=openat:error=ENODEV:per=run:when=1',
       'inject=openat:error=EINTR:per=run:when=1',
       'inject=IOMMU_IOAS_ALLOC:error=ENOMEM:per=run:when=1',
@@ -57,11 +65,13 @@ describe('trials', () => {
     ]);
   });
   test('may begin behind a call', () => {
-    expect(trialsOf(record, ['calls'], 2).map(({ place }) => place)).toEqual([2, 4]);
+    expect(trialsOf(record, { kinds: ['calls'], lawful }, 2).map(({ place }) => place)).toEqual([
+      2, 4,
+    ]);
   });
   test('an unmap may also remove nothing and say so', () => {
     const calls = [{ name: 'VFIO_IOMMU_UNMAP_DMA', nth: 1 }];
-    expect(trialsOf({ ...record, calls }, ['calls']).at(-1)?.expression).toBe(
+    expect(trialsOf({ ...record, calls }, { kinds: ['calls'], lawful }).at(-1)?.expression).toBe(
       'inject=VFIO_IOMMU_UNMAP_DMA:retval=0:field=size=0:per=run:when=1',
     );
   });

@@ -1,5 +1,5 @@
 /** What is tried on a program whose calls are known: every lawful failure of every call, and what its devices can do. */
-import { lawfulErrnos } from './lawful.ts';
+import type { LawfulErrnos } from './lawful.ts';
 import type { RecordedCall, RunRecord } from './run-record.ts';
 
 /** Kinds of faults that are tried. */
@@ -20,19 +20,25 @@ export interface Trial {
 const OF_TRANSFERS = ['drop', 'unplug'] as const;
 const OF_INTERRUPTS = ['irq-drop', 'irq-delay=20ms', 'irq-duplicate'] as const;
 
+/** What may go wrong. */
+export interface Failures {
+  readonly kinds: readonly TriedFaults[];
+  readonly lawful: LawfulErrnos;
+}
+
 /** Single failures, in the order of the calls. `from`: of the calls from this place on. */
 export function trialsOf(
   record: RunRecord,
-  kinds: readonly TriedFaults[],
+  { kinds, lawful }: Failures,
   from = 0,
 ): readonly Trial[] {
   const calls = kinds.includes('calls') ? record.calls : [];
   return [
-    ...calls.flatMap((call, place) => (place < from ? [] : trialsOfCall(call, place))),
+    ...calls.flatMap((call, n) => (n < from ? [] : trialsOfCall(call, n, lawful))),
     ...(kinds.includes('devices') ? trialsOfDevices(record) : []),
   ];
 }
-function trialsOfCall({ name, nth }: RecordedCall, place: number): Trial[] {
+function trialsOfCall({ name, nth }: RecordedCall, place: number, lawful: LawfulErrnos): Trial[] {
   const at = `inject=${name}`;
   const which = `per=run:when=${nth}`;
   const trial = (how: string): Trial => ({
@@ -41,7 +47,7 @@ function trialsOfCall({ name, nth }: RecordedCall, place: number): Trial[] {
     place,
   });
   return [
-    ...lawfulErrnos(name).map((errno) => trial(`error=${errno}`)),
+    ...lawful(name).map((errno) => trial(`error=${errno}`)),
     ...(SHORT.get(name) ?? []).map(trial),
   ];
 }
