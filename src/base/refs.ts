@@ -32,7 +32,7 @@ export interface ObjectGoneEvent {
 
 /** What is asked of the event stream. */
 export interface Births {
-  readonly on: boolean;
+  readonly hears: { readonly 'object-born': boolean; readonly 'object-gone': boolean };
   /** The number of the event. */
   emit(event: ObjectBornEvent | ObjectGoneEvent): number | undefined;
 }
@@ -49,13 +49,13 @@ export class Refs {
 
   /** An object that came to be. */
   born(object: object, kind: string, id: string): void {
-    if (!this.#trace.on) return;
+    if (!this.#trace.hears['object-born']) return;
     const born = this.#trace.emit({ kind: 'object-born', object: { kind, id } });
     this.#known.set(object, { kind, id, born });
   }
   /** An object that is no more. */
   gone(object: object, kind: string, id: string): void {
-    if (!this.#trace.on) return;
+    if (!this.#trace.hears['object-gone']) return;
     this.#trace.emit({ kind: 'object-gone', object: this.of(object, kind, id) });
     this.#known.delete(object);
   }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { EINVAL } from './errno.ts';
+import type { Choice } from './hearing.ts';
 import { KernelEnv } from './kernel-env.ts';
 import { listening, refuse, silently, type Refusal } from './refuse.ts';
 import type { CallInfo, Stamped, TraceEvent } from './events.ts';
@@ -66,4 +67,53 @@ test('a call whose end nobody hears leaves no remark to the next', () => {
   everything[Symbol.dispose]();
   trace.leave(call, { result: 0 });
   expect(trace.takeRemarks()).toBeUndefined();
+});
+
+/** Those who want maps, and calls of one request. */
+const CHOICE: Choice = {
+  events: new Set(['map']),
+  calls: (_name, request) => request === 7,
+};
+const map: TraceEvent = {
+  ...{ kind: 'map', domain: { kind: 'domain', id: '1', born: undefined } },
+  ...{ iova: 0n, length: 1n },
+};
+test('who chooses hears that and troubles, and nothing else is asked for', () => {
+  const { trace } = new KernelEnv();
+  const heard: string[] = [];
+  {
+    using _ = trace.listenTo(CHOICE, ({ event }) => heard.push(event.kind));
+    expect([trace.on, trace.heedsTroubles, trace.hears.map, trace.hears.dma]).toEqual([
+      ...[false, true, true, false],
+    ]);
+    expect([7, 8, undefined].map((request) => trace.hearsCall('ioctl', request))).toEqual([
+      ...[true, false, false],
+    ]);
+    trace.emit(map);
+    trace.emit({ kind: 'log', level: 'info', text: 'not chosen' });
+    trace.emit({ kind: 'warn', id: 'w', text: 'a trouble' });
+  }
+  trace.emit(map);
+  expect(heard).toEqual(['map', 'warn']);
+  expect([trace.heedsTroubles, trace.hears.map, trace.hearsCall('ioctl', 7)]).toEqual([
+    ...[false, false, false],
+  ]);
+});
+test('who listens to everything is asked for everything, whatever others choose', () => {
+  const { trace } = new KernelEnv();
+  using _chosen = trace.listenTo(CHOICE, () => undefined);
+  using _all = trace.listen(() => undefined);
+  expect([trace.hears.dma, trace.hearsCall('read', undefined)]).toEqual([true, true]);
+});
+test('a timer knows what has set it for those who choose, though its turn is told to nobody', () => {
+  const { clock, trace } = new KernelEnv();
+  const heard: Stamped[] = [];
+  using _ = trace.listenTo(CHOICE, (stamped) => heard.push(stamped));
+  const cause = trace.emit(map);
+  trace.because(cause, () => clock.after(5, () => trace.emit(map)));
+  clock.advance(5);
+  expect(heard.map((stamped) => [stamped.event.kind, stamped.cause])).toEqual([
+    ['map', undefined],
+    ['map', cause],
+  ]);
 });

@@ -3,10 +3,12 @@
  *
  * Emitting costs one test when nobody listens: `if (trace.on) trace.emit({ … })`. Troubles are heard by listeners of their
  * own as well, whom a run has from its start: `if (trace.heedsTroubles) …`. They are rare, and nothing else is built for them.
+ * Somebody who chooses (hearing.ts) is told of what is asked for by name: `if (trace.hears.map) …`, true for everybody's ears too.
  */
 import { Call } from './call.ts';
 import { isErrno } from './errno.ts';
 import type { CallEnd, CallInfo, LeaveEvent, Remark, Stamped, TraceEvent } from './events.ts';
+import { Hearing, type Choice } from './hearing.ts';
 import type { Facts } from './refuse.ts';
 
 /** Does it tell that something did not work? A call that failed, DMA that was stopped, a fault, a warning. */
@@ -26,6 +28,8 @@ function isHeeded(event: TraceEvent): boolean {
 export class Trace {
   readonly #listeners = new Set<(stamped: Stamped) => void>();
   readonly #troubleListeners = new Set<(stamped: Stamped) => void>();
+  /** What each wants who does not want everything. */
+  readonly #choices = new Map<(stamped: Stamped) => void, Choice>();
   readonly #nowNs: () => number;
   /** Of the call that goes on. */
   #remarks: Remark[] = [];
@@ -34,8 +38,12 @@ export class Trace {
   #cause: number | undefined;
   /** True when somebody listens to everything; test it before building an event. */
   on = false;
-  /** True when somebody listens to everything or to troubles; test it before building an event that is one. */
+  /** True when anybody listens; test it before building an event that is a trouble. */
   heedsTroubles = false;
+  /** What somebody listens to, by kind; test it before building an event that can be chosen. */
+  readonly hears = new Hearing();
+  /** True when somebody listens to calls: what sets things going is remembered. */
+  #followsCalls = false;
 
   /** So many bytes of what is read and written are told. */
   dataBytes = 32;
@@ -47,7 +55,8 @@ export class Trace {
 
   /** Tell everybody who listens. The number of the event; undefined when nobody does. */
   emit(event: TraceEvent): number | undefined {
-    if (!this.on && !(this.heedsTroubles && isHeeded(event))) return undefined;
+    const isHeard = this.on || this.hears.of(event) || (this.heedsTroubles && isHeeded(event));
+    if (!isHeard) return undefined;
     return this.#tell(event, this.#call?.id, this.#cause);
   }
   /** Hear every event from now on; dispose the result to stop. */
@@ -58,27 +67,43 @@ export class Trace {
   listenToTroubles(listener: (stamped: Stamped) => void): Disposable {
     return this.#join(this.#troubleListeners, listener);
   }
+  /** Hear what was chosen, and troubles; dispose the result to stop. */
+  listenTo(choice: Choice, listener: (stamped: Stamped) => void): Disposable {
+    this.#choices.set(listener, choice);
+    return this.#joined(() => this.#choices.delete(listener));
+  }
   #join(
     listeners: Set<(stamped: Stamped) => void>,
     listener: (stamped: Stamped) => void,
   ): Disposable {
-    const count = (): void => {
-      this.on = this.#listeners.size > 0;
-      this.heedsTroubles = this.on || this.#troubleListeners.size > 0;
-    };
     listeners.add(listener);
-    count();
+    return this.#joined(() => listeners.delete(listener));
+  }
+  #joined(part: () => void): Disposable {
+    this.#count();
     return {
       [Symbol.dispose]: () => {
-        listeners.delete(listener);
-        count();
+        part();
+        this.#count();
       },
     };
   }
+  #count(): void {
+    this.on = this.#listeners.size > 0;
+    this.#followsCalls = this.on || this.#choices.size > 0;
+    this.heedsTroubles = this.#followsCalls || this.#troubleListeners.size > 0;
+    this.hears.set(this.#choices.values(), this.on);
+  }
 
+  /** Does somebody listen to this call? `request`: of ioctl(2). Test it before entering one. */
+  hearsCall(name: string, request: number | undefined): boolean {
+    if (!this.#followsCalls || this.on) return this.on;
+    for (const { calls } of this.#choices.values()) if (calls(name, request)) return true;
+    return false;
+  }
   /** `seq` of the event that sets going what happens now. Undefined: nobody listens, or nothing is going on. */
   get cause(): number | undefined {
-    return this.on ? this.#cause : undefined;
+    return this.#followsCalls ? this.#cause : undefined;
   }
   /** Run what an event sets going, such as what a device does at a store. */
   because<T>(cause: number | undefined, run: () => T): T {
@@ -92,7 +117,7 @@ export class Trace {
   }
 
   /**
-   * A call begins: to be asked for only while somebody listens. Run it with `inside`, as often as it takes to be answered,
+   * A call begins: to be asked for only while somebody listens to it. Run it with `inside`, as often as it takes to be answered,
    * then `leave`. `cause`: of what it does, where that is not the call itself.
    */
   enter(info: CallInfo, cause?: number): Call {
@@ -114,7 +139,7 @@ export class Trace {
   leave(call: Call, end: CallEnd): void {
     // Those of a call that nobody hears the end of are not the next one's.
     const remarks = this.takeRemarks();
-    if (!this.on) return;
+    if (!this.#followsCalls) return;
     const { refusals, info } = call;
     const event = {
       kind: 'leave',
@@ -140,9 +165,9 @@ export class Trace {
   ended(info: CallInfo, end: CallEnd & Pick<LeaveEvent, 'refusals' | 'remarks'>): void {
     this.emit({ kind: 'leave', ...info, ...end });
   }
-  /** Run something no program asked for, as a call of its own. `cause`: what set it going. */
+  /** Run something no program asked for, as a call of its own for those who listen to everything. `cause`: what set it going. */
   turn<T>(name: string, cause: number | undefined, run: () => T): T {
-    if (!this.on) return run();
+    if (!this.on) return this.#followsCalls ? this.because(cause, run) : run();
     const call = this.enter({ what: 'turn', name }, cause);
     try {
       return this.inside(call, run);
@@ -160,6 +185,7 @@ export class Trace {
       event,
     };
     for (const listener of this.#listeners) listener(stamped);
+    for (const listener of this.#choices.keys()) listener(stamped);
     if (this.#troubleListeners.size > 0 && isHeeded(event)) {
       for (const listener of this.#troubleListeners) listener(stamped);
     }

@@ -59,14 +59,14 @@ export class BarWindow implements MmioWindow {
     const value = msix?.covers(index, offset)
       ? msix.load(offset, width)
       : (this.#registers()?.mmioRead(index, offset, width) ?? ones);
-    this.#tell({ offset, width, value, write: false });
+    if (this.#owner.env.trace.on) this.#tell({ offset, width, value, write: false });
     return value & ones;
   }
   store(offset: number, width: number, value: bigint): void {
     if (!this.#answers(offset, width)) return;
     const { trace } = this.#owner.env;
     const write = (): void => this.#store(offset, width, value);
-    if (!trace.on) write();
+    if (!trace.hears.store) write();
     else trace.because(this.#tell({ offset, width, value, write: true }), write);
   }
 
@@ -101,7 +101,6 @@ export class BarWindow implements MmioWindow {
     readonly write: boolean;
   }): number | undefined {
     const { env, ref } = this.#owner;
-    if (!env.trace.on) return undefined;
     const { index } = this.#bar;
     const register = this.#registers()?.registerName?.(index, access.offset);
     return env.trace.emit({

@@ -286,7 +286,7 @@ export class PciDeviceFunction {
     this.msix?.reset();
     this.#registersOf()?.reset(kind);
     const { trace } = this.env;
-    if (trace.on) trace.emit({ kind: 'life', what: 'device-reset', who: this.ref });
+    if (trace.hears.life) trace.emit({ kind: 'life', what: 'device-reset', who: this.ref });
     this.#changed();
   }
   /**

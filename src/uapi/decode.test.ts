@@ -13,7 +13,7 @@ import {
   VFIO_SET_IOMMU,
   vfio_irq_set,
 } from './vfio.ts';
-import { decodeIoctl, setField } from './decode.ts';
+import { decodeIoctl, IoctlLook, setField } from './decode.ts';
 import { namedValue } from './field-names.ts';
 
 /** A task with these bytes at address 0. */
@@ -41,6 +41,32 @@ test('a struct is shown by the names of its header, its flags by theirs', () => 
       iova: 0x1000n,
     },
   });
+});
+test('of a struct that says it is shorter what lies behind it is not shown', () => {
+  const cmd = iommu_ioas_map.view(new Uint8Array(40).fill(0xff));
+  Object.assign(cmd, { size: 32, flags: 0, ioas_id: 1, user_va: 2n, length: 3n });
+  const { args } = decodeIoctl(file('/dev/iommu'), taskWith(cmd.bytes), IOMMU_IOAS_MAP, 0n)!;
+  expect(args).toMatchObject({ size: 32, user_va: 2n, length: 3n, iova: 0n });
+  const short = taskWith(cmd.bytes.subarray(0, 32));
+  expect(decodeIoctl(file('/dev/iommu'), short, IOMMU_IOAS_MAP, 0n)?.args).toEqual(args);
+});
+test('a struct that ends behind its page is shown as any other', () => {
+  const memory = new Uint8Array(4096 + 40);
+  const at = 4096 - 16;
+  const cmd = iommu_ioas_map.view(memory.subarray(at, at + 40));
+  Object.assign(cmd, { size: 40, ioas_id: 1, iova: 0x1000n });
+  const look = decodeIoctl(file('/dev/iommu'), taskWith(memory), IOMMU_IOAS_MAP, BigInt(at));
+  expect(look?.args).toMatchObject({ size: 40, ioas_id: 1, iova: 0x1000n });
+});
+test('a second look shows what has changed, and what has not is the same', () => {
+  const cmd = iommu_ioas_map.view(new Uint8Array(40));
+  Object.assign(cmd, { size: 40, ioas_id: 1 });
+  const look = new IoctlLook(file('/dev/iommu'), taskWith(cmd.bytes), IOMMU_IOAS_MAP, 0n);
+  const before = look.before()!.args;
+  expect(look.after()).toBe(before);
+  cmd.iova = 0x7000n;
+  expect(look.after()).toEqual({ ...before, iova: 0x7000n });
+  expect(before).toMatchObject({ iova: 0n });
 });
 test('one number means different things on different files', () => {
   const task = taskWith(new Uint8Array(64).fill(0));

@@ -7,20 +7,28 @@ import { refuse } from '../base/refuse.ts';
 import type { OpenFile } from '../base/file.ts';
 import type { Task } from '../base/task.ts';
 import type { Fields, Struct } from '../base/struct.ts';
-import { extensionName, isCommand, namedValue, type Named } from './field-names.ts';
+import { extensionName, isCommand, namer, type Named } from './field-names.ts';
 import * as iommufd from './iommufd.ts';
 import * as iommufdTest from './iommufd-test.ts';
 import * as vfio from './vfio.ts';
 
+type Args = Readonly<Record<string, unknown>>;
 /** An ioctl by names: of the command, and of the fields of its argument. */
 export interface Decoded {
   readonly command: string;
-  readonly args?: Readonly<Record<string, unknown>>;
+  readonly args?: Args;
 }
 
 interface Command {
   readonly name: string;
   readonly layout: Struct<Fields> | undefined;
+  /** Found when it is shown first. */
+  shown?: readonly ShownField[];
+}
+/** A field as it is shown. */
+interface ShownField {
+  readonly name: string;
+  readonly read: (words: DataView) => Named;
 }
 type Commands = ReadonlyMap<number, Command>;
 
@@ -93,6 +101,12 @@ export const COMMAND_NAMES: readonly string[] = [
   ),
 ].sort();
 
+/** The requests of ioctl(2) that commands of these names are, on whatever file. */
+export function requestsOf(isWanted: (command: string) => boolean): ReadonlySet<number> {
+  const all = [IOMMUFD, GROUP, DEVICE, MIGRATION].flatMap((of) => [...of]);
+  return new Set(all.filter(([, { name }]) => isWanted(name)).map(([request]) => request));
+}
+
 /** The fields of a command's struct, by the name of the command. */
 export const COMMAND_FIELDS: ReadonlyMap<string, readonly string[]> = new Map(
   [IOMMUFD, GROUP, DEVICE, MIGRATION].flatMap((of) =>
@@ -114,23 +128,68 @@ export function decodeIoctl(
   cmd: number,
   arg: bigint,
 ): Decoded | undefined {
-  const known = commandsOf(file.name).get(cmd);
-  if (!known) return undefined;
-  const { name, layout } = known;
-  if (!layout)
-    return { command: name, ...(arg !== 0n && { args: { arg: plain(name, task, arg) } }) };
-  const bytes = new Uint8Array(layout.size);
-  if (readStruct(task, arg, bytes) === 0) return { command: name };
-  // cast: fields are asked for by the names of the layout
-  const view = layout.view(bytes) as unknown as Record<string, unknown>;
-  const fields = Object.keys(layout.offsets).filter((field) => !field.startsWith('__'));
-  // cast: a field is a number, a u64 or bytes
-  const value = (field: string): Named => namedValue(layout.cName, field, view[field] as Named);
-  const args: Record<string, unknown> = Object.fromEntries(
-    fields.map((field) => [field, value(field)]),
-  );
-  if (name === 'VFIO_DEVICE_SET_IRQS') Object.assign(args, irqData(task, arg, view));
-  return { command: name, args };
+  return new IoctlLook(file, task, cmd, arg).before();
+}
+
+/** A look at an ioctl before it is carried out and one after: what has not changed is not decoded again. */
+export class IoctlLook {
+  readonly #task: Task;
+  readonly #arg: bigint;
+  readonly #command: Command | undefined;
+  /** The struct and what it said, before. */
+  #seen: { readonly bytes: Uint8Array; readonly args: Args } | undefined;
+
+  constructor(file: OpenFile, task: Task, cmd: number, arg: bigint) {
+    this.#task = task;
+    this.#arg = arg;
+    this.#command = commandsOf(file.name).get(cmd);
+  }
+  /** As decodeIoctl() says. */
+  before(): Decoded | undefined {
+    if (!this.#command) return undefined;
+    const { name, layout } = this.#command;
+    const args = layout ? this.#argsNow(layout) : this.#plain(name);
+    return { command: name, ...(args && { args }) };
+  }
+  /** The arguments as they are now. */
+  after(): Args | undefined {
+    return this.before()?.args;
+  }
+  #plain(name: string): Args | undefined {
+    return this.#arg === 0n ? undefined : { arg: plain(name, this.#task, this.#arg) };
+  }
+  #argsNow(layout: Struct<Fields>): Args | undefined {
+    const bytes = new Uint8Array(layout.size);
+    if (readStruct(this.#task, this.#arg, bytes) === 0) return undefined;
+    if (this.#seen && isSame(bytes, this.#seen.bytes)) return this.#seen.args;
+    const args = this.#argsIn(layout, bytes);
+    this.#seen = { bytes, args };
+    return args;
+  }
+  #argsIn(layout: Struct<Fields>, bytes: Uint8Array): Args {
+    const words = new DataView(bytes.buffer);
+    const args: Record<string, unknown> = {};
+    for (const { name, read } of shownOf(this.#command!, layout)) args[name] = read(words);
+    const isIrqs = layout === vfio.vfio_irq_set;
+    return isIrqs ? Object.assign(args, irqData(this.#task, this.#arg, layout.view(bytes))) : args;
+  }
+}
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  for (let n = 0; n < one.length; n++) if (one[n] !== other[n]) return false;
+  return true;
+}
+
+function shownOf(
+  command: Command,
+  { cName, fields, offsets }: Struct<Fields>,
+): readonly ShownField[] {
+  return (command.shown ??= Object.entries(fields)
+    .filter(([name]) => !name.startsWith('__'))
+    .map(([name, type]) => {
+      const at = offsets[name]!;
+      const show = namer(cName, name);
+      return { name, read: (words) => show(type.get(words, at)) };
+    }));
 }
 
 function plain(command: string, task: Task, arg: bigint): unknown {
@@ -181,9 +240,17 @@ export function setField(
 
 /** The caller's struct may be an older, shorter one: its first word is its size. Bytes read; 0: it is not in memory. */
 function readStruct(task: Task, arg: bigint, bytes: Uint8Array): number {
-  const head = bytes.subarray(0, 4);
-  if (isErrno(task.mem.read(arg, head))) return 0;
-  const given = new DataView(head.buffer).getUint32(0, true);
+  const isInPage = Number(arg & PAGE_MASK) + bytes.length <= PAGE;
+  // What lies behind a short one is in the same page, and costs no look of its own.
+  const isRead = isInPage && !isErrno(task.mem.read(arg, bytes));
+  if (!isRead && isErrno(task.mem.read(arg, bytes.subarray(0, 4)))) return 0;
+  const given = new DataView(bytes.buffer).getUint32(0, true);
   const length = Math.min(Math.max(4, given), bytes.length);
+  if (isRead) {
+    bytes.fill(0, length);
+    return length;
+  }
   return task.mem.read(arg, bytes.subarray(0, length)) === undefined ? length : 0;
 }
+const PAGE = 4096;
+const PAGE_MASK = 4095n;

@@ -108,6 +108,18 @@ export function namedValue(struct: string, field: string, value: Named): Named {
     : (names.find((known) => known.value === BigInt(value))?.name ?? value);
 }
 
+/** The same for many values of one field. */
+export function namer(struct: string, field: string): (value: Named) => Named {
+  const meaning = MEANINGS[struct]?.[field];
+  if (!meaning) return (value) => value;
+  // Flags are nearly always the same few.
+  let [last, text]: [Named | undefined, Named] = [undefined, 0];
+  return (value) => {
+    if (value !== last) [last, text] = [value, namedValue(struct, field, value)];
+    return text;
+  };
+}
+
 /** Bits without a name stay a number. */
 function bitText(names: readonly Constant[], value: number | bigint): string | number | bigint {
   const all = BigInt(value);

@@ -118,7 +118,7 @@ export class VfioDevice {
   }
   #tell(what: 'device-open' | 'device-close'): void {
     const { trace } = this.world.env;
-    if (trace.on) trace.emit({ kind: 'life', what, who: deviceRef(this.dev) });
+    if (trace.hears.life) trace.emit({ kind: 'life', what, who: deviceRef(this.dev) });
   }
   /** Ask the user to let go, now and every 10 s until the last close. */
   requestBack(): void {

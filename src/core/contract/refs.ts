@@ -22,7 +22,7 @@ export function deviceGone(dev: Device): void {
 /** A device came into a group, or left it. */
 export function groupChanged(dev: Device, what: 'group-add' | 'group-remove', id: number): void {
   const { trace } = dev.core.env;
-  if (trace.on) trace.emit({ kind: 'life', what, who: deviceRef(dev), detail: String(id) });
+  if (trace.hears.life) trace.emit({ kind: 'life', what, who: deviceRef(dev), detail: String(id) });
 }
 /** A domain in an event. */
 export function domainRef(domain: Domain): Ref {

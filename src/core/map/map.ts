@@ -90,7 +90,7 @@ function mapGranulesNosync(domain: Domain, run: MapRun): Status {
   const rc = checkDomain(domain);
   if (rc) return rc;
   const failed = domain.pt ? mapTable(domain, run) : mapPages(domain, run);
-  if (!failed && domain.core.env.trace.on) traceMap(domain, run);
+  if (!failed && domain.core.env.trace.hears.map) traceMap(domain, run);
   return failed;
 }
 
@@ -211,7 +211,7 @@ export function unmapGranulesFast(
   const removed = domain.pt
     ? domain.pt.unmap(iovaG, lengthG, gather)
     : unmapPages(domain, iovaG, lengthG, gather);
-  if (removed > 0 && domain.core.env.trace.on) {
+  if (removed > 0 && domain.core.env.trace.hears.unmap) {
     const lg2 = granuleLg2(domain);
     domain.core.env.trace.emit({
       kind: 'unmap',

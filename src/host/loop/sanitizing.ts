@@ -48,7 +48,7 @@ export class Sanitizing {
       sites: run.sites,
       found: (finding) => this.#found(finding),
     });
-    run.machine.env.trace.listen((stamped) => {
+    run.machine.env.trace.listenTo(sanitizer.choice, (stamped) => {
       sanitizer.take(stamped);
       this.#note(stamped);
     });

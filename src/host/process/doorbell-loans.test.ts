@@ -16,7 +16,7 @@ class Rig {
   readonly twin = new Uint32Array(COUNT);
   /** Stores, in their order. */
   readonly stores: number[] = [];
-  readonly trace = { on: false };
+  readonly trace = { hears: { store: false } };
   decodes = true;
   tick: () => void = () => undefined;
   readonly loans: DoorbellLoans;
@@ -137,7 +137,7 @@ test.for([
 });
 test('while everything is traced, each store is a trap', () => {
   const rig = new Rig();
-  rig.trace.on = true;
+  rig.trace.hears.store = true;
   rig.ringMuch();
   expect(rig.loan.pages.isLent).toBe(false);
 });
@@ -171,7 +171,7 @@ test('whatever a program does, the device knows at each look what traps would ha
         register: () => rig.otherRegister(),
         call: () => rig.loans.end(),
         much: () => rig.ringMuch(),
-        trace: () => (rig.trace.on = !rig.trace.on),
+        trace: () => (rig.trace.hears.store = !rig.trace.hears.store),
       };
       for (const each of steps) {
         if (typeof each === 'object') rig.ring(each.index, each.value);

@@ -30,7 +30,7 @@ const IDLE_NS = 10e6;
 export interface LoanParts {
   readonly machine: {
     readonly syscalls: Pick<Syscalls, 'store'>;
-    readonly env: { readonly trace: { readonly on: boolean } };
+    readonly env: { readonly trace: { readonly hears: { readonly store: boolean } } };
   };
   readonly watches: { watchFd(fd: number, run: () => void): Disposable };
 }
@@ -124,7 +124,7 @@ export class DoorbellLoans {
       loan.stores = 0;
     }
     loan.pid = pid;
-    if (++loan.stores >= MANY && !this.#parts.machine.env.trace.on) this.#lend(loan, now);
+    if (++loan.stores >= MANY && !this.#parts.machine.env.trace.hears.store) this.#lend(loan, now);
   }
 
   #lend(loan: Loan, now: number): void {
@@ -144,7 +144,7 @@ export class DoorbellLoans {
     const now = libc.monotonicNs();
     const rung = changes(seen, values);
     if (rung.length > 0) loan.rungNs = now;
-    const isOver = now - loan.rungNs > IDLE_NS || this.#parts.machine.env.trace.on;
+    const isOver = now - loan.rungNs > IDLE_NS || this.#parts.machine.env.trace.hears.store;
     if (isOver || window.accessible?.() === false || rung.some((n) => doorbells.isControl(n))) {
       this.#takeBack(loan);
     } else this.#ring(loan, rung, values);

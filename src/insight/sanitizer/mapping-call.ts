@@ -23,7 +23,7 @@ export interface MappingCall extends MappedRange, MappingRights {
   readonly va: bigint | undefined;
   readonly site: CallSite | undefined;
   /** Of one that failed: the name of its errno. */
-  readonly failed?: string;
+  readonly failed: string | undefined;
   /** What undid it. */
-  undone?: { readonly command: string; readonly site: CallSite | undefined };
+  undone: { readonly command: string; readonly site: CallSite | undefined } | undefined;
 }

@@ -1,5 +1,5 @@
 /** What the sanitizer finds in a machine of the library: no program of the host, so no places. */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { TraceEvent } from '../../base/events.ts';
 import { done, must } from '../../testing/base/must.ts';
 import { Client, EDU, machineOf } from '../../testing/machine/client.ts';
@@ -13,19 +13,22 @@ const PAGE = 0x1000n;
 const READ = uapi.VFIO_DMA_MAP_FLAG_READ;
 const WRITE = uapi.VFIO_DMA_MAP_FLAG_WRITE;
 
+/** What is built for it: what it has chosen, or all, because somebody else listens to everything. */
+type Heard = 'its choice' | 'everything';
 /** A program with a device, whose DMA is asked for as a model does. */
 class Sanitized extends Client {
   readonly findings: Finding[] = [];
   readonly c: number;
-  constructor() {
+  constructor(heard: Heard = 'its choice') {
     super(machineOf('default'));
-    this.machine.env.trace.listen(
-      new DmaSanitizer({
-        kinds: new Set(ALL_FINDINGS),
-        sites: undefined,
-        found: (finding) => this.findings.push(finding),
-      }).take,
-    );
+    const { trace } = this.machine.env;
+    const sanitizer = new DmaSanitizer({
+      kinds: new Set(ALL_FINDINGS),
+      sites: undefined,
+      found: (finding) => this.findings.push(finding),
+    });
+    trace.listenTo(sanitizer.choice, sanitizer.take);
+    if (heard === 'everything') trace.listen(() => undefined);
     const { c, d } = this.device(uapi.VFIO_TYPE1v2_IOMMU, EDU);
     this.c = c;
     must(this.pwrite(d, (7n << 40n) + 4n, Uint8Array.of(6, 0)));
@@ -205,11 +208,24 @@ const CASES: [string, (program: Sanitized) => unknown, string[]][] = [
   ],
 ];
 
-test.each(CASES)('%s', (_name, act, wanted) => {
+describe.each<Heard>(['its choice', 'everything'])('heard is %s', (heard) => {
+  test.each(CASES)('%s', (_name, act, wanted) => {
+    const program = new Sanitized(heard);
+    const result = act(program);
+    expect(result).not.toBe(program);
+    expect(program.kinds.map((text, n) => text.slice(0, wanted[n]?.length))).toEqual(wanted);
+  });
+});
+test('calls it does not look at are not told, and of others and of DMA no more than it needs', () => {
   const program = new Sanitized();
-  const result = act(program);
-  expect(result).not.toBe(program);
-  expect(program.kinds.map((text, n) => text.slice(0, wanted[n]?.length))).toEqual(wanted);
+  const { trace } = program.machine.env;
+  const [map, status] = [uapi.VFIO_IOMMU_MAP_DMA, uapi.VFIO_GROUP_GET_STATUS];
+  expect([trace.hearsCall('ioctl', map), trace.hearsCall('ioctl', status)]).toEqual([true, false]);
+  expect([trace.hearsCall('close', undefined), trace.hearsCall('read', undefined)]).toEqual([
+    true,
+    false,
+  ]);
+  expect(trace.on).toBe(false);
 });
 /** Calls of an iommufd, as they are told. */
 function told(...calls: [command: string, args: Readonly<Record<string, unknown>>][]): string[] {

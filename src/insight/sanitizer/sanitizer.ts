@@ -11,8 +11,10 @@ import type {
   Stamped,
   TraceEvent,
 } from '../../base/events.ts';
+import type { Choice, Hearable } from '../../base/hearing.ts';
 import { NewestMap } from '../../base/newest-map.ts';
 import { hex } from '../../base/u64.ts';
+import { requestsOf } from '../../uapi/decode.ts';
 import { TOLD_BY_FAULT } from '../explain/journal.ts';
 import type { CallSite, CallSites } from '../sites/call-site.ts';
 import type { Finding, FindingKind, FindingPlace } from './finding.ts';
@@ -36,6 +38,8 @@ const REACHED: Partial<Record<FindingKind, string>> = {
   'lost-memory-used': 'it reached memory that its program no longer sees',
   'transfer-overruns': 'it went on in other memory there',
 };
+/** Calls that are counted for each file. */
+const OPENS = new Set(['openat', 'close']);
 /** Stores that DMA still to come may be of. */
 const MOST_STARTERS = 1024;
 
@@ -48,9 +52,15 @@ export interface SanitizerParts {
   readonly found: (finding: Finding) => void;
 }
 
+/** A store that may set DMA going: whose, and where in its program. */
+interface Starter {
+  readonly pid: number;
+  readonly site: CallSite | undefined;
+}
 /** DMA, and the store that set it going, if it is known. */
-interface StartedDma extends DmaEvent {
-  readonly starter: CallSite | undefined;
+interface StartedDma {
+  readonly event: DmaEvent;
+  readonly starter: Starter | undefined;
 }
 
 /** Pages went, and where in the program that was. */
@@ -76,7 +86,7 @@ export class DmaSanitizer {
   /** Opens of a file that maps. */
   readonly #opens = new Map<string, number>();
   /** Where the newest stores to registers were, by the numbers of their events. */
-  readonly #starters = new NewestMap<number, CallSite>(MOST_STARTERS);
+  readonly #starters = new NewestMap<number, Starter>(MOST_STARTERS);
   #pid = 0;
 
   constructor(parts: SanitizerParts) {
@@ -89,7 +99,18 @@ export class DmaSanitizer {
     if (kinds.has('memory-lost') || kinds.has('lost-memory-used')) this.#memory = new LostMemory();
   }
 
-  /** A listener for `Trace.listen`. */
+  /** What it needs to hear. */
+  get choice(): Choice {
+    const events: Hearable[] = ['dma', 'store'];
+    if (this.#memory) events.push('map', 'unmap', 'pages-lost');
+    if (this.#left) events.push('life', 'object-born', 'object-gone');
+    const requests = requestsOf((command) => this.#keepsPlace(command));
+    return {
+      events: new Set(events),
+      calls: (name, request) => (request === undefined ? OPENS.has(name) : requests.has(request)),
+    };
+  }
+  /** A listener for `Trace.listenTo`, with its choice, or for `Trace.listen`. */
   readonly take = (stamped: Stamped): void => {
     // cast: the row of a kind takes the events of that kind
     const row = this.#rows[stamped.event.kind] as Row<TraceEvent> | undefined;
@@ -112,7 +133,7 @@ export class DmaSanitizer {
     mmio: ({ write }, { seq }) => {
       if (write) this.#stored(seq);
     },
-    dma: (event, { cause = -1 }) => this.#dma({ ...event, starter: this.#starters.get(cause) }),
+    dma: (event, { cause = -1 }) => this.#dma({ event, starter: this.#starters.get(cause) }),
     life: ({ what, who }) => {
       if (what !== 'device-close' || !this.#left) return;
       this.#tellLeaks(leftAtDevice(this.#left.atDevices.closed(who.id)));
@@ -123,8 +144,11 @@ export class DmaSanitizer {
     'object-gone': ({ object }, { call = -1 }) => this.#left?.objects.gone(object, call),
   };
 
+  #keepsPlace(command: string): boolean {
+    return hasPlace(command) || (this.#left !== undefined && setsUp(command));
+  }
   #enter(call: number, command = ''): void {
-    if (!hasPlace(command) && !(this.#left && setsUp(command))) return;
+    if (!this.#keepsPlace(command)) return;
     const site = this.#parts.sites?.here();
     if (site) this.#sites.set(call, site);
   }
@@ -153,9 +177,12 @@ export class DmaSanitizer {
     if (length === 0n) return;
     const space = spaceOf(event, ioas);
     const va = asked.va ?? this.#copiedVa(asked, event);
-    const call = { command, pid, space, iova, length, va, ...rights, site };
-    if (isErrno(result)) {
-      this.#mappings.addFailed({ ...call, failed: result.name });
+    const { read, write } = rights;
+    const failed = isErrno(result) ? result.name : undefined;
+    const own = { command, pid, space, va, read, write, site, failed, undone: undefined };
+    const call: MappingCall = { iova, length, ...own };
+    if (failed !== undefined) {
+      this.#mappings.addFailed(call);
       return;
     }
     // A copy says itself that it is the same memory, and what for.
@@ -206,31 +233,32 @@ export class DmaSanitizer {
 
   /** A store to a register may set DMA going. */
   #stored(seq: number): void {
-    const site = this.#parts.sites?.here();
-    if (site) this.#starters.add(seq, site);
+    this.#starters.add(seq, { pid: this.#pid, site: this.#parts.sites?.here() });
   }
-  #dma(event: StartedDma): void {
-    if (event.refusal?.rule === TOLD_BY_FAULT) this.#blocked(event);
-    else if (event.ok) this.#reached(event);
+  #dma(dma: StartedDma): void {
+    const { ok, refusal } = dma.event;
+    if (refusal?.rule === TOLD_BY_FAULT) this.#blocked(dma);
+    else if (ok) this.#reached(dma);
   }
-  #reached(event: StartedDma): void {
-    const { pieces, list } = event;
+  /** Its pieces are made when they are asked for. */
+  #reached(dma: StartedDma): void {
+    const { event } = dma;
     if (this.#mappings.someFailed) {
-      for (const { iova } of pieces) this.#usesFailed(event, iova);
+      for (const { iova } of event.pieces) this.#usesFailed(dma, iova);
     }
-    if (this.#memory?.isSome) this.#usesLost(event, this.#memory);
-    if (list || !this.#parts.kinds.has('transfer-overruns')) return;
+    if (this.#memory?.isSome) this.#usesLost(dma, this.#memory);
+    if (event.list || !this.#parts.kinds.has('transfer-overruns')) return;
     // Memory in a row has frames in a row: one piece never is of two memories.
-    if (pieces.length > 1) this.#overruns(event);
+    if (event.pieces.length > 1) this.#overruns(dma);
   }
   /** A transfer in one go from one mapping into another, whose memory does not go on from the first one's. */
-  #overruns(event: StartedDma): void {
-    const { pieces } = event;
+  #overruns(dma: StartedDma): void {
+    const { pieces } = dma.event;
     for (let n = 1; n < pieces.length; n++) {
       const { iova } = pieces[n]!;
       const [before, behind] = [iova - 1n, iova].map((at) => this.#mappings.liveAt(at));
       if (!before || !behind || before === behind || isOneMemory(before, behind)) continue;
-      this.#ofDevice('transfer-overruns', event, iova, [
+      this.#ofDevice('transfer-overruns', dma, iova, [
         mappedBy(before, 'it began in what is '),
         mappedBy(behind, 'and goes on in what is '),
       ]);
@@ -250,55 +278,57 @@ export class DmaSanitizer {
       places: [lostBy(lost), mappedBy(mapping)],
     });
   }
-  #usesLost(event: StartedDma, memory: LostMemory<PagesLost>): void {
-    for (const piece of event.pieces) {
+  #usesLost(dma: StartedDma, memory: LostMemory<PagesLost>): void {
+    for (const piece of dma.event.pieces) {
       const lost = memory.reached(piece);
       const mapping = lost && this.#mappings.liveAt(lost.iova);
       if (!mapping) continue;
       const iova = piece.iova > lost.iova ? piece.iova : lost.iova;
-      this.#ofDevice('lost-memory-used', event, iova, [lostBy(lost.loss), mappedBy(mapping)]);
+      this.#ofDevice('lost-memory-used', dma, iova, [lostBy(lost.loss), mappedBy(mapping)]);
       return;
     }
   }
-  #blocked(event: StartedDma): void {
-    const iova = blockedAt(event);
-    if (this.#usesFailed(event, iova)) return;
+  #blocked(dma: StartedDma): void {
+    const iova = blockedAt(dma.event);
+    if (this.#usesFailed(dma, iova)) return;
     const live = this.#mappings.liveAt(iova);
-    if (live && !(event.write ? live.write : live.read)) {
-      this.#ofDevice('wrong-direction', event, iova, [mappedBy(live)]);
+    if (live && !(dma.event.write ? live.write : live.read)) {
+      this.#ofDevice('wrong-direction', dma, iova, [mappedBy(live)]);
       return;
     }
     const past = this.#mappings.undoneAt(iova);
     if (past && !live) {
       const { command = '', site } = past.undone ?? {};
-      this.#ofDevice('dma-after-unmap', event, iova, [
+      this.#ofDevice('dma-after-unmap', dma, iova, [
         { title: `unmapped by ${command} here:`, site },
         mappedBy(past, 'previously '),
       ]);
       return;
     }
     const around = live ? [mappedBy(live, 'for another device ')] : [];
-    this.#ofDevice('dma-never-mapped', event, iova, around);
+    this.#ofDevice('dma-never-mapped', dma, iova, around);
   }
   /** Has a mapping of this address failed, and the device was sent there all the same? */
-  #usesFailed(event: StartedDma, iova: bigint): boolean {
+  #usesFailed(dma: StartedDma, iova: bigint): boolean {
     const failed = this.#mappings.failedAt(iova);
     if (!failed) return false;
-    const instead = event.ok ? this.#mappings.liveAt(iova) : undefined;
+    const instead = dma.event.ok ? this.#mappings.liveAt(iova) : undefined;
     const title = `its mapping by ${failed.command} failed with ${failed.failed ?? ''} here:`;
-    this.#ofDevice('failed-map-used', event, iova, [
+    this.#ofDevice('failed-map-used', dma, iova, [
       { title, site: failed.site },
       ...(instead ? [mappedBy(instead, 'instead it is ')] : []),
     ]);
     return true;
   }
-  #ofDevice(kind: FindingKind, event: StartedDma, iova: bigint, places: FindingPlace[]): void {
-    const { device, write, length, ok, pasid, starter: site } = event;
+  #ofDevice(kind: FindingKind, dma: StartedDma, iova: bigint, places: FindingPlace[]): void {
+    const { starter } = dma;
+    const { device, write, length, ok, pasid } = dma.event;
+    const site = starter?.site;
     const why = ok ? REACHED[kind] : this.#faults.get(device.id);
     const what = `${write ? 'WRITE' : 'READ'} of size ${length} by ${device.id}`;
     const withPasid = pasid === undefined ? '' : `, pasid ${pasid}`;
     this.#found(kind, {
-      pid: this.#pid,
+      pid: starter?.pid ?? this.#pid,
       about: `on iova ${hex(iova)}`,
       details: [`${what}${withPasid}${why === undefined ? '' : `: ${why}`}`],
       places: [...(site ? [{ title: 'started by a store here:', site }] : []), ...places],

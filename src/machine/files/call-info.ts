@@ -16,6 +16,8 @@ export interface CallName {
   /** The caller; undefined where it may be gone. */
   readonly task?: Task;
   readonly name: string;
+  /** Of ioctl(2): by which listeners choose. */
+  readonly request?: number;
   readonly fd?: number | undefined;
   readonly file: string;
   readonly device?: string | undefined;

@@ -31,7 +31,7 @@ import { listening, refuse, type Refusal } from '../../base/refuse.ts';
 import type { Task } from '../../base/task.ts';
 import { hex } from '../../base/u64.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
-import { decodeIoctl, setField } from '../../uapi/decode.ts';
+import { IoctlLook, setField } from '../../uapi/decode.ts';
 import {
   bufferOf,
   infoOf,
@@ -126,14 +126,16 @@ export class Syscalls {
     fd?: number,
   ): Outcome<Result<number>> {
     const cmd = Number(BigInt.asUintN(32, request));
+    let look: IoctlLook | undefined;
     return this.#call(
-      { pid: task.pid, task, name: 'ioctl', fd, ...named(file) },
+      { pid: task.pid, task, name: 'ioctl', request: cmd, fd, ...named(file) },
       () =>
         file.ops.ioctl?.(file, task, cmd, arg) ??
         refuse(ENOTTY, 'this file has no ioctl at all', { file: file.name }),
       {
-        before: () => ({ command: hex(cmd), ...decodeIoctl(file, task, cmd, arg) }),
-        after: () => decodeIoctl(file, task, cmd, arg)?.args,
+        before: () =>
+          (look ??= new IoctlLook(file, task, cmd, arg)).before() ?? { command: hex(cmd) },
+        after: () => look?.after(),
         setField: (field, value) => setField({ file, task, cmd, arg }, field, value),
       },
     );
@@ -267,7 +269,7 @@ export class Syscalls {
           return undefined;
         },
       );
-    if (!this.#env.trace.on) return run();
+    if (!this.#env.trace.hears.store) return run();
     const args = { offset, width, value };
     return this.#access({ what: 'access', pid, name: 'store', file: window.name, args }, run);
   }
@@ -337,7 +339,7 @@ export class Syscalls {
     const guarded = (): T | Errno<'EIO'> =>
       this.#guard.run(() => `${name.name}(${name.file})`, run);
     const woken = this.#woken(name.task);
-    if (!woken && !trace.on)
+    if (!woken && !trace.hearsCall(name.name, name.request))
       return trace.heedsTroubles ? this.#heeded(name, guarded, telling) : guarded();
     const call = woken ?? trace.enter(infoOf(name, telling));
     const result = trace.inside(call, guarded);

@@ -5,7 +5,8 @@
  * move as one. Bytes before a refused granule have moved, as on a real bus.
  *
  * Runs wait until no more of them come, and move in one step where they lead to one memory (machine/memory/move-runs.ts).
- * While somebody listens each is moved before the next address is translated: that is the slow way, and the test's oracle.
+ * While somebody listens to everything each is moved before the next address is translated: that is the slow way, and the test's
+ * oracle. Whoever listens to DMA alone is told of a transfer that has succeeded where it went, when he asks.
  */
 import type { BarMemory } from '../../base/bar-memory.ts';
 import { bugOn } from '../../base/bug.ts';
@@ -47,8 +48,10 @@ interface Transfer {
   readonly bytes: Uint8Array;
   readonly pasid: number;
   readonly write: boolean;
-  /** What has been moved, while somebody listens. */
+  /** What has been moved, while somebody listens to everything. */
   readonly moved: MemoryPiece[] | undefined;
+  /** Where it has gone, while somebody listens to DMA. */
+  readonly runs: TranslatedRun[] | undefined;
   /** Translated, and not moved yet. */
   readonly pending: MemoryRun[];
 }
@@ -139,6 +142,7 @@ export class DmaPort implements DeviceDma {
       pasid,
       write,
       moved: trace.on ? [] : undefined,
+      runs: trace.hears.dma && !trace.on ? [] : undefined,
       pending: [],
     };
     this.moved = 0;
@@ -154,7 +158,7 @@ export class DmaPort implements DeviceDma {
       (met) => (refusal = met),
       () => this.#carryOut(at, transfer),
     );
-    if (rc || transfer.moved) this.#tell(at, transfer, rc && { refusal });
+    if (rc || transfer.moved || transfer.runs) this.#tell(at, transfer, rc && { refusal });
     return rc;
   }
   #start(at: Target, transfer: Transfer): Status<'EFAULT'> {
@@ -196,7 +200,8 @@ export class DmaPort implements DeviceDma {
     transfer: Transfer,
     stopped: { refusal: Refusal | undefined } | undefined,
   ): void {
-    const { bytes, pasid, write, moved } = transfer;
+    const { bytes, pasid, write, moved, runs } = transfer;
+    let pieces = moved ?? (stopped && []);
     this.#bus.env.trace.emit({
       kind: 'dma',
       device: this.#fn.ref,
@@ -204,7 +209,9 @@ export class DmaPort implements DeviceDma {
       write,
       ...(typeof at === 'bigint' ? { iova: at } : { iova: at[0]?.at ?? 0n, list: at }),
       length: bytes.length,
-      pieces: moved ?? [],
+      get pieces() {
+        return (pieces ??= runs?.map(pieceOf) ?? []);
+      },
       ok: stopped === undefined,
       ...(stopped?.refusal && { refusal: stopped.refusal }),
     });
@@ -264,6 +271,7 @@ export class DmaPort implements DeviceDma {
   }
 
   #addRun(run: TranslatedRun, transfer: Transfer): Status<'EFAULT'> {
+    transfer.runs?.push(run);
     const { toGranule, lg2, from, length } = run;
     const perFrame = PAGE_SIZE >> lg2;
     const pfn = Math.floor(toGranule / perFrame);
@@ -286,11 +294,7 @@ export class DmaPort implements DeviceDma {
       const rc = this.#flush(transfer);
       if (rc) return rc;
     }
-    moved?.push({
-      iova: byteAddress(run.granule, lg2, run.offset),
-      pa: byteAddress(toGranule, lg2, run.offset),
-      length,
-    });
+    moved?.push(pieceOf(run));
     return undefined;
   }
 
@@ -359,6 +363,13 @@ function moveRun(
 ): Status<'EFAULT'> {
   const bytes = all.subarray(from, from + length);
   return write ? memory.write(pfn, offset, bytes) : memory.read(pfn, offset, bytes);
+}
+function pieceOf({ granule, toGranule, lg2, offset, length }: TranslatedRun): MemoryPiece {
+  return {
+    iova: byteAddress(granule, lg2, offset),
+    pa: byteAddress(toGranule, lg2, offset),
+    length,
+  };
 }
 function byteAddress(granule: number, lg2: number, offset: number): bigint {
   return (BigInt(granule) << BigInt(lg2)) + BigInt(offset);

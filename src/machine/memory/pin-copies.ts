@@ -106,7 +106,7 @@ export function removePinned(
   whose: Pick<PagesLostEvent, 'by' | 'pid'>,
 ): void {
   for (const removal of removals) removal.done();
-  if (trace.on && removals.length > 0) {
+  if (trace.hears['pages-lost'] && removals.length > 0) {
     trace.emit({ kind: 'pages-lost', ...whose, ranges: removals.flatMap(({ ranges }) => ranges) });
   }
 }
