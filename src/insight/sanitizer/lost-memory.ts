@@ -21,8 +21,11 @@ export class LostMemory<Loss> {
 
   mapped({ domain, iova, pa, length }: MapEvent): void {
     if (pa === undefined) return;
-    const own = this.#byDomain.get(domain.id) ?? new IntervalMap<MappedMemory>();
-    this.#byDomain.set(domain.id, own);
+    let own = this.#byDomain.get(domain.id);
+    if (!own) {
+      own = new IntervalMap<MappedMemory>();
+      this.#byDomain.set(domain.id, own);
+    }
     // A driver maps nothing twice: what was there by our account is gone.
     this.#cutOut(own, { iova, length });
     this.#add(own, { domain: domain.id, iova, pa, length });
@@ -77,7 +80,8 @@ export class LostMemory<Loss> {
     for (let one = seek(); one && one.iova < end; one = seek()) {
       own.erase(hiWord(one.iova), loWord(one.iova));
       this.#byMemory.delete(one);
-      for (const rest of outside(one, range)) this.#add(own, rest);
+      const isWhole = range.iova <= one.iova && one.iova + one.length <= end;
+      if (!isWhole) for (const rest of outside(one, range)) this.#add(own, rest);
     }
   }
 }

@@ -19,8 +19,11 @@ export class MappingCalls {
 
   /** A mapping holds from now on. */
   add(call: MappingCall): void {
-    const space = this.#live.get(call.space) ?? new SpaceMappings(this.#comparesRights);
-    this.#live.set(call.space, space);
+    let space = this.#live.get(call.space);
+    if (!space) {
+      space = new SpaceMappings(this.#comparesRights);
+      this.#live.set(call.space, space);
+    }
     space.add(call);
     if (this.#failed.length > 0) {
       this.#failed = this.#failed.filter(
@@ -35,9 +38,12 @@ export class MappingCalls {
   /** A range of a space was unmapped: the mappings that lie in it. */
   undo(space: string, range: MappedRange, undone: MappingCall['undone']): void {
     const live = this.#live.get(space);
-    for (const call of live?.in(range).filter(within(range)) ?? []) {
+    const isWithin = within(range);
+    for (const call of live?.in(range) ?? []) {
+      if (!isWithin(call)) continue;
       live!.delete(call);
-      this.#past.push(Object.assign(call, { undone }));
+      call.undone = undone;
+      this.#past.push(call);
     }
     if (this.#past.length > 2 * MOST_PAST) this.#past = this.#past.slice(-MOST_PAST);
   }

@@ -9,42 +9,50 @@ export interface MemoryRange {
   readonly start: bigint;
   readonly length: bigint;
 }
-type Cells<R> = Map<bigint, Set<R>>;
+type Cells<R> = Map<number, Set<R>>;
+/** Numbers of cells of a page are exact as numbers; smaller ranges have such as well. */
+const LEAST_LG2 = 12;
 
 /** Ranges of one memory, which may overlap. */
 export class MemoryIndex<R> {
   readonly #rangeOf: (one: R) => MemoryRange;
   /** By the exponent of their cells, then by the number of the cell. */
   readonly #sizes = new Map<number, Cells<R>>();
+  #count = 0;
 
   /** `rangeOf`: which memory it is; that does not change. */
   constructor(rangeOf: (one: R) => MemoryRange) {
     this.#rangeOf = rangeOf;
   }
   add(one: R): void {
+    this.#count++;
     const range = this.#rangeOf(one);
     const xLg2 = cellLg2(range.length);
-    const cells: Cells<R> = this.#sizes.get(xLg2) ?? new Map<bigint, Set<R>>();
+    const cells: Cells<R> = this.#sizes.get(xLg2) ?? new Map<number, Set<R>>();
     this.#sizes.set(xLg2, cells);
-    for (const cell of cellsOf(range, xLg2)) {
-      const there = cells.get(cell);
+    const { first, last } = cellsSpan(range, xLg2);
+    for (let n = first; n <= last; n++) {
+      const there = cells.get(n);
       if (there) there.add(one);
-      else cells.set(cell, new Set([one]));
+      else cells.set(n, new Set<R>().add(one));
     }
   }
+  /** It is there. */
   delete(one: R): void {
+    this.#count--;
     const range = this.#rangeOf(one);
     const xLg2 = cellLg2(range.length);
     const cells = this.#sizes.get(xLg2);
-    for (const cell of cellsOf(range, xLg2)) {
-      const there = cells?.get(cell);
+    const { first, last } = cellsSpan(range, xLg2);
+    for (let n = first; n <= last; n++) {
+      const there = cells?.get(n);
       there?.delete(one);
-      if (there?.size === 0) cells?.delete(cell);
+      if (there?.size === 0) cells?.delete(n);
     }
-    if (cells?.size === 0) this.#sizes.delete(xLg2);
   }
   /** Any that has a byte of this one. */
   overlapping(range: MemoryRange): R | undefined {
+    if (this.#count === 0) return undefined;
     for (const one of this.#overlapping(range)) return one;
     return undefined;
   }
@@ -62,11 +70,11 @@ export class MemoryIndex<R> {
   *#cellsNear(range: MemoryRange): Generator<ReadonlySet<R>> {
     for (const [xLg2, cells] of this.#sizes) {
       const { first, last } = cellsSpan(range, xLg2);
-      if (last - first >= BigInt(cells.size)) {
+      if (last - first >= cells.size) {
         yield* cells.values();
         continue;
       }
-      for (const n of numbers(first, last)) {
+      for (let n = first; n <= last; n++) {
         const cell = cells.get(n);
         if (cell) yield cell;
       }
@@ -76,17 +84,12 @@ export class MemoryIndex<R> {
 
 /** Of the smallest cell that is as long. */
 function cellLg2(length: bigint): number {
-  return length > 1n ? fls(length - 1n) + 1 : 0;
+  return length > LEAST_LENGTH ? fls(length - 1n) + 1 : LEAST_LG2;
 }
-function cellsSpan({ start, length }: MemoryRange, xLg2: number): { first: bigint; last: bigint } {
-  return { first: start >> BigInt(xLg2), last: (start + length - 1n) >> BigInt(xLg2) };
-}
-function cellsOf(range: MemoryRange, xLg2: number): Iterable<bigint> {
-  const { first, last } = cellsSpan(range, xLg2);
-  return numbers(first, last);
-}
-function* numbers(first: bigint, last: bigint): Generator<bigint> {
-  for (let n = first; n <= last; n++) yield n;
+const LEAST_LENGTH = 1n << BigInt(LEAST_LG2);
+function cellsSpan({ start, length }: MemoryRange, xLg2: number): { first: number; last: number } {
+  const shift = BigInt(xLg2);
+  return { first: Number(start >> shift), last: Number((start + length - 1n) >> shift) };
 }
 function overlaps(a: MemoryRange, b: MemoryRange): boolean {
   return a.start < b.start + b.length && b.start < a.start + a.length;

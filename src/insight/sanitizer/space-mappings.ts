@@ -9,8 +9,8 @@ type MemoryMapping = MappingCall & { readonly va: bigint };
 
 export class SpaceMappings {
   readonly #byIova = new IntervalMap<MappingCall>();
-  /** By memory, for each process and kind of rights: those of the same are never compared. Undefined: nobody asks. */
-  readonly #byRights: Map<string, MemoryIndex<MemoryMapping>> | undefined;
+  /** By memory, for each process and its kinds of rights: those of the same are never compared. Undefined: nobody asks. */
+  readonly #byRights: Map<number, MemoryIndex<MemoryMapping>[]> | undefined;
 
   /** `comparesRights`: otherRights() will be asked. */
   constructor(comparesRights: boolean) {
@@ -23,15 +23,22 @@ export class SpaceMappings {
     const { iova, length } = call;
     const last = iova + length - 1n;
     this.#byIova.insert(hiWord(iova), loWord(iova), hiWord(last), loWord(last), call);
-    if (!this.#byRights || !hasMemory(call)) return;
-    const key = keyOf(call.pid, call);
-    const index = this.#byRights.get(key) ?? new MemoryIndex(memoryOf);
-    this.#byRights.set(key, index);
-    index.add(call);
+    if (this.#byRights && hasMemory(call)) this.#indexOf(this.#byRights, call).add(call);
   }
   delete(call: MappingCall): void {
     this.#byIova.erase(hiWord(call.iova), loWord(call.iova));
-    if (hasMemory(call)) this.#byRights?.get(keyOf(call.pid, call))?.delete(call);
+    if (this.#byRights && hasMemory(call)) this.#indexOf(this.#byRights, call).delete(call);
+  }
+  #indexOf(
+    byRights: Map<number, MemoryIndex<MemoryMapping>[]>,
+    call: MemoryMapping,
+  ): MemoryIndex<MemoryMapping> {
+    let indexes = byRights.get(call.pid);
+    if (!indexes) {
+      indexes = KINDS.map(() => new MemoryIndex(memoryOf));
+      byRights.set(call.pid, indexes);
+    }
+    return indexes[kindOf(call)]!;
   }
   at(iova: bigint): MappingCall | undefined {
     return this.#byIova.find(hiWord(iova), loWord(iova));
@@ -50,10 +57,11 @@ export class SpaceMappings {
   }
   /** One that shows some of the same memory with other rights. */
   otherRights(call: MappingCall): MappingCall | undefined {
-    if (!this.#byRights || !hasMemory(call)) return undefined;
-    for (const rights of ALL_RIGHTS) {
-      if (rights.read === call.read && rights.write === call.write) continue;
-      const other = this.#byRights.get(keyOf(call.pid, rights))?.overlapping(memoryOf(call));
+    const indexes = this.#byRights?.get(call.pid);
+    if (!indexes || !hasMemory(call)) return undefined;
+    const own = kindOf(call);
+    for (const kind of KINDS) {
+      const other = kind === own ? undefined : indexes[kind]!.overlapping(memoryOf(call));
       if (other) return other;
     }
     return undefined;
@@ -66,9 +74,8 @@ function hasMemory(call: MappingCall): call is MemoryMapping {
 function memoryOf({ va, length }: MemoryMapping): MemoryRange {
   return { start: va, length };
 }
-const ALL_RIGHTS = [false, true].flatMap((read) =>
-  [false, true].map((write): MappingRights => ({ read, write })),
-);
-function keyOf(pid: number, { read, write }: MappingRights): string {
-  return `${pid} ${read} ${write}`;
+/** Kinds of rights, as numbers: none, reading, writing, both. */
+const KINDS = [0, 1, 2, 3];
+function kindOf({ read, write }: MappingRights): number {
+  return (read ? 1 : 0) + (write ? 2 : 0);
 }
