@@ -150,6 +150,7 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
     if (inSteps) {
       prepareSteps();
       callLook.begin();
+      outside.sites.beginSteps();
     }
     const ring = plan.pin === 'exact' ? openRing() : undefined;
     const launched = launch(plan.argv, { ...plan.launch, wait: plan.wait }, tree);

@@ -33,7 +33,11 @@ export interface AccessParts {
 
 /** Somebody asks where in its program an access is, and is told whose it is until it is over. */
 export interface AccessSites {
-  accessing(thread: { readonly tid: number; readonly pid: number }): Disposable;
+  accessing(thread: {
+    readonly tid: number;
+    readonly pid: number;
+    readonly place: { readonly pc: number; readonly sp: number };
+  }): Disposable;
 }
 
 /** A thread that has stopped at an access, whoever traces it. */
@@ -107,7 +111,7 @@ export class RegisterAccesses {
     loans.beforeAccess(window);
     const ram = new RemoteMemory(tid, { isStopped: true });
     const parts = { pid, syscalls, ram, mapping };
-    using _accessing = this.#sites?.accessing({ tid, pid });
+    using _accessing = this.#sites?.accessing({ tid, pid, place: placeIn(regs) });
     const outcome = emulate(access, {
       ...{ regs, vectors },
       memory: new StoppedMemory(parts, { page, vma: line }),
@@ -120,4 +124,9 @@ export class RegisterAccesses {
     loans.afterAccess(line, pid);
     return outcome;
   }
+}
+
+function placeIn(regs: Buffer): { readonly pc: number; readonly sp: number } {
+  const number = (at: number): number => Number(regs.readBigUInt64LE(at));
+  return { pc: number(REGS.rip), sp: number(REGS.rsp) };
 }

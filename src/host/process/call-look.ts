@@ -4,7 +4,7 @@
  *
  * The bytes are those of one moment after the call was made and before it is answered, as a copy of the kernel's own is; a
  * handler that reads the struct in two pieces finds both of the same moment. They are good for this call only, and only
- * until something of a program's memory is written: whoever writes says so here. Where a copy might have to wait for a
+ * until something else of a program's memory is written: whoever writes says so here. Where a copy might have to wait for a
  * program (slow-pages.ts) nothing is looked at before it is asked for.
  */
 import { iovec, remoteIovec } from '../sys/libc.ts';
@@ -75,6 +75,13 @@ class CallLook {
     const object = this.#object;
     this.#object = undefined;
     return object;
+  }
+  /** Something of a program's memory was written: where, and `done` bytes of what, or minus an errno. */
+  wrote(tid: number, addr: bigint, bytes: Uint8Array, done: number): void {
+    if (this.#tid === 0) return;
+    const from = tid === this.#tid && done === bytes.length ? Number(addr - this.#at) : -1;
+    if (from >= 0 && from + done <= this.#length) this.#list!.bytes.set(bytes, from);
+    else this.drop();
   }
   /** The call is over, or a program's memory is about to be written. */
   drop(): void {

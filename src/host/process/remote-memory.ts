@@ -30,13 +30,13 @@ export function copy(nr: number, tid: number, addr: bigint, bytes: Uint8Array): 
 function copyNow(nr: number, tid: number, addr: bigint, bytes: Uint8Array): number {
   const { length } = bytes;
   const small = length <= bounce.length;
-  if (nr === NR.process_vm_writev) callLook.drop();
   if (small && nr === NR.process_vm_writev) bounce.set(bytes);
   bounceVector.writeUInt32LE(length, 8);
   remote64[0] = addr;
   remote.writeUInt32LE(length, 8);
   const done = syscall(nr, tid, small ? bounceVector : iovec(bytes), 1, remote, 1, 0);
-  if (small && nr === NR.process_vm_readv && done > 0) bytes.set(bounce.subarray(0, done));
+  if (nr === NR.process_vm_writev) callLook.wrote(tid, addr, bytes, done);
+  else if (small && done > 0) bytes.set(bounce.subarray(0, done));
   return done;
 }
 

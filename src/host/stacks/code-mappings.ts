@@ -13,9 +13,39 @@ const FRESH_NS = 100e6;
 const PAGE = 4096;
 
 /** The code of one process, in order, at one moment. */
-export interface ProcessCode {
+export class ProcessCode {
   readonly mappings: readonly CodeMapping[];
-  readonly readNs: number;
+  readonly readNs = monotonicNs();
+  readonly #starts: Float64Array;
+
+  constructor(mappings: readonly CodeMapping[]) {
+    this.mappings = mappings;
+    this.#starts = Float64Array.from(mappings, ({ start }) => start);
+  }
+  /** Of the first. */
+  get start(): number {
+    return this.mappings[0]?.start ?? 0;
+  }
+  /** Of the last. */
+  get end(): number {
+    return this.mappings.at(-1)?.end ?? 0;
+  }
+  /** Is there code at this address? */
+  has(pc: number): boolean {
+    return this.returnsTo(pc + 1);
+  }
+  /** Is there code before this address, so that a call may return to it? */
+  returnsTo(address: number): boolean {
+    const starts = this.#starts;
+    let low = 0;
+    let high = starts.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (starts[middle]! < address) low = middle + 1;
+      else high = middle;
+    }
+    return low > 0 && address <= this.mappings[low - 1]!.end;
+  }
 }
 
 /** The code of all processes of a run. */
@@ -26,8 +56,8 @@ export class CodeMappings {
   /** Of the process `pid`, of which `tid` is a thread that is at `pc`. */
   of({ pid, tid }: { readonly pid: number; readonly tid: number }, pc: number): ProcessCode {
     const known = this.#processes.get(pid);
-    if (known && isCovered(known, pc) && monotonicNs() - known.readNs < FRESH_NS) return known;
-    const code = { mappings: this.#read(tid), readNs: monotonicNs() };
+    if (known?.has(pc) && monotonicNs() - known.readNs < FRESH_NS) return known;
+    const code = new ProcessCode(this.#read(tid));
     this.#processes.set(pid, code);
     return code;
   }
@@ -52,10 +82,6 @@ export class CodeMappings {
     }
     return module;
   }
-}
-
-function isCovered({ mappings }: ProcessCode, pc: number): boolean {
-  return mappings.some(({ start, end }) => pc >= start && pc < end);
 }
 
 /** As it is now: the program will have ended when its files are read. */

@@ -1,28 +1,23 @@
 /**
- * Where in its program a trapped call comes from. Its thread waits in the host's kernel: /proc/TID/syscall says where it is,
- * and the top of its stack is copied. Of the copy only what can be an address of code or of the stack is kept, so that equal
- * ways to a call are equal copies; they are followed when somebody looks.
+ * Where in its program a trapped call comes from. Its thread waits in the host's kernel: where it is and what is on its stack can
+ * be seen (stack-look.ts). Of the copy only what can be an address of code or of the stack is kept (address-words.ts), so that
+ * equal ways to a call are one site; they are followed when somebody looks.
  */
 import type { KernelEnv } from '../../base/kernel-env.ts';
 import type { CallSite, CallSites, StackFrame } from '../../insight/sites/call-site.ts';
 import type { CodeMapping } from '../../insight/sites/module.ts';
-import { unwind, type StackCopy } from '../../insight/sites/unwind.ts';
-import { copy } from '../process/remote-memory.ts';
-import * as libc from '../sys/libc.ts';
-import { NR, O_CLOEXEC } from '../sys/numbers.ts';
+import { unwind } from '../../insight/sites/unwind.ts';
+import type { Caller } from '../process/processes.ts';
+import { AddressScan, isSameWay, wordsOf, type AddressWords } from './address-words.ts';
 import { CodeMappings } from './code-mappings.ts';
+import { StackLook, type SeenStack, type ThreadPlace } from './stack-look.ts';
 
-/** Of the stack of a caller, in bytes: what lies deeper is not followed. */
-const COPIED = 8192;
-/** How far from its top an address is taken for one of the stack. */
-const STACK = 8 << 20;
 /** Ways to calls that are kept; a program that has more is shown its first ones. */
 const MOST_SITES = 4096;
 
-/** Whose call it is. */
-interface Caller {
-  readonly tid: number;
-  readonly pid: number;
+/** Whose access it is, and where it has stopped. */
+export interface StoppedCaller extends Caller {
+  readonly place: ThreadPlace;
 }
 
 /** Where a call is in its program, also when its thread is elsewhere already. */
@@ -36,93 +31,94 @@ export interface CallerSites {
 export class HostCallSites implements CallSites, CallerSites {
   readonly #env: KernelEnv;
   readonly #code = new CodeMappings();
-  readonly #sites = new Map<string, CallSite>();
-  readonly #stack = Buffer.alloc(COPIED);
-  readonly #text = Buffer.alloc(512);
-  #accessing: Caller | undefined;
+  readonly #stacks = new StackLook();
+  readonly #scan = new AddressScan(StackLook.most);
+  /** By where the stack begins; the one that was met last comes first. */
+  readonly #sites = new Map<number, CopiedSite[]>();
+  #count = 0;
+  #accessing: StoppedCaller | undefined;
   #standing: CallSite | undefined;
 
   constructor(env: KernelEnv) {
     this.#env = env;
   }
+  /** From now on system calls that always come together are a list (sys/steps.ts). */
+  beginSteps(): void {
+    this.#stacks.begin();
+  }
   here(): CallSite | undefined {
     if (this.#standing) return this.#standing;
-    const caller = this.#env.current ?? this.#accessing;
-    return caller && this.of(caller);
+    const caller = this.#env.current;
+    if (caller) return this.of(caller);
+    return this.#accessing && this.#ofStopped(this.#accessing);
   }
   standing(site: CallSite): Disposable {
     this.#standing = site;
     return { [Symbol.dispose]: () => (this.#standing = undefined) };
   }
   /** Until the end of an access to registers: whose it is. */
-  accessing(thread: Caller): Disposable {
+  accessing(thread: StoppedCaller): Disposable {
     this.#accessing = thread;
     return { [Symbol.dispose]: () => (this.#accessing = undefined) };
   }
   of(caller: Caller): CallSite | undefined {
-    const place = this.#placeOf(caller.tid);
-    if (!place) return undefined;
-    const length = copy(NR.process_vm_readv, caller.tid, BigInt(place.sp), this.#stack);
-    if (length <= 0) return undefined;
-    const { mappings } = this.#code.of(caller, place.pc);
-    const { words, key } = addressesIn(this.#stack.subarray(0, length), { ...place, mappings });
-    const known = this.#sites.get(key);
-    if (known || this.#sites.size >= MOST_SITES) return known;
-    const site = new CopiedSite({ ...place, words }, mappings);
-    this.#sites.set(key, site);
-    return site;
+    const seen = this.#stacks.look(caller);
+    return seen && this.#siteOf(caller, seen);
   }
-  /** Undefined: it does not wait, or may not be looked at. */
-  #placeOf(tid: number): { readonly pc: number; readonly sp: number } | undefined {
-    const fd = libc.open(`/proc/${tid}/syscall`, O_CLOEXEC);
-    if (fd < 0) return undefined;
-    const length = libc.read(fd, this.#text);
-    libc.close(fd);
-    // '16 0x3 … 0x7ffd8a1c 0x7f32ab', or 'running'
-    const fields = this.#text.toString('latin1', 0, Math.max(0, length)).trim().split(' ');
-    const [sp, pc] = fields.slice(-2).map(Number);
-    return sp !== undefined && pc !== undefined && sp > 0 && pc > 0 ? { pc, sp } : undefined;
+  #ofStopped(caller: StoppedCaller): CallSite | undefined {
+    const seen = this.#stacks.lookAt(caller.tid, caller.place);
+    return seen && this.#siteOf(caller, seen);
+  }
+  #siteOf(caller: Caller, seen: SeenStack): CallSite | undefined {
+    const { words } = this.#stacks;
+    const here = this.#sites.get(seen.sp) ?? [];
+    const at = here.findIndex((site) => site.isOf(seen, words));
+    if (at >= 0) return toFront(here, at);
+    return this.#count < MOST_SITES ? this.#copied(caller, seen, here) : undefined;
+  }
+  #copied(caller: Caller, seen: SeenStack, here: CopiedSite[]): CallSite {
+    const code = this.#code.of(caller, seen.pc);
+    this.#scan.scan(this.#stacks.words, seen, code);
+    const site = new CopiedSite(seen, this.#scan.take(), code.mappings);
+    here.unshift(site);
+    this.#sites.set(seen.sp, here);
+    this.#count++;
+    return site;
   }
 }
 
-/** A copy that is followed when it is looked at, and then forgotten. */
+/** A list that is searched from its front. */
+function toFront<T>(list: T[], at: number): T {
+  const one = list[at]!;
+  if (at > 0) {
+    list.splice(at, 1);
+    list.unshift(one);
+  }
+  return one;
+}
+
+/** A copy that is followed when it is looked at. */
 class CopiedSite implements CallSite {
-  #copied: { readonly stack: StackCopy; readonly code: readonly CodeMapping[] } | undefined;
+  readonly #words: AddressWords;
+  readonly #place: ThreadPlace;
+  #code: readonly CodeMapping[] | undefined;
   #frames: readonly StackFrame[] = [];
 
-  constructor(stack: StackCopy, code: readonly CodeMapping[]) {
-    this.#copied = { stack, code };
+  constructor({ pc, sp }: ThreadPlace, words: AddressWords, code: readonly CodeMapping[]) {
+    this.#place = { pc, sp };
+    this.#words = words;
+    this.#code = code;
+  }
+  /** Is a stack that begins at the same address this one? */
+  isOf({ pc, first, count }: SeenStack, words: Uint32Array): boolean {
+    const isThere = pc === this.#place.pc && count >= this.#words.count;
+    return isThere && isSameWay(this.#words, words, first);
   }
   get frames(): readonly StackFrame[] {
-    if (this.#copied) {
-      this.#frames = unwind(this.#copied.stack, this.#copied.code);
-      this.#copied = undefined;
+    if (this.#code) {
+      this.#frames = unwind({ ...this.#place, words: wordsOf(this.#words) }, this.#code);
+      this.#code = undefined;
     }
     return this.#frames;
   }
-}
-
-/** The words of a stack that are addresses of code or of the stack, the others 0, and what names them all. */
-function addressesIn(
-  bytes: Buffer,
-  at: { readonly pc: number; readonly sp: number; readonly mappings: readonly CodeMapping[] },
-): { readonly words: Float64Array; readonly key: string } {
-  const { sp, pc, mappings } = at;
-  const first = mappings[0]?.start ?? 0;
-  const last = mappings.at(-1)?.end ?? 0;
-  const words = new Float64Array(bytes.length >> 3);
-  const hash = [0x811c9dc5, pc | 0];
-  for (let n = 0; n < words.length; n++) {
-    const word = bytes.readUInt32LE(n * 8) + bytes.readUInt32LE(n * 8 + 4) * 2 ** 32;
-    const isStack = word >= sp && word < sp + STACK;
-    const isCode = word >= first && word < last && isIn(mappings, word);
-    if (!isStack && !isCode) continue;
-    words[n] = word;
-    hash[0] = Math.imul(hash[0]! ^ (word | 0) ^ n, 0x01000193);
-    hash[1] = Math.imul(hash[1]! + (word % 0x7fffffff) + n, 0x85ebca6b);
-  }
-  return { words, key: `${pc} ${sp} ${hash.join(' ')}` };
-}
-function isIn(mappings: readonly CodeMapping[], address: number): boolean {
-  return mappings.some(({ start, end }) => address > start && address <= end);
 }
