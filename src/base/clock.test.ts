@@ -57,3 +57,13 @@ test('what is set while timers run may wait for the next time, and keeps nothing
   clock.advanceTo(20);
   expect([ran.length, clock.nextDeadlineNs]).toEqual([5, undefined]);
 });
+test('a reminder runs as any timer, and nothing is to come where there are only reminders', () => {
+  const clock = new Clock();
+  let ran = 0;
+  clock.remind(10, () => ran++);
+  expect([clock.nextDeadlineNs, clock.nextEventNs]).toEqual([10, undefined]);
+  clock.after(20, () => ran++);
+  expect([clock.nextDeadlineNs, clock.nextEventNs]).toEqual([10, 20]);
+  clock.advance(20);
+  expect([ran, clock.nextDeadlineNs, clock.nextEventNs]).toEqual([2, undefined, undefined]);
+});

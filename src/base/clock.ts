@@ -20,8 +20,16 @@ export class Clock {
   }
   /** Run once, `delayNs` from now, in the turn that advances the clock past it. Dispose cancels. */
   after(delayNs: number, run: () => void): Disposable {
+    return this.#add(delayNs, run, false);
+  }
+  /** The same, for what only asks somebody again: whoever waits for that somebody waits no shorter for it. */
+  remind(delayNs: number, run: () => void): Disposable {
+    return this.#add(delayNs, run, true);
+  }
+  #add(delayNs: number, run: () => void, isReminder: boolean): Disposable {
     const { cause } = this.#turns;
-    const timer = { atNs: this.#nowNs + Math.max(0, delayNs), number: this.#set++, run, cause };
+    const atNs = this.#nowNs + Math.max(0, delayNs);
+    const timer = { atNs, number: this.#set++, run, cause, isReminder };
     const timers = this.#timers;
     let at = timers.length;
     while (at > 0 && timers[at - 1]!.atNs > timer.atNs) at--;
@@ -36,6 +44,10 @@ export class Clock {
   /** When the next timer is due, or undefined when none is set. */
   get nextDeadlineNs(): number | undefined {
     return this.#timers[0]?.atNs;
+  }
+  /** The same of the next that is no reminder: with none, what is waited for will not happen by itself. */
+  get nextEventNs(): number | undefined {
+    return this.#timers.find(({ isReminder }) => !isReminder)?.atNs;
   }
   /** Run every timer due in this span. */
   advance(deltaNs: number): void {
@@ -71,6 +83,7 @@ interface Timer {
   readonly number: number;
   readonly run: () => void;
   readonly cause: number | undefined;
+  readonly isReminder: boolean;
 }
 
 /** What a clock asks of the event stream. */

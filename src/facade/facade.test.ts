@@ -128,6 +128,29 @@ describe('a program of the library', () => {
     });
     expect(caught(() => program.open('/dev/vfio/9'))).toMatchObject({ code: 'ENOENT' });
   });
+  test('an unbind of a device that is held says who holds it, and works when he has let go', () => {
+    const machine = new Machine();
+    const [holder, other] = [machine.program(), machine.program()];
+    const fd = holder.open('/dev/vfio/devices/vfio0');
+    const unbind = () => other.writeText('/sys/bus/pci/drivers/vfio-pci/unbind', EDU);
+    const says = expect.stringContaining('its driver lets it go when its last file is closed');
+    expect(caught(unbind)).toMatchObject({
+      ...{ code: 'EDEADLK', reason: 'the call would wait for ever' },
+      facts: { device: EDU, openedBy: String(holder.pid), waitsFor: says as unknown },
+    });
+    expect(other.readdir('/sys/bus/pci/drivers/vfio-pci')).toContain(EDU);
+    holder.close(fd);
+    unbind();
+    expect(other.readdir('/sys/bus/pci/drivers/vfio-pci')).not.toContain(EDU);
+  });
+  test('an unbind waits for a timer that lets the device go', () => {
+    const machine = new Machine();
+    const [holder, other] = [machine.program(), machine.program()];
+    const fd = holder.open('/dev/vfio/devices/vfio0');
+    machine.kernel.env.clock.after(25e9, () => holder.close(fd));
+    other.writeText('/sys/bus/pci/drivers/vfio-pci/unbind', EDU);
+    expect(machine.kernel.env.clock.nowNs).toBe(25e9);
+  });
   test('a program of the library writes small files, and shares memory of a file between mappings', () => {
     const program = new Machine().program();
     const driver = '/sys/bus/pci/drivers/vfio-pci';

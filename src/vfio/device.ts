@@ -124,7 +124,7 @@ export class VfioDevice {
   requestBack(): void {
     if (this.#requestTimer) return;
     this.ops.request?.();
-    this.#requestTimer = this.world.env.clock.after(10e9, () => {
+    this.#requestTimer = this.world.env.clock.remind(10e9, () => {
       this.#requestTimer = undefined;
       if (this.isHeld) this.requestBack();
     });

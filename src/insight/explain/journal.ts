@@ -11,7 +11,14 @@ import type { CallSites } from '../sites/call-site.ts';
 import { NOTES, type NoteSources } from './notes.ts';
 import { usersOf } from './pulled-out.ts';
 import { Switches } from './switches.ts';
-import { decisiveRefusal, isFailedCall, type Trouble, type TroubleEvent } from './trouble.ts';
+import {
+  decisiveRefusal,
+  isFailedCall,
+  type FailedCall,
+  type IdleCall,
+  type Trouble,
+  type TroubleEvent,
+} from './trouble.ts';
 
 /** By this rule DMA is stopped where the unit says itself that it blocks an access, with its reason. */
 export const TOLD_BY_FAULT = 'the IOMMU blocked the access';
@@ -113,13 +120,8 @@ function threadOf({ pid = 0, tid = pid }: Pick<LeaveEvent, 'pid' | 'tid'>): numb
 }
 function keyOf(event: TroubleEvent): string {
   switch (event.kind) {
-    case 'leave': {
-      const { name, file, command } = event;
-      const [errno, rule] = isFailedCall(event)
-        ? [event.result.name, decisiveRefusal(event)?.rule]
-        : ['', event.remarks[0]?.rule];
-      return ['call', name, file, command, errno, rule].join('\t');
-    }
+    case 'leave':
+      return keyOfCall(event);
     case 'sleep': {
       const { pid, tid, name, file, why } = event;
       return ['sleep', pid, tid, name, file, why.rule].join('\t');
@@ -137,4 +139,11 @@ function keyOf(event: TroubleEvent): string {
     case 'life':
       return ['life', event.what, event.who.id].join('\t');
   }
+}
+function keyOfCall(event: FailedCall | IdleCall): string {
+  const { name, file, command } = event;
+  const [errno, rule] = isFailedCall(event)
+    ? [event.result.name, decisiveRefusal(event)?.rule]
+    : ['', event.remarks[0]?.rule];
+  return ['call', name, file, command, errno, rule].join('\t');
 }

@@ -325,12 +325,14 @@ export class Program implements Task, Cred {
     for (;;) {
       const out = call();
       if (!(out instanceof WaitQueue)) return out;
-      const deadline = this.#host.clock.nextDeadlineNs;
-      if (deadline === undefined) {
+      const next = this.#host.clock.nextEventNs;
+      if (next === undefined) {
         this.#host.syscalls.giveUp(this.tid, EDEADLK);
-        return refuse(EDEADLK, 'the call would wait for ever');
+        const why = out.why?.();
+        const facts = why && { waitsFor: why.rule, ...why.facts };
+        return refuse(EDEADLK, 'the call would wait for ever', facts);
       }
-      this.#host.clock.advanceTo(deadline);
+      this.#host.clock.advanceTo(next);
     }
   }
   #mapDevice(
