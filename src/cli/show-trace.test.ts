@@ -1,6 +1,6 @@
 /** `softiommu trace` on files: every form of one trace, and what is no trace. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
@@ -53,6 +53,14 @@ async function shown(
 const lines = async (...args: Parameters<typeof shown>): Promise<string[]> =>
   (await shown(...args)).toString().trimEnd().split('\n');
 
+test('a file of one endless line is no trace, whatever its size', async () => {
+  const name = fresh();
+  writeFileSync(name, '');
+  truncateSync(name, 600 * 2 ** 20);
+  await expect(shown('text', {}, name)).rejects.toThrow(
+    /^a line of .* is longer than 67108864 bytes: it is no trace of softiommu$/,
+  );
+});
 test('as JSON it is what it was', async () => {
   const again = await lines('json');
   expect(again.map((line) => JSON.parse(line) as unknown)).toEqual(

@@ -118,6 +118,7 @@ interface TraceLine {
 async function* linesOf(file: string): AsyncGenerator<TraceLine> {
   const input: ReadStream | NodeJS.ReadStream =
     file === '-' ? process.stdin : createReadStream(file);
+  refuseLongLines(input, file);
   const read = createInterface({ input, crlfDelay: Infinity });
   // An error of the file is not one of the lines: it ends them.
   const failed = new Promise<never>((_resolve, reject) => input.once('error', reject));
@@ -132,6 +133,18 @@ async function* linesOf(file: string): AsyncGenerator<TraceLine> {
     held = next.value;
   }
 }
+/** Of no run is a line longer; one of some other file may be longer than any text can be. */
+const LONGEST_LINE = 64 * 2 ** 20;
+function refuseLongLines(input: ReadStream | NodeJS.ReadStream, file: string): void {
+  let length = 0;
+  input.on('data', (piece: Buffer | string) => {
+    const end = piece.lastIndexOf('\n');
+    length = end < 0 ? length + piece.length : piece.length - end - 1;
+    if (length <= LONGEST_LINE) return;
+    const what = `a line of ${printable(file)} is longer than ${LONGEST_LINE} bytes`;
+    input.destroy(new UserMistake(`${what}: it is no trace of softiommu`));
+  });
+}
 async function nextLine(
   lines: AsyncGenerator<TraceLine>,
   name: string,
@@ -140,6 +153,7 @@ async function nextLine(
     const next = await lines.next();
     return next.done ? undefined : next.value;
   } catch (error) {
+    if (error instanceof UserMistake) throw error;
     throw new UserMistake(`the trace ${printable(name)} cannot be read: ${systemReason(error)}`);
   }
 }

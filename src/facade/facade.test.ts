@@ -133,10 +133,10 @@ describe('a program of the library', () => {
     const [holder, other] = [machine.program(), machine.program()];
     const fd = holder.open('/dev/vfio/devices/vfio0');
     const unbind = () => other.writeText('/sys/bus/pci/drivers/vfio-pci/unbind', EDU);
-    const says = expect.stringContaining('its driver lets it go when its last file is closed');
+    const says: unknown = expect.stringContaining('its driver lets it go when its last file');
     expect(caught(unbind)).toMatchObject({
       ...{ code: 'EDEADLK', reason: 'the call would wait for ever' },
-      facts: { device: EDU, openedBy: String(holder.pid), waitsFor: says as unknown },
+      facts: { device: EDU, openedBy: String(holder.pid), waitsFor: says },
     });
     expect(other.readdir('/sys/bus/pci/drivers/vfio-pci')).toContain(EDU);
     holder.close(fd);

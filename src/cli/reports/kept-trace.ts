@@ -1,5 +1,4 @@
 /** The trace of a run, kept in a nameless file until its page is made, or sent to those who look at it meanwhile. */
-import { constants } from 'node:buffer';
 import {
   closeSync,
   fstatSync,
@@ -13,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemReason } from '../../host/sys/system-reason.ts';
 import { UserMistake } from '../user-mistake.ts';
+import { checkForPage } from './page-limit.ts';
 
 /** One file, opened for writing and for reading, that nobody finds by a name. */
 export class KeptTrace implements Disposable {
@@ -36,11 +36,7 @@ export class KeptTrace implements Disposable {
   /** All there is by now. Throws UserMistake: it is more than one text can be. */
   text(): string {
     const { size } = fstatSync(this.#readFd);
-    if (size > constants.MAX_STRING_LENGTH) {
-      throw new UserMistake(
-        `the trace of the report has ${size} bytes, and a page holds ${constants.MAX_STRING_LENGTH} at most: run less at once, or use --trace=FILE`,
-      );
-    }
+    checkForPage(size, 'the trace of the report', 'run less at once, or use --trace=FILE');
     return readFileSync(this.#readFd, 'utf8');
   }
   /** Bytes from a place on, as many as there are and fit: how many. */

@@ -1,8 +1,9 @@
 /** `softiommu report`: a page of a trace that is in a file. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { systemReason } from '../../host/sys/system-reason.ts';
 import { readHeader } from '../../insight/trace/read-trace.ts';
 import { printable } from '../../machine/description/wording.ts';
+import { checkForPage } from './page-limit.ts';
 import { openPage, writePage } from './report-file.ts';
 import { UserMistake } from '../user-mistake.ts';
 
@@ -16,9 +17,13 @@ export function reportOfTrace(trace: string, output: string): number {
 }
 
 function readText(file: string): string {
+  const name = printable(file);
+  const part = `make one of a part of it, \`softiommu trace ${name} -e trace=… --as json -o PART.jsonl\``;
   try {
+    checkForPage(statSync(file).size, name, part);
     return readFileSync(file, 'utf8');
   } catch (error) {
+    if (error instanceof UserMistake) throw error;
     throw new UserMistake(`${printable(file)}: ${systemReason(error)}`);
   }
 }
