@@ -5,6 +5,7 @@ import { compile, ENVIRONMENTS, has, softiommu, strayDirectories } from './envir
 
 const PROGRAM = compile('test/host/programs/tracers.c');
 const WAITING = compile('test/host/programs/attached-in-calls.c');
+const OFTEN = compile('test/host/programs/attached-often.c');
 const GENERIC = '0000:00:05.0';
 const flags = ['--device', `generic,bdf=${GENERIC},bar=trap`];
 const LOOKED = ['attach', 'attach', 'seize', 'seize'].map((how) => `${how}: stopped, let go`);
@@ -38,6 +39,14 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     ]);
     expect([run.stderr, run.status]).toEqual(['', 0]);
   });
+
+  it.for(['1', '3'])(
+    'at any moment others attach to one of %s threads that load from registers, and let go',
+    (threads) => {
+      const run = softiommu([OFTEN, '1', GENERIC, '60', threads, '7'], { environment, flags });
+      expect([run.stdout, run.stderr, run.status]).toEqual(['the tracer: 0, wrong: 0\n', '', 0]);
+    },
+  );
 
   it('a thread that waits in a call is let go of as well, and its call goes on afterwards', () => {
     const run = softiommu([WAITING, '1', GENERIC], { environment, flags });

@@ -21,6 +21,7 @@ import {
 import {
   ALL_SIGNALS,
   EVENT,
+  isBeforeCall,
   isInterrupted,
   NT_X86_XSTATE,
   registersForCall,
@@ -91,6 +92,9 @@ export class ByTracer {
     this.#of = traced;
   }
 
+  get tid(): number {
+    return this.#of.tid;
+  }
   /** `use` finds room for what requests point to. */
   *within(use: () => Script<number>): Script<number> {
     const flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -155,7 +159,16 @@ export class ByTracer {
       held.copy(regs);
       return rc;
     }
+    if (yield* this.#isBeforeCall()) makeAgain(regs);
     return yield* this.set(REQUEST.setRegs, waiting);
+  }
+  *#isBeforeCall(): Generator<InjectedCall, boolean, number> {
+    const info = Buffer.alloc(SIGINFO_SIZE);
+    const message = Buffer.alloc(8);
+    const rc = yield* this.get(REQUEST.getSigInfo, info);
+    return rc >= 0 && (yield* this.get(REQUEST.getEventMessage, message)) >= 0
+      ? isBeforeCall(info, message)
+      : false;
   }
   /**
    * It has been held back for an attachment, which has just been made: it goes on as it was before. After PTRACE_SEIZE as if it
@@ -170,6 +183,11 @@ export class ByTracer {
     if (rc < 0 || !isSeized || stop !== INTERRUPTED) return rc;
     yield* this.#stop(LOOK & ~WNOWAIT);
     return yield* this.request(REQUEST.cont);
+  }
+  /** It goes on to what comes next: a signal that it has already. */
+  *toNextStop(): Script<number> {
+    const rc = yield* this.request(REQUEST.cont);
+    return rc < 0 ? rc : yield* this.#stop(LOOK);
   }
   /** A signal that we have sent to the thread, as knockInfo() says, is taken from it. */
   *takeKnock(signal: number): Script<number> {
@@ -291,6 +309,12 @@ export class ByTracer {
   }
 }
 
+/** The call that a thread is about to make, and that others keep it from, is made when it goes on with these registers. */
+function makeAgain(regs: Buffer): void {
+  regs.writeBigInt64LE(regs.readBigInt64LE(REGS.origRax), REGS.rax);
+  regs.writeBigInt64LE(-1n, REGS.origRax);
+  regs.writeBigUInt64LE(regs.readBigUInt64LE(REGS.rip) - SYSCALL_LENGTH, REGS.rip);
+}
 /** Before the call by which it is held, or in it. */
 function isHolding(regs: Buffer, waiting: Buffer): boolean {
   const [rip, at] = [regs, waiting].map((one) => one.readBigUInt64LE(REGS.rip));

@@ -5,7 +5,7 @@
  * What we need of a thread that another one traces is done through that one (by-tracer.ts), when it is about to let the
  * thread go on with a signal: with the SIGBUS of an access to registers, or with one that we have sent for that.
  */
-import { syscall } from '../sys/ffi.ts';
+import { syscall, type SyscallArgument } from '../sys/ffi.ts';
 import {
   ours,
   wholeScript,
@@ -18,8 +18,15 @@ import type { Answer, Notification } from '../seccomp/notification.ts';
 import type { InstructionFault } from '../process/instruction-memory.ts';
 import { ERESTARTNOINTR, KNOCKS, NR, PTRACE, SIGBUS, SIGSEGV } from '../sys/numbers.ts';
 import { hasEnded, isTraced, isWithin, parentOf, processIdOf, tracerOf } from '../sys/procfs.ts';
-import { unwelcomeSignals } from '../sys/signals.ts';
-import { causeIn, faultInfo, REGS_SIZE, REQUEST, SIGINFO_SIZE } from '../sys/ptrace.ts';
+import { hasFault, unwelcomeSignals } from '../sys/signals.ts';
+import {
+  causeIn,
+  faultInfo,
+  isByInstruction,
+  REGS_SIZE,
+  REQUEST,
+  SIGINFO_SIZE,
+} from '../sys/ptrace.ts';
 import type { Tracers } from '../calls/call-context.ts';
 import { Attachments, type AttachmentParts } from './attachments.ts';
 import { ByTracer, knockInfo } from './by-tracer.ts';
@@ -27,6 +34,8 @@ import { ByTracer, knockInfo } from './by-tracer.ts';
 const ARGUMENTS = [0, 1, 2, 3];
 /** Requests by which a stopped thread goes on: CONT, SINGLESTEP, SYSCALL, SYSEMU, SYSEMU_SINGLESTEP, SINGLEBLOCK. */
 const GOING_ON: ReadonlySet<number> = new Set([7, 9, 24, 31, 32, 33]);
+/** Signals by which accesses to registers come. */
+const FAULTS: ReadonlySet<number> = new Set([SIGBUS, SIGSEGV]);
 const LARGEST_VECTORS = 24_576;
 
 /** What it needs of the loop. */
@@ -41,6 +50,12 @@ export interface OtherTracersParts extends Omit<AttachmentParts, 'stay' | 'takeH
 interface Waiting {
   readonly signal: number;
   readonly todo: InThread;
+}
+
+/** What is left of the signal that a thread is to go on with; `comesAgain`: by its instruction, with all that is told of it. */
+interface Left {
+  signal: number;
+  comesAgain?: boolean;
 }
 
 /** Answers ptrace(2), as far as it begins, ends, or goes on with a signal that is ours. */
@@ -91,7 +106,13 @@ export class OtherTracers implements Tracers {
 
   /** Trace again what nobody else does any more, at the latest when the next call or stop is looked at. */
   retake(): void {
-    if (!this.attachments.isUnderWay()) this.#parts.mmio.retake();
+    const { mmio } = this.#parts;
+    if (this.attachments.isUnderWay()) return;
+    mmio.retake();
+    // One that is ours before it has come to its call is held back no more.
+    for (const [tid, regs] of this.#held) {
+      if (mmio.isTraced(tid) && mmio.take(tid, regs)) this.#held.delete(tid);
+    }
   }
   lend(tid: number): void {
     this.#parts.mmio.lend(tid);
@@ -123,7 +144,7 @@ export class OtherTracers implements Tracers {
     const script =
       waiting?.signal === signal
         ? this.#called(call, tid, waiting.todo)
-        : signal === SIGBUS || signal === SIGSEGV
+        : FAULTS.has(signal)
           ? this.#access(call, tid)
           : undefined;
     return script ? { run: () => script, otherwise: () => 'continue' } : 'continue';
@@ -142,11 +163,21 @@ export class OtherTracers implements Tracers {
 
   *#access(call: Notification, tid: number): Script<number> {
     const thread = new ByTracer({ tid, tracer: call.tid });
-    const outcome: { signal: number } = { signal: call.int(3) };
-    yield* thread.within(() => this.#carryOut(thread, tid, outcome));
-    return yield* this.#asked(call, outcome.signal);
+    const left: Left = { signal: call.int(3) };
+    yield* thread.within(() => this.#carryOut(thread, left));
+    return yield* this.#asked(call, left.signal);
   }
-  *#carryOut(thread: ByTracer, tid: number, outcome: { signal: number }): Script<number> {
+  /** Of a thread that is about to be let go of, and may not have come to the stop of its access yet. */
+  *#atLast(thread: ByTracer, left: Left): Script<number> {
+    if (!FAULTS.has(left.signal)) {
+      if (!hasFault(thread.tid)) return 0;
+      left.signal = Math.max(0, yield* thread.toNextStop());
+    }
+    return FAULTS.has(left.signal) ? yield* this.#carryOut(thread, left) : 0;
+  }
+  /** An access, if the signal is of one. */
+  *#carryOut(thread: ByTracer, left: Left): Script<number> {
+    const { tid } = thread;
     const info = Buffer.alloc(SIGINFO_SIZE);
     const regs = Buffer.alloc(REGS_SIZE);
     const state = Buffer.alloc(LARGEST_VECTORS);
@@ -165,11 +196,13 @@ export class OtherTracers implements Tracers {
         return 0;
       },
     };
-    const done = this.#parts.mmio.carryOut({ tid, regs, vectors }, outcome.signal, causeIn(info));
+    const cause = causeIn(info);
+    left.comesAgain = isByInstruction(cause);
+    const done = this.#parts.mmio.carryOut({ tid, regs, vectors }, left.signal, cause);
     if (done === 'not ours') return 0;
     yield* thread.set(REQUEST.setRegs, regs);
     if (changed) yield* thread.setVectors(changed);
-    outcome.signal = done === 'done' ? 0 : done.signal;
+    left.signal = done === 'done' ? 0 : done.signal;
     return done === 'done' ? 0 : yield* this.#tell(thread, done);
   }
   #tell(thread: ByTracer, fault: InstructionFault): Script<number> {
@@ -195,16 +228,19 @@ export class OtherTracers implements Tracers {
   /** A signal of ours that is still on its way is for nobody then. */
   *#detached(call: Notification, thread: ByTracer, tid: number): Script<number> {
     const { mmio } = this.#parts;
-    const args = ARGUMENTS.map((n) => call.arg(n));
+    const args: SyscallArgument[] = ARGUMENTS.map((n) => call.arg(n));
     const knock = this.#waiting.get(tid)?.signal;
     this.#waiting.delete(tid);
     if (knock !== undefined) {
       yield* thread.takeKnock(knock);
       if (call.int(3) === knock) args[3] = 0n;
     }
+    const left: Left = { signal: Number(args[3]) };
+    yield* this.#atLast(thread, left);
     const regs = Buffer.alloc(REGS_SIZE);
     const isHeld = mmio.isLent(tid) && (yield* thread.hold(regs, this.#held.get(tid))) >= 0;
     if (isHeld) this.#held.set(tid, regs);
+    args[3] = isHeld && left.comesAgain === true ? 0 : left.signal;
     const result = yield* ours(NR.ptrace, ...args);
     if (result < 0 && isHeld) {
       this.#held.delete(tid);

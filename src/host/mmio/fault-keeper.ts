@@ -25,8 +25,6 @@ const PAGE = 4096;
 const PROT_READ_WRITE = 3;
 /** Of the kernel's struct sigaction: handler, flags, restorer, mask. */
 const ACTION_SIZE = 32;
-/** si_code of what no instruction has raised, such as a frame of a handler for which the stack has no room. */
-const SI_KERNEL = 128;
 /** Of a mask. */
 const MASK_SIZE = 8;
 /** Below the red zone. */
@@ -198,8 +196,7 @@ export class FaultKeeper {
     if (code <= 0 && disposition.wanted === SIG_IGN) return 0;
     yield* this.#setAction(tid, disposition, { signal: this.signal, action: NO_ACTION });
     disposition.isReal = true;
-    const comesBack = code > 0 && code < SI_KERNEL; // by the instruction, with all that is told of it
-    return comesBack ? 0 : this.signal;
+    return ptrace.isByInstruction({ code }) ? 0 : this.signal;
   }
 
   /**

@@ -29,6 +29,7 @@ import type { Notification } from '../seccomp/notification.ts';
 import { dyingThreads } from '../sys/dying-threads.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { EVENT } from '../sys/ptrace.ts';
+import { hasFault } from '../sys/signals.ts';
 import { interruptOn } from '../sys/ffi.ts';
 import { waitNow } from '../sys/libc.ts';
 import { HOST_ERRNO, SIGCHLD, SIGILL, SIGTRAP } from '../sys/numbers.ts';
@@ -233,6 +234,12 @@ export class MmioTraps {
   /** Or a group stop, which only we are told of by its signal, or the first stop of a thread. */
   *#onInterrupt(tid: number, signal: number): Stops<void> {
     const leaving = this.#leaving.get(tid);
+    if (leaving && hasFault(tid)) {
+      // Its stop comes before that of the access it is at, which nobody would look at.
+      this.#keepers.goesOn(tid, this.#processOf(tid));
+      ptrace.resume(tid);
+      return;
+    }
     if (leaving) {
       this.#giveBack(tid); // it was asked for before it was ours again
       yield* this.#keepers.release(tid, this.#processOf(tid));

@@ -11,14 +11,13 @@ import type { Syscalls } from '../../machine/files/syscalls.ts';
 import type { Vma } from '../../machine/memory/process-memory.ts';
 import type { RemoteMemory } from './remote-memory.ts';
 import { SIGBUS, SIGSEGV } from '../sys/numbers.ts';
+import { SI_KERNEL } from '../sys/ptrace.ts';
 
 /** si_code: nothing answers there. */
 export const BUS_ADRERR = 2;
 const SEGV_MAPERR = 1;
 /** si_code: it is mapped, but not for that. */
 export const SEGV_ACCERR = 2;
-/** si_code: a protection fault without an address. */
-export const SI_KERNEL = 128;
 const PAGE = 4096n;
 
 /** A signal that the program's instruction raises instead of being carried out. */

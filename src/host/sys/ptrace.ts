@@ -149,6 +149,21 @@ export function signalCause(tid: number): SignalCause {
   ptrace(REQUEST.getSigInfo, tid, 0, info);
   return causeIn(info);
 }
+/** PTRACE_GETEVENTMSG of a stop where a system call begins. */
+const SYSCALL_ENTRY = 1;
+const SECCOMP_STOP = SIGTRAP | (7 << 8);
+/** Has a thread stopped where its system call is yet to be made? By the siginfo_t and the message of the stop. */
+export function isBeforeCall(info: Buffer, message: Buffer): boolean {
+  const { code } = causeIn(info);
+  const isSyscall = code === SIGTRAP || code === SYSCALL_STOP;
+  return isSyscall ? message.readBigUInt64LE() === BigInt(SYSCALL_ENTRY) : code === SECCOMP_STOP;
+}
+/** si_code of what no address is told of, such as a frame of a handler for which the stack has no room. */
+export const SI_KERNEL = 0x80;
+/** Will the kernel send it again, with all that is told of it, when the instruction is made again? */
+export function isByInstruction({ code }: Pick<SignalCause, 'code'>): boolean {
+  return code > 0 && code < SI_KERNEL;
+}
 /** What a siginfo_t says. */
 export function causeIn(info: Buffer): SignalCause {
   return { code: info.readInt32LE(8), address: info.readBigUInt64LE(FAULT_ADDRESS) };

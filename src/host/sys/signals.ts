@@ -2,6 +2,8 @@
 import { statusLine, textOf } from './procfs.ts';
 
 const SIGKILL = 1n << 8n;
+/** SIGBUS and SIGSEGV. */
+const FAULTS = (1n << 6n) | (1n << 10n);
 
 /** Which signals a process ignores, and which it has a handler for: the first in bit 0, and none above the 31st. */
 export interface Meanings {
@@ -44,6 +46,11 @@ export function isDying(tid: number): boolean {
 export function isPending(tid: number, signal: number): boolean {
   const own = setIn(textOf(`/proc/${tid}/status`), 'SigPnd');
   return (own & (1n << BigInt(signal - 1))) !== 0n;
+}
+/** Has a thread a signal by which accesses to registers come that it has not taken yet, and is not holding back? */
+export function hasFault(tid: number): boolean {
+  const status = textOf(`/proc/${tid}/status`);
+  return (setIn(status, 'SigPnd') & ~setIn(status, 'SigBlk') & FAULTS) !== 0n;
 }
 /** Signals that wait for a thread, its process's too; number 1 is bit 0. */
 export function pendingSignals(tid: number): bigint {
