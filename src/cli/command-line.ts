@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<CommandUnknownOpts>>> = {
   header: async () => (await import('./commands/header.ts')).headerCommand(),
   new: async () => (await import('./commands/new.ts')).newCommand(),
   explain: async () => (await import('./commands/explain.ts')).explainCommand(),
+  inspect: async () => (await import('./commands/inspect.ts')).inspectCommand(),
   report: async () => (await import('./commands/report.ts')).reportCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
 };

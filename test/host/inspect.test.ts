@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { hasBrowser, startBrowser } from './browser.ts';
-import { compile, softiommu, startSoftiommu } from './environments.ts';
+import { command, compile, softiommu, startSoftiommu } from './environments.ts';
 import { ended, newMark, nothingLeft } from './processes.ts';
 
 /** A program is started meanwhile. */
@@ -274,3 +274,43 @@ async function statusesOf(page: Page, below: string): Promise<() => [string, num
   await browser.send('Network.enable');
   return () => [...asked].map(([id, what]) => [what, answered.get(id) ?? 0]);
 }
+
+describe('softiommu inspect', () => {
+  /** Without the token: it is there, and says no more. Ends with 3. */
+  const asking = (at: number): string => `
+import sys, urllib.error, urllib.request
+try:
+    urllib.request.urlopen('http://127.0.0.1:${at}/')
+except urllib.error.HTTPError as error:
+    print(error.code)
+sys.exit(3)`;
+  const port = async (): Promise<number> => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port: free } = server.address() as AddressInfo; // cast: it listens on a port
+    await new Promise((resolve) => server.close(resolve));
+    return free;
+  };
+  test('is run --inspect: the page is there while the program runs, and its status is ours', async () => {
+    const free = await port();
+    const flags = ['--port', String(free), '--explain', 'never'];
+    const { status, stdout, stderr } = command(
+      ['inspect', ...flags, '--', 'python3', '-c', asking(free)],
+      SLOW,
+    );
+    expect([status, stdout]).toEqual([3, '404\n']);
+    expect(stderr).toMatch(
+      new RegExp(`^softiommu: inspect this run at http://127\\.0\\.0\\.1:${free}/[0-9a-f]{32}/\n$`),
+    );
+  });
+  test.each([
+    [['1234'], '1234: a run is shown from its start only'],
+    [['--port', '70000', '--', 'true'], 'a port is 0 to 65535'],
+    [['--port', '1', '--inspect=2', '--', 'true'], "cannot be used with option '--inspect"],
+    [[], "missing required argument 'program'"],
+  ])('%j is a mistake', (words, said) => {
+    const { status, stdout, stderr } = command(['inspect', ...words]);
+    expect([status, stdout]).toEqual([125, '']);
+    expect(stderr).toContain(said);
+  });
+});

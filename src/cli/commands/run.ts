@@ -123,7 +123,7 @@ async function saysTypes(choice: MachineChoice): Promise<boolean> {
 }
 
 /** From the options to the end of this process, which is the program's. */
-async function runAsAsked(
+export async function runAsAsked(
   argv: readonly string[],
   options: RunFlags & RunReportFlags,
 ): Promise<void> {
@@ -158,10 +158,14 @@ export type RunAction = (
 ) => Promise<void>;
 
 /** The command `run`; its status is the program's. */
-// eslint-disable-next-line max-lines-per-function -- a table of options, one a line, whose types are those of one chain
 export function runCommand(act: RunAction = runAsAsked) {
-  const command = new RunCommand('run')
-    .description('run an unmodified program on the simulated machine')
+  return withUsage(commandOfRuns('run', 'run an unmodified program on the simulated machine', act));
+}
+/** A command with the words and options of `run`. */
+// eslint-disable-next-line max-lines-per-function -- a table of options, one a line, whose types are those of one chain
+export function commandOfRuns(name: string, description: string, act: RunAction) {
+  const command = new RunCommand(name)
+    .description(description)
     .argument('[program...]', 'the program and its arguments, after --')
     .optionsGroup('The machine:')
     .addOption(machineOption())
@@ -227,5 +231,5 @@ export function runCommand(act: RunAction = runAsAsked) {
       await act(argv, withCounts(command, options));
     });
   countRepeated(command);
-  return withUsage(command);
+  return command;
 }

@@ -7,6 +7,11 @@ export const inspectOption = () =>
     '--inspect [=port]',
     'show the page of --report while the program runs, to a browser on this machine: at any port, or this one',
   ).argParser(portNumber);
+/** `--port`, of a command that inspects anyhow. */
+export const portOption = () =>
+  new Option('--port <port>', 'where the page is, on 127.0.0.1; default: any port that is free')
+    .argParser(portNumber)
+    .conflicts('inspect');
 function portNumber(text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
   if (port >= 0 && port <= 0xffff) return port;
