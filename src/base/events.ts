@@ -71,6 +71,8 @@ export interface LeaveEvent extends CallInfo, CallEnd {
   readonly refusals: readonly Refusal[];
   /** Of one that succeeded: what it did not do. */
   readonly remarks?: readonly Remark[];
+  /** Pages of programs that are pinned for devices now, where the call, or one nobody heard, has changed that. */
+  readonly pinned?: number;
 }
 /** Why a call that succeeds does nothing, with the values that make it so. */
 export type Remark = Omit<Refusal, 'errno'>;

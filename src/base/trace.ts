@@ -48,6 +48,11 @@ export class Trace {
   /** So many bytes of what is read and written are told. */
   dataBytes = 32;
 
+  /** Pages of programs that are pinned for devices, as it is now; whose memory it is says so. */
+  countPinned: () => number = () => 0;
+  /** As it was told last. */
+  #pinned = 0;
+
   /** `nowNs`: the time that events are stamped with. */
   constructor(nowNs: () => number) {
     this.#nowNs = nowNs;
@@ -141,13 +146,16 @@ export class Trace {
     const remarks = this.takeRemarks();
     if (!this.#followsCalls) return;
     const { refusals, info } = call;
+    const pinned = this.countPinned();
     const event = {
       kind: 'leave',
       ...info,
       ...end,
       refusals,
       ...(remarks && !isErrno(end.result) && { remarks }),
+      ...(pinned !== this.#pinned && { pinned }),
     } as const;
+    this.#pinned = pinned;
     this.#tell(event, call.id, call.cause);
   }
   /** The call that goes on will succeed, and does nothing, or not what whoever calls may think: by which rule. */

@@ -135,6 +135,7 @@ export class Machine {
     this.env = new KernelEnv(traits, releaseOf(description.kernel), points);
     this.ram = new Ram(description.ramMiB * 2 ** 20, this.env);
     this.memory = new MachineMemory(this.ram);
+    this.env.trace.countPinned = () => this.memory.pinnedFrames;
     this.core = new IommuCore(this.env, this.ram, this.memory);
     this.guard = new Guard(this.env, options.onBug);
     this.syscalls = new Syscalls(this.env, this.guard, faults.calls);

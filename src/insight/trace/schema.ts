@@ -105,6 +105,10 @@ const EVENTS = {
     delayed: z.literal(true).exactOptional(),
     refusals: z.array(refusal).describe('innermost first'),
     remarks: z.array(remark).exactOptional().describe('what it did not do although it succeeded'),
+    pinned: z
+      .int()
+      .exactOptional()
+      .describe('pages of programs that are pinned for devices now, where that has changed'),
   }),
   sleep: z
     .strictObject({ kind: z.literal('sleep'), ...callInfo, why: remark })

@@ -53,6 +53,14 @@ export class PerfettoTracks {
       counter: { unit: UNIT_COUNT },
     }));
   }
+  /** Pages of programs that are pinned for devices. */
+  pinned(): bigint {
+    return this.#track('pinned', () => ({
+      parent_uuid: this.machine(),
+      name: 'pinned pages',
+      counter: { unit: UNIT_COUNT },
+    }));
+  }
   /** Bytes that a program has mapped in an address space of its own. */
   addressSpace(name: string): bigint {
     return this.#track(`space ${name}`, () => ({

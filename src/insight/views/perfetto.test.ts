@@ -2,6 +2,8 @@
 import { expect, test } from 'vitest';
 import type { Stamped, TraceEvent } from '../../base/events.ts';
 import type { TrackEvent } from './perfetto-packets.ts';
+import { must } from '../../testing/base/must.ts';
+import { TracedGuest } from '../../testing/machine/traced-guest.ts';
 import { perfettoView } from './perfetto.ts';
 
 const device = { kind: 'device', id: '0000:00:04.0', born: undefined };
@@ -68,4 +70,33 @@ test('a signal and the end of a process are on the track of its thread', () => {
   ]);
   expect(events.map(({ name }) => name)).toEqual(['SIGBUS', 'exit']);
   expect(new Set(events.map(({ track_uuid }) => track_uuid)).size).toBe(1);
+});
+test('pinned pages are counted as each call leaves them, also by two mappings of the same', () => {
+  const guest = new TracedGuest();
+  const vaddr = guest.memory(0x3000);
+  const far = { vaddr, iova: 0x80_0000n, size: 0x3000n };
+  must(guest.map(guest.mappings, far));
+  must(guest.map(guest.mappings, { ...far, iova: 0x90_0000n }));
+  must(guest.unmap(guest.mappings, { iova: 0x80_0000n, size: 0x3000n }).rc);
+  must(guest.unmap(guest.mappings, { iova: 0x90_0000n, size: 0x3000n }).rc);
+  const told = guest.heard.flatMap(({ event }) =>
+    event.kind === 'leave' && event.pinned !== undefined ? [event.pinned] : [],
+  );
+  const [before = 0] = told;
+  expect(before).toBeGreaterThan(0);
+  expect(told).toEqual([before, before + 3, before]);
+  expect(guest.machine.memory.pinnedFrames).toBe(before);
+  const counters = new Map<bigint, string>();
+  const counted: (string | bigint)[] = [];
+  const header = { v: 1, trace: 'softiommu', startedUs: 0, program: [], machine: {} } as const;
+  const view = perfettoView(({ track_descriptor, track_event }) => {
+    const { uuid, name } = track_descriptor ?? {};
+    if (uuid !== undefined && name !== undefined) counters.set(uuid, name);
+    const value = track_event?.counter_value;
+    if (value !== undefined && counters.get(track_event!.track_uuid) === 'pinned pages') {
+      counted.push(value);
+    }
+  }, header);
+  for (const stamped of guest.heard) view.take(stamped);
+  expect(counted).toEqual(told.map(BigInt));
 });

@@ -167,6 +167,8 @@ class PerfettoView implements TraceSink {
     });
   }
   #leave(event: LeaveEvent, stamped: Stamped): void {
+    const { pinned } = event;
+    if (pinned !== undefined) this.#counter(stamped, this.#tracks.pinned(), BigInt(pinned));
     if (event.what !== 'syscall') return;
     this.#countCall(event, stamped);
     const track_uuid = this.#calls.get(stamped.call ?? -1);

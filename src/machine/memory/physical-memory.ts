@@ -60,6 +60,8 @@ export class MachineMemory implements PhysicalMemory {
   readonly #windows: MmioWindow[] = [];
   /** Pins of all frames together: zero when idle. */
   pinTotal = 0;
+  /** Frames that have a pin. */
+  pinnedFrames = 0;
 
   constructor(ram: Ram, addressLg2 = 52) {
     this.#ram = ram;
@@ -84,7 +86,9 @@ export class MachineMemory implements PhysicalMemory {
   /** No `dirty` mark is kept: a page of a program is written through to its owner at once. */
   unpin(pfn: number, count: number): void {
     this.#eachRegion(pfn, count, (region, at, n) => {
+      this.pinnedFrames -= region.pinned;
       region.unpin(at, n);
+      this.pinnedFrames += region.pinned;
       if (region.pinned === 0) this.#dropUnnamed(region);
     });
     this.pinTotal -= count;
@@ -159,7 +163,9 @@ export class MachineMemory implements PhysicalMemory {
         const limit = Math.min(span.count - done, REGION_FRAMES - place);
         const region = this.#regions[number - FIRST_REGION]!;
         const run = this.#sameRegion(owner, index, limit, number);
+        const before = region.pinned;
         region.pin(place, run, span, (from, n) => backing(index - place + from, n));
+        this.pinnedFrames += region.pinned - before;
         const first = number * REGION_FRAMES + place;
         for (let n = 0; n < run; n++) pfns[at + done + n] = first + n;
         this.pinTotal += run;
