@@ -135,16 +135,16 @@ export class Machine {
     this.env = new KernelEnv(traits, releaseOf(description.kernel), points);
     this.ram = new Ram(description.ramMiB * 2 ** 20, this.env);
     this.memory = new MachineMemory(this.ram);
-    this.env.trace.countPinned = () => this.memory.pinnedFrames;
     this.core = new IommuCore(this.env, this.ram, this.memory);
     this.guard = new Guard(this.env, options.onBug);
     this.syscalls = new Syscalls(this.env, this.guard, faults.calls);
     const { core, memory } = this;
+    this.env.trace.countPinned = () => memory.pinnedFrames;
     const types = (this.types = allTypes(options));
     const grouping = createPciGrouping();
     this.host = options.host ?? {};
     const host = withBlocks(description, this.host);
-    const { newBarMemory } = options;
+    const { newBarMemory, moduleRelease } = options;
     const bus = { core, memory, faults: this.#faultyBus(faults.devices), newBarMemory };
     this.hardware = new Hardware({ ...bus, types, host, description, grouping });
     this.iommufd = new IommufdSubsystem({
@@ -179,7 +179,6 @@ export class Machine {
     const dev = devRoot(this);
     const sys = sysfsRoot(this);
     const proc = procRoot(this, options.hostText ?? (() => ''));
-    const { moduleRelease } = options;
     const lib = moduleRelease === undefined ? undefined : libRoot(this, moduleRelease);
     this.root = dir(() => ({ dev, lib, proc, sys }), true);
     this.vfs = new Vfs(this.root, options.owner);
