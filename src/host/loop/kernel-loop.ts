@@ -40,6 +40,7 @@ import { PathTraps } from '../calls/path-traps.ts';
 import { Processes } from '../process/processes.ts';
 import { Views } from '../process/view.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
+import { RunClock } from './run-clock.ts';
 import { serveTree } from './serve-tree.ts';
 import { saidOnce } from './said-once.ts';
 import { Shortages } from './shortages.ts';
@@ -90,12 +91,14 @@ interface Parked {
   readonly outlivesCaller: boolean;
 }
 
-const NS_PER_MS = 1e6;
 /** With sleepers: how often to look whether one of them has died. */
 const SLEEPER_CHECK_MS = 20;
 /** A ptrace stop interrupts poll; should that be lost, this bounds the delay. */
 const TRACE_CHECK_MS = 10;
-/** After an access to registers the next one is likely to be near: this long it is looked for without sleeping. */
+/**
+ * After an access to registers, and what devices do at it, the next one is likely to be near: this long it is looked for
+ * without sleeping.
+ */
 const SPIN_NS = 40_000;
 /** Then the other programs have their turn. */
 const MOST_STOPS = 16;
@@ -135,12 +138,14 @@ export class KernelLoop implements CallContext {
   /** Callers that run calls of ours, by thread. */
   readonly #injections = new Injections();
   readonly #slow = new SlowCalls((tid) => this.processes.processOf(tid));
-  readonly #startNs = libc.monotonicNs();
+  readonly #clock: RunClock;
   #current: Notification | undefined;
   /** Turns until children are looked for again. */
   #untilReap = 0;
   /** The last look at stopped threads was cut short. */
   #stopsLeft = false;
+  /** Until then they are looked for without sleeping. */
+  #spinUntilNs = 0;
   /** Wait status of the program, once it has ended. */
   #exitStatus: number | undefined;
   #isOver = false;
@@ -150,6 +155,7 @@ export class KernelLoop implements CallContext {
     this.machine = parts.machine;
     this.warn = parts.warn;
     this.sayOnce = saidOnce(parts.warn);
+    this.#clock = new RunClock(parts.machine, parts.warn);
     this.seesEveryRead = parts.seesEveryRead === true;
     const { capabilities, memlock, launcher } = parts;
     this.lockLimits = memlock === undefined ? undefined : new LockLimits(memlock, launcher.pid);
@@ -398,16 +404,17 @@ export class KernelLoop implements CallContext {
     this.#mmio.endLook();
   }
   #lookForStops(): void {
-    let spinUntil = 0;
     for (let stops = 0; stops < MOST_STOPS;) {
       const event = this.#mmio.look();
       if (!event) {
-        this.#stopsLeft = stops > 0 && libc.monotonicNs() < spinUntil;
-        if (!this.#stopsLeft) return;
+        const now = libc.monotonicNs();
+        this.#stopsLeft = now < this.#spinUntilNs;
+        // What an access has set going in a device is what its program waits for.
+        if (!this.#stopsLeft || this.#clock.isDue(now)) return;
         continue;
       }
       if (!this.#onStatus(event)) continue;
-      spinUntil = libc.monotonicNs() + SPIN_NS;
+      this.#spinUntilNs = libc.monotonicNs() + SPIN_NS;
       stops++;
     }
   }
@@ -449,8 +456,8 @@ export class KernelLoop implements CallContext {
   }
 
   #advanceClock(): void {
-    const rc = this.machine.advanceOnceTo(libc.monotonicNs() - this.#startNs);
-    if (isErrno(rc)) this.warn('a timer of the machine failed; see the report above');
+    const hasRun = this.#clock.advance();
+    if (hasRun && this.#stopsLeft) this.#spinUntilNs = libc.monotonicNs() + SPIN_NS;
   }
 
   #timeoutMs(): number {
@@ -458,11 +465,7 @@ export class KernelLoop implements CallContext {
     let bound = Infinity;
     if (this.#hasStops) bound = TRACE_CHECK_MS;
     else if (this.#hasSleepers || this.#shortages.any) bound = SLEEPER_CHECK_MS;
-    const due = this.machine.env.clock.nextDeadlineNs;
-    if (due !== undefined) {
-      const left = due - (libc.monotonicNs() - this.#startNs);
-      bound = Math.min(bound, Math.max(0, Math.ceil(left / NS_PER_MS)));
-    }
-    return bound === Infinity ? -1 : bound;
+    const wait = Math.min(bound, this.#clock.leftMs);
+    return wait === Infinity ? -1 : wait;
   }
 }
