@@ -383,11 +383,15 @@ export class MmioTraps {
 }
 
 /** One that we trace ourselves. */
-function stoppedThread(thread: Omit<AccessingThread, 'vectors'>): AccessingThread {
-  const { tid } = thread;
+function stoppedThread({
+  tid,
+  pid,
+  regs,
+  found,
+}: Omit<AccessingThread, 'vectors'>): AccessingThread {
   const vectors = {
     get: (into: Uint8Array) => ptrace.getVectorState(tid, into),
     set: (from: Uint8Array) => ptrace.setVectorState(tid, from),
   };
-  return { ...thread, vectors };
+  return { tid, pid, regs, vectors, found };
 }

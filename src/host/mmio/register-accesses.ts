@@ -112,10 +112,8 @@ export class RegisterAccesses {
     const ram = new RemoteMemory(tid, { isStopped: true });
     const parts = { pid, syscalls, ram, mapping };
     using _accessing = this.#sites?.accessing({ tid, pid, place: placeIn(regs) });
-    const outcome = emulate(access, {
-      ...{ regs, vectors },
-      memory: new StoppedMemory(parts, { page, vma: line }),
-    });
+    const memory = new StoppedMemory(parts, { page, vma: line });
+    const outcome = emulate(access, { regs, vectors, memory });
     if (outcome === 'unknown') {
       const where = `0x${address.toString(16)} (${window.name})`;
       this.#parts.warn(`cannot carry out ${access.text} at ${where} in process ${pid}`);

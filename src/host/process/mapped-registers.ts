@@ -57,7 +57,9 @@ export class MappedRegisters {
     const io: Vma['io'] = files.windowOf(line) ?? loans.windowOf(line);
     if (!io) return line;
     // What stores fault at is mapped for loads only; the program has asked for both.
-    return { ...line, io, writable: line.writable || (io.storesFault === true && line.readable) };
+    if (io.storesFault === true && line.readable) return { ...line, io, writable: true };
+    // A copy that replaces what it has copied takes microseconds, which every access to registers would pay.
+    return { ...line, io };
   }
 
   #lineAt(caller: Caller, page: number, found?: FoundMapping): MapsLine | undefined {

@@ -28,6 +28,7 @@ interface Copier {
   /** The list again, for 32-bit halves. */
   readonly words: Uint32Array;
   readonly small: Buffer;
+  readonly smallAt: number;
 }
 let copier: Copier | undefined;
 
@@ -40,11 +41,13 @@ function makeCopier(): Copier {
   const at = mapCode(code);
   handleSignalAt(SIGBUS, mapCode(handlerCode(at + movsb, at + end)));
   const memory = new ArrayBuffer((MOST_ENTRIES + 1) * ENTRY.size);
+  const small = Buffer.alloc(SMALL);
   return {
     run: functionAt(at),
     list: Buffer.from(memory),
     words: new Uint32Array(memory),
-    small: Buffer.alloc(SMALL),
+    small,
+    smallAt: addressForGood(small),
   };
 }
 
@@ -53,50 +56,58 @@ function makeCopier(): Copier {
  * piece that could not be copied whole.
  */
 export function guardedCopy(base: number, list: PlaceList, write: boolean): number {
-  const { small } = copier!;
+  const { small, smallAt } = copier!;
   const { bytes } = list;
-  const isSmall = bytes.length <= small.length;
-  if (isSmall && write) small.set(bytes);
-  const moved = copyAll(base, { ...list, bytes: isSmall ? small : bytes }, write);
-  if (isSmall && !write) bytes.set(small.subarray(0, moved));
+  if (bytes.length > small.length) return copyAll(base, list, ownedBytes(bytes, write), write);
+  if (write) small.set(bytes);
+  const moved = copyAll(base, list, smallAt, write);
+  if (!write) bytes.set(small.subarray(0, moved));
   return moved;
 }
-function copyAll(base: number, list: PlaceList, write: boolean): number {
+/** Where bytes are that the list owns from here on: that is told by the list, and by nothing that outlives the call. */
+function ownedBytes(bytes: Uint8Array, write: boolean): number {
+  const { list, words } = copier!;
+  const ours = write ? ENTRY.from : ENTRY.to;
+  setPointer(list, ours, bytes);
+  return words[ours / 4 + 1]! * 2 ** 32 + words[ours / 4]!;
+}
+/** `at`: where our bytes are. */
+function copyAll(base: number, list: PlaceList, at: number, write: boolean): number {
   const { places, lengths } = list;
   let moved = 0;
   for (let first = 0; first < places.length; first += MOST_ENTRIES) {
     const count = Math.min(MOST_ENTRIES, places.length - first);
-    const done = copyEntries(base, { ...list, first, count, moved }, write);
+    fillEntries(list, { base, at: at + moved, first, count }, write);
+    const done = copier!.run(copier!.list);
     for (let n = 0; n < done; n++) moved += lengths[first + n]!;
     if (done < count) break;
   }
   return moved;
 }
-interface Part extends PlaceList {
-  readonly first: number;
-  readonly count: number;
-  /** Where in the bytes the first of them begins. */
-  readonly moved: number;
-}
-/** How many of them were copied whole. */
-function copyEntries(base: number, part: Part, write: boolean): number {
-  const { list, words, run } = copier!;
-  const { places, lengths, bytes, first, count } = part;
+/** Of the pieces from `first` on so many. */
+function fillEntries(
+  { places, lengths }: PlaceList,
+  part: {
+    readonly base: number;
+    readonly at: number;
+    readonly first: number;
+    readonly count: number;
+  },
+  write: boolean,
+): void {
+  const { words } = copier!;
+  const { base, first, count } = part;
   const [ours, theirs] = write ? [ENTRY.from, ENTRY.to] : [ENTRY.to, ENTRY.from];
-  // The list owns the bytes from here on; where they are is told by it, and by nothing that outlives the call.
-  setPointer(list, ours, bytes);
-  const [low, high] = [words[ours / 4]!, words[ours / 4 + 1]!];
-  let from = high * 2 ** 32 + low + part.moved;
+  let { at } = part;
   for (let n = 0; n < count; n++) {
-    const at = n * ENTRY.size;
+    const entry = n * ENTRY.size;
     const length = lengths[first + n]!;
-    setWord(words, at + ours, from);
-    setWord(words, at + theirs, base + places[first + n]!);
-    setWord(words, at + ENTRY.length, length);
-    from += length;
+    setWord(words, entry + ours, at);
+    setWord(words, entry + theirs, base + places[first + n]!);
+    setWord(words, entry + ENTRY.length, length);
+    at += length;
   }
   setWord(words, count * ENTRY.size + ENTRY.length, 0);
-  return run(list);
 }
 function setWord(words: Uint32Array, at: number, value: number): void {
   words[at / 4] = value >>> 0;
