@@ -17,9 +17,12 @@ import * as libc from '../sys/libc.ts';
 import { LentPages } from './lent-pages.ts';
 
 const PAGE = 4096;
-/** Of trapped stores in a row, so many make a loan, if they come within so long. */
+/**
+ * Of trapped stores in a row, so many make a loan, if they come within so long: each waits for a core twice, which on a busy
+ * host is some milliseconds. With 20 ms 40,000 reads by QEMU were 23,600 stops at a load of 10, and 200 with this.
+ */
 const MANY = 8;
-const SOON_NS = 20e6;
+const SOON_NS = 100e6;
 /** A lent page is looked at after so long, and after twice as long each time when nothing has changed. */
 const LOOK_NS = 50_000;
 const MOST_LOOK_NS = 1e6;
@@ -42,6 +45,10 @@ export interface Loan {
   readonly doorbells: Doorbells;
   /** Their values at the last look. */
   readonly seen: Uint32Array;
+  /** What a look finds: one buffer for all, for a new one each time costs more than what it is for. */
+  readonly found: Uint32Array;
+  /** The bytes of `found` that are doorbells. */
+  readonly look: Uint8Array;
   /** The process that has rung last. */
   pid: number;
   /** Trapped stores in a row, and when the first of them was. */
@@ -76,7 +83,9 @@ export class DoorbellLoans {
     if (!pages) return undefined;
     const seen = new Uint32Array(length / 4);
     const rung = { pid: 0, stores: 0, sinceNs: 0, rungNs: 0 };
-    const loan: Loan = { pages, window, doorbells, seen, ...rung, mappings: 0 };
+    const found = new Uint32Array(length / 4);
+    const look = new Uint8Array(found.buffer, 0, 4 * doorbells.count);
+    const loan: Loan = { pages, window, doorbells, seen, found, look, ...rung, mappings: 0 };
     this.#loans.set(pages.object, loan);
     return loan;
   }
@@ -138,24 +147,22 @@ export class DoorbellLoans {
     this.#lookAfter(LOOK_NS);
   }
   #look(loan: Loan): boolean {
-    const { doorbells, pages, seen, window } = loan;
-    const values = new Uint32Array(doorbells.count);
-    pages.look(bytesOf(values));
+    const { doorbells, found, pages, seen, window } = loan;
+    pages.look(loan.look);
     const now = libc.monotonicNs();
-    const rung = changes(seen, values);
+    const rung = changes(seen, found, doorbells.count);
     if (rung.length > 0) loan.rungNs = now;
     const isOver = now - loan.rungNs > IDLE_NS || this.#parts.machine.env.trace.hears.store;
     if (isOver || window.accessible?.() === false || rung.some((n) => doorbells.isControl(n))) {
       this.#takeBack(loan);
-    } else this.#ring(loan, rung, values);
+    } else this.#ring(loan, rung, found);
     return rung.length > 0;
   }
   #takeBack(loan: Loan): void {
-    const { pages, seen } = loan;
-    const values = new Uint32Array(seen.length);
-    if (!pages.takeBack(bytesOf(values))) return;
+    const { found, pages, seen } = loan;
+    if (!pages.takeBack(bytesOf(found))) return;
     this.#lent.delete(loan);
-    this.#ring(loan, changes(seen, values), values);
+    this.#ring(loan, changes(seen, found, seen.length), found);
   }
   /** What makes and ends others is the last: what was rung before it is among them. */
   #ring(loan: Loan, rung: readonly number[], values: Uint32Array): void {
@@ -195,11 +202,13 @@ export class DoorbellLoans {
 export function doorbellBytes({ count }: Doorbells): number {
   return Math.ceil((count * 4) / PAGE) * PAGE;
 }
-function changes(seen: Uint32Array, values: Uint32Array): number[] {
-  const changed: number[] = [];
-  for (let n = 0; n < values.length; n++) if (values[n] !== seen[n]) changed.push(n);
-  return changed;
+/** Which of the first so many are others. */
+function changes(seen: Uint32Array, found: Uint32Array, count: number): readonly number[] {
+  let changed: number[] | undefined;
+  for (let n = 0; n < count; n++) if (found[n] !== seen[n]) (changed ??= []).push(n);
+  return changed ?? NOTHING;
 }
+const NOTHING: readonly number[] = [];
 function bytesOf(words: Uint32Array): Uint8Array {
   return new Uint8Array(words.buffer);
 }
