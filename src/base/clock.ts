@@ -28,26 +28,21 @@ export class Clock {
   }
   #add(delayNs: number, run: () => void, isReminder: boolean): Disposable {
     const { cause } = this.#turns;
-    const atNs = this.#nowNs + Math.max(0, delayNs);
-    const timer = { atNs, number: this.#set++, run, cause, isReminder };
     const timers = this.#timers;
+    const atNs = this.#nowNs + Math.max(0, delayNs);
+    const timer = new Timer(timers, { atNs, number: this.#set++, run, cause, isReminder });
     let at = timers.length;
-    while (at > 0 && timers[at - 1]!.atNs > timer.atNs) at--;
+    while (at > 0 && timers[at - 1]!.what.atNs > atNs) at--;
     timers.splice(at, 0, timer);
-    return {
-      [Symbol.dispose]() {
-        const place = timers.indexOf(timer);
-        if (place >= 0) timers.splice(place, 1);
-      },
-    };
+    return timer;
   }
   /** When the next timer is due, or undefined when none is set. */
   get nextDeadlineNs(): number | undefined {
-    return this.#timers[0]?.atNs;
+    return this.#timers[0]?.what.atNs;
   }
   /** The same of the next that is no reminder: with none, what is waited for will not happen by itself. */
   get nextEventNs(): number | undefined {
-    return this.#timers.find(({ isReminder }) => !isReminder)?.atNs;
+    return this.#timers.find(({ what }) => !what.isReminder)?.what.atNs;
   }
   /** Run every timer due in this span. */
   advance(deltaNs: number): void {
@@ -63,27 +58,42 @@ export class Clock {
   }
   #runDue(nowNs: number, before: number): void {
     const timers = this.#timers;
-    for (let at = 0; at < timers.length && timers[at]!.atNs <= nowNs;) {
-      if (timers[at]!.number >= before) {
+    for (let at = 0; at < timers.length && timers[at]!.what.atNs <= nowNs;) {
+      if (timers[at]!.what.number >= before) {
         at++;
         continue;
       }
       const [next] = timers.splice(at, 1);
-      this.#nowNs = Math.max(this.#nowNs, next!.atNs);
-      this.#turns.turn('timer', next!.cause, next!.run);
+      const { atNs, cause, run } = next!.what;
+      this.#nowNs = Math.max(this.#nowNs, atNs);
+      this.#turns.turn('timer', cause, run);
       at = 0; // it may have set and cancelled others
     }
     this.#nowNs = Math.max(this.#nowNs, nowNs);
   }
 }
 
-interface Timer {
+interface Due {
   readonly atNs: number;
   /** In the order of setting. */
   readonly number: number;
   readonly run: () => void;
   readonly cause: number | undefined;
   readonly isReminder: boolean;
+}
+/** One that is set: among the others until it runs or is disposed of. */
+class Timer implements Disposable {
+  readonly what: Due;
+  readonly #timers: Timer[];
+
+  constructor(timers: Timer[], what: Due) {
+    this.#timers = timers;
+    this.what = what;
+  }
+  [Symbol.dispose](): void {
+    const place = this.#timers.indexOf(this);
+    if (place >= 0) this.#timers.splice(place, 1);
+  }
 }
 
 /** What a clock asks of the event stream. */

@@ -69,7 +69,8 @@ export class ConfigSpace {
   /** Little-endian; width 1, 2 or 4. Bytes beyond the end read as ones. */
   read(offset: number, width: number): number {
     let value = 0;
-    for (let n = 0; n < width; n++) value += (this.bytes[offset + n] ?? 0xff) * 2 ** (8 * n);
+    // Not 2 ** n: with a variable exponent it is a call to pow(), and each transfer of a device asks whether it may start.
+    for (let n = width - 1; n >= 0; n--) value = value * 256 + (this.bytes[offset + n] ?? 0xff);
     return value;
   }
   /** Changes the writable bits only. */

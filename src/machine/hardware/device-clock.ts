@@ -1,11 +1,24 @@
 /** The clock of one device that can be stopped: its time stands still, and what it has set waits (vfio.md 2.10). */
 import { Clock } from '../../base/clock.ts';
 
-interface Waiting {
+/** Something that is set; its timer is there while time goes on. */
+class Waiting implements Disposable {
   readonly run: () => void;
   /** When it is due, in the device's own time. */
   readonly dueNs: number;
   timer: Disposable | undefined;
+  readonly #all: Set<Waiting>;
+
+  constructor(all: Set<Waiting>, dueNs: number, run: () => void) {
+    this.#all = all;
+    this.dueNs = dueNs;
+    this.run = run;
+    all.add(this);
+  }
+  [Symbol.dispose](): void {
+    this.#all.delete(this);
+    this.timer?.[Symbol.dispose]();
+  }
 }
 
 export class DeviceClock extends Clock {
@@ -24,19 +37,9 @@ export class DeviceClock extends Clock {
     return (this.#stoppedNs ?? this.#clock.nowNs) - this.#lostNs;
   }
   override after(delayNs: number, run: () => void): Disposable {
-    const waiting: Waiting = {
-      run,
-      dueNs: this.nowNs + Math.max(0, delayNs),
-      timer: undefined,
-    };
-    this.#waiting.add(waiting);
+    const waiting = new Waiting(this.#waiting, this.nowNs + Math.max(0, delayNs), run);
     if (this.#stoppedNs === undefined) this.#arm(waiting);
-    return {
-      [Symbol.dispose]: () => {
-        this.#waiting.delete(waiting);
-        waiting.timer?.[Symbol.dispose]();
-      },
-    };
+    return waiting;
   }
   override get nextDeadlineNs(): number | undefined {
     const due = [...this.#waiting].map(({ dueNs }) => dueNs);

@@ -141,6 +141,21 @@ describe('transfers', () => {
   });
 });
 
+test.for([0x1234n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 53n + 0x1801n, 2n ** 64n - 1n])(
+  'a transfer at %d asks for that granule, and begins at that byte of it',
+  (at) => {
+    const asked: number[] = [];
+    const unit: RemappingUnit = {
+      ...fakeUnit().unit,
+      translate: (_id, _pasid, iovaG) => (asked.push(iovaG), 0x1000),
+    };
+    const { port, transfers } = rig(unit);
+    expect(port.dma.read(at, new Uint8Array(1))).toBeUndefined();
+    expect(asked).toEqual([Number(at >> 12n)]);
+    expect(transfers).toEqual([[0x1000, Number(at & 0xfffn), 1]]);
+  },
+);
+
 describe('translation requests', () => {
   test('are made when the function lets them, and answered with a range', () => {
     const { unit, requests } = fakeUnit({ outG: 0x1234, prot: IOMMU_READ, sizeLg2: 2 });
