@@ -58,15 +58,9 @@ function ipv4(frame: Uint8Array, ip: number): Headers {
   const length = (frame[ip]! & 0xf) * 4;
   const end = ip + be16(frame, ip + 2);
   if (length < 20 || end < ip + length || end > frame.length) return NONE;
-  const found: Headers = {
-    ...NONE,
-    version: 4,
-    ip,
-    extended: length > 20,
-    fragment: (be16(frame, ip + 6) & 0x3fff) !== 0,
-    end,
-  };
-  return withTransport(found, frame[ip + 9]!, ip + length);
+  const fragment = (be16(frame, ip + 6) & 0x3fff) !== 0;
+  const { protocol, transport } = transportOf(frame[ip + 9]!, ip + length, end, fragment);
+  return { version: 4, ip, extended: length > 20, fragment, protocol, transport, end };
 }
 
 function ipv6(frame: Uint8Array, ip: number): Headers {
@@ -79,19 +73,22 @@ function ipv6(frame: Uint8Array, ip: number): Headers {
     next = frame[at]!;
     at += 8 * (frame[at + 1]! + 1);
   }
-  const found: Headers = {
-    ...NONE,
-    version: 6,
-    ip,
-    extended: at > ip + IPV6_HEADER || next === FRAGMENT,
-    fragment: next === FRAGMENT,
-    end,
-  };
-  return withTransport(found, next, at);
+  const fragment = next === FRAGMENT;
+  const extended = at > ip + IPV6_HEADER || fragment;
+  const { protocol, transport } = transportOf(next, at, end, fragment);
+  return { version: 6, ip, extended, fragment, protocol, transport, end };
 }
 
-function withTransport(found: Headers, protocol: number, transport: number): Headers {
+const NO_TRANSPORT = { protocol: 0, transport: -1 };
+
+/** One that is known and whole; a piece has none. */
+function transportOf(
+  protocol: number,
+  transport: number,
+  end: number,
+  fragment: boolean,
+): Pick<Headers, 'protocol' | 'transport'> {
   const least = LEAST[protocol];
-  if (found.fragment || least === undefined || transport + least > found.end) return found;
-  return { ...found, protocol, transport };
+  const isWhole = !fragment && least !== undefined && transport + least <= end;
+  return isWhole ? { protocol, transport } : NO_TRANSPORT;
 }

@@ -1,5 +1,5 @@
 /** Vectors V1 to V19 of devices.md 1.12, and what stands beside them. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { AT, igbRig, plainFrame, REG, TX } from '../../testing/devices/igb-rig.ts';
 import { Segment } from '../../testing/devices/fake-port.ts';
 
@@ -330,6 +330,17 @@ describe('many', () => {
       const back = received().map(({ frame }) => Buffer.from(frame).toString('hex'));
       expect(back).toEqual(frames.map((frame) => Buffer.from(frame).toString('hex')));
     }
+  });
+  test('a burst of 32 frames is five transfers', () => {
+    const { start, send, received, port } = igbRig({ wire: 'self' });
+    start();
+    send(plainFrame(60));
+    received();
+    const [reads, writes] = [vi.spyOn(port.dma, 'read'), vi.spyOn(port.dma, 'write')];
+    send(...Array.from({ length: 32 }, () => plainFrame(60)));
+    // Descriptors and frames of the one side, descriptors of the other; reports, and frames with their descriptors.
+    expect([reads.mock.calls.length, writes.mock.calls.length]).toEqual([3, 2]);
+    expect(received()).toHaveLength(32);
   });
   test('a frame of the wire is lost while the receiver is off', () => {
     const { start, write, send, read } = igbRig({ wire: 'self' });

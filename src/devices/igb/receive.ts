@@ -6,7 +6,7 @@
  * whose buffer is refused: its descriptor stays the next.
  */
 import { crc32 } from '../unit/checksums.ts';
-import { fetchEntries, ringPieces } from '../unit/ring.ts';
+import { fetchBytes, ringPieces } from '../unit/ring.ts';
 import type { DeviceDma, DmaPiece } from '../port.ts';
 import type { Cells } from './cells.ts';
 import { DESCRIPTOR, queueAt, type Queue } from './queues.ts';
@@ -42,7 +42,10 @@ export class Receive {
   deliver({ dma, queue: index, frames, describing }: Delivery): readonly Uint8Array[] {
     const queue = queueAt(this.#cells, 'rx', index);
     const size = queue ? this.#bufferSize(index) : 0;
-    const described = frames.map((frame) => describe(this.#withChecksum(frame), describing));
+    const keepsSum = !this.#cells.has('rctl', RCTL.SECRC);
+    const described = frames.map((frame) =>
+      describe(keepsSum ? withChecksum(frame) : frame, describing),
+    );
     const stored = queue && size > 0 ? this.#store(dma, { queue, index, size }, described) : 0;
     const missed = frames.length - stored;
     if (missed > 0) {
@@ -58,13 +61,6 @@ export class Receive {
     if ((srrctl & SRRCTL.TYPE) === LEGACY) return 0;
     return (srrctl & SRRCTL.KIB) * 1024 || SIZES[(this.#cells.get('rctl') >>> 16) & 3]!;
   }
-  #withChecksum(frame: Uint8Array): Uint8Array {
-    if (this.#cells.has('rctl', RCTL.SECRC)) return frame;
-    const out = new Uint8Array(frame.length + FCS);
-    out.set(frame);
-    new DataView(out.buffer).setUint32(frame.length, crc32(frame), true);
-    return out;
-  }
 
   /** How many frames went into memory, from the first on. */
   #store(
@@ -73,12 +69,14 @@ export class Receive {
     frames: readonly Described[],
   ): number {
     const { ring, head, waiting } = queue;
-    const wanted = frames.reduce((sum, { bytes }) => sum + buffersFor(bytes, size), 0);
-    const entries = fetchEntries(dma, ring, head, Math.min(wanted, waiting));
+    let wanted = 0;
+    for (const { bytes } of frames) wanted += buffersFor(bytes, size);
+    const entries = fetchBytes(dma, ring, head, Math.min(wanted, waiting));
     const batch = new Batch(frames, size, entries);
     if (batch.frames === 0) return 0;
     const ringAt = ringPieces(ring, head, batch.used);
-    const rc = dma.write([...batch.pieces, ...ringAt], batch.bytes);
+    batch.pieces.push(...ringAt);
+    const rc = dma.write(batch.pieces, batch.bytes);
     if (!rc) return this.#advance(queue, index, batch.frames, batch.used);
     const [good, used] = batch.within(dma.moved);
     if (good === 0 || dma.moved >= batch.dataLength) return 0;
@@ -91,6 +89,13 @@ export class Receive {
     this.#cells.set('rdh', (head + used) % ring.entries, index);
     return frames;
   }
+}
+
+function withChecksum(frame: Uint8Array): Uint8Array {
+  const out = new Uint8Array(frame.length + FCS);
+  out.set(frame);
+  new DataView(out.buffer).setUint32(frame.length, crc32(frame), true);
+  return out;
 }
 
 function buffersFor(bytes: Uint8Array, size: number): number {
@@ -107,11 +112,13 @@ class Batch {
   readonly used: number;
   readonly #ends: { readonly bytes: number; readonly used: number }[] = [];
 
-  constructor(frames: readonly Described[], size: number, entries: readonly Uint8Array[]) {
+  /** `entries`: descriptors, one after the other. */
+  constructor(frames: readonly Described[], size: number, entries: Uint8Array) {
+    const most = entries.length / DESCRIPTOR;
     let [length, used, count] = [0, 0, 0];
     for (const { bytes } of frames) {
       const buffers = buffersFor(bytes, size);
-      if (used + buffers > entries.length) break;
+      if (used + buffers > most) break;
       length += bytes.length;
       used += buffers;
       count++;
@@ -129,17 +136,16 @@ class Batch {
     return [good, this.#ends[good - 1]?.used ?? 0];
   }
 
-  #fill(frames: readonly Described[], size: number, entries: readonly Uint8Array[]): void {
+  #fill(frames: readonly Described[], size: number, entries: Uint8Array): void {
     const words = new DataView(this.bytes.buffer);
+    const given = new DataView(entries.buffer, entries.byteOffset, entries.byteLength);
     let [at, used] = [0, 0];
     for (let n = 0; n < this.frames; n++) {
       const { bytes, write } = frames[n]!;
       this.bytes.set(bytes, at);
       for (let from = 0; from < bytes.length; from += size) {
         const length = Math.min(size, bytes.length - from);
-        const entry = entries[used]!;
-        const address = new DataView(entry.buffer, entry.byteOffset).getBigUint64(0, true);
-        this.pieces.push({ at: address, length });
+        this.pieces.push({ at: given.getBigUint64(used * DESCRIPTOR, true), length });
         const isLast = from + length === bytes.length;
         write(words, this.dataLength + used * DESCRIPTOR, length, isLast);
         used++;

@@ -51,12 +51,12 @@ export class Statistics {
   }
   /** Frames that are in memory now. */
   received(frames: readonly Uint8Array[]): void {
-    const octets = octetsOf(frames);
+    const { octets, broadcasts, multicasts, classes } = tally(frames);
     for (const counter of ['gprc', 'rpthc'] as const) this.count(counter, frames.length);
-    this.#octets('gor', octets);
-    this.#octets('hgor', octets);
-    this.#kinds(frames, 'bprc', 'mprc');
-    this.#classes(frames, RX_CLASSES);
+    for (const pair of ['gor', 'hgor'] as const) this.#octets(pair, octets);
+    this.count('bprc', broadcasts);
+    this.count('mprc', multicasts);
+    classes.forEach((by, at) => this.count(RX_CLASSES[at]!, by));
   }
   /** Frames that found no descriptor. */
   missed(frames: number): void {
@@ -64,11 +64,12 @@ export class Statistics {
     this.count('rnbc', frames);
   }
   sent(frames: readonly Uint8Array[]): void {
-    const octets = octetsOf(frames);
+    const { octets, broadcasts, multicasts, classes } = tally(frames);
     for (const counter of ['gptc', 'tpt', 'hgptc'] as const) this.count(counter, frames.length);
     for (const pair of ['got', 'tot', 'hgot'] as const) this.#octets(pair, octets);
-    this.#kinds(frames, 'bptc', 'mptc');
-    this.#classes(frames, TX_CLASSES);
+    this.count('bptc', broadcasts);
+    this.count('mptc', multicasts);
+    classes.forEach((by, at) => this.count(TX_CLASSES[at]!, by));
   }
 
   #octets(pair: keyof typeof PAIRS, by: number): void {
@@ -77,24 +78,24 @@ export class Statistics {
     this.#cells.set(low, sum % 2 ** 32);
     if (sum >= 2 ** 32) this.count(high, Math.floor(sum / 2 ** 32));
   }
-  #kinds(frames: readonly Uint8Array[], broadcast: Counter, multicast: Counter): void {
-    let [broad, multi] = [0, 0];
-    for (const frame of frames) {
-      if (isBroadcast(frame)) broad++;
-      else if (isMulticast(frame)) multi++;
+}
+
+/** What is counted of a batch, in one pass. */
+function tally(frames: readonly Uint8Array[]) {
+  const classes = new Array<number>(CLASS_ENDS.length + 1).fill(0);
+  let [octets, broadcasts, multicasts] = [0, 0, 0];
+  for (const frame of frames) {
+    const length = frame.length + FCS;
+    octets += length;
+    if (isMulticast(frame)) {
+      if (isBroadcast(frame)) broadcasts++;
+      else multicasts++;
     }
-    this.count(broadcast, broad);
-    this.count(multicast, multi);
+    let at = 0;
+    while (at < CLASS_ENDS.length && length > CLASS_ENDS[at]!) at++;
+    classes[at]!++;
   }
-  #classes(frames: readonly Uint8Array[], names: readonly Counter[]): void {
-    const counts = names.map(() => 0);
-    for (const { length } of frames) {
-      let at = 0;
-      while (at < CLASS_ENDS.length && length + FCS > CLASS_ENDS[at]!) at++;
-      counts[at]!++;
-    }
-    counts.forEach((by, at) => this.count(names[at]!, by));
-  }
+  return { octets, broadcasts, multicasts, classes };
 }
 
 export function isMulticast(frame: Uint8Array): boolean {

@@ -6,7 +6,7 @@
  */
 import { Delay } from '../unit/delay.ts';
 import { readEach } from '../unit/each.ts';
-import { fetchEntries, ringPieces } from '../unit/ring.ts';
+import { fetchBytes, ringPieces } from '../unit/ring.ts';
 import type { DeviceDma, DevicePort, DmaPiece } from '../port.ts';
 import type { Actions, Cells } from './cells.ts';
 import { contextOf, NO_CONTEXT, offloaded, padded, type TxContext } from './offloads.ts';
@@ -21,9 +21,22 @@ const CHUNK_BYTES = 0x10_0000;
 const LONGEST = 0x4_0100;
 
 const KIND = { CONTEXT: 2, DATA: 3 } as const;
-const COMMAND = { EOP: 1 << 24, RS: 1 << 27, DEXT: 1 << 29, VLE: 1 << 30, TSE: 1 << 31 } as const;
-const OPTION = { IXSM: 1 << 8, TXSM: 1 << 9 } as const;
+const COMMAND = {
+  EOP: 1 << 24,
+  RS: 1 << 27,
+  DEXT: 1 << 29,
+  VLE: 1 << 30,
+  TSE: 1 << 31,
+  /** The frame goes out as another, or as several. */
+  CHANGES: (1 << 30) | (1 << 31),
+} as const;
+const OPTION = { IXSM: 1 << 8, TXSM: 1 << 9, SUMS: (1 << 8) | (1 << 9) } as const;
 
+/** A descriptor that wants to be written back: where in the ring it is, and what it holds. */
+interface Report {
+  readonly at: number;
+  readonly entry: Uint8Array;
+}
 /** A frame whose descriptors have come, up to its last or as far as they are. */
 interface Parts {
   readonly pieces: DmaPiece[];
@@ -32,8 +45,7 @@ interface Parts {
   readonly command: number;
   readonly options: number;
   readonly context: TxContext;
-  /** Descriptors that want to be written back: where in the ring, and what they hold. */
-  readonly reports: { readonly at: number; readonly entry: Uint8Array }[];
+  readonly reports: Report[];
 }
 /** What a queue keeps between turns. */
 interface QueueState {
@@ -136,19 +148,20 @@ export class Transmit {
   #turn(dma: DeviceDma, queue: Queue, index: number) {
     const { ring, head, waiting } = queue;
     const wanted = Math.min(waiting, TX_CHUNK);
-    const entries = fetchEntries(dma, ring, head, wanted);
+    const entries = fetchBytes(dma, ring, head, wanted);
+    const count = entries.length / DESCRIPTOR;
+    const words = new DataView(entries.buffer, entries.byteOffset, entries.byteLength);
     const whole: Parts[] = [];
     const state = this.#queues[index]!;
     let bytes = 0;
     let done = 0;
-    for (const entry of entries) {
-      if (bytes >= CHUNK_BYTES) break;
-      const frame = takeEntry(state, entry, (head + done) % ring.entries);
+    while (done < count && bytes < CHUNK_BYTES) {
+      const frame = takeEntry(state, words, done * DESCRIPTOR, (head + done) % ring.entries);
       done++;
       if (frame) whole.push(frame);
       bytes += frame?.length ?? 0;
     }
-    if (entries.length < wanted && done === entries.length) {
+    if (count < wanted && done === count) {
       // The one that was refused is passed over, and with it the frame it would have been a part of.
       state.open = undefined;
       done++;
@@ -157,17 +170,25 @@ export class Transmit {
       dma,
       whole.map(({ pieces }) => pieces),
     );
-    const good = whole.filter((_, n) => data[n] !== undefined);
-    const reports = good.flatMap((frame) => frame.reports);
+    const reports: Report[] = [];
+    const frames: Uint8Array[] = [];
+    for (const [n, frame] of whole.entries()) {
+      const found = data[n];
+      if (!found) continue;
+      reports.push(...frame.reports);
+      if (found.length > 0) this.#addFrames(frames, frame, found);
+    }
     if (reports.length > 0) report(dma, queue, reports);
     this.#cells.set('tdh', (head + done) % ring.entries, index);
-    const frames = whole.flatMap((frame, n) => this.#frames(frame, data[n]));
     return { done, frames, reported: reports.length > 0 };
   }
 
-  #frames(parts: Parts, data: Uint8Array | undefined): readonly Uint8Array[] {
-    if (!data || data.length === 0) return [];
-    const { command, options, context } = parts;
+  #addFrames(frames: Uint8Array[], { command, options, context }: Parts, data: Uint8Array): void {
+    const pads = this.#cells.has('tctl', TCTL.PSP);
+    if ((options & OPTION.SUMS) === 0 && (command & COMMAND.CHANGES) === 0) {
+      frames.push(pads ? padded(data) : data);
+      return;
+    }
     const offloads = {
       context,
       ipChecksum: (options & OPTION.IXSM) !== 0,
@@ -175,59 +196,75 @@ export class Transmit {
       segment: (command & COMMAND.TSE) !== 0,
       tag: (command & COMMAND.VLE) !== 0,
     };
-    const frames = offloaded(data, offloads);
-    return this.#cells.has('tctl', TCTL.PSP) ? frames.map(padded) : frames;
+    for (const frame of offloaded(data, offloads)) frames.push(pads ? padded(frame) : frame);
   }
 }
 
 /** All of a turn in one transfer. */
-function report(dma: DeviceDma, { ring }: Queue, reports: Parts['reports']): void {
+function report(dma: DeviceDma, { ring }: Queue, reports: readonly Report[]): void {
   const pieces: DmaPiece[] = [];
   const bytes = new Uint8Array(reports.length * DESCRIPTOR);
-  reports.forEach(({ at, entry }, n) => {
+  let [first, count] = [reports[0]!.at, 0];
+  for (const [n, { at, entry }] of reports.entries()) {
     bytes.set(entry, n * DESCRIPTOR);
     bytes[n * DESCRIPTOR + 12]! |= DONE;
-    const last = pieces.at(-1);
-    const [piece] = ringPieces(ring, at, 1);
-    if (last && piece && last.at + BigInt(last.length) === piece.at) {
-      pieces[pieces.length - 1] = { at: last.at, length: last.length + DESCRIPTOR };
-    } else if (piece) pieces.push(piece);
-  });
+    if (at === first + count) count++;
+    else {
+      pieces.push(...ringPieces(ring, first, count));
+      [first, count] = [at, 1];
+    }
+  }
+  pieces.push(...ringPieces(ring, first, count));
   // What is refused stays as it is: the driver does not see it done.
   void dma.write(pieces, bytes);
 }
 
 /** One descriptor: a context is kept, data goes to the frame that is open. The frame, when it was its last. */
-function takeEntry(state: QueueState, entry: Uint8Array, at: number): Parts | undefined {
-  const words = new DataView(entry.buffer, entry.byteOffset, DESCRIPTOR);
-  const command = words.getUint32(8, true);
-  const last = words.getUint32(12, true);
+function takeEntry(
+  state: QueueState,
+  words: DataView,
+  from: number,
+  at: number,
+): Parts | undefined {
+  const command = words.getUint32(from + 8, true);
   const kind = (command & COMMAND.DEXT) === 0 ? 0 : (command >>> 20) & 0xf;
-  const report = (command & COMMAND.RS) !== 0 ? [{ at, entry }] : [];
-  if (kind === KIND.CONTEXT) {
-    const [first, second] = state.contexts;
-    const context = contextOf(words);
-    state.contexts = (last & 0x10) === 0 ? [context, second] : [first, context];
-    const nothing = { pieces: [], length: 0, command: 0, options: 0, context };
-    return report.length > 0 ? { ...nothing, reports: report } : undefined;
-  }
+  if (kind === KIND.CONTEXT) return takeContext(state, words, from, at);
   if (kind !== KIND.DATA) return undefined;
+  const options = words.getUint32(from + 12, true);
   const open = (state.open ??= {
     pieces: [],
     length: 0,
     command,
-    options: last,
-    context: state.contexts[(last >>> 4) & 1]!,
+    options,
+    context: state.contexts[(options >>> 4) & 1]!,
     reports: [],
   });
   const length = command & 0xffff;
   if (length > 0 && open.length <= LONGEST) {
-    open.pieces.push({ at: words.getBigUint64(0, true), length });
+    open.pieces.push({ at: words.getBigUint64(from, true), length });
   }
   open.length += length;
-  open.reports.push(...report);
+  if ((command & COMMAND.RS) !== 0) open.reports.push({ at, entry: entryAt(words, from) });
   if ((command & COMMAND.EOP) === 0) return undefined;
   state.open = undefined;
   // Longer than any that can be described: it is discarded, as done.
   return open.length > LONGEST ? { ...open, pieces: [], length: 0 } : open;
+}
+/** What is to be reported is a frame of no bytes. */
+function takeContext(
+  state: QueueState,
+  words: DataView,
+  from: number,
+  at: number,
+): Parts | undefined {
+  const [first, second] = state.contexts;
+  const entry = entryAt(words, from);
+  const context = contextOf(new DataView(entry.buffer, entry.byteOffset, DESCRIPTOR));
+  const isSecond = (words.getUint32(from + 12, true) & 0x10) !== 0;
+  state.contexts = isSecond ? [first, context] : [context, second];
+  if ((words.getUint32(from + 8, true) & COMMAND.RS) === 0) return undefined;
+  return { pieces: [], length: 0, command: 0, options: 0, context, reports: [{ at, entry }] };
+}
+function entryAt(words: DataView, from: number): Uint8Array {
+  return new Uint8Array(words.buffer, words.byteOffset + from, DESCRIPTOR);
 }

@@ -17,9 +17,9 @@ export function readEach(
   lists: readonly (readonly DmaPiece[])[],
 ): (Uint8Array | undefined)[] {
   const sizes = lists.map(piecesLength);
-  const bytes = new Uint8Array(sizes.reduce((sum, size) => sum + size, 0));
+  const bytes = new Uint8Array(sumOf(sizes));
   const ends = runs(sizes, (first, start) => {
-    const rc = dma.read(lists.slice(first).flat(), bytes.subarray(start));
+    const rc = dma.read(allFrom(lists, first), bytes.subarray(start));
     return rc ? dma.moved : bytes.length - start;
   });
   return ends.map((end, n) =>
@@ -30,15 +30,15 @@ export function readEach(
 /** Write each; false: it was refused, and a part of it may have moved. One transfer, and one more after each refusal. */
 export function writeEach(dma: DeviceDma, list: readonly PlacedBytes[]): boolean[] {
   const sizes = list.map(({ bytes }) => bytes.length);
-  const all = new Uint8Array(sizes.reduce((sum, size) => sum + size, 0));
+  const all = new Uint8Array(sumOf(sizes));
+  const lists = list.map(({ pieces }) => pieces);
   let at = 0;
   for (const { bytes } of list) {
     all.set(bytes, at);
     at += bytes.length;
   }
   const ends = runs(sizes, (first, start) => {
-    const pieces = list.slice(first).flatMap((one) => one.pieces);
-    const rc = dma.write(pieces, all.subarray(start));
+    const rc = dma.write(allFrom(lists, first), all.subarray(start));
     return rc ? dma.moved : all.length - start;
   });
   return ends.map((end) => end !== undefined);
@@ -46,7 +46,9 @@ export function writeEach(dma: DeviceDma, list: readonly PlacedBytes[]): boolean
 
 /** Bytes of all pieces together. */
 export function piecesLength(pieces: readonly DmaPiece[]): number {
-  return pieces.reduce((sum, { length }) => sum + length, 0);
+  let sum = 0;
+  for (const { length } of pieces) sum += length;
+  return sum;
 }
 
 /** The part of these pieces from byte `start` on, `length` bytes long; less where they end. */
@@ -66,6 +68,18 @@ export function cutPieces(
     left -= take;
   }
   return out;
+}
+
+/** The pieces of these lists from one on, one after the other; flat() takes as long as the transfer of short ones. */
+function allFrom(lists: readonly (readonly DmaPiece[])[], first: number): DmaPiece[] {
+  const all: DmaPiece[] = [];
+  for (let n = first; n < lists.length; n++) for (const piece of lists[n]!) all.push(piece);
+  return all;
+}
+function sumOf(sizes: readonly number[]): number {
+  let sum = 0;
+  for (const size of sizes) sum += size;
+  return sum;
 }
 
 /**

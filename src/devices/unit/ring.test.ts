@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { FakePort } from '../../testing/devices/fake-port.ts';
-import { fetchEntries, ringPieces, storeEntry, type DescriptorRing } from './ring.ts';
+import { fetchBytes, fetchEntries, ringPieces, storeEntry, type DescriptorRing } from './ring.ts';
 
 const RING: DescriptorRing = { base: 0x1000n, entries: 8, entrySize: 16 };
 
@@ -27,6 +27,23 @@ test('a fetch is one transfer, and gives the entries in their order', () => {
   port.touched.length = 0;
   expect(fetchEntries(port.dma, RING, 6, 4).map(([first]) => first)).toEqual([6, 7, 0, 1]);
   expect(port.touched).toEqual(['read 1060', 'read 1000']);
+});
+
+test('the bytes of a fetch are its entries, one after the other', () => {
+  const port = new FakePort({ memory: 0x1000 });
+  for (let n = 0; n < 0x1000; n++) port.memory[n] = n * 7;
+  for (const [base, first, count] of [
+    [0x100n, 6, 4],
+    [0xfc8n, 0, 8],
+    [0xf8cn, 7, 1],
+    [0x2000n, 0, 3],
+    [0x100n, 0, 0],
+  ] as const) {
+    const ring = { ...RING, base };
+    const entries = fetchEntries(port.dma, ring, first, count);
+    const bytes = fetchBytes(port.dma, ring, first, count);
+    expect([...bytes]).toEqual(entries.flatMap((entry) => [...entry]));
+  }
 });
 
 test('entries before one that is refused come back', () => {

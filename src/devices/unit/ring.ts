@@ -34,12 +34,24 @@ export function fetchEntries(
   count: number,
 ): Uint8Array[] {
   const { entrySize } = ring;
+  const bytes = fetchBytes(dma, ring, first, count);
+  const entries: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; at += entrySize) {
+    entries.push(bytes.subarray(at, at + entrySize));
+  }
+  return entries;
+}
+/** The same, one after the other: for rings of so many small entries that a view of each costs more than to look at it. */
+export function fetchBytes(
+  dma: DeviceDma,
+  ring: DescriptorRing,
+  first: number,
+  count: number,
+): Uint8Array {
+  const { entrySize } = ring;
   const bytes = new Uint8Array(count * entrySize);
   const rc = count > 0 ? dma.read(ringPieces(ring, first, count), bytes) : undefined;
-  const whole = rc ? Math.floor(dma.moved / entrySize) : count;
-  return Array.from({ length: whole }, (_, n) =>
-    bytes.subarray(n * entrySize, (n + 1) * entrySize),
-  );
+  return rc ? bytes.subarray(0, dma.moved - (dma.moved % entrySize)) : bytes;
 }
 
 /** Write one entry, in one transfer. EFAULT as for any. */
