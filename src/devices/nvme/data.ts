@@ -1,5 +1,6 @@
 /** The data of a command: where it is in memory, one transfer to it or from it (rule 4 of devices.md: a fault is a status). */
 import type { DmaPiece } from '../port.ts';
+import type { PlacedBytes } from '../unit/each.ts';
 import type { Command } from './command.ts';
 import type { Context } from './context.ts';
 import { prpPieces } from './prp.ts';
@@ -28,10 +29,15 @@ export function dataPlace(
   return typeof pieces === 'number' ? pieces : { kind: 'sgl', pieces };
 }
 
+/** Where bytes for the host go. */
+export function placed(place: DataPlace, bytes: Uint8Array): PlacedBytes {
+  if (place.kind === 'prp') return { pieces: place.pieces, bytes };
+  const { pieces, data } = addressed(place.pieces, bytes);
+  return { pieces, bytes: data };
+}
 /** To the host: a status. */
 export function send({ port }: Context, place: DataPlace, bytes: Uint8Array): number {
-  const { pieces, data } =
-    place.kind === 'prp' ? { pieces: place.pieces, data: bytes } : addressed(place.pieces, bytes);
+  const { pieces, bytes: data } = placed(place, bytes);
   return port.dma.write(pieces, data) ? STATUS.DATA_TRANSFER : STATUS.SUCCESS;
 }
 /** From the host: a status. */

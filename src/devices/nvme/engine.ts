@@ -7,6 +7,7 @@
 import { isErrno } from '../../base/errno.ts';
 import { Delay } from '../unit/delay.ts';
 import type { DevicePort } from '../port.ts';
+import { writeEach, type PlacedBytes } from '../unit/each.ts';
 import { Command } from './command.ts';
 import { CompletionQueue, SubmissionQueue, type QueuePlace } from './queue.ts';
 import { queueState, restoreQueues, type QueueState } from './queue-state.ts';
@@ -15,6 +16,8 @@ import { STATUS, statusField } from './status.ts';
 
 /** Commands of one step. */
 const STEP = 64;
+/** Bytes that wait to be written with those of other commands. */
+const MOST_OUTGOING = 0x4_0000;
 /** So long a host that sends several commands may need from one to the next. */
 const PATIENCE_NS = 1e6;
 /** Doorbells in memory are looked at so often while something is under way. */
@@ -42,6 +45,12 @@ export interface QueueEngineState extends QueueState {
   readonly lookLeftNs: number | undefined;
 }
 
+/** What a command has for the host. */
+interface Outgoing {
+  readonly command: Command;
+  readonly data: PlacedBytes;
+}
+
 /** Every queue of one controller, by its id; 0 is the admin queue. */
 export class QueueEngine {
   readonly submissions = new Map<number, SubmissionQueue>();
@@ -51,6 +60,9 @@ export class QueueEngine {
   /** In their turn. */
   readonly #ready = new Set<SubmissionQueue>();
   readonly #toPost = new Set<CompletionQueue>();
+  /** Of commands that are live until it is written. */
+  #outgoing: Outgoing[] = [];
+  #outgoingBytes = 0;
   readonly #more: Delay;
   /** Of a restored controller: what was under way begins again. */
   readonly #again: Delay;
@@ -72,6 +84,8 @@ export class QueueEngine {
     this.completions.clear();
     this.#ready.clear();
     this.#toPost.clear();
+    this.#outgoing = [];
+    this.#outgoingBytes = 0;
     this.#more.cancel();
     this.#again.cancel();
     this.#look.cancel();
@@ -157,7 +171,12 @@ export class QueueEngine {
     if (queue.waiting === 0 || queue.stopped) return;
     this.#ready.add(queue);
     if (!queue.expectsMore || queue.waiting >= STEP) this.#stepOrLater();
-    else if (!this.#isStepping && this.#toPost.size === 0) this.#more.restart(PATIENCE_NS);
+    else if (!this.#isStepping && !this.#endsSome) this.#more.restart(PATIENCE_NS);
+  }
+
+  /** The next step answers something. */
+  get #endsSome(): boolean {
+    return this.#toPost.size + this.#outgoing.length > 0;
   }
 
   isLive(command: Command): boolean {
@@ -170,6 +189,26 @@ export class QueueEngine {
     if (status !== STATUS.SUCCESS) this.#events.failed(command, status);
     this.#answer(queue, command, status);
     if (queue.waiting > 0 && !queue.stopped) this.#ready.add(queue);
+  }
+  /** The command ends when this has come to the host, in one transfer with that of others which end now. */
+  completeWith(command: Command, data: PlacedBytes): void {
+    this.#outgoing.push({ command, data });
+    this.#outgoingBytes += data.bytes.length;
+    if (this.#outgoingBytes >= MOST_OUTGOING) this.#send();
+    this.#later();
+  }
+  /** Of one that is not live any more nothing is written. */
+  #send(): void {
+    const outgoing = this.#outgoing.filter(({ command }) => this.isLive(command));
+    this.#outgoing = [];
+    this.#outgoingBytes = 0;
+    const sent = writeEach(
+      this.#port.dma,
+      outgoing.map(({ data }) => data),
+    );
+    for (const [n, { command }] of outgoing.entries()) {
+      this.complete(command, sent[n] ? STATUS.SUCCESS : STATUS.DATA_TRANSFER);
+    }
   }
   /** The answer to a command that is not live: one that was held. */
   answer(command: Command, status: number): void {
@@ -206,6 +245,7 @@ export class QueueEngine {
       this.#ready.delete(queue);
       left -= this.#fetch(queue, left);
     }
+    if (this.#outgoing.length > 0) this.#send();
     this.#post();
     this.#isStepping = false;
     const isIdle = this.#ready.size + this.#toPost.size === 0;

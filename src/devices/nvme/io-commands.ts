@@ -10,7 +10,7 @@ import {
   type Context,
   type CommandHandler,
 } from './context.ts';
-import { dataPlace, receiveBytes, send } from './data.ts';
+import { dataPlace, placed, receiveBytes } from './data.ts';
 import { deallocate } from './dataset.ts';
 import type { Namespace } from './namespace.ts';
 import { STATUS } from './status.ts';
@@ -87,7 +87,7 @@ function read(on: OnBlocks): undefined | number {
   counters.reads++;
   counters.blocksRead += length / 512;
   const bytes = new Uint8Array(length);
-  const sendOn = (): void => context.engine.complete(command, send(context, place, bytes));
+  const sendOn = (): void => context.engine.completeWith(command, placed(place, bytes));
   namespace.backing.read(at, bytes, ending(on, STATUS.UNRECOVERED_READ, sendOn));
   return undefined;
 }

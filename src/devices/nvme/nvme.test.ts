@@ -1,5 +1,5 @@
 /** The vectors of devices.md 4.6. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { AT, NvmeRig, runningNvme } from '../../testing/devices/nvme-rig.ts';
 import { NVME_REG } from './registers.ts';
 
@@ -300,6 +300,30 @@ describe('commands that come together', () => {
     // As many are expected the next time, and the last of them is not waited for.
     for (let n = 0; n < 20; n++) rig.submit(1, read);
     expect(rig.port.messages.length - before).toBe(2);
+  });
+  test('have their data written in one transfer, and their answers in the next', () => {
+    const rig = runningNvme();
+    for (let n = 0; n < 20; n++) rig.submit(1, { ...read, prp1: AT.data + n * 0x1000 });
+    const write = vi.spyOn(rig.port.dma, 'write');
+    expect(rig.reap(1)).toHaveLength(20);
+    const pieces = write.mock.calls.map(([to]) => (typeof to === 'bigint' ? 1 : to.length));
+    expect(pieces).toEqual([20, 1]);
+  });
+  test('and of which one cannot be written: that one alone has failed', () => {
+    const rig = runningNvme();
+    rig.port.memory.fill(9, AT.data, AT.data + 0x1000);
+    rig.transfer(1, 0, 1);
+    rig.port.memory.fill(0, AT.data, AT.data + 0x1000);
+    const places = [AT.data, 0x40_0000, AT.data + 0x200];
+    const ids = places.map((prp1) => rig.submit(1, { ...read, prp1 }));
+    const statuses = rig.reap(1).map(({ id, status }) => [ids.indexOf(id), status]);
+    expect(statuses).toEqual([
+      [0, 0],
+      [1, 0x0004],
+      [2, 0],
+    ]);
+    const first = [0, 0x1ff, 0x200, 0x3ff, 0x400].map((at) => rig.port.memory[AT.data + at]);
+    expect(first).toEqual([9, 9, 9, 9, 0]);
   });
   test('are not waited for by a host that sends one alone', () => {
     const rig = runningNvme();

@@ -50,7 +50,7 @@ export class SubmissionQueue {
   /** May another command be fetched? The host cannot have more under way than the ring has entries. */
   get room(): number {
     const { entries } = this.place;
-    const taken = Math.max(this.live.size, this.completions.waiting.length);
+    const taken = this.live.size + this.completions.waiting.length;
     // Answers to other queues may wait there too, more than this one has entries.
     return this.stopped ? 0 : Math.max(0, entries - taken);
   }

@@ -48,6 +48,18 @@ describe('work that takes time', () => {
     disk.end();
     expect(rig.reap(1)).toEqual([]);
   });
+  test('is not written to the host when its queue is deleted at last', () => {
+    const { disk, rig } = slow();
+    const id = rig.submit(1, block(2));
+    rig.port.clock.advance(1.5e6);
+    const touched = rig.port.touched.length;
+    disk.end();
+    rig.port.clock.advanceOnceTo(rig.port.clock.nowNs);
+    expect(rig.port.touched.length).toBe(touched);
+    rig.must({ opcode: 0, dwords: [1] });
+    expect(rig.reap(1)).toMatchObject([{ id, status: 8 }]);
+    expect(rig.port.touched).not.toContain(`write ${AT.data.toString(16)}`);
+  });
   test.for(['reset', 'disable'] as const)('is forgotten by a %s', (how) => {
     const { disk, rig } = slow();
     rig.submit(1, block(2));
