@@ -24,9 +24,13 @@ export class WatchedFds implements Watches {
   }
   /** What is ready now: each is handed to `call`. What is watched by one of them is for the next time. */
   dispatch(call: (run: () => void) => void): void {
-    const ready = this.#epoll.ready().map(({ fd }) => this.#watched.get(fd));
+    const ready: Set<() => void>[] = [];
+    for (const { fd } of this.#epoll.ready()) {
+      const runs = this.#watched.get(fd);
+      if (runs) ready.push(runs);
+    }
     for (const runs of ready) {
-      for (const run of [...(runs ?? [])]) if (runs!.has(run)) call(run);
+      for (const run of [...runs]) if (runs.has(run)) call(run);
     }
   }
   close(): void {

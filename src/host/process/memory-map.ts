@@ -81,7 +81,7 @@ export class MemoryMap {
   }
   /** Forget everything: programs have run since. */
   newTurn(): void {
-    this.#turns.clear();
+    if (this.#turns.size > 0) this.#turns.clear();
   }
   find(space: MappedSpace, index: number): MapsLine | undefined {
     const turn = this.#turn(space);

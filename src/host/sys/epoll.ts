@@ -30,10 +30,14 @@ export class Epoll {
   /** What is ready now, some of it where it is much: the rest at the next look. */
   ready(): { readonly fd: number; readonly events: number }[] {
     const count = syscall(NR.epoll_wait, this.fd, this.#events, MOST_EVENTS, 0);
-    return Array.from({ length: Math.max(0, count) }, (_, n) => ({
-      events: this.#events.readUInt32LE(n * EVENT),
-      fd: this.#events.readInt32LE(n * EVENT + 4),
-    }));
+    const ready: { readonly fd: number; readonly events: number }[] = [];
+    for (let at = 0; at < count * EVENT; at += EVENT) {
+      ready.push({
+        events: this.#events.readUInt32LE(at),
+        fd: this.#events.readInt32LE(at + 4),
+      });
+    }
+    return ready;
   }
   close(): void {
     close(this.fd);

@@ -50,7 +50,8 @@ export class FileView implements ManyPlaces {
 
 let isPossible: boolean | undefined;
 
-function canCopy(): boolean {
+/** May guardedCopy() be used on this host? From the first question on it can. */
+export function canCopy(): boolean {
   return (isPossible ??= isPrepared());
 }
 function isPrepared(): boolean {
