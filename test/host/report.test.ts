@@ -24,11 +24,26 @@ function report(...args: string[]) {
   return { status, said: (stdout + stderr).replaceAll(folder, '') };
 }
 
+/** What a page says of its run besides the trace. */
+function factsOf(page: string): Record<string, unknown> {
+  const [, json = ''] = /id="facts">(.*?)<\/script>/s.exec(readFileSync(page, 'utf8')) ?? [];
+  return JSON.parse(json) as Record<string, unknown>; // cast: it is looked at
+}
+
 describe('made', () => {
   test('by a run, whose status and output stay', () => {
     const run = softiommu([PROGRAM], { flags: [`--report=${pages.run}`, `--trace=${traced}`] });
     expect([run.stderr, run.status]).toEqual(['', 0]);
     expect(readFileSync(pages.run, 'utf8')).toContain('report of softiommu');
+  });
+  test('by a run that crashes: its end, and what it was refused', () => {
+    const page = join(folder, 'crash.html');
+    const script = 'exec 3<>/dev/vfio/9; kill -SEGV $$';
+    const run = softiommu(['bash', '-c', script], { flags: [`--report=${page}`] });
+    expect(run.signal).toBe('SIGSEGV');
+    const facts = factsOf(page);
+    expect(facts['ending']).toMatch(/SIGSEGV/);
+    expect(String(facts['explanation'])).toContain('/dev/vfio/9');
   });
   test('of a trace; one that was cut off is shown as far as it goes', () => {
     const lines = readFileSync(traced, 'utf8').trimEnd().split('\n');
