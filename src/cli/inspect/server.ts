@@ -82,10 +82,10 @@ export class InspectServer {
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const { method = '', url: path = '', headers } = request;
     const admission = admit({ method, path, headers }, this.#port, this.#token);
-    if ('status' in admission) refuse(response, admission.status);
+    if ('status' in admission) deny(response, admission.status);
     else if (admission.resource === '') this.#page(response);
     else if (admission.resource === 'events') this.#events(response);
-    else refuse(response, 404);
+    else deny(response, 404);
   }
   #page(response: ServerResponse): void {
     const facts = { title: this.#inspected.title, version: packageVersion() };
@@ -114,7 +114,7 @@ export class InspectServer {
   }
 }
 
-function refuse(response: ServerResponse, status: 403 | 404 | 405): void {
+function deny(response: ServerResponse, status: 403 | 404 | 405): void {
   const allow = status === 405 ? { Allow: 'GET' } : {};
   response.writeHead(status, { ...HEADERS, ...allow, Connection: 'close' }).end();
 }
