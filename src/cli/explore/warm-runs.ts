@@ -5,6 +5,7 @@
  * Slow twin: `SOFTIOMMU_WARM=0` in the environment starts a process for each run; both find the same.
  */
 import { randomUUID } from 'node:crypto';
+import { STATUS_FAILED } from '../../host/sys/exit-status.ts';
 import { ownCommand, ownProgram, type Child, type ChildEnd, type Children } from '../children.ts';
 import { replyIn } from './run-order.ts';
 
@@ -22,17 +23,24 @@ export class WarmRuns {
   /** Run once; `words`: what stands behind `run`. */
   async run(words: readonly string[], limitMs: number): Promise<ChildEnd> {
     if (!this.#isWarm) return this.#children.run(ownCommand(['run', ...words], limitMs));
-    const server = this.#idle.pop() ?? this.#start();
+    const warm = this.#idle.pop();
+    const ended = warm && (await this.#runIn(warm, words, limitMs));
+    // One that somebody has killed meanwhile says nothing of this run; we do when all is stopped.
+    if (ended && (!isLost(ended) || this.#children.isOver())) return ended;
+    const again = await this.#runIn(this.#start(), words, limitMs);
+    return isLost(again) ? failed(again) : again;
+  }
+  async #runIn(server: Child, words: readonly string[], limitMs: number): Promise<RunEnd> {
     const limit = { isOver: false };
     const timer = setTimeout(() => {
       limit.isOver = true;
       server.stop();
     }, limitMs);
-    const { isLast = true, ...ended } = await replyOf(server, words);
+    const ended = await replyOf(server, words);
     clearTimeout(timer);
     // One that was asked to end is none to go on with.
     if (limit.isOver) server.kill();
-    else if (!isLast) this.#idle.push(server);
+    else if (ended.isLast === false) this.#idle.push(server);
     return { ...ended, hung: limit.isOver };
   }
   #start(): Child {
@@ -41,13 +49,23 @@ export class WarmRuns {
 }
 
 /** The end of a run; without `isLast`: of the process, before it could say how the run ended. */
-async function replyOf(
-  server: Child,
-  words: readonly string[],
-): Promise<Omit<ChildEnd, 'hung'> & { isLast?: boolean }> {
+interface RunEnd extends ChildEnd {
+  readonly isLast?: boolean;
+}
+function isLost({ isLast, hung }: RunEnd): boolean {
+  return isLast === undefined && !hung;
+}
+/** As softiommu itself says that it could not run something, which no program is to blame for. */
+function failed({ said, signal, status }: RunEnd): ChildEnd {
+  const own = `softiommu: the process of a run has ended by itself (${signal ?? status})\n`;
+  const isSaid = status === STATUS_FAILED && said.startsWith('softiommu: ');
+  return { status: STATUS_FAILED, signal: null, hung: false, said: isSaid ? said : own };
+}
+
+async function replyOf(server: Child, words: readonly string[]): Promise<Omit<RunEnd, 'hung'>> {
   const mark = randomUUID();
   server.said = '';
-  const replied = new Promise<Omit<ChildEnd, 'hung'> & { isLast: boolean }>((resolve) => {
+  const replied = new Promise<Omit<RunEnd, 'hung'>>((resolve) => {
     server.onSaid = () => {
       const found = replyIn(server.said, mark);
       if (found) resolve({ ...found.reply, said: found.said });
