@@ -9,16 +9,20 @@ import { hasGuestCode } from '../host/sys/sure-end.ts';
 import { STDERR, writeAll } from '../host/sys/write-all.ts';
 import { tooFewDescriptors } from './descriptors.ts';
 
-try {
-  const obstacle = tooFewDescriptors();
-  if (obstacle !== undefined) throw new Error(obstacle);
-  const { commandLine } = await import('./command-line.ts');
-  const program = await commandLine(process.argv.slice(2));
-  await program.parseAsync();
-} catch (error) {
-  const text = error instanceof Error ? error.message : String(error);
-  writeAll(STDERR, `softiommu: ${text}\n`);
-  process.exitCode = STATUS_FAILED;
+async function main(): Promise<void> {
+  try {
+    const obstacle = tooFewDescriptors();
+    if (obstacle !== undefined) throw new Error(obstacle);
+    const { commandLine } = await import('./command-line.ts');
+    const program = await commandLine(process.argv.slice(2));
+    await program.parseAsync();
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    writeAll(STDERR, `softiommu: ${text}\n`);
+    process.exitCode = STATUS_FAILED;
+  }
+  // What a plugin has left running does not keep a command from ending.
+  if (hasGuestCode()) process.exit();
 }
-// What a plugin has left running does not keep a command from ending.
-if (hasGuestCode()) process.exit();
+
+void main();

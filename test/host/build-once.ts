@@ -23,10 +23,10 @@ const RUNTIME = [
 export function setup(): void {
   if (PROJECT !== CHECKOUT) copyCheckout();
   mkdirSync(DIST, { recursive: true });
+  writeFileSync(join(DIST, 'package.json'), '{"type":"module"}');
   const bundle = join(CHECKOUT, 'scripts/bundle.mjs');
   const { status, stderr } = spawnSync(process.execPath, [bundle, DIST], { encoding: 'utf8' });
   if (status !== 0) throw new Error(`the programs could not be bundled: ${stderr}`);
-  writeFileSync(join(DIST, 'package.json'), '{"type":"module"}');
 }
 
 function copyCheckout(): void {

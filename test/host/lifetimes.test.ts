@@ -152,7 +152,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
 test('a launcher nobody takes the listener of ends with a line', async () => {
   const order = { killable: true, pathTraps: true, wait: 'all', temporary: '/nonexistent' };
   // Its fourth stream is a socket whose other end is closed before it looks.
-  const launcher = join(DIST, 'host/launch/launcher-main.js');
+  const launcher = join(DIST, 'host/launch/launcher-main.cjs');
   const child = spawn(process.execPath, [launcher, '3', JSON.stringify(order), 'true'], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   });

@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { ConnectionOptions, Job, Queue, Worker } from 'bullmq';
+import { importModule } from '../../host/sys/code-cache.ts';
 import { printable } from '../../machine/description/wording.ts';
 import { UserMistake } from '../user-mistake.ts';
 import { SourceGone, type TrialResult, type TrialSource, type TrialWork } from './trial-source.ts';
@@ -217,7 +218,7 @@ function credentialsOf({ username, password }: URL): Pick<Place, 'username' | 'p
 }
 async function loadBullMq(): Promise<BullMq> {
   try {
-    return await import('bullmq');
+    return (await importModule('bullmq')) as BullMq; // cast: what the package exports
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     if (code !== 'ERR_MODULE_NOT_FOUND') throw error;

@@ -1,7 +1,7 @@
 /** Pages that are written to files: put together from the built page, what is known of the run, and its trace. */
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import { entryFile } from '../../host/sys/package-files.ts';
+import { pageFile } from '../../host/sys/package-files.ts';
 import { PAGE_MARK, reportPage, type PageParts } from '../../insight/report/page.ts';
 import type { RunFacts } from '../../insight/report/run-facts.ts';
 import { printable } from '../../machine/description/wording.ts';
@@ -19,8 +19,7 @@ export function writePage(file: OpenReport, facts: Omit<RunFacts, 'version'>, tr
 
 /** What the build made of src/page/. */
 export function builtParts(): PageParts {
-  const part = (name: string): string =>
-    readFileSync(entryFile('page/main').replace(/main\.\w+$/, name), 'utf8');
+  const part = (name: string): string => readFileSync(pageFile(name), 'utf8');
   return { script: part('main.js'), styles: part('styles.css') };
 }
 

@@ -9,7 +9,7 @@ import * as libc from '../sys/libc.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import type { FilterOptions } from '../seccomp/filter.ts';
 import type { MountPlan } from '../tree/mount-plan.ts';
-import { entryFile, IS_SOURCE } from '../sys/package-files.ts';
+import { IS_SOURCE, programFile } from '../sys/package-files.ts';
 import { textOf } from '../sys/procfs.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import { endDescendants } from './descendants.ts';
@@ -135,7 +135,7 @@ function serveMounts(tree: TreeBackend, socket: number): void {
 
 /** Sources run through the loader they were started with; the built package runs as it is. */
 function launcherArguments(): string[] {
-  return [...(IS_SOURCE ? process.execArgv : []), entryFile('host/launch/launcher-main')];
+  return [...(IS_SOURCE ? process.execArgv : []), programFile('host/launch/launcher-main')];
 }
 
 /** What our parent has: Node raises the soft limit of its own process to the hard one. */

@@ -15,6 +15,7 @@ import { containedType, textOf, type Tell } from '../../plugin/contained.ts';
 import type { Plugin } from '../../plugin/index.ts';
 import { shapeProblem, takenName, withPlugin, type KnownNames } from '../../plugin/shape.ts';
 import { STATUS_FAILED } from '../sys/exit-status.ts';
+import { importModule } from '../sys/code-cache.ts';
 import { libraryFile } from '../sys/package-files.ts';
 import { makeEndSure } from '../sys/sure-end.ts';
 import { systemReason } from '../sys/system-reason.ts';
@@ -103,7 +104,7 @@ async function loadPlugin(
   try {
     // The timer also keeps Node from ending where nothing else is to be waited for.
     const late = setTimeout(patienceMs, undefined, { signal: patience.signal });
-    const module: unknown = await Promise.race([import(pathToFileURL(path).href), late]);
+    const module: unknown = await Promise.race([importModule(pathToFileURL(path).href), late]);
     if (module === undefined) {
       return `is not loaded after ${patienceMs / 1000} seconds: it awaits at its top level what does not come`;
     }

@@ -23,7 +23,7 @@ import { closeWireEnds, type WireEnd } from './wire-ends.ts';
 import { eventfd2 } from '../sys/libc.ts';
 import { NR, O_CLOEXEC, O_NONBLOCK, RLIMIT } from '../sys/numbers.ts';
 import { STATUS_FAILED } from '../sys/exit-status.ts';
-import { entryFile } from '../sys/package-files.ts';
+import { programFile, programWithLibrary } from '../sys/package-files.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
 
 /** How a run is watched by the DMA sanitizer. */
@@ -182,7 +182,9 @@ export class KernelThread {
   }
   #start(plan: KernelPlan, transferList: MessagePort[]): Worker {
     // With streams of its own the worker keeps Node from opening ours, which would make the program's output non-blocking.
-    const worker = new Worker(entryFile('host/loop/kernel-thread'), {
+    // All runs of a process have the same plugins.
+    const program = plan.plugins.length > 0 ? programWithLibrary : programFile;
+    const worker = new Worker(program('host/loop/kernel-thread'), {
       ...{ workerData: plan, transferList },
       ...{ stdout: true, stderr: true },
     });

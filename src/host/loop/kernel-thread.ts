@@ -237,7 +237,8 @@ function tell(news: RunNews): void {
   parentPort?.postMessage(news);
 }
 const first = workerData as KernelPlan; // cast: what run.ts starts the thread with
-tell(await outcome(first));
-if (first.goesOn) {
+void outcome(first).then((result) => {
+  tell(result);
+  if (!first.goesOn) return;
   parentPort?.on('message', (next: KernelPlan) => void outcome(next).then(tell));
-}
+});

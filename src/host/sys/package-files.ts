@@ -4,9 +4,11 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(import.meta.url);
-const ENDING = here.endsWith('.ts') ? 'ts' : 'js';
-/** The folder of what runs now: src, dist, or where tests have put it. A bundle's parts lie at any depth. */
-const CODE = folderAbove(dirname(here), `cli/main.${ENDING}`);
+/** Sources run through the loader they were started with. */
+export const IS_SOURCE = here.endsWith('.ts');
+
+/** The folder of what runs now: src, dist, or where tests have put it. A bundle lies in a folder of its own there. */
+const CODE = folderAbove(dirname(here), `cli/main.${IS_SOURCE ? 'ts' : 'js'}`);
 
 /** The folder with package.json. */
 export const PACKAGE = folderAbove(dirname(here), 'package.json');
@@ -16,17 +18,24 @@ export function packageFile(name: string): string {
   return join(folderAbove(dirname(here), name), name);
 }
 
-/** Sources run through the loader they were started with. */
-export const IS_SOURCE = ENDING === 'ts';
+/** The file of a module that is a program of its own: 'host/loop/kernel-thread'. */
+export function programFile(module: string): string {
+  return join(CODE, `${module}.${IS_SOURCE ? 'ts' : 'cjs'}`);
+}
 
-/** The file of a module that is an entry of its own: 'host/loop/kernel-thread'. */
-export function entryFile(module: string): string {
-  return join(CODE, `${module}.${ENDING}`);
+/** The same of one that plugins are loaded into: its bundle has the library as well. */
+export function programWithLibrary(module: string): string {
+  return programFile(IS_SOURCE ? module : `${module}-with-library`);
+}
+
+/** The file of a module that a page is put together from. */
+export function pageFile(name: string): string {
+  return join(CODE, 'page', name);
 }
 
 /** The module 'softiommu' for what is loaded into this process; its other entries stand beside it, 'devices/index' as well. */
 export function libraryFile(): string {
-  return IS_SOURCE ? entryFile('index') : entryFile('plugin-entries/index');
+  return join(CODE, IS_SOURCE ? 'index.ts' : 'plugin-entries/index.js');
 }
 
 /** The nearest folder that has this file; the root where none has. */

@@ -2,7 +2,7 @@
  * Every line of a trace as data to check and to read: the one source of the reader and of schema/trace.schema.json.
  * Whoever adds to base/events.ts adds here, which the types at the end insist on.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { ERRNO, type Errno, type ErrnoName } from '../../base/errno.ts';
 import type { OfKind, Stamped, TraceEvent } from '../../base/events.ts';
 import { bytesOfHex, hex } from '../../base/u64.ts';

@@ -1,5 +1,5 @@
 /** Storage of a machine: in memory, or a file of the host. Its shape, and whether it can be what is said of it. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { HostBackings } from '../../devices/host-services.ts';
 import { bytesOf, LARGEST_DISK, SECTOR, SIZE_FORM } from './block-sizes.ts';
 import { must, type Problem } from './shape-problems.ts';

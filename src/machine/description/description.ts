@@ -5,7 +5,7 @@
  * place and what would be allowed. What a key means is said here once: the JSON Schema, the manual and
  * `softiommu topology --print` quote it.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { VERSION_FORM } from '../../base/kernel-release.ts';
 import type { Option, OptionValue } from '../../base/options.ts';
 import type { IommuType } from '../../drivers/iommu-type.ts';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { KNOWN_TYPES } from '../machine.ts';
 import { machineJsonSchema } from './json-schema.ts';
 import { PRESETS } from './presets.ts';

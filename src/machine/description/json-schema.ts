@@ -3,7 +3,7 @@
  *
  * It knows shapes, as description.ts does; whether such hardware can exist is checked when the file is read.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { DeviceType } from '../../devices/port.ts';
 import { machineShape } from './description.ts';
 import type { DeviceTypes, HardwareTypes } from './entries.ts';

@@ -2,7 +2,7 @@
  * Options of devices and IOMMUs against the table of their type: name, kind, range. Hardware is made of checked options
  * only.
  */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { Option, OptionTable, OptionValues } from '../../base/options.ts';
 import { given } from './wording.ts';
 

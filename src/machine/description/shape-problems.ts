@@ -2,7 +2,7 @@
  * What is wrong with the shape of data somebody wrote, in our own words: what was given, and what would be allowed.
  * The words of the library that compares shapes reach nobody.
  */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { given } from './wording.ts';
 
 /** A mistake in a description: where, and what would be allowed. */

@@ -1,5 +1,5 @@
 /** Wires that lead out of a machine: a network interface of the host, or a Unix socket. Their shape, and whether it can be. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { PLAIN_WIRES } from '../../devices/wires.ts';
 import { must, type Problem } from './shape-problems.ts';
 

@@ -4,7 +4,7 @@
  * Domains have names or stand in the wish; `before` are attaches that are made for real first, so that a wish can meet
  * a group that is busy or a PASID that is taken. This file knows shapes; test-wishes.ts asks the machine.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { bdf } from '../description/description.ts';
 import { must, OUR_WORDS, shapeProblems, type Problem } from '../description/shape-problems.ts';
 
