@@ -1,5 +1,6 @@
 /** Who outlives whom: of a run nothing is left, whoever of it dies first, and nothing ends that should go on. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
@@ -11,7 +12,7 @@ import {
   strayDirectories,
 } from './environments.ts';
 import { commandOf, ended, newMark, nothingLeft, processesWith, said } from './processes.ts';
-import { DIST } from './project.ts';
+import { DIST, MAIN } from './project.ts';
 
 function killLauncher(mark: string): void {
   for (const pid of processesWith(mark)) {
@@ -153,7 +154,7 @@ test('a launcher nobody takes the listener of ends with a line', async () => {
   const order = { killable: true, pathTraps: true, wait: 'all', temporary: '/nonexistent' };
   // Its fourth stream is a socket whose other end is closed before it looks.
   const launcher = join(DIST, 'host/launch/launcher-main.cjs');
-  const child = spawn(process.execPath, [launcher, '3', JSON.stringify(order), 'true'], {
+  const child = spawn(process.execPath, [launcher, 'start', '3', JSON.stringify(order), 'true'], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   });
   child.stdio[3]!.destroy();
@@ -179,3 +180,77 @@ test('the program is in the group of whoever started softiommu, the launcher is 
   expect(program).toBe(starter);
   expect(launcher).not.toBe(starter);
 });
+
+/** With files of 100 bytes at most there is no file of the small program to be executed. */
+const NO_FILES = ['prlimit', '--fsize=100'];
+
+describe.for([
+  ['a small program of ours', [], '/memfd:softiommu-launcher (deleted)', 'end'],
+  ['Node, where that cannot be executed', NO_FILES, realpathSync(process.execPath), 'start'],
+] as const)('the launcher is %s', ([, prefix, executed, part]) => {
+  const start = (script: string) => {
+    const words = [...prefix, process.execPath, MAIN, 'run', '--', 'sh', '-c', script];
+    return spawn(words[0]!, words.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
+  };
+  test('and has words for Node', () => {
+    const { stdout } = command(
+      ['run', '--', 'sh', '-c', 'readlink /proc/$PPID/exe; tr "\\0" " " < /proc/$PPID/cmdline'],
+      { prefix },
+    );
+    const [file, words] = stdout.split('\n');
+    expect(file).toBe(executed);
+    expect(words).toContain(`launcher-main.cjs ${part} `);
+  });
+  test.for([
+    ['exit 5', 5],
+    ['kill -9 $$', 'SIGKILL'],
+    ['(sleep 0.3; exit 1) & (exit 2) & exit 5', 5],
+    ['exec nosuch', 127],
+  ] as const)('the program that says %s ends the run so', async ([script, expected]) => {
+    const { code, signal } = await ended(start(script));
+    expect(code ?? signal).toBe(expected);
+  });
+  test('orphans are its children', () => {
+    const { stdout } = command(
+      [
+        'run',
+        '--',
+        'sh',
+        '-c',
+        'echo $PPID; (sh -c "sleep 0.3; cut -d\\  -f4 /proc/\\$\\$/stat" &)',
+      ],
+      { prefix },
+    );
+    const [launcher, above] = stdout.trim().split('\n');
+    expect(above).toBe(launcher);
+  });
+  test('softiommu is killed, and what it is above ends', async () => {
+    const mark = newMark();
+    const child = start(`(sleep ${mark} &); echo ready; sleep ${mark}`);
+    const end = ended(child);
+    await said(child, 'ready');
+    child.kill('SIGKILL');
+    expect((await end).stderr).toMatch(/^softiommu: ended with the run: .+ \(\d+\)\n$/);
+    await nothingLeft(mark);
+    expect(strayDirectories()).toEqual([]);
+  });
+  test('SIGTERM, twice, is the end of what it is above', async () => {
+    const mark = newMark();
+    const child = start(`sleep ${mark} & echo $PPID; exit 5`);
+    const end = ended(child);
+    const waits = said(child, 'waiting for sleep');
+    const launcher = Number(await firstLine(child));
+    await waits;
+    process.kill(launcher, 'SIGTERM');
+    process.kill(launcher, 'SIGTERM');
+    const { code, stderr } = await end;
+    expect(code).toBe(5);
+    expect(stderr).toMatch(/softiommu: ended with the run: sleep \(\d+\)\n$/);
+    await nothingLeft(mark);
+  });
+});
+
+const firstLine = (child: ChildProcess) =>
+  new Promise<string>((resolve) => {
+    child.stdout!.once('data', (bytes: Buffer) => resolve(bytes.toString().split('\n')[0]!));
+  });

@@ -36,8 +36,8 @@ export function endDescendants(): string[] {
   return [...names.values()];
 }
 
-/** What is there now, of children and of theirs. */
-export function descendantNames(): string[] {
+/** What is there now below a process, of children and of theirs. */
+export function descendantNames(of: number): string[] {
   const names: string[] = [];
   const parents = processIds().map((pid) => ({ pid, parent: parentOf(pid) }));
   const add = (above: number): void => {
@@ -47,7 +47,7 @@ export function descendantNames(): string[] {
       add(pid);
     }
   };
-  add(process.pid);
+  add(of);
   return names;
 }
 

@@ -1,6 +1,7 @@
 /** Which way of showing the tree this host permits, and what else the launcher must know. */
 import { HostError } from '../sys/ffi.ts';
-import { parentOpenFilesLimit, type LaunchOptions } from './launch.ts';
+import { parentOpenFilesLimit } from './launch.ts';
+import type { LaunchOptions } from './launcher-order.ts';
 import { namespaceObstacle } from './doctor.ts';
 import { probeHost, type HostFacts } from './probe.ts';
 

@@ -7,33 +7,14 @@ import { HostError, posixSpawn } from '../sys/ffi.ts';
 import { STATUS_FAILED } from '../sys/exit-status.ts';
 import * as libc from '../sys/libc.ts';
 import * as ptrace from '../sys/ptrace.ts';
-import type { FilterOptions } from '../seccomp/filter.ts';
-import type { MountPlan } from '../tree/mount-plan.ts';
 import { IS_SOURCE, programFile } from '../sys/package-files.ts';
 import { textOf } from '../sys/procfs.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import { endDescendants } from './descendants.ts';
-
-/** How a program is started. */
-export interface LaunchOptions extends FilterOptions {
-  /** SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: a signal does not restart a call that is being answered. */
-  readonly killable: boolean;
-  /** The soft limit the program would have had without Node, which raises it. */
-  readonly openFilesLimit?: number;
-  /** How the launcher comes into a mount namespace; absent with path traps. */
-  readonly namespace?: 'unshare' | 'user-namespace';
-}
-
-/** Which processes a run lasts for; what is left then is ended. */
-export type Wait = 'all' | 'program';
-
-/** What the launcher is told beside the program. */
-export interface LauncherOrder extends LaunchOptions {
-  readonly wait: Wait;
-  /** The directory of the run. */
-  readonly temporary: string;
-  readonly plan?: MountPlan;
-}
+import type { LaunchOptions, LauncherOrder, Wait } from './launcher-order.ts';
+import { whyNotStarted } from './not-run.ts';
+import { startLauncher, type StartedLauncher } from './start-launcher.ts';
+import type { Started } from './start-program.ts';
 
 /** A program under way, and the listener of its calls. */
 export interface Launched {
@@ -48,9 +29,17 @@ export class Launcher {
   readonly pid: number;
   /** Readable when it has something to say (launcher-reports.ts), hung up when it is gone. */
   readonly socket: number;
-  constructor(pid: number, socket: number) {
+  readonly #started: () => Started | undefined;
+  /** `started`: what became of the program, of a launcher that does not say so itself. */
+  constructor(pid: number, socket: number, started: () => Started | undefined) {
     this.pid = pid;
     this.socket = socket;
+    this.#started = started;
+  }
+  /** Of a program that could not be executed the errno: when the launcher has said that it runs. */
+  notRun(): number | undefined {
+    const started = this.#started();
+    return started?.kind === 'not-run' ? started.error : undefined;
   }
   /**
    * With a copy of the listener that it never answers, calls that are trapped after our death wait for the end it brings. Not before
@@ -93,24 +82,54 @@ export function launch(
   for (const fd of STDIO) libc.setCloexec(fd, false); // Node keeps its streams to itself
   const { temporary, plan } = tree;
   const order: LauncherOrder = { ...options, temporary, ...(plan && { plan }) };
-  const pid = spawnLauncher(order, theirs, argv);
+  const { pid, started } = startedBelow(order, theirs, argv);
   libc.close(theirs);
   if (pid < 0) throw new HostError(`the launcher did not start (errno ${-pid})`);
   if (plan) serveMounts(tree, ours);
   const { fd: listener, number: program } = libc.receiveFd(ours);
   if (listener >= 0) {
-    return { pid: program, listener, launcher: new Launcher(pid, ours) };
+    return { pid: program, listener, launcher: new Launcher(pid, ours, started) };
   }
   libc.close(ours);
   const status = libc.waitFor(pid)?.status ?? 0;
+  const failed = started();
+  if (failed) throw new HostError(whyNotStarted(failed));
   return (status & 0x7f) === 0 ? status >> 8 : STATUS_FAILED;
 }
 
+function startedBelow(
+  order: LauncherOrder,
+  socket: number,
+  argv: readonly string[],
+): StartedLauncher {
+  const command = launcherCommand('end', order, socket, argv);
+  const started = order.plan ? undefined : startLauncher(argv, { order, socket, command });
+  return started ?? { pid: spawnLauncher(order, socket, argv), started: () => undefined };
+}
+
+/** Node from the start: it enters a mount namespace, or no file of ours may be executed. It says itself what becomes of the program. */
 function spawnLauncher(order: LauncherOrder, socket: number, argv: readonly string[]): number {
-  const command = [...(order.namespace === 'user-namespace' ? IN_USER_NAMESPACE : [])];
-  command.push(process.execPath, ...launcherArguments(), String(socket), JSON.stringify(order));
+  const inside = order.namespace === 'user-namespace' ? IN_USER_NAMESPACE : [];
+  const command = [...inside, ...launcherCommand('start', order, socket, argv)];
   const env = Object.entries(process.env).map(([name, value]) => `${name}=${value!}`);
-  return posixSpawn(command[0]!, [...command, ...argv], env);
+  return posixSpawn(command[0]!, command, env);
+}
+/** Sources run through the loader they were started with; the built package runs as it is. */
+function launcherCommand(
+  part: 'start' | 'end',
+  order: LauncherOrder,
+  socket: number,
+  argv: readonly string[],
+): string[] {
+  const node = [process.execPath, ...(IS_SOURCE ? process.execArgv : [])];
+  return [
+    ...node,
+    programFile('host/launch/launcher-main'),
+    part,
+    String(socket),
+    JSON.stringify(order),
+    ...argv,
+  ];
 }
 
 /** The user keeps his number and has all rights inside until the program starts. */
@@ -131,11 +150,6 @@ function serveMounts(tree: TreeBackend, socket: number): void {
     if (poller.events(0) !== 0) return;
     if (poller.events(1) !== 0) server.serve();
   }
-}
-
-/** Sources run through the loader they were started with; the built package runs as it is. */
-function launcherArguments(): string[] {
-  return [...(IS_SOURCE ? process.execArgv : []), programFile('host/launch/launcher-main')];
 }
 
 /** What our parent has: Node raises the soft limit of its own process to the hard one. */

@@ -2,66 +2,61 @@
  * The launcher: starts the program with the filter, and stays above it as the reaper of its orphans for as long as a
  * process of the run is there. When softiommu is gone, however it went, the launcher ends what is left.
  *
- * Arguments: SOCKET ORDER(JSON) PROGRAM ARGS… Of the socket's other end nobody but softiommu has a copy.
+ * Arguments: PART SOCKET ORDER(JSON) PROGRAM ARGS… Of the socket's other end nobody but softiommu has a copy. The part is `end`
+ * where start-launcher.ts has started the program and watcher-image.ts has followed it; else `start`: in a mount namespace, and
+ * where no file of ours may be executed.
  */
 import { rmdirSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { ignoreSignal, syscall } from '../sys/ffi.ts';
 import { reapChildren, receiveFd, sendFd, setCloexec } from '../sys/libc.ts';
-import { HOST_ERRNO, NR, SIGTTOU } from '../sys/numbers.ts';
+import { NR, SIGTTOU } from '../sys/numbers.ts';
 import { STATUS_FAILED } from '../sys/exit-status.ts';
 import { STDERR, writeAll } from '../sys/write-all.ts';
-import { printable } from '../../machine/description/wording.ts';
-import { becomeSubreaper, descendantNames, endDescendants, listed } from './descendants.ts';
-import type { LauncherOrder } from './launch.ts';
+import { becomeSubreaper, endDescendants, listed } from './descendants.ts';
+import type { LauncherOrder } from './launcher-order.ts';
 import { report } from './launcher-reports.ts';
-import { whyNotRun } from './not-run.ts';
+import { notRunLine, whyNotRun, whyNotStarted } from './not-run.ts';
 import { startProgram } from './start-program.ts';
 import type { MountPlan } from '../tree/mount-plan.ts';
 import { dropAmbient, mountFuse, rebuild, unshareMounts } from '../tree/mount-tree.ts';
 import { removeTemporaryDirectory } from '../tree/temporary-directory.ts';
 
-/** Processes that end together with the program are not worth a line. */
-const PATIENCE_MS = 1000;
-
 function main(): void {
-  const [socketText, orderText, ...argv] = process.argv.slice(2);
+  const [part, socketText, orderText, ...argv] = process.argv.slice(2);
   const socket = Number(socketText);
   // cast: the order was written by the kernel thread of this package
   const order = JSON.parse(orderText!) as LauncherOrder;
   setCloexec(socket, true);
+  const run = new Run(socket, order);
+  if (part === 'end') return run.end();
+  start(argv, order, socket);
+  // Kept, never answered: no program must see its calls refused in the moment before its end.
+  report(socket, { kind: 'running' });
+  receiveFd(socket);
+  run.follow();
+}
+
+function start(argv: readonly string[], order: LauncherOrder, socket: number): void {
   becomeSubreaper();
   if (order.plan) enterNamespace(socket, order, order.plan);
   for (const fd of [0, 1, 2]) setCloexec(fd, false); // Node keeps its streams to itself
-  const run = new Run(socket, order);
   const started = startProgram(argv, order, socket);
   leaveTerminal();
   switch (started.kind) {
     case 'running':
-      // Kept, never answered: no program must see its calls refused in the moment before its end.
-      report(socket, { kind: 'running' });
-      receiveFd(socket);
-      run.follow(started.pid);
-      break;
+      return;
     case 'refused':
-      return fail(whyRefused(started.error), STATUS_FAILED);
     case 'unsupervised':
-      return fail('softiommu is gone', STATUS_FAILED);
+      return fail(whyNotStarted(started), STATUS_FAILED);
     case 'not-run': {
       const { status, reason } = whyNotRun(argv[0]!, started.error);
-      say(`${printable(argv[0]!)}: ${reason}`);
-      report(socket, { kind: 'ended', status: status << 8 });
+      say(notRunLine(argv[0]!, reason));
+      report(socket, { kind: 'ended', pid: started.pid, status: status << 8 });
       report(socket, { kind: 'alone' });
       process.exit();
     }
   }
-}
-
-/** A process has one listener for its system calls, be it that of another run. */
-function whyRefused(errno: number): string {
-  return errno === HOST_ERRNO.EBUSY
-    ? "somebody answers this process's system calls already, as another softiommu run does for its programs: start this one outside of it"
-    : `the kernel refused the system call filter (errno ${errno})`;
 }
 
 /** A group of our own: what the terminal, or kill(2), sends to the program's group is not for us. */
@@ -87,8 +82,6 @@ function enterNamespace(socket: number, order: LauncherOrder, plan: MountPlan): 
 class Run {
   readonly #socket: number;
   readonly #order: LauncherOrder;
-  #program = 0;
-  #hasEnded = false;
 
   constructor(socket: number, order: LauncherOrder) {
     this.#socket = socket;
@@ -96,42 +89,33 @@ class Run {
   }
 
   /** Until none of them is left. */
-  follow(program: number): void {
-    this.#program = program;
+  follow(): void {
     process.on('SIGCHLD', () => this.#reap());
-    process.on('SIGTERM', () => this.#end());
+    process.on('SIGTERM', () => this.end());
     // Only its end is of interest: softiommu says nothing.
     const softiommu = new Socket({ fd: this.#socket, readable: true, writable: false });
-    softiommu.on('close', () => this.#end()).resume();
+    softiommu.on('close', () => this.end()).resume();
     softiommu.on('error', () => undefined);
     this.#reap();
   }
 
   #reap(): void {
-    const left = reapChildren((pid, status) => {
-      if (pid !== this.#program || this.#hasEnded) return;
-      this.#hasEnded = true;
-      report(this.#socket, { kind: 'ended', status });
-      if (this.#order.wait === 'all') setTimeout(sayWhoIsWaitedFor, PATIENCE_MS);
-    });
+    const left = reapChildren((pid, status) =>
+      report(this.#socket, { kind: 'ended', pid, status }),
+    );
     if (left) return;
     report(this.#socket, { kind: 'alone' });
     process.exit();
   }
 
   /** softiommu is gone or asks for it: there is no machine for them any more. */
-  #end(): never {
+  end(): never {
     const names = endDescendants();
     if (names.length > 0) say(`ended with the run: ${listed(names)}`);
     report(this.#socket, { kind: 'alone' });
     removeAfterRun(this.#order);
     process.exit();
   }
-}
-
-function sayWhoIsWaitedFor(): void {
-  const names = descendantNames();
-  say(`the program has ended; waiting for ${listed(names)} (--wait=program would end them)`);
 }
 
 /** softiommu does it itself if it can. Below the directory mounts are built from may be mounts: of that one no more. */

@@ -3,30 +3,38 @@ import { read, write } from '../sys/libc.ts';
 
 /** Of a launcher. */
 export type LauncherReport =
-  | { readonly kind: 'ended'; readonly status: number }
+  /** A child of it has ended, with this wait status: the program, or an orphan. */
+  | { readonly kind: 'ended'; readonly pid: number; readonly status: number }
+  /** No process of the run is left. */
   | { readonly kind: 'alone' }
+  /** The program is executed, or could not be. */
   | { readonly kind: 'running' };
 
-const KINDS = ['ended', 'alone', 'running'] as const;
+/** A report is a process and its status, 32 bits each; in place of the process stands what no process has. */
+export const ALONE = 0;
+export const RUNNING = -1;
 const SIZE = 8;
+const MOST = 64;
 
-/** `running`: the program is executed. `ended`: it has, with this wait status. `alone`: no process of the run is left. */
+/** Tell it. */
 export function report(socket: number, told: LauncherReport): void {
   const bytes = Buffer.alloc(SIZE);
-  bytes.writeInt32LE(KINDS.indexOf(told.kind), 0);
-  bytes.writeInt32LE(told.kind === 'ended' ? told.status : 0, 4);
+  const ended = told.kind === 'ended' ? told : undefined;
+  bytes.writeInt32LE(ended?.pid ?? (told.kind === 'alone' ? ALONE : RUNNING), 0);
+  bytes.writeInt32LE(ended?.status ?? 0, 4);
   write(socket, bytes);
 }
 
 /** What is there; undefined: the launcher is gone. */
 export function hear(socket: number): LauncherReport[] | undefined {
-  const bytes = Buffer.alloc(SIZE * KINDS.length);
+  const bytes = Buffer.alloc(SIZE * MOST);
   const length = read(socket, bytes);
   if (length <= 0) return undefined;
   const reports: LauncherReport[] = [];
   for (let at = 0; at < length; at += SIZE) {
-    const kind = KINDS[bytes.readInt32LE(at)]!;
-    reports.push(kind === 'ended' ? { kind, status: bytes.readInt32LE(at + 4) } : { kind });
+    const pid = bytes.readInt32LE(at);
+    if (pid > 0) reports.push({ kind: 'ended', pid, status: bytes.readInt32LE(at + 4) });
+    else reports.push({ kind: pid === ALONE ? 'alone' : 'running' });
   }
   return reports;
 }

@@ -9,13 +9,13 @@ import { Bug } from '../../base/bug.ts';
 import { defaultSignal, syscall } from '../sys/ffi.ts';
 import type { BlockFile } from './block-files.ts';
 import { BlockService, type BlockChannel } from './block-service.ts';
-import { becomeSubreaper } from './descendants.ts';
+import { becomeSubreaper, descendantNames, listed } from './descendants.ts';
 import type { TraceChoice } from '../../insight/trace/choice.ts';
 import type { Seen } from '../../insight/ci-reports/seen.ts';
 import type { FailReason } from '../../insight/ci-reports/fail-reason.ts';
 import type { RunFacts } from '../../insight/report/run-facts.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
-import type { LaunchOptions, Wait } from './launch.ts';
+import type { LaunchOptions, Wait } from './launcher-order.ts';
 import { TurnSign, Watchdog } from './watchdog.ts';
 import type { FindingKind } from '../../insight/sanitizer/finding.ts';
 import type { Suppression } from '../../insight/sanitizer/suppressions.ts';
@@ -110,6 +110,9 @@ const FROM_TERMINAL = ['SIGINT', 'SIGQUIT'] as const;
 const FORWARDED = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGCONT'] as const;
 /** What ends a program that has no handler for it, and is not sent for anything else. */
 const ENDING: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP']);
+/** Processes that end together with the program are not worth a line. */
+const PATIENCE_MS = 1000;
+
 /** Run a program until it ends. `thread`: of a process that runs one after the other. */
 export async function run(
   plan: RunPlan,
@@ -199,14 +202,18 @@ export class KernelThread {
   }
 }
 
+function say(line: string): void {
+  writeAll(STDERR, `softiommu: ${line}\n`);
+}
+
 /** Signals that softiommu gets mean the program; when only others are left of a run, they mean its end. */
 class Signals implements Disposable {
   #program: number | undefined;
   #launcher: number | undefined;
   readonly #watchdog: Watchdog;
+  #patience: NodeJS.Timeout | undefined;
 
   constructor(sign: TurnSign) {
-    const say = (line: string): void => void writeAll(STDERR, `softiommu: ${line}\n`);
     this.#watchdog = new Watchdog({ sign, say, end: endBy });
     for (const signal of FORWARDED) process.on(signal, this.#forward);
     for (const signal of FROM_TERMINAL) process.on(signal, this.#fromTerminal);
@@ -217,13 +224,19 @@ class Signals implements Disposable {
   }
   programEnded(): void {
     this.#program = undefined;
+    this.#patience = setTimeout(() => this.#sayWhoIsWaitedFor(), PATIENCE_MS);
   }
   [Symbol.dispose](): void {
+    clearTimeout(this.#patience);
     this.#watchdog[Symbol.dispose]();
     for (const signal of FORWARDED) process.off(signal, this.#forward);
     for (const signal of FROM_TERMINAL) process.off(signal, this.#fromTerminal);
   }
 
+  #sayWhoIsWaitedFor(): void {
+    const names = listed(descendantNames(this.#launcher!));
+    say(`the program has ended; waiting for ${names} (--wait=program would end them)`);
+  }
   readonly #forward = (signal: NodeJS.Signals): void => {
     if (ENDING.has(signal)) this.#watchdog.asked(signal);
     this.#pass(signal);

@@ -6,7 +6,7 @@
  */
 import { existsSync } from 'node:fs';
 import { cString, cStrings, setPointer, syscall, type Argument } from '../sys/ffi.ts';
-import { runInChild, type ChildCall, type Pointer } from '../sys/child-calls.ts';
+import { runInChild, type ChildCall, type ChildRun, type Pointer } from '../sys/child-calls.ts';
 import { FD_MESSAGE_LENGTH, preparedMessage } from '../sys/libc.ts';
 import {
   HOST_ERRNO,
@@ -23,7 +23,7 @@ import {
 } from '../sys/numbers.ts';
 import { filterProgram } from '../seccomp/filter.ts';
 import { candidatesOf } from './program-candidates.ts';
-import type { LaunchOptions } from './launch.ts';
+import type { LaunchOptions } from './launcher-order.ts';
 
 /** What became of it. */
 export type Started =
@@ -33,7 +33,7 @@ export type Started =
   /** Nobody takes the listener. */
   | { readonly kind: 'unsupervised' }
   /** execve(2) has failed, for the last candidate that was there (a positive errno). */
-  | { readonly kind: 'not-run'; readonly error: number };
+  | { readonly kind: 'not-run'; readonly pid: number; readonly error: number };
 
 const SECCOMP_SET_MODE_FILTER = 1;
 const NEW_LISTENER = 8;
@@ -45,6 +45,21 @@ export function startProgram(
   options: LaunchOptions,
   socket: number,
 ): Started {
+  const { calls, whatCame } = programCalls(argv, options, socket);
+  return whatCame(runInChild(calls));
+}
+
+/** The calls of the process that becomes the program, and what their results say. */
+export interface ProgramCalls {
+  readonly calls: readonly ChildCall[];
+  readonly whatCame: (run: ChildRun) => Started;
+}
+/** `socket`: the descriptor of it in that process. */
+export function programCalls(
+  argv: readonly string[],
+  options: LaunchOptions,
+  socket: number,
+): ProgramCalls {
   const calls = new CallList();
   const pidTo = sendListener(calls, filterCall(options), socket);
   restoreProcess(calls, options);
@@ -52,14 +67,16 @@ export function startProgram(
   calls.add({ nr: NR.exit_group, args: [127] });
   // Where nobody has the listener that call is ENOSYS; this one is never trapped.
   pidTo.push({ firstOf: calls.add({ nr: NR.kill, args: [0, SIGKILL] }) });
-  const { pid, results } = runInChild(calls.list);
+  return { calls: calls.list, whatCame: (run) => startedBy(run, tried) };
+}
+function startedBy({ pid, results }: ChildRun, tried: readonly Attempt[]): Started {
   if (pid < 0) return { kind: 'refused', error: -pid };
   if (results[CALL.send] !== FD_MESSAGE_LENGTH) {
     const filter = results[CALL.filterAgain] ?? results[CALL.filter]!;
     return filter < 0 ? { kind: 'refused', error: -filter } : { kind: 'unsupervised' };
   }
   const error = worstOf(tried, results);
-  return error === undefined ? { kind: 'running', pid } : { kind: 'not-run', error };
+  return error === undefined ? { kind: 'running', pid } : { kind: 'not-run', pid, error };
 }
 
 class CallList {

@@ -46,25 +46,16 @@ import { saidOnce } from './said-once.ts';
 import { Shortages } from './shortages.ts';
 import { SlowCalls } from './slow-calls.ts';
 import { WatchedFds } from './watched-fds.ts';
+import { RunEnd, type RunEndParts } from './run-end.ts';
 import { OtherTracers } from './other-tracers.ts';
 import type { CallTransport, MmioBackend } from './backends.ts';
-import type { Launcher, Wait } from '../launch/launch.ts';
-import { hear } from '../launch/launcher-reports.ts';
 import type { TurnSign } from '../launch/watchdog.ts';
-import { HostError } from '../sys/ffi.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
 import { isStopped } from '../sys/ptrace.ts';
 
 /** What a run is made of. */
-export interface LoopParts {
+export interface LoopParts extends RunEndParts {
   readonly machine: Machine;
-  /** The program itself, whose end is the run's result. */
-  readonly pid: number;
-  readonly launcher: Launcher;
-  /** What the run lasts for. */
-  readonly wait: Wait;
-  /** The program has ended, and others of the run have not. */
-  readonly programEnded: () => void;
   /** Made of what the loop waits on besides. */
   readonly transport: (others: Others) => CallTransport;
   /** Made of what the loop has: the processes, their maps and their open files. */
@@ -139,6 +130,7 @@ export class KernelLoop implements CallContext {
   readonly #injections = new Injections();
   readonly #slow = new SlowCalls((tid) => this.processes.processOf(tid));
   readonly #clock: RunClock;
+  readonly #end: RunEnd;
   #current: Notification | undefined;
   /** Turns until children are looked for again. */
   #untilReap = 0;
@@ -146,9 +138,6 @@ export class KernelLoop implements CallContext {
   #stopsLeft = false;
   /** Until then they are looked for without sleeping. */
   #spinUntilNs = 0;
-  /** Wait status of the program, once it has ended. */
-  #exitStatus: number | undefined;
-  #isOver = false;
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
@@ -185,7 +174,7 @@ export class KernelLoop implements CallContext {
       mappings: new MappingTraps(this, new ReverseMap(this), parts.sites),
     };
     this.watches.watchFd(inotify, () => undefined);
-    this.#followLauncher(parts.launcher);
+    this.#end = new RunEnd(parts, this.watches, this.transport.fd);
     if (parts.tree.server) serveTree(this, parts.tree.server, this.#later);
   }
 
@@ -200,28 +189,12 @@ export class KernelLoop implements CallContext {
     );
   }
 
-  #followLauncher(launcher: Launcher): void {
-    const watch = this.watches.watchFd(launcher.socket, () => {
-      const reports = hear(launcher.socket);
-      for (const report of reports ?? []) {
-        if (report.kind === 'ended') this.#exitStatus = report.status;
-        if (report.kind === 'running') launcher.lend(this.transport.fd);
-        else if (report.kind === 'alone' || this.#parts.wait === 'program') this.#isOver = true;
-        else this.#parts.programEnded();
-      }
-      if (reports) return;
-      this.#isOver = true;
-      watch[Symbol.dispose]();
-    });
-  }
-
   /** Until the run is over: the program's wait status. HostError: the launcher has been killed. */
   run(): number {
     this.#parts.sign.begin();
-    while (!this.#isOver) this.#turn();
+    while (!this.#end.isOver) this.#turn();
     this.#parts.sign.end();
-    if (this.#exitStatus !== undefined) return this.#exitStatus;
-    throw new HostError('the launcher, which is above the program, was killed');
+    return this.#end.status;
   }
 
   close(): void {

@@ -24,6 +24,7 @@ import { slowPages } from '../process/slow-pages.ts';
 import { prepareSteps } from '../sys/steps.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
+import { notRunLine, whyNotRun } from '../launch/not-run.ts';
 import { type KernelPlan, type RunNews, type RunResult, type SanitizePlan } from '../launch/run.ts';
 import { TurnSign } from '../launch/watchdog.ts';
 import type { HardwareTypes } from '../../machine/description/entries.ts';
@@ -163,6 +164,11 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
       pid: launched.pid,
       launcher: launched.launcher,
       wait: plan.wait,
+      notRun: (error) => {
+        const { status, reason } = whyNotRun(plan.argv[0]!, error);
+        warn(notRunLine(plan.argv[0]!, reason));
+        return status << 8;
+      },
       programEnded: () => tell({ kind: 'program-ended' }),
       transport: (others) => new Listener(launched.listener, others, { inSteps }),
       mmio: (parts) => new MmioTraps(parts, { inSteps, sites }),

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { readFileSync } from 'node:fs';
 import { cString, cStrings } from './ffi.ts';
-import { runInChild } from './child-calls.ts';
+import { runInChild, runInGrandchild } from './child-calls.ts';
 import * as libc from './libc.ts';
 import { HOST_ERRNO, NR } from './numbers.ts';
 
@@ -55,6 +55,40 @@ test('a program that is executed has what the list has done for it', () => {
   expect(readFileSync(from, 'utf8')).toBe('written\n');
   expect(libc.waitFor(pid)?.status).toBe(0);
   libc.close(from);
+});
+
+test('a child between us makes calls before and after those of its own child, which it waits for', () => {
+  const [from, to] = pipe();
+  const echo = (text: string) => ({
+    nr: NR.execve,
+    args: [cString('/bin/echo'), cStrings(['echo', text]), NOTHING],
+  });
+  const output = { nr: NR.dup3, args: [to, 1, 0] };
+  const group = Buffer.alloc(8);
+  const { pid, outcome } = runInGrandchild(
+    [{ nr: NR.getpgid, store: [group] }, output, echo('child'), exit(9)],
+    {
+      before: [{ nr: NR.setpgid, args: [0, 0] }],
+      after: [{ nr: NR.wait4, args: [-1, NOTHING, 0, 0] }, output, echo('between'), exit(9)],
+    },
+  );
+  expect(libc.waitFor(pid)).toEqual({ pid, status: 0 });
+  libc.close(to);
+  expect(readFileSync(from, 'utf8')).toBe('child\nbetween\n');
+  libc.close(from);
+  const child = outcome();
+  expect(child.pid).not.toBe(pid);
+  expect(child.results).toEqual([pid, 1, undefined, undefined]);
+  expect(group.readInt32LE()).toBe(pid);
+});
+
+test('a list may end before the next begins', () => {
+  const { pid, outcome } = runInGrandchild([exit(0)], {
+    before: [{ nr: NR.close, args: [-1] }],
+    after: [exit(3)],
+  });
+  expect(libc.waitFor(pid)).toEqual({ pid, status: 3 << 8 });
+  expect(outcome().results).toEqual([undefined]);
 });
 
 function pipe(): [number, number] {

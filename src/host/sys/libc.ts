@@ -24,7 +24,7 @@ import {
 } from './numbers.ts';
 import { INOTIFY_WATCHES, notShort, notShortOfWatches } from './shortage.ts';
 
-const POLLIN = 1;
+export const POLLIN = 1;
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const SOL_SOCKET = 1;

@@ -125,6 +125,7 @@ export const NR = {
   fallocate: 285,
   timerfd_settime: 286,
   accept4: 288,
+  signalfd4: 289,
   eventfd2: 290,
   epoll_create1: 291,
   dup3: 292,
@@ -251,6 +252,8 @@ export const SIGBUS = 7;
 export const SIGSEGV = 11;
 /** A step, for a tracer. */
 export const SIGTRAP = 5;
+/** Asks for the end. */
+export const SIGTERM = 15;
 /** A child has ended or stopped. */
 export const SIGCHLD = 17;
 /** Nobody reads what is written. */
