@@ -1,6 +1,6 @@
 /**
- * `node record-code.cjs BUNDLES`: runs the command in this process, several times, and keeps what V8 has compiled by then; in the
- * kernel thread it starts, and in a launcher, the same.
+ * `node record-code.cjs BUNDLES COMMAND…`: runs the command in this process, and keeps what V8 has compiled at its end; in the kernel
+ * thread that it starts the same.
  *
  * A file of the form CommonJS, for so are those it takes the place of.
  */
@@ -9,27 +9,25 @@ const { join } = require('node:path');
 const threads = require('node:worker_threads');
 const { setFlagsFromString } = require('node:v8');
 
-/** The last one ends the process, and no other. */
-const STARTS = [['topology'], ['run', '--', 'true']];
-
 // Or what is not used for a while is compiled code no longer. The flag is as it was when code is kept: it is a part of what V8 compares.
 setFlagsFromString('--no-flush-bytecode');
 
 const bundles = threads.isMainThread ? process.argv[2] : threads.workerData.recordedBundles;
 const { cacheOf, compileBundle } = require(join(bundles, 'code-cache.cjs'));
 
-function record(name) {
+function record(name, command) {
   const bundle = join(bundles, `${name}.cjs`);
-  const { script, run } = compileBundle(bundle);
+  const { script, run } = compileBundle(bundle, command);
   const keep = () => {
     setFlagsFromString('--flush-bytecode');
-    writeFileSync(cacheOf(bundle), script.createCachedData());
+    writeFileSync(cacheOf(bundle, command), script.createCachedData());
   };
   return { run, keep };
 }
 
 function recordCommand() {
-  const { run, keep } = record('main');
+  const [node, , , ...words] = process.argv;
+  const { run, keep } = record('main', words[0]);
   const { Worker } = threads;
   threads.Worker = class extends Worker {
     constructor(_file, options) {
@@ -38,19 +36,8 @@ function recordCommand() {
     }
   };
   process.on('exit', keep);
-  const starts = STARTS.map((words) => [
-    process.execPath,
-    join(bundles, '../cli/main.js'),
-    ...words,
-  ]);
-  const next = () => {
-    const argv = starts.shift();
-    if (!argv) return;
-    process.argv = argv;
-    run();
-  };
-  process.on('beforeExit', next);
-  next();
+  process.argv = [node, join(bundles, '../cli/main.js'), ...words];
+  run();
 }
 
 function recordKernelThread() {

@@ -48,6 +48,8 @@ test.for([
   ['src/cli/run-plan.ts'],
   ['src/cli/commands/run.ts'],
   ['src/cli/reports/run-reports.ts'],
+  ['src/cli/commands/topology.ts'],
+  ['src/machine/machine.ts'],
   ['src/cli/main.ts'],
 ] as const)('%s', async ([entry]) => {
   const { packages } = await closureOf(entry);
@@ -58,6 +60,7 @@ test.for([
   ['src/host/launch/run.ts'],
   ['src/cli/run-plan.ts'],
   ['src/cli/commands/run.ts'],
+  ['src/cli/commands/topology.ts'],
   ['src/cli/main.ts'],
 ] as const)('%s alone', async ([entry]) => {
   const { files } = await closureOf(entry);

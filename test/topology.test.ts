@@ -1,7 +1,7 @@
 /** Every preset as `softiommu topology` prints it, and the groups that core.md 2.3 demands of it. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { topologyText } from '../src/cli/commands/topology.ts';
+import { topologyText } from '../src/cli/topology-text.ts';
 import { Machine, PRESETS } from '../src/index.ts';
 
 /** Functions that share a group, by preset. What is not named is alone. */

@@ -2,7 +2,7 @@ import { writeFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { topologyText } from './commands/topology.ts';
+import { topologyText } from './topology-text.ts';
 import { resolveMachine, resolveSource, type MachineChoice } from './machine-file.ts';
 import { UserMistake } from './user-mistake.ts';
 

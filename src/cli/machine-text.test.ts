@@ -7,7 +7,7 @@ import { DRIVER_NAMES } from '../machine/description/names.ts';
 import { PRESETS } from '../machine/description/presets.ts';
 import { TRAIT_NAMES } from '../machine/description/releases.ts';
 import { KNOWN_TYPES } from '../machine/machine.ts';
-import { printedMachine } from './commands/topology.ts';
+import { printedMachine } from './topology-text.ts';
 import { parseMachineText, resolveMachine } from './machine-file.ts';
 import { machineText } from './machine-text.ts';
 

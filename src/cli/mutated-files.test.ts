@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { PRESETS } from '../machine/description/presets.ts';
-import { printedMachine } from './commands/topology.ts';
+import { printedMachine } from './topology-text.ts';
 import { loadMachine } from './machine-file.ts';
 import { UserMistake } from './user-mistake.ts';
 

@@ -5,6 +5,7 @@ import type { MachineDescription } from '../machine/description/description.ts';
 import { DEFAULT_MACHINE } from '../machine/description/default-machine.ts';
 import type { SanitizeFlags } from './sanitize-flags.ts';
 import { sanitizePlan } from './sanitize-plan.ts';
+import { saysNothing } from './machine-choice.ts';
 import type { MachineChoice } from './machine-file.ts';
 import { asksForTrace, isFault, traceChoiceOf, type TraceFlags } from './trace-options.ts';
 import { UserMistake } from './user-mistake.ts';
@@ -98,10 +99,7 @@ type OpenedMachine = Pick<RunPlan, 'machine' | 'blockFiles' | 'wireEnds' | 'plug
 
 /** Readers of machine files and checkers of what they say are loaded for a run that says something. */
 async function machineOf(choice: MachineChoice): Promise<OpenedMachine> {
-  const { machine: file, kernel, backend, device, iommu, block, wire, bar, plugin } = choice;
-  const texts = [kernel, backend, device, iommu, block, wire, bar, plugin];
-  const isSaid = texts.some((given) => given !== undefined && given.length > 0);
-  if (file === undefined && !isSaid && !choice.nodefaults) {
+  if (saysNothing(choice)) {
     return { machine: DEFAULT_MACHINE, blockFiles: [], wireEnds: [], plugins: [] };
   }
   const { openChoice, resolveSource } = await import('./machine-file.ts');

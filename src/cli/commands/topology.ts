@@ -1,19 +1,7 @@
 /** `softiommu topology`: check a machine description and show what comes of it, or the complete description. */
-import { isAbsolute, join, relative, resolve } from 'node:path';
 import { Command, Option } from '@commander-js/extra-typings';
-import { PACKAGE } from '../../host/sys/package-files.ts';
-import { topologyData } from '../../insight/views/topology-data.ts';
-import { describeTree } from '../../insight/views/tree.ts';
-import type { KnownNames } from '../../plugin/shape.ts';
-import { machineTextFrom } from '../from/made-text.ts';
-import {
-  KNOWN,
-  loadMachine,
-  openChoice,
-  resolveMachine,
-  type MachineChoice,
-} from '../machine-file.ts';
-import { machineText } from '../machine-text.ts';
+import { saysNothing } from '../machine-choice.ts';
+import type { MachineChoice } from '../machine-file.ts';
 import {
   backendOption,
   barOption,
@@ -28,39 +16,7 @@ import {
 } from '../machine-options.ts';
 import { print, printJson } from '../output.ts';
 import { UserMistake } from '../user-mistake.ts';
-import { typeHelp } from '../type-help.ts';
 import { withUsage } from '../usage.ts';
-
-/** The text of the command; throws UserMistake for a machine that cannot be. */
-export function topologyText(choice: MachineChoice, known?: KnownNames): string {
-  return describeTree(loadMachine(choice, known));
-}
-
-/** Options that make a machine, besides the one that names it. */
-const FLAGS = ['device', 'iommu', 'block', 'wire', 'bar', 'plugin', 'kernel', 'backend'] as const;
-/** The machine file that makes this machine; throws as topologyText. */
-export function printedMachine(choice: MachineChoice, known: KnownNames = KNOWN): string {
-  const flags = FLAGS.flatMap((name) =>
-    [choice[name] ?? []].flat().map((value) => ` --${name} ${value}`),
-  );
-  const machine = resolveMachine(choice, known);
-  // Read back from this directory, it has all it needs.
-  const plugins = (choice.plugin ?? []).map((file) => relative(process.cwd(), resolve(file)));
-  const base = choice.nodefaults ? '--nodefaults' : (choice.machine ?? 'preset:default');
-  return machineText(
-    { ...machine, plugins },
-    {
-      source: base + flags.join(''),
-      schema: schemaPath(process.cwd()),
-      types: known,
-    },
-  );
-}
-
-/** The machine file of a real machine: of a text of lspci, or a copy of its sysfs. Throws UserMistake. */
-export function machineFrom(file: string): string {
-  return machineTextFrom(file, { schema: schemaPath(process.cwd()), types: KNOWN });
-}
 
 /** Options beside `--from` would be taken for a part of the machine that is read. */
 function refuseBesideFrom(options: object): void {
@@ -75,20 +31,53 @@ function refuseBesideFrom(options: object): void {
   );
 }
 
-/** As a file in this directory names the schema of the package: relative if the package is below. */
-function schemaPath(directory: string): string {
-  const schema = join(PACKAGE, 'schema/machine.schema.json');
-  const path = relative(directory, schema);
-  return path.startsWith('..') || isAbsolute(path) ? schema : `./${path}`;
+/** The machine file of a real machine: of a text of lspci, or a copy of its sysfs. Rejects with UserMistake. */
+async function machineFrom(file: string): Promise<string> {
+  const [{ machineTextFrom }, { schemaPath }, { KNOWN }] = await Promise.all([
+    import('../from/made-text.ts'),
+    import('../topology-text.ts'),
+    import('../machine-file.ts'),
+  ]);
+  return machineTextFrom(file, { schema: schemaPath(process.cwd()), types: KNOWN });
 }
 
-/** The presets with their summaries, one a line, sorted by name. */
-export function presetList({ presets }: KnownNames = KNOWN): string {
-  const width = Math.max(...Object.keys(presets).map((name) => name.length));
-  const lines = Object.entries(presets)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, { summary }]) => `preset:${name.padEnd(width)}  ${summary}`);
-  return lines.join('\n') + '\n';
+/** What is shown of a machine. */
+interface Shown {
+  readonly json?: true | undefined;
+  readonly print?: true | undefined;
+  readonly presets?: true | undefined;
+}
+
+/** The machine of whoever says nothing is ready: no reader of files is loaded for it. */
+async function showDefault({ json }: Shown): Promise<void> {
+  const [{ Machine }, { DEFAULT_MACHINE }] = await Promise.all([
+    import('../../machine/machine.ts'),
+    import('../../machine/description/default-machine.ts'),
+  ]);
+  const machine = new Machine(DEFAULT_MACHINE);
+  if (json) {
+    const { topologyData } = await import('../../insight/views/topology-data.ts');
+    printJson(topologyData(machine));
+    return;
+  }
+  const { describeTree } = await import('../../insight/views/tree.ts');
+  print(describeTree(machine));
+}
+async function show(options: MachineChoice & Shown): Promise<void> {
+  const [{ openChoice, loadMachine }, { topologyData }, { typeHelp }, text] = await Promise.all([
+    import('../machine-file.ts'),
+    import('../../insight/views/topology-data.ts'),
+    import('../type-help.ts'),
+    import('../topology-text.ts'),
+  ]);
+  const choice = await openChoice(options);
+  const { known } = choice;
+  const help = typeHelp(options, known);
+  if (help !== undefined) print(help);
+  else if (options.json) printJson(topologyData(loadMachine(choice, known)));
+  else if (options.presets) print(text.presetList(known));
+  else if (options.print) print(text.printedMachine(choice, known));
+  else print(text.topologyText(choice, known));
 }
 
 /** The command `topology`. */
@@ -115,16 +104,10 @@ export function topologyCommand() {
     .action(async (options) => {
       if (options.from !== undefined) {
         refuseBesideFrom(options);
-        print(machineFrom(options.from));
-        return;
-      }
-      const choice = await openChoice(options);
-      const { known } = choice;
-      const help = typeHelp(options, known);
-      if (help !== undefined) print(help);
-      else if (options.json) printJson(topologyData(loadMachine(choice, known)));
-      else if (options.presets) print(presetList(known));
-      else print(options.print ? printedMachine(choice, known) : topologyText(choice, known));
+        print(await machineFrom(options.from));
+      } else if (saysNothing(options) && !options.print && !options.presets) {
+        await showDefault(options);
+      } else await show(options);
     });
   return withUsage(command);
 }

@@ -25,13 +25,20 @@ export interface CompiledBundle {
   readonly run: () => void;
 }
 
-/** The name of the cache of a bundle. */
-export const cacheOf = (bundle: string): string => `${bundle}.cache`;
+/** Commands that have a cache of their own: they use most of what the others do not. */
+const OWN = ['topology'];
+
+/** The name of the cache of a bundle, for a command if it has commands. */
+export function cacheOf(bundle: string, command?: string): string {
+  return command !== undefined && OWN.includes(command)
+    ? `${bundle}.${command}.cache`
+    : `${bundle}.cache`;
+}
 
 /** Compile a bundle of the form CommonJS, or take what was compiled. */
-export function compileBundle(bundle: string): CompiledBundle {
+export function compileBundle(bundle: string, command?: string): CompiledBundle {
   const source = readFileSync(bundle, 'latin1');
-  const cachedData = contentOf(cacheOf(bundle));
+  const cachedData = contentOf(cacheOf(bundle, command));
   const script = new Script(
     `(function (exports, require, module, __filename, __dirname) {${source}\n})`,
     { filename: bundle, ...(cachedData && { cachedData }) },
@@ -45,8 +52,8 @@ export function compileBundle(bundle: string): CompiledBundle {
 }
 
 /** What the programs of the package begin with. */
-export function runBundle(bundle: string): void {
-  compileBundle(bundle).run();
+export function runBundle(bundle: string, command?: string): void {
+  compileBundle(bundle, command).run();
 }
 
 /** import(), which code that comes from a cache cannot do: this file is never in a bundle. */
