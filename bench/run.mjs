@@ -7,7 +7,8 @@
  * Both sides run in the same session, in turns; the figure is the best of the per-run medians. --check fails when an
  * aim is missed. --quick takes one turn and aims four times as wide: on a shared machine it tells a path that has broken
  * from one that is slow today. --keep adds the figures to bench/results.jsonl, and each run shows how it differs from the last
- * one kept on a machine like this. The sources are compiled with tsc into .cache/bench, as the package ships them.
+ * one kept on a machine like this. The sources are compiled with tsc into .cache/bench, as the package ships the library; programs are
+ * bundled there, as it ships them.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
@@ -81,6 +82,13 @@ function compileTypeScript() {
   });
   // Type errors do not stop the emit; `npm run types` is where they are reported.
   if (done.status !== 0) process.stderr.write(`tsc reported errors:\n${done.stdout}`);
+}
+
+function bundlePrograms() {
+  const dist = path.join(cache, 'dist');
+  mkdirSync(dist, { recursive: true });
+  writeFileSync(path.join(dist, 'package.json'), '{ "type": "module" }\n');
+  capture(process.execPath, [path.join(root, 'scripts', 'bundle.mjs'), dist]);
 }
 
 const hasGcc = spawnSync('gcc', ['--version']).status === 0;
@@ -175,6 +183,7 @@ if (names.length === 0)
   stop(`--only ${options.only}: there is no bench/*${options.only}*.bench.ts`);
 const before = lastOf(results, thisMachine());
 compileTypeScript();
+bundlePrograms();
 if (!hasGcc) console.error('gcc is not installed: no C figures');
 const rows = names.flatMap(runFile);
 print(rows, before);

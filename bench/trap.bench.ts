@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Benchmark } from './harness.ts';
 
 const CACHE = join(import.meta.dirname, '../..');
-const MAIN = join(CACHE, 'js/src/cli/main.js');
+const MAIN = join(CACHE, 'dist/cli/main.js');
 
 let figures: ReadonlyMap<string, number> | undefined;
 
