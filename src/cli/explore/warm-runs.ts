@@ -1,6 +1,6 @@
 /**
  * `softiommu run` many times, in few processes that make one run after the other (commands/run-again.ts). A run by
- * itself is 0.58 s of CPU, nearly all of it the start; one in a process that is warm 0.17 s, most of it the launcher.
+ * itself is 0.23 s of CPU, nearly all of it the start; one in a process that is warm 0.05 s.
  *
  * Slow twin: `SOFTIOMMU_WARM=0` in the environment starts a process for each run; both find the same.
  */
