@@ -28,7 +28,9 @@ export interface Benchmark {
   /** After each round, not timed: must throw when the work was not done right. */
   verify?(result: number): void;
   /** The figure itself, when it is no time: called once, in place of `run`. */
-  figure?(): number;
+  figure?(): number | Promise<number>;
+  /** Of such a one, measured in the same run: what it is compared with, in place of a C line. */
+  beside?(): Promise<number>;
 }
 
 export interface Measurement {
@@ -46,18 +48,18 @@ const ROUNDS = 15;
 const FEW_WARM_UP_ROUNDS = 2;
 
 /** One measurement each, in their order. */
-export function measureAll(benchmarks: readonly Benchmark[]): Measurement[] {
+export async function measureAll(benchmarks: readonly Benchmark[]): Promise<Measurement[]> {
   const done: Measurement[] = [];
   for (let n = 0; n < benchmarks.length;) {
     const { series } = benchmarks[n]!;
     let end = n + 1;
     while (series !== undefined && benchmarks[end]?.series === series) end++;
-    done.push(...measureSeries(benchmarks.slice(n, end)));
+    done.push(...(await measureSeries(benchmarks.slice(n, end))));
     n = end;
   }
   return done;
 }
-function measureSeries(series: readonly Benchmark[]): Measurement[] {
+function measureSeries(series: readonly Benchmark[]): Promise<Measurement[]> {
   const times = series.map((): number[] => []);
   const { figure, rounds } = series[0]!;
   const warmUp = rounds === undefined ? WARM_UP_ROUNDS : FEW_WARM_UP_ROUNDS;
@@ -68,7 +70,7 @@ function measureSeries(series: readonly Benchmark[]): Measurement[] {
       if (round >= warmUp) times[n]!.push(ns);
     }
   }
-  return series.map((benchmark, n) => measurement(benchmark, times[n]!));
+  return Promise.all(series.map((benchmark, n) => measurement(benchmark, times[n]!)));
 }
 function timeRound(benchmark: Benchmark): number {
   benchmark.setup?.();
@@ -79,10 +81,11 @@ function timeRound(benchmark: Benchmark): number {
   return ns;
 }
 /** The median time of an operation over the rounds after warming up. */
-function measurement(benchmark: Benchmark, times: number[]): Measurement {
-  const { id, title, aim, aimNs, reference } = benchmark;
+async function measurement(benchmark: Benchmark, times: number[]): Promise<Measurement> {
+  const { id, title, aim, aimNs } = benchmark;
   times.sort((a, b) => a - b);
-  const ns = benchmark.figure ? benchmark.figure() : times[times.length >> 1]!;
+  const ns = benchmark.figure ? await benchmark.figure() : times[times.length >> 1]!;
+  const reference = (await benchmark.beside?.()) ?? benchmark.reference;
   const aims = { aim: aim ?? null, aimNs: aimNs ?? null, reference: reference ?? null };
   return { id, title, ...aims, ns };
 }

@@ -5,4 +5,4 @@ import { measureAll, type Benchmark } from './harness.ts';
 const file = process.argv[2];
 if (!file) throw new Error('usage: measure-file FILE');
 const { benchmarks } = (await import(pathToFileURL(file).href)) as { benchmarks: Benchmark[] };
-for (const measurement of measureAll(benchmarks)) console.log(JSON.stringify(measurement));
+for (const measurement of await measureAll(benchmarks)) console.log(JSON.stringify(measurement));

@@ -23,6 +23,8 @@ export interface Choice {
   readonly events: ReadonlySet<Hearable>;
   /** Of calls those; `request`: of ioctl(2). Asked before each call. */
   readonly calls: (name: string, request: number | undefined) => boolean;
+  /** Their beginnings too; else their ends alone. Of stores both are told. */
+  readonly enters: boolean;
 }
 
 /** What is heard by anybody. */

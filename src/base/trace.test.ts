@@ -73,6 +73,7 @@ test('a call whose end nobody hears leaves no remark to the next', () => {
 const CHOICE: Choice = {
   events: new Set(['map']),
   calls: (_name, request) => request === 7,
+  enters: false,
 };
 const map: TraceEvent = {
   ...{ kind: 'map', domain: { kind: 'domain', id: '1', born: undefined } },
@@ -87,7 +88,7 @@ test('who chooses hears that and troubles, and nothing else is asked for', () =>
       ...[false, true, true, false],
     ]);
     expect([7, 8, undefined].map((request) => trace.hearsCall('ioctl', request))).toEqual([
-      ...[true, false, false],
+      ...['end', undefined, undefined],
     ]);
     trace.emit(map);
     trace.emit({ kind: 'log', level: 'info', text: 'not chosen' });
@@ -96,14 +97,14 @@ test('who chooses hears that and troubles, and nothing else is asked for', () =>
   trace.emit(map);
   expect(heard).toEqual(['map', 'warn']);
   expect([trace.heedsTroubles, trace.hears.map, trace.hearsCall('ioctl', 7)]).toEqual([
-    ...[false, false, false],
+    ...[false, false, undefined],
   ]);
 });
 test('who listens to everything is asked for everything, whatever others choose', () => {
   const { trace } = new KernelEnv();
   using _chosen = trace.listenTo(CHOICE, () => undefined);
   using _all = trace.listen(() => undefined);
-  expect([trace.hears.dma, trace.hearsCall('read', undefined)]).toEqual([true, true]);
+  expect([trace.hears.dma, trace.hearsCall('read', undefined)]).toEqual([true, 'whole']);
 });
 test('a timer knows what has set it for those who choose, though its turn is told to nobody', () => {
   const { clock, trace } = new KernelEnv();

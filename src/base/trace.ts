@@ -44,6 +44,8 @@ export class Trace {
   readonly hears = new Hearing();
   /** True when somebody listens to calls: what sets things going is remembered. */
   #followsCalls = false;
+  /** And to their beginnings. */
+  #hearsEnters = false;
 
   /** So many bytes of what is read and written are told. */
   dataBytes = 32;
@@ -77,6 +79,10 @@ export class Trace {
     this.#choices.set(listener, choice);
     return this.#joined(() => this.#choices.delete(listener));
   }
+  /** A choice has changed. */
+  rechoose(): void {
+    this.#count();
+  }
   #join(
     listeners: Set<(stamped: Stamped) => void>,
     listener: (stamped: Stamped) => void,
@@ -97,14 +103,21 @@ export class Trace {
     this.on = this.#listeners.size > 0;
     this.#followsCalls = this.on || this.#choices.size > 0;
     this.heedsTroubles = this.#followsCalls || this.#troubleListeners.size > 0;
-    this.hears.set(this.#choices.values(), this.on);
+    const choices = [...this.#choices.values()];
+    this.#hearsEnters = this.on || choices.some(({ enters }) => enters);
+    this.hears.set(choices, this.on);
   }
 
-  /** Does somebody listen to this call? `request`: of ioctl(2). Test it before entering one. */
-  hearsCall(name: string, request: number | undefined): boolean {
-    if (!this.#followsCalls || this.on) return this.on;
-    for (const { calls } of this.#choices.values()) if (calls(name, request)) return true;
-    return false;
+  /**
+   * Does somebody listen to this call: to the whole of it, to its end alone? `request`: of ioctl(2). Test it before entering one;
+   * of which the end alone is wanted, it is told by heard().
+   */
+  hearsCall(name: string, request: number | undefined): 'whole' | 'end' | undefined {
+    if (this.on) return 'whole';
+    for (const { calls } of this.#choices.values()) {
+      if (calls(name, request)) return this.#hearsEnters ? 'whole' : 'end';
+    }
+    return undefined;
   }
   /** `seq` of the event that sets going what happens now. Undefined: nobody listens, or nothing is going on. */
   get cause(): number | undefined {
@@ -127,7 +140,10 @@ export class Trace {
    */
   enter(info: CallInfo, cause?: number): Call {
     const id = this.#seq;
-    this.#tell({ kind: 'enter', ...info }, id, cause ?? this.#cause);
+    // What a store sets going comes before its end, and whose it is is told with its beginning.
+    if (this.#hearsEnters || info.what === 'access') {
+      this.#tell({ kind: 'enter', ...info }, id, cause ?? this.#cause);
+    } else this.#seq++;
     return new Call(id, info, cause ?? id);
   }
   /** Run a call, or what is left of it after a sleep. */
@@ -173,6 +189,10 @@ export class Trace {
   ended(info: CallInfo, end: CallEnd & Pick<LeaveEvent, 'refusals' | 'remarks'>): void {
     this.emit({ kind: 'leave', ...info, ...end });
   }
+  /** A call of which the end alone is listened to is answered. */
+  heard(info: CallInfo, end: CallEnd & Pick<LeaveEvent, 'refusals' | 'remarks'>): void {
+    this.#tell({ kind: 'leave', ...info, ...end }, undefined, undefined);
+  }
   /** Run something no program asked for, as a call of its own for those who listen to everything. `cause`: what set it going. */
   turn<T>(name: string, cause: number | undefined, run: () => T): T {
     if (!this.on) return this.#followsCalls ? this.because(cause, run) : run();
@@ -185,18 +205,26 @@ export class Trace {
   }
 
   #tell(event: TraceEvent, call: number | undefined, cause: number | undefined): number {
-    const stamped = {
-      seq: this.#seq++,
-      timeNs: this.#nowNs(),
-      ...(call !== undefined && { call }),
-      ...(cause !== undefined && { cause }),
-      event,
-    };
-    for (const listener of this.#listeners) listener(stamped);
+    const stamped = stampedOf({ seq: this.#seq++, timeNs: this.#nowNs() }, call, cause, event);
+    if (this.on) for (const listener of this.#listeners) listener(stamped);
     for (const listener of this.#choices.keys()) listener(stamped);
     if (this.#troubleListeners.size > 0 && isHeeded(event)) {
       for (const listener of this.#troubleListeners) listener(stamped);
     }
     return stamped.seq;
   }
+}
+
+/** Written out: most of a trace is stamps. */
+function stampedOf(
+  at: Pick<Stamped, 'seq' | 'timeNs'>,
+  call: number | undefined,
+  cause: number | undefined,
+  event: TraceEvent,
+): Stamped {
+  const { seq, timeNs } = at;
+  if (call === undefined) {
+    return cause === undefined ? { seq, timeNs, event } : { seq, timeNs, cause, event };
+  }
+  return cause === undefined ? { seq, timeNs, call, event } : { seq, timeNs, call, cause, event };
 }

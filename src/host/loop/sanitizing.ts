@@ -46,6 +46,7 @@ export class Sanitizing {
     const sanitizer = new DmaSanitizer({
       kinds: new Set(plan.kinds),
       sites: run.sites,
+      core: run.machine.core,
       found: (finding) => this.#found(finding),
     });
     run.machine.env.trace.listenTo(sanitizer.choice, (stamped) => {

@@ -153,12 +153,18 @@ function seen({ pc, sp }: ThreadPlace, deeper: number, length: number): SeenStac
 }
 /** '16 0x3 … 0x7ffd8a1c 0x7f32ab', whose last numbers are where the stack and the code are; or 'running'. */
 function placeIn(line: Buffer, end: number): ThreadPlace | undefined {
-  const pcAt = line.lastIndexOf(SPACE, end);
-  const spAt = pcAt > 0 ? line.lastIndexOf(SPACE, pcAt - 1) : -1;
+  const pcAt = spaceBefore(line, end);
+  const spAt = spaceBefore(line, pcAt);
   if (spAt < 0) return undefined;
   const sp = hexIn(line, spAt + 3, pcAt);
   const pc = hexIn(line, pcAt + 3, end);
   return sp > 0 && pc > 0 ? { pc, sp } : undefined;
+}
+/** Negative: there is none. */
+function spaceBefore(line: Buffer, end: number): number {
+  let at = end - 1;
+  while (at >= 0 && line[at] !== SPACE) at--;
+  return at;
 }
 function hexIn(text: Buffer, from: number, to: number): number {
   let value = 0;

@@ -4,11 +4,12 @@ export type CallArgs = Readonly<Record<string, unknown>>;
 /** Flags are their names, with a bar between. */
 export function hasFlag({ flags }: CallArgs, name: string): boolean {
   if (typeof flags !== 'string') return false;
-  // A name may be the beginning of another.
-  for (let at = flags.indexOf(name); at >= 0; at = flags.indexOf(name, at + 1)) {
-    const end = at + name.length;
-    const begins = at === 0 || flags[at - 1] === '|';
-    if (begins && (end === flags.length || flags[end] === '|')) return true;
+  if (flags !== lastFlags) {
+    lastFlags = flags;
+    lastNames = flags.split('|');
   }
-  return false;
+  return lastNames.includes(name);
 }
+/** A call is asked for several, and the next one mostly for the same. */
+let lastFlags = '';
+let lastNames: readonly string[] = [];

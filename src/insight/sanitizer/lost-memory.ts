@@ -19,7 +19,7 @@ export class LostMemory<Loss> {
   readonly #byMemory = new MemoryIndex<MappedMemory>(({ pa, length }) => ({ start: pa, length }));
   #lost: LostRange<Loss>[] = [];
 
-  mapped({ domain, iova, pa, length }: MapEvent): void {
+  mapped({ domain, iova, pa, length }: Omit<MapEvent, 'kind'>): void {
     if (pa === undefined) return;
     let own = this.#byDomain.get(domain.id);
     if (!own) {

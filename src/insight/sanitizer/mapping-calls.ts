@@ -65,6 +65,10 @@ export class MappingCalls {
     return left;
   }
 
+  /** All that hold. */
+  *live(): Generator<MappingCall> {
+    for (const space of this.#live.values()) yield* space.all();
+  }
   /** One that holds at an address, of the space that was made last. */
   liveAt(iova: bigint): MappingCall | undefined {
     let found: MappingCall | undefined;

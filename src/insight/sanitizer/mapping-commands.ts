@@ -72,8 +72,15 @@ export function askedRange({ command = '', args, after }: LeaveEvent): Asked | u
 }
 /** The name of an address space of a file: of an IOAS, or of a container. */
 export function spaceOf({ file = '' }: LeaveEvent, ioas: number | undefined): string {
-  return `${file} ${ioas ?? 'container'}`;
+  if (file !== lastSpace.file || ioas !== lastSpace.ioas) {
+    lastSpace = { file, ioas, name: `${file} ${ioas ?? 'container'}` };
+  }
+  return lastSpace.name;
 }
+/** Most calls are on the space of the last one. */
+let lastSpace: { file: string; ioas: number | undefined; name: string } = {
+  ...{ file: '', ioas: undefined, name: ' container' },
+};
 
 function mapping(args: CallArgs, after: CallArgs, va: bigint | undefined): AskedMap {
   return {

@@ -19,6 +19,8 @@ export class MemoryIndex<R> {
   /** By the exponent of their cells, then by the number of the cell. */
   readonly #sizes = new Map<number, Cells<R>>();
   #count = 0;
+  /** Empty: of a cell that was given up. */
+  #spare: Set<R> | undefined;
 
   /** `rangeOf`: which memory it is; that does not change. */
   constructor(rangeOf: (one: R) => MemoryRange) {
@@ -34,7 +36,10 @@ export class MemoryIndex<R> {
     for (let n = first; n <= last; n++) {
       const there = cells.get(n);
       if (there) there.add(one);
-      else cells.set(n, new Set<R>().add(one));
+      else {
+        cells.set(n, (this.#spare ?? new Set<R>()).add(one));
+        this.#spare = undefined;
+      }
     }
   }
   /** It is there. */
@@ -47,7 +52,9 @@ export class MemoryIndex<R> {
     for (let n = first; n <= last; n++) {
       const there = cells?.get(n);
       there?.delete(one);
-      if (there?.size === 0) cells?.delete(n);
+      if (there?.size !== 0) continue;
+      cells?.delete(n);
+      this.#spare = there;
     }
   }
   /** Any that has a byte of this one. */

@@ -4,7 +4,7 @@ import type { TraceEvent } from '../../base/events.ts';
 import { done, must } from '../../testing/base/must.ts';
 import { Client, EDU, machineOf } from '../../testing/machine/client.ts';
 import * as uapi from '../../uapi/vfio.ts';
-import { ALL_FINDINGS, type Finding, type FindingKind } from './finding.ts';
+import { ALL_FINDINGS, DEFAULT_FINDINGS, type Finding, type FindingKind } from './finding.ts';
 import { findingLines } from './report.ts';
 import { DmaSanitizer } from './sanitizer.ts';
 
@@ -13,18 +13,22 @@ const PAGE = 0x1000n;
 const READ = uapi.VFIO_DMA_MAP_FLAG_READ;
 const WRITE = uapi.VFIO_DMA_MAP_FLAG_WRITE;
 
-/** What is built for it: what it has chosen, or all, because somebody else listens to everything. */
+/**
+ * What is built for it: what it has chosen, and what is mapped it asks of the tables; or all, because somebody else listens to
+ * everything, and it follows what is mapped from the start. The second is the oracle of the first.
+ */
 type Heard = 'its choice' | 'everything';
 /** A program with a device, whose DMA is asked for as a model does. */
 class Sanitized extends Client {
   readonly findings: Finding[] = [];
   readonly c: number;
-  constructor(heard: Heard = 'its choice') {
+  constructor(heard: Heard = 'its choice', kinds: readonly FindingKind[] = ALL_FINDINGS) {
     super(machineOf('default'));
     const { trace } = this.machine.env;
     const sanitizer = new DmaSanitizer({
-      kinds: new Set(ALL_FINDINGS),
+      kinds: new Set(kinds),
       sites: undefined,
+      ...(heard === 'its choice' && { core: this.machine.core }),
       found: (finding) => this.findings.push(finding),
     });
     trace.listenTo(sanitizer.choice, sanitizer.take);
@@ -202,6 +206,27 @@ const CASES: [string, (program: Sanitized) => unknown, string[]][] = [
     ['memory-lost of 4096 byte(s) at iova 0x100000'],
   ],
   [
+    'memory that goes from mappings of before the first loss, after it, and from one that is used again',
+    (p) => {
+      const [first, later, again] = [p.memory(0x3000), p.memory(0x1000), p.memory(0x1000)];
+      must(p.mapped(IOVA, 3n * PAGE, WRITE, first));
+      must(p.mapped(2n * IOVA, PAGE, WRITE, p.memory(0x1000)));
+      done(p.program.munmap(first, 0x3000));
+      must(p.mapped(3n * IOVA, PAGE, WRITE, later));
+      done(p.program.munmap(later, 0x1000));
+      must(p.unmap(p.c, { iova: 2n * IOVA, size: PAGE }).rc);
+      must(p.mapped(2n * IOVA, PAGE, WRITE, again));
+      done(p.program.munmap(again, 0x1000));
+      return p.write(2n * IOVA + 8n);
+    },
+    [
+      'memory-lost of 12288 byte(s) at iova 0x100000',
+      'memory-lost of 4096 byte(s) at iova 0x300000',
+      'memory-lost of 4096 byte(s) at iova 0x200000',
+      'lost-memory-used on iova 0x200008',
+    ],
+  ],
+  [
     'memory that goes when nothing is mapped',
     (p) => p.program.munmap(p.memory(0x1000), 0x1000) ?? 'gone',
     [],
@@ -216,16 +241,38 @@ describe.each<Heard>(['its choice', 'everything'])('heard is %s', (heard) => {
     expect(program.kinds.map((text, n) => text.slice(0, wanted[n]?.length))).toEqual(wanted);
   });
 });
-test('calls it does not look at are not told, and of others and of DMA no more than it needs', () => {
-  const program = new Sanitized();
-  const { trace } = program.machine.env;
-  const [map, status] = [uapi.VFIO_IOMMU_MAP_DMA, uapi.VFIO_GROUP_GET_STATUS];
-  expect([trace.hearsCall('ioctl', map), trace.hearsCall('ioctl', status)]).toEqual([true, false]);
-  expect([trace.hearsCall('close', undefined), trace.hearsCall('read', undefined)]).toEqual([
-    true,
-    false,
+test.each<[FindingKind[], 'whole' | 'end']>([
+  [[], 'end'],
+  [['leak'], 'whole'],
+])('of %j the %s of calls is heard that it looks at, and of no others', (kinds, how) => {
+  const { trace } = new Client(machineOf('default')).machine.env;
+  const parts = { kinds: new Set(kinds), sites: undefined, found: () => undefined };
+  const { choice, take } = new DmaSanitizer(parts);
+  using _ = trace.listenTo(choice, take);
+  const requests = [uapi.VFIO_IOMMU_MAP_DMA, uapi.VFIO_GROUP_GET_STATUS];
+  expect(requests.map((request) => trace.hearsCall('ioctl', request))).toEqual([how, undefined]);
+  expect(['close', 'read'].map((name) => trace.hearsCall(name, undefined))).toEqual([
+    ...[how, undefined],
   ]);
   expect(trace.on).toBe(false);
+});
+test('defaults find the same by the ends of calls alone', () => {
+  const found: string[][] = [];
+  for (const kinds of [DEFAULT_FINDINGS, ALL_FINDINGS]) {
+    const program = new Sanitized('its choice', kinds);
+    must(program.mapped(IOVA, PAGE, READ));
+    program.write(IOVA);
+    program.unmap(program.c, { iova: IOVA, size: PAGE });
+    program.unmap(program.c, { iova: IOVA, size: PAGE });
+    program.read(IOVA);
+    found.push(program.kinds);
+  }
+  expect(found[0]).toEqual([
+    'wrong-direction on iova 0x100000',
+    'unmap-short of 0x100000 +0x1000',
+    'dma-after-unmap on iova 0x100000',
+  ]);
+  expect(found[0]).toEqual(found[1]);
 });
 /** Calls of an iommufd, as they are told. */
 function told(...calls: [command: string, args: Readonly<Record<string, unknown>>][]): string[] {
@@ -291,14 +338,23 @@ test.each<[FindingKind[], number]>([
     },
     found: () => undefined,
   });
-  const call = { kind: 'enter', what: 'syscall', name: 'ioctl' } as const;
-  const events: TraceEvent[] = [
-    { ...call, command: 'IOMMU_IOAS_MAP' },
-    { ...call, command: 'IOMMU_IOAS_ALLOC' },
-    { ...call, command: 'VFIO_DEVICE_SET_IRQS' },
-    { kind: 'pages-lost', by: 'munmap', pid: 7, ranges: [{ pa: 0n, length: PAGE }] },
+  const call = (seq: number, command: string): [number, TraceEvent][] => {
+    const info = { what: 'syscall', name: 'ioctl', command } as const;
+    return [
+      [seq, { kind: 'enter', ...info }],
+      [seq, { kind: 'leave', ...info, result: 0, refusals: [] }],
+    ];
+  };
+  const lost: TraceEvent = {
+    ...{ kind: 'pages-lost', by: 'munmap', pid: 7, ranges: [{ pa: 0n, length: PAGE }] },
+  };
+  const events = [
+    ...call(0, 'IOMMU_IOAS_MAP'),
+    ...call(1, 'IOMMU_IOAS_ALLOC'),
+    ...call(2, 'VFIO_DEVICE_SET_IRQS'),
   ];
-  for (const [seq, event] of events.entries()) take({ seq, timeNs: 0, event });
+  for (const [n, event] of events) take({ seq: n, call: n, timeNs: 0, event });
+  take({ seq: 3, timeNs: 0, event: lost });
   expect(asked).toBe(wanted);
 });
 test('a report without places says so', () => {

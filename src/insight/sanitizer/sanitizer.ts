@@ -14,6 +14,7 @@ import type {
 import type { Choice, Hearable } from '../../base/hearing.ts';
 import { NewestMap } from '../../base/newest-map.ts';
 import { hex } from '../../base/u64.ts';
+import type { IommuCore } from '../../core/contract/iommu-core.ts';
 import { requestsOf } from '../../uapi/decode.ts';
 import { TOLD_BY_FAULT } from '../explain/journal.ts';
 import type { CallSite, CallSites } from '../sites/call-site.ts';
@@ -22,6 +23,7 @@ import { DeviceLeftovers, SETTING_UP } from './device-leftovers.ts';
 import { LeftObjects } from './left-objects.ts';
 import { leftAtDevice, leftMappings, leftObjects, type Leak } from './leaks.ts';
 import { LostMemory } from './lost-memory.ts';
+import { mappedNow } from './mapped-now.ts';
 import type { MappingCall } from './mapping-call.ts';
 import { MappingCalls, WHOLE_SPACE } from './mapping-calls.ts';
 import {
@@ -40,6 +42,8 @@ const REACHED: Partial<Record<FindingKind, string>> = {
 };
 /** Calls that are counted for each file. */
 const OPENS = new Set(['openat', 'close']);
+/** What may leak is told by these. */
+const LIVES = ['life', 'object-born', 'object-gone'] as const;
 /** Stores that DMA still to come may be of. */
 const MOST_STARTERS = 1024;
 
@@ -48,6 +52,8 @@ export interface SanitizerParts {
   readonly kinds: ReadonlySet<FindingKind>;
   /** Where calls come from; undefined: nothing knows. */
   readonly sites: CallSites | undefined;
+  /** Whose page tables say what is mapped when memory is lost first. Undefined: mappings are heard from the start. */
+  readonly core?: IommuCore;
   /** Told at once. */
   readonly found: (finding: Finding) => void;
 }
@@ -78,9 +84,11 @@ export class DmaSanitizer {
   /** What may leak. Undefined, as what follows: nobody asks for it. */
   readonly #left:
     { readonly objects: LeftObjects; readonly atDevices: DeviceLeftovers } | undefined;
-  readonly #memory: LostMemory<PagesLost> | undefined;
+  /** From the first loss on, where tables can be asked; undefined also where nobody wants to know. */
+  #memory: LostMemory<PagesLost> | undefined;
+  readonly #events = new Set<Hearable>(['dma', 'store']);
   /** Sites of calls that go on, by their number. */
-  readonly #sites = new Map<number, CallSite>();
+  readonly #sites = new Map<number, CallSite | undefined>();
   /** The reason of the newest fault, by device. */
   readonly #faults = new Map<string, string>();
   /** Opens of a file that maps. */
@@ -96,17 +104,23 @@ export class DmaSanitizer {
       this.#left = { objects: new LeftObjects(), atDevices: new DeviceLeftovers() };
     }
     this.#mappings = new MappingCalls({ comparesRights: kinds.has('rights-differ') });
-    if (kinds.has('memory-lost') || kinds.has('lost-memory-used')) this.#memory = new LostMemory();
+    if (this.#left) for (const what of LIVES) this.#events.add(what);
+    if (!kinds.has('memory-lost') && !kinds.has('lost-memory-used')) return;
+    this.#events.add('pages-lost');
+    if (!parts.core) this.#followMemory();
+  }
+  /** What is mapped is followed from now on. */
+  #followMemory(): LostMemory<PagesLost> {
+    this.#events.add('map').add('unmap');
+    return (this.#memory = new LostMemory());
   }
 
   /** What it needs to hear. */
   get choice(): Choice {
-    const events: Hearable[] = ['dma', 'store'];
-    if (this.#memory) events.push('map', 'unmap', 'pages-lost');
-    if (this.#left) events.push('life', 'object-born', 'object-gone');
     const requests = requestsOf((command) => this.#keepsPlace(command));
     return {
-      events: new Set(events),
+      events: this.#events,
+      enters: this.#left !== undefined,
       calls: (name, request) => (request === undefined ? OPENS.has(name) : requests.has(request)),
     };
   }
@@ -121,11 +135,15 @@ export class DmaSanitizer {
       this.#pid = pid ?? this.#pid;
       this.#enter(call, command);
     },
-    leave: (event, { call = -1 }) => this.#leave(event, call),
+    leave: (event, { call = -1 }) => {
+      this.#pid = event.pid ?? this.#pid;
+      this.#leave(event, call);
+    },
     map: (event) => this.#memory?.mapped(event),
     unmap: (event) => this.#memory?.unmapped(event),
     'pages-lost': (event) => {
-      if (this.#memory) this.#lose({ ...event, site: this.#parts.sites?.here() }, this.#memory);
+      const memory = this.#events.has('pages-lost') && (this.#memory ?? this.#askTables());
+      if (memory) this.#lose({ ...event, site: this.#parts.sites?.here() }, memory);
     },
     fault: ({ device, code, reason }) => {
       this.#faults.set(device.id, `fault ${hex(code)}, ${reason}`);
@@ -147,14 +165,18 @@ export class DmaSanitizer {
   #keepsPlace(command: string): boolean {
     return hasPlace(command) || (this.#left !== undefined && setsUp(command));
   }
+  /** What a call makes has its place: else that is asked for at its end, when the caller still waits. */
   #enter(call: number, command = ''): void {
-    if (!this.#keepsPlace(command)) return;
-    const site = this.#parts.sites?.here();
-    if (site) this.#sites.set(call, site);
+    if (this.#left && this.#keepsPlace(command)) this.#sites.set(call, this.#parts.sites?.here());
   }
-  #leave(event: LeaveEvent, call: number): void {
+  #siteOf({ command = '' }: LeaveEvent, call: number): CallSite | undefined {
+    if (!this.#left) return this.#keepsPlace(command) ? this.#parts.sites?.here() : undefined;
     const site = this.#sites.get(call);
     this.#sites.delete(call);
+    return site;
+  }
+  #leave(event: LeaveEvent, call: number): void {
+    const site = this.#siteOf(event, call);
     const { file = '', name, result } = event;
     if (name === 'openat' && !isErrno(result)) {
       this.#opens.set(file, (this.#opens.get(file) ?? 0) + 1);
@@ -233,7 +255,8 @@ export class DmaSanitizer {
 
   /** A store to a register may set DMA going. */
   #stored(seq: number): void {
-    this.#starters.add(seq, { pid: this.#pid, site: this.#parts.sites?.here() });
+    const pid = this.#parts.core?.env.current?.pid ?? this.#pid;
+    this.#starters.add(seq, { pid, site: this.#parts.sites?.here() });
   }
   #dma(dma: StartedDma): void {
     const { ok, refusal } = dma.event;
@@ -264,6 +287,15 @@ export class DmaSanitizer {
       ]);
       return;
     }
+  }
+  /** Memory is lost first: what is mapped the tables say, which lose nothing by it. */
+  #askTables(): LostMemory<PagesLost> | undefined {
+    const { core } = this.#parts;
+    if (!core) return undefined;
+    const memory = this.#followMemory();
+    for (const mapped of mappedNow(core, this.#mappings.live())) memory.mapped(mapped);
+    core.env.trace.rechoose();
+    return memory;
   }
   #lose(lost: PagesLost, memory: LostMemory<PagesLost>): void {
     const ranges = memory.lose(lost.ranges, lost);

@@ -44,12 +44,12 @@ export class SpaceMappings {
     return this.#byIova.find(hiWord(iova), loWord(iova));
   }
   /** Those that lie in a range or reach into it, in order. */
-  in({ iova, length }: MappedRange): MappingCall[] {
-    const found: MappingCall[] = [];
+  in({ iova, length }: MappedRange): readonly MappingCall[] {
     let call = this.#byIova.seek(hiWord(iova), loWord(iova));
-    for (; call !== undefined && call.iova < iova + length; call = this.#byIova.next()) {
-      found.push(call);
-    }
+    const end = iova + length;
+    if (call === undefined || call.iova >= end) return NONE;
+    const found: MappingCall[] = [];
+    for (; call !== undefined && call.iova < end; call = this.#byIova.next()) found.push(call);
     return found;
   }
   all(): MappingCall[] {
@@ -68,6 +68,7 @@ export class SpaceMappings {
   }
 }
 
+const NONE: readonly MappingCall[] = [];
 function hasMemory(call: MappingCall): call is MemoryMapping {
   return call.va !== undefined;
 }

@@ -36,16 +36,14 @@ export function readOnce<T extends { readonly before?: Before }>(telling: T): T 
 /** What events say of a call. */
 export function infoOf(of: CallName, telling: { readonly before?: Before }): CallInfo {
   const { pid, task, name, fd, file, device } = of;
-  return {
-    what: 'syscall',
-    pid,
-    ...(task && task.tid !== pid && { tid: task.tid }),
-    name,
-    ...(fd !== undefined && { fd }),
-    file,
-    ...(device !== undefined && { device }),
-    ...telling.before?.(),
-  };
+  const isOther = task && task.tid !== pid;
+  const info: { -readonly [K in keyof CallInfo]: CallInfo[K] } = isOther
+    ? { what: 'syscall', pid, tid: task.tid, name }
+    : { what: 'syscall', pid, name };
+  if (fd !== undefined) info.fd = fd;
+  info.file = file;
+  if (device !== undefined) info.device = device;
+  return telling.before ? Object.assign(info, telling.before()) : info;
 }
 /** Of a read or a write. */
 export function transferArgs(length: number, offset: bigint | undefined): Record<string, unknown> {

@@ -339,8 +339,9 @@ export class Syscalls {
     const guarded = (): T | Errno<'EIO'> =>
       this.#guard.run(() => `${name.name}(${name.file})`, run);
     const woken = this.#woken(name.task);
-    if (!woken && !trace.hearsCall(name.name, name.request))
-      return trace.heedsTroubles ? this.#heeded(name, guarded, telling) : guarded();
+    const heard = woken ? 'whole' : trace.hearsCall(name.name, name.request);
+    if (heard === 'end') return this.#ended(name, guarded, telling);
+    if (!heard) return trace.heedsTroubles ? this.#heeded(name, guarded, telling) : guarded();
     const call = woken ?? trace.enter(infoOf(name, telling));
     const result = trace.inside(call, guarded);
     if (result instanceof WaitQueue && name.task) {
@@ -365,6 +366,20 @@ export class Syscalls {
       const end = { ...resultOf(result), refusals, remarks, ...telling.marks };
       this.#env.trace.ended(infoOf(name, telling), end);
     }
+    return result;
+  }
+  /** Somebody wants to hear how it ends. */
+  #ended<T>(name: CallName, run: () => T | Errno<'EIO'>, telling: Telling<T>): T | Errno<'EIO'> {
+    const { trace } = this.#env;
+    const info = infoOf(name, telling);
+    const refusals: Refusal[] = [];
+    const result = listening((refusal) => refusals.push(refusal), run);
+    const remarks = trace.takeRemarks();
+    this.#heedSleep(result, name, telling);
+    if (result instanceof WaitQueue) return result; // it is made again
+    const after = info.args && telling.after?.(result);
+    const more = { ...(after && { after }), ...(remarks && !isErrno(result) && { remarks }) };
+    trace.heard(info, { ...resultOf(result), ...more, ...telling.marks, refusals });
     return result;
   }
   /** A call that waits for somebody has said for whom; or it has ended. */

@@ -130,7 +130,7 @@ function rig(heard: 'nothing' | 'DMA' | 'everything') {
   };
   if (heard === 'everything') env.trace.listen(hear);
   else if (heard === 'DMA')
-    env.trace.listenTo({ events: new Set(['dma']), calls: () => false }, hear);
+    env.trace.listenTo({ events: new Set(['dma']), calls: () => false, enters: false }, hear);
   const ram = (): Uint8Array => {
     const all = new Uint8Array(PAGES * PAGE);
     expect(memory.read(0, 0, all)).toBeUndefined();
