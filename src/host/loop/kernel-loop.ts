@@ -146,7 +146,7 @@ export class KernelLoop implements CallContext {
     this.sayOnce = saidOnce(parts.warn);
     this.#clock = new RunClock(parts.machine, parts.warn);
     this.seesEveryRead = parts.seesEveryRead === true;
-    const { capabilities, memlock, launcher } = parts;
+    const { capabilities, memlock, launcher, sites } = parts;
     this.lockLimits = memlock === undefined ? undefined : new LockLimits(memlock, launcher.pid);
     this.files = new OpenFiles((entry) => {
       if (entry.kind === 'file') this.#released(entry.file);
@@ -154,7 +154,7 @@ export class KernelLoop implements CallContext {
     const { inotify } = this.files;
     this.transport = parts.transport({ fd: this.watches.fd, closes: inotify });
     this.eventfds = new Eventfds(this.watches);
-    this.loans = new DoorbellLoans(this);
+    this.loans = new DoorbellLoans({ machine: this.machine, watches: this.watches, sites });
     this.map = new MemoryMap(this.#windowOf, (line) => this.objects.isHuge(line), writesBack);
     this.pins = parts.ring && new ExactPins(this, parts.ring);
     this.processes = new Processes(this, capabilities ? new Capabilities(launcher.pid) : undefined);

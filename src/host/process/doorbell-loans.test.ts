@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { MmioWindow } from '../../base/file.ts';
 import * as libc from '../sys/libc.ts';
+import type { CallSite } from '../../insight/sites/call-site.ts';
 import { DoorbellLoans, type Loan } from './doorbell-loans.ts';
 
 const START = 0x1000;
@@ -16,13 +17,18 @@ class Rig {
   readonly twin = new Uint32Array(COUNT);
   /** Stores, in their order. */
   readonly stores: number[] = [];
-  readonly trace = { hears: { store: false } };
+  readonly trace = { on: false };
   decodes = true;
   tick: () => void = () => undefined;
   readonly loans: DoorbellLoans;
   readonly loan: Loan;
   readonly #window: MmioWindow;
   readonly #file: number;
+
+  /** Where the program is, and where it was when the stores were made. */
+  site: CallSite | undefined;
+  #standing: CallSite | undefined;
+  readonly storedAt: (CallSite | undefined)[] = [];
 
   constructor() {
     this.#window = {
@@ -49,6 +55,13 @@ class Rig {
           },
         },
       },
+      sites: {
+        here: () => this.site,
+        standing: (site) => {
+          this.#standing = site;
+          return { [Symbol.dispose]: () => (this.#standing = undefined) };
+        },
+      },
       watches: {
         watchFd: (_fd, run) => {
           this.tick = run;
@@ -65,6 +78,7 @@ class Rig {
   #store(index: number, value: number): void {
     if (this.decodes) this.told[index] = value;
     this.stores.push(index);
+    this.storedAt.push(this.#standing);
   }
   /** As the program does: a store to memory, or a trap. */
   ring(index: number, value: number): void {
@@ -137,9 +151,20 @@ test.for([
 });
 test('while everything is traced, each store is a trap', () => {
   const rig = new Rig();
-  rig.trace.hears.store = true;
+  rig.trace.on = true;
   rig.ringMuch();
   expect(rig.loan.pages.isLent).toBe(false);
+});
+test('what is rung while it is lent was called from where the last trap was, and says that it was earlier', () => {
+  const rig = new Rig();
+  const frames = [{ pc: 1 }];
+  rig.site = { frames };
+  rig.ringMuch();
+  rig.site = { frames: [{ pc: 2 }] };
+  rig.ring(5, 7);
+  rig.loans.look();
+  const [first, last] = [rig.storedAt[0], rig.storedAt.at(-1)];
+  expect([first, last?.frames, last?.isEarlier]).toEqual([undefined, frames, true]);
 });
 test('nothing is lent of a BAR that does not decode, and a loan ends with decoding', () => {
   const rig = new Rig();
@@ -171,7 +196,7 @@ test('whatever a program does, the device knows at each look what traps would ha
         register: () => rig.otherRegister(),
         call: () => rig.loans.end(),
         much: () => rig.ringMuch(),
-        trace: () => (rig.trace.hears.store = !rig.trace.hears.store),
+        trace: () => (rig.trace.on = !rig.trace.on),
       };
       for (const each of steps) {
         if (typeof each === 'object') rig.ring(each.index, each.value);

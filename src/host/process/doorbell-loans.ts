@@ -9,6 +9,7 @@
  * So a program sees of it that doorbells can be loaded, and a device misses of the values stored between two looks all but
  * the last: of a ring of entries that is the one that counts. What it gains: docs/performance.md.
  */
+import { earlierSite, type CallSite } from '../../insight/sites/call-site.ts';
 import type { Doorbells, MmioWindow } from '../../base/file.ts';
 import type { Syscalls } from '../../machine/files/syscalls.ts';
 import { Timer } from '../sys/timer.ts';
@@ -33,9 +34,16 @@ const IDLE_NS = 10e6;
 export interface LoanParts {
   readonly machine: {
     readonly syscalls: Pick<Syscalls, 'store'>;
-    readonly env: { readonly trace: { readonly hears: { readonly store: boolean } } };
+    readonly env: { readonly trace: { readonly on: boolean } };
   };
   readonly watches: { watchFd(fd: number, run: () => void): Disposable };
+  /** Of a run that is asked where DMA was started: of stores that nobody stops for, where the last one was that did. */
+  readonly sites: LoanSites | undefined;
+}
+/** Where the access is that goes on, and where what happens is called from until that is disposed of. */
+interface LoanSites {
+  here(): CallSite | undefined;
+  standing(site: CallSite): Disposable;
 }
 
 /** The doorbells of one device, in the programs that have them mapped. */
@@ -58,6 +66,8 @@ export interface Loan {
   rungNs: number;
   /** How often programs have it mapped. */
   mappings: number;
+  /** Where the store was that it was lent for. */
+  site: CallSite | undefined;
 }
 
 /** All loans of a run. */
@@ -85,7 +95,8 @@ export class DoorbellLoans {
     const rung = { pid: 0, stores: 0, sinceNs: 0, rungNs: 0 };
     const found = new Uint32Array(length / 4);
     const look = new Uint8Array(found.buffer, 0, 4 * doorbells.count);
-    const loan: Loan = { pages, window, doorbells, seen, found, look, ...rung, mappings: 0 };
+    const more = { mappings: 0, site: undefined };
+    const loan: Loan = { pages, window, doorbells, seen, found, look, ...rung, ...more };
     this.#loans.set(pages.object, loan);
     return loan;
   }
@@ -133,7 +144,7 @@ export class DoorbellLoans {
       loan.stores = 0;
     }
     loan.pid = pid;
-    if (++loan.stores >= MANY && !this.#parts.machine.env.trace.hears.store) this.#lend(loan, now);
+    if (++loan.stores >= MANY && !this.#parts.machine.env.trace.on) this.#lend(loan, now);
   }
 
   #lend(loan: Loan, now: number): void {
@@ -143,6 +154,8 @@ export class DoorbellLoans {
     if (!pages.lend(bytesOf(seen))) return;
     loan.stores = 0;
     loan.rungNs = now;
+    const site = this.#parts.sites?.here();
+    loan.site = site && earlierSite(site);
     this.#lent.add(loan);
     this.#lookAfter(LOOK_NS);
   }
@@ -152,7 +165,7 @@ export class DoorbellLoans {
     const now = libc.monotonicNs();
     const rung = changes(seen, found, doorbells.count);
     if (rung.length > 0) loan.rungNs = now;
-    const isOver = now - loan.rungNs > IDLE_NS || this.#parts.machine.env.trace.hears.store;
+    const isOver = now - loan.rungNs > IDLE_NS || this.#parts.machine.env.trace.on;
     if (isOver || window.accessible?.() === false || rung.some((n) => doorbells.isControl(n))) {
       this.#takeBack(loan);
     } else this.#ring(loan, rung, found);
@@ -166,7 +179,8 @@ export class DoorbellLoans {
   }
   /** What makes and ends others is the last: what was rung before it is among them. */
   #ring(loan: Loan, rung: readonly number[], values: Uint32Array): void {
-    const { doorbells, pid, seen, window } = loan;
+    const { doorbells, pid, seen, site, window } = loan;
+    using _site = site && this.#parts.sites?.standing(site);
     const { syscalls } = this.#parts.machine;
     for (const isControl of [false, true]) {
       for (const n of rung) {

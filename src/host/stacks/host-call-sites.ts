@@ -21,14 +21,14 @@ export interface StoppedCaller extends Caller {
 }
 
 /** Where a call is in its program, also when its thread is elsewhere already. */
-export interface CallerSites {
+export interface CallerSites extends CallSites {
   of(caller: Caller): CallSite | undefined;
   /** Until it is disposed of, what happens is called from there. */
   standing(site: CallSite): Disposable;
 }
 
 /** The call sites of a run. */
-export class HostCallSites implements CallSites, CallerSites {
+export class HostCallSites implements CallerSites {
   readonly #env: KernelEnv;
   readonly #code = new CodeMappings();
   readonly #stacks = new StackLook();

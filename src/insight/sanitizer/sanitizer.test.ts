@@ -1,10 +1,13 @@
 /** What the sanitizer finds in a machine of the library: no program of the host, so no places. */
 import { describe, expect, test } from 'vitest';
 import type { TraceEvent } from '../../base/events.ts';
+import { EFAULT } from '../../base/errno.ts';
 import { done, must } from '../../testing/base/must.ts';
 import { Client, EDU, machineOf } from '../../testing/machine/client.ts';
 import * as uapi from '../../uapi/vfio.ts';
 import { ALL_FINDINGS, DEFAULT_FINDINGS, type Finding, type FindingKind } from './finding.ts';
+import { TOLD_BY_FAULT } from '../explain/journal.ts';
+import { earlierSite, type CallSite } from '../sites/call-site.ts';
 import { findingLines } from './report.ts';
 import { DmaSanitizer } from './sanitizer.ts';
 
@@ -356,6 +359,27 @@ test.each<[FindingKind[], number]>([
   for (const [n, event] of events) take({ seq: n, call: n, timeNs: 0, event });
   take({ seq: 3, timeNs: 0, event: lost });
   expect(asked).toBe(wanted);
+});
+test.each<[string, CallSite]>([
+  ['started by a store here:', { frames: [] }],
+  [
+    'started by a store to a doorbell that no longer stops the program; it was stopped last here:',
+    earlierSite({ frames: [] }),
+  ],
+])('a store that sets DMA going: %s', (title, site) => {
+  const titles: string[] = [];
+  const { take } = new DmaSanitizer({
+    kinds: new Set(['dma-never-mapped']),
+    sites: { here: () => site },
+    found: ({ places }) => titles.push(...places.map((place) => place.title)),
+  });
+  const device = { kind: 'device', id: EDU, born: undefined };
+  const mmio = { device, region: 0, offset: 0, width: 4, write: true, value: 1n } as const;
+  take({ seq: 1, timeNs: 0, event: { kind: 'mmio', ...mmio } });
+  const refusal = { errno: EFAULT, rule: TOLD_BY_FAULT, facts: { iova: '0x1000' } };
+  const dma = { device, write: true, iova: PAGE, length: 4, pieces: [], ok: false, refusal };
+  take({ seq: 2, cause: 1, timeNs: 0, event: { kind: 'dma', ...dma } });
+  expect(titles).toEqual([title]);
 });
 test('a report without places says so', () => {
   const program = new Sanitized();

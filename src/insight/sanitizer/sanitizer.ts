@@ -363,7 +363,7 @@ export class DmaSanitizer {
       pid: starter?.pid ?? this.#pid,
       about: `on iova ${hex(iova)}`,
       details: [`${what}${withPasid}${why === undefined ? '' : `: ${why}`}`],
-      places: [...(site ? [{ title: 'started by a store here:', site }] : []), ...places],
+      places: [...(site ? [startedBy(site)] : []), ...places],
     });
   }
 
@@ -403,6 +403,12 @@ function setsUp(command: string): boolean {
 function isOneMemory(first: MappingCall, second: MappingCall): boolean {
   if (first.va === undefined || second.va === undefined) return true;
   return first.pid !== second.pid || second.va - first.va === second.iova - first.iova;
+}
+function startedBy(site: CallSite): FindingPlace {
+  const title = site.isEarlier
+    ? 'started by a store to a doorbell that no longer stops the program; it was stopped last here:'
+    : 'started by a store here:';
+  return { title, site };
 }
 function lostBy({ by, site }: PagesLost): FindingPlace {
   return { title: `taken from the program by ${by} here:`, site };

@@ -8,6 +8,18 @@ export type { SourceLine, StackFrame } from '../../base/events.ts';
 export interface CallSite {
   /** Innermost first; found out when it is asked for first. */
   readonly frames: readonly StackFrame[];
+  /** The call itself was not seen: it is where the newest one of its kind was that was. */
+  readonly isEarlier?: true;
+}
+
+/** A place, for calls that are not seen any more. */
+export function earlierSite(site: CallSite): CallSite {
+  return {
+    get frames() {
+      return site.frames;
+    },
+    isEarlier: true,
+  };
 }
 
 /** Knows whose call is going on. */
