@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import type { Benchmark } from './harness.ts';
 
 const CACHE = join(import.meta.dirname, '../..');
-const MAIN = join(CACHE, 'js/src/cli/main.js');
+const MAIN = join(CACHE, 'dist/cli/main.js');
 const MACHINE = ['--nodefaults', '--iommu', 'intel', '--device', 'ioat,bdf=0000:00:04.0'];
 
 /** Nanoseconds an operation, by id. */

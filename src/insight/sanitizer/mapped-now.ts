@@ -11,7 +11,7 @@ import type { MappedRange } from './mapping-call.ts';
 /** A part of a range that is mapped in a domain, to memory in a row. */
 type Mapped = Pick<MapEvent, 'domain' | 'iova' | 'length'> & Required<Pick<MapEvent, 'pa'>>;
 
-/** Each granule is looked up, so it takes its time: some 5 ms a GiB. */
+/** Each granule is looked up: by the figure of a walk (docs/performance.md) 4 ms a GiB. */
 export function* mappedNow(core: IommuCore, ranges: Iterable<MappedRange>): Generator<Mapped> {
   const domains = [...core.domains].filter(({ type }) => (type & IOMMU_DOMAIN_F_PAGING) !== 0);
   for (const range of ranges) for (const domain of domains) yield* mappedIn(domain, range);
