@@ -34,9 +34,10 @@ export class RegisterMappings {
     const { window, start, length } = mapping;
     const firstPage = Number(call.arg(5) / BigInt(PAGE));
     const endPage = firstPage + Math.ceil(length / PAGE);
-    this.#context.files.addWindow(entry, { firstPage, endPage, window, start });
     const pid = this.#context.processes.processOf(call.tid);
+    // Before anything is done: it may have to be tried again.
     const isTraced = this.#context.traceProcess(pid, call.tid);
+    this.#context.files.addWindow(entry, { firstPage, endPage, window, start });
     if (!isTraced) this.#lendProcess(pid, call.tid);
     this.#noteElsewhere(call, window.name);
     const isChosen = call.arg(0) !== 0n || (call.uint(3) & MAP_FIXED) !== 0;

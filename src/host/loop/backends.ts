@@ -3,6 +3,7 @@
  * ptrace; a test or another mechanism can bring its own. (The third of the kind is TreeBackend, the fourth AddressSpace.)
  */
 import type { ChildEvent } from '../mmio/next-stop.ts';
+import type { TraceHow } from '../mmio/mmio-traps.ts';
 import type { VectorState } from '../mmio/stopped.ts';
 import type { InstructionFault } from '../process/instruction-memory.ts';
 import type { SignalCause } from '../sys/ptrace.ts';
@@ -37,7 +38,7 @@ export interface MmioBackend {
   readonly active: boolean;
   isTraced(tid: number): boolean;
   /** From now on the accesses of a process come to us; it waits in a call of this thread. `storesFault`: some stores by SIGSEGV. False: somebody else traces it. */
-  trace(pid: number, tid: number, how?: { readonly storesFault: boolean }): boolean;
+  trace(pid: number, tid: number, how?: TraceHow): boolean;
   /**
    * Let go of a thread, for somebody else to trace it; `done` when it is so. `isHeld`: all it does then is to make a call that is
    * trapped, so that it touches no registers while nobody traces it; the registers it had are `held`, if that was possible.

@@ -6,7 +6,7 @@
 import { Bug } from '../../base/bug.ts';
 import { isErrno, type Result } from '../../base/errno.ts';
 import type { OpenFile } from '../../base/file.ts';
-import { run as runOutcome, type Outcome } from '../../base/wait-queue.ts';
+import type { Outcome } from '../../base/wait-queue.ts';
 import { KERNEL } from '../../machine/files/rights.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { CallContext } from '../calls/call-context.ts';
@@ -22,6 +22,8 @@ import { Injections } from '../seccomp/injections.ts';
 import * as libc from '../sys/libc.ts';
 import type { IoUring } from '../sys/io-uring.ts';
 import { dyingThreads } from '../sys/dying-threads.ts';
+import { isKeptByExec, KeptByExec } from '../sys/prompt-seize.ts';
+import { strangers } from '../sys/strangers.ts';
 import { Notification, type Answer } from '../seccomp/notification.ts';
 import { TRAPPED_CALLS } from '../seccomp/trapped.ts';
 import type { Others, Ready } from '../seccomp/turn-wait.ts';
@@ -49,6 +51,8 @@ import { WatchedFds } from './watched-fds.ts';
 import { RunEnd, type RunEndParts } from './run-end.ts';
 import { OtherTracers } from './other-tracers.ts';
 import type { CallTransport, MmioBackend } from './backends.ts';
+import { LateCalls } from './late-calls.ts';
+import { ParkedCalls } from './parked-calls.ts';
 import type { TurnSign } from '../launch/watchdog.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
 import { isStopped } from '../sys/ptrace.ts';
@@ -74,12 +78,6 @@ export interface LoopParts extends RunEndParts {
   readonly memlock?: bigint | undefined;
   /** Present with `--pin=exact`. */
   readonly ring?: IoUring | undefined;
-}
-
-interface Parked {
-  readonly call: Notification;
-  readonly cancel: () => void;
-  readonly outlivesCaller: boolean;
 }
 
 /** With sleepers: how often to look whether one of them has died. */
@@ -120,7 +118,10 @@ export class KernelLoop implements CallContext {
   readonly #mmio: MmioBackend;
   readonly #traps: Traps;
   readonly #handlers = bindHandlers(TRAPPED_CALLS, HANDLERS);
-  readonly #parked = new Map<bigint, Parked>();
+  readonly #parked = new ParkedCalls({
+    answer: (call, given) => this.#answer(call, given),
+    later: (attempt) => this.#later(attempt),
+  });
   /** Woken in this turn: tried again when the call that woke them is over. */
   #woken: (() => void)[] = [];
   readonly #retake = (): void => this.tracers.retake();
@@ -128,6 +129,7 @@ export class KernelLoop implements CallContext {
   readonly #shortages = new Shortages((text) => this.sayOnce(text));
   /** Callers that run calls of ours, by thread. */
   readonly #injections = new Injections();
+  readonly #late = new LateCalls((call) => this.transport.valid(call));
   readonly #slow = new SlowCalls((tid) => this.processes.processOf(tid));
   readonly #clock: RunClock;
   readonly #end: RunEnd;
@@ -198,7 +200,7 @@ export class KernelLoop implements CallContext {
   }
 
   close(): void {
-    for (const parked of this.#parked.values()) parked.cancel();
+    this.#parked.cancelAll();
     this.files.closeAll();
     this.loans.close();
     this.eventfds.closeAll();
@@ -213,17 +215,7 @@ export class KernelLoop implements CallContext {
     answer: (result: Result<T>) => Answer,
     how = { outlivesCaller: false },
   ): Answer {
-    const now: { answer?: Answer; parked: boolean } = { parked: false };
-    const answered = (result: Result<T>): void => {
-      const given = answer(result);
-      if (!now.parked) now.answer = given;
-      else if (this.#parked.delete(call.id)) this.#answer(call, given);
-    };
-    const cancel = runOutcome(run, answered, this.#later);
-    if (now.answer !== undefined) return now.answer;
-    now.parked = true;
-    this.#parked.set(call.id, { call, cancel, ...how });
-    return 'answered';
+    return this.#parked.park(call, run, answer, how);
   }
 
   /**
@@ -236,7 +228,9 @@ export class KernelLoop implements CallContext {
   }
 
   traceProcess(pid: number, tid: number, how?: { readonly storesFault: boolean }): boolean {
-    return this.#mmio.trace(pid, tid, how);
+    const call = this.#current;
+    if (call?.tid !== tid) return this.#mmio.trace(pid, tid, how);
+    return this.#mmio.trace(pid, tid, { ...how, isCaller: () => this.transport.valid(call) });
   }
   changeFault(call: Notification): Handled {
     return this.#mmio.changeFault(call, (handled) => this.#answerWith(call, handled));
@@ -245,6 +239,7 @@ export class KernelLoop implements CallContext {
   inject(call: Notification, hands: readonly Hand[] = []): Injection | number {
     const how = {
       alreadySeized: this.#mmio.isTraced(call.tid),
+      isWaiting: () => this.transport.valid(call),
       release: () => {
         this.#give(call, hands);
         this.transport.answer(call, 0);
@@ -267,6 +262,8 @@ export class KernelLoop implements CallContext {
     if (later) return later;
     const thread = this.inject(call, todo.hands);
     if (typeof thread === 'number') {
+      if (isKeptByExec(thread)) return this.#late.again(call, () => this.#answerWith(call, todo));
+      if (!this.transport.valid(call)) return todo.otherwise(thread) && 'answered';
       return this.tracers.byTracer(call, todo) ?? todo.otherwise(thread);
     }
     thread.follow(wholeScript(todo, call.tid));
@@ -294,6 +291,7 @@ export class KernelLoop implements CallContext {
 
   #turn(): void {
     if (this.#shortages.any) this.#shortages.retry();
+    this.#late.retry();
     this.#shortages.ifEnough(this.#retake);
     if (this.#hasStops || this.#stopsLeft || this.#untilReap-- <= 0) this.#reap();
     this.#runWoken();
@@ -309,7 +307,8 @@ export class KernelLoop implements CallContext {
   }
   /** Threads are traced, and wait4 tells what became of them. Else it only takes the ends of orphans. */
   get #hasStops(): boolean {
-    return this.#mmio.active || this.#injections.size > 0 || dyingThreads.any;
+    if (this.#mmio.active || this.#injections.size > 0) return true;
+    return dyingThreads.any || strangers.any;
   }
 
   #runWoken(): void {
@@ -362,6 +361,7 @@ export class KernelLoop implements CallContext {
       if (!handler) throw new Bug('the filter traps a call that is in no row');
       return handler(this.#traps, call);
     } catch (error) {
+      if (error instanceof KeptByExec) return this.#late.again(call, () => this.#serve(call));
       const short = this.#shortages.answer(error);
       if (short !== undefined) return short;
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -395,7 +395,7 @@ export class KernelLoop implements CallContext {
   #onStatus({ pid, status }: { pid: number; status: number }): boolean {
     this.#parts.sign.about(pid);
     this.transport.flush();
-    if (this.#injections.onStatus(pid, status)) return true;
+    if (strangers.onStatus(pid, status) || this.#injections.onStatus(pid, status)) return true;
     if (isStopped(status)) {
       this.map.newTurn();
       this.#shortages.untilEnough(() => this.#mmio.onStop(pid, status));
@@ -411,13 +411,9 @@ export class KernelLoop implements CallContext {
    * nobody is there to be told; a handler runs after it.
    */
   #checkSleepers(): void {
-    for (const [id, { call, cancel, outlivesCaller }] of [...this.#parked]) {
-      if (this.#injections.of(call) || this.transport.valid(call)) continue;
-      this.#parked.delete(id);
-      if (outlivesCaller) continue;
-      cancel();
-      this.machine.syscalls.giveUp(call.tid);
-    }
+    const isThere = (call: Notification): boolean =>
+      this.#injections.of(call) !== undefined || this.transport.valid(call);
+    this.#parked.dropUnless(isThere, (call) => this.machine.syscalls.giveUp(call.tid));
     this.#parts.tree.server?.endDying();
     this.#injections.sweep();
     dyingThreads.sweep();
@@ -438,7 +434,7 @@ export class KernelLoop implements CallContext {
     let bound = Infinity;
     if (this.#hasStops) bound = TRACE_CHECK_MS;
     else if (this.#hasSleepers || this.#shortages.any) bound = SLEEPER_CHECK_MS;
-    const wait = Math.min(bound, this.#clock.leftMs);
+    const wait = Math.min(bound, this.#clock.leftMs, this.#late.leftMs);
     return wait === Infinity ? -1 : wait;
   }
 }

@@ -21,6 +21,7 @@ import { Listener } from '../seccomp/listener.ts';
 import type { HostCallSites } from '../stacks/host-call-sites.ts';
 import { callLook } from '../process/call-look.ts';
 import { slowPages } from '../process/slow-pages.ts';
+import { preparePromptSeize } from '../sys/prompt-seize.ts';
 import { prepareSteps } from '../sys/steps.ts';
 import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
@@ -148,6 +149,7 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
     : new PathTrapTree(machine.vfs);
   try {
     slowPages.begin();
+    preparePromptSeize();
     if (inSteps) {
       prepareSteps();
       callLook.begin();

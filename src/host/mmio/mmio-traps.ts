@@ -29,7 +29,9 @@ import type { Notification } from '../seccomp/notification.ts';
 import { dyingThreads } from '../sys/dying-threads.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { EVENT } from '../sys/ptrace.ts';
+import { isKeptByExec, KeptByExec } from '../sys/prompt-seize.ts';
 import { hasFault } from '../sys/signals.ts';
+import { strangers } from '../sys/strangers.ts';
 import { interruptOn } from '../sys/ffi.ts';
 import { waitNow } from '../sys/libc.ts';
 import { HOST_ERRNO, SIGCHLD, SIGILL, SIGTRAP } from '../sys/numbers.ts';
@@ -70,6 +72,13 @@ interface LeavingThread {
   readonly isHeld: boolean;
 }
 
+/** How a process is traced. */
+export interface TraceHow {
+  readonly storesFault?: boolean;
+  /** Is it still the one that called? With it, KeptByExec is thrown where the threads cannot be had yet. */
+  readonly isCaller?: () => boolean;
+}
+
 /** The backend of register accesses that needs nothing but ptrace. */
 export class MmioTraps {
   readonly #parts: MmioParts;
@@ -108,13 +117,26 @@ export class MmioTraps {
     this.#next?.flush();
   }
 
-  trace(pid: number, tid: number, how?: { readonly storesFault: boolean }): boolean {
+  trace(pid: number, tid: number, how?: TraceHow): boolean {
     if (!this.active) interruptOn(SIGCHLD);
-    if (ptrace.seizeProcess(pid, this.#traced) !== 0) return false;
+    const before = how?.isCaller && new Set(this.#traced);
+    const rc = ptrace.seizeProcess(pid, this.#traced);
+    if (before) this.#onlyOfCaller(rc, before, how);
+    if (rc !== 0) return false;
     this.#processes.set(tid, pid);
     if (how?.storesFault) this.#keepers.expectStores(pid);
     if (this.#keepers.lacks(pid)) this.#adopt(tid); // it stops before it can touch what it maps
     return true;
+  }
+  #onlyOfCaller(rc: number, before: ReadonlySet<number>, how: TraceHow | undefined): void {
+    if (isKeptByExec(rc)) throw new KeptByExec();
+    if (how?.isCaller?.() !== false) return;
+    for (const tid of this.#traced) {
+      if (before.has(tid)) continue;
+      this.#traced.delete(tid);
+      strangers.letGo(tid);
+    }
+    throw new KeptByExec(); // whoever tries again finds that nobody waits
   }
   #adopt(tid: number, regs?: Buffer): void {
     this.#adopting.set(tid, regs ?? this.#adopting.get(tid));

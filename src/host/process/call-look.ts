@@ -7,9 +7,11 @@
  * until something else of a program's memory is written: whoever writes says so here. Where a copy might have to wait for a
  * program (slow-pages.ts) nothing is looked at before it is asked for.
  */
+import { callers } from '../sys/callers.ts';
 import { iovec, remoteIovec } from '../sys/libc.ts';
+import { LISTENER } from '../sys/listener-ioctls.ts';
 import { WHICH_FILE, WhichFile } from '../sys/look.ts';
-import { AT_FDCWD, NR } from '../sys/numbers.ts';
+import { AT_FDCWD, HOST_ERRNO, NR } from '../sys/numbers.ts';
 import { Steps } from '../sys/steps.ts';
 import { slowPages } from './slow-pages.ts';
 
@@ -96,7 +98,7 @@ class LookList {
   /** Of the last run. */
   link: string | number = '';
   object: string | undefined;
-  readonly #steps = new Steps(5);
+  readonly #steps = new Steps(6);
   readonly #which = new WhichFile();
   readonly #path = Buffer.alloc(LONGEST_PATH);
   readonly #links = Buffer.alloc(LONGEST_LINK);
@@ -107,7 +109,9 @@ class LookList {
   readonly #readlink: number;
   readonly #isMemfd: number;
   readonly #statx: number;
+  readonly #hasStruct: number;
   readonly #read: number;
+  readonly #isValid: number;
   /** Of whom the path is. */
   readonly #pathOf = { pid: 0, tid: 0, fd: -1 };
   /** The text that was made of a link last, and its bytes. */
@@ -122,8 +126,10 @@ class LookList {
     this.#isMemfd = steps.check(this.#links, 0xffff_ffff, MEMFD);
     const { flags, mask } = WHICH_FILE;
     this.#statx = steps.call(NR.statx, AT_FDCWD, this.#path, flags, mask, this.#which.bytes);
-    steps.check(this.#struct, 1, 1);
+    this.#hasStruct = steps.check(this.#struct, 1, 1);
     this.#read = steps.call(NR.process_vm_readv, 0, iovec(this.bytes), 1, this.#remote, 1, 0);
+    const { listener, id } = callers.question;
+    this.#isValid = steps.call(NR.ioctl, listener, LISTENER.isValid, id);
   }
   /** How many bytes there are. */
   run({ pid, tid, fd, at }: LookedAt): number {
@@ -141,12 +147,23 @@ class LookList {
     }
     this.#struct[0] = at === undefined ? 0 : 1;
     steps.set(this.#read, TID, tid);
+    const isCaller = callers.aim(tid);
     const ended = steps.run();
+    if (isCaller && this.#isGone(tid, ended)) {
+      this.link = -HOST_ERRNO.ENOENT;
+      this.object = undefined;
+      return 0;
+    }
     const length = steps.result(this.#readlink);
     this.link = length < 0 ? length : this.#textOf(length);
     const isKnown = ended > this.#isMemfd && steps.result(this.#statx) === 0;
     this.object = isKnown ? this.#which.object : undefined;
     return ended === steps.end ? steps.result(this.#read) : 0;
+  }
+  /** What was found may be another thread's. */
+  #isGone(tid: number, ended: number): boolean {
+    if (ended === this.#steps.end) return this.#steps.result(this.#isValid) !== 0;
+    return ended === this.#hasStruct && callers.isGone(tid);
   }
   /** Most calls are on the file of the last one. */
   #textOf(length: number): string {

@@ -1,5 +1,6 @@
 /** Credentials of a thread, as its /proc/TID/status has them. Read only when a node's mode alone does not decide. */
 import type { Cred } from '../../machine/files/rights.ts';
+import { callers } from '../sys/callers.ts';
 import { readlink } from '../sys/libc.ts';
 import { statusLine, textOf } from '../sys/procfs.ts';
 
@@ -56,8 +57,13 @@ export class HostCred implements Cred {
   #numbers(name: string): number[] {
     return (this.#line(name).match(/\d+/g) ?? []).map(Number);
   }
+  /** Of another thread that has the number by now, nothing. */
+  #look(): string {
+    const status = textOf(`/proc/${this.#tid}/status`);
+    return callers.isGone(this.#tid) ? '' : status;
+  }
   #line(name: string): string {
-    this.#status ??= textOf(`/proc/${this.#tid}/status`);
+    this.#status ??= this.#look();
     return statusLine(this.#status, name);
   }
 }

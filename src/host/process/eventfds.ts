@@ -10,6 +10,7 @@ import { refuse } from '../../base/refuse.ts';
 import { Shortage } from '../../base/shortage.ts';
 import type { Eventfd } from '../../base/task.ts';
 import { syscall } from '../sys/ffi.ts';
+import { callers } from '../sys/callers.ts';
 import * as libc from '../sys/libc.ts';
 import type { Answer, FdInstaller, Notification } from '../seccomp/notification.ts';
 import { descriptorsOf, processIdOf, processIds, textOf, threadsOf } from '../sys/procfs.ts';
@@ -137,7 +138,9 @@ function getfd(tid: number, fd: number): number {
   const ours = orShortage(() => libc.pidfdGetfd(pidfd, fd));
   libc.close(pidfd);
   if (ours instanceof Shortage) throw ours;
-  return ours;
+  if (ours < 0 || !callers.isGone(tid)) return ours;
+  libc.close(ours);
+  return -HOST_ERRNO.EBADF;
 }
 
 function otherProcesses(): Iterable<number> {

@@ -3,6 +3,7 @@ import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse, type Facts } from '../../base/refuse.ts';
 import type { UserMemory } from '../../base/task.ts';
 import type { PlaceList } from '../../machine/memory/process-memory.ts';
+import { callers } from '../sys/callers.ts';
 import { syscall } from '../sys/ffi.ts';
 import { iovec, remoteIovec } from '../sys/libc.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
@@ -30,12 +31,16 @@ export function copy(nr: number, tid: number, addr: bigint, bytes: Uint8Array): 
 function copyNow(nr: number, tid: number, addr: bigint, bytes: Uint8Array): number {
   const { length } = bytes;
   const small = length <= bounce.length;
-  if (small && nr === NR.process_vm_writev) bounce.set(bytes);
+  const writes = nr === NR.process_vm_writev;
+  if (small && writes) bounce.set(bytes);
   bounceVector.writeUInt32LE(length, 8);
   remote64[0] = addr;
   remote.writeUInt32LE(length, 8);
-  const done = syscall(nr, tid, small ? bounceVector : iovec(bytes), 1, remote, 1, 0);
-  if (nr === NR.process_vm_writev) callLook.wrote(tid, addr, bytes, done);
+  const vector = small ? bounceVector : iovec(bytes);
+  if (writes && callers.isGone(tid)) return -HOST_ERRNO.ESRCH;
+  const done = syscall(nr, tid, vector, 1, remote, 1, 0);
+  if (!writes && callers.isGone(tid)) return -HOST_ERRNO.ESRCH;
+  if (writes) callLook.wrote(tid, addr, bytes, done);
   else if (small && done > 0) bytes.set(bounce.subarray(0, done));
   return done;
 }

@@ -14,6 +14,7 @@ test('a shortage in a script is the result of its call, and the thread goes on',
   sleepMs(50);
   const thread = Injection.begin(pid, {
     alreadySeized: false,
+    isWaiting: () => true,
     release: () => undefined,
     pass: () => undefined,
     filtered: () => undefined,

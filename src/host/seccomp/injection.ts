@@ -16,6 +16,7 @@ import { isPending } from '../sys/signals.ts';
 import { dyingThreads } from '../sys/dying-threads.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { orShortage } from '../sys/shortage.ts';
+import { strangers } from '../sys/strangers.ts';
 import { ALL_SIGNALS, EVENT, REGS, REGS_SIZE, SYSCALL_STOP } from '../sys/ptrace.ts';
 import { marked, type InjectedCall, type Script } from './in-thread.ts';
 
@@ -42,6 +43,8 @@ type State =
 export interface Taking {
   /** A tracer of registers has it already. */
   readonly alreadySeized: boolean;
+  /** Is it still the thread that made the call? Asked when its number can be no other's any more. */
+  readonly isWaiting: () => boolean;
   /** Answers the trapped call, so that the thread comes out of it. */
   readonly release: () => void;
   /** The end of the thread, and whatever else concerns others too. */
@@ -77,11 +80,15 @@ export class Injection {
   /** What it goes on with as soon as it can. */
   #finish: number | bigint | undefined;
 
-  /** Minus an errno when the thread cannot be traced: the trapped call is not answered then. */
+  /** Minus an errno when the thread cannot be traced, or is gone: the trapped call is not answered then. */
   static begin(tid: number, how: Taking): Injection | number {
     if (!how.alreadySeized) {
       const rc = ptrace.seize(tid, ptrace.INJECTION_OPTIONS);
       if (rc < 0) return rc;
+    }
+    if (!how.isWaiting()) {
+      if (!how.alreadySeized) strangers.letGo(tid);
+      return -HOST_ERRNO.ESRCH;
     }
     ptrace.interrupt(tid);
     how.release();

@@ -5,9 +5,10 @@
  * from one call to the next: one system call after the other, and a list of steps (next-call.ts), which is quicker. The first
  * is what goes on where a list has ended, and the measure of the second in tests.
  */
+import { callers } from '../sys/callers.ts';
 import * as libc from '../sys/libc.ts';
 import { HOST_ERRNO, O_CLOEXEC } from '../sys/numbers.ts';
-import { LISTENER } from './listener-ioctls.ts';
+import { LISTENER } from '../sys/listener-ioctls.ts';
 import { NextCall } from './next-call.ts';
 import { CallBytes, Notification, type Answer } from './notification.ts';
 import { NOTHING, TurnWait, type Others, type Ready } from './turn-wait.ts';
@@ -39,6 +40,7 @@ export class Listener {
     this.fd = fd;
     this.#wait = new TurnWait(fd, others);
     if (how.inSteps) this.#next = new NextCall(fd, this.#response, this.#wait);
+    callers.begin(fd);
     // The kernel wakes the two sides on one core, where it can (Linux 6.6 and later).
     libc.ioctl(fd, LISTENER.setFlags, 1);
   }
@@ -53,9 +55,9 @@ export class Listener {
     const owed = this.#isOwed;
     this.#isOwed = false;
     const found = next.run(owed, timeoutMs, request);
-    if (found === 'call') return new Notification(request);
+    if (found === 'call') return asked(request);
     if (found === 'late call') {
-      this.#received = new Notification(request);
+      this.#received = asked(request);
       return { ...NOTHING, call: true, others: true };
     }
     this.#spare = request;
@@ -68,7 +70,7 @@ export class Listener {
     if (received) return received;
     const request = this.#emptyRequest();
     const rc = libc.ioctl(this.fd, LISTENER.receive, request.bytes);
-    if (rc >= 0) return new Notification(request);
+    if (rc >= 0) return asked(request);
     this.#spare = request;
     return undefined;
   }
@@ -112,6 +114,7 @@ export class Listener {
     i32[RESPONSE.error] = isErrno ? Number(answer) : 0;
     i32[RESPONSE.flags] = goesOn ? CONTINUE : 0;
     this.#spare = to.reclaim();
+    callers.answered(to.tid, to.id);
   }
   /** Is the caller still there and waiting for this answer? */
   valid(call: Notification): boolean {
@@ -134,6 +137,12 @@ export class Listener {
     add.writeUInt32LE(how.cloexec ? O_CLOEXEC : 0, 20);
     return uninterrupted(() => libc.ioctl(this.fd, LISTENER.addFd, add));
   }
+}
+
+function asked(request: CallBytes): Notification {
+  const call = new Notification(request);
+  callers.waits(call.tid, call.id);
+  return call;
 }
 
 /** A ptrace stop of a program is a signal to us. */

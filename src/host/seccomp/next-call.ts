@@ -6,7 +6,7 @@
  */
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 import { Steps } from '../sys/steps.ts';
-import { LISTENER } from './listener-ioctls.ts';
+import { LISTENER } from '../sys/listener-ioctls.ts';
 import type { CallBytes } from './notification.ts';
 import { TurnWait } from './turn-wait.ts';
 

@@ -36,6 +36,8 @@ export const NR = {
   recvfrom: 45,
   sendmsg: 46,
   recvmsg: 47,
+  timer_create: 222,
+  timer_settime: 223,
   recvmmsg: 299,
   sendmmsg: 307,
   bind: 49,

@@ -6,6 +6,7 @@ import { syscall, type Argument, type SyscallArgument } from './ffi.ts';
 import { iovec } from './libc.ts';
 import { HOST_ERRNO, NR, SIGTRAP } from './numbers.ts';
 import { hasEnded, threadsOf } from './procfs.ts';
+import { promptSeize } from './prompt-seize.ts';
 
 /** Requests, by number. */
 export const REQUEST = {
@@ -20,7 +21,6 @@ export const REQUEST = {
   setSigInfo: 0x4203,
   getRegSet: 0x4204,
   setRegSet: 0x4205,
-  seize: 0x4206,
   interrupt: 0x4207,
   listen: 0x4208,
   getSigMask: 0x420a,
@@ -86,17 +86,17 @@ export function registersForCall(
 function ptrace(request: number, tid: number, addr: number, data: Argument): number {
   return syscall(NR.ptrace, request, tid, addr, data);
 }
-/** PTRACE_SEIZE: 0, or minus an errno (EPERM: somebody else traces it). */
+/** PTRACE_SEIZE: 0, or minus an errno (EPERM: somebody else traces it; EINTR: prompt-seize.ts). */
 export function seize(tid: number, options: number = OPTIONS): number {
-  return ptrace(REQUEST.seize, tid, 0, options);
+  return promptSeize(tid, options);
 }
 /** PTRACE_INTERRUPT: it stops soon. */
 export function interrupt(tid: number): number {
   return ptrace(REQUEST.interrupt, tid, 0, 0);
 }
-/** PTRACE_DETACH: it goes on untraced. */
-export function detach(tid: number): number {
-  return ptrace(REQUEST.detach, tid, 0, 0);
+/** PTRACE_DETACH: it goes on untraced, with the signal it is to get. */
+export function detach(tid: number, signal = 0): number {
+  return ptrace(REQUEST.detach, tid, 0, signal);
 }
 /** PTRACE_CONT, with the signal it is to get. */
 export function resume(tid: number, signal = 0): number {

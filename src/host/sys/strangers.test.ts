@@ -1,0 +1,62 @@
+import { afterEach, expect, test } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { RemoteMemory } from '../process/remote-memory.ts';
+import { HostCred } from '../process/credentials.ts';
+import { Injection } from '../seccomp/injection.ts';
+import { callers } from './callers.ts';
+import { posixSpawn } from './ffi.ts';
+import { close, kill, open, sleepMs, waitNow } from './libc.ts';
+import { O_RDONLY, SIGKILL } from './numbers.ts';
+import { tracerOf } from './procfs.ts';
+import { strangers } from './strangers.ts';
+
+/** It has a number of ours, and is none of the programs. */
+const pid = posixSpawn('/bin/sleep', ['sleep', '100'], []);
+sleepMs(50);
+/** No listener: no call waits there. */
+const listener = open('/dev/null', O_RDONLY);
+afterEach(() => callers.begin(-1));
+
+test('a thread whose number was that of a caller makes no call, and goes on untraced', () => {
+  const done: string[] = [];
+  const rc = Injection.begin(pid, {
+    alreadySeized: false,
+    isWaiting: () => false,
+    release: () => done.push('released'),
+    pass: () => done.push('passed'),
+    filtered: () => done.push('filtered'),
+    short: () => 0,
+  });
+  expect([rc, done, strangers.any]).toEqual([-3, [], true]);
+  for (let looks = 0; strangers.any && looks < 1000; looks++) {
+    const event = waitNow(pid);
+    if (event) expect(strangers.onStatus(event.pid, event.status)).toBe(true);
+    else sleepMs(1);
+  }
+  expect([strangers.any, tracerOf(pid), waitNow(pid)]).toEqual([false, 0, undefined]);
+});
+test('its memory is neither written nor believed, and it lends no rights', () => {
+  const at = stackOf(pid);
+  const before = Buffer.alloc(8);
+  const memory = new RemoteMemory(pid);
+  expect(memory.read(at, before)).toBeUndefined();
+  callers.begin(listener);
+  callers.waits(pid, 1n);
+  expect(memory.write(at, Buffer.from('written!'))).toMatchObject({ name: 'EFAULT' });
+  expect(memory.read(at, Buffer.alloc(8))).toMatchObject({ name: 'EFAULT' });
+  expect(new HostCred(pid, 'fs', undefined).uid).toBe(65534);
+  callers.answered(pid, 1n);
+  const after = Buffer.alloc(8);
+  expect(memory.read(at, after)).toBeUndefined();
+  expect(after).toEqual(before);
+  kill(pid, SIGKILL);
+  close(listener);
+});
+
+/** An address that can be written. */
+function stackOf(pid: number): bigint {
+  const line = readFileSync(`/proc/${pid}/maps`, 'utf8')
+    .split('\n')
+    .find((each) => each.endsWith('[stack]'));
+  return BigInt(`0x${line!.split('-')[1]!.split(' ')[0]!}`) - 64n;
+}
