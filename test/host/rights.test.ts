@@ -61,6 +61,18 @@ const SAID = {
     root/sys/bus/pci/devices/0000:00:04.0 0x1234
     its links: /sys/bus/pci/devices True
     of no thread of it: ENOENT ENOENT`,
+  magic: `
+    self/cwd 0x1234 python3 ENOENT
+    thread-self/cwd 0x1234 python3 ENOENT
+    PID/cwd 0x1234 python3 ENOENT
+    PID/task/PID/cwd 0x1234 python3 ENOENT
+    self/fd/FD 0x1234 python3 ENOENT
+    self/root/sys/bus/pci/devices/0000:00:04.0 0x1234 python3 ENOENT
+    beside them: 0x1234 0x1234 ENOTDIR
+    changed: None ['moved']
+    relative: 0x1234 python3 python3
+    from the host: 0x1234
+    gone to: /sys/devices/pci0000:00`,
   temporary: `
     in it: True EINVAL
     in a file of it: ENOTDIR
@@ -127,6 +139,9 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     expect(says('uring', [], ['--io-uring=allow']).stderr).toBe('');
   });
   const asRoot = startedByRoot ? it : test.skip;
+  asRoot('root gets through links of /proc as everybody', () => {
+    expect(says('magic', []).lines).toEqual(linesOf(SAID.magic));
+  });
   const asNobody = startedByRoot ? it : test.skip;
   asNobody('a user namespace gives no capabilities over the devices', ({ skip }) => {
     const { lines } = says('namespace', NOBODY);

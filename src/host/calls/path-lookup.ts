@@ -34,7 +34,7 @@ import {
   type PathCall,
 } from './path-calls.ts';
 import { neededInMount } from './path-questions.ts';
-import { procPath } from './proc-paths.ts';
+import { procPath, throughMagic } from './proc-paths.ts';
 
 /** 'continue': the host's kernel gets there by itself. A number is minus an errno. */
 export type Found = Place | Errno | number | 'continue';
@@ -62,8 +62,9 @@ function problemOf(what: PathCall, place: Place | Errno): number | undefined {
 
 /** Links in there are the kernel's, and libraries are not looked for by links into the tree. */
 const OF_KERNEL = /^\/+(sys|proc|lib)(\/|$)/;
-/** The way through a link of a process in /proc: what it leads to, and what follows. */
-const MAGIC = /^(cwd|root|fd\/\d+)(\/.*)$/;
+const DESCRIPTORS_IN_DEV = /^\/+dev\/+fd\/+/;
+/** What a relative path has that goes through a link of a process in /proc. */
+const PERHAPS_MAGIC = /(^|\/)(cwd|root|\d+)\//;
 
 export class PathLookup {
   readonly #vfs: Vfs;
@@ -165,9 +166,11 @@ export class PathLookup {
     return isHosts || this.isMountsOwn(call, what, { place, path: led.path }) ? undefined : led;
   }
   /** With bounds the kernel's own answer is right. */
-  #byLinks(call: Notification, what: PathCall, path: string): Led | undefined {
-    const base =
-      what.cached === true || isBound(what) ? undefined : this.#baseOnHost(call, what, path);
+  #byLinks(call: Notification, what: PathCall, whole: string): Led | undefined {
+    if (what.cached === true || isBound(what)) return undefined;
+    const through = isPlain(what) ? undefined : this.#throughLink(call, what, whole);
+    const path = through?.rest ?? whole;
+    const base = through ? this.#hostsBase(call, through.base) : this.#baseOnHost(call, what, path);
     if (base === undefined) return undefined;
     const { tid } = call;
     const concerns = (at: string): boolean => this.#tree.concerns(at);
@@ -182,10 +185,12 @@ export class PathLookup {
   /** Where a path begins. Undefined: in the tree, or nothing can be said of it. */
   #baseOnHost(call: Notification, what: PathCall, path: string): string | undefined {
     if (path.startsWith('/')) return OF_KERNEL.test(path) && !hasDots(path) ? undefined : '/';
-    const link = this.baseOf(call, what.dirFd);
+    return this.#hostsBase(call, this.baseOf(call, what.dirFd));
+  }
+  #hostsBase({ tid }: Notification, link: string | undefined): string | undefined {
     if (link?.startsWith('/') !== true || this.#tree.virtualPath(link) !== undefined)
       return undefined;
-    const base = seenFrom(this.#view(call.tid).root, link) ?? link;
+    const base = seenFrom(this.#view(tid).root, link) ?? link;
     return OF_KERNEL.test(`${base}/`) ? undefined : base;
   }
   /** The thread is made to follow the links itself; undefined: it has. */
@@ -233,7 +238,7 @@ export class PathLookup {
 
   #startOf(call: Notification, what: PathCall, path: string): Start | undefined {
     // The kernel refuses these links before it comes to what they lead to.
-    const through = isPlain(what) ? undefined : this.#throughLink(call, path);
+    const through = isPlain(what) ? undefined : this.#throughLink(call, what, path);
     if (through) return this.#relativeTo(through.tid, through.base, through.rest);
     const { inRoot } = what.bounds ?? {};
     const { tid } = call;
@@ -258,17 +263,23 @@ export class PathLookup {
   }
   /** Of a process the caller may look at: the kernel would go into what only stands for a directory of the tree. */
   #throughLink(
-    { tid }: Notification,
+    call: Notification,
+    what: PathCall,
     path: string,
   ): { tid: number; base: string; rest: string } | undefined {
-    if (!path.startsWith('/')) return undefined;
-    const plain = posix.normalize(path);
-    const found = plain.startsWith('/proc/') ? procPath(plain, tid, this.#processes) : undefined;
-    const [, name, rest] = MAGIC.exec(found?.what ?? '') ?? [];
-    if (!found || name === undefined || !this.#processes.mayLook(tid, found.tid)) return undefined;
-    const base = libc.readlink(`/proc/${found.tid}/${name}`);
-    if (typeof base === 'number') return undefined;
-    return { tid: found.tid, base, rest: rest!.replace(/^\/+/, '') || '.' };
+    const { tid } = call;
+    const through = throughMagic(this.#fromProc(call, what, path));
+    const found = through && procPath(through.link, tid, this.#processes);
+    if (!found || !this.#processes.mayLook(tid, found.tid)) return undefined;
+    const base = libc.readlink(`/proc/${found.tid}/${found.what}`);
+    return typeof base === 'number' ? undefined : { tid: found.tid, base, rest: through.rest };
+  }
+  /** A path by which such a link may be reached, as an absolute one; '': none. */
+  #fromProc(call: Notification, what: PathCall, path: string): string {
+    if (path.startsWith('/')) return path.replace(DESCRIPTORS_IN_DEV, '/proc/self/fd/');
+    if (!PERHAPS_MAGIC.test(path)) return '';
+    const base = this.baseOf(call, what.dirFd);
+    return base !== undefined && /^\/proc(\/|$)/.test(base) ? `${base}/${path}` : '';
   }
 
   #view(tid: number): ThreadView {

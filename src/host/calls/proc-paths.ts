@@ -32,6 +32,26 @@ export function procPath(path: string, tid: number, processes: Processes): ProcP
   return isOfIt ? { tid: Number(task), what } : undefined;
 }
 
+const MAGIC = /^\/proc\/(?:self|thread-self|\d+)(?:\/task\/\d+)?\/(?:cwd|root|fd\/\d+)$/;
+/**
+ * The first link of a process to a directory or a file that an absolute path goes through, and what follows it: dots behind it
+ * lead out of what it leads to. Undefined: none.
+ */
+export function throughMagic(path: string): { link: string; rest: string } | undefined {
+  if (!path.includes('proc/')) return undefined;
+  const here: string[] = [];
+  const todo = path.split('/');
+  while (todo.length > 1) {
+    const name = todo.shift()!;
+    if (name === '..') here.pop();
+    else if (name !== '' && name !== '.') here.push(name);
+    const link = `/${here.join('/')}`;
+    const rest = todo.join('/').replace(/^\/+/, '') || '.';
+    if (MAGIC.test(link)) return { link, rest };
+  }
+  return undefined;
+}
+
 /** The link in /proc that a path is when it names a descriptor, in /dev too. The caller may look at it. */
 export function descriptorNamed(
   path: string,

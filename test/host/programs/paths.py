@@ -60,6 +60,27 @@ def spellings():
         print(directory, (by_name.st_dev, by_name.st_ino) == (by_descriptor.st_dev, by_descriptor.st_ino))
 
 
+def magic():
+    """Out of a directory again that a link of /proc leads to."""
+    os.chdir(f'{DEVICES}/{DEVICE}')
+    here = os.open('.', os.O_RDONLY | os.O_DIRECTORY)
+    me = os.getpid()
+    for way in ('self/cwd', 'thread-self/cwd', f'{me}/cwd', f'{me}/task/{me}/cwd', f'self/fd/{here}', f'self/root{DEVICES}/{DEVICE}'):
+        up = f'/proc/{way}/..'
+        print(way.replace(str(me), 'PID').replace(str(here), 'FD'), text(f'{up}/{DEVICE}/vendor'), text(f'{up}/../../../proc/self/comm'), tried(os.stat, f'{up}/none'))
+    print('beside them:', text(f'/dev/fd/{here}/vendor'), text(f'/dev/fd/{here}/../{DEVICE}/vendor'), tried(os.open, f'/proc/self/fd/{here}/vendor/..', os.O_RDONLY))
+    os.mkdir(f'{scratch}/made')
+    made = f'/proc/self/cwd/../../../..{scratch}/made'
+    print('changed:', tried(os.rename, made, f'/proc/self/fd/{here}/../../../..{scratch}/moved'), os.listdir(scratch))
+    os.chdir('/proc/self')
+    print('relative:', text(f'fd/{here}/../{DEVICE}/vendor'), text(f'fd/{here}/../../../../proc/self/comm'), text('cwd/../self/comm'))
+    os.chdir(scratch)
+    up = '/..' * scratch.count('/')
+    print('from the host:', text(f'/proc/self/cwd{up}{DEVICES}/{DEVICE}/vendor'))
+    os.chdir(f'/proc/self/fd/{here}/..')
+    print('gone to:', os.getcwd())
+
+
 def temporary():
     """Files without a name."""
     TMPFILE = os.O_TMPFILE
