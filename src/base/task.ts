@@ -15,6 +15,7 @@ export const CAP_IPC_LOCK = 14;
 export const CAP_SYS_MODULE = 16;
 export const CAP_SYS_RAWIO = 17;
 export const CAP_SYS_PTRACE = 19;
+export const CAP_SYS_PACCT = 20;
 export const CAP_SYS_ADMIN = 21;
 export const CAP_SYS_RESOURCE = 24;
 

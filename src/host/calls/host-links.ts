@@ -31,6 +31,8 @@ const PATH_MAX = 4096;
 /** MAXSYMLINKS */
 const MOST_LINKS = 40;
 const STAT_SIZE = 144;
+/** Calls of six arguments, which cannot be made with a mark of ours: they have the errno of the way. */
+const WITHOUT_ROOM: ReadonlySet<number> = new Set([NR.setxattrat, NR.getxattrat]);
 const NO_NAME = Buffer.alloc(1);
 /** Nothing can be said of it. */
 const NOTHING = -1;
@@ -131,7 +133,9 @@ export class HostLinks {
     return {
       *run() {
         for (const way of ways) {
-          if (!(yield* mayGo(tid, way))) {
+          const rc = yield* going(tid, way);
+          if (rc < 0) {
+            if (WITHOUT_ROOM.has(call.nr)) return rc;
             return yield* own(
               call.nr,
               [0, 1, 2, 3, 4].map((n) => call.arg(n)),
@@ -236,9 +240,9 @@ function isEnd(path: string, links: number, walker: Walker): boolean {
  * Nothing may be behind a link, for the host has less than the tree; but it may not be forbidden to go there. A directory
  * that is left again has to be there.
  */
-function* mayGo(tid: number, way: string): Generator<InjectedCall, boolean, number> {
+function* going(tid: number, way: string): Generator<InjectedCall, number, number> {
   const text = Buffer.concat([Buffer.alloc(STAT_SIZE), Buffer.from(`${way}\0`, 'latin1')]);
   const rc = yield* withTexts(tid, [text], ([at]) => own(NR.stat, [at! + BigInt(STAT_SIZE), at!]));
-  if (rc >= 0) return true;
-  return !way.endsWith('/..') && (rc === -HOST_ERRNO.ENOENT || rc === -HOST_ERRNO.ENOTDIR);
+  const isNothing = rc === -HOST_ERRNO.ENOENT || rc === -HOST_ERRNO.ENOTDIR;
+  return isNothing && !way.endsWith('/..') ? 0 : rc;
 }

@@ -48,6 +48,13 @@ test.for([
   ['execute', DEVICE, EACCES, EACCES],
   ['chroot', DIRECTORY, EPERM, EPERM],
   ['chroot', DEVICE, ENOTDIR, ENOTDIR],
+  ['account', ATTRIBUTE, EINVAL, EACCES],
+  ['account', DEVICE, EACCES, EACCES],
+  ['account', DIRECTORY, EISDIR, EISDIR],
+  ['swap', ATTRIBUTE, EACCES, EACCES],
+  ['swap', DEVICE, EINVAL, EINVAL], // everybody may open it
+  ['quota', DEVICE, -15, -15],
+  ['flags', ATTRIBUTE, EOPNOTSUPP, EOPNOTSUPP],
   ['handle', DEVICE, EOPNOTSUPP, EOPNOTSUPP],
   ['mount', DIRECTORY, EBUSY, EPERM],
   ['unmount', DIRECTORY, EINVAL, EPERM],

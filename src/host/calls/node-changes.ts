@@ -21,7 +21,8 @@ import { refuse } from '../../base/refuse.ts';
 import { CAP_SYS_ADMIN } from '../../base/task.ts';
 import { MAY_EXEC, MAY_WRITE, type Cred } from '../../machine/files/rights.ts';
 import type { NodePlace, Vfs } from '../../machine/files/vfs.ts';
-import { HOST_ERRNO } from '../sys/numbers.ts';
+import { HOST_ERRNO, O_RDWR, O_WRONLY } from '../sys/numbers.ts';
+import { openHow } from '../tree/open-flags.ts';
 import type { ChangeKind, PathCall } from './path-calls.ts';
 
 /** What is there, or the path at whose end nothing is. */
@@ -99,6 +100,25 @@ export const CHANGES: Readonly<Record<Exclude<ChangeKind, 'watch'>, Change>> = {
     node.kind === 'dir'
       ? refuse(EPERM, 'a simulated directory cannot be a root directory', { path })
       : refuse(ENOTDIR, 'a root directory is a directory', { path }),
+  ),
+  // Nothing of the kernel's own file systems is written by it. @kernel acct_on
+  account: onNode(({ vfs, cred }, place) => {
+    const { node, path } = place;
+    const opened = vfs.open(place, openHow(O_WRONLY), cred);
+    if (isErrno(opened)) return opened;
+    if (node.kind !== 'attr') return refuse(EACCES, 'accounting is in a regular file', { path });
+    return refuse(EINVAL, 'a file of the kernel is no file to account in', { path });
+  }),
+  swap: onNode(({ vfs, cred }, place) => {
+    const { path } = place;
+    const opened = vfs.open(place, openHow(O_RDWR), cred);
+    if (isErrno(opened)) return opened;
+    return refuse(EINVAL, 'nothing is swapped to what is no disk', { path });
+  }),
+  // Of what is no block device. @kernel lookup_bdev
+  quota: onNode(() => -HOST_ERRNO.ENOTBLK),
+  flags: onNode((_asking, { path }) =>
+    refuse(EOPNOTSUPP, 'nothing simulated has flags of a file system', { path }),
   ),
   handle: (_asking, { path }) => refuse(EOPNOTSUPP, 'there are no file handles here', { path }),
   bind: (asking, target) =>

@@ -14,6 +14,7 @@ import {
   O_WRONLY,
 } from '../sys/numbers.ts';
 import type { Notification } from '../seccomp/notification.ts';
+import type { SyscallArgument } from '../sys/ffi.ts';
 import type { RemoteMemory } from '../process/remote-memory.ts';
 
 /** What is done with what a path names. */
@@ -43,6 +44,10 @@ export type ChangeKind =
   | 'execute'
   | 'watch'
   | 'chroot'
+  | 'account'
+  | 'swap'
+  | 'quota'
+  | 'flags'
   | 'handle'
   | 'bind'
   | 'connect'
@@ -82,6 +87,18 @@ export interface PathCall {
   readonly from?: PathCall;
   /** The path is in a struct sockaddr_un of so many bytes. */
   readonly socketLength?: number;
+  readonly watch?: Watch;
+  /** With another path it is made in these words: the path comes first. */
+  readonly instead?: { readonly nr: number; readonly args: readonly SyscallArgument[] };
+}
+/** What hears of events: the argument with its flags, and the one that keeps it from a last link. */
+export interface Watch {
+  readonly flags: number;
+  readonly dontFollow: number;
+  /** Of all in its mount or file system. */
+  readonly isWhole: boolean;
+  /** Whoever makes it happen waits for an answer. */
+  readonly decides: boolean;
 }
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -122,7 +139,7 @@ function plain(call: Notification, kind: PathKind, path: number): PathCall {
   return { ...NO_PATH, kind, pathAt: call.arg(path), at: { path } };
 }
 /** A path relative to a descriptor, which comes before it. */
-function beside(call: Notification, kind: PathKind, dir: number): PathCall {
+export function beside(call: Notification, kind: PathKind, dir: number): PathCall {
   const path = dir + 1;
   return { ...NO_PATH, kind, dirFd: call.int(dir), pathAt: call.arg(path), at: { path, dir } };
 }
@@ -145,14 +162,14 @@ function at(
   };
 }
 /** Flags of the newer calls; any other is EINVAL. */
-function flagged(flags: number, known: number): Partial<PathCall> | number {
+export function flagged(flags: number, known: number): Partial<PathCall> | number {
   if ((flags & ~known) !== 0) return -HOST_ERRNO.EINVAL;
   return {
     follow: (flags & AT_SYMLINK_NOFOLLOW) === 0,
     emptyPath: (flags & AT_EMPTY_PATH) !== 0,
   };
 }
-const LINKS_AND_EMPTY = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+export const LINKS_AND_EMPTY = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
 const AT_STATX_SYNC_TYPE = 0x6000;
 const STAT_FLAGS = LINKS_AND_EMPTY | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE;
 const STATX_RESERVED = 0x8000_0000;
@@ -358,10 +375,13 @@ export const PATH_CALLS = {
   lremovexattr: byName('removexattr', () => UNFOLLOWED),
   execve: byName('execute'),
   execveat: at('execute', (call) => flagged(call.uint(4), LINKS_AND_EMPTY)),
-  inotify_add_watch: (call) => {
-    const IN_DONT_FOLLOW = 0x2000000;
-    return { ...plain(call, 'watch', 1), follow: (call.uint(2) & IN_DONT_FOLLOW) === 0 };
-  },
+  acct: (call) => (call.arg(0) === 0n ? 0 : plain(call, 'account', 0)),
+  swapon: byName('swap'),
+  swapoff: byName('swap'),
+  quotactl: (call) => (call.arg(1) === 0n ? 0 : plain(call, 'quota', 1)),
+  uselib: byName('execute'),
+  file_getattr: at('flags', (call) => flagged(call.uint(4), LINKS_AND_EMPTY)),
+  file_setattr: at('flags', (call) => flagged(call.uint(4), LINKS_AND_EMPTY)),
   chroot: byName('chroot'),
   name_to_handle_at: at('handle', (call) => ({
     follow: (call.uint(4) & AT_SYMLINK_FOLLOW) !== 0,
@@ -374,6 +394,14 @@ export const PATH_CALLS = {
   }),
   pivot_root: (call) => ({ ...plain(call, 'mount', 1), from: plain(call, 'mount', 0) }),
   open_tree: at('mount', (call) => ({ emptyPath: (call.uint(2) & AT_EMPTY_PATH) !== 0 })),
+  open_tree_attr: at('mount', (call) => ({ emptyPath: (call.uint(2) & AT_EMPTY_PATH) !== 0 })),
+  fsconfig: (call) => {
+    const [SET_PATH, SET_PATH_EMPTY] = [3, 4];
+    const emptyPath = call.uint(1) === SET_PATH_EMPTY;
+    if (!emptyPath && call.uint(1) !== SET_PATH) return 0;
+    const [pathAt, dirFd] = [call.arg(3), call.int(4)];
+    return { ...NO_PATH, kind: 'mount', pathAt, dirFd, at: { path: 3, dir: 4 }, emptyPath };
+  },
   move_mount: movedMount,
   fspick: at('mount'),
   mount_setattr: at('mount', (call) => ({ emptyPath: (call.uint(2) & AT_EMPTY_PATH) !== 0 })),

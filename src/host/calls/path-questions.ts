@@ -8,16 +8,24 @@ import type { Answer } from '../seccomp/notification.ts';
 import { HOST_ERRNO, O_PATH } from '../sys/numbers.ts';
 import type { PathCall } from './path-calls.ts';
 
+/** Of FUSE the kernel would write accounts and pages into attributes, and it says that it is FUSE. */
+const WHATEVER_IS_THERE: ReadonlySet<PathCall['kind']> = new Set(['statfs', 'account', 'swap']);
+
 /** Calls for which something not being there is no reason to fail. */
 export function isMaking(kind: PathCall['kind']): boolean {
   return kind === 'make' || kind === 'bind' || kind === 'link';
+}
+
+/** May it mean its descriptor, and name no path? */
+export function mayBeNone({ emptyPath, kind }: PathCall): boolean {
+  return emptyPath || kind === 'touch';
 }
 
 /** With the tree mounted, what the kernel would do wrong: open device nodes, name our descriptors, take FUSE for sysfs. */
 export function neededInMount(what: PathCall, place: Place, path: string): boolean {
   if (place.kind === 'host') return false;
   if (what.kind === 'readlink') return path.startsWith('/proc/');
-  if (what.kind === 'statfs') return true;
+  if (WHATEVER_IS_THERE.has(what.kind)) return true;
   if (what.kind !== 'open' || (what.flags & O_PATH) !== 0) return false;
   return 'open' in place.node && isOpenable(place.node);
 }

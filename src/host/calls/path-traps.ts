@@ -31,7 +31,7 @@ import { PathLookup, type Found } from './path-lookup.ts';
 import { descriptorNamed } from './proc-paths.ts';
 import type { Led } from './host-links.ts';
 import { listed, relabelled } from './listing.ts';
-import { answerText, idsOf, isMaking, pathIn } from './path-questions.ts';
+import { answerText, idsOf, isMaking, mayBeNone, pathIn } from './path-questions.ts';
 import { rewritten } from './rewritten.ts';
 import {
   AT_FDCWD,
@@ -83,7 +83,7 @@ export class PathTraps {
     const mem = new RemoteMemory(call.tid);
     const what = decode(call, mem);
     if (typeof what === 'number') return what === 0 ? 'continue' : what;
-    if (what.kind === 'touch' && what.pathAt === 0n) return this.#emptyPath(call, what);
+    if (what.pathAt === 0n && mayBeNone(what)) return this.#emptyPath(call, what);
     const path = pathIn(mem, what);
     if (typeof path !== 'string') return this.#noPath(call, path);
     if (what.from) return this.#answerTwo(call, { ...what, from: what.from }, path);
@@ -221,7 +221,7 @@ export class PathTraps {
       case 'listxattr':
         return 0;
       case 'watch':
-        return this.#standIns.watch(call, place);
+        return this.#standIns.watch(call, what, place);
       default:
         return this.#change(call, what, place);
     }
@@ -348,8 +348,9 @@ export class PathTraps {
   /** The descriptor itself is meant (AT_EMPTY_PATH). */
   #emptyPath(call: Notification, what: PathCall): Handled {
     const { kind, dirFd } = what;
-    const meant = what.emptyPath || kind === 'touch';
-    if (!meant || dirFd < 0) return 'continue';
+    if (!mayBeNone(what)) return 'continue';
+    if (dirFd === AT_FDCWD && kind !== 'touch') return this.#answerNamed(call, what, '.');
+    if (dirFd < 0) return 'continue';
     if (kind === 'stat') return this.#fstatTo(call, dirFd, what);
     const place = this.#placeOf(call, dirFd);
     if (!place) return 'continue';
@@ -365,12 +366,14 @@ export class PathTraps {
     const node = entry.kind === 'attr' ? entry.node : this.#openedFrom.get(entry.file);
     return node && { kind: 'node', node, path: nameOf(entry) };
   }
-  /** fchmod(2) or fchown(2). */
-  changeOpen(call: Notification, change: Partial<PathCall> & Pick<PathCall, 'kind'>): Handled {
+  /** fchmod(2), fchown(2), and those of extended attributes. */
+  answerOpen(call: Notification, asked: Partial<PathCall> & Pick<PathCall, 'kind'>): Handled {
     const place = this.#placeOf(call, call.int(0));
-    if (place && (openFlagsOf(`/proc/${call.tid}/fd/${call.int(0)}`) & O_PATH) !== 0)
+    if (!place) return 'continue';
+    if ((openFlagsOf(`/proc/${call.tid}/fd/${call.int(0)}`) & O_PATH) !== 0)
       return -HOST_ERRNO.EBADF;
-    return place ? this.#change(call, { ...OF_DESCRIPTOR, ...change }, place) : 'continue';
+    const task = this.#context.processes.task(call);
+    return this.#onNode(call, task, { ...OF_DESCRIPTOR, ...asked }, place);
   }
 
   fstat(call: Notification): Answer {

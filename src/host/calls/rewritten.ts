@@ -34,6 +34,8 @@ export function rewritten(
   return {
     run: (tid) =>
       withTexts(tid, texts, (places) => {
+        const instead = paths.length === 1 ? paths[0]!.of.instead : undefined;
+        if (instead) return own(instead.nr, [places[0]!, ...instead.args]);
         const args: SyscallArgument[] = ARGUMENTS.slice(0, 5).map((n) => call.arg(n));
         for (const [n, { of }] of paths.entries()) {
           args[of.at.path] = places[n]!;

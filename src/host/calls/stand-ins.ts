@@ -6,14 +6,26 @@ import type { DirNode } from '../../machine/files/nodes.ts';
 import { MAY_READ } from '../../machine/files/rights.ts';
 import type { NodePlace } from '../../machine/files/vfs.ts';
 import * as libc from '../sys/libc.ts';
-import { HOST_ERRNO, NR, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from '../sys/numbers.ts';
+import {
+  AT_FDCWD,
+  HOST_ERRNO,
+  NR,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+} from '../sys/numbers.ts';
 import { ours, own, withTexts, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 import type { CallContext } from './call-context.ts';
 import { HandedOver } from '../seccomp/handed-over.ts';
 import { handOver } from '../seccomp/hand-over.ts';
+import type { SyscallArgument } from '../sys/ffi.ts';
+import type { PathCall } from './path-calls.ts';
 import type { PathLookup } from './path-lookup.ts';
+import { rewritten } from './rewritten.ts';
+import { refusedDecision } from './watch-calls.ts';
 
 export class StandIns {
   readonly #context: CallContext;
@@ -53,9 +65,14 @@ export class StandIns {
     return new HandedOver(() => libc.open(host, O_DIRECTORY | O_CLOEXEC));
   }
 
-  /** inotify_add_watch: what happens to the stand-in is what the program is told of. */
-  watch(call: Notification, place: NodePlace): Handled {
+  /** What happens to the stand-in is what the program is told of. */
+  watch(call: Notification, what: PathCall, place: NodePlace): Handled {
     const { path, node } = place;
+    const { at, watch } = what;
+    if (watch?.decides) return refusedDecision(this.#context);
+    // The file system that it seems to be on is the host's.
+    const top = `/${path.split('/', 2)[1]!}`;
+    if (watch?.isWhole) return rewritten(call, [{ of: what, path: top }], (errno) => errno);
     const { machine, processes } = this.#context;
     const rc = machine.vfs.mayAccess(place, processes.cred(call.tid, 'fs'), MAY_READ);
     if (rc) return -rc.number;
@@ -67,9 +84,13 @@ export class StandIns {
       *run(tid) {
         if (hand.fd < 0) return hand.fd;
         const text = Buffer.from(`/proc/self/fd/${hand.fd}\0`);
-        return yield* withTexts(tid, [text], ([at]) =>
-          own(call.nr, [call.arg(0), at!, call.arg(2)]),
-        );
+        return yield* withTexts(tid, [text], ([named]) => {
+          const args: SyscallArgument[] = [0, 1, 2, 3, 4].map((n) => call.arg(n));
+          args[at.path] = named!;
+          if (at.dir !== undefined) args[at.dir] = AT_FDCWD;
+          if (watch) args[watch.flags] = BigInt(call.uint(watch.flags) & ~watch.dontFollow);
+          return own(call.nr, args);
+        });
       },
       otherwise: (errno) => errno,
     };

@@ -3,6 +3,7 @@
  *
  * A handler is put together from what the call does: it names a path, moves bytes, removes pages.
  */
+import { CAP_SYS_ADMIN, CAP_SYS_PACCT } from '../../base/task.ts';
 import { HOST_ERRNO, NR, NR_I386, UFFDIO_MOVE, USERFAULTFD_IOC_NEW } from '../sys/numbers.ts';
 import type { Handled } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
@@ -13,7 +14,7 @@ import { foreignOpen } from './foreign.ts';
 import type { FileTraps } from './file-traps.ts';
 import { deleteModule } from './modules.ts';
 import type { MappingTraps } from './mapping-traps.ts';
-import { PATH_CALLS, type DecodePath } from './path-calls.ts';
+import { PATH_CALLS, type DecodePath, type PathKind } from './path-calls.ts';
 import type { PathTraps } from './path-traps.ts';
 import * as removed from './removed-pages.ts';
 import { slowPages } from '../process/slow-pages.ts';
@@ -21,6 +22,8 @@ import type { Removal } from './removed-pages.ts';
 import { addSeals } from './seals.ts';
 import { MESSAGES, type MessageSpelling } from './register-messages.ts';
 import { SPELLINGS, type Spelling } from './transfers.ts';
+import { refusedMark, WATCH_CALLS } from './watch-calls.ts';
+import { XATTR_CALLS } from './xattr-calls.ts';
 
 /** What handlers call. */
 export interface Traps {
@@ -48,6 +51,16 @@ const native: Handler = () => 'continue';
 
 function path(decode: DecodePath): Handler {
   return ({ paths }, call) => paths.answer(call, decode);
+}
+/** Without it, it does not matter what the path names. */
+function withCapability(capability: number, decode: DecodePath): Handler {
+  return ({ context: { processes }, paths }, call) =>
+    processes.cred(call.tid, 'fs').capable(capability)
+      ? paths.answer(call, decode)
+      : -HOST_ERRNO.EPERM;
+}
+function onOpen(kind: PathKind): Handler {
+  return ({ paths }, call) => paths.answerOpen(call, { kind });
 }
 function mounting(decode: DecodePath): Handler {
   return ({ paths }, call) => {
@@ -182,13 +195,13 @@ export const HANDLERS: Handlers = {
   unlinkat: path(PATH_CALLS.unlinkat),
   rmdir: path(PATH_CALLS.rmdir),
   chmod: path(PATH_CALLS.chmod),
-  fchmod: ({ paths }, call) => paths.changeOpen(call, { kind: 'chmod', mode: call.uint(1) }),
+  fchmod: ({ paths }, call) => paths.answerOpen(call, { kind: 'chmod', mode: call.uint(1) }),
   fchmodat: path(PATH_CALLS.fchmodat),
   fchmodat2: path(PATH_CALLS.fchmodat2),
   chown: path(PATH_CALLS.chown),
   lchown: path(PATH_CALLS.lchown),
   fchown: ({ paths }, call) =>
-    paths.changeOpen(call, { kind: 'chown', owner: { uid: call.int(1), gid: call.int(2) } }),
+    paths.answerOpen(call, { kind: 'chown', owner: { uid: call.int(1), gid: call.int(2) } }),
   fchownat: path(PATH_CALLS.fchownat),
   utime: path(PATH_CALLS.utime),
   utimes: path(PATH_CALLS.utimes),
@@ -198,7 +211,24 @@ export const HANDLERS: Handlers = {
   lsetxattr: path(PATH_CALLS.lsetxattr),
   removexattr: path(PATH_CALLS.removexattr),
   lremovexattr: path(PATH_CALLS.lremovexattr),
-  inotify_add_watch: path(PATH_CALLS.inotify_add_watch),
+  fsetxattr: onOpen('setxattr'),
+  fgetxattr: onOpen('getxattr'),
+  flistxattr: onOpen('listxattr'),
+  fremovexattr: onOpen('removexattr'),
+  setxattrat: path(XATTR_CALLS.setxattrat),
+  getxattrat: path(XATTR_CALLS.getxattrat),
+  listxattrat: path(XATTR_CALLS.listxattrat),
+  removexattrat: path(XATTR_CALLS.removexattrat),
+  file_getattr: path(PATH_CALLS.file_getattr),
+  file_setattr: path(PATH_CALLS.file_setattr),
+  inotify_add_watch: path(WATCH_CALLS.inotify_add_watch),
+  fanotify_mark: (traps, call) =>
+    refusedMark(traps.context, call) ?? path(WATCH_CALLS.fanotify_mark)(traps, call),
+  acct: withCapability(CAP_SYS_PACCT, PATH_CALLS.acct),
+  swapon: withCapability(CAP_SYS_ADMIN, PATH_CALLS.swapon),
+  swapoff: withCapability(CAP_SYS_ADMIN, PATH_CALLS.swapoff),
+  quotactl: path(PATH_CALLS.quotactl),
+  uselib: path(PATH_CALLS.uselib),
   chroot: mounting(PATH_CALLS.chroot),
   name_to_handle_at: path(PATH_CALLS.name_to_handle_at),
   getdents: ({ paths }, call) => paths.getdents(call),
@@ -218,6 +248,8 @@ export const HANDLERS: Handlers = {
   umount2: mounting(PATH_CALLS.umount2),
   pivot_root: mounting(PATH_CALLS.pivot_root),
   open_tree: mounting(PATH_CALLS.open_tree),
+  open_tree_attr: mounting(PATH_CALLS.open_tree_attr),
+  fsconfig: mounting(PATH_CALLS.fsconfig),
   move_mount: mounting(PATH_CALLS.move_mount),
   fspick: mounting(PATH_CALLS.fspick),
   mount_setattr: mounting(PATH_CALLS.mount_setattr),

@@ -1,7 +1,8 @@
 /**
  * The seccomp filter of a run, made from the rows of trapped.ts: first the number of the call, then its steps.
  *
- * Calls with the same steps share them, so that every jump stays within the 255 instructions one can reach.
+ * The rows come in parts, each with the steps of its own, so that every jump stays within the 255 instructions one can reach.
+ * Calls of one part with the same steps share them.
  */
 import {
   ARCH_X86_64,
@@ -47,38 +48,56 @@ export function filterProgram(
 ): Buffer {
   const traits = traitsOf(options);
   const program = new FilterAssembler();
-  const bodies = new Map<string, readonly Step[]>();
-  program.load(DATA.arch).ifEqual(ARCH_X86_64, undefined, 'foreign').load(DATA.nr);
+  program.load(DATA.arch).ifEqual(ARCH_X86_64, 'ours');
+  addForeign(program, traits);
+  program.label('ours').load(DATA.nr);
   // Other calls by the same numbers: x32. A number that a tracer has taken away is -1.
-  program.ifAtLeast(X32, undefined, 'native').ifAbove(LAST_X32, undefined, 'x32');
+  program.ifAtLeast(X32, undefined, 'native').ifAbove(LAST_X32, 'native');
+  program.return(SECCOMP_RET_ERRNO | ERRNO_NUMBERS.ENOSYS);
   program.label('native');
-  for (const { nr, when } of rows) {
-    const steps = when.filter((step) => step.in === undefined || traits.has(step.in));
-    if (steps.length === 0) continue;
-    const label = steps[0]!.if ? JSON.stringify(steps) : LABELS[steps[0]!.then];
-    program.ifEqual(nr, label);
-    if (steps[0]!.if) bodies.set(label, steps);
+  for (let first = 0; first < rows.length; first += PART) {
+    addRows(program, rows.slice(first, first + PART), traits, `/${first}`);
   }
-  program.return(SECCOMP_RET_ALLOW);
-  for (const [label, steps] of bodies) addSteps(program, label, steps);
-  addForeign(program, options);
-  program.label('x32').return(SECCOMP_RET_ERRNO | ERRNO_NUMBERS.ENOSYS);
-  program.label('notify').return(SECCOMP_RET_USER_NOTIF);
-  program.label('allow').return(SECCOMP_RET_ALLOW);
-  return program.assemble();
+  return program.return(SECCOMP_RET_ALLOW).assemble();
 }
 
+/** So many rows follow each other before what is done about them: a jump reaches no further. */
+const PART = 40;
 /** __X32_SYSCALL_BIT, and the last number with it that is not negative. */
 const X32 = 0x4000_0000;
 const LAST_X32 = 0x7fff_ffff;
 
 /** Calls of 32-bit programs: their numbers are others, but for those that are new. */
-function addForeign(program: FilterAssembler, options: FilterOptions): void {
-  program.label('foreign').load(DATA.nr);
+function addForeign(program: FilterAssembler, traits: ReadonlySet<RunTrait>): void {
+  program.load(DATA.nr);
   for (const { nr, in: trait } of FOREIGN_CALLS) {
-    if (trait === undefined || traitsOf(options).has(trait)) program.ifEqual(nr, 'notify');
+    if (trait === undefined || traits.has(trait)) program.ifEqual(nr, 'notify');
   }
-  program.return(SECCOMP_RET_ALLOW);
+  addEnds(program, '');
+}
+/** Some rows, and then their steps; past them for every other number. `part` tells its labels from those of others. */
+function addRows(
+  program: FilterAssembler,
+  rows: readonly TrappedCall[],
+  traits: ReadonlySet<RunTrait>,
+  part: string,
+): void {
+  const bodies = new Map<string, readonly Step[]>();
+  for (const { nr, when } of rows) {
+    const steps = when.filter((step) => step.in === undefined || traits.has(step.in));
+    if (steps.length === 0) continue;
+    const label = steps[0]!.if ? JSON.stringify(steps) + part : LABELS[steps[0]!.then] + part;
+    program.ifEqual(nr, label);
+    if (steps[0]!.if) bodies.set(label, steps);
+  }
+  program.always(`next${part}`);
+  for (const [label, steps] of bodies) addSteps(program, { label, part }, steps);
+  addEnds(program, part);
+  program.label(`next${part}`);
+}
+function addEnds(program: FilterAssembler, part: string): void {
+  program.label(LABELS.pass + part).return(SECCOMP_RET_ALLOW);
+  program.label(LABELS.trap + part).return(SECCOMP_RET_USER_NOTIF);
 }
 
 const LABELS = { trap: 'notify', pass: 'allow' } as const;
@@ -100,15 +119,19 @@ interface Targets {
   readonly no: string;
 }
 
-function addSteps(program: FilterAssembler, label: string, steps: readonly Step[]): void {
+function addSteps(
+  program: FilterAssembler,
+  { label, part }: { readonly label: string; readonly part: string },
+  steps: readonly Step[],
+): void {
   program.label(label);
   for (const [n, step] of steps.entries()) {
-    const yes = LABELS[step.then];
+    const yes = LABELS[step.then] + part;
     if (!step.if) {
       program.always(yes);
       return;
     }
-    const no = n === steps.length - 1 ? 'allow' : `${label}/${n}`;
+    const no = n === steps.length - 1 ? LABELS.pass + part : `${label}/${n}`;
     compile(program, step.if, { yes, no });
     program.label(`${label}/${n}`);
   }

@@ -106,6 +106,9 @@ const MAP_SHARED_OR_PRIVATE = 3;
 const NO_FD = 0xffff_ffff;
 const HIGHEST = 0xffff_ffff;
 
+/** FSCONFIG_SET_PATH, FSCONFIG_SET_PATH_EMPTY */
+const FSCONFIG_PATHS = [3, 4] as const;
+
 const low = (argument: number): Half => ({ argument, half: 'low' });
 const high = (argument: number): Half => ({ argument, half: 'high' });
 const is = (of: Half, ...values: number[]): Condition => ({ kind: 'is', of, values });
@@ -332,7 +335,23 @@ export const TRAPPED_CALLS = [
   row('lsetxattr', TREE, ...byPath),
   row('removexattr', TREE, ...byPath),
   row('lremovexattr', TREE, ...byPath),
+  row('fsetxattr', TREE, ...byPath),
+  row('fgetxattr', TREE, ...byPath),
+  row('flistxattr', TREE, ...byPath),
+  row('fremovexattr', TREE, ...byPath),
+  row('setxattrat', TREE, trap()),
+  row('getxattrat', TREE, trap()),
+  row('listxattrat', TREE, ...byPath),
+  row('removexattrat', TREE, ...byPath),
+  row('file_getattr', TREE, ...byPath),
+  row('file_setattr', TREE, ...byPath),
   row('inotify_add_watch', TREE, ...byPath),
+  row('fanotify_mark', TREE, ...byPath),
+  row('acct', TREE, ...byPath),
+  row('swapon', TREE, ...byPath),
+  row('swapoff', TREE, ...byPath),
+  row('quotactl', TREE, ...byPath),
+  row('uselib', TREE, ...byPath),
   row('chroot', TREE, ...byPath),
   row('name_to_handle_at', TREE, ...byPath),
   row('getdents', TREE, ...byPath),
@@ -354,6 +373,13 @@ export const TRAPPED_CALLS = [
   row('umount2', MOUNTS, notInjected, trap()),
   row('pivot_root', MOUNTS, notInjected, trap()),
   row('open_tree', MOUNTS, notInjected, trap()),
+  row('open_tree_attr', MOUNTS, notInjected, trap()),
+  row(
+    'fsconfig',
+    MOUNTS,
+    notInjected,
+    trap('`FSCONFIG_SET_PATH`, `FSCONFIG_SET_PATH_EMPTY`', is(low(1), ...FSCONFIG_PATHS)),
+  ),
   row('move_mount', MOUNTS, notInjected, trap()),
   row('fspick', MOUNTS, notInjected, trap()),
   row('mount_setattr', MOUNTS, notInjected, trap()),

@@ -158,6 +158,7 @@ export class FuseServer {
   #onAttr(request: Asked, path: string, node: AttrNode): Reply {
     const { op, args, tid, access } = request;
     if (op === FUSE.open) return this.#openAttr(request, path, node);
+    if (op !== FUSE.read && op !== FUSE.write) return -HOST_ERRNO.ENOSYS;
     if (!access) return -HOST_ERRNO.EIO;
     const offset = Number(args.readBigUInt64LE(8));
     if (op === FUSE.read) {
@@ -165,7 +166,6 @@ export class FuseServer {
       if (isErrno(text)) return -text.number;
       return text.subarray(offset, offset + args.readUInt32LE(16));
     }
-    if (op !== FUSE.write) return -HOST_ERRNO.ENOSYS;
     const data = Uint8Array.from(args.subarray(40, 40 + args.readUInt32LE(16)));
     const task = access.task(tid);
     return this.#await(request, access, () => access.writeAttr(task, path, node, data, offset));
