@@ -53,8 +53,9 @@ const rooms = {
   ],
   devices: [
     // A type declares its registers.
-    '(host-services|port|host-turns|wires|unit/register)',
+    '(host-services|port|host-turns|unit/register)',
     'unit/(?!register)',
+    'wires',
     // Of each device, or family of devices, whatever it has.
     '(?!unit/)[^/]+/',
     'index',

@@ -43,6 +43,8 @@ export interface CharBacking {
 
 /** What a plug hears of the wire that is in it. */
 export interface WireReceiver {
+  /** What all its transfers have cost so far (DeviceDma.work): of many frames some then wait for the next turn. */
+  readonly work?: number;
   /**
    * Frames have come, in order; `lost` more have not, because too many were waiting. The frames are the receiver's to
    * keep, and not to change: a wire may bring the same bytes to several.

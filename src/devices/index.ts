@@ -42,7 +42,7 @@ export { cutPieces, piecesLength, readEach, writeEach, type PlacedBytes } from '
 export { loadFrom, storeTo } from './unit/memory.ts';
 export { MemoryDisk, type DiskState } from './unit/memory-disk.ts';
 export { fetchEntries, ringPieces, storeEntry, type DescriptorRing } from './unit/ring.ts';
-export { Pump } from './unit/pump.ts';
+export { Pump, type PumpOptions } from './unit/pump.ts';
 export { shadowPages } from './unit/register-shadow.ts';
 export { offsetsOf, RegisterFile } from './unit/registers.ts';
 export type {

@@ -6,12 +6,15 @@
  */
 import { Bug } from '../base/bug.ts';
 import type { Clock } from '../base/clock.ts';
+import { TurnBudget, type TurnMeter } from './unit/turn-budget.ts';
 import type { HostBackings, Wire, WireBacking, WireReceiver, WireState } from './host-services.ts';
 
 /** Names that need nobody else. */
 export const PLAIN_WIRES: readonly string[] = ['sink', 'self', 'unplugged'];
 /** Frames that wait at one end; more are lost. */
 export const WIRE_QUEUE = 1024;
+/** Bytes of frames that are heard together, unless one has more. */
+const TOGETHER = 0x8000;
 
 /** What a plug is joined to. */
 type FarEnd = Pick<WireBacking, 'carrier' | 'power' | 'send'>;
@@ -160,14 +163,46 @@ class Plug implements Wire {
   }
   #tell(): void {
     const { carrier } = this;
-    const [frames, lost] = [this.#frames, this.#lost];
     this.#turn = undefined;
-    this.#frames = [];
-    this.#lost = 0;
     if (carrier !== this.#told) {
       this.#told = carrier;
       this.#receiver?.carrier(carrier);
     }
-    if (frames.length > 0 || lost > 0) this.#receiver?.receive(frames, lost);
+    this.#bring();
   }
+  /** As many as a turn has work for. */
+  #bring(): void {
+    const budget = new TurnBudget({ clock: this.#clock, dma: meterOf(this.#receiver) });
+    budget.renew();
+    // What comes meanwhile is for a later turn.
+    let waiting = this.#frames.length;
+    while ((waiting > 0 && this.#frames.length > 0) || this.#lost > 0) {
+      if (budget.left === 0) {
+        this.#later();
+        return;
+      }
+      const [frames, lost] = [this.#takeSome(), this.#lost];
+      this.#lost = 0;
+      waiting -= frames.length;
+      for (const { length } of frames) budget.spend(length);
+      this.#receiver?.receive(frames, lost);
+    }
+  }
+  #takeSome(): readonly Uint8Array[] {
+    let [count, bytes] = [0, 0];
+    while (count < this.#frames.length && bytes < TOGETHER) bytes += this.#frames[count++]!.length;
+    const taken = this.#frames;
+    this.#frames = taken.slice(count);
+    return count < taken.length ? taken.slice(0, count) : taken;
+  }
+}
+
+/** What a receiver's transfers cost, while there is one. */
+function meterOf(receiver: WireReceiver | undefined): TurnMeter['dma'] {
+  if (receiver?.work === undefined) return undefined;
+  return {
+    get work() {
+      return receiver.work ?? 0;
+    },
+  };
 }

@@ -67,7 +67,7 @@ export class Engine {
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
-    this.#pump = new Pump(parts.port.clock, () => this.#step());
+    this.#pump = new Pump(parts.port.clock, () => this.#step(), { dma: parts.port.dma });
   }
   /** What has come so far, and how much of it has ended. */
   get count(): number {

@@ -162,6 +162,9 @@ class Igb implements DeviceModel {
     cells.act(rss.actions);
     cells.act(this.#control());
     wire.listen({
+      get work() {
+        return virtual.work;
+      },
       receive: (frames, lost) => traffic.received(frames, lost),
       carrier: () => link.update(),
     });

@@ -5,7 +5,8 @@
  * read in one transfer, the frames in another, and what was sent is written back in a third.
  */
 import { Delay } from '../unit/delay.ts';
-import { readEach } from '../unit/each.ts';
+import { LongTransfer, type LongState } from '../unit/long-transfer.ts';
+import { TurnBudget } from '../unit/turn-budget.ts';
 import { fetchBytes, ringPieces } from '../unit/ring.ts';
 import type { DeviceDma, DevicePort, DmaPiece } from '../port.ts';
 import type { Actions, Cells } from './cells.ts';
@@ -52,8 +53,19 @@ interface QueueState {
   contexts: readonly [TxContext, TxContext];
   open: Parts | undefined;
 }
+/** Descriptors of a queue whose frames are being read. */
+interface Begun {
+  readonly index: number;
+  readonly whole: readonly Parts[];
+  /** Descriptors. */
+  readonly done: number;
+}
+interface Reading extends Begun {
+  readonly transfer: LongTransfer;
+}
 export type TransmitState = {
   readonly queues: readonly QueueState[];
+  readonly reading: (Begun & { readonly transfer: LongState }) | undefined;
   readonly wakeLeftNs: number | undefined;
 };
 
@@ -69,16 +81,26 @@ export interface TransmitEvents {
 
 const newQueue = (): QueueState => ({ contexts: [NO_CONTEXT, NO_CONTEXT], open: undefined });
 
+/** What a turn has for others. */
+interface Sent {
+  /** Queues whose descriptors were written back, as bits. */
+  reported: number;
+  readonly frames: (readonly [number, readonly Uint8Array[]])[];
+}
+
 export class Transmit {
   readonly #cells: Cells;
   readonly #events: TransmitEvents;
   readonly #wake: Delay;
   readonly actions: Actions;
   #queues: QueueState[] = Array.from({ length: QUEUES }, newQueue);
+  readonly #budget: TurnBudget;
+  #reading: Reading | undefined;
 
   constructor(clock: DevicePort['clock'], cells: Cells, events: TransmitEvents) {
     this.#cells = cells;
     this.#events = events;
+    this.#budget = new TurnBudget({ clock });
     this.#wake = new Delay(clock, () => this.#run());
     this.actions = {
       stores: {
@@ -92,7 +114,7 @@ export class Transmit {
         },
         txdctl: (value, index) => {
           cells.set('txdctl', value, index);
-          if ((value & QUEUE_ON) === 0) this.#queues[index] = newQueue();
+          if ((value & QUEUE_ON) === 0) this.forget(index);
           else this.wake();
         },
       },
@@ -106,9 +128,11 @@ export class Transmit {
   /** A queue has nothing begun any more. */
   forget(queue: number): void {
     this.#queues[queue] = newQueue();
+    if (this.#reading?.index === queue) this.#reading = undefined;
   }
   reset(): void {
     this.#wake.cancel();
+    this.#reading = undefined;
     this.#queues = Array.from({ length: QUEUES }, newQueue);
   }
   state(): TransmitState {
@@ -116,36 +140,76 @@ export class Transmit {
       contexts,
       open: open && { ...open, pieces: [...open.pieces], reports: [...open.reports] },
     }));
-    return { queues, wakeLeftNs: this.#wake.leftNs };
+    const reading = this.#reading && {
+      ...this.#reading,
+      transfer: this.#reading.transfer.state(),
+    };
+    return { queues, reading, wakeLeftNs: this.#wake.leftNs };
   }
-  restore({ queues, wakeLeftNs }: TransmitState): void {
+  restore({ queues, reading, wakeLeftNs }: TransmitState): void {
     this.#queues = queues.map(({ contexts, open }) => ({
       contexts,
       open: open && { ...open, pieces: [...open.pieces], reports: [...open.reports] },
     }));
+    const dma = reading && this.#events.dmaOf(reading.index);
+    this.#reading = dma && {
+      ...reading,
+      transfer: LongTransfer.restored(dma, reading.transfer),
+    };
     this.#wake.restart(wakeLeftNs);
   }
 
   #run(): void {
     if (!this.#cells.has('tctl', TCTL.EN) || this.#cells.has('ctrl', CTRL.MASTER_DISABLE)) return;
-    let reported = 0;
-    const sent: (readonly [number, readonly Uint8Array[]])[] = [];
-    for (let index = 0; index < QUEUES; index++) {
-      const queue = queueAt(this.#cells, 'tx', index);
-      if (!queue || queue.waiting === 0) continue;
-      const dma = this.#events.dmaOf(index);
-      if (!dma) continue;
-      const turn = this.#turn(dma, queue, index);
-      if (turn.reported) reported |= 1 << index;
-      if (turn.done < queue.waiting) this.wake();
-      if (turn.frames.length > 0) sent.push([index, turn.frames]);
+    this.#budget.renew();
+    const sent: Sent = { reported: 0, frames: [] };
+    if (this.#reading) this.#read(this.#reading, sent);
+    for (let index = 0; index < QUEUES && !this.#reading; index++) this.#turn(index, sent);
+    if (sent.reported !== 0) this.#events.sent(sent.reported);
+    for (const [index, frames] of sent.frames) this.#events.send(frames, index);
+  }
+  /** Some descriptors of one queue, or in the next turn. */
+  #turn(index: number, sent: Sent): void {
+    const queue = queueAt(this.#cells, 'tx', index);
+    if (!queue || queue.waiting === 0) return;
+    const dma = this.#events.dmaOf(index);
+    if (!dma) return;
+    if (this.#budget.left === 0) {
+      this.wake();
+      return;
     }
-    if (reported !== 0) this.#events.sent(reported);
-    for (const [index, frames] of sent) this.#events.send(frames, index);
+    const begun = this.#begin(dma, queue, index);
+    if (begun.done < queue.waiting) this.wake();
+    this.#read(begun, sent);
+  }
+  /** Of what has begun as much as the turn has room for; then it is the next turn's first. */
+  #read(reading: Reading, sent: Sent): void {
+    const dma = this.#events.dmaOf(reading.index);
+    this.#reading = reading;
+    while (dma && !reading.transfer.isOver && this.#budget.left > 0) {
+      const start = dma.work;
+      reading.transfer.go(this.#budget.left);
+      this.#budget.spend(dma.work - start);
+      // What it reached may have been this controller.
+      if (this.#reading !== reading) return;
+    }
+    if (dma && !reading.transfer.isOver) {
+      this.wake();
+      return;
+    }
+    this.#reading = undefined;
+    const queue = queueAt(this.#cells, 'tx', reading.index);
+    if (!dma || !queue) return;
+    const before = dma.work;
+    const { frames, reported } = this.#end(dma, queue, reading);
+    this.#budget.spend(dma.work - before);
+    if (reported) sent.reported |= 1 << reading.index;
+    if (frames.length > 0) sent.frames.push([reading.index, frames]);
   }
 
   /** Some descriptors of one queue. */
-  #turn(dma: DeviceDma, queue: Queue, index: number) {
+  #begin(dma: DeviceDma, queue: Queue, index: number): Reading {
+    const before = dma.work;
     const { ring, head, waiting } = queue;
     const wanted = Math.min(waiting, TX_CHUNK);
     const entries = fetchBytes(dma, ring, head, wanted);
@@ -166,10 +230,16 @@ export class Transmit {
       state.open = undefined;
       done++;
     }
-    const data = readEach(
+    const transfer = LongTransfer.reading(
       dma,
       whole.map(({ pieces }) => pieces),
     );
+    this.#budget.spend(dma.work - before);
+    return { index, whole, done, transfer };
+  }
+  #end(dma: DeviceDma, queue: Queue, { index, whole, done, transfer }: Reading) {
+    const { ring, head } = queue;
+    const data = transfer.read;
     const reports: Report[] = [];
     const frames: Uint8Array[] = [];
     for (const [n, frame] of whole.entries()) {
@@ -180,7 +250,7 @@ export class Transmit {
     }
     if (reports.length > 0) report(dma, queue, reports);
     this.#cells.set('tdh', (head + done) % ring.entries, index);
-    return { done, frames, reported: reports.length > 0 };
+    return { frames, reported: reports.length > 0 };
   }
 
   #addFrames(frames: Uint8Array[], { command, options, context }: Parts, data: Uint8Array): void {

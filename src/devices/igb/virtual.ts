@@ -40,6 +40,12 @@ export class VirtualPorts {
   get queues(): number {
     return ((1 << this.count) - 1) * 0x101;
   }
+  /** What the transfers of all functions have cost. */
+  get work(): number {
+    let work = this.#physical.dma.work;
+    for (const port of this.#ports) work += port?.dma.work ?? 0;
+    return work;
+  }
   /** Undefined: the function is not there yet. */
   dmaOf(queue: number): DeviceDma | undefined {
     const pool = queue % (QUEUES / 2);

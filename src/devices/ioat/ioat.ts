@@ -11,6 +11,7 @@
  */
 import type { DeviceModel, DeviceOptions, DevicePort, DeviceType, PciIdentity } from '../port.ts';
 import { fillPattern } from '../unit/pattern.ts';
+import { LongTransfer, type LongState } from '../unit/long-transfer.ts';
 import { Pump } from '../unit/pump.ts';
 import { offsetsOf, RegisterFile, type RegisterState } from '../unit/registers.ts';
 import { CTL, DESCRIPTOR_SIZE, DMA_DESCRIPTOR, OPCODE, type DmaDescriptor } from './descriptor.ts';
@@ -87,13 +88,29 @@ interface IoatState {
   readonly done: number;
   readonly limit: number;
   readonly hasFailed: boolean;
+  readonly copy: CopyState | undefined;
   readonly leftNs: number | undefined;
+}
+/** A descriptor at work: all is read before anything is written. */
+interface Copy {
+  readonly at: bigint;
+  readonly descriptor: DmaDescriptor;
+  transfer: LongTransfer;
+  isWriting: boolean;
+}
+/** The same as plain values. */
+interface CopyState {
+  readonly at: bigint;
+  readonly descriptor: Uint8Array;
+  readonly transfer: LongState;
+  readonly isWriting: boolean;
 }
 
 class Ioat implements DeviceModel {
   readonly #port: DevicePort;
   readonly #options: DeviceOptions;
-  readonly #bytes: Uint8Array;
+  /** Bytes of a descriptor. */
+  readonly #most: number;
   readonly #recoveryNs: number;
   readonly #pump: Pump;
   readonly #registers: RegisterFile<typeof IOAT_REGISTERS> = new RegisterFile(
@@ -113,13 +130,14 @@ class Ioat implements DeviceModel {
   #limit = 0;
   /** Nothing has been begun since. */
   #hasFailed = false;
+  #copy: Copy | undefined;
 
   constructor(port: DevicePort, options: DeviceOptions) {
     this.#port = port;
     this.#options = options;
-    this.#bytes = new Uint8Array(2 ** Number(options['xfercap']));
+    this.#most = 2 ** Number(options['xfercap']);
     this.#recoveryNs = Number(options['recovery_us']) * 1000;
-    this.#pump = new Pump(port.clock, () => this.#step());
+    this.#pump = new Pump(port.clock, (work) => this.#step(work), { dma: port.dma });
   }
 
   powerOn(): void {
@@ -151,6 +169,11 @@ class Ioat implements DeviceModel {
       done: this.#done,
       limit: this.#limit,
       hasFailed: this.#hasFailed,
+      copy: this.#copy && {
+        ...this.#copy,
+        descriptor: this.#copy.descriptor.bytes.slice(),
+        transfer: this.#copy.transfer.state(),
+      },
       leftNs: this.#pump.leftNs,
     };
   }
@@ -162,6 +185,11 @@ class Ioat implements DeviceModel {
     this.#done = state.done;
     this.#limit = state.limit;
     this.#hasFailed = state.hasFailed;
+    this.#copy = state.copy && {
+      ...state.copy,
+      descriptor: DMA_DESCRIPTOR.view(state.copy.descriptor.slice()),
+      transfer: LongTransfer.restored(this.#port.dma, state.copy.transfer),
+    };
     this.#pump.restore(state.leftNs);
   }
 
@@ -176,6 +204,7 @@ class Ioat implements DeviceModel {
 
   #resetChannel(): void {
     this.#pump.cancel();
+    this.#copy = undefined;
     this.#last = 0n;
     this.#done = this.#limit = 0;
     this.#become(CHANSTS.halted);
@@ -188,8 +217,10 @@ class Ioat implements DeviceModel {
     else if (bits & CHANCMD.resume && this.#state === CHANSTS.suspended) this.#resume();
     else if (bits & CHANCMD.append) this.#start();
   }
+  /** What has begun of a descriptor begins again, if it goes on. */
   #stop(state: number): void {
     this.#pump.cancel();
+    this.#copy = undefined;
     this.#become(state);
   }
   #resume(): void {
@@ -223,46 +254,75 @@ class Ioat implements DeviceModel {
     else this.#pump.run();
   }
 
-  /** One descriptor. */
-  #step(): number | undefined {
+  /** One descriptor, or a part of it. */
+  #step(work: number): number | undefined {
     if (this.#state !== CHANSTS.active) return undefined;
+    if (this.#copy) return this.#goOn(this.#copy, work);
     const at = this.#next;
     if (at % BigInt(DESCRIPTOR_SIZE) !== 0n) {
       return this.#halt(this.#last === 0n ? CHANERR.chainAddress : CHANERR.nextAddress);
     }
     const descriptor = DMA_DESCRIPTOR.make();
     if (this.#port.dma.read(at, descriptor.bytes)) return this.#halt(CHANERR.readData);
-    const wrong = this.#execute(descriptor);
+    const wrong = this.#wrong(descriptor);
     if (wrong !== 0) return this.#halt(wrong);
-    this.#complete(at, descriptor);
-    return descriptor.ctl & CTL.null ? 0 : descriptor.size;
+    if (descriptor.ctl & CTL.null) return this.#complete(at, descriptor);
+    this.#copy = this.#begin(at, descriptor);
+    return this.#goOn(this.#copy, work);
   }
-  #complete(at: bigint, { ctl, next }: DmaDescriptor): void {
+  #begin(at: bigint, descriptor: DmaDescriptor): Copy {
+    const { ctl, size, src } = descriptor;
+    if (ctl >>> 24 === OPCODE.copy) {
+      const transfer = LongTransfer.reading(this.#port.dma, [[{ at: src, length: size }]]);
+      return { at, descriptor, transfer, isWriting: false };
+    }
+    const bytes = fillPattern(new Uint8Array(size), src);
+    return { at, descriptor, transfer: this.#writing(descriptor, bytes), isWriting: true };
+  }
+  #writing({ dst, size }: DmaDescriptor, bytes: Uint8Array): LongTransfer {
+    return LongTransfer.writing(this.#port.dma, [{ pieces: [{ at: dst, length: size }], bytes }]);
+  }
+  #goOn(copy: Copy, work: number): number {
+    const before = this.#port.dma.work;
+    const { transfer, descriptor } = copy;
+    transfer.go(work);
+    if (this.#copy !== copy || !transfer.isOver) return 0;
+    if (!copy.isWriting) {
+      const [bytes] = transfer.read;
+      if (!bytes) return this.#halt(CHANERR.sourceAddress);
+      copy.transfer = this.#writing(descriptor, bytes);
+      copy.isWriting = true;
+      const left = work - (this.#port.dma.work - before);
+      return left > 0 ? this.#goOn(copy, left) : 0;
+    }
+    if (!transfer.ends[0]) return this.#halt(CHANERR.destinationAddress);
+    this.#copy = undefined;
+    return this.#complete(copy.at, descriptor);
+  }
+  #complete(at: bigint, { ctl, next }: DmaDescriptor): number {
     this.#done = (this.#done + 1) & 0xffff;
     this.#last = at;
     this.#next = next;
     this.#become(this.#done === this.#limit ? CHANSTS.idle : CHANSTS.active);
     if (ctl & CTL.completionWrite && !this.#tellMemory()) {
       this.#fail(CHANERR.completionAddress);
-      return;
+      return 0;
     }
     if (ctl & CTL.interrupt) this.#interrupt();
+    return 0;
   }
 
-  /** Bits of CHANERR, 0 when it has been done. */
-  #execute({ ctl, size, src, dst }: DmaDescriptor): number {
+  /** Bits of CHANERR, 0 when it can be done. */
+  #wrong({ ctl, size }: DmaDescriptor): number {
     if (ctl & CTL.reserved) return CHANERR.control;
     if (ctl & CTL.null) return 0;
     const opcode = ctl >>> 24;
     if (opcode !== OPCODE.copy && opcode !== OPCODE.fill) return CHANERR.control;
-    if (size === 0 || size > this.#bytes.length) return CHANERR.control | CHANERR.length;
-    const bytes = this.#bytes.subarray(0, size);
-    if (opcode === OPCODE.fill) fillPattern(bytes, src);
-    else if (this.#port.dma.read(src, bytes)) return CHANERR.sourceAddress;
-    return this.#port.dma.write(dst, bytes) ? CHANERR.destinationAddress : 0;
+    return size === 0 || size > this.#most ? CHANERR.control | CHANERR.length : 0;
   }
 
   #halt(bits: number): number {
+    this.#copy = undefined;
     this.#fail(bits);
     const control = Number(this.#registers.get('chanctrl'));
     if (control & CHANCTRL.errorCompletion && !this.#tellMemory()) {

@@ -35,19 +35,7 @@ export function placed(place: DataPlace, bytes: Uint8Array): PlacedBytes {
   const { pieces, data } = addressed(place.pieces, bytes);
   return { pieces, bytes: data };
 }
-/** To the host: a status. */
-export function send({ port }: Context, place: DataPlace, bytes: Uint8Array): number {
-  const { pieces, bytes: data } = placed(place, bytes);
-  return port.dma.write(pieces, data) ? STATUS.DATA_TRANSFER : STATUS.SUCCESS;
-}
-/** From the host: a status. */
-export function receive({ port }: Context, place: DataPlace, into: Uint8Array): number {
-  // No bit bucket is in a list for data that the host sends.
-  const pieces = place.pieces.map(({ at, length }) => ({ at: at!, length }));
-  return port.dma.read(pieces, into) ? STATUS.DATA_TRANSFER : STATUS.SUCCESS;
-}
-
-/** Send the first bytes of a page that a command asks for; beyond its end are zeros. */
+/** Send, at once, the first bytes of a page that a command asks for; beyond its end are zeros. */
 export function sendPage(
   context: Context,
   command: Command,
@@ -58,17 +46,51 @@ export function sendPage(
   if (typeof place === 'number') return place;
   const bytes = new Uint8Array(length);
   bytes.set(page.subarray(0, length));
-  return send(context, place, bytes);
+  const { pieces, bytes: data } = placed(place, bytes);
+  return context.port.dma.write(pieces, data) ? STATUS.DATA_TRANSFER : STATUS.SUCCESS;
 }
-/** Bytes that a command brings, or a status. */
+/** A few bytes that a command brings, or a status. */
 export function receiveBytes(
   context: Context,
   command: Command,
   length: number,
 ): Uint8Array | number {
+  const pieces = piecesFrom(context, command, length);
+  if (typeof pieces === 'number') return pieces;
+  const bytes = new Uint8Array(length);
+  return context.port.dma.read(pieces, bytes) ? STATUS.DATA_TRANSFER : bytes;
+}
+/** The command ends when they have come there; `done` before that, if they have. */
+export function sendTo(
+  { engine }: Context,
+  command: Command,
+  { place, bytes, done }: { place: DataPlace; bytes: Uint8Array; done?: () => void },
+): void {
+  engine.completeWith({ command, data: placed(place, bytes), done });
+}
+/** Go on with bytes that a command brings, which may be in a later turn. A status: the pointer is no good. */
+export function withBytes(
+  context: Context,
+  command: Command,
+  length: number,
+  run: (bytes: Uint8Array) => number | undefined,
+): number | undefined {
+  const pieces = piecesFrom(context, command, length);
+  if (typeof pieces === 'number') return pieces;
+  context.engine.receive(command, pieces, (bytes) => {
+    const status = bytes ? run(bytes) : STATUS.DATA_TRANSFER;
+    if (status !== undefined) context.engine.complete(command, status);
+  });
+  return undefined;
+}
+/** Where the data is that a command brings. */
+function piecesFrom(
+  context: Context,
+  command: Command,
+  length: number,
+): readonly DmaPiece[] | number {
   const place = dataPlace(context, command, length, false);
   if (typeof place === 'number') return place;
-  const bytes = new Uint8Array(length);
-  const status = receive(context, place, bytes);
-  return status === STATUS.SUCCESS ? bytes : status;
+  // No bit bucket is in a list for data that the host sends.
+  return place.pieces.map(({ at, length: bytes }) => ({ at: at!, length: bytes }));
 }

@@ -4,7 +4,7 @@ import { ENOSPC } from '../../base/errno.ts';
 import type { BlockErrors, Completion } from '../host-services.ts';
 import type { Command } from './command.ts';
 import { namespaceOf, namespacesOf, type Context } from './context.ts';
-import { receiveBytes } from './data.ts';
+import { withBytes } from './data.ts';
 import { EVENT } from './events.ts';
 import { FEATURE } from './feature-values.ts';
 import { LBA_FORMATS, type LbaFormat, type Namespace } from './namespace.ts';
@@ -38,13 +38,20 @@ export function deallocate(context: Context, command: Command): number | undefin
   const namespace = namespaceOf(context, command);
   if (!namespace) return STATUS.INVALID_NAMESPACE;
   const count = (command.dword(10) & 0xff) + 1;
-  const bytes = receiveBytes(context, command, count * RANGE);
-  if (typeof bytes === 'number') return bytes;
-  const ranges = rangesOf(bytes, count);
+  return withBytes(context, command, count * RANGE, (bytes) =>
+    deallocateRanges(context, command, namespace, rangesOf(bytes, count)),
+  );
+}
+function deallocateRanges(
+  context: Context,
+  command: Command,
+  namespace: Namespace,
+  ranges: readonly Range[],
+): number | undefined {
   if (!ranges.every(({ first, blocks }) => namespace.has(first, blocks))) return STATUS.LBA_RANGE;
   if ((command.dword(11) & DEALLOCATE) === 0) return STATUS.SUCCESS;
   if (namespace.isReadOnly) return STATUS.WRITE_PROTECTED;
-  const done = allOf(context, command, count);
+  const done = allOf(context, command, ranges.length);
   for (const { first, blocks } of ranges) {
     namespace.unreadable.remove({ start: first, end: first + blocks });
     namespace.backing.zero(namespace.bytes(first), namespace.bytes(blocks), done);

@@ -6,9 +6,10 @@
  */
 import { isErrno } from '../../base/errno.ts';
 import { Delay } from '../unit/delay.ts';
-import type { DevicePort } from '../port.ts';
-import { writeEach, type PlacedBytes } from '../unit/each.ts';
+import type { DevicePort, DmaPiece } from '../port.ts';
+import { TurnBudget } from '../unit/turn-budget.ts';
 import { Command } from './command.ts';
+import { DataMoves, type Outgoing, type DataReceived } from './data-moves.ts';
 import { CompletionQueue, SubmissionQueue, type QueuePlace } from './queue.ts';
 import { queueState, restoreQueues, type QueueState } from './queue-state.ts';
 import { ShadowDoorbells, type ShadowPlaces } from './shadow.ts';
@@ -16,8 +17,6 @@ import { STATUS, statusField } from './status.ts';
 
 /** Commands of one step. */
 const STEP = 64;
-/** Bytes that wait to be written with those of other commands. */
-const MOST_OUTGOING = 0x4_0000;
 /** So long a host that sends several commands may need from one to the next. */
 const PATIENCE_NS = 1e6;
 /** Doorbells in memory are looked at so often while something is under way. */
@@ -45,12 +44,6 @@ export interface QueueEngineState extends QueueState {
   readonly lookLeftNs: number | undefined;
 }
 
-/** What a command has for the host. */
-interface Outgoing {
-  readonly command: Command;
-  readonly data: PlacedBytes;
-}
-
 /** Every queue of one controller, by its id; 0 is the admin queue. */
 export class QueueEngine {
   readonly submissions = new Map<number, SubmissionQueue>();
@@ -60,9 +53,11 @@ export class QueueEngine {
   /** In their turn. */
   readonly #ready = new Set<SubmissionQueue>();
   readonly #toPost = new Set<CompletionQueue>();
-  /** Of commands that are live until it is written. */
-  #outgoing: Outgoing[] = [];
-  #outgoingBytes = 0;
+  /** Of commands that are live until it is moved. */
+  readonly #data: DataMoves;
+  readonly #budget: TurnBudget;
+  /** Fetched, and live: what a turn had no work left for. */
+  #toExecute: Command[] = [];
   readonly #more: Delay;
   /** Of a restored controller: what was under way begins again. */
   readonly #again: Delay;
@@ -73,8 +68,24 @@ export class QueueEngine {
   constructor(port: DevicePort, events: EngineEvents) {
     this.#port = port;
     this.#events = events;
-    this.#more = new Delay(port.clock, () => this.#step());
-    this.#again = new Delay(port.clock, () => this.#executeAgain());
+    this.#budget = new TurnBudget(port);
+    this.#data = new DataMoves({
+      dma: port.dma,
+      isLive: (command) => this.isLive(command),
+      complete: (command, status) => this.complete(command, status),
+    });
+    const inTurn = (run: () => void) => (): void => {
+      this.#budget.renew();
+      run();
+    };
+    this.#more = new Delay(
+      port.clock,
+      inTurn(() => this.#step()),
+    );
+    this.#again = new Delay(
+      port.clock,
+      inTurn(() => this.#executeAgain()),
+    );
     this.#look = new Delay(port.clock, () => this.#lookAtMemory());
   }
 
@@ -84,8 +95,8 @@ export class QueueEngine {
     this.completions.clear();
     this.#ready.clear();
     this.#toPost.clear();
-    this.#outgoing = [];
-    this.#outgoingBytes = 0;
+    this.#data.clear();
+    this.#toExecute = [];
     this.#more.cancel();
     this.#again.cancel();
     this.#look.cancel();
@@ -176,7 +187,7 @@ export class QueueEngine {
 
   /** The next step answers something. */
   get #endsSome(): boolean {
-    return this.#toPost.size + this.#outgoing.length > 0;
+    return this.#toPost.size > 0 || !this.#data.isIdle;
   }
 
   isLive(command: Command): boolean {
@@ -191,24 +202,18 @@ export class QueueEngine {
     if (queue.waiting > 0 && !queue.stopped) this.#ready.add(queue);
   }
   /** The command ends when this has come to the host, in one transfer with that of others which end now. */
-  completeWith(command: Command, data: PlacedBytes): void {
-    this.#outgoing.push({ command, data });
-    this.#outgoingBytes += data.bytes.length;
-    if (this.#outgoingBytes >= MOST_OUTGOING) this.#send();
+  completeWith(outgoing: Outgoing): void {
+    this.#data.send(outgoing);
     this.#later();
   }
-  /** Of one that is not live any more nothing is written. */
-  #send(): void {
-    const outgoing = this.#outgoing.filter(({ command }) => this.isLive(command));
-    this.#outgoing = [];
-    this.#outgoingBytes = 0;
-    const sent = writeEach(
-      this.#port.dma,
-      outgoing.map(({ data }) => data),
-    );
-    for (const [n, { command }] of outgoing.entries()) {
-      this.complete(command, sent[n] ? STATUS.SUCCESS : STATUS.DATA_TRANSFER);
-    }
+  /** What the host has for a command; nothing comes for one that is not live any more. */
+  receive(command: Command, pieces: readonly DmaPiece[], then: DataReceived): void {
+    this.#data.receive({ command, pieces, then }, this.#budget.left);
+    this.#later();
+  }
+  /** Work of this turn that the bus does not see. */
+  spend(work: number): void {
+    this.#budget.spend(work);
   }
   /** The answer to a command that is not live: one that was held. */
   answer(command: Command, status: number): void {
@@ -235,33 +240,49 @@ export class QueueEngine {
     if (!this.#isStepping && this.#more.leftNs === undefined) this.#more.restart(0);
   }
   #stepOrLater(): void {
-    if (!this.#isStepping) this.#step();
+    if (this.#isStepping) return;
+    this.#budget.ring();
+    this.#step();
   }
   #step(): void {
+    const budget = this.#budget;
     this.#isStepping = true;
+    this.#executeSome();
     let left = STEP;
     for (const queue of this.#ready) {
-      if (left === 0) break;
+      if (left === 0 || budget.left === 0) break;
       this.#ready.delete(queue);
       left -= this.#fetch(queue, left);
     }
-    if (this.#outgoing.length > 0) this.#send();
+    while (budget.left > 0 && this.#data.goOn(budget.left));
     this.#post();
     this.#isStepping = false;
-    const isIdle = this.#ready.size + this.#toPost.size === 0;
+    const isIdle = this.#ready.size + this.#toExecute.length === 0 && !this.#endsSome;
     if (isIdle) this.#more.cancel();
     else this.#more.restart(0);
   }
   #fetch(queue: SubmissionQueue, most: number): number {
     const fetched = queue.fetch(this.#port.dma, most);
+    // What was read may have been this controller's registers.
+    if (this.submissions.get(queue.place.id) !== queue) return 0;
     for (const bytes of fetched) {
       const command = new Command(queue.place.id, bytes);
       queue.live.add(command);
-      this.#events.execute(command);
+      this.#toExecute.push(command);
     }
+    this.#executeSome();
     if (queue.stopped) this.#events.queueFailed(queue.place.id);
     else this.#fetched(queue);
     return fetched.length;
+  }
+  #executeSome(): void {
+    const list = this.#toExecute;
+    let count = 0;
+    while (count < list.length && this.#budget.left > 0) {
+      const command = list[count++]!;
+      if (this.isLive(command)) this.#events.execute(command);
+    }
+    list.splice(0, count);
   }
   /** The next entry the host fills is to be rung for, unless it has been filled already. */
   #fetched(queue: SubmissionQueue): void {
@@ -332,7 +353,8 @@ export class QueueEngine {
     if (isAnyLive) this.#again.restart(0);
   }
   #executeAgain(): void {
-    const live = [...this.submissions.values()].flatMap((queue) => [...queue.live]);
-    for (const command of live) this.#events.execute(command);
+    this.#toExecute = [...this.submissions.values()].flatMap((queue) => [...queue.live]);
+    this.#executeSome();
+    if (this.#toExecute.length > 0) this.#later();
   }
 }

@@ -10,7 +10,7 @@ import {
   type Context,
   type CommandHandler,
 } from './context.ts';
-import { dataPlace, placed, receiveBytes } from './data.ts';
+import { dataPlace, sendTo, withBytes } from './data.ts';
 import { deallocate } from './dataset.ts';
 import type { Namespace } from './namespace.ts';
 import { STATUS } from './status.ts';
@@ -87,20 +87,21 @@ function read(on: OnBlocks): undefined | number {
   counters.reads++;
   counters.blocksRead += length / 512;
   const bytes = new Uint8Array(length);
-  const sendOn = (): void => context.engine.completeWith(command, placed(place, bytes));
+  context.engine.spend(length);
+  const sendOn = (): void => sendTo(context, command, { place, bytes });
   namespace.backing.read(at, bytes, ending(on, STATUS.UNRECOVERED_READ, sendOn));
   return undefined;
 }
 
 function write(on: OnBlocks): undefined | number {
   const { context, command, namespace, at, length } = on;
-  const bytes = receiveBytes(context, command, length);
-  if (typeof bytes === 'number') return bytes;
-  const { counters } = context.health;
-  counters.writes++;
-  counters.blocksWritten += length / 512;
-  namespace.backing.write(at, bytes, changed(on));
-  return undefined;
+  return withBytes(context, command, length, (bytes) => {
+    const { counters } = context.health;
+    counters.writes++;
+    counters.blocksWritten += length / 512;
+    namespace.backing.write(at, bytes, changed(on));
+    return undefined;
+  });
 }
 
 /** The blocks have new contents: they can be read, and are durable if they must be. */
@@ -127,15 +128,15 @@ function writeUncorrectable({ command, namespace }: OnBlocks): number {
 
 function compare(on: OnBlocks): undefined | number {
   const { context, command, namespace, at, length } = on;
-  const expected = receiveBytes(context, command, length);
-  if (typeof expected === 'number') return expected;
-  const bytes = new Uint8Array(length);
-  const look = (): void => {
-    const isEqual = expected.every((byte, n) => byte === bytes[n]);
-    context.engine.complete(command, isEqual ? STATUS.SUCCESS : STATUS.COMPARE);
-  };
-  namespace.backing.read(at, bytes, ending(on, STATUS.UNRECOVERED_READ, look));
-  return undefined;
+  return withBytes(context, command, length, (expected) => {
+    const bytes = new Uint8Array(length);
+    const look = (): void => {
+      const isEqual = expected.every((byte, n) => byte === bytes[n]);
+      context.engine.complete(command, isEqual ? STATUS.SUCCESS : STATUS.COMPARE);
+    };
+    namespace.backing.read(at, bytes, ending(on, STATUS.UNRECOVERED_READ, look));
+    return undefined;
+  });
 }
 
 /** Read and thrown away, a chunk in each turn. */

@@ -2,7 +2,7 @@
 import { bytes, struct, u16, u32, u8 } from '../../base/struct.ts';
 import type { Command } from './command.ts';
 import { EVERY_NAMESPACE, type Context } from './context.ts';
-import { dataPlace, send } from './data.ts';
+import { dataPlace, sendTo } from './data.ts';
 import { TEMPERATURE } from './feature-values.ts';
 import { ERROR_ENTRIES } from './health.ts';
 import { STATUS } from './status.ts';
@@ -77,20 +77,25 @@ export function getLogPage(effects: Effects) {
     [0x04, changedNamespaces],
     [0x05, (context) => effectsLog(context, effects)],
   ]);
-  return (context: Context, command: Command): number => {
+  return (context: Context, command: Command): number | undefined => {
     const id = command.dword(10) & 0xff;
     const page = pages.get(id)?.(context, command) ?? STATUS.LOG_PAGE;
     if (typeof page === 'number') return page;
-    const status = sendPart(context, command, page);
-    const isRead = status === STATUS.SUCCESS && (command.dword(10) & RETAIN_EVENT) === 0;
-    if (isRead && id === 0x04) context.health.changed.clear();
-    if (isRead) context.events.logRead(id);
-    return status;
+    return sendPart(context, command, page, () => {
+      if ((command.dword(10) & RETAIN_EVENT) !== 0) return;
+      if (id === 0x04) context.health.changed.clear();
+      context.events.logRead(id);
+    });
   };
 }
 
 /** What the command asks for, in dwords; zeros beyond the end of the page. */
-function sendPart(context: Context, command: Command, page: Uint8Array): number {
+function sendPart(
+  context: Context,
+  command: Command,
+  page: Uint8Array,
+  done: () => void,
+): number | undefined {
   const dwords = (command.dword(10) >>> 16) + (command.dword(11) & 0xffff) * 0x1_0000 + 1;
   const offset = command.dword(12) + command.dword(13) * 2 ** 32;
   if (offset % 4 !== 0 || offset > page.length) return STATUS.INVALID_FIELD;
@@ -98,7 +103,8 @@ function sendPart(context: Context, command: Command, page: Uint8Array): number 
   if (typeof place === 'number') return place;
   const part = new Uint8Array(4 * dwords);
   part.set(page.subarray(offset, offset + part.length));
-  return send(context, place, part);
+  sendTo(context, command, { place, bytes: part, done });
+  return undefined;
 }
 
 function errorLog({ health }: Context): Uint8Array {

@@ -60,29 +60,34 @@ const GIVES: readonly number[] = [
   VIRTIO_BLK_T_WRITE_ZEROES,
 ];
 
-/** What these chains ask for: one transfer for all headers and one for all data. Undefined: it has no header. */
-export function requestsOf(
+/** A chain that has a header, whose data was not read yet. */
+export interface AskedRequest extends Omit<BlkRequest, 'data'> {
+  /** Where its data is. */
+  readonly given: readonly DmaPiece[];
+}
+
+/** What these chains ask for, in one transfer. Undefined: it has no header. */
+export function askedOf(
   dma: DeviceDma,
   queue: number,
   chains: readonly Chain[],
-): (BlkRequest | undefined)[] {
+): (AskedRequest | undefined)[] {
   const heads = readEach(
     dma,
     chains.map(({ readable }) => cutPieces(readable, 0, virtio_blk_outhdr.size)),
   );
-  const headers = heads.map((bytes) =>
-    bytes?.length === virtio_blk_outhdr.size ? virtio_blk_outhdr.view(bytes) : undefined,
-  );
-  const given = readEach(
-    dma,
-    chains.map(({ readable }, n) => (headers[n] ? givenData(headers[n].type, readable) : [])),
-  );
   return chains.map((chain, n) => {
-    const header = headers[n];
-    if (!header) return undefined;
+    const bytes = heads[n];
+    if (bytes?.length !== virtio_blk_outhdr.size) return undefined;
+    const { type, sector } = virtio_blk_outhdr.view(bytes);
     const room = Math.max(0, piecesLength(chain.writable) - 1);
-    return { queue, chain, type: header.type, sector: header.sector, data: given[n], room };
+    return { queue, chain, type, sector, room, given: givenData(type, chain.readable) };
   });
+}
+/** Bytes of its data, either way. */
+export function bytesOf({ given, type, room }: AskedRequest): number {
+  const wanted = type === VIRTIO_BLK_T_IN || type === VIRTIO_BLK_T_GET_ID ? room : 0;
+  return piecesLength(given) + (wanted > MOST_DATA ? 0 : wanted);
 }
 function givenData(type: number, readable: readonly DmaPiece[]): readonly DmaPiece[] {
   if (!GIVES.includes(type)) return [];

@@ -6,8 +6,9 @@
  * like any other.
  */
 import type { DeviceModel, DevicePort, DeviceState } from '../port.ts';
-import { Delay } from '../unit/delay.ts';
+import { Pump } from '../unit/pump.ts';
 import { RegisterFile, type RegisterState, type RegisterTable } from '../unit/registers.ts';
+import { TURN_WORK } from '../unit/turn-budget.ts';
 import {
   featureBits,
   VIRTIO_CONFIG_S_DRIVER_OK,
@@ -56,8 +57,10 @@ export interface VirtioKind {
   readonly queueSizes: readonly number[];
   /** Registers of its configuration; offsets are those of the BAR. */
   readonly config: RegisterFile<RegisterTable>;
-  /** Buffers may be available in this queue: take a bounded number. True: come again, in a tick. */
+  /** Buffers may be available in this queue: take a bounded number. True: come again. */
   serve(queue: Virtqueue): boolean;
+  /** Do a part of what is under way, of so much work. `isIdle`: no queue waits. False: nothing was done. */
+  goOn(work: number, isIdle: boolean): boolean;
   /** Power-on, after its registers were reset: nothing is under way. */
   reset(): void;
   /** Forget what is under way of this queue. */
@@ -77,6 +80,8 @@ export interface VirtioHost {
   readonly runs: boolean;
   /** There may be something to do for this queue, now. */
   kick(queue: Virtqueue): void;
+  /** There may be something to go on with, in a turn of its own. */
+  wake(): void;
   /** Its configuration has changed. */
   configChanged(): void;
 }
@@ -104,7 +109,8 @@ export class VirtioDevice implements DeviceModel, QueueOwner, VirtioHost {
   readonly #vectors: number;
   readonly #registers: RegisterFile<typeof VIRTIO_REGISTERS>;
   readonly #waiting = new Set<number>();
-  readonly #again: Delay;
+  /** Whatever rings, and a transfer of the device may, nothing is served inside of a step. */
+  readonly #pump: Pump;
 
   constructor(
     port: DevicePort,
@@ -119,7 +125,10 @@ export class VirtioDevice implements DeviceModel, QueueOwner, VirtioHost {
     this.queues = this.#kind.queueSizes.map((size, n) => new Virtqueue(this, n, size));
     this.#vectors = this.queues.length + 1;
     this.#registers = this.#makeRegisters();
-    this.#again = new Delay(port.clock, () => this.#serveWaiting());
+    this.#pump = new Pump(port.clock, (work) => this.#step(work), {
+      dma: port.dma,
+      budget: TURN_WORK,
+    });
     port.config.watch('busMaster', (on) => on && this.#serveAll());
   }
 
@@ -145,7 +154,7 @@ export class VirtioDevice implements DeviceModel, QueueOwner, VirtioHost {
       features: this.features,
       queues: this.queues.map((queue) => queue.state()),
       waiting: [...this.#waiting],
-      againNs: this.#again.leftNs,
+      againNs: this.#pump.leftNs,
       kind: this.#kind.state(),
     };
   }
@@ -158,7 +167,7 @@ export class VirtioDevice implements DeviceModel, QueueOwner, VirtioHost {
     for (const index of state.waiting) this.#waiting.add(index);
     // Of one turn, what a queue set going comes before the rest of the queue.
     this.#kind.restore(state.kind);
-    this.#again.restart(state.againNs);
+    this.#pump.restore(state.againNs);
     this.#port.irq.intx(this.#registers.get('isr') !== 0n);
   }
 
@@ -180,18 +189,25 @@ export class VirtioDevice implements DeviceModel, QueueOwner, VirtioHost {
   }
   kick(queue: Virtqueue): void {
     if (!this.runs || !queue.works) return;
-    if (!this.#kind.serve(queue)) return;
     this.#waiting.add(queue.index);
-    if (this.#again.leftNs === undefined) this.#again.restart(0);
+    this.#pump.run();
+  }
+  wake(): void {
+    this.#pump.runLater();
   }
 
   get #status(): number {
     return Number(this.#registers.get('deviceStatus'));
   }
-  #serveWaiting(): void {
-    const queues = [...this.#waiting];
-    this.#waiting.clear();
-    for (const index of queues) this.kick(this.queues[index]!);
+  /** What is under way before what is not. */
+  #step(work: number): number | undefined {
+    if (this.#kind.goOn(work, this.#waiting.size === 0)) return 0;
+    const [index] = this.#waiting;
+    if (index === undefined) return undefined;
+    this.#waiting.delete(index);
+    const queue = this.queues[index]!;
+    if (this.runs && queue.works && this.#kind.serve(queue)) this.#waiting.add(index);
+    return 0;
   }
   #serveAll(): void {
     for (const queue of this.queues) this.kick(queue);
@@ -212,7 +228,7 @@ export class VirtioDevice implements DeviceModel, QueueOwner, VirtioHost {
   }
 
   #resetAll(): void {
-    this.#again.cancel();
+    this.#pump.cancel();
     this.#waiting.clear();
     this.features = 0n;
     for (const queue of this.queues) queue.reset();

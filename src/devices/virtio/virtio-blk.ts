@@ -6,8 +6,6 @@
  */
 import type { BlockBacking } from '../host-services.ts';
 import type { DeviceDma, DeviceOptions, DevicePort, DeviceType } from '../port.ts';
-import { Delay } from '../unit/delay.ts';
-import { cutPieces, piecesLength, writeEach, type PlacedBytes } from '../unit/each.ts';
 import { MemoryDisk } from '../unit/memory-disk.ts';
 import { RegisterFile, type RegisterTable } from '../unit/registers.ts';
 import {
@@ -19,23 +17,22 @@ import {
   type BlkFacts,
 } from './blk-config.ts';
 import {
+  askedOf,
   perform,
-  requestsOf,
   VIRTIO_BLK_S_IOERR,
-  VIRTIO_BLK_S_OK,
   type BlkAnswer,
   type BlkRequest,
   type Disk,
 } from './blk-requests.ts';
-import type { Chain, UsedChain } from './chain.ts';
+import { BlkWork, type BlkWorkState } from './blk-work.ts';
+import type { Chain } from './chain.ts';
 import { VirtioDevice, type VirtioHost, type VirtioKind } from './device.ts';
 import { featureBits } from './numbers.ts';
 import { VIRTIO_BAR, VIRTIO_REGISTERS, virtioIdentity } from './registers.ts';
 import type { Virtqueue } from './virtqueue.ts';
 
-/** Chains taken at once, and requests under way, before more are taken. */
+/** Chains taken at once. */
 const BATCH = 32;
-const MOST_GOING = 256;
 const MIB = 1n << 20n;
 
 const OPTIONS = {
@@ -97,9 +94,7 @@ export const virtioBlk: DeviceType = {
 
 /** What is under way, and what is in memory. */
 interface BlkState {
-  readonly going: readonly BlkRequest[];
-  readonly finished: readonly BlkAnswer[];
-  readonly answerNs: number | undefined;
+  readonly work: BlkWorkState;
   readonly stalled: readonly number[];
   /** Of a disk that is a part of the machine. */
   readonly disk: object | undefined;
@@ -114,13 +109,9 @@ class VirtioBlk implements VirtioKind {
   readonly #backing: BlockBacking;
   readonly #facts: BlkFacts;
   readonly #id: string;
-  /** Requests at the disk: what is not among them was overtaken by a reset. */
-  readonly #going = new Set<BlkRequest>();
-  #finished: BlkAnswer[] = [];
-  readonly #answering: Delay;
+  readonly #work: BlkWork;
   /** Queues that wait until less is under way. */
   readonly #stalled = new Set<number>();
-  #serving = false;
 
   constructor(port: DevicePort, host: VirtioHost, options: DeviceOptions) {
     this.#host = host;
@@ -143,54 +134,52 @@ class VirtioBlk implements VirtioKind {
       {},
       { widths: 'bytes', absent: 'zeros' },
     );
-    this.#answering = new Delay(port.clock, () => this.#answerAndResume());
+    this.#work = new BlkWork({
+      dma: port.dma,
+      perform: (request) => this.#perform(request),
+      use: (queue, list) => host.queues[queue]!.use(list),
+    });
   }
 
   serve(queue: Virtqueue): boolean {
-    let more = true;
-    this.#serving = true;
-    for (let taken = 0; more && taken < queue.size && this.#going.size < MOST_GOING;) {
-      const found = queue.take(BATCH);
-      taken += found.chains.length;
-      more = found.more;
-      this.#begin(queue, found.chains);
+    if (this.#work.isFull) {
+      this.#stalled.add(queue.index);
+      return false;
     }
-    this.#serving = false;
-    this.#answerAll();
-    if (!more || this.#going.size < MOST_GOING) return more;
-    this.#stalled.add(queue.index);
-    return false;
+    const { chains, more } = queue.take(BATCH);
+    const asked = askedOf(this.#dma, queue.index, chains);
+    // What they reached may have been this device.
+    if (!queue.enabled) return false;
+    this.#work.ask(asked.filter((one) => one !== undefined));
+    for (const [n, one] of asked.entries()) {
+      if (!one) this.#work.answer(withoutHeader(queue.index, chains[n]!));
+    }
+    return more;
+  }
+  goOn(work: number, isIdle: boolean): boolean {
+    if (this.#stalled.size > 0 && !this.#work.isFull) this.#resume();
+    else return this.#work.goOn(work, isIdle);
+    return true;
   }
   reset(): void {
-    this.#going.clear();
-    this.#finished = [];
+    this.#work.clear();
     this.#stalled.clear();
-    this.#answering.cancel();
   }
   forget({ index }: Virtqueue): void {
-    for (const request of this.#going) if (request.queue === index) this.#going.delete(request);
-    this.#finished = this.#finished.filter(({ request }) => request.queue !== index);
+    this.#work.forget(index);
     this.#stalled.delete(index);
     // Others may have waited for it.
-    this.#answering.restart(0);
+    this.#host.wake();
   }
   state(): BlkState {
-    return {
-      going: [...this.#going],
-      finished: [...this.#finished],
-      answerNs: this.#answering.leftNs,
-      stalled: [...this.#stalled],
-      disk: this.#backing.state?.(),
-    };
+    const disk = this.#backing.state?.();
+    return { work: this.#work.state(), stalled: [...this.#stalled], disk };
   }
   restore(state: BlkState): void {
-    this.#going.clear();
-    this.#finished = [...state.finished];
-    this.#answering.restart(state.answerNs);
     this.#stalled.clear();
     for (const index of state.stalled) this.#stalled.add(index);
     if (state.disk) this.#backing.restore?.(state.disk);
-    for (const request of state.going) this.#start(request);
+    this.#work.restore(state.work);
   }
 
   get #disk(): Disk {
@@ -207,34 +196,13 @@ class VirtioBlk implements VirtioKind {
       writesThrough: !writesBack,
     };
   }
-  #begin(queue: Virtqueue, chains: readonly Chain[]): void {
-    for (const [n, request] of requestsOf(this.#dma, queue.index, chains).entries()) {
-      if (request) this.#start(request);
-      else this.#end(withoutHeader(queue.index, chains[n]!));
-    }
-  }
-  #start(request: BlkRequest): void {
-    this.#going.add(request);
+  /** Answers of one tick are given together. */
+  #perform(request: BlkRequest): void {
     perform(this.#disk, request, (answer) => {
-      if (this.#going.delete(request)) this.#end(answer);
+      if (this.#work.end(answer)) this.#host.wake();
     });
   }
-  /** Answers of one walk, or of one tick, are given together. */
-  #end(answer: BlkAnswer): void {
-    this.#finished.push(answer);
-    if (!this.#serving && this.#answering.leftNs === undefined) this.#answering.restart(0);
-  }
-  #answerAll(): void {
-    const answers = this.#finished;
-    this.#finished = [];
-    this.#answering.cancel();
-    const used = usedChains(this.#dma, answers);
-    for (const queue of this.#host.queues) {
-      queue.use(used.filter((_, n) => answers[n]!.request.queue === queue.index));
-    }
-  }
-  #answerAndResume(): void {
-    this.#answerAll();
+  #resume(): void {
     const indexes = [...this.#stalled];
     this.#stalled.clear();
     for (const index of indexes) this.#host.kick(this.#host.queues[index]!);
@@ -245,32 +213,4 @@ class VirtioBlk implements VirtioKind {
 function withoutHeader(queue: number, chain: Chain): BlkAnswer {
   const request = { queue, chain, type: 0, sector: 0n, data: undefined, room: 0 };
   return { request, status: VIRTIO_BLK_S_IOERR, data: new Uint8Array(0) };
-}
-
-/** Write what is answered: first data, then the status, in one transfer as long as nothing is refused. */
-function usedChains(dma: DeviceDma, answers: readonly BlkAnswer[]): readonly UsedChain[] {
-  const written = writeEach(dma, answers.map(placed));
-  const failed = answers.filter(({ data }, n) => !written[n] && data.length > 0);
-  const told = writeEach(dma, failed.map(failedRead).map(placed));
-  return answers.map((answer, n) => {
-    const { chain } = answer.request;
-    const bytes = piecesLength(placed(answer).pieces);
-    if (written[n]) return { chain, written: bytes };
-    return { chain, written: told[failed.indexOf(answer)] ? 1 : 0 };
-  });
-}
-function failedRead({ request }: BlkAnswer): BlkAnswer {
-  return { request, status: VIRTIO_BLK_S_IOERR, data: new Uint8Array(0) };
-}
-/** The status is the last byte that the driver has room for; without any there is none. */
-function placed({ request, status, data }: BlkAnswer): PlacedBytes {
-  const { writable } = request.chain;
-  const room = piecesLength(writable);
-  if (room === 0) return { pieces: [], bytes: new Uint8Array(0) };
-  const isRead = status === VIRTIO_BLK_S_OK && data.length > 0;
-  if (!isRead) return { pieces: cutPieces(writable, room - 1, 1), bytes: Uint8Array.of(status) };
-  const bytes = new Uint8Array(data.length + 1);
-  bytes.set(data);
-  bytes[data.length] = status;
-  return { pieces: writable, bytes };
 }

@@ -6,7 +6,8 @@
  */
 import type { Wire, WireState } from '../host-services.ts';
 import type { DeviceDma, DeviceOptions, DevicePort, DeviceType } from '../port.ts';
-import { cutPieces, piecesLength, readEach, writeEach } from '../unit/each.ts';
+import { cutPieces, piecesLength, writeEach } from '../unit/each.ts';
+import { LongTransfer, type LongState } from '../unit/long-transfer.ts';
 import { MAC_OPTION, macOf, stationAddress, WIRE_OPTION } from '../unit/network-options.ts';
 import { RegisterFile, type RegisterTable } from '../unit/registers.ts';
 import type { Chain } from './chain.ts';
@@ -90,6 +91,19 @@ interface NetState {
   readonly wire: WireState;
   /** Taken from the receive queues and not used yet, by pair. */
   readonly buffers: readonly (readonly Chain[])[];
+  readonly reading: ReadingState | undefined;
+}
+/** Chains of a queue whose frames or commands are being read. */
+interface Reading {
+  readonly queue: Virtqueue;
+  readonly chains: readonly Chain[];
+  readonly transfer: LongTransfer;
+}
+/** The same as plain values. */
+interface ReadingState {
+  readonly queue: number;
+  readonly chains: readonly Chain[];
+  readonly transfer: LongState;
 }
 
 class VirtioNet implements VirtioKind {
@@ -104,6 +118,7 @@ class VirtioNet implements VirtioKind {
   readonly #buffers: readonly ReceiveBuffers[];
   #mode: NetMode;
   #alive = false;
+  #reading: Reading | undefined;
 
   constructor(port: DevicePort, host: VirtioHost, options: DeviceOptions) {
     this.#host = host;
@@ -121,7 +136,11 @@ class VirtioNet implements VirtioKind {
     );
     this.#buffers = Array.from({ length: this.#pairs }, () => new ReceiveBuffers(port.dma));
     this.#wire = port.host.wire(String(options['wire']));
+    const { dma } = port;
     this.#wire.listen({
+      get work() {
+        return dma.work;
+      },
       receive: (frames) => this.#received(frames),
       carrier: () => this.#linkChanged(),
     });
@@ -129,9 +148,27 @@ class VirtioNet implements VirtioKind {
 
   serve(queue: Virtqueue): boolean {
     const { index } = queue;
-    if (index === 2 * this.#inUse) return this.#command(queue);
+    const isControl = index === 2 * this.#inUse;
     // Buffers of a receive queue are taken when there is a frame.
-    return index % 2 === 1 && index < 2 * this.#inUse && this.#transmit(queue);
+    const isTransmit = index % 2 === 1 && index < 2 * this.#inUse;
+    if (!isControl && !isTransmit) return false;
+    const { chains, more } = queue.take(BATCH);
+    const lists = chains.map(isControl ? commandPieces : framePieces);
+    // What the ring reached may have been this device.
+    if (!queue.enabled || chains.length === 0) return false;
+    this.#reading = { queue, chains, transfer: LongTransfer.reading(this.#dma, lists) };
+    return more;
+  }
+  goOn(work: number): boolean {
+    const reading = this.#reading;
+    if (!reading) return false;
+    const { queue, chains, transfer } = reading;
+    transfer.go(work);
+    if (this.#reading !== reading || !transfer.isOver) return true;
+    this.#reading = undefined;
+    if (queue.index === 2 * this.#inUse) this.#commanded(queue, chains, transfer.read);
+    else this.#transmitted(queue, chains, transfer.read);
+    return true;
   }
   started(): void {
     this.#alive = true;
@@ -139,6 +176,7 @@ class VirtioNet implements VirtioKind {
   }
   reset(): void {
     this.#alive = false;
+    this.#reading = undefined;
     this.#wire.power(false);
     this.#wire.restore();
     for (const buffers of this.#buffers) buffers.chains = [];
@@ -148,6 +186,7 @@ class VirtioNet implements VirtioKind {
   forget({ index }: Virtqueue): void {
     const buffers = index % 2 === 0 ? this.#buffers[index / 2] : undefined;
     if (buffers) buffers.chains = [];
+    if (this.#reading?.queue.index === index) this.#reading = undefined;
   }
   state(): NetState {
     return {
@@ -155,6 +194,7 @@ class VirtioNet implements VirtioKind {
       mode: this.#mode,
       wire: this.#wire.state(),
       buffers: this.#buffers.map(({ chains }) => [...chains]),
+      reading: this.#readingState,
     };
   }
   restore(state: NetState): void {
@@ -163,6 +203,18 @@ class VirtioNet implements VirtioKind {
     this.#wire.restore(state.wire);
     this.#mode = state.mode;
     for (const [n, chains] of state.buffers.entries()) this.#buffers[n]!.chains = [...chains];
+    const { reading } = state;
+    this.#reading = reading && {
+      queue: this.#host.queues[reading.queue]!,
+      chains: reading.chains,
+      transfer: LongTransfer.restored(this.#dma, reading.transfer),
+    };
+  }
+
+  get #readingState(): ReadingState | undefined {
+    if (!this.#reading) return undefined;
+    const { queue, chains, transfer } = this.#reading;
+    return { queue: queue.index, chains, transfer: transfer.state() };
   }
 
   #has(bit: number): boolean {
@@ -173,12 +225,13 @@ class VirtioNet implements VirtioKind {
     return this.#has(VIRTIO_NET_F_MQ) ? this.#pairs : 1;
   }
 
-  #transmit(queue: Virtqueue): boolean {
-    const { chains, more } = queue.take(BATCH);
-    const frames = readEach(this.#dma, chains.map(framePieces));
+  #transmitted(
+    queue: Virtqueue,
+    chains: readonly Chain[],
+    frames: readonly (Uint8Array | undefined)[],
+  ): void {
     this.#wire.send(frames.flatMap((frame) => (frame && frame.length >= HEADER ? [frame] : [])));
     queue.use(chains.map((chain) => ({ chain, written: 0 })));
-    return more;
   }
   #received(frames: readonly Uint8Array[]): void {
     const taken = frames.filter((frame) => takes(this.#mode, frame));
@@ -190,12 +243,11 @@ class VirtioNet implements VirtioKind {
     }
   }
 
-  #command(queue: Virtqueue): boolean {
-    const { chains, more } = queue.take(BATCH);
-    const commands = readEach(
-      this.#dma,
-      chains.map(({ readable }) => (piecesLength(readable) > MOST_COMMAND ? [] : readable)),
-    );
+  #commanded(
+    queue: Virtqueue,
+    chains: readonly Chain[],
+    commands: readonly (Uint8Array | undefined)[],
+  ): void {
     const acks = commands.map((bytes) => Uint8Array.of(this.#obey(bytes)));
     const places = chains.map(({ writable }) => cutPieces(writable, 0, 1));
     const told = writeEach(
@@ -205,7 +257,6 @@ class VirtioNet implements VirtioKind {
     queue.use(
       chains.map((chain, n) => ({ chain, written: told[n] ? piecesLength(places[n]!) : 0 })),
     );
-    return more;
   }
   #obey(bytes: Uint8Array | undefined): number {
     const mode = bytes && commanded(this.#mode, bytes, this.#inUse);
@@ -231,6 +282,11 @@ class VirtioNet implements VirtioKind {
 function framePieces({ readable }: Chain): ReturnType<typeof cutPieces> {
   if (piecesLength(readable) > MOST_FRAME) return [];
   return cutPieces(readable, virtio_net_hdr.size, Infinity);
+}
+
+/** Nothing of a command that is too long. */
+function commandPieces({ readable }: Chain): Chain['readable'] {
+  return piecesLength(readable) > MOST_COMMAND ? [] : readable;
 }
 
 const IPV4 = 0x0800;

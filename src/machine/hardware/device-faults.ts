@@ -115,7 +115,7 @@ function lateWrite(
   return rc;
 }
 /** `length` bytes of a target from byte `from` on. */
-function part(at: Target, from: number, length: number): Target {
+export function part(at: Target, from: number, length: number): Target {
   if (typeof at === 'bigint') return at + BigInt(from);
   const pieces: DmaPiece[] = [];
   let start = 0;

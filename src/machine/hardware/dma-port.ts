@@ -17,7 +17,7 @@ import type { MemoryRun, PhysicalMemory } from '../../base/physical-memory.ts';
 import { listening, refuse, type Refusal } from '../../base/refuse.ts';
 import { hex, PAGE_SIZE } from '../../base/u64.ts';
 import type { RemappingUnit } from '../../core/contract/remapping-unit.ts';
-import type { DeviceDma, DmaPiece } from '../../devices/port.ts';
+import { REGISTER_WORK, type DeviceDma, type DmaPiece } from '../../devices/port.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
 import {
   FIRST_MESSAGE_PFN,
@@ -26,7 +26,7 @@ import {
   type MsiMessage,
 } from '../../pci/messages.ts';
 import type { DeviceActivity } from '../../vfio/migration/migratable.ts';
-import { faultyMessage, faultyTransfer, type FaultyBus } from './device-faults.ts';
+import { faultyMessage, faultyTransfer, part, type FaultyBus } from './device-faults.ts';
 import type { InterruptController } from './interrupt-controller.ts';
 
 /** What a transaction of a device can reach. */
@@ -43,6 +43,12 @@ export interface Bus {
 /** Where a transfer goes: to addresses in a row, or to those of a list. */
 type Target = bigint | readonly DmaPiece[];
 
+/** How a transfer is asked for. `most`: work after which it ends. */
+interface Way {
+  readonly pasid: number;
+  readonly write: boolean;
+  readonly most: number;
+}
 /** Bytes to move, and in which direction. */
 interface Transfer {
   readonly bytes: Uint8Array;
@@ -54,6 +60,9 @@ interface Transfer {
   readonly runs: TranslatedRun[] | undefined;
   /** Translated, and not moved yet. */
   pending: MemoryRun[];
+  /** Work of the port at which it ends, and whether it has. */
+  readonly limit: number;
+  isCut: boolean;
 }
 
 /** A part of a transfer: from this byte on, so many. */
@@ -78,6 +87,7 @@ export class DmaPort implements DeviceDma {
   /** Undefined: addresses on the bus are physical. */
   readonly unit: RemappingUnit | undefined;
   moved = 0;
+  work = 0;
   /** What a migration lets the device do. */
   activity: DeviceActivity = 'running';
   /** Told of what it writes without a PASID. */
@@ -113,29 +123,34 @@ export class DmaPort implements DeviceDma {
       end !== undefined && isInterrupt(end) && this.#bus.controller.message(this.#fn, end.data)
     );
   }
-  read(at: Target, into: Uint8Array, pasid = -1): Status<'EFAULT'> {
-    return this.#asked(at, into, pasid, false);
+  read(at: Target, into: Uint8Array, pasid = -1, most = Infinity): Status<'EFAULT'> {
+    return this.#asked(at, into, { pasid, write: false, most });
   }
-  write(at: Target, from: Uint8Array, pasid = -1): Status<'EFAULT'> {
-    return this.#asked(at, from, pasid, true);
+  write(at: Target, from: Uint8Array, pasid = -1, most = Infinity): Status<'EFAULT'> {
+    return this.#asked(at, from, { pasid, write: true, most });
   }
 
-  #asked(at: Target, bytes: Uint8Array, pasid: number, write: boolean): Status<'EFAULT'> {
+  #asked(at: Target, all: Uint8Array, way: Way): Status<'EFAULT'> {
     const { faults } = this.#bus;
-    if (!faults) return this.#transfer(at, bytes, pasid, write);
+    const { most } = way;
+    // What goes wrong with a transfer may happen later: it is cut beforehand, as if all of it were registers.
+    const length = faults ? Math.max(8, 8 * Math.floor(most / REGISTER_WORK)) : most;
+    const isLong = all.length > length;
+    const [to, bytes] = isLong ? [part(at, 0, length), all.subarray(0, length)] : [at, all];
+    if (!faults) return this.#transfer(to, bytes, way);
     this.moved = 0;
     const rc = faultyTransfer(faults, {
-      ...{ at, bytes, write },
+      ...{ at: to, bytes, write: way.write },
       device: this.#fn.name,
       length: bytes.length,
-      carryOut: (where, what) => this.#transfer(where, what, pasid, write),
+      carryOut: (where, what) => this.#transfer(where, what, { ...way, most: Infinity }),
     });
     // What the device believes: of what is lost or late as well.
     if (!rc) this.moved = bytes.length;
     return rc;
   }
 
-  #transfer(at: Target, bytes: Uint8Array, pasid: number, write: boolean): Status<'EFAULT'> {
+  #transfer(at: Target, bytes: Uint8Array, { pasid, write, most }: Way): Status<'EFAULT'> {
     const { trace } = this.#bus.env;
     const transfer: Transfer = {
       bytes,
@@ -144,12 +159,17 @@ export class DmaPort implements DeviceDma {
       moved: trace.on ? [] : undefined,
       runs: trace.hears.dma && !trace.on ? [] : undefined,
       pending: [],
+      limit: this.work + most,
+      isCut: false,
     };
     this.moved = 0;
-    return trace.heedsTroubles ? this.#heeded(at, transfer) : this.#carryOut(at, transfer);
+    const rc = trace.heedsTroubles ? this.#heeded(at, transfer) : this.#carryOut(at, transfer);
+    this.work += this.moved;
+    return rc;
   }
   #carryOut(at: Target, transfer: Transfer): Status<'EFAULT'> {
-    return this.#start(at, transfer) ?? this.#flush(transfer);
+    const rc = this.#start(at, transfer) ?? this.#flush(transfer);
+    return transfer.isCut ? undefined : rc;
   }
   /** The same, told to whoever listens. */
   #heeded(at: Target, transfer: Transfer): Status<'EFAULT'> {
@@ -201,17 +221,21 @@ export class DmaPort implements DeviceDma {
     transfer: Transfer,
     stopped: { refusal: Refusal | undefined } | undefined,
   ): void {
-    const { bytes, pasid, write, moved, runs } = transfer;
-    let pieces = moved ?? (stopped && []);
+    const { bytes, pasid, write, moved, runs, isCut } = transfer;
+    const length = isCut ? this.moved : bytes.length;
+    const told = isCut ? part(at, 0, length) : at;
+    const seen = (list: readonly MemoryPiece[]): readonly MemoryPiece[] =>
+      isCut ? firstBytes(list, length) : list;
+    let pieces = moved ? seen(moved) : stopped && [];
     this.#bus.env.trace.emit({
       kind: 'dma',
       device: this.#fn.ref,
       ...(pasid >= 0 && { pasid }),
       write,
-      ...(typeof at === 'bigint' ? { iova: at } : { iova: at[0]?.at ?? 0n, list: at }),
-      length: bytes.length,
+      ...(typeof told === 'bigint' ? { iova: told } : { iova: told[0]?.at ?? 0n, list: told }),
+      length,
       get pieces() {
-        return (pieces ??= runs?.map(pieceOf) ?? []);
+        return (pieces ??= seen(runs?.map(pieceOf) ?? []));
       },
       ok: stopped === undefined,
       ...(stopped?.refusal && { refusal: stopped.refusal }),
@@ -296,11 +320,16 @@ export class DmaPort implements DeviceDma {
       if (refused) return refused;
       pending.push({ pfn, offset, from, length });
       if (!moved && pending.length < MOST_PENDING) return undefined;
-      const rc = this.#flush(transfer);
-      if (rc) return rc;
+      return this.#movePending(run, transfer);
     }
     moved?.push(pieceOf(run));
     return undefined;
+  }
+  /** This run is the last of them. */
+  #movePending(run: TranslatedRun, transfer: Transfer): Status<'EFAULT'> {
+    const rc = this.#flush(transfer);
+    if (!rc || transfer.isCut) transfer.moved?.push(pieceOf(run));
+    return rc;
   }
 
   /** A migration keeps the device from some places, and is told of others. */
@@ -327,11 +356,30 @@ export class DmaPort implements DeviceDma {
       const many = moved ? 0 : (memory.moveRuns?.(pending, at, bytes, write) ?? 0);
       for (const end = at + many; at < end; at++) this.moved += pending[at]!.length;
       const run = many === 0 ? pending[at++] : undefined;
-      const rc = run && moveRun(memory, run, bytes, write);
+      const rc = run && this.#moveAlone(run, transfer);
       if (rc) return rc;
-      this.moved += run?.length ?? 0;
     }
     return undefined;
+  }
+  /** A run that has no neighbours of its kind. One of registers ends where the work of the transfer does. */
+  #moveAlone(run: MemoryRun, transfer: Transfer): Status<'EFAULT'> {
+    const { memory } = this.#bus;
+    const { bytes, write, limit } = transfer;
+    const before = this.moved;
+    let { length } = run;
+    if (memory.isRegisters?.(run.pfn)) {
+      const accesses = Math.max(1, Math.floor((limit - this.work - before) / REGISTER_WORK));
+      // Whole words, as without an end.
+      length = Math.min(length, 8 * (Math.floor(run.offset / 8) + accesses) - run.offset);
+      this.work += Math.ceil(length / 8) * REGISTER_WORK;
+    }
+    const rc = moveRun(memory, { ...run, length }, bytes, write);
+    if (rc) return rc;
+    this.moved = before + length;
+    if (length === run.length) return undefined;
+    transfer.isCut = true;
+    // eslint-disable-next-line no-restricted-syntax -- nobody is refused: it only ends the walk, and #carryOut() takes it away
+    return EFAULT;
   }
 
   #blocked(granule: number, lg2: number, write: boolean): Status<'EFAULT'> {
@@ -366,6 +414,16 @@ function moveRun(
 ): Status<'EFAULT'> {
   const bytes = all.subarray(from, from + length);
   return write ? memory.write(pfn, offset, bytes) : memory.read(pfn, offset, bytes);
+}
+/** So many bytes of them. */
+function firstBytes(pieces: readonly MemoryPiece[], length: number): MemoryPiece[] {
+  let left = length;
+  const taken = pieces.map((piece) => {
+    const here = Math.min(left, piece.length);
+    left -= here;
+    return { ...piece, length: here };
+  });
+  return taken.filter((piece) => piece.length > 0);
 }
 function pieceOf({ granule, toGranule, lg2, offset, length }: TranslatedRun): MemoryPiece {
   return {

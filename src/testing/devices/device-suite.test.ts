@@ -156,6 +156,22 @@ const MUTANTS: Readonly<Record<string, readonly [new (port: DevicePort) => Devic
       },
       '50 random register programs end, and touch what they name',
     ],
+    'moves much in one turn': [
+      class extends Copier {
+        override move(): void {
+          for (let n = 0; n < 500; n++) super.move();
+        }
+      },
+      'no turn does much, where all memory is as slow as registers',
+    ],
+    'works inside of its own transfers': [
+      class extends Copier {
+        override start(): void {
+          this.move();
+        }
+      },
+      'what its own transfers ring is not done inside of them, and ends',
+    ],
     'keeps something over a reset': [
       class extends Copier {
         override powerOn(): void {

@@ -19,6 +19,7 @@ import {
   registersOf,
   type DeviceWorkload,
 } from './suite-rig.ts';
+import { turnCases } from './turn-cases.ts';
 import { workloadCases } from './workload-cases.ts';
 
 /** What is known of a type besides what it declares. */
@@ -57,6 +58,7 @@ export function deviceCases(type: DeviceType, options: DeviceSuiteOptions = {}):
     { name: 'a restored state has the same future', run: () => sameFuture(type) },
     randomProgramCase(type, options.programs ?? 1000, options.seed ?? 1),
     ...(options.workload ? workloadCases(type, options.workload) : []),
+    ...(options.workload ? turnCases(type, options.workload) : []),
   ];
 }
 

@@ -10,15 +10,17 @@ import { SparseMemory } from '../../base/sparse-memory.ts';
 import type { HostBackings, HostNeed } from '../../devices/host-services.ts';
 import { hostServices } from '../../devices/host-turns.ts';
 import { Wires } from '../../devices/wires.ts';
-import type {
-  ConfigSwitch,
-  DeviceAts,
-  DeviceModel,
-  DeviceOptions,
-  DevicePageRequest,
-  DevicePort,
-  DeviceType,
-  DmaPiece,
+import { cutPieces } from '../../devices/unit/each.ts';
+import {
+  REGISTER_WORK,
+  type ConfigSwitch,
+  type DeviceAts,
+  type DeviceModel,
+  type DeviceOptions,
+  type DevicePageRequest,
+  type DevicePort,
+  type DeviceType,
+  type DmaPiece,
 } from '../../devices/port.ts';
 import { withDefaults } from '../../base/options.ts';
 
@@ -123,14 +125,17 @@ export class FakePort implements DevicePort {
       return { [Symbol.dispose]: () => void this.#watchers.delete(watcher) };
     },
   });
-  readonly dma: { moved: number } & DevicePort['dma'] = {
+  /** All of its memory costs what registers do. */
+  isDear = false;
+  readonly dma: { moved: number; work: number } & DevicePort['dma'] = {
     moved: 0,
-    read: (from, into) =>
-      this.#pieces('read', from, into, (at, bytes) => {
+    work: 0,
+    read: (from, into, _pasid, most) =>
+      this.#part('read', from, into, most, (at, bytes) => {
         bytes.set(this.memory.subarray(at, at + bytes.length));
       }),
-    write: (to, from) =>
-      this.#pieces('write', to, from, (at, bytes) => {
+    write: (to, from, _pasid, most) =>
+      this.#part('write', to, from, most, (at, bytes) => {
         this.memory.set(bytes, at);
       }),
   };
@@ -138,13 +143,29 @@ export class FakePort implements DevicePort {
   /** Addresses are translated to themselves, for reading and writing. */
   readonly ats: DeviceAts = atsOf(this);
 
-  #pieces(
+  /** As much as so much work is. */
+  #part(
     what: 'read' | 'write',
     at: bigint | readonly DmaPiece[],
+    all: Uint8Array,
+    most: number | undefined,
+    move: (at: number, bytes: Uint8Array) => void,
+  ): Status<'EFAULT'> {
+    const perWord = this.isDear ? REGISTER_WORK : 8;
+    const length = Math.min(all.length, 8 * Math.max(1, Math.floor((most ?? Infinity) / perWord)));
+    const pieces = typeof at === 'bigint' ? [{ at, length: all.length }] : at;
+    const part = length < all.length ? cutPieces(pieces, 0, length) : pieces;
+    const rc = this.#pieces(what, part, all.subarray(0, length), move);
+    const { dma } = this;
+    dma.work += this.isDear ? Math.ceil(dma.moved / 8) * perWord : dma.moved;
+    return rc;
+  }
+  #pieces(
+    what: 'read' | 'write',
+    pieces: readonly DmaPiece[],
     bytes: Uint8Array,
     move: (at: number, bytes: Uint8Array) => void,
   ): Status<'EFAULT'> {
-    const pieces = typeof at === 'bigint' ? [{ at, length: bytes.length }] : at;
     let done = 0;
     this.dma.moved = 0;
     for (const piece of pieces) {
