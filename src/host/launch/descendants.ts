@@ -2,6 +2,7 @@
  * The processes of a run, as the descendants they are: whoever is the reaper of orphans above them
  * (PR_SET_CHILD_SUBREAPER) finds all of them among its children in the end, whatever user, group or session they have.
  */
+import { onOneLine } from '../../machine/description/wording.ts';
 import { syscall } from '../sys/ffi.ts';
 import { kill, reapChildren, sleepMs } from '../sys/libc.ts';
 import { parentOf, processIds, textOf } from '../sys/procfs.ts';
@@ -61,5 +62,5 @@ function childrenOf(parent: number): number[] {
   return processIds().filter((pid) => parentOf(pid) === parent);
 }
 function nameOf(pid: number): string {
-  return `${textOf(`/proc/${pid}/comm`).trim()} (${pid})`;
+  return `${onOneLine(textOf(`/proc/${pid}/comm`).trim())} (${pid})`;
 }

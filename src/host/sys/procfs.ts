@@ -3,6 +3,7 @@
  * descriptor to look with, that is a Shortage and no news of the process.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { onOneLine } from '../../machine/description/wording.ts';
 import { readlink } from './libc.ts';
 import { shortageOf } from './shortage.ts';
 
@@ -58,7 +59,7 @@ export function tracerOf(tid: number): number {
 }
 /** A process in words, for a line to the user. */
 export function nameOf(pid: number): string {
-  return `process ${pid} (${commandName(pid) ?? ''})`;
+  return `process ${pid} (${onOneLine(commandName(pid) ?? '')})`;
 }
 /** The process a thread is of; the thread's own number when it is gone. */
 export function processIdOf(tid: number): number {
