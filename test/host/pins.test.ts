@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { join } from 'node:path';
 import { PROJECT } from './project.ts';
-import { ENVIRONMENTS, softiommu } from './environments.ts';
+import { compile, ENVIRONMENTS, softiommu } from './environments.ts';
 import type { Environment } from './environments.ts';
 
 const PROGRAM = join(PROJECT, 'test/host/programs/pins.py');
@@ -175,6 +175,23 @@ describe.for(ENVIRONMENTS)('--pin=exact, $name', (environment) => {
     const { lines, stderr } = run(parts, { environment, flags });
     expect(lines).toEqual(output(parts));
     expect(stderr).toBe(`${COPIED}${reason}\n`);
+  });
+  it('a thread that takes the ring of its process can do nothing with it', ({ skip }) => {
+    const { status, stdout } = softiommu([compile('test/host/programs/ring-thief.c')], {
+      environment,
+      flags,
+    });
+    const lines = stdout.trim().split('\n');
+    if (lines[0] === 'stolen: no') skip('no thread came at the right moment');
+    expect(status).toBe(0);
+    expect(lines.slice(1)).toEqual([
+      'its queues are mapped: 0 0 0',
+      'operations made: 0',
+      'files: EACCES',
+      'no buffers: EACCES',
+      'a probe: EACCES',
+      'unmapped: done',
+    ]);
   });
   it('the limit of locked memory is that of the user', ({ skip }) => {
     const isRoot = process.getuid?.() === 0 && environment.name.startsWith('as root');

@@ -1,5 +1,5 @@
 /** Where links of the host lead by their texts, and what is asked of the thread that is to follow them. */
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -57,6 +57,18 @@ test.for([
   ['a loop', 'loop/x'],
 ] as const)('%s does not', ([, path]) => {
   expect(links.lead(`${directory}/${path}`, walker)).toBeUndefined();
+});
+test('links far below lead there, one through another, and leave no descriptor open', () => {
+  const names = Array<string>(900).fill('d').join('/');
+  mkdirSync(join(directory, names), { recursive: true });
+  const at = join(directory, names);
+  symlinkSync(`${at}/second`, join(at, 'first'));
+  symlinkSync('/sys/bus', join(at, 'second'));
+  const before = readdirSync('/proc/self/fd').length;
+  const ways = [`${at}/first`, `${at}/second`];
+  expect(links.lead(`${at}/first/pci`, walker)).toEqual({ path: '/sys/bus/pci', ways });
+  expect(links.lead(`${at}/none`, walker)).toBeUndefined();
+  expect(readdirSync('/proc/self/fd')).toHaveLength(before);
 });
 test('the last component is followed when it is to be, or a slash is behind it', () => {
   const link = join(directory, 'absolute');

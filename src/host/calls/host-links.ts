@@ -10,13 +10,15 @@
 import { posix } from 'node:path';
 import { syscall } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
-import { fileSystemOf, lookAt } from '../sys/look.ts';
+import { lookAt } from '../sys/look.ts';
+import { fileSystemOf } from '../sys/mounts.ts';
 import {
   AT_FDCWD,
   ERESTARTNOINTR,
   HOST_ERRNO,
   NR,
   O_CLOEXEC,
+  O_DIRECTORY,
   O_NOFOLLOW,
   O_PATH,
 } from '../sys/numbers.ts';
@@ -77,6 +79,8 @@ class Trail {
   #known: string;
   /** There was neither a link nor `..`. */
   #isAsWritten = true;
+  /** Names where it has come to: from there a step is one name, however deep that is. */
+  #fd: number | undefined;
 
   constructor(start: string) {
     this.here = this.#known = start;
@@ -85,8 +89,26 @@ class Trail {
   ledTo(path: string): Led | undefined {
     return this.#isAsWritten ? undefined : { path, ways: this.ways };
   }
+  /** A descriptor of where it has come to, or minus an errno. */
+  at(walker: Walker): number {
+    if (this.#fd !== undefined) return this.#fd;
+    const fd = look(this.here, walker, O_NOFOLLOW, RESOLVE.cached);
+    if (fd >= 0) this.#fd = fd;
+    return fd;
+  }
+  /** One name further, which `fd` is open on. */
+  on(path: string, fd: number): void {
+    this.close();
+    this.here = path;
+    this.#fd = fd;
+  }
+  close(): void {
+    if (this.#fd !== undefined) libc.close(this.#fd);
+    this.#fd = undefined;
+  }
   up(): void {
     this.#isAsWritten = false;
+    this.close();
     if (this.here === this.#known) this.#known = posix.dirname(this.#known);
     else this.ways.push(`${this.here}/..`);
     this.here = posix.dirname(this.here);
@@ -95,7 +117,10 @@ class Trail {
   follow(link: string, target: string): boolean {
     this.#isAsWritten = false;
     this.ways.push(link);
-    if (target.startsWith('/')) this.here = this.#known = '/';
+    if (target.startsWith('/')) {
+      this.close();
+      this.here = this.#known = '/';
+    }
     return ++this.links <= MOST_LINKS;
   }
 }
@@ -150,47 +175,64 @@ export class HostLinks {
   }
 
   #walk(path: string, walker: Walker): Led | undefined {
-    const todo = namesOf(path);
-    const end = path.endsWith('/') ? '/' : '';
     const trail = new Trail(path.startsWith('/') ? '/' : walker.base);
-    for (let name = todo.shift(); name !== undefined; name = todo.shift()) {
+    const led = this.#along(trail, path, walker);
+    trail.close();
+    return led;
+  }
+  #along(trail: Trail, path: string, walker: Walker): Led | undefined {
+    const todo = namesOf(path).reverse();
+    const end = path.endsWith('/') ? '/' : '';
+    for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
       if (name === '..') {
         trail.up();
         continue;
       }
-      const next = posix.join(trail.here, name);
+      const next = trail.here === '/' ? `/${name}` : `${trail.here}/${name}`;
       if (isEnd(next, trail.links, walker)) {
-        return trail.ledTo([next, ...todo].join('/') + end);
+        return trail.ledTo([next, ...todo.reverse()].join('/') + end);
       }
       const isLast = todo.length === 0 && end === '';
-      const target = isLast && !walker.follow ? undefined : this.#linkAt(next, trail.here, walker);
+      if (isLast && !walker.follow) return undefined;
+      const target = this.#step(trail, { name, next }, walker);
       if (typeof target === 'number') return undefined;
-      if (target === undefined) trail.here = next;
-      else {
-        if (!trail.follow(next, target)) return undefined;
-        todo.unshift(...namesOf(target));
-      }
+      if (target === undefined) continue;
+      if (!trail.follow(next, target)) return undefined;
+      todo.push(...namesOf(target).reverse());
     }
     return undefined;
   }
-  /** The text of a link; undefined: something else; minus an errno: nothing, or what nobody can say at once. */
-  #linkAt(path: string, directory: string, walker: Walker): string | undefined | number {
-    let fd = look(path, walker, O_NOFOLLOW, RESOLVE.cached);
-    if (fd === -HOST_ERRNO.EAGAIN && this.#isLocal(directory, walker)) {
-      fd = look(path, walker, O_NOFOLLOW, 0);
+  /**
+   * The text of a link; undefined: something else, on which the trail is then; minus an errno: nothing, or what nobody can
+   * say at once.
+   */
+  #step(
+    trail: Trail,
+    { name, next }: { name: string; next: string },
+    walker: Walker,
+  ): string | undefined | number {
+    const at = trail.at(walker);
+    if (at < 0) return at;
+    // Most are directories, and known by one call.
+    const directory = lookFrom(at, name, O_DIRECTORY, RESOLVE.cached);
+    if (directory >= 0) trail.on(next, directory);
+    if (directory >= 0) return undefined;
+    let fd = lookFrom(at, name, O_NOFOLLOW, RESOLVE.cached);
+    if (fd === -HOST_ERRNO.EAGAIN && this.#isLocal(at, walker)) {
+      fd = lookFrom(at, name, O_NOFOLLOW, 0);
     }
     if (fd < 0) return fd;
     const seen = lookAt(`/proc/self/fd/${fd}`);
-    const isLink = seen?.isLink === true;
-    const target = isLink && this.#isLocalDevice(seen.device, walker) ? textOf(fd) : NOTHING;
+    if (seen?.isLink !== true) {
+      trail.on(next, fd);
+      return undefined;
+    }
+    const target = this.#isLocalDevice(seen.device, walker) ? textOf(fd) : NOTHING;
     libc.close(fd);
-    return isLink ? target : undefined;
+    return target;
   }
-  #isLocal(directory: string, walker: Walker): boolean {
-    const fd = look(directory, walker, O_NOFOLLOW, RESOLVE.cached);
-    if (fd < 0) return false;
+  #isLocal(fd: number, walker: Walker): boolean {
     const seen = lookAt(`/proc/self/fd/${fd}`);
-    libc.close(fd);
     return seen !== undefined && this.#isLocalDevice(seen.device, walker);
   }
   #isLocalDevice(device: string, { tid }: Walker): boolean {
@@ -211,11 +253,14 @@ const name = Buffer.alloc(PATH_MAX + 1);
 /** A descriptor that only names what is there when no link is on the way, or minus an errno. */
 function look(path: string, { root }: Walker, flags: number, resolve: number): number {
   const within = root === undefined ? 0 : RESOLVE.inRoot;
+  return lookFrom(root ?? AT_FDCWD, path, flags, within | resolve);
+}
+function lookFrom(directory: number, path: string, flags: number, resolve: number): number {
   how.writeBigUInt64LE(BigInt(NAMED | flags), 0);
-  how.writeBigUInt64LE(BigInt(RESOLVE.noSymlinks | within | resolve), 16);
+  how.writeBigUInt64LE(BigInt(RESOLVE.noSymlinks | resolve), 16);
   if (path.length >= PATH_MAX) return -HOST_ERRNO.ENAMETOOLONG;
   name[name.write(path, 'latin1')] = 0;
-  return syscall(NR.openat2, root ?? AT_FDCWD, name, how, HOW_SIZE);
+  return syscall(NR.openat2, directory, name, how, HOW_SIZE);
 }
 
 const link = Buffer.alloc(PATH_MAX);

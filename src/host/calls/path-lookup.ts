@@ -18,6 +18,7 @@ import {
 } from '../../machine/files/vfs.ts';
 import type { Processes } from '../process/processes.ts';
 import { seenFrom, type ThreadView, type Views } from '../process/view.ts';
+import { mountsRenamed } from '../sys/mounts.ts';
 import type { InThread } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import { AT_FDCWD, HOST_ERRNO, O_ACCMODE, O_CLOEXEC, O_PATH } from '../sys/numbers.ts';
@@ -201,6 +202,11 @@ export class PathLookup {
   mountsChange(): void {
     this.#views.mountsChange();
     this.#links.mountsChange();
+  }
+
+  /** A program is about to rename something, be it a directory with mounts below. */
+  moves(): void {
+    mountsRenamed();
   }
 
   /** What a descriptor, or a thread's current directory, stands for in the tree. Undefined: nothing of it. */

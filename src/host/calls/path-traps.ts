@@ -140,6 +140,7 @@ export class PathTraps {
   #answerTwo(call: Notification, what: PathCall & { from: PathCall }, path: string): Handled {
     const first = pathIn(new RemoteMemory(call.tid), what.from);
     if (typeof first !== 'string') return this.#noPath(call, first);
+    if (what.kind === 'move') this.#lookup.moves();
     if (first === '' || path === '') return 'continue';
     const led = [this.#led(call, what.from, first), this.#led(call, what, path)] as const;
     const followed = this.#lookup.follow(call, led);

@@ -6,7 +6,7 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { cString, syscall } from '../sys/ffi.ts';
-import { IoUring } from '../sys/io-uring.ts';
+import { IoUring, RingPipe } from '../sys/io-uring.ts';
 import * as libc from '../sys/libc.ts';
 import { textOf } from '../sys/procfs.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
@@ -76,7 +76,10 @@ function canGetFd(): boolean {
   return fd >= 0;
 }
 function canRegisterBuffers(): boolean {
-  const ring = IoUring.open();
+  const pipe = RingPipe.open();
+  if (typeof pipe === 'number') return false;
+  const ring = IoUring.open(pipe);
+  pipe.close();
   if (typeof ring === 'number') return false;
   ring.close();
   return true;

@@ -10,17 +10,15 @@ import type { Outcome } from '../../base/wait-queue.ts';
 import { KERNEL } from '../../machine/files/rights.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { CallContext } from '../calls/call-context.ts';
-import { callLook } from '../process/call-look.ts';
 import { DoorbellLoans } from '../process/doorbell-loans.ts';
 import { Capabilities } from '../process/capabilities.ts';
 import { Eventfds } from '../process/eventfds.ts';
-import { ExactPins, type CurrentCall } from '../process/exact-pins.ts';
+import { ExactPins, type CurrentCall, type NewRing } from '../process/exact-pins.ts';
 import { FileTraps } from '../calls/file-traps.ts';
 import { wholeScript, type Hand, type Handled, type InThread } from '../seccomp/in-thread.ts';
 import type { Injection } from '../seccomp/injection.ts';
 import { Injections } from '../seccomp/injections.ts';
 import * as libc from '../sys/libc.ts';
-import type { IoUring } from '../sys/io-uring.ts';
 import { dyingThreads } from '../sys/dying-threads.ts';
 import { isKeptByExec, KeptByExec } from '../sys/prompt-seize.ts';
 import { strangers } from '../sys/strangers.ts';
@@ -77,7 +75,7 @@ export interface LoopParts extends RunEndParts {
   /** What programs may lock, in bytes; undefined: what the host says of each. */
   readonly memlock?: bigint | undefined;
   /** Present with `--pin=exact`. */
-  readonly ring?: IoUring | undefined;
+  readonly newRing?: NewRing | undefined;
 }
 
 /** With sleepers: how often to look whether one of them has died. */
@@ -158,7 +156,7 @@ export class KernelLoop implements CallContext {
     this.eventfds = new Eventfds(this.watches);
     this.loans = new DoorbellLoans({ machine: this.machine, watches: this.watches, sites });
     this.map = new MemoryMap(this.#windowOf, (line) => this.objects.isHuge(line), writesBack);
-    this.pins = parts.ring && new ExactPins(this, parts.ring);
+    this.pins = parts.newRing && new ExactPins(this, parts.newRing);
     this.processes = new Processes(this, capabilities ? new Capabilities(launcher.pid) : undefined);
     this.registers = new MappedRegisters(this);
     this.#mmio = parts.mmio(this);
@@ -343,7 +341,7 @@ export class KernelLoop implements CallContext {
     this.#current = call;
     const handled = this.#handle(call);
     this.#current = undefined;
-    callLook.drop();
+    this.processes.callEnds();
     if (handled !== 'continue') this.loans.end();
     this.#answerWith(call, handled);
   }

@@ -10,7 +10,7 @@ import { reservedFacts } from '../../insight/report/reserved-facts.ts';
 import { explanation } from '../../insight/explain/report.ts';
 import { seenTroubles, type Seen } from '../../insight/ci-reports/seen.ts';
 import { describeTree } from '../../insight/views/tree.ts';
-import { openRing } from '../process/exact-pins.ts';
+import { openRings } from '../process/exact-pins.ts';
 import { tellExit } from '../process/tell-signals.ts';
 import { HostError } from '../sys/ffi.ts';
 import { shortageOf } from '../sys/shortage.ts';
@@ -155,7 +155,7 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
       callLook.begin();
       outside.sites.beginSteps();
     }
-    const ring = plan.pin === 'exact' ? openRing() : undefined;
+    const rings = plan.pin === 'exact' ? openRings() : undefined;
     const launched = launch(plan.argv, { ...plan.launch, wait: plan.wait }, tree);
     if (typeof launched === 'number') return { kind: 'exit', status: launched };
     tell({ kind: 'started', pid: launched.pid, launcher: launched.launcher.pid });
@@ -178,7 +178,7 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
       capabilities: plan.launch.capabilities === true,
       seesEveryRead: plan.launch.events === true || plan.launch.barBuffers === true,
       memlock: plan.memlock,
-      ring,
+      newRing: rings?.newRing,
     });
     watchOutside(loop, outside);
     try {
@@ -189,7 +189,7 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
       tree.unmount();
       launched.launcher.close();
       loop.close();
-      ring?.close();
+      rings?.close();
     }
   } finally {
     tree.close();

@@ -42,17 +42,22 @@ function setup(results: number[] = []) {
     id: 1n,
     tid: ME,
   });
+  const caller: { space: object } = { space: MINE };
   const parts = {
-    current: () => ({ call, space: MINE }),
+    current: () => ({ call, space: caller.space }),
     inject: (_call: Notification, hands: readonly Hand[]) => {
       for (const hand of hands) hand.give({ addFd: () => THEIR_FD }, call);
       return thread;
     },
     warn: (text: string) => void warnings.push(text),
   };
-  const pins = new ExactPins(parts, ring);
+  let rings = 0;
+  const pins = new ExactPins(parts, () => {
+    rings++;
+    return ring;
+  });
   const lose = (): void => void (reachable = false);
-  return { pins, stack, calls, warnings, released, ends, lose, parts };
+  return { pins, caller, rings: () => rings, stack, calls, warnings, released, ends, lose, parts };
 }
 
 describe('a pin', () => {
@@ -84,6 +89,20 @@ describe('a pin', () => {
     expect(s.released).toEqual([0]);
     s.pins.hold(MINE, 16, 2);
     expect(s.stack.readUInt32LE(16)).toBe(0);
+  });
+  test('an address space has a ring of its own, in which nothing of another is', () => {
+    const other = {};
+    s.pins.hold(MINE, 16, 1);
+    s.pins.hold(MINE, 17, 1);
+    expect(s.rings()).toBe(1);
+    s.caller.space = other;
+    s.pins.hold(other, 16, 1);
+    expect(s.rings()).toBe(2);
+    expect(s.stack.readUInt32LE(16)).toBe(0);
+    s.caller.space = MINE;
+    s.pins.hold(MINE, 18, 1);
+    expect(s.rings()).toBe(2);
+    expect(s.stack.readUInt32LE(16)).toBe(2);
   });
   test('a pin that the kernel does not reach any more is EFAULT', () => {
     const held = s.pins.hold(MINE, 16, 1)!;
@@ -128,7 +147,7 @@ describe('what cannot be pinned', () => {
     const s = setup();
     for (let n = 0; n < MOST_BUFFERS; n++) expect(s.pins.hold(MINE, n, 1)).toBeDefined();
     expect(s.pins.hold(MINE, 0, 1)).toBeUndefined();
-    expect(said(s)).toBe(`there are more than ${MOST_BUFFERS} pins`);
+    expect(said(s)).toBe(`there are more than ${MOST_BUFFERS} pins of a process`);
   });
   test('what the caller cannot be given or made to do is not pinned', () => {
     const s = setup();

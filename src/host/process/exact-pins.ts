@@ -19,6 +19,8 @@ import {
   LONGEST_BUFFER,
   MOST_BUFFERS,
   REGISTER_BUFFERS_UPDATE,
+  RingPipe,
+  TOO_OLD,
 } from '../sys/io-uring.ts';
 import { duplicate, remoteIovec } from '../sys/libc.ts';
 import type { Notification } from '../seccomp/notification.ts';
@@ -37,17 +39,51 @@ export interface PinParts {
   warn(text: string): void;
 }
 
+/** Makes a ring, for one address space; or minus an errno. */
+export type NewRing = () => IoUring | number;
+
 /** For a run that wants it, before anything is started. */
-export function openRing(): IoUring {
-  const ring = IoUring.open();
-  if (typeof ring !== 'number') return ring;
+export function openRings(): { readonly newRing: NewRing; close(): void } {
+  const pipe = RingPipe.open();
+  const ring = typeof pipe === 'number' ? pipe : IoUring.open(pipe);
+  if (typeof pipe !== 'number' && typeof ring !== 'number') {
+    ring.close();
+    return { newRing: () => IoUring.open(pipe), close: () => pipe.close() };
+  }
+  if (typeof pipe !== 'number') pipe.close();
+  const instead = 'or leave the option out: pages are then copied when their mapping goes';
+  if (ring === TOO_OLD) {
+    throw new HostError(`--pin=exact needs a host with Linux 6.5 or newer, ${instead}`);
+  }
   const remedy = "allow it by kernel.io_uring_disabled=0 and the container's seccomp profile";
   throw new HostError(
-    `--pin=exact: this host forbids io_uring (errno ${-ring}): ${remedy}, or leave the option out: pages are then copied when their mapping goes`,
+    `--pin=exact: this host forbids io_uring (errno ${-Number(ring)}): ${remedy}, ${instead}`,
   );
 }
 
-/** A caller with our ring as a descriptor of its own, and memory of its own for what is told to the kernel. */
+/**
+ * The pins of one address space. Its ring registers nothing of anybody else: a thread of the program may have kept the
+ * descriptor, and may then register other pages of its own in place of these.
+ */
+class SpacePins {
+  readonly ring: IoUring;
+  readonly #free: number[] = [];
+  #used = 0;
+
+  constructor(ring: IoUring) {
+    this.ring = ring;
+  }
+  /** Undefined: there are none left. */
+  take(): number | undefined {
+    if (this.#free.length === 0 && this.#used === MOST_BUFFERS) return undefined;
+    return this.#free.pop() ?? this.#used++;
+  }
+  giveBack(slot: number): void {
+    this.#free.push(slot);
+  }
+}
+
+/** A caller with the ring of its address space as a descriptor of its own, and memory of its own for what is told to the kernel. */
 interface Caller {
   /** Of the trapped call. */
   readonly id: bigint;
@@ -59,18 +95,18 @@ interface Caller {
 /** Pages pinned by the host for a program (`--pin=exact`). */
 export class ExactPins {
   readonly #parts: PinParts;
-  readonly #ring: IoUring;
-  readonly #free: number[] = [];
-  #used = 0;
+  readonly #newRing: NewRing;
+  /** By address space. A ring goes when neither that nor a pin of it is left. */
+  readonly #spaces = new WeakMap<object, SpacePins>();
   readonly #told = new Set<string>();
-  /** The caller that has our ring, as this descriptor of its own. */
+  /** The caller that has a ring, as this descriptor of its own. */
   #caller: Caller | undefined;
   /** A call whose thread cannot be had for it, and why. */
   #failed: { readonly id: bigint; readonly errno: number } | undefined;
 
-  constructor(parts: PinParts, ring: IoUring) {
+  constructor(parts: PinParts, newRing: NewRing) {
     this.#parts = parts;
-    this.#ring = ring;
+    this.#newRing = newRing;
   }
 
   hold(space: object, index: number, count: number): HeldPages | undefined {
@@ -88,19 +124,29 @@ export class ExactPins {
     const current = this.#parts.current();
     if (current?.space !== space) return 'they were pinned in a call of another process';
     if (count * PAGE_SIZE > LONGEST_BUFFER) return 'a pin has more than 1 GiB';
-    if (this.#free.length === 0 && this.#used === MOST_BUFFERS) {
-      return `there are more than ${MOST_BUFFERS} pins`;
-    }
-    const slot = this.#free.pop() ?? this.#used++;
+    const pins = this.#pinsOf(space);
+    if (typeof pins === 'number') return reasonOf(pins);
+    const slot = pins.take();
+    if (slot === undefined) return `there are more than ${MOST_BUFFERS} pins of a process`;
     const address = BigInt(index) * BigInt(PAGE_SIZE);
-    const rc = this.#register(current.call, slot, remoteIovec(address, count * PAGE_SIZE));
-    if (rc >= 0) return this.#held(slot, address);
-    this.#free.push(slot);
-    return REASONS[-rc] ?? `the kernel says errno ${-rc}`;
+    const iov = remoteIovec(address, count * PAGE_SIZE);
+    const rc = this.#register(current.call, { ring: pins.ring, slot, iov });
+    if (rc >= 0) return this.#held(pins, slot, address);
+    pins.giveBack(slot);
+    return reasonOf(rc);
+  }
+  #pinsOf(space: object): SpacePins | number {
+    const known = this.#spaces.get(space);
+    if (known) return known;
+    const ring = this.#newRing();
+    if (typeof ring === 'number') return ring;
+    const made = new SpacePins(ring);
+    this.#spaces.set(space, made);
+    return made;
   }
 
-  #held(slot: number, first: bigint): HeldPages {
-    const ring = this.#ring;
+  #held(pins: SpacePins, slot: number, first: bigint): HeldPages {
+    const { ring } = pins;
     const at = (page: number, offset: number): bigint => first + BigInt(page * PAGE_SIZE + offset);
     return {
       read: (page, offset, into) => done(ring.read(slot, at(page, offset), into)),
@@ -110,14 +156,17 @@ export class ExactPins {
       },
       release: () => {
         ring.unregister(slot);
-        this.#free.push(slot);
+        pins.giveBack(slot);
       },
     };
   }
 
   /** In the name of the caller. */
-  #register(call: Notification, slot: number, iov: Buffer): number {
-    const caller = this.#callerOf(call);
+  #register(
+    call: Notification,
+    { ring, slot, iov }: { ring: IoUring; slot: number; iov: Buffer },
+  ): number {
+    const caller = this.#callerOf(call, ring);
     if (typeof caller === 'number') return caller;
     const { thread, fd, room } = caller;
     const updateAt = room + BigInt(iov.length);
@@ -131,19 +180,19 @@ export class ExactPins {
       update.length,
     );
   }
-  #callerOf(call: Notification): Caller | number {
+  #callerOf(call: Notification, ring: IoUring): Caller | number {
     if (this.#caller?.id === call.id) return this.#caller;
     if (this.#failed?.id === call.id) return this.#failed.errno;
-    const caller = this.#takenFor(call);
+    const caller = this.#takenFor(call, ring);
     if (typeof caller === 'number') this.#failed = { id: call.id, errno: caller };
     return caller;
   }
   /** What it is given is given once a call. */
-  #takenFor(call: Notification): Caller | number {
-    const ring = new HandedOver(() => duplicate(this.#ring.fd));
-    const thread = this.#parts.inject(call, [ring]);
+  #takenFor(call: Notification, ring: IoUring): Caller | number {
+    const given = new HandedOver(() => duplicate(ring.fd));
+    const thread = this.#parts.inject(call, [given]);
     if (typeof thread === 'number') return thread;
-    const fd = ring.keep();
+    const fd = given.keep();
     if (fd < 0) return fd;
     thread.atEnd(() => void thread.runNow(NR.close, fd));
     const flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -161,6 +210,9 @@ const REASONS: Readonly<Record<number, string>> = {
   [HOST_ERRNO.EFAULT]: 'they are read-only, which io_uring does not pin',
 };
 
+function reasonOf(rc: number): string {
+  return REASONS[-rc] ?? `the kernel says errno ${-rc}`;
+}
 function done(worked: boolean): Status<'EFAULT'> {
   return worked ? undefined : refuse(EFAULT, 'the host kernel cannot reach the pinned page');
 }

@@ -6,7 +6,7 @@
  * mounted: under an overlay, in another mount namespace, in none any more. Without a number of its own (major 0), a device that
  * is mounted nowhere is the kernel's: memfds, System V memory, shared anonymous memory, huge pages.
  */
-import { fileSystemOf } from '../sys/look.ts';
+import { fileSystemOf } from '../sys/mounts.ts';
 
 /** What mountinfo calls those without a disk. */
 const MEMORY = new Set(['tmpfs', 'devtmpfs', 'ramfs', 'rootfs', 'hugetlbfs']);

@@ -18,10 +18,11 @@ import type {
 } from '../../machine/memory/process-memory.ts';
 import { FileView } from '../sys/file-view.ts';
 import * as libc from '../sys/libc.ts';
-import { fileSystemOf, lookAt, objectOf, type DescriptorLink, type FileLink } from '../sys/look.ts';
+import { lookAt, objectOf, type DescriptorLink, type FileLink } from '../sys/look.ts';
 import type { MapsLine } from '../sys/map-query.ts';
+import { fileSystemOf } from '../sys/mounts.ts';
 import { isSealedForWriting } from '../sys/open-file-description.ts';
-import { descriptorsOf, textOf } from '../sys/procfs.ts';
+import { textOf } from '../sys/procfs.ts';
 import {
   HOST_ERRNO,
   MFD_HUGETLB,
@@ -34,6 +35,7 @@ import {
   O_WRONLY,
 } from '../sys/numbers.ts';
 import { callLook } from './call-look.ts';
+import { namedDescriptors } from './named-descriptors.ts';
 import { endViews, ownView } from './object-views.ts';
 
 /** File systems whose files are memory. */
@@ -269,9 +271,8 @@ function openMapping(pid: number, vma: MapsLine, access: number): number {
   const name = `${pageHex(vma.start)}-${pageHex(vma.end)}`;
   const direct = openObject(`/proc/${pid}/map_files/${name}`, access, object);
   if (direct >= 0) return direct;
-  for (const { fd, link } of descriptorsOf(pid)) {
-    // A stat of every descriptor would be slow: the name in the maps is the link's text.
-    if (link !== vma.name) continue;
+  // A stat of every descriptor would be slow: the name in the maps is the link's text.
+  for (const fd of namedDescriptors.of(pid, vma.name)) {
     const opened = openObject(`/proc/${pid}/fd/${fd}`, access, object);
     if (opened >= 0) return opened;
   }

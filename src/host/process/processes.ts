@@ -10,6 +10,7 @@ import { CAP_SYS_PTRACE } from '../../base/task.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import * as libc from '../sys/libc.ts';
+import { closeEnded } from '../sys/mounts.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
 import { nameOf, ownerOf, processIdOf, processIds } from '../sys/procfs.ts';
 import { orShortage } from '../sys/shortage.ts';
@@ -18,6 +19,7 @@ import { AddressSpaces, type HostMm } from './address-spaces.ts';
 import { callLook } from './call-look.ts';
 import type { Capabilities } from './capabilities.ts';
 import { HostCred, type Ids } from './credentials.ts';
+import { namedDescriptors, TOO_MANY_DESCRIPTORS } from './named-descriptors.ts';
 import { RemoteMemory } from './remote-memory.ts';
 import { HostTask, installDescriptor, type TaskParts } from './task.ts';
 
@@ -51,6 +53,7 @@ export class Processes {
   constructor(parts: TaskParts, capabilities?: Capabilities) {
     this.#parts = parts;
     this.capabilities = capabilities;
+    namedDescriptors.begin(() => parts.sayOnce(TOO_MANY_DESCRIPTORS));
     this.#spaces = new AddressSpaces(parts.machine, {
       map: parts.map,
       objects: parts.objects,
@@ -93,7 +96,12 @@ export class Processes {
   /** Before each trapped call: what was proved of threads holds no longer. */
   newCall(): void {
     callLook.drop();
+    namedDescriptors.callBegins();
     this.#proven = 0;
+  }
+  callEnds(): void {
+    callLook.drop();
+    namedDescriptors.callEnds();
   }
 
   /**
@@ -255,6 +263,7 @@ export class Processes {
     process.watch[Symbol.dispose]();
     libc.close(process.pidfd);
     this.#leave(process);
+    closeEnded();
     this.#parts.machine.env.refs.gone(process, 'process', String(pid));
   }
 }

@@ -6,7 +6,7 @@
  * there is told to the loop, which lets the caller's own thread touch it (loop/slow-calls.ts) and take its call again.
  */
 import * as libc from '../sys/libc.ts';
-import { fileSystemOf } from '../sys/look.ts';
+import { fileSystemOf } from '../sys/mounts.ts';
 import { O_CLOEXEC, O_RDONLY } from '../sys/numbers.ts';
 import { textOf } from '../sys/procfs.ts';
 

@@ -1,6 +1,7 @@
 /** Whether a directory is the one the tree is laid over, told from the text of mountinfo. */
 import { expect, test } from 'vitest';
-import { identityOf, parseMounts } from './view.ts';
+import { parseMounts } from '../sys/mounts.ts';
+import { identityOf } from './view.ts';
 
 const MOUNTS = parseMounts(`24 27 0:6 / /dev rw - devtmpfs devtmpfs rw
 25 24 0:23 / /dev/shm rw - tmpfs tmpfs rw

@@ -6,37 +6,7 @@
  * in it, which a bind mount keeps.
  */
 import * as libc from '../sys/libc.ts';
-import { textOf } from '../sys/procfs.ts';
-
-/** /proc/PID/mountinfo, as far as it is needed. */
-export interface Mount {
-  /** 'major:minor'. */
-  readonly device: string;
-  /** The directory of the file system that is mounted. */
-  readonly root: string;
-  readonly point: string;
-  readonly type: string;
-}
-
-/** The lines of mountinfo. */
-export function parseMounts(text: string): Mount[] {
-  const mounts: Mount[] = [];
-  for (const line of text.split('\n')) {
-    const [, , device, root, point, ...rest] = line.split(' ');
-    const type = rest[rest.indexOf('-') + 1];
-    if (device === undefined || root === undefined || point === undefined || type === undefined) {
-      continue;
-    }
-    mounts.push({ device, root: plain(root), point: plain(point), type });
-  }
-  return mounts;
-}
-/** Blanks and backslashes are written in octal. */
-function plain(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_all, octal: string) =>
-    String.fromCharCode(Number.parseInt(octal, 8)),
-  );
-}
+import { mountsOf, type Mount } from '../sys/mounts.ts';
 
 /** Which directory a path is, whatever it is called; undefined: nothing is mounted there that is seen. */
 export function identityOf(mounts: readonly Mount[], path: string): string | undefined {
@@ -74,17 +44,16 @@ export interface ThreadView {
 /** The views of the threads of a run. */
 export class Views {
   readonly #namespace: string | number;
-  readonly #mounts: () => string;
   readonly #devices = new Map<string, { major: number; minor: number }>();
-  #own: readonly Mount[] | undefined;
+  /** As they were when the program began. */
+  readonly #first: readonly Mount[];
   /** Nothing is taken to be as it was. */
   #changed = false;
 
   /** `first`: a thread that sees the tree where it is, as the program does when it starts. */
   constructor(first: number) {
     this.#namespace = libc.readlink(`/proc/${first}/ns/mnt`);
-    const text = textOf(`/proc/${first}/mountinfo`);
-    this.#mounts = () => text;
+    this.#first = mountsOf(first).mounts;
   }
 
   /** Of the file system that the tree is laid over at a path: what is simulated seems to be on it. */
@@ -103,11 +72,6 @@ export class Views {
     this.#changed = true;
   }
 
-  /** As they were when the program began. */
-  get #first(): readonly Mount[] {
-    return (this.#own ??= parseMounts(this.#mounts()));
-  }
-
   /** Has no program of the run mounted anything, or changed its root directory? */
   get areAsAtFirst(): boolean {
     return !this.#changed;
@@ -119,7 +83,7 @@ export class Views {
     if (typeof root === 'number') return USUAL;
     const isInside = root === '/' && namespace === this.#namespace;
     if (isInside && !this.#changed) return USUAL;
-    const mounts = parseMounts(textOf(`/proc/${tid}/mountinfo`));
+    const { mounts } = mountsOf(tid);
     const own = this.#first;
     return {
       ...{ root, isInside },

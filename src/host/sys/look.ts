@@ -91,22 +91,6 @@ function deviceIn(statx: Buffer): string {
     .join(':');
 }
 
-/** The type of the file system a device number stands for, where a process has it mounted. */
-export function fileSystemOf(device: string, pid: number): string | undefined {
-  const wanted = device
-    .split(':')
-    .map((hex) => Number.parseInt(hex, 16))
-    .join(':');
-  for (const of of [pid, 'self']) {
-    for (const line of textOf(`/proc/${of}/mountinfo`).split('\n')) {
-      // 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
-      const [mount, source] = line.split(' - ');
-      if (mount?.split(' ')[2] === wanted) return source?.split(' ')[0];
-    }
-  }
-  return undefined;
-}
-
 /** The types of the file systems that are mounted at the folders above a path of ours, the innermost last. */
 export function mountTypesOn(path: string): string[] {
   const found: { readonly at: string; readonly type: string }[] = [];
