@@ -3,6 +3,7 @@
  *
  * A descriptor that is not ours is the host's own affair: the call goes on as if nothing had happened.
  */
+import { mmapOfHost } from './own-mount.ts';
 import { EAGAIN, isErrno, type Result } from '../../base/errno.ts';
 import type { Mapping, OpenFile } from '../../base/file.ts';
 import { WaitQueue, type Outcome } from '../../base/wait-queue.ts';
@@ -112,7 +113,7 @@ export class FileTraps {
     const link = processes.descriptorLink(call.tid, call.int(4));
     if (link === -HOST_ERRNO.EACCES) return this.#denied(call, isRegionOffset(call.arg(5)));
     const entry = files.at(`/proc/${call.tid}/fd/${call.int(4)}`, link, callLook.takeObject());
-    return entry ? this.#mmap(call, entry) : this.#mmapForeign(link);
+    return entry ? this.#mmap(call, entry) : mmapOfHost(this.#context, call.tid, call.int(4));
   }
 
   /** What is behind the first argument; undefined: nothing of ours. `struct`: where there is one that is likely to be read. */
@@ -199,12 +200,6 @@ export class FileTraps {
     if (scatter(task.mem, plan, part)) return -HOST_ERRNO.EFAULT;
     if (plan.offset === undefined) entry.position += part.length;
     return part.length;
-  }
-
-  /** An attribute in our FUSE mount cannot be mapped, as in sysfs. */
-  #mmapForeign(link: string | number): Answer {
-    const mounted = typeof link === 'string' && this.#context.isMounted(link);
-    return mounted ? -HOST_ERRNO.ENODEV : 'continue';
   }
 
   #mmap(call: Notification, entry: OpenEntry): Handled {

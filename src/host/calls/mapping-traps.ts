@@ -115,6 +115,7 @@ export class MappingTraps {
   #effectOnFile(call: Notification, what: PathCall, file: DescriptorLink): Effect | undefined {
     const link = readlink(file);
     if (typeof link === 'number' || this.#context.isMounted(link)) return undefined;
+    if (this.#context.isOfOurMount(file)) return undefined;
     const from = what.kind === 'truncate' ? call.arg(1) : 0n;
     const removed = lostFrom({ file, from });
     return (

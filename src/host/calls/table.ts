@@ -10,7 +10,7 @@ import type { Notification } from '../seccomp/notification.ts';
 import type { TrappedCall, TrappedName } from '../seccomp/trapped.ts';
 import type { CallContext } from './call-context.ts';
 import { refusedRemap } from './fixed-mappings.ts';
-import { foreignOpen } from './foreign.ts';
+import { argumentsAt, argumentsIn, foreignMmap, foreignOpen } from './foreign.ts';
 import type { FileTraps } from './file-traps.ts';
 import { deleteModule } from './modules.ts';
 import type { MappingTraps } from './mapping-traps.ts';
@@ -271,6 +271,8 @@ export const HANDLERS: Handlers = {
 export const FOREIGN_HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [NR_I386.open, ({ context }, call) => foreignOpen(context, call, 0)],
   [NR_I386.openat, ({ context }, call) => foreignOpen(context, call, 1)],
+  [NR_I386.mmap, ({ context }, call) => foreignMmap(context, call, argumentsAt)],
+  [NR_I386.mmap2, ({ context }, call) => foreignMmap(context, call, argumentsIn)],
   [NR_I386.mount, filling],
   [NR_I386.userfaultfd, filling],
   [NR.fsopen, filling],

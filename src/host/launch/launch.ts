@@ -85,7 +85,7 @@ export function launch(
   const { pid, started } = startedBelow(order, theirs, argv);
   libc.close(theirs);
   if (pid < 0) throw new HostError(`the launcher did not start (errno ${-pid})`);
-  if (plan) serveMounts(tree, ours);
+  if (plan) serveMounts(tree, ours, pid);
   const { fd: listener, number: program } = libc.receiveFd(ours);
   if (listener >= 0) {
     return { pid: program, listener, launcher: new Launcher(pid, ours, started) };
@@ -139,10 +139,10 @@ const IN_USER_NAMESPACE = [
 ];
 
 /** Answer the launcher's looks at the simulated tree until it has the next thing to say. */
-function serveMounts(tree: TreeBackend, socket: number): void {
+function serveMounts(tree: TreeBackend, socket: number, launcher: number): void {
   const { fd } = libc.receiveFd(socket);
   if (fd < 0) return; // it has failed, and says why
-  const server = tree.mounted!(fd);
+  const server = tree.mounted!(fd, launcher);
   const poller = new libc.Poller();
   poller.set([socket, fd]);
   for (;;) {

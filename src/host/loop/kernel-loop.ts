@@ -7,9 +7,10 @@ import { Bug } from '../../base/bug.ts';
 import { isErrno, type Result } from '../../base/errno.ts';
 import type { OpenFile } from '../../base/file.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
-import { KERNEL } from '../../machine/files/rights.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { CallContext } from '../calls/call-context.ts';
+import type { DescriptorLink } from '../sys/look.ts';
+import { showsFile, showsPath } from '../tree/own-mount.ts';
 import { DoorbellLoans } from '../process/doorbell-loans.ts';
 import { Capabilities } from '../process/capabilities.ts';
 import { Eventfds } from '../process/eventfds.ts';
@@ -182,11 +183,10 @@ export class KernelLoop implements CallContext {
     this.files.windowOf(line) ?? this.loans.windowOf(line);
 
   isMounted(path: string): boolean {
-    if (!this.#parts.tree.isMounted(path)) return false;
-    const place = this.machine.vfs.resolve(path, { cred: KERNEL, follow: false });
-    return (
-      !isErrno(place) && place.kind === 'node' && !(place.node.kind === 'dir' && place.node.merged)
-    );
+    return showsPath(this.#parts.tree, this.machine.vfs, path);
+  }
+  isOfOurMount(file: DescriptorLink): boolean {
+    return showsFile(this.#parts.tree, file);
   }
 
   /** Until the run is over: the program's wait status. HostError: the launcher has been killed. */

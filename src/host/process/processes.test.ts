@@ -45,6 +45,7 @@ function caller(created = 0, installed = 0) {
     objects: new HostObjects(),
     watches: { watchFd: () => ({ [Symbol.dispose]: () => undefined }) },
     isMounted: () => false,
+    isOfOurMount: () => false,
     registers: { memoryOf: ({ tid }: Caller) => new RemoteMemory(tid) },
     eventfds: {
       get: () => fails(),

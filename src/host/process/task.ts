@@ -46,6 +46,8 @@ export interface TaskParts {
   readonly pins?: ExactPins | undefined;
   /** Is this path in our own FUSE mount? Then any look at it from here would wait for ourselves. */
   isMounted(path: string): boolean;
+  /** Is this open on a file of our own mount, whatever it is called? What a look at it asks would be asked of ourselves. */
+  isOfOurMount(file: DescriptorLink): boolean;
 }
 
 /** What a task asks of the processes of its run. */
@@ -102,7 +104,10 @@ export class HostTask implements Task {
     // A file of sysfs is no memory, whatever stands for it in the program.
     if (entry?.kind === 'attr') return new ForeignFile(`softiommu:${entry.path}`, () => 0n);
     const link = libc.readlink(path);
-    if (typeof link === 'string' && this.#parts.isMounted(link)) {
+    if (
+      typeof link === 'string' &&
+      (this.#parts.isMounted(link) || this.#parts.isOfOurMount(path))
+    ) {
       return new ForeignFile(`softiommu:${link}`, () => 0n);
     }
     const stat = fd < 0 ? undefined : lookAt(path);

@@ -395,10 +395,12 @@ export const TRAPPED_CALLS = [
   row('eventfd2', 'eventfds that devices signal', inRuns('own-eventfds')),
 ] as const;
 
-/** Of programs of 32 bits (i386): what they open, memory that a program fills, and io_uring. */
+/** Of programs of 32 bits (i386): what they open, memory that a program fills, what it maps of a mount of ours, and io_uring. */
 export const FOREIGN_CALLS: readonly { readonly nr: number; readonly in?: RunTrait }[] = [
   { nr: NR_I386.open },
   { nr: NR_I386.openat },
+  { nr: NR_I386.mmap, in: 'mount' },
+  { nr: NR_I386.mmap2, in: 'mount' },
   { nr: NR_I386.mount },
   { nr: NR_I386.userfaultfd },
   { nr: NR.fsopen },

@@ -91,6 +91,29 @@ function deviceIn(statx: Buffer): string {
     .join(':');
 }
 
+/** The device, as FileLook has it, of what a process has mounted at a path; undefined: nothing. */
+export function deviceAt(path: string, pid: number): string | undefined {
+  for (const line of textOf(`/proc/${pid}/mountinfo`).split('\n')) {
+    const [, , device, , at] = line.split(' ');
+    if (at?.replace(/\\([0-7]{3})/g, fromOctal) !== path) continue;
+    return device!
+      .split(':')
+      .map((number) => Number(number).toString(16).padStart(2, '0'))
+      .join(':');
+  }
+  return undefined;
+}
+
+/** Is anything mounted at a path or below it, for all we can see? */
+export function hasMounts(path: string): boolean {
+  const text = textOf('/proc/self/mountinfo');
+  if (text === '') return true;
+  return text.split('\n').some((line) => {
+    const at = line.split(' ')[4]?.replace(/\\([0-7]{3})/g, fromOctal);
+    return at === path || at?.startsWith(`${path}/`) === true;
+  });
+}
+
 /** The types of the file systems that are mounted at the folders above a path of ours, the innermost last. */
 export function mountTypesOn(path: string): string[] {
   const found: { readonly at: string; readonly type: string }[] = [];

@@ -184,7 +184,14 @@ export const NR = {
 } as const;
 
 /** System calls of i386, which programs of 32 bits make: those since 2019 have the numbers they have here. */
-export const NR_I386 = { open: 5, mount: 21, openat: 295, userfaultfd: 374 } as const;
+export const NR_I386 = {
+  open: 5,
+  mount: 21,
+  mmap: 90,
+  mmap2: 192,
+  openat: 295,
+  userfaultfd: 374,
+} as const;
 
 /** Errnos as numbers: the kernel layers' own, and those that only the host speaks of. */
 export const HOST_ERRNO = {

@@ -33,6 +33,11 @@ export function isInMounts(path: string): boolean {
   return MOUNTED_TOPS.some((top) => path === top || path.startsWith(`${top}/`));
 }
 
+/** Where in the staging directory the whole simulated tree is mounted. */
+export function fuseAt(staging: string): string {
+  return `${staging}/tree`;
+}
+
 /** Simulated entries of merged directories are taken as they are now: what comes and goes is deeper down. */
 export function planMounts(root: DirNode, staging: string): MountPlan {
   const { children } = planDir('/', root);

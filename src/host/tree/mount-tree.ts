@@ -6,7 +6,8 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { cString, HostError, syscall, type Argument } from '../sys/ffi.ts';
 import * as libc from '../sys/libc.ts';
-import type { MountPlan, PlannedChild, PlannedDir } from './mount-plan.ts';
+import { isOpenToUs, takeRightsOver } from './directory-rights.ts';
+import { fuseAt, type MountPlan, type PlannedChild, type PlannedDir } from './mount-plan.ts';
 import { NR, O_CLOEXEC, O_NONBLOCK, O_RDWR } from '../sys/numbers.ts';
 
 const CLONE_NEWNS = 0x20000;
@@ -34,7 +35,7 @@ export function unshareMounts(already: boolean): void {
 /** Mount the simulated tree; the result is the descriptor its requests are answered on. */
 export function mountFuse(plan: MountPlan): number {
   must('a tmpfs', mount('softiommu', plan.staging, 'tmpfs', MS.nosuid | MS.nodev, 'mode=755'));
-  const at = fuseAt(plan);
+  const at = fuseAt(plan.staging);
   fs.mkdirSync(at);
   // A request whose caller is killed goes between poll and read: nobody may wait for the next one then.
   const fd = libc.open('/dev/fuse', O_RDWR | O_CLOEXEC | O_NONBLOCK);
@@ -51,17 +52,22 @@ export function rebuild(plan: MountPlan): void {
     const to = join(plan.staging, top.name);
     fs.mkdirSync(to);
     must(`a tmpfs for /${top.name}`, mount('softiommu', to, 'tmpfs', MS.nosuid, 'mode=755'));
-    rebuildDir({ host: `/${top.name}`, to, simulated: join(fuseAt(plan), top.name) }, top);
+    makeLike({ host: `/${top.name}`, to, simulated: join(fuseAt(plan.staging), top.name) }, top);
     // sysfs lets nobody make files; /dev does.
     if (top.name === 'sys') {
       must('read-only /sys', mount('none', to, null, MS.remount | MS.bind | MS.rdonly));
     }
     must(`/${top.name}`, mount(to, `/${top.name}`, null, MS.move));
   }
-  must('leaving the staging directory', -umount(plan.staging));
+  must('leaving the staging directory', leaveStaging(plan.staging));
   // Where the program stands may be in one of them; elsewhere it stays, even where its user could not go.
   const cwd = process.cwd();
   if (/^\/(dev|sys)(\/|$)/.test(cwd)) process.chdir(cwd);
+}
+
+/** 0, or minus an errno: nothing of ours is mounted there. */
+export function leaveStaging(staging: string): number {
+  return syscall(NR.umount2, cString(staging), MNT_DETACH);
 }
 
 /** The program gets no more rights than softiommu has outside the namespace. */
@@ -75,6 +81,12 @@ interface Place {
   readonly simulated: string;
 }
 
+/** With all that it holds, then with the rights of the host's: we may have none to work in it. */
+function makeLike(place: Place, dir: PlannedDir): void {
+  rebuildDir(place, dir);
+  takeRightsOver(place.host, place.to);
+}
+
 function rebuildDir(place: Place, dir: PlannedDir): void {
   const simulated = new Set(dir.children.map(({ name }) => name));
   for (const entry of hostEntries(place.host)) {
@@ -84,6 +96,7 @@ function rebuildDir(place: Place, dir: PlannedDir): void {
 }
 
 function hostEntries(path: string): fs.Dirent[] {
+  if (!isOpenToUs(path)) return [];
   try {
     return fs.readdirSync(path, { withFileTypes: true });
   } catch {
@@ -108,16 +121,12 @@ function showSimulated({ host, to, simulated }: Place, child: PlannedChild): voi
   if (child.kind === 'link') fs.symlinkSync(child.target, at);
   else if (child.kind === 'merged') {
     fs.mkdirSync(at);
-    rebuildDir({ host: join(host, child.name), to: at, simulated: from }, child);
+    makeLike({ host: join(host, child.name), to: at, simulated: from }, child);
   } else {
     if (child.kind === 'dir') fs.mkdirSync(at);
     else fs.writeFileSync(at, '');
     must(from, mount(from, at, null, MS.bind));
   }
-}
-
-function fuseAt(plan: MountPlan): string {
-  return join(plan.staging, 'tree');
 }
 
 function mount(
@@ -129,9 +138,6 @@ function mount(
 ): number {
   const text = (given: string | null): Argument => (given === null ? 0 : cString(given));
   return syscall(NR.mount, text(from), text(to), text(type), flags, text(data));
-}
-function umount(path: string): number {
-  return -syscall(NR.umount2, cString(path), MNT_DETACH);
 }
 function must(what: string, rc: number): void {
   if (rc < 0) {

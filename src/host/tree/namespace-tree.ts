@@ -5,8 +5,9 @@
  */
 import type { Vfs } from '../../machine/files/vfs.ts';
 import type { DirNode } from '../../machine/files/nodes.ts';
+import { deviceAt } from '../sys/look.ts';
 import { FuseServer } from './fuse-server.ts';
-import { isInMounts, planMounts, type MountPlan } from './mount-plan.ts';
+import { fuseAt, isInMounts, planMounts, type MountPlan } from './mount-plan.ts';
 import { ShadowTree } from './shadow-tree.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
 import { concernsTops, sharedDirectories, type TreeBackend } from './tree-backend.ts';
@@ -20,6 +21,7 @@ export class NamespaceTree implements TreeBackend {
   readonly #tops: readonly string[];
   readonly #hosts: ReadonlySet<string>;
   #server: FuseServer | undefined;
+  #device: string | undefined;
 
   constructor(vfs: Vfs) {
     this.#vfs = vfs;
@@ -34,8 +36,12 @@ export class NamespaceTree implements TreeBackend {
   get plan(): MountPlan {
     return planMounts(this.#vfs.root, this.temporary);
   }
-  mounted(fd: number): FuseServer {
+  mounted(fd: number, launcher: number): FuseServer {
+    this.#device = deviceAt(fuseAt(this.temporary), launcher);
     return (this.#server = new FuseServer(fd, this.#vfs));
+  }
+  get device(): string | undefined {
+    return this.#device;
   }
   get server(): FuseServer | undefined {
     return this.#server;

@@ -6,11 +6,11 @@
  */
 import type { DirNode } from '../../machine/files/nodes.ts';
 import type { Vfs } from '../../machine/files/vfs.ts';
+import { isHostDirectory } from './directory-rights.ts';
 import type { FuseServer } from './fuse-server.ts';
 import type { MountPlan } from './mount-plan.ts';
 import { ShadowTree } from './shadow-tree.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
-import { statSync } from 'node:fs';
 import { join } from '../../machine/files/vfs.ts';
 
 /** What the loop asks of a way to show the tree. */
@@ -24,7 +24,10 @@ export interface TreeBackend {
   /** Mounts of the namespace, and who answers for the tree in it; not with path traps. */
   readonly plan?: MountPlan;
   readonly server?: FuseServer | undefined;
-  mounted?(fd: number): FuseServer;
+  /** `launcher`: the process that has mounted it. */
+  mounted?(fd: number, launcher: number): FuseServer;
+  /** The number of its file system, 'major:minor' in hex: whatever a file is called, it is known by it. */
+  readonly device?: string | undefined;
   /** Before the last programs are ended: none may wait for us. */
   unmount(): void;
   /** Could this absolute host path lead into the simulated tree? */
@@ -89,7 +92,7 @@ export class PathTrapTree implements TreeBackend {
 
 /** Merged directories that the host has as well, when the run begins. */
 export function* sharedDirectories(path: string, node: DirNode): Iterable<string> {
-  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  if (!isHostDirectory(path)) return;
   yield path;
   for (const [name, child] of node.entries()) {
     if (child.kind === 'dir' && child.merged) yield* sharedDirectories(join(path, name), child);
