@@ -9,18 +9,33 @@
 import { rmdirSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { ignoreSignal, syscall } from '../sys/ffi.ts';
-import { reapChildren, receiveFd, sendFd, setCloexec } from '../sys/libc.ts';
+import { isHungUp, reapChildren, receiveFd, sendFd, setCloexec } from '../sys/libc.ts';
 import { NR, SIGTTOU } from '../sys/numbers.ts';
 import { STATUS_FAILED } from '../sys/exit-status.ts';
-import { STDERR, writeAll } from '../sys/write-all.ts';
+import { WaitingLines } from '../sys/waiting-lines.ts';
 import { becomeSubreaper, endDescendants, listed } from './descendants.ts';
 import type { LauncherOrder } from './launcher-order.ts';
 import { report } from './launcher-reports.ts';
 import { notRunLine, whyNotRun, whyNotStarted } from './not-run.ts';
 import { startProgram } from './start-program.ts';
 import type { MountPlan } from '../tree/mount-plan.ts';
-import { dropAmbient, mountFuse, rebuild, unshareMounts } from '../tree/mount-tree.ts';
+import {
+  dropAmbient,
+  leaveStaging,
+  mountFuse,
+  rebuild,
+  unshareMounts,
+} from '../tree/mount-tree.ts';
+import { hasMounts } from '../sys/look.ts';
 import { removeTemporaryDirectory } from '../tree/temporary-directory.ts';
+
+const AGAIN_MS = 20;
+
+/** A start, and who waits for it. */
+interface Supervised {
+  readonly socket: number;
+  readonly order: LauncherOrder;
+}
 
 function main(): void {
   const [part, socketText, orderText, ...argv] = process.argv.slice(2);
@@ -48,10 +63,11 @@ function start(argv: readonly string[], order: LauncherOrder, socket: number): v
       return;
     case 'refused':
     case 'unsupervised':
-      return fail(whyNotStarted(started), STATUS_FAILED);
+      return fail({ socket, order }, whyNotStarted(started), STATUS_FAILED);
     case 'not-run': {
       const { status, reason } = whyNotRun(argv[0]!, started.error);
-      say(notRunLine(argv[0]!, reason));
+      removeAfterStart(order.temporary);
+      sayAtLast(socket, notRunLine(argv[0]!, reason));
       report(socket, { kind: 'ended', pid: started.pid, status: status << 8 });
       report(socket, { kind: 'alone' });
       process.exit();
@@ -69,12 +85,13 @@ function enterNamespace(socket: number, order: LauncherOrder, plan: MountPlan): 
   try {
     unshareMounts(order.namespace === 'user-namespace');
     const fuse = mountFuse(plan);
-    if (sendFd(socket, fuse) < 0) fail('softiommu is gone', STATUS_FAILED);
+    if (sendFd(socket, fuse) < 0) fail({ socket, order }, 'softiommu is gone', STATUS_FAILED);
     syscall(NR.close, fuse);
     rebuild(plan);
     dropAmbient();
   } catch (error) {
-    fail(error instanceof Error ? error.message : String(error), STATUS_FAILED);
+    const reason = error instanceof Error ? error.message : String(error);
+    fail({ socket, order }, reason, STATUS_FAILED);
   }
 }
 
@@ -105,17 +122,25 @@ class Run {
     );
     if (left) return;
     report(this.#socket, { kind: 'alone' });
+    if (isHungUp(this.#socket, 0)) removeAfterRun(this.#order);
     process.exit();
   }
 
   /** softiommu is gone or asks for it: there is no machine for them any more. */
   end(): never {
     const names = endDescendants();
-    if (names.length > 0) say(`ended with the run: ${listed(names)}`);
     report(this.#socket, { kind: 'alone' });
     removeAfterRun(this.#order);
+    // Nobody waits for its reader: we are all that is left.
+    if (names.length > 0) say(`ended with the run: ${listed(names)}`);
     process.exit();
   }
+}
+
+/** Before a program has run. What is mounted there is ours; should it stay, nothing below it is touched. */
+function removeAfterStart(temporary: string): void {
+  leaveStaging(temporary);
+  if (!hasMounts(temporary)) removeTemporaryDirectory(temporary);
 }
 
 /** softiommu does it itself if it can. Below the directory mounts are built from may be mounts: of that one no more. */
@@ -129,11 +154,20 @@ function removeAfterRun({ temporary, plan }: LauncherOrder): void {
     }
 }
 
+const lines = new WaitingLines();
 function say(message: string): void {
-  writeAll(STDERR, `softiommu: ${message}\n`);
+  lines.say(`softiommu: ${message}\n`);
 }
-function fail(message: string, status: number): never {
+/** What standard error does not take is waited for as long as softiommu is there: of us nothing may be left after it. */
+function sayAtLast(socket: number, message: string): void {
   say(message);
+  while (!lines.retry() && !isHungUp(socket, AGAIN_MS));
+}
+
+/** The program does not run. Without softiommu nobody else removes what it has made. */
+function fail({ socket, order }: Supervised, message: string, status: number): never {
+  removeAfterStart(order.temporary);
+  sayAtLast(socket, message);
   process.exit(status);
 }
 

@@ -24,7 +24,7 @@ import { eventfd2 } from '../sys/libc.ts';
 import { NR, O_CLOEXEC, O_NONBLOCK, RLIMIT } from '../sys/numbers.ts';
 import { STATUS_FAILED } from '../sys/exit-status.ts';
 import { programFile, programWithLibrary } from '../sys/package-files.ts';
-import { STDERR, writeAll } from '../sys/write-all.ts';
+import { WaitingLines } from '../sys/waiting-lines.ts';
 
 /** How a run is watched by the DMA sanitizer. */
 export interface SanitizePlan {
@@ -90,6 +90,8 @@ export type RunNews =
   | { readonly kind: 'program-ended' }
   /** What a report says of the run. */
   | { readonly kind: 'facts'; readonly facts: EndFacts }
+  /** What standard error did not take when it was said. */
+  | { readonly kind: 'unsaid'; readonly bytes: Uint8Array }
   | RunResult;
 /** What the kernel thread knows at the end. */
 export interface EndFacts {
@@ -150,16 +152,21 @@ interface KernelRun {
 function runKernel({ plan, blocks, thread, onFacts }: KernelRun): Promise<RunResult> {
   return new Promise((resolve) => {
     const sign = new TurnSign();
-    const signals = new Signals(sign);
+    const lines = new WaitingLines();
+    const signals = new Signals(sign, (line) => lines.say(`softiommu: ${line}\n`));
     /** The first of them is what became of the run. */
     const end = (result: RunResult): void => {
       signals[Symbol.dispose]();
+      // Who has asked for the end waits for no reader.
+      if (!signals.isAsked) lines.finish();
+      else lines.retry();
       resolve(result);
     };
     const take = (news: RunNews): void => {
       if (news.kind === 'started') signals.started(news);
       else if (news.kind === 'program-ended') signals.programEnded();
       else if (news.kind === 'facts') onFacts(news.facts);
+      else if (news.kind === 'unsaid') lines.say(news.bytes);
       else end(news);
     };
     thread.follow({ ...plan, turn: sign.shared, blocks, goesOn: thread.goesOn }, take);
@@ -202,18 +209,17 @@ export class KernelThread {
   }
 }
 
-function say(line: string): void {
-  writeAll(STDERR, `softiommu: ${line}\n`);
-}
-
 /** Signals that softiommu gets mean the program; when only others are left of a run, they mean its end. */
 class Signals implements Disposable {
   #program: number | undefined;
   #launcher: number | undefined;
   readonly #watchdog: Watchdog;
+  readonly #say: (line: string) => void;
   #patience: NodeJS.Timeout | undefined;
+  #isAsked = false;
 
-  constructor(sign: TurnSign) {
+  constructor(sign: TurnSign, say: (line: string) => void) {
+    this.#say = say;
     this.#watchdog = new Watchdog({ sign, say, end: endBy });
     for (const signal of FORWARDED) process.on(signal, this.#forward);
     for (const signal of FROM_TERMINAL) process.on(signal, this.#fromTerminal);
@@ -221,6 +227,10 @@ class Signals implements Disposable {
   started({ pid, launcher }: { readonly pid: number; readonly launcher: number }): void {
     this.#program = pid;
     this.#launcher = launcher;
+  }
+  /** A signal has come that ends programs. */
+  get isAsked(): boolean {
+    return this.#isAsked;
   }
   programEnded(): void {
     this.#program = undefined;
@@ -235,16 +245,20 @@ class Signals implements Disposable {
 
   #sayWhoIsWaitedFor(): void {
     const names = listed(descendantNames(this.#launcher!));
-    say(`the program has ended; waiting for ${names} (--wait=program would end them)`);
+    this.#say(`the program has ended; waiting for ${names} (--wait=program would end them)`);
   }
   readonly #forward = (signal: NodeJS.Signals): void => {
-    if (ENDING.has(signal)) this.#watchdog.asked(signal);
+    if (ENDING.has(signal)) this.#ask(signal);
     this.#pass(signal);
   };
   readonly #fromTerminal = (signal: NodeJS.Signals): void => {
-    this.#watchdog.asked(signal);
+    this.#ask(signal);
     if (this.#program === undefined || !isForeground()) this.#pass(signal);
   };
+  #ask(signal: NodeJS.Signals): void {
+    this.#isAsked = true;
+    this.#watchdog.asked(signal);
+  }
   #pass(signal: NodeJS.Signals): void {
     // There is no program yet: the start may be waiting for something, and the launcher ends without us.
     if (this.#launcher === undefined && ENDING.has(signal)) endBy(signal);

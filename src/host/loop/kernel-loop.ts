@@ -4,7 +4,7 @@
  * One turn answers everything that is ready. Nothing here ever waits but the poll at the top.
  */
 import { Bug } from '../../base/bug.ts';
-import { isErrno, type Result } from '../../base/errno.ts';
+import type { Result } from '../../base/errno.ts';
 import type { OpenFile } from '../../base/file.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
 import type { Machine } from '../../machine/machine.ts';

@@ -15,7 +15,7 @@ import { tellExit } from '../process/tell-signals.ts';
 import { HostError } from '../sys/ffi.ts';
 import { shortageOf } from '../sys/shortage.ts';
 import { STATUS_FAILED } from '../sys/exit-status.ts';
-import { STDERR, writeAll } from '../sys/write-all.ts';
+import { sayNow } from '../sys/waiting-lines.ts';
 import { MmioTraps } from '../mmio/mmio-traps.ts';
 import { Listener } from '../seccomp/listener.ts';
 import type { HostCallSites } from '../stacks/host-call-sites.ts';
@@ -42,7 +42,17 @@ import { PathTrapTree } from '../tree/tree-backend.ts';
 
 /** To nobody, where standard error cannot be written: the program goes on. */
 function warn(text: string): void {
-  writeAll(STDERR, `softiommu: ${text}\n`);
+  say(`softiommu: ${text}\n`);
+}
+/** The main thread has lines of ours that standard error does not take yet: those after them go there too. */
+let isBehind = false;
+/** In one piece, where that is possible: others may write to the same place. */
+function say(text: string): void {
+  const bytes = Buffer.from(text);
+  const rest = isBehind ? bytes : sayNow(bytes);
+  if (!rest) return;
+  isBehind = true;
+  tell({ kind: 'unsaid', bytes: Uint8Array.from(rest) });
 }
 
 /** For tests, in the environment: `SOFTIOMMU_STEPS=0` makes each system call by itself, the measure of what lists of them do. */
@@ -59,7 +69,7 @@ interface Outside {
 interface Wanted {
   readonly traces: readonly TraceTarget[];
   readonly faults: RunFaults | undefined;
-  readonly sanitize: (run: SanitizedRun) => Pick<Sanitizing, 'end' | 'seen'>;
+  readonly sanitize: (run: Omit<SanitizedRun, 'say'>) => Pick<Sanitizing, 'end' | 'seen'>;
 }
 
 function main(
@@ -124,7 +134,6 @@ function startJournal(plan: KernelPlan, machine: Machine, sites: CallSites): Run
     },
   };
 }
-/** In one piece: others may write to the same place. */
 function explain(lines: readonly string[]): void {
   if (lines.length === 0) return;
   const head =
@@ -132,7 +141,7 @@ function explain(lines: readonly string[]): void {
   printLines([head, ...lines]);
 }
 function printLines(lines: readonly string[]): void {
-  if (lines.length > 0) writeAll(STDERR, `${lines.join('\n')}\n`);
+  if (lines.length > 0) say(`${lines.join('\n')}\n`);
 }
 
 function didWell(result: RunResult): boolean {
@@ -238,7 +247,7 @@ async function faultsOf(expressions: readonly string[]): Promise<RunFaults | und
 async function sanitizingOf(plan: SanitizePlan | undefined): Promise<Wanted['sanitize']> {
   if (!plan) return () => ({ end: (result) => result, seen: [] });
   const { Sanitizing } = await import('./sanitizing.ts');
-  return (run) => new Sanitizing(plan, run);
+  return (run) => new Sanitizing(plan, { ...run, say });
 }
 /** To the main thread. */
 function tell(news: RunNews): void {

@@ -21,19 +21,21 @@ import { printable } from '../../machine/description/wording.ts';
 import type { RunResult, SanitizePlan } from '../launch/run.ts';
 import { HostError } from '../sys/ffi.ts';
 import { systemReason } from '../sys/system-reason.ts';
-import { STDERR, writeAll } from '../sys/write-all.ts';
+import { writeAll } from '../sys/write-all.ts';
 
 /** What the sanitizer of a run works with. */
 export interface SanitizedRun {
   readonly machine: Machine;
   readonly sites: CallSites;
+  /** To standard error, which may take it later. */
+  readonly say: (text: string) => void;
 }
 
 /** One run under the sanitizer. */
 export class Sanitizing {
   readonly #plan: SanitizePlan;
   /** Where findings are written. */
-  readonly #fd: number;
+  readonly #write: (text: string) => void;
   readonly #suppressions: Suppression[];
   readonly #seen = new Map<string, { readonly finding: Finding; count: number }>();
   readonly #happened = new Set<FailReason>();
@@ -41,7 +43,7 @@ export class Sanitizing {
   /** Throws HostError: the file for findings cannot be written. */
   constructor(plan: SanitizePlan, run: SanitizedRun) {
     this.#plan = plan;
-    this.#fd = plan.findings === undefined ? STDERR : openFindings(plan.findings);
+    this.#write = plan.findings === undefined ? run.say : writerTo(openFindings(plan.findings));
     this.#suppressions = plan.suppressions.map((one) => ({ ...one, used: 0 }));
     const sanitizer = new DmaSanitizer({
       kinds: new Set(plan.kinds),
@@ -73,7 +75,7 @@ export class Sanitizing {
     this.#print([...lines, ...suppression]);
   }
   #print(lines: readonly string[]): void {
-    if (lines.length > 0) writeAll(this.#fd, `${lines.join('\n')}\n`);
+    if (lines.length > 0) this.#write(`${lines.join('\n')}\n`);
   }
 
   /** Each finding once, for reports. */
@@ -96,6 +98,9 @@ export class Sanitizing {
   }
 }
 
+function writerTo(fd: number): (text: string) => void {
+  return (text) => void writeAll(fd, text);
+}
 /** One file a run: it is there also when nothing is found, and nothing that was there is lost. */
 function openFindings(file: string): number {
   const own = `${file}.${process.pid}`;

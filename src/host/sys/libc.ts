@@ -127,6 +127,14 @@ export function socketpair(): [number, number] | number {
   const rc = notShort(syscall(NR.socketpair, AF_UNIX, SOCK_STREAM, 0, ends));
   return rc < 0 ? rc : [ends.readInt32LE(0), ends.readInt32LE(4)];
 }
+/** Has the other end of a socket gone, now or in so many milliseconds? */
+export function isHungUp(fd: number, ms: number): boolean {
+  const POLLHUP = 0x10;
+  const asked = Buffer.alloc(8);
+  asked.writeInt32LE(fd, 0);
+  syscall(NR.poll, asked, 1, ms);
+  return (asked.readUInt16LE(6) & POLLHUP) !== 0;
+}
 /** FD_CLOEXEC of a descriptor. */
 export function setCloexec(fd: number, on: boolean): void {
   syscall(NR.fcntl, fd, F_SETFD, on ? FD_CLOEXEC : 0);

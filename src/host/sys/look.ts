@@ -81,6 +81,15 @@ export function lookAt(link: FileLink): FileLook | undefined {
   };
 }
 
+/**
+ * The device of what a descriptor is open on, and nothing else: a FUSE mount of a user namespace says so much, and no more,
+ * to those outside of it. Undefined: it is not open, or may not be looked at.
+ */
+export function deviceOf(link: DescriptorLink): string | undefined {
+  const rc = syscall(NR.statx, AT_FDCWD, cString(link), AT_STATX_DONT_SYNC, 0, found);
+  return rc < 0 ? undefined : deviceIn(found);
+}
+
 /** As /proc/PID/maps writes it: 'major:minor:inode', the first two in hex. */
 export function objectOf({ device, ino }: Pick<FileLook, 'device' | 'ino'>): string {
   return `${device}:${ino}`;

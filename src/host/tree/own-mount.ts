@@ -2,7 +2,7 @@
 import { isErrno } from '../../base/errno.ts';
 import { KERNEL } from '../../machine/files/rights.ts';
 import type { Vfs } from '../../machine/files/vfs.ts';
-import { lookAt, type DescriptorLink } from '../sys/look.ts';
+import { deviceOf, type DescriptorLink } from '../sys/look.ts';
 import type { TreeBackend } from './tree-backend.ts';
 
 /** Directories that are the host's as well are no part of the mount. */
@@ -14,5 +14,5 @@ export function showsPath(tree: TreeBackend, vfs: Vfs, path: string): boolean {
   );
 }
 export function showsFile({ device }: TreeBackend, file: DescriptorLink): boolean {
-  return device !== undefined && lookAt(file)?.device === device;
+  return device !== undefined && deviceOf(file) === device;
 }
