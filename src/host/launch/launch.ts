@@ -82,7 +82,7 @@ export function launch(
   for (const fd of STDIO) libc.setCloexec(fd, false); // Node keeps its streams to itself
   const { temporary, plan } = tree;
   const order: LauncherOrder = { ...options, temporary, ...(plan && { plan }) };
-  const { pid, started } = startedBelow(order, theirs, argv);
+  const { pid, started } = startedBelow(order, { ours, socket: theirs }, argv);
   libc.close(theirs);
   if (pid < 0) throw new HostError(`the launcher did not start (errno ${-pid})`);
   if (plan) serveMounts(tree, ours, pid);
@@ -99,11 +99,11 @@ export function launch(
 
 function startedBelow(
   order: LauncherOrder,
-  socket: number,
+  { ours, socket }: { readonly ours: number; readonly socket: number },
   argv: readonly string[],
 ): StartedLauncher {
   const command = launcherCommand('end', order, socket, argv);
-  const started = order.plan ? undefined : startLauncher(argv, { order, socket, command });
+  const started = order.plan ? undefined : startLauncher(argv, { order, socket, ours, command });
   return started ?? { pid: spawnLauncher(order, socket, argv), started: () => undefined };
 }
 

@@ -34,15 +34,26 @@ export interface StartedLauncher {
   readonly started: () => Started | undefined;
 }
 
-/** `socket`: the launcher's end of it; `command`: how Node ends the run. Undefined: this host executes no file of ours. */
+/** What is started, and by what. */
+export interface LauncherStart {
+  readonly order: LauncherOrder;
+  /** The launcher's end of it, and ours. */
+  readonly socket: number;
+  readonly ours: number;
+  /** How Node ends the run. */
+  readonly command: readonly string[];
+}
+/** Undefined: this host executes no file of ours. */
 export function startLauncher(
   argv: readonly string[],
-  { order, socket, command }: { order: LauncherOrder; socket: number; command: readonly string[] },
+  { order, socket, ours, command }: LauncherStart,
 ): StartedLauncher | undefined {
   const watcher = watcherFile(socket);
   if (watcher === undefined) return undefined;
   const { calls, whatCame } = programCalls(argv, order, socket);
   const before = [
+    // With it the listener that is on its way to us would outlive us, and a call that waits for our answer wait for ever.
+    { nr: NR.close, args: [ours] },
     { nr: NR.prctl, args: [PR_SET_CHILD_SUBREAPER, 1] },
     { nr: NR.fcntl, args: [socket, F_SETFD, FD_CLOEXEC] }, // of the program
     { nr: NR.rt_sigaction, args: [SIGCHLD, Buffer.alloc(32), 0, 8] },
