@@ -62,7 +62,12 @@ test('an entry says what is not so by default, and nothing else', () => {
   expect(seen({ ...config({ width: 48 }), scalable: false })).toEqual({ scalable: false });
 });
 test.each([
-  ['a client of 2014, 39 bits, legacy', '1c0000c40660462', 'f0101a', { width: 39, scalable: false }],
+  [
+    'a client of 2014, 39 bits, legacy',
+    '1c0000c40660462',
+    'f0101a',
+    { width: 39, scalable: false },
+  ],
   ['a server of 2017, 48 bits, legacy', '8d2078c106f0466', 'f020df', { scalable: false }],
 ])('of %s', (_, cap, ecap, options) => {
   expect(intelType.seen!.options([`${cap}\n`, `${ecap}\n`])).toMatchObject(options);
