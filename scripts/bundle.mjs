@@ -105,21 +105,29 @@ const { status } = spawnSync(process.execPath, [join(root, 'scripts/code-cache.m
 process.exitCode = status ?? 1;
 
 /** The whole program in one file. */
-function bundleProgram({ name, from, hasLibrary }) {
+async function bundleProgram({ name, from, hasLibrary }) {
   const load = (entry) => `${JSON.stringify(entry)}: () => import('./src/${entry}.ts'),`;
   const library = hasLibrary ? `${LIBRARY} = {${ENTRIES.map(load).join('\n')}};` : '';
-  return build({
+  const outfile = bundleOf(name);
+  const result = await build({
     ...COMMON,
     packages: 'bundle',
     external: OUTSIDE,
     metafile: true,
     stdin: { contents: `${library}\nimport './src/${from}.ts';`, resolveDir: root, loader: 'ts' },
-    outfile: bundleOf(name),
+    outfile,
     format: 'cjs',
     plugins: [outsideOfBundles, processesWhenStarted],
     define: { 'import.meta.url': 'bundleUrl' },
     banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
   });
+  writeFileSync(outfile, asAscii(readFileSync(outfile, 'utf8')));
+  return result;
+}
+/** A byte a character, as src/host/sys/code-cache.ts reads it: in texts and regular expressions an escape is the same. */
+function asAscii(text) {
+  const escape = (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return text.replace(/[^\0-\x7f]/g, escape);
 }
 function bundleOf(name) {
   return join(bundles, `${name.split('/').at(-1)}.cjs`);

@@ -37,7 +37,7 @@ export function cacheOf(bundle: string, command?: string): string {
 
 /** Compile a bundle of the form CommonJS, or take what was compiled. */
 export function compileBundle(bundle: string, command?: string): CompiledBundle {
-  const source = readFileSync(bundle, 'latin1');
+  const source = readFileSync(bundle, 'latin1'); // it is ASCII (scripts/bundle.mjs)
   const cachedData = contentOf(cacheOf(bundle, command));
   const script = new Script(
     `(function (exports, require, module, __filename, __dirname) {${source}\n})`,
