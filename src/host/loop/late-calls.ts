@@ -44,6 +44,7 @@ export class LateCalls {
   }
   /** Milliseconds until the next is due; Infinity: there is none. */
   get leftMs(): number {
+    if (this.#late.length === 0) return Infinity;
     const next = Math.min(Infinity, ...this.#late.map(({ dueNs }) => dueNs));
     return Math.max(0, Math.ceil((next - libc.monotonicNs()) / NS_PER_MS));
   }

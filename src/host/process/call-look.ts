@@ -128,8 +128,7 @@ class LookList {
     this.#statx = steps.call(NR.statx, AT_FDCWD, this.#path, flags, mask, this.#which.bytes);
     this.#hasStruct = steps.check(this.#struct, 1, 1);
     this.#read = steps.call(NR.process_vm_readv, 0, iovec(this.bytes), 1, this.#remote, 1, 0);
-    const { listener, id } = callers.question;
-    this.#isValid = steps.call(NR.ioctl, listener, LISTENER.isValid, id);
+    this.#isValid = steps.call(NR.ioctl, 0, LISTENER.isValid, callers.id);
   }
   /** How many bytes there are. */
   run({ pid, tid, fd, at }: LookedAt): number {
@@ -148,6 +147,8 @@ class LookList {
     this.#struct[0] = at === undefined ? 0 : 1;
     steps.set(this.#read, TID, tid);
     const isCaller = callers.aim(tid);
+    // It comes after the list.
+    steps.set(this.#isValid, 0, callers.listener);
     const ended = steps.run();
     if (isCaller && this.#isGone(tid, ended)) {
       this.link = -HOST_ERRNO.ENOENT;

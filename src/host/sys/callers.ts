@@ -11,13 +11,14 @@ import { NR } from './numbers.ts';
 
 /** Those of the one listener of this thread. */
 class Callers {
-  #listener = -1;
+  /** For a step of a list (steps.ts) that asks the same as isGone(): the descriptor, and the bytes it asks with. */
+  listener = -1;
+  readonly id = Buffer.alloc(8);
   readonly #ids = new Map<number, bigint>();
-  readonly #id = Buffer.alloc(8);
 
   /** A run begins. */
   begin(listener: number): void {
-    this.#listener = listener;
+    this.listener = listener;
     this.#ids.clear();
   }
   /** A call has been received. */
@@ -32,17 +33,13 @@ class Callers {
   isGone(tid: number): boolean {
     const id = this.#ids.get(tid);
     if (id === undefined) return false;
-    this.#id.writeBigUInt64LE(id);
-    return syscall(NR.ioctl, this.#listener, LISTENER.isValid, this.#id) !== 0;
+    this.id.writeBigUInt64LE(id);
+    return syscall(NR.ioctl, this.listener, LISTENER.isValid, this.id) !== 0;
   }
-  /** The same as a step of a list (steps.ts): the descriptor and the bytes it asks with. */
-  get question(): { readonly listener: number; readonly id: Buffer } {
-    return { listener: this.#listener, id: this.#id };
-  }
-  /** Its number goes into the bytes. False: it waits in no call of ours. */
+  /** The number of its call goes into the bytes. False: it waits in no call of ours. */
   aim(tid: number): boolean {
     const id = this.#ids.get(tid);
-    if (id !== undefined) this.#id.writeBigUInt64LE(id);
+    if (id !== undefined) this.id.writeBigUInt64LE(id);
     return id !== undefined;
   }
 }
