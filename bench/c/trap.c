@@ -176,8 +176,13 @@ static void answer(int listener, char *wanted)
 		reply.error = -ENOTTY;
 	else if (process_vm_readv(call.pid, &here, 1, &there, 1, 0) != sizeof(status))
 		reply.error = -EFAULT;
+	/* What was read is the caller's if it still waits, and only then it is written to: its number may be another's. */
+	else if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &call.id))
+		return;
 	else {
 		status.flags = VFIO_GROUP_FLAGS_VIABLE;
+		if (ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &call.id))
+			return;
 		if (process_vm_writev(call.pid, &here, 1, &there, 1, 0) != sizeof(status))
 			reply.error = -EFAULT;
 	}

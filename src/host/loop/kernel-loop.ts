@@ -20,6 +20,7 @@ import { wholeScript, type Hand, type Handled, type InThread } from '../seccomp/
 import type { Injection } from '../seccomp/injection.ts';
 import { Injections } from '../seccomp/injections.ts';
 import * as libc from '../sys/libc.ts';
+import { callers } from '../sys/callers.ts';
 import { dyingThreads } from '../sys/dying-threads.ts';
 import { isKeptByExec, KeptByExec } from '../sys/prompt-seize.ts';
 import { strangers } from '../sys/strangers.ts';
@@ -261,8 +262,8 @@ export class KernelLoop implements CallContext {
     const thread = this.inject(call, todo.hands);
     if (typeof thread === 'number') {
       if (isKeptByExec(thread)) return this.#late.again(call, () => this.#answerWith(call, todo));
-      if (!this.transport.valid(call)) return todo.otherwise(thread) && 'answered';
-      return this.tracers.byTracer(call, todo) ?? todo.otherwise(thread);
+      const isThere = this.transport.valid(call);
+      return (isThere ? this.tracers.byTracer(call, todo) : undefined) ?? todo.otherwise(thread);
     }
     thread.follow(wholeScript(todo, call.tid));
     this.#injections.settled(call.tid, thread);
@@ -395,6 +396,7 @@ export class KernelLoop implements CallContext {
     this.transport.flush();
     if (strangers.onStatus(pid, status) || this.#injections.onStatus(pid, status)) return true;
     if (isStopped(status)) {
+      callers.hasStopped(pid);
       this.map.newTurn();
       this.#shortages.untilEnough(() => this.#mmio.onStop(pid, status));
       return true;

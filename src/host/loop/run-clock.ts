@@ -25,14 +25,13 @@ export class RunClock {
   }
   /** Has the time of one come? */
   isDue(now: number): boolean {
-    return this.#leftNs(now) <= 0;
+    const due = this.#machine.env.clock.nextDeadlineNs;
+    return due !== undefined && due <= now - this.#startNs;
   }
   /** Until the next, in whole milliseconds. Infinity: none is set. */
   get leftMs(): number {
-    return Math.max(0, Math.ceil(this.#leftNs(libc.monotonicNs()) / NS_PER_MS));
-  }
-  #leftNs(now: number): number {
     const due = this.#machine.env.clock.nextDeadlineNs;
-    return due === undefined ? Infinity : due - (now - this.#startNs);
+    if (due === undefined) return Infinity; // asked in every turn
+    return Math.max(0, Math.ceil((due - libc.monotonicNs() + this.#startNs) / NS_PER_MS));
   }
 }

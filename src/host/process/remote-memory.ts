@@ -6,7 +6,9 @@ import type { PlaceList } from '../../machine/memory/process-memory.ts';
 import { callers } from '../sys/callers.ts';
 import { syscall } from '../sys/ffi.ts';
 import { iovec, remoteIovec } from '../sys/libc.ts';
+import { LISTENER } from '../sys/listener-ioctls.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
+import { Steps } from '../sys/steps.ts';
 import { callLook } from './call-look.ts';
 import { isFilledByPrograms, slowPages } from './slow-pages.ts';
 
@@ -37,12 +39,40 @@ function copyNow(nr: number, tid: number, addr: bigint, bytes: Uint8Array): numb
   remote64[0] = addr;
   remote.writeUInt32LE(length, 8);
   const vector = small ? bounceVector : iovec(bytes);
-  if (writes && callers.isGone(tid)) return -HOST_ERRNO.ESRCH;
+  if (writes) {
+    const done = small ? smallWrite(tid) : write(tid, vector);
+    callLook.wrote(tid, addr, bytes, done);
+    return done;
+  }
   const done = syscall(nr, tid, vector, 1, remote, 1, 0);
-  if (!writes && callers.isGone(tid)) return -HOST_ERRNO.ESRCH;
-  if (writes) callLook.wrote(tid, addr, bytes, done);
-  else if (small && done > 0) bytes.set(bounce.subarray(0, done));
+  if (callers.isGone(tid)) return -HOST_ERRNO.ESRCH;
+  if (small && done > 0) bytes.set(bounce.subarray(0, done));
   return done;
+}
+function write(tid: number, vector: Uint8Array): number {
+  if (callers.isGone(tid)) return -HOST_ERRNO.ESRCH;
+  return syscall(NR.process_vm_writev, tid, vector, 1, remote, 1, 0);
+}
+/** What is in the buffer, and whether the caller still waits, in one crossing: an ioctl that writes its struct back took 6 % more. */
+function smallWrite(tid: number): number {
+  if (!callers.inSteps || !callers.aim(tid)) return write(tid, bounceVector);
+  return (writeList ??= new WriteList()).run(tid);
+}
+let writeList: WriteList | undefined;
+
+class WriteList {
+  readonly #steps = new Steps(3);
+  readonly #ask = this.#steps.call(NR.ioctl, 0, LISTENER.isValid, callers.id);
+  readonly #isThere = this.#steps.expect(this.#ask, 0);
+  readonly #write = this.#steps.call(NR.process_vm_writev, 0, bounceVector, 1, remote, 1, 0);
+
+  /** Bytes, or minus an errno. */
+  run(tid: number): number {
+    const steps = this.#steps;
+    steps.set(this.#ask, 0, callers.listener);
+    steps.set(this.#write, 0, tid);
+    return steps.run() === this.#isThere ? -HOST_ERRNO.ESRCH : steps.result(this.#write);
+  }
 }
 
 /** UIO_MAXIOV: more the kernel takes in no call. */

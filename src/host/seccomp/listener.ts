@@ -40,7 +40,7 @@ export class Listener {
     this.fd = fd;
     this.#wait = new TurnWait(fd, others);
     if (how.inSteps) this.#next = new NextCall(fd, this.#response, this.#wait);
-    callers.begin(fd);
+    callers.begin(fd, how);
     // The kernel wakes the two sides on one core, where it can (Linux 6.6 and later).
     libc.ioctl(fd, LISTENER.setFlags, 1);
   }

@@ -14,11 +14,14 @@ class Callers {
   /** For a step of a list (steps.ts) that asks the same as isGone(): the descriptor, and the bytes it asks with. */
   listener = -1;
   readonly id = Buffer.alloc(8);
+  /** May such lists be run? */
+  inSteps = false;
   readonly #ids = new Map<number, bigint>();
 
   /** A run begins. */
-  begin(listener: number): void {
+  begin(listener: number, { inSteps }: { readonly inSteps: boolean }): void {
     this.listener = listener;
+    this.inSteps = inSteps;
     this.#ids.clear();
   }
   /** A call has been received. */
@@ -28,6 +31,10 @@ class Callers {
   /** It has its answer, or nobody is there for it. */
   answered(tid: number, id: bigint): void {
     if (this.#ids.get(tid) === id) this.#ids.delete(tid);
+  }
+  /** It has stopped for its tracer, and waits in no call: a call that was left behind by its number was another thread's. */
+  hasStopped(tid: number): void {
+    this.#ids.delete(tid);
   }
   /** Is this no more the thread that made the call we have from its number? */
   isGone(tid: number): boolean {

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { readFileSync } from 'node:fs';
 import { RemoteMemory } from '../process/remote-memory.ts';
 import { HostCred } from '../process/credentials.ts';
@@ -8,6 +8,7 @@ import { posixSpawn } from './ffi.ts';
 import { close, kill, open, sleepMs, waitNow } from './libc.ts';
 import { O_RDONLY, SIGKILL } from './numbers.ts';
 import { tracerOf } from './procfs.ts';
+import { prepareSteps } from './steps.ts';
 import { strangers } from './strangers.ts';
 
 /** It has a number of ours, and is none of the programs. */
@@ -15,7 +16,12 @@ const pid = posixSpawn('/bin/sleep', ['sleep', '100'], []);
 sleepMs(50);
 /** No listener: no call waits there. */
 const listener = open('/dev/null', O_RDONLY);
-afterEach(() => callers.begin(-1));
+beforeAll(() => prepareSteps());
+afterAll(() => {
+  kill(pid, SIGKILL);
+  close(listener);
+});
+afterEach(() => callers.begin(-1, { inSteps: false }));
 
 test('a thread whose number was that of a caller makes no call, and goes on untraced', () => {
   const done: string[] = [];
@@ -35,23 +41,25 @@ test('a thread whose number was that of a caller makes no call, and goes on untr
   }
   expect([strangers.any, tracerOf(pid), waitNow(pid)]).toEqual([false, 0, undefined]);
 });
-test('its memory is neither written nor believed, and it lends no rights', () => {
-  const at = stackOf(pid);
-  const before = Buffer.alloc(8);
-  const memory = new RemoteMemory(pid);
-  expect(memory.read(at, before)).toBeUndefined();
-  callers.begin(listener);
-  callers.waits(pid, 1n);
-  expect(memory.write(at, Buffer.from('written!'))).toMatchObject({ name: 'EFAULT' });
-  expect(memory.read(at, Buffer.alloc(8))).toMatchObject({ name: 'EFAULT' });
-  expect(new HostCred(pid, 'fs', undefined).uid).toBe(65534);
-  callers.answered(pid, 1n);
-  const after = Buffer.alloc(8);
-  expect(memory.read(at, after)).toBeUndefined();
-  expect(after).toEqual(before);
-  kill(pid, SIGKILL);
-  close(listener);
-});
+test.each([false, true])(
+  'its memory is neither written nor believed, and it lends no rights; in steps: %s',
+  (inSteps) => {
+    const at = stackOf(pid);
+    const before = Buffer.alloc(8);
+    const memory = new RemoteMemory(pid);
+    expect(memory.read(at, before)).toBeUndefined();
+    callers.begin(listener, { inSteps });
+    callers.waits(pid, 1n);
+    expect(memory.write(at, Buffer.from('written!'))).toMatchObject({ name: 'EFAULT' });
+    expect(memory.read(at, Buffer.alloc(8))).toMatchObject({ name: 'EFAULT' });
+    expect(new HostCred(pid, 'fs', undefined).uid).toBe(65534);
+    // Of a thread that has stopped for us, what another with its number has left behind counts no more.
+    callers.hasStopped(pid);
+    const after = Buffer.alloc(8);
+    expect(memory.read(at, after)).toBeUndefined();
+    expect(after).toEqual(before);
+  },
+);
 
 /** An address that can be written. */
 function stackOf(pid: number): bigint {
