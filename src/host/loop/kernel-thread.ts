@@ -96,6 +96,7 @@ function main(
     result = runProgram(plan, built.machine, { storage, wires, sites });
   } finally {
     traced = built.close();
+    sites.close();
     wires?.close();
   }
   journal.explain(result);

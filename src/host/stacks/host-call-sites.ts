@@ -46,6 +46,10 @@ export class HostCallSites implements CallerSites {
   beginSteps(): void {
     this.#stacks.begin();
   }
+  /** The run is over: nothing is looked at any more. */
+  close(): void {
+    this.#stacks.close();
+  }
   here(): CallSite | undefined {
     if (this.#standing) return this.#standing;
     const caller = this.#env.current;

@@ -86,3 +86,15 @@ test('of many threads each is seen, and few descriptors are kept', async () => {
 function descriptors(): number {
   return readdirSync('/proc/self/fd').length;
 }
+test('at the end of a run nothing of it is open, and the next one begins anew', async () => {
+  const caller = await sleeper();
+  const look = inSteps();
+  const open = (): string[] => readdirSync('/proc/self/fd');
+  const before = open();
+  const expected = seenBy(look, caller);
+  expect(open().length).toBe(before.length + 1);
+  look.close();
+  expect(open()).toEqual(before);
+  expect(seenBy(look, caller)).toEqual(expected);
+  look.close();
+});

@@ -139,6 +139,10 @@ export class StackLook {
     this.#known.set(tid, thread);
     return thread;
   }
+  /** The run is over. */
+  close(): void {
+    for (const tid of this.#known.keys()) this.#forget(tid);
+  }
   #forget(tid: number): void {
     const thread = this.#known.get(tid);
     if (thread) libc.close(thread.fd);
