@@ -19,6 +19,7 @@ import { ours, type Handled, mappedFile } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { KVM_SET_DEVICE_ATTR } from '../seccomp/trapped.ts';
 import { callLook } from '../process/call-look.ts';
+import type { DescriptorLink } from '../sys/look.ts';
 import type { AttrEntry, OpenEntry, FileEntry } from '../process/open-files.ts';
 import type { HostTask } from '../process/task.ts';
 import {
@@ -112,8 +113,9 @@ export class FileTraps {
     const { files, processes } = this.#context;
     const link = processes.descriptorLink(call.tid, call.int(4));
     if (link === -HOST_ERRNO.EACCES) return this.#denied(call, isRegionOffset(call.arg(5)));
-    const entry = files.at(`/proc/${call.tid}/fd/${call.int(4)}`, link, callLook.takeObject());
-    return entry ? this.#mmap(call, entry) : mmapOfHost(this.#context, call.tid, call.int(4));
+    const file: DescriptorLink = `/proc/${call.tid}/fd/${call.int(4)}`;
+    const entry = files.at(file, link, callLook.takeObject());
+    return entry ? this.#mmap(call, entry) : mmapOfHost(this.#context, file, link);
   }
 
   /** What is behind the first argument; undefined: nothing of ours. `struct`: where there is one that is likely to be read. */

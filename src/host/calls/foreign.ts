@@ -51,5 +51,7 @@ export function foreignMmap(
 ): Answer {
   const mapped = argumentsOf(call);
   if (!mapped || (mapped.flags & MAP_ANONYMOUS) !== 0) return 'continue';
-  return mmapOfHost(context, call.tid, mapped.fd);
+  const { tid } = call;
+  const link = context.processes.descriptorLink(tid, mapped.fd);
+  return mmapOfHost(context, `/proc/${tid}/fd/${mapped.fd}`, link);
 }

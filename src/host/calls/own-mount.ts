@@ -6,11 +6,14 @@ import type { CallContext } from './call-context.ts';
 
 /**
  * An attribute cannot be mapped, as in sysfs: ENODEV. FUSE refuses shared mappings of it and allows private ones, and a copy
- * from such a page would wait for ourselves. Its name does not say it all: a program may have bound it elsewhere.
+ * from such a page would wait for ourselves. Its name, the text of the link, does not say it all: a program may have bound it
+ * elsewhere.
  */
-export function mmapOfHost(context: CallContext, tid: number, fd: number): Answer {
-  const file: DescriptorLink = `/proc/${tid}/fd/${fd}`;
-  const link = context.processes.descriptorLink(tid, fd);
+export function mmapOfHost(
+  context: CallContext,
+  file: DescriptorLink,
+  link: string | number,
+): Answer {
   const isNamed = typeof link === 'string' && context.isMounted(link);
   return isNamed || context.isOfOurMount(file) ? -HOST_ERRNO.ENODEV : 'continue';
 }

@@ -26,7 +26,7 @@ import {
   rebuild,
   unshareMounts,
 } from '../tree/mount-tree.ts';
-import { hasMounts } from '../sys/look.ts';
+import { hasMounts } from '../sys/mounts.ts';
 import { removeTemporaryDirectory } from '../tree/temporary-directory.ts';
 
 const AGAIN_MS = 20;

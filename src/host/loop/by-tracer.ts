@@ -15,6 +15,7 @@ import {
   MAP_ANONYMOUS,
   MAP_PRIVATE,
   NR,
+  PROT_READ_WRITE,
   SIGSTOP,
   SIGTRAP,
 } from '../sys/numbers.ts';
@@ -41,7 +42,6 @@ import {
   type Script,
 } from '../seccomp/in-thread.ts';
 
-const PROT_READ_WRITE = 3;
 /** Room in the tracer: for what is small, and then for an XSAVE area. */
 const VECTORS = 4096;
 const VECTOR_SIZE = 24_576;

@@ -5,7 +5,15 @@
  * What was lost is put back. That something was shows in the handler that is gone; where a program has none, the kernel is
  * given one that is never run: the signal comes to us first, and what it means to the program is kept here.
  */
-import { MAP_ANONYMOUS, MAP_PRIVATE, NR, SIG_DFL, SIG_IGN, SIGTRAP } from '../sys/numbers.ts';
+import {
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  NR,
+  PROT_READ_WRITE,
+  SIG_DFL,
+  SIG_IGN,
+  SIGTRAP,
+} from '../sys/numbers.ts';
 import { parentOf } from '../sys/procfs.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { meaningsIn } from '../sys/signals.ts';
@@ -22,7 +30,6 @@ import {
 } from './thread-call.ts';
 
 const PAGE = 4096;
-const PROT_READ_WRITE = 3;
 /** Of the kernel's struct sigaction: handler, flags, restorer, mask. */
 const ACTION_SIZE = 32;
 /** Of a mask. */

@@ -156,12 +156,8 @@ function* eventfdsOf(pid: number): Iterable<string> {
   }
 }
 
-const pollEntry = Buffer.alloc(8);
 function isWritable(fd: number): boolean {
-  const POLLOUT = 4;
-  pollEntry.writeInt32LE(fd, 0);
-  pollEntry.writeInt32LE(POLLOUT, 4);
-  return syscall(NR.poll, pollEntry, 1, 0) === 1;
+  return libc.poll(fd, libc.POLLOUT) > 0;
 }
 
 const countVector = libc.iovec(Buffer.alloc(8));

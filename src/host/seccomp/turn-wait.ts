@@ -1,5 +1,6 @@
 /** What the loop waits on: the listener, whose wake-up is quickest when it is waited on itself, and one descriptor for all else. */
 import { HostError, syscall } from '../sys/ffi.ts';
+import { POLLIN } from '../sys/libc.ts';
 import { HOST_ERRNO, NR } from '../sys/numbers.ts';
 
 /** The descriptors besides the listener. */
@@ -18,7 +19,6 @@ export interface Ready {
   readonly others: boolean;
 }
 
-const POLLIN = 1;
 const ENTRY = 8;
 /** Of struct pollfd: where what is wanted and, above it, what is ready stands. */
 const EVENTS = 4;

@@ -8,7 +8,8 @@ import type { ModuleReader } from '../../insight/sites/module.ts';
 import { isPermitted, MAY_READ, type Cred } from '../../machine/files/rights.ts';
 import { close, openWithoutLinks } from '../sys/libc.ts';
 import { O_PATH } from '../sys/numbers.ts';
-import { lookAt, mountTypesOn } from '../sys/look.ts';
+import { lookAt } from '../sys/look.ts';
+import { mountTypesOn } from '../sys/mounts.ts';
 
 /** Larger ones are not read: their names would cost more memory than they are worth. */
 const LARGEST = 256 << 20;

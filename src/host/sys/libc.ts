@@ -25,6 +25,8 @@ import {
 import { INOTIFY_WATCHES, notShort, notShortOfWatches } from './shortage.ts';
 
 export const POLLIN = 1;
+export const POLLOUT = 4;
+const POLLHUP = 0x10;
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const SOL_SOCKET = 1;
@@ -129,11 +131,16 @@ export function socketpair(): [number, number] | number {
 }
 /** Has the other end of a socket gone, now or in so many milliseconds? */
 export function isHungUp(fd: number, ms: number): boolean {
-  const POLLHUP = 0x10;
-  const asked = Buffer.alloc(8);
-  asked.writeInt32LE(fd, 0);
-  syscall(NR.poll, asked, 1, ms);
-  return (asked.readUInt16LE(6) & POLLHUP) !== 0;
+  const found = poll(fd, 0, ms);
+  return found > 0 && (found & POLLHUP) !== 0;
+}
+const polled = Buffer.alloc(8);
+/** poll(2) of one descriptor, for so many milliseconds: which of these events, of errors and of its end there are, or minus an errno. */
+export function poll(fd: number, events: number, ms = 0): number {
+  polled.writeInt32LE(fd, 0);
+  polled.writeInt32LE(events, 4); // and none found
+  const rc = syscall(NR.poll, polled, 1, ms);
+  return rc < 0 ? rc : polled.readUInt16LE(6);
 }
 /** FD_CLOEXEC of a descriptor. */
 export function setCloexec(fd: number, on: boolean): void {

@@ -100,45 +100,6 @@ function deviceIn(statx: Buffer): string {
     .join(':');
 }
 
-/** The device, as FileLook has it, of what a process has mounted at a path; undefined: nothing. */
-export function deviceAt(path: string, pid: number): string | undefined {
-  for (const line of textOf(`/proc/${pid}/mountinfo`).split('\n')) {
-    const [, , device, , at] = line.split(' ');
-    if (at?.replace(/\\([0-7]{3})/g, fromOctal) !== path) continue;
-    return device!
-      .split(':')
-      .map((number) => Number(number).toString(16).padStart(2, '0'))
-      .join(':');
-  }
-  return undefined;
-}
-
-/** Is anything mounted at a path or below it, for all we can see? */
-export function hasMounts(path: string): boolean {
-  const text = textOf('/proc/self/mountinfo');
-  if (text === '') return true;
-  return text.split('\n').some((line) => {
-    const at = line.split(' ')[4]?.replace(/\\([0-7]{3})/g, fromOctal);
-    return at === path || at?.startsWith(`${path}/`) === true;
-  });
-}
-
-/** The types of the file systems that are mounted at the folders above a path of ours, the innermost last. */
-export function mountTypesOn(path: string): string[] {
-  const found: { readonly at: string; readonly type: string }[] = [];
-  for (const line of textOf('/proc/self/mountinfo').split('\n')) {
-    const [mount, source] = line.split(' - ');
-    const at = mount?.split(' ')[4]?.replace(/\\([0-7]{3})/g, fromOctal);
-    const type = source?.split(' ')[0];
-    if (at === undefined || type === undefined) continue;
-    if (path.startsWith(at.endsWith('/') ? at : `${at}/`)) found.push({ at, type });
-  }
-  return found.sort((a, b) => a.at.length - b.at.length).map(({ type }) => type);
-}
-function fromOctal(_all: string, digits: string): string {
-  return String.fromCharCode(Number.parseInt(digits, 8));
-}
-
 /** The flags a descriptor was opened with; 0: it is not open, or may not be looked at. */
 export function openFlagsOf(link: DescriptorLink): number {
   const text = textOf(link.replace('/fd/', '/fdinfo/'));

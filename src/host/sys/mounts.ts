@@ -6,10 +6,9 @@
  * renamed are not told: whoever sees a rename says so here. An open one also keeps its namespace, so it is closed when the
  * thread it was opened by is gone.
  */
-import { syscall } from './ffi.ts';
 import * as libc from './libc.ts';
 import { lookAt } from './look.ts';
-import { NR, O_CLOEXEC, O_RDONLY } from './numbers.ts';
+import { O_CLOEXEC, O_RDONLY } from './numbers.ts';
 import { textOf } from './procfs.ts';
 
 /** A line of mountinfo, as far as it is needed. */
@@ -63,7 +62,6 @@ export class MountTable {
 
 /** So many are kept; a run has one namespace, or a few. */
 const MOST_KEPT = 8;
-const POLLIN = 1;
 const CHANGED = 2 | 8; // POLLPRI | POLLERR
 
 interface Kept {
@@ -107,6 +105,34 @@ export function fileSystemOf(device: string, pid: number): string | undefined {
   return mountsOf(pid).typeOf(wanted) ?? mountsOf(process.pid).typeOf(wanted);
 }
 
+/** The device, 'major:minor' in hex as a look at a file has it, of what a process has mounted at a path; undefined: nothing. */
+export function deviceAt(path: string, pid: number): string | undefined {
+  const { device } = mountsNow(pid).find(({ point }) => point === path) ?? {};
+  return device
+    ?.split(':')
+    .map((number) => Number(number).toString(16).padStart(2, '0'))
+    .join(':');
+}
+/** Is anything mounted at a path or below it, for all we can see? */
+export function hasMounts(path: string): boolean {
+  const mounts = mountsNow('self');
+  return (
+    mounts.length === 0 ||
+    mounts.some(({ point }) => point === path || point.startsWith(`${path}/`))
+  );
+}
+/** The types of the file systems that are mounted at the folders above a path of ours, the innermost last. */
+export function mountTypesOn(path: string): string[] {
+  return mountsNow('self')
+    .filter(({ point }) => path.startsWith(point.endsWith('/') ? point : `${point}/`))
+    .sort((a, b) => a.point.length - b.point.length)
+    .map(({ type }) => type);
+}
+/** Of a process that is asked once. */
+function mountsNow(pid: number | 'self'): Mount[] {
+  return parseMounts(textOf(`/proc/${pid}/mountinfo`));
+}
+
 function placeOf(tid: number): string | undefined {
   const namespace = libc.readlink(`/proc/${tid}/ns/mnt`);
   const root = lookAt(`/proc/${tid}/root`);
@@ -130,11 +156,8 @@ function keep(key: string, tid: number): Kept | undefined {
   return made;
 }
 function hasChanged(fd: number): boolean {
-  const entry = Buffer.alloc(8);
-  entry.writeInt32LE(fd, 0);
-  entry.writeInt16LE(POLLIN, 4);
-  const ready = syscall(NR.poll, entry, 1, 0);
-  return ready < 0 || (entry.readUInt16LE(6) & CHANGED) !== 0;
+  const found = libc.poll(fd, libc.POLLIN);
+  return found < 0 || (found & CHANGED) !== 0;
 }
 function tableOf(text: string): MountTable {
   return new MountTable(parseMounts(text));

@@ -7,6 +7,7 @@
 import { fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { cString, syscall } from './ffi.ts';
+import { poll, POLLOUT } from './libc.ts';
 import {
   HOST_ERRNO,
   MSG_NOSIGNAL,
@@ -21,7 +22,6 @@ import {
 
 const MSG_DONTWAIT = 0x40;
 const SIG_BLOCK = 0;
-const POLLOUT = 4;
 /** In a poll's result: bytes are taken, or the write says why not. */
 const ANSWERS = 0x1c;
 /** PIPE_BUF: a pipe with room has room for so much. */
@@ -63,12 +63,9 @@ function statOf(fd: number) {
 }
 
 function whenReady(fd: number): Write {
-  const asked = Buffer.alloc(8);
   return (bytes) => {
-    asked.writeInt32LE(fd, 0);
-    asked.writeInt32LE(POLLOUT, 4);
-    syscall(NR.poll, asked, 1, 0);
-    if ((asked.readUInt16LE(6) & ANSWERS) === 0) return -HOST_ERRNO.EAGAIN;
+    const found = poll(fd, POLLOUT);
+    if (found < 0 || (found & ANSWERS) === 0) return -HOST_ERRNO.EAGAIN;
     return syscall(NR.write, fd, bytes, Math.min(bytes.length, PIPE_BUF));
   };
 }

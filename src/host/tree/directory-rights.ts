@@ -63,10 +63,12 @@ export function isHostDirectory(path: string): boolean {
   return typeof stat === 'string' ? stat === 'hidden' : stat.isDirectory();
 }
 
+/** Of the user namespace that we build in. */
+let areIdsKnown: boolean | undefined;
 function isOwnedLike({ uid, gid }: fs.Stats, to: string): boolean {
   // An id without a number here looks like that of nobody.
-  const areKnown = ['uid_map', 'gid_map'].every((map) => ALL_IDS.test(textOf(`/proc/self/${map}`)));
-  if (!areKnown) return false;
+  areIdsKnown ??= ['uid_map', 'gid_map'].every((map) => ALL_IDS.test(textOf(`/proc/self/${map}`)));
+  if (!areIdsKnown) return false;
   return syscall(NR.chown, cString(to), uid, gid) === 0;
 }
 

@@ -5,7 +5,7 @@
  */
 import type { Vfs } from '../../machine/files/vfs.ts';
 import type { DirNode } from '../../machine/files/nodes.ts';
-import { deviceAt } from '../sys/look.ts';
+import { deviceAt } from '../sys/mounts.ts';
 import { FuseServer } from './fuse-server.ts';
 import { fuseAt, isInMounts, planMounts, type MountPlan } from './mount-plan.ts';
 import { ShadowTree } from './shadow-tree.ts';
