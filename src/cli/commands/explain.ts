@@ -1,9 +1,8 @@
 /** `softiommu explain ERRNO|WORDS`: what an errno can mean, or which rule says so. */
-import { readFileSync } from 'node:fs';
 import { Command } from '@commander-js/extra-typings';
 import { errnoOfNumber, ERRNO_NUMBERS } from '../../base/errno.ts';
-import { packageFile } from '../../host/sys/package-files.ts';
-import { lookUp, parseReference, type KnownRefusal } from '../../insight/explain/reference.ts';
+import { lookUp, type KnownRefusal } from '../../insight/explain/reference.ts';
+import { knownRefusals } from '../known-refusals.ts';
 import { print } from '../output.ts';
 import { withUsage } from '../usage.ts';
 
@@ -35,7 +34,7 @@ export function explainCommand() {
     .option('--in <area>', 'only of a part of the kernel: iommufd, vfio, core, machine, …')
     .action((words, options) => {
       const what = nameOf(words.join(' '));
-      const all = parseReference(readFileSync(packageFile('docs/errno.md'), 'utf8'));
+      const all = knownRefusals();
       const areas = [...new Set(all.map((one) => one.area))];
       const { in: area } = options;
       if (area !== undefined && !areas.includes(area)) {

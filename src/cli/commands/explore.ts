@@ -1,9 +1,6 @@
 /** `softiommu explore -- PROGRAM`: every failure the program should survive, one after the other. */
-import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Command, Option } from '@commander-js/extra-typings';
-import { packageFile } from '../../host/sys/package-files.ts';
-import { parseReference } from '../../insight/explain/reference.ts';
 import { lawfulErrnos } from '../../insight/explore/lawful.ts';
 import { TRIED_FAULTS, type Failures } from '../../insight/explore/trials.ts';
 import { explore } from '../explore/campaign.ts';
@@ -21,6 +18,7 @@ import { contentOf } from '../explore/identity.ts';
 import { ResultsFolder } from '../explore/results-folder.ts';
 import { shardOf, WHOLE } from '../explore/shard.ts';
 import { ALONE } from '../explore/trial-source.ts';
+import { knownRefusals } from '../known-refusals.ts';
 import { withManyRuns } from '../many-runs.ts';
 import { positive } from '../option-values.ts';
 import { UserMistake } from '../user-mistake.ts';
@@ -60,9 +58,8 @@ function runFlags({ machine, device = [], iommu = [], nodefaults, mode }: Explor
 
 /** Which calls can fail how is what the refusals say. */
 function failuresOf({ faults }: ExploreFlags): Failures {
-  const refusals = parseReference(readFileSync(packageFile('docs/errno.md'), 'utf8'));
   const kinds = faults === 'all' ? TRIED_FAULTS : [faults];
-  return { kinds, lawful: lawfulErrnos(refusals) };
+  return { kinds, lawful: lawfulErrnos(knownRefusals()) };
 }
 
 /** One line that is written over, on a terminal only. */

@@ -36,5 +36,6 @@ test('the errno is that of the refusals, whatever it is', () => {
     one.rule === 'the object is in use' ? { ...one, errno: 'EAGAIN' } : one,
   );
   expect(lawfulErrnos(others)('IOMMU_DESTROY')).toEqual(['EAGAIN']);
-  expect(() => lawfulErrnos([])('IOMMU_DESTROY')).toThrow("no 'the object is in use'");
+  const without = REFUSALS.filter(({ rule }) => rule !== 'the object is in use');
+  expect(() => lawfulErrnos(without)).toThrow("no 'the object is in use'");
 });

@@ -39,7 +39,7 @@ export const LAWFUL: readonly LawfulRefusals[] = [
   {
     calls: /^VFIO_IOMMU_MAP_DMA$/,
     refusals: [
-      ['vfio/type1/map.ts', 'RLIMIT_MEMLOCK is exceeded'],
+      ['vfio/type1/pin.ts', 'RLIMIT_MEMLOCK is exceeded'],
       ['vfio/type1/map.ts', 'the range overlaps a mapping'],
       ['vfio/type1/map.ts', 'dma_entry_limit mappings exist'],
     ],
@@ -92,9 +92,12 @@ export type LawfulErrnos = (call: string) => readonly string[];
 
 /** As the refusals are: those of docs/errno.md (explain/reference.ts). A rule of ours that none has is a bug. */
 export function lawfulErrnos(all: readonly KnownRefusal[]): LawfulErrnos {
+  const rows = LAWFUL.map(({ calls, refusals }) => ({
+    calls,
+    errnos: refusals.map(([file, rule]) => errnoOf(all, file, rule)),
+  }));
   return (call) => {
-    const row = LAWFUL.find(({ calls }) => calls.test(call));
-    const errnos = row?.refusals.map(([file, rule]) => errnoOf(all, file, rule)) ?? [];
+    const errnos = rows.find(({ calls }) => calls.test(call))?.errnos ?? [];
     return [...new Set([...errnos, ...(INTERRUPTED.test(call) ? ['EINTR'] : [])])];
   };
 }
