@@ -57,7 +57,8 @@ export class Child {
       env,
     });
     this.#process = child;
-    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    // Without descriptors there is neither that nor a channel, and an error says so.
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.said = (this.said + text).slice(-KEPT);
       this.onSaid();
     });
@@ -79,7 +80,7 @@ export class Child {
   /** A message, if it is there to take it. */
   send(message: object): void {
     // That it has ended is told by `ended`.
-    this.#process.send(message, () => undefined);
+    if (this.#process.connected) this.#process.send(message, () => undefined);
   }
   /** Ask it to end, and see to it. */
   stop(): void {

@@ -28,8 +28,10 @@ export function replyIn(
   mark: string,
 ): { readonly said: string; readonly reply: RunReply } | undefined {
   const at = said.lastIndexOf(mark);
-  if (at < 0 || !said.endsWith('\n')) return undefined;
+  // What the process says behind it, such as a warning of Node's, is of no run.
+  const end = said.indexOf('\n', at);
+  if (at < 0 || end < 0) return undefined;
   // cast: replyLine() has made it
-  const reply = JSON.parse(said.slice(at + mark.length)) as RunReply;
+  const reply = JSON.parse(said.slice(at + mark.length, end)) as RunReply;
   return { said: said.slice(0, at), reply };
 }

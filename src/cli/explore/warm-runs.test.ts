@@ -21,7 +21,8 @@ writeFileSync(
      }
      if (what === 'hang') return;
      const reply = { status: ++runs, signal: null, isLast: what === 'last' };
-     process.stderr.write('said\\n' + mark + JSON.stringify(reply) + '\\n');
+     const behind = what === 'warns' ? 'a warning of Node\\n' : '';
+     process.stderr.write('said\\n' + mark + JSON.stringify(reply) + '\\n' + behind);
      if (what === 'then-die') setTimeout(() => process.kill(process.pid, 'SIGKILL'), 1);
    });`,
 );
@@ -47,6 +48,11 @@ test('a process makes one run after the other, as many as there are at once', as
   const [one, other] = await Promise.all([runs.run(['a'], LONG_MS), runs.run(['a'], LONG_MS)]);
   expect([one.status, other.status]).toEqual([1, 1]);
   expect(await runs.run(['a'], LONG_MS)).toMatchObject({ status: 2, said: 'said\n', hung: false });
+});
+test('what a process says behind the reply is of no run', async () => {
+  const runs = warmRuns();
+  expect(await runs.run(['warns'], LONG_MS)).toMatchObject({ status: 1, said: 'said\n' });
+  expect(await runs.run(['a'], LONG_MS)).toMatchObject({ status: 2, said: 'said\n' });
 });
 test('behind the last run of a process comes another process', async () => {
   const runs = warmRuns();

@@ -36,8 +36,7 @@ export class WarmRuns {
       limit.isOver = true;
       server.stop();
     }, limitMs);
-    const ended = await replyOf(server, words);
-    clearTimeout(timer);
+    const ended = await replyOf(server, words).finally(() => clearTimeout(timer));
     // One that was asked to end is none to go on with.
     if (limit.isOver) server.kill();
     else if (ended.isLast === false) this.#idle.push(server);
@@ -68,7 +67,9 @@ async function replyOf(server: Child, words: readonly string[]): Promise<Omit<Ru
   const replied = new Promise<Omit<RunEnd, 'hung'>>((resolve) => {
     server.onSaid = () => {
       const found = replyIn(server.said, mark);
-      if (found) resolve({ ...found.reply, said: found.said });
+      if (!found) return;
+      server.onSaid = () => undefined;
+      resolve({ ...found.reply, said: found.said });
     };
   });
   server.send({ words, mark });

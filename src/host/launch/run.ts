@@ -200,6 +200,7 @@ export class KernelThread {
     });
     worker.on('message', (news: RunNews) => this.#take(news));
     worker.on('exit', () => {
+      this.#worker = undefined;
       this.#take({ kind: 'failed', message: 'the kernel thread has ended by itself' });
     });
     worker.on('error', (error) => {

@@ -217,6 +217,7 @@ function resultOf(waitStatus: number): RunResult {
 }
 
 async function outcome(plan: KernelPlan): Promise<RunResult> {
+  isBehind = false;
   try {
     const types = await typesOf(plan.plugins);
     if ('problem' in types) return { kind: 'failed', message: types.problem };

@@ -1,5 +1,5 @@
 /** The DMA sanitizer over a run: what it finds is said at once, each finding once, and may change the status of the run. */
-import { openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import type { Stamped } from '../../base/events.ts';
 import {
   failReasonOfEvent,
@@ -34,8 +34,9 @@ export interface SanitizedRun {
 /** One run under the sanitizer. */
 export class Sanitizing {
   readonly #plan: SanitizePlan;
-  /** Where findings are written. */
-  readonly #write: (text: string) => void;
+  /** Of the file for findings. */
+  readonly #fd: number | undefined;
+  readonly #say: (text: string) => void;
   readonly #suppressions: Suppression[];
   readonly #seen = new Map<string, { readonly finding: Finding; count: number }>();
   readonly #happened = new Set<FailReason>();
@@ -43,7 +44,8 @@ export class Sanitizing {
   /** Throws HostError: the file for findings cannot be written. */
   constructor(plan: SanitizePlan, run: SanitizedRun) {
     this.#plan = plan;
-    this.#write = plan.findings === undefined ? run.say : writerTo(openFindings(plan.findings));
+    this.#fd = plan.findings === undefined ? undefined : openFindings(plan.findings);
+    this.#say = run.say;
     this.#suppressions = plan.suppressions.map((one) => ({ ...one, used: 0 }));
     const sanitizer = new DmaSanitizer({
       kinds: new Set(plan.kinds),
@@ -75,7 +77,10 @@ export class Sanitizing {
     this.#print([...lines, ...suppression]);
   }
   #print(lines: readonly string[]): void {
-    if (lines.length > 0) this.#write(`${lines.join('\n')}\n`);
+    if (lines.length === 0) return;
+    const text = `${lines.join('\n')}\n`;
+    if (this.#fd === undefined) this.#say(text);
+    else writeAll(this.#fd, text);
   }
 
   /** Each finding once, for reports. */
@@ -91,6 +96,7 @@ export class Sanitizing {
       ...often.map(({ finding, count }) => `${findingLines(finding).at(-1)}: ${count} times`),
       ...unused.map(({ text }) => `softiommu: the suppression ${text} has matched nothing`),
     ]);
+    if (this.#fd !== undefined) closeSync(this.#fd);
     const { exitcode, failOn } = this.#plan;
     const fails = failOn.some((reason) => this.#happened.has(reason));
     if (exitcode === undefined || !fails || result.kind === 'failed') return result;
@@ -98,9 +104,6 @@ export class Sanitizing {
   }
 }
 
-function writerTo(fd: number): (text: string) => void {
-  return (text) => void writeAll(fd, text);
-}
 /** One file a run: it is there also when nothing is found, and nothing that was there is lost. */
 function openFindings(file: string): number {
   const own = `${file}.${process.pid}`;

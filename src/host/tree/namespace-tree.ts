@@ -71,6 +71,7 @@ export class NamespaceTree implements TreeBackend {
   }
   close(): void {
     this.unmount();
+    this.#shadow.close();
     this.#directory.remove();
   }
 }

@@ -21,7 +21,7 @@ export class ShadowTree {
   readonly root: string;
   readonly #gate: string;
   /** Our way to it. */
-  #inside: string | undefined;
+  #fd: number | undefined;
 
   /** `directory`: of the run. */
   constructor(directory: string) {
@@ -56,13 +56,20 @@ export class ShadowTree {
     return host;
   }
 
+  /** The run is over. */
+  close(): void {
+    if (this.#fd !== undefined) libc.close(this.#fd);
+    this.#fd = undefined;
+  }
+
   #wayTo(path: string): string {
-    this.#inside ??= makeBehind(this.#gate, this.root);
-    return path === '/' ? this.#inside : this.#inside + path;
+    this.#fd ??= makeBehind(this.#gate, this.root);
+    const inside = `/proc/self/fd/${this.#fd}`;
+    return path === '/' ? inside : inside + path;
   }
   /** Each of them ours alone to write in, whatever the umask: nobody puts a link in its place. */
   #make(host: string): void {
-    if (host === this.#inside || fs.lstatSync(host, { throwIfNoEntry: false })?.isDirectory()) {
+    if (host === this.#wayTo('/') || fs.lstatSync(host, { throwIfNoEntry: false })?.isDirectory()) {
       return;
     }
     this.#make(joinPath(host, '..'));
@@ -71,14 +78,14 @@ export class ShadowTree {
   }
 }
 
-/** A directory behind one that nobody passes, root with its capabilities excepted; our way to it. Throws Shortage. */
-function makeBehind(gate: string, root: string): string {
+/** A directory behind one that nobody passes, root with its capabilities excepted: a descriptor, our way to it. Throws Shortage. */
+function makeBehind(gate: string, root: string): number {
   fs.mkdirSync(gate, { mode: 0o700 });
   makeDirectory(root);
   const fd = libc.open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) throw new HostError(`the directory of the run cannot be opened (errno ${-fd})`);
   fs.chmodSync(gate, 0);
-  return `/proc/self/fd/${fd}`;
+  return fd;
 }
 
 type Placeholder = { kind: 'dir' } | { kind: 'file' } | { kind: 'link'; to: string };

@@ -86,6 +86,7 @@ export class PathTrapTree implements TreeBackend {
     return; // nothing is mounted
   }
   close(): void {
+    this.#shadow.close();
     this.#directory.remove();
   }
 }
