@@ -4,9 +4,11 @@
  */
 import { EFAULT, isErrno, type Status } from '../base/errno.ts';
 import { refuse } from '../base/refuse.ts';
+import { sameBytes } from '../base/same-bytes.ts';
 import type { OpenFile } from '../base/file.ts';
 import type { Task } from '../base/task.ts';
 import type { Fields, Struct } from '../base/struct.ts';
+import { PAGE_SIZE } from '../base/u64.ts';
 import { extensionName, isCommand, namer, type Named } from './field-names.ts';
 import * as iommufd from './iommufd.ts';
 import * as iommufdTest from './iommufd-test.ts';
@@ -161,7 +163,7 @@ export class IoctlLook {
   #argsNow(layout: Struct<Fields>): Args | undefined {
     const bytes = new Uint8Array(layout.size);
     if (readStruct(this.#task, this.#arg, bytes) === 0) return undefined;
-    if (this.#seen && isSame(bytes, this.#seen.bytes)) return this.#seen.args;
+    if (this.#seen && sameBytes(bytes, this.#seen.bytes)) return this.#seen.args;
     const args = this.#argsIn(layout, bytes);
     this.#seen = { bytes, args };
     return args;
@@ -173,10 +175,6 @@ export class IoctlLook {
     const isIrqs = layout === vfio.vfio_irq_set;
     return isIrqs ? Object.assign(args, irqData(this.#task, this.#arg, layout.view(bytes))) : args;
   }
-}
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  for (let n = 0; n < one.length; n++) if (one[n] !== other[n]) return false;
-  return true;
 }
 
 function shownOf(
@@ -240,7 +238,7 @@ export function setField(
 
 /** The caller's struct may be an older, shorter one: its first word is its size. Bytes read; 0: it is not in memory. */
 function readStruct(task: Task, arg: bigint, bytes: Uint8Array): number {
-  const isInPage = Number(arg & PAGE_MASK) + bytes.length <= PAGE;
+  const isInPage = Number(arg & PAGE_MASK) + bytes.length <= PAGE_SIZE;
   // What lies behind a short one is in the same page, and costs no look of its own.
   const isRead = isInPage && !isErrno(task.mem.read(arg, bytes));
   if (!isRead && isErrno(task.mem.read(arg, bytes.subarray(0, 4)))) return 0;
@@ -252,5 +250,4 @@ function readStruct(task: Task, arg: bigint, bytes: Uint8Array): number {
   }
   return task.mem.read(arg, bytes.subarray(0, length)) === undefined ? length : 0;
 }
-const PAGE = 4096;
-const PAGE_MASK = 4095n;
+const PAGE_MASK = BigInt(PAGE_SIZE - 1);

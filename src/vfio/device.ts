@@ -77,8 +77,12 @@ export class VfioDevice {
   get isHeld(): boolean {
     return this.openCount > 0 || this.cdevFiles > 0;
   }
+  /** Processes that have opened it, and may have given it on. */
+  get users(): readonly number[] {
+    return [...new Set([...this.files].map(({ openedBy }) => openedBy))];
+  }
   #holders(): Facts {
-    const openedBy = [...new Set([...this.files].map((file) => file.openedBy))].join(', ');
+    const openedBy = this.users.join(', ');
     return { device: this.dev.name, ...(openedBy !== '' && { openedBy }) };
   }
   closeCdev(): void {

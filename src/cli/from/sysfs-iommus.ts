@@ -1,4 +1,5 @@
 /** What a copy of sysfs says of the IOMMU of a function, and of memory that firmware wants mapped for its group. */
+import { hex } from '../../base/u64.ts';
 import type { FoundIommu, FoundRegion } from './found-function.ts';
 import type { SysfsDirectory } from './sysfs-directory.ts';
 
@@ -27,12 +28,10 @@ export function directRegionsOf(directory: SysfsDirectory): FoundRegion[] {
     const [, start, last, type] = LINE.exec(line) ?? [];
     if (!start || !last || !type) throw directory.wrong(REGIONS, index + 1, line);
     if (!type.startsWith('direct')) return [];
-    return [{ start: short(start), last: short(last), relaxable: type === 'direct-relaxable' }];
+    // Without the zeros at the front.
+    const ends = { start: hex(BigInt(start)), last: hex(BigInt(last)) };
+    return [{ ...ends, relaxable: type === 'direct-relaxable' }];
   });
-}
-/** Without the zeros at the front. */
-function short(address: string): string {
-  return `0x${BigInt(address).toString(16)}`;
 }
 const REGIONS = 'iommu_group/reserved_regions';
 /** @kernel iommu_group_show_resv_regions */

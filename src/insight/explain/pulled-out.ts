@@ -5,8 +5,7 @@ import type { TroubleEvent } from './trouble.ts';
 
 /** Processes that have it open. */
 export function usersOf(machine: Machine, name: string): readonly number[] {
-  const device = [...machine.vfio.devices()].find(({ dev }) => dev.name === name);
-  return [...new Set([...(device?.files ?? [])].map(({ openedBy }) => openedBy))];
+  return [...machine.vfio.devices()].find(({ dev }) => dev.name === name)?.users ?? [];
 }
 
 /** Undefined: it is no such event. */

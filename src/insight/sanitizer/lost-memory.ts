@@ -80,8 +80,7 @@ export class LostMemory<Loss> {
     for (let one = seek(); one && one.iova < end; one = seek()) {
       own.erase(hiWord(one.iova), loWord(one.iova));
       this.#byMemory.delete(one);
-      const isWhole = range.iova <= one.iova && one.iova + one.length <= end;
-      if (!isWhole) for (const rest of outside(one, range)) this.#add(own, rest);
+      for (const rest of outside(one, range)) this.#add(own, rest);
     }
   }
 }

@@ -22,6 +22,7 @@ import {
   type UserBuffer,
 } from '../../base/file.ts';
 import { refuse } from '../../base/refuse.ts';
+import { sameBytes } from '../../base/same-bytes.ts';
 import type { Task } from '../../base/task.ts';
 import { hex } from '../../base/u64.ts';
 import { WaitQueue } from '../../base/wait-queue.ts';
@@ -113,7 +114,7 @@ export class SavingStream {
 
   #take(part: 'initial' | 'dirty'): void {
     const now = this.#source.early();
-    if (!now || (this.#latest && isEqual(now, this.#latest))) return;
+    if (!now || (this.#latest && sameBytes(now, this.#latest))) return;
     this.#latest = now;
     this.#append(now, part);
     this.wakes.wakeAll();
@@ -157,7 +158,7 @@ export class ResumingStream {
     const rc = from.copyFrom(0, bytes);
     if (rc) return rc;
     const head = this.#head.subarray(this.#length, this.#length + length);
-    if (!isEqual(bytes.subarray(0, head.length), head)) {
+    if (!sameBytes(bytes.subarray(0, head.length), head)) {
       return refuse(EINVAL, 'the stream is of another device, or of other options', {
         wanted: textOf(this.#head),
       });
@@ -236,9 +237,6 @@ function getPrecopyInfo(stream: SavingStream, task: Task, arg: bigint): Status {
 
 function tooLate() {
   return refuse(ENODEV, 'the migration this file belongs to is over');
-}
-function isEqual(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, n) => byte === b[n]);
 }
 function textOf(bytes: Uint8Array): string {
   return new TextDecoder('latin1').decode(bytes).replace(/[^ -~]+/g, ' ');
