@@ -271,8 +271,8 @@ function carriedOut(form: Form, offset: number): Buffer | undefined {
         return cell.readBigUInt64LE();
       },
       store: (address, width, value) => {
-        cell.writeBigUInt64LE(value);
-        cell.copy(memory, Number(address - start), 0, width);
+        const at = Number(address - start);
+        for (let n = 0; n < width; n++) memory[at + n] = Number((value >> BigInt(8 * n)) & 0xffn);
       },
     },
   });
