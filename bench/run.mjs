@@ -174,6 +174,9 @@ function summary(rows, before) {
   return [`${aims}${since}`, ...missed.map((title) => `missed: ${title}`)].join('\n');
 }
 
+/** Those that start the command. */
+const OF_PROGRAMS = ['sanitize', 'trap'];
+
 const results = path.join(root, 'bench', 'results.jsonl');
 const names = readdirSync(path.join(root, 'bench'))
   .filter((file) => file.endsWith('.bench.ts') && file.includes(options.only))
@@ -183,7 +186,7 @@ if (names.length === 0)
   stop(`--only ${options.only}: there is no bench/*${options.only}*.bench.ts`);
 const before = lastOf(results, thisMachine());
 compileTypeScript();
-bundlePrograms();
+if (names.some((name) => OF_PROGRAMS.includes(name))) bundlePrograms();
 if (!hasGcc) console.error('gcc is not installed: no C figures');
 const rows = names.flatMap(runFile);
 print(rows, before);
