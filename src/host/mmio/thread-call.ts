@@ -8,10 +8,9 @@
  * single step: one stop less of the three that an access costs where SIGBUS is blocked. The SIGTRAP of a step is forced on
  * the thread, so whoever ignores that signal, or steps itself, goes the long way.
  */
-import { syscall } from '../sys/ffi.ts';
 import { parseMaps } from '../process/memory-map.ts';
 import { RemoteMemory } from '../process/remote-memory.ts';
-import { HOST_ERRNO, NR, PTRACE, SIGSTOP, SIGTRAP } from '../sys/numbers.ts';
+import { HOST_ERRNO, NR, PTRACE, SIGTRAP } from '../sys/numbers.ts';
 import { textOf } from '../sys/procfs.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { ALL_SIGNALS, EVENT, REGS, REGS_SIZE, SYSCALL_STOP } from '../sys/ptrace.ts';
@@ -51,9 +50,7 @@ export class ThreadCalls {
   readonly #instruction: bigint;
   readonly #saved = Buffer.alloc(REGS_SIZE);
   readonly #mask: bigint;
-  readonly #isStepped: boolean;
-  /** What cannot be blocked, or not now. */
-  readonly #stops: number[] = [];
+  #isStepped: boolean;
   /** Its process has been stopped. */
   #isStopping = false;
   #alive = true;
@@ -95,33 +92,48 @@ export class ThreadCalls {
     const regs = Buffer.from(before);
     ptrace.setRegs(this.#tid, before);
     const after = this.#instruction + BigInt(SYSCALL.length);
-    for (let passed = this.#isStepped ? 1 : 0; passed < 2;) {
+    for (let left = this.#isStepped ? 1 : 2; left > 0;) {
       if (!(yield* this.#toStop())) return -HOST_ERRNO.ESRCH;
       ptrace.getRegs(this.#tid, regs);
-      if (regs.readBigUInt64LE(REGS.rip) === after) passed++;
-      else if (this.#isStepped) this.#stops.push(SIGTRAP);
+      const isAfter = regs.readBigUInt64LE(REGS.rip) === after;
+      if (this.#isStepped && !(isAfter && isOfStep(this.#tid))) {
+        if (!(yield* this.#putTrapBack())) return -HOST_ERRNO.ESRCH;
+        left = isAfter ? 0 : 2; // of two that wait at once the kernel keeps one
+      } else if (isAfter) left--;
       // At the end of the call it was in, which has left its result in our registers.
       else ptrace.setRegs(this.#tid, before);
     }
     return Number(regs.readBigInt64LE(REGS.rax));
   }
+  /**
+   * A SIGTRAP that is the program's own: one that is blocked as it is delivered the kernel keeps, with all that is told of it.
+   * From here on the thread goes the long way, on which none comes.
+   */
+  *#putTrapBack(): Stops<boolean> {
+    this.#isStepped = false;
+    ptrace.setSignalMask(this.#tid, ALL_SIGNALS);
+    ptrace.interrupt(this.#tid);
+    return yield* this.#until(ptrace.resume, isInterrupted, SIGTRAP);
+  }
   /** Where a call begins or ends, or the step is over. */
-  *#toStop(): Stops<boolean> {
-    const [go, wanted] = this.#isStepped
-      ? [ptrace.step, SIGTRAP]
-      : [ptrace.untilSyscall, SYSCALL_STOP];
+  #toStop(): Stops<boolean> {
+    return this.#isStepped
+      ? this.#until(ptrace.step, isAt(SIGTRAP))
+      : this.#until(ptrace.untilSyscall, isAt(SYSCALL_STOP));
+  }
+  /** It goes on, with a signal first, until it is there. False: it ends, and is reaped as all are. */
+  *#until(go: typeof ptrace.step, isThere: (status: number) => boolean, first = 0): Stops<boolean> {
     // A stop is passed on at once: kept for later, it would come after the SIGCONT that ends it.
-    for (let passed = 0; this.#alive;) {
+    for (let passed = first; this.#alive;) {
       go(this.#tid, passed);
       const status = yield;
-      const [signal, event] = [(status >> 8) & 0xff, status >>> 16];
-      if (signal === wanted && event === 0) return true;
-      if (event === EVENT.exit) this.#alive = false;
-      passed = event === 0 && signal === SIGSTOP ? signal : 0;
       this.#isStopping ||= ptrace.isGroupStop(status);
-      if (event === 0 && signal !== SIGSTOP) this.#stops.push(signal);
+      if (isThere(status)) return true;
+      const event = status >>> 16;
+      if (event === EVENT.exit) this.#alive = false;
+      passed = event === 0 ? (status >> 8) & 0xff : 0;
     }
-    ptrace.resume(this.#tid); // it ends, and is reaped as all are
+    ptrace.resume(this.#tid);
     return false;
   }
 
@@ -129,11 +141,21 @@ export class ThreadCalls {
     if (!this.#alive) return;
     ptrace.setRegs(this.#tid, restarted(this.#saved));
     ptrace.setSignalMask(this.#tid, this.#mask);
-    for (const signal of this.#stops) syscall(NR.tkill, this.#tid, signal);
     if (this.#isStopping) ptrace.interrupt(this.#tid);
   }
 }
 
+/** Has a thread stopped for this signal, and no event? */
+function isAt(signal: number): (status: number) => boolean {
+  return (status) => status >>> 8 === signal;
+}
+function isInterrupted(status: number): boolean {
+  return status >>> 16 === EVENT.stop;
+}
+/** Is the SIGTRAP at which a thread has stopped that of its step, which the kernel itself has sent? */
+function isOfStep(tid: number): boolean {
+  return ptrace.signalCause(tid).code > 0;
+}
 /** A call that was to be made again by the kernel, which has lost sight of it. */
 function restarted(regs: Buffer): Buffer {
   const [call, result] = [regs.readBigInt64LE(REGS.origRax), regs.readBigInt64LE(REGS.rax)];

@@ -8,11 +8,10 @@
  */
 import { Shortage } from '../../base/shortage.ts';
 import type { SyscallArgument } from '../sys/ffi.ts';
-import { syscall } from '../sys/ffi.ts';
 import { HOST_ERRNO, NR, SIGSYS } from '../sys/numbers.ts';
 import * as libc from '../sys/libc.ts';
-import { nameOf } from '../sys/procfs.ts';
-import { isPending } from '../sys/signals.ts';
+import { hasOwnFilter, nameOf } from '../sys/procfs.ts';
+import { isPending, pendingSignals } from '../sys/signals.ts';
 import { dyingThreads } from '../sys/dying-threads.ts';
 import * as ptrace from '../sys/ptrace.ts';
 import { orShortage } from '../sys/shortage.ts';
@@ -21,8 +20,7 @@ import { ALL_SIGNALS, EVENT, REGS, REGS_SIZE, SYSCALL_STOP } from '../sys/ptrace
 import { marked, type InjectedCall, type Script } from './in-thread.ts';
 
 const SYSCALL_LENGTH = 2n;
-/** But for what a seccomp filter of the program's own says of a call of ours: held back it would lose its handler. */
-const HELD = ALL_SIGNALS & ~(1n << BigInt(SIGSYS - 1));
+const SIGSYS_BIT = 1n << BigInt(SIGSYS - 1);
 /** So long a call is waited for on the spot: it is what nearly all of them take. */
 const SPIN_NS = 300_000;
 /** The bound of a call whose result is needed in the middle of something. */
@@ -72,8 +70,8 @@ export class Injection {
   #result = 0;
   #script: Script | undefined;
   readonly #atEnd: (() => void)[] = [];
-  /** A SIGSYS, which is not held back, came: for later. */
-  #isForbidden = false;
+  /** The program has a seccomp filter of its own, which may send SIGSYS for a call of ours. */
+  #isFiltered = false;
   /** Its process has been stopped: when it goes on, it is to stop as the others have. */
   #isStopping = false;
   #isHurried = false;
@@ -178,34 +176,36 @@ export class Injection {
    * would come after the SIGCONT that ends it.
    */
   #passOver(signal: number): void {
-    if (signal === SIGSYS) this.#isForbidden = true;
-    ptrace.untilSyscall(this.tid, signal === SIGSYS ? 0 : signal);
+    ptrace.untilSyscall(this.tid, signal);
   }
 
   /** A thread that is killed while it is stopped answers nothing any more: its end is all that comes. */
   #arrived(): void {
     if (ptrace.getRegs(this.tid, this.#saved) < 0) return;
     this.#mask = ptrace.signalMask(this.tid);
-    ptrace.setSignalMask(this.tid, HELD);
+    ptrace.setSignalMask(this.tid, ALL_SIGNALS);
+    this.#isFiltered = hasOwnFilter(this.tid);
     this.#settled(0);
   }
   #syscallStop(): void {
     if (this.#state === 'entering') {
       this.#state = 'in-call';
       if (this.#call?.own) this.#asItsOwn();
+      else if (this.#isFiltered) this.#asFiltered();
       ptrace.untilSyscall(this.tid);
       return;
     }
     const regs = Buffer.alloc(REGS_SIZE);
     if (ptrace.getRegs(this.tid, regs) < 0) return;
-    ptrace.setSignalMask(this.tid, HELD);
+    ptrace.setSignalMask(this.tid, ALL_SIGNALS);
     const result = Number(regs.readBigInt64LE(REGS.rax));
     if (this.#isFilteredOut(result)) this.#endByFilter();
     else this.#settled(result);
   }
   /** The kernel puts the number of a call back that a filter ends or traps, and leaves SIGSYS behind. */
   #isFilteredOut(result: number): boolean {
-    return this.#call?.own !== true && result === this.#call?.nr && isPending(this.tid, SIGSYS);
+    if (!this.#isFiltered || this.#call?.own === true || result !== this.#call?.nr) return false;
+    return isPending(this.tid, SIGSYS);
   }
   /** It goes on to what its filter wants of it. */
   #endByFilter(): void {
@@ -213,6 +213,14 @@ export class Injection {
     const script = this.#script;
     this.#goOn(-HOST_ERRNO.EPERM);
     script?.return(0);
+  }
+  /**
+   * A SIGSYS that the kernel forces on a thread which holds it back is its end. One that waits already is not taken by the call,
+   * nor told: the thread is back in the kernel's hands before it could be.
+   */
+  #asFiltered(): void {
+    const waits = (pendingSignals(this.tid) & SIGSYS_BIT) !== 0n;
+    if (!waits) ptrace.setSignalMask(this.tid, ALL_SIGNALS & ~SIGSYS_BIT);
   }
   #asItsOwn(): void {
     ptrace.setSignalMask(this.tid, this.#mask);
@@ -250,7 +258,6 @@ export class Injection {
     ptrace.setRegs(this.tid, this.#saved);
     ptrace.setSignalMask(this.tid, this.#mask);
     this.#state = 'gone';
-    if (this.#isForbidden) syscall(NR.tkill, this.tid, SIGSYS);
     if (!this.#how.alreadySeized) {
       dyingThreads.letGo(this.tid);
       return;

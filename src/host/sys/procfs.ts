@@ -77,6 +77,15 @@ export function threadsOf(pid: number): number[] {
 export function hasEnded(tid: number): boolean {
   return !/^[RSDTtI]/.test(statusLine(textOf(`/proc/${tid}/status`), 'State'));
 }
+/** Has a thread a seccomp filter besides the one of the run and those that we have ourselves? */
+export function hasOwnFilter(tid: number): boolean {
+  ourFilters ??= filtersOf('self');
+  return filtersOf(tid) > ourFilters + 1;
+}
+let ourFilters: number | undefined;
+function filtersOf(who: number | 'self'): number {
+  return Number(statusLine(textOf(`/proc/${who}/status`), 'Seccomp_filters'));
+}
 /** A line of /proc/TID/status. */
 export function statusLine(status: string, name: string): string {
   return new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? '';
