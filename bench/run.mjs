@@ -175,7 +175,7 @@ function summary(rows, before) {
 }
 
 /** Those that start the command. */
-const OF_PROGRAMS = ['sanitize', 'trap'];
+const OF_PROGRAMS = ['dma', 'programs', 'sanitize', 'start', 'trap'];
 
 const results = path.join(root, 'bench', 'results.jsonl');
 const names = readdirSync(path.join(root, 'bench'))

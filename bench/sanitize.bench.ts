@@ -9,9 +9,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Benchmark } from './harness.ts';
+import { MAIN } from './under-run.ts';
 
 const CACHE = join(import.meta.dirname, '../..');
-const MAIN = join(CACHE, 'dist/cli/main.js');
 const MACHINE = ['--nodefaults', '--iommu', 'intel', '--device', 'ioat,bdf=0000:00:04.0'];
 
 /** Nanoseconds an operation, by id. */

@@ -2,30 +2,10 @@
  * Trapped calls of a real program under softiommu: an ioctl that reads and writes a struct, and a load of a mapped
  * register. bench/c/trap.c is both the program and, for the ioctl and the load, a supervisor in C that does the same.
  */
-import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
 import type { Benchmark } from './harness.ts';
+import { figuresUnderRun } from './under-run.ts';
 
-const CACHE = join(import.meta.dirname, '../..');
-const MAIN = join(CACHE, 'dist/cli/main.js');
-
-let figures: ReadonlyMap<string, number> | undefined;
-
-/** What the program measured, by id. One run gives all. */
-function figure(id: string): number {
-  figures ??= runClient();
-  const ns = figures.get(id);
-  if (ns === undefined) throw new Error(`the program did not measure ${id}`);
-  return ns;
-}
-function runClient(): ReadonlyMap<string, number> {
-  const second = ['--device', 'dma-echo,bdf=0000:00:05.0'];
-  const argv = [MAIN, 'run', ...second, '--', join(CACHE, 'trap'), 'client'];
-  const { status, stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`the program failed (${status}): ${stderr}`);
-  const lines = stdout.trim().split('\n');
-  return new Map(lines.map((line) => line.split(' ')).map(([id, ns]) => [id!, Number(ns)]));
-}
+const figure = figuresUnderRun(['--device', 'dma-echo,bdf=0000:00:05.0'], ['trap', 'client']);
 
 const none = { ops: 1, run: () => 0 };
 

@@ -350,3 +350,23 @@ test('IN_USE never reads as set', () => {
   write(0x80, 2, 0xffff);
   expect(read(0x80, 2)).toBe(0xfeffn);
 });
+
+test('a shorter copy behind a longer one, and a filling behind both, write their own bytes', () => {
+  const rig = setup();
+  const [long, short] = [BigInt(DST), BigInt(DST + 0x1000)];
+  putRing(rig, [
+    { size: 0x1000, dst: long },
+    { size: 16, src: BigInt(SRC + 64), dst: short },
+    { size: 8, ctl: CTL_FILL, src: 0x55n, dst: short + 64n },
+    {},
+  ]);
+  start(rig, D[0]);
+  rig.write(REG.dmacount, 2, 3);
+  rig.port.clock.advance(0);
+  expect(rig.moved(0x1000)).toBe(true);
+  const at = DST + 0x1000;
+  expect(rig.port.memory.subarray(at, at + 17)).toEqual(
+    Uint8Array.of(...rig.port.memory.subarray(SRC + 64, SRC + 80), 0),
+  );
+  expect([...rig.port.memory.subarray(at + 64, at + 73)]).toEqual([0x55, 0, 0, 0, 0, 0, 0, 0, 0]);
+});

@@ -12,6 +12,7 @@
 import type { DeviceModel, DeviceOptions, DevicePort, DeviceType, PciIdentity } from '../port.ts';
 import { fillPattern } from '../unit/pattern.ts';
 import { LongTransfer, type LongState } from '../unit/long-transfer.ts';
+import { Scratch } from '../unit/scratch.ts';
 import { Pump } from '../unit/pump.ts';
 import { offsetsOf, RegisterFile, type RegisterState } from '../unit/registers.ts';
 import { CTL, DESCRIPTOR_SIZE, DMA_DESCRIPTOR, OPCODE, type DmaDescriptor } from './descriptor.ts';
@@ -131,6 +132,8 @@ class Ioat implements DeviceModel {
   /** Nothing has been begun since. */
   #hasFailed = false;
   #copy: Copy | undefined;
+  /** Of that one. */
+  readonly #scratch = new Scratch();
 
   constructor(port: DevicePort, options: DeviceOptions) {
     this.#port = port;
@@ -273,10 +276,14 @@ class Ioat implements DeviceModel {
   #begin(at: bigint, descriptor: DmaDescriptor): Copy {
     const { ctl, size, src } = descriptor;
     if (ctl >>> 24 === OPCODE.copy) {
-      const transfer = LongTransfer.reading(this.#port.dma, [[{ at: src, length: size }]]);
+      const transfer = LongTransfer.reading(
+        this.#port.dma,
+        [[{ at: src, length: size }]],
+        this.#scratch,
+      );
       return { at, descriptor, transfer, isWriting: false };
     }
-    const bytes = fillPattern(new Uint8Array(size), src);
+    const bytes = fillPattern(this.#scratch.take(size), src);
     return { at, descriptor, transfer: this.#writing(descriptor, bytes), isWriting: true };
   }
   #writing({ dst, size }: DmaDescriptor, bytes: Uint8Array): LongTransfer {

@@ -4,6 +4,7 @@
  */
 import type { DeviceDma, DmaPiece } from '../port.ts';
 import { cutPieces, piecesLength } from './each.ts';
+import { Scratch } from './scratch.ts';
 
 /** A transfer at one moment: plain values. */
 export interface LongState {
@@ -36,9 +37,13 @@ export class LongTransfer {
     let start = 0;
     this.#starts = [0, ...lists.map((pieces) => (start += piecesLength(pieces)))];
   }
-  /** Read what lies in each of these lists. */
-  static reading(dma: DeviceDma, lists: readonly (readonly DmaPiece[])[]): LongTransfer {
-    const bytes = new Uint8Array(lists.reduce((sum, pieces) => sum + piecesLength(pieces), 0));
+  /** Read what lies in each of these lists; into a scratch buffer, where that is at hand so long. */
+  static reading(
+    dma: DeviceDma,
+    lists: readonly (readonly DmaPiece[])[],
+    scratch = new Scratch(),
+  ): LongTransfer {
+    const bytes = scratch.take(lists.reduce((sum, pieces) => sum + piecesLength(pieces), 0));
     return new LongTransfer(dma, { write: false, lists, bytes, at: 0, ends: [] });
   }
   /** Write these: as many bytes as the pieces have. */

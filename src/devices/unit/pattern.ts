@@ -2,8 +2,7 @@
 export function fillPattern(bytes: Uint8Array, pattern: bigint): Uint8Array {
   const word = new Uint8Array(8);
   new DataView(word.buffer).setBigUint64(0, pattern, true);
-  for (let at = 0; at < bytes.length; at += 8) {
-    bytes.set(word.subarray(0, Math.min(8, bytes.length - at)), at);
-  }
+  bytes.set(word.subarray(0, bytes.length));
+  for (let done = word.length; done < bytes.length; done *= 2) bytes.copyWithin(done, 0, done);
   return bytes;
 }
