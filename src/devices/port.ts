@@ -111,7 +111,7 @@ export interface DevicePageRequest {
   readonly write: boolean;
   /** The last of its group: the answer to the group comes after it. */
   readonly last: boolean;
-  /** 0…511, chosen by the device. */
+  /** 0…255, chosen by the device; those up to 511 are for a device that is made to go wrong. */
   readonly group: number;
 }
 

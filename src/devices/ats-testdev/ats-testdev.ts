@@ -210,7 +210,7 @@ class AtsTestdev implements DeviceModel {
       read: this.#reads,
       write: !this.#reads,
       last: true,
-      group: number % 512,
+      group: number % 256,
     };
     this.#waits = number;
     if (ats?.pagesEnabled && ats.requestPage(request, (code) => this.#answered(number, code)))

@@ -60,6 +60,7 @@ export function parseCallSet(text: string, column: number): CallSet | Mistake {
 
 function namesOf(word: string, column: number): readonly string[] | Mistake {
   if (word.startsWith('/')) return byRegex(word.slice(1), column);
+  if (word === 'all') return UNIVERSE;
   if (word.startsWith('%')) return byClass(word.slice(1), column);
   const tolerant = word.startsWith('?');
   const name = tolerant ? word.slice(1) : word;

@@ -114,9 +114,11 @@ export class FaultInjector {
       .filter((counted) => counted.isDue(owner(counted.rule.per, task)));
     return due.length > 0;
   }
-  #ofTransfer({ device, write, length }: PlannedTransfer): TransferFault | undefined {
+  #ofTransfer(transfer: PlannedTransfer): TransferFault | undefined {
+    const { device, write, length } = transfer;
     const meant = this.#devices.filter(({ rule }) => {
       if (rule.fault.startsWith('irq-') || !isOfDevice(rule, device)) return false;
+      if (rule.fault === 'page-requests' && !transfer.mayAskForPages) return false;
       const onlyWrites =
         rule.fault === 'delay' || rule.fault === 'duplicate' || rule.fault === 'torn';
       return onlyWrites ? write : rule.write === undefined || rule.write === write;
@@ -124,7 +126,7 @@ export class FaultInjector {
     const rule = meant.filter((counted) => counted.isDue(device))[0]?.rule;
     return rule && this.#transferFault(rule, length);
   }
-  #transferFault({ fault, ns, at }: DeviceRule, length: number): TransferFault {
+  #transferFault({ fault, ns, at, count }: DeviceRule, length: number): TransferFault {
     switch (fault) {
       case 'corrupt':
         return { kind: fault, bit: this.#chance(length * 8) };
@@ -134,6 +136,8 @@ export class FaultInjector {
       case 'duplicate':
       case 'torn':
         return { kind: fault, ns };
+      case 'page-requests':
+        return { kind: fault, count };
       case 'unplug':
         return { kind: fault };
       default:

@@ -48,6 +48,7 @@ describe('a set of calls', () => {
     ['%rw', ['pread64', 'pwrite64', 'read', 'write']],
     ['/^IOMMU_IOAS_(UN)?MAP$', ['IOMMU_IOAS_MAP', 'IOMMU_IOAS_UNMAP']],
     ['?nothing,mmap', ['mmap']],
+    ['!all', []],
     ['!%ioctl,%rw', ['mmap', 'openat']],
   ])('%s', (set, names) => {
     expect(setOf(set)).toEqual(names);
@@ -67,6 +68,8 @@ describe('a rule for a device', () => {
     ['device=01:00.0:wild', { fault: 'wild', at: undefined }],
     ['device=01:00.0:wild=0x1000:dma=read', { fault: 'wild', at: 0x1000n, write: false }],
     ['device=01:00.0:torn', { fault: 'torn', ns: 1e6 }],
+    ['device=01:00.0:page-requests', { fault: 'page-requests', count: 256 }],
+    ['device=01:00.0:page-requests=3', { fault: 'page-requests', count: 3 }],
     ['device=01:00.0:irq-delay=5s', { fault: 'irq-delay', ns: 5e9 }],
   ])('%s', (text, parts) => {
     expect(rulesOf(text)).toMatchObject([{ kind: 'device', text, ...parts }]);
@@ -127,6 +130,7 @@ const MISTAKES: [string, number, RegExp][] = [
   ['inject=read:retval=0:field=size=0', 22, /it has no struct/],
   ['fail=kmalloc', 6, /charge, .* or any/],
   ['fail=pin:error=EIO', 10, /per or when/],
+  ['device=any:page-requests=257', 26, /1 to 256/],
   ['device=eth0:drop', 8, /no address of a device/],
   ['device=01:00.0', 15, /a rule has one of corrupt, /],
   ['device=01:00.0:drop:corrupt', 21, /a rule has one of/],

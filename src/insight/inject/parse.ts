@@ -1,6 +1,7 @@
 /** Expressions of -e to rules: strace's syntax of `inject`, and what it has not: devices, and points in the kernel. */
 import { FAULT_WORDS } from './fault-words.ts';
 import { ENOSYS } from '../../base/errno.ts';
+import { MOST_PAGE_REQUESTS } from '../../machine/hardware/device-faults.ts';
 import { FAIL_POINTS, type FailPoint } from '../../base/fail-points.ts';
 import { COMMAND_FIELDS } from '../../uapi/decode.ts';
 import { maySleep, parseCallSet, type CallSet } from './call-set.ts';
@@ -116,6 +117,15 @@ const DEVICE_FAULTS: Options<DeviceRule> = {
   'irq-delay': timed('irq-delay', true),
   'irq-drop': plain('irq-drop'),
   'irq-duplicate': timed('irq-duplicate', false),
+  'page-requests': (clause) => {
+    const count = clause.value === undefined ? MOST_PAGE_REQUESTS : parseNumber(clause);
+    if (isMistake(count)) return count;
+    if (count >= 1 && count <= MOST_PAGE_REQUESTS) return { fault: 'page-requests', count };
+    return new Mistake(
+      clause.valueColumn,
+      `pages that are asked for are 1 to ${MOST_PAGE_REQUESTS}`,
+    );
+  },
   torn: timed('torn', false),
   unplug: plain('unplug'),
   wild: (clause) => {
@@ -260,7 +270,7 @@ function parseDeviceRule(text: string, [head, ...rest]: readonly Clause[]): Devi
     );
   }
   const rule = { kind: 'device', text, device, at: undefined, write: undefined } as const;
-  return { ...rule, when: ALWAYS, ns: 0, ...parts, fault };
+  return { ...rule, when: ALWAYS, ns: 0, count: 0, ...parts, fault };
 }
 
 const KINDS: Readonly<

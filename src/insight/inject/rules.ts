@@ -49,6 +49,7 @@ export type DeviceFaultKind =
   | 'torn'
   | 'wild'
   | 'unplug'
+  | 'page-requests'
   | 'irq-drop'
   | 'irq-delay'
   | 'irq-duplicate';
@@ -62,6 +63,8 @@ export interface DeviceRule extends Rule {
   readonly ns: number;
   /** Of one that goes wild; undefined: one that the seed says. */
   readonly at: bigint | undefined;
+  /** Pages that are asked for. */
+  readonly count: number;
   /** Only transfers in this direction. */
   readonly write: boolean | undefined;
 }

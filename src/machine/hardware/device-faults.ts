@@ -7,7 +7,7 @@
 import { EFAULT, type Status } from '../../base/errno.ts';
 import type { Clock } from '../../base/clock.ts';
 import { refuse } from '../../base/refuse.ts';
-import type { DmaPiece } from '../../devices/port.ts';
+import type { DevicePageRequest, DmaPiece } from '../../devices/port.ts';
 
 /** What is to happen to a transfer. Times are in nanoseconds. */
 export type TransferFault =
@@ -23,6 +23,8 @@ export type TransferFault =
   | { readonly kind: 'torn'; readonly ns: number }
   /** It goes to this address. */
   | { readonly kind: 'wild'; readonly at: bigint }
+  /** The device asks for so many pages before it, from that of the transfer on, and hears no answer. */
+  | { readonly kind: 'page-requests'; readonly count: number }
   /** The device is pulled out, and the transfer goes nowhere. */
   | { readonly kind: 'unplug' };
 /** What is to happen to a message of an MSI or MSI-X vector. Times are in nanoseconds. */
@@ -38,6 +40,8 @@ export interface PlannedTransfer {
   readonly write: boolean;
   /** Bytes. */
   readonly length: number;
+  /** The device may ask for pages. */
+  readonly mayAskForPages: boolean;
 }
 /** Says what goes wrong. Undefined: nothing. */
 export interface DeviceFaultPolicy {
@@ -61,6 +65,8 @@ interface AskedTransfer extends PlannedTransfer {
   readonly bytes: Uint8Array;
   /** Carry it out. */
   readonly carryOut: (at: Target, bytes: Uint8Array) => Status<'EFAULT'>;
+  /** Ask for a page; the answer is nobody's. */
+  readonly askForPage: (request: DevicePageRequest) => void;
 }
 
 /** A transfer, with what goes wrong with it. */
@@ -78,11 +84,25 @@ export function faultyTransfer(bus: FaultyBus, asked: AskedTransfer): Status<'EF
       return corrupted(asked, fault.bit);
     case 'wild':
       return carryOut(fault.at, bytes);
+    case 'page-requests':
+      askForPages(asked, fault.count);
+      return carryOut(at, bytes);
     default:
       return asked.write ? lateWrite(bus, asked, fault) : carryOut(at, bytes);
   }
 }
 
+/** Pages that can be asked for at once: the groups from LAST_GROUP down, which no model uses. */
+export const MOST_PAGE_REQUESTS = 256;
+const LAST_GROUP = 511;
+/** Each in a group of its own, so that each is told to software and waits for an answer. */
+function askForPages({ at, write, askForPage }: AskedTransfer, count: number): void {
+  const first = typeof at === 'bigint' ? at : (at[0]?.at ?? 0n);
+  for (let n = 0; n < count; n++) {
+    const page = (first & ~0xfffn) + (BigInt(n) << 12n);
+    askForPage({ at: page, read: !write, write, last: true, group: LAST_GROUP - n });
+  }
+}
 function lost(device: string): Status<'EFAULT'> {
   return refuse(EFAULT, 'the transfer was lost on the bus, as was asked', { device });
 }

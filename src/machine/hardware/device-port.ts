@@ -128,11 +128,7 @@ class AtsPort implements DeviceAts {
   }
 
   requestPage(request: DevicePageRequest, respond: (code: number) => void): boolean {
-    const { unit, requesterId } = this.#dma;
-    if (!this.pagesEnabled || !this.#fn.busMaster || !unit) return false;
-    const { at, pasid = -1, read, write, last, group } = request;
-    const iovaG = Number(at >> BigInt(unit.granuleLg2));
-    return unit.requestPage({ requesterId, pasid, iovaG, read, write, last, group }, respond);
+    return this.#dma.requestPage(request, respond);
   }
 }
 

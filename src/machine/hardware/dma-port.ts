@@ -17,7 +17,12 @@ import type { MemoryRun, PhysicalMemory } from '../../base/physical-memory.ts';
 import { listening, refuse, type Refusal } from '../../base/refuse.ts';
 import { hex, PAGE_SIZE } from '../../base/u64.ts';
 import type { RemappingUnit } from '../../core/contract/remapping-unit.ts';
-import { REGISTER_WORK, type DeviceDma, type DmaPiece } from '../../devices/port.ts';
+import {
+  REGISTER_WORK,
+  type DeviceDma,
+  type DevicePageRequest,
+  type DmaPiece,
+} from '../../devices/port.ts';
 import type { PciDeviceFunction } from '../../pci/function.ts';
 import {
   FIRST_MESSAGE_PFN,
@@ -123,6 +128,17 @@ export class DmaPort implements DeviceDma {
       end !== undefined && isInterrupt(end) && this.#bus.controller.message(this.#fn, end.data)
     );
   }
+  /** False: software has not enabled page requests or bus mastering, or the request is lost; there will be no answer. */
+  requestPage(request: DevicePageRequest, respond: (code: number) => void): boolean {
+    const { unit, requesterId } = this;
+    if (!unit || !this.#mayAskForPages) return false;
+    const { at, pasid = -1, read, write, last, group } = request;
+    const iovaG = Number(at >> BigInt(unit.granuleLg2));
+    return unit.requestPage({ requesterId, pasid, iovaG, read, write, last, group }, respond);
+  }
+  get #mayAskForPages(): boolean {
+    return this.unit !== undefined && this.#fn.pageRequestsEnabled && this.#fn.busMaster;
+  }
   read(at: Target, into: Uint8Array, pasid = -1, most = Infinity): Status<'EFAULT'> {
     return this.#asked(at, into, { pasid, write: false, most });
   }
@@ -143,7 +159,9 @@ export class DmaPort implements DeviceDma {
       ...{ at: to, bytes, write: way.write },
       device: this.#fn.name,
       length: bytes.length,
+      mayAskForPages: this.#mayAskForPages,
       carryOut: (where, what) => this.#transfer(where, what, { ...way, most: Infinity }),
+      askForPage: (request) => this.requestPage({ pasid: way.pasid, ...request }, () => undefined),
     });
     // What the device believes: of what is lost or late as well.
     if (!rc) this.moved = bytes.length;
