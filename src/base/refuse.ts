@@ -3,7 +3,7 @@
  *
  * Every refusal of the kernel layers passes here, so traces, `explain`, and the generated docs/errno.md have one source.
  */
-import type { Errno } from './errno.ts';
+import type { Errno, Status } from './errno.ts';
 
 /** The values a refusal was about. */
 export type Facts = Readonly<Record<string, bigint | number | string | boolean>>;
@@ -28,6 +28,21 @@ export function refuse<E extends Errno>(errno: E, rule: string, facts: Facts = N
     listener?.(refusal);
   }
   return errno;
+}
+
+/**
+ * Checks in their order: the first that fails decides. Where somebody listens those behind it are made as well and heard before
+ * it, so that all that is wrong is known at once; they change nothing, and bear what the first one refuses.
+ */
+export function firstOf<A, B>(checks: readonly ((a: A, b: B) => Status)[], a: A, b: B): Status {
+  for (let n = 0; n < checks.length; n++) {
+    const failed = checks[n]!(a, b);
+    if (!failed) continue;
+    if (listener === undefined || n === checks.length - 1) return failed;
+    for (let later = n + 1; later < checks.length; later++) void checks[later]!(a, b);
+    return checks[n]!(a, b); // heard last: it is the one that decided
+  }
+  return undefined;
 }
 
 /**

@@ -4,13 +4,15 @@ import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
 import { U64_MAX } from '../base/u64.ts';
 import { SIZE_UNITS } from '../machine/description/block-sizes.ts';
 
+/** When `--explain` says something. */
+export const EXPLAIN_WORDS = ['failed', 'always', 'never', 'off'] as const;
 /** `--explain`: a report at the end of what did not work. */
 export const explainOption = () =>
   new Option(
-    '--explain <when>',
-    'say at the end what did not work, and why: when the program has failed, always, or never',
+    '--explain [when]',
+    'say at the end what did not work, and why: when the program has failed, always (also --explain alone, which keeps where mappings come from), or never (off)',
   )
-    .choices(['failed', 'always', 'never'] as const)
+    .choices(EXPLAIN_WORDS)
     .default('failed' as const);
 /** `--error-exitcode`: of a run in which something of `--fail-on` has happened. */
 export const errorExitcodeOption = () =>

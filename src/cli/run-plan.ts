@@ -14,7 +14,7 @@ import { UserMistake } from './user-mistake.ts';
 export interface RunFlags extends MachineChoice, TraceFlags, SanitizeFlags {
   readonly trace?: string | true;
   readonly output?: string;
-  readonly explain?: Explain;
+  readonly explain?: Explain | 'off' | true;
   readonly selftest?: true;
   readonly mode?: 'namespace' | 'traps';
   readonly pin?: 'copy' | 'exact';
@@ -36,7 +36,7 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
     argv,
     machine: flags.selftest ? withSelftest(machine) : machine,
     ...traceOf(flags),
-    explain: flags.explain ?? 'failed',
+    explain: explainOf(flags),
     pin: flags.pin,
     memlock: flags.memlock,
     faults: await faultsOf(flags),
@@ -54,6 +54,10 @@ export async function planRun(argv: readonly string[], flags: RunFlags): Promise
   };
 }
 
+function explainOf({ explain = 'failed' }: RunFlags): Explain {
+  if (explain === true) return 'always';
+  return explain === 'off' ? 'never' : explain;
+}
 /** Of a plan that is not carried out nothing stays behind: sockets of wires have files. */
 export async function abandon({ wireEnds }: RunPlan): Promise<void> {
   if (wireEnds.length === 0) return;

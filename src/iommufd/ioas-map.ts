@@ -13,7 +13,7 @@ import {
 } from '../base/errno.ts';
 import { ForeignFile } from '../base/file.ts';
 import type { KernelEnv } from '../base/kernel-env.ts';
-import { refuse, type Facts } from '../base/refuse.ts';
+import { firstOf, refuse, type Facts } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
 import { hex, PAGE_SIZE, U64_MAX } from '../base/u64.ts';
 import {
@@ -97,15 +97,18 @@ function checkNotMax(u: Uint32Array, iova: number, length: number): Status {
   return undefined;
 }
 
+/** In the kernel's order. */
+const MAP_CHECKS: readonly ((u: Uint32Array, flags: number) => Status)[] = [
+  (_u, flags) => checkFlags(flags, KNOWN_FLAGS),
+  (u) => checkReserved(u[MAP.__reserved]!),
+  (u) => checkNotMax(u, MAP.iova, MAP.length),
+  (_u, flags) => checkAccess(flags),
+];
 /** @kernel iommufd_ioas_map */
 export function ioasMap(ucmd: Ucmd<iommu_ioas_map>): Status {
   const { ctx, words: u } = ucmd;
   const flags = u[MAP.flags]!;
-  const early =
-    checkFlags(flags, KNOWN_FLAGS) ??
-    checkReserved(u[MAP.__reserved]!) ??
-    checkNotMax(u, MAP.iova, MAP.length) ??
-    checkAccess(flags);
+  const early = firstOf(MAP_CHECKS, u, flags);
   if (early) return early;
   const ioas = ctx.objects.get(u[MAP.ioas_id]!, Ioas);
   if (isErrno(ioas)) return ioas;

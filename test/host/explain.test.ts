@@ -10,7 +10,7 @@ import {
 
 const run = (argv: readonly string[], options: RunOptions = {}) =>
   softiommu(argv, { explained: true, ...options });
-const HEAD = 'softiommu: what did not work, the likely cause first (--explain never: say nothing):';
+const HEAD = 'softiommu: what did not work, the likely cause first (--explain=off: say nothing):';
 /** A mapping at an IOVA that is taken, after an open of a group that is not there; then its own status. */
 const MAPS_TWICE = `
 import ctypes, fcntl, mmap, os, struct, sys
@@ -33,6 +33,7 @@ const SAID = [
     /^ {2}1\. \[pid +\d+\] ioctl\(\d<\/dev\/iommu>, IOMMU_IOAS_MAP, \{.*\}\) = -1 EEXIST \(File exists\)$/,
   ),
   '     the IOVA range meets a mapping (iova=0x1000, mapping=0x1000)',
+  '     `softiommu run --explain` says where it was mapped',
   expect.stringMatching(
     /^ {2}2\. \[pid +\d+\] openat\(AT_FDCWD, \"\/dev\/vfio\/77\"\) = -1 ENOENT \(No such file or directory\)$/,
   ),
@@ -55,16 +56,42 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
   it.each([
     ['that ends well, by default', 0, []],
     ['that fails, with --explain never', 3, ['--explain', 'never']],
+    ['that fails, with --explain=off', 3, ['--explain=off']],
   ] as const)('nothing is said of a program %s', (_name, status, flags) => {
     const { stderr, status: ended } = run(program(status), { environment, flags });
     expect([stderr, ended]).toEqual(['', status]);
   });
 });
 
-test('--explain always: also of a program that ends well', () => {
-  const { stderr, status } = run(program(0), { flags: ['--explain', 'always'] });
-  expect(stderr.trimEnd().split('\n')).toEqual(SAID);
-  expect(status).toBe(0);
+test.each([['--explain'], ['--explain', 'always'], ['--explain=always']])(
+  '%s %s: also of a program that ends well, and where mappings come from',
+  (...flags) => {
+    const { stderr, status } = run(program(0), { flags });
+    const known = SAID.with(
+      3,
+      expect.stringMatching(/^ {5}mapped by IOMMU_IOAS_MAP of process \d+/),
+    );
+    expect(stderr.trimEnd().split('\n')).toEqual(known);
+    expect(status).toBe(0);
+  },
+);
+test('where the mapping comes from that a call meets: its line, and who called it', () => {
+  const maps = compile('test/host/programs/maps-twice.c', '-O0', '-g');
+  const [, , at, , from] = run([maps], { flags: ['--explain'] }).stderr.split('\n');
+  expect(at).toMatch(/at map_page, .*:22, called from map_twice, .*\/maps-twice\.c:31$/);
+  expect(from).toMatch(
+    /mapped by IOMMU_IOAS_MAP of process \d+, at map_page, .*:22, called from map_twice, .*:30$/,
+  );
+});
+test('a wait that ends only with the program: who holds what it waited for', () => {
+  const waits = compile('test/host/programs/waits-for-itself.c', '-pthread');
+  const { stderr, status } = run([waits]);
+  const [, first, , second] = stderr.split('\n');
+  expect([first, second]).toEqual([
+    expect.stringMatching(/^ {2}1\. .*write\(.*unbind.*\) waits, and has not been answered$/),
+    expect.stringMatching(/its driver lets it go when its last file is closed .*openedBy=\d+\)$/),
+  ]);
+  expect(status).toBe(3);
 });
 test('a program that a signal ends is explained', () => {
   const crash = `${MAPS_TWICE.replace(/sys\.exit.*/, 'os.kill(os.getpid(), 11)')}`;
@@ -76,9 +103,9 @@ test('a program that has nothing to do with us fails without a word', () => {
   const { stderr, status } = run(['false']);
   expect([stderr, status]).toEqual(['', 1]);
 });
-test('another word than the three is a mistake, which names them', () => {
-  const { stderr, status } = run(['true'], { flags: ['--explain', 'maybe'] });
-  expect(stderr).toContain('failed, always, never');
+test('another word than these is a mistake, which names them', () => {
+  const { stderr, status } = run(['true'], { flags: ['--explain=maybe'] });
+  expect(stderr).toContain('failed, always, never, off');
   expect(status).toBe(125);
 });
 
@@ -91,7 +118,9 @@ describe.each([
   test('a refused call is shown with its function and line', () => {
     const program = compile('test/host/programs/maps-twice.c', ...flags);
     const { stderr, status } = run([program]);
-    expect(stderr.split('\n')[2]).toMatch(/^ {5}at map_page[.\w]*, .*\/maps-twice\.c:22$/);
+    expect(stderr.split('\n')[2]).toMatch(
+      /^ {5}at map_page[.\w]*, .*\/maps-twice\.c:22, called from map_twice[.\w]*, .*:31$/,
+    );
     expect(status).toBe(3);
   });
 });

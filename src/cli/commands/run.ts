@@ -25,6 +25,7 @@ import { inspectOption } from '../inspect/inspect-option.ts';
 import { complain, print } from '../output.ts';
 import {
   errorExitcodeOption,
+  EXPLAIN_WORDS,
   explainOption,
   findingsOption,
   failOnOption,
@@ -66,11 +67,13 @@ import { withUsage } from '../usage.ts';
 const TRACE = '--trace';
 const SANITIZE = '--sanitize';
 const INSPECT = '--inspect';
+const EXPLAIN = '--explain';
 /** Options that take nothing from the words that follow when they are bare, for these are the program; and their value then. */
 const BARE: Readonly<Record<string, string>> = {
   [TRACE]: '-', // on standard error
   [SANITIZE]: 'default',
   [INSPECT]: '0', // any port
+  [EXPLAIN]: 'always',
 };
 
 const traceOption = () =>
@@ -92,6 +95,10 @@ class RunCommand extends Command {
       const word = out[n]!;
       if (word === '--' || !word.startsWith('-')) break;
       if (word === '-nodefaults') out[n] = '--nodefaults'; // as QEMU has it
+      if (word === EXPLAIN && EXPLAIN_WORDS.some((when) => when === out[n + 1])) {
+        n++;
+        continue;
+      }
       const bare = BARE[word];
       if (bare !== undefined) out[n] = `${word}=${bare}`;
       if (this.#takesNext(word)) n++;

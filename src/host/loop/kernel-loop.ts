@@ -214,7 +214,13 @@ export class KernelLoop implements CallContext {
     answer: (result: Result<T>) => Answer,
     how = { outlivesCaller: false },
   ): Answer {
-    return this.#parked.park(call, run, answer, how);
+    let woken = false;
+    const attempt = (): Outcome<Result<T>> => {
+      if (woken && !this.transport.valid(call)) this.machine.syscalls.diedAsleep(call.tid);
+      woken = true;
+      return run();
+    };
+    return this.#parked.park(call, attempt, answer, how);
   }
 
   /**

@@ -36,6 +36,7 @@ import type { RunFaults } from './run-faults.ts';
 import { buildMachine } from './run-machine.ts';
 import type { TraceTarget } from './trace-files.ts';
 import { tracesOf } from './trace-targets.ts';
+import type { KeptOrigins } from '../../insight/sanitizer/kept-origins.ts';
 import type { SanitizedRun, Sanitizing } from './sanitizing.ts';
 import { NamespaceTree } from '../tree/namespace-tree.ts';
 import { PathTrapTree } from '../tree/tree-backend.ts';
@@ -70,12 +71,14 @@ interface Wanted {
   readonly traces: readonly TraceTarget[];
   readonly faults: RunFaults | undefined;
   readonly sanitize: (run: Omit<SanitizedRun, 'say'>) => Pick<Sanitizing, 'end' | 'seen'>;
+  /** Where mappings come from is kept. */
+  readonly keepOrigins: ((sites: CallSites) => KeptOrigins) | undefined;
 }
 
 function main(
   plan: KernelPlan,
   types: HardwareTypes,
-  { traces, faults, sanitize }: Wanted,
+  { traces, faults, sanitize, keepOrigins }: Wanted,
 ): RunResult {
   const storage = plan.blocks && new BlockDisks(plan.blocks);
   const wires = plan.wireEnds.length > 0 ? new HostWires(plan.wireEnds, warn) : undefined;
@@ -88,7 +91,7 @@ function main(
     faults: faults?.policies,
   });
   const { sites } = built;
-  const journal = startJournal(plan, built.machine, sites);
+  const journal = startJournal(plan, built.machine, { sites, keepOrigins });
   const sanitizing = sanitize({ machine: built.machine, sites });
   let result: RunResult;
   let traced = true;
@@ -115,11 +118,17 @@ interface RunJournal {
 }
 const UNTOLD: RunJournal = { explain: () => undefined, tellFacts: () => undefined };
 /** What does not work is remembered from the start, where anybody wants to know. */
-function startJournal(plan: KernelPlan, machine: Machine, sites: CallSites): RunJournal {
+function startJournal(
+  plan: KernelPlan,
+  machine: Machine,
+  { sites, keepOrigins }: Pick<Wanted, 'keepOrigins'> & { readonly sites: CallSites },
+): RunJournal {
   const { explain: when } = plan;
   const isReported = plan.reportFd !== undefined || plan.tellsSeen === true;
   if (when === 'never' && !isReported) return UNTOLD;
-  const journal = new TroubleJournal(machine, sites);
+  const origins = keepOrigins?.(sites);
+  if (origins) machine.env.trace.listenTo(origins.choice, origins.take);
+  const journal = new TroubleJournal(machine, sites, origins);
   machine.env.trace.listenToTroubles(journal.take);
   return {
     explain(result) {
@@ -137,8 +146,7 @@ function startJournal(plan: KernelPlan, machine: Machine, sites: CallSites): Run
 }
 function explain(lines: readonly string[]): void {
   if (lines.length === 0) return;
-  const head =
-    'softiommu: what did not work, the likely cause first (--explain never: say nothing):';
+  const head = 'softiommu: what did not work, the likely cause first (--explain=off: say nothing):';
   printLines([head, ...lines]);
 }
 function printLines(lines: readonly string[]): void {
@@ -223,7 +231,8 @@ async function outcome(plan: KernelPlan): Promise<RunResult> {
     if ('problem' in types) return { kind: 'failed', message: types.problem };
     const faults = await faultsOf(plan.faults);
     const sanitize = await sanitizingOf(plan.sanitize);
-    return main(plan, types, { traces: await tracesOf(plan), faults, sanitize });
+    const keepOrigins = await originsOf(plan);
+    return main(plan, types, { traces: await tracesOf(plan), faults, sanitize, keepOrigins });
   } catch (error) {
     if (error instanceof HostError) return { kind: 'failed', message: error.message };
     const shortage = shortageOf(error);
@@ -244,6 +253,12 @@ async function faultsOf(expressions: readonly string[]): Promise<RunFaults | und
   if (expressions.length === 0) return undefined;
   const { runFaults } = await import('./run-faults.ts');
   return runFaults(expressions, warn);
+}
+/** Only of a run that is to explain itself in any case: it looks at each call that maps. */
+async function originsOf({ explain: when }: KernelPlan): Promise<Wanted['keepOrigins']> {
+  if (when !== 'always') return undefined;
+  const { KeptOrigins } = await import('../../insight/sanitizer/kept-origins.ts');
+  return (sites) => new KeptOrigins(sites);
 }
 /** The sanitizer, for a run that wants it; of another the end stays as it is. */
 async function sanitizingOf(plan: SanitizePlan | undefined): Promise<Wanted['sanitize']> {

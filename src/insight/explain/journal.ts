@@ -9,6 +9,7 @@ import type { Refusal } from '../../base/refuse.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { CallSites } from '../sites/call-site.ts';
 import { NOTES, type NoteSources } from './notes.ts';
+import type { MappingOrigins } from './origins.ts';
 import { usersOf } from './pulled-out.ts';
 import { Switches } from './switches.ts';
 import {
@@ -34,9 +35,12 @@ export class TroubleJournal {
   readonly #asleep = new Map<number, string>();
   #more = 0;
 
-  /** `machine`: whose state explains what went wrong; a trace that is read later has none. `sites`: where calls come from. */
-  constructor(machine?: Machine, sites?: CallSites) {
-    this.#around = machine && { machine, switches: new Switches(machine, sites) };
+  /**
+   * `machine`: whose state explains what went wrong; a trace that is read later has none. `sites`: where calls come from.
+   * `origins`: where mappings come from, in a run that keeps that.
+   */
+  constructor(machine?: Machine, sites?: CallSites, origins?: MappingOrigins) {
+    this.#around = machine && { machine, switches: new Switches(machine, sites), origins };
     this.#sites = sites;
   }
 
@@ -62,7 +66,7 @@ export class TroubleJournal {
     if (this.#asleep.size === 0) return;
     const thread = threadOf(event);
     const key = this.#asleep.get(thread);
-    if (key === undefined) return;
+    if (key === undefined || this.#around?.machine.syscalls.isWaiting(thread)) return;
     this.#asleep.delete(thread);
     this.#kinds.delete(key);
   }

@@ -11,18 +11,26 @@ export function missingFile(
 ): readonly string[] | undefined {
   if (!isFailedCall(event) || event.result.name !== 'ENOENT' || event.command) return undefined;
   const { file = '' } = event;
-  if (/^\/dev\/vfio\/((noiommu-)?\d+|devices\/.*)$/.test(file)) return [groupsText(machine)];
+  const [, what] = /^\/dev\/vfio\/((?:noiommu-)?\d+|devices\/.*)$/.exec(file) ?? [];
+  if (what !== undefined) return [filesText(machine, what.startsWith('devices/'))];
   if (/\/[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7](\/|$)/.test(file))
     return [devicesText(machine)];
   return undefined;
 }
-function groupsText(machine: Machine): string {
+function filesText(machine: Machine, wantsCdev: boolean): string {
   const usable = machine.pci.devices().filter(({ driver }) => driver?.name === VFIO_DRIVER);
-  if (usable.length === 0) return `no device is bound to ${VFIO_DRIVER}, so there is no group file`;
-  const list = usable.map(({ name, dev }) => `${name} in group ${dev.iommuGroup?.id ?? 'none'}`);
+  if (usable.length === 0)
+    return `no device is bound to ${VFIO_DRIVER}, so there is no file of VFIO`;
+  const list = usable.map(({ name, dev }) => {
+    const device = machine.vfio.deviceOf(dev);
+    return wantsCdev && device && machine.vfio.hasCdev(device)
+      ? `${name} is /dev/vfio/devices/${device.cdevName}`
+      : `${name} in group ${dev.iommuGroup?.id ?? 'none'}`;
+  });
   return `bound to ${VFIO_DRIVER}: ${list.join(', ')}`;
 }
-function devicesText(machine: Machine): string {
+/** All there are. */
+export function devicesText(machine: Machine): string {
   const names = machine.pci.devices().map(({ name }) => name);
   return `the devices of this machine: ${names.join(', ')}`;
 }

@@ -6,7 +6,8 @@ import type { Facts } from '../../base/refuse.ts';
 import type { Machine } from '../../machine/machine.ts';
 import type { PciDev } from '../../machine/kernel/pci-dev.ts';
 import { faultSurroundings } from './fault-surroundings.ts';
-import { missingFile } from './missing-file.ts';
+import { devicesText, missingFile } from './missing-file.ts';
+import type { MappingOrigins } from './origins.ts';
 import { pulledOut } from './pulled-out.ts';
 import type { Switch, Switches } from './switches.ts';
 import { decisiveRefusal, isFailedCall, type FailedCall, type TroubleEvent } from './trouble.ts';
@@ -15,6 +16,8 @@ import { decisiveRefusal, isFailedCall, type FailedCall, type TroubleEvent } fro
 export interface NoteSources {
   readonly machine: Machine;
   readonly switches: Switches;
+  /** In a run that keeps them. */
+  readonly origins: MappingOrigins | undefined;
 }
 /** Sentences for people; undefined: it knows nothing of this event. */
 export type Note = (event: TroubleEvent, around: NoteSources) => readonly string[] | undefined;
@@ -31,6 +34,10 @@ const BY_RULE: Readonly<
   'the container holds no group': orderOfContainer,
   'the group has no container': orderOfContainer,
   'no vfio driver holds a device of this group any more': groupOf,
+  'the group has no device of this name': groupOf,
+  'no such PCI device': (_call, { machine }) => [devicesText(machine)],
+  'the range overlaps a mapping': whereFrom,
+  'the IOVA range meets a mapping': whereFrom,
   'the group is open already': () => [
     'one open file is all a group has: use that descriptor, or close it, and the device files that came from it',
   ],
@@ -133,9 +140,18 @@ function orderOfContainer(): readonly string[] {
   ];
 }
 
+/** Where the mapping comes from that is there already. */
+function whereFrom(call: FailedCall, { origins }: NoteSources): readonly string[] {
+  if (!origins) return ['`softiommu run --explain` says where it was mapped'];
+  const text = origins.metBy(call);
+  return text === undefined ? [] : [text];
+}
+
 /** Who else is in the group of a call's file, and which driver each has: what makes a group not viable. */
-function groupOf({ file = '' }: FailedCall, { machine }: NoteSources): readonly string[] {
-  const group = machine.pci.devices().find((pci) => isNamedBy(file, pci))?.dev.iommuGroup;
+function groupOf({ file = '', device }: FailedCall, { machine }: NoteSources): readonly string[] {
+  const isOf = ({ name, dev }: PciDev): boolean =>
+    name === device || file.includes(name) || file === `/dev/vfio/${dev.iommuGroup?.id}`;
+  const group = machine.pci.devices().find(isOf)?.dev.iommuGroup;
   if (!group) return [];
   return machine.pci
     .devices()
@@ -144,7 +160,4 @@ function groupOf({ file = '' }: FailedCall, { machine }: NoteSources): readonly 
       const bound = driver ? `is bound to ${driver.name}` : 'has no driver';
       return `${name} of group ${group.id} ${bound}`;
     });
-}
-function isNamedBy(file: string, { name, dev }: PciDev): boolean {
-  return file.includes(name) || file === `/dev/vfio/${dev.iommuGroup?.id}`;
 }

@@ -1,11 +1,17 @@
 /** What did not work in a run, for people: each kind once, the likely cause first. */
 import { onOneLine } from '../../machine/description/wording.ts';
-import { siteText } from '../sites/site-text.ts';
+import { siteAndCallerText } from '../sites/site-text.ts';
 import { answeredText, callText } from '../views/call-text.ts';
 import { eventText, signalText } from '../views/event-text.ts';
 import { refusalText } from '../views/value-text.ts';
 import type { TroubleJournal } from './journal.ts';
-import { isFailedCall, type Trouble, type TroubleEvent } from './trouble.ts';
+import {
+  decisiveRefusal,
+  isFailedCall,
+  type FailedCall,
+  type Trouble,
+  type TroubleEvent,
+} from './trouble.ts';
 
 /** Kinds that are shown; how many more there are is said. */
 const MAX_SHOWN = 10;
@@ -20,7 +26,7 @@ const PROBED =
 
 /**
  * The report, line by line; none when everything worked. A program ends with what it could not survive: the newest trouble
- * comes first, unless it belongs to giving up or to asking what there is.
+ * comes first, unless it belongs to giving up or to asking what there is, or fails because another call has failed.
  */
 export function explanation(journal: TroubleJournal): string[] {
   const all = ranked(journal);
@@ -37,25 +43,50 @@ export function explanation(journal: TroubleJournal): string[] {
 
 /** What went wrong, the likely cause first. */
 export function ranked(journal: TroubleJournal): Trouble[] {
-  return [...journal.troubles].sort((a, b) => rankOf(a) - rankOf(b) || b.last - a.last);
+  const all = journal.troubles;
+  const ranks = new Map(all.map((trouble) => [trouble, rankOf(trouble, all)]));
+  return [...all].sort((a, b) => ranks.get(a)! - ranks.get(b)! || b.last - a.last);
+}
+
+/** Rules that are broken for want of a call, which has failed before. */
+const FOLLOWS: Readonly<Record<string, string>> = {
+  'the container holds no group': 'VFIO_GROUP_SET_CONTAINER',
+  'the group has no container': 'VFIO_GROUP_SET_CONTAINER',
+  'the container has no IOMMU type yet': 'VFIO_SET_IOMMU',
+};
+/** Does it fail because another one has? */
+function isConsequence({ event, first }: Trouble, all: readonly Trouble[]): boolean {
+  const rule = isFailedCall(event) ? decisiveRefusal(event)?.rule : undefined;
+  const wanted = rule === undefined ? undefined : FOLLOWS[rule];
+  if (wanted === undefined) return false;
+  return all.some(
+    (other) => other.first < first && isFailedCall(other.event) && other.event.command === wanted,
+  );
 }
 
 /** Lower is likelier. */
-const RANK = { gone: 0, cause: 1, idle: 2, warning: 3, cleanup: 4, question: 5 } as const;
-function rankOf({ event }: Trouble): number {
+const RANK = {
+  ...{ gone: 0, cause: 1, consequence: 2, idle: 3 },
+  ...{ warning: 4, cleanup: 5, question: 6 },
+} as const;
+function rankOf(trouble: Trouble, all: readonly Trouble[]): number {
+  const { event } = trouble;
   // What fails behind it fails by it.
   if (event.kind === 'life') return RANK.gone;
   if (event.kind === 'warn') return RANK.warning;
   if (event.kind !== 'leave') return RANK.cause;
   if (!isFailedCall(event)) return RANK.idle;
-  const { command = '', file = '', result } = event;
-  if (PROBES.has(result.name) || PROBED.test(command)) return RANK.question;
-  if (result.name === 'ENOENT' && file.startsWith('/sys/')) return RANK.question;
-  return CLEANUP.test(command) ? RANK.cleanup : RANK.cause;
+  if (isQuestion(event)) return RANK.question;
+  if (CLEANUP.test(event.command ?? '')) return RANK.cleanup;
+  return isConsequence(trouble, all) ? RANK.consequence : RANK.cause;
+}
+function isQuestion({ command = '', file = '', result }: FailedCall): boolean {
+  if (PROBES.has(result.name) || PROBED.test(command)) return true;
+  return result.name === 'ENOENT' && file.startsWith('/sys/');
 }
 
 function entryLines(trouble: Trouble, n: number): string[] {
-  const place = trouble.site && siteText(trouble.site);
+  const place = trouble.site && siteAndCallerText(trouble.site);
   return [
     `${String(n).padStart(3)}. ${titleOf(trouble)}`,
     ...(place === undefined ? [] : [`     ${place}`]),

@@ -86,6 +86,10 @@ export class MappingCalls {
   failedAt(iova: bigint): MappingCall | undefined {
     return this.#failed.length === 0 ? undefined : this.#failed.findLast(covers(iova));
   }
+  /** One of a space that holds in a range, or reaches into it. */
+  firstIn(space: string, range: MappedRange): MappingCall | undefined {
+    return this.#live.get(space)?.in(range)[0];
+  }
   /** Does one of a space hold in a range, or reach into it? */
   someIn(space: string, range: MappedRange): boolean {
     return (this.#live.get(space)?.in(range).length ?? 0) > 0;

@@ -17,6 +17,14 @@ export function siteText(site: CallSite): string | undefined {
   if (!frame?.function && !frame?.source) return undefined;
   return `at ${[frame.function, placeText(frame)].filter(Boolean).join(', ')}`;
 }
+/** The same with its caller: a call in a wrapper is told by who calls that. ', called from start, edu.c:50' */
+export function siteAndCallerText(site: CallSite): string | undefined {
+  const text = siteText(site);
+  const frame = tellingFrame(site);
+  const caller = frame && site.frames[site.frames.indexOf(frame) + 1];
+  if (text === undefined || !caller?.function || !caller.source) return text;
+  return `${text}, called from ${caller.function}, ${placeText(caller)}`;
+}
 /** 'edu.c:42', or the module and the byte in it. */
 function placeText({ source, module, offset, pc }: StackFrame): string {
   if (source) return `${source.file}:${source.line}`;

@@ -71,6 +71,8 @@ export class Syscalls {
   readonly #asleep = new Map<number, Asleep>();
   /** Threads whose call waits for somebody. */
   readonly #waiting = new Set<number>();
+  /** Of these one attempt more is made for a caller that is gone. */
+  readonly #diedAsleep = new Set<number>();
   #current: CallName | undefined;
   /** Of a machine whose calls may be disturbed. */
   readonly #faults: CallFaults | undefined;
@@ -387,11 +389,15 @@ export class Syscalls {
     const why = result instanceof WaitQueue ? result.why?.() : undefined;
     const tid = name.task?.tid ?? name.pid;
     if (!why) {
-      if (this.#waiting.size > 0) this.#waiting.delete(tid);
+      if (this.#waiting.size > 0 && !this.#diedAsleep.delete(tid)) this.#waiting.delete(tid);
       return;
     }
     this.#waiting.add(tid);
     this.#env.trace.emit({ kind: 'sleep', ...infoOf(name, telling), why });
+  }
+  /** Its caller was gone before anything woke its call: it has waited to its end, however the call ends now. */
+  diedAsleep(tid: number): void {
+    if (this.#waiting.has(tid)) this.#diedAsleep.add(tid);
   }
   /** Does this thread wait for somebody in a call, or has it died so? Known while somebody listens. */
   isWaiting(tid: number): boolean {

@@ -2,6 +2,7 @@
 import { must } from '../base/must.ts';
 import { Client, EDU, machineOf } from '../machine/client.ts';
 import { TroubleJournal } from '../../insight/explain/journal.ts';
+import type { KeptOrigins } from '../../insight/sanitizer/kept-origins.ts';
 import { explanation } from '../../insight/explain/report.ts';
 import type { MachineInput } from '../../machine/description/description.ts';
 import type { AttrNode } from '../../machine/files/nodes.ts';
@@ -20,10 +21,16 @@ export class Explained extends Client {
   readonly journal: TroubleJournal;
   readonly bdf: string;
 
-  constructor(input: MachineInput | string = 'default', bdf = EDU, credentials: Credentials = {}) {
+  constructor(
+    input: MachineInput | string = 'default',
+    bdf = EDU,
+    credentials: Credentials = {},
+    origins?: KeptOrigins,
+  ) {
     super(machineOf(input), credentials);
     this.bdf = bdf;
-    this.journal = new TroubleJournal(this.machine);
+    this.journal = new TroubleJournal(this.machine, undefined, origins);
+    if (origins) this.machine.env.trace.listenTo(origins.choice, origins.take);
     this.machine.env.trace.listenToTroubles(this.journal.take);
   }
   /** The device, its bus mastering switched on, and a container with a mapping of 4 pages. */
@@ -59,9 +66,8 @@ export class Explained extends Client {
     return must(this.program.mmap(0x1000, { fd: device, offset: 0n }));
   }
   /** Another program that unbinds the device, as often as it is asked to. */
-  unbinding() {
+  unbinding(other = this.machine.program()) {
     const { vfs, syscalls } = this.machine;
-    const other = this.machine.program();
     const found = must(vfs.lookup('/sys/bus/pci/drivers/vfio-pci/unbind', { cred: other }));
     const { node, path } = found as { node: AttrNode; path: string }; // cast: it is an attribute
     const device = new TextEncoder().encode(this.bdf);

@@ -8,7 +8,7 @@ import {
   type Result,
   type Status,
 } from '../../base/errno.ts';
-import { refuse } from '../../base/refuse.ts';
+import { firstOf, refuse } from '../../base/refuse.ts';
 import { CAP_IPC_LOCK, type Task } from '../../base/task.ts';
 import { U64_MAX, hexRange } from '../../base/u64.ts';
 import {
@@ -30,7 +30,7 @@ const READ_WRITE = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
 export function mapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {
   const map = readArg(task, arg, vfio_iommu_type1_dma_map, 'size');
   if (isErrno(map)) return map;
-  const wrong = checkArguments(iommu, map);
+  const wrong = firstOf(ARGUMENT_CHECKS, map, iommu);
   if (wrong) return wrong;
   const start = Number(map.iova >> 12n);
   const npages = Number(map.size >> 12n);
@@ -59,22 +59,31 @@ export function mapDma(iommu: Type1Iommu, task: Task, arg: bigint): Status {
   return addMapping(iommu, newDma(task, map, { start, npages }));
 }
 
-function checkArguments(iommu: Type1Iommu, map: vfio_iommu_type1_dma_map): Status {
-  const { flags, size, iova, vaddr } = map;
-  if (flags & ~(READ_WRITE | VFIO_DMA_MAP_FLAG_VADDR)) {
+/** In the kernel's order. */
+const ARGUMENT_CHECKS: readonly ((map: vfio_iommu_type1_dma_map, iommu: Type1Iommu) => Status)[] = [
+  ({ flags }) => {
+    if ((flags & ~(READ_WRITE | VFIO_DMA_MAP_FLAG_VADDR)) === 0) return undefined;
     return refuse(EINVAL, 'an unknown flag', { flags });
-  }
-  if (size === 0n) return refuse(EINVAL, 'the size is 0', { iova, vaddr });
-  if (iova + size - 1n > U64_MAX) return refuseWrap(iommu, { iova, size });
-  if (vaddr + size - 1n > U64_MAX) return refuseWrap(iommu, { vaddr, size });
-  const vaddrOnly = (flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0;
-  if (vaddrOnly === ((flags & READ_WRITE) !== 0)) {
+  },
+  ({ size, iova, vaddr }) => {
+    return size === 0n ? refuse(EINVAL, 'the size is 0', { iova, vaddr }) : undefined;
+  },
+  ({ size, iova }, iommu) => {
+    return iova + size - 1n > U64_MAX ? refuseWrap(iommu, { iova, size }) : undefined;
+  },
+  ({ size, vaddr }, iommu) => {
+    return vaddr + size - 1n > U64_MAX ? refuseWrap(iommu, { vaddr, size }) : undefined;
+  },
+  ({ flags }) => {
+    const vaddrOnly = (flags & VFIO_DMA_MAP_FLAG_VADDR) !== 0;
+    if (vaddrOnly !== ((flags & READ_WRITE) !== 0)) return undefined;
     return refuse(EINVAL, 'either READ or WRITE, or VADDR alone', { flags });
-  }
-  const pgsize = iommu.pgsize;
-  if (((size | iova | vaddr) & (pgsize - 1n)) === 0n) return undefined;
-  return refuse(EINVAL, 'not a multiple of the page size', { iova, vaddr, size, pgsize });
-}
+  },
+  ({ size, iova, vaddr }, { pgsize }) => {
+    if (((size | iova | vaddr) & (pgsize - 1n)) === 0n) return undefined;
+    return refuse(EINVAL, 'not a multiple of the page size', { iova, vaddr, size, pgsize });
+  },
+];
 
 interface Pages {
   readonly start: number;

@@ -8,6 +8,7 @@ import { EFAULT, ENOMEM, type Status } from '../../base/errno.ts';
 import { refuse, silently } from '../../base/refuse.ts';
 import type { PhysicalMemory } from '../../base/physical-memory.ts';
 import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE, type Domain } from '../../core/contract/domain.ts';
+import { PAGE_SIZE, hex } from '../../base/u64.ts';
 import { granuleLg2 } from '../../core/contract/granule.ts';
 import { mapGranules, unmapGranules } from '../../core/map/map.ts';
 import type { Dma } from './dma.ts';
@@ -55,8 +56,14 @@ function pinOne(dma: Dma, index: number, pfns: Float64Array): Status {
     appendRun(dma, io, 0);
     return undefined;
   }
+  // Once more, to be heard: which byte it is, and why.
+  if (!dma.mm.pin(index, 1, dma.write, pfns, 0)) {
+    appendRun(dma, pfns[0]!, 1);
+    return undefined;
+  }
   return refuse(rc, 'the address is not mapped, or not writable', {
-    page: index,
+    va: hex(BigInt(index) * BigInt(PAGE_SIZE)),
+    offset: hex(BigInt(index - dma.vaddr) * BigInt(PAGE_SIZE)),
     write: dma.write,
   });
 }
