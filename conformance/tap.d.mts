@@ -7,6 +7,7 @@ export type TapRun = { name: string; outcome: 'passed' | 'failed' | 'skipped'; n
   stderr: string;
 };
 export function runTap(command: readonly string[], how?: object): Promise<TapRun>;
+export function selecting(name: string): string[];
 export function tapResults(
   results: TapRun,
   how: {

@@ -47,11 +47,9 @@ function takeLine(line, results, notes) {
   else if (/^# +RUN/.test(line)) notes.length = 0;
 }
 
-/** The harness's arguments for one test alone. */
+/** The harness's arguments for one test alone: of several of -f, -v and -t the first that fits a test decides. */
 export function selecting(name) {
-  const parts = name.split('.');
-  if (parts.length === 3) return ['-f', parts[0], '-v', parts[1], '-t', parts[2]];
-  return ['-f', parts[0], '-t', parts[1]];
+  return ['-r', name];
 }
 
 /**
@@ -79,11 +77,17 @@ export function tapResults(results, { where, explain }) {
   return [...rows, { ...row, reason }];
 }
 
-/** What the harness says of a test on standard error: that it was ended, or by which signal it did. */
+/** What the harness says of a test on standard error: what an assertion expected, else why or by which signal it ended. */
 function lastWords(stderr, name) {
-  const own = `# ${name.split('.').at(-1)}: `;
-  const line = stderr.split('\n').findLast((text) => text.startsWith(own));
-  return line?.slice(own.length).trim();
+  const test = name.split('.').at(-1);
+  const own = `# ${test}: `;
+  const expected = new RegExp(`^# (?:.*/)?([^/]+:\\d+:${test}:.*)`);
+  const lines = stderr.split('\n').filter((line) => line.startsWith('# '));
+  const last = lines.findLast((line) => line.startsWith(own) || expected.test(line));
+  const asserted = last?.endsWith('terminated by assertion')
+    ? lines[lines.lastIndexOf(last) - 1]
+    : last;
+  return expected.exec(asserted ?? '')?.[1] ?? last?.slice(own.length).trim();
 }
 
 /** The last refusal in a trace of this command, which gets `--trace=FILE` in the place of '--trace': why it failed. */

@@ -11,7 +11,7 @@ import {
   reportRows,
   type Result,
 } from '../conformance/reports.mjs';
-import { runTap, tapResults } from '../conformance/tap.mjs';
+import { runTap, selecting, tapResults } from '../conformance/tap.mjs';
 
 const PASSED: Result = { suite: 'a', name: 'one # of them', seconds: 1.5, group: ['x', 1] };
 const FAILED: Result = {
@@ -110,9 +110,9 @@ describe('results for people', () => {
 
 describe('a program that prints TAP', () => {
   const where = { suite: 's', prefix: 'p: ', group: ['g'] };
-  const said = async (text: string, exit = 0): Promise<Result[]> => {
-    const program = `printf '%s' "$1"; echo "# slow: terminated" >&2; echo last words >&2; exit $2`;
-    const run = await runTap(['sh', '-c', program, 'sh', text, String(exit)]);
+  const said = async (text: string, exit = 0, beside = '# slow: terminated'): Promise<Result[]> => {
+    const program = `printf '%s' "$1"; printf '%s\\n' "$3" 'last words' >&2; exit $2`;
+    const run = await runTap(['sh', '-c', program, 'sh', text, String(exit), beside]);
     return tapResults(run, {
       where,
       explain: (name) => (name === 'a.b' ? 'EINVAL: r' : undefined),
@@ -134,6 +134,25 @@ describe('a program that prints TAP', () => {
     expect(await said('1..1\nnot ok 1 f.slow\n', 1)).toEqual([
       { ...row, name: 'p: f.slow', reason: 'terminated' },
     ]);
+  });
+
+  it('says of an assertion what it expected, of this test', async () => {
+    const beside = [
+      '# /a/b.c:3:other:Expected 7',
+      '# /a/b.c:9:slow:Expected 0 == rc (-110)',
+      '# slow: Test terminated by assertion',
+      '# /a/b.c:4:later:Expected 8',
+    ];
+    expect(await said('1..1\nnot ok 1 f.slow\n', 1, beside.join('\n'))).toEqual([
+      { ...row, name: 'p: f.slow', reason: 'b.c:9:slow:Expected 0 == rc (-110)' },
+    ]);
+    expect(await said('1..1\nnot ok 1 f.v.other\n', 1, beside.join('\n'))).toMatchObject([
+      { reason: 'b.c:3:other:Expected 7' },
+    ]);
+  });
+
+  it('is told of one of its tests alone by its whole name, for the first of -f, -v and -t that fits decides', () => {
+    expect(selecting('driver.iommufd.storm')).toEqual(['-r', 'driver.iommufd.storm']);
   });
 
   it('fails for the tests it planned and did not run', async () => {
