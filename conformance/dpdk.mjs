@@ -11,7 +11,8 @@ import { runRows } from './rows.mjs';
 
 const SOFTIOMMU = new URL('../dist/cli/main.js', import.meta.url).pathname;
 const NEEDED = {
-  dpdk: 'testpmd, dpdk-test, dpdk-devbind.py',
+  dpdk: 'dpdk-devbind.py',
+  'dpdk-dev': 'testpmd, dpdk-test, and all drivers',
   pciutils: 'dpdk-devbind.py asks lspci',
 };
 /** A row that is not over by then has failed, if it has no `limitMs` of its own. */
