@@ -23,19 +23,18 @@ function tell(home) {
   const files = readdirSync(home);
   const found = new Map();
   for (const file of files) {
-    for (const [title, summary] of findingsIn(readFileSync(join(home, file), 'utf8'))) {
-      found.set(summary, { title, runs: (found.get(summary)?.runs ?? 0) + 1 });
+    for (const finding of findingsIn(readFileSync(join(home, file), 'utf8'))) {
+      found.set(finding, (found.get(finding) ?? 0) + 1);
     }
   }
-  const rows = [...found].map(([summary, { title, runs }]) => [title, summary, runs]);
+  const rows = [...found];
   console.log(`\n${files.length} runs under the DMA sanitizer: ${rows.length} findings`);
-  if (rows.length > 0) printTable(['finding', 'where', 'runs'], rows);
+  if (rows.length > 0) printTable(['finding', 'runs'], rows);
   return files.length > 0 && rows.length === 0;
 }
 
-/** Of each report its kind, and its summary without what differs from run to run. */
+/** Each of one run by its kind and summary, without what differs from run to run: one that came often counts once. */
 function findingsIn(text) {
-  return [...text.matchAll(/^SUMMARY: DMA sanitizer: (\S+) (.*?)(?:: \d+ times)?$/gm)].map(
-    ([, kind, rest]) => [kind, rest.replaceAll(/0x[0-9a-f]+/g, '0x…')],
-  );
+  const summaries = text.matchAll(/^SUMMARY: DMA sanitizer: (.*?)(?:: \d+ times)?$/gm);
+  return new Set([...summaries].map(([, summary]) => summary.replaceAll(/0x[0-9a-f]+/g, '0x…')));
 }
