@@ -198,7 +198,7 @@ const allocation: Benchmark[] = [
     id: 'bytes',
     title: 'bytes of memory per mapping, 1 M mappings',
     aim: 1,
-    reference: 400,
+    reference: 160,
     ops: 1,
     run: () => 0,
     figure: () => full().bytes,

@@ -159,13 +159,13 @@ function checkRange(access: Access, iova: bigint, length: bigint): Result<Ioas> 
   return access.ioas ?? refuse(ENOENT, 'the access is attached to nothing', { iova, length });
 }
 function checkProtection(area: Area, write: boolean): Status {
-  if ((area.prot & (write ? IOMMU_WRITE : IOMMU_READ)) === 0 || (write && !area.pages.writable)) {
+  if ((area.prot & (write ? IOMMU_WRITE : IOMMU_READ)) === 0 || (write && !area.backing.writable)) {
     return refuse(EPERM, 'the mapping does not allow this access', {
       mapping: hex(area.start),
       write,
     });
   }
-  if (area.pages.isDmabuf) {
+  if (area.isDmabuf) {
     return refuse(EINVAL, 'a dma-buf cannot be accessed by the kernel', {
       mapping: hex(area.start),
     });
@@ -267,7 +267,7 @@ export function accessRw(access: Access, iova: bigint, bytes: Uint8Array, how: A
 
 function copyStretch(stretch: Stretch, bytes: Uint8Array, how: AccessRw): Status {
   const { area } = stretch;
-  const { origin } = area.pages;
+  const { origin } = area.backing;
   const index = firstIndexOf(stretch);
   const offset = area.offsetAt(loWord(stretch.start));
   if (origin.kind === 'user' && !how.slowPath && how.task?.mm === origin.mm) {

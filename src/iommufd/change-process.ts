@@ -25,7 +25,7 @@ function collectPages(ctx: IommufdContext): Result<Set<Pages>, 'EINVAL'> {
   for (const ioas of ctx.objects.all()) {
     if (!(ioas instanceof Ioas)) continue;
     for (const area of ioas.iopt.areas.values()) {
-      const { kind } = area.pages.origin;
+      const { kind } = area.backing.origin;
       if (kind !== 'file') {
         return refuse(EINVAL, 'only mappings made by IOAS_MAP_FILE can change their process', {
           ioas_id: ioas.id,

@@ -16,14 +16,7 @@ import type { KernelEnv } from '../base/kernel-env.ts';
 import { firstOf, refuse, type Facts } from '../base/refuse.ts';
 import type { Task } from '../base/task.ts';
 import { hex, PAGE_SIZE, U64_MAX } from '../base/u64.ts';
-import {
-  joinWords,
-  pageOf,
-  registerOf,
-  sumWraps,
-  U64Register,
-  type WordPair,
-} from '../base/word-pair.ts';
+import { joinWords, registerOf, sumWraps, U64Register, type WordPair } from '../base/word-pair.ts';
 import { IOMMU_CACHE, IOMMU_READ, IOMMU_WRITE } from '../pt/page-table.ts';
 import {
   iommu_ioas_copy as copyLayout,
@@ -45,8 +38,7 @@ import type { IoPagetable, SizedPiece } from './io-pagetable/io-pagetable.ts';
 import { Ioas } from './ioas.ts';
 import type { Ucmd } from './ioctl.ts';
 import { Placement } from './io-pagetable/iova-alloc.ts';
-import type { PageOrigin } from './io-pagetable/page-backing.ts';
-import { Pages } from './io-pagetable/pages.ts';
+import type { PageBacking, PageOrigin } from './io-pagetable/page-backing.ts';
 import { checkFlags, checkReserved } from './checks.ts';
 
 const KNOWN_FLAGS = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE;
@@ -160,31 +152,14 @@ export function mapUserPages(
   iopt: IoPagetable,
   place: Placement,
 ): Status {
-  return mapFirst(iopt, newPages(ctx, task, ctx.userOrigin(task.mm), place), place);
+  return mapNew(iopt, ctx.backing(task, ctx.userOrigin(task.mm), isWritable(place)), place);
 }
-/** The memory of a mapping, whose first byte is at `place.hint` of the origin. */
-function newPages(
-  ctx: IommufdContext,
-  task: Task,
-  origin: PageOrigin,
-  { hint, span, prot }: Placement,
-): Pages {
-  return new Pages(ctx.backing(task, origin, (prot & IOMMU_WRITE) !== 0), {
-    firstPage: pageOf(hint),
-    npages: pageCount(hint.lo & (PAGE_SIZE - 1), span),
-  });
+function isWritable({ prot }: Placement): boolean {
+  return (prot & IOMMU_WRITE) !== 0;
 }
-function mapFirst(iopt: IoPagetable, pages: Pages, place: Placement): Status {
-  return iopt.mapPiece(place, {
-    pages,
-    firstIndex: 0,
-    pageOffset: place.hint.lo & (PAGE_SIZE - 1),
-  });
-}
-
-/** Pages that a length of span + 1 touches from an offset in its first page on. */
-function pageCount(pageOffset: number, span: WordPair): number {
-  return span.hi * 0x10_0000 + Math.floor((span.lo + pageOffset) / PAGE_SIZE) + 1;
+/** Map memory that nobody has yet, from `place.hint` of its origin on. */
+function mapNew(iopt: IoPagetable, backing: PageBacking, place: Placement): Status {
+  return iopt.mapPiece(place, { memory: backing, from: place.hint });
 }
 
 /**
@@ -216,7 +191,7 @@ export function ioasMapFile(ucmd: Ucmd<iommu_ioas_map_file>): Status {
   place.iova.load(u, MAP_FILE.iova);
   place.hint.load(u, MAP_FILE.start);
   place.span.load(u, MAP_FILE.length).decrement();
-  const failed = mapFirst(ioas.iopt, newPages(ctx, task, origin, place), place);
+  const failed = mapNew(ioas.iopt, ctx.backing(task, origin, isWritable(place)), place);
   if (failed) return failed;
   place.iova.store(u, MAP_FILE.iova);
   return ucmd.respond();
@@ -270,18 +245,13 @@ export function ioasCopy(ucmd: Ucmd<iommu_ioas_copy>): Status {
 
   const first = pieces[0]!;
   place.span.decrement();
-  place.hint.value = addressOf(first);
+  place.hint.copy(first.from);
   const failed =
     pieces.length === 1 ? dst.iopt.mapPiece(place, first) : dst.iopt.mapPages(place, pieces);
   if (failed) return failed;
   place.iova.store(u, COPY.dst_iova);
   return ucmd.respond();
 }
-/** Address of the first byte where it comes from. */
-function addressOf({ pages, firstIndex, pageOffset }: SizedPiece): bigint {
-  return (BigInt(pages.firstPage + firstIndex) << 12n) | BigInt(pageOffset);
-}
-
 /** The fuzzer's notation, with the selftest only: the nth area of the source and an offset in it. */
 function copyFlags(ctx: IommufdContext, cmd: iommu_ioas_copy): number {
   const isSyz = ctx.subsystem.env.has('iommufd-selftest') && (cmd.flags & TEST_COPY_FLAG_SYZ) !== 0;
@@ -321,12 +291,7 @@ function getPages(iopt: IoPagetable, iova: WordPair, length: WordPair): Result<S
     }
     const ends = !area.endsBefore(last);
     const pieceLast = ends ? last : registerOf(area.last);
-    pieces.push({
-      pages: area.pages,
-      firstIndex: area.indexAt(at.hi, at.lo),
-      pageOffset: area.offsetAt(at.lo),
-      span: registerOf(pieceLast.value - at.value),
-    });
+    pieces.push({ ...area.pieceAt(at), span: registerOf(pieceLast.value - at.value) });
     if (ends) return pieces;
     at.copy(pieceLast).increment();
   }

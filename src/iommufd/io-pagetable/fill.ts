@@ -47,7 +47,7 @@ export function mapArea(area: Area, domain: Domain, singlePages: boolean): Statu
   const perPage = pow2(12 - lg2);
   const startG = granuleOf(area.startHi, area.startLo, lg2);
   const endG = startG + area.length / pow2(lg2);
-  const prot = pages.origin.kind === 'dmabuf' ? (area.prot & ~IOMMU_CACHE) | IOMMU_MMIO : area.prot;
+  const prot = area.isDmabuf ? (area.prot & ~IOMMU_CACHE) | IOMMU_MMIO : area.prot;
   const lastIndex = area.lastIndex;
 
   let iovaG = startG;

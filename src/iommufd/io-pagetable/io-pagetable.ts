@@ -18,7 +18,7 @@ import { bugOn } from '../../base/bug.ts';
 import { IntervalMap } from '../../base/interval-map.ts';
 import { Lock } from '../../base/lock.ts';
 import { refuse } from '../../base/refuse.ts';
-import { hex, U64_MAX, hexRange } from '../../base/u64.ts';
+import { hex, hexRange, PAGE_SIZE, U64_MAX } from '../../base/u64.ts';
 import {
   hiWord,
   joinWords,
@@ -170,26 +170,26 @@ export class IoPagetable {
     return failed;
   }
   #checkPiece(prot: number, piece: Piece): Status {
-    if ((prot & IOMMU_WRITE) !== 0 && !piece.pages.writable) {
+    if ((prot & IOMMU_WRITE) !== 0 && !piece.memory.writable) {
       return refuse(
         EPERM,
         'the memory was mapped read-only first, it cannot be written through a copy',
         { prot },
       );
     }
-    if ((piece.pageOffset & (this.alignment - 1)) !== 0) {
+    if ((piece.from.lo & (this.alignment - 1)) !== 0) {
       return refuse(EINVAL, 'the offset in the page does not fit the IOVA alignment', {
-        offset: piece.pageOffset,
+        offset: piece.from.lo & (PAGE_SIZE - 1),
         alignment: this.alignment,
       });
     }
     return undefined;
   }
   #insert(area: Area): void {
-    const { startHi, startLo, lastHi, lastLo, pages } = area;
+    const { startHi, startLo, lastHi, lastLo } = area;
     const fits = this.areas.insert(startHi, startLo, lastHi, lastLo, area);
     bugOn(!fits, 'the place found for an area is taken');
-    if (pages.isDmabuf) pages.join(area, () => this.#evacuate(area));
+    if (area.isDmabuf) area.pages.join(area, () => this.#evacuate(area));
   }
   /** A dma-buf was revoked. */
   #evacuate(area: Area): void {
@@ -199,7 +199,7 @@ export class IoPagetable {
   #forget(area: Area): void {
     unfillArea(area, this.domains);
     this.areas.erase(area.startHi, area.startLo);
-    area.pages.leave(area);
+    if (area.isDmabuf) area.pages.leave(area);
   }
 
   /**

@@ -20,7 +20,7 @@ export function cutIova(iopt: IoPagetable, iova: bigint): Status {
 function checkCut(iopt: IoPagetable, area: Area, iova: bigint): Status {
   const facts = { iova: hex(iova), mapping: hex(area.start) };
   if (area.preventAccess) return refuse(EBUSY, 'the mapping to cut is being unmapped', facts);
-  if (area.pages.isDmabuf) {
+  if (area.isDmabuf) {
     return refuse(EOPNOTSUPP, 'a mapping of a dma-buf cannot be cut', facts);
   }
   const next = loWord(iova) + 1;
@@ -37,16 +37,11 @@ function checkCut(iopt: IoPagetable, area: Area, iova: bigint): Status {
 
 /** A mapping in domains has no large pages, so is aligned to pages: no page has two holders now. */
 function split(iopt: IoPagetable, area: Area, iova: bigint): void {
-  const { pages, prot } = area;
-  const cut = registerOf(iova);
-  const left = new Area(registerOf(area.start), cut, area, prot);
+  const { prot } = area;
+  const start = registerOf(area.start);
   const next = registerOf(iova + 1n);
-  const rest = {
-    pages,
-    firstIndex: area.indexAt(next.hi, next.lo),
-    pageOffset: area.offsetAt(next.lo),
-  };
-  const right = new Area(next, registerOf(area.last), rest, prot);
+  const left = new Area(start, registerOf(iova), area.pieceAt(start), prot);
+  const right = new Area(next, registerOf(area.last), area.pieceAt(next), prot);
   iopt.areas.erase(area.startHi, area.startLo);
   for (const half of [left, right]) {
     iopt.areas.insert(half.startHi, half.startLo, half.lastHi, half.lastLo, half);
