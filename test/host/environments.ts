@@ -155,9 +155,14 @@ export function softiommu(
   const { environment, input = '' } = options;
   return command(runWords(argv, options), { prefix: environment?.prefix, input });
 }
-export function startSoftiommu(argv: readonly string[], options: RunOptions = {}): ChildProcess {
+/** `inOwnGroup`: what its program sends to its process group is not for the tests. */
+export function startSoftiommu(
+  argv: readonly string[],
+  { inOwnGroup = false, ...options }: RunOptions & { readonly inOwnGroup?: boolean } = {},
+): ChildProcess {
   const [program, ...args] = commandLine(runWords(argv, options), options.environment?.prefix);
-  return spawn(program!, args, { env: ENV, stdio: ['ignore', 'pipe', 'pipe'] });
+  const stdio = ['ignore', 'pipe', 'pipe'] as const;
+  return spawn(program!, args, { env: ENV, stdio: [...stdio], detached: inOwnGroup });
 }
 
 /** Directories of runs that are over, of ours: those of other tests have no number. */

@@ -1,4 +1,5 @@
 /** What the trap handlers share: the machine, the run's tables, and how a call is parked or reported. */
+import type { GroupSignals } from '../launch/group-signals.ts';
 import { isErrno, type Result, type Status } from '../../base/errno.ts';
 import type { Outcome } from '../../base/wait-queue.ts';
 import type { Handled } from '../seccomp/in-thread.ts';
@@ -36,6 +37,8 @@ export interface CallContext extends TaskParts {
   traceProcess(pid: number, tid: number, how?: { readonly storesFault: boolean }): boolean;
   readonly tracers: Tracers;
   readonly loans: DoorbellLoans;
+  /** Programs that send signals to process groups are noted there. */
+  readonly groupSignals: Pick<GroupSignals, 'note'>;
   /** rt_sigaction of a signal that register accesses come by. */
   changeFault(call: Notification): Handled;
 }

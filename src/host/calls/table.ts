@@ -106,6 +106,11 @@ const exiting: Handler = ({ context: { lockLimits: limits, processes }, mappings
   for (const one of [limits, processes.capabilities]) one?.ending(processes.processOf(call.tid));
   return 'continue';
 };
+/** Whether it reaches us is the host's to say. */
+const signalling: Handler = ({ context: { groupSignals, processes } }, call) => {
+  groupSignals.note(processes.processOf(call.tid), call.int(1));
+  return 'continue';
+};
 const capabilities: Handler = ({ context: { processes } }, call) => {
   const { pid, mem } = processes.task(call);
   return processes.capabilities?.handle(call, pid, mem) ?? 'continue';
@@ -164,6 +169,7 @@ export const HANDLERS: Handlers = {
   exit: exiting,
   exit_group: exiting,
   ptrace: ({ context }, call) => context.tracers.answer(call),
+  kill: signalling,
   rt_sigaction: ({ context }, call) => context.changeFault(call),
   open: emptying(PATH_CALLS.open),
   openat: emptying(PATH_CALLS.openat),
@@ -274,6 +280,7 @@ export const FOREIGN_HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Ha
   [NR_I386.mmap, ({ context }, call) => foreignMmap(context, call, argumentsAt)],
   [NR_I386.mmap2, ({ context }, call) => foreignMmap(context, call, argumentsIn)],
   [NR_I386.mount, filling],
+  [NR_I386.kill, signalling],
   [NR_I386.userfaultfd, filling],
   [NR.fsopen, filling],
   [NR.io_uring_setup, HANDLERS.io_uring_setup],

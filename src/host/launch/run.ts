@@ -3,20 +3,21 @@
  *
  * The main thread passes signals on and takes over the program's end; everything else is the kernel thread's.
  */
-import { constants } from 'node:os';
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import { Bug } from '../../base/bug.ts';
 import { defaultSignal, syscall } from '../sys/ffi.ts';
 import type { BlockFile } from './block-files.ts';
 import { BlockService, type BlockChannel } from './block-service.ts';
-import { becomeSubreaper, descendantNames, listed } from './descendants.ts';
+import { becomeSubreaper } from './descendants.ts';
+import { GroupSignals } from './group-signals.ts';
+import { RunSignals } from './run-signals.ts';
 import type { TraceChoice } from '../../insight/trace/choice.ts';
 import type { Seen } from '../../insight/ci-reports/seen.ts';
 import type { FailReason } from '../../insight/ci-reports/fail-reason.ts';
 import type { RunFacts } from '../../insight/report/run-facts.ts';
 import type { MachineDescription } from '../../machine/description/description.ts';
 import type { LaunchOptions, Wait } from './launcher-order.ts';
-import { TurnSign, Watchdog } from './watchdog.ts';
+import { TurnSign } from './watchdog.ts';
 import type { FindingKind } from '../../insight/sanitizer/finding.ts';
 import type { Suppression } from '../../insight/sanitizer/suppressions.ts';
 import { closeWireEnds, type WireEnd } from './wire-ends.ts';
@@ -77,6 +78,8 @@ export interface RunPlan {
 export interface KernelPlan extends RunPlan {
   /** What the wait loop is at (watchdog.ts:TurnSign). */
   readonly turn: SharedArrayBuffer;
+  /** Which signals programs have sent to groups (group-signals.ts:GroupSignals). */
+  readonly groupSignals: SharedArrayBuffer;
   /** The way to the files of block devices; undefined: there are none. */
   readonly blocks: BlockChannel | undefined;
   /** Behind this run comes another, as a message. */
@@ -106,14 +109,6 @@ export type RunResult =
   | { readonly kind: 'exit'; readonly status: number }
   | { readonly kind: 'signal'; readonly signal: number }
   | { readonly kind: 'failed'; readonly message: string };
-
-/** Signals that mean the program, when only we get them. The terminal sends the first two to both of us. */
-const FROM_TERMINAL = ['SIGINT', 'SIGQUIT'] as const;
-const FORWARDED = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH', 'SIGCONT'] as const;
-/** What ends a program that has no handler for it, and is not sent for anything else. */
-const ENDING: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP']);
-/** Processes that end together with the program are not worth a line. */
-const PATIENCE_MS = 1000;
 
 /** Run a program until it ends. `thread`: of a process that runs one after the other. */
 export async function run(
@@ -153,7 +148,9 @@ function runKernel({ plan, blocks, thread, onFacts }: KernelRun): Promise<RunRes
   return new Promise((resolve) => {
     const sign = new TurnSign();
     const lines = new WaitingLines();
-    const signals = new Signals(sign, (line) => lines.say(`softiommu: ${line}\n`));
+    const sent = new GroupSignals();
+    const say = (line: string): void => lines.say(`softiommu: ${line}\n`);
+    const signals = new RunSignals({ sign, sent, say, end: endBy });
     /** The first of them is what became of the run. */
     const end = (result: RunResult): void => {
       signals[Symbol.dispose]();
@@ -169,7 +166,8 @@ function runKernel({ plan, blocks, thread, onFacts }: KernelRun): Promise<RunRes
       else if (news.kind === 'unsaid') lines.say(news.bytes);
       else end(news);
     };
-    thread.follow({ ...plan, turn: sign.shared, blocks, goesOn: thread.goesOn }, take);
+    const shared = { turn: sign.shared, groupSignals: sent.shared };
+    thread.follow({ ...plan, ...shared, blocks, goesOn: thread.goesOn }, take);
   });
 }
 
@@ -210,81 +208,6 @@ export class KernelThread {
   }
 }
 
-/** Signals that softiommu gets mean the program; when only others are left of a run, they mean its end. */
-class Signals implements Disposable {
-  #program: number | undefined;
-  #launcher: number | undefined;
-  readonly #watchdog: Watchdog;
-  readonly #say: (line: string) => void;
-  #patience: NodeJS.Timeout | undefined;
-  #isAsked = false;
-
-  constructor(sign: TurnSign, say: (line: string) => void) {
-    this.#say = say;
-    this.#watchdog = new Watchdog({ sign, say, end: endBy });
-    for (const signal of FORWARDED) process.on(signal, this.#forward);
-    for (const signal of FROM_TERMINAL) process.on(signal, this.#fromTerminal);
-  }
-  started({ pid, launcher }: { readonly pid: number; readonly launcher: number }): void {
-    this.#program = pid;
-    this.#launcher = launcher;
-  }
-  /** A signal has come that ends programs. */
-  get isAsked(): boolean {
-    return this.#isAsked;
-  }
-  programEnded(): void {
-    this.#program = undefined;
-    this.#patience = setTimeout(() => this.#sayWhoIsWaitedFor(), PATIENCE_MS);
-  }
-  [Symbol.dispose](): void {
-    clearTimeout(this.#patience);
-    this.#watchdog[Symbol.dispose]();
-    for (const signal of FORWARDED) process.off(signal, this.#forward);
-    for (const signal of FROM_TERMINAL) process.off(signal, this.#fromTerminal);
-  }
-
-  #sayWhoIsWaitedFor(): void {
-    const names = listed(descendantNames(this.#launcher!));
-    this.#say(`the program has ended; waiting for ${names} (--wait=program would end them)`);
-  }
-  readonly #forward = (signal: NodeJS.Signals): void => {
-    if (ENDING.has(signal)) this.#ask(signal);
-    this.#pass(signal);
-  };
-  readonly #fromTerminal = (signal: NodeJS.Signals): void => {
-    this.#ask(signal);
-    if (this.#program === undefined || !isForeground()) this.#pass(signal);
-  };
-  #ask(signal: NodeJS.Signals): void {
-    this.#isAsked = true;
-    this.#watchdog.asked(signal);
-  }
-  #pass(signal: NodeJS.Signals): void {
-    // There is no program yet: the start may be waiting for something, and the launcher ends without us.
-    if (this.#launcher === undefined && ENDING.has(signal)) endBy(signal);
-    try {
-      if (this.#program !== undefined) process.kill(this.#program, signal);
-      else if (this.#launcher !== undefined && ENDING.has(signal)) {
-        process.kill(this.#launcher, 'SIGTERM');
-      }
-    } catch {
-      return; // it has just ended
-    }
-  }
-}
-
-/** Does a terminal of ours send its signals to our process group, and so to the program as well? */
-function isForeground(): boolean {
-  const own = syscall(NR.getpgid, 0);
-  return [0, 1, 2].some((fd) => terminalGroup(fd) === own);
-}
-function terminalGroup(fd: number): number {
-  const TIOCGPGRP = 0x540f;
-  const group = Buffer.alloc(4);
-  return syscall(NR.ioctl, fd, TIOCGPGRP, group) < 0 ? -1 : group.readInt32LE(0);
-}
-
 /** End this process the way the program ended. */
 export function endLike(result: RunResult): never {
   if (result.kind === 'exit') process.exit(result.status);
@@ -299,6 +222,6 @@ export function endLike(result: RunResult): never {
   syscall(NR.exit_group, 128 + result.signal);
   throw new Bug('exit_group has returned');
 }
-function endBy(signal: NodeJS.Signals): void {
-  endLike({ kind: 'signal', signal: constants.signals[signal] });
+function endBy(signal: number): void {
+  endLike({ kind: 'signal', signal });
 }

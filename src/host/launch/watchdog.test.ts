@@ -1,16 +1,16 @@
 /** What the main thread makes of a loop that goes on, and of one that does not. */
 import { expect, test } from 'vitest';
-import { NR } from '../sys/numbers.ts';
+import { NR, SIGTERM } from '../sys/numbers.ts';
 import { TurnSign, Watchdog } from './watchdog.ts';
 
 function scene() {
   const said: string[] = [];
-  const ended: string[] = [];
+  const ended: number[] = [];
   const sign = new TurnSign();
   const parts = {
     sign,
     say: (line: string) => said.push(line),
-    end: (by: string) => ended.push(by),
+    end: (by: number) => ended.push(by),
   };
   const watchdog = new Watchdog(parts);
   let seconds = 0;
@@ -40,11 +40,11 @@ test('a turn that does not end is said once, with the call it answers', () => {
 test('a loop that waits for work, or that goes on, is not stuck, and no signal ends it', () => {
   const { said, ended, kernel, watchdog, looks } = scene();
   looks(LONG);
-  watchdog.asked('SIGTERM');
+  watchdog.asked(SIGTERM);
   for (let turn = 0; turn < LONG; turn++) {
     kernel.begin();
     looks(2);
-    watchdog.asked('SIGTERM');
+    watchdog.asked(SIGTERM);
     kernel.end();
     looks(2);
   }
@@ -57,11 +57,11 @@ test('a signal in a stuck turn ends the run, whether it came before or after the
     const { said, ended, kernel, watchdog, looks } = scene();
     kernel.begin();
     looks(2);
-    if (before) watchdog.asked('SIGHUP');
+    if (before) watchdog.asked(SIGTERM);
     expect([said, ended]).toEqual([[], []]);
     looks(4);
-    if (!before) watchdog.asked('SIGHUP');
-    expect([said.length, ended]).toEqual([1, ['SIGHUP']]);
+    if (!before) watchdog.asked(SIGTERM);
+    expect([said.length, ended]).toEqual([1, [SIGTERM]]);
     watchdog[Symbol.dispose]();
   }
 });

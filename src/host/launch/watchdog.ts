@@ -63,7 +63,7 @@ export interface WatchdogParts {
   readonly sign: TurnSign;
   readonly say: (line: string) => void;
   /** End softiommu without the kernel thread, by a signal that has asked for it. */
-  readonly end: (signal: NodeJS.Signals) => void;
+  readonly end: (signal: number) => void;
 }
 
 /** Looks at the turns of the loop, until it is disposed. */
@@ -75,7 +75,7 @@ export class Watchdog implements Disposable {
   #times = 0;
   #since = 0;
   /** A signal that came in a turn: it ends the run if that turn never does. */
-  #asked: { readonly signal: NodeJS.Signals; readonly turn: number } | undefined;
+  #asked: { readonly signal: number; readonly turn: number } | undefined;
 
   constructor(parts: WatchdogParts) {
     this.#parts = parts;
@@ -108,7 +108,7 @@ export class Watchdog implements Disposable {
   }
 
   /** A signal has come that ends programs: at once if the loop is stuck, or when it turns out to be. */
-  asked(signal: NodeJS.Signals): void {
+  asked(signal: number): void {
     const { turn } = this.#parts.sign;
     if (turn === undefined) return;
     this.#asked = { signal, turn };

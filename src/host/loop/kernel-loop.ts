@@ -53,6 +53,7 @@ import { OtherTracers } from './other-tracers.ts';
 import type { CallTransport, MmioBackend } from './backends.ts';
 import { LateCalls } from './late-calls.ts';
 import { ParkedCalls } from './parked-calls.ts';
+import type { GroupSignals } from '../launch/group-signals.ts';
 import type { TurnSign } from '../launch/watchdog.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
 import { isStopped } from '../sys/ptrace.ts';
@@ -69,6 +70,8 @@ export interface LoopParts extends RunEndParts {
   readonly tree: TreeBackend;
   /** Where the main thread sees what the loop is at. */
   readonly sign: TurnSign;
+  /** Where the main thread sees which signals programs send to groups. */
+  readonly groupSignals: GroupSignals;
   readonly warn: (text: string) => void;
   /** Programs have the capabilities of the simulated machine. */
   readonly capabilities?: boolean;
@@ -113,6 +116,7 @@ export class KernelLoop implements CallContext {
   readonly sayOnce: (text: string) => void;
   readonly seesEveryRead: boolean;
   readonly lockLimits: LockLimits | undefined;
+  readonly groupSignals: GroupSignals;
 
   readonly #parts: LoopParts;
   readonly #mmio: MmioBackend;
@@ -144,6 +148,7 @@ export class KernelLoop implements CallContext {
   constructor(parts: LoopParts) {
     this.#parts = parts;
     this.machine = parts.machine;
+    this.groupSignals = parts.groupSignals;
     this.warn = parts.warn;
     this.sayOnce = saidOnce(parts.warn);
     this.#clock = new RunClock(parts.machine, parts.warn);

@@ -27,6 +27,7 @@ import { KernelLoop } from './kernel-loop.ts';
 import { launch } from '../launch/launch.ts';
 import { notRunLine, whyNotRun } from '../launch/not-run.ts';
 import { type KernelPlan, type RunNews, type RunResult, type SanitizePlan } from '../launch/run.ts';
+import { GroupSignals } from '../launch/group-signals.ts';
 import { TurnSign } from '../launch/watchdog.ts';
 import type { HardwareTypes } from '../../machine/description/entries.ts';
 import { KNOWN_TYPES, type Machine } from '../../machine/machine.ts';
@@ -181,6 +182,7 @@ function runProgram(plan: KernelPlan, machine: Machine, outside: Outside): RunRe
     const loop = new KernelLoop({
       ...{ machine, tree, warn },
       sign: new TurnSign(plan.turn),
+      groupSignals: new GroupSignals(plan.groupSignals),
       pid: launched.pid,
       launcher: launched.launcher,
       wait: plan.wait,

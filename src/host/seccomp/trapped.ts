@@ -105,6 +105,8 @@ const REGION_OFFSET_HIGH = 0x100;
 const MAP_SHARED_OR_PRIVATE = 3;
 const NO_FD = 0xffff_ffff;
 const HIGHEST = 0xffff_ffff;
+/** The lowest number below 0, of 32 bits. */
+const LOWEST = 0x8000_0000;
 
 /** FSCONFIG_SET_PATH, FSCONFIG_SET_PATH_EMPTY */
 const FSCONFIG_PATHS = [3, 4] as const;
@@ -284,6 +286,12 @@ export const TRAPPED_CALLS = [
     trap('with a signal to go on that we have to do with', is(low(3), SIGBUS, SIGSEGV, ...KNOCKS)),
   ),
   row(
+    'kill',
+    'signals to process groups: softiommu is in that of its program',
+    trap('0', is(low(0), 0)),
+    trap('below 0', { kind: 'range', of: low(0), first: LOWEST, last: HIGHEST }),
+  ),
+  row(
     'rt_sigaction',
     'the signals by which loads and stores of registers come',
     notInjected,
@@ -395,13 +403,14 @@ export const TRAPPED_CALLS = [
   row('eventfd2', 'eventfds that devices signal', inRuns('own-eventfds')),
 ] as const;
 
-/** Of programs of 32 bits (i386): what they open, memory that a program fills, what it maps of a mount of ours, and io_uring. */
+/** Of programs of 32 bits (i386): what they open, signals, memory that a program fills, what it maps of a mount of ours, and io_uring. */
 export const FOREIGN_CALLS: readonly { readonly nr: number; readonly in?: RunTrait }[] = [
   { nr: NR_I386.open },
   { nr: NR_I386.openat },
   { nr: NR_I386.mmap, in: 'mount' },
   { nr: NR_I386.mmap2, in: 'mount' },
   { nr: NR_I386.mount },
+  { nr: NR_I386.kill },
   { nr: NR_I386.userfaultfd },
   { nr: NR.fsopen },
   { nr: NR.io_uring_setup, in: 'no-io-uring' },

@@ -186,13 +186,27 @@ export function interruptOn(signal: number): void {
   sigaction(signal, action);
 }
 
-/** Handle a signal by machine code, which is called as a C function with SA_SIGINFO is. */
-export function handleSignalAt(signal: number, address: number): void {
-  const SA_SIGINFO = 4;
+/**
+ * Handle a signal by machine code, which is called as a C function with SA_SIGINFO is. `isAlone`: no other signal is handled
+ * meanwhile, and calls of this process that can go on do.
+ */
+export function handleSignalAt(signal: number, address: number, { isAlone = false } = {}): void {
+  const [SA_SIGINFO, SA_RESTART] = [4, 0x10000000];
   const action = Buffer.alloc(152);
   action.writeBigUInt64LE(BigInt(address), 0);
-  action.writeInt32LE(SA_SIGINFO, 136);
+  if (isAlone) action.fill(0xff, 8, 136);
+  action.writeInt32LE(isAlone ? SA_SIGINFO | SA_RESTART : SA_SIGINFO, 136);
   sigaction(signal, action);
+}
+/** What handles a signal: an address, SIG_DFL or SIG_IGN. */
+export function handlerOf(signal: number): bigint {
+  return actionOf(signal).readBigUInt64LE();
+}
+/** rt_sigaction(2): a signal's struct sigaction, as the kernel has it. */
+export function actionOf(signal: number): Buffer {
+  const action = Buffer.alloc(32);
+  syscall(NR.rt_sigaction, signal, 0, action, 8);
+  return action;
 }
 
 /** A signal means nothing to this process, and to what it executes. */

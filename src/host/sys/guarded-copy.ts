@@ -7,9 +7,16 @@
  * 0.3 us so, and 13 by pwrite(2) and the stat(2) it needs to keep the file as long as it is.
  */
 import type { PlaceList } from '../../machine/memory/process-memory.ts';
-import { addressForGood, functionAt, handleSignalAt, mapCode, setPointer } from './ffi.ts';
-import { u32, u64 } from './machine-code.ts';
-import { NR, SIGBUS } from './numbers.ts';
+import {
+  addressForGood,
+  functionAt,
+  handleSignalAt,
+  handlerOf,
+  mapCode,
+  setPointer,
+} from './ffi.ts';
+import { handedOnCode, u32, u64 } from './machine-code.ts';
+import { SIGBUS } from './numbers.ts';
 
 /** An entry of the list the code reads: where to, where from, how many bytes; a length of zero ends it. */
 const ENTRY = { to: 0, from: 8, length: 16, size: 24 } as const;
@@ -20,7 +27,6 @@ const SMALL = 1 << 16;
 const UCONTEXT_RIP = 168;
 /** Of siginfo_t: positive when the kernel has raised it. */
 const SIGINFO_CODE = 8;
-const MASK_SIZE = 8;
 
 interface Copier {
   readonly run: (list: Uint8Array) => number;
@@ -138,9 +144,8 @@ function copyCode(): { readonly code: Buffer; readonly movsb: number; readonly e
   return { code: Buffer.from(code), movsb, end: code.length - 1 };
 }
 
-/** SIGBUS: raised at `movsb` it takes the copy to its `end`; elsewhere, or sent, it means what it means to everybody. */
+/** SIGBUS: raised at `movsb` it takes the copy to its `end`; elsewhere, or sent, it means what it did before. */
 function handlerCode(movsb: number, end: number): Buffer {
-  const theDefault = addressForGood(Buffer.alloc(32));
   return Buffer.from([
     ...[0x83, 0x7e, SIGINFO_CODE, 0x00], //         cmp dword [rsi + code], 0
     ...[0x7e, 0x28], //                             jle other
@@ -151,16 +156,6 @@ function handlerCode(movsb: number, end: number): Buffer {
     ...[0x48, 0xb9, ...u64(end)], //                mov rcx, end
     ...[0x48, 0x89, 0x8a, ...u32(UCONTEXT_RIP)], // mov [rdx + rip], rcx
     0xc3, //                                        ret
-    ...[0xb8, ...u32(NR.rt_sigaction)], //   other: mov eax, rt_sigaction
-    ...[0xbf, ...u32(SIGBUS)], //                   mov edi, SIGBUS
-    ...[0x48, 0xbe, ...u64(theDefault)], //         mov rsi, the default
-    ...[0x31, 0xd2], //                             xor edx, edx
-    ...[0x41, 0xba, ...u32(MASK_SIZE)], //          mov r10d, 8
-    ...[0x0f, 0x05], //                             syscall
-    ...[0xb8, ...u32(NR.gettid), 0x0f, 0x05], //    mov eax, gettid; syscall
-    ...[0x89, 0xc7], //                             mov edi, eax
-    ...[0xbe, ...u32(SIGBUS)], //                   mov esi, SIGBUS
-    ...[0xb8, ...u32(NR.tkill), 0x0f, 0x05], //     mov eax, tkill; syscall
-    0xc3, //                                        ret
+    ...handedOnCode(SIGBUS, handlerOf(SIGBUS)), // other
   ]);
 }

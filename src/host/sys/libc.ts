@@ -168,6 +168,25 @@ export function kill(pid: number, signal: number): number {
   return syscall(NR.kill, pid, signal);
 }
 
+/** A signal with what sigqueue(3) gave it, which makes it ours to say; any other is as of kill(2). */
+export function forwardSignal(
+  pid: number,
+  { signal, code = 0, value = 0n }: { signal: number; code?: number; value?: bigint },
+): void {
+  if (code !== SI_QUEUE) {
+    kill(pid, signal);
+    return;
+  }
+  const info = Buffer.alloc(128);
+  info.writeInt32LE(signal, 0);
+  info.writeInt32LE(code, 8);
+  info.writeInt32LE(process.pid, 16);
+  info.writeUInt32LE(process.getuid?.() ?? 0, 20);
+  info.writeBigUInt64LE(value, 24);
+  syscall(NR.rt_sigqueueinfo, pid, signal, info);
+}
+const SI_QUEUE = -1;
+
 const linkBytes = Buffer.alloc(4096);
 /** The text of a symbolic link, or minus an errno. */
 export function readlink(path: string): string | number {

@@ -73,8 +73,10 @@ export const NR = {
   ptrace: 101,
   setpgid: 109,
   getpgid: 121,
+  getsid: 124,
   capget: 125,
   capset: 126,
+  rt_sigqueueinfo: 129,
   utime: 132,
   mknod: 133,
   uselib: 134,
@@ -187,6 +189,7 @@ export const NR = {
 export const NR_I386 = {
   open: 5,
   mount: 21,
+  kill: 37,
   mmap: 90,
   mmap2: 192,
   openat: 295,
@@ -278,6 +281,8 @@ export const SIG_IGN = 1n;
 export const SIGILL = 4;
 export const SIGBUS = 7;
 export const SIGSEGV = 11;
+/** Time that a profile is taken at. */
+export const SIGPROF = 27;
 /** A step, for a tracer. */
 export const SIGTRAP = 5;
 /** Asks for the end. */
