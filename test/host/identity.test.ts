@@ -71,6 +71,21 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     expect(lines(stdout)).toEqual([`the device keeps: ${kept}`, 'the program has: another']);
   });
 
+  it('whose a node is, is told in the numbers of the user namespace of who asks', ({ skip }) => {
+    if (isContainer(environment)) skip('it forbids unshare(2)');
+    const script = `
+      stat -c %u:%g /dev/vfio/0 /sys/bus/pci/devices/0000:00:04.0/vendor
+      chown 5:6 /dev/vfio/0; echo $?
+      chown 7 /dev/vfio/0; echo $?
+      stat -L -c %u:%g /proc/self/fd/0 < /dev/vfio/vfio
+      unshare --user stat -c %u:%g /dev/vfio/0`;
+    const asFive = ['unshare', '--user', '--map-user=5', '--map-group=6', 'sh', '-c', script];
+    const { stdout, stderr } = softiommu(asFive, { environment });
+    const expected = ['5:6', '5:6', '0', '1', '5:6', '65534:65534'];
+    expect(stdout.trim().split('\n')).toEqual(expected);
+    expect(stderr).toMatch(/^chown: .*Invalid argument\n$/);
+  });
+
   it('a program that may not be looked into is told so, and goes on with what is not ours', () => {
     const { stdout, stderr } = run('undumpable');
     const seen = looksEverywhere(environment);

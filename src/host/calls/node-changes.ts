@@ -24,9 +24,15 @@ import type { NodePlace, Vfs } from '../../machine/files/vfs.ts';
 import { HOST_ERRNO, O_RDWR, O_WRONLY } from '../sys/numbers.ts';
 import { openHow } from '../tree/open-flags.ts';
 import type { ChangeKind, PathCall } from './path-calls.ts';
+import type { Found } from './path-lookup.ts';
 
 /** What is there, or the path at whose end nothing is. */
 export type Target = NodePlace | { readonly kind: 'nothing'; readonly path: string };
+/** Of what was found at a path. */
+export function targetOf(found: Found, path: string): Target {
+  const isNode = typeof found === 'object' && !isErrno(found) && found.kind === 'node';
+  return isNode ? found : { kind: 'nothing', path };
+}
 
 /** Who asks, of which tree. */
 interface Asking {

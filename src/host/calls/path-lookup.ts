@@ -40,6 +40,11 @@ import { procPath, throughMagic } from './proc-paths.ts';
 /** 'continue': the host's kernel gets there by itself. A number is minus an errno. */
 export type Found = Place | Errno | number | 'continue';
 
+/** It is in the tree, or would be. */
+export function isInTree(found: Found): boolean {
+  return isErrno(found) || (typeof found === 'object' && found.kind === 'node');
+}
+
 /** Where a path begins. */
 interface Start {
   /** What the path is relative to, in the words of the tree; '/' of an absolute one. */

@@ -18,7 +18,7 @@ import { isTraced, nameOf as nameOfProcess, tracerOf } from '../sys/procfs.ts';
 import { ours, type Handled } from '../seccomp/in-thread.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { nameOf, type Opened, type OpenEntry } from '../process/open-files.ts';
-import { acrossTrees, CHANGES, temporaryFile, type Target } from './node-changes.ts';
+import { acrossTrees, CHANGES, targetOf, temporaryFile, type Target } from './node-changes.ts';
 import {
   isPlain,
   isTemporary,
@@ -27,7 +27,7 @@ import {
   type DecodePath,
   type PathCall,
 } from './path-calls.ts';
-import { PathLookup, type Found } from './path-lookup.ts';
+import { isInTree, PathLookup, type Found } from './path-lookup.ts';
 import { descriptorNamed } from './proc-paths.ts';
 import type { Led } from './host-links.ts';
 import { listed, relabelled } from './listing.ts';
@@ -44,6 +44,7 @@ import {
 } from '../sys/numbers.ts';
 import { SimulatedProc } from './simulated-proc.ts';
 import { StandIns } from './stand-ins.ts';
+import { ownerFor, ownerFrom } from '../process/user-ids.ts';
 import type { Views } from '../process/view.ts';
 import type { HostTask } from '../process/task.ts';
 import { RemoteMemory, type NoPath } from '../process/remote-memory.ts';
@@ -231,7 +232,12 @@ export class PathTraps {
     // cast: the other kinds are answered where nodes are
     const change = CHANGES[what.kind as Exclude<ChangeKind, 'watch'>];
     const { vfs } = this.#context.machine;
-    const rc = change({ vfs, cred: this.#cred(call, what) }, target, what);
+    const owner = what.owner && ownerFrom(call.tid, what.owner);
+    if (what.owner && !owner) return -HOST_ERRNO.EINVAL;
+    const rc = change({ vfs, cred: this.#cred(call, what) }, target, {
+      ...what,
+      ...(owner && { owner }),
+    });
     return isErrno(rc) ? -rc.number : (rc ?? 0);
   }
 
@@ -418,7 +424,8 @@ export class PathTraps {
   }
   #answerStat(task: HostTask, to: StatTarget, stat: NodeStat): Answer {
     const on = stat.path === undefined ? undefined : this.#views.deviceOf(stat.path);
-    const bytes = (to.extended ? encodeStatx : encodeStat)(stat, on ?? NO_FILE_SYSTEM);
+    const encode = to.extended ? encodeStatx : encodeStat;
+    const bytes = encode({ ...stat, ...ownerFor(task.tid, stat) }, on ?? NO_FILE_SYSTEM);
     return minus(task.mem.write(to.outAt, bytes));
   }
 }
@@ -431,14 +438,6 @@ interface OfTwo {
   readonly of: PathCall;
   readonly path: string;
   readonly found: Found;
-}
-/** It is in the tree, or would be. */
-function isInTree(found: Found): boolean {
-  return isErrno(found) || (typeof found === 'object' && found.kind === 'node');
-}
-function targetOf(found: Found, path: string): Target {
-  const isNode = typeof found === 'object' && !isErrno(found) && found.kind === 'node';
-  return isNode ? found : { kind: 'nothing', path };
 }
 interface StatTarget {
   readonly extended: boolean;
