@@ -6,6 +6,7 @@ import { TRIED_FAULTS, type Failures } from '../../insight/explore/trials.ts';
 import { explore } from '../explore/campaign.ts';
 import { DisturbedRuns } from '../explore/disturbed-run.ts';
 import {
+  foundText,
   baselineOption,
   htmlOption,
   junitOption,
@@ -106,7 +107,7 @@ async function exploreProgram(argv: string[], flags: ExploreFlags): Promise<void
     words,
     results,
     counts: {
-      text: (found) => `${calls} calls, ${tried} failures tried${stopped}: ${count(found)}`,
+      text: (found) => `${calls} calls, ${tried} failures tried${stopped}: ${foundText(found)}`,
       data: { calls, tried, left, stopped: isStopped },
     },
   });
@@ -122,11 +123,6 @@ async function queueOf(address: string, words: readonly string[], flags: Explore
   const options = [faults, check, String(timeLimit)];
   return TrialQueue.open(address, [packageVersion(), content, ...options, ...words]);
 }
-function count(findings: number): string {
-  if (findings === 0) return 'nothing found';
-  return findings === 1 ? '1 finding' : `${findings} findings`;
-}
-
 /** The command `explore`; its status is 1 when something was found that no baseline has. */
 export function exploreCommand() {
   const command = new Command('explore')

@@ -3,6 +3,7 @@ import { Command } from '@commander-js/extra-typings';
 import { STATUS_FOUND } from '../../host/sys/exit-status.ts';
 import {
   baselineOption,
+  foundText,
   htmlOption,
   junitOption,
   Reports,
@@ -39,7 +40,7 @@ export function mergeCommand() {
         results: trials,
         counts: {
           text: (found) =>
-            `${folders.length} explorations, ${trials.length} failures tried: ${found} new findings`,
+            `${folders.length} ${folders.length === 1 ? 'exploration' : 'explorations'}, ${trials.length} failures tried: ${foundText(found)}`,
           data: { explorations: folders.length, tried: trials.length },
         },
       });

@@ -69,6 +69,7 @@ describe('a folder', () => {
     writeFileSync(join(name, 'results.jsonl'), 'mine\n');
     expect(() => ResultsFolder.open(name, ['prog'])).toThrow('is not of softiommu explore');
     expect(() => ResultsFolder.read(join(root, 'none'))).toThrow(/none: /);
+    expect(() => ResultsFolder.read(root)).toThrow(/holds no results: softiommu explore --resume/);
   });
 });
 

@@ -110,3 +110,9 @@ function pageOf(told: {
 function findingData({ finding, token, times, isKnown }: ToldFinding): object {
   return { ...finding, title: titleOf(finding), token, times, known: isKnown };
 }
+
+/** 'nothing found', '1 finding': of those that no baseline has. */
+export function foundText(findings: number): string {
+  if (findings === 0) return 'nothing found';
+  return findings === 1 ? '1 finding' : `${findings} findings`;
+}

@@ -46,6 +46,11 @@ export class ResultsFolder {
   static read(folder: string): ResultsFolder {
     return told(folder, () => {
       const file = join(folder, FILE);
+      if (existsSync(folder) && !existsSync(file)) {
+        throw new UserMistake(
+          `${printable(folder)} holds no results: softiommu explore --resume FOLDER keeps them there`,
+        );
+      }
       const [first = '', ...rest] = readFileSync(file, 'utf8').split('\n');
       // cast: it is looked at next
       const head = parsed(first) as Partial<Head> | undefined;
