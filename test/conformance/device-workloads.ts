@@ -2,7 +2,7 @@
 import { ATS_REG } from '../../src/devices/ats-testdev/ats-testdev.ts';
 import { CMD, dsa, FLAG, OP } from '../../src/devices/dsa/dsa.ts';
 import { ECHO_REG } from '../../src/devices/dma-echo/dma-echo.ts';
-import { EDU_BUFFER, EDU_REG } from '../../src/devices/edu/edu.ts';
+import { EDU_BUFFER, EDU_BUFFER_SIZE, EDU_REG } from '../../src/devices/edu/edu.ts';
 import { CTL, DMA_DESCRIPTOR, IOAT_REG, ioat } from '../../src/devices/ioat/ioat.ts';
 import { PCI_TESTS } from '../../src/devices/pci-testdev/pci-testdev.ts';
 import type { DeviceRig, DeviceWorkload } from '../../src/testing/index.ts';
@@ -18,23 +18,23 @@ const DST = 0x8000;
 function eduTransfer(rig: DeviceRig, from: number, to: number, command: number): void {
   store(rig, EDU_REG.dmaSource, 8, from);
   store(rig, EDU_REG.dmaDestination, 8, to);
-  store(rig, EDU_REG.dmaCount, 8, 256);
+  store(rig, EDU_REG.dmaCount, 8, EDU_BUFFER_SIZE);
   store(rig, EDU_REG.dmaCommand, 4, command);
 }
 const edu: DeviceWorkload = {
   reach: [
-    [SRC, SRC + 256],
-    [DST, DST + 256],
+    [SRC, SRC + EDU_BUFFER_SIZE],
+    [DST, DST + EDU_BUFFER_SIZE],
   ],
   steps: [
     (rig) => {
-      fill(rig, SRC, 256);
+      fill(rig, SRC, EDU_BUFFER_SIZE);
       eduTransfer(rig, SRC, EDU_BUFFER, 0x1);
     },
     (rig) => eduTransfer(rig, EDU_BUFFER, DST, 0x7),
   ],
   check(rig) {
-    insistCopied(rig, SRC, DST, 256);
+    insistCopied(rig, SRC, DST, EDU_BUFFER_SIZE);
     insistEqual(rig.port.messages, [0], 'messages');
   },
 };
@@ -83,10 +83,16 @@ const ioatWork: DeviceWorkload = {
 const RECORD = 0x1000;
 const LIST = 0x2000;
 const BATCH = 80;
-/** A move alone, then a batch that is more than is done at once, then a fill behind it. */
+const LONG_SRC = 0x2_0000;
+const LONG_DST = 0x4_0000;
+const LONG = 0x1_0000;
+/** A move alone, then a batch that is more than is done at once, a fill behind it, and moves and comparisons that are long. */
 const dsaWork: DeviceWorkload = {
+  memory: 0x6_0000,
   reach: [
-    [RECORD, RECORD + 96],
+    [RECORD, RECORD + 192],
+    [LONG_SRC, LONG_SRC + LONG],
+    [LONG_DST, LONG_DST + LONG],
     [LIST, LIST + 64 * BATCH],
     [SRC, SRC + 0x1000],
     [DST, DST + 0x3000],
@@ -115,14 +121,22 @@ const dsaWork: DeviceWorkload = {
       const fill = { op: OP.fill, src: 0x0101_0101_0101_0101n, dst: DST + 0x2000, size: 64 };
       dsaDriver(rig).submit(dsaDescriptor({ ...fill, record: RECORD + 64 }));
     },
+    (rig) => {
+      fill(rig, LONG_SRC, LONG);
+      const wanted = { src: LONG_SRC, dst: LONG_DST, size: LONG };
+      for (const [n, op] of [OP.move, OP.compare].entries()) {
+        dsaDriver(rig).submit(dsaDescriptor({ ...wanted, op, record: RECORD + 96 + 32 * n }));
+      }
+    },
     (rig) => void dsaDriver(rig).command(CMD.drainAll),
   ],
   check(rig) {
     insistCopied(rig, SRC, DST, 0x1000);
     insistCopied(rig, SRC, DST + 0x1000, 32 * BATCH);
     const driver = dsaDriver(rig);
-    const status = [0, 32, 64].map((at) => driver.record(RECORD + at).status);
-    insistEqual(status, [1, 1, 1], 'completion records');
+    insistCopied(rig, LONG_SRC, LONG_DST, LONG);
+    const status = [0, 32, 64, 96, 128].map((at) => driver.record(RECORD + at).status);
+    insistEqual(status, [1, 1, 1, 1, 1], 'completion records');
     insistEqual(rig.port.memory[DST + 0x203f], 1, 'the last byte of the fill');
     insistEqual(rig.port.messages, [1], 'messages');
   },
@@ -148,21 +162,24 @@ const atsWork: DeviceWorkload = {
   check: (rig) => insistCopied(rig, SRC, DST + 0x80, 0x1000),
 };
 
+/** The most that its register holds. */
+const ECHOED = 0xffff;
 const echoWork: DeviceWorkload = {
+  memory: 0x6_0000,
   reach: [
-    [SRC, SRC + 0x800],
-    [DST, DST + 0x800],
+    [LONG_SRC, LONG_SRC + ECHOED],
+    [LONG_DST, LONG_DST + ECHOED],
   ],
   steps: [
     (rig) => {
-      fill(rig, SRC, 0x800);
-      store(rig, ECHO_REG.from, 8, SRC);
-      store(rig, ECHO_REG.to, 8, DST);
-      store(rig, ECHO_REG.length, 4, 0x800);
+      fill(rig, LONG_SRC, ECHOED);
+      store(rig, ECHO_REG.from, 8, LONG_SRC);
+      store(rig, ECHO_REG.to, 8, LONG_DST);
+      store(rig, ECHO_REG.length, 4, ECHOED);
     },
   ],
   check(rig) {
-    insistCopied(rig, SRC, DST, 0x800);
+    insistCopied(rig, LONG_SRC, LONG_DST, ECHOED);
     insistEqual(rig.port.messages, [0], 'messages');
   },
 };

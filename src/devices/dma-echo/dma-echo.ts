@@ -6,6 +6,7 @@
  */
 import type { DeviceModel, DevicePort, DeviceType } from '../port.ts';
 import { Delay } from '../unit/delay.ts';
+import { LongTransfer, type LongState } from '../unit/long-transfer.ts';
 import { shadowPages } from '../unit/register-shadow.ts';
 import {
   offsetsOf,
@@ -13,6 +14,7 @@ import {
   type RegisterState,
   type RegisterTable,
 } from '../unit/registers.ts';
+import { TURN_WORK } from '../unit/turn-budget.ts';
 
 export const ECHO_REGISTERS = {
   from: { offset: 0x00, width: 8, access: 'rw', shadow: true, help: 'where the bytes are' },
@@ -59,12 +61,15 @@ export const dmaEcho: DeviceType = {
 interface EchoState {
   readonly registers: RegisterState;
   readonly leftNs: number | undefined;
+  readonly transfer: LongState | undefined;
 }
 
 class DmaEcho implements DeviceModel {
   readonly #port: DevicePort;
   readonly #registers: RegisterFile<typeof ECHO_REGISTERS>;
   readonly #work: Delay;
+  /** Reading, then writing; the end of it may be far where registers are what it reaches. */
+  #transfer: LongTransfer | undefined;
 
   constructor(port: DevicePort) {
     this.#port = port;
@@ -73,10 +78,11 @@ class DmaEcho implements DeviceModel {
       { length: (value) => this.#begin(value) },
       { widths: 'bytes', shadow: port.barMemory(0) },
     );
-    this.#work = new Delay(port.clock, () => this.#end());
+    this.#work = new Delay(port.clock, () => this.#goOn());
   }
   powerOn(): void {
     this.#work.cancel();
+    this.#transfer = undefined;
     this.#registers.reset();
   }
   reset(): void {
@@ -92,25 +98,47 @@ class DmaEcho implements DeviceModel {
     return this.#registers.nameAt(offset);
   }
   state(): EchoState {
-    return { registers: this.#registers.state(), leftNs: this.#work.leftNs };
+    return {
+      registers: this.#registers.state(),
+      leftNs: this.#work.leftNs,
+      transfer: this.#transfer?.state(),
+    };
   }
-  restore({ registers, leftNs }: EchoState): void {
+  restore({ registers, leftNs, transfer }: EchoState): void {
     this.#registers.restore(registers);
+    this.#transfer = transfer && LongTransfer.restored(this.#port.dma, transfer);
     this.#work.restart(leftNs);
   }
 
   #begin(length: bigint): void {
-    if (this.#work.leftNs !== undefined) return;
+    if (this.#isBusy) return;
     this.#registers.set('length', length);
     this.#registers.set('status', ECHO_STATUS.busy);
     this.#work.restart(Number(length) * NS_PER_BYTE);
   }
-  #end(): void {
-    const { dma, irq } = this.#port;
-    const bytes = new Uint8Array(Number(this.#registers.get('length')));
-    const rc =
-      dma.read(this.#registers.get('from'), bytes) ?? dma.write(this.#registers.get('to'), bytes);
-    this.#registers.set('status', rc ? ECHO_STATUS.refused : ECHO_STATUS.done);
-    irq.message(0);
+  get #isBusy(): boolean {
+    return this.#registers.get('status') === ECHO_STATUS.busy;
+  }
+  /** A turn of it. What it reaches may be this device, which a reset ends. */
+  #goOn(): void {
+    const { dma } = this.#port;
+    const length = Number(this.#registers.get('length'));
+    const pieces = (register: 'from' | 'to') => [{ at: this.#registers.get(register), length }];
+    const transfer = (this.#transfer ??= LongTransfer.reading(dma, [pieces('from')]));
+    transfer.go(TURN_WORK);
+    if (this.#transfer !== transfer) return;
+    if (!transfer.isOver) this.#work.restart(0);
+    else if (!transfer.ends[0]) this.#end(ECHO_STATUS.refused);
+    else if (transfer.isWrite) this.#end(ECHO_STATUS.done);
+    else {
+      const { bytes } = transfer;
+      this.#transfer = LongTransfer.writing(dma, [{ pieces: pieces('to'), bytes }]);
+      this.#goOn();
+    }
+  }
+  #end(status: bigint): void {
+    this.#transfer = undefined;
+    this.#registers.set('status', status);
+    this.#port.irq.message(0);
   }
 }

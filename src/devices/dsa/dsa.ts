@@ -142,7 +142,7 @@ class Dsa implements DeviceModel {
   powerOn(): void {
     const { wqs, transferLg2, batchLg2 } = this.#most;
     this.#pending = undefined;
-    this.#engine.restore({ queue: [], count: 0, leftNs: undefined });
+    this.#engine.restore({ queue: [], count: 0, operation: undefined, leftNs: undefined });
     const registers = this.#registers;
     registers.reset();
     //                          configuration may be changed, and moves may overlap

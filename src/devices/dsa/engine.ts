@@ -15,7 +15,7 @@ import {
   type DsaDescriptor,
   type DescriptorOutcome,
 } from './descriptor.ts';
-import { faultAt, operate } from './operations.ts';
+import { Operation, type OperationState } from './operations.ts';
 import { VECTORS } from './registers.ts';
 
 /** Alignment of a completion record. */
@@ -37,6 +37,7 @@ interface Work {
 export interface DsaEngineState {
   readonly queue: readonly Work[];
   readonly count: number;
+  readonly operation: OperationState | undefined;
   readonly leftNs: number | undefined;
 }
 
@@ -64,10 +65,12 @@ export class Engine {
   readonly #pump: Pump;
   #queue: Work[] = [];
   #count = 0;
+  /** Of the first in the queue, or of its member whose turn it is. */
+  #operation: Operation | undefined;
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
-    this.#pump = new Pump(parts.port.clock, () => this.#step(), { dma: parts.port.dma });
+    this.#pump = new Pump(parts.port.clock, (left) => this.#step(left), { dma: parts.port.dma });
   }
   /** What has come so far, and how much of it has ended. */
   get count(): number {
@@ -86,73 +89,94 @@ export class Engine {
   }
   /** Forget what waits at these work queues; nothing is told of it. */
   abort(isGone: (wq: number) => boolean): void {
+    const [first] = this.#queue;
     this.#queue = this.#queue.filter(({ wq }) => !isGone(wq));
+    if (this.#queue[0] !== first) this.#operation = undefined;
     if (this.#queue.length === 0) this.#pump.cancel();
   }
   state(): DsaEngineState {
-    return { queue: structuredClone(this.#queue), count: this.#count, leftNs: this.#pump.leftNs };
+    return {
+      queue: structuredClone(this.#queue),
+      count: this.#count,
+      operation: this.#operation?.state(),
+      leftNs: this.#pump.leftNs,
+    };
   }
   restore(state: DsaEngineState): void {
     this.#queue = structuredClone([...state.queue]);
     this.#count = state.count;
+    const [first] = this.#queue;
+    const { dma } = this.#parts.port;
+    this.#operation =
+      state.operation && first && new Operation(dma, descriptorOf(first), state.operation);
     this.#pump.restore(state.leftNs);
   }
 
-  #step(): number | undefined {
+  #step(left: number): number | undefined {
     const [work] = this.#queue;
     if (!work) return undefined;
-    const moved = work.list ? this.#member(work, work.list) : this.#begin(work);
+    if (work.list) this.#member(work, work.list, left);
+    else this.#alone(work, left);
     this.#parts.progress();
-    return moved;
+    return 0; // what it moved the bus has counted
   }
-  #begin(work: Work): number {
-    const descriptor = DSA_DESCRIPTOR.view(work.descriptor);
+  #alone(work: Work, left: number): void {
+    const descriptor = descriptorOf(work);
+    const operation = this.#begun(descriptor, work.wq, false);
+    const outcome = this.#goOn(operation, left);
+    if (!outcome) return;
     const isBatch = descriptor.operation >>> 24 === OP.batch;
-    const wrong = this.#wrong(descriptor, work.wq, false);
-    if (isBatch && !wrong) return this.#fetch(work, descriptor);
-    this.#queue.shift();
-    this.#end({ wq: work.wq }, descriptor, this.#perform(descriptor, wrong));
-    return isBatch ? 0 : descriptor.size;
-  }
-  #perform(descriptor: DsaDescriptor, wrong: number): DescriptorOutcome {
-    if (wrong) return { status: wrong };
-    return operate(descriptor.operation >>> 24, descriptor, this.#parts.port.dma);
-  }
-
-  #fetch(work: Work, { size, src }: DsaDescriptor): number {
-    const list = new Uint8Array(size * DESCRIPTOR_SIZE);
-    const { dma } = this.#parts.port;
-    if (dma.read(src, list)) {
-      const fault = faultAt(src, dma.moved, STATUS.batchFault);
-      this.#endBatch(work, { ...fault, completed: 0 });
-    } else this.#queue[0] = { ...work, list };
-    return list.length;
+    const list = isBatch && operation instanceof Operation ? operation.bytes : undefined;
+    if (list && outcome.status === STATUS.success) this.#queue[0] = { ...work, list };
+    else this.#endFirst(work, list ? { ...outcome, completed: 0 } : outcome);
   }
   /** A fence stops the batch behind a member that has failed. */
-  #member(work: Work, list: Uint8Array): number {
+  #member(work: Work, list: Uint8Array, left: number): void {
     const { ended, hasFailed, wq } = work;
-    const at = ended * DESCRIPTOR_SIZE;
-    const descriptor = DSA_DESCRIPTOR.view(list.subarray(at, at + DESCRIPTOR_SIZE));
+    const descriptor = descriptorOf(work);
     if (hasFailed && descriptor.operation & FLAG.fence) {
-      this.#endBatch(work, { status: STATUS.batchFailed, completed: ended });
-      return 0;
+      this.#endFirst(work, { status: STATUS.batchFailed, completed: ended });
+      return;
     }
-    const outcome = this.#perform(descriptor, this.#wrong(descriptor, wq, true));
-    this.#end({ wq, member: ended }, descriptor, outcome);
+    const outcome = this.#goOn(this.#begun(descriptor, wq, true), left);
+    if (!outcome) return;
     const now = {
       ...{ ...work, ended: ended + 1 },
       hasFailed: hasFailed || outcome.status !== STATUS.success,
     };
     this.#queue[0] = now;
-    if (at + DESCRIPTOR_SIZE === list.length) {
+    this.#end({ wq, member: ended }, descriptor, outcome);
+    // The record may have been written into a register of this device, and have ended it all.
+    if (this.#queue[0] === now && now.ended * DESCRIPTOR_SIZE === list.length) {
       const status = now.hasFailed ? STATUS.batchFailed : STATUS.success;
-      this.#endBatch(now, { status, completed: now.ended });
+      this.#endFirst(now, { status, completed: now.ended });
     }
-    return outcome.status === STATUS.success ? descriptor.size : 0;
   }
-  #endBatch(work: Work, outcome: DescriptorOutcome): void {
+  #endFirst(work: Work, outcome: DescriptorOutcome): void {
     this.#queue.shift();
     this.#end({ wq: work.wq }, DSA_DESCRIPTOR.view(work.descriptor), outcome);
+  }
+
+  /** What is under way, or begins now; an outcome where it cannot be done. */
+  #begun(descriptor: DsaDescriptor, wq: number, isMember: boolean): Operation | DescriptorOutcome {
+    if (this.#operation) return this.#operation;
+    const wrong = this.#wrong(descriptor, wq, isMember);
+    if (wrong) return { status: wrong };
+    return (this.#operation = new Operation(this.#parts.port.dma, descriptor));
+  }
+  /** As much of it as there is room for; undefined: it is not over, or nobody wants it any more. */
+  #goOn(operation: Operation | DescriptorOutcome, work: number): DescriptorOutcome | undefined {
+    if (!(operation instanceof Operation)) return operation;
+    const { dma } = this.#parts.port;
+    const end = dma.work + work;
+    let outcome: DescriptorOutcome | undefined;
+    // What it reaches may be the registers of this device.
+    while (!outcome && this.#operation === operation && dma.work < end) {
+      outcome = operation.go(end - dma.work);
+    }
+    if (this.#operation !== operation) return undefined;
+    if (outcome) this.#operation = undefined;
+    return outcome;
   }
 
   /** A status, or 0. */
@@ -193,6 +217,12 @@ export class Engine {
     if (!this.#parts.port.dma.write(completion, record.bytes)) return undefined;
     return { status: STATUS.recordFault, faultAddress: completion };
   }
+}
+
+/** Of the work itself, or of its member whose turn it is. */
+function descriptorOf({ descriptor, list, ended }: Work): DsaDescriptor {
+  const at = ended * DESCRIPTOR_SIZE;
+  return DSA_DESCRIPTOR.view(list ? list.subarray(at, at + DESCRIPTOR_SIZE) : descriptor);
 }
 
 function wrongAddress(descriptor: DsaDescriptor, isBatch: boolean): number {

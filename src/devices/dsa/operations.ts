@@ -1,68 +1,139 @@
 /**
- * What an accelerator does with memory: moves, fills, comparisons (devices.md 3.3). Up to where a transfer is refused
- * everything has been done, and the outcome says how far that is.
+ * What an accelerator does with memory: moves, fills, comparisons, and the list of a batch (devices.md 3.3). Up to where
+ * a transfer is refused everything has been done, and the outcome says how far that is.
+ *
+ * A turn does as much of an operation as it has room for.
  */
 import type { DeviceDma } from '../port.ts';
+import { LongTransfer, type LongState } from '../unit/long-transfer.ts';
 import { fillPattern } from '../unit/pattern.ts';
-import { OP, STATUS, type DsaDescriptor, type DescriptorOutcome } from './descriptor.ts';
+import {
+  DESCRIPTOR_SIZE,
+  OP,
+  STATUS,
+  type DsaDescriptor,
+  type DescriptorOutcome,
+} from './descriptor.ts';
 
 const DONE: DescriptorOutcome = { status: STATUS.success };
 const PAGE = 0xfffn;
 
-/** Operations that move bytes, by opcode. The size has been checked. */
-export function operate(opcode: number, wanted: DsaDescriptor, dma: DeviceDma): DescriptorOutcome {
-  switch (opcode) {
-    case OP.move:
-      return move(wanted, dma);
-    case OP.fill:
-      return written(dma, wanted.dst, fillPattern(new Uint8Array(wanted.size), wanted.src)) ?? DONE;
-    case OP.compare:
-      return compare(wanted, dma);
-    case OP.comparePattern:
-      return comparePattern(wanted, dma);
-    default:
-      return DONE;
+/** What an operation reads before it does anything else, by opcode. */
+const READS: Readonly<Record<number, readonly ('src' | 'dst')[]>> = {
+  [OP.batch]: ['src'],
+  [OP.move]: ['src'],
+  [OP.compare]: ['src', 'dst'],
+  [OP.comparePattern]: ['src'],
+};
+
+/** What was read of one place: all of it, or as far as it came. */
+interface Came {
+  readonly bytes: Uint8Array;
+  readonly fault: DescriptorOutcome | undefined;
+}
+/** An operation at one moment, besides its descriptor. */
+export interface OperationState {
+  readonly came: readonly Came[];
+  readonly transfer: LongState | undefined;
+}
+
+/** One operation that has begun. The size has been checked. */
+export class Operation {
+  readonly #dma: DeviceDma;
+  readonly #wanted: DsaDescriptor;
+  readonly #came: Came[] = [];
+  #transfer: LongTransfer | undefined;
+
+  constructor(dma: DeviceDma, wanted: DsaDescriptor, state?: OperationState) {
+    this.#dma = dma;
+    this.#wanted = wanted;
+    if (!state) this.#transfer = this.#next();
+    else {
+      this.#came.push(...structuredClone(state.came));
+      this.#transfer = state.transfer && LongTransfer.restored(dma, state.transfer);
+    }
+  }
+  /** A copy. */
+  state(): OperationState {
+    return { came: structuredClone(this.#came), transfer: this.#transfer?.state() };
+  }
+  /** What was read first. */
+  get bytes(): Uint8Array | undefined {
+    return this.#came[0]?.bytes;
+  }
+  /** Do so much of one transfer; undefined: more is to be done. */
+  go(work: number): DescriptorOutcome | undefined {
+    const transfer = this.#transfer;
+    if (!transfer) return this.#outcome();
+    transfer.go(work);
+    if (!transfer.isOver) return undefined;
+    const isWhole = transfer.ends[0]!;
+    const reads = this.#reads;
+    if (this.#came.length === reads.length) {
+      const status = STATUS.fault | STATUS.write;
+      return isWhole ? this.#outcome() : faultAt(this.#wanted.dst, transfer.refusedAt, status);
+    }
+    const at = this.#wanted[reads[this.#came.length]!];
+    const status = this.#opcode === OP.batch ? STATUS.batchFault : STATUS.fault;
+    const fault = isWhole ? undefined : faultAt(at, transfer.refusedAt, status);
+    this.#came.push({ bytes: transfer.bytes.subarray(0, fault?.completed), fault });
+    this.#transfer = this.#next();
+    return this.#transfer ? undefined : this.#outcome();
+  }
+
+  get #opcode(): number {
+    return this.#wanted.operation >>> 24;
+  }
+  get #reads(): readonly ('src' | 'dst')[] {
+    return READS[this.#opcode] ?? [];
+  }
+  /** All is read before anything is written, so that ranges may overlap. */
+  #next(): LongTransfer | undefined {
+    const { dst, size } = this.#wanted;
+    const from = this.#reads[this.#came.length];
+    if (from) {
+      const length = this.#opcode === OP.batch ? size * DESCRIPTOR_SIZE : size;
+      return LongTransfer.reading(this.#dma, [[{ at: this.#wanted[from], length }]]);
+    }
+    const bytes = this.#written();
+    if (!bytes || bytes.length === 0) return undefined;
+    return LongTransfer.writing(this.#dma, [
+      { pieces: [{ at: dst, length: bytes.length }], bytes },
+    ]);
+  }
+  #written(): Uint8Array | undefined {
+    const { src, size } = this.#wanted;
+    if (this.#opcode === OP.move) return this.bytes;
+    return this.#opcode === OP.fill ? fillPattern(new Uint8Array(size), src) : undefined;
+  }
+  #outcome(): DescriptorOutcome {
+    const { dst } = this.#wanted;
+    const [a, b] = this.#came;
+    if (this.#opcode === OP.compare) return compared(a!, b!);
+    if (this.#opcode !== OP.comparePattern) return a?.fault ?? DONE;
+    const pattern = fillPattern(new Uint8Array(a!.bytes.length), dst);
+    return compared(a!, { bytes: pattern, fault: undefined });
   }
 }
 
-/** All is read before anything is written, so that ranges may overlap. */
-function move({ src, dst, size }: DsaDescriptor, dma: DeviceDma): DescriptorOutcome {
-  const bytes = new Uint8Array(size);
-  const fault = readInto(dma, src, bytes);
-  return written(dma, dst, bytes.subarray(0, fault?.completed ?? size)) ?? fault ?? DONE;
-}
-function compare({ src, dst, size }: DsaDescriptor, dma: DeviceDma): DescriptorOutcome {
-  const [a, b] = [new Uint8Array(size), new Uint8Array(size)];
-  const faults = [readInto(dma, src, a), readInto(dma, dst, b)];
-  return compared(a, b, faults);
-}
-function comparePattern({ src, dst, size }: DsaDescriptor, dma: DeviceDma): DescriptorOutcome {
-  const bytes = new Uint8Array(size);
-  return compared(bytes, fillPattern(new Uint8Array(size), dst), [readInto(dma, src, bytes)]);
-}
 /** A difference before the first fault is a difference. */
-function compared(
-  a: Uint8Array,
-  b: Uint8Array,
-  faults: readonly (DescriptorOutcome | undefined)[],
-): DescriptorOutcome {
-  const came = (fault: DescriptorOutcome | undefined): number => fault?.completed ?? a.length;
-  const [first] = [...faults].sort((one, other) => came(one) - came(other));
-  for (let at = 0; at < came(first); at++) {
-    if (a[at] !== b[at]) return { status: STATUS.success, result: 1, completed: at };
+function compared(one: Came, other: Came): DescriptorOutcome {
+  const length = Math.min(one.bytes.length, other.bytes.length);
+  for (let at = 0; at < length; at++) {
+    if (one.bytes[at] !== other.bytes[at]) {
+      return { status: STATUS.success, result: 1, completed: at };
+    }
   }
+  const first = one.fault && one.bytes.length === length ? one.fault : other.fault;
   return first ?? DONE;
 }
 
-function readInto(dma: DeviceDma, at: bigint, bytes: Uint8Array): DescriptorOutcome | undefined {
-  return dma.read(at, bytes) && faultAt(at, dma.moved, STATUS.fault);
-}
-function written(dma: DeviceDma, at: bigint, bytes: Uint8Array): DescriptorOutcome | undefined {
-  if (bytes.length === 0) return undefined;
-  return dma.write(at, bytes) && faultAt(at, dma.moved, STATUS.fault | STATUS.write);
-}
 /** The outcome of a transfer to `at` that came so far. */
-export function faultAt(at: bigint, completed: number, status: number): DescriptorOutcome {
+function faultAt(
+  at: bigint,
+  completed: number,
+  status: number,
+): DescriptorOutcome & { completed: number } {
   const address = BigInt.asUintN(64, at + BigInt(completed)) & ~PAGE;
   return { status, completed, faultAddress: address };
 }

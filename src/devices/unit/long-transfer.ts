@@ -16,6 +16,8 @@ export interface LongState {
   readonly at: number;
   /** Of each list that is over: was all of it moved? */
   readonly ends: readonly boolean[];
+  /** Of the last list that was refused: bytes that had been moved. */
+  readonly refusedAt: number;
 }
 
 export class LongTransfer {
@@ -26,13 +28,15 @@ export class LongTransfer {
   readonly #bytes: Uint8Array;
   readonly #ends: boolean[];
   #at: number;
+  #refusedAt: number;
 
-  private constructor(dma: DeviceDma, { write, lists, bytes, at, ends }: LongState) {
+  private constructor(dma: DeviceDma, { write, lists, bytes, at, ends, refusedAt }: LongState) {
     this.#dma = dma;
     this.#write = write;
     this.#lists = lists;
     this.#bytes = bytes;
     this.#at = at;
+    this.#refusedAt = refusedAt;
     this.#ends = [...ends];
     let start = 0;
     this.#starts = [0, ...lists.map((pieces) => (start += piecesLength(pieces)))];
@@ -44,7 +48,7 @@ export class LongTransfer {
     scratch = new Scratch(),
   ): LongTransfer {
     const bytes = scratch.take(lists.reduce((sum, pieces) => sum + piecesLength(pieces), 0));
-    return new LongTransfer(dma, { write: false, lists, bytes, at: 0, ends: [] });
+    return new LongTransfer(dma, { write: false, lists, bytes, at: 0, ends: [], refusedAt: 0 });
   }
   /** Write these: as many bytes as the pieces have. */
   static writing(
@@ -54,23 +58,34 @@ export class LongTransfer {
     const lists = list.map(({ pieces }) => pieces);
     const [only] = list;
     const bytes = list.length === 1 && only ? only.bytes : joined(list.map((one) => one.bytes));
-    return new LongTransfer(dma, { write: true, lists, bytes, at: 0, ends: [] });
+    return new LongTransfer(dma, { write: true, lists, bytes, at: 0, ends: [], refusedAt: 0 });
   }
   static restored(dma: DeviceDma, state: LongState): LongTransfer {
     return new LongTransfer(dma, { ...state, bytes: state.bytes.slice() });
   }
   /** A copy. */
   state(): LongState {
-    const [write, lists, at] = [this.#write, this.#lists, this.#at];
-    return { write, lists, bytes: this.#bytes.slice(), at, ends: [...this.#ends] };
+    const [write, lists, at, refusedAt] = [this.#write, this.#lists, this.#at, this.#refusedAt];
+    return { write, lists, bytes: this.#bytes.slice(), at, ends: [...this.#ends], refusedAt };
   }
 
+  get isWrite(): boolean {
+    return this.#write;
+  }
   get isOver(): boolean {
     return this.#ends.length === this.#lists.length;
   }
   /** Of each list that is over: was all of it moved? */
   get ends(): readonly boolean[] {
     return this.#ends;
+  }
+  /** Of the last list that was refused: bytes that had been moved. */
+  get refusedAt(): number {
+    return this.#refusedAt;
+  }
+  /** Of all lists, one after the other: what was read, as far as it came. */
+  get bytes(): Uint8Array {
+    return this.#bytes;
   }
   /** What was read for each; undefined: it was refused. */
   get read(): (Uint8Array | undefined)[] {
@@ -91,6 +106,7 @@ export class LongTransfer {
     this.#endThose();
     if (!rc || this.#isDone()) return;
     // The one that was refused is passed over.
+    this.#refusedAt = this.#at - this.#starts[this.#ends.length]!;
     this.#ends.push(false);
     this.#at = this.#starts[this.#ends.length]!;
     this.#endThose();
