@@ -57,6 +57,17 @@ const SAID = {
     of all: /sys/bus/pci/devices 0x1234
     a root of its own: ENOENT ENOENT 0x1234 True
     descriptors of its own: 0 EBADF EBADF`,
+  descriptors: `
+    .. ENOTTY ENOTTY ENOTTY ENOTTY ENOTTY ENOTTY ENOTTY not frozen: True True block: True
+    delegation: EINVAL quota: ENOSYS EINVAL only named: EBADF
+    link: True []
+    vfio ENOTTY ENOTTY ENOTTY ENOTTY ENOTTY ENOTTY ENOTTY not frozen: True True block: True
+    delegation: EINVAL quota: ENOSYS EINVAL only named: EBADF
+    link: True []
+    pci ENOTTY ENOTTY ENOTTY ENOTTY ENOTTY ENOTTY ENOTTY not frozen: True True block: True
+    delegation: EINVAL quota: ENOSYS EINVAL only named: EBADF
+    link: True []
+    mounted over: False changed: False`,
   vfork: `
     0x1234 /
     /sys/devices/pci0000:00 0x1234 /`,

@@ -276,8 +276,9 @@ function mounted(call: Notification): PathCall {
 }
 /** A tree of mounts that has no name yet is given one, or a mount is moved. */
 function movedMount(call: Notification): PathCall {
-  const FROM_DESCRIPTOR = 4;
-  const to = beside(call, 'mount', 2);
+  const [FROM_DESCRIPTOR, TO_DESCRIPTOR] = [4, 0x40];
+  const emptyPath = (call.uint(4) & TO_DESCRIPTOR) !== 0;
+  const to = { ...beside(call, 'mount', 2), emptyPath };
   return (call.uint(4) & FROM_DESCRIPTOR) !== 0 ? to : { ...to, from: beside(call, 'mount', 0) };
 }
 const UNFOLLOWED = { follow: false } as const;
@@ -337,7 +338,9 @@ export const PATH_CALLS = {
     twice('link', { ...plain(call, 'link', 0), follow: false }, plain(call, 'link', 1)),
   linkat: (call) => {
     const follow = (call.uint(4) & AT_SYMLINK_FOLLOW) !== 0;
-    return twice('link', { ...beside(call, 'link', 0), follow }, beside(call, 'link', 2));
+    const emptyPath = (call.uint(4) & AT_EMPTY_PATH) !== 0;
+    const from = { ...beside(call, 'link', 0), follow, emptyPath };
+    return twice('link', from, beside(call, 'link', 2));
   },
   rename: (call) =>
     twice('move', { ...plain(call, 'move', 0), follow: false }, plain(call, 'move', 1)),
@@ -403,7 +406,10 @@ export const PATH_CALLS = {
     return { ...NO_PATH, kind: 'mount', pathAt, dirFd, at: { path: 3, dir: 4 }, emptyPath };
   },
   move_mount: movedMount,
-  fspick: at('mount'),
+  fspick: at('mount', (call) => {
+    const FSPICK_EMPTY_PATH = 8;
+    return { emptyPath: (call.uint(2) & FSPICK_EMPTY_PATH) !== 0 };
+  }),
   mount_setattr: at('mount', (call) => ({ emptyPath: (call.uint(2) & AT_EMPTY_PATH) !== 0 })),
   bind: socket('bind'),
   connect: socket('connect'),

@@ -119,6 +119,7 @@ export class PathTraps {
     return this.#lookup.find(call, what, path, this.#cred(call, what));
   }
   #led(call: Notification, what: PathCall, path: string): Led | undefined {
+    if (path === '') return undefined;
     return this.#lookup.lead(call, what, path, this.#cred(call, what));
   }
   #cred({ tid }: Notification, what: PathCall): Cred {
@@ -142,7 +143,7 @@ export class PathTraps {
     const first = pathIn(new RemoteMemory(call.tid), what.from);
     if (typeof first !== 'string') return this.#noPath(call, first);
     if (what.kind === 'move') this.#lookup.moves();
-    if (first === '' || path === '') return 'continue';
+    if (isNone(what.from, first) || isNone(what, path)) return 'continue';
     const led = [this.#led(call, what.from, first), this.#led(call, what, path)] as const;
     const followed = this.#lookup.follow(call, led);
     if (followed) return followed;
@@ -155,7 +156,11 @@ export class PathTraps {
     );
     return rewrites.length === 0 ? 'continue' : this.#rewritten(call, rewrites);
   }
-  #ofTwo(call: Notification, of: PathCall, path: string): OfTwo {
+  #ofTwo(call: Notification, of: PathCall, given: string): OfTwo {
+    if (given === '' && of.dirFd !== AT_FDCWD) {
+      return { of, path: given, found: this.placeOf(call, of.dirFd) ?? 'continue' };
+    }
+    const path = given || '.';
     const place = this.#find(call, of, path);
     const isOwn = this.#lookup.isMountsOwn(call, of, { place, path });
     return { of, path, found: isOwn ? 'continue' : place };
@@ -359,13 +364,13 @@ export class PathTraps {
     if (dirFd === AT_FDCWD && kind !== 'touch') return this.#answerNamed(call, what, '.');
     if (dirFd < 0) return 'continue';
     if (kind === 'stat') return this.#fstatTo(call, dirFd, what);
-    const place = this.#placeOf(call, dirFd);
+    const place = this.placeOf(call, dirFd);
     if (!place) return 'continue';
     if (kind === 'readlink' && place.node.kind !== 'link') return -HOST_ERRNO.ENOENT;
     return this.#onNode(call, this.#context.processes.task(call), what, place);
   }
   /** What a descriptor names in the tree: not an anonymous file of ours. */
-  #placeOf(call: Notification, fd: number): NodePlace | undefined {
+  placeOf(call: Notification, fd: number): NodePlace | undefined {
     const link = this.#lookup.baseOf(call, fd);
     if (link === undefined || this.#tree.isMounted(link)) return undefined;
     const entry = this.#context.files.at(`/proc/${call.tid}/fd/${fd}`, link);
@@ -375,7 +380,7 @@ export class PathTraps {
   }
   /** fchmod(2), fchown(2), and those of extended attributes. */
   answerOpen(call: Notification, asked: Partial<PathCall> & Pick<PathCall, 'kind'>): Handled {
-    const place = this.#placeOf(call, call.int(0));
+    const place = this.placeOf(call, call.int(0));
     if (!place) return 'continue';
     if ((openFlagsOf(`/proc/${call.tid}/fd/${call.int(0)}`) & O_PATH) !== 0)
       return -HOST_ERRNO.EBADF;
@@ -433,6 +438,10 @@ export class PathTraps {
 /** A call that names a descriptor and no path. */
 const OF_DESCRIPTOR: PathCall = { kind: 'stat', ...NO_PATH };
 
+/** There is no path where one has to be. */
+function isNone({ emptyPath }: PathCall, path: string): boolean {
+  return path === '' && !emptyPath;
+}
 /** One of the two paths of a call. */
 interface OfTwo {
   readonly of: PathCall;

@@ -5,6 +5,7 @@
  */
 import { CAP_SYS_ADMIN, CAP_SYS_PACCT } from '../../base/task.ts';
 import { HOST_ERRNO, NR, NR_I386, UFFDIO_MOVE, USERFAULTFD_IOC_NEW } from '../sys/numbers.ts';
+import { F_SETDELEG } from '../sys/open-file-description.ts';
 import type { Handled } from '../seccomp/in-thread.ts';
 import type { Notification } from '../seccomp/notification.ts';
 import type { TrappedCall, TrappedName } from '../seccomp/trapped.ts';
@@ -22,6 +23,7 @@ import type { Removal } from './removed-pages.ts';
 import { addSeals } from './seals.ts';
 import { MESSAGES, type MessageSpelling } from './register-messages.ts';
 import { SPELLINGS, type Spelling } from './transfers.ts';
+import { delegation, ioctlOfNode, quotaOf } from './node-descriptors.ts';
 import { refusedMark, WATCH_CALLS } from './watch-calls.ts';
 import { XATTR_CALLS } from './xattr-calls.ts';
 
@@ -129,9 +131,15 @@ const IOCTLS: Readonly<Record<number, (traps: Traps, call: Notification) => Hand
     [USERFAULTFD_IOC_NEW]: filling,
   };
 
+/** Of what is no open file of ours it may be a directory that stands for one of the tree. */
+const ioctl: Handler = ({ context, files, paths }, call) => {
+  const answer = files.ioctl(call);
+  return answer === 'continue' ? ioctlOfNode(context, paths, call) : answer;
+};
+
 /** Sorted as the rows are. */
 export const HANDLERS: Handlers = {
-  ioctl: (traps, call) => IOCTLS[call.uint(1)]?.(traps, call) ?? traps.files.ioctl(call),
+  ioctl: (traps, call) => IOCTLS[call.uint(1)]?.(traps, call) ?? ioctl(traps, call),
   mmap: removing(removed.mappedOver, ({ files }, call) => files.mmap(call)),
   read: transfer(SPELLINGS.read),
   write: transfer(SPELLINGS.write),
@@ -163,7 +171,8 @@ export const HANDLERS: Handlers = {
     files.resize(call, HOST_ERRNO.EINVAL),
   ),
   fallocate: removing(removed.punched, ({ files }, call) => files.resize(call, HOST_ERRNO.ENODEV)),
-  fcntl: ({ context }, call) => addSeals(context, call),
+  fcntl: ({ context, paths }, call) =>
+    call.uint(1) === F_SETDELEG ? delegation(paths, call) : addSeals(context, call),
   execve: executing(PATH_CALLS.execve),
   execveat: executing(PATH_CALLS.execveat),
   exit: exiting,
@@ -234,6 +243,7 @@ export const HANDLERS: Handlers = {
   swapon: withCapability(CAP_SYS_ADMIN, PATH_CALLS.swapon),
   swapoff: withCapability(CAP_SYS_ADMIN, PATH_CALLS.swapoff),
   quotactl: path(PATH_CALLS.quotactl),
+  quotactl_fd: ({ paths }, call) => quotaOf(paths, call),
   uselib: path(PATH_CALLS.uselib),
   chroot: mounting(PATH_CALLS.chroot),
   name_to_handle_at: path(PATH_CALLS.name_to_handle_at),

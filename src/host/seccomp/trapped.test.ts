@@ -34,7 +34,6 @@ const OTHERWISE: Readonly<Record<string, string>> = {
   mq_open: 'names no file',
   mq_unlink: 'names no file',
   open_by_handle_at: 'nothing simulated has a handle (name_to_handle_at)',
-  quotactl_fd: 'a descriptor of ours is on the file system of the run, which has no quotas',
   sendmmsg: 'no socket is in the tree; the gate above the stand-ins keeps who is in a chroot',
   sendmsg: 'as sendmmsg',
   sendto: 'as sendmmsg',

@@ -23,7 +23,7 @@ import {
   UFFDIO_MOVE,
   USERFAULTFD_IOC_NEW,
 } from '../sys/numbers.ts';
-import { F_ADD_SEALS } from '../sys/open-file-description.ts';
+import { F_ADD_SEALS, F_SETDELEG } from '../sys/open-file-description.ts';
 import { REGISTERS_HIGH } from './register-addresses.ts';
 
 /** How runs differ in what they trap (FilterOptions says it of one run). */
@@ -153,7 +153,6 @@ const COMMON_TYPES: readonly (readonly [type: number, whose: string])[] = [
   [0xae00, 'KVM'],
   [0xaa00, 'userfaultfd'],
   [0x6400, 'graphics'],
-  [0x6600, 'file systems'],
   [0x1200, 'block devices'],
 ];
 /** Bytes. What plain reads and writes of a device file are long: registers. */
@@ -183,7 +182,7 @@ const OPENED = `${TREE}; ${PINS}, when a file is emptied`;
 export const TRAPPED_CALLS = [
   row(
     'ioctl',
-    'device files; KVM that is told of one; pinned pages that are moved; pages that programs fill',
+    'device files; directories of the tree; KVM that is told of a device; pinned pages that are moved; pages that programs fill',
     trap(
       '`KVM_SET_DEVICE_ATTR`, `UFFDIO_MOVE`, `USERFAULTFD_IOC_NEW`',
       is(low(1), KVM_SET_DEVICE_ATTR, UFFDIO_MOVE, USERFAULTFD_IOC_NEW),
@@ -270,9 +269,9 @@ export const TRAPPED_CALLS = [
   row('fallocate', `${PINS}, ${DEVICES}`, notInjected, trap()),
   row(
     'fcntl',
-    `${PINS}, which no seal against writing goes with`,
+    `${PINS}, which no seal against writing goes with; ${TREE}`,
     notInjected,
-    trap('`F_ADD_SEALS`', is(low(1), F_ADD_SEALS)),
+    trap('`F_ADD_SEALS`, `F_SETDELEG`', is(low(1), F_ADD_SEALS, F_SETDELEG)),
   ),
   row('execve', `${TREE}; ${PINS}`, notInjected, trap()),
   row('execveat', `${TREE}; ${PINS}`, notInjected, trap()),
@@ -359,6 +358,7 @@ export const TRAPPED_CALLS = [
   row('swapon', TREE, ...byPath),
   row('swapoff', TREE, ...byPath),
   row('quotactl', TREE, ...byPath),
+  row('quotactl_fd', TREE, trap()),
   row('uselib', TREE, ...byPath),
   row('chroot', TREE, ...byPath),
   row('name_to_handle_at', TREE, ...byPath),

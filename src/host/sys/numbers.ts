@@ -93,6 +93,7 @@ export const NR = {
   swapoff: 168,
   delete_module: 176,
   quotactl: 179,
+  quotactl_fd: 443,
   gettid: 186,
   setxattr: 188,
   lsetxattr: 189,

@@ -13,6 +13,8 @@ const LAST_POSITION = (1n << 63n) - 1n;
 export const F_ADD_SEALS = 1033;
 /** fcntl(2) */
 export const F_GET_SEALS = 1034;
+/** fcntl(2), since Linux 6.19: a lease of a directory. */
+export const F_SETDELEG = 1040;
 /** F_SEAL_… of a memfd. */
 export const SEAL = { seal: 1, shrink: 2, grow: 4, write: 8, futureWrite: 16, exec: 32 } as const;
 const F_OFD_GETLK = 36;

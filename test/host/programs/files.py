@@ -159,6 +159,34 @@ def threads():
     print('descriptors of its own:', version, tried(os.fstat, fd), tried(fcntl.ioctl, fd, VFIO_GET_API_VERSION))
 
 
+def descriptors():
+    """What would change the file system behind the descriptor of a directory."""
+    FIGETBSZ, GETFLAGS, SETFLAGS, FSGETXATTR, FSSETXATTR, FITRIM = 2, 0x80086601, 0x40086602, 0x801C581F, 0x401C5820, 0xC0185879
+    GETVERSION, FIFREEZE, FITHAW, GETUUID = 0x80087601, 0xC0045877, 0xC0045878, 0x80111500
+    F_SETDELEG, QUOTACTL_FD, MOVE_MOUNT, FSPICK, FSOPEN, FSMOUNT, FSCONFIG = 1040, 443, 429, 433, 430, 432, 431
+    AT_FDCWD, EMPTY, LINKAT = -100, 0x1000, 265
+
+    def called(number, *args):
+        rc = libc.syscall(number, *args)
+        return rc if rc >= 0 else errno.errorcode[ctypes.get_errno()]
+
+    refused = ('EPERM', 'ENOTSUP', 'EINVAL')  # as rights are
+    for path in (f'{DEVICE}/..', '/dev/vfio', '/proc/bus/pci'):
+        fd, named = os.open(path, os.O_RDONLY), os.open(path, os.O_PATH)
+        said = [tried(fcntl.ioctl, fd, command, bytes(64)) for command in (GETFLAGS, SETFLAGS, FSGETXATTR, FSSETXATTR, FITRIM, GETVERSION, GETUUID)]
+        frozen = [tried(fcntl.ioctl, fd, command, 0) in refused for command in (FIFREEZE, FITHAW)]
+        print(path.rsplit('/', 1)[1], *said, 'not frozen:', *frozen, 'block:', isinstance(tried(fcntl.ioctl, fd, FIGETBSZ, bytes(4)), bytes))
+        print('delegation:', tried(fcntl.fcntl, fd, F_SETDELEG, bytes(8)), 'quota:', called(QUOTACTL_FD, fd, 0x80000800, 0, None),
+              called(QUOTACTL_FD, fd, 0x800007FF, 0, None), 'only named:', tried(fcntl.ioctl, named, SETFLAGS, bytes(8)))
+        print('link:', called(LINKAT, named, b'', AT_FDCWD, f'{scratch}/link'.encode(), EMPTY) in ('EXDEV', 'ENOENT'), os.listdir(scratch))
+    mount = called(FSOPEN, b'tmpfs', 0)
+    if not isinstance(mount, str):
+        called(FSCONFIG, mount, 6, None, None, 0)
+        mount = called(FSMOUNT, mount, 0, 0)
+    moved = mount if isinstance(mount, str) else called(MOVE_MOUNT, mount, b'', fd, b'', 0x44)
+    print('mounted over:', moved not in ('EPERM', 'EBUSY'), 'changed:', called(FSPICK, fd, b'', 8) not in ('EPERM', 'EBUSY'))
+
+
 def vfork():
     """A child of vfork(2) goes to a simulated directory and becomes another program; its parent stays where it is."""
     os.chdir('/')
