@@ -6,6 +6,8 @@ import { MAIN } from './project.ts';
 
 const LINE =
   'softiommu: no descriptor is left for softiommu (its limit: ulimit -n): calls that need one are ENFILE\n';
+const LENGTH =
+  'softiommu: a file of the run is longer than softiommu may make one (its limit: ulimit -f): calls that need it are ENOSPC\n';
 const answers = (device: string, attribute: string): string =>
   `device ${device}\ngroup ${device}\nattribute ${attribute}\nhost file ok\nchild ${device}\n`;
 
@@ -36,6 +38,25 @@ test.for(['32', '64', '255'])(
     const { status, stdout, stderr } = command(['run', '--', 'true'], { prefix });
     expect([status, stdout]).toEqual([125, '']);
     expect(stderr).toMatch(new RegExp(`^softiommu: at most ${most} files may be open here .*\\n$`));
+  },
+);
+
+test.for(ENVIRONMENTS)(
+  'a limit to the length of files makes no attribute empty, $name',
+  (environment, { skip }) => {
+    skip(environment.skip !== undefined, environment.skip);
+    const prefix = [...environment.prefix, 'sh', '-c', 'ulimit -f 0; exec "$@"', 'sh'];
+    const vendor = '/sys/bus/pci/devices/0000:00:04.0/vendor';
+    const { stdout, stderr } = softiommu(['cat', vendor], {
+      environment: { ...environment, prefix },
+    });
+    // Through the mount the text comes without a file of ours.
+    if (environment.mode === 'namespace') expect([stdout, stderr]).toEqual(['0x1234\n', '']);
+    else
+      expect([stdout, stderr]).toEqual([
+        '',
+        `${LENGTH}cat: '${vendor}': No space left on device\n`,
+      ]);
   },
 );
 

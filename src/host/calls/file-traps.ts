@@ -251,6 +251,7 @@ export class FileTraps {
         return result;
       },
       otherwise: fail,
+      gone: () => mapping.close(),
     };
   }
   #mapped(call: Notification, file: OpenFile, mapping: OurPages, mark: number): void {

@@ -9,6 +9,7 @@ import type { CallContext } from './call-context.ts';
 import { handOver } from '../seccomp/hand-over.ts';
 import * as libc from '../sys/libc.ts';
 import type { FileLink } from '../sys/look.ts';
+import { memfdWith } from '../sys/memfd.ts';
 import type { Answer, Notification } from '../seccomp/notification.ts';
 import { textOf } from '../sys/procfs.ts';
 import { O_ACCMODE, O_CLOEXEC } from '../sys/numbers.ts';
@@ -87,9 +88,8 @@ export class SimulatedProc {
     return this.#giveText(call, path, textOf(`/proc/${tid}/fdinfo/${fd}`) + added, flags);
   }
   #giveText(call: Notification, path: string, text: string, flags: number): Answer {
-    const made = libc.memfdCreate(`softiommu-text:${path}`);
+    const made = memfdWith(`softiommu-text:${path}`, Buffer.from(text, 'latin1'));
     if (made < 0) return made;
-    libc.write(made, Buffer.from(text, 'latin1'));
     const readOnly = orShortage(() => libc.open(`/proc/self/fd/${made}`, O_CLOEXEC));
     libc.close(made);
     if (readOnly instanceof Shortage) throw readOnly;

@@ -273,8 +273,11 @@ export class KernelLoop implements CallContext {
     const thread = this.inject(call, todo.hands);
     if (typeof thread === 'number') {
       if (isKeptByExec(thread)) return this.#late.again(call, () => this.#answerWith(call, todo));
-      const isThere = this.transport.valid(call);
-      return (isThere ? this.tracers.byTracer(call, todo) : undefined) ?? todo.otherwise(thread);
+      if (this.transport.valid(call)) {
+        return this.tracers.byTracer(call, todo) ?? todo.otherwise(thread);
+      }
+      todo.gone?.();
+      return 'answered';
     }
     thread.follow(wholeScript(todo, call.tid));
     this.#injections.settled(call.tid, thread);

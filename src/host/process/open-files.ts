@@ -18,8 +18,10 @@ import * as libc from '../sys/libc.ts';
 import { lookAt, objectOf, type DescriptorLink, type FileLink } from '../sys/look.ts';
 import type { MapsLine } from '../sys/map-query.ts';
 import { HOST_ERRNO, O_ACCMODE, O_CLOEXEC, O_NONBLOCK, O_RDWR, O_WRONLY } from '../sys/numbers.ts';
+import { memfdWith } from '../sys/memfd.ts';
 import { orShortage } from '../sys/shortage.ts';
 
+const NOTHING = new Uint8Array(0);
 /** Events in a row that are told one by one; then a byte stands for all of them. */
 const MOST_EDGES = 1024;
 
@@ -305,12 +307,12 @@ export class OpenFiles {
 
   /** The first descriptor of a memfd is closed before the watch is set: its close must not be taken for the program's. */
   #memfd(access: number, how: { seals: number; content?: Uint8Array }): Made | number {
-    const first = libc.memfdCreate(
+    const first = memfdWith(
       `${this.#prefix}${++this.#seq}`,
+      how.content ?? NOTHING,
       libc.MFD_CLOEXEC | libc.MFD_ALLOW_SEALING,
     );
     if (first < 0) return first;
-    if (how.content && how.content.length > 0) libc.pwrite(first, how.content, 0);
     seal(first, how.seals);
     const fd = orShortage(() => libc.open(`/proc/self/fd/${first}`, access | O_CLOEXEC));
     libc.close(first);

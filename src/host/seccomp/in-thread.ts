@@ -49,6 +49,8 @@ export interface InThread {
   readonly hands?: readonly Hand[];
   /** The thread cannot be had: a debugger has it (minus an errno). */
   readonly otherwise: (errno: number) => Answer;
+  /** The thread has ended before it could be had, which nobody is told. */
+  readonly gone?: () => void;
 }
 /** All that the thread does: the script, and then the end of what it was given for it. */
 export function* wholeScript({ hands = [], run }: InThread, tid: number): Script {

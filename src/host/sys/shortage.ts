@@ -10,6 +10,8 @@ import { HOST_ERRNO } from './numbers.ts';
 const DESCRIPTORS =
   'no descriptor is left for softiommu (its limit: ulimit -n): calls that need one are ENFILE';
 const SPACE = 'no space is left for the files of the run: calls that need it are ENOSPC';
+const LENGTH =
+  'a file of the run is longer than softiommu may make one (its limit: ulimit -f): calls that need it are ENOSPC';
 const make: Readonly<Record<string, () => Shortage>> = {
   EDQUOT: () => new Shortage(ENOSPC, SPACE),
   EMFILE: () => new Shortage(ENFILE, DESCRIPTORS),
@@ -33,6 +35,11 @@ export function notShort(result: number): number {
   const name = result < 0 ? RAISED.get(result) : undefined;
   if (name !== undefined) throw make[name]!();
   return result;
+}
+/** Bytes have been written to a file of ours, which was empty: all of them. Throws Shortage when it could not be made that long. */
+export function notCut(written: number, length: number): void {
+  if (written === length) return;
+  throw RAISED.has(written) ? make[RAISED.get(written)!]!() : new Shortage(ENOSPC, LENGTH);
 }
 /** Whose watches have a limit of their own, and where it is. */
 export const INOTIFY_WATCHES = 'inotify (its limit: fs.inotify.max_user_watches)';
