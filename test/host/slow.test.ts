@@ -71,7 +71,7 @@ describe.for(ENVIRONMENTS)('$name', (environment) => {
     rmSync(mount, { recursive: true });
     expect(stderr).toBe('');
     expect(stdout).toBe(
-      'a device ok\na directory ok\nnothing No such file or directory\npinned ok\n',
+      'a device ok\na directory ok\nnothing No such file or directory\npinned ok\npinned when its mount is gone ok\n',
     );
   });
 });

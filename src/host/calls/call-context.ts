@@ -35,6 +35,8 @@ export interface CallContext extends TaskParts {
    * SIGSEGV. False: somebody else traces it.
    */
   traceProcess(pid: number, tid: number, how?: { readonly storesFault: boolean }): boolean;
+  /** Is a call of this thread one that we let it make? Any program may mark a call as such. */
+  makesOurCalls(tid: number): boolean;
   readonly tracers: Tracers;
   readonly loans: DoorbellLoans;
   /** Programs that send signals to process groups are noted there. */

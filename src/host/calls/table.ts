@@ -65,9 +65,9 @@ function onOpen(kind: PathKind): Handler {
   return ({ paths }, call) => paths.answerOpen(call, { kind });
 }
 function mounting(decode: DecodePath): Handler {
-  return ({ paths }, call) => {
+  return ({ context, paths }, call) => {
     if (call.nr === NR.mount) slowPages.expect();
-    return paths.mounts(call, decode);
+    return context.makesOurCalls(call.tid) ? 'continue' : paths.mounts(call, decode);
   };
 }
 /** It may make a file shorter that a device has pinned. */
@@ -91,12 +91,20 @@ function removing(removal: Removal, otherwise: Handler = native): Handler {
   return (traps, call) => traps.mappings.removing(call, removal, () => otherwise(traps, call));
 }
 function executing(decode: DecodePath): Handler {
-  return ({ context: { processes }, mappings, paths }, call) => {
-    mappings.executing(call);
-    processes.executing(call.tid);
-    return paths.answer(call, decode);
+  return ({ context, mappings, paths }, call) => {
+    const isOurs = context.makesOurCalls(call.tid);
+    if (!isOurs) mappings.executing(call);
+    const answer = isOurs ? 'continue' : paths.answer(call, decode);
+    context.processes.executing(call.tid);
+    return answer;
   };
 }
+/** Of a program of 32 bits: its path is the host's. */
+const foreignExec: Handler = ({ context, mappings }, call) => {
+  mappings.executing(call);
+  context.processes.executing(call.tid);
+  return 'continue';
+};
 /** From now on some memory may be such that a copy of it would wait for a program. */
 const filling: Handler = () => {
   slowPages.expect();
@@ -287,6 +295,8 @@ export const HANDLERS: Handlers = {
 export const FOREIGN_HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [NR_I386.open, ({ context }, call) => foreignOpen(context, call, 0)],
   [NR_I386.openat, ({ context }, call) => foreignOpen(context, call, 1)],
+  [NR_I386.execve, foreignExec],
+  [NR_I386.execveat, foreignExec],
   [NR_I386.mmap, ({ context }, call) => foreignMmap(context, call, argumentsAt)],
   [NR_I386.mmap2, ({ context }, call) => foreignMmap(context, call, argumentsIn)],
   [NR_I386.mount, filling],

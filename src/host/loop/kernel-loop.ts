@@ -246,6 +246,9 @@ export class KernelLoop implements CallContext {
     return this.#mmio.changeFault(call, (handled) => this.#answerWith(call, handled));
   }
 
+  makesOurCalls(tid: number): boolean {
+    return this.#injections.has(tid);
+  }
   inject(call: Notification, hands: readonly Hand[] = []): Injection | number {
     const how = {
       alreadySeized: this.#mmio.isTraced(call.tid),

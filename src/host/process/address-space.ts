@@ -13,6 +13,7 @@ import type {
   PlaceList,
   ProcessMemory,
 } from '../../machine/memory/process-memory.ts';
+import { callers } from '../sys/callers.ts';
 import * as libc from '../sys/libc.ts';
 import { MapsFile, type MapsLine } from '../sys/map-query.ts';
 import { NR, O_CLOEXEC, O_RDONLY, O_RDWR } from '../sys/numbers.ts';
@@ -68,9 +69,14 @@ export class AddressSpace implements ProcessMemory, ManyPlaces {
     const memFd = libc.open(`/proc/${tid}/mem`, O_RDWR | O_CLOEXEC);
     if (memFd < 0) return undefined;
     const maps = orShortage(() => MapsFile.open(tid));
-    if (maps && !(maps instanceof Shortage)) return new AddressSpace(tid, memFd, maps, parts);
+    // Who is killed in its call by an exec of its process leaves its number to the new program.
+    const isNext = callers.isGone(tid);
+    if (maps && !(maps instanceof Shortage) && !isNext) {
+      return new AddressSpace(tid, memFd, maps, parts);
+    }
     libc.close(memFd);
-    if (maps) throw maps;
+    if (maps instanceof Shortage) throw maps;
+    maps?.close();
     return undefined;
   }
   private constructor(tid: number, memFd: number, maps: MapsFile, parts: SpaceParts) {
@@ -154,7 +160,9 @@ export class AddressSpace implements ProcessMemory, ManyPlaces {
         return undefined;
       }
       for (const { space, at } of this.#parts.showing(object, first + page)) {
-        if (space.alive && !use(space, at)) return undefined;
+        // It may have become another program since it was asked for its maps.
+        const isThere = space.alive && space.#shows(at, object, first + page);
+        if (isThere && !use(space, at)) return undefined;
       }
       return refuse(EFAULT, 'no process maps this shared memory any more', { object });
     };

@@ -10,6 +10,7 @@
  */
 import { EFAULT, type Status } from '../../base/errno.ts';
 import { refuse } from '../../base/refuse.ts';
+import { Shortage } from '../../base/shortage.ts';
 import type {
   HeldPages,
   ManyPlaces,
@@ -23,6 +24,7 @@ import type { MapsLine } from '../sys/map-query.ts';
 import { fileSystemOf } from '../sys/mounts.ts';
 import { isSealedForWriting } from '../sys/open-file-description.ts';
 import { textOf } from '../sys/procfs.ts';
+import { orShortage } from '../sys/shortage.ts';
 import {
   HOST_ERRNO,
   MFD_HUGETLB,
@@ -35,6 +37,7 @@ import {
   O_WRONLY,
 } from '../sys/numbers.ts';
 import { callLook } from './call-look.ts';
+import { deviceOfMemfd, mayBeServed } from './file-systems.ts';
 import { namedDescriptors } from './named-descriptors.ts';
 import { endViews, ownView } from './object-views.ts';
 
@@ -231,8 +234,7 @@ export class HostObjects {
  */
 function openFirst(pid: number, vma: MapsLine): number {
   const device = vma.object!.slice(0, vma.object!.lastIndexOf(':'));
-  const isFuse = fileSystemOf(device, pid)?.startsWith('fuse') === true;
-  return isFuse ? -HOST_ERRNO.ENOENT : openMapping(pid, vma, O_RDONLY);
+  return mayBeServed(pid, device) ? -HOST_ERRNO.ENOENT : openMapping(pid, vma, O_RDONLY);
 }
 
 /** What a descriptor gives to pin. */
@@ -278,13 +280,21 @@ function openMapping(pid: number, vma: MapsLine, access: number): number {
   }
   return -HOST_ERRNO.ENOENT;
 }
-/** What a link of /proc leads to, if that is this object: a regular file, which opens without waiting and without effect. */
+/**
+ * What a link of /proc leads to, if that is this object: a regular file, which opens without waiting and without effect. What
+ * is looked at is what is opened, for another thread may put something else behind the link, whose open we have the right to and
+ * the program has not: so it is named first, which does nothing.
+ */
 function openObject(link: FileLink, access: number, object: string): number {
-  if (!isObject(link, object)) return -HOST_ERRNO.ENOENT;
-  const fd = libc.open(link, access | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0 || isObject(ourLink(fd), object)) return fd;
-  libc.close(fd);
-  return -HOST_ERRNO.ENOENT;
+  const named = libc.open(link, O_PATH | O_CLOEXEC);
+  if (named < 0) return named;
+  const isIt = isObject(ourLink(named), object);
+  const fd = isIt
+    ? orShortage(() => libc.open(ourLink(named), access | O_CLOEXEC | O_NONBLOCK))
+    : -HOST_ERRNO.ENOENT;
+  libc.close(named);
+  if (fd instanceof Shortage) throw fd;
+  return fd;
 }
 function isObject(link: FileLink, object: string): boolean {
   const look = lookAt(link);
@@ -310,12 +320,4 @@ export function holdObject(object: HostObject, firstPage: number): HeldPages {
     many: { memory: object, base: Number(at(0, 0)) },
     release: () => undefined,
   };
-}
-
-function deviceOfMemfd(flags: number): string | undefined {
-  const fd = libc.memfdCreate(HUGE_PREFIX, libc.MFD_CLOEXEC | flags);
-  if (fd < 0) return undefined; // a kernel without huge pages
-  const look = lookAt(ourLink(fd));
-  libc.close(fd);
-  return look?.device;
 }

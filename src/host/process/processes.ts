@@ -9,6 +9,7 @@ import { Shortage } from '../../base/shortage.ts';
 import { CAP_SYS_PTRACE } from '../../base/task.ts';
 import type { MachineMm } from '../../machine/memory/mm.ts';
 import type { Notification } from '../seccomp/notification.ts';
+import { callers } from '../sys/callers.ts';
 import * as libc from '../sys/libc.ts';
 import { closeEnded } from '../sys/mounts.ts';
 import { HOST_ERRNO } from '../sys/numbers.ts';
@@ -20,6 +21,7 @@ import { callLook } from './call-look.ts';
 import type { Capabilities } from './capabilities.ts';
 import { HostCred, type Ids } from './credentials.ts';
 import { namedDescriptors, TOO_MANY_DESCRIPTORS } from './named-descriptors.ts';
+import { OtherExecs } from './other-execs.ts';
 import { RemoteMemory } from './remote-memory.ts';
 import { HostTask, installDescriptor, type TaskParts } from './task.ts';
 
@@ -48,6 +50,8 @@ export class Processes {
   readonly capabilities: Capabilities | undefined;
   readonly #processOf = new Map<number, number>();
   readonly #processes = new Map<number, Process>();
+  /** Execs of processes that are not known yet. */
+  readonly #otherExecs = new OtherExecs();
   /** The thread whose process has been confirmed in this call. */
   #proven = 0;
   constructor(parts: TaskParts, capabilities?: Capabilities) {
@@ -150,7 +154,7 @@ export class Processes {
   /** The address space of a caller now. */
   mm(caller: Caller): MachineMm {
     const hostMm = this.#hostMm(caller);
-    // Calls of 32-bit programs are not trapped, exec neither.
+    // It may have ended unseen, where a killed thread has left its number.
     if (hostMm.space?.alive !== false) return hostMm.mm;
     this.#settle(this.#known(caller), caller.tid);
     return this.#hostMm(caller).mm;
@@ -178,24 +182,27 @@ export class Processes {
 
   /** An exec is let go: when it has worked, its thread has the number of its process, and the others are gone. */
   executing(tid: number): void {
-    this.#processes.get(this.processOf(tid))?.executing.add(tid);
+    const pid = this.processOf(tid);
+    const { executing } = this.#processes.get(pid) ?? this.#otherExecs.of(pid);
+    executing.add(tid);
   }
   #settled(caller: Caller): Process {
     const process = this.#known(caller);
     if (process.executing.size > 0) this.#settle(process, caller.tid);
     return process;
   }
-  /** Has the process become another program? */
+  /**
+   * Has the process become another program? An exec is over when its thread, or another one after it, waits in a call: nobody else
+   * can tell, for it may just be on its way to the new memory.
+   */
   #settle(process: Process, tid: number): void {
     const { pid, hostMm, executing } = process;
-    if (!hostMm?.space?.isOf(tid)) {
-      executing.clear();
-      this.#leave(process);
-      return;
-    }
-    for (const one of executing) {
-      if (one === tid || !libc.exists(`/proc/${pid}/task/${one}`)) executing.delete(one);
-    }
+    if (!hostMm?.space?.isOf(tid)) this.#leave(process);
+    const over = [...executing].filter(
+      (one) => one === tid || !libc.exists(`/proc/${pid}/task/${one}`),
+    );
+    if (!callers.isWaiting(tid)) return;
+    for (const one of over) executing.delete(one);
   }
   #leave(process: Process): void {
     const { pid, hostMm } = process;
@@ -246,7 +253,7 @@ export class Processes {
       pidfd,
       watch,
       hostMm: this.#spaces.sharedWith(tid, isSettled),
-      executing: new Set(),
+      executing: this.#otherExecs.take(pid),
       isTold: false,
     };
     process.hostMm?.users.add(pid);

@@ -6,9 +6,9 @@
  * there is told to the loop, which lets the caller's own thread touch it (loop/slow-calls.ts) and take its call again.
  */
 import * as libc from '../sys/libc.ts';
-import { fileSystemOf } from '../sys/mounts.ts';
 import { O_CLOEXEC, O_RDONLY } from '../sys/numbers.ts';
 import { textOf } from '../sys/procfs.ts';
+import { mayBeServed } from './file-systems.ts';
 
 const PAGE = 4096n;
 const ENTRY = 8;
@@ -100,7 +100,7 @@ export function isFilledByPrograms(pid: number, { addr, length }: Touched): bool
     const [, start, end, device] = MAPPING.exec(line) ?? [];
     if (device !== undefined) {
       concerned = BigInt(`0x${start!}`) < addr + BigInt(length) && BigInt(`0x${end!}`) > addr;
-      if (concerned && fileSystemOf(device, pid)?.startsWith('fuse') === true) return true;
+      if (concerned && mayBeServed(pid, device)) return true;
     } else if (concerned && USERFAULTFD.test(line)) return true;
   }
   return false;

@@ -27,6 +27,10 @@ export class Injections {
     open.thread.hurry();
     return true;
   }
+  /** Does this thread make calls for us now? */
+  has(tid: number): boolean {
+    return this.#open.has(tid);
+  }
   /** Of the thread that waits in this call. */
   of(call: Notification): Injection | undefined {
     const open = this.#open.get(call.tid);

@@ -273,8 +273,9 @@ export const TRAPPED_CALLS = [
     notInjected,
     trap('`F_ADD_SEALS`, `F_SETDELEG`', is(low(1), F_ADD_SEALS, F_SETDELEG)),
   ),
-  row('execve', `${TREE}; ${PINS}`, notInjected, trap()),
-  row('execveat', `${TREE}; ${PINS}`, notInjected, trap()),
+  // The mark of calls of ours is no secret, and what these two and mount change must be known whoever makes them.
+  row('execve', `${TREE}; ${PINS}`, trap()),
+  row('execveat', `${TREE}; ${PINS}`, trap()),
   row('exit', PINS, trap()),
   row('exit_group', PINS, trap()),
   row(
@@ -377,7 +378,7 @@ export const TRAPPED_CALLS = [
 
   row('userfaultfd', FILLED, trap()),
   row('fsopen', FILLED, trap()),
-  row('mount', `${MOUNTS}; ${FILLED}`, notInjected, trap()),
+  row('mount', `${MOUNTS}; ${FILLED}`, trap()),
   row('umount2', MOUNTS, notInjected, trap()),
   row('pivot_root', MOUNTS, notInjected, trap()),
   row('open_tree', MOUNTS, notInjected, trap()),
@@ -403,10 +404,15 @@ export const TRAPPED_CALLS = [
   row('eventfd2', 'eventfds that devices signal', inRuns('own-eventfds')),
 ] as const;
 
-/** Of programs of 32 bits (i386): what they open, signals, memory that a program fills, what it maps of a mount of ours, and io_uring. */
+/**
+ * Of programs of 32 bits (i386): what they open and execute, signals, memory that a program fills, what it maps of a mount of
+ * ours, and io_uring.
+ */
 export const FOREIGN_CALLS: readonly { readonly nr: number; readonly in?: RunTrait }[] = [
   { nr: NR_I386.open },
   { nr: NR_I386.openat },
+  { nr: NR_I386.execve },
+  { nr: NR_I386.execveat },
   { nr: NR_I386.mmap, in: 'mount' },
   { nr: NR_I386.mmap2, in: 'mount' },
   { nr: NR_I386.mount },

@@ -36,6 +36,10 @@ class Callers {
   hasStopped(tid: number): void {
     this.#ids.delete(tid);
   }
+  /** Does this thread wait in a call now? Then no exec of its process has come to where the other threads end. */
+  isWaiting(tid: number): boolean {
+    return this.#ids.has(tid) && !this.isGone(tid);
+  }
   /** Is this no more the thread that made the call we have from its number? */
   isGone(tid: number): boolean {
     const id = this.#ids.get(tid);

@@ -189,11 +189,13 @@ export const NR = {
 /** System calls of i386, which programs of 32 bits make: those since 2019 have the numbers they have here. */
 export const NR_I386 = {
   open: 5,
+  execve: 11,
   mount: 21,
   kill: 37,
   mmap: 90,
   mmap2: 192,
   openat: 295,
+  execveat: 358,
   userfaultfd: 374,
 } as const;
 

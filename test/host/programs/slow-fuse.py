@@ -24,6 +24,8 @@ def reply(opcode, node, body):
     if opcode == GETATTR:
         return struct.pack('<QII', 3600, 0, 0) + attr(node)
     if opcode == OPEN:
+        # Who opened it in the place of a program would wait for ever.
+        os.stat('/sys/bus/pci/devices')
         return struct.pack('<QII', 0, 0, 0)
     if opcode == READ:
         os.stat('/sys/bus/pci/devices')
@@ -73,6 +75,11 @@ def child(mount):
     ioctl(0x3ba0, struct.pack('<18I', 72, 2, 1, *[0] * 15))
     request = struct.pack('<4I3Q', 40, 5, 1, 0, at + 3 * PAGE, PAGE, 1 << 24)
     say('pinned', lambda: libc.ioctl(iommufd, 0x3b85, request))
+    # From now on nothing says what it is a file of.
+    shared = libc.mmap(None, PAGE, mmap.PROT_READ, mmap.MAP_SHARED, fd, ctypes.c_long(0))
+    libc.umount2(mount.encode(), 2)
+    request = struct.pack('<4I3Q', 40, 5, 1, 0, shared, PAGE, 1 << 25)
+    say('pinned when its mount is gone', lambda: libc.ioctl(iommufd, 0x3b85, request))
 
 
 mount = sys.argv[1]
