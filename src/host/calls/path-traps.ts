@@ -44,19 +44,12 @@ import {
 } from '../sys/numbers.ts';
 import { SimulatedProc } from './simulated-proc.ts';
 import { StandIns } from './stand-ins.ts';
-import { ownerFor, ownerFrom } from '../process/user-ids.ts';
+import { StatAnswers, type StatTarget } from './stat-answers.ts';
+import { ownerFrom } from '../process/user-ids.ts';
 import type { Views } from '../process/view.ts';
 import type { HostTask } from '../process/task.ts';
 import { RemoteMemory, type NoPath } from '../process/remote-memory.ts';
-import {
-  encodeStat,
-  encodeStatfs,
-  encodeStatx,
-  NO_FILE_SYSTEM,
-  statOfFile,
-  statOfNode,
-  type NodeStat,
-} from '../tree/stat.ts';
+import { encodeStatfs } from '../tree/stat.ts';
 import type { TreeBackend } from '../tree/tree-backend.ts';
 
 /** Calls that name a path. */
@@ -68,13 +61,13 @@ export class PathTraps {
   /** Which node a file of ours was opened from, for fstat. */
   readonly #openedFrom = new WeakMap<object, OpenableNode>();
   readonly #proc: SimulatedProc;
-  readonly #views: Views;
+  readonly #stats: StatAnswers;
 
   constructor(context: CallContext, tree: TreeBackend, views: Views) {
     this.#context = context;
     this.#proc = new SimulatedProc(context, views);
     this.#tree = tree;
-    this.#views = views;
+    this.#stats = new StatAnswers(context, views, this.#openedFrom);
     this.#lookup = new PathLookup(context, tree, views);
     this.#standIns = new StandIns(context, tree, this.#lookup);
   }
@@ -213,7 +206,7 @@ export class PathTraps {
       case 'open':
         return this.#open(call, task, what, place);
       case 'stat':
-        return this.#answerStat(task, what, statOfNode(vfs, node, path));
+        return this.#stats.ofNode(task, what, place);
       case 'access':
         return minus(vfs.mayAccess(place, this.#cred(call, what), what.mode));
       case 'readlink':
@@ -285,7 +278,7 @@ export class PathTraps {
     const entry = name === undefined ? undefined : this.#context.files.at(name);
     if (!entry) return undefined;
     const task = processes.task(call);
-    if (what.kind === 'stat') return this.#answerStat(task, what, this.#statOf(entry));
+    if (what.kind === 'stat') return this.#stats.ofOpen(task, what, entry);
     if ((what.flags & O_PATH) !== 0) return undefined;
     return this.#openAgain(call, task, what, entry);
   }
@@ -397,11 +390,9 @@ export class PathTraps {
     if (typeof link === 'number') return 'continue';
     const task = this.#context.processes.task(call);
     const entry = this.#context.files.at(descriptor, link);
-    if (entry) return this.#answerStat(task, to, this.#statOf(entry));
+    if (entry) return this.#stats.ofOpen(task, to, entry);
     const place = this.#tree.isMounted(link) ? undefined : this.#lookup.placeOf(call.tid, link);
-    if (!place) return 'continue';
-    const { vfs } = this.#context.machine;
-    return this.#answerStat(task, to, statOfNode(vfs, place.node, place.path));
+    return place ? this.#stats.ofNode(task, to, place) : 'continue';
   }
 
   /** The file system of a file of ours is the one its name is in. */
@@ -421,18 +412,6 @@ export class PathTraps {
     if (this.#tree.isMounted(link)) return this.#context.isMounted(link) ? link : undefined;
     return this.#lookup.placeOf(tid, link)?.path;
   }
-
-  #statOf(entry: OpenEntry): NodeStat {
-    const { vfs } = this.#context.machine;
-    if (entry.kind === 'attr') return statOfNode(vfs, entry.node, entry.path);
-    return statOfFile(vfs, entry.file, this.#openedFrom.get(entry.file));
-  }
-  #answerStat(task: HostTask, to: StatTarget, stat: NodeStat): Answer {
-    const on = stat.path === undefined ? undefined : this.#views.deviceOf(stat.path);
-    const encode = to.extended ? encodeStatx : encodeStat;
-    const bytes = encode({ ...stat, ...ownerFor(task.tid, stat) }, on ?? NO_FILE_SYSTEM);
-    return minus(task.mem.write(to.outAt, bytes));
-  }
 }
 
 /** A call that names a descriptor and no path. */
@@ -447,8 +426,4 @@ interface OfTwo {
   readonly of: PathCall;
   readonly path: string;
   readonly found: Found;
-}
-interface StatTarget {
-  readonly extended: boolean;
-  readonly outAt: bigint;
 }
