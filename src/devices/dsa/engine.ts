@@ -15,7 +15,7 @@ import {
   type DsaDescriptor,
   type DescriptorOutcome,
 } from './descriptor.ts';
-import { Operation, type OperationState } from './operations.ts';
+import { DsaOperation, type DsaOperationState } from './operations.ts';
 import { VECTORS } from './registers.ts';
 
 /** Alignment of a completion record. */
@@ -37,7 +37,7 @@ interface Work {
 export interface DsaEngineState {
   readonly queue: readonly Work[];
   readonly count: number;
-  readonly operation: OperationState | undefined;
+  readonly operation: DsaOperationState | undefined;
   readonly leftNs: number | undefined;
 }
 
@@ -66,7 +66,7 @@ export class Engine {
   #queue: Work[] = [];
   #count = 0;
   /** Of the first in the queue, or of its member whose turn it is. */
-  #operation: Operation | undefined;
+  #operation: DsaOperation | undefined;
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
@@ -108,7 +108,7 @@ export class Engine {
     const [first] = this.#queue;
     const { dma } = this.#parts.port;
     this.#operation =
-      state.operation && first && new Operation(dma, descriptorOf(first), state.operation);
+      state.operation && first && new DsaOperation(dma, descriptorOf(first), state.operation);
     this.#pump.restore(state.leftNs);
   }
 
@@ -126,7 +126,7 @@ export class Engine {
     const outcome = this.#goOn(operation, left);
     if (!outcome) return;
     const isBatch = descriptor.operation >>> 24 === OP.batch;
-    const list = isBatch && operation instanceof Operation ? operation.bytes : undefined;
+    const list = isBatch && operation instanceof DsaOperation ? operation.bytes : undefined;
     if (list && outcome.status === STATUS.success) this.#queue[0] = { ...work, list };
     else this.#endFirst(work, list ? { ...outcome, completed: 0 } : outcome);
   }
@@ -158,15 +158,19 @@ export class Engine {
   }
 
   /** What is under way, or begins now; an outcome where it cannot be done. */
-  #begun(descriptor: DsaDescriptor, wq: number, isMember: boolean): Operation | DescriptorOutcome {
+  #begun(
+    descriptor: DsaDescriptor,
+    wq: number,
+    isMember: boolean,
+  ): DsaOperation | DescriptorOutcome {
     if (this.#operation) return this.#operation;
     const wrong = this.#wrong(descriptor, wq, isMember);
     if (wrong) return { status: wrong };
-    return (this.#operation = new Operation(this.#parts.port.dma, descriptor));
+    return (this.#operation = new DsaOperation(this.#parts.port.dma, descriptor));
   }
   /** As much of it as there is room for; undefined: it is not over, or nobody wants it any more. */
-  #goOn(operation: Operation | DescriptorOutcome, work: number): DescriptorOutcome | undefined {
-    if (!(operation instanceof Operation)) return operation;
+  #goOn(operation: DsaOperation | DescriptorOutcome, work: number): DescriptorOutcome | undefined {
+    if (!(operation instanceof DsaOperation)) return operation;
     const { dma } = this.#parts.port;
     const end = dma.work + work;
     let outcome: DescriptorOutcome | undefined;

@@ -32,19 +32,19 @@ interface Came {
   readonly fault: DescriptorOutcome | undefined;
 }
 /** An operation at one moment, besides its descriptor. */
-export interface OperationState {
+export interface DsaOperationState {
   readonly came: readonly Came[];
   readonly transfer: LongState | undefined;
 }
 
 /** One operation that has begun. The size has been checked. */
-export class Operation {
+export class DsaOperation {
   readonly #dma: DeviceDma;
   readonly #wanted: DsaDescriptor;
   readonly #came: Came[] = [];
   #transfer: LongTransfer | undefined;
 
-  constructor(dma: DeviceDma, wanted: DsaDescriptor, state?: OperationState) {
+  constructor(dma: DeviceDma, wanted: DsaDescriptor, state?: DsaOperationState) {
     this.#dma = dma;
     this.#wanted = wanted;
     if (!state) this.#transfer = this.#next();
@@ -54,7 +54,7 @@ export class Operation {
     }
   }
   /** A copy. */
-  state(): OperationState {
+  state(): DsaOperationState {
     return { came: structuredClone(this.#came), transfer: this.#transfer?.state() };
   }
   /** What was read first. */
