@@ -134,6 +134,8 @@ function has(feature: string): boolean {
   flags ??= new Set(
     /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.split(' '),
   );
+  // Guests may not be told of it where the processor has it, which programs ask themselves: it came with BMI1.
+  if (flag === 'abm' && flags.has('bmi1')) return true;
   return flag !== undefined && flags.has(flag);
 }
 

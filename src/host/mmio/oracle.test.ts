@@ -66,7 +66,7 @@ const FEATURES: Readonly<Record<string, readonly string[]>> = {
   MOVBE: ['movbe'],
   CX16: ['cx16'],
   BMI: ['bmi1', 'bmi2'],
-  LZ: ['abm'],
+  LZ: ['bmi1'], // with which it comes: a guest may be told nothing of 'abm', and programs ask the processor
   ADX_: ['adx'],
   AVX_: ['avx'],
   AVX2_: ['avx2', 'fma'],
