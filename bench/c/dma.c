@@ -7,18 +7,15 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <linux/vfio.h>
 #include <signal.h>
 #include <stddef.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #define BENCH_ROUNDS 1
 #define BENCH_WARM_UP 0
-#include "bench.h"
+#include "ioat.h"
 
 #define PAGE 4096u
 #define LARGE (1u << 20)
@@ -143,19 +140,6 @@ static uint64_t copy_shared(void)
 	return count;
 }
 
-/* Registers of channel 0 of an I/OAT engine, and a descriptor. */
-#define XFERCAP 0x01
-#define CHANCMD 0x84
-#define DMACOUNT 0x86
-#define CHANSTS 0x88
-#define CHAINADDR 0x90
-#define CHANCMP 0x98
-#define RESET 0x20
-#define COMPLETION_WRITE 0x8
-struct descriptor {
-	uint32_t size, ctl;
-	uint64_t src, dst, next, rest[4];
-};
 /* What the device sees besides. */
 struct queue {
 	struct descriptor chain[COPIES];
@@ -193,34 +177,17 @@ static uint64_t copy_by_device(void)
 }
 static void start_engine(void)
 {
-	struct vfio_region_info bar = { .argsz = sizeof(bar), .index = VFIO_PCI_BAR0_REGION_INDEX };
-	struct vfio_region_info config = { .argsz = sizeof(config), .index = VFIO_PCI_CONFIG_REGION_INDEX };
-	uint16_t command = 6; /* memory, bus master */
 	int group = open("/dev/vfio/0", O_RDWR), container = open("/dev/vfio/vfio", O_RDWR);
 
 	bench_check(group >= 0 && container >= 0 && ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) == 0 &&
 		    ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) == 0, "the container");
-	int device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0");
-	bench_check(device >= 0 && ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &bar) == 0 &&
-		    ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &config) == 0, "the device");
-	bench_check(pwrite(device, &command, 2, config.offset + 4) == 2, "bus mastering");
-	registers = mmap(NULL, bar.size, PROT_READ | PROT_WRITE, MAP_SHARED, device, bar.offset);
+	registers = open_engine(group);
 	queue = mmap(NULL, sizeof(*queue), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	bench_check(registers != MAP_FAILED && queue != MAP_FAILED, "registers");
+	bench_check(queue != MAP_FAILED, "memory");
 	bench_check(1u << registers[XFERCAP] >= LARGE, "a descriptor copies 1 MiB");
-	const struct { void *memory; uint64_t iova, size; } maps[] = {
-		{ queue, QUEUE_IOVA, sizeof(*queue) },
-		{ private_memory, PRIVATE_IOVA, SPAN },
-		{ shared_memory, SHARED_IOVA, SPAN },
-	};
-	for (int n = 0; n < 3; n++) {
-		struct vfio_iommu_type1_dma_map map = {
-			.argsz = sizeof(map), .flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-			.vaddr = (uintptr_t)maps[n].memory, .iova = maps[n].iova, .size = maps[n].size,
-		};
-
-		bench_check(ioctl(container, VFIO_IOMMU_MAP_DMA, &map) == 0, "is mapped");
-	}
+	bench_check(map_dma(container, queue, QUEUE_IOVA, sizeof(*queue)) == 0 &&
+		    map_dma(container, private_memory, PRIVATE_IOVA, SPAN) == 0 &&
+		    map_dma(container, shared_memory, SHARED_IOVA, SPAN) == 0, "is mapped");
 }
 
 static void measure(const char *id, uint8_t *of, uint32_t size, uint64_t (*run)(void), void (*setup)(void))

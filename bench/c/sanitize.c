@@ -8,12 +8,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/vfio.h>
 #include <stddef.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <unistd.h>
-#include "bench.h"
+#include "ioat.h"
 
 #define IOCTLS 400
 #define PAIRS 200
@@ -40,15 +37,6 @@ static uint64_t ioctls(void)
 	return sum == IOCTLS;
 }
 
-static int map(void *memory, uint64_t iova, uint64_t size)
-{
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map), .flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-		.vaddr = (uintptr_t)memory, .iova = iova, .size = size,
-	};
-
-	return ioctl(container, VFIO_IOMMU_MAP_DMA, &map);
-}
 static uint64_t unmap(uint64_t iova, uint64_t size)
 {
 	struct vfio_iommu_type1_dma_unmap unmap = { .argsz = sizeof(unmap), .iova = iova, .size = size };
@@ -61,22 +49,10 @@ static uint64_t pairs(void)
 	uint64_t sum = 0;
 
 	for (int n = 0; n < PAIRS; n++)
-		sum += map(page, IOVA, PAGE) == 0 && unmap(IOVA, PAGE) == PAGE;
+		sum += map_dma(container, page, IOVA, PAGE) == 0 && unmap(IOVA, PAGE) == PAGE;
 	return sum == PAIRS;
 }
 
-/* Registers of channel 0 of an I/OAT engine, and a descriptor. */
-#define CHANCMD 0x84
-#define DMACOUNT 0x86
-#define CHANSTS 0x88
-#define CHAINADDR 0x90
-#define CHANCMP 0x98
-#define RESET 0x20
-#define COMPLETION_WRITE 0x8
-struct descriptor {
-	uint32_t size, ctl;
-	uint64_t src, dst, next, rest[4];
-};
 /* What the device sees: descriptors, a completion, a page of source, pages of target. */
 struct memory {
 	struct descriptor chain[CHAIN];
@@ -106,20 +82,12 @@ static uint64_t dma(void)
 }
 static void start_engine(void)
 {
-	struct vfio_region_info bar = { .argsz = sizeof(bar), .index = VFIO_PCI_BAR0_REGION_INDEX };
-	struct vfio_region_info config = { .argsz = sizeof(config), .index = VFIO_PCI_CONFIG_REGION_INDEX };
-	uint16_t command = 6; /* memory, bus master */
-	int device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0");
-
-	bench_check(device >= 0 && ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &bar) == 0 &&
-		    ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &config) == 0, "the device");
-	bench_check(pwrite(device, &command, 2, config.offset + 4) == 2, "bus mastering");
-	registers = mmap(NULL, bar.size, PROT_READ | PROT_WRITE, MAP_SHARED, device, bar.offset);
+	registers = open_engine(group);
 	memory = mmap(NULL, sizeof(*memory), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	memset(page, 1, PAGE);
-	bench_check(registers != MAP_FAILED && memory != MAP_FAILED && page != MAP_FAILED, "memory");
-	bench_check(map(memory, DEVICE_IOVA, (sizeof(*memory) + PAGE - 1) & -PAGE) == 0, "is mapped");
+	bench_check(memory != MAP_FAILED && page != MAP_FAILED, "memory");
+	bench_check(map_dma(container, memory, DEVICE_IOVA, (sizeof(*memory) + PAGE - 1) & -PAGE) == 0, "is mapped");
 	for (int n = 0; n < CHAIN; n++)
 		memory->chain[n] = (struct descriptor){
 			.size = PAGE, .ctl = COMPLETION_WRITE,
