@@ -4,7 +4,7 @@
  */
 import type { DeviceDma, DmaPiece } from '../port.ts';
 import { cutPieces, piecesLength } from './each.ts';
-import { Scratch } from './scratch.ts';
+import type { Scratch } from './scratch.ts';
 
 /** A transfer at one moment: plain values. */
 export interface LongState {
@@ -45,9 +45,10 @@ export class LongTransfer {
   static reading(
     dma: DeviceDma,
     lists: readonly (readonly DmaPiece[])[],
-    scratch = new Scratch(),
+    scratch?: Scratch,
   ): LongTransfer {
-    const bytes = scratch.take(lists.reduce((sum, pieces) => sum + piecesLength(pieces), 0));
+    const length = lists.reduce((sum, pieces) => sum + piecesLength(pieces), 0);
+    const bytes = scratch?.take(length) ?? new Uint8Array(length);
     return new LongTransfer(dma, { write: false, lists, bytes, at: 0, ends: [], refusedAt: 0 });
   }
   /** Write these: as many bytes as the pieces have. */

@@ -1,6 +1,6 @@
 /** One buffer for the bytes of one transfer after the other. */
 
-/** A new one for each MiB is cleared, and its pages are new as well: a copy of 1 MiB takes twice as long. */
+/** A new one for each MiB is cleared, and its pages are new as well: a copy of 1 MiB takes two to four times as long. */
 export class Scratch {
   #bytes = new Uint8Array(0);
 
