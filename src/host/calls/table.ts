@@ -90,21 +90,19 @@ function messages(spelling: MessageSpelling): Handler {
 function removing(removal: Removal, otherwise: Handler = native): Handler {
   return (traps, call) => traps.mappings.removing(call, removal, () => otherwise(traps, call));
 }
-function executing(decode: DecodePath): Handler {
-  return ({ context, mappings, paths }, call) => {
+function executing(named: Handler): Handler {
+  return (traps, call) => {
+    const { context, mappings } = traps;
     const isOurs = context.makesOurCalls(call.tid);
     if (!isOurs) mappings.executing(call);
-    const answer = isOurs ? 'continue' : paths.answer(call, decode);
+    const answer = isOurs ? 'continue' : named(traps, call);
+    // Last, for whoever asks for the caller's memory takes its exec for over.
     context.processes.executing(call.tid);
     return answer;
   };
 }
 /** Of a program of 32 bits: its path is the host's. */
-const foreignExec: Handler = ({ context, mappings }, call) => {
-  mappings.executing(call);
-  context.processes.executing(call.tid);
-  return 'continue';
-};
+const foreignExec = executing(native);
 /** From now on some memory may be such that a copy of it would wait for a program. */
 const filling: Handler = () => {
   slowPages.expect();
@@ -181,8 +179,8 @@ export const HANDLERS: Handlers = {
   fallocate: removing(removed.punched, ({ files }, call) => files.resize(call, HOST_ERRNO.ENODEV)),
   fcntl: ({ context, paths }, call) =>
     call.uint(1) === F_SETDELEG ? delegation(paths, call) : addSeals(context, call),
-  execve: executing(PATH_CALLS.execve),
-  execveat: executing(PATH_CALLS.execveat),
+  execve: executing(path(PATH_CALLS.execve)),
+  execveat: executing(path(PATH_CALLS.execveat)),
   exit: exiting,
   exit_group: exiting,
   ptrace: ({ context }, call) => context.tracers.answer(call),

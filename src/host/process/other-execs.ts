@@ -12,11 +12,11 @@ export class OtherExecs {
   #sweepAt = FIRST_SWEEP;
 
   /** The threads of a process whose exec was let go. */
-  of(pid: number): { readonly executing: Set<number> } {
+  of(pid: number): Set<number> {
     if (this.#of.size >= this.#sweepAt) this.#sweep();
     const executing = this.#of.get(pid) ?? new Set();
     this.#of.set(pid, executing);
-    return { executing };
+    return executing;
   }
   /** The same, of a process that is known from now on. */
   take(pid: number): Set<number> {

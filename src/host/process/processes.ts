@@ -183,8 +183,7 @@ export class Processes {
   /** An exec is let go: when it has worked, its thread has the number of its process, and the others are gone. */
   executing(tid: number): void {
     const pid = this.processOf(tid);
-    const { executing } = this.#processes.get(pid) ?? this.#otherExecs.of(pid);
-    executing.add(tid);
+    (this.#processes.get(pid)?.executing ?? this.#otherExecs.of(pid)).add(tid);
   }
   #settled(caller: Caller): Process {
     const process = this.#known(caller);
