@@ -24,26 +24,29 @@ interface Extent {
   readonly ours: number;
   readonly count: number;
 }
+/** Undefined: the numbers are ours. */
+type IdMap = readonly Extent[] | undefined;
+const SAME = { uid: undefined, gid: undefined } as const;
 
 /** Whose something is, as the thread has it: the overflow ids where it has none. */
-export function ownerFor(tid: number, { uid, gid }: Owner): Owner {
-  return { uid: idFor(tid, 'uid', uid), gid: idFor(tid, 'gid', gid) };
+export function ownerFor(tid: number, owner: Owner): Owner {
+  const { uid, gid } = mapsOf(tid);
+  return { uid: idFor('uid', owner.uid, uid), gid: idFor('gid', owner.gid, gid) };
 }
-function idFor(tid: number, kind: Kind, ours: number): number {
-  const map = mapOf(tid, kind);
+function idFor(kind: Kind, ours: number, map: IdMap): number {
   if (!map) return ours;
   const known = map.find((extent) => isIn(ours, extent.ours, extent.count));
   return known ? known.theirs + (ours - known.ours) : OVERFLOW[kind];
 }
 /** Of chown(2), -1 leaving one as it is: undefined where a number means nobody. */
 export function ownerFrom(tid: number, to: Owner): Owner | undefined {
-  const [uid, gid] = [idFrom(tid, 'uid', to.uid), idFrom(tid, 'gid', to.gid)];
+  const maps = mapsOf(tid);
+  const [uid, gid] = [idFrom(to.uid, maps.uid), idFrom(to.gid, maps.gid)];
   return uid === undefined || gid === undefined ? undefined : { uid, gid };
 }
-function idFrom(tid: number, kind: Kind, given: number): number | undefined {
+function idFrom(given: number, map: IdMap): number | undefined {
   if (given === -1) return given;
   const theirs = given >>> 0;
-  const map = mapOf(tid, kind);
   if (!map) return theirs;
   const known = map.find((extent) => isIn(theirs, extent.theirs, extent.count));
   return known && known.ours + (theirs - known.theirs);
@@ -52,15 +55,18 @@ function isIn(id: number, first: number, count: number): boolean {
   return id >= first && id - first < count;
 }
 
-/** Undefined: its numbers are ours. Of another thread that has its number by now, nothing is known. */
-function mapOf(tid: number, kind: Kind): readonly Extent[] | undefined {
+/** Of users and of groups. Of another thread that has the number by now, nothing is known. */
+function mapsOf(tid: number): Readonly<Record<Kind, IdMap>> {
   const namespace = readlink(`/proc/${tid}/ns/user`);
-  if (namespace === OURS) return undefined;
-  const text = textOf(`/proc/${tid}/${kind}_map`);
-  if (callers.isGone(tid)) return [];
-  // Whoever may not be looked into has a map all the same: an equal one is taken to be of our own namespace.
-  if (typeof namespace === 'number' && text === textOf(`/proc/self/${kind}_map`)) return undefined;
-  return extentsIn(text);
+  if (namespace === OURS) return SAME;
+  const [uid, gid] = [textOf(`/proc/${tid}/uid_map`), textOf(`/proc/${tid}/gid_map`)];
+  if (callers.isGone(tid)) return { uid: [], gid: [] };
+  const mapIn = (text: string, kind: Kind): IdMap => {
+    // Whoever may not be looked into has a map all the same: an equal one is taken to be of our own namespace.
+    const isOurs = typeof namespace === 'number' && text === textOf(`/proc/self/${kind}_map`);
+    return isOurs ? undefined : extentsIn(text);
+  };
+  return { uid: mapIn(uid, 'uid'), gid: mapIn(gid, 'gid') };
 }
 /** The lines of a uid_map or gid_map, as one reads that is in another user namespace. */
 function extentsIn(text: string): readonly Extent[] {
