@@ -125,8 +125,7 @@ function keepCode(ring: number, libuv: number): Buffer {
     ...[0x48, 0x8b, 0x46, SIGINFO.value], //             mov rax, [rsi + value]
     ...[0x48, 0x89, 0x41, ENTRY.value], //               mov [rcx + value], rax
     ...[0xbf, ...u32(signals[KNOCK])], //                mov edi, SIGUSR2
-    ...[0x48, 0xb8, ...u64(libuv)], //                   mov rax, libuv
-    ...[0xff, 0xe0], //                                  jmp rax
+    ...goToCode(libuv),
   ]);
 }
 /** One that was raised goes to whoever had it before; where nobody did it ends us, as it would have. */

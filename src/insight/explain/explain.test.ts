@@ -22,19 +22,6 @@ const HOTPLUG: MachineInput = {
   ],
 };
 const UNPLUG = '/sys/kernel/debug/softiommu/unplug';
-/** A cdev bound to an iommufd with an IOAS. */
-function bound(program: Explained) {
-  const iommufd = must(program.open('/dev/iommu'));
-  const device = must(program.open('/dev/vfio/devices/vfio0'));
-  const bind = program.call(device, uapi.VFIO_DEVICE_BIND_IOMMUFD, uapi.vfio_device_bind_iommufd, {
-    iommufd,
-  });
-  must(bind.rc);
-  const ioas = program.call(iommufd, i.IOMMU_IOAS_ALLOC, i.iommu_ioas_alloc, { size: 12 });
-  must(ioas.rc);
-  return { iommufd, device, devid: bind.out.out_devid, ioas: ioas.out.out_ioas_id };
-}
-
 test('nothing is said where everything worked', () => {
   const program = new Explained();
   program.start();
@@ -204,7 +191,7 @@ describe('a call that succeeds and does nothing', () => {
 describe('a call that succeeds and does nothing, of an iommufd', () => {
   test('a bitmap of dirty pages while tracking is off', () => {
     const program = new Explained();
-    const { iommufd, devid, ioas } = bound(program);
+    const { iommufd, devid, ioas } = program.bound();
     const flags = i.IOMMU_HWPT_ALLOC_DIRTY_TRACKING;
     const alloc = { size: 48, flags, dev_id: devid, pt_id: ioas };
     const { rc, out } = program.call(iommufd, i.IOMMU_HWPT_ALLOC, i.iommu_hwpt_alloc, alloc);
@@ -229,7 +216,7 @@ describe('a call that succeeds and does nothing, of an iommufd', () => {
   });
   test('a detach of what is not attached', () => {
     const program = new Explained();
-    const { device, ioas } = bound(program);
+    const { device, ioas } = program.bound();
     const detach = () => {
       const type = uapi.vfio_device_detach_iommufd_pt;
       must(program.call(device, uapi.VFIO_DEVICE_DETACH_IOMMUFD_PT, type).rc);

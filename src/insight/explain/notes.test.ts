@@ -7,19 +7,6 @@ import * as i from '../../uapi/iommufd.ts';
 import * as uapi from '../../uapi/vfio.ts';
 import { KeptOrigins } from '../sanitizer/kept-origins.ts';
 
-/** A cdev bound to an iommufd with an IOAS. */
-function bound(program: Explained) {
-  const iommufd = must(program.open('/dev/iommu'));
-  const device = must(program.open('/dev/vfio/devices/vfio0'));
-  const bind = program.call(device, uapi.VFIO_DEVICE_BIND_IOMMUFD, uapi.vfio_device_bind_iommufd, {
-    iommufd,
-  });
-  must(bind.rc);
-  const ioas = program.call(iommufd, i.IOMMU_IOAS_ALLOC, i.iommu_ioas_alloc, { size: 12 });
-  must(ioas.rc);
-  return { iommufd, device, devid: bind.out.out_devid, ioas: ioas.out.out_ioas_id };
-}
-
 test('a group with a kernel driver in it: which function has which driver', () => {
   const program = new Explained({
     devices: [
@@ -91,7 +78,7 @@ describe('an address that is taken', () => {
   });
   test('of an IOAS', () => {
     const program = new Explained('default', EDU, {}, new KeptOrigins());
-    const { iommufd, ioas } = bound(program);
+    const { iommufd, ioas } = program.bound();
     const map = (iova: bigint) =>
       program.call(iommufd, i.IOMMU_IOAS_MAP, i.iommu_ioas_map, {
         ...{ size: 40, flags: 7, ioas_id: ioas, iova, length: 0x2000n },
@@ -121,7 +108,7 @@ describe('all that is wrong with a call is told at once', () => {
   });
   test('of a map of an iommufd', () => {
     const program = new Explained();
-    const { iommufd, ioas } = bound(program);
+    const { iommufd, ioas } = program.bound();
     const bad = { size: 40, flags: 0x81, __reserved: 7, ioas_id: ioas };
     answers.push(program.call(iommufd, i.IOMMU_IOAS_MAP, i.iommu_ioas_map, bad).rc);
     expect(program.lines.slice(1)).toEqual([

@@ -92,7 +92,7 @@ export class MappingCalls {
   }
   /** Does one of a space hold in a range, or reach into it? */
   someIn(space: string, range: MappedRange): boolean {
-    return (this.#live.get(space)?.in(range).length ?? 0) > 0;
+    return this.firstIn(space, range) !== undefined;
   }
   get someFailed(): boolean {
     return this.#failed.length > 0;

@@ -7,6 +7,7 @@ import { explanation } from '../../insight/explain/report.ts';
 import type { MachineInput } from '../../machine/description/description.ts';
 import type { AttrNode } from '../../machine/files/nodes.ts';
 import type { Credentials } from '../../machine/program/program.ts';
+import * as i from '../../uapi/iommufd.ts';
 import * as uapi from '../../uapi/vfio.ts';
 
 /** Where configuration space begins in the file of a device. */
@@ -64,6 +65,18 @@ export class Explained extends Client {
   /** The registers of the device, mapped. */
   registers(device: number): bigint {
     return must(this.program.mmap(0x1000, { fd: device, offset: 0n }));
+  }
+  /** A cdev bound to an iommufd with an IOAS. */
+  bound() {
+    const iommufd = must(this.open('/dev/iommu'));
+    const device = must(this.open('/dev/vfio/devices/vfio0'));
+    const bind = this.call(device, uapi.VFIO_DEVICE_BIND_IOMMUFD, uapi.vfio_device_bind_iommufd, {
+      iommufd,
+    });
+    must(bind.rc);
+    const ioas = this.call(iommufd, i.IOMMU_IOAS_ALLOC, i.iommu_ioas_alloc, { size: 12 });
+    must(ioas.rc);
+    return { iommufd, device, devid: bind.out.out_devid, ioas: ioas.out.out_ioas_id };
   }
   /** Another program that unbinds the device, as often as it is asked to. */
   unbinding(other = this.machine.program()) {
